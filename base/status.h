@@ -1,0 +1,36 @@
+// Status codes and error messages. Every fallible function returns tw_status;
+// the message of the last failure of this thread is kept beside it. Only app/ prints.
+#ifndef TW_STATUS_H
+#define TW_STATUS_H
+
+typedef enum {
+  TW_OK = 0,
+  TW_ERR_INTERNAL = 1,  // a broken invariant of twain itself
+  TW_ERR_USAGE = 2,     // command line
+  TW_ERR_IO = 3,        // missing, unreadable, unwritable, disk full
+  TW_ERR_FORMAT = 4,    // truncated, damaged or malformed file
+  TW_ERR_MISMATCH = 5,  // files or ranks that do not belong together
+  TW_ERR_USED = 6,      // one-time key slot used before
+  TW_ERR_PEER = 7,      // the other rank died, hung or spoke out of turn
+  TW_ERR_RANGE = 8,     // values or plan outside what rings and windows can hold
+  TW_ERR_MEMORY = 9,
+  TW_ERR_CHECK = 10     // a verification (check, bench) came out negative
+} tw_status;
+
+// Record a message (printf format) for this thread and return `code`.
+// A message names file, dataset or tensor, and the remedy.
+tw_status tw_fail(tw_status code, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+// Put "context: " before the recorded message; returns `code` unchanged.
+tw_status tw_fail_in(tw_status code, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+// Message of the last failure in this thread ("" when none).
+const char *tw_error_message(void);
+
+#define TW_TRY(expr)                      \
+  do {                                    \
+    tw_status tw_try_status_ = (expr);    \
+    if (tw_try_status_ != TW_OK) return tw_try_status_; \
+  } while (0)
+
+#endif

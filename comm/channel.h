@@ -1,0 +1,52 @@
+// A two-ended, message-preserving channel between the two ranks. Nonblocking: start, then wait.
+#ifndef TW_CHANNEL_H
+#define TW_CHANNEL_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/status.h"
+
+typedef struct tw_channel tw_channel;
+
+// One exchange in flight: both ends send `bytes` and receive `bytes`.
+typedef struct {
+  const void *send;
+  void *recv;
+  size_t bytes;
+  void *handle;  // transport's own; NULL as long as (and again when) the transport may not touch send and recv
+} tw_exchange;
+
+// One thread at a time per end. Several exchanges may be in flight; they match in order of start and are waited for
+// in that order. `bytes` may be 0: a message without content, i.e. a barrier.
+// After a failure the end is broken and good for close only. When the two ends name different sizes, wait returns
+// TW_ERR_PEER on both, and recv holds as much of the other's message as both fit, so that a header may say why.
+struct tw_channel {
+  int rank;                // 0 or 1
+  const char *name;        // "mpi", "loopback"
+  double timeout_seconds;  // without progress; then TW_ERR_PEER
+  tw_status (*start)(tw_channel *, tw_exchange *);
+  tw_status (*wait)(tw_channel *, tw_exchange *);  // completes both directions
+  void (*close)(tw_channel *);                     // never waits for the other rank
+  void *state;
+};
+
+// The channel of MPI_COMM_WORLD with exactly two ranks (MPI must be initialised; TW_ERR_USAGE for another rank count).
+// Large exchanges are split so that no count exceeds INT_MAX. A peer that dies or stalls for timeout_seconds
+// gives TW_ERR_PEER (never an endless wait); the caller's answer to it is MPI_Abort.
+tw_status tw_channel_mpi(double timeout_seconds, tw_channel **out);
+
+// A connected pair inside one process, for tests and `check`: each end is driven by its own thread.
+// An end that closes gives the other TW_ERR_PEER at once (after what it had sent has been taken).
+tw_status tw_channel_loopback(double timeout_seconds, tw_channel *out[2]);
+
+static inline tw_status tw_channel_exchange(tw_channel *c, const void *send, void *recv, size_t bytes) {
+  tw_exchange x = {send, recv, bytes, 0};
+  TW_TRY(c->start(c, &x));
+  return c->wait(c, &x);
+}
+static inline void tw_channel_close(tw_channel *c) {
+  if (c) c->close(c);
+}
+
+#endif

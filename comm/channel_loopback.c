@@ -1,0 +1,183 @@
+#define _GNU_SOURCE
+#include <errno.h>
+#include <pthread.h>
+#include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "base/memory.h"
+#include "comm/channel.h"
+
+typedef struct message {
+  struct message *next;
+  size_t bytes;
+  uint8_t content[];
+} message;
+
+// What both ends share. A start leaves a copy of its message in the other end's queue, so a sender's buffer is its own
+// again at once and an end may go away at any time.
+typedef struct {
+  pthread_mutex_t lock;
+  pthread_cond_t changed;
+  message *first[2], *last[2];  // queue towards end 0 and end 1
+  bool closed[2];
+} pair;
+
+typedef struct {
+  tw_channel channel;
+  pair *shared;
+  bool broken;
+} end;
+
+static void push(pair *p, int to, message *m) {
+  if (p->last[to])
+    p->last[to]->next = m;
+  else
+    p->first[to] = m;
+  p->last[to] = m;
+  pthread_cond_broadcast(&p->changed);
+}
+
+static message *pop(pair *p, int to) {
+  message *m = p->first[to];
+  if (!m) return NULL;
+  p->first[to] = m->next;
+  if (!m->next) p->last[to] = NULL;
+  return m;
+}
+
+static tw_status broken_end(end *e, tw_status status) {
+  e->broken = true;
+  return status;
+}
+
+static tw_status loopback_start(tw_channel *c, tw_exchange *x) {
+  end *e = c->state;
+  pair *p = e->shared;
+  x->handle = NULL;
+  if (e->broken)
+    return tw_fail(TW_ERR_PEER, "rank %d: no further exchange: an earlier one with rank %d failed", c->rank,
+                   1 - c->rank);
+  message *m = malloc(sizeof *m + x->bytes);
+  if (!m)
+    return broken_end(
+        e, tw_fail(TW_ERR_MEMORY, "rank %d: out of memory for a message of %zu bytes; use a smaller batch", c->rank,
+                   x->bytes));
+  m->next = NULL;
+  m->bytes = x->bytes;
+  if (x->bytes) memcpy(m->content, x->send, x->bytes);
+
+  pthread_mutex_lock(&p->lock);
+  bool gone = p->closed[1 - c->rank];
+  if (!gone) push(p, 1 - c->rank, m);
+  pthread_mutex_unlock(&p->lock);
+  if (!gone) return TW_OK;
+  free(m);
+  return broken_end(
+      e, tw_fail(TW_ERR_PEER, "rank %d: rank %d has closed the channel: %zu bytes not sent; look for its error",
+                 c->rank, 1 - c->rank, x->bytes));
+}
+
+static struct timespec deadline_after(double seconds) {
+  struct timespec t;
+  clock_gettime(CLOCK_MONOTONIC, &t);
+  time_t whole = (time_t)seconds;
+  t.tv_sec += whole;
+  t.tv_nsec += (long)((seconds - (double)whole) * 1e9);
+  if (t.tv_nsec >= 1000000000L) {
+    t.tv_nsec -= 1000000000L;
+    t.tv_sec++;
+  }
+  return t;
+}
+
+static tw_status loopback_wait(tw_channel *c, tw_exchange *x) {
+  end *e = c->state;
+  pair *p = e->shared;
+  if (e->broken)
+    return tw_fail(TW_ERR_PEER, "rank %d: no exchange to wait for: an earlier one with rank %d failed", c->rank,
+                   1 - c->rank);
+  struct timespec deadline = deadline_after(c->timeout_seconds);
+  pthread_mutex_lock(&p->lock);
+  int rc = 0;
+  message *m;
+  while (!(m = pop(p, c->rank)) && !p->closed[1 - c->rank] && rc != ETIMEDOUT)
+    rc = pthread_cond_timedwait(&p->changed, &p->lock, &deadline);
+  bool gone = p->closed[1 - c->rank];
+  pthread_mutex_unlock(&p->lock);
+
+  if (!m && gone)
+    return broken_end(
+        e, tw_fail(TW_ERR_PEER, "rank %d: rank %d closed the channel, %zu bytes were still to come; look for its error",
+                   c->rank, 1 - c->rank, x->bytes));
+  if (!m)
+    return broken_end(e, tw_fail(TW_ERR_PEER,
+                                 "rank %d: waited %g s for %zu bytes from rank %d; look at the log of rank %d, "
+                                 "or raise --timeout if it is only slow",
+                                 c->rank, c->timeout_seconds, x->bytes, 1 - c->rank, 1 - c->rank));
+  size_t got = m->bytes;
+  size_t common = got < x->bytes ? got : x->bytes;
+  if (common) memcpy(x->recv, m->content, common);
+  free(m);
+  if (got == x->bytes) return TW_OK;
+  return broken_end(e, tw_fail(TW_ERR_PEER,
+                               "rank %d: expected a message of %zu bytes, rank %d sent one of %zu; "
+                               "both ranks must run the same plan and the same version of twain",
+                               c->rank, x->bytes, 1 - c->rank, got));
+}
+
+static void loopback_close(tw_channel *c) {
+  end *e = c->state;
+  pair *p = e->shared;
+  pthread_mutex_lock(&p->lock);
+  p->closed[c->rank] = true;
+  for (message *m; (m = pop(p, c->rank));) free(m);
+  bool last = p->closed[1 - c->rank];
+  pthread_cond_broadcast(&p->changed);
+  pthread_mutex_unlock(&p->lock);
+  tw_free(e);
+  if (!last) return;
+  pthread_cond_destroy(&p->changed);
+  pthread_mutex_destroy(&p->lock);
+  tw_free(p);
+}
+
+static tw_status pair_create(pair **out) {
+  TW_TRY(tw_alloc(sizeof **out, (void **)out));
+  pthread_condattr_t attributes;
+  pthread_condattr_init(&attributes);
+  pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
+  pthread_cond_init(&(*out)->changed, &attributes);
+  pthread_condattr_destroy(&attributes);
+  pthread_mutex_init(&(*out)->lock, NULL);
+  return TW_OK;
+}
+
+tw_status tw_channel_loopback(double timeout_seconds, tw_channel *out[2]) {
+  out[0] = out[1] = NULL;
+  if (!(timeout_seconds > 0 && timeout_seconds <= 1e9))
+    return tw_fail(TW_ERR_USAGE, "a timeout of %g s: give a number of seconds above 0, at most 1e9", timeout_seconds);
+  pair *shared = NULL;
+  end *ends[2] = {NULL, NULL};
+  tw_status status = pair_create(&shared);
+  for (int rank = 0; rank < 2 && status == TW_OK; rank++) status = tw_alloc(sizeof **ends, (void **)&ends[rank]);
+  if (status != TW_OK) {
+    tw_free(ends[0]);
+    tw_free(ends[1]);
+    tw_free(shared);
+    return status;
+  }
+  for (int rank = 0; rank < 2; rank++) {
+    *ends[rank] = (end){.channel = {.rank = rank,
+                                    .name = "loopback",
+                                    .timeout_seconds = timeout_seconds,
+                                    .start = loopback_start,
+                                    .wait = loopback_wait,
+                                    .close = loopback_close,
+                                    .state = ends[rank]},
+                        .shared = shared};
+    out[rank] = &ends[rank]->channel;
+  }
+  return TW_OK;
+}

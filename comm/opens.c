@@ -1,0 +1,302 @@
+#include "comm/opens.h"
+
+#include <inttypes.h>
+#include <sodium.h>
+#include <stdbool.h>
+#include <string.h>
+
+#include "base/memory.h"
+#include "comm/clock.h"
+#include "comm/opens_header.h"
+#include "kernels/pack.h"
+
+enum { KIND_RING = 0, KIND_BITS = 1 };
+
+// What both ranks must agree on, hashed as it lies in memory.
+typedef struct {
+  uint32_t use;
+  uint16_t kind;
+  uint16_t width;  // ring_bits, or planes
+  uint64_t slot;
+  uint64_t n;
+} layout_entry;
+_Static_assert(sizeof(layout_entry) == 24, "layout entries without gaps");
+
+// One flush: its list of opens and its two messages (header, then every open's packed data from an 8-byte boundary).
+// Two of them, so that opens can be queued while the other is in flight. `sent` and `received` hold only masked shares
+// and, after the combination, opened values.
+typedef struct {
+  layout_entry *layout;
+  uint64_t **data;
+  size_t count, capacity;
+  size_t payload;  // bytes
+  uint8_t *sent, *received;
+  size_t buffer_bytes;  // of each
+} batch;
+
+struct tw_opens {
+  crypto_generichash_blake2b_state transcript;
+  tw_channel *channel;
+  batch batches[2];
+  int queue;  // batch that takes new opens; the other may be in flight
+  bool in_flight, broken;
+  tw_exchange exchange;
+  uint64_t begin_ns;
+  uint64_t sequence;
+  tw_opens_stats stats;
+};
+
+static size_t words_for(size_t n) { return n / 64 + (n % 64 != 0); }
+
+// Bytes of an open's packed data, without padding.
+static size_t entry_bytes(const layout_entry *e) {
+  return e->kind == KIND_RING ? tw_packed_bytes(e->n, e->width) : e->width * words_for(e->n) * 8;
+}
+
+static size_t padded(size_t bytes) { return (bytes + 7) / 8 * 8; }
+
+static uint64_t live_lanes(size_t n) { return n % 64 ? (1ull << n % 64) - 1 : ~0ull; }
+
+tw_status tw_opens_create(tw_channel *channel, tw_opens **out) {
+  *out = NULL;
+  tw_opens *o;
+  TW_TRY(tw_alloc(sizeof *o, (void **)&o));
+  o->channel = channel;
+  crypto_generichash_blake2b_init(&o->transcript, NULL, 0, 32);
+  *out = o;
+  return TW_OK;
+}
+
+void tw_opens_destroy(tw_opens *o) {
+  if (!o) return;
+  for (int i = 0; i < 2; i++) {
+    batch *b = &o->batches[i];
+    tw_free(b->layout);
+    tw_free(b->data);
+    // A transport that could not be stopped may still read or write its buffers; the process is about to end then.
+    if (o->exchange.handle && o->exchange.send == b->sent) continue;
+    tw_free(b->sent);
+    tw_free(b->received);
+  }
+  tw_free(o);
+}
+
+static tw_status grow_list(batch *b) {
+  size_t capacity = b->capacity ? 2 * b->capacity : 64;
+  layout_entry *layout = NULL;
+  uint64_t **data = NULL;
+  TW_TRY(tw_alloc(capacity * sizeof *layout, (void **)&layout));
+  tw_status status = tw_alloc(capacity * sizeof *data, (void **)&data);
+  if (status != TW_OK) {
+    tw_free(layout);
+    return status;
+  }
+  if (b->count) {
+    memcpy(layout, b->layout, b->count * sizeof *layout);
+    memcpy(data, b->data, b->count * sizeof *data);
+  }
+  tw_free(b->layout);
+  tw_free(b->data);
+  b->layout = layout;
+  b->data = data;
+  b->capacity = capacity;
+  return TW_OK;
+}
+
+// The buffers of a batch that is being queued hold nothing yet: no need to copy.
+static tw_status grow_buffers(batch *b, size_t bytes) {
+  size_t target = 2 * b->buffer_bytes > bytes ? 2 * b->buffer_bytes : bytes;
+  tw_free(b->sent);
+  tw_free(b->received);
+  b->sent = b->received = NULL;
+  b->buffer_bytes = 0;
+  TW_TRY(tw_alloc(target, (void **)&b->sent));
+  TW_TRY(tw_alloc(target, (void **)&b->received));
+  b->buffer_bytes = target;
+  return TW_OK;
+}
+
+static tw_status usable(const tw_opens *o) {
+  if (!o->broken) return TW_OK;
+  return tw_fail(TW_ERR_PEER, "rank %d: no further opens after the failure of message %" PRIu64, o->channel->rank,
+                 o->sequence);
+}
+
+static tw_status enqueue(tw_opens *o, layout_entry e, uint64_t *data) {
+  TW_TRY(usable(o));
+  batch *b = &o->batches[o->queue];
+  if (!data && e.n) return tw_fail(TW_ERR_INTERNAL, "open of use %u: %" PRIu64 " elements and no data", e.use, e.n);
+  if (e.n > SIZE_MAX / 8 / e.width / 2 || b->count >= UINT32_MAX)
+    return tw_fail(TW_ERR_INTERNAL, "open of use %u: %" PRIu64 " elements are too many", e.use, e.n);
+  size_t payload = b->payload + padded(entry_bytes(&e));
+  tw_status status = b->count == b->capacity ? grow_list(b) : TW_OK;
+  if (status == TW_OK && TW_OPENS_HEADER_BYTES + payload > b->buffer_bytes)
+    status = grow_buffers(b, TW_OPENS_HEADER_BYTES + payload);
+  if (status != TW_OK) {
+    o->broken = true;
+    return tw_fail_in(status, "open of use %u", e.use);
+  }
+  b->layout[b->count] = e;
+  b->data[b->count++] = data;
+  b->payload = payload;
+  return TW_OK;
+}
+
+tw_status tw_opens_ring(tw_opens *o, uint32_t use, uint64_t slot, int ring_bits, size_t n, uint64_t *data) {
+  if (ring_bits < 1 || ring_bits > 64)
+    return tw_fail(TW_ERR_INTERNAL, "open of use %u: a ring of %d bits; 1 to 64 are possible", use, ring_bits);
+  return enqueue(o, (layout_entry){use, KIND_RING, (uint16_t)ring_bits, slot, n}, data);
+}
+
+tw_status tw_opens_bits(tw_opens *o, uint32_t use, uint64_t slot, int planes, size_t n, uint64_t *data) {
+  if (planes < 1 || planes > UINT16_MAX)
+    return tw_fail(TW_ERR_INTERNAL, "open of use %u: %d bit planes; 1 to 65535 are possible", use, planes);
+  return enqueue(o, (layout_entry){use, KIND_BITS, (uint16_t)planes, slot, n}, data);
+}
+
+size_t tw_opens_pending(const tw_opens *o) { return o->batches[o->queue].count; }
+
+static void pack_entry(const layout_entry *e, const uint64_t *data, uint8_t *out) {
+  size_t bytes = entry_bytes(e);
+  if (!bytes) return;
+  if (e->kind == KIND_RING) {
+    memset(out + padded(bytes) - 8, 0, 8);  // the padding; a buffer is used many times
+    tw_pack(data, e->n, e->width, out);
+    return;
+  }
+  size_t words = words_for(e->n);
+  uint64_t *to = (uint64_t *)(void *)out;
+  memcpy(to, data, bytes);
+  for (size_t plane = 0; plane < e->width; plane++) to[(plane + 1) * words - 1] &= live_lanes(e->n);
+}
+
+static void pack_batch(batch *b) {
+  uint8_t *at = b->sent + TW_OPENS_HEADER_BYTES;
+  for (size_t i = 0; i < b->count; i++) {
+    pack_entry(&b->layout[i], b->data[i], at);
+    at += padded(entry_bytes(&b->layout[i]));
+  }
+}
+
+static void write_header(const tw_opens *o, batch *b) {
+  tw_opens_header h = {.rank = (uint16_t)o->channel->rank,
+                       .sequence = o->sequence,
+                       .payload_bytes = b->payload,
+                       .opens = (uint32_t)b->count,
+                       .first_use = b->layout[0].use,
+                       .first_slot = b->layout[0].slot,
+                       .payload_crc = tw_opens_crc32c(b->sent + TW_OPENS_HEADER_BYTES, b->payload)};
+  crypto_generichash_blake2b(h.layout, sizeof h.layout, (const uint8_t *)b->layout, b->count * sizeof *b->layout, NULL,
+                             0);
+  tw_opens_header_seal(&h);
+  memcpy(b->sent, &h, sizeof h);
+}
+
+tw_status tw_opens_flush_start(tw_opens *o) {
+  TW_TRY(usable(o));
+  if (o->in_flight)
+    return tw_fail(TW_ERR_INTERNAL, "rank %d: message %" PRIu64 " is still in flight", o->channel->rank, o->sequence);
+  batch *b = &o->batches[o->queue];
+  if (!b->count) return TW_OK;
+  pack_batch(b);
+  write_header(o, b);
+  memset(b->received, 0, TW_OPENS_HEADER_BYTES);  // so that a header found there after a failure is a new one
+
+  size_t bytes = TW_OPENS_HEADER_BYTES + b->payload;
+  o->exchange = (tw_exchange){b->sent, b->received, bytes, NULL};
+  o->begin_ns = tw_clock_ns();
+  tw_status status = o->channel->start(o->channel, &o->exchange);
+  if (status != TW_OK) {
+    o->broken = true;
+    return tw_fail_in(status, "message %" PRIu64 " (%zu opens)", o->sequence, b->count);
+  }
+  o->stats.flushes++;
+  o->stats.payload_bytes += b->payload;
+  o->stats.wire_bytes += bytes;
+  o->in_flight = true;
+  o->queue = 1 - o->queue;
+  return TW_OK;
+}
+
+// After a failed exchange: sizes that differ have a reason, and the other rank's header knows it.
+static tw_status explain(const tw_opens *o, const batch *b, tw_status status) {
+  tw_opens_header own, theirs;
+  memcpy(&own, b->sent, sizeof own);
+  memcpy(&theirs, b->received, sizeof theirs);
+  if (status == TW_ERR_PEER && tw_opens_header_intact(&theirs) && tw_opens_header_compare(&own, &theirs) != TW_OK)
+    return status;
+  return tw_fail_in(status, "message %" PRIu64 " (%zu opens)", o->sequence, b->count);
+}
+
+static tw_status check_received(const batch *b) {
+  tw_opens_header own, theirs;
+  memcpy(&own, b->sent, sizeof own);
+  memcpy(&theirs, b->received, sizeof theirs);
+  TW_TRY(tw_opens_header_compare(&own, &theirs));
+  uint32_t crc = tw_opens_crc32c(b->received + TW_OPENS_HEADER_BYTES, b->payload);
+  if (crc == theirs.payload_crc) return TW_OK;
+  return tw_fail(TW_ERR_PEER,
+                 "rank %d: message %" PRIu64
+                 ": CRC32C of the payload is %08x here and %08x at rank %d: damaged on the "
+                 "way; check the network and start again with fresh keys",
+                 own.rank, own.sequence, crc, theirs.payload_crc, theirs.rank);
+}
+
+// Leaves the opened value in data and, packed, in the place where the other rank's share was.
+static void combine_entry(const layout_entry *e, const uint8_t *sent, uint8_t *received, uint64_t *data) {
+  if (e->kind == KIND_RING) {
+    tw_unpack_add(received, e->n, e->width, data);
+    tw_pack(data, e->n, e->width, received);
+    return;
+  }
+  size_t words = e->width * words_for(e->n);
+  const uint64_t *own = (const uint64_t *)(const void *)sent;
+  uint64_t *theirs = (uint64_t *)(void *)received;
+  for (size_t w = 0; w < words; w++) theirs[w] ^= own[w];
+  memcpy(data, theirs, words * 8);
+}
+
+static void combine_batch(tw_opens *o, batch *b) {
+  size_t at = TW_OPENS_HEADER_BYTES;
+  for (size_t i = 0; i < b->count; i++) {
+    const layout_entry *e = &b->layout[i];
+    size_t bytes = entry_bytes(e);
+    if (!bytes) continue;
+    combine_entry(e, b->sent + at, b->received + at, b->data[i]);
+    crypto_generichash_blake2b_update(&o->transcript, b->received + at, bytes);
+    at += padded(bytes);
+  }
+}
+
+tw_status tw_opens_flush_finish(tw_opens *o) {
+  TW_TRY(usable(o));
+  if (!o->in_flight) return TW_OK;  // nothing had been queued
+  batch *b = &o->batches[1 - o->queue];
+  tw_status status = o->channel->wait(o->channel, &o->exchange);
+  o->stats.comm_ns += tw_clock_ns() - o->begin_ns;
+  o->in_flight = false;
+  status = status == TW_OK ? check_received(b) : explain(o, b, status);
+  if (status != TW_OK) {
+    o->broken = true;
+    return status;
+  }
+  combine_batch(o, b);
+  b->count = b->payload = 0;
+  o->sequence++;
+  if (!o->batches[o->queue].count) o->queue = 1 - o->queue;  // without overlap one batch is enough
+  return TW_OK;
+}
+
+tw_status tw_opens_flush(tw_opens *o) {
+  if (o->in_flight)
+    return tw_fail(TW_ERR_INTERNAL, "rank %d: message %" PRIu64 " is still in flight", o->channel->rank, o->sequence);
+  TW_TRY(tw_opens_flush_start(o));
+  return tw_opens_flush_finish(o);
+}
+
+void tw_opens_get_stats(const tw_opens *o, tw_opens_stats *stats) { *stats = o->stats; }
+
+void tw_opens_transcript(const tw_opens *o, uint8_t digest[32]) {
+  crypto_generichash_blake2b_state copy = o->transcript;
+  crypto_generichash_blake2b_final(&copy, digest, 32);
+}

@@ -1,0 +1,51 @@
+// The open collector: pending opens of any width are packed into one message, exchanged, and combined in place.
+#ifndef TW_OPENS_H
+#define TW_OPENS_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/status.h"
+#include "comm/channel.h"
+
+typedef struct tw_opens tw_opens;
+
+typedef struct {
+  uint64_t flushes;        // messages each way = rounds
+  uint64_t payload_bytes;  // packed masked data sent, each open rounded up to 8 bytes
+  uint64_t wire_bytes;     // payload and headers
+  uint64_t comm_ns;        // from start of exchange to its completion
+} tw_opens_stats;
+
+// The channel is borrowed and must outlive the collector. After a failed flush nothing has been combined, and the
+// collector only accepts tw_opens_destroy, get_stats and transcript: a masked value is never sent a second time.
+tw_status tw_opens_create(tw_channel *channel, tw_opens **out);
+void tw_opens_destroy(tw_opens *);
+
+// Queue the open of n elements of ring_bits (1..64) each. `data` holds this rank's share plus its own mask share; after
+// the flush it holds the opened (public) value mod 2^ring_bits. Must stay valid and unchanged until then.
+// use: the opening's use id. May be called while a flush is in flight: the open then belongs to the next one.
+// TW_ERR_MEMORY; TW_ERR_INTERNAL for arguments out of range.
+tw_status tw_opens_ring(tw_opens *, uint32_t use, uint64_t slot, int ring_bits, size_t n, uint64_t *data);
+
+// Queue the open of bit planes (1..65535): planes * ceil(n/64) words, XOR-combined. Lanes past n are neither sent nor
+// kept: they are zero afterwards.
+tw_status tw_opens_bits(tw_opens *, uint32_t use, uint64_t slot, int planes, size_t n, uint64_t *data);
+
+// Number of opens queued for the next flush.
+size_t tw_opens_pending(const tw_opens *);
+
+// Exchange everything queued in one message each way. Header: sequence, digest of (use, slot, width, length) list,
+// payload length, CRC32C; a difference is TW_ERR_PEER and names both values. Nothing queued: no message.
+tw_status tw_opens_flush(tw_opens *);
+// The same in two halves, so that work can be done in between. One flush in flight at a time.
+tw_status tw_opens_flush_start(tw_opens *);
+tw_status tw_opens_flush_finish(tw_opens *);
+
+void tw_opens_get_stats(const tw_opens *, tw_opens_stats *);
+
+// BLAKE2b-256 over everything opened so far (public values, equal on both ranks), in order of queueing: each ring open
+// as its packed bytes (kernels/pack.h), each bit open as its words, little-endian, nothing in between.
+void tw_opens_transcript(const tw_opens *, uint8_t digest[32]);
+
+#endif

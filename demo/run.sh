@@ -1,0 +1,84 @@
+#!/usr/bin/env bash
+# The whole chain on real keys, in a fresh folder: demo/run.sh TWAIN MODEL, where MODEL is a Hugging Face folder or
+# --synthetic. Every command is shown before it runs; the first one that fails ends the demonstration.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+umask 077
+
+twain=$1
+model=$2
+sentences=examples/sentences.txt
+work=$(mktemp -d "demo-$(date +%Y%m%d-%H%M%S)-XXXX")
+name=$work/minilm
+count=$(grep -c '[^[:space:]]' "$sentences")
+started=$SECONDS
+
+# Two ranks on any machine: as root, in a container, on a single core, without ssh. For Open MPI only; others ignore it.
+export OMPI_MCA_rmaps_base_oversubscribe=1 OMPI_MCA_hwloc_base_binding_policy=none PMIX_MCA_gds=hash
+[ "$(id -u)" != 0 ] || export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1
+command -v ssh >/dev/null || export OMPI_MCA_plm=isolated
+if [ -e /.dockerenv ] || [ -e /run/.containerenv ]; then export OMPI_MCA_btl_vader_single_copy_mechanism=none; fi
+
+title() { if [ -t 1 ]; then printf '\n\033[1m%s\033[0m\n' "$*"; else printf '\n%s\n' "$*"; fi; }
+
+hint() {
+  case $1 in
+    1) echo "an internal error: please report it with the message above" ;;
+    2) echo "the command line was not understood: build/twain help" ;;
+    3) echo "a file could not be read or written; is the disk full? df -h ." ;;
+    4) echo "a file is damaged; remove $work and start again" ;;
+    5) echo "files or ranks do not belong together; remove $work and start again" ;;
+    6) echo "a one-time key was used before; deal new keys: twain deal $name -n $count" ;;
+    7) echo "the other rank ended or did not answer; its message is above" ;;
+    8) echo "a value does not fit the plan; plan again with --calibrate" ;;
+    9) echo "not enough memory; free -g" ;;
+    10) echo "the result differs from the plain model by more than the plan allows" ;;
+    127) echo "the program was not found; is it on PATH?" ;;
+    *) echo "see the message above; the files are in $work" ;;
+  esac
+}
+
+show() {
+  printf '  $ %s\n' "$*"
+  local status=0 start=$SECONDS
+  "$@" || status=$?
+  if [ "$status" != 0 ]; then
+    printf '\nThe demonstration stopped: exit code %d.\nHint: %s\n' "$status" "$(hint "$status")" >&2
+    exit "$status"
+  fi
+  [ $((SECONDS - start)) -lt 2 ] || printf '  (%d s)\n' $((SECONDS - start))
+}
+
+if [ "$model" = --synthetic ]; then
+  title "1. Model owner: make a model of all-MiniLM-L6-v2's shape with SYNTHETIC weights"
+  show "$twain" import --synthetic minilm -o "$name"
+else
+  title "1. Model owner: import the model"
+  show "$twain" import "$model" -o "$name"
+fi
+
+title "2. Model owner: choose number formats for sequences of 128 tokens, split the weights between the ranks"
+show "$twain" plan "$name" --seq 128
+show "$twain" share "$name"
+
+title "3. Dealer: one-time keys for $count inferences, before any input exists"
+show "$twain" deal "$name" -n "$count"
+
+title "4. Client: turn $count sentences into inputs, split them between the ranks"
+show "$twain" encode "$name" --file "$sentences"
+show "$twain" share "$name" --input
+
+title "5. The two ranks: the inference on secret shares"
+show mpirun -np 2 "$twain" run "$name" --output pooled --ledger "$work/ledger"
+
+title "6. Client: join the two halves of the result"
+show "$twain" reveal "$name"
+
+title "7. Check: against the plain model in floating point"
+show "$twain" check "$name"
+
+title "8. Report: where time, keys and traffic went"
+show "$twain" report "$name"
+
+title "Done in $((SECONDS - started)) s"
+printf '  Files: %s (%s). Remove them with: rm -r %s\n' "$work" "$(du -sh "$work" | cut -f1)" "$work"

@@ -1,0 +1,50 @@
+// The client's files: vocabulary and embedding tables (in clear at the client), embedded inputs, shares of inputs.
+#ifndef TW_CLIENT_H
+#define TW_CLIENT_H
+
+#include "io/model.h"
+
+// NAME.client.h5
+typedef struct {
+  tw_model_config config;
+  bool lower_case;
+  char **vocabulary;        // config.vocab strings (UTF-8); NULL for synthetic models
+  float *word, *position, *type;  // [vocab|max_positions|type_vocab][hidden]
+  float *gamma, *beta;      // embedding LayerNorm
+  bool normalise_output;    // sentence embeddings are scaled to unit length
+} tw_client;
+
+tw_status tw_client_write(const char *path, const tw_client *client);
+tw_status tw_client_read(const char *path, tw_client *client);
+void tw_client_free(tw_client *client);
+
+// NAME.input.h5 (plain, the client's): count sequences padded to seq tokens.
+typedef struct {
+  tw_id input_id;
+  int count, seq, hidden;
+  int *lengths;             // live tokens
+  int *tokens;              // [count][seq] token ids, padded with [PAD]
+  char **texts;
+  float *values;            // [count][seq][hidden] embeddings after LayerNorm
+} tw_input;
+
+tw_status tw_input_write(const char *path, const tw_input *input);
+tw_status tw_input_read(const char *path, tw_input *input);
+void tw_input_free(tw_input *input);
+
+// NAME.input.p0/p1.h5: additive shares mod 2^48 of round(value * 2^12), sequence lengths (public).
+#define TW_INPUT_RING 48
+#define TW_INPUT_SCALE 12
+typedef struct {
+  tw_id input_id, model_id;
+  tw_digest plan;
+  int rank, count, seq, hidden;
+  int *lengths;
+  uint64_t *share;          // [count][seq][hidden]
+} tw_input_share;
+
+tw_status tw_input_share_write(const char *path, const tw_input_share *share);
+tw_status tw_input_share_read(const char *path, int rank, tw_input_share *share);
+void tw_input_share_free(tw_input_share *share);  // wipes
+
+#endif

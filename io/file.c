@@ -1,0 +1,205 @@
+#define _GNU_SOURCE
+#include "io/file.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <isa-l/crc.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/statvfs.h>
+#include <unistd.h>
+
+uint32_t tw_crc32c(uint32_t previous, const void *data, size_t bytes) {
+  uint32_t state = ~previous;
+  unsigned char *at = (unsigned char *)data;  // the library only reads
+  while (bytes > 0) {
+    int part = bytes > INT_MAX ? INT_MAX : (int)bytes;
+    state = crc32_iscsi(at, part, state);
+    at += part;
+    bytes -= (size_t)part;
+  }
+  return ~state;
+}
+
+static tw_status folder_of(const char *path, char folder[PATH_MAX]) {
+  if (strlen(path) + sizeof ".partial" > PATH_MAX) return tw_fail(TW_ERR_IO, "%s: the path is too long", path);
+  const char *slash = strrchr(path, '/');
+  if (!slash)
+    strcpy(folder, ".");
+  else if (slash == path)
+    strcpy(folder, "/");
+  else
+    snprintf(folder, PATH_MAX, "%.*s", (int)(slash - path), path);
+  return TW_OK;
+}
+
+tw_status tw_sync_folder_of(const char *path) {
+  char folder[PATH_MAX];
+  TW_TRY(folder_of(path, folder));
+  int fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  if (fd < 0) return tw_fail(TW_ERR_IO, "%s: cannot open the folder: %s", folder, strerror(errno));
+  tw_status status = TW_OK;
+  if (fsync(fd) != 0) status = tw_fail(TW_ERR_IO, "%s: cannot fsync the folder: %s", folder, strerror(errno));
+  close(fd);
+  return status;
+}
+
+tw_status tw_file_check_new(const char *path) {
+  struct stat info;
+  char folder[PATH_MAX], partial[PATH_MAX];
+  TW_TRY(folder_of(path, folder));
+  snprintf(partial, sizeof partial, "%.*s.partial", (int)(PATH_MAX - sizeof ".partial"), path);
+  if (lstat(path, &info) == 0)
+    return tw_fail(TW_ERR_IO, "%s: exists already; remove it or choose another name", path);
+  if (lstat(partial, &info) == 0)
+    return tw_fail(TW_ERR_IO, "%s: exists: another command is writing it, or was killed; if none is running, remove it",
+                   partial);
+  if (stat(folder, &info) != 0) return tw_fail(TW_ERR_IO, "%s: cannot write there: %s", folder, strerror(errno));
+  if (!S_ISDIR(info.st_mode)) return tw_fail(TW_ERR_IO, "%s: is not a folder", folder);
+  if (access(folder, W_OK | X_OK) != 0)
+    return tw_fail(TW_ERR_IO, "%s: the folder is not writable: %s", folder, strerror(errno));
+  return TW_OK;
+}
+
+tw_status tw_file_check_readable(const char *path, const char *maker, bool secret) {
+  struct stat info;
+  if (stat(path, &info) != 0) {
+    if (errno == ENOENT) return tw_fail(TW_ERR_IO, "%s: no such file; run `%s` first", path, maker);
+    return tw_fail(TW_ERR_IO, "%s: cannot open: %s", path, strerror(errno));
+  }
+  if (!S_ISREG(info.st_mode)) return tw_fail(TW_ERR_IO, "%s: is not a regular file", path);
+  if (secret && info.st_uid != geteuid())
+    return tw_fail(TW_ERR_IO, "%s: holds secrets but belongs to user %u, not to you (%u); copy it under your own user",
+                   path, (unsigned)info.st_uid, (unsigned)geteuid());
+  if (secret && (info.st_mode & 077) != 0)
+    return tw_fail(TW_ERR_IO, "%s: holds secrets but its mode %04o opens it to group or world; run `chmod 600 %s`", path,
+                   (unsigned)(info.st_mode & 07777), path);
+  if (access(path, R_OK) != 0) return tw_fail(TW_ERR_IO, "%s: cannot read: %s", path, strerror(errno));
+  return TW_OK;
+}
+
+static tw_status no_room(const tw_output *out, const char *what, int error) {
+  char folder[PATH_MAX] = ".";
+  TW_TRY(folder_of(out->path, folder));
+  struct statvfs fs;
+  unsigned long long room = statvfs(folder, &fs) == 0 ? (unsigned long long)fs.f_bavail * fs.f_frsize : 0;
+  struct rlimit limit;
+  if (error == EFBIG && getrlimit(RLIMIT_FSIZE, &limit) == 0 && limit.rlim_cur != RLIM_INFINITY)
+    return tw_fail(TW_ERR_IO, "%s: cannot write %s: %llu bytes needed, files limited to %llu bytes; raise `ulimit -f`",
+                   out->partial, what, (unsigned long long)out->bytes, (unsigned long long)limit.rlim_cur);
+  return tw_fail(TW_ERR_IO,
+                 "%s: cannot write %s: %s; the file needs %llu bytes, %llu bytes are free in %s; "
+                 "make room or write elsewhere",
+                 out->partial, what, strerror(error), (unsigned long long)out->bytes, room, folder);
+}
+
+// Ask for the room at once, so that a full disk is told before hours of work; file systems without
+// reservations (EOPNOTSUPP and its relatives) only get their free space compared.
+static tw_status reserve(tw_output *out) {
+  struct rlimit limit;
+  struct statvfs fs;
+  if (getrlimit(RLIMIT_FSIZE, &limit) == 0 && limit.rlim_cur != RLIM_INFINITY && limit.rlim_cur < out->bytes)
+    return no_room(out, "the file", EFBIG);
+  if (fstatvfs(out->fd, &fs) == 0 && fs.f_blocks > 0 && out->bytes / fs.f_frsize > fs.f_bavail)
+    return no_room(out, "the file", ENOSPC);
+  if (fallocate(out->fd, 0, 0, (off_t)out->bytes) != 0 && (errno == ENOSPC || errno == EDQUOT || errno == EFBIG))
+    return no_room(out, "the file", errno);
+  if (ftruncate(out->fd, (off_t)out->bytes) != 0) return no_room(out, "the file", errno);
+  return TW_OK;
+}
+
+static void end(tw_output *out) {
+  if (out->fd >= 0) close(out->fd);
+  free(out->path);
+  free(out->partial);
+  *out = (tw_output){.fd = -1};
+}
+
+tw_status tw_output_begin(tw_output *out, const char *path, uint64_t bytes) {
+  *out = (tw_output){.fd = -1, .bytes = bytes};
+  TW_TRY(tw_file_check_new(path));
+  out->path = strdup(path);
+  if (!out->path || asprintf(&out->partial, "%s.partial", path) < 0) {
+    out->partial = NULL;
+    end(out);
+    return tw_fail(TW_ERR_MEMORY, "%s: out of memory", path);
+  }
+  out->fd = open(out->partial, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+  if (out->fd < 0) {
+    tw_status status = tw_fail(TW_ERR_IO, "%s: cannot create: %s", out->partial, strerror(errno));
+    end(out);
+    return status;
+  }
+  tw_status status = reserve(out);
+  if (status != TW_OK) tw_output_abort(out);
+  return status;
+}
+
+tw_status tw_output_write(tw_output *out, const char *what, const void *data, size_t bytes, uint64_t offset) {
+  const char *at = data;
+  while (bytes > 0) {
+    ssize_t done = pwrite(out->fd, at, bytes, (off_t)offset);
+    if (done < 0 && errno == EINTR) continue;
+    if (done <= 0) return no_room(out, what, done < 0 ? errno : ENOSPC);
+    at += done;
+    bytes -= (size_t)done;
+    offset += (uint64_t)done;
+  }
+  return TW_OK;
+}
+
+// Under its final name the file must not replace another one; renameat2 makes that atomic where it exists.
+static int rename_new(const char *from, const char *to) {
+  if (renameat2(AT_FDCWD, from, AT_FDCWD, to, RENAME_NOREPLACE) == 0) return 0;
+  if (errno != EINVAL && errno != ENOSYS) return -1;
+  if (access(to, F_OK) == 0) {
+    errno = EEXIST;
+    return -1;
+  }
+  return rename(from, to);
+}
+
+tw_status tw_output_commit(tw_output *out) {
+  tw_status status = TW_OK;
+  bool renamed = false;
+  if (fsync(out->fd) != 0) status = no_room(out, "the file (fsync)", errno);
+  int fd = out->fd;
+  out->fd = -1;
+  // close may be the first to hear of a write error or a quota on network file systems
+  if (close(fd) != 0 && status == TW_OK) status = no_room(out, "the file (close)", errno);
+  if (status == TW_OK) {
+    if (rename_new(out->partial, out->path) != 0)
+      status = tw_fail(TW_ERR_IO, "%s: cannot rename the finished file: %s", out->path, strerror(errno));
+    else
+      renamed = true;
+  }
+  if (status == TW_OK) status = tw_sync_folder_of(out->path);
+  if (status != TW_OK) unlink(renamed ? out->path : out->partial);
+  end(out);
+  return status;
+}
+
+void tw_output_abort(tw_output *out) {
+  if (out->partial && out->fd >= 0) unlink(out->partial);
+  end(out);
+}
+
+tw_status tw_read_at(int fd, const char *path, const char *what, void *data, size_t bytes, uint64_t offset) {
+  char *at = data;
+  while (bytes > 0) {
+    ssize_t done = pread(fd, at, bytes, (off_t)offset);
+    if (done < 0 && errno == EINTR) continue;
+    if (done < 0) return tw_fail(TW_ERR_IO, "%s: %s: cannot read: %s", path, what, strerror(errno));
+    if (done == 0)
+      return tw_fail(TW_ERR_FORMAT, "%s: %s: the file is cut off at byte %llu; copy it again", path, what,
+                     (unsigned long long)offset);
+    at += done;
+    bytes -= (size_t)done;
+    offset += (uint64_t)done;
+  }
+  return TW_OK;
+}

@@ -1,0 +1,107 @@
+// The layer under every file of twain: HDF5 with checked errors, whole-file writes and checksums. Internal to io/.
+//
+// Writing: HDF5 lays the file out in memory (a sparse memory file) and never touches the disk; tw_h5_finish puts layout
+// and data there with plain writes. A full disk is then an ordinary error: HDF5 1.10 can crash after a failed write.
+// The final size is known before the first byte goes to the disk.
+// Reading: sizes are checked against the file before anything is allocated; every dataset carries the CRC-32C of its
+// bytes in its attribute crc32c. Format bounds are those of HDF5 1.8, whose metadata have checksums of their own.
+#ifndef TW_H5_H
+#define TW_H5_H
+
+#include <hdf5.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/status.h"
+#include "io/file.h"
+#include "io/ids.h"
+#include "io/model.h"
+
+_Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "files are little-endian and written from memory");
+
+// One kind of file. ranked: role is ROLE-0 or ROLE-1. secret: group and world bits are refused.
+typedef struct {
+  const char *format, *role;
+  bool ranked, secret;
+  const char *maker;  // the command that writes it
+} tw_h5_kind;
+
+typedef struct {
+  uint64_t offset, bytes;
+  const void *data;  // NULL: the caller writes it
+  const char *name;
+} tw_h5_extent;
+
+typedef struct {
+  hid_t file;
+  const char *path;  // the caller's
+  int rank;          // of a ranked file, else -1
+  int memory;        // writing: the memory file; reading: -1
+  uint64_t bytes;    // size of the file (writing: so far, at least)
+  int count, room;
+  tw_h5_extent *extents;
+} tw_h5;
+
+// "PATH: what OBJECT: problem (HDF5's innermost description)"; what: "dataset", "attribute", "group".
+tw_status tw_h5_fail(tw_status code, const tw_h5 *f, const char *what, const char *object, const char *problem);
+
+// ---- Writing. Names, strings and data must stay until tw_h5_finish or tw_h5_place.
+// rank: 0 or 1 for a ranked kind, else ignored. Root attributes format, version, role, created, software are written.
+tw_status tw_h5_create(tw_h5 *f, const char *path, const tw_h5_kind *kind, int rank);
+// status TW_OK: write, fsync, rename. Otherwise drop everything and return status. Ends `f`.
+tw_status tw_h5_finish(tw_h5 *f, tw_status status);
+// Put layout and known data into `out` (begun here) and end `f`; the caller writes the datasets without data, and commits.
+tw_status tw_h5_place(tw_h5 *f, tw_output *out);
+
+tw_status tw_h5_group(tw_h5 *f, const char *name);
+// Attributes of `object` ("/", "/environment").
+tw_status tw_h5_put_text(tw_h5 *f, const char *object, const char *name, const char *text);
+tw_status tw_h5_put_int(tw_h5 *f, const char *object, const char *name, int64_t value);
+tw_status tw_h5_put_real(tw_h5 *f, const char *object, const char *name, double value);
+
+// Contiguous dataset of `dims` dimensions; type is both the file's and the memory's. data NULL: written by the caller.
+tw_status tw_h5_put(tw_h5 *f, const char *name, hid_t type, int dims, const hsize_t *shape, const void *data);
+// As tw_h5_put, and TW_ERR_RANGE on NaN and Inf.
+tw_status tw_h5_put_f32(tw_h5 *f, const char *name, int dims, const hsize_t *shape, const float *data);
+tw_status tw_h5_put_f64(tw_h5 *f, const char *name, int dims, const hsize_t *shape, const double *data);
+// Variable-length UTF-8 strings [count].
+tw_status tw_h5_put_texts(tw_h5 *f, const char *name, int count, char *const *texts);
+
+// ---- Reading. rank: whose file is expected; -1: either (see f->rank).
+tw_status tw_h5_open(tw_h5 *f, const char *path, const tw_h5_kind *kind, int rank);
+void tw_h5_close(tw_h5 *f);
+
+tw_status tw_h5_get_text(const tw_h5 *f, const char *object, const char *name, char *text, size_t size);
+tw_status tw_h5_get_int(const tw_h5 *f, const char *object, const char *name, int64_t low, int64_t high, int64_t *value);
+tw_status tw_h5_get_small(const tw_h5 *f, const char *name, int low, int high, int *value);  // attribute of "/"
+tw_status tw_h5_get_bool(const tw_h5 *f, const char *name, bool *value);
+tw_status tw_h5_get_real(const tw_h5 *f, const char *object, const char *name, double *value);  // finite
+tw_status tw_h5_get_id(const tw_h5 *f, const char *name, tw_id *id);
+tw_status tw_h5_get_digest(const tw_h5 *f, const char *name, tw_digest *digest);
+
+bool tw_h5_has(const tw_h5 *f, const char *name);
+// Type and shape must be exactly these, the data must lie inside the file, its CRC must hold (TW_ERR_FORMAT).
+tw_status tw_h5_get(const tw_h5 *f, const char *name, hid_t type, int dims, const hsize_t *shape, void *data);
+tw_status tw_h5_get_f32(const tw_h5 *f, const char *name, int dims, const hsize_t *shape, float *data);
+tw_status tw_h5_get_f64(const tw_h5 *f, const char *name, int dims, const hsize_t *shape, double *data);
+// The strings are the caller's: free with tw_h5_free_texts.
+tw_status tw_h5_get_texts(const tw_h5 *f, const char *name, int count, char ***texts);
+void tw_h5_free_texts(char **texts, int count);
+
+// Where a dataset's bytes lie, after the same checks of type, shape and file size.
+tw_status tw_h5_locate(const tw_h5 *f, const char *name, hid_t type, int dims, const hsize_t *shape, uint64_t *offset);
+// As tw_h5_get for `count` values of 64 bits each below 2^bits (shape may be of any dimension).
+tw_status tw_h5_get_ring(const tw_h5 *f, const char *name, int bits, int dims, const hsize_t *shape, uint64_t *data);
+
+// ---- Model configuration as root attributes.
+tw_status tw_h5_put_config(tw_h5 *f, const tw_model_config *config);
+tw_status tw_h5_get_config(const tw_h5 *f, tw_model_config *config);
+
+// Elements of a shape; *elements is 0 and TW_ERR_RANGE returned on overflow of elements * size.
+tw_status tw_h5_elements(int dims, const hsize_t *shape, size_t size, size_t *elements);
+// TW_ERR_FORMAT (or `code`) with the position of the first NaN or Inf.
+tw_status tw_h5_finite(const tw_h5 *f, tw_status code, const char *name, int dims, const hsize_t *shape, const float *f32,
+                       const double *f64);
+
+#endif

@@ -1,0 +1,78 @@
+// Models: plain (float32, the owner's), shared (one file a rank) and the dealer's (shapes and mask seeds).
+#ifndef TW_MODEL_H
+#define TW_MODEL_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/status.h"
+#include "io/ids.h"
+
+typedef struct {
+  char name[64];          // "all-MiniLM-L6-v2", "bert-base", ...
+  int layers, hidden, heads, intermediate;
+  int max_positions;      // longest sequence
+  int vocab, type_vocab;
+  double norm_epsilon;
+  char activation[16];    // "gelu", "silu"
+  bool pre_norm, causal;  // false for BERT encoders
+  bool synthetic;
+} tw_model_config;
+
+// One tensor of a plain model, row-major. A vector has rows = 1.
+typedef struct {
+  char name[48];
+  size_t rows, cols;
+  float *values;
+} tw_model_tensor;
+
+typedef struct {
+  tw_model_config config;
+  tw_digest source;       // digest of what it was imported from
+  int count;
+  tw_model_tensor *tensors;
+} tw_model;
+
+// Canonical tensors, for layer i: layer.i.qkv.weight [hidden, 3 hidden] (x W: input rows, output columns; Q then K then V),
+// layer.i.qkv.bias [1, 3 hidden], layer.i.out.{weight,bias}, layer.i.norm1.{gamma,beta}, layer.i.up.{weight,bias},
+// layer.i.down.{weight,bias}, layer.i.norm2.{gamma,beta}. Count = 12 layers.
+#define TW_TENSORS_PER_LAYER 12
+// Name and shape of canonical tensor `index` (0 <= index < 12 layers).
+void tw_model_tensor_shape(const tw_model_config *config, int index, char name[48], size_t *rows, size_t *cols);
+// Allocate all canonical tensors, zeroed.
+tw_status tw_model_allocate(const tw_model_config *config, tw_model *out);
+void tw_model_free(tw_model *model);
+
+tw_status tw_model_write(const char *path, const tw_model *model);      // NAME.model.h5, 0600
+tw_status tw_model_read(const char *path, tw_model *model);             // checks shapes, refuses NaN and Inf by tensor name
+
+// Fixed-point encoding of canonical tensor `index`: scale of its integers (weights 12, bias 24, gamma 12, beta 12).
+int tw_model_tensor_scale(int index);
+
+// A rank's model: what both ranks know (masked values, ring 64) and this rank's own mask seed.
+typedef struct {
+  tw_model_config config;
+  tw_id model_id;
+  int rank;
+  uint8_t mask_seed[32];   // mask of tensor i: PRG stream (use = i, slot = 0), ring 64
+  int count;
+  size_t *rows, *cols;
+  uint64_t **masked;       // W^ = W + p_0 + p_1 mod 2^64
+} tw_model_share;
+
+// The dealer's: shapes and both seeds, no weights.
+typedef struct {
+  tw_model_config config;
+  tw_id model_id;
+  uint8_t mask_seed[2][32];
+} tw_model_dealer;
+
+// File role attributes: "model-share-0", "model-share-1", "model-dealer".
+tw_status tw_model_share_write(const char *path, const tw_model_share *share);
+tw_status tw_model_share_read(const char *path, int rank, tw_model_share *share);  // refuses the other rank's file
+void tw_model_share_free(tw_model_share *share);                                   // wipes
+tw_status tw_model_dealer_write(const char *path, const tw_model_dealer *dealer);
+tw_status tw_model_dealer_read(const char *path, tw_model_dealer *dealer);
+
+#endif

@@ -1,0 +1,65 @@
+// Result files. A rank's: the output's masked value and own mask of a fresh opening (never a raw share), and the costs.
+// The client's: the revealed output.
+#ifndef TW_RESULT_H
+#define TW_RESULT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/status.h"
+#include "io/ids.h"
+
+// Where and when something ran.
+typedef struct {
+  char host[128], cpu[128], software[64], mpi[128], hdf5[32], isa[16], job[64], user[64], started[32];  // ISO 8601 UTC
+  int ranks_share_host;
+} tw_environment;
+void tw_environment_collect(tw_environment *env);  // mpi and ranks_share_host are left to the caller
+
+// Cost of one gate in one layer (layer -1: input and output).
+typedef struct {
+  int layer;
+  char gate[24];
+  uint64_t correction_bytes, sent_bytes;
+  uint64_t rounds;
+  double seconds;
+} tw_cost_row;
+
+typedef struct {
+  int rank, count;                // sequences
+  tw_id model_id, key_id, input_id, run_id;
+  tw_digest plan;
+  bool test_keys;
+  char output[16];                // tokens, pooled, cls
+  int *lengths;
+  uint64_t *slots;                // key slot of each sequence
+  int rows, cols;                 // output of one sequence
+  int ring_bits, scale;
+  uint64_t *masked;               // [count][rows][cols] opened value Y^
+  uint64_t *mask;                 // [count][rows][cols] own mask share r_b
+  char transcript[65];            // digest over everything opened (equal on both ranks)
+  uint64_t correction_bytes, sent_bytes, rounds;
+  double setup_seconds, preparation_seconds, online_seconds, comm_seconds;
+  int row_count;
+  tw_cost_row *rows_table;
+  tw_environment environment;
+} tw_result_share;
+
+tw_status tw_result_share_write(const char *path, const tw_result_share *r);
+tw_status tw_result_share_read(const char *path, int rank, tw_result_share *r);  // rank -1: either
+void tw_result_share_free(tw_result_share *r);
+
+typedef struct {
+  tw_id model_id, input_id, run_id;
+  char output[16];
+  int count, rows, cols;
+  int *lengths;
+  double *values;                 // [count][rows][cols]; pooled: mean over live tokens, not normalised
+} tw_result;
+
+tw_status tw_result_write(const char *path, const tw_result *r);
+tw_status tw_result_read(const char *path, tw_result *r);
+void tw_result_free(tw_result *r);
+
+#endif

@@ -1,0 +1,28 @@
+// The dealer: one-time keys for COUNT inferences, half of the corrections to each rank, streamed to disk.
+#ifndef TW_DEAL_H
+#define TW_DEAL_H
+
+#include "io/keys.h"
+#include "io/model.h"
+#include "jobs/plan.h"
+#include "kernels/prg.h"
+
+typedef struct {
+  const char *path[2];    // key files of rank 0 and rank 1
+  uint64_t count;         // slots
+  bool test;              // both seeds derive from test_seed; the files say TEST
+  uint64_t test_seed;
+  void (*progress)(void *state, double fraction);  // may be NULL
+  void *progress_state;
+} tw_deal_options;
+
+// Bytes of both files together, before dealing.
+uint64_t tw_deal_bytes(const tw_plan *plan, uint64_t count);
+
+// Seeds come from the OS, one per rank and slot. Nothing is left under the final names on failure.
+tw_status tw_deal(const tw_plan *plan, const tw_model_dealer *dealer, const tw_deal_options *options, tw_id *key_id);
+
+// TEST keys: the seed of (rank, slot) for a test number.
+void tw_deal_test_seed(uint64_t number, int rank, uint64_t slot, tw_seed *out);
+
+#endif

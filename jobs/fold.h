@@ -1,0 +1,10 @@
+// How 1/sqrt(d_head) enters the logits. Its power of two goes into the logits' scale; what is left (1, or 2^-1/2 and
+// 2^1/2) is folded into W_Q and b_Q before they are rounded. Both the ranks' model and the float model use this.
+#ifndef TW_FOLD_H
+#define TW_FOLD_H
+
+// f = 2^(*shift) / sqrt(head_dim), *shift = round(log2(sqrt(head_dim))), halves to even:
+// q k / sqrt(head_dim) = (f q) k / 2^(*shift). head_dim >= 1.
+double tw_query_fold(int head_dim, int *shift);
+
+#endif

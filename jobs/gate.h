@@ -1,0 +1,56 @@
+// What gate files share: one element's arithmetic of extension, and the frame of gates without keys or messages.
+#ifndef TW_GATE_H
+#define TW_GATE_H
+
+#include "jobs/build.h"
+#include "jobs/session.h"
+#include "kernels/digit.h"
+#include "kernels/gemm.h"
+#include "kernels/pack.h"
+
+// Extension of X^ mod 2^k (protocols, section 3): x = u - r + 2^k g rho, with u = X^ + 2^(k-2) mod 2^k - 2^(k-2).
+typedef struct { uint64_t u, g; } tw_ext;
+static inline tw_ext tw_ext_public(uint64_t wire, int k) {
+  uint64_t offset = 1ull << (k - 2), u = (wire + offset) & tw_mask(k);
+  return (tw_ext){u - offset, 1 - (u >> (k - 1))};
+}
+
+// Secrets of a mask r = r_0 + r_1: canonical r mod 2^k, carry o = (r_0 + r_1) >> k, top bit rho.
+typedef struct { uint64_t r, carry, top; } tw_mask_parts;
+static inline tw_mask_parts tw_mask_split(uint64_t r0, uint64_t r1, int k) {
+  uint64_t m = tw_mask(k), r = (r0 + r1) & m;
+  uint64_t carry = k < 64 ? ((r0 & m) + (r1 & m)) >> k : 0;
+  return (tw_mask_parts){r, carry, r >> (k - 1)};
+}
+
+// A local gate is linear: the same map on public values, shares, true values and masks.
+typedef void (*tw_local_map)(const tw_session *s, const tw_op *op, int batch_index, const uint64_t *const *in, uint64_t *out);
+tw_status tw_local_mask(tw_session *s, const tw_op *op, int side, tw_local_map map);
+tw_status tw_local_value(tw_session *s, const tw_op *op, tw_local_map map);
+
+#define TW_LOCAL_GATE(gate_name, map)                                                                             \
+  static tw_status map##_mask(tw_session *s, const tw_op *op, int side) { return tw_local_mask(s, op, side, map); } \
+  static tw_status map##_value(tw_session *s, const tw_op *op) { return tw_local_value(s, op, map); }             \
+  static const tw_gate gate_name = {#map, map##_mask, NULL, NULL, map##_value, map##_value}
+
+#define TW_EACH_SEQUENCE(s, b) for (int b = 0; b < (s)->batch; b++)
+
+// Sequence b's part of a tensor.
+static inline uint64_t *tw_value(const tw_session *s, int id, int b) { return tw_b(s, id)->value + (size_t)b * tw_words_of(s, id); }
+static inline uint64_t *tw_mask_of(const tw_session *s, int id, int side, int b) {
+  return tw_b(s, id)->mask[side] + (size_t)b * tw_words_of(s, id);
+}
+// Clear: the public value of a wire.
+static inline uint64_t tw_public(const tw_session *s, int id, size_t j) {
+  const tw_buffer *w = tw_b(s, id);
+  return (w->value[j] + w->mask[0][j] + w->mask[1][j]) & tw_mask(tw_t(s, id)->ring);
+}
+// Clear: the value of a wire as an integer; notes values outside |x| < 2^bits.
+static inline uint64_t tw_extended(tw_session *s, const tw_op *op, uint64_t value, int ring) {
+  int64_t x = tw_signed(value, ring);
+  if (x >= (int64_t)1 << (ring - 2) || x < -((int64_t)1 << (ring - 2))) tw_out_of_bound(s, op);
+  return (uint64_t)x;
+}
+static inline uint64_t tw_bit(const uint64_t *plane, size_t j) { return plane[j / 64] >> (j % 64) & 1; }
+
+#endif

@@ -1,0 +1,283 @@
+// Boolean gates on bit planes: products of opened masked bits, XORs, reshaping (protocols, section 6).
+#include <stdlib.h>
+#include <string.h>
+
+#include "jobs/gate.h"
+
+// ---- ANDs of opened bits: [AND (v ^ m)] from public v and one correction bit for every product of two or more masks ----
+// list: for each product: out plane, count, per literal (input, plane, negate), then 2^count correction planes (-1: none)
+typedef struct { int out, count; const int64_t *literal, *subset; } and_product;
+
+static const int64_t *next_product(const int64_t *at, and_product *p) {
+  p->out = (int)at[0];
+  p->count = (int)at[1];
+  p->literal = at + 2;
+  p->subset = p->literal + 3 * p->count;
+  return p->subset + ((size_t)1 << p->count);
+}
+
+static const uint64_t *literal_plane(const tw_session *s, const tw_op *op, const uint64_t *const *in, const int64_t *literal) {
+  return in[literal[0]] + (size_t)literal[1] * tw_words(tw_t(s, op->out[0])->n);
+}
+
+static tw_status and_deal(tw_session *s, const tw_op *op) {
+  if (op->correction_count == 0) return TW_OK;
+  size_t words = tw_words(tw_t(s, op->out[0])->n);
+  int width = s->program->corrections[op->correction].width;
+  const uint64_t *mask[TW_MAX_IN];
+  uint64_t *both, *planes;
+  for (int i = 0; i < op->in_count; i++) {
+    size_t all = tw_words_of(s, op->in[i]);
+    TW_TRY(tw_scratch(s, all, &both));
+    for (size_t w = 0; w < all; w++) both[w] = tw_b(s, op->in[i])->mask[0][w] ^ tw_b(s, op->in[i])->mask[1][w];
+    mask[i] = both;
+  }
+  TW_TRY(tw_scratch(s, (size_t)width * words, &planes));
+  const int64_t *at = s->program->pool + op->list, *end = at + op->list_count;
+  while (at < end) {
+    and_product p;
+    at = next_product(at, &p);
+    for (int set = 1; set < 1 << p.count; set++) {
+      if (p.subset[set] < 0) continue;
+      uint64_t *out = planes + (size_t)p.subset[set] * words;
+      memset(out, 0xff, 8 * words);
+      for (int i = 0; i < p.count; i++) {
+        if (!(set >> i & 1)) continue;
+        const uint64_t *m = literal_plane(s, op, mask, p.literal + 3 * i);
+        for (size_t w = 0; w < words; w++) out[w] &= m[w];
+      }
+    }
+  }
+  return tw_give(s, op, 0, planes);
+}
+
+static tw_status and_party(tw_session *s, const tw_op *op) {
+  size_t words = tw_words(tw_t(s, op->out[0])->n), dealt_words = 0;
+  uint64_t *dealt = NULL, one = s->rank ? 0 : ~0ull;
+  if (op->correction_count) {
+    dealt_words = (size_t)s->program->corrections[op->correction].width * words;
+    TW_TRY(tw_take(s, op, 0, &dealt));
+  }
+  TW_TRY(tw_make_value(s, op->out[0]));
+  memset(tw_b(s, op->out[0])->value, 0, 8 * (size_t)s->batch * tw_words_of(s, op->out[0]));
+  TW_EACH_SEQUENCE(s, b) {
+    const uint64_t *value[TW_MAX_IN], *mask[TW_MAX_IN], *subset[256];
+    for (int i = 0; i < op->in_count; i++) {
+      value[i] = tw_value(s, op->in[i], b);
+      mask[i] = tw_mask_of(s, op->in[i], s->rank, b);
+    }
+    const int64_t *at = s->program->pool + op->list, *end = at + op->list_count;
+    while (at < end) {
+      and_product p;
+      at = next_product(at, &p);
+      tw_bit_product q = {.count = p.count, .subset = subset};
+      for (int i = 0; i < p.count; i++) {
+        q.value[i] = literal_plane(s, op, value, p.literal + 3 * i);
+        q.negate[i] = (uint8_t)p.literal[3 * i + 2];
+        subset[1 << i] = literal_plane(s, op, mask, p.literal + 3 * i);
+      }
+      subset[0] = NULL;
+      for (int set = 1; set < 1 << p.count; set++)
+        if (p.subset[set] >= 0) subset[set] = dealt + (size_t)b * dealt_words + (size_t)p.subset[set] * words;
+      tw_bits_product(&q, words, one, tw_value(s, op->out[0], b) + (size_t)p.out * words);
+    }
+  }
+  return TW_OK;
+}
+
+static tw_status and_clear(tw_session *s, const tw_op *op) {
+  size_t words = tw_words(tw_t(s, op->out[0])->n);
+  TW_TRY(tw_make_value(s, op->out[0]));
+  memset(tw_b(s, op->out[0])->value, 0, 8 * tw_words_of(s, op->out[0]));
+  const uint64_t *value[TW_MAX_IN];
+  for (int i = 0; i < op->in_count; i++) value[i] = tw_b(s, op->in[i])->value;
+  const int64_t *at = s->program->pool + op->list, *end = at + op->list_count;
+  while (at < end) {
+    and_product p;
+    at = next_product(at, &p);
+    for (size_t w = 0; w < words; w++) {
+      uint64_t all = ~0ull;
+      for (int i = 0; i < p.count; i++)
+        all &= literal_plane(s, op, value, p.literal + 3 * i)[w] ^ (p.literal[3 * i + 2] ? ~0ull : 0);
+      tw_b(s, op->out[0])->value[(size_t)p.out * words + w] ^= all;
+    }
+  }
+  return TW_OK;
+}
+
+static const tw_gate and_gate = {"and", NULL, and_deal, NULL, and_party, and_clear};
+
+// Sets of literals that have a correction plane in this gate, by their sorted (input, plane) keys.
+typedef struct { int count; int64_t key[8]; } literal_set;
+enum { MAX_SETS = 4096 };
+
+static int find_or_add(literal_set *sets, int *count, const literal_set *wanted) {
+  for (int i = 0; i < *count; i++)
+    if (sets[i].count == wanted->count && memcmp(sets[i].key, wanted->key, sizeof(int64_t) * (size_t)wanted->count) == 0) return i;
+  if (*count == MAX_SETS) return -1;
+  sets[*count] = *wanted;
+  return (*count)++;
+}
+
+static literal_set set_of(const int64_t *literal, int count, int set) {
+  literal_set out = {0};
+  for (int i = 0; i < count; i++)
+    if (set >> i & 1) {
+      int64_t key = literal[3 * i] << 32 | literal[3 * i + 1];
+      int at = out.count++;
+      for (; at > 0 && out.key[at - 1] > key; at--) out.key[at] = out.key[at - 1];
+      out.key[at] = key;
+    }
+  return out;
+}
+
+static int input_slot(tw_op *op, int tensor) {
+  for (int i = 0; i < op->in_count; i++)
+    if (op->in[i] == tensor) return i;
+  tw_emit_in(op, tensor);
+  return op->in_count - 1;
+}
+
+int tw_and_products(tw_builder *b, const tw_product *products, int count, int planes) {
+  tw_op *op = tw_emit(b, &and_gate);
+  size_t n = tw_look(b, products[0].literal[0].tensor).n, at = 0, room = 0;
+  for (int i = 0; i < count; i++) room += 2 + 3 * (size_t)products[i].count + ((size_t)1 << products[i].count);
+  int64_t *list = calloc(room, sizeof *list);
+  literal_set *sets = calloc(MAX_SETS, sizeof *sets);
+  int set_count = 0;
+  for (int i = 0; i < count && list && sets; i++) {
+    const tw_product *p = &products[i];
+    list[at++] = p->out;
+    list[at++] = p->count;
+    int64_t *literal = list + at;
+    for (int j = 0; j < p->count; j++) {
+      list[at++] = input_slot(op, p->literal[j].tensor);
+      list[at++] = p->literal[j].plane;
+      list[at++] = p->literal[j].negate;
+    }
+    for (int set = 0; set < 1 << p->count; set++) {
+      literal_set wanted = set_of(literal, p->count, set);
+      list[at++] = wanted.count < 2 ? -1 : find_or_add(sets, &set_count, &wanted);
+    }
+  }
+  if (!list || !sets) tw_build_fail(b, TW_ERR_MEMORY, "out of memory for bit products");
+  if (set_count == MAX_SETS || op->in_count >= TW_MAX_IN) tw_build_fail(b, TW_ERR_INTERNAL, "too many bit products in one gate");
+  if (b->status == TW_OK) {
+    tw_emit_list(b, op, list, at);
+    if (set_count > 0) tw_emit_bits(b, op, set_count, n);
+  }
+  free(list);
+  free(sets);
+  return tw_emit_out(b, op, (tw_tensor){.kind = TW_BITS, .planes = planes, .n = n});
+}
+
+// ---- XORs of shares and public constants: local ----
+// list: per term (out, input, plane); then planes constants
+static tw_status xor_value(tw_session *s, const tw_op *op) {
+  size_t words = tw_words(tw_t(s, op->out[0])->n), terms = (size_t)op->arg[0];
+  const int64_t *list = s->program->pool + op->list, *constant = list + 3 * terms;
+  TW_TRY(tw_make_value(s, op->out[0]));
+  bool mine = s->role != TW_PARTY || s->rank == 0;
+  TW_EACH_SEQUENCE(s, b) {
+    uint64_t *out = tw_value(s, op->out[0], b);
+    for (int p = 0; p < tw_t(s, op->out[0])->planes; p++)
+      memset(out + (size_t)p * words, mine && constant[p] ? 0xff : 0, 8 * words);
+    for (size_t i = 0; i < terms; i++) {
+      const uint64_t *from = tw_value(s, op->in[list[3 * i + 1]], b) + (size_t)list[3 * i + 2] * words;
+      uint64_t *to = out + (size_t)list[3 * i] * words;
+      for (size_t w = 0; w < words; w++) to[w] ^= from[w];
+    }
+  }
+  return TW_OK;
+}
+
+static const tw_gate xor_gate = {"xor", NULL, NULL, NULL, xor_value, xor_value};
+
+int tw_xor_planes(tw_builder *b, const tw_term *terms, int count, int planes, const uint8_t *constant) {
+  tw_op *op = tw_emit(b, &xor_gate);
+  op->arg[0] = count;
+  int64_t *list = calloc(3 * (size_t)count + (size_t)planes, sizeof *list);
+  if (!list) return tw_build_fail(b, TW_ERR_MEMORY, "out of memory for bit sums");
+  for (int i = 0; i < count; i++) {
+    list[3 * i] = terms[i].out;
+    list[3 * i + 1] = input_slot(op, terms[i].tensor);
+    list[3 * i + 2] = terms[i].plane;
+  }
+  for (int p = 0; p < planes; p++) list[3 * count + p] = constant ? constant[p] : 0;
+  tw_emit_list(b, op, list, 3 * (size_t)count + (size_t)planes);
+  free(list);
+  return tw_emit_out(b, op, (tw_tensor){.kind = TW_BITS, .planes = planes, .n = tw_look(b, terms[0].tensor).n});
+}
+
+// ---- the same bits in another number of planes: local ----
+static tw_status reshape_value(tw_session *s, const tw_op *op) {
+  const tw_tensor *y = tw_t(s, op->out[0]);
+  TW_TRY(tw_make_value(s, op->out[0]));
+  TW_EACH_SEQUENCE(s, b) {
+    const uint64_t *from = tw_value(s, op->in[0], b);
+    uint64_t *to = tw_value(s, op->out[0], b);
+    for (int p = 0; p < y->planes; p++) tw_bits_copy(from, (size_t)p * y->n, y->n, to + (size_t)p * tw_words(y->n));
+  }
+  return TW_OK;
+}
+
+static const tw_gate reshape_gate = {"reshape", NULL, NULL, NULL, reshape_value, reshape_value};
+
+int tw_bits_reshape(tw_builder *b, int bits, int planes, size_t n) {
+  tw_tensor t = tw_look(b, bits);
+  tw_op *op = tw_emit(b, &reshape_gate);
+  tw_emit_in(op, bits);
+  if (t.kind != TW_BITS || t.planes != 1 || t.n != (size_t)planes * n)
+    return tw_build_fail(b, TW_ERR_INTERNAL, "bits of another shape");
+  return tw_emit_out(b, op, (tw_tensor){.kind = TW_BITS, .planes = planes, .n = n});
+}
+
+// ---- tournament pairs with a dead second member: the public constant 1 ----
+// arg: 0 rows, 1 first, 2 group, 3 groups; list: first-group sizes of the earlier levels
+static int live_at_level(const tw_session *s, const tw_op *op, int b, size_t row) {
+  int live = tw_live(s, b, row);
+  for (size_t i = 0; i < op->list_count; i++) {
+    int first = (int)s->program->pool[op->list + i];
+    live = live <= 0 ? 0 : live <= first ? 1 : 1 + (live - first + 7) / 8;
+  }
+  return live;
+}
+
+static tw_status kill_value(tw_session *s, const tw_op *op) {
+  TW_TRY(tw_make_value(s, op->out[0]));
+  size_t rows = (size_t)op->arg[0], groups = (size_t)op->arg[3];
+  int first = (int)op->arg[1], group = (int)op->arg[2];
+  bool mine = s->role != TW_PARTY || s->rank == 0;
+  TW_EACH_SEQUENCE(s, b) {
+    uint64_t *out = tw_value(s, op->out[0], b);
+    memcpy(out, tw_value(s, op->in[0], b), 8 * tw_words_of(s, op->out[0]));
+    for (size_t row = 0; row < rows; row++) {
+      int live = live_at_level(s, op, b, row);
+      size_t pair = 0;
+      for (int i = 0; i < group; i++)
+        for (int j = i + 1; j < group; j++, pair++)
+          for (size_t g = 0; g < groups; g++) {
+            if (first + (int)g * group + j < live) continue;
+            size_t at = (pair * rows + row) * groups + g;
+            uint64_t bit = 1ull << (at % 64);
+            out[at / 64] = mine ? out[at / 64] | bit : out[at / 64] & ~bit;
+          }
+    }
+  }
+  return TW_OK;
+}
+
+static const tw_gate kill_gate = {"dead pairs", NULL, NULL, NULL, kill_value, kill_value};
+
+int tw_kill_pairs(tw_builder *b, int bits, size_t rows, int first, int group, size_t groups, const int64_t *earlier,
+                  int earlier_count) {
+  tw_tensor t = tw_look(b, bits);
+  tw_op *op = tw_emit(b, &kill_gate);
+  tw_emit_in(op, bits);
+  op->arg[0] = (int64_t)rows;
+  op->arg[1] = first;
+  op->arg[2] = group;
+  op->arg[3] = (int64_t)groups;
+  tw_emit_list(b, op, earlier, (size_t)earlier_count);
+  return tw_emit_out(b, op, t);
+}

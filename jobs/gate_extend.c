@@ -1,0 +1,56 @@
+// Extension of a wire to a larger ring (protocols, section 3): two corrections of K - k bits, no message; a share.
+#include "jobs/gate.h"
+
+static tw_status extend_deal(tw_session *s, const tw_op *op) {
+  const tw_tensor *x = tw_t(s, op->in[0]);
+  const tw_buffer *r = tw_b(s, op->in[0]);
+  uint64_t *carry, *top;
+  TW_TRY(tw_scratch(s, x->n, &carry));
+  TW_TRY(tw_scratch(s, x->n, &top));
+  for (size_t j = 0; j < x->n; j++) {
+    tw_mask_parts p = tw_mask_split(r->mask[0][j], r->mask[1][j], x->ring);
+    carry[j] = p.carry;
+    top[j] = p.top;
+  }
+  TW_TRY(tw_give(s, op, 0, carry));
+  return tw_give(s, op, 1, top);
+}
+
+static tw_status extend_party(tw_session *s, const tw_op *op) {
+  const tw_tensor *x = tw_t(s, op->in[0]), *y = tw_t(s, op->out[0]);
+  const uint64_t *value = tw_b(s, op->in[0])->value, *r = tw_b(s, op->in[0])->mask[s->rank];
+  uint64_t *carry, *top, *out, one = s->rank ? ~0ull : 0;
+  TW_TRY(tw_take(s, op, 0, &carry));
+  TW_TRY(tw_take(s, op, 1, &top));
+  TW_TRY(tw_make_value(s, op->out[0]));
+  out = tw_b(s, op->out[0])->value;
+  for (size_t j = 0; j < (size_t)s->batch * x->n; j++) {
+    tw_ext e = tw_ext_public(value[j], x->ring);
+    out[j] = ((e.u & one) - r[j] + ((carry[j] + e.g * top[j]) << x->ring)) & tw_mask(y->ring);
+  }
+  return TW_OK;
+}
+
+static tw_status extend_clear(tw_session *s, const tw_op *op) {
+  const tw_tensor *x = tw_t(s, op->in[0]), *y = tw_t(s, op->out[0]);
+  TW_TRY(tw_make_value(s, op->out[0]));
+  for (size_t j = 0; j < x->n; j++)
+    tw_b(s, op->out[0])->value[j] = tw_extended(s, op, tw_b(s, op->in[0])->value[j], x->ring) & tw_mask(y->ring);
+  return TW_OK;
+}
+
+static const tw_gate extend_gate = {"extend", NULL, extend_deal, NULL, extend_party, extend_clear};
+
+int tw_extend(tw_builder *b, int wire, int ring) {
+  tw_tensor t = tw_look(b, wire);
+  tw_op *op = tw_emit(b, &extend_gate);
+  tw_emit_in(op, wire);
+  if (t.kind != TW_WIRE || ring <= t.ring || t.ring < 3)
+    return tw_build_fail(b, TW_ERR_INTERNAL, "extension from ring %d to ring %d", t.ring, ring);
+  tw_emit_ring(b, op, ring - t.ring, t.n);
+  tw_emit_ring(b, op, ring - t.ring, t.n);
+  t.kind = TW_SHARE;
+  t.ring = ring;
+  t.mask_shift = 0;
+  return tw_emit_out(b, op, t);
+}

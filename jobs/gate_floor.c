@@ -1,0 +1,59 @@
+// The last step of faithful truncation (protocols, section 2): floor(x / 2^f) = (X^ >> f) - [r >> f] - [borrow] in ring k - f,
+// r canonical; the borrow X^ mod 2^f < r mod 2^f was compared and opened under a bit mask m. Corrections [r >> f], [m].
+#include "jobs/gate.h"
+
+static tw_status floor_deal(tw_session *s, const tw_op *op) {
+  const tw_tensor *x = tw_t(s, op->in[0]);
+  const tw_buffer *r = tw_b(s, op->in[0]), *bit = tw_b(s, op->in[1]);
+  uint64_t *high, *m;
+  TW_TRY(tw_scratch(s, x->n, &high));
+  TW_TRY(tw_scratch(s, x->n, &m));
+  for (size_t j = 0; j < x->n; j++) {
+    high[j] = ((r->mask[0][j] + r->mask[1][j]) & tw_mask(x->ring)) >> op->arg[0];
+    m[j] = tw_bit(bit->mask[0], j) ^ tw_bit(bit->mask[1], j);
+  }
+  TW_TRY(tw_give(s, op, 0, high));
+  return tw_give(s, op, 1, m);
+}
+
+static tw_status floor_party(tw_session *s, const tw_op *op) {
+  size_t n = tw_t(s, op->in[0])->n;
+  uint64_t *high, *m, *v, one = s->rank ? ~0ull : 0, ring = tw_mask(tw_t(s, op->out[0])->ring);
+  TW_TRY(tw_take(s, op, 0, &high));
+  TW_TRY(tw_take(s, op, 1, &m));
+  TW_TRY(tw_scratch(s, n, &v));
+  TW_TRY(tw_make_value(s, op->out[0]));
+  TW_EACH_SEQUENCE(s, b) {
+    const uint64_t *X = tw_value(s, op->in[0], b);
+    uint64_t *out = tw_value(s, op->out[0], b);
+    tw_bits_expand(tw_value(s, op->in[1], b), 0, n, v);
+    for (size_t j = 0; j < n; j++) {
+      uint64_t borrow = (v[j] & one) + (1 - 2 * v[j]) * m[(size_t)b * n + j];
+      out[j] = ((X[j] >> op->arg[0] & one) - high[(size_t)b * n + j] - borrow) & ring;
+    }
+  }
+  return TW_OK;
+}
+
+static tw_status floor_clear(tw_session *s, const tw_op *op) {
+  TW_TRY(tw_make_value(s, op->out[0]));
+  const tw_tensor *x = tw_t(s, op->in[0]);
+  for (size_t j = 0; j < x->n; j++)
+    tw_b(s, op->out[0])->value[j] =
+        (uint64_t)(tw_signed(tw_b(s, op->in[0])->value[j], x->ring) >> op->arg[0]) & tw_mask(tw_t(s, op->out[0])->ring);
+  return TW_OK;
+}
+
+static const tw_gate floor_gate = {"floor", NULL, floor_deal, NULL, floor_party, floor_clear};
+
+int tw_floor_share(tw_builder *b, int wire, int borrow, int bits) {
+  tw_tensor t = tw_look(b, wire);
+  tw_op *op = tw_emit(b, &floor_gate);
+  tw_emit_in(op, wire);
+  tw_emit_in(op, borrow);
+  op->arg[0] = bits;
+  if (t.ring <= bits) return tw_build_fail(b, TW_ERR_RANGE, "truncation of a ring of %d bits by %d", t.ring, bits);
+  tw_emit_ring(b, op, t.ring - bits, t.n);
+  tw_emit_ring(b, op, t.ring - bits, t.n);
+  return tw_emit_out(b, op, (tw_tensor){.kind = TW_SHARE, .ring = t.ring - bits, .scale = t.scale - bits, .n = t.n});
+}

@@ -1,0 +1,157 @@
+// Products with secret weights, and of two secret activations (protocols, section 4).
+#include <string.h>
+
+#include "jobs/gate.h"
+
+// ---- Z = X W + bias. Model shared once: W^ = W + p. Online: X^ V_b + K_b, V_b = b W^ - p_b (set-up);
+// K_b = -r_b W^ + [bias]_b (preparation) + [r p]_b (one correction an output) ----
+typedef struct { size_t rows, inner, cols; int weight; } linear_shape;
+
+static linear_shape shape_of(const tw_session *s, const tw_op *op) {
+  return (linear_shape){tw_t(s, op->in[0])->n / (size_t)op->arg[1], (size_t)op->arg[1], (size_t)op->arg[2], (int)op->arg[0]};
+}
+
+static tw_status check_weight(const tw_session *s, linear_shape d) {
+  if (d.weight + 1 >= s->weights.count || s->weights.rows[d.weight] != d.inner || s->weights.cols[d.weight] != d.cols)
+    return tw_fail(TW_ERR_MISMATCH, "model tensor %d does not fit the plan; plan and share must come from one model", d.weight);
+  return TW_OK;
+}
+
+static tw_status linear_deal(tw_session *s, const tw_op *op) {
+  linear_shape d = shape_of(s, op);
+  TW_TRY(check_weight(s, d));
+  size_t n = d.rows * d.inner, w = d.inner * d.cols;
+  uint64_t *r, *p, *out;
+  TW_TRY(tw_scratch(s, n, &r));
+  TW_TRY(tw_scratch(s, w, &p));
+  TW_TRY(tw_scratch(s, d.rows * d.cols, &out));
+  const tw_buffer *x = tw_b(s, op->in[0]);
+  for (size_t j = 0; j < n; j++) r[j] = x->mask[0][j] + x->mask[1][j];
+  for (size_t j = 0; j < w; j++) p[j] = s->weights.mask[0][d.weight][j] + s->weights.mask[1][d.weight][j];
+  tw_gemm(d.rows, d.cols, d.inner, r, d.inner, p, d.cols, out, d.cols, tw_t(s, op->out[0])->ring, 0);
+  return tw_give(s, op, 0, out);
+}
+
+static tw_status linear_prepare(tw_session *s, const tw_op *op) {
+  linear_shape d = shape_of(s, op);
+  TW_TRY(check_weight(s, d));
+  size_t rows = (size_t)s->batch * d.rows;
+  uint64_t *k;
+  TW_TRY(tw_keep(s, rows * d.cols, &k));
+  const uint64_t *bias_mask = s->weights.mask[s->rank][d.weight + 1], *bias = s->weights.masked[d.weight + 1];
+  for (size_t i = 0; i < rows; i++)
+    for (size_t j = 0; j < d.cols; j++) k[i * d.cols + j] = (s->rank ? bias[j] : 0) - bias_mask[j];
+  tw_gemm(rows, d.cols, d.inner, tw_b(s, op->in[0])->mask[s->rank], d.inner, s->weights.masked[d.weight], d.cols, k, d.cols,
+          tw_t(s, op->out[0])->ring, -1);
+  s->prepared[op - s->program->ops] = k;
+  return TW_OK;
+}
+
+static tw_status linear_party(tw_session *s, const tw_op *op) {
+  linear_shape d = shape_of(s, op);
+  size_t rows = (size_t)s->batch * d.rows, ring = (size_t)tw_t(s, op->out[0])->ring;
+  const uint64_t *k = s->prepared[op - s->program->ops];
+  if (!k) return tw_fail(TW_ERR_INTERNAL, "weight product before its preparation");
+  uint64_t *rp;
+  TW_TRY(tw_take(s, op, 0, &rp));
+  TW_TRY(tw_make_value(s, op->out[0]));
+  uint64_t *out = tw_b(s, op->out[0])->value;
+  for (size_t j = 0; j < rows * d.cols; j++) out[j] = k[j] + rp[j];
+  tw_gemm(rows, d.cols, d.inner, tw_b(s, op->in[0])->value, d.inner, s->weights.share[d.weight], d.cols, out, d.cols, (int)ring, 1);
+  for (size_t j = 0; j < rows * d.cols; j++) out[j] &= tw_mask((int)ring);
+  return TW_OK;
+}
+
+static tw_status linear_clear(tw_session *s, const tw_op *op) {
+  linear_shape d = shape_of(s, op);
+  TW_TRY(check_weight(s, d));
+  TW_TRY(tw_make_value(s, op->out[0]));
+  int ring = tw_t(s, op->out[0])->ring;
+  uint64_t *out = tw_b(s, op->out[0])->value;
+  const uint64_t *bias = s->weights.value[d.weight + 1];
+  for (size_t i = 0; i < d.rows; i++) memcpy(out + i * d.cols, bias, 8 * d.cols);
+  tw_gemm(d.rows, d.cols, d.inner, tw_b(s, op->in[0])->value, d.inner, s->weights.value[d.weight], d.cols, out, d.cols, ring, 1);
+  for (size_t j = 0; j < d.rows * d.cols; j++) out[j] &= tw_mask(ring);
+  return TW_OK;
+}
+
+static const tw_gate linear_gate = {"linear", NULL, linear_deal, linear_prepare, linear_party, linear_clear};
+
+int tw_linear(tw_builder *b, int x, int weight, size_t inner, size_t cols, int ring, int weight_scale) {
+  tw_tensor t = tw_look(b, x);
+  tw_op *op = tw_emit(b, &linear_gate);
+  tw_emit_in(op, x);
+  op->arg[0] = weight;
+  op->arg[1] = (int64_t)inner;
+  op->arg[2] = (int64_t)cols;
+  if (t.kind != TW_WIRE || t.n % inner || t.ring < ring)
+    return tw_build_fail(b, TW_ERR_RANGE, "weight product in ring %d of a wire of ring %d", ring, t.ring);
+  size_t n = t.n / inner * cols;
+  tw_emit_ring(b, op, ring, n);
+  return tw_emit_out(b, op, (tw_tensor){.kind = TW_SHARE, .ring = ring, .scale = t.scale + weight_scale, .n = n});
+}
+
+// ---- Z = X Y, batches of matrices: (b X^ - r_b) Y^ - X^ q_b + [r q]_b ----
+static void for_each_matrix(const tw_op *op, int ring, const uint64_t *x, const uint64_t *y, uint64_t *out, int accumulate) {
+  size_t count = (size_t)op->arg[0], m = (size_t)op->arg[1], n = (size_t)op->arg[2], k = (size_t)op->arg[3];
+  for (size_t i = 0; i < count; i++)
+    tw_gemm(m, n, k, x + i * m * k, k, y + i * k * n, n, out + i * m * n, n, ring, accumulate);
+}
+
+static tw_status matmul_deal(tw_session *s, const tw_op *op) {
+  const tw_buffer *x = tw_b(s, op->in[0]), *y = tw_b(s, op->in[1]);
+  size_t nx = tw_t(s, op->in[0])->n, ny = tw_t(s, op->in[1])->n;
+  uint64_t *r, *q, *out;
+  TW_TRY(tw_scratch(s, nx, &r));
+  TW_TRY(tw_scratch(s, ny, &q));
+  TW_TRY(tw_scratch(s, tw_t(s, op->out[0])->n, &out));
+  for (size_t j = 0; j < nx; j++) r[j] = x->mask[0][j] + x->mask[1][j];
+  for (size_t j = 0; j < ny; j++) q[j] = y->mask[0][j] + y->mask[1][j];
+  for_each_matrix(op, tw_t(s, op->out[0])->ring, r, q, out, 0);
+  return tw_give(s, op, 0, out);
+}
+
+static tw_status matmul_party(tw_session *s, const tw_op *op) {
+  size_t nx = tw_t(s, op->in[0])->n, nz = tw_t(s, op->out[0])->n;
+  int ring = tw_t(s, op->out[0])->ring;
+  uint64_t *rq, *left, one = s->rank ? ~0ull : 0;
+  TW_TRY(tw_take(s, op, 0, &rq));
+  TW_TRY(tw_scratch(s, nx, &left));
+  TW_TRY(tw_make_value(s, op->out[0]));
+  TW_EACH_SEQUENCE(s, b) {
+    const uint64_t *X = tw_value(s, op->in[0], b), *r = tw_mask_of(s, op->in[0], s->rank, b);
+    uint64_t *out = tw_value(s, op->out[0], b);
+    for (size_t j = 0; j < nx; j++) left[j] = (X[j] & one) - r[j];
+    memcpy(out, rq + (size_t)b * nz, 8 * nz);
+    for_each_matrix(op, ring, left, tw_value(s, op->in[1], b), out, 1);
+    for_each_matrix(op, ring, X, tw_mask_of(s, op->in[1], s->rank, b), out, -1);
+    for (size_t j = 0; j < nz; j++) out[j] &= tw_mask(ring);
+  }
+  return TW_OK;
+}
+
+static tw_status matmul_clear(tw_session *s, const tw_op *op) {
+  TW_TRY(tw_make_value(s, op->out[0]));
+  int ring = tw_t(s, op->out[0])->ring;
+  uint64_t *out = tw_b(s, op->out[0])->value;
+  for_each_matrix(op, ring, tw_b(s, op->in[0])->value, tw_b(s, op->in[1])->value, out, 0);
+  for (size_t j = 0; j < tw_t(s, op->out[0])->n; j++) out[j] &= tw_mask(ring);
+  return TW_OK;
+}
+
+static const tw_gate matmul_gate = {"matmul", NULL, matmul_deal, NULL, matmul_party, matmul_clear};
+
+int tw_matmul(tw_builder *b, int x, int y, size_t count, size_t m, size_t n, size_t k, int ring) {
+  tw_tensor t = tw_look(b, x), u = tw_look(b, y);
+  tw_op *op = tw_emit(b, &matmul_gate);
+  tw_emit_in(op, x);
+  tw_emit_in(op, y);
+  op->arg[0] = (int64_t)count;
+  op->arg[1] = (int64_t)m;
+  op->arg[2] = (int64_t)n;
+  op->arg[3] = (int64_t)k;
+  if (t.kind != TW_WIRE || u.kind != TW_WIRE || t.n != count * m * k || u.n != count * k * n || t.ring < ring || u.ring < ring)
+    return tw_build_fail(b, TW_ERR_RANGE, "matrix product in ring %d of wires of rings %d and %d", ring, t.ring, u.ring);
+  tw_emit_ring(b, op, ring, count * m * n);
+  return tw_emit_out(b, op, (tw_tensor){.kind = TW_SHARE, .ring = ring, .scale = t.scale + u.scale, .n = count * m * n});
+}

@@ -1,0 +1,92 @@
+// Inputs, secret model vectors, and openings (protocols, section 1).
+#include <string.h>
+
+#include "jobs/gate.h"
+
+// ---- additive shares of the input ----
+static tw_status input_value(tw_session *s, const tw_op *op) {
+  TW_TRY(tw_make_value(s, op->out[0]));
+  const tw_tensor *t = tw_t(s, op->out[0]);
+  for (size_t j = 0; j < t->n * (size_t)s->batch; j++) tw_b(s, op->out[0])->value[j] = s->input[j] & tw_mask(t->ring);
+  return TW_OK;
+}
+
+static const tw_gate input_gate = {"input", NULL, NULL, NULL, input_value, input_value};
+
+int tw_build_input(tw_builder *b, int ring, int scale, size_t n) {
+  tw_op *op = tw_emit(b, &input_gate);
+  b->program->input = tw_emit_out(b, op, (tw_tensor){.kind = TW_SHARE, .ring = ring, .scale = scale, .n = n});
+  return b->program->input;
+}
+
+// ---- open: rank b sends its share plus its mask share; one round, no key ----
+static tw_status open_mask(tw_session *s, const tw_op *op, int side) { return tw_draw_mask(s, op, side); }
+
+static tw_status open_party(tw_session *s, const tw_op *op) {
+  int id = op->out[0];
+  const tw_tensor *t = tw_t(s, id);
+  size_t words = tw_words_of(s, id);
+  TW_TRY(tw_make_value(s, id));
+  TW_EACH_SEQUENCE(s, b) {
+    const uint64_t *share = tw_value(s, op->in[0], b), *mask = tw_mask_of(s, id, s->rank, b);
+    uint64_t *out = tw_value(s, id, b);
+    if (t->kind == TW_WIRE) {
+      for (size_t j = 0; j < words; j++) out[j] = (share[j] + mask[j]) & tw_mask(t->ring);
+      TW_TRY(tw_opens_ring(s->opens, op->mask_use, s->slots[b], t->ring, t->n, out));
+    } else {
+      for (size_t j = 0; j < words; j++) out[j] = share[j] ^ mask[j];
+      TW_TRY(tw_opens_bits(s->opens, op->mask_use, s->slots[b], t->planes, t->n, out));
+    }
+  }
+  return TW_OK;
+}
+
+static tw_status open_clear(tw_session *s, const tw_op *op) {
+  TW_TRY(tw_make_value(s, op->out[0]));
+  memcpy(tw_b(s, op->out[0])->value, tw_b(s, op->in[0])->value, 8 * (size_t)s->batch * tw_words_of(s, op->out[0]));
+  return TW_OK;
+}
+
+static const tw_gate open_gate = {"open", open_mask, NULL, NULL, open_party, open_clear};
+
+int tw_open(tw_builder *b, int x) {
+  tw_tensor t = tw_look(b, x);
+  tw_op *op = tw_emit(b, &open_gate);
+  tw_emit_in(op, x);
+  op->opens = true;
+  if (t.kind != TW_SHARE && t.kind != TW_BITS) return tw_build_fail(b, TW_ERR_INTERNAL, "only shares are opened");
+  t.kind = t.kind == TW_SHARE ? TW_WIRE : TW_BITWIRE;
+  return tw_emit_out(b, op, t);
+}
+
+// ---- a model vector: W^ = W + p_0 + p_1 was opened once, when the model was shared ----
+static tw_status weight_copy(tw_session *s, const tw_op *op, const uint64_t *from, uint64_t *to) {
+  size_t n = tw_t(s, op->out[0])->n, index = (size_t)op->arg[0];
+  if ((int)index >= s->weights.count || s->weights.rows[index] * s->weights.cols[index] != n)
+    return tw_fail(TW_ERR_MISMATCH, "model tensor %zu does not fit the plan; plan and share must come from one model", index);
+  TW_EACH_SEQUENCE(s, b) memcpy(to + (size_t)b * n, from, 8 * n);
+  return TW_OK;
+}
+
+static tw_status weight_mask(tw_session *s, const tw_op *op, int side) {
+  TW_TRY(tw_make_mask(s, op->out[0], side));
+  return weight_copy(s, op, s->weights.mask[side][op->arg[0]], tw_b(s, op->out[0])->mask[side]);
+}
+
+static tw_status weight_party(tw_session *s, const tw_op *op) {
+  TW_TRY(tw_make_value(s, op->out[0]));
+  return weight_copy(s, op, s->weights.masked[op->arg[0]], tw_b(s, op->out[0])->value);
+}
+
+static tw_status weight_clear(tw_session *s, const tw_op *op) {
+  TW_TRY(tw_make_value(s, op->out[0]));
+  return weight_copy(s, op, s->weights.value[op->arg[0]], tw_b(s, op->out[0])->value);
+}
+
+static const tw_gate weight_gate = {"weight", weight_mask, NULL, NULL, weight_party, weight_clear};
+
+int tw_weight_wire(tw_builder *b, int index, int scale, size_t n) {
+  tw_op *op = tw_emit(b, &weight_gate);
+  op->arg[0] = index;
+  return tw_emit_out(b, op, (tw_tensor){.kind = TW_WIRE, .ring = 64, .scale = scale, .n = n});
+}

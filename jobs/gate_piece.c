@@ -1,0 +1,62 @@
+// The linear piece of a scalar function: P = A + B x from the opened s A, s B and x, where s = +-1 is known to the dealer
+// alone (protocols, section 7). With A^ = sA + r_A, B^ = sB + r_B, X^ = x + r:
+//   P = s (A^ + B^ X^) - X^ [s r_B] - B^ [s r] + [s (r_B r - r_A)]: four corrections in the piece's ring.
+#include "jobs/gate.h"
+
+enum { SIGN, SIGN_RB, SIGN_R, SIGN_REST, PARTS };
+
+static tw_status piece_deal(tw_session *s, const tw_op *op) {
+  size_t n = tw_t(s, op->out[0])->n;
+  const tw_buffer *a = tw_b(s, op->in[0]), *b = tw_b(s, op->in[1]), *x = tw_b(s, op->in[2]);
+  const uint64_t *plus = tw_b(s, op->in[3])->sign;
+  uint64_t *part[PARTS];
+  for (int i = 0; i < PARTS; i++) TW_TRY(tw_scratch(s, n, &part[i]));
+  for (size_t j = 0; j < n; j++) {
+    uint64_t sign = tw_bit(plus, j) ? 1 : ~0ull;
+    uint64_t ra = a->mask[0][j] + a->mask[1][j], rb = b->mask[0][j] + b->mask[1][j], r = x->mask[0][j] + x->mask[1][j];
+    part[SIGN][j] = sign;
+    part[SIGN_RB][j] = sign * rb;
+    part[SIGN_R][j] = sign * r;
+    part[SIGN_REST][j] = sign * (rb * r - ra);
+  }
+  for (int i = 0; i < PARTS; i++) TW_TRY(tw_give(s, op, i, part[i]));
+  return TW_OK;
+}
+
+static tw_status piece_party(tw_session *s, const tw_op *op) {
+  size_t n = (size_t)s->batch * tw_t(s, op->out[0])->n;
+  uint64_t *part[PARTS], m = tw_mask(tw_t(s, op->out[0])->ring);
+  for (int i = 0; i < PARTS; i++) TW_TRY(tw_take(s, op, i, &part[i]));
+  TW_TRY(tw_make_value(s, op->out[0]));
+  const uint64_t *A = tw_b(s, op->in[0])->value, *B = tw_b(s, op->in[1])->value, *X = tw_b(s, op->in[2])->value;
+  uint64_t *out = tw_b(s, op->out[0])->value;
+  for (size_t j = 0; j < n; j++)
+    out[j] = (part[SIGN][j] * (A[j] + B[j] * X[j]) - X[j] * part[SIGN_RB][j] - B[j] * part[SIGN_R][j] + part[SIGN_REST][j]) & m;
+  return TW_OK;
+}
+
+static tw_status piece_clear(tw_session *s, const tw_op *op) {
+  TW_TRY(tw_make_value(s, op->out[0]));
+  const uint64_t *a = tw_b(s, op->in[0])->value, *b = tw_b(s, op->in[1])->value, *x = tw_b(s, op->in[2])->value;
+  const uint64_t *plus = tw_b(s, op->in[3])->sign;
+  for (size_t j = 0; j < tw_t(s, op->out[0])->n; j++) {
+    uint64_t p = a[j] + b[j] * x[j];  // the sign of A and B, undone below
+    tw_b(s, op->out[0])->value[j] = (tw_bit(plus, j) ? p : 0 - p) & tw_mask(tw_t(s, op->out[0])->ring);
+  }
+  return TW_OK;
+}
+
+static const tw_gate piece_gate = {"piece", NULL, piece_deal, NULL, piece_party, piece_clear};
+
+int tw_piece(tw_builder *b, int a, int bb, int x, const tw_digits *d) {
+  tw_tensor ta = tw_look(b, a), tb = tw_look(b, bb), tx = tw_look(b, x);
+  tw_op *op = tw_emit(b, &piece_gate);
+  tw_emit_in(op, a);
+  tw_emit_in(op, bb);
+  tw_emit_in(op, x);
+  tw_emit_in(op, d->tensor);
+  if (ta.ring != tb.ring || tx.ring < ta.ring || ta.scale != tb.scale + tx.scale)
+    return tw_build_fail(b, TW_ERR_RANGE, "a piece of ring %d with an argument of ring %d", ta.ring, tx.ring);
+  for (int i = 0; i < PARTS; i++) tw_emit_ring(b, op, ta.ring, ta.n);
+  return tw_emit_out(b, op, (tw_tensor){.kind = TW_SHARE, .ring = ta.ring, .scale = ta.scale, .n = ta.n});
+}

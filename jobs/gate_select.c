@@ -1,0 +1,223 @@
+// Opened bits times wires and constants (protocols, section 7): with d = v ^ m, d x = v x + (1 - 2v) [m x].
+#include <string.h>
+
+#include "jobs/gate.h"
+
+// ---- [d x] for `count` planes of bits; x narrower than the result is extended. Corrections: for x in ring k < K, per element
+// of x [o], [rho] (K - k); then per bit [m], [m r] (K) and, when extended, [m rho] (K - k) ----
+// arg: 0 first plane, 1 planes, 2 x is shared by all planes
+typedef struct { int k, K, first, planes; size_t n, x_n, words; bool shared; } select_shape;
+
+static select_shape shape_of(const tw_session *s, const tw_op *op) {
+  const tw_tensor *bits = tw_t(s, op->in[0]), *x = tw_t(s, op->in[1]);
+  return (select_shape){x->ring, tw_t(s, op->out[0])->ring, (int)op->arg[0], (int)op->arg[1], bits->n, x->n,
+                        tw_words(bits->n), op->arg[2] != 0};
+}
+
+static tw_status select_deal(tw_session *s, const tw_op *op) {
+  select_shape d = shape_of(s, op);
+  const tw_buffer *x = tw_b(s, op->in[1]), *bits = tw_b(s, op->in[0]);
+  size_t n = d.n * (size_t)d.planes;
+  uint64_t *carry, *top, *m, *mr, *mt;
+  TW_TRY(tw_scratch(s, d.x_n, &carry));
+  TW_TRY(tw_scratch(s, d.x_n, &top));
+  TW_TRY(tw_scratch(s, n, &m));
+  TW_TRY(tw_scratch(s, n, &mr));
+  TW_TRY(tw_scratch(s, n, &mt));
+  for (size_t j = 0; j < d.x_n; j++) {
+    tw_mask_parts r = tw_mask_split(x->mask[0][j], x->mask[1][j], d.k);
+    carry[j] = r.carry;
+    top[j] = r.top;
+  }
+  for (int p = 0; p < d.planes; p++)
+    for (size_t j = 0; j < d.n; j++) {
+      size_t plane = (size_t)(d.first + p) * d.words, at = (size_t)p * d.n + j, from = d.shared ? j : at;
+      m[at] = tw_bit(bits->mask[0] + plane, j) ^ tw_bit(bits->mask[1] + plane, j);
+      mr[at] = m[at] * ((x->mask[0][from] + x->mask[1][from]) & tw_mask(d.k));
+      mt[at] = m[at] & top[from];
+    }
+  int at = 0;
+  if (d.k < d.K) {
+    TW_TRY(tw_give(s, op, at++, carry));
+    TW_TRY(tw_give(s, op, at++, top));
+  }
+  TW_TRY(tw_give(s, op, at++, m));
+  TW_TRY(tw_give(s, op, at++, mr));
+  return d.k < d.K ? tw_give(s, op, at, mt) : TW_OK;
+}
+
+static tw_status select_party(tw_session *s, const tw_op *op) {
+  select_shape d = shape_of(s, op);
+  size_t n = d.n * (size_t)d.planes;
+  uint64_t *carry = NULL, *top = NULL, *m, *mr, *mt = NULL, *v, one = s->rank ? ~0ull : 0, ring = tw_mask(d.K);
+  int at = 0;
+  if (d.k < d.K) {
+    TW_TRY(tw_take(s, op, at++, &carry));
+    TW_TRY(tw_take(s, op, at++, &top));
+  }
+  TW_TRY(tw_take(s, op, at++, &m));
+  TW_TRY(tw_take(s, op, at++, &mr));
+  if (d.k < d.K) TW_TRY(tw_take(s, op, at, &mt));
+  TW_TRY(tw_scratch(s, d.n, &v));
+  TW_TRY(tw_make_value(s, op->out[0]));
+  TW_EACH_SEQUENCE(s, b) {
+    const uint64_t *bits = tw_value(s, op->in[0], b);
+    for (int p = 0; p < d.planes; p++) {
+      tw_bits_expand(bits + (size_t)(d.first + p) * d.words, 0, d.n, v);
+      size_t x_at = d.shared ? 0 : (size_t)p * d.n, bit_at = (size_t)b * n + (size_t)p * d.n, ext_at = (size_t)b * d.x_n + x_at;
+      const uint64_t *X = tw_value(s, op->in[1], b) + x_at, *r = tw_mask_of(s, op->in[1], s->rank, b) + x_at;
+      uint64_t *out = tw_value(s, op->out[0], b) + (size_t)p * d.n;
+      for (size_t j = 0; j < d.n; j++) {
+        uint64_t flip = 1 - 2 * v[j], share, product;
+        if (d.k < d.K) {
+          tw_ext e = tw_ext_public(X[j], d.k);
+          share = (e.u & one) - r[j] + ((carry[ext_at + j] + e.g * top[ext_at + j]) << d.k);
+          product = e.u * m[bit_at + j] - mr[bit_at + j] + (e.g * mt[bit_at + j] << d.k);
+        } else {
+          share = (X[j] & one) - r[j];
+          product = X[j] * m[bit_at + j] - mr[bit_at + j];
+        }
+        out[j] = (v[j] * share + flip * product) & ring;
+      }
+    }
+  }
+  return TW_OK;
+}
+
+static tw_status select_clear(tw_session *s, const tw_op *op) {
+  select_shape d = shape_of(s, op);
+  TW_TRY(tw_make_value(s, op->out[0]));
+  for (int p = 0; p < d.planes; p++)
+    for (size_t j = 0; j < d.n; j++) {
+      size_t at = (size_t)p * d.n + j;
+      uint64_t y = 0;
+      if (tw_bit(tw_b(s, op->in[0])->value + (size_t)(d.first + p) * d.words, j)) {
+        y = tw_b(s, op->in[1])->value[d.shared ? j : at];
+        if (d.k < d.K) y = tw_extended(s, op, y, d.k);
+      }
+      tw_b(s, op->out[0])->value[at] = y & tw_mask(d.K);
+    }
+  return TW_OK;
+}
+
+static const tw_gate select_gate = {"select", NULL, select_deal, NULL, select_party, select_clear};
+
+int tw_select(tw_builder *b, int bitwire, int plane0, int count, int x, int ring) {
+  tw_tensor bits = tw_look(b, bitwire), t = tw_look(b, x);
+  tw_op *op = tw_emit(b, &select_gate);
+  tw_emit_in(op, bitwire);
+  tw_emit_in(op, x);
+  size_t n = bits.n * (size_t)count;
+  op->arg[0] = plane0;
+  op->arg[1] = count;
+  op->arg[2] = count > 1 && t.n == bits.n;
+  if (bits.kind != TW_BITWIRE || t.kind != TW_WIRE || (t.n != n && t.n != bits.n) || plane0 + count > bits.planes)
+    return tw_build_fail(b, TW_ERR_INTERNAL, "select of unlike tensors");
+  if (t.ring < ring) {
+    tw_emit_ring(b, op, ring - t.ring, t.n);
+    tw_emit_ring(b, op, ring - t.ring, t.n);
+  }
+  tw_emit_ring(b, op, ring, n);
+  tw_emit_ring(b, op, ring, n);
+  if (t.ring < ring) tw_emit_ring(b, op, ring - t.ring, n);
+  return tw_emit_out(b, op, (tw_tensor){.kind = TW_SHARE, .ring = ring, .scale = t.scale, .n = n});
+}
+
+// ---- sum over planes of constant_p d_p: one correction [m] a bit ----
+// arg: 0 first plane, 1 planes; list: constants
+static tw_status constants_deal(tw_session *s, const tw_op *op) {
+  size_t n = tw_t(s, op->in[0])->n, words = tw_words(n);
+  uint64_t *m;
+  TW_TRY(tw_scratch(s, n * (size_t)op->arg[1], &m));
+  for (int64_t p = 0; p < op->arg[1]; p++) {
+    size_t plane = (size_t)(op->arg[0] + p) * words;
+    for (size_t j = 0; j < n; j++)
+      m[(size_t)p * n + j] = tw_bit(tw_b(s, op->in[0])->mask[0] + plane, j) ^ tw_bit(tw_b(s, op->in[0])->mask[1] + plane, j);
+  }
+  return tw_give(s, op, 0, m);
+}
+
+static tw_status constants_value(tw_session *s, const tw_op *op, const uint64_t *m) {
+  size_t n = tw_t(s, op->in[0])->n, words = tw_words(n), planes = (size_t)op->arg[1];
+  uint64_t *v, mine = s->role != TW_PARTY || s->rank == 0;
+  TW_TRY(tw_scratch(s, n, &v));
+  TW_TRY(tw_make_value(s, op->out[0]));
+  memset(tw_b(s, op->out[0])->value, 0, 8 * n * (size_t)s->batch);
+  TW_EACH_SEQUENCE(s, b)
+    for (size_t p = 0; p < planes; p++) {
+      uint64_t constant = (uint64_t)s->program->pool[op->list + p];
+      tw_bits_expand(tw_value(s, op->in[0], b) + ((size_t)op->arg[0] + p) * words, 0, n, v);
+      uint64_t *out = tw_value(s, op->out[0], b);
+      const uint64_t *mp = m ? m + ((size_t)b * planes + p) * n : NULL;
+      for (size_t j = 0; j < n; j++) {
+        uint64_t d = mine * v[j] + (mp ? (1 - 2 * v[j]) * mp[j] : 0);
+        out[j] = (out[j] + constant * d) & tw_mask(tw_t(s, op->out[0])->ring);
+      }
+    }
+  return TW_OK;
+}
+
+static tw_status constants_party(tw_session *s, const tw_op *op) {
+  uint64_t *m;
+  TW_TRY(tw_take(s, op, 0, &m));
+  return constants_value(s, op, m);
+}
+
+static tw_status constants_clear(tw_session *s, const tw_op *op) { return constants_value(s, op, NULL); }
+
+static const tw_gate constants_gate = {"bit constants", NULL, constants_deal, NULL, constants_party, constants_clear};
+
+int tw_bit_constants(tw_builder *b, int bitwire, int plane0, int count, const int64_t *constants, int ring, int scale) {
+  tw_tensor bits = tw_look(b, bitwire);
+  tw_op *op = tw_emit(b, &constants_gate);
+  tw_emit_in(op, bitwire);
+  op->arg[0] = plane0;
+  op->arg[1] = count;
+  tw_emit_list(b, op, constants, (size_t)count);
+  if (bits.kind != TW_BITWIRE || plane0 + count > bits.planes) return tw_build_fail(b, TW_ERR_INTERNAL, "constants of unopened bits");
+  tw_emit_ring(b, op, ring, bits.n * (size_t)count);
+  return tw_emit_out(b, op, (tw_tensor){.kind = TW_SHARE, .ring = ring, .scale = scale, .n = bits.n});
+}
+
+// ---- sum over planes, shifted: local ----
+static void sum_planes(const tw_session *s, const tw_op *op, int b, const uint64_t *const *in, uint64_t *out) {
+  (void)b;
+  size_t n = tw_t(s, op->out[0])->n;
+  memset(out, 0, 8 * n);
+  for (int64_t p = 0; p < op->arg[0]; p++)
+    for (size_t j = 0; j < n; j++) out[j] += in[0][(size_t)p * n + j] << s->program->pool[op->list + (size_t)p];
+  for (size_t j = 0; j < n; j++) out[j] &= tw_mask(tw_t(s, op->out[0])->ring);
+}
+TW_LOCAL_GATE(sum_gate, sum_planes);
+
+int tw_sum_planes(tw_builder *b, int share, int count, const int64_t *shifts, int ring, int scale) {
+  tw_tensor t = tw_look(b, share);
+  tw_op *op = tw_emit(b, &sum_gate);
+  tw_emit_in(op, share);
+  op->arg[0] = count;
+  tw_emit_list(b, op, shifts, (size_t)count);
+  if (t.kind != TW_SHARE || t.n % (size_t)count || ring > t.ring) return tw_build_fail(b, TW_ERR_INTERNAL, "sum of unlike planes");
+  t.n /= (size_t)count;
+  t.ring = ring;
+  t.scale = scale;
+  return tw_emit_out(b, op, t);
+}
+
+// ---- columns of dead keys become 0: local ----
+static void zero_dead(const tw_session *s, const tw_op *op, int b, const uint64_t *const *in, uint64_t *out) {
+  size_t rows = (size_t)op->arg[0], cols = (size_t)op->arg[1];
+  memcpy(out, in[0], 8 * rows * cols);
+  for (size_t i = 0; i < rows; i++)
+    for (size_t j = (size_t)tw_live(s, b, i); j < cols; j++) out[i * cols + j] = 0;
+}
+TW_LOCAL_GATE(zero_gate, zero_dead);
+
+int tw_zero_dead(tw_builder *b, int share, size_t rows, size_t cols) {
+  tw_tensor t = tw_look(b, share);
+  tw_op *op = tw_emit(b, &zero_gate);
+  tw_emit_in(op, share);
+  op->arg[0] = (int64_t)rows;
+  op->arg[1] = (int64_t)cols;
+  if (t.kind != TW_SHARE || t.n != rows * cols) return tw_build_fail(b, TW_ERR_INTERNAL, "zeroing of another shape");
+  return tw_emit_out(b, op, t);
+}

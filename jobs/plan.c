@@ -1,0 +1,131 @@
+#include "jobs/plan_parts.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const char *const rounding_names[] = {"dithered", "faithful", "faithful-output"};
+static const char *const output_names[] = {"tokens", "pooled", "cls"};
+
+const char *tw_rounding_name(tw_rounding r) { return rounding_names[r]; }
+const char *tw_output_name(tw_output o) { return output_names[o]; }
+
+tw_status tw_rounding_parse(const char *text, tw_rounding *out) {
+  for (int i = 0; i < 3; i++)
+    if (strcmp(text, rounding_names[i]) == 0) {
+      *out = (tw_rounding)i;
+      return TW_OK;
+    }
+  return tw_fail(TW_ERR_USAGE, "unknown rounding '%s'; use dithered, faithful or faithful-output", text);
+}
+
+tw_status tw_output_parse(const char *text, tw_output *out) {
+  for (int i = 0; i < 3; i++)
+    if (strcmp(text, output_names[i]) == 0) {
+      *out = (tw_output)i;
+      return TW_OK;
+    }
+  return tw_fail(TW_ERR_USAGE, "unknown output '%s'; use tokens, pooled or cls", text);
+}
+
+tw_bounds tw_bounds_with_margin(const tw_bounds *m, double margin) {
+  tw_bounds b = *m;
+  double *const widened[] = {&b.logit, &b.context, &b.residual, &b.row_mean, &b.up, &b.centred, &b.qkv, &b.attention, &b.activation,
+                             &b.variance_sum_max};
+  for (size_t i = 0; i < sizeof widened / sizeof *widened; i++) *widened[i] *= margin;
+  b.variance_sum_min /= margin;
+  // a sample of text says little about outliers: keep at least these
+  b.logit = fmax(b.logit, 15);
+  b.context = fmax(b.context, 31);
+  b.residual = fmax(b.residual, 63);
+  b.centred = fmax(b.centred, 63);
+  b.row_mean = fmax(b.row_mean, 1);
+  b.up = fmax(b.up, 31);
+  return b;
+}
+
+void tw_plan_output_shape(const tw_plan *plan, int *rows, int *cols) {
+  *rows = plan->output == TW_OUTPUT_TOKENS ? plan->shape.seq : 1;
+  *cols = plan->shape.config.hidden;
+}
+
+static tw_status fit_tables(tw_plan *plan) {
+  const tw_spec *specs[] = {plan->shape.activation, &tw_spec_exp, &plan->shape.reciprocal, &tw_spec_rsqrt};
+  int count = (int)(sizeof specs / sizeof *specs);
+  plan->tables = calloc(2 * (size_t)count, sizeof(tw_table));
+  if (!plan->tables) return tw_fail(TW_ERR_MEMORY, "out of memory for a plan's tables");
+  plan->table_count = 2 * count;
+  for (int i = 0; i < count; i++) TW_TRY(tw_spec_fit(specs[i], plan->tables + 2 * i));
+  return TW_OK;
+}
+
+static int build_output(tw_builder *b, const tw_plan *plan, int x) {
+  size_t seq = (size_t)plan->shape.seq, hidden = (size_t)plan->shape.config.hidden;
+  tw_label_set(b, -1, "output");
+  if (plan->output == TW_OUTPUT_POOLED) x = tw_pool_live(b, x, seq, hidden);
+  if (plan->output == TW_OUTPUT_CLS) x = tw_view(b, x, (tw_view_map){{1, 1, 1, hidden}, {0, 0, 0, 1}, 0});
+  // opened afresh in its final ring: a rank gives the client this mask and nothing wider
+  int ring = tw_look(b, x).ring;
+  return tw_open(b, tw_reduce(b, tw_as_share(b, x), ring < TW_OUTPUT_RING ? ring : TW_OUTPUT_RING));
+}
+
+// Builds plan->program from shape, rings and tables.
+static tw_status build_program(tw_plan *plan) {
+  tw_builder b;
+  size_t n = (size_t)plan->shape.seq * (size_t)plan->shape.config.hidden;
+  plan->program.tables = plan->tables;
+  plan->program.table_count = plan->table_count;
+  tw_builder_start(&b, &plan->program, plan->shape.seq, plan->shape.config.hidden, plan->shape.config.causal);
+  b.faithful = plan->rounding == TW_FAITHFUL;
+  int x = tw_build_input(&b, TW_INPUT_RING, TW_INPUT_SCALE, n);
+  x = tw_open(&b, tw_reduce(&b, x, plan->rings[0].input));
+  for (int layer = 0; layer < plan->shape.config.layers; layer++) {
+    b.exact_result = plan->rounding == TW_FAITHFUL_OUTPUT && layer == plan->shape.config.layers - 1;
+    x = tw_build_layer(&b, &plan->shape, layer, &plan->rings[layer], x);
+  }
+  TW_TRY(tw_builder_finish(&b, build_output(&b, plan, x)));
+  tw_program_digest(&plan->program, &plan->digest);
+  return TW_OK;
+}
+
+tw_status tw_plan_shape(tw_plan *plan, const tw_model_config *config, int seq, tw_rounding rounding, tw_output output) {
+  memset(plan, 0, sizeof *plan);
+  if (seq < 1 || seq > config->max_positions || seq > 512)
+    return tw_fail(TW_ERR_USAGE, "sequence length %d: this model takes 1 to %d tokens; choose another --seq", seq,
+                   config->max_positions < 512 ? config->max_positions : 512);
+  plan->shape.config = *config;
+  plan->shape.seq = seq;
+  plan->shape.activation = tw_spec_by_name(config->activation);
+  if (!plan->shape.activation) return tw_fail(TW_ERR_FORMAT, "activation '%s' has no spec", config->activation);
+  plan->shape.reciprocal = tw_spec_reciprocal(seq);
+  plan->rounding = rounding;
+  plan->output = output;
+  plan->bounds = calloc((size_t)config->layers, sizeof(tw_bounds));
+  plan->rings = calloc((size_t)config->layers, sizeof(tw_rings));
+  return plan->bounds && plan->rings ? TW_OK : tw_fail(TW_ERR_MEMORY, "out of memory for a plan");
+}
+
+tw_status tw_plan_complete(tw_plan *plan) {
+  TW_TRY(tw_choose_rings(&plan->shape, plan->bounds, plan->rings));
+  return build_program(plan);
+}
+
+tw_status tw_plan_make(const tw_model_config *config, int seq, tw_rounding rounding, tw_output output, const tw_bounds *bounds,
+                       tw_plan *out) {
+  tw_status status = tw_plan_shape(out, config, seq, rounding, output);
+  for (int layer = 0; status == TW_OK && layer < config->layers; layer++)
+    out->bounds[layer] = bounds ? bounds[layer] : tw_default_bounds(config, seq);
+  if (status == TW_OK) status = fit_tables(out);
+  if (status == TW_OK) status = tw_plan_complete(out);
+  if (status != TW_OK) tw_plan_free(out);
+  return status;
+}
+
+void tw_plan_free(tw_plan *plan) {
+  tw_program_free(&plan->program);
+  if (plan->tables) tw_tables_free(plan->tables, plan->table_count);
+  free(plan->tables);
+  free(plan->bounds);
+  free(plan->rings);
+  memset(plan, 0, sizeof *plan);
+}

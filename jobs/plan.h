@@ -1,0 +1,44 @@
+// The plan: everything public that dealer, owner and ranks must agree on. Shapes, bounds, rings, the specs' integer tables,
+// the program built from them, and its digest.
+#ifndef TW_PLAN_H
+#define TW_PLAN_H
+
+#include "jobs/layer.h"
+
+typedef enum { TW_DITHERED, TW_FAITHFUL, TW_FAITHFUL_OUTPUT } tw_rounding;
+typedef enum { TW_OUTPUT_TOKENS, TW_OUTPUT_POOLED, TW_OUTPUT_CLS } tw_output;
+
+#define TW_OUTPUT_RING 32
+
+typedef struct {
+  tw_layer_shape shape;
+  tw_rounding rounding;
+  tw_output output;
+  tw_bounds *bounds;   // per layer
+  tw_rings *rings;
+  tw_table *tables;
+  int table_count;
+  tw_program program;
+  tw_digest digest;
+} tw_plan;
+
+const char *tw_rounding_name(tw_rounding r);
+const char *tw_output_name(tw_output o);
+tw_status tw_rounding_parse(const char *text, tw_rounding *out);
+tw_status tw_output_parse(const char *text, tw_output *out);
+
+// bounds: one entry a layer, or NULL for the defaults. TW_ERR_RANGE names a tensor that fits no ring.
+tw_status tw_plan_make(const tw_model_config *config, int seq, tw_rounding rounding, tw_output output, const tw_bounds *bounds,
+                       tw_plan *out);
+// Widen measured bounds by `margin` (>= 1), and never below a floor that keeps rare inputs safe.
+tw_bounds tw_bounds_with_margin(const tw_bounds *measured, double margin);
+void tw_plan_free(tw_plan *plan);
+
+// NAME.plan.json. Reading builds the program again and refuses a digest that differs.
+tw_status tw_plan_write(const char *path, const tw_plan *plan);
+tw_status tw_plan_read(const char *path, tw_plan *plan);
+
+// Rows and columns of one sequence's output.
+void tw_plan_output_shape(const tw_plan *plan, int *rows, int *cols);
+
+#endif

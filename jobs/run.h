@@ -1,0 +1,30 @@
+// One rank's inference: handshake, ledger, preparation, online phase, result.
+#ifndef TW_RUN_H
+#define TW_RUN_H
+
+#include "comm/channel.h"
+#include "io/client.h"
+#include "io/keys.h"
+#include "io/model.h"
+#include "io/result.h"
+#include "jobs/plan.h"
+
+typedef struct {
+  const tw_plan *plan;
+  tw_model_share *model;        // the rank's own; turned into product operands in place of its masked weights' copy
+  tw_keys *keys;
+  const tw_input_share *input;
+  tw_channel *channel;
+  const char *ledger;           // folder
+  int64_t first_slot;           // -1: the first that is free on both ranks
+  bool allow_test_keys;
+  void (*progress)(void *state, double fraction);  // may be NULL
+  void *progress_state;
+} tw_run_options;
+
+// Handshake (protocol version, model, plan, key, slots, input, lengths, batch), both ranks' slots marked in their ledgers and
+// acknowledged, then the inference. On any difference both ranks return TW_ERR_MISMATCH with both values in the message.
+// *out: free with tw_result_share_free; environment filled by the caller.
+tw_status tw_run(const tw_run_options *options, tw_result_share *out);
+
+#endif

@@ -1,0 +1,309 @@
+#include "jobs/session.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "base/memory.h"
+#include "kernels/digit.h"
+#include "kernels/pack.h"
+
+// Blocks are reused by size and wiped together when the session closes: they hold shares.
+struct tw_block {
+  tw_block *next;
+  uint64_t *data;
+  size_t words;
+  bool used, scratch;
+};
+
+static tw_status block_take(tw_session *s, size_t words, bool scratch, uint64_t **out) {
+  if (words == 0) words = 1;
+  tw_block *best = NULL;
+  for (tw_block *b = s->blocks; b; b = b->next)
+    if (!b->used && b->words >= words && b->words <= words + words / 4 + 64 && (!best || b->words < best->words)) best = b;
+  if (!best) {
+    best = calloc(1, sizeof *best);
+    if (!best) return tw_fail(TW_ERR_MEMORY, "out of memory for a session's buffer list");
+    void *data;
+    tw_status status = tw_secret_alloc(words * 8, &data);
+    if (status != TW_OK) {
+      free(best);
+      return status;
+    }
+    best->data = data;
+    best->words = words;
+    best->next = s->blocks;
+    s->blocks = best;
+  }
+  best->used = true;
+  best->scratch = scratch;
+  *out = best->data;
+  return TW_OK;
+}
+
+static void block_release(tw_session *s, const uint64_t *data) {
+  if (!data) return;
+  for (tw_block *b = s->blocks; b; b = b->next)
+    if (b->data == data) b->used = false;
+}
+
+static void release_scratch(tw_session *s) {
+  for (tw_block *b = s->blocks; b; b = b->next)
+    if (b->used && b->scratch) b->used = b->scratch = false;
+}
+
+static void release_tensor(tw_session *s, int id) {
+  tw_buffer *b = &s->buffers[id];
+  block_release(s, b->value);
+  block_release(s, b->mask[0]);
+  block_release(s, b->mask[1]);
+  block_release(s, b->sign);
+  memset(b, 0, sizeof *b);
+}
+
+size_t tw_words_of(const tw_session *s, int id) {
+  const tw_tensor *t = tw_t(s, id);
+  if (t->kind == TW_WIRE || t->kind == TW_SHARE) return t->n;
+  return (size_t)t->planes * tw_words(t->n);
+}
+
+tw_status tw_make_value(tw_session *s, int id) {
+  return block_take(s, (size_t)s->batch * tw_words_of(s, id), false, &s->buffers[id].value);
+}
+
+tw_status tw_make_mask(tw_session *s, int id, int side) {
+  return block_take(s, (size_t)s->batch * tw_words_of(s, id), false, &s->buffers[id].mask[side]);
+}
+
+tw_status tw_scratch(tw_session *s, size_t words, uint64_t **out) { return block_take(s, words, true, out); }
+tw_status tw_keep(tw_session *s, size_t words, uint64_t **out) { return block_take(s, words, false, out); }
+
+tw_status tw_session_open(tw_session *s) {
+  if (!s->program->finished) return tw_fail(TW_ERR_INTERNAL, "session on an unfinished program");
+  void *memory;
+  TW_TRY(tw_alloc(sizeof(tw_buffer) * (size_t)(s->program->tensor_count + 1), &memory));
+  s->buffers = memory;
+  TW_TRY(tw_alloc(sizeof(uint64_t *) * (size_t)(s->program->op_count + 1), &memory));
+  s->prepared = memory;
+  TW_TRY(tw_alloc(sizeof(double) * (size_t)(s->program->label_count + 1), &memory));
+  s->label_seconds = memory;
+#ifdef TWAIN_DEBUG_PRG
+  TW_TRY(tw_alloc(s->program->use_count + 1, &memory));
+  s->drawn = memory;
+#endif
+  s->blocks = NULL;
+  s->next_op = 0;
+  s->preparing = false;
+  s->out_of_bound = 0;
+  s->first_out_of_bound = -1;
+  return TW_OK;
+}
+
+void tw_session_close(tw_session *s) {
+  while (s->blocks) {
+    tw_block *b = s->blocks;
+    s->blocks = b->next;
+    tw_secret_free(b->data, b->words * 8);
+    free(b);
+  }
+  tw_free(s->buffers);
+  tw_free(s->prepared);
+  tw_free(s->label_seconds);
+  tw_free(s->drawn);
+  s->buffers = NULL;
+  s->prepared = NULL;
+  s->label_seconds = NULL;
+  s->drawn = NULL;
+}
+
+static double now(void) {
+  struct timespec t;
+  clock_gettime(CLOCK_MONOTONIC, &t);
+  return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+static tw_status run_masks(tw_session *s, const tw_op *op) {
+  if (!op->gate->mask) return TW_OK;
+  if (s->role == TW_PARTY) return op->gate->mask(s, op, s->rank);
+  TW_TRY(op->gate->mask(s, op, 0));
+  return op->gate->mask(s, op, 1);
+}
+
+static tw_status run_gate(tw_session *s, const tw_op *op) {
+  TW_TRY(run_masks(s, op));
+  if (s->preparing) return op->gate->prepare ? op->gate->prepare(s, op) : TW_OK;
+  switch (s->role) {
+    case TW_DEALER: return op->gate->deal ? op->gate->deal(s, op) : TW_OK;
+    case TW_PARTY: return op->gate->party ? op->gate->party(s, op) : TW_OK;
+    default: break;
+  }
+  TW_TRY(op->gate->clear ? op->gate->clear(s, op) : TW_OK);
+  return op->opens && s->watch ? s->watch(s->watch_state, s, op) : TW_OK;
+}
+
+static tw_status run_and_release(tw_session *s, int index) {
+  const tw_op *op = &s->program->ops[index];
+  double start = now();
+  tw_status status = run_gate(s, op);
+  s->label_seconds[op->label] += now() - start;
+  release_scratch(s);
+  if (status != TW_OK) {
+    const tw_label *label = &s->program->labels[op->label];
+    return tw_fail_in(status, "layer %d, %s, gate %s", label->layer, label->gate, op->gate->name);
+  }
+  for (int j = 0; j < op->in_count; j++)
+    if (tw_t(s, op->in[j])->last_op == index) release_tensor(s, op->in[j]);
+  for (int j = 0; j < op->out_count; j++)
+    if (tw_t(s, op->out[j])->last_op == index) release_tensor(s, op->out[j]);
+  return TW_OK;
+}
+
+tw_status tw_session_prepare(tw_session *s) {
+  s->preparing = true;
+  tw_status status = TW_OK;
+  for (int i = 0; i < s->program->op_count && status == TW_OK; i++) status = run_and_release(s, i);
+  s->preparing = false;
+  if (s->program->output >= 0) release_tensor(s, s->program->output);
+  memset(s->label_seconds, 0, sizeof(double) * (size_t)s->program->label_count);
+  return status;
+}
+
+static tw_status report_opened(tw_session *s, int from, int to) {
+  for (int i = from; s->watch && s->role == TW_PARTY && i < to; i++)
+    if (s->program->ops[i].opens) TW_TRY(s->watch(s->watch_state, s, &s->program->ops[i]));
+  return TW_OK;
+}
+
+tw_status tw_session_step(tw_session *s, bool *done) {
+  const tw_program *p = s->program;
+  if (s->next_op > 0) {
+    int from = s->next_op;
+    while (from > 0 && p->ops[from - 1].opens && p->ops[from - 1].level == p->ops[s->next_op - 1].level) from--;
+    TW_TRY(report_opened(s, from, s->next_op));
+  }
+  int level = s->next_op < p->op_count ? p->ops[s->next_op].level : 0;
+  while (s->next_op < p->op_count && p->ops[s->next_op].level == level) {
+    TW_TRY(run_and_release(s, s->next_op));
+    s->next_op++;
+  }
+  *done = s->next_op == p->op_count && (p->op_count == 0 || !p->ops[p->op_count - 1].opens);
+  if (*done) return TW_OK;
+  if (s->next_op == p->op_count) {
+    // the last level ends in an open: one flush remains, and the step after it only reports
+    *done = s->role != TW_PARTY || tw_opens_pending(s->opens) == 0;
+  }
+  return TW_OK;
+}
+
+tw_status tw_session_run(tw_session *s) {
+  for (bool done = false; !done;) {
+    TW_TRY(tw_session_step(s, &done));
+    if (s->role != TW_PARTY || tw_opens_pending(s->opens) == 0) continue;
+    TW_TRY(tw_opens_flush(s->opens));
+  }
+  return TW_OK;
+}
+
+static void assert_role(tw_session *s, uint32_t use, uint8_t role) {
+#ifdef TWAIN_DEBUG_PRG
+  // R1: a stream serves one tensor in one role; drawing it again for the same role is allowed
+  if (s->drawn[use] != 0 && s->drawn[use] != role) abort();
+  s->drawn[use] = role;
+#else
+  (void)s, (void)use, (void)role;
+#endif
+}
+
+tw_status tw_draw_mask(tw_session *s, const tw_op *op, int side) {
+  int id = op->out[0];
+  const tw_tensor *t = tw_t(s, id);
+  TW_TRY(tw_make_mask(s, id, side));
+  assert_role(s, op->mask_use, 1);
+  size_t words = tw_words_of(s, id);
+  for (int b = 0; b < s->batch; b++) {
+    uint64_t *out = s->buffers[id].mask[side] + (size_t)b * words;
+    if (t->kind == TW_WIRE)
+      tw_prg_ring(&s->seeds[side][b], op->mask_use, s->slots[b], t->ring, 0, words, out);
+    else
+      tw_prg_words(&s->seeds[side][b], op->mask_use, s->slots[b], 0, words, out);
+  }
+  return TW_OK;
+}
+
+void tw_draw_pad(tw_session *s, const tw_correction *c, int side, int b, uint64_t *out) {
+  assert_role(s, c->use, 2);
+  if (c->bits)
+    tw_prg_words(&s->seeds[side][b], c->use, s->slots[b], 0, (size_t)c->width * tw_words(c->n), out);
+  else
+    tw_prg_ring(&s->seeds[side][b], c->use, s->slots[b], c->width, 0, c->n, out);
+}
+
+static tw_status take_ring(tw_session *s, const tw_correction *c, int b, uint8_t *packed, uint64_t *out) {
+  size_t h = tw_half(c->n), first = s->rank == 0 ? 0 : h, mine = s->rank == 0 ? h : c->n - h;
+  size_t own_first = s->rank == 0 ? h : 0, own = c->n - mine;
+  TW_TRY(s->source.read(s->source.state, b, packed, c->bytes[s->rank]));
+  tw_unpack(packed, mine, c->width, out + first);
+  tw_prg_ring(&s->seeds[s->rank][b], c->use, s->slots[b], c->width, own_first, own, out + own_first);
+  return TW_OK;
+}
+
+static tw_status take_bits(tw_session *s, const tw_correction *c, int b, const uint8_t *packed, uint64_t *out) {
+  size_t words = tw_words(c->n), h = tw_words(tw_half(c->n));
+  size_t first = s->rank == 0 ? 0 : h, mine = s->rank == 0 ? h : words - h, own_first = s->rank == 0 ? h : 0;
+  TW_TRY(s->source.read(s->source.state, b, (void *)packed, c->bytes[s->rank]));
+  for (int plane = 0; plane < c->width; plane++) {
+    memcpy(out + (size_t)plane * words + first, packed + 8 * (size_t)plane * mine, 8 * mine);
+    if (words > mine)
+      tw_prg_words(&s->seeds[s->rank][b], c->use, s->slots[b], (size_t)plane * words + own_first, words - mine,
+                   out + (size_t)plane * words + own_first);
+  }
+  return TW_OK;
+}
+
+tw_status tw_take(tw_session *s, const tw_op *op, int i, uint64_t **out) {
+  const tw_correction *c = &s->program->corrections[op->correction + i];
+  size_t words = c->bits ? (size_t)c->width * tw_words(c->n) : c->n;
+  uint64_t *packed;
+  TW_TRY(tw_scratch(s, (size_t)s->batch * words, out));
+  TW_TRY(tw_scratch(s, c->bytes[s->rank] / 8 + 1, &packed));
+  assert_role(s, c->use, 2);
+  for (int b = 0; b < s->batch; b++) {
+    uint64_t *to = *out + (size_t)b * words;
+    TW_TRY(c->bits ? take_bits(s, c, b, (uint8_t *)packed, to) : take_ring(s, c, b, (uint8_t *)packed, to));
+  }
+  return TW_OK;
+}
+
+// Rank 0's file holds c - u_1 on the first half, rank 1's c - u_0 on the rest (bits: XOR).
+tw_status tw_give(tw_session *s, const tw_op *op, int i, const uint64_t *values) {
+  const tw_correction *c = &s->program->corrections[op->correction + i];
+  size_t words = c->bits ? (size_t)c->width * tw_words(c->n) : c->n;
+  uint64_t *pad, *packed;
+  TW_TRY(tw_scratch(s, words, &pad));
+  assert_role(s, c->use, 2);
+  for (int rank = 0; rank < 2; rank++) {
+    size_t bytes = c->bytes[rank];
+    TW_TRY(tw_scratch(s, bytes / 8 + 1, &packed));
+    memset(packed, 0, bytes);
+    if (c->bits) {
+      size_t plane_words = tw_words(c->n), h = tw_words(tw_half(c->n));
+      size_t first = rank == 0 ? 0 : h, mine = rank == 0 ? h : plane_words - h;
+      for (int plane = 0; plane < c->width && mine; plane++) {
+        size_t at = (size_t)plane * plane_words + first;
+        tw_prg_words(&s->seeds[1 - rank][0], c->use, s->slots[0], at, mine, pad);
+        for (size_t w = 0; w < mine; w++) packed[(size_t)plane * mine + w] = values[at + w] ^ pad[w];
+      }
+    } else {
+      size_t h = tw_half(c->n), first = rank == 0 ? 0 : h, mine = rank == 0 ? h : c->n - h;
+      tw_prg_ring(&s->seeds[1 - rank][0], c->use, s->slots[0], c->width, first, mine, pad);
+      for (size_t j = 0; j < mine; j++) pad[j] = values[first + j] - pad[j];
+      tw_pack(pad, mine, c->width, (uint8_t *)packed);
+    }
+    TW_TRY(s->sink[rank].append(s->sink[rank].state, packed, bytes));
+  }
+  return TW_OK;
+}
+
+void tw_out_of_bound(tw_session *s, const tw_op *op) {
+  if (s->out_of_bound++ == 0) s->first_out_of_bound = (int)(op - s->program->ops);
+}

@@ -1,0 +1,125 @@
+// A session walks a finished program in one role over a batch of sequences. One walk, three roles:
+// dealer (both seeds, no values), party (own seed, shares and opened values), clear (both seeds and values: the emulator).
+#ifndef TW_SESSION_H
+#define TW_SESSION_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/status.h"
+#include "comm/opens.h"
+#include "jobs/program.h"
+#include "kernels/prg.h"
+
+typedef enum { TW_DEALER, TW_PARTY, TW_CLEAR } tw_role;
+
+// A tensor's storage, batch * n elements (or batch * planes * words): what the roles keep of it.
+//   party   WIRE value = X^, mask[rank] = r_b; SHARE, BITS, ONEHOT value = own share; BITWIRE value = opened, mask[rank] = m_b
+//   dealer  WIRE mask[0..1] = r_0, r_1; BITWIRE mask[0..1] = m_0, m_1; ONEHOT value = sign plane of the looked-up digit
+//   clear   as the dealer, and WIRE, SHARE, BITS, BITWIRE value = the value itself
+typedef struct {
+  uint64_t *value, *mask[2];
+  uint64_t *sign;  // ONEHOT of dealer and clear: bit 1 where the looked-up digit's sign is +1
+} tw_buffer;
+
+// Where a party's corrections come from: bytes in order of use.
+typedef struct {
+  tw_status (*read)(void *state, int batch_index, void *dst, size_t bytes);
+  void *state;
+} tw_source;
+
+// Where the dealer's corrections go, for one rank.
+typedef struct {
+  tw_status (*append)(void *state, const void *data, size_t bytes);
+  void *state;
+} tw_sink;
+
+// Secret model tensors as each role sees them, by canonical index; entries are ring-64 integers.
+typedef struct {
+  int count;
+  const size_t *rows, *cols;
+  uint64_t *const *masked;     // party: W^
+  uint64_t *const *share;      // party: V_b = b W^ - p_b, the set-up product operand
+  uint64_t *const *mask[2];    // dealer, clear: p_0, p_1; party: own side only
+  uint64_t *const *value;      // clear: W
+} tw_weights;
+
+typedef struct tw_block tw_block;
+
+struct tw_session {
+  const tw_program *program;
+  tw_role role;
+  int rank;                    // party
+  int batch;
+  const tw_seed *seeds[2];     // [side][batch]; party: own side only
+  const uint64_t *slots;       // [batch]
+  const int *lengths;          // live tokens of each sequence
+  const uint64_t *input;       // party: shares [batch][n]; clear: values
+  tw_weights weights;
+  tw_source source;
+  tw_sink sink[2];
+  tw_opens *opens;
+  // state
+  tw_buffer *buffers;
+  uint64_t **prepared;         // per op: K_b of a weight product
+  bool preparing;
+  int next_op;
+  tw_block *blocks, *scratch;
+  double *label_seconds;       // per label
+  uint64_t out_of_bound;       // clear: values met outside what a gate can hold, live lanes only
+  int first_out_of_bound;      // op
+  tw_status (*watch)(void *state, tw_session *, const tw_op *);  // clear and party: called with every opened tensor
+  void *watch_state;
+  uint8_t *drawn;              // debug: role of each use id
+};
+
+tw_status tw_session_open(tw_session *s);    // after filling the public fields above "state"
+void tw_session_close(tw_session *s);        // wipes
+
+// A party's work before its input: masks and weight-product pads.
+tw_status tw_session_prepare(tw_session *s);
+
+// One resumable step: runs gates until the next flush is needed. *done when the program has ended. The driver flushes
+// the collector between steps.
+tw_status tw_session_step(tw_session *s, bool *done);
+
+// Steps and flushes to the end.
+tw_status tw_session_run(tw_session *s);
+
+// ---- for gates ----
+static inline const tw_tensor *tw_t(const tw_session *s, int id) { return &s->program->tensors[id]; }
+static inline tw_buffer *tw_b(const tw_session *s, int id) { return &s->buffers[id]; }
+size_t tw_words_of(const tw_session *s, int id);              // u64 words of one sequence's part of the tensor
+tw_status tw_make_value(tw_session *s, int id);               // allocate value
+tw_status tw_make_mask(tw_session *s, int id, int side);      // allocate mask
+tw_status tw_scratch(tw_session *s, size_t words, uint64_t **out);  // lives until the gate ends
+tw_status tw_keep(tw_session *s, size_t words, uint64_t **out);     // lives until the session closes
+
+// Party: shares of correction i of this op for the whole batch ([batch][n] or [batch][planes][words]).
+tw_status tw_take(tw_session *s, const tw_op *op, int i, uint64_t **out);
+// Dealer: hand out correction i (values of one sequence).
+tw_status tw_give(tw_session *s, const tw_op *op, int i, const uint64_t *values);
+// Mask stream of an opening: fills mask[side] of out[0].
+tw_status tw_draw_mask(tw_session *s, const tw_op *op, int side);
+// Pad of correction i of side for elements [first, first+n) (ring) into out; or for whole planes (bits).
+void tw_draw_pad(tw_session *s, const tw_correction *c, int side, int batch_index, uint64_t *out);
+
+// Live keys of attention row `row` (query row % seq).
+static inline int tw_live(const tw_session *s, int batch_index, size_t row) {
+  int live = s->lengths ? s->lengths[batch_index] : s->program->seq;
+  if (s->program->causal) {
+    int query = (int)(row % (size_t)s->program->seq);
+    if (query + 1 < live) live = query + 1;
+  }
+  return live;
+}
+
+// Clear: note a value outside the gate's domain (|x| >= 2^bits).
+void tw_out_of_bound(tw_session *s, const tw_op *op);
+
+static inline int64_t tw_signed(uint64_t x, int ring) {
+  return ring >= 64 ? (int64_t)x : (int64_t)(x << (64 - ring)) >> (64 - ring);
+}
+
+#endif

@@ -1,0 +1,91 @@
+# Tests are found by their names:
+#   test_NAME.c    a CUnit executable                                                   label unit
+#   secret_NAME.c  an executable run under valgrind, which reports every branch and
+#                  address that depends on memory the test marked as secret             label valgrind
+#   mpi_NAME.c     an executable run as two MPI ranks                                   label mpi
+#   cli_NAME.sh    a bash script; TWAIN is the binary, SOURCE_DIR the source folder,
+#                  the working folder fresh and removed afterwards                      label cli
+#   any other .c   code that tests share
+# A name that ends in _slow also gets the label slow and ten minutes instead of two.
+enable_testing()
+pkg_check_modules(CUNIT REQUIRED IMPORTED_TARGET cunit)
+find_program(VALGRIND valgrind)
+
+# Two ranks on any machine: as root, in a container, on a single core, without ssh.
+set(mpi_environment
+    OMPI_ALLOW_RUN_AS_ROOT=1
+    OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1
+    OMPI_MCA_rmaps_base_oversubscribe=1
+    OMPI_MCA_hwloc_base_binding_policy=none
+    OMPI_MCA_btl_vader_single_copy_mechanism=none
+    OMPI_MCA_plm=isolated
+    PMIX_MCA_gds=hash)
+# MPI and what it loads keep memory until the process ends: leaks are looked for in the unit tests only.
+set(no_leak_check ASAN_OPTIONS=detect_leaks=0)
+
+file(GLOB shared_sources CONFIGURE_DEPENDS tests/*.c)
+list(FILTER shared_sources EXCLUDE REGEX "/(test|secret|mpi)_[^/]*$")
+if(shared_sources)
+  add_library(twain_testing STATIC ${shared_sources})
+  target_link_libraries(twain_testing PUBLIC twain_jobs PkgConfig::CUNIT)
+endif()
+
+function(twain_test_executable name source)
+  add_executable(${name} ${source})
+  target_link_libraries(${name} PRIVATE $<TARGET_NAME_IF_EXISTS:twain_testing> twain_jobs PkgConfig::CUNIT)
+  target_compile_definitions(${name} PRIVATE TWAIN_SOURCE_DIR="${CMAKE_SOURCE_DIR}")
+endfunction()
+
+# twain_register(NAME LABEL ENVIRONMENT... ): labels, time limit and environment of a test made by add_test.
+function(twain_register name label)
+  set(labels ${label})
+  set(timeout 120)
+  if(name MATCHES "_slow$")
+    list(APPEND labels slow)
+    set(timeout 600)
+  endif()
+  set_tests_properties(${name} PROPERTIES LABELS "${labels}" TIMEOUT ${timeout} ENVIRONMENT "${ARGN}")
+endfunction()
+
+file(GLOB unit_sources CONFIGURE_DEPENDS tests/test_*.c)
+foreach(source IN LISTS unit_sources)
+  get_filename_component(name ${source} NAME_WE)
+  twain_test_executable(${name} ${source})
+  add_test(NAME ${name} COMMAND ${name})
+  twain_register(${name} unit)
+  list(APPEND unit_tests ${name})
+endforeach()
+add_custom_target(unit_tests DEPENDS ${unit_tests})
+
+file(GLOB secret_sources CONFIGURE_DEPENDS tests/secret_*.c)
+if(VALGRIND AND NOT TWAIN_SANITIZE)  # the sanitizers and valgrind exclude each other
+  foreach(source IN LISTS secret_sources)
+    get_filename_component(name ${source} NAME_WE)
+    twain_test_executable(${name} ${source})
+    add_test(NAME ${name} COMMAND ${VALGRIND} --quiet --error-exitcode=1 --track-origins=yes $<TARGET_FILE:${name}>)
+    twain_register(${name} valgrind)
+  endforeach()
+elseif(secret_sources AND NOT TWAIN_SANITIZE)
+  message(WARNING "valgrind is missing: the constant-time tests (tests/secret_*.c) are left out")
+endif()
+
+file(GLOB mpi_sources CONFIGURE_DEPENDS tests/mpi_*.c)
+foreach(source IN LISTS mpi_sources)
+  get_filename_component(name ${source} NAME_WE)
+  twain_test_executable(${name} ${source})
+  add_test(NAME ${name} COMMAND ${MPIEXEC_EXECUTABLE} ${MPIEXEC_NUMPROC_FLAG} 2 $<TARGET_FILE:${name}>)
+  twain_register(${name} mpi ${mpi_environment} ${no_leak_check})
+  set_tests_properties(${name} PROPERTIES PROCESSORS 2)
+endforeach()
+
+file(GLOB cli_sources CONFIGURE_DEPENDS tests/cli_*.sh)
+if(TARGET twain)
+  foreach(source IN LISTS cli_sources)
+    get_filename_component(name ${source} NAME_WE)
+    add_test(NAME ${name} COMMAND bash -c
+      "folder=$(mktemp -d) && trap 'rm -rf \"$folder\"' EXIT && cd \"$folder\" && bash \"$1\"" cli ${source})
+    twain_register(${name} cli ${mpi_environment} ${no_leak_check} TWAIN=$<TARGET_FILE:twain>
+      SOURCE_DIR=${CMAKE_SOURCE_DIR})
+    set_tests_properties(${name} PROPERTIES PROCESSORS 2)
+  endforeach()
+endif()

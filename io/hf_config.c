@@ -55,8 +55,9 @@ tw_status tw_model_config_check(const char *where, const tw_model_config *c) {
   if (c->layers < 1 || c->layers > 1024 || c->hidden < 8 || c->hidden > 65536 || c->intermediate < 1 ||
       c->intermediate > 1 << 20 || c->max_positions < 1 || c->max_positions > 1 << 20 || c->vocab < 4 ||
       c->vocab > 1 << 24 || c->type_vocab < 1 || c->type_vocab > 1 << 16)
-    return tw_fail(TW_ERR_FORMAT, "%s: a size is out of reach: %d layers, hidden %d, intermediate %d, %d positions, %d tokens",
-                   where, c->layers, c->hidden, c->intermediate, c->max_positions, c->vocab);
+    return tw_fail(TW_ERR_FORMAT,
+                   "%s: a size is out of reach: %d layers, hidden %d, intermediate %d, %d positions, %d tokens", where,
+                   c->layers, c->hidden, c->intermediate, c->max_positions, c->vocab);
   if (c->heads < 1 || c->hidden % c->heads != 0)
     return tw_fail(TW_ERR_FORMAT, "%s: %d heads do not divide hidden size %d", where, c->heads, c->hidden);
   if (!isfinite(c->norm_epsilon) || c->norm_epsilon < 0 || c->norm_epsilon > 1)
@@ -97,8 +98,11 @@ static tw_status expect_token(const char *path, const json_t *config, const char
 
 static tw_status parse_tokenizer(const char *path, const json_t *config, bool *lower_case) {
   if (!json_is_object(config)) return tw_fail(TW_ERR_FORMAT, "%s: not a JSON object", path);
-  static const char *const fields[][2] = {{"unk_token", "[UNK]"}, {"sep_token", "[SEP]"},   {"pad_token", "[PAD]"},
-                                          {"cls_token", "[CLS]"}, {"mask_token", "[MASK]"}};
+  static const char *const fields[][2] = {{"unk_token", "[UNK]"},
+                                          {"sep_token", "[SEP]"},
+                                          {"pad_token", "[PAD]"},
+                                          {"cls_token", "[CLS]"},
+                                          {"mask_token", "[MASK]"}};
   for (size_t i = 0; i < sizeof fields / sizeof *fields; i++)
     TW_TRY(expect_token(path, config, fields[i][0], fields[i][1]));
   const json_t *lower = json_object_get(config, "do_lower_case");
@@ -124,7 +128,8 @@ static tw_status parse_modules(const char *path, const json_t *modules, bool *no
     if (ends_with(type, ".Normalize"))
       *normalise = true;
     else if (!ends_with(type, ".Transformer") && !ends_with(type, ".Pooling"))
-      return tw_fail(TW_ERR_FORMAT, "%s: module %s is not supported (only Transformer, Pooling and Normalize)", path, type);
+      return tw_fail(TW_ERR_FORMAT, "%s: module %s is not supported (only Transformer, Pooling and Normalize)", path,
+                     type);
   }
   return TW_OK;
 }

@@ -23,10 +23,9 @@ typedef struct {
   int bits;
 } dtype;
 
-static const dtype dtypes[] = {{"F32", 32},     {"F16", 16},     {"BF16", 16}, {"F64", 64}, {"I64", 64},
-                               {"I32", 32},     {"I16", 16},     {"I8", 8},    {"U64", 64}, {"U32", 32},
-                               {"U16", 16},     {"U8", 8},       {"BOOL", 8},  {"C64", 64}, {"F8_E4M3", 8},
-                               {"F8_E5M2", 8}};
+static const dtype dtypes[] = {{"F32", 32}, {"F16", 16}, {"BF16", 16},   {"F64", 64},   {"I64", 64}, {"I32", 32},
+                               {"I16", 16}, {"I8", 8},   {"U64", 64},    {"U32", 32},   {"U16", 16}, {"U8", 8},
+                               {"BOOL", 8}, {"C64", 64}, {"F8_E4M3", 8}, {"F8_E5M2", 8}};
 
 typedef struct {
   char *name;
@@ -162,13 +161,15 @@ static tw_status open_shard(tw_safetensors *st, size_t index) {
   uint64_t length = 0;
   for (int i = 7; i >= 0; i--) length = length << 8 | s->map[i];
   if (length > s->bytes - 8 || length > max_header)
-    return tw_fail(TW_ERR_FORMAT, "%s: header length %llu does not fit a file of %zu bytes; not safetensors, or cut short",
-                   s->path, (unsigned long long)length, s->bytes);
+    return tw_fail(TW_ERR_FORMAT,
+                   "%s: header length %llu does not fit a file of %zu bytes; not safetensors, or cut short", s->path,
+                   (unsigned long long)length, s->bytes);
   json_error_t error;
   json_t *header = json_loadb((const char *)s->map + 8, (size_t)length, JSON_REJECT_DUPLICATES, &error);
   if (!json_is_object(header)) {
     json_decref(header);
-    return tw_fail(TW_ERR_FORMAT, "%s: header is not a JSON object: %s", s->path, header ? "another value" : error.text);
+    return tw_fail(TW_ERR_FORMAT, "%s: header is not a JSON object: %s", s->path,
+                   header ? "another value" : error.text);
   }
   tw_status status = parse_header(st, index, header, 8 + length);
   json_decref(header);
@@ -363,8 +364,8 @@ static tw_status check_shape(const tw_safetensors *st, const entry *e, size_t ro
   if (vector || matrix) return TW_OK;
   char found[200] = "";
   for (int i = 0, used = 0; i < e->dims; i++)
-    used += snprintf(found + used, sizeof found - (size_t)used, "%s%llu", i ? " x " : "",
-                     (unsigned long long)e->shape[i]);
+    used +=
+        snprintf(found + used, sizeof found - (size_t)used, "%s%llu", i ? " x " : "", (unsigned long long)e->shape[i]);
   return tw_fail(TW_ERR_FORMAT, "%s: tensor %s has shape [%s], but config.json asks for [%zu x %zu]",
                  st->shards[e->shard].path, e->name, found, rows, cols);
 }

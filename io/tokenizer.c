@@ -208,8 +208,7 @@ static tw_status split_words(const tw_tokenizer *t, char *text, size_t bytes, id
   size_t used = 0;  // the current word is gathered at the front of text, which has been read already
   for (size_t at = 0; at < bytes;) {
     utf8proc_int32_t c;
-    size_t width =
-        (size_t)utf8proc_iterate((utf8proc_uint8_t *)text + at, (utf8proc_ssize_t)(bytes - at), &c);
+    size_t width = (size_t)utf8proc_iterate((utf8proc_uint8_t *)text + at, (utf8proc_ssize_t)(bytes - at), &c);
     bool sign = is_punctuation(c);
     if (sign || c == ' ') {
       TW_TRY(add_word(t, text, used, out));
@@ -233,8 +232,8 @@ static tw_status add_plain(const tw_tokenizer *t, const char *text, size_t bytes
   tw_status status;
   if (t->lower_case) {
     utf8proc_uint8_t *apart = NULL;
-    utf8proc_ssize_t n = utf8proc_map((utf8proc_uint8_t *)clean, (utf8proc_ssize_t)used, &apart,
-                                      UTF8PROC_STABLE | UTF8PROC_DECOMPOSE);
+    utf8proc_ssize_t n =
+        utf8proc_map((utf8proc_uint8_t *)clean, (utf8proc_ssize_t)used, &apart, UTF8PROC_STABLE | UTF8PROC_DECOMPOSE);
     status = n < 0 ? tw_fail(TW_ERR_MEMORY, "cannot normalise the text: %s", utf8proc_errmsg(n))
                    : split_words(t, (char *)apart, (size_t)n, out);
     free(apart);
@@ -251,8 +250,11 @@ static size_t special_at(const tw_tokenizer *t, const char *text, int *id) {
   const struct {
     const char *token;
     int id;
-  } tokens[] = {{"[PAD]", t->special.pad}, {"[UNK]", t->special.unknown}, {"[CLS]", t->special.start},
-                {"[SEP]", t->special.end}, {"[MASK]", t->mask_token}};
+  } tokens[] = {{"[PAD]", t->special.pad},
+                {"[UNK]", t->special.unknown},
+                {"[CLS]", t->special.start},
+                {"[SEP]", t->special.end},
+                {"[MASK]", t->mask_token}};
   for (size_t i = 0; i < sizeof tokens / sizeof *tokens; i++) {
     size_t n = strlen(tokens[i].token);
     if (tokens[i].id >= 0 && strncmp(text, tokens[i].token, n) == 0) {
@@ -283,8 +285,7 @@ static tw_status add_text(const tw_tokenizer *t, const char *text, size_t bytes,
 static tw_status check_utf8(const char *text, size_t bytes) {
   for (size_t at = 0; at < bytes;) {
     utf8proc_int32_t c;
-    utf8proc_ssize_t n =
-        utf8proc_iterate((const utf8proc_uint8_t *)text + at, (utf8proc_ssize_t)(bytes - at), &c);
+    utf8proc_ssize_t n = utf8proc_iterate((const utf8proc_uint8_t *)text + at, (utf8proc_ssize_t)(bytes - at), &c);
     if (n <= 0) return tw_fail(TW_ERR_FORMAT, "the text is not UTF-8 at byte %zu; convert it first (iconv)", at);
     at += (size_t)n;
   }

@@ -15,9 +15,9 @@ typedef struct {
   int pad, unknown, start, end;  // [PAD], [UNK], [CLS], [SEP]
 } tw_special_ids;
 
-// vocabulary: `count` UTF-8 pieces by id ("" marks an unused id; the last of two equal pieces wins); it must outlive the
-// tokenizer. NULL makes a tokenizer for synthetic models: whole words are hashed to ids 4 .. count-1, with [PAD], [UNK],
-// [CLS] and [SEP] at 0 .. 3. TW_ERR_FORMAT when a special token is missing from the vocabulary.
+// vocabulary: `count` UTF-8 pieces by id ("" marks an unused id; the last of two equal pieces wins); it must outlive
+// the tokenizer. NULL makes a tokenizer for synthetic models: whole words are hashed to ids 4 .. count-1, with [PAD],
+// [UNK], [CLS] and [SEP] at 0 .. 3. TW_ERR_FORMAT when a special token is missing from the vocabulary.
 tw_status tw_tokenizer_new(char *const *vocabulary, int count, bool lower_case, tw_tokenizer **out);
 void tw_tokenizer_free(tw_tokenizer *t);
 

@@ -12,8 +12,9 @@
 static tw_status check_request(const tw_client *client, int count, int seq) {
   if (count < 1) return tw_fail(TW_ERR_USAGE, "no text to encode");
   if (seq < 1 || seq > client->config.max_positions)
-    return tw_fail(TW_ERR_RANGE, "sequence length %d is not in 1 .. %d, the positions of model %s; choose another --seq",
-                   seq, client->config.max_positions, client->config.name);
+    return tw_fail(TW_ERR_RANGE,
+                   "sequence length %d is not in 1 .. %d, the positions of model %s; choose another --seq", seq,
+                   client->config.max_positions, client->config.name);
   return TW_OK;
 }
 
@@ -43,8 +44,10 @@ static tw_status place(const tw_client *client, const int *ids, int length, int 
                        tw_input *out) {
   if (length < 1) return tw_fail(TW_ERR_RANGE, "text %d has no tokens", index + 1);
   if (length > out->seq)
-    return tw_fail(TW_ERR_RANGE, "text %d has %d tokens, more than the sequence length %d: shorten it, or plan and encode with "
-                   "--seq %d or more", index + 1, length, out->seq, length);
+    return tw_fail(TW_ERR_RANGE,
+                   "text %d has %d tokens, more than the sequence length %d: shorten it, or plan and encode with "
+                   "--seq %d or more",
+                   index + 1, length, out->seq, length);
   out->lengths[index] = length;
   for (int i = 0; i < out->seq; i++) {
     int token = i < length ? ids[i] : pad;

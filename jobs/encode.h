@@ -4,8 +4,8 @@
 
 #include "io/client.h"
 
-// Tokenise `count` texts and embed each at length seq: LayerNorm(word + position + type 0), [PAD] after the live tokens.
-// TW_ERR_RANGE: a text has more than seq tokens (which text, how many, what to do). Free with tw_input_free.
+// Tokenise `count` texts and embed each at length seq: LayerNorm(word + position + type 0), [PAD] after the live
+// tokens. TW_ERR_RANGE: a text has more than seq tokens (which text, how many, what to do). Free with tw_input_free.
 tw_status tw_encode(const tw_client *client, const char *const *texts, int count, int seq, tw_input *out);
 
 // The same from token ids, lengths[i] of them in ids[i], taken as they are (no [CLS] or [SEP] is added).

@@ -199,8 +199,7 @@ tw_status tw_float_forward(const tw_model *model, const double *x, int seq, int 
   TW_TRY(reserve(&w, &block));
   memmove(out, x, (size_t)seq * c->hidden * sizeof *out);
   tw_status status = TW_OK;
-  for (int i = 0; i < c->layers && status == TW_OK; i++)
-    status = forward_layer(&w, i, out, bounds ? &bounds[i] : NULL);
+  for (int i = 0; i < c->layers && status == TW_OK; i++) status = forward_layer(&w, i, out, bounds ? &bounds[i] : NULL);
   tw_free(block);
   return status;
 }

@@ -6,16 +6,16 @@
 
 // Largest magnitudes met in one layer (maxima over everything observed so far; start with tw_bounds_reset).
 typedef struct {
-  double logit;             // |q k / sqrt(d_head)|
-  double context;           // |sum over keys of exp(s - max) v| (not normalised)
-  double residual;          // |x + attention| and |x + ffn|
-  double row_mean;          // |mean of a residual row|
-  double up;                // |FFN-up output| (input of the activation)
-  double centred;           // |residual - row mean|
+  double logit;                               // |q k / sqrt(d_head)|
+  double context;                             // |sum over keys of exp(s - max) v| (not normalised)
+  double residual;                            // |x + attention| and |x + ffn|
+  double row_mean;                            // |mean of a residual row|
+  double up;                                  // |FFN-up output| (input of the activation)
+  double centred;                             // |residual - row mean|
   double variance_sum_min, variance_sum_max;  // sum over the row of (x - mean)^2; min starts at infinity
-  double qkv;               // |Q|, |K|, |V|; Q with the fold of tw_query_fold
-  double attention;         // |normalised context|
-  double activation;        // |activation output|
+  double qkv;                                 // |Q|, |K|, |V|; Q with the fold of tw_query_fold
+  double attention;                           // |normalised context|
+  double activation;                          // |activation output|
 } tw_bounds;
 
 // Everything 0, variance_sum_min infinite.
@@ -24,8 +24,8 @@ void tw_bounds_reset(tw_bounds *bounds, int layers);
 // One sequence: x [seq][hidden] (embedded), live tokens `length` (dead keys are ignored; dead rows are computed all
 // the same). quantised: weights rounded to the fixed-point scales that the ranks use. out [seq][hidden].
 // bounds: one entry a layer, updated over live rows; may be NULL. Model config's pre_norm and causal are honoured
-// (pre-norm: x + f(LN(x)), no norm after the last layer; the norms' inputs are what row_mean, centred and variance see).
-// TW_ERR_RANGE: length not in 1 .. seq; TW_ERR_FORMAT: unknown activation.
+// (pre-norm: x + f(LN(x)), no norm after the last layer; the norms' inputs are what row_mean, centred and variance
+// see). TW_ERR_RANGE: length not in 1 .. seq; TW_ERR_FORMAT: unknown activation.
 tw_status tw_float_forward(const tw_model *model, const double *x, int seq, int length, int quantised, double *out,
                            tw_bounds *bounds);
 

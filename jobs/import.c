@@ -16,7 +16,7 @@ typedef struct {
   const char *prefix;  // "bert." or ""
   tw_model *model;
   tw_client *client;
-  float *scratch;      // room for the largest matrix
+  float *scratch;  // room for the largest matrix
 } import;
 
 // ---- vocabulary
@@ -36,7 +36,8 @@ static tw_status read_pieces(FILE *file, const char *path, int count, char **pie
   while (status == TW_OK && (n = getline(&line, &room, file)) >= 0) {
     while (n > 0 && (line[n - 1] == '\n' || line[n - 1] == '\r')) line[--n] = '\0';
     if (id == count)
-      status = tw_fail(TW_ERR_FORMAT, "%s: more than the %d pieces that config.json's vocab_size promises", path, count);
+      status =
+          tw_fail(TW_ERR_FORMAT, "%s: more than the %d pieces that config.json's vocab_size promises", path, count);
     else if (strlen(line) != (size_t)n)
       status = tw_fail(TW_ERR_FORMAT, "%s: line %d holds a zero byte", path, id + 1);
     else if (!(pieces[id++] = strdup(line)))
@@ -53,10 +54,11 @@ tw_status tw_vocabulary_read(const char *path, int count, char ***out) {
   *out = NULL;
   FILE *file = fopen(path, "re");
   if (!file)
-    return tw_fail(TW_ERR_IO, "%s: %s; the folder needs BERT's vocab.txt (BertTokenizer.save_vocabulary writes it)", path,
-                   strerror(errno));
+    return tw_fail(TW_ERR_IO, "%s: %s; the folder needs BERT's vocab.txt (BertTokenizer.save_vocabulary writes it)",
+                   path, strerror(errno));
   char **pieces = calloc((size_t)count, sizeof *pieces);
-  tw_status status = pieces ? read_pieces(file, path, count, pieces) : tw_fail(TW_ERR_MEMORY, "%s: out of memory", path);
+  tw_status status =
+      pieces ? read_pieces(file, path, count, pieces) : tw_fail(TW_ERR_MEMORY, "%s: out of memory", path);
   fclose(file);
   if (status == TW_OK)
     *out = pieces;
@@ -143,8 +145,8 @@ static tw_status read_embeddings(const import *in, const char *folder) {
 }
 
 static tw_status import_all(import *in, const char *folder, const tw_model_config *config) {
-  size_t largest = (size_t)config->hidden * (size_t)(config->intermediate > config->hidden ? config->intermediate
-                                                                                           : config->hidden);
+  size_t largest =
+      (size_t)config->hidden * (size_t)(config->intermediate > config->hidden ? config->intermediate : config->hidden);
   TW_TRY(tw_model_allocate(config, in->model));
   TW_TRY(allocate_client(config, in->client));
   TW_TRY(allocate_floats(largest, &in->scratch));
@@ -170,7 +172,7 @@ tw_status tw_import_folder(const char *folder, tw_model *model, tw_client *clien
   client->lower_case = config.lower_case;
   client->normalise_output = config.normalise_output;
   bool prefixed = tw_safetensors_has(weights, "bert.embeddings.word_embeddings.weight");
-  import in = {.weights = weights, .prefix = prefixed ? "bert." : "", .model = model, .client = client};
+import in = {.weights = weights, .prefix = prefixed ? "bert." : "", .model = model, .client = client };
   tw_status status = import_all(&in, folder, &config.model);
   tw_free(in.scratch);
   tw_safetensors_close(weights);

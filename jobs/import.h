@@ -5,9 +5,10 @@
 #include "io/client.h"
 #include "io/model.h"
 
-// Folder with config.json, model.safetensors (or shards) and vocab.txt; tensor names with or without "bert.". The owner's
-// part goes to *model, the client's (vocabulary, embeddings) to *client; free both with tw_model_free, tw_client_free.
-// The name is the folder's. Errors name the file, and the tensor where one is at fault; then nothing is left to free.
+// Folder with config.json, model.safetensors (or shards) and vocab.txt; tensor names with or without "bert.". The
+// owner's part goes to *model, the client's (vocabulary, embeddings) to *client; free both with tw_model_free,
+// tw_client_free. The name is the folder's. Errors name the file, and the tensor where one is at fault; then nothing is
+// left to free.
 tw_status tw_import_folder(const char *folder, tw_model *model, tw_client *client);
 
 // The configuration of a shape, without weights: bert-tiny, -mini, -small, -medium, -base, -large, minilm, or

@@ -27,7 +27,8 @@ WIDEST static void panel_product(const double *a, const lanes *panel, size_t m, 
   for (size_t i = 0; i < m; i += ROWS) {
     size_t rows = m - i < ROWS ? m - i : ROWS;
     // Rows past the end repeat the last one; their results are not stored.
-    const double *a0 = a + i * k, *a1 = rows > 1 ? a0 + k : a0, *a2 = rows > 2 ? a1 + k : a1, *a3 = rows > 3 ? a2 + k : a2;
+    const double *a0 = a + i * k, *a1 = rows > 1 ? a0 + k : a0, *a2 = rows > 2 ? a1 + k : a1,
+                 *a3 = rows > 3 ? a2 + k : a2;
     lanes sum[ROWS] = {{0}};
     for (size_t j = 0; j < k; j++) {
       sum[0] += a0[j] * panel[j];

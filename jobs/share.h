@@ -13,6 +13,9 @@ tw_status tw_share_model(const tw_model *model, tw_model_share out[2], tw_model_
 // past the plan's bound on its input.
 tw_status tw_share_input(const tw_input *input, const tw_plan *plan, const tw_id *model_id, tw_input_share out[2]);
 
+// An input element as the integer that is shared.
+int64_t tw_fixed_value(double value);
+
 // The integer tensors a share encodes, before masking: count arrays, each rows * cols (emulator, tests). Free with
 // tw_fixed_free.
 tw_status tw_fixed_tensors(const tw_model *model, uint64_t ***out);

@@ -11,13 +11,17 @@
 static const struct {
   const char *name;
   int layers, hidden, heads, intermediate;
-} shapes[] = {{"bert-tiny", 2, 128, 2, 512},        {"bert-mini", 4, 256, 4, 1024},   {"bert-small", 4, 512, 8, 2048},
-              {"bert-medium", 8, 512, 8, 2048},     {"bert-base", 12, 768, 12, 3072}, {"bert-large", 24, 1024, 16, 4096},
+} shapes[] = {{"bert-tiny", 2, 128, 2, 512},    {"bert-mini", 4, 256, 4, 1024},   {"bert-small", 4, 512, 8, 2048},
+              {"bert-medium", 8, 512, 8, 2048}, {"bert-base", 12, 768, 12, 3072}, {"bert-large", 24, 1024, 16, 4096},
               {"minilm", 6, 384, 12, 1536}};
 
 tw_status tw_shape_config(const char *shape, tw_model_config *config) {
-  *config = (tw_model_config){
-      .max_positions = 512, .vocab = 30522, .type_vocab = 2, .norm_epsilon = 1e-12, .activation = "gelu", .synthetic = true};
+  *config = (tw_model_config){.max_positions = 512,
+                              .vocab = 30522,
+                              .type_vocab = 2,
+                              .norm_epsilon = 1e-12,
+                              .activation = "gelu",
+                              .synthetic = true};
   int used = 0;
   for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++)
     if (strcmp(shapes[i].name, shape) == 0) {
@@ -26,14 +30,14 @@ tw_status tw_shape_config(const char *shape, tw_model_config *config) {
       config->heads = shapes[i].heads;
       config->intermediate = shapes[i].intermediate;
     }
-  if (config->layers == 0 &&
-      (sscanf(shape, "%7dx%7dx%7dx%7d%n", &config->layers, &config->hidden, &config->heads, &config->intermediate,
-              &used) != 4 ||
-       shape[used] != '\0'))
-    return tw_fail(TW_ERR_USAGE,
-                   "unknown shape '%s': use bert-tiny, bert-mini, bert-small, bert-medium, bert-base, bert-large, minilm "
-                   "or LAYERSxHIDDENxHEADSxINTERMEDIATE",
-                   shape);
+  if (config->layers == 0 && (sscanf(shape, "%7dx%7dx%7dx%7d%n", &config->layers, &config->hidden, &config->heads,
+                                     &config->intermediate, &used) != 4 ||
+                              shape[used] != '\0'))
+    return tw_fail(
+        TW_ERR_USAGE,
+        "unknown shape '%s': use bert-tiny, bert-mini, bert-small, bert-medium, bert-base, bert-large, minilm "
+        "or LAYERSxHIDDENxHEADSxINTERMEDIATE",
+        shape);
   snprintf(config->name, sizeof config->name, "%s", shape);
   return tw_model_config_check(shape, config);
 }
@@ -68,7 +72,11 @@ static void fill_model(const tw_seed *seed, tw_model *model) {
     tw_model_tensor *t = &model->tensors[i];
     int part = i % TW_TENSORS_PER_LAYER;
     bool gamma = part == 4 || part == 10, beta = part == 5 || part == 11, weight = part % 2 == 0 && !gamma;
-    fill(seed, (uint32_t)i, gamma ? 0.8 : 0, weight ? deviation : gamma || beta ? 0.1 : 0.05, t->rows * t->cols, t->values);
+    fill(seed, (uint32_t)i, gamma ? 0.8 : 0,
+         weight          ? deviation
+         : gamma || beta ? 0.1
+                         : 0.05,
+         t->rows * t->cols, t->values);
     if (part == 0) sharpen(t);
   }
 }

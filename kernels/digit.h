@@ -8,7 +8,7 @@
 #include <stdint.h>
 
 #define TW_DIGIT_MAX_BITS 13   // width of a digit
-#define TW_LOOKUP_MAX_BITS 15  // max(width, 3) + sub_bits of a lookup
+#define TW_LOOKUP_MAX_BITS 16  // max(width, 3) + sub_bits of a lookup
 
 static inline size_t tw_words(size_t n) { return (n + 63) / 64; }
 

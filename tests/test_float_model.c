@@ -99,7 +99,8 @@ static void minilm(void) {
     widen(input.values, 128 * 384, x);
     CU_ASSERT_EQUAL(tw_float_forward(&model, x, 128, length, 0, y, NULL), TW_OK);
     tw_pool_mean(y, length, 384, pooled);
-    for (size_t i = 0; i < 384; i++) wanted[i] = json_number_value(json_array_get(json_object_get(item, "embedding"), i));
+    for (size_t i = 0; i < 384; i++)
+      wanted[i] = json_number_value(json_array_get(json_object_get(item, "embedding"), i));
     lowest = fmin(lowest, tw_cosine(pooled, wanted, 384));
     tw_unit_length(pooled, 384);
     CU_ASSERT_TRUE(worst_difference(pooled, wanted, 384) < 1e-6);
@@ -150,10 +151,12 @@ static double *naive_norm(naive *n, int part, const double *x) {
     for (int c = 0; c < d; c++) mean += x[i * d + c] / d;
     for (int c = 0; c < d; c++) sum += pow(x[i * d + c] - mean, 2);
     for (int c = 0; c < d; c++)
-      y[i * d + c] = (x[i * d + c] - mean) / sqrt(sum / d + n->model->config.norm_epsilon) * weight(n, part, 0, (size_t)c) +
-                     weight(n, part + 1, 0, (size_t)c);
+      y[i * d + c] =
+          (x[i * d + c] - mean) / sqrt(sum / d + n->model->config.norm_epsilon) * weight(n, part, 0, (size_t)c) +
+          weight(n, part + 1, 0, (size_t)c);
     if (i >= n->length) continue;
-    for (int c = 0; c < d; c++) track(&n->bounds.centred, x[i * d + c] - mean), track(&n->bounds.residual, x[i * d + c]);
+    for (int c = 0; c < d; c++)
+      track(&n->bounds.centred, x[i * d + c] - mean), track(&n->bounds.residual, x[i * d + c]);
     track(&n->bounds.row_mean, mean);
     n->bounds.variance_sum_min = fmin(n->bounds.variance_sum_min, sum);
     n->bounds.variance_sum_max = fmax(n->bounds.variance_sum_max, sum);
@@ -219,8 +222,16 @@ static void naive_layer(naive *n, double *x) {
 }
 
 static void random_model(int hidden, int heads, int intermediate, tw_model *model) {
-  tw_model_config config = {.name = "random", .layers = 1, .hidden = hidden, .heads = heads, .intermediate = intermediate,
-                            .max_positions = 64, .vocab = 10, .type_vocab = 1, .norm_epsilon = 1e-3, .activation = "gelu"};
+  tw_model_config config = {.name = "random",
+                            .layers = 1,
+                            .hidden = hidden,
+                            .heads = heads,
+                            .intermediate = intermediate,
+                            .max_positions = 64,
+                            .vocab = 10,
+                            .type_vocab = 1,
+                            .norm_epsilon = 1e-3,
+                            .activation = "gelu"};
   CU_ASSERT_EQUAL_FATAL(tw_model_allocate(&config, model), TW_OK);
   for (int i = 0; i < model->count; i++)
     for (size_t j = 0; j < model->tensors[i].rows * model->tensors[i].cols; j++)
@@ -295,7 +306,8 @@ static void quantised(void) {
   CU_ASSERT_EQUAL(tw_float_forward(&model, x, 12, 9, 0, by_hand, NULL), TW_OK);
   double change = worst_difference(exact, rounded, 9 * 32);
   CU_ASSERT_TRUE(change > 1e-5 && change < 0.05);
-  CU_ASSERT_TRUE(worst_difference(by_hand, rounded, 12 * 32) < 1e-5 && worst_difference(by_hand, rounded, 9 * 32) < change / 10);
+  CU_ASSERT_TRUE(worst_difference(by_hand, rounded, 12 * 32) < 1e-5 &&
+                 worst_difference(by_hand, rounded, 9 * 32) < change / 10);
   free(x);
   tw_model_free(&model);
 }

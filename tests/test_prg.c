@@ -110,7 +110,7 @@ static void streams_differ(void) {
 static int aborts(int ring_bits, uint64_t first, size_t n) {
   pid_t child = fork();
   if (child == 0) {
-    uint64_t out[16];
+    static uint64_t out[1024];
     tw_seed seed = counting_key();
     tw_no_core_dumps();
     tw_prg_ring(&seed, 1, 1, ring_bits, first, n, out);
@@ -128,6 +128,8 @@ static void end_of_stream(void) {
   CU_ASSERT_TRUE(aborts(64, 8 * blocks - 8, 9));
   CU_ASSERT_TRUE(aborts(64, 8 * blocks + 1, 1));
   CU_ASSERT_TRUE(aborts(64, UINT64_MAX, 2));
+  CU_ASSERT_FALSE(aborts(64, 8 * blocks - 1024, 1024));
+  CU_ASSERT_TRUE(aborts(64, 8 * blocks - 512, 513));  // the end falls between two pieces
   CU_ASSERT_FALSE(aborts(32, 16 * blocks - 3, 3));
   CU_ASSERT_TRUE(aborts(32, 16 * blocks - 3, 4));
 }

@@ -63,9 +63,15 @@ static void test_reference(void) {
 static void test_not_utf8(void) {
   static const struct {
     const char *text, *place;
-  } cases[] = {{"\xff", "byte 0;"},          {"ab\xc3", "byte 2;"},       {"ab\xc3(", "byte 2;"},
-               {"\xc0\x80", "byte 0;"},      {"x\xed\xa0\x80", "byte 1;"}, {"caf\xe9 au lait", "byte 3;"},
-               {"\xf5\x80\x80\x80", "byte 0;"}, {"\xe2\x82", "byte 0;"},  {"a\x80", "byte 1;"}};
+  } cases[] = {{"\xff", "byte 0;"},
+               {"ab\xc3", "byte 2;"},
+               {"ab\xc3(", "byte 2;"},
+               {"\xc0\x80", "byte 0;"},
+               {"x\xed\xa0\x80", "byte 1;"},
+               {"caf\xe9 au lait", "byte 3;"},
+               {"\xf5\x80\x80\x80", "byte 0;"},
+               {"\xe2\x82", "byte 0;"},
+               {"a\x80", "byte 1;"}};
   tw_tokenizer *t;
   CU_ASSERT_EQUAL_FATAL(tw_tokenizer_new(pieces, piece_count, true, &t), TW_OK);
   for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
@@ -79,8 +85,8 @@ static void test_not_utf8(void) {
 
 // Any bytes: refused, or framed ids of the vocabulary. Mostly multi-byte fragments, so that many inputs are valid.
 static void test_random_text(void) {
-  static const char *const bits[] = {"a", "Z", " ", "\t", ".", "é", "e\u0301", "中", "😀", "[SEP]", "[", "\u200b", "İ", "Σ",
-                                     "Ⱥ", "\uFFFD", "가", "\x01", "\xff", "\xe4\xb8"};
+  static const char *const bits[] = {"a", "Z",      " ", "\t", ".", "é",      "e\u0301", "中",   "😀",    "[SEP]",
+                                     "[", "\u200b", "İ", "Σ",  "Ⱥ", "\uFFFD", "가",      "\x01", "\xff", "\xe4\xb8"};
   tw_tokenizer *t;
   CU_ASSERT_EQUAL_FATAL(tw_tokenizer_new(pieces, piece_count, true, &t), TW_OK);
   int accepted = 0, refused = 0;

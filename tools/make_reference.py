@@ -66,7 +66,9 @@ AWKWARD = [
     "C++ C# .NET node.js", "user.name+tag@example.co.uk", "https://example.org/a?b=c&d=%20#e", "1,234.56 1e-10 0x1F ½ ² №5",
     "x" * 100, "x" * 101, "é" * 100, "é" * 101, "supercalifragilisticexpialidocious", "antidisestablishmentarianism-ish",
     "don't won't it's O'Neill", "MiXeD CaSe wOrDs", "ǅ ǆ Ǆ ŉ ﬁ ﬂ", "Kelvin \u212a Ohm \u2126 \u212b", "a\u0308\u0323b o\u0323\u0308",
-    "math: ∑∫√∞ ≤ ≥ ≠ → ℝ 𝒜 𝟙", "unaffable", "\ud55c\u1100\u1161", "trailing space ", "many     spaces\n\nlines",
+    "math: ∑∫√∞ ≤ ≥ ≠ → ℝ 𝒜 𝟙", "unaffable", "\ud55c\u1100\u1161", "un\u0378assigned",
+    "x\u33ffy\u3400z\u4dbfw\u4dc0v\u4e00u\u9fffs\uf900t\ufad9r", "a\U0002a6dfb\U0002a700c\U0002b81dd\U0002b820e\U0002f800f",
+    "trailing space ", "many     spaces\n\nlines",
 ]
 
 

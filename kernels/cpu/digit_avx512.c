@@ -4,6 +4,12 @@
 #include "base/memory.h"
 #include "kernels/digit_lookup.h"
 
+static uint64_t lane_sum(__m512i v) {
+  __m256i half = _mm256_add_epi64(_mm512_castsi512_si256(v), _mm512_extracti64x4_epi64(v, 1));
+  __m128i quarter = _mm_add_epi64(_mm256_castsi256_si128(half), _mm256_extracti128_si256(half, 1));
+  return (uint64_t)_mm_cvtsi128_si64(_mm_add_epi64(quarter, _mm_unpackhi_epi64(quarter, quarter)));
+}
+
 // Two chains a table keep the adder busy. Both tables of a pair share the masks; `pair` is a constant at every call.
 static inline __attribute__((always_inline)) void masked_sums(const uint64_t *turned, size_t entries,
                                                               const uint64_t *first, const uint64_t *second, int pair,
@@ -25,8 +31,8 @@ static inline __attribute__((always_inline)) void masked_sums(const uint64_t *tu
         if (pair) b[i % 2] = _mm512_mask_add_epi64(b[i % 2], hot, b[i % 2], _mm512_load_si512(second + m));
       }
   }
-  *first_out = (uint64_t)_mm512_reduce_add_epi64(_mm512_add_epi64(a[0], a[1]));
-  if (pair) *second_out = (uint64_t)_mm512_reduce_add_epi64(_mm512_add_epi64(b[0], b[1]));
+  *first_out = lane_sum(_mm512_add_epi64(a[0], a[1]));
+  if (pair) *second_out = lane_sum(_mm512_add_epi64(b[0], b[1]));
 }
 
 void tw_lookup_block_avx512(const tw_lookup_block *block) {

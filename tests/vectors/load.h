@@ -10,13 +10,13 @@
 #define TWAIN_SOURCE_DIR "."
 #endif
 
-static const char *vector_path(const char *file) {
+static inline const char *vector_path(const char *file) {
   static char path[4096];
   snprintf(path, sizeof path, "%s/tests/vectors/%s", TWAIN_SOURCE_DIR, file);
   return path;
 }
 
-static json_t *vector_load(const char *file) {
+static inline json_t *vector_load(const char *file) {
   json_error_t error;
   json_t *json = json_load_file(vector_path(file), 0, &error);
   if (!json) {

@@ -1,0 +1,159 @@
+// Attributes: fixed-length strings, 64-bit integers and doubles, one value each.
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "io/h5.h"
+#include "io/hf_config.h"
+
+static tw_status put(tw_h5 *f, const char *object, const char *name, hid_t type, const void *value) {
+  hid_t space = H5Screate(H5S_SCALAR), attribute = -1;
+  if (space >= 0)
+    attribute = H5Acreate_by_name(f->file, object, name, type, space, H5P_DEFAULT, H5P_DEFAULT, H5P_DEFAULT);
+  bool done = attribute >= 0 && H5Awrite(attribute, type, value) >= 0;
+  if (attribute >= 0) H5Aclose(attribute);
+  if (space >= 0) H5Sclose(space);
+  return done ? TW_OK : tw_h5_fail(TW_ERR_IO, f, "attribute", name, "cannot be written");
+}
+
+static bool is_ascii(const char *text) {
+  while (*text && (unsigned char)*text < 0x80) text++;
+  return !*text;
+}
+
+tw_status tw_h5_put_text(tw_h5 *f, const char *object, const char *name, const char *text) {
+  size_t length = strlen(text);
+  hid_t type = H5Tcopy(H5T_C_S1);
+  // exactly the text, no terminator: every byte of the attribute has a meaning
+  tw_status status = TW_OK;
+  if (type < 0 || H5Tset_size(type, length ? length : 1) < 0 || H5Tset_strpad(type, H5T_STR_NULLPAD) < 0 ||
+      H5Tset_cset(type, is_ascii(text) ? H5T_CSET_ASCII : H5T_CSET_UTF8) < 0)
+    status = tw_h5_fail(TW_ERR_IO, f, "attribute", name, "cannot be made");
+  if (status == TW_OK) status = put(f, object, name, type, text);
+  if (type >= 0) H5Tclose(type);
+  return status;
+}
+
+tw_status tw_h5_put_int(tw_h5 *f, const char *object, const char *name, int64_t value) {
+  return put(f, object, name, H5T_STD_I64LE, &value);
+}
+
+tw_status tw_h5_put_real(tw_h5 *f, const char *object, const char *name, double value) {
+  if (!isfinite(value)) return tw_fail(TW_ERR_RANGE, "%s: attribute %s: not a finite number", f->path, name);
+  return put(f, object, name, H5T_IEEE_F64LE, &value);
+}
+
+static tw_status open_attribute(const tw_h5 *f, const char *object, const char *name, hid_t *attribute) {
+  *attribute = -1;
+  if (H5Oexists_by_name(f->file, object, H5P_DEFAULT) > 0 &&
+      H5Aexists_by_name(f->file, object, name, H5P_DEFAULT) > 0)
+    *attribute = H5Aopen_by_name(f->file, object, name, H5P_DEFAULT, H5P_DEFAULT);
+  if (*attribute < 0)
+    return tw_h5_fail(TW_ERR_FORMAT, f, "attribute", name, "is missing or damaged; make or copy the file again");
+  return TW_OK;
+}
+
+static tw_status get_number(const tw_h5 *f, const char *object, const char *name, hid_t type, void *value) {
+  hid_t attribute;
+  TW_TRY(open_attribute(f, object, name, &attribute));
+  hid_t stored = H5Aget_type(attribute), space = H5Aget_space(attribute);
+  bool done = stored >= 0 && space >= 0 && H5Tequal(stored, type) > 0 && H5Sget_simple_extent_npoints(space) == 1 &&
+              H5Aread(attribute, type, value) >= 0;
+  if (stored >= 0) H5Tclose(stored);
+  if (space >= 0) H5Sclose(space);
+  H5Aclose(attribute);
+  return done ? TW_OK : tw_h5_fail(TW_ERR_FORMAT, f, "attribute", name, "is not one number of the expected type");
+}
+
+tw_status tw_h5_get_text(const tw_h5 *f, const char *object, const char *name, char *text, size_t size) {
+  hid_t attribute;
+  TW_TRY(open_attribute(f, object, name, &attribute));
+  hid_t stored = H5Aget_type(attribute), space = H5Aget_space(attribute);
+  memset(text, 0, size);
+  bool done = stored >= 0 && space >= 0 && H5Tget_class(stored) == H5T_STRING && H5Tis_variable_str(stored) == 0 &&
+              H5Tget_size(stored) < size && H5Sget_simple_extent_npoints(space) == 1 &&
+              H5Aread(attribute, stored, text) >= 0;
+  if (stored >= 0) H5Tclose(stored);
+  if (space >= 0) H5Sclose(space);
+  H5Aclose(attribute);
+  return done ? TW_OK : tw_h5_fail(TW_ERR_FORMAT, f, "attribute", name, "is not a string of the expected length");
+}
+
+tw_status tw_h5_get_int(const tw_h5 *f, const char *object, const char *name, int64_t low, int64_t high, int64_t *value) {
+  *value = 0;
+  TW_TRY(get_number(f, object, name, H5T_STD_I64LE, value));
+  if (*value < low || *value > high)
+    return tw_fail(TW_ERR_FORMAT, "%s: attribute %s: %lld is not in [%lld, %lld]", f->path, name, (long long)*value,
+                   (long long)low, (long long)high);
+  return TW_OK;
+}
+
+tw_status tw_h5_get_small(const tw_h5 *f, const char *name, int low, int high, int *value) {
+  int64_t wide;
+  TW_TRY(tw_h5_get_int(f, "/", name, low, high, &wide));
+  *value = (int)wide;
+  return TW_OK;
+}
+
+tw_status tw_h5_get_bool(const tw_h5 *f, const char *name, bool *value) {
+  int number;
+  TW_TRY(tw_h5_get_small(f, name, 0, 1, &number));
+  *value = number != 0;
+  return TW_OK;
+}
+
+tw_status tw_h5_get_real(const tw_h5 *f, const char *object, const char *name, double *value) {
+  *value = 0;
+  TW_TRY(get_number(f, object, name, H5T_IEEE_F64LE, value));
+  if (!isfinite(*value)) return tw_fail(TW_ERR_FORMAT, "%s: attribute %s: not a finite number", f->path, name);
+  return TW_OK;
+}
+
+static tw_status get_hex(const tw_h5 *f, const char *name, char *hex, size_t digits) {
+  TW_TRY(tw_h5_get_text(f, "/", name, hex, digits + 1));
+  if (strspn(hex, "0123456789abcdef") != digits)
+    return tw_fail(TW_ERR_FORMAT, "%s: attribute %s: not %zu hexadecimal digits", f->path, name, digits);
+  return TW_OK;
+}
+
+tw_status tw_h5_get_id(const tw_h5 *f, const char *name, tw_id *id) { return get_hex(f, name, id->hex, 32); }
+
+tw_status tw_h5_get_digest(const tw_h5 *f, const char *name, tw_digest *digest) {
+  return get_hex(f, name, digest->hex, 64);
+}
+
+tw_status tw_h5_put_config(tw_h5 *f, const tw_model_config *c) {
+  TW_TRY(tw_model_config_check(f->path, c));
+  TW_TRY(tw_h5_put_text(f, "/", "model_name", c->name));
+  TW_TRY(tw_h5_put_text(f, "/", "activation", c->activation));
+  TW_TRY(tw_h5_put_int(f, "/", "layers", c->layers));
+  TW_TRY(tw_h5_put_int(f, "/", "hidden", c->hidden));
+  TW_TRY(tw_h5_put_int(f, "/", "heads", c->heads));
+  TW_TRY(tw_h5_put_int(f, "/", "intermediate", c->intermediate));
+  TW_TRY(tw_h5_put_int(f, "/", "max_positions", c->max_positions));
+  TW_TRY(tw_h5_put_int(f, "/", "vocab", c->vocab));
+  TW_TRY(tw_h5_put_int(f, "/", "type_vocab", c->type_vocab));
+  TW_TRY(tw_h5_put_real(f, "/", "norm_epsilon", c->norm_epsilon));
+  TW_TRY(tw_h5_put_int(f, "/", "pre_norm", c->pre_norm));
+  TW_TRY(tw_h5_put_int(f, "/", "causal", c->causal));
+  return tw_h5_put_int(f, "/", "synthetic", c->synthetic);
+}
+
+tw_status tw_h5_get_config(const tw_h5 *f, tw_model_config *c) {
+  const int most = 1 << 30;  // tw_model_config_check knows the real limits
+  *c = (tw_model_config){0};
+  TW_TRY(tw_h5_get_text(f, "/", "model_name", c->name, sizeof c->name));
+  TW_TRY(tw_h5_get_text(f, "/", "activation", c->activation, sizeof c->activation));
+  TW_TRY(tw_h5_get_small(f, "layers", 1, most, &c->layers));
+  TW_TRY(tw_h5_get_small(f, "hidden", 1, most, &c->hidden));
+  TW_TRY(tw_h5_get_small(f, "heads", 1, most, &c->heads));
+  TW_TRY(tw_h5_get_small(f, "intermediate", 1, most, &c->intermediate));
+  TW_TRY(tw_h5_get_small(f, "max_positions", 1, most, &c->max_positions));
+  TW_TRY(tw_h5_get_small(f, "vocab", 1, most, &c->vocab));
+  TW_TRY(tw_h5_get_small(f, "type_vocab", 1, most, &c->type_vocab));
+  TW_TRY(tw_h5_get_real(f, "/", "norm_epsilon", &c->norm_epsilon));
+  TW_TRY(tw_h5_get_bool(f, "pre_norm", &c->pre_norm));
+  TW_TRY(tw_h5_get_bool(f, "causal", &c->causal));
+  TW_TRY(tw_h5_get_bool(f, "synthetic", &c->synthetic));
+  return tw_model_config_check(f->path, c);
+}

@@ -1,0 +1,173 @@
+#define _GNU_SOURCE
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "io/h5.h"
+
+static tw_status open_file(tw_h5 *f) {
+  struct stat info;
+  if (stat(f->path, &info) == 0) f->bytes = (uint64_t)info.st_size;
+  if (H5Fis_hdf5(f->path) <= 0)
+    return tw_fail(TW_ERR_FORMAT, "%s: is not an HDF5 file, or cut off in its first bytes; make or copy it again",
+                   f->path);
+  hid_t access = H5Pcreate(H5P_FILE_ACCESS);
+  if (access >= 0 && H5Pset_file_locking(access, false, true) >= 0 && H5Pset_sieve_buf_size(access, 0) >= 0)
+    f->file = H5Fopen(f->path, H5F_ACC_RDONLY, access);
+  if (access >= 0) H5Pclose(access);
+  if (f->file < 0)
+    return tw_h5_fail(TW_ERR_FORMAT, f, "file", "header", "truncated or damaged; make or copy the file again");
+  return TW_OK;
+}
+
+static tw_status check_role(tw_h5 *f, const tw_h5_kind *kind, int rank) {
+  char role[64];
+  size_t stem = strlen(kind->role);
+  TW_TRY(tw_h5_get_text(f, "/", "role", role, sizeof role));
+  if (!kind->ranked) {
+    if (strcmp(role, kind->role) == 0) return TW_OK;
+    return tw_fail(TW_ERR_MISMATCH, "%s: has role \"%s\"; a file of role \"%s\" is needed (`%s` writes it)", f->path, role,
+                   kind->role, kind->maker);
+  }
+  if (strncmp(role, kind->role, stem) != 0 || role[stem] != '-' || (role[stem + 1] != '0' && role[stem + 1] != '1') ||
+      role[stem + 2] != '\0')
+    return tw_fail(TW_ERR_MISMATCH, "%s: has role \"%s\"; a file of role \"%s-%d\" is needed (`%s` writes it)", f->path,
+                   role, kind->role, rank < 0 ? 0 : rank, kind->maker);
+  f->rank = role[stem + 1] - '0';
+  if (rank >= 0 && f->rank != rank)
+    return tw_fail(TW_ERR_MISMATCH,
+                   "%s: belongs to rank %d, but this is rank %d; give each rank its own file, and never the other's",
+                   f->path, f->rank, rank);
+  return TW_OK;
+}
+
+static tw_status check_header(tw_h5 *f, const tw_h5_kind *kind, int rank) {
+  char format[64], version[16];
+  if (tw_h5_get_text(f, "/", "format", format, sizeof format) != TW_OK || strncmp(format, "twain-", 6) != 0)
+    return tw_fail(TW_ERR_FORMAT, "%s: not written by twain (no attribute format); `%s` writes such files", f->path,
+                   kind->maker);
+  if (strcmp(format, kind->format) != 0)
+    return tw_fail(TW_ERR_MISMATCH, "%s: is a %s file; a %s file is needed here (`%s` writes it)", f->path, format,
+                   kind->format, kind->maker);
+  TW_TRY(tw_h5_get_text(f, "/", "version", version, sizeof version));
+  if (strcmp(version, "1") != 0)
+    return tw_fail(TW_ERR_FORMAT, "%s: version %s of %s; this software (%s) reads version 1: write the file with it", f->path,
+                   version, format, TWAIN_VERSION);
+  return check_role(f, kind, rank);
+}
+
+tw_status tw_h5_open(tw_h5 *f, const char *path, const tw_h5_kind *kind, int rank) {
+  *f = (tw_h5){.file = -1, .path = path, .rank = -1, .memory = -1};
+  TW_TRY(tw_file_check_readable(path, kind->maker, kind->secret));
+  H5Eset_auto2(H5E_DEFAULT, NULL, NULL);
+  H5Eclear2(H5E_DEFAULT);
+  tw_status status = open_file(f);
+  if (status == TW_OK) status = check_header(f, kind, rank);
+  if (status != TW_OK) tw_h5_close(f);
+  return status;
+}
+
+void tw_h5_close(tw_h5 *f) {
+  if (f->file >= 0) H5Fclose(f->file);
+  *f = (tw_h5){.file = -1, .memory = -1, .rank = -1};
+}
+
+bool tw_h5_has(const tw_h5 *f, const char *name) {
+  return H5Lexists(f->file, name, H5P_DEFAULT) > 0 && H5Oexists_by_name(f->file, name, H5P_DEFAULT) > 0;
+}
+
+static void print_shape(char text[160], int dims, const hsize_t *shape) {
+  size_t used = 0;
+  text[0] = '\0';
+  for (int i = 0; i < dims && used < 140; i++)
+    used += (size_t)snprintf(text + used, 160 - used, "[%llu]", (unsigned long long)shape[i]);
+}
+
+static tw_status check_shape(const tw_h5 *f, const char *name, hid_t set, int dims, const hsize_t *shape) {
+  hsize_t stored[H5S_MAX_RANK];
+  hid_t space = H5Dget_space(set);
+  int found = space >= 0 && H5Sis_simple(space) > 0 ? H5Sget_simple_extent_ndims(space) : -1;
+  if (found >= 0) H5Sget_simple_extent_dims(space, stored, NULL);
+  if (space >= 0) H5Sclose(space);
+  if (found < 0) return tw_h5_fail(TW_ERR_FORMAT, f, "dataset", name, "has no shape");
+  if (found == dims && memcmp(stored, shape, (size_t)dims * sizeof *shape) == 0) return TW_OK;
+  char is[160], wanted[160];
+  print_shape(is, found, stored);
+  print_shape(wanted, dims, shape);
+  return tw_fail(TW_ERR_FORMAT, "%s: dataset %s: shape %s, expected %s; make the file again", f->path, name, is, wanted);
+}
+
+// Contiguous, of this type and shape, and within the file: whatever is allocated for it is bounded by the file's size.
+static tw_status open_dataset(const tw_h5 *f, const char *name, hid_t type, int dims, const hsize_t *shape, hid_t *set,
+                              size_t *bytes, uint64_t *offset) {
+  size_t n = 0, size = H5Tget_size(type);
+  *set = tw_h5_has(f, name) ? H5Dopen2(f->file, name, H5P_DEFAULT) : -1;
+  if (*set < 0)
+    return tw_h5_fail(TW_ERR_FORMAT, f, "dataset", name, "is missing or damaged; make or copy the file again");
+  tw_status status = check_shape(f, name, *set, dims, shape);
+  hid_t stored = H5Dget_type(*set), list = H5Dget_create_plist(*set);
+  if (status == TW_OK && (stored < 0 || H5Tequal(stored, type) <= 0))
+    status = tw_h5_fail(TW_ERR_FORMAT, f, "dataset", name, "has another type than expected");
+  if (status == TW_OK && (list < 0 || H5Pget_layout(list) != H5D_CONTIGUOUS || H5Pget_external_count(list) != 0))
+    status = tw_h5_fail(TW_ERR_FORMAT, f, "dataset", name, "is not contiguous");
+  if (status == TW_OK) status = tw_h5_elements(dims, shape, size, &n);
+  *bytes = n * size;
+  haddr_t at = H5Dget_offset(*set);
+  if (status == TW_OK && n > 0 && (at == HADDR_UNDEF || at > f->bytes || *bytes > f->bytes - at))
+    status = tw_h5_fail(TW_ERR_FORMAT, f, "dataset", name, "lies outside the file: truncated; copy the file again");
+  *offset = n > 0 ? at : 0;
+  if (stored >= 0) H5Tclose(stored);
+  if (list >= 0) H5Pclose(list);
+  if (status != TW_OK) H5Dclose(*set);
+  return status;
+}
+
+tw_status tw_h5_locate(const tw_h5 *f, const char *name, hid_t type, int dims, const hsize_t *shape, uint64_t *offset) {
+  hid_t set;
+  size_t bytes;
+  TW_TRY(open_dataset(f, name, type, dims, shape, &set, &bytes, offset));
+  H5Dclose(set);
+  return TW_OK;
+}
+
+static tw_status check_crc(const tw_h5 *f, const char *name, uint32_t crc) {
+  int64_t stored;
+  if (tw_h5_get_int(f, name, "crc32c", 0, UINT32_MAX, &stored) != TW_OK)
+    return tw_fail_in(TW_ERR_FORMAT, "dataset %s", name);
+  if ((uint32_t)stored != crc)
+    return tw_fail(TW_ERR_FORMAT, "%s: dataset %s: checksum mismatch: damaged; make or copy the file again", f->path, name);
+  return TW_OK;
+}
+
+tw_status tw_h5_get(const tw_h5 *f, const char *name, hid_t type, int dims, const hsize_t *shape, void *data) {
+  hid_t set;
+  size_t bytes;
+  uint64_t offset;
+  TW_TRY(open_dataset(f, name, type, dims, shape, &set, &bytes, &offset));
+  tw_status status = TW_OK;
+  if (bytes > 0 && H5Dread(set, type, H5S_ALL, H5S_ALL, H5P_DEFAULT, data) < 0)
+    status = tw_h5_fail(TW_ERR_FORMAT, f, "dataset", name, "cannot be read: truncated or damaged");
+  H5Dclose(set);
+  return status == TW_OK ? check_crc(f, name, tw_crc32c(0, data, bytes)) : status;
+}
+
+tw_status tw_h5_get_f32(const tw_h5 *f, const char *name, int dims, const hsize_t *shape, float *data) {
+  TW_TRY(tw_h5_get(f, name, H5T_IEEE_F32LE, dims, shape, data));
+  return tw_h5_finite(f, TW_ERR_FORMAT, name, dims, shape, data, NULL);
+}
+
+tw_status tw_h5_get_f64(const tw_h5 *f, const char *name, int dims, const hsize_t *shape, double *data) {
+  TW_TRY(tw_h5_get(f, name, H5T_IEEE_F64LE, dims, shape, data));
+  return tw_h5_finite(f, TW_ERR_FORMAT, name, dims, shape, NULL, data);
+}
+
+tw_status tw_h5_get_ring(const tw_h5 *f, const char *name, int bits, int dims, const hsize_t *shape, uint64_t *data) {
+  size_t n = 0;
+  uint64_t any = 0;
+  TW_TRY(tw_h5_get(f, name, H5T_STD_U64LE, dims, shape, data));
+  TW_TRY(tw_h5_elements(dims, shape, sizeof *data, &n));
+  for (size_t i = 0; i < n; i++) any |= data[i];  // no branch on a single value: these are shares
+  if (bits < 64 && any >> bits)
+    return tw_fail(TW_ERR_FORMAT, "%s: dataset %s: a value has more than %d bits; make the file again", f->path, name, bits);
+  return TW_OK;
+}

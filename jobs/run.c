@@ -1,0 +1,322 @@
+#include "jobs/run.h"
+
+#include <inttypes.h>
+#include <sodium.h>
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+
+#include "base/memory.h"
+#include "io/ledger.h"
+#include "jobs/handshake.h"
+#include "jobs/session.h"
+
+// Everything one rank holds during a run.
+typedef struct {
+  const tw_run_options *o;
+  int rank, batch;
+  uint64_t *slots;
+  tw_seed *seeds;
+  tw_key_stream **streams;
+  uint64_t **vector_mask;  // p_b of vectors; NULL for matrices
+  uint64_t **share;        // V_b of matrices; NULL for vectors
+  size_t share_bytes;
+  tw_opens *opens;
+  tw_session session;
+} rank_run;
+
+static double now(void) {
+  struct timespec t;
+  clock_gettime(CLOCK_MONOTONIC, &t);
+  return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+// ---- before the handshake: what this rank can see alone ----
+
+static tw_status check_files(const tw_run_options *o, int rank) {
+  const tw_keys_info *k = tw_keys_get_info(o->keys);
+  const tw_program *p = &o->plan->program;
+  if (strcmp(k->model_id.hex, o->model->model_id.hex) != 0)
+    return tw_fail(TW_ERR_MISMATCH, "the keys were dealt for model %s, the model share is %s; deal keys for this model", k->model_id.hex, o->model->model_id.hex);
+  if (strcmp(o->input->model_id.hex, o->model->model_id.hex) != 0)
+    return tw_fail(TW_ERR_MISMATCH, "the input was shared for model %s, the model share is %s; share the input again", o->input->model_id.hex, o->model->model_id.hex);
+  if (strcmp(k->plan.hex, o->plan->digest.hex) != 0)
+    return tw_fail(TW_ERR_MISMATCH, "the keys were dealt for plan %s, the plan file is %s; deal keys for this plan", k->plan.hex, o->plan->digest.hex);
+  if (strcmp(o->input->plan.hex, o->plan->digest.hex) != 0)
+    return tw_fail(TW_ERR_MISMATCH, "the input was shared for plan %s, the plan file is %s; share the input again", o->input->plan.hex, o->plan->digest.hex);
+  if (k->slot_bytes != p->slot_bytes[rank] || k->index_count != (uint64_t)p->correction_count)
+    return tw_fail(TW_ERR_MISMATCH, "the key file's slots of %" PRIu64 " bytes do not fit the plan's %" PRIu64, k->slot_bytes, p->slot_bytes[rank]);
+  if (k->test && !o->allow_test_keys)
+    return tw_fail(TW_ERR_USAGE, "the key file is marked TEST: its seeds are known, nothing is private; deal real keys, or say --allow-test-keys");
+  if (o->input->count < 1 || (uint64_t)o->input->count > k->count)
+    return tw_fail(TW_ERR_USED, "%d sequences need %d key slots, the key file holds %" PRIu64 "; deal more keys", o->input->count, o->input->count, k->count);
+  if (o->input->seq != p->seq || o->input->hidden != p->hidden)
+    return tw_fail(TW_ERR_MISMATCH, "the input is [%d][%d], the plan wants [%d][%d]; encode and share again", o->input->seq, o->input->hidden, p->seq, p->hidden);
+  for (int i = 0; i < o->input->count; i++)
+    if (o->input->lengths[i] < 1 || o->input->lengths[i] > p->seq)
+      return tw_fail(TW_ERR_FORMAT, "sequence %d has %d live tokens of %d", i, o->input->lengths[i], p->seq);
+  return TW_OK;
+}
+
+// ---- slots: consecutive ones, unmarked in both ledgers ----
+
+static tw_status check_slots(const tw_run_options *o, int rank, uint64_t first) {
+  const tw_keys_info *k = tw_keys_get_info(o->keys);
+  uint64_t count = (uint64_t)o->input->count;
+  if (first > k->count || count > k->count - first)
+    return tw_fail(TW_ERR_USED, "%" PRIu64 " sequences from key slot %" PRIu64 " on: the key file holds slots 0 to %" PRIu64 "; deal more keys",
+                   count, first, k->count - 1);
+  for (uint64_t slot = first; slot < first + count; slot++) TW_TRY(tw_ledger_check(o->ledger, rank, &k->key_id, slot));
+  return TW_OK;
+}
+
+// Without --slot: the later of both ranks' first free slots.
+static tw_status choose_first_slot(const tw_run_options *o, int rank, tw_status found, uint64_t *first) {
+  const tw_keys_info *k = tw_keys_get_info(o->keys);
+  uint64_t own = 0, other = 0;
+  if (o->first_slot >= 0) {
+    own = (uint64_t)o->first_slot;
+  } else if (found == TW_OK) {
+    found = tw_ledger_first_free(o->ledger, rank, &k->key_id, k->count, &own);
+  }
+  uint64_t mine[2] = {own, o->first_slot >= 0}, theirs[2];
+  if (found != TW_OK) return found;  // told to the other rank by tw_agree
+  TW_TRY(tw_channel_exchange(o->channel, mine, theirs, sizeof mine));
+  other = theirs[0];
+  *first = o->first_slot < 0 && other > own ? other : own;
+  return TW_OK;
+}
+
+static void fill_terms(const tw_run_options *o, uint64_t first, tw_terms *t) {
+  const tw_keys_info *k = tw_keys_get_info(o->keys);
+  memset(t, 0, sizeof *t);
+  t->model_id = o->model->model_id;
+  t->key_id = k->key_id;
+  t->input_id = o->input->input_id;
+  t->plan = o->plan->digest;
+  tw_digest_of(o->input->lengths, sizeof(int) * (size_t)o->input->count, &t->lengths);
+  t->count = (uint64_t)o->input->count;
+  t->seq = (uint64_t)o->input->seq;
+  t->first_slot = first;
+  t->test_keys = k->test;
+}
+
+// Seeds into memory, slots marked, seeds erased: in this order, and acknowledged by both before anything masked is sent.
+static tw_status burn_slots(rank_run *r) {
+  const tw_keys_info *k = tw_keys_get_info(r->o->keys);
+  char note[96];
+  snprintf(note, sizeof note, "input %s", r->o->input->input_id.hex);
+  for (int i = 0; i < r->batch; i++) TW_TRY(tw_keys_seed(r->o->keys, r->slots[i], r->seeds[i].key));
+  for (int i = 0; i < r->batch; i++) TW_TRY(tw_ledger_mark(r->o->ledger, r->rank, &k->key_id, r->slots[i], note));
+  for (int i = 0; i < r->batch; i++) TW_TRY(tw_key_stream_open(r->o->keys, r->slots[i], &r->streams[i]));
+  for (int i = 0; i < r->batch; i++) TW_TRY(tw_keys_erase_seed(r->o->keys, r->slots[i]));
+  return TW_OK;
+}
+
+static tw_status agree_and_burn(rank_run *r) {
+  const tw_run_options *o = r->o;
+  uint64_t first = 0;
+  tw_terms terms;
+  tw_status found = check_files(o, r->rank);
+  TW_TRY(tw_agree(o->channel, found, memset(&terms, 0, sizeof terms)));
+  found = choose_first_slot(o, r->rank, TW_OK, &first);
+  if (found == TW_OK) found = check_slots(o, r->rank, first);
+  fill_terms(o, first, &terms);
+  TW_TRY(tw_agree(o->channel, found, &terms));
+  for (int i = 0; i < r->batch; i++) r->slots[i] = first + (uint64_t)i;
+  return tw_agree(o->channel, burn_slots(r), &terms);
+}
+
+// ---- set-up: V_b = b W^ - p_b ----
+
+static tw_status set_up_model(rank_run *r) {
+  const tw_model_share *m = r->o->model;
+  void *memory;
+  tw_seed seed;
+  TW_TRY(tw_alloc(sizeof(uint64_t *) * (size_t)m->count, &memory));
+  r->vector_mask = memory;
+  TW_TRY(tw_alloc(sizeof(uint64_t *) * (size_t)m->count, &memory));
+  r->share = memory;
+  memcpy(seed.key, m->mask_seed, 32);
+  for (int i = 0; i < m->count; i++) {
+    size_t n = m->rows[i] * m->cols[i];
+    TW_TRY(tw_secret_alloc(8 * n, &memory));
+    uint64_t *mask = memory;
+    tw_prg_ring(&seed, (uint32_t)i, 0, 64, 0, n, mask);
+    if (m->rows[i] == 1) {
+      r->vector_mask[i] = mask;
+      continue;
+    }
+    r->share[i] = mask;
+    for (size_t j = 0; j < n; j++) mask[j] = (r->rank ? m->masked[i][j] : 0) - mask[j];
+  }
+  tw_wipe(&seed, sizeof seed);
+  return TW_OK;
+}
+
+// ---- the inference ----
+
+static tw_status read_corrections(void *state, int batch_index, void *dst, size_t bytes) {
+  rank_run *r = state;
+  return tw_key_stream_read(r->streams[batch_index], dst, bytes);
+}
+
+static tw_status open_session(rank_run *r) {
+  const tw_run_options *o = r->o;
+  TW_TRY(tw_opens_create(o->channel, &r->opens));
+  r->session = (tw_session){.program = &o->plan->program, .role = TW_PARTY, .rank = r->rank, .batch = r->batch, .slots = r->slots,
+                            .lengths = o->input->lengths, .input = o->input->share, .opens = r->opens,
+                            .source = {read_corrections, r}};
+  r->session.seeds[r->rank] = r->seeds;
+  r->session.weights = (tw_weights){.count = o->model->count, .rows = o->model->rows, .cols = o->model->cols,
+                                    .masked = o->model->masked, .share = r->share};
+  r->session.weights.mask[r->rank] = r->vector_mask;
+  return tw_session_open(&r->session);
+}
+
+static tw_status go_online(rank_run *r) {
+  tw_session *s = &r->session;
+  for (bool done = false; !done;) {
+    TW_TRY(tw_session_step(s, &done));
+    if (r->o->progress) r->o->progress(r->o->progress_state, (double)s->next_op / s->program->op_count);
+    if (tw_opens_pending(r->opens)) TW_TRY(tw_opens_flush(r->opens));
+  }
+  return TW_OK;
+}
+
+// Everything opened is known to both: a difference means a fault somewhere, and no result.
+static tw_status compare_transcripts(rank_run *r, char hex[65]) {
+  uint8_t mine[32], theirs[32];
+  tw_opens_transcript(r->opens, mine);
+  TW_TRY(tw_channel_exchange(r->o->channel, mine, theirs, sizeof mine));
+  sodium_bin2hex(hex, 65, mine, sizeof mine);
+  if (memcmp(mine, theirs, sizeof mine) != 0)
+    return tw_fail(TW_ERR_PEER, "the ranks opened different values: a fault in memory, network or program; no result was written");
+  return TW_OK;
+}
+
+static tw_status fill_costs(rank_run *r, tw_result_share *out) {
+  const tw_program *p = &r->o->plan->program;
+  tw_cost *costs, total;
+  void *memory;
+  TW_TRY(tw_alloc(sizeof(tw_cost) * (size_t)(p->label_count + 1), &memory));
+  costs = memory;
+  tw_program_costs(p, costs, &total);
+  tw_status status = tw_alloc(sizeof(tw_cost_row) * (size_t)(p->label_count + 1), &memory);
+  if (status == TW_OK) out->rows_table = memory;
+  uint64_t batch = (uint64_t)r->batch;
+  for (int i = 0; i < p->label_count && status == TW_OK; i++) {
+    tw_cost_row *row = &out->rows_table[out->row_count++];
+    row->layer = p->labels[i].layer;
+    memcpy(row->gate, p->labels[i].gate, sizeof row->gate);
+    row->correction_bytes = batch * costs[i].correction_bytes[r->rank];
+    row->sent_bytes = batch * costs[i].sent_bytes;
+    row->rounds = costs[i].rounds;
+    row->seconds = r->session.label_seconds[i];
+  }
+  tw_free(costs);
+  out->correction_bytes = batch * total.correction_bytes[r->rank];
+  return status;
+}
+
+static tw_status fill_result(rank_run *r, tw_result_share *out) {
+  const tw_run_options *o = r->o;
+  const tw_tensor *t = &o->plan->program.tensors[o->plan->program.output];
+  const tw_buffer *y = &r->session.buffers[o->plan->program.output];
+  size_t n = (size_t)r->batch * t->n;
+  void *memory;
+  out->rank = r->rank;
+  out->count = r->batch;
+  out->model_id = o->model->model_id;
+  out->key_id = tw_keys_get_info(o->keys)->key_id;
+  out->input_id = o->input->input_id;
+  out->plan = o->plan->digest;
+  out->test_keys = tw_keys_get_info(o->keys)->test;
+  snprintf(out->output, sizeof out->output, "%s", tw_output_name(o->plan->output));
+  tw_plan_output_shape(o->plan, &out->rows, &out->cols);
+  out->ring_bits = t->ring;
+  out->scale = t->scale;
+  TW_TRY(tw_alloc(sizeof(int) * (size_t)r->batch, &memory));
+  out->lengths = memcpy(memory, o->input->lengths, sizeof(int) * (size_t)r->batch);
+  TW_TRY(tw_alloc(8 * (size_t)r->batch, &memory));
+  out->slots = memcpy(memory, r->slots, 8 * (size_t)r->batch);
+  TW_TRY(tw_alloc(8 * n, &memory));
+  out->masked = memcpy(memory, y->value, 8 * n);
+  TW_TRY(tw_alloc(8 * n, &memory));
+  out->mask = memcpy(memory, y->mask[r->rank], 8 * n);
+  tw_opens_stats stats;
+  tw_opens_get_stats(r->opens, &stats);
+  out->sent_bytes = stats.wire_bytes;
+  out->rounds = stats.flushes;
+  out->comm_seconds = 1e-9 * (double)stats.comm_ns;
+  return fill_costs(r, out);
+}
+
+// Rank 0 names the run.
+static tw_status share_run_id(rank_run *r, tw_id *id) {
+  tw_id mine, theirs;
+  tw_id_random(&mine);
+  TW_TRY(tw_channel_exchange(r->o->channel, &mine, &theirs, sizeof mine));
+  *id = r->rank == 0 ? mine : theirs;
+  return TW_OK;
+}
+
+static tw_status infer(rank_run *r, tw_result_share *out) {
+  double start = now();
+  TW_TRY(set_up_model(r));
+  double ready = now();
+  TW_TRY(open_session(r));
+  TW_TRY(tw_session_prepare(&r->session));
+  uint8_t here = 1, there;  // both begin together, so that one's preparation is not counted as the other's communication
+  TW_TRY(tw_channel_exchange(r->o->channel, &here, &there, 1));
+  double prepared = now();
+  TW_TRY(go_online(r));
+  double end = now();
+  TW_TRY(compare_transcripts(r, out->transcript));
+  TW_TRY(share_run_id(r, &out->run_id));
+  TW_TRY(fill_result(r, out));
+  out->setup_seconds = ready - start;
+  out->preparation_seconds = prepared - ready;
+  out->online_seconds = end - prepared;
+  return TW_OK;
+}
+
+static tw_status allocate(rank_run *r) {
+  void *memory;
+  TW_TRY(tw_alloc(8 * (size_t)r->batch, &memory));
+  r->slots = memory;
+  TW_TRY(tw_secret_alloc(sizeof(tw_seed) * (size_t)r->batch, &memory));
+  r->seeds = memory;
+  TW_TRY(tw_alloc(sizeof(tw_key_stream *) * (size_t)r->batch, &memory));
+  r->streams = memory;
+  return TW_OK;
+}
+
+static void release(rank_run *r) {
+  if (r->session.buffers) tw_session_close(&r->session);
+  if (r->opens) tw_opens_destroy(r->opens);
+  for (int i = 0; r->streams && i < r->batch; i++)
+    if (r->streams[i]) tw_key_stream_close(r->streams[i]);
+  const tw_model_share *m = r->o->model;
+  for (int i = 0; i < m->count; i++) {
+    size_t bytes = 8 * m->rows[i] * m->cols[i];
+    if (r->vector_mask) tw_secret_free(r->vector_mask[i], bytes);
+    if (r->share) tw_secret_free(r->share[i], bytes);
+  }
+  tw_free(r->vector_mask);
+  tw_free(r->share);
+  tw_free(r->streams);
+  tw_free(r->slots);
+  if (r->seeds) tw_secret_free(r->seeds, sizeof(tw_seed) * (size_t)r->batch);
+}
+
+tw_status tw_run(const tw_run_options *o, tw_result_share *out) {
+  rank_run r = {.o = o, .rank = o->channel->rank, .batch = o->input->count};
+  memset(out, 0, sizeof *out);
+  tw_status status = allocate(&r);
+  if (status == TW_OK) status = agree_and_burn(&r);
+  if (status == TW_OK) status = infer(&r, out);
+  release(&r);
+  if (status != TW_OK) tw_result_share_free(out);
+  return status;
+}

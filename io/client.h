@@ -8,10 +8,10 @@
 typedef struct {
   tw_model_config config;
   bool lower_case;
-  char **vocabulary;        // config.vocab strings (UTF-8); NULL for synthetic models
+  char **vocabulary;              // config.vocab strings (UTF-8); NULL for synthetic models
   float *word, *position, *type;  // [vocab|max_positions|type_vocab][hidden]
-  float *gamma, *beta;      // embedding LayerNorm
-  bool normalise_output;    // sentence embeddings are scaled to unit length
+  float *gamma, *beta;            // embedding LayerNorm
+  bool normalise_output;          // sentence embeddings are scaled to unit length
 } tw_client;
 
 tw_status tw_client_write(const char *path, const tw_client *client);
@@ -22,10 +22,10 @@ void tw_client_free(tw_client *client);
 typedef struct {
   tw_id input_id;
   int count, seq, hidden;
-  int *lengths;             // live tokens
-  int *tokens;              // [count][seq] token ids, padded with [PAD]
+  int *lengths;  // live tokens
+  int *tokens;   // [count][seq] token ids, padded with [PAD]
   char **texts;
-  float *values;            // [count][seq][hidden] embeddings after LayerNorm
+  float *values;  // [count][seq][hidden] embeddings after LayerNorm
 } tw_input;
 
 tw_status tw_input_write(const char *path, const tw_input *input);
@@ -40,7 +40,7 @@ typedef struct {
   tw_digest plan;
   int rank, count, seq, hidden;
   int *lengths;
-  uint64_t *share;          // [count][seq][hidden]
+  uint64_t *share;  // [count][seq][hidden]
 } tw_input_share;
 
 tw_status tw_input_share_write(const char *path, const tw_input_share *share);

@@ -53,8 +53,7 @@ tw_status tw_file_check_new(const char *path) {
   char folder[PATH_MAX], partial[PATH_MAX];
   TW_TRY(folder_of(path, folder));
   snprintf(partial, sizeof partial, "%.*s.partial", (int)(PATH_MAX - sizeof ".partial"), path);
-  if (lstat(path, &info) == 0)
-    return tw_fail(TW_ERR_IO, "%s: exists already; remove it or choose another name", path);
+  if (lstat(path, &info) == 0) return tw_fail(TW_ERR_IO, "%s: exists already; remove it or choose another name", path);
   if (lstat(partial, &info) == 0)
     return tw_fail(TW_ERR_IO, "%s: exists: another command is writing it, or was killed; if none is running, remove it",
                    partial);
@@ -76,8 +75,8 @@ tw_status tw_file_check_readable(const char *path, const char *maker, bool secre
     return tw_fail(TW_ERR_IO, "%s: holds secrets but belongs to user %u, not to you (%u); copy it under your own user",
                    path, (unsigned)info.st_uid, (unsigned)geteuid());
   if (secret && (info.st_mode & 077) != 0)
-    return tw_fail(TW_ERR_IO, "%s: holds secrets but its mode %04o opens it to group or world; run `chmod 600 %s`", path,
-                   (unsigned)(info.st_mode & 07777), path);
+    return tw_fail(TW_ERR_IO, "%s: holds secrets but its mode %04o opens it to group or world; run `chmod 600 %s`",
+                   path, (unsigned)(info.st_mode & 07777), path);
   if (access(path, R_OK) != 0) return tw_fail(TW_ERR_IO, "%s: cannot read: %s", path, strerror(errno));
   return TW_OK;
 }

@@ -51,7 +51,8 @@ tw_status tw_h5_fail(tw_status code, const tw_h5 *f, const char *what, const cha
 tw_status tw_h5_create(tw_h5 *f, const char *path, const tw_h5_kind *kind, int rank);
 // status TW_OK: write, fsync, rename. Otherwise drop everything and return status. Ends `f`.
 tw_status tw_h5_finish(tw_h5 *f, tw_status status);
-// Put layout and known data into `out` (begun here) and end `f`; the caller writes the datasets without data, and commits.
+// Put layout and known data into `out` (begun here) and end `f`; the caller writes the datasets without data, and
+// commits.
 tw_status tw_h5_place(tw_h5 *f, tw_output *out);
 
 tw_status tw_h5_group(tw_h5 *f, const char *name);
@@ -59,6 +60,8 @@ tw_status tw_h5_group(tw_h5 *f, const char *name);
 tw_status tw_h5_put_text(tw_h5 *f, const char *object, const char *name, const char *text);
 tw_status tw_h5_put_int(tw_h5 *f, const char *object, const char *name, int64_t value);
 tw_status tw_h5_put_real(tw_h5 *f, const char *object, const char *name, double value);
+tw_status tw_h5_put_id(tw_h5 *f, const char *name, const tw_id *id);  // of "/"; TW_ERR_INTERNAL unless set
+tw_status tw_h5_put_digest(tw_h5 *f, const char *name, const tw_digest *digest);
 
 // Contiguous dataset of `dims` dimensions; type is both the file's and the memory's. data NULL: written by the caller.
 tw_status tw_h5_put(tw_h5 *f, const char *name, hid_t type, int dims, const hsize_t *shape, const void *data);
@@ -73,7 +76,8 @@ tw_status tw_h5_open(tw_h5 *f, const char *path, const tw_h5_kind *kind, int ran
 void tw_h5_close(tw_h5 *f);
 
 tw_status tw_h5_get_text(const tw_h5 *f, const char *object, const char *name, char *text, size_t size);
-tw_status tw_h5_get_int(const tw_h5 *f, const char *object, const char *name, int64_t low, int64_t high, int64_t *value);
+tw_status tw_h5_get_int(const tw_h5 *f, const char *object, const char *name, int64_t low, int64_t high,
+                        int64_t *value);
 tw_status tw_h5_get_small(const tw_h5 *f, const char *name, int low, int high, int *value);  // attribute of "/"
 tw_status tw_h5_get_bool(const tw_h5 *f, const char *name, bool *value);
 tw_status tw_h5_get_real(const tw_h5 *f, const char *object, const char *name, double *value);  // finite
@@ -101,7 +105,7 @@ tw_status tw_h5_get_config(const tw_h5 *f, tw_model_config *config);
 // Elements of a shape; *elements is 0 and TW_ERR_RANGE returned on overflow of elements * size.
 tw_status tw_h5_elements(int dims, const hsize_t *shape, size_t size, size_t *elements);
 // TW_ERR_FORMAT (or `code`) with the position of the first NaN or Inf.
-tw_status tw_h5_finite(const tw_h5 *f, tw_status code, const char *name, int dims, const hsize_t *shape, const float *f32,
-                       const double *f64);
+tw_status tw_h5_finite(const tw_h5 *f, tw_status code, const char *name, int dims, const hsize_t *shape,
+                       const float *f32, const double *f64);
 
 #endif

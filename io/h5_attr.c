@@ -43,10 +43,21 @@ tw_status tw_h5_put_real(tw_h5 *f, const char *object, const char *name, double 
   return put(f, object, name, H5T_IEEE_F64LE, &value);
 }
 
+static tw_status put_hex(tw_h5 *f, const char *name, const char *hex, size_t digits) {
+  if (strspn(hex, "0123456789abcdef") != digits)
+    return tw_fail(TW_ERR_INTERNAL, "%s: attribute %s: not %zu hexadecimal digits", f->path, name, digits);
+  return tw_h5_put_text(f, "/", name, hex);
+}
+
+tw_status tw_h5_put_id(tw_h5 *f, const char *name, const tw_id *id) { return put_hex(f, name, id->hex, 32); }
+
+tw_status tw_h5_put_digest(tw_h5 *f, const char *name, const tw_digest *digest) {
+  return put_hex(f, name, digest->hex, 64);
+}
+
 static tw_status open_attribute(const tw_h5 *f, const char *object, const char *name, hid_t *attribute) {
   *attribute = -1;
-  if (H5Oexists_by_name(f->file, object, H5P_DEFAULT) > 0 &&
-      H5Aexists_by_name(f->file, object, name, H5P_DEFAULT) > 0)
+  if (H5Oexists_by_name(f->file, object, H5P_DEFAULT) > 0 && H5Aexists_by_name(f->file, object, name, H5P_DEFAULT) > 0)
     *attribute = H5Aopen_by_name(f->file, object, name, H5P_DEFAULT, H5P_DEFAULT);
   if (*attribute < 0)
     return tw_h5_fail(TW_ERR_FORMAT, f, "attribute", name, "is missing or damaged; make or copy the file again");
@@ -79,7 +90,8 @@ tw_status tw_h5_get_text(const tw_h5 *f, const char *object, const char *name, c
   return done ? TW_OK : tw_h5_fail(TW_ERR_FORMAT, f, "attribute", name, "is not a string of the expected length");
 }
 
-tw_status tw_h5_get_int(const tw_h5 *f, const char *object, const char *name, int64_t low, int64_t high, int64_t *value) {
+tw_status tw_h5_get_int(const tw_h5 *f, const char *object, const char *name, int64_t low, int64_t high,
+                        int64_t *value) {
   *value = 0;
   TW_TRY(get_number(f, object, name, H5T_STD_I64LE, value));
   if (*value < low || *value > high)

@@ -26,8 +26,8 @@ static tw_status check_role(tw_h5 *f, const tw_h5_kind *kind, int rank) {
   TW_TRY(tw_h5_get_text(f, "/", "role", role, sizeof role));
   if (!kind->ranked) {
     if (strcmp(role, kind->role) == 0) return TW_OK;
-    return tw_fail(TW_ERR_MISMATCH, "%s: has role \"%s\"; a file of role \"%s\" is needed (`%s` writes it)", f->path, role,
-                   kind->role, kind->maker);
+    return tw_fail(TW_ERR_MISMATCH, "%s: has role \"%s\"; a file of role \"%s\" is needed (`%s` writes it)", f->path,
+                   role, kind->role, kind->maker);
   }
   if (strncmp(role, kind->role, stem) != 0 || role[stem] != '-' || (role[stem + 1] != '0' && role[stem + 1] != '1') ||
       role[stem + 2] != '\0')
@@ -51,8 +51,8 @@ static tw_status check_header(tw_h5 *f, const tw_h5_kind *kind, int rank) {
                    kind->format, kind->maker);
   TW_TRY(tw_h5_get_text(f, "/", "version", version, sizeof version));
   if (strcmp(version, "1") != 0)
-    return tw_fail(TW_ERR_FORMAT, "%s: version %s of %s; this software (%s) reads version 1: write the file with it", f->path,
-                   version, format, TWAIN_VERSION);
+    return tw_fail(TW_ERR_FORMAT, "%s: version %s of %s; this software (%s) reads version 1: write the file with it",
+                   f->path, version, format, TWAIN_VERSION);
   return check_role(f, kind, rank);
 }
 
@@ -94,7 +94,8 @@ static tw_status check_shape(const tw_h5 *f, const char *name, hid_t set, int di
   char is[160], wanted[160];
   print_shape(is, found, stored);
   print_shape(wanted, dims, shape);
-  return tw_fail(TW_ERR_FORMAT, "%s: dataset %s: shape %s, expected %s; make the file again", f->path, name, is, wanted);
+  return tw_fail(TW_ERR_FORMAT, "%s: dataset %s: shape %s, expected %s; make the file again", f->path, name, is,
+                 wanted);
 }
 
 // Contiguous, of this type and shape, and within the file: whatever is allocated for it is bounded by the file's size.
@@ -135,7 +136,8 @@ static tw_status check_crc(const tw_h5 *f, const char *name, uint32_t crc) {
   if (tw_h5_get_int(f, name, "crc32c", 0, UINT32_MAX, &stored) != TW_OK)
     return tw_fail_in(TW_ERR_FORMAT, "dataset %s", name);
   if ((uint32_t)stored != crc)
-    return tw_fail(TW_ERR_FORMAT, "%s: dataset %s: checksum mismatch: damaged; make or copy the file again", f->path, name);
+    return tw_fail(TW_ERR_FORMAT, "%s: dataset %s: checksum mismatch: damaged; make or copy the file again", f->path,
+                   name);
   return TW_OK;
 }
 
@@ -168,6 +170,7 @@ tw_status tw_h5_get_ring(const tw_h5 *f, const char *name, int bits, int dims, c
   TW_TRY(tw_h5_elements(dims, shape, sizeof *data, &n));
   for (size_t i = 0; i < n; i++) any |= data[i];  // no branch on a single value: these are shares
   if (bits < 64 && any >> bits)
-    return tw_fail(TW_ERR_FORMAT, "%s: dataset %s: a value has more than %d bits; make the file again", f->path, name, bits);
+    return tw_fail(TW_ERR_FORMAT, "%s: dataset %s: a value has more than %d bits; make the file again", f->path, name,
+                   bits);
   return TW_OK;
 }

@@ -55,7 +55,8 @@ static tw_status copy_texts(const tw_h5 *f, const char *name, int count, char *c
   uint32_t crc = crc_of(count, to, &bytes);
   TW_TRY(tw_h5_get_int(f, name, "crc32c", 0, UINT32_MAX, &stored));
   if ((uint32_t)stored != crc)
-    return tw_fail(TW_ERR_FORMAT, "%s: dataset %s: checksum mismatch: damaged; make or copy the file again", f->path, name);
+    return tw_fail(TW_ERR_FORMAT, "%s: dataset %s: checksum mismatch: damaged; make or copy the file again", f->path,
+                   name);
   return TW_OK;
 }
 

@@ -144,8 +144,8 @@ tw_status tw_h5_put(tw_h5 *f, const char *name, hid_t type, int dims, const hsiz
   return remember(f, (tw_h5_extent){.offset = offset, .bytes = n * size, .data = data, .name = name});
 }
 
-tw_status tw_h5_finite(const tw_h5 *f, tw_status code, const char *name, int dims, const hsize_t *shape, const float *f32,
-                       const double *f64) {
+tw_status tw_h5_finite(const tw_h5 *f, tw_status code, const char *name, int dims, const hsize_t *shape,
+                       const float *f32, const double *f64) {
   size_t n = 0, i = 0;
   TW_TRY(tw_h5_elements(dims, shape, sizeof(double), &n));
   if (f32)

@@ -1,6 +1,6 @@
 // One-time key files: per slot a 32-byte seed and one stream of corrections in order of use.
-// Layout: docs/formats.md. Contiguous dataset /corrections [count][slot_bytes]; /chunk_crc32c [count][chunks] over 1 MiB
-// chunks of each slot; /seeds [count][32]. Header attributes and index are covered by a BLAKE2b digest.
+// Layout: docs/formats.md. Contiguous dataset /corrections [count][slot_bytes]; /chunk_crc32c [count][chunks] over 1
+// MiB chunks of each slot; /seeds [count][32]. Header attributes and index are covered by a BLAKE2b digest.
 #ifndef TW_KEYS_H
 #define TW_KEYS_H
 
@@ -16,8 +16,8 @@
 // Where one correction tensor of a slot lies in this rank's stream (64-byte aligned).
 typedef struct {
   uint32_t use;
-  uint32_t kind;    // 0 ring elements, 1 bit planes
-  uint32_t width;   // ring bits, or number of planes
+  uint32_t kind;   // 0 ring elements, 1 bit planes
+  uint32_t width;  // ring bits, or number of planes
   uint32_t reserved;
   uint64_t count;   // elements of the whole tensor (both ranks' halves)
   uint64_t offset;  // bytes from the slot's start
@@ -57,8 +57,8 @@ void tw_keys_close(tw_keys *);
 tw_status tw_keys_seed(tw_keys *, uint64_t slot, uint8_t seed[32]);
 tw_status tw_keys_erase_seed(tw_keys *, uint64_t slot);  // overwrites with zeros and fsyncs
 
-// Sequential reading of one slot's corrections, each chunk checked against its CRC32C before any byte of it is handed out
-// (TW_ERR_FORMAT names file, dataset, slot and byte range). Several streams may be open at once.
+// Sequential reading of one slot's corrections, each chunk checked against its CRC32C before any byte of it is handed
+// out (TW_ERR_FORMAT names file, dataset, slot and byte range). Several streams may be open at once.
 tw_status tw_key_stream_open(tw_keys *, uint64_t slot, tw_key_stream **out);
 tw_status tw_key_stream_read(tw_key_stream *, void *dst, size_t bytes);
 void tw_key_stream_close(tw_key_stream *);  // wipes its buffer

@@ -10,9 +10,9 @@
 #include "io/ids.h"
 
 typedef struct {
-  char name[64];          // "all-MiniLM-L6-v2", "bert-base", ...
+  char name[64];  // "all-MiniLM-L6-v2", "bert-base", ...
   int layers, hidden, heads, intermediate;
-  int max_positions;      // longest sequence
+  int max_positions;  // longest sequence
   int vocab, type_vocab;
   double norm_epsilon;
   char activation[16];    // "gelu", "silu"
@@ -29,13 +29,13 @@ typedef struct {
 
 typedef struct {
   tw_model_config config;
-  tw_digest source;       // digest of what it was imported from
+  tw_digest source;  // digest of what it was imported from
   int count;
   tw_model_tensor *tensors;
 } tw_model;
 
-// Canonical tensors, for layer i: layer.i.qkv.weight [hidden, 3 hidden] (x W: input rows, output columns; Q then K then V),
-// layer.i.qkv.bias [1, 3 hidden], layer.i.out.{weight,bias}, layer.i.norm1.{gamma,beta}, layer.i.up.{weight,bias},
+// Canonical tensors, for layer i: layer.i.qkv.weight [hidden, 3 hidden] (x W: input rows, output columns; Q then K then
+// V), layer.i.qkv.bias [1, 3 hidden], layer.i.out.{weight,bias}, layer.i.norm1.{gamma,beta}, layer.i.up.{weight,bias},
 // layer.i.down.{weight,bias}, layer.i.norm2.{gamma,beta}. Count = 12 layers.
 #define TW_TENSORS_PER_LAYER 12
 // Name and shape of canonical tensor `index` (0 <= index < 12 layers).
@@ -44,8 +44,8 @@ void tw_model_tensor_shape(const tw_model_config *config, int index, char name[4
 tw_status tw_model_allocate(const tw_model_config *config, tw_model *out);
 void tw_model_free(tw_model *model);
 
-tw_status tw_model_write(const char *path, const tw_model *model);      // NAME.model.h5, 0600
-tw_status tw_model_read(const char *path, tw_model *model);             // checks shapes, refuses NaN and Inf by tensor name
+tw_status tw_model_write(const char *path, const tw_model *model);  // NAME.model.h5, 0600
+tw_status tw_model_read(const char *path, tw_model *model);         // checks shapes, refuses NaN and Inf by tensor name
 
 // Fixed-point encoding of canonical tensor `index`: scale of its integers (weights 12, bias 24, gamma 12, beta 12).
 int tw_model_tensor_scale(int index);
@@ -55,10 +55,10 @@ typedef struct {
   tw_model_config config;
   tw_id model_id;
   int rank;
-  uint8_t mask_seed[32];   // mask of tensor i: PRG stream (use = i, slot = 0), ring 64
+  uint8_t mask_seed[32];  // mask of tensor i: PRG stream (use = i, slot = 0), ring 64
   int count;
   size_t *rows, *cols;
-  uint64_t **masked;       // W^ = W + p_0 + p_1 mod 2^64
+  uint64_t **masked;  // W^ = W + p_0 + p_1 mod 2^64
 } tw_model_share;
 
 // The dealer's: shapes and both seeds, no weights.

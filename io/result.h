@@ -27,18 +27,18 @@ typedef struct {
 } tw_cost_row;
 
 typedef struct {
-  int rank, count;                // sequences
+  int rank, count;  // sequences
   tw_id model_id, key_id, input_id, run_id;
   tw_digest plan;
   bool test_keys;
-  char output[16];                // tokens, pooled, cls
+  char output[16];  // tokens, pooled, cls
   int *lengths;
-  uint64_t *slots;                // key slot of each sequence
-  int rows, cols;                 // output of one sequence
+  uint64_t *slots;  // key slot of each sequence
+  int rows, cols;   // output of one sequence
   int ring_bits, scale;
-  uint64_t *masked;               // [count][rows][cols] opened value Y^
-  uint64_t *mask;                 // [count][rows][cols] own mask share r_b
-  char transcript[65];            // digest over everything opened (equal on both ranks)
+  uint64_t *masked;     // [count][rows][cols] opened value Y^
+  uint64_t *mask;       // [count][rows][cols] own mask share r_b
+  char transcript[65];  // digest over everything opened (equal on both ranks)
   uint64_t correction_bytes, sent_bytes, rounds;
   double setup_seconds, preparation_seconds, online_seconds, comm_seconds;
   int row_count;
@@ -55,7 +55,7 @@ typedef struct {
   char output[16];
   int count, rows, cols;
   int *lengths;
-  double *values;                 // [count][rows][cols]; pooled: mean over live tokens, not normalised
+  double *values;  // [count][rows][cols]; pooled: mean over live tokens, not normalised
 } tw_result;
 
 tw_status tw_result_write(const char *path, const tw_result *r);

@@ -5,7 +5,7 @@
 
 #include "base/memory.h"
 #include "jobs/fold.h"
-#include "jobs/matmul.h"
+#include "jobs/float_matmul.h"
 
 // Canonical tensors of a layer, in the order of io/model.h.
 enum { QKV_W, QKV_B, OUT_W, OUT_B, GAMMA1, BETA1, UP_W, UP_B, DOWN_W, DOWN_B, GAMMA2, BETA2 };
@@ -51,7 +51,7 @@ static const double *load(const workspace *w, int layer, int part, double *into)
 static tw_status linear(workspace *w, int layer, int part, const double *x, double *z) {
   const tw_model_tensor *t = &w->model->tensors[layer * TW_TENSORS_PER_LAYER + part];
   const double *weight = load(w, layer, part, w->weights), *bias = load(w, layer, part + 1, w->vector);
-  TW_TRY(tw_matmul(x, weight, (size_t)w->seq, t->rows, t->cols, z));
+  TW_TRY(tw_float_matmul(x, weight, (size_t)w->seq, t->rows, t->cols, z));
   for (int i = 0; i < w->seq; i++)
     for (size_t c = 0; c < t->cols; c++) z[(size_t)i * t->cols + c] += bias[c];
   return TW_OK;

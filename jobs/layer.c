@@ -30,8 +30,8 @@ int tw_build_softmax_values(tw_builder *b, const tw_layer_shape *shape, int laye
   int context = tw_truncate(b, tw_open(b, tw_matmul(b, e, v, heads, seq, head_dim, seq, rings->v)), SCALE);
   tw_label_set(b, layer, "normalise");
   int ring = rings->out + shape->reciprocal.out_scale;
-  // the reciprocal keeps more bits than the product needs
-  int normalised = tw_multiply(b, context, inverse, ring, TW_PER_ROW);
+  bool narrow = tw_look(b, inverse).ring < ring;
+  int normalised = narrow ? tw_multiply_rows(b, context, inverse, ring) : tw_multiply(b, context, inverse, ring, TW_PER_ROW);
   tw_label_back(b, back);
   return normalised;
 }

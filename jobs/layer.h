@@ -28,7 +28,7 @@ typedef struct {
 } tw_layer_shape;
 
 // Bounds used when nothing was measured: they hold for BERT-type encoders.
-tw_bounds tw_default_bounds(const tw_model_config *config, int seq);
+tw_bounds tw_default_bounds(const tw_model_config *config);
 // Ring widths of all layers from their bounds; TW_ERR_RANGE names the tensor that does not fit.
 tw_status tw_choose_rings(const tw_layer_shape *shape, const tw_bounds *bounds, tw_rings *out);
 
@@ -37,7 +37,7 @@ int tw_build_layer(tw_builder *b, const tw_layer_shape *shape, int layer, const 
 
 // Parts, for tests: softmax-weighted sum of values and the norm.
 // s: WIRE logits [heads * seq][seq] scale 12; v: WIRE [heads][seq][head_dim] scale 12 ring `rings->v`.
-// Returns the normalised context, SHARE [heads][seq][head_dim] at scale 28 in ring out + 16.
+// Returns the normalised context, SHARE [heads][seq][head_dim] at scale 12 + reciprocal.out_scale in ring out + that scale.
 int tw_build_softmax_values(tw_builder *b, const tw_layer_shape *shape, int layer, const tw_rings *rings, int s, int v,
                             size_t heads, size_t head_dim);
 // gamma, beta: WIREs [hidden] of scale 12 (beta < 0: RMSNorm). Returns WIRE ring `ring`, scale 12.

@@ -114,7 +114,7 @@ tw_status tw_plan_make(const tw_model_config *config, int seq, tw_rounding round
                        tw_plan *out) {
   tw_status status = tw_plan_shape(out, config, seq, rounding, output);
   for (int layer = 0; status == TW_OK && layer < config->layers; layer++)
-    out->bounds[layer] = bounds ? bounds[layer] : tw_default_bounds(config, seq);
+    out->bounds[layer] = bounds ? bounds[layer] : tw_default_bounds(config);
   if (status == TW_OK) status = fit_tables(out);
   if (status == TW_OK) status = tw_plan_complete(out);
   if (status != TW_OK) tw_plan_free(out);

@@ -6,16 +6,17 @@
 
 enum {
   SCALE = 12,
-  NORM_WIDEST = 64 - 16,  // a norm's last product takes 16 bits more than its output
-  OUT_WIDEST = 54 - 16,   // the reciprocal leaves 54 bits, of which the normalised context keeps 16 fewer
-  LAST_NORM = 32          // the model's output
+  NORM_WIDEST = 64 - 16,       // a norm's last product takes 16 bits more than its output
+  RESIDUAL_WIDEST = 40,        // a norm's product of residual and root
+  DEFAULT_RESIDUAL = 14,       // bits of an unmeasured residual element, and of a row's sum
+  LAST_NORM = 32               // the model's output
 };
 
-tw_bounds tw_default_bounds(const tw_model_config *config, int seq) {
-  (void)config, (void)seq;
-  return (tw_bounds){.logit = 255, .context = 1023, .residual = 4095, .row_mean = 5.3, .up = 1023, .centred = 4095,
-                     .variance_sum_min = 0.0625, .variance_sum_max = 33554431, .qkv = 1023, .attention = 1023,
-                     .activation = 1023};
+tw_bounds tw_default_bounds(const tw_model_config *config) {
+  double residual = ldexp(1, DEFAULT_RESIDUAL) - 1;
+  return (tw_bounds){.logit = 255, .context = 1023, .residual = residual, .row_mean = residual / config->hidden, .up = 1023,
+                     .centred = residual, .variance_sum_min = 0.0625, .variance_sum_max = 0x1p25 - 1, .qkv = 1023,
+                     .attention = 1023, .activation = 1023};
 }
 
 static int bits_for(double bound) { return bound < 1 ? 0 : (int)floor(log2(bound)) + 1; }
@@ -54,7 +55,9 @@ static tw_status check_layer(const tw_layer_shape *shape, int layer, const tw_bo
   if (r->qk + SCALE + 1 > NORM_WIDEST) return refuse(layer, "logits", r->qk + SCALE + 1, NORM_WIDEST, b->logit);
   if (r->v + SCALE > NORM_WIDEST) return refuse(layer, "context", r->v + SCALE, NORM_WIDEST, b->context);
   if (r->up > NORM_WIDEST) return refuse(layer, "ffn-up", r->up, NORM_WIDEST, b->up);
-  if (r->out > OUT_WIDEST) return refuse(layer, "residual", residual, OUT_WIDEST - SCALE, b->residual);
+  int widest = larger(0, 64 - shape->reciprocal.out_scale - SCALE);
+  if (widest > RESIDUAL_WIDEST) widest = RESIDUAL_WIDEST;
+  if (residual > widest) return refuse(layer, "residual", residual, widest, b->residual);
   if (attention > r->out) return refuse(layer, "attention output", attention, r->out, b->attention);
   if (SCALE + 1 + bits_for(shape->seq) > r->v) return refuse(layer, "row sum", SCALE + 1 + bits_for(shape->seq), r->v, shape->seq);
   if (b->variance_sum_max >= 0x1p25) return refuse(layer, "norm variance (sum of squares)", 55, 54, b->variance_sum_max);

@@ -37,8 +37,13 @@ const tw_spec tw_spec_rsqrt = {.name = "rsqrt", .f = rsqrt, .region = TW_EVERYWH
 
 tw_spec tw_spec_reciprocal(double largest) {
   tw_spec spec = {.name = "reciprocal", .f = reciprocal, .region = TW_EVERYWHERE, .lo = 0, .width = 11, .low_bits = 8,
-                  .sub_bits = 3, .slope_scale = 14, .ring = 64, .argument_scale = 12, .out_scale = 16};
-  while (spec.width < TW_DIGIT_MAX_BITS && ldexp(1, spec.width + spec.low_bits - spec.argument_scale) < largest) spec.width++;
+                  .sub_bits = 3, .slope_scale = 14, .ring = 64, .argument_scale = 12, .out_scale = 18};
+  // small results need finer units: 0.1 percent of 1/largest
+  while (spec.width < TW_DIGIT_MAX_BITS && ldexp(1, spec.width + spec.low_bits - spec.argument_scale) < largest) {
+    spec.width++;
+    spec.slope_scale++;
+    spec.out_scale++;
+  }
   return spec;
 }
 

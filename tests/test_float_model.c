@@ -10,7 +10,7 @@
 #include "jobs/float_model.h"
 #include "jobs/fold.h"
 #include "jobs/import.h"
-#include "jobs/matmul.h"
+#include "jobs/float_matmul.h"
 #include "vectors/load.h"
 
 static double uniform(void) { return (double)randombytes_random() / 0x1p31 - 1; }
@@ -333,7 +333,7 @@ static void matmul(void) {
   for (int round = 0; round < 60; round++) {
     size_t m = 1 + randombytes_uniform(11), k = 1 + randombytes_uniform(70), n = 1 + randombytes_uniform(40);
     double *a = random_values(m * k, 1), *b = random_values(k * n, 1), *z = random_values(m * n, 1), worst = 0;
-    CU_ASSERT_EQUAL(tw_matmul(a, b, m, k, n, z), TW_OK);
+    CU_ASSERT_EQUAL(tw_float_matmul(a, b, m, k, n, z), TW_OK);
     for (size_t i = 0; i < m * n; i++) {
       double sum = 0;
       for (size_t j = 0; j < k; j++) sum += a[i / n * k + j] * b[j * n + i % n];

@@ -8,7 +8,6 @@
 #include <string.h>
 
 #include "kernels/digit.h"
-#include "kernels/gemm.h"
 #include "kernels/pack.h"
 
 uint64_t walk_random(void) {
@@ -21,28 +20,143 @@ int64_t walk_random_range(int64_t low, int64_t high) {
   return low + (int64_t)(walk_random() % ((uint64_t)(high - low) + 1));
 }
 
-typedef struct { uint8_t *data; size_t used, size; } bytes;
+typedef struct { uint8_t *data; size_t used, size; } slot_bytes;
+typedef struct { uint64_t *data; size_t count, room; } trace;
+
+enum { EMULATOR = 2 };
+
+// All that the roles hold in one walk.
+typedef struct {
+  walk *w;
+  tw_seed *seeds[2];
+  uint64_t *slots, *input[2];
+  uint64_t **model_mask[2], **model_share[2], **masked;
+  slot_bytes *slot[2];        // [batch]
+  trace *opened[3];           // [batch]: rank 0, rank 1, emulator
+  uint64_t *value[3], *mask[2];  // the output: public value at the ranks and its masks; the emulator's value
+  tw_opens_stats stats;
+} stage;
+
+static void *room(size_t count, size_t size) {
+  void *p = calloc(count + 1, size);
+  if (!p) abort();
+  return p;
+}
+
+// Elements, or words of planes, of one sequence's output.
+static size_t output_words(const walk *w) {
+  const tw_tensor *t = &w->program->tensors[w->program->output];
+  return t->kind == TW_WIRE ? t->n : (size_t)t->planes * tw_words(t->n);
+}
+
+static size_t weight_size(const walk *w, int i) { return w->weight_rows[i] * w->weight_cols[i]; }
+
+static uint64_t **matrix_list(const walk *w) {
+  uint64_t **list = room((size_t)w->weight_count, sizeof *list);
+  for (int i = 0; i < w->weight_count; i++) list[i] = room(weight_size(w, i), 8);
+  return list;
+}
+
+static void free_list(uint64_t **list, int count) {
+  for (int i = 0; i < count; i++) free(list[i]);
+  free(list);
+}
+
+// W^ = W + p_0 + p_1, and the ranks' shares b W^ - p_b.
+static void share_model(stage *st) {
+  walk *w = st->w;
+  tw_seed seeds[2];
+  for (int rank = 0; rank < 2; rank++) {
+    if (w->model_seeds)
+      seeds[rank] = w->model_seeds[rank];
+    else
+      tw_seed_random(&seeds[rank]);
+    st->model_mask[rank] = matrix_list(w);
+    st->model_share[rank] = matrix_list(w);
+    for (int i = 0; i < w->weight_count; i++)
+      tw_prg_ring(&seeds[rank], (uint32_t)i, 0, 64, 0, weight_size(w, i), st->model_mask[rank][i]);
+  }
+  st->masked = matrix_list(w);
+  for (int i = 0; i < w->weight_count; i++)
+    for (size_t j = 0; j < weight_size(w, i); j++) {
+      uint64_t p0 = st->model_mask[0][i][j], p1 = st->model_mask[1][i][j], masked = w->weight_values[i][j] + p0 + p1;
+      st->masked[i][j] = masked;
+      st->model_share[0][i][j] = 0 - p0;
+      st->model_share[1][i][j] = masked - p1;
+    }
+}
+
+static void share_input(stage *st) {
+  const tw_tensor *t = &st->w->program->tensors[st->w->program->input];
+  size_t all = t->n * (size_t)st->w->batch;
+  for (int rank = 0; rank < 2; rank++) st->input[rank] = room(all, 8);
+  for (size_t j = 0; j < all; j++) {
+    st->input[0][j] = walk_random() & tw_mask(t->ring);
+    st->input[1][j] = (st->w->input[j] - st->input[0][j]) & tw_mask(t->ring);
+  }
+}
+
+static void stage_open(stage *st, walk *w) {
+  size_t batch = (size_t)w->batch;
+  *st = (stage){.w = w, .slots = room(batch, 8)};
+  w->mismatches = w->out_of_bound = 0;
+  for (size_t b = 0; b < batch; b++) st->slots[b] = w->slots ? w->slots[b] : walk_random();
+  for (int rank = 0; rank < 2; rank++) {
+    st->seeds[rank] = room(batch, sizeof(tw_seed));
+    st->slot[rank] = room(batch, sizeof(slot_bytes));
+    st->mask[rank] = room(batch * output_words(w), 8);
+    for (size_t b = 0; b < batch; b++) {
+      if (w->seeds[rank])
+        st->seeds[rank][b] = w->seeds[rank][b];
+      else
+        tw_seed_random(&st->seeds[rank][b]);
+    }
+  }
+  for (int role = 0; role < 3; role++) {
+    st->opened[role] = room(batch, sizeof(trace));
+    st->value[role] = room(batch * output_words(w), 8);
+  }
+  share_model(st);
+  share_input(st);
+}
+
+static void stage_close(stage *st) {
+  int count = st->w->weight_count;
+  for (int rank = 0; rank < 2; rank++) {
+    for (int b = 0; b < st->w->batch; b++) free(st->slot[rank][b].data);
+    free(st->slot[rank]);
+    free(st->seeds[rank]);
+    free(st->input[rank]);
+    free(st->mask[rank]);
+    free_list(st->model_mask[rank], count);
+    free_list(st->model_share[rank], count);
+  }
+  for (int role = 0; role < 3; role++) {
+    for (int b = 0; b < st->w->batch; b++) free(st->opened[role][b].data);
+    free(st->opened[role]);
+    free(st->value[role]);
+  }
+  free_list(st->masked, count);
+  free(st->slots);
+}
+
+// ---- what sessions call ----
 
 static tw_status append(void *state, const void *data, size_t n) {
-  bytes *b = state;
+  slot_bytes *b = state;
   if (b->used + n > b->size) return tw_fail(TW_ERR_INTERNAL, "the dealer wrote past the slot");
   memcpy(b->data + b->used, data, n);
   b->used += n;
   return TW_OK;
 }
 
-typedef struct { bytes *slot; } reader;  // one per sequence
-
 static tw_status read_slot(void *state, int batch_index, void *dst, size_t n) {
-  bytes *b = &((bytes *)state)[batch_index];
+  slot_bytes *b = &((slot_bytes *)state)[batch_index];
   if (b->used + n > b->size) return tw_fail(TW_ERR_INTERNAL, "a party read past the slot");
   memcpy(dst, b->data + b->used, n);
   b->used += n;
   return TW_OK;
 }
-
-// Opened values in order of opening, per sequence; tails of bit planes cleared.
-typedef struct { uint64_t *data; size_t count, room; } trace;
 
 static void record(trace *t, uint64_t value) {
   if (t->count == t->room) {
@@ -53,64 +167,122 @@ static void record(trace *t, uint64_t value) {
   t->data[t->count++] = value;
 }
 
+// Public values of an opened tensor, as the emulator predicts or a party finds them.
 static tw_status watch(void *state, tw_session *s, const tw_op *op) {
   trace *traces = state;
   int id = op->out[0];
-  const tw_tensor *t = &s->program->tensors[id];
-  size_t words = tw_words_of(s, id);
+  const tw_tensor *t = tw_t(s, id);
+  const tw_buffer *opened = tw_b(s, id);
+  size_t words = tw_words_of(s, id), row = tw_words(t->n);
   for (int b = 0; b < s->batch; b++)
     for (size_t j = 0; j < words; j++) {
-      uint64_t v = s->buffers[id].value[(size_t)b * words + j];
-      if (s->role == TW_CLEAR) {
-        uint64_t m0 = s->buffers[id].mask[0][j], m1 = s->buffers[id].mask[1][j];
-        v = t->kind == TW_WIRE ? (v + m0 + m1) & tw_mask(t->ring) : v ^ m0 ^ m1;
-      }
-      size_t in_plane = t->kind == TW_WIRE ? 0 : j % tw_words(t->n);
-      if (t->kind != TW_WIRE && t->n % 64 && in_plane == t->n / 64) v &= (1ull << (t->n % 64)) - 1;
+      uint64_t v = opened->value[(size_t)b * words + j];
+      if (s->role == TW_CLEAR && t->kind == TW_WIRE) v = (v + opened->mask[0][j] + opened->mask[1][j]) & tw_mask(t->ring);
+      if (s->role == TW_CLEAR && t->kind != TW_WIRE) v ^= opened->mask[0][j] ^ opened->mask[1][j];
+      if (t->kind != TW_WIRE && t->n % 64 && j % row == row - 1) v &= tw_mask((int)(t->n % 64));
       record(&traces[b], v);
     }
   return TW_OK;
 }
 
+// ---- the three roles ----
+
+static tw_weights weights_of(const stage *st, tw_role role, int rank) {
+  const walk *w = st->w;
+  tw_weights out = {.count = w->weight_count, .rows = w->weight_rows, .cols = w->weight_cols};
+  for (int side = 0; side < 2; side++)
+    if (role != TW_PARTY || side == rank) out.mask[side] = st->model_mask[side];
+  if (role == TW_CLEAR) out.value = w->weight_values;
+  if (role == TW_PARTY) {
+    out.masked = st->masked;
+    out.share = st->model_share[rank];
+  }
+  return out;
+}
+
+static tw_status deal(stage *st, int b) {
+  const tw_program *program = st->w->program;
+  tw_session s = {.program = program, .role = TW_DEALER, .batch = 1, .seeds = {st->seeds[0] + b, st->seeds[1] + b},
+                  .slots = st->slots + b, .weights = weights_of(st, TW_DEALER, 0)};
+  for (int rank = 0; rank < 2; rank++) {
+    slot_bytes *slot = &st->slot[rank][b];
+    slot->size = program->slot_bytes[rank];
+    slot->data = room(slot->size, 1);
+    s.sink[rank] = (tw_sink){append, slot};
+  }
+  tw_status status = tw_session_open(&s);
+  if (status == TW_OK) status = tw_session_run(&s);
+  tw_session_close(&s);
+  for (int rank = 0; rank < 2 && status == TW_OK; rank++) {
+    slot_bytes *slot = &st->slot[rank][b];
+    if (slot->used != slot->size)
+      status = tw_fail(TW_ERR_INTERNAL, "the dealer wrote %zu of %zu bytes", slot->used, slot->size);
+    slot->used = 0;
+  }
+  return status;
+}
+
+static tw_status emulate(stage *st, int b) {
+  walk *w = st->w;
+  const tw_program *program = w->program;
+  size_t words = output_words(w);
+  tw_session s = {.program = program, .role = TW_CLEAR, .batch = 1, .seeds = {st->seeds[0] + b, st->seeds[1] + b},
+                  .slots = st->slots + b, .lengths = w->lengths ? w->lengths + b : NULL,
+                  .input = w->input + (size_t)b * program->tensors[program->input].n,
+                  .weights = weights_of(st, TW_CLEAR, 0), .watch = watch, .watch_state = &st->opened[EMULATOR][b]};
+  tw_status status = tw_session_open(&s);
+  if (status == TW_OK) status = tw_session_run(&s);
+  if (status == TW_OK) memcpy(st->value[EMULATOR] + (size_t)b * words, s.buffers[program->output].value, 8 * words);
+  w->out_of_bound += s.out_of_bound;
+  tw_session_close(&s);
+  return status;
+}
+
 typedef struct {
-  walk *w;
+  stage *st;
   int rank;
   tw_channel *channel;
-  tw_seed *seeds;
-  uint64_t *slots, *input, **mask, **masked, **share;
-  bytes *slot;
-  trace *traces;
-  uint64_t *value, *out_mask;
-  uint64_t rounds, payload;
   tw_status status;
   char message[512];
 } party;
 
+static void tell_secrets(party *p) {
+  walk *w = p->st->w;
+  stage *st = p->st;
+  size_t batch = (size_t)w->batch, n = w->program->tensors[w->program->input].n;
+  w->secrecy(st->seeds[p->rank], batch * sizeof(tw_seed), true);
+  w->secrecy(st->input[p->rank], 8 * batch * n, true);
+  for (size_t b = 0; b < batch; b++) w->secrecy(st->slot[p->rank][b].data, st->slot[p->rank][b].size, true);
+  for (int i = 0; i < w->weight_count; i++) {
+    w->secrecy(st->model_mask[p->rank][i], 8 * weight_size(w, i), true);
+    w->secrecy(st->model_share[p->rank][i], 8 * weight_size(w, i), true);
+  }
+}
+
+static void keep_output(party *p, const tw_session *s) {
+  stage *st = p->st;
+  const tw_buffer *out = &s->buffers[s->program->output];
+  size_t bytes = 8 * (size_t)s->batch * output_words(st->w);
+  memcpy(st->value[p->rank], out->value, bytes);
+  memcpy(st->mask[p->rank], out->mask[p->rank], bytes);
+  if (st->w->secrecy) st->w->secrecy(st->mask[p->rank], bytes, false);
+}
+
 static tw_status party_run(party *p) {
-  const tw_program *program = p->w->program;
+  stage *st = p->st;
   tw_opens *opens;
   TW_TRY(tw_opens_create(p->channel, &opens));
-  tw_session s = {.program = program, .role = TW_PARTY, .rank = p->rank, .batch = p->w->batch, .slots = p->slots,
-                  .lengths = p->w->lengths, .input = p->input, .opens = opens, .watch = watch, .watch_state = p->traces};
-  s.seeds[p->rank] = p->seeds;
-  s.weights = (tw_weights){.count = p->w->weight_count, .rows = p->w->weight_rows, .cols = p->w->weight_cols,
-                           .masked = p->masked, .share = p->share};
-  s.weights.mask[p->rank] = p->mask;
-  s.source = (tw_source){read_slot, p->slot};
+  tw_session s = {.program = st->w->program, .role = TW_PARTY, .rank = p->rank, .batch = st->w->batch, .slots = st->slots,
+                  .lengths = st->w->lengths, .input = st->input[p->rank], .weights = weights_of(st, TW_PARTY, p->rank),
+                  .source = {read_slot, st->slot[p->rank]}, .opens = opens, .watch = watch,
+                  .watch_state = st->opened[p->rank]};
+  s.seeds[p->rank] = st->seeds[p->rank];
+  if (st->w->secrecy) tell_secrets(p);
   tw_status status = tw_session_open(&s);
   if (status == TW_OK) status = tw_session_prepare(&s);
   if (status == TW_OK) status = tw_session_run(&s);
-  if (status == TW_OK) {
-    size_t n = (size_t)s.batch * tw_words_of(&s, program->output);
-    p->value = malloc(8 * n);
-    p->out_mask = malloc(8 * n);
-    memcpy(p->value, s.buffers[program->output].value, 8 * n);
-    memcpy(p->out_mask, s.buffers[program->output].mask[p->rank], 8 * n);
-    tw_opens_stats stats;
-    tw_opens_get_stats(opens, &stats);
-    p->rounds = stats.flushes;
-    p->payload = stats.payload_bytes;
-  }
+  if (status == TW_OK) keep_output(p, &s);
+  if (p->rank == 0) tw_opens_get_stats(opens, &st->stats);
   tw_session_close(&s);
   tw_opens_destroy(opens);
   return status;
@@ -119,166 +291,90 @@ static tw_status party_run(party *p) {
 static void *party_thread(void *argument) {
   party *p = argument;
   p->status = party_run(p);
-  if (p->status != TW_OK) {
-    snprintf(p->message, sizeof p->message, "%s", tw_error_message());
-    tw_channel_close(p->channel);
-    p->channel = NULL;
-  }
+  if (p->status != TW_OK) snprintf(p->message, sizeof p->message, "%s", tw_error_message());
+  tw_channel_close(p->channel);  // wakes the other rank when this one failed
   return NULL;
 }
 
-typedef struct {
-  uint64_t **p[2], **masked, **share[2];
-} split_weights;
-
-static uint64_t **matrix_list(const walk *w) {
-  uint64_t **list = calloc((size_t)w->weight_count + 1, sizeof *list);
-  for (int i = 0; i < w->weight_count; i++) list[i] = calloc(w->weight_rows[i] * w->weight_cols[i], 8);
-  return list;
-}
-
-static split_weights split(const walk *w) {
-  split_weights out = {{matrix_list(w), matrix_list(w)}, matrix_list(w), {matrix_list(w), matrix_list(w)}};
-  for (int i = 0; i < w->weight_count; i++)
-    for (size_t j = 0; j < w->weight_rows[i] * w->weight_cols[i]; j++) {
-      out.p[0][i][j] = walk_random();
-      out.p[1][i][j] = walk_random();
-      out.masked[i][j] = w->weight_values[i][j] + out.p[0][i][j] + out.p[1][i][j];
-      for (int rank = 0; rank < 2; rank++) out.share[rank][i][j] = (rank ? out.masked[i][j] : 0) - out.p[rank][i][j];
-    }
-  return out;
-}
-
-static void free_list(uint64_t **list, int count) {
-  for (int i = 0; i < count; i++) free(list[i]);
-  free(list);
-}
-
-static tw_status deal_slot(walk *w, const tw_seed *s0, const tw_seed *s1, uint64_t slot, const split_weights *sw, bytes out[2]) {
-  tw_session s = {.program = w->program, .role = TW_DEALER, .batch = 1, .seeds = {s0, s1}, .slots = &slot};
-  s.weights = (tw_weights){.count = w->weight_count, .rows = w->weight_rows, .cols = w->weight_cols, .mask = {sw->p[0], sw->p[1]}};
+static tw_status both_parties(stage *st) {
+  tw_channel *ends[2];
+  party p[2];
+  pthread_t thread[2];
+  TW_TRY(tw_channel_loopback(60, ends));
   for (int rank = 0; rank < 2; rank++) {
-    out[rank].size = w->program->slot_bytes[rank];
-    out[rank].data = calloc(1, out[rank].size + 1);
-    out[rank].used = 0;
-    s.sink[rank] = (tw_sink){append, &out[rank]};
+    p[rank] = (party){.st = st, .rank = rank, .channel = ends[rank]};
+    if (pthread_create(&thread[rank], NULL, party_thread, &p[rank])) abort();
   }
-  tw_status status = tw_session_open(&s);
-  if (status == TW_OK) status = tw_session_run(&s);
-  tw_session_close(&s);
-  for (int rank = 0; rank < 2 && status == TW_OK; rank++)
-    if (out[rank].used != out[rank].size) status = tw_fail(TW_ERR_INTERNAL, "the dealer wrote %zu of %zu bytes", out[rank].used, out[rank].size);
-  return status;
+  for (int rank = 0; rank < 2; rank++) pthread_join(thread[rank], NULL);
+  int failed = p[0].status == TW_OK || p[0].status == TW_ERR_PEER;  // a lost peer is not the cause
+  if (p[failed].status == TW_OK) failed = 1 - failed;
+  return p[failed].status == TW_OK ? TW_OK : tw_fail(p[failed].status, "rank %d: %s", failed, p[failed].message);
 }
 
-static tw_status emulate(walk *w, int b, const tw_seed *s0, const tw_seed *s1, uint64_t slot, const split_weights *sw, trace *t) {
-  size_t n = w->program->tensors[w->program->input].n;
-  tw_session s = {.program = w->program, .role = TW_CLEAR, .batch = 1, .seeds = {s0, s1}, .slots = &slot,
-                  .lengths = w->lengths ? w->lengths + b : NULL, .input = w->input + (size_t)b * n, .watch = watch, .watch_state = t};
-  s.weights = (tw_weights){.count = w->weight_count, .rows = w->weight_rows, .cols = w->weight_cols, .mask = {sw->p[0], sw->p[1]},
-                           .value = w->weight_values};
-  tw_status status = tw_session_open(&s);
-  if (status == TW_OK) status = tw_session_run(&s);
-  w->out_of_bound += s.out_of_bound;
-  tw_session_close(&s);
-  return status;
+// ---- comparison and results ----
+
+static void compare_opened(stage *st, int b) {
+  const trace *rank0 = &st->opened[0][b], *rank1 = &st->opened[1][b], *clear = &st->opened[EMULATOR][b];
+  if (rank0->count != rank1->count || rank0->count != clear->count) {
+    st->w->mismatches++;
+    return;
+  }
+  for (size_t i = 0; i < clear->count; i++)
+    st->w->mismatches += rank0->data[i] != rank1->data[i] || rank0->data[i] != clear->data[i];
+}
+
+static void reveal_output(stage *st) {
+  walk *w = st->w;
+  const tw_tensor *t = &w->program->tensors[w->program->output];
+  size_t words = output_words(w), all = words * (size_t)w->batch, row = tw_words(t->n);
+  w->output = room(all, 8);
+  for (size_t j = 0; j < all; j++) {
+    uint64_t live = tw_mask(t->ring), value = st->value[0][j], m0 = st->mask[0][j], m1 = st->mask[1][j];
+    if (t->kind != TW_WIRE) live = t->n % 64 && j % row == row - 1 ? tw_mask((int)(t->n % 64)) : ~0ull;
+    w->output[j] = (t->kind == TW_WIRE ? value - m0 - m1 : value ^ m0 ^ m1) & live;
+    w->mismatches += st->value[0][j] != st->value[1][j] || w->output[j] != (st->value[EMULATOR][j] & live);
+  }
 }
 
 tw_status walk_run(walk *w) {
-  const tw_program *program = w->program;
-  size_t n = program->tensors[program->input].n, all = n * (size_t)w->batch, B = (size_t)w->batch;
-  uint64_t ring = tw_mask(program->tensors[program->input].ring);
-  tw_seed *seeds[2] = {calloc(B, sizeof(tw_seed)), calloc(B, sizeof(tw_seed))};
-  uint64_t *slots = calloc(B, 8), *input[2] = {calloc(all + 1, 8), calloc(all + 1, 8)};
-  bytes *slot[2] = {calloc(B, sizeof(bytes)), calloc(B, sizeof(bytes))};
-  trace *traces[3] = {calloc(B, sizeof(trace)), calloc(B, sizeof(trace)), calloc(B, sizeof(trace))};
-  split_weights sw = split(w);
-  w->mismatches = w->out_of_bound = 0;
+  stage st;
   tw_status status = TW_OK;
-  for (size_t j = 0; j < all; j++) {
-    input[0][j] = walk_random() & ring;
-    input[1][j] = (w->input[j] - input[0][j]) & ring;
-  }
-  for (size_t b = 0; b < B && status == TW_OK; b++) {
-    tw_seed_random(&seeds[0][b]);
-    tw_seed_random(&seeds[1][b]);
-    slots[b] = walk_random() % 1000;
-    bytes dealt[2];
-    status = deal_slot(w, &seeds[0][b], &seeds[1][b], slots[b], &sw, dealt);
-    for (int rank = 0; rank < 2; rank++) {
-      slot[rank][b] = dealt[rank];
-      slot[rank][b].used = 0;
-    }
-  }
-  party p[2];
-  tw_channel *ends[2];
-  if (status == TW_OK) status = tw_channel_loopback(20, ends);
+  walk_free(w);
+  stage_open(&st, w);
+  for (int b = 0; b < w->batch && status == TW_OK; b++) status = deal(&st, b);
+  for (int b = 0; b < w->batch && status == TW_OK; b++) status = emulate(&st, b);
+  if (status == TW_OK) status = both_parties(&st);
   if (status == TW_OK) {
-    pthread_t thread[2];
+    for (int b = 0; b < w->batch; b++) compare_opened(&st, b);
+    reveal_output(&st);
+    w->rounds = st.stats.flushes;
+    w->payload_bytes = st.stats.payload_bytes;
+    w->opened = st.opened[0][0].data;
+    w->opened_count = st.opened[0][0].count;
+    st.opened[0][0].data = NULL;
     for (int rank = 0; rank < 2; rank++) {
-      p[rank] = (party){.w = w, .rank = rank, .channel = ends[rank], .seeds = seeds[rank], .slots = slots, .input = input[rank],
-                        .mask = sw.p[rank], .masked = sw.masked, .share = sw.share[rank], .slot = slot[rank], .traces = traces[rank]};
-      pthread_create(&thread[rank], NULL, party_thread, &p[rank]);
+      w->corrections[rank] = st.slot[rank][0].data;
+      st.slot[rank][0].data = NULL;
     }
-    for (int rank = 0; rank < 2; rank++) pthread_join(thread[rank], NULL);
-    for (int rank = 0; rank < 2; rank++) {
-      if (p[rank].channel) tw_channel_close(p[rank].channel);
-      if (p[rank].status != TW_OK && status == TW_OK) status = tw_fail(p[rank].status, "rank %d: %s", rank, p[rank].message);
-    }
+  } else {
+    fprintf(stderr, "walk: %s\n", tw_error_message());
   }
-  for (int b = 0; b < w->batch && status == TW_OK; b++) {
-    status = emulate(w, b, &seeds[0][b], &seeds[1][b], slots[b], &sw, &traces[2][b]);
-    trace *t0 = &traces[0][b], *t1 = &traces[1][b], *t2 = &traces[2][b];
-    if (t0->count != t1->count || t0->count != t2->count) w->mismatches++;
-    for (size_t i = 0; i < t0->count && i < t1->count && i < t2->count; i++)
-      w->mismatches += t0->data[i] != t1->data[i] || t0->data[i] != t2->data[i];
-  }
-  if (status == TW_OK) {
-    size_t m = program->tensors[program->output].n * B;
-    uint64_t out_ring = tw_mask(program->tensors[program->output].ring);
-    bool bits = program->tensors[program->output].kind == TW_BITWIRE;
-    if (bits) m = B * (size_t)program->tensors[program->output].planes * tw_words(program->tensors[program->output].n);
-    w->output = calloc(m + 1, 8);
-    for (size_t j = 0; j < m; j++)
-      w->output[j] = bits ? p[0].value[j] ^ p[0].out_mask[j] ^ p[1].out_mask[j]
-                          : (p[0].value[j] - p[0].out_mask[j] - p[1].out_mask[j]) & out_ring;
-    w->rounds = p[0].rounds;
-    w->payload_bytes = p[0].payload;
-    for (int rank = 0; rank < 2; rank++) {
-      free(p[rank].value);
-      free(p[rank].out_mask);
-    }
-  }
-  for (int rank = 0; rank < 2; rank++) {
-    w->corrections[rank] = slot[rank][0].data;
-    for (size_t b = 1; b < B; b++) free(slot[rank][b].data);
-    free(slot[rank]);
-    free(seeds[rank]);
-    free(input[rank]);
-  }
-  for (int i = 0; i < 3; i++) {
-    for (size_t b = 0; b < B; b++) free(traces[i][b].data);
-    free(traces[i]);
-  }
-  free(slots);
-  free_list(sw.p[0], w->weight_count);
-  free_list(sw.p[1], w->weight_count);
-  free_list(sw.masked, w->weight_count);
-  free_list(sw.share[0], w->weight_count);
-  free_list(sw.share[1], w->weight_count);
-  if (status != TW_OK) fprintf(stderr, "walk: %s\n", tw_error_message());
+  stage_close(&st);
   return status;
 }
 
 void walk_free(walk *w) {
   free(w->output);
-  free(w->corrections[0]);
-  free(w->corrections[1]);
-  w->output = NULL;
+  free(w->opened);
+  for (int rank = 0; rank < 2; rank++) free(w->corrections[rank]);
+  w->output = w->opened = NULL;
   w->corrections[0] = w->corrections[1] = NULL;
 }
 
-int64_t walk_signed(const walk *w, size_t i) { return tw_signed(w->output[i], w->program->tensors[w->program->output].ring); }
+int64_t walk_signed(const walk *w, size_t i) {
+  return tw_signed(w->output[i], w->program->tensors[w->program->output].ring);
+}
+
 double walk_real(const walk *w, size_t i) {
   return ldexp((double)walk_signed(w, i), -w->program->tensors[w->program->output].scale);
 }

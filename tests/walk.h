@@ -1,5 +1,5 @@
-// Test harness: deal a small program, run both parties over a loopback channel and the emulator, and compare every opened
-// value bit for bit. Fresh random seeds and input shares every time.
+// Test harness: deal a small program, run the emulator and both parties over a loopback channel, and compare every opened
+// value and the output bit for bit. Fresh random seeds, masks and input shares every time, unless the caller brings his.
 #ifndef TW_TEST_WALK_H
 #define TW_TEST_WALK_H
 
@@ -10,18 +10,25 @@ typedef struct {
   // in
   const tw_program *program;
   int batch;
-  const int *lengths;          // may be NULL: all live
-  const uint64_t *input;       // values of the input tensor, [batch][n], mod its ring
-  int weight_count;            // secret model tensors, values mod 2^64
+  const int *lengths;     // may be NULL: all live
+  const uint64_t *input;  // values of the input tensor, [batch][n], mod its ring
+  int weight_count;       // secret model tensors, values mod 2^64
   const size_t *weight_rows, *weight_cols;
   uint64_t *const *weight_values;
-  // out
-  uint64_t *output;            // [batch][n] values of the output tensor (mod its ring), caller frees
-  uint64_t mismatches;         // opened values that differ between parties and emulator (0 wanted)
-  uint64_t out_of_bound;       // noted by the emulator
+  // in, may be NULL
+  const tw_seed *seeds[2];     // of each rank, [batch]
+  const tw_seed *model_seeds;  // of each rank
+  const uint64_t *slots;       // [batch]
+  // told before a party starts of all that it must keep secret (true), and of what it hands to the client (false)
+  void (*secrecy)(void *data, size_t bytes, bool secret);
+  // out; walk_free frees
+  uint64_t *output;         // [batch][n] values of the output wire mod its ring, or [batch][planes][words] of bits
+  uint64_t mismatches;      // opened and output values that differ between parties and emulator (0 wanted)
+  uint64_t out_of_bound;    // noted by the emulator
   uint64_t rounds, payload_bytes;
-  // both ranks' corrections as dealt, for the first sequence; caller frees
-  uint8_t *corrections[2];
+  uint8_t *corrections[2];  // both ranks' corrections as dealt, first sequence
+  uint64_t *opened;         // all that the first sequence opened, in order: ring elements, words of planes with zero tails
+  size_t opened_count;
 } walk;
 
 // 0 on success; prints the failure's message and returns its status otherwise.
@@ -32,7 +39,7 @@ void walk_free(walk *w);
 int64_t walk_signed(const walk *w, size_t i);
 double walk_real(const walk *w, size_t i);
 
-uint64_t walk_random(void);                          // 64 OS-random bits
+uint64_t walk_random(void);                            // 64 OS-random bits
 int64_t walk_random_range(int64_t low, int64_t high);  // inclusive
 
 #endif

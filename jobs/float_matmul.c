@@ -1,4 +1,4 @@
-#include "jobs/matmul.h"
+#include "jobs/float_matmul.h"
 
 #include "base/memory.h"
 
@@ -41,7 +41,7 @@ WIDEST static void panel_product(const double *a, const lanes *panel, size_t m, 
   }
 }
 
-tw_status tw_matmul(const double *a, const double *b, size_t m, size_t k, size_t n, double *z) {
+tw_status tw_float_matmul(const double *a, const double *b, size_t m, size_t k, size_t n, double *z) {
   lanes *panel;
   TW_TRY(tw_alloc(k * sizeof *panel, (void **)&panel));
   for (size_t first = 0; first < n; first += COLS) {

@@ -1,0 +1,42 @@
+// Names of files, and putting new ones in the place of old ones.
+#ifndef TW_APP_FILES_H
+#define TW_APP_FILES_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/status.h"
+
+enum { TW_NAME_LONGEST = 3800 };
+typedef struct { char text[4096]; } tw_path;
+
+// NAME.suffix; NAME has been checked (tw_name_check).
+tw_path tw_path_of(const char *name, const char *suffix);
+// TW_ERR_USAGE for a name that is empty, too long, or already has one of twain's suffixes.
+tw_status tw_name_check(const char *name);
+
+// Files about to be written, all or none: the ones that are there already are refused, or put aside until the new ones
+// are complete.
+enum { TW_PLACES = 3 };
+typedef struct {
+  int count;
+  tw_path path[TW_PLACES], aside[TW_PLACES];
+  bool moved[TW_PLACES], written[TW_PLACES];
+} tw_places;
+
+// Before anything expensive: TW_ERR_IO when a file is there and not `force`, or its folder is not writable.
+tw_status tw_places_check(tw_places *p, const char *name, const char *const *suffixes, int count, bool force);
+// Right before the first is written: put old files aside.
+tw_status tw_places_begin(tw_places *p);
+// Afterwards. status TW_OK: remove the old files. Otherwise remove what was written and put the old files back.
+// Returns status.
+tw_status tw_places_end(tw_places *p, tw_status status);
+
+// The lines of a UTF-8 text file that are not blank. Free with tw_lines_free.
+tw_status tw_lines_read(const char *path, char ***lines, int *count);
+void tw_lines_free(char **lines, int count);
+
+// Free bytes where `path` will be.
+tw_status tw_disk_free(const char *path, uint64_t *bytes);
+
+#endif

@@ -1,0 +1,43 @@
+// What a person sees: messages and progress on stderr, aligned tables and JSON on stdout.
+#ifndef TW_PRINT_H
+#define TW_PRINT_H
+
+#include <jansson.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/status.h"
+
+// "twain: message", with "rank N on HOST: " in front of it in an MPI job.
+void tw_say_error(void);  // the last failure
+void tw_say(const char *format, ...) __attribute__((format(printf, 1, 2)));
+// Which rank speaks from now on.
+void tw_say_as(int rank);
+
+// A percentage on a terminal; shown is set up by tw_progress_start, which is silent when `quiet` or not on a terminal.
+typedef struct {
+  const char *what;
+  bool shown;
+  int last;
+} tw_progress;
+void tw_progress_start(tw_progress *p, const char *what, bool quiet);
+void tw_progress_show(void *progress, double fraction);
+void tw_progress_end(tw_progress *p);
+
+// A table whose columns are aligned when all rows are known. A row is one line, its cells separated by tabs.
+typedef struct {
+  int count, room;
+  char **rows;
+} tw_grid;
+void tw_grid_row(tw_grid *grid, const char *format, ...) __attribute__((format(printf, 2, 3)));
+void tw_grid_rule(tw_grid *grid);
+void tw_grid_print(tw_grid *grid);  // the first column to the left, the others to the right; ends the table
+
+// "12.3 MB" (powers of 1000), "1.2 ms": overwritten by the eighth call after this one.
+const char *tw_text_bytes(double bytes);
+const char *tw_text_seconds(double seconds);
+
+// Prints and releases.
+tw_status tw_json_print(json_t *json);
+
+#endif

@@ -1,0 +1,82 @@
+// The client's tables.
+#include "io/client.h"
+
+#include "base/memory.h"
+#include "io/h5.h"
+
+static const tw_h5_kind kind = {"twain-client", "client", false, false, "twain import"};
+
+typedef struct {
+  const char *name;
+  float **values;
+  hsize_t shape[2];
+  int dims;
+} table;
+
+static void tables_of(tw_client *client, table out[5]) {
+  const tw_model_config *c = &client->config;
+  hsize_t hidden = (hsize_t)c->hidden;
+  out[0] = (table){"word", &client->word, {(hsize_t)c->vocab, hidden}, 2};
+  out[1] = (table){"position", &client->position, {(hsize_t)c->max_positions, hidden}, 2};
+  out[2] = (table){"type", &client->type, {(hsize_t)c->type_vocab, hidden}, 2};
+  out[3] = (table){"gamma", &client->gamma, {hidden, 1}, 1};
+  out[4] = (table){"beta", &client->beta, {hidden, 1}, 1};
+}
+
+static tw_status put_client(tw_h5 *f, tw_client *client) {
+  table tables[5];
+  TW_TRY(tw_h5_put_config(f, &client->config));
+  TW_TRY(tw_h5_put_int(f, "/", "lower_case", client->lower_case));
+  TW_TRY(tw_h5_put_int(f, "/", "normalise_output", client->normalise_output));
+  tables_of(client, tables);
+  for (int i = 0; i < 5; i++)
+    TW_TRY(tw_h5_put_f32(f, tables[i].name, tables[i].dims, tables[i].shape, *tables[i].values));
+  if (!client->vocabulary && !client->config.synthetic)
+    return tw_fail(TW_ERR_INTERNAL, "%s: model %s has no vocabulary", f->path, client->config.name);
+  return client->vocabulary ? tw_h5_put_texts(f, "vocabulary", client->config.vocab, client->vocabulary) : TW_OK;
+}
+
+tw_status tw_client_write(const char *path, const tw_client *client) {
+  tw_h5 f;
+  tw_client copy = *client;  // the list of tables points into it
+  TW_TRY(tw_h5_create(&f, path, &kind, -1));
+  return tw_h5_finish(&f, put_client(&f, &copy));
+}
+
+static tw_status get_client(const tw_h5 *f, tw_client *client) {
+  table tables[5];
+  uint64_t offset;
+  TW_TRY(tw_h5_get_config(f, &client->config));
+  TW_TRY(tw_h5_get_bool(f, "lower_case", &client->lower_case));
+  TW_TRY(tw_h5_get_bool(f, "normalise_output", &client->normalise_output));
+  tables_of(client, tables);
+  for (int i = 0; i < 5; i++)
+    TW_TRY(tw_h5_locate(f, tables[i].name, H5T_IEEE_F32LE, tables[i].dims, tables[i].shape, &offset));
+  for (int i = 0; i < 5; i++) {
+    const table *t = &tables[i];
+    TW_TRY(tw_alloc((size_t)(t->shape[0] * t->shape[1]) * sizeof(float), (void **)t->values));
+    TW_TRY(tw_h5_get_f32(f, t->name, t->dims, t->shape, *t->values));
+  }
+  if (client->config.synthetic && !tw_h5_has(f, "vocabulary")) return TW_OK;
+  return tw_h5_get_texts(f, "vocabulary", client->config.vocab, &client->vocabulary);
+}
+
+tw_status tw_client_read(const char *path, tw_client *client) {
+  tw_h5 f;
+  *client = (tw_client){0};
+  TW_TRY(tw_h5_open(&f, path, &kind, -1));
+  tw_status status = get_client(&f, client);
+  tw_h5_close(&f);
+  if (status != TW_OK) tw_client_free(client);
+  return status;
+}
+
+void tw_client_free(tw_client *client) {
+  tw_h5_free_texts(client->vocabulary, client->config.vocab);
+  tw_free(client->word);
+  tw_free(client->position);
+  tw_free(client->type);
+  tw_free(client->gamma);
+  tw_free(client->beta);
+  *client = (tw_client){0};
+}

@@ -1,0 +1,137 @@
+// Embedded inputs and their shares.
+#include "base/memory.h"
+#include "io/client.h"
+#include "io/h5.h"
+
+static const tw_h5_kind kind = {"twain-input", "input", false, false, "twain encode"};
+static const tw_h5_kind share_kind = {"twain-input-share", "input-share", true, true, "twain share --input"};
+
+static tw_status put_sizes(tw_h5 *f, int count, int seq, int hidden, const int *lengths) {
+  if (count < 1 || seq < 1 || hidden < 1) return tw_fail(TW_ERR_INTERNAL, "%s: empty input", f->path);
+  for (int i = 0; i < count; i++)
+    if (lengths[i] < 1 || lengths[i] > seq)
+      return tw_fail(TW_ERR_RANGE, "%s: dataset lengths: sequence %d has %d of %d tokens", f->path, i, lengths[i], seq);
+  TW_TRY(tw_h5_put_int(f, "/", "count", count));
+  TW_TRY(tw_h5_put_int(f, "/", "seq", seq));
+  TW_TRY(tw_h5_put_int(f, "/", "hidden", hidden));
+  return tw_h5_put(f, "lengths", H5T_STD_I32LE, 1, (hsize_t[]){(hsize_t)count}, lengths);
+}
+
+static tw_status get_sizes(const tw_h5 *f, int *count, int *seq, int *hidden, int **lengths) {
+  uint64_t offset;
+  TW_TRY(tw_h5_get_small(f, "count", 1, 1 << 24, count));
+  TW_TRY(tw_h5_get_small(f, "seq", 1, 1 << 20, seq));
+  TW_TRY(tw_h5_get_small(f, "hidden", 1, 1 << 20, hidden));
+  TW_TRY(tw_h5_locate(f, "lengths", H5T_STD_I32LE, 1, (hsize_t[]){(hsize_t)*count}, &offset));
+  TW_TRY(tw_alloc((size_t)*count * sizeof **lengths, (void **)lengths));
+  TW_TRY(tw_h5_get(f, "lengths", H5T_STD_I32LE, 1, (hsize_t[]){(hsize_t)*count}, *lengths));
+  for (int i = 0; i < *count; i++)
+    if ((*lengths)[i] < 1 || (*lengths)[i] > *seq)
+      return tw_fail(TW_ERR_FORMAT, "%s: dataset lengths: sequence %d has %d of %d tokens", f->path, i, (*lengths)[i],
+                     *seq);
+  return TW_OK;
+}
+
+static tw_status put_input(tw_h5 *f, const tw_input *in) {
+  hsize_t shape[3] = {(hsize_t)in->count, (hsize_t)in->seq, (hsize_t)in->hidden};
+  TW_TRY(tw_h5_put_id(f, "input_id", &in->input_id));
+  TW_TRY(put_sizes(f, in->count, in->seq, in->hidden, in->lengths));
+  TW_TRY(tw_h5_put(f, "tokens", H5T_STD_I32LE, 2, shape, in->tokens));
+  TW_TRY(tw_h5_put_texts(f, "texts", in->count, in->texts));
+  return tw_h5_put_f32(f, "values", 3, shape, in->values);
+}
+
+tw_status tw_input_write(const char *path, const tw_input *input) {
+  tw_h5 f;
+  TW_TRY(tw_h5_create(&f, path, &kind, -1));
+  return tw_h5_finish(&f, put_input(&f, input));
+}
+
+static tw_status get_input(const tw_h5 *f, tw_input *in) {
+  uint64_t offset;
+  TW_TRY(tw_h5_get_id(f, "input_id", &in->input_id));
+  TW_TRY(get_sizes(f, &in->count, &in->seq, &in->hidden, &in->lengths));
+  hsize_t shape[3] = {(hsize_t)in->count, (hsize_t)in->seq, (hsize_t)in->hidden};
+  size_t tokens = (size_t)in->count * in->seq;
+  TW_TRY(tw_h5_locate(f, "tokens", H5T_STD_I32LE, 2, shape, &offset));
+  TW_TRY(tw_h5_locate(f, "values", H5T_IEEE_F32LE, 3, shape, &offset));
+  TW_TRY(tw_alloc(tokens * sizeof *in->tokens, (void **)&in->tokens));
+  TW_TRY(tw_alloc(tokens * in->hidden * sizeof *in->values, (void **)&in->values));
+  TW_TRY(tw_h5_get(f, "tokens", H5T_STD_I32LE, 2, shape, in->tokens));
+  TW_TRY(tw_h5_get_texts(f, "texts", in->count, &in->texts));
+  for (size_t i = 0; i < tokens; i++)
+    if (in->tokens[i] < 0)
+      return tw_fail(TW_ERR_FORMAT, "%s: dataset tokens: negative id at [%zu][%zu]", f->path, i / in->seq, i % in->seq);
+  return tw_h5_get_f32(f, "values", 3, shape, in->values);
+}
+
+tw_status tw_input_read(const char *path, tw_input *input) {
+  tw_h5 f;
+  *input = (tw_input){0};
+  TW_TRY(tw_h5_open(&f, path, &kind, -1));
+  tw_status status = get_input(&f, input);
+  tw_h5_close(&f);
+  if (status != TW_OK) tw_input_free(input);
+  return status;
+}
+
+void tw_input_free(tw_input *input) {
+  tw_h5_free_texts(input->texts, input->count);
+  tw_free(input->lengths);
+  tw_free(input->tokens);
+  tw_free(input->values);
+  *input = (tw_input){0};
+}
+
+static tw_status put_share(tw_h5 *f, const tw_input_share *in) {
+  TW_TRY(tw_h5_put_id(f, "input_id", &in->input_id));
+  TW_TRY(tw_h5_put_id(f, "model_id", &in->model_id));
+  TW_TRY(tw_h5_put_digest(f, "plan", &in->plan));
+  TW_TRY(tw_h5_put_int(f, "/", "ring_bits", TW_INPUT_RING));
+  TW_TRY(tw_h5_put_int(f, "/", "scale", TW_INPUT_SCALE));
+  TW_TRY(put_sizes(f, in->count, in->seq, in->hidden, in->lengths));
+  return tw_h5_put(f, "share", H5T_STD_U64LE, 3, (hsize_t[]){(hsize_t)in->count, (hsize_t)in->seq, (hsize_t)in->hidden},
+                   in->share);
+}
+
+tw_status tw_input_share_write(const char *path, const tw_input_share *share) {
+  tw_h5 f;
+  TW_TRY(tw_h5_create(&f, path, &share_kind, share->rank));
+  return tw_h5_finish(&f, put_share(&f, share));
+}
+
+static size_t share_bytes(const tw_input_share *in) {
+  return (size_t)in->count * in->seq * in->hidden * sizeof *in->share;
+}
+
+static tw_status get_share(const tw_h5 *f, tw_input_share *in) {
+  int fixed;
+  uint64_t offset;
+  in->rank = f->rank;
+  TW_TRY(tw_h5_get_id(f, "input_id", &in->input_id));
+  TW_TRY(tw_h5_get_id(f, "model_id", &in->model_id));
+  TW_TRY(tw_h5_get_digest(f, "plan", &in->plan));
+  TW_TRY(tw_h5_get_small(f, "ring_bits", TW_INPUT_RING, TW_INPUT_RING, &fixed));
+  TW_TRY(tw_h5_get_small(f, "scale", TW_INPUT_SCALE, TW_INPUT_SCALE, &fixed));
+  TW_TRY(get_sizes(f, &in->count, &in->seq, &in->hidden, &in->lengths));
+  hsize_t shape[3] = {(hsize_t)in->count, (hsize_t)in->seq, (hsize_t)in->hidden};
+  TW_TRY(tw_h5_locate(f, "share", H5T_STD_U64LE, 3, shape, &offset));
+  TW_TRY(tw_secret_alloc(share_bytes(in), (void **)&in->share));
+  return tw_h5_get_ring(f, "share", TW_INPUT_RING, 3, shape, in->share);
+}
+
+tw_status tw_input_share_read(const char *path, int rank, tw_input_share *share) {
+  tw_h5 f;
+  *share = (tw_input_share){0};
+  TW_TRY(tw_h5_open(&f, path, &share_kind, rank));
+  tw_status status = get_share(&f, share);
+  tw_h5_close(&f);
+  if (status != TW_OK) tw_input_share_free(share);
+  return status;
+}
+
+void tw_input_share_free(tw_input_share *share) {
+  tw_secret_free(share->share, share_bytes(share));
+  tw_free(share->lengths);
+  *share = (tw_input_share){0};
+}

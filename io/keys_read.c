@@ -1,0 +1,235 @@
+// Reading key files. HDF5 is used while opening only; seeds and corrections are read by pread at their places, so that
+// streams may be read from another thread, and an erasure is one overwrite and one fsync.
+#define _GNU_SOURCE
+#include <errno.h>
+#include <fcntl.h>
+#include <sodium.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/memory.h"
+#include "io/keys_layout.h"
+
+// How far the kernel is asked to read ahead of a stream.
+static const uint64_t ahead = 8 * (uint64_t)TW_KEY_CHUNK;
+
+struct tw_keys {
+  tw_keys_info info;
+  tw_keys_layout layout;
+  char *path;
+  int fd;
+};
+
+struct tw_key_stream {
+  const tw_keys *keys;
+  uint64_t slot;
+  uint64_t position;  // bytes of the slot already read from the file
+  uint32_t *crc;      // [chunks]
+  uint8_t *chunk;     // [TW_KEY_CHUNK]
+  size_t filled, used;
+};
+
+static tw_status get_index(const tw_h5 *f, tw_keys_info *info) {
+  hid_t type;
+  uint64_t offset;
+  hsize_t shape[1] = {info->index_count};
+  TW_TRY(tw_keys_index_type(f, &type));
+  tw_status status = tw_h5_locate(f, "index", type, 1, shape, &offset);
+  if (status == TW_OK) status = tw_alloc(info->index_count * sizeof *info->index, (void **)&info->index);
+  if (status == TW_OK) status = tw_h5_get(f, "index", type, 1, shape, info->index);
+  H5Tclose(type);
+  TW_TRY(status);
+  for (uint64_t i = 0; i < info->index_count; i++)
+    if (info->index[i].offset % 64 != 0 || info->index[i].offset > info->slot_bytes)
+      return tw_fail(TW_ERR_FORMAT, "%s: dataset index: entry %llu points to byte %llu of a slot of %llu", f->path,
+                     (unsigned long long)i, (unsigned long long)info->index[i].offset,
+                     (unsigned long long)info->slot_bytes);
+  return TW_OK;
+}
+
+static tw_status get_header(const tw_h5 *f, tw_keys_info *info) {
+  int64_t count, slot_bytes, index_count, chunk_bytes;
+  tw_digest stored, digest;
+  info->rank = f->rank;
+  TW_TRY(tw_h5_get_id(f, "key_id", &info->key_id));
+  TW_TRY(tw_h5_get_id(f, "model_id", &info->model_id));
+  TW_TRY(tw_h5_get_digest(f, "plan", &info->plan));
+  TW_TRY(tw_h5_get_bool(f, "test", &info->test));
+  TW_TRY(tw_h5_get_int(f, "/", "count", 1, INT64_MAX, &count));
+  TW_TRY(tw_h5_get_int(f, "/", "slot_bytes", 1, INT64_MAX, &slot_bytes));
+  TW_TRY(tw_h5_get_int(f, "/", "index_count", 0, INT64_MAX / 64, &index_count));
+  TW_TRY(tw_h5_get_int(f, "/", "chunk_bytes", TW_KEY_CHUNK, TW_KEY_CHUNK, &chunk_bytes));
+  info->count = (uint64_t)count;
+  info->slot_bytes = (uint64_t)slot_bytes;
+  info->index_count = (uint64_t)index_count;
+  TW_TRY(get_index(f, info));
+  TW_TRY(tw_h5_get_digest(f, "header_digest", &stored));
+  TW_TRY(tw_keys_digest(f, info, &digest));
+  if (strcmp(stored.hex, digest.hex) != 0)
+    return tw_fail(TW_ERR_FORMAT,
+                   "%s: attribute header_digest: the header or index was changed or damaged; "
+                   "copy the file again or deal new keys",
+                   f->path);
+  return TW_OK;
+}
+
+// The file that was checked by name must be the one that is held open.
+static tw_status hold(const char *path, tw_keys *keys) {
+  struct stat named, held;
+  keys->fd = open(path, O_RDWR | O_CLOEXEC);
+  if (keys->fd < 0)
+    return tw_fail(TW_ERR_IO, "%s: cannot open for writing, which erasing used seeds needs: %s", path, strerror(errno));
+  TW_TRY(tw_file_check_readable(path, tw_keys_kind.maker, true));
+  if (stat(path, &named) != 0 || fstat(keys->fd, &held) != 0 || named.st_dev != held.st_dev ||
+      named.st_ino != held.st_ino)
+    return tw_fail(TW_ERR_IO, "%s: the file was replaced while it was opened", path);
+  return TW_OK;
+}
+
+static tw_status open_all(const char *path, int rank, tw_keys *keys) {
+  tw_h5 f;
+  keys->path = strdup(path);
+  if (!keys->path) return tw_fail(TW_ERR_MEMORY, "%s: out of memory", path);
+  TW_TRY(tw_h5_open(&f, path, &tw_keys_kind, rank));
+  tw_status status = hold(path, keys);
+  if (status == TW_OK) status = get_header(&f, &keys->info);
+  if (status == TW_OK) status = tw_keys_locate(&f, &keys->info, &keys->layout);
+  tw_h5_close(&f);
+  return status;
+}
+
+tw_status tw_keys_open(const char *path, int rank, tw_keys **out) {
+  *out = NULL;
+  tw_keys *keys = calloc(1, sizeof *keys);
+  if (!keys) return tw_fail(TW_ERR_MEMORY, "%s: out of memory", path);
+  keys->fd = -1;
+  tw_status status = open_all(path, rank, keys);
+  if (status != TW_OK) {
+    tw_keys_close(keys);
+    return status;
+  }
+  *out = keys;
+  return TW_OK;
+}
+
+const tw_keys_info *tw_keys_get_info(const tw_keys *keys) { return &keys->info; }
+
+void tw_keys_close(tw_keys *keys) {
+  if (!keys) return;
+  if (keys->fd >= 0) close(keys->fd);
+  tw_free(keys->info.index);
+  free(keys->path);
+  free(keys);
+}
+
+static tw_status check_slot(const tw_keys *keys, uint64_t slot) {
+  if (slot < keys->info.count) return TW_OK;
+  return tw_fail(TW_ERR_USAGE, "%s: no slot %llu: the file has slots 0 to %llu; choose another --slot", keys->path,
+                 (unsigned long long)slot, (unsigned long long)keys->info.count - 1);
+}
+
+tw_status tw_keys_seed(tw_keys *keys, uint64_t slot, uint8_t seed[32]) {
+  uint8_t stored[TW_SEED_TAG_BYTES], tag[TW_SEED_TAG_BYTES];
+  TW_TRY(check_slot(keys, slot));
+  TW_TRY(tw_read_at(keys->fd, keys->path, "dataset seeds", seed, TW_SEED_BYTES,
+                    keys->layout.seeds + slot * TW_SEED_BYTES));
+  if (sodium_is_zero(seed, TW_SEED_BYTES))
+    return tw_fail(
+        TW_ERR_USED,
+        "%s: key %s: slot %llu was used before: its seed is erased; use another slot (--slot) or deal new keys "
+        "(`twain deal`)",
+        keys->path, keys->info.key_id.hex, (unsigned long long)slot);
+  tw_status status = tw_read_at(keys->fd, keys->path, "dataset seed_tags", stored, sizeof stored,
+                                keys->layout.seed_tags + slot * sizeof stored);
+  tw_keys_seed_tag(&keys->info.key_id, slot, seed, tag);
+  if (status == TW_OK && sodium_memcmp(stored, tag, sizeof tag) != 0)
+    status =
+        tw_fail(TW_ERR_FORMAT,
+                "%s: dataset seeds, slot %llu: does not fit its tag: damaged; copy the file again, use another slot "
+                "(--slot) or deal new keys (`twain deal`)",
+                keys->path, (unsigned long long)slot);
+  if (status != TW_OK) tw_wipe(seed, TW_SEED_BYTES);
+  return status;
+}
+
+tw_status tw_keys_erase_seed(tw_keys *keys, uint64_t slot) {
+  static const uint8_t zeros[TW_SEED_BYTES];
+  TW_TRY(check_slot(keys, slot));
+  ssize_t done;
+  do done = pwrite(keys->fd, zeros, sizeof zeros, (off_t)(keys->layout.seeds + slot * TW_SEED_BYTES));
+  while (done < 0 && errno == EINTR);
+  if (done != (ssize_t)sizeof zeros || fsync(keys->fd) != 0)
+    return tw_fail(TW_ERR_IO, "%s: dataset seeds, slot %llu: cannot erase the used seed: %s", keys->path,
+                   (unsigned long long)slot, strerror(errno));
+  return TW_OK;
+}
+
+tw_status tw_key_stream_open(tw_keys *keys, uint64_t slot, tw_key_stream **out) {
+  *out = NULL;
+  TW_TRY(check_slot(keys, slot));
+  tw_key_stream *s = calloc(1, sizeof *s);
+  if (!s) return tw_fail(TW_ERR_MEMORY, "%s: out of memory", keys->path);
+  s->keys = keys;
+  s->slot = slot;
+  size_t bytes = keys->layout.chunks * sizeof *s->crc;
+  tw_status status = tw_alloc(bytes, (void **)&s->crc);
+  if (status == TW_OK) status = tw_secret_alloc(TW_KEY_CHUNK, (void **)&s->chunk);
+  if (status == TW_OK)
+    status =
+        tw_read_at(keys->fd, keys->path, "dataset chunk_crc32c", s->crc, bytes, keys->layout.chunk_crc + slot * bytes);
+  if (status != TW_OK) {
+    tw_key_stream_close(s);
+    return status;
+  }
+  *out = s;
+  return TW_OK;
+}
+
+static tw_status next_chunk(tw_key_stream *s) {
+  const tw_keys *keys = s->keys;
+  uint64_t left = keys->info.slot_bytes - s->position;
+  uint64_t at = keys->layout.corrections + s->slot * keys->info.slot_bytes + s->position;
+  size_t bytes = left < TW_KEY_CHUNK ? (size_t)left : TW_KEY_CHUNK;
+  s->filled = s->used = 0;
+  posix_fadvise(keys->fd, (off_t)at, (off_t)(left < ahead ? left : ahead), POSIX_FADV_WILLNEED);
+  TW_TRY(tw_read_at(keys->fd, keys->path, "dataset corrections", s->chunk, bytes, at));
+  if (tw_crc32c(0, s->chunk, bytes) != s->crc[s->position / TW_KEY_CHUNK]) {
+    tw_wipe(s->chunk, bytes);
+    return tw_fail(TW_ERR_FORMAT,
+                   "%s: dataset corrections, slot %llu, bytes %llu to %llu: checksum mismatch: damaged; copy the file "
+                   "again, use another slot (--slot) or deal new keys (`twain deal`)",
+                   keys->path, (unsigned long long)s->slot, (unsigned long long)s->position,
+                   (unsigned long long)(s->position + bytes));
+  }
+  posix_fadvise(keys->fd, (off_t)at, (off_t)bytes, POSIX_FADV_DONTNEED);  // read once, then never again
+  s->position += bytes;
+  s->filled = bytes;
+  return TW_OK;
+}
+
+tw_status tw_key_stream_read(tw_key_stream *s, void *dst, size_t bytes) {
+  uint8_t *to = dst;
+  uint64_t left = s->keys->info.slot_bytes - s->position + (s->filled - s->used);
+  if (bytes > left)
+    return tw_fail(TW_ERR_INTERNAL, "%s: slot %llu: %zu bytes asked for, %llu left", s->keys->path,
+                   (unsigned long long)s->slot, bytes, (unsigned long long)left);
+  while (bytes > 0) {
+    if (s->used == s->filled) TW_TRY(next_chunk(s));
+    size_t part = s->filled - s->used < bytes ? s->filled - s->used : bytes;
+    memcpy(to, s->chunk + s->used, part);
+    s->used += part;
+    to += part;
+    bytes -= part;
+  }
+  return TW_OK;
+}
+
+void tw_key_stream_close(tw_key_stream *s) {
+  if (!s) return;
+  tw_secret_free(s->chunk, TW_KEY_CHUNK);
+  tw_free(s->crc);
+  free(s);
+}

@@ -1,0 +1,117 @@
+// Plain models and the canonical list of tensors.
+#include "io/model.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "base/memory.h"
+#include "io/h5.h"
+
+static const tw_h5_kind kind = {"twain-model", "model", false, false, "twain import"};
+
+void tw_model_tensor_shape(const tw_model_config *config, int index, char name[48], size_t *rows, size_t *cols) {
+  static const char *const names[TW_TENSORS_PER_LAYER] = {"qkv.weight",  "qkv.bias",   "out.weight",  "out.bias",
+                                                          "norm1.gamma", "norm1.beta", "up.weight",   "up.bias",
+                                                          "down.weight", "down.bias",  "norm2.gamma", "norm2.beta"};
+  size_t h = (size_t)config->hidden, m = (size_t)config->intermediate;
+  const size_t shapes[TW_TENSORS_PER_LAYER][2] = {{h, 3 * h}, {1, 3 * h}, {h, h}, {1, h}, {1, h}, {1, h},
+                                                  {h, m},     {1, m},     {m, h}, {1, h}, {1, h}, {1, h}};
+  int which = index % TW_TENSORS_PER_LAYER;
+  snprintf(name, 48, "layer.%d.%s", index / TW_TENSORS_PER_LAYER, names[which]);
+  *rows = shapes[which][0];
+  *cols = shapes[which][1];
+}
+
+int tw_model_tensor_scale(int index) {
+  static const int scales[TW_TENSORS_PER_LAYER] = {12, 24, 12, 24, 12, 12, 12, 24, 12, 24, 12, 12};
+  return scales[index % TW_TENSORS_PER_LAYER];
+}
+
+tw_status tw_model_allocate(const tw_model_config *config, tw_model *out) {
+  int count = TW_TENSORS_PER_LAYER * config->layers;
+  *out = (tw_model){.config = *config};
+  tw_status status = tw_alloc((size_t)count * sizeof *out->tensors, (void **)&out->tensors);
+  for (int i = 0; status == TW_OK && i < count; i++) {
+    tw_model_tensor *t = &out->tensors[i];
+    tw_model_tensor_shape(config, i, t->name, &t->rows, &t->cols);
+    out->count = i + 1;
+    status = tw_alloc(t->rows * t->cols * sizeof *t->values, (void **)&t->values);
+  }
+  if (status != TW_OK) tw_model_free(out);
+  return status;
+}
+
+void tw_model_free(tw_model *model) {
+  for (int i = 0; model->tensors && i < model->count; i++) tw_free(model->tensors[i].values);
+  tw_free(model->tensors);
+  *model = (tw_model){0};
+}
+
+static tw_status check_canonical(const char *path, const tw_model *model) {
+  if (model->count != TW_TENSORS_PER_LAYER * model->config.layers)
+    return tw_fail(TW_ERR_INTERNAL, "%s: %d tensors for %d layers", path, model->count, model->config.layers);
+  for (int i = 0; i < model->count; i++) {
+    const tw_model_tensor *t = &model->tensors[i];
+    char name[48];
+    size_t rows, cols;
+    tw_model_tensor_shape(&model->config, i, name, &rows, &cols);
+    if (strcmp(name, t->name) != 0 || rows != t->rows || cols != t->cols)
+      return tw_fail(TW_ERR_INTERNAL, "%s: tensor %s [%zu][%zu] stands where %s [%zu][%zu] belongs", path, t->name,
+                     t->rows, t->cols, name, rows, cols);
+  }
+  return TW_OK;
+}
+
+static tw_status put_model(tw_h5 *f, const tw_model *model) {
+  TW_TRY(tw_h5_put_config(f, &model->config));
+  TW_TRY(check_canonical(f->path, model));
+  TW_TRY(tw_h5_put_digest(f, "source", &model->source));
+  for (int i = 0; i < model->count; i++) {
+    const tw_model_tensor *t = &model->tensors[i];
+    TW_TRY(tw_h5_put_f32(f, t->name, 2, (hsize_t[]){t->rows, t->cols}, t->values));
+  }
+  return TW_OK;
+}
+
+tw_status tw_model_write(const char *path, const tw_model *model) {
+  tw_h5 f;
+  TW_TRY(tw_h5_create(&f, path, &kind, -1));
+  return tw_h5_finish(&f, put_model(&f, model));
+}
+
+// Before anything is allocated: all tensors are there and inside the file, whatever the attributes claim.
+static tw_status locate_all(const tw_h5 *f, const tw_model_config *config, hid_t type) {
+  for (int i = 0; i < TW_TENSORS_PER_LAYER * config->layers; i++) {
+    char name[48];
+    size_t rows, cols;
+    uint64_t offset;
+    tw_model_tensor_shape(config, i, name, &rows, &cols);
+    TW_TRY(tw_h5_locate(f, name, type, 2, (hsize_t[]){rows, cols}, &offset));
+  }
+  return TW_OK;
+}
+
+static tw_status get_model(const tw_h5 *f, tw_model *model) {
+  tw_model_config config;
+  tw_digest source;
+  TW_TRY(tw_h5_get_config(f, &config));
+  TW_TRY(tw_h5_get_digest(f, "source", &source));
+  TW_TRY(locate_all(f, &config, H5T_IEEE_F32LE));
+  TW_TRY(tw_model_allocate(&config, model));
+  model->source = source;
+  for (int i = 0; i < model->count; i++) {
+    tw_model_tensor *t = &model->tensors[i];
+    TW_TRY(tw_h5_get_f32(f, t->name, 2, (hsize_t[]){t->rows, t->cols}, t->values));
+  }
+  return TW_OK;
+}
+
+tw_status tw_model_read(const char *path, tw_model *model) {
+  tw_h5 f;
+  *model = (tw_model){0};
+  TW_TRY(tw_h5_open(&f, path, &kind, -1));
+  tw_status status = get_model(&f, model);
+  tw_h5_close(&f);
+  if (status != TW_OK) tw_model_free(model);
+  return status;
+}

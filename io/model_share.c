@@ -1,0 +1,129 @@
+// A rank's model file and the dealer's.
+#include <sodium.h>
+#include <string.h>
+
+#include "base/memory.h"
+#include "io/h5.h"
+#include "io/model.h"
+
+static const tw_h5_kind share_kind = {"twain-model-share", "model-share", true, true, "twain share"};
+static const tw_h5_kind dealer_kind = {"twain-model-dealer", "model-dealer", false, true, "twain share"};
+
+typedef char tensor_name[48];
+
+static tw_status put_share(tw_h5 *f, const tw_model_share *share, tensor_name *names) {
+  TW_TRY(tw_h5_put_config(f, &share->config));
+  TW_TRY(tw_h5_put_id(f, "model_id", &share->model_id));
+  TW_TRY(tw_h5_put(f, "mask_seed", H5T_STD_U8LE, 1, (hsize_t[]){32}, share->mask_seed));
+  for (int i = 0; i < share->count; i++) {
+    size_t rows, cols;
+    tw_model_tensor_shape(&share->config, i, names[i], &rows, &cols);
+    if (rows != share->rows[i] || cols != share->cols[i])
+      return tw_fail(TW_ERR_INTERNAL, "%s: tensor %s is [%zu][%zu], expected [%zu][%zu]", f->path, names[i],
+                     share->rows[i], share->cols[i], rows, cols);
+    TW_TRY(tw_h5_put(f, names[i], H5T_STD_U64LE, 2, (hsize_t[]){rows, cols}, share->masked[i]));
+  }
+  return TW_OK;
+}
+
+tw_status tw_model_share_write(const char *path, const tw_model_share *share) {
+  tw_h5 f;
+  tensor_name *names;
+  if (share->count != TW_TENSORS_PER_LAYER * share->config.layers)
+    return tw_fail(TW_ERR_INTERNAL, "%s: %d tensors for %d layers", path, share->count, share->config.layers);
+  TW_TRY(tw_alloc((size_t)share->count * sizeof *names, (void **)&names));
+  tw_status status = tw_h5_create(&f, path, &share_kind, share->rank);
+  if (status == TW_OK) status = tw_h5_finish(&f, put_share(&f, share, names));
+  tw_free(names);
+  return status;
+}
+
+static tw_status allocate_share(const tw_h5 *f, const tw_model_config *config, tw_model_share *share) {
+  int count = TW_TENSORS_PER_LAYER * config->layers;
+  share->config = *config;
+  TW_TRY(tw_alloc((size_t)count * sizeof *share->rows, (void **)&share->rows));
+  TW_TRY(tw_alloc((size_t)count * sizeof *share->cols, (void **)&share->cols));
+  TW_TRY(tw_alloc((size_t)count * sizeof *share->masked, (void **)&share->masked));
+  for (int i = 0; i < count; i++) {
+    tensor_name name;
+    uint64_t offset;
+    tw_model_tensor_shape(config, i, name, &share->rows[i], &share->cols[i]);
+    TW_TRY(tw_h5_locate(f, name, H5T_STD_U64LE, 2, (hsize_t[]){share->rows[i], share->cols[i]}, &offset));
+  }
+  share->count = count;
+  for (int i = 0; i < count; i++)
+    TW_TRY(tw_secret_alloc(share->rows[i] * share->cols[i] * sizeof(uint64_t), (void **)&share->masked[i]));
+  return TW_OK;
+}
+
+static tw_status check_seed(const tw_h5 *f, const uint8_t *seeds, int count) {
+  for (int i = 0; i < count; i++)
+    if (sodium_is_zero(seeds + 32 * i, 32))
+      return tw_fail(TW_ERR_FORMAT, "%s: dataset mask_seed: all zero; run `twain share` again", f->path);
+  return TW_OK;
+}
+
+static tw_status get_share(const tw_h5 *f, tw_model_share *share) {
+  tw_model_config config;
+  share->rank = f->rank;
+  TW_TRY(tw_h5_get_config(f, &config));
+  TW_TRY(tw_h5_get_id(f, "model_id", &share->model_id));
+  TW_TRY(tw_h5_get(f, "mask_seed", H5T_STD_U8LE, 1, (hsize_t[]){32}, share->mask_seed));
+  TW_TRY(check_seed(f, share->mask_seed, 1));
+  TW_TRY(allocate_share(f, &config, share));
+  for (int i = 0; i < share->count; i++) {
+    tensor_name name;
+    size_t rows, cols;
+    tw_model_tensor_shape(&config, i, name, &rows, &cols);
+    TW_TRY(tw_h5_get(f, name, H5T_STD_U64LE, 2, (hsize_t[]){rows, cols}, share->masked[i]));
+  }
+  return TW_OK;
+}
+
+tw_status tw_model_share_read(const char *path, int rank, tw_model_share *share) {
+  tw_h5 f;
+  *share = (tw_model_share){0};
+  TW_TRY(tw_h5_open(&f, path, &share_kind, rank));
+  tw_status status = get_share(&f, share);
+  tw_h5_close(&f);
+  if (status != TW_OK) tw_model_share_free(share);
+  return status;
+}
+
+void tw_model_share_free(tw_model_share *share) {
+  for (int i = 0; share->masked && i < share->count; i++)
+    tw_secret_free(share->masked[i], share->rows[i] * share->cols[i] * sizeof(uint64_t));
+  tw_free(share->masked);
+  tw_free(share->rows);
+  tw_free(share->cols);
+  tw_wipe(share, sizeof *share);
+}
+
+static tw_status put_dealer(tw_h5 *f, const tw_model_dealer *dealer) {
+  TW_TRY(tw_h5_put_config(f, &dealer->config));
+  TW_TRY(tw_h5_put_id(f, "model_id", &dealer->model_id));
+  return tw_h5_put(f, "mask_seeds", H5T_STD_U8LE, 2, (hsize_t[]){2, 32}, dealer->mask_seed);
+}
+
+tw_status tw_model_dealer_write(const char *path, const tw_model_dealer *dealer) {
+  tw_h5 f;
+  TW_TRY(tw_h5_create(&f, path, &dealer_kind, -1));
+  return tw_h5_finish(&f, put_dealer(&f, dealer));
+}
+
+static tw_status get_dealer(const tw_h5 *f, tw_model_dealer *dealer) {
+  TW_TRY(tw_h5_get_config(f, &dealer->config));
+  TW_TRY(tw_h5_get_id(f, "model_id", &dealer->model_id));
+  TW_TRY(tw_h5_get(f, "mask_seeds", H5T_STD_U8LE, 2, (hsize_t[]){2, 32}, dealer->mask_seed));
+  return check_seed(f, dealer->mask_seed[0], 2);
+}
+
+tw_status tw_model_dealer_read(const char *path, tw_model_dealer *dealer) {
+  tw_h5 f;
+  *dealer = (tw_model_dealer){0};
+  TW_TRY(tw_h5_open(&f, path, &dealer_kind, -1));
+  tw_status status = get_dealer(&f, dealer);
+  tw_h5_close(&f);
+  if (status != TW_OK) tw_wipe(dealer, sizeof *dealer);
+  return status;
+}

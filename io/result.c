@@ -1,0 +1,61 @@
+// The client's revealed result.
+#include "io/result.h"
+
+#include <string.h>
+
+#include "base/memory.h"
+#include "io/h5.h"
+
+static const tw_h5_kind kind = {"twain-result", "result", false, false, "twain reveal"};
+
+static tw_status put_result(tw_h5 *f, const tw_result *r) {
+  TW_TRY(tw_h5_put_id(f, "model_id", &r->model_id));
+  TW_TRY(tw_h5_put_id(f, "input_id", &r->input_id));
+  TW_TRY(tw_h5_put_id(f, "run_id", &r->run_id));
+  TW_TRY(tw_h5_put_text(f, "/", "output", r->output));
+  TW_TRY(tw_h5_put_int(f, "/", "count", r->count));
+  TW_TRY(tw_h5_put_int(f, "/", "rows", r->rows));
+  TW_TRY(tw_h5_put_int(f, "/", "cols", r->cols));
+  TW_TRY(tw_h5_put(f, "lengths", H5T_STD_I32LE, 1, (hsize_t[]){(hsize_t)r->count}, r->lengths));
+  return tw_h5_put_f64(f, "values", 3, (hsize_t[]){(hsize_t)r->count, (hsize_t)r->rows, (hsize_t)r->cols}, r->values);
+}
+
+tw_status tw_result_write(const char *path, const tw_result *r) {
+  tw_h5 f;
+  TW_TRY(tw_h5_create(&f, path, &kind, -1));
+  return tw_h5_finish(&f, put_result(&f, r));
+}
+
+static tw_status get_result(const tw_h5 *f, tw_result *r) {
+  uint64_t offset;
+  TW_TRY(tw_h5_get_id(f, "model_id", &r->model_id));
+  TW_TRY(tw_h5_get_id(f, "input_id", &r->input_id));
+  TW_TRY(tw_h5_get_id(f, "run_id", &r->run_id));
+  TW_TRY(tw_h5_get_text(f, "/", "output", r->output, sizeof r->output));
+  TW_TRY(tw_h5_get_small(f, "count", 1, 1 << 24, &r->count));
+  TW_TRY(tw_h5_get_small(f, "rows", 1, 1 << 20, &r->rows));
+  TW_TRY(tw_h5_get_small(f, "cols", 1, 1 << 24, &r->cols));
+  hsize_t shape[3] = {(hsize_t)r->count, (hsize_t)r->rows, (hsize_t)r->cols};
+  TW_TRY(tw_h5_locate(f, "lengths", H5T_STD_I32LE, 1, shape, &offset));
+  TW_TRY(tw_h5_locate(f, "values", H5T_IEEE_F64LE, 3, shape, &offset));
+  TW_TRY(tw_alloc((size_t)r->count * sizeof *r->lengths, (void **)&r->lengths));
+  TW_TRY(tw_alloc((size_t)r->count * r->rows * r->cols * sizeof *r->values, (void **)&r->values));
+  TW_TRY(tw_h5_get(f, "lengths", H5T_STD_I32LE, 1, shape, r->lengths));
+  return tw_h5_get_f64(f, "values", 3, shape, r->values);
+}
+
+tw_status tw_result_read(const char *path, tw_result *r) {
+  tw_h5 f;
+  *r = (tw_result){0};
+  TW_TRY(tw_h5_open(&f, path, &kind, -1));
+  tw_status status = get_result(&f, r);
+  tw_h5_close(&f);
+  if (status != TW_OK) tw_result_free(r);
+  return status;
+}
+
+void tw_result_free(tw_result *r) {
+  tw_free(r->lengths);
+  tw_free(r->values);
+  *r = (tw_result){0};
+}

@@ -36,9 +36,9 @@ tw_status tw_name_check(const char *name) {
 
 // ---- places
 
-static bool exists(const char *path) {
+bool tw_path_exists(const tw_path *path) {
   struct stat info;
-  return lstat(path, &info) == 0;
+  return lstat(path->text, &info) == 0;
 }
 
 tw_status tw_places_check(tw_places *p, const char *name, const char *const *suffixes, int count, bool force) {
@@ -46,7 +46,7 @@ tw_status tw_places_check(tw_places *p, const char *name, const char *const *suf
   for (int i = 0; i < count; i++) {
     p->path[i] = tw_path_of(name, suffixes[i]);
     const char *path = p->path[i].text;
-    if (!exists(path)) {
+    if (!tw_path_exists(&p->path[i])) {
       TW_TRY(tw_file_check_new(path));
     } else if (!force) {
       return tw_fail(TW_ERR_IO, "%s: exists already; choose another NAME, remove it, or replace it with --force", path);
@@ -58,7 +58,7 @@ tw_status tw_places_check(tw_places *p, const char *name, const char *const *suf
 
 tw_status tw_places_begin(tw_places *p) {
   for (int i = 0; i < p->count; i++) {
-    if (!exists(p->path[i].text)) continue;
+    if (!tw_path_exists(&p->path[i])) continue;
     if (rename(p->path[i].text, p->aside[i].text) != 0)
       return tw_fail(TW_ERR_IO, "%s: cannot be put aside as %s: %s", p->path[i].text, p->aside[i].text, strerror(errno));
     p->moved[i] = true;

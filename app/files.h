@@ -12,6 +12,7 @@ typedef struct { char text[4096]; } tw_path;
 
 // NAME.suffix; NAME has been checked (tw_name_check).
 tw_path tw_path_of(const char *name, const char *suffix);
+bool tw_path_exists(const tw_path *path);
 // TW_ERR_USAGE for a name that is empty, too long, or already has one of twain's suffixes.
 tw_status tw_name_check(const char *name);
 

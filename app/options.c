@@ -37,7 +37,8 @@ const char *tw_nearest(const char *word, const char *const *words, int count, si
   int least = (int)strlen(word) / 2 + 1;
   for (int i = 0; i < count; i++) {
     const char *candidate = *(const char *const *)(const void *)((const char *)words + (size_t)i * stride);
-    bool begins = *word && strncmp(candidate, word, strlen(word)) == 0;
+    size_t shorter = strlen(word) < strlen(candidate) ? strlen(word) : strlen(candidate);
+    bool begins = shorter >= 2 && strncmp(candidate, word, shorter) == 0;
     int d = begins ? 0 : distance(word, candidate);
     if (d < least) {
       least = d;

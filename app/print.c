@@ -27,7 +27,11 @@ static void say(const char *message) {
   fflush(stderr);
 }
 
-void tw_say_error(void) { say(tw_error_message()); }
+void tw_say_error(void) {
+  static bool said;
+  if (!said) say(tw_error_message());
+  said = true;
+}
 
 void tw_say(const char *format, ...) {
   char message[3072];

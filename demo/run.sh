@@ -58,7 +58,7 @@ else
 fi
 
 title "2. Model owner: choose number formats for sequences of 128 tokens, split the weights between the ranks"
-show "$twain" plan "$name" --seq 128
+show "$twain" plan "$name" --seq 128 --output pooled
 show "$twain" share "$name"
 
 title "3. Dealer: one-time keys for $count inferences, before any input exists"
@@ -69,7 +69,7 @@ show "$twain" encode "$name" --file "$sentences"
 show "$twain" share "$name" --input
 
 title "5. The two ranks: the inference on secret shares"
-show mpirun -np 2 "$twain" run "$name" --output pooled --ledger "$work/ledger"
+show mpirun -np 2 "$twain" run "$name" --ledger "$work/ledger"
 
 title "6. Client: join the two halves of the result"
 show "$twain" reveal "$name"

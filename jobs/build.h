@@ -4,6 +4,7 @@
 #define TW_BUILD_H
 
 #include "jobs/program.h"
+#include "kernels/bit_ops.h"
 
 typedef struct {
   tw_program *program;
@@ -82,7 +83,6 @@ tw_digits tw_deal_digits(tw_builder *b, int wire, int low_bit, const int *widths
 // Digits for comparisons of bits 0..k-2 with the top bit.
 tw_digits tw_comparison_digits(tw_builder *b, int wire);
 int tw_split_digits(int bits, int *widths);  // widths of 4 and a remainder; returns their count
-typedef enum { TW_LEAF_LT, TW_LEAF_EQ, TW_LEAF_SIGN } tw_leaf_kind;
 typedef struct { uint64_t offset; int digit; tw_leaf_kind kind; } tw_leaf;
 // Plane i: [c < a] or [c == a] of the digit of (X - offset) and the mask's, or for SIGN: msb(mask) ^ msb(X - offset) ^ 1.
 int tw_leaves(tw_builder *b, const tw_digits *d, const tw_leaf *leaf, int count);

@@ -2,18 +2,13 @@
 #ifndef TW_GATE_H
 #define TW_GATE_H
 
+#include <string.h>
+
 #include "jobs/build.h"
 #include "jobs/session.h"
 #include "kernels/digit.h"
 #include "kernels/gemm.h"
 #include "kernels/pack.h"
-
-// Extension of X^ mod 2^k (protocols, section 3): x = u - r + 2^k g rho, with u = X^ + 2^(k-2) mod 2^k - 2^(k-2).
-typedef struct { uint64_t u, g; } tw_ext;
-static inline tw_ext tw_ext_public(uint64_t wire, int k) {
-  uint64_t offset = 1ull << (k - 2), u = (wire + offset) & tw_mask(k);
-  return (tw_ext){u - offset, 1 - (u >> (k - 1))};
-}
 
 // Secrets of a mask r = r_0 + r_1: canonical r mod 2^k, carry o = (r_0 + r_1) >> k, top bit rho.
 typedef struct { uint64_t r, carry, top; } tw_mask_parts;
@@ -23,8 +18,8 @@ static inline tw_mask_parts tw_mask_split(uint64_t r0, uint64_t r1, int k) {
   return (tw_mask_parts){r, carry, r >> (k - 1)};
 }
 
-// A local gate is linear: the same map on public values, shares, true values and masks.
-typedef void (*tw_local_map)(const tw_session *s, const tw_op *op, int batch_index, const uint64_t *const *in, uint64_t *out);
+// A local gate is linear: the same map, over the whole batch, on public values, shares, true values and masks.
+typedef tw_status (*tw_local_map)(tw_session *s, const tw_op *op, const uint64_t *const *in, uint64_t *out);
 tw_status tw_local_mask(tw_session *s, const tw_op *op, int side, tw_local_map map);
 tw_status tw_local_value(tw_session *s, const tw_op *op, tw_local_map map);
 
@@ -32,6 +27,12 @@ tw_status tw_local_value(tw_session *s, const tw_op *op, tw_local_map map);
   static tw_status map##_mask(tw_session *s, const tw_op *op, int side) { return tw_local_mask(s, op, side, map); } \
   static tw_status map##_value(tw_session *s, const tw_op *op) { return tw_local_value(s, op, map); }             \
   static const tw_gate gate_name = {#map, map##_mask, NULL, NULL, map##_value, map##_value}
+
+// Elements of the whole batch.
+static inline size_t tw_batch_n(const tw_session *s, int id) { return (size_t)s->batch * tw_t(s, id)->n; }
+// The whole batch flat, for a second operand of the same shape.
+static inline tw_pairing tw_flat(size_t cols) { return (tw_pairing){1, cols, 0, 1}; }
+static inline uint64_t tw_ring_of(const tw_session *s, int id) { return tw_mask(tw_t(s, id)->ring); }
 
 #define TW_EACH_SEQUENCE(s, b) for (int b = 0; b < (s)->batch; b++)
 

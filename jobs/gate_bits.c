@@ -1,6 +1,5 @@
 // Boolean gates on bit planes: products of opened masked bits, XORs, reshaping (protocols, section 6).
 #include <stdlib.h>
-#include <string.h>
 
 #include "jobs/gate.h"
 
@@ -52,37 +51,21 @@ static tw_status and_deal(tw_session *s, const tw_op *op) {
 }
 
 static tw_status and_party(tw_session *s, const tw_op *op) {
-  size_t words = tw_words(tw_t(s, op->out[0])->n), dealt_words = 0;
-  uint64_t *dealt = NULL, one = s->rank ? 0 : ~0ull;
-  if (op->correction_count) {
-    dealt_words = (size_t)s->program->corrections[op->correction].width * words;
-    TW_TRY(tw_take(s, op, 0, &dealt));
-  }
+  uint64_t *dealt = NULL;
+  size_t words = tw_words(tw_t(s, op->out[0])->n), out_words = tw_words_of(s, op->out[0]);
+  if (op->correction_count) TW_TRY(tw_take(s, op, 0, &dealt));
   TW_TRY(tw_make_value(s, op->out[0]));
-  memset(tw_b(s, op->out[0])->value, 0, 8 * (size_t)s->batch * tw_words_of(s, op->out[0]));
-  TW_EACH_SEQUENCE(s, b) {
-    const uint64_t *value[TW_MAX_IN], *mask[TW_MAX_IN], *subset[256];
-    for (int i = 0; i < op->in_count; i++) {
-      value[i] = tw_value(s, op->in[i], b);
-      mask[i] = tw_mask_of(s, op->in[i], s->rank, b);
-    }
-    const int64_t *at = s->program->pool + op->list, *end = at + op->list_count;
-    while (at < end) {
-      and_product p;
-      at = next_product(at, &p);
-      tw_bit_product q = {.count = p.count, .subset = subset};
-      for (int i = 0; i < p.count; i++) {
-        q.value[i] = literal_plane(s, op, value, p.literal + 3 * i);
-        q.negate[i] = (uint8_t)p.literal[3 * i + 2];
-        subset[1 << i] = literal_plane(s, op, mask, p.literal + 3 * i);
-      }
-      subset[0] = NULL;
-      for (int set = 1; set < 1 << p.count; set++)
-        if (p.subset[set] >= 0) subset[set] = dealt + (size_t)b * dealt_words + (size_t)p.subset[set] * words;
-      tw_bits_product(&q, words, one, tw_value(s, op->out[0], b) + (size_t)p.out * words);
-    }
+  TW_TRY(s->backend->fill(tw_b(s, op->out[0])->value, 0, 8 * (size_t)s->batch * out_words, s->stream));
+  tw_products_args a = {.sequences = (size_t)s->batch, .words = words, .list_count = op->list_count, .operands = op->in_count,
+                        .rank = s->rank, .products = (int)op->arg[0], .dealt = dealt, .out_words = out_words, .list = tw_list(s, op),
+                        .out = tw_b(s, op->out[0])->value};
+  if (dealt) a.dealt_words = (size_t)s->program->corrections[op->correction].width * words;
+  for (int i = 0; i < op->in_count; i++) {
+    a.value[i] = tw_b(s, op->in[i])->value;
+    a.mask[i] = tw_b(s, op->in[i])->mask[s->rank];
+    a.operand_words[i] = tw_words_of(s, op->in[i]);
   }
-  return TW_OK;
+  return s->backend->products(&a, s->stream);
 }
 
 static tw_status and_clear(tw_session *s, const tw_op *op) {
@@ -164,6 +147,7 @@ int tw_and_products(tw_builder *b, const tw_product *products, int count, int pl
   if (set_count == MAX_SETS || op->in_count >= TW_MAX_IN) tw_build_fail(b, TW_ERR_INTERNAL, "too many bit products in one gate");
   if (b->status == TW_OK) {
     tw_emit_list(b, op, list, at);
+    op->arg[0] = count;
     if (set_count > 0) tw_emit_bits(b, op, set_count, n);
   }
   free(list);
@@ -174,21 +158,15 @@ int tw_and_products(tw_builder *b, const tw_product *products, int count, int pl
 // ---- XORs of shares and public constants: local ----
 // list: per term (out, input, plane); then planes constants
 static tw_status xor_value(tw_session *s, const tw_op *op) {
-  size_t words = tw_words(tw_t(s, op->out[0])->n), terms = (size_t)op->arg[0];
-  const int64_t *list = s->program->pool + op->list, *constant = list + 3 * terms;
   TW_TRY(tw_make_value(s, op->out[0]));
-  bool mine = s->role != TW_PARTY || s->rank == 0;
-  TW_EACH_SEQUENCE(s, b) {
-    uint64_t *out = tw_value(s, op->out[0], b);
-    for (int p = 0; p < tw_t(s, op->out[0])->planes; p++)
-      memset(out + (size_t)p * words, mine && constant[p] ? 0xff : 0, 8 * words);
-    for (size_t i = 0; i < terms; i++) {
-      const uint64_t *from = tw_value(s, op->in[list[3 * i + 1]], b) + (size_t)list[3 * i + 2] * words;
-      uint64_t *to = out + (size_t)list[3 * i] * words;
-      for (size_t w = 0; w < words; w++) to[w] ^= from[w];
-    }
+  tw_xor_args a = {.sequences = (size_t)s->batch, .words = tw_words(tw_t(s, op->out[0])->n), .terms = (size_t)op->arg[0],
+                   .operands = op->in_count, .planes = tw_t(s, op->out[0])->planes, .mine = s->role != TW_PARTY || s->rank == 0,
+                   .list = tw_list(s, op), .out = tw_b(s, op->out[0])->value};
+  for (int i = 0; i < op->in_count; i++) {
+    a.value[i] = tw_b(s, op->in[i])->value;
+    a.operand_words[i] = tw_words_of(s, op->in[i]);
   }
-  return TW_OK;
+  return s->backend->xor(&a, s->stream);
 }
 
 static const tw_gate xor_gate = {"xor", NULL, NULL, NULL, xor_value, xor_value};
@@ -211,14 +189,11 @@ int tw_xor_planes(tw_builder *b, const tw_term *terms, int count, int planes, co
 
 // ---- the same bits in another number of planes: local ----
 static tw_status reshape_value(tw_session *s, const tw_op *op) {
-  const tw_tensor *y = tw_t(s, op->out[0]);
   TW_TRY(tw_make_value(s, op->out[0]));
-  TW_EACH_SEQUENCE(s, b) {
-    const uint64_t *from = tw_value(s, op->in[0], b);
-    uint64_t *to = tw_value(s, op->out[0], b);
-    for (int p = 0; p < y->planes; p++) tw_bits_copy(from, (size_t)p * y->n, y->n, to + (size_t)p * tw_words(y->n));
-  }
-  return TW_OK;
+  const tw_tensor *y = tw_t(s, op->out[0]);
+  return s->backend->reshape(&(tw_reshape_args){.sequences = (size_t)s->batch, .n = y->n, .planes = (size_t)y->planes,
+                                                .from_words = tw_words_of(s, op->in[0]), .x = tw_b(s, op->in[0])->value,
+                                                .out = tw_b(s, op->out[0])->value}, s->stream);
 }
 
 static const tw_gate reshape_gate = {"reshape", NULL, NULL, NULL, reshape_value, reshape_value};
@@ -234,37 +209,13 @@ int tw_bits_reshape(tw_builder *b, int bits, int planes, size_t n) {
 
 // ---- tournament pairs with a dead second member: the public constant 1 ----
 // arg: 0 rows, 1 first, 2 group, 3 groups; list: first-group sizes of the earlier levels
-static int live_at_level(const tw_session *s, const tw_op *op, int b, size_t row) {
-  int live = tw_live(s, b, row);
-  for (size_t i = 0; i < op->list_count; i++) {
-    int first = (int)s->program->pool[op->list + i];
-    live = live <= 0 ? 0 : live <= first ? 1 : 1 + (live - first + 7) / 8;
-  }
-  return live;
-}
-
 static tw_status kill_value(tw_session *s, const tw_op *op) {
   TW_TRY(tw_make_value(s, op->out[0]));
-  size_t rows = (size_t)op->arg[0], groups = (size_t)op->arg[3];
-  int first = (int)op->arg[1], group = (int)op->arg[2];
-  bool mine = s->role != TW_PARTY || s->rank == 0;
-  TW_EACH_SEQUENCE(s, b) {
-    uint64_t *out = tw_value(s, op->out[0], b);
-    memcpy(out, tw_value(s, op->in[0], b), 8 * tw_words_of(s, op->out[0]));
-    for (size_t row = 0; row < rows; row++) {
-      int live = live_at_level(s, op, b, row);
-      size_t pair = 0;
-      for (int i = 0; i < group; i++)
-        for (int j = i + 1; j < group; j++, pair++)
-          for (size_t g = 0; g < groups; g++) {
-            if (first + (int)g * group + j < live) continue;
-            size_t at = (pair * rows + row) * groups + g;
-            uint64_t bit = 1ull << (at % 64);
-            out[at / 64] = mine ? out[at / 64] | bit : out[at / 64] & ~bit;
-          }
-    }
-  }
-  return TW_OK;
+  tw_kill_args a = {.sequences = (size_t)s->batch, .rows = (size_t)op->arg[0], .first = (size_t)op->arg[1], .group = (size_t)op->arg[2],
+                    .groups = (size_t)op->arg[3], .words = tw_words_of(s, op->out[0]), .earlier = tw_list(s, op),
+                    .levels = (int)op->list_count, .mine = s->role != TW_PARTY || s->rank == 0, .x = tw_b(s, op->in[0])->value,
+                    .out = tw_b(s, op->out[0])->value, .live = tw_live(s)};
+  return s->backend->kill(&a, s->stream);
 }
 
 static const tw_gate kill_gate = {"dead pairs", NULL, NULL, NULL, kill_value, kill_value};

@@ -1,6 +1,4 @@
 // One-hot digits of a wire's mask, comparisons' leaves and table lookups on them (protocols, sections 5 to 7).
-#include <string.h>
-
 #include "jobs/gate.h"
 
 // ---- dealing digits: 2^w correction bits a digit, one more for the mask's top bit ----
@@ -66,8 +64,7 @@ static tw_status digits_party(tw_session *s, const tw_op *op) {
   uint64_t *planes;
   TW_TRY(tw_take(s, op, 0, &planes));
   TW_TRY(tw_make_value(s, op->out[0]));
-  memcpy(tw_b(s, op->out[0])->value, planes, 8 * (size_t)s->batch * tw_words_of(s, op->out[0]));
-  return TW_OK;
+  return s->backend->copy(tw_b(s, op->out[0])->value, planes, 8 * (size_t)s->batch * tw_words_of(s, op->out[0]), s->stream);
 }
 
 static const tw_gate digits_gate = {"digits", digits_mask, digits_deal, NULL, digits_party, NULL};
@@ -109,62 +106,25 @@ tw_digits tw_comparison_digits(tw_builder *b, int wire) {
 }
 
 // ---- leaves: local ----
-// arg: 0 low bit, 1 digit count, 2 leaf count; list: widths, then (offset, digit, kind) each
-typedef struct { int low, width; size_t first_plane; } digit_place;
-
-static digit_place place_of(const tw_session *s, const tw_op *op, int digit) {
-  const int64_t *widths = s->program->pool + op->list;
-  digit_place p = {(int)op->arg[0], (int)widths[digit], 0};
-  for (int i = 0; i < digit; i++) {
-    p.low += (int)widths[i];
-    p.first_plane += (size_t)1 << widths[i];
-  }
-  return p;
-}
-
-static tw_leaf leaf_of(const tw_session *s, const tw_op *op, int i) {
-  const int64_t *l = s->program->pool + op->list + op->arg[1] + 3 * i;
-  return (tw_leaf){(uint64_t)l[0], (int)l[1], (tw_leaf_kind)l[2]};
-}
-
-// Share of msb(r): the last one-hot plane; rank 0 adds the public msb(X - offset) ^ 1.
-static void sign_leaf(const tw_session *s, const tw_op *op, tw_leaf leaf, int b, uint64_t *out) {
-  size_t n = tw_t(s, op->in[1])->n, words = tw_words(n);
-  int ring = tw_t(s, op->in[1])->ring;
-  const uint64_t *top = tw_value(s, op->in[0], b) + (tw_words_of(s, op->in[0]) - words);
-  if (s->rank == 0) {
-    tw_digit_planes(tw_value(s, op->in[1], b), n, leaf.offset, ring, ring - 1, 1, out);
-    for (size_t w = 0; w < words; w++) out[w] = ~out[w] ^ top[w];
-  } else {
-    memcpy(out, top, 8 * words);
-  }
-}
-
+// arg: 0 leaf count; list: three words a leaf, as kernels/bit_ops.h wants them
 static tw_status leaves_party(tw_session *s, const tw_op *op) {
-  size_t n = tw_t(s, op->in[1])->n, words = tw_words(n);
-  int ring = tw_t(s, op->in[1])->ring, count = (int)op->arg[2];
-  uint64_t *digit_planes;
-  TW_TRY(tw_scratch(s, words * TW_DIGIT_MAX_BITS, &digit_planes));
   TW_TRY(tw_make_value(s, op->out[0]));
-  TW_EACH_SEQUENCE(s, b) {
-    const uint64_t *onehot = tw_value(s, op->in[0], b), *X = tw_value(s, op->in[1], b);
-    uint64_t *out = tw_value(s, op->out[0], b);
-    for (int i = 0; i < count; i++) {
-      tw_leaf leaf = leaf_of(s, op, i);
-      if (leaf.kind == TW_LEAF_SIGN) {
-        sign_leaf(s, op, leaf, b, out + (size_t)i * words);
-        continue;
-      }
-      digit_place p = place_of(s, op, leaf.digit);
-      tw_leaf before = i ? leaf_of(s, op, i - 1) : leaf;
-      if (i == 0 || before.kind == TW_LEAF_SIGN || before.offset != leaf.offset || before.digit != leaf.digit)
-        tw_digit_planes(X, n, leaf.offset, ring, p.low, p.width, digit_planes);
-      uint64_t *plane = out + (size_t)i * words;
-      tw_digit_leaf(onehot + p.first_plane * words, words, p.width, digit_planes, leaf.kind == TW_LEAF_LT ? plane : NULL,
-                    leaf.kind == TW_LEAF_EQ ? plane : NULL);
-    }
+  const tw_tensor *x = tw_t(s, op->in[1]);
+  tw_leaves_args a = {.sequences = (size_t)s->batch, .n = x->n, .words = tw_words(x->n), .X = tw_b(s, op->in[1])->value,
+                      .onehot = tw_b(s, op->in[0])->value, .leaves = tw_list(s, op), .out = tw_b(s, op->out[0])->value,
+                      .onehot_words = tw_words_of(s, op->in[0]), .count = (int)op->arg[0], .ring = x->ring, .rank = s->rank};
+  return s->backend->leaves(&a, s->stream);
+}
+
+static uint64_t clear_leaf(const int64_t *leaf, uint64_t r, uint64_t X, int ring) {
+  uint64_t u = (X - (uint64_t)leaf[0]) & tw_mask(ring);
+  int low = (int)leaf[1], width = (int)(leaf[2] & 0xff);
+  uint64_t a = r >> low & tw_mask(width), c = u >> low & tw_mask(width);
+  switch ((tw_leaf_kind)(leaf[2] >> 8 & 0xff)) {
+    case TW_LEAF_LT: return c < a;
+    case TW_LEAF_EQ: return c == a;
+    default: return (r >> (ring - 1)) ^ (u >> (ring - 1)) ^ 1;
   }
-  return TW_OK;
 }
 
 static tw_status leaves_clear(tw_session *s, const tw_op *op) {
@@ -172,22 +132,13 @@ static tw_status leaves_clear(tw_session *s, const tw_op *op) {
   const tw_buffer *w = tw_b(s, op->in[1]);
   size_t words = tw_words(x->n);
   TW_TRY(tw_make_value(s, op->out[0]));
-  memset(tw_b(s, op->out[0])->value, 0, 8 * tw_words_of(s, op->out[0]));
-  for (int i = 0; i < op->arg[2]; i++) {
-    tw_leaf leaf = leaf_of(s, op, i);
-    digit_place p = place_of(s, op, leaf.kind == TW_LEAF_SIGN ? 0 : leaf.digit);
-    uint64_t *out = tw_b(s, op->out[0])->value + (size_t)i * words;
+  uint64_t *out = tw_b(s, op->out[0])->value;
+  memset(out, 0, 8 * tw_words_of(s, op->out[0]));
+  for (int64_t i = 0; i < op->arg[0]; i++)
     for (size_t j = 0; j < x->n; j++) {
       uint64_t r = (w->mask[0][j] + w->mask[1][j]) & tw_mask(x->ring);
-      uint64_t u = (tw_public(s, op->in[1], j) - leaf.offset) & tw_mask(x->ring), bit;
-      uint64_t a = r >> p.low & tw_mask(p.width), c = u >> p.low & tw_mask(p.width);
-      if (leaf.kind == TW_LEAF_SIGN)
-        bit = (r >> (x->ring - 1)) ^ (u >> (x->ring - 1)) ^ 1;
-      else
-        bit = leaf.kind == TW_LEAF_LT ? c < a : c == a;
-      out[j / 64] |= bit << (j % 64);
+      out[(size_t)i * words + j / 64] |= clear_leaf(tw_list(s, op) + 3 * i, r, tw_public(s, op->in[1], j), x->ring) << (j % 64);
     }
-  }
   return TW_OK;
 }
 
@@ -195,22 +146,27 @@ static const tw_gate leaves_gate = {"leaves", NULL, NULL, NULL, leaves_party, le
 
 int tw_leaves(tw_builder *b, const tw_digits *d, const tw_leaf *leaf, int count) {
   enum { MAX_LEAVES = 1024 };
-  int64_t list[TW_MAX_DIGITS + 3 * MAX_LEAVES];
+  int64_t list[3 * MAX_LEAVES];
+  int low[TW_MAX_DIGITS + 1] = {d->low_bit};
+  int64_t first_plane[TW_MAX_DIGITS + 1] = {0};
   tw_op *op = tw_emit(b, &leaves_gate);
   tw_emit_in(op, d->tensor);
   tw_emit_in(op, d->wire);
   if (count > MAX_LEAVES) return tw_build_fail(b, TW_ERR_INTERNAL, "%d leaves in one gate", count);
-  op->arg[0] = d->low_bit;
-  op->arg[1] = d->count;
-  op->arg[2] = count;
-  size_t at = 0;
-  for (int i = 0; i < d->count; i++) list[at++] = d->width[i];
-  for (int i = 0; i < count; i++) {
-    list[at++] = (int64_t)leaf[i].offset;
-    list[at++] = leaf[i].digit;
-    list[at++] = leaf[i].kind;
+  for (int i = 0; i < d->count; i++) {
+    low[i + 1] = low[i] + d->width[i];
+    first_plane[i + 1] = first_plane[i] + ((int64_t)1 << d->width[i]);
   }
-  tw_emit_list(b, op, list, at);
+  op->arg[0] = count;
+  for (int i = 0; i < count; i++) {
+    // the mask's sign bit is the one-hot tensor's last plane
+    bool sign = leaf[i].kind == TW_LEAF_SIGN;
+    int digit = sign ? d->count : leaf[i].digit;
+    list[3 * i] = (int64_t)leaf[i].offset;
+    list[3 * i + 1] = low[digit];
+    list[3 * i + 2] = (sign ? 1 : d->width[digit]) | (int64_t)leaf[i].kind << 8 | first_plane[digit] << 16;
+  }
+  tw_emit_list(b, op, list, 3 * (size_t)count);
   return tw_emit_out(b, op, (tw_tensor){.kind = TW_BITS, .planes = count, .n = tw_look(b, d->wire).n});
 }
 
@@ -218,22 +174,16 @@ int tw_leaves(tw_builder *b, const tw_digits *d, const tw_leaf *leaf, int count)
 // arg: 0 first one-hot plane, 1 width, 2 sub bits, 3 offset, 4 low bit of the digit, 5 6 tables
 static tw_status lookup_party(tw_session *s, const tw_op *op) {
   size_t n = tw_t(s, op->in[1])->n, words = tw_words(n);
-  int ring = tw_t(s, op->in[1])->ring, out_ring = tw_t(s, op->out[0])->ring;
-  int width = (int)op->arg[1], sub = (int)op->arg[2], low = (int)op->arg[4] - sub;
-  const uint64_t *tables[2] = {s->program->tables[op->arg[5]].values, s->program->tables[op->arg[6]].values};
-  uint64_t *fine;
-  TW_TRY(tw_scratch(s, n, &fine));
-  TW_TRY(tw_make_value(s, op->out[0]));
-  TW_TRY(tw_make_value(s, op->out[1]));
-  TW_EACH_SEQUENCE(s, b) {
-    const uint64_t *X = tw_value(s, op->in[1], b), *onehot = tw_value(s, op->in[0], b) + (size_t)op->arg[0] * words;
-    for (size_t j = 0; j < n; j++) fine[j] = ((X[j] - (uint64_t)op->arg[3]) & tw_mask(ring)) >> low & tw_mask(width + sub);
-    uint64_t *out[2] = {tw_value(s, op->out[0], b), tw_value(s, op->out[1], b)};
-    tw_digit_lookup(onehot, words, width, sub, fine, n, tables, 2, out);
-    for (int i = 0; i < 2; i++)
-      for (size_t j = 0; j < n; j++) out[i][j] = (s->rank ? 0 - out[i][j] : out[i][j]) & tw_mask(out_ring);
+  tw_lookup_args a = {.sequences = (size_t)s->batch, .n = n, .words = words, .X = tw_b(s, op->in[1])->value,
+                      .onehot = tw_b(s, op->in[0])->value + (size_t)op->arg[0] * words, .onehot_words = tw_words_of(s, op->in[0]),
+                      .offset = (uint64_t)op->arg[3], .ring_out = tw_ring_of(s, op->out[0]), .ring = tw_t(s, op->in[1])->ring,
+                      .low_bit = (int)op->arg[4], .width = (int)op->arg[1], .sub_bits = (int)op->arg[2], .rank = s->rank};
+  for (int i = 0; i < 2; i++) {
+    TW_TRY(tw_make_value(s, op->out[i]));
+    a.out[i] = tw_b(s, op->out[i])->value;
+    a.table[i] = s->tables[op->arg[5 + i]];
   }
-  return TW_OK;
+  return s->backend->lookup(&a, s->stream);
 }
 
 static tw_status lookup_clear(tw_session *s, const tw_op *op) {

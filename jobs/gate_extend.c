@@ -17,18 +17,14 @@ static tw_status extend_deal(tw_session *s, const tw_op *op) {
 }
 
 static tw_status extend_party(tw_session *s, const tw_op *op) {
-  const tw_tensor *x = tw_t(s, op->in[0]), *y = tw_t(s, op->out[0]);
-  const uint64_t *value = tw_b(s, op->in[0])->value, *r = tw_b(s, op->in[0])->mask[s->rank];
-  uint64_t *carry, *top, *out, one = s->rank ? ~0ull : 0;
+  uint64_t *carry, *top;
   TW_TRY(tw_take(s, op, 0, &carry));
   TW_TRY(tw_take(s, op, 1, &top));
   TW_TRY(tw_make_value(s, op->out[0]));
-  out = tw_b(s, op->out[0])->value;
-  for (size_t j = 0; j < (size_t)s->batch * x->n; j++) {
-    tw_ext e = tw_ext_public(value[j], x->ring);
-    out[j] = ((e.u & one) - r[j] + ((carry[j] + e.g * top[j]) << x->ring)) & tw_mask(y->ring);
-  }
-  return TW_OK;
+  tw_extend_args a = {.rows = 1, .cols = tw_batch_n(s, op->out[0]), .X = tw_b(s, op->in[0])->value, .r = tw_b(s, op->in[0])->mask[s->rank],
+                      .carry = carry, .top = top, .out = tw_b(s, op->out[0])->value, .one = tw_one(s),
+                      .ring = tw_ring_of(s, op->out[0]), .k = tw_t(s, op->in[0])->ring};
+  return s->backend->extend(&a, s->stream);
 }
 
 static tw_status extend_clear(tw_session *s, const tw_op *op) {

@@ -17,22 +17,15 @@ static tw_status floor_deal(tw_session *s, const tw_op *op) {
 }
 
 static tw_status floor_party(tw_session *s, const tw_op *op) {
-  size_t n = tw_t(s, op->in[0])->n;
-  uint64_t *high, *m, *v, one = s->rank ? ~0ull : 0, ring = tw_mask(tw_t(s, op->out[0])->ring);
+  uint64_t *high, *m;
   TW_TRY(tw_take(s, op, 0, &high));
   TW_TRY(tw_take(s, op, 1, &m));
-  TW_TRY(tw_scratch(s, n, &v));
   TW_TRY(tw_make_value(s, op->out[0]));
-  TW_EACH_SEQUENCE(s, b) {
-    const uint64_t *X = tw_value(s, op->in[0], b);
-    uint64_t *out = tw_value(s, op->out[0], b);
-    tw_bits_expand(tw_value(s, op->in[1], b), 0, n, v);
-    for (size_t j = 0; j < n; j++) {
-      uint64_t borrow = (v[j] & one) + (1 - 2 * v[j]) * m[(size_t)b * n + j];
-      out[j] = ((X[j] >> op->arg[0] & one) - high[(size_t)b * n + j] - borrow) & ring;
-    }
-  }
-  return TW_OK;
+  tw_floor_args a = {.rows = (size_t)s->batch, .cols = tw_t(s, op->in[0])->n, .X = tw_b(s, op->in[0])->value,
+                     .bits = tw_b(s, op->in[1])->value, .high = high, .m = m, .out = tw_b(s, op->out[0])->value,
+                     .sequence_words = tw_words_of(s, op->in[1]), .one = tw_one(s), .ring = tw_ring_of(s, op->out[0]),
+                     .shift = (int)op->arg[0]};
+  return s->backend->floor(&a, s->stream);
 }
 
 static tw_status floor_clear(tw_session *s, const tw_op *op) {

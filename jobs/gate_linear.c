@@ -32,34 +32,38 @@ static tw_status linear_deal(tw_session *s, const tw_op *op) {
   return tw_give(s, op, 0, out);
 }
 
+// r_b W^ - [bias]_b, subtracted online.
 static tw_status linear_prepare(tw_session *s, const tw_op *op) {
   linear_shape d = shape_of(s, op);
   TW_TRY(check_weight(s, d));
   size_t rows = (size_t)s->batch * d.rows;
+  int ring = tw_t(s, op->out[0])->ring;
   uint64_t *k;
   TW_TRY(tw_keep(s, rows * d.cols, &k));
-  const uint64_t *bias_mask = s->weights.mask[s->rank][d.weight + 1], *bias = s->weights.masked[d.weight + 1];
-  for (size_t i = 0; i < rows; i++)
-    for (size_t j = 0; j < d.cols; j++) k[i * d.cols + j] = (s->rank ? bias[j] : 0) - bias_mask[j];
-  tw_gemm(rows, d.cols, d.inner, tw_b(s, op->in[0])->mask[s->rank], d.inner, s->weights.masked[d.weight], d.cols, k, d.cols,
-          tw_t(s, op->out[0])->ring, -1);
+  tw_share_args bias = {.rows = rows, .cols = d.cols, .X = s->weights.masked[d.weight + 1], .r = s->weights.mask[s->rank][d.weight + 1],
+                        .out = k, .one = tw_one(s), .ring = ~0ull, .pair = {1, 0, 0, 1}};
+  TW_TRY(s->backend->share(&bias, s->stream));
+  tw_combine_args negate = {.rows = 1, .cols = rows * d.cols, .x = k, .out = k, .p = ~0ull, .ring = ~0ull};
+  TW_TRY(s->backend->combine(&negate, s->stream));
+  TW_TRY(s->backend->product(s->weights.masked_operand[d.weight], rows, d.cols, d.inner, tw_b(s, op->in[0])->mask[s->rank], k, ring, k, s->stream));
   s->prepared[op - s->program->ops] = k;
   return TW_OK;
 }
 
 static tw_status linear_party(tw_session *s, const tw_op *op) {
   linear_shape d = shape_of(s, op);
-  size_t rows = (size_t)s->batch * d.rows, ring = (size_t)tw_t(s, op->out[0])->ring;
+  size_t rows = (size_t)s->batch * d.rows;
   const uint64_t *k = s->prepared[op - s->program->ops];
   if (!k) return tw_fail(TW_ERR_INTERNAL, "weight product before its preparation");
   uint64_t *rp;
   TW_TRY(tw_take(s, op, 0, &rp));
   TW_TRY(tw_make_value(s, op->out[0]));
-  uint64_t *out = tw_b(s, op->out[0])->value;
-  for (size_t j = 0; j < rows * d.cols; j++) out[j] = k[j] + rp[j];
-  tw_gemm(rows, d.cols, d.inner, tw_b(s, op->in[0])->value, d.inner, s->weights.share[d.weight], d.cols, out, d.cols, (int)ring, 1);
-  for (size_t j = 0; j < rows * d.cols; j++) out[j] &= tw_mask((int)ring);
-  return TW_OK;
+  uint64_t *out = tw_b(s, op->out[0])->value, ring = tw_ring_of(s, op->out[0]);
+  tw_combine_args addend = {.rows = 1, .cols = rows * d.cols, .x = rp, .y = k, .out = out, .p = 1, .q = ~0ull, .ring = ring,
+                            .pair = tw_flat(rows * d.cols)};
+  TW_TRY(s->backend->combine(&addend, s->stream));
+  return s->backend->product(s->weights.share_operand[d.weight], rows, d.cols, d.inner, tw_b(s, op->in[0])->value, out,
+                             tw_t(s, op->out[0])->ring, out, s->stream);
 }
 
 static tw_status linear_clear(tw_session *s, const tw_op *op) {
@@ -112,22 +116,21 @@ static tw_status matmul_deal(tw_session *s, const tw_op *op) {
 }
 
 static tw_status matmul_party(tw_session *s, const tw_op *op) {
-  size_t nx = tw_t(s, op->in[0])->n, nz = tw_t(s, op->out[0])->n;
+  size_t nx = tw_batch_n(s, op->in[0]), count = (size_t)s->batch * (size_t)op->arg[0];
+  size_t m = (size_t)op->arg[1], n = (size_t)op->arg[2], k = (size_t)op->arg[3];
   int ring = tw_t(s, op->out[0])->ring;
-  uint64_t *rq, *left, one = s->rank ? ~0ull : 0;
+  uint64_t *rq, *left;
   TW_TRY(tw_take(s, op, 0, &rq));
   TW_TRY(tw_scratch(s, nx, &left));
   TW_TRY(tw_make_value(s, op->out[0]));
-  TW_EACH_SEQUENCE(s, b) {
-    const uint64_t *X = tw_value(s, op->in[0], b), *r = tw_mask_of(s, op->in[0], s->rank, b);
-    uint64_t *out = tw_value(s, op->out[0], b);
-    for (size_t j = 0; j < nx; j++) left[j] = (X[j] & one) - r[j];
-    memcpy(out, rq + (size_t)b * nz, 8 * nz);
-    for_each_matrix(op, ring, left, tw_value(s, op->in[1], b), out, 1);
-    for_each_matrix(op, ring, X, tw_mask_of(s, op->in[1], s->rank, b), out, -1);
-    for (size_t j = 0; j < nz; j++) out[j] &= tw_mask(ring);
-  }
-  return TW_OK;
+  uint64_t *out = tw_b(s, op->out[0])->value;
+  const tw_buffer *x = tw_b(s, op->in[0]), *y = tw_b(s, op->in[1]);
+  tw_share_args a = {.rows = 1, .cols = nx, .X = x->value, .r = x->mask[s->rank], .out = left, .one = tw_one(s), .ring = ~0ull,
+                     .pair = tw_flat(nx)};
+  TW_TRY(s->backend->share(&a, s->stream));
+  TW_TRY(s->backend->copy(out, rq, 8 * count * m * n, s->stream));
+  TW_TRY(s->backend->gemm(count, m, n, k, left, y->value, out, ring, 1, s->stream));
+  return s->backend->gemm(count, m, n, k, x->value, y->mask[s->rank], out, ring, -1, s->stream);
 }
 
 static tw_status matmul_clear(tw_session *s, const tw_op *op) {

@@ -1,6 +1,4 @@
 // Gates without keys or messages: the same linear map on public values, shares, masks and true values.
-#include <string.h>
-
 #include "jobs/gate.h"
 
 enum { INPUTS = 4 };
@@ -8,39 +6,31 @@ enum { INPUTS = 4 };
 tw_status tw_local_mask(tw_session *s, const tw_op *op, int side, tw_local_map map) {
   if (tw_t(s, op->out[0])->kind != TW_WIRE) return TW_OK;
   TW_TRY(tw_make_mask(s, op->out[0], side));
-  TW_EACH_SEQUENCE(s, b) {
-    const uint64_t *in[INPUTS];
-    for (int i = 0; i < op->in_count && i < INPUTS; i++) in[i] = tw_mask_of(s, op->in[i], side, b);
-    map(s, op, b, in, tw_mask_of(s, op->out[0], side, b));
-  }
-  return TW_OK;
+  const uint64_t *in[INPUTS];
+  for (int i = 0; i < op->in_count && i < INPUTS; i++) in[i] = tw_b(s, op->in[i])->mask[side];
+  return map(s, op, in, tw_b(s, op->out[0])->mask[side]);
 }
 
 tw_status tw_local_value(tw_session *s, const tw_op *op, tw_local_map map) {
   TW_TRY(tw_make_value(s, op->out[0]));
-  TW_EACH_SEQUENCE(s, b) {
-    const uint64_t *in[INPUTS];
-    for (int i = 0; i < op->in_count && i < INPUTS; i++) in[i] = tw_value(s, op->in[i], b);
-    map(s, op, b, in, tw_value(s, op->out[0], b));
-  }
-  return TW_OK;
+  const uint64_t *in[INPUTS];
+  for (int i = 0; i < op->in_count && i < INPUTS; i++) in[i] = tw_b(s, op->in[i])->value;
+  return map(s, op, in, tw_b(s, op->out[0])->value);
 }
 
 // ---- truncation by shifting the wire (protocols, section 2) ----
 static tw_status truncate_mask(tw_session *s, const tw_op *op, int side) {
   TW_TRY(tw_make_mask(s, op->out[0], side));
-  const uint64_t *r = tw_b(s, op->in[0])->mask[side];
-  uint64_t *out = tw_b(s, op->out[0])->mask[side];
-  for (size_t j = 0; j < tw_t(s, op->out[0])->n * (size_t)s->batch; j++) out[j] = r[j] >> op->arg[0];
-  return TW_OK;
+  tw_shift_args a = {.rows = 1, .cols = tw_batch_n(s, op->out[0]), .x = tw_b(s, op->in[0])->mask[side],
+                     .out = tw_b(s, op->out[0])->mask[side], .ring = tw_ring_of(s, op->in[0]), .bits = (int)op->arg[0]};
+  return s->backend->shift(&a, s->stream);
 }
 
 static tw_status truncate_party(tw_session *s, const tw_op *op) {
   TW_TRY(tw_make_value(s, op->out[0]));
-  const uint64_t *x = tw_b(s, op->in[0])->value, m = tw_mask(tw_t(s, op->in[0])->ring), half = 1ull << (op->arg[0] - 1);
-  uint64_t *out = tw_b(s, op->out[0])->value;
-  for (size_t j = 0; j < tw_t(s, op->out[0])->n * (size_t)s->batch; j++) out[j] = ((x[j] - half) & m) >> op->arg[0];
-  return TW_OK;
+  tw_shift_args a = {.rows = 1, .cols = tw_batch_n(s, op->out[0]), .x = tw_b(s, op->in[0])->value, .out = tw_b(s, op->out[0])->value,
+                     .half = 1ull << (op->arg[0] - 1), .ring = tw_ring_of(s, op->in[0]), .bits = (int)op->arg[0]};
+  return s->backend->shift(&a, s->stream);
 }
 
 // y = ceil((x - h + p_0 - t) / 2^f), with rank 0's rounding offset p_0 - t.
@@ -78,16 +68,15 @@ int tw_truncate(tw_builder *b, int wire, int bits) {
 }
 
 // ---- strided views ----
-static void view(const tw_session *s, const tw_op *op, int b, const uint64_t *const *in, uint64_t *out) {
-  (void)s, (void)b;
-  const int64_t *dim = op->arg, *stride = op->arg + 4;
-  const uint64_t *x = in[0] + op->arg[8];
-  for (int64_t i0 = 0; i0 < dim[0]; i0++)
-    for (int64_t i1 = 0; i1 < dim[1]; i1++)
-      for (int64_t i2 = 0; i2 < dim[2]; i2++) {
-        const uint64_t *from = x + i0 * stride[0] + i1 * stride[1] + i2 * stride[2];
-        for (int64_t i3 = 0; i3 < dim[3]; i3++) *out++ = from[i3 * stride[3]];
-      }
+static tw_status view(tw_session *s, const tw_op *op, const uint64_t *const *in, uint64_t *out) {
+  tw_view_args a = {.cols = (size_t)op->arg[3], .x = in[0], .out = out, .offset = (size_t)op->arg[8],
+                    .sequence_stride = tw_t(s, op->in[0])->n};
+  for (int i = 0; i < 4; i++) {
+    a.dim[i] = (size_t)op->arg[i];
+    a.stride[i] = (size_t)op->arg[4 + i];
+  }
+  a.rows = (size_t)s->batch * a.dim[0] * a.dim[1] * a.dim[2];
+  return s->backend->view(&a, s->stream);
 }
 TW_LOCAL_GATE(view_gate, view);
 
@@ -108,13 +97,10 @@ int tw_view(tw_builder *b, int x, tw_view_map map) {
   return tw_emit_out(b, op, t);
 }
 
-static void concat(const tw_session *s, const tw_op *op, int b, const uint64_t *const *in, uint64_t *out) {
-  (void)s, (void)b;
-  size_t rows = (size_t)op->arg[0], cx = (size_t)op->arg[1], cy = (size_t)op->arg[2];
-  for (size_t i = 0; i < rows; i++) {
-    memcpy(out + i * (cx + cy), in[0] + i * cx, 8 * cx);
-    memcpy(out + i * (cx + cy) + cx, in[1] + i * cy, 8 * cy);
-  }
+static tw_status concat(tw_session *s, const tw_op *op, const uint64_t *const *in, uint64_t *out) {
+  size_t cx = (size_t)op->arg[1], cy = (size_t)op->arg[2];
+  return s->backend->concat(&(tw_concat_args){.rows = (size_t)s->batch * (size_t)op->arg[0], .cols = cx + cy, .x = in[0], .y = in[1],
+                                              .out = out, .cx = cx}, s->stream);
 }
 TW_LOCAL_GATE(concat_gate, concat);
 
@@ -133,13 +119,12 @@ int tw_concat(tw_builder *b, int x, int y, size_t rows) {
 }
 
 // ---- p x + q y ----
-static void combine(const tw_session *s, const tw_op *op, int b, const uint64_t *const *in, uint64_t *out) {
-  (void)b;
-  uint64_t p = (uint64_t)op->arg[0], q = (uint64_t)op->arg[1], m = tw_mask(tw_t(s, op->out[0])->ring);
-  size_t rows = (size_t)op->arg[2], cols = (size_t)op->arg[3], row_stride = (size_t)op->arg[4], col_stride = (size_t)op->arg[5];
-  for (size_t i = 0; i < rows; i++)
-    for (size_t j = 0; j < cols; j++)
-      out[i * cols + j] = (p * in[0][i * cols + j] + q * in[1][i * row_stride + j * col_stride]) & m;
+static tw_status combine(tw_session *s, const tw_op *op, const uint64_t *const *in, uint64_t *out) {
+  size_t rows = (size_t)op->arg[2];
+  tw_combine_args a = {.rows = (size_t)s->batch * rows, .cols = (size_t)op->arg[3], .x = in[0], .y = in[1], .out = out,
+                       .p = (uint64_t)op->arg[0], .q = (uint64_t)op->arg[1], .ring = tw_ring_of(s, op->out[0])};
+  a.pair = (tw_pairing){rows, tw_t(s, op->in[1])->n, (size_t)op->arg[4], (size_t)op->arg[5]};
+  return s->backend->combine(&a, s->stream);
 }
 TW_LOCAL_GATE(combine_gate, combine);
 
@@ -162,10 +147,9 @@ int tw_combine(tw_builder *b, int64_t p, int x, int64_t q, int y, bool rows) {
 }
 
 // ---- multiples, sums, rings ----
-static void scaled(const tw_session *s, const tw_op *op, int b, const uint64_t *const *in, uint64_t *out) {
-  (void)b;
-  uint64_t factor = (uint64_t)op->arg[0], m = tw_mask(tw_t(s, op->out[0])->ring);
-  for (size_t j = 0; j < tw_t(s, op->out[0])->n; j++) out[j] = in[0][j] * factor & m;
+static tw_status scaled(tw_session *s, const tw_op *op, const uint64_t *const *in, uint64_t *out) {
+  return s->backend->combine(&(tw_combine_args){.rows = 1, .cols = tw_batch_n(s, op->out[0]), .x = in[0], .out = out,
+                                                .p = (uint64_t)op->arg[0], .ring = tw_ring_of(s, op->out[0])}, s->stream);
 }
 TW_LOCAL_GATE(scaled_gate, scaled);
 
@@ -205,14 +189,8 @@ int tw_rescale(tw_builder *b, int x, int scale) {
   return x;
 }
 
-static void row_sum(const tw_session *s, const tw_op *op, int b, const uint64_t *const *in, uint64_t *out) {
-  (void)b;
-  size_t rows = tw_t(s, op->out[0])->n, cols = (size_t)op->arg[0];
-  for (size_t i = 0; i < rows; i++) {
-    uint64_t sum = 0;
-    for (size_t j = 0; j < cols; j++) sum += in[0][i * cols + j];
-    out[i] = sum & tw_mask(tw_t(s, op->out[0])->ring);
-  }
+static tw_status row_sum(tw_session *s, const tw_op *op, const uint64_t *const *in, uint64_t *out) {
+  return s->backend->row_sums(in[0], tw_batch_n(s, op->out[0]), (size_t)op->arg[0], NULL, tw_ring_of(s, op->out[0]), out, s->stream);
 }
 TW_LOCAL_GATE(row_sum_gate, row_sum);
 
@@ -225,13 +203,10 @@ int tw_row_sum(tw_builder *b, int x, size_t cols) {
   return tw_emit_out(b, op, t);
 }
 
-static void pool_live(const tw_session *s, const tw_op *op, int b, const uint64_t *const *in, uint64_t *out) {
-  size_t cols = tw_t(s, op->out[0])->n, live = s->lengths ? (size_t)s->lengths[b] : (size_t)s->program->seq;
-  for (size_t j = 0; j < cols; j++) {
-    uint64_t sum = 0;
-    for (size_t i = 0; i < live; i++) sum += in[0][i * cols + j];
-    out[j] = sum & tw_mask(tw_t(s, op->out[0])->ring);
-  }
+static tw_status pool_live(tw_session *s, const tw_op *op, const uint64_t *const *in, uint64_t *out) {
+  size_t cols = tw_t(s, op->out[0])->n;
+  return s->backend->pool(&(tw_pool_args){.rows = (size_t)s->batch, .cols = cols, .x_rows = tw_t(s, op->in[0])->n / cols, .x = in[0],
+                                          .out = out, .ring = tw_ring_of(s, op->out[0]), .live = tw_live(s)}, s->stream);
 }
 TW_LOCAL_GATE(pool_gate, pool_live);
 
@@ -248,19 +223,15 @@ int tw_pool_live(tw_builder *b, int wire, size_t rows, size_t cols) {
 static tw_status add_mask(tw_session *s, const tw_op *op, int side) {
   if (tw_t(s, op->out[0])->kind != TW_WIRE) return TW_OK;
   TW_TRY(tw_make_mask(s, op->out[0], side));
-  memcpy(tw_b(s, op->out[0])->mask[side], tw_b(s, op->in[0])->mask[side], 8 * (size_t)s->batch * tw_t(s, op->out[0])->n);
-  return TW_OK;
+  return s->backend->copy(tw_b(s, op->out[0])->mask[side], tw_b(s, op->in[0])->mask[side], 8 * tw_batch_n(s, op->out[0]), s->stream);
 }
 
 static tw_status add_value(tw_session *s, const tw_op *op) {
   TW_TRY(tw_make_value(s, op->out[0]));
-  const tw_tensor *t = tw_t(s, op->out[0]);
-  bool mine = t->kind == TW_WIRE || s->role != TW_PARTY || s->rank == 0;
-  uint64_t c = mine ? (uint64_t)op->arg[0] : 0;
-  const uint64_t *x = tw_b(s, op->in[0])->value;
-  uint64_t *out = tw_b(s, op->out[0])->value;
-  for (size_t j = 0; j < (size_t)s->batch * t->n; j++) out[j] = (x[j] + c) & tw_mask(t->ring);
-  return TW_OK;
+  bool mine = tw_t(s, op->out[0])->kind == TW_WIRE || s->role != TW_PARTY || s->rank == 0;
+  tw_combine_args a = {.rows = 1, .cols = tw_batch_n(s, op->out[0]), .x = tw_b(s, op->in[0])->value, .out = tw_b(s, op->out[0])->value,
+                       .p = 1, .c = mine ? (uint64_t)op->arg[0] : 0, .ring = tw_ring_of(s, op->out[0])};
+  return s->backend->combine(&a, s->stream);
 }
 
 static const tw_gate add_gate = {"add constant", add_mask, NULL, NULL, add_value, add_value};
@@ -275,11 +246,10 @@ int tw_add_constant(tw_builder *b, int x, int64_t value) {
 // ---- a wire read as a share: b X^ - r_b ----
 static tw_status share_party(tw_session *s, const tw_op *op) {
   TW_TRY(tw_make_value(s, op->out[0]));
-  const tw_tensor *t = tw_t(s, op->out[0]);
-  const uint64_t *x = tw_b(s, op->in[0])->value, *r = tw_b(s, op->in[0])->mask[s->rank], one = s->rank ? ~0ull : 0;
-  uint64_t *out = tw_b(s, op->out[0])->value;
-  for (size_t j = 0; j < (size_t)s->batch * t->n; j++) out[j] = ((x[j] & one) - r[j]) & tw_mask(t->ring);
-  return TW_OK;
+  size_t n = tw_batch_n(s, op->out[0]);
+  tw_share_args a = {.rows = 1, .cols = n, .X = tw_b(s, op->in[0])->value, .r = tw_b(s, op->in[0])->mask[s->rank],
+                     .out = tw_b(s, op->out[0])->value, .one = tw_one(s), .ring = tw_ring_of(s, op->out[0]), .pair = tw_flat(n)};
+  return s->backend->share(&a, s->stream);
 }
 
 static tw_status share_clear(tw_session *s, const tw_op *op) {

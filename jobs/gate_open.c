@@ -1,14 +1,12 @@
 // Inputs, secret model vectors, and openings (protocols, section 1).
-#include <string.h>
-
 #include "jobs/gate.h"
 
 // ---- additive shares of the input ----
 static tw_status input_value(tw_session *s, const tw_op *op) {
   TW_TRY(tw_make_value(s, op->out[0]));
-  const tw_tensor *t = tw_t(s, op->out[0]);
-  for (size_t j = 0; j < t->n * (size_t)s->batch; j++) tw_b(s, op->out[0])->value[j] = s->input[j] & tw_mask(t->ring);
-  return TW_OK;
+  size_t n = tw_batch_n(s, op->out[0]);
+  return s->backend->combine(&(tw_combine_args){.rows = 1, .cols = n, .x = s->input, .out = tw_b(s, op->out[0])->value, .p = 1,
+                                                .ring = tw_ring_of(s, op->out[0])}, s->stream);
 }
 
 static const tw_gate input_gate = {"input", NULL, NULL, NULL, input_value, input_value};
@@ -27,16 +25,16 @@ static tw_status open_party(tw_session *s, const tw_op *op) {
   const tw_tensor *t = tw_t(s, id);
   size_t words = tw_words_of(s, id);
   TW_TRY(tw_make_value(s, id));
+  bool bits = t->kind == TW_BITWIRE;
+  tw_mask_args a = {.rows = 1, .cols = (size_t)s->batch * words, .share = tw_b(s, op->in[0])->value, .mask = tw_b(s, id)->mask[s->rank],
+                    .out = tw_b(s, id)->value, .ring = tw_mask(t->ring), .bits = bits};
+  TW_TRY(s->backend->mask(&a, s->stream));
   TW_EACH_SEQUENCE(s, b) {
-    const uint64_t *share = tw_value(s, op->in[0], b), *mask = tw_mask_of(s, id, s->rank, b);
     uint64_t *out = tw_value(s, id, b);
-    if (t->kind == TW_WIRE) {
-      for (size_t j = 0; j < words; j++) out[j] = (share[j] + mask[j]) & tw_mask(t->ring);
-      TW_TRY(tw_opens_ring(s->opens, op->mask_use, s->slots[b], t->ring, t->n, out));
-    } else {
-      for (size_t j = 0; j < words; j++) out[j] = share[j] ^ mask[j];
+    if (bits)
       TW_TRY(tw_opens_bits(s->opens, op->mask_use, s->slots[b], t->planes, t->n, out));
-    }
+    else
+      TW_TRY(tw_opens_ring(s->opens, op->mask_use, s->slots[b], t->ring, t->n, out));
   }
   return TW_OK;
 }
@@ -64,7 +62,7 @@ static tw_status weight_copy(tw_session *s, const tw_op *op, const uint64_t *fro
   size_t n = tw_t(s, op->out[0])->n, index = (size_t)op->arg[0];
   if ((int)index >= s->weights.count || s->weights.rows[index] * s->weights.cols[index] != n)
     return tw_fail(TW_ERR_MISMATCH, "model tensor %zu does not fit the plan; plan and share must come from one model", index);
-  TW_EACH_SEQUENCE(s, b) memcpy(to + (size_t)b * n, from, 8 * n);
+  TW_EACH_SEQUENCE(s, b) TW_TRY(s->backend->copy(to + (size_t)b * n, from, 8 * n, s->stream));
   return TW_OK;
 }
 

@@ -2,18 +2,12 @@
 #include "jobs/gate.h"
 
 // arg: 0 rows, 1 cols, 2 first, 3 group, 4 groups
-static void pair_differences(const tw_session *s, const tw_op *op, int b, const uint64_t *const *in, uint64_t *out) {
-  (void)b;
-  size_t rows = (size_t)op->arg[0], cols = (size_t)op->arg[1], first = (size_t)op->arg[2];
-  size_t group = (size_t)op->arg[3], groups = (size_t)op->arg[4];
-  uint64_t m = tw_mask(tw_t(s, op->out[0])->ring);
-  for (size_t i = 0; i < group; i++)
-    for (size_t j = i + 1; j < group; j++)
-      for (size_t r = 0; r < rows; r++)
-        for (size_t g = 0; g < groups; g++) {
-          const uint64_t *x = in[0] + r * cols + first + g * group;
-          *out++ = (x[i] - x[j]) & m;
-        }
+static tw_status pair_differences(tw_session *s, const tw_op *op, const uint64_t *const *in, uint64_t *out) {
+  size_t rows = (size_t)op->arg[0], group = (size_t)op->arg[3], pairs = group * (group - 1) / 2;
+  tw_pairs_args a = {.rows = (size_t)s->batch * pairs * rows, .cols = (size_t)op->arg[4], .x_rows = rows, .x_cols = (size_t)op->arg[1],
+                     .first = (size_t)op->arg[2], .group = group, .pairs = pairs, .x = in[0], .out = out,
+                     .ring = tw_ring_of(s, op->out[0])};
+  return s->backend->pairs(&a, s->stream);
 }
 TW_LOCAL_GATE(pairs_gate, pair_differences);
 

@@ -24,15 +24,13 @@ static tw_status piece_deal(tw_session *s, const tw_op *op) {
 }
 
 static tw_status piece_party(tw_session *s, const tw_op *op) {
-  size_t n = (size_t)s->batch * tw_t(s, op->out[0])->n;
-  uint64_t *part[PARTS], m = tw_mask(tw_t(s, op->out[0])->ring);
+  uint64_t *part[PARTS];
   for (int i = 0; i < PARTS; i++) TW_TRY(tw_take(s, op, i, &part[i]));
   TW_TRY(tw_make_value(s, op->out[0]));
-  const uint64_t *A = tw_b(s, op->in[0])->value, *B = tw_b(s, op->in[1])->value, *X = tw_b(s, op->in[2])->value;
-  uint64_t *out = tw_b(s, op->out[0])->value;
-  for (size_t j = 0; j < n; j++)
-    out[j] = (part[SIGN][j] * (A[j] + B[j] * X[j]) - X[j] * part[SIGN_RB][j] - B[j] * part[SIGN_R][j] + part[SIGN_REST][j]) & m;
-  return TW_OK;
+  tw_piece_args a = {.rows = 1, .cols = tw_batch_n(s, op->out[0]), .A = tw_b(s, op->in[0])->value, .B = tw_b(s, op->in[1])->value,
+                     .X = tw_b(s, op->in[2])->value, .sign = part[SIGN], .sign_rb = part[SIGN_RB], .sign_r = part[SIGN_R],
+                     .rest = part[SIGN_REST], .out = tw_b(s, op->out[0])->value, .ring = tw_ring_of(s, op->out[0])};
+  return s->backend->piece(&a, s->stream);
 }
 
 static tw_status piece_clear(tw_session *s, const tw_op *op) {

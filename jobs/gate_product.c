@@ -48,36 +48,23 @@ static tw_status multiply_deal(tw_session *s, const tw_op *op) {
 }
 
 static tw_status multiply_party(tw_session *s, const tw_op *op) {
-  int k = tw_t(s, op->in[0])->ring, K = tw_t(s, op->out[0])->ring, at = 0;
-  size_t n = tw_t(s, op->in[0])->n;
-  uint64_t *carry = NULL, *top = NULL, *rq, *tq = NULL, one = s->rank ? ~0ull : 0, m = tw_mask(K);
-  if (k < K) {
+  int at = 0;
+  bool extended = tw_t(s, op->in[0])->ring < tw_t(s, op->out[0])->ring;
+  pairing p = pairing_of(s, op);
+  uint64_t *carry = NULL, *top = NULL, *rq, *tq = NULL;
+  if (extended) {
     TW_TRY(tw_take(s, op, at++, &carry));
     TW_TRY(tw_take(s, op, at++, &top));
   }
   TW_TRY(tw_take(s, op, at++, &rq));
-  if (k < K) TW_TRY(tw_take(s, op, at, &tq));
+  if (extended) TW_TRY(tw_take(s, op, at, &tq));
   TW_TRY(tw_make_value(s, op->out[0]));
-  pairing p = pairing_of(s, op);
-  TW_EACH_SEQUENCE(s, batch) {
-    const uint64_t *X = tw_value(s, op->in[0], batch), *r = tw_mask_of(s, op->in[0], s->rank, batch);
-    const uint64_t *Y = tw_value(s, op->in[1], batch), *q = tw_mask_of(s, op->in[1], s->rank, batch);
-    uint64_t *out = tw_value(s, op->out[0], batch);
-    size_t base = (size_t)batch * n;
-    for (size_t i = 0; i < p.rows; i++)
-      for (size_t j = 0; j < p.cols; j++) {
-        size_t a = i * p.cols + j, b = i * p.row_stride + j * p.col_stride;
-        if (k < K) {
-          tw_ext e = tw_ext_public(X[a], k);
-          uint64_t ra = r[a] - (carry[base + a] << k);  // share of canonical r in the larger ring
-          uint64_t wrap = e.g * (top[base + a] * Y[b] - tq[base + a]);
-          out[a] = ((e.u & one) * Y[b] - e.u * q[b] - ra * Y[b] + rq[base + a] + (wrap << k)) & m;
-        } else {
-          out[a] = ((X[a] & one) * Y[b] - X[a] * q[b] - r[a] * Y[b] + rq[base + a]) & m;
-        }
-      }
-  }
-  return TW_OK;
+  tw_multiply_args a = {.rows = (size_t)s->batch * p.rows, .cols = p.cols, .X = tw_b(s, op->in[0])->value,
+                        .r = tw_b(s, op->in[0])->mask[s->rank], .Y = tw_b(s, op->in[1])->value, .q = tw_b(s, op->in[1])->mask[s->rank],
+                        .carry = carry, .top = top, .rq = rq, .tq = tq, .out = tw_b(s, op->out[0])->value, .one = tw_one(s),
+                        .ring = tw_ring_of(s, op->out[0]), .k = tw_t(s, op->in[0])->ring};
+  a.pair = (tw_pairing){p.rows, tw_t(s, op->in[1])->n, p.row_stride, p.col_stride};
+  return s->backend->multiply(&a, s->stream);
 }
 
 static tw_status multiply_clear(tw_session *s, const tw_op *op) {
@@ -144,28 +131,19 @@ static tw_status rows_deal(tw_session *s, const tw_op *op) {
   return TW_OK;
 }
 
-// With x~ = u - a, a = r - 2^k g rho and y~ = w - c, c = q - 2^l h sigma: x~ y~ = u w - u c - w a + a c.
 static tw_status rows_party(tw_session *s, const tw_op *op) {
-  int k = tw_t(s, op->in[0])->ring, l = tw_t(s, op->in[1])->ring, K = tw_t(s, op->out[0])->ring;
-  size_t n = tw_t(s, op->in[0])->n, rows = tw_t(s, op->in[1])->n, cols = n / rows;
-  uint64_t *part[ROW_PARTS] = {0}, one = s->rank ? ~0ull : 0, m = tw_mask(K);
-  int parts = row_parts(k, l, K);
-  for (int i = 0; i < parts; i++) TW_TRY(tw_take(s, op, i, &part[i]));
+  int k = tw_t(s, op->in[0])->ring, l = tw_t(s, op->in[1])->ring;
+  uint64_t *part[ROW_PARTS] = {0};
+  for (int i = 0; i < row_parts(k, l, tw_t(s, op->out[0])->ring); i++) TW_TRY(tw_take(s, op, i, &part[i]));
   TW_TRY(tw_make_value(s, op->out[0]));
-  const tw_buffer *x = tw_b(s, op->in[0]), *y = tw_b(s, op->in[1]);
-  uint64_t *out = tw_b(s, op->out[0])->value;
-  for (size_t i = 0; i < (size_t)s->batch * rows; i++) {
-    tw_ext w = tw_ext_public(y->value[i], l);
-    uint64_t c = y->mask[s->rank][i] - ((part[Y_CARRY][i] + w.g * part[Y_TOP][i]) << l);
-    for (size_t a = i * cols; a < (i + 1) * cols; a++) {
-      tw_ext u = tw_ext_public(x->value[a], k);
-      uint64_t xa = x->mask[s->rank][a] - ((part[X_CARRY][a] + u.g * part[X_TOP][a]) << k);
-      uint64_t ac = part[R_Q][a] - (u.g * part[TOP_Q][a] << k) - (w.g * part[R_SIGMA][a] << l);
-      if (parts == ROW_PARTS) ac += u.g * w.g * part[TOP_SIGMA][a] << (k + l);
-      out[a] = ((u.u & one) * w.u - u.u * c - w.u * xa + ac) & m;
-    }
-  }
-  return TW_OK;
+  size_t rows = tw_batch_n(s, op->in[1]);
+  tw_multiply_rows_args a = {.rows = rows, .cols = tw_batch_n(s, op->in[0]) / rows, .X = tw_b(s, op->in[0])->value,
+                             .r = tw_b(s, op->in[0])->mask[s->rank], .Y = tw_b(s, op->in[1])->value,
+                             .q = tw_b(s, op->in[1])->mask[s->rank], .x_carry = part[X_CARRY], .x_top = part[X_TOP],
+                             .y_carry = part[Y_CARRY], .y_top = part[Y_TOP], .rq = part[R_Q], .tq = part[TOP_Q], .rs = part[R_SIGMA],
+                             .ts = part[TOP_SIGMA], .out = tw_b(s, op->out[0])->value, .one = tw_one(s),
+                             .ring = tw_ring_of(s, op->out[0]), .k = k, .l = l};
+  return s->backend->multiply_rows(&a, s->stream);
 }
 
 static tw_status rows_clear(tw_session *s, const tw_op *op) {
@@ -228,26 +206,18 @@ static tw_status squares_deal(tw_session *s, const tw_op *op) {
 }
 
 static tw_status squares_party(tw_session *s, const tw_op *op) {
-  int k = tw_t(s, op->in[0])->ring, K = tw_t(s, op->out[0])->ring;
-  size_t rows = (size_t)s->batch * tw_t(s, op->out[0])->n, cols = tw_t(s, op->in[0])->n / tw_t(s, op->out[0])->n;
-  uint64_t *carry, *top, *tr, *sum, one = s->rank ? ~0ull : 0;
+  uint64_t *carry, *top, *tr, *sum, *square;
+  size_t n = tw_batch_n(s, op->in[0]), rows = tw_batch_n(s, op->out[0]);
   TW_TRY(tw_take(s, op, 0, &carry));
   TW_TRY(tw_take(s, op, 1, &top));
   TW_TRY(tw_take(s, op, 2, &tr));
   TW_TRY(tw_take(s, op, 3, &sum));
+  TW_TRY(tw_scratch(s, n, &square));
   TW_TRY(tw_make_value(s, op->out[0]));
-  const tw_buffer *x = tw_b(s, op->in[0]);
-  for (size_t i = 0; i < rows; i++) {
-    uint64_t total = sum[i];
-    for (size_t a = i * cols; a < (i + 1) * cols; a++) {
-      tw_ext e = tw_ext_public(x->value[a], k);
-      uint64_t xa = x->mask[s->rank][a] - ((carry[a] + e.g * top[a]) << k);
-      total += (e.u & one) * e.u - 2 * e.u * xa - (e.g * tr[a] << (k + 1));
-      if (2 * k < 64) total += e.g * top[a] << (2 * k);
-    }
-    tw_b(s, op->out[0])->value[i] = total & tw_mask(K);
-  }
-  return TW_OK;
+  tw_square_args a = {.rows = 1, .cols = n, .X = tw_b(s, op->in[0])->value, .r = tw_b(s, op->in[0])->mask[s->rank], .carry = carry,
+                      .top = top, .tr = tr, .out = square, .one = tw_one(s), .k = tw_t(s, op->in[0])->ring};
+  TW_TRY(s->backend->square(&a, s->stream));
+  return s->backend->row_sums(square, rows, n / rows, sum, tw_ring_of(s, op->out[0]), tw_b(s, op->out[0])->value, s->stream);
 }
 
 static tw_status squares_clear(tw_session *s, const tw_op *op) {

@@ -1,6 +1,4 @@
 // Opened bits times wires and constants (protocols, section 7): with d = v ^ m, d x = v x + (1 - 2v) [m x].
-#include <string.h>
-
 #include "jobs/gate.h"
 
 // ---- [d x] for `count` planes of bits; x narrower than the result is extended. Corrections: for x in ring k < K, per element
@@ -48,8 +46,7 @@ static tw_status select_deal(tw_session *s, const tw_op *op) {
 
 static tw_status select_party(tw_session *s, const tw_op *op) {
   select_shape d = shape_of(s, op);
-  size_t n = d.n * (size_t)d.planes;
-  uint64_t *carry = NULL, *top = NULL, *m, *mr, *mt = NULL, *v, one = s->rank ? ~0ull : 0, ring = tw_mask(d.K);
+  uint64_t *carry = NULL, *top = NULL, *m, *mr, *mt = NULL;
   int at = 0;
   if (d.k < d.K) {
     TW_TRY(tw_take(s, op, at++, &carry));
@@ -58,30 +55,14 @@ static tw_status select_party(tw_session *s, const tw_op *op) {
   TW_TRY(tw_take(s, op, at++, &m));
   TW_TRY(tw_take(s, op, at++, &mr));
   if (d.k < d.K) TW_TRY(tw_take(s, op, at, &mt));
-  TW_TRY(tw_scratch(s, d.n, &v));
   TW_TRY(tw_make_value(s, op->out[0]));
-  TW_EACH_SEQUENCE(s, b) {
-    const uint64_t *bits = tw_value(s, op->in[0], b);
-    for (int p = 0; p < d.planes; p++) {
-      tw_bits_expand(bits + (size_t)(d.first + p) * d.words, 0, d.n, v);
-      size_t x_at = d.shared ? 0 : (size_t)p * d.n, bit_at = (size_t)b * n + (size_t)p * d.n, ext_at = (size_t)b * d.x_n + x_at;
-      const uint64_t *X = tw_value(s, op->in[1], b) + x_at, *r = tw_mask_of(s, op->in[1], s->rank, b) + x_at;
-      uint64_t *out = tw_value(s, op->out[0], b) + (size_t)p * d.n;
-      for (size_t j = 0; j < d.n; j++) {
-        uint64_t flip = 1 - 2 * v[j], share, product;
-        if (d.k < d.K) {
-          tw_ext e = tw_ext_public(X[j], d.k);
-          share = (e.u & one) - r[j] + ((carry[ext_at + j] + e.g * top[ext_at + j]) << d.k);
-          product = e.u * m[bit_at + j] - mr[bit_at + j] + (e.g * mt[bit_at + j] << d.k);
-        } else {
-          share = (X[j] & one) - r[j];
-          product = X[j] * m[bit_at + j] - mr[bit_at + j];
-        }
-        out[j] = (v[j] * share + flip * product) & ring;
-      }
-    }
-  }
-  return TW_OK;
+  tw_select_args a = {.rows = (size_t)s->batch * (size_t)d.planes, .cols = d.n, .bits = tw_b(s, op->in[0])->value,
+                      .X = tw_b(s, op->in[1])->value, .r = tw_b(s, op->in[1])->mask[s->rank], .carry = carry, .top = top, .m = m,
+                      .mr = mr, .mt = mt, .out = tw_b(s, op->out[0])->value, .planes = (size_t)d.planes,
+                      .first_plane = (size_t)d.first, .plane_words = d.words, .sequence_words = tw_words_of(s, op->in[0]),
+                      .x_sequence_stride = d.x_n, .x_plane_stride = d.shared ? 0 : d.n, .one = tw_one(s), .ring = tw_mask(d.K),
+                      .k = d.k};
+  return s->backend->select(&a, s->stream);
 }
 
 static tw_status select_clear(tw_session *s, const tw_op *op) {
@@ -138,23 +119,13 @@ static tw_status constants_deal(tw_session *s, const tw_op *op) {
 }
 
 static tw_status constants_value(tw_session *s, const tw_op *op, const uint64_t *m) {
-  size_t n = tw_t(s, op->in[0])->n, words = tw_words(n), planes = (size_t)op->arg[1];
-  uint64_t *v, mine = s->role != TW_PARTY || s->rank == 0;
-  TW_TRY(tw_scratch(s, n, &v));
+  size_t n = tw_t(s, op->in[0])->n;
   TW_TRY(tw_make_value(s, op->out[0]));
-  memset(tw_b(s, op->out[0])->value, 0, 8 * n * (size_t)s->batch);
-  TW_EACH_SEQUENCE(s, b)
-    for (size_t p = 0; p < planes; p++) {
-      uint64_t constant = (uint64_t)s->program->pool[op->list + p];
-      tw_bits_expand(tw_value(s, op->in[0], b) + ((size_t)op->arg[0] + p) * words, 0, n, v);
-      uint64_t *out = tw_value(s, op->out[0], b);
-      const uint64_t *mp = m ? m + ((size_t)b * planes + p) * n : NULL;
-      for (size_t j = 0; j < n; j++) {
-        uint64_t d = mine * v[j] + (mp ? (1 - 2 * v[j]) * mp[j] : 0);
-        out[j] = (out[j] + constant * d) & tw_mask(tw_t(s, op->out[0])->ring);
-      }
-    }
-  return TW_OK;
+  tw_constants_args a = {.rows = (size_t)s->batch, .cols = n, .bits = tw_b(s, op->in[0])->value, .m = m, .constants = tw_list(s, op),
+                         .out = tw_b(s, op->out[0])->value, .planes = (size_t)op->arg[1], .first_plane = (size_t)op->arg[0],
+                         .plane_words = tw_words(n), .sequence_words = tw_words_of(s, op->in[0]),
+                         .mine = s->role != TW_PARTY || s->rank == 0, .ring = tw_ring_of(s, op->out[0])};
+  return s->backend->constants(&a, s->stream);
 }
 
 static tw_status constants_party(tw_session *s, const tw_op *op) {
@@ -180,13 +151,10 @@ int tw_bit_constants(tw_builder *b, int bitwire, int plane0, int count, const in
 }
 
 // ---- sum over planes, shifted: local ----
-static void sum_planes(const tw_session *s, const tw_op *op, int b, const uint64_t *const *in, uint64_t *out) {
-  (void)b;
-  size_t n = tw_t(s, op->out[0])->n;
-  memset(out, 0, 8 * n);
-  for (int64_t p = 0; p < op->arg[0]; p++)
-    for (size_t j = 0; j < n; j++) out[j] += in[0][(size_t)p * n + j] << s->program->pool[op->list + (size_t)p];
-  for (size_t j = 0; j < n; j++) out[j] &= tw_mask(tw_t(s, op->out[0])->ring);
+static tw_status sum_planes(tw_session *s, const tw_op *op, const uint64_t *const *in, uint64_t *out) {
+  return s->backend->sum_planes(&(tw_sum_planes_args){.rows = (size_t)s->batch, .cols = tw_t(s, op->out[0])->n,
+                                                      .planes = (size_t)op->arg[0], .x = in[0], .shifts = tw_list(s, op), .out = out,
+                                                      .ring = tw_ring_of(s, op->out[0])}, s->stream);
 }
 TW_LOCAL_GATE(sum_gate, sum_planes);
 
@@ -204,11 +172,10 @@ int tw_sum_planes(tw_builder *b, int share, int count, const int64_t *shifts, in
 }
 
 // ---- columns of dead keys become 0: local ----
-static void zero_dead(const tw_session *s, const tw_op *op, int b, const uint64_t *const *in, uint64_t *out) {
-  size_t rows = (size_t)op->arg[0], cols = (size_t)op->arg[1];
-  memcpy(out, in[0], 8 * rows * cols);
-  for (size_t i = 0; i < rows; i++)
-    for (size_t j = (size_t)tw_live(s, b, i); j < cols; j++) out[i * cols + j] = 0;
+static tw_status zero_dead(tw_session *s, const tw_op *op, const uint64_t *const *in, uint64_t *out) {
+  size_t rows = (size_t)op->arg[0];
+  return s->backend->zero(&(tw_zero_args){.rows = (size_t)s->batch * rows, .cols = (size_t)op->arg[1], .rows_per_sequence = rows,
+                                          .x = in[0], .out = out, .live = tw_live(s)}, s->stream);
 }
 TW_LOCAL_GATE(zero_gate, zero_dead);
 

@@ -169,7 +169,8 @@ static tw_status open_session(rank_run *r) {
                             .source = {read_corrections, r}};
   r->session.seeds[r->rank] = r->seeds;
   r->session.weights = (tw_weights){.count = o->model->count, .rows = o->model->rows, .cols = o->model->cols,
-                                    .masked = o->model->masked, .share = r->share};
+                                    .masked = o->model->masked, .masked_operand = (void *const *)o->model->masked,
+                                    .share_operand = (void *const *)r->share};
   r->session.weights.mask[r->rank] = r->vector_mask;
   return tw_session_open(&r->session);
 }

@@ -25,7 +25,7 @@ static tw_status block_take(tw_session *s, size_t words, bool scratch, uint64_t 
     best = calloc(1, sizeof *best);
     if (!best) return tw_fail(TW_ERR_MEMORY, "out of memory for a session's buffer list");
     void *data;
-    tw_status status = tw_secret_alloc(words * 8, &data);
+    tw_status status = s->backend->alloc(words * 8, &data);
     if (status != TW_OK) {
       free(best);
       return status;
@@ -91,6 +91,11 @@ tw_status tw_session_open(tw_session *s) {
   TW_TRY(tw_alloc(s->program->use_count + 1, &memory));
   s->drawn = memory;
 #endif
+  if (!s->backend) s->backend = &tw_cpu_backend;
+  s->pool = s->program->pool;
+  TW_TRY(tw_alloc(sizeof(uint64_t *) * (size_t)(s->program->table_count + 1), &memory));
+  s->tables = memory;
+  for (int i = 0; i < s->program->table_count; i++) s->tables[i] = s->program->tables[i].values;
   s->blocks = NULL;
   s->next_op = 0;
   s->preparing = false;
@@ -103,17 +108,19 @@ void tw_session_close(tw_session *s) {
   while (s->blocks) {
     tw_block *b = s->blocks;
     s->blocks = b->next;
-    tw_secret_free(b->data, b->words * 8);
+    s->backend->release(b->data, b->words * 8);
     free(b);
   }
   tw_free(s->buffers);
   tw_free(s->prepared);
   tw_free(s->label_seconds);
   tw_free(s->drawn);
+  tw_free(s->tables);
   s->buffers = NULL;
   s->prepared = NULL;
   s->label_seconds = NULL;
   s->drawn = NULL;
+  s->tables = NULL;
 }
 
 static double now(void) {
@@ -222,10 +229,7 @@ tw_status tw_draw_mask(tw_session *s, const tw_op *op, int side) {
   size_t words = tw_words_of(s, id);
   for (int b = 0; b < s->batch; b++) {
     uint64_t *out = s->buffers[id].mask[side] + (size_t)b * words;
-    if (t->kind == TW_WIRE)
-      tw_prg_ring(&s->seeds[side][b], op->mask_use, s->slots[b], t->ring, 0, words, out);
-    else
-      tw_prg_words(&s->seeds[side][b], op->mask_use, s->slots[b], 0, words, out);
+    TW_TRY(s->backend->draw(&s->seeds[side][b], &s->slots[b], op->mask_use, t->kind == TW_WIRE ? t->ring : 0, words, out, s->stream));
   }
   return TW_OK;
 }
@@ -238,38 +242,19 @@ void tw_draw_pad(tw_session *s, const tw_correction *c, int side, int b, uint64_
     tw_prg_ring(&s->seeds[side][b], c->use, s->slots[b], c->width, 0, c->n, out);
 }
 
-static tw_status take_ring(tw_session *s, const tw_correction *c, int b, uint8_t *packed, uint64_t *out) {
-  size_t h = tw_half(c->n), first = s->rank == 0 ? 0 : h, mine = s->rank == 0 ? h : c->n - h;
-  size_t own_first = s->rank == 0 ? h : 0, own = c->n - mine;
-  TW_TRY(s->source.read(s->source.state, b, packed, c->bytes[s->rank]));
-  tw_unpack(packed, mine, c->width, out + first);
-  tw_prg_ring(&s->seeds[s->rank][b], c->use, s->slots[b], c->width, own_first, own, out + own_first);
-  return TW_OK;
-}
-
-static tw_status take_bits(tw_session *s, const tw_correction *c, int b, const uint8_t *packed, uint64_t *out) {
-  size_t words = tw_words(c->n), h = tw_words(tw_half(c->n));
-  size_t first = s->rank == 0 ? 0 : h, mine = s->rank == 0 ? h : words - h, own_first = s->rank == 0 ? h : 0;
-  TW_TRY(s->source.read(s->source.state, b, (void *)packed, c->bytes[s->rank]));
-  for (int plane = 0; plane < c->width; plane++) {
-    memcpy(out + (size_t)plane * words + first, packed + 8 * (size_t)plane * mine, 8 * mine);
-    if (words > mine)
-      tw_prg_words(&s->seeds[s->rank][b], c->use, s->slots[b], (size_t)plane * words + own_first, words - mine,
-                   out + (size_t)plane * words + own_first);
-  }
-  return TW_OK;
-}
-
 tw_status tw_take(tw_session *s, const tw_op *op, int i, uint64_t **out) {
   const tw_correction *c = &s->program->corrections[op->correction + i];
-  size_t words = c->bits ? (size_t)c->width * tw_words(c->n) : c->n;
+  size_t words = c->bits ? (size_t)c->width * tw_words(c->n) : c->n, h = tw_half(c->n);
   uint64_t *packed;
   TW_TRY(tw_scratch(s, (size_t)s->batch * words, out));
   TW_TRY(tw_scratch(s, c->bytes[s->rank] / 8 + 1, &packed));
   assert_role(s, c->use, 2);
   for (int b = 0; b < s->batch; b++) {
-    uint64_t *to = *out + (size_t)b * words;
-    TW_TRY(c->bits ? take_bits(s, c, b, (uint8_t *)packed, to) : take_ring(s, c, b, (uint8_t *)packed, to));
+    TW_TRY(s->source.read(s->source.state, b, packed, c->bytes[s->rank]));
+    tw_correction_args a = {.seed = &s->seeds[s->rank][b], .slot = &s->slots[b], .use = c->use, .bits = c->bits, .width = c->width,
+                            .n = c->n, .first = s->rank == 0 ? 0 : h, .count = s->rank == 0 ? h : c->n - h,
+                            .packed = (const uint8_t *)packed, .out = *out + (size_t)b * words};
+    TW_TRY(s->backend->correction(&a, s->stream));
   }
   return TW_OK;
 }

@@ -10,7 +10,7 @@
 #include "base/status.h"
 #include "comm/opens.h"
 #include "jobs/program.h"
-#include "kernels/prg.h"
+#include "kernels/backend.h"
 
 typedef enum { TW_DEALER, TW_PARTY, TW_CLEAR } tw_role;
 
@@ -40,7 +40,8 @@ typedef struct {
   int count;
   const size_t *rows, *cols;
   uint64_t *const *masked;     // party: W^
-  uint64_t *const *share;      // party: V_b = b W^ - p_b, the set-up product operand
+  void *const *masked_operand; // party: matrices W^ as product operands (preparation)
+  void *const *share_operand;  // party: V_b = b W^ - p_b as product operands (online)
   uint64_t *const *mask[2];    // dealer, clear: p_0, p_1; party: own side only
   uint64_t *const *value;      // clear: W
 } tw_weights;
@@ -54,13 +55,17 @@ struct tw_session {
   int batch;
   const tw_seed *seeds[2];     // [side][batch]; party: own side only
   const uint64_t *slots;       // [batch]
-  const int *lengths;          // live tokens of each sequence
-  const uint64_t *input;       // party: shares [batch][n]; clear: values
+  const int *lengths;          // live tokens of each sequence (backend memory); NULL: all
+  const uint64_t *input;       // party: shares [batch][n]; clear: values (backend memory)
   tw_weights weights;
+  const tw_backend *backend;   // NULL: the CPU
+  void *stream;                // the backend's
   tw_source source;
   tw_sink sink[2];
   tw_opens *opens;
   // state
+  const int64_t *pool;         // the program's lists in backend memory
+  const uint64_t **tables;     // the program's tables in backend memory
   tw_buffer *buffers;
   uint64_t **prepared;         // per op: K_b of a weight product
   bool preparing;
@@ -105,15 +110,15 @@ tw_status tw_draw_mask(tw_session *s, const tw_op *op, int side);
 // Pad of correction i of side for elements [first, first+n) (ring) into out; or for whole planes (bits).
 void tw_draw_pad(tw_session *s, const tw_correction *c, int side, int batch_index, uint64_t *out);
 
-// Live keys of attention row `row` (query row % seq).
-static inline int tw_live(const tw_session *s, int batch_index, size_t row) {
-  int live = s->lengths ? s->lengths[batch_index] : s->program->seq;
-  if (s->program->causal) {
-    int query = (int)(row % (size_t)s->program->seq);
-    if (query + 1 < live) live = query + 1;
-  }
-  return live;
+// Live lengths and causality, for gates on attention rows.
+static inline tw_liveness tw_live(const tw_session *s) {
+  return (tw_liveness){s->lengths, s->program->seq, s->program->causal};
 }
+
+// This op's list in backend memory.
+static inline const int64_t *tw_list(const tw_session *s, const tw_op *op) { return s->pool + op->list; }
+// All ones on rank 1, else 0: the rank that counts public values into its shares.
+static inline uint64_t tw_one(const tw_session *s) { return s->role == TW_PARTY && s->rank ? ~0ull : 0; }
 
 // Clear: note a value outside the gate's domain (|x| >= 2^bits).
 void tw_out_of_bound(tw_session *s, const tw_op *op);

@@ -195,7 +195,8 @@ static tw_weights weights_of(const stage *st, tw_role role, int rank) {
   if (role == TW_CLEAR) out.value = w->weight_values;
   if (role == TW_PARTY) {
     out.masked = st->masked;
-    out.share = st->model_share[rank];
+    out.masked_operand = (void *const *)st->masked;
+    out.share_operand = (void *const *)st->model_share[rank];
   }
   return out;
 }

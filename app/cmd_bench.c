@@ -1,0 +1,154 @@
+#include <sodium.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+
+#include "app/commands.h"
+#include "app/peak.h"
+#include "app/print.h"
+#include "base/memory.h"
+#include "jobs/import.h"
+#include "kernels/gemm.h"
+
+typedef struct {
+  const char *model;
+  int64_t seq, repeat;
+  bool json;
+} settings;
+
+static const tw_option options[] = {
+    {.name = "model", .kind = TW_OPTION_TEXT, .field = offsetof(settings, model), .value = "SHAPE", .fallback = "bert-base",
+     .help = "shape of the model (see `twain import --help`)"},
+    {.name = "seq", .letter = 's', .kind = TW_OPTION_INTEGER, .field = offsetof(settings, seq), .value = "S", .fallback = "128",
+     .help = "tokens a sequence", .low = 1, .high = 512},
+    {.name = "repeat", .letter = 'r', .kind = TW_OPTION_INTEGER, .field = offsetof(settings, repeat), .value = "R", .fallback = "3",
+     .help = "the best of R measurements counts", .low = 1, .high = 1000},
+    {.name = "json", .field = offsetof(settings, json), .help = "print JSON instead of tables"},
+};
+
+// ---- products
+
+typedef struct {
+  const char *name;
+  size_t m, n, k;
+} product;
+
+static int products_of(const tw_model_config *c, int seq, product out[6]) {
+  size_t s = (size_t)seq, hidden = (size_t)c->hidden, inner = (size_t)c->intermediate, dim = hidden / (size_t)c->heads;
+  int count = 0;
+  out[count++] = (product){"qkv", s, 3 * hidden, hidden};
+  out[count++] = (product){"logits of a head", s, s, dim};
+  out[count++] = (product){"values of a head", s, dim, s};
+  out[count++] = (product){"out-projection", s, hidden, hidden};
+  out[count++] = (product){"ffn-up", s, inner, hidden};
+  out[count++] = (product){"ffn-down", s, hidden, inner};
+  return count;
+}
+
+static double now(void) {
+  struct timespec t;
+  clock_gettime(CLOCK_MONOTONIC, &t);
+  return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+// Multiply-adds a second; small products are repeated until they take a few milliseconds.
+static double measure(const product *p, int ring, int64_t repeat, const uint64_t *a, const uint64_t *b, uint64_t *c) {
+  double work = (double)p->m * (double)p->n * (double)p->k, best = 0;
+  int inside = work < 2e7 ? (int)(2e7 / work) + 1 : 1;
+  for (int64_t r = 0; r < repeat; r++) {
+    double start = now();
+    for (int i = 0; i < inside; i++) tw_gemm(p->m, p->n, p->k, a, p->k, b, p->n, c, p->n, ring, 0);
+    double rate = work * inside / (now() - start);
+    if (rate > best) best = rate;
+  }
+  return best;
+}
+
+typedef struct {
+  const settings *s;
+  uint64_t *a, *b, *c;
+  tw_grid grid;
+  json_t *list;
+} bench;
+
+static void bench_product(bench *w, const product *p, tw_isa isa, int ring, double peak) {
+  double rate = measure(p, ring, w->s->repeat, w->a, w->b, w->c);
+  tw_grid_row(&w->grid, "%s\t%zu x %zu x %zu\t%s\t%d\t%.2f\t%.2f\t%.0f %%", p->name, p->m, p->n, p->k, tw_isa_name(isa), ring, 1e-9 * rate,
+              1e-9 * peak, 100 * rate / peak);
+  json_array_append_new(w->list, json_pack("{s:s, s:I, s:I, s:I, s:s, s:i, s:f, s:f}", "product", p->name, "m", (json_int_t)p->m, "n",
+                                           (json_int_t)p->n, "k", (json_int_t)p->k, "isa", tw_isa_name(isa), "ring_bits", ring,
+                                           "macs_per_second", rate, "limit_macs_per_second", peak));
+}
+
+static void bench_all(bench *w, const product *products, int count) {
+  static const int rings[] = {24, 38, 48};
+  tw_isa best = tw_isa_active();
+  tw_grid_row(&w->grid, "product\tm x n x k\tisa\tring bits\tG MAC/s\tlimit\tof limit");
+  tw_grid_rule(&w->grid);
+  for (tw_isa isa = TW_ISA_PORTABLE; isa <= best; isa++) {
+    tw_isa_limit(isa);
+    for (size_t r = 0; r < sizeof rings / sizeof *rings; r++) {
+      double peak = tw_peak_macs(isa, rings[r]);
+      for (int i = 0; i < count; i++) bench_product(w, &products[i], isa, rings[r], peak);
+    }
+  }
+  tw_isa_limit(best);
+}
+
+static tw_status allocate(bench *w, const product *products, int count) {
+  size_t a = 0, b = 0, c = 0;
+  for (int i = 0; i < count; i++) {
+    const product *p = &products[i];
+    if (p->m * p->k > a) a = p->m * p->k;
+    if (p->k * p->n > b) b = p->k * p->n;
+    if (p->m * p->n > c) c = p->m * p->n;
+  }
+  TW_TRY(tw_alloc(8 * a, (void **)&w->a));
+  TW_TRY(tw_alloc(8 * b, (void **)&w->b));
+  TW_TRY(tw_alloc(8 * c, (void **)&w->c));
+  randombytes_buf(w->a, 8 * a);
+  randombytes_buf(w->b, 8 * b);
+  return TW_OK;
+}
+
+static tw_status bench_gemm(const tw_call *call) {
+  const settings *s = call->settings;
+  bench w = {.s = s, .list = json_array()};
+  tw_model_config config;
+  product products[6];
+  TW_TRY(tw_shape_config(s->model, &config));
+  int count = products_of(&config, (int)s->seq, products);
+  tw_status status = allocate(&w, products, count);
+  if (status == TW_OK) {
+    bench_all(&w, products, count);
+    if (s->json) {
+      status = tw_json_print(json_incref(w.list));
+    } else {
+      tw_grid_print(&w.grid);
+      puts("one core; the limit is measured: the same instructions on registers alone");
+    }
+  }
+  json_decref(w.list);
+  tw_free(w.a);
+  tw_free(w.b);
+  tw_free(w.c);
+  return status;
+}
+
+static tw_status run(const tw_call *call) {
+  if (strcmp(call->arguments[0], "gemm") == 0) return bench_gemm(call);
+  return tw_fail(TW_ERR_USAGE, "unknown workload '%s'; use gemm", call->arguments[0]);
+}
+
+const tw_command tw_command_bench = {
+    .name = "bench",
+    .arguments = "gemm",
+    .summary = "speed of synthetic workloads",
+    .about = "gemm: the ring products of a model's layer, for every instruction set of this CPU and rings of 24, 38 and 48 bits.",
+    .options = options,
+    .option_count = sizeof options / sizeof *options,
+    .settings_size = sizeof(settings),
+    .least = 1,
+    .most = 1,
+    .run = run};

@@ -1,0 +1,116 @@
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "app/commands.h"
+#include "app/files.h"
+#include "app/print.h"
+#include "app/run_report.h"
+
+typedef struct {
+  bool json, verbose;
+} settings;
+
+static const tw_option options[] = {
+    {.name = "verbose", .letter = 'v', .field = offsetof(settings, verbose), .help = "costs of every gate in every layer"},
+    {.name = "json", .field = offsetof(settings, json), .help = "print JSON instead of tables"},
+};
+
+// A rank's own result is enough; rank 0's is taken where both are there.
+static tw_status read_run(const char *name, tw_result_share *out) {
+  TW_TRY(tw_name_check(name));
+  tw_path first = tw_path_of(name, "result.p0.h5"), second = tw_path_of(name, "result.p1.h5");
+  bool only_second = !tw_path_exists(&first) && tw_path_exists(&second);
+  return tw_result_share_read(only_second ? second.text : first.text, only_second, out);
+}
+
+// ---- one run
+
+static tw_status print_other_rank(const char *name, const tw_result_share *first) {
+  tw_result_share other;
+  tw_path path = tw_path_of(name, "result.p1.h5");
+  if (first->rank == 1 || !tw_path_exists(&path)) return TW_OK;
+  TW_TRY(tw_result_share_read(path.text, 1, &other));
+  tw_status status = TW_OK;
+  if (strcmp(other.run_id.hex, first->run_id.hex) != 0)
+    status = tw_fail(TW_ERR_MISMATCH, "%s: of run %s, not of run %s as rank 0's; take both files of one run", path.text, other.run_id.hex, first->run_id.hex);
+  else
+    printf("rank 1 on %s, user %s, %s (%s): online %s, of it communication %s; keys %s, sent %s\n", other.environment.host,
+           other.environment.user, other.environment.cpu, other.environment.isa, tw_text_seconds(other.online_seconds),
+           tw_text_seconds(other.comm_seconds), tw_text_bytes((double)other.correction_bytes), tw_text_bytes((double)other.sent_bytes));
+  tw_result_share_free(&other);
+  return status;
+}
+
+static void print_identity(const tw_result_share *r) {
+  printf("run %s of model %s\nkey %s, slots", r->run_id.hex, r->model_id.hex, r->key_id.hex);
+  for (int i = 0; i < r->count; i++) printf(" %llu", (unsigned long long)r->slots[i]);
+  printf("\ninput %s, output %s, lengths", r->input_id.hex, r->output);
+  for (int i = 0; i < r->count; i++) printf(" %d", r->lengths[i]);
+  puts("\n");
+}
+
+// ---- several runs
+
+static void compare_runs(char *const *names, const tw_result_share *runs, int count) {
+  tw_grid grid = {0};
+  tw_grid_row(&grid, "run\tsequences\tkeys/rank\tsent/rank\trounds\tset-up\tpreparation\tonline\tcommunication\tisa");
+  tw_grid_rule(&grid);
+  for (int i = 0; i < count; i++)
+    tw_grid_row(&grid, "%s\t%d\t%s\t%s\t%llu\t%s\t%s\t%s\t%s\t%s", names[i], runs[i].count, tw_text_bytes((double)runs[i].correction_bytes),
+                tw_text_bytes((double)runs[i].sent_bytes), (unsigned long long)runs[i].rounds, tw_text_seconds(runs[i].setup_seconds),
+                tw_text_seconds(runs[i].preparation_seconds), tw_text_seconds(runs[i].online_seconds),
+                tw_text_seconds(runs[i].comm_seconds), runs[i].environment.isa);
+  tw_grid_print(&grid);
+}
+
+static json_t *runs_json(char *const *names, const tw_result_share *runs, int count) {
+  json_t *list = json_array();
+  for (int i = 0; i < count; i++) {
+    json_t *run = tw_run_report_json(&runs[i]);
+    json_object_set_new(run, "name", json_string(names[i]));
+    json_array_append_new(list, run);
+  }
+  return list;
+}
+
+static tw_status show(const tw_call *call, const tw_result_share *runs) {
+  const settings *s = call->settings;
+  if (s->json && call->count == 1) return tw_json_print(tw_run_report_json(&runs[0]));
+  if (s->json) return tw_json_print(runs_json(call->arguments, runs, call->count));
+  if (call->count > 1) {
+    compare_runs(call->arguments, runs, call->count);
+    return TW_OK;
+  }
+  print_identity(&runs[0]);
+  tw_run_report_print(&runs[0], s->verbose);
+  return print_other_rank(call->arguments[0], &runs[0]);
+}
+
+static tw_status run(const tw_call *call) {
+  tw_result_share *runs = calloc((size_t)call->count, sizeof *runs);
+  if (!runs) return tw_fail(TW_ERR_MEMORY, "out of memory");
+  tw_status status = TW_OK;
+  int read = 0;
+  while (read < call->count && status == TW_OK) {
+    status = read_run(call->arguments[read], &runs[read]);
+    if (status == TW_OK) read++;
+  }
+  if (status == TW_OK) status = show(call, runs);
+  for (int i = 0; i < read; i++) tw_result_share_free(&runs[i]);
+  free(runs);
+  return status;
+}
+
+const tw_command tw_command_report = {
+    .name = "report",
+    .arguments = "NAME...",
+    .summary = "tables of a run, or several runs side by side",
+    .about = "Reads NAME.result.p0.h5 and .p1.h5 (one is enough).",
+    .options = options,
+    .option_count = sizeof options / sizeof *options,
+    .settings_size = sizeof(settings),
+    .least = 1,
+    .most = -1,
+    .run = run};

@@ -1,0 +1,125 @@
+#include <math.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "app/commands.h"
+#include "app/files.h"
+#include "app/reveal.h"
+#include "base/memory.h"
+
+typedef struct {
+  bool force;
+} settings;
+
+static const tw_option options[] = {
+    {.name = "force", .field = offsetof(settings, force), .help = "replace a result that is there"},
+};
+
+static tw_status differ(const char *what, const char *a, const char *b) {
+  return tw_fail(TW_ERR_MISMATCH, "the two result files differ in %s: %s and %s; take both files of one run", what, a, b);
+}
+
+static tw_status compare_ids(const tw_result_share *a, const tw_result_share *b) {
+  if (strcmp(a->run_id.hex, b->run_id.hex) != 0) return differ("run_id", a->run_id.hex, b->run_id.hex);
+  if (strcmp(a->model_id.hex, b->model_id.hex) != 0) return differ("model_id", a->model_id.hex, b->model_id.hex);
+  if (strcmp(a->key_id.hex, b->key_id.hex) != 0) return differ("key_id", a->key_id.hex, b->key_id.hex);
+  if (strcmp(a->input_id.hex, b->input_id.hex) != 0) return differ("input_id", a->input_id.hex, b->input_id.hex);
+  if (strcmp(a->plan.hex, b->plan.hex) != 0) return differ("plan", a->plan.hex, b->plan.hex);
+  if (strcmp(a->output, b->output) != 0) return differ("output", a->output, b->output);
+  if (strcmp(a->transcript, b->transcript) != 0) return differ("transcript", a->transcript, b->transcript);
+  return TW_OK;
+}
+
+static tw_status compare(const tw_result_share *a, const tw_result_share *b) {
+  TW_TRY(compare_ids(a, b));
+  if (a->count != b->count || a->rows != b->rows || a->cols != b->cols || a->ring_bits != b->ring_bits || a->scale != b->scale)
+    return tw_fail(TW_ERR_MISMATCH, "the two result files differ in shape: [%d][%d][%d] mod 2^%d at scale %d, and [%d][%d][%d] mod 2^%d at scale %d",
+                   a->count, a->rows, a->cols, a->ring_bits, a->scale, b->count, b->rows, b->cols, b->ring_bits, b->scale);
+  size_t n = (size_t)a->count * a->rows * a->cols;
+  if (memcmp(a->lengths, b->lengths, sizeof(int) * (size_t)a->count) != 0 || memcmp(a->slots, b->slots, 8 * (size_t)a->count) != 0)
+    return tw_fail(TW_ERR_MISMATCH, "the two result files differ in lengths or key slots; take both files of one run");
+  if (memcmp(a->masked, b->masked, 8 * n) != 0)
+    return tw_fail(TW_ERR_MISMATCH, "the two result files hold different masked values: one of them was changed, or a rank's memory or network failed");
+  return TW_OK;
+}
+
+tw_status tw_result_pair_read(const char *name, tw_result_share pair[2]) {
+  for (int rank = 0; rank < 2; rank++) {
+    tw_path path = tw_path_of(name, rank ? "result.p1.h5" : "result.p0.h5");
+    tw_status status = tw_result_share_read(path.text, rank, &pair[rank]);
+    if (status != TW_OK) {
+      if (rank) tw_result_share_free(&pair[0]);
+      return status;
+    }
+  }
+  tw_status status = compare(&pair[0], &pair[1]);
+  if (status != TW_OK) tw_result_pair_free(pair);
+  return status;
+}
+
+void tw_result_pair_free(tw_result_share pair[2]) {
+  tw_result_share_free(&pair[0]);
+  tw_result_share_free(&pair[1]);
+}
+
+int64_t tw_result_integer(const tw_result_share pair[2], size_t i) {
+  int unused = 64 - pair[0].ring_bits;
+  uint64_t y = pair[0].masked[i] - pair[0].mask[i] - pair[1].mask[i];
+  return (int64_t)(y << unused) >> unused;
+}
+
+// A pooled output is a sum over live tokens.
+static tw_status join(const tw_result_share pair[2], tw_result *out) {
+  const tw_result_share *r = &pair[0];
+  size_t each = (size_t)r->rows * r->cols;
+  *out = (tw_result){.model_id = r->model_id, .input_id = r->input_id, .run_id = r->run_id, .count = r->count, .rows = r->rows, .cols = r->cols};
+  memcpy(out->output, r->output, sizeof out->output);
+  TW_TRY(tw_alloc(sizeof(int) * (size_t)r->count, (void **)&out->lengths));
+  TW_TRY(tw_alloc(sizeof(double) * (size_t)r->count * each, (void **)&out->values));
+  bool pooled = strcmp(r->output, "pooled") == 0;
+  for (int s = 0; s < r->count; s++) {
+    out->lengths[s] = r->lengths[s];
+    double divisor = ldexp(pooled ? r->lengths[s] : 1, r->scale);
+    for (size_t i = s * each; i < (s + 1) * each; i++) out->values[i] = (double)tw_result_integer(pair, i) / divisor;
+  }
+  return TW_OK;
+}
+
+static tw_status write_result(tw_places *places, const tw_result *result) {
+  tw_status status = tw_places_begin(places);
+  if (status == TW_OK) status = tw_result_write(places->path[0].text, result);
+  return tw_places_end(places, status);
+}
+
+static tw_status run(const tw_call *call) {
+  const settings *s = call->settings;
+  const char *name = call->arguments[0];
+  static const char *const suffix[] = {"result.h5"};
+  tw_places places;
+  tw_result_share pair[2];
+  tw_result result;
+  TW_TRY(tw_name_check(name));
+  TW_TRY(tw_places_check(&places, name, suffix, 1, s->force));
+  TW_TRY(tw_result_pair_read(name, pair));
+  tw_status status = join(pair, &result);
+  tw_result_pair_free(pair);
+  if (status == TW_OK) status = write_result(&places, &result);
+  if (status == TW_OK && !call->quiet)
+    printf("run %s: %d sequence%s, output %s [%d][%d]\nwritten: %s\n", result.run_id.hex, result.count, result.count == 1 ? "" : "s",
+           result.output, result.rows, result.cols, places.path[0].text);
+  tw_result_free(&result);
+  return status;
+}
+
+const tw_command tw_command_reveal = {
+    .name = "reveal",
+    .arguments = "NAME",
+    .summary = "join the two halves of a result (the client's step)",
+    .about = "Reads NAME.result.p0.h5 and .p1.h5, which must come from one run; writes NAME.result.h5.",
+    .options = options,
+    .option_count = sizeof options / sizeof *options,
+    .settings_size = sizeof(settings),
+    .least = 1,
+    .most = 1,
+    .run = run};

@@ -1,0 +1,229 @@
+#include <mpi.h>
+#include <sched.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "app/commands.h"
+#include "app/files.h"
+#include "app/print.h"
+#include "app/run_report.h"
+#include "base/memory.h"
+#include "comm/channel.h"
+#include "io/ledger.h"
+#include "jobs/handshake.h"
+#include "jobs/run.h"
+#include "kernels/isa.h"
+
+typedef struct {
+  const char *ledger;
+  int64_t slot;
+  double timeout;
+  bool allow_test_keys, json, verbose, force;
+} settings;
+
+static const tw_option options[] = {
+    {.name = "slot", .kind = TW_OPTION_INTEGER, .field = offsetof(settings, slot), .value = "N",
+     .help = "key slot of the first sequence, the others follow (default: the first that is free on both ranks)", .low = 0, .high = 1e9},
+    {.name = "ledger", .kind = TW_OPTION_TEXT, .field = offsetof(settings, ledger), .value = "DIR",
+     .help = "ledger of used slots, on durable storage (default $XDG_STATE_HOME/twain/ledger or ~/.local/state/twain/ledger)"},
+    {.name = "timeout", .kind = TW_OPTION_REAL, .field = offsetof(settings, timeout), .value = "SECONDS", .fallback = "60",
+     .help = "give up when the other rank is silent for so long", .low = 0.1, .high = 1e6},
+    {.name = "allow-test-keys", .field = offsetof(settings, allow_test_keys), .help = "accept TEST keys, with which nothing is private"},
+    {.name = "verbose", .letter = 'v', .field = offsetof(settings, verbose), .help = "costs of every layer"},
+    {.name = "json", .field = offsetof(settings, json), .help = "print JSON instead of tables (rank 0)"},
+    {.name = "force", .field = offsetof(settings, force), .help = "replace result files that are there"},
+};
+
+// What one rank opens: nothing of the other's.
+typedef struct {
+  tw_plan plan;
+  tw_model_share model;
+  tw_keys *keys;
+  tw_input_share input;
+  tw_places places;
+  char ledger[4096];
+  bool has_plan, has_model, has_input;
+} rank_files;
+
+static tw_status load(const char *name, const settings *s, int rank, rank_files *f) {
+  static const char *const results[] = {"result.p0.h5", "result.p1.h5"};
+  TW_TRY(tw_places_check(&f->places, name, &results[rank], 1, s->force));
+  if (s->ledger)
+    snprintf(f->ledger, sizeof f->ledger, "%s", s->ledger);
+  else
+    TW_TRY(tw_ledger_default(f->ledger, sizeof f->ledger));
+  TW_TRY(tw_plan_read(tw_path_of(name, "plan.json").text, &f->plan));
+  f->has_plan = true;
+  TW_TRY(tw_input_share_read(tw_path_of(name, rank ? "input.p1.h5" : "input.p0.h5").text, rank, &f->input));
+  f->has_input = true;
+  TW_TRY(tw_keys_open(tw_path_of(name, rank ? "keys.p1.h5" : "keys.p0.h5").text, rank, &f->keys));
+  TW_TRY(tw_model_share_read(tw_path_of(name, rank ? "model.p1.h5" : "model.p0.h5").text, rank, &f->model));
+  f->has_model = true;
+  return TW_OK;
+}
+
+static void unload(rank_files *f) {
+  if (f->has_model) tw_model_share_free(&f->model);
+  if (f->keys) tw_keys_close(f->keys);
+  if (f->has_input) tw_input_share_free(&f->input);
+  if (f->has_plan) tw_plan_free(&f->plan);
+}
+
+// ---- warnings, by rank 0
+
+typedef struct {
+  char host[128], user[64];
+} place;
+
+static tw_status meet(tw_channel *channel, tw_environment *e) {
+  place mine = {{0}, {0}}, theirs;
+  memcpy(mine.host, e->host, sizeof mine.host);
+  memcpy(mine.user, e->user, sizeof mine.user);
+  TW_TRY(tw_channel_exchange(channel, &mine, &theirs, sizeof mine));
+  theirs.host[sizeof theirs.host - 1] = theirs.user[sizeof theirs.user - 1] = '\0';
+  bool host = strcmp(mine.host, theirs.host) == 0, user = strcmp(mine.user, theirs.user) == 0;
+  e->ranks_share_host = host;
+  if (channel->rank == 0 && (host || user))
+    tw_say("WARNING: both ranks run%s%s%s%s: no protection against %s; a test set-up", host ? " on host " : "", host ? mine.host : "",
+           user ? " as user " : "", user ? mine.user : "",
+           host && user ? "that host's administrator or that user" : host ? "that host's administrator" : "that user");
+  return TW_OK;
+}
+
+static void collect(tw_environment *e) {
+  char mpi[MPI_MAX_LIBRARY_VERSION_STRING];
+  int length;
+  tw_environment_collect(e);
+  MPI_Get_library_version(mpi, &length);
+  mpi[strcspn(mpi, ",\n")] = '\0';
+  snprintf(e->mpi, sizeof e->mpi, "%.*s", (int)sizeof e->mpi - 1, mpi);
+  snprintf(e->isa, sizeof e->isa, "%s", tw_isa_name(tw_isa_active()));
+}
+
+// ---- the run
+
+static tw_status infer(const settings *s, rank_files *f, tw_channel *channel, const tw_environment *e, bool quiet, tw_result_share *result) {
+  tw_progress progress;
+  if (tw_keys_get_info(f->keys)->test && s->allow_test_keys && channel->rank == 0)
+    tw_say("WARNING: TEST keys: everybody can derive their seeds; NOTHING IN THIS RUN IS PRIVATE");
+  tw_progress_start(&progress, "running", quiet || channel->rank != 0);
+  tw_run_options o = {.plan = &f->plan,
+                      .model = &f->model,
+                      .keys = f->keys,
+                      .input = &f->input,
+                      .channel = channel,
+                      .ledger = f->ledger,
+                      .first_slot = s->slot,
+                      .allow_test_keys = s->allow_test_keys,
+                      .progress = tw_progress_show,
+                      .progress_state = &progress};
+  tw_status status = tw_run(&o, result);
+  tw_progress_end(&progress);
+  if (status == TW_OK) result->environment = *e;
+  return status;
+}
+
+static tw_status write_result(tw_places *places, const tw_result_share *result) {
+  tw_status status = tw_places_begin(places);
+  if (status == TW_OK) status = tw_result_share_write(places->path[0].text, result);
+  return tw_places_end(places, status);
+}
+
+static tw_status agree(tw_channel *channel, tw_status found) {
+  tw_terms none;
+  memset(&none, 0, sizeof none);
+  return tw_agree(channel, found, &none);
+}
+
+static tw_status run_rank(const tw_call *call, tw_channel *channel, rank_files *f) {
+  const settings *s = call->settings;
+  tw_environment e;
+  tw_result_share result;
+  collect(&e);
+  TW_TRY(agree(channel, load(call->arguments[0], s, channel->rank, f)));
+  TW_TRY(meet(channel, &e));
+  TW_TRY(infer(s, f, channel, &e, call->quiet, &result));
+  tw_status status = agree(channel, write_result(&f->places, &result));
+  if (status == TW_OK && channel->rank == 0) {
+    if (s->json)
+      status = tw_json_print(tw_run_report_json(&result));
+    else if (!call->quiet)
+      tw_run_report_print(&result, s->verbose);
+  }
+  tw_result_share_free(&result);
+  return status;
+}
+
+// ---- the end
+
+static double now(void) {
+  struct timespec t;
+  clock_gettime(CLOCK_MONOTONIC, &t);
+  return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+// After a failure: does the other rank know that it has failed, too? Outside the channel, which may be broken.
+static bool both_failed(int rank) {
+  enum { TAG = 77 };
+  const double patience = 2;
+  char mine = 1, theirs = 0;
+  MPI_Request requests[2];
+  MPI_Comm_set_errhandler(MPI_COMM_WORLD, MPI_ERRORS_RETURN);
+  if (MPI_Irecv(&theirs, 1, MPI_CHAR, 1 - rank, TAG, MPI_COMM_WORLD, &requests[0]) != MPI_SUCCESS) return false;
+  if (MPI_Isend(&mine, 1, MPI_CHAR, 1 - rank, TAG, MPI_COMM_WORLD, &requests[1]) != MPI_SUCCESS) return false;
+  int done = 0;
+  for (double end = now() + patience; !done && now() < end; sched_yield())
+    if (MPI_Testall(2, requests, &done, MPI_STATUSES_IGNORE) != MPI_SUCCESS) return false;
+  return done;
+}
+
+static tw_status run_two(const tw_call *call, int rank) {
+  const settings *s = call->settings;
+  rank_files files = {.keys = NULL};
+  tw_channel *channel = NULL;
+  tw_status status = tw_channel_mpi(s->timeout, &channel);
+  if (status == TW_OK) status = run_rank(call, channel, &files);
+  unload(&files);
+  if (status != TW_OK && !both_failed(rank)) {
+    tw_say_error();
+    MPI_Abort(MPI_COMM_WORLD, (int)status);
+    _exit((int)status);
+  }
+  tw_channel_close(channel);
+  return status;
+}
+
+static tw_status run(const tw_call *call) {
+  int ranks = 0, rank = 0;
+  TW_TRY(tw_name_check(call->arguments[0]));
+  if (MPI_Init(NULL, NULL) != MPI_SUCCESS) return tw_fail(TW_ERR_PEER, "MPI cannot start; try mpirun -np 2 twain run NAME");
+  MPI_Comm_size(MPI_COMM_WORLD, &ranks);
+  MPI_Comm_rank(MPI_COMM_WORLD, &rank);
+  if (ranks > 1) tw_say_as(rank);
+  tw_status status = ranks == 2 ? run_two(call, rank)
+                                : tw_fail(TW_ERR_USAGE, "run needs exactly two ranks, not %d: mpirun -np 2 twain run NAME", ranks);
+  if (status != TW_OK) {
+    tw_say_error();  // now: the launcher ends all ranks as soon as one has left
+    alarm(10);       // a failed rank does not wait for ever for the other to finalize: the signal ends it
+  }
+  MPI_Finalize();
+  alarm(0);
+  return status;
+}
+
+const tw_command tw_command_run = {
+    .name = "run",
+    .arguments = "NAME",
+    .summary = "the inference; start it with mpirun -np 2",
+    .about = "usage under MPI: mpirun -np 2 twain run NAME [options]\n\n"
+             "Rank R reads NAME.plan.json, NAME.model.pR.h5, NAME.keys.pR.h5 and NAME.input.pR.h5, and nothing of the other's;\n"
+             "writes NAME.result.pR.h5. Every sequence of the input uses one key slot, for good.",
+    .options = options,
+    .option_count = sizeof options / sizeof *options,
+    .settings_size = sizeof(settings),
+    .least = 1,
+    .most = 1,
+    .run = run};

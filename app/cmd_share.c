@@ -1,0 +1,115 @@
+#include <stddef.h>
+#include <stdio.h>
+
+#include "app/commands.h"
+#include "app/files.h"
+#include "app/model_id.h"
+#include "base/memory.h"
+#include "jobs/share.h"
+
+typedef struct {
+  bool input, force;
+} settings;
+
+static const tw_option options[] = {
+    {.name = "input", .field = offsetof(settings, input), .help = "split NAME.input.h5 (the client's step) instead of the model"},
+    {.name = "force", .field = offsetof(settings, force), .help = "replace files that are there"},
+};
+
+// ---- the model
+
+static tw_status write_model(tw_places *secret, tw_places *public, const tw_model_share shares[2], const tw_model_dealer *dealer) {
+  TW_TRY(tw_places_begin(secret));
+  TW_TRY(tw_places_begin(public));
+  for (int rank = 0; rank < 2; rank++) {
+    TW_TRY(tw_model_share_write(secret->path[rank].text, &shares[rank]));
+    secret->written[rank] = true;
+  }
+  TW_TRY(tw_model_dealer_write(secret->path[2].text, dealer));
+  secret->written[2] = true;
+  return tw_model_id_write(public->path[0].text, &dealer->model_id, &dealer->config);
+}
+
+static tw_status share_model(const char *name, bool force, bool quiet) {
+  static const char *const suffixes[] = {"model.p0.h5", "model.p1.h5", "model.dealer.h5"}, *const id_suffix[] = {"model.json"};
+  tw_places secret, public;
+  tw_model model;
+  tw_model_share shares[2];
+  tw_model_dealer dealer;
+  TW_TRY(tw_places_check(&secret, name, suffixes, 3, force));
+  TW_TRY(tw_places_check(&public, name, id_suffix, 1, force));
+  TW_TRY(tw_model_read(tw_path_of(name, "model.h5").text, &model));
+  tw_status status = tw_share_model(&model, shares, &dealer);
+  tw_model_free(&model);
+  TW_TRY(status);
+  status = write_model(&secret, &public, shares, &dealer);
+  tw_places_end(&secret, status);
+  tw_places_end(&public, status);
+  if (status == TW_OK && !quiet)
+    printf("model %s\nfor rank 0: %s\nfor rank 1: %s\nfor the dealer: %s\nfor everybody: %s\n", dealer.model_id.hex, secret.path[0].text,
+           secret.path[1].text, secret.path[2].text, public.path[0].text);
+  for (int rank = 0; rank < 2; rank++) tw_model_share_free(&shares[rank]);
+  tw_wipe(&dealer, sizeof dealer);
+  return status;
+}
+
+// ---- an input
+
+static tw_status write_input(tw_places *places, const tw_input_share shares[2]) {
+  TW_TRY(tw_places_begin(places));
+  for (int rank = 0; rank < 2; rank++) {
+    TW_TRY(tw_input_share_write(places->path[rank].text, &shares[rank]));
+    places->written[rank] = true;
+  }
+  return TW_OK;
+}
+
+static tw_status split_input(const char *name, const tw_input *input, tw_input_share shares[2]) {
+  tw_id model_id;
+  tw_plan plan;
+  TW_TRY(tw_model_id_read(tw_path_of(name, "model.json").text, &model_id));
+  TW_TRY(tw_plan_read(tw_path_of(name, "plan.json").text, &plan));
+  tw_status status = tw_share_input(input, &plan, &model_id, shares);
+  tw_plan_free(&plan);
+  return status;
+}
+
+static tw_status share_input(const char *name, bool force, bool quiet) {
+  static const char *const suffixes[] = {"input.p0.h5", "input.p1.h5"};
+  tw_places places;
+  tw_input input;
+  tw_input_share shares[2];
+  TW_TRY(tw_places_check(&places, name, suffixes, 2, force));
+  TW_TRY(tw_input_read(tw_path_of(name, "input.h5").text, &input));
+  int count = input.count;
+  tw_status status = split_input(name, &input, shares);
+  tw_input_free(&input);
+  TW_TRY(status);
+  status = tw_places_end(&places, write_input(&places, shares));
+  if (status == TW_OK && !quiet)
+    printf("input %s, %d sequence%s\nfor rank 0: %s\nfor rank 1: %s\n", shares[0].input_id.hex, count, count == 1 ? "" : "s",
+           places.path[0].text, places.path[1].text);
+  for (int rank = 0; rank < 2; rank++) tw_input_share_free(&shares[rank]);
+  return status;
+}
+
+static tw_status run(const tw_call *call) {
+  const settings *s = call->settings;
+  const char *name = call->arguments[0];
+  TW_TRY(tw_name_check(name));
+  return s->input ? share_input(name, s->force, call->quiet) : share_model(name, s->force, call->quiet);
+}
+
+const tw_command tw_command_share = {
+    .name = "share",
+    .arguments = "NAME [--input]",
+    .summary = "split a model, or an input, between the two ranks",
+    .about = "Reads NAME.model.h5; writes NAME.model.p0.h5 and .p1.h5 (one for each rank), NAME.model.dealer.h5 (mask seeds,\n"
+             "no weights) and NAME.model.json (the model's public id). One sharing serves every plan.\n"
+             "With --input: reads NAME.input.h5, NAME.plan.json and NAME.model.json; writes NAME.input.p0.h5 and .p1.h5.",
+    .options = options,
+    .option_count = sizeof options / sizeof *options,
+    .settings_size = sizeof(settings),
+    .least = 1,
+    .most = 1,
+    .run = run};

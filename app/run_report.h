@@ -1,0 +1,12 @@
+// One run's costs, times and surroundings, from a rank's result.
+#ifndef TW_RUN_REPORT_H
+#define TW_RUN_REPORT_H
+
+#include <jansson.h>
+
+#include "app/costs.h"
+
+void tw_run_report_print(const tw_result_share *result, bool verbose);
+json_t *tw_run_report_json(const tw_result_share *result);
+
+#endif

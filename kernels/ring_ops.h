@@ -1,0 +1,281 @@
+// Elementwise gates, one formula each, compiled for the CPU (kernels/cpu/ring_ops.c) and for CUDA (kernels/cuda/ring_ops.cu)
+// from this file: the twins cannot differ. Arguments are plain data with pointers into one backend's memory; element
+// (row, col) writes its own outputs only. X: public values, r: the rank's mask shares, `one`: all ones on rank 1, else 0.
+#ifndef TW_RING_OPS_H
+#define TW_RING_OPS_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __CUDACC__
+#define TW_ELEMENT __host__ __device__ static inline
+#else
+#define TW_ELEMENT static inline
+#endif
+
+TW_ELEMENT uint64_t tw_ring_mask(int bits) { return bits >= 64 ? ~0ull : (1ull << bits) - 1; }
+TW_ELEMENT uint64_t tw_plane_bit(const uint64_t *plane, size_t j) { return plane[j / 64] >> (j % 64) & 1; }
+
+// Extension of X^ mod 2^k (docs/design/protocols.md, section 3): x = u - r + 2^k g rho, u = X^ + 2^(k-2) mod 2^k - 2^(k-2).
+typedef struct { uint64_t u, g; } tw_ext;
+TW_ELEMENT tw_ext tw_ext_public(uint64_t wire, int k) {
+  uint64_t offset = 1ull << (k - 2), u = (wire + offset) & tw_ring_mask(k);
+  tw_ext e = {u - offset, 1 - (u >> (k - 1))};
+  return e;
+}
+
+// Live keys of a sequence's attention row: its length, and for causal attention at most its own position + 1.
+typedef struct { const int *lengths; int seq, causal; } tw_liveness;
+TW_ELEMENT int tw_live_keys(tw_liveness l, size_t sequence, size_t row) {
+  int live = l.lengths ? l.lengths[sequence] : l.seq, query = (int)(row % (size_t)l.seq);
+  return l.causal && query + 1 < live ? query + 1 : live;
+}
+
+// How a second operand's elements go with those of [rows][cols]: sequences of rows_per_sequence rows each.
+typedef struct { size_t rows_per_sequence, sequence_stride, row_stride, col_stride; } tw_pairing;
+TW_ELEMENT size_t tw_pair_index(tw_pairing p, size_t row, size_t col) {
+  return row / p.rows_per_sequence * p.sequence_stride + row % p.rows_per_sequence * p.row_stride + col * p.col_stride;
+}
+
+// ---- openings: share + mask share, ring or bits ----
+typedef struct { size_t rows, cols; const uint64_t *share, *mask; uint64_t *out; uint64_t ring; int bits; } tw_mask_args;
+TW_ELEMENT void tw_mask_at(const tw_mask_args *a, size_t row, size_t col) {
+  size_t j = row * a->cols + col;
+  a->out[j] = a->bits ? a->share[j] ^ a->mask[j] : (a->share[j] + a->mask[j]) & a->ring;
+}
+
+// ---- ((x - half) mod 2^k) >> bits ----
+typedef struct { size_t rows, cols; const uint64_t *x; uint64_t *out; uint64_t half, ring; int bits; } tw_shift_args;
+TW_ELEMENT void tw_shift_at(const tw_shift_args *a, size_t row, size_t col) {
+  size_t j = row * a->cols + col;
+  a->out[j] = ((a->x[j] - a->half) & a->ring) >> a->bits;
+}
+
+// ---- strided copies: rows = sequences * dim[0] dim[1] dim[2], cols = dim[3] ----
+typedef struct {
+  size_t rows, cols;
+  const uint64_t *x;
+  uint64_t *out;
+  size_t dim[4], stride[4], offset, sequence_stride;
+} tw_view_args;
+TW_ELEMENT void tw_view_at(const tw_view_args *a, size_t row, size_t col) {
+  size_t i2 = row % a->dim[2], rest = row / a->dim[2], i1 = rest % a->dim[1];
+  rest /= a->dim[1];
+  size_t i0 = rest % a->dim[0], sequence = rest / a->dim[0];
+  a->out[row * a->cols + col] = a->x[sequence * a->sequence_stride + a->offset + i0 * a->stride[0] + i1 * a->stride[1] +
+                                     i2 * a->stride[2] + col * a->stride[3]];
+}
+
+// ---- [rows][cx] beside [rows][cy] ----
+typedef struct { size_t rows, cols; const uint64_t *x, *y; uint64_t *out; size_t cx; } tw_concat_args;
+TW_ELEMENT void tw_concat_at(const tw_concat_args *a, size_t row, size_t col) {
+  size_t cy = a->cols - a->cx;
+  a->out[row * a->cols + col] = col < a->cx ? a->x[row * a->cx + col] : a->y[row * cy + (col - a->cx)];
+}
+
+// ---- p x + q y + c ----
+typedef struct {
+  size_t rows, cols;
+  const uint64_t *x, *y;  // y may be NULL
+  uint64_t *out;
+  uint64_t p, q, c, ring;
+  tw_pairing pair;
+} tw_combine_args;
+TW_ELEMENT void tw_combine_at(const tw_combine_args *a, size_t row, size_t col) {
+  size_t j = row * a->cols + col;
+  uint64_t second = a->y ? a->q * a->y[tw_pair_index(a->pair, row, col)] : 0;
+  a->out[j] = (a->p * a->x[j] + second + a->c) & a->ring;
+}
+
+// ---- share of a wire: b X^ - r_b ----
+typedef struct { size_t rows, cols; const uint64_t *X, *r; uint64_t *out; uint64_t one, ring; tw_pairing pair; } tw_share_args;
+TW_ELEMENT void tw_share_at(const tw_share_args *a, size_t row, size_t col) {
+  size_t j = tw_pair_index(a->pair, row, col);
+  a->out[row * a->cols + col] = ((a->X[j] & a->one) - a->r[j]) & a->ring;
+}
+
+// ---- extension k -> K ----
+typedef struct {
+  size_t rows, cols;
+  const uint64_t *X, *r, *carry, *top;
+  uint64_t *out;
+  uint64_t one, ring;
+  int k;
+} tw_extend_args;
+TW_ELEMENT void tw_extend_at(const tw_extend_args *a, size_t row, size_t col) {
+  size_t j = row * a->cols + col;
+  tw_ext e = tw_ext_public(a->X[j], a->k);
+  a->out[j] = ((e.u & a->one) - a->r[j] + ((a->carry[j] + e.g * a->top[j]) << a->k)) & a->ring;
+}
+
+// ---- x y; with carry, top and tq the first operand is extended from ring k ----
+typedef struct {
+  size_t rows, cols;
+  const uint64_t *X, *r, *Y, *q, *carry, *top, *rq, *tq;
+  uint64_t *out;
+  uint64_t one, ring;
+  int k;
+  tw_pairing pair;
+} tw_multiply_args;
+TW_ELEMENT void tw_multiply_at(const tw_multiply_args *a, size_t row, size_t col) {
+  size_t j = row * a->cols + col, i = tw_pair_index(a->pair, row, col);
+  uint64_t Y = a->Y[i], q = a->q[i];
+  if (a->carry) {
+    tw_ext e = tw_ext_public(a->X[j], a->k);
+    uint64_t r = a->r[j] - (a->carry[j] << a->k);  // share of canonical r in the larger ring
+    uint64_t wrap = e.g * (a->top[j] * Y - a->tq[j]);
+    a->out[j] = ((e.u & a->one) * Y - e.u * q - r * Y + a->rq[j] + (wrap << a->k)) & a->ring;
+  } else {
+    a->out[j] = ((a->X[j] & a->one) * Y - a->X[j] * q - a->r[j] * Y + a->rq[j]) & a->ring;
+  }
+}
+
+// ---- x y with both extended (k, l), y one element a row: with x~ = u - a and y~ = w - c, x~ y~ = u w - u c - w a + a c ----
+typedef struct {
+  size_t rows, cols;
+  const uint64_t *X, *r, *Y, *q;
+  const uint64_t *x_carry, *x_top, *y_carry, *y_top, *rq, *tq, *rs, *ts;  // ts may be NULL
+  uint64_t *out;
+  uint64_t one, ring;
+  int k, l;
+} tw_multiply_rows_args;
+TW_ELEMENT void tw_multiply_rows_at(const tw_multiply_rows_args *p, size_t row, size_t col) {
+  size_t j = row * p->cols + col;
+  tw_ext w = tw_ext_public(p->Y[row], p->l), u = tw_ext_public(p->X[j], p->k);
+  uint64_t c = p->q[row] - ((p->y_carry[row] + w.g * p->y_top[row]) << p->l);
+  uint64_t a = p->r[j] - ((p->x_carry[j] + u.g * p->x_top[j]) << p->k);
+  uint64_t ac = p->rq[j] - (u.g * p->tq[j] << p->k) - (w.g * p->rs[j] << p->l);
+  if (p->ts) ac += u.g * w.g * p->ts[j] << (p->k + p->l);
+  p->out[j] = ((u.u & p->one) * w.u - u.u * c - w.u * a + ac) & p->ring;
+}
+
+// ---- one element's part of a sum of squares: x~^2 = u^2 - 2 u a + a^2, a^2 = r^2 - 2^(k+1) g rho r + 2^(2k) g rho, without r^2.
+// Summed over a row by the caller (tw_row_sums) ----
+typedef struct {
+  size_t rows, cols;
+  const uint64_t *X, *r, *carry, *top, *tr;
+  uint64_t *out;
+  uint64_t one;
+  int k;
+} tw_square_args;
+TW_ELEMENT void tw_square_at(const tw_square_args *p, size_t row, size_t col) {
+  size_t j = row * p->cols + col;
+  tw_ext e = tw_ext_public(p->X[j], p->k);
+  uint64_t a = p->r[j] - ((p->carry[j] + e.g * p->top[j]) << p->k);
+  uint64_t square = (e.u & p->one) * e.u - 2 * e.u * a - (e.g * p->tr[j] << (p->k + 1));
+  if (2 * p->k < 64) square += e.g * p->top[j] << (2 * p->k);
+  p->out[j] = square;
+}
+
+// ---- bit times wire: d = v ^ m, d x = v x + (1 - 2v) [m x]. rows = sequences * planes, cols = bits of a plane ----
+typedef struct {
+  size_t rows, cols;
+  const uint64_t *bits, *X, *r, *carry, *top, *m, *mr, *mt;  // carry, top, mt: NULL when x is not extended
+  uint64_t *out;
+  size_t planes, first_plane, plane_words, sequence_words;  // of the opened bits
+  size_t x_sequence_stride, x_plane_stride;                 // 0 when all planes share x
+  uint64_t one, ring;
+  int k;
+} tw_select_args;
+TW_ELEMENT void tw_select_at(const tw_select_args *a, size_t row, size_t col) {
+  size_t j = row * a->cols + col, sequence = row / a->planes, plane = row % a->planes;
+  size_t i = sequence * a->x_sequence_stride + plane * a->x_plane_stride + col;
+  const uint64_t *bits = a->bits + sequence * a->sequence_words + (a->first_plane + plane) * a->plane_words;
+  uint64_t v = tw_plane_bit(bits, col), share, product;
+  if (a->carry) {
+    tw_ext e = tw_ext_public(a->X[i], a->k);
+    share = (e.u & a->one) - a->r[i] + ((a->carry[i] + e.g * a->top[i]) << a->k);
+    product = e.u * a->m[j] - a->mr[j] + (e.g * a->mt[j] << a->k);
+  } else {
+    share = (a->X[i] & a->one) - a->r[i];
+    product = a->X[i] * a->m[j] - a->mr[j];
+  }
+  a->out[j] = (v * share + (1 - 2 * v) * product) & a->ring;
+}
+
+// ---- sum over planes of constant d: rows = sequences, cols = bits of a plane; m may be NULL (true bits) ----
+typedef struct {
+  size_t rows, cols;
+  const uint64_t *bits, *m;
+  const int64_t *constants;
+  uint64_t *out;
+  size_t planes, first_plane, plane_words, sequence_words;
+  uint64_t mine, ring;  // mine: 1 where the public part is added
+} tw_constants_args;
+TW_ELEMENT void tw_constants_at(const tw_constants_args *a, size_t row, size_t col) {
+  uint64_t sum = 0;
+  for (size_t p = 0; p < a->planes; p++) {
+    uint64_t v = tw_plane_bit(a->bits + row * a->sequence_words + (a->first_plane + p) * a->plane_words, col);
+    uint64_t d = a->mine * v + (a->m ? (1 - 2 * v) * a->m[(row * a->planes + p) * a->cols + col] : 0);
+    sum += (uint64_t)a->constants[p] * d;
+  }
+  a->out[row * a->cols + col] = sum & a->ring;
+}
+
+// ---- sum over planes, shifted: x [rows][planes][cols] ----
+typedef struct { size_t rows, cols, planes; const uint64_t *x; const int64_t *shifts; uint64_t *out; uint64_t ring; } tw_sum_planes_args;
+TW_ELEMENT void tw_sum_planes_at(const tw_sum_planes_args *a, size_t row, size_t col) {
+  uint64_t sum = 0;
+  for (size_t p = 0; p < a->planes; p++) sum += a->x[(row * a->planes + p) * a->cols + col] << a->shifts[p];
+  a->out[row * a->cols + col] = sum & a->ring;
+}
+
+// ---- columns of dead keys become 0: rows = sequences * rows_per_sequence ----
+typedef struct { size_t rows, cols, rows_per_sequence; const uint64_t *x; uint64_t *out; tw_liveness live; } tw_zero_args;
+TW_ELEMENT void tw_zero_at(const tw_zero_args *a, size_t row, size_t col) {
+  int live = tw_live_keys(a->live, row / a->rows_per_sequence, row % a->rows_per_sequence);
+  size_t j = row * a->cols + col;
+  a->out[j] = (int64_t)col < live ? a->x[j] : 0;
+}
+
+// ---- sum over live rows: x [sequences][x_rows][cols]; rows = sequences ----
+typedef struct { size_t rows, cols, x_rows; const uint64_t *x; uint64_t *out; uint64_t ring; tw_liveness live; } tw_pool_args;
+TW_ELEMENT void tw_pool_at(const tw_pool_args *a, size_t row, size_t col) {
+  size_t live = (size_t)(a->live.lengths ? a->live.lengths[row] : a->live.seq);
+  uint64_t sum = 0;
+  for (size_t i = 0; i < live; i++) sum += a->x[(row * a->x_rows + i) * a->cols + col];
+  a->out[row * a->cols + col] = sum & a->ring;
+}
+
+// ---- differences of pairs in groups: rows = sequences * pairs * x_rows, cols = groups ----
+typedef struct {
+  size_t rows, cols, x_rows, x_cols, first, group, pairs;
+  const uint64_t *x;
+  uint64_t *out;
+  uint64_t ring;
+} tw_pairs_args;
+TW_ELEMENT void tw_pairs_at(const tw_pairs_args *a, size_t row, size_t col) {
+  size_t r = row % a->x_rows, pair = row / a->x_rows % a->pairs, sequence = row / a->x_rows / a->pairs, i = 0;
+  while (pair >= a->group - 1 - i) pair -= a->group - 1 - i++;
+  const uint64_t *x = a->x + (sequence * a->x_rows + r) * a->x_cols + a->first + col * a->group;
+  a->out[row * a->cols + col] = (x[i] - x[i + 1 + pair]) & a->ring;
+}
+
+// ---- A + B x with the looked-up sign undone: s (A^ + B^ X^) - X^ [s r_B] - B^ [s r] + [s (r_B r - r_A)] ----
+typedef struct { size_t rows, cols; const uint64_t *A, *B, *X, *sign, *sign_rb, *sign_r, *rest; uint64_t *out; uint64_t ring; } tw_piece_args;
+TW_ELEMENT void tw_piece_at(const tw_piece_args *a, size_t row, size_t col) {
+  size_t j = row * a->cols + col;
+  a->out[j] = (a->sign[j] * (a->A[j] + a->B[j] * a->X[j]) - a->X[j] * a->sign_rb[j] - a->B[j] * a->sign_r[j] + a->rest[j]) & a->ring;
+}
+
+// ---- (X^ >> f) - [r >> f] - [borrow]: rows = sequences ----
+typedef struct {
+  size_t rows, cols;
+  const uint64_t *X, *bits, *high, *m;
+  uint64_t *out;
+  size_t sequence_words;
+  uint64_t one, ring;
+  int shift;
+} tw_floor_args;
+TW_ELEMENT void tw_floor_at(const tw_floor_args *a, size_t row, size_t col) {
+  size_t j = row * a->cols + col;
+  uint64_t v = tw_plane_bit(a->bits + row * a->sequence_words, col), borrow = (v & a->one) + (1 - 2 * v) * a->m[j];
+  a->out[j] = ((a->X[j] >> a->shift & a->one) - a->high[j] - borrow) & a->ring;
+}
+
+// Every formula of this file, for tables and twins.
+#define TW_RING_OPS(X)                                                                                           \
+  X(mask) X(shift) X(view) X(concat) X(combine) X(share) X(extend) X(multiply) X(multiply_rows) X(square) X(select) \
+  X(constants) X(sum_planes) X(zero) X(pool) X(pairs) X(piece) X(floor)
+
+#endif

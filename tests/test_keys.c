@@ -1,0 +1,478 @@
+// Key files: what is dealt is what is read, and nothing damaged, foreign or used is ever handed out.
+#define _GNU_SOURCE
+#include <CUnit/Basic.h>
+#include <fcntl.h>
+#include <hdf5.h>
+#include <signal.h>
+#include <sodium.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "io/file.h"
+#include "io/keys.h"
+#include "io/ledger.h"
+
+enum { SLOTS = 3, INDEX = 5 };
+static const size_t slot_bytes = 2 * TW_KEY_CHUNK + 777 * 64;
+
+static char folder[64];
+static uint8_t *corrections[SLOTS];
+static uint8_t seeds[SLOTS][32];
+static tw_key_index_entry entries[INDEX];
+static tw_keys_info info;
+
+static const char *in_folder(const char *name) {
+  static char paths[4][160];
+  static int turn;
+  turn = (turn + 1) % 4;
+  snprintf(paths[turn], sizeof paths[turn], "%s/%s", folder, name);
+  return paths[turn];
+}
+
+static bool message_has(const char *text) {
+  if (strstr(tw_error_message(), text)) return true;
+  printf("\n  message lacks \"%s\": %s\n", text, tw_error_message());
+  return false;
+}
+
+static void fresh(int rank) {
+  info = (tw_keys_info){.rank = rank, .count = SLOTS, .slot_bytes = slot_bytes, .index_count = INDEX, .index = entries};
+  tw_id_random(&info.key_id);
+  tw_id_random(&info.model_id);
+  tw_digest_of(&info, sizeof info, &info.plan);
+  randombytes_buf(entries, sizeof entries);
+  for (int i = 0; i < INDEX; i++) entries[i].offset = 64 * (uint64_t)randombytes_uniform(1000);
+  randombytes_buf(seeds, sizeof seeds);
+  for (int i = 0; i < SLOTS; i++) randombytes_buf(corrections[i], slot_bytes);
+}
+
+static tw_status append_pieces(tw_keys_writer *w, const uint8_t *data) {
+  for (size_t at = 0; at < slot_bytes;) {
+    size_t part = randombytes_uniform(3) ? randombytes_uniform(5000) : randombytes_uniform(2 * TW_KEY_CHUNK);
+    if (part > slot_bytes - at) part = slot_bytes - at;
+    TW_TRY(tw_keys_append(w, data + at, part));
+    at += part;
+  }
+  return TW_OK;
+}
+
+// Slots are written in an order of their own.
+static tw_status write_file(const char *path) {
+  tw_keys_writer *w;
+  TW_TRY(tw_keys_create(path, &info, &w));
+  static const uint64_t order[SLOTS] = {1, 0, 2};
+  for (int i = 0; i < SLOTS; i++) {
+    tw_status status = tw_keys_begin_slot(w, order[i], seeds[order[i]]);
+    if (status == TW_OK) status = append_pieces(w, corrections[order[i]]);
+    if (status == TW_OK) status = tw_keys_end_slot(w);
+    if (status != TW_OK) {
+      tw_keys_abort(w);
+      return status;
+    }
+  }
+  return tw_keys_commit(w);
+}
+
+static bool same_header(const tw_keys_info *a) {
+  return a->rank == info.rank && !strcmp(a->key_id.hex, info.key_id.hex) &&
+         !strcmp(a->model_id.hex, info.model_id.hex) && !strcmp(a->plan.hex, info.plan.hex) && a->test == info.test &&
+         a->count == info.count && a->slot_bytes == info.slot_bytes && a->index_count == info.index_count &&
+         !memcmp(a->index, entries, sizeof entries);
+}
+
+// Reads everything; *same tells whether what was handed out is what was written.
+static tw_status read_file(const char *path, bool *same) {
+  tw_keys *keys;
+  static uint8_t block[700001];
+  *same = true;
+  TW_TRY(tw_keys_open(path, info.rank, &keys));
+  *same = same_header(tw_keys_get_info(keys));
+  tw_status status = TW_OK;
+  for (uint64_t s = 0; s < SLOTS && status == TW_OK; s++) {
+    uint8_t seed[32];
+    tw_key_stream *stream = NULL;
+    status = tw_keys_seed(keys, s, seed);
+    if (status == TW_OK && memcmp(seed, seeds[s], 32)) *same = false;
+    if (status == TW_OK) status = tw_key_stream_open(keys, s, &stream);
+    for (size_t at = 0; status == TW_OK && at < slot_bytes;) {
+      size_t part = slot_bytes - at < sizeof block ? slot_bytes - at : sizeof block;
+      status = tw_key_stream_read(stream, block, part);
+      if (status == TW_OK && memcmp(block, corrections[s] + at, part)) *same = false;
+      at += part;
+    }
+    tw_key_stream_close(stream);
+  }
+  tw_keys_close(keys);
+  return status;
+}
+
+static void flip(const char *path, uint64_t offset, uint8_t bit) {
+  int fd = open(path, O_RDWR);
+  uint8_t byte;
+  CU_ASSERT_EQUAL(pread(fd, &byte, 1, (off_t)offset), 1);
+  byte ^= bit;
+  CU_ASSERT_EQUAL(pwrite(fd, &byte, 1, (off_t)offset), 1);
+  close(fd);
+}
+
+static void place_of(const char *path, const char *name, uint64_t *offset, uint64_t *bytes) {
+  hid_t file = H5Fopen(path, H5F_ACC_RDONLY, H5P_DEFAULT), set = H5Dopen2(file, name, H5P_DEFAULT);
+  *offset = H5Dget_offset(set);
+  *bytes = H5Dget_storage_size(set);
+  H5Dclose(set);
+  H5Fclose(file);
+}
+
+static void copy_file(const char *from, const char *to) {
+  char command[400];
+  snprintf(command, sizeof command, "cp -p %s %s", from, to);
+  CU_ASSERT_EQUAL(system(command), 0);
+}
+
+static void test_checksums(void) {
+  uint8_t block[32];
+  CU_ASSERT_EQUAL(tw_crc32c(0, "123456789", 9), 0xE3069283u);  // the published check value
+  memset(block, 0, 32);
+  CU_ASSERT_EQUAL(tw_crc32c(0, block, 32), 0x8A9136AAu);  // RFC 3720, B.4
+  memset(block, 0xFF, 32);
+  CU_ASSERT_EQUAL(tw_crc32c(0, block, 32), 0x62A8AB43u);
+  CU_ASSERT_EQUAL(tw_crc32c(tw_crc32c(0, "1234", 4), "56789", 5), 0xE3069283u);
+  tw_digest digest;
+  tw_digest_of("abc", 3, &digest);  // python: hashlib.blake2b(b'abc', digest_size=32)
+  CU_ASSERT_STRING_EQUAL(digest.hex, "bddd813c634239723171ef3fee98579b94964e3bb1cb3e427262c8c068d52319");
+  tw_id a, b;
+  tw_id_random(&a);
+  tw_id_random(&b);
+  CU_ASSERT_EQUAL(strspn(a.hex, "0123456789abcdef"), 32);
+  CU_ASSERT_STRING_NOT_EQUAL(a.hex, b.hex);
+}
+
+static void test_round_trip(void) {
+  for (int rank = 0; rank < 2; rank++) {
+    const char *path = in_folder(rank ? "a.keys.p1.h5" : "a.keys.p0.h5");
+    bool same;
+    struct stat st;
+    fresh(rank);
+    info.test = rank == 1;
+    CU_ASSERT_EQUAL(write_file(path), TW_OK);
+    CU_ASSERT_EQUAL(read_file(path, &same), TW_OK);
+    CU_ASSERT_TRUE(same);
+    CU_ASSERT_EQUAL(stat(path, &st), 0);
+    CU_ASSERT_EQUAL(st.st_mode & 07777, 0600);
+    CU_ASSERT_NOT_EQUAL(access(in_folder(rank ? "a.keys.p1.h5.partial" : "a.keys.p0.h5.partial"), F_OK), 0);
+    CU_ASSERT_EQUAL(write_file(path), TW_ERR_IO);  // never over an existing file
+    CU_ASSERT_TRUE(message_has("exists already"));
+    CU_ASSERT_EQUAL(read_file(path, &same), TW_OK);
+    tw_keys *keys;
+    CU_ASSERT_EQUAL(tw_keys_open(path, 1 - rank, &keys), TW_ERR_MISMATCH);
+    CU_ASSERT_TRUE(
+        message_has(rank ? "belongs to rank 1, but this is rank 0" : "belongs to rank 0, but this is rank 1"));
+    unlink(path);
+  }
+}
+
+static void test_streams(void) {
+  const char *path = in_folder("s.keys.p0.h5");
+  tw_keys *keys;
+  tw_key_stream *s[SLOTS];
+  size_t at[SLOTS] = {0};
+  uint8_t *block = malloc(slot_bytes);
+  fresh(0);
+  CU_ASSERT_EQUAL_FATAL(write_file(path), TW_OK);
+  CU_ASSERT_EQUAL_FATAL(tw_keys_open(path, 0, &keys), TW_OK);
+  for (uint64_t i = 0; i < SLOTS; i++) CU_ASSERT_EQUAL(tw_key_stream_open(keys, i, &s[i]), TW_OK);
+  bool same = true;
+  for (int turn = 0; turn < 60; turn++) {
+    int i = (int)randombytes_uniform(SLOTS);
+    size_t part = randombytes_uniform(300000);
+    if (part > slot_bytes - at[i]) part = slot_bytes - at[i];
+    CU_ASSERT_EQUAL(tw_key_stream_read(s[i], block, part), TW_OK);
+    same = same && !memcmp(block, corrections[i] + at[i], part);
+    at[i] += part;
+  }
+  CU_ASSERT_TRUE(same);
+  CU_ASSERT_EQUAL(tw_key_stream_read(s[1], block, slot_bytes - at[1] + 1), TW_ERR_INTERNAL);
+  for (int i = 0; i < SLOTS; i++) tw_key_stream_close(s[i]);
+  tw_key_stream *none;
+  CU_ASSERT_EQUAL(tw_key_stream_open(keys, SLOTS, &none), TW_ERR_USAGE);
+  tw_keys_close(keys);
+  unlink(path);
+  free(block);
+}
+
+static void test_misuse(void) {
+  tw_keys_writer *w;
+  const char *path = in_folder("m.keys.p0.h5");
+  uint8_t zero[32] = {0};
+  fresh(0);
+  CU_ASSERT_EQUAL_FATAL(tw_keys_create(path, &info, &w), TW_OK);
+  CU_ASSERT_EQUAL(access(in_folder("m.keys.p0.h5.partial"), F_OK), 0);
+  CU_ASSERT_EQUAL(tw_keys_begin_slot(w, SLOTS, seeds[0]), TW_ERR_INTERNAL);
+  CU_ASSERT_EQUAL(tw_keys_begin_slot(w, 0, zero), TW_ERR_INTERNAL);
+  CU_ASSERT_EQUAL(tw_keys_begin_slot(w, 0, seeds[0]), TW_OK);
+  CU_ASSERT_EQUAL(tw_keys_append(w, corrections[0], slot_bytes - 64), TW_OK);
+  CU_ASSERT_EQUAL(tw_keys_end_slot(w), TW_ERR_INTERNAL);                    // 64 bytes are missing
+  CU_ASSERT_EQUAL(tw_keys_append(w, corrections[0], 65), TW_ERR_INTERNAL);  // one too many
+  CU_ASSERT_EQUAL(tw_keys_append(w, corrections[0], 64), TW_OK);
+  CU_ASSERT_EQUAL(tw_keys_end_slot(w), TW_OK);
+  CU_ASSERT_EQUAL(tw_keys_begin_slot(w, 0, seeds[0]), TW_ERR_INTERNAL);  // a second time
+  CU_ASSERT_EQUAL(tw_keys_commit(w), TW_ERR_INTERNAL);                   // slots 1 and 2 are missing
+  CU_ASSERT_NOT_EQUAL(access(path, F_OK), 0);
+  CU_ASSERT_NOT_EQUAL(access(in_folder("m.keys.p0.h5.partial"), F_OK), 0);
+}
+
+static void test_damaged_datasets(void) {
+  const char *path = in_folder("d.keys.p0.h5");
+  static const char *const names[] = {"index", "seeds", "seed_tags", "chunk_crc32c", "corrections"};
+  bool same;
+  fresh(0);
+  CU_ASSERT_EQUAL_FATAL(write_file(path), TW_OK);
+  for (int i = 0; i < 5; i++) {
+    uint64_t offset, bytes;
+    place_of(path, names[i], &offset, &bytes);
+    for (int turn = 0; turn < 8; turn++) {
+      uint64_t at = offset + (turn == 0 ? 0 : turn == 1 ? bytes - 1 : randombytes_uniform((uint32_t)bytes));
+      uint8_t bit = (uint8_t)(1u << randombytes_uniform(8));
+      flip(path, at, bit);
+      CU_ASSERT_EQUAL(read_file(path, &same), TW_ERR_FORMAT);
+      CU_ASSERT_TRUE(same);  // nothing false was handed out before the refusal
+      CU_ASSERT_TRUE(message_has(i == 0 ? "dataset index" : i < 3 ? "dataset seeds" : "dataset corrections"));
+      flip(path, at, bit);
+    }
+  }
+  CU_ASSERT_EQUAL(read_file(path, &same), TW_OK);
+  CU_ASSERT_TRUE(same);
+  unlink(path);
+}
+
+// Bits all over the file's layout (everything but the corrections): refused, or without effect on what is read.
+static void test_damaged_layout(void) {
+  const char *path = in_folder("l.keys.p0.h5");
+  uint64_t offset, bytes;
+  struct stat st;
+  int refused = 0, tried = 0;
+  bool same;
+  fresh(0);
+  CU_ASSERT_EQUAL_FATAL(write_file(path), TW_OK);
+  CU_ASSERT_EQUAL(stat(path, &st), 0);
+  place_of(path, "corrections", &offset, &bytes);
+  for (uint64_t at = 0; at < (uint64_t)st.st_size; at += 1 + randombytes_uniform(6)) {
+    if (at >= offset && at < offset + bytes) at = offset + bytes;
+    if (at >= (uint64_t)st.st_size) break;
+    tw_keys *keys;
+    uint8_t bit = (uint8_t)(1u << randombytes_uniform(8));
+    flip(path, at, bit);
+    tw_status status = tw_keys_open(path, 0, &keys);
+    tried++;
+    refused += status != TW_OK;
+    if (status == TW_OK) {
+      CU_ASSERT_TRUE(same_header(tw_keys_get_info(keys)));
+      tw_keys_close(keys);
+    }
+    flip(path, at, bit);
+  }
+  CU_ASSERT_TRUE(tried > 500 && refused > tried / 10);
+  CU_ASSERT_EQUAL(read_file(path, &same), TW_OK);
+  unlink(path);
+}
+
+// Attributes changed with HDF5 itself, checksums of the metadata and all.
+static void test_changed_header(void) {
+  const char *path = in_folder("h.keys.p0.h5"), *copy = in_folder("h2.keys.p0.h5");
+  static const char *const names[] = {"format",     "version",     "role",        "created",      "software",
+                                      "key_id",     "model_id",    "plan",        "test",         "count",
+                                      "slot_bytes", "chunk_bytes", "index_count", "header_digest"};
+  fresh(0);
+  CU_ASSERT_EQUAL_FATAL(write_file(path), TW_OK);
+  for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+    copy_file(path, copy);
+    hid_t file = H5Fopen(copy, H5F_ACC_RDWR, H5P_DEFAULT), a = H5Aopen(file, names[i], H5P_DEFAULT);
+    CU_ASSERT_TRUE_FATAL(a >= 0);
+    hid_t type = H5Aget_type(a);
+    char value[256] = {0};
+    CU_ASSERT_TRUE(H5Aread(a, type, value) >= 0);
+    value[0] ^= 1;
+    CU_ASSERT_TRUE(H5Awrite(a, type, value) >= 0);
+    H5Tclose(type);
+    H5Aclose(a);
+    H5Fclose(file);
+    tw_keys *keys;
+    tw_status status = tw_keys_open(copy, 0, &keys);
+    CU_ASSERT_TRUE(status == TW_ERR_FORMAT || status == TW_ERR_MISMATCH);
+    if (status == TW_OK) printf("\n  changed attribute %s was accepted\n", names[i]);
+    unlink(copy);
+  }
+  unlink(path);
+}
+
+static void test_truncated(void) {
+  const char *path = in_folder("t.keys.p0.h5"), *copy = in_folder("t2.keys.p0.h5");
+  struct stat st;
+  fresh(0);
+  CU_ASSERT_EQUAL_FATAL(write_file(path), TW_OK);
+  CU_ASSERT_EQUAL(stat(path, &st), 0);
+  const off_t sizes[] = {
+      0, 1, 7, 8, 47, 48, 100, 1000, 5000, 100000, st.st_size / 2, st.st_size - 4096, st.st_size - 1};
+  for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
+    tw_keys *keys;
+    copy_file(path, copy);
+    CU_ASSERT_EQUAL(truncate(copy, sizes[i]), 0);
+    CU_ASSERT_EQUAL(tw_keys_open(copy, 0, &keys), TW_ERR_FORMAT);
+    CU_ASSERT_TRUE(message_has(copy));
+    unlink(copy);
+  }
+  unlink(path);
+}
+
+static void test_permissions(void) {
+  const char *path = in_folder("p.keys.p0.h5");
+  static const mode_t open_modes[] = {0640, 0604, 0620, 0602, 0610, 0666};
+  tw_keys *keys;
+  char remedy[200];
+  snprintf(remedy, sizeof remedy, "chmod 600 %s", path);
+  CU_ASSERT_EQUAL(tw_keys_open(path, 0, &keys), TW_ERR_IO);
+  CU_ASSERT_TRUE(message_has("run `twain deal` first"));
+  fresh(0);
+  CU_ASSERT_EQUAL_FATAL(write_file(path), TW_OK);
+  for (int i = 0; i < 6; i++) {
+    chmod(path, open_modes[i]);
+    CU_ASSERT_EQUAL(tw_keys_open(path, 0, &keys), TW_ERR_IO);
+    CU_ASSERT_TRUE(message_has(remedy));
+  }
+  chmod(path, 0600);
+  CU_ASSERT_EQUAL(tw_keys_open(path, 0, &keys), TW_OK);
+  tw_keys_close(keys);
+  if (geteuid() == 0 && chown(path, 65534, 65534) == 0) {
+    CU_ASSERT_EQUAL(tw_keys_open(path, 0, &keys), TW_ERR_IO);
+    CU_ASSERT_TRUE(message_has("belongs to user 65534"));
+  }
+  unlink(path);
+}
+
+static void test_erased_and_copied(void) {
+  const char *path = in_folder("e.keys.p0.h5"), *copy = in_folder("e2.keys.p0.h5"), *ledger = in_folder("ledger");
+  tw_keys *keys;
+  uint8_t seed[32];
+  uint64_t slot, offset, bytes;
+  fresh(0);
+  CU_ASSERT_EQUAL_FATAL(write_file(path), TW_OK);
+  copy_file(path, copy);
+  CU_ASSERT_EQUAL_FATAL(tw_keys_open(path, 0, &keys), TW_OK);
+  CU_ASSERT_EQUAL(tw_ledger_mark(ledger, 0, &info.key_id, 1, "test"), TW_OK);
+  CU_ASSERT_EQUAL(tw_keys_erase_seed(keys, 1), TW_OK);
+  CU_ASSERT_EQUAL(tw_keys_seed(keys, 1, seed), TW_ERR_USED);
+  CU_ASSERT_TRUE(message_has("slot 1 was used before") && message_has(info.key_id.hex) && message_has("--slot"));
+  CU_ASSERT_EQUAL(tw_keys_seed(keys, 0, seed), TW_OK);
+  CU_ASSERT_EQUAL(memcmp(seed, seeds[0], 32), 0);
+  tw_keys_close(keys);
+  CU_ASSERT_EQUAL_FATAL(tw_keys_open(path, 0, &keys), TW_OK);  // still a sound file, the slot still erased
+  CU_ASSERT_EQUAL(tw_keys_seed(keys, 1, seed), TW_ERR_USED);
+  CU_ASSERT_EQUAL(tw_keys_seed(keys, 2, seed), TW_OK);
+  tw_keys_close(keys);
+  place_of(path, "seeds", &offset, &bytes);
+  int fd = open(path, O_RDONLY);
+  CU_ASSERT_EQUAL(pread(fd, seed, 32, (off_t)offset + 32), 32);
+  CU_ASSERT_TRUE(sodium_is_zero(seed, 32));
+  close(fd);
+
+  // The copy still has the seed; its slot is burned by the ledger.
+  CU_ASSERT_EQUAL_FATAL(tw_keys_open(copy, 0, &keys), TW_OK);
+  CU_ASSERT_EQUAL(tw_keys_seed(keys, 1, seed), TW_OK);
+  CU_ASSERT_EQUAL(tw_ledger_check(ledger, 0, &tw_keys_get_info(keys)->key_id, 1), TW_ERR_USED);
+  CU_ASSERT_EQUAL(tw_ledger_first_free(ledger, 0, &tw_keys_get_info(keys)->key_id, SLOTS, &slot), TW_OK);
+  CU_ASSERT_EQUAL(slot, 0);
+  tw_keys_close(keys);
+  unlink(path);
+  unlink(copy);
+}
+
+// Seeds of two slots exchanged: each is sound in itself, but not in its place.
+static void test_exchanged_seeds(void) {
+  const char *path = in_folder("x.keys.p1.h5");
+  uint64_t offset, bytes;
+  uint8_t seed[32];
+  tw_keys *keys;
+  fresh(1);
+  CU_ASSERT_EQUAL_FATAL(write_file(path), TW_OK);
+  place_of(path, "seeds", &offset, &bytes);
+  int fd = open(path, O_RDWR);
+  CU_ASSERT_EQUAL(pwrite(fd, seeds[1], 32, (off_t)offset), 32);
+  close(fd);
+  CU_ASSERT_EQUAL_FATAL(tw_keys_open(path, 1, &keys), TW_OK);
+  CU_ASSERT_EQUAL(tw_keys_seed(keys, 0, seed), TW_ERR_FORMAT);
+  CU_ASSERT_TRUE(sodium_is_zero(seed, 32));
+  CU_ASSERT_EQUAL(tw_keys_seed(keys, 1, seed), TW_OK);
+  tw_keys_close(keys);
+  unlink(path);
+}
+
+// In a child: a limit on file sizes that strikes in the middle of a slot.
+static int write_under_limit(const char *path) {
+  tw_keys_writer *w;
+  struct rlimit limit = {TW_KEY_CHUNK, TW_KEY_CHUNK};
+  signal(SIGXFSZ, SIG_IGN);
+  if (tw_keys_create(path, &info, &w) != TW_OK) return 1;
+  if (setrlimit(RLIMIT_FSIZE, &limit) != 0) return 2;
+  if (tw_keys_begin_slot(w, 0, seeds[0]) != TW_OK) return 3;
+  if (tw_keys_append(w, corrections[0], slot_bytes) != TW_ERR_IO) return 4;
+  if (!message_has("bytes needed") || !message_has(path) || !message_has("corrections")) return 5;
+  tw_keys_abort(w);
+  if (tw_keys_create(path, &info, &w) != TW_ERR_IO) return 6;
+  return message_has("bytes needed") ? 0 : 7;
+}
+
+static void test_write_error(void) {
+  const char *path = in_folder("w.keys.p0.h5");
+  int state = 0;
+  fresh(0);
+  fflush(stdout);
+  pid_t child = fork();
+  if (child == 0) _exit(write_under_limit(path));
+  waitpid(child, &state, 0);
+  CU_ASSERT_TRUE(WIFEXITED(state));
+  CU_ASSERT_EQUAL(WEXITSTATUS(state), 0);
+  CU_ASSERT_NOT_EQUAL(access(path, F_OK), 0);
+  CU_ASSERT_NOT_EQUAL(access(in_folder("w.keys.p0.h5.partial"), F_OK), 0);
+}
+
+static int set_up(void) {
+  strcpy(folder, "/tmp/twain-test-keys-XXXXXX");
+  if (sodium_init() < 0 || !mkdtemp(folder)) return 1;
+  for (int i = 0; i < SLOTS; i++) corrections[i] = malloc(slot_bytes);
+  return 0;
+}
+
+static int tear_down(void) {
+  char command[100];
+  for (int i = 0; i < SLOTS; i++) free(corrections[i]);
+  snprintf(command, sizeof command, "rm -rf %s", folder);
+  return system(command) == 0 ? 0 : 1;
+}
+
+int main(void) {
+  if (CU_initialize_registry() != CUE_SUCCESS) return 2;
+  CU_pSuite suite = CU_add_suite("key files", set_up, tear_down);
+  if (!suite) return 2;
+  CU_add_test(suite, "checksums and ids against published values", test_checksums);
+  CU_add_test(suite, "round trip", test_round_trip);
+  CU_add_test(suite, "several streams at once", test_streams);
+  CU_add_test(suite, "a writer out of turn", test_misuse);
+  CU_add_test(suite, "a flipped bit in each dataset", test_damaged_datasets);
+  CU_add_test(suite, "a flipped bit in the layout", test_damaged_layout);
+  CU_add_test(suite, "a changed attribute", test_changed_header);
+  CU_add_test(suite, "truncated", test_truncated);
+  CU_add_test(suite, "missing, open to others, of another user", test_permissions);
+  CU_add_test(suite, "erased seeds, and a copy made before", test_erased_and_copied);
+  CU_add_test(suite, "exchanged seeds", test_exchanged_seeds);
+  CU_add_test(suite, "a write that fails half way", test_write_error);
+  CU_basic_set_mode(CU_BRM_VERBOSE);
+  CU_basic_run_tests();
+  int bad = CU_get_number_of_failures() != 0 || CU_get_number_of_suites_failed() != 0;
+  CU_cleanup_registry();
+  return bad;
+}

@@ -14,9 +14,9 @@ typedef struct {
   const tw_model *model;
   const tw_input *input;
   const tw_result *result;
-  double *x;             // embedded input of one sequence
-  double *rounded;       // output with rounded weights
-  double *vectors[2];    // one_row: [count][hidden] private, float
+  double *x;           // embedded input of one sequence
+  double *rounded;     // output with rounded weights
+  double *vectors[2];  // one_row: [count][hidden] private, float
 } work;
 
 // Output rows of sequence s in the result's shape; returns their number.
@@ -132,8 +132,9 @@ static void print_similarities(const tw_comparison *c) {
     for (int i = 0; i < c->count; i++) {
       used = snprintf(row, sizeof row, "%d", i + 1);
       for (int j = 0; j < c->count; j++)
-        used += i == j ? snprintf(row + used, sizeof row - (size_t)used, "\t.")
-                       : snprintf(row + used, sizeof row - (size_t)used, "\t%.4f", c->similarity[j < i][i * c->count + j]);
+        used += i == j
+                    ? snprintf(row + used, sizeof row - (size_t)used, "\t.")
+                    : snprintf(row + used, sizeof row - (size_t)used, "\t%.4f", c->similarity[j < i][i * c->count + j]);
       tw_grid_row(&grid, "%s", row);
     }
     tw_grid_print(&grid);
@@ -149,8 +150,8 @@ void tw_comparison_print(const tw_comparison *c) {
   tw_grid_row(&grid, "sequence\trelative error\twith rounded weights\tlargest error");
   tw_grid_rule(&grid);
   for (int s = 0; s < c->count; s++)
-    tw_grid_row(&grid, "%d\t%.2e\t%.2e\t%.5f", s + 1, c->sequences[s].relative_error, c->sequences[s].relative_error_rounded,
-                c->sequences[s].largest_error);
+    tw_grid_row(&grid, "%d\t%.2e\t%.2e\t%.5f", s + 1, c->sequences[s].relative_error,
+                c->sequences[s].relative_error_rounded, c->sequences[s].largest_error);
   tw_grid_print(&grid);
   if (c->one_row) print_similarities(c);
 }
@@ -171,9 +172,10 @@ json_t *tw_comparison_json(const tw_comparison *c) {
   json_t *json = json_object(), *sequences = json_array();
   for (int s = 0; s < c->count; s++) {
     const tw_sequence_error *e = &c->sequences[s];
-    json_array_append_new(sequences, json_pack("{s:s, s:o, s:o, s:o, s:o}", "text", e->text, "cosine", number(e->cosine), "relative_error",
-                                               number(e->relative_error), "relative_error_rounded_weights",
-                                               number(e->relative_error_rounded), "largest_error", number(e->largest_error)));
+    json_array_append_new(sequences,
+                          json_pack("{s:s, s:o, s:o, s:o, s:o}", "text", e->text, "cosine", number(e->cosine),
+                                    "relative_error", number(e->relative_error), "relative_error_rounded_weights",
+                                    number(e->relative_error_rounded), "largest_error", number(e->largest_error)));
   }
   json_object_set_new(json, "sequences", sequences);
   if (c->one_row) {

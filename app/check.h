@@ -16,7 +16,7 @@ typedef struct {
 } tw_sequence_error;
 
 typedef struct {
-  bool one_row;  // pooled and cls: sequences have one vector
+  bool one_row;           // pooled and cls: sequences have one vector
   int count, not_finite;  // first sequence with NaN or Inf, or -1
   tw_sequence_error *sequences;
   double *similarity[2];  // private, float: [count][count] cosines between sequences; one_row only

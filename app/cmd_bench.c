@@ -18,12 +18,30 @@ typedef struct {
 } settings;
 
 static const tw_option options[] = {
-    {.name = "model", .kind = TW_OPTION_TEXT, .field = offsetof(settings, model), .value = "SHAPE", .fallback = "bert-base",
+    {.name = "model",
+     .kind = TW_OPTION_TEXT,
+     .field = offsetof(settings, model),
+     .value = "SHAPE",
+     .fallback = "bert-base",
      .help = "shape of the model (see `twain import --help`)"},
-    {.name = "seq", .letter = 's', .kind = TW_OPTION_INTEGER, .field = offsetof(settings, seq), .value = "S", .fallback = "128",
-     .help = "tokens a sequence", .low = 1, .high = 512},
-    {.name = "repeat", .letter = 'r', .kind = TW_OPTION_INTEGER, .field = offsetof(settings, repeat), .value = "R", .fallback = "3",
-     .help = "the best of R measurements counts", .low = 1, .high = 1000},
+    {.name = "seq",
+     .letter = 's',
+     .kind = TW_OPTION_INTEGER,
+     .field = offsetof(settings, seq),
+     .value = "S",
+     .fallback = "128",
+     .help = "tokens a sequence",
+     .low = 1,
+     .high = 512},
+    {.name = "repeat",
+     .letter = 'r',
+     .kind = TW_OPTION_INTEGER,
+     .field = offsetof(settings, repeat),
+     .value = "R",
+     .fallback = "3",
+     .help = "the best of R measurements counts",
+     .low = 1,
+     .high = 1000},
     {.name = "json", .field = offsetof(settings, json), .help = "print JSON instead of tables"},
 };
 
@@ -74,11 +92,12 @@ typedef struct {
 
 static void bench_product(bench *w, const product *p, tw_isa isa, int ring, double peak) {
   double rate = measure(p, ring, w->s->repeat, w->a, w->b, w->c);
-  tw_grid_row(&w->grid, "%s\t%zu x %zu x %zu\t%s\t%d\t%.2f\t%.2f\t%.0f %%", p->name, p->m, p->n, p->k, tw_isa_name(isa), ring, 1e-9 * rate,
-              1e-9 * peak, 100 * rate / peak);
-  json_array_append_new(w->list, json_pack("{s:s, s:I, s:I, s:I, s:s, s:i, s:f, s:f}", "product", p->name, "m", (json_int_t)p->m, "n",
-                                           (json_int_t)p->n, "k", (json_int_t)p->k, "isa", tw_isa_name(isa), "ring_bits", ring,
-                                           "macs_per_second", rate, "limit_macs_per_second", peak));
+  tw_grid_row(&w->grid, "%s\t%zu x %zu x %zu\t%s\t%d\t%.2f\t%.2f\t%.0f %%", p->name, p->m, p->n, p->k, tw_isa_name(isa),
+              ring, 1e-9 * rate, 1e-9 * peak, 100 * rate / peak);
+  json_array_append_new(
+      w->list, json_pack("{s:s, s:I, s:I, s:I, s:s, s:i, s:f, s:f}", "product", p->name, "m", (json_int_t)p->m, "n",
+                         (json_int_t)p->n, "k", (json_int_t)p->k, "isa", tw_isa_name(isa), "ring_bits", ring,
+                         "macs_per_second", rate, "limit_macs_per_second", peak));
 }
 
 static void bench_all(bench *w, const product *products, int count) {
@@ -141,14 +160,15 @@ static tw_status run(const tw_call *call) {
   return tw_fail(TW_ERR_USAGE, "unknown workload '%s'; use gemm", call->arguments[0]);
 }
 
-const tw_command tw_command_bench = {
-    .name = "bench",
-    .arguments = "gemm",
-    .summary = "speed of synthetic workloads",
-    .about = "gemm: the ring products of a model's layer, for every instruction set of this CPU and rings of 24, 38 and 48 bits.",
-    .options = options,
-    .option_count = sizeof options / sizeof *options,
-    .settings_size = sizeof(settings),
-    .least = 1,
-    .most = 1,
-    .run = run};
+const tw_command tw_command_bench = {.name = "bench",
+                                     .arguments = "gemm",
+                                     .summary = "speed of synthetic workloads",
+                                     .about =
+                                         "gemm: the ring products of a model's layer, for every instruction set of "
+                                         "this CPU and rings of 24, 38 and 48 bits.",
+                                     .options = options,
+                                     .option_count = sizeof options / sizeof *options,
+                                     .settings_size = sizeof(settings),
+                                     .least = 1,
+                                     .most = 1,
+                                     .run = run};

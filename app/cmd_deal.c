@@ -13,11 +13,24 @@ typedef struct {
 } settings;
 
 static const tw_option options[] = {
-    {.name = "count", .letter = 'n', .kind = TW_OPTION_INTEGER, .field = offsetof(settings, count), .value = "COUNT", .fallback = "1",
-     .help = "inferences to deal keys for: one for every sequence", .low = 1, .high = 1e9},
-    {.name = "test-seed", .kind = TW_OPTION_INTEGER, .field = offsetof(settings, test_seed), .value = "N",
-     .help = "TEST keys whose seeds anyone can derive from N, for `check --exact`; nothing is private with them", .low = 0, .high = 0x1p53},
-    {.name = "force", .field = offsetof(settings, force),
+    {.name = "count",
+     .letter = 'n',
+     .kind = TW_OPTION_INTEGER,
+     .field = offsetof(settings, count),
+     .value = "COUNT",
+     .fallback = "1",
+     .help = "inferences to deal keys for: one for every sequence",
+     .low = 1,
+     .high = 1e9},
+    {.name = "test-seed",
+     .kind = TW_OPTION_INTEGER,
+     .field = offsetof(settings, test_seed),
+     .value = "N",
+     .help = "TEST keys whose seeds anyone can derive from N, for `check --exact`; nothing is private with them",
+     .low = 0,
+     .high = 0x1p53},
+    {.name = "force",
+     .field = offsetof(settings, force),
      .help = "replace key files that are there; never while a copy of them may still be used"},
 };
 
@@ -25,27 +38,33 @@ static tw_status forecast(const tw_plan *plan, const char *path, uint64_t count,
   uint64_t needed = tw_deal_bytes(plan, count), room;
   TW_TRY(tw_disk_free(path, &room));
   if (!quiet) {
-    printf("%llu slot%s of %s and %s: %s on disk for both ranks, %s are free\n", (unsigned long long)count, count == 1 ? "" : "s",
-           tw_text_bytes((double)plan->program.slot_bytes[0]), tw_text_bytes((double)plan->program.slot_bytes[1]),
-           tw_text_bytes((double)needed), tw_text_bytes((double)room));
+    printf("%llu slot%s of %s and %s: %s on disk for both ranks, %s are free\n", (unsigned long long)count,
+           count == 1 ? "" : "s", tw_text_bytes((double)plan->program.slot_bytes[0]),
+           tw_text_bytes((double)plan->program.slot_bytes[1]), tw_text_bytes((double)needed),
+           tw_text_bytes((double)room));
     fflush(stdout);
   }
   if (needed > room)
-    return tw_fail(TW_ERR_IO, "%s: %llu bytes are needed for %llu slots, %llu are free; deal fewer (-n), make room, or deal elsewhere",
-                   path, (unsigned long long)needed, (unsigned long long)count, (unsigned long long)room);
+    return tw_fail(
+        TW_ERR_IO,
+        "%s: %llu bytes are needed for %llu slots, %llu are free; deal fewer (-n), make room, or deal elsewhere", path,
+        (unsigned long long)needed, (unsigned long long)count, (unsigned long long)room);
   return TW_OK;
 }
 
 static tw_status check_model(const tw_plan *plan, const tw_model_dealer *dealer) {
   const tw_model_config *p = &plan->shape.config, *d = &dealer->config;
-  if (p->layers == d->layers && p->hidden == d->hidden && p->heads == d->heads && p->intermediate == d->intermediate) return TW_OK;
-  return tw_fail(TW_ERR_MISMATCH,
-                 "the plan is for %d layers, %d wide, %d heads, %d in the feed-forward part; the shared model has %d, %d, %d, %d; "
-                 "plan for this model, or share the right one",
-                 p->layers, p->hidden, p->heads, p->intermediate, d->layers, d->hidden, d->heads, d->intermediate);
+  if (p->layers == d->layers && p->hidden == d->hidden && p->heads == d->heads && p->intermediate == d->intermediate)
+    return TW_OK;
+  return tw_fail(
+      TW_ERR_MISMATCH,
+      "the plan is for %d layers, %d wide, %d heads, %d in the feed-forward part; the shared model has %d, %d, %d, %d; "
+      "plan for this model, or share the right one",
+      p->layers, p->hidden, p->heads, p->intermediate, d->layers, d->hidden, d->heads, d->intermediate);
 }
 
-static tw_status deal(const tw_plan *plan, const tw_model_dealer *dealer, const settings *s, tw_places *places, bool quiet) {
+static tw_status deal(const tw_plan *plan, const tw_model_dealer *dealer, const settings *s, tw_places *places,
+                      bool quiet) {
   tw_progress progress;
   tw_id key_id;
   tw_deal_options o = {.path = {places->path[0].text, places->path[1].text},
@@ -86,15 +105,16 @@ static tw_status run(const tw_call *call) {
   return status;
 }
 
-const tw_command tw_command_deal = {
-    .name = "deal",
-    .arguments = "NAME [-n COUNT]",
-    .summary = "make one-time keys for COUNT inferences",
-    .about = "Reads NAME.plan.json and NAME.model.dealer.h5; says how much disk the keys need; writes NAME.keys.p0.h5 and .p1.h5,\n"
-             "one for each rank. Hand them over and delete the dealer's copies.",
-    .options = options,
-    .option_count = sizeof options / sizeof *options,
-    .settings_size = sizeof(settings),
-    .least = 1,
-    .most = 1,
-    .run = run};
+const tw_command tw_command_deal = {.name = "deal",
+                                    .arguments = "NAME [-n COUNT]",
+                                    .summary = "make one-time keys for COUNT inferences",
+                                    .about =
+                                        "Reads NAME.plan.json and NAME.model.dealer.h5; says how much disk the keys "
+                                        "need; writes NAME.keys.p0.h5 and .p1.h5,\n"
+                                        "one for each rank. Hand them over and delete the dealer's copies.",
+                                    .options = options,
+                                    .option_count = sizeof options / sizeof *options,
+                                    .settings_size = sizeof(settings),
+                                    .least = 1,
+                                    .most = 1,
+                                    .run = run};

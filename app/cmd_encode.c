@@ -12,7 +12,11 @@ typedef struct {
 } settings;
 
 static const tw_option options[] = {
-    {.name = "file", .letter = 'f', .kind = TW_OPTION_TEXT, .field = offsetof(settings, file), .value = "FILE",
+    {.name = "file",
+     .letter = 'f',
+     .kind = TW_OPTION_TEXT,
+     .field = offsetof(settings, file),
+     .value = "FILE",
      .help = "texts from a UTF-8 file, one a line; blank lines are left out"},
     {.name = "force", .field = offsetof(settings, force), .help = "replace an input that is there"},
 };
@@ -56,7 +60,8 @@ static tw_status run(const tw_call *call) {
   const char *name = call->arguments[0];
   TW_TRY(tw_name_check(name));
   if ((call->count > 1) == (s->file != NULL))
-    return tw_fail(TW_ERR_USAGE, "either texts or --file FILE is needed; usage: twain encode %s", call->command->arguments);
+    return tw_fail(TW_ERR_USAGE, "either texts or --file FILE is needed; usage: twain encode %s",
+                   call->command->arguments);
   if (!s->file) return encode(name, (const char *const *)call->arguments + 1, call->count - 1, s, call->quiet);
   char **lines;
   int count;

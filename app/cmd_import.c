@@ -11,9 +11,16 @@ typedef struct {
 } settings;
 
 static const tw_option options[] = {
-    {.name = "output", .letter = 'o', .kind = TW_OPTION_TEXT, .field = offsetof(settings, output), .value = "NAME",
+    {.name = "output",
+     .letter = 'o',
+     .kind = TW_OPTION_TEXT,
+     .field = offsetof(settings, output),
+     .value = "NAME",
      .help = "path and beginning of the new files' names; needed"},
-    {.name = "synthetic", .kind = TW_OPTION_TEXT, .field = offsetof(settings, synthetic), .value = "SHAPE",
+    {.name = "synthetic",
+     .kind = TW_OPTION_TEXT,
+     .field = offsetof(settings, synthetic),
+     .value = "SHAPE",
      .help = "random weights instead of a folder: bert-tiny, -mini, -small, -medium, -base, -large, minilm, or "
              "LAYERSxHIDDENxHEADSxINTERMEDIATE"},
     {.name = "force", .field = offsetof(settings, force), .help = "replace files that are there"},
@@ -31,10 +38,11 @@ static tw_status write_files(tw_places *places, const tw_model *model, const tw_
 static void describe(const tw_model *model, const tw_client *client, const tw_places *places) {
   const tw_model_config *c = &model->config;
   printf("%s%s: %d layers, %d wide, %d heads, %d in the feed-forward part, %s, up to %d tokens\n", c->name,
-         c->synthetic ? " (SYNTHETIC weights: outputs mean nothing)" : "", c->layers, c->hidden, c->heads, c->intermediate,
-         c->activation, c->max_positions);
-  printf("vocabulary: %d %s\nwritten: %s, %s\n", c->vocab, client->vocabulary ? "pieces" : "numbers, texts are hashed to them",
-         places->path[0].text, places->path[1].text);
+         c->synthetic ? " (SYNTHETIC weights: outputs mean nothing)" : "", c->layers, c->hidden, c->heads,
+         c->intermediate, c->activation, c->max_positions);
+  printf("vocabulary: %d %s\nwritten: %s, %s\n", c->vocab,
+         client->vocabulary ? "pieces" : "numbers, texts are hashed to them", places->path[0].text,
+         places->path[1].text);
 }
 
 static tw_status run(const tw_call *call) {
@@ -45,7 +53,8 @@ static tw_status run(const tw_call *call) {
   tw_client client;
   if (!s->output) return tw_fail(TW_ERR_USAGE, "-o NAME is missing; usage: twain import %s", call->command->arguments);
   if ((call->count == 1) == (s->synthetic != NULL))
-    return tw_fail(TW_ERR_USAGE, "either a folder or --synthetic SHAPE is needed; usage: twain import %s", call->command->arguments);
+    return tw_fail(TW_ERR_USAGE, "either a folder or --synthetic SHAPE is needed; usage: twain import %s",
+                   call->command->arguments);
   TW_TRY(tw_name_check(s->output));
   TW_TRY(tw_places_check(&places, s->output, suffixes, 2, s->force));
   if (s->synthetic)
@@ -63,8 +72,9 @@ const tw_command tw_command_import = {
     .name = "import",
     .arguments = "DIR|--synthetic SHAPE -o NAME",
     .summary = "read a model from a Hugging Face folder, or make one with random weights",
-    .about = "DIR holds config.json, model.safetensors (or its shards) and vocab.txt of a BERT-type encoder.\n"
-             "Writes NAME.model.h5 (the owner's) and NAME.client.h5 (vocabulary and embeddings, in clear at the client).",
+    .about =
+        "DIR holds config.json, model.safetensors (or its shards) and vocab.txt of a BERT-type encoder.\n"
+        "Writes NAME.model.h5 (the owner's) and NAME.client.h5 (vocabulary and embeddings, in clear at the client).",
     .options = options,
     .option_count = sizeof options / sizeof *options,
     .settings_size = sizeof(settings),

@@ -20,39 +20,79 @@ typedef struct {
 } settings;
 
 static const tw_option options[] = {
-    {.name = "seq", .letter = 's', .kind = TW_OPTION_INTEGER, .field = offsetof(settings, seq), .value = "S", .fallback = "128",
-     .help = "tokens a sequence; shorter ones are padded", .low = 1, .high = 512},
-    {.name = "output", .kind = TW_OPTION_TEXT, .field = offsetof(settings, output), .value = "WHAT", .fallback = "tokens",
+    {.name = "seq",
+     .letter = 's',
+     .kind = TW_OPTION_INTEGER,
+     .field = offsetof(settings, seq),
+     .value = "S",
+     .fallback = "128",
+     .help = "tokens a sequence; shorter ones are padded",
+     .low = 1,
+     .high = 512},
+    {.name = "output",
+     .kind = TW_OPTION_TEXT,
+     .field = offsetof(settings, output),
+     .value = "WHAT",
+     .fallback = "tokens",
      .help = "tokens (all rows), pooled (mean over the live rows) or cls (the first row)"},
-    {.name = "rounding", .kind = TW_OPTION_TEXT, .field = offsetof(settings, rounding), .value = "MODE", .fallback = "dithered",
+    {.name = "rounding",
+     .kind = TW_OPTION_TEXT,
+     .field = offsetof(settings, rounding),
+     .value = "MODE",
+     .fallback = "dithered",
      .help = "dithered, faithful (all truncations round down; more keys) or faithful-output (only the last)"},
-    {.name = "calibrate", .kind = TW_OPTION_TEXT, .field = offsetof(settings, calibrate), .value = "FILE",
+    {.name = "calibrate",
+     .kind = TW_OPTION_TEXT,
+     .field = offsetof(settings, calibrate),
+     .value = "FILE",
      .help = "measure bounds on the texts of FILE, one a line"},
-    {.name = "margin", .kind = TW_OPTION_REAL, .field = offsetof(settings, margin), .value = "X", .fallback = "2",
-     .help = "widen measured bounds by this factor", .low = 1, .high = 1e6},
-    {.name = "model", .kind = TW_OPTION_TEXT, .field = offsetof(settings, model), .value = "SHAPE",
+    {.name = "margin",
+     .kind = TW_OPTION_REAL,
+     .field = offsetof(settings, margin),
+     .value = "X",
+     .fallback = "2",
+     .help = "widen measured bounds by this factor",
+     .low = 1,
+     .high = 1e6},
+    {.name = "model",
+     .kind = TW_OPTION_TEXT,
+     .field = offsetof(settings, model),
+     .value = "SHAPE",
      .help = "plan for a shape (see `twain import --help`) instead of NAME.model.h5; needs no file"},
-    {.name = "layers", .kind = TW_OPTION_INTEGER, .field = offsetof(settings, layers), .value = "N",
-     .help = "with --model: another number of layers", .low = 1, .high = 1024},
-    {.name = "link", .kind = TW_OPTION_TEXT, .field = offsetof(settings, link), .value = "US,GB/S", .fallback = "10,10",
+    {.name = "layers",
+     .kind = TW_OPTION_INTEGER,
+     .field = offsetof(settings, layers),
+     .value = "N",
+     .help = "with --model: another number of layers",
+     .low = 1,
+     .high = 1024},
+    {.name = "link",
+     .kind = TW_OPTION_TEXT,
+     .field = offsetof(settings, link),
+     .value = "US,GB/S",
+     .fallback = "10,10",
      .help = "latency and bandwidth of the link, for the least time that messages take"},
     {.name = "verbose", .letter = 'v', .field = offsetof(settings, verbose), .help = "costs of every layer"},
     {.name = "json", .field = offsetof(settings, json), .help = "print JSON instead of tables"},
     {.name = "force", .field = offsetof(settings, force), .help = "replace a plan that is there"},
 };
 
-typedef struct { double latency_us, gigabytes_per_second; } link_speed;
+typedef struct {
+  double latency_us, gigabytes_per_second;
+} link_speed;
 
 static tw_status parse_link(const char *text, link_speed *link) {
   char rest;
   if (sscanf(text, "%lf,%lf%c", &link->latency_us, &link->gigabytes_per_second, &rest) == 2 && link->latency_us >= 0 &&
       link->gigabytes_per_second > 0)
     return TW_OK;
-  return tw_fail(TW_ERR_USAGE, "--link '%s': latency in microseconds and bandwidth in GB/s are needed, e.g. 10,10", text);
+  return tw_fail(TW_ERR_USAGE, "--link '%s': latency in microseconds and bandwidth in GB/s are needed, e.g. 10,10",
+                 text);
 }
 
 static double least_time(const tw_costs *costs, const link_speed *link) {
-  return (double)costs->rounds * link->latency_us * 1e-6 + (double)costs->sent_bytes / (link->gigabytes_per_second * 1e9);
+  return (double)costs->rounds * link->latency_us * 1e-6 +
+         (double)costs->sent_bytes / (link->gigabytes_per_second * 1e9);
 }
 
 // ---- layers whose columns are alike share a line
@@ -62,7 +102,9 @@ typedef struct {
   const tw_bounds *measured;  // NULL without calibration
 } layer_table;
 
-static bool same_rings(const tw_plan *plan, int i, int j) { return memcmp(&plan->rings[i], &plan->rings[j], sizeof(tw_rings)) == 0; }
+static bool same_rings(const tw_plan *plan, int i, int j) {
+  return memcmp(&plan->rings[i], &plan->rings[j], sizeof(tw_rings)) == 0;
+}
 static bool same_bounds(const layer_table *t, int i, int j) {
   return !t->measured && memcmp(&t->plan->bounds[i], &t->plan->bounds[j], sizeof(tw_bounds)) == 0;
 }
@@ -75,7 +117,8 @@ static void print_rings(const tw_plan *plan) {
   tw_grid grid = {0};
   char row[512];
   int used = snprintf(row, sizeof row, "ring bits, layer");
-  for (int k = 0; k < TW_RING_FIELDS; k++) used += snprintf(row + used, sizeof row - (size_t)used, "\t%s", tw_ring_fields[k].name);
+  for (int k = 0; k < TW_RING_FIELDS; k++)
+    used += snprintf(row + used, sizeof row - (size_t)used, "\t%s", tw_ring_fields[k].name);
   tw_grid_row(&grid, "%s", row);
   tw_grid_rule(&grid);
   for (int first = 0, last; first < plan->shape.config.layers; first = last + 1) {
@@ -91,8 +134,10 @@ static void print_rings(const tw_plan *plan) {
 static void print_bounds(const layer_table *t) {
   tw_grid grid = {0};
   char row[1024];
-  int layers = t->plan->shape.config.layers, used = snprintf(row, sizeof row, "%s, layer", t->measured ? "measured/bound" : "bound");
-  for (int k = 0; k < TW_BOUND_FIELDS; k++) used += snprintf(row + used, sizeof row - (size_t)used, "\t%s", tw_bound_fields[k].name);
+  int layers = t->plan->shape.config.layers,
+      used = snprintf(row, sizeof row, "%s, layer", t->measured ? "measured/bound" : "bound");
+  for (int k = 0; k < TW_BOUND_FIELDS; k++)
+    used += snprintf(row + used, sizeof row - (size_t)used, "\t%s", tw_bound_fields[k].name);
   tw_grid_row(&grid, "%s", row);
   tw_grid_rule(&grid);
   for (int first = 0, last; first < layers; first = last + 1) {
@@ -101,7 +146,8 @@ static void print_bounds(const layer_table *t) {
     for (int k = 0; k < TW_BOUND_FIELDS; k++) {
       char measured[32] = "";
       if (t->measured) snprintf(measured, sizeof measured, "%.3g/", *tw_bound_at(&t->measured[first], k));
-      used += snprintf(row + used, sizeof row - (size_t)used, "\t%s%.4g", measured, *tw_bound_at(&t->plan->bounds[first], k));
+      used += snprintf(row + used, sizeof row - (size_t)used, "\t%s%.4g", measured,
+                       *tw_bound_at(&t->plan->bounds[first], k));
     }
     tw_grid_row(&grid, "%s", row);
   }
@@ -110,20 +156,25 @@ static void print_bounds(const layer_table *t) {
 
 // ---- reports
 
-static void print_plan(const tw_plan *plan, const tw_bounds *measured, const tw_costs *costs, const settings *s, const link_speed *link) {
+static void print_plan(const tw_plan *plan, const tw_bounds *measured, const tw_costs *costs, const settings *s,
+                       const link_speed *link) {
   const tw_model_config *c = &plan->shape.config;
-  printf("%s: %d layers, %d wide, %d heads, %d in the feed-forward part; %d tokens, output %s, rounding %s\n\n", c->name, c->layers,
-         c->hidden, c->heads, c->intermediate, plan->shape.seq, tw_output_name(plan->output), tw_rounding_name(plan->rounding));
+  printf("%s: %d layers, %d wide, %d heads, %d in the feed-forward part; %d tokens, output %s, rounding %s\n\n",
+         c->name, c->layers, c->hidden, c->heads, c->intermediate, plan->shape.seq, tw_output_name(plan->output),
+         tw_rounding_name(plan->rounding));
   print_bounds(&(layer_table){plan, measured});
-  if (measured) printf("(measured on %s, widened by %g; what is still small is raised to a floor that keeps rare texts safe)\n", s->calibrate, s->margin);
+  if (measured)
+    printf("(measured on %s, widened by %g; what is still small is raised to a floor that keeps rare texts safe)\n",
+           s->calibrate, s->margin);
   putchar('\n');
   print_rings(plan);
   putchar('\n');
   tw_costs_print(costs, s->verbose ? TW_BY_LAYER_AND_GATE : TW_BY_GATE);
-  printf("\nkeys: %s a rank and inference; sent: %s a rank; rounds: %llu\n", tw_text_bytes((double)costs->correction_bytes),
-         tw_text_bytes((double)costs->sent_bytes), (unsigned long long)costs->rounds);
-  printf("messages take at least %s over a link of %g us and %g GB/s\ndigest: %s\n", tw_text_seconds(least_time(costs, link)),
-         link->latency_us, link->gigabytes_per_second, plan->digest.hex);
+  printf("\nkeys: %s a rank and inference; sent: %s a rank; rounds: %llu\n",
+         tw_text_bytes((double)costs->correction_bytes), tw_text_bytes((double)costs->sent_bytes),
+         (unsigned long long)costs->rounds);
+  printf("messages take at least %s over a link of %g us and %g GB/s\ndigest: %s\n",
+         tw_text_seconds(least_time(costs, link)), link->latency_us, link->gigabytes_per_second, plan->digest.hex);
 }
 
 static json_t *layer_objects(const tw_plan *plan, const tw_bounds *bounds) {
@@ -139,16 +190,19 @@ static json_t *layer_objects(const tw_plan *plan, const tw_bounds *bounds) {
   return list;
 }
 
-static tw_status print_json(const tw_plan *plan, const tw_bounds *measured, const tw_costs *costs, const link_speed *link) {
+static tw_status print_json(const tw_plan *plan, const tw_bounds *measured, const tw_costs *costs,
+                            const link_speed *link) {
   const tw_model_config *c = &plan->shape.config;
-  json_t *json = json_pack("{s:s, s:i, s:i, s:i, s:i, s:i, s:s, s:s, s:s}", "model", c->name, "layers", c->layers, "hidden", c->hidden,
-                           "heads", c->heads, "intermediate", c->intermediate, "seq", plan->shape.seq, "output",
-                           tw_output_name(plan->output), "rounding", tw_rounding_name(plan->rounding), "digest", plan->digest.hex);
+  json_t *json =
+      json_pack("{s:s, s:i, s:i, s:i, s:i, s:i, s:s, s:s, s:s}", "model", c->name, "layers", c->layers, "hidden",
+                c->hidden, "heads", c->heads, "intermediate", c->intermediate, "seq", plan->shape.seq, "output",
+                tw_output_name(plan->output), "rounding", tw_rounding_name(plan->rounding), "digest", plan->digest.hex);
   json_object_set_new(json, "correction_bytes_per_rank", json_integer((json_int_t)costs->correction_bytes));
   json_object_set_new(json, "sent_bytes_per_rank", json_integer((json_int_t)costs->sent_bytes));
   json_object_set_new(json, "rounds", json_integer((json_int_t)costs->rounds));
-  json_object_set_new(json, "link", json_pack("{s:f, s:f, s:f}", "latency_us", link->latency_us, "gigabytes_per_second",
-                                              link->gigabytes_per_second, "least_seconds", least_time(costs, link)));
+  json_object_set_new(json, "link",
+                      json_pack("{s:f, s:f, s:f}", "latency_us", link->latency_us, "gigabytes_per_second",
+                                link->gigabytes_per_second, "least_seconds", least_time(costs, link)));
   json_object_set_new(json, "rings", layer_objects(plan, NULL));
   json_object_set_new(json, "bounds", layer_objects(plan, plan->bounds));
   if (measured) json_object_set_new(json, "measured", layer_objects(plan, measured));
@@ -159,7 +213,8 @@ static tw_status print_json(const tw_plan *plan, const tw_bounds *measured, cons
 
 // ---- making the plan
 
-static tw_status calibrate(const char *name, const settings *s, const tw_model *model, bool quiet, tw_bounds *measured) {
+static tw_status calibrate(const char *name, const settings *s, const tw_model *model, bool quiet,
+                           tw_bounds *measured) {
   tw_client client;
   tw_progress progress;
   char **lines;
@@ -179,7 +234,8 @@ static tw_status calibrate(const char *name, const settings *s, const tw_model *
 }
 
 // The model's shape; with calibration also *measured (tw_free).
-static tw_status look_at_model(const char *name, const settings *s, bool quiet, tw_model_config *config, tw_bounds **measured) {
+static tw_status look_at_model(const char *name, const settings *s, bool quiet, tw_model_config *config,
+                               tw_bounds **measured) {
   tw_model model;
   if (s->model) {
     TW_TRY(tw_shape_config(s->model, config));
@@ -266,9 +322,10 @@ const tw_command tw_command_plan = {
     .name = "plan",
     .arguments = "NAME | --model SHAPE [--seq S]",
     .summary = "choose rings; tell keys, bytes and rounds",
-    .about = "Reads NAME.model.h5 (for --calibrate also NAME.client.h5); writes NAME.plan.json, which is public.\n"
-             "Without NAME nothing is written: `twain plan --model bert-base --seq 128`.\n"
-             "A plan whose bounds fit no ring is refused with the tensor's name.",
+    .about =
+        "Reads NAME.model.h5 (for --calibrate also NAME.client.h5); writes NAME.plan.json, which is public.\n"
+        "Without NAME nothing is written: `twain plan --model bert-base --seq 128`.\n"
+        "A plan whose bounds fit no ring is refused with the tensor's name.",
     .options = options,
     .option_count = sizeof options / sizeof *options,
     .settings_size = sizeof(settings),

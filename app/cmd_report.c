@@ -13,7 +13,10 @@ typedef struct {
 } settings;
 
 static const tw_option options[] = {
-    {.name = "verbose", .letter = 'v', .field = offsetof(settings, verbose), .help = "costs of every gate in every layer"},
+    {.name = "verbose",
+     .letter = 'v',
+     .field = offsetof(settings, verbose),
+     .help = "costs of every gate in every layer"},
     {.name = "json", .field = offsetof(settings, json), .help = "print JSON instead of tables"},
 };
 
@@ -34,11 +37,13 @@ static tw_status print_other_rank(const char *name, const tw_result_share *first
   TW_TRY(tw_result_share_read(path.text, 1, &other));
   tw_status status = TW_OK;
   if (strcmp(other.run_id.hex, first->run_id.hex) != 0)
-    status = tw_fail(TW_ERR_MISMATCH, "%s: of run %s, not of run %s as rank 0's; take both files of one run", path.text, other.run_id.hex, first->run_id.hex);
+    status = tw_fail(TW_ERR_MISMATCH, "%s: of run %s, not of run %s as rank 0's; take both files of one run", path.text,
+                     other.run_id.hex, first->run_id.hex);
   else
-    printf("rank 1 on %s, user %s, %s (%s): online %s, of it communication %s; keys %s, sent %s\n", other.environment.host,
-           other.environment.user, other.environment.cpu, other.environment.isa, tw_text_seconds(other.online_seconds),
-           tw_text_seconds(other.comm_seconds), tw_text_bytes((double)other.correction_bytes), tw_text_bytes((double)other.sent_bytes));
+    printf("rank 1 on %s, user %s, %s (%s): online %s, of it communication %s; keys %s, sent %s\n",
+           other.environment.host, other.environment.user, other.environment.cpu, other.environment.isa,
+           tw_text_seconds(other.online_seconds), tw_text_seconds(other.comm_seconds),
+           tw_text_bytes((double)other.correction_bytes), tw_text_bytes((double)other.sent_bytes));
   tw_result_share_free(&other);
   return status;
 }
@@ -58,8 +63,9 @@ static void compare_runs(char *const *names, const tw_result_share *runs, int co
   tw_grid_row(&grid, "run\tsequences\tkeys/rank\tsent/rank\trounds\tset-up\tpreparation\tonline\tcommunication\tisa");
   tw_grid_rule(&grid);
   for (int i = 0; i < count; i++)
-    tw_grid_row(&grid, "%s\t%d\t%s\t%s\t%llu\t%s\t%s\t%s\t%s\t%s", names[i], runs[i].count, tw_text_bytes((double)runs[i].correction_bytes),
-                tw_text_bytes((double)runs[i].sent_bytes), (unsigned long long)runs[i].rounds, tw_text_seconds(runs[i].setup_seconds),
+    tw_grid_row(&grid, "%s\t%d\t%s\t%s\t%llu\t%s\t%s\t%s\t%s\t%s", names[i], runs[i].count,
+                tw_text_bytes((double)runs[i].correction_bytes), tw_text_bytes((double)runs[i].sent_bytes),
+                (unsigned long long)runs[i].rounds, tw_text_seconds(runs[i].setup_seconds),
                 tw_text_seconds(runs[i].preparation_seconds), tw_text_seconds(runs[i].online_seconds),
                 tw_text_seconds(runs[i].comm_seconds), runs[i].environment.isa);
   tw_grid_print(&grid);
@@ -103,14 +109,13 @@ static tw_status run(const tw_call *call) {
   return status;
 }
 
-const tw_command tw_command_report = {
-    .name = "report",
-    .arguments = "NAME...",
-    .summary = "tables of a run, or several runs side by side",
-    .about = "Reads NAME.result.p0.h5 and .p1.h5 (one is enough).",
-    .options = options,
-    .option_count = sizeof options / sizeof *options,
-    .settings_size = sizeof(settings),
-    .least = 1,
-    .most = -1,
-    .run = run};
+const tw_command tw_command_report = {.name = "report",
+                                      .arguments = "NAME...",
+                                      .summary = "tables of a run, or several runs side by side",
+                                      .about = "Reads NAME.result.p0.h5 and .p1.h5 (one is enough).",
+                                      .options = options,
+                                      .option_count = sizeof options / sizeof *options,
+                                      .settings_size = sizeof(settings),
+                                      .least = 1,
+                                      .most = -1,
+                                      .run = run};

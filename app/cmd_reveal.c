@@ -17,7 +17,8 @@ static const tw_option options[] = {
 };
 
 static tw_status differ(const char *what, const char *a, const char *b) {
-  return tw_fail(TW_ERR_MISMATCH, "the two result files differ in %s: %s and %s; take both files of one run", what, a, b);
+  return tw_fail(TW_ERR_MISMATCH, "the two result files differ in %s: %s and %s; take both files of one run", what, a,
+                 b);
 }
 
 static tw_status compare_ids(const tw_result_share *a, const tw_result_share *b) {
@@ -33,14 +34,21 @@ static tw_status compare_ids(const tw_result_share *a, const tw_result_share *b)
 
 static tw_status compare(const tw_result_share *a, const tw_result_share *b) {
   TW_TRY(compare_ids(a, b));
-  if (a->count != b->count || a->rows != b->rows || a->cols != b->cols || a->ring_bits != b->ring_bits || a->scale != b->scale)
-    return tw_fail(TW_ERR_MISMATCH, "the two result files differ in shape: [%d][%d][%d] mod 2^%d at scale %d, and [%d][%d][%d] mod 2^%d at scale %d",
-                   a->count, a->rows, a->cols, a->ring_bits, a->scale, b->count, b->rows, b->cols, b->ring_bits, b->scale);
+  if (a->count != b->count || a->rows != b->rows || a->cols != b->cols || a->ring_bits != b->ring_bits ||
+      a->scale != b->scale)
+    return tw_fail(TW_ERR_MISMATCH,
+                   "the two result files differ in shape: [%d][%d][%d] mod 2^%d at scale %d, and [%d][%d][%d] mod 2^%d "
+                   "at scale %d",
+                   a->count, a->rows, a->cols, a->ring_bits, a->scale, b->count, b->rows, b->cols, b->ring_bits,
+                   b->scale);
   size_t n = (size_t)a->count * a->rows * a->cols;
-  if (memcmp(a->lengths, b->lengths, sizeof(int) * (size_t)a->count) != 0 || memcmp(a->slots, b->slots, 8 * (size_t)a->count) != 0)
+  if (memcmp(a->lengths, b->lengths, sizeof(int) * (size_t)a->count) != 0 ||
+      memcmp(a->slots, b->slots, 8 * (size_t)a->count) != 0)
     return tw_fail(TW_ERR_MISMATCH, "the two result files differ in lengths or key slots; take both files of one run");
   if (memcmp(a->masked, b->masked, 8 * n) != 0)
-    return tw_fail(TW_ERR_MISMATCH, "the two result files hold different masked values: one of them was changed, or a rank's memory or network failed");
+    return tw_fail(TW_ERR_MISMATCH,
+                   "the two result files hold different masked values: one of them was changed, or a rank's memory or "
+                   "network failed");
   return TW_OK;
 }
 
@@ -73,7 +81,12 @@ int64_t tw_result_integer(const tw_result_share pair[2], size_t i) {
 static tw_status join(const tw_result_share pair[2], tw_result *out) {
   const tw_result_share *r = &pair[0];
   size_t each = (size_t)r->rows * r->cols;
-  *out = (tw_result){.model_id = r->model_id, .input_id = r->input_id, .run_id = r->run_id, .count = r->count, .rows = r->rows, .cols = r->cols};
+  *out = (tw_result){.model_id = r->model_id,
+                     .input_id = r->input_id,
+                     .run_id = r->run_id,
+                     .count = r->count,
+                     .rows = r->rows,
+                     .cols = r->cols};
   memcpy(out->output, r->output, sizeof out->output);
   TW_TRY(tw_alloc(sizeof(int) * (size_t)r->count, (void **)&out->lengths));
   TW_TRY(tw_alloc(sizeof(double) * (size_t)r->count * each, (void **)&out->values));
@@ -106,8 +119,8 @@ static tw_status run(const tw_call *call) {
   tw_result_pair_free(pair);
   if (status == TW_OK) status = write_result(&places, &result);
   if (status == TW_OK && !call->quiet)
-    printf("run %s: %d sequence%s, output %s [%d][%d]\nwritten: %s\n", result.run_id.hex, result.count, result.count == 1 ? "" : "s",
-           result.output, result.rows, result.cols, places.path[0].text);
+    printf("run %s: %d sequence%s, output %s [%d][%d]\nwritten: %s\n", result.run_id.hex, result.count,
+           result.count == 1 ? "" : "s", result.output, result.rows, result.cols, places.path[0].text);
   tw_result_free(&result);
   return status;
 }

@@ -25,13 +25,30 @@ typedef struct {
 } settings;
 
 static const tw_option options[] = {
-    {.name = "slot", .kind = TW_OPTION_INTEGER, .field = offsetof(settings, slot), .value = "N",
-     .help = "key slot of the first sequence, the others follow (default: the first that is free on both ranks)", .low = 0, .high = 1e9},
-    {.name = "ledger", .kind = TW_OPTION_TEXT, .field = offsetof(settings, ledger), .value = "DIR",
-     .help = "ledger of used slots, on durable storage (default $XDG_STATE_HOME/twain/ledger or ~/.local/state/twain/ledger)"},
-    {.name = "timeout", .kind = TW_OPTION_REAL, .field = offsetof(settings, timeout), .value = "SECONDS", .fallback = "60",
-     .help = "give up when the other rank is silent for so long", .low = 0.1, .high = 1e6},
-    {.name = "allow-test-keys", .field = offsetof(settings, allow_test_keys), .help = "accept TEST keys, with which nothing is private"},
+    {.name = "slot",
+     .kind = TW_OPTION_INTEGER,
+     .field = offsetof(settings, slot),
+     .value = "N",
+     .help = "key slot of the first sequence, the others follow (default: the first that is free on both ranks)",
+     .low = 0,
+     .high = 1e9},
+    {.name = "ledger",
+     .kind = TW_OPTION_TEXT,
+     .field = offsetof(settings, ledger),
+     .value = "DIR",
+     .help = "ledger of used slots, on durable storage (default $XDG_STATE_HOME/twain/ledger or "
+             "~/.local/state/twain/ledger)"},
+    {.name = "timeout",
+     .kind = TW_OPTION_REAL,
+     .field = offsetof(settings, timeout),
+     .value = "SECONDS",
+     .fallback = "60",
+     .help = "give up when the other rank is silent for so long",
+     .low = 0.1,
+     .high = 1e6},
+    {.name = "allow-test-keys",
+     .field = offsetof(settings, allow_test_keys),
+     .help = "accept TEST keys, with which nothing is private"},
     {.name = "verbose", .letter = 'v', .field = offsetof(settings, verbose), .help = "costs of every layer"},
     {.name = "json", .field = offsetof(settings, json), .help = "print JSON instead of tables (rank 0)"},
     {.name = "force", .field = offsetof(settings, force), .help = "replace result files that are there"},
@@ -87,9 +104,11 @@ static tw_status meet(tw_channel *channel, tw_environment *e) {
   bool host = strcmp(mine.host, theirs.host) == 0, user = strcmp(mine.user, theirs.user) == 0;
   e->ranks_share_host = host;
   if (channel->rank == 0 && (host || user))
-    tw_say("WARNING: both ranks run%s%s%s%s: no protection against %s; a test set-up", host ? " on host " : "", host ? mine.host : "",
-           user ? " as user " : "", user ? mine.user : "",
-           host && user ? "that host's administrator or that user" : host ? "that host's administrator" : "that user");
+    tw_say("WARNING: both ranks run%s%s%s%s: no protection against %s; a test set-up", host ? " on host " : "",
+           host ? mine.host : "", user ? " as user " : "", user ? mine.user : "",
+           host && user ? "that host's administrator or that user"
+           : host       ? "that host's administrator"
+                        : "that user");
   return TW_OK;
 }
 
@@ -105,7 +124,8 @@ static void collect(tw_environment *e) {
 
 // ---- the run
 
-static tw_status infer(const settings *s, rank_files *f, tw_channel *channel, const tw_environment *e, bool quiet, tw_result_share *result) {
+static tw_status infer(const settings *s, rank_files *f, tw_channel *channel, const tw_environment *e, bool quiet,
+                       tw_result_share *result) {
   tw_progress progress;
   if (tw_keys_get_info(f->keys)->test && s->allow_test_keys && channel->rank == 0)
     tw_say("WARNING: TEST keys: everybody can derive their seeds; NOTHING IN THIS RUN IS PRIVATE");
@@ -199,12 +219,14 @@ static tw_status run_two(const tw_call *call, int rank) {
 static tw_status run(const tw_call *call) {
   int ranks = 0, rank = 0;
   TW_TRY(tw_name_check(call->arguments[0]));
-  if (MPI_Init(NULL, NULL) != MPI_SUCCESS) return tw_fail(TW_ERR_PEER, "MPI cannot start; try mpirun -np 2 twain run NAME");
+  if (MPI_Init(NULL, NULL) != MPI_SUCCESS)
+    return tw_fail(TW_ERR_PEER, "MPI cannot start; try mpirun -np 2 twain run NAME");
   MPI_Comm_size(MPI_COMM_WORLD, &ranks);
   MPI_Comm_rank(MPI_COMM_WORLD, &rank);
   if (ranks > 1) tw_say_as(rank);
-  tw_status status = ranks == 2 ? run_two(call, rank)
-                                : tw_fail(TW_ERR_USAGE, "run needs exactly two ranks, not %d: mpirun -np 2 twain run NAME", ranks);
+  tw_status status =
+      ranks == 2 ? run_two(call, rank)
+                 : tw_fail(TW_ERR_USAGE, "run needs exactly two ranks, not %d: mpirun -np 2 twain run NAME", ranks);
   if (status != TW_OK) {
     tw_say_error();  // now: the launcher ends all ranks as soon as one has left
     alarm(10);       // a failed rank does not wait for ever for the other to finalize: the signal ends it
@@ -218,9 +240,11 @@ const tw_command tw_command_run = {
     .name = "run",
     .arguments = "NAME",
     .summary = "the inference; start it with mpirun -np 2",
-    .about = "usage under MPI: mpirun -np 2 twain run NAME [options]\n\n"
-             "Rank R reads NAME.plan.json, NAME.model.pR.h5, NAME.keys.pR.h5 and NAME.input.pR.h5, and nothing of the other's;\n"
-             "writes NAME.result.pR.h5. Every sequence of the input uses one key slot, for good.",
+    .about =
+        "usage under MPI: mpirun -np 2 twain run NAME [options]\n\n"
+        "Rank R reads NAME.plan.json, NAME.model.pR.h5, NAME.keys.pR.h5 and NAME.input.pR.h5, and nothing of the "
+        "other's;\n"
+        "writes NAME.result.pR.h5. Every sequence of the input uses one key slot, for good.",
     .options = options,
     .option_count = sizeof options / sizeof *options,
     .settings_size = sizeof(settings),

@@ -12,13 +12,16 @@ typedef struct {
 } settings;
 
 static const tw_option options[] = {
-    {.name = "input", .field = offsetof(settings, input), .help = "split NAME.input.h5 (the client's step) instead of the model"},
+    {.name = "input",
+     .field = offsetof(settings, input),
+     .help = "split NAME.input.h5 (the client's step) instead of the model"},
     {.name = "force", .field = offsetof(settings, force), .help = "replace files that are there"},
 };
 
 // ---- the model
 
-static tw_status write_model(tw_places *secret, tw_places *public, const tw_model_share shares[2], const tw_model_dealer *dealer) {
+static tw_status write_model(tw_places *secret, tw_places *public, const tw_model_share shares[2],
+                             const tw_model_dealer *dealer) {
   TW_TRY(tw_places_begin(secret));
   TW_TRY(tw_places_begin(public));
   for (int rank = 0; rank < 2; rank++) {
@@ -31,7 +34,8 @@ static tw_status write_model(tw_places *secret, tw_places *public, const tw_mode
 }
 
 static tw_status share_model(const char *name, bool force, bool quiet) {
-  static const char *const suffixes[] = {"model.p0.h5", "model.p1.h5", "model.dealer.h5"}, *const id_suffix[] = {"model.json"};
+  static const char *const suffixes[] = {"model.p0.h5", "model.p1.h5", "model.dealer.h5"}, *const id_suffix[] = {
+                                                                                               "model.json"};
   tw_places secret, public;
   tw_model model;
   tw_model_share shares[2];
@@ -46,8 +50,8 @@ static tw_status share_model(const char *name, bool force, bool quiet) {
   tw_places_end(&secret, status);
   tw_places_end(&public, status);
   if (status == TW_OK && !quiet)
-    printf("model %s\nfor rank 0: %s\nfor rank 1: %s\nfor the dealer: %s\nfor everybody: %s\n", dealer.model_id.hex, secret.path[0].text,
-           secret.path[1].text, secret.path[2].text, public.path[0].text);
+    printf("model %s\nfor rank 0: %s\nfor rank 1: %s\nfor the dealer: %s\nfor everybody: %s\n", dealer.model_id.hex,
+           secret.path[0].text, secret.path[1].text, secret.path[2].text, public.path[0].text);
   for (int rank = 0; rank < 2; rank++) tw_model_share_free(&shares[rank]);
   tw_wipe(&dealer, sizeof dealer);
   return status;
@@ -87,8 +91,8 @@ static tw_status share_input(const char *name, bool force, bool quiet) {
   TW_TRY(status);
   status = tw_places_end(&places, write_input(&places, shares));
   if (status == TW_OK && !quiet)
-    printf("input %s, %d sequence%s\nfor rank 0: %s\nfor rank 1: %s\n", shares[0].input_id.hex, count, count == 1 ? "" : "s",
-           places.path[0].text, places.path[1].text);
+    printf("input %s, %d sequence%s\nfor rank 0: %s\nfor rank 1: %s\n", shares[0].input_id.hex, count,
+           count == 1 ? "" : "s", places.path[0].text, places.path[1].text);
   for (int rank = 0; rank < 2; rank++) tw_input_share_free(&shares[rank]);
   return status;
 }
@@ -104,9 +108,11 @@ const tw_command tw_command_share = {
     .name = "share",
     .arguments = "NAME [--input]",
     .summary = "split a model, or an input, between the two ranks",
-    .about = "Reads NAME.model.h5; writes NAME.model.p0.h5 and .p1.h5 (one for each rank), NAME.model.dealer.h5 (mask seeds,\n"
-             "no weights) and NAME.model.json (the model's public id). One sharing serves every plan.\n"
-             "With --input: reads NAME.input.h5, NAME.plan.json and NAME.model.json; writes NAME.input.p0.h5 and .p1.h5.",
+    .about =
+        "Reads NAME.model.h5; writes NAME.model.p0.h5 and .p1.h5 (one for each rank), NAME.model.dealer.h5 (mask "
+        "seeds,\n"
+        "no weights) and NAME.model.json (the model's public id). One sharing serves every plan.\n"
+        "With --input: reads NAME.input.h5, NAME.plan.json and NAME.model.json; writes NAME.input.p0.h5 and .p1.h5.",
     .options = options,
     .option_count = sizeof options / sizeof *options,
     .settings_size = sizeof(settings),

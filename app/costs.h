@@ -18,7 +18,8 @@ typedef struct {
 tw_status tw_costs_of_plan(const tw_plan *plan, tw_costs *out);
 tw_costs tw_costs_of_result(const tw_result_share *result);
 
-// What a line stands for: a gate in all layers, a layer with all its gates (-1: input and output), or a gate in a layer.
+// What a line stands for: a gate in all layers, a layer with all its gates (-1: input and output), or a gate in a
+// layer.
 typedef enum { TW_BY_GATE, TW_BY_LAYER, TW_BY_LAYER_AND_GATE } tw_costs_by;
 
 // Gates without any cost are left out.

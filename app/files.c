@@ -19,7 +19,9 @@ tw_path tw_path_of(const char *name, const char *suffix) {
 
 tw_status tw_name_check(const char *name) {
   size_t n = strlen(name);
-  if (n == 0 || name[n - 1] == '/') return tw_fail(TW_ERR_USAGE, "NAME '%s' has no last part; give a path and the beginning of a file name, e.g. runs/minilm", name);
+  if (n == 0 || name[n - 1] == '/')
+    return tw_fail(TW_ERR_USAGE,
+                   "NAME '%s' has no last part; give a path and the beginning of a file name, e.g. runs/minilm", name);
   if (n > TW_NAME_LONGEST) return tw_fail(TW_ERR_USAGE, "NAME is longer than %d bytes", TW_NAME_LONGEST);
   static const char *const kinds[] = {"model", "client", "plan", "keys", "input", "result"};
   for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++) {
@@ -60,7 +62,8 @@ tw_status tw_places_begin(tw_places *p) {
   for (int i = 0; i < p->count; i++) {
     if (!tw_path_exists(&p->path[i])) continue;
     if (rename(p->path[i].text, p->aside[i].text) != 0)
-      return tw_fail(TW_ERR_IO, "%s: cannot be put aside as %s: %s", p->path[i].text, p->aside[i].text, strerror(errno));
+      return tw_fail(TW_ERR_IO, "%s: cannot be put aside as %s: %s", p->path[i].text, p->aside[i].text,
+                     strerror(errno));
     p->moved[i] = true;
   }
   return TW_OK;
@@ -98,8 +101,10 @@ static tw_status read_lines(FILE *file, const char *path, char ***lines, int *co
   ssize_t n;
   tw_status status = TW_OK;
   for (int number = 1; status == TW_OK && (n = getline(&line, &room, file)) >= 0; number++) {
-    if (strlen(line) != (size_t)n) status = tw_fail(TW_ERR_FORMAT, "%s: line %d holds a zero byte; text is expected", path, number);
-    else if (number > MOST) status = tw_fail(TW_ERR_FORMAT, "%s: more than %d lines", path, MOST);
+    if (strlen(line) != (size_t)n)
+      status = tw_fail(TW_ERR_FORMAT, "%s: line %d holds a zero byte; text is expected", path, number);
+    else if (number > MOST)
+      status = tw_fail(TW_ERR_FORMAT, "%s: more than %d lines", path, MOST);
     else if (!blank(line)) {
       line[strcspn(line, "\r\n")] = '\0';
       status = add_line(lines, count, line);
@@ -117,7 +122,8 @@ tw_status tw_lines_read(const char *path, char ***lines, int *count) {
   if (!file) return tw_fail(TW_ERR_IO, "%s: cannot open: %s", path, strerror(errno));
   tw_status status = read_lines(file, path, lines, count);
   fclose(file);
-  if (status == TW_OK && *count == 0) status = tw_fail(TW_ERR_FORMAT, "%s: no text in it; one text a line is expected", path);
+  if (status == TW_OK && *count == 0)
+    status = tw_fail(TW_ERR_FORMAT, "%s: no text in it; one text a line is expected", path);
   if (status != TW_OK) {
     tw_lines_free(*lines, *count);
     *lines = NULL;
@@ -135,8 +141,10 @@ tw_status tw_disk_free(const char *path, uint64_t *bytes) {
   char folder[4096];
   snprintf(folder, sizeof folder, "%s", path);
   char *slash = strrchr(folder, '/');
-  if (!slash) strcpy(folder, ".");
-  else slash[slash == folder] = '\0';
+  if (!slash)
+    strcpy(folder, ".");
+  else
+    slash[slash == folder] = '\0';
   struct statvfs fs;
   if (statvfs(folder, &fs) != 0) return tw_fail(TW_ERR_IO, "%s: %s", folder, strerror(errno));
   *bytes = (uint64_t)fs.f_bavail * fs.f_frsize;

@@ -8,7 +8,9 @@
 #include "base/status.h"
 
 enum { TW_NAME_LONGEST = 3800 };
-typedef struct { char text[4096]; } tw_path;
+typedef struct {
+  char text[4096];
+} tw_path;
 
 // NAME.suffix; NAME has been checked (tw_name_check).
 tw_path tw_path_of(const char *name, const char *suffix);

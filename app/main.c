@@ -12,9 +12,9 @@
 #include "base/memory.h"
 #include "kernels/isa.h"
 
-static const tw_command *const commands[] = {&tw_command_import, &tw_command_plan,   &tw_command_share, &tw_command_deal,
-                                             &tw_command_encode, &tw_command_run,    &tw_command_reveal, &tw_command_check,
-                                             &tw_command_report, &tw_command_bench};
+static const tw_command *const commands[] = {
+    &tw_command_import, &tw_command_plan,   &tw_command_share, &tw_command_deal,   &tw_command_encode,
+    &tw_command_run,    &tw_command_reveal, &tw_command_check, &tw_command_report, &tw_command_bench};
 enum { COMMANDS = sizeof commands / sizeof *commands };
 
 static const char exit_codes[] =
@@ -32,15 +32,22 @@ static const char exit_codes[] =
     "  10  a check came out negative\n";
 
 static void print_help(FILE *file) {
-  fputs("twain runs a transformer between two MPI ranks that see neither its input nor its weights.\n\n"
-        "usage: twain COMMAND ...\n\n", file);
+  fputs(
+      "twain runs a transformer between two MPI ranks that see neither its input nor its weights.\n\n"
+      "usage: twain COMMAND ...\n\n",
+      file);
   for (int i = 0; i < COMMANDS; i++) fprintf(file, "  %-8s  %s\n", commands[i]->name, commands[i]->summary);
-  fputs("\n`twain COMMAND --help` lists a command's options with their defaults; `twain --version` says what is inside.\n"
-        "NAME in a command stands for a path and the beginning of file names: runs/minilm for runs/minilm.model.h5, ...\n\n", file);
+  fputs(
+      "\n`twain COMMAND --help` lists a command's options with their defaults; `twain --version` says what is inside.\n"
+      "NAME in a command stands for a path and the beginning of file names: runs/minilm for runs/minilm.model.h5, "
+      "...\n\n",
+      file);
   fputs(exit_codes, file);
-  fputs("\nenvironment:\n"
-        "  TWAIN_ISA       highest instruction set that is used: portable, avx2, avx512 (default: what the CPU has)\n"
-        "  XDG_STATE_HOME  holds the ledger of used keys when `run` has no --ledger (default ~/.local/state)\n", file);
+  fputs(
+      "\nenvironment:\n"
+      "  TWAIN_ISA       highest instruction set that is used: portable, avx2, avx512 (default: what the CPU has)\n"
+      "  XDG_STATE_HOME  holds the ledger of used keys when `run` has no --ledger (default ~/.local/state)\n",
+      file);
 }
 
 static void print_version(void) {

@@ -16,7 +16,8 @@ tw_status tw_model_id_write(const char *path, const tw_id *id, const tw_model_co
   json_t *json = json_pack("{s:s, s:i, s:s, s:s, s:s, s:s}", "format", format_name, "version", VERSION, "software",
                            "twain " TWAIN_VERSION, "created", created, "model", config->name, "model_id", id->hex);
   char *text = json ? json_dumps(json, JSON_INDENT(2)) : NULL;
-  tw_status status = text ? tw_text_file_write(path, text, strlen(text)) : tw_fail(TW_ERR_MEMORY, "%s: out of memory", path);
+  tw_status status =
+      text ? tw_text_file_write(path, text, strlen(text)) : tw_fail(TW_ERR_MEMORY, "%s: out of memory", path);
   free(text);
   json_decref(json);
   return status;
@@ -30,7 +31,8 @@ tw_status tw_model_id_read(const char *path, tw_id *id) {
   if (hex && strlen(hex) == sizeof id->hex - 1 && strspn(hex, "0123456789abcdef") == sizeof id->hex - 1)
     memcpy(id->hex, hex, sizeof id->hex);
   else
-    status = tw_fail(TW_ERR_FORMAT, "%s: model_id is not %zu hexadecimal digits; fetch a fresh copy", path, sizeof id->hex - 1);
+    status = tw_fail(TW_ERR_FORMAT, "%s: model_id is not %zu hexadecimal digits; fetch a fresh copy", path,
+                     sizeof id->hex - 1);
   json_decref(json);
   return status;
 }

@@ -7,7 +7,10 @@
 
 // Every command has these, at the end of its help.
 static const tw_option common[] = {
-    {.name = "quiet", .letter = 'q', .field = offsetof(tw_call, quiet), .help = "no progress, no notes; warnings and errors stay"},
+    {.name = "quiet",
+     .letter = 'q',
+     .field = offsetof(tw_call, quiet),
+     .help = "no progress, no notes; warnings and errors stay"},
     {.name = "help", .letter = 'h', .field = offsetof(tw_call, help), .help = "this text"},
 };
 enum { COMMON = sizeof common / sizeof *common };
@@ -114,7 +117,8 @@ static tw_status unknown(const tw_command *command, const char *word) {
   const char *near = tw_nearest(name, &command->options[0].name, command->option_count, sizeof(tw_option));
   if (!near) near = tw_nearest(name, &common[0].name, COMMON, sizeof(tw_option));
   if (near)
-    return tw_fail(TW_ERR_USAGE, "unknown option %s; did you mean --%s? `twain %s --help` lists all", word, near, command->name);
+    return tw_fail(TW_ERR_USAGE, "unknown option %s; did you mean --%s? `twain %s --help` lists all", word, near,
+                   command->name);
   return tw_fail(TW_ERR_USAGE, "unknown option %s; `twain %s --help` lists all", word, command->name);
 }
 
@@ -145,7 +149,8 @@ static tw_status check_count(const tw_call *call) {
   const tw_command *c = call->command;
   if (call->help || (call->count >= c->least && (c->most < 0 || call->count <= c->most))) return TW_OK;
   if (call->count > c->least && c->most >= 0)
-    return tw_fail(TW_ERR_USAGE, "'%s' is one argument too many; usage: twain %s %s", call->arguments[c->most], c->name, c->arguments);
+    return tw_fail(TW_ERR_USAGE, "'%s' is one argument too many; usage: twain %s %s", call->arguments[c->most], c->name,
+                   c->arguments);
   return tw_fail(TW_ERR_USAGE, "an argument is missing; usage: twain %s %s", c->name, c->arguments);
 }
 

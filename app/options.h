@@ -24,7 +24,7 @@ typedef struct {
   const char *value;     // what help calls the value; NULL for a flag
   const char *fallback;  // default, as it would be typed; NULL: none
   const char *help;
-  double low, high;      // INTEGER and REAL: smallest and largest value
+  double low, high;  // INTEGER and REAL: smallest and largest value
 } tw_option;
 
 typedef struct tw_call tw_call;

@@ -7,17 +7,17 @@
 // Eight independent chains hide the multiplier's latency; the empty asm keeps the compiler from leaving steps out.
 enum { CHAINS = 8, STEPS = 20000 };
 
-#define PEAK_LOOP(name, target_isa, type, lanes, one, step)                        \
-  __attribute__((target(target_isa))) static double name(void) {                   \
-    type x = one, y = one, sum[CHAINS];                                            \
-    for (int c = 0; c < CHAINS; c++) sum[c] = one;                                 \
-    __asm__ volatile("" : "+x"(x), "+x"(y));                                       \
-    for (int i = 0; i < STEPS; i++)                                                \
-      for (int c = 0; c < CHAINS; c++) {                                           \
-        sum[c] = step;                                                             \
-        __asm__ volatile("" : "+x"(sum[c]), "+x"(x));                              \
-      }                                                                            \
-    return (double)lanes * CHAINS * STEPS;                                         \
+#define PEAK_LOOP(name, target_isa, type, lanes, one, step)      \
+  __attribute__((target(target_isa))) static double name(void) { \
+    type x = one, y = one, sum[CHAINS];                          \
+    for (int c = 0; c < CHAINS; c++) sum[c] = one;               \
+    __asm__ volatile("" : "+x"(x), "+x"(y));                     \
+    for (int i = 0; i < STEPS; i++)                              \
+      for (int c = 0; c < CHAINS; c++) {                         \
+        sum[c] = step;                                           \
+        __asm__ volatile("" : "+x"(sum[c]), "+x"(x));            \
+      }                                                          \
+    return (double)lanes * CHAINS * STEPS;                       \
   }
 
 PEAK_LOOP(avx2_u32, "avx2", __m256i, 8, _mm256_set1_epi32(3), _mm256_add_epi32(sum[c], _mm256_mullo_epi32(x, y)))
@@ -26,7 +26,8 @@ PEAK_LOOP(avx2_u64, "avx2", __m256i, 4, _mm256_set1_epi32(3),
           _mm256_add_epi64(_mm256_add_epi64(sum[c], _mm256_mul_epu32(x, y)), _mm256_mullo_epi32(x, y)))
 PEAK_LOOP(avx512_u32, "avx512f", __m512i, 16, _mm512_set1_epi32(3), _mm512_add_epi32(sum[c], _mm512_mullo_epi32(x, y)))
 PEAK_LOOP(avx512_ifma, "avx512f,avx512ifma", __m512i, 8, _mm512_set1_epi32(3), _mm512_madd52lo_epu64(sum[c], x, y))
-PEAK_LOOP(avx512_u64, "avx512f,avx512dq", __m512i, 8, _mm512_set1_epi32(3), _mm512_add_epi64(sum[c], _mm512_mullo_epi64(x, y)))
+PEAK_LOOP(avx512_u64, "avx512f,avx512dq", __m512i, 8, _mm512_set1_epi32(3),
+          _mm512_add_epi64(sum[c], _mm512_mullo_epi64(x, y)))
 
 static double portable(void) {
   uint64_t x = 3, y = 5, sum[CHAINS] = {0};

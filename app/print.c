@@ -159,7 +159,12 @@ const char *tw_text_bytes(double bytes) {
   char *text = next_text();
   size_t unit = 0;
   for (; bytes >= 999.5 && unit + 1 < sizeof units / sizeof *units; unit++) bytes /= 1000;
-  snprintf(text, 32, unit == 0 ? "%.0f %s" : bytes < 9.995 ? "%.2f %s" : bytes < 99.95 ? "%.1f %s" : "%.0f %s", bytes, units[unit]);
+  snprintf(text, 32,
+           unit == 0       ? "%.0f %s"
+           : bytes < 9.995 ? "%.2f %s"
+           : bytes < 99.95 ? "%.1f %s"
+                           : "%.0f %s",
+           bytes, units[unit]);
   return text;
 }
 

@@ -8,6 +8,7 @@
 #include "base/memory.h"
 #include "comm/clock.h"
 #include "comm/opens_header.h"
+#include "kernels/digest.h"
 #include "kernels/pack.h"
 
 enum { KIND_RING = 0, KIND_BITS = 1 };
@@ -242,18 +243,16 @@ static tw_status check_received(const batch *b) {
                  own.rank, own.sequence, crc, theirs.payload_crc, theirs.rank);
 }
 
-// Leaves the opened value in data and, packed, in the place where the other rank's share was.
-static void combine_entry(const layout_entry *e, const uint8_t *sent, uint8_t *received, uint64_t *data) {
+// Leaves the opened value in data; returns how many words it has.
+static size_t combine_entry(const layout_entry *e, const uint8_t *sent, const uint8_t *received, uint64_t *data) {
   if (e->kind == KIND_RING) {
     tw_unpack_add(received, e->n, e->width, data);
-    tw_pack(data, e->n, e->width, received);
-    return;
+    return e->n;
   }
   size_t words = e->width * words_for(e->n);
-  const uint64_t *own = (const uint64_t *)(const void *)sent;
-  uint64_t *theirs = (uint64_t *)(void *)received;
-  for (size_t w = 0; w < words; w++) theirs[w] ^= own[w];
-  memcpy(data, theirs, words * 8);
+  const uint64_t *own = (const uint64_t *)(const void *)sent, *theirs = (const uint64_t *)(const void *)received;
+  for (size_t w = 0; w < words; w++) data[w] = theirs[w] ^ own[w];
+  return words;
 }
 
 static void combine_batch(tw_opens *o, batch *b) {
@@ -262,8 +261,9 @@ static void combine_batch(tw_opens *o, batch *b) {
     const layout_entry *e = &b->layout[i];
     size_t bytes = entry_bytes(e);
     if (!bytes) continue;
-    combine_entry(e, b->sent + at, b->received + at, b->data[i]);
-    crypto_generichash_blake2b_update(&o->transcript, b->received + at, bytes);
+    size_t words = combine_entry(e, b->sent + at, b->received + at, b->data[i]);
+    uint64_t digest = tw_open_digest(b->data[i], words);
+    crypto_generichash_blake2b_update(&o->transcript, (const uint8_t *)&digest, sizeof digest);
     at += padded(bytes);
   }
 }

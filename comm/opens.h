@@ -44,8 +44,8 @@ tw_status tw_opens_flush_finish(tw_opens *);
 
 void tw_opens_get_stats(const tw_opens *, tw_opens_stats *);
 
-// BLAKE2b-256 over everything opened so far (public values, equal on both ranks), in order of queueing: each ring open
-// as its packed bytes (kernels/pack.h), each bit open as its words, little-endian, nothing in between.
+// BLAKE2b-256 over the digests (kernels/digest.h) of everything opened so far, in order of queueing: public values, equal on
+// both ranks, whatever messages they travelled in.
 void tw_opens_transcript(const tw_opens *, uint8_t digest[32]);
 
 #endif

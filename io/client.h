@@ -1,4 +1,5 @@
 // The client's files: vocabulary and embedding tables (in clear at the client), embedded inputs, shares of inputs.
+// Arrays are tw_alloc's, single strings malloc's; the free functions below release both.
 #ifndef TW_CLIENT_H
 #define TW_CLIENT_H
 

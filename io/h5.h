@@ -102,6 +102,16 @@ tw_status tw_h5_get_ring(const tw_h5 *f, const char *name, int bits, int dims, c
 tw_status tw_h5_put_config(tw_h5 *f, const tw_model_config *config);
 tw_status tw_h5_get_config(const tw_h5 *f, tw_model_config *config);
 
+// Writers never share a file under its name, readers never see an unfinished one: HDF5's own locks, which some parallel
+// file systems refuse, are not needed.
+static inline bool tw_h5_no_locks(hid_t access) {
+#if H5_VERSION_GE(1, 10, 7)
+  return H5Pset_file_locking(access, false, true) >= 0;
+#else
+  return access >= 0;
+#endif
+}
+
 // Elements of a shape; *elements is 0 and TW_ERR_RANGE returned on overflow of elements * size.
 tw_status tw_h5_elements(int dims, const hsize_t *shape, size_t size, size_t *elements);
 // TW_ERR_FORMAT (or `code`) with the position of the first NaN or Inf.

@@ -12,7 +12,7 @@ static tw_status open_file(tw_h5 *f) {
     return tw_fail(TW_ERR_FORMAT, "%s: is not an HDF5 file, or cut off in its first bytes; make or copy it again",
                    f->path);
   hid_t access = H5Pcreate(H5P_FILE_ACCESS);
-  if (access >= 0 && H5Pset_file_locking(access, false, true) >= 0 && H5Pset_sieve_buf_size(access, 0) >= 0)
+  if (access >= 0 && tw_h5_no_locks(access) && H5Pset_sieve_buf_size(access, 0) >= 0)
     f->file = H5Fopen(f->path, H5F_ACC_RDONLY, access);
   if (access >= 0) H5Pclose(access);
   if (f->file < 0)

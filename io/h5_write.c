@@ -54,8 +54,8 @@ static tw_status create_layout(tw_h5 *f) {
   hid_t access = H5Pcreate(H5P_FILE_ACCESS);
   // The stdio driver, as HDF5's default one does not take the name of a memory file. Large datasets begin on a page.
   bool ready = access >= 0 && H5Pset_fapl_stdio(access) >= 0 &&
-               H5Pset_libver_bounds(access, H5F_LIBVER_V18, H5F_LIBVER_V18) >= 0 &&
-               H5Pset_file_locking(access, false, true) >= 0 && H5Pset_alignment(access, 1 << 16, 4096) >= 0;
+               H5Pset_libver_bounds(access, H5F_LIBVER_V18, H5F_LIBVER_V18) >= 0 && tw_h5_no_locks(access) &&
+               H5Pset_alignment(access, 1 << 16, 4096) >= 0;
   if (ready) f->file = H5Fcreate(name, H5F_ACC_TRUNC, H5P_DEFAULT, access);
   tw_status status = f->file >= 0 ? TW_OK : tw_h5_fail(TW_ERR_IO, f, "file", name, "cannot be created in memory");
   if (access >= 0) H5Pclose(access);

@@ -53,12 +53,14 @@ tw_status tw_keys_open(const char *path, int rank, tw_keys **out);
 const tw_keys_info *tw_keys_get_info(const tw_keys *);
 void tw_keys_close(tw_keys *);
 
-// TW_ERR_USED when the slot's seed has been erased.
+// TW_ERR_USED when the slot's seed has been erased; TW_ERR_FORMAT when it does not fit its tag (a BLAKE2b-128 hash in
+// the file): damaged, or another slot's.
 tw_status tw_keys_seed(tw_keys *, uint64_t slot, uint8_t seed[32]);
-tw_status tw_keys_erase_seed(tw_keys *, uint64_t slot);  // overwrites with zeros and fsyncs
+tw_status tw_keys_erase_seed(tw_keys *, uint64_t slot);  // seed and tag: overwritten with zeros, fsynced
 
 // Sequential reading of one slot's corrections, each chunk checked against its CRC32C before any byte of it is handed
-// out (TW_ERR_FORMAT names file, dataset, slot and byte range). Several streams may be open at once.
+// out (TW_ERR_FORMAT names file, dataset, slot and byte range). Several streams may be open at once, and a
+// stream may be read by another thread than the one that opened it (no HDF5 call is made).
 tw_status tw_key_stream_open(tw_keys *, uint64_t slot, tw_key_stream **out);
 tw_status tw_key_stream_read(tw_key_stream *, void *dst, size_t bytes);
 void tw_key_stream_close(tw_key_stream *);  // wipes its buffer

@@ -155,13 +155,19 @@ tw_status tw_keys_seed(tw_keys *keys, uint64_t slot, uint8_t seed[32]) {
   return status;
 }
 
-tw_status tw_keys_erase_seed(tw_keys *keys, uint64_t slot) {
+static bool write_zeros(int fd, size_t bytes, uint64_t offset) {
   static const uint8_t zeros[TW_SEED_BYTES];
-  TW_TRY(check_slot(keys, slot));
   ssize_t done;
-  do done = pwrite(keys->fd, zeros, sizeof zeros, (off_t)(keys->layout.seeds + slot * TW_SEED_BYTES));
+  do done = pwrite(fd, zeros, bytes, (off_t)offset);
   while (done < 0 && errno == EINTR);
-  if (done != (ssize_t)sizeof zeros || fsync(keys->fd) != 0)
+  return done == (ssize_t)bytes;
+}
+
+tw_status tw_keys_erase_seed(tw_keys *keys, uint64_t slot) {
+  TW_TRY(check_slot(keys, slot));
+  if (!write_zeros(keys->fd, TW_SEED_BYTES, keys->layout.seeds + slot * TW_SEED_BYTES) ||
+      !write_zeros(keys->fd, TW_SEED_TAG_BYTES, keys->layout.seed_tags + slot * TW_SEED_TAG_BYTES) ||
+      fsync(keys->fd) != 0)
     return tw_fail(TW_ERR_IO, "%s: dataset seeds, slot %llu: cannot erase the used seed: %s", keys->path,
                    (unsigned long long)slot, strerror(errno));
   return TW_OK;

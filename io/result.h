@@ -36,8 +36,8 @@ typedef struct {
   uint64_t *slots;  // key slot of each sequence
   int rows, cols;   // output of one sequence
   int ring_bits, scale;
-  uint64_t *masked;     // [count][rows][cols] opened value Y^
-  uint64_t *mask;       // [count][rows][cols] own mask share r_b
+  uint64_t *masked;     // [count][rows][cols] opened value Y^, below 2^ring_bits
+  uint64_t *mask;       // [count][rows][cols] own mask share r_b, below 2^ring_bits
   char transcript[65];  // digest over everything opened (equal on both ranks)
   uint64_t correction_bytes, sent_bytes, rounds;
   double setup_seconds, preparation_seconds, online_seconds, comm_seconds;

@@ -118,6 +118,10 @@ static void emit_correction(tw_builder *b, tw_op *op, tw_correction c) {
     tw_build_fail(b, TW_ERR_RANGE, "gate %s deals a correction of %d bits", op->gate->name, c.width);
     return;
   }
+  if (op->correction_count == TW_MAX_CORRECTIONS) {
+    tw_build_fail(b, TW_ERR_INTERNAL, "gate %s deals more than 8 corrections", op->gate->name);
+    return;
+  }
   if (!grow(b, (void **)&p->corrections, &p->correction_room, p->correction_count + 1, sizeof(tw_correction))) return;
   p->corrections[p->correction_count++] = c;
   op->correction_count++;

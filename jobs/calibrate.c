@@ -4,7 +4,8 @@
 #include "jobs/encode.h"
 
 // The whole sample is tokenised first: a text that is too long must not end an hour's measurement.
-static tw_status measure(const tw_model *model, const tw_input *input, const tw_calibration *sample, double *x, tw_bounds *bounds) {
+static tw_status measure(const tw_model *model, const tw_input *input, const tw_calibration *sample, double *x,
+                         tw_bounds *bounds) {
   for (int t = 0; t < input->count; t++) {
     int length = input->lengths[t];
     const float *values = input->values + (size_t)t * input->seq * input->hidden;
@@ -15,9 +16,11 @@ static tw_status measure(const tw_model *model, const tw_input *input, const tw_
   return TW_OK;
 }
 
-tw_status tw_calibrate(const tw_model *model, const tw_client *client, const tw_calibration *sample, tw_bounds *bounds) {
+tw_status tw_calibrate(const tw_model *model, const tw_client *client, const tw_calibration *sample,
+                       tw_bounds *bounds) {
   if (client->config.hidden != model->config.hidden)
-    return tw_fail(TW_ERR_MISMATCH, "model %s is %d wide, the client's part belongs to %s, %d wide; import both together",
+    return tw_fail(TW_ERR_MISMATCH,
+                   "model %s is %d wide, the client's part belongs to %s, %d wide; import both together",
                    model->config.name, model->config.hidden, client->config.name, client->config.hidden);
   tw_input input;
   double *x;

@@ -2,7 +2,6 @@
 
 #include <sodium.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "base/memory.h"
@@ -10,71 +9,42 @@
 #include "jobs/session.h"
 #include "jobs/share.h"
 #include "kernels/digit.h"
+#include "kernels/digest.h"
 #include "kernels/pack.h"
-
-// What one sequence opened in the level being walked, packed as the ranks pack it.
-typedef struct { uint8_t *data; size_t used, room; } opened_bytes;
 
 // One sequence's walk. The sequences go level by level, as the ranks' batch does, so that the transcripts agree.
 typedef struct {
   tw_session session;
   tw_seed seed[2];
   uint64_t *input;
-  opened_bytes opened;
-  size_t *ends;       // of each open of the level
+  uint64_t *digests;  // of the level's opens
   int opens;
 } lane;
-
-static tw_status append(lane *l, const uint8_t *data, size_t bytes) {
-  opened_bytes *o = &l->opened;
-  if (o->used + bytes > o->room) {
-    size_t room = 2 * (o->used + bytes);
-    uint8_t *bigger = realloc(o->data, room);
-    if (!bigger) return tw_fail(TW_ERR_MEMORY, "out of memory for the emulator's trace");
-    o->data = bigger;
-    o->room = room;
-  }
-  memcpy(o->data + o->used, data, bytes);
-  o->used += bytes;
-  return TW_OK;
-}
 
 static tw_status watch(void *state, tw_session *s, const tw_op *op) {
   lane *l = state;
   int id = op->out[0];
   const tw_tensor *t = tw_t(s, id);
   const tw_buffer *b = tw_b(s, id);
-  size_t words = tw_words_of(s, id), bytes = t->kind == TW_WIRE ? tw_packed_bytes(t->n, t->ring) : 8 * words;
-  uint64_t *value, *packed;
+  size_t words = tw_words_of(s, id);
+  uint64_t *value;
   TW_TRY(tw_scratch(s, words, &value));
-  TW_TRY(tw_scratch(s, bytes / 8 + 1, &packed));
   for (size_t j = 0; j < words; j++) {
     if (t->kind == TW_WIRE) {
-      value[j] = b->value[j] + b->mask[0][j] + b->mask[1][j];
+      value[j] = (b->value[j] + b->mask[0][j] + b->mask[1][j]) & tw_mask(t->ring);
     } else {
       bool tail = t->n % 64 && j % tw_words(t->n) == t->n / 64;
       value[j] = (b->value[j] ^ b->mask[0][j] ^ b->mask[1][j]) & (tail ? (1ull << (t->n % 64)) - 1 : ~0ull);
     }
   }
-  if (t->kind == TW_WIRE)
-    tw_pack(value, t->n, t->ring, (uint8_t *)packed);
-  else
-    memcpy(packed, value, bytes);
-  TW_TRY(append(l, (const uint8_t *)packed, bytes));
-  l->ends[l->opens++] = l->opened.used;
+  l->digests[l->opens++] = tw_open_digest(value, words);
   return TW_OK;
 }
 
 static void absorb_level(crypto_generichash_blake2b_state *h, lane *lanes, int count) {
   for (int open = 0; open < lanes[0].opens; open++)
-    for (int i = 0; i < count; i++) {
-      size_t from = open ? lanes[i].ends[open - 1] : 0;
-      crypto_generichash_blake2b_update(h, lanes[i].opened.data + from, lanes[i].ends[open] - from);
-    }
-  for (int i = 0; i < count; i++) {
-    lanes[i].opened.used = 0;
-    lanes[i].opens = 0;
-  }
+    for (int i = 0; i < count; i++) crypto_generichash_blake2b_update(h, (const uint8_t *)&lanes[i].digests[open], 8);
+  for (int i = 0; i < count; i++) lanes[i].opens = 0;
 }
 
 // The ranks' own masks of model vectors play no part in any opened value: the emulator takes zeros.
@@ -121,8 +91,8 @@ static tw_status open_lane(const tw_plan *plan, const tw_model *model, const tw_
   for (int rank = 0; rank < 2; rank++) tw_deal_test_seed(test_seed, rank, *slot, &l->seed[rank]);
   TW_TRY(tw_alloc(8 * n, &memory));
   l->input = memory;
-  TW_TRY(tw_alloc(sizeof(size_t) * (size_t)plan->program.op_count, &memory));
-  l->ends = memory;
+  TW_TRY(tw_alloc(sizeof(uint64_t) * (size_t)plan->program.op_count, &memory));
+  l->digests = memory;
   for (size_t j = 0; j < n; j++)
     l->input[j] = (uint64_t)tw_fixed_value((double)input->values[(size_t)i * n + j]) & tw_mask(TW_INPUT_RING);
   l->session = (tw_session){.program = &plan->program, .role = TW_CLEAR, .batch = 1, .slots = slot, .lengths = &input->lengths[i],
@@ -177,8 +147,7 @@ tw_status tw_emulate(const tw_plan *plan, const tw_model *model, const tw_input 
   for (int i = 0; lanes && i < input->count; i++) {
     if (lanes[i].session.program) tw_session_close(&lanes[i].session);
     tw_free(lanes[i].input);
-    tw_free(lanes[i].ends);
-    free(lanes[i].opened.data);
+    tw_free(lanes[i].digests);
   }
   tw_free(lanes);
   free_model(&m, model->count);

@@ -26,15 +26,11 @@ static tw_status open_party(tw_session *s, const tw_op *op) {
   size_t words = tw_words_of(s, id);
   TW_TRY(tw_make_value(s, id));
   bool bits = t->kind == TW_BITWIRE;
-  tw_mask_args a = {.rows = 1, .cols = (size_t)s->batch * words, .share = tw_b(s, op->in[0])->value, .mask = tw_b(s, id)->mask[s->rank],
-                    .out = tw_b(s, id)->value, .ring = tw_mask(t->ring), .bits = bits};
-  TW_TRY(s->backend->mask(&a, s->stream));
   TW_EACH_SEQUENCE(s, b) {
-    uint64_t *out = tw_value(s, id, b);
-    if (bits)
-      TW_TRY(tw_opens_bits(s->opens, op->mask_use, s->slots[b], t->planes, t->n, out));
-    else
-      TW_TRY(tw_opens_ring(s->opens, op->mask_use, s->slots[b], t->ring, t->n, out));
+    tw_open_request r = {.use = op->mask_use, .slot = s->slots[b], .bits = bits, .width = bits ? t->planes : t->ring, .n = t->n,
+                         .words = words, .share = tw_value(s, op->in[0], b), .mask = tw_mask_of(s, id, s->rank, b),
+                         .out = tw_value(s, id, b)};
+    TW_TRY(s->opener.open(s->opener.state, &r));
   }
   return TW_OK;
 }

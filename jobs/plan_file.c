@@ -21,10 +21,11 @@ enum { VERSION = 1, MOST_LAYERS = 1024 };
 // ---- writing
 
 static json_t *model_json(const tw_model_config *c) {
-  return json_pack("{s:s, s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:f, s:s, s:b, s:b, s:b}", "name", c->name, "layers", c->layers,
-                   "hidden", c->hidden, "heads", c->heads, "intermediate", c->intermediate, "max_positions", c->max_positions,
-                   "vocab", c->vocab, "type_vocab", c->type_vocab, "norm_epsilon", c->norm_epsilon, "activation", c->activation,
-                   "pre_norm", c->pre_norm, "causal", c->causal, "synthetic", c->synthetic);
+  return json_pack("{s:s, s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:f, s:s, s:b, s:b, s:b}", "name", c->name, "layers",
+                   c->layers, "hidden", c->hidden, "heads", c->heads, "intermediate", c->intermediate, "max_positions",
+                   c->max_positions, "vocab", c->vocab, "type_vocab", c->type_vocab, "norm_epsilon", c->norm_epsilon,
+                   "activation", c->activation, "pre_norm", c->pre_norm, "causal", c->causal, "synthetic",
+                   c->synthetic);
 }
 
 static json_t *layers_json(const tw_plan *plan) {
@@ -72,9 +73,10 @@ static json_t *costs_json(const tw_program *p) {
   json_t *gates = json_array();
   tw_program_costs(p, labels, &total);
   for (int i = 0; i < p->label_count; i++)
-    json_array_append_new(gates, json_pack("[i, s, I, I, I, I]", p->labels[i].layer, p->labels[i].gate,
-                                           (json_int_t)labels[i].correction_bytes[0], (json_int_t)labels[i].correction_bytes[1],
-                                           (json_int_t)labels[i].sent_bytes, (json_int_t)labels[i].rounds));
+    json_array_append_new(
+        gates, json_pack("[i, s, I, I, I, I]", p->labels[i].layer, p->labels[i].gate,
+                         (json_int_t)labels[i].correction_bytes[0], (json_int_t)labels[i].correction_bytes[1],
+                         (json_int_t)labels[i].sent_bytes, (json_int_t)labels[i].rounds));
   free(labels);
   return json_pack("{s:[I, I], s:I, s:I, s:o}", "correction_bytes", (json_int_t)total.correction_bytes[0],
                    (json_int_t)total.correction_bytes[1], "sent_bytes", (json_int_t)total.sent_bytes, "rounds",
@@ -82,8 +84,8 @@ static json_t *costs_json(const tw_program *p) {
 }
 
 static json_t *stream(uint32_t use, const tw_label *label, const char *role, bool bits, int width, size_t n) {
-  return json_pack("[I, i, s, s, s, i, I]", (json_int_t)use, label->layer, label->gate, role, bits ? "bits" : "ring", width,
-                   (json_int_t)n);
+  return json_pack("[I, i, s, s, s, i, I]", (json_int_t)use, label->layer, label->gate, role, bits ? "bits" : "ring",
+                   width, (json_int_t)n);
 }
 
 static json_t *streams_json(const tw_program *p) {
@@ -107,11 +109,12 @@ static json_t *streams_json(const tw_program *p) {
 static json_t *plan_json(const tw_plan *plan) {
   char created[32];
   tw_host_time(created, sizeof created);
-  return json_pack("{s:s, s:i, s:s, s:s, s:s, s:o, s:i, s:s, s:s, s:o, s:o, s:o, s:o}", "format", format_name, "version", VERSION,
-                   "software", "twain " TWAIN_VERSION, "created", created, "digest", plan->digest.hex, "model",
-                   model_json(&plan->shape.config), "seq", plan->shape.seq, "output", tw_output_name(plan->output), "rounding",
-                   tw_rounding_name(plan->rounding), "layers", layers_json(plan), "costs", costs_json(&plan->program), "tables",
-                   tables_json(plan), "streams", streams_json(&plan->program));
+  return json_pack("{s:s, s:i, s:s, s:s, s:s, s:o, s:i, s:s, s:s, s:o, s:o, s:o, s:o}", "format", format_name,
+                   "version", VERSION, "software", "twain " TWAIN_VERSION, "created", created, "digest",
+                   plan->digest.hex, "model", model_json(&plan->shape.config), "seq", plan->shape.seq, "output",
+                   tw_output_name(plan->output), "rounding", tw_rounding_name(plan->rounding), "layers",
+                   layers_json(plan), "costs", costs_json(&plan->program), "tables", tables_json(plan), "streams",
+                   streams_json(&plan->program));
 }
 
 // One line a key, and in arrays one line an element: readable, and small.
@@ -141,7 +144,8 @@ static tw_status print_plan(FILE *text, json_t *plan) {
 static tw_status plan_text(const tw_plan *plan, char **text, size_t *bytes) {
   json_t *json = plan_json(plan);
   FILE *stream = open_memstream(text, bytes);
-  tw_status status = json && stream ? print_plan(stream, json) : tw_fail(TW_ERR_MEMORY, "out of memory for the text of a plan");
+  tw_status status =
+      json && stream ? print_plan(stream, json) : tw_fail(TW_ERR_MEMORY, "out of memory for the text of a plan");
   if (stream) fclose(stream);
   json_decref(json);
   return status;
@@ -168,20 +172,26 @@ __attribute__((format(printf, 2, 3))) static tw_status wrong(const char *path, c
 }
 
 // A value of `object`, whose own name in messages is `of` ("" for the root).
-static tw_status member(const char *path, const json_t *object, const char *of, const char *key, json_type type, json_t **out) {
-  static const char *const types[] = {"an object", "an array", "a string", "a whole number", "a number", "true or false", "true or false"};
+static tw_status member(const char *path, const json_t *object, const char *of, const char *key, json_type type,
+                        json_t **out) {
+  static const char *const types[] = {"an object", "an array",      "a string",     "a whole number",
+                                      "a number",  "true or false", "true or false"};
   *out = json_object_get(object, key);
   const char *dot = *of ? "." : "";
   if (!*out) return wrong(path, "%s%s%s is missing", of, dot, key);
-  bool fits = type == JSON_REAL ? json_is_number(*out) : type == JSON_TRUE ? json_is_boolean(*out) : json_typeof(*out) == type;
+  bool fits = type == JSON_REAL   ? json_is_number(*out)
+              : type == JSON_TRUE ? json_is_boolean(*out)
+                                  : json_typeof(*out) == type;
   return fits ? TW_OK : wrong(path, "%s%s%s is not %s", of, dot, key, types[type]);
 }
 
-static tw_status get_int(const char *path, const json_t *object, const char *of, const char *key, int low, int high, int *out) {
+static tw_status get_int(const char *path, const json_t *object, const char *of, const char *key, int low, int high,
+                         int *out) {
   json_t *value;
   TW_TRY(member(path, object, of, key, JSON_INTEGER, &value));
   json_int_t v = json_integer_value(value);
-  if (v < low || v > high) return wrong(path, "%s%s%s is %lld, not in %d .. %d", of, *of ? "." : "", key, (long long)v, low, high);
+  if (v < low || v > high)
+    return wrong(path, "%s%s%s is %lld, not in %d .. %d", of, *of ? "." : "", key, (long long)v, low, high);
   *out = (int)v;
   return TW_OK;
 }
@@ -194,10 +204,12 @@ static tw_status get_positive(const char *path, const json_t *object, const char
   return TW_OK;
 }
 
-static tw_status get_text(const char *path, const json_t *object, const char *of, const char *key, char *out, size_t size) {
+static tw_status get_text(const char *path, const json_t *object, const char *of, const char *key, char *out,
+                          size_t size) {
   json_t *value;
   TW_TRY(member(path, object, of, key, JSON_STRING, &value));
-  if (json_string_length(value) >= size) return wrong(path, "%s%s%s is longer than %zu bytes", of, *of ? "." : "", key, size - 1);
+  if (json_string_length(value) >= size)
+    return wrong(path, "%s%s%s is longer than %zu bytes", of, *of ? "." : "", key, size - 1);
   snprintf(out, size, "%s", json_string_value(value));
   return TW_OK;
 }
@@ -240,7 +252,8 @@ static tw_status read_shape(const char *path, const json_t *root, tw_plan *plan)
   TW_TRY(get_int(path, root, "", "seq", 1, 1 << 20, &seq));
   TW_TRY(get_text(path, root, "", "rounding", rounding_text, sizeof rounding_text));
   TW_TRY(get_text(path, root, "", "output", output_text, sizeof output_text));
-  if (tw_rounding_parse(rounding_text, &rounding) != TW_OK) return wrong(path, "rounding '%s' is unknown", rounding_text);
+  if (tw_rounding_parse(rounding_text, &rounding) != TW_OK)
+    return wrong(path, "rounding '%s' is unknown", rounding_text);
   if (tw_output_parse(output_text, &output) != TW_OK) return wrong(path, "output '%s' is unknown", output_text);
   if (tw_plan_shape(plan, &config, seq, rounding, output) != TW_OK) return tw_fail_in(TW_ERR_FORMAT, "%s", path);
   return TW_OK;
@@ -250,7 +263,8 @@ static tw_status read_bounds(const char *path, const json_t *root, tw_plan *plan
   json_t *layers, *bounds;
   TW_TRY(member(path, root, "", "layers", JSON_ARRAY, &layers));
   if (json_array_size(layers) != (size_t)plan->shape.config.layers)
-    return wrong(path, "layers has %zu entries, model.layers is %d", json_array_size(layers), plan->shape.config.layers);
+    return wrong(path, "layers has %zu entries, model.layers is %d", json_array_size(layers),
+                 plan->shape.config.layers);
   for (int i = 0; i < plan->shape.config.layers; i++) {
     char of[48];
     snprintf(of, sizeof of, "layers[%d]", i);
@@ -285,7 +299,8 @@ static tw_status read_tables(const char *path, const json_t *root, tw_plan *plan
   json_t *tables, *values;
   specs_of(plan, specs);
   TW_TRY(member(path, root, "", "tables", JSON_ARRAY, &tables));
-  if (json_array_size(tables) != 2 * SPECS) return wrong(path, "tables has %zu entries, not %d", json_array_size(tables), 2 * SPECS);
+  if (json_array_size(tables) != 2 * SPECS)
+    return wrong(path, "tables has %zu entries, not %d", json_array_size(tables), 2 * SPECS);
   plan->tables = calloc(2 * SPECS, sizeof(tw_table));
   if (!plan->tables) return tw_fail(TW_ERR_MEMORY, "%s: out of memory", path);
   plan->table_count = 2 * SPECS;
@@ -317,8 +332,9 @@ static tw_status compare_rings(const char *path, const json_t *root, const tw_pl
       int ring, wanted = *tw_ring_at(&plan->rings[i], k);
       TW_TRY(get_int(path, rings, of, tw_ring_fields[k].name, 1, 64, &ring));
       if (ring != wanted)
-        return tw_fail(TW_ERR_MISMATCH, "%s: %s.%s is %d, but the layer's bounds give %d; make the plan again (`twain plan`)", path,
-                       of, tw_ring_fields[k].name, ring, wanted);
+        return tw_fail(TW_ERR_MISMATCH,
+                       "%s: %s.%s is %d, but the layer's bounds give %d; make the plan again (`twain plan`)", path, of,
+                       tw_ring_fields[k].name, ring, wanted);
     }
   }
   return TW_OK;
@@ -328,16 +344,19 @@ static tw_status compare_digest(const char *path, const json_t *root, const tw_p
   char digest[80];
   TW_TRY(get_text(path, root, "", "digest", digest, sizeof digest));
   if (strcmp(digest, plan->digest.hex) == 0) return TW_OK;
-  return tw_fail(TW_ERR_MISMATCH,
-                 "%s: its digest is %s, but what it describes has digest %s: it was changed, or made by another version of twain; "
-                 "make the plan again (`twain plan`) or fetch a fresh copy", path, digest, plan->digest.hex);
+  return tw_fail(
+      TW_ERR_MISMATCH,
+      "%s: its digest is %s, but what it describes has digest %s: it was changed, or made by another version of twain; "
+      "make the plan again (`twain plan`) or fetch a fresh copy",
+      path, digest, plan->digest.hex);
 }
 
 static tw_status compare_part(const char *path, const json_t *root, const char *key, json_t *wanted) {
   bool same = wanted && json_equal(json_object_get(root, key), wanted);
   json_decref(wanted);
   if (same) return TW_OK;
-  return tw_fail(TW_ERR_MISMATCH, "%s: %s differs from what its bounds and tables give; make the plan again (`twain plan`)", path, key);
+  return tw_fail(TW_ERR_MISMATCH,
+                 "%s: %s differs from what its bounds and tables give; make the plan again (`twain plan`)", path, key);
 }
 
 static tw_status read_plan(const char *path, const json_t *root, tw_plan *plan) {

@@ -54,7 +54,7 @@ typedef struct {
   tw_status (*clear)(tw_session *, const tw_op *);
 } tw_gate;
 
-enum { TW_MAX_IN = 6, TW_MAX_OUT = 2, TW_MAX_ARG = 12 };
+enum { TW_MAX_IN = 6, TW_MAX_OUT = 2, TW_MAX_ARG = 12, TW_MAX_CORRECTIONS = 8 };  // of one gate
 
 struct tw_op {
   const tw_gate *gate;

@@ -180,7 +180,7 @@ static tw_status go_online(rank_run *r) {
   for (bool done = false; !done;) {
     TW_TRY(tw_session_step(s, &done));
     if (r->o->progress) r->o->progress(r->o->progress_state, (double)s->next_op / s->program->op_count);
-    if (tw_opens_pending(r->opens)) TW_TRY(tw_opens_flush(r->opens));
+    if (tw_session_pending(s)) TW_TRY(tw_session_flush(s));
   }
   return TW_OK;
 }

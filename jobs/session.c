@@ -78,6 +78,18 @@ tw_status tw_make_mask(tw_session *s, int id, int side) {
 tw_status tw_scratch(tw_session *s, size_t words, uint64_t **out) { return block_take(s, words, true, out); }
 tw_status tw_keep(tw_session *s, size_t words, uint64_t **out) { return block_take(s, words, false, out); }
 
+// ---- the host's collector as opener ----
+static tw_status host_open(void *state, const tw_open_request *r) {
+  tw_session *s = state;
+  tw_mask_args a = {.rows = 1, .cols = r->words, .share = r->share, .mask = r->mask, .out = r->out,
+                    .ring = tw_mask(r->bits ? 64 : r->width), .bits = r->bits};
+  TW_TRY(s->backend->mask(&a, s->stream));
+  if (r->bits) return tw_opens_bits(s->opens, r->use, r->slot, r->width, r->n, r->out);
+  return tw_opens_ring(s->opens, r->use, r->slot, r->width, r->n, r->out);
+}
+static size_t host_pending(void *state) { return tw_opens_pending(((tw_session *)state)->opens); }
+static tw_status host_flush(void *state) { return tw_opens_flush(((tw_session *)state)->opens); }
+
 tw_status tw_session_open(tw_session *s) {
   if (!s->program->finished) return tw_fail(TW_ERR_INTERNAL, "session on an unfinished program");
   void *memory;
@@ -93,6 +105,8 @@ tw_status tw_session_open(tw_session *s) {
 #endif
   if (!s->backend) s->backend = &tw_cpu_backend;
   s->pool = s->program->pool;
+  s->backend_slots = s->slots;
+  if (s->opens) s->opener = (tw_opener){host_open, host_pending, host_flush, s};
   TW_TRY(tw_alloc(sizeof(uint64_t *) * (size_t)(s->program->table_count + 1), &memory));
   s->tables = memory;
   for (int i = 0; i < s->program->table_count; i++) s->tables[i] = s->program->tables[i].values;
@@ -197,16 +211,18 @@ tw_status tw_session_step(tw_session *s, bool *done) {
   if (*done) return TW_OK;
   if (s->next_op == p->op_count) {
     // the last level ends in an open: one flush remains, and the step after it only reports
-    *done = s->role != TW_PARTY || tw_opens_pending(s->opens) == 0;
+    *done = s->role != TW_PARTY || tw_session_pending(s) == 0;
   }
   return TW_OK;
 }
 
+size_t tw_session_pending(const tw_session *s) { return s->role == TW_PARTY ? s->opener.pending(s->opener.state) : 0; }
+tw_status tw_session_flush(tw_session *s) { return s->opener.flush(s->opener.state); }
+
 tw_status tw_session_run(tw_session *s) {
   for (bool done = false; !done;) {
     TW_TRY(tw_session_step(s, &done));
-    if (s->role != TW_PARTY || tw_opens_pending(s->opens) == 0) continue;
-    TW_TRY(tw_opens_flush(s->opens));
+    if (tw_session_pending(s)) TW_TRY(tw_session_flush(s));
   }
   return TW_OK;
 }
@@ -229,7 +245,7 @@ tw_status tw_draw_mask(tw_session *s, const tw_op *op, int side) {
   size_t words = tw_words_of(s, id);
   for (int b = 0; b < s->batch; b++) {
     uint64_t *out = s->buffers[id].mask[side] + (size_t)b * words;
-    TW_TRY(s->backend->draw(&s->seeds[side][b], &s->slots[b], op->mask_use, t->kind == TW_WIRE ? t->ring : 0, words, out, s->stream));
+    TW_TRY(s->backend->draw(&s->seeds[side][b], &s->backend_slots[b], op->mask_use, t->kind == TW_WIRE ? t->ring : 0, words, out, s->stream));
   }
   return TW_OK;
 }
@@ -242,20 +258,39 @@ void tw_draw_pad(tw_session *s, const tw_correction *c, int side, int b, uint64_
     tw_prg_ring(&s->seeds[side][b], c->use, s->slots[b], c->width, 0, c->n, out);
 }
 
-tw_status tw_take(tw_session *s, const tw_op *op, int i, uint64_t **out) {
-  const tw_correction *c = &s->program->corrections[op->correction + i];
-  size_t words = c->bits ? (size_t)c->width * tw_words(c->n) : c->n, h = tw_half(c->n);
-  uint64_t *packed;
-  TW_TRY(tw_scratch(s, (size_t)s->batch * words, out));
-  TW_TRY(tw_scratch(s, c->bytes[s->rank] / 8 + 1, &packed));
-  assert_role(s, c->use, 2);
-  for (int b = 0; b < s->batch; b++) {
-    TW_TRY(s->source.read(s->source.state, b, packed, c->bytes[s->rank]));
-    tw_correction_args a = {.seed = &s->seeds[s->rank][b], .slot = &s->slots[b], .use = c->use, .bits = c->bits, .width = c->width,
-                            .n = c->n, .first = s->rank == 0 ? 0 : h, .count = s->rank == 0 ? h : c->n - h,
-                            .packed = (const uint8_t *)packed, .out = *out + (size_t)b * words};
-    TW_TRY(s->backend->correction(&a, s->stream));
+// The packed half of a correction: in the source's own memory, or copied out of it.
+static tw_status fetch_packed(tw_session *s, int b, size_t bytes, const uint8_t **packed) {
+  if (s->source.window) return s->source.window(s->source.state, b, bytes, packed);
+  uint64_t *copy;
+  TW_TRY(tw_scratch(s, bytes / 8 + 1, &copy));
+  *packed = (const uint8_t *)copy;
+  return s->source.read(s->source.state, b, copy, bytes);
+}
+
+static tw_status take_all(tw_session *s, const tw_op *op) {
+  tw_correction_args args[TW_MAX_CORRECTIONS];
+  const tw_correction *c = &s->program->corrections[op->correction];
+  for (int i = 0; i < op->correction_count; i++) {
+    size_t words = c[i].bits ? (size_t)c[i].width * tw_words(c[i].n) : c[i].n;
+    TW_TRY(tw_scratch(s, (size_t)s->batch * words, &s->taken[i]));
+    assert_role(s, c[i].use, 2);
   }
+  for (int b = 0; b < s->batch; b++) {
+    for (int i = 0; i < op->correction_count; i++) {
+      size_t words = c[i].bits ? (size_t)c[i].width * tw_words(c[i].n) : c[i].n, h = tw_half(c[i].n);
+      args[i] = (tw_correction_args){.seed = &s->seeds[s->rank][b], .slot = &s->backend_slots[b], .use = c[i].use, .bits = c[i].bits,
+                                     .width = c[i].width, .n = c[i].n, .first = s->rank == 0 ? 0 : h,
+                                     .count = s->rank == 0 ? h : c[i].n - h, .out = s->taken[i] + (size_t)b * words};
+      TW_TRY(fetch_packed(s, b, c[i].bytes[s->rank], &args[i].packed));
+    }
+    TW_TRY(s->backend->corrections(args, op->correction_count, s->stream));
+  }
+  return TW_OK;
+}
+
+tw_status tw_take(tw_session *s, const tw_op *op, int i, uint64_t **out) {
+  if (i == 0) TW_TRY(take_all(s, op));
+  *out = s->taken[i];
   return TW_OK;
 }
 

@@ -23,11 +23,32 @@ typedef struct {
   uint64_t *sign;  // ONEHOT of dealer and clear: bit 1 where the looked-up digit's sign is +1
 } tw_buffer;
 
-// Where a party's corrections come from: bytes in order of use.
+// Where a party's corrections come from: bytes in order of use, copied into host memory by `read`, or (another backend) left
+// where they are in its own memory, in order of the session's stream, by `window`.
 typedef struct {
   tw_status (*read)(void *state, int batch_index, void *dst, size_t bytes);
   void *state;
+  tw_status (*window)(void *state, int batch_index, size_t bytes, const uint8_t **packed);
 } tw_source;
+
+// One opening of one sequence: out = share + mask is sent; after the flush out holds the opened value (backend memory).
+typedef struct {
+  uint32_t use;
+  uint64_t slot;
+  bool bits;
+  int width;        // ring bits, or planes
+  size_t n, words;
+  const uint64_t *share, *mask;
+  uint64_t *out;
+} tw_open_request;
+
+// Who opens: the host's collector (comm/opens.h), or one that works on a device.
+typedef struct {
+  tw_status (*open)(void *state, const tw_open_request *request);
+  size_t (*pending)(void *state);
+  tw_status (*flush)(void *state);
+  void *state;
+} tw_opener;
 
 // Where the dealer's corrections go, for one rank.
 typedef struct {
@@ -62,10 +83,13 @@ struct tw_session {
   void *stream;                // the backend's
   tw_source source;
   tw_sink sink[2];
-  tw_opens *opens;
+  tw_opens *opens;             // the host's collector, unless
+  tw_opener opener;            // another is given
   // state
   const int64_t *pool;         // the program's lists in backend memory
   const uint64_t **tables;     // the program's tables in backend memory
+  const uint64_t *backend_slots;  // slots in backend memory
+  uint64_t *taken[TW_MAX_CORRECTIONS];          // the running gate's corrections
   tw_buffer *buffers;
   uint64_t **prepared;         // per op: K_b of a weight product
   bool preparing;
@@ -88,6 +112,10 @@ tw_status tw_session_prepare(tw_session *s);
 // One resumable step: runs gates until the next flush is needed. *done when the program has ended. The driver flushes
 // the collector between steps.
 tw_status tw_session_step(tw_session *s, bool *done);
+
+// Opens that a step left to be flushed, and the flush.
+size_t tw_session_pending(const tw_session *s);
+tw_status tw_session_flush(tw_session *s);
 
 // Steps and flushes to the end.
 tw_status tw_session_run(tw_session *s);

@@ -42,6 +42,8 @@ typedef struct {
   // Mask stream of an opening: n words, ring elements of `ring` bits (0: whole words).
   tw_status (*draw)(const tw_seed *seed, const uint64_t *slot, uint32_t use, int ring, size_t n, uint64_t *out, void *stream);
   tw_status (*correction)(const tw_correction_args *args, void *stream);
+  // All corrections of one gate at once, at most 8.
+  tw_status (*corrections)(const tw_correction_args *args, int count, void *stream);
 
   // Ring products as in kernels/gemm.h; batched: count matrices one behind the other.
   tw_status (*gemm)(size_t count, size_t m, size_t n, size_t k, const uint64_t *a, const uint64_t *b, uint64_t *c, int ring_bits,

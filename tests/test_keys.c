@@ -10,35 +10,20 @@
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include "io/file.h"
 #include "io/keys.h"
 #include "io/ledger.h"
+#include "tests/scratch.h"
 
 enum { SLOTS = 3, INDEX = 5 };
 static const size_t slot_bytes = 2 * TW_KEY_CHUNK + 777 * 64;
 
-static char folder[64];
 static uint8_t *corrections[SLOTS];
 static uint8_t seeds[SLOTS][32];
 static tw_key_index_entry entries[INDEX];
 static tw_keys_info info;
-
-static const char *in_folder(const char *name) {
-  static char paths[4][160];
-  static int turn;
-  turn = (turn + 1) % 4;
-  snprintf(paths[turn], sizeof paths[turn], "%s/%s", folder, name);
-  return paths[turn];
-}
-
-static bool message_has(const char *text) {
-  if (strstr(tw_error_message(), text)) return true;
-  printf("\n  message lacks \"%s\": %s\n", text, tw_error_message());
-  return false;
-}
 
 static void fresh(int rank) {
   info = (tw_keys_info){.rank = rank, .count = SLOTS, .slot_bytes = slot_bytes, .index_count = INDEX, .index = entries};
@@ -109,23 +94,6 @@ static tw_status read_file(const char *path, bool *same) {
   }
   tw_keys_close(keys);
   return status;
-}
-
-static void flip(const char *path, uint64_t offset, uint8_t bit) {
-  int fd = open(path, O_RDWR);
-  uint8_t byte;
-  CU_ASSERT_EQUAL(pread(fd, &byte, 1, (off_t)offset), 1);
-  byte ^= bit;
-  CU_ASSERT_EQUAL(pwrite(fd, &byte, 1, (off_t)offset), 1);
-  close(fd);
-}
-
-static void place_of(const char *path, const char *name, uint64_t *offset, uint64_t *bytes) {
-  hid_t file = H5Fopen(path, H5F_ACC_RDONLY, H5P_DEFAULT), set = H5Dopen2(file, name, H5P_DEFAULT);
-  *offset = H5Dget_offset(set);
-  *bytes = H5Dget_storage_size(set);
-  H5Dclose(set);
-  H5Fclose(file);
 }
 
 static void copy_file(const char *from, const char *to) {
@@ -222,8 +190,7 @@ static void test_misuse(void) {
   CU_ASSERT_EQUAL(tw_keys_end_slot(w), TW_OK);
   CU_ASSERT_EQUAL(tw_keys_begin_slot(w, 0, seeds[0]), TW_ERR_INTERNAL);  // a second time
   CU_ASSERT_EQUAL(tw_keys_commit(w), TW_ERR_INTERNAL);                   // slots 1 and 2 are missing
-  CU_ASSERT_NOT_EQUAL(access(path, F_OK), 0);
-  CU_ASSERT_NOT_EQUAL(access(in_folder("m.keys.p0.h5.partial"), F_OK), 0);
+  CU_ASSERT_TRUE(no_trace(path));
 }
 
 static void test_damaged_datasets(void) {
@@ -237,12 +204,12 @@ static void test_damaged_datasets(void) {
     place_of(path, names[i], &offset, &bytes);
     for (int turn = 0; turn < 8; turn++) {
       uint64_t at = offset + (turn == 0 ? 0 : turn == 1 ? bytes - 1 : randombytes_uniform((uint32_t)bytes));
-      uint8_t bit = (uint8_t)(1u << randombytes_uniform(8));
-      flip(path, at, bit);
+      int bit = (int)randombytes_uniform(8);
+      flip_bit(path, at, bit);
       CU_ASSERT_EQUAL(read_file(path, &same), TW_ERR_FORMAT);
       CU_ASSERT_TRUE(same);  // nothing false was handed out before the refusal
       CU_ASSERT_TRUE(message_has(i == 0 ? "dataset index" : i < 3 ? "dataset seeds" : "dataset corrections"));
-      flip(path, at, bit);
+      flip_bit(path, at, bit);
     }
   }
   CU_ASSERT_EQUAL(read_file(path, &same), TW_OK);
@@ -265,8 +232,8 @@ static void test_damaged_layout(void) {
     if (at >= offset && at < offset + bytes) at = offset + bytes;
     if (at >= (uint64_t)st.st_size) break;
     tw_keys *keys;
-    uint8_t bit = (uint8_t)(1u << randombytes_uniform(8));
-    flip(path, at, bit);
+    int bit = (int)randombytes_uniform(8);
+    flip_bit(path, at, bit);
     tw_status status = tw_keys_open(path, 0, &keys);
     tried++;
     refused += status != TW_OK;
@@ -274,7 +241,7 @@ static void test_damaged_layout(void) {
       CU_ASSERT_TRUE(same_header(tw_keys_get_info(keys)));
       tw_keys_close(keys);
     }
-    flip(path, at, bit);
+    flip_bit(path, at, bit);
   }
   CU_ASSERT_TRUE(tried > 500 && refused > tried / 10);
   CU_ASSERT_EQUAL(read_file(path, &same), TW_OK);
@@ -378,6 +345,9 @@ static void test_erased_and_copied(void) {
   int fd = open(path, O_RDONLY);
   CU_ASSERT_EQUAL(pread(fd, seed, 32, (off_t)offset + 32), 32);
   CU_ASSERT_TRUE(sodium_is_zero(seed, 32));
+  place_of(path, "seed_tags", &offset, &bytes);
+  CU_ASSERT_EQUAL(pread(fd, seed, 16, (off_t)offset + 16), 16);
+  CU_ASSERT_TRUE(sodium_is_zero(seed, 16));
   close(fd);
 
   // The copy still has the seed; its slot is burned by the ledger.
@@ -412,7 +382,8 @@ static void test_exchanged_seeds(void) {
 }
 
 // In a child: a limit on file sizes that strikes in the middle of a slot.
-static int write_under_limit(const char *path) {
+static int write_under_limit(void *state) {
+  const char *path = state;
   tw_keys_writer *w;
   struct rlimit limit = {TW_KEY_CHUNK, TW_KEY_CHUNK};
   signal(SIGXFSZ, SIG_IGN);
@@ -427,31 +398,21 @@ static int write_under_limit(const char *path) {
 }
 
 static void test_write_error(void) {
-  const char *path = in_folder("w.keys.p0.h5");
-  int state = 0;
+  char path[200];
+  snprintf(path, sizeof path, "%s", in_folder("w.keys.p0.h5"));
   fresh(0);
-  fflush(stdout);
-  pid_t child = fork();
-  if (child == 0) _exit(write_under_limit(path));
-  waitpid(child, &state, 0);
-  CU_ASSERT_TRUE(WIFEXITED(state));
-  CU_ASSERT_EQUAL(WEXITSTATUS(state), 0);
-  CU_ASSERT_NOT_EQUAL(access(path, F_OK), 0);
-  CU_ASSERT_NOT_EQUAL(access(in_folder("w.keys.p0.h5.partial"), F_OK), 0);
+  CU_ASSERT_EQUAL(in_child(write_under_limit, path), 0);
+  CU_ASSERT_TRUE(no_trace(path));
 }
 
 static int set_up(void) {
-  strcpy(folder, "/tmp/twain-test-keys-XXXXXX");
-  if (sodium_init() < 0 || !mkdtemp(folder)) return 1;
   for (int i = 0; i < SLOTS; i++) corrections[i] = malloc(slot_bytes);
-  return 0;
+  return scratch_open();
 }
 
 static int tear_down(void) {
-  char command[100];
   for (int i = 0; i < SLOTS; i++) free(corrections[i]);
-  snprintf(command, sizeof command, "rm -rf %s", folder);
-  return system(command) == 0 ? 0 : 1;
+  return scratch_close();
 }
 
 int main(void) {

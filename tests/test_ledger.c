@@ -14,22 +14,7 @@
 #include <unistd.h>
 
 #include "io/ledger.h"
-
-static char folder[64];
-
-static bool message_has(const char *text) {
-  if (strstr(tw_error_message(), text)) return true;
-  printf("\n  message lacks \"%s\": %s\n", text, tw_error_message());
-  return false;
-}
-
-static const char *in_folder(const char *name) {
-  static char paths[4][160];
-  static int turn;
-  turn = (turn + 1) % 4;
-  snprintf(paths[turn], sizeof paths[turn], "%s/%s", folder, name);
-  return paths[turn];
-}
+#include "tests/scratch.h"
 
 static void test_default(void) {
   char dir[256], small[8];
@@ -146,72 +131,53 @@ static void test_doubt(void) {
 
   // An empty note (a crash between creation and note) and a dangling link: both count as used.
   CU_ASSERT_EQUAL(tw_ledger_mark(in_folder("l"), 0, &key, 1, ""), TW_OK);
-  snprintf(path, sizeof path, "%s/l/p0/%s/2", folder, key.hex);
+  snprintf(path, sizeof path, "%s/l/p0/%s/2", scratch_folder(), key.hex);
   make_file(path, 0600);
   CU_ASSERT_EQUAL(tw_ledger_check(in_folder("l"), 0, &key, 2), TW_ERR_USED);
   CU_ASSERT_EQUAL(tw_ledger_mark(in_folder("l"), 0, &key, 2, ""), TW_ERR_USED);
   CU_ASSERT_TRUE(message_has("unknown"));
-  snprintf(path, sizeof path, "%s/l/p0/%s/3", folder, key.hex);
+  snprintf(path, sizeof path, "%s/l/p0/%s/3", scratch_folder(), key.hex);
   CU_ASSERT_EQUAL(symlink("/nowhere/at/all", path), 0);
   CU_ASSERT_EQUAL(tw_ledger_check(in_folder("l"), 0, &key, 3), TW_ERR_USED);
   CU_ASSERT_EQUAL(tw_ledger_mark(in_folder("l"), 0, &key, 3, ""), TW_ERR_USED);
 }
 
 // A note that cannot be written: an error, and the slot is burned all the same.
-static int mark_under_limit(const char *dir, const tw_id *key) {
+static int mark_under_limit(void *key) {
   struct rlimit limit = {4, 4};
   signal(SIGXFSZ, SIG_IGN);
   if (setrlimit(RLIMIT_FSIZE, &limit) != 0) return 1;
-  if (tw_ledger_mark(dir, 1, key, 0, "note") != TW_ERR_IO) return 2;
+  if (tw_ledger_mark(in_folder("full"), 1, key, 0, "note") != TW_ERR_IO) return 2;
   return message_has("counts as used") ? 0 : 3;
 }
 
 static void test_full(void) {
   tw_id key;
-  int state = 0;
   tw_id_random(&key);
-  fflush(stdout);
-  pid_t child = fork();
-  if (child == 0) _exit(mark_under_limit(in_folder("full"), &key));
-  waitpid(child, &state, 0);
-  CU_ASSERT_TRUE(WIFEXITED(state) && WEXITSTATUS(state) == 0);
+  CU_ASSERT_EQUAL(in_child(mark_under_limit, &key), 0);
   CU_ASSERT_EQUAL(tw_ledger_check(in_folder("full"), 1, &key, 0), TW_ERR_USED);
 }
 
 // A folder this user may not look into. Root may look everywhere: the child becomes somebody else.
+static int look_as_other(void *key) {
+  const char *dir = in_folder("closed");
+  if (geteuid() == 0 && setuid(65534) != 0) return 3;
+  return tw_ledger_check(dir, 0, key, 0) != TW_ERR_IO || tw_ledger_mark(dir, 0, key, 0, "") != TW_ERR_IO;
+}
+
 static void test_closed(void) {
   const char *dir = in_folder("closed");
   tw_id key;
-  int state = 0;
   tw_id_random(&key);
   CU_ASSERT_EQUAL(mkdir(dir, 0700), 0);
-  CU_ASSERT_EQUAL(geteuid() == 0 ? chmod(folder, 0755) : chmod(dir, 0), 0);
-  fflush(stdout);
-  pid_t child = fork();
-  if (child == 0) {
-    if (geteuid() == 0 && setuid(65534) != 0) _exit(3);
-    bool refused = tw_ledger_check(dir, 0, &key, 0) == TW_ERR_IO && tw_ledger_mark(dir, 0, &key, 0, "") == TW_ERR_IO;
-    _exit(refused ? 0 : 1);
-  }
-  waitpid(child, &state, 0);
-  CU_ASSERT_TRUE(WIFEXITED(state) && WEXITSTATUS(state) == 0);
+  CU_ASSERT_EQUAL(geteuid() == 0 ? chmod(scratch_folder(), 0755) : chmod(dir, 0), 0);
+  CU_ASSERT_EQUAL(in_child(look_as_other, &key), 0);
   chmod(dir, 0700);
-}
-
-static int set_up(void) {
-  strcpy(folder, "/tmp/twain-test-ledger-XXXXXX");
-  return sodium_init() < 0 || !mkdtemp(folder);
-}
-
-static int tear_down(void) {
-  char command[100];
-  snprintf(command, sizeof command, "rm -rf %s", folder);
-  return system(command) == 0 ? 0 : 1;
 }
 
 int main(void) {
   if (CU_initialize_registry() != CUE_SUCCESS) return 2;
-  CU_pSuite suite = CU_add_suite("ledger", set_up, tear_down);
+  CU_pSuite suite = CU_add_suite("ledger", scratch_open, scratch_close);
   if (!suite) return 2;
   CU_add_test(suite, "marks last and tell their story", test_mark);
   CU_add_test(suite, "eight processes, one winner", test_race);

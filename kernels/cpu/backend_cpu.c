@@ -52,6 +52,11 @@ static tw_status correction(const tw_correction_args *a, void *stream) {
   return TW_OK;
 }
 
+static tw_status corrections(const tw_correction_args *args, int count, void *stream) {
+  for (int i = 0; i < count; i++) TW_TRY(correction(&args[i], stream));
+  return TW_OK;
+}
+
 static tw_status gemm(size_t count, size_t m, size_t n, size_t k, const uint64_t *a, const uint64_t *b, uint64_t *c, int ring_bits,
                       int accumulate, void *stream) {
   (void)stream;
@@ -89,6 +94,7 @@ const tw_backend tw_cpu_backend = {
     .row_sums = tw_cpu_row_sums,
     .draw = draw,
     .correction = correction,
+    .corrections = corrections,
     .gemm = gemm,
     .operand = operand,
     .operand_free = operand_free,

@@ -1,0 +1,78 @@
+// What the files of the GPU's ring products share; kernels/device_gemm.h is what others call.
+#ifndef TW_CUDA_GEMM_H
+#define TW_CUDA_GEMM_H
+
+#include <cublasLt.h>
+#include <cuda_runtime.h>
+
+#include "kernels/cuda/check.h"
+#include "kernels/device_gemm.h"
+
+enum { TW_MAX_LIMBS = 8, TW_LIMB_ALIGN = 32 };
+
+// Library calls for one number of rows and one ring.
+typedef struct tw_lt_plan tw_lt_plan;
+struct tw_lt_plan {
+  size_t rows;  // of X, rounded up
+  int limbs;
+  cublasLtMatmulDesc_t product;
+  cublasLtMatrixLayout_t v[TW_MAX_LIMBS], x[TW_MAX_LIMBS], sums;
+  cublasLtMatmulAlgo_t algorithm[TW_MAX_LIMBS];
+  tw_lt_plan *next;
+};
+
+// data: int8 [padded_n][limbs][padded_inner], for each column of V its limbs from the highest down to the lowest; padding is 0.
+// So the last (t+1) * padded_inner bytes of a column are V_t .. V_0, what X_0 .. X_t is multiplied with.
+struct tw_limbs {
+  size_t inner, n, padded_inner, padded_n;
+  int limbs;
+  int8_t *data;
+  cublasLtHandle_t library;
+  mutable tw_lt_plan *plans;
+};
+
+typedef struct {
+  const tw_limbs *v;
+  size_t m;
+  const uint64_t *x, *addend;
+  int ring_bits;
+  uint64_t *out;
+} tw_gemm_call;
+
+static inline int tw_ring_limbs(int ring_bits) { return (ring_bits + 7) / 8; }
+static inline uint64_t tw_ring_mask(int ring_bits) { return ~(uint64_t)0 >> (64 - ring_bits); }
+static inline size_t tw_round_up(size_t value, size_t unit) { return (value + unit - 1) / unit * unit; }
+
+// kernel(arguments...) on stream, in clusters of `cluster` blocks along x.
+template <class... formal, class... actual>
+static tw_status tw_launch(void (*kernel)(formal...), dim3 grid, unsigned threads, size_t shared_bytes, unsigned cluster,
+                           cudaStream_t stream, actual... arguments) {
+  cudaLaunchConfig_t config = {};
+  config.gridDim = grid;
+  config.blockDim = dim3(threads);
+  config.dynamicSmemBytes = shared_bytes;
+  config.stream = stream;
+  cudaLaunchAttribute attribute = {};
+  attribute.id = cudaLaunchAttributeClusterDimension;
+  attribute.val.clusterDim.x = cluster;
+  attribute.val.clusterDim.y = attribute.val.clusterDim.z = 1;
+  config.attrs = &attribute;
+  config.numAttrs = cluster > 1 ? 1 : 0;
+  TW_CUDA(cudaLaunchKernelEx(&config, kernel, static_cast<formal>(arguments)...));
+  return TW_OK;
+}
+
+// By cuBLASLt: X is split, one product for each weight, then the weights are put together.
+size_t tw_gemm_lt_workspace(size_t m, size_t n, size_t inner, int ring_bits);
+tw_status tw_gemm_lt(const tw_gemm_call *call, void *workspace, cudaStream_t stream);
+void tw_gemm_lt_release(tw_limbs *v);  // the plans
+
+// By one kernel: tiles of `columns` columns of the result (32, 48 or 64), each by `splits` (1..8) blocks that share the
+// inner dimension. tw_gemm_fused_choose finds the pair the cost model likes best; false: no such kernel on this device.
+typedef struct {
+  int columns, splits;
+} tw_gemm_tiling;
+bool tw_gemm_fused_choose(size_t m, size_t n, size_t inner, int ring_bits, tw_gemm_tiling *out);
+tw_status tw_gemm_fused(const tw_gemm_call *call, tw_gemm_tiling tiling, cudaStream_t stream);
+
+#endif

@@ -1,0 +1,74 @@
+// The machine's instructions that CUDA C++ has no name for: asynchronous copies, int8 matrix products, clusters.
+#ifndef TW_CUDA_PTX_H
+#define TW_CUDA_PTX_H
+
+#include <cooperative_groups.h>
+#include <stdint.h>
+
+static __device__ __forceinline__ unsigned char *dynamic_shared(void) {
+  extern __shared__ __align__(128) unsigned char memory[];
+  return memory;
+}
+
+static __device__ __forceinline__ uint32_t shared_address(const void *p) { return (uint32_t)__cvta_generic_to_shared(p); }
+
+// Copy 16 bytes to shared memory, or write zeros when !valid (from is then not read). L2 fetches the whole 128-byte line.
+static __device__ __forceinline__ void copy_async_16(void *to, const void *from, bool valid) {
+  asm volatile("cp.async.cg.shared.global.L2::128B [%0], [%1], 16, %2;" ::"r"(shared_address(to)), "l"(from),
+               "r"(valid ? 16 : 0)
+               : "memory");
+}
+
+static __device__ __forceinline__ void copy_async_8(void *to, const void *from, bool valid) {
+  asm volatile("cp.async.ca.shared.global [%0], [%1], 8, %2;" ::"r"(shared_address(to)), "l"(from), "r"(valid ? 8 : 0)
+               : "memory");
+}
+
+static __device__ __forceinline__ void copy_async_commit(void) { asm volatile("cp.async.commit_group;" ::: "memory"); }
+
+// Wait until at most `pending` of this thread's groups are under way.
+template <int pending>
+static __device__ __forceinline__ void copy_async_wait(void) {
+  asm volatile("cp.async.wait_group %0;" ::"n"(pending) : "memory");
+}
+
+// Four 8 x 16-byte matrices; lane l gives the address of row l % 8 of matrix l / 8 and gets word l % 4 of row l / 4 of each.
+static __device__ __forceinline__ void load_matrices(uint32_t word[4], const void *row) {
+  asm volatile("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0, %1, %2, %3}, [%4];"
+               : "=r"(word[0]), "=r"(word[1]), "=r"(word[2]), "=r"(word[3])
+               : "r"(shared_address(row))
+               : "memory");
+}
+
+// c (16 x 8, int32) += a (16 x 32, int8) b (32 x 8, int8). With g = lane / 4 and q = lane % 4, a lane holds of a the four
+// columns 4q.. of rows g, g + 8, then 4q + 16.. of both; of b the rows 4q.. and 4q + 16.. of column g; of c the columns
+// 2q and 2q + 1 of row g, then of row g + 8.
+static __device__ __forceinline__ void multiply_limbs(int32_t c[4], const uint32_t a[4], uint32_t b0, uint32_t b1) {
+  asm("mma.sync.aligned.m16n8k32.row.col.s32.s8.s8.s32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, {%0, %1, %2, %3};"
+      : "+r"(c[0]), "+r"(c[1]), "+r"(c[2]), "+r"(c[3])
+      : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b0), "r"(b1));
+}
+
+static __device__ __forceinline__ uint32_t pick_bytes(uint32_t low, uint32_t high, uint32_t selector) {
+  return __byte_perm(low, high, selector);
+}
+
+// Barrier of all threads of the cluster; orders their shared memory accesses. Without clusters (sm_80) a block is alone.
+static __device__ __forceinline__ void cluster_barrier(void) {
+#if __CUDA_ARCH__ >= 900
+  cooperative_groups::this_cluster().sync();
+#endif
+}
+
+// Where p, in this block's shared memory, lies in block `rank` of the cluster.
+template <class type>
+static __device__ __forceinline__ const type *cluster_peer(const type *p, unsigned rank) {
+#if __CUDA_ARCH__ >= 900
+  return cooperative_groups::this_cluster().map_shared_rank(p, rank);
+#else
+  (void)rank;
+  return p;
+#endif
+}
+
+#endif

@@ -7,6 +7,9 @@ preset=${TWAIN_PRESET:-default} # a configure preset of CMakePresets.json
 jobs=$(nproc 2>/dev/null || echo 2)
 started=$SECONDS
 
+# CUDA's usual place; without it the build is for the CPU only, which is complete.
+command -v nvcc >/dev/null || [ ! -x /usr/local/cuda/bin/nvcc ] || PATH=$PATH:/usr/local/cuda/bin
+
 usage() {
   cat <<'TEXT'
 usage: ./bootstrap.sh COMMAND
@@ -21,6 +24,7 @@ usage: ./bootstrap.sh COMMAND
 Environment:
   TWAIN_PRESET   configure preset of CMakePresets.json: default, debug, asan, ci
   TWAIN_MODEL    demo: folder of a Hugging Face BERT model to use instead of the one fetched
+  TWAIN_MINILM   test: folder of all-MiniLM-L6-v2; by default the one that a demo has fetched, if any
 TEXT
 }
 
@@ -143,6 +147,8 @@ suite() {
 }
 
 tests() {
+  local minilm=${XDG_CACHE_HOME:-${HOME:-}/.cache}/twain/all-MiniLM-L6-v2
+  [ -n "${TWAIN_MINILM:-}" ] || [ ! -e "$minilm/model.safetensors" ] || export TWAIN_MINILM=$minilm
   deps
   build
   title "Tests"
@@ -156,7 +162,7 @@ tests() {
 }
 
 demo() {
-  local model
+  local model vectors=
   deps
   build twain
   title "Model"
@@ -167,8 +173,10 @@ demo() {
     printf '  The model could not be fetched. The demonstration goes on with SYNTHETIC (random) weights of the same\n'
     printf '  shape: times, key sizes and traffic are the same, the sentences'"'"' similarities mean nothing.\n'
     model=--synthetic
+  else
+    vectors=tests/vectors/minilm.json
   fi
-  demo/run.sh "$(build_folder)/twain" "$model"
+  demo/run.sh "$(build_folder)/twain" "$model" $vectors
   printf '\nTotal, with build and download: %d s\n' $((SECONDS - started))
 }
 

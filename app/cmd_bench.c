@@ -4,6 +4,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "app/bench.h"
 #include "app/commands.h"
 #include "app/peak.h"
 #include "app/print.h"
@@ -11,11 +12,7 @@
 #include "jobs/import.h"
 #include "kernels/gemm.h"
 
-typedef struct {
-  const char *model;
-  int64_t seq, repeat;
-  bool json;
-} settings;
+typedef tw_bench_settings settings;
 
 static const tw_option options[] = {
     {.name = "model",
@@ -39,9 +36,38 @@ static const tw_option options[] = {
      .field = offsetof(settings, repeat),
      .value = "R",
      .fallback = "3",
-     .help = "the best of R measurements counts",
+     .help = "gemm: the best of R counts; model: R runs after one to warm up, the median counts",
      .low = 1,
      .high = 1000},
+    {.name = "layers",
+     .kind = TW_OPTION_INTEGER,
+     .field = offsetof(settings, layers),
+     .value = "N",
+     .fallback = "0",
+     .help = "model: only the first N layers (0: all)",
+     .low = 0,
+     .high = 1000},
+    {.name = "batch",
+     .letter = 'b',
+     .kind = TW_OPTION_INTEGER,
+     .field = offsetof(settings, batch),
+     .value = "B",
+     .fallback = "1",
+     .help = "model: sequences a run",
+     .low = 1,
+     .high = 1024},
+    {.name = "device",
+     .kind = TW_OPTION_TEXT,
+     .field = offsetof(settings, device),
+     .value = "WHICH",
+     .fallback = "auto",
+     .help = "model: cpu, cuda or auto, as in `run`"},
+    {.name = "transport",
+     .kind = TW_OPTION_TEXT,
+     .field = offsetof(settings, transport),
+     .value = "WHICH",
+     .fallback = "auto",
+     .help = "model: nccl, mpi or auto, as in `run`"},
     {.name = "json", .field = offsetof(settings, json), .help = "print JSON instead of tables"},
 };
 
@@ -157,15 +183,19 @@ static tw_status bench_gemm(const tw_call *call) {
 
 static tw_status run(const tw_call *call) {
   if (strcmp(call->arguments[0], "gemm") == 0) return bench_gemm(call);
-  return tw_fail(TW_ERR_USAGE, "unknown workload '%s'; use gemm", call->arguments[0]);
+  if (strcmp(call->arguments[0], "model") == 0) return tw_bench_model(call);
+  return tw_fail(TW_ERR_USAGE, "unknown workload '%s'; use gemm or model", call->arguments[0]);
 }
 
 const tw_command tw_command_bench = {.name = "bench",
-                                     .arguments = "gemm",
+                                     .arguments = "gemm|model",
                                      .summary = "speed of synthetic workloads",
                                      .about =
                                          "gemm: the ring products of a model's layer, for every instruction set of "
-                                         "this CPU and rings of 24, 38 and 48 bits.",
+                                         "this CPU and rings of 24, 38 and 48 bits.\n"
+                                         "model: whole inferences with generated weights and TEST keys; start it with "
+                                         "mpirun -np 2.\n"
+                                         "       The last output is compared with the clear emulator's, bit for bit.",
                                      .options = options,
                                      .option_count = sizeof options / sizeof *options,
                                      .settings_size = sizeof(settings),

@@ -1,15 +1,14 @@
 #include <mpi.h>
-#include <sched.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <string.h>
-#include <time.h>
-#include <unistd.h>
 
 #include "app/commands.h"
 #include "app/files.h"
 #include "app/print.h"
+#include "app/hardware.h"
 #include "app/run_report.h"
+#include "app/two_ranks.h"
 #include "base/memory.h"
 #include "comm/channel.h"
 #include "io/ledger.h"
@@ -18,7 +17,7 @@
 #include "kernels/isa.h"
 
 typedef struct {
-  const char *ledger;
+  const char *ledger, *device, *transport;
   int64_t slot;
   double timeout;
   bool allow_test_keys, json, verbose, force;
@@ -46,6 +45,18 @@ static const tw_option options[] = {
      .help = "give up when the other rank is silent for so long",
      .low = 0.1,
      .high = 1e6},
+    {.name = "device",
+     .kind = TW_OPTION_TEXT,
+     .field = offsetof(settings, device),
+     .value = "WHICH",
+     .fallback = "auto",
+     .help = "cpu, cuda (one GPU a rank), or auto: a GPU when there is one"},
+    {.name = "transport",
+     .kind = TW_OPTION_TEXT,
+     .field = offsetof(settings, transport),
+     .value = "WHICH",
+     .fallback = "auto",
+     .help = "between GPUs: nccl, mpi (through host memory), or auto: nccl when the ranks have a GPU each"},
     {.name = "allow-test-keys",
      .field = offsetof(settings, allow_test_keys),
      .help = "accept TEST keys, with which nothing is private"},
@@ -122,11 +133,20 @@ static void collect(tw_environment *e) {
   snprintf(e->isa, sizeof e->isa, "%s", tw_isa_name(tw_isa_active()));
 }
 
+static tw_status agree(tw_channel *channel, tw_status found) {
+  tw_terms none;
+  memset(&none, 0, sizeof none);
+  return tw_agree(channel, found, &none);
+}
+
 // ---- the run
 
-static tw_status infer(const settings *s, rank_files *f, tw_channel *channel, const tw_environment *e, bool quiet,
+static tw_status infer(const settings *s, rank_files *f, tw_channel *channel, tw_environment *e, bool quiet,
                        tw_result_share *result) {
   tw_progress progress;
+  tw_hardware hardware;
+  TW_TRY(agree(channel, tw_hardware_choose(s->device, s->transport, &hardware)));
+  TW_TRY(tw_hardware_take(channel, &hardware));
   if (tw_keys_get_info(f->keys)->test && s->allow_test_keys && channel->rank == 0)
     tw_say("WARNING: TEST keys: everybody can derive their seeds; NOTHING IN THIS RUN IS PRIVATE");
   tw_progress_start(&progress, "running", quiet || channel->rank != 0);
@@ -138,6 +158,8 @@ static tw_status infer(const settings *s, rank_files *f, tw_channel *channel, co
                       .ledger = f->ledger,
                       .first_slot = s->slot,
                       .allow_test_keys = s->allow_test_keys,
+                      .device = hardware.device,
+                      .transport = hardware.transport,
                       .progress = tw_progress_show,
                       .progress_state = &progress};
   tw_status status = tw_run(&o, result);
@@ -150,12 +172,6 @@ static tw_status write_result(tw_places *places, const tw_result_share *result) 
   tw_status status = tw_places_begin(places);
   if (status == TW_OK) status = tw_result_share_write(places->path[0].text, result);
   return tw_places_end(places, status);
-}
-
-static tw_status agree(tw_channel *channel, tw_status found) {
-  tw_terms none;
-  memset(&none, 0, sizeof none);
-  return tw_agree(channel, found, &none);
 }
 
 static tw_status run_rank(const tw_call *call, tw_channel *channel, rank_files *f) {
@@ -177,63 +193,16 @@ static tw_status run_rank(const tw_call *call, tw_channel *channel, rank_files *
   return status;
 }
 
-// ---- the end
-
-static double now(void) {
-  struct timespec t;
-  clock_gettime(CLOCK_MONOTONIC, &t);
-  return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
-
-// After a failure: does the other rank know that it has failed, too? Outside the channel, which may be broken.
-static bool both_failed(int rank) {
-  enum { TAG = 77 };
-  const double patience = 2;
-  char mine = 1, theirs = 0;
-  MPI_Request requests[2];
-  MPI_Comm_set_errhandler(MPI_COMM_WORLD, MPI_ERRORS_RETURN);
-  if (MPI_Irecv(&theirs, 1, MPI_CHAR, 1 - rank, TAG, MPI_COMM_WORLD, &requests[0]) != MPI_SUCCESS) return false;
-  if (MPI_Isend(&mine, 1, MPI_CHAR, 1 - rank, TAG, MPI_COMM_WORLD, &requests[1]) != MPI_SUCCESS) return false;
-  int done = 0;
-  for (double end = now() + patience; !done && now() < end; sched_yield())
-    if (MPI_Testall(2, requests, &done, MPI_STATUSES_IGNORE) != MPI_SUCCESS) return false;
-  return done;
-}
-
-static tw_status run_two(const tw_call *call, int rank) {
-  const settings *s = call->settings;
+static tw_status body(const tw_call *call, tw_channel *channel) {
   rank_files files = {.keys = NULL};
-  tw_channel *channel = NULL;
-  tw_status status = tw_channel_mpi(s->timeout, &channel);
-  if (status == TW_OK) status = run_rank(call, channel, &files);
+  tw_status status = run_rank(call, channel, &files);
   unload(&files);
-  if (status != TW_OK && !both_failed(rank)) {
-    tw_say_error();
-    MPI_Abort(MPI_COMM_WORLD, (int)status);
-    _exit((int)status);
-  }
-  tw_channel_close(channel);
   return status;
 }
 
 static tw_status run(const tw_call *call) {
-  int ranks = 0, rank = 0;
   TW_TRY(tw_name_check(call->arguments[0]));
-  if (MPI_Init(NULL, NULL) != MPI_SUCCESS)
-    return tw_fail(TW_ERR_PEER, "MPI cannot start; try mpirun -np 2 twain run NAME");
-  MPI_Comm_size(MPI_COMM_WORLD, &ranks);
-  MPI_Comm_rank(MPI_COMM_WORLD, &rank);
-  if (ranks > 1) tw_say_as(rank);
-  tw_status status =
-      ranks == 2 ? run_two(call, rank)
-                 : tw_fail(TW_ERR_USAGE, "run needs exactly two ranks, not %d: mpirun -np 2 twain run NAME", ranks);
-  if (status != TW_OK) {
-    tw_say_error();  // now: the launcher ends all ranks as soon as one has left
-    alarm(10);       // a failed rank does not wait for ever for the other to finalize: the signal ends it
-  }
-  MPI_Finalize();
-  alarm(0);
-  return status;
+  return tw_two_ranks(call, ((const settings *)call->settings)->timeout, body);
 }
 
 const tw_command tw_command_run = {

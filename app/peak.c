@@ -4,20 +4,18 @@
 #include <stdint.h>
 #include <time.h>
 
-// Eight independent chains hide the multiplier's latency; the empty asm keeps the compiler from leaving steps out.
-enum { CHAINS = 8, STEPS = 20000 };
+// Independent chains hide the multiplier's latency; the empty asm keeps the compiler from leaving steps out.
+enum { CHAINS = 12, STEPS = 20000 };
 
-#define PEAK_LOOP(name, target_isa, type, lanes, one, step)      \
-  __attribute__((target(target_isa))) static double name(void) { \
-    type x = one, y = one, sum[CHAINS];                          \
-    for (int c = 0; c < CHAINS; c++) sum[c] = one;               \
-    __asm__ volatile("" : "+x"(x), "+x"(y));                     \
-    for (int i = 0; i < STEPS; i++)                              \
-      for (int c = 0; c < CHAINS; c++) {                         \
-        sum[c] = step;                                           \
-        __asm__ volatile("" : "+x"(sum[c]), "+x"(x));            \
-      }                                                          \
-    return (double)lanes * CHAINS * STEPS;                       \
+#define PEAK_LOOP(name, target_isa, type, lanes, one, step)                                     \
+  __attribute__((target(target_isa))) static double name(void) {                                \
+    type x = one, y = one, sum[CHAINS];                                                         \
+    _Pragma("GCC unroll 12") for (int c = 0; c < CHAINS; c++) sum[c] = one;                     \
+    for (int i = 0; i < STEPS; i++) _Pragma("GCC unroll 12") for (int c = 0; c < CHAINS; c++) { \
+        sum[c] = step;                                                                          \
+        __asm__ volatile("" : "+v"(sum[c]), "+v"(x), "+v"(y));                                  \
+      }                                                                                         \
+    return (double)lanes * CHAINS * STEPS;                                                      \
   }
 
 PEAK_LOOP(avx2_u32, "avx2", __m256i, 8, _mm256_set1_epi32(3), _mm256_add_epi32(sum[c], _mm256_mullo_epi32(x, y)))
@@ -30,16 +28,13 @@ PEAK_LOOP(avx512_u64, "avx512f,avx512dq", __m512i, 8, _mm512_set1_epi32(3),
           _mm512_add_epi64(sum[c], _mm512_mullo_epi64(x, y)))
 
 static double portable(void) {
-  uint64_t x = 3, y = 5, sum[CHAINS] = {0};
-  __asm__ volatile("" : "+r"(x), "+r"(y));
-  for (int i = 0; i < STEPS; i++)
-    for (int c = 0; c < CHAINS; c++) {
-      uint64_t z = x;
-      __asm__ volatile("" : "+r"(z));
-      sum[c] += z * y;
-      __asm__ volatile("" : "+r"(sum[c]));
+  enum { SCALARS = 6 };
+  uint64_t x = 3, y = 5, sum[SCALARS] = {0};
+  for (int i = 0; i < STEPS; i++) _Pragma("GCC unroll 6") for (int c = 0; c < SCALARS; c++) {
+      sum[c] += x * y;
+      __asm__ volatile("" : "+r"(sum[c]), "+r"(x), "+r"(y));
     }
-  return (double)CHAINS * STEPS;
+  return (double)SCALARS * STEPS;
 }
 
 static double now(void) {

@@ -6,6 +6,10 @@
 
 #include "base/status.h"
 
+#ifdef __cplusplus
+extern "C" {
+#endif
+
 // 64-byte aligned, zero-initialised; *out = NULL on failure. bytes may be 0.
 tw_status tw_alloc(size_t bytes, void **out);
 void tw_free(void *p);
@@ -20,5 +24,9 @@ void tw_wipe(void *p, size_t bytes);
 
 // No core files from this process (RLIMIT_CORE 0). Call once from main.
 void tw_no_core_dumps(void);
+
+#ifdef __cplusplus
+}
+#endif
 
 #endif

@@ -3,6 +3,10 @@
 #ifndef TW_STATUS_H
 #define TW_STATUS_H
 
+#ifdef __cplusplus
+extern "C" {
+#endif
+
 typedef enum {
   TW_OK = 0,
   TW_ERR_INTERNAL = 1,  // a broken invariant of twain itself
@@ -32,5 +36,9 @@ const char *tw_error_message(void);
     tw_status tw_try_status_ = (expr);    \
     if (tw_try_status_ != TW_OK) return tw_try_status_; \
   } while (0)
+
+#ifdef __cplusplus
+}
+#endif
 
 #endif

@@ -300,3 +300,5 @@ void tw_opens_transcript(const tw_opens *o, uint8_t digest[32]) {
   crypto_generichash_blake2b_state copy = o->transcript;
   crypto_generichash_blake2b_final(&copy, digest, 32);
 }
+
+void tw_opens_restart_transcript(tw_opens *o) { crypto_generichash_blake2b_init(&o->transcript, NULL, 0, 32); }

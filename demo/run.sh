@@ -1,12 +1,14 @@
 #!/usr/bin/env bash
-# The whole chain on real keys, in a fresh folder: demo/run.sh TWAIN MODEL, where MODEL is a Hugging Face folder or
-# --synthetic. Every command is shown before it runs; the first one that fails ends the demonstration.
+# The whole chain on real keys, in a fresh folder: demo/run.sh TWAIN MODEL [VECTORS], where MODEL is a Hugging Face
+# folder or --synthetic, and VECTORS holds embeddings of the sentences by an independent implementation. Every command
+# is shown before it runs; the first one that fails ends the demonstration.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 umask 077
 
 twain=$1
 model=$2
+vectors=${3:-}
 sentences=examples/sentences.txt
 work=$(mktemp -d "demo-$(date +%Y%m%d-%H%M%S)-XXXX")
 name=$work/minilm
@@ -18,6 +20,8 @@ export OMPI_MCA_rmaps_base_oversubscribe=1 OMPI_MCA_hwloc_base_binding_policy=no
 [ "$(id -u)" != 0 ] || export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1
 command -v ssh >/dev/null || export OMPI_MCA_plm=isolated
 if [ -e /.dockerenv ] || [ -e /run/.containerenv ]; then export OMPI_MCA_btl_vader_single_copy_mechanism=none; fi
+
+exec 3>&1
 
 title() { if [ -t 1 ]; then printf '\n\033[1m%s\033[0m\n' "$*"; else printf '\n%s\n' "$*"; fi; }
 
@@ -32,7 +36,7 @@ hint() {
     7) echo "the other rank ended or did not answer; its message is above" ;;
     8) echo "a value does not fit the plan; plan again with --calibrate" ;;
     9) echo "not enough memory; free -g" ;;
-    10) echo "the result differs from the plain model by more than the plan allows" ;;
+    10) echo "the result differs from the plain model's by more than is allowed; please report it" ;;
     127) echo "the program was not found; is it on PATH?" ;;
     *) echo "see the message above; the files are in $work" ;;
   esac
@@ -40,13 +44,24 @@ hint() {
 
 show() {
   printf '  $ %s\n' "$*"
+  timed "$@"
+}
+
+show_to() { # FILE COMMAND...: its output goes to FILE
+  local file=$1
+  shift
+  printf '  $ %s > %s\n' "$*" "$file"
+  timed "$@" >"$file"
+}
+
+timed() {
   local status=0 start=$SECONDS
   "$@" || status=$?
   if [ "$status" != 0 ]; then
     printf '\nThe demonstration stopped: exit code %d.\nHint: %s\n' "$status" "$(hint "$status")" >&2
     exit "$status"
   fi
-  [ $((SECONDS - start)) -lt 2 ] || printf '  (%d s)\n' $((SECONDS - start))
+  [ $((SECONDS - start)) -lt 2 ] || printf '  (%d s)\n' $((SECONDS - start)) >&3
 }
 
 if [ "$model" = --synthetic ]; then
@@ -69,13 +84,19 @@ show "$twain" encode "$name" --file "$sentences"
 show "$twain" share "$name" --input
 
 title "5. The two ranks: the inference on secret shares"
-show mpirun -np 2 "$twain" run "$name" --ledger "$work/ledger"
+show_to "$work/run.txt" mpirun -np 2 "$twain" run "$name" --ledger "$work/ledger"
 
 title "6. Client: join the two halves of the result"
 show "$twain" reveal "$name"
 
 title "7. Check: against the plain model in floating point"
 show "$twain" check "$name"
+if [ -n "$vectors" ]; then
+  python=python3
+  "$python" -c 'import h5py' 2>/dev/null || python=/usr/bin/python3
+  printf '\n'
+  show "$python" demo/reference.py "$name" "$vectors"
+fi
 
 title "8. Report: where time, keys and traffic went"
 show "$twain" report "$name"

@@ -18,7 +18,7 @@ typedef struct __attribute__((packed)) {
 static tw_status row_type(const tw_h5 *f, hid_t *type) {
   hid_t gate = H5Tcopy(H5T_C_S1);
   *type = H5Tcreate(H5T_COMPOUND, sizeof(stored_row));
-  bool done = gate >= 0 && *type >= 0 && H5Tset_size(gate, 24) >= 0 && H5Tset_strpad(gate, H5T_STR_NULLPAD) >= 0 &&
+  bool done = gate >= 0 && *type >= 0 && H5Tset_size(gate, 24) >= 0 && H5Tset_strpad(gate, H5T_STR_NULLTERM) >= 0 &&
               H5Tinsert(*type, "layer", HOFFSET(stored_row, layer), H5T_STD_I32LE) >= 0 &&
               H5Tinsert(*type, "gate", HOFFSET(stored_row, gate), gate) >= 0 &&
               H5Tinsert(*type, "correction_bytes", HOFFSET(stored_row, correction_bytes), H5T_STD_U64LE) >= 0 &&
@@ -145,7 +145,7 @@ static tw_status put_all(tw_h5 *f, tw_result_share *r, stored_row *rows) {
                            .sent_bytes = from->sent_bytes,
                            .rounds = from->rounds,
                            .seconds = from->seconds};
-    memcpy(rows[i].gate, from->gate, strnlen(from->gate, sizeof rows[i].gate));
+    memcpy(rows[i].gate, from->gate, strnlen(from->gate, sizeof rows[i].gate - 1));
   }
   TW_TRY(row_type(f, &type));
   tw_status status = tw_h5_put(f, "costs", type, 1, (hsize_t[]){(hsize_t)r->row_count}, rows);

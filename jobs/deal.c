@@ -3,7 +3,6 @@
 #include <string.h>
 
 #include "base/memory.h"
-#include "jobs/session.h"
 
 uint64_t tw_deal_bytes(const tw_plan *plan, uint64_t count) {
   uint64_t streams = plan->program.slot_bytes[0] + plan->program.slot_bytes[1];
@@ -17,14 +16,7 @@ void tw_deal_test_seed(uint64_t number, int rank, uint64_t slot, tw_seed *out) {
 
 static tw_status append_key(void *state, const void *data, size_t bytes) { return tw_keys_append(state, data, bytes); }
 
-// Both ranks' masks of all model tensors.
-typedef struct {
-  int count;
-  size_t *rows, *cols;
-  uint64_t **mask[2];
-} model_masks;
-
-static void free_masks(model_masks *m) {
+void tw_model_masks_free(tw_model_masks *m) {
   for (int rank = 0; rank < 2; rank++) {
     for (int i = 0; m->mask[rank] && i < m->count; i++) tw_secret_free(m->mask[rank][i], 8 * m->rows[i] * m->cols[i]);
     tw_free(m->mask[rank]);
@@ -33,7 +25,7 @@ static void free_masks(model_masks *m) {
   tw_free(m->cols);
 }
 
-static tw_status draw_masks(const tw_model_dealer *dealer, model_masks *m) {
+tw_status tw_model_masks_draw(const tw_model_dealer *dealer, tw_model_masks *m) {
   memset(m, 0, sizeof *m);
   m->count = dealer->config.layers * TW_TENSORS_PER_LAYER;
   void *memory;
@@ -60,23 +52,37 @@ static tw_status draw_masks(const tw_model_dealer *dealer, model_masks *m) {
   return TW_OK;
 }
 
-static tw_status walk(tw_session *s, const tw_deal_options *o, uint64_t slot) {
-  TW_TRY(tw_session_open(s));
+tw_status tw_deal_slot(const tw_plan *plan, const tw_model_masks *m, const tw_seed seed[2], uint64_t slot, const tw_sink sink[2],
+                       void (*progress)(void *state, double fraction), void *progress_state) {
+  tw_session s = {.program = &plan->program, .role = TW_DEALER, .batch = 1, .slots = &slot, .seeds = {&seed[0], &seed[1]},
+                  .sink = {sink[0], sink[1]}};
+  s.weights = (tw_weights){.count = m->count, .rows = m->rows, .cols = m->cols, .mask = {m->mask[0], m->mask[1]}};
+  TW_TRY(tw_session_open(&s));
   tw_status status = TW_OK;
   for (bool done = false; !done && status == TW_OK;) {
-    status = tw_session_step(s, &done);
-    if (o->progress)
-      o->progress(o->progress_state, ((double)slot + (double)s->next_op / s->program->op_count) / (double)o->count);
+    status = tw_session_step(&s, &done);
+    if (progress) progress(progress_state, (double)s.next_op / s.program->op_count);
   }
-  tw_session_close(s);
+  tw_session_close(&s);
   return status;
 }
 
-static tw_status deal_slot(const tw_plan *plan, const model_masks *m, const tw_deal_options *o, uint64_t slot,
-                           tw_keys_writer *writer[2]) {
+// Progress of one slot as progress of all.
+typedef struct {
+  const tw_deal_options *o;
+  uint64_t slot;
+} slot_progress;
+
+static void show_progress(void *state, double fraction) {
+  const slot_progress *p = state;
+  if (p->o->progress) p->o->progress(p->o->progress_state, ((double)p->slot + fraction) / (double)p->o->count);
+}
+
+static tw_status deal_to_files(const tw_plan *plan, const tw_model_masks *m, const tw_deal_options *o, uint64_t slot,
+                               tw_keys_writer *writer[2]) {
   tw_seed seed[2];
-  tw_session s = {.program = &plan->program, .role = TW_DEALER, .batch = 1, .slots = &slot, .seeds = {&seed[0], &seed[1]}};
-  s.weights = (tw_weights){.count = m->count, .rows = m->rows, .cols = m->cols, .mask = {m->mask[0], m->mask[1]}};
+  tw_sink sink[2];
+  slot_progress p = {o, slot};
   tw_status status = TW_OK;
   for (int rank = 0; rank < 2 && status == TW_OK; rank++) {
     if (o->test)
@@ -84,9 +90,9 @@ static tw_status deal_slot(const tw_plan *plan, const model_masks *m, const tw_d
     else
       tw_seed_random(&seed[rank]);
     status = tw_keys_begin_slot(writer[rank], slot, seed[rank].key);
-    s.sink[rank] = (tw_sink){append_key, writer[rank]};
+    sink[rank] = (tw_sink){append_key, writer[rank]};
   }
-  if (status == TW_OK) status = walk(&s, o, slot);
+  if (status == TW_OK) status = tw_deal_slot(plan, m, seed, slot, sink, show_progress, &p);
   for (int rank = 0; rank < 2 && status == TW_OK; rank++) status = tw_keys_end_slot(writer[rank]);
   tw_wipe(seed, sizeof seed);
   return status;
@@ -107,11 +113,11 @@ static tw_status create_files(const tw_plan *plan, const tw_model_dealer *dealer
 tw_status tw_deal(const tw_plan *plan, const tw_model_dealer *dealer, const tw_deal_options *o, tw_id *key_id) {
   tw_keys_writer *writer[2] = {NULL, NULL};
   tw_key_index_entry *index[2] = {NULL, NULL};
-  model_masks masks;
+  tw_model_masks masks;
   tw_id_random(key_id);
-  tw_status status = draw_masks(dealer, &masks);
+  tw_status status = tw_model_masks_draw(dealer, &masks);
   if (status == TW_OK) status = create_files(plan, dealer, o, key_id, index, writer);
-  for (uint64_t slot = 0; slot < o->count && status == TW_OK; slot++) status = deal_slot(plan, &masks, o, slot, writer);
+  for (uint64_t slot = 0; slot < o->count && status == TW_OK; slot++) status = deal_to_files(plan, &masks, o, slot, writer);
   for (int rank = 0; rank < 2; rank++) {
     if (writer[rank] && status == TW_OK)
       status = tw_keys_commit(writer[rank]);
@@ -119,6 +125,6 @@ tw_status tw_deal(const tw_plan *plan, const tw_model_dealer *dealer, const tw_d
       tw_keys_abort(writer[rank]);
     tw_free(index[rank]);
   }
-  free_masks(&masks);
+  tw_model_masks_free(&masks);
   return status;
 }

@@ -5,6 +5,7 @@
 #include "io/keys.h"
 #include "io/model.h"
 #include "jobs/plan.h"
+#include "jobs/session.h"
 #include "kernels/prg.h"
 
 typedef struct {
@@ -21,6 +22,19 @@ uint64_t tw_deal_bytes(const tw_plan *plan, uint64_t count);
 
 // Seeds come from the OS, one per rank and slot. Nothing is left under the final names on failure.
 tw_status tw_deal(const tw_plan *plan, const tw_model_dealer *dealer, const tw_deal_options *options, tw_id *key_id);
+
+// Both ranks' masks of all model tensors, from the dealer's seeds.
+typedef struct {
+  int count;
+  size_t *rows, *cols;
+  uint64_t **mask[2];
+} tw_model_masks;
+tw_status tw_model_masks_draw(const tw_model_dealer *dealer, tw_model_masks *out);
+void tw_model_masks_free(tw_model_masks *m);
+
+// One slot's corrections, handed to the two sinks in order of use.
+tw_status tw_deal_slot(const tw_plan *plan, const tw_model_masks *masks, const tw_seed seed[2], uint64_t slot, const tw_sink sink[2],
+                       void (*progress)(void *state, double fraction), void *progress_state);
 
 // TEST keys: the seed of (rank, slot) for a test number.
 void tw_deal_test_seed(uint64_t number, int rank, uint64_t slot, tw_seed *out);

@@ -159,14 +159,14 @@ int tw_and_products(tw_builder *b, const tw_product *products, int count, int pl
 // list: per term (out, input, plane); then planes constants
 static tw_status xor_value(tw_session *s, const tw_op *op) {
   TW_TRY(tw_make_value(s, op->out[0]));
-  tw_xor_args a = {.sequences = (size_t)s->batch, .words = tw_words(tw_t(s, op->out[0])->n), .terms = (size_t)op->arg[0],
+  tw_parity_args a = {.sequences = (size_t)s->batch, .words = tw_words(tw_t(s, op->out[0])->n), .terms = (size_t)op->arg[0],
                    .operands = op->in_count, .planes = tw_t(s, op->out[0])->planes, .mine = s->role != TW_PARTY || s->rank == 0,
                    .list = tw_list(s, op), .out = tw_b(s, op->out[0])->value};
   for (int i = 0; i < op->in_count; i++) {
     a.value[i] = tw_b(s, op->in[i])->value;
     a.operand_words[i] = tw_words_of(s, op->in[i]);
   }
-  return s->backend->xor(&a, s->stream);
+  return s->backend->parity(&a, s->stream);
 }
 
 static const tw_gate xor_gate = {"xor", NULL, NULL, NULL, xor_value, xor_value};

@@ -118,13 +118,11 @@ static tw_status leaves_party(tw_session *s, const tw_op *op) {
 
 static uint64_t clear_leaf(const int64_t *leaf, uint64_t r, uint64_t X, int ring) {
   uint64_t u = (X - (uint64_t)leaf[0]) & tw_mask(ring);
+  tw_leaf_kind kind = (tw_leaf_kind)(leaf[2] >> 8 & 0xff);
+  if (kind == TW_LEAF_SIGN) return (r >> (ring - 1)) ^ (u >> (ring - 1)) ^ 1;
   int low = (int)leaf[1], width = (int)(leaf[2] & 0xff);
   uint64_t a = r >> low & tw_mask(width), c = u >> low & tw_mask(width);
-  switch ((tw_leaf_kind)(leaf[2] >> 8 & 0xff)) {
-    case TW_LEAF_LT: return c < a;
-    case TW_LEAF_EQ: return c == a;
-    default: return (r >> (ring - 1)) ^ (u >> (ring - 1)) ^ 1;
-  }
+  return kind == TW_LEAF_LT ? c < a : c == a;
 }
 
 static tw_status leaves_clear(tw_session *s, const tw_op *op) {

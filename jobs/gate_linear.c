@@ -38,8 +38,8 @@ static tw_status linear_prepare(tw_session *s, const tw_op *op) {
   TW_TRY(check_weight(s, d));
   size_t rows = (size_t)s->batch * d.rows;
   int ring = tw_t(s, op->out[0])->ring;
-  uint64_t *k;
-  TW_TRY(tw_keep(s, rows * d.cols, &k));
+  uint64_t *k = s->prepared[op - s->program->ops];  // from an earlier preparation
+  if (!k) TW_TRY(tw_keep(s, rows * d.cols, &k));
   tw_share_args bias = {.rows = rows, .cols = d.cols, .X = s->weights.masked[d.weight + 1], .r = s->weights.mask[s->rank][d.weight + 1],
                         .out = k, .one = tw_one(s), .ring = ~0ull, .pair = {1, 0, 0, 1}};
   TW_TRY(s->backend->share(&bias, s->stream));

@@ -75,7 +75,7 @@ static tw_status assign_streams(tw_program *p) {
     }
     op->correction = first;
   }
-  memcpy(p->corrections, ordered, sizeof(tw_correction) * (size_t)count);
+  if (count) memcpy(p->corrections, ordered, sizeof(tw_correction) * (size_t)count);
   tw_free(copy);
   p->use_count = use;
   p->slot_bytes[0] = offset[0];

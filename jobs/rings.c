@@ -61,8 +61,8 @@ static tw_status check_layer(const tw_layer_shape *shape, int layer, const tw_bo
   if (attention > r->out) return refuse(layer, "attention output", attention, r->out, b->attention);
   if (SCALE + 1 + bits_for(shape->seq) > r->v) return refuse(layer, "row sum", SCALE + 1 + bits_for(shape->seq), r->v, shape->seq);
   if (b->variance_sum_max >= 0x1p25) return refuse(layer, "norm variance (sum of squares)", 55, 54, b->variance_sum_max);
-  if (b->variance_sum_min < 0x1p-5)
-    return tw_fail(TW_ERR_RANGE, "plan refused: layer %d, tensor norm variance: a row's sum of squares of %.3g is below 2^-5; "
+  if (b->variance_sum_min < 0x1p-4)
+    return tw_fail(TW_ERR_RANGE, "plan refused: layer %d, tensor norm variance: a row's sum of squares of %.3g is below 2^-4; "
                    "rows this flat cannot be normalised at scale 12", layer, b->variance_sum_min);
   return TW_OK;
 }

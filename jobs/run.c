@@ -1,7 +1,6 @@
 #include "jobs/run.h"
 
 #include <inttypes.h>
-#include <sodium.h>
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
@@ -9,7 +8,6 @@
 #include "base/memory.h"
 #include "io/ledger.h"
 #include "jobs/handshake.h"
-#include "jobs/session.h"
 
 // Everything one rank holds during a run.
 typedef struct {
@@ -18,11 +16,7 @@ typedef struct {
   uint64_t *slots;
   tw_seed *seeds;
   tw_key_stream **streams;
-  uint64_t **vector_mask;  // p_b of vectors; NULL for matrices
-  uint64_t **share;        // V_b of matrices; NULL for vectors
-  size_t share_bytes;
-  tw_opens *opens;
-  tw_session session;
+  tw_engine *engine;
 } rank_run;
 
 static double now(void) {
@@ -127,33 +121,6 @@ static tw_status agree_and_burn(rank_run *r) {
   return tw_agree(o->channel, burn_slots(r), &terms);
 }
 
-// ---- set-up: V_b = b W^ - p_b ----
-
-static tw_status set_up_model(rank_run *r) {
-  const tw_model_share *m = r->o->model;
-  void *memory;
-  tw_seed seed;
-  TW_TRY(tw_alloc(sizeof(uint64_t *) * (size_t)m->count, &memory));
-  r->vector_mask = memory;
-  TW_TRY(tw_alloc(sizeof(uint64_t *) * (size_t)m->count, &memory));
-  r->share = memory;
-  memcpy(seed.key, m->mask_seed, 32);
-  for (int i = 0; i < m->count; i++) {
-    size_t n = m->rows[i] * m->cols[i];
-    TW_TRY(tw_secret_alloc(8 * n, &memory));
-    uint64_t *mask = memory;
-    tw_prg_ring(&seed, (uint32_t)i, 0, 64, 0, n, mask);
-    if (m->rows[i] == 1) {
-      r->vector_mask[i] = mask;
-      continue;
-    }
-    r->share[i] = mask;
-    for (size_t j = 0; j < n; j++) mask[j] = (r->rank ? m->masked[i][j] : 0) - mask[j];
-  }
-  tw_wipe(&seed, sizeof seed);
-  return TW_OK;
-}
-
 // ---- the inference ----
 
 static tw_status read_corrections(void *state, int batch_index, void *dst, size_t bytes) {
@@ -161,37 +128,11 @@ static tw_status read_corrections(void *state, int batch_index, void *dst, size_
   return tw_key_stream_read(r->streams[batch_index], dst, bytes);
 }
 
-static tw_status open_session(rank_run *r) {
-  const tw_run_options *o = r->o;
-  TW_TRY(tw_opens_create(o->channel, &r->opens));
-  r->session = (tw_session){.program = &o->plan->program, .role = TW_PARTY, .rank = r->rank, .batch = r->batch, .slots = r->slots,
-                            .lengths = o->input->lengths, .input = o->input->share, .opens = r->opens,
-                            .source = {read_corrections, r}};
-  r->session.seeds[r->rank] = r->seeds;
-  r->session.weights = (tw_weights){.count = o->model->count, .rows = o->model->rows, .cols = o->model->cols,
-                                    .masked = o->model->masked, .masked_operand = (void *const *)o->model->masked,
-                                    .share_operand = (void *const *)r->share};
-  r->session.weights.mask[r->rank] = r->vector_mask;
-  return tw_session_open(&r->session);
-}
-
-static tw_status go_online(rank_run *r) {
-  tw_session *s = &r->session;
-  for (bool done = false; !done;) {
-    TW_TRY(tw_session_step(s, &done));
-    if (r->o->progress) r->o->progress(r->o->progress_state, (double)s->next_op / s->program->op_count);
-    if (tw_session_pending(s)) TW_TRY(tw_session_flush(s));
-  }
-  return TW_OK;
-}
-
 // Everything opened is known to both: a difference means a fault somewhere, and no result.
-static tw_status compare_transcripts(rank_run *r, char hex[65]) {
-  uint8_t mine[32], theirs[32];
-  tw_opens_transcript(r->opens, mine);
-  TW_TRY(tw_channel_exchange(r->o->channel, mine, theirs, sizeof mine));
-  sodium_bin2hex(hex, 65, mine, sizeof mine);
-  if (memcmp(mine, theirs, sizeof mine) != 0)
+static tw_status compare_transcripts(rank_run *r, const char mine[65]) {
+  char theirs[65];
+  TW_TRY(tw_channel_exchange(r->o->channel, mine, theirs, sizeof theirs));
+  if (memcmp(mine, theirs, sizeof theirs) != 0)
     return tw_fail(TW_ERR_PEER, "the ranks opened different values: a fault in memory, network or program; no result was written");
   return TW_OK;
 }
@@ -213,17 +154,16 @@ static tw_status fill_costs(rank_run *r, tw_result_share *out) {
     row->correction_bytes = batch * costs[i].correction_bytes[r->rank];
     row->sent_bytes = batch * costs[i].sent_bytes;
     row->rounds = costs[i].rounds;
-    row->seconds = r->session.label_seconds[i];
+    row->seconds = tw_engine_label_seconds(r->engine)[i];
   }
   tw_free(costs);
   out->correction_bytes = batch * total.correction_bytes[r->rank];
   return status;
 }
 
-static tw_status fill_result(rank_run *r, tw_result_share *out) {
+static tw_status fill_result(rank_run *r, const tw_engine_stats *stats, tw_result_share *out) {
   const tw_run_options *o = r->o;
   const tw_tensor *t = &o->plan->program.tensors[o->plan->program.output];
-  const tw_buffer *y = &r->session.buffers[o->plan->program.output];
   size_t n = (size_t)r->batch * t->n;
   void *memory;
   out->rank = r->rank;
@@ -242,14 +182,14 @@ static tw_status fill_result(rank_run *r, tw_result_share *out) {
   TW_TRY(tw_alloc(8 * (size_t)r->batch, &memory));
   out->slots = memcpy(memory, r->slots, 8 * (size_t)r->batch);
   TW_TRY(tw_alloc(8 * n, &memory));
-  out->masked = memcpy(memory, y->value, 8 * n);
+  out->masked = memory;
   TW_TRY(tw_alloc(8 * n, &memory));
-  out->mask = memcpy(memory, y->mask[r->rank], 8 * n);
-  tw_opens_stats stats;
-  tw_opens_get_stats(r->opens, &stats);
-  out->sent_bytes = stats.wire_bytes;
-  out->rounds = stats.flushes;
-  out->comm_seconds = 1e-9 * (double)stats.comm_ns;
+  out->mask = memory;
+  TW_TRY(tw_engine_output(r->engine, out->masked, out->mask));
+  memcpy(out->transcript, stats->transcript, sizeof out->transcript);
+  out->sent_bytes = stats->wire_bytes;
+  out->rounds = stats->rounds;
+  out->comm_seconds = stats->comm_seconds;
   return fill_costs(r, out);
 }
 
@@ -263,19 +203,25 @@ static tw_status share_run_id(rank_run *r, tw_id *id) {
 }
 
 static tw_status infer(rank_run *r, tw_result_share *out) {
+  const tw_run_options *o = r->o;
+  tw_engine_stats stats;
   double start = now();
-  TW_TRY(set_up_model(r));
+  tw_engine_options options = {.plan = o->plan, .model = o->model, .channel = o->channel, .batch = r->batch, .device = o->device,
+                               .transport = o->transport};
+  TW_TRY(tw_engine_open(&options, &r->engine));
   double ready = now();
-  TW_TRY(open_session(r));
-  TW_TRY(tw_session_prepare(&r->session));
+  tw_engine_job job = {.seeds = r->seeds, .slots = r->slots, .lengths = o->input->lengths, .input = o->input->share,
+                       .source = {.read = read_corrections, .state = r}};
+  TW_TRY(tw_engine_prepare(r->engine, &job));
   uint8_t here = 1, there;  // both begin together, so that one's preparation is not counted as the other's communication
-  TW_TRY(tw_channel_exchange(r->o->channel, &here, &there, 1));
+  TW_TRY(tw_channel_exchange(o->channel, &here, &there, 1));
   double prepared = now();
-  TW_TRY(go_online(r));
+  TW_TRY(tw_engine_online(r->engine, o->progress, o->progress_state));
   double end = now();
-  TW_TRY(compare_transcripts(r, out->transcript));
+  TW_TRY(tw_engine_get_stats(r->engine, &stats));
+  TW_TRY(compare_transcripts(r, stats.transcript));
   TW_TRY(share_run_id(r, &out->run_id));
-  TW_TRY(fill_result(r, out));
+  TW_TRY(fill_result(r, &stats, out));
   out->setup_seconds = ready - start;
   out->preparation_seconds = prepared - ready;
   out->online_seconds = end - prepared;
@@ -294,18 +240,9 @@ static tw_status allocate(rank_run *r) {
 }
 
 static void release(rank_run *r) {
-  if (r->session.buffers) tw_session_close(&r->session);
-  if (r->opens) tw_opens_destroy(r->opens);
+  tw_engine_close(r->engine);
   for (int i = 0; r->streams && i < r->batch; i++)
     if (r->streams[i]) tw_key_stream_close(r->streams[i]);
-  const tw_model_share *m = r->o->model;
-  for (int i = 0; i < m->count; i++) {
-    size_t bytes = 8 * m->rows[i] * m->cols[i];
-    if (r->vector_mask) tw_secret_free(r->vector_mask[i], bytes);
-    if (r->share) tw_secret_free(r->share[i], bytes);
-  }
-  tw_free(r->vector_mask);
-  tw_free(r->share);
   tw_free(r->streams);
   tw_free(r->slots);
   if (r->seeds) tw_secret_free(r->seeds, sizeof(tw_seed) * (size_t)r->batch);

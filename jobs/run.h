@@ -7,17 +7,20 @@
 #include "io/keys.h"
 #include "io/model.h"
 #include "io/result.h"
+#include "jobs/engine.h"
 #include "jobs/plan.h"
 
 typedef struct {
   const tw_plan *plan;
-  tw_model_share *model;        // the rank's own; turned into product operands in place of its masked weights' copy
+  const tw_model_share *model;  // the rank's own
   tw_keys *keys;
   const tw_input_share *input;
   tw_channel *channel;
   const char *ledger;           // folder
   int64_t first_slot;           // -1: the first that is free on both ranks
   bool allow_test_keys;
+  tw_device_kind device;        // chosen (tw_device_choose), not auto
+  tw_transport transport;       // chosen, not auto
   void (*progress)(void *state, double fraction);  // may be NULL
   void *progress_state;
 } tw_run_options;

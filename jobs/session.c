@@ -32,6 +32,7 @@ static tw_status block_take(tw_session *s, size_t words, bool scratch, uint64_t 
     }
     best->data = data;
     best->words = words;
+    s->bytes_held += words * 8;
     best->next = s->blocks;
     s->blocks = best;
   }
@@ -55,10 +56,12 @@ static void release_scratch(tw_session *s) {
 static void release_tensor(tw_session *s, int id) {
   tw_buffer *b = &s->buffers[id];
   block_release(s, b->value);
-  block_release(s, b->mask[0]);
-  block_release(s, b->mask[1]);
   block_release(s, b->sign);
-  memset(b, 0, sizeof *b);
+  b->value = b->sign = NULL;
+  for (int side = 0; side < 2 && !s->keep_masks; side++) {
+    block_release(s, b->mask[side]);
+    b->mask[side] = NULL;
+  }
 }
 
 size_t tw_words_of(const tw_session *s, int id) {
@@ -72,6 +75,7 @@ tw_status tw_make_value(tw_session *s, int id) {
 }
 
 tw_status tw_make_mask(tw_session *s, int id, int side) {
+  if (s->buffers[id].mask[side]) return TW_OK;  // kept from an earlier preparation
   return block_take(s, (size_t)s->batch * tw_words_of(s, id), false, &s->buffers[id].mask[side]);
 }
 
@@ -111,7 +115,8 @@ tw_status tw_session_open(tw_session *s) {
   s->tables = memory;
   for (int i = 0; i < s->program->table_count; i++) s->tables[i] = s->program->tables[i].values;
   s->blocks = NULL;
-  s->next_op = 0;
+  s->next_op = s->level_start = 0;
+  s->bytes_held = 0;
   s->preparing = false;
   s->out_of_bound = 0;
   s->first_out_of_bound = -1;
@@ -144,7 +149,7 @@ static double now(void) {
 }
 
 static tw_status run_masks(tw_session *s, const tw_op *op) {
-  if (!op->gate->mask) return TW_OK;
+  if (!op->gate->mask || (s->keep_masks && !s->preparing)) return TW_OK;
   if (s->role == TW_PARTY) return op->gate->mask(s, op, s->rank);
   TW_TRY(op->gate->mask(s, op, 0));
   return op->gate->mask(s, op, 1);
@@ -162,6 +167,12 @@ static tw_status run_gate(tw_session *s, const tw_op *op) {
   return op->opens && s->watch ? s->watch(s->watch_state, s, op) : TW_OK;
 }
 
+static void release_inputs(tw_session *s, int index) {
+  const tw_op *op = &s->program->ops[index];
+  for (int j = 0; j < op->in_count; j++)
+    if (tw_t(s, op->in[j])->last_op == index) release_tensor(s, op->in[j]);
+}
+
 static tw_status run_and_release(tw_session *s, int index) {
   const tw_op *op = &s->program->ops[index];
   double start = now();
@@ -172,8 +183,8 @@ static tw_status run_and_release(tw_session *s, int index) {
     const tw_label *label = &s->program->labels[op->label];
     return tw_fail_in(status, "layer %d, %s, gate %s", label->layer, label->gate, op->gate->name);
   }
-  for (int j = 0; j < op->in_count; j++)
-    if (tw_t(s, op->in[j])->last_op == index) release_tensor(s, op->in[j]);
+  // an opener may read its shares until the flush
+  if (!op->opens || s->role != TW_PARTY || s->preparing) release_inputs(s, index);
   for (int j = 0; j < op->out_count; j++)
     if (tw_t(s, op->out[j])->last_op == index) release_tensor(s, op->out[j]);
   return TW_OK;
@@ -184,7 +195,7 @@ tw_status tw_session_prepare(tw_session *s) {
   tw_status status = TW_OK;
   for (int i = 0; i < s->program->op_count && status == TW_OK; i++) status = run_and_release(s, i);
   s->preparing = false;
-  if (s->program->output >= 0) release_tensor(s, s->program->output);
+  tw_session_rewind(s);
   memset(s->label_seconds, 0, sizeof(double) * (size_t)s->program->label_count);
   return status;
 }
@@ -203,6 +214,7 @@ tw_status tw_session_step(tw_session *s, bool *done) {
     TW_TRY(report_opened(s, from, s->next_op));
   }
   int level = s->next_op < p->op_count ? p->ops[s->next_op].level : 0;
+  s->level_start = s->next_op;
   while (s->next_op < p->op_count && p->ops[s->next_op].level == level) {
     TW_TRY(run_and_release(s, s->next_op));
     s->next_op++;
@@ -217,7 +229,28 @@ tw_status tw_session_step(tw_session *s, bool *done) {
 }
 
 size_t tw_session_pending(const tw_session *s) { return s->role == TW_PARTY ? s->opener.pending(s->opener.state) : 0; }
-tw_status tw_session_flush(tw_session *s) { return s->opener.flush(s->opener.state); }
+
+tw_status tw_session_flush(tw_session *s) {
+  TW_TRY(s->opener.flush(s->opener.state));
+  for (int i = s->level_start; i < s->next_op; i++)
+    if (s->program->ops[i].opens) release_inputs(s, i);
+  return TW_OK;
+}
+
+void tw_session_rewind(tw_session *s) {
+  if (s->program->output >= 0) release_tensor(s, s->program->output);
+  s->next_op = s->level_start = 0;
+}
+
+tw_status tw_session_walk_levels(tw_session *s) {
+  while (s->next_op < s->program->op_count) {
+    int level = s->program->ops[s->next_op].level;
+    for (s->level_start = s->next_op; s->next_op < s->program->op_count && s->program->ops[s->next_op].level == level; s->next_op++)
+      TW_TRY(run_and_release(s, s->next_op));
+    TW_TRY(tw_session_flush(s));
+  }
+  return TW_OK;
+}
 
 tw_status tw_session_run(tw_session *s) {
   for (bool done = false; !done;) {

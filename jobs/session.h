@@ -92,8 +92,10 @@ struct tw_session {
   uint64_t *taken[TW_MAX_CORRECTIONS];          // the running gate's corrections
   tw_buffer *buffers;
   uint64_t **prepared;         // per op: K_b of a weight product
+  bool keep_masks;             // set before opening: masks stay from preparation on, online work leaves them alone
   bool preparing;
-  int next_op;
+  int next_op, level_start;
+  size_t bytes_held;           // by the pool
   tw_block *blocks, *scratch;
   double *label_seconds;       // per label
   uint64_t out_of_bound;       // clear: values met outside what a gate can hold, live lanes only
@@ -108,6 +110,13 @@ void tw_session_close(tw_session *s);        // wipes
 
 // A party's work before its input: masks and weight-product pads.
 tw_status tw_session_prepare(tw_session *s);
+
+// Take all memory that the online phase will ask for; nothing is computed. After tw_session_prepare.
+tw_status tw_session_reserve(tw_session *s);
+// Back to the program's beginning, for another input with other keys.
+void tw_session_rewind(tw_session *s);
+// Every level once, with flushes, whatever is pending (tw_session_reserve).
+tw_status tw_session_walk_levels(tw_session *s);
 
 // One resumable step: runs gates until the next flush is needed. *done when the program has ended. The driver flushes
 // the collector between steps.

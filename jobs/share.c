@@ -90,8 +90,7 @@ static tw_status describe_share(const tw_model *model, tw_model_share *share) {
   return TW_OK;
 }
 
-tw_status tw_share_model(const tw_model *model, tw_model_share out[2], tw_model_dealer *dealer) {
-  tw_seed seeds[2];
+tw_status tw_share_model_with(const tw_model *model, const tw_seed seeds[2], tw_model_share out[2], tw_model_dealer *dealer) {
   uint64_t **tensors = NULL;
   memset(out, 0, 2 * sizeof *out);
   memset(dealer, 0, sizeof *dealer);
@@ -99,7 +98,6 @@ tw_status tw_share_model(const tw_model *model, tw_model_share out[2], tw_model_
   tw_id_random(&dealer->model_id);
   tw_status status = tw_fixed_tensors(model, &tensors);
   for (int rank = 0; rank < 2 && status == TW_OK; rank++) {
-    tw_seed_random(&seeds[rank]);
     memcpy(dealer->mask_seed[rank], seeds[rank].key, 32);
     status = describe_share(model, &out[rank]);
     memcpy(out[rank].mask_seed, seeds[rank].key, 32);
@@ -109,12 +107,19 @@ tw_status tw_share_model(const tw_model *model, tw_model_share out[2], tw_model_
   if (status == TW_OK) status = mask_tensors(model, seeds, tensors);
   for (int i = 0; i < model->count && status == TW_OK; i++)
     for (int rank = 0; rank < 2; rank++) memcpy(out[rank].masked[i], tensors[i], 8 * out[rank].rows[i] * out[rank].cols[i]);
-  tw_wipe(seeds, sizeof seeds);
   tw_fixed_free(tensors, model->count);
   if (status != TW_OK) {
     tw_model_share_free(&out[0]);
     tw_model_share_free(&out[1]);
   }
+  return status;
+}
+
+tw_status tw_share_model(const tw_model *model, tw_model_share out[2], tw_model_dealer *dealer) {
+  tw_seed seeds[2];
+  for (int rank = 0; rank < 2; rank++) tw_seed_random(&seeds[rank]);
+  tw_status status = tw_share_model_with(model, seeds, out, dealer);
+  tw_wipe(seeds, sizeof seeds);
   return status;
 }
 

@@ -5,9 +5,13 @@
 #include "io/client.h"
 #include "io/model.h"
 #include "jobs/plan.h"
+#include "kernels/prg.h"
 
 // W^ = W + p_0 + p_1 mod 2^64 with fresh OS-random mask seeds; 1/sqrt(head_dim)'s odd part is folded into W_Q and b_Q.
 tw_status tw_share_model(const tw_model *model, tw_model_share out[2], tw_model_dealer *dealer);
+
+// The same with given seeds (benchmarks, which agree on TEST seeds).
+tw_status tw_share_model_with(const tw_model *model, const tw_seed seeds[2], tw_model_share out[2], tw_model_dealer *dealer);
 
 // Additive shares mod 2^48 of the embedded input, fresh OS randomness. TW_ERR_RANGE names sequence and position of a value
 // past the plan's bound on its input.

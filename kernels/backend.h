@@ -3,6 +3,8 @@
 #ifndef TW_BACKEND_H
 #define TW_BACKEND_H
 
+#include <stdbool.h>
+
 #include "base/status.h"
 #include "kernels/bit_ops.h"
 #include "kernels/prg.h"
@@ -49,8 +51,8 @@ typedef struct {
   tw_status (*gemm)(size_t count, size_t m, size_t n, size_t k, const uint64_t *a, const uint64_t *b, uint64_t *c, int ring_bits,
                     int accumulate, void *stream);
 
-  // The right operand V [k][n] of weight products, prepared once per model from values in backend memory (which must outlive
-  // it); out = (x V + addend) mod 2^ring_bits, addend may be NULL or out itself.
+  bool operand_is_values;  // the operand below reads the values it was made from, which must outlive it
+  // The right operand V [k][n] of weight products, prepared once per model from values in backend memory; out = (x V + addend) mod 2^ring_bits, addend may be NULL or out itself.
   tw_status (*operand)(size_t k, size_t n, const uint64_t *v, void *stream, void **out);
   void (*operand_free)(void *operand);
   tw_status (*product)(const void *operand, size_t m, size_t n, size_t k, const uint64_t *x, const uint64_t *addend, int ring_bits,
@@ -58,5 +60,8 @@ typedef struct {
 } tw_backend;
 
 extern const tw_backend tw_cpu_backend;
+#ifdef TWAIN_CUDA
+extern const tw_backend tw_cuda_backend;
+#endif
 
 #endif

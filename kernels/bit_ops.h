@@ -50,7 +50,7 @@ typedef struct {
   size_t operand_words[TW_OPERANDS];
   const int64_t *list;
   uint64_t *out;
-} tw_xor_args;
+} tw_parity_args;
 
 // One plane of bits [sequences][planes * n] as `planes` planes of n.
 typedef struct { size_t sequences, n, planes, from_words; const uint64_t *x; uint64_t *out; } tw_reshape_args;
@@ -75,6 +75,6 @@ TW_ELEMENT int tw_live_members(const tw_kill_args *a, size_t sequence, size_t ro
   return live;
 }
 
-#define TW_BIT_OPS(X) X(leaves) X(lookup) X(products) X(xor) X(reshape) X(kill)
+#define TW_BIT_OPS(X) X(leaves) X(lookup) X(products) X(parity) X(reshape) X(kill)
 
 #endif

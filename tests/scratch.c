@@ -21,7 +21,7 @@ const char *__lsan_default_suppressions(void);
 const char *__lsan_default_suppressions(void) { return "leak:libhdf5\n"; }
 
 int scratch_open(void) {
-  strcpy(folder, "/tmp/twain-test-XXXXXX");
+  strcpy(folder, P_tmpdir "/twain-test-XXXXXX");
   return sodium_init() < 0 || !mkdtemp(folder);
 }
 

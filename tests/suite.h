@@ -21,10 +21,10 @@ static inline int suite_run(const char *name, const suite_test *tests, size_t co
   return failures ? 1 : 0;
 }
 
-#define SUITE_MAIN(name, ...)                                       \
-  int main(void) {                                                  \
-    static const suite_test tests[] = {__VA_ARGS__};                \
-    return suite_run(name, tests, sizeof tests / sizeof tests[0]);  \
+#define SUITE_MAIN(name, ...)                                      \
+  int main(void) {                                                 \
+    static const suite_test tests[] = {__VA_ARGS__};               \
+    return suite_run(name, tests, sizeof tests / sizeof tests[0]); \
   }
 
 #endif

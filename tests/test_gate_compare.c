@@ -1,4 +1,5 @@
-// Digits, leaves, comparisons with thresholds, the window test and Boolean products: against plain comparisons of values.
+// Digits, leaves, comparisons with thresholds, the window test and Boolean products: against plain comparisons of
+// values.
 #include <stdlib.h>
 
 #include "jobs/spec.h"
@@ -8,7 +9,9 @@
 
 // ---- leaves of digits, from the masks themselves ----
 
-typedef struct { uint64_t wire, mask; } opened;
+typedef struct {
+  uint64_t wire, mask;
+} opened;
 
 static opened opened_of(const trial *t, int x, int b, size_t j) {
   uint64_t r = (trial_mask(t, x, 0, b, j) + trial_mask(t, x, 1, b, j)) & tw_mask(t->ring);
@@ -36,7 +39,8 @@ static void check_leaves(int ring, int low_bit, const int *widths, int count, si
   size_t wrong = 0;
   for (int b = 0; b < batch; b++)
     for (size_t j = 0; j < n; j++)
-      for (int i = 0; i < leaves; i++) wrong += trial_bit(&t, b, i, j) != leaf_value(opened_of(&t, x, b, j), ring, &d, leaf[i]);
+      for (int i = 0; i < leaves; i++)
+        wrong += trial_bit(&t, b, i, j) != leaf_value(opened_of(&t, x, b, j), ring, &d, leaf[i]);
   CU_ASSERT_EQUAL(wrong, 0);
   trial_end(&t);
 }
@@ -78,7 +82,8 @@ static void lookup(void) {
         for (size_t i = 0; i < 2; i++) got[i] = (uint64_t)trial_y(&t, b, i * N + j) & tw_mask(OUT_RING);
         bool negative = got[0] != values[0][piece];
         minus += negative;
-        for (int i = 0; i < 2; i++) wrong += got[i] != ((negative ? 0 - values[i][piece] : values[i][piece]) & tw_mask(OUT_RING));
+        for (int i = 0; i < 2; i++)
+          wrong += got[i] != ((negative ? 0 - values[i][piece] : values[i][piece]) & tw_mask(OUT_RING));
       }
     CU_ASSERT_EQUAL(wrong, 0);
     CU_ASSERT(minus > N / 4 && minus < (size_t)batch * N - N / 4);
@@ -89,8 +94,8 @@ static void lookup(void) {
 // ---- thresholds ----
 
 // `count` thresholds at once on the values low .. high (every one of them when they are few, else random ones).
-static void check_at_least(int ring, const int64_t *thresholds, int count, int64_t low, int64_t high, size_t n, int batch,
-                           const int *widths, int digits) {
+static void check_at_least(int ring, const int64_t *thresholds, int count, int64_t low, int64_t high, size_t n,
+                           int batch, const int *widths, int digits) {
   trial t;
   int x = tw_open(&t.b, trial_start(&t, ring, n, batch));
   if ((uint64_t)high - (uint64_t)low < n)
@@ -116,29 +121,31 @@ static void thresholds_exhaustive(void) {
   for (int ring = 3; ring <= 8; ring++) {
     int64_t half = (int64_t)1 << (ring - 1);
     for (int64_t t = 1 - half; t < half; t++)
-      check_at_least(ring, &t, 1, t > 0 ? t - half : -half, t < 0 ? t + half - 1 : half - 1, (size_t)16 << ring, 1, NULL, 0);
+      check_at_least(ring, &t, 1, t > 0 ? t - half : -half, t < 0 ? t + half - 1 : half - 1, (size_t)16 << ring, 1,
+                     NULL, 0);
   }
   static const int splits[][4] = {{1, 1, 1, 4}, {7}, {3, 4}, {2, 1, 4}, {1, 6}};
   for (int64_t t = -127; t < 128; t += 5)
-    check_at_least(8, &t, 1, t > 0 ? t - 128 : -128, t < 0 ? t + 127 : 127, 2048, 1, splits[t % 5 < 0 ? t % 5 + 5 : t % 5],
-                   (const int[]){4, 1, 2, 3, 2}[t % 5 < 0 ? t % 5 + 5 : t % 5]);
+    check_at_least(8, &t, 1, t > 0 ? t - 128 : -128, t < 0 ? t + 127 : 127, 2048, 1,
+                   splits[t % 5 < 0 ? t % 5 + 5 : t % 5], (const int[]){4, 1, 2, 3, 2}[t % 5 < 0 ? t % 5 + 5 : t % 5]);
 }
 
 static void thresholds_large_rings(void) {
   static const int rings[] = {14, 16, 17, 18, 22, 24, 33, 54, 63, 64};
   static const int counts[] = {1, 2, 28};
   for (size_t i = 0; i < sizeof rings / sizeof *rings; i++)
-    for (size_t c = 0; c < 3; c++)
-      TRIAL_FOR(n, batch) {
+    for (size_t c = 0; c < 3; c++) TRIAL_FOR(n, batch) {
         int64_t most = ((int64_t)1 << (rings[i] - 2)) - 1, thresholds[28];
-        for (int k = 0; k < counts[c]; k++) thresholds[k] = k % 3 ? walk_random_range(-most, most) : walk_random_range(-20, 20);
+        for (int k = 0; k < counts[c]; k++)
+          thresholds[k] = k % 3 ? walk_random_range(-most, most) : walk_random_range(-20, 20);
         check_at_least(rings[i], thresholds, counts[c], -most, most, n, batch, NULL, 0);
       }
 }
 
 // ---- windows, right on the whole ring ----
 
-static void check_window(int ring, int bits, int64_t lo, size_t n, int batch, bool every_value, const int *top, int top_count) {
+static void check_window(int ring, int bits, int64_t lo, size_t n, int batch, bool every_value, const int *top,
+                         int top_count) {
   trial t;
   int widths[TW_MAX_DIGITS], count = tw_split_digits(bits, widths);
   int x = tw_open(&t.b, trial_start(&t, ring, n, batch));
@@ -174,7 +181,9 @@ static void windows(void) {
 
 // ---- Boolean gates ----
 
-static int sign_of(const trial *t, int b, int plane, size_t n, size_t j) { return trial_x(t, b, (size_t)plane * n + j) >= 0; }
+static int sign_of(const trial *t, int b, int plane, size_t n, size_t j) {
+  return trial_x(t, b, (size_t)plane * n + j) >= 0;
+}
 
 // Random products of 1 to 8 literals from two tensors, several added to one plane.
 static void and_products(void) {
@@ -190,7 +199,8 @@ static void and_products(void) {
       int from = (int)(walk_random() % PLANES);
       for (int l = 0; l < products[i].count; l++) {
         int plane = (from + l) % PLANES;
-        products[i].literal[l] = (tw_literal){plane < 6 ? first : second, plane < 6 ? plane : plane - 6, walk_random() & 1};
+        products[i].literal[l] =
+            (tw_literal){plane < 6 ? first : second, plane < 6 ? plane : plane - 6, walk_random() & 1};
       }
     }
     trial_run(&t, tw_open(&t.b, tw_and_products(&t.b, products, PRODUCTS, OUT)));
@@ -233,5 +243,5 @@ static void xors_and_reshaping(void) {
 }
 
 SUITE_MAIN("compare", {"leaves", leaves}, {"lookup", lookup}, {"thresholds, exhaustive", thresholds_exhaustive},
-           {"thresholds, large rings", thresholds_large_rings}, {"windows", windows}, {"products of bits", and_products},
-           {"xor and reshape", xors_and_reshaping})
+           {"thresholds, large rings", thresholds_large_rings}, {"windows", windows},
+           {"products of bits", and_products}, {"xor and reshape", xors_and_reshaping})

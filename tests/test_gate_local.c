@@ -13,30 +13,30 @@ static int start(trial *t, bool share, int ring, size_t n, int batch) {
 }
 static void finish(trial *t, bool share, int y) { trial_run(t, share ? tw_open(&t->b, y) : y); }
 
-#define BOTH_KINDS(share) for (int share = 0; share < 2; share++)
-
 static void views(void) {
   // [2][3][5][4] read as [4][2][5][3] from a larger tensor, and a broadcast of a vector over rows
   enum { OFFSET = 9, N = OFFSET + 120 + 3 };
-  BOTH_KINDS(share) for (int batch = 1; batch <= 3; batch += 2) {
-    trial t;
-    int x = start(&t, share, 37, N, batch);
-    finish(&t, share, tw_view(&t.b, x, (tw_view_map){{4, 2, 5, 3}, {1, 60, 4, 20}, OFFSET}));
-    size_t wrong = 0, at = 0;
-    for (int b = 0; b < batch; b++, at = 0)
-      for (size_t i = 0; i < 4; i++)
-        for (size_t j = 0; j < 2; j++)
-          for (size_t k = 0; k < 5; k++)
-            for (size_t l = 0; l < 3; l++) wrong += trial_y(&t, b, at++) != trial_x(&t, b, OFFSET + ((j * 3 + l) * 5 + k) * 4 + i);
-    CU_ASSERT_EQUAL(wrong, 0);
-    trial_end(&t);
-    x = start(&t, share, 64, 65, batch);
-    finish(&t, share, tw_view(&t.b, x, (tw_view_map){{1, 1, 3, 65}, {0, 0, 0, 1}, 0}));
-    for (int b = 0; b < batch; b++)
-      for (size_t j = 0; j < 195; j++) wrong += trial_y(&t, b, j) != trial_x(&t, b, j % 65);
-    CU_ASSERT_EQUAL(wrong, 0);
-    trial_end(&t);
-  }
+  for (int share = 0; share < 2; share++)
+    for (int batch = 1; batch <= 3; batch += 2) {
+      trial t;
+      int x = start(&t, share, 37, N, batch);
+      finish(&t, share, tw_view(&t.b, x, (tw_view_map){{4, 2, 5, 3}, {1, 60, 4, 20}, OFFSET}));
+      size_t wrong = 0, at = 0;
+      for (int b = 0; b < batch; b++, at = 0)
+        for (size_t i = 0; i < 4; i++)
+          for (size_t j = 0; j < 2; j++)
+            for (size_t k = 0; k < 5; k++)
+              for (size_t l = 0; l < 3; l++)
+                wrong += trial_y(&t, b, at++) != trial_x(&t, b, OFFSET + ((j * 3 + l) * 5 + k) * 4 + i);
+      CU_ASSERT_EQUAL(wrong, 0);
+      trial_end(&t);
+      x = start(&t, share, 64, 65, batch);
+      finish(&t, share, tw_view(&t.b, x, (tw_view_map){{1, 1, 3, 65}, {0, 0, 0, 1}, 0}));
+      for (int b = 0; b < batch; b++)
+        for (size_t j = 0; j < 195; j++) wrong += trial_y(&t, b, j) != trial_x(&t, b, j % 65);
+      CU_ASSERT_EQUAL(wrong, 0);
+      trial_end(&t);
+    }
   trial t;
   trial_start(&t, 8, 10, 1);
   trial_refused(&t, trial_slice(&t, t.program.input, 5, 6), "past the end");
@@ -45,78 +45,86 @@ static void views(void) {
 
 static void concatenation(void) {
   static const size_t shapes[][3] = {{1, 1, 1}, {5, 3, 8}, {64, 1, 2}, {13, 65, 7}};
-  BOTH_KINDS(share) for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++) for (int batch = 1; batch <= 3; batch += 2) {
-    trial t;
-    size_t rows = shapes[i][0], cx = shapes[i][1], cy = shapes[i][2], cols = cx + cy, wrong = 0;
-    int input = start(&t, share, 22, rows * cols, batch);
-    int x = trial_slice(&t, input, 0, rows * cx), y = trial_slice(&t, input, rows * cx, rows * cy);
-    finish(&t, share, tw_concat(&t.b, x, y, rows));
-    for (int b = 0; b < batch; b++)
-      for (size_t j = 0; j < rows * cols; j++) {
-        size_t row = j / cols, c = j % cols;
-        wrong += trial_y(&t, b, j) != trial_x(&t, b, c < cx ? row * cx + c : rows * cx + row * cy + c - cx);
+  for (int share = 0; share < 2; share++)
+    for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++)
+      for (int batch = 1; batch <= 3; batch += 2) {
+        trial t;
+        size_t rows = shapes[i][0], cx = shapes[i][1], cy = shapes[i][2], cols = cx + cy, wrong = 0;
+        int input = start(&t, share, 22, rows * cols, batch);
+        int x = trial_slice(&t, input, 0, rows * cx), y = trial_slice(&t, input, rows * cx, rows * cy);
+        finish(&t, share, tw_concat(&t.b, x, y, rows));
+        for (int b = 0; b < batch; b++)
+          for (size_t j = 0; j < rows * cols; j++) {
+            size_t row = j / cols, c = j % cols;
+            wrong += trial_y(&t, b, j) != trial_x(&t, b, c < cx ? row * cx + c : rows * cx + row * cy + c - cx);
+          }
+        CU_ASSERT_EQUAL(wrong, 0);
+        trial_end(&t);
       }
-    CU_ASSERT_EQUAL(wrong, 0);
-    trial_end(&t);
-  }
 }
 
 // p x + q y with y as long as x, repeated by rows, or repeated by columns; the smaller ring counts.
 static void combinations(void) {
   static const size_t shapes[][2] = {{1, 1}, {7, 9}, {64, 2}, {3, 43}};
   static const int64_t factors[][2] = {{1, 1}, {1, -1}, {-1, 1}, {-5, 12345678901}};
-  BOTH_KINDS(share) for (int form = 0; form < 3; form++) for (size_t i = 0; i < 4; i++) for (int batch = 1; batch <= 3; batch += 2) {
-    trial t;
-    size_t rows = shapes[i][0], cols = shapes[i][1], n = rows * cols, wrong = 0;
-    size_t y_n = form == 0 ? n : form == 1 ? rows : cols;
-    int64_t p = factors[i][0], q = factors[i][1];
-    int input = start(&t, share, 44, n + y_n, batch), ring = i % 2 ? 44 : 31;
-    int x = trial_slice(&t, input, 0, n), y = tw_reduce(&t.b, trial_slice(&t, input, n, y_n), ring);
-    finish(&t, share, tw_combine(&t.b, p, x, q, y, form == 1));
-    for (int b = 0; b < batch; b++)
-      for (size_t j = 0; j < n; j++) {
-        size_t other = form == 0 ? j : form == 1 ? j / cols : j % cols;
-        wrong += trial_y(&t, b, j) != in_ring((uint64_t)p * ux(&t, b, j) + (uint64_t)q * ux(&t, b, n + other), ring);
-      }
-    CU_ASSERT_EQUAL(wrong, 0);
-    trial_end(&t);
-  }
+  for (int share = 0; share < 2; share++)
+    for (int form = 0; form < 3; form++)
+      for (size_t i = 0; i < 4; i++)
+        for (int batch = 1; batch <= 3; batch += 2) {
+          trial t;
+          size_t rows = shapes[i][0], cols = shapes[i][1], n = rows * cols, wrong = 0;
+          size_t y_n = form == 0 ? n : form == 1 ? rows : cols;
+          int64_t p = factors[i][0], q = factors[i][1];
+          int input = start(&t, share, 44, n + y_n, batch), ring = i % 2 ? 44 : 31;
+          int x = trial_slice(&t, input, 0, n), y = tw_reduce(&t.b, trial_slice(&t, input, n, y_n), ring);
+          finish(&t, share, tw_combine(&t.b, p, x, q, y, form == 1));
+          for (int b = 0; b < batch; b++)
+            for (size_t j = 0; j < n; j++) {
+              size_t other = form == 0 ? j : form == 1 ? j / cols : j % cols;
+              wrong +=
+                  trial_y(&t, b, j) != in_ring((uint64_t)p * ux(&t, b, j) + (uint64_t)q * ux(&t, b, n + other), ring);
+            }
+          CU_ASSERT_EQUAL(wrong, 0);
+          trial_end(&t);
+        }
 }
 
 static void constants(void) {
-  BOTH_KINDS(share) TRIAL_FOR(n, batch) {
-    trial t;
-    int x = start(&t, share, 35, n, batch);
-    int y = tw_add_constant(&t.b, tw_multiply_constant(&t.b, x, -37, 5), -123456789);
-    finish(&t, share, tw_reduce(&t.b, tw_shift_left(&t.b, tw_rescale(&t.b, y, 3), 6), 39));
-    size_t wrong = 0;
-    for (int b = 0; b < batch; b++)
-      for (size_t j = 0; j < n; j++) {
-        uint64_t sum = (uint64_t)in_ring(ux(&t, b, j) * -37 - 123456789, 35);
-        wrong += trial_y(&t, b, j) != in_ring(sum << 6, 39);
-      }
-    CU_ASSERT_EQUAL(wrong, 0);
-    CU_ASSERT_EQUAL(tw_look(&t.b, t.program.output).scale, 9);
-    trial_end(&t);
-  }
+  for (int share = 0; share < 2; share++) TRIAL_FOR(n, batch) {
+      trial t;
+      int x = start(&t, share, 35, n, batch);
+      int y = tw_add_constant(&t.b, tw_multiply_constant(&t.b, x, -37, 5), -123456789);
+      finish(&t, share, tw_reduce(&t.b, tw_shift_left(&t.b, tw_rescale(&t.b, y, 3), 6), 39));
+      size_t wrong = 0;
+      for (int b = 0; b < batch; b++)
+        for (size_t j = 0; j < n; j++) {
+          uint64_t sum = (uint64_t)in_ring(ux(&t, b, j) * -37 - 123456789, 35);
+          wrong += trial_y(&t, b, j) != in_ring(sum << 6, 39);
+        }
+      CU_ASSERT_EQUAL(wrong, 0);
+      CU_ASSERT_EQUAL(tw_look(&t.b, t.program.output).scale, 9);
+      trial_end(&t);
+    }
 }
 
 static void row_sums(void) {
   static const size_t shapes[][2] = {{1, 1}, {1, 129}, {65, 3}, {10, 64}};
-  BOTH_KINDS(share) for (size_t i = 0; i < 4; i++) for (int batch = 1; batch <= 3; batch += 2) {
-    trial t;
-    size_t rows = shapes[i][0], cols = shapes[i][1], wrong = 0;
-    int x = start(&t, share, 26, rows * cols, batch);
-    finish(&t, share, tw_row_sum(&t.b, x, cols));
-    for (int b = 0; b < batch; b++)
-      for (size_t r = 0; r < rows; r++) {
-        uint64_t sum = 0;
-        for (size_t j = 0; j < cols; j++) sum += ux(&t, b, r * cols + j);
-        wrong += trial_y(&t, b, r) != in_ring(sum, 26);
+  for (int share = 0; share < 2; share++)
+    for (size_t i = 0; i < 4; i++)
+      for (int batch = 1; batch <= 3; batch += 2) {
+        trial t;
+        size_t rows = shapes[i][0], cols = shapes[i][1], wrong = 0;
+        int x = start(&t, share, 26, rows * cols, batch);
+        finish(&t, share, tw_row_sum(&t.b, x, cols));
+        for (int b = 0; b < batch; b++)
+          for (size_t r = 0; r < rows; r++) {
+            uint64_t sum = 0;
+            for (size_t j = 0; j < cols; j++) sum += ux(&t, b, r * cols + j);
+            wrong += trial_y(&t, b, r) != in_ring(sum, 26);
+          }
+        CU_ASSERT_EQUAL(wrong, 0);
+        trial_end(&t);
       }
-    CU_ASSERT_EQUAL(wrong, 0);
-    trial_end(&t);
-  }
 }
 
 static void pooling(void) {
@@ -193,7 +201,8 @@ static void model_vectors(void) {
   t.w.weight_values = weights;
   trial_run(&t, tw_combine(&t.b, 1, x, 1, tw_weight_wire(&t.b, 1, 0, COLS), false));
   for (int b = 0; b < 3; b++)
-    for (size_t j = 0; j < ROWS * COLS; j++) wrong += trial_y(&t, b, j) != in_ring(ux(&t, b, j) + values[1][j % COLS], 30);
+    for (size_t j = 0; j < ROWS * COLS; j++)
+      wrong += trial_y(&t, b, j) != in_ring(ux(&t, b, j) + values[1][j % COLS], 30);
   CU_ASSERT_EQUAL(wrong, 0);
   trial_end(&t);
 }

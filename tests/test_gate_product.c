@@ -134,7 +134,8 @@ static void check_squares(int k, int ring, size_t rows, size_t cols, int batch) 
 
 static void sum_of_squares(void) {
   for (int k = 3; k <= 6; k++)
-    for (int ring = k + 2; ring <= 2 * k + 4; ring++) check_squares(k, ring, 1000, 1, 1), check_squares(k, ring, 700, 3, 1);
+    for (int ring = k + 2; ring <= 2 * k + 4; ring++)
+      check_squares(k, ring, 1000, 1, 1), check_squares(k, ring, 700, 3, 1);
   static const int cases[][2] = {{24, 54}, {26, 54}, {28, 56}, {31, 64}, {32, 64}, {40, 64}, {62, 64}};
   for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
     for (int batch = 1; batch <= 3; batch += 2) {
@@ -204,11 +205,13 @@ static void check_matmul(int x_ring, int y_ring, int ring, size_t count, size_t 
 
 static void matmul(void) {
   static const int rings[][3] = {{4, 4, 4}, {6, 5, 3}, {35, 35, 35}, {36, 36, 36}, {48, 36, 22}, {64, 64, 64}};
-  static const size_t shapes[][4] = {{1, 1, 1, 1}, {2, 3, 5, 7}, {12, 4, 4, 8}, {1, 65, 3, 2}, {129, 1, 1, 1}, {3, 16, 17, 33}};
+  static const size_t shapes[][4] = {{1, 1, 1, 1},  {2, 3, 5, 7},   {12, 4, 4, 8},
+                                     {1, 65, 3, 2}, {129, 1, 1, 1}, {3, 16, 17, 33}};
   for (size_t i = 0; i < sizeof rings / sizeof *rings; i++)
     for (size_t j = 0; j < sizeof shapes / sizeof *shapes; j++)
       for (int batch = 1; batch <= 3; batch += 2)
-        check_matmul(rings[i][0], rings[i][1], rings[i][2], shapes[j][0], shapes[j][1], shapes[j][2], shapes[j][3], batch);
+        check_matmul(rings[i][0], rings[i][1], rings[i][2], shapes[j][0], shapes[j][1], shapes[j][2], shapes[j][3],
+                     batch);
 }
 
 SUITE_MAIN("product", {"extension", extension}, {"out of bound", extension_out_of_bound}, {"multiply", multiply},

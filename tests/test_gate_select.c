@@ -6,7 +6,10 @@
 static int64_t in_ring(uint64_t x, int ring) { return tw_signed(x & tw_mask(ring), ring); }
 
 // Input: `planes` * n values whose signs are the bits, then the values that are selected.
-typedef struct { int k, ring, planes, first, count; bool shared; } select_case;
+typedef struct {
+  int k, ring, planes, first, count;
+  bool shared;
+} select_case;
 
 static void check_select(select_case c, size_t n, int batch) {
   trial t;
@@ -38,8 +41,7 @@ static void select_large_rings(void) {
   static const select_case cases[] = {{16, 38, 1, 0, 1, false}, {22, 36, 1, 0, 1, false}, {24, 24, 1, 0, 1, false},
                                       {54, 54, 5, 0, 5, true},  {14, 14, 8, 0, 8, false}, {62, 64, 3, 1, 2, false},
                                       {20, 48, 4, 0, 4, true},  {64, 20, 2, 1, 1, false}, {64, 64, 2, 0, 2, true}};
-  for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
-    TRIAL_FOR(n, batch) check_select(cases[i], n, batch);
+  for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) TRIAL_FOR(n, batch) check_select(cases[i], n, batch);
 }
 
 static void bit_constants(void) {

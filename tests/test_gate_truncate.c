@@ -42,7 +42,8 @@ static void truncation_small_rings(void) {
 }
 
 static void truncation_large_rings(void) {
-  static const int cases[][2] = {{24, 1}, {24, 12}, {26, 12}, {36, 12}, {38, 12}, {54, 16}, {62, 12}, {63, 30}, {64, 16}, {64, 61}};
+  static const int cases[][2] = {{24, 1},  {24, 12}, {26, 12}, {36, 12}, {38, 12},
+                                 {54, 16}, {62, 12}, {63, 30}, {64, 16}, {64, 61}};
   for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
     TRIAL_FOR(n, batch) check_exact(cases[i][0], cases[i][1], n, batch, false);
 }

@@ -135,7 +135,7 @@ static void test_changed_layers(void) {
   refuses_in_layer("bounds", "context", json_null(), TW_ERR_FORMAT);
   refuses_in_layer("bounds", "variance_sum_min", NULL, TW_ERR_FORMAT);
   plan = fresh_plan();
-  json_object_set_new(layer_part(plan, "bounds"), "logit", json_real(600));  // other rings than the file's
+  json_object_set_new(layer_part(plan, "bounds"), "up", json_real(5000));  // other rings than the file's
   refuses(plan, TW_ERR_MISMATCH, "layers[1].rings.");
   plan = fresh_plan();
   json_object_set_new(layer_part(plan, "bounds"), "logit", json_real(1e12));  // no ring at all

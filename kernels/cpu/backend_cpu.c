@@ -96,6 +96,7 @@ const tw_backend tw_cpu_backend = {
     .correction = correction,
     .corrections = corrections,
     .gemm = gemm,
+    .operand_is_values = true,
     .operand = operand,
     .operand_free = operand_free,
     .product = product,

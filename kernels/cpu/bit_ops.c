@@ -102,7 +102,7 @@ tw_status tw_cpu_products(const tw_products_args *a, void *stream) {
   return TW_OK;
 }
 
-tw_status tw_cpu_xor(const tw_xor_args *a, void *stream) {
+tw_status tw_cpu_parity(const tw_parity_args *a, void *stream) {
   (void)stream;
   for (size_t s = 0; s < a->sequences; s++) {
     uint64_t *out = a->out + s * (size_t)a->planes * a->words;

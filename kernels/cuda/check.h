@@ -16,8 +16,10 @@ extern "C" {
 static inline tw_status tw_cuda_status(cudaError_t error, const char *call, const char *file, int line) {
   if (error == cudaSuccess) return TW_OK;
   if (error == cudaErrorMemoryAllocation)
-    return tw_fail(TW_ERR_MEMORY, "%s:%d: %s: out of GPU memory; use a smaller batch or sequence, or another GPU", file, line, call);
-  return tw_fail(TW_ERR_INTERNAL, "%s:%d: %s: %s (%s)", file, line, call, cudaGetErrorName(error), cudaGetErrorString(error));
+    return tw_fail(TW_ERR_MEMORY, "%s:%d: %s: out of GPU memory; use a smaller batch or sequence, or another GPU", file,
+                   line, call);
+  return tw_fail(TW_ERR_INTERNAL, "%s:%d: %s: %s (%s)", file, line, call, cudaGetErrorName(error),
+                 cudaGetErrorString(error));
 }
 
 #define TW_CUDA(call) TW_TRY(tw_cuda_status((call), #call, __FILE__, __LINE__))

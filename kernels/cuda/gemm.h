@@ -7,6 +7,7 @@
 
 #include "kernels/cuda/check.h"
 #include "kernels/device_gemm.h"
+#include "kernels/ring_ops.h"
 
 enum { TW_MAX_LIMBS = 8, TW_LIMB_ALIGN = 32 };
 
@@ -21,8 +22,8 @@ struct tw_lt_plan {
   tw_lt_plan *next;
 };
 
-// data: int8 [padded_n][limbs][padded_inner], for each column of V its limbs from the highest down to the lowest; padding is 0.
-// So the last (t+1) * padded_inner bytes of a column are V_t .. V_0, what X_0 .. X_t is multiplied with.
+// data: int8 [padded_n][limbs][padded_inner], for each column of V its limbs from the highest down to the lowest;
+// padding is 0. So the last (t+1) * padded_inner bytes of a column are V_t .. V_0, what X_0 .. X_t is multiplied with.
 struct tw_limbs {
   size_t inner, n, padded_inner, padded_n;
   int limbs;
@@ -40,13 +41,12 @@ typedef struct {
 } tw_gemm_call;
 
 static inline int tw_ring_limbs(int ring_bits) { return (ring_bits + 7) / 8; }
-static inline uint64_t tw_ring_mask(int ring_bits) { return ~(uint64_t)0 >> (64 - ring_bits); }
 static inline size_t tw_round_up(size_t value, size_t unit) { return (value + unit - 1) / unit * unit; }
 
 // kernel(arguments...) on stream, in clusters of `cluster` blocks along x.
 template <class... formal, class... actual>
-static tw_status tw_launch(void (*kernel)(formal...), dim3 grid, unsigned threads, size_t shared_bytes, unsigned cluster,
-                           cudaStream_t stream, actual... arguments) {
+static tw_status tw_launch(void (*kernel)(formal...), dim3 grid, unsigned threads, size_t shared_bytes,
+                           unsigned cluster, cudaStream_t stream, actual... arguments) {
   cudaLaunchConfig_t config = {};
   config.gridDim = grid;
   config.blockDim = dim3(threads);

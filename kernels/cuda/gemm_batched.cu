@@ -1,5 +1,5 @@
-// Batched ring products of two matrices known only now (attention): both operands are split in registers, straight from the
-// 64-bit elements in shared memory. A block computes 64 x 32 elements of one product with four warps of 16 rows.
+// Batched ring products of two matrices known only now (attention): both operands are split in registers, straight from
+// the 64-bit elements in shared memory. A block computes 64 x 32 elements of one product with four warps of 16 rows.
 #include "kernels/cuda/gemm.h"
 #include "kernels/cuda/gemm_tile.h"
 
@@ -21,17 +21,20 @@ typedef struct {
   int accumulate;
 } batched_args;
 
-// Where two neighbouring columns of a row of Y lie in shared memory: exchanged between rows 4q.. of the same 16, so that the
-// reads of y_limbs hit all banks.
-static __device__ __forceinline__ int y_place(int row, int pair) { return row * Y_ROW_BYTES + (pair ^ (row / 4 % 4 * 2)) * 16; }
+// Where two neighbouring columns of a row of Y lie in shared memory: exchanged between rows 4q.. of the same 16, so
+// that the reads of y_limbs hit all banks.
+static __device__ __forceinline__ int y_place(int row, int pair) {
+  return row * Y_ROW_BYTES + (pair ^ (row / 4 % 4 * 2)) * 16;
+}
 
-static __device__ __forceinline__ void load_y(unsigned char *to, const uint64_t *y, int k, int inner, int column, int n) {
+static __device__ __forceinline__ void load_y(unsigned char *to, const uint64_t *y, int k, int inner, int column,
+                                              int n) {
   const bool pairs = n % 2 == 0;
 #pragma unroll
   for (int i = 0; i < STEP * COLUMNS / 2 / THREADS; i++) {
     const int id = i * THREADS + (int)threadIdx.x, row = id / (COLUMNS / 2), pair = id % (COLUMNS / 2);
     const int valid = k + row < inner ? between(n - column - 2 * pair, 0, 2) : 0;
-    copy_pair(to + y_place(row, pair), y + (size_t)(k + row) * n + column + 2 * pair, valid, y, pairs);
+    copy_pair(to + y_place(row, pair), y + (size_t)(k + row) * n + column + 2 * pair, valid, pairs);
   }
 }
 
@@ -105,7 +108,8 @@ static __global__ void __launch_bounds__(THREADS) batched_kernel(batched_args g)
 #pragma unroll
     for (int i = 0; i < 4; i++) {
       const int row = first_row + lane / 4 + i / 2 * 8, column = first_column + 8 * eight + lane % 4 * 2 + i % 2;
-      if (row < g.m && column < g.n) finish(g, (size_t)row * g.n + column, join_weights<limbs>(&sum[0][eight][i], COLUMNS / 2));
+      if (row < g.m && column < g.n)
+        finish(g, (size_t)row * g.n + column, join_weights<limbs>(&sum[0][eight][i], COLUMNS / 2));
     }
 }
 
@@ -113,30 +117,40 @@ typedef void (*batched_function)(batched_args);
 
 static batched_function find_kernel(int limbs) {
   switch (limbs) {
-    case 1: return batched_kernel<1>;
-    case 2: return batched_kernel<2>;
-    case 3: return batched_kernel<3>;
-    case 4: return batched_kernel<4>;
-    case 5: return batched_kernel<5>;
-    case 6: return batched_kernel<6>;
-    case 7: return batched_kernel<7>;
-    default: return batched_kernel<8>;
+    case 1:
+      return batched_kernel<1>;
+    case 2:
+      return batched_kernel<2>;
+    case 3:
+      return batched_kernel<3>;
+    case 4:
+      return batched_kernel<4>;
+    case 5:
+      return batched_kernel<5>;
+    case 6:
+      return batched_kernel<6>;
+    case 7:
+      return batched_kernel<7>;
+    default:
+      return batched_kernel<8>;
   }
 }
 
-extern "C" tw_status tw_device_gemm_batched(size_t count, size_t m, size_t n, size_t inner, const uint64_t *x, const uint64_t *y,
-                                            int ring_bits, int accumulate, uint64_t *out, void *workspace, void *stream) {
+extern "C" tw_status tw_device_gemm_batched(size_t count, size_t m, size_t n, size_t inner, const uint64_t *x,
+                                            const uint64_t *y, int ring_bits, int accumulate, uint64_t *out,
+                                            void *workspace, void *stream) {
   (void)workspace;
   if (count == 0 || m == 0 || n == 0) return TW_OK;
   if (ring_bits < 1 || ring_bits > 64 || inner == 0 || inner * tw_ring_limbs(ring_bits) >= 131072 || count > 1 << 30 ||
       m > 65535 * ROWS || n > 65535 * COLUMNS)
-    return tw_fail(TW_ERR_RANGE, "batched ring product on the GPU: %zu of %zu x %zu x %zu in %d bits are out of range", count, m,
-                   inner, n, ring_bits);
+    return tw_fail(TW_ERR_RANGE, "batched ring product on the GPU: %zu of %zu x %zu x %zu in %d bits are out of range",
+                   count, m, inner, n, ring_bits);
   static bool prepared[TW_MAX_LIMBS];
   const int limbs = tw_ring_limbs(ring_bits);
   const batched_function kernel = find_kernel(limbs);
   if (!prepared[limbs - 1]) {
-    TW_CUDA(cudaFuncSetAttribute((const void *)kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, STAGES * STAGE_BYTES));
+    TW_CUDA(
+        cudaFuncSetAttribute((const void *)kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, STAGES * STAGE_BYTES));
     prepared[limbs - 1] = true;
   }
   const batched_args g = {(int)m, (int)n, (int)inner, x, y, out, tw_ring_mask(ring_bits), accumulate};

@@ -12,7 +12,8 @@ typedef struct {
 
 enum { SPLIT_THREADS = 256, SPLIT_COLUMNS = 32, SPLIT_QUADS = SPLIT_THREADS / SPLIT_COLUMNS };
 
-// A thread splits four inner elements of one column; a warp reads along a row of V, a block fills 32 bytes of each limb.
+// A thread splits four inner elements of one column; a warp reads along a row of V, a block fills 32 bytes of each
+// limb.
 template <int limbs>
 static __global__ void split_weights(const split_args g) {
   const size_t column = (size_t)blockIdx.x * SPLIT_COLUMNS + threadIdx.x % SPLIT_COLUMNS;
@@ -29,14 +30,22 @@ static __global__ void split_weights(const split_args g) {
 
 static void (*split_kernel(int limbs))(split_args) {
   switch (limbs) {
-    case 1: return split_weights<1>;
-    case 2: return split_weights<2>;
-    case 3: return split_weights<3>;
-    case 4: return split_weights<4>;
-    case 5: return split_weights<5>;
-    case 6: return split_weights<6>;
-    case 7: return split_weights<7>;
-    default: return split_weights<8>;
+    case 1:
+      return split_weights<1>;
+    case 2:
+      return split_weights<2>;
+    case 3:
+      return split_weights<3>;
+    case 4:
+      return split_weights<4>;
+    case 5:
+      return split_weights<5>;
+    case 6:
+      return split_weights<6>;
+    case 7:
+      return split_weights<7>;
+    default:
+      return split_weights<8>;
   }
 }
 
@@ -54,8 +63,10 @@ static tw_status fill_limbs(tw_limbs *v, const uint64_t *device_v, cudaStream_t 
 tw_status tw_limbs_create(size_t inner, size_t n, int limbs, const uint64_t *device_v, void *stream, tw_limbs **out) {
   *out = NULL;
   if (limbs < 1 || limbs > TW_MAX_LIMBS || inner == 0 || n == 0 || n > 1 << 20 || inner * limbs >= 131072)
-    return tw_fail(TW_ERR_RANGE, "ring product on the GPU: weights of %zu x %zu in %d limbs are out of range (inner * limbs < 131072)",
-                   inner, n, limbs);
+    return tw_fail(
+        TW_ERR_RANGE,
+        "ring product on the GPU: weights of %zu x %zu in %d limbs are out of range (inner * limbs < 131072)", inner, n,
+        limbs);
   tw_limbs *const v = (tw_limbs *)calloc(1, sizeof *v);
   if (!v) return tw_fail(TW_ERR_MEMORY, "out of memory for the weights' limbs");
   v->inner = inner;

@@ -1,6 +1,6 @@
-// Weight products by cuBLASLt: the library multiplies column-major int8 matrices whose inner dimension is contiguous. Limbs
-// lie one behind the other along that dimension, X's ascending and V's descending, so that the sum of weight 256^t is a single
-// product: the first t + 1 limbs of a row of X with the last t + 1 limbs of a column of V.
+// Weight products by cuBLASLt: the library multiplies column-major int8 matrices whose inner dimension is contiguous.
+// Limbs lie one behind the other along that dimension, X's ascending and V's descending, so that the sum of weight
+// 256^t is a single product: the first t + 1 limbs of a row of X with the last t + 1 limbs of a column of V.
 #include <stdlib.h>
 
 #include "kernels/cuda/gemm.h"
@@ -55,14 +55,22 @@ typedef struct {
 
 static passes find_passes(int limbs) {
   switch (limbs) {
-    case 1: return {split_rows<1>, join_sums<1>};
-    case 2: return {split_rows<2>, join_sums<2>};
-    case 3: return {split_rows<3>, join_sums<3>};
-    case 4: return {split_rows<4>, join_sums<4>};
-    case 5: return {split_rows<5>, join_sums<5>};
-    case 6: return {split_rows<6>, join_sums<6>};
-    case 7: return {split_rows<7>, join_sums<7>};
-    default: return {split_rows<8>, join_sums<8>};
+    case 1:
+      return {split_rows<1>, join_sums<1>};
+    case 2:
+      return {split_rows<2>, join_sums<2>};
+    case 3:
+      return {split_rows<3>, join_sums<3>};
+    case 4:
+      return {split_rows<4>, join_sums<4>};
+    case 5:
+      return {split_rows<5>, join_sums<5>};
+    case 6:
+      return {split_rows<6>, join_sums<6>};
+    case 7:
+      return {split_rows<7>, join_sums<7>};
+    default:
+      return {split_rows<8>, join_sums<8>};
   }
 }
 
@@ -74,14 +82,18 @@ static passes find_passes(int limbs) {
   } while (0)
 
 // Bytes of the parts of the workspace: limbs of X, sums, the library's own.
-static size_t limb_part(size_t rows, size_t padded_inner, int limbs) { return tw_round_up(rows * limbs * padded_inner, 256); }
-static size_t sum_part(size_t rows, size_t padded_n, int limbs) { return tw_round_up(rows * limbs * padded_n * sizeof(int32_t), 256); }
+static size_t limb_part(size_t rows, size_t padded_inner, int limbs) {
+  return tw_round_up(rows * limbs * padded_inner, 256);
+}
+static size_t sum_part(size_t rows, size_t padded_n, int limbs) {
+  return tw_round_up(rows * limbs * padded_n * sizeof(int32_t), 256);
+}
 
 size_t tw_gemm_lt_workspace(size_t m, size_t n, size_t inner, int ring_bits) {
   const int limbs = tw_ring_limbs(ring_bits);
   const size_t rows = tw_round_up(m, ROW_ALIGN);
-  return limb_part(rows, tw_round_up(inner, TW_LIMB_ALIGN), limbs) + sum_part(rows, tw_round_up(n, TW_LIMB_ALIGN), limbs) +
-         LIBRARY_WORKSPACE;
+  return limb_part(rows, tw_round_up(inner, TW_LIMB_ALIGN), limbs) +
+         sum_part(rows, tw_round_up(n, TW_LIMB_ALIGN), limbs) + LIBRARY_WORKSPACE;
 }
 
 static void free_plan(tw_lt_plan *plan) {
@@ -105,15 +117,17 @@ void tw_gemm_lt_release(tw_limbs *v) {
 static tw_status plan_weights(const tw_limbs *v, cublasLtMatmulPreference_t preference, tw_lt_plan *plan) {
   for (int t = 0; t < plan->limbs; t++) {
     const uint64_t inner = (uint64_t)(t + 1) * v->padded_inner;
-    TRY_LIBRARY(cublasLtMatrixLayoutCreate(&plan->v[t], CUDA_R_8I, inner, v->padded_n, (int64_t)(v->limbs * v->padded_inner)));
-    TRY_LIBRARY(cublasLtMatrixLayoutCreate(&plan->x[t], CUDA_R_8I, inner, plan->rows, (int64_t)(plan->limbs * v->padded_inner)));
+    TRY_LIBRARY(
+        cublasLtMatrixLayoutCreate(&plan->v[t], CUDA_R_8I, inner, v->padded_n, (int64_t)(v->limbs * v->padded_inner)));
+    TRY_LIBRARY(cublasLtMatrixLayoutCreate(&plan->x[t], CUDA_R_8I, inner, plan->rows,
+                                           (int64_t)(plan->limbs * v->padded_inner)));
     cublasLtMatmulHeuristicResult_t found;
     int count = 0;
-    TRY_LIBRARY(cublasLtMatmulAlgoGetHeuristic(v->library, plan->product, plan->v[t], plan->x[t], plan->sums, plan->sums,
-                                               preference, 1, &found, &count));
+    TRY_LIBRARY(cublasLtMatmulAlgoGetHeuristic(v->library, plan->product, plan->v[t], plan->x[t], plan->sums,
+                                               plan->sums, preference, 1, &found, &count));
     if (count == 0)
-      return tw_fail(TW_ERR_INTERNAL, "cuBLASLt knows no int8 product of %zu x %llu x %zu", plan->rows, (unsigned long long)inner,
-                     v->padded_n);
+      return tw_fail(TW_ERR_INTERNAL, "cuBLASLt knows no int8 product of %zu x %llu x %zu", plan->rows,
+                     (unsigned long long)inner, v->padded_n);
     plan->algorithm[t] = found.algo;
   }
   return TW_OK;
@@ -122,14 +136,15 @@ static tw_status plan_weights(const tw_limbs *v, cublasLtMatmulPreference_t pref
 static tw_status fill_plan(const tw_limbs *v, tw_lt_plan *plan) {
   const cublasOperation_t transposed = CUBLAS_OP_T;
   TRY_LIBRARY(cublasLtMatmulDescCreate(&plan->product, CUBLAS_COMPUTE_32I, CUDA_R_32I));
-  TRY_LIBRARY(cublasLtMatmulDescSetAttribute(plan->product, CUBLASLT_MATMUL_DESC_TRANSA, &transposed, sizeof transposed));
+  TRY_LIBRARY(
+      cublasLtMatmulDescSetAttribute(plan->product, CUBLASLT_MATMUL_DESC_TRANSA, &transposed, sizeof transposed));
   TRY_LIBRARY(cublasLtMatrixLayoutCreate(&plan->sums, CUDA_R_32I, v->padded_n, plan->rows, (int64_t)v->padded_n));
   cublasLtMatmulPreference_t preference;
   TRY_LIBRARY(cublasLtMatmulPreferenceCreate(&preference));
   const uint64_t bytes = LIBRARY_WORKSPACE;
   tw_status status = TW_OK;
-  if (cublasLtMatmulPreferenceSetAttribute(preference, CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES, &bytes, sizeof bytes) !=
-      CUBLAS_STATUS_SUCCESS)
+  if (cublasLtMatmulPreferenceSetAttribute(preference, CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES, &bytes,
+                                           sizeof bytes) != CUBLAS_STATUS_SUCCESS)
     status = tw_fail(TW_ERR_INTERNAL, "cuBLASLt refuses a workspace of %d bytes", LIBRARY_WORKSPACE);
   if (status == TW_OK) status = plan_weights(v, preference, plan);
   cublasLtMatmulPreferenceDestroy(preference);
@@ -176,11 +191,11 @@ tw_status tw_gemm_lt(const tw_gemm_call *call, void *workspace, cudaStream_t str
   for (int t = 0; t < limbs; t++) {
     int32_t *const sum = sums + t * rows * v->padded_n;
     const int8_t *const weights = v->data + (v->limbs - 1 - t) * v->padded_inner;
-    TRY_LIBRARY(cublasLtMatmul(v->library, plan->product, &one, weights, plan->v[t], x, plan->x[t], &zero, sum, plan->sums, sum,
-                               plan->sums, &plan->algorithm[t], library_workspace, LIBRARY_WORKSPACE, stream));
+    TRY_LIBRARY(cublasLtMatmul(v->library, plan->product, &one, weights, plan->v[t], x, plan->x[t], &zero, sum,
+                               plan->sums, sum, plan->sums, &plan->algorithm[t], library_workspace, LIBRARY_WORKSPACE,
+                               stream));
   }
-  const join_args join = {sums,         rows * v->padded_n, v->n,
-                          v->padded_n,  call->m * v->n,     call->addend,
-                          call->out,    tw_ring_mask(call->ring_bits)};
+  const join_args join = {sums,           rows * v->padded_n, v->n,      v->padded_n,
+                          call->m * v->n, call->addend,       call->out, tw_ring_mask(call->ring_bits)};
   return tw_launch(pass.join, dim3(blocks_for(join.elements)), PASS_THREADS, 0, 1, stream, join);
 }

@@ -1,14 +1,14 @@
-// Pieces of the ring product kernels: 64-bit elements from global to shared memory, limbs from shared memory to registers,
-// limb products, and sums put together again.
+// Pieces of the ring product kernels: 64-bit elements from global to shared memory, limbs from shared memory to
+// registers, limb products, and sums put together again.
 #ifndef TW_CUDA_GEMM_TILE_H
 #define TW_CUDA_GEMM_TILE_H
 
 #include "kernels/cuda/ptx.h"
 
 enum {
-  WARP_ROWS = 16,                    // rows of the result a warp computes
-  STEP = 32,                         // inner elements of one step
-  X_ROW_BYTES = STEP * 8,            // a row of X in shared memory
+  WARP_ROWS = 16,          // rows of the result a warp computes
+  STEP = 32,               // inner elements of one step
+  X_ROW_BYTES = STEP * 8,  // a row of X in shared memory
   X_WARP_BYTES = WARP_ROWS * X_ROW_BYTES
 };
 
@@ -33,15 +33,14 @@ static __device__ __forceinline__ void split_four(const uint64_t element[4], uin
   }
 }
 
-// Two neighbouring elements, of which the first `valid` (0..2) exist and the others become 0. `pairs`: both or none exist,
-// and `from` is 16-byte aligned.
-static __device__ __forceinline__ void copy_pair(unsigned char *to, const uint64_t *from, int valid, const uint64_t *any,
-                                                 bool pairs) {
+// Two neighbouring elements, of which the first `valid` (0..2) exist and the others become 0. `pairs`: both or none
+// exist, and `from` is 16-byte aligned.
+static __device__ __forceinline__ void copy_pair(unsigned char *to, const uint64_t *from, int valid, bool pairs) {
   if (pairs) {
-    copy_async_16(to, valid > 0 ? from : any, valid > 0);
+    copy_async_16(to, from, valid > 0);
   } else {
-    copy_async_8(to, valid > 0 ? from : any, valid > 0);
-    copy_async_8(to + 8, valid > 1 ? from + 1 : any, valid > 1);
+    copy_async_8(to, from, valid > 0);
+    copy_async_8(to + 8, from + 1, valid > 1);
   }
 }
 
@@ -51,14 +50,15 @@ static __device__ __forceinline__ int between(int value, int low, int high) {
 
 // A warp's 16 rows of X, inner elements k.. of one step, into its part of a stage. Odd rows have the two halves of each
 // 32 bytes exchanged, so that the reads of x_limbs hit all banks. pairs: inner is even.
-static __device__ __forceinline__ void load_x(unsigned char *to, const uint64_t *x, int row, int m, int k, int inner, bool pairs) {
-  const int lane = (int)(threadIdx.x % 32);
+static __device__ __forceinline__ void load_x(unsigned char *to, const uint64_t *x, int row, int m, int k, int inner,
+                                              bool pairs) {
+  const int lane = (int)(threadIdx.x % 32), odd = lane / 16, chunk = lane % 16, column = k + 2 * chunk;
+  const int valid = between(inner - column, 0, 2), rows = m - row - odd;
+  const uint64_t *from = x + (size_t)(row + odd) * inner + column;
+  to += odd * X_ROW_BYTES + (chunk ^ odd) * 16;
 #pragma unroll
-  for (int i = 0; i < WARP_ROWS / 2; i++) {
-    const int r = 2 * i + lane / 16, chunk = lane % 16, column = k + 2 * chunk;
-    const int valid = row + r < m ? between(inner - column, 0, 2) : 0;
-    copy_pair(to + r * X_ROW_BYTES + ((chunk ^ (r & 1)) * 16), x + (size_t)(row + r) * inner + column, valid, x, pairs);
-  }
+  for (int i = 0; i < WARP_ROWS; i += 2, from += 2 * (size_t)inner)
+    copy_pair(to + i * X_ROW_BYTES, from, i < rows ? valid : 0, pairs);
 }
 
 // A lane's operand of multiply_limbs for each limb of the warp's rows.

@@ -6,13 +6,19 @@
 #include <stdint.h>
 
 static __device__ __forceinline__ unsigned char *dynamic_shared(void) {
-  extern __shared__ __align__(128) unsigned char memory[];
+  extern __shared__ __align__(1024) unsigned char memory[];
   return memory;
 }
 
-static __device__ __forceinline__ uint32_t shared_address(const void *p) { return (uint32_t)__cvta_generic_to_shared(p); }
+// Index of this thread's warp, in a way that lets the compiler see that it is the same in the whole warp.
+static __device__ __forceinline__ int warp_index(void) { return (int)__shfl_sync(0xFFFFFFFF, threadIdx.x / 32, 0); }
 
-// Copy 16 bytes to shared memory, or write zeros when !valid (from is then not read). L2 fetches the whole 128-byte line.
+static __device__ __forceinline__ uint32_t shared_address(const void *p) {
+  return (uint32_t)__cvta_generic_to_shared(p);
+}
+
+// Copy 16 bytes to shared memory, or write zeros when !valid (from is then not read, and may lie anywhere). L2 fetches
+// the whole 128-byte line.
 static __device__ __forceinline__ void copy_async_16(void *to, const void *from, bool valid) {
   asm volatile("cp.async.cg.shared.global.L2::128B [%0], [%1], 16, %2;" ::"r"(shared_address(to)), "l"(from),
                "r"(valid ? 16 : 0)
@@ -32,7 +38,8 @@ static __device__ __forceinline__ void copy_async_wait(void) {
   asm volatile("cp.async.wait_group %0;" ::"n"(pending) : "memory");
 }
 
-// Four 8 x 16-byte matrices; lane l gives the address of row l % 8 of matrix l / 8 and gets word l % 4 of row l / 4 of each.
+// Four 8 x 16-byte matrices; lane l gives the address of row l % 8 of matrix l / 8 and gets word l % 4 of row l / 4 of
+// each.
 static __device__ __forceinline__ void load_matrices(uint32_t word[4], const void *row) {
   asm volatile("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0, %1, %2, %3}, [%4];"
                : "=r"(word[0]), "=r"(word[1]), "=r"(word[2]), "=r"(word[3])
@@ -40,20 +47,88 @@ static __device__ __forceinline__ void load_matrices(uint32_t word[4], const voi
                : "memory");
 }
 
-// c (16 x 8, int32) += a (16 x 32, int8) b (32 x 8, int8). With g = lane / 4 and q = lane % 4, a lane holds of a the four
-// columns 4q.. of rows g, g + 8, then 4q + 16.. of both; of b the rows 4q.. and 4q + 16.. of column g; of c the columns
-// 2q and 2q + 1 of row g, then of row g + 8.
+// c (16 x 8, int32) += a (16 x 32, int8) b (32 x 8, int8). With g = lane / 4 and q = lane % 4, a lane holds of a the
+// four columns 4q.. of rows g, g + 8, then 4q + 16.. of both; of b the rows 4q.. and 4q + 16.. of column g; of c the
+// columns 2q and 2q + 1 of row g, then of row g + 8.
 static __device__ __forceinline__ void multiply_limbs(int32_t c[4], const uint32_t a[4], uint32_t b0, uint32_t b1) {
   asm("mma.sync.aligned.m16n8k32.row.col.s32.s8.s8.s32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, {%0, %1, %2, %3};"
       : "+r"(c[0]), "+r"(c[1]), "+r"(c[2]), "+r"(c[3])
       : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b0), "r"(b1));
 }
 
+// Hopper's products of a warpgroup (four warps): c (64 x 8 columns, each warp 16 rows, laid out as in multiply_limbs)
+// += a b, a as in multiply_limbs, b described by group_operand. They run beside the issuing warps, from group_begin,
+// which orders what came before in a and c, to group_wait; meanwhile a and c must not be touched.
+#ifdef __CUDA_ARCH_FEAT_SM90_ALL
+#define TW_WARPGROUPS 1
+
+// Rows (columns of b) of 32 bytes, one behind the other from a multiple of 256 bytes on, the two halves of rows 4..7 of
+// each 8 exchanged (the 32-byte swizzle).
+static __device__ __forceinline__ uint64_t group_operand(const void *p) {
+  const uint64_t eight_rows = 256 >> 4, swizzle_32 = 3;
+  return (shared_address(p) & 0x3FFFF) >> 4 | (uint64_t)1 << 16 | eight_rows << 32 | swizzle_32 << 62;
+}
+
+static __device__ __forceinline__ void group_begin(void) { asm volatile("wgmma.fence.sync.aligned;" ::: "memory"); }
+static __device__ __forceinline__ void group_commit(void) {
+  asm volatile("wgmma.commit_group.sync.aligned;" ::: "memory");
+}
+static __device__ __forceinline__ void group_wait(void) {
+  asm volatile("wgmma.wait_group.sync.aligned 0;" ::: "memory");
+}
+
+static __device__ __forceinline__ void multiply_group(int32_t (&c)[4][4], const uint32_t a[4], uint64_t b) {
+  asm volatile(
+      "{.reg .pred add; setp.eq.u32 add, 0, 0; wgmma.mma_async.sync.aligned.m64n32k32.s32.s8.s8 {"
+      "%0, %1, %2, %3, %4, %5, %6, %7, %8, %9, %10, %11, %12, %13, %14, %15"
+      "}, {%16, %17, %18, %19}, %20, add;}"
+      : "+r"(c[0][0]), "+r"(c[0][1]), "+r"(c[0][2]), "+r"(c[0][3]), "+r"(c[1][0]), "+r"(c[1][1]), "+r"(c[1][2]),
+        "+r"(c[1][3]), "+r"(c[2][0]), "+r"(c[2][1]), "+r"(c[2][2]), "+r"(c[2][3]), "+r"(c[3][0]), "+r"(c[3][1]),
+        "+r"(c[3][2]), "+r"(c[3][3])
+      : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "l"(b));
+}
+
+static __device__ __forceinline__ void multiply_group(int32_t (&c)[6][4], const uint32_t a[4], uint64_t b) {
+  asm volatile(
+      "{.reg .pred add; setp.eq.u32 add, 0, 0; wgmma.mma_async.sync.aligned.m64n48k32.s32.s8.s8 {"
+      "%0, %1, %2, %3, %4, %5, %6, %7, %8, %9, %10, %11, %12, %13, %14, %15, "
+      "%16, %17, %18, %19, %20, %21, %22, %23"
+      "}, {%24, %25, %26, %27}, %28, add;}"
+      : "+r"(c[0][0]), "+r"(c[0][1]), "+r"(c[0][2]), "+r"(c[0][3]), "+r"(c[1][0]), "+r"(c[1][1]), "+r"(c[1][2]),
+        "+r"(c[1][3]), "+r"(c[2][0]), "+r"(c[2][1]), "+r"(c[2][2]), "+r"(c[2][3]), "+r"(c[3][0]), "+r"(c[3][1]),
+        "+r"(c[3][2]), "+r"(c[3][3]), "+r"(c[4][0]), "+r"(c[4][1]), "+r"(c[4][2]), "+r"(c[4][3]), "+r"(c[5][0]),
+        "+r"(c[5][1]), "+r"(c[5][2]), "+r"(c[5][3])
+      : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "l"(b));
+}
+
+static __device__ __forceinline__ void multiply_group(int32_t (&c)[8][4], const uint32_t a[4], uint64_t b) {
+  asm volatile(
+      "{.reg .pred add; setp.eq.u32 add, 0, 0; wgmma.mma_async.sync.aligned.m64n64k32.s32.s8.s8 {"
+      "%0, %1, %2, %3, %4, %5, %6, %7, %8, %9, %10, %11, %12, %13, %14, %15, "
+      "%16, %17, %18, %19, %20, %21, %22, %23, %24, %25, %26, %27, %28, %29, %30, %31"
+      "}, {%32, %33, %34, %35}, %36, add;}"
+      : "+r"(c[0][0]), "+r"(c[0][1]), "+r"(c[0][2]), "+r"(c[0][3]), "+r"(c[1][0]), "+r"(c[1][1]), "+r"(c[1][2]),
+        "+r"(c[1][3]), "+r"(c[2][0]), "+r"(c[2][1]), "+r"(c[2][2]), "+r"(c[2][3]), "+r"(c[3][0]), "+r"(c[3][1]),
+        "+r"(c[3][2]), "+r"(c[3][3]), "+r"(c[4][0]), "+r"(c[4][1]), "+r"(c[4][2]), "+r"(c[4][3]), "+r"(c[5][0]),
+        "+r"(c[5][1]), "+r"(c[5][2]), "+r"(c[5][3]), "+r"(c[6][0]), "+r"(c[6][1]), "+r"(c[6][2]), "+r"(c[6][3]),
+        "+r"(c[7][0]), "+r"(c[7][1]), "+r"(c[7][2]), "+r"(c[7][3])
+      : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "l"(b));
+}
+#endif
+
+// Shared memory this thread wrote becomes visible to multiply_group, after the next barrier.
+static __device__ __forceinline__ void publish_to_group(void) {
+#ifdef TW_WARPGROUPS
+  asm volatile("fence.proxy.async.shared::cta;" ::: "memory");
+#endif
+}
+
 static __device__ __forceinline__ uint32_t pick_bytes(uint32_t low, uint32_t high, uint32_t selector) {
   return __byte_perm(low, high, selector);
 }
 
-// Barrier of all threads of the cluster; orders their shared memory accesses. Without clusters (sm_80) a block is alone.
+// Barrier of all threads of the cluster; orders their shared memory accesses. Without clusters (sm_80) a block is
+// alone.
 static __device__ __forceinline__ void cluster_barrier(void) {
 #if __CUDA_ARCH__ >= 900
   cooperative_groups::this_cluster().sync();

@@ -1,0 +1,16 @@
+// The workloads of `twain bench`.
+#ifndef TW_BENCH_H
+#define TW_BENCH_H
+
+#include "app/options.h"
+
+typedef struct {
+  const char *model, *device, *transport;
+  int64_t seq, repeat, layers, batch;
+  bool json;
+} tw_bench_settings;
+
+// Whole inferences; two MPI ranks.
+tw_status tw_bench_model(const tw_call *call);
+
+#endif

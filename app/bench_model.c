@@ -1,0 +1,165 @@
+#include <sodium.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "app/bench.h"
+#include "app/hardware.h"
+#include "app/print.h"
+#include "app/two_ranks.h"
+#include "base/memory.h"
+#include "jobs/rehearsal.h"
+
+enum { WARM_UP = 1, MOST_REPEATS = 1000 };
+
+typedef struct {
+  const tw_bench_settings *s;
+  tw_channel *channel;
+  tw_hardware hardware;
+  tw_rehearsal *rehearsal;
+  tw_engine *engine;
+  double setup, preparation[MOST_REPEATS], online[MOST_REPEATS];
+  tw_engine_stats stats;
+  uint64_t mismatches;
+} bench;
+
+static double now(void) {
+  struct timespec t;
+  clock_gettime(CLOCK_MONOTONIC, &t);
+  return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+static int by_value(const void *a, const void *b) {
+  double x = *(const double *)a, y = *(const double *)b;
+  return (x > y) - (x < y);
+}
+
+static double median(const double *values, int count) {
+  double sorted[MOST_REPEATS];
+  memcpy(sorted, values, sizeof(double) * (size_t)count);
+  qsort(sorted, (size_t)count, sizeof(double), by_value);
+  return count % 2 ? sorted[count / 2] : (sorted[count / 2 - 1] + sorted[count / 2]) / 2;
+}
+
+static tw_status meet(bench *b) {
+  uint8_t here = 1, there;
+  return tw_channel_exchange(b->channel, &here, &there, 1);
+}
+
+// Rank 0 draws the number that everything derives from.
+static tw_status open_rehearsal(bench *b) {
+  uint64_t mine, theirs;
+  randombytes_buf(&mine, sizeof mine);
+  TW_TRY(tw_channel_exchange(b->channel, &mine, &theirs, sizeof mine));
+  tw_rehearsal_options o = {.shape = b->s->model, .layers = (int)b->s->layers, .seq = (int)b->s->seq, .batch = (int)b->s->batch,
+                            .repeat = (int)b->s->repeat + WARM_UP, .rank = b->channel->rank,
+                            .number = b->channel->rank == 0 ? mine : theirs};
+  TW_TRY(tw_rehearsal_open(&o, &b->rehearsal));
+  long cores = sysconf(_SC_NPROCESSORS_ONLN);
+  TW_TRY(tw_rehearsal_deal(b->rehearsal, cores > 2 ? (int)cores / 2 : 1));
+  return meet(b);
+}
+
+static tw_status repeat_runs(bench *b) {
+  int repeats = (int)b->s->repeat + WARM_UP;
+  for (int i = 0; i < repeats; i++) {
+    tw_engine_job job;
+    double start = now();
+    TW_TRY(tw_rehearsal_job(b->rehearsal, i, &job));
+    TW_TRY(tw_engine_prepare(b->engine, &job));
+    TW_TRY(meet(b));
+    double ready = now();
+    TW_TRY(tw_engine_online(b->engine, NULL, NULL));
+    double end = now();
+    if (i < WARM_UP) continue;
+    b->preparation[i - WARM_UP] = ready - start;
+    b->online[i - WARM_UP] = end - ready;
+  }
+  return tw_engine_get_stats(b->engine, &b->stats);
+}
+
+// The last repetition's output against the emulator, by rank 0.
+static tw_status verify(bench *b) {
+  const tw_plan *plan = tw_rehearsal_plan(b->rehearsal);
+  size_t bytes = 8 * (size_t)b->s->batch * plan->program.tensors[plan->program.output].n;
+  uint64_t *part[3];
+  for (int i = 0; i < 3; i++) TW_TRY(tw_alloc(bytes, (void **)&part[i]));
+  tw_status status = tw_engine_output(b->engine, part[0], part[1]);
+  if (status == TW_OK) status = tw_channel_exchange(b->channel, part[1], part[2], bytes);
+  if (status == TW_OK && b->channel->rank == 0)
+    status = tw_rehearsal_verify(b->rehearsal, (int)b->s->repeat + WARM_UP - 1, part[0], part[1], part[2], b->stats.transcript, &b->mismatches);
+  for (int i = 0; i < 3; i++) tw_free(part[i]);
+  uint64_t theirs = 0;  // rank 1 learns the verdict, so that both end alike
+  if (status == TW_OK) status = tw_channel_exchange(b->channel, &b->mismatches, &theirs, sizeof theirs);
+  b->mismatches += theirs;
+  return status;
+}
+
+static void print_table(const bench *b, double online, double preparation) {
+  const tw_plan *plan = tw_rehearsal_plan(b->rehearsal);
+  uint64_t keys = plan->program.slot_bytes[0] * (uint64_t)b->s->batch;
+  tw_grid grid = {0};
+  tw_grid_row(&grid, "%s, %d tokens, batch %d\t%s", b->s->model, (int)b->s->seq, (int)b->s->batch, "");
+  tw_grid_rule(&grid);
+  tw_grid_row(&grid, "device\t%s", tw_engine_device_name(b->engine));
+  tw_grid_row(&grid, "transport\t%s (%s)", tw_engine_transport_name(b->engine), b->hardware.why);
+  tw_grid_row(&grid, "set-up, once a model\t%.2f ms", 1e3 * b->setup);
+  tw_grid_row(&grid, "preparation, once an inference\t%.2f ms", 1e3 * preparation);
+  tw_grid_row(&grid, "online, median of %d\t%.2f ms", (int)b->s->repeat, 1e3 * online);
+  tw_grid_row(&grid, "sequences a second, online\t%.2f", (double)b->s->batch / online);
+  tw_grid_row(&grid, "sequences a second, with preparation\t%.2f", (double)b->s->batch / (online + preparation));
+  tw_grid_row(&grid, "keys a rank\t%.1f MB, %.2f GB/s while online", 1e-6 * (double)keys, 1e-9 * (double)keys / online);
+  tw_grid_row(&grid, "sent a rank\t%.1f MB, %.2f GB/s while online", 1e-6 * (double)b->stats.payload_bytes,
+              1e-9 * (double)b->stats.payload_bytes / online);
+  tw_grid_row(&grid, "rounds\t%llu, %.1f us each", (unsigned long long)b->stats.rounds, 1e6 * online / (double)b->stats.rounds);
+  tw_grid_row(&grid, "output against the emulator\t%s", b->mismatches ? "DIFFERS" : "equal, bit for bit");
+  tw_grid_print(&grid);
+}
+
+static tw_status print_json(const bench *b, double online, double preparation) {
+  const tw_plan *plan = tw_rehearsal_plan(b->rehearsal);
+  return tw_json_print(json_pack(
+      "{s:s, s:I, s:I, s:s, s:s, s:f, s:f, s:f, s:I, s:I, s:I, s:b}", "model", b->s->model, "seq", (json_int_t)b->s->seq, "batch",
+      (json_int_t)b->s->batch, "device", tw_engine_device_name(b->engine), "transport", tw_engine_transport_name(b->engine),
+      "setup_seconds", b->setup, "preparation_seconds", preparation, "online_seconds", online, "correction_bytes_per_rank",
+      (json_int_t)(plan->program.slot_bytes[0] * (uint64_t)b->s->batch), "sent_bytes_per_rank", (json_int_t)b->stats.payload_bytes,
+      "rounds", (json_int_t)b->stats.rounds, "verified", b->mismatches == 0));
+}
+
+static tw_status measure(bench *b) {
+  TW_TRY(tw_hardware_choose(b->s->device, b->s->transport, &b->hardware));
+  TW_TRY(tw_hardware_take(b->channel, &b->hardware));
+  TW_TRY(open_rehearsal(b));
+  double start = now();
+  tw_engine_options o = {.plan = tw_rehearsal_plan(b->rehearsal), .model = tw_rehearsal_model(b->rehearsal), .channel = b->channel,
+                         .batch = (int)b->s->batch, .device = b->hardware.device, .transport = b->hardware.transport};
+  TW_TRY(tw_engine_open(&o, &b->engine));
+  b->setup = now() - start;
+  TW_TRY(repeat_runs(b));
+  return verify(b);
+}
+
+static tw_status body(const tw_call *call, tw_channel *channel) {
+  bench *b = calloc(1, sizeof *b);
+  if (!b) return tw_fail(TW_ERR_MEMORY, "out of memory for a benchmark");
+  b->s = call->settings;
+  b->channel = channel;
+  tw_status status = measure(b);
+  if (status == TW_OK && channel->rank == 0) {
+    double online = median(b->online, (int)b->s->repeat), preparation = median(b->preparation, (int)b->s->repeat);
+    if (b->s->json)
+      status = print_json(b, online, preparation);
+    else
+      print_table(b, online, preparation);
+  }
+  if (status == TW_OK && b->mismatches)
+    status = tw_fail(TW_ERR_CHECK, "%llu output elements differ from the emulator's", (unsigned long long)b->mismatches);
+  tw_engine_close(b->engine);
+  tw_rehearsal_close(b->rehearsal);
+  free(b);
+  return status;
+}
+
+tw_status tw_bench_model(const tw_call *call) { return tw_two_ranks(call, 600, body); }

@@ -1,0 +1,63 @@
+#include "app/hardware.h"
+
+#include <mpi.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "kernels/device.h"
+
+static int word_index(const char *word, const char *const *words, int count) {
+  for (int i = 0; i < count; i++)
+    if (strcmp(word, words[i]) == 0) return i;
+  return -1;
+}
+
+static int rank_on_host(void) {
+  MPI_Comm host;
+  int rank = 0;
+  if (MPI_Comm_split_type(MPI_COMM_WORLD, MPI_COMM_TYPE_SHARED, 0, MPI_INFO_NULL, &host) != MPI_SUCCESS) return 0;
+  MPI_Comm_rank(host, &rank);
+  MPI_Comm_free(&host);
+  return rank;
+}
+
+tw_status tw_hardware_choose(const char *device, const char *transport, tw_hardware *out) {
+  static const char *const devices[] = {"auto", "cpu", "cuda"}, *const transports[] = {"auto", "mpi", "nccl"};
+  int d = word_index(device, devices, 3), t = word_index(transport, transports, 3);
+  out->local_rank = rank_on_host();
+  if (d < 0) return tw_fail(TW_ERR_USAGE, "unknown device '%s'; use auto, cpu or cuda", device);
+  if (t < 0) return tw_fail(TW_ERR_USAGE, "unknown transport '%s'; use auto, mpi or nccl", transport);
+  out->transport = (tw_transport)t;
+  return tw_device_choose((tw_device_kind)d, out->local_rank, &out->device, &out->gpu);
+}
+
+// What the other rank must know to choose the same transport.
+typedef struct {
+  char host[256];
+  int device, gpu, nccl, transport;
+} hardware_place;
+
+tw_status tw_hardware_take(tw_channel *channel, tw_hardware *h) {
+  hardware_place mine = {{0}, (int)h->device, h->gpu, 0, (int)h->transport}, theirs;
+#ifdef TWAIN_NCCL
+  mine.nccl = 1;
+#endif
+  gethostname(mine.host, sizeof mine.host - 1);
+  TW_TRY(tw_channel_exchange(channel, &mine, &theirs, sizeof mine));
+  if (mine.device != theirs.device)
+    return tw_fail(TW_ERR_MISMATCH, "one rank computes on a GPU, the other on its CPU; say --device cpu, or give both a GPU");
+  if (mine.transport != theirs.transport) return tw_fail(TW_ERR_MISMATCH, "the ranks were given different transports");
+  bool one_gpu = strcmp(mine.host, theirs.host) == 0 && mine.gpu == theirs.gpu;
+  h->why = "asked for";
+  if (h->transport == TW_TRANSPORT_AUTO) {
+    bool nccl = h->device == TW_DEVICE_CUDA && mine.nccl && theirs.nccl && !one_gpu;
+    h->transport = nccl ? TW_TRANSPORT_NCCL : TW_TRANSPORT_MPI;
+    h->why = nccl ? "a GPU each" : h->device == TW_DEVICE_CPU ? "on the CPU" : one_gpu ? "both ranks share a GPU" : "built without NCCL";
+  }
+  if (h->transport == TW_TRANSPORT_NCCL && (h->device != TW_DEVICE_CUDA || one_gpu))
+    return tw_fail(TW_ERR_USAGE, "--transport nccl needs a GPU of its own for each rank; use --transport mpi");
+#ifdef TWAIN_CUDA
+  if (h->device == TW_DEVICE_CUDA) return tw_device_select(h->gpu);
+#endif
+  return TW_OK;
+}

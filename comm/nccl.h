@@ -1,0 +1,19 @@
+// Exchanges between the two ranks' GPUs in order of a CUDA stream (NCCL send and receive, bootstrapped over a channel);
+// capturable in CUDA graphs. Present when twain was built with CUDA and NCCL (TWAIN_NCCL).
+#ifndef TW_NCCL_H
+#define TW_NCCL_H
+
+#include <stddef.h>
+
+#include "comm/channel.h"
+
+typedef struct tw_nccl tw_nccl;
+
+// Both ranks call it, each with its GPU selected; the ranks' GPUs must differ. TW_ERR_PEER with NCCL's own words.
+tw_status tw_nccl_open(tw_channel *channel, tw_nccl **out);
+// Device memory; both directions of `bytes` at once. Enqueued, not waited for.
+tw_status tw_nccl_exchange(tw_nccl *nccl, const void *send, void *recv, size_t bytes, void *stream);
+// abort: the peer is lost, pending exchanges are given up.
+void tw_nccl_close(tw_nccl *nccl, int abort);
+
+#endif

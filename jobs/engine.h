@@ -1,0 +1,56 @@
+// One rank's machinery for a plan and a model, on the CPU or on one GPU: set up once, then for every batch of sequences
+// prepared before the input and run online. Three times are kept apart: set-up, preparation, online.
+#ifndef TW_ENGINE_H
+#define TW_ENGINE_H
+
+#include "comm/channel.h"
+#include "io/model.h"
+#include "jobs/plan.h"
+#include "jobs/session.h"
+
+typedef enum { TW_DEVICE_AUTO, TW_DEVICE_CPU, TW_DEVICE_CUDA } tw_device_kind;
+typedef enum { TW_TRANSPORT_AUTO, TW_TRANSPORT_MPI, TW_TRANSPORT_NCCL } tw_transport;
+
+typedef struct tw_engine tw_engine;
+
+typedef struct {
+  const tw_plan *plan;
+  const tw_model_share *model;   // must outlive the engine
+  tw_channel *channel;
+  int batch;
+  tw_device_kind device;         // not AUTO: the caller chose (tw_device_choose)
+  tw_transport transport;        // between GPUs
+} tw_engine_options;
+
+// What a batch brings. Host memory; read during tw_engine_prepare and, `source` of a CPU engine, during tw_engine_online.
+typedef struct {
+  const tw_seed *seeds;          // own seed of each slot
+  const uint64_t *slots;
+  const int *lengths;
+  const uint64_t *input;         // own shares [batch][n]
+  tw_source source;              // corrections (its `read`)
+} tw_engine_job;
+
+typedef struct {
+  uint64_t rounds, payload_bytes, wire_bytes;
+  double comm_seconds;
+  char transcript[65];
+} tw_engine_stats;
+
+// auto takes a GPU when one is there (index local_rank modulo their number); cuda demands one. *index: the GPU.
+tw_status tw_device_choose(tw_device_kind wanted, int local_rank, tw_device_kind *chosen, int *index);
+
+tw_status tw_engine_open(const tw_engine_options *options, tw_engine **out);  // set-up
+void tw_engine_close(tw_engine *e);                                           // wipes
+tw_status tw_engine_prepare(tw_engine *e, const tw_engine_job *job);
+tw_status tw_engine_online(tw_engine *e, void (*progress)(void *state, double fraction), void *progress_state);
+
+// Opened output and own mask of it, host memory, batch * output elements.
+tw_status tw_engine_output(tw_engine *e, uint64_t *masked, uint64_t *mask);
+// Counted over the last online phase.
+tw_status tw_engine_get_stats(tw_engine *e, tw_engine_stats *stats);
+const double *tw_engine_label_seconds(const tw_engine *e);  // CPU; a GPU's gates are not timed one by one
+const char *tw_engine_device_name(const tw_engine *e);      // "cpu", or the GPU's name
+const char *tw_engine_transport_name(const tw_engine *e);
+
+#endif

@@ -1,0 +1,133 @@
+#include "kernels/device.h"
+
+#include <sched.h>
+#include <stdio.h>
+#include <time.h>
+
+#include "base/memory.h"
+#include "kernels/cuda/check.h"
+
+extern "C" int tw_device_count(void) {
+  int count = 0;
+  return cudaGetDeviceCount(&count) == cudaSuccess ? count : 0;
+}
+
+extern "C" tw_status tw_device_select(int index) {
+  TW_CUDA(cudaSetDevice(index));
+  TW_CUDA(cudaFree(nullptr));  // create the context now
+  return TW_OK;
+}
+
+extern "C" tw_status tw_device_describe(char *name, size_t size, uint64_t *free_bytes) {
+  int index;
+  size_t left, total;
+  cudaDeviceProp properties;
+  TW_CUDA(cudaGetDevice(&index));
+  TW_CUDA(cudaGetDeviceProperties(&properties, index));
+  TW_CUDA(cudaMemGetInfo(&left, &total));
+  snprintf(name, size, "%s", properties.name);
+  *free_bytes = left;
+  return TW_OK;
+}
+
+extern "C" tw_status tw_device_stream_create(void **stream) {
+  cudaStream_t s;
+  TW_CUDA(cudaStreamCreateWithFlags(&s, cudaStreamNonBlocking));
+  *stream = s;
+  return TW_OK;
+}
+
+extern "C" void tw_device_stream_destroy(void *stream) {
+  if (stream) cudaStreamDestroy((cudaStream_t)stream);
+}
+
+extern "C" tw_status tw_device_wait(void *stream) {
+  TW_CUDA(cudaStreamSynchronize((cudaStream_t)stream));
+  return TW_OK;
+}
+
+static double seconds_now() {
+  timespec t;
+  clock_gettime(CLOCK_MONOTONIC, &t);
+  return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+extern "C" tw_status tw_device_wait_for(void *stream, double seconds) {
+  double start = seconds_now();
+  for (;;) {
+    cudaError_t state = cudaStreamQuery((cudaStream_t)stream);
+    if (state == cudaSuccess) return TW_OK;
+    if (state != cudaErrorNotReady) TW_CUDA(state);
+    if (seconds_now() - start > seconds)
+      return tw_fail(TW_ERR_PEER, "the GPU has waited for the other rank for %.0f s; look at that rank's messages, or raise --timeout", seconds);
+    sched_yield();
+  }
+}
+
+extern "C" tw_status tw_device_event_create(void **event) {
+  cudaEvent_t e;
+  TW_CUDA(cudaEventCreateWithFlags(&e, cudaEventDisableTiming));
+  *event = e;
+  return TW_OK;
+}
+
+extern "C" void tw_device_event_destroy(void *event) {
+  if (event) cudaEventDestroy((cudaEvent_t)event);
+}
+
+extern "C" tw_status tw_device_event_record(void *event, void *stream) {
+  TW_CUDA(cudaEventRecord((cudaEvent_t)event, (cudaStream_t)stream));
+  return TW_OK;
+}
+
+extern "C" tw_status tw_device_event_wait(void *event, void *stream) {
+  TW_CUDA(cudaStreamWaitEvent((cudaStream_t)stream, (cudaEvent_t)event, 0));
+  return TW_OK;
+}
+
+extern "C" tw_status tw_pinned_alloc(size_t bytes, void **out) {
+  *out = nullptr;
+  TW_CUDA(cudaHostAlloc(out, bytes ? bytes : 1, cudaHostAllocDefault));
+  return TW_OK;
+}
+
+extern "C" void tw_pinned_free(void *memory, size_t bytes) {
+  if (!memory) return;
+  tw_wipe(memory, bytes);
+  cudaFreeHost(memory);
+}
+
+extern "C" tw_status tw_device_copy_in(void *device, const void *pinned, size_t bytes, void *stream) {
+  TW_CUDA(cudaMemcpyAsync(device, pinned, bytes, cudaMemcpyHostToDevice, (cudaStream_t)stream));
+  return TW_OK;
+}
+
+extern "C" tw_status tw_device_copy_out(void *pinned, const void *device, size_t bytes, void *stream) {
+  TW_CUDA(cudaMemcpyAsync(pinned, device, bytes, cudaMemcpyDeviceToHost, (cudaStream_t)stream));
+  return TW_OK;
+}
+
+extern "C" tw_status tw_device_capture_begin(void *stream) {
+  TW_CUDA(cudaStreamBeginCapture((cudaStream_t)stream, cudaStreamCaptureModeThreadLocal));
+  return TW_OK;
+}
+
+extern "C" tw_status tw_device_capture_end(void *stream, void **graph) {
+  cudaGraph_t captured;
+  cudaGraphExec_t executable;
+  TW_CUDA(cudaStreamEndCapture((cudaStream_t)stream, &captured));
+  cudaError_t made = cudaGraphInstantiate(&executable, captured, 0);
+  cudaGraphDestroy(captured);
+  TW_CUDA(made);
+  *graph = executable;
+  return TW_OK;
+}
+
+extern "C" tw_status tw_device_graph_launch(void *graph, void *stream) {
+  TW_CUDA(cudaGraphLaunch((cudaGraphExec_t)graph, (cudaStream_t)stream));
+  return TW_OK;
+}
+
+extern "C" void tw_device_graph_destroy(void *graph) {
+  if (graph) cudaGraphExecDestroy((cudaGraphExec_t)graph);
+}

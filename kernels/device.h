@@ -1,0 +1,67 @@
+// One GPU of this process: selection, streams, events, pinned memory, graphs, and the packing of opens. Present when twain was
+// built with CUDA (TWAIN_CUDA); a stream, event or graph is the CUDA runtime's behind void *.
+#ifndef TW_DEVICE_H
+#define TW_DEVICE_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/status.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+// GPUs that this process can use; 0 without a driver.
+int tw_device_count(void);
+// Take GPU `index`; later calls of this process work on it.
+tw_status tw_device_select(int index);
+tw_status tw_device_describe(char *name, size_t size, uint64_t *free_bytes);
+
+tw_status tw_device_stream_create(void **stream);
+void tw_device_stream_destroy(void *stream);
+tw_status tw_device_wait(void *stream);
+// Waits for at most `seconds`; TW_ERR_PEER past that (the stream hangs on the other rank).
+tw_status tw_device_wait_for(void *stream, double seconds);
+
+tw_status tw_device_event_create(void **event);
+void tw_device_event_destroy(void *event);
+tw_status tw_device_event_record(void *event, void *stream);
+tw_status tw_device_event_wait(void *event, void *stream);  // the stream waits
+
+// Page-locked host memory, reachable by the GPU; wiped on release.
+tw_status tw_pinned_alloc(size_t bytes, void **out);
+void tw_pinned_free(void *memory, size_t bytes);
+// Copies that do not wait, from or to pinned memory.
+tw_status tw_device_copy_in(void *device, const void *pinned, size_t bytes, void *stream);
+tw_status tw_device_copy_out(void *pinned, const void *device, size_t bytes, void *stream);
+
+// Record what is enqueued on the stream (and on streams that wait for its events) instead of running it.
+tw_status tw_device_capture_begin(void *stream);
+tw_status tw_device_capture_end(void *stream, void **graph);
+tw_status tw_device_graph_launch(void *graph, void *stream);
+void tw_device_graph_destroy(void *graph);
+
+// One pending open of one sequence. The message holds every open's packed data from a word boundary on, as the host's
+// collector packs it.
+typedef struct {
+  const uint64_t *share, *mask;  // device memory
+  uint64_t *out;                 // device memory; opened value
+  uint64_t n, words;             // elements; words of out
+  uint64_t first_word;           // in the message
+  uint32_t digest;               // index of its digest
+  uint16_t width;                // ring bits, or planes
+  uint16_t bits;                 // 1: bit planes
+} tw_device_open;
+enum { TW_DEVICE_OPENS = 48 };   // in one call
+
+// message words of share + mask (or XOR), tails zero; then out = opened value from the other rank's words, its digest
+// (kernels/digest.h) added to digests[open.digest].
+tw_status tw_device_pack(const tw_device_open *opens, int count, uint64_t *message, void *stream);
+tw_status tw_device_unpack(const tw_device_open *opens, int count, const uint64_t *message, uint64_t *digests, void *stream);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

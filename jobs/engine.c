@@ -34,6 +34,7 @@ struct tw_engine {
   tw_device_opener *opener;
   tw_key_feed *feed;
   void *graph;
+  const uint64_t *output;     // where the recorded work leaves its result
   bool nccl;
 };
 
@@ -237,7 +238,9 @@ static tw_status enqueue(tw_engine *e) {
   TW_TRY(tw_device_opener_restart(e->opener));
   TW_TRY(tw_key_feed_start(e->feed));
   tw_session_rewind(&e->session);
-  return tw_session_run(&e->session);
+  TW_TRY(tw_session_run(&e->session));
+  e->output = e->session.buffers[e->session.program->output].value;
+  return TW_OK;
 }
 
 static tw_status online_device(tw_engine *e) {
@@ -346,7 +349,7 @@ tw_status tw_engine_online(tw_engine *e, void (*progress)(void *state, double fr
 tw_status tw_engine_output(tw_engine *e, uint64_t *masked, uint64_t *mask) {
   const tw_program *p = e->session.program;
   size_t bytes = 8 * (size_t)e->o.batch * p->tensors[p->output].n;
-  TW_TRY(e->k->download(masked, e->session.buffers[p->output].value, bytes, e->stream));
+  TW_TRY(e->k->download(masked, e->device ? e->output : e->session.buffers[p->output].value, bytes, e->stream));
   return e->k->download(mask, e->session.buffers[p->output].mask[e->rank], bytes, e->stream);
 }
 

@@ -7,7 +7,7 @@
 typedef struct {
   const char *model, *device, *transport;
   int64_t seq, repeat, layers, batch;
-  bool json;
+  bool json, by_gate;
 } tw_bench_settings;
 
 // Whole inferences; two MPI ranks.

@@ -118,6 +118,28 @@ static void print_table(const bench *b, double online, double preparation) {
   tw_grid_print(&grid);
 }
 
+// Times of the last repetition, summed over layers.
+static void print_gates(const bench *b) {
+  const tw_program *p = &tw_rehearsal_plan(b->rehearsal)->program;
+  const double *seconds = tw_engine_label_seconds(b->engine);
+  tw_grid grid = {0};
+  tw_grid_row(&grid, "gate\tms");
+  tw_grid_rule(&grid);
+  for (int i = 0; i < p->label_count; i++) {
+    double sum = 0;
+    bool first = true;
+    for (int j = 0; j < p->label_count; j++) {
+      if (strcmp(p->labels[j].gate, p->labels[i].gate) != 0) continue;
+      if (j < i) first = false;
+      sum += seconds[j];
+    }
+    if (first) tw_grid_row(&grid, "%s\t%.3f", p->labels[i].gate, 1e3 * sum);
+  }
+  tw_grid_rule(&grid);
+  tw_grid_row(&grid, "opens\t%.3f", 1e3 * b->stats.comm_seconds);
+  tw_grid_print(&grid);
+}
+
 static tw_status print_json(const bench *b, double online, double preparation) {
   const tw_plan *plan = tw_rehearsal_plan(b->rehearsal);
   return tw_json_print(json_pack(
@@ -134,7 +156,8 @@ static tw_status measure(bench *b) {
   TW_TRY(open_rehearsal(b));
   double start = now();
   tw_engine_options o = {.plan = tw_rehearsal_plan(b->rehearsal), .model = tw_rehearsal_model(b->rehearsal), .channel = b->channel,
-                         .batch = (int)b->s->batch, .device = b->hardware.device, .transport = b->hardware.transport};
+                         .batch = (int)b->s->batch, .device = b->hardware.device, .transport = b->hardware.transport,
+                         .time_gates = b->s->by_gate};
   TW_TRY(tw_engine_open(&o, &b->engine));
   b->setup = now() - start;
   TW_TRY(repeat_runs(b));
@@ -153,6 +176,7 @@ static tw_status body(const tw_call *call, tw_channel *channel) {
       status = print_json(b, online, preparation);
     else
       print_table(b, online, preparation);
+    if (b->s->by_gate && !b->s->json) print_gates(b);
   }
   if (status == TW_OK && b->mismatches)
     status = tw_fail(TW_ERR_CHECK, "%llu output elements differ from the emulator's", (unsigned long long)b->mismatches);

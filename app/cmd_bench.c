@@ -68,6 +68,7 @@ static const tw_option options[] = {
      .value = "WHICH",
      .fallback = "auto",
      .help = "model: nccl, mpi or auto, as in `run`"},
+    {.name = "by-gate", .field = offsetof(settings, by_gate), .help = "model: time of each gate (slows a GPU a little)"},
     {.name = "json", .field = offsetof(settings, json), .help = "print JSON instead of tables"},
 };
 

@@ -7,6 +7,7 @@
 
 #include "base/memory.h"
 #include "jobs/device_opener.h"
+#include "jobs/gate_timer.h"
 #include "jobs/key_feed.h"
 #include "kernels/device.h"
 
@@ -33,7 +34,9 @@ struct tw_engine {
   // GPU
   tw_device_opener *opener;
   tw_key_feed *feed;
+  tw_gate_timer *timer;
   void *graph;
+  double flush_seconds;
   const uint64_t *output;     // where the recorded work leaves its result
   bool nccl;
 };
@@ -196,10 +199,30 @@ static tw_status upload_program(tw_engine *e) {
   return TW_OK;
 }
 
+// What the GPU must hold, said before it is asked for.
+static tw_status forecast_memory(tw_engine *e, uint64_t left) {
+  size_t session, weights = 0, keys = e->o.plan->program.slot_bytes[e->rank] * (size_t)e->o.batch;
+  void *nothing;  // no model tensor is read
+  TW_TRY(tw_alloc(sizeof(void *) * (size_t)e->o.model->count, &nothing));
+  e->session.weights.mask[e->rank] = e->session.weights.masked = nothing;
+  e->session.weights.masked_operand = e->session.weights.share_operand = nothing;
+  tw_status status = tw_session_forecast(&e->session, &session);
+  tw_free(nothing);
+  TW_TRY(status);
+  for (int i = 0; i < e->o.model->count; i++) weights += 2 * 8 * elements(e->o.model, i);  // limbs of W^ and V_b
+  uint64_t needed = (uint64_t)session + weights + keys + input_bytes(e);
+  if (needed <= left) return TW_OK;
+  return tw_fail(TW_ERR_MEMORY, "%s: %d sequences of %d tokens need %llu bytes of GPU memory (%zu for masks and activations, %zu for weights, "
+                 "%zu for keys), %llu are free; use a smaller batch", e->device_name, e->o.batch, e->o.plan->shape.seq,
+                 (unsigned long long)needed, session, weights, keys, (unsigned long long)left);
+}
+
 static tw_status open_device(tw_engine *e) {
   uint64_t left;
   TW_TRY(tw_device_stream_create(&e->stream));
   TW_TRY(tw_device_describe(e->device_name, sizeof e->device_name, &left));
+  describe_session(e);
+  TW_TRY(forecast_memory(e, left));
   TW_TRY(set_up_model(e));
   TW_TRY(allocate_job(e));
   describe_session(e);
@@ -210,6 +233,9 @@ static tw_status open_device(tw_engine *e) {
   e->session.opener = tw_device_opener_table(e->opener);
   TW_TRY(tw_key_feed_create(e->session.program->slot_bytes[e->rank], e->o.batch, e->stream, &e->feed));
   e->session.source = tw_key_feed_source(e->feed);
+  TW_TRY(tw_gate_timer_create(e->session.program, e->stream, e->o.time_gates, &e->timer));
+  e->session.mark = tw_gate_timer_mark;
+  e->session.mark_state = e->timer;
   return tw_device_wait(e->stream);
 }
 
@@ -217,6 +243,7 @@ static void close_device(tw_engine *e) {
   tw_device_graph_destroy(e->graph);
   tw_device_opener_destroy(e->opener, false);
   tw_key_feed_destroy(e->feed);
+  tw_gate_timer_destroy(e->timer);
   const tw_program *p = &e->o.plan->program;
   if (e->open) {
     if (e->session.pool != p->pool) drop(e, (void *)e->session.pool, sizeof(int64_t) * p->pool_count);
@@ -229,7 +256,11 @@ static tw_status prepare_device(tw_engine *e, const tw_engine_job *job) {
   bool first = e->session.bytes_held == 0;
   TW_TRY(tw_key_feed_load(e->feed, &job->source));
   TW_TRY(tw_session_prepare(&e->session));
-  if (first) TW_TRY(tw_session_reserve(&e->session));
+  if (first) {
+    e->session.mark = NULL;  // nothing is computed
+    TW_TRY(tw_session_reserve(&e->session));
+    e->session.mark = tw_gate_timer_mark;
+  }
   return tw_device_wait(e->stream);
 }
 
@@ -238,7 +269,9 @@ static tw_status enqueue(tw_engine *e) {
   TW_TRY(tw_device_opener_restart(e->opener));
   TW_TRY(tw_key_feed_start(e->feed));
   tw_session_rewind(&e->session);
+  tw_gate_timer_restart(e->timer);
   TW_TRY(tw_session_run(&e->session));
+  TW_TRY(tw_gate_timer_end(e->timer));
   e->output = e->session.buffers[e->session.program->output].value;
   return TW_OK;
 }
@@ -255,7 +288,8 @@ static tw_status online_device(tw_engine *e) {
     TW_TRY(tw_device_graph_launch(e->graph, e->stream));
   else
     TW_TRY(enqueue(e));
-  return tw_device_wait_for(e->stream, e->o.channel->timeout_seconds);
+  TW_TRY(tw_device_wait_for(e->stream, e->o.channel->timeout_seconds));
+  return tw_gate_timer_read(e->timer, e->session.label_seconds, &e->flush_seconds);
 }
 #endif
 
@@ -359,6 +393,7 @@ tw_status tw_engine_get_stats(tw_engine *e, tw_engine_stats *s) {
   if (e->device) {
     TW_TRY(tw_device_opener_stats(e->opener, &s->rounds, &s->payload_bytes, &s->comm_seconds, s->transcript));
     s->wire_bytes = s->payload_bytes;
+    if (e->o.time_gates) s->comm_seconds = e->flush_seconds;
     return TW_OK;
   }
 #endif

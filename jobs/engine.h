@@ -20,6 +20,7 @@ typedef struct {
   int batch;
   tw_device_kind device;         // not AUTO: the caller chose (tw_device_choose)
   tw_transport transport;        // between GPUs
+  bool time_gates;               // GPU: time each label's work (costs about a microsecond a stretch)
 } tw_engine_options;
 
 // What a batch brings. Host memory; read during tw_engine_prepare and, `source` of a CPU engine, during tw_engine_online.
@@ -49,7 +50,7 @@ tw_status tw_engine_online(tw_engine *e, void (*progress)(void *state, double fr
 tw_status tw_engine_output(tw_engine *e, uint64_t *masked, uint64_t *mask);
 // Counted over the last online phase.
 tw_status tw_engine_get_stats(tw_engine *e, tw_engine_stats *stats);
-const double *tw_engine_label_seconds(const tw_engine *e);  // CPU; a GPU's gates are not timed one by one
+const double *tw_engine_label_seconds(const tw_engine *e);  // of the last online phase; GPU: with time_gates, else zeros
 const char *tw_engine_device_name(const tw_engine *e);      // "cpu", or the GPU's name
 const char *tw_engine_transport_name(const tw_engine *e);
 

@@ -55,8 +55,8 @@ static tw_status no_flush(void *state) { (void)state; return TW_OK; }
 
 #define NO_OP_ENTRY(op) no.op = no_##op;
 
-tw_status tw_session_reserve(tw_session *s) {
-  tw_backend no = *s->backend;
+static tw_backend silent(const tw_backend *backend) {
+  tw_backend no = *backend;
   TW_RING_OPS(NO_OP_ENTRY)
   TW_BIT_OPS(NO_OP_ENTRY)
   no.copy = no.upload = no.download = no_copy;
@@ -66,16 +66,54 @@ tw_status tw_session_reserve(tw_session *s) {
   no.corrections = no_corrections;
   no.gemm = no_gemm;
   no.product = no_product;
-  const tw_backend *backend = s->backend;
-  tw_opener opener = s->opener;
-  tw_source source = s->source;
-  s->backend = &no;
+  return no;
+}
+
+// Every level, on a backend that computes nothing.
+static tw_status walk_silently(tw_session *s, const tw_backend *no) {
+  s->backend = no;
   s->opener = (tw_opener){no_open, one_pending, no_flush, NULL};
-  s->source = (tw_source){no_read, NULL, source.window ? no_window : NULL};
+  s->source = (tw_source){no_read, NULL, s->source.window ? no_window : NULL};
+  s->mark = NULL;
   tw_status status = tw_session_walk_levels(s);
   tw_session_rewind(s);
-  s->backend = backend;
-  s->opener = opener;
-  s->source = source;
+  return status;
+}
+
+tw_status tw_session_reserve(tw_session *s) {
+  tw_backend no = silent(s->backend);
+  tw_session kept = *s;
+  tw_status status = walk_silently(s, &no);
+  s->backend = kept.backend;
+  s->opener = kept.opener;
+  s->source = kept.source;
+  s->mark = kept.mark;
+  return status;
+}
+
+// Memory that is only counted: addresses that nobody reads.
+static _Thread_local size_t pretended;
+
+static tw_status pretend(size_t bytes, void **out) {
+  *out = (char *)64 + pretended;
+  pretended += (bytes + 255) / 256 * 256;
+  return TW_OK;
+}
+
+static void forget(void *memory, size_t bytes) { (void)memory, (void)bytes; }
+
+tw_status tw_session_forecast(const tw_session *like, size_t *bytes) {
+  tw_session s = *like;
+  tw_backend no = silent(&tw_cpu_backend);
+  no.alloc = pretend;
+  no.release = forget;
+  pretended = 0;
+  s.backend = &no;
+  TW_TRY(tw_session_open(&s));
+  tw_status status = tw_session_prepare(&s);
+  if (status == TW_OK) status = walk_silently(&s, &no);
+  *bytes = s.bytes_held;
+  s.backend = &no;
+  tw_session_close(&s);
   return status;
 }

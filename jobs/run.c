@@ -207,7 +207,7 @@ static tw_status infer(rank_run *r, tw_result_share *out) {
   tw_engine_stats stats;
   double start = now();
   tw_engine_options options = {.plan = o->plan, .model = o->model, .channel = o->channel, .batch = r->batch, .device = o->device,
-                               .transport = o->transport};
+                               .transport = o->transport, .time_gates = true};
   TW_TRY(tw_engine_open(&options, &r->engine));
   double ready = now();
   tw_engine_job job = {.seeds = r->seeds, .slots = r->slots, .lengths = o->input->lengths, .input = o->input->share,

@@ -175,6 +175,7 @@ static void release_inputs(tw_session *s, int index) {
 
 static tw_status run_and_release(tw_session *s, int index) {
   const tw_op *op = &s->program->ops[index];
+  if (s->mark && !s->preparing) TW_TRY(s->mark(s->mark_state, op->label));
   double start = now();
   tw_status status = run_gate(s, op);
   s->label_seconds[op->label] += now() - start;
@@ -231,6 +232,7 @@ tw_status tw_session_step(tw_session *s, bool *done) {
 size_t tw_session_pending(const tw_session *s) { return s->role == TW_PARTY ? s->opener.pending(s->opener.state) : 0; }
 
 tw_status tw_session_flush(tw_session *s) {
+  if (s->mark) TW_TRY(s->mark(s->mark_state, -1));
   TW_TRY(s->opener.flush(s->opener.state));
   for (int i = s->level_start; i < s->next_op; i++)
     if (s->program->ops[i].opens) release_inputs(s, i);

@@ -102,6 +102,8 @@ struct tw_session {
   int first_out_of_bound;      // op
   tw_status (*watch)(void *state, tw_session *, const tw_op *);  // clear and party: called with every opened tensor
   void *watch_state;
+  tw_status (*mark)(void *state, int label);  // party, online: work of this label follows (-1: a flush); for timers and ranges
+  void *mark_state;
   uint8_t *drawn;              // debug: role of each use id
 };
 
@@ -113,6 +115,8 @@ tw_status tw_session_prepare(tw_session *s);
 
 // Take all memory that the online phase will ask for; nothing is computed. After tw_session_prepare.
 tw_status tw_session_reserve(tw_session *s);
+// Bytes that a session filled in like this one will hold, without taking any.
+tw_status tw_session_forecast(const tw_session *like, size_t *bytes);
 // Back to the program's beginning, for another input with other keys.
 void tw_session_rewind(tw_session *s);
 // Every level once, with flushes, whatever is pending (tw_session_reserve).

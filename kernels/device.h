@@ -29,6 +29,11 @@ void tw_device_event_destroy(void *event);
 tw_status tw_device_event_record(void *event, void *stream);
 tw_status tw_device_event_wait(void *event, void *stream);  // the stream waits
 
+// Events that keep time, also inside a graph; seconds between two that have passed.
+tw_status tw_device_timer_create(void **event);
+tw_status tw_device_timer_record(void *event, void *stream);
+tw_status tw_device_timer_between(void *from, void *to, double *seconds);
+
 // Page-locked host memory, reachable by the GPU; wiped on release.
 tw_status tw_pinned_alloc(size_t bytes, void **out);
 void tw_pinned_free(void *memory, size_t bytes);

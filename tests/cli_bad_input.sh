@@ -11,6 +11,17 @@ expect 4 'broken/config.json' "$TWAIN" import broken -o m
 cp "$vectors/f32/config.json" broken/config.json
 truncate -s -100 broken/model.safetensors
 expect 4 'broken/model.safetensors' "$TWAIN" import broken -o m
+cp "$vectors/f32/model.safetensors" broken
+sed -i 's/"hidden_size": 32/"hidden_size": 64/' broken/config.json
+expect 4 'weight has shape \[32 x 32\]' "$TWAIN" import broken -o m
+cp "$vectors/f32/config.json" broken
+printf '\0\0\300\177' | dd of=broken/model.safetensors bs=1 conv=notrunc status=none \
+  seek=$(($(stat -c %s broken/model.safetensors) - 4))
+expect 4 'broken/model.safetensors: .* NaN' "$TWAIN" import broken -o m
+rm broken/config.json
+expect 3 'broken/config.json' "$TWAIN" import broken -o m
+mkdir broken/config.json
+expect 4 'broken/config.json' "$TWAIN" import broken -o m
 expect 2 'unknown shape' "$TWAIN" import --synthetic bert-enormous -o m
 expect 3 'nowhere' "$TWAIN" import --synthetic 1x32x2x64 -o nowhere/m
 [ -z "$(ls m.* 2>/dev/null)" ] || fail "a refused import left $(ls m.*)"
@@ -88,6 +99,12 @@ expect_run 3 'n.keys.p0.h5.*chmod 600' n --ledger ledger
 restore
 chmod 600 n.*
 
+"$TWAIN" deal n -n 3 --force -q
+cp good/n.keys.p1.h5 .
+expect_run 5 'key_id|key' n --ledger ledger # one rank's keys of another dealing
+ranks_say 'key'
+restore
+expect_run 6 'deal more keys' n --ledger ledger --slot 3
 "$TWAIN" encode n 'another input' --force -q
 "$TWAIN" share n --input --force -q
 cp good/n.input.p1.h5 .
@@ -103,6 +120,25 @@ expect_run 5 'model' n --ledger ledger # keys and input of another sharing
 ranks_say 'model'
 restore
 [ ! -e ledger ] || [ -z "$(find ledger -type f)" ] || fail "a refused run marked slots: $(find ledger -type f)"
+
+# a disk that is full when the result is written (where mounting is allowed)
+run_on_full_disk() {
+  mount -t tmpfs -o size=64k,mode=0700 tmpfs full
+  ln -s "$PWD"/n.plan.json "$PWD"/n.*.p?.h5 full
+  cat /dev/zero >full/filler 2>/dev/null
+  two_ranks full/n --ledger ledger --slot 2
+  echo "exit code $?"
+  ls -A full
+}
+mkdir full
+export -f run_on_full_disk
+if unshare -m mount -t tmpfs tmpfs full 2>/dev/null; then
+  unshare -m bash -c run_on_full_disk >said 2>&1
+  grep -q 'exit code 3' said && grep -q 'No space left' said || { cat said >&2; fail "no word of a full disk"; }
+  ! grep -q '^n.result' said || { cat said >&2; fail "a full disk left a result"; }
+  expect_run 6 'slot 2 was used before' n --ledger ledger --slot 2
+  restore
+fi
 
 # a damaged key slot is found while it is read: the run fails, the slot is spent
 python3 - <<'PYTHON'

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include <functional>
+#include <set>
 #include <vector>
 
 extern "C" {
@@ -49,6 +50,7 @@ struct arena {
     used = (used + 8 * 8 + 63) / 64 * 64 + 8 * misaligned;
     uint64_t *out = (uint64_t *)(host + used);
     used += 8 * n;
+    handed_out.insert(out);
     if (used + 4096 > size) {
       fprintf(stderr, "cuda_kernels: the arena is too small\n");
       exit(2);
@@ -61,11 +63,13 @@ struct arena {
     settings.push_back([out, values] { memcpy(out, values.data(), values.size() * sizeof(type)); });
     return out;
   }
-  std::vector<std::function<void()>> settings;
+  std::vector<std::function<void()>> settings;  // what is not random
+  std::set<const void *> handed_out;
 
   void clear() {
     used = 0;
     settings.clear();
+    handed_out.clear();
   }
   size_t filled() const { return (used + 8 * 8 + 63) / 64 * 64; }
   void fill() {
@@ -75,8 +79,7 @@ struct arena {
 
   template <class type>
   type *on_device(type *p) const {
-    const unsigned char *at = (const unsigned char *)p;
-    return at >= host && at < host + size ? (type *)(device + (at - host)) : p;
+    return handed_out.count(p) ? (type *)(device + ((const unsigned char *)p - host)) : p;
   }
   // A structure whose pointers into the host's memory point into the device's.
   template <class type>

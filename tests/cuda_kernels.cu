@@ -390,7 +390,7 @@ int check(bool small) {
     wrong += run_all(m, list, stream);
   };
   for (size_t sequences : {1, 3})
-    for (size_t n : small ? std::vector<size_t>{1, 65, 300} : std::vector<size_t>{1, 2, 31, 63, 64, 65, 100, 127, 129, 640, 1000, 4097, 20000}) {
+    for (size_t n : small ? std::vector<size_t>{1, 65, 300} : std::vector<size_t>{1, 2, 31, 63, 64, 65, 100, 127, 129, 640, 1000, 4097, 20000, 33000}) {
       for (size_t rows : {1, 3, 7}) {
         add_local(m, list, sequences, rows, n);
         add_products(m, list, sequences, rows, n);
@@ -429,6 +429,7 @@ int check(bool small) {
         flush();
       };
       lookup(1, 0), lookup(4, 1), lookup(7, 2), lookup(7, 3), lookup(8, 2);
+      if (n <= 300) lookup(5, 11), lookup(8, 8);  // not all sub-tables fit at once
       if (n <= 4097) lookup(9, 2), lookup(10, 3);
       if (n <= (small ? 65u : 129u)) lookup(11, 3), lookup(12, 3), lookup(13, 3);
       add_bit_products(m, list, sequences, n, {1, 2, 3, 4, 4, 3, 2, 1, 0, 2});
@@ -530,6 +531,7 @@ int bench() {
   add_leaves(m, list, 1, 128, 54, {4, 4, 4, 4, 4, 4, 4, 4, 4, 4, 4, 4, 4, 1}, 29, true), flush("norm, 29 sets of 14");
   add_lookup(m, list, 1, 393216, 7, 2, 8, tw_ring_mask(24)), flush("GeLU, 7 + 2 bits");
   add_lookup(m, list, 1, 196608, 8, 2, 8, tw_ring_mask(22)), flush("exp, 8 + 2 bits");
+  add_lookup(m, list, 1, 393216, 9, 2, 8, tw_ring_mask(28)), flush("SiLU, 9 + 2 bits");
   add_lookup(m, list, 1, 128, 7, 3, 14, tw_ring_mask(36)), flush("norm, 7 + 3 bits");
   add_lookup(m, list, 1, 1536, 11, 3, 8, tw_ring_mask(64)), flush("reciprocal, 11 + 3 bits");
   add_bit_products(m, list, 1, 393216, {1, 2, 3, 4, 3, 1, 2}), flush("GeLU, 7 products");

@@ -131,3 +131,25 @@ extern "C" tw_status tw_device_graph_launch(void *graph, void *stream) {
 extern "C" void tw_device_graph_destroy(void *graph) {
   if (graph) cudaGraphExecDestroy((cudaGraphExec_t)graph);
 }
+
+extern "C" tw_status tw_device_timer_create(void **event) {
+  cudaEvent_t e;
+  TW_CUDA(cudaEventCreate(&e));
+  *event = e;
+  return TW_OK;
+}
+
+extern "C" tw_status tw_device_timer_record(void *event, void *stream) {
+  cudaStreamCaptureStatus state;
+  TW_CUDA(cudaStreamIsCapturing((cudaStream_t)stream, &state));
+  unsigned flags = state == cudaStreamCaptureStatusActive ? cudaEventRecordExternal : cudaEventRecordDefault;
+  TW_CUDA(cudaEventRecordWithFlags((cudaEvent_t)event, (cudaStream_t)stream, flags));
+  return TW_OK;
+}
+
+extern "C" tw_status tw_device_timer_between(void *from, void *to, double *seconds) {
+  float milliseconds;
+  TW_CUDA(cudaEventElapsedTime(&milliseconds, (cudaEvent_t)from, (cudaEvent_t)to));
+  *seconds = 1e-3 * (double)milliseconds;
+  return TW_OK;
+}

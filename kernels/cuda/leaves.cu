@@ -1,6 +1,6 @@
 // Leaves of comparisons on the device. Planes are taken as 32-bit words, one a group of 32 elements (little-endian: the low half
-// of a 64-bit word first). A block makes the public digits' bit planes of its elements by ballots, then a thread evaluates up
-// to 16 one-hot planes of one group; parts of wider digits meet in shared memory.
+// of a 64-bit word first). A block makes the public digits' bit planes of its elements by transposing them, 32 x 32 bits
+// a warp, then a thread evaluates up to 16 one-hot planes of one group; parts of wider digits meet in shared memory.
 #include "kernels/cuda/cuda_ops.h"
 #include "kernels/cuda/launch.h"
 
@@ -8,8 +8,7 @@ enum {
   THREADS = 256,
   WARPS = THREADS / 32,
   GROUPS = 32,          // of a block
-  MAX_LEAVES = 8,       // of a block
-  MAX_DIGIT_BITS = 13,
+  MAX_LEAVES = 32,      // of a block
   PART_BITS = 4,        // of a digit that one thread looks at
   ENOUGH_BLOCKS = 264   // two a multiprocessor of an H200
 };
@@ -21,8 +20,8 @@ typedef struct {
 
 typedef struct {
   uint64_t offset;
-  int low, width, kind, digit;  // digit: the block's leaf whose bit planes this one uses
-  uint32_t first_plane, first_part;
+  int low, width, kind;
+  uint32_t first_plane;
 } leaf;
 
 // Shares, in a run of neighbouring one-hot entries, of [entry picked by c], [entry > picked], [any entry].
@@ -47,9 +46,15 @@ static __device__ __forceinline__ leaf_run evaluate(const uint32_t *planes, size
   return run;
 }
 
-// Shares of [c == a] or [c < a] as far as entries part * 16.. go; c: bit planes of the public digit.
-static __device__ uint32_t evaluate_part(const leaf &l, uint32_t part, const uint32_t *planes, size_t stride, const uint32_t *c) {
+// A group's words of neighbouring bit planes of X - offset, in shared memory.
+enum { PLANE_STRIDE = GROUPS + 1 };
+
+// Shares of [c == a] or [c < a] as far as entries part * 16.. go; digit: bit planes of the public digit.
+static __device__ uint32_t evaluate_part(const leaf &l, uint32_t part, const uint32_t *planes, size_t stride, const uint32_t *digit) {
   leaf_run run;
+  uint32_t c[PART_BITS];
+#pragma unroll
+  for (int i = 0; i < PART_BITS; i++) c[i] = i < l.width ? digit[i * PLANE_STRIDE] : 0;
   planes += ((size_t)part << PART_BITS) * stride;
   switch (l.width) {
     case 1: run = evaluate<1>(planes, stride, c); break;
@@ -59,11 +64,36 @@ static __device__ uint32_t evaluate_part(const leaf &l, uint32_t part, const uin
   }
   uint32_t equal = ~0u, less = 0;  // the digit's high bits against the part's number
   for (int i = l.width - 1; i >= PART_BITS; i--) {
-    const uint32_t bit = 0 - (part >> (i - PART_BITS) & 1);
-    less |= equal & ~c[i] & bit;
-    equal &= ~(c[i] ^ bit);
+    const uint32_t bit = 0 - (part >> (i - PART_BITS) & 1), plane = digit[i * PLANE_STRIDE];
+    less |= equal & ~plane & bit;
+    equal &= ~(plane ^ bit);
   }
   return l.kind == TW_LEAF_LT ? (run.lt & equal) ^ (run.any & less) : run.eq & equal;
+}
+
+// Bit i of lane j goes to bit j of lane i.
+static __device__ __forceinline__ uint32_t transpose(uint32_t x) {
+  const uint32_t low[5] = {0x0000ffff, 0x00ff00ff, 0x0f0f0f0f, 0x33333333, 0x55555555};
+#pragma unroll
+  for (int i = 0; i < 5; i++) {
+    const int half = 16 >> i;
+    const bool upper = threadIdx.x & half;
+    const uint32_t other = __shfl_xor_sync(~0u, x, half), keep = upper ? ~low[i] : low[i];
+    x = (x & keep) | (__funnelshift_l(other, other, upper ? 32 - half : half) & ~keep);
+  }
+  return x;
+}
+
+// Bit planes of (X - offset) mod ring, which leaves of one offset share; elements past the last have 0.
+static __device__ void load_planes(const tw_leaves_args &a, const uint64_t *X, uint64_t offset, size_t first_group, uint32_t groups,
+                                   uint32_t (*planes)[PLANE_STRIDE]) {
+  const uint32_t lane = threadIdx.x % 32;
+  for (uint32_t g = threadIdx.x / 32; g < groups; g += WARPS) {
+    const size_t j = 32 * (first_group + g) + lane;
+    const uint64_t x = j < a.n ? (X[j] - offset) & tw_ring_mask(a.ring) : 0;
+    planes[lane][g] = transpose((uint32_t)x);
+    if (a.ring > 32) planes[32 + lane][g] = transpose((uint32_t)(x >> 32));
+  }
 }
 
 static __device__ leaf leaf_at(const tw_leaves_args &a, size_t i) {
@@ -77,74 +107,42 @@ static __device__ leaf leaf_at(const tw_leaves_args &a, size_t i) {
   return l;
 }
 
-static __device__ bool same_digit(const leaf &a, const leaf &b) {
-  return a.offset == b.offset && a.low == b.low && a.width == b.width;
-}
-
 static __global__ void __launch_bounds__(THREADS) leaves_kernel(const __grid_constant__ leaves_call call) {
   __shared__ leaf leaves[MAX_LEAVES];
-  __shared__ uint32_t parts;  // of all the block's leaves
-  __shared__ uint32_t digits[MAX_LEAVES][MAX_DIGIT_BITS][GROUPS], result[MAX_LEAVES][GROUPS];
+  __shared__ uint32_t parts[MAX_LEAVES + 1], planes[64][PLANE_STRIDE], result[MAX_LEAVES][GROUPS];
   const tw_leaves_args &a = call.a;
   const size_t stride = 2 * a.words, first_group = (size_t)blockIdx.x * GROUPS, first_leaf = (size_t)blockIdx.y * call.block_leaves;
   const size_t sequence = blockIdx.z;
   const uint32_t groups = stride - first_group < GROUPS ? (uint32_t)(stride - first_group) : GROUPS;
   const int count = a.count - first_leaf < (size_t)call.block_leaves ? (int)(a.count - first_leaf) : call.block_leaves;
-  const int warp = (int)threadIdx.x / 32, lane = (int)threadIdx.x % 32;
+  const uint32_t *const onehot = (const uint32_t *)(a.onehot + sequence * a.onehot_words) + first_group;
 
   if ((int)threadIdx.x < count) leaves[threadIdx.x] = leaf_at(a, first_leaf + threadIdx.x);
-  (&result[0][0])[threadIdx.x] = 0;
+  for (int t = (int)threadIdx.x; t < count * GROUPS; t += THREADS) result[t / GROUPS][t % GROUPS] = 0;
   __syncthreads();
   if (threadIdx.x == 0) {
-    uint32_t sum = 0;
-    for (int i = 0; i < count; i++) {
-      leaves[i].digit = i > 0 && same_digit(leaves[i], leaves[i - 1]) ? leaves[i - 1].digit : i;
-      leaves[i].first_part = sum;
-      sum += leaves[i].width > PART_BITS ? 1u << (leaves[i].width - PART_BITS) : 1;
+    parts[0] = 0;
+    for (int i = 0; i < count; i++) parts[i + 1] = parts[i] + (leaves[i].width > PART_BITS ? 1u << (leaves[i].width - PART_BITS) : 1);
+  }
+  for (int from = 0, to; from < count; from = to) {  // leaves of one offset
+    for (to = from + 1; to < count && leaves[to].offset == leaves[from].offset;) to++;
+    load_planes(a, a.X + sequence * a.n, leaves[from].offset, first_group, groups, planes);
+    __syncthreads();
+    int i = from;
+    for (uint32_t t = parts[from] * groups + threadIdx.x; t < parts[to] * groups; t += THREADS) {
+      const uint32_t g = t % groups, part = t / groups;
+      while (parts[i + 1] <= part) i++;
+      const leaf l = leaves[i];
+      const uint32_t *mine = onehot + l.first_plane * stride + g, *digit = &planes[l.low][g];
+      if (l.kind == TW_LEAF_SIGN)
+        result[i][g] = mine[0] ^ (a.rank == 0 ? ~*digit : 0);
+      else if (l.width <= PART_BITS)
+        result[i][g] = evaluate_part(l, 0, mine, stride, digit);
+      else
+        atomicXor(&result[i][g], evaluate_part(l, part - parts[i], mine, stride, digit));
     }
-    parts = sum;
+    __syncthreads();
   }
-  __syncthreads();
-
-  const uint64_t ring = tw_ring_mask(a.ring);
-  for (uint32_t g = (uint32_t)warp; g < groups; g += WARPS) {
-    const size_t j = 32 * (first_group + g) + lane;
-    const uint64_t x = j < a.n ? a.X[sequence * a.n + j] : 0;
-    for (int i = 0; i < count; i++) {
-      const leaf &l = leaves[i];
-      if (l.digit != i) continue;
-      const uint32_t digit = j < a.n ? (uint32_t)(((x - l.offset) & ring) >> l.low) : 0;
-      uint32_t plane = 0;
-      for (int bit = 0; bit < l.width; bit++) {
-        const uint32_t votes = __ballot_sync(~0u, digit >> bit & 1);
-        if (lane == bit) plane = votes;
-      }
-      if (lane < l.width) digits[i][lane][g] = plane;
-    }
-  }
-  __syncthreads();
-
-  const uint32_t *onehot = (const uint32_t *)(a.onehot + sequence * a.onehot_words) + first_group;
-  for (uint32_t t = threadIdx.x; t < parts * groups; t += THREADS) {
-    const uint32_t g = t % groups, part = t / groups;
-    int i = count - 1;
-    while (leaves[i].first_part > part) i--;
-    const leaf l = leaves[i];
-    const uint32_t *planes = onehot + l.first_plane * stride + g;
-    uint32_t c[MAX_DIGIT_BITS];
-#pragma unroll
-    for (int bit = 0; bit < MAX_DIGIT_BITS; bit++) c[bit] = bit < l.width ? digits[l.digit][bit][g] : 0;
-    uint32_t share;
-    if (l.kind == TW_LEAF_SIGN)
-      share = planes[0] ^ (a.rank == 0 ? ~c[0] : 0);
-    else
-      share = evaluate_part(l, part - l.first_part, planes, stride, c);
-    if (l.width <= PART_BITS)
-      result[i][g] = share;
-    else
-      atomicXor(&result[i][g], share);
-  }
-  __syncthreads();
 
   uint32_t *out = (uint32_t *)a.out + (sequence * (size_t)a.count + first_leaf) * stride + first_group;
   for (uint32_t t = threadIdx.x; t < (uint32_t)count * GROUPS; t += THREADS)

@@ -13,15 +13,15 @@ enum {
 };
 
 // Stream words are 32 or 64 bits; word i of the stream is element i of `out`. The words wanted lie in `lines`: line i has
-// line_count words from i line_stride + line_first on. With a period, only words whose place in it is one of own_count from
-// own_first on are wanted: neighbouring short lines share blocks.
+// line_count words from i line_stride + line_first on, drawn by line_warps warps. With a period, only words whose place in it is
+// one of own_count from own_first on are wanted: short lines of one tensor share blocks.
 typedef struct {
   const uint32_t *key;
   const uint64_t *slot;
   uint64_t *out;
   uint64_t mask;
   uint32_t use, wide;
-  uint32_t lines, line_stride, line_first, line_count, line_blocks;
+  uint32_t line_stride, line_first, line_count, line_warps;
   uint32_t period, own_first, own_count;
   // the other part comes packed: elements of `width` bits, or (width 0) lines of packed_line whole words
   const uint64_t *packed;
@@ -66,22 +66,18 @@ static __device__ __forceinline__ bool is_wanted(const stream_job &g, uint32_t w
   return g.period == 0 || word % g.period - g.own_first < g.own_count;
 }
 
-// A block a lane, through shared memory so that neighbouring lanes write neighbouring elements.
+// 32 neighbouring blocks, through shared memory so that neighbouring lanes write neighbouring elements.
 template <bool wide>
 static __device__ __forceinline__ void draw_blocks(const stream_job &g, uint32_t warp, uint32_t *words) {
   constexpr uint32_t per = wide ? BLOCK_WORDS / 2 : BLOCK_WORDS;
-  const uint32_t lane = threadIdx.x % 32, item = 32 * warp + lane, line = item / g.line_blocks;
-  uint32_t low = line * g.line_stride + g.line_first, high = low + g.line_count;
-  const uint32_t block = low / per + item % g.line_blocks;
-  if (line >= g.lines || block * per >= high) low = high = 0;
-  if (high) chacha20_block(g, block, words + LANE_WORDS * lane);
+  const uint32_t lane = threadIdx.x % 32, low = warp / g.line_warps * g.line_stride + g.line_first, high = low + g.line_count;
+  const uint32_t first_block = low / per + warp % g.line_warps * 32;
+  if ((first_block + lane) * per < high) chacha20_block(g, first_block + lane, words + LANE_WORDS * lane);
   __syncwarp();
 #pragma unroll
   for (uint32_t i = 0; i < per; i++) {
-    const uint32_t source = (32 * i + lane) / per, place = (32 * i + lane) % per;
-    const uint32_t word = __shfl_sync(~0u, block, (int)source) * per + place;
-    const uint32_t from = __shfl_sync(~0u, low, (int)source), to = __shfl_sync(~0u, high, (int)source);
-    if (word < from || word >= to || !is_wanted(g, word)) continue;
+    const uint32_t source = (32 * i + lane) / per, place = (32 * i + lane) % per, word = first_block * per + 32 * i + lane;
+    if (word < low || word >= high || !is_wanted(g, word)) continue;
     const uint32_t *at = words + LANE_WORDS * source + (wide ? 2 : 1) * place;
     g.out[word] = (wide ? (uint64_t)at[1] << 32 | at[0] : at[0]) & g.mask;
   }
@@ -127,23 +123,22 @@ static __global__ void __launch_bounds__(THREADS) corrections_kernel(const __gri
     draw_blocks<false>(g, warp, words[threadIdx.x / 32]);
 }
 
-// Blocks that `count` words of a stream, `per` a block, can touch wherever they start.
-static size_t touched_blocks(size_t count, size_t per) { return count ? (count + 2 * per - 2) / per : 0; }
+// Warps for `count` words of a stream, `per` a block, wherever they start.
+static size_t line_warps(size_t count, size_t per) { return count ? tw_ceil_div((count + 2 * per - 2) / per, 32) : 0; }
 
-static void set_lines(stream_job *g, size_t lines, size_t stride, size_t first, size_t count, size_t blocks) {
-  g->lines = (uint32_t)lines;
+static void set_lines(stream_job *g, size_t lines, size_t stride, size_t first, size_t count, size_t warps) {
   g->line_stride = (uint32_t)stride;
   g->line_first = (uint32_t)first;
   g->line_count = (uint32_t)count;
-  g->line_blocks = (uint32_t)blocks;
-  g->stream_warps = count ? (uint32_t)tw_ceil_div(lines * blocks, 32) : 0;
+  g->line_warps = (uint32_t)warps;
+  g->stream_warps = (uint32_t)(lines * warps);
 }
 
 static void ring_job(const tw_correction_args *a, stream_job *g) {
   const size_t own = a->n - a->count;
   g->wide = a->width > 32;
   g->mask = tw_ring_mask(a->width);
-  set_lines(g, 1, 0, a->first == 0 ? a->count : 0, own, touched_blocks(own, g->wide ? 8 : 16));
+  set_lines(g, 1, 0, a->first == 0 ? a->count : 0, own, line_warps(own, g->wide ? 8 : 16));
   g->width = (uint32_t)a->width;
   g->packed_bytes = (a->count * (size_t)a->width + 7) / 8;
   g->packed_count = (uint32_t)a->count;
@@ -153,11 +148,11 @@ static void ring_job(const tw_correction_args *a, stream_job *g) {
 static void bits_job(const tw_correction_args *a, stream_job *g) {
   const size_t words = (a->n + 63) / 64, first = (a->first + 63) / 64, mine = (a->count + 63) / 64, own = words - mine;
   const size_t planes = (size_t)a->width, own_first = first == 0 ? mine : 0;
-  const size_t by_line = planes * touched_blocks(own, 8), whole = tw_ceil_div(planes * words, 8);
+  const size_t by_line = line_warps(own, 8), whole = line_warps(planes * words, 8);
   g->wide = 1;
   g->mask = ~0ull;
-  if (own == 0 || by_line <= whole) {
-    set_lines(g, planes, words, own_first, own, touched_blocks(own, 8));
+  if (own == 0 || planes * by_line <= whole) {
+    set_lines(g, planes, words, own_first, own, by_line);
   } else {
     set_lines(g, 1, 0, 0, planes * words, whole);
     g->period = (uint32_t)words;

@@ -1,0 +1,180 @@
+// What the dealer computes from both ranks' masks, for both backends: corrections' values, and their halves as the ranks' key
+// slots hold them. One formula an element, as in kernels/ring_ops.h; r0 and r1 are the ranks' mask shares of a wire, r their sum
+// mod 2^k, its carry (r0 + r1) >> k and its top bit.
+#ifndef TW_DEAL_OPS_H
+#define TW_DEAL_OPS_H
+
+#include "kernels/bit_ops.h"
+#include "kernels/prg.h"
+
+typedef struct { uint64_t r, carry, top; } tw_mask_parts;
+TW_ELEMENT tw_mask_parts tw_mask_split(uint64_t r0, uint64_t r1, int k) {
+  uint64_t m = tw_ring_mask(k), r = (r0 + r1) & m;
+  tw_mask_parts parts = {r, k < 64 ? ((r0 & m) + (r1 & m)) >> k : 0, r >> (k - 1)};
+  return parts;
+}
+
+// ---- extension of a wire: its mask's carry and top bit ----
+typedef struct { size_t rows, cols; const uint64_t *r0, *r1; uint64_t *carry, *top; int k; } tw_deal_extend_args;
+TW_ELEMENT void tw_deal_extend_at(const tw_deal_extend_args *a, size_t row, size_t col) {
+  size_t j = row * a->cols + col;
+  tw_mask_parts r = tw_mask_split(a->r0[j], a->r1[j], a->k);
+  a->carry[j] = r.carry;
+  a->top[j] = r.top;
+}
+
+// ---- faithful truncation: r >> shift, and the mask of the opened borrow ----
+typedef struct {
+  size_t rows, cols;
+  const uint64_t *r0, *r1, *m0, *m1;  // m: a plane of bits; rows = 1
+  uint64_t *high, *m;
+  int k, shift;
+} tw_deal_floor_args;
+TW_ELEMENT void tw_deal_floor_at(const tw_deal_floor_args *a, size_t row, size_t col) {
+  size_t j = row * a->cols + col;
+  a->high[j] = ((a->r0[j] + a->r1[j]) & tw_ring_mask(a->k)) >> a->shift;
+  a->m[j] = tw_plane_bit(a->m0, j) ^ tw_plane_bit(a->m1, j);
+}
+
+// ---- products r q; with carry, top and tq the first operand is extended from ring k ----
+typedef struct {
+  size_t rows, cols;
+  const uint64_t *r0, *r1, *q0, *q1;
+  uint64_t *carry, *top, *rq, *tq;
+  int k;
+  tw_pairing pair;
+} tw_deal_multiply_args;
+TW_ELEMENT void tw_deal_multiply_at(const tw_deal_multiply_args *a, size_t row, size_t col) {
+  size_t j = row * a->cols + col, i = tw_pair_index(a->pair, row, col);
+  uint64_t q = a->q0[i] + a->q1[i];
+  if (a->carry) {
+    tw_mask_parts r = tw_mask_split(a->r0[j], a->r1[j], a->k);
+    a->carry[j] = r.carry;
+    a->top[j] = r.top;
+    a->rq[j] = r.r * q;
+    a->tq[j] = r.top * q;
+  } else {
+    a->rq[j] = (a->r0[j] + a->r1[j]) * q;
+  }
+}
+
+// ---- the same with one q a row, extended too (from l) ----
+typedef struct {
+  size_t rows, cols;
+  const uint64_t *r0, *r1, *q0, *q1;
+  uint64_t *x_carry, *x_top, *y_carry, *y_top, *rq, *tq, *rs, *ts;
+  int k, l;
+} tw_deal_multiply_rows_args;
+TW_ELEMENT void tw_deal_multiply_rows_at(const tw_deal_multiply_rows_args *a, size_t row, size_t col) {
+  size_t j = row * a->cols + col;
+  tw_mask_parts r = tw_mask_split(a->r0[j], a->r1[j], a->k), q = tw_mask_split(a->q0[row], a->q1[row], a->l);
+  a->x_carry[j] = r.carry;
+  a->x_top[j] = r.top;
+  a->rq[j] = r.r * q.r;
+  a->tq[j] = r.top * q.r;
+  a->rs[j] = r.r * q.top;
+  a->ts[j] = r.top & q.top;
+  if (col == 0) {
+    a->y_carry[row] = q.carry;
+    a->y_top[row] = q.top;
+  }
+}
+
+// ---- squares of a sum of squares; row sums of `square` by the caller ----
+typedef struct {
+  size_t rows, cols;
+  const uint64_t *r0, *r1;
+  uint64_t *carry, *top, *tr, *square;
+  int k;
+} tw_deal_square_args;
+TW_ELEMENT void tw_deal_square_at(const tw_deal_square_args *a, size_t row, size_t col) {
+  size_t j = row * a->cols + col;
+  tw_mask_parts r = tw_mask_split(a->r0[j], a->r1[j], a->k);
+  a->carry[j] = r.carry;
+  a->top[j] = r.top;
+  a->tr[j] = r.top * r.r;
+  a->square[j] = r.r * r.r;
+}
+
+// ---- bit masks m as ring elements, and (r0 given) m r and m top: rows = planes, cols = bits of a plane ----
+typedef struct {
+  size_t rows, cols;
+  const uint64_t *m0, *m1, *r0, *r1;  // m: first plane
+  uint64_t *m, *mr, *mt;
+  size_t plane_words, r_plane_stride;  // the latter 0 when all planes share r
+  int k;
+} tw_deal_select_args;
+TW_ELEMENT void tw_deal_select_at(const tw_deal_select_args *a, size_t row, size_t col) {
+  size_t j = row * a->cols + col, i = row * a->r_plane_stride + col, plane = row * a->plane_words;
+  uint64_t m = tw_plane_bit(a->m0 + plane, col) ^ tw_plane_bit(a->m1 + plane, col);
+  a->m[j] = m;
+  if (!a->r0) return;
+  tw_mask_parts r = tw_mask_split(a->r0[i], a->r1[i], a->k);
+  a->mr[j] = m * r.r;
+  a->mt[j] = m & r.top;
+}
+
+// ---- the linear piece A + B x under the sign s of `plus`: s, s b, s r, s (b r - a); rows = 1 ----
+typedef struct {
+  size_t rows, cols;
+  const uint64_t *a0, *a1, *b0, *b1, *r0, *r1, *plus;
+  uint64_t *sign, *sign_rb, *sign_r, *rest;
+} tw_deal_piece_args;
+TW_ELEMENT void tw_deal_piece_at(const tw_deal_piece_args *p, size_t row, size_t col) {
+  size_t j = row * p->cols + col;
+  uint64_t sign = 2 * tw_plane_bit(p->plus, j) - 1;
+  uint64_t a = p->a0[j] + p->a1[j], b = p->b0[j] + p->b1[j], r = p->r0[j] + p->r1[j];
+  p->sign[j] = sign;
+  p->sign_rb[j] = sign * b;
+  p->sign_r[j] = sign * r;
+  p->rest[j] = sign * (b * r - a);
+}
+
+#define TW_DEAL_OPS(X) \
+  X(deal_extend) X(deal_floor) X(deal_multiply) X(deal_multiply_rows) X(deal_square) X(deal_select) X(deal_piece)
+
+// One-hot planes of r's digits (widths from the first's low bit upwards), and r's top bit as one more plane when `sign_bit`.
+typedef struct {
+  size_t n, words;
+  const uint64_t *r0, *r1;
+  const int64_t *widths;
+  int count, ring, low, sign_bit;
+  uint64_t *planes;             // every word is written
+} tw_deal_digits_args;
+
+// The sign that a looked-up entry leaves with: bit 1 where rank 0's share of the digit's one-hot entry is 1 and rank 1's 0, hence
+// +1. Read from the halves of that one-hot in both key slots: rank 0 holds its share of the first `half` elements there, rank 1
+// its share of the others.
+typedef struct {
+  size_t n, half;
+  const uint64_t *r0, *r1, *slot0, *slot1;  // slots: from the digit's first plane on
+  int ring, low, width;
+  uint64_t *out;                // a plane
+} tw_deal_sign_args;
+
+// Products of masks for tw_products_args' list: every subset with a plane of its own.
+typedef struct {
+  size_t words, list_count;
+  int products;
+  const uint64_t *mask[TW_OPERANDS];  // both ranks' together
+  const int64_t *list;
+  uint64_t *out;
+} tw_deal_subsets_args;
+
+#define TW_DEAL_BIT_OPS(X) X(deal_digits) X(deal_sign) X(deal_subsets)
+
+// One rank's half of a correction, for its key slot: values less the other rank's pad, packed (kernels/pack.h), or planes XOR pad.
+typedef struct {
+  const tw_seed *seed;      // the other rank's; backend memory
+  const uint64_t *slot;     // backend memory
+  const uint64_t *values;   // of the whole correction
+  uint8_t *packed;          // 8-byte aligned
+  size_t bytes;             // of it, a multiple of 8; zeros behind the data
+  size_t n, first, count;   // elements; those of the half
+  uint32_t use;
+  int bits;                 // 1: planes of bits, else ring elements
+  int width;                // ring bits, or planes
+} tw_give_args;
+enum { TW_GIVE_MOST = 16 };  // in one call
+
+#endif

@@ -168,8 +168,6 @@ static tw_status allocate_job(tw_engine *e) {
   e->lengths = memory;
   TW_TRY(e->k->alloc(input_bytes(e), &memory));
   e->input = memory;
-  TW_TRY(tw_alloc(8 * batch, &memory));
-  e->host_slots = memory;
   return TW_OK;
 }
 
@@ -301,7 +299,13 @@ tw_status tw_engine_open(const tw_engine_options *o, tw_engine **out) {
   e->device = o->device == TW_DEVICE_CUDA;
   e->nccl = e->device && o->transport == TW_TRANSPORT_NCCL;
   snprintf(e->device_name, sizeof e->device_name, "cpu");
-  tw_status status;
+  void *slots;
+  tw_status status = tw_alloc(8 * (size_t)o->batch, &slots);
+  if (status != TW_OK) {
+    free(e);
+    return status;
+  }
+  e->host_slots = slots;
 #ifdef TWAIN_CUDA
   e->k = e->device ? &tw_cuda_backend : &tw_cpu_backend;
   if (e->device) {

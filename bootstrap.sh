@@ -66,6 +66,7 @@ pkg-config --exists libutf8proc | libutf8proc-dev | utf8proc | utf8proc
 pkg-config --exists jansson | libjansson-dev | jansson       | jansson
 pkg-config --exists libisal | libisal-dev    | isa-l         | isa-l
 command -v valgrind         | valgrind       | valgrind      | valgrind
+command -v pgrep            | procps         | procps        | procps
 python_has ensurepip        | python3-venv   | python        | python
 python_has h5py             | python3-h5py   | h5py          | py-h5py
 TABLE

@@ -12,5 +12,7 @@ typedef struct {
 
 // Whole inferences; two MPI ranks.
 tw_status tw_bench_model(const tw_call *call);
+// Dealing of both ranks' keys into memory; one process.
+tw_status tw_bench_deal(const tw_call *call);
 
 #endif

@@ -2,13 +2,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "app/bench.h"
 #include "app/hardware.h"
 #include "app/print.h"
 #include "app/two_ranks.h"
+#include "base/clock.h"
 #include "base/memory.h"
 #include "jobs/rehearsal.h"
 
@@ -24,12 +24,6 @@ typedef struct {
   tw_engine_stats stats;
   uint64_t mismatches;
 } bench;
-
-static double now(void) {
-  struct timespec t;
-  clock_gettime(CLOCK_MONOTONIC, &t);
-  return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
 
 static int by_value(const void *a, const void *b) {
   double x = *(const double *)a, y = *(const double *)b;
@@ -53,8 +47,13 @@ static tw_status open_rehearsal(bench *b) {
   uint64_t mine, theirs;
   randombytes_buf(&mine, sizeof mine);
   TW_TRY(tw_channel_exchange(b->channel, &mine, &theirs, sizeof mine));
-  tw_rehearsal_options o = {.shape = b->s->model, .layers = (int)b->s->layers, .seq = (int)b->s->seq, .batch = (int)b->s->batch,
-                            .repeat = (int)b->s->repeat + WARM_UP, .rank = b->channel->rank,
+  tw_rehearsal_options o = {.shape = b->s->model,
+                            .layers = (int)b->s->layers,
+                            .seq = (int)b->s->seq,
+                            .batch = (int)b->s->batch,
+                            .repeat = (int)b->s->repeat + WARM_UP,
+                            .rank = b->channel->rank,
+                            .device = b->hardware.device,
                             .number = b->channel->rank == 0 ? mine : theirs};
   TW_TRY(tw_rehearsal_open(&o, &b->rehearsal));
   long cores = sysconf(_SC_NPROCESSORS_ONLN);
@@ -66,13 +65,13 @@ static tw_status repeat_runs(bench *b) {
   int repeats = (int)b->s->repeat + WARM_UP;
   for (int i = 0; i < repeats; i++) {
     tw_engine_job job;
-    double start = now();
+    double start = tw_seconds();
     TW_TRY(tw_rehearsal_job(b->rehearsal, i, &job));
     TW_TRY(tw_engine_prepare(b->engine, &job));
     TW_TRY(meet(b));
-    double ready = now();
+    double ready = tw_seconds();
     TW_TRY(tw_engine_online(b->engine, NULL, NULL));
-    double end = now();
+    double end = tw_seconds();
     if (i < WARM_UP) continue;
     b->preparation[i - WARM_UP] = ready - start;
     b->online[i - WARM_UP] = end - ready;
@@ -89,7 +88,8 @@ static tw_status verify(bench *b) {
   tw_status status = tw_engine_output(b->engine, part[0], part[1]);
   if (status == TW_OK) status = tw_channel_exchange(b->channel, part[1], part[2], bytes);
   if (status == TW_OK && b->channel->rank == 0)
-    status = tw_rehearsal_verify(b->rehearsal, (int)b->s->repeat + WARM_UP - 1, part[0], part[1], part[2], b->stats.transcript, &b->mismatches);
+    status = tw_rehearsal_verify(b->rehearsal, (int)b->s->repeat + WARM_UP - 1, part[0], part[1], part[2],
+                                 b->stats.transcript, &b->mismatches);
   for (int i = 0; i < 3; i++) tw_free(part[i]);
   uint64_t theirs = 0;  // rank 1 learns the verdict, so that both end alike
   if (status == TW_OK) status = tw_channel_exchange(b->channel, &b->mismatches, &theirs, sizeof theirs);
@@ -113,7 +113,8 @@ static void print_table(const bench *b, double online, double preparation) {
   tw_grid_row(&grid, "keys a rank\t%.1f MB, %.2f GB/s while online", 1e-6 * (double)keys, 1e-9 * (double)keys / online);
   tw_grid_row(&grid, "sent a rank\t%.1f MB, %.2f GB/s while online", 1e-6 * (double)b->stats.payload_bytes,
               1e-9 * (double)b->stats.payload_bytes / online);
-  tw_grid_row(&grid, "rounds\t%llu, %.1f us each", (unsigned long long)b->stats.rounds, 1e6 * online / (double)b->stats.rounds);
+  tw_grid_row(&grid, "rounds\t%llu, %.1f us each", (unsigned long long)b->stats.rounds,
+              1e6 * online / (double)b->stats.rounds);
   tw_grid_row(&grid, "output against the emulator\t%s", b->mismatches ? "DIFFERS" : "equal, bit for bit");
   tw_grid_print(&grid);
 }
@@ -143,23 +144,28 @@ static void print_gates(const bench *b) {
 static tw_status print_json(const bench *b, double online, double preparation) {
   const tw_plan *plan = tw_rehearsal_plan(b->rehearsal);
   return tw_json_print(json_pack(
-      "{s:s, s:I, s:I, s:s, s:s, s:f, s:f, s:f, s:I, s:I, s:I, s:b}", "model", b->s->model, "seq", (json_int_t)b->s->seq, "batch",
-      (json_int_t)b->s->batch, "device", tw_engine_device_name(b->engine), "transport", tw_engine_transport_name(b->engine),
-      "setup_seconds", b->setup, "preparation_seconds", preparation, "online_seconds", online, "correction_bytes_per_rank",
-      (json_int_t)(plan->program.slot_bytes[0] * (uint64_t)b->s->batch), "sent_bytes_per_rank", (json_int_t)b->stats.payload_bytes,
-      "rounds", (json_int_t)b->stats.rounds, "verified", b->mismatches == 0));
+      "{s:s, s:I, s:I, s:s, s:s, s:f, s:f, s:f, s:I, s:I, s:I, s:b}", "model", b->s->model, "seq",
+      (json_int_t)b->s->seq, "batch", (json_int_t)b->s->batch, "device", tw_engine_device_name(b->engine), "transport",
+      tw_engine_transport_name(b->engine), "setup_seconds", b->setup, "preparation_seconds", preparation,
+      "online_seconds", online, "correction_bytes_per_rank",
+      (json_int_t)(plan->program.slot_bytes[0] * (uint64_t)b->s->batch), "sent_bytes_per_rank",
+      (json_int_t)b->stats.payload_bytes, "rounds", (json_int_t)b->stats.rounds, "verified", b->mismatches == 0));
 }
 
 static tw_status measure(bench *b) {
   TW_TRY(tw_hardware_choose(b->s->device, b->s->transport, &b->hardware));
   TW_TRY(tw_hardware_take(b->channel, &b->hardware));
   TW_TRY(open_rehearsal(b));
-  double start = now();
-  tw_engine_options o = {.plan = tw_rehearsal_plan(b->rehearsal), .model = tw_rehearsal_model(b->rehearsal), .channel = b->channel,
-                         .batch = (int)b->s->batch, .device = b->hardware.device, .transport = b->hardware.transport,
+  double start = tw_seconds();
+  tw_engine_options o = {.plan = tw_rehearsal_plan(b->rehearsal),
+                         .model = tw_rehearsal_model(b->rehearsal),
+                         .channel = b->channel,
+                         .batch = (int)b->s->batch,
+                         .device = b->hardware.device,
+                         .transport = b->hardware.transport,
                          .time_gates = b->s->by_gate};
   TW_TRY(tw_engine_open(&o, &b->engine));
-  b->setup = now() - start;
+  b->setup = tw_seconds() - start;
   TW_TRY(repeat_runs(b));
   return verify(b);
 }
@@ -179,7 +185,8 @@ static tw_status body(const tw_call *call, tw_channel *channel) {
     if (b->s->by_gate && !b->s->json) print_gates(b);
   }
   if (status == TW_OK && b->mismatches)
-    status = tw_fail(TW_ERR_CHECK, "%llu output elements differ from the emulator's", (unsigned long long)b->mismatches);
+    status =
+        tw_fail(TW_ERR_CHECK, "%llu output elements differ from the emulator's", (unsigned long long)b->mismatches);
   tw_engine_close(b->engine);
   tw_rehearsal_close(b->rehearsal);
   free(b);

@@ -2,12 +2,12 @@
 #include <stddef.h>
 #include <stdio.h>
 #include <string.h>
-#include <time.h>
 
 #include "app/bench.h"
 #include "app/commands.h"
 #include "app/peak.h"
 #include "app/print.h"
+#include "base/clock.h"
 #include "base/memory.h"
 #include "jobs/import.h"
 #include "kernels/gemm.h"
@@ -36,7 +36,8 @@ static const tw_option options[] = {
      .field = offsetof(settings, repeat),
      .value = "R",
      .fallback = "3",
-     .help = "gemm: the best of R counts; model: R runs after one to warm up, the median counts",
+     .help =
+         "gemm: the best of R counts; model: R runs after one to warm up, the median counts; deal: R slots, the median",
      .low = 1,
      .high = 1000},
     {.name = "layers",
@@ -44,7 +45,7 @@ static const tw_option options[] = {
      .field = offsetof(settings, layers),
      .value = "N",
      .fallback = "0",
-     .help = "model: only the first N layers (0: all)",
+     .help = "model, deal: only the first N layers (0: all)",
      .low = 0,
      .high = 1000},
     {.name = "batch",
@@ -61,14 +62,16 @@ static const tw_option options[] = {
      .field = offsetof(settings, device),
      .value = "WHICH",
      .fallback = "auto",
-     .help = "model: cpu, cuda or auto, as in `run`"},
+     .help = "model, deal: cpu, cuda or auto, as in `run`"},
     {.name = "transport",
      .kind = TW_OPTION_TEXT,
      .field = offsetof(settings, transport),
      .value = "WHICH",
      .fallback = "auto",
      .help = "model: nccl, mpi or auto, as in `run`"},
-    {.name = "by-gate", .field = offsetof(settings, by_gate), .help = "model: time of each gate (slows a GPU a little)"},
+    {.name = "by-gate",
+     .field = offsetof(settings, by_gate),
+     .help = "model: time of each gate (slows a GPU a little)"},
     {.name = "json", .field = offsetof(settings, json), .help = "print JSON instead of tables"},
 };
 
@@ -91,20 +94,14 @@ static int products_of(const tw_model_config *c, int seq, product out[6]) {
   return count;
 }
 
-static double now(void) {
-  struct timespec t;
-  clock_gettime(CLOCK_MONOTONIC, &t);
-  return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
-
 // Multiply-adds a second; small products are repeated until they take a few milliseconds.
 static double measure(const product *p, int ring, int64_t repeat, const uint64_t *a, const uint64_t *b, uint64_t *c) {
   double work = (double)p->m * (double)p->n * (double)p->k, best = 0;
   int inside = work < 2e7 ? (int)(2e7 / work) + 1 : 1;
   for (int64_t r = 0; r < repeat; r++) {
-    double start = now();
+    double start = tw_seconds();
     for (int i = 0; i < inside; i++) tw_gemm(p->m, p->n, p->k, a, p->k, b, p->n, c, p->n, ring, 0);
-    double rate = work * inside / (now() - start);
+    double rate = work * inside / (tw_seconds() - start);
     if (rate > best) best = rate;
   }
   return best;
@@ -185,18 +182,21 @@ static tw_status bench_gemm(const tw_call *call) {
 static tw_status run(const tw_call *call) {
   if (strcmp(call->arguments[0], "gemm") == 0) return bench_gemm(call);
   if (strcmp(call->arguments[0], "model") == 0) return tw_bench_model(call);
-  return tw_fail(TW_ERR_USAGE, "unknown workload '%s'; use gemm or model", call->arguments[0]);
+  if (strcmp(call->arguments[0], "deal") == 0) return tw_bench_deal(call);
+  return tw_fail(TW_ERR_USAGE, "unknown workload '%s'; use gemm, model or deal", call->arguments[0]);
 }
 
 const tw_command tw_command_bench = {.name = "bench",
-                                     .arguments = "gemm|model",
+                                     .arguments = "gemm|model|deal",
                                      .summary = "speed of synthetic workloads",
                                      .about =
                                          "gemm: the ring products of a model's layer, for every instruction set of "
                                          "this CPU and rings of 24, 38 and 48 bits.\n"
                                          "model: whole inferences with generated weights and TEST keys; start it with "
                                          "mpirun -np 2.\n"
-                                         "       The last output is compared with the clear emulator's, bit for bit.",
+                                         "       The last output is compared with the clear emulator's, bit for bit.\n"
+                                         "deal: one-time keys of both ranks into memory, in one process.\n"
+                                         "      A slot dealt on a GPU is compared with the CPU's, byte for byte.",
                                      .options = options,
                                      .option_count = sizeof options / sizeof *options,
                                      .settings_size = sizeof(settings),

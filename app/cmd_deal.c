@@ -3,12 +3,14 @@
 
 #include "app/commands.h"
 #include "app/files.h"
+#include "app/hardware.h"
 #include "app/print.h"
 #include "base/memory.h"
 #include "jobs/deal.h"
 
 typedef struct {
   int64_t count, test_seed;
+  const char *device;
   bool force;
 } settings;
 
@@ -29,6 +31,12 @@ static const tw_option options[] = {
      .help = "TEST keys whose seeds anyone can derive from N, for `check --exact`; nothing is private with them",
      .low = 0,
      .high = 0x1p53},
+    {.name = "device",
+     .kind = TW_OPTION_TEXT,
+     .field = offsetof(settings, device),
+     .value = "WHICH",
+     .fallback = "auto",
+     .help = "cpu, cuda or auto (a GPU when there is one); the keys are the same"},
     {.name = "force",
      .field = offsetof(settings, force),
      .help = "replace key files that are there; never while a copy of them may still be used"},
@@ -73,6 +81,7 @@ static tw_status deal(const tw_plan *plan, const tw_model_dealer *dealer, const 
                        .test_seed = (uint64_t)s->test_seed,
                        .progress = tw_progress_show,
                        .progress_state = &progress};
+  TW_TRY(tw_hardware_alone(s->device, &o.device));
   TW_TRY(check_model(plan, dealer));
   TW_TRY(forecast(plan, o.path[0], o.count, quiet));
   tw_progress_start(&progress, "dealing keys", quiet);

@@ -5,8 +5,8 @@
 
 #include "app/commands.h"
 #include "app/files.h"
-#include "app/print.h"
 #include "app/hardware.h"
+#include "app/print.h"
 #include "app/run_report.h"
 #include "app/two_ranks.h"
 #include "base/memory.h"
@@ -164,8 +164,11 @@ static tw_status infer(const settings *s, rank_files *f, tw_channel *channel, tw
                       .progress_state = &progress};
   tw_status status = tw_run(&o, result);
   tw_progress_end(&progress);
-  if (status == TW_OK) result->environment = *e;
-  return status;
+  if (status != TW_OK) return status;
+  memcpy(e->device, result->environment.device, sizeof e->device);
+  memcpy(e->transport, result->environment.transport, sizeof e->transport);
+  result->environment = *e;
+  return TW_OK;
 }
 
 static tw_status write_result(tw_places *places, const tw_result_share *result) {

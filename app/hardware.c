@@ -21,14 +21,34 @@ static int rank_on_host(void) {
   return rank;
 }
 
+static tw_status parse_device(const char *word, tw_device_kind *kind) {
+  static const char *const devices[] = {"auto", "cpu", "cuda"};
+  int d = word_index(word, devices, 3);
+  if (d < 0) return tw_fail(TW_ERR_USAGE, "unknown device '%s'; use auto, cpu or cuda", word);
+  *kind = (tw_device_kind)d;
+  return TW_OK;
+}
+
 tw_status tw_hardware_choose(const char *device, const char *transport, tw_hardware *out) {
-  static const char *const devices[] = {"auto", "cpu", "cuda"}, *const transports[] = {"auto", "mpi", "nccl"};
-  int d = word_index(device, devices, 3), t = word_index(transport, transports, 3);
+  static const char *const transports[] = {"auto", "mpi", "nccl"};
+  tw_device_kind wanted = TW_DEVICE_AUTO;
+  int t = word_index(transport, transports, 3);
   out->local_rank = rank_on_host();
-  if (d < 0) return tw_fail(TW_ERR_USAGE, "unknown device '%s'; use auto, cpu or cuda", device);
+  TW_TRY(parse_device(device, &wanted));
   if (t < 0) return tw_fail(TW_ERR_USAGE, "unknown transport '%s'; use auto, mpi or nccl", transport);
   out->transport = (tw_transport)t;
-  return tw_device_choose((tw_device_kind)d, out->local_rank, &out->device, &out->gpu);
+  return tw_device_choose(wanted, out->local_rank, &out->device, &out->gpu);
+}
+
+tw_status tw_hardware_alone(const char *device, tw_device_kind *chosen) {
+  tw_device_kind wanted = TW_DEVICE_AUTO;
+  int gpu;
+  TW_TRY(parse_device(device, &wanted));
+  TW_TRY(tw_device_choose(wanted, 0, chosen, &gpu));
+#ifdef TWAIN_CUDA
+  if (*chosen == TW_DEVICE_CUDA) return tw_device_select(gpu);
+#endif
+  return TW_OK;
 }
 
 // What the other rank must know to choose the same transport.
@@ -45,14 +65,18 @@ tw_status tw_hardware_take(tw_channel *channel, tw_hardware *h) {
   gethostname(mine.host, sizeof mine.host - 1);
   TW_TRY(tw_channel_exchange(channel, &mine, &theirs, sizeof mine));
   if (mine.device != theirs.device)
-    return tw_fail(TW_ERR_MISMATCH, "one rank computes on a GPU, the other on its CPU; say --device cpu, or give both a GPU");
+    return tw_fail(TW_ERR_MISMATCH,
+                   "one rank computes on a GPU, the other on its CPU; say --device cpu, or give both a GPU");
   if (mine.transport != theirs.transport) return tw_fail(TW_ERR_MISMATCH, "the ranks were given different transports");
   bool one_gpu = strcmp(mine.host, theirs.host) == 0 && mine.gpu == theirs.gpu;
   h->why = "asked for";
   if (h->transport == TW_TRANSPORT_AUTO) {
     bool nccl = h->device == TW_DEVICE_CUDA && mine.nccl && theirs.nccl && !one_gpu;
     h->transport = nccl ? TW_TRANSPORT_NCCL : TW_TRANSPORT_MPI;
-    h->why = nccl ? "a GPU each" : h->device == TW_DEVICE_CPU ? "on the CPU" : one_gpu ? "both ranks share a GPU" : "built without NCCL";
+    h->why = nccl                         ? "a GPU each"
+             : h->device == TW_DEVICE_CPU ? "on the CPU"
+             : one_gpu                    ? "both ranks share a GPU"
+                                          : "built without NCCL";
   }
   if (h->transport == TW_TRANSPORT_NCCL && (h->device != TW_DEVICE_CUDA || one_gpu))
     return tw_fail(TW_ERR_USAGE, "--transport nccl needs a GPU of its own for each rank; use --transport mpi");

@@ -2,7 +2,8 @@
 
 #include <immintrin.h>
 #include <stdint.h>
-#include <time.h>
+
+#include "base/clock.h"
 
 // Independent chains hide the multiplier's latency; the empty asm keeps the compiler from leaving steps out.
 enum { CHAINS = 12, STEPS = 20000 };
@@ -37,17 +38,11 @@ static double portable(void) {
   return (double)SCALARS * STEPS;
 }
 
-static double now(void) {
-  struct timespec t;
-  clock_gettime(CLOCK_MONOTONIC, &t);
-  return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
-
 // Best of many short loops: the clock needs some to reach its height.
 static double best_rate(double (*loop)(void)) {
   double best = 0;
-  for (double begin = now(); now() - begin < 0.02;) {
-    double start = now(), work = loop(), rate = work / (now() - start);
+  for (double begin = tw_seconds(); tw_seconds() - begin < 0.02;) {
+    double start = tw_seconds(), work = loop(), rate = work / (tw_seconds() - start);
     if (rate > best) best = rate;
   }
   return best;

@@ -30,16 +30,18 @@ void tw_run_report_print(const tw_result_share *r, bool verbose) {
   printf("\n%d sequence%s in one run; keys: %s a rank and sequence; sent: %s a rank and sequence; rounds: %llu\n",
          r->count, r->count == 1 ? "" : "s", tw_text_bytes((double)r->correction_bytes / r->count),
          tw_text_bytes((double)r->sent_bytes / r->count), (unsigned long long)r->rounds);
-  printf("rank %d on %s, user %s, %s (%s), %s, %s, HDF5 %s%s%s, started %s\n", r->rank, e->host, e->user, e->cpu,
-         e->isa, e->software, e->mpi, e->hdf5, *e->job ? ", job " : "", e->job, e->started);
+  printf("rank %d on %s, user %s, %s (%s; %s), device %s, opens by %s, %s, %s, HDF5 %s%s%s, started %s\n", r->rank,
+         e->host, e->user, e->cpu, e->isa, e->placement, e->device, e->transport, e->software, e->mpi, e->hdf5,
+         *e->job ? ", job " : "", e->job, e->started);
   if (r->test_keys) puts("TEST keys: nothing was private in this run");
   if (e->ranks_share_host) puts("both ranks on one host: a test set-up, which protects nothing");
 }
 
 static json_t *environment_json(const tw_environment *e) {
-  return json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:b}", "host", e->host, "user", e->user, "cpu",
-                   e->cpu, "isa", e->isa, "software", e->software, "mpi", e->mpi, "hdf5", e->hdf5, "job", e->job,
-                   "started", e->started, "ranks_share_host", e->ranks_share_host);
+  return json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:b}", "host", e->host, "user",
+                   e->user, "cpu", e->cpu, "isa", e->isa, "device", e->device, "transport", e->transport, "placement",
+                   e->placement, "software", e->software, "mpi", e->mpi, "hdf5", e->hdf5, "job", e->job, "started",
+                   e->started, "ranks_share_host", e->ranks_share_host);
 }
 
 json_t *tw_run_report_json(const tw_result_share *r) {

@@ -2,16 +2,10 @@
 
 #include <mpi.h>
 #include <sched.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "app/print.h"
-
-static double now(void) {
-  struct timespec t;
-  clock_gettime(CLOCK_MONOTONIC, &t);
-  return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
+#include "base/clock.h"
 
 // After a failure: does the other rank know that it has failed, too? Outside the channel, which may be broken.
 static bool both_failed(int rank) {
@@ -23,12 +17,13 @@ static bool both_failed(int rank) {
   if (MPI_Irecv(&theirs, 1, MPI_CHAR, 1 - rank, TAG, MPI_COMM_WORLD, &requests[0]) != MPI_SUCCESS) return false;
   if (MPI_Isend(&mine, 1, MPI_CHAR, 1 - rank, TAG, MPI_COMM_WORLD, &requests[1]) != MPI_SUCCESS) return false;
   int done = 0;
-  for (double end = now() + patience; !done && now() < end; sched_yield())
+  for (double end = tw_seconds() + patience; !done && tw_seconds() < end; sched_yield())
     if (MPI_Testall(2, requests, &done, MPI_STATUSES_IGNORE) != MPI_SUCCESS) return false;
   return done;
 }
 
-static tw_status run_two(const tw_call *call, int rank, double timeout, tw_status (*body)(const tw_call *, tw_channel *)) {
+static tw_status run_two(const tw_call *call, int rank, double timeout,
+                         tw_status (*body)(const tw_call *, tw_channel *)) {
   tw_channel *channel = NULL;
   tw_status status = tw_channel_mpi(timeout, &channel);
   if (status == TW_OK) status = body(call, channel);
@@ -41,7 +36,8 @@ static tw_status run_two(const tw_call *call, int rank, double timeout, tw_statu
   return status;
 }
 
-tw_status tw_two_ranks(const tw_call *call, double timeout, tw_status (*body)(const tw_call *call, tw_channel *channel)) {
+tw_status tw_two_ranks(const tw_call *call, double timeout,
+                       tw_status (*body)(const tw_call *call, tw_channel *channel)) {
   const char *name = call->command->name;
   int ranks = 0, rank = 0;
   if (MPI_Init(NULL, NULL) != MPI_SUCCESS)
@@ -49,9 +45,9 @@ tw_status tw_two_ranks(const tw_call *call, double timeout, tw_status (*body)(co
   MPI_Comm_size(MPI_COMM_WORLD, &ranks);
   MPI_Comm_rank(MPI_COMM_WORLD, &rank);
   if (ranks > 1) tw_say_as(rank);
-  tw_status status =
-      ranks == 2 ? run_two(call, rank, timeout, body)
-                 : tw_fail(TW_ERR_USAGE, "%s needs exactly two ranks, not %d: mpirun -np 2 twain %s ...", name, ranks, name);
+  tw_status status = ranks == 2 ? run_two(call, rank, timeout, body)
+                                : tw_fail(TW_ERR_USAGE, "%s needs exactly two ranks, not %d: mpirun -np 2 twain %s ...",
+                                          name, ranks, name);
   if (status != TW_OK) {
     tw_say_error();  // now: the launcher ends all ranks as soon as one has left
     alarm(10);       // a failed rank does not wait for ever for the other to finalize: the signal ends it
@@ -60,4 +56,3 @@ tw_status tw_two_ranks(const tw_call *call, double timeout, tw_status (*body)(co
   alarm(0);
   return status;
 }
-

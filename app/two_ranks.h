@@ -1,4 +1,5 @@
-// A command that runs as two MPI ranks: start, a channel between them, and an end on which neither waits for the other for ever.
+// A command that runs as two MPI ranks: start, a channel between them, and an end on which neither waits for the other
+// for ever.
 #ifndef TW_TWO_RANKS_H
 #define TW_TWO_RANKS_H
 
@@ -6,6 +7,7 @@
 #include "comm/channel.h"
 
 // Calls body on both ranks; another number of ranks is TW_ERR_USAGE on each. A rank that fails alone aborts the job.
-tw_status tw_two_ranks(const tw_call *call, double timeout, tw_status (*body)(const tw_call *call, tw_channel *channel));
+tw_status tw_two_ranks(const tw_call *call, double timeout,
+                       tw_status (*body)(const tw_call *call, tw_channel *channel));
 
 #endif

@@ -18,7 +18,7 @@ typedef enum {
   TW_ERR_PEER = 7,      // the other rank died, hung or spoke out of turn
   TW_ERR_RANGE = 8,     // values or plan outside what rings and windows can hold
   TW_ERR_MEMORY = 9,
-  TW_ERR_CHECK = 10     // a verification (check, bench) came out negative
+  TW_ERR_CHECK = 10  // a verification (check, bench) came out negative
 } tw_status;
 
 // Record a message (printf format) for this thread and return `code`.
@@ -31,9 +31,9 @@ tw_status tw_fail_in(tw_status code, const char *format, ...) __attribute__((for
 // Message of the last failure in this thread ("" when none).
 const char *tw_error_message(void);
 
-#define TW_TRY(expr)                      \
-  do {                                    \
-    tw_status tw_try_status_ = (expr);    \
+#define TW_TRY(expr)                                    \
+  do {                                                  \
+    tw_status tw_try_status_ = (expr);                  \
     if (tw_try_status_ != TW_OK) return tw_try_status_; \
   } while (0)
 

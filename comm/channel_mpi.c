@@ -5,9 +5,9 @@
 #include <stdlib.h>
 #include <time.h>
 
+#include "base/clock.h"
 #include "base/memory.h"
 #include "comm/channel.h"
-#include "comm/clock.h"
 
 enum { CHUNK_BYTES = 64 << 20, TAG_LIMIT = 32767 };  // every MPI allows tags up to 32767
 

@@ -5,8 +5,8 @@
 #include <stdbool.h>
 #include <string.h>
 
+#include "base/clock.h"
 #include "base/memory.h"
-#include "comm/clock.h"
 #include "comm/opens_header.h"
 #include "kernels/digest.h"
 #include "kernels/pack.h"

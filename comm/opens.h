@@ -44,8 +44,8 @@ tw_status tw_opens_flush_finish(tw_opens *);
 
 void tw_opens_get_stats(const tw_opens *, tw_opens_stats *);
 
-// BLAKE2b-256 over the digests (kernels/digest.h) of everything opened so far, in order of queueing: public values, equal on
-// both ranks, whatever messages they travelled in.
+// BLAKE2b-256 over the digests (kernels/digest.h) of everything opened so far, in order of queueing: public values,
+// equal on both ranks, whatever messages they travelled in.
 void tw_opens_transcript(const tw_opens *, uint8_t digest[32]);
 // Begin a new transcript, as of a new inference; nothing may be queued or in flight.
 void tw_opens_restart_transcript(tw_opens *);

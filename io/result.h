@@ -12,10 +12,12 @@
 
 // Where and when something ran.
 typedef struct {
-  char host[128], cpu[128], software[64], mpi[128], hdf5[32], isa[16], job[64], user[64], started[32];  // ISO 8601 UTC
+  char host[128], cpu[128], software[64], mpi[128], hdf5[32], isa[16], device[64], transport[24], placement[96],
+      job[64], user[64], started[32];  // ISO 8601 UTC
   int ranks_share_host;
 } tw_environment;
-void tw_environment_collect(tw_environment *env);  // mpi and ranks_share_host are left to the caller
+void tw_environment_collect(
+    tw_environment *env);  // mpi, isa, device, transport and ranks_share_host are left to the caller
 
 // Cost of one gate in one layer (layer -1: input and output).
 typedef struct {

@@ -31,37 +31,43 @@ static tw_status row_type(const tw_h5 *f, hid_t *type) {
   return tw_h5_fail(TW_ERR_INTERNAL, f, "dataset", "costs", "its type cannot be made");
 }
 
+enum { ENVIRONMENT_FIELDS = 12 };
+
 typedef struct {
   const char *name;
   char *text;
   size_t size;
 } field;
 
-static void environment_fields(tw_environment *e, field out[9]) {
+static void environment_fields(tw_environment *e, field out[ENVIRONMENT_FIELDS]) {
   out[0] = (field){"host", e->host, sizeof e->host};
   out[1] = (field){"cpu", e->cpu, sizeof e->cpu};
   out[2] = (field){"software", e->software, sizeof e->software};
   out[3] = (field){"mpi", e->mpi, sizeof e->mpi};
   out[4] = (field){"hdf5", e->hdf5, sizeof e->hdf5};
   out[5] = (field){"isa", e->isa, sizeof e->isa};
-  out[6] = (field){"job", e->job, sizeof e->job};
-  out[7] = (field){"user", e->user, sizeof e->user};
-  out[8] = (field){"started", e->started, sizeof e->started};
+  out[6] = (field){"device", e->device, sizeof e->device};
+  out[7] = (field){"transport", e->transport, sizeof e->transport};
+  out[8] = (field){"job", e->job, sizeof e->job};
+  out[9] = (field){"user", e->user, sizeof e->user};
+  out[10] = (field){"started", e->started, sizeof e->started};
+  out[11] = (field){"placement", e->placement, sizeof e->placement};
 }
 
 static tw_status put_environment(tw_h5 *f, tw_environment *e) {
-  field fields[9];
+  field fields[ENVIRONMENT_FIELDS];
   environment_fields(e, fields);
   TW_TRY(tw_h5_group(f, "environment"));
-  for (int i = 0; i < 9; i++) TW_TRY(tw_h5_put_text(f, "environment", fields[i].name, fields[i].text));
+  for (int i = 0; i < ENVIRONMENT_FIELDS; i++) TW_TRY(tw_h5_put_text(f, "environment", fields[i].name, fields[i].text));
   return tw_h5_put_int(f, "environment", "ranks_share_host", e->ranks_share_host);
 }
 
 static tw_status get_environment(const tw_h5 *f, tw_environment *e) {
-  field fields[9];
+  field fields[ENVIRONMENT_FIELDS];
   int64_t share;
   environment_fields(e, fields);
-  for (int i = 0; i < 9; i++) TW_TRY(tw_h5_get_text(f, "environment", fields[i].name, fields[i].text, fields[i].size));
+  for (int i = 0; i < ENVIRONMENT_FIELDS; i++)
+    TW_TRY(tw_h5_get_text(f, "environment", fields[i].name, fields[i].text, fields[i].size));
   TW_TRY(tw_h5_get_int(f, "environment", "ranks_share_host", 0, 1, &share));
   e->ranks_share_host = (int)share;
   return TW_OK;

@@ -6,7 +6,9 @@
 enum { NODE = 4, MAX_THRESHOLDS = 32, MAX_PRODUCTS = 1024 };
 
 // A pair (lt, eq) of one neighbourhood of digits: planes of an opened tensor, or of a share before the first open.
-typedef struct { int tensor, lt, eq; } verdict;
+typedef struct {
+  int tensor, lt, eq;
+} verdict;
 
 static tw_literal bit(int tensor, int plane) { return (tw_literal){tensor, plane, false}; }
 
@@ -27,8 +29,8 @@ static int add_node(tw_product *out, const verdict *in, int count, int lt_plane,
   return made;
 }
 
-// Reduce `sets` rows of `count` opened verdicts (most significant first; the last has no eq) to one unopened lt plane each.
-// A group of one keeps its opened bits: they are not opened again.
+// Reduce `sets` rows of `count` opened verdicts (most significant first; the last has no eq) to one unopened lt plane
+// each. A group of one keeps its opened bits: they are not opened again.
 static int reduce_verdicts(tw_builder *b, verdict v[][TW_MAX_DIGITS], int sets, int count) {
   for (;;) {
     int first = count % NODE ? count % NODE : NODE, groups = (count + NODE - 1) / NODE;
@@ -43,7 +45,8 @@ static int reduce_verdicts(tw_builder *b, verdict v[][TW_MAX_DIGITS], int sets, 
         if (size == 1 && !last) {
           next[set][g] = v[set][at];
         } else {
-          if (made + NODE + 1 > MAX_PRODUCTS) return tw_build_fail(b, TW_ERR_INTERNAL, "too many thresholds in one comparison");
+          if (made + NODE + 1 > MAX_PRODUCTS)
+            return tw_build_fail(b, TW_ERR_INTERNAL, "too many thresholds in one comparison");
           next[set][g] = (verdict){-1, planes, lowest ? -1 : planes + 1};
           made += add_node(products + made, v[set] + at, size, planes, lowest ? -1 : planes + 1);
           planes += lowest ? 1 : 2;
@@ -88,7 +91,8 @@ int tw_at_least(tw_builder *b, const tw_digits *d, const int64_t *thresholds, in
   uint64_t offset[MAX_THRESHOLDS] = {0};
   tw_leaf sign[MAX_THRESHOLDS];
   tw_term terms[2 * MAX_THRESHOLDS];
-  if (count > MAX_THRESHOLDS || !d->sign_bit) return tw_build_fail(b, TW_ERR_INTERNAL, "comparison with %d thresholds", count);
+  if (count > MAX_THRESHOLDS || !d->sign_bit)
+    return tw_build_fail(b, TW_ERR_INTERNAL, "comparison with %d thresholds", count);
   for (int i = 0; i < count; i++) {
     offset[i] = (uint64_t)thresholds[i];
     sign[i] = (tw_leaf){offset[i], 0, TW_LEAF_SIGN};
@@ -109,7 +113,8 @@ static int equal_digits(tw_builder *b, const tw_digits *d, int from, const uint6
     for (int i = 0; i < digits; i++) leaf[set * digits + i] = (tw_leaf){offset[set], from + i, TW_LEAF_EQ};
   int leaves = tw_leaves(b, d, leaf, 2 * digits);
   if (digits == 1) return leaves;
-  if (digits > 8) return tw_build_fail(b, TW_ERR_RANGE, "window test on a ring with %d digits above the window", digits);
+  if (digits > 8)
+    return tw_build_fail(b, TW_ERR_RANGE, "window test on a ring with %d digits above the window", digits);
   int opened = tw_open(b, leaves);
   tw_product p[2];
   for (int set = 0; set < 2; set++) {

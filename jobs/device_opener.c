@@ -4,8 +4,8 @@
 #include <sodium.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
+#include "base/clock.h"
 #include "base/memory.h"
 #include "comm/nccl.h"
 #include "kernels/backend.h"
@@ -28,12 +28,6 @@ struct tw_device_opener {
   double comm_seconds;
 };
 
-static double now(void) {
-  struct timespec t;
-  clock_gettime(CLOCK_MONOTONIC, &t);
-  return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
-
 static size_t packed_words(const tw_tensor *t) {
   if (t->kind == TW_BITWIRE) return (size_t)t->planes * tw_words(t->n);
   return (tw_packed_bytes(t->n, t->ring) + 7) / 8;
@@ -55,8 +49,8 @@ static void measure(const tw_program *p, int batch, tw_device_opener *o) {
   }
 }
 
-tw_status tw_device_opener_create(const tw_program *program, int batch, tw_channel *channel, bool use_nccl, void *stream,
-                                  tw_device_opener **out) {
+tw_status tw_device_opener_create(const tw_program *program, int batch, tw_channel *channel, bool use_nccl,
+                                  void *stream, tw_device_opener **out) {
   tw_device_opener *o = calloc(1, sizeof *o);
   if (!o) return tw_fail(TW_ERR_MEMORY, "out of memory for a collector");
   o->channel = channel;
@@ -75,7 +69,8 @@ tw_status tw_device_opener_create(const tw_program *program, int batch, tw_chann
 #ifdef TWAIN_NCCL
   if (use_nccl && status == TW_OK) status = tw_nccl_open(channel, &o->nccl);
 #else
-  if (use_nccl && status == TW_OK) status = tw_fail(TW_ERR_USAGE, "this twain was built without NCCL; use --transport mpi");
+  if (use_nccl && status == TW_OK)
+    status = tw_fail(TW_ERR_USAGE, "this twain was built without NCCL; use --transport mpi");
 #endif
   uint64_t **pinned[] = {&o->host_sent, &o->host_received};
   for (int i = 0; i < 2 && status == TW_OK && !use_nccl; i++) {
@@ -121,8 +116,14 @@ static tw_status open_one(void *state, const tw_open_request *r) {
   size_t words = r->bits ? r->words : (tw_packed_bytes(r->n, r->width) + 7) / 8;
   if (o->count == o->room || o->message_words + words > o->message_room || o->opens == o->opens_room)
     return tw_fail(TW_ERR_INTERNAL, "more opens than the program has");
-  o->pending[o->count++] = (tw_device_open){.share = r->share, .mask = r->mask, .out = r->out, .n = r->n, .words = r->words,
-                                            .first_word = o->message_words, .digest = o->opens++, .width = (uint16_t)r->width,
+  o->pending[o->count++] = (tw_device_open){.share = r->share,
+                                            .mask = r->mask,
+                                            .out = r->out,
+                                            .n = r->n,
+                                            .words = r->words,
+                                            .first_word = o->message_words,
+                                            .digest = o->opens++,
+                                            .width = (uint16_t)r->width,
                                             .bits = r->bits};
   o->message_words += words;
   return TW_OK;
@@ -136,13 +137,15 @@ static tw_status exchange_staged(tw_device_opener *o) {
   TW_TRY(tw_device_copy_out(o->host_sent + 1, o->sent, bytes, o->stream));
   TW_TRY(tw_device_wait(o->stream));
   o->host_sent[0] = o->flushes << 40 | o->message_words;
-  double start = now();
+  double start = tw_seconds();
   TW_TRY(tw_channel_exchange(o->channel, o->host_sent, o->host_received, bytes + 8));
-  o->comm_seconds += now() - start;
+  o->comm_seconds += tw_seconds() - start;
   if (o->host_received[0] != o->host_sent[0])
-    return tw_fail(TW_ERR_PEER, "message %llu of %zu words: the other rank sent message %llu of %llu words; both must run the same plan",
-                   (unsigned long long)o->flushes, o->message_words, (unsigned long long)(o->host_received[0] >> 40),
-                   (unsigned long long)(o->host_received[0] & 0xffffffffff));
+    return tw_fail(
+        TW_ERR_PEER,
+        "message %llu of %zu words: the other rank sent message %llu of %llu words; both must run the same plan",
+        (unsigned long long)o->flushes, o->message_words, (unsigned long long)(o->host_received[0] >> 40),
+        (unsigned long long)(o->host_received[0] & 0xffffffffff));
   return tw_device_copy_in(o->received, o->host_received + 1, bytes, o->stream);
 }
 
@@ -174,7 +177,8 @@ static tw_status flush(void *state) {
 
 tw_opener tw_device_opener_table(tw_device_opener *o) { return (tw_opener){open_one, pending, flush, o}; }
 
-tw_status tw_device_opener_stats(tw_device_opener *o, uint64_t *flushes, uint64_t *payload_bytes, double *comm_seconds, char transcript[65]) {
+tw_status tw_device_opener_stats(tw_device_opener *o, uint64_t *flushes, uint64_t *payload_bytes, double *comm_seconds,
+                                 char transcript[65]) {
   void *memory;
   uint8_t digest[32];
   TW_TRY(tw_alloc(8 * (size_t)(o->opens + 1), &memory));

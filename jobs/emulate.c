@@ -8,8 +8,8 @@
 #include "jobs/deal.h"
 #include "jobs/session.h"
 #include "jobs/share.h"
-#include "kernels/digit.h"
 #include "kernels/digest.h"
+#include "kernels/digit.h"
 #include "kernels/pack.h"
 
 // One sequence's walk. The sequences go level by level, as the ranks' batch does, so that the transcripts agree.
@@ -84,8 +84,8 @@ static void free_model(clear_model *m, int count) {
   tw_free(m->zeros);
 }
 
-static tw_status open_lane(const tw_plan *plan, const tw_model *model, const tw_input *input, const clear_model *m, int i,
-                           const uint64_t *slot, uint64_t test_seed, lane *l) {
+static tw_status open_lane(const tw_plan *plan, const tw_model *model, const tw_input *input, const clear_model *m,
+                           int i, const uint64_t *slot, uint64_t test_seed, lane *l) {
   size_t n = (size_t)input->seq * (size_t)input->hidden;
   void *memory;
   for (int rank = 0; rank < 2; rank++) tw_deal_test_seed(test_seed, rank, *slot, &l->seed[rank]);
@@ -95,10 +95,17 @@ static tw_status open_lane(const tw_plan *plan, const tw_model *model, const tw_
   l->digests = memory;
   for (size_t j = 0; j < n; j++)
     l->input[j] = (uint64_t)tw_fixed_value((double)input->values[(size_t)i * n + j]) & tw_mask(TW_INPUT_RING);
-  l->session = (tw_session){.program = &plan->program, .role = TW_CLEAR, .batch = 1, .slots = slot, .lengths = &input->lengths[i],
-                            .input = l->input, .seeds = {&l->seed[0], &l->seed[1]}, .watch = watch, .watch_state = l};
-  l->session.weights = (tw_weights){.count = model->count, .rows = m->rows, .cols = m->cols, .mask = {m->no_mask, m->no_mask},
-                                    .value = m->value};
+  l->session = (tw_session){.program = &plan->program,
+                            .role = TW_CLEAR,
+                            .batch = 1,
+                            .slots = slot,
+                            .lengths = &input->lengths[i],
+                            .input = l->input,
+                            .seeds = {&l->seed[0], &l->seed[1]},
+                            .watch = watch,
+                            .watch_state = l};
+  l->session.weights = (tw_weights){
+      .count = model->count, .rows = m->rows, .cols = m->cols, .mask = {m->no_mask, m->no_mask}, .value = m->value};
   return tw_session_open(&l->session);
 }
 
@@ -106,7 +113,8 @@ static void note_bounds(const tw_plan *plan, const tw_session *s, tw_emulation *
   if (s->out_of_bound && out->out_of_bound == 0) {
     const tw_op *op = &plan->program.ops[s->first_out_of_bound];
     const tw_label *label = &plan->program.labels[op->label];
-    snprintf(out->first_out_of_bound, sizeof out->first_out_of_bound, "layer %d, %s, gate %s", label->layer, label->gate, op->gate->name);
+    snprintf(out->first_out_of_bound, sizeof out->first_out_of_bound, "layer %d, %s, gate %s", label->layer,
+             label->gate, op->gate->name);
   }
   out->out_of_bound += s->out_of_bound;
 }
@@ -130,8 +138,8 @@ static tw_status walk(const tw_plan *plan, lane *lanes, int count, tw_emulation 
   return TW_OK;
 }
 
-tw_status tw_emulate(const tw_plan *plan, const tw_model *model, const tw_input *input, const uint64_t *slots, uint64_t test_seed,
-                     tw_emulation *out) {
+tw_status tw_emulate(const tw_plan *plan, const tw_model *model, const tw_input *input, const uint64_t *slots,
+                     uint64_t test_seed, tw_emulation *out) {
   void *memory;
   clear_model m;
   lane *lanes = NULL;

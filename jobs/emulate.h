@@ -1,5 +1,5 @@
-// The clear emulator on a whole model: what the ranks must have opened, from both seeds of TEST keys and the plain model and
-// input. An offline tool: it computes on values and rounding offsets, never on shares.
+// The clear emulator on a whole model: what the ranks must have opened, from both seeds of TEST keys and the plain
+// model and input. An offline tool: it computes on values and rounding offsets, never on shares.
 #ifndef TW_EMULATE_H
 #define TW_EMULATE_H
 
@@ -8,9 +8,9 @@
 #include "jobs/plan.h"
 
 typedef struct {
-  int64_t *output;          // [count][rows][cols] integers at the output's scale
-  char transcript[65];      // digest over everything opened, as both ranks compute it
-  uint64_t out_of_bound;    // values met outside their gate's domain, and
+  int64_t *output;              // [count][rows][cols] integers at the output's scale
+  char transcript[65];          // digest over everything opened, as both ranks compute it
+  uint64_t out_of_bound;        // values met outside their gate's domain, and
   char first_out_of_bound[96];  // where first ("layer 3, gelu, gate select")
 } tw_emulation;
 

@@ -19,7 +19,7 @@ struct tw_engine {
   const tw_backend *k;
   void *stream;
   // set-up: by model tensor, backend memory
-  uint64_t **masked, **values;       // vectors' W^; V_b where the operands read values
+  uint64_t **masked, **values;  // vectors' W^; V_b where the operands read values
   uint64_t **vector_mask;
   void **masked_operand, **share_operand;
   // the job, backend memory
@@ -37,7 +37,7 @@ struct tw_engine {
   tw_gate_timer *timer;
   void *graph;
   double flush_seconds;
-  const uint64_t *output;     // where the recorded work leaves its result
+  const uint64_t *output;  // where the recorded work leaves its result
   bool nccl;
 };
 
@@ -47,7 +47,9 @@ tw_status tw_device_choose(tw_device_kind wanted, int local_rank, tw_device_kind
   *chosen = TW_DEVICE_CPU;
   *index = 0;
   if (wanted == TW_DEVICE_CUDA)
-    return tw_fail(TW_ERR_USAGE, "--device cuda: this twain was built without CUDA (no nvcc was found); use --device cpu, or build where nvcc is");
+    return tw_fail(TW_ERR_USAGE,
+                   "--device cuda: this twain was built without CUDA (no nvcc was found); use --device cpu, or build "
+                   "where nvcc is");
   return TW_OK;
 }
 #else
@@ -56,7 +58,8 @@ tw_status tw_device_choose(tw_device_kind wanted, int local_rank, tw_device_kind
   *chosen = count > 0 ? TW_DEVICE_CUDA : TW_DEVICE_CPU;
   *index = count > 0 ? local_rank % count : 0;
   if (wanted == TW_DEVICE_CUDA && count == 0)
-    return tw_fail(TW_ERR_USAGE, "--device cuda: no GPU answers; ask the scheduler for one a rank, or use --device cpu");
+    return tw_fail(TW_ERR_USAGE,
+                   "--device cuda: no GPU answers; ask the scheduler for one a rank, or use --device cpu");
   return TW_OK;
 }
 #endif
@@ -90,7 +93,13 @@ static tw_status set_up_matrix(tw_engine *e, int i, const uint64_t *masked, uint
   const tw_model_share *m = e->o.model;
   size_t n = elements(m, i);
   TW_TRY(e->k->operand(m->rows[i], m->cols[i], masked, e->stream, &e->masked_operand[i]));
-  tw_share_args a = {.rows = 1, .cols = n, .X = masked, .r = mask, .out = mask, .one = e->rank ? ~0ull : 0, .ring = ~0ull,
+  tw_share_args a = {.rows = 1,
+                     .cols = n,
+                     .X = masked,
+                     .r = mask,
+                     .out = mask,
+                     .one = e->rank ? ~0ull : 0,
+                     .ring = ~0ull,
                      .pair = {1, n, 0, 1}};
   TW_TRY(e->k->share(&a, e->stream));
   return e->k->operand(m->rows[i], m->cols[i], mask, e->stream, &e->share_operand[i]);
@@ -121,7 +130,8 @@ static tw_status set_up_model(tw_engine *e) {
   const tw_model_share *m = e->o.model;
   void **lists[] = {(void **)&e->masked, (void **)&e->values, (void **)&e->vector_mask, (void **)&e->masked_operand,
                     (void **)&e->share_operand};
-  for (size_t i = 0; i < sizeof lists / sizeof *lists; i++) TW_TRY(tw_alloc(sizeof(void *) * (size_t)m->count, lists[i]));
+  for (size_t i = 0; i < sizeof lists / sizeof *lists; i++)
+    TW_TRY(tw_alloc(sizeof(void *) * (size_t)m->count, lists[i]));
   tw_seed seed;
   uint64_t zero = 0;
   void *backend_seed, *zero_slot;
@@ -173,12 +183,24 @@ static tw_status allocate_job(tw_engine *e) {
 
 static void describe_session(tw_engine *e) {
   const tw_model_share *m = e->o.model;
-  e->session = (tw_session){.program = &e->o.plan->program, .role = TW_PARTY, .rank = e->rank, .batch = e->o.batch,
-                            .slots = e->host_slots, .lengths = e->lengths, .input = e->input, .opens = e->opens, .backend = e->k,
-                            .stream = e->stream, .keep_masks = e->device};
+  e->session = (tw_session){.program = &e->o.plan->program,
+                            .role = TW_PARTY,
+                            .rank = e->rank,
+                            .batch = e->o.batch,
+                            .slots = e->host_slots,
+                            .lengths = e->lengths,
+                            .input = e->input,
+                            .opens = e->opens,
+                            .backend = e->k,
+                            .stream = e->stream,
+                            .keep_masks = e->device};
   e->session.seeds[e->rank] = e->seeds;
-  e->session.weights = (tw_weights){.count = m->count, .rows = m->rows, .cols = m->cols, .masked = e->device ? e->masked : m->masked,
-                                    .masked_operand = e->masked_operand, .share_operand = e->share_operand};
+  e->session.weights = (tw_weights){.count = m->count,
+                                    .rows = m->rows,
+                                    .cols = m->cols,
+                                    .masked = e->device ? e->masked : m->masked,
+                                    .masked_operand = e->masked_operand,
+                                    .share_operand = e->share_operand};
   e->session.weights.mask[e->rank] = e->vector_mask;
 }
 
@@ -210,9 +232,12 @@ static tw_status forecast_memory(tw_engine *e, uint64_t left) {
   for (int i = 0; i < e->o.model->count; i++) weights += 2 * 8 * elements(e->o.model, i);  // limbs of W^ and V_b
   uint64_t needed = (uint64_t)session + weights + keys + input_bytes(e);
   if (needed <= left) return TW_OK;
-  return tw_fail(TW_ERR_MEMORY, "%s: %d sequences of %d tokens need %llu bytes of GPU memory (%zu for masks and activations, %zu for weights, "
-                 "%zu for keys), %llu are free; use a smaller batch", e->device_name, e->o.batch, e->o.plan->shape.seq,
-                 (unsigned long long)needed, session, weights, keys, (unsigned long long)left);
+  return tw_fail(
+      TW_ERR_MEMORY,
+      "%s: %d sequences of %d tokens need %llu bytes of GPU memory (%zu for masks and activations, %zu for weights, "
+      "%zu for keys), %llu are free; use a smaller batch",
+      e->device_name, e->o.batch, e->o.plan->shape.seq, (unsigned long long)needed, session, weights, keys,
+      (unsigned long long)left);
 }
 
 static tw_status open_device(tw_engine *e) {
@@ -415,4 +440,6 @@ tw_status tw_engine_get_stats(tw_engine *e, tw_engine_stats *s) {
 
 const double *tw_engine_label_seconds(const tw_engine *e) { return e->session.label_seconds; }
 const char *tw_engine_device_name(const tw_engine *e) { return e->device_name; }
-const char *tw_engine_transport_name(const tw_engine *e) { return e->nccl ? "nccl" : e->device ? "mpi, staged" : "mpi"; }
+const char *tw_engine_transport_name(const tw_engine *e) {
+  return e->nccl ? "nccl" : e->device ? "mpi, staged" : "mpi";
+}

@@ -15,21 +15,22 @@ typedef struct tw_engine tw_engine;
 
 typedef struct {
   const tw_plan *plan;
-  const tw_model_share *model;   // must outlive the engine
+  const tw_model_share *model;  // must outlive the engine
   tw_channel *channel;
   int batch;
-  tw_device_kind device;         // not AUTO: the caller chose (tw_device_choose)
-  tw_transport transport;        // between GPUs
-  bool time_gates;               // GPU: time each label's work (costs about a microsecond a stretch)
+  tw_device_kind device;   // not AUTO: the caller chose (tw_device_choose)
+  tw_transport transport;  // between GPUs
+  bool time_gates;         // GPU: time each label's work (costs about a microsecond a stretch)
 } tw_engine_options;
 
-// What a batch brings. Host memory; read during tw_engine_prepare and, `source` of a CPU engine, during tw_engine_online.
+// What a batch brings. Host memory; read during tw_engine_prepare and, `source` of a CPU engine, during
+// tw_engine_online.
 typedef struct {
-  const tw_seed *seeds;          // own seed of each slot
+  const tw_seed *seeds;  // own seed of each slot
   const uint64_t *slots;
   const int *lengths;
-  const uint64_t *input;         // own shares [batch][n]
-  tw_source source;              // corrections (its `read`)
+  const uint64_t *input;  // own shares [batch][n]
+  tw_source source;       // corrections (its `read`)
 } tw_engine_job;
 
 typedef struct {
@@ -50,8 +51,9 @@ tw_status tw_engine_online(tw_engine *e, void (*progress)(void *state, double fr
 tw_status tw_engine_output(tw_engine *e, uint64_t *masked, uint64_t *mask);
 // Counted over the last online phase.
 tw_status tw_engine_get_stats(tw_engine *e, tw_engine_stats *stats);
-const double *tw_engine_label_seconds(const tw_engine *e);  // of the last online phase; GPU: with time_gates, else zeros
-const char *tw_engine_device_name(const tw_engine *e);      // "cpu", or the GPU's name
+const double *tw_engine_label_seconds(
+    const tw_engine *e);                                // of the last online phase; GPU: with time_gates, else zeros
+const char *tw_engine_device_name(const tw_engine *e);  // "cpu", or the GPU's name
 const char *tw_engine_transport_name(const tw_engine *e);
 
 #endif

@@ -4,8 +4,8 @@
 #include <string.h>
 
 #include "base/memory.h"
-#include "jobs/fold.h"
 #include "jobs/float_matmul.h"
+#include "jobs/fold.h"
 
 // Canonical tensors of a layer, in the order of io/model.h.
 enum { QKV_W, QKV_B, OUT_W, OUT_B, GAMMA1, BETA1, UP_W, UP_B, DOWN_W, DOWN_B, GAMMA2, BETA2 };

@@ -10,22 +10,14 @@
 #include "kernels/gemm.h"
 #include "kernels/pack.h"
 
-// Secrets of a mask r = r_0 + r_1: canonical r mod 2^k, carry o = (r_0 + r_1) >> k, top bit rho.
-typedef struct { uint64_t r, carry, top; } tw_mask_parts;
-static inline tw_mask_parts tw_mask_split(uint64_t r0, uint64_t r1, int k) {
-  uint64_t m = tw_mask(k), r = (r0 + r1) & m;
-  uint64_t carry = k < 64 ? ((r0 & m) + (r1 & m)) >> k : 0;
-  return (tw_mask_parts){r, carry, r >> (k - 1)};
-}
-
 // A local gate is linear: the same map, over the whole batch, on public values, shares, true values and masks.
 typedef tw_status (*tw_local_map)(tw_session *s, const tw_op *op, const uint64_t *const *in, uint64_t *out);
 tw_status tw_local_mask(tw_session *s, const tw_op *op, int side, tw_local_map map);
 tw_status tw_local_value(tw_session *s, const tw_op *op, tw_local_map map);
 
-#define TW_LOCAL_GATE(gate_name, map)                                                                             \
+#define TW_LOCAL_GATE(gate_name, map)                                                                               \
   static tw_status map##_mask(tw_session *s, const tw_op *op, int side) { return tw_local_mask(s, op, side, map); } \
-  static tw_status map##_value(tw_session *s, const tw_op *op) { return tw_local_value(s, op, map); }             \
+  static tw_status map##_value(tw_session *s, const tw_op *op) { return tw_local_value(s, op, map); }               \
   static const tw_gate gate_name = {#map, map##_mask, NULL, NULL, map##_value, map##_value}
 
 // Elements of the whole batch.
@@ -37,7 +29,9 @@ static inline uint64_t tw_ring_of(const tw_session *s, int id) { return tw_mask(
 #define TW_EACH_SEQUENCE(s, b) for (int b = 0; b < (s)->batch; b++)
 
 // Sequence b's part of a tensor.
-static inline uint64_t *tw_value(const tw_session *s, int id, int b) { return tw_b(s, id)->value + (size_t)b * tw_words_of(s, id); }
+static inline uint64_t *tw_value(const tw_session *s, int id, int b) {
+  return tw_b(s, id)->value + (size_t)b * tw_words_of(s, id);
+}
 static inline uint64_t *tw_mask_of(const tw_session *s, int id, int side, int b) {
   return tw_b(s, id)->mask[side] + (size_t)b * tw_words_of(s, id);
 }

@@ -3,9 +3,13 @@
 
 #include "jobs/gate.h"
 
-// ---- ANDs of opened bits: [AND (v ^ m)] from public v and one correction bit for every product of two or more masks ----
-// list: for each product: out plane, count, per literal (input, plane, negate), then 2^count correction planes (-1: none)
-typedef struct { int out, count; const int64_t *literal, *subset; } and_product;
+// ---- ANDs of opened bits: [AND (v ^ m)] from public v and one correction bit for every product of two or more masks
+// ---- list: for each product: out plane, count, per literal (input, plane, negate), then 2^count correction planes
+// (-1: none)
+typedef struct {
+  int out, count;
+  const int64_t *literal, *subset;
+} and_product;
 
 static const int64_t *next_product(const int64_t *at, and_product *p) {
   p->out = (int)at[0];
@@ -15,39 +19,32 @@ static const int64_t *next_product(const int64_t *at, and_product *p) {
   return p->subset + ((size_t)1 << p->count);
 }
 
-static const uint64_t *literal_plane(const tw_session *s, const tw_op *op, const uint64_t *const *in, const int64_t *literal) {
+static const uint64_t *literal_plane(const tw_session *s, const tw_op *op, const uint64_t *const *in,
+                                     const int64_t *literal) {
   return in[literal[0]] + (size_t)literal[1] * tw_words(tw_t(s, op->out[0])->n);
 }
 
 static tw_status and_deal(tw_session *s, const tw_op *op) {
   if (op->correction_count == 0) return TW_OK;
   size_t words = tw_words(tw_t(s, op->out[0])->n);
-  int width = s->program->corrections[op->correction].width;
-  const uint64_t *mask[TW_MAX_IN];
-  uint64_t *both, *planes;
+  tw_deal_subsets_args a = {
+      .words = words, .list_count = op->list_count, .products = (int)op->arg[0], .list = tw_list(s, op)};
   for (int i = 0; i < op->in_count; i++) {
+    uint64_t *both;
     size_t all = tw_words_of(s, op->in[i]);
     TW_TRY(tw_scratch(s, all, &both));
-    for (size_t w = 0; w < all; w++) both[w] = tw_b(s, op->in[i])->mask[0][w] ^ tw_b(s, op->in[i])->mask[1][w];
-    mask[i] = both;
+    tw_mask_args x = {.rows = 1,
+                      .cols = all,
+                      .share = tw_b(s, op->in[i])->mask[0],
+                      .mask = tw_b(s, op->in[i])->mask[1],
+                      .out = both,
+                      .bits = 1};
+    TW_TRY(s->backend->mask(&x, s->stream));
+    a.mask[i] = both;
   }
-  TW_TRY(tw_scratch(s, (size_t)width * words, &planes));
-  const int64_t *at = s->program->pool + op->list, *end = at + op->list_count;
-  while (at < end) {
-    and_product p;
-    at = next_product(at, &p);
-    for (int set = 1; set < 1 << p.count; set++) {
-      if (p.subset[set] < 0) continue;
-      uint64_t *out = planes + (size_t)p.subset[set] * words;
-      memset(out, 0xff, 8 * words);
-      for (int i = 0; i < p.count; i++) {
-        if (!(set >> i & 1)) continue;
-        const uint64_t *m = literal_plane(s, op, mask, p.literal + 3 * i);
-        for (size_t w = 0; w < words; w++) out[w] &= m[w];
-      }
-    }
-  }
-  return tw_give(s, op, 0, planes);
+  TW_TRY(tw_scratch(s, (size_t)s->program->corrections[op->correction].width * words, &a.out));
+  TW_TRY(s->backend->deal_subsets(&a, s->stream));
+  return tw_give(s, op, 0, a.out);
 }
 
 static tw_status and_party(tw_session *s, const tw_op *op) {
@@ -56,8 +53,15 @@ static tw_status and_party(tw_session *s, const tw_op *op) {
   if (op->correction_count) TW_TRY(tw_take(s, op, 0, &dealt));
   TW_TRY(tw_make_value(s, op->out[0]));
   TW_TRY(s->backend->fill(tw_b(s, op->out[0])->value, 0, 8 * (size_t)s->batch * out_words, s->stream));
-  tw_products_args a = {.sequences = (size_t)s->batch, .words = words, .list_count = op->list_count, .operands = op->in_count,
-                        .rank = s->rank, .products = (int)op->arg[0], .dealt = dealt, .out_words = out_words, .list = tw_list(s, op),
+  tw_products_args a = {.sequences = (size_t)s->batch,
+                        .words = words,
+                        .list_count = op->list_count,
+                        .operands = op->in_count,
+                        .rank = s->rank,
+                        .products = (int)op->arg[0],
+                        .dealt = dealt,
+                        .out_words = out_words,
+                        .list = tw_list(s, op),
                         .out = tw_b(s, op->out[0])->value};
   if (dealt) a.dealt_words = (size_t)s->program->corrections[op->correction].width * words;
   for (int i = 0; i < op->in_count; i++) {
@@ -91,12 +95,17 @@ static tw_status and_clear(tw_session *s, const tw_op *op) {
 static const tw_gate and_gate = {"and", NULL, and_deal, NULL, and_party, and_clear};
 
 // Sets of literals that have a correction plane in this gate, by their sorted (input, plane) keys.
-typedef struct { int count; int64_t key[8]; } literal_set;
+typedef struct {
+  int count;
+  int64_t key[8];
+} literal_set;
 enum { MAX_SETS = 4096 };
 
 static int find_or_add(literal_set *sets, int *count, const literal_set *wanted) {
   for (int i = 0; i < *count; i++)
-    if (sets[i].count == wanted->count && memcmp(sets[i].key, wanted->key, sizeof(int64_t) * (size_t)wanted->count) == 0) return i;
+    if (sets[i].count == wanted->count &&
+        memcmp(sets[i].key, wanted->key, sizeof(int64_t) * (size_t)wanted->count) == 0)
+      return i;
   if (*count == MAX_SETS) return -1;
   sets[*count] = *wanted;
   return (*count)++;
@@ -144,7 +153,8 @@ int tw_and_products(tw_builder *b, const tw_product *products, int count, int pl
     }
   }
   if (!list || !sets) tw_build_fail(b, TW_ERR_MEMORY, "out of memory for bit products");
-  if (set_count == MAX_SETS || op->in_count >= TW_MAX_IN) tw_build_fail(b, TW_ERR_INTERNAL, "too many bit products in one gate");
+  if (set_count == MAX_SETS || op->in_count >= TW_MAX_IN)
+    tw_build_fail(b, TW_ERR_INTERNAL, "too many bit products in one gate");
   if (b->status == TW_OK) {
     tw_emit_list(b, op, list, at);
     op->arg[0] = count;
@@ -159,9 +169,14 @@ int tw_and_products(tw_builder *b, const tw_product *products, int count, int pl
 // list: per term (out, input, plane); then planes constants
 static tw_status xor_value(tw_session *s, const tw_op *op) {
   TW_TRY(tw_make_value(s, op->out[0]));
-  tw_parity_args a = {.sequences = (size_t)s->batch, .words = tw_words(tw_t(s, op->out[0])->n), .terms = (size_t)op->arg[0],
-                   .operands = op->in_count, .planes = tw_t(s, op->out[0])->planes, .mine = s->role != TW_PARTY || s->rank == 0,
-                   .list = tw_list(s, op), .out = tw_b(s, op->out[0])->value};
+  tw_parity_args a = {.sequences = (size_t)s->batch,
+                      .words = tw_words(tw_t(s, op->out[0])->n),
+                      .terms = (size_t)op->arg[0],
+                      .operands = op->in_count,
+                      .planes = tw_t(s, op->out[0])->planes,
+                      .mine = s->role != TW_PARTY || s->rank == 0,
+                      .list = tw_list(s, op),
+                      .out = tw_b(s, op->out[0])->value};
   for (int i = 0; i < op->in_count; i++) {
     a.value[i] = tw_b(s, op->in[i])->value;
     a.operand_words[i] = tw_words_of(s, op->in[i]);
@@ -191,9 +206,13 @@ int tw_xor_planes(tw_builder *b, const tw_term *terms, int count, int planes, co
 static tw_status reshape_value(tw_session *s, const tw_op *op) {
   TW_TRY(tw_make_value(s, op->out[0]));
   const tw_tensor *y = tw_t(s, op->out[0]);
-  return s->backend->reshape(&(tw_reshape_args){.sequences = (size_t)s->batch, .n = y->n, .planes = (size_t)y->planes,
-                                                .from_words = tw_words_of(s, op->in[0]), .x = tw_b(s, op->in[0])->value,
-                                                .out = tw_b(s, op->out[0])->value}, s->stream);
+  return s->backend->reshape(&(tw_reshape_args){.sequences = (size_t)s->batch,
+                                                .n = y->n,
+                                                .planes = (size_t)y->planes,
+                                                .from_words = tw_words_of(s, op->in[0]),
+                                                .x = tw_b(s, op->in[0])->value,
+                                                .out = tw_b(s, op->out[0])->value},
+                             s->stream);
 }
 
 static const tw_gate reshape_gate = {"reshape", NULL, NULL, NULL, reshape_value, reshape_value};
@@ -211,10 +230,18 @@ int tw_bits_reshape(tw_builder *b, int bits, int planes, size_t n) {
 // arg: 0 rows, 1 first, 2 group, 3 groups; list: first-group sizes of the earlier levels
 static tw_status kill_value(tw_session *s, const tw_op *op) {
   TW_TRY(tw_make_value(s, op->out[0]));
-  tw_kill_args a = {.sequences = (size_t)s->batch, .rows = (size_t)op->arg[0], .first = (size_t)op->arg[1], .group = (size_t)op->arg[2],
-                    .groups = (size_t)op->arg[3], .words = tw_words_of(s, op->out[0]), .earlier = tw_list(s, op),
-                    .levels = (int)op->list_count, .mine = s->role != TW_PARTY || s->rank == 0, .x = tw_b(s, op->in[0])->value,
-                    .out = tw_b(s, op->out[0])->value, .live = tw_live(s)};
+  tw_kill_args a = {.sequences = (size_t)s->batch,
+                    .rows = (size_t)op->arg[0],
+                    .first = (size_t)op->arg[1],
+                    .group = (size_t)op->arg[2],
+                    .groups = (size_t)op->arg[3],
+                    .words = tw_words_of(s, op->out[0]),
+                    .earlier = tw_list(s, op),
+                    .levels = (int)op->list_count,
+                    .mine = s->role != TW_PARTY || s->rank == 0,
+                    .x = tw_b(s, op->in[0])->value,
+                    .out = tw_b(s, op->out[0])->value,
+                    .live = tw_live(s)};
   return s->backend->kill(&a, s->stream);
 }
 

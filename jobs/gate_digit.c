@@ -9,11 +9,12 @@ static int digit_low(const tw_session *s, const tw_op *op, int digit) {
   return (int)at;
 }
 
-// Which sign the looked-up entry leaves with: sgn = e_a^0 - e_a^1, where on the first half rank 1's share is its own pad and
-// on the second half rank 0's. Known to the dealer, never opened.
+// Which sign the looked-up entry leaves with: sgn = e_a^0 - e_a^1, where on the first half rank 1's share is its own
+// pad and on the second half rank 0's. Known to dealer (which reads it off the dealt halves) and emulator, never
+// opened.
 static tw_status digits_mask(tw_session *s, const tw_op *op, int side) {
   int looked_up = (int)op->arg[2];
-  if (s->role == TW_PARTY || side == 0 || looked_up < 0) return TW_OK;
+  if (s->role != TW_CLEAR || side == 0 || looked_up < 0) return TW_OK;
   const tw_correction *c = &s->program->corrections[op->correction];
   size_t words = tw_words(c->n), h = tw_half(c->n);
   uint64_t *pad[2], *sign;
@@ -36,40 +37,60 @@ static tw_status digits_mask(tw_session *s, const tw_op *op, int side) {
   return TW_OK;
 }
 
+static tw_status deal_sign(tw_session *s, const tw_op *op) {
+  int looked_up = (int)op->arg[2];
+  const tw_correction *c = &s->program->corrections[op->correction];
+  size_t words = tw_words(c->n), half = tw_words(tw_half(c->n)), first = 0;
+  for (int i = 0; i < looked_up; i++) first += (size_t)1 << s->program->pool[op->list + (size_t)i];
+  const tw_buffer *w = tw_b(s, op->in[0]);
+  uint64_t *sign;
+  TW_TRY(tw_keep(s, words, &sign));
+  tw_b(s, op->out[0])->sign = sign;
+  tw_deal_sign_args a = {.n = c->n,
+                         .half = tw_half(c->n),
+                         .r0 = w->mask[0],
+                         .r1 = w->mask[1],
+                         .slot0 = s->halves[0] + first * half,
+                         .slot1 = s->halves[1] + first * (words - half),
+                         .ring = tw_t(s, op->in[0])->ring,
+                         .low = digit_low(s, op, looked_up),
+                         .width = (int)s->program->pool[op->list + (size_t)looked_up],
+                         .out = sign};
+  return s->backend->deal_sign(&a, s->stream);
+}
+
 static tw_status digits_deal(tw_session *s, const tw_op *op) {
   const tw_correction *c = &s->program->corrections[op->correction];
-  size_t words = tw_words(c->n), first = 0;
-  uint64_t *planes;
-  TW_TRY(tw_scratch(s, (size_t)c->width * words, &planes));
-  memset(planes, 0, 8 * (size_t)c->width * words);
   const tw_buffer *w = tw_b(s, op->in[0]);
-  int ring = tw_t(s, op->in[0])->ring, low = (int)op->arg[0];
-  for (size_t i = 0; i < op->list_count; i++) {
-    int width = (int)s->program->pool[op->list + i];
-    for (size_t j = 0; j < c->n; j++) {
-      uint64_t a = ((w->mask[0][j] + w->mask[1][j]) & tw_mask(ring)) >> low & tw_mask(width);
-      planes[(first + a) * words + j / 64] |= 1ull << (j % 64);
-    }
-    first += (size_t)1 << width;
-    low += width;
-  }
-  for (size_t j = 0; op->arg[1] && j < c->n; j++) {
-    uint64_t top = (w->mask[0][j] + w->mask[1][j]) >> (ring - 1) & 1;
-    planes[first * words + j / 64] |= top << (j % 64);
-  }
-  return tw_give(s, op, 0, planes);
+  uint64_t *planes;
+  TW_TRY(tw_scratch(s, (size_t)c->width * tw_words(c->n), &planes));
+  tw_deal_digits_args a = {.n = c->n,
+                           .words = tw_words(c->n),
+                           .r0 = w->mask[0],
+                           .r1 = w->mask[1],
+                           .widths = tw_list(s, op),
+                           .count = (int)op->list_count,
+                           .ring = tw_t(s, op->in[0])->ring,
+                           .low = (int)op->arg[0],
+                           .sign_bit = op->arg[1] != 0,
+                           .planes = planes};
+  TW_TRY(s->backend->deal_digits(&a, s->stream));
+  TW_TRY(tw_give(s, op, 0, planes));
+  return op->arg[2] >= 0 ? deal_sign(s, op) : TW_OK;
 }
 
 static tw_status digits_party(tw_session *s, const tw_op *op) {
   uint64_t *planes;
   TW_TRY(tw_take(s, op, 0, &planes));
   TW_TRY(tw_make_value(s, op->out[0]));
-  return s->backend->copy(tw_b(s, op->out[0])->value, planes, 8 * (size_t)s->batch * tw_words_of(s, op->out[0]), s->stream);
+  return s->backend->copy(tw_b(s, op->out[0])->value, planes, 8 * (size_t)s->batch * tw_words_of(s, op->out[0]),
+                          s->stream);
 }
 
 static const tw_gate digits_gate = {"digits", digits_mask, digits_deal, NULL, digits_party, NULL};
 
-tw_digits tw_deal_digits(tw_builder *b, int wire, int low_bit, const int *widths, int count, bool sign_bit, int looked_up) {
+tw_digits tw_deal_digits(tw_builder *b, int wire, int low_bit, const int *widths, int count, bool sign_bit,
+                         int looked_up) {
   tw_digits d = {.wire = wire, .count = count, .low_bit = low_bit, .sign_bit = sign_bit};
   tw_tensor t = tw_look(b, wire);
   tw_op *op = tw_emit(b, &digits_gate);
@@ -110,9 +131,17 @@ tw_digits tw_comparison_digits(tw_builder *b, int wire) {
 static tw_status leaves_party(tw_session *s, const tw_op *op) {
   TW_TRY(tw_make_value(s, op->out[0]));
   const tw_tensor *x = tw_t(s, op->in[1]);
-  tw_leaves_args a = {.sequences = (size_t)s->batch, .n = x->n, .words = tw_words(x->n), .X = tw_b(s, op->in[1])->value,
-                      .onehot = tw_b(s, op->in[0])->value, .leaves = tw_list(s, op), .out = tw_b(s, op->out[0])->value,
-                      .onehot_words = tw_words_of(s, op->in[0]), .count = (int)op->arg[0], .ring = x->ring, .rank = s->rank};
+  tw_leaves_args a = {.sequences = (size_t)s->batch,
+                      .n = x->n,
+                      .words = tw_words(x->n),
+                      .X = tw_b(s, op->in[1])->value,
+                      .onehot = tw_b(s, op->in[0])->value,
+                      .leaves = tw_list(s, op),
+                      .out = tw_b(s, op->out[0])->value,
+                      .onehot_words = tw_words_of(s, op->in[0]),
+                      .count = (int)op->arg[0],
+                      .ring = x->ring,
+                      .rank = s->rank};
   return s->backend->leaves(&a, s->stream);
 }
 
@@ -135,7 +164,8 @@ static tw_status leaves_clear(tw_session *s, const tw_op *op) {
   for (int64_t i = 0; i < op->arg[0]; i++)
     for (size_t j = 0; j < x->n; j++) {
       uint64_t r = (w->mask[0][j] + w->mask[1][j]) & tw_mask(x->ring);
-      out[(size_t)i * words + j / 64] |= clear_leaf(tw_list(s, op) + 3 * i, r, tw_public(s, op->in[1], j), x->ring) << (j % 64);
+      out[(size_t)i * words + j / 64] |= clear_leaf(tw_list(s, op) + 3 * i, r, tw_public(s, op->in[1], j), x->ring)
+                                         << (j % 64);
     }
   return TW_OK;
 }
@@ -172,10 +202,19 @@ int tw_leaves(tw_builder *b, const tw_digits *d, const tw_leaf *leaf, int count)
 // arg: 0 first one-hot plane, 1 width, 2 sub bits, 3 offset, 4 low bit of the digit, 5 6 tables
 static tw_status lookup_party(tw_session *s, const tw_op *op) {
   size_t n = tw_t(s, op->in[1])->n, words = tw_words(n);
-  tw_lookup_args a = {.sequences = (size_t)s->batch, .n = n, .words = words, .X = tw_b(s, op->in[1])->value,
-                      .onehot = tw_b(s, op->in[0])->value + (size_t)op->arg[0] * words, .onehot_words = tw_words_of(s, op->in[0]),
-                      .offset = (uint64_t)op->arg[3], .ring_out = tw_ring_of(s, op->out[0]), .ring = tw_t(s, op->in[1])->ring,
-                      .low_bit = (int)op->arg[4], .width = (int)op->arg[1], .sub_bits = (int)op->arg[2], .rank = s->rank};
+  tw_lookup_args a = {.sequences = (size_t)s->batch,
+                      .n = n,
+                      .words = words,
+                      .X = tw_b(s, op->in[1])->value,
+                      .onehot = tw_b(s, op->in[0])->value + (size_t)op->arg[0] * words,
+                      .onehot_words = tw_words_of(s, op->in[0]),
+                      .offset = (uint64_t)op->arg[3],
+                      .ring_out = tw_ring_of(s, op->out[0]),
+                      .ring = tw_t(s, op->in[1])->ring,
+                      .low_bit = (int)op->arg[4],
+                      .width = (int)op->arg[1],
+                      .sub_bits = (int)op->arg[2],
+                      .rank = s->rank};
   for (int i = 0; i < 2; i++) {
     TW_TRY(tw_make_value(s, op->out[i]));
     a.out[i] = tw_b(s, op->out[i])->value;
@@ -204,8 +243,8 @@ static tw_status lookup_clear(tw_session *s, const tw_op *op) {
 
 static const tw_gate lookup_gate = {"lookup", NULL, NULL, NULL, lookup_party, lookup_clear};
 
-void tw_lookup(tw_builder *b, const tw_digits *d, int index, int sub_bits, uint64_t offset, const int table[2], int ring,
-               const int scale[2], int out[2]) {
+void tw_lookup(tw_builder *b, const tw_digits *d, int index, int sub_bits, uint64_t offset, const int table[2],
+               int ring, const int scale[2], int out[2]) {
   tw_op *op = tw_emit(b, &lookup_gate);
   tw_emit_in(op, d->tensor);
   tw_emit_in(op, d->wire);

@@ -2,16 +2,18 @@
 #include "jobs/gate.h"
 
 static tw_status extend_deal(tw_session *s, const tw_op *op) {
-  const tw_tensor *x = tw_t(s, op->in[0]);
-  const tw_buffer *r = tw_b(s, op->in[0]);
+  size_t n = tw_t(s, op->in[0])->n;
   uint64_t *carry, *top;
-  TW_TRY(tw_scratch(s, x->n, &carry));
-  TW_TRY(tw_scratch(s, x->n, &top));
-  for (size_t j = 0; j < x->n; j++) {
-    tw_mask_parts p = tw_mask_split(r->mask[0][j], r->mask[1][j], x->ring);
-    carry[j] = p.carry;
-    top[j] = p.top;
-  }
+  TW_TRY(tw_scratch(s, n, &carry));
+  TW_TRY(tw_scratch(s, n, &top));
+  tw_deal_extend_args a = {.rows = 1,
+                           .cols = n,
+                           .r0 = tw_b(s, op->in[0])->mask[0],
+                           .r1 = tw_b(s, op->in[0])->mask[1],
+                           .carry = carry,
+                           .top = top,
+                           .k = tw_t(s, op->in[0])->ring};
+  TW_TRY(s->backend->deal_extend(&a, s->stream));
   TW_TRY(tw_give(s, op, 0, carry));
   return tw_give(s, op, 1, top);
 }
@@ -21,9 +23,16 @@ static tw_status extend_party(tw_session *s, const tw_op *op) {
   TW_TRY(tw_take(s, op, 0, &carry));
   TW_TRY(tw_take(s, op, 1, &top));
   TW_TRY(tw_make_value(s, op->out[0]));
-  tw_extend_args a = {.rows = 1, .cols = tw_batch_n(s, op->out[0]), .X = tw_b(s, op->in[0])->value, .r = tw_b(s, op->in[0])->mask[s->rank],
-                      .carry = carry, .top = top, .out = tw_b(s, op->out[0])->value, .one = tw_one(s),
-                      .ring = tw_ring_of(s, op->out[0]), .k = tw_t(s, op->in[0])->ring};
+  tw_extend_args a = {.rows = 1,
+                      .cols = tw_batch_n(s, op->out[0]),
+                      .X = tw_b(s, op->in[0])->value,
+                      .r = tw_b(s, op->in[0])->mask[s->rank],
+                      .carry = carry,
+                      .top = top,
+                      .out = tw_b(s, op->out[0])->value,
+                      .one = tw_one(s),
+                      .ring = tw_ring_of(s, op->out[0]),
+                      .k = tw_t(s, op->in[0])->ring};
   return s->backend->extend(&a, s->stream);
 }
 

@@ -1,5 +1,6 @@
-// The last step of faithful truncation (protocols, section 2): floor(x / 2^f) = (X^ >> f) - [r >> f] - [borrow] in ring k - f,
-// r canonical; the borrow X^ mod 2^f < r mod 2^f was compared and opened under a bit mask m. Corrections [r >> f], [m].
+// The last step of faithful truncation (protocols, section 2): floor(x / 2^f) = (X^ >> f) - [r >> f] - [borrow] in ring
+// k - f, r canonical; the borrow X^ mod 2^f < r mod 2^f was compared and opened under a bit mask m. Corrections [r >>
+// f], [m].
 #include "jobs/gate.h"
 
 static tw_status floor_deal(tw_session *s, const tw_op *op) {
@@ -8,10 +9,17 @@ static tw_status floor_deal(tw_session *s, const tw_op *op) {
   uint64_t *high, *m;
   TW_TRY(tw_scratch(s, x->n, &high));
   TW_TRY(tw_scratch(s, x->n, &m));
-  for (size_t j = 0; j < x->n; j++) {
-    high[j] = ((r->mask[0][j] + r->mask[1][j]) & tw_mask(x->ring)) >> op->arg[0];
-    m[j] = tw_bit(bit->mask[0], j) ^ tw_bit(bit->mask[1], j);
-  }
+  tw_deal_floor_args a = {.rows = 1,
+                          .cols = x->n,
+                          .r0 = r->mask[0],
+                          .r1 = r->mask[1],
+                          .m0 = bit->mask[0],
+                          .m1 = bit->mask[1],
+                          .high = high,
+                          .m = m,
+                          .k = x->ring,
+                          .shift = (int)op->arg[0]};
+  TW_TRY(s->backend->deal_floor(&a, s->stream));
   TW_TRY(tw_give(s, op, 0, high));
   return tw_give(s, op, 1, m);
 }
@@ -21,9 +29,16 @@ static tw_status floor_party(tw_session *s, const tw_op *op) {
   TW_TRY(tw_take(s, op, 0, &high));
   TW_TRY(tw_take(s, op, 1, &m));
   TW_TRY(tw_make_value(s, op->out[0]));
-  tw_floor_args a = {.rows = (size_t)s->batch, .cols = tw_t(s, op->in[0])->n, .X = tw_b(s, op->in[0])->value,
-                     .bits = tw_b(s, op->in[1])->value, .high = high, .m = m, .out = tw_b(s, op->out[0])->value,
-                     .sequence_words = tw_words_of(s, op->in[1]), .one = tw_one(s), .ring = tw_ring_of(s, op->out[0]),
+  tw_floor_args a = {.rows = (size_t)s->batch,
+                     .cols = tw_t(s, op->in[0])->n,
+                     .X = tw_b(s, op->in[0])->value,
+                     .bits = tw_b(s, op->in[1])->value,
+                     .high = high,
+                     .m = m,
+                     .out = tw_b(s, op->out[0])->value,
+                     .sequence_words = tw_words_of(s, op->in[1]),
+                     .one = tw_one(s),
+                     .ring = tw_ring_of(s, op->out[0]),
                      .shift = (int)op->arg[0]};
   return s->backend->floor(&a, s->stream);
 }

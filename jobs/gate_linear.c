@@ -5,30 +5,47 @@
 
 // ---- Z = X W + bias. Model shared once: W^ = W + p. Online: X^ V_b + K_b, V_b = b W^ - p_b (set-up);
 // K_b = -r_b W^ + [bias]_b (preparation) + [r p]_b (one correction an output) ----
-typedef struct { size_t rows, inner, cols; int weight; } linear_shape;
+typedef struct {
+  size_t rows, inner, cols;
+  int weight;
+} linear_shape;
 
 static linear_shape shape_of(const tw_session *s, const tw_op *op) {
-  return (linear_shape){tw_t(s, op->in[0])->n / (size_t)op->arg[1], (size_t)op->arg[1], (size_t)op->arg[2], (int)op->arg[0]};
+  return (linear_shape){tw_t(s, op->in[0])->n / (size_t)op->arg[1], (size_t)op->arg[1], (size_t)op->arg[2],
+                        (int)op->arg[0]};
 }
 
 static tw_status check_weight(const tw_session *s, linear_shape d) {
   if (d.weight + 1 >= s->weights.count || s->weights.rows[d.weight] != d.inner || s->weights.cols[d.weight] != d.cols)
-    return tw_fail(TW_ERR_MISMATCH, "model tensor %d does not fit the plan; plan and share must come from one model", d.weight);
+    return tw_fail(TW_ERR_MISMATCH, "model tensor %d does not fit the plan; plan and share must come from one model",
+                   d.weight);
   return TW_OK;
+}
+
+// Dealer: both ranks' masks of a wire together.
+static tw_status whole_mask(tw_session *s, int id, uint64_t **out) {
+  size_t n = tw_t(s, id)->n;
+  TW_TRY(tw_scratch(s, n, out));
+  tw_combine_args a = {.rows = 1,
+                       .cols = n,
+                       .x = tw_b(s, id)->mask[0],
+                       .y = tw_b(s, id)->mask[1],
+                       .out = *out,
+                       .p = 1,
+                       .q = 1,
+                       .ring = ~0ull,
+                       .pair = tw_flat(n)};
+  return s->backend->combine(&a, s->stream);
 }
 
 static tw_status linear_deal(tw_session *s, const tw_op *op) {
   linear_shape d = shape_of(s, op);
   TW_TRY(check_weight(s, d));
-  size_t n = d.rows * d.inner, w = d.inner * d.cols;
-  uint64_t *r, *p, *out;
-  TW_TRY(tw_scratch(s, n, &r));
-  TW_TRY(tw_scratch(s, w, &p));
+  uint64_t *r, *out;
+  TW_TRY(whole_mask(s, op->in[0], &r));
   TW_TRY(tw_scratch(s, d.rows * d.cols, &out));
-  const tw_buffer *x = tw_b(s, op->in[0]);
-  for (size_t j = 0; j < n; j++) r[j] = x->mask[0][j] + x->mask[1][j];
-  for (size_t j = 0; j < w; j++) p[j] = s->weights.mask[0][d.weight][j] + s->weights.mask[1][d.weight][j];
-  tw_gemm(d.rows, d.cols, d.inner, r, d.inner, p, d.cols, out, d.cols, tw_t(s, op->out[0])->ring, 0);
+  TW_TRY(s->backend->product(s->weights.mask_sum[d.weight], d.rows, d.cols, d.inner, r, NULL, tw_t(s, op->out[0])->ring,
+                             out, s->stream));
   return tw_give(s, op, 0, out);
 }
 
@@ -40,12 +57,19 @@ static tw_status linear_prepare(tw_session *s, const tw_op *op) {
   int ring = tw_t(s, op->out[0])->ring;
   uint64_t *k = s->prepared[op - s->program->ops];  // from an earlier preparation
   if (!k) TW_TRY(tw_keep(s, rows * d.cols, &k));
-  tw_share_args bias = {.rows = rows, .cols = d.cols, .X = s->weights.masked[d.weight + 1], .r = s->weights.mask[s->rank][d.weight + 1],
-                        .out = k, .one = tw_one(s), .ring = ~0ull, .pair = {1, 0, 0, 1}};
+  tw_share_args bias = {.rows = rows,
+                        .cols = d.cols,
+                        .X = s->weights.masked[d.weight + 1],
+                        .r = s->weights.mask[s->rank][d.weight + 1],
+                        .out = k,
+                        .one = tw_one(s),
+                        .ring = ~0ull,
+                        .pair = {1, 0, 0, 1}};
   TW_TRY(s->backend->share(&bias, s->stream));
   tw_combine_args negate = {.rows = 1, .cols = rows * d.cols, .x = k, .out = k, .p = ~0ull, .ring = ~0ull};
   TW_TRY(s->backend->combine(&negate, s->stream));
-  TW_TRY(s->backend->product(s->weights.masked_operand[d.weight], rows, d.cols, d.inner, tw_b(s, op->in[0])->mask[s->rank], k, ring, k, s->stream));
+  TW_TRY(s->backend->product(s->weights.masked_operand[d.weight], rows, d.cols, d.inner,
+                             tw_b(s, op->in[0])->mask[s->rank], k, ring, k, s->stream));
   s->prepared[op - s->program->ops] = k;
   return TW_OK;
 }
@@ -59,7 +83,14 @@ static tw_status linear_party(tw_session *s, const tw_op *op) {
   TW_TRY(tw_take(s, op, 0, &rp));
   TW_TRY(tw_make_value(s, op->out[0]));
   uint64_t *out = tw_b(s, op->out[0])->value, ring = tw_ring_of(s, op->out[0]);
-  tw_combine_args addend = {.rows = 1, .cols = rows * d.cols, .x = rp, .y = k, .out = out, .p = 1, .q = ~0ull, .ring = ring,
+  tw_combine_args addend = {.rows = 1,
+                            .cols = rows * d.cols,
+                            .x = rp,
+                            .y = k,
+                            .out = out,
+                            .p = 1,
+                            .q = ~0ull,
+                            .ring = ring,
                             .pair = tw_flat(rows * d.cols)};
   TW_TRY(s->backend->combine(&addend, s->stream));
   return s->backend->product(s->weights.share_operand[d.weight], rows, d.cols, d.inner, tw_b(s, op->in[0])->value, out,
@@ -74,7 +105,8 @@ static tw_status linear_clear(tw_session *s, const tw_op *op) {
   uint64_t *out = tw_b(s, op->out[0])->value;
   const uint64_t *bias = s->weights.value[d.weight + 1];
   for (size_t i = 0; i < d.rows; i++) memcpy(out + i * d.cols, bias, 8 * d.cols);
-  tw_gemm(d.rows, d.cols, d.inner, tw_b(s, op->in[0])->value, d.inner, s->weights.value[d.weight], d.cols, out, d.cols, ring, 1);
+  tw_gemm(d.rows, d.cols, d.inner, tw_b(s, op->in[0])->value, d.inner, s->weights.value[d.weight], d.cols, out, d.cols,
+          ring, 1);
   for (size_t j = 0; j < d.rows * d.cols; j++) out[j] &= tw_mask(ring);
   return TW_OK;
 }
@@ -96,22 +128,13 @@ int tw_linear(tw_builder *b, int x, int weight, size_t inner, size_t cols, int r
 }
 
 // ---- Z = X Y, batches of matrices: (b X^ - r_b) Y^ - X^ q_b + [r q]_b ----
-static void for_each_matrix(const tw_op *op, int ring, const uint64_t *x, const uint64_t *y, uint64_t *out, int accumulate) {
-  size_t count = (size_t)op->arg[0], m = (size_t)op->arg[1], n = (size_t)op->arg[2], k = (size_t)op->arg[3];
-  for (size_t i = 0; i < count; i++)
-    tw_gemm(m, n, k, x + i * m * k, k, y + i * k * n, n, out + i * m * n, n, ring, accumulate);
-}
-
 static tw_status matmul_deal(tw_session *s, const tw_op *op) {
-  const tw_buffer *x = tw_b(s, op->in[0]), *y = tw_b(s, op->in[1]);
-  size_t nx = tw_t(s, op->in[0])->n, ny = tw_t(s, op->in[1])->n;
   uint64_t *r, *q, *out;
-  TW_TRY(tw_scratch(s, nx, &r));
-  TW_TRY(tw_scratch(s, ny, &q));
+  TW_TRY(whole_mask(s, op->in[0], &r));
+  TW_TRY(whole_mask(s, op->in[1], &q));
   TW_TRY(tw_scratch(s, tw_t(s, op->out[0])->n, &out));
-  for (size_t j = 0; j < nx; j++) r[j] = x->mask[0][j] + x->mask[1][j];
-  for (size_t j = 0; j < ny; j++) q[j] = y->mask[0][j] + y->mask[1][j];
-  for_each_matrix(op, tw_t(s, op->out[0])->ring, r, q, out, 0);
+  TW_TRY(s->backend->gemm((size_t)op->arg[0], (size_t)op->arg[1], (size_t)op->arg[2], (size_t)op->arg[3], r, q, out,
+                          tw_t(s, op->out[0])->ring, 0, s->stream));
   return tw_give(s, op, 0, out);
 }
 
@@ -125,7 +148,13 @@ static tw_status matmul_party(tw_session *s, const tw_op *op) {
   TW_TRY(tw_make_value(s, op->out[0]));
   uint64_t *out = tw_b(s, op->out[0])->value;
   const tw_buffer *x = tw_b(s, op->in[0]), *y = tw_b(s, op->in[1]);
-  tw_share_args a = {.rows = 1, .cols = nx, .X = x->value, .r = x->mask[s->rank], .out = left, .one = tw_one(s), .ring = ~0ull,
+  tw_share_args a = {.rows = 1,
+                     .cols = nx,
+                     .X = x->value,
+                     .r = x->mask[s->rank],
+                     .out = left,
+                     .one = tw_one(s),
+                     .ring = ~0ull,
                      .pair = tw_flat(nx)};
   TW_TRY(s->backend->share(&a, s->stream));
   TW_TRY(s->backend->copy(out, rq, 8 * count * m * n, s->stream));
@@ -137,7 +166,9 @@ static tw_status matmul_clear(tw_session *s, const tw_op *op) {
   TW_TRY(tw_make_value(s, op->out[0]));
   int ring = tw_t(s, op->out[0])->ring;
   uint64_t *out = tw_b(s, op->out[0])->value;
-  for_each_matrix(op, ring, tw_b(s, op->in[0])->value, tw_b(s, op->in[1])->value, out, 0);
+  size_t count = (size_t)op->arg[0], m = (size_t)op->arg[1], n = (size_t)op->arg[2], k = (size_t)op->arg[3];
+  const uint64_t *x = tw_b(s, op->in[0])->value, *y = tw_b(s, op->in[1])->value;
+  for (size_t i = 0; i < count; i++) tw_gemm(m, n, k, x + i * m * k, k, y + i * k * n, n, out + i * m * n, n, ring, 0);
   for (size_t j = 0; j < tw_t(s, op->out[0])->n; j++) out[j] &= tw_mask(ring);
   return TW_OK;
 }
@@ -153,8 +184,11 @@ int tw_matmul(tw_builder *b, int x, int y, size_t count, size_t m, size_t n, siz
   op->arg[1] = (int64_t)m;
   op->arg[2] = (int64_t)n;
   op->arg[3] = (int64_t)k;
-  if (t.kind != TW_WIRE || u.kind != TW_WIRE || t.n != count * m * k || u.n != count * k * n || t.ring < ring || u.ring < ring)
-    return tw_build_fail(b, TW_ERR_RANGE, "matrix product in ring %d of wires of rings %d and %d", ring, t.ring, u.ring);
+  if (t.kind != TW_WIRE || u.kind != TW_WIRE || t.n != count * m * k || u.n != count * k * n || t.ring < ring ||
+      u.ring < ring)
+    return tw_build_fail(b, TW_ERR_RANGE, "matrix product in ring %d of wires of rings %d and %d", ring, t.ring,
+                         u.ring);
   tw_emit_ring(b, op, ring, count * m * n);
-  return tw_emit_out(b, op, (tw_tensor){.kind = TW_SHARE, .ring = ring, .scale = t.scale + u.scale, .n = count * m * n});
+  return tw_emit_out(b, op,
+                     (tw_tensor){.kind = TW_SHARE, .ring = ring, .scale = t.scale + u.scale, .n = count * m * n});
 }

@@ -21,15 +21,24 @@ tw_status tw_local_value(tw_session *s, const tw_op *op, tw_local_map map) {
 // ---- truncation by shifting the wire (protocols, section 2) ----
 static tw_status truncate_mask(tw_session *s, const tw_op *op, int side) {
   TW_TRY(tw_make_mask(s, op->out[0], side));
-  tw_shift_args a = {.rows = 1, .cols = tw_batch_n(s, op->out[0]), .x = tw_b(s, op->in[0])->mask[side],
-                     .out = tw_b(s, op->out[0])->mask[side], .ring = tw_ring_of(s, op->in[0]), .bits = (int)op->arg[0]};
+  tw_shift_args a = {.rows = 1,
+                     .cols = tw_batch_n(s, op->out[0]),
+                     .x = tw_b(s, op->in[0])->mask[side],
+                     .out = tw_b(s, op->out[0])->mask[side],
+                     .ring = tw_ring_of(s, op->in[0]),
+                     .bits = (int)op->arg[0]};
   return s->backend->shift(&a, s->stream);
 }
 
 static tw_status truncate_party(tw_session *s, const tw_op *op) {
   TW_TRY(tw_make_value(s, op->out[0]));
-  tw_shift_args a = {.rows = 1, .cols = tw_batch_n(s, op->out[0]), .x = tw_b(s, op->in[0])->value, .out = tw_b(s, op->out[0])->value,
-                     .half = 1ull << (op->arg[0] - 1), .ring = tw_ring_of(s, op->in[0]), .bits = (int)op->arg[0]};
+  tw_shift_args a = {.rows = 1,
+                     .cols = tw_batch_n(s, op->out[0]),
+                     .x = tw_b(s, op->in[0])->value,
+                     .out = tw_b(s, op->out[0])->value,
+                     .half = 1ull << (op->arg[0] - 1),
+                     .ring = tw_ring_of(s, op->in[0]),
+                     .bits = (int)op->arg[0]};
   return s->backend->shift(&a, s->stream);
 }
 
@@ -41,7 +50,8 @@ static tw_status truncate_clear(tw_session *s, const tw_op *op) {
   const tw_buffer *in = tw_b(s, op->in[0]);
   uint64_t *out = tw_b(s, op->out[0])->value;
   for (size_t j = 0; j < tw_t(s, op->out[0])->n; j++) {
-    __int128 offset = (__int128)(in->mask[0][j] & tw_mask(f)) - (__int128)((tw_public(s, op->in[0], j) - (uint64_t)half) & tw_mask(f));
+    __int128 offset = (__int128)(in->mask[0][j] & tw_mask(f)) -
+                      (__int128)((tw_public(s, op->in[0], j) - (uint64_t)half) & tw_mask(f));
     __int128 y = (tw_signed(in->value[j], ring) - half + offset + unit - 1) >> f;
     out[j] = (uint64_t)y & tw_mask(out_ring);
   }
@@ -57,7 +67,9 @@ int tw_truncate_dithered(tw_builder *b, int wire, int bits) {
   tw_emit_in(op, wire);
   op->arg[0] = bits;
   if (t.kind != TW_WIRE) return tw_build_fail(b, TW_ERR_INTERNAL, "only wires may be truncated");
-  if (t.mask_shift > 0) return tw_build_fail(b, TW_ERR_INTERNAL, "a wire whose mask is a multiple of 2^%d is truncated: biased", t.mask_shift);
+  if (t.mask_shift > 0)
+    return tw_build_fail(b, TW_ERR_INTERNAL, "a wire whose mask is a multiple of 2^%d is truncated: biased",
+                         t.mask_shift);
   t.ring -= bits;
   t.scale -= bits;
   return tw_emit_out(b, op, t);
@@ -69,7 +81,10 @@ int tw_truncate(tw_builder *b, int wire, int bits) {
 
 // ---- strided views ----
 static tw_status view(tw_session *s, const tw_op *op, const uint64_t *const *in, uint64_t *out) {
-  tw_view_args a = {.cols = (size_t)op->arg[3], .x = in[0], .out = out, .offset = (size_t)op->arg[8],
+  tw_view_args a = {.cols = (size_t)op->arg[3],
+                    .x = in[0],
+                    .out = out,
+                    .offset = (size_t)op->arg[8],
                     .sequence_stride = tw_t(s, op->in[0])->n};
   for (int i = 0; i < 4; i++) {
     a.dim[i] = (size_t)op->arg[i];
@@ -99,8 +114,10 @@ int tw_view(tw_builder *b, int x, tw_view_map map) {
 
 static tw_status concat(tw_session *s, const tw_op *op, const uint64_t *const *in, uint64_t *out) {
   size_t cx = (size_t)op->arg[1], cy = (size_t)op->arg[2];
-  return s->backend->concat(&(tw_concat_args){.rows = (size_t)s->batch * (size_t)op->arg[0], .cols = cx + cy, .x = in[0], .y = in[1],
-                                              .out = out, .cx = cx}, s->stream);
+  return s->backend->concat(
+      &(tw_concat_args){
+          .rows = (size_t)s->batch * (size_t)op->arg[0], .cols = cx + cy, .x = in[0], .y = in[1], .out = out, .cx = cx},
+      s->stream);
 }
 TW_LOCAL_GATE(concat_gate, concat);
 
@@ -121,8 +138,14 @@ int tw_concat(tw_builder *b, int x, int y, size_t rows) {
 // ---- p x + q y ----
 static tw_status combine(tw_session *s, const tw_op *op, const uint64_t *const *in, uint64_t *out) {
   size_t rows = (size_t)op->arg[2];
-  tw_combine_args a = {.rows = (size_t)s->batch * rows, .cols = (size_t)op->arg[3], .x = in[0], .y = in[1], .out = out,
-                       .p = (uint64_t)op->arg[0], .q = (uint64_t)op->arg[1], .ring = tw_ring_of(s, op->out[0])};
+  tw_combine_args a = {.rows = (size_t)s->batch * rows,
+                       .cols = (size_t)op->arg[3],
+                       .x = in[0],
+                       .y = in[1],
+                       .out = out,
+                       .p = (uint64_t)op->arg[0],
+                       .q = (uint64_t)op->arg[1],
+                       .ring = tw_ring_of(s, op->out[0])};
   a.pair = (tw_pairing){rows, tw_t(s, op->in[1])->n, (size_t)op->arg[4], (size_t)op->arg[5]};
   return s->backend->combine(&a, s->stream);
 }
@@ -134,7 +157,8 @@ int tw_combine(tw_builder *b, int64_t p, int x, int64_t q, int y, bool rows) {
   tw_emit_in(op, x);
   tw_emit_in(op, y);
   if (t.kind != u.kind || t.scale != u.scale || u.n == 0 || t.n % u.n)
-    return tw_build_fail(b, TW_ERR_INTERNAL, "sum of unlike tensors (kind %d %d, scale %d %d)", t.kind, u.kind, t.scale, u.scale);
+    return tw_build_fail(b, TW_ERR_INTERNAL, "sum of unlike tensors (kind %d %d, scale %d %d)", t.kind, u.kind, t.scale,
+                         u.scale);
   op->arg[0] = p;
   op->arg[1] = q;
   op->arg[2] = (int64_t)(rows ? u.n : t.n / u.n);
@@ -148,8 +172,13 @@ int tw_combine(tw_builder *b, int64_t p, int x, int64_t q, int y, bool rows) {
 
 // ---- multiples, sums, rings ----
 static tw_status scaled(tw_session *s, const tw_op *op, const uint64_t *const *in, uint64_t *out) {
-  return s->backend->combine(&(tw_combine_args){.rows = 1, .cols = tw_batch_n(s, op->out[0]), .x = in[0], .out = out,
-                                                .p = (uint64_t)op->arg[0], .ring = tw_ring_of(s, op->out[0])}, s->stream);
+  return s->backend->combine(&(tw_combine_args){.rows = 1,
+                                                .cols = tw_batch_n(s, op->out[0]),
+                                                .x = in[0],
+                                                .out = out,
+                                                .p = (uint64_t)op->arg[0],
+                                                .ring = tw_ring_of(s, op->out[0])},
+                             s->stream);
 }
 TW_LOCAL_GATE(scaled_gate, scaled);
 
@@ -190,7 +219,8 @@ int tw_rescale(tw_builder *b, int x, int scale) {
 }
 
 static tw_status row_sum(tw_session *s, const tw_op *op, const uint64_t *const *in, uint64_t *out) {
-  return s->backend->row_sums(in[0], tw_batch_n(s, op->out[0]), (size_t)op->arg[0], NULL, tw_ring_of(s, op->out[0]), out, s->stream);
+  return s->backend->row_sums(in[0], tw_batch_n(s, op->out[0]), (size_t)op->arg[0], NULL, tw_ring_of(s, op->out[0]),
+                              out, s->stream);
 }
 TW_LOCAL_GATE(row_sum_gate, row_sum);
 
@@ -205,8 +235,14 @@ int tw_row_sum(tw_builder *b, int x, size_t cols) {
 
 static tw_status pool_live(tw_session *s, const tw_op *op, const uint64_t *const *in, uint64_t *out) {
   size_t cols = tw_t(s, op->out[0])->n;
-  return s->backend->pool(&(tw_pool_args){.rows = (size_t)s->batch, .cols = cols, .x_rows = tw_t(s, op->in[0])->n / cols, .x = in[0],
-                                          .out = out, .ring = tw_ring_of(s, op->out[0]), .live = tw_live(s)}, s->stream);
+  return s->backend->pool(&(tw_pool_args){.rows = (size_t)s->batch,
+                                          .cols = cols,
+                                          .x_rows = tw_t(s, op->in[0])->n / cols,
+                                          .x = in[0],
+                                          .out = out,
+                                          .ring = tw_ring_of(s, op->out[0]),
+                                          .live = tw_live(s)},
+                          s->stream);
 }
 TW_LOCAL_GATE(pool_gate, pool_live);
 
@@ -223,14 +259,20 @@ int tw_pool_live(tw_builder *b, int wire, size_t rows, size_t cols) {
 static tw_status add_mask(tw_session *s, const tw_op *op, int side) {
   if (tw_t(s, op->out[0])->kind != TW_WIRE) return TW_OK;
   TW_TRY(tw_make_mask(s, op->out[0], side));
-  return s->backend->copy(tw_b(s, op->out[0])->mask[side], tw_b(s, op->in[0])->mask[side], 8 * tw_batch_n(s, op->out[0]), s->stream);
+  return s->backend->copy(tw_b(s, op->out[0])->mask[side], tw_b(s, op->in[0])->mask[side],
+                          8 * tw_batch_n(s, op->out[0]), s->stream);
 }
 
 static tw_status add_value(tw_session *s, const tw_op *op) {
   TW_TRY(tw_make_value(s, op->out[0]));
   bool mine = tw_t(s, op->out[0])->kind == TW_WIRE || s->role != TW_PARTY || s->rank == 0;
-  tw_combine_args a = {.rows = 1, .cols = tw_batch_n(s, op->out[0]), .x = tw_b(s, op->in[0])->value, .out = tw_b(s, op->out[0])->value,
-                       .p = 1, .c = mine ? (uint64_t)op->arg[0] : 0, .ring = tw_ring_of(s, op->out[0])};
+  tw_combine_args a = {.rows = 1,
+                       .cols = tw_batch_n(s, op->out[0]),
+                       .x = tw_b(s, op->in[0])->value,
+                       .out = tw_b(s, op->out[0])->value,
+                       .p = 1,
+                       .c = mine ? (uint64_t)op->arg[0] : 0,
+                       .ring = tw_ring_of(s, op->out[0])};
   return s->backend->combine(&a, s->stream);
 }
 
@@ -247,8 +289,14 @@ int tw_add_constant(tw_builder *b, int x, int64_t value) {
 static tw_status share_party(tw_session *s, const tw_op *op) {
   TW_TRY(tw_make_value(s, op->out[0]));
   size_t n = tw_batch_n(s, op->out[0]);
-  tw_share_args a = {.rows = 1, .cols = n, .X = tw_b(s, op->in[0])->value, .r = tw_b(s, op->in[0])->mask[s->rank],
-                     .out = tw_b(s, op->out[0])->value, .one = tw_one(s), .ring = tw_ring_of(s, op->out[0]), .pair = tw_flat(n)};
+  tw_share_args a = {.rows = 1,
+                     .cols = n,
+                     .X = tw_b(s, op->in[0])->value,
+                     .r = tw_b(s, op->in[0])->mask[s->rank],
+                     .out = tw_b(s, op->out[0])->value,
+                     .one = tw_one(s),
+                     .ring = tw_ring_of(s, op->out[0]),
+                     .pair = tw_flat(n)};
   return s->backend->share(&a, s->stream);
 }
 

@@ -5,8 +5,13 @@
 static tw_status input_value(tw_session *s, const tw_op *op) {
   TW_TRY(tw_make_value(s, op->out[0]));
   size_t n = tw_batch_n(s, op->out[0]);
-  return s->backend->combine(&(tw_combine_args){.rows = 1, .cols = n, .x = s->input, .out = tw_b(s, op->out[0])->value, .p = 1,
-                                                .ring = tw_ring_of(s, op->out[0])}, s->stream);
+  return s->backend->combine(&(tw_combine_args){.rows = 1,
+                                                .cols = n,
+                                                .x = s->input,
+                                                .out = tw_b(s, op->out[0])->value,
+                                                .p = 1,
+                                                .ring = tw_ring_of(s, op->out[0])},
+                             s->stream);
 }
 
 static const tw_gate input_gate = {"input", NULL, NULL, NULL, input_value, input_value};
@@ -27,8 +32,14 @@ static tw_status open_party(tw_session *s, const tw_op *op) {
   TW_TRY(tw_make_value(s, id));
   bool bits = t->kind == TW_BITWIRE;
   TW_EACH_SEQUENCE(s, b) {
-    tw_open_request r = {.use = op->mask_use, .slot = s->slots[b], .bits = bits, .width = bits ? t->planes : t->ring, .n = t->n,
-                         .words = words, .share = tw_value(s, op->in[0], b), .mask = tw_mask_of(s, id, s->rank, b),
+    tw_open_request r = {.use = op->mask_use,
+                         .slot = s->slots[b],
+                         .bits = bits,
+                         .width = bits ? t->planes : t->ring,
+                         .n = t->n,
+                         .words = words,
+                         .share = tw_value(s, op->in[0], b),
+                         .mask = tw_mask_of(s, id, s->rank, b),
                          .out = tw_value(s, id, b)};
     TW_TRY(s->opener.open(s->opener.state, &r));
   }
@@ -57,7 +68,8 @@ int tw_open(tw_builder *b, int x) {
 static tw_status weight_copy(tw_session *s, const tw_op *op, const uint64_t *from, uint64_t *to) {
   size_t n = tw_t(s, op->out[0])->n, index = (size_t)op->arg[0];
   if ((int)index >= s->weights.count || s->weights.rows[index] * s->weights.cols[index] != n)
-    return tw_fail(TW_ERR_MISMATCH, "model tensor %zu does not fit the plan; plan and share must come from one model", index);
+    return tw_fail(TW_ERR_MISMATCH, "model tensor %zu does not fit the plan; plan and share must come from one model",
+                   index);
   TW_EACH_SEQUENCE(s, b) TW_TRY(s->backend->copy(to + (size_t)b * n, from, 8 * n, s->stream));
   return TW_OK;
 }

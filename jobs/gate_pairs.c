@@ -4,8 +4,15 @@
 // arg: 0 rows, 1 cols, 2 first, 3 group, 4 groups
 static tw_status pair_differences(tw_session *s, const tw_op *op, const uint64_t *const *in, uint64_t *out) {
   size_t rows = (size_t)op->arg[0], group = (size_t)op->arg[3], pairs = group * (group - 1) / 2;
-  tw_pairs_args a = {.rows = (size_t)s->batch * pairs * rows, .cols = (size_t)op->arg[4], .x_rows = rows, .x_cols = (size_t)op->arg[1],
-                     .first = (size_t)op->arg[2], .group = group, .pairs = pairs, .x = in[0], .out = out,
+  tw_pairs_args a = {.rows = (size_t)s->batch * pairs * rows,
+                     .cols = (size_t)op->arg[4],
+                     .x_rows = rows,
+                     .x_cols = (size_t)op->arg[1],
+                     .first = (size_t)op->arg[2],
+                     .group = group,
+                     .pairs = pairs,
+                     .x = in[0],
+                     .out = out,
                      .ring = tw_ring_of(s, op->out[0])};
   return s->backend->pairs(&a, s->stream);
 }
@@ -20,7 +27,8 @@ int tw_pair_differences(tw_builder *b, int wire, size_t rows, size_t cols, size_
   op->arg[2] = (int64_t)first;
   op->arg[3] = group;
   op->arg[4] = (int64_t)groups;
-  if (t.n != rows * cols || first + (size_t)group * groups > cols) return tw_build_fail(b, TW_ERR_INTERNAL, "pairs of another shape");
+  if (t.n != rows * cols || first + (size_t)group * groups > cols)
+    return tw_build_fail(b, TW_ERR_INTERNAL, "pairs of another shape");
   t.n = (size_t)(group * (group - 1) / 2) * rows * groups;
   return tw_emit_out(b, op, t);
 }

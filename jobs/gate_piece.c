@@ -1,5 +1,5 @@
-// The linear piece of a scalar function: P = A + B x from the opened s A, s B and x, where s = +-1 is known to the dealer
-// alone (protocols, section 7). With A^ = sA + r_A, B^ = sB + r_B, X^ = x + r:
+// The linear piece of a scalar function: P = A + B x from the opened s A, s B and x, where s = +-1 is known to the
+// dealer alone (protocols, section 7). With A^ = sA + r_A, B^ = sB + r_B, X^ = x + r:
 //   P = s (A^ + B^ X^) - X^ [s r_B] - B^ [s r] + [s (r_B r - r_A)]: four corrections in the piece's ring.
 #include "jobs/gate.h"
 
@@ -8,17 +8,22 @@ enum { SIGN, SIGN_RB, SIGN_R, SIGN_REST, PARTS };
 static tw_status piece_deal(tw_session *s, const tw_op *op) {
   size_t n = tw_t(s, op->out[0])->n;
   const tw_buffer *a = tw_b(s, op->in[0]), *b = tw_b(s, op->in[1]), *x = tw_b(s, op->in[2]);
-  const uint64_t *plus = tw_b(s, op->in[3])->sign;
   uint64_t *part[PARTS];
   for (int i = 0; i < PARTS; i++) TW_TRY(tw_scratch(s, n, &part[i]));
-  for (size_t j = 0; j < n; j++) {
-    uint64_t sign = tw_bit(plus, j) ? 1 : ~0ull;
-    uint64_t ra = a->mask[0][j] + a->mask[1][j], rb = b->mask[0][j] + b->mask[1][j], r = x->mask[0][j] + x->mask[1][j];
-    part[SIGN][j] = sign;
-    part[SIGN_RB][j] = sign * rb;
-    part[SIGN_R][j] = sign * r;
-    part[SIGN_REST][j] = sign * (rb * r - ra);
-  }
+  tw_deal_piece_args args = {.rows = 1,
+                             .cols = n,
+                             .a0 = a->mask[0],
+                             .a1 = a->mask[1],
+                             .b0 = b->mask[0],
+                             .b1 = b->mask[1],
+                             .r0 = x->mask[0],
+                             .r1 = x->mask[1],
+                             .plus = tw_b(s, op->in[3])->sign,
+                             .sign = part[SIGN],
+                             .sign_rb = part[SIGN_RB],
+                             .sign_r = part[SIGN_R],
+                             .rest = part[SIGN_REST]};
+  TW_TRY(s->backend->deal_piece(&args, s->stream));
   for (int i = 0; i < PARTS; i++) TW_TRY(tw_give(s, op, i, part[i]));
   return TW_OK;
 }
@@ -27,9 +32,17 @@ static tw_status piece_party(tw_session *s, const tw_op *op) {
   uint64_t *part[PARTS];
   for (int i = 0; i < PARTS; i++) TW_TRY(tw_take(s, op, i, &part[i]));
   TW_TRY(tw_make_value(s, op->out[0]));
-  tw_piece_args a = {.rows = 1, .cols = tw_batch_n(s, op->out[0]), .A = tw_b(s, op->in[0])->value, .B = tw_b(s, op->in[1])->value,
-                     .X = tw_b(s, op->in[2])->value, .sign = part[SIGN], .sign_rb = part[SIGN_RB], .sign_r = part[SIGN_R],
-                     .rest = part[SIGN_REST], .out = tw_b(s, op->out[0])->value, .ring = tw_ring_of(s, op->out[0])};
+  tw_piece_args a = {.rows = 1,
+                     .cols = tw_batch_n(s, op->out[0]),
+                     .A = tw_b(s, op->in[0])->value,
+                     .B = tw_b(s, op->in[1])->value,
+                     .X = tw_b(s, op->in[2])->value,
+                     .sign = part[SIGN],
+                     .sign_rb = part[SIGN_RB],
+                     .sign_r = part[SIGN_R],
+                     .rest = part[SIGN_REST],
+                     .out = tw_b(s, op->out[0])->value,
+                     .ring = tw_ring_of(s, op->out[0])};
   return s->backend->piece(&a, s->stream);
 }
 

@@ -2,49 +2,56 @@
 #include "jobs/gate.h"
 
 // How y's elements go with x's: x is [rows][cols], y's element i * row_stride + j * col_stride.
-typedef struct { size_t rows, cols, row_stride, col_stride; } pairing;
+typedef struct {
+  size_t rows, cols, row_stride, col_stride;
+} pairing;
 
 static pairing pairing_of(const tw_session *s, const tw_op *op) {
   size_t n = tw_t(s, op->in[0])->n, m = tw_t(s, op->in[1])->n;
   switch ((tw_repeat)op->arg[0]) {
-    case TW_PER_ROW: return (pairing){m, n / m, 1, 0};
-    case TW_PER_COLUMN: return (pairing){n / m, m, 0, 1};
-    default: return (pairing){1, n, 0, 1};
+    case TW_PER_ROW:
+      return (pairing){m, n / m, 1, 0};
+    case TW_PER_COLUMN:
+      return (pairing){n / m, m, 0, 1};
+    default:
+      return (pairing){1, n, 0, 1};
   }
 }
 
-// ---- x y in ring K, x extended from ring k when k < K: corrections [o], [rho], [r q], [rho q] (K - k, K - k, K, K - k bits),
-// or [r q] alone ----
+// ---- x y in ring K, x extended from ring k when k < K: corrections [o], [rho], [r q], [rho q] (K - k, K - k, K, K - k
+// bits), or [r q] alone ----
 static tw_status multiply_deal(tw_session *s, const tw_op *op) {
-  int k = tw_t(s, op->in[0])->ring, K = tw_t(s, op->out[0])->ring, at = 0;
+  int k = tw_t(s, op->in[0])->ring, at = 0;
+  bool extended = k < tw_t(s, op->out[0])->ring;
   size_t n = tw_t(s, op->in[0])->n;
   const tw_buffer *x = tw_b(s, op->in[0]), *y = tw_b(s, op->in[1]);
-  uint64_t *carry, *top, *rq, *tq;
-  TW_TRY(tw_scratch(s, n, &carry));
-  TW_TRY(tw_scratch(s, n, &top));
+  uint64_t *carry = NULL, *top = NULL, *rq, *tq = NULL;
+  if (extended) {
+    TW_TRY(tw_scratch(s, n, &carry));
+    TW_TRY(tw_scratch(s, n, &top));
+    TW_TRY(tw_scratch(s, n, &tq));
+  }
   TW_TRY(tw_scratch(s, n, &rq));
-  TW_TRY(tw_scratch(s, n, &tq));
   pairing p = pairing_of(s, op);
-  for (size_t i = 0; i < p.rows; i++)
-    for (size_t j = 0; j < p.cols; j++) {
-      size_t a = i * p.cols + j, b = i * p.row_stride + j * p.col_stride;
-      uint64_t q = y->mask[0][b] + y->mask[1][b];
-      if (k < K) {
-        tw_mask_parts r = tw_mask_split(x->mask[0][a], x->mask[1][a], k);
-        carry[a] = r.carry;
-        top[a] = r.top;
-        rq[a] = r.r * q;
-        tq[a] = r.top * q;
-      } else {
-        rq[a] = (x->mask[0][a] + x->mask[1][a]) * q;
-      }
-    }
-  if (k < K) {
+  tw_deal_multiply_args a = {.rows = p.rows,
+                             .cols = p.cols,
+                             .r0 = x->mask[0],
+                             .r1 = x->mask[1],
+                             .q0 = y->mask[0],
+                             .q1 = y->mask[1],
+                             .carry = carry,
+                             .top = top,
+                             .rq = rq,
+                             .tq = tq,
+                             .k = k,
+                             .pair = {p.rows, 0, p.row_stride, p.col_stride}};
+  TW_TRY(s->backend->deal_multiply(&a, s->stream));
+  if (extended) {
     TW_TRY(tw_give(s, op, at++, carry));
     TW_TRY(tw_give(s, op, at++, top));
   }
   TW_TRY(tw_give(s, op, at++, rq));
-  return k < K ? tw_give(s, op, at, tq) : TW_OK;
+  return extended ? tw_give(s, op, at, tq) : TW_OK;
 }
 
 static tw_status multiply_party(tw_session *s, const tw_op *op) {
@@ -59,10 +66,20 @@ static tw_status multiply_party(tw_session *s, const tw_op *op) {
   TW_TRY(tw_take(s, op, at++, &rq));
   if (extended) TW_TRY(tw_take(s, op, at, &tq));
   TW_TRY(tw_make_value(s, op->out[0]));
-  tw_multiply_args a = {.rows = (size_t)s->batch * p.rows, .cols = p.cols, .X = tw_b(s, op->in[0])->value,
-                        .r = tw_b(s, op->in[0])->mask[s->rank], .Y = tw_b(s, op->in[1])->value, .q = tw_b(s, op->in[1])->mask[s->rank],
-                        .carry = carry, .top = top, .rq = rq, .tq = tq, .out = tw_b(s, op->out[0])->value, .one = tw_one(s),
-                        .ring = tw_ring_of(s, op->out[0]), .k = tw_t(s, op->in[0])->ring};
+  tw_multiply_args a = {.rows = (size_t)s->batch * p.rows,
+                        .cols = p.cols,
+                        .X = tw_b(s, op->in[0])->value,
+                        .r = tw_b(s, op->in[0])->mask[s->rank],
+                        .Y = tw_b(s, op->in[1])->value,
+                        .q = tw_b(s, op->in[1])->mask[s->rank],
+                        .carry = carry,
+                        .top = top,
+                        .rq = rq,
+                        .tq = tq,
+                        .out = tw_b(s, op->out[0])->value,
+                        .one = tw_one(s),
+                        .ring = tw_ring_of(s, op->out[0]),
+                        .k = tw_t(s, op->in[0])->ring};
   a.pair = (tw_pairing){p.rows, tw_t(s, op->in[1])->n, p.row_stride, p.col_stride};
   return s->backend->multiply(&a, s->stream);
 }
@@ -109,24 +126,27 @@ static int row_parts(int k, int l, int K) { return K > k + l ? ROW_PARTS : ROW_P
 
 static tw_status rows_deal(tw_session *s, const tw_op *op) {
   int k = tw_t(s, op->in[0])->ring, l = tw_t(s, op->in[1])->ring, K = tw_t(s, op->out[0])->ring;
-  size_t n = tw_t(s, op->in[0])->n, rows = tw_t(s, op->in[1])->n, cols = n / rows;
+  size_t n = tw_t(s, op->in[0])->n, rows = tw_t(s, op->in[1])->n;
   const tw_buffer *x = tw_b(s, op->in[0]), *y = tw_b(s, op->in[1]);
   uint64_t *part[ROW_PARTS];
-  for (int i = 0; i < ROW_PARTS; i++) TW_TRY(tw_scratch(s, n, &part[i]));
-  for (size_t i = 0; i < rows; i++) {
-    tw_mask_parts q = tw_mask_split(y->mask[0][i], y->mask[1][i], l);
-    part[Y_CARRY][i] = q.carry;
-    part[Y_TOP][i] = q.top;
-    for (size_t a = i * cols; a < (i + 1) * cols; a++) {
-      tw_mask_parts r = tw_mask_split(x->mask[0][a], x->mask[1][a], k);
-      part[X_CARRY][a] = r.carry;
-      part[X_TOP][a] = r.top;
-      part[R_Q][a] = r.r * q.r;
-      part[TOP_Q][a] = r.top * q.r;
-      part[R_SIGMA][a] = r.r * q.top;
-      part[TOP_SIGMA][a] = r.top & q.top;
-    }
-  }
+  for (int i = 0; i < ROW_PARTS; i++) TW_TRY(tw_scratch(s, i == Y_CARRY || i == Y_TOP ? rows : n, &part[i]));
+  tw_deal_multiply_rows_args a = {.rows = rows,
+                                  .cols = n / rows,
+                                  .r0 = x->mask[0],
+                                  .r1 = x->mask[1],
+                                  .q0 = y->mask[0],
+                                  .q1 = y->mask[1],
+                                  .x_carry = part[X_CARRY],
+                                  .x_top = part[X_TOP],
+                                  .y_carry = part[Y_CARRY],
+                                  .y_top = part[Y_TOP],
+                                  .rq = part[R_Q],
+                                  .tq = part[TOP_Q],
+                                  .rs = part[R_SIGMA],
+                                  .ts = part[TOP_SIGMA],
+                                  .k = k,
+                                  .l = l};
+  TW_TRY(s->backend->deal_multiply_rows(&a, s->stream));
   for (int i = 0; i < row_parts(k, l, K); i++) TW_TRY(tw_give(s, op, i, part[i]));
   return TW_OK;
 }
@@ -137,12 +157,25 @@ static tw_status rows_party(tw_session *s, const tw_op *op) {
   for (int i = 0; i < row_parts(k, l, tw_t(s, op->out[0])->ring); i++) TW_TRY(tw_take(s, op, i, &part[i]));
   TW_TRY(tw_make_value(s, op->out[0]));
   size_t rows = tw_batch_n(s, op->in[1]);
-  tw_multiply_rows_args a = {.rows = rows, .cols = tw_batch_n(s, op->in[0]) / rows, .X = tw_b(s, op->in[0])->value,
-                             .r = tw_b(s, op->in[0])->mask[s->rank], .Y = tw_b(s, op->in[1])->value,
-                             .q = tw_b(s, op->in[1])->mask[s->rank], .x_carry = part[X_CARRY], .x_top = part[X_TOP],
-                             .y_carry = part[Y_CARRY], .y_top = part[Y_TOP], .rq = part[R_Q], .tq = part[TOP_Q], .rs = part[R_SIGMA],
-                             .ts = part[TOP_SIGMA], .out = tw_b(s, op->out[0])->value, .one = tw_one(s),
-                             .ring = tw_ring_of(s, op->out[0]), .k = k, .l = l};
+  tw_multiply_rows_args a = {.rows = rows,
+                             .cols = tw_batch_n(s, op->in[0]) / rows,
+                             .X = tw_b(s, op->in[0])->value,
+                             .r = tw_b(s, op->in[0])->mask[s->rank],
+                             .Y = tw_b(s, op->in[1])->value,
+                             .q = tw_b(s, op->in[1])->mask[s->rank],
+                             .x_carry = part[X_CARRY],
+                             .x_top = part[X_TOP],
+                             .y_carry = part[Y_CARRY],
+                             .y_top = part[Y_TOP],
+                             .rq = part[R_Q],
+                             .tq = part[TOP_Q],
+                             .rs = part[R_SIGMA],
+                             .ts = part[TOP_SIGMA],
+                             .out = tw_b(s, op->out[0])->value,
+                             .one = tw_one(s),
+                             .ring = tw_ring_of(s, op->out[0]),
+                             .k = k,
+                             .l = l};
   return s->backend->multiply_rows(&a, s->stream);
 }
 
@@ -178,27 +211,28 @@ int tw_multiply_rows(tw_builder *b, int x, int y, int ring) {
   return tw_emit_out(b, op, (tw_tensor){.kind = TW_SHARE, .ring = ring, .scale = t.scale + u.scale, .n = t.n});
 }
 
-// ---- sum of squares of a row, elements extended k -> K: per element [o], [rho], [rho r] (K - k - 1 bits); per row [sum r^2].
-// x~^2 = u^2 - 2 u a + a^2 with a^2 = r^2 - 2^(k+1) g rho r + 2^(2k) g rho ----
+// ---- sum of squares of a row, elements extended k -> K: per element [o], [rho], [rho r] (K - k - 1 bits); per row
+// [sum r^2]. x~^2 = u^2 - 2 u a + a^2 with a^2 = r^2 - 2^(k+1) g rho r + 2^(2k) g rho ----
 static tw_status squares_deal(tw_session *s, const tw_op *op) {
-  int k = tw_t(s, op->in[0])->ring;
-  size_t n = tw_t(s, op->in[0])->n, rows = tw_t(s, op->out[0])->n, cols = n / rows;
+  size_t n = tw_t(s, op->in[0])->n, rows = tw_t(s, op->out[0])->n;
   const tw_buffer *x = tw_b(s, op->in[0]);
-  uint64_t *carry, *top, *tr, *sum;
+  uint64_t *carry, *top, *tr, *square, *sum;
   TW_TRY(tw_scratch(s, n, &carry));
   TW_TRY(tw_scratch(s, n, &top));
   TW_TRY(tw_scratch(s, n, &tr));
+  TW_TRY(tw_scratch(s, n, &square));
   TW_TRY(tw_scratch(s, rows, &sum));
-  for (size_t i = 0; i < rows; i++) {
-    sum[i] = 0;
-    for (size_t a = i * cols; a < (i + 1) * cols; a++) {
-      tw_mask_parts r = tw_mask_split(x->mask[0][a], x->mask[1][a], k);
-      carry[a] = r.carry;
-      top[a] = r.top;
-      tr[a] = r.top * r.r;
-      sum[i] += r.r * r.r;
-    }
-  }
+  tw_deal_square_args a = {.rows = 1,
+                           .cols = n,
+                           .r0 = x->mask[0],
+                           .r1 = x->mask[1],
+                           .carry = carry,
+                           .top = top,
+                           .tr = tr,
+                           .square = square,
+                           .k = tw_t(s, op->in[0])->ring};
+  TW_TRY(s->backend->deal_square(&a, s->stream));
+  TW_TRY(s->backend->row_sums(square, rows, n / rows, NULL, ~0ull, sum, s->stream));
   TW_TRY(tw_give(s, op, 0, carry));
   TW_TRY(tw_give(s, op, 1, top));
   TW_TRY(tw_give(s, op, 2, tr));
@@ -214,10 +248,19 @@ static tw_status squares_party(tw_session *s, const tw_op *op) {
   TW_TRY(tw_take(s, op, 3, &sum));
   TW_TRY(tw_scratch(s, n, &square));
   TW_TRY(tw_make_value(s, op->out[0]));
-  tw_square_args a = {.rows = 1, .cols = n, .X = tw_b(s, op->in[0])->value, .r = tw_b(s, op->in[0])->mask[s->rank], .carry = carry,
-                      .top = top, .tr = tr, .out = square, .one = tw_one(s), .k = tw_t(s, op->in[0])->ring};
+  tw_square_args a = {.rows = 1,
+                      .cols = n,
+                      .X = tw_b(s, op->in[0])->value,
+                      .r = tw_b(s, op->in[0])->mask[s->rank],
+                      .carry = carry,
+                      .top = top,
+                      .tr = tr,
+                      .out = square,
+                      .one = tw_one(s),
+                      .k = tw_t(s, op->in[0])->ring};
   TW_TRY(s->backend->square(&a, s->stream));
-  return s->backend->row_sums(square, rows, n / rows, sum, tw_ring_of(s, op->out[0]), tw_b(s, op->out[0])->value, s->stream);
+  return s->backend->row_sums(square, rows, n / rows, sum, tw_ring_of(s, op->out[0]), tw_b(s, op->out[0])->value,
+                              s->stream);
 }
 
 static tw_status squares_clear(tw_session *s, const tw_op *op) {

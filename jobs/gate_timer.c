@@ -12,7 +12,7 @@ struct tw_gate_timer {
   const tw_program *program;
   void *stream;
   bool timed, in_range;
-  void **timers;   // one a stretch of work, and the end
+  void **timers;  // one a stretch of work, and the end
   int *labels;
   int count, room, current;
 };

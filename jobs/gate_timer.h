@@ -1,5 +1,5 @@
-// Times of gates on a GPU: a timer wherever the stream goes on to another label's work. Also names the ranges that profilers
-// show (NVTX). Built with CUDA only.
+// Times of gates on a GPU: a timer wherever the stream goes on to another label's work. Also names the ranges that
+// profilers show (NVTX). Built with CUDA only.
 #ifndef TW_GATE_TIMER_H
 #define TW_GATE_TIMER_H
 

@@ -13,7 +13,8 @@ typedef struct {
 } greeting;
 
 static tw_status differ(const char *what, int rank, const char *mine, const char *theirs, const char *remedy) {
-  return tw_fail(TW_ERR_MISMATCH, "the ranks differ in %s: rank %d has %s, rank %d has %s; %s", what, rank, mine, 1 - rank, theirs, remedy);
+  return tw_fail(TW_ERR_MISMATCH, "the ranks differ in %s: rank %d has %s, rank %d has %s; %s", what, rank, mine,
+                 1 - rank, theirs, remedy);
 }
 
 static tw_status same_text(const char *what, int rank, const char *mine, const char *theirs, const char *remedy) {
@@ -31,10 +32,13 @@ static tw_status compare(int rank, const tw_terms *a, const tw_terms *b) {
   TW_TRY(same_text("model", rank, a->model_id.hex, b->model_id.hex, "give both the shares of one `twain share`"));
   TW_TRY(same_text("plan", rank, a->plan.hex, b->plan.hex, "give both the same plan file"));
   TW_TRY(same_text("keys", rank, a->key_id.hex, b->key_id.hex, "give both the files of one `twain deal`"));
-  TW_TRY(same_text("input", rank, a->input_id.hex, b->input_id.hex, "give both the files of one `twain share --input`"));
-  TW_TRY(same_number("number of sequences", rank, a->count, b->count, "give both the files of one `twain share --input`"));
+  TW_TRY(
+      same_text("input", rank, a->input_id.hex, b->input_id.hex, "give both the files of one `twain share --input`"));
+  TW_TRY(
+      same_number("number of sequences", rank, a->count, b->count, "give both the files of one `twain share --input`"));
   TW_TRY(same_number("sequence length", rank, a->seq, b->seq, "give both the same plan file"));
-  TW_TRY(same_text("lengths of the sequences", rank, a->lengths.hex, b->lengths.hex, "give both the files of one `twain share --input`"));
+  TW_TRY(same_text("lengths of the sequences", rank, a->lengths.hex, b->lengths.hex,
+                   "give both the files of one `twain share --input`"));
   TW_TRY(same_number("first key slot", rank, a->first_slot, b->first_slot, "give both the same --slot"));
   return same_number("use of TEST keys", rank, a->test_keys, b->test_keys, "give both the files of one `twain deal`");
 }
@@ -50,7 +54,8 @@ tw_status tw_agree(tw_channel *channel, tw_status found, const tw_terms *mine) {
   own.version = TW_PROTOCOL_VERSION;
   own.rank = (uint32_t)channel->rank;
   own.found = found;
-  if (found != TW_OK) snprintf(own.message, sizeof own.message, "%.*s", (int)sizeof own.message - 1, tw_error_message());
+  if (found != TW_OK)
+    snprintf(own.message, sizeof own.message, "%.*s", (int)sizeof own.message - 1, tw_error_message());
   if (found == TW_OK) own.terms = *mine;
   tw_status sent = tw_channel_exchange(channel, &own, &other, sizeof own);
   if (found != TW_OK) return tw_fail(found, "%s", own.message);
@@ -58,6 +63,7 @@ tw_status tw_agree(tw_channel *channel, tw_status found, const tw_terms *mine) {
   other.message[sizeof other.message - 1] = 0;
   terminate(&other.terms);
   TW_TRY(same_number("protocol version", channel->rank, own.version, other.version, "run the same twain on both"));
-  if (other.found != TW_OK) return tw_fail((tw_status)other.found, "the other rank (%d) stopped: %s", 1 - channel->rank, other.message);
+  if (other.found != TW_OK)
+    return tw_fail((tw_status)other.found, "the other rank (%d) stopped: %s", 1 - channel->rank, other.message);
   return compare(channel->rank, mine, &other.terms);
 }

@@ -13,8 +13,9 @@ typedef struct {
   uint64_t count, seq, first_slot, test_keys;
 } tw_terms;
 
-// Exchange what this rank found (`found` and its message) and, when both found nothing wrong, its terms. Returns TW_OK on both
-// ranks or a failure on both: this rank's own, the other's (its message quoted), or TW_ERR_MISMATCH with both values.
+// Exchange what this rank found (`found` and its message) and, when both found nothing wrong, its terms. Returns TW_OK
+// on both ranks or a failure on both: this rank's own, the other's (its message quoted), or TW_ERR_MISMATCH with both
+// values.
 tw_status tw_agree(tw_channel *channel, tw_status found, const tw_terms *mine);
 
 #endif

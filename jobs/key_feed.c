@@ -11,18 +11,19 @@ enum { CHUNK = 8 << 20 };
 
 struct tw_key_feed {
   uint64_t slot_bytes;
-  int batch, chunks;            // chunks of a slot
-  void *stream, *copies;        // gates' and copies' streams
-  void *begun, **arrived;       // arrived: one a chunk, of all sequences
-  uint8_t *pinned, *device;     // [batch][slot_bytes]
-  uint64_t *read;               // bytes handed out, of each sequence
-  int waited;                   // chunks the gates' stream has waited for
+  int batch, chunks;         // chunks of a slot
+  void *stream, *copies;     // gates' and copies' streams
+  void *begun, **arrived;    // arrived: one a chunk, of all sequences
+  uint8_t *pinned, *device;  // [batch][slot_bytes]
+  uint64_t *read;            // bytes handed out, of each sequence
+  int waited;                // chunks the gates' stream has waited for
 };
 
 tw_status tw_key_feed_create(uint64_t slot_bytes, int batch, void *stream, tw_key_feed **out) {
   tw_key_feed *f = calloc(1, sizeof *f);
   if (!f) return tw_fail(TW_ERR_MEMORY, "out of memory for a key feed");
-  *f = (tw_key_feed){.slot_bytes = slot_bytes, .batch = batch, .chunks = (int)((slot_bytes + CHUNK - 1) / CHUNK), .stream = stream};
+  *f = (tw_key_feed){
+      .slot_bytes = slot_bytes, .batch = batch, .chunks = (int)((slot_bytes + CHUNK - 1) / CHUNK), .stream = stream};
   size_t bytes = slot_bytes * (size_t)batch;
   void *memory;
   tw_status status = tw_alloc(8 * (size_t)batch, &memory);

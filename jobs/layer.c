@@ -6,7 +6,8 @@
 
 enum { SCALE = 12 };
 
-// ---- softmax and values: e = exp(max - s), context = (sum e v) (1 / sum e); e is opened, the probabilities never are ----
+// ---- softmax and values: e = exp(max - s), context = (sum e v) (1 / sum e); e is opened, the probabilities never are
+// ----
 
 // Maximum, kept a little above the row's own dithered values: z = max + 1/8 - s > 0.
 static int distance_to_maximum(tw_builder *b, int s, size_t rows, size_t cols) {
@@ -31,21 +32,24 @@ int tw_build_softmax_values(tw_builder *b, const tw_layer_shape *shape, int laye
   tw_label_set(b, layer, "normalise");
   int ring = rings->out + shape->reciprocal.out_scale;
   bool narrow = tw_look(b, inverse).ring < ring;
-  int normalised = narrow ? tw_multiply_rows(b, context, inverse, ring) : tw_multiply(b, context, inverse, ring, TW_PER_ROW);
+  int normalised =
+      narrow ? tw_multiply_rows(b, context, inverse, ring) : tw_multiply(b, context, inverse, ring, TW_PER_ROW);
   tw_label_back(b, back);
   return normalised;
 }
 
 // [seq][3 hidden] -> head-major part `which` (0 Q, 1 K, 2 V); transposed for K: [heads][head_dim][seq].
 static int head_part(tw_builder *b, int qkv, const tw_layer_shape *shape, int which, bool transposed) {
-  size_t hidden = (size_t)shape->config.hidden, heads = (size_t)shape->config.heads, dim = hidden / heads, seq = (size_t)shape->seq;
+  size_t hidden = (size_t)shape->config.hidden, heads = (size_t)shape->config.heads, dim = hidden / heads,
+         seq = (size_t)shape->seq;
   tw_view_map map = {{1, heads, seq, dim}, {0, dim, 3 * hidden, 1}, (size_t)which * hidden};
   if (transposed) map = (tw_view_map){{1, heads, dim, seq}, {0, dim, 1, 3 * hidden}, (size_t)which * hidden};
   return tw_view(b, qkv, map);
 }
 
 static int attention(tw_builder *b, const tw_layer_shape *shape, int layer, const tw_rings *rings, int x) {
-  size_t hidden = (size_t)shape->config.hidden, heads = (size_t)shape->config.heads, dim = hidden / heads, seq = (size_t)shape->seq;
+  size_t hidden = (size_t)shape->config.hidden, heads = (size_t)shape->config.heads, dim = hidden / heads,
+         seq = (size_t)shape->seq;
   int first = layer * TW_TENSORS_PER_LAYER, shift;
   tw_query_fold((int)dim, &shift);
   tw_label_set(b, layer, "qkv");
@@ -77,12 +81,12 @@ static int feed_forward(tw_builder *b, const tw_layer_shape *shape, int layer, c
   return tw_truncate(b, tw_open(b, tw_linear(b, a, first + 8, inner, hidden, rings->down, SCALE)), SCALE);
 }
 
-// ---- LayerNorm in 9 rounds: extend the row sums; v = sum z^2; exponent j of v from thresholds 2^j; M = v 2^-j in [1, 2),
-// G = sqrt(d) 2^(-j/2); 1/sqrt(M) by table beside z G gamma; their product ----
+// ---- LayerNorm in 9 rounds: extend the row sums; v = sum z^2; exponent j of v from thresholds 2^j; M = v 2^-j in [1,
+// 2), G = sqrt(d) 2^(-j/2); 1/sqrt(M) by table beside z G gamma; their product ----
 enum { LOWEST = -4, HIGHEST = 24, EXPONENTS = HIGHEST - LOWEST + 1, V_SCALE = 24, V_RING = 54 };
 
-// x - row mean; the mean is sum * round(2^20 / d) >> 20, its powers of two taken from the shift (a shifted mask must not be
-// truncated).
+// x - row mean; the mean is sum * round(2^20 / d) >> 20, its powers of two taken from the shift (a shifted mask must
+// not be truncated).
 static int centre(tw_builder *b, int x, size_t hidden) {
   enum { MEAN_BITS = 20 };
   tw_tensor t = tw_look(b, x);
@@ -131,7 +135,8 @@ int tw_build_norm(tw_builder *b, int x, int gamma, int beta, size_t hidden, int 
   int product_scale = NORMAL_SCALE + tw_spec_rsqrt.out_scale;
   int y = tw_multiply_rows(b, u, root, ring + product_scale - SCALE);
   if (beta >= 0) {
-    int shifted = tw_multiply_constant(b, tw_as_share(b, beta), (int64_t)1 << (product_scale - SCALE), product_scale - SCALE);
+    int shifted =
+        tw_multiply_constant(b, tw_as_share(b, beta), (int64_t)1 << (product_scale - SCALE), product_scale - SCALE);
     y = tw_combine(b, 1, y, 1, tw_reduce(b, shifted, ring + product_scale - SCALE), false);
   }
   y = tw_open(b, y);

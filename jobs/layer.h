@@ -22,7 +22,7 @@ typedef struct {
 typedef struct {
   tw_model_config config;
   int seq;
-  bool rms_norm;          // RMSNorm instead of LayerNorm (no mean, no beta)
+  bool rms_norm;  // RMSNorm instead of LayerNorm (no mean, no beta)
   const tw_spec *activation;
   tw_spec reciprocal;
 } tw_layer_shape;
@@ -37,7 +37,8 @@ int tw_build_layer(tw_builder *b, const tw_layer_shape *shape, int layer, const 
 
 // Parts, for tests: softmax-weighted sum of values and the norm.
 // s: WIRE logits [heads * seq][seq] scale 12; v: WIRE [heads][seq][head_dim] scale 12 ring `rings->v`.
-// Returns the normalised context, SHARE [heads][seq][head_dim] at scale 12 + reciprocal.out_scale in ring out + that scale.
+// Returns the normalised context, SHARE [heads][seq][head_dim] at scale 12 + reciprocal.out_scale in ring out + that
+// scale.
 int tw_build_softmax_values(tw_builder *b, const tw_layer_shape *shape, int layer, const tw_rings *rings, int s, int v,
                             size_t heads, size_t head_dim);
 // gamma, beta: WIREs [hidden] of scale 12 (beta < 0: RMSNorm). Returns WIRE ring `ring`, scale 12.

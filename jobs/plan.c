@@ -1,8 +1,8 @@
-#include "jobs/plan_parts.h"
-
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
+
+#include "jobs/plan_parts.h"
 
 static const char *const rounding_names[] = {"dithered", "faithful", "faithful-output"};
 static const char *const output_names[] = {"tokens", "pooled", "cls"};
@@ -30,8 +30,8 @@ tw_status tw_output_parse(const char *text, tw_output *out) {
 
 tw_bounds tw_bounds_with_margin(const tw_bounds *m, double margin) {
   tw_bounds b = *m;
-  double *const widened[] = {&b.logit, &b.context, &b.residual, &b.row_mean, &b.up, &b.centred, &b.qkv, &b.attention, &b.activation,
-                             &b.variance_sum_max};
+  double *const widened[] = {&b.logit,   &b.context, &b.residual,  &b.row_mean,   &b.up,
+                             &b.centred, &b.qkv,     &b.attention, &b.activation, &b.variance_sum_max};
   for (size_t i = 0; i < sizeof widened / sizeof *widened; i++) *widened[i] *= margin;
   b.variance_sum_min /= margin;
   // a sample of text says little about outliers: keep at least these
@@ -110,8 +110,8 @@ tw_status tw_plan_complete(tw_plan *plan) {
   return build_program(plan);
 }
 
-tw_status tw_plan_make(const tw_model_config *config, int seq, tw_rounding rounding, tw_output output, const tw_bounds *bounds,
-                       tw_plan *out) {
+tw_status tw_plan_make(const tw_model_config *config, int seq, tw_rounding rounding, tw_output output,
+                       const tw_bounds *bounds, tw_plan *out) {
   tw_status status = tw_plan_shape(out, config, seq, rounding, output);
   for (int layer = 0; status == TW_OK && layer < config->layers; layer++)
     out->bounds[layer] = bounds ? bounds[layer] : tw_default_bounds(config);

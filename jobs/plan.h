@@ -1,5 +1,5 @@
-// The plan: everything public that dealer, owner and ranks must agree on. Shapes, bounds, rings, the specs' integer tables,
-// the program built from them, and its digest.
+// The plan: everything public that dealer, owner and ranks must agree on. Shapes, bounds, rings, the specs' integer
+// tables, the program built from them, and its digest.
 #ifndef TW_PLAN_H
 #define TW_PLAN_H
 
@@ -14,7 +14,7 @@ typedef struct {
   tw_layer_shape shape;
   tw_rounding rounding;
   tw_output output;
-  tw_bounds *bounds;   // per layer
+  tw_bounds *bounds;  // per layer
   tw_rings *rings;
   tw_table *tables;
   int table_count;
@@ -28,8 +28,8 @@ tw_status tw_rounding_parse(const char *text, tw_rounding *out);
 tw_status tw_output_parse(const char *text, tw_output *out);
 
 // bounds: one entry a layer, or NULL for the defaults. TW_ERR_RANGE names a tensor that fits no ring.
-tw_status tw_plan_make(const tw_model_config *config, int seq, tw_rounding rounding, tw_output output, const tw_bounds *bounds,
-                       tw_plan *out);
+tw_status tw_plan_make(const tw_model_config *config, int seq, tw_rounding rounding, tw_output output,
+                       const tw_bounds *bounds, tw_plan *out);
 // Widen measured bounds by `margin` (>= 1), and never below a floor that keeps rare inputs safe.
 tw_bounds tw_bounds_with_margin(const tw_bounds *measured, double margin);
 void tw_plan_free(tw_plan *plan);

@@ -89,7 +89,8 @@ static tw_status assign_lifetimes(tw_program *p) {
     const tw_op *op = &p->ops[i];
     for (int j = 0; j < op->in_count; j++) {
       tw_tensor *t = &p->tensors[op->in[j]];
-      if (t->first_op < 0) return tw_fail(TW_ERR_INTERNAL, "gate %d (%s) reads a tensor before it is made", i, op->gate->name);
+      if (t->first_op < 0)
+        return tw_fail(TW_ERR_INTERNAL, "gate %d (%s) reads a tensor before it is made", i, op->gate->name);
       t->last_op = i;
     }
     for (int j = 0; j < op->out_count; j++) {
@@ -178,7 +179,8 @@ void tw_program_costs(const tw_program *p, tw_cost *per_label, tw_cost *total) {
     const tw_op *op = &p->ops[i];
     tw_cost *cost = &per_label[op->label];
     for (int j = 0; j < op->correction_count; j++)
-      for (int rank = 0; rank < 2; rank++) cost->correction_bytes[rank] += p->corrections[op->correction + j].bytes[rank];
+      for (int rank = 0; rank < 2; rank++)
+        cost->correction_bytes[rank] += p->corrections[op->correction + j].bytes[rank];
     if (!op->opens) continue;
     cost->sent_bytes += open_bytes(&p->tensors[op->out[0]]);
     if (last_level && last_level[op->label] != op->level + 1) cost->rounds++;

@@ -35,9 +35,9 @@ typedef struct {
 } tw_tensor;
 
 typedef struct {
-  uint32_t use;     // stream of its pad
+  uint32_t use;  // stream of its pad
   bool bits;
-  int width;        // ring bits, or planes
+  int width;  // ring bits, or planes
   size_t n;
   uint64_t offset[2], bytes[2];  // in each rank's slot
 } tw_correction;
@@ -61,15 +61,15 @@ struct tw_op {
   int in[TW_MAX_IN], in_count;
   int out[TW_MAX_OUT], out_count;
   int64_t arg[TW_MAX_ARG];
-  size_t list, list_count;              // in program->pool
-  int correction, correction_count;     // in program->corrections
-  uint32_t mask_use;                    // openings: stream of the mask
+  size_t list, list_count;           // in program->pool
+  int correction, correction_count;  // in program->corrections
+  uint32_t mask_use;                 // openings: stream of the mask
   bool opens;
   int label, level;
 };
 
 typedef struct {
-  int layer;         // -1: input and output
+  int layer;  // -1: input and output
   char gate[24];
 } tw_label;
 
@@ -91,12 +91,12 @@ typedef struct {
   int correction_count;
   tw_label *labels;
   int label_count;
-  const tw_table *tables;   // owned by the plan
+  const tw_table *tables;  // owned by the plan
   int table_count;
   int seq, hidden;
   bool causal;
-  int input, output;        // tensor ids: input share, output wire
-  int levels;               // rounds
+  int input, output;  // tensor ids: input share, output wire
+  int levels;         // rounds
   uint32_t use_count;
   uint64_t slot_bytes[2];
   // capacities, for growth

@@ -7,6 +7,7 @@
 
 #include "base/memory.h"
 #include "jobs/deal.h"
+#include "jobs/device_dealer.h"
 #include "jobs/emulate.h"
 #include "jobs/encode.h"
 #include "jobs/import.h"
@@ -24,10 +25,10 @@ struct tw_rehearsal {
   tw_input input;
   uint64_t *input_share;
   int *lengths;
-  uint8_t **slots;         // own corrections of each slot
-  tw_seed *seeds;          // own, of each slot
+  uint8_t **slots;  // own corrections of each slot
+  tw_seed *seeds;   // own, of each slot
   uint64_t *slot_numbers;
-  uint64_t *read;          // bytes read of each sequence's slot in the running repetition
+  uint64_t *read;  // bytes read of each sequence's slot in the running repetition
   int repetition, next_slot, slot_count;
   pthread_mutex_t lock;
   tw_status dealt;
@@ -70,7 +71,8 @@ static tw_status share_input(tw_rehearsal *r) {
   tw_seed_test(&seed, r->o.number, "input", 0);
   tw_prg_ring(&seed, 0, 0, TW_INPUT_RING, 0, n, r->input_share);
   for (size_t j = 0; r->o.rank == 1 && j < n; j++)
-    r->input_share[j] = ((uint64_t)tw_fixed_value((double)r->input.values[j]) - r->input_share[j]) & tw_mask(TW_INPUT_RING);
+    r->input_share[j] =
+        ((uint64_t)tw_fixed_value((double)r->input.values[j]) - r->input_share[j]) & tw_mask(TW_INPUT_RING);
   return TW_OK;
 }
 
@@ -87,7 +89,7 @@ static tw_status make_model(tw_rehearsal *r) {
   for (int rank = 0; rank < 2; rank++) tw_seed_test(&seeds[rank], r->o.number, "model mask", (uint64_t)rank);
   TW_TRY(tw_share_model_with(&r->model, seeds, r->shares, &r->dealer));
   tw_model_share_free(&r->shares[1 - r->o.rank]);
-  return tw_model_masks_draw(&r->dealer, &r->masks);
+  return r->o.device == TW_DEVICE_CUDA ? TW_OK : tw_model_masks_draw(&r->dealer, &tw_cpu_backend, NULL, &r->masks);
 }
 
 static tw_status allocate_slots(tw_rehearsal *r) {
@@ -149,7 +151,9 @@ const tw_model_share *tw_rehearsal_model(const tw_rehearsal *r) { return &r->sha
 
 // ---- dealing into memory ----
 
-typedef struct { uint8_t *at; } cursor;
+typedef struct {
+  uint8_t *at;
+} cursor;
 
 static tw_status keep(void *state, const void *data, size_t bytes) {
   cursor *c = state;
@@ -193,8 +197,36 @@ static void *deal_some(void *argument) {
   }
 }
 
+#ifdef TWAIN_CUDA
+static tw_status deal_slots_on(tw_device_dealer *d, tw_rehearsal *r) {
+  size_t bytes = r->plan.program.slot_bytes[r->o.rank];
+  for (int i = 0; i < r->slot_count; i++) {
+    tw_seed seed[2];
+    void *memory;
+    for (int rank = 0; rank < 2; rank++) tw_deal_test_seed(r->o.number, rank, (uint64_t)i, &seed[rank]);
+    TW_TRY(tw_alloc(bytes, &memory));
+    r->slots[i] = memory;
+    TW_TRY(tw_device_dealer_begin(d, 0, seed, (uint64_t)i));
+    TW_TRY(tw_device_dealer_wait(d));
+    memcpy(memory, tw_device_dealer_half(d, 0, r->o.rank), bytes);
+  }
+  return TW_OK;
+}
+
+static tw_status deal_on_device(tw_rehearsal *r) {
+  tw_device_dealer *d;
+  TW_TRY(tw_device_dealer_open(&r->plan, &r->dealer, (const bool[2]){r->o.rank == 0, r->o.rank == 1}, 1, &d));
+  tw_status status = deal_slots_on(d, r);
+  tw_device_dealer_close(d);
+  return status;
+}
+#endif
+
 tw_status tw_rehearsal_deal(tw_rehearsal *r, int threads) {
   enum { MOST = 64 };
+#ifdef TWAIN_CUDA
+  if (r->o.device == TW_DEVICE_CUDA) return deal_on_device(r);
+#endif
   pthread_t thread[MOST];
   int count = threads > MOST ? MOST : threads;
   for (int i = 0; i < count; i++)
@@ -208,7 +240,8 @@ tw_status tw_rehearsal_deal(tw_rehearsal *r, int threads) {
 
 static tw_status read_slot(void *state, int b, void *dst, size_t bytes) {
   tw_rehearsal *r = state;
-  if (r->read[b] + bytes > r->plan.program.slot_bytes[r->o.rank]) return tw_fail(TW_ERR_INTERNAL, "a rank read past its slot");
+  if (r->read[b] + bytes > r->plan.program.slot_bytes[r->o.rank])
+    return tw_fail(TW_ERR_INTERNAL, "a rank read past its slot");
   memcpy(dst, r->slots[r->repetition * r->o.batch + b] + r->read[b], bytes);
   r->read[b] += bytes;
   return TW_OK;
@@ -219,13 +252,16 @@ tw_status tw_rehearsal_job(tw_rehearsal *r, int repetition, tw_engine_job *out) 
   r->repetition = repetition;
   memset(r->read, 0, 8 * (size_t)r->o.batch);
   int first = repetition * r->o.batch;
-  *out = (tw_engine_job){.seeds = r->seeds + first, .slots = r->slot_numbers + first, .lengths = r->lengths, .input = r->input_share,
+  *out = (tw_engine_job){.seeds = r->seeds + first,
+                         .slots = r->slot_numbers + first,
+                         .lengths = r->lengths,
+                         .input = r->input_share,
                          .source = {.read = read_slot, .state = r}};
   return TW_OK;
 }
 
-tw_status tw_rehearsal_verify(tw_rehearsal *r, int repetition, const uint64_t *masked, const uint64_t *mask0, const uint64_t *mask1,
-                              const char *transcript, uint64_t *mismatches) {
+tw_status tw_rehearsal_verify(tw_rehearsal *r, int repetition, const uint64_t *masked, const uint64_t *mask0,
+                              const uint64_t *mask1, const char *transcript, uint64_t *mismatches) {
   tw_emulation e;
   TW_TRY(tw_emulate(&r->plan, &r->model, &r->input, r->slot_numbers + repetition * r->o.batch, r->o.number, &e));
   const tw_tensor *t = &r->plan.program.tensors[r->plan.program.output];

@@ -1,5 +1,6 @@
-// A synthetic job for benchmarks: model, inputs and one-time TEST keys made by each rank for itself from a number both know.
-// Nothing in it is private. Keys are dealt into memory before anything is timed, one slot a sequence and repetition.
+// A synthetic job for benchmarks: model, inputs and one-time TEST keys made by each rank for itself from a number both
+// know. Nothing in it is private. Keys are dealt into memory before anything is timed, one slot a sequence and
+// repetition.
 #ifndef TW_REHEARSAL_H
 #define TW_REHEARSAL_H
 
@@ -7,10 +8,11 @@
 #include "jobs/engine.h"
 
 typedef struct {
-  const char *shape;     // as `import --synthetic`
-  int layers;            // 0: the shape's own
+  const char *shape;  // as `import --synthetic`
+  int layers;         // 0: the shape's own
   int seq, batch, repeat, rank;
   uint64_t number;
+  tw_device_kind device;  // that deals; not AUTO
 } tw_rehearsal_options;
 
 typedef struct tw_rehearsal tw_rehearsal;
@@ -19,12 +21,13 @@ tw_status tw_rehearsal_open(const tw_rehearsal_options *options, tw_rehearsal **
 void tw_rehearsal_close(tw_rehearsal *r);
 const tw_plan *tw_rehearsal_plan(const tw_rehearsal *r);
 const tw_model_share *tw_rehearsal_model(const tw_rehearsal *r);
-// Deal all slots, on `threads` threads.
+// Deal all slots: on `threads` threads, or on the GPU that was selected.
 tw_status tw_rehearsal_deal(tw_rehearsal *r, int threads);
 // The job of one repetition; its source reads from the slots in memory, once.
 tw_status tw_rehearsal_job(tw_rehearsal *r, int repetition, tw_engine_job *out);
-// Compare a repetition's output, masked and both masks [batch][output], with the clear emulator; *mismatches counts elements.
-tw_status tw_rehearsal_verify(tw_rehearsal *r, int repetition, const uint64_t *masked, const uint64_t *mask0, const uint64_t *mask1,
-                              const char *transcript, uint64_t *mismatches);
+// Compare a repetition's output, masked and both masks [batch][output], with the clear emulator; *mismatches counts
+// elements.
+tw_status tw_rehearsal_verify(tw_rehearsal *r, int repetition, const uint64_t *masked, const uint64_t *mask0,
+                              const uint64_t *mask1, const char *transcript, uint64_t *mismatches);
 
 #endif

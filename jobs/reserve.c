@@ -1,22 +1,36 @@
-// A walk that computes nothing: every gate asks for its memory as it will online, so that the session's pool holds all blocks
-// before the first value flows. What is allocated afterwards would be a fault of this walk.
+// A walk that computes nothing: every gate asks for its memory as it will online, so that the session's pool holds all
+// blocks before the first value flows. What is allocated afterwards would be a fault of this walk.
 #include <string.h>
 
 #include "jobs/session.h"
 
-#define NO_OP(op) static tw_status no_##op(const tw_##op##_args *args, void *stream) { (void)args, (void)stream; return TW_OK; }
+#define NO_OP(op)                                                      \
+  static tw_status no_##op(const tw_##op##_args *args, void *stream) { \
+    (void)args, (void)stream;                                          \
+    return TW_OK;                                                      \
+  }
 TW_RING_OPS(NO_OP)
 TW_BIT_OPS(NO_OP)
+TW_DEAL_OPS(NO_OP)
+TW_DEAL_BIT_OPS(NO_OP)
 
-static tw_status no_copy(void *to, const void *from, size_t bytes, void *stream) { (void)to, (void)from, (void)bytes, (void)stream; return TW_OK; }
-static tw_status no_fill(void *to, int byte, size_t bytes, void *stream) { (void)to, (void)byte, (void)bytes, (void)stream; return TW_OK; }
+static tw_status no_copy(void *to, const void *from, size_t bytes, void *stream) {
+  (void)to, (void)from, (void)bytes, (void)stream;
+  return TW_OK;
+}
+static tw_status no_fill(void *to, int byte, size_t bytes, void *stream) {
+  (void)to, (void)byte, (void)bytes, (void)stream;
+  return TW_OK;
+}
 
-static tw_status no_row_sums(const uint64_t *x, size_t rows, size_t cols, const uint64_t *addend, uint64_t ring, uint64_t *out, void *stream) {
+static tw_status no_row_sums(const uint64_t *x, size_t rows, size_t cols, const uint64_t *addend, uint64_t ring,
+                             uint64_t *out, void *stream) {
   (void)x, (void)rows, (void)cols, (void)addend, (void)ring, (void)out, (void)stream;
   return TW_OK;
 }
 
-static tw_status no_draw(const tw_seed *seed, const uint64_t *slot, uint32_t use, int ring, size_t n, uint64_t *out, void *stream) {
+static tw_status no_draw(const tw_seed *seed, const uint64_t *slot, uint32_t use, int ring, size_t n, uint64_t *out,
+                         void *stream) {
   (void)seed, (void)slot, (void)use, (void)ring, (void)n, (void)out, (void)stream;
   return TW_OK;
 }
@@ -26,14 +40,19 @@ static tw_status no_corrections(const tw_correction_args *args, int count, void 
   return TW_OK;
 }
 
-static tw_status no_gemm(size_t count, size_t m, size_t n, size_t k, const uint64_t *a, const uint64_t *b, uint64_t *c, int ring_bits,
-                         int accumulate, void *stream) {
+static tw_status no_give(const tw_give_args *args, int count, void *stream) {
+  (void)args, (void)count, (void)stream;
+  return TW_OK;
+}
+
+static tw_status no_gemm(size_t count, size_t m, size_t n, size_t k, const uint64_t *a, const uint64_t *b, uint64_t *c,
+                         int ring_bits, int accumulate, void *stream) {
   (void)count, (void)m, (void)n, (void)k, (void)a, (void)b, (void)c, (void)ring_bits, (void)accumulate, (void)stream;
   return TW_OK;
 }
 
-static tw_status no_product(const void *operand, size_t m, size_t n, size_t k, const uint64_t *x, const uint64_t *addend, int ring_bits,
-                            uint64_t *out, void *stream) {
+static tw_status no_product(const void *operand, size_t m, size_t n, size_t k, const uint64_t *x,
+                            const uint64_t *addend, int ring_bits, uint64_t *out, void *stream) {
   (void)operand, (void)m, (void)n, (void)k, (void)x, (void)addend, (void)ring_bits, (void)out, (void)stream;
   return TW_OK;
 }
@@ -49,9 +68,23 @@ static tw_status no_window(void *state, int batch_index, size_t bytes, const uin
   return TW_OK;
 }
 
-static tw_status no_open(void *state, const tw_open_request *request) { (void)state, (void)request; return TW_OK; }
-static size_t one_pending(void *state) { (void)state; return 1; }
-static tw_status no_flush(void *state) { (void)state; return TW_OK; }
+static tw_status no_append(void *state, const void *data, size_t bytes) {
+  (void)state, (void)data, (void)bytes;
+  return TW_OK;
+}
+
+static tw_status no_open(void *state, const tw_open_request *request) {
+  (void)state, (void)request;
+  return TW_OK;
+}
+static size_t one_pending(void *state) {
+  (void)state;
+  return 1;
+}
+static tw_status no_flush(void *state) {
+  (void)state;
+  return TW_OK;
+}
 
 #define NO_OP_ENTRY(op) no.op = no_##op;
 
@@ -59,11 +92,14 @@ static tw_backend silent(const tw_backend *backend) {
   tw_backend no = *backend;
   TW_RING_OPS(NO_OP_ENTRY)
   TW_BIT_OPS(NO_OP_ENTRY)
+  TW_DEAL_OPS(NO_OP_ENTRY)
+  TW_DEAL_BIT_OPS(NO_OP_ENTRY)
   no.copy = no.upload = no.download = no_copy;
   no.fill = no_fill;
   no.row_sums = no_row_sums;
   no.draw = no_draw;
   no.corrections = no_corrections;
+  no.give = no_give;
   no.gemm = no_gemm;
   no.product = no_product;
   return no;
@@ -74,6 +110,7 @@ static tw_status walk_silently(tw_session *s, const tw_backend *no) {
   s->backend = no;
   s->opener = (tw_opener){no_open, one_pending, no_flush, NULL};
   s->source = (tw_source){no_read, NULL, s->source.window ? no_window : NULL};
+  s->sink[0] = s->sink[1] = (tw_sink){no_append, NULL};
   s->mark = NULL;
   tw_status status = tw_session_walk_levels(s);
   tw_session_rewind(s);
@@ -87,6 +124,7 @@ tw_status tw_session_reserve(tw_session *s) {
   s->backend = kept.backend;
   s->opener = kept.opener;
   s->source = kept.source;
+  for (int rank = 0; rank < 2; rank++) s->sink[rank] = kept.sink[rank];
   s->mark = kept.mark;
   return status;
 }

@@ -6,17 +6,25 @@
 
 enum {
   SCALE = 12,
-  NORM_WIDEST = 64 - 16,       // a norm's last product takes 16 bits more than its output
-  RESIDUAL_WIDEST = 40,        // a norm's product of residual and root
-  DEFAULT_RESIDUAL = 14,       // bits of an unmeasured residual element, and of a row's sum
-  LAST_NORM = 32               // the model's output
+  NORM_WIDEST = 64 - 16,  // a norm's last product takes 16 bits more than its output
+  RESIDUAL_WIDEST = 40,   // a norm's product of residual and root
+  DEFAULT_RESIDUAL = 14,  // bits of an unmeasured residual element, and of a row's sum
+  LAST_NORM = 32          // the model's output
 };
 
 tw_bounds tw_default_bounds(const tw_model_config *config) {
   double residual = ldexp(1, DEFAULT_RESIDUAL) - 1;
-  return (tw_bounds){.logit = 255, .context = 1023, .residual = residual, .row_mean = residual / config->hidden, .up = 1023,
-                     .centred = residual, .variance_sum_min = 0.0625, .variance_sum_max = 0x1p25 - 1, .qkv = 1023,
-                     .attention = 1023, .activation = 1023};
+  return (tw_bounds){.logit = 255,
+                     .context = 1023,
+                     .residual = residual,
+                     .row_mean = residual / config->hidden,
+                     .up = 1023,
+                     .centred = residual,
+                     .variance_sum_min = 0.0625,
+                     .variance_sum_max = 0x1p25 - 1,
+                     .qkv = 1023,
+                     .attention = 1023,
+                     .activation = 1023};
 }
 
 static int bits_for(double bound) { return bound < 1 ? 0 : (int)floor(log2(bound)) + 1; }
@@ -29,7 +37,8 @@ static int residual_ring(const tw_layer_shape *shape, const tw_bounds *b) {
 }
 
 static tw_status refuse(int layer, const char *tensor, int ring, int most, double bound) {
-  return tw_fail(TW_ERR_RANGE, "plan refused: layer %d, tensor %s: bound %.4g needs a ring of %d bits, at most %d fit; "
+  return tw_fail(TW_ERR_RANGE,
+                 "plan refused: layer %d, tensor %s: bound %.4g needs a ring of %d bits, at most %d fit; "
                  "lower the bound (plan --calibrate measures it) or use a model with smaller activations",
                  layer, tensor, bound, ring, most);
 }
@@ -59,11 +68,15 @@ static tw_status check_layer(const tw_layer_shape *shape, int layer, const tw_bo
   if (widest > RESIDUAL_WIDEST) widest = RESIDUAL_WIDEST;
   if (residual > widest) return refuse(layer, "residual", residual, widest, b->residual);
   if (attention > r->out) return refuse(layer, "attention output", attention, r->out, b->attention);
-  if (SCALE + 1 + bits_for(shape->seq) > r->v) return refuse(layer, "row sum", SCALE + 1 + bits_for(shape->seq), r->v, shape->seq);
-  if (b->variance_sum_max >= 0x1p25) return refuse(layer, "norm variance (sum of squares)", 55, 54, b->variance_sum_max);
+  if (SCALE + 1 + bits_for(shape->seq) > r->v)
+    return refuse(layer, "row sum", SCALE + 1 + bits_for(shape->seq), r->v, shape->seq);
+  if (b->variance_sum_max >= 0x1p25)
+    return refuse(layer, "norm variance (sum of squares)", 55, 54, b->variance_sum_max);
   if (b->variance_sum_min < 0x1p-4)
-    return tw_fail(TW_ERR_RANGE, "plan refused: layer %d, tensor norm variance: a row's sum of squares of %.3g is below 2^-4; "
-                   "rows this flat cannot be normalised at scale 12", layer, b->variance_sum_min);
+    return tw_fail(TW_ERR_RANGE,
+                   "plan refused: layer %d, tensor norm variance: a row's sum of squares of %.3g is below 2^-4; "
+                   "rows this flat cannot be normalised at scale 12",
+                   layer, b->variance_sum_min);
   return TW_OK;
 }
 

@@ -3,8 +3,8 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
-#include <time.h>
 
+#include "base/clock.h"
 #include "base/memory.h"
 #include "io/ledger.h"
 #include "jobs/handshake.h"
@@ -19,33 +19,36 @@ typedef struct {
   tw_engine *engine;
 } rank_run;
 
-static double now(void) {
-  struct timespec t;
-  clock_gettime(CLOCK_MONOTONIC, &t);
-  return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
-
 // ---- before the handshake: what this rank can see alone ----
 
 static tw_status check_files(const tw_run_options *o, int rank) {
   const tw_keys_info *k = tw_keys_get_info(o->keys);
   const tw_program *p = &o->plan->program;
   if (strcmp(k->model_id.hex, o->model->model_id.hex) != 0)
-    return tw_fail(TW_ERR_MISMATCH, "the keys were dealt for model %s, the model share is %s; deal keys for this model", k->model_id.hex, o->model->model_id.hex);
+    return tw_fail(TW_ERR_MISMATCH, "the keys were dealt for model %s, the model share is %s; deal keys for this model",
+                   k->model_id.hex, o->model->model_id.hex);
   if (strcmp(o->input->model_id.hex, o->model->model_id.hex) != 0)
-    return tw_fail(TW_ERR_MISMATCH, "the input was shared for model %s, the model share is %s; share the input again", o->input->model_id.hex, o->model->model_id.hex);
+    return tw_fail(TW_ERR_MISMATCH, "the input was shared for model %s, the model share is %s; share the input again",
+                   o->input->model_id.hex, o->model->model_id.hex);
   if (strcmp(k->plan.hex, o->plan->digest.hex) != 0)
-    return tw_fail(TW_ERR_MISMATCH, "the keys were dealt for plan %s, the plan file is %s; deal keys for this plan", k->plan.hex, o->plan->digest.hex);
+    return tw_fail(TW_ERR_MISMATCH, "the keys were dealt for plan %s, the plan file is %s; deal keys for this plan",
+                   k->plan.hex, o->plan->digest.hex);
   if (strcmp(o->input->plan.hex, o->plan->digest.hex) != 0)
-    return tw_fail(TW_ERR_MISMATCH, "the input was shared for plan %s, the plan file is %s; share the input again", o->input->plan.hex, o->plan->digest.hex);
+    return tw_fail(TW_ERR_MISMATCH, "the input was shared for plan %s, the plan file is %s; share the input again",
+                   o->input->plan.hex, o->plan->digest.hex);
   if (k->slot_bytes != p->slot_bytes[rank] || k->index_count != (uint64_t)p->correction_count)
-    return tw_fail(TW_ERR_MISMATCH, "the key file's slots of %" PRIu64 " bytes do not fit the plan's %" PRIu64, k->slot_bytes, p->slot_bytes[rank]);
+    return tw_fail(TW_ERR_MISMATCH, "the key file's slots of %" PRIu64 " bytes do not fit the plan's %" PRIu64,
+                   k->slot_bytes, p->slot_bytes[rank]);
   if (k->test && !o->allow_test_keys)
-    return tw_fail(TW_ERR_USAGE, "the key file is marked TEST: its seeds are known, nothing is private; deal real keys, or say --allow-test-keys");
+    return tw_fail(TW_ERR_USAGE,
+                   "the key file is marked TEST: its seeds are known, nothing is private; deal real keys, or say "
+                   "--allow-test-keys");
   if (o->input->count < 1 || (uint64_t)o->input->count > k->count)
-    return tw_fail(TW_ERR_USED, "%d sequences need %d key slots, the key file holds %" PRIu64 "; deal more keys", o->input->count, o->input->count, k->count);
+    return tw_fail(TW_ERR_USED, "%d sequences need %d key slots, the key file holds %" PRIu64 "; deal more keys",
+                   o->input->count, o->input->count, k->count);
   if (o->input->seq != p->seq || o->input->hidden != p->hidden)
-    return tw_fail(TW_ERR_MISMATCH, "the input is [%d][%d], the plan wants [%d][%d]; encode and share again", o->input->seq, o->input->hidden, p->seq, p->hidden);
+    return tw_fail(TW_ERR_MISMATCH, "the input is [%d][%d], the plan wants [%d][%d]; encode and share again",
+                   o->input->seq, o->input->hidden, p->seq, p->hidden);
   for (int i = 0; i < o->input->count; i++)
     if (o->input->lengths[i] < 1 || o->input->lengths[i] > p->seq)
       return tw_fail(TW_ERR_FORMAT, "sequence %d has %d live tokens of %d", i, o->input->lengths[i], p->seq);
@@ -58,7 +61,9 @@ static tw_status check_slots(const tw_run_options *o, int rank, uint64_t first) 
   const tw_keys_info *k = tw_keys_get_info(o->keys);
   uint64_t count = (uint64_t)o->input->count;
   if (first > k->count || count > k->count - first)
-    return tw_fail(TW_ERR_USED, "%" PRIu64 " sequences from key slot %" PRIu64 " on: the key file holds slots 0 to %" PRIu64 "; deal more keys",
+    return tw_fail(TW_ERR_USED,
+                   "%" PRIu64 " sequences from key slot %" PRIu64 " on: the key file holds slots 0 to %" PRIu64
+                   "; deal more keys",
                    count, first, k->count - 1);
   for (uint64_t slot = first; slot < first + count; slot++) TW_TRY(tw_ledger_check(o->ledger, rank, &k->key_id, slot));
   return TW_OK;
@@ -95,7 +100,8 @@ static void fill_terms(const tw_run_options *o, uint64_t first, tw_terms *t) {
   t->test_keys = k->test;
 }
 
-// Seeds into memory, slots marked, seeds erased: in this order, and acknowledged by both before anything masked is sent.
+// Seeds into memory, slots marked, seeds erased: in this order, and acknowledged by both before anything masked is
+// sent.
 static tw_status burn_slots(rank_run *r) {
   const tw_keys_info *k = tw_keys_get_info(r->o->keys);
   char note[96];
@@ -133,7 +139,8 @@ static tw_status compare_transcripts(rank_run *r, const char mine[65]) {
   char theirs[65];
   TW_TRY(tw_channel_exchange(r->o->channel, mine, theirs, sizeof theirs));
   if (memcmp(mine, theirs, sizeof theirs) != 0)
-    return tw_fail(TW_ERR_PEER, "the ranks opened different values: a fault in memory, network or program; no result was written");
+    return tw_fail(TW_ERR_PEER,
+                   "the ranks opened different values: a fault in memory, network or program; no result was written");
   return TW_OK;
 }
 
@@ -205,22 +212,33 @@ static tw_status share_run_id(rank_run *r, tw_id *id) {
 static tw_status infer(rank_run *r, tw_result_share *out) {
   const tw_run_options *o = r->o;
   tw_engine_stats stats;
-  double start = now();
-  tw_engine_options options = {.plan = o->plan, .model = o->model, .channel = o->channel, .batch = r->batch, .device = o->device,
-                               .transport = o->transport, .time_gates = true};
+  double start = tw_seconds();
+  tw_engine_options options = {.plan = o->plan,
+                               .model = o->model,
+                               .channel = o->channel,
+                               .batch = r->batch,
+                               .device = o->device,
+                               .transport = o->transport,
+                               .time_gates = true};
   TW_TRY(tw_engine_open(&options, &r->engine));
-  double ready = now();
-  tw_engine_job job = {.seeds = r->seeds, .slots = r->slots, .lengths = o->input->lengths, .input = o->input->share,
+  double ready = tw_seconds();
+  tw_engine_job job = {.seeds = r->seeds,
+                       .slots = r->slots,
+                       .lengths = o->input->lengths,
+                       .input = o->input->share,
                        .source = {.read = read_corrections, .state = r}};
   TW_TRY(tw_engine_prepare(r->engine, &job));
-  uint8_t here = 1, there;  // both begin together, so that one's preparation is not counted as the other's communication
+  uint8_t here = 1,
+          there;  // both begin together, so that one's preparation is not counted as the other's communication
   TW_TRY(tw_channel_exchange(o->channel, &here, &there, 1));
-  double prepared = now();
+  double prepared = tw_seconds();
   TW_TRY(tw_engine_online(r->engine, o->progress, o->progress_state));
-  double end = now();
+  double end = tw_seconds();
   TW_TRY(tw_engine_get_stats(r->engine, &stats));
   TW_TRY(compare_transcripts(r, stats.transcript));
   TW_TRY(share_run_id(r, &out->run_id));
+  snprintf(out->environment.device, sizeof out->environment.device, "%s", tw_engine_device_name(r->engine));
+  snprintf(out->environment.transport, sizeof out->environment.transport, "%s", tw_engine_transport_name(r->engine));
   TW_TRY(fill_result(r, &stats, out));
   out->setup_seconds = ready - start;
   out->preparation_seconds = prepared - ready;

@@ -16,18 +16,18 @@ typedef struct {
   tw_keys *keys;
   const tw_input_share *input;
   tw_channel *channel;
-  const char *ledger;           // folder
-  int64_t first_slot;           // -1: the first that is free on both ranks
+  const char *ledger;  // folder
+  int64_t first_slot;  // -1: the first that is free on both ranks
   bool allow_test_keys;
-  tw_device_kind device;        // chosen (tw_device_choose), not auto
-  tw_transport transport;       // chosen, not auto
+  tw_device_kind device;                           // chosen (tw_device_choose), not auto
+  tw_transport transport;                          // chosen, not auto
   void (*progress)(void *state, double fraction);  // may be NULL
   void *progress_state;
 } tw_run_options;
 
-// Handshake (protocol version, model, plan, key, slots, input, lengths, batch), both ranks' slots marked in their ledgers and
-// acknowledged, then the inference. On any difference both ranks return TW_ERR_MISMATCH with both values in the message.
-// *out: free with tw_result_share_free; environment filled by the caller.
+// Handshake (protocol version, model, plan, key, slots, input, lengths, batch), both ranks' slots marked in their
+// ledgers and acknowledged, then the inference. On any difference both ranks return TW_ERR_MISMATCH with both values in
+// the message. *out: free with tw_result_share_free; the caller fills the environment, but for device and transport.
 tw_status tw_run(const tw_run_options *options, tw_result_share *out);
 
 #endif

@@ -2,8 +2,8 @@
 
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
+#include "base/clock.h"
 #include "base/memory.h"
 #include "kernels/digit.h"
 #include "kernels/pack.h"
@@ -20,7 +20,8 @@ static tw_status block_take(tw_session *s, size_t words, bool scratch, uint64_t 
   if (words == 0) words = 1;
   tw_block *best = NULL;
   for (tw_block *b = s->blocks; b; b = b->next)
-    if (!b->used && b->words >= words && b->words <= words + words / 4 + 64 && (!best || b->words < best->words)) best = b;
+    if (!b->used && b->words >= words && b->words <= words + words / 4 + 64 && (!best || b->words < best->words))
+      best = b;
   if (!best) {
     best = calloc(1, sizeof *best);
     if (!best) return tw_fail(TW_ERR_MEMORY, "out of memory for a session's buffer list");
@@ -85,8 +86,13 @@ tw_status tw_keep(tw_session *s, size_t words, uint64_t **out) { return block_ta
 // ---- the host's collector as opener ----
 static tw_status host_open(void *state, const tw_open_request *r) {
   tw_session *s = state;
-  tw_mask_args a = {.rows = 1, .cols = r->words, .share = r->share, .mask = r->mask, .out = r->out,
-                    .ring = tw_mask(r->bits ? 64 : r->width), .bits = r->bits};
+  tw_mask_args a = {.rows = 1,
+                    .cols = r->words,
+                    .share = r->share,
+                    .mask = r->mask,
+                    .out = r->out,
+                    .ring = tw_mask(r->bits ? 64 : r->width),
+                    .bits = r->bits};
   TW_TRY(s->backend->mask(&a, s->stream));
   if (r->bits) return tw_opens_bits(s->opens, r->use, r->slot, r->width, r->n, r->out);
   return tw_opens_ring(s->opens, r->use, r->slot, r->width, r->n, r->out);
@@ -142,12 +148,6 @@ void tw_session_close(tw_session *s) {
   s->tables = NULL;
 }
 
-static double now(void) {
-  struct timespec t;
-  clock_gettime(CLOCK_MONOTONIC, &t);
-  return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
-
 static tw_status run_masks(tw_session *s, const tw_op *op) {
   if (!op->gate->mask || (s->keep_masks && !s->preparing)) return TW_OK;
   if (s->role == TW_PARTY) return op->gate->mask(s, op, s->rank);
@@ -159,9 +159,12 @@ static tw_status run_gate(tw_session *s, const tw_op *op) {
   TW_TRY(run_masks(s, op));
   if (s->preparing) return op->gate->prepare ? op->gate->prepare(s, op) : TW_OK;
   switch (s->role) {
-    case TW_DEALER: return op->gate->deal ? op->gate->deal(s, op) : TW_OK;
-    case TW_PARTY: return op->gate->party ? op->gate->party(s, op) : TW_OK;
-    default: break;
+    case TW_DEALER:
+      return op->gate->deal ? op->gate->deal(s, op) : TW_OK;
+    case TW_PARTY:
+      return op->gate->party ? op->gate->party(s, op) : TW_OK;
+    default:
+      break;
   }
   TW_TRY(op->gate->clear ? op->gate->clear(s, op) : TW_OK);
   return op->opens && s->watch ? s->watch(s->watch_state, s, op) : TW_OK;
@@ -176,9 +179,9 @@ static void release_inputs(tw_session *s, int index) {
 static tw_status run_and_release(tw_session *s, int index) {
   const tw_op *op = &s->program->ops[index];
   if (s->mark && !s->preparing) TW_TRY(s->mark(s->mark_state, op->label));
-  double start = now();
+  double start = tw_seconds();
   tw_status status = run_gate(s, op);
-  s->label_seconds[op->label] += now() - start;
+  s->label_seconds[op->label] += tw_seconds() - start;
   release_scratch(s);
   if (status != TW_OK) {
     const tw_label *label = &s->program->labels[op->label];
@@ -247,7 +250,8 @@ void tw_session_rewind(tw_session *s) {
 tw_status tw_session_walk_levels(tw_session *s) {
   while (s->next_op < s->program->op_count) {
     int level = s->program->ops[s->next_op].level;
-    for (s->level_start = s->next_op; s->next_op < s->program->op_count && s->program->ops[s->next_op].level == level; s->next_op++)
+    for (s->level_start = s->next_op; s->next_op < s->program->op_count && s->program->ops[s->next_op].level == level;
+         s->next_op++)
       TW_TRY(run_and_release(s, s->next_op));
     TW_TRY(tw_session_flush(s));
   }
@@ -280,7 +284,8 @@ tw_status tw_draw_mask(tw_session *s, const tw_op *op, int side) {
   size_t words = tw_words_of(s, id);
   for (int b = 0; b < s->batch; b++) {
     uint64_t *out = s->buffers[id].mask[side] + (size_t)b * words;
-    TW_TRY(s->backend->draw(&s->seeds[side][b], &s->backend_slots[b], op->mask_use, t->kind == TW_WIRE ? t->ring : 0, words, out, s->stream));
+    TW_TRY(s->backend->draw(&s->seeds[side][b], &s->backend_slots[b], op->mask_use, t->kind == TW_WIRE ? t->ring : 0,
+                            words, out, s->stream));
   }
   return TW_OK;
 }
@@ -313,9 +318,15 @@ static tw_status take_all(tw_session *s, const tw_op *op) {
   for (int b = 0; b < s->batch; b++) {
     for (int i = 0; i < op->correction_count; i++) {
       size_t words = c[i].bits ? (size_t)c[i].width * tw_words(c[i].n) : c[i].n, h = tw_half(c[i].n);
-      args[i] = (tw_correction_args){.seed = &s->seeds[s->rank][b], .slot = &s->backend_slots[b], .use = c[i].use, .bits = c[i].bits,
-                                     .width = c[i].width, .n = c[i].n, .first = s->rank == 0 ? 0 : h,
-                                     .count = s->rank == 0 ? h : c[i].n - h, .out = s->taken[i] + (size_t)b * words};
+      args[i] = (tw_correction_args){.seed = &s->seeds[s->rank][b],
+                                     .slot = &s->backend_slots[b],
+                                     .use = c[i].use,
+                                     .bits = c[i].bits,
+                                     .width = c[i].width,
+                                     .n = c[i].n,
+                                     .first = s->rank == 0 ? 0 : h,
+                                     .count = s->rank == 0 ? h : c[i].n - h,
+                                     .out = s->taken[i] + (size_t)b * words};
       TW_TRY(fetch_packed(s, b, c[i].bytes[s->rank], &args[i].packed));
     }
     TW_TRY(s->backend->corrections(args, op->correction_count, s->stream));
@@ -330,33 +341,47 @@ tw_status tw_take(tw_session *s, const tw_op *op, int i, uint64_t **out) {
 }
 
 // Rank 0's file holds c - u_1 on the first half, rank 1's c - u_0 on the rest (bits: XOR).
-tw_status tw_give(tw_session *s, const tw_op *op, int i, const uint64_t *values) {
-  const tw_correction *c = &s->program->corrections[op->correction + i];
-  size_t words = c->bits ? (size_t)c->width * tw_words(c->n) : c->n;
-  uint64_t *pad, *packed;
-  TW_TRY(tw_scratch(s, words, &pad));
-  assert_role(s, c->use, 2);
+static tw_give_args half_of(tw_session *s, const tw_correction *c, int rank, const uint64_t *values, uint8_t *packed) {
+  size_t h = tw_half(c->n);
+  return (tw_give_args){.seed = &s->seeds[1 - rank][0],
+                        .slot = &s->backend_slots[0],
+                        .use = c->use,
+                        .bits = c->bits,
+                        .width = c->width,
+                        .n = c->n,
+                        .first = rank == 0 ? 0 : h,
+                        .count = rank == 0 ? h : c->n - h,
+                        .values = values,
+                        .packed = packed,
+                        .bytes = c->bytes[rank]};
+}
+
+static tw_status give_all(tw_session *s, const tw_op *op) {
+  tw_give_args args[TW_GIVE_MOST];
+  const tw_correction *c = &s->program->corrections[op->correction], *last = &c[op->correction_count - 1];
+  size_t bytes[2];
+  int count = 0;
   for (int rank = 0; rank < 2; rank++) {
-    size_t bytes = c->bytes[rank];
-    TW_TRY(tw_scratch(s, bytes / 8 + 1, &packed));
-    memset(packed, 0, bytes);
-    if (c->bits) {
-      size_t plane_words = tw_words(c->n), h = tw_words(tw_half(c->n));
-      size_t first = rank == 0 ? 0 : h, mine = rank == 0 ? h : plane_words - h;
-      for (int plane = 0; plane < c->width && mine; plane++) {
-        size_t at = (size_t)plane * plane_words + first;
-        tw_prg_words(&s->seeds[1 - rank][0], c->use, s->slots[0], at, mine, pad);
-        for (size_t w = 0; w < mine; w++) packed[(size_t)plane * mine + w] = values[at + w] ^ pad[w];
-      }
-    } else {
-      size_t h = tw_half(c->n), first = rank == 0 ? 0 : h, mine = rank == 0 ? h : c->n - h;
-      tw_prg_ring(&s->seeds[1 - rank][0], c->use, s->slots[0], c->width, first, mine, pad);
-      for (size_t j = 0; j < mine; j++) pad[j] = values[first + j] - pad[j];
-      tw_pack(pad, mine, c->width, (uint8_t *)packed);
+    uint8_t *packed = s->dealt[rank] ? s->dealt[rank] + c->offset[rank] : NULL;
+    uint64_t *memory;
+    bytes[rank] = last->offset[rank] + last->bytes[rank] - c->offset[rank];
+    if (!packed) {
+      TW_TRY(tw_scratch(s, bytes[rank] / 8, &memory));
+      packed = (uint8_t *)memory;
     }
-    TW_TRY(s->sink[rank].append(s->sink[rank].state, packed, bytes));
+    s->halves[rank] = (const uint64_t *)(const void *)packed;
+    for (int i = 0; i < op->correction_count; i++)
+      args[count++] = half_of(s, &c[i], rank, s->given[i], packed + (c[i].offset[rank] - c->offset[rank]));
   }
+  TW_TRY(s->backend->give(args, count, s->stream));
+  for (int rank = 0; rank < 2; rank++) TW_TRY(s->sink[rank].append(s->sink[rank].state, s->halves[rank], bytes[rank]));
   return TW_OK;
+}
+
+tw_status tw_give(tw_session *s, const tw_op *op, int i, const uint64_t *values) {
+  assert_role(s, s->program->corrections[op->correction + i].use, 2);
+  s->given[i] = values;
+  return i + 1 == op->correction_count ? give_all(s, op) : TW_OK;
 }
 
 void tw_out_of_bound(tw_session *s, const tw_op *op) {

@@ -1,5 +1,6 @@
 // A session walks a finished program in one role over a batch of sequences. One walk, three roles:
-// dealer (both seeds, no values), party (own seed, shares and opened values), clear (both seeds and values: the emulator).
+// dealer (both seeds, no values), party (own seed, shares and opened values), clear (both seeds and values: the
+// emulator).
 #ifndef TW_SESSION_H
 #define TW_SESSION_H
 
@@ -15,16 +16,16 @@
 typedef enum { TW_DEALER, TW_PARTY, TW_CLEAR } tw_role;
 
 // A tensor's storage, batch * n elements (or batch * planes * words): what the roles keep of it.
-//   party   WIRE value = X^, mask[rank] = r_b; SHARE, BITS, ONEHOT value = own share; BITWIRE value = opened, mask[rank] = m_b
-//   dealer  WIRE mask[0..1] = r_0, r_1; BITWIRE mask[0..1] = m_0, m_1; ONEHOT value = sign plane of the looked-up digit
-//   clear   as the dealer, and WIRE, SHARE, BITS, BITWIRE value = the value itself
+//   party   WIRE value = X^, mask[rank] = r_b; SHARE, BITS, ONEHOT value = own share; BITWIRE value = opened,
+//   mask[rank] = m_b dealer  WIRE mask[0..1] = r_0, r_1; BITWIRE mask[0..1] = m_0, m_1; ONEHOT value = sign plane of
+//   the looked-up digit clear   as the dealer, and WIRE, SHARE, BITS, BITWIRE value = the value itself
 typedef struct {
   uint64_t *value, *mask[2];
   uint64_t *sign;  // ONEHOT of dealer and clear: bit 1 where the looked-up digit's sign is +1
 } tw_buffer;
 
-// Where a party's corrections come from: bytes in order of use, copied into host memory by `read`, or (another backend) left
-// where they are in its own memory, in order of the session's stream, by `window`.
+// Where a party's corrections come from: bytes in order of use, copied into host memory by `read`, or (another backend)
+// left where they are in its own memory, in order of the session's stream, by `window`.
 typedef struct {
   tw_status (*read)(void *state, int batch_index, void *dst, size_t bytes);
   void *state;
@@ -36,7 +37,7 @@ typedef struct {
   uint32_t use;
   uint64_t slot;
   bool bits;
-  int width;        // ring bits, or planes
+  int width;  // ring bits, or planes
   size_t n, words;
   const uint64_t *share, *mask;
   uint64_t *out;
@@ -50,7 +51,8 @@ typedef struct {
   void *state;
 } tw_opener;
 
-// Where the dealer's corrections go, for one rank.
+// Where one rank's halves of the corrections go, in order of use: bytes in backend memory, written in order of the
+// stream.
 typedef struct {
   tw_status (*append)(void *state, const void *data, size_t bytes);
   void *state;
@@ -60,11 +62,12 @@ typedef struct {
 typedef struct {
   int count;
   const size_t *rows, *cols;
-  uint64_t *const *masked;     // party: W^
-  void *const *masked_operand; // party: matrices W^ as product operands (preparation)
-  void *const *share_operand;  // party: V_b = b W^ - p_b as product operands (online)
-  uint64_t *const *mask[2];    // dealer, clear: p_0, p_1; party: own side only
-  uint64_t *const *value;      // clear: W
+  uint64_t *const *masked;      // party: W^
+  void *const *masked_operand;  // party: matrices W^ as product operands (preparation)
+  void *const *share_operand;   // party: V_b = b W^ - p_b as product operands (online)
+  uint64_t *const *mask[2];     // dealer (vectors), clear: p_0, p_1; party: own side only
+  void *const *mask_sum;        // dealer: matrices p_0 + p_1 as product operands
+  uint64_t *const *value;       // clear: W
 } tw_weights;
 
 typedef struct tw_block tw_block;
@@ -72,43 +75,48 @@ typedef struct tw_block tw_block;
 struct tw_session {
   const tw_program *program;
   tw_role role;
-  int rank;                    // party
+  int rank;  // party
   int batch;
-  const tw_seed *seeds[2];     // [side][batch]; party: own side only
-  const uint64_t *slots;       // [batch]
-  const int *lengths;          // live tokens of each sequence (backend memory); NULL: all
-  const uint64_t *input;       // party: shares [batch][n]; clear: values (backend memory)
+  const tw_seed *seeds[2];  // [side][batch]; party: own side only
+  const uint64_t *slots;    // [batch]
+  const int *lengths;       // live tokens of each sequence (backend memory); NULL: all
+  const uint64_t *input;    // party: shares [batch][n]; clear: values (backend memory)
   tw_weights weights;
-  const tw_backend *backend;   // NULL: the CPU
-  void *stream;                // the backend's
+  const tw_backend *backend;  // NULL: the CPU
+  void *stream;               // the backend's
   tw_source source;
   tw_sink sink[2];
-  tw_opens *opens;             // the host's collector, unless
-  tw_opener opener;            // another is given
+  uint8_t *
+      dealt[2];  // dealer: each rank's whole slot in backend memory; NULL: a gate's halves live until its sink has them
+  tw_opens *opens;   // the host's collector, unless
+  tw_opener opener;  // another is given
   // state
-  const int64_t *pool;         // the program's lists in backend memory
-  const uint64_t **tables;     // the program's tables in backend memory
-  const uint64_t *backend_slots;  // slots in backend memory
-  uint64_t *taken[TW_MAX_CORRECTIONS];          // the running gate's corrections
+  const int64_t *pool;                        // the program's lists in backend memory
+  const uint64_t **tables;                    // the program's tables in backend memory
+  const uint64_t *backend_slots;              // slots in backend memory
+  uint64_t *taken[TW_MAX_CORRECTIONS];        // the running gate's corrections
+  const uint64_t *given[TW_MAX_CORRECTIONS];  // dealer: their values
+  const uint64_t *halves[2];                  // dealer: both ranks' packed halves of them
   tw_buffer *buffers;
-  uint64_t **prepared;         // per op: K_b of a weight product
-  bool keep_masks;             // set before opening: masks stay from preparation on, online work leaves them alone
+  uint64_t **prepared;  // per op: K_b of a weight product
+  bool keep_masks;      // set before opening: masks stay from preparation on, online work leaves them alone
   bool preparing;
   int next_op, level_start;
-  size_t bytes_held;           // by the pool
+  size_t bytes_held;  // by the pool
   tw_block *blocks, *scratch;
-  double *label_seconds;       // per label
-  uint64_t out_of_bound;       // clear: values met outside what a gate can hold, live lanes only
-  int first_out_of_bound;      // op
+  double *label_seconds;   // per label
+  uint64_t out_of_bound;   // clear: values met outside what a gate can hold, live lanes only
+  int first_out_of_bound;  // op
   tw_status (*watch)(void *state, tw_session *, const tw_op *);  // clear and party: called with every opened tensor
   void *watch_state;
-  tw_status (*mark)(void *state, int label);  // party, online: work of this label follows (-1: a flush); for timers and ranges
+  tw_status (*mark)(void *state,
+                    int label);  // party, online: work of this label follows (-1: a flush); for timers and ranges
   void *mark_state;
-  uint8_t *drawn;              // debug: role of each use id
+  uint8_t *drawn;  // debug: role of each use id
 };
 
-tw_status tw_session_open(tw_session *s);    // after filling the public fields above "state"
-void tw_session_close(tw_session *s);        // wipes
+tw_status tw_session_open(tw_session *s);  // after filling the public fields above "state"
+void tw_session_close(tw_session *s);      // wipes
 
 // A party's work before its input: masks and weight-product pads.
 tw_status tw_session_prepare(tw_session *s);
@@ -136,15 +144,16 @@ tw_status tw_session_run(tw_session *s);
 // ---- for gates ----
 static inline const tw_tensor *tw_t(const tw_session *s, int id) { return &s->program->tensors[id]; }
 static inline tw_buffer *tw_b(const tw_session *s, int id) { return &s->buffers[id]; }
-size_t tw_words_of(const tw_session *s, int id);              // u64 words of one sequence's part of the tensor
-tw_status tw_make_value(tw_session *s, int id);               // allocate value
-tw_status tw_make_mask(tw_session *s, int id, int side);      // allocate mask
+size_t tw_words_of(const tw_session *s, int id);                    // u64 words of one sequence's part of the tensor
+tw_status tw_make_value(tw_session *s, int id);                     // allocate value
+tw_status tw_make_mask(tw_session *s, int id, int side);            // allocate mask
 tw_status tw_scratch(tw_session *s, size_t words, uint64_t **out);  // lives until the gate ends
 tw_status tw_keep(tw_session *s, size_t words, uint64_t **out);     // lives until the session closes
 
 // Party: shares of correction i of this op for the whole batch ([batch][n] or [batch][planes][words]).
 tw_status tw_take(tw_session *s, const tw_op *op, int i, uint64_t **out);
-// Dealer: hand out correction i (values of one sequence).
+// Dealer: correction i's values (backend memory that lives until the gate ends). With the last one both ranks' halves
+// of all of them are packed and handed out; correction i = 0 begins at halves[rank].
 tw_status tw_give(tw_session *s, const tw_op *op, int i, const uint64_t *values);
 // Mask stream of an opening: fills mask[side] of out[0].
 tw_status tw_draw_mask(tw_session *s, const tw_op *op, int side);

@@ -90,7 +90,8 @@ static tw_status describe_share(const tw_model *model, tw_model_share *share) {
   return TW_OK;
 }
 
-tw_status tw_share_model_with(const tw_model *model, const tw_seed seeds[2], tw_model_share out[2], tw_model_dealer *dealer) {
+tw_status tw_share_model_with(const tw_model *model, const tw_seed seeds[2], tw_model_share out[2],
+                              tw_model_dealer *dealer) {
   uint64_t **tensors = NULL;
   memset(out, 0, 2 * sizeof *out);
   memset(dealer, 0, sizeof *dealer);
@@ -106,7 +107,8 @@ tw_status tw_share_model_with(const tw_model *model, const tw_seed seeds[2], tw_
   }
   if (status == TW_OK) status = mask_tensors(model, seeds, tensors);
   for (int i = 0; i < model->count && status == TW_OK; i++)
-    for (int rank = 0; rank < 2; rank++) memcpy(out[rank].masked[i], tensors[i], 8 * out[rank].rows[i] * out[rank].cols[i]);
+    for (int rank = 0; rank < 2; rank++)
+      memcpy(out[rank].masked[i], tensors[i], 8 * out[rank].rows[i] * out[rank].cols[i]);
   tw_fixed_free(tensors, model->count);
   if (status != TW_OK) {
     tw_model_share_free(&out[0]);
@@ -125,7 +127,8 @@ tw_status tw_share_model(const tw_model *model, tw_model_share out[2], tw_model_
 
 static tw_status allocate_input_share(const tw_input *input, tw_input_share *share) {
   void *memory;
-  *share = (tw_input_share){.count = input->count, .seq = input->seq, .hidden = input->hidden, .input_id = input->input_id};
+  *share =
+      (tw_input_share){.count = input->count, .seq = input->seq, .hidden = input->hidden, .input_id = input->input_id};
   TW_TRY(tw_alloc(sizeof(int) * (size_t)input->count, &memory));
   share->lengths = memory;
   memcpy(share->lengths, input->lengths, sizeof(int) * (size_t)input->count);
@@ -136,14 +139,17 @@ static tw_status allocate_input_share(const tw_input *input, tw_input_share *sha
 
 static tw_status check_input(const tw_input *input, const tw_plan *plan) {
   if (input->seq != plan->shape.seq || input->hidden != plan->shape.config.hidden)
-    return tw_fail(TW_ERR_MISMATCH, "the input is [%d tokens][%d wide], the plan wants [%d][%d]; encode again with this plan",
+    return tw_fail(TW_ERR_MISMATCH,
+                   "the input is [%d tokens][%d wide], the plan wants [%d][%d]; encode again with this plan",
                    input->seq, input->hidden, plan->shape.seq, plan->shape.config.hidden);
   double bound = plan->bounds[0].residual;
   size_t n = (size_t)input->seq * (size_t)input->hidden;
   for (size_t j = 0; j < (size_t)input->count * n; j++)
     if (!(fabs((double)input->values[j]) <= bound))
-      return tw_fail(TW_ERR_RANGE, "sequence %zu, token %zu, element %zu is %g, past the plan's bound of %g; make a plan with a larger bound",
-                     j / n, j % n / (size_t)input->hidden, j % (size_t)input->hidden, (double)input->values[j], bound);
+      return tw_fail(
+          TW_ERR_RANGE,
+          "sequence %zu, token %zu, element %zu is %g, past the plan's bound of %g; make a plan with a larger bound",
+          j / n, j % n / (size_t)input->hidden, j % (size_t)input->hidden, (double)input->values[j], bound);
   return TW_OK;
 }
 

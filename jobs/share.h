@@ -11,10 +11,11 @@
 tw_status tw_share_model(const tw_model *model, tw_model_share out[2], tw_model_dealer *dealer);
 
 // The same with given seeds (benchmarks, which agree on TEST seeds).
-tw_status tw_share_model_with(const tw_model *model, const tw_seed seeds[2], tw_model_share out[2], tw_model_dealer *dealer);
+tw_status tw_share_model_with(const tw_model *model, const tw_seed seeds[2], tw_model_share out[2],
+                              tw_model_dealer *dealer);
 
-// Additive shares mod 2^48 of the embedded input, fresh OS randomness. TW_ERR_RANGE names sequence and position of a value
-// past the plan's bound on its input.
+// Additive shares mod 2^48 of the embedded input, fresh OS randomness. TW_ERR_RANGE names sequence and position of a
+// value past the plan's bound on its input.
 tw_status tw_share_input(const tw_input *input, const tw_plan *plan, const tw_id *model_id, tw_input_share out[2]);
 
 // An input element as the integer that is shared.

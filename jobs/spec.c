@@ -16,28 +16,93 @@ static double reciprocal(double x) { return 1 / fmax(x, 0.25); }
 static double rsqrt(double x) { return 1 / sqrt(x); }
 
 // GeLU itself is fitted, not its difference from ReLU, which has a kink inside a piece.
-const tw_spec tw_spec_gelu = {.name = "gelu", .f = gelu, .region = TW_SIDES, .lo = -4, .width = 7, .low_bits = 8, .sub_bits = 2,
-                              .slope_scale = 8, .ring = 24, .argument_scale = 12, .out_scale = 12, .right = {0, 1}};
+const tw_spec tw_spec_gelu = {.name = "gelu",
+                              .f = gelu,
+                              .region = TW_SIDES,
+                              .lo = -4,
+                              .width = 7,
+                              .low_bits = 8,
+                              .sub_bits = 2,
+                              .slope_scale = 8,
+                              .ring = 24,
+                              .argument_scale = 12,
+                              .out_scale = 12,
+                              .right = {0, 1}};
 // silu(-8) is still 11 units of 2^-12 below zero, hence the wide window.
-const tw_spec tw_spec_silu = {.name = "silu", .f = silu, .region = TW_SIDES, .lo = -16, .width = 9, .low_bits = 8, .sub_bits = 2,
-                              .slope_scale = 8, .ring = 28, .argument_scale = 12, .out_scale = 12, .right = {0, 1}};
-const tw_spec tw_spec_sigmoid = {.name = "sigmoid", .f = sigmoid, .region = TW_SIDES, .lo = -8, .width = 7, .low_bits = 9,
-                                 .sub_bits = 2, .slope_scale = 8, .ring = 24, .argument_scale = 12, .out_scale = 12,
+const tw_spec tw_spec_silu = {.name = "silu",
+                              .f = silu,
+                              .region = TW_SIDES,
+                              .lo = -16,
+                              .width = 9,
+                              .low_bits = 8,
+                              .sub_bits = 2,
+                              .slope_scale = 8,
+                              .ring = 28,
+                              .argument_scale = 12,
+                              .out_scale = 12,
+                              .right = {0, 1}};
+const tw_spec tw_spec_sigmoid = {.name = "sigmoid",
+                                 .f = sigmoid,
+                                 .region = TW_SIDES,
+                                 .lo = -8,
+                                 .width = 7,
+                                 .low_bits = 9,
+                                 .sub_bits = 2,
+                                 .slope_scale = 8,
+                                 .ring = 24,
+                                 .argument_scale = 12,
+                                 .out_scale = 12,
                                  .right = {1, 0}};
-const tw_spec tw_spec_tanh = {.name = "tanh", .f = tanh, .region = TW_SIDES, .lo = -8, .width = 8, .low_bits = 8, .sub_bits = 2,
-                              .slope_scale = 8, .ring = 24, .argument_scale = 12, .out_scale = 12, .left = {-1, 0},
+const tw_spec tw_spec_tanh = {.name = "tanh",
+                              .f = tanh,
+                              .region = TW_SIDES,
+                              .lo = -8,
+                              .width = 8,
+                              .low_bits = 8,
+                              .sub_bits = 2,
+                              .slope_scale = 8,
+                              .ring = 24,
+                              .argument_scale = 12,
+                              .out_scale = 12,
+                              .left = {-1, 0},
                               .right = {1, 0}};
 // lo = -D: arguments in [0, 16 - D) are right, later ones give 0.
-const tw_spec tw_spec_exp = {.name = "exp", .f = exp_minus, .region = TW_ZERO_OUTSIDE, .lo = -0.0625, .width = 8, .low_bits = 8,
-                             .sub_bits = 2, .slope_scale = 6, .ring = 22, .argument_scale = 12, .out_scale = 12};
+const tw_spec tw_spec_exp = {.name = "exp",
+                             .f = exp_minus,
+                             .region = TW_ZERO_OUTSIDE,
+                             .lo = -0.0625,
+                             .width = 8,
+                             .low_bits = 8,
+                             .sub_bits = 2,
+                             .slope_scale = 6,
+                             .ring = 22,
+                             .argument_scale = 12,
+                             .out_scale = 12};
 // arguments in [1, 2], a little dithered
-const tw_spec tw_spec_rsqrt = {.name = "rsqrt", .f = rsqrt, .region = TW_EVERYWHERE, .lo = 1 - 1.0 / 32, .width = 7,
-                               .low_bits = 14, .sub_bits = 3, .slope_scale = 10, .ring = 36, .argument_scale = 20,
+const tw_spec tw_spec_rsqrt = {.name = "rsqrt",
+                               .f = rsqrt,
+                               .region = TW_EVERYWHERE,
+                               .lo = 1 - 1.0 / 32,
+                               .width = 7,
+                               .low_bits = 14,
+                               .sub_bits = 3,
+                               .slope_scale = 10,
+                               .ring = 36,
+                               .argument_scale = 20,
                                .out_scale = 14};
 
 tw_spec tw_spec_reciprocal(double largest) {
-  tw_spec spec = {.name = "reciprocal", .f = reciprocal, .region = TW_EVERYWHERE, .lo = 0, .width = 11, .low_bits = 8,
-                  .sub_bits = 3, .slope_scale = 14, .ring = 64, .argument_scale = 12, .out_scale = 18};
+  tw_spec spec = {.name = "reciprocal",
+                  .f = reciprocal,
+                  .region = TW_EVERYWHERE,
+                  .lo = 0,
+                  .width = 11,
+                  .low_bits = 8,
+                  .sub_bits = 3,
+                  .slope_scale = 14,
+                  .ring = 64,
+                  .argument_scale = 12,
+                  .out_scale = 18};
   // small results need finer units: 0.1 percent of 1/largest
   while (spec.width < TW_DIGIT_MAX_BITS && ldexp(1, spec.width + spec.low_bits - spec.argument_scale) < largest) {
     spec.width++;
@@ -48,7 +113,8 @@ tw_spec tw_spec_reciprocal(double largest) {
 }
 
 const tw_spec *tw_spec_by_name(const char *name) {
-  static const tw_spec *const all[] = {&tw_spec_gelu, &tw_spec_silu, &tw_spec_sigmoid, &tw_spec_tanh, &tw_spec_exp, &tw_spec_rsqrt};
+  static const tw_spec *const all[] = {&tw_spec_gelu, &tw_spec_silu, &tw_spec_sigmoid,
+                                       &tw_spec_tanh, &tw_spec_exp,  &tw_spec_rsqrt};
   for (size_t i = 0; i < sizeof all / sizeof *all; i++)
     if (strcmp(all[i]->name, name) == 0) return all[i];
   return NULL;
@@ -112,8 +178,8 @@ static int find_table(tw_builder *b, const tw_spec *spec, char which) {
   return -1;
 }
 
-// Digits below the window, the index digit, and those above (for a zero outside up to the whole ring, for sides up to the
-// sign bit, which is dealt apart).
+// Digits below the window, the index digit, and those above (for a zero outside up to the whole ring, for sides up to
+// the sign bit, which is dealt apart).
 static tw_digits deal_spec_digits(tw_builder *b, int x, const tw_spec *spec, int *index) {
   int widths[TW_MAX_DIGITS], count = 0, ring = tw_look(b, x).ring;
   if (spec->region == TW_EVERYWHERE) {
@@ -147,10 +213,12 @@ static int piece_value(tw_builder *b, int x, const tw_spec *spec, const tw_digit
 }
 
 // y = i P + d (c_R + s_R x) + e (c_L + s_L x), i inside, d right, e = 1 - i - d left.
-static int with_sides(tw_builder *b, int x, int p, const tw_spec *spec, const tw_digits *digits, int64_t lo, int out_ring) {
+static int with_sides(tw_builder *b, int x, int p, const tw_spec *spec, const tw_digits *digits, int64_t lo,
+                      int out_ring) {
   int64_t hi = lo + ((((int64_t)1 << spec->width) - 1) << spec->low_bits), thresholds[2] = {lo, hi};
   int at_least = tw_at_least(b, digits, thresholds, 2), planes = 1, right = -1, left = -1;
-  int64_t c_left = llrint(ldexp(spec->left.constant, spec->out_scale)), c_right = llrint(ldexp(spec->right.constant, spec->out_scale));
+  int64_t c_left = llrint(ldexp(spec->left.constant, spec->out_scale)),
+          c_right = llrint(ldexp(spec->right.constant, spec->out_scale));
   tw_term terms[4] = {{0, at_least, 0}, {0, at_least, 1}};
   int term_count = 2;
   uint8_t constant[3] = {0};
@@ -165,7 +233,8 @@ static int with_sides(tw_builder *b, int x, int p, const tw_spec *spec, const tw
   }
   int bits = tw_open(b, tw_xor_planes(b, terms, term_count, planes, constant));
   int y = tw_select(b, bits, 0, 1, p, out_ring);
-  if (spec->right.slope != 0) y = tw_combine(b, 1, y, spec->right.slope, tw_select(b, bits, right, 1, x, out_ring), false);
+  if (spec->right.slope != 0)
+    y = tw_combine(b, 1, y, spec->right.slope, tw_select(b, bits, right, 1, x, out_ring), false);
   if (spec->left.slope != 0) y = tw_combine(b, 1, y, spec->left.slope, tw_select(b, bits, left, 1, x, out_ring), false);
   int64_t steps[2] = {-c_left, c_right - c_left};
   if (c_left != 0 || c_right != c_left) {
@@ -178,7 +247,8 @@ static int with_sides(tw_builder *b, int x, int p, const tw_spec *spec, const tw
 int tw_apply_spec(tw_builder *b, int x, const tw_spec *spec, int out_ring) {
   tw_tensor t = tw_look(b, x);
   if (t.scale != spec->argument_scale)
-    return tw_build_fail(b, TW_ERR_INTERNAL, "%s of an argument of scale %d, not %d", spec->name, t.scale, spec->argument_scale);
+    return tw_build_fail(b, TW_ERR_INTERNAL, "%s of an argument of scale %d, not %d", spec->name, t.scale,
+                         spec->argument_scale);
   int64_t lo = llrint(ldexp(spec->lo, spec->argument_scale));
   int index;
   tw_digits digits = deal_spec_digits(b, x, spec, &index);

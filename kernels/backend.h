@@ -1,5 +1,5 @@
-// A backend: where arrays live and what computes on them. Two twins, CPU and CUDA, behind one table. Every function works on
-// the backend's own memory, in order of `stream` (ignored by the CPU); none waits for the device.
+// A backend: where arrays live and what computes on them. Two twins, CPU and CUDA, behind one table. Every function
+// works on the backend's own memory, in order of `stream` (ignored by the CPU); none waits for the device.
 #ifndef TW_BACKEND_H
 #define TW_BACKEND_H
 
@@ -7,27 +7,28 @@
 
 #include "base/status.h"
 #include "kernels/bit_ops.h"
+#include "kernels/deal_ops.h"
 #include "kernels/prg.h"
 #include "kernels/ring_ops.h"
 
 // One sequence's part of a correction: half of it packed in the rank's key slot, half from its own stream.
 typedef struct {
-  const tw_seed *seed;      // backend memory
-  const uint64_t *slot;     // backend memory
+  const tw_seed *seed;   // backend memory
+  const uint64_t *slot;  // backend memory
   uint32_t use;
-  int bits;                 // 1: planes of bits, else ring elements
-  int width;                // ring bits, or planes
-  size_t n, first, count;   // elements; those read from the file
-  const uint8_t *packed;    // backend memory
+  int bits;                // 1: planes of bits, else ring elements
+  int width;               // ring bits, or planes
+  size_t n, first, count;  // elements; those read from the file
+  const uint8_t *packed;   // backend memory
   uint64_t *out;
 } tw_correction_args;
 
 typedef struct {
   const char *name;
-  tw_status (*alloc)(size_t bytes, void **out);                                       // zeroed
-  void (*release)(void *memory, size_t bytes);                                        // wiped
-  tw_status (*upload)(void *to, const void *from, size_t bytes, void *stream);        // from host memory
-  tw_status (*download)(void *to, const void *from, size_t bytes, void *stream);      // to host memory; waits for it
+  tw_status (*alloc)(size_t bytes, void **out);                                   // zeroed
+  void (*release)(void *memory, size_t bytes);                                    // wiped
+  tw_status (*upload)(void *to, const void *from, size_t bytes, void *stream);    // from host memory
+  tw_status (*download)(void *to, const void *from, size_t bytes, void *stream);  // to host memory; waits for it
   tw_status (*copy)(void *to, const void *from, size_t bytes, void *stream);
   tw_status (*fill)(void *to, int byte, size_t bytes, void *stream);
 
@@ -36,27 +37,34 @@ typedef struct {
 #undef TW_DECLARE_RING_OP
 #define TW_DECLARE_BIT_OP(op) tw_status (*op)(const tw_##op##_args *args, void *stream);
   TW_BIT_OPS(TW_DECLARE_BIT_OP)
+  TW_DEAL_OPS(TW_DECLARE_BIT_OP)
+  TW_DEAL_BIT_OPS(TW_DECLARE_BIT_OP)
 #undef TW_DECLARE_BIT_OP
 
   // out[i] = (sum of row i of x [rows][cols] + addend[i] (may be NULL)) & ring
-  tw_status (*row_sums)(const uint64_t *x, size_t rows, size_t cols, const uint64_t *addend, uint64_t ring, uint64_t *out, void *stream);
+  tw_status (*row_sums)(const uint64_t *x, size_t rows, size_t cols, const uint64_t *addend, uint64_t ring,
+                        uint64_t *out, void *stream);
 
   // Mask stream of an opening: n words, ring elements of `ring` bits (0: whole words).
-  tw_status (*draw)(const tw_seed *seed, const uint64_t *slot, uint32_t use, int ring, size_t n, uint64_t *out, void *stream);
+  tw_status (*draw)(const tw_seed *seed, const uint64_t *slot, uint32_t use, int ring, size_t n, uint64_t *out,
+                    void *stream);
   tw_status (*correction)(const tw_correction_args *args, void *stream);
   // All corrections of one gate at once, at most 8.
   tw_status (*corrections)(const tw_correction_args *args, int count, void *stream);
+  // Dealer: halves of one gate's corrections for both ranks, at most TW_GIVE_MOST.
+  tw_status (*give)(const tw_give_args *args, int count, void *stream);
 
   // Ring products as in kernels/gemm.h; batched: count matrices one behind the other.
-  tw_status (*gemm)(size_t count, size_t m, size_t n, size_t k, const uint64_t *a, const uint64_t *b, uint64_t *c, int ring_bits,
-                    int accumulate, void *stream);
+  tw_status (*gemm)(size_t count, size_t m, size_t n, size_t k, const uint64_t *a, const uint64_t *b, uint64_t *c,
+                    int ring_bits, int accumulate, void *stream);
 
   bool operand_is_values;  // the operand below reads the values it was made from, which must outlive it
-  // The right operand V [k][n] of weight products, prepared once per model from values in backend memory; out = (x V + addend) mod 2^ring_bits, addend may be NULL or out itself.
+  // The right operand V [k][n] of weight products, prepared once per model from values in backend memory; out = (x V +
+  // addend) mod 2^ring_bits, addend may be NULL or out itself.
   tw_status (*operand)(size_t k, size_t n, const uint64_t *v, void *stream, void **out);
   void (*operand_free)(void *operand);
-  tw_status (*product)(const void *operand, size_t m, size_t n, size_t k, const uint64_t *x, const uint64_t *addend, int ring_bits,
-                       uint64_t *out, void *stream);
+  tw_status (*product)(const void *operand, size_t m, size_t n, size_t k, const uint64_t *x, const uint64_t *addend,
+                       int ring_bits, uint64_t *out, void *stream);
 } tw_backend;
 
 extern const tw_backend tw_cpu_backend;

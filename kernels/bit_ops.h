@@ -6,14 +6,14 @@
 
 enum { TW_OPERANDS = 6 };
 
-// Leaves of comparisons: per leaf three words (offset, first bit of the digit, width | kind << 8 | first one-hot plane << 16);
-// kinds lt, eq, sign. Planes of one sequence: `words` each.
+// Leaves of comparisons: per leaf three words (offset, first bit of the digit, width | kind << 8 | first one-hot plane
+// << 16); kinds lt, eq, sign. Planes of one sequence: `words` each.
 typedef enum { TW_LEAF_LT, TW_LEAF_EQ, TW_LEAF_SIGN } tw_leaf_kind;
 typedef struct {
   size_t sequences, n, words;
-  const uint64_t *X, *onehot;   // [sequences][n]; [sequences][onehot_words]
+  const uint64_t *X, *onehot;  // [sequences][n]; [sequences][onehot_words]
   const int64_t *leaves;
-  uint64_t *out;                // [sequences][count][words]
+  uint64_t *out;  // [sequences][count][words]
   size_t onehot_words;
   int count, ring, rank;
 } tw_leaves_args;
@@ -21,7 +21,7 @@ typedef struct {
 // Table lookup with sub-tables (kernels/digit.h), two tables; rank 1 negates.
 typedef struct {
   size_t sequences, n, words;
-  const uint64_t *X, *onehot;   // one-hot planes of the digit: [sequences][onehot_words], first plane of the digit
+  const uint64_t *X, *onehot;  // one-hot planes of the digit: [sequences][onehot_words], first plane of the digit
   const uint64_t *table[2];
   uint64_t *out[2];
   size_t onehot_words;
@@ -29,17 +29,17 @@ typedef struct {
   int ring, low_bit, width, sub_bits, rank;
 } tw_lookup_args;
 
-// Products of opened masked bits; list: per product out plane, count, per literal (operand, plane, negate), then 2^count
-// planes of `dealt` (-1: none).
+// Products of opened masked bits; list: per product out plane, count, per literal (operand, plane, negate), then
+// 2^count planes of `dealt` (-1: none).
 typedef struct {
   size_t sequences, words, list_count;
   int operands, rank, products;
   const uint64_t *value[TW_OPERANDS], *mask[TW_OPERANDS];
-  size_t operand_words[TW_OPERANDS];   // of one sequence
+  size_t operand_words[TW_OPERANDS];  // of one sequence
   const uint64_t *dealt;
   size_t dealt_words, out_words;
   const int64_t *list;
-  uint64_t *out;                       // zeroed by the gate
+  uint64_t *out;  // zeroed by the gate
 } tw_products_args;
 
 // XORs: list: per term (out plane, operand, plane), then one constant a plane (added where `mine`).
@@ -53,12 +53,16 @@ typedef struct {
 } tw_parity_args;
 
 // One plane of bits [sequences][planes * n] as `planes` planes of n.
-typedef struct { size_t sequences, n, planes, from_words; const uint64_t *x; uint64_t *out; } tw_reshape_args;
+typedef struct {
+  size_t sequences, n, planes, from_words;
+  const uint64_t *x;
+  uint64_t *out;
+} tw_reshape_args;
 
 // Comparison bits [pair][row][group] whose second member is a dead key: `mine` sets them, else they are cleared.
 typedef struct {
   size_t sequences, rows, group, groups, first, words;
-  const int64_t *earlier;   // first-group sizes of the earlier levels
+  const int64_t *earlier;  // first-group sizes of the earlier levels
   int levels, mine;
   const uint64_t *x;
   uint64_t *out;

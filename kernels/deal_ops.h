@@ -1,13 +1,15 @@
-// What the dealer computes from both ranks' masks, for both backends: corrections' values, and their halves as the ranks' key
-// slots hold them. One formula an element, as in kernels/ring_ops.h; r0 and r1 are the ranks' mask shares of a wire, r their sum
-// mod 2^k, its carry (r0 + r1) >> k and its top bit.
+// What the dealer computes from both ranks' masks, for both backends: corrections' values, and their halves as the
+// ranks' key slots hold them. One formula an element, as in kernels/ring_ops.h; r0 and r1 are the ranks' mask shares of
+// a wire, r their sum mod 2^k, its carry (r0 + r1) >> k and its top bit.
 #ifndef TW_DEAL_OPS_H
 #define TW_DEAL_OPS_H
 
 #include "kernels/bit_ops.h"
 #include "kernels/prg.h"
 
-typedef struct { uint64_t r, carry, top; } tw_mask_parts;
+typedef struct {
+  uint64_t r, carry, top;
+} tw_mask_parts;
 TW_ELEMENT tw_mask_parts tw_mask_split(uint64_t r0, uint64_t r1, int k) {
   uint64_t m = tw_ring_mask(k), r = (r0 + r1) & m;
   tw_mask_parts parts = {r, k < 64 ? ((r0 & m) + (r1 & m)) >> k : 0, r >> (k - 1)};
@@ -15,7 +17,12 @@ TW_ELEMENT tw_mask_parts tw_mask_split(uint64_t r0, uint64_t r1, int k) {
 }
 
 // ---- extension of a wire: its mask's carry and top bit ----
-typedef struct { size_t rows, cols; const uint64_t *r0, *r1; uint64_t *carry, *top; int k; } tw_deal_extend_args;
+typedef struct {
+  size_t rows, cols;
+  const uint64_t *r0, *r1;
+  uint64_t *carry, *top;
+  int k;
+} tw_deal_extend_args;
 TW_ELEMENT void tw_deal_extend_at(const tw_deal_extend_args *a, size_t row, size_t col) {
   size_t j = row * a->cols + col;
   tw_mask_parts r = tw_mask_split(a->r0[j], a->r1[j], a->k);
@@ -133,23 +140,24 @@ TW_ELEMENT void tw_deal_piece_at(const tw_deal_piece_args *p, size_t row, size_t
 #define TW_DEAL_OPS(X) \
   X(deal_extend) X(deal_floor) X(deal_multiply) X(deal_multiply_rows) X(deal_square) X(deal_select) X(deal_piece)
 
-// One-hot planes of r's digits (widths from the first's low bit upwards), and r's top bit as one more plane when `sign_bit`.
+// One-hot planes of r's digits (widths from the first's low bit upwards), and r's top bit as one more plane when
+// `sign_bit`.
 typedef struct {
   size_t n, words;
   const uint64_t *r0, *r1;
   const int64_t *widths;
   int count, ring, low, sign_bit;
-  uint64_t *planes;             // every word is written
+  uint64_t *planes;  // every word is written
 } tw_deal_digits_args;
 
-// The sign that a looked-up entry leaves with: bit 1 where rank 0's share of the digit's one-hot entry is 1 and rank 1's 0, hence
-// +1. Read from the halves of that one-hot in both key slots: rank 0 holds its share of the first `half` elements there, rank 1
-// its share of the others.
+// The sign that a looked-up entry leaves with: bit 1 where rank 0's share of the digit's one-hot entry is 1 and rank
+// 1's 0, hence +1. Read from the halves of that one-hot in both key slots: rank 0 holds its share of the first `half`
+// elements there, rank 1 its share of the others.
 typedef struct {
   size_t n, half;
   const uint64_t *r0, *r1, *slot0, *slot1;  // slots: from the digit's first plane on
   int ring, low, width;
-  uint64_t *out;                // a plane
+  uint64_t *out;  // a plane
 } tw_deal_sign_args;
 
 // Products of masks for tw_products_args' list: every subset with a plane of its own.
@@ -163,17 +171,18 @@ typedef struct {
 
 #define TW_DEAL_BIT_OPS(X) X(deal_digits) X(deal_sign) X(deal_subsets)
 
-// One rank's half of a correction, for its key slot: values less the other rank's pad, packed (kernels/pack.h), or planes XOR pad.
+// One rank's half of a correction, for its key slot: values less the other rank's pad, packed (kernels/pack.h), or
+// planes XOR pad.
 typedef struct {
-  const tw_seed *seed;      // the other rank's; backend memory
-  const uint64_t *slot;     // backend memory
-  const uint64_t *values;   // of the whole correction
-  uint8_t *packed;          // 8-byte aligned
-  size_t bytes;             // of it, a multiple of 8; zeros behind the data
-  size_t n, first, count;   // elements; those of the half
+  const tw_seed *seed;     // the other rank's; backend memory
+  const uint64_t *slot;    // backend memory
+  const uint64_t *values;  // of the whole correction
+  uint8_t *packed;         // 8-byte aligned
+  size_t bytes;            // of it, a multiple of 8; zeros behind the data
+  size_t n, first, count;  // elements; those of the half
   uint32_t use;
-  int bits;                 // 1: planes of bits, else ring elements
-  int width;                // ring bits, or planes
+  int bits;   // 1: planes of bits, else ring elements
+  int width;  // ring bits, or planes
 } tw_give_args;
 enum { TW_GIVE_MOST = 16 };  // in one call
 

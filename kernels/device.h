@@ -1,5 +1,5 @@
-// One GPU of this process: selection, streams, events, pinned memory, graphs, and the packing of opens. Present when twain was
-// built with CUDA (TWAIN_CUDA); a stream, event or graph is the CUDA runtime's behind void *.
+// One GPU of this process: selection, streams, events, pinned memory, graphs, and the packing of opens. Present when
+// twain was built with CUDA (TWAIN_CUDA); a stream, event or graph is the CUDA runtime's behind void *.
 #ifndef TW_DEVICE_H
 #define TW_DEVICE_H
 
@@ -58,12 +58,13 @@ typedef struct {
   uint16_t width;                // ring bits, or planes
   uint16_t bits;                 // 1: bit planes
 } tw_device_open;
-enum { TW_DEVICE_OPENS = 48 };   // in one call
+enum { TW_DEVICE_OPENS = 48 };  // in one call
 
 // message words of share + mask (or XOR), tails zero; then out = opened value from the other rank's words, its digest
 // (kernels/digest.h) added to digests[open.digest].
 tw_status tw_device_pack(const tw_device_open *opens, int count, uint64_t *message, void *stream);
-tw_status tw_device_unpack(const tw_device_open *opens, int count, const uint64_t *message, uint64_t *digests, void *stream);
+tw_status tw_device_unpack(const tw_device_open *opens, int count, const uint64_t *message, uint64_t *digests,
+                           void *stream);
 
 #ifdef __cplusplus
 }

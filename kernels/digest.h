@@ -1,5 +1,5 @@
-// A fault check over opened (public) values that any number of threads can sum up: per open the sum over its elements j of
-// mix(value_j + (j + 1) c). It finds faults, not forgery; both ranks are honest about what they opened.
+// A fault check over opened (public) values that any number of threads can sum up: per open the sum over its elements j
+// of mix(value_j + (j + 1) c). It finds faults, not forgery; both ranks are honest about what they opened.
 #ifndef TW_OPEN_DIGEST_H
 #define TW_OPEN_DIGEST_H
 
@@ -12,7 +12,9 @@ TW_ELEMENT uint64_t tw_mix(uint64_t x) {
   return x ^ (x >> 31);
 }
 
-TW_ELEMENT uint64_t tw_open_digest_term(uint64_t value, uint64_t j) { return tw_mix(value + (j + 1) * 0x9e3779b97f4a7c15ull); }
+TW_ELEMENT uint64_t tw_open_digest_term(uint64_t value, uint64_t j) {
+  return tw_mix(value + (j + 1) * 0x9e3779b97f4a7c15ull);
+}
 
 // words: ring elements, or words of bit planes.
 static inline uint64_t tw_open_digest(const uint64_t *values, size_t words) {

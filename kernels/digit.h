@@ -14,11 +14,13 @@ static inline size_t tw_words(size_t n) { return (n + 63) / 64; }
 
 // Bit planes of digit d_j = (((x[j] - offset) mod 2^ring_bits) >> low_bit) mod 2^width:
 // planes[i*words + w] = bit i of d_j. Tail bits of the last word are zero.
-void tw_digit_planes(const uint64_t *x, size_t n, uint64_t offset, int ring_bits, int low_bit, int width, uint64_t *planes);
+void tw_digit_planes(const uint64_t *x, size_t n, uint64_t offset, int ring_bits, int low_bit, int width,
+                     uint64_t *planes);
 
 // Shares of [c < a] and [c == a] from a one-hot share of a (2^width planes, plane stride onehot_words words)
 // and the public digit's bit planes c. lt or eq may be NULL.
-void tw_digit_leaf(const uint64_t *onehot, size_t words, int width, const uint64_t *c_planes, uint64_t *lt, uint64_t *eq);
+void tw_digit_leaf(const uint64_t *onehot, size_t words, int width, const uint64_t *c_planes, uint64_t *lt,
+                   uint64_t *eq);
 
 // Table lookup with sub-tables: for every element j and table i
 //   out[i][j] = sum over a of e_a * T_i[(fine[j] - (a << sub_bits)) mod 2^(width+sub_bits)]   (mod 2^64)
@@ -38,10 +40,10 @@ void tw_bits_copy(const uint64_t *src, size_t src_first, size_t n, uint64_t *dst
 // v: opened planes; shares of subset products are planes too. subset[s] for s = bit mask of literals gives the plane
 // with that product's share (s = 0 unused; one-literal subsets point at the mask share itself).
 typedef struct {
-  int count;                       // literals
-  const uint64_t *value[8];        // opened plane of each literal
-  uint8_t negate[8];               // complement the opened bit
-  const uint64_t *const *subset;   // 2^count pointers, as above
+  int count;                      // literals
+  const uint64_t *value[8];       // opened plane of each literal
+  uint8_t negate[8];              // complement the opened bit
+  const uint64_t *const *subset;  // 2^count pointers, as above
 } tw_bit_product;
 
 // out ^= product share, for `words` words; `one` is ~0 on rank 0 and 0 on rank 1 (share of the empty product).

@@ -19,7 +19,8 @@ void tw_seed_test(tw_seed *seed, uint64_t number, const char *label, uint64_t in
 // Ring elements [first, first+n) of stream (use, slot): element j is stream word j
 // (u32 when ring_bits <= 32, else u64, little-endian), low ring_bits bits, widened to u64.
 // At most 2^32 blocks of 64 bytes a stream (first + n within that; asserted).
-void tw_prg_ring(const tw_seed *seed, uint32_t use, uint64_t slot, int ring_bits, uint64_t first, size_t n, uint64_t *out);
+void tw_prg_ring(const tw_seed *seed, uint32_t use, uint64_t slot, int ring_bits, uint64_t first, size_t n,
+                 uint64_t *out);
 
 // 64-bit words [first_word, first_word+n) of stream (use, slot).
 void tw_prg_words(const tw_seed *seed, uint32_t use, uint64_t slot, uint64_t first_word, size_t n, uint64_t *out);

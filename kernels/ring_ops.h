@@ -1,6 +1,7 @@
-// Elementwise gates, one formula each, compiled for the CPU (kernels/cpu/ring_ops.c) and for CUDA (kernels/cuda/ring_ops.cu)
-// from this file: the twins cannot differ. Arguments are plain data with pointers into one backend's memory; element
-// (row, col) writes its own outputs only. X: public values, r: the rank's mask shares, `one`: all ones on rank 1, else 0.
+// Elementwise gates, one formula each, compiled for the CPU (kernels/cpu/ring_ops.c) and for CUDA
+// (kernels/cuda/ring_ops.cu) from this file: the twins cannot differ. Arguments are plain data with pointers into one
+// backend's memory; element (row, col) writes its own outputs only. X: public values, r: the rank's mask shares, `one`:
+// all ones on rank 1, else 0.
 #ifndef TW_RING_OPS_H
 #define TW_RING_OPS_H
 
@@ -16,8 +17,11 @@
 TW_ELEMENT uint64_t tw_ring_mask(int bits) { return bits >= 64 ? ~0ull : (1ull << bits) - 1; }
 TW_ELEMENT uint64_t tw_plane_bit(const uint64_t *plane, size_t j) { return plane[j / 64] >> (j % 64) & 1; }
 
-// Extension of X^ mod 2^k (docs/design/protocols.md, section 3): x = u - r + 2^k g rho, u = X^ + 2^(k-2) mod 2^k - 2^(k-2).
-typedef struct { uint64_t u, g; } tw_ext;
+// Extension of X^ mod 2^k (docs/design/protocols.md, section 3): x = u - r + 2^k g rho, u = X^ + 2^(k-2) mod 2^k -
+// 2^(k-2).
+typedef struct {
+  uint64_t u, g;
+} tw_ext;
 TW_ELEMENT tw_ext tw_ext_public(uint64_t wire, int k) {
   uint64_t offset = 1ull << (k - 2), u = (wire + offset) & tw_ring_mask(k);
   tw_ext e = {u - offset, 1 - (u >> (k - 1))};
@@ -25,27 +29,44 @@ TW_ELEMENT tw_ext tw_ext_public(uint64_t wire, int k) {
 }
 
 // Live keys of a sequence's attention row: its length, and for causal attention at most its own position + 1.
-typedef struct { const int *lengths; int seq, causal; } tw_liveness;
+typedef struct {
+  const int *lengths;
+  int seq, causal;
+} tw_liveness;
 TW_ELEMENT int tw_live_keys(tw_liveness l, size_t sequence, size_t row) {
   int live = l.lengths ? l.lengths[sequence] : l.seq, query = (int)(row % (size_t)l.seq);
   return l.causal && query + 1 < live ? query + 1 : live;
 }
 
 // How a second operand's elements go with those of [rows][cols]: sequences of rows_per_sequence rows each.
-typedef struct { size_t rows_per_sequence, sequence_stride, row_stride, col_stride; } tw_pairing;
+typedef struct {
+  size_t rows_per_sequence, sequence_stride, row_stride, col_stride;
+} tw_pairing;
 TW_ELEMENT size_t tw_pair_index(tw_pairing p, size_t row, size_t col) {
   return row / p.rows_per_sequence * p.sequence_stride + row % p.rows_per_sequence * p.row_stride + col * p.col_stride;
 }
 
 // ---- openings: share + mask share, ring or bits ----
-typedef struct { size_t rows, cols; const uint64_t *share, *mask; uint64_t *out; uint64_t ring; int bits; } tw_mask_args;
+typedef struct {
+  size_t rows, cols;
+  const uint64_t *share, *mask;
+  uint64_t *out;
+  uint64_t ring;
+  int bits;
+} tw_mask_args;
 TW_ELEMENT void tw_mask_at(const tw_mask_args *a, size_t row, size_t col) {
   size_t j = row * a->cols + col;
   a->out[j] = a->bits ? a->share[j] ^ a->mask[j] : (a->share[j] + a->mask[j]) & a->ring;
 }
 
 // ---- ((x - half) mod 2^k) >> bits ----
-typedef struct { size_t rows, cols; const uint64_t *x; uint64_t *out; uint64_t half, ring; int bits; } tw_shift_args;
+typedef struct {
+  size_t rows, cols;
+  const uint64_t *x;
+  uint64_t *out;
+  uint64_t half, ring;
+  int bits;
+} tw_shift_args;
 TW_ELEMENT void tw_shift_at(const tw_shift_args *a, size_t row, size_t col) {
   size_t j = row * a->cols + col;
   a->out[j] = ((a->x[j] - a->half) & a->ring) >> a->bits;
@@ -67,7 +88,12 @@ TW_ELEMENT void tw_view_at(const tw_view_args *a, size_t row, size_t col) {
 }
 
 // ---- [rows][cx] beside [rows][cy] ----
-typedef struct { size_t rows, cols; const uint64_t *x, *y; uint64_t *out; size_t cx; } tw_concat_args;
+typedef struct {
+  size_t rows, cols;
+  const uint64_t *x, *y;
+  uint64_t *out;
+  size_t cx;
+} tw_concat_args;
 TW_ELEMENT void tw_concat_at(const tw_concat_args *a, size_t row, size_t col) {
   size_t cy = a->cols - a->cx;
   a->out[row * a->cols + col] = col < a->cx ? a->x[row * a->cx + col] : a->y[row * cy + (col - a->cx)];
@@ -88,7 +114,13 @@ TW_ELEMENT void tw_combine_at(const tw_combine_args *a, size_t row, size_t col) 
 }
 
 // ---- share of a wire: b X^ - r_b ----
-typedef struct { size_t rows, cols; const uint64_t *X, *r; uint64_t *out; uint64_t one, ring; tw_pairing pair; } tw_share_args;
+typedef struct {
+  size_t rows, cols;
+  const uint64_t *X, *r;
+  uint64_t *out;
+  uint64_t one, ring;
+  tw_pairing pair;
+} tw_share_args;
 TW_ELEMENT void tw_share_at(const tw_share_args *a, size_t row, size_t col) {
   size_t j = tw_pair_index(a->pair, row, col);
   a->out[row * a->cols + col] = ((a->X[j] & a->one) - a->r[j]) & a->ring;
@@ -130,7 +162,8 @@ TW_ELEMENT void tw_multiply_at(const tw_multiply_args *a, size_t row, size_t col
   }
 }
 
-// ---- x y with both extended (k, l), y one element a row: with x~ = u - a and y~ = w - c, x~ y~ = u w - u c - w a + a c ----
+// ---- x y with both extended (k, l), y one element a row: with x~ = u - a and y~ = w - c, x~ y~ = u w - u c - w a + a
+// c ----
 typedef struct {
   size_t rows, cols;
   const uint64_t *X, *r, *Y, *q;
@@ -149,8 +182,8 @@ TW_ELEMENT void tw_multiply_rows_at(const tw_multiply_rows_args *p, size_t row, 
   p->out[j] = ((u.u & p->one) * w.u - u.u * c - w.u * a + ac) & p->ring;
 }
 
-// ---- one element's part of a sum of squares: x~^2 = u^2 - 2 u a + a^2, a^2 = r^2 - 2^(k+1) g rho r + 2^(2k) g rho, without r^2.
-// Summed over a row by the caller (tw_row_sums) ----
+// ---- one element's part of a sum of squares: x~^2 = u^2 - 2 u a + a^2, a^2 = r^2 - 2^(k+1) g rho r + 2^(2k) g rho,
+// without r^2. Summed over a row by the caller (tw_row_sums) ----
 typedef struct {
   size_t rows, cols;
   const uint64_t *X, *r, *carry, *top, *tr;
@@ -213,7 +246,13 @@ TW_ELEMENT void tw_constants_at(const tw_constants_args *a, size_t row, size_t c
 }
 
 // ---- sum over planes, shifted: x [rows][planes][cols] ----
-typedef struct { size_t rows, cols, planes; const uint64_t *x; const int64_t *shifts; uint64_t *out; uint64_t ring; } tw_sum_planes_args;
+typedef struct {
+  size_t rows, cols, planes;
+  const uint64_t *x;
+  const int64_t *shifts;
+  uint64_t *out;
+  uint64_t ring;
+} tw_sum_planes_args;
 TW_ELEMENT void tw_sum_planes_at(const tw_sum_planes_args *a, size_t row, size_t col) {
   uint64_t sum = 0;
   for (size_t p = 0; p < a->planes; p++) sum += a->x[(row * a->planes + p) * a->cols + col] << a->shifts[p];
@@ -221,7 +260,12 @@ TW_ELEMENT void tw_sum_planes_at(const tw_sum_planes_args *a, size_t row, size_t
 }
 
 // ---- columns of dead keys become 0: rows = sequences * rows_per_sequence ----
-typedef struct { size_t rows, cols, rows_per_sequence; const uint64_t *x; uint64_t *out; tw_liveness live; } tw_zero_args;
+typedef struct {
+  size_t rows, cols, rows_per_sequence;
+  const uint64_t *x;
+  uint64_t *out;
+  tw_liveness live;
+} tw_zero_args;
 TW_ELEMENT void tw_zero_at(const tw_zero_args *a, size_t row, size_t col) {
   int live = tw_live_keys(a->live, row / a->rows_per_sequence, row % a->rows_per_sequence);
   size_t j = row * a->cols + col;
@@ -229,7 +273,13 @@ TW_ELEMENT void tw_zero_at(const tw_zero_args *a, size_t row, size_t col) {
 }
 
 // ---- sum over live rows: x [sequences][x_rows][cols]; rows = sequences ----
-typedef struct { size_t rows, cols, x_rows; const uint64_t *x; uint64_t *out; uint64_t ring; tw_liveness live; } tw_pool_args;
+typedef struct {
+  size_t rows, cols, x_rows;
+  const uint64_t *x;
+  uint64_t *out;
+  uint64_t ring;
+  tw_liveness live;
+} tw_pool_args;
 TW_ELEMENT void tw_pool_at(const tw_pool_args *a, size_t row, size_t col) {
   size_t live = (size_t)(a->live.lengths ? a->live.lengths[row] : a->live.seq);
   uint64_t sum = 0;
@@ -252,10 +302,17 @@ TW_ELEMENT void tw_pairs_at(const tw_pairs_args *a, size_t row, size_t col) {
 }
 
 // ---- A + B x with the looked-up sign undone: s (A^ + B^ X^) - X^ [s r_B] - B^ [s r] + [s (r_B r - r_A)] ----
-typedef struct { size_t rows, cols; const uint64_t *A, *B, *X, *sign, *sign_rb, *sign_r, *rest; uint64_t *out; uint64_t ring; } tw_piece_args;
+typedef struct {
+  size_t rows, cols;
+  const uint64_t *A, *B, *X, *sign, *sign_rb, *sign_r, *rest;
+  uint64_t *out;
+  uint64_t ring;
+} tw_piece_args;
 TW_ELEMENT void tw_piece_at(const tw_piece_args *a, size_t row, size_t col) {
   size_t j = row * a->cols + col;
-  a->out[j] = (a->sign[j] * (a->A[j] + a->B[j] * a->X[j]) - a->X[j] * a->sign_rb[j] - a->B[j] * a->sign_r[j] + a->rest[j]) & a->ring;
+  a->out[j] =
+      (a->sign[j] * (a->A[j] + a->B[j] * a->X[j]) - a->X[j] * a->sign_rb[j] - a->B[j] * a->sign_r[j] + a->rest[j]) &
+      a->ring;
 }
 
 // ---- (X^ >> f) - [r >> f] - [borrow]: rows = sequences ----
@@ -274,8 +331,9 @@ TW_ELEMENT void tw_floor_at(const tw_floor_args *a, size_t row, size_t col) {
 }
 
 // Every formula of this file, for tables and twins.
-#define TW_RING_OPS(X)                                                                                           \
-  X(mask) X(shift) X(view) X(concat) X(combine) X(share) X(extend) X(multiply) X(multiply_rows) X(square) X(select) \
-  X(constants) X(sum_planes) X(zero) X(pool) X(pairs) X(piece) X(floor)
+#define TW_RING_OPS(X)                                                                                      \
+  X(mask)                                                                                                   \
+  X(shift) X(view) X(concat) X(combine) X(share) X(extend) X(multiply) X(multiply_rows) X(square) X(select) \
+      X(constants) X(sum_planes) X(zero) X(pool) X(pairs) X(piece) X(floor)
 
 #endif

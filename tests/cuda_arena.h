@@ -1,5 +1,5 @@
-// Two twins of one memory, filled with the same random words: a case runs on both and the whole memories are compared, so that a
-// wrong, a missing and a stray write all show.
+// Two twins of one memory, filled with the same random words: a case runs on both and the whole memories are compared,
+// so that a wrong, a missing and a stray write all show.
 #ifndef TW_CUDA_ARENA_H
 #define TW_CUDA_ARENA_H
 

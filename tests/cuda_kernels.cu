@@ -1,5 +1,6 @@
-// The CUDA backend against the CPU backend: cuda_kernels [check | small | bench]. check: every entry of the table on fresh random
-// data of many shapes, equal to the last bit; small: fewer shapes, for compute-sanitizer; bench: times of one inference's sizes.
+// The CUDA backend against the CPU backend: cuda_kernels [check | small | bench]. check: every entry of the table on
+// fresh random data of many shapes, equal to the last bit; small: fewer shapes, for compute-sanitizer; bench: times of
+// one inference's sizes.
 #include <cuda_runtime.h>
 
 #include <algorithm>
@@ -27,8 +28,8 @@ void must(cudaError_t error, const char *what) {
 }
 
 template <class type>
-trial make(arena &m, const char *name, tw_status (*tw_backend::*op)(const type *, void *), const type &args, double bytes,
-           double elements) {
+trial make(arena &m, const char *name, tw_status (*tw_backend::*op)(const type *, void *), const type &args,
+           double bytes, double elements) {
   return {name,
           [&m, op, args](const tw_backend *k, bool on_device, void *stream) {
             if (!on_device) return (k->*op)(&args, stream);
@@ -47,9 +48,15 @@ tw_pairing flat(size_t cols) { return {1, cols, 0, 1}; }
 // A second operand: flat, one element a column, or one a row of each sequence. *size: its words.
 tw_pairing pairing(arena &m, size_t sequences, size_t rows, size_t cols, size_t *size) {
   switch (m.below(3)) {
-    case 0: *size = sequences * rows * cols; return flat(cols);
-    case 1: *size = sequences * cols; return {rows, cols, 0, 1};
-    default: *size = sequences * rows; return {rows, rows, 1, 0};
+    case 0:
+      *size = sequences * rows * cols;
+      return flat(cols);
+    case 1:
+      *size = sequences * cols;
+      return {rows, cols, 0, 1};
+    default:
+      *size = sequences * rows;
+      return {rows, rows, 1, 0};
   }
 }
 
@@ -73,7 +80,8 @@ void add_local(arena &m, trials &out, size_t sequences, size_t rows, size_t cols
   out.push_back(TRIAL(concat, concat, 2 * size, n));
   size_t other;
   const tw_pairing pair = pairing(m, sequences, rows, cols, &other);
-  tw_combine_args combine = {all, cols, m.words(n), m.words(other), m.words(n), m.next(), m.next(), m.next(), ring_of(m), pair};
+  tw_combine_args combine = {all,      cols,     m.words(n), m.words(other), m.words(n),
+                             m.next(), m.next(), m.next(),   ring_of(m),     pair};
   out.push_back(TRIAL(combine, combine, 3 * size, n));
   combine.y = nullptr;
   combine.out = m.words(n);
@@ -85,40 +93,63 @@ void add_local(arena &m, trials &out, size_t sequences, size_t rows, size_t cols
 void add_products(arena &m, trials &out, size_t sequences, size_t rows, size_t cols) {
   const size_t all = sequences * rows, n = all * cols;
   const double size = 8.0 * (double)n;
-  tw_extend_args extend = {all, cols, m.words(n), m.words(n), m.words(n), m.words(n), m.words(n), one_of(m), ring_of(m), m.between(3, 62)};
+  tw_extend_args extend = {all,        cols,       m.words(n), m.words(n), m.words(n),
+                           m.words(n), m.words(n), one_of(m),  ring_of(m), m.between(3, 62)};
   out.push_back(TRIAL(extend, extend, 5 * size, n));
   size_t other;
   const tw_pairing pair = pairing(m, sequences, rows, cols, &other);
-  tw_multiply_args multiply = {all, cols, m.words(n), m.words(n), m.words(other), m.words(other), m.words(n), m.words(n), m.words(n),
-                               m.words(n), m.words(n), one_of(m), ring_of(m), m.between(3, 62), pair};
+  tw_multiply_args multiply = {
+      all,        cols,       m.words(n), m.words(n), m.words(other), m.words(other),   m.words(n), m.words(n),
+      m.words(n), m.words(n), m.words(n), one_of(m),  ring_of(m),     m.between(3, 62), pair};
   out.push_back(TRIAL(multiply, multiply, 9 * size, n));
   multiply.carry = multiply.top = multiply.tq = nullptr;
   multiply.out = m.words(n);
   out.push_back(TRIAL(multiply, multiply, 6 * size, n));
-  tw_multiply_rows_args by_rows = {all, cols, m.words(n), m.words(n), m.words(all), m.words(all), m.words(n), m.words(n), m.words(all),
-                                   m.words(all), m.words(n), m.words(n), m.words(n), m.words(n), m.words(n), one_of(m), ring_of(m),
-                                   m.between(3, 31), m.between(3, 31)};
+  tw_multiply_rows_args by_rows = {all,          cols,       m.words(n),       m.words(n),      m.words(all),
+                                   m.words(all), m.words(n), m.words(n),       m.words(all),    m.words(all),
+                                   m.words(n),   m.words(n), m.words(n),       m.words(n),      m.words(n),
+                                   one_of(m),    ring_of(m), m.between(3, 31), m.between(3, 31)};
   out.push_back(TRIAL(multiply_rows, by_rows, 9 * size, n));
   by_rows.ts = nullptr;
   by_rows.k = m.between(33, 62), by_rows.l = m.between(33, 62);
   by_rows.out = m.words(n);
   out.push_back(TRIAL(multiply_rows, by_rows, 8 * size, n));
   for (int k : {m.between(3, 31), m.between(32, 62)}) {
-    tw_square_args square = {all, cols, m.words(n), m.words(n), m.words(n), m.words(n), m.words(n), m.words(n), one_of(m), k};
+    tw_square_args square = {all,        cols,       m.words(n), m.words(n), m.words(n),
+                             m.words(n), m.words(n), m.words(n), one_of(m),  k};
     out.push_back(TRIAL(square, square, 6 * size, n));
   }
-  tw_piece_args piece = {all, cols, m.words(n), m.words(n), m.words(n), m.words(n), m.words(n), m.words(n), m.words(n), m.words(n), ring_of(m)};
+  tw_piece_args piece = {all,        cols,       m.words(n), m.words(n), m.words(n), m.words(n),
+                         m.words(n), m.words(n), m.words(n), m.words(n), ring_of(m)};
   out.push_back(TRIAL(piece, piece, 8 * size, n));
 }
 
 // Gates on planes of bits: [sequences][planes][n].
 void add_selections(arena &m, trials &out, size_t sequences, size_t planes, size_t n) {
-  const size_t words = words_of(n), first = m.below(3), sequence_words = (planes + first) * words, all = sequences * planes * n;
+  const size_t words = words_of(n), first = m.below(3), sequence_words = (planes + first) * words,
+               all = sequences * planes * n;
   const bool shared = m.below(2);
   const size_t x = shared ? sequences * n : all;
-  tw_select_args select = {sequences * planes, n, m.words(sequences * sequence_words), m.words(x), m.words(x), m.words(x), m.words(x),
-                           m.words(all), m.words(all), m.words(all), m.words(all), planes, first, words, sequence_words,
-                           shared ? n : planes * n, shared ? 0 : n, one_of(m), ring_of(m), m.between(3, 62)};
+  tw_select_args select = {sequences * planes,
+                           n,
+                           m.words(sequences * sequence_words),
+                           m.words(x),
+                           m.words(x),
+                           m.words(x),
+                           m.words(x),
+                           m.words(all),
+                           m.words(all),
+                           m.words(all),
+                           m.words(all),
+                           planes,
+                           first,
+                           words,
+                           sequence_words,
+                           shared ? n : planes * n,
+                           shared ? 0 : n,
+                           one_of(m),
+                           ring_of(m),
+                           m.between(3, 62)};
   out.push_back(TRIAL(select, select, 8.0 * (double)(4 * x + 4 * all), (double)all));
   select.carry = select.top = select.mt = nullptr;
   select.out = m.words(all);
@@ -128,16 +159,26 @@ void add_selections(arena &m, trials &out, size_t sequences, size_t planes, size
     constants.push_back((int64_t)m.next());
     shifts.push_back(m.between(0, 40));
   }
-  tw_constants_args sums = {sequences, n, select.bits, m.words(all), m.list(constants), m.words(sequences * n), planes, first, words,
-                            sequence_words, m.below(2), ring_of(m)};
+  tw_constants_args sums = {sequences, n,     select.bits, m.words(all),   m.list(constants), m.words(sequences * n),
+                            planes,    first, words,       sequence_words, m.below(2),        ring_of(m)};
   out.push_back(TRIAL(constants, sums, 8.0 * (double)all, (double)all));
   sums.m = nullptr;
   sums.out = m.words(sequences * n);
   out.push_back(TRIAL(constants, sums, (double)all / 8, (double)all));
-  tw_sum_planes_args planes_sum = {sequences, n, planes, m.words(all), m.list(shifts), m.words(sequences * n), ring_of(m)};
+  tw_sum_planes_args planes_sum = {sequences, n, planes, m.words(all), m.list(shifts), m.words(sequences * n),
+                                   ring_of(m)};
   out.push_back(TRIAL(sum_planes, planes_sum, 8.0 * (double)all, (double)all));
-  tw_floor_args floor = {sequences, n, m.words(sequences * n), m.words(sequences * sequence_words), m.words(sequences * n),
-                         m.words(sequences * n), m.words(sequences * n), sequence_words, one_of(m), ring_of(m), m.between(0, 30)};
+  tw_floor_args floor = {sequences,
+                         n,
+                         m.words(sequences * n),
+                         m.words(sequences * sequence_words),
+                         m.words(sequences * n),
+                         m.words(sequences * n),
+                         m.words(sequences * n),
+                         sequence_words,
+                         one_of(m),
+                         ring_of(m),
+                         m.between(0, 30)};
   out.push_back(TRIAL(floor, floor, 32.0 * (double)(sequences * n), (double)(sequences * n)));
 }
 
@@ -153,19 +194,44 @@ void add_attention(arena &m, trials &out, size_t sequences, size_t heads, size_t
   tw_zero_args zero = {sequences * rows, seq, rows, m.words(n), m.words(n), liveness(m, sequences, (int)seq)};
   out.push_back(TRIAL(zero, zero, 16.0 * (double)n, (double)n));
   const size_t cols = (size_t)m.between(1, 300);
-  tw_pool_args pool = {sequences, cols, seq, m.words(sequences * seq * cols), m.words(sequences * cols), ring_of(m),
+  tw_pool_args pool = {sequences,
+                       cols,
+                       seq,
+                       m.words(sequences * seq * cols),
+                       m.words(sequences * cols),
+                       ring_of(m),
                        liveness(m, sequences, (int)seq)};
   out.push_back(TRIAL(pool, pool, 8.0 * (double)(sequences * seq * cols), (double)(sequences * seq * cols)));
-  const size_t group = (size_t)m.between(2, 8), groups = (size_t)m.between(1, 20), first = m.below(4), pairs = group * (group - 1) / 2;
+  const size_t group = (size_t)m.between(2, 8), groups = (size_t)m.between(1, 20), first = m.below(4),
+               pairs = group * (group - 1) / 2;
   const size_t x_cols = first + group * groups + m.below(3);
-  tw_pairs_args pair = {sequences * pairs * rows, groups, rows, x_cols, first, group, pairs, m.words(sequences * rows * x_cols),
-                        m.words(sequences * pairs * rows * groups), ring_of(m)};
-  out.push_back(TRIAL(pairs, pair, 24.0 * (double)(sequences * pairs * rows * groups), (double)(sequences * pairs * rows * groups)));
+  tw_pairs_args pair = {sequences * pairs * rows,
+                        groups,
+                        rows,
+                        x_cols,
+                        first,
+                        group,
+                        pairs,
+                        m.words(sequences * rows * x_cols),
+                        m.words(sequences * pairs * rows * groups),
+                        ring_of(m)};
+  out.push_back(TRIAL(pairs, pair, 24.0 * (double)(sequences * pairs * rows * groups),
+                      (double)(sequences * pairs * rows * groups)));
   std::vector<int64_t> earlier;
   for (int i = m.between(0, 2); i > 0; i--) earlier.push_back(m.between(1, 8));
   const size_t words = words_of(pairs * rows * groups);
-  tw_kill_args kill = {sequences, rows, group, groups, first, words, m.list(earlier), (int)earlier.size(), (int)m.below(2),
-                       m.words(sequences * words), m.words(sequences * words), liveness(m, sequences, (int)seq)};
+  tw_kill_args kill = {sequences,
+                       rows,
+                       group,
+                       groups,
+                       first,
+                       words,
+                       m.list(earlier),
+                       (int)earlier.size(),
+                       (int)m.below(2),
+                       m.words(sequences * words),
+                       m.words(sequences * words),
+                       liveness(m, sequences, (int)seq)};
   out.push_back(TRIAL(kill, kill, 16.0 * (double)(sequences * words), 64.0 * (double)(sequences * words)));
 }
 
@@ -201,7 +267,8 @@ tw_correction_args half_of(arena &m, int rank, int bits, int width, size_t n) {
   const size_t half = std::min(n, (n + 127) / 128 * 64), first = rank ? half : 0, count = rank ? n - half : half;
   const size_t file = bits ? words_of(count) * (size_t)width : words_of(count * (size_t)width);
   const size_t to = bits ? words_of(n) * (size_t)width : n;
-  return {(const tw_seed *)m.words(4), m.words(1), (uint32_t)m.next(), bits, width, n, first, count, (const uint8_t *)m.words(file), m.words(to)};
+  return {(const tw_seed *)m.words(4),    m.words(1), (uint32_t)m.next(), bits, width, n, first, count,
+          (const uint8_t *)m.words(file), m.words(to)};
 }
 double bytes_of(const tw_correction_args &a) {
   const double elements = a.bits ? (double)words_of(a.n) * a.width : (double)a.n;
@@ -218,7 +285,8 @@ void add_corrections(arena &m, trials &out, const std::vector<tw_correction_args
                  [&m, args](const tw_backend *k, bool device, void *stream) {
                    std::vector<tw_correction_args> copy;
                    for (const auto &a : args) copy.push_back(device ? m.on_device_args(a) : a);
-                   return copy.size() == 1 ? k->correction(copy.data(), stream) : k->corrections(copy.data(), (int)copy.size(), stream);
+                   return copy.size() == 1 ? k->correction(copy.data(), stream)
+                                           : k->corrections(copy.data(), (int)copy.size(), stream);
                  },
                  bytes, elements});
 }
@@ -226,7 +294,8 @@ void add_corrections(arena &m, trials &out, const std::vector<tw_correction_args
 // ---- digits ----
 
 // Leaves on digits of the given widths from bit 0 on, the sign bit's plane last; sets offsets of [lt, eq] each.
-void add_leaves(arena &m, trials &out, size_t sequences, size_t n, int ring, const std::vector<int> &widths, int sets, bool sign) {
+void add_leaves(arena &m, trials &out, size_t sequences, size_t n, int ring, const std::vector<int> &widths, int sets,
+                bool sign) {
   std::vector<int64_t> list;
   size_t planes = 1;
   for (int width : widths) planes += (size_t)1 << width;
@@ -249,24 +318,49 @@ void add_leaves(arena &m, trials &out, size_t sequences, size_t n, int ring, con
     list.push_back(1 | TW_LEAF_SIGN << 8 | (int64_t)first << 16);
   }
   const size_t words = words_of(n), count = list.size() / 3;
-  tw_leaves_args a = {sequences, n, words, m.words(sequences * n), m.words(sequences * planes * words), m.list(list),
-                      m.words(sequences * count * words), planes * words, (int)count, ring, (int)m.below(2)};
+  tw_leaves_args a = {sequences,
+                      n,
+                      words,
+                      m.words(sequences * n),
+                      m.words(sequences * planes * words),
+                      m.list(list),
+                      m.words(sequences * count * words),
+                      planes * words,
+                      (int)count,
+                      ring,
+                      (int)m.below(2)};
   const double bits = (double)(sequences * n) / 8;
   out.push_back(TRIAL(leaves, a, bits * (double)(planes + count) + 64 * bits, (double)(sequences * n)));
 }
 
-void add_lookup(arena &m, trials &out, size_t sequences, size_t n, int width, int sub_bits, int low_bit, uint64_t ring_out) {
-  const size_t words = words_of(n), entries = (size_t)1 << (width + sub_bits), planes = ((size_t)1 << width) + m.below(3);
-  tw_lookup_args a = {sequences, n, words, m.words(sequences * n), m.words(sequences * planes * words), {m.words(entries), m.words(entries)},
-                      {m.words(sequences * n), m.words(sequences * n)}, planes * words, m.next(), ring_out, low_bit + width + (int)m.below(3),
-                      low_bit, width, sub_bits, (int)m.below(2)};
+void add_lookup(arena &m, trials &out, size_t sequences, size_t n, int width, int sub_bits, int low_bit,
+                uint64_t ring_out) {
+  const size_t words = words_of(n), entries = (size_t)1 << (width + sub_bits),
+               planes = ((size_t)1 << width) + m.below(3);
+  tw_lookup_args a = {sequences,
+                      n,
+                      words,
+                      m.words(sequences * n),
+                      m.words(sequences * planes * words),
+                      {m.words(entries), m.words(entries)},
+                      {m.words(sequences * n), m.words(sequences * n)},
+                      planes * words,
+                      m.next(),
+                      ring_out,
+                      low_bit + width + (int)m.below(3),
+                      low_bit,
+                      width,
+                      sub_bits,
+                      (int)m.below(2)};
   const double elements = (double)(sequences * n);
-  out.push_back(TRIAL(lookup, a, elements * (24 + (double)((size_t)1 << width) / 8), elements * (double)((size_t)1 << width)));
+  out.push_back(
+      TRIAL(lookup, a, elements * (24 + (double)((size_t)1 << width) / 8), elements * (double)((size_t)1 << width)));
 }
 
 // counts: literals of each product; several go to one out plane.
 void add_bit_products(arena &m, trials &out, size_t sequences, size_t n, const std::vector<int> &counts) {
-  const size_t words = words_of(n), operands = 1 + m.below(TW_OPERANDS), operand_planes = 9, outs = counts.size() / 3 + 1;
+  const size_t words = words_of(n), operands = 1 + m.below(TW_OPERANDS), operand_planes = 9,
+               outs = counts.size() / 3 + 1;
   std::vector<int64_t> list;
   size_t dealt = 0;
   double loads = 0;
@@ -281,8 +375,20 @@ void add_bit_products(arena &m, trials &out, size_t sequences, size_t n, const s
     for (int set = 0; set < 1 << counts[i]; set++) list.push_back((set & (set - 1)) == 0 ? -1 : (int64_t)dealt++);
     loads += (double)(1 << counts[i]) + counts[i];
   }
-  tw_products_args a = {sequences, words, list.size(), (int)operands, (int)m.below(2), (int)counts.size(), {}, {}, {},
-                        m.words(sequences * dealt * words), dealt * words, outs * words, m.list(list), m.words(sequences * outs * words)};
+  tw_products_args a = {sequences,
+                        words,
+                        list.size(),
+                        (int)operands,
+                        (int)m.below(2),
+                        (int)counts.size(),
+                        {},
+                        {},
+                        {},
+                        m.words(sequences * dealt * words),
+                        dealt * words,
+                        outs * words,
+                        m.list(list),
+                        m.words(sequences * outs * words)};
   for (size_t i = 0; i < operands; i++) {
     a.operand_words[i] = (operand_planes + i) * words;
     a.value[i] = m.words(sequences * a.operand_words[i]);
@@ -295,31 +401,44 @@ void add_parity(arena &m, trials &out, size_t sequences, size_t n, int planes, s
   const size_t words = words_of(n), operand_planes = 5;
   std::vector<int64_t> list;
   for (size_t i = 0; i < terms; i++)
-    for (int64_t value : {(int64_t)m.below((uint64_t)planes), (int64_t)m.below(2), (int64_t)m.below(operand_planes)}) list.push_back(value);
+    for (int64_t value : {(int64_t)m.below((uint64_t)planes), (int64_t)m.below(2), (int64_t)m.below(operand_planes)})
+      list.push_back(value);
   for (int i = 0; i < planes; i++) list.push_back((int64_t)m.below(2));
-  tw_parity_args a = {sequences, words, terms, 2, planes, (int)m.below(2), {m.words(sequences * operand_planes * words),
-                      m.words(sequences * (operand_planes + 1) * words)}, {operand_planes * words, (operand_planes + 1) * words},
-                      m.list(list), m.words(sequences * (size_t)planes * words)};
-  out.push_back(TRIAL(parity, a, 8.0 * (double)(sequences * words) * (double)(terms + (size_t)planes), (double)(sequences * n * terms)));
+  tw_parity_args a = {sequences,
+                      words,
+                      terms,
+                      2,
+                      planes,
+                      (int)m.below(2),
+                      {m.words(sequences * operand_planes * words), m.words(sequences * (operand_planes + 1) * words)},
+                      {operand_planes * words, (operand_planes + 1) * words},
+                      m.list(list),
+                      m.words(sequences * (size_t)planes * words)};
+  out.push_back(TRIAL(parity, a, 8.0 * (double)(sequences * words) * (double)(terms + (size_t)planes),
+                      (double)(sequences * n * terms)));
 }
 
 void add_reshape(arena &m, trials &out, size_t sequences, size_t planes, size_t n) {
   const size_t from_words = words_of(planes * n);
-  tw_reshape_args a = {sequences, n, planes, from_words, m.words(sequences * from_words), m.words(sequences * planes * words_of(n))};
+  tw_reshape_args a = {
+      sequences, n, planes, from_words, m.words(sequences * from_words), m.words(sequences * planes * words_of(n))};
   out.push_back(TRIAL(reshape, a, 16.0 * (double)(sequences * from_words), (double)(sequences * planes * n)));
 }
 
 // ---- products of matrices ----
 
-void add_gemm(arena &m, trials &out, size_t count, size_t rows, size_t cols, size_t inner, int ring, int accumulate, bool misaligned) {
+void add_gemm(arena &m, trials &out, size_t count, size_t rows, size_t cols, size_t inner, int ring, int accumulate,
+              bool misaligned) {
   const uint64_t *a = m.words(count * rows * inner, misaligned), *b = m.words(count * inner * cols);
   uint64_t *c = m.words(count * rows * cols);
   out.push_back({"gemm",
                  [=, &m](const tw_backend *k, bool device, void *stream) {
                    if (!device) return k->gemm(count, rows, cols, inner, a, b, c, ring, accumulate, stream);
-                   return k->gemm(count, rows, cols, inner, m.on_device(a), m.on_device(b), m.on_device(c), ring, accumulate, stream);
+                   return k->gemm(count, rows, cols, inner, m.on_device(a), m.on_device(b), m.on_device(c), ring,
+                                  accumulate, stream);
                  },
-                 8.0 * (double)(count * (rows * inner + inner * cols + 2 * rows * cols)), (double)(count * rows * cols * inner)});
+                 8.0 * (double)(count * (rows * inner + inner * cols + 2 * rows * cols)),
+                 (double)(count * rows * cols * inner)});
 }
 
 void add_product(arena &m, trials &out, size_t rows, size_t cols, size_t inner, int ring, int addend) {
@@ -331,7 +450,8 @@ void add_product(arena &m, trials &out, size_t rows, size_t cols, size_t inner, 
                    void *operand;
                    const auto at = [&](const uint64_t *p) { return device ? m.on_device(p) : p; };
                    TW_TRY(k->operand(inner, cols, at(v), stream, &operand));
-                   tw_status status = k->product(operand, rows, cols, inner, at(x), at(plus), ring, (uint64_t *)at(to), stream);
+                   tw_status status =
+                       k->product(operand, rows, cols, inner, at(x), at(plus), ring, (uint64_t *)at(to), stream);
                    if (device) cudaStreamSynchronize((cudaStream_t)stream);
                    k->operand_free(operand);
                    return status;
@@ -341,7 +461,8 @@ void add_product(arena &m, trials &out, size_t rows, size_t cols, size_t inner, 
 
 // ---- checking ----
 
-// Runs trials on both backends, one behind the other, from the same random memory; whether the memories are equal afterwards.
+// Runs trials on both backends, one behind the other, from the same random memory; whether the memories are equal
+// afterwards.
 bool equal_after(arena &m, const trials &list, void *stream) {
   static std::vector<uint64_t> back;
   m.fill();
@@ -359,8 +480,8 @@ bool equal_after(arena &m, const trials &list, void *stream) {
   size_t i = 0, differing = 0;
   while (back[i] == host[i]) i++;
   for (size_t j = i; j < bytes / 8; j++) differing += back[j] != host[j];
-  printf("WRONG %s: %zu of %zu words differ, first at %zu: %016llx on the GPU, %016llx on the CPU\n", list[0].name.c_str(), differing,
-         bytes / 8, i, (unsigned long long)back[i], (unsigned long long)host[i]);
+  printf("WRONG %s: %zu of %zu words differ, first at %zu: %016llx on the GPU, %016llx on the CPU\n",
+         list[0].name.c_str(), differing, bytes / 8, i, (unsigned long long)back[i], (unsigned long long)host[i]);
   return false;
 }
 
@@ -390,7 +511,8 @@ int check(bool small) {
     wrong += run_all(m, list, stream);
   };
   for (size_t sequences : {1, 3})
-    for (size_t n : small ? std::vector<size_t>{1, 65, 300} : std::vector<size_t>{1, 2, 31, 63, 64, 65, 100, 127, 129, 640, 1000, 4097, 20000, 33000}) {
+    for (size_t n : small ? std::vector<size_t>{1, 65, 300}
+                          : std::vector<size_t>{1, 2, 31, 63, 64, 65, 100, 127, 129, 640, 1000, 4097, 20000, 33000}) {
       for (size_t rows : {1, 3, 7}) {
         add_local(m, list, sequences, rows, n);
         add_products(m, list, sequences, rows, n);
@@ -411,7 +533,8 @@ int check(bool small) {
       for (int ring : {0, 1, 22, 32, 33, 48, 64}) add_draw(m, list, ring, n);
       flush();
       for (int rank : {0, 1}) {
-        for (int width : {1, 7, 8, 22, 32, 33, 48, 57, 63, 64}) add_corrections(m, list, {half_of(m, rank, 0, width, n)});
+        for (int width : {1, 7, 8, 22, 32, 33, 48, 57, 63, 64})
+          add_corrections(m, list, {half_of(m, rank, 0, width, n)});
         for (int planes : {1, 3, 16, 33}) add_corrections(m, list, {half_of(m, rank, 1, planes, n)});
         std::vector<tw_correction_args> together;
         for (int i = 0; i < 8; i++) together.push_back(half_of(m, rank, i % 2, m.between(1, 64), 1 + m.below(2 * n)));
@@ -442,13 +565,16 @@ int check(bool small) {
     }
   for (int accumulate : {-1, 0, 1})
     for (int ring : {7, 22, 35, 48, 64}) {
-      add_gemm(m, list, (size_t)m.between(1, 5), (size_t)m.between(1, 130), (size_t)m.between(1, 70), (size_t)m.between(1, 130), ring, accumulate, false);
-      add_gemm(m, list, 2, (size_t)m.between(1, 40), (size_t)m.between(1, 40), (size_t)m.between(1, 40), ring, accumulate, true);
+      add_gemm(m, list, (size_t)m.between(1, 5), (size_t)m.between(1, 130), (size_t)m.between(1, 70),
+               (size_t)m.between(1, 130), ring, accumulate, false);
+      add_gemm(m, list, 2, (size_t)m.between(1, 40), (size_t)m.between(1, 40), (size_t)m.between(1, 40), ring,
+               accumulate, true);
       flush();
     }
   for (int addend : {0, 1, 2})
     for (int ring : {24, 38, 48, 64}) {
-      add_product(m, list, (size_t)m.between(1, 130), (size_t)m.between(1, 100), (size_t)m.between(1, 300), ring, addend);
+      add_product(m, list, (size_t)m.between(1, 130), (size_t)m.between(1, 100), (size_t)m.between(1, 300), ring,
+                  addend);
       flush();
     }
   add_product(m, list, 1100, 64, 96, 48, 1);  // more rows than the fused kernel takes: with workspace
@@ -522,7 +648,9 @@ int bench() {
   for (int ring : {24, 48}) add_draw(m, list, ring, 393216);
   flush("128x3072, 24 and 48 bits");
   add_corrections(m, list, {half_of(m, 0, 1, 16 * 5 + 128 + 1, 393216)}), flush("GeLU digits, 209 planes");
-  add_corrections(m, list, {half_of(m, 0, 0, 24, 393216), half_of(m, 0, 0, 24, 393216), half_of(m, 0, 0, 24, 393216), half_of(m, 0, 0, 24, 393216)});
+  add_corrections(m, list,
+                  {half_of(m, 0, 0, 24, 393216), half_of(m, 0, 0, 24, 393216), half_of(m, 0, 0, 24, 393216),
+                   half_of(m, 0, 0, 24, 393216)});
   flush("GeLU piece, 4 of 24 bits");
   add_corrections(m, list, {half_of(m, 0, 0, 38, 98304)}), flush("128x768, 38 bits");
   add_corrections(m, list, {half_of(m, 0, 1, 225, 128)}), flush("225 planes of 128");

@@ -158,6 +158,9 @@ static void make_results(void) {
   tw_environment_collect(&r->environment);
   strcpy(r->environment.mpi, "some MPI 4.1");
   strcpy(r->environment.isa, "avx2");
+  strcpy(r->environment.device, "cpu");
+  strcpy(r->environment.transport, "mpi");
+  strcpy(r->environment.placement, "cores 0-1 of 2, memory node 0");
   r->environment.ranks_share_host = 1;
   sample_result = (tw_result){.run_id = r->run_id, .count = 2, .rows = 3, .cols = 4, .output = "tokens"};
   tw_id_random(&sample_result.model_id);

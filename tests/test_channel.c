@@ -5,8 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/clock.h"
 #include "comm/channel.h"
-#include "comm/clock.h"
 
 static double seconds_since(uint64_t begin_ns) { return (double)(tw_clock_ns() - begin_ns) * 1e-9; }
 

@@ -7,10 +7,10 @@
 
 #include "base/memory.h"
 #include "jobs/encode.h"
+#include "jobs/float_matmul.h"
 #include "jobs/float_model.h"
 #include "jobs/fold.h"
 #include "jobs/import.h"
-#include "jobs/float_matmul.h"
 #include "vectors/load.h"
 
 static double uniform(void) { return (double)randombytes_random() / 0x1p31 - 1; }

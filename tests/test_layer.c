@@ -73,15 +73,22 @@ static uint64_t run_case(const layer_case *c) {
     rows[i] = model.tensors[i].rows;
     cols[i] = model.tensors[i].cols;
   }
-  walk w = {.program = &plan.program, .batch = c->batch, .lengths = c->lengths, .input = fixed, .weight_count = model.count,
-            .weight_rows = rows, .weight_cols = cols, .weight_values = weights};
+  walk w = {.program = &plan.program,
+            .batch = c->batch,
+            .lengths = c->lengths,
+            .input = fixed,
+            .weight_count = model.count,
+            .weight_rows = rows,
+            .weight_cols = cols,
+            .weight_values = weights};
   CU_ASSERT_EQUAL_FATAL(walk_run(&w), TW_OK);
   double error = relative_error(c, &model, &w, x);
   tw_cost total, *costs = calloc((size_t)plan.program.label_count, sizeof *costs);
   tw_program_costs(&plan.program, costs, &total);
-  printf("\n    %s, seq %d, batch %d%s%s, %s: relative error %.2e, %.3f MB of keys, %.3f MB sent, %lu rounds", c->shape, c->seq, c->batch,
-         c->pre_norm ? ", pre-norm" : "", c->causal ? ", causal" : "", tw_rounding_name(c->rounding), error,
-         1e-6 * (double)(total.correction_bytes[0] * (uint64_t)c->batch), 1e-6 * (double)w.payload_bytes, w.rounds);
+  printf("\n    %s, seq %d, batch %d%s%s, %s: relative error %.2e, %.3f MB of keys, %.3f MB sent, %lu rounds", c->shape,
+         c->seq, c->batch, c->pre_norm ? ", pre-norm" : "", c->causal ? ", causal" : "", tw_rounding_name(c->rounding),
+         error, 1e-6 * (double)(total.correction_bytes[0] * (uint64_t)c->batch), 1e-6 * (double)w.payload_bytes,
+         w.rounds);
   CU_ASSERT(error <= c->limit);
   CU_ASSERT_EQUAL(w.mismatches, 0);
   CU_ASSERT_EQUAL(w.rounds, total.rounds);
@@ -99,12 +106,15 @@ static uint64_t run_case(const layer_case *c) {
   return rounds;
 }
 
-static void bert_base_layer(void) { run_case(&(layer_case){.shape = "1x768x12x3072", .seq = 128, .batch = 1, .limit = 1e-3}); }
+static void bert_base_layer(void) {
+  run_case(&(layer_case){.shape = "1x768x12x3072", .seq = 128, .batch = 1, .limit = 1e-3});
+}
 
 static void batch_shares_rounds(void) {
   static const int lengths[] = {40, 8, 17};
   uint64_t one = run_case(&(layer_case){.shape = "2x128x4x256", .seq = 40, .batch = 1, .limit = 2e-3});
-  uint64_t three = run_case(&(layer_case){.shape = "2x128x4x256", .seq = 40, .batch = 3, .lengths = lengths, .limit = 2e-3});
+  uint64_t three =
+      run_case(&(layer_case){.shape = "2x128x4x256", .seq = 40, .batch = 3, .lengths = lengths, .limit = 2e-3});
   CU_ASSERT_EQUAL(one, three);
 }
 
@@ -114,8 +124,10 @@ static void pre_norm_layer(void) {
 
 static void causal_layer(void) {
   static const int lengths[] = {24, 11};
-  run_case(&(layer_case){.shape = "1x128x2x256", .seq = 24, .batch = 2, .lengths = lengths, .causal = true, .limit = 2e-3});
-  run_case(&(layer_case){.shape = "1x128x2x256", .seq = 24, .batch = 1, .pre_norm = true, .causal = true, .limit = 2e-3});
+  run_case(
+      &(layer_case){.shape = "1x128x2x256", .seq = 24, .batch = 2, .lengths = lengths, .causal = true, .limit = 2e-3});
+  run_case(
+      &(layer_case){.shape = "1x128x2x256", .seq = 24, .batch = 1, .pre_norm = true, .causal = true, .limit = 2e-3});
 }
 
 static void faithful_layer(void) {

@@ -27,7 +27,8 @@ static void draw(norm_case *c, double deviation) {
   for (size_t i = 0; i < ROWS; i++) {
     double shift = c->rms ? 0 : normal() * deviation * 0.3;
     if (fabs(shift) > 4) shift = 4;
-    for (size_t j = 0; j < c->hidden; j++) c->x[i * c->hidden + j] = (uint64_t)llrint(ldexp(normal() * deviation + shift, SCALE));
+    for (size_t j = 0; j < c->hidden; j++)
+      c->x[i * c->hidden + j] = (uint64_t)llrint(ldexp(normal() * deviation + shift, SCALE));
   }
   for (size_t j = 0; j < c->hidden; j++) {
     c->gamma[j] = (uint64_t)llrint(ldexp(0.8 + 0.2 * normal(), SCALE));
@@ -43,7 +44,8 @@ static double largest_row_error(const norm_case *c, const walk *w) {
     for (size_t j = 0; j < c->hidden; j++) mean += c->rms ? 0 : real(c->x[i * c->hidden + j]) / (double)c->hidden;
     for (size_t j = 0; j < c->hidden; j++) square += pow(real(c->x[i * c->hidden + j]) - mean, 2) / (double)c->hidden;
     for (size_t j = 0; j < c->hidden; j++) {
-      double y = (real(c->x[i * c->hidden + j]) - mean) / sqrt(square + 1e-12) * real(c->gamma[j]) + (c->rms ? 0 : real(c->beta[j]));
+      double y = (real(c->x[i * c->hidden + j]) - mean) / sqrt(square + 1e-12) * real(c->gamma[j]) +
+                 (c->rms ? 0 : real(c->beta[j]));
       error += pow(walk_real(w, i * c->hidden + j) - y, 2);
       length += y * y;
     }
@@ -66,7 +68,12 @@ static double run_case(size_t hidden, bool rms, double deviation) {
   CU_ASSERT_EQUAL_FATAL(tw_builder_finish(&b, y), TW_OK);
   size_t rows[2] = {1, 1}, cols[2] = {hidden, hidden};
   uint64_t *weights[2] = {c.gamma, c.beta};
-  walk w = {.program = &program, .batch = 1, .input = c.x, .weight_count = 2, .weight_rows = rows, .weight_cols = cols,
+  walk w = {.program = &program,
+            .batch = 1,
+            .input = c.x,
+            .weight_count = 2,
+            .weight_rows = rows,
+            .weight_cols = cols,
             .weight_values = weights};
   CU_ASSERT_EQUAL_FATAL(walk_run(&w), TW_OK);
   CU_ASSERT_EQUAL(w.mismatches, 0);
@@ -85,7 +92,8 @@ static double run_case(size_t hidden, bool rms, double deviation) {
 
 static void check(size_t hidden, bool rms) {
   static const double deviations[] = {0.3, 1, 4, 20, 100};
-  for (size_t i = 0; i < sizeof deviations / sizeof *deviations; i++) CU_ASSERT(run_case(hidden, rms, deviations[i]) <= 0.002);
+  for (size_t i = 0; i < sizeof deviations / sizeof *deviations; i++)
+    CU_ASSERT(run_case(hidden, rms, deviations[i]) <= 0.002);
   CU_ASSERT(run_case(hidden, rms, 0.05) <= 0.008);
 }
 

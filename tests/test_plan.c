@@ -32,7 +32,7 @@ static tw_bounds random_bounds(void) {
                      .row_mean = uniform(0.1, 2),
                      .up = uniform(3, 500),
                      .centred = uniform(10, 500),
-                     .variance_sum_min = uniform(0.04, 1),
+                     .variance_sum_min = uniform(0.07, 1),
                      .variance_sum_max = uniform(1e3, 3e7),
                      .qkv = uniform(5, 100),
                      .attention = uniform(5, 100),

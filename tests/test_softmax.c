@@ -73,10 +73,10 @@ static double run_case(const softmax_program *p, const int64_t *logits, int seq,
 
 static int64_t draw(const char *kind, int i, int j) {
   (void)i;
-  if (kind[0] == 't') return walk_random_range(-2, 2) * 4096;                                  // ties
-  if (kind[0] == 'd') return j == 5 ? 60 * 4096 : walk_random_range(-8 * 4096, 8 * 4096);      // one dominant
-  if (kind[0] == 'e') return 3 * 4096 + 123;                                                   // all equal
-  if (kind[0] == 's') return walk_random_range(-100 * 4096, 100 * 4096);                       // spread 200
+  if (kind[0] == 't') return walk_random_range(-2, 2) * 4096;                              // ties
+  if (kind[0] == 'd') return j == 5 ? 60 * 4096 : walk_random_range(-8 * 4096, 8 * 4096);  // one dominant
+  if (kind[0] == 'e') return 3 * 4096 + 123;                                               // all equal
+  if (kind[0] == 's') return walk_random_range(-100 * 4096, 100 * 4096);                   // spread 200
   return walk_random_range(-6 * 4096, 6 * 4096);
 }
 

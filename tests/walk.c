@@ -36,7 +36,7 @@ typedef struct {
   walk *w;
   tw_seed *seeds[2];
   uint64_t *slots, *input[2];
-  uint64_t **model_mask[2], **model_share[2], **masked;
+  uint64_t **model_mask[2], **model_share[2], **masked, **mask_sum;
   slot_bytes *slot[2];           // [batch]
   trace *opened[3];              // [batch]: rank 0, rank 1, emulator
   uint64_t *value[3], *mask[2];  // the output: public value at the ranks and its masks; the emulator's value
@@ -83,10 +83,12 @@ static void share_model(stage *st) {
       tw_prg_ring(&seeds[rank], (uint32_t)i, 0, 64, 0, weight_size(w, i), st->model_mask[rank][i]);
   }
   st->masked = matrix_list(w);
+  st->mask_sum = matrix_list(w);
   for (int i = 0; i < w->weight_count; i++)
     for (size_t j = 0; j < weight_size(w, i); j++) {
       uint64_t p0 = st->model_mask[0][i][j], p1 = st->model_mask[1][i][j], masked = w->weight_values[i][j] + p0 + p1;
       st->masked[i][j] = masked;
+      st->mask_sum[i][j] = p0 + p1;
       st->model_share[0][i][j] = 0 - p0;
       st->model_share[1][i][j] = masked - p1;
     }
@@ -143,6 +145,7 @@ static void stage_close(stage *st) {
     free(st->value[role]);
   }
   free_list(st->masked, count);
+  free_list(st->mask_sum, count);
   free(st->slots);
 }
 
@@ -200,6 +203,7 @@ static tw_weights weights_of(const stage *st, tw_role role, int rank) {
   for (int side = 0; side < 2; side++)
     if (role != TW_PARTY || side == rank) out.mask[side] = st->model_mask[side];
   if (role == TW_CLEAR) out.value = w->weight_values;
+  if (role == TW_DEALER) out.mask_sum = (void *const *)st->mask_sum;
   if (role == TW_PARTY) {
     out.masked = st->masked;
     out.masked_operand = (void *const *)st->masked;

@@ -19,7 +19,8 @@ static tw_status fill(void *to, int byte, size_t bytes, void *stream) {
   return TW_OK;
 }
 
-static tw_status draw(const tw_seed *seed, const uint64_t *slot, uint32_t use, int ring, size_t n, uint64_t *out, void *stream) {
+static tw_status draw(const tw_seed *seed, const uint64_t *slot, uint32_t use, int ring, size_t n, uint64_t *out,
+                      void *stream) {
   (void)stream;
   if (ring)
     tw_prg_ring(seed, use, *slot, ring, 0, n, out);
@@ -35,7 +36,8 @@ static void correction_ring(const tw_correction_args *a) {
 }
 
 static void correction_bits(const tw_correction_args *a) {
-  size_t words = tw_words(a->n), first = tw_words(a->first), mine = tw_words(a->count), own_first = first == 0 ? mine : 0;
+  size_t words = tw_words(a->n), first = tw_words(a->first), mine = tw_words(a->count),
+         own_first = first == 0 ? mine : 0;
   for (size_t plane = 0; plane < (size_t)a->width; plane++) {
     uint64_t *out = a->out + plane * words;
     memcpy(out + first, a->packed + 8 * plane * mine, 8 * mine);
@@ -57,8 +59,8 @@ static tw_status corrections(const tw_correction_args *args, int count, void *st
   return TW_OK;
 }
 
-static tw_status gemm(size_t count, size_t m, size_t n, size_t k, const uint64_t *a, const uint64_t *b, uint64_t *c, int ring_bits,
-                      int accumulate, void *stream) {
+static tw_status gemm(size_t count, size_t m, size_t n, size_t k, const uint64_t *a, const uint64_t *b, uint64_t *c,
+                      int ring_bits, int accumulate, void *stream) {
   (void)stream;
   for (size_t i = 0; i < count; i++)
     tw_gemm(m, n, k, a + i * m * k, k, b + i * k * n, n, c + i * m * n, n, ring_bits, accumulate);
@@ -76,28 +78,29 @@ static tw_status operand(size_t k, size_t n, const uint64_t *v, void *stream, vo
 
 static void operand_free(void *unused) { (void)unused; }
 
-static tw_status product(const void *v, size_t m, size_t n, size_t k, const uint64_t *x, const uint64_t *addend, int ring_bits,
-                         uint64_t *out, void *stream) {
+static tw_status product(const void *v, size_t m, size_t n, size_t k, const uint64_t *x, const uint64_t *addend,
+                         int ring_bits, uint64_t *out, void *stream) {
   if (addend && addend != out) memcpy(out, addend, 8 * m * n);
   return gemm(1, m, n, k, x, v, out, ring_bits, addend != NULL, stream);
 }
 
 #define TW_CPU_ENTRY(op) .op = tw_cpu_##op,
-const tw_backend tw_cpu_backend = {
-    .name = "cpu",
-    .alloc = tw_secret_alloc,
-    .release = tw_secret_free,
-    .upload = copy,
-    .download = copy,
-    .copy = copy,
-    .fill = fill,
-    .row_sums = tw_cpu_row_sums,
-    .draw = draw,
-    .correction = correction,
-    .corrections = corrections,
-    .gemm = gemm,
-    .operand_is_values = true,
-    .operand = operand,
-    .operand_free = operand_free,
-    .product = product,
-    TW_RING_OPS(TW_CPU_ENTRY) TW_BIT_OPS(TW_CPU_ENTRY)};
+const tw_backend tw_cpu_backend = {.name = "cpu",
+                                   .alloc = tw_secret_alloc,
+                                   .release = tw_secret_free,
+                                   .upload = copy,
+                                   .download = copy,
+                                   .copy = copy,
+                                   .fill = fill,
+                                   .row_sums = tw_cpu_row_sums,
+                                   .draw = draw,
+                                   .correction = correction,
+                                   .corrections = corrections,
+                                   .give = tw_cpu_give,
+                                   .gemm = gemm,
+                                   .operand_is_values = true,
+                                   .operand = operand,
+                                   .operand_free = operand_free,
+                                   .product = product,
+                                   TW_RING_OPS(TW_CPU_ENTRY) TW_BIT_OPS(TW_CPU_ENTRY) TW_DEAL_OPS(TW_CPU_ENTRY)
+                                       TW_DEAL_BIT_OPS(TW_CPU_ENTRY)};

@@ -5,7 +5,12 @@
 #include "kernels/cpu/cpu_ops.h"
 #include "kernels/digit.h"
 
-typedef struct { uint64_t offset; int low_bit, width; tw_leaf_kind kind; size_t first_plane; } leaf;
+typedef struct {
+  uint64_t offset;
+  int low_bit, width;
+  tw_leaf_kind kind;
+  size_t first_plane;
+} leaf;
 
 static leaf leaf_at(const int64_t *list, int i) {
   const int64_t *l = list + 3 * i;
@@ -23,7 +28,8 @@ static void sign_leaf(const tw_leaves_args *a, leaf l, const uint64_t *X, const 
 }
 
 // Neighbouring leaves of one digit share its public bit planes, which are made in the caller's scratch.
-static void sequence_leaves(const tw_leaves_args *a, const uint64_t *X, const uint64_t *onehot, uint64_t *digit, uint64_t *out) {
+static void sequence_leaves(const tw_leaves_args *a, const uint64_t *X, const uint64_t *onehot, uint64_t *digit,
+                            uint64_t *out) {
   leaf before = {0};
   for (int i = 0; i < a->count; i++, out += a->words) {
     leaf l = leaf_at(a->leaves, i);
@@ -36,7 +42,8 @@ static void sequence_leaves(const tw_leaves_args *a, const uint64_t *X, const ui
     if (before.width != l.width || before.offset != l.offset || before.low_bit != l.low_bit)
       tw_digit_planes(X, a->n, l.offset, a->ring, l.low_bit, l.width, digit);
     before = l;
-    tw_digit_leaf(planes, a->words, l.width, digit, l.kind == TW_LEAF_LT ? out : NULL, l.kind == TW_LEAF_EQ ? out : NULL);
+    tw_digit_leaf(planes, a->words, l.width, digit, l.kind == TW_LEAF_LT ? out : NULL,
+                  l.kind == TW_LEAF_EQ ? out : NULL);
   }
 }
 
@@ -45,7 +52,8 @@ tw_status tw_cpu_leaves(const tw_leaves_args *a, void *stream) {
   void *digit;
   TW_TRY(tw_alloc(8 * a->words * TW_DIGIT_MAX_BITS, &digit));
   for (size_t s = 0; s < a->sequences; s++)
-    sequence_leaves(a, a->X + s * a->n, a->onehot + s * a->onehot_words, digit, a->out + s * (size_t)a->count * a->words);
+    sequence_leaves(a, a->X + s * a->n, a->onehot + s * a->onehot_words, digit,
+                    a->out + s * (size_t)a->count * a->words);
   tw_free(digit);
   return TW_OK;
 }

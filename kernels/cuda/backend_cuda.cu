@@ -17,7 +17,8 @@ static tw_status alloc(size_t bytes, void **out) {
     size_t left = 0, total = 0;
     cudaGetLastError();
     cudaMemGetInfo(&left, &total);
-    return tw_fail(TW_ERR_MEMORY, "%zu bytes of GPU memory wanted, %zu of %zu free; use a smaller batch or sequence", bytes, left, total);
+    return tw_fail(TW_ERR_MEMORY, "%zu bytes of GPU memory wanted, %zu of %zu free; use a smaller batch or sequence",
+                   bytes, left, total);
   }
   TW_CUDA(error);
   TW_CUDA(cudaMemset(*out, 0, size));
@@ -55,14 +56,16 @@ static tw_status fill(void *to, int byte, size_t bytes, void *stream) {
 
 // ---- streams and corrections ----
 
-static tw_status correction(const tw_correction_args *args, void *stream) { return tw_cuda_corrections(args, 1, stream); }
+static tw_status correction(const tw_correction_args *args, void *stream) {
+  return tw_cuda_corrections(args, 1, stream);
+}
 
 // ---- products ----
 
 static bool aligned(const void *p) { return (uintptr_t)p % 16 == 0; }
 
-static tw_status gemm(size_t count, size_t m, size_t n, size_t k, const uint64_t *a, const uint64_t *b, uint64_t *c, int ring_bits,
-                      int accumulate, void *stream) {
+static tw_status gemm(size_t count, size_t m, size_t n, size_t k, const uint64_t *a, const uint64_t *b, uint64_t *c,
+                      int ring_bits, int accumulate, void *stream) {
   const size_t limbs = ((size_t)ring_bits + 7) / 8;
   if (!aligned(a) || !aligned(b) || !aligned(c) || k == 0 || k * limbs >= MAX_SUM_INNER)
     return tw_cuda_plain_gemm(count, m, n, k, a, b, c, ring_bits, accumulate, stream);
@@ -78,8 +81,8 @@ static tw_status operand(size_t k, size_t n, const uint64_t *v, void *stream, vo
 
 static void operand_free(void *operand) { tw_limbs_free((tw_limbs *)operand); }
 
-// One workspace a stream, since its products run one after another. It grows while the first inference runs; a smaller one is
-// kept to the end, because a captured graph may use it.
+// One workspace a stream, since its products run one after another. It grows while the first inference runs; a smaller
+// one is kept to the end, because a captured graph may use it.
 static tw_status workspace_of(void *stream, size_t bytes, void **out) {
   typedef struct {
     void *stream, *memory;
@@ -102,8 +105,8 @@ static tw_status workspace_of(void *stream, size_t bytes, void **out) {
   return TW_OK;
 }
 
-static tw_status product(const void *operand, size_t m, size_t n, size_t k, const uint64_t *x, const uint64_t *addend, int ring_bits,
-                         uint64_t *out, void *stream) {
+static tw_status product(const void *operand, size_t m, size_t n, size_t k, const uint64_t *x, const uint64_t *addend,
+                         int ring_bits, uint64_t *out, void *stream) {
   void *workspace;
   TW_TRY(workspace_of(stream, tw_device_gemm_workspace(m, n, k, ring_bits), &workspace));
   return tw_device_gemm((const tw_limbs *)operand, m, x, ring_bits, addend, out, workspace, stream);
@@ -121,11 +124,14 @@ static constexpr tw_backend make_table(void) {
 #define TW_CUDA_ENTRY(op) b.op = tw_cuda_##op;
   TW_RING_OPS(TW_CUDA_ENTRY)
   TW_BIT_OPS(TW_CUDA_ENTRY)
+  TW_DEAL_OPS(TW_CUDA_ENTRY)
+  TW_DEAL_BIT_OPS(TW_CUDA_ENTRY)
 #undef TW_CUDA_ENTRY
   b.row_sums = tw_cuda_row_sums;
   b.draw = tw_cuda_draw;
   b.correction = correction;
   b.corrections = tw_cuda_corrections;
+  b.give = tw_cuda_give;
   b.gemm = gemm;
   b.operand_is_values = false;
   b.operand = operand;

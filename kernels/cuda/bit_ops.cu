@@ -1,5 +1,5 @@
-// Gates on bit planes on the device: products of opened bits, XORs, reshaping, dead keys. Planes are taken as 32-bit words, one
-// a group of 32 elements (little-endian: the low half of a 64-bit word first).
+// Gates on bit planes on the device: products of opened bits, XORs, reshaping, dead keys. Planes are taken as 32-bit
+// words, one a group of 32 elements (little-endian: the low half of a 64-bit word first).
 #include "kernels/cuda/cuda_ops.h"
 #include "kernels/cuda/launch.h"
 
@@ -27,8 +27,14 @@ static __device__ __forceinline__ uint32_t subset_share(const product &p) {
   if constexpr (operand_set == 0) {
     return p.one;
   } else if constexpr (single) {
-    constexpr int literal = operand_set == 1 ? 0 : operand_set == 2 ? 1 : operand_set == 4 ? 2 : operand_set == 8 ? 3
-                          : operand_set == 16 ? 4 : operand_set == 32 ? 5 : operand_set == 64 ? 6 : 7;
+    constexpr int literal = operand_set == 1    ? 0
+                            : operand_set == 2  ? 1
+                            : operand_set == 4  ? 2
+                            : operand_set == 8  ? 3
+                            : operand_set == 16 ? 4
+                            : operand_set == 32 ? 5
+                            : operand_set == 64 ? 6
+                                                : 7;
     const uint16_t *l = p.literals + 3 * literal;
     const uint64_t *mask = p.a->mask[l[0]] + p.sequence * p.a->operand_words[l[0]] + l[1] * p.a->words;
     return ((const uint32_t *)mask)[p.word];
@@ -51,15 +57,24 @@ static __device__ __forceinline__ uint32_t fold(const product &p) {
 
 static __device__ uint32_t fold_all(const product &p, int count) {
   switch (count) {
-    case 0: return p.one;
-    case 1: return fold<1, 0>(p);
-    case 2: return fold<2, 0>(p);
-    case 3: return fold<3, 0>(p);
-    case 4: return fold<4, 0>(p);
-    case 5: return fold<5, 0>(p);
-    case 6: return fold<6, 0>(p);
-    case 7: return fold<7, 0>(p);
-    default: return fold<8, 0>(p);
+    case 0:
+      return p.one;
+    case 1:
+      return fold<1, 0>(p);
+    case 2:
+      return fold<2, 0>(p);
+    case 3:
+      return fold<3, 0>(p);
+    case 4:
+      return fold<4, 0>(p);
+    case 5:
+      return fold<5, 0>(p);
+    case 6:
+      return fold<6, 0>(p);
+    case 7:
+      return fold<7, 0>(p);
+    default:
+      return fold<8, 0>(p);
   }
 }
 
@@ -111,9 +126,11 @@ tw_status tw_cuda_products(const tw_products_args *args, void *stream) {
   bool narrow = args->dealt_words / args->words < 0xffff && args->out_words / args->words < 0xffff;
   for (int i = 0; i < args->operands; i++) narrow = narrow && args->operand_words[i] / args->words < 0xffff;
   if (bytes > LIST_LIMIT || !narrow)
-    return tw_fail(TW_ERR_RANGE, "bit products: a list of %zu numbers is more than a GPU's block holds", args->list_count);
+    return tw_fail(TW_ERR_RANGE, "bit products: a list of %zu numbers is more than a GPU's block holds",
+                   args->list_count);
   if (bytes > allowed) {
-    TW_CUDA(cudaFuncSetAttribute((const void *)products_kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, LIST_LIMIT));
+    TW_CUDA(
+        cudaFuncSetAttribute((const void *)products_kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, LIST_LIMIT));
     allowed = LIST_LIMIT;
   }
   products_call call = {*args, THREADS, 1};
@@ -152,7 +169,8 @@ static __global__ void __launch_bounds__(PARITY_THREADS) parity_kernel(const __g
 }
 
 tw_status tw_cuda_parity(const tw_parity_args *args, void *stream) {
-  const dim3 grid((unsigned)tw_ceil_div(2 * args->words, PARITY_THREADS), (unsigned)args->planes, (unsigned)args->sequences);
+  const dim3 grid((unsigned)tw_ceil_div(2 * args->words, PARITY_THREADS), (unsigned)args->planes,
+                  (unsigned)args->sequences);
   return tw_enqueue(parity_kernel, grid, PARITY_THREADS, 0, stream, *args);
 }
 

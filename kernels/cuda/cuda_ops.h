@@ -11,16 +11,20 @@ extern "C" {
 #define TW_DECLARE_CUDA_OP(op) tw_status tw_cuda_##op(const tw_##op##_args *args, void *stream);
 TW_RING_OPS(TW_DECLARE_CUDA_OP)
 TW_BIT_OPS(TW_DECLARE_CUDA_OP)
+TW_DEAL_OPS(TW_DECLARE_CUDA_OP)
+TW_DEAL_BIT_OPS(TW_DECLARE_CUDA_OP)
 #undef TW_DECLARE_CUDA_OP
 
-tw_status tw_cuda_row_sums(const uint64_t *x, size_t rows, size_t cols, const uint64_t *addend, uint64_t ring, uint64_t *out,
-                           void *stream);
-tw_status tw_cuda_draw(const tw_seed *seed, const uint64_t *slot, uint32_t use, int ring, size_t n, uint64_t *out, void *stream);
+tw_status tw_cuda_row_sums(const uint64_t *x, size_t rows, size_t cols, const uint64_t *addend, uint64_t ring,
+                           uint64_t *out, void *stream);
+tw_status tw_cuda_draw(const tw_seed *seed, const uint64_t *slot, uint32_t use, int ring, size_t n, uint64_t *out,
+                       void *stream);
 tw_status tw_cuda_corrections(const tw_correction_args *args, int count, void *stream);
+tw_status tw_cuda_give(const tw_give_args *args, int count, void *stream);
 
 // Ring products on the ordinary cores, as gemm of the table: for shapes that the tensor cores' kernels refuse.
-tw_status tw_cuda_plain_gemm(size_t count, size_t m, size_t n, size_t k, const uint64_t *a, const uint64_t *b, uint64_t *c,
-                             int ring_bits, int accumulate, void *stream);
+tw_status tw_cuda_plain_gemm(size_t count, size_t m, size_t n, size_t k, const uint64_t *a, const uint64_t *b,
+                             uint64_t *c, int ring_bits, int accumulate, void *stream);
 
 #ifdef __cplusplus
 }

@@ -1,11 +1,10 @@
-#include "kernels/device.h"
-
 #include <sched.h>
 #include <stdio.h>
-#include <time.h>
 
+#include "base/clock.h"
 #include "base/memory.h"
 #include "kernels/cuda/check.h"
+#include "kernels/device.h"
 
 extern "C" int tw_device_count(void) {
   int count = 0;
@@ -46,20 +45,17 @@ extern "C" tw_status tw_device_wait(void *stream) {
   return TW_OK;
 }
 
-static double seconds_now() {
-  timespec t;
-  clock_gettime(CLOCK_MONOTONIC, &t);
-  return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
-
 extern "C" tw_status tw_device_wait_for(void *stream, double seconds) {
-  double start = seconds_now();
+  double start = tw_seconds();
   for (;;) {
     cudaError_t state = cudaStreamQuery((cudaStream_t)stream);
     if (state == cudaSuccess) return TW_OK;
     if (state != cudaErrorNotReady) TW_CUDA(state);
-    if (seconds_now() - start > seconds)
-      return tw_fail(TW_ERR_PEER, "the GPU has waited for the other rank for %.0f s; look at that rank's messages, or raise --timeout", seconds);
+    if (tw_seconds() - start > seconds)
+      return tw_fail(
+          TW_ERR_PEER,
+          "the GPU has waited for the other rank for %.0f s; look at that rank's messages, or raise --timeout",
+          seconds);
     sched_yield();
   }
 }

@@ -4,7 +4,8 @@
 
 #include "kernels/cuda/check.h"
 
-// kernel(argument) by `grid` blocks of `threads`, enqueued on stream (a cudaStream_t). Nothing is launched for an empty grid.
+// kernel(argument) by `grid` blocks of `threads`, enqueued on stream (a cudaStream_t). Nothing is launched for an empty
+// grid.
 template <class type>
 static tw_status tw_enqueue(void (*kernel)(const type), dim3 grid, unsigned threads, size_t shared_bytes, void *stream,
                             const type &argument) {

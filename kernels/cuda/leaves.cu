@@ -1,16 +1,17 @@
-// Leaves of comparisons on the device. Planes are taken as 32-bit words, one a group of 32 elements (little-endian: the low half
-// of a 64-bit word first). A block makes the public digits' bit planes of its elements by transposing them, 32 x 32 bits
-// a warp, then a thread evaluates up to 16 one-hot planes of one group; parts of wider digits meet in shared memory.
+// Leaves of comparisons on the device. Planes are taken as 32-bit words, one a group of 32 elements (little-endian: the
+// low half of a 64-bit word first). A block makes the public digits' bit planes of its elements by transposing them, 32
+// x 32 bits a warp, then a thread evaluates up to 16 one-hot planes of one group; parts of wider digits meet in shared
+// memory.
 #include "kernels/cuda/cuda_ops.h"
 #include "kernels/cuda/launch.h"
 
 enum {
   THREADS = 256,
   WARPS = THREADS / 32,
-  GROUPS = 32,          // of a block
-  MAX_LEAVES = 32,      // of a block
-  PART_BITS = 4,        // of a digit that one thread looks at
-  ENOUGH_BLOCKS = 264   // two a multiprocessor of an H200
+  GROUPS = 32,         // of a block
+  MAX_LEAVES = 32,     // of a block
+  PART_BITS = 4,       // of a digit that one thread looks at
+  ENOUGH_BLOCKS = 264  // two a multiprocessor of an H200
 };
 
 typedef struct {
@@ -50,17 +51,25 @@ static __device__ __forceinline__ leaf_run evaluate(const uint32_t *planes, size
 enum { PLANE_STRIDE = GROUPS + 1 };
 
 // Shares of [c == a] or [c < a] as far as entries part * 16.. go; digit: bit planes of the public digit.
-static __device__ uint32_t evaluate_part(const leaf &l, uint32_t part, const uint32_t *planes, size_t stride, const uint32_t *digit) {
+static __device__ uint32_t evaluate_part(const leaf &l, uint32_t part, const uint32_t *planes, size_t stride,
+                                         const uint32_t *digit) {
   leaf_run run;
   uint32_t c[PART_BITS];
 #pragma unroll
   for (int i = 0; i < PART_BITS; i++) c[i] = i < l.width ? digit[i * PLANE_STRIDE] : 0;
   planes += ((size_t)part << PART_BITS) * stride;
   switch (l.width) {
-    case 1: run = evaluate<1>(planes, stride, c); break;
-    case 2: run = evaluate<2>(planes, stride, c); break;
-    case 3: run = evaluate<3>(planes, stride, c); break;
-    default: run = evaluate<4>(planes, stride, c);
+    case 1:
+      run = evaluate<1>(planes, stride, c);
+      break;
+    case 2:
+      run = evaluate<2>(planes, stride, c);
+      break;
+    case 3:
+      run = evaluate<3>(planes, stride, c);
+      break;
+    default:
+      run = evaluate<4>(planes, stride, c);
   }
   uint32_t equal = ~0u, less = 0;  // the digit's high bits against the part's number
   for (int i = l.width - 1; i >= PART_BITS; i--) {
@@ -85,8 +94,8 @@ static __device__ __forceinline__ uint32_t transpose(uint32_t x) {
 }
 
 // Bit planes of (X - offset) mod ring, which leaves of one offset share; elements past the last have 0.
-static __device__ void load_planes(const tw_leaves_args &a, const uint64_t *X, uint64_t offset, size_t first_group, uint32_t groups,
-                                   uint32_t (*planes)[PLANE_STRIDE]) {
+static __device__ void load_planes(const tw_leaves_args &a, const uint64_t *X, uint64_t offset, size_t first_group,
+                                   uint32_t groups, uint32_t (*planes)[PLANE_STRIDE]) {
   const uint32_t lane = threadIdx.x % 32;
   for (uint32_t g = threadIdx.x / 32; g < groups; g += WARPS) {
     const size_t j = 32 * (first_group + g) + lane;
@@ -111,7 +120,8 @@ static __global__ void __launch_bounds__(THREADS) leaves_kernel(const __grid_con
   __shared__ leaf leaves[MAX_LEAVES];
   __shared__ uint32_t parts[MAX_LEAVES + 1], planes[64][PLANE_STRIDE], result[MAX_LEAVES][GROUPS];
   const tw_leaves_args &a = call.a;
-  const size_t stride = 2 * a.words, first_group = (size_t)blockIdx.x * GROUPS, first_leaf = (size_t)blockIdx.y * call.block_leaves;
+  const size_t stride = 2 * a.words, first_group = (size_t)blockIdx.x * GROUPS,
+               first_leaf = (size_t)blockIdx.y * call.block_leaves;
   const size_t sequence = blockIdx.z;
   const uint32_t groups = stride - first_group < GROUPS ? (uint32_t)(stride - first_group) : GROUPS;
   const int count = a.count - first_leaf < (size_t)call.block_leaves ? (int)(a.count - first_leaf) : call.block_leaves;
@@ -122,7 +132,8 @@ static __global__ void __launch_bounds__(THREADS) leaves_kernel(const __grid_con
   __syncthreads();
   if (threadIdx.x == 0) {
     parts[0] = 0;
-    for (int i = 0; i < count; i++) parts[i + 1] = parts[i] + (leaves[i].width > PART_BITS ? 1u << (leaves[i].width - PART_BITS) : 1);
+    for (int i = 0; i < count; i++)
+      parts[i + 1] = parts[i] + (leaves[i].width > PART_BITS ? 1u << (leaves[i].width - PART_BITS) : 1);
   }
   for (int from = 0, to; from < count; from = to) {  // leaves of one offset
     for (to = from + 1; to < count && leaves[to].offset == leaves[from].offset;) to++;
@@ -153,8 +164,10 @@ tw_status tw_cuda_leaves(const tw_leaves_args *args, void *stream) {
   if (args->words == 0 || args->count == 0) return TW_OK;
   leaves_call call = {*args, MAX_LEAVES};
   const size_t chunks = tw_ceil_div(2 * args->words, GROUPS);
-  while (call.block_leaves > 1 && chunks * args->sequences * tw_ceil_div((size_t)args->count, (size_t)call.block_leaves) < ENOUGH_BLOCKS)
+  while (call.block_leaves > 1 &&
+         chunks * args->sequences * tw_ceil_div((size_t)args->count, (size_t)call.block_leaves) < ENOUGH_BLOCKS)
     call.block_leaves /= 2;
-  const dim3 grid((unsigned)chunks, (unsigned)tw_ceil_div((size_t)args->count, (size_t)call.block_leaves), (unsigned)args->sequences);
+  const dim3 grid((unsigned)chunks, (unsigned)tw_ceil_div((size_t)args->count, (size_t)call.block_leaves),
+                  (unsigned)args->sequences);
   return tw_enqueue(leaves_kernel, grid, THREADS, 0, stream, call);
 }

@@ -1,15 +1,16 @@
-// Table lookup by masked sums on the device (kernels/digit.h). A warp takes one element at a time: a lane adds, over its one-hot
-// planes, the table entries whose bit is set, by multiplication with the bit; which entry belongs to a plane depends on public
-// values alone. Lanes read neighbouring entries of a sub-table in shared memory. Both tables are read at once.
+// Table lookup by masked sums on the device (kernels/digit.h). A warp takes one element at a time: a lane adds, over
+// its one-hot planes, the table entries whose bit is set, by multiplication with the bit; which entry belongs to a
+// plane depends on public values alone. Lanes read neighbouring entries of a sub-table in shared memory. Both tables
+// are read at once.
 #include "kernels/cuda/cuda_ops.h"
 #include "kernels/cuda/launch.h"
 
 enum {
   MAX_THREADS = 512,
-  PAD = 256,               // entries before a sub-table's start, read when a run of planes wraps around; most planes of a run
+  PAD = 256,  // entries before a sub-table's start, read when a run of planes wraps around; most planes of a run
   SHARED_LIMIT = 200 << 10,
-  FEW = 1 << 15,           // elements up to which blocks of 256 would leave most of the GPU idle
-  MAX_BLOCKS = 1056        // eight a multiprocessor of an H200; each keeps its tables for many tiles
+  FEW = 1 << 15,     // elements up to which blocks of 256 would leave most of the GPU idle
+  MAX_BLOCKS = 1056  // eight a multiprocessor of an H200; each keeps its tables for many tiles
 };
 
 typedef struct {
@@ -55,25 +56,27 @@ static __device__ void load_tables(const lookup_call &call, uint32_t first_sub, 
 }
 
 // `groups` words of each one-hot plane, `stride` apart; planes past the digit's are 0.
-static __device__ void load_bits(const lookup_call &call, const uint32_t *onehot, uint32_t wide, uint32_t groups, uint32_t stride,
-                                 uint32_t *bits) {
+static __device__ void load_bits(const lookup_call &call, const uint32_t *onehot, uint32_t wide, uint32_t groups,
+                                 uint32_t stride, uint32_t *bits) {
   for (uint32_t t = threadIdx.x; t < call.padded * wide; t += blockDim.x) {
     const uint32_t g = t % wide, plane = t / wide;
     bits[plane * stride + g] = plane < call.planes && g < groups ? onehot[plane * 2 * call.a.words + g] : 0;
   }
 }
 
-// Runs of 32 * `run` planes. one_run: the digit has no more; else not all sub-tables may fit shared memory, and an element is
-// looked up in the pass that has its own.
+// Runs of 32 * `run` planes. one_run: the digit has no more; else not all sub-tables may fit shared memory, and an
+// element is looked up in the pass that has its own.
 template <class word, int run, bool one_run>
 static __global__ void __launch_bounds__(MAX_THREADS) lookup_kernel(const __grid_constant__ lookup_call call) {
   typedef typename entry_of<word>::type entry;
   extern __shared__ __align__(16) unsigned char memory[];
   entry *const table = (entry *)memory;
   const tw_lookup_args &a = call.a;
-  const uint32_t wide = (call.tile + 31) / 32, length = PAD + call.planes, stride = wide | 1;  // an odd stride: lanes hit all banks
+  const uint32_t wide = (call.tile + 31) / 32, length = PAD + call.planes,
+                 stride = wide | 1;  // an odd stride: lanes hit all banks
   uint32_t *const bits = (uint32_t *)(table + (size_t)call.pass_subs * length);
-  const uint32_t lane = threadIdx.x % 32, element = threadIdx.x / 32 * call.warp_elements;  // first of the warp, in the tile
+  const uint32_t lane = threadIdx.x % 32,
+                 element = threadIdx.x / 32 * call.warp_elements;  // first of the warp, in the tile
   const uint32_t *const hot = bits + lane * stride + element / 32;
   const uint64_t ring = tw_ring_mask(a.ring), index_mask = tw_ring_mask(a.width + a.sub_bits);
 
@@ -81,14 +84,17 @@ static __global__ void __launch_bounds__(MAX_THREADS) lookup_kernel(const __grid
     __syncthreads();
     load_tables<word>(call, first_sub, table);
     for (uint32_t tile = blockIdx.x; tile < call.tiles; tile += gridDim.x) {
-      const size_t sequence = tile / call.sequence_tiles, first = (size_t)(tile % call.sequence_tiles) * call.tile, group = first / 32;
-      const uint32_t groups = 2 * a.words - group < wide ? (uint32_t)(2 * a.words - group) : wide, shift = (uint32_t)(first + element) % 32;
+      const size_t sequence = tile / call.sequence_tiles, first = (size_t)(tile % call.sequence_tiles) * call.tile,
+                   group = first / 32;
+      const uint32_t groups = 2 * a.words - group < wide ? (uint32_t)(2 * a.words - group) : wide,
+                     shift = (uint32_t)(first + element) % 32;
       __syncthreads();
       load_bits(call, (const uint32_t *)(a.onehot + sequence * a.onehot_words) + group, wide, groups, stride, bits);
       __syncthreads();
       const size_t j = first + element + lane;  // the element whose result this lane keeps
       const bool mine = lane < call.warp_elements && j < a.n;
-      const uint32_t fine = mine ? (uint32_t)(((a.X[sequence * a.n + j] - a.offset) & ring) >> (a.low_bit - a.sub_bits) & index_mask) : 0;
+      const uint32_t fine =
+          mine ? (uint32_t)(((a.X[sequence * a.n + j] - a.offset) & ring) >> (a.low_bit - a.sub_bits) & index_mask) : 0;
       const uint32_t sub = (fine & (call.subs - 1)) - first_sub;
       word sum0 = 0, sum1 = 0;
       uint32_t planes[run];
@@ -127,10 +133,12 @@ template <class word, int run, bool one_run>
 static tw_status launch_lookup(lookup_call call, unsigned threads, size_t bytes, void *stream) {
   static size_t allowed = 48 << 10;
   if (bytes > allowed) {
-    TW_CUDA(cudaFuncSetAttribute((const void *)lookup_kernel<word, run, one_run>, cudaFuncAttributeMaxDynamicSharedMemorySize, (int)bytes));
+    TW_CUDA(cudaFuncSetAttribute((const void *)lookup_kernel<word, run, one_run>,
+                                 cudaFuncAttributeMaxDynamicSharedMemorySize, (int)bytes));
     allowed = bytes;
   }
-  return tw_enqueue(lookup_kernel<word, run, one_run>, dim3(call.tiles < MAX_BLOCKS ? call.tiles : MAX_BLOCKS), threads, bytes, stream, call);
+  return tw_enqueue(lookup_kernel<word, run, one_run>, dim3(call.tiles < MAX_BLOCKS ? call.tiles : MAX_BLOCKS), threads,
+                    bytes, stream, call);
 }
 
 template <class word>
@@ -143,19 +151,23 @@ static tw_status run_lookup(lookup_call call, unsigned threads, void *stream) {
   while (call.pass_subs > 1 && sub_bytes * call.pass_subs + bits_bytes > SHARED_LIMIT) call.pass_subs /= 2;
   const size_t bytes = sub_bytes * call.pass_subs + bits_bytes;
   const bool one_run = call.padded == 32u * run && call.pass_subs == call.subs;
-  if (run == 4) return one_run ? launch_lookup<word, 4, true>(call, threads, bytes, stream) : launch_lookup<word, 4, false>(call, threads, bytes, stream);
-  return one_run ? launch_lookup<word, 8, true>(call, threads, bytes, stream) : launch_lookup<word, 8, false>(call, threads, bytes, stream);
+  if (run == 4)
+    return one_run ? launch_lookup<word, 4, true>(call, threads, bytes, stream)
+                   : launch_lookup<word, 4, false>(call, threads, bytes, stream);
+  return one_run ? launch_lookup<word, 8, true>(call, threads, bytes, stream)
+                 : launch_lookup<word, 8, false>(call, threads, bytes, stream);
 }
 
 tw_status tw_cuda_lookup(const tw_lookup_args *args, void *stream) {
   if (args->width < 1 || args->width > 13 || args->width + args->sub_bits > 16 || args->low_bit < args->sub_bits)
-    return tw_fail(TW_ERR_RANGE, "lookup by a digit of %d bits from bit %d on, %d sub-table bits, is out of range", args->width,
-                   args->low_bit, args->sub_bits);
+    return tw_fail(TW_ERR_RANGE, "lookup by a digit of %d bits from bit %d on, %d sub-table bits, is out of range",
+                   args->width, args->low_bit, args->sub_bits);
   if (args->n == 0 || args->sequences == 0) return TW_OK;
   lookup_call call = {*args};
   unsigned threads = 256;
   call.tile = 256;
-  if (args->width > 9 || args->sequences * args->n <= FEW) {  // a warp has one element, so that more multiprocessors have work
+  if (args->width > 9 ||
+      args->sequences * args->n <= FEW) {  // a warp has one element, so that more multiprocessors have work
     threads = args->width > 9 ? MAX_THREADS : 256;
     call.tile = threads / 32;
   }
@@ -164,5 +176,6 @@ tw_status tw_cuda_lookup(const tw_lookup_args *args, void *stream) {
   call.tiles = (uint32_t)args->sequences * call.sequence_tiles;
   call.planes = 1u << args->width;
   call.subs = 1u << args->sub_bits;
-  return args->ring_out >> 32 ? run_lookup<uint64_t>(call, threads, stream) : run_lookup<uint32_t>(call, threads, stream);
+  return args->ring_out >> 32 ? run_lookup<uint64_t>(call, threads, stream)
+                              : run_lookup<uint32_t>(call, threads, stream);
 }

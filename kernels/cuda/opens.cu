@@ -1,5 +1,5 @@
-// Packing of opens on the device: one thread a message word, one launch for all opens of a flush. The kernel adds the mask
-// itself, so that nothing unmasked is ever in the message's memory.
+// Packing of opens on the device: one thread a message word, one launch for all opens of a flush. The kernel adds the
+// mask itself, so that nothing unmasked is ever in the message's memory.
 #include "kernels/cuda/check.h"
 #include "kernels/device.h"
 #include "kernels/digest.h"
@@ -78,7 +78,8 @@ extern "C" tw_status tw_device_pack(const tw_device_open *opens, int count, uint
   return TW_OK;
 }
 
-extern "C" tw_status tw_device_unpack(const tw_device_open *opens, int count, const uint64_t *message, uint64_t *digests, void *stream) {
+extern "C" tw_status tw_device_unpack(const tw_device_open *opens, int count, const uint64_t *message,
+                                      uint64_t *digests, void *stream) {
   open_list list;
   for (int i = 0; i < count; i++) list.open[i] = opens[i];
   unpack_kernel<<<grid_for(opens, count, false), THREADS, 0, (cudaStream_t)stream>>>(list, message, digests);

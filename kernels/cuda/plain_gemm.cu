@@ -1,5 +1,5 @@
-// Ring products on the ordinary cores, for shapes that the tensor cores' kernels refuse: a block computes a tile of one result,
-// a thread one element.
+// Ring products on the ordinary cores, for shapes that the tensor cores' kernels refuse: a block computes a tile of one
+// result, a thread one element.
 #include "kernels/cuda/cuda_ops.h"
 #include "kernels/cuda/launch.h"
 
@@ -32,8 +32,8 @@ static __global__ void __launch_bounds__(TILE *TILE) plain_kernel(const __grid_c
   *c = ((g.accumulate ? *c : 0) + (g.accumulate < 0 ? 0 - sum : sum)) & g.ring;
 }
 
-tw_status tw_cuda_plain_gemm(size_t count, size_t m, size_t n, size_t k, const uint64_t *a, const uint64_t *b, uint64_t *c,
-                             int ring_bits, int accumulate, void *stream) {
+tw_status tw_cuda_plain_gemm(size_t count, size_t m, size_t n, size_t k, const uint64_t *a, const uint64_t *b,
+                             uint64_t *c, int ring_bits, int accumulate, void *stream) {
   const dim3 grid((unsigned)tw_ceil_div(n, TILE), (unsigned)tw_ceil_div(m, TILE), (unsigned)count);
   const gemm_args g = {m, n, k, a, b, c, tw_ring_mask(ring_bits), accumulate};
   return tw_enqueue(plain_kernel, grid, TILE * TILE, 0, stream, g);

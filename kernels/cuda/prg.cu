@@ -1,20 +1,21 @@
-// ChaCha20 (RFC 8439) on the device, as kernels/prg.h lays its streams out, and the corrections made from them: a warp either
-// draws 32 blocks of a stream or unpacks 128 elements of the rank's half, and one launch holds all corrections of a gate.
+// ChaCha20 (RFC 8439) on the device, as kernels/prg.h lays its streams out, and the corrections made from them: a warp
+// either draws 32 blocks of a stream or unpacks 128 elements of the rank's half, and one launch holds all corrections
+// of a gate.
+#include "kernels/cuda/chacha20.h"
 #include "kernels/cuda/cuda_ops.h"
 #include "kernels/cuda/launch.h"
 
 enum {
-  WARPS = 2,                // a small block: few blocks of a stream still spread over the multiprocessors
+  WARPS = 2,  // a small block: few blocks of a stream still spread over the multiprocessors
   THREADS = 32 * WARPS,
-  BLOCK_WORDS = 16,         // 32-bit words of a ChaCha20 block
-  LANE_WORDS = 17,          // between two lanes' blocks in shared memory: lanes hit all banks
-  COPIES = 4,               // elements a lane unpacks
+  LANE_WORDS = 17,  // between two lanes' blocks in shared memory: lanes hit all banks
+  COPIES = 4,       // elements a lane unpacks
   MAX_JOBS = 8
 };
 
-// Stream words are 32 or 64 bits; word i of the stream is element i of `out`. The words wanted lie in `lines`: line i has
-// line_count words from i line_stride + line_first on, drawn by line_warps warps. With a period, only words whose place in it is
-// one of own_count from own_first on are wanted: short lines of one tensor share blocks.
+// Stream words are 32 or 64 bits; word i of the stream is element i of `out`. The words wanted lie in `lines`: line i
+// has line_count words from i line_stride + line_first on, drawn by line_warps warps. With a period, only words whose
+// place in it is one of own_count from own_first on are wanted: short lines of one tensor share blocks.
 typedef struct {
   const uint32_t *key;
   const uint64_t *slot;
@@ -35,33 +36,6 @@ typedef struct {
   int count;
 } job_list;
 
-static __device__ __forceinline__ void quarter_round(uint32_t &a, uint32_t &b, uint32_t &c, uint32_t &d) {
-  a += b, d ^= a, d = __funnelshift_l(d, d, 16);
-  c += d, b ^= c, b = __funnelshift_l(b, b, 12);
-  a += b, d ^= a, d = __funnelshift_l(d, d, 8);
-  c += d, b ^= c, b = __funnelshift_l(b, b, 7);
-}
-
-static __device__ __forceinline__ void chacha20_block(const stream_job &g, uint32_t counter, uint32_t *out) {
-  const uint64_t slot = *g.slot;
-  uint32_t start[BLOCK_WORDS] = {0x61707865, 0x3320646e, 0x79622d32, 0x6b206574, 0, 0, 0, 0, 0, 0, 0, 0,
-                                 counter,    g.use,      (uint32_t)slot, (uint32_t)(slot >> 32)};
-#pragma unroll
-  for (int i = 0; i < 8; i++) start[4 + i] = g.key[i];
-  uint32_t x[BLOCK_WORDS];
-#pragma unroll
-  for (int i = 0; i < BLOCK_WORDS; i++) x[i] = start[i];
-#pragma unroll 2
-  for (int round = 0; round < 10; round++) {
-#pragma unroll
-    for (int i = 0; i < 4; i++) quarter_round(x[i], x[4 + i], x[8 + i], x[12 + i]);
-#pragma unroll
-    for (int i = 0; i < 4; i++) quarter_round(x[i], x[4 + (i + 1) % 4], x[8 + (i + 2) % 4], x[12 + (i + 3) % 4]);
-  }
-#pragma unroll
-  for (int i = 0; i < BLOCK_WORDS; i++) out[i] = x[i] + start[i];
-}
-
 static __device__ __forceinline__ bool is_wanted(const stream_job &g, uint32_t word) {
   return g.period == 0 || word % g.period - g.own_first < g.own_count;
 }
@@ -70,13 +44,16 @@ static __device__ __forceinline__ bool is_wanted(const stream_job &g, uint32_t w
 template <bool wide>
 static __device__ __forceinline__ void draw_blocks(const stream_job &g, uint32_t warp, uint32_t *words) {
   constexpr uint32_t per = wide ? BLOCK_WORDS / 2 : BLOCK_WORDS;
-  const uint32_t lane = threadIdx.x % 32, low = warp / g.line_warps * g.line_stride + g.line_first, high = low + g.line_count;
+  const uint32_t lane = threadIdx.x % 32, low = warp / g.line_warps * g.line_stride + g.line_first,
+                 high = low + g.line_count;
   const uint32_t first_block = low / per + warp % g.line_warps * 32;
-  if ((first_block + lane) * per < high) chacha20_block(g, first_block + lane, words + LANE_WORDS * lane);
+  if ((first_block + lane) * per < high)
+    chacha20_block(g.key, g.use, *g.slot, first_block + lane, words + LANE_WORDS * lane);
   __syncwarp();
 #pragma unroll
   for (uint32_t i = 0; i < per; i++) {
-    const uint32_t source = (32 * i + lane) / per, place = (32 * i + lane) % per, word = first_block * per + 32 * i + lane;
+    const uint32_t source = (32 * i + lane) / per, place = (32 * i + lane) % per,
+                   word = first_block * per + 32 * i + lane;
     if (word < low || word >= high || !is_wanted(g, word)) continue;
     const uint32_t *at = words + LANE_WORDS * source + (wide ? 2 : 1) * place;
     g.out[word] = (wide ? (uint64_t)at[1] << 32 | at[0] : at[0]) & g.mask;
@@ -196,7 +173,8 @@ tw_status tw_cuda_corrections(const tw_correction_args *args, int count, void *s
   return tw_enqueue(corrections_kernel, dim3((unsigned)tw_ceil_div(warps, WARPS)), THREADS, 0, stream, list);
 }
 
-tw_status tw_cuda_draw(const tw_seed *seed, const uint64_t *slot, uint32_t use, int ring, size_t n, uint64_t *out, void *stream) {
+tw_status tw_cuda_draw(const tw_seed *seed, const uint64_t *slot, uint32_t use, int ring, size_t n, uint64_t *out,
+                       void *stream) {
   tw_correction_args a = {};
   a.seed = seed;
   a.slot = slot;

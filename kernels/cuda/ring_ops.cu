@@ -1,24 +1,24 @@
-// The CUDA twin of the elementwise gates: one thread an element of kernels/ring_ops.h. Sums over many planes or columns for
-// few elements are cut in parts that a block adds up; sums mod 2^64 are the same in any order.
+// The CUDA twin of the elementwise gates: one thread an element of kernels/ring_ops.h. Sums over many planes or columns
+// for few elements are cut in parts that a block adds up; sums mod 2^64 are the same in any order.
 #include "kernels/cuda/cuda_ops.h"
 #include "kernels/cuda/launch.h"
 
 enum {
   THREADS = 128,
-  PARTS = 8,                   // of a sum over planes
-  PART_COLS = 64,              // elements of a block that sums in parts: a word of a plane
-  PARTS_BELOW = 1 << 15,       // elements up to which one thread an element leaves most of the GPU idle
-  ROW_THREADS = 256,           // of a block that sums rows
-  ROW_BY_BLOCK = 512           // columns from which a block takes a row, else a warp
+  PARTS = 8,              // of a sum over planes
+  PART_COLS = 64,         // elements of a block that sums in parts: a word of a plane
+  PARTS_BELOW = 1 << 15,  // elements up to which one thread an element leaves most of the GPU idle
+  ROW_THREADS = 256,      // of a block that sums rows
+  ROW_BY_BLOCK = 512      // columns from which a block takes a row, else a warp
 };
 
-#define ELEMENT_OP(op)                                                                                                \
-  static __global__ void __launch_bounds__(THREADS) op##_kernel(const __grid_constant__ tw_##op##_args a) {           \
-    const size_t j = (size_t)blockIdx.x * THREADS + threadIdx.x;                                                      \
-    if (j < a.rows * a.cols) tw_##op##_at(&a, j / a.cols, j % a.cols);                                                \
-  }                                                                                                                   \
-  static tw_status op##_by_element(const tw_##op##_args *a, void *stream) {                                           \
-    return tw_enqueue(op##_kernel, dim3((unsigned)tw_ceil_div(a->rows * a->cols, THREADS)), THREADS, 0, stream, *a);  \
+#define ELEMENT_OP(op)                                                                                               \
+  static __global__ void __launch_bounds__(THREADS) op##_kernel(const __grid_constant__ tw_##op##_args a) {          \
+    const size_t j = (size_t)blockIdx.x * THREADS + threadIdx.x;                                                     \
+    if (j < a.rows * a.cols) tw_##op##_at(&a, j / a.cols, j % a.cols);                                               \
+  }                                                                                                                  \
+  static tw_status op##_by_element(const tw_##op##_args *a, void *stream) {                                          \
+    return tw_enqueue(op##_kernel, dim3((unsigned)tw_ceil_div(a->rows * a->cols, THREADS)), THREADS, 0, stream, *a); \
   }
 TW_RING_OPS(ELEMENT_OP)
 
@@ -44,8 +44,8 @@ ELEMENT_ENTRY(floor)
 // ---- sums over planes in parts ----
 
 // The same gate on columns first_col.. of one row and planes first.., as row 0; its sums go to `out`.
-static __device__ tw_constants_args part_of(tw_constants_args a, size_t row, size_t first_col, size_t first, size_t count,
-                                            uint64_t *out) {
+static __device__ tw_constants_args part_of(tw_constants_args a, size_t row, size_t first_col, size_t first,
+                                            size_t count, uint64_t *out) {
   if (a.m) a.m += (row * a.planes + first) * a.cols + first_col;
   a.bits += row * a.sequence_words + first_col / 64;
   a.first_plane += first;
@@ -55,8 +55,8 @@ static __device__ tw_constants_args part_of(tw_constants_args a, size_t row, siz
   a.out = out;
   return a;
 }
-static __device__ tw_sum_planes_args part_of(tw_sum_planes_args a, size_t row, size_t first_col, size_t first, size_t count,
-                                             uint64_t *out) {
+static __device__ tw_sum_planes_args part_of(tw_sum_planes_args a, size_t row, size_t first_col, size_t first,
+                                             size_t count, uint64_t *out) {
   a.x += (row * a.planes + first) * a.cols + first_col;
   a.shifts += first;
   a.planes = count;
@@ -65,13 +65,16 @@ static __device__ tw_sum_planes_args part_of(tw_sum_planes_args a, size_t row, s
   return a;
 }
 static __device__ void element_at(const tw_constants_args *a, size_t row, size_t col) { tw_constants_at(a, row, col); }
-static __device__ void element_at(const tw_sum_planes_args *a, size_t row, size_t col) { tw_sum_planes_at(a, row, col); }
+static __device__ void element_at(const tw_sum_planes_args *a, size_t row, size_t col) {
+  tw_sum_planes_at(a, row, col);
+}
 
 template <class type>
 static __global__ void __launch_bounds__(PARTS *PART_COLS) parts_kernel(const __grid_constant__ type a) {
   __shared__ uint64_t sums[PARTS][PART_COLS];
   const size_t blocks = (a.cols + PART_COLS - 1) / PART_COLS, row = blockIdx.x / blocks;
-  const size_t first_col = blockIdx.x % blocks * PART_COLS, col = threadIdx.x % PART_COLS, part = threadIdx.x / PART_COLS;
+  const size_t first_col = blockIdx.x % blocks * PART_COLS, col = threadIdx.x % PART_COLS,
+               part = threadIdx.x / PART_COLS;
   const size_t first = a.planes * part / PARTS, last = a.planes * (part + 1) / PARTS;
   const bool live = first_col + col < a.cols;
   if (live) {
@@ -91,8 +94,8 @@ static bool in_parts(const type *a) {
 }
 template <class type>
 static tw_status run_parts(const type *a, void *stream) {
-  return tw_enqueue(parts_kernel<type>, dim3((unsigned)(a->rows * tw_ceil_div(a->cols, PART_COLS))), PARTS * PART_COLS, 0, stream,
-                    *a);
+  return tw_enqueue(parts_kernel<type>, dim3((unsigned)(a->rows * tw_ceil_div(a->cols, PART_COLS))), PARTS * PART_COLS,
+                    0, stream, *a);
 }
 
 tw_status tw_cuda_constants(const tw_constants_args *args, void *stream) {
@@ -130,9 +133,11 @@ static __global__ void __launch_bounds__(ROW_THREADS) row_sums_kernel(const __gr
   if (row < a.rows && threadIdx.x % width == 0) a.out[row] = (sum + (a.addend ? a.addend[row] : 0)) & a.ring;
 }
 
-tw_status tw_cuda_row_sums(const uint64_t *x, size_t rows, size_t cols, const uint64_t *addend, uint64_t ring, uint64_t *out,
-                           void *stream) {
+tw_status tw_cuda_row_sums(const uint64_t *x, size_t rows, size_t cols, const uint64_t *addend, uint64_t ring,
+                           uint64_t *out, void *stream) {
   const row_sums_args a = {x, addend, out, rows, cols, ring};
-  if (cols >= ROW_BY_BLOCK) return tw_enqueue(row_sums_kernel<ROW_THREADS>, dim3((unsigned)rows), ROW_THREADS, 0, stream, a);
-  return tw_enqueue(row_sums_kernel<32>, dim3((unsigned)tw_ceil_div(rows, ROW_THREADS / 32)), ROW_THREADS, 0, stream, a);
+  if (cols >= ROW_BY_BLOCK)
+    return tw_enqueue(row_sums_kernel<ROW_THREADS>, dim3((unsigned)rows), ROW_THREADS, 0, stream, a);
+  return tw_enqueue(row_sums_kernel<32>, dim3((unsigned)tw_ceil_div(rows, ROW_THREADS / 32)), ROW_THREADS, 0, stream,
+                    a);
 }

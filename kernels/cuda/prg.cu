@@ -164,7 +164,7 @@ static tw_status make_job(const tw_correction_args *a, stream_job *g) {
 tw_status tw_cuda_corrections(const tw_correction_args *args, int count, void *stream) {
   job_list list;
   size_t warps = 0;
-  if (count > MAX_JOBS) return tw_fail(TW_ERR_INTERNAL, "%d corrections at once", count);
+  if (count < 1 || count > MAX_JOBS) return tw_fail(TW_ERR_INTERNAL, "%d corrections at once", count);
   list.count = count;
   for (int i = 0; i < count; i++) {
     TW_TRY(make_job(&args[i], &list.job[i]));

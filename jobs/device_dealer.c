@@ -6,7 +6,7 @@
 #include "base/memory.h"
 #include "kernels/device.h"
 
-enum { CHUNK = 8 << 20, MOST_BUFFERS = 2, MOST_WALKS = 8 };
+enum { CHUNK = 8 << 20, MOST_BUFFERS = 2 };
 
 // One rank's half of the slot on its way out.
 typedef struct {
@@ -70,14 +70,9 @@ static tw_status record(tw_device_dealer *d, int buffer) {
   return ended;
 }
 
-// The pool of memory is complete when a walk takes no more; the first real walk lets products plan themselves. Recorded
-// ones then allocate nothing.
+// Reserving completes the pool; the first real walk lets products plan themselves. Recorded ones then allocate nothing.
 static tw_status record_all(tw_device_dealer *d) {
-  size_t before = 0;
-  for (int i = 0; i < MOST_WALKS && (i == 0 || d->session.bytes_held > before); i++) {
-    before = d->session.bytes_held;
-    TW_TRY(tw_session_reserve(&d->session));
-  }
+  TW_TRY(tw_session_reserve(&d->session));
   TW_TRY(enqueue(d, 0));
   TW_TRY(tw_device_wait(d->stream));
   for (int buffer = 0; buffer < d->buffers; buffer++) TW_TRY(record(d, buffer));

@@ -28,6 +28,8 @@ struct tw_engine {
   int *lengths;
   tw_session session;
   bool open;
+  void *arena;  // all of the session's memory
+  size_t arena_bytes;
   // CPU
   tw_opens *opens;
   tw_opens_stats before;
@@ -193,6 +195,8 @@ static void describe_session(tw_engine *e) {
                             .opens = e->opens,
                             .backend = e->k,
                             .stream = e->stream,
+                            .arena = e->arena,
+                            .arena_bytes = e->arena_bytes,
                             .keep_masks = e->device};
   e->session.seeds[e->rank] = e->seeds;
   e->session.weights = (tw_weights){.count = m->count,
@@ -203,6 +207,21 @@ static void describe_session(tw_engine *e) {
                                     .share_operand = e->share_operand};
   e->session.weights.mask[e->rank] = e->vector_mask;
 }
+
+// Bytes of the arena that a session with corrections from such a source needs; before or after set-up.
+static tw_status forecast_arena(tw_engine *e, tw_source source) {
+  void *nothing;  // no model tensor is read
+  TW_TRY(tw_alloc(sizeof(void *) * (size_t)e->o.model->count, &nothing));
+  describe_session(e);
+  e->session.source = source;
+  e->session.weights.mask[e->rank] = e->session.weights.masked = nothing;
+  e->session.weights.masked_operand = e->session.weights.share_operand = nothing;
+  tw_status status = tw_session_forecast(&e->session, &e->arena_bytes);
+  tw_free(nothing);
+  return status;
+}
+
+static tw_status allocate_arena(tw_engine *e) { return e->k->alloc(e->arena_bytes, &e->arena); }
 
 #ifdef TWAIN_CUDA
 // The program's lists and tables, where kernels can read them.
@@ -220,23 +239,17 @@ static tw_status upload_program(tw_engine *e) {
 }
 
 // What the GPU must hold, said before it is asked for.
-static tw_status forecast_memory(tw_engine *e, uint64_t left) {
-  size_t session, weights = 0, keys = e->o.plan->program.slot_bytes[e->rank] * (size_t)e->o.batch;
-  void *nothing;  // no model tensor is read
-  TW_TRY(tw_alloc(sizeof(void *) * (size_t)e->o.model->count, &nothing));
-  e->session.weights.mask[e->rank] = e->session.weights.masked = nothing;
-  e->session.weights.masked_operand = e->session.weights.share_operand = nothing;
-  tw_status status = tw_session_forecast(&e->session, &session);
-  tw_free(nothing);
-  TW_TRY(status);
+// What the GPU must hold, said before it is asked for.
+static tw_status check_memory(tw_engine *e, uint64_t left) {
+  size_t weights = 0, keys = e->o.plan->program.slot_bytes[e->rank] * (size_t)e->o.batch;
   for (int i = 0; i < e->o.model->count; i++) weights += 2 * 8 * elements(e->o.model, i);  // limbs of W^ and V_b
-  uint64_t needed = (uint64_t)session + weights + keys + input_bytes(e);
+  uint64_t needed = (uint64_t)e->arena_bytes + weights + keys + input_bytes(e);
   if (needed <= left) return TW_OK;
   return tw_fail(
       TW_ERR_MEMORY,
       "%s: %d sequences of %d tokens need %llu bytes of GPU memory (%zu for masks and activations, %zu for weights, "
       "%zu for keys), %llu are free; use a smaller batch",
-      e->device_name, e->o.batch, e->o.plan->shape.seq, (unsigned long long)needed, session, weights, keys,
+      e->device_name, e->o.batch, e->o.plan->shape.seq, (unsigned long long)needed, e->arena_bytes, weights, keys,
       (unsigned long long)left);
 }
 
@@ -244,10 +257,11 @@ static tw_status open_device(tw_engine *e) {
   uint64_t left;
   TW_TRY(tw_device_stream_create(&e->stream));
   TW_TRY(tw_device_describe(e->device_name, sizeof e->device_name, &left));
-  describe_session(e);
-  TW_TRY(forecast_memory(e, left));
+  TW_TRY(forecast_arena(e, tw_key_feed_source(NULL)));
+  TW_TRY(check_memory(e, left));
   TW_TRY(set_up_model(e));
   TW_TRY(allocate_job(e));
+  TW_TRY(allocate_arena(e));
   describe_session(e);
   TW_TRY(tw_session_open(&e->session));
   e->open = true;
@@ -365,6 +379,7 @@ void tw_engine_close(tw_engine *e) {
   if (e->slots) e->k->release(e->slots, 8 * batch);
   if (e->lengths) e->k->release(e->lengths, sizeof(int) * batch);
   if (e->input) e->k->release(e->input, input_bytes(e));
+  if (e->arena) e->k->release(e->arena, e->arena_bytes);
   tw_free(e->host_slots);
 #ifdef TWAIN_CUDA
   tw_device_stream_destroy(e->stream);
@@ -374,6 +389,11 @@ void tw_engine_close(tw_engine *e) {
 
 static tw_status prepare_host(tw_engine *e, const tw_engine_job *job) {
   if (e->open) tw_session_close(&e->session);
+  e->open = false;
+  if (!e->arena) {
+    TW_TRY(forecast_arena(e, job->source));
+    TW_TRY(allocate_arena(e));
+  }
   describe_session(e);
   e->open = true;
   e->session.source = job->source;

@@ -105,16 +105,20 @@ static tw_backend silent(const tw_backend *backend) {
   return no;
 }
 
-// Every level, on a backend that computes nothing.
+// Walks on a backend that computes nothing, until one takes no more memory: a block that one walk added may be taken by
+// an earlier gate of the next.
 static tw_status walk_silently(tw_session *s, const tw_backend *no) {
   s->backend = no;
   s->opener = (tw_opener){no_open, one_pending, no_flush, NULL};
   s->source = (tw_source){no_read, NULL, s->source.window ? no_window : NULL};
   s->sink[0] = s->sink[1] = (tw_sink){no_append, NULL};
   s->mark = NULL;
-  tw_status status = tw_session_walk_levels(s);
-  tw_session_rewind(s);
-  return status;
+  for (size_t before = SIZE_MAX; s->bytes_held != before;) {
+    before = s->bytes_held;
+    TW_TRY(tw_session_walk_levels(s));
+    tw_session_rewind(s);
+  }
+  return TW_OK;
 }
 
 tw_status tw_session_reserve(tw_session *s) {
@@ -134,7 +138,7 @@ static _Thread_local size_t pretended;
 
 static tw_status pretend(size_t bytes, void **out) {
   *out = (char *)64 + pretended;
-  pretended += (bytes + 255) / 256 * 256;
+  pretended += tw_arena_rounded(bytes);
   return TW_OK;
 }
 
@@ -142,6 +146,10 @@ static void forget(void *memory, size_t bytes) { (void)memory, (void)bytes; }
 
 tw_status tw_session_forecast(const tw_session *like, size_t *bytes) {
   tw_session s = *like;
+  s.arena = NULL;
+  s.source = (tw_source){no_read, NULL, like->source.window ? no_window : NULL};
+  s.opener = (tw_opener){no_open, one_pending, no_flush, NULL};
+  s.mark = NULL;
   tw_backend no = silent(&tw_cpu_backend);
   no.alloc = pretend;
   no.release = forget;
@@ -150,7 +158,7 @@ tw_status tw_session_forecast(const tw_session *like, size_t *bytes) {
   TW_TRY(tw_session_open(&s));
   tw_status status = tw_session_prepare(&s);
   if (status == TW_OK) status = walk_silently(&s, &no);
-  *bytes = s.bytes_held;
+  *bytes = pretended;
   s.backend = &no;
   tw_session_close(&s);
   return status;

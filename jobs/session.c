@@ -16,6 +16,16 @@ struct tw_block {
   bool used, scratch;
 };
 
+static tw_status take_memory(tw_session *s, size_t bytes, void **out) {
+  if (!s->arena) return s->backend->alloc(bytes, out);
+  size_t room = tw_arena_rounded(bytes);
+  if (s->arena_bytes - s->arena_used < room)
+    return tw_fail(TW_ERR_INTERNAL, "the arena of %zu bytes is too small: its forecast is wrong", s->arena_bytes);
+  *out = s->arena + s->arena_used;
+  s->arena_used += room;
+  return TW_OK;
+}
+
 static tw_status block_take(tw_session *s, size_t words, bool scratch, uint64_t **out) {
   if (words == 0) words = 1;
   tw_block *best = NULL;
@@ -26,7 +36,7 @@ static tw_status block_take(tw_session *s, size_t words, bool scratch, uint64_t 
     best = calloc(1, sizeof *best);
     if (!best) return tw_fail(TW_ERR_MEMORY, "out of memory for a session's buffer list");
     void *data;
-    tw_status status = s->backend->alloc(words * 8, &data);
+    tw_status status = take_memory(s, words * 8, &data);
     if (status != TW_OK) {
       free(best);
       return status;
@@ -122,7 +132,7 @@ tw_status tw_session_open(tw_session *s) {
   for (int i = 0; i < s->program->table_count; i++) s->tables[i] = s->program->tables[i].values;
   s->blocks = NULL;
   s->next_op = s->level_start = 0;
-  s->bytes_held = 0;
+  s->bytes_held = s->arena_used = 0;
   s->preparing = false;
   s->out_of_bound = 0;
   s->first_out_of_bound = -1;
@@ -133,7 +143,7 @@ void tw_session_close(tw_session *s) {
   while (s->blocks) {
     tw_block *b = s->blocks;
     s->blocks = b->next;
-    s->backend->release(b->data, b->words * 8);
+    if (!s->arena) s->backend->release(b->data, b->words * 8);
     free(b);
   }
   tw_free(s->buffers);

@@ -103,6 +103,8 @@ struct tw_session {
   bool preparing;
   int next_op, level_start;
   size_t bytes_held;  // by the pool
+  uint8_t *arena;     // when given before opening: all memory comes from it (its owner wipes), none from the backend
+  size_t arena_bytes, arena_used;
   tw_block *blocks, *scratch;
   double *label_seconds;   // per label
   uint64_t out_of_bound;   // clear: values met outside what a gate can hold, live lanes only
@@ -123,7 +125,8 @@ tw_status tw_session_prepare(tw_session *s);
 
 // Take all memory that the online phase will ask for; nothing is computed. After tw_session_prepare.
 tw_status tw_session_reserve(tw_session *s);
-// Bytes that a session filled in like this one will hold, without taking any.
+// Bytes of an arena for a session filled in like this one, without taking any.
+static inline size_t tw_arena_rounded(size_t bytes) { return (bytes + 255) / 256 * 256; }
 tw_status tw_session_forecast(const tw_session *like, size_t *bytes);
 // Back to the program's beginning, for another input with other keys.
 void tw_session_rewind(tw_session *s);

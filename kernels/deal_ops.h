@@ -137,8 +137,11 @@ TW_ELEMENT void tw_deal_piece_at(const tw_deal_piece_args *p, size_t row, size_t
   p->rest[j] = sign * (b * r - a);
 }
 
+// clang-format off
 #define TW_DEAL_OPS(X) \
-  X(deal_extend) X(deal_floor) X(deal_multiply) X(deal_multiply_rows) X(deal_square) X(deal_select) X(deal_piece)
+  X(deal_extend) X(deal_floor) X(deal_multiply) X(deal_multiply_rows) X(deal_square) \
+  X(deal_select) X(deal_piece)
+// clang-format on
 
 // One-hot planes of r's digits (widths from the first's low bit upwards), and r's top bit as one more plane when
 // `sign_bit`.

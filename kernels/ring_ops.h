@@ -331,10 +331,11 @@ TW_ELEMENT void tw_floor_at(const tw_floor_args *a, size_t row, size_t col) {
 }
 
 // Every formula of this file, for tables and twins.
-#define TW_RING_OPS(X)                                                                                          \
-  X(mask)                                                                                                       \
-  X(shift)                                                                                                      \
-  X(view) X(concat) X(combine) X(share) X(extend) X(multiply) X(multiply_rows) X(square) X(select) X(constants) \
-      X(sum_planes) X(zero) X(pool) X(pairs) X(piece) X(floor)
+// clang-format off
+#define TW_RING_OPS(X) \
+  X(mask) X(shift) X(view) X(concat) X(combine) X(share) X(extend) X(multiply) \
+  X(multiply_rows) X(square) X(select) X(constants) X(sum_planes) X(zero) X(pool) X(pairs) \
+  X(piece) X(floor)
+// clang-format on
 
 #endif

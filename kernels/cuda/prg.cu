@@ -162,7 +162,7 @@ static tw_status make_job(const tw_correction_args *a, stream_job *g) {
 }
 
 tw_status tw_cuda_corrections(const tw_correction_args *args, int count, void *stream) {
-  job_list list;
+  job_list list = {};
   size_t warps = 0;
   if (count < 1 || count > MAX_JOBS) return tw_fail(TW_ERR_INTERNAL, "%d corrections at once", count);
   list.count = count;

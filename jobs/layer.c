@@ -160,8 +160,11 @@ int tw_build_layer(tw_builder *b, const tw_layer_shape *shape, int layer, const 
     int f = feed_forward(b, shape, layer, rings, model_norm(b, shape, layer, 2, rings->norm2, x));
     return tw_combine(b, 1, x, 1, f, false);
   }
+  bool exact = b->exact_result;  // of this layer's result, not of its inner norm
+  b->exact_result = false;
   int a = attention(b, shape, layer, rings, x);
   x = model_norm(b, shape, layer, 1, rings->norm1, tw_combine(b, 1, x, 1, a, false));
   int f = feed_forward(b, shape, layer, rings, x);
+  b->exact_result = exact;
   return model_norm(b, shape, layer, 2, rings->norm2, tw_combine(b, 1, x, 1, f, false));
 }

@@ -6,7 +6,7 @@
 #include "jobs/plan.h"
 #include "kernels/backend.h"
 
-enum { TW_BENCH_PIECES = 64, TW_BENCH_TEXT = 64 };
+enum { TW_BENCH_PIECES = 64, TW_BENCH_TEXT = 128 };
 
 typedef struct {
   const tw_backend *backend;

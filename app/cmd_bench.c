@@ -36,8 +36,8 @@ static const tw_option options[] = {
      .field = offsetof(settings, repeat),
      .value = "R",
      .fallback = "3",
-     .help =
-         "gemm: the best of R counts; model: R runs after one to warm up, the median counts; deal: R slots, the median",
+     .help = "gemm: the best of R counts; model: R runs after one to warm up, the median counts; deal: R slots, "
+             "kernels: R times, the median",
      .low = 1,
      .high = 1000},
     {.name = "layers",
@@ -62,7 +62,7 @@ static const tw_option options[] = {
      .field = offsetof(settings, device),
      .value = "WHICH",
      .fallback = "auto",
-     .help = "model, deal: cpu, cuda or auto, as in `run`"},
+     .help = "model, deal, kernels: cpu, cuda or auto, as in `run`"},
     {.name = "transport",
      .kind = TW_OPTION_TEXT,
      .field = offsetof(settings, transport),
@@ -183,11 +183,12 @@ static tw_status run(const tw_call *call) {
   if (strcmp(call->arguments[0], "gemm") == 0) return bench_gemm(call);
   if (strcmp(call->arguments[0], "model") == 0) return tw_bench_model(call);
   if (strcmp(call->arguments[0], "deal") == 0) return tw_bench_deal(call);
-  return tw_fail(TW_ERR_USAGE, "unknown workload '%s'; use gemm, model or deal", call->arguments[0]);
+  if (strcmp(call->arguments[0], "kernels") == 0) return tw_bench_kernels(call);
+  return tw_fail(TW_ERR_USAGE, "unknown workload '%s'; use gemm, model, deal or kernels", call->arguments[0]);
 }
 
 const tw_command tw_command_bench = {.name = "bench",
-                                     .arguments = "gemm|model|deal",
+                                     .arguments = "gemm|model|deal|kernels",
                                      .summary = "speed of synthetic workloads",
                                      .about =
                                          "gemm: the ring products of a model's layer, for every instruction set of "
@@ -196,7 +197,10 @@ const tw_command tw_command_bench = {.name = "bench",
                                          "mpirun -np 2.\n"
                                          "       The last output is compared with the clear emulator's, bit for bit.\n"
                                          "deal: one-time keys of both ranks into memory, in one process.\n"
-                                         "      A slot dealt on a GPU is compared with the CPU's, byte for byte.",
+                                         "      A slot dealt on a GPU is compared with the CPU's, byte for byte.\n"
+                                         "kernels: every kernel that a layer's gates run, at the sizes of the model's "
+                                         "plan, beside the\n"
+                                         "         time that its bytes or multiply-adds take at least.",
                                      .options = options,
                                      .option_count = sizeof options / sizeof *options,
                                      .settings_size = sizeof(settings),

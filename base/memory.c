@@ -7,6 +7,8 @@
 #include <sys/mman.h>
 #include <sys/resource.h>
 
+enum { LOCKED_AT_MOST = 16 << 10 };  // bytes of a block that holds seeds rather than shares
+
 static size_t rounded(size_t bytes, size_t unit) { return bytes ? (bytes + unit - 1) / unit * unit : unit; }
 
 tw_status tw_alloc(size_t bytes, void **out) {
@@ -24,13 +26,15 @@ tw_status tw_secret_alloc(size_t bytes, void **out) {
   *out = aligned_alloc(4096, size);
   if (!*out) return tw_fail(TW_ERR_MEMORY, "out of memory: %zu bytes; use a smaller batch or sequence length", bytes);
   memset(*out, 0, size);
-  madvise(*out, size, MADV_DONTDUMP);  // best effort; core files are off as well
+  madvise(*out, size, MADV_DONTDUMP);             // best effort; core files are off as well
+  if (size <= LOCKED_AT_MOST) mlock(*out, size);  // best effort: seeds stay out of swap
   return TW_OK;
 }
 
 void tw_secret_free(void *p, size_t bytes) {
   if (!p) return;
   tw_wipe(p, bytes);
+  if (rounded(bytes, 4096) <= LOCKED_AT_MOST) munlock(p, rounded(bytes, 4096));
   madvise(p, rounded(bytes, 4096), MADV_DODUMP);
   free(p);
 }

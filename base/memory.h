@@ -14,7 +14,7 @@ extern "C" {
 tw_status tw_alloc(size_t bytes, void **out);
 void tw_free(void *p);
 
-// As tw_alloc, and kept out of core dumps where the system can (MADV_DONTDUMP).
+// As tw_alloc, and kept out of core dumps where the system can (MADV_DONTDUMP); small blocks (seeds) also out of swap.
 // tw_secret_free overwrites before it frees.
 tw_status tw_secret_alloc(size_t bytes, void **out);
 void tw_secret_free(void *p, size_t bytes);

@@ -40,7 +40,7 @@ struct tw_engine {
   void *graph;
   double flush_seconds;
   const uint64_t *output;  // where the recorded work leaves its result
-  bool nccl;
+  bool nccl, lost;         // lost: an online phase failed, the other rank may be gone
 };
 
 #ifndef TWAIN_CUDA
@@ -277,8 +277,10 @@ static tw_status open_device(tw_engine *e) {
 }
 
 static void close_device(tw_engine *e) {
-  tw_device_graph_destroy(e->graph);
-  tw_device_opener_destroy(e->opener, false);
+  // A kernel that waits for a lost rank must end before its memory goes; otherwise the graph goes before what it uses.
+  if (!e->lost) tw_device_graph_destroy(e->graph);
+  tw_device_opener_destroy(e->opener, e->lost);
+  if (e->lost) tw_device_graph_destroy(e->graph);
   tw_key_feed_destroy(e->feed);
   tw_gate_timer_destroy(e->timer);
   const tw_program *p = &e->o.plan->program;
@@ -313,7 +315,7 @@ static tw_status enqueue(tw_engine *e) {
   return TW_OK;
 }
 
-static tw_status online_device(tw_engine *e) {
+static tw_status run_device(tw_engine *e) {
   if (e->nccl && !e->graph) {
     TW_TRY(tw_device_capture_begin(e->stream));
     tw_status recorded = enqueue(e);
@@ -327,6 +329,12 @@ static tw_status online_device(tw_engine *e) {
     TW_TRY(enqueue(e));
   TW_TRY(tw_device_wait_for(e->stream, e->o.channel->timeout_seconds));
   return tw_gate_timer_read(e->timer, e->session.label_seconds, &e->flush_seconds);
+}
+
+static tw_status online_device(tw_engine *e) {
+  tw_status status = run_device(e);
+  e->lost = status != TW_OK;
+  return status;
 }
 #endif
 

@@ -35,18 +35,13 @@ static void correction_ring(const tw_correction_args *a) {
   tw_prg_ring(a->seed, a->use, *a->slot, a->width, own_first, a->n - a->count, a->out + own_first);
 }
 
-// Short planes lie within a few blocks of their stream: drawn whole, then the packed half laid over it.
 static void correction_bits(const tw_correction_args *a) {
-  enum { SHORT = 32 };
   size_t words = tw_words(a->n), first = tw_words(a->first), mine = tw_words(a->count),
          own_first = first == 0 ? mine : 0;
-  bool whole = words <= SHORT && words > mine;
-  if (whole) tw_prg_words(a->seed, a->use, *a->slot, 0, (size_t)a->width * words, a->out);
   for (size_t plane = 0; plane < (size_t)a->width; plane++) {
     uint64_t *out = a->out + plane * words;
     memcpy(out + first, a->packed + 8 * plane * mine, 8 * mine);
-    if (!whole && words > mine)
-      tw_prg_words(a->seed, a->use, *a->slot, plane * words + own_first, words - mine, out + own_first);
+    if (words > mine) tw_prg_words(a->seed, a->use, *a->slot, plane * words + own_first, words - mine, out + own_first);
   }
 }
 

@@ -12,6 +12,7 @@
 #include "base/status.h"
 #include "io/ids.h"
 #include "io/keys.h"
+#include "kernels/bit_ops.h"
 
 typedef struct tw_session tw_session;
 typedef struct tw_op tw_op;
@@ -54,7 +55,7 @@ typedef struct {
   tw_status (*clear)(tw_session *, const tw_op *);
 } tw_gate;
 
-enum { TW_MAX_IN = 6, TW_MAX_OUT = 2, TW_MAX_ARG = 12, TW_MAX_CORRECTIONS = 8 };  // of one gate
+enum { TW_MAX_IN = TW_OPERANDS, TW_MAX_OUT = 2, TW_MAX_ARG = 12, TW_MAX_CORRECTIONS = 8 };  // of one gate
 
 struct tw_op {
   const tw_gate *gate;

@@ -12,6 +12,8 @@ typedef struct {
 
 // Whole inferences; two MPI ranks.
 tw_status tw_bench_model(const tw_call *call);
+// Openings of growing size by one transport; two MPI ranks.
+tw_status tw_bench_opens(const tw_call *call);
 // Dealing of both ranks' keys into memory; one process.
 tw_status tw_bench_deal(const tw_call *call);
 // Each kernel of a layer; one process.

@@ -2,6 +2,7 @@
 // them up.
 #include "app/bench_gate.h"
 #include "kernels/device.h"
+#include "kernels/device_opens.h"
 
 // ---- products of matrices ----
 
@@ -98,35 +99,37 @@ static void time_mask(const tw_gate_bench *g) {
 
 #ifdef TWAIN_CUDA
 typedef struct {
-  tw_device_open open;
-  uint64_t *message, *digest;
+  tw_device_message message;
+  uint64_t *words, *digest;
 } device_open;
 static tw_status call_device_pack(const tw_backend *k, const void *args, void *stream) {
   const device_open *a = args;
   (void)k;
-  return tw_device_pack(&a->open, 1, a->message, stream);
+  return tw_device_pack(&a->message, a->words, stream);
 }
 static tw_status call_device_unpack(const tw_backend *k, const void *args, void *stream) {
   const device_open *a = args;
   (void)k;
-  return tw_device_unpack(&a->open, 1, a->message, a->digest, stream);
+  return tw_device_unpack(&a->message, a->words, a->digest, stream);
 }
 static void time_device_open(const tw_gate_bench *g, bool unpack) {
   const tw_tensor *t = result(g);
   bool bits = t->kind != TW_WIRE;
   size_t words = words_of(t), message = bits ? words : (t->n * (size_t)t->ring + 63) / 64;
-  device_open a = {.open = {.share = read_n(g, words),
-                            .mask = read_n(g, words),
-                            .n = t->n,
-                            .words = words,
-                            .width = (uint16_t)(bits ? t->planes : t->ring),
-                            .bits = bits},
-                   .message = tw_bench_room(g->b, message + 1),
-                   .digest = tw_bench_room(g->b, 1)};
+  tw_device_open open = {.share = read_n(g, words),
+                         .mask = read_n(g, words),
+                         .n = t->n,
+                         .words = words,
+                         .sequences = 1,
+                         .width = (uint16_t)(bits ? t->planes : t->ring),
+                         .bits = bits};
+  device_open a = {.words = tw_bench_room(g->b, message + 1), .digest = tw_bench_room(g->b, 1)};
   g->b->bytes += 8 * (double)message;
-  a.open.out = unpack ? write_out(g) : NULL;
+  open.out = unpack ? write_out(g) : NULL;
+  tw_device_open_place(&open, NULL);
+  tw_device_message_add(&a.message, &open);
   char size[TW_BENCH_TEXT];
-  snprintf(size, sizeof size, bits ? "%zu, %d planes" : "%zu of %d bits", t->n, a.open.width);
+  snprintf(size, sizeof size, bits ? "%zu, %d planes" : "%zu of %d bits", t->n, open.width);
   time_it(g, unpack ? "unpack" : "pack", size, (double)words, 0, unpack ? call_device_unpack : call_device_pack, &a);
 }
 #endif

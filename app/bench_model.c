@@ -104,7 +104,7 @@ static void print_table(const bench *b, double online, double preparation) {
   tw_grid_row(&grid, "%s, %d tokens, batch %d\t%s", b->s->model, (int)b->s->seq, (int)b->s->batch, "");
   tw_grid_rule(&grid);
   tw_grid_row(&grid, "device\t%s", tw_engine_device_name(b->engine));
-  tw_grid_row(&grid, "transport\t%s (%s)", tw_engine_transport_name(b->engine), b->hardware.why);
+  tw_grid_row(&grid, "transport\t%s (%s)", tw_engine_transport_name(b->engine), tw_engine_transport_why(b->engine));
   tw_grid_row(&grid, "set-up, once a model\t%.2f ms", 1e3 * b->setup);
   tw_grid_row(&grid, "preparation, once an inference\t%.2f ms", 1e3 * preparation);
   tw_grid_row(&grid, "online, median of %d\t%.2f ms", (int)b->s->repeat, 1e3 * online);
@@ -162,7 +162,7 @@ static tw_status measure(bench *b) {
                          .channel = b->channel,
                          .batch = (int)b->s->batch,
                          .device = b->hardware.device,
-                         .transport = b->hardware.transport,
+                         .transports = b->hardware.ways,
                          .time_gates = b->s->by_gate};
   TW_TRY(tw_engine_open(&o, &b->engine));
   b->setup = tw_seconds() - start;

@@ -68,7 +68,7 @@ static const tw_option options[] = {
      .field = offsetof(settings, transport),
      .value = "WHICH",
      .fallback = "auto",
-     .help = "model: nccl, mpi or auto, as in `run`"},
+     .help = "model, opens: peer, nccl, mpi, mpi-p2p, mpi-cuda or auto, as in `run`"},
     {.name = "by-gate",
      .field = offsetof(settings, by_gate),
      .help = "model: time of each gate (slows a GPU a little)"},
@@ -184,11 +184,12 @@ static tw_status run(const tw_call *call) {
   if (strcmp(call->arguments[0], "model") == 0) return tw_bench_model(call);
   if (strcmp(call->arguments[0], "deal") == 0) return tw_bench_deal(call);
   if (strcmp(call->arguments[0], "kernels") == 0) return tw_bench_kernels(call);
-  return tw_fail(TW_ERR_USAGE, "unknown workload '%s'; use gemm, model, deal or kernels", call->arguments[0]);
+  if (strcmp(call->arguments[0], "opens") == 0) return tw_bench_opens(call);
+  return tw_fail(TW_ERR_USAGE, "unknown workload '%s'; use gemm, model, opens, deal or kernels", call->arguments[0]);
 }
 
 const tw_command tw_command_bench = {.name = "bench",
-                                     .arguments = "gemm|model|deal|kernels",
+                                     .arguments = "gemm|model|opens|deal|kernels",
                                      .summary = "speed of synthetic workloads",
                                      .about =
                                          "gemm: the ring products of a model's layer, for every instruction set of "
@@ -196,6 +197,8 @@ const tw_command tw_command_bench = {.name = "bench",
                                          "model: whole inferences with generated weights and TEST keys; start it with "
                                          "mpirun -np 2.\n"
                                          "       The last output is compared with the clear emulator's, bit for bit.\n"
+                                         "opens: single openings of growing size, from shares to opened values; "
+                                         "start it with mpirun -np 2.\n"
                                          "deal: one-time keys of both ranks into memory, in one process.\n"
                                          "      A slot dealt on a GPU is compared with the CPU's, byte for byte.\n"
                                          "kernels: every kernel that a layer's gates run, at the sizes of the model's "

@@ -56,7 +56,9 @@ static const tw_option options[] = {
      .field = offsetof(settings, transport),
      .value = "WHICH",
      .fallback = "auto",
-     .help = "between GPUs: nccl, mpi (through host memory), or auto: nccl when the ranks have a GPU each"},
+     .help =
+         "between GPUs: peer (they write into each other's memory), nccl, mpi (a window of host memory, or messages), "
+         "mpi-p2p (messages), mpi-cuda (from GPU memory), or auto: the first of peer, nccl, mpi that works"},
     {.name = "allow-test-keys",
      .field = offsetof(settings, allow_test_keys),
      .help = "accept TEST keys, with which nothing is private"},
@@ -159,7 +161,7 @@ static tw_status infer(const settings *s, rank_files *f, tw_channel *channel, tw
                       .first_slot = s->slot,
                       .allow_test_keys = s->allow_test_keys,
                       .device = hardware.device,
-                      .transport = hardware.transport,
+                      .transports = hardware.ways,
                       .progress = tw_progress_show,
                       .progress_state = &progress};
   tw_status status = tw_run(&o, result);

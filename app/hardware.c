@@ -30,13 +30,12 @@ static tw_status parse_device(const char *word, tw_device_kind *kind) {
 }
 
 tw_status tw_hardware_choose(const char *device, const char *transport, tw_hardware *out) {
-  static const char *const transports[] = {"auto", "mpi", "nccl"};
   tw_device_kind wanted = TW_DEVICE_AUTO;
-  int t = word_index(transport, transports, 3);
   out->local_rank = rank_on_host();
   TW_TRY(parse_device(device, &wanted));
-  if (t < 0) return tw_fail(TW_ERR_USAGE, "unknown transport '%s'; use auto, mpi or nccl", transport);
-  out->transport = (tw_transport)t;
+  out->transport = tw_transport_of(transport);
+  if (out->transport == TW_TRANSPORTS)
+    return tw_fail(TW_ERR_USAGE, "unknown transport '%s'; use auto, peer, nccl, mpi, mpi-p2p or mpi-cuda", transport);
   return tw_device_choose(wanted, out->local_rank, &out->device, &out->gpu);
 }
 
@@ -57,6 +56,21 @@ typedef struct {
   int device, gpu, nccl, transport;
 } hardware_place;
 
+static void add_way(tw_ways *w, tw_transport t) { w->way[w->count++] = t; }
+
+// In order of speed: GPUs of one host reach each other's memory; NCCL goes between hosts, too; MPI always.
+static tw_ways ways_of(tw_transport wanted, bool one_host, bool one_gpu, bool nccl) {
+  tw_ways w = {.count = 0};
+  if (wanted != TW_TRANSPORT_AUTO) {
+    add_way(&w, wanted);
+    return w;
+  }
+  if (one_host && !one_gpu) add_way(&w, TW_TRANSPORT_PEER);
+  if (nccl && !one_gpu) add_way(&w, TW_TRANSPORT_NCCL);
+  add_way(&w, TW_TRANSPORT_MPI);
+  return w;
+}
+
 tw_status tw_hardware_take(tw_channel *channel, tw_hardware *h) {
   hardware_place mine = {{0}, (int)h->device, h->gpu, 0, (int)h->transport}, theirs;
 #ifdef TWAIN_NCCL
@@ -68,18 +82,15 @@ tw_status tw_hardware_take(tw_channel *channel, tw_hardware *h) {
     return tw_fail(TW_ERR_MISMATCH,
                    "one rank computes on a GPU, the other on its CPU; say --device cpu, or give both a GPU");
   if (mine.transport != theirs.transport) return tw_fail(TW_ERR_MISMATCH, "the ranks were given different transports");
-  bool one_gpu = strcmp(mine.host, theirs.host) == 0 && mine.gpu == theirs.gpu;
-  h->why = "asked for";
-  if (h->transport == TW_TRANSPORT_AUTO) {
-    bool nccl = h->device == TW_DEVICE_CUDA && mine.nccl && theirs.nccl && !one_gpu;
-    h->transport = nccl ? TW_TRANSPORT_NCCL : TW_TRANSPORT_MPI;
-    h->why = nccl                         ? "a GPU each"
-             : h->device == TW_DEVICE_CPU ? "on the CPU"
-             : one_gpu                    ? "both ranks share a GPU"
-                                          : "built without NCCL";
-  }
-  if (h->transport == TW_TRANSPORT_NCCL && (h->device != TW_DEVICE_CUDA || one_gpu))
+  bool one_host = strcmp(mine.host, theirs.host) == 0, one_gpu = one_host && mine.gpu == theirs.gpu;
+  bool needs_gpus =
+      h->transport == TW_TRANSPORT_NCCL || h->transport == TW_TRANSPORT_PEER || h->transport == TW_TRANSPORT_MPI_CUDA;
+  if (needs_gpus && h->device != TW_DEVICE_CUDA)
+    return tw_fail(TW_ERR_USAGE, "--transport %s goes between GPUs; on the CPU use --transport mpi",
+                   tw_transport_word(h->transport));
+  if (h->transport == TW_TRANSPORT_NCCL && one_gpu)
     return tw_fail(TW_ERR_USAGE, "--transport nccl needs a GPU of its own for each rank; use --transport mpi");
+  h->ways = ways_of(h->transport, one_host, one_gpu, mine.nccl && theirs.nccl);
 #ifdef TWAIN_CUDA
   if (h->device == TW_DEVICE_CUDA) return tw_device_select(h->gpu);
 #endif

@@ -7,14 +7,14 @@
 
 typedef struct {
   tw_device_kind device;
-  tw_transport transport;
-  int local_rank, gpu;  // among this host's ranks; the GPU's index
-  const char *why;      // the transport was chosen
+  tw_transport transport;  // asked for
+  tw_ways ways;            // that may serve between GPUs
+  int local_rank, gpu;     // among this host's ranks; the GPU's index
 } tw_hardware;
 
 // From the options' words; MPI is running.
 tw_status tw_hardware_choose(const char *device, const char *transport, tw_hardware *out);
-// Both ranks call it: they must compute on the same kind of device; picks the transport and selects the GPU.
+// Both ranks call it: they must compute on the same kind of device; finds the ways to exchange, and selects the GPU.
 tw_status tw_hardware_take(tw_channel *channel, tw_hardware *h);
 // For one process alone: chooses and selects the GPU.
 tw_status tw_hardware_alone(const char *device, tw_device_kind *chosen);

@@ -2,11 +2,22 @@
 
 #ifdef TWAIN_NCCL
 #include <nccl.h>
+#include <stdbool.h>
 #include <stdlib.h>
+
+#include "kernels/device.h"
+
+#if NCCL_VERSION_CODE >= NCCL_VERSION(2, 28, 0)
+#define HAS_WINDOWS 1
+#endif
 
 struct tw_nccl {
   ncclComm_t comm;
   int rank;
+  void *memory;  // of the window
+#ifdef HAS_WINDOWS
+  ncclWindow_t window;
+#endif
 };
 
 static tw_status checked(ncclResult_t result, const char *call) {
@@ -41,8 +52,40 @@ tw_status tw_nccl_exchange(tw_nccl *n, const void *send, void *recv, size_t byte
   return sent != TW_OK ? sent : received;
 }
 
+#ifdef HAS_WINDOWS
+// The device API is a header: it must be the library's.
+static bool same_version(void) {
+  int version = 0;
+  return ncclGetVersion(&version) == ncclSuccess && version / 100 == NCCL_VERSION_CODE / 100;
+}
+
+static tw_status no_window(const char *call, ncclResult_t result) {
+  return tw_fail(TW_ERR_USAGE, "%s: %s: no window between these GPUs", call, ncclGetErrorString(result));
+}
+
+tw_status tw_nccl_window(tw_nccl *n, size_t bytes, void **own, void **theirs) {
+  if (!same_version()) return tw_fail(TW_ERR_USAGE, "twain was built with another NCCL: its windows are not used");
+  ncclResult_t result = ncclMemAlloc(&n->memory, bytes);
+  if (result != ncclSuccess) return no_window("ncclMemAlloc", result);
+  TW_TRY(tw_device_zero(n->memory, bytes));
+  result = ncclCommWindowRegister(n->comm, n->memory, bytes, &n->window, NCCL_WIN_COLL_SYMMETRIC);
+  if (result != ncclSuccess || !n->window) return no_window("ncclCommWindowRegister", result);
+  *own = n->memory;
+  return tw_nccl_window_of(n->window, 1 - n->rank, theirs);
+}
+#else
+tw_status tw_nccl_window(tw_nccl *n, size_t bytes, void **own, void **theirs) {
+  (void)n, (void)bytes, (void)own, (void)theirs;
+  return tw_fail(TW_ERR_USAGE, "twain was built with an NCCL before 2.28, which has no windows");
+}
+#endif
+
 void tw_nccl_close(tw_nccl *n, int abort) {
   if (!n) return;
+#ifdef HAS_WINDOWS
+  if (n->window && !abort) ncclCommWindowDeregister(n->comm, n->window);
+#endif
+  if (n->memory && !abort) ncclMemFree(n->memory);
   if (abort)
     ncclCommAbort(n->comm);
   else

@@ -13,6 +13,10 @@ typedef struct tw_nccl tw_nccl;
 tw_status tw_nccl_open(tw_channel *channel, tw_nccl **out);
 // Device memory; both directions of `bytes` at once. Enqueued, not waited for.
 tw_status tw_nccl_exchange(tw_nccl *nccl, const void *send, void *recv, size_t bytes, void *stream);
+// `bytes` of this GPU's memory, zeroed, and where this GPU reaches the same of the other rank's (NCCL's symmetric
+// windows and device API); both ranks call it, once. TW_ERR_USAGE where NCCL has no such window. Freed with the
+// communicator.
+tw_status tw_nccl_window(tw_nccl *nccl, size_t bytes, void **own, void **theirs);
 // abort: the peer is lost, pending exchanges are given up.
 void tw_nccl_close(tw_nccl *nccl, int abort);
 

@@ -10,6 +10,16 @@
 
 typedef struct tw_opens tw_opens;
 
+// Why a message leaves: what it opens is needed now, or enough is queued.
+typedef enum { TW_FLUSH_DEMAND, TW_FLUSH_BUDGET } tw_flush_reason;
+
+// Of an online phase. pfss_flushes_overlapped_in_open: levels of one part of the batch evaluated while another part's
+// openings were in flight.
+typedef struct {
+  uint64_t open_flushes_demand, open_flushes_budget, pfss_flushes_overlapped_in_open, open_comm_ns, pfss_eval_ns,
+      open_wire_bytes_sent, open_payload_bytes;
+} tw_open_counters;
+
 typedef struct {
   uint64_t flushes;        // messages each way = rounds
   uint64_t payload_bytes;  // packed masked data sent, each open rounded up to 8 bytes

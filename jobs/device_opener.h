@@ -1,21 +1,57 @@
-// Opens between two ranks' GPUs: packed, exchanged and combined on the device, by NCCL in order of the stream, or
-// through pinned host memory and the channel. Built with CUDA only.
+// Opens between two ranks' GPUs: collected, packed, exchanged and combined on the device. How the bytes travel is the
+// transport; all are recorded in CUDA graphs, none waits for the host. Built with CUDA only.
 #ifndef TW_DEVICE_OPENER_H
 #define TW_DEVICE_OPENER_H
 
 #include "comm/channel.h"
 #include "jobs/session.h"
+#include "jobs/transport.h"
 
 typedef struct tw_device_opener tw_device_opener;
 
-// use_nccl: both ranks' GPUs must differ.
-tw_status tw_device_opener_create(const tw_program *program, int batch, tw_channel *channel, bool use_nccl,
-                                  void *stream, tw_device_opener **out);
+enum { TW_DEVICE_LANES = 2 };
+
+typedef struct {
+  tw_channel *channel;
+  tw_transport transport;  // tw_device_opener_choose sets it
+  size_t message_words;    // most in one message
+  uint32_t opens;          // of a run: openings times sequences
+  int lanes;               // parts of the batch that take turns
+  void *streams[TW_DEVICE_LANES];
+} tw_device_opener_options;
+
+// Most words of one level, and opens of the whole program, for the batch.
+void tw_device_opener_room(const tw_program *program, int batch, tw_device_opener_options *o);
+
+// Both ranks call it with the same options. TW_ERR_USAGE, on both, when this transport is not to be had here.
+tw_status tw_device_opener_create(const tw_device_opener_options *options, tw_device_opener **out);
+// The first of `ways` that both ranks can open; why: how it came to be taken.
+tw_status tw_device_opener_choose(tw_device_opener_options *options, const tw_ways *ways, tw_device_opener **out,
+                                  char *why, size_t why_size);
+// abort: the other rank is lost; whatever waits for it is given up.
 void tw_device_opener_destroy(tw_device_opener *o, bool abort);
 tw_opener tw_device_opener_table(tw_device_opener *o);
-// Before every online phase: counts and digests from zero, enqueued on the stream.
-tw_status tw_device_opener_restart(tw_device_opener *o);
-tw_status tw_device_opener_stats(tw_device_opener *o, uint64_t *flushes, uint64_t *payload_bytes, double *comm_seconds,
-                                 char transcript[65]);
+const char *tw_device_opener_name(const tw_device_opener *o);  // the transport, in words
+
+// Around the recording of an online phase: counts and digests from zero; where the next run's messages begin.
+tw_status tw_device_opener_record_begin(tw_device_opener *o);
+tw_status tw_device_opener_record_end(tw_device_opener *o);
+// Around every launch of what was recorded. end: cancel what has not been sent, if the run failed.
+tw_status tw_device_opener_run_begin(tw_device_opener *o);
+tw_status tw_device_opener_run_end(tw_device_opener *o, bool failed);
+
+// Where an earlier stage of the stream says that its data is bad: what follows is not sent (device memory).
+int *tw_device_opener_failed_flag(tw_device_opener *o);
+
+typedef struct {
+  uint64_t flushes, payload_bytes;
+  uint64_t comm_ns;  // relayed transports: of the last run
+} tw_device_opener_counts;
+tw_device_opener_counts tw_device_opener_get_counts(const tw_device_opener *o);
+tw_status tw_device_opener_transcript(tw_device_opener *o, char transcript[65]);
+
+// One open of `bytes` packed bytes of a 32-bit ring, or of bits, from share and mask to opened value, `count` times one
+// behind the other in a graph; checks what was opened. Seconds of one.
+tw_status tw_device_opener_probe(tw_device_opener *o, size_t bytes, bool bits, int count, double *seconds);
 
 #endif

@@ -9,6 +9,7 @@
 #include "jobs/device_opener.h"
 #include "jobs/gate_timer.h"
 #include "jobs/key_feed.h"
+#include "jobs/lanes.h"
 #include "kernels/device.h"
 
 struct tw_engine {
@@ -40,7 +41,9 @@ struct tw_engine {
   void *graph;
   double flush_seconds;
   const uint64_t *output;  // where the recorded work leaves its result
-  bool nccl, lost;         // lost: an online phase failed, the other rank may be gone
+  char transport_why[160];
+  tw_open_counters counters;
+  bool lost;  // : an online phase failed, the other rank may be gone
 };
 
 #ifndef TWAIN_CUDA
@@ -266,7 +269,9 @@ static tw_status open_device(tw_engine *e) {
   TW_TRY(tw_session_open(&e->session));
   e->open = true;
   TW_TRY(upload_program(e));
-  TW_TRY(tw_device_opener_create(e->session.program, e->o.batch, e->o.channel, e->nccl, e->stream, &e->opener));
+  tw_device_opener_options o = {.channel = e->o.channel, .lanes = 1, .streams = {e->stream}};
+  tw_device_opener_room(e->session.program, e->o.batch, &o);
+  TW_TRY(tw_device_opener_choose(&o, &e->o.transports, &e->opener, e->transport_why, sizeof e->transport_why));
   e->session.opener = tw_device_opener_table(e->opener);
   TW_TRY(tw_key_feed_create(e->session.program->slot_bytes[e->rank], e->o.batch, e->stream, &e->feed));
   e->session.source = tw_key_feed_source(e->feed);
@@ -303,31 +308,38 @@ static tw_status prepare_device(tw_engine *e, const tw_engine_job *job) {
   return tw_device_wait(e->stream);
 }
 
-// Everything the GPU does between input and output, enqueued; with NCCL nothing in it waits for the host.
+// Everything the GPU does between input and output, enqueued; nothing in it waits for the host.
 static tw_status enqueue(tw_engine *e) {
-  TW_TRY(tw_device_opener_restart(e->opener));
+  TW_TRY(tw_device_opener_record_begin(e->opener));
   TW_TRY(tw_key_feed_start(e->feed));
   tw_session_rewind(&e->session);
   tw_gate_timer_restart(e->timer);
   TW_TRY(tw_session_run(&e->session));
   TW_TRY(tw_gate_timer_end(e->timer));
   e->output = e->session.buffers[e->session.program->output].value;
-  return TW_OK;
+  return tw_device_opener_record_end(e->opener);
+}
+
+static tw_status record(tw_engine *e) {
+  TW_TRY(tw_device_capture_begin(e->stream));
+  tw_status recorded = enqueue(e);
+  tw_status ended = tw_device_capture_end(e->stream, &e->graph);
+  TW_TRY(recorded);
+  return ended;
+}
+
+static tw_status launch(tw_engine *e) {
+  TW_TRY(tw_device_graph_launch(e->graph, e->stream));
+  return tw_device_wait_for(e->stream, e->o.channel->timeout_seconds);
 }
 
 static tw_status run_device(tw_engine *e) {
-  if (e->nccl && !e->graph) {
-    TW_TRY(tw_device_capture_begin(e->stream));
-    tw_status recorded = enqueue(e);
-    tw_status ended = tw_device_capture_end(e->stream, &e->graph);
-    TW_TRY(recorded);
-    TW_TRY(ended);
-  }
-  if (e->nccl)
-    TW_TRY(tw_device_graph_launch(e->graph, e->stream));
-  else
-    TW_TRY(enqueue(e));
-  TW_TRY(tw_device_wait_for(e->stream, e->o.channel->timeout_seconds));
+  if (!e->graph) TW_TRY(record(e));
+  TW_TRY(tw_device_opener_run_begin(e->opener));
+  tw_status status = launch(e);
+  tw_status ended = tw_device_opener_run_end(e->opener, status != TW_OK);
+  TW_TRY(ended);  // knows more
+  TW_TRY(status);
   return tw_gate_timer_read(e->timer, e->session.label_seconds, &e->flush_seconds);
 }
 
@@ -344,7 +356,7 @@ tw_status tw_engine_open(const tw_engine_options *o, tw_engine **out) {
   e->o = *o;
   e->rank = o->channel->rank;
   e->device = o->device == TW_DEVICE_CUDA;
-  e->nccl = e->device && o->transport == TW_TRANSPORT_NCCL;
+  snprintf(e->transport_why, sizeof e->transport_why, "on the CPU");
   snprintf(e->device_name, sizeof e->device_name, "cpu");
   void *slots;
   tw_status status = tw_alloc(8 * (size_t)o->batch, &slots);
@@ -426,15 +438,11 @@ tw_status tw_engine_online(tw_engine *e, void (*progress)(void *state, double fr
 #ifdef TWAIN_CUDA
   if (e->device) return online_device(e);
 #endif
-  tw_session *s = &e->session;
+  tw_session *lane = &e->session;
   tw_opens_get_stats(e->opens, &e->before);
   tw_opens_restart_transcript(e->opens);
-  for (bool done = false; !done;) {
-    TW_TRY(tw_session_step(s, &done));
-    if (progress) progress(progress_state, (double)s->next_op / s->program->op_count);
-    if (tw_session_pending(s)) TW_TRY(tw_session_flush(s));
-  }
-  return TW_OK;
+  memset(&e->counters, 0, sizeof e->counters);
+  return tw_lanes_run(&lane, 1, &e->o.budget, &e->counters, progress, progress_state);
 }
 
 tw_status tw_engine_output(tw_engine *e, uint64_t *masked, uint64_t *mask) {
@@ -448,8 +456,11 @@ tw_status tw_engine_get_stats(tw_engine *e, tw_engine_stats *s) {
   memset(s, 0, sizeof *s);
 #ifdef TWAIN_CUDA
   if (e->device) {
-    TW_TRY(tw_device_opener_stats(e->opener, &s->rounds, &s->payload_bytes, &s->comm_seconds, s->transcript));
-    s->wire_bytes = s->payload_bytes;
+    tw_device_opener_counts counts = tw_device_opener_get_counts(e->opener);
+    s->rounds = counts.flushes;
+    s->payload_bytes = s->wire_bytes = counts.payload_bytes;
+    s->comm_seconds = 1e-9 * (double)counts.comm_ns;
+    TW_TRY(tw_device_opener_transcript(e->opener, s->transcript));
     if (e->o.time_gates) s->comm_seconds = e->flush_seconds;
     return TW_OK;
   }
@@ -469,5 +480,9 @@ tw_status tw_engine_get_stats(tw_engine *e, tw_engine_stats *s) {
 const double *tw_engine_label_seconds(const tw_engine *e) { return e->session.label_seconds; }
 const char *tw_engine_device_name(const tw_engine *e) { return e->device_name; }
 const char *tw_engine_transport_name(const tw_engine *e) {
-  return e->nccl ? "nccl" : e->device ? "mpi, staged" : "mpi";
+#ifdef TWAIN_CUDA
+  if (e->device) return tw_device_opener_name(e->opener);
+#endif
+  return e->o.channel->name;
 }
+const char *tw_engine_transport_why(const tw_engine *e) { return e->transport_why; }

@@ -5,11 +5,12 @@
 
 #include "comm/channel.h"
 #include "io/model.h"
+#include "jobs/lanes.h"
 #include "jobs/plan.h"
 #include "jobs/session.h"
+#include "jobs/transport.h"
 
 typedef enum { TW_DEVICE_AUTO, TW_DEVICE_CPU, TW_DEVICE_CUDA } tw_device_kind;
-typedef enum { TW_TRANSPORT_AUTO, TW_TRANSPORT_MPI, TW_TRANSPORT_NCCL } tw_transport;
 
 typedef struct tw_engine tw_engine;
 
@@ -18,9 +19,11 @@ typedef struct {
   const tw_model_share *model;  // must outlive the engine
   tw_channel *channel;
   int batch;
-  tw_device_kind device;   // not AUTO: the caller chose (tw_device_choose)
-  tw_transport transport;  // between GPUs
-  bool time_gates;         // GPU: time each label's work (costs about a microsecond a stretch)
+  tw_device_kind device;  // not AUTO: the caller chose (tw_device_choose)
+  tw_ways transports;     // between GPUs, best first
+  bool overlap;           // halves of a batch take turns, and their openings hide behind each other's work
+  tw_open_budget budget;  // with overlap
+  bool time_gates;        // GPU: time each label's work (costs about a microsecond a stretch)
 } tw_engine_options;
 
 // What a batch brings. Host memory; read during tw_engine_prepare and, `source` of a CPU engine, during
@@ -55,5 +58,6 @@ const double *tw_engine_label_seconds(
     const tw_engine *e);                                // of the last online phase; GPU: with time_gates, else zeros
 const char *tw_engine_device_name(const tw_engine *e);  // "cpu", or the GPU's name
 const char *tw_engine_transport_name(const tw_engine *e);
+const char *tw_engine_transport_why(const tw_engine *e);
 
 #endif

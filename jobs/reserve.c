@@ -73,16 +73,21 @@ static tw_status no_append(void *state, const void *data, size_t bytes) {
   return TW_OK;
 }
 
-static tw_status no_open(void *state, const tw_open_request *request) {
-  (void)state, (void)request;
+static tw_status no_open(void *state, int lane, const tw_open_request *request) {
+  (void)state, (void)lane, (void)request;
   return TW_OK;
 }
-static size_t one_pending(void *state) {
+static void one_queued(void *state, size_t *words, size_t *jobs) {
   (void)state;
-  return 1;
+  *words = *jobs = 1;
 }
-static tw_status no_flush(void *state) {
-  (void)state;
+static tw_status no_start(void *state, tw_flush_reason reason, uint64_t *message) {
+  (void)state, (void)reason;
+  *message = 0;
+  return TW_OK;
+}
+static tw_status no_finish(void *state, int lane, uint64_t message) {
+  (void)state, (void)lane, (void)message;
   return TW_OK;
 }
 
@@ -109,7 +114,7 @@ static tw_backend silent(const tw_backend *backend) {
 // an earlier gate of the next.
 static tw_status walk_silently(tw_session *s, const tw_backend *no) {
   s->backend = no;
-  s->opener = (tw_opener){no_open, one_pending, no_flush, NULL};
+  s->opener = (tw_opener){no_open, one_queued, no_start, no_finish, NULL};
   s->source = (tw_source){no_read, NULL, s->source.window ? no_window : NULL};
   s->sink[0] = s->sink[1] = (tw_sink){no_append, NULL};
   s->mark = NULL;
@@ -148,7 +153,7 @@ tw_status tw_session_forecast(const tw_session *like, size_t *bytes) {
   tw_session s = *like;
   s.arena = NULL;
   s.source = (tw_source){no_read, NULL, like->source.window ? no_window : NULL};
-  s.opener = (tw_opener){no_open, one_pending, no_flush, NULL};
+  s.opener = (tw_opener){no_open, one_queued, no_start, no_finish, NULL};
   s.mark = NULL;
   tw_backend no = silent(&tw_cpu_backend);
   no.alloc = pretend;

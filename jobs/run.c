@@ -218,7 +218,7 @@ static tw_status infer(rank_run *r, tw_result_share *out) {
                                .channel = o->channel,
                                .batch = r->batch,
                                .device = o->device,
-                               .transport = o->transport,
+                               .transports = o->transports,
                                .time_gates = true};
   TW_TRY(tw_engine_open(&options, &r->engine));
   double ready = tw_seconds();

@@ -20,7 +20,7 @@ typedef struct {
   int64_t first_slot;  // -1: the first that is free on both ranks
   bool allow_test_keys;
   tw_device_kind device;                           // chosen (tw_device_choose), not auto
-  tw_transport transport;                          // chosen, not auto
+  tw_ways transports;                              // between GPUs, best first
   void (*progress)(void *state, double fraction);  // may be NULL
   void *progress_state;
 } tw_run_options;

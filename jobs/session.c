@@ -94,7 +94,8 @@ tw_status tw_scratch(tw_session *s, size_t words, uint64_t **out) { return block
 tw_status tw_keep(tw_session *s, size_t words, uint64_t **out) { return block_take(s, words, false, out); }
 
 // ---- the host's collector as opener ----
-static tw_status host_open(void *state, const tw_open_request *r) {
+static tw_status host_open(void *state, int lane, const tw_open_request *r) {
+  (void)lane;
   tw_session *s = state;
   tw_mask_args a = {.rows = 1,
                     .cols = r->words,
@@ -107,8 +108,18 @@ static tw_status host_open(void *state, const tw_open_request *r) {
   if (r->bits) return tw_opens_bits(s->opens, r->use, r->slot, r->width, r->n, r->out);
   return tw_opens_ring(s->opens, r->use, r->slot, r->width, r->n, r->out);
 }
-static size_t host_pending(void *state) { return tw_opens_pending(((tw_session *)state)->opens); }
-static tw_status host_flush(void *state) { return tw_opens_flush(((tw_session *)state)->opens); }
+static void host_queued(void *state, size_t *words, size_t *jobs) {
+  *words = *jobs = tw_opens_pending(((tw_session *)state)->opens);
+}
+static tw_status host_start(void *state, tw_flush_reason r, uint64_t *m) {
+  (void)r;
+  *m = 0;
+  return tw_opens_flush(((tw_session *)state)->opens);
+}
+static tw_status host_finish(void *state, int lane, uint64_t m) {
+  (void)state, (void)lane, (void)m;
+  return TW_OK;
+}
 
 tw_status tw_session_open(tw_session *s) {
   if (!s->program->finished) return tw_fail(TW_ERR_INTERNAL, "session on an unfinished program");
@@ -126,12 +137,13 @@ tw_status tw_session_open(tw_session *s) {
   if (!s->backend) s->backend = &tw_cpu_backend;
   s->pool = s->program->pool;
   s->backend_slots = s->slots;
-  if (s->opens) s->opener = (tw_opener){host_open, host_pending, host_flush, s};
+  if (s->opens) s->opener = (tw_opener){host_open, host_queued, host_start, host_finish, s};
   TW_TRY(tw_alloc(sizeof(uint64_t *) * (size_t)(s->program->table_count + 1), &memory));
   s->tables = memory;
   for (int i = 0; i < s->program->table_count; i++) s->tables[i] = s->program->tables[i].values;
   s->blocks = NULL;
   s->next_op = s->level_start = 0;
+  s->opening = false;
   s->bytes_held = s->arena_used = 0;
   s->preparing = false;
   s->out_of_bound = 0;
@@ -222,39 +234,37 @@ static tw_status report_opened(tw_session *s, int from, int to) {
 
 tw_status tw_session_step(tw_session *s, bool *done) {
   const tw_program *p = s->program;
-  if (s->next_op > 0) {
-    int from = s->next_op;
-    while (from > 0 && p->ops[from - 1].opens && p->ops[from - 1].level == p->ops[s->next_op - 1].level) from--;
-    TW_TRY(report_opened(s, from, s->next_op));
-  }
+  TW_TRY(report_opened(s, s->level_start, s->next_op));
   int level = s->next_op < p->op_count ? p->ops[s->next_op].level : 0;
+  s->opening = false;
   s->level_start = s->next_op;
   while (s->next_op < p->op_count && p->ops[s->next_op].level == level) {
+    s->opening = s->opening || (s->role == TW_PARTY && p->ops[s->next_op].opens);
     TW_TRY(run_and_release(s, s->next_op));
     s->next_op++;
   }
-  *done = s->next_op == p->op_count && (p->op_count == 0 || !p->ops[p->op_count - 1].opens);
-  if (*done) return TW_OK;
-  if (s->next_op == p->op_count) {
-    // the last level ends in an open: one flush remains, and the step after it only reports
-    *done = s->role != TW_PARTY || tw_session_pending(s) == 0;
-  }
+  *done = s->next_op == p->op_count && !s->opening;  // the step after a last opening only reports
   return TW_OK;
 }
 
-size_t tw_session_pending(const tw_session *s) { return s->role == TW_PARTY ? s->opener.pending(s->opener.state) : 0; }
-
-tw_status tw_session_flush(tw_session *s) {
-  if (s->mark) TW_TRY(s->mark(s->mark_state, -1));
-  TW_TRY(s->opener.flush(s->opener.state));
+void tw_session_opened(tw_session *s) {
   for (int i = s->level_start; i < s->next_op; i++)
     if (s->program->ops[i].opens) release_inputs(s, i);
+}
+
+static tw_status open_level(tw_session *s) {
+  uint64_t message;
+  if (s->mark) TW_TRY(s->mark(s->mark_state, -1));
+  TW_TRY(s->opener.start(s->opener.state, TW_FLUSH_DEMAND, &message));
+  TW_TRY(s->opener.finish(s->opener.state, s->lane, message));
+  tw_session_opened(s);
   return TW_OK;
 }
 
 void tw_session_rewind(tw_session *s) {
   if (s->program->output >= 0) release_tensor(s, s->program->output);
   s->next_op = s->level_start = 0;
+  s->opening = false;
 }
 
 tw_status tw_session_walk_levels(tw_session *s) {
@@ -263,7 +273,7 @@ tw_status tw_session_walk_levels(tw_session *s) {
     for (s->level_start = s->next_op; s->next_op < s->program->op_count && s->program->ops[s->next_op].level == level;
          s->next_op++)
       TW_TRY(run_and_release(s, s->next_op));
-    TW_TRY(tw_session_flush(s));
+    TW_TRY(open_level(s));
   }
   return TW_OK;
 }
@@ -271,7 +281,7 @@ tw_status tw_session_walk_levels(tw_session *s) {
 tw_status tw_session_run(tw_session *s) {
   for (bool done = false; !done;) {
     TW_TRY(tw_session_step(s, &done));
-    if (tw_session_pending(s)) TW_TRY(tw_session_flush(s));
+    if (s->opening) TW_TRY(open_level(s));
   }
   return TW_OK;
 }

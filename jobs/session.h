@@ -34,7 +34,7 @@ typedef struct {
 
 // One opening of one sequence: out = share + mask is sent; after the flush out holds the opened value (backend memory).
 typedef struct {
-  uint32_t use;
+  uint32_t use, index;
   uint64_t slot;
   bool bits;
   int width;  // ring bits, or planes
@@ -43,11 +43,13 @@ typedef struct {
   uint64_t *out;
 } tw_open_request;
 
-// Who opens: the host's collector (comm/opens.h), or one that works on a device.
+// Who opens: the host's collector (comm/opens.h), or one that works on a device. Openings are queued; start sends what
+// is queued and gives the message's number; after finish, later work of that lane may read what the message opened.
 typedef struct {
-  tw_status (*open)(void *state, const tw_open_request *request);
-  size_t (*pending)(void *state);
-  tw_status (*flush)(void *state);
+  tw_status (*open)(void *state, int lane, const tw_open_request *request);
+  void (*queued)(void *state, size_t *words, size_t *jobs);
+  tw_status (*start)(void *state, tw_flush_reason reason, uint64_t *message);
+  tw_status (*finish)(void *state, int lane, uint64_t message);
   void *state;
 } tw_opener;
 
@@ -77,10 +79,11 @@ struct tw_session {
   tw_role role;
   int rank;  // party
   int batch;
-  const tw_seed *seeds[2];  // [side][batch]; party: own side only
-  const uint64_t *slots;    // [batch]
-  const int *lengths;       // live tokens of each sequence (backend memory); NULL: all
-  const uint64_t *input;    // party: shares [batch][n]; clear: values (backend memory)
+  int lane, first_sequence, total_batch;  // its place in the whole batch (total_batch 0: it is the whole)
+  const tw_seed *seeds[2];                // [side][batch]; party: own side only
+  const uint64_t *slots;                  // [batch]
+  const int *lengths;                     // live tokens of each sequence (backend memory); NULL: all
+  const uint64_t *input;                  // party: shares [batch][n]; clear: values (backend memory)
   tw_weights weights;
   const tw_backend *backend;  // NULL: the CPU
   void *stream;               // the backend's
@@ -102,6 +105,7 @@ struct tw_session {
   bool keep_masks;      // set before opening: masks stay from preparation on, online work leaves them alone
   bool preparing;
   int next_op, level_start;
+  bool opening;       // party: the last step queued openings
   size_t bytes_held;  // by the pool
   uint8_t *arena;     // when given before opening: all memory comes from it (its owner wipes), none from the backend
   size_t arena_bytes, arena_used;
@@ -133,13 +137,10 @@ void tw_session_rewind(tw_session *s);
 // Every level once, with flushes, whatever is pending (tw_session_reserve).
 tw_status tw_session_walk_levels(tw_session *s);
 
-// One resumable step: runs gates until the next flush is needed. *done when the program has ended. The driver flushes
-// the collector between steps.
+// One resumable step: the gates of a level. *done when the program has ended. What the level opens (s->opening) must
+// have been opened before the next step; the driver sees to that, and says so by tw_session_opened.
 tw_status tw_session_step(tw_session *s, bool *done);
-
-// Opens that a step left to be flushed, and the flush.
-size_t tw_session_pending(const tw_session *s);
-tw_status tw_session_flush(tw_session *s);
+void tw_session_opened(tw_session *s);
 
 // Steps and flushes to the end.
 tw_status tw_session_run(tw_session *s);

@@ -1,4 +1,4 @@
-// One GPU of this process: selection, streams, events, pinned memory, graphs, and the packing of opens. Present when
+// One GPU of this process: selection, streams, events, memory that others reach, graphs. Present when
 // twain was built with CUDA (TWAIN_CUDA); a stream, event or graph is the CUDA runtime's behind void *.
 #ifndef TW_DEVICE_H
 #define TW_DEVICE_H
@@ -47,24 +47,25 @@ tw_status tw_device_capture_end(void *stream, void **graph);
 tw_status tw_device_graph_launch(void *graph, void *stream);
 void tw_device_graph_destroy(void *graph);
 
-// One pending open of one sequence. The message holds every open's packed data from a word boundary on, as the host's
-// collector packs it.
+// Memory of this GPU that another process may write (CUDA IPC), in an allocation of its own, zeroed; the handle goes to
+// the other process, which maps it. TW_ERR_USAGE when the two GPUs cannot reach each other.
 typedef struct {
-  const uint64_t *share, *mask;  // device memory
-  uint64_t *out;                 // device memory; opened value
-  uint64_t n, words;             // elements; words of out
-  uint64_t first_word;           // in the message
-  uint32_t digest;               // index of its digest
-  uint16_t width;                // ring bits, or planes
-  uint16_t bits;                 // 1: bit planes
-} tw_device_open;
-enum { TW_DEVICE_OPENS = 48 };  // in one call
+  unsigned char bytes[64];
+} tw_device_handle;
+tw_status tw_device_share(size_t bytes, void **memory, tw_device_handle *handle);
+void tw_device_unshare(void *memory);
+tw_status tw_device_map(const tw_device_handle *handle, void **theirs);
+void tw_device_unmap(void *theirs);
 
-// message words of share + mask (or XOR), tails zero; then out = opened value from the other rank's words, its digest
-// (kernels/digest.h) added to digests[open.digest].
-tw_status tw_device_pack(const tw_device_open *opens, int count, uint64_t *message, void *stream);
-tw_status tw_device_unpack(const tw_device_open *opens, int count, const uint64_t *message, uint64_t *digests,
-                           void *stream);
+tw_status tw_device_zero(void *memory, size_t bytes);  // waits
+// Where this GPU finds `rank`'s part of a window of NCCL's (an ncclWindow_t); with NCCL 2.28 or later.
+tw_status tw_nccl_window_of(void *window, int rank, void **part);
+
+// Host memory that lies elsewhere already (a window that two processes share), made reachable by the GPU.
+tw_status tw_host_map(void *memory, size_t bytes, void **device);
+void tw_host_unmap(void *memory);
+// Where the GPU finds memory of tw_pinned_alloc.
+tw_status tw_pinned_device(void *memory, void **device);
 
 #ifdef __cplusplus
 }

@@ -1,5 +1,6 @@
 #include <sched.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "base/clock.h"
 #include "base/memory.h"
@@ -91,6 +92,61 @@ extern "C" void tw_pinned_free(void *memory, size_t bytes) {
   if (!memory) return;
   tw_wipe(memory, bytes);
   cudaFreeHost(memory);
+}
+
+extern "C" tw_status tw_device_zero(void *memory, size_t bytes) {
+  TW_CUDA(cudaMemset(memory, 0, bytes));
+  TW_CUDA(cudaDeviceSynchronize());
+  return TW_OK;
+}
+
+extern "C" tw_status tw_pinned_device(void *memory, void **device) {
+  TW_CUDA(cudaHostGetDevicePointer(device, memory, 0));
+  return TW_OK;
+}
+
+extern "C" tw_status tw_host_map(void *memory, size_t bytes, void **device) {
+  TW_CUDA(cudaHostRegister(memory, bytes, cudaHostRegisterMapped));
+  return tw_pinned_device(memory, device);
+}
+
+extern "C" void tw_host_unmap(void *memory) {
+  if (memory) cudaHostUnregister(memory);
+}
+
+static tw_status unreachable(cudaError_t error, const char *call) {
+  cudaGetLastError();  // not a fault: the caller takes another way
+  return tw_fail(TW_ERR_USAGE, "%s: %s: the GPUs cannot reach each other's memory; use --transport nccl or mpi", call,
+                 cudaGetErrorString(error));
+}
+
+// The runtime hands out whole blocks of 2 MiB from this size on, so that the other process maps nothing else.
+enum { OWN_BLOCK = 2 << 20 };
+
+extern "C" tw_status tw_device_share(size_t bytes, void **memory, tw_device_handle *handle) {
+  static_assert(sizeof(cudaIpcMemHandle_t) == sizeof handle->bytes, "CUDA's handle");
+  *memory = nullptr;
+  bytes = (bytes + OWN_BLOCK - 1) / OWN_BLOCK * OWN_BLOCK;
+  TW_CUDA(cudaMalloc(memory, bytes));
+  TW_TRY(tw_device_zero(*memory, bytes));
+  cudaError_t error = cudaIpcGetMemHandle((cudaIpcMemHandle_t *)handle->bytes, *memory);
+  return error == cudaSuccess ? TW_OK : unreachable(error, "cudaIpcGetMemHandle");
+}
+
+extern "C" void tw_device_unshare(void *memory) {
+  if (memory) cudaFree(memory);
+}
+
+extern "C" tw_status tw_device_map(const tw_device_handle *handle, void **theirs) {
+  cudaIpcMemHandle_t h;
+  memcpy(&h, handle->bytes, sizeof h);
+  *theirs = nullptr;
+  cudaError_t error = cudaIpcOpenMemHandle(theirs, h, cudaIpcMemLazyEnablePeerAccess);
+  return error == cudaSuccess ? TW_OK : unreachable(error, "cudaIpcOpenMemHandle");
+}
+
+extern "C" void tw_device_unmap(void *theirs) {
+  if (theirs) cudaIpcCloseMemHandle(theirs);
 }
 
 extern "C" tw_status tw_device_copy_in(void *device, const void *pinned, size_t bytes, void *stream) {

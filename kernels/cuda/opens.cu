@@ -1,88 +1,562 @@
-// Packing of opens on the device: one thread a message word, one launch for all opens of a flush. The kernel adds the
-// mask itself, so that nothing unmasked is ever in the message's memory.
+// Opens on the device. A warp takes a unit: 64 ring elements become `width` words of the message, so units never share
+// a word, and whoever packs a unit can unpack the same one. The mask is added here, so that nothing unmasked is ever in
+// a message's memory.
 #include "kernels/cuda/check.h"
-#include "kernels/device.h"
+#include "kernels/cuda/dependent.h"
+#include "kernels/cuda/launch.h"
+#include "kernels/device_opens.h"
 #include "kernels/digest.h"
 
 namespace {
 
-enum { THREADS = 256 };
+enum { UNIT = 64, WARPS = 16, THREADS = 32 * WARPS, WIDE_BLOCKS = 1024 };
 
-struct open_list {
-  tw_device_open open[TW_DEVICE_OPENS];
+// ---- memory that others write or read while the kernel runs ----
+
+__device__ __forceinline__ uint64_t load_shared_word(const uint64_t *p) {
+  uint64_t v;
+  asm volatile("ld.relaxed.sys.global.u64 %0, [%1];" : "=l"(v) : "l"(p) : "memory");
+  return v;
+}
+__device__ __forceinline__ uint64_t load_flag(const uint64_t *p) {
+  uint64_t v;
+  asm volatile("ld.acquire.sys.global.u64 %0, [%1];" : "=l"(v) : "l"(p) : "memory");
+  return v;
+}
+__device__ __forceinline__ void store_flag(uint64_t *p, uint64_t v) {
+  asm volatile("st.relaxed.sys.global.u64 [%0], %1;" ::"l"(p), "l"(v) : "memory");
+}
+__device__ __forceinline__ uint64_t now_ns(void) {
+  uint64_t t;
+  asm volatile("mov.u64 %0, %globaltimer;" : "=l"(t));
+  return t;
+}
+
+// ---- units ----
+
+struct place {
+  const tw_device_open *open;
+  uint32_t sequence, unit;  // of the open
 };
 
-__device__ uint64_t masked_element(const tw_device_open &o, size_t j) {
-  return (o.share[j] + o.mask[j]) & tw_ring_mask(o.width);
+__device__ place find_unit(const tw_device_message &m, uint32_t unit) {
+  int i = 0;
+  while (i + 1 < m.count && unit >= m.open[i + 1].first_unit) i++;
+  uint32_t at = unit - m.open[i].first_unit;
+  return {&m.open[i], at / m.open[i].units, at % m.open[i].units};
 }
 
-__device__ uint64_t live_lanes(const tw_device_open &o, size_t word) {
-  size_t plane_words = (o.n + 63) / 64;
-  return o.n % 64 && word % plane_words == plane_words - 1 ? (1ull << (o.n % 64)) - 1 : ~0ull;
-}
-
-__device__ uint64_t packed_word(const tw_device_open &o, size_t word) {
-  size_t bit = 64 * word, j = bit / o.width;
-  uint64_t out = 0;
-  for (size_t at = j * o.width; at < bit + 64 && j < o.n; j++, at += o.width) {
-    uint64_t v = masked_element(o, j);
-    out |= at >= bit ? v << (at - bit) : v >> (bit - at);
+// `steps` units on; the message has them.
+__device__ void move_on(place *p, uint32_t steps) {
+  p->unit += steps;
+  while (p->unit >= p->open->units) {
+    p->unit -= p->open->units;
+    if (++p->sequence < p->open->sequences) continue;
+    p->sequence = 0;
+    p->open++;
   }
-  return out;
 }
 
-__global__ void pack_kernel(open_list list, uint64_t *message) {
-  const tw_device_open &o = list.open[blockIdx.y];
-  size_t total = o.bits ? o.words : (o.n * o.width + 63) / 64;
-  for (size_t w = blockIdx.x * (size_t)THREADS + threadIdx.x; w < total; w += (size_t)gridDim.x * THREADS)
-    message[o.first_word + w] = o.bits ? (o.share[w] ^ o.mask[w]) & live_lanes(o, w) : packed_word(o, w);
+// Elements, or words of planes, of the unit; and where its words lie in the message.
+__device__ uint32_t items_of(const place &p) {
+  uint32_t left = (uint32_t)p.open->words - p.unit * UNIT;
+  return left < UNIT ? left : (uint32_t)UNIT;
+}
+__device__ size_t word_of(const place &p) {
+  return p.open->first_word + p.sequence * p.open->message_words +
+         (size_t)p.unit * (p.open->bits ? (uint32_t)UNIT : p.open->width);
 }
 
-__device__ uint64_t unpacked(const tw_device_open &o, const uint64_t *message, size_t j) {
-  size_t bit = j * o.width, word = bit / 64, shift = bit % 64;
-  uint64_t v = message[o.first_word + word] >> shift;
-  if (shift + o.width > 64) v |= message[o.first_word + word + 1] << (64 - shift);
-  return v & tw_ring_mask(o.width);
-}
+// What a lane does in every unit of an open: words lane and lane + 32 of a unit begin `skip` bits into element `first`;
+// elements lane and lane + 32 begin `shift` bits into word `word`.
+struct lane_plan {
+  const tw_device_open *open;
+  uint64_t ring;
+  uint32_t width, ragged;  // ragged: planes whose last word is not full
+  uint32_t first[2], skip[2], word[2], shift[2];
+};
 
-__global__ void unpack_kernel(open_list list, const uint64_t *message, uint64_t *digests) {
-  const tw_device_open &o = list.open[blockIdx.y];
-  uint64_t digest = 0;
-  for (size_t j = blockIdx.x * (size_t)THREADS + threadIdx.x; j < o.words; j += (size_t)gridDim.x * THREADS) {
-    uint64_t v = o.bits ? ((o.share[j] ^ o.mask[j]) & live_lanes(o, j)) ^ message[o.first_word + j]
-                        : (masked_element(o, j) + unpacked(o, message, j)) & tw_ring_mask(o.width);
-    o.out[j] = v;
-    digest += tw_open_digest_term(v, j);
+__device__ void plan_lane(const tw_device_open *o, lane_plan *l) {
+  if (l->open == o) return;
+  l->open = o;
+  l->width = o->width;
+  l->ring = o->bits ? ~0ull : tw_ring_mask(o->width);
+  l->ragged = o->bits && o->n % 64;
+  for (uint32_t i = 0; i < 2; i++) {
+    uint32_t at = threadIdx.x % 32 + 32 * i, bit = at * l->width;
+    l->first[i] = 64 * at / l->width;
+    l->skip[i] = 64 * at - l->first[i] * l->width;
+    l->word[i] = bit / 64;
+    l->shift[i] = bit % 64;
   }
-  for (int lane = 16; lane; lane /= 2) digest += __shfl_down_sync(~0u, digest, lane);
-  if (threadIdx.x % 32 == 0 && digest) atomicAdd((unsigned long long *)&digests[o.digest], (unsigned long long)digest);
 }
 
-dim3 grid_for(const tw_device_open *opens, int count, bool messages) {
-  size_t most = 1;
-  for (int i = 0; i < count; i++) {
-    size_t work = messages && !opens[i].bits ? (opens[i].n * opens[i].width + 63) / 64 : opens[i].words;
-    if (work > most) most = work;
+// What a lane needs of a unit, loaded ahead of its use: items lane and lane + 32, and as many words of the message.
+struct lane_part {
+  uint64_t share[2], mask[2], word[2];
+};
+
+__device__ uint32_t words_of(const place &p, uint32_t items) {
+  return p.open->bits ? items : (items * p.open->width + 63) / 64;
+}
+
+__device__ void load_own(const place &p, lane_part *l) {
+  const tw_device_open &o = *p.open;
+  uint64_t first = p.sequence * o.words + (uint64_t)p.unit * UNIT + threadIdx.x % 32;
+  const uint64_t *share = o.share + first, *mask = o.mask + first;
+  uint32_t items = items_of(p);
+  for (int i = 0; i < 2; i++) {
+    bool there = threadIdx.x % 32 + 32 * i < items;
+    l->share[i] = there ? share[32 * i] : 0;
+    l->mask[i] = there ? mask[32 * i] : 0;
   }
-  size_t blocks = (most + THREADS - 1) / THREADS;
-  return dim3((unsigned)(blocks < 2048 ? blocks : 2048), (unsigned)count);
+}
+
+template <bool others>  // memory that the other rank has just written
+__device__ void load_words(const place &p, const uint64_t *from, lane_part *l) {
+  uint32_t words = words_of(p, items_of(p));
+  for (int i = 0; i < 2; i++) {
+    uint32_t w = threadIdx.x % 32 + 32 * i;
+    l->word[i] = w >= words ? 0 : others ? load_shared_word(from + w) : from[w];
+  }
+}
+
+__device__ uint64_t live_lanes(const tw_device_open &o, uint32_t word) {
+  uint32_t plane_words = ((uint32_t)o.n + 63) / 64;
+  return word % plane_words == plane_words - 1 ? (1ull << (o.n % 64)) - 1 : ~0ull;
+}
+
+// This rank's masked item of the lane; 0 past the unit's end.
+__device__ uint64_t masked(const place &p, const lane_plan &plan, const lane_part &l, int i) {
+  if (!p.open->bits) return (l.share[i] + l.mask[i]) & plan.ring;
+  uint64_t v = l.share[i] ^ l.mask[i];
+  return plan.ragged ? v & live_lanes(*p.open, p.unit * UNIT + threadIdx.x % 32 + 32 * i) : v;
+}
+
+// The unit's words, by the lanes: lane and lane + 32. stage: 64 words of shared memory of this warp.
+__device__ void pack_unit(const place &p, const lane_plan &plan, const lane_part &l, uint64_t *stage,
+                          uint64_t word[2]) {
+  uint32_t lane = threadIdx.x % 32, words = words_of(p, items_of(p));
+  word[0] = masked(p, plan, l, 0);
+  word[1] = masked(p, plan, l, 1);
+  if (p.open->bits) return;
+  stage[lane] = word[0];
+  stage[lane + 32] = word[1];
+  __syncwarp();
+  for (int i = 0; i < 2; i++) {
+    if (lane + 32 * i >= words) break;
+    uint32_t j = plan.first[i];
+    word[i] = stage[j++] >> plan.skip[i];
+    for (uint32_t at = plan.width - plan.skip[i]; at < 64 && j < UNIT; j++, at += plan.width) word[i] |= stage[j] << at;
+  }
+  __syncwarp();
+}
+
+__device__ uint64_t unpacked(const lane_plan &plan, const uint64_t *stage, int i) {
+  uint64_t v = stage[plan.word[i]] >> plan.shift[i];
+  if (plan.shift[i] + plan.width > 64) v |= stage[plan.word[i] + 1] << (64 - plan.shift[i]);
+  return v;
+}
+
+// Opened values of the unit into out; the sum of their digest's terms.
+__device__ uint64_t combine_unit(const place &p, const lane_plan &plan, const lane_part &l, uint64_t *stage) {
+  const tw_device_open &o = *p.open;
+  uint32_t lane = threadIdx.x % 32, items = items_of(p);
+  uint64_t first = (uint64_t)p.unit * UNIT, digest = 0, *out = o.out + p.sequence * o.words + first;
+  if (!o.bits) {
+    stage[lane] = l.word[0];
+    stage[lane + 32] = l.word[1];
+    __syncwarp();
+  }
+  for (int i = 0; i < 2; i++) {
+    uint32_t j = lane + 32 * i;
+    if (j >= items) break;
+    uint64_t own = masked(p, plan, l, i);
+    uint64_t v = o.bits ? own ^ l.word[i] : (own + unpacked(plan, stage, i)) & plan.ring;
+    out[j] = v;
+    digest += tw_open_digest_term(v, first + j);
+  }
+  __syncwarp();
+  return digest;
+}
+
+// ---- digests: a block adds up in shared memory what belongs to one sequence of one open ----
+
+struct digest_sum {
+  uint64_t sum;
+  uint32_t index;
+};
+
+__device__ void add_sum(uint64_t *digests, unsigned long long *block_sum, uint32_t block_index, digest_sum *d) {
+  uint64_t sum = d->sum;
+  for (int lane = 16; lane; lane /= 2) sum += __shfl_down_sync(~0u, sum, lane);
+  if (threadIdx.x % 32 == 0 && sum) {
+    if (d->index == block_index)
+      atomicAdd(block_sum, (unsigned long long)sum);
+    else
+      atomicAdd((unsigned long long *)&digests[d->index], (unsigned long long)sum);
+  }
+  d->sum = 0;
+}
+
+// ---- a block's part of a round ----
+
+struct range {
+  uint32_t begin, end;
+};
+__device__ range part_of(uint32_t units, int rounds, int round) {
+  uint32_t low = (uint32_t)((uint64_t)units * round / rounds),
+           high = (uint32_t)((uint64_t)units * (round + 1) / rounds);
+  uint64_t count = high - low;
+  return {low + (uint32_t)(count * blockIdx.x / gridDim.x), low + (uint32_t)(count * (blockIdx.x + 1) / gridDim.x)};
+}
+
+struct exchange_args {
+  tw_device_message message;
+  tw_mailbox box;
+  uint64_t number;
+  uint64_t *digests;
+  int rounds, alone;  // alone: no other lane's exchange may have to come up beside this one
+};
+
+struct block_state {
+  uint64_t stage[WARPS][UNIT];
+  unsigned long long sum;
+  uint32_t sum_index;
+  int given_up;
+};
+
+// A warp's units of a range, the next one's loads under way while one is worked on.
+__device__ void pack_range(const tw_device_message &m, range r, uint64_t *words, block_state &b) {
+  uint32_t warp = threadIdx.x / 32, lane = threadIdx.x % 32, u = r.begin + warp;
+  if (u >= r.end) return;
+  lane_plan plan = {};
+  lane_part part;
+  place p = find_unit(m, u);
+  load_own(p, &part);
+  for (;; u += WARPS) {
+    lane_part now = part;
+    place here = p;
+    bool more = u + WARPS < r.end;
+    if (more) {
+      move_on(&p, WARPS);
+      load_own(p, &part);
+    }
+    plan_lane(here.open, &plan);
+    uint64_t word[2], *to = words + word_of(here) + lane;
+    pack_unit(here, plan, now, b.stage[warp], word);
+    uint32_t count = words_of(here, items_of(here));
+    if (lane < count) to[0] = word[0];
+    if (lane + 32 < count) to[32] = word[1];
+    if (!more) return;
+  }
+}
+
+template <bool others>
+__device__ void load_part(const place &p, const uint64_t *words, lane_part *l) {
+  load_own(p, l);
+  load_words<others>(p, words + word_of(p), l);
+}
+
+__device__ void add_digest(uint64_t *digests, const place &p, uint64_t term, block_state &b, digest_sum *d) {
+  uint32_t index = p.open->digest + p.sequence;
+  if (index != d->index) {
+    add_sum(digests, &b.sum, b.sum_index, d);
+    d->index = index;
+  }
+  d->sum += term;
+}
+
+template <bool others>
+__device__ void unpack_range(const tw_device_message &m, range r, const uint64_t *words, uint64_t *digests,
+                             block_state &b) {
+  uint32_t warp = threadIdx.x / 32, u = r.begin + warp;
+  if (u >= r.end) return;
+  lane_plan plan = {};
+  lane_part part;
+  digest_sum d = {0, b.sum_index};
+  place p = find_unit(m, u);
+  load_part<others>(p, words, &part);
+  for (;; u += WARPS) {
+    lane_part now = part;
+    place here = p;
+    bool more = u + WARPS < r.end;
+    if (more) {
+      move_on(&p, WARPS);
+      load_part<others>(p, words, &part);
+    }
+    plan_lane(here.open, &plan);
+    add_digest(digests, here, combine_unit(here, plan, now, b.stage[warp]), b, &d);
+    if (!more) break;
+  }
+  add_sum(digests, &b.sum, b.sum_index, &d);
+}
+
+__device__ void begin_block(const tw_device_message &m, range r, block_state &b) {
+  if (threadIdx.x == 0) {
+    place p = find_unit(m, r.begin);
+    b.sum = 0;
+    b.sum_index = p.open->digest + p.sequence;
+    b.given_up = 0;
+  }
+}
+
+__device__ void end_block(uint64_t *digests, block_state &b) {
+  __syncthreads();
+  if (threadIdx.x == 0 && b.sum) atomicAdd((unsigned long long *)&digests[b.sum_index], b.sum);
+}
+
+// One thread. False: the other rank's part does not come.
+__device__ bool await_flag(const tw_mailbox &box, const uint64_t *flag, uint64_t wanted) {
+  uint64_t start = 0;
+  for (uint32_t polls = 1; load_flag(flag) < wanted; polls++) {
+    if (polls % 256) continue;
+    if (!start) start = now_ns();
+    if (*(volatile const int *)box.stop || *(volatile int *)box.failed || now_ns() - start > box.patience_ns)
+      return false;
+  }
+  return true;
+}
+
+__device__ bool await_round(const exchange_args &a, uint64_t number, int round) {
+  return await_flag(a.box, &a.box.received_flags[TW_FLAG_STRIDE * blockIdx.x], tw_exchange_flag(number, round));
+}
+
+__device__ void give_up(const exchange_args &a, block_state &b) {
+  *(volatile int *)a.box.failed = 1;
+  b.given_up = 1;
+}
+
+__device__ bool receive_round(const exchange_args &a, uint64_t number, int round, block_state &b) {
+  const uint64_t *slot = a.box.received + number % 2 * a.box.slot_words;
+  if (threadIdx.x == 0 && !await_round(a, number, round)) give_up(a, b);
+  __syncthreads();
+  if (b.given_up) return false;
+  unpack_range<true>(a.message, part_of(a.message.units, a.rounds, round), slot + round + 1, a.digests, b);
+  return true;
+}
+
+__device__ void send_round(const exchange_args &a, uint64_t number, int round, block_state &b) {
+  uint64_t *slot = a.box.sent + number % 2 * a.box.slot_words;
+  pack_range(a.message, part_of(a.message.units, a.rounds, round), slot + round + 1, b);
+  __syncthreads();
+  if (threadIdx.x == 0) {
+    __threadfence_system();  // this block's words, before its flag
+    store_flag(&a.box.sent_flags[TW_FLAG_STRIDE * blockIdx.x], tw_exchange_flag(number, round));
+  }
+}
+
+// A kernel that waits for the other rank lets later ones come up early only when it is alone: they would hold the
+// multiprocessors that another lane's exchange needs, for which the other rank may be waiting.
+__device__ bool begin_exchange(const exchange_args &a) {
+  if (a.alone)
+    tw_after_earlier_kernels();
+  else
+    tw_wait_for_earlier_kernels();
+  return *(volatile int *)a.box.failed == 0;  // after a failure nothing more is sent
+}
+
+__global__ void __launch_bounds__(THREADS, 2) exchange_kernel(const __grid_constant__ exchange_args a) {
+  __shared__ block_state b;
+  uint64_t number = *a.box.base + a.number;  // fixed while a run lasts
+  if (!begin_exchange(a)) return;
+  begin_block(a.message, part_of(a.message.units, a.rounds, 0), b);
+  __syncthreads();
+  for (int round = 0; round <= a.rounds; round++) {
+    if (round < a.rounds) send_round(a, number, round, b);
+    if (round > 0 && !receive_round(a, number, round - 1, b)) return;
+  }
+  end_block(a.digests, b);
+}
+
+// ---- small messages: every half word carries its own flag, so nothing is fenced and nobody waits for a block ----
+
+// The two halves of a word, each in 8 bytes with the message's number: what arrives is whole.
+__device__ void send_word(uint64_t *to, uint64_t word, uint32_t flag) {
+  uint64_t low = (uint64_t)flag << 32 | (uint32_t)word, high = (uint64_t)flag << 32 | word >> 32;
+  asm volatile("st.relaxed.sys.global.v2.u64 [%0], {%1, %2};" ::"l"(to), "l"(low), "l"(high) : "memory");
+}
+
+__device__ bool receive_word(const exchange_args &a, const uint64_t *from, uint32_t flag, uint64_t *word) {
+  uint64_t low, high, start = 0;
+  for (uint32_t polls = 1;; polls++) {
+    asm volatile("ld.relaxed.sys.global.v2.u64 {%0, %1}, [%2];" : "=l"(low), "=l"(high) : "l"(from) : "memory");
+    if ((uint32_t)(low >> 32) == flag && (uint32_t)(high >> 32) == flag) break;
+    if (polls % 1024) continue;
+    if (!start) start = now_ns();
+    if (*(volatile const int *)a.box.stop || *(volatile int *)a.box.failed || now_ns() - start > a.box.patience_ns)
+      return false;
+  }
+  *word = high << 32 | (uint32_t)low;
+  return true;
+}
+
+enum { SMALL_WARPS = 4, SMALL_THREADS = 32 * SMALL_WARPS };
+
+__device__ void send_small(const exchange_args &a, uint64_t *slot, uint32_t flag, lane_plan *plan, uint64_t *stage) {
+  uint32_t lane = threadIdx.x % 32, step = gridDim.x * SMALL_WARPS;
+  for (uint32_t u = blockIdx.x * SMALL_WARPS + threadIdx.x / 32; u < a.message.units; u += step) {
+    place p = find_unit(a.message, u);
+    lane_part part;
+    load_own(p, &part);
+    plan_lane(p.open, plan);
+    uint64_t word[2];
+    pack_unit(p, *plan, part, stage, word);
+    uint32_t count = words_of(p, items_of(p));
+    for (int i = 0; i < 2; i++)
+      if (lane + 32 * i < count) send_word(slot + 2 * (word_of(p) + lane + 32 * i), word[i], flag);
+  }
+}
+
+__device__ bool receive_small(const exchange_args &a, const uint64_t *slot, uint32_t flag, lane_plan *plan,
+                              uint64_t *stage) {
+  uint32_t lane = threadIdx.x % 32, step = gridDim.x * SMALL_WARPS;
+  for (uint32_t u = blockIdx.x * SMALL_WARPS + threadIdx.x / 32; u < a.message.units; u += step) {
+    place p = find_unit(a.message, u);
+    lane_part part = {};
+    load_own(p, &part);
+    plan_lane(p.open, plan);
+    uint32_t count = words_of(p, items_of(p));
+    bool come = true;
+    for (int i = 0; i < 2; i++)
+      if (lane + 32 * i < count)
+        come = come && receive_word(a, slot + 2 * (word_of(p) + lane + 32 * i), flag, &part.word[i]);
+    if (__any_sync(~0u, !come)) return false;
+    digest_sum d = {combine_unit(p, *plan, part, stage), p.open->digest + p.sequence};
+    add_sum(a.digests, nullptr, ~0u, &d);
+  }
+  return true;
+}
+
+__global__ void __launch_bounds__(SMALL_THREADS) exchange_small_kernel(const __grid_constant__ exchange_args a) {
+  __shared__ uint64_t stage[SMALL_WARPS][UNIT];
+  uint64_t number = *a.box.base + a.number;
+  size_t slot = number % 2 * 2 * TW_SMALL_WORDS;
+  uint32_t flag = (uint32_t)number + 1;
+  lane_plan plan = {};
+  if (!begin_exchange(a)) return;
+  send_small(a, a.box.small_sent + slot, flag, &plan, stage[threadIdx.x / 32]);
+  if (!receive_small(a, a.box.small_received + slot, flag, &plan, stage[threadIdx.x / 32]))
+    *(volatile int *)a.box.failed = 1;
+}
+
+__global__ void advance_kernel(uint64_t *base, uint64_t count) {
+  tw_after_earlier_kernels();
+  *base += count;
+}
+
+struct move_args {
+  tw_device_message message;
+  uint64_t *words, *digests;
+  int rounds, round;
+};
+
+struct flag_args {
+  tw_mailbox box;
+  uint64_t number;
+  int round;
+};
+
+__global__ void raise_flag_kernel(const __grid_constant__ flag_args a) {
+  tw_after_earlier_kernels();
+  __threadfence_system();
+  store_flag(a.box.sent_flags, tw_exchange_flag(*a.box.base + a.number, a.round));
+}
+
+__global__ void await_flag_kernel(const __grid_constant__ flag_args a) {
+  tw_wait_for_earlier_kernels();
+  if (!await_flag(a.box, a.box.received_flags, tw_exchange_flag(*a.box.base + a.number, a.round)))
+    *(volatile int *)a.box.failed = 1;
+}
+
+__global__ void __launch_bounds__(THREADS) pack_kernel(const __grid_constant__ move_args a) {
+  __shared__ block_state b;
+  tw_after_earlier_kernels();
+  pack_range(a.message, part_of(a.message.units, a.rounds, a.round), a.words, b);
+}
+
+__global__ void __launch_bounds__(THREADS) unpack_kernel(const __grid_constant__ move_args a) {
+  __shared__ block_state b;
+  tw_after_earlier_kernels();
+  range r = part_of(a.message.units, a.rounds, a.round);
+  begin_block(a.message, r, b);
+  __syncthreads();
+  unpack_range<false>(a.message, r, a.words, a.digests, b);
+  end_block(a.digests, b);
+}
+
+dim3 wide_grid(const tw_device_message *m, int rounds) {
+  size_t blocks = tw_ceil_div(tw_ceil_div(m->units, (size_t)rounds), WARPS);
+  return dim3((unsigned)(blocks < WIDE_BLOCKS ? blocks : WIDE_BLOCKS));
+}
+
+dim3 small_grid(const tw_device_message *m) {
+  size_t blocks = tw_ceil_div(m->units, SMALL_WARPS);
+  return dim3((unsigned)(blocks < TW_EXCHANGE_BLOCKS ? blocks : TW_EXCHANGE_BLOCKS));
+}
+
+// May start while the kernel before it ends.
+template <class type>
+tw_status tw_enqueue_dependent(void (*kernel)(const type), dim3 grid, unsigned threads, void *stream,
+                               const type &argument) {
+  cudaLaunchAttribute early = {};
+  early.id = cudaLaunchAttributeProgrammaticStreamSerialization;
+  early.val.programmaticStreamSerializationAllowed = 1;
+  cudaLaunchConfig_t config = {};
+  config.gridDim = grid;
+  config.blockDim = dim3(threads);
+  config.stream = (cudaStream_t)stream;
+  config.attrs = &early;
+  config.numAttrs = 1;
+  TW_CUDA(cudaLaunchKernelEx(&config, kernel, argument));
+  return TW_OK;
 }
 
 }  // namespace
 
-extern "C" tw_status tw_device_pack(const tw_device_open *opens, int count, uint64_t *message, void *stream) {
-  open_list list;
-  for (int i = 0; i < count; i++) list.open[i] = opens[i];
-  pack_kernel<<<grid_for(opens, count, true), THREADS, 0, (cudaStream_t)stream>>>(list, message);
-  TW_CUDA(cudaGetLastError());
+extern "C" tw_status tw_device_exchange(const tw_device_message *message, const tw_mailbox *box, uint64_t number,
+                                        int rounds, int alone, uint64_t *digests, void *stream) {
+  if (message->units == 0) return TW_OK;
+  exchange_args a = {*message, *box, number, digests, rounds, alone};
+  if (tw_exchange_is_small(message, box))
+    return tw_enqueue_dependent(exchange_small_kernel, small_grid(message), SMALL_THREADS, stream, a);
+  size_t words = tw_exchange_word_of_round(message, rounds, rounds);
+  if (words > box->slot_words)
+    return tw_fail(TW_ERR_INTERNAL, "a message of %zu words in a mailbox of %zu", words, box->slot_words);
+  return tw_enqueue_dependent(exchange_kernel, dim3((unsigned)tw_exchange_blocks(message, box)), THREADS, stream, a);
+}
+
+extern "C" tw_status tw_device_exchange_advance(const tw_mailbox *box, uint64_t count, void *stream) {
+  advance_kernel<<<1, 1, 0, (cudaStream_t)stream>>>(box->base, count);
+  TW_CUDA_LAUNCHED();
   return TW_OK;
 }
 
-extern "C" tw_status tw_device_unpack(const tw_device_open *opens, int count, const uint64_t *message,
-                                      uint64_t *digests, void *stream) {
-  open_list list;
-  for (int i = 0; i < count; i++) list.open[i] = opens[i];
-  unpack_kernel<<<grid_for(opens, count, false), THREADS, 0, (cudaStream_t)stream>>>(list, message, digests);
-  TW_CUDA(cudaGetLastError());
-  return TW_OK;
+extern "C" tw_status tw_device_pack_round(const tw_device_message *message, int rounds, int round, uint64_t *words,
+                                          void *stream) {
+  move_args a = {*message, words, nullptr, rounds, round};
+  return tw_enqueue_dependent(pack_kernel, wide_grid(message, rounds), THREADS, stream, a);
+}
+
+extern "C" tw_status tw_device_unpack_round(const tw_device_message *message, int rounds, int round,
+                                            const uint64_t *words, uint64_t *digests, void *stream) {
+  move_args a = {*message, const_cast<uint64_t *>(words), digests, rounds, round};
+  return tw_enqueue_dependent(unpack_kernel, wide_grid(message, rounds), THREADS, stream, a);
+}
+
+extern "C" tw_status tw_device_pack(const tw_device_message *message, uint64_t *words, void *stream) {
+  return tw_device_pack_round(message, 1, 0, words, stream);
+}
+
+extern "C" tw_status tw_device_unpack(const tw_device_message *message, const uint64_t *words, uint64_t *digests,
+                                      void *stream) {
+  return tw_device_unpack_round(message, 1, 0, words, digests, stream);
+}
+
+extern "C" tw_status tw_device_raise_flag(const tw_mailbox *box, uint64_t number, int round, void *stream) {
+  return tw_enqueue(raise_flag_kernel, dim3(1), 1, 0, stream, flag_args{*box, number, round});
+}
+
+extern "C" tw_status tw_device_await_flag(const tw_mailbox *box, uint64_t number, int round, void *stream) {
+  return tw_enqueue(await_flag_kernel, dim3(1), 1, 0, stream, flag_args{*box, number, round});
 }

@@ -1,0 +1,133 @@
+#include "comm/relay.h"
+
+#include <pthread.h>
+#include <sched.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/memory.h"
+
+enum { MOST_BOXES = 2 };
+
+struct tw_relay {
+  tw_channel *channel;
+  tw_relay_box box[MOST_BOXES];
+  int box_count;
+  uint64_t number[MOST_BOXES];  // of each mailbox's next message
+  const tw_relay_message *messages;
+  int count;
+  pthread_t thread;
+  bool running;
+  _Atomic int cancelled;
+  tw_status status;
+  char message[256];  // the thread's error, for the caller's thread
+  uint64_t comm_ns;
+};
+
+tw_status tw_relay_create(tw_channel *channel, const tw_relay_box *boxes, int count, tw_relay **out) {
+  *out = NULL;
+  if (count < 1 || count > MOST_BOXES) return tw_fail(TW_ERR_INTERNAL, "a relay for %d mailboxes", count);
+  tw_relay *r = calloc(1, sizeof *r);
+  if (!r) return tw_fail(TW_ERR_MEMORY, "out of memory for a relay");
+  r->channel = channel;
+  memcpy(r->box, boxes, sizeof *boxes * (size_t)count);
+  r->box_count = count;
+  *out = r;
+  return TW_OK;
+}
+
+void tw_relay_destroy(tw_relay *r) {
+  if (!r) return;
+  if (r->running) (void)tw_relay_end(r, 1);
+  free(r);
+}
+
+// True when every block of the GPU's kernel has packed the round.
+static bool packed(const tw_relay_box *b, int blocks, uint64_t flag) {
+  for (int i = 0; i < blocks; i++)
+    if (atomic_load_explicit(&b->sent_flags[TW_FLAG_STRIDE * i], memory_order_acquire) < flag) return false;
+  return true;
+}
+
+// A GPU that has not packed is computing, so patience has no limit here but the caller's, who cancels.
+static tw_status await_packed(tw_relay *r, const tw_relay_box *b, int blocks, uint64_t flag) {
+  for (uint32_t polls = 1; !packed(b, blocks, flag); polls++) {
+    if (atomic_load(&r->cancelled)) return tw_fail(TW_ERR_PEER, "rank %d: the run was given up", r->channel->rank);
+    if (polls % 4096 == 0) sched_yield();
+  }
+  return TW_OK;
+}
+
+static void raise_flags(const tw_relay_box *b, int blocks, uint64_t flag) {
+  for (int i = 0; i < blocks; i++)
+    atomic_store_explicit(&b->received_flags[TW_FLAG_STRIDE * i], flag, memory_order_release);
+}
+
+static tw_status check_header(const tw_relay *r, uint64_t here, uint64_t there) {
+  if (here == there) return TW_OK;
+  return tw_fail(TW_ERR_PEER,
+                 "rank %d: expected round %d of message %llu, rank %d sent round %d of message %llu; both must run the "
+                 "same plan and version of twain",
+                 r->channel->rank, (int)((here - 1) % TW_EXCHANGE_ROUNDS),
+                 (unsigned long long)((here - 1) / TW_EXCHANGE_ROUNDS), 1 - r->channel->rank,
+                 (int)((there - 1) % TW_EXCHANGE_ROUNDS), (unsigned long long)((there - 1) / TW_EXCHANGE_ROUNDS));
+}
+
+// Round k + 1 is on its way while k arrives.
+static tw_status carry(tw_relay *r, const tw_relay_message *m) {
+  const tw_relay_box *b = &r->box[m->box];
+  tw_exchange exchange[TW_EXCHANGE_ROUNDS];
+  uint64_t number = r->number[m->box]++, begin = 0;
+  size_t slot = number % 2 * b->slot_words;
+  for (int round = 0; round <= m->rounds; round++) {
+    if (round < m->rounds) {
+      TW_TRY(await_packed(r, b, m->blocks, tw_exchange_flag(number, round)));
+      if (round == 0) begin = tw_clock_ns();
+      size_t at = slot + m->round[round];
+      if (b->headed) b->sent[at] = tw_exchange_flag(number, round);
+      exchange[round] =
+          (tw_exchange){b->sent + at, b->received + at, 8 * (m->round[round + 1] - m->round[round]), NULL};
+      TW_TRY(r->channel->start(r->channel, &exchange[round]));
+    }
+    if (round == 0) continue;
+    TW_TRY(r->channel->wait(r->channel, &exchange[round - 1]));
+    if (b->headed)
+      TW_TRY(check_header(r, tw_exchange_flag(number, round - 1), b->received[slot + m->round[round - 1]]));
+    raise_flags(b, m->blocks, tw_exchange_flag(number, round - 1));
+  }
+  r->comm_ns += tw_clock_ns() - begin;
+  return TW_OK;
+}
+
+static void *work(void *argument) {
+  tw_relay *r = argument;
+  for (int i = 0; i < r->count && r->status == TW_OK; i++) r->status = carry(r, &r->messages[i]);
+  if (r->status == TW_OK) return NULL;
+  strncpy(r->message, tw_error_message(), sizeof r->message - 1);
+  for (int i = 0; i < r->box_count; i++) atomic_store(r->box[i].stop, 1);
+  return NULL;
+}
+
+tw_status tw_relay_begin(tw_relay *r, const tw_relay_message *messages, int count) {
+  r->messages = messages;
+  r->count = count;
+  r->status = TW_OK;
+  r->comm_ns = 0;
+  atomic_store(&r->cancelled, 0);
+  if (pthread_create(&r->thread, NULL, work, r) != 0)
+    return tw_fail(TW_ERR_MEMORY, "rank %d: no thread for the relay could be started", r->channel->rank);
+  r->running = true;
+  return TW_OK;
+}
+
+tw_status tw_relay_end(tw_relay *r, int cancel) {
+  if (!r->running) return TW_OK;
+  if (cancel) atomic_store(&r->cancelled, 1);
+  pthread_join(r->thread, NULL);
+  r->running = false;
+  return r->status == TW_OK ? TW_OK : tw_fail(r->status, "%s", r->message);
+}
+
+uint64_t tw_relay_comm_ns(const tw_relay *r) { return r->comm_ns; }

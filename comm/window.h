@@ -1,0 +1,19 @@
+// Host memory that both ranks of one host see: a window of MPI-3 shared memory, one part for each rank, written by its
+// owner and read by the other. Parts begin on pages of their own.
+#ifndef TW_WINDOW_H
+#define TW_WINDOW_H
+
+#include <stddef.h>
+
+#include "comm/channel.h"
+
+typedef struct tw_window tw_window;
+
+// Collective. *out is NULL (and the status TW_OK, on both) when the ranks do not share a host. Zeroed.
+tw_status tw_window_create(tw_channel *channel, size_t bytes, tw_window **out);
+void *tw_window_part(const tw_window *w, int rank);
+size_t tw_window_bytes(const tw_window *w);  // of a part, whole pages
+// abandon: the other rank is lost; the window is left to the end of the process, since freeing it is collective.
+void tw_window_free(tw_window *w, int abandon);
+
+#endif

@@ -1,0 +1,216 @@
+#include "jobs/device_mailbox.h"
+
+#ifdef TWAIN_CUDA
+#include <mpi.h>
+#include <stdlib.h>
+#include <string.h>
+#ifdef OPEN_MPI
+#include <mpi-ext.h>
+#endif
+
+#include "base/memory.h"
+#include "comm/nccl.h"
+#include "kernels/backend.h"
+
+// A part: flags, two slots, two slots for small messages, in a window two more for copy engines. One is written and one
+// is read.
+enum {
+  PAGE = 4096,
+  FLAG_BYTES = 8 * TW_FLAG_STRIDE * TW_EXCHANGE_BLOCKS,
+  SMALL_BYTES = 2 * 16 * TW_SMALL_WORDS,
+  WINDOW_SMALL_WORDS = 4096,
+  PCI_BLOCKS = 32,
+  STATE_BYTES = 8 * (TW_MAILBOXES + 1)
+};
+
+static void place(tw_mailboxes *m, int i, void *sent, void *received, void *sent_flags, void *received_flags) {
+  m->box[i].sent = (uint64_t *)((char *)sent + FLAG_BYTES);
+  m->box[i].received = (uint64_t *)((char *)received + FLAG_BYTES);
+  m->box[i].small_sent = m->box[i].sent + 2 * m->box[i].slot_words;
+  m->box[i].small_received = m->box[i].received + 2 * m->box[i].slot_words;
+  m->box[i].sent_flags = sent_flags;
+  m->box[i].received_flags = received_flags;
+}
+
+// Both ranks learn whether both could.
+static tw_status agree(tw_channel *channel, tw_status status) {
+  uint8_t mine = status == TW_OK, theirs = 0;
+  TW_TRY(tw_channel_exchange(channel, &mine, &theirs, 1));
+  if (mine && !theirs)
+    return tw_fail(TW_ERR_USAGE, "rank %d cannot use this transport; see its message, or choose another --transport",
+                   1 - channel->rank);
+  return status;
+}
+
+static void place_near(tw_mailboxes *m, void *own, void *theirs) {
+  for (int i = 0; i < m->count; i++) {
+    void *in = (char *)own + m->bytes * (size_t)i, *out = (char *)theirs + m->bytes * (size_t)i;
+    place(m, i, out, in, out, in);
+    m->box[i].small_words = TW_SMALL_WORDS;
+  }
+}
+
+// NCCL's windows: each GPU's mailbox mapped into the other.
+static tw_status open_nccl(tw_channel *channel, tw_mailboxes *m) {
+  void *own = NULL, *theirs = NULL;
+  tw_status status = tw_fail(TW_ERR_USAGE, "this twain was built without NCCL");
+#ifdef TWAIN_NCCL
+  status = tw_nccl_window(m->nccl, m->bytes * (size_t)m->count, &own, &theirs);
+#endif
+  TW_TRY(agree(channel, status));
+  place_near(m, own, theirs);
+  m->name = "nccl, by the GPUs themselves in its window";
+  return TW_OK;
+}
+
+static tw_status open_peer(tw_channel *channel, tw_mailboxes *m) {
+  struct {
+    tw_device_handle handle;
+    int shared;
+  } mine = {{{0}}, 0}, theirs;
+  tw_status status = tw_device_share(m->bytes * (size_t)m->count, &m->own, &mine.handle);
+  mine.shared = status == TW_OK;
+  TW_TRY(tw_channel_exchange(channel, &mine, &theirs, sizeof mine));
+  if (status == TW_OK && theirs.shared) status = tw_device_map(&theirs.handle, &m->theirs);
+  if (status == TW_OK && !theirs.shared) status = tw_fail(TW_ERR_USAGE, "the other GPU's memory cannot be reached");
+  TW_TRY(agree(channel, status));
+  place_near(m, m->own, m->theirs);
+  m->name = "peer, by the GPUs themselves";
+  return TW_OK;
+}
+
+static tw_status open_window(tw_channel *channel, tw_mailboxes *m) {
+  void *parts[2];
+  tw_status status = TW_OK;
+  for (int rank = 0; rank < 2 && status == TW_OK; rank++) {
+    status = tw_host_map(tw_window_part(m->window, rank), tw_window_bytes(m->window), &parts[rank]);
+    if (status == TW_OK) m->mapped[rank] = tw_window_part(m->window, rank);
+  }
+  TW_TRY(agree(channel, status));
+  for (int i = 0; i < m->count; i++) {
+    void *out = (char *)parts[channel->rank] + m->bytes * (size_t)i;
+    void *in = (char *)parts[1 - channel->rank] + m->bytes * (size_t)i;
+    place(m, i, out, in, out, in);
+  }
+  for (int i = 0; i < m->count; i++) {
+    char *own = tw_window_part(m->window, channel->rank), *other = tw_window_part(m->window, 1 - channel->rank);
+    size_t at = m->bytes * (size_t)i + FLAG_BYTES + 16 * m->box[i].slot_words + SMALL_BYTES;
+    m->host[i].sent = (uint64_t *)(void *)(own + at);
+    m->host[i].received = (uint64_t *)(void *)(other + at);
+    m->box[i].small_words = WINDOW_SMALL_WORDS;
+  }
+  m->copied = true;
+  m->name = "mpi, shared window";
+  return TW_OK;
+}
+
+// Flags and, unless on_device, data in pinned memory: sent parts of all mailboxes, then received ones.
+static tw_status open_relayed(tw_channel *channel, tw_mailboxes *m, bool on_device) {
+  size_t half = m->bytes * (size_t)m->count;
+  void *reach, *data;
+  tw_status status = tw_pinned_alloc(2 * half, &m->pinned);
+  if (status == TW_OK) memset(m->pinned, 0, 2 * half);
+  if (status == TW_OK) status = tw_pinned_device(m->pinned, &reach);
+  if (status == TW_OK && on_device) status = tw_cuda_backend.alloc(2 * half, &m->device);
+  TW_TRY(agree(channel, status));
+  data = on_device ? m->device : reach;
+  for (int i = 0; i < m->count; i++) {
+    size_t out = m->bytes * (size_t)i, in = half + out;
+    char *host = on_device ? m->device : m->pinned;
+    place(m, i, (char *)data + out, (char *)data + in, (char *)reach + out, (char *)reach + in);
+    m->host[i] = (tw_relay_box){.sent = (uint64_t *)(void *)(host + out + FLAG_BYTES),
+                                .received = (uint64_t *)(void *)(host + in + FLAG_BYTES),
+                                .sent_flags = (_Atomic uint64_t *)(void *)((char *)m->pinned + out),
+                                .received_flags = (_Atomic uint64_t *)(void *)((char *)m->pinned + in),
+                                .slot_words = m->box[i].slot_words,
+                                .headed = !on_device,
+                                .stop = (_Atomic int *)m->stop};
+  }
+  m->relayed = true;
+  m->name = on_device ? "mpi, from device memory" : "mpi, point to point";
+  return TW_OK;
+}
+
+// MPI says that it takes device pointers, and does.
+static tw_status cuda_aware(tw_channel *channel) {
+  tw_status status = TW_OK;
+  uint64_t words[64], got[64];
+  void *device = NULL;
+#if defined(MPIX_CUDA_AWARE_SUPPORT)
+  bool said = MPIX_Query_cuda_support() == 1;
+#else
+  bool said = false;
+#endif
+  if (!said)
+    status =
+        tw_fail(TW_ERR_USAGE, "this MPI does not take device memory (MPIX_Query_cuda_support); use --transport mpi");
+  TW_TRY(agree(channel, status));
+  for (uint64_t i = 0; i < 64; i++) words[i] = (i + 1) * 0x9e3779b97f4a7c15ull + (uint64_t)channel->rank;
+  TW_TRY(tw_cuda_backend.alloc(2 * sizeof words, &device));
+  status = tw_cuda_backend.upload(device, words, sizeof words, NULL);
+  if (status == TW_OK) status = tw_channel_exchange(channel, device, (char *)device + sizeof words, sizeof words);
+  if (status == TW_OK) status = tw_cuda_backend.download(got, (char *)device + sizeof words, sizeof words, NULL);
+  tw_cuda_backend.release(device, 2 * sizeof words);
+  for (uint64_t i = 0; status == TW_OK && i < 64; i++)
+    if (got[i] != words[i] + 1 - 2 * (uint64_t)channel->rank)
+      status = tw_fail(TW_ERR_USAGE,
+                       "this MPI says that it takes device memory, but delivers other bytes; use --transport mpi");
+  return agree(channel, status);
+}
+
+static tw_status open_transport(tw_channel *channel, tw_transport transport, tw_mailboxes *m) {
+  if (transport == TW_TRANSPORT_PEER) return open_peer(channel, m);
+  if (transport == TW_TRANSPORT_NCCL) return open_nccl(channel, m);
+  if (transport == TW_TRANSPORT_MPI_CUDA) {
+    TW_TRY(cuda_aware(channel));
+    return open_relayed(channel, m, true);
+  }
+  if (transport == TW_TRANSPORT_MPI) TW_TRY(tw_window_create(channel, m->bytes * (size_t)m->count, &m->window));
+  return m->window ? open_window(channel, m) : open_relayed(channel, m, false);
+}
+
+static tw_status open_state(tw_mailboxes *m, double timeout_seconds) {
+  void *stop;
+  TW_TRY(tw_cuda_backend.alloc(STATE_BYTES, &m->state));
+  TW_TRY(tw_pinned_alloc(sizeof(int), &m->stop));
+  memset(m->stop, 0, sizeof(int));
+  TW_TRY(tw_pinned_device(m->stop, &stop));
+  for (int i = 0; i < m->count; i++) {
+    m->box[i].base = (uint64_t *)m->state + i;
+    m->box[i].failed = (int *)((uint64_t *)m->state + TW_MAILBOXES);
+    m->box[i].stop = stop;
+    m->box[i].patience_ns = (uint64_t)(1e9 * timeout_seconds);
+  }
+  return TW_OK;
+}
+
+tw_status tw_mailboxes_create(tw_channel *channel, tw_transport transport, struct tw_nccl *nccl, int count,
+                              size_t message_words, tw_mailboxes *m) {
+  memset(m, 0, sizeof *m);
+  m->nccl = nccl;
+  size_t slot_words = (message_words + TW_EXCHANGE_ROUNDS + 15) / 16 * 16;
+  bool near = transport == TW_TRANSPORT_PEER || transport == TW_TRANSPORT_NCCL;
+  m->count = count;
+  m->bytes = (FLAG_BYTES + (near ? 16 : 32) * slot_words + SMALL_BYTES + PAGE - 1) / PAGE * PAGE;
+  for (int i = 0; i < count; i++) {
+    m->box[i].slot_words = slot_words;
+    m->box[i].blocks = near ? TW_EXCHANGE_BLOCKS : PCI_BLOCKS;
+  }
+  tw_status status = open_state(m, channel->timeout_seconds);
+  if (status == TW_OK) status = open_transport(channel, transport, m);
+  if (status != TW_OK) tw_mailboxes_free(m, false);
+  return status;
+}
+
+void tw_mailboxes_free(tw_mailboxes *m, bool abort) {
+  tw_device_unmap(m->theirs);
+  tw_device_unshare(m->own);
+  for (int rank = 0; rank < 2; rank++) tw_host_unmap(m->mapped[rank]);
+  tw_window_free(m->window, abort);
+  if (m->pinned) tw_pinned_free(m->pinned, 2 * m->bytes * (size_t)m->count);
+  if (m->device) tw_cuda_backend.release(m->device, 2 * m->bytes * (size_t)m->count);
+  if (m->state) tw_cuda_backend.release(m->state, STATE_BYTES);
+  if (m->stop) tw_pinned_free(m->stop, sizeof(int));
+  memset(m, 0, sizeof *m);
+}
+#endif

@@ -1,0 +1,91 @@
+#include "jobs/lanes.h"
+
+#include "base/clock.h"
+
+typedef struct {
+  tw_session *session;
+  bool done, waiting;  // waiting: its last level's openings are queued, or in `message`
+  bool queued;
+  uint64_t message;
+} lane;
+
+typedef struct {
+  lane lanes[TW_LANES];
+  int count;
+  const tw_open_budget *budget;
+  tw_open_counters *counters;
+} race;
+
+static tw_opener *opener_of(race *r) { return &r->lanes[0].session->opener; }
+
+static tw_status send(race *r, tw_flush_reason reason) {
+  uint64_t message;
+  tw_opener *o = opener_of(r);
+  TW_TRY(o->start(o->state, reason, &message));
+  for (int i = 0; i < r->count; i++) {
+    if (!r->lanes[i].queued) continue;
+    r->lanes[i].queued = false;
+    r->lanes[i].message = message;
+  }
+  uint64_t *count = reason == TW_FLUSH_BUDGET ? &r->counters->open_flushes_budget : &r->counters->open_flushes_demand;
+  ++*count;
+  return TW_OK;
+}
+
+static bool over_budget(race *r) {
+  size_t words, jobs;
+  tw_opener *o = opener_of(r);
+  if (r->count == 1) return false;
+  o->queued(o->state, &words, &jobs);
+  return jobs > 0 && ((r->budget->words && words >= r->budget->words) || (r->budget->jobs && jobs >= r->budget->jobs));
+}
+
+static tw_status receive(race *r, lane *l) {
+  tw_opener *o = opener_of(r);
+  if (l->session->mark) TW_TRY(l->session->mark(l->session->mark_state, -1));
+  if (l->queued) TW_TRY(send(r, TW_FLUSH_DEMAND));
+  TW_TRY(o->finish(o->state, l->session->lane, l->message));
+  tw_session_opened(l->session);
+  l->waiting = false;
+  return TW_OK;
+}
+
+static bool in_flight(const race *r) {
+  for (int i = 0; i < r->count; i++)
+    if (r->lanes[i].waiting && !r->lanes[i].queued) return true;
+  return false;
+}
+
+static tw_status advance(race *r, lane *l) {
+  if (l->waiting) TW_TRY(receive(r, l));
+  if (in_flight(r)) r->counters->pfss_flushes_overlapped_in_open++;
+  uint64_t begin = tw_clock_ns();
+  TW_TRY(tw_session_step(l->session, &l->done));
+  r->counters->pfss_eval_ns += tw_clock_ns() - begin;
+  l->waiting = l->queued = l->session->opening;
+  return over_budget(r) ? send(r, TW_FLUSH_BUDGET) : TW_OK;
+}
+
+static double fraction_done(const race *r) {
+  double sum = 0;
+  for (int i = 0; i < r->count; i++)
+    sum += (double)r->lanes[i].session->next_op / r->lanes[i].session->program->op_count;
+  return sum / r->count;
+}
+
+tw_status tw_lanes_run(tw_session *const *lanes, int count, const tw_open_budget *budget, tw_open_counters *counters,
+                       void (*progress)(void *state, double fraction), void *progress_state) {
+  race r = {.count = count, .budget = budget, .counters = counters};
+  if (count < 1 || count > TW_LANES) return tw_fail(TW_ERR_INTERNAL, "a run of %d lanes", count);
+  for (int i = 0; i < count; i++) r.lanes[i].session = lanes[i];
+  for (bool running = true; running;) {
+    running = false;
+    for (int i = 0; i < count; i++) {
+      if (r.lanes[i].done) continue;
+      TW_TRY(advance(&r, &r.lanes[i]));
+      running = running || !r.lanes[i].done;
+    }
+    if (progress) progress(progress_state, fraction_done(&r));
+  }
+  return TW_OK;
+}

@@ -1,0 +1,26 @@
+// How the ranks' GPUs exchange opens.
+#ifndef TW_TRANSPORT_H
+#define TW_TRANSPORT_H
+
+typedef enum {
+  TW_TRANSPORT_AUTO,
+  TW_TRANSPORT_PEER,      // kernels write into the other GPU's memory (CUDA IPC)
+  TW_TRANSPORT_NCCL,      // NCCL send and receive in order of the stream
+  TW_TRANSPORT_MPI,       // a window of host memory that ranks of one host share; otherwise MPI_P2P
+  TW_TRANSPORT_MPI_P2P,   // MPI messages from pinned memory, relayed by a host thread
+  TW_TRANSPORT_MPI_CUDA,  // the same from device memory, with a CUDA-aware MPI
+  TW_TRANSPORTS
+} tw_transport;
+
+// What may serve, best first; auto leaves several, of which the first that can be opened is taken.
+typedef struct {
+  tw_transport way[4];
+  int count;
+} tw_ways;
+
+// "auto", "peer", "nccl", "mpi", "mpi-p2p", "mpi-cuda"
+const char *tw_transport_word(tw_transport t);
+// TW_TRANSPORTS: no such word.
+tw_transport tw_transport_of(const char *word);
+
+#endif

@@ -1,0 +1,106 @@
+// Opens between two GPUs. One kernel packs the masked shares, hands them over through a mailbox, waits for the other
+// rank's and combines both: nothing in an exchange waits for a host. A mailbox is memory that the other side can reach:
+// the other GPU's (CUDA IPC, NVLink), a window in host memory that both ranks of a host share, or pinned memory from
+// which a thread relays by MPI. It holds masked values only. Where another library moves the bytes (NCCL), pack and
+// unpack are kernels of their own. Present when twain was built with CUDA; pointers are device addresses.
+#ifndef TW_DEVICE_OPENS_H
+#define TW_DEVICE_OPENS_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/status.h"
+#include "kernels/ring_ops.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+// An open of the same tensor for some sequences that lie one behind the other in all arrays. In the message each
+// sequence's packed data starts at a word, as the host's collector packs it. Work is cut into units: 64 ring elements
+// (`width` words of the message), or 64 words of bit planes.
+typedef struct {
+  const uint64_t *share, *mask;
+  uint64_t *out;           // opened values
+  uint64_t n;              // elements of a sequence (of each plane)
+  uint64_t words;          // of a sequence, in share, mask and out
+  uint64_t message_words;  // of a sequence
+  uint64_t first_word;     // in the message
+  uint32_t units;          // of a sequence
+  uint32_t first_unit;     // among the message's
+  uint32_t sequences;
+  uint32_t digest;  // index of the first sequence's
+  uint16_t width;   // ring bits, or planes
+  uint16_t bits;    // 1: bit planes
+} tw_device_open;
+enum {
+  TW_DEVICE_OPENS = 40,
+  TW_EXCHANGE_ROUNDS = 16,
+  TW_EXCHANGE_BLOCKS = 128,
+  TW_SMALL_WORDS = 16384,
+  TW_FLAG_STRIDE = 8
+};
+
+// Sizes of an open in units and words; first_unit and first_word continue behind `before` (NULL: it is the first).
+void tw_device_open_place(tw_device_open *open, const tw_device_open *before);
+
+typedef struct {
+  tw_device_open open[TW_DEVICE_OPENS];
+  int count;
+  uint32_t units;
+} tw_device_message;
+void tw_device_message_add(tw_device_message *message, const tw_device_open *open);  // place it first
+size_t tw_device_message_words(const tw_device_message *message);
+
+// A message travels in rounds, so that a large one is packed, moved and unpacked at the same time. Round r is a word to
+// spare, in which a relay says which message and round it is, and the words of the units [units r / rounds, units
+// (r + 1) / rounds); word_of_round gives where it begins.
+int tw_exchange_rounds(const tw_device_message *message, size_t round_words);
+size_t tw_exchange_word_of_round(const tw_device_message *message, int rounds, int round);  // round = rounds: the end
+TW_ELEMENT uint64_t tw_exchange_flag(uint64_t number, int round) {
+  return number * TW_EXCHANGE_ROUNDS + (uint64_t)round + 1;
+}
+
+// Two slots of slot_words each, used in turn: message k + 2 may overwrite k, since whoever has k + 1 from the other
+// rank knows that it has read k. Flags count up, one a block of the kernel, TW_FLAG_STRIDE words apart.
+typedef struct {
+  uint64_t *sent, *received;
+  uint64_t *sent_flags;
+  const uint64_t *received_flags;
+  size_t slot_words;
+  int blocks;  // most of a kernel: where the way is slow, few fill it
+  // Messages of up to small_words travel without flags and fences: each half of a word beside the message's number, two
+  // slots of 2 TW_SMALL_WORDS. 0: none.
+  uint64_t *small_sent, *small_received;
+  size_t small_words;
+  uint64_t *base;        // device: messages of earlier runs
+  int *failed;           // device: set when the other rank's part did not come or is another message
+  const int *stop;       // mapped host memory: nonzero ends all waiting
+  uint64_t patience_ns;  // longest wait
+} tw_mailbox;
+
+// number: of the message in this run. digests (kernels/digest.h) are added up.
+// alone: this GPU's only mailbox.
+tw_status tw_device_exchange(const tw_device_message *message, const tw_mailbox *box, uint64_t number, int rounds,
+                             int alone, uint64_t *digests, void *stream);
+int tw_exchange_blocks(const tw_device_message *message, const tw_mailbox *box);
+int tw_exchange_is_small(const tw_device_message *message, const tw_mailbox *box);
+// Later runs start `count` messages later.
+tw_status tw_device_exchange_advance(const tw_mailbox *box, uint64_t count, void *stream);
+
+// Without headers: the message's words one behind the other.
+tw_status tw_device_pack(const tw_device_message *message, uint64_t *words, void *stream);
+tw_status tw_device_unpack(const tw_device_message *message, const uint64_t *words, uint64_t *digests, void *stream);
+
+// The same for one round; sent and awaited by flags of their own, for ways on which copy engines move the bytes.
+tw_status tw_device_pack_round(const tw_device_message *message, int rounds, int round, uint64_t *words, void *stream);
+tw_status tw_device_unpack_round(const tw_device_message *message, int rounds, int round, const uint64_t *words,
+                                 uint64_t *digests, void *stream);
+tw_status tw_device_raise_flag(const tw_mailbox *box, uint64_t number, int round, void *stream);
+tw_status tw_device_await_flag(const tw_mailbox *box, uint64_t number, int round, void *stream);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

@@ -5,7 +5,7 @@
 #include "app/options.h"
 
 typedef struct {
-  const char *model, *device, *transport;
+  const char *model, *device, *transport, *keys;
   int64_t seq, repeat, layers, batch;
   bool json, by_gate;
 } tw_bench_settings;

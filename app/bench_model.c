@@ -18,6 +18,7 @@ typedef struct {
   const tw_bench_settings *s;
   tw_channel *channel;
   tw_hardware hardware;
+  tw_keys_place keys;
   tw_rehearsal *rehearsal;
   tw_engine *engine;
   double setup, preparation[MOST_REPEATS], online[MOST_REPEATS];
@@ -42,6 +43,19 @@ static tw_status meet(bench *b) {
   return tw_channel_exchange(b->channel, &here, &there, 1);
 }
 
+static tw_status choose_keys(bench *b) {
+  static const char *const names[] = {
+      [TW_KEYS_FILE] = "file", [TW_KEYS_MEMORY] = "memory", [TW_KEYS_RESIDENT] = "resident"};
+  for (int i = 0; i < 3; i++) {
+    if (strcmp(b->s->keys, names[i]) != 0) continue;
+    b->keys = (tw_keys_place)i;
+    if (b->keys == TW_KEYS_RESIDENT && b->hardware.device != TW_DEVICE_CUDA)
+      return tw_fail(TW_ERR_USAGE, "--keys resident: needs a GPU; use --keys memory or --keys file");
+    return TW_OK;
+  }
+  return tw_fail(TW_ERR_USAGE, "unknown --keys '%s'; use memory, file or resident", b->s->keys);
+}
+
 // Rank 0 draws the number that everything derives from.
 static tw_status open_rehearsal(bench *b) {
   uint64_t mine, theirs;
@@ -54,17 +68,19 @@ static tw_status open_rehearsal(bench *b) {
                             .repeat = (int)b->s->repeat + WARM_UP,
                             .rank = b->channel->rank,
                             .device = b->hardware.device,
+                            .keys = b->keys,
                             .number = b->channel->rank == 0 ? mine : theirs};
   TW_TRY(tw_rehearsal_open(&o, &b->rehearsal));
-  long cores = sysconf(_SC_NPROCESSORS_ONLN);
-  TW_TRY(tw_rehearsal_deal(b->rehearsal, cores > 2 ? (int)cores / 2 : 1));
   return meet(b);
 }
 
 static tw_status repeat_runs(bench *b) {
   int repeats = (int)b->s->repeat + WARM_UP;
+  long cores = sysconf(_SC_NPROCESSORS_ONLN);
   for (int i = 0; i < repeats; i++) {
     tw_engine_job job;
+    TW_TRY(tw_rehearsal_deal(b->rehearsal, i, cores > 2 ? (int)cores / 2 : 1));
+    TW_TRY(meet(b));
     double start = tw_seconds();
     TW_TRY(tw_rehearsal_job(b->rehearsal, i, &job));
     TW_TRY(tw_engine_prepare(b->engine, &job));
@@ -111,6 +127,9 @@ static void print_table(const bench *b, double online, double preparation) {
   tw_grid_row(&grid, "sequences a second, online\t%.2f", (double)b->s->batch / online);
   tw_grid_row(&grid, "sequences a second, with preparation\t%.2f", (double)b->s->batch / (online + preparation));
   tw_grid_row(&grid, "keys a rank\t%.1f MB, %.2f GB/s while online", 1e-6 * (double)keys, 1e-9 * (double)keys / online);
+  tw_grid_row(&grid, "keys come from\t%s", b->s->keys);
+  if (b->hardware.device == TW_DEVICE_CPU || b->s->by_gate)
+    tw_grid_row(&grid, "gates waited for keys\t%.2f ms", 1e-6 * (double)b->stats.key_wait_ns);
   tw_grid_row(&grid, "sent a rank\t%.1f MB, %.2f GB/s while online", 1e-6 * (double)b->stats.payload_bytes,
               1e-9 * (double)b->stats.payload_bytes / online);
   tw_grid_row(&grid, "rounds\t%llu, %.1f us each", (unsigned long long)b->stats.rounds,
@@ -144,17 +163,19 @@ static void print_gates(const bench *b) {
 static tw_status print_json(const bench *b, double online, double preparation) {
   const tw_plan *plan = tw_rehearsal_plan(b->rehearsal);
   return tw_json_print(json_pack(
-      "{s:s, s:I, s:I, s:s, s:s, s:f, s:f, s:f, s:I, s:I, s:I, s:b}", "model", b->s->model, "seq",
+      "{s:s, s:I, s:I, s:s, s:s, s:s, s:f, s:f, s:f, s:f, s:I, s:I, s:I, s:b}", "model", b->s->model, "seq",
       (json_int_t)b->s->seq, "batch", (json_int_t)b->s->batch, "device", tw_engine_device_name(b->engine), "transport",
-      tw_engine_transport_name(b->engine), "setup_seconds", b->setup, "preparation_seconds", preparation,
-      "online_seconds", online, "correction_bytes_per_rank",
-      (json_int_t)(plan->program.slot_bytes[0] * (uint64_t)b->s->batch), "sent_bytes_per_rank",
-      (json_int_t)b->stats.payload_bytes, "rounds", (json_int_t)b->stats.rounds, "verified", b->mismatches == 0));
+      tw_engine_transport_name(b->engine), "keys", b->s->keys, "key_wait_seconds", 1e-9 * (double)b->stats.key_wait_ns,
+      "setup_seconds", b->setup, "preparation_seconds", preparation, "online_seconds", online,
+      "correction_bytes_per_rank", (json_int_t)(plan->program.slot_bytes[0] * (uint64_t)b->s->batch),
+      "sent_bytes_per_rank", (json_int_t)b->stats.payload_bytes, "rounds", (json_int_t)b->stats.rounds, "verified",
+      b->mismatches == 0));
 }
 
 static tw_status measure(bench *b) {
   TW_TRY(tw_hardware_choose(b->s->device, b->s->transport, &b->hardware));
   TW_TRY(tw_hardware_take(b->channel, &b->hardware));
+  TW_TRY(choose_keys(b));
   TW_TRY(open_rehearsal(b));
   double start = tw_seconds();
   tw_engine_options o = {.plan = tw_rehearsal_plan(b->rehearsal),
@@ -163,6 +184,7 @@ static tw_status measure(bench *b) {
                          .batch = (int)b->s->batch,
                          .device = b->hardware.device,
                          .transport = b->hardware.transport,
+                         .keys = b->keys,
                          .time_gates = b->s->by_gate};
   TW_TRY(tw_engine_open(&o, &b->engine));
   b->setup = tw_seconds() - start;

@@ -69,6 +69,13 @@ static const tw_option options[] = {
      .value = "WHICH",
      .fallback = "auto",
      .help = "model: nccl, mpi or auto, as in `run`"},
+    {.name = "keys",
+     .kind = TW_OPTION_TEXT,
+     .field = offsetof(settings, keys),
+     .value = "WHERE",
+     .fallback = "memory",
+     .help = "model: where keys lie when the clock starts: memory (page-locked for a GPU, and streamed to it), file (a "
+             "key file under $TMPDIR, in the system's cache; read, checked and streamed), or resident (on the GPU)"},
     {.name = "by-gate",
      .field = offsetof(settings, by_gate),
      .help = "model: time of each gate (slows a GPU a little)"},

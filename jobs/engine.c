@@ -8,6 +8,7 @@
 #include "base/memory.h"
 #include "jobs/device_opener.h"
 #include "jobs/gate_timer.h"
+#include "jobs/host_feed.h"
 #include "jobs/key_feed.h"
 #include "kernels/device.h"
 
@@ -31,6 +32,7 @@ struct tw_engine {
   void *arena;  // all of the session's memory
   size_t arena_bytes;
   // CPU
+  tw_host_feed *host_feed;
   tw_opens *opens;
   tw_opens_stats before;
   // GPU
@@ -169,6 +171,8 @@ static size_t input_bytes(const tw_engine *e) {
   return 8 * (size_t)e->o.batch * e->o.plan->program.tensors[e->o.plan->program.input].n;
 }
 
+static size_t key_bytes(const tw_engine *e) { return e->o.plan->program.slot_bytes[e->rank] * (size_t)e->o.batch; }
+
 static tw_status allocate_job(tw_engine *e) {
   size_t batch = (size_t)e->o.batch;
   void *memory;
@@ -239,9 +243,8 @@ static tw_status upload_program(tw_engine *e) {
 }
 
 // What the GPU must hold, said before it is asked for.
-// What the GPU must hold, said before it is asked for.
 static tw_status check_memory(tw_engine *e, uint64_t left) {
-  size_t weights = 0, keys = e->o.plan->program.slot_bytes[e->rank] * (size_t)e->o.batch;
+  size_t weights = 0, keys = e->o.keys == TW_KEYS_RESIDENT ? 0 : key_bytes(e);             // resident: there already
   for (int i = 0; i < e->o.model->count; i++) weights += 2 * 8 * elements(e->o.model, i);  // limbs of W^ and V_b
   uint64_t needed = (uint64_t)e->arena_bytes + weights + keys + input_bytes(e);
   if (needed <= left) return TW_OK;
@@ -268,7 +271,12 @@ static tw_status open_device(tw_engine *e) {
   TW_TRY(upload_program(e));
   TW_TRY(tw_device_opener_create(e->session.program, e->o.batch, e->o.channel, e->nccl, e->stream, &e->opener));
   e->session.opener = tw_device_opener_table(e->opener);
-  TW_TRY(tw_key_feed_create(e->session.program->slot_bytes[e->rank], e->o.batch, e->stream, &e->feed));
+  tw_key_feed_options keys = {.slot_bytes = e->session.program->slot_bytes[e->rank],
+                              .batch = e->o.batch,
+                              .place = e->o.keys,
+                              .stream = e->stream,
+                              .timed = e->o.time_gates};
+  TW_TRY(tw_key_feed_create(&keys, &e->feed));
   e->session.source = tw_key_feed_source(e->feed);
   TW_TRY(tw_gate_timer_create(e->session.program, e->stream, e->o.time_gates, &e->timer));
   e->session.mark = tw_gate_timer_mark;
@@ -292,8 +300,12 @@ static void close_device(tw_engine *e) {
 }
 
 static tw_status prepare_device(tw_engine *e, const tw_engine_job *job) {
-  bool first = e->session.bytes_held == 0;
-  TW_TRY(tw_key_feed_load(e->feed, &job->source));
+  bool first = e->session.bytes_held == 0, moved;
+  TW_TRY(tw_key_feed_load(e->feed, &job->source, &moved));
+  if (moved) {
+    tw_device_graph_destroy(e->graph);
+    e->graph = NULL;
+  }
   TW_TRY(tw_session_prepare(&e->session));
   if (first) {
     e->session.mark = NULL;  // nothing is computed
@@ -328,6 +340,7 @@ static tw_status run_device(tw_engine *e) {
   else
     TW_TRY(enqueue(e));
   TW_TRY(tw_device_wait_for(e->stream, e->o.channel->timeout_seconds));
+  TW_TRY(tw_key_feed_status(e->feed));
   return tw_gate_timer_read(e->timer, e->session.label_seconds, &e->flush_seconds);
 }
 
@@ -362,7 +375,8 @@ tw_status tw_engine_open(const tw_engine_options *o, tw_engine **out) {
   e->k = &tw_cpu_backend;
 #endif
   {
-    status = set_up_model(e);
+    status = tw_host_feed_create(o->plan->program.slot_bytes[e->rank], o->batch, o->keys, &e->host_feed);
+    if (status == TW_OK) status = set_up_model(e);
     if (status == TW_OK) status = allocate_job(e);
     if (status == TW_OK) status = tw_opens_create(o->channel, &e->opens);
   }
@@ -380,6 +394,7 @@ void tw_engine_close(tw_engine *e) {
   if (e->device) close_device(e);
 #endif
   if (e->open) tw_session_close(&e->session);
+  tw_host_feed_destroy(e->host_feed);
   if (e->opens) tw_opens_destroy(e->opens);
   release_model(e);
   size_t batch = (size_t)e->o.batch;
@@ -398,13 +413,15 @@ void tw_engine_close(tw_engine *e) {
 static tw_status prepare_host(tw_engine *e, const tw_engine_job *job) {
   if (e->open) tw_session_close(&e->session);
   e->open = false;
+  tw_source source = tw_host_feed_source(e->host_feed);
+  TW_TRY(tw_host_feed_load(e->host_feed, &job->source));
   if (!e->arena) {
-    TW_TRY(forecast_arena(e, job->source));
+    TW_TRY(forecast_arena(e, source));
     TW_TRY(allocate_arena(e));
   }
   describe_session(e);
   e->open = true;
-  e->session.source = job->source;
+  e->session.source = source;
   TW_TRY(tw_session_open(&e->session));
   return tw_session_prepare(&e->session);
 }
@@ -446,8 +463,10 @@ tw_status tw_engine_output(tw_engine *e, uint64_t *masked, uint64_t *mask) {
 
 tw_status tw_engine_get_stats(tw_engine *e, tw_engine_stats *s) {
   memset(s, 0, sizeof *s);
+  s->key_bytes = key_bytes(e);
 #ifdef TWAIN_CUDA
   if (e->device) {
+    TW_TRY(tw_key_feed_wait_ns(e->feed, &s->key_wait_ns));
     TW_TRY(tw_device_opener_stats(e->opener, &s->rounds, &s->payload_bytes, &s->comm_seconds, s->transcript));
     s->wire_bytes = s->payload_bytes;
     if (e->o.time_gates) s->comm_seconds = e->flush_seconds;
@@ -456,6 +475,7 @@ tw_status tw_engine_get_stats(tw_engine *e, tw_engine_stats *s) {
 #endif
   tw_opens_stats now;
   uint8_t digest[32];
+  s->key_wait_ns = tw_host_feed_wait_ns(e->host_feed);
   tw_opens_get_stats(e->opens, &now);
   tw_opens_transcript(e->opens, digest);
   sodium_bin2hex(s->transcript, sizeof s->transcript, digest, sizeof digest);

@@ -5,6 +5,7 @@
 
 #include "comm/channel.h"
 #include "io/model.h"
+#include "jobs/key_source.h"
 #include "jobs/plan.h"
 #include "jobs/session.h"
 
@@ -20,22 +21,24 @@ typedef struct {
   int batch;
   tw_device_kind device;   // not AUTO: the caller chose (tw_device_choose)
   tw_transport transport;  // between GPUs
+  tw_keys_place keys;      // where every job's keys lie; RESIDENT: GPU only
   bool time_gates;         // GPU: time each label's work (costs about a microsecond a stretch)
 } tw_engine_options;
 
-// What a batch brings. Host memory; read during tw_engine_prepare and, `source` of a CPU engine, during
-// tw_engine_online.
+// What a batch brings. Host memory; read during tw_engine_prepare and, `source` alone, until tw_engine_online has
+// returned (by threads of the engine, too) or the engine is closed.
 typedef struct {
   const tw_seed *seeds;  // own seed of each slot
   const uint64_t *slots;
   const int *lengths;
   const uint64_t *input;  // own shares [batch][n]
-  tw_source source;       // corrections (its `read`)
+  tw_key_source source;
 } tw_engine_job;
 
 typedef struct {
   uint64_t rounds, payload_bytes, wire_bytes;
   double comm_seconds;
+  uint64_t key_bytes, key_wait_ns;  // of the batch; how long gates waited for keys (GPU: with time_gates, else 0)
   char transcript[65];
 } tw_engine_stats;
 

@@ -24,8 +24,8 @@ typedef struct {
   uint64_t *sign;  // ONEHOT of dealer and clear: bit 1 where the looked-up digit's sign is +1
 } tw_buffer;
 
-// Where a party's corrections come from: bytes in order of use, copied into host memory by `read`, or (another backend)
-// left where they are in its own memory, in order of the session's stream, by `window`.
+// Where a party's corrections come from: bytes in order of use, copied into host memory by `read`, or left where they
+// are in the backend's memory, in order of the session's stream, by `window`.
 typedef struct {
   tw_status (*read)(void *state, int batch_index, void *dst, size_t bytes);
   void *state;

@@ -5,9 +5,10 @@
 #include "app/options.h"
 
 typedef struct {
-  const char *model, *device, *transport;
+  const char *model, *device, *transport, *keys;
   int64_t seq, repeat, layers, batch;
-  bool json, by_gate;
+  int64_t budget_words, budget_jobs;
+  bool json, by_gate, no_overlap, compare_overlap;
 } tw_bench_settings;
 
 // Whole inferences; two MPI ranks.

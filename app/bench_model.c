@@ -12,15 +12,18 @@
 #include "base/memory.h"
 #include "jobs/rehearsal.h"
 
-enum { WARM_UP = 1, MOST_REPEATS = 1000 };
+enum { WARM_UP = 1, MOST_REPEATS = 1000, PASSES = 3 };
 
 typedef struct {
   const tw_bench_settings *s;
   tw_channel *channel;
   tw_hardware hardware;
+  tw_keys_place keys;
   tw_rehearsal *rehearsal;
   tw_engine *engine;
   double setup, preparation[MOST_REPEATS], online[MOST_REPEATS];
+  int used;  // repetitions of the rehearsal: each pass goes on with fresh keys
+  double serial, serial_comm;  // --compare-overlap: online without overlap, and its opens
   tw_engine_stats stats;
   uint64_t mismatches;
 } bench;
@@ -42,6 +45,19 @@ static tw_status meet(bench *b) {
   return tw_channel_exchange(b->channel, &here, &there, 1);
 }
 
+static tw_status choose_keys(bench *b) {
+  static const char *const names[] = {
+      [TW_KEYS_FILE] = "file", [TW_KEYS_MEMORY] = "memory", [TW_KEYS_RESIDENT] = "resident"};
+  for (int i = 0; i < 3; i++) {
+    if (strcmp(b->s->keys, names[i]) != 0) continue;
+    b->keys = (tw_keys_place)i;
+    if (b->keys == TW_KEYS_RESIDENT && b->hardware.device != TW_DEVICE_CUDA)
+      return tw_fail(TW_ERR_USAGE, "--keys resident: needs a GPU; use --keys memory or --keys file");
+    return TW_OK;
+  }
+  return tw_fail(TW_ERR_USAGE, "unknown --keys '%s'; use memory, file or resident", b->s->keys);
+}
+
 // Rank 0 draws the number that everything derives from.
 static tw_status open_rehearsal(bench *b) {
   uint64_t mine, theirs;
@@ -51,22 +67,25 @@ static tw_status open_rehearsal(bench *b) {
                             .layers = (int)b->s->layers,
                             .seq = (int)b->s->seq,
                             .batch = (int)b->s->batch,
-                            .repeat = (int)b->s->repeat + WARM_UP,
+                            .repeat = (b->s->compare_overlap ? PASSES : 1) * ((int)b->s->repeat + WARM_UP),
                             .rank = b->channel->rank,
                             .device = b->hardware.device,
+                            .keys = b->keys,
                             .number = b->channel->rank == 0 ? mine : theirs};
   TW_TRY(tw_rehearsal_open(&o, &b->rehearsal));
-  long cores = sysconf(_SC_NPROCESSORS_ONLN);
-  TW_TRY(tw_rehearsal_deal(b->rehearsal, cores > 2 ? (int)cores / 2 : 1));
   return meet(b);
 }
 
 static tw_status repeat_runs(bench *b) {
   int repeats = (int)b->s->repeat + WARM_UP;
+  long cores = sysconf(_SC_NPROCESSORS_ONLN);
   for (int i = 0; i < repeats; i++) {
     tw_engine_job job;
+    int repetition = b->used++;
+    TW_TRY(tw_rehearsal_deal(b->rehearsal, repetition, cores > 2 ? (int)cores / 2 : 1));
+    TW_TRY(meet(b));
     double start = tw_seconds();
-    TW_TRY(tw_rehearsal_job(b->rehearsal, i, &job));
+    TW_TRY(tw_rehearsal_job(b->rehearsal, repetition, &job));
     TW_TRY(tw_engine_prepare(b->engine, &job));
     TW_TRY(meet(b));
     double ready = tw_seconds();
@@ -88,13 +107,18 @@ static tw_status verify(bench *b) {
   tw_status status = tw_engine_output(b->engine, part[0], part[1]);
   if (status == TW_OK) status = tw_channel_exchange(b->channel, part[1], part[2], bytes);
   if (status == TW_OK && b->channel->rank == 0)
-    status = tw_rehearsal_verify(b->rehearsal, (int)b->s->repeat + WARM_UP - 1, part[0], part[1], part[2],
+    status = tw_rehearsal_verify(b->rehearsal, b->used - 1, part[0], part[1], part[2],
                                  b->stats.transcript, &b->mismatches);
   for (int i = 0; i < 3; i++) tw_free(part[i]);
   uint64_t theirs = 0;  // rank 1 learns the verdict, so that both end alike
   if (status == TW_OK) status = tw_channel_exchange(b->channel, &b->mismatches, &theirs, sizeof theirs);
   b->mismatches += theirs;
   return status;
+}
+
+// (wall without overlap - wall with) / sum of the opens' times without.
+static double hidden_part(const bench *b, double online) {
+  return b->serial_comm > 0 ? (b->serial - online) / b->serial_comm : 0;
 }
 
 static void print_table(const bench *b, double online, double preparation) {
@@ -108,13 +132,28 @@ static void print_table(const bench *b, double online, double preparation) {
   tw_grid_row(&grid, "set-up, once a model\t%.2f ms", 1e3 * b->setup);
   tw_grid_row(&grid, "preparation, once an inference\t%.2f ms", 1e3 * preparation);
   tw_grid_row(&grid, "online, median of %d\t%.2f ms", (int)b->s->repeat, 1e3 * online);
+  if (b->s->compare_overlap) {
+    tw_grid_row(&grid, "online without overlap\t%.2f ms, of it opens %.2f ms", 1e3 * b->serial, 1e3 * b->serial_comm);
+    tw_grid_row(&grid, "opens' time hidden\t%.0f %%", 100 * hidden_part(b, online));
+  }
   tw_grid_row(&grid, "sequences a second, online\t%.2f", (double)b->s->batch / online);
   tw_grid_row(&grid, "sequences a second, with preparation\t%.2f", (double)b->s->batch / (online + preparation));
   tw_grid_row(&grid, "keys a rank\t%.1f MB, %.2f GB/s while online", 1e-6 * (double)keys, 1e-9 * (double)keys / online);
+  tw_grid_row(&grid, "keys come from\t%s", b->s->keys);
+  if (b->hardware.device == TW_DEVICE_CPU || b->s->by_gate)
+    tw_grid_row(&grid, "gates waited for keys\t%.2f ms", 1e-6 * (double)b->stats.key_wait_ns);
   tw_grid_row(&grid, "sent a rank\t%.1f MB, %.2f GB/s while online", 1e-6 * (double)b->stats.payload_bytes,
               1e-9 * (double)b->stats.payload_bytes / online);
   tw_grid_row(&grid, "rounds\t%llu, %.1f us each", (unsigned long long)b->stats.rounds,
               1e6 * online / (double)b->stats.rounds);
+  tw_grid_row(&grid, "messages\t%llu on demand, %llu by budget",
+              (unsigned long long)b->stats.counters.open_flushes_demand,
+              (unsigned long long)b->stats.counters.open_flushes_budget);
+  tw_grid_row(&grid, "levels evaluated while an open was in flight\t%llu",
+              (unsigned long long)b->stats.counters.pfss_flushes_overlapped_in_open);
+  if (b->stats.probe_bandwidth > 0)
+    tw_grid_row(&grid, "transport, measured at start\t%.1f us an open of 4 KiB, %.1f GB/s each way at 1 MiB",
+                1e6 * b->stats.probe_latency_s, 1e-9 * b->stats.probe_bandwidth);
   tw_grid_row(&grid, "output against the emulator\t%s", b->mismatches ? "DIFFERS" : "equal, bit for bit");
   tw_grid_print(&grid);
 }
@@ -142,20 +181,29 @@ static void print_gates(const bench *b) {
 }
 
 static tw_status print_json(const bench *b, double online, double preparation) {
+  const tw_open_counters *c = &b->stats.counters;
   const tw_plan *plan = tw_rehearsal_plan(b->rehearsal);
   return tw_json_print(json_pack(
-      "{s:s, s:I, s:I, s:s, s:s, s:f, s:f, s:f, s:I, s:I, s:I, s:b}", "model", b->s->model, "seq",
+      "{s:s, s:I, s:I, s:s, s:s, s:s, s:f, s:f, s:f, s:f, s:I, s:I, s:I, s:b, s:I, s:I, s:I, s:I, s:I, s:f, s:f, s:f, "
+      "s:f, s:f}",
+      "model", b->s->model, "seq",
       (json_int_t)b->s->seq, "batch", (json_int_t)b->s->batch, "device", tw_engine_device_name(b->engine), "transport",
-      tw_engine_transport_name(b->engine), "setup_seconds", b->setup, "preparation_seconds", preparation,
-      "online_seconds", online, "correction_bytes_per_rank",
-      (json_int_t)(plan->program.slot_bytes[0] * (uint64_t)b->s->batch), "sent_bytes_per_rank",
-      (json_int_t)b->stats.payload_bytes, "rounds", (json_int_t)b->stats.rounds, "verified", b->mismatches == 0));
+      tw_engine_transport_name(b->engine), "keys", b->s->keys, "key_wait_seconds", 1e-9 * (double)b->stats.key_wait_ns,
+      "setup_seconds", b->setup, "preparation_seconds", preparation, "online_seconds", online,
+      "correction_bytes_per_rank", (json_int_t)(plan->program.slot_bytes[0] * (uint64_t)b->s->batch),
+      "sent_bytes_per_rank", (json_int_t)b->stats.payload_bytes, "rounds", (json_int_t)b->stats.rounds, "verified",
+      b->mismatches == 0, "open_flushes_demand", (json_int_t)c->open_flushes_demand, "open_flushes_budget",
+      (json_int_t)c->open_flushes_budget, "pfss_flushes_overlapped_in_open",
+      (json_int_t)c->pfss_flushes_overlapped_in_open, "open_comm_ns", (json_int_t)c->open_comm_ns,
+      "open_wire_bytes_sent", (json_int_t)c->open_wire_bytes_sent, "probe_latency_seconds", b->stats.probe_latency_s,
+      "probe_bytes_per_second", b->stats.probe_bandwidth, "serial_online_seconds", b->serial, "serial_open_seconds",
+      b->serial_comm, "hidden", hidden_part(b, online)));
 }
 
-static tw_status measure(bench *b) {
-  TW_TRY(tw_hardware_choose(b->s->device, b->s->transport, &b->hardware));
-  TW_TRY(tw_hardware_take(b->channel, &b->hardware));
-  TW_TRY(open_rehearsal(b));
+// All repetitions on an engine of its own.
+static tw_status pass(bench *b, bool overlap, bool time_gates) {
+  tw_engine_close(b->engine);
+  b->engine = NULL;
   double start = tw_seconds();
   tw_engine_options o = {.plan = tw_rehearsal_plan(b->rehearsal),
                          .model = tw_rehearsal_model(b->rehearsal),
@@ -163,10 +211,31 @@ static tw_status measure(bench *b) {
                          .batch = (int)b->s->batch,
                          .device = b->hardware.device,
                          .transports = b->hardware.ways,
-                         .time_gates = b->s->by_gate};
+                         .overlap = overlap,
+                         .budget = {(size_t)b->s->budget_words, (size_t)b->s->budget_jobs},
+                         .keys = b->keys,
+                         .time_gates = time_gates};
   TW_TRY(tw_engine_open(&o, &b->engine));
   b->setup = tw_seconds() - start;
-  TW_TRY(repeat_runs(b));
+  return repeat_runs(b);
+}
+
+// On a GPU the opens' times need timers, which cost time themselves: a pass of their own.
+static tw_status measure_serial(bench *b) {
+  TW_TRY(pass(b, false, true));
+  b->serial_comm = b->stats.comm_seconds;
+  TW_TRY(pass(b, false, false));
+  b->serial = median(b->online, (int)b->s->repeat);
+  return TW_OK;
+}
+
+static tw_status measure(bench *b) {
+  TW_TRY(tw_hardware_choose(b->s->device, b->s->transport, &b->hardware));
+  TW_TRY(tw_hardware_take(b->channel, &b->hardware));
+  TW_TRY(choose_keys(b));
+  TW_TRY(open_rehearsal(b));
+  if (b->s->compare_overlap) TW_TRY(measure_serial(b));
+  TW_TRY(pass(b, !b->s->no_overlap, b->s->by_gate));
   return verify(b);
 }
 

@@ -6,6 +6,7 @@
 #include "app/bench.h"
 #include "app/commands.h"
 #include "app/peak.h"
+#include "jobs/lanes.h"
 #include "app/print.h"
 #include "base/clock.h"
 #include "base/memory.h"
@@ -69,6 +70,34 @@ static const tw_option options[] = {
      .value = "WHICH",
      .fallback = "auto",
      .help = "model, opens: peer, nccl, mpi, mpi-p2p, mpi-cuda or auto, as in `run`"},
+    {.name = "keys",
+     .kind = TW_OPTION_TEXT,
+     .field = offsetof(settings, keys),
+     .value = "WHERE",
+     .fallback = "memory",
+     .help = "model: where keys lie when the clock starts: memory (page-locked for a GPU, and streamed to it), file (a "
+             "key file under $TMPDIR, in the system's cache; read, checked and streamed), or resident (on the GPU)"},
+    {.name = "open-budget-words",
+     .kind = TW_OPTION_INTEGER,
+     .field = offsetof(settings, budget_words),
+     .value = "N",
+     .fallback = TW_OPEN_BUDGET_WORDS,
+     .help = "model: a half of the batch sends its openings, and the other computes meanwhile, once N 8-byte words are "
+             "queued; smaller openings of both halves share a message (0: no such limit)",
+     .low = 0,
+     .high = 1e12},
+    {.name = "open-budget-jobs",
+     .kind = TW_OPTION_INTEGER,
+     .field = offsetof(settings, budget_jobs),
+     .value = "N",
+     .fallback = "0",
+     .help = "model: the same by the number of openings (0: no such limit)",
+     .low = 0,
+     .high = 1e9},
+    {.name = "no-overlap", .field = offsetof(settings, no_overlap), .help = "model: the batch is not halved; nothing overlaps"},
+    {.name = "compare-overlap",
+     .field = offsetof(settings, compare_overlap),
+     .help = "model: first without overlap, then with it, and how much of the opens' time is hidden"},
     {.name = "by-gate",
      .field = offsetof(settings, by_gate),
      .help = "model: time of each gate (slows a GPU a little)"},

@@ -18,9 +18,10 @@
 
 typedef struct {
   const char *ledger, *device, *transport;
+  int64_t budget_words, budget_jobs;
   int64_t slot;
   double timeout;
-  bool allow_test_keys, json, verbose, force;
+  bool allow_test_keys, json, verbose, force, no_overlap;
 } settings;
 
 static const tw_option options[] = {
@@ -59,6 +60,24 @@ static const tw_option options[] = {
      .help =
          "between GPUs: peer (they write into each other's memory), nccl, mpi (a window of host memory, or messages), "
          "mpi-p2p (messages), mpi-cuda (from GPU memory), or auto: the first of peer, nccl, mpi that works"},
+    {.name = "open-budget-words",
+     .kind = TW_OPTION_INTEGER,
+     .field = offsetof(settings, budget_words),
+     .value = "N",
+     .fallback = TW_OPEN_BUDGET_WORDS,
+     .help = "a half of the batch sends its openings, and the other computes meanwhile, once N 8-byte words are "
+             "queued; smaller openings of both halves share a message (0: no such limit)",
+     .low = 0,
+     .high = 1e12},
+    {.name = "open-budget-jobs",
+     .kind = TW_OPTION_INTEGER,
+     .field = offsetof(settings, budget_jobs),
+     .value = "N",
+     .fallback = "0",
+     .help = "the same by the number of openings (0: no such limit)",
+     .low = 0,
+     .high = 1e9},
+    {.name = "no-overlap", .field = offsetof(settings, no_overlap), .help = "the batch is not halved; nothing overlaps"},
     {.name = "allow-test-keys",
      .field = offsetof(settings, allow_test_keys),
      .help = "accept TEST keys, with which nothing is private"},
@@ -162,6 +181,8 @@ static tw_status infer(const settings *s, rank_files *f, tw_channel *channel, tw
                       .allow_test_keys = s->allow_test_keys,
                       .device = hardware.device,
                       .transports = hardware.ways,
+                      .overlap = !s->no_overlap,
+                      .budget = {(size_t)s->budget_words, (size_t)s->budget_jobs},
                       .progress = tw_progress_show,
                       .progress_state = &progress};
   tw_status status = tw_run(&o, result);

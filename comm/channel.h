@@ -15,10 +15,11 @@ typedef struct {
   void *recv;
   size_t bytes;
   void *handle;  // transport's own; NULL as long as (and again when) the transport may not touch send and recv
+  uint64_t number;  // transport's own
 } tw_exchange;
 
-// One thread at a time per end. Several exchanges may be in flight; they match in order of start and are waited for
-// in that order. `bytes` may be 0: a message without content, i.e. a barrier.
+// One thread at a time per end. Several exchanges may be in flight; they match in order of start and may be waited
+// for in any order. `bytes` may be 0: a message without content, i.e. a barrier.
 // After a failure the end is broken and good for close only. When the two ends name different sizes, wait returns
 // TW_ERR_PEER on both, and recv holds as much of the other's message as both fit, so that a header may say why.
 struct tw_channel {
@@ -41,7 +42,7 @@ tw_status tw_channel_mpi(double timeout_seconds, tw_channel **out);
 tw_status tw_channel_loopback(double timeout_seconds, tw_channel *out[2]);
 
 static inline tw_status tw_channel_exchange(tw_channel *c, const void *send, void *recv, size_t bytes) {
-  tw_exchange x = {send, recv, bytes, 0};
+  tw_exchange x = {send, recv, bytes, NULL, 0};
   TW_TRY(c->start(c, &x));
   return c->wait(c, &x);
 }

@@ -11,6 +11,7 @@
 
 typedef struct message {
   struct message *next;
+  uint64_t number;  // among the sender's
   size_t bytes;
   uint8_t content[];
 } message;
@@ -27,6 +28,7 @@ typedef struct {
 typedef struct {
   tw_channel channel;
   pair *shared;
+  uint64_t started;  // exchanges
   bool broken;
 } end;
 
@@ -39,11 +41,16 @@ static void push(pair *p, int to, message *m) {
   pthread_cond_broadcast(&p->changed);
 }
 
-static message *pop(pair *p, int to) {
-  message *m = p->first[to];
+// Message `number`, or NULL: it is not there yet.
+static message *take(pair *p, int to, uint64_t number) {
+  message *before = NULL, *m = p->first[to];
+  for (; m && m->number != number; m = m->next) before = m;
   if (!m) return NULL;
-  p->first[to] = m->next;
-  if (!m->next) p->last[to] = NULL;
+  if (before)
+    before->next = m->next;
+  else
+    p->first[to] = m->next;
+  if (!m->next) p->last[to] = before;
   return m;
 }
 
@@ -65,6 +72,7 @@ static tw_status loopback_start(tw_channel *c, tw_exchange *x) {
         e, tw_fail(TW_ERR_MEMORY, "rank %d: out of memory for a message of %zu bytes; use a smaller batch", c->rank,
                    x->bytes));
   m->next = NULL;
+  m->number = e->started++;
   m->bytes = x->bytes;
   if (x->bytes) memcpy(m->content, x->send, x->bytes);
 
@@ -72,7 +80,10 @@ static tw_status loopback_start(tw_channel *c, tw_exchange *x) {
   bool gone = p->closed[1 - c->rank];
   if (!gone) push(p, 1 - c->rank, m);
   pthread_mutex_unlock(&p->lock);
-  if (!gone) return TW_OK;
+  if (!gone) {
+    x->number = e->started - 1;
+    return TW_OK;
+  }
   free(m);
   return broken_end(
       e, tw_fail(TW_ERR_PEER, "rank %d: rank %d has closed the channel: %zu bytes not sent; look for its error",
@@ -102,7 +113,7 @@ static tw_status loopback_wait(tw_channel *c, tw_exchange *x) {
   pthread_mutex_lock(&p->lock);
   int rc = 0;
   message *m;
-  while (!(m = pop(p, c->rank)) && !p->closed[1 - c->rank] && rc != ETIMEDOUT)
+  while (!(m = take(p, c->rank, x->number)) && !p->closed[1 - c->rank] && rc != ETIMEDOUT)
     rc = pthread_cond_timedwait(&p->changed, &p->lock, &deadline);
   bool gone = p->closed[1 - c->rank];
   pthread_mutex_unlock(&p->lock);
@@ -132,7 +143,7 @@ static void loopback_close(tw_channel *c) {
   pair *p = e->shared;
   pthread_mutex_lock(&p->lock);
   p->closed[c->rank] = true;
-  for (message *m; (m = pop(p, c->rank));) free(m);
+  for (message *m; (m = p->first[c->rank]);) free(take(p, c->rank, m->number));
   bool last = p->closed[1 - c->rank];
   pthread_cond_broadcast(&p->changed);
   pthread_mutex_unlock(&p->lock);

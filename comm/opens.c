@@ -23,27 +23,34 @@ typedef struct {
 } layout_entry;
 _Static_assert(sizeof(layout_entry) == 24, "layout entries without gaps");
 
-// One flush: its list of opens and its two messages (header, then every open's packed data from an 8-byte boundary).
-// Two of them, so that opens can be queued while the other is in flight. `sent` and `received` hold only masked shares
-// and, after the combination, opened values.
+// One message each way: its list of opens and its buffers (header, then every open's packed data from an 8-byte
+// boundary). `sent` and `received` hold only masked shares and, after the combination, opened values.
 typedef struct {
   layout_entry *layout;
   uint64_t **data;
+  size_t *place;  // in the transcript
   size_t count, capacity;
+  bool in_flight, leads;  // leads: left because it was full, in the middle of what its queue was to hold
+  uint64_t number;
+  uint64_t begin_ns;
+  tw_exchange exchange;
   size_t payload;  // bytes
   uint8_t *sent, *received;
   size_t buffer_bytes;  // of each
 } batch;
 
+enum { BATCHES = TW_OPENS_IN_FLIGHT + 1 };
+
 struct tw_opens {
-  crypto_generichash_blake2b_state transcript;
   tw_channel *channel;
-  batch batches[2];
-  int queue;  // batch that takes new opens; the other may be in flight
-  bool in_flight, broken;
-  tw_exchange exchange;
-  uint64_t begin_ns;
-  uint64_t sequence;
+  batch batches[BATCHES];
+  int queue;  // batch that takes new opens; others may be in flight
+  bool broken;
+  uint64_t failed;    // the message that broke it
+  uint64_t sequence;  // number of the next message
+  size_t most_words, most_jobs;
+  uint64_t *digests;  // by place in the transcript
+  size_t digest_count, digest_room, next_place;
   tw_opens_stats stats;
 };
 
@@ -63,43 +70,41 @@ tw_status tw_opens_create(tw_channel *channel, tw_opens **out) {
   tw_opens *o;
   TW_TRY(tw_alloc(sizeof *o, (void **)&o));
   o->channel = channel;
-  crypto_generichash_blake2b_init(&o->transcript, NULL, 0, 32);
+  tw_opens_limit(o, 0, 0);
   *out = o;
   return TW_OK;
 }
 
 void tw_opens_destroy(tw_opens *o) {
   if (!o) return;
-  for (int i = 0; i < 2; i++) {
+  tw_free(o->digests);
+  for (int i = 0; i < BATCHES; i++) {
     batch *b = &o->batches[i];
     tw_free(b->layout);
     tw_free(b->data);
+    tw_free(b->place);
     // A transport that could not be stopped may still read or write its buffers; the process is about to end then.
-    if (o->exchange.handle && o->exchange.send == b->sent) continue;
+    if (b->exchange.handle) continue;
     tw_free(b->sent);
     tw_free(b->received);
   }
   tw_free(o);
 }
 
+static tw_status grow(void **list, size_t count, size_t capacity, size_t size) {
+  void *larger = NULL;
+  TW_TRY(tw_alloc(capacity * size, &larger));
+  if (count) memcpy(larger, *list, count * size);
+  tw_free(*list);
+  *list = larger;
+  return TW_OK;
+}
+
 static tw_status grow_list(batch *b) {
   size_t capacity = b->capacity ? 2 * b->capacity : 64;
-  layout_entry *layout = NULL;
-  uint64_t **data = NULL;
-  TW_TRY(tw_alloc(capacity * sizeof *layout, (void **)&layout));
-  tw_status status = tw_alloc(capacity * sizeof *data, (void **)&data);
-  if (status != TW_OK) {
-    tw_free(layout);
-    return status;
-  }
-  if (b->count) {
-    memcpy(layout, b->layout, b->count * sizeof *layout);
-    memcpy(data, b->data, b->count * sizeof *data);
-  }
-  tw_free(b->layout);
-  tw_free(b->data);
-  b->layout = layout;
-  b->data = data;
+  TW_TRY(grow((void **)&b->layout, b->count, capacity, sizeof *b->layout));
+  TW_TRY(grow((void **)&b->data, b->count, capacity, sizeof *b->data));
+  TW_TRY(grow((void **)&b->place, b->count, capacity, sizeof *b->place));
   b->capacity = capacity;
   return TW_OK;
 }
@@ -120,17 +125,33 @@ static tw_status grow_buffers(batch *b, size_t bytes) {
 static tw_status usable(const tw_opens *o) {
   if (!o->broken) return TW_OK;
   return tw_fail(TW_ERR_PEER, "rank %d: no further opens after the failure of message %" PRIu64, o->channel->rank,
-                 o->sequence);
+                 o->failed);
 }
+
+static tw_status place_next(tw_opens *o, size_t *place) {
+  *place = o->next_place++;
+  if (*place >= o->digest_room) {
+    size_t room = 2 * *place + 64;
+    TW_TRY(grow((void **)&o->digests, o->digest_room, room, sizeof *o->digests));
+    o->digest_room = room;
+  }
+  o->digests[*place] = 0;
+  if (*place >= o->digest_count) o->digest_count = *place + 1;
+  return TW_OK;
+}
+
+static tw_status start_full(tw_opens *o, size_t payload);
 
 static tw_status enqueue(tw_opens *o, layout_entry e, uint64_t *data) {
   TW_TRY(usable(o));
+  if (e.n <= SIZE_MAX / 8 / e.width / 2) TW_TRY(start_full(o, padded(entry_bytes(&e))));
   batch *b = &o->batches[o->queue];
   if (!data && e.n) return tw_fail(TW_ERR_INTERNAL, "open of use %u: %" PRIu64 " elements and no data", e.use, e.n);
   if (e.n > SIZE_MAX / 8 / e.width / 2 || b->count >= UINT32_MAX)
     return tw_fail(TW_ERR_INTERNAL, "open of use %u: %" PRIu64 " elements are too many", e.use, e.n);
   size_t payload = b->payload + padded(entry_bytes(&e));
   tw_status status = b->count == b->capacity ? grow_list(b) : TW_OK;
+  if (status == TW_OK) status = place_next(o, &b->place[b->count]);
   if (status == TW_OK && TW_OPENS_HEADER_BYTES + payload > b->buffer_bytes)
     status = grow_buffers(b, TW_OPENS_HEADER_BYTES + payload);
   if (status != TW_OK) {
@@ -193,40 +214,58 @@ static void write_header(const tw_opens *o, batch *b) {
   memcpy(b->sent, &h, sizeof h);
 }
 
-tw_status tw_opens_flush_start(tw_opens *o) {
+static batch *free_batch(tw_opens *o) {
+  for (int i = 0; i < BATCHES; i++)
+    if (!o->batches[i].in_flight && i != o->queue) return &o->batches[i];
+  return NULL;
+}
+
+tw_status tw_opens_start(tw_opens *o, uint64_t *message) {
   TW_TRY(usable(o));
-  if (o->in_flight)
-    return tw_fail(TW_ERR_INTERNAL, "rank %d: message %" PRIu64 " is still in flight", o->channel->rank, o->sequence);
-  batch *b = &o->batches[o->queue];
+  batch *b = &o->batches[o->queue], *next = free_batch(o);
+  *message = o->sequence;
   if (!b->count) return TW_OK;
+  if (!next)
+    return tw_fail(TW_ERR_INTERNAL, "rank %d: %d messages are in flight already", o->channel->rank, TW_OPENS_IN_FLIGHT);
   pack_batch(b);
   write_header(o, b);
   memset(b->received, 0, TW_OPENS_HEADER_BYTES);  // so that a header found there after a failure is a new one
 
   size_t bytes = TW_OPENS_HEADER_BYTES + b->payload;
-  o->exchange = (tw_exchange){b->sent, b->received, bytes, NULL};
-  o->begin_ns = tw_clock_ns();
-  tw_status status = o->channel->start(o->channel, &o->exchange);
+  b->exchange = (tw_exchange){b->sent, b->received, bytes, NULL, 0};
+  b->begin_ns = tw_clock_ns();
+  tw_status status = o->channel->start(o->channel, &b->exchange);
   if (status != TW_OK) {
     o->broken = true;
+    o->failed = o->sequence;
     return tw_fail_in(status, "message %" PRIu64 " (%zu opens)", o->sequence, b->count);
   }
   o->stats.flushes++;
   o->stats.payload_bytes += b->payload;
   o->stats.wire_bytes += bytes;
-  o->in_flight = true;
-  o->queue = 1 - o->queue;
+  b->in_flight = true;
+  b->number = o->sequence++;
+  o->queue = (int)(next - o->batches);
   return TW_OK;
 }
 
+// A message that would grow past its maximum leaves first.
+static tw_status start_full(tw_opens *o, size_t payload) {
+  uint64_t message;
+  batch *b = &o->batches[o->queue];
+  if (!b->count || (b->payload + payload <= 8 * o->most_words && b->count < o->most_jobs)) return TW_OK;
+  b->leads = true;
+  return tw_opens_start(o, &message);
+}
+
 // After a failed exchange: sizes that differ have a reason, and the other rank's header knows it.
-static tw_status explain(const tw_opens *o, const batch *b, tw_status status) {
+static tw_status explain(const batch *b, tw_status status) {
   tw_opens_header own, theirs;
   memcpy(&own, b->sent, sizeof own);
   memcpy(&theirs, b->received, sizeof theirs);
   if (status == TW_ERR_PEER && tw_opens_header_intact(&theirs) && tw_opens_header_compare(&own, &theirs) != TW_OK)
     return status;
-  return tw_fail_in(status, "message %" PRIu64 " (%zu opens)", o->sequence, b->count);
+  return tw_fail_in(status, "message %" PRIu64 " (%zu opens)", b->number, b->count);
 }
 
 static tw_status check_received(const batch *b) {
@@ -262,43 +301,67 @@ static void combine_batch(tw_opens *o, batch *b) {
     size_t bytes = entry_bytes(e);
     if (!bytes) continue;
     size_t words = combine_entry(e, b->sent + at, b->received + at, b->data[i]);
-    uint64_t digest = tw_open_digest(b->data[i], words);
-    crypto_generichash_blake2b_update(&o->transcript, (const uint8_t *)&digest, sizeof digest);
+    o->digests[b->place[i]] = tw_open_digest(b->data[i], words);
     at += padded(bytes);
   }
 }
 
-tw_status tw_opens_flush_finish(tw_opens *o) {
-  TW_TRY(usable(o));
-  if (!o->in_flight) return TW_OK;  // nothing had been queued
-  batch *b = &o->batches[1 - o->queue];
-  tw_status status = o->channel->wait(o->channel, &o->exchange);
-  o->stats.comm_ns += tw_clock_ns() - o->begin_ns;
-  o->in_flight = false;
-  status = status == TW_OK ? check_received(b) : explain(o, b, status);
+static batch *in_flight(tw_opens *o, uint64_t message) {
+  for (int i = 0; i < BATCHES; i++)
+    if (o->batches[i].in_flight && o->batches[i].number == message) return &o->batches[i];
+  return NULL;
+}
+
+static tw_status finish(tw_opens *o, batch *b) {
+  tw_status status = o->channel->wait(o->channel, &b->exchange);
+  o->stats.comm_ns += tw_clock_ns() - b->begin_ns;
+  b->in_flight = false;
+  status = status == TW_OK ? check_received(b) : explain(b, status);
   if (status != TW_OK) {
     o->broken = true;
+    o->failed = b->number;
     return status;
   }
   combine_batch(o, b);
   b->count = b->payload = 0;
-  o->sequence++;
-  if (!o->batches[o->queue].count) o->queue = 1 - o->queue;  // without overlap one batch is enough
+  b->leads = false;
   return TW_OK;
 }
 
+tw_status tw_opens_finish(tw_opens *o, uint64_t message) {
+  TW_TRY(usable(o));
+  for (batch *before; message > 0 && (before = in_flight(o, message - 1)) && before->leads;)
+    TW_TRY(tw_opens_finish(o, message - 1));
+  batch *b = in_flight(o, message);
+  return b ? finish(o, b) : TW_OK;  // finished before, or nothing had been queued
+}
+
 tw_status tw_opens_flush(tw_opens *o) {
-  if (o->in_flight)
-    return tw_fail(TW_ERR_INTERNAL, "rank %d: message %" PRIu64 " is still in flight", o->channel->rank, o->sequence);
-  TW_TRY(tw_opens_flush_start(o));
-  return tw_opens_flush_finish(o);
+  uint64_t message;
+  TW_TRY(tw_opens_start(o, &message));
+  return tw_opens_finish(o, message);
+}
+
+void tw_opens_limit(tw_opens *o, size_t words, size_t jobs) {
+  o->most_words = words && words < SIZE_MAX / 8 ? words : SIZE_MAX / 8;
+  o->most_jobs = jobs ? jobs : SIZE_MAX;
+}
+
+void tw_opens_place(tw_opens *o, size_t place) { o->next_place = place; }
+
+void tw_opens_queued(const tw_opens *o, size_t *words, size_t *jobs) {
+  *words = o->batches[o->queue].payload / 8;
+  *jobs = o->batches[o->queue].count;
 }
 
 void tw_opens_get_stats(const tw_opens *o, tw_opens_stats *stats) { *stats = o->stats; }
 
 void tw_opens_transcript(const tw_opens *o, uint8_t digest[32]) {
-  crypto_generichash_blake2b_state copy = o->transcript;
-  crypto_generichash_blake2b_final(&copy, digest, 32);
+  crypto_generichash_blake2b_state h;
+  crypto_generichash_blake2b_init(&h, NULL, 0, 32);
+  if (o->digest_count)
+    crypto_generichash_blake2b_update(&h, (const uint8_t *)o->digests, o->digest_count * sizeof *o->digests);
+  crypto_generichash_blake2b_final(&h, digest, 32);
 }
 
-void tw_opens_restart_transcript(tw_opens *o) { crypto_generichash_blake2b_init(&o->transcript, NULL, 0, 32); }
+void tw_opens_restart_transcript(tw_opens *o) { o->digest_count = o->next_place = 0; }

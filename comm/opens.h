@@ -42,15 +42,28 @@ tw_status tw_opens_ring(tw_opens *, uint32_t use, uint64_t slot, int ring_bits, 
 // kept: they are zero afterwards.
 tw_status tw_opens_bits(tw_opens *, uint32_t use, uint64_t slot, int planes, size_t n, uint64_t *data);
 
-// Number of opens queued for the next flush.
+// Number of opens queued for the next flush; and their words of payload.
 size_t tw_opens_pending(const tw_opens *);
+void tw_opens_queued(const tw_opens *, size_t *words, size_t *jobs);
+
+// The next open queued takes this place in the transcript, those after it the following ones: so the transcript does
+// not depend on how messages were cut. At first: place 0. Zero-length opens count, as digest 0.
+void tw_opens_place(tw_opens *, size_t place);
 
 // Exchange everything queued in one message each way. Header: sequence, digest of (use, slot, width, length) list,
 // payload length, CRC32C; a difference is TW_ERR_PEER and names both values. Nothing queued: no message.
 tw_status tw_opens_flush(tw_opens *);
-// The same in two halves, so that work can be done in between. One flush in flight at a time.
-tw_status tw_opens_flush_start(tw_opens *);
-tw_status tw_opens_flush_finish(tw_opens *);
+
+// The same in two halves, so that work can be done in between; up to TW_OPENS_IN_FLIGHT messages may be in flight (one
+// more is TW_ERR_INTERNAL), and they may be finished in any order. *message: what finish takes; finishing a message
+// twice does nothing.
+enum { TW_OPENS_IN_FLIGHT = 8 };
+tw_status tw_opens_start(tw_opens *, uint64_t *message);
+tw_status tw_opens_finish(tw_opens *, uint64_t message);
+
+// Most 8-byte words of payload and most opens of one message (0: no limit). An open that would not fit starts what is
+// queued, and that message is finished with the one that follows it. A single larger open travels alone.
+void tw_opens_limit(tw_opens *, size_t words, size_t jobs);
 
 void tw_opens_get_stats(const tw_opens *, tw_opens_stats *);
 

@@ -88,7 +88,7 @@ static tw_status carry(tw_relay *r, const tw_relay_message *m) {
       size_t at = slot + m->round[round];
       if (b->headed) b->sent[at] = tw_exchange_flag(number, round);
       exchange[round] =
-          (tw_exchange){b->sent + at, b->received + at, 8 * (m->round[round + 1] - m->round[round]), NULL};
+          (tw_exchange){b->sent + at, b->received + at, 8 * (m->round[round + 1] - m->round[round]), NULL, 0};
       TW_TRY(r->channel->start(r->channel, &exchange[round]));
     }
     if (round == 0) continue;

@@ -63,6 +63,9 @@ tw_status tw_keys_erase_seed(tw_keys *, uint64_t slot);  // seed and tag: overwr
 // stream may be read by another thread than the one that opened it (no HDF5 call is made).
 tw_status tw_key_stream_open(tw_keys *, uint64_t slot, tw_key_stream **out);
 tw_status tw_key_stream_read(tw_key_stream *, void *dst, size_t bytes);
-void tw_key_stream_close(tw_key_stream *);  // wipes its buffer
+// Chunk `number` of the slot (TW_KEY_CHUNK bytes, the last one fewer), checked the same way, straight into `dst`, which
+// is wiped when the check fails. In any order, by any number of threads at once, also beside tw_key_stream_read.
+tw_status tw_key_stream_chunk(const tw_key_stream *, uint64_t number, void *dst);
+void tw_key_stream_close(tw_key_stream *);  // wipes its buffer, and lets the system's cache forget the slot
 
 #endif

@@ -13,8 +13,8 @@
 #include "base/memory.h"
 #include "io/keys_layout.h"
 
-// How far the kernel is asked to read ahead of a stream.
-static const uint64_t ahead = 8 * (uint64_t)TW_KEY_CHUNK;
+// Chunks that the kernel is asked for at a time, ahead of a stream.
+static const uint64_t ahead = 8;
 
 struct tw_keys {
   tw_keys_info info;
@@ -194,25 +194,46 @@ tw_status tw_key_stream_open(tw_keys *keys, uint64_t slot, tw_key_stream **out) 
   return TW_OK;
 }
 
-static tw_status next_chunk(tw_key_stream *s) {
+// Ask for what follows, a whole stretch at a time: `number` is about to be read.
+static void read_ahead(const tw_key_stream *s, uint64_t number) {
+  uint64_t first = number == 0 ? 0 : number + ahead, slot_bytes = s->keys->info.slot_bytes;
+  uint64_t count = number == 0 ? 2 * ahead : ahead, start = first * TW_KEY_CHUNK;
+  if (number % ahead != 0 || start >= slot_bytes) return;
+  uint64_t bytes = count * TW_KEY_CHUNK < slot_bytes - start ? count * TW_KEY_CHUNK : slot_bytes - start;
+  posix_fadvise(s->keys->fd, (off_t)(s->keys->layout.corrections + s->slot * slot_bytes + start), (off_t)bytes,
+                POSIX_FADV_WILLNEED);
+}
+
+static size_t chunk_bytes(const tw_key_stream *s, uint64_t number) {
+  uint64_t left = s->keys->info.slot_bytes - number * TW_KEY_CHUNK;
+  return left < TW_KEY_CHUNK ? (size_t)left : TW_KEY_CHUNK;
+}
+
+tw_status tw_key_stream_chunk(const tw_key_stream *s, uint64_t number, void *dst) {
   const tw_keys *keys = s->keys;
-  uint64_t left = keys->info.slot_bytes - s->position;
-  uint64_t at = keys->layout.corrections + s->slot * keys->info.slot_bytes + s->position;
-  size_t bytes = left < TW_KEY_CHUNK ? (size_t)left : TW_KEY_CHUNK;
+  if (number >= keys->layout.chunks)
+    return tw_fail(TW_ERR_INTERNAL, "%s: slot %llu has no chunk %llu", keys->path, (unsigned long long)s->slot,
+                   (unsigned long long)number);
+  uint64_t start = number * TW_KEY_CHUNK, at = keys->layout.corrections + s->slot * keys->info.slot_bytes + start;
+  size_t bytes = chunk_bytes(s, number);
+  read_ahead(s, number);
+  tw_status status = tw_read_at(keys->fd, keys->path, "dataset corrections", dst, bytes, at);
+  if (status == TW_OK && tw_crc32c(0, dst, bytes) != s->crc[number])
+    status = tw_fail(TW_ERR_FORMAT,
+                     "%s: dataset corrections, slot %llu, bytes %llu to %llu: checksum mismatch: damaged; copy the "
+                     "file again, use another slot (--slot) or deal new keys (`twain deal`)",
+                     keys->path, (unsigned long long)s->slot, (unsigned long long)start,
+                     (unsigned long long)(start + bytes));
+  if (status != TW_OK) tw_wipe(dst, bytes);
+  return status;
+}
+
+static tw_status next_chunk(tw_key_stream *s) {
+  uint64_t number = s->position / TW_KEY_CHUNK;
   s->filled = s->used = 0;
-  posix_fadvise(keys->fd, (off_t)at, (off_t)(left < ahead ? left : ahead), POSIX_FADV_WILLNEED);
-  TW_TRY(tw_read_at(keys->fd, keys->path, "dataset corrections", s->chunk, bytes, at));
-  if (tw_crc32c(0, s->chunk, bytes) != s->crc[s->position / TW_KEY_CHUNK]) {
-    tw_wipe(s->chunk, bytes);
-    return tw_fail(TW_ERR_FORMAT,
-                   "%s: dataset corrections, slot %llu, bytes %llu to %llu: checksum mismatch: damaged; copy the file "
-                   "again, use another slot (--slot) or deal new keys (`twain deal`)",
-                   keys->path, (unsigned long long)s->slot, (unsigned long long)s->position,
-                   (unsigned long long)(s->position + bytes));
-  }
-  posix_fadvise(keys->fd, (off_t)at, (off_t)bytes, POSIX_FADV_DONTNEED);  // read once, then never again
-  s->position += bytes;
-  s->filled = bytes;
+  TW_TRY(tw_key_stream_chunk(s, number, s->chunk));
+  s->filled = chunk_bytes(s, number);
+  s->position += s->filled;
   return TW_OK;
 }
 
@@ -235,6 +256,9 @@ tw_status tw_key_stream_read(tw_key_stream *s, void *dst, size_t bytes) {
 
 void tw_key_stream_close(tw_key_stream *s) {
   if (!s) return;
+  const tw_keys *keys = s->keys;  // read once, then never again
+  posix_fadvise(keys->fd, (off_t)(keys->layout.corrections + s->slot * keys->info.slot_bytes),
+                (off_t)keys->info.slot_bytes, POSIX_FADV_DONTNEED);
   tw_secret_free(s->chunk, TW_KEY_CHUNK);
   tw_free(s->crc);
   free(s);

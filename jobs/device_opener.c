@@ -171,7 +171,9 @@ const char *tw_device_opener_name(const tw_device_opener *o) {
   return o->boxes.count ? o->boxes.name : "nccl, send and receive";
 }
 
-int *tw_device_opener_failed_flag(tw_device_opener *o) { return o->boxes.count ? o->boxes.box[0].failed : NULL; }
+void tw_device_opener_heed(tw_device_opener *o, const int *stop) {
+  for (int i = 0; i < o->boxes.count; i++) o->boxes.box[i].heed = stop;
+}
 
 // ---- recording ----
 

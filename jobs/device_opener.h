@@ -40,8 +40,8 @@ tw_status tw_device_opener_record_end(tw_device_opener *o);
 tw_status tw_device_opener_run_begin(tw_device_opener *o);
 tw_status tw_device_opener_run_end(tw_device_opener *o, bool failed);
 
-// Where an earlier stage of the stream says that its data is bad: what follows is not sent (device memory).
-int *tw_device_opener_failed_flag(tw_device_opener *o);
+// Once *stop (device memory) is not 0, what was computed is no good: kernels send nothing more of it.
+void tw_device_opener_heed(tw_device_opener *o, const int *stop);
 
 typedef struct {
   uint64_t flushes, payload_bytes;

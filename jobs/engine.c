@@ -8,9 +8,23 @@
 #include "base/memory.h"
 #include "jobs/device_opener.h"
 #include "jobs/gate_timer.h"
+#include "jobs/host_feed.h"
 #include "jobs/key_feed.h"
 #include "jobs/lanes.h"
 #include "kernels/device.h"
+
+// A part of the batch with all it works with: the whole, or one of two halves that take turns.
+typedef struct {
+  tw_session session;
+  int first, batch;  // sequences
+  bool open;
+  void *stream;
+  void *arena;  // all of the session's memory
+  size_t arena_bytes;
+  tw_gate_timer *timer;
+  void *event;             // GPU: joins the part's stream with the first one's
+  const uint64_t *output;  // where the recorded work leaves its result
+} part;
 
 struct tw_engine {
   tw_engine_options o;
@@ -18,7 +32,7 @@ struct tw_engine {
   bool device;
   char device_name[64];
   const tw_backend *k;
-  void *stream;
+  void *stream;  // of set-up and of the first part
   // set-up: by model tensor, backend memory
   uint64_t **masked, **values;  // vectors' W^; V_b where the operands read values
   uint64_t **vector_mask;
@@ -27,23 +41,23 @@ struct tw_engine {
   tw_seed *seeds;
   uint64_t *slots, *host_slots, *input;
   int *lengths;
-  tw_session session;
-  bool open;
-  void *arena;  // all of the session's memory
-  size_t arena_bytes;
+  part parts[TW_LANES];
+  int count;  // parts
+  tw_open_counters counters;
   // CPU
+  tw_host_feed *host_feed;
   tw_opens *opens;
   tw_opens_stats before;
   // GPU
+  const int64_t *pool;      // the program's lists and tables
+  const uint64_t **tables;
   tw_device_opener *opener;
   tw_key_feed *feed;
-  tw_gate_timer *timer;
   void *graph;
-  double flush_seconds;
-  const uint64_t *output;  // where the recorded work leaves its result
+  double *label_seconds, flush_seconds;
   char transport_why[160];
-  tw_open_counters counters;
-  bool lost;  // : an online phase failed, the other rank may be gone
+  double probe_latency, probe_bandwidth;
+  bool lost;  // an online phase failed: the other rank may be gone
 };
 
 #ifndef TWAIN_CUDA
@@ -172,6 +186,8 @@ static size_t input_bytes(const tw_engine *e) {
   return 8 * (size_t)e->o.batch * e->o.plan->program.tensors[e->o.plan->program.input].n;
 }
 
+static size_t key_bytes(const tw_engine *e) { return e->o.plan->program.slot_bytes[e->rank] * (size_t)e->o.batch; }
+
 static tw_status allocate_job(tw_engine *e) {
   size_t batch = (size_t)e->o.batch;
   void *memory;
@@ -186,98 +202,169 @@ static tw_status allocate_job(tw_engine *e) {
   return TW_OK;
 }
 
-static void describe_session(tw_engine *e) {
+static size_t input_words(const tw_engine *e) { return e->o.plan->program.tensors[e->o.plan->program.input].n; }
+
+static void divide_batch(tw_engine *e) {
+  e->count = e->o.overlap && e->o.batch > 1 ? TW_LANES : 1;
+  for (int i = 0, first = 0; i < e->count; i++) {
+    e->parts[i].first = first;
+    e->parts[i].batch = (e->o.batch - first) / (e->count - i);
+    first += e->parts[i].batch;
+  }
+}
+
+static void describe_session(tw_engine *e, part *p) {
   const tw_model_share *m = e->o.model;
-  e->session = (tw_session){.program = &e->o.plan->program,
+  size_t first = (size_t)p->first;
+  p->session = (tw_session){.program = &e->o.plan->program,
                             .role = TW_PARTY,
                             .rank = e->rank,
-                            .batch = e->o.batch,
-                            .slots = e->host_slots,
-                            .lengths = e->lengths,
-                            .input = e->input,
+                            .batch = p->batch,
+                            .lane = (int)(p - e->parts),
+                            .first_sequence = p->first,
+                            .total_batch = e->o.batch,
+                            .slots = e->host_slots + first,
+                            .lengths = e->lengths ? e->lengths + first : NULL,
+                            .input = e->input ? e->input + first * input_words(e) : NULL,
                             .opens = e->opens,
                             .backend = e->k,
-                            .stream = e->stream,
-                            .arena = e->arena,
-                            .arena_bytes = e->arena_bytes,
+                            .stream = p->stream,
+                            .arena = p->arena,
+                            .arena_bytes = p->arena_bytes,
                             .keep_masks = e->device};
-  e->session.seeds[e->rank] = e->seeds;
-  e->session.weights = (tw_weights){.count = m->count,
+  p->session.seeds[e->rank] = e->seeds ? e->seeds + first : NULL;
+  p->session.weights = (tw_weights){.count = m->count,
                                     .rows = m->rows,
                                     .cols = m->cols,
                                     .masked = e->device ? e->masked : m->masked,
                                     .masked_operand = e->masked_operand,
                                     .share_operand = e->share_operand};
-  e->session.weights.mask[e->rank] = e->vector_mask;
+  p->session.weights.mask[e->rank] = e->vector_mask;
 }
 
-// Bytes of the arena that a session with corrections from such a source needs; before or after set-up.
-static tw_status forecast_arena(tw_engine *e, tw_source source) {
+// Bytes of the arena that a part with corrections from such a source needs; before or after set-up.
+static tw_status forecast_arena(tw_engine *e, part *p, tw_source source) {
   void *nothing;  // no model tensor is read
   TW_TRY(tw_alloc(sizeof(void *) * (size_t)e->o.model->count, &nothing));
-  describe_session(e);
-  e->session.source = source;
-  e->session.weights.mask[e->rank] = e->session.weights.masked = nothing;
-  e->session.weights.masked_operand = e->session.weights.share_operand = nothing;
-  tw_status status = tw_session_forecast(&e->session, &e->arena_bytes);
+  describe_session(e, p);
+  p->session.source = source;
+  p->session.weights.mask[e->rank] = p->session.weights.masked = nothing;
+  p->session.weights.masked_operand = p->session.weights.share_operand = nothing;
+  tw_status status = tw_session_forecast(&p->session, &p->arena_bytes);
   tw_free(nothing);
   return status;
 }
 
-static tw_status allocate_arena(tw_engine *e) { return e->k->alloc(e->arena_bytes, &e->arena); }
+static tw_status run_lanes(tw_engine *e, void (*progress)(void *state, double fraction), void *progress_state) {
+  tw_session *lanes[TW_LANES];
+  for (int i = 0; i < e->count; i++) lanes[i] = &e->parts[i].session;
+  memset(&e->counters, 0, sizeof e->counters);
+  return tw_lanes_run(lanes, e->count, &e->o.budget, &e->counters, progress, progress_state);
+}
 
 #ifdef TWAIN_CUDA
 // The program's lists and tables, where kernels can read them.
 static tw_status upload_program(tw_engine *e) {
-  const tw_program *p = e->session.program;
+  const tw_program *p = &e->o.plan->program;
   void *memory;
   TW_TRY(to_backend(e, p->pool, sizeof(int64_t) * p->pool_count, &memory));
-  e->session.pool = memory;
+  e->pool = memory;
+  TW_TRY(tw_alloc(sizeof(uint64_t *) * (size_t)(p->table_count + 1), &memory));
+  e->tables = memory;
   for (int i = 0; i < p->table_count; i++) {
     TW_TRY(to_backend(e, p->tables[i].values, 8 * p->tables[i].n, &memory));
-    e->session.tables[i] = memory;
+    e->tables[i] = memory;
   }
-  e->session.backend_slots = e->slots;
   return TW_OK;
 }
 
 // What the GPU must hold, said before it is asked for.
-// What the GPU must hold, said before it is asked for.
 static tw_status check_memory(tw_engine *e, uint64_t left) {
-  size_t weights = 0, keys = e->o.plan->program.slot_bytes[e->rank] * (size_t)e->o.batch;
-  for (int i = 0; i < e->o.model->count; i++) weights += 2 * 8 * elements(e->o.model, i);  // limbs of W^ and V_b
-  uint64_t needed = (uint64_t)e->arena_bytes + weights + keys + input_bytes(e);
+  size_t weights = 0, arenas = 0, keys = e->o.keys == TW_KEYS_RESIDENT ? 0 : key_bytes(e);  // resident: there already
+  for (int i = 0; i < e->o.model->count; i++) weights += 2 * 8 * elements(e->o.model, i);   // limbs of W^ and V_b
+  for (int i = 0; i < e->count; i++) arenas += e->parts[i].arena_bytes;
+  uint64_t needed = (uint64_t)arenas + weights + keys + input_bytes(e);
   if (needed <= left) return TW_OK;
   return tw_fail(
       TW_ERR_MEMORY,
       "%s: %d sequences of %d tokens need %llu bytes of GPU memory (%zu for masks and activations, %zu for weights, "
       "%zu for keys), %llu are free; use a smaller batch",
-      e->device_name, e->o.batch, e->o.plan->shape.seq, (unsigned long long)needed, e->arena_bytes, weights, keys,
+      e->device_name, e->o.batch, e->o.plan->shape.seq, (unsigned long long)needed, arenas, weights, keys,
       (unsigned long long)left);
+}
+
+static tw_status open_part(tw_engine *e, part *p) {
+  TW_TRY(e->k->alloc(p->arena_bytes, &p->arena));
+  describe_session(e, p);
+  TW_TRY(tw_session_open(&p->session));
+  p->open = true;
+  p->session.pool = e->pool;
+  for (int i = 0; i < p->session.program->table_count; i++) p->session.tables[i] = e->tables[i];
+  p->session.backend_slots = e->slots + p->first;
+  p->session.opener = tw_device_opener_table(e->opener);
+  p->session.source = tw_key_feed_source(e->feed, p->session.lane);
+  TW_TRY(tw_gate_timer_create(p->session.program, p->stream, e->o.time_gates, &p->timer));
+  p->session.mark = tw_gate_timer_mark;
+  p->session.mark_state = p->timer;
+  return TW_OK;
+}
+
+static tw_status open_streams(tw_engine *e) {
+  TW_TRY(tw_device_stream_create(&e->stream));
+  for (int i = 0; i < e->count; i++) {
+    part *p = &e->parts[i];
+    TW_TRY(tw_device_event_create(&p->event));
+    p->stream = e->stream;
+    if (i > 0) TW_TRY(tw_device_stream_create(&p->stream));
+  }
+  return TW_OK;
+}
+
+static tw_status open_transport(tw_engine *e) {
+  enum { SMALL = 4096, LARGE = 1 << 20, TIMES = 20 };
+  double small, large;
+  tw_device_opener_options o = {.channel = e->o.channel, .lanes = e->count};
+  for (int i = 0; i < e->count; i++) o.streams[i] = e->parts[i].stream;
+  tw_device_opener_room(&e->o.plan->program, e->o.batch, &o);
+  if (o.message_words < LARGE / 8) o.message_words = LARGE / 8;
+  TW_TRY(tw_device_opener_choose(&o, &e->o.transports, &e->opener, e->transport_why, sizeof e->transport_why));
+  TW_TRY(tw_device_opener_probe(e->opener, SMALL, true, TIMES, &small));
+  TW_TRY(tw_device_opener_probe(e->opener, LARGE, true, TIMES, &large));
+  e->probe_latency = small;
+  e->probe_bandwidth = LARGE / large;
+  return TW_OK;
+}
+
+static tw_status open_keys(tw_engine *e) {
+  tw_key_feed_options keys = {.slot_bytes = e->o.plan->program.slot_bytes[e->rank],
+                              .batch = e->o.batch,
+                              .place = e->o.keys,
+                              .lanes = e->count,
+                              .timed = e->o.time_gates};
+  for (int i = 0; i < e->count; i++) {
+    keys.streams[i] = e->parts[i].stream;
+    keys.first[i] = e->parts[i].first;
+  }
+  TW_TRY(tw_key_feed_create(&keys, &e->feed));
+  tw_device_opener_heed(e->opener, tw_key_feed_stop(e->feed));
+  return TW_OK;
 }
 
 static tw_status open_device(tw_engine *e) {
   uint64_t left;
-  TW_TRY(tw_device_stream_create(&e->stream));
+  void *memory;
+  TW_TRY(open_streams(e));
   TW_TRY(tw_device_describe(e->device_name, sizeof e->device_name, &left));
-  TW_TRY(forecast_arena(e, tw_key_feed_source(NULL)));
+  for (int i = 0; i < e->count; i++) TW_TRY(forecast_arena(e, &e->parts[i], tw_key_feed_source(NULL, i)));
   TW_TRY(check_memory(e, left));
+  TW_TRY(tw_alloc(sizeof(double) * (size_t)(e->o.plan->program.label_count + 1), &memory));
+  e->label_seconds = memory;
   TW_TRY(set_up_model(e));
   TW_TRY(allocate_job(e));
-  TW_TRY(allocate_arena(e));
-  describe_session(e);
-  TW_TRY(tw_session_open(&e->session));
-  e->open = true;
   TW_TRY(upload_program(e));
-  tw_device_opener_options o = {.channel = e->o.channel, .lanes = 1, .streams = {e->stream}};
-  tw_device_opener_room(e->session.program, e->o.batch, &o);
-  TW_TRY(tw_device_opener_choose(&o, &e->o.transports, &e->opener, e->transport_why, sizeof e->transport_why));
-  e->session.opener = tw_device_opener_table(e->opener);
-  TW_TRY(tw_key_feed_create(e->session.program->slot_bytes[e->rank], e->o.batch, e->stream, &e->feed));
-  e->session.source = tw_key_feed_source(e->feed);
-  TW_TRY(tw_gate_timer_create(e->session.program, e->stream, e->o.time_gates, &e->timer));
-  e->session.mark = tw_gate_timer_mark;
-  e->session.mark_state = e->timer;
+  TW_TRY(open_transport(e));
+  TW_TRY(open_keys(e));
+  for (int i = 0; i < e->count; i++) TW_TRY(open_part(e, &e->parts[i]));
   return tw_device_wait(e->stream);
 }
 
@@ -287,37 +374,72 @@ static void close_device(tw_engine *e) {
   tw_device_opener_destroy(e->opener, e->lost);
   if (e->lost) tw_device_graph_destroy(e->graph);
   tw_key_feed_destroy(e->feed);
-  tw_gate_timer_destroy(e->timer);
-  const tw_program *p = &e->o.plan->program;
-  if (e->open) {
-    if (e->session.pool != p->pool) drop(e, (void *)e->session.pool, sizeof(int64_t) * p->pool_count);
-    for (int i = 0; i < p->table_count; i++)
-      if (e->session.tables[i] != p->tables[i].values) drop(e, (void *)e->session.tables[i], 8 * p->tables[i].n);
+  for (int i = 0; i < e->count; i++) {
+    tw_gate_timer_destroy(e->parts[i].timer);
+    tw_device_event_destroy(e->parts[i].event);
   }
+  const tw_program *p = &e->o.plan->program;
+  drop(e, (void *)e->pool, sizeof(int64_t) * p->pool_count);
+  for (int i = 0; e->tables && i < p->table_count; i++) drop(e, (void *)e->tables[i], 8 * p->tables[i].n);
+  tw_free(e->tables);
+  tw_free(e->label_seconds);
+}
+
+static tw_status prepare_part(part *p) {
+  bool first = p->session.bytes_held == 0;
+  TW_TRY(tw_session_prepare(&p->session));
+  if (!first) return TW_OK;
+  p->session.mark = NULL;  // nothing is computed
+  tw_status status = tw_session_reserve(&p->session);
+  p->session.mark = tw_gate_timer_mark;
+  return status;
 }
 
 static tw_status prepare_device(tw_engine *e, const tw_engine_job *job) {
-  bool first = e->session.bytes_held == 0;
-  TW_TRY(tw_key_feed_load(e->feed, &job->source));
-  TW_TRY(tw_session_prepare(&e->session));
-  if (first) {
-    e->session.mark = NULL;  // nothing is computed
-    TW_TRY(tw_session_reserve(&e->session));
-    e->session.mark = tw_gate_timer_mark;
+  bool moved;
+  TW_TRY(tw_key_feed_load(e->feed, &job->source, &moved));
+  if (moved) {
+    tw_device_graph_destroy(e->graph);
+    e->graph = NULL;
   }
-  return tw_device_wait(e->stream);
+  TW_TRY(tw_device_wait(e->stream));  // the job is there
+  for (int i = 0; i < e->count; i++) TW_TRY(prepare_part(&e->parts[i]));
+  for (int i = 0; i < e->count; i++) TW_TRY(tw_device_wait(e->parts[i].stream));
+  return TW_OK;
+}
+
+// Parts' streams begin where the first one is, and it ends when they have.
+static tw_status fork_parts(tw_engine *e) {
+  TW_TRY(tw_device_event_record(e->parts[0].event, e->stream));
+  for (int i = 1; i < e->count; i++) TW_TRY(tw_device_event_wait(e->parts[0].event, e->parts[i].stream));
+  return TW_OK;
+}
+
+static tw_status join_parts(tw_engine *e) {
+  for (int i = 1; i < e->count; i++) {
+    TW_TRY(tw_device_event_record(e->parts[i].event, e->parts[i].stream));
+    TW_TRY(tw_device_event_wait(e->parts[i].event, e->stream));
+  }
+  return TW_OK;
 }
 
 // Everything the GPU does between input and output, enqueued; nothing in it waits for the host.
 static tw_status enqueue(tw_engine *e) {
   TW_TRY(tw_device_opener_record_begin(e->opener));
   TW_TRY(tw_key_feed_start(e->feed));
-  tw_session_rewind(&e->session);
-  tw_gate_timer_restart(e->timer);
-  TW_TRY(tw_session_run(&e->session));
-  TW_TRY(tw_gate_timer_end(e->timer));
-  e->output = e->session.buffers[e->session.program->output].value;
-  return tw_device_opener_record_end(e->opener);
+  TW_TRY(fork_parts(e));
+  for (int i = 0; i < e->count; i++) {
+    tw_session_rewind(&e->parts[i].session);
+    tw_gate_timer_restart(e->parts[i].timer);
+  }
+  TW_TRY(run_lanes(e, NULL, NULL));
+  for (int i = 0; i < e->count; i++) {
+    part *p = &e->parts[i];
+    TW_TRY(tw_gate_timer_end(p->timer));
+    p->output = p->session.buffers[p->session.program->output].value;
+  }
+  TW_TRY(tw_device_opener_record_end(e->opener));
+  return join_parts(e);
 }
 
 static tw_status record(tw_engine *e) {
@@ -326,6 +448,21 @@ static tw_status record(tw_engine *e) {
   tw_status ended = tw_device_capture_end(e->stream, &e->graph);
   TW_TRY(recorded);
   return ended;
+}
+
+// Of the parts together.
+static tw_status read_timers(tw_engine *e) {
+  int labels = e->o.plan->program.label_count;
+  memset(e->label_seconds, 0, sizeof(double) * (size_t)labels);
+  e->flush_seconds = 0;
+  for (int i = 0; i < e->count; i++) {
+    part *p = &e->parts[i];
+    double flushes;
+    TW_TRY(tw_gate_timer_read(p->timer, p->session.label_seconds, &flushes));
+    for (int j = 0; j < labels; j++) e->label_seconds[j] += p->session.label_seconds[j];
+    e->flush_seconds += flushes;
+  }
+  return TW_OK;
 }
 
 static tw_status launch(tw_engine *e) {
@@ -340,7 +477,8 @@ static tw_status run_device(tw_engine *e) {
   tw_status ended = tw_device_opener_run_end(e->opener, status != TW_OK);
   TW_TRY(ended);  // knows more
   TW_TRY(status);
-  return tw_gate_timer_read(e->timer, e->session.label_seconds, &e->flush_seconds);
+  TW_TRY(tw_key_feed_status(e->feed));
+  return read_timers(e);
 }
 
 static tw_status online_device(tw_engine *e) {
@@ -365,6 +503,7 @@ tw_status tw_engine_open(const tw_engine_options *o, tw_engine **out) {
     return status;
   }
   e->host_slots = slots;
+  divide_batch(e);
 #ifdef TWAIN_CUDA
   e->k = e->device ? &tw_cuda_backend : &tw_cpu_backend;
   if (e->device) {
@@ -374,7 +513,8 @@ tw_status tw_engine_open(const tw_engine_options *o, tw_engine **out) {
   e->k = &tw_cpu_backend;
 #endif
   {
-    status = set_up_model(e);
+    status = tw_host_feed_create(o->plan->program.slot_bytes[e->rank], o->batch, o->keys, &e->host_feed);
+    if (status == TW_OK) status = set_up_model(e);
     if (status == TW_OK) status = allocate_job(e);
     if (status == TW_OK) status = tw_opens_create(o->channel, &e->opens);
   }
@@ -391,7 +531,9 @@ void tw_engine_close(tw_engine *e) {
 #ifdef TWAIN_CUDA
   if (e->device) close_device(e);
 #endif
-  if (e->open) tw_session_close(&e->session);
+  for (int i = 0; i < e->count; i++)
+    if (e->parts[i].open) tw_session_close(&e->parts[i].session);
+  tw_host_feed_destroy(e->host_feed);
   if (e->opens) tw_opens_destroy(e->opens);
   release_model(e);
   size_t batch = (size_t)e->o.batch;
@@ -399,26 +541,36 @@ void tw_engine_close(tw_engine *e) {
   if (e->slots) e->k->release(e->slots, 8 * batch);
   if (e->lengths) e->k->release(e->lengths, sizeof(int) * batch);
   if (e->input) e->k->release(e->input, input_bytes(e));
-  if (e->arena) e->k->release(e->arena, e->arena_bytes);
+  for (int i = 0; i < e->count; i++)
+    if (e->parts[i].arena) e->k->release(e->parts[i].arena, e->parts[i].arena_bytes);
   tw_free(e->host_slots);
 #ifdef TWAIN_CUDA
+  for (int i = 1; i < e->count; i++) tw_device_stream_destroy(e->parts[i].stream);
   tw_device_stream_destroy(e->stream);
 #endif
   free(e);
 }
 
-static tw_status prepare_host(tw_engine *e, const tw_engine_job *job) {
-  if (e->open) tw_session_close(&e->session);
-  e->open = false;
-  if (!e->arena) {
-    TW_TRY(forecast_arena(e, job->source));
-    TW_TRY(allocate_arena(e));
+static tw_status prepare_host_part(tw_engine *e, part *p) {
+  if (p->open) tw_session_close(&p->session);
+  p->open = false;
+  tw_source source = tw_host_feed_source(e->host_feed, p->first);
+  if (!p->arena) {
+    TW_TRY(forecast_arena(e, p, source));
+    TW_TRY(e->k->alloc(p->arena_bytes, &p->arena));
   }
-  describe_session(e);
-  e->open = true;
-  e->session.source = job->source;
-  TW_TRY(tw_session_open(&e->session));
-  return tw_session_prepare(&e->session);
+  describe_session(e, p);
+  p->open = true;
+  p->session.source = source;
+  TW_TRY(tw_session_open(&p->session));
+  p->session.opener = e->parts[0].session.opener;  // they share a collector
+  return tw_session_prepare(&p->session);
+}
+
+static tw_status prepare_host(tw_engine *e, const tw_engine_job *job) {
+  TW_TRY(tw_host_feed_load(e->host_feed, &job->source));
+  for (int i = 0; i < e->count; i++) TW_TRY(prepare_host_part(e, &e->parts[i]));
+  return TW_OK;
 }
 
 tw_status tw_engine_prepare(tw_engine *e, const tw_engine_job *job) {
@@ -438,35 +590,52 @@ tw_status tw_engine_online(tw_engine *e, void (*progress)(void *state, double fr
 #ifdef TWAIN_CUDA
   if (e->device) return online_device(e);
 #endif
-  tw_session *lane = &e->session;
   tw_opens_get_stats(e->opens, &e->before);
   tw_opens_restart_transcript(e->opens);
-  memset(&e->counters, 0, sizeof e->counters);
-  return tw_lanes_run(&lane, 1, &e->o.budget, &e->counters, progress, progress_state);
+  return run_lanes(e, progress, progress_state);
 }
 
 tw_status tw_engine_output(tw_engine *e, uint64_t *masked, uint64_t *mask) {
-  const tw_program *p = e->session.program;
-  size_t bytes = 8 * (size_t)e->o.batch * p->tensors[p->output].n;
-  TW_TRY(e->k->download(masked, e->device ? e->output : e->session.buffers[p->output].value, bytes, e->stream));
-  return e->k->download(mask, e->session.buffers[p->output].mask[e->rank], bytes, e->stream);
+  const tw_program *program = &e->o.plan->program;
+  size_t n = program->tensors[program->output].n;
+  for (int i = 0; i < e->count; i++) {
+    const part *p = &e->parts[i];
+    const tw_buffer *out = &p->session.buffers[program->output];
+    size_t at = (size_t)p->first * n, bytes = 8 * (size_t)p->batch * n;
+    TW_TRY(e->k->download(masked + at, e->device ? p->output : out->value, bytes, p->stream));
+    TW_TRY(e->k->download(mask + at, out->mask[e->rank], bytes, p->stream));
+  }
+  return TW_OK;
+}
+
+static void fill_counters(const tw_engine *e, tw_engine_stats *s) {
+  s->counters = e->counters;
+  s->counters.open_comm_ns = (uint64_t)(1e9 * s->comm_seconds);
+  s->counters.open_wire_bytes_sent = s->wire_bytes;
+  s->counters.open_payload_bytes = s->payload_bytes;
 }
 
 tw_status tw_engine_get_stats(tw_engine *e, tw_engine_stats *s) {
   memset(s, 0, sizeof *s);
+  s->key_bytes = key_bytes(e);
 #ifdef TWAIN_CUDA
   if (e->device) {
+    TW_TRY(tw_key_feed_wait_ns(e->feed, &s->key_wait_ns));
     tw_device_opener_counts counts = tw_device_opener_get_counts(e->opener);
     s->rounds = counts.flushes;
     s->payload_bytes = s->wire_bytes = counts.payload_bytes;
     s->comm_seconds = 1e-9 * (double)counts.comm_ns;
     TW_TRY(tw_device_opener_transcript(e->opener, s->transcript));
     if (e->o.time_gates) s->comm_seconds = e->flush_seconds;
+    s->probe_latency_s = e->probe_latency;
+    s->probe_bandwidth = e->probe_bandwidth;
+    fill_counters(e, s);
     return TW_OK;
   }
 #endif
   tw_opens_stats now;
   uint8_t digest[32];
+  s->key_wait_ns = tw_host_feed_wait_ns(e->host_feed);
   tw_opens_get_stats(e->opens, &now);
   tw_opens_transcript(e->opens, digest);
   sodium_bin2hex(s->transcript, sizeof s->transcript, digest, sizeof digest);
@@ -474,10 +643,20 @@ tw_status tw_engine_get_stats(tw_engine *e, tw_engine_stats *s) {
   s->payload_bytes = now.payload_bytes - e->before.payload_bytes;
   s->wire_bytes = now.wire_bytes - e->before.wire_bytes;
   s->comm_seconds = 1e-9 * (double)(now.comm_ns - e->before.comm_ns);
+  fill_counters(e, s);
   return TW_OK;
 }
 
-const double *tw_engine_label_seconds(const tw_engine *e) { return e->session.label_seconds; }
+const double *tw_engine_label_seconds(tw_engine *e) {
+  if (e->device) return e->label_seconds;
+  double *sum = e->parts[0].session.label_seconds;
+  for (int i = 1; i < e->count; i++)
+    for (int j = 0; j < e->o.plan->program.label_count; j++) {
+      sum[j] += e->parts[i].session.label_seconds[j];
+      e->parts[i].session.label_seconds[j] = 0;
+    }
+  return sum;
+}
 const char *tw_engine_device_name(const tw_engine *e) { return e->device_name; }
 const char *tw_engine_transport_name(const tw_engine *e) {
 #ifdef TWAIN_CUDA

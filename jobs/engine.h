@@ -5,6 +5,7 @@
 
 #include "comm/channel.h"
 #include "io/model.h"
+#include "jobs/key_source.h"
 #include "jobs/lanes.h"
 #include "jobs/plan.h"
 #include "jobs/session.h"
@@ -23,22 +24,26 @@ typedef struct {
   tw_ways transports;     // between GPUs, best first
   bool overlap;           // halves of a batch take turns, and their openings hide behind each other's work
   tw_open_budget budget;  // with overlap
+  tw_keys_place keys;     // where every job's keys lie; RESIDENT: GPU only
   bool time_gates;        // GPU: time each label's work (costs about a microsecond a stretch)
 } tw_engine_options;
 
-// What a batch brings. Host memory; read during tw_engine_prepare and, `source` of a CPU engine, during
-// tw_engine_online.
+// What a batch brings. Host memory; read during tw_engine_prepare and, `source` alone, until tw_engine_online has
+// returned (by threads of the engine, too) or the engine is closed.
 typedef struct {
   const tw_seed *seeds;  // own seed of each slot
   const uint64_t *slots;
   const int *lengths;
   const uint64_t *input;  // own shares [batch][n]
-  tw_source source;       // corrections (its `read`)
+  tw_key_source source;
 } tw_engine_job;
 
 typedef struct {
   uint64_t rounds, payload_bytes, wire_bytes;
   double comm_seconds;
+  uint64_t key_bytes, key_wait_ns;  // of the batch; how long gates waited for keys (GPU: with time_gates, else 0)
+  tw_open_counters counters;
+  double probe_latency_s, probe_bandwidth;  // of the transport, measured at set-up: an open of 4 KiB; bytes a second each way
   char transcript[65];
 } tw_engine_stats;
 
@@ -55,7 +60,7 @@ tw_status tw_engine_output(tw_engine *e, uint64_t *masked, uint64_t *mask);
 // Counted over the last online phase.
 tw_status tw_engine_get_stats(tw_engine *e, tw_engine_stats *stats);
 const double *tw_engine_label_seconds(
-    const tw_engine *e);                                // of the last online phase; GPU: with time_gates, else zeros
+    tw_engine *e);                                // of the last online phase; GPU: with time_gates, else zeros
 const char *tw_engine_device_name(const tw_engine *e);  // "cpu", or the GPU's name
 const char *tw_engine_transport_name(const tw_engine *e);
 const char *tw_engine_transport_why(const tw_engine *e);

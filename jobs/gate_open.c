@@ -31,12 +31,10 @@ static tw_status open_party(tw_session *s, const tw_op *op) {
   size_t words = tw_words_of(s, id);
   TW_TRY(tw_make_value(s, id));
   bool bits = t->kind == TW_BITWIRE;
-  int ordinal = 0;
-  for (const tw_op *o = s->program->ops; o < op; o++) ordinal += o->opens;
   TW_EACH_SEQUENCE(s, b) {
     tw_open_request r = {
         .use = op->mask_use,
-        .index = (uint32_t)(ordinal * (s->total_batch ? s->total_batch : s->batch) + s->first_sequence + b),
+        .index = (uint32_t)(op->ordinal * tw_whole_batch(s) + s->first_sequence + b),
         .slot = s->slots[b],
         .bits = bits,
         .width = bits ? t->planes : t->ring,

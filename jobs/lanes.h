@@ -12,6 +12,7 @@ enum { TW_LANES = 2 };
 typedef struct {
   size_t words, jobs;  // queued, from which a message leaves; 0: no such limit
 } tw_open_budget;
+#define TW_OPEN_BUDGET_WORDS "2048"  // the command line's default
 
 // Runs the lanes (sessions of one program, prepared) to their ends. With one lane every message leaves on demand.
 tw_status tw_lanes_run(tw_session *const *lanes, int count, const tw_open_budget *budget, tw_open_counters *counters,

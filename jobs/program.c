@@ -58,10 +58,11 @@ static tw_status assign_streams(tw_program *p) {
   tw_correction *ordered = copy;
   int count = 0;
   uint32_t use = 0;
+  int openings = 0;
   uint64_t offset[2] = {0, 0};
   for (int i = 0; i < p->op_count; i++) {
     tw_op *op = &p->ops[i];
-    if (op->opens) op->mask_use = use++;
+    if (op->opens) op->ordinal = openings++, op->mask_use = use++;
     int first = count;
     for (int j = 0; j < op->correction_count; j++) {
       tw_correction c = p->corrections[op->correction + j];

@@ -1,6 +1,6 @@
 // A synthetic job for benchmarks: model, inputs and one-time TEST keys made by each rank for itself from a number both
-// know. Nothing in it is private. Keys are dealt into memory before anything is timed, one slot a sequence and
-// repetition.
+// know. Nothing in it is private. Keys are dealt before every repetition, outside of what is timed, one slot a
+// sequence: into memory, into a key file, or into the GPU's memory.
 #ifndef TW_REHEARSAL_H
 #define TW_REHEARSAL_H
 
@@ -12,7 +12,8 @@ typedef struct {
   int layers;         // 0: the shape's own
   int seq, batch, repeat, rank;
   uint64_t number;
-  tw_device_kind device;  // that deals; not AUTO
+  tw_device_kind device;  // that deals, and for which keys are placed; not AUTO
+  tw_keys_place keys;     // FILE: in a folder of its own under $TMPDIR, removed on closing
 } tw_rehearsal_options;
 
 typedef struct tw_rehearsal tw_rehearsal;
@@ -21,9 +22,10 @@ tw_status tw_rehearsal_open(const tw_rehearsal_options *options, tw_rehearsal **
 void tw_rehearsal_close(tw_rehearsal *r);
 const tw_plan *tw_rehearsal_plan(const tw_rehearsal *r);
 const tw_model_share *tw_rehearsal_model(const tw_rehearsal *r);
-// Deal all slots: on `threads` threads, or on the GPU that was selected.
-tw_status tw_rehearsal_deal(tw_rehearsal *r, int threads);
-// The job of one repetition; its source reads from the slots in memory, once.
+// Deal a repetition's slots, on `threads` threads or on the GPU that was selected; those of the repetition before are
+// gone. The engine that reads them is idle.
+tw_status tw_rehearsal_deal(tw_rehearsal *r, int repetition, int threads);
+// The job of the repetition that was dealt.
 tw_status tw_rehearsal_job(tw_rehearsal *r, int repetition, tw_engine_job *out);
 // Compare a repetition's output, masked and both masks [batch][output], with the clear emulator; *mismatches counts
 // elements.

@@ -129,9 +129,9 @@ static tw_status agree_and_burn(rank_run *r) {
 
 // ---- the inference ----
 
-static tw_status read_corrections(void *state, int batch_index, void *dst, size_t bytes) {
+static tw_status read_keys(void *state, int b, uint64_t number, void *dst) {
   rank_run *r = state;
-  return tw_key_stream_read(r->streams[batch_index], dst, bytes);
+  return tw_key_stream_chunk(r->streams[b], number, dst);
 }
 
 // Everything opened is known to both: a difference means a fault somewhere, and no result.
@@ -219,6 +219,9 @@ static tw_status infer(rank_run *r, tw_result_share *out) {
                                .batch = r->batch,
                                .device = o->device,
                                .transports = o->transports,
+                               .overlap = o->overlap,
+                               .budget = o->budget,
+                               .keys = TW_KEYS_FILE,
                                .time_gates = true};
   TW_TRY(tw_engine_open(&options, &r->engine));
   double ready = tw_seconds();
@@ -226,7 +229,7 @@ static tw_status infer(rank_run *r, tw_result_share *out) {
                        .slots = r->slots,
                        .lengths = o->input->lengths,
                        .input = o->input->share,
-                       .source = {.read = read_corrections, .state = r}};
+                       .source = {.state = r, .chunk = read_keys}};
   TW_TRY(tw_engine_prepare(r->engine, &job));
   uint8_t here = 1,
           there;  // both begin together, so that one's preparation is not counted as the other's communication

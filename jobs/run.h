@@ -21,6 +21,8 @@ typedef struct {
   bool allow_test_keys;
   tw_device_kind device;                           // chosen (tw_device_choose), not auto
   tw_ways transports;                              // between GPUs, best first
+  bool overlap;                                    // halves of the batch take turns
+  tw_open_budget budget;
   void (*progress)(void *state, double fraction);  // may be NULL
   void *progress_state;
 } tw_run_options;

@@ -105,20 +105,20 @@ static tw_status host_open(void *state, int lane, const tw_open_request *r) {
                     .ring = tw_mask(r->bits ? 64 : r->width),
                     .bits = r->bits};
   TW_TRY(s->backend->mask(&a, s->stream));
+  tw_opens_place(s->opens, r->index);
   if (r->bits) return tw_opens_bits(s->opens, r->use, r->slot, r->width, r->n, r->out);
   return tw_opens_ring(s->opens, r->use, r->slot, r->width, r->n, r->out);
 }
 static void host_queued(void *state, size_t *words, size_t *jobs) {
-  *words = *jobs = tw_opens_pending(((tw_session *)state)->opens);
+  tw_opens_queued(((tw_session *)state)->opens, words, jobs);
 }
-static tw_status host_start(void *state, tw_flush_reason r, uint64_t *m) {
-  (void)r;
-  *m = 0;
-  return tw_opens_flush(((tw_session *)state)->opens);
+static tw_status host_start(void *state, tw_flush_reason reason, uint64_t *message) {
+  (void)reason;
+  return tw_opens_start(((tw_session *)state)->opens, message);
 }
-static tw_status host_finish(void *state, int lane, uint64_t m) {
-  (void)state, (void)lane, (void)m;
-  return TW_OK;
+static tw_status host_finish(void *state, int lane, uint64_t message) {
+  (void)lane;
+  return tw_opens_finish(((tw_session *)state)->opens, message);
 }
 
 tw_status tw_session_open(tw_session *s) {

@@ -24,8 +24,8 @@ typedef struct {
   uint64_t *sign;  // ONEHOT of dealer and clear: bit 1 where the looked-up digit's sign is +1
 } tw_buffer;
 
-// Where a party's corrections come from: bytes in order of use, copied into host memory by `read`, or (another backend)
-// left where they are in its own memory, in order of the session's stream, by `window`.
+// Where a party's corrections come from: bytes in order of use, copied into host memory by `read`, or left where they
+// are in the backend's memory, in order of the session's stream, by `window`.
 typedef struct {
   tw_status (*read)(void *state, int batch_index, void *dst, size_t bytes);
   void *state;
@@ -34,7 +34,8 @@ typedef struct {
 
 // One opening of one sequence: out = share + mask is sent; after the flush out holds the opened value (backend memory).
 typedef struct {
-  uint32_t use, index;
+  uint32_t use;
+  uint32_t index;  // of its digest in the transcript: by opening in order of the program, then by sequence of the whole batch
   uint64_t slot;
   bool bits;
   int width;  // ring bits, or planes
@@ -171,6 +172,7 @@ static inline tw_liveness tw_live(const tw_session *s) {
 
 // This op's list in backend memory.
 static inline const int64_t *tw_list(const tw_session *s, const tw_op *op) { return s->pool + op->list; }
+static inline int tw_whole_batch(const tw_session *s) { return s->total_batch ? s->total_batch : s->batch; }
 // All ones on rank 1, else 0: the rank that counts public values into its shares.
 static inline uint64_t tw_one(const tw_session *s) { return s->role == TW_PARTY && s->rank ? ~0ull : 0; }
 

@@ -41,6 +41,19 @@ void tw_pinned_free(void *memory, size_t bytes);
 tw_status tw_device_copy_in(void *device, const void *pinned, size_t bytes, void *stream);
 tw_status tw_device_copy_out(void *pinned, const void *device, size_t bytes, void *stream);
 
+// One step of a stream that copies pieces of keys from host memory: note that what was enqueued before has happened,
+// give back all pieces before it, and wait for the next. Parts whose pointer is NULL are left out; without `epoch` only
+// the time is noted.
+typedef struct {
+  uint64_t *arrived;      // device memory: the GPU's clock, nanoseconds
+  const uint64_t *epoch;  // this and the next two: page-locked host memory, see jobs/key_ring.h
+  uint64_t *released;
+  const uint64_t *ready;
+  int *stop;       // device memory; set to 1 when the piece will never come: from then on nothing may be sent
+  uint64_t count;  // pieces given back
+} tw_device_hand_over_args;
+tw_status tw_device_hand_over(const tw_device_hand_over_args *args, void *stream);
+
 // Record what is enqueued on the stream (and on streams that wait for its events) instead of running it.
 tw_status tw_device_capture_begin(void *stream);
 tw_status tw_device_capture_end(void *stream, void **graph);

@@ -75,6 +75,7 @@ typedef struct {
   size_t small_words;
   uint64_t *base;        // device: messages of earlier runs
   int *failed;           // device: set when the other rank's part did not come or is another message
+  const int *heed;       // device; may be NULL: once not 0, nothing is sent
   const int *stop;       // mapped host memory: nonzero ends all waiting
   uint64_t patience_ns;  // longest wait
 } tw_mailbox;

@@ -41,7 +41,7 @@ static void several_in_flight(tw_channel *c, const uint8_t seed[32]) {
   tw_exchange x[COUNT];
   for (int i = 0; i < COUNT; i++) {
     content(seed, rank, (uint32_t)(1000 + i), mine[i], BYTES);
-    x[i] = (tw_exchange){mine[i], got[i], i % 2 ? BYTES : 100, NULL};
+    x[i] = (tw_exchange){mine[i], got[i], i % 2 ? BYTES : 100, NULL, 0};
     check(c->start(c, &x[i]) == TW_OK, "start");
   }
   for (int i = 0; i < COUNT; i++) {
@@ -53,16 +53,16 @@ static void several_in_flight(tw_channel *c, const uint8_t seed[32]) {
 
 // n elements of ring k, `count` times, over one or two messages in flight.
 static void open_many(tw_opens *o, const uint8_t seed[32], int count, int k, size_t n) {
-  uint64_t *mine = malloc(n * 8 * (size_t)count), *theirs = malloc(n * 8);
+  uint64_t *mine = malloc(n * 8 * (size_t)count), *theirs = malloc(n * 8), message = 0;
   for (int i = 0; i < count; i++) {
     uint64_t *data = mine + (size_t)i * n;
     content(seed, rank, (uint32_t)(2000 + i), data, n * 8);
     check(tw_opens_ring(o, (uint32_t)i, 5, k, n, data) == TW_OK, "queueing");
     if (i % 3 != 0) continue;
-    check(tw_opens_flush_finish(o) == TW_OK, "finish");
-    check(tw_opens_flush_start(o) == TW_OK, "start");
+    check(tw_opens_finish(o, message) == TW_OK, "finish");
+    check(tw_opens_start(o, &message) == TW_OK, "start");
   }
-  check(tw_opens_flush_finish(o) == TW_OK, "finish");
+  check(tw_opens_finish(o, message) == TW_OK, "finish");
   check(tw_opens_flush(o) == TW_OK, "flush");
   uint64_t mask = k < 64 ? (1ull << k) - 1 : ~0ull;
   for (int i = 0; i < count; i++) {

@@ -28,7 +28,7 @@ static void *play(void *arg) {
   for (int round = 0; round < p->rounds && p->status == TW_OK; round += 2) {  // two exchanges in flight
     tw_exchange x[2];
     for (int i = 0; i < 2 && p->status == TW_OK; i++) {
-      x[i] = (tw_exchange){p->content[rank] + i, received[i], round_bytes(round + i) / 2, NULL};
+      x[i] = (tw_exchange){p->content[rank] + i, received[i], round_bytes(round + i) / 2, NULL, 0};
       p->status = p->channel->start(p->channel, &x[i]);
     }
     for (int i = 0; i < 2 && p->status == TW_OK; i++) {
@@ -66,7 +66,7 @@ static void sizes_that_differ(void) {
   randombytes_buf(b, sizeof b);
   tw_channel *ends[2];
   CU_ASSERT_EQUAL_FATAL(tw_channel_loopback(20, ends), TW_OK);
-  tw_exchange x = {a, from_b, sizeof a, NULL}, y = {b, from_a, sizeof b, NULL};
+  tw_exchange x = {a, from_b, sizeof a, NULL, 0}, y = {b, from_a, sizeof b, NULL, 0};
   CU_ASSERT_EQUAL(ends[0]->start(ends[0], &x), TW_OK);
   CU_ASSERT_EQUAL(ends[1]->start(ends[1], &y), TW_OK);
   CU_ASSERT_EQUAL(ends[0]->wait(ends[0], &x), TW_ERR_PEER);
@@ -117,7 +117,7 @@ static void parting_message(void) {
   uint8_t a = (uint8_t)randombytes_random(), b = (uint8_t)~a, got = b;
   tw_channel *ends[2];
   CU_ASSERT_EQUAL_FATAL(tw_channel_loopback(60, ends), TW_OK);
-  tw_exchange x = {&a, NULL, 1, NULL}, y = {&b, &got, 1, NULL};
+  tw_exchange x = {&a, NULL, 1, NULL, 0}, y = {&b, &got, 1, NULL, 0};
   CU_ASSERT_EQUAL(ends[1]->start(ends[1], &y), TW_OK);
   CU_ASSERT_EQUAL(ends[0]->start(ends[0], &x), TW_OK);
   tw_channel_close(ends[0]);

@@ -48,18 +48,17 @@ static void thousand_random_schedules(void) {
 
 // Queue, start, queue the next ones while the message is under way, finish.
 static tw_status overlapped(party *p) {
+  uint64_t message = 0;
   for (int i = 0; i < p->count; i++) {
     TW_TRY(queue_item(p->opens, &p->items[i], p->rank));
     if (i > 0) {
-      TW_TRY(tw_opens_flush_finish(p->opens));
+      TW_TRY(tw_opens_finish(p->opens, message));
       p->wrong += !opened(&p->items[i - 1], p->rank) + !untouched(&p->items[i], p->rank);
     }
-    TW_TRY(tw_opens_flush_start(p->opens));
-    p->wrong += tw_opens_flush_start(p->opens) != TW_ERR_INTERNAL;  // one in flight at a time
-    p->wrong += tw_opens_flush(p->opens) != TW_ERR_INTERNAL;
+    TW_TRY(tw_opens_start(p->opens, &message));
     p->wrong += tw_opens_pending(p->opens) != 0;
   }
-  TW_TRY(tw_opens_flush_finish(p->opens));
+  TW_TRY(tw_opens_finish(p->opens, message));
   p->wrong += !opened(&p->items[p->count - 1], p->rank);
   return TW_OK;
 }
@@ -163,9 +162,10 @@ static void message_as_specified(void) {
 }
 
 static tw_status nothing_queued(party *p) {
+  uint64_t message;
   TW_TRY(tw_opens_flush(p->opens));
-  TW_TRY(tw_opens_flush_start(p->opens));
-  return tw_opens_flush_finish(p->opens);
+  TW_TRY(tw_opens_start(p->opens, &message));
+  return tw_opens_finish(p->opens, message);
 }
 
 static void empty_flushes(void) {

@@ -14,7 +14,8 @@ static void both_refuse(party parties[2], const char *needle) {
     if (!strstr(p->message, needle)) fprintf(stderr, "expected '%s' in '%s'\n", needle, p->message);
     for (int i = 0; i < p->count; i++) CU_ASSERT(untouched(&p->items[i], r));
     CU_ASSERT_EQUAL(queue_item(p->opens, &p->items[0], r), TW_ERR_PEER);  // no second try
-    CU_ASSERT_EQUAL(tw_opens_flush_start(p->opens), TW_ERR_PEER);
+    uint64_t message;
+    CU_ASSERT_EQUAL(tw_opens_start(p->opens, &message), TW_ERR_PEER);
   }
   pair_close(parties);
 }

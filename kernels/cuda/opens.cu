@@ -353,7 +353,8 @@ __device__ bool begin_exchange(const exchange_args &a) {
     tw_after_earlier_kernels();
   else
     tw_wait_for_earlier_kernels();
-  return *(volatile int *)a.box.failed == 0;  // after a failure nothing more is sent
+  int bad = a.box.heed ? *(volatile const int *)a.box.heed : 0;
+  return (bad | *(volatile int *)a.box.failed) == 0;  // after a failure nothing more is sent
 }
 
 __global__ void __launch_bounds__(THREADS, 2) exchange_kernel(const __grid_constant__ exchange_args a) {

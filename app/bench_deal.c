@@ -103,10 +103,14 @@ static tw_status best_copy(bench *b, void *stream, uint8_t *device, uint8_t *pin
 }
 
 static tw_status best_stream(bench *b, void *stream, uint64_t *device) {
+  tw_draw_args a = {.sequences = 1,
+                    .seeds = (const tw_seed *)(const void *)device,
+                    .slots = device + 4,
+                    .n = LIMIT_BYTES / 8 - 8,
+                    .out = device + 8};
   for (int i = 0; i < LIMIT_REPEATS; i++) {
     double start = tw_seconds();
-    TW_TRY(tw_cuda_backend.draw((const tw_seed *)(const void *)device, device + 4, 0, 0, LIMIT_BYTES / 8 - 8,
-                                device + 8, stream));
+    TW_TRY(tw_cuda_backend.draw(&a, stream));
     TW_TRY(tw_device_wait(stream));
     double rate = LIMIT_BYTES / (tw_seconds() - start);
     if (rate > b->stream_rate) b->stream_rate = rate;

@@ -20,16 +20,21 @@ static inline size_t words_of(const tw_tensor *t) {
   return t->kind == TW_WIRE || t->kind == TW_SHARE ? t->n : (size_t)t->planes * tw_words(t->n);
 }
 static inline uint64_t *read_n(const tw_gate_bench *g, size_t n) { return tw_bench_in(g->b, n); }
-static inline uint64_t *read_in(const tw_gate_bench *g, int i) { return tw_bench_in(g->b, words_of(in(g, i))); }
-static inline uint64_t *write_out(const tw_gate_bench *g) { return tw_bench_out(g->b, words_of(result(g))); }
+// The whole batch: elements and arrays of a tensor.
+static inline size_t batch_n(const tw_gate_bench *g, const tw_tensor *t) { return g->b->batch * t->n; }
+static inline uint64_t *read_all(const tw_gate_bench *g, size_t n) { return tw_bench_in(g->b, g->b->batch * n); }
+static inline uint64_t *read_in(const tw_gate_bench *g, int i) { return read_all(g, words_of(in(g, i))); }
+static inline uint64_t *write_out(const tw_gate_bench *g) {
+  return tw_bench_out(g->b, g->b->batch * words_of(result(g)));
+}
 static inline uint64_t ring_of(const tw_gate_bench *g) { return tw_mask(result(g)->ring); }
 static inline const int64_t *list_of(const tw_gate_bench *g) {
   return tw_bench_list(g->b, g->p->pool + g->op->list, g->op->list_count);
 }
 // Planes of bits of which the kernel reads some.
 static inline uint64_t *read_planes(const tw_gate_bench *g, int i, size_t planes) {
-  g->b->bytes += 8 * (double)(planes * tw_words(in(g, i)->n));
-  return tw_bench_room(g->b, words_of(in(g, i)));
+  g->b->bytes += 8 * (double)(g->b->batch * planes * tw_words(in(g, i)->n));
+  return tw_bench_room(g->b, g->b->batch * words_of(in(g, i)));
 }
 static inline size_t arg(const tw_gate_bench *g, int i) { return (size_t)g->op->arg[i]; }
 

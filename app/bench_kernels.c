@@ -265,6 +265,7 @@ static tw_status prepare(bench *w) {
   TW_TRY(tw_alloc(sizeof(double) * (size_t)w->s->repeat, &memory));
   w->times = memory;
   w->b.backend = &tw_cpu_backend;
+  w->b.batch = (size_t)w->s->batch;
   snprintf(w->device_name, sizeof w->device_name, "cpu, one core, %s", tw_isa_name(tw_isa_active()));
 #ifdef TWAIN_CUDA
   uint64_t left;
@@ -292,12 +293,12 @@ static void clean_up(bench *w) {
 
 static tw_status print(bench *w) {
   if (w->s->json)
-    return tw_json_print(json_pack("{s:s, s:I, s:s, s:f, s:O}", "model", w->s->model, "seq", (json_int_t)w->s->seq,
-                                   "device", w->device_name, "copy_bytes_per_second", w->copy_rate, "kernels",
-                                   w->list));
+    return tw_json_print(json_pack("{s:s, s:I, s:I, s:s, s:f, s:O}", "model", w->s->model, "seq", (json_int_t)w->s->seq,
+                                   "batch", (json_int_t)w->s->batch, "device", w->device_name, "copy_bytes_per_second",
+                                   w->copy_rate, "kernels", w->list));
   tw_grid_print(&w->grid);
-  printf("%s; %s, %d tokens: the largest of each kind of gate in each part of a layer\n", w->device_name, w->s->model,
-         (int)w->s->seq);
+  printf("%s; %s, %d tokens, batch %d: the largest of each kind of gate in each part of a layer\n", w->device_name,
+         w->s->model, (int)w->s->seq, (int)w->s->batch);
   printf(
       "G/s: elements, or multiply-adds (MAC). limit: the bytes at %.0f GB/s, a copy of %d MB measured here; data\n"
       "that stays in a cache can be faster than that. ",

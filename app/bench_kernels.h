@@ -10,6 +10,7 @@ enum { TW_BENCH_PIECES = 64, TW_BENCH_TEXT = 128 };
 
 typedef struct {
   const tw_backend *backend;
+  size_t batch;  // sequences
   bool on_device;
   void *stream;
   tw_status status;  // the first failure; later calls do nothing

@@ -1,4 +1,4 @@
-// Arguments of the kernels behind each gate of a program, as a party sets them up for one sequence (jobs/gate_*.c), in
+// Arguments of the kernels behind each gate of a program, as a party sets them up for a batch (jobs/gate_*.c), in
 // random memory.
 #include <string.h>
 
@@ -15,7 +15,7 @@ TW_BIT_OPS(CALL_OF)
 static void time_planes(const tw_gate_bench *g, const char *kernel, size_t planes, size_t n, double work,
                         tw_kernel_call *call, const void *args) {
   char size[TW_BENCH_TEXT];
-  snprintf(size, sizeof size, "%zu planes of %zu", planes, n);
+  snprintf(size, sizeof size, "%zu planes of %zu", g->b->batch * planes, n);
   time_it(g, kernel, size, work, 0, call, args);
 }
 
@@ -23,7 +23,7 @@ static void time_planes(const tw_gate_bench *g, const char *kernel, size_t plane
 
 static void time_shift(const tw_gate_bench *g) {
   tw_shift_args a = {.rows = 1,
-                     .cols = result(g)->n,
+                     .cols = batch_n(g, result(g)),
                      .x = read_in(g, 0),
                      .out = write_out(g),
                      .half = 1ull << (arg(g, 0) - 1),
@@ -33,10 +33,10 @@ static void time_shift(const tw_gate_bench *g) {
 }
 
 static void time_view(const tw_gate_bench *g) {
-  size_t n = result(g)->n;
+  size_t n = batch_n(g, result(g));
   g->b->bytes += 8 * (double)n;
   tw_view_args a = {.cols = arg(g, 3),
-                    .x = tw_bench_room(g->b, in(g, 0)->n),
+                    .x = tw_bench_room(g->b, batch_n(g, in(g, 0))),
                     .out = write_out(g),
                     .offset = arg(g, 8),
                     .sequence_stride = in(g, 0)->n};
@@ -49,7 +49,7 @@ static void time_view(const tw_gate_bench *g) {
 }
 
 static void time_concat(const tw_gate_bench *g) {
-  tw_concat_args a = {.rows = arg(g, 0),
+  tw_concat_args a = {.rows = g->b->batch * arg(g, 0),
                       .cols = arg(g, 1) + arg(g, 2),
                       .x = read_in(g, 0),
                       .y = read_in(g, 1),
@@ -59,7 +59,7 @@ static void time_concat(const tw_gate_bench *g) {
 }
 
 static void time_combine(const tw_gate_bench *g) {
-  tw_combine_args a = {.rows = arg(g, 2),
+  tw_combine_args a = {.rows = g->b->batch * arg(g, 2),
                        .cols = arg(g, 3),
                        .x = read_in(g, 0),
                        .y = read_in(g, 1),
@@ -72,13 +72,17 @@ static void time_combine(const tw_gate_bench *g) {
 }
 
 static void time_scaled(const tw_gate_bench *g) {
-  tw_combine_args a = {
-      .rows = 1, .cols = result(g)->n, .x = read_in(g, 0), .out = write_out(g), .p = arg(g, 0), .ring = ring_of(g)};
+  tw_combine_args a = {.rows = 1,
+                       .cols = batch_n(g, result(g)),
+                       .x = read_in(g, 0),
+                       .out = write_out(g),
+                       .p = arg(g, 0),
+                       .ring = ring_of(g)};
   TIME_ROWS(g, combine, a);
 }
 
 static void time_share(const tw_gate_bench *g) {
-  size_t n = in(g, 0)->n;
+  size_t n = batch_n(g, in(g, 0));
   tw_share_args a = {.rows = 1,
                      .cols = n,
                      .X = read_n(g, n),
@@ -100,7 +104,7 @@ static tw_status call_sums(const tw_backend *k, const void *args, void *stream) 
   return k->row_sums(a->x, a->rows, a->cols, a->addend, a->ring, a->out, stream);
 }
 static void time_sums(const tw_gate_bench *g, bool addend) {
-  size_t rows = result(g)->n, n = in(g, 0)->n;
+  size_t rows = batch_n(g, result(g)), n = batch_n(g, in(g, 0));
   sums_args a = {.x = read_n(g, n),
                  .addend = addend ? read_n(g, rows) : NULL,
                  .rows = rows,
@@ -112,18 +116,18 @@ static void time_sums(const tw_gate_bench *g, bool addend) {
 static void time_row_sum(const tw_gate_bench *g) { time_sums(g, false); }
 
 static void time_pool(const tw_gate_bench *g) {
-  tw_pool_args a = {.rows = 1,
+  tw_pool_args a = {.rows = g->b->batch,
                     .cols = result(g)->n,
                     .x_rows = in(g, 0)->n / result(g)->n,
                     .x = read_in(g, 0),
                     .out = write_out(g),
                     .ring = ring_of(g),
                     .live = {NULL, g->p->seq, g->p->causal}};
-  time_rows(g, "pool", a.x_rows, a.cols, call_pool, &a);
+  time_rows(g, "pool", a.rows * a.x_rows, a.cols, call_pool, &a);
 }
 
 static void time_zero(const tw_gate_bench *g) {
-  tw_zero_args a = {.rows = arg(g, 0),
+  tw_zero_args a = {.rows = g->b->batch * arg(g, 0),
                     .cols = arg(g, 1),
                     .rows_per_sequence = arg(g, 0),
                     .x = read_in(g, 0),
@@ -134,35 +138,35 @@ static void time_zero(const tw_gate_bench *g) {
 
 static void time_pairs(const tw_gate_bench *g) {
   size_t group = arg(g, 3), pairs = group * (group - 1) / 2;
-  g->b->bytes += 8 * (double)(arg(g, 0) * group * arg(g, 4));
-  tw_pairs_args a = {.rows = pairs * arg(g, 0),
+  g->b->bytes += 8 * (double)(g->b->batch * arg(g, 0) * group * arg(g, 4));
+  tw_pairs_args a = {.rows = g->b->batch * pairs * arg(g, 0),
                      .cols = arg(g, 4),
                      .x_rows = arg(g, 0),
                      .x_cols = arg(g, 1),
                      .first = arg(g, 2),
                      .group = group,
                      .pairs = pairs,
-                     .x = tw_bench_room(g->b, in(g, 0)->n),
+                     .x = tw_bench_room(g->b, batch_n(g, in(g, 0))),
                      .out = write_out(g),
                      .ring = ring_of(g)};
   TIME_ROWS(g, pairs, a);
 }
 
 static void time_sum_planes(const tw_gate_bench *g) {
-  tw_sum_planes_args a = {.rows = 1,
+  tw_sum_planes_args a = {.rows = g->b->batch,
                           .cols = result(g)->n,
                           .planes = arg(g, 0),
                           .x = read_in(g, 0),
                           .shifts = list_of(g),
                           .out = write_out(g),
                           .ring = ring_of(g)};
-  time_rows(g, "sum_planes", a.planes, a.cols, call_sum_planes, &a);
+  time_rows(g, "sum_planes", a.rows * a.planes, a.cols, call_sum_planes, &a);
 }
 
 // ---- gates with corrections ----
 
 static void time_extend(const tw_gate_bench *g) {
-  size_t n = in(g, 0)->n;
+  size_t n = batch_n(g, in(g, 0));
   tw_extend_args a = {.rows = 1,
                       .cols = n,
                       .X = read_n(g, n),
@@ -179,35 +183,35 @@ static void time_extend(const tw_gate_bench *g) {
 static void time_multiply(const tw_gate_bench *g) {
   size_t n = in(g, 0)->n, m = in(g, 1)->n;
   bool extended = in(g, 0)->ring < result(g)->ring;
-  tw_multiply_args a = {.rows = 1,
+  tw_multiply_args a = {.rows = g->b->batch,
                         .cols = n,
-                        .X = read_n(g, n),
-                        .r = read_n(g, n),
-                        .Y = read_n(g, m),
-                        .q = read_n(g, m),
-                        .rq = read_n(g, n),
+                        .X = read_all(g, n),
+                        .r = read_all(g, n),
+                        .Y = read_all(g, m),
+                        .q = read_all(g, m),
+                        .rq = read_all(g, n),
                         .out = write_out(g),
                         .one = ~0ull,
                         .ring = ring_of(g),
                         .k = in(g, 0)->ring,
                         .pair = {1, m, 0, 1}};
   if (extended) {
-    a.carry = read_n(g, n);
-    a.top = read_n(g, n);
-    a.tq = read_n(g, n);
+    a.carry = read_all(g, n);
+    a.top = read_all(g, n);
+    a.tq = read_all(g, n);
   }
   if ((tw_repeat)arg(g, 0) == TW_PER_ROW) {
-    a.rows = m, a.cols = n / m;
+    a.rows = g->b->batch * m, a.cols = n / m;
     a.pair = (tw_pairing){m, m, 1, 0};
   } else if ((tw_repeat)arg(g, 0) == TW_PER_COLUMN) {
-    a.rows = n / m, a.cols = m;
+    a.rows = g->b->batch * (n / m), a.cols = m;
     a.pair = (tw_pairing){n / m, m, 0, 1};
   }
   TIME_ROWS(g, multiply, a);
 }
 
 static void time_multiply_rows(const tw_gate_bench *g) {
-  size_t n = in(g, 0)->n, rows = in(g, 1)->n;
+  size_t n = batch_n(g, in(g, 0)), rows = batch_n(g, in(g, 1));
   int k = in(g, 0)->ring, l = in(g, 1)->ring;
   tw_multiply_rows_args a = {.rows = rows,
                              .cols = n / rows,
@@ -232,7 +236,7 @@ static void time_multiply_rows(const tw_gate_bench *g) {
 }
 
 static void time_squares(const tw_gate_bench *g) {
-  size_t n = in(g, 0)->n;
+  size_t n = batch_n(g, in(g, 0));
   tw_square_args a = {.rows = 1,
                       .cols = n,
                       .X = read_n(g, n),
@@ -251,13 +255,13 @@ static void time_select(const tw_gate_bench *g) {
   const tw_tensor *bits = in(g, 0), *x = in(g, 1);
   size_t planes = arg(g, 1), all = planes * bits->n;
   bool extended = x->ring < result(g)->ring;
-  tw_select_args a = {.rows = planes,
+  tw_select_args a = {.rows = g->b->batch * planes,
                       .cols = bits->n,
                       .bits = read_planes(g, 0, planes),
-                      .X = read_n(g, x->n),
-                      .r = read_n(g, x->n),
-                      .m = read_n(g, all),
-                      .mr = read_n(g, all),
+                      .X = read_all(g, x->n),
+                      .r = read_all(g, x->n),
+                      .m = read_all(g, all),
+                      .mr = read_all(g, all),
                       .out = write_out(g),
                       .planes = planes,
                       .first_plane = arg(g, 0),
@@ -269,19 +273,19 @@ static void time_select(const tw_gate_bench *g) {
                       .ring = ring_of(g),
                       .k = x->ring};
   if (extended) {
-    a.carry = read_n(g, x->n);
-    a.top = read_n(g, x->n);
-    a.mt = read_n(g, all);
+    a.carry = read_all(g, x->n);
+    a.top = read_all(g, x->n);
+    a.mt = read_all(g, all);
   }
-  time_planes(g, "select", planes, a.cols, (double)all, call_select, &a);
+  time_planes(g, "select", planes, a.cols, (double)(g->b->batch * all), call_select, &a);
 }
 
 static void time_constants(const tw_gate_bench *g) {
   size_t n = in(g, 0)->n, planes = arg(g, 1);
-  tw_constants_args a = {.rows = 1,
+  tw_constants_args a = {.rows = g->b->batch,
                          .cols = n,
                          .bits = read_planes(g, 0, planes),
-                         .m = read_n(g, planes * n),
+                         .m = read_all(g, planes * n),
                          .constants = list_of(g),
                          .out = write_out(g),
                          .planes = planes,
@@ -290,11 +294,11 @@ static void time_constants(const tw_gate_bench *g) {
                          .sequence_words = words_of(in(g, 0)),
                          .mine = 1,
                          .ring = ring_of(g)};
-  time_planes(g, "constants", planes, n, (double)(planes * n), call_constants, &a);
+  time_planes(g, "constants", planes, n, (double)(g->b->batch * planes * n), call_constants, &a);
 }
 
 static void time_piece(const tw_gate_bench *g) {
-  size_t n = result(g)->n;
+  size_t n = batch_n(g, result(g));
   tw_piece_args a = {.rows = 1,
                      .cols = n,
                      .A = read_n(g, n),
@@ -311,12 +315,12 @@ static void time_piece(const tw_gate_bench *g) {
 
 static void time_floor(const tw_gate_bench *g) {
   size_t n = in(g, 0)->n;
-  tw_floor_args a = {.rows = 1,
+  tw_floor_args a = {.rows = g->b->batch,
                      .cols = n,
-                     .X = read_n(g, n),
+                     .X = read_all(g, n),
                      .bits = read_planes(g, 1, 1),
-                     .high = read_n(g, n),
-                     .m = read_n(g, n),
+                     .high = read_all(g, n),
+                     .m = read_all(g, n),
                      .out = write_out(g),
                      .sequence_words = words_of(in(g, 1)),
                      .one = ~0ull,
@@ -341,10 +345,10 @@ static void note_plane(planes_read *r, int64_t operand, int64_t plane) {
 
 static void time_leaves(const tw_gate_bench *g) {
   const tw_tensor *x = in(g, 1);
-  tw_leaves_args a = {.sequences = 1,
+  tw_leaves_args a = {.sequences = g->b->batch,
                       .n = x->n,
                       .words = tw_words(x->n),
-                      .X = read_n(g, x->n),
+                      .X = read_all(g, x->n),
                       .leaves = list_of(g),
                       .out = write_out(g),
                       .onehot_words = words_of(in(g, 0)),
@@ -358,17 +362,17 @@ static void time_leaves(const tw_gate_bench *g) {
     for (int64_t plane = first; plane < first + count; plane++) note_plane(&read, 0, plane);
   }
   a.onehot = read_planes(g, 0, read.count[0]);
-  time_planes(g, "leaves", (size_t)a.count, a.n, (double)a.n * a.count, call_leaves, &a);
+  time_planes(g, "leaves", (size_t)a.count, a.n, (double)(a.sequences * a.n) * a.count, call_leaves, &a);
 }
 
 static void time_lookup(const tw_gate_bench *g) {
   size_t n = in(g, 1)->n, words = tw_words(n);
   int width = (int)arg(g, 1), sub_bits = (int)arg(g, 2);
   uint64_t *onehot = read_planes(g, 0, (size_t)1 << width);
-  tw_lookup_args a = {.sequences = 1,
+  tw_lookup_args a = {.sequences = g->b->batch,
                       .n = n,
                       .words = words,
-                      .X = read_n(g, n),
+                      .X = read_all(g, n),
                       .onehot = onehot ? onehot + arg(g, 0) * words : NULL,
                       .onehot_words = words_of(in(g, 0)),
                       .offset = arg(g, 3),
@@ -380,11 +384,11 @@ static void time_lookup(const tw_gate_bench *g) {
                       .rank = 1};
   for (int i = 0; i < 2; i++) {
     a.table[i] = read_n(g, (size_t)1 << (width + sub_bits));
-    a.out[i] = tw_bench_out(g->b, n);
+    a.out[i] = tw_bench_out(g->b, g->b->batch * n);
   }
   char size[TW_BENCH_TEXT];
-  snprintf(size, sizeof size, "%zu, %d + %d bits", n, width, sub_bits);
-  time_it(g, "lookup", size, (double)n, 0, call_lookup, &a);
+  snprintf(size, sizeof size, "%zu, %d + %d bits", a.sequences * n, width, sub_bits);
+  time_it(g, "lookup", size, (double)(a.sequences * n), 0, call_lookup, &a);
 }
 
 // Planes of literals: kernels/bit_ops.h says how the list lies.
@@ -398,19 +402,26 @@ static void note_literals(const tw_gate_bench *g, planes_read *r) {
   }
 }
 
+// Behind the list of products: where each begins.
+static const int64_t *outline_of(const tw_gate_bench *g) {
+  size_t count = (size_t)result(g)->planes + 1 + arg(g, 0);
+  return tw_bench_list(g->b, g->p->pool + g->op->list + g->op->list_count, count);
+}
+
 static void time_products(const tw_gate_bench *g) {
   size_t n = result(g)->n, words = tw_words(n);
   size_t dealt = g->op->correction_count ? (size_t)g->p->corrections[g->op->correction].width * words : 0;
-  tw_products_args a = {.sequences = 1,
+  tw_products_args a = {.sequences = g->b->batch,
                         .words = words,
                         .list_count = g->op->list_count,
                         .operands = g->op->in_count,
                         .rank = 0,
                         .products = (int)arg(g, 0),
-                        .dealt = dealt ? read_n(g, dealt) : NULL,
+                        .dealt = dealt ? read_all(g, dealt) : NULL,
                         .dealt_words = dealt,
                         .out_words = words_of(result(g)),
                         .list = list_of(g),
+                        .outline = outline_of(g),
                         .out = write_out(g)};
   planes_read read = {0};
   note_literals(g, &read);
@@ -419,12 +430,12 @@ static void time_products(const tw_gate_bench *g) {
     a.mask[i] = read_planes(g, i, read.count[i]);
     a.operand_words[i] = words_of(in(g, i));
   }
-  time_planes(g, "products", (size_t)a.products, n, (double)n * a.products, call_products, &a);
+  time_planes(g, "products", (size_t)a.products, n, (double)(a.sequences * n) * a.products, call_products, &a);
 }
 
 static void time_parity(const tw_gate_bench *g) {
   size_t n = result(g)->n;
-  tw_parity_args a = {.sequences = 1,
+  tw_parity_args a = {.sequences = g->b->batch,
                       .words = tw_words(n),
                       .terms = arg(g, 0),
                       .operands = g->op->in_count,
@@ -439,22 +450,22 @@ static void time_parity(const tw_gate_bench *g) {
     a.value[i] = read_planes(g, i, read.count[i]);
     a.operand_words[i] = words_of(in(g, i));
   }
-  time_planes(g, "parity", a.terms, n, (double)a.terms * (double)n, call_parity, &a);
+  time_planes(g, "parity", a.terms, n, (double)(a.terms * a.sequences * n), call_parity, &a);
 }
 
 static void time_reshape(const tw_gate_bench *g) {
   const tw_tensor *y = result(g);
-  tw_reshape_args a = {.sequences = 1,
+  tw_reshape_args a = {.sequences = g->b->batch,
                        .n = y->n,
                        .planes = (size_t)y->planes,
                        .from_words = words_of(in(g, 0)),
                        .x = read_in(g, 0),
                        .out = write_out(g)};
-  time_planes(g, "reshape", a.planes, a.n, (double)(a.planes * a.n), call_reshape, &a);
+  time_planes(g, "reshape", a.planes, a.n, (double)(a.sequences * a.planes * a.n), call_reshape, &a);
 }
 
 static void time_kill(const tw_gate_bench *g) {
-  tw_kill_args a = {.sequences = 1,
+  tw_kill_args a = {.sequences = g->b->batch,
                     .rows = arg(g, 0),
                     .first = arg(g, 1),
                     .group = arg(g, 2),
@@ -466,7 +477,7 @@ static void time_kill(const tw_gate_bench *g) {
                     .x = read_in(g, 0),
                     .out = write_out(g),
                     .live = {NULL, g->p->seq, g->p->causal}};
-  time_rows(g, "kill", 1, result(g)->n, call_kill, &a);
+  time_rows(g, "kill", a.sequences, result(g)->n, call_kill, &a);
 }
 
 static const struct {

@@ -31,11 +31,12 @@ static void time_product(const tw_gate_bench *g, const char *kernel, tw_kernel_c
 }
 
 void tw_bench_matmul(const tw_gate_bench *g) {
-  product_args a = {.count = arg(g, 0), .m = arg(g, 1), .n = arg(g, 2), .k = arg(g, 3), .ring = result(g)->ring};
+  product_args a = {
+      .count = g->b->batch * arg(g, 0), .m = arg(g, 1), .n = arg(g, 2), .k = arg(g, 3), .ring = result(g)->ring};
   a.x = read_in(g, 0);
   a.y = read_in(g, 1);
-  a.out = read_n(g, result(g)->n);
-  g->b->bytes += 8 * (double)result(g)->n;  // written back
+  a.out = read_all(g, result(g)->n);
+  g->b->bytes += 8 * (double)batch_n(g, result(g));  // written back
   time_product(g, "gemm", call_gemm, &a);
 }
 
@@ -45,7 +46,7 @@ void tw_bench_linear(const tw_gate_bench *g) {
   size_t room = a.n * a.k;
   const uint64_t *values = tw_bench_room(b, room);
   void *operand = NULL;
-  a.m = in(g, 0)->n / a.k;
+  a.m = batch_n(g, in(g, 0)) / a.k;
   a.x = read_in(g, 0);
   a.out = read_n(g, a.m * a.n);
   // a prepared operand holds whole bytes of its ring
@@ -58,35 +59,26 @@ void tw_bench_linear(const tw_gate_bench *g) {
 
 // ---- openings: mask stream, share + mask, and the message ----
 
-typedef struct {
-  const tw_seed *seed;
-  const uint64_t *slot;
-  uint32_t use;
-  int ring;
-  size_t n;
-  uint64_t *out;
-} draw_args;
-static tw_status call_draw(const tw_backend *k, const void *args, void *stream) {
-  const draw_args *a = args;
-  return k->draw(a->seed, a->slot, a->use, a->ring, a->n, a->out, stream);
-}
+static tw_status call_draw(const tw_backend *k, const void *args, void *stream) { return k->draw(args, stream); }
 static void time_draw(const tw_gate_bench *g) {
   const tw_tensor *t = result(g);
-  draw_args a = {.seed = (const tw_seed *)(const void *)tw_bench_room(g->b, 4),
-                 .slot = tw_bench_room(g->b, 1),
-                 .use = g->op->mask_use,
-                 .ring = t->kind == TW_WIRE ? t->ring : 0,
-                 .n = words_of(t),
-                 .out = write_out(g)};
+  tw_draw_args a = {.sequences = g->b->batch,
+                    .seeds = (const tw_seed *)(const void *)tw_bench_room(g->b, 4 * g->b->batch),
+                    .slots = tw_bench_room(g->b, g->b->batch),
+                    .use = g->op->mask_use,
+                    .ring = t->kind == TW_WIRE ? t->ring : 0,
+                    .n = words_of(t),
+                    .out = write_out(g)};
   char size[TW_BENCH_TEXT];
-  snprintf(size, sizeof size, a.ring ? "%zu of %d bits" : "%zu words", a.n, a.ring);
-  time_it(g, "draw", size, (double)a.n, 0, call_draw, &a);
+  size_t words = a.sequences * a.n;
+  snprintf(size, sizeof size, a.ring ? "%zu of %d bits" : "%zu words", words, a.ring);
+  time_it(g, "draw", size, (double)words, 0, call_draw, &a);
 }
 
 static tw_status call_mask(const tw_backend *k, const void *args, void *stream) { return k->mask(args, stream); }
 static void time_mask(const tw_gate_bench *g) {
   const tw_tensor *t = result(g);
-  size_t words = words_of(t);
+  size_t words = g->b->batch * words_of(t);
   tw_mask_args a = {.rows = 1,
                     .cols = words,
                     .share = read_n(g, words),
@@ -97,6 +89,7 @@ static void time_mask(const tw_gate_bench *g) {
   time_rows(g, "mask", a.rows, a.cols, call_mask, &a);
 }
 
+// Messages are packed sequence by sequence: these are of one.
 #ifdef TWAIN_CUDA
 typedef struct {
   tw_device_message message;
@@ -125,7 +118,7 @@ static void time_device_open(const tw_gate_bench *g, bool unpack) {
                          .bits = bits};
   device_open a = {.words = tw_bench_room(g->b, message + 1), .digest = tw_bench_room(g->b, 1)};
   g->b->bytes += 8 * (double)message;
-  open.out = unpack ? write_out(g) : NULL;
+  open.out = unpack ? tw_bench_out(g->b, words) : NULL;
   tw_device_open_place(&open, NULL);
   tw_device_message_add(&a.message, &open);
   char size[TW_BENCH_TEXT];
@@ -186,7 +179,7 @@ typedef struct {
 } corrections_args;
 static tw_status call_corrections(const tw_backend *k, const void *args, void *stream) {
   const corrections_args *a = args;
-  return a->count == 1 ? k->correction(a->each, stream) : k->corrections(a->each, a->count, stream);
+  return k->corrections(a->each, a->count, stream);
 }
 
 void tw_bench_corrections(tw_kernel_bench *b, const tw_program *p, const tw_op *op) {
@@ -196,20 +189,22 @@ void tw_bench_corrections(tw_kernel_bench *b, const tw_program *p, const tw_op *
   for (int i = 0; i < a.count; i++) {
     const tw_correction *c = &p->corrections[op->correction + i];
     size_t words = c->bits ? (size_t)c->width * tw_words(c->n) : c->n;
-    a.each[i] = (tw_correction_args){.seed = (const tw_seed *)(const void *)tw_bench_room(b, 4),
-                                     .slot = tw_bench_room(b, 1),
+    a.each[i] = (tw_correction_args){.sequences = b->batch,
+                                     .seeds = (const tw_seed *)(const void *)tw_bench_room(b, 4 * b->batch),
+                                     .slots = tw_bench_room(b, b->batch),
                                      .use = c->use,
                                      .bits = c->bits,
                                      .width = c->width,
                                      .n = c->n,
                                      .count = tw_half(c->n),
-                                     .packed = (const uint8_t *)read_n(&g, (size_t)(c->bytes[0] + 7) / 8),
-                                     .out = tw_bench_out(b, words)};
-    elements += (double)c->n * (c->bits ? c->width : 1);
+                                     .packed = (const uint8_t *)read_all(&g, (size_t)c->bytes[0] / 8),
+                                     .packed_stride = (size_t)c->bytes[0],
+                                     .out = tw_bench_out(b, b->batch * words)};
+    elements += (double)(b->batch * c->n) * (c->bits ? c->width : 1);
   }
   const tw_correction *first = &p->corrections[op->correction];
   char size[TW_BENCH_TEXT];
-  snprintf(size, sizeof size, first->bits ? "%d of %zu, %d planes" : "%d of %zu, %d bits", a.count, first->n,
+  snprintf(size, sizeof size, first->bits ? "%d of %zu, %d planes" : "%d of %zu, %d bits", a.count, b->batch * first->n,
            first->width);
-  time_it(&g, a.count == 1 ? "correction" : "corrections", size, elements, 0, call_corrections, &a);
+  time_it(&g, "corrections", size, elements, 0, call_corrections, &a);
 }

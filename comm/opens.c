@@ -128,8 +128,10 @@ static tw_status usable(const tw_opens *o) {
                  o->failed);
 }
 
-static tw_status place_next(tw_opens *o, size_t *place) {
-  *place = o->next_place++;
+static tw_status place_next(tw_opens *o, const layout_entry *e, size_t *place) {
+  *place = o->next_place;
+  if (!entry_bytes(e)) return TW_OK;  // takes none
+  o->next_place++;
   if (*place >= o->digest_room) {
     size_t room = 2 * *place + 64;
     TW_TRY(grow((void **)&o->digests, o->digest_room, room, sizeof *o->digests));
@@ -151,7 +153,7 @@ static tw_status enqueue(tw_opens *o, layout_entry e, uint64_t *data) {
     return tw_fail(TW_ERR_INTERNAL, "open of use %u: %" PRIu64 " elements are too many", e.use, e.n);
   size_t payload = b->payload + padded(entry_bytes(&e));
   tw_status status = b->count == b->capacity ? grow_list(b) : TW_OK;
-  if (status == TW_OK) status = place_next(o, &b->place[b->count]);
+  if (status == TW_OK) status = place_next(o, &e, &b->place[b->count]);
   if (status == TW_OK && TW_OPENS_HEADER_BYTES + payload > b->buffer_bytes)
     status = grow_buffers(b, TW_OPENS_HEADER_BYTES + payload);
   if (status != TW_OK) {

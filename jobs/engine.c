@@ -104,7 +104,14 @@ static tw_status draw_model_mask(tw_engine *e, const tw_seed *seed, const uint64
   void *memory;
   TW_TRY(e->k->alloc(8 * elements(e->o.model, i), &memory));
   *out = memory;
-  return e->k->draw(seed, zero_slot, (uint32_t)i, 64, elements(e->o.model, i), *out, e->stream);
+  tw_draw_args a = {.sequences = 1,
+                    .seeds = seed,
+                    .slots = zero_slot,
+                    .use = (uint32_t)i,
+                    .ring = 64,
+                    .n = elements(e->o.model, i),
+                    .out = *out};
+  return e->k->draw(&a, e->stream);
 }
 
 // A matrix: operands of W^ and of V_b = b W^ - p_b.

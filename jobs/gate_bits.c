@@ -5,7 +5,7 @@
 
 // ---- ANDs of opened bits: [AND (v ^ m)] from public v and one correction bit for every product of two or more masks
 // ---- list: for each product: out plane, count, per literal (input, plane, negate), then 2^count correction planes
-// (-1: none)
+// (-1: none). Behind the list, in the pool, its outline (kernels/bit_ops.h)
 typedef struct {
   int out, count;
   const int64_t *literal, *subset;
@@ -27,8 +27,11 @@ static const uint64_t *literal_plane(const tw_session *s, const tw_op *op, const
 static tw_status and_deal(tw_session *s, const tw_op *op) {
   if (op->correction_count == 0) return TW_OK;
   size_t words = tw_words(tw_t(s, op->out[0])->n);
-  tw_deal_subsets_args a = {
-      .words = words, .list_count = op->list_count, .products = (int)op->arg[0], .list = tw_list(s, op)};
+  tw_deal_subsets_args a = {.words = words,
+                            .list_count = op->list_count,
+                            .products = (int)op->arg[0],
+                            .list = tw_list(s, op),
+                            .starts = tw_list(s, op) + op->list_count + tw_t(s, op->out[0])->planes + 1};
   for (int i = 0; i < op->in_count; i++) {
     uint64_t *both;
     size_t all = tw_words_of(s, op->in[i]);
@@ -52,7 +55,6 @@ static tw_status and_party(tw_session *s, const tw_op *op) {
   size_t words = tw_words(tw_t(s, op->out[0])->n), out_words = tw_words_of(s, op->out[0]);
   if (op->correction_count) TW_TRY(tw_take(s, op, 0, &dealt));
   TW_TRY(tw_make_value(s, op->out[0]));
-  TW_TRY(s->backend->fill(tw_b(s, op->out[0])->value, 0, 8 * (size_t)s->batch * out_words, s->stream));
   tw_products_args a = {.sequences = (size_t)s->batch,
                         .words = words,
                         .list_count = op->list_count,
@@ -62,6 +64,7 @@ static tw_status and_party(tw_session *s, const tw_op *op) {
                         .dealt = dealt,
                         .out_words = out_words,
                         .list = tw_list(s, op),
+                        .outline = tw_list(s, op) + op->list_count,
                         .out = tw_b(s, op->out[0])->value};
   if (dealt) a.dealt_words = (size_t)s->program->corrections[op->correction].width * words;
   for (int i = 0; i < op->in_count; i++) {
@@ -134,6 +137,7 @@ int tw_and_products(tw_builder *b, const tw_product *products, int count, int pl
   tw_op *op = tw_emit(b, &and_gate);
   size_t n = tw_look(b, products[0].literal[0].tensor).n, at = 0, room = 0;
   for (int i = 0; i < count; i++) room += 2 + 3 * (size_t)products[i].count + ((size_t)1 << products[i].count);
+  room += (size_t)planes + 1 + (size_t)count;
   int64_t *list = calloc(room, sizeof *list);
   literal_set *sets = calloc(MAX_SETS, sizeof *sets);
   int set_count = 0;
@@ -156,7 +160,9 @@ int tw_and_products(tw_builder *b, const tw_product *products, int count, int pl
   if (set_count == MAX_SETS || op->in_count >= TW_MAX_IN)
     tw_build_fail(b, TW_ERR_INTERNAL, "too many bit products in one gate");
   if (b->status == TW_OK) {
-    tw_emit_list(b, op, list, at);
+    tw_products_outline(list, count, planes, list + at);
+    tw_emit_list(b, op, list, room);
+    op->list_count = at;  // without the outline, which follows from it
     op->arg[0] = count;
     if (set_count > 0) tw_emit_bits(b, op, set_count, n);
   }

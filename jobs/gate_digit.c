@@ -80,11 +80,8 @@ static tw_status digits_deal(tw_session *s, const tw_op *op) {
 }
 
 static tw_status digits_party(tw_session *s, const tw_op *op) {
-  uint64_t *planes;
-  TW_TRY(tw_take(s, op, 0, &planes));
   TW_TRY(tw_make_value(s, op->out[0]));
-  return s->backend->copy(tw_b(s, op->out[0])->value, planes, 8 * (size_t)s->batch * tw_words_of(s, op->out[0]),
-                          s->stream);
+  return tw_take_into(s, op, tw_b(s, op->out[0])->value);
 }
 
 static const tw_gate digits_gate = {"digits", digits_mask, digits_deal, NULL, digits_party, NULL};

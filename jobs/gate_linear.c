@@ -142,10 +142,10 @@ static tw_status matmul_party(tw_session *s, const tw_op *op) {
   size_t nx = tw_batch_n(s, op->in[0]), count = (size_t)s->batch * (size_t)op->arg[0];
   size_t m = (size_t)op->arg[1], n = (size_t)op->arg[2], k = (size_t)op->arg[3];
   int ring = tw_t(s, op->out[0])->ring;
-  uint64_t *rq, *left;
-  TW_TRY(tw_take(s, op, 0, &rq));
+  uint64_t *left;
   TW_TRY(tw_scratch(s, nx, &left));
   TW_TRY(tw_make_value(s, op->out[0]));
+  TW_TRY(tw_take_into(s, op, tw_b(s, op->out[0])->value));
   uint64_t *out = tw_b(s, op->out[0])->value;
   const tw_buffer *x = tw_b(s, op->in[0]), *y = tw_b(s, op->in[1]);
   tw_share_args a = {.rows = 1,
@@ -157,7 +157,6 @@ static tw_status matmul_party(tw_session *s, const tw_op *op) {
                      .ring = ~0ull,
                      .pair = tw_flat(nx)};
   TW_TRY(s->backend->share(&a, s->stream));
-  TW_TRY(s->backend->copy(out, rq, 8 * count * m * n, s->stream));
   TW_TRY(s->backend->gemm(count, m, n, k, left, y->value, out, ring, 1, s->stream));
   return s->backend->gemm(count, m, n, k, x->value, y->mask[s->rank], out, ring, -1, s->stream);
 }

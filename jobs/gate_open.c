@@ -72,8 +72,9 @@ static tw_status weight_copy(tw_session *s, const tw_op *op, const uint64_t *fro
   if ((int)index >= s->weights.count || s->weights.rows[index] * s->weights.cols[index] != n)
     return tw_fail(TW_ERR_MISMATCH, "model tensor %zu does not fit the plan; plan and share must come from one model",
                    index);
-  TW_EACH_SEQUENCE(s, b) TW_TRY(s->backend->copy(to + (size_t)b * n, from, 8 * n, s->stream));
-  return TW_OK;
+  tw_view_args a = {
+      .rows = (size_t)s->batch, .cols = n, .x = from, .out = to, .dim = {1, 1, 1, n}, .stride = {0, 0, 0, 1}};
+  return s->backend->view(&a, s->stream);
 }
 
 static tw_status weight_mask(tw_session *s, const tw_op *op, int side) {

@@ -39,7 +39,14 @@ static tw_status draw(const source *s, tw_model_masks *m, int rank, int i) {
   void *memory;
   TW_TRY(s->k->alloc(8 * elements(m, i), &memory));
   m->mask[rank][i] = memory;
-  return s->k->draw(&s->seeds[rank], s->slot, (uint32_t)i, 64, elements(m, i), m->mask[rank][i], s->stream);
+  tw_draw_args a = {.sequences = 1,
+                    .seeds = &s->seeds[rank],
+                    .slots = s->slot,
+                    .use = (uint32_t)i,
+                    .ring = 64,
+                    .n = elements(m, i),
+                    .out = m->mask[rank][i]};
+  return s->k->draw(&a, s->stream);
 }
 
 static void drop(const tw_model_masks *m, uint64_t **values, int i) {

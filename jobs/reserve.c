@@ -29,9 +29,8 @@ static tw_status no_row_sums(const uint64_t *x, size_t rows, size_t cols, const 
   return TW_OK;
 }
 
-static tw_status no_draw(const tw_seed *seed, const uint64_t *slot, uint32_t use, int ring, size_t n, uint64_t *out,
-                         void *stream) {
-  (void)seed, (void)slot, (void)use, (void)ring, (void)n, (void)out, (void)stream;
+static tw_status no_draw(const tw_draw_args *args, void *stream) {
+  (void)args, (void)stream;
   return TW_OK;
 }
 
@@ -64,7 +63,7 @@ static tw_status no_read(void *state, int batch_index, void *dst, size_t bytes) 
 
 static tw_status no_window(void *state, int batch_index, size_t bytes, const uint8_t **packed) {
   (void)state, (void)batch_index, (void)bytes;
-  *packed = NULL;
+  *packed = (const uint8_t *)64;  // nobody reads there
   return TW_OK;
 }
 

@@ -301,13 +301,14 @@ tw_status tw_draw_mask(tw_session *s, const tw_op *op, int side) {
   const tw_tensor *t = tw_t(s, id);
   TW_TRY(tw_make_mask(s, id, side));
   assert_role(s, op->mask_use, 1);
-  size_t words = tw_words_of(s, id);
-  for (int b = 0; b < s->batch; b++) {
-    uint64_t *out = s->buffers[id].mask[side] + (size_t)b * words;
-    TW_TRY(s->backend->draw(&s->seeds[side][b], &s->backend_slots[b], op->mask_use, t->kind == TW_WIRE ? t->ring : 0,
-                            words, out, s->stream));
-  }
-  return TW_OK;
+  tw_draw_args a = {.sequences = (size_t)s->batch,
+                    .seeds = s->seeds[side],
+                    .slots = s->backend_slots,
+                    .use = op->mask_use,
+                    .ring = t->kind == TW_WIRE ? t->ring : 0,
+                    .n = tw_words_of(s, id),
+                    .out = s->buffers[id].mask[side]};
+  return s->backend->draw(&a, s->stream);
 }
 
 void tw_draw_pad(tw_session *s, const tw_correction *c, int side, int b, uint64_t *out) {
@@ -318,47 +319,69 @@ void tw_draw_pad(tw_session *s, const tw_correction *c, int side, int b, uint64_
     tw_prg_ring(&s->seeds[side][b], c->use, s->slots[b], c->width, 0, c->n, out);
 }
 
-// The packed half of a correction: in the source's own memory, or copied out of it.
-static tw_status fetch_packed(tw_session *s, int b, size_t bytes, const uint8_t **packed) {
-  if (s->source.window) return s->source.window(s->source.state, b, bytes, packed);
-  uint64_t *copy;
-  TW_TRY(tw_scratch(s, bytes / 8 + 1, &copy));
-  *packed = (const uint8_t *)copy;
-  return s->source.read(s->source.state, b, copy, bytes);
+// The packed halves of a gate's corrections, of all sequences: where their source has them, or copied out of it.
+typedef struct {
+  const uint8_t *first;  // the first sequence's
+  size_t stride;         // to the next one's
+} packed_halves;
+
+static tw_status read_packed(tw_session *s, size_t bytes, packed_halves *out) {
+  uint64_t *copies;
+  size_t words = bytes / 8 + 1;
+  TW_TRY(tw_scratch(s, (size_t)s->batch * words, &copies));
+  *out = (packed_halves){(const uint8_t *)copies, 8 * words};
+  for (int b = 0; b < s->batch; b++) TW_TRY(s->source.read(s->source.state, b, copies + (size_t)b * words, bytes));
+  return TW_OK;
 }
 
-static tw_status take_all(tw_session *s, const tw_op *op) {
-  tw_correction_args args[TW_MAX_CORRECTIONS];
-  const tw_correction *c = &s->program->corrections[op->correction];
-  for (int i = 0; i < op->correction_count; i++) {
-    size_t words = c[i].bits ? (size_t)c[i].width * tw_words(c[i].n) : c[i].n;
-    TW_TRY(tw_scratch(s, (size_t)s->batch * words, &s->taken[i]));
-    assert_role(s, c[i].use, 2);
-  }
+static tw_status find_packed(tw_session *s, size_t bytes, packed_halves *out) {
+  if (!s->source.window) return read_packed(s, bytes, out);
+  *out = (packed_halves){NULL, 0};
   for (int b = 0; b < s->batch; b++) {
-    for (int i = 0; i < op->correction_count; i++) {
-      size_t words = c[i].bits ? (size_t)c[i].width * tw_words(c[i].n) : c[i].n, h = tw_half(c[i].n);
-      args[i] = (tw_correction_args){.seed = &s->seeds[s->rank][b],
-                                     .slot = &s->backend_slots[b],
-                                     .use = c[i].use,
-                                     .bits = c[i].bits,
-                                     .width = c[i].width,
-                                     .n = c[i].n,
-                                     .first = s->rank == 0 ? 0 : h,
-                                     .count = s->rank == 0 ? h : c[i].n - h,
-                                     .out = s->taken[i] + (size_t)b * words};
-      TW_TRY(fetch_packed(s, b, c[i].bytes[s->rank], &args[i].packed));
-    }
-    TW_TRY(s->backend->corrections(args, op->correction_count, s->stream));
+    const uint8_t *at;
+    TW_TRY(s->source.window(s->source.state, b, bytes, &at));
+    if (b == 0) out->first = at;
+    if (b == 1) out->stride = (size_t)((uintptr_t)at - (uintptr_t)out->first);
+    if ((uintptr_t)at != (uintptr_t)out->first + (size_t)b * out->stride)
+      return tw_fail(TW_ERR_INTERNAL, "key slots of a batch do not lie at equal distances");
   }
   return TW_OK;
+}
+
+// All corrections of a gate; the first one into memory that the gate has for it, if it has.
+static tw_status take_all(tw_session *s, const tw_op *op, uint64_t *first) {
+  tw_correction_args args[TW_MAX_CORRECTIONS];
+  const tw_correction *c = &s->program->corrections[op->correction], *last = &c[op->correction_count - 1];
+  packed_halves packed;
+  TW_TRY(find_packed(s, last->offset[s->rank] + last->bytes[s->rank] - c->offset[s->rank], &packed));
+  for (int i = 0; i < op->correction_count; i++) {
+    size_t words = c[i].bits ? (size_t)c[i].width * tw_words(c[i].n) : c[i].n, h = tw_half(c[i].n);
+    assert_role(s, c[i].use, 2);
+    s->taken[i] = first;
+    if (i > 0 || !first) TW_TRY(tw_scratch(s, (size_t)s->batch * words, &s->taken[i]));
+    args[i] = (tw_correction_args){.sequences = (size_t)s->batch,
+                                   .seeds = s->seeds[s->rank],
+                                   .slots = s->backend_slots,
+                                   .use = c[i].use,
+                                   .bits = c[i].bits,
+                                   .width = c[i].width,
+                                   .n = c[i].n,
+                                   .first = s->rank == 0 ? 0 : h,
+                                   .count = s->rank == 0 ? h : c[i].n - h,
+                                   .packed = packed.first + (c[i].offset[s->rank] - c->offset[s->rank]),
+                                   .packed_stride = packed.stride,
+                                   .out = s->taken[i]};
+  }
+  return s->backend->corrections(args, op->correction_count, s->stream);
 }
 
 tw_status tw_take(tw_session *s, const tw_op *op, int i, uint64_t **out) {
-  if (i == 0) TW_TRY(take_all(s, op));
+  if (i == 0) TW_TRY(take_all(s, op, NULL));
   *out = s->taken[i];
   return TW_OK;
 }
+
+tw_status tw_take_into(tw_session *s, const tw_op *op, uint64_t *memory) { return take_all(s, op, memory); }
 
 // Rank 0's file holds c - u_1 on the first half, rank 1's c - u_0 on the rest (bits: XOR).
 static tw_give_args half_of(tw_session *s, const tw_correction *c, int rank, const uint64_t *values, uint8_t *packed) {

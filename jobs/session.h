@@ -157,6 +157,8 @@ tw_status tw_keep(tw_session *s, size_t words, uint64_t **out);     // lives unt
 
 // Party: shares of correction i of this op for the whole batch ([batch][n] or [batch][planes][words]).
 tw_status tw_take(tw_session *s, const tw_op *op, int i, uint64_t **out);
+// The same, and correction 0 goes into memory of the gate.
+tw_status tw_take_into(tw_session *s, const tw_op *op, uint64_t *memory);
 // Dealer: correction i's values (backend memory that lives until the gate ends). With the last one both ranks' halves
 // of all of them are packed and handed out; correction i = 0 begins at halves[rank].
 tw_status tw_give(tw_session *s, const tw_op *op, int i, const uint64_t *values);

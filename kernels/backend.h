@@ -11,17 +11,30 @@
 #include "kernels/prg.h"
 #include "kernels/ring_ops.h"
 
-// One sequence's part of a correction: half of it packed in the rank's key slot, half from its own stream.
+// A correction of all sequences of a batch: half of each packed in the rank's key slots, half from its own streams.
 typedef struct {
-  const tw_seed *seed;   // backend memory
-  const uint64_t *slot;  // backend memory
+  size_t sequences;
+  const tw_seed *seeds;   // [sequences], backend memory
+  const uint64_t *slots;  // [sequences], backend memory
   uint32_t use;
   int bits;                // 1: planes of bits, else ring elements
   int width;               // ring bits, or planes
   size_t n, first, count;  // elements; those read from the file
-  const uint8_t *packed;   // backend memory
-  uint64_t *out;
+  const uint8_t *packed;   // the first sequence's half, backend memory; the next one's lies packed_stride bytes on
+  size_t packed_stride;
+  uint64_t *out;  // [sequences][n], or [sequences][width][words of n]
 } tw_correction_args;
+
+// Mask streams of an opening, of all sequences of a batch: n words each, ring elements of `ring` bits (0: whole words).
+typedef struct {
+  size_t sequences;
+  const tw_seed *seeds;   // [sequences], backend memory
+  const uint64_t *slots;  // [sequences], backend memory
+  uint32_t use;
+  int ring;
+  size_t n;
+  uint64_t *out;  // [sequences][n]
+} tw_draw_args;
 
 typedef struct {
   const char *name;
@@ -45,11 +58,8 @@ typedef struct {
   tw_status (*row_sums)(const uint64_t *x, size_t rows, size_t cols, const uint64_t *addend, uint64_t ring,
                         uint64_t *out, void *stream);
 
-  // Mask stream of an opening: n words, ring elements of `ring` bits (0: whole words).
-  tw_status (*draw)(const tw_seed *seed, const uint64_t *slot, uint32_t use, int ring, size_t n, uint64_t *out,
-                    void *stream);
-  tw_status (*correction)(const tw_correction_args *args, void *stream);
-  // All corrections of one gate at once, at most 8.
+  tw_status (*draw)(const tw_draw_args *args, void *stream);
+  // All corrections of one gate at once, at most 8, for as many sequences each.
   tw_status (*corrections)(const tw_correction_args *args, int count, void *stream);
   // Dealer: halves of one gate's corrections for both ranks, at most TW_GIVE_MOST.
   tw_status (*give)(const tw_give_args *args, int count, void *stream);

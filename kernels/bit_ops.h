@@ -30,7 +30,8 @@ typedef struct {
 } tw_lookup_args;
 
 // Products of opened masked bits; list: per product out plane, count, per literal (operand, plane, negate), then
-// 2^count planes of `dealt` (-1: none).
+// 2^count planes of `dealt` (-1: none). The outline says where products begin in the list: numbers [first[p], first[p +
+// 1]) of `starts` are those of out plane p; first[planes + 1] and starts[products] lie one behind the other.
 typedef struct {
   size_t sequences, words, list_count;
   int operands, rank, products;
@@ -38,9 +39,10 @@ typedef struct {
   size_t operand_words[TW_OPERANDS];  // of one sequence
   const uint64_t *dealt;
   size_t dealt_words, out_words;
-  const int64_t *list;
-  uint64_t *out;  // zeroed by the gate
+  const int64_t *list, *outline;
+  uint64_t *out;  // [sequences][planes][words]; out_words: planes * words
 } tw_products_args;
+void tw_products_outline(const int64_t *list, int products, int planes, int64_t *outline);
 
 // XORs: list: per term (out plane, operand, plane), then one constant a plane (added where `mine`).
 typedef struct {

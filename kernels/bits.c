@@ -69,3 +69,17 @@ void tw_bits_product(const tw_bit_product *p, size_t words, uint64_t one, uint64
   if (first < words) product_block(p, first, words - first, one, folded, out + first);
   tw_wipe(folded, (sizeof folded[0]) << (p->count - 1));
 }
+
+static size_t product_length(const int64_t *product) { return 2 + 3 * (size_t)product[1] + ((size_t)1 << product[1]); }
+
+void tw_products_outline(const int64_t *list, int products, int planes, int64_t *outline) {
+  int64_t *first = outline, *starts = outline + planes + 1;
+  size_t at = 0;
+  for (int p = 0; p <= planes; p++) first[p] = 0;
+  for (int i = 0; i < products; i++, at += product_length(list + at)) first[list[at] + 1]++;
+  for (int p = 0; p < planes; p++) first[p + 1] += first[p];
+  at = 0;
+  for (int i = 0; i < products; i++, at += product_length(list + at)) starts[first[list[at]]++] = (int64_t)at;
+  for (int p = planes; p > 0; p--) first[p] = first[p - 1];  // moved on by what was placed
+  first[0] = 0;
+}

@@ -163,12 +163,12 @@ typedef struct {
   uint64_t *out;  // a plane
 } tw_deal_sign_args;
 
-// Products of masks for tw_products_args' list: every subset with a plane of its own.
+// Products of masks for tw_products_args' list and outline: every subset with a plane of its own.
 typedef struct {
   size_t words, list_count;
   int products;
   const uint64_t *mask[TW_OPERANDS];  // both ranks' together
-  const int64_t *list;
+  const int64_t *list, *starts;
   uint64_t *out;
 } tw_deal_subsets_args;
 

@@ -15,6 +15,24 @@
 #endif
 
 TW_ELEMENT uint64_t tw_ring_mask(int bits) { return bits >= 64 ? ~0ull : (1ull << bits) - 1; }
+
+// Quotient and rest of places in arrays. On a GPU both are below 2^32, its launches see to that: a 64-bit division
+// would cost more than all else that a gate does with an element.
+TW_ELEMENT size_t tw_over(size_t place, size_t by) {
+#ifdef __CUDA_ARCH__
+  return (uint32_t)place / (uint32_t)by;
+#else
+  return place / by;
+#endif
+}
+TW_ELEMENT size_t tw_rest(size_t place, size_t by) {
+#ifdef __CUDA_ARCH__
+  return (uint32_t)place % (uint32_t)by;
+#else
+  return place % by;
+#endif
+}
+
 TW_ELEMENT uint64_t tw_plane_bit(const uint64_t *plane, size_t j) { return plane[j / 64] >> (j % 64) & 1; }
 
 // Extension of X^ mod 2^k (docs/design/protocols.md, section 3): x = u - r + 2^k g rho, u = X^ + 2^(k-2) mod 2^k -
@@ -34,7 +52,7 @@ typedef struct {
   int seq, causal;
 } tw_liveness;
 TW_ELEMENT int tw_live_keys(tw_liveness l, size_t sequence, size_t row) {
-  int live = l.lengths ? l.lengths[sequence] : l.seq, query = (int)(row % (size_t)l.seq);
+  int live = l.lengths ? l.lengths[sequence] : l.seq, query = (int)tw_rest(row, (size_t)l.seq);
   return l.causal && query + 1 < live ? query + 1 : live;
 }
 
@@ -43,7 +61,8 @@ typedef struct {
   size_t rows_per_sequence, sequence_stride, row_stride, col_stride;
 } tw_pairing;
 TW_ELEMENT size_t tw_pair_index(tw_pairing p, size_t row, size_t col) {
-  return row / p.rows_per_sequence * p.sequence_stride + row % p.rows_per_sequence * p.row_stride + col * p.col_stride;
+  return tw_over(row, p.rows_per_sequence) * p.sequence_stride + tw_rest(row, p.rows_per_sequence) * p.row_stride +
+         col * p.col_stride;
 }
 
 // ---- openings: share + mask share, ring or bits ----
@@ -80,9 +99,8 @@ typedef struct {
   size_t dim[4], stride[4], offset, sequence_stride;
 } tw_view_args;
 TW_ELEMENT void tw_view_at(const tw_view_args *a, size_t row, size_t col) {
-  size_t i2 = row % a->dim[2], rest = row / a->dim[2], i1 = rest % a->dim[1];
-  rest /= a->dim[1];
-  size_t i0 = rest % a->dim[0], sequence = rest / a->dim[0];
+  size_t i2 = tw_rest(row, a->dim[2]), line = tw_over(row, a->dim[2]), i1 = tw_rest(line, a->dim[1]),
+         block = tw_over(line, a->dim[1]), i0 = tw_rest(block, a->dim[0]), sequence = tw_over(block, a->dim[0]);
   a->out[row * a->cols + col] = a->x[sequence * a->sequence_stride + a->offset + i0 * a->stride[0] + i1 * a->stride[1] +
                                      i2 * a->stride[2] + col * a->stride[3]];
 }
@@ -211,7 +229,7 @@ typedef struct {
   int k;
 } tw_select_args;
 TW_ELEMENT void tw_select_at(const tw_select_args *a, size_t row, size_t col) {
-  size_t j = row * a->cols + col, sequence = row / a->planes, plane = row % a->planes;
+  size_t j = row * a->cols + col, sequence = tw_over(row, a->planes), plane = tw_rest(row, a->planes);
   size_t i = sequence * a->x_sequence_stride + plane * a->x_plane_stride + col;
   const uint64_t *bits = a->bits + sequence * a->sequence_words + (a->first_plane + plane) * a->plane_words;
   uint64_t v = tw_plane_bit(bits, col), share, product;
@@ -267,7 +285,7 @@ typedef struct {
   tw_liveness live;
 } tw_zero_args;
 TW_ELEMENT void tw_zero_at(const tw_zero_args *a, size_t row, size_t col) {
-  int live = tw_live_keys(a->live, row / a->rows_per_sequence, row % a->rows_per_sequence);
+  int live = tw_live_keys(a->live, tw_over(row, a->rows_per_sequence), tw_rest(row, a->rows_per_sequence));
   size_t j = row * a->cols + col;
   a->out[j] = (int64_t)col < live ? a->x[j] : 0;
 }
@@ -295,7 +313,8 @@ typedef struct {
   uint64_t ring;
 } tw_pairs_args;
 TW_ELEMENT void tw_pairs_at(const tw_pairs_args *a, size_t row, size_t col) {
-  size_t r = row % a->x_rows, pair = row / a->x_rows % a->pairs, sequence = row / a->x_rows / a->pairs, i = 0;
+  size_t r = tw_rest(row, a->x_rows), set = tw_over(row, a->x_rows), pair = tw_rest(set, a->pairs),
+         sequence = tw_over(set, a->pairs), i = 0;
   while (pair >= a->group - 1 - i) pair -= a->group - 1 - i++;
   const uint64_t *x = a->x + (sequence * a->x_rows + r) * a->x_cols + a->first + col * a->group;
   a->out[row * a->cols + col] = (x[i] - x[i + 1 + pair]) & a->ring;

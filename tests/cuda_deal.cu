@@ -122,7 +122,11 @@ void add_subsets(arena &m, trials &out, size_t n, const std::vector<int> &counts
       one.push_back((set & (set - 1)) == 0 || m.below(8) == 0 ? -1 : planes++);
     for (int times = i % 3 == 2 ? 2 : 1; times; times--, a.products++) list.insert(list.end(), one.begin(), one.end());
   }
+  std::vector<int64_t> outline(counts.size() + 1 + (size_t)a.products);
+  tw_products_outline(list.data(), a.products, (int)counts.size(), outline.data());
+  outline.erase(outline.begin(), outline.begin() + (ptrdiff_t)counts.size() + 1);
   a.list = m.list(list);
+  a.starts = m.list(outline);
   a.list_count = list.size();
   a.out = m.words((size_t)planes * a.words);
   out.push_back(TRIAL(deal_subsets, a));

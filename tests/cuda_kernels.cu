@@ -249,44 +249,51 @@ void add_sums(arena &m, trials &out, size_t rows, size_t cols) {
 
 // ---- streams ----
 
-void add_draw(arena &m, trials &out, int ring, size_t n) {
-  const tw_seed *seed = (const tw_seed *)m.words(4);
-  const uint64_t *slot = m.words(1);
-  const uint32_t use = (uint32_t)m.next();
-  uint64_t *to = m.words(n);
-  out.push_back({"draw",
-                 [&m, seed, slot, use, ring, n, to](const tw_backend *k, bool device, void *stream) {
-                   if (!device) return k->draw(seed, slot, use, ring, n, to, stream);
-                   return k->draw(m.on_device(seed), m.on_device(slot), use, ring, n, m.on_device(to), stream);
-                 },
-                 8.0 * (double)n, (double)n});
+void add_draw(arena &m, trials &out, size_t sequences, int ring, size_t n) {
+  const tw_draw_args a = {sequences,
+                          (const tw_seed *)m.words(4 * sequences),
+                          m.words(sequences),
+                          (uint32_t)m.next(),
+                          ring,
+                          n,
+                          m.words(sequences * n)};
+  out.push_back(TRIAL(draw, a, 8.0 * (double)(sequences * n), (double)(sequences * n)));
 }
 
-// A rank's half of n elements; bits: planes of them.
-tw_correction_args half_of(arena &m, int rank, int bits, int width, size_t n) {
+// A rank's half of n elements of every sequence; bits: planes of them.
+tw_correction_args half_of(arena &m, size_t sequences, int rank, int bits, int width, size_t n) {
   const size_t half = std::min(n, (n + 127) / 128 * 64), first = rank ? half : 0, count = rank ? n - half : half;
   const size_t file = bits ? words_of(count) * (size_t)width : words_of(count * (size_t)width);
-  const size_t to = bits ? words_of(n) * (size_t)width : n;
-  return {(const tw_seed *)m.words(4),    m.words(1), (uint32_t)m.next(), bits, width, n, first, count,
-          (const uint8_t *)m.words(file), m.words(to)};
+  const size_t to = bits ? words_of(n) * (size_t)width : n, stride = file + m.below(9);
+  return {sequences,
+          (const tw_seed *)m.words(4 * sequences),
+          m.words(sequences),
+          (uint32_t)m.next(),
+          bits,
+          width,
+          n,
+          first,
+          count,
+          (const uint8_t *)m.words(sequences * stride),
+          8 * stride,
+          m.words(sequences * to)};
 }
 double bytes_of(const tw_correction_args &a) {
   const double elements = a.bits ? (double)words_of(a.n) * a.width : (double)a.n;
-  return 8 * elements + (double)a.count * a.width / 8;
+  return (double)a.sequences * (8 * elements + (double)a.count * a.width / 8);
 }
 
 void add_corrections(arena &m, trials &out, const std::vector<tw_correction_args> &args) {
   double bytes = 0, elements = 0;
   for (const auto &a : args) {
     bytes += bytes_of(a);
-    elements += a.bits ? (double)a.n * a.width : (double)a.n;
+    elements += (double)(a.sequences * a.n) * (a.bits ? a.width : 1);
   }
   out.push_back({"corrections",
                  [&m, args](const tw_backend *k, bool device, void *stream) {
                    std::vector<tw_correction_args> copy;
                    for (const auto &a : args) copy.push_back(device ? m.on_device_args(a) : a);
-                   return copy.size() == 1 ? k->correction(copy.data(), stream)
-                                           : k->corrections(copy.data(), (int)copy.size(), stream);
+                   return k->corrections(copy.data(), (int)copy.size(), stream);
                  },
                  bytes, elements});
 }
@@ -375,6 +382,8 @@ void add_bit_products(arena &m, trials &out, size_t sequences, size_t n, const s
     for (int set = 0; set < 1 << counts[i]; set++) list.push_back((set & (set - 1)) == 0 ? -1 : (int64_t)dealt++);
     loads += (double)(1 << counts[i]) + counts[i];
   }
+  std::vector<int64_t> outline(outs + 1 + counts.size());
+  tw_products_outline(list.data(), (int)counts.size(), (int)outs, outline.data());
   tw_products_args a = {sequences,
                         words,
                         list.size(),
@@ -388,6 +397,7 @@ void add_bit_products(arena &m, trials &out, size_t sequences, size_t n, const s
                         dealt * words,
                         outs * words,
                         m.list(list),
+                        m.list(outline),
                         m.words(sequences * outs * words)};
   for (size_t i = 0; i < operands; i++) {
     a.operand_words[i] = (operand_planes + i) * words;
@@ -530,14 +540,15 @@ int check(bool small) {
       }
       add_attention(m, list, sequences, (size_t)m.between(1, 4), (size_t)m.between(1, n < 40 ? (int)n : 40));
       flush();
-      for (int ring : {0, 1, 22, 32, 33, 48, 64}) add_draw(m, list, ring, n);
+      for (int ring : {0, 1, 22, 32, 33, 48, 64}) add_draw(m, list, sequences, ring, n);
       flush();
       for (int rank : {0, 1}) {
         for (int width : {1, 7, 8, 22, 32, 33, 48, 57, 63, 64})
-          add_corrections(m, list, {half_of(m, rank, 0, width, n)});
-        for (int planes : {1, 3, 16, 33}) add_corrections(m, list, {half_of(m, rank, 1, planes, n)});
+          add_corrections(m, list, {half_of(m, sequences, rank, 0, width, n)});
+        for (int planes : {1, 3, 16, 33}) add_corrections(m, list, {half_of(m, sequences, rank, 1, planes, n)});
         std::vector<tw_correction_args> together;
-        for (int i = 0; i < 8; i++) together.push_back(half_of(m, rank, i % 2, m.between(1, 64), 1 + m.below(2 * n)));
+        for (int i = 0; i < 8; i++)
+          together.push_back(half_of(m, sequences, rank, i % 2, m.between(1, 64), 1 + m.below(2 * n)));
         add_corrections(m, list, together);
         flush();
       }
@@ -551,7 +562,7 @@ int check(bool small) {
           add_lookup(m, list, sequences, n, width, sub_bits, sub_bits + m.between(0, 5), ring);
         flush();
       };
-      lookup(1, 0), lookup(4, 1), lookup(7, 2), lookup(7, 3), lookup(8, 2);
+      lookup(1, 0), lookup(4, 1), lookup(5, 0), lookup(6, 1), lookup(7, 2), lookup(7, 3), lookup(8, 2);
       if (n <= 300) lookup(5, 11), lookup(8, 8);  // not all sub-tables fit at once
       if (n <= 4097) lookup(9, 2), lookup(10, 3);
       if (n <= (small ? 65u : 129u)) lookup(11, 3), lookup(12, 3), lookup(13, 3);
@@ -577,6 +588,10 @@ int check(bool small) {
                   addend);
       flush();
     }
+  // tiles for more blocks than run at once, on both ways to look up
+  if (!small)
+    add_lookup(m, list, 2, 150000, 5, 2, 8, tw_ring_mask(24)),
+        add_lookup(m, list, 2, 150000, 4, 2, 8, tw_ring_mask(40)), flush();
   add_product(m, list, 1100, 64, 96, 48, 1);  // more rows than the fused kernel takes: with workspace
   flush();
   printf("%d of %d cases differ\n", wrong, ran);
@@ -645,15 +660,15 @@ int bench() {
   add_attention(m, list, 1, 12, 128), flush("12x128x128");
   add_sums(m, list, 128, 768), flush("128x768");
   add_sums(m, list, 1536, 128), flush("1536x128");
-  for (int ring : {24, 48}) add_draw(m, list, ring, 393216);
+  for (int ring : {24, 48}) add_draw(m, list, 1, ring, 393216);
   flush("128x3072, 24 and 48 bits");
-  add_corrections(m, list, {half_of(m, 0, 1, 16 * 5 + 128 + 1, 393216)}), flush("GeLU digits, 209 planes");
+  add_corrections(m, list, {half_of(m, 1, 0, 1, 16 * 5 + 128 + 1, 393216)}), flush("GeLU digits, 209 planes");
   add_corrections(m, list,
-                  {half_of(m, 0, 0, 24, 393216), half_of(m, 0, 0, 24, 393216), half_of(m, 0, 0, 24, 393216),
-                   half_of(m, 0, 0, 24, 393216)});
+                  {half_of(m, 1, 0, 0, 24, 393216), half_of(m, 1, 0, 0, 24, 393216), half_of(m, 1, 0, 0, 24, 393216),
+                   half_of(m, 1, 0, 0, 24, 393216)});
   flush("GeLU piece, 4 of 24 bits");
-  add_corrections(m, list, {half_of(m, 0, 0, 38, 98304)}), flush("128x768, 38 bits");
-  add_corrections(m, list, {half_of(m, 0, 1, 225, 128)}), flush("225 planes of 128");
+  add_corrections(m, list, {half_of(m, 1, 0, 0, 38, 98304)}), flush("128x768, 38 bits");
+  add_corrections(m, list, {half_of(m, 1, 0, 1, 225, 128)}), flush("225 planes of 128");
   add_leaves(m, list, 1, 393216, 24, {4, 4, 7, 4, 4}, 2, false), flush("GeLU, 2 sets of 5 digits");
   add_leaves(m, list, 1, 43008, 22, {4, 4, 4, 4, 4, 1}, 1, true), flush("row maximum, 1 set of 6");
   add_leaves(m, list, 1, 128, 54, {4, 4, 4, 4, 4, 4, 4, 4, 4, 4, 4, 4, 4, 1}, 29, true), flush("norm, 29 sets of 14");

@@ -19,43 +19,44 @@ static tw_status fill(void *to, int byte, size_t bytes, void *stream) {
   return TW_OK;
 }
 
-static tw_status draw(const tw_seed *seed, const uint64_t *slot, uint32_t use, int ring, size_t n, uint64_t *out,
-                      void *stream) {
+static tw_status draw(const tw_draw_args *a, void *stream) {
   (void)stream;
-  if (ring)
-    tw_prg_ring(seed, use, *slot, ring, 0, n, out);
-  else
-    tw_prg_words(seed, use, *slot, 0, n, out);
+  for (size_t s = 0; s < a->sequences; s++) {
+    uint64_t *out = a->out + s * a->n;
+    if (a->ring)
+      tw_prg_ring(&a->seeds[s], a->use, a->slots[s], a->ring, 0, a->n, out);
+    else
+      tw_prg_words(&a->seeds[s], a->use, a->slots[s], 0, a->n, out);
+  }
   return TW_OK;
 }
 
-static void correction_ring(const tw_correction_args *a) {
+static void correction_ring(const tw_correction_args *a, size_t s) {
   size_t own_first = a->first == 0 ? a->count : 0;
-  tw_unpack(a->packed, a->count, a->width, a->out + a->first);
-  tw_prg_ring(a->seed, a->use, *a->slot, a->width, own_first, a->n - a->count, a->out + own_first);
+  uint64_t *out = a->out + s * a->n;
+  tw_unpack(a->packed + s * a->packed_stride, a->count, a->width, out + a->first);
+  tw_prg_ring(&a->seeds[s], a->use, a->slots[s], a->width, own_first, a->n - a->count, out + own_first);
 }
 
-static void correction_bits(const tw_correction_args *a) {
+static void correction_bits(const tw_correction_args *a, size_t s) {
   size_t words = tw_words(a->n), first = tw_words(a->first), mine = tw_words(a->count),
          own_first = first == 0 ? mine : 0;
   for (size_t plane = 0; plane < (size_t)a->width; plane++) {
-    uint64_t *out = a->out + plane * words;
-    memcpy(out + first, a->packed + 8 * plane * mine, 8 * mine);
-    if (words > mine) tw_prg_words(a->seed, a->use, *a->slot, plane * words + own_first, words - mine, out + own_first);
+    uint64_t *out = a->out + (s * (size_t)a->width + plane) * words;
+    memcpy(out + first, a->packed + s * a->packed_stride + 8 * plane * mine, 8 * mine);
+    if (words > mine)
+      tw_prg_words(&a->seeds[s], a->use, a->slots[s], plane * words + own_first, words - mine, out + own_first);
   }
 }
 
-static tw_status correction(const tw_correction_args *a, void *stream) {
-  (void)stream;
-  if (a->bits)
-    correction_bits(a);
-  else
-    correction_ring(a);
-  return TW_OK;
-}
-
 static tw_status corrections(const tw_correction_args *args, int count, void *stream) {
-  for (int i = 0; i < count; i++) TW_TRY(correction(&args[i], stream));
+  (void)stream;
+  for (int i = 0; i < count; i++)
+    for (size_t s = 0; s < args[i].sequences; s++)
+      if (args[i].bits)
+        correction_bits(&args[i], s);
+      else
+        correction_ring(&args[i], s);
   return TW_OK;
 }
 
@@ -94,7 +95,6 @@ const tw_backend tw_cpu_backend = {.name = "cpu",
                                    .fill = fill,
                                    .row_sums = tw_cpu_row_sums,
                                    .draw = draw,
-                                   .correction = correction,
                                    .corrections = corrections,
                                    .give = tw_cpu_give,
                                    .gemm = gemm,

@@ -100,6 +100,7 @@ tw_status tw_cpu_products(const tw_products_args *a, void *stream) {
   for (size_t s = 0; s < a->sequences; s++) {
     const uint64_t *subset[256];
     const int64_t *at = a->list, *end = a->list + a->list_count;
+    memset(a->out + s * a->out_words, 0, 8 * a->out_words);
     while (at < end) {
       tw_bit_product p;
       uint64_t *out = a->out + s * a->out_words + (size_t)at[0] * a->words;

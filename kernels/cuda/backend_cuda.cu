@@ -54,12 +54,6 @@ static tw_status fill(void *to, int byte, size_t bytes, void *stream) {
   return TW_OK;
 }
 
-// ---- streams and corrections ----
-
-static tw_status correction(const tw_correction_args *args, void *stream) {
-  return tw_cuda_corrections(args, 1, stream);
-}
-
 // ---- products ----
 
 static bool aligned(const void *p) { return (uintptr_t)p % 16 == 0; }
@@ -129,7 +123,6 @@ static constexpr tw_backend make_table(void) {
 #undef TW_CUDA_ENTRY
   b.row_sums = tw_cuda_row_sums;
   b.draw = tw_cuda_draw;
-  b.correction = correction;
   b.corrections = tw_cuda_corrections;
   b.give = tw_cuda_give;
   b.gemm = gemm;

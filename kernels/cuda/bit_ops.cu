@@ -3,23 +3,30 @@
 #include "kernels/cuda/cuda_ops.h"
 #include "kernels/cuda/launch.h"
 
-enum { THREADS = 256, MAX_LITERALS = 8, LIST_LIMIT = 96 << 10 };
+enum { THREADS = 256, MAX_LITERALS = 8 };
 
 // ---- products ----
 
 typedef struct {
   tw_products_args a;
-  uint32_t block_words, block_products;  // their product: THREADS
+  uint32_t planes, block_words, block_planes;  // the latter two's product: THREADS
 } products_call;
 
 // One product at one word: literal i has value[i]; the shares of the subsets' products are read as the fold needs them.
 typedef struct {
   const tw_products_args *a;
-  const uint16_t *literals, *planes;
+  const int64_t *literals, *planes;
   const uint32_t *dealt;
   size_t sequence, word;
   uint32_t one, value[MAX_LITERALS];
 } product;
+
+static __device__ __forceinline__ uint32_t literal_word(const product &p, const uint64_t *const *operands,
+                                                        int literal) {
+  const int64_t *l = p.literals + 3 * literal;
+  const uint64_t *plane = operands[l[0]] + p.sequence * p.a->operand_words[l[0]] + (size_t)l[1] * p.a->words;
+  return ((const uint32_t *)plane)[p.word];
+}
 
 template <int operand_set>
 static __device__ __forceinline__ uint32_t subset_share(const product &p) {
@@ -35,9 +42,7 @@ static __device__ __forceinline__ uint32_t subset_share(const product &p) {
                             : operand_set == 32 ? 5
                             : operand_set == 64 ? 6
                                                 : 7;
-    const uint16_t *l = p.literals + 3 * literal;
-    const uint64_t *mask = p.a->mask[l[0]] + p.sequence * p.a->operand_words[l[0]] + l[1] * p.a->words;
-    return ((const uint32_t *)mask)[p.word];
+    return literal_word(p, p.a->mask, literal);
   } else {
     return p.dealt[2 * (size_t)p.planes[operand_set] * p.a->words];
   }
@@ -78,69 +83,47 @@ static __device__ uint32_t fold_all(const product &p, int count) {
   }
 }
 
-// The list as 16-bit numbers in shared memory; a place only tells its product's length, so one thread walks it.
+// A thread computes one word of one out plane: the sum of the products that go there.
 static __global__ void __launch_bounds__(THREADS) products_kernel(const __grid_constant__ products_call call) {
-  extern __shared__ __align__(16) unsigned char memory[];
-  __shared__ uint32_t starts[THREADS];
-  uint16_t *const list = (uint16_t *)memory;
   const tw_products_args &a = call.a;
-  const uint32_t first = blockIdx.y * call.block_products, last = first + call.block_products;
-  for (size_t i = threadIdx.x; i < a.list_count; i += THREADS) list[i] = (uint16_t)a.list[i];
-  __syncthreads();
-  if (threadIdx.x == 0) {
-    uint32_t at = 0;
-    for (uint32_t i = 0; i < last && i < (uint32_t)a.products; i++) {
-      if (i >= first) starts[i - first] = at;
-      at += 2 + 3 * list[at + 1] + (1u << list[at + 1]);
-    }
-  }
-  __syncthreads();
-  const uint32_t number = threadIdx.x / call.block_words;
+  const uint32_t plane = blockIdx.y * call.block_planes + threadIdx.x / call.block_words;
   product p;
-  p.word = (size_t)blockIdx.x * call.block_words + threadIdx.x % call.block_words;
-  if (first + number >= (uint32_t)a.products || p.word >= 2 * a.words) return;
-  const uint16_t *at = list + starts[number];
-  const int count = at[1];
   p.a = &a;
-  p.literals = at + 2;
-  p.planes = p.literals + 3 * count;
+  p.word = (size_t)blockIdx.x * call.block_words + threadIdx.x % call.block_words;
   p.sequence = blockIdx.z;
   p.dealt = (const uint32_t *)(a.dealt + p.sequence * a.dealt_words) + p.word;
   p.one = a.rank ? 0 : ~0u;
+  tw_let_next_start();
+  const bool inside = plane < call.planes && p.word < 2 * a.words;
+  const int64_t *const starts = a.outline + call.planes + 1;
+  int64_t from = 0, to = 0;
+  if (inside) from = a.outline[plane], to = a.outline[plane + 1];
+  tw_await_earlier();
+  if (!inside) return;
+  uint32_t sum = 0;
+  for (int64_t number = from; number < to; number++) {
+    const int64_t *const at = a.list + starts[number];
+    const int count = (int)at[1];
+    p.literals = at + 2;
+    p.planes = p.literals + 3 * count;
 #pragma unroll
-  for (int i = 0; i < MAX_LITERALS; i++) {
-    p.value[i] = 0;
-    if (i >= count) continue;
-    const uint16_t *l = p.literals + 3 * i;
-    const uint64_t *value = a.value[l[0]] + p.sequence * a.operand_words[l[0]] + l[1] * a.words;
-    p.value[i] = ((const uint32_t *)value)[p.word] ^ (l[2] ? ~0u : 0);
+    for (int i = 0; i < MAX_LITERALS; i++)
+      p.value[i] = i < count ? literal_word(p, a.value, i) ^ (p.literals[3 * i + 2] ? ~0u : 0) : 0;
+    sum ^= fold_all(p, count);
   }
-  // Products of one out plane meet there.
-  atomicXor((uint32_t *)(a.out + p.sequence * a.out_words + at[0] * a.words) + p.word, fold_all(p, count));
+  ((uint32_t *)(a.out + p.sequence * a.out_words + plane * a.words))[p.word] = sum;
 }
 
 tw_status tw_cuda_products(const tw_products_args *args, void *stream) {
-  static size_t allowed = 40 << 10;
-  if (args->words == 0 || args->products == 0) return TW_OK;
-  const size_t bytes = sizeof(uint16_t) * args->list_count;
-  bool narrow = args->dealt_words / args->words < 0xffff && args->out_words / args->words < 0xffff;
-  for (int i = 0; i < args->operands; i++) narrow = narrow && args->operand_words[i] / args->words < 0xffff;
-  if (bytes > LIST_LIMIT || !narrow)
-    return tw_fail(TW_ERR_RANGE, "bit products: a list of %zu numbers is more than a GPU's block holds",
-                   args->list_count);
-  if (bytes > allowed) {
-    TW_CUDA(
-        cudaFuncSetAttribute((const void *)products_kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, LIST_LIMIT));
-    allowed = LIST_LIMIT;
-  }
-  products_call call = {*args, THREADS, 1};
+  if (args->words == 0) return TW_OK;
+  products_call call = {*args, (uint32_t)(args->out_words / args->words), THREADS, 1};
   while (call.block_words > 4 && call.block_words >= 4 * args->words) {  // at least half of the threads have a word
     call.block_words /= 2;
-    call.block_products *= 2;
+    call.block_planes *= 2;
   }
   const dim3 grid((unsigned)tw_ceil_div(2 * args->words, call.block_words),
-                  (unsigned)tw_ceil_div((size_t)args->products, call.block_products), (unsigned)args->sequences);
-  return tw_enqueue(products_kernel, grid, THREADS, bytes, stream, call);
+                  (unsigned)tw_ceil_div(call.planes, call.block_planes), (unsigned)args->sequences);
+  return tw_enqueue(products_kernel, grid, THREADS, 0, stream, call);
 }
 
 // ---- XORs: a block takes one out plane and finds its terms ----
@@ -152,6 +135,7 @@ static __global__ void __launch_bounds__(PARITY_THREADS) parity_kernel(const __g
   __shared__ int found;
   const size_t plane = blockIdx.y, sequence = blockIdx.z, word = (size_t)blockIdx.x * PARITY_THREADS + threadIdx.x;
   uint32_t sum = a.mine && a.list[3 * a.terms + plane] ? ~0u : 0;
+  tw_let_next_start();
   for (size_t first = 0; first < a.terms; first += PARITY_THREADS) {
     __syncthreads();
     if (threadIdx.x == 0) found = 0;
@@ -162,9 +146,11 @@ static __global__ void __launch_bounds__(PARITY_THREADS) parity_kernel(const __g
       terms[atomicAdd(&found, 1)] = (const uint32_t *)from;
     }
     __syncthreads();
+    tw_await_earlier();
     if (word < 2 * a.words)
       for (int i = 0; i < found; i++) sum ^= terms[i][word];
   }
+  tw_await_earlier();
   if (word < 2 * a.words) ((uint32_t *)a.out)[2 * (sequence * (size_t)a.planes + plane) * a.words + word] = sum;
 }
 
@@ -179,6 +165,7 @@ tw_status tw_cuda_parity(const tw_parity_args *args, void *stream) {
 static __global__ void __launch_bounds__(THREADS) reshape_kernel(const __grid_constant__ tw_reshape_args a) {
   const size_t words = (a.n + 63) / 64, from_words = (a.planes * a.n + 63) / 64;
   const size_t t = (size_t)blockIdx.x * THREADS + threadIdx.x, sequence = blockIdx.y;
+  tw_begin();
   if (t >= a.planes * words) return;
   const size_t plane = t / words, place = t % words * 64, bit = plane * a.n + place, word = bit / 64, shift = bit % 64;
   const uint64_t *x = a.x + sequence * a.from_words;
@@ -195,25 +182,30 @@ tw_status tw_cuda_reshape(const tw_reshape_args *args, void *stream) {
 
 // ---- dead keys: one thread a comparison bit ----
 
-static __device__ bool second_is_dead(const tw_kill_args &a, size_t sequence, size_t bit) {
-  const size_t g = bit % a.groups, row = bit / a.groups % a.rows;
-  size_t pair = bit / a.groups / a.rows, first = 0;
-  if (pair >= a.group * (a.group - 1) / 2) return false;  // the last word's tail
-  while (pair >= a.group - 1 - first) pair -= a.group - 1 - first++;
-  const size_t member = a.first + g * a.group + first + 1 + pair;
+static __device__ bool second_is_dead(const tw_kill_args &a, uint32_t sequence, uint32_t bit) {
+  const uint32_t groups = (uint32_t)a.groups, rows = (uint32_t)a.rows, group = (uint32_t)a.group;
+  const uint32_t line = bit / groups, g = bit % groups, row = line % rows;
+  uint32_t pair = line / rows, first = 0;
+  if (pair >= group * (group - 1) / 2) return false;  // the last word's tail
+  while (pair >= group - 1 - first) pair -= group - 1 - first++;
+  const uint32_t member = (uint32_t)a.first + g * group + first + 1 + pair;
   return (int)member >= tw_live_members(&a, sequence, row);
 }
 
 static __global__ void __launch_bounds__(THREADS) kill_kernel(const __grid_constant__ tw_kill_args a) {
-  const size_t bit = (size_t)blockIdx.x * THREADS + threadIdx.x, sequence = blockIdx.y, word = bit / 32;
+  const uint32_t bit = blockIdx.x * THREADS + threadIdx.x, sequence = blockIdx.y, word = bit / 32;
   const bool inside = word < 2 * a.words;
+  tw_let_next_start();
   const uint32_t dead = __ballot_sync(~0u, inside && second_is_dead(a, sequence, bit));
+  tw_await_earlier();
   if (!inside || threadIdx.x % 32 != 0) return;
   const uint32_t x = ((const uint32_t *)(a.x + sequence * a.words))[word];
   ((uint32_t *)(a.out + sequence * a.words))[word] = a.mine ? x | dead : x & ~dead;
 }
 
 tw_status tw_cuda_kill(const tw_kill_args *args, void *stream) {
+  if (args->words > UINT32_MAX / 64 - THREADS)
+    return tw_fail(TW_ERR_RANGE, "%zu words of comparisons; use a smaller sequence", args->words);
   const dim3 grid((unsigned)tw_ceil_div(64 * args->words, THREADS), (unsigned)args->sequences);
   return tw_enqueue(kill_kernel, grid, THREADS, 0, stream, *args);
 }

@@ -17,8 +17,7 @@ TW_DEAL_BIT_OPS(TW_DECLARE_CUDA_OP)
 
 tw_status tw_cuda_row_sums(const uint64_t *x, size_t rows, size_t cols, const uint64_t *addend, uint64_t ring,
                            uint64_t *out, void *stream);
-tw_status tw_cuda_draw(const tw_seed *seed, const uint64_t *slot, uint32_t use, int ring, size_t n, uint64_t *out,
-                       void *stream);
+tw_status tw_cuda_draw(const tw_draw_args *args, void *stream);
 tw_status tw_cuda_corrections(const tw_correction_args *args, int count, void *stream);
 tw_status tw_cuda_give(const tw_give_args *args, int count, void *stream);
 

@@ -3,15 +3,16 @@
 #include "kernels/cuda/cuda_ops.h"
 #include "kernels/cuda/launch.h"
 
-enum { THREADS = 128, LIST_LIMIT = 96 << 10 };
+enum { THREADS = 128 };
 
-#define DEAL_OP(op)                                                                                                  \
-  static __global__ void __launch_bounds__(THREADS) op##_kernel(const __grid_constant__ tw_##op##_args a) {          \
-    const size_t j = (size_t)blockIdx.x * THREADS + threadIdx.x;                                                     \
-    if (j < a.rows * a.cols) tw_##op##_at(&a, j / a.cols, j % a.cols);                                               \
-  }                                                                                                                  \
-  tw_status tw_cuda_##op(const tw_##op##_args *a, void *stream) {                                                    \
-    return tw_enqueue(op##_kernel, dim3((unsigned)tw_ceil_div(a->rows * a->cols, THREADS)), THREADS, 0, stream, *a); \
+#define DEAL_OP(op)                                                                                         \
+  static __global__ void __launch_bounds__(THREADS) op##_kernel(const __grid_constant__ tw_##op##_args a) { \
+    const uint32_t j = blockIdx.x * THREADS + threadIdx.x;                                                  \
+    tw_begin();                                                                                             \
+    if (j < (uint32_t)(a.rows * a.cols)) tw_##op##_at(&a, tw_over(j, a.cols), tw_rest(j, a.cols));          \
+  }                                                                                                         \
+  tw_status tw_cuda_##op(const tw_##op##_args *a, void *stream) {                                           \
+    return tw_enqueue_elements(op##_kernel, a->rows * a->cols, THREADS, stream, *a);                        \
   }
 TW_DEAL_OPS(DEAL_OP)
 
@@ -21,6 +22,7 @@ TW_DEAL_OPS(DEAL_OP)
 static __global__ void __launch_bounds__(THREADS) deal_digits_kernel(const __grid_constant__ tw_deal_digits_args a) {
   const size_t j = (size_t)blockIdx.x * THREADS + threadIdx.x, group = j / 32, words = 2 * a.words;
   const uint32_t lane = threadIdx.x % 32;
+  tw_begin();
   if (group >= words) return;
   uint32_t *const planes = (uint32_t *)a.planes;
   const bool live = j < a.n;
@@ -54,6 +56,7 @@ tw_status tw_cuda_deal_digits(const tw_deal_digits_args *args, void *stream) {
 
 static __global__ void __launch_bounds__(THREADS) deal_sign_kernel(const __grid_constant__ tw_deal_sign_args a) {
   const size_t j = (size_t)blockIdx.x * THREADS + threadIdx.x, group = j / 32, words = (a.n + 63) / 64;
+  tw_begin();
   if (group >= 2 * words) return;
   const size_t words0 = (a.half + 63) / 64, words1 = words - words0;
   bool plus = false;
@@ -78,56 +81,33 @@ typedef struct {
   uint32_t block_words, block_products;  // their product: THREADS
 } subsets_call;
 
-// The list as 16-bit numbers in shared memory (planes 0xffff: none); a place only tells its product's length, so one
-// thread walks it.
 static __global__ void __launch_bounds__(THREADS) deal_subsets_kernel(const __grid_constant__ subsets_call call) {
-  extern __shared__ __align__(16) unsigned char memory[];
-  __shared__ uint32_t starts[THREADS];
-  uint16_t *const list = (uint16_t *)memory;
   const tw_deal_subsets_args &a = call.a;
-  const uint32_t first = blockIdx.y * call.block_products, last = first + call.block_products;
-  for (size_t i = threadIdx.x; i < a.list_count; i += THREADS) list[i] = (uint16_t)a.list[i];
-  __syncthreads();
-  if (threadIdx.x == 0) {
-    uint32_t at = 0;
-    for (uint32_t i = 0; i < last && i < (uint32_t)a.products; i++) {
-      if (i >= first) starts[i - first] = at;
-      at += 2 + 3 * list[at + 1] + (1u << list[at + 1]);
-    }
-  }
-  __syncthreads();
-  const uint32_t number = threadIdx.x / call.block_words;
+  const uint32_t number = blockIdx.y * call.block_products + threadIdx.x / call.block_words;
   const size_t word = (size_t)blockIdx.x * call.block_words + threadIdx.x % call.block_words;
-  if (first + number >= (uint32_t)a.products || word >= a.words) return;
-  const uint16_t *const at = list + starts[number], *const literals = at + 2;
-  const int count = at[1];
-  const uint16_t *const planes = literals + 3 * count;
+  const bool inside = number < (uint32_t)a.products && word < a.words;
+  tw_let_next_start();
+  const int64_t *const at = a.list + (inside ? a.starts[number] : 0), *const literals = at + 2;
+  const int count = inside ? (int)at[1] : 0;
+  const int64_t *const planes = literals + 3 * count;
+  tw_await_earlier();
+  if (!inside) return;
   uint64_t mask[8];
 #pragma unroll
   for (int i = 0; i < 8; i++)
-    mask[i] = i < count ? a.mask[literals[3 * i]][literals[3 * i + 1] * a.words + word] : ~0ull;
+    mask[i] = i < count ? a.mask[literals[3 * i]][(size_t)literals[3 * i + 1] * a.words + word] : ~0ull;
   for (int set = 1; set < 1 << count; set++) {
-    if (planes[set] == 0xffff) continue;
+    if (planes[set] < 0) continue;
     uint64_t product = ~0ull;
 #pragma unroll
     for (int i = 0; i < 8; i++)
       if (set >> i & 1) product &= mask[i];
-    a.out[planes[set] * a.words + word] = product;  // products that share a subset write the same
+    a.out[(size_t)planes[set] * a.words + word] = product;  // products that share a subset write the same
   }
 }
 
 tw_status tw_cuda_deal_subsets(const tw_deal_subsets_args *args, void *stream) {
-  static size_t allowed = 40 << 10;
   if (args->words == 0 || args->products == 0) return TW_OK;
-  const size_t bytes = sizeof(uint16_t) * args->list_count;
-  if (bytes > LIST_LIMIT)
-    return tw_fail(TW_ERR_RANGE, "bit products: a list of %zu numbers is more than a GPU's block holds",
-                   args->list_count);
-  if (bytes > allowed) {
-    TW_CUDA(cudaFuncSetAttribute((const void *)deal_subsets_kernel, cudaFuncAttributeMaxDynamicSharedMemorySize,
-                                 LIST_LIMIT));
-    allowed = LIST_LIMIT;
-  }
   subsets_call call = {*args, THREADS, 1};
   while (call.block_words > 2 && call.block_words >= 2 * args->words) {  // at least half of the threads have a word
     call.block_words /= 2;
@@ -135,5 +115,5 @@ tw_status tw_cuda_deal_subsets(const tw_deal_subsets_args *args, void *stream) {
   }
   const dim3 grid((unsigned)tw_ceil_div(args->words, call.block_words),
                   (unsigned)tw_ceil_div((size_t)args->products, call.block_products));
-  return tw_enqueue(deal_subsets_kernel, grid, THREADS, bytes, stream, call);
+  return tw_enqueue(deal_subsets_kernel, grid, THREADS, 0, stream, call);
 }

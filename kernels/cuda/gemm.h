@@ -5,7 +5,7 @@
 #include <cublasLt.h>
 #include <cuda_runtime.h>
 
-#include "kernels/cuda/check.h"
+#include "kernels/cuda/launch.h"
 #include "kernels/device_gemm.h"
 #include "kernels/ring_ops.h"
 
@@ -42,25 +42,6 @@ typedef struct {
 
 static inline int tw_ring_limbs(int ring_bits) { return (ring_bits + 7) / 8; }
 static inline size_t tw_round_up(size_t value, size_t unit) { return (value + unit - 1) / unit * unit; }
-
-// kernel(arguments...) on stream, in clusters of `cluster` blocks along x.
-template <class... formal, class... actual>
-static tw_status tw_launch(void (*kernel)(formal...), dim3 grid, unsigned threads, size_t shared_bytes,
-                           unsigned cluster, cudaStream_t stream, actual... arguments) {
-  cudaLaunchConfig_t config = {};
-  config.gridDim = grid;
-  config.blockDim = dim3(threads);
-  config.dynamicSmemBytes = shared_bytes;
-  config.stream = stream;
-  cudaLaunchAttribute attribute = {};
-  attribute.id = cudaLaunchAttributeClusterDimension;
-  attribute.val.clusterDim.x = cluster;
-  attribute.val.clusterDim.y = attribute.val.clusterDim.z = 1;
-  config.attrs = &attribute;
-  config.numAttrs = cluster > 1 ? 1 : 0;
-  TW_CUDA(cudaLaunchKernelEx(&config, kernel, static_cast<formal>(arguments)...));
-  return TW_OK;
-}
 
 // By cuBLASLt: X is split, one product for each weight, then the weights are put together.
 size_t tw_gemm_lt_workspace(size_t m, size_t n, size_t inner, int ring_bits);

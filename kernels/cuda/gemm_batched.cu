@@ -95,6 +95,7 @@ static __global__ void __launch_bounds__(THREADS) batched_kernel(batched_args g)
   };
 
   int32_t sum[limbs][COLUMNS / 8][4] = {};
+  tw_begin();
   for (int step = 0; step < STAGES - 1; step++) load(step);
   for (int step = 0; step < steps; step++) {
     copy_async_wait<STAGES - 2>();

@@ -123,6 +123,7 @@ static __global__ void __launch_bounds__(THREADS, 1) fused_kernel(const fused_ar
   };
 
   int32_t sum[limbs][columns / 8][4] = {};
+  tw_begin();
   for (int step = first; step < first + STAGES - 1; step++) load(step);
   for (int step = first; step < last; step++) {
     copy_async_wait<STAGES - 2>();

@@ -19,6 +19,7 @@ static __global__ void split_weights(const split_args g) {
   const size_t column = (size_t)blockIdx.x * SPLIT_COLUMNS + threadIdx.x % SPLIT_COLUMNS;
   const size_t k = 4 * ((size_t)blockIdx.y * SPLIT_QUADS + threadIdx.x / SPLIT_COLUMNS);
   uint64_t element[4];
+  tw_begin();
 #pragma unroll
   for (size_t e = 0; e < 4; e++) element[e] = k + e < g.inner && column < g.n ? g.v[(k + e) * g.n + column] : 0;
   uint32_t word[limbs];

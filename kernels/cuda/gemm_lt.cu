@@ -18,6 +18,7 @@ typedef struct {
 template <int limbs>
 static __global__ void split_rows(const split_args g) {
   const size_t word = (size_t)blockIdx.x * PASS_THREADS + threadIdx.x, quads = g.padded_inner / 4;
+  tw_begin();
   if (word >= g.words) return;
   const size_t row = word / quads, k = word % quads * 4;
   uint64_t element[4];
@@ -40,6 +41,7 @@ typedef struct {
 template <int limbs>
 static __global__ void join_sums(const join_args g) {
   const size_t at = (size_t)blockIdx.x * PASS_THREADS + threadIdx.x;
+  tw_begin();
   if (at >= g.elements) return;
   const int32_t *const from = g.sums + at / g.n * g.padded_n + at % g.n;
   int32_t sum[limbs];

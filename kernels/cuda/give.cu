@@ -1,6 +1,6 @@
 // Halves of corrections for the ranks' key slots: values less the other rank's pad, packed. A warp draws 32 blocks of
-// the pad; what they cover ends at a whole word of the packed half. One launch holds all corrections of a gate, for
-// both ranks.
+// the pad, ahead of the kernels before it; what they cover ends at a whole word of the packed half. One launch holds
+// all corrections of a gate, for both ranks.
 #include "kernels/cuda/chacha20.h"
 #include "kernels/cuda/cuda_ops.h"
 #include "kernels/cuda/launch.h"
@@ -43,6 +43,7 @@ static __device__ __forceinline__ void give_ring(const give_job &g, uint32_t war
   if (base + lane * per < g.count)
     chacha20_block(g.key, g.use, *g.slot, (g.first + base) / per + lane, m.pad + LANE_WORDS * lane);
   __syncwarp();
+  tw_await_earlier();
 #pragma unroll
   for (uint32_t i = 0; i < per; i++) {
     const uint32_t e = 32 * i + lane;
@@ -69,6 +70,7 @@ static __device__ __forceinline__ void give_planes(const give_job &g, uint32_t w
   if (line >= g.lines || block * per >= high) low = high = 0;
   if (high) chacha20_block(g.key, g.use, *g.slot, block, m.pad + LANE_WORDS * lane);
   __syncwarp();
+  tw_await_earlier();
 #pragma unroll
   for (uint32_t i = 0; i < per; i++) {
     const uint32_t source = (32 * i + lane) / per, place = lane % per;
@@ -86,8 +88,12 @@ static __global__ void __launch_bounds__(THREADS) give_kernel(const __grid_const
   __shared__ warp_memory memory[WARPS];
   uint32_t warp = blockIdx.x * WARPS + threadIdx.x / 32;
   int i = 0;
+  tw_let_next_start();
   while (i < list.count && warp >= list.job[i].warps) warp -= list.job[i++].warps;
-  if (i == list.count) return;
+  if (i == list.count) {
+    tw_await_earlier();
+    return;
+  }
   const give_job &g = list.job[i];
   warp_memory &m = memory[threadIdx.x / 32];
   if (g.width == 0)

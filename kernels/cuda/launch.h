@@ -1,8 +1,64 @@
 // Launching of kernels whose only argument is a plain structure.
+//
+// A kernel may start while the one before it still runs (programmatic dependent launch, compute capability 9.0 on), so
+// that its start-up is hidden. Every thread of every kernel launched here must therefore call tw_await_earlier,
+// directly or by tw_begin, before it writes to global memory, before it reads what enqueued work wrote, and before it
+// returns. Ahead of that call a kernel may read only what is uploaded before a job and stays: seeds, slots, lists,
+// tables.
 #ifndef TW_CUDA_LAUNCH_H
 #define TW_CUDA_LAUNCH_H
 
+#include <stdint.h>
+
 #include "kernels/cuda/check.h"
+
+// Whether kernels of this build on this device wait by tw_await_earlier, and so may be started early.
+bool tw_cuda_starts_early(void);
+
+// All work enqueued before this kernel is done, and what it wrote can be read.
+static __device__ __forceinline__ void tw_await_earlier(void) {
+#if __CUDA_ARCH__ >= 900
+  asm volatile("griddepcontrol.wait;" ::: "memory");
+#endif
+}
+
+// The next kernel may take the places that this one leaves free; it waits by itself for this one's end.
+static __device__ __forceinline__ void tw_let_next_start(void) {
+#if __CUDA_ARCH__ >= 900
+  asm volatile("griddepcontrol.launch_dependents;" ::: "memory");
+#endif
+}
+
+static __device__ __forceinline__ void tw_begin(void) {
+  tw_let_next_start();
+  tw_await_earlier();
+}
+
+// kernel(arguments...) on stream, in clusters of `cluster` blocks along x.
+template <class... formal, class... actual>
+static tw_status tw_launch(void (*kernel)(formal...), dim3 grid, unsigned threads, size_t shared_bytes,
+                           unsigned cluster, cudaStream_t stream, const actual &...arguments) {
+  cudaLaunchConfig_t config = {};
+  cudaLaunchAttribute attributes[2] = {};
+  config.gridDim = grid;
+  config.blockDim = dim3(threads);
+  config.dynamicSmemBytes = shared_bytes;
+  config.stream = stream;
+  config.attrs = attributes;
+  if (cluster > 1) {
+    cudaLaunchAttribute *const a = &attributes[config.numAttrs++];
+    a->id = cudaLaunchAttributeClusterDimension;
+    a->val.clusterDim.x = cluster;
+    a->val.clusterDim.y = a->val.clusterDim.z = 1;
+  }
+  if (tw_cuda_starts_early()) {
+    cudaLaunchAttribute *const a = &attributes[config.numAttrs++];
+    a->id = cudaLaunchAttributeProgrammaticStreamSerialization;
+    a->val.programmaticStreamSerializationAllowed = 1;
+  }
+  TW_CUDA(cudaLaunchKernelEx(&config, kernel, static_cast<formal>(arguments)...));
+  return TW_OK;
+}
 
 // kernel(argument) by `grid` blocks of `threads`, enqueued on stream (a cudaStream_t). Nothing is launched for an empty
 // grid.
@@ -12,15 +68,18 @@ static tw_status tw_enqueue(void (*kernel)(const type), dim3 grid, unsigned thre
   if (grid.x == 0 || grid.y == 0 || grid.z == 0) return TW_OK;
   if (grid.x > 0x7fffffff || grid.y > 65535 || grid.z > 65535)
     return tw_fail(TW_ERR_RANGE, "a kernel of %u x %u x %u blocks; use a smaller batch", grid.x, grid.y, grid.z);
-  cudaLaunchConfig_t config = {};
-  config.gridDim = grid;
-  config.blockDim = dim3(threads);
-  config.dynamicSmemBytes = shared_bytes;
-  config.stream = (cudaStream_t)stream;
-  TW_CUDA(cudaLaunchKernelEx(&config, kernel, argument));
-  return TW_OK;
+  return tw_launch(kernel, grid, threads, shared_bytes, 1, (cudaStream_t)stream, argument);
 }
 
 static inline size_t tw_ceil_div(size_t value, size_t unit) { return (value + unit - 1) / unit; }
+
+// A thread an element: fewer than 2^32, so that places are 32-bit numbers (tw_over).
+template <class type>
+static tw_status tw_enqueue_elements(void (*kernel)(const type), size_t elements, unsigned threads, void *stream,
+                                     const type &argument) {
+  if (elements > UINT32_MAX - threads)
+    return tw_fail(TW_ERR_RANGE, "a kernel on %zu elements; use a smaller batch", elements);
+  return tw_enqueue(kernel, dim3((unsigned)tw_ceil_div(elements, threads)), threads, 0, stream, argument);
+}
 
 #endif

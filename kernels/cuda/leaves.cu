@@ -4,6 +4,7 @@
 // memory.
 #include "kernels/cuda/cuda_ops.h"
 #include "kernels/cuda/launch.h"
+#include "kernels/cuda/transpose.h"
 
 enum {
   THREADS = 256,
@@ -80,19 +81,6 @@ static __device__ uint32_t evaluate_part(const leaf &l, uint32_t part, const uin
   return l.kind == TW_LEAF_LT ? (run.lt & equal) ^ (run.any & less) : run.eq & equal;
 }
 
-// Bit i of lane j goes to bit j of lane i.
-static __device__ __forceinline__ uint32_t transpose(uint32_t x) {
-  const uint32_t low[5] = {0x0000ffff, 0x00ff00ff, 0x0f0f0f0f, 0x33333333, 0x55555555};
-#pragma unroll
-  for (int i = 0; i < 5; i++) {
-    const int half = 16 >> i;
-    const bool upper = threadIdx.x & half;
-    const uint32_t other = __shfl_xor_sync(~0u, x, half), keep = upper ? ~low[i] : low[i];
-    x = (x & keep) | (__funnelshift_l(other, other, upper ? 32 - half : half) & ~keep);
-  }
-  return x;
-}
-
 // Bit planes of (X - offset) mod ring, which leaves of one offset share; elements past the last have 0.
 static __device__ void load_planes(const tw_leaves_args &a, const uint64_t *X, uint64_t offset, size_t first_group,
                                    uint32_t groups, uint32_t (*planes)[PLANE_STRIDE]) {
@@ -100,8 +88,8 @@ static __device__ void load_planes(const tw_leaves_args &a, const uint64_t *X, u
   for (uint32_t g = threadIdx.x / 32; g < groups; g += WARPS) {
     const size_t j = 32 * (first_group + g) + lane;
     const uint64_t x = j < a.n ? (X[j] - offset) & tw_ring_mask(a.ring) : 0;
-    planes[lane][g] = transpose((uint32_t)x);
-    if (a.ring > 32) planes[32 + lane][g] = transpose((uint32_t)(x >> 32));
+    planes[lane][g] = transpose_bits((uint32_t)x);
+    if (a.ring > 32) planes[32 + lane][g] = transpose_bits((uint32_t)(x >> 32));
   }
 }
 
@@ -127,6 +115,7 @@ static __global__ void __launch_bounds__(THREADS) leaves_kernel(const __grid_con
   const int count = a.count - first_leaf < (size_t)call.block_leaves ? (int)(a.count - first_leaf) : call.block_leaves;
   const uint32_t *const onehot = (const uint32_t *)(a.onehot + sequence * a.onehot_words) + first_group;
 
+  tw_let_next_start();
   if ((int)threadIdx.x < count) leaves[threadIdx.x] = leaf_at(a, first_leaf + threadIdx.x);
   for (int t = (int)threadIdx.x; t < count * GROUPS; t += THREADS) result[t / GROUPS][t % GROUPS] = 0;
   __syncthreads();
@@ -135,6 +124,7 @@ static __global__ void __launch_bounds__(THREADS) leaves_kernel(const __grid_con
     for (int i = 0; i < count; i++)
       parts[i + 1] = parts[i] + (leaves[i].width > PART_BITS ? 1u << (leaves[i].width - PART_BITS) : 1);
   }
+  tw_await_earlier();
   for (int from = 0, to; from < count; from = to) {  // leaves of one offset
     for (to = from + 1; to < count && leaves[to].offset == leaves[from].offset;) to++;
     load_planes(a, a.X + sequence * a.n, leaves[from].offset, first_group, groups, planes);

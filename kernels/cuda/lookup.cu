@@ -1,16 +1,17 @@
-// Table lookup by masked sums on the device (kernels/digit.h). A warp takes one element at a time: a lane adds, over
-// its one-hot planes, the table entries whose bit is set, by multiplication with the bit; which entry belongs to a
-// plane depends on public values alone. Lanes read neighbouring entries of a sub-table in shared memory. Both tables
-// are read at once.
-#include "kernels/cuda/cuda_ops.h"
-#include "kernels/cuda/launch.h"
+// Table lookup by masked sums on the device (kernels/digit.h), for digits and sub-tables of any size. A warp takes one
+// element at a time: a lane adds, over its one-hot planes, the table entries whose bit is set, by multiplication with
+// the bit; which entry belongs to a plane depends on public values alone. Lanes read neighbouring entries of a
+// sub-table in shared memory. Both tables are read at once.
+#include "kernels/cuda/lookup.h"
 
 enum {
   MAX_THREADS = 512,
   PAD = 256,  // entries before a sub-table's start, read when a run of planes wraps around; most planes of a run
   SHARED_LIMIT = 200 << 10,
   FEW = 1 << 15,     // elements up to which blocks of 256 would leave most of the GPU idle
-  MAX_BLOCKS = 1056  // eight a multiprocessor of an H200; each keeps its tables for many tiles
+  RUN = 8,           // planes of a lane at once
+  PROCESSORS = 132,  // of an H100 or H200, each with shared memory for PROCESSOR_BYTES of blocks
+  PROCESSOR_BYTES = 224 << 10
 };
 
 typedef struct {
@@ -64,9 +65,9 @@ static __device__ void load_bits(const lookup_call &call, const uint32_t *onehot
   }
 }
 
-// Runs of 32 * `run` planes. one_run: the digit has no more; else not all sub-tables may fit shared memory, and an
+// Runs of 32 * RUN planes. one_run: the digit has no more; else not all sub-tables may fit shared memory, and an
 // element is looked up in the pass that has its own.
-template <class word, int run, bool one_run>
+template <class word, bool one_run>
 static __global__ void __launch_bounds__(MAX_THREADS) lookup_kernel(const __grid_constant__ lookup_call call) {
   typedef typename entry_of<word>::type entry;
   extern __shared__ __align__(16) unsigned char memory[];
@@ -80,9 +81,11 @@ static __global__ void __launch_bounds__(MAX_THREADS) lookup_kernel(const __grid
   const uint32_t *const hot = bits + lane * stride + element / 32;
   const uint64_t ring = tw_ring_mask(a.ring), index_mask = tw_ring_mask(a.width + a.sub_bits);
 
+  tw_let_next_start();
   for (uint32_t first_sub = 0; first_sub < call.subs; first_sub += call.pass_subs) {
     __syncthreads();
     load_tables<word>(call, first_sub, table);
+    tw_await_earlier();
     for (uint32_t tile = blockIdx.x; tile < call.tiles; tile += gridDim.x) {
       const size_t sequence = tile / call.sequence_tiles, first = (size_t)(tile % call.sequence_tiles) * call.tile,
                    group = first / 32;
@@ -97,19 +100,19 @@ static __global__ void __launch_bounds__(MAX_THREADS) lookup_kernel(const __grid
           mine ? (uint32_t)(((a.X[sequence * a.n + j] - a.offset) & ring) >> (a.low_bit - a.sub_bits) & index_mask) : 0;
       const uint32_t sub = (fine & (call.subs - 1)) - first_sub;
       word sum0 = 0, sum1 = 0;
-      uint32_t planes[run];
+      uint32_t planes[RUN];
 #pragma unroll
-      for (int i = 0; i < run; i++) planes[i] = hot[32 * i * stride];
+      for (int i = 0; i < RUN; i++) planes[i] = hot[32 * i * stride];
 #pragma unroll 4
       for (uint32_t e = 0; e < call.warp_elements; e++) {
         const uint32_t its_sub = __shfl_sync(~0u, sub, (int)e), digit = __shfl_sync(~0u, fine, (int)e) >> a.sub_bits;
         if (!one_run && its_sub >= call.pass_subs) continue;
         const entry *const from = table + its_sub * length + PAD - lane;
         word part0 = 0, part1 = 0;
-        for (uint32_t begin = 0; begin < (one_run ? 1 : call.padded); begin += 32 * run) {
+        for (uint32_t begin = 0; begin < (one_run ? 1 : call.padded); begin += 32 * RUN) {
           const entry *at = from + ((digit - begin) & (call.planes - 1));
 #pragma unroll
-          for (int i = 0; i < run; i++) {
+          for (int i = 0; i < RUN; i++) {
             const entry value = at[-32 * i];
             const word bit = (one_run ? planes[i] : hot[(begin + 32 * i) * stride]) >> (shift + e) & 1;
             part0 += bit * value.x;
@@ -129,33 +132,30 @@ static __global__ void __launch_bounds__(MAX_THREADS) lookup_kernel(const __grid
   }
 }
 
-template <class word, int run, bool one_run>
+template <class word, bool one_run>
 static tw_status launch_lookup(lookup_call call, unsigned threads, size_t bytes, void *stream) {
   static size_t allowed = 48 << 10;
   if (bytes > allowed) {
-    TW_CUDA(cudaFuncSetAttribute((const void *)lookup_kernel<word, run, one_run>,
+    TW_CUDA(cudaFuncSetAttribute((const void *)lookup_kernel<word, one_run>,
                                  cudaFuncAttributeMaxDynamicSharedMemorySize, (int)bytes));
     allowed = bytes;
   }
-  return tw_enqueue(lookup_kernel<word, run, one_run>, dim3(call.tiles < MAX_BLOCKS ? call.tiles : MAX_BLOCKS), threads,
-                    bytes, stream, call);
+  const uint32_t at_once = PROCESSORS * (bytes < PROCESSOR_BYTES / 8 ? 8 : (uint32_t)(PROCESSOR_BYTES / bytes));
+  return tw_enqueue(lookup_kernel<word, one_run>, dim3(call.tiles < at_once ? call.tiles : at_once), threads, bytes,
+                    stream, call);
 }
 
 template <class word>
 static tw_status run_lookup(lookup_call call, unsigned threads, void *stream) {
-  const int run = call.a.width <= 7 ? 4 : 8;
   const size_t sub_bytes = sizeof(typename entry_of<word>::type) * (PAD + call.planes);
-  call.padded = call.planes < 32u * run ? 32 * run : call.planes;
+  call.padded = call.planes < 32u * RUN ? 32 * RUN : call.planes;
   const size_t bits_bytes = sizeof(uint32_t) * call.padded * ((call.tile + 31) / 32 | 1);
   call.pass_subs = call.subs;
   while (call.pass_subs > 1 && sub_bytes * call.pass_subs + bits_bytes > SHARED_LIMIT) call.pass_subs /= 2;
   const size_t bytes = sub_bytes * call.pass_subs + bits_bytes;
-  const bool one_run = call.padded == 32u * run && call.pass_subs == call.subs;
-  if (run == 4)
-    return one_run ? launch_lookup<word, 4, true>(call, threads, bytes, stream)
-                   : launch_lookup<word, 4, false>(call, threads, bytes, stream);
-  return one_run ? launch_lookup<word, 8, true>(call, threads, bytes, stream)
-                 : launch_lookup<word, 8, false>(call, threads, bytes, stream);
+  return call.padded == 32u * RUN && call.pass_subs == call.subs
+             ? launch_lookup<word, true>(call, threads, bytes, stream)
+             : launch_lookup<word, false>(call, threads, bytes, stream);
 }
 
 tw_status tw_cuda_lookup(const tw_lookup_args *args, void *stream) {
@@ -163,6 +163,7 @@ tw_status tw_cuda_lookup(const tw_lookup_args *args, void *stream) {
     return tw_fail(TW_ERR_RANGE, "lookup by a digit of %d bits from bit %d on, %d sub-table bits, is out of range",
                    args->width, args->low_bit, args->sub_bits);
   if (args->n == 0 || args->sequences == 0) return TW_OK;
+  if (tw_cuda_lookup_has_limbs(args)) return tw_cuda_lookup_limbs(args, stream);
   lookup_call call = {*args};
   unsigned threads = 256;
   call.tile = 256;

@@ -2,7 +2,6 @@
 // a word, and whoever packs a unit can unpack the same one. The mask is added here, so that nothing unmasked is ever in
 // a message's memory.
 #include "kernels/cuda/check.h"
-#include "kernels/cuda/dependent.h"
 #include "kernels/cuda/launch.h"
 #include "kernels/device_opens.h"
 #include "kernels/digest.h"
@@ -350,9 +349,9 @@ __device__ void send_round(const exchange_args &a, uint64_t number, int round, b
 // multiprocessors that another lane's exchange needs, for which the other rank may be waiting.
 __device__ bool begin_exchange(const exchange_args &a) {
   if (a.alone)
-    tw_after_earlier_kernels();
+    tw_begin();
   else
-    tw_wait_for_earlier_kernels();
+    tw_await_earlier();
   int bad = a.box.heed ? *(volatile const int *)a.box.heed : 0;
   return (bad | *(volatile int *)a.box.failed) == 0;  // after a failure nothing more is sent
 }
@@ -442,7 +441,7 @@ __global__ void __launch_bounds__(SMALL_THREADS) exchange_small_kernel(const __g
 }
 
 __global__ void advance_kernel(uint64_t *base, uint64_t count) {
-  tw_after_earlier_kernels();
+  tw_begin();
   *base += count;
 }
 
@@ -459,26 +458,26 @@ struct flag_args {
 };
 
 __global__ void raise_flag_kernel(const __grid_constant__ flag_args a) {
-  tw_after_earlier_kernels();
+  tw_begin();
   __threadfence_system();
   store_flag(a.box.sent_flags, tw_exchange_flag(*a.box.base + a.number, a.round));
 }
 
 __global__ void await_flag_kernel(const __grid_constant__ flag_args a) {
-  tw_wait_for_earlier_kernels();
+  tw_await_earlier();
   if (!await_flag(a.box, a.box.received_flags, tw_exchange_flag(*a.box.base + a.number, a.round)))
     *(volatile int *)a.box.failed = 1;
 }
 
 __global__ void __launch_bounds__(THREADS) pack_kernel(const __grid_constant__ move_args a) {
   __shared__ block_state b;
-  tw_after_earlier_kernels();
+  tw_begin();
   pack_range(a.message, part_of(a.message.units, a.rounds, a.round), a.words, b);
 }
 
 __global__ void __launch_bounds__(THREADS) unpack_kernel(const __grid_constant__ move_args a) {
   __shared__ block_state b;
-  tw_after_earlier_kernels();
+  tw_begin();
   range r = part_of(a.message.units, a.rounds, a.round);
   begin_block(a.message, r, b);
   __syncthreads();
@@ -496,23 +495,6 @@ dim3 small_grid(const tw_device_message *m) {
   return dim3((unsigned)(blocks < TW_EXCHANGE_BLOCKS ? blocks : TW_EXCHANGE_BLOCKS));
 }
 
-// May start while the kernel before it ends.
-template <class type>
-tw_status tw_enqueue_dependent(void (*kernel)(const type), dim3 grid, unsigned threads, void *stream,
-                               const type &argument) {
-  cudaLaunchAttribute early = {};
-  early.id = cudaLaunchAttributeProgrammaticStreamSerialization;
-  early.val.programmaticStreamSerializationAllowed = 1;
-  cudaLaunchConfig_t config = {};
-  config.gridDim = grid;
-  config.blockDim = dim3(threads);
-  config.stream = (cudaStream_t)stream;
-  config.attrs = &early;
-  config.numAttrs = 1;
-  TW_CUDA(cudaLaunchKernelEx(&config, kernel, argument));
-  return TW_OK;
-}
-
 }  // namespace
 
 extern "C" tw_status tw_device_exchange(const tw_device_message *message, const tw_mailbox *box, uint64_t number,
@@ -520,11 +502,11 @@ extern "C" tw_status tw_device_exchange(const tw_device_message *message, const 
   if (message->units == 0) return TW_OK;
   exchange_args a = {*message, *box, number, digests, rounds, alone};
   if (tw_exchange_is_small(message, box))
-    return tw_enqueue_dependent(exchange_small_kernel, small_grid(message), SMALL_THREADS, stream, a);
+    return tw_enqueue(exchange_small_kernel, small_grid(message), SMALL_THREADS, 0, stream, a);
   size_t words = tw_exchange_word_of_round(message, rounds, rounds);
   if (words > box->slot_words)
     return tw_fail(TW_ERR_INTERNAL, "a message of %zu words in a mailbox of %zu", words, box->slot_words);
-  return tw_enqueue_dependent(exchange_kernel, dim3((unsigned)tw_exchange_blocks(message, box)), THREADS, stream, a);
+  return tw_enqueue(exchange_kernel, dim3((unsigned)tw_exchange_blocks(message, box)), THREADS, 0, stream, a);
 }
 
 extern "C" tw_status tw_device_exchange_advance(const tw_mailbox *box, uint64_t count, void *stream) {
@@ -536,13 +518,13 @@ extern "C" tw_status tw_device_exchange_advance(const tw_mailbox *box, uint64_t 
 extern "C" tw_status tw_device_pack_round(const tw_device_message *message, int rounds, int round, uint64_t *words,
                                           void *stream) {
   move_args a = {*message, words, nullptr, rounds, round};
-  return tw_enqueue_dependent(pack_kernel, wide_grid(message, rounds), THREADS, stream, a);
+  return tw_enqueue(pack_kernel, wide_grid(message, rounds), THREADS, 0, stream, a);
 }
 
 extern "C" tw_status tw_device_unpack_round(const tw_device_message *message, int rounds, int round,
                                             const uint64_t *words, uint64_t *digests, void *stream) {
   move_args a = {*message, const_cast<uint64_t *>(words), digests, rounds, round};
-  return tw_enqueue_dependent(unpack_kernel, wide_grid(message, rounds), THREADS, stream, a);
+  return tw_enqueue(unpack_kernel, wide_grid(message, rounds), THREADS, 0, stream, a);
 }
 
 extern "C" tw_status tw_device_pack(const tw_device_message *message, uint64_t *words, void *stream) {

@@ -19,6 +19,7 @@ static __global__ void __launch_bounds__(TILE *TILE) plain_kernel(const __grid_c
   const size_t row = (size_t)blockIdx.y * TILE + y, col = (size_t)blockIdx.x * TILE + x;
   const uint64_t *a = g.a + matrix * g.m * g.k, *b = g.b + matrix * g.k * g.n;
   uint64_t sum = 0;
+  tw_begin();
   for (size_t first = 0; first < g.k; first += TILE) {
     left[y][x] = row < g.m && first + x < g.k ? a[row * g.k + first + x] : 0;
     right[y][x] = first + y < g.k && col < g.n ? b[(first + y) * g.n + col] : 0;

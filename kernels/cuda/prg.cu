@@ -1,6 +1,6 @@
 // ChaCha20 (RFC 8439) on the device, as kernels/prg.h lays its streams out, and the corrections made from them: a warp
 // either draws 32 blocks of a stream or unpacks 128 elements of the rank's half, and one launch holds all corrections
-// of a gate.
+// of a gate for all sequences. Blocks of a stream are drawn while the kernel before still runs.
 #include "kernels/cuda/chacha20.h"
 #include "kernels/cuda/cuda_ops.h"
 #include "kernels/cuda/launch.h"
@@ -17,16 +17,17 @@ enum {
 // has line_count words from i line_stride + line_first on, drawn by line_warps warps. With a period, only words whose
 // place in it is one of own_count from own_first on are wanted: short lines of one tensor share blocks.
 typedef struct {
-  const uint32_t *key;
-  const uint64_t *slot;
+  const uint32_t *keys;   // [sequences][8]
+  const uint64_t *slots;  // [sequences]
   uint64_t *out;
   uint64_t mask;
+  size_t out_words;  // of one sequence
   uint32_t use, wide;
   uint32_t line_stride, line_first, line_count, line_warps;
   uint32_t period, own_first, own_count;
   // the other part comes packed: elements of `width` bits, or (width 0) lines of packed_line whole words
   const uint64_t *packed;
-  size_t packed_bytes;
+  size_t packed_words, packed_bytes;  // from one sequence's to the next one's; of one
   uint32_t width, packed_count, packed_line, packed_first, out_line;
   uint32_t stream_warps, warps;
 } stream_job;
@@ -42,62 +43,102 @@ static __device__ __forceinline__ bool is_wanted(const stream_job &g, uint32_t w
 
 // 32 neighbouring blocks, through shared memory so that neighbouring lanes write neighbouring elements.
 template <bool wide>
-static __device__ __forceinline__ void draw_blocks(const stream_job &g, uint32_t warp, uint32_t *words) {
+static __device__ __forceinline__ void draw_blocks(const stream_job &g, size_t sequence, uint32_t warp,
+                                                   uint32_t *words) {
   constexpr uint32_t per = wide ? BLOCK_WORDS / 2 : BLOCK_WORDS;
   const uint32_t lane = threadIdx.x % 32, low = warp / g.line_warps * g.line_stride + g.line_first,
                  high = low + g.line_count;
   const uint32_t first_block = low / per + warp % g.line_warps * 32;
   if ((first_block + lane) * per < high)
-    chacha20_block(g.key, g.use, *g.slot, first_block + lane, words + LANE_WORDS * lane);
+    chacha20_block(g.keys + 8 * sequence, g.use, g.slots[sequence], first_block + lane, words + LANE_WORDS * lane);
   __syncwarp();
+  tw_await_earlier();
+  uint64_t *const out = g.out + sequence * g.out_words;
 #pragma unroll
   for (uint32_t i = 0; i < per; i++) {
     const uint32_t source = (32 * i + lane) / per, place = (32 * i + lane) % per,
                    word = first_block * per + 32 * i + lane;
     if (word < low || word >= high || !is_wanted(g, word)) continue;
     const uint32_t *at = words + LANE_WORDS * source + (wide ? 2 : 1) * place;
-    g.out[word] = (wide ? (uint64_t)at[1] << 32 | at[0] : at[0]) & g.mask;
+    out[word] = (wide ? (uint64_t)at[1] << 32 | at[0] : at[0]) & g.mask;
   }
 }
 
 // Word i of the packed data; bytes past its end are not read and count as 0.
-static __device__ __forceinline__ uint64_t packed_word(const stream_job &g, size_t i) {
-  if (8 * i + 8 <= g.packed_bytes) return g.packed[i];
+static __device__ __forceinline__ uint64_t packed_word(const uint64_t *packed, size_t bytes, size_t i) {
+  if (8 * i + 8 <= bytes) return packed[i];
   uint64_t word = 0;
-  for (size_t at = 8 * i; at < g.packed_bytes; at++) word |= (uint64_t)((const uint8_t *)g.packed)[at] << (at % 8 * 8);
+  for (size_t at = 8 * i; at < bytes; at++) word |= (uint64_t)((const uint8_t *)packed)[at] << (at % 8 * 8);
   return word;
 }
 
-static __device__ __forceinline__ void copy_packed(const stream_job &g, uint32_t warp) {
+// Words of planes, as they lie; all are read before the first is written.
+static __device__ __forceinline__ void copy_planes(const stream_job &g, const uint64_t *packed, uint64_t *out,
+                                                   uint32_t first) {
+  uint64_t word[COPIES];
 #pragma unroll
   for (uint32_t i = 0; i < COPIES; i++) {
-    const uint32_t e = 32 * (COPIES * warp + i) + threadIdx.x % 32;
-    if (e >= g.packed_count) return;
-    if (g.width == 0) {
-      const uint32_t line = e / g.packed_line;
-      g.out[(size_t)line * g.out_line + g.packed_first + e % g.packed_line] = g.packed[e];
-    } else {
-      const size_t bit = (size_t)e * g.width, word = bit / 64, shift = bit % 64;
-      uint64_t value = packed_word(g, word) >> shift;
-      if (shift + g.width > 64) value |= packed_word(g, word + 1) << (64 - shift);
-      g.out[(size_t)g.packed_first + e] = value & g.mask;
-    }
+    const uint32_t e = first + 32 * i;
+    word[i] = e < g.packed_count ? packed[e] : 0;
   }
+#pragma unroll
+  for (uint32_t i = 0; i < COPIES; i++) {
+    const uint32_t e = first + 32 * i, line = e / g.packed_line;
+    if (e < g.packed_count) out[(size_t)line * g.out_line + g.packed_first + e % g.packed_line] = word[i];
+  }
+}
+
+// Element e: bits [width e, width (e + 1)), in one word or two.
+static __device__ __forceinline__ void copy_elements(const stream_job &g, const uint64_t *packed, uint64_t *out,
+                                                     uint32_t first) {
+  uint64_t value[COPIES];
+#pragma unroll
+  for (uint32_t i = 0; i < COPIES; i++) {
+    const uint32_t e = first + 32 * i;
+    const size_t bit = (size_t)e * g.width, word = bit / 64;
+    const uint32_t shift = (uint32_t)bit % 64;
+    uint64_t low = 0, high = 0;
+    if (e < g.packed_count) {
+      low = packed_word(packed, g.packed_bytes, word);
+      if (shift + g.width > 64) high = packed_word(packed, g.packed_bytes, word + 1);
+    }
+    value[i] = low >> shift | high << 1 << (63 - shift);
+  }
+#pragma unroll
+  for (uint32_t i = 0; i < COPIES; i++) {
+    const uint32_t e = first + 32 * i;
+    if (e < g.packed_count) out[(size_t)g.packed_first + e] = value[i] & g.mask;
+  }
+}
+
+static __device__ __forceinline__ void copy_packed(const stream_job &g, size_t sequence, uint32_t warp) {
+  const uint64_t *const packed = g.packed + sequence * g.packed_words;
+  uint64_t *const out = g.out + sequence * g.out_words;
+  const uint32_t first = 32 * COPIES * warp + threadIdx.x % 32;
+  tw_await_earlier();
+  if (g.width == 0)
+    copy_planes(g, packed, out, first);
+  else
+    copy_elements(g, packed, out, first);
 }
 
 static __global__ void __launch_bounds__(THREADS) corrections_kernel(const __grid_constant__ job_list list) {
   __shared__ uint32_t words[WARPS][32 * LANE_WORDS];
   uint32_t warp = blockIdx.x * WARPS + threadIdx.x / 32;
   int i = 0;
+  tw_let_next_start();
   while (i < list.count && warp >= list.job[i].warps) warp -= list.job[i++].warps;
-  if (i == list.count) return;
+  if (i == list.count) {
+    tw_await_earlier();
+    return;
+  }
   const stream_job &g = list.job[i];
   if (warp >= g.stream_warps)
-    copy_packed(g, warp - g.stream_warps);
+    copy_packed(g, blockIdx.y, warp - g.stream_warps);
   else if (g.wide)
-    draw_blocks<true>(g, warp, words[threadIdx.x / 32]);
+    draw_blocks<true>(g, blockIdx.y, warp, words[threadIdx.x / 32]);
   else
-    draw_blocks<false>(g, warp, words[threadIdx.x / 32]);
+    draw_blocks<false>(g, blockIdx.y, warp, words[threadIdx.x / 32]);
 }
 
 // Warps for `count` words of a stream, `per` a block, wherever they start.
@@ -145,14 +186,16 @@ static void bits_job(const tw_correction_args *a, stream_job *g) {
 static tw_status make_job(const tw_correction_args *a, stream_job *g) {
   const size_t words = a->bits ? (a->n + 63) / 64 * (size_t)a->width : a->n;
   if (words > 0x7fffffff) return tw_fail(TW_ERR_RANGE, "a correction of %zu words; use a smaller sequence", words);
-  if ((uintptr_t)a->seed % 4 || (uintptr_t)a->slot % 8 || (uintptr_t)a->packed % 8)
+  if ((uintptr_t)a->seeds % 4 || (uintptr_t)a->slots % 8 || (uintptr_t)a->packed % 8 || a->packed_stride % 8)
     return tw_fail(TW_ERR_INTERNAL, "seed, slot or packed half of a correction is not aligned");
   *g = {};
-  g->key = (const uint32_t *)a->seed;
-  g->slot = a->slot;
+  g->keys = (const uint32_t *)a->seeds;
+  g->slots = a->slots;
   g->use = a->use;
   g->packed = (const uint64_t *)a->packed;
+  g->packed_words = a->packed_stride / 8;
   g->out = a->out;
+  g->out_words = words;
   if (a->bits)
     bits_job(a, g);
   else
@@ -167,20 +210,24 @@ tw_status tw_cuda_corrections(const tw_correction_args *args, int count, void *s
   if (count < 1 || count > MAX_JOBS) return tw_fail(TW_ERR_INTERNAL, "%d corrections at once", count);
   list.count = count;
   for (int i = 0; i < count; i++) {
+    if (args[i].sequences != args[0].sequences)
+      return tw_fail(TW_ERR_INTERNAL, "corrections of %zu and of %zu sequences at once", args[0].sequences,
+                     args[i].sequences);
     TW_TRY(make_job(&args[i], &list.job[i]));
     warps += list.job[i].warps;
   }
-  return tw_enqueue(corrections_kernel, dim3((unsigned)tw_ceil_div(warps, WARPS)), THREADS, 0, stream, list);
+  const dim3 grid((unsigned)tw_ceil_div(warps, WARPS), (unsigned)args[0].sequences);
+  return tw_enqueue(corrections_kernel, grid, THREADS, 0, stream, list);
 }
 
-tw_status tw_cuda_draw(const tw_seed *seed, const uint64_t *slot, uint32_t use, int ring, size_t n, uint64_t *out,
-                       void *stream) {
+tw_status tw_cuda_draw(const tw_draw_args *args, void *stream) {
   tw_correction_args a = {};
-  a.seed = seed;
-  a.slot = slot;
-  a.use = use;
-  a.width = ring ? ring : 64;
-  a.n = n;
-  a.out = out;
+  a.sequences = args->sequences;
+  a.seeds = args->seeds;
+  a.slots = args->slots;
+  a.use = args->use;
+  a.width = args->ring ? args->ring : 64;
+  a.n = args->n;
+  a.out = args->out;
   return tw_cuda_corrections(&a, 1, stream);
 }

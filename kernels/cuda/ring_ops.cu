@@ -12,13 +12,14 @@ enum {
   ROW_BY_BLOCK = 512      // columns from which a block takes a row, else a warp
 };
 
-#define ELEMENT_OP(op)                                                                                               \
-  static __global__ void __launch_bounds__(THREADS) op##_kernel(const __grid_constant__ tw_##op##_args a) {          \
-    const size_t j = (size_t)blockIdx.x * THREADS + threadIdx.x;                                                     \
-    if (j < a.rows * a.cols) tw_##op##_at(&a, j / a.cols, j % a.cols);                                               \
-  }                                                                                                                  \
-  static tw_status op##_by_element(const tw_##op##_args *a, void *stream) {                                          \
-    return tw_enqueue(op##_kernel, dim3((unsigned)tw_ceil_div(a->rows * a->cols, THREADS)), THREADS, 0, stream, *a); \
+#define ELEMENT_OP(op)                                                                                      \
+  static __global__ void __launch_bounds__(THREADS) op##_kernel(const __grid_constant__ tw_##op##_args a) { \
+    const uint32_t j = blockIdx.x * THREADS + threadIdx.x;                                                  \
+    tw_begin();                                                                                             \
+    if (j < (uint32_t)(a.rows * a.cols)) tw_##op##_at(&a, tw_over(j, a.cols), tw_rest(j, a.cols));          \
+  }                                                                                                         \
+  static tw_status op##_by_element(const tw_##op##_args *a, void *stream) {                                 \
+    return tw_enqueue_elements(op##_kernel, a->rows * a->cols, THREADS, stream, *a);                        \
   }
 TW_RING_OPS(ELEMENT_OP)
 
@@ -77,6 +78,7 @@ static __global__ void __launch_bounds__(PARTS *PART_COLS) parts_kernel(const __
                part = threadIdx.x / PART_COLS;
   const size_t first = a.planes * part / PARTS, last = a.planes * (part + 1) / PARTS;
   const bool live = first_col + col < a.cols;
+  tw_begin();
   if (live) {
     const type mine = part_of(a, row, first_col, first, last - first, sums[part]);
     element_at(&mine, 0, col);
@@ -120,6 +122,7 @@ static __global__ void __launch_bounds__(ROW_THREADS) row_sums_kernel(const __gr
   __shared__ uint64_t sums[ROW_THREADS / 32];
   const size_t row = (size_t)blockIdx.x * (ROW_THREADS / width) + threadIdx.x / width;
   uint64_t sum = 0;
+  tw_begin();
   if (row < a.rows)
 #pragma unroll 4
     for (size_t j = threadIdx.x % width; j < a.cols; j += width) sum += a.x[row * a.cols + j];

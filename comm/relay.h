@@ -16,7 +16,7 @@ typedef struct tw_relay tw_relay;
 typedef struct {
   uint64_t *sent;
   uint64_t *received;
-  const _Atomic uint64_t *sent_flags;
+  _Atomic uint64_t *sent_flags;
   _Atomic uint64_t *received_flags;
   size_t slot_words;
   bool headed;        // host memory: each round begins with a word that says which it is, and is checked

@@ -97,6 +97,7 @@ static tw_status open_window(tw_channel *channel, tw_mailboxes *m) {
     size_t at = m->bytes * (size_t)i + FLAG_BYTES + 16 * m->box[i].slot_words + SMALL_BYTES;
     m->host[i].sent = (uint64_t *)(void *)(own + at);
     m->host[i].received = (uint64_t *)(void *)(other + at);
+    m->host[i].sent_flags = (_Atomic uint64_t *)(void *)(own + m->bytes * (size_t)i);
     m->box[i].small_words = WINDOW_SMALL_WORDS;
   }
   m->copied = true;
@@ -194,7 +195,7 @@ tw_status tw_mailboxes_create(tw_channel *channel, tw_transport transport, struc
   m->bytes = (FLAG_BYTES + (near ? 16 : 32) * slot_words + SMALL_BYTES + PAGE - 1) / PAGE * PAGE;
   for (int i = 0; i < count; i++) {
     m->box[i].slot_words = slot_words;
-    m->box[i].blocks = near ? TW_EXCHANGE_BLOCKS : PCI_BLOCKS;
+    m->box[i].blocks = !near ? PCI_BLOCKS : count == 1 ? TW_EXCHANGE_BLOCKS : TW_EXCHANGE_BLOCKS / 2;
   }
   tw_status status = open_state(m, channel->timeout_seconds);
   if (status == TW_OK) status = open_transport(channel, transport, m);

@@ -18,6 +18,8 @@
 // MPI or copy engines carry them.
 enum { ROUND_WORDS = 512 << 10, RELAY_ROUND_WORDS = 128 << 10, COPY_WORDS = 128 << 10 };
 
+enum { COPY_STREAMS = 3 };
+
 typedef struct {
   void *stream;
   void *ready, *done;  // events: this lane's shares are there; its exchange has ended
@@ -32,8 +34,9 @@ struct tw_device_opener {
   tw_nccl *nccl;
   int nccl_lane;                // of the exchange before, -1: none
   uint64_t *sent, *received;    // device: whole messages, for NCCL's send and receive, and for copy engines
-  void *copies[2], *copied[2];  // streams and events of copies out and in
-  void *round_done[TW_EXCHANGE_ROUNDS];
+  void *copies[COPY_STREAMS], *copied[2];  // streams: copies out, copies in, waiting for flags; and events
+  void *round_come[TW_EXCHANGE_ROUNDS], *round_done[TW_EXCHANGE_ROUNDS];
+  uint64_t *flag_values;  // device, of the copied message's rounds
   int copy_lane;  // of the copied message before, -1: none
   tw_relay *relay;
   tw_relay_message *relayed;  // of the recorded run
@@ -82,10 +85,15 @@ static tw_status open_streams(tw_device_opener *o) {
   for (int i = 0; i < 2; i++) {
     TW_TRY(tw_cuda_backend.alloc(8 * (o->o.message_words + 1), &memory));
     *buffers[i] = memory;
-    TW_TRY(tw_device_stream_create(&o->copies[i]));
     TW_TRY(tw_device_event_create(&o->copied[i]));
   }
-  for (int r = 0; r < TW_EXCHANGE_ROUNDS; r++) TW_TRY(tw_device_event_create(&o->round_done[r]));
+  for (int i = 0; i < COPY_STREAMS; i++) TW_TRY(tw_device_stream_create(&o->copies[i]));
+  for (int r = 0; r < TW_EXCHANGE_ROUNDS; r++) {
+    TW_TRY(tw_device_event_create(&o->round_come[r]));
+    TW_TRY(tw_device_event_create(&o->round_done[r]));
+  }
+  TW_TRY(tw_cuda_backend.alloc(8 * TW_EXCHANGE_ROUNDS, &memory));
+  o->flag_values = memory;
   return TW_OK;
 }
 
@@ -148,11 +156,13 @@ void tw_device_opener_destroy(tw_device_opener *o, bool abort) {
   size_t bytes = 8 * (o->o.message_words + 1);
   if (o->sent) tw_cuda_backend.release(o->sent, bytes);
   if (o->received) tw_cuda_backend.release(o->received, bytes);
-  for (int i = 0; i < 2; i++) {
-    tw_device_stream_destroy(o->copies[i]);
-    tw_device_event_destroy(o->copied[i]);
+  for (int i = 0; i < COPY_STREAMS; i++) tw_device_stream_destroy(o->copies[i]);
+  for (int i = 0; i < 2; i++) tw_device_event_destroy(o->copied[i]);
+  for (int r = 0; r < TW_EXCHANGE_ROUNDS; r++) {
+    tw_device_event_destroy(o->round_come[r]);
+    tw_device_event_destroy(o->round_done[r]);
   }
-  for (int r = 0; r < TW_EXCHANGE_ROUNDS; r++) tw_device_event_destroy(o->round_done[r]);
+  if (o->flag_values) tw_cuda_backend.release(o->flag_values, 8 * TW_EXCHANGE_ROUNDS);
   tw_mailboxes_free(&o->boxes, abort);
 #ifdef TWAIN_NCCL
   tw_nccl_close(o->nccl, abort);
@@ -274,8 +284,10 @@ static tw_status copy_round(tw_device_opener *o, int l, int rounds, int r) {
   TW_TRY(tw_device_event_record(o->copied[0], o->lanes[l].stream));  // packed
   TW_TRY(tw_device_event_wait(o->copied[0], o->copies[0]));
   TW_TRY(tw_device_copy_out(sent, o->sent + at, bytes, o->copies[0]));
-  TW_TRY(tw_device_raise_flag(box, number, r, o->copies[0]));
-  TW_TRY(tw_device_await_flag(box, number, r, o->copies[1]));
+  TW_TRY(tw_device_copy_out(o->boxes.host[l].sent_flags, o->flag_values + r, 8, o->copies[0]));
+  TW_TRY(tw_device_await_flag(box, number, r, o->copies[2]));
+  TW_TRY(tw_device_event_record(o->round_come[r], o->copies[2]));
+  TW_TRY(tw_device_event_wait(o->round_come[r], o->copies[1]));
   TW_TRY(tw_device_copy_in(o->received + at, received, bytes, o->copies[1]));
   return tw_device_event_record(o->round_done[r], o->copies[1]);
 }
@@ -284,8 +296,9 @@ static tw_status exchange_by_copies(tw_device_opener *o, int l, int rounds) {
   void *stream = o->lanes[l].stream;
   if (o->copy_lane >= 0 && o->copy_lane != l) TW_TRY(tw_device_event_wait(o->lanes[o->copy_lane].done, stream));
   o->copy_lane = l;
+  TW_TRY(tw_device_flag_values(&o->boxes.box[l], o->lanes[l].number, rounds, o->flag_values, stream));
   TW_TRY(tw_device_event_record(o->copied[1], stream));
-  TW_TRY(tw_device_event_wait(o->copied[1], o->copies[1]));
+  for (int i = 1; i < COPY_STREAMS; i++) TW_TRY(tw_device_event_wait(o->copied[1], o->copies[i]));
   for (int r = 0; r < rounds; r++) {
     TW_TRY(tw_device_pack_round(&o->queue, rounds, r, o->sent, stream));
     TW_TRY(copy_round(o, l, rounds, r));

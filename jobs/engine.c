@@ -53,7 +53,7 @@ struct tw_engine {
   const uint64_t **tables;
   tw_device_opener *opener;
   tw_key_feed *feed;
-  void *graph;
+  void *preparation, *graph;  // recorded work
   double *label_seconds, flush_seconds;
   char transport_why[160];
   double probe_latency, probe_bandwidth;
@@ -380,6 +380,7 @@ static void close_device(tw_engine *e) {
   if (!e->lost) tw_device_graph_destroy(e->graph);
   tw_device_opener_destroy(e->opener, e->lost);
   if (e->lost) tw_device_graph_destroy(e->graph);
+  tw_device_graph_destroy(e->preparation);
   tw_key_feed_destroy(e->feed);
   for (int i = 0; i < e->count; i++) {
     tw_gate_timer_destroy(e->parts[i].timer);
@@ -390,29 +391,6 @@ static void close_device(tw_engine *e) {
   for (int i = 0; e->tables && i < p->table_count; i++) drop(e, (void *)e->tables[i], 8 * p->tables[i].n);
   tw_free(e->tables);
   tw_free(e->label_seconds);
-}
-
-static tw_status prepare_part(part *p) {
-  bool first = p->session.bytes_held == 0;
-  TW_TRY(tw_session_prepare(&p->session));
-  if (!first) return TW_OK;
-  p->session.mark = NULL;  // nothing is computed
-  tw_status status = tw_session_reserve(&p->session);
-  p->session.mark = tw_gate_timer_mark;
-  return status;
-}
-
-static tw_status prepare_device(tw_engine *e, const tw_engine_job *job) {
-  bool moved;
-  TW_TRY(tw_key_feed_load(e->feed, &job->source, &moved));
-  if (moved) {
-    tw_device_graph_destroy(e->graph);
-    e->graph = NULL;
-  }
-  TW_TRY(tw_device_wait(e->stream));  // the job is there
-  for (int i = 0; i < e->count; i++) TW_TRY(prepare_part(&e->parts[i]));
-  for (int i = 0; i < e->count; i++) TW_TRY(tw_device_wait(e->parts[i].stream));
-  return TW_OK;
 }
 
 // Parts' streams begin where the first one is, and it ends when they have.
@@ -428,6 +406,40 @@ static tw_status join_parts(tw_engine *e) {
     TW_TRY(tw_device_event_wait(e->parts[i].event, e->stream));
   }
   return TW_OK;
+}
+
+static tw_status prepare_parts(tw_engine *e) {
+  TW_TRY(fork_parts(e));
+  for (int i = 0; i < e->count; i++) TW_TRY(tw_session_prepare(&e->parts[i].session));
+  return join_parts(e);
+}
+
+// The first time memory is taken; from then on preparation is the same work on the same memory: a graph.
+static tw_status prepare_first(tw_engine *e) {
+  TW_TRY(prepare_parts(e));
+  for (int i = 0; i < e->count; i++) {
+    tw_session *s = &e->parts[i].session;
+    s->mark = NULL;  // nothing is computed
+    TW_TRY(tw_session_reserve(s));
+    s->mark = tw_gate_timer_mark;
+  }
+  TW_TRY(tw_device_wait(e->stream));
+  TW_TRY(tw_device_capture_begin(e->stream));
+  tw_status recorded = prepare_parts(e);
+  tw_status ended = tw_device_capture_end(e->stream, &e->preparation);
+  TW_TRY(recorded);
+  return ended;
+}
+
+static tw_status prepare_device(tw_engine *e, const tw_engine_job *job) {
+  bool moved;
+  TW_TRY(tw_key_feed_load(e->feed, &job->source, &moved));
+  if (moved) {
+    tw_device_graph_destroy(e->graph);
+    e->graph = NULL;
+  }
+  TW_TRY(e->preparation ? tw_device_graph_launch(e->preparation, e->stream) : prepare_first(e));
+  return tw_device_wait(e->stream);
 }
 
 // Everything the GPU does between input and output, enqueued; nothing in it waits for the host.

@@ -10,7 +10,7 @@
 #include "kernels/backend.h"
 #include "kernels/device.h"
 
-enum { PIECE = 8 << 20, DEPTH = 16, MOST_READERS = 12, PATIENCE = 10 };  // the ring: 128 MiB
+enum { PIECE = 8 << 20, DEPTH = 48, MOST_READERS = 14, PATIENCE = 10 };  // the ring: 384 MiB
 
 typedef struct {
   tw_key_feed *feed;

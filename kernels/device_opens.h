@@ -97,7 +97,8 @@ tw_status tw_device_unpack(const tw_device_message *message, const uint64_t *wor
 tw_status tw_device_pack_round(const tw_device_message *message, int rounds, int round, uint64_t *words, void *stream);
 tw_status tw_device_unpack_round(const tw_device_message *message, int rounds, int round, const uint64_t *words,
                                  uint64_t *digests, void *stream);
-tw_status tw_device_raise_flag(const tw_mailbox *box, uint64_t number, int round, void *stream);
+// The values of a message's flags, round by round, into device memory, from where a copy engine raises them.
+tw_status tw_device_flag_values(const tw_mailbox *box, uint64_t number, int rounds, uint64_t *values, void *stream);
 tw_status tw_device_await_flag(const tw_mailbox *box, uint64_t number, int round, void *stream);
 
 #ifdef __cplusplus

@@ -454,13 +454,13 @@ struct move_args {
 struct flag_args {
   tw_mailbox box;
   uint64_t number;
-  int round;
+  int round;  // or how many
+  uint64_t *values;
 };
 
-__global__ void raise_flag_kernel(const __grid_constant__ flag_args a) {
+__global__ void flag_values_kernel(const __grid_constant__ flag_args a) {
   tw_begin();
-  __threadfence_system();
-  store_flag(a.box.sent_flags, tw_exchange_flag(*a.box.base + a.number, a.round));
+  if ((int)threadIdx.x < a.round) a.values[threadIdx.x] = tw_exchange_flag(*a.box.base + a.number, (int)threadIdx.x);
 }
 
 __global__ void await_flag_kernel(const __grid_constant__ flag_args a) {
@@ -536,10 +536,11 @@ extern "C" tw_status tw_device_unpack(const tw_device_message *message, const ui
   return tw_device_unpack_round(message, 1, 0, words, digests, stream);
 }
 
-extern "C" tw_status tw_device_raise_flag(const tw_mailbox *box, uint64_t number, int round, void *stream) {
-  return tw_enqueue(raise_flag_kernel, dim3(1), 1, 0, stream, flag_args{*box, number, round});
+extern "C" tw_status tw_device_flag_values(const tw_mailbox *box, uint64_t number, int rounds, uint64_t *values,
+                                           void *stream) {
+  return tw_enqueue(flag_values_kernel, dim3(1), 32, 0, stream, flag_args{*box, number, rounds, values});
 }
 
 extern "C" tw_status tw_device_await_flag(const tw_mailbox *box, uint64_t number, int round, void *stream) {
-  return tw_enqueue(await_flag_kernel, dim3(1), 1, 0, stream, flag_args{*box, number, round});
+  return tw_enqueue(await_flag_kernel, dim3(1), 1, 0, stream, flag_args{*box, number, round, nullptr});
 }

@@ -5,7 +5,7 @@
 #include "app/options.h"
 
 typedef struct {
-  const char *model, *device, *transport, *keys;
+  const char *model, *device, *transport, *bind, *keys;
   int64_t seq, repeat, layers, batch;
   int64_t budget_words, budget_jobs;
   bool json, by_gate, no_overlap, compare_overlap;

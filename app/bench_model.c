@@ -18,6 +18,7 @@ typedef struct {
   const tw_bench_settings *s;
   tw_channel *channel;
   tw_hardware hardware;
+  char placement[256];
   tw_keys_place keys;
   tw_rehearsal *rehearsal;
   tw_engine *engine;
@@ -128,6 +129,7 @@ static void print_table(const bench *b, double online, double preparation) {
   tw_grid_row(&grid, "%s, %d tokens, batch %d\t%s", b->s->model, (int)b->s->seq, (int)b->s->batch, "");
   tw_grid_rule(&grid);
   tw_grid_row(&grid, "device\t%s", tw_engine_device_name(b->engine));
+  tw_grid_row(&grid, "placement\t%s", b->placement);
   tw_grid_row(&grid, "transport\t%s (%s)", tw_engine_transport_name(b->engine), tw_engine_transport_why(b->engine));
   tw_grid_row(&grid, "set-up, once a model\t%.2f ms", 1e3 * b->setup);
   tw_grid_row(&grid, "preparation, once an inference\t%.2f ms", 1e3 * preparation);
@@ -184,11 +186,11 @@ static tw_status print_json(const bench *b, double online, double preparation) {
   const tw_open_counters *c = &b->stats.counters;
   const tw_plan *plan = tw_rehearsal_plan(b->rehearsal);
   return tw_json_print(json_pack(
-      "{s:s, s:I, s:I, s:s, s:s, s:s, s:f, s:f, s:f, s:f, s:I, s:I, s:I, s:b, s:I, s:I, s:I, s:I, s:I, s:f, s:f, s:f, "
+      "{s:s, s:I, s:I, s:s, s:s, s:s, s:s, s:f, s:f, s:f, s:f, s:I, s:I, s:I, s:b, s:I, s:I, s:I, s:I, s:I, s:f, s:f, s:f, "
       "s:f, s:f}",
       "model", b->s->model, "seq",
       (json_int_t)b->s->seq, "batch", (json_int_t)b->s->batch, "device", tw_engine_device_name(b->engine), "transport",
-      tw_engine_transport_name(b->engine), "keys", b->s->keys, "key_wait_seconds", 1e-9 * (double)b->stats.key_wait_ns,
+      tw_engine_transport_name(b->engine), "placement", b->placement, "keys", b->s->keys, "key_wait_seconds", 1e-9 * (double)b->stats.key_wait_ns,
       "setup_seconds", b->setup, "preparation_seconds", preparation, "online_seconds", online,
       "correction_bytes_per_rank", (json_int_t)(plan->program.slot_bytes[0] * (uint64_t)b->s->batch),
       "sent_bytes_per_rank", (json_int_t)b->stats.payload_bytes, "rounds", (json_int_t)b->stats.rounds, "verified",
@@ -232,6 +234,7 @@ static tw_status measure_serial(bench *b) {
 static tw_status measure(bench *b) {
   TW_TRY(tw_hardware_choose(b->s->device, b->s->transport, &b->hardware));
   TW_TRY(tw_hardware_take(b->channel, &b->hardware));
+  TW_TRY(tw_hardware_place(b->channel, &b->hardware, b->s->bind, b->placement, sizeof b->placement));
   TW_TRY(choose_keys(b));
   TW_TRY(open_rehearsal(b));
   if (b->s->compare_overlap) TW_TRY(measure_serial(b));

@@ -113,7 +113,9 @@ static tw_status print(const bench *b) {
 static tw_status body(const tw_call *call, tw_channel *channel) {
   bench b = {.s = call->settings, .channel = channel};
   TW_TRY(tw_hardware_choose(b.s->device, b.s->transport, &b.hardware));
+  char placement[256];
   TW_TRY(tw_hardware_take(channel, &b.hardware));
+  TW_TRY(tw_hardware_place(channel, &b.hardware, b.s->bind, placement, sizeof placement));
 #ifdef TWAIN_CUDA
   if (b.hardware.device == TW_DEVICE_CUDA) {
     TW_TRY(measure_device(&b));

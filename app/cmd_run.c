@@ -17,11 +17,11 @@
 #include "kernels/isa.h"
 
 typedef struct {
-  const char *ledger, *device, *transport;
+  const char *ledger, *device, *transport, *bind;
   int64_t budget_words, budget_jobs;
   int64_t slot;
   double timeout;
-  bool allow_test_keys, json, verbose, force, no_overlap;
+  bool allow_test_keys, json, verbose, force, no_overlap, trace;
 } settings;
 
 static const tw_option options[] = {
@@ -60,6 +60,13 @@ static const tw_option options[] = {
      .help =
          "between GPUs: peer (they write into each other's memory), nccl, mpi (a window of host memory, or messages), "
          "mpi-p2p (messages), mpi-cuda (from GPU memory), or auto: the first of peer, nccl, mpi that works"},
+    {.name = "bind",
+     .kind = TW_OPTION_TEXT,
+     .field = offsetof(settings, bind),
+     .value = "WHICH",
+     .fallback = "auto",
+     .help = "auto: to cores and memory near the rank's GPU, ranks of one host apart, always inside what the launcher "
+             "gave; none"},
     {.name = "open-budget-words",
      .kind = TW_OPTION_INTEGER,
      .field = offsetof(settings, budget_words),
@@ -78,6 +85,9 @@ static const tw_option options[] = {
      .low = 0,
      .high = 1e9},
     {.name = "no-overlap", .field = offsetof(settings, no_overlap), .help = "the batch is not halved; nothing overlaps"},
+    {.name = "trace",
+     .field = offsetof(settings, trace),
+     .help = "record when each gate, opening and key was at work, for `twain report --trace`"},
     {.name = "allow-test-keys",
      .field = offsetof(settings, allow_test_keys),
      .help = "accept TEST keys, with which nothing is private"},
@@ -168,6 +178,7 @@ static tw_status infer(const settings *s, rank_files *f, tw_channel *channel, tw
   tw_hardware hardware;
   TW_TRY(agree(channel, tw_hardware_choose(s->device, s->transport, &hardware)));
   TW_TRY(tw_hardware_take(channel, &hardware));
+  TW_TRY(tw_hardware_place(channel, &hardware, s->bind, e->placement, sizeof e->placement));
   if (tw_keys_get_info(f->keys)->test && s->allow_test_keys && channel->rank == 0)
     tw_say("WARNING: TEST keys: everybody can derive their seeds; NOTHING IN THIS RUN IS PRIVATE");
   tw_progress_start(&progress, "running", quiet || channel->rank != 0);
@@ -181,6 +192,7 @@ static tw_status infer(const settings *s, rank_files *f, tw_channel *channel, tw
                       .allow_test_keys = s->allow_test_keys,
                       .device = hardware.device,
                       .transports = hardware.ways,
+                      .trace = s->trace,
                       .overlap = !s->no_overlap,
                       .budget = {(size_t)s->budget_words, (size_t)s->budget_jobs},
                       .progress = tw_progress_show,
@@ -190,6 +202,7 @@ static tw_status infer(const settings *s, rank_files *f, tw_channel *channel, tw
   if (status != TW_OK) return status;
   memcpy(e->device, result->environment.device, sizeof e->device);
   memcpy(e->transport, result->environment.transport, sizeof e->transport);
+  memcpy(e->transport_why, result->environment.transport_why, sizeof e->transport_why);
   result->environment = *e;
   return TW_OK;
 }

@@ -1,9 +1,11 @@
 #include "app/hardware.h"
 
 #include <mpi.h>
+#include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
+#include "base/placement.h"
 #include "kernels/device.h"
 
 static int word_index(const char *word, const char *const *words, int count) {
@@ -95,4 +97,50 @@ tw_status tw_hardware_take(tw_channel *channel, tw_hardware *h) {
   if (h->device == TW_DEVICE_CUDA) return tw_device_select(h->gpu);
 #endif
   return TW_OK;
+}
+
+// ---- placement
+
+typedef struct {
+  char host[256], cores[768];
+  int failed, bind;
+} core_place;
+
+static tw_status find_place(const tw_hardware *h, tw_placement *p) {
+  char gpu[16] = "";
+#ifdef TWAIN_CUDA
+  if (h->device == TW_DEVICE_CUDA) TW_TRY(tw_device_pci(gpu));
+#else
+  (void)h;
+#endif
+  return tw_placement_find(*gpu ? gpu : NULL, p);
+}
+
+// Ranks of one host that would run on the same cores share them out.
+static tw_status place(tw_channel *channel, const tw_hardware *h, bool bind, tw_placement *p) {
+  core_place mine = {{0}, {0}, 0, bind}, theirs;
+  tw_status found = find_place(h, p);
+  if (found == TW_OK) tw_placement_cores(p, mine.cores, sizeof mine.cores);
+  gethostname(mine.host, sizeof mine.host - 1);
+  mine.failed = found != TW_OK;
+  TW_TRY(tw_channel_exchange(channel, &mine, &theirs, sizeof mine));
+  TW_TRY(found);
+  if (theirs.failed)
+    return tw_fail(TW_ERR_PEER, "the other rank does not find its place on its machine; see its message");
+  bool same = strncmp(mine.host, theirs.host, sizeof mine.host) == 0 &&
+              strncmp(mine.cores, theirs.cores, sizeof mine.cores) == 0;
+  if (bind && theirs.bind && same) tw_placement_halve(p, channel->rank);
+  if (bind) tw_placement_bind(p);
+  return TW_OK;
+}
+
+tw_status tw_hardware_place(tw_channel *channel, const tw_hardware *h, const char *bind, char *text, size_t size) {
+  static const char *const modes[] = {"auto", "none"};
+  tw_placement p = {.bound = false};
+  int mode = word_index(bind, modes, 2);
+  if (mode < 0) return tw_fail(TW_ERR_USAGE, "unknown --bind '%s'; use auto or none", bind);
+  tw_status status = place(channel, h, mode == 0, &p);
+  if (status == TW_OK) tw_placement_text(&p, text, size);
+  tw_placement_free(&p);
+  return status;
 }

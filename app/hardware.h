@@ -16,6 +16,10 @@ typedef struct {
 tw_status tw_hardware_choose(const char *device, const char *transport, tw_hardware *out);
 // Both ranks call it: they must compute on the same kind of device; finds the ways to exchange, and selects the GPU.
 tw_status tw_hardware_take(tw_channel *channel, tw_hardware *h);
+// Both ranks call it, after tw_hardware_take and before memory is taken or threads are started: finds cores, memory and
+// network near the rank's GPU, apart from a rank on the same host, and (bind: "auto", else "none") binds this process
+// there. text: the placement.
+tw_status tw_hardware_place(tw_channel *channel, const tw_hardware *h, const char *bind, char *text, size_t size);
 // For one process alone: chooses and selects the GPU.
 tw_status tw_hardware_alone(const char *device, tw_device_kind *chosen);
 

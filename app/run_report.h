@@ -6,6 +6,8 @@
 
 #include "app/costs.h"
 
+// Both ranks' counters side by side, or one's (other NULL).
+void tw_run_report_counters(const tw_result_share *result, const tw_result_share *other);
 void tw_run_report_print(const tw_result_share *result, bool verbose);
 json_t *tw_run_report_json(const tw_result_share *result);
 

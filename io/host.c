@@ -2,7 +2,6 @@
 #include "io/host.h"
 
 #include <hdf5.h>
-#include <hwloc.h>
 #include <pwd.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -65,29 +64,8 @@ void tw_environment_collect(tw_environment *env) {
   tw_host_job(env->job, sizeof env->job);
   tw_host_time(env->started, sizeof env->started);
   cpu_model(env->cpu, sizeof env->cpu);
-  tw_host_placement(env->placement, sizeof env->placement);
   copy(env->software, sizeof env->software, "twain " TWAIN_VERSION);
   unsigned major, minor, release;
   if (H5get_libversion(&major, &minor, &release) >= 0)
     snprintf(env->hdf5, sizeof env->hdf5, "%u.%u.%u", major, minor, release);
-}
-
-void tw_host_placement(char *out, size_t size) {
-  hwloc_topology_t topology;
-  snprintf(out, size, "unknown");
-  if (hwloc_topology_init(&topology) != 0) return;
-  hwloc_bitmap_t bound = hwloc_bitmap_alloc(), nodes = hwloc_bitmap_alloc();
-  if (bound && nodes && hwloc_topology_load(topology) == 0 &&
-      hwloc_get_cpubind(topology, bound, HWLOC_CPUBIND_PROCESS) == 0) {
-    char cores[48], memory[24];
-    hwloc_cpuset_to_nodeset(topology, bound, nodes);
-    hwloc_bitmap_and(bound, bound, hwloc_topology_get_topology_cpuset(topology));
-    hwloc_bitmap_list_snprintf(cores, sizeof cores, bound);
-    hwloc_bitmap_list_snprintf(memory, sizeof memory, nodes);
-    snprintf(out, size, "cores %s of %d, memory node %s", cores, hwloc_get_nbobjs_by_type(topology, HWLOC_OBJ_PU),
-             memory);
-  }
-  hwloc_bitmap_free(bound);
-  hwloc_bitmap_free(nodes);
-  hwloc_topology_destroy(topology);
 }

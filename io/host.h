@@ -9,7 +9,4 @@ void tw_host_name(char *text, size_t size);
 void tw_host_user(char *text, size_t size);
 void tw_host_job(char *text, size_t size);  // Slurm's or PBS's job id, "" outside a job
 
-// Where this process may run, by hwloc: "cores 0-1 of 2, memory node 0".
-void tw_host_placement(char *out, size_t size);
-
 #endif

@@ -8,16 +8,26 @@
 #include <stdint.h>
 
 #include "base/status.h"
+#include "base/trace.h"
 #include "io/ids.h"
 
 // Where and when something ran.
 typedef struct {
-  char host[128], cpu[128], software[64], mpi[128], hdf5[32], isa[16], device[64], transport[24], placement[96],
-      job[64], user[64], started[32];  // ISO 8601 UTC
+  char host[128], cpu[128], software[64], mpi[128], hdf5[32], isa[16], device[64], transport[24], transport_why[160],
+      placement[256], job[64], user[64], started[32];  // ISO 8601 UTC
   int ranks_share_host;
 } tw_environment;
 void tw_environment_collect(
-    tw_environment *env);  // mpi, isa, device, transport and ranks_share_host are left to the caller
+    tw_environment *env);  // mpi, isa, device, transport, transport_why, placement, ranks_share_host: the caller's
+
+// What openings and keys cost one online phase, as an engine counts it. The names are those of tw_open_counters
+// (comm/opens.h), which folders below cannot see.
+typedef struct {
+  uint64_t open_flushes_demand, open_flushes_budget, pfss_flushes_overlapped_in_open, open_comm_ns, pfss_eval_ns,
+      open_wire_bytes_sent, open_payload_bytes;
+  uint64_t key_bytes, key_wait_ns;
+  double probe_latency_seconds, probe_bytes_per_second;  // of the transport, measured at set-up; 0: not measured
+} tw_result_counters;
 
 // Cost of one gate in one layer (layer -1: input and output).
 typedef struct {
@@ -45,6 +55,10 @@ typedef struct {
   double setup_seconds, preparation_seconds, online_seconds, comm_seconds;
   int row_count;
   tw_cost_row *rows_table;
+  tw_result_counters counters;
+  int span_count;  // of the trace; labels: rows of rows_table
+  tw_span *spans;
+  uint64_t spans_dropped;
   tw_environment environment;
 } tw_result_share;
 

@@ -31,7 +31,7 @@ static tw_status row_type(const tw_h5 *f, hid_t *type) {
   return tw_h5_fail(TW_ERR_INTERNAL, f, "dataset", "costs", "its type cannot be made");
 }
 
-enum { ENVIRONMENT_FIELDS = 12 };
+enum { ENVIRONMENT_FIELDS = 13 };
 
 typedef struct {
   const char *name;
@@ -52,6 +52,7 @@ static void environment_fields(tw_environment *e, field out[ENVIRONMENT_FIELDS])
   out[9] = (field){"user", e->user, sizeof e->user};
   out[10] = (field){"started", e->started, sizeof e->started};
   out[11] = (field){"placement", e->placement, sizeof e->placement};
+  out[12] = (field){"transport_why", e->transport_why, sizeof e->transport_why};
 }
 
 static tw_status put_environment(tw_h5 *f, tw_environment *e) {
@@ -97,6 +98,123 @@ static tw_status get_totals(const tw_h5 *f, tw_result_share *r) {
   return tw_h5_get_real(f, "/", "comm_seconds", &r->comm_seconds);
 }
 
+enum { COUNTERS = 9 };
+
+typedef struct {
+  const char *name;
+  uint64_t *value;
+} counter;
+
+static void counters_of(tw_result_counters *c, counter out[COUNTERS]) {
+  out[0] = (counter){"open_flushes_demand", &c->open_flushes_demand};
+  out[1] = (counter){"open_flushes_budget", &c->open_flushes_budget};
+  out[2] = (counter){"pfss_flushes_overlapped_in_open", &c->pfss_flushes_overlapped_in_open};
+  out[3] = (counter){"open_comm_ns", &c->open_comm_ns};
+  out[4] = (counter){"pfss_eval_ns", &c->pfss_eval_ns};
+  out[5] = (counter){"open_wire_bytes_sent", &c->open_wire_bytes_sent};
+  out[6] = (counter){"open_payload_bytes", &c->open_payload_bytes};
+  out[7] = (counter){"key_bytes", &c->key_bytes};
+  out[8] = (counter){"key_wait_ns", &c->key_wait_ns};
+}
+
+static tw_status put_counters(tw_h5 *f, tw_result_counters *c) {
+  counter list[COUNTERS];
+  counters_of(c, list);
+  for (int i = 0; i < COUNTERS; i++) TW_TRY(tw_h5_put_int(f, "/", list[i].name, (int64_t)*list[i].value));
+  TW_TRY(tw_h5_put_real(f, "/", "probe_latency_seconds", c->probe_latency_seconds));
+  return tw_h5_put_real(f, "/", "probe_bytes_per_second", c->probe_bytes_per_second);
+}
+
+static tw_status get_counters(const tw_h5 *f, tw_result_counters *c) {
+  counter list[COUNTERS];
+  counters_of(c, list);
+  for (int i = 0; i < COUNTERS; i++) {
+    int64_t value;
+    TW_TRY(tw_h5_get_int(f, "/", list[i].name, 0, INT64_MAX, &value));
+    *list[i].value = (uint64_t)value;
+  }
+  TW_TRY(tw_h5_get_real(f, "/", "probe_latency_seconds", &c->probe_latency_seconds));
+  return tw_h5_get_real(f, "/", "probe_bytes_per_second", &c->probe_bytes_per_second);
+}
+
+// ---- the trace, absent when the run recorded none
+
+// Row of the dataset `trace`.
+typedef struct {
+  int32_t lane, half, row, unused;
+  uint64_t begin_ns, end_ns;
+} stored_span;
+
+static tw_status span_type(const tw_h5 *f, hid_t *type) {
+  *type = H5Tcreate(H5T_COMPOUND, sizeof(stored_span));
+  if (*type >= 0 && H5Tinsert(*type, "lane", HOFFSET(stored_span, lane), H5T_STD_I32LE) >= 0 &&
+      H5Tinsert(*type, "half", HOFFSET(stored_span, half), H5T_STD_I32LE) >= 0 &&
+      H5Tinsert(*type, "row", HOFFSET(stored_span, row), H5T_STD_I32LE) >= 0 &&
+      H5Tinsert(*type, "reserved", HOFFSET(stored_span, unused), H5T_STD_I32LE) >= 0 &&
+      H5Tinsert(*type, "begin_ns", HOFFSET(stored_span, begin_ns), H5T_STD_U64LE) >= 0 &&
+      H5Tinsert(*type, "end_ns", HOFFSET(stored_span, end_ns), H5T_STD_U64LE) >= 0)
+    return TW_OK;
+  if (*type >= 0) H5Tclose(*type);
+  return tw_h5_fail(TW_ERR_INTERNAL, f, "dataset", "trace", "its type cannot be made");
+}
+
+static void store_spans(const tw_result_share *r, stored_span *to) {
+  for (int i = 0; i < r->span_count; i++) {
+    const tw_span *s = &r->spans[i];
+    to[i] = (stored_span){s->lane, s->half, s->label, 0, s->begin_ns, s->end_ns};
+  }
+}
+
+// stored: kept by the caller until the file is written.
+static tw_status put_trace(tw_h5 *f, const tw_result_share *r, stored_span *stored) {
+  hid_t type;
+  TW_TRY(tw_h5_put_int(f, "/", "trace_spans", r->span_count));
+  TW_TRY(tw_h5_put_int(f, "/", "trace_dropped", (int64_t)r->spans_dropped));
+  if (!r->span_count) return TW_OK;
+  store_spans(r, stored);
+  TW_TRY(span_type(f, &type));
+  tw_status status = tw_h5_put(f, "trace", type, 1, (hsize_t[]){(hsize_t)r->span_count}, stored);
+  H5Tclose(type);
+  return status;
+}
+
+static tw_status check_span(const tw_h5 *f, const tw_result_share *r, const stored_span *s) {
+  if (s->lane >= 0 && s->lane < TW_TRACE_LANES && s->half >= -1 && s->half <= 1 && s->row >= -1 &&
+      s->row < r->row_count && s->begin_ns <= s->end_ns && s->end_ns <= INT64_MAX)
+    return TW_OK;
+  return tw_h5_fail(TW_ERR_FORMAT, f, "dataset", "trace", "a span of no lane, of no gate, or that ends before it begins");
+}
+
+static tw_status get_spans(const tw_h5 *f, hid_t type, tw_result_share *r) {
+  uint64_t offset;
+  stored_span *stored;
+  hsize_t shape[1] = {(hsize_t)r->span_count};
+  TW_TRY(tw_h5_locate(f, "trace", type, 1, shape, &offset));
+  TW_TRY(tw_alloc((size_t)r->span_count * sizeof *r->spans, (void **)&r->spans));
+  TW_TRY(tw_alloc((size_t)r->span_count * sizeof *stored, (void **)&stored));
+  tw_status status = tw_h5_get(f, "trace", type, 1, shape, stored);
+  for (int i = 0; status == TW_OK && i < r->span_count; i++) {
+    const stored_span *s = &stored[i];
+    status = check_span(f, r, s);
+    r->spans[i] = (tw_span){s->lane, s->half, s->row, s->begin_ns, s->end_ns};
+  }
+  tw_free(stored);
+  return status;
+}
+
+static tw_status get_trace(const tw_h5 *f, tw_result_share *r) {
+  int64_t dropped;
+  hid_t type;
+  TW_TRY(tw_h5_get_small(f, "trace_spans", 0, INT32_MAX, &r->span_count));
+  TW_TRY(tw_h5_get_int(f, "/", "trace_dropped", 0, INT64_MAX, &dropped));
+  r->spans_dropped = (uint64_t)dropped;
+  if (!r->span_count) return TW_OK;
+  TW_TRY(span_type(f, &type));
+  tw_status status = get_spans(f, type, r);
+  H5Tclose(type);
+  return status;
+}
+
 static tw_status put_header(tw_h5 *f, const tw_result_share *r) {
   TW_TRY(tw_h5_put_id(f, "model_id", &r->model_id));
   TW_TRY(tw_h5_put_id(f, "key_id", &r->key_id));
@@ -133,12 +251,13 @@ static tw_status get_header(const tw_h5 *f, tw_result_share *r) {
 
 static size_t output_bytes(const tw_result_share *r) { return (size_t)r->count * r->rows * r->cols * sizeof(uint64_t); }
 
-// rows: the cost table as stored, kept by the caller until the file is written.
-static tw_status put_all(tw_h5 *f, tw_result_share *r, stored_row *rows) {
+// rows, spans: cost table and trace as stored, kept by the caller until the file is written.
+static tw_status put_all(tw_h5 *f, tw_result_share *r, stored_row *rows, stored_span *spans) {
   hsize_t shape[3] = {(hsize_t)r->count, (hsize_t)r->rows, (hsize_t)r->cols};
   hid_t type;
   TW_TRY(put_header(f, r));
   TW_TRY(put_totals(f, r));
+  TW_TRY(put_counters(f, &r->counters));
   TW_TRY(put_environment(f, &r->environment));
   TW_TRY(tw_h5_put(f, "lengths", H5T_STD_I32LE, 1, shape, r->lengths));
   TW_TRY(tw_h5_put(f, "slots", H5T_STD_U64LE, 1, shape, r->slots));
@@ -153,6 +272,7 @@ static tw_status put_all(tw_h5 *f, tw_result_share *r, stored_row *rows) {
                            .seconds = from->seconds};
     memcpy(rows[i].gate, from->gate, strnlen(from->gate, sizeof rows[i].gate - 1));
   }
+  TW_TRY(put_trace(f, r, spans));
   TW_TRY(row_type(f, &type));
   tw_status status = tw_h5_put(f, "costs", type, 1, (hsize_t[]){(hsize_t)r->row_count}, rows);
   H5Tclose(type);
@@ -162,11 +282,14 @@ static tw_status put_all(tw_h5 *f, tw_result_share *r, stored_row *rows) {
 tw_status tw_result_share_write(const char *path, const tw_result_share *r) {
   tw_h5 f;
   stored_row *rows;
+  stored_span *spans = NULL;
   tw_result_share copy = *r;  // the list of environment fields points into it
   TW_TRY(tw_alloc((size_t)r->row_count * sizeof *rows, (void **)&rows));
-  tw_status status = tw_h5_create(&f, path, &kind, r->rank);
-  if (status == TW_OK) status = tw_h5_finish(&f, put_all(&f, &copy, rows));
+  tw_status status = tw_alloc((size_t)r->span_count * sizeof *spans, (void **)&spans);
+  if (status == TW_OK) status = tw_h5_create(&f, path, &kind, r->rank);
+  if (status == TW_OK) status = tw_h5_finish(&f, put_all(&f, &copy, rows, spans));
   tw_free(rows);
+  tw_free(spans);
   return status;
 }
 
@@ -204,6 +327,7 @@ static tw_status get_all(const tw_h5 *f, tw_result_share *r) {
   uint64_t offset;
   TW_TRY(get_header(f, r));
   TW_TRY(get_totals(f, r));
+  TW_TRY(get_counters(f, &r->counters));
   TW_TRY(get_environment(f, &r->environment));
   hsize_t shape[3] = {(hsize_t)r->count, (hsize_t)r->rows, (hsize_t)r->cols};
   TW_TRY(tw_h5_locate(f, "lengths", H5T_STD_I32LE, 1, shape, &offset));
@@ -218,7 +342,8 @@ static tw_status get_all(const tw_h5 *f, tw_result_share *r) {
   TW_TRY(tw_h5_get(f, "slots", H5T_STD_U64LE, 1, shape, r->slots));
   TW_TRY(tw_h5_get_ring(f, "masked", r->ring_bits, 3, shape, r->masked));
   TW_TRY(tw_h5_get_ring(f, "mask", r->ring_bits, 3, shape, r->mask));
-  return get_costs(f, r);
+  TW_TRY(get_costs(f, r));
+  return get_trace(f, r);
 }
 
 tw_status tw_result_share_read(const char *path, int rank, tw_result_share *r) {
@@ -237,5 +362,6 @@ void tw_result_share_free(tw_result_share *r) {
   tw_free(r->lengths);
   tw_free(r->slots);
   tw_free(r->rows_table);
+  tw_free(r->spans);
   *r = (tw_result_share){0};
 }

@@ -6,7 +6,9 @@
 #include <string.h>
 
 #include "base/memory.h"
+#include "io/keys.h"
 #include "jobs/device_opener.h"
+#include "jobs/engine_trace.h"
 #include "jobs/gate_timer.h"
 #include "jobs/host_feed.h"
 #include "jobs/key_feed.h"
@@ -43,6 +45,7 @@ struct tw_engine {
   int *lengths;
   part parts[TW_LANES];
   int count;  // parts
+  tw_engine_trace *trace;
   tw_open_counters counters;
   // CPU
   tw_host_feed *host_feed;
@@ -269,6 +272,16 @@ static tw_status run_lanes(tw_engine *e, void (*progress)(void *state, double fr
   return tw_lanes_run(lanes, e->count, &e->o.budget, &e->counters, progress, progress_state);
 }
 
+// Every stretch of gates and every chunk of keys may be a span.
+static tw_status open_trace(tw_engine *e) {
+  const tw_program *p = &e->o.plan->program;
+  void *streams[TW_LANES];
+  size_t chunks = p->slot_bytes[e->rank] / TW_KEY_CHUNK + 2;
+  size_t room = (size_t)(p->op_count + p->levels + 1) * (size_t)e->count + chunks * (size_t)e->o.batch;
+  for (int i = 0; i < e->count; i++) streams[i] = e->parts[i].stream;
+  return e->o.trace ? tw_engine_trace_create(p, e->count, e->device ? streams : NULL, room, &e->trace) : TW_OK;
+}
+
 #ifdef TWAIN_CUDA
 // The program's lists and tables, where kernels can read them.
 static tw_status upload_program(tw_engine *e) {
@@ -309,8 +322,9 @@ static tw_status open_part(tw_engine *e, part *p) {
   for (int i = 0; i < p->session.program->table_count; i++) p->session.tables[i] = e->tables[i];
   p->session.backend_slots = e->slots + p->first;
   p->session.opener = tw_device_opener_table(e->opener);
+  if (e->trace) p->session.opener = tw_engine_trace_opener(e->trace, p->session.opener);
   p->session.source = tw_key_feed_source(e->feed, p->session.lane);
-  TW_TRY(tw_gate_timer_create(p->session.program, p->stream, e->o.time_gates, &p->timer));
+  TW_TRY(tw_gate_timer_create(p->session.program, p->stream, e->o.time_gates || e->o.trace, &p->timer));
   p->session.mark = tw_gate_timer_mark;
   p->session.mark_state = p->timer;
   return TW_OK;
@@ -347,7 +361,8 @@ static tw_status open_keys(tw_engine *e) {
                               .batch = e->o.batch,
                               .place = e->o.keys,
                               .lanes = e->count,
-                              .timed = e->o.time_gates};
+                              .timed = e->o.time_gates,
+                              .traced = e->o.trace};
   for (int i = 0; i < e->count; i++) {
     keys.streams[i] = e->parts[i].stream;
     keys.first[i] = e->parts[i].first;
@@ -371,6 +386,7 @@ static tw_status open_device(tw_engine *e) {
   TW_TRY(upload_program(e));
   TW_TRY(open_transport(e));
   TW_TRY(open_keys(e));
+  TW_TRY(open_trace(e));
   for (int i = 0; i < e->count; i++) TW_TRY(open_part(e, &e->parts[i]));
   return tw_device_wait(e->stream);
 }
@@ -444,6 +460,7 @@ static tw_status prepare_device(tw_engine *e, const tw_engine_job *job) {
 
 // Everything the GPU does between input and output, enqueued; nothing in it waits for the host.
 static tw_status enqueue(tw_engine *e) {
+  if (e->trace) TW_TRY(tw_engine_trace_begin(e->trace));
   TW_TRY(tw_device_opener_record_begin(e->opener));
   TW_TRY(tw_key_feed_start(e->feed));
   TW_TRY(fork_parts(e));
@@ -484,6 +501,16 @@ static tw_status read_timers(tw_engine *e) {
   return TW_OK;
 }
 
+static tw_status read_trace(tw_engine *e) {
+  if (!e->trace) return TW_OK;
+  tw_trace *spans = tw_engine_trace_spans(e->trace);
+  void *origin = tw_engine_trace_origin(e->trace);
+  tw_trace_clear(spans);
+  for (int i = 0; i < e->count; i++) TW_TRY(tw_gate_timer_spans(e->parts[i].timer, origin, i, spans));
+  TW_TRY(tw_key_feed_spans(e->feed, origin, spans));
+  return tw_engine_trace_end(e->trace);
+}
+
 static tw_status launch(tw_engine *e) {
   TW_TRY(tw_device_graph_launch(e->graph, e->stream));
   return tw_device_wait_for(e->stream, e->o.channel->timeout_seconds);
@@ -497,7 +524,8 @@ static tw_status run_device(tw_engine *e) {
   TW_TRY(ended);  // knows more
   TW_TRY(status);
   TW_TRY(tw_key_feed_status(e->feed));
-  return read_timers(e);
+  TW_TRY(read_timers(e));
+  return read_trace(e);
 }
 
 static tw_status online_device(tw_engine *e) {
@@ -536,6 +564,7 @@ tw_status tw_engine_open(const tw_engine_options *o, tw_engine **out) {
     if (status == TW_OK) status = set_up_model(e);
     if (status == TW_OK) status = allocate_job(e);
     if (status == TW_OK) status = tw_opens_create(o->channel, &e->opens);
+    if (status == TW_OK) status = open_trace(e);
   }
   *out = e;
   if (status != TW_OK) {
@@ -553,6 +582,7 @@ void tw_engine_close(tw_engine *e) {
   for (int i = 0; i < e->count; i++)
     if (e->parts[i].open) tw_session_close(&e->parts[i].session);
   tw_host_feed_destroy(e->host_feed);
+  tw_engine_trace_destroy(e->trace);
   if (e->opens) tw_opens_destroy(e->opens);
   release_model(e);
   size_t batch = (size_t)e->o.batch;
@@ -582,12 +612,18 @@ static tw_status prepare_host_part(tw_engine *e, part *p) {
   p->open = true;
   p->session.source = source;
   TW_TRY(tw_session_open(&p->session));
+  if (p == e->parts && e->trace) p->session.opener = tw_engine_trace_opener(e->trace, p->session.opener);
   p->session.opener = e->parts[0].session.opener;  // they share a collector
+  if (e->trace) tw_engine_trace_session(e->trace, p->session.lane, &p->session);
   return tw_session_prepare(&p->session);
 }
 
 static tw_status prepare_host(tw_engine *e, const tw_engine_job *job) {
-  TW_TRY(tw_host_feed_load(e->host_feed, &job->source));
+  tw_key_source source = job->source;
+  if (e->trace) tw_trace_clear(tw_engine_trace_spans(e->trace));
+  if (e->trace && e->o.keys == TW_KEYS_FILE)
+    source = tw_engine_trace_keys(e->trace, &job->source, e->count > 1 ? e->parts[1].first : e->o.batch);
+  TW_TRY(tw_host_feed_load(e->host_feed, &source));
   for (int i = 0; i < e->count; i++) TW_TRY(prepare_host_part(e, &e->parts[i]));
   return TW_OK;
 }
@@ -611,7 +647,9 @@ tw_status tw_engine_online(tw_engine *e, void (*progress)(void *state, double fr
 #endif
   tw_opens_get_stats(e->opens, &e->before);
   tw_opens_restart_transcript(e->opens);
-  return run_lanes(e, progress, progress_state);
+  if (e->trace) TW_TRY(tw_engine_trace_begin(e->trace));
+  TW_TRY(run_lanes(e, progress, progress_state));
+  return e->trace ? tw_engine_trace_end(e->trace) : TW_OK;
 }
 
 tw_status tw_engine_output(tw_engine *e, uint64_t *masked, uint64_t *mask) {
@@ -664,6 +702,11 @@ tw_status tw_engine_get_stats(tw_engine *e, tw_engine_stats *s) {
   s->comm_seconds = 1e-9 * (double)(now.comm_ns - e->before.comm_ns);
   fill_counters(e, s);
   return TW_OK;
+}
+
+tw_status tw_engine_get_trace(const tw_engine *e, tw_span **spans, int *count, uint64_t *dropped) {
+  if (!e->trace) return tw_fail(TW_ERR_INTERNAL, "the trace of an engine that records none");
+  return tw_trace_collect(tw_engine_trace_spans(e->trace), spans, count, dropped);
 }
 
 const double *tw_engine_label_seconds(tw_engine *e) {

@@ -3,6 +3,7 @@
 #ifndef TW_ENGINE_H
 #define TW_ENGINE_H
 
+#include "base/trace.h"
 #include "comm/channel.h"
 #include "io/model.h"
 #include "jobs/key_source.h"
@@ -26,6 +27,7 @@ typedef struct {
   tw_open_budget budget;  // with overlap
   tw_keys_place keys;     // where every job's keys lie; RESIDENT: GPU only
   bool time_gates;        // GPU: time each label's work (costs about a microsecond a stretch)
+  bool trace;             // record spans (tw_engine_get_trace); on a GPU also times gates
 } tw_engine_options;
 
 // What a batch brings. Host memory; read during tw_engine_prepare and, `source` alone, until tw_engine_online has
@@ -59,6 +61,8 @@ tw_status tw_engine_online(tw_engine *e, void (*progress)(void *state, double fr
 tw_status tw_engine_output(tw_engine *e, uint64_t *masked, uint64_t *mask);
 // Counted over the last online phase.
 tw_status tw_engine_get_stats(tw_engine *e, tw_engine_stats *stats);
+// With `trace`: the spans of the last online phase, labels as in the plan's program; free with tw_free.
+tw_status tw_engine_get_trace(const tw_engine *e, tw_span **spans, int *count, uint64_t *dropped);
 const double *tw_engine_label_seconds(
     tw_engine *e);                                // of the last online phase; GPU: with time_gates, else zeros
 const char *tw_engine_device_name(const tw_engine *e);  // "cpu", or the GPU's name

@@ -26,6 +26,7 @@ struct tw_key_feed {
   int pieces;                  // of a slot
   void *copies;                // the copies' stream
   void *begun, **taken;        // taken: one a piece, of all sequences
+  void **timers;               // traced: the beginning, and one a piece
   uint8_t *device;             // [batch][slot_bytes]
   const uint8_t **from;        // [batch], MEMORY and RESIDENT: this job's slots
   uint64_t *read;              // [batch] bytes handed out
@@ -67,6 +68,8 @@ static tw_status create_lists(tw_key_feed *f) {
   f->from = memory;
   TW_TRY(tw_alloc(sizeof(void *) * (size_t)f->pieces, &memory));
   f->taken = memory;
+  TW_TRY(tw_alloc(sizeof(void *) * (size_t)(f->pieces + 1), &memory));
+  f->timers = memory;
   return TW_OK;
 }
 
@@ -75,6 +78,7 @@ static tw_status create_copies(tw_key_feed *f) {
   TW_TRY(tw_device_stream_create(&f->copies));
   TW_TRY(tw_device_event_create(&f->begun));
   for (int i = 0; i < f->pieces; i++) TW_TRY(tw_device_event_create(&f->taken[i]));
+  for (int i = 0; i <= f->pieces && f->o.traced; i++) TW_TRY(tw_device_timer_create(&f->timers[i]));
   TW_TRY(k->alloc(all_bytes(f), &memory));
   f->device = memory;
   if (f->o.timed) {
@@ -113,6 +117,7 @@ void tw_key_feed_destroy(tw_key_feed *f) {
   for (int i = 0; i < f->o.lanes; i++) (void)tw_device_wait_for(f->parts[i].stream, PATIENCE);
   tw_key_ring_destroy(f->ring);
   for (int i = 0; f->taken && i < f->pieces; i++) tw_device_event_destroy(f->taken[i]);
+  for (int i = 0; f->timers && i <= f->pieces; i++) tw_device_event_destroy(f->timers[i]);
   tw_device_event_destroy(f->begun);
   tw_device_stream_destroy(f->copies);
   if (f->buffers) tw_pinned_free(f->buffers, tw_key_ring_buffer_bytes(&f->ring_options));
@@ -121,6 +126,7 @@ void tw_key_feed_destroy(tw_key_feed *f) {
   if (f->wanted) k->release(f->wanted, 16 * (size_t)f->pieces);
   if (f->stop) k->release(f->stop, sizeof(int));
   tw_free(f->taken);
+  tw_free(f->timers);
   tw_free(f->from);
   tw_free(f->read);
   tw_free(f->starts);
@@ -160,6 +166,7 @@ static tw_status copy_piece(tw_key_feed *f, int i) {
     TW_TRY(tw_device_copy_in(f->device + (uint64_t)b * f->o.slot_bytes + at, from, bytes, f->copies));
   }
   if (i + 1 == f->pieces) TW_TRY(hand_over(f, f->pieces * f->o.batch, i, true));
+  if (f->o.traced) TW_TRY(tw_device_timer_record(f->timers[i + 1], f->copies));
   return tw_device_event_record(f->taken[i], f->copies);
 }
 
@@ -171,6 +178,7 @@ tw_status tw_key_feed_start(tw_key_feed *f) {
   if (f->o.place == TW_KEYS_RESIDENT) return TW_OK;
   TW_TRY(tw_device_event_record(f->begun, f->parts[0].stream));
   TW_TRY(tw_device_event_wait(f->begun, f->copies));
+  if (f->o.traced) TW_TRY(tw_device_timer_record(f->timers[0], f->copies));
   for (int i = 0; i < f->pieces; i++) TW_TRY(copy_piece(f, i));
   return TW_OK;
 }
@@ -199,6 +207,18 @@ static tw_status window(void *state, int of_part, size_t bytes, const uint8_t **
 tw_source tw_key_feed_source(tw_key_feed *f, int lane) { return (tw_source){NULL, f ? &f->parts[lane] : NULL, window}; }
 const int *tw_key_feed_stop(const tw_key_feed *f) { return f->stop; }
 tw_status tw_key_feed_status(tw_key_feed *f) { return f->ring ? tw_key_ring_status(f->ring) : TW_OK; }
+
+tw_status tw_key_feed_spans(const tw_key_feed *f, void *origin, tw_trace *trace) {
+  if (!f->o.traced || f->o.place == TW_KEYS_RESIDENT) return TW_OK;
+  uint64_t begin = 0, end;
+  for (int i = 0; i <= f->pieces; i++, begin = end) {
+    double seconds;
+    TW_TRY(tw_device_timer_between(origin, f->timers[i], &seconds));
+    end = (uint64_t)(1e9 * seconds);
+    if (i > 0) tw_trace_add(trace, (tw_span){TW_TRACE_KEYS, -1, -1, begin, end});
+  }
+  return TW_OK;
+}
 
 // A piece that was there before it was wanted cost nothing.
 tw_status tw_key_feed_wait_ns(tw_key_feed *f, uint64_t *wait_ns) {

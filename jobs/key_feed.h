@@ -5,6 +5,7 @@
 #ifndef TW_KEY_FEED_H
 #define TW_KEY_FEED_H
 
+#include "base/trace.h"
 #include "jobs/key_source.h"
 #include "jobs/session.h"
 
@@ -20,6 +21,7 @@ typedef struct {
   void *streams[TW_KEY_LANES];
   int first[TW_KEY_LANES];
   bool timed;    // measure how long gates wait for keys (costs two small kernels a piece)
+  bool traced;   // time every piece's copy (tw_key_feed_spans)
 } tw_key_feed_options;
 
 tw_status tw_key_feed_create(const tw_key_feed_options *options, tw_key_feed **out);
@@ -35,5 +37,8 @@ const int *tw_key_feed_stop(const tw_key_feed *f);
 // After the stream's work: the readers' failure, if any; *wait_ns, when timed: how long gates waited for keys.
 tw_status tw_key_feed_status(tw_key_feed *f);
 tw_status tw_key_feed_wait_ns(tw_key_feed *f, uint64_t *wait_ns);
+// When traced: a span for every piece of all sequences, from `origin` (a timer that passed before them) on. It begins
+// when the copy before has ended, so it holds the wait for a reader, too.
+tw_status tw_key_feed_spans(const tw_key_feed *f, void *origin, tw_trace *trace);
 
 #endif

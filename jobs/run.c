@@ -144,6 +144,21 @@ static tw_status compare_transcripts(rank_run *r, const char mine[65]) {
   return TW_OK;
 }
 
+static void fill_counters(const tw_engine_stats *s, tw_result_counters *out) {
+  const tw_open_counters *c = &s->counters;
+  *out = (tw_result_counters){.open_flushes_demand = c->open_flushes_demand,
+                              .open_flushes_budget = c->open_flushes_budget,
+                              .pfss_flushes_overlapped_in_open = c->pfss_flushes_overlapped_in_open,
+                              .open_comm_ns = c->open_comm_ns,
+                              .pfss_eval_ns = c->pfss_eval_ns,
+                              .open_wire_bytes_sent = c->open_wire_bytes_sent,
+                              .open_payload_bytes = c->open_payload_bytes,
+                              .key_bytes = s->key_bytes,
+                              .key_wait_ns = s->key_wait_ns,
+                              .probe_latency_seconds = s->probe_latency_s,
+                              .probe_bytes_per_second = s->probe_bandwidth};
+}
+
 static tw_status fill_costs(rank_run *r, tw_result_share *out) {
   const tw_program *p = &r->o->plan->program;
   tw_cost *costs, total;
@@ -197,6 +212,8 @@ static tw_status fill_result(rank_run *r, const tw_engine_stats *stats, tw_resul
   out->sent_bytes = stats->wire_bytes;
   out->rounds = stats->rounds;
   out->comm_seconds = stats->comm_seconds;
+  fill_counters(stats, &out->counters);
+  if (o->trace) TW_TRY(tw_engine_get_trace(r->engine, &out->spans, &out->span_count, &out->spans_dropped));
   return fill_costs(r, out);
 }
 
@@ -222,7 +239,8 @@ static tw_status infer(rank_run *r, tw_result_share *out) {
                                .overlap = o->overlap,
                                .budget = o->budget,
                                .keys = TW_KEYS_FILE,
-                               .time_gates = true};
+                               .time_gates = true,
+                               .trace = o->trace};
   TW_TRY(tw_engine_open(&options, &r->engine));
   double ready = tw_seconds();
   tw_engine_job job = {.seeds = r->seeds,
@@ -242,6 +260,8 @@ static tw_status infer(rank_run *r, tw_result_share *out) {
   TW_TRY(share_run_id(r, &out->run_id));
   snprintf(out->environment.device, sizeof out->environment.device, "%s", tw_engine_device_name(r->engine));
   snprintf(out->environment.transport, sizeof out->environment.transport, "%s", tw_engine_transport_name(r->engine));
+  snprintf(out->environment.transport_why, sizeof out->environment.transport_why, "%s",
+           tw_engine_transport_why(r->engine));
   TW_TRY(fill_result(r, &stats, out));
   out->setup_seconds = ready - start;
   out->preparation_seconds = prepared - ready;

@@ -23,13 +23,15 @@ typedef struct {
   tw_ways transports;                              // between GPUs, best first
   bool overlap;                                    // halves of the batch take turns
   tw_open_budget budget;
+  bool trace;                                      // record what happened when (tw_result_share.spans)
   void (*progress)(void *state, double fraction);  // may be NULL
   void *progress_state;
 } tw_run_options;
 
 // Handshake (protocol version, model, plan, key, slots, input, lengths, batch), both ranks' slots marked in their
 // ledgers and acknowledged, then the inference. On any difference both ranks return TW_ERR_MISMATCH with both values in
-// the message. *out: free with tw_result_share_free; the caller fills the environment, but for device and transport.
+// the message. *out: free with tw_result_share_free; the caller fills the environment, but for device, transport and
+// why it was taken.
 tw_status tw_run(const tw_run_options *options, tw_result_share *out);
 
 #endif

@@ -17,6 +17,7 @@ int tw_device_count(void);
 // Take GPU `index`; later calls of this process work on it.
 tw_status tw_device_select(int index);
 tw_status tw_device_describe(char *name, size_t size, uint64_t *free_bytes);
+tw_status tw_device_pci(char bus_id[16]);  // of the GPU taken: "0000:17:00.0"
 
 tw_status tw_device_stream_create(void **stream);
 void tw_device_stream_destroy(void *stream);

@@ -30,6 +30,13 @@ extern "C" tw_status tw_device_describe(char *name, size_t size, uint64_t *free_
   return TW_OK;
 }
 
+extern "C" tw_status tw_device_pci(char bus_id[16]) {
+  int index;
+  TW_CUDA(cudaGetDevice(&index));
+  TW_CUDA(cudaDeviceGetPCIBusId(bus_id, 16, index));
+  return TW_OK;
+}
+
 extern "C" tw_status tw_device_stream_create(void **stream) {
   cudaStream_t s;
   TW_CUDA(cudaStreamCreateWithFlags(&s, cudaStreamNonBlocking));

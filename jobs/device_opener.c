@@ -14,9 +14,9 @@
 #include "kernels/digit.h"
 #include "kernels/pack.h"
 
-// Words of a round, so that packing, the way and unpacking overlap in large messages: 4 MiB between GPUs, a MiB where
-// MPI or copy engines carry them.
-enum { ROUND_WORDS = 512 << 10, RELAY_ROUND_WORDS = 128 << 10, COPY_WORDS = 128 << 10 };
+// Words of a round, so that packing, the way and unpacking overlap in large messages: 4 MiB between GPUs, a MiB for copy
+// engines, and for MPI what stays in a core's cache.
+enum { ROUND_WORDS = 512 << 10, RELAY_ROUND_WORDS = 32 << 10, COPY_WORDS = 128 << 10 };
 
 enum { COPY_STREAMS = 3 };
 

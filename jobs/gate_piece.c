@@ -30,7 +30,7 @@ static tw_status piece_deal(tw_session *s, const tw_op *op) {
 
 static tw_status piece_party(tw_session *s, const tw_op *op) {
   uint64_t *part[PARTS];
-  for (int i = 0; i < PARTS; i++) TW_TRY(tw_take(s, op, i, &part[i]));
+  for (int i = 0; i < PARTS; i++) TW_TRY(tw_take_later(s, op, i, &part[i]));
   TW_TRY(tw_make_value(s, op->out[0]));
   tw_piece_args a = {.rows = 1,
                      .cols = tw_batch_n(s, op->out[0]),
@@ -43,7 +43,7 @@ static tw_status piece_party(tw_session *s, const tw_op *op) {
                      .rest = part[SIGN_REST],
                      .out = tw_b(s, op->out[0])->value,
                      .ring = tw_ring_of(s, op->out[0])};
-  return s->backend->piece(&a, s->stream);
+  return s->backend->piece_taking(&a, s->taken, op->correction_count, s->stream);
 }
 
 static tw_status piece_clear(tw_session *s, const tw_op *op) {

@@ -60,11 +60,11 @@ static tw_status multiply_party(tw_session *s, const tw_op *op) {
   pairing p = pairing_of(s, op);
   uint64_t *carry = NULL, *top = NULL, *rq, *tq = NULL;
   if (extended) {
-    TW_TRY(tw_take(s, op, at++, &carry));
-    TW_TRY(tw_take(s, op, at++, &top));
+    TW_TRY(tw_take_later(s, op, at++, &carry));
+    TW_TRY(tw_take_later(s, op, at++, &top));
   }
-  TW_TRY(tw_take(s, op, at++, &rq));
-  if (extended) TW_TRY(tw_take(s, op, at, &tq));
+  TW_TRY(tw_take_later(s, op, at++, &rq));
+  if (extended) TW_TRY(tw_take_later(s, op, at, &tq));
   TW_TRY(tw_make_value(s, op->out[0]));
   tw_multiply_args a = {.rows = (size_t)s->batch * p.rows,
                         .cols = p.cols,
@@ -81,7 +81,7 @@ static tw_status multiply_party(tw_session *s, const tw_op *op) {
                         .ring = tw_ring_of(s, op->out[0]),
                         .k = tw_t(s, op->in[0])->ring};
   a.pair = (tw_pairing){p.rows, tw_t(s, op->in[1])->n, p.row_stride, p.col_stride};
-  return s->backend->multiply(&a, s->stream);
+  return s->backend->multiply_taking(&a, s->taken, op->correction_count, s->stream);
 }
 
 static tw_status multiply_clear(tw_session *s, const tw_op *op) {
@@ -154,7 +154,7 @@ static tw_status rows_deal(tw_session *s, const tw_op *op) {
 static tw_status rows_party(tw_session *s, const tw_op *op) {
   int k = tw_t(s, op->in[0])->ring, l = tw_t(s, op->in[1])->ring;
   uint64_t *part[ROW_PARTS] = {0};
-  for (int i = 0; i < row_parts(k, l, tw_t(s, op->out[0])->ring); i++) TW_TRY(tw_take(s, op, i, &part[i]));
+  for (int i = 0; i < row_parts(k, l, tw_t(s, op->out[0])->ring); i++) TW_TRY(tw_take_later(s, op, i, &part[i]));
   TW_TRY(tw_make_value(s, op->out[0]));
   size_t rows = tw_batch_n(s, op->in[1]);
   tw_multiply_rows_args a = {.rows = rows,
@@ -176,7 +176,7 @@ static tw_status rows_party(tw_session *s, const tw_op *op) {
                              .ring = tw_ring_of(s, op->out[0]),
                              .k = k,
                              .l = l};
-  return s->backend->multiply_rows(&a, s->stream);
+  return s->backend->multiply_rows_taking(&a, s->taken, op->correction_count, s->stream);
 }
 
 static tw_status rows_clear(tw_session *s, const tw_op *op) {
@@ -242,10 +242,10 @@ static tw_status squares_deal(tw_session *s, const tw_op *op) {
 static tw_status squares_party(tw_session *s, const tw_op *op) {
   uint64_t *carry, *top, *tr, *sum, *square;
   size_t n = tw_batch_n(s, op->in[0]), rows = tw_batch_n(s, op->out[0]);
-  TW_TRY(tw_take(s, op, 0, &carry));
-  TW_TRY(tw_take(s, op, 1, &top));
-  TW_TRY(tw_take(s, op, 2, &tr));
-  TW_TRY(tw_take(s, op, 3, &sum));
+  TW_TRY(tw_take_later(s, op, 0, &carry));
+  TW_TRY(tw_take_later(s, op, 1, &top));
+  TW_TRY(tw_take_later(s, op, 2, &tr));
+  TW_TRY(tw_take_later(s, op, 3, &sum));
   TW_TRY(tw_scratch(s, n, &square));
   TW_TRY(tw_make_value(s, op->out[0]));
   tw_square_args a = {.rows = 1,
@@ -258,7 +258,7 @@ static tw_status squares_party(tw_session *s, const tw_op *op) {
                       .out = square,
                       .one = tw_one(s),
                       .k = tw_t(s, op->in[0])->ring};
-  TW_TRY(s->backend->square(&a, s->stream));
+  TW_TRY(s->backend->square_taking(&a, s->taken, op->correction_count, s->stream));
   return s->backend->row_sums(square, rows, n / rows, sum, tw_ring_of(s, op->out[0]), tw_b(s, op->out[0])->value,
                               s->stream);
 }

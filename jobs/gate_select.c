@@ -57,12 +57,12 @@ static tw_status select_party(tw_session *s, const tw_op *op) {
   uint64_t *carry = NULL, *top = NULL, *m, *mr, *mt = NULL;
   int at = 0;
   if (d.k < d.K) {
-    TW_TRY(tw_take(s, op, at++, &carry));
-    TW_TRY(tw_take(s, op, at++, &top));
+    TW_TRY(tw_take_later(s, op, at++, &carry));
+    TW_TRY(tw_take_later(s, op, at++, &top));
   }
-  TW_TRY(tw_take(s, op, at++, &m));
-  TW_TRY(tw_take(s, op, at++, &mr));
-  if (d.k < d.K) TW_TRY(tw_take(s, op, at, &mt));
+  TW_TRY(tw_take_later(s, op, at++, &m));
+  TW_TRY(tw_take_later(s, op, at++, &mr));
+  if (d.k < d.K) TW_TRY(tw_take_later(s, op, at, &mt));
   TW_TRY(tw_make_value(s, op->out[0]));
   tw_select_args a = {.rows = (size_t)s->batch * (size_t)d.planes,
                       .cols = d.n,
@@ -84,7 +84,7 @@ static tw_status select_party(tw_session *s, const tw_op *op) {
                       .one = tw_one(s),
                       .ring = tw_mask(d.K),
                       .k = d.k};
-  return s->backend->select(&a, s->stream);
+  return s->backend->select_taking(&a, s->taken, op->correction_count, s->stream);
 }
 
 static tw_status select_clear(tw_session *s, const tw_op *op) {

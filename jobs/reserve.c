@@ -14,6 +14,14 @@ TW_BIT_OPS(NO_OP)
 TW_DEAL_OPS(NO_OP)
 TW_DEAL_BIT_OPS(NO_OP)
 
+#define NO_TAKING_OP(op)                                                                                    \
+  static tw_status no_##op##_taking(const tw_##op##_args *args, const tw_correction_args *taken, int count, \
+                                    void *stream) {                                                         \
+    (void)args, (void)taken, (void)count, (void)stream;                                                     \
+    return TW_OK;                                                                                           \
+  }
+TW_TAKING_OPS(NO_TAKING_OP)
+
 static tw_status no_copy(void *to, const void *from, size_t bytes, void *stream) {
   (void)to, (void)from, (void)bytes, (void)stream;
   return TW_OK;
@@ -91,6 +99,7 @@ static tw_status no_finish(void *state, int lane, uint64_t message) {
 }
 
 #define NO_OP_ENTRY(op) no.op = no_##op;
+#define NO_TAKING_ENTRY(op) no.op##_taking = no_##op##_taking;
 
 static tw_backend silent(const tw_backend *backend) {
   tw_backend no = *backend;
@@ -98,6 +107,7 @@ static tw_backend silent(const tw_backend *backend) {
   TW_BIT_OPS(NO_OP_ENTRY)
   TW_DEAL_OPS(NO_OP_ENTRY)
   TW_DEAL_BIT_OPS(NO_OP_ENTRY)
+  TW_TAKING_OPS(NO_TAKING_ENTRY)
   no.copy = no.upload = no.download = no_copy;
   no.fill = no_fill;
   no.row_sums = no_row_sums;

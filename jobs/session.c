@@ -349,39 +349,50 @@ static tw_status find_packed(tw_session *s, size_t bytes, packed_halves *out) {
 }
 
 // All corrections of a gate; the first one into memory that the gate has for it, if it has.
-static tw_status take_all(tw_session *s, const tw_op *op, uint64_t *first) {
-  tw_correction_args args[TW_MAX_CORRECTIONS];
+static tw_status describe_taken(tw_session *s, const tw_op *op, uint64_t *first) {
   const tw_correction *c = &s->program->corrections[op->correction], *last = &c[op->correction_count - 1];
   packed_halves packed;
   TW_TRY(find_packed(s, last->offset[s->rank] + last->bytes[s->rank] - c->offset[s->rank], &packed));
   for (int i = 0; i < op->correction_count; i++) {
     size_t words = c[i].bits ? (size_t)c[i].width * tw_words(c[i].n) : c[i].n, h = tw_half(c[i].n);
+    uint64_t *out = first;
     assert_role(s, c[i].use, 2);
-    s->taken[i] = first;
-    if (i > 0 || !first) TW_TRY(tw_scratch(s, (size_t)s->batch * words, &s->taken[i]));
-    args[i] = (tw_correction_args){.sequences = (size_t)s->batch,
-                                   .seeds = s->seeds[s->rank],
-                                   .slots = s->backend_slots,
-                                   .use = c[i].use,
-                                   .bits = c[i].bits,
-                                   .width = c[i].width,
-                                   .n = c[i].n,
-                                   .first = s->rank == 0 ? 0 : h,
-                                   .count = s->rank == 0 ? h : c[i].n - h,
-                                   .packed = packed.first + (c[i].offset[s->rank] - c->offset[s->rank]),
-                                   .packed_stride = packed.stride,
-                                   .out = s->taken[i]};
+    if (i > 0 || !first) TW_TRY(tw_scratch(s, (size_t)s->batch * words, &out));
+    s->taken[i] = (tw_correction_args){.sequences = (size_t)s->batch,
+                                       .seeds = s->seeds[s->rank],
+                                       .slots = s->backend_slots,
+                                       .use = c[i].use,
+                                       .bits = c[i].bits,
+                                       .width = c[i].width,
+                                       .n = c[i].n,
+                                       .first = s->rank == 0 ? 0 : h,
+                                       .count = s->rank == 0 ? h : c[i].n - h,
+                                       .packed = packed.first + (c[i].offset[s->rank] - c->offset[s->rank]),
+                                       .packed_stride = packed.stride,
+                                       .out = out};
   }
-  return s->backend->corrections(args, op->correction_count, s->stream);
-}
-
-tw_status tw_take(tw_session *s, const tw_op *op, int i, uint64_t **out) {
-  if (i == 0) TW_TRY(take_all(s, op, NULL));
-  *out = s->taken[i];
   return TW_OK;
 }
 
-tw_status tw_take_into(tw_session *s, const tw_op *op, uint64_t *memory) { return take_all(s, op, memory); }
+tw_status tw_take(tw_session *s, const tw_op *op, int i, uint64_t **out) {
+  if (i == 0) {
+    TW_TRY(describe_taken(s, op, NULL));
+    TW_TRY(s->backend->corrections(s->taken, op->correction_count, s->stream));
+  }
+  *out = s->taken[i].out;
+  return TW_OK;
+}
+
+tw_status tw_take_into(tw_session *s, const tw_op *op, uint64_t *memory) {
+  TW_TRY(describe_taken(s, op, memory));
+  return s->backend->corrections(s->taken, op->correction_count, s->stream);
+}
+
+tw_status tw_take_later(tw_session *s, const tw_op *op, int i, uint64_t **out) {
+  if (i == 0) TW_TRY(describe_taken(s, op, NULL));
+  *out = s->taken[i].out;
+  return TW_OK;
+}
 
 // Rank 0's file holds c - u_1 on the first half, rank 1's c - u_0 on the rest (bits: XOR).
 static tw_give_args half_of(tw_session *s, const tw_correction *c, int rank, const uint64_t *values, uint8_t *packed) {

@@ -95,12 +95,12 @@ struct tw_session {
   tw_opens *opens;   // the host's collector, unless
   tw_opener opener;  // another is given
   // state
-  const int64_t *pool;                        // the program's lists in backend memory
-  const uint64_t **tables;                    // the program's tables in backend memory
-  const uint64_t *backend_slots;              // slots in backend memory
-  uint64_t *taken[TW_MAX_CORRECTIONS];        // the running gate's corrections
-  const uint64_t *given[TW_MAX_CORRECTIONS];  // dealer: their values
-  const uint64_t *halves[2];                  // dealer: both ranks' packed halves of them
+  const int64_t *pool;                           // the program's lists in backend memory
+  const uint64_t **tables;                       // the program's tables in backend memory
+  const uint64_t *backend_slots;                 // slots in backend memory
+  tw_correction_args taken[TW_MAX_CORRECTIONS];  // the running gate's corrections
+  const uint64_t *given[TW_MAX_CORRECTIONS];     // dealer: their values
+  const uint64_t *halves[2];                     // dealer: both ranks' packed halves of them
   tw_buffer *buffers;
   uint64_t **prepared;  // per op: K_b of a weight product
   bool keep_masks;      // set before opening: masks stay from preparation on, online work leaves them alone
@@ -159,6 +159,8 @@ tw_status tw_keep(tw_session *s, size_t words, uint64_t **out);     // lives unt
 tw_status tw_take(tw_session *s, const tw_op *op, int i, uint64_t **out);
 // The same, and correction 0 goes into memory of the gate.
 tw_status tw_take_into(tw_session *s, const tw_op *op, uint64_t *memory);
+// Where correction i will be, for the backend's gates that take their corrections (s->taken) themselves.
+tw_status tw_take_later(tw_session *s, const tw_op *op, int i, uint64_t **out);
 // Dealer: correction i's values (backend memory that lives until the gate ends). With the last one both ranks' halves
 // of all of them are packed and handed out; correction i = 0 begins at halves[rank].
 tw_status tw_give(tw_session *s, const tw_op *op, int i, const uint64_t *values);

@@ -349,6 +349,10 @@ TW_ELEMENT void tw_floor_at(const tw_floor_args *a, size_t row, size_t col) {
   a->out[j] = ((a->X[j] >> a->shift & a->one) - a->high[j] - borrow) & a->ring;
 }
 
+// Those whose corrections are read by nothing else, element j of one for element j of the gate: a backend may expand
+// them on the way.
+#define TW_TAKING_OPS(X) X(multiply) X(multiply_rows) X(square) X(select) X(piece)
+
 // Every formula of this file, for tables and twins.
 // clang-format off
 #define TW_RING_OPS(X) \

@@ -4,6 +4,7 @@
 #include <cuda_runtime.h>
 
 #include <algorithm>
+#include <memory>
 #include <string>
 
 #include "tests/cuda_arena.h"
@@ -298,6 +299,100 @@ void add_corrections(arena &m, trials &out, const std::vector<tw_correction_args
                  bytes, elements});
 }
 
+// Gates that take their corrections. One with an element for each of the gate's has memory of the CPU's own: what the
+// GPU does not write must not be missed. n elements of every sequence.
+struct taken_list {
+  std::vector<tw_correction_args> list;
+  std::vector<std::vector<uint64_t>> memory;
+
+  const uint64_t *add(arena &m, size_t sequences, int rank, size_t n, bool apart) {
+    list.push_back(half_of(m, sequences, rank, 0, m.between(1, 64), n));
+    if (apart) {
+      memory.emplace_back(sequences * n);
+      list.back().out = memory.back().data();
+    }
+    return list.back().out;
+  }
+};
+
+template <class type>
+void add_taking(arena &m, trials &out, const char *name,
+                tw_status (*tw_backend::*op)(const type *, const tw_correction_args *, int, void *), const type &args,
+                std::shared_ptr<taken_list> taken) {
+  out.push_back({name,
+                 [&m, op, args, taken](const tw_backend *k, bool on_device, void *stream) {
+                   if (!on_device) return (k->*op)(&args, taken->list.data(), (int)taken->list.size(), stream);
+                   const type copy = m.on_device_args(args);
+                   std::vector<tw_correction_args> list;
+                   for (const auto &c : taken->list) list.push_back(m.on_device_args(c));
+                   return (k->*op)(&copy, list.data(), (int)list.size(), stream);
+                 },
+                 0, 0});
+}
+
+void add_takings(arena &m, trials &out, size_t sequences, size_t rows, size_t cols) {
+  const size_t all = sequences * rows, n = all * cols, own = rows * cols;
+  const int rank = (int)m.below(2);
+  const auto fresh = [] { return std::make_shared<taken_list>(); };
+  const auto add = [&](std::shared_ptr<taken_list> t) { return t->add(m, sequences, rank, own, true); };
+  auto t = fresh();
+  tw_piece_args piece = {1,      n,      m.words(n), m.words(n), m.words(n), add(t),
+                         add(t), add(t), add(t),     m.words(n), ring_of(m)};
+  add_taking(m, out, "piece_taking", &tw_backend::piece_taking, piece, t);
+  t = fresh();
+  size_t other;
+  const tw_pairing pair = pairing(m, sequences, rows, cols, &other);
+  tw_multiply_args multiply = {all,    cols,   m.words(n), m.words(n), m.words(other), m.words(other),   add(t), add(t),
+                               add(t), add(t), m.words(n), one_of(m),  ring_of(m),     m.between(3, 62), pair};
+  add_taking(m, out, "multiply_taking", &tw_backend::multiply_taking, multiply, t);
+  t = fresh();
+  multiply.carry = multiply.top = multiply.tq = nullptr;
+  multiply.rq = add(t);
+  multiply.out = m.words(n);
+  add_taking(m, out, "multiply_taking", &tw_backend::multiply_taking, multiply, t);
+  t = fresh();
+  const bool same = cols == 1;  // a row's correction has an element for each of the gate's
+  const uint64_t *y_carry = t->add(m, sequences, rank, rows, same), *y_top = t->add(m, sequences, rank, rows, same);
+  tw_multiply_rows_args by_rows = {all,          cols,       m.words(n),       m.words(n),      m.words(all),
+                                   m.words(all), add(t),     add(t),           y_carry,         y_top,
+                                   add(t),       add(t),     add(t),           add(t),          m.words(n),
+                                   one_of(m),    ring_of(m), m.between(3, 31), m.between(3, 31)};
+  add_taking(m, out, "multiply_rows_taking", &tw_backend::multiply_rows_taking, by_rows, t);
+  t = fresh();
+  tw_square_args square = {1,      n,      m.words(n), m.words(n), add(t),
+                           add(t), add(t), m.words(n), one_of(m),  m.between(3, 62)};
+  t->add(m, sequences, rank, rows, false);  // goes to the sums of rows
+  add_taking(m, out, "square_taking", &tw_backend::square_taking, square, t);
+  for (bool shared : {false, true}) {  // rows: planes
+    const size_t words = words_of(cols), first = m.below(3), sequence_words = (rows + first) * words;
+    const size_t x_n = shared ? cols : own, x = sequences * x_n;
+    t = fresh();
+    const auto add_x = [&] { return t->add(m, sequences, rank, x_n, x_n == own); };
+    const uint64_t *carry = add_x(), *top = add_x();
+    tw_select_args select = {all,
+                             cols,
+                             m.words(sequences * sequence_words),
+                             m.words(x),
+                             m.words(x),
+                             carry,
+                             top,
+                             add(t),
+                             add(t),
+                             add(t),
+                             m.words(n),
+                             rows,
+                             first,
+                             words,
+                             sequence_words,
+                             x_n,
+                             shared ? 0 : cols,
+                             one_of(m),
+                             ring_of(m),
+                             m.between(3, 62)};
+    add_taking(m, out, "select_taking", &tw_backend::select_taking, select, t);
+  }
+}
+
 // ---- digits ----
 
 // Leaves on digits of the given widths from bit 0 on, the sign bit's plane last; sets offsets of [lt, eq] each.
@@ -526,6 +621,9 @@ int check(bool small) {
       for (size_t rows : {1, 3, 7}) {
         add_local(m, list, sequences, rows, n);
         add_products(m, list, sequences, rows, n);
+        flush();
+        add_takings(m, list, sequences, rows, n);
+        add_takings(m, list, sequences, n, rows);
         flush();
         add_sums(m, list, sequences * rows, n);
         add_sums(m, list, n, rows);

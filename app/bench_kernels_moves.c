@@ -98,7 +98,7 @@ typedef struct {
 static tw_status call_device_pack(const tw_backend *k, const void *args, void *stream) {
   const device_open *a = args;
   (void)k;
-  return tw_device_pack(&a->message, a->words, stream);
+  return tw_device_pack(&a->message, NULL, a->words, stream);
 }
 static tw_status call_device_unpack(const tw_backend *k, const void *args, void *stream) {
   const device_open *a = args;

@@ -45,6 +45,7 @@ struct tw_device_opener {
   unsigned queued_lanes;  // bit l: lane l waits for the queue
   int first_lane;
   uint64_t *digests;  // device, one an open
+  const int *heed;    // device; may be NULL: once not 0, nothing new is sent
   int8_t *lane_of;    // of every message of the run
   size_t lane_of_room;
   tw_device_opener_counts counts;
@@ -85,6 +86,7 @@ static tw_status open_streams(tw_device_opener *o) {
   for (int i = 0; i < 2; i++) {
     TW_TRY(tw_cuda_backend.alloc(8 * (o->o.message_words + 1), &memory));
     *buffers[i] = memory;
+    TW_TRY(tw_cuda_backend.fill(memory, 0, 8 * (o->o.message_words + 1), o->lanes[0].stream));
     TW_TRY(tw_device_event_create(&o->copied[i]));
   }
   for (int i = 0; i < COPY_STREAMS; i++) TW_TRY(tw_device_stream_create(&o->copies[i]));
@@ -182,6 +184,7 @@ const char *tw_device_opener_name(const tw_device_opener *o) {
 }
 
 void tw_device_opener_heed(tw_device_opener *o, const int *stop) {
+  o->heed = stop;
   for (int i = 0; i < o->boxes.count; i++) o->boxes.box[i].heed = stop;
 }
 
@@ -300,7 +303,7 @@ static tw_status exchange_by_copies(tw_device_opener *o, int l, int rounds) {
   TW_TRY(tw_device_event_record(o->copied[1], stream));
   for (int i = 1; i < COPY_STREAMS; i++) TW_TRY(tw_device_event_wait(o->copied[1], o->copies[i]));
   for (int r = 0; r < rounds; r++) {
-    TW_TRY(tw_device_pack_round(&o->queue, rounds, r, o->sent, stream));
+    TW_TRY(tw_device_pack_round(&o->queue, rounds, r, o->heed, o->sent, stream));
     TW_TRY(copy_round(o, l, rounds, r));
   }
   for (int r = 0; r < rounds; r++) {
@@ -329,7 +332,7 @@ static tw_status exchange_by_nccl(tw_device_opener *o, int l) {
   void *stream = o->lanes[l].stream;
   if (o->nccl_lane >= 0 && o->nccl_lane != l) TW_TRY(tw_device_event_wait(o->lanes[o->nccl_lane].done, stream));
   o->nccl_lane = l;
-  TW_TRY(tw_device_pack(&o->queue, o->sent, stream));
+  TW_TRY(tw_device_pack(&o->queue, o->heed, o->sent, stream));
   TW_TRY(tw_nccl_exchange(o->nccl, o->sent, o->received, 8 * tw_device_message_words(&o->queue), stream));
   return tw_device_unpack(&o->queue, o->received, o->digests, stream);
 #else

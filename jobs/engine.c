@@ -392,6 +392,7 @@ static tw_status open_device(tw_engine *e) {
 }
 
 static void close_device(tw_engine *e) {
+  tw_key_feed_end(e->feed);
   // A kernel that waits for a lost rank must end before its memory goes; otherwise the graph goes before what it uses.
   if (!e->lost) tw_device_graph_destroy(e->graph);
   tw_device_opener_destroy(e->opener, e->lost);
@@ -520,10 +521,11 @@ static tw_status run_device(tw_engine *e) {
   if (!e->graph) TW_TRY(record(e));
   TW_TRY(tw_device_opener_run_begin(e->opener));
   tw_status status = launch(e);
+  if (status == TW_OK) status = tw_key_feed_status(e->feed);  // then openings stopped, and what is relayed must, too
   tw_status ended = tw_device_opener_run_end(e->opener, status != TW_OK);
-  TW_TRY(ended);  // knows more
+  TW_TRY(tw_key_feed_status(e->feed));  // the cause
+  TW_TRY(ended);                        // knows more
   TW_TRY(status);
-  TW_TRY(tw_key_feed_status(e->feed));
   TW_TRY(read_timers(e));
   return read_trace(e);
 }

@@ -110,9 +110,13 @@ tw_status tw_key_feed_create(const tw_key_feed_options *options, tw_key_feed **o
   return TW_OK;
 }
 
+void tw_key_feed_end(tw_key_feed *f) {
+  if (f && f->ring) tw_key_ring_stop(f->ring);
+}
+
 void tw_key_feed_destroy(tw_key_feed *f) {
   if (!f) return;
-  if (f->ring) tw_key_ring_stop(f->ring);  // from here on no copy waits for a reader
+  tw_key_feed_end(f);
   if (f->copies) (void)tw_device_wait_for(f->copies, PATIENCE);
   for (int i = 0; i < f->o.lanes; i++) (void)tw_device_wait_for(f->parts[i].stream, PATIENCE);
   tw_key_ring_destroy(f->ring);
@@ -185,7 +189,7 @@ tw_status tw_key_feed_start(tw_key_feed *f) {
 
 static tw_status wait_for_piece(const part *p, int i) {
   tw_key_feed *f = p->feed;
-  tw_device_hand_over_args a = {.arrived = f->o.timed ? &f->wanted[i] : NULL};
+  tw_device_hand_over_args a = {.arrived = f->o.timed && p == &f->parts[0] ? &f->wanted[i] : NULL};
   if (a.arrived) TW_TRY(tw_device_hand_over(&a, p->stream));
   return tw_device_event_wait(f->taken[i], p->stream);
 }

@@ -25,7 +25,9 @@ typedef struct {
 } tw_key_feed_options;
 
 tw_status tw_key_feed_create(const tw_key_feed_options *options, tw_key_feed **out);
-void tw_key_feed_destroy(tw_key_feed *f);  // wipes; the gates' stream has ended, or its work was given up
+void tw_key_feed_destroy(tw_key_feed *f);  // ends and wipes
+// Readers stop, and no copy waits for one any more.
+void tw_key_feed_end(tw_key_feed *f);
 // Begin a job. FILE: readers fill the ring in the background. *moved: the keys lie elsewhere than those of the job
 // before, so that a graph recorded for it is of no use. The stream's earlier work has ended.
 tw_status tw_key_feed_load(tw_key_feed *f, const tw_key_source *source, bool *moved);

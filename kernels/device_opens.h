@@ -89,12 +89,14 @@ int tw_exchange_is_small(const tw_device_message *message, const tw_mailbox *box
 // Later runs start `count` messages later.
 tw_status tw_device_exchange_advance(const tw_mailbox *box, uint64_t count, void *stream);
 
-// Without headers: the message's words one behind the other.
-tw_status tw_device_pack(const tw_device_message *message, uint64_t *words, void *stream);
+// Without headers: the message's words one behind the other. heed: NULL, or device memory; once it is not 0 packing
+// leaves the words as they are, so that what was sent before is sent again.
+tw_status tw_device_pack(const tw_device_message *message, const int *heed, uint64_t *words, void *stream);
 tw_status tw_device_unpack(const tw_device_message *message, const uint64_t *words, uint64_t *digests, void *stream);
 
 // The same for one round; sent and awaited by flags of their own, for ways on which copy engines move the bytes.
-tw_status tw_device_pack_round(const tw_device_message *message, int rounds, int round, uint64_t *words, void *stream);
+tw_status tw_device_pack_round(const tw_device_message *message, int rounds, int round, const int *heed,
+                               uint64_t *words, void *stream);
 tw_status tw_device_unpack_round(const tw_device_message *message, int rounds, int round, const uint64_t *words,
                                  uint64_t *digests, void *stream);
 // The values of a message's flags, round by round, into device memory, from where a copy engine raises them.

@@ -184,7 +184,7 @@ void exchange(post *p, side s[2], int sides, bool small, bool alone) {
 void check_packing(side *s, const std::string &what) {
   std::vector<uint64_t> want = packed(*s), got(want.size());
   uint64_t *words = on_device<uint64_t>(want.size()), *digests = on_device<uint64_t>(DIGESTS);
-  done(tw_device_pack(&s->message, words, nullptr));
+  done(tw_device_pack(&s->message, nullptr, words, nullptr));
   cuda(cudaMemcpy(got.data(), words, 8 * got.size(), cudaMemcpyDeviceToHost));
   must(got == want, what + ": packed otherwise than by the host");
   done(tw_device_unpack(&s->message, words, digests, nullptr));

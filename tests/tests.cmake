@@ -5,6 +5,7 @@
 #   mpi_NAME.c     an executable run as two MPI ranks                                   label mpi
 #   cli_NAME.sh    a bash script; TWAIN is the binary, SOURCE_DIR the source folder,
 #                  the working folder fresh and removed afterwards                      label cli
+#   gpu_NAME.c     an executable that needs a GPU to run; built with CUDA, by the CMakeLists.txt above
 #   any other .c   code that tests share
 # A name that ends in _slow also gets the label slow and ten minutes instead of two.
 enable_testing()
@@ -24,7 +25,7 @@ set(mpi_environment
 set(no_leak_check ASAN_OPTIONS=detect_leaks=0)
 
 file(GLOB shared_sources CONFIGURE_DEPENDS tests/*.c)
-list(FILTER shared_sources EXCLUDE REGEX "/(test|secret|mpi)_[^/]*$")
+list(FILTER shared_sources EXCLUDE REGEX "/(test|secret|mpi|gpu)_[^/]*$")
 if(shared_sources)
   add_library(twain_testing STATIC ${shared_sources})
   target_link_libraries(twain_testing PUBLIC twain_jobs PkgConfig::CUNIT)

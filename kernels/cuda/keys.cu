@@ -23,6 +23,7 @@ __device__ uint64_t nanoseconds(void) {
 
 // Ends for certain: the host writes every word that is waited for, when reading fails or is stopped, too.
 __global__ void hand_over(const tw_device_hand_over_args a) {
+  tw_await_earlier();
   if (a.arrived) *a.arrived = nanoseconds();
   if (!a.epoch) return;
   const uint64_t epoch = load_acquire(a.epoch);

@@ -448,6 +448,7 @@ __global__ void advance_kernel(uint64_t *base, uint64_t count) {
 struct move_args {
   tw_device_message message;
   uint64_t *words, *digests;
+  const int *heed;
   int rounds, round;
 };
 
@@ -472,6 +473,7 @@ __global__ void await_flag_kernel(const __grid_constant__ flag_args a) {
 __global__ void __launch_bounds__(THREADS) pack_kernel(const __grid_constant__ move_args a) {
   __shared__ block_state b;
   tw_begin();
+  if (a.heed && *(volatile const int *)a.heed) return;
   pack_range(a.message, part_of(a.message.units, a.rounds, a.round), a.words, b);
 }
 
@@ -515,20 +517,21 @@ extern "C" tw_status tw_device_exchange_advance(const tw_mailbox *box, uint64_t 
   return TW_OK;
 }
 
-extern "C" tw_status tw_device_pack_round(const tw_device_message *message, int rounds, int round, uint64_t *words,
-                                          void *stream) {
-  move_args a = {*message, words, nullptr, rounds, round};
+extern "C" tw_status tw_device_pack_round(const tw_device_message *message, int rounds, int round, const int *heed,
+                                          uint64_t *words, void *stream) {
+  move_args a = {*message, words, nullptr, heed, rounds, round};
   return tw_enqueue(pack_kernel, wide_grid(message, rounds), THREADS, 0, stream, a);
 }
 
 extern "C" tw_status tw_device_unpack_round(const tw_device_message *message, int rounds, int round,
                                             const uint64_t *words, uint64_t *digests, void *stream) {
-  move_args a = {*message, const_cast<uint64_t *>(words), digests, rounds, round};
+  move_args a = {*message, const_cast<uint64_t *>(words), digests, nullptr, rounds, round};
   return tw_enqueue(unpack_kernel, wide_grid(message, rounds), THREADS, 0, stream, a);
 }
 
-extern "C" tw_status tw_device_pack(const tw_device_message *message, uint64_t *words, void *stream) {
-  return tw_device_pack_round(message, 1, 0, words, stream);
+extern "C" tw_status tw_device_pack(const tw_device_message *message, const int *heed, uint64_t *words,
+                                    void *stream) {
+  return tw_device_pack_round(message, 1, 0, heed, words, stream);
 }
 
 extern "C" tw_status tw_device_unpack(const tw_device_message *message, const uint64_t *words, uint64_t *digests,

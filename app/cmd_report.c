@@ -7,9 +7,11 @@
 #include "app/files.h"
 #include "app/print.h"
 #include "app/run_report.h"
+#include "app/trace_view.h"
 
 typedef struct {
-  bool json, verbose;
+  const char *trace;
+  bool json, verbose, force;
 } settings;
 
 static const tw_option options[] = {
@@ -17,6 +19,13 @@ static const tw_option options[] = {
      .letter = 'v',
      .field = offsetof(settings, verbose),
      .help = "costs of every gate in every layer"},
+    {.name = "trace",
+     .kind = TW_OPTION_TEXT,
+     .field = offsetof(settings, trace),
+     .value = "PREFIX",
+     .help = "of a run recorded with `run --trace`: write PREFIX.svg, a timeline, and PREFIX.json, for "
+             "https://ui.perfetto.dev or chrome://tracing"},
+    {.name = "force", .field = offsetof(settings, force), .help = "replace PREFIX.svg and PREFIX.json"},
     {.name = "json", .field = offsetof(settings, json), .help = "print JSON instead of tables"},
 };
 
@@ -30,22 +39,25 @@ static tw_status read_run(const char *name, tw_result_share *out) {
 
 // ---- one run
 
-static tw_status print_other_rank(const char *name, const tw_result_share *first) {
-  tw_result_share other;
+// Rank 1's file beside rank 0's; *found: it is there.
+static tw_status read_other(const char *name, const tw_result_share *first, tw_result_share *other, bool *found) {
   tw_path path = tw_path_of(name, "result.p1.h5");
-  if (first->rank == 1 || !tw_path_exists(&path)) return TW_OK;
-  TW_TRY(tw_result_share_read(path.text, 1, &other));
-  tw_status status = TW_OK;
-  if (strcmp(other.run_id.hex, first->run_id.hex) != 0)
-    status = tw_fail(TW_ERR_MISMATCH, "%s: of run %s, not of run %s as rank 0's; take both files of one run", path.text,
-                     other.run_id.hex, first->run_id.hex);
-  else
-    printf("rank 1 on %s, user %s, %s (%s): online %s, of it communication %s; keys %s, sent %s\n",
-           other.environment.host, other.environment.user, other.environment.cpu, other.environment.isa,
-           tw_text_seconds(other.online_seconds), tw_text_seconds(other.comm_seconds),
-           tw_text_bytes((double)other.correction_bytes), tw_text_bytes((double)other.sent_bytes));
-  tw_result_share_free(&other);
+  *found = first->rank == 0 && tw_path_exists(&path);
+  if (!*found) return TW_OK;
+  TW_TRY(tw_result_share_read(path.text, 1, other));
+  if (strcmp(other->run_id.hex, first->run_id.hex) == 0) return TW_OK;
+  tw_status status = tw_fail(TW_ERR_MISMATCH, "%s: of run %s, not of run %s as rank 0's; take both files of one run",
+                             path.text, other->run_id.hex, first->run_id.hex);
+  tw_result_share_free(other);
+  *found = false;
   return status;
+}
+
+static void print_other_rank(const tw_result_share *other) {
+  const tw_environment *e = &other->environment;
+  printf("rank 1 on %s, user %s, %s (%s): online %s, messages under way %s; keys %s, sent %s\nrank 1: %s\n", e->host,
+         e->user, e->cpu, e->isa, tw_text_seconds(other->online_seconds), tw_text_seconds(other->comm_seconds),
+         tw_text_bytes((double)other->correction_bytes), tw_text_bytes((double)other->sent_bytes), e->placement);
 }
 
 static void print_identity(const tw_result_share *r) {
@@ -81,17 +93,38 @@ static json_t *runs_json(char *const *names, const tw_result_share *runs, int co
   return list;
 }
 
+static tw_status show_one(const tw_call *call, const tw_result_share *run) {
+  tw_result_share other;
+  bool found;
+  const settings *s = call->settings;
+  TW_TRY(read_other(call->arguments[0], run, &other, &found));
+  tw_status status = TW_OK;
+  if (s->trace) {
+    const tw_result_share *ranks[] = {run, &other};
+    status = tw_trace_write(s->trace, &(tw_trace_runs){ranks, 1 + found}, s->force);
+    if (status == TW_OK && !call->quiet) printf("written: %s.svg, %s.json\n", s->trace, s->trace);
+  } else {
+    print_identity(run);
+    tw_run_report_print(run, s->verbose);
+    if (found) print_other_rank(&other);
+    putchar('\n');
+    tw_run_report_counters(run, found ? &other : NULL);
+  }
+  if (found) tw_result_share_free(&other);
+  return status;
+}
+
 static tw_status show(const tw_call *call, const tw_result_share *runs) {
   const settings *s = call->settings;
+  if (s->trace && (s->json || call->count > 1))
+    return tw_fail(TW_ERR_USAGE, "--trace draws one run; leave out %s", s->json ? "--json" : "the other names");
   if (s->json && call->count == 1) return tw_json_print(tw_run_report_json(&runs[0]));
   if (s->json) return tw_json_print(runs_json(call->arguments, runs, call->count));
   if (call->count > 1) {
     compare_runs(call->arguments, runs, call->count);
     return TW_OK;
   }
-  print_identity(&runs[0]);
-  tw_run_report_print(&runs[0], s->verbose);
-  return print_other_rank(call->arguments[0], &runs[0]);
+  return show_one(call, &runs[0]);
 }
 
 static tw_status run(const tw_call *call) {

@@ -11,7 +11,7 @@ static void print_times(const tw_result_share *r) {
   tw_grid_row(&grid, "set-up\t%s\tmodel", tw_text_seconds(r->setup_seconds));
   tw_grid_row(&grid, "preparation\t%s\tinference", tw_text_seconds(r->preparation_seconds));
   tw_grid_row(&grid, "online\t%s\tinference", tw_text_seconds(r->online_seconds));
-  tw_grid_row(&grid, "  of it communication\t%s\t", tw_text_seconds(r->comm_seconds));
+  tw_grid_row(&grid, "  messages under way, summed\t%s\t", tw_text_seconds(r->comm_seconds));
   tw_grid_print(&grid);
 }
 
@@ -90,20 +90,19 @@ void tw_run_report_print(const tw_result_share *r, bool verbose) {
 
 static json_t *environment_json(const tw_environment *e) {
   return json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:b}", "host", e->host, "user",
-                   e->user, "cpu", e->cpu, "isa", e->isa, "device", e->device, "transport", e->transport, "transport_why",
-                   e->transport_why, "placement",
-                   e->placement, "software", e->software, "mpi", e->mpi, "hdf5", e->hdf5, "job", e->job, "started",
-                   e->started, "ranks_share_host", e->ranks_share_host);
+                   e->user, "cpu", e->cpu, "isa", e->isa, "device", e->device, "transport", e->transport,
+                   "transport_why", e->transport_why, "placement", e->placement, "software", e->software, "mpi", e->mpi,
+                   "hdf5", e->hdf5, "job", e->job, "started", e->started, "ranks_share_host", e->ranks_share_host);
 }
 
 static json_t *counters_json(const tw_result_counters *c) {
-  json_t *json = json_pack(
-      "{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "open_flushes_demand", (json_int_t)c->open_flushes_demand,
-      "open_flushes_budget", (json_int_t)c->open_flushes_budget, "pfss_flushes_overlapped_in_open",
-      (json_int_t)c->pfss_flushes_overlapped_in_open, "open_comm_ns", (json_int_t)c->open_comm_ns, "pfss_eval_ns",
-      (json_int_t)c->pfss_eval_ns, "open_wire_bytes_sent", (json_int_t)c->open_wire_bytes_sent, "open_payload_bytes",
-      (json_int_t)c->open_payload_bytes, "key_bytes", (json_int_t)c->key_bytes, "key_wait_ns",
-      (json_int_t)c->key_wait_ns);
+  json_t *json =
+      json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "open_flushes_demand",
+                (json_int_t)c->open_flushes_demand, "open_flushes_budget", (json_int_t)c->open_flushes_budget,
+                "pfss_flushes_overlapped_in_open", (json_int_t)c->pfss_flushes_overlapped_in_open, "open_comm_ns",
+                (json_int_t)c->open_comm_ns, "pfss_eval_ns", (json_int_t)c->pfss_eval_ns, "open_wire_bytes_sent",
+                (json_int_t)c->open_wire_bytes_sent, "open_payload_bytes", (json_int_t)c->open_payload_bytes,
+                "key_bytes", (json_int_t)c->key_bytes, "key_wait_ns", (json_int_t)c->key_wait_ns);
   if (c->probe_bytes_per_second > 0) {
     json_object_set_new(json, "probe_latency_seconds", json_real(c->probe_latency_seconds));
     json_object_set_new(json, "probe_bytes_per_second", json_real(c->probe_bytes_per_second));

@@ -156,5 +156,7 @@ void tw_placement_text(const tw_placement *p, char *text, size_t size) {
            *p->gpu ? (p->gpu_found ? "; near GPU " : "; unknown place of GPU ") : "", p->gpu,
            *p->cards ? "; network " : "", p->cards, p->restricted ? "; given " : "", p->restricted ? given : "",
            p->restricted ? " by launcher or system" : "",
-           !p->bound ? "not bound" : p->memory_bound ? "bound" : "bound, memory is not");
+           !p->bound         ? "not bound"
+           : p->memory_bound ? "bound"
+                             : "bound, memory is not");
 }

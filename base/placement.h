@@ -18,9 +18,9 @@ typedef struct {
   struct hwloc_bitmap_s *nodes;  // memory of these cores
   bool restricted;               // `given` is less than the machine
   bool bound, memory_bound;
-  char gpu[16];     // PCI bus id, "" without a GPU
-  bool gpu_found;   // hwloc knows where it is
-  char cards[96];   // network cards near the cores: "mlx5_0, mlx5_1"
+  char gpu[16];    // PCI bus id, "" without a GPU
+  bool gpu_found;  // hwloc knows where it is
+  char cards[96];  // network cards near the cores: "mlx5_0, mlx5_1"
 } tw_placement;
 
 // gpu_pci_bus_id: "0000:17:00.0", or NULL. Without the GPU's place known, all cores given. Free with tw_placement_free,

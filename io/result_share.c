@@ -182,7 +182,8 @@ static tw_status check_span(const tw_h5 *f, const tw_result_share *r, const stor
   if (s->lane >= 0 && s->lane < TW_TRACE_LANES && s->half >= -1 && s->half <= 1 && s->row >= -1 &&
       s->row < r->row_count && s->begin_ns <= s->end_ns && s->end_ns <= INT64_MAX)
     return TW_OK;
-  return tw_h5_fail(TW_ERR_FORMAT, f, "dataset", "trace", "a span of no lane, of no gate, or that ends before it begins");
+  return tw_h5_fail(TW_ERR_FORMAT, f, "dataset", "trace",
+                    "a span of no lane, of no gate, or that ends before it begins");
 }
 
 static tw_status get_spans(const tw_h5 *f, hid_t type, tw_result_share *r) {

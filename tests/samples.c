@@ -118,6 +118,27 @@ static void make_inputs(void) {
   input_share.share = random_ring(n * hidden, TW_INPUT_RING);
 }
 
+static void make_counters(tw_result_counters *c) {
+  uint64_t *const values[] = {&c->open_flushes_demand, &c->open_flushes_budget, &c->pfss_flushes_overlapped_in_open,
+                              &c->open_comm_ns,        &c->pfss_eval_ns,        &c->open_wire_bytes_sent,
+                              &c->open_payload_bytes,  &c->key_bytes,           &c->key_wait_ns};
+  for (size_t i = 0; i < sizeof values / sizeof *values; i++) *values[i] = randombytes_random() * UINT64_C(1000000000);
+  c->probe_latency_seconds = random_real();
+  c->probe_bytes_per_second = random_real();
+}
+
+static void make_trace(tw_result_share *r) {
+  r->span_count = 11;
+  r->spans_dropped = randombytes_uniform(5);
+  r->spans = random_bytes(sizeof(tw_span) * 11);
+  memset(r->spans, 0, sizeof(tw_span) * 11);
+  for (int i = 0; i < r->span_count; i++) {
+    uint64_t begin = randombytes_random() * UINT64_C(1000000007);
+    r->spans[i] = (tw_span){(int)randombytes_uniform(TW_TRACE_LANES), (int)randombytes_uniform(3) - 1,
+                            (int)randombytes_uniform(8) - 1, begin, begin + randombytes_random()};
+  }
+}
+
 static void make_results(void) {
   tw_result_share *r = &sample_result_share;
   *r = (tw_result_share){.count = 3, .rows = 1 + (int)randombytes_uniform(4), .cols = 5, .ring_bits = 37, .scale = 12};
@@ -161,6 +182,9 @@ static void make_results(void) {
   strcpy(r->environment.device, "cpu");
   strcpy(r->environment.transport, "mpi");
   strcpy(r->environment.placement, "cores 0-1 of 2, memory node 0");
+  strcpy(r->environment.transport_why, "on the CPU");
+  make_counters(&r->counters);
+  make_trace(r);
   r->environment.ranks_share_host = 1;
   sample_result = (tw_result){.run_id = r->run_id, .count = 2, .rows = 3, .cols = 4, .output = "tokens"};
   tw_id_random(&sample_result.model_id);
@@ -303,6 +327,8 @@ static tw_status read_result_share(const char *path, int rank, bool *same) {
           r.preparation_seconds == w->preparation_seconds && r.online_seconds == w->online_seconds &&
           r.comm_seconds == w->comm_seconds && r.row_count == w->row_count &&
           !memcmp(r.rows_table, w->rows_table, sizeof(tw_cost_row) * r.row_count) &&
+          !memcmp(&r.counters, &w->counters, sizeof r.counters) && r.span_count == w->span_count &&
+          r.spans_dropped == w->spans_dropped && !memcmp(r.spans, w->spans, sizeof(tw_span) * r.span_count) &&
           !memcmp(&r.environment, &w->environment, sizeof r.environment);
   tw_result_share_free(&r);
   return TW_OK;

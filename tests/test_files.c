@@ -413,13 +413,18 @@ static void test_h5py(void) {
       "        got = [row['layer'], row['correction_bytes'], row['sent_bytes'], row['rounds'], row['seconds']]\n"
       "        assert got == [int(x) for x in l[:4]] + [float.fromhex(l[4])], (got, l)\n"
       "        assert row['gate'].decode() == ' '.join(l[5:]), (row, l)\n"
+      "    spans = [l.split() for l in open(d + '/spans')]\n"
+      "    assert len(f['trace']) == len(spans) == f.attrs['trace_spans'] > 0\n"
+      "    for row, l in zip(f['trace'][()], spans):\n"
+      "        assert [row[x] for x in ('lane', 'half', 'row', 'begin_ns', 'end_ns')] == [int(x) for x in l], (row, "
+      "l)\n"
       "    a = f.attrs\n"
       "    assert a['format'] == b'twain-result-share' and a['version'] == b'1' and a['role'] == b'result-share-0'\n"
       "    assert f['environment'].attrs['mpi'] == b'some MPI 4.1'\n"
       "with h5py.File(d + '/m.client.h5') as f, open(d + '/words', 'rb') as raw:\n"
       "    assert [w for w in f['vocabulary'][()]] == raw.read().split(b'\\n')[:-1]\n"
       "    assert f['vocabulary'].asstr()[0] is not None\n";
-  char command[700];
+  char command[1000];
   samples_fresh(0);
   CU_ASSERT_EQUAL(sample_kinds[RESULT_SHARE].write(in_folder("r.result.pX.h5")), TW_OK);
   CU_ASSERT_EQUAL(sample_kinds[CLIENT].write(in_folder("m.client.h5")), TW_OK);
@@ -434,6 +439,11 @@ static void test_h5py(void) {
     fprintf(file, "%d %llu %llu %llu %a %s\n", c->layer, (unsigned long long)c->correction_bytes,
             (unsigned long long)c->sent_bytes, (unsigned long long)c->rounds, c->seconds, c->gate);
   }
+  fclose(file);
+  file = fopen(in_folder("spans"), "w");
+  for (int i = 0; i < r->span_count; i++)
+    fprintf(file, "%d %d %d %llu %llu\n", r->spans[i].lane, r->spans[i].half, r->spans[i].label,
+            (unsigned long long)r->spans[i].begin_ns, (unsigned long long)r->spans[i].end_ns);
   fclose(file);
   file = fopen(in_folder("words"), "w");
   for (int i = 0; i < sample_client.config.vocab; i++) fprintf(file, "%s\n", sample_client.vocabulary[i]);
@@ -466,6 +476,29 @@ static void test_environment(void) {
   unsetenv("PBS_JOBID");
 }
 
+// Spans that no trace can have.
+static void test_spans(void) {
+  static const tw_span bad[] = {
+      {TW_TRACE_LANES, 0, 0, 1, 2}, {0, 2, 0, 1, 2}, {0, 0, 7, 1, 2}, {0, 0, -2, 1, 2}, {0, 0, 0, 3, 2}};
+  const char *path = in_folder("spans.h5");
+  tw_result_share r;
+  for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+    samples_fresh(0);
+    sample_result_share.spans[4] = bad[i];
+    CU_ASSERT_EQUAL(tw_result_share_write(path, &sample_result_share), TW_OK);
+    CU_ASSERT_EQUAL(tw_result_share_read(path, 0, &r), TW_ERR_FORMAT);
+    CU_ASSERT_TRUE(message_has("dataset trace: a span of no lane"));
+    unlink(path);
+  }
+  samples_fresh(0);  // a run that recorded none
+  sample_result_share.span_count = 0;
+  CU_ASSERT_EQUAL(tw_result_share_write(path, &sample_result_share), TW_OK);
+  CU_ASSERT_EQUAL_FATAL(tw_result_share_read(path, 0, &r), TW_OK);
+  CU_ASSERT_TRUE(r.span_count == 0 && r.spans == NULL);
+  tw_result_share_free(&r);
+  unlink(path);
+}
+
 static int tear_down(void) {
   samples_free();
   return scratch_close();
@@ -489,6 +522,7 @@ int main(void) {
   CU_add_test(suite, "a full disk", test_full_disk);
   CU_add_test(suite, "read by h5py", test_h5py);
   CU_add_test(suite, "environment", test_environment);
+  CU_add_test(suite, "spans of a trace", test_spans);
   CU_basic_set_mode(CU_BRM_VERBOSE);
   CU_basic_run_tests();
   int bad = CU_get_number_of_failures() != 0 || CU_get_number_of_suites_failed() != 0;

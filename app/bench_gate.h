@@ -56,6 +56,14 @@ static inline void time_rows(const tw_gate_bench *g, const char *kernel, size_t 
   time_it(g, kernel, size, (double)rows * (double)cols, 0, call, args);
 }
 
+// A gate that takes its corrections itself: what must move is their packed halves.
+typedef struct {
+  const void *args;  // of the gate
+  tw_correction_args taken[TW_MAX_CORRECTIONS];
+  int count;
+} tw_taking;
+void tw_bench_taking(const tw_gate_bench *g, tw_taking *t);
+
 // Products and openings; the others are in app/bench_kernels_args.c.
 void tw_bench_matmul(const tw_gate_bench *g);
 void tw_bench_linear(const tw_gate_bench *g);

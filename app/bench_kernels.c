@@ -234,7 +234,7 @@ static tw_status time_plan(bench *w, const tw_model_config *config, tw_rounding 
     if (only ? strcmp(op->gate->name, only) != 0 : p->labels[op->label].layer != 0) continue;
     if (!stands_for_its_kind(p, i)) continue;
     tw_bench_gate(&w->b, p, op);
-    if (op->correction_count && !only) tw_bench_corrections(&w->b, p, op);
+    if (op->correction_count && !only && !tw_bench_takes(op)) tw_bench_corrections(&w->b, p, op);
   }
   tw_plan_free(&plan);
   return w->b.status;

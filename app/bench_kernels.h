@@ -44,7 +44,9 @@ void tw_bench_time(tw_kernel_bench *b, const tw_kernel_case *c, tw_kernel_call *
 
 // The kernels that this gate runs on each inference, at its sizes. False: none.
 bool tw_bench_gate(tw_kernel_bench *b, const tw_program *p, const tw_op *op);
-// Corrections of a gate: halves read and drawn.
+// Whether it takes its corrections itself.
+bool tw_bench_takes(const tw_op *op);
+// Corrections of a gate that does not: halves read and drawn.
 void tw_bench_corrections(tw_kernel_bench *b, const tw_program *p, const tw_op *op);
 
 #endif

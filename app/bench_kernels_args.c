@@ -9,8 +9,16 @@
 TW_RING_OPS(CALL_OF)
 TW_BIT_OPS(CALL_OF)
 #undef CALL_OF
+#define CALL_TAKING(op)                                                                             \
+  static inline tw_status call_##op##_taking(const tw_backend *k, const void *args, void *stream) { \
+    const tw_taking *t = args;                                                                      \
+    return k->op##_taking(t->args, t->taken, t->count, stream);                                     \
+  }
+TW_TAKING_OPS(CALL_TAKING)
+#undef CALL_TAKING
 
 #define TIME_ROWS(g, op, a) time_rows(g, #op, (a).rows, (a).cols, call_##op, &(a))
+#define TIME_TAKING(g, op, a, t) ((t).args = &(a), time_rows(g, #op, (a).rows, (a).cols, call_##op##_taking, &(t)))
 
 static void time_planes(const tw_gate_bench *g, const char *kernel, size_t planes, size_t n, double work,
                         tw_kernel_call *call, const void *args) {
@@ -167,38 +175,42 @@ static void time_sum_planes(const tw_gate_bench *g) {
 
 static void time_extend(const tw_gate_bench *g) {
   size_t n = batch_n(g, in(g, 0));
+  tw_taking t;
+  tw_bench_taking(g, &t);
   tw_extend_args a = {.rows = 1,
                       .cols = n,
                       .X = read_n(g, n),
                       .r = read_n(g, n),
-                      .carry = read_n(g, n),
-                      .top = read_n(g, n),
+                      .carry = t.taken[0].out,
+                      .top = t.taken[1].out,
                       .out = write_out(g),
                       .one = ~0ull,
                       .ring = ring_of(g),
                       .k = in(g, 0)->ring};
-  TIME_ROWS(g, extend, a);
+  TIME_TAKING(g, extend, a, t);
 }
 
 static void time_multiply(const tw_gate_bench *g) {
   size_t n = in(g, 0)->n, m = in(g, 1)->n;
   bool extended = in(g, 0)->ring < result(g)->ring;
+  tw_taking t;
+  tw_bench_taking(g, &t);
   tw_multiply_args a = {.rows = g->b->batch,
                         .cols = n,
                         .X = read_all(g, n),
                         .r = read_all(g, n),
                         .Y = read_all(g, m),
                         .q = read_all(g, m),
-                        .rq = read_all(g, n),
+                        .rq = t.taken[extended ? 2 : 0].out,
                         .out = write_out(g),
                         .one = ~0ull,
                         .ring = ring_of(g),
                         .k = in(g, 0)->ring,
                         .pair = {1, m, 0, 1}};
   if (extended) {
-    a.carry = read_all(g, n);
-    a.top = read_all(g, n);
-    a.tq = read_all(g, n);
+    a.carry = t.taken[0].out;
+    a.top = t.taken[1].out;
+    a.tq = t.taken[3].out;
   }
   if ((tw_repeat)arg(g, 0) == TW_PER_ROW) {
     a.rows = g->b->batch * m, a.cols = n / m;
@@ -207,47 +219,51 @@ static void time_multiply(const tw_gate_bench *g) {
     a.rows = g->b->batch * (n / m), a.cols = m;
     a.pair = (tw_pairing){n / m, m, 0, 1};
   }
-  TIME_ROWS(g, multiply, a);
+  TIME_TAKING(g, multiply, a, t);
 }
 
 static void time_multiply_rows(const tw_gate_bench *g) {
   size_t n = batch_n(g, in(g, 0)), rows = batch_n(g, in(g, 1));
   int k = in(g, 0)->ring, l = in(g, 1)->ring;
+  tw_taking t;
+  tw_bench_taking(g, &t);
   tw_multiply_rows_args a = {.rows = rows,
                              .cols = n / rows,
                              .X = read_n(g, n),
                              .r = read_n(g, n),
                              .Y = read_n(g, rows),
                              .q = read_n(g, rows),
-                             .x_carry = read_n(g, n),
-                             .x_top = read_n(g, n),
-                             .y_carry = read_n(g, rows),
-                             .y_top = read_n(g, rows),
-                             .rq = read_n(g, n),
-                             .tq = read_n(g, n),
-                             .rs = read_n(g, n),
-                             .ts = k + l < result(g)->ring ? read_n(g, n) : NULL,
+                             .x_carry = t.taken[0].out,
+                             .x_top = t.taken[1].out,
+                             .y_carry = t.taken[2].out,
+                             .y_top = t.taken[3].out,
+                             .rq = t.taken[4].out,
+                             .tq = t.taken[5].out,
+                             .rs = t.taken[6].out,
+                             .ts = k + l < result(g)->ring ? t.taken[7].out : NULL,
                              .out = write_out(g),
                              .one = ~0ull,
                              .ring = ring_of(g),
                              .k = k,
                              .l = l};
-  TIME_ROWS(g, multiply_rows, a);
+  TIME_TAKING(g, multiply_rows, a, t);
 }
 
 static void time_squares(const tw_gate_bench *g) {
   size_t n = batch_n(g, in(g, 0));
+  tw_taking t;
+  tw_bench_taking(g, &t);
   tw_square_args a = {.rows = 1,
                       .cols = n,
                       .X = read_n(g, n),
                       .r = read_n(g, n),
-                      .carry = read_n(g, n),
-                      .top = read_n(g, n),
-                      .tr = read_n(g, n),
+                      .carry = t.taken[0].out,
+                      .top = t.taken[1].out,
+                      .tr = t.taken[2].out,
                       .out = tw_bench_out(g->b, n),
                       .one = ~0ull,
                       .k = in(g, 0)->ring};
-  TIME_ROWS(g, square, a);
+  TIME_TAKING(g, square, a, t);
   time_sums(g, true);
 }
 
@@ -255,13 +271,15 @@ static void time_select(const tw_gate_bench *g) {
   const tw_tensor *bits = in(g, 0), *x = in(g, 1);
   size_t planes = arg(g, 1), all = planes * bits->n;
   bool extended = x->ring < result(g)->ring;
+  tw_taking t;
+  tw_bench_taking(g, &t);
   tw_select_args a = {.rows = g->b->batch * planes,
                       .cols = bits->n,
                       .bits = read_planes(g, 0, planes),
                       .X = read_all(g, x->n),
                       .r = read_all(g, x->n),
-                      .m = read_all(g, all),
-                      .mr = read_all(g, all),
+                      .m = t.taken[extended ? 2 : 0].out,
+                      .mr = t.taken[extended ? 3 : 1].out,
                       .out = write_out(g),
                       .planes = planes,
                       .first_plane = arg(g, 0),
@@ -273,11 +291,12 @@ static void time_select(const tw_gate_bench *g) {
                       .ring = ring_of(g),
                       .k = x->ring};
   if (extended) {
-    a.carry = read_all(g, x->n);
-    a.top = read_all(g, x->n);
-    a.mt = read_all(g, all);
+    a.carry = t.taken[0].out;
+    a.top = t.taken[1].out;
+    a.mt = t.taken[4].out;
   }
-  time_planes(g, "select", planes, a.cols, (double)(g->b->batch * all), call_select, &a);
+  t.args = &a;
+  time_planes(g, "select", planes, a.cols, (double)(g->b->batch * all), call_select_taking, &t);
 }
 
 static void time_constants(const tw_gate_bench *g) {
@@ -299,34 +318,38 @@ static void time_constants(const tw_gate_bench *g) {
 
 static void time_piece(const tw_gate_bench *g) {
   size_t n = batch_n(g, result(g));
+  tw_taking t;
+  tw_bench_taking(g, &t);
   tw_piece_args a = {.rows = 1,
                      .cols = n,
                      .A = read_n(g, n),
                      .B = read_n(g, n),
                      .X = read_n(g, n),
-                     .sign = read_n(g, n),
-                     .sign_rb = read_n(g, n),
-                     .sign_r = read_n(g, n),
-                     .rest = read_n(g, n),
+                     .sign = t.taken[0].out,
+                     .sign_rb = t.taken[1].out,
+                     .sign_r = t.taken[2].out,
+                     .rest = t.taken[3].out,
                      .out = write_out(g),
                      .ring = ring_of(g)};
-  TIME_ROWS(g, piece, a);
+  TIME_TAKING(g, piece, a, t);
 }
 
 static void time_floor(const tw_gate_bench *g) {
   size_t n = in(g, 0)->n;
+  tw_taking t;
+  tw_bench_taking(g, &t);
   tw_floor_args a = {.rows = g->b->batch,
                      .cols = n,
                      .X = read_all(g, n),
                      .bits = read_planes(g, 1, 1),
-                     .high = read_all(g, n),
-                     .m = read_all(g, n),
+                     .high = t.taken[0].out,
+                     .m = t.taken[1].out,
                      .out = write_out(g),
                      .sequence_words = words_of(in(g, 1)),
                      .one = ~0ull,
                      .ring = ring_of(g),
                      .shift = (int)arg(g, 0)};
-  TIME_ROWS(g, floor, a);
+  TIME_TAKING(g, floor, a, t);
 }
 
 // ---- bits ----
@@ -518,5 +541,13 @@ bool tw_bench_gate(tw_kernel_bench *b, const tw_program *p, const tw_op *op) {
       gates[i].time(&(tw_gate_bench){b, p, op});
       return true;
     }
+  return false;
+}
+
+bool tw_bench_takes(const tw_op *op) {
+  static const char *const names[] = {"linear",        "extend",         "floor",  "multiply",
+                                      "multiply rows", "sum of squares", "select", "piece"};
+  for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+    if (strcmp(names[i], op->gate->name) == 0) return true;
   return false;
 }

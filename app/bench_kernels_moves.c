@@ -40,7 +40,30 @@ void tw_bench_matmul(const tw_gate_bench *g) {
   time_product(g, "gemm", call_gemm, &a);
 }
 
+// [r p]_b less what preparation left, which the product is added to.
+static tw_status call_addend(const tw_backend *k, const void *args, void *stream) {
+  const tw_taking *t = args;
+  return k->combine_taking(t->args, t->taken, t->count, stream);
+}
+static void time_addend(const tw_gate_bench *g) {
+  size_t n = batch_n(g, result(g));
+  tw_taking t;
+  tw_bench_taking(g, &t);
+  tw_combine_args a = {.rows = 1,
+                       .cols = n,
+                       .x = t.taken[0].out,
+                       .y = read_n(g, n),
+                       .out = write_out(g),
+                       .p = 1,
+                       .q = ~0ull,
+                       .ring = ring_of(g),
+                       .pair = {1, n, 0, 1}};
+  t.args = &a;
+  time_rows(g, "addend", 1, n, call_addend, &t);
+}
+
 void tw_bench_linear(const tw_gate_bench *g) {
+  time_addend(g);
   tw_kernel_bench *b = g->b;
   product_args a = {.count = 1, .n = arg(g, 2), .k = arg(g, 1), .ring = result(g)->ring};
   size_t room = a.n * a.k;
@@ -173,38 +196,44 @@ void tw_bench_open(const tw_gate_bench *g) {
 
 // ---- corrections ----
 
-typedef struct {
-  tw_correction_args each[TW_MAX_CORRECTIONS];
-  int count;
-} corrections_args;
+void tw_bench_taking(const tw_gate_bench *g, tw_taking *t) {
+  tw_kernel_bench *b = g->b;
+  *t = (tw_taking){.count = g->op->correction_count};
+  for (int i = 0; i < t->count; i++) {
+    const tw_correction *c = &g->p->corrections[g->op->correction + i];
+    size_t words = c->bits ? (size_t)c->width * tw_words(c->n) : c->n;
+    t->taken[i] = (tw_correction_args){.sequences = b->batch,
+                                       .seeds = (const tw_seed *)(const void *)tw_bench_room(b, 4 * b->batch),
+                                       .slots = tw_bench_room(b, b->batch),
+                                       .use = c->use,
+                                       .bits = c->bits,
+                                       .width = c->width,
+                                       .n = c->n,
+                                       .count = tw_half(c->n),
+                                       .packed = (const uint8_t *)read_all(g, (size_t)c->bytes[0] / 8),
+                                       .packed_stride = (size_t)c->bytes[0],
+                                       .out = tw_bench_room(b, b->batch * words)};
+  }
+}
+
 static tw_status call_corrections(const tw_backend *k, const void *args, void *stream) {
-  const corrections_args *a = args;
-  return k->corrections(a->each, a->count, stream);
+  const tw_taking *t = args;
+  return k->corrections(t->taken, t->count, stream);
 }
 
 void tw_bench_corrections(tw_kernel_bench *b, const tw_program *p, const tw_op *op) {
   tw_gate_bench g = {b, p, op};
-  corrections_args a = {.count = op->correction_count};
+  tw_taking t;
   double elements = 0;
-  for (int i = 0; i < a.count; i++) {
+  tw_bench_taking(&g, &t);
+  for (int i = 0; i < t.count; i++) {
     const tw_correction *c = &p->corrections[op->correction + i];
-    size_t words = c->bits ? (size_t)c->width * tw_words(c->n) : c->n;
-    a.each[i] = (tw_correction_args){.sequences = b->batch,
-                                     .seeds = (const tw_seed *)(const void *)tw_bench_room(b, 4 * b->batch),
-                                     .slots = tw_bench_room(b, b->batch),
-                                     .use = c->use,
-                                     .bits = c->bits,
-                                     .width = c->width,
-                                     .n = c->n,
-                                     .count = tw_half(c->n),
-                                     .packed = (const uint8_t *)read_all(&g, (size_t)c->bytes[0] / 8),
-                                     .packed_stride = (size_t)c->bytes[0],
-                                     .out = tw_bench_out(b, b->batch * words)};
+    b->bytes += 8 * (double)(b->batch * (c->bits ? (size_t)c->width * tw_words(c->n) : c->n));  // written
     elements += (double)(b->batch * c->n) * (c->bits ? c->width : 1);
   }
   const tw_correction *first = &p->corrections[op->correction];
   char size[TW_BENCH_TEXT];
-  snprintf(size, sizeof size, first->bits ? "%d of %zu, %d planes" : "%d of %zu, %d bits", a.count, b->batch * first->n,
+  snprintf(size, sizeof size, first->bits ? "%d of %zu, %d planes" : "%d of %zu, %d bits", t.count, b->batch * first->n,
            first->width);
-  time_it(&g, "corrections", size, elements, 0, call_corrections, &a);
+  time_it(&g, "corrections", size, elements, 0, call_corrections, &t);
 }

@@ -20,8 +20,8 @@ static tw_status extend_deal(tw_session *s, const tw_op *op) {
 
 static tw_status extend_party(tw_session *s, const tw_op *op) {
   uint64_t *carry, *top;
-  TW_TRY(tw_take(s, op, 0, &carry));
-  TW_TRY(tw_take(s, op, 1, &top));
+  TW_TRY(tw_take_later(s, op, 0, &carry));
+  TW_TRY(tw_take_later(s, op, 1, &top));
   TW_TRY(tw_make_value(s, op->out[0]));
   tw_extend_args a = {.rows = 1,
                       .cols = tw_batch_n(s, op->out[0]),
@@ -33,7 +33,7 @@ static tw_status extend_party(tw_session *s, const tw_op *op) {
                       .one = tw_one(s),
                       .ring = tw_ring_of(s, op->out[0]),
                       .k = tw_t(s, op->in[0])->ring};
-  return s->backend->extend(&a, s->stream);
+  return s->backend->extend_taking(&a, s->taken, op->correction_count, s->stream);
 }
 
 static tw_status extend_clear(tw_session *s, const tw_op *op) {

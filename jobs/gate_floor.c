@@ -26,8 +26,8 @@ static tw_status floor_deal(tw_session *s, const tw_op *op) {
 
 static tw_status floor_party(tw_session *s, const tw_op *op) {
   uint64_t *high, *m;
-  TW_TRY(tw_take(s, op, 0, &high));
-  TW_TRY(tw_take(s, op, 1, &m));
+  TW_TRY(tw_take_later(s, op, 0, &high));
+  TW_TRY(tw_take_later(s, op, 1, &m));
   TW_TRY(tw_make_value(s, op->out[0]));
   tw_floor_args a = {.rows = (size_t)s->batch,
                      .cols = tw_t(s, op->in[0])->n,
@@ -40,7 +40,7 @@ static tw_status floor_party(tw_session *s, const tw_op *op) {
                      .one = tw_one(s),
                      .ring = tw_ring_of(s, op->out[0]),
                      .shift = (int)op->arg[0]};
-  return s->backend->floor(&a, s->stream);
+  return s->backend->floor_taking(&a, s->taken, op->correction_count, s->stream);
 }
 
 static tw_status floor_clear(tw_session *s, const tw_op *op) {

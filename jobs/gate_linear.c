@@ -80,7 +80,7 @@ static tw_status linear_party(tw_session *s, const tw_op *op) {
   const uint64_t *k = s->prepared[op - s->program->ops];
   if (!k) return tw_fail(TW_ERR_INTERNAL, "weight product before its preparation");
   uint64_t *rp;
-  TW_TRY(tw_take(s, op, 0, &rp));
+  TW_TRY(tw_take_later(s, op, 0, &rp));
   TW_TRY(tw_make_value(s, op->out[0]));
   uint64_t *out = tw_b(s, op->out[0])->value, ring = tw_ring_of(s, op->out[0]);
   tw_combine_args addend = {.rows = 1,
@@ -92,7 +92,7 @@ static tw_status linear_party(tw_session *s, const tw_op *op) {
                             .q = ~0ull,
                             .ring = ring,
                             .pair = tw_flat(rows * d.cols)};
-  TW_TRY(s->backend->combine(&addend, s->stream));
+  TW_TRY(s->backend->combine_taking(&addend, s->taken, op->correction_count, s->stream));
   return s->backend->product(s->weights.share_operand[d.weight], rows, d.cols, d.inner, tw_b(s, op->in[0])->value, out,
                              tw_t(s, op->out[0])->ring, out, s->stream);
 }

@@ -5,7 +5,7 @@ timeout 100 "$TWAIN" bench kernels --model bert-tiny --seq 32 --repeat 1 --devic
 [ "$(json kernels.json 'all(k["seconds"] > 0 and k["bytes_per_second"] > 0 and k["work_per_second"] > 0 and
   k["limit_seconds"] > 0 for k in j["kernels"])')" = True ] || fail "a kernel without a rate"
 for kernel in mask shift view combine share extend multiply multiply_rows square select constants sum_planes zero pool \
-  pairs piece floor leaves lookup products parity reshape kill row_sums draw corrections gemm product pack \
+  pairs piece floor leaves lookup products parity reshape kill row_sums draw corrections addend gemm product pack \
   unpack; do
   [ "$(json kernels.json "any(k['kernel'] == '$kernel' for k in j['kernels'])")" = True ] || fail "no $kernel"
 done

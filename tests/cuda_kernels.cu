@@ -340,6 +340,18 @@ void add_takings(arena &m, trials &out, size_t sequences, size_t rows, size_t co
                          add(t), add(t), add(t),     m.words(n), ring_of(m)};
   add_taking(m, out, "piece_taking", &tw_backend::piece_taking, piece, t);
   t = fresh();
+  tw_combine_args combine = {1, n, add(t), m.words(n), m.words(n), 1, ~0ull, 0, ring_of(m), flat(n)};
+  add_taking(m, out, "combine_taking", &tw_backend::combine_taking, combine, t);
+  t = fresh();
+  tw_extend_args extend = {1,      n,          m.words(n), m.words(n), add(t),
+                           add(t), m.words(n), one_of(m),  ring_of(m), m.between(3, 62)};
+  add_taking(m, out, "extend_taking", &tw_backend::extend_taking, extend, t);
+  t = fresh();
+  tw_floor_args floor = {sequences, own,        m.words(n),      m.words(sequences * words_of(own)),
+                         add(t),    add(t),     m.words(n),      words_of(own),
+                         one_of(m), ring_of(m), m.between(0, 30)};
+  add_taking(m, out, "floor_taking", &tw_backend::floor_taking, floor, t);
+  t = fresh();
   size_t other;
   const tw_pairing pair = pairing(m, sequences, rows, cols, &other);
   tw_multiply_args multiply = {all,    cols,   m.words(n), m.words(n), m.words(other), m.words(other),   add(t), add(t),

@@ -93,6 +93,25 @@ static json_t *runs_json(char *const *names, const tw_result_share *runs, int co
   return list;
 }
 
+// Rank 1's counters and place beside rank 0's.
+static tw_status print_json(const tw_call *call, const tw_result_share *run) {
+  tw_result_share other;
+  bool found;
+  TW_TRY(read_other(call->arguments[0], run, &other, &found));
+  json_t *json = tw_run_report_json(run);
+  if (found) {
+    json_t *whole = tw_run_report_json(&other);
+    static const char *const parts[] = {"rank", "online_seconds", "communication_seconds", "counters", "environment"};
+    json_t *part = json_object();
+    for (size_t i = 0; i < sizeof parts / sizeof *parts; i++)
+      json_object_set(part, parts[i], json_object_get(whole, parts[i]));
+    json_object_set_new(json, "other_rank", part);
+    json_decref(whole);
+    tw_result_share_free(&other);
+  }
+  return tw_json_print(json);
+}
+
 static tw_status show_one(const tw_call *call, const tw_result_share *run) {
   tw_result_share other;
   bool found;
@@ -118,7 +137,7 @@ static tw_status show(const tw_call *call, const tw_result_share *runs) {
   const settings *s = call->settings;
   if (s->trace && (s->json || call->count > 1))
     return tw_fail(TW_ERR_USAGE, "--trace draws one run; leave out %s", s->json ? "--json" : "the other names");
-  if (s->json && call->count == 1) return tw_json_print(tw_run_report_json(&runs[0]));
+  if (s->json && call->count == 1) return print_json(call, &runs[0]);
   if (s->json) return tw_json_print(runs_json(call->arguments, runs, call->count));
   if (call->count > 1) {
     compare_runs(call->arguments, runs, call->count);

@@ -6,6 +6,7 @@
 #include "app/commands.h"
 #include "app/files.h"
 #include "app/reveal.h"
+#include "app/run_report.h"
 #include "base/memory.h"
 
 typedef struct {
@@ -116,11 +117,15 @@ static tw_status run(const tw_call *call) {
   TW_TRY(tw_places_check(&places, name, suffix, 1, s->force));
   TW_TRY(tw_result_pair_read(name, pair));
   tw_status status = join(pair, &result);
-  tw_result_pair_free(pair);
   if (status == TW_OK) status = write_result(&places, &result);
   if (status == TW_OK && !call->quiet)
     printf("run %s: %d sequence%s, output %s [%d][%d]\nwritten: %s\n", result.run_id.hex, result.count,
            result.count == 1 ? "" : "s", result.output, result.rows, result.cols, places.path[0].text);
+  if (status == TW_OK && !call->quiet) {
+    putchar('\n');
+    tw_run_report_counters(&pair[0], &pair[1]);
+  }
+  tw_result_pair_free(pair);
   tw_result_free(&result);
   return status;
 }

@@ -23,7 +23,7 @@ typedef struct {
   tw_rehearsal *rehearsal;
   tw_engine *engine;
   double setup, preparation[MOST_REPEATS], online[MOST_REPEATS];
-  int used;  // repetitions of the rehearsal: each pass goes on with fresh keys
+  int used;                    // repetitions of the rehearsal: each pass goes on with fresh keys
   double serial, serial_comm;  // --compare-overlap: online without overlap, and its opens
   tw_engine_stats stats;
   uint64_t mismatches;
@@ -108,8 +108,8 @@ static tw_status verify(bench *b) {
   tw_status status = tw_engine_output(b->engine, part[0], part[1]);
   if (status == TW_OK) status = tw_channel_exchange(b->channel, part[1], part[2], bytes);
   if (status == TW_OK && b->channel->rank == 0)
-    status = tw_rehearsal_verify(b->rehearsal, b->used - 1, part[0], part[1], part[2],
-                                 b->stats.transcript, &b->mismatches);
+    status =
+        tw_rehearsal_verify(b->rehearsal, b->used - 1, part[0], part[1], part[2], b->stats.transcript, &b->mismatches);
   for (int i = 0; i < 3; i++) tw_free(part[i]);
   uint64_t theirs = 0;  // rank 1 learns the verdict, so that both end alike
   if (status == TW_OK) status = tw_channel_exchange(b->channel, &b->mismatches, &theirs, sizeof theirs);
@@ -185,21 +185,22 @@ static void print_gates(const bench *b) {
 static tw_status print_json(const bench *b, double online, double preparation) {
   const tw_open_counters *c = &b->stats.counters;
   const tw_plan *plan = tw_rehearsal_plan(b->rehearsal);
-  return tw_json_print(json_pack(
-      "{s:s, s:I, s:I, s:s, s:s, s:s, s:s, s:f, s:f, s:f, s:f, s:I, s:I, s:I, s:b, s:I, s:I, s:I, s:I, s:I, s:f, s:f, s:f, "
-      "s:f, s:f}",
-      "model", b->s->model, "seq",
-      (json_int_t)b->s->seq, "batch", (json_int_t)b->s->batch, "device", tw_engine_device_name(b->engine), "transport",
-      tw_engine_transport_name(b->engine), "placement", b->placement, "keys", b->s->keys, "key_wait_seconds", 1e-9 * (double)b->stats.key_wait_ns,
-      "setup_seconds", b->setup, "preparation_seconds", preparation, "online_seconds", online,
-      "correction_bytes_per_rank", (json_int_t)(plan->program.slot_bytes[0] * (uint64_t)b->s->batch),
-      "sent_bytes_per_rank", (json_int_t)b->stats.payload_bytes, "rounds", (json_int_t)b->stats.rounds, "verified",
-      b->mismatches == 0, "open_flushes_demand", (json_int_t)c->open_flushes_demand, "open_flushes_budget",
-      (json_int_t)c->open_flushes_budget, "pfss_flushes_overlapped_in_open",
-      (json_int_t)c->pfss_flushes_overlapped_in_open, "open_comm_ns", (json_int_t)c->open_comm_ns,
-      "open_wire_bytes_sent", (json_int_t)c->open_wire_bytes_sent, "probe_latency_seconds", b->stats.probe_latency_s,
-      "probe_bytes_per_second", b->stats.probe_bandwidth, "serial_online_seconds", b->serial, "serial_open_seconds",
-      b->serial_comm, "hidden", hidden_part(b, online)));
+  return tw_json_print(
+      json_pack("{s:s, s:I, s:I, s:s, s:s, s:s, s:s, s:f, s:f, s:f, s:f, s:I, s:I, s:I, s:b, s:I, s:I, s:I, s:I, s:I, "
+                "s:f, s:f, s:f, "
+                "s:f, s:f}",
+                "model", b->s->model, "seq", (json_int_t)b->s->seq, "batch", (json_int_t)b->s->batch, "device",
+                tw_engine_device_name(b->engine), "transport", tw_engine_transport_name(b->engine), "placement",
+                b->placement, "keys", b->s->keys, "key_wait_seconds", 1e-9 * (double)b->stats.key_wait_ns,
+                "setup_seconds", b->setup, "preparation_seconds", preparation, "online_seconds", online,
+                "correction_bytes_per_rank", (json_int_t)(plan->program.slot_bytes[0] * (uint64_t)b->s->batch),
+                "sent_bytes_per_rank", (json_int_t)b->stats.payload_bytes, "rounds", (json_int_t)b->stats.rounds,
+                "verified", b->mismatches == 0, "open_flushes_demand", (json_int_t)c->open_flushes_demand,
+                "open_flushes_budget", (json_int_t)c->open_flushes_budget, "pfss_flushes_overlapped_in_open",
+                (json_int_t)c->pfss_flushes_overlapped_in_open, "open_comm_ns", (json_int_t)c->open_comm_ns,
+                "open_wire_bytes_sent", (json_int_t)c->open_wire_bytes_sent, "probe_latency_seconds",
+                b->stats.probe_latency_s, "probe_bytes_per_second", b->stats.probe_bandwidth, "serial_online_seconds",
+                b->serial, "serial_open_seconds", b->serial_comm, "hidden", hidden_part(b, online)));
 }
 
 // All repetitions on an engine of its own.

@@ -6,11 +6,11 @@
 #include "app/bench.h"
 #include "app/commands.h"
 #include "app/peak.h"
-#include "jobs/lanes.h"
 #include "app/print.h"
 #include "base/clock.h"
 #include "base/memory.h"
 #include "jobs/import.h"
+#include "jobs/lanes.h"
 #include "kernels/gemm.h"
 
 typedef tw_bench_settings settings;
@@ -100,7 +100,9 @@ static const tw_option options[] = {
      .help = "model: the same by the number of openings (0: no such limit)",
      .low = 0,
      .high = 1e9},
-    {.name = "no-overlap", .field = offsetof(settings, no_overlap), .help = "model: the batch is not halved; nothing overlaps"},
+    {.name = "no-overlap",
+     .field = offsetof(settings, no_overlap),
+     .help = "model: the batch is not halved; nothing overlaps"},
     {.name = "compare-overlap",
      .field = offsetof(settings, compare_overlap),
      .help = "model: first without overlap, then with it, and how much of the opens' time is hidden"},

@@ -14,7 +14,7 @@ typedef struct {
   const void *send;
   void *recv;
   size_t bytes;
-  void *handle;  // transport's own; NULL as long as (and again when) the transport may not touch send and recv
+  void *handle;     // transport's own; NULL as long as (and again when) the transport may not touch send and recv
   uint64_t number;  // transport's own
 } tw_exchange;
 

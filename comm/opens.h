@@ -14,8 +14,9 @@ typedef struct tw_opens tw_opens;
 typedef enum { TW_FLUSH_DEMAND, TW_FLUSH_BUDGET } tw_flush_reason;
 
 // Of an online phase. pfss_flushes_overlapped_in_open: levels of one part of the batch evaluated while another part's
-// openings were in flight.
+// openings were in flight. rounds: openings one behind the other, the most of any part.
 typedef struct {
+  uint64_t rounds;
   uint64_t open_flushes_demand, open_flushes_budget, pfss_flushes_overlapped_in_open, open_comm_ns, pfss_eval_ns,
       open_wire_bytes_sent, open_payload_bytes;
 } tw_open_counters;

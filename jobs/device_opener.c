@@ -14,8 +14,8 @@
 #include "kernels/digit.h"
 #include "kernels/pack.h"
 
-// Words of a round, so that packing, the way and unpacking overlap in large messages: 4 MiB between GPUs, a MiB for copy
-// engines, and for MPI what stays in a core's cache.
+// Words of a round, so that packing, the way and unpacking overlap in large messages: 4 MiB between GPUs, a MiB for
+// copy engines, and for MPI what stays in a core's cache.
 enum { ROUND_WORDS = 512 << 10, RELAY_ROUND_WORDS = 32 << 10, COPY_WORDS = 128 << 10 };
 
 enum { COPY_STREAMS = 3 };
@@ -32,12 +32,12 @@ struct tw_device_opener {
   lane lanes[TW_DEVICE_LANES];
   tw_mailboxes boxes;  // unless by NCCL
   tw_nccl *nccl;
-  int nccl_lane;                // of the exchange before, -1: none
-  uint64_t *sent, *received;    // device: whole messages, for NCCL's send and receive, and for copy engines
+  int nccl_lane;                           // of the exchange before, -1: none
+  uint64_t *sent, *received;               // device: whole messages, for NCCL's send and receive, and for copy engines
   void *copies[COPY_STREAMS], *copied[2];  // streams: copies out, copies in, waiting for flags; and events
   void *round_come[TW_EXCHANGE_ROUNDS], *round_done[TW_EXCHANGE_ROUNDS];
   uint64_t *flag_values;  // device, of the copied message's rounds
-  int copy_lane;  // of the copied message before, -1: none
+  int copy_lane;          // of the copied message before, -1: none
   tw_relay *relay;
   tw_relay_message *relayed;  // of the recorded run
   size_t relayed_count, relayed_room;

@@ -45,7 +45,8 @@ typedef struct {
   double comm_seconds;
   uint64_t key_bytes, key_wait_ns;  // of the batch; how long gates waited for keys (GPU: with time_gates, else 0)
   tw_open_counters counters;
-  double probe_latency_s, probe_bandwidth;  // of the transport, measured at set-up: an open of 4 KiB; bytes a second each way
+  double probe_latency_s,
+      probe_bandwidth;  // of the transport, measured at set-up: an open of 4 KiB; bytes a second each way
   char transcript[65];
 } tw_engine_stats;
 
@@ -63,8 +64,7 @@ tw_status tw_engine_output(tw_engine *e, uint64_t *masked, uint64_t *mask);
 tw_status tw_engine_get_stats(tw_engine *e, tw_engine_stats *stats);
 // With `trace`: the spans of the last online phase, labels as in the plan's program; free with tw_free.
 tw_status tw_engine_get_trace(const tw_engine *e, tw_span **spans, int *count, uint64_t *dropped);
-const double *tw_engine_label_seconds(
-    tw_engine *e);                                // of the last online phase; GPU: with time_gates, else zeros
+const double *tw_engine_label_seconds(tw_engine *e);    // of the last online phase; GPU: with time_gates, else zeros
 const char *tw_engine_device_name(const tw_engine *e);  // "cpu", or the GPU's name
 const char *tw_engine_transport_name(const tw_engine *e);
 const char *tw_engine_transport_why(const tw_engine *e);

@@ -32,17 +32,16 @@ static tw_status open_party(tw_session *s, const tw_op *op) {
   TW_TRY(tw_make_value(s, id));
   bool bits = t->kind == TW_BITWIRE;
   TW_EACH_SEQUENCE(s, b) {
-    tw_open_request r = {
-        .use = op->mask_use,
-        .index = (uint32_t)(op->ordinal * tw_whole_batch(s) + s->first_sequence + b),
-        .slot = s->slots[b],
-        .bits = bits,
-        .width = bits ? t->planes : t->ring,
-        .n = t->n,
-        .words = words,
-        .share = tw_value(s, op->in[0], b),
-        .mask = tw_mask_of(s, id, s->rank, b),
-        .out = tw_value(s, id, b)};
+    tw_open_request r = {.use = op->mask_use,
+                         .index = (uint32_t)(op->ordinal * tw_whole_batch(s) + s->first_sequence + b),
+                         .slot = s->slots[b],
+                         .bits = bits,
+                         .width = bits ? t->planes : t->ring,
+                         .n = t->n,
+                         .words = words,
+                         .share = tw_value(s, op->in[0], b),
+                         .mask = tw_mask_of(s, id, s->rank, b),
+                         .out = tw_value(s, id, b)};
     TW_TRY(s->opener.open(s->opener.state, s->lane, &r));
   }
   return TW_OK;

@@ -17,11 +17,11 @@ typedef struct {
   uint64_t slot_bytes;
   int batch;
   tw_keys_place place;
-  int lanes;     // parts of the batch, each on a stream of its own, from sequence `first` on
+  int lanes;  // parts of the batch, each on a stream of its own, from sequence `first` on
   void *streams[TW_KEY_LANES];
   int first[TW_KEY_LANES];
-  bool timed;    // measure how long gates wait for keys (costs two small kernels a piece)
-  bool traced;   // time every piece's copy (tw_key_feed_spans)
+  bool timed;   // measure how long gates wait for keys (costs two small kernels a piece)
+  bool traced;  // time every piece's copy (tw_key_feed_spans)
 } tw_key_feed_options;
 
 tw_status tw_key_feed_create(const tw_key_feed_options *options, tw_key_feed **out);
@@ -31,7 +31,7 @@ void tw_key_feed_end(tw_key_feed *f);
 // Begin a job. FILE: readers fill the ring in the background. *moved: the keys lie elsewhere than those of the job
 // before, so that a graph recorded for it is of no use. The stream's earlier work has ended.
 tw_status tw_key_feed_load(tw_key_feed *f, const tw_key_source *source, bool *moved);
-tw_status tw_key_feed_start(tw_key_feed *f);   // enqueue all copies
+tw_status tw_key_feed_start(tw_key_feed *f);             // enqueue all copies
 tw_source tw_key_feed_source(tw_key_feed *f, int lane);  // its `window` waits, on the stream, for the pieces it needs
 // Device memory, 0 until a piece of keys fails its check or cannot be read. Gates that come after computed with bytes
 // that are no keys: whoever forms messages on the stream must send nothing of theirs once this is not 0.

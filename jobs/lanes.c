@@ -6,7 +6,7 @@ typedef struct {
   tw_session *session;
   bool done, waiting;  // waiting: its last level's openings are queued, or in `message`
   bool queued;
-  uint64_t message;
+  uint64_t message, rounds;
 } lane;
 
 typedef struct {
@@ -47,6 +47,7 @@ static tw_status receive(race *r, lane *l) {
   TW_TRY(o->finish(o->state, l->session->lane, l->message));
   tw_session_opened(l->session);
   l->waiting = false;
+  l->rounds++;
   return TW_OK;
 }
 
@@ -87,5 +88,7 @@ tw_status tw_lanes_run(tw_session *const *lanes, int count, const tw_open_budget
     }
     if (progress) progress(progress_state, fraction_done(&r));
   }
+  for (int i = 0; i < count; i++)
+    if (r.lanes[i].rounds > counters->rounds) counters->rounds = r.lanes[i].rounds;
   return TW_OK;
 }

@@ -19,9 +19,9 @@ typedef struct {
   const char *ledger;  // folder
   int64_t first_slot;  // -1: the first that is free on both ranks
   bool allow_test_keys;
-  tw_device_kind device;                           // chosen (tw_device_choose), not auto
-  tw_ways transports;                              // between GPUs, best first
-  bool overlap;                                    // halves of the batch take turns
+  tw_device_kind device;  // chosen (tw_device_choose), not auto
+  tw_ways transports;     // between GPUs, best first
+  bool overlap;           // halves of the batch take turns
   tw_open_budget budget;
   bool trace;                                      // record what happened when (tw_result_share.spans)
   void (*progress)(void *state, double fraction);  // may be NULL

@@ -35,7 +35,8 @@ typedef struct {
 // One opening of one sequence: out = share + mask is sent; after the flush out holds the opened value (backend memory).
 typedef struct {
   uint32_t use;
-  uint32_t index;  // of its digest in the transcript: by opening in order of the program, then by sequence of the whole batch
+  uint32_t index;  // of its digest in the transcript: by opening in order of the program, then by sequence of the whole
+                   // batch
   uint64_t slot;
   bool bits;
   int width;  // ring bits, or planes

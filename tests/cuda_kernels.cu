@@ -618,7 +618,7 @@ int run_all(arena &m, trials &list, void *stream) {
 }
 
 int check(bool small) {
-  arena m((size_t)(small ? 64 : 640) << 20);
+  arena m((size_t)(small ? 96 : 1536) << 20);
   trials list;
   cudaStream_t stream;
   int wrong = 0, ran = 0;

@@ -163,9 +163,20 @@ void wire(post *p, bool to_itself) {
   }
   for (int r = 0; r < 2; r++) {
     int in = r, out = to_itself ? r : 1 - r;
-    p->box[r] = {data[out],          data[in],   flags[out],   flags[in], SLOT_WORDS,
-                 TW_EXCHANGE_BLOCKS, small[out], small[in],    0,         on_device<uint64_t>(1),
-                 on_device<int>(1),  nullptr,    p->stop,      3000000000ull};
+    p->box[r] = {data[out],
+                 data[in],
+                 flags[out],
+                 flags[in],
+                 SLOT_WORDS,
+                 TW_EXCHANGE_BLOCKS,
+                 small[out],
+                 small[in],
+                 0,
+                 on_device<uint64_t>(1),
+                 on_device<int>(1),
+                 nullptr,
+                 p->stop,
+                 3000000000ull};
   }
   p->number = 0;
 }

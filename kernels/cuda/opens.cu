@@ -529,8 +529,7 @@ extern "C" tw_status tw_device_unpack_round(const tw_device_message *message, in
   return tw_enqueue(unpack_kernel, wide_grid(message, rounds), THREADS, 0, stream, a);
 }
 
-extern "C" tw_status tw_device_pack(const tw_device_message *message, const int *heed, uint64_t *words,
-                                    void *stream) {
+extern "C" tw_status tw_device_pack(const tw_device_message *message, const int *heed, uint64_t *words, void *stream) {
   return tw_device_pack_round(message, 1, 0, heed, words, stream);
 }
 

@@ -251,11 +251,19 @@ tw_status tw_opens_start(tw_opens *o, uint64_t *message) {
   return TW_OK;
 }
 
+static uint64_t oldest(const tw_opens *o) {
+  uint64_t number = o->sequence;
+  for (int i = 0; i < BATCHES; i++)
+    if (o->batches[i].in_flight && o->batches[i].number < number) number = o->batches[i].number;
+  return number;
+}
+
 // A message that would grow past its maximum leaves first.
 static tw_status start_full(tw_opens *o, size_t payload) {
   uint64_t message;
   batch *b = &o->batches[o->queue];
   if (!b->count || (b->payload + payload <= 8 * o->most_words && b->count < o->most_jobs)) return TW_OK;
+  if (!free_batch(o)) TW_TRY(tw_opens_finish(o, oldest(o)));
   b->leads = true;
   return tw_opens_start(o, &message);
 }

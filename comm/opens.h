@@ -64,12 +64,13 @@ tw_status tw_opens_start(tw_opens *, uint64_t *message);
 tw_status tw_opens_finish(tw_opens *, uint64_t message);
 
 // Most 8-byte words of payload and most opens of one message (0: no limit). An open that would not fit starts what is
-// queued, and that message is finished with the one that follows it. A single larger open travels alone.
+// queued, and that message is finished with the one that follows it (or earlier, when too many are in flight). A single
+// larger open travels alone.
 void tw_opens_limit(tw_opens *, size_t words, size_t jobs);
 
 void tw_opens_get_stats(const tw_opens *, tw_opens_stats *);
 
-// BLAKE2b-256 over the digests (kernels/digest.h) of everything opened so far, in order of queueing: public values,
+// BLAKE2b-256 over the digests (kernels/digest.h) of everything opened so far, in order of their places: public values,
 // equal on both ranks, whatever messages they travelled in.
 void tw_opens_transcript(const tw_opens *, uint8_t digest[32]);
 // Begin a new transcript, as of a new inference; nothing may be queued or in flight.

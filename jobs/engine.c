@@ -28,6 +28,8 @@ typedef struct {
   const uint64_t *output;  // where the recorded work leaves its result
 } part;
 
+enum { MESSAGE_WORDS = 128 << 20 };  // most in one message: a GiB
+
 struct tw_engine {
   tw_engine_options o;
   int rank;
@@ -566,6 +568,7 @@ tw_status tw_engine_open(const tw_engine_options *o, tw_engine **out) {
     if (status == TW_OK) status = set_up_model(e);
     if (status == TW_OK) status = allocate_job(e);
     if (status == TW_OK) status = tw_opens_create(o->channel, &e->opens);
+    if (status == TW_OK) tw_opens_limit(e->opens, MESSAGE_WORDS, 0);
     if (status == TW_OK) status = open_trace(e);
   }
   *out = e;

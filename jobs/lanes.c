@@ -6,6 +6,7 @@ typedef struct {
   tw_session *session;
   bool done, waiting;  // waiting: its last level's openings are queued, or in `message`
   bool queued;
+  bool in_flight;  // nobody has waited for `message` yet
   uint64_t message, rounds;
 } lane;
 
@@ -25,6 +26,7 @@ static tw_status send(race *r, tw_flush_reason reason) {
   for (int i = 0; i < r->count; i++) {
     if (!r->lanes[i].queued) continue;
     r->lanes[i].queued = false;
+    r->lanes[i].in_flight = true;
     r->lanes[i].message = message;
   }
   uint64_t *count = reason == TW_FLUSH_BUDGET ? &r->counters->open_flushes_budget : &r->counters->open_flushes_demand;
@@ -40,11 +42,18 @@ static bool over_budget(race *r) {
   return jobs > 0 && ((r->budget->words && words >= r->budget->words) || (r->budget->jobs && jobs >= r->budget->jobs));
 }
 
+// The lanes that share a message have it at the same time, whoever waited for it.
+static void note_arrival(race *r, uint64_t message) {
+  for (int i = 0; i < r->count; i++)
+    if (r->lanes[i].message == message) r->lanes[i].in_flight = false;
+}
+
 static tw_status receive(race *r, lane *l) {
   tw_opener *o = opener_of(r);
   if (l->session->mark) TW_TRY(l->session->mark(l->session->mark_state, -1));
   if (l->queued) TW_TRY(send(r, TW_FLUSH_DEMAND));
   TW_TRY(o->finish(o->state, l->session->lane, l->message));
+  note_arrival(r, l->message);
   tw_session_opened(l->session);
   l->waiting = false;
   l->rounds++;
@@ -53,13 +62,14 @@ static tw_status receive(race *r, lane *l) {
 
 static bool in_flight(const race *r) {
   for (int i = 0; i < r->count; i++)
-    if (r->lanes[i].waiting && !r->lanes[i].queued) return true;
+    if (r->lanes[i].in_flight) return true;
   return false;
 }
 
 static tw_status advance(race *r, lane *l) {
   if (l->waiting) TW_TRY(receive(r, l));
-  if (in_flight(r)) r->counters->pfss_flushes_overlapped_in_open++;
+  bool gates = l->session->next_op < l->session->program->op_count;  // the step after a last opening has none
+  if (gates && in_flight(r)) r->counters->pfss_flushes_overlapped_in_open++;
   uint64_t begin = tw_clock_ns();
   TW_TRY(tw_session_step(l->session, &l->done));
   r->counters->pfss_eval_ns += tw_clock_ns() - begin;

@@ -7,6 +7,7 @@
 typedef struct {
   const char *model, *device, *transport, *bind, *keys;
   int64_t seq, repeat, layers, batch;
+  const char *link;  // NULL: as it is
   int64_t budget_words, budget_jobs;
   bool json, by_gate, no_overlap, compare_overlap;
 } tw_bench_settings;

@@ -210,7 +210,7 @@ static tw_status pass(bench *b, bool overlap, bool time_gates) {
   double start = tw_seconds();
   tw_engine_options o = {.plan = tw_rehearsal_plan(b->rehearsal),
                          .model = tw_rehearsal_model(b->rehearsal),
-                         .channel = b->channel,
+                         .channel = b->hardware.channel,
                          .batch = (int)b->s->batch,
                          .device = b->hardware.device,
                          .transports = b->hardware.ways,
@@ -236,6 +236,7 @@ static tw_status measure(bench *b) {
   TW_TRY(tw_hardware_choose(b->s->device, b->s->transport, &b->hardware));
   TW_TRY(tw_hardware_take(b->channel, &b->hardware));
   TW_TRY(tw_hardware_place(b->channel, &b->hardware, b->s->bind, b->placement, sizeof b->placement));
+  TW_TRY(tw_hardware_link(&b->hardware, b->s->link));
   TW_TRY(choose_keys(b));
   TW_TRY(open_rehearsal(b));
   if (b->s->compare_overlap) TW_TRY(measure_serial(b));
@@ -261,6 +262,7 @@ static tw_status body(const tw_call *call, tw_channel *channel) {
     status =
         tw_fail(TW_ERR_CHECK, "%llu output elements differ from the emulator's", (unsigned long long)b->mismatches);
   tw_engine_close(b->engine);
+  tw_hardware_release(&b->hardware);
   tw_rehearsal_close(b->rehearsal);
   free(b);
   return status;

@@ -83,6 +83,13 @@ static const tw_option options[] = {
      .fallback = "memory",
      .help = "model: where keys lie when the clock starts: memory (page-locked for a GPU, and streamed to it), file (a "
              "key file under $TMPDIR, in the system's cache; read, checked and streamed), or resident (on the GPU)"},
+    {.name = "emulate-link",
+     .kind = TW_OPTION_TEXT,
+     .field = offsetof(settings, link),
+     .value = "US,GBIT",
+     .help = "model, opens: openings as over a link of this latency (microseconds, one way) and bandwidth (Gbit/s each "
+             "way, 0: without "
+             "limit)"},
     {.name = "open-budget-words",
      .kind = TW_OPTION_INTEGER,
      .field = offsetof(settings, budget_words),

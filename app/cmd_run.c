@@ -17,7 +17,7 @@
 #include "kernels/isa.h"
 
 typedef struct {
-  const char *ledger, *device, *transport, *bind;
+  const char *ledger, *device, *transport, *bind, *link;
   int64_t budget_words, budget_jobs;
   int64_t slot;
   double timeout;
@@ -67,6 +67,13 @@ static const tw_option options[] = {
      .fallback = "auto",
      .help = "auto: to cores and memory near the rank's GPU, ranks of one host apart, always inside what the launcher "
              "gave; none"},
+    {.name = "emulate-link",
+     .kind = TW_OPTION_TEXT,
+     .field = offsetof(settings, link),
+     .value = "US,GBIT",
+     .help =
+         "openings as over a link of this latency (microseconds, one way) and bandwidth (Gbit/s each way, 0: without "
+         "limit)"},
     {.name = "open-budget-words",
      .kind = TW_OPTION_INTEGER,
      .field = offsetof(settings, budget_words),
@@ -181,6 +188,7 @@ static tw_status infer(const settings *s, rank_files *f, tw_channel *channel, tw
   TW_TRY(agree(channel, tw_hardware_choose(s->device, s->transport, &hardware)));
   TW_TRY(tw_hardware_take(channel, &hardware));
   TW_TRY(tw_hardware_place(channel, &hardware, s->bind, e->placement, sizeof e->placement));
+  TW_TRY(agree(channel, tw_hardware_link(&hardware, s->link)));
   if (tw_keys_get_info(f->keys)->test && s->allow_test_keys && channel->rank == 0)
     tw_say("WARNING: TEST keys: everybody can derive their seeds; NOTHING IN THIS RUN IS PRIVATE");
   tw_progress_start(&progress, "running", quiet || channel->rank != 0);
@@ -188,7 +196,7 @@ static tw_status infer(const settings *s, rank_files *f, tw_channel *channel, tw
                       .model = &f->model,
                       .keys = f->keys,
                       .input = &f->input,
-                      .channel = channel,
+                      .channel = hardware.channel,
                       .ledger = f->ledger,
                       .first_slot = s->slot,
                       .allow_test_keys = s->allow_test_keys,
@@ -201,6 +209,7 @@ static tw_status infer(const settings *s, rank_files *f, tw_channel *channel, tw
                       .progress_state = &progress};
   tw_status status = tw_run(&o, result);
   tw_progress_end(&progress);
+  tw_hardware_release(&hardware);
   if (status != TW_OK) return status;
   memcpy(e->device, result->environment.device, sizeof e->device);
   memcpy(e->transport, result->environment.transport, sizeof e->transport);

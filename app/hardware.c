@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "base/placement.h"
+#include "comm/channel_link.h"
 #include "kernels/device.h"
 
 static int word_index(const char *word, const char *const *words, int count) {
@@ -73,7 +74,28 @@ static tw_ways ways_of(tw_transport wanted, bool one_host, bool one_gpu, bool nc
   return w;
 }
 
+tw_status tw_hardware_link(tw_hardware *h, const char *link) {
+  tw_link_profile profile;
+  if (!link) return TW_OK;
+  TW_TRY(tw_link_parse(link, &profile));
+  bool relayed = h->transport == TW_TRANSPORT_AUTO || h->transport == TW_TRANSPORT_MPI_P2P;
+  if (h->device == TW_DEVICE_CUDA && !relayed)
+    return tw_fail(TW_ERR_USAGE, "--emulate-link slows messages of MPI; use it with --transport mpi-p2p, not %s",
+                   tw_transport_word(h->transport));
+  h->ways = (tw_ways){{TW_TRANSPORT_MPI_P2P}, 1};
+  TW_TRY(tw_channel_link(h->channel, &profile, &h->link));
+  h->channel = h->link;
+  return TW_OK;
+}
+
+void tw_hardware_release(tw_hardware *h) {
+  tw_channel_close(h->link);
+  h->link = NULL;
+}
+
 tw_status tw_hardware_take(tw_channel *channel, tw_hardware *h) {
+  h->channel = channel;
+  h->link = NULL;
   hardware_place mine = {{0}, (int)h->device, h->gpu, 0, (int)h->transport}, theirs;
 #ifdef TWAIN_NCCL
   mine.nccl = 1;

@@ -9,7 +9,9 @@ typedef struct {
   tw_device_kind device;
   tw_transport transport;  // asked for
   tw_ways ways;            // that may serve between GPUs
-  int local_rank, gpu;     // among this host's ranks; the GPU's index
+  tw_channel *channel;     // between the ranks; over the emulated link, if there is one
+  tw_channel *link;
+  int local_rank, gpu;  // among this host's ranks; the GPU's index
 } tw_hardware;
 
 // From the options' words; MPI is running.
@@ -20,6 +22,9 @@ tw_status tw_hardware_take(tw_channel *channel, tw_hardware *h);
 // network near the rank's GPU, apart from a rank on the same host, and (bind: "auto", else "none") binds this process
 // there. text: the placement.
 tw_status tw_hardware_place(tw_channel *channel, const tw_hardware *h, const char *bind, char *text, size_t size);
+// After tw_hardware_take: h->channel becomes one over an emulated link ("LATENCY,BANDWIDTH"; NULL: none). Both ranks.
+tw_status tw_hardware_link(tw_hardware *h, const char *link);
+void tw_hardware_release(tw_hardware *h);
 // For one process alone: chooses and selects the GPU.
 tw_status tw_hardware_alone(const char *device, tw_device_kind *chosen);
 

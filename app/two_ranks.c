@@ -40,7 +40,8 @@ tw_status tw_two_ranks(const tw_call *call, double timeout,
                        tw_status (*body)(const tw_call *call, tw_channel *channel)) {
   const char *name = call->command->name;
   int ranks = 0, rank = 0;
-  if (MPI_Init(NULL, NULL) != MPI_SUCCESS)
+  int level;  // the relay of a GPU's messages calls MPI from a thread of its own
+  if (MPI_Init_thread(NULL, NULL, MPI_THREAD_SERIALIZED, &level) != MPI_SUCCESS)
     return tw_fail(TW_ERR_PEER, "MPI cannot start; try mpirun -np 2 twain %s", name);
   MPI_Comm_size(MPI_COMM_WORLD, &ranks);
   MPI_Comm_rank(MPI_COMM_WORLD, &rank);

@@ -28,6 +28,7 @@ struct tw_channel {
   double timeout_seconds;  // without progress; then TW_ERR_PEER
   tw_status (*start)(tw_channel *, tw_exchange *);
   tw_status (*wait)(tw_channel *, tw_exchange *);  // completes both directions
+  tw_status (*poll)(tw_channel *);                 // moves exchanges in flight on; may be NULL: they move by themselves
   void (*close)(tw_channel *);                     // never waits for the other rank
   void *state;
 };

@@ -2,6 +2,7 @@
 #include <mpi.h>
 #include <sched.h>
 #include <stdbool.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <time.h>
 
@@ -17,6 +18,9 @@ typedef struct flight {
   size_t chunks, capacity;
   size_t bytes;
   bool active;
+  tw_status status;  // found while polling, for whoever waits
+  char message[256];
+  uint64_t moved;         // when something last did
   MPI_Request *requests;  // 2 * chunks
   MPI_Status *statuses;
   int *finished;
@@ -93,6 +97,8 @@ static tw_status flight_for(link_state *s, size_t bytes, flight **out) {
   f->chunks = chunks;
   f->bytes = bytes;
   f->active = true;
+  f->status = TW_OK;
+  f->moved = tw_clock_ns();
   for (size_t r = 0; r < 2 * chunks; r++) f->requests[r] = MPI_REQUEST_NULL;
   *out = f;
   return TW_OK;
@@ -185,6 +191,28 @@ static size_t arrived(const flight *f) {
   return bytes;
 }
 
+// What MPI has done since, and has it done all of it?
+static tw_status advance(const tw_channel *c, flight *f, bool *done) {
+  int count = 0;
+  int rc = MPI_Testsome((int)(2 * f->chunks), f->requests, &count, f->finished, f->statuses);
+  *done = count == MPI_UNDEFINED && rc == MPI_SUCCESS;
+  if (*done) return TW_OK;
+  if (count > 0) f->moved = tw_clock_ns();
+  return examine(c, f, rc, count);
+}
+
+// Between other work: MPI moves messages only while somebody calls it.
+static tw_status mpi_poll(tw_channel *c) {
+  link_state *s = c->state;
+  for (flight *f = s->flights; f; f = f->next) {
+    bool done;
+    if (!f->active || f->status != TW_OK || s->broken) continue;
+    f->status = advance(c, f, &done);
+    if (f->status != TW_OK) snprintf(f->message, sizeof f->message, "%s", tw_error_message());
+  }
+  return TW_OK;
+}
+
 static tw_status mpi_wait(tw_channel *c, tw_exchange *x) {
   link_state *s = c->state;
   flight *f = x->handle;
@@ -195,22 +223,21 @@ static tw_status mpi_wait(tw_channel *c, tw_exchange *x) {
     return abandon(
         s, x,
         tw_fail(TW_ERR_PEER, "rank %d: exchange given up: an earlier one with rank %d failed", c->rank, 1 - c->rank));
-  uint64_t moved = tw_clock_ns();
+  if (f->status != TW_OK) return abandon(s, x, tw_fail(f->status, "%s", f->message));
+  f->moved = tw_clock_ns();
   for (;;) {
-    int count = 0;
-    int rc = MPI_Testsome((int)(2 * f->chunks), f->requests, &count, f->finished, f->statuses);
-    if (count == MPI_UNDEFINED && rc == MPI_SUCCESS) break;  // nothing left to wait for
-    tw_status status = examine(c, f, rc, count);
+    bool done;
+    tw_status status = advance(c, f, &done);
     if (status != TW_OK) return abandon(s, x, status);
-    uint64_t now = tw_clock_ns();
-    if (count > 0) moved = now;
-    if ((double)(now - moved) * 1e-9 > c->timeout_seconds)
+    if (done) break;
+    uint64_t idle_ns = tw_clock_ns() - f->moved;
+    if ((double)idle_ns * 1e-9 > c->timeout_seconds)
       return abandon(s, x,
                      tw_fail(TW_ERR_PEER,
                              "rank %d: nothing moved for %g s in an exchange with rank %d: %zu of %zu bytes "
                              "received; look at the log of rank %d, or raise --timeout if it is only slow",
                              c->rank, c->timeout_seconds, 1 - c->rank, arrived(f), x->bytes, 1 - c->rank));
-    idle(now - moved);
+    idle(idle_ns);
   }
   f->active = false;
   x->handle = NULL;
@@ -269,6 +296,7 @@ tw_status tw_channel_mpi(double timeout_seconds, tw_channel **out) {
                             .timeout_seconds = timeout_seconds,
                             .start = mpi_start,
                             .wait = mpi_wait,
+                            .poll = mpi_poll,
                             .close = mpi_close,
                             .state = s};
   tw_status status = duplicate_world(&s->channel, &s->comm);

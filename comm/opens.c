@@ -222,8 +222,20 @@ static batch *free_batch(tw_opens *o) {
   return NULL;
 }
 
+static tw_status finish(tw_opens *o, batch *b);
+
+// Room for another message: messages that left because they were full may be finished at any time.
+static tw_status make_room(tw_opens *o) {
+  batch *oldest = NULL;
+  if (free_batch(o)) return TW_OK;
+  for (batch *b = o->batches; b < o->batches + BATCHES; b++)
+    if (b->in_flight && b->leads && (!oldest || b->number < oldest->number)) oldest = b;
+  return oldest ? finish(o, oldest) : TW_OK;
+}
+
 tw_status tw_opens_start(tw_opens *o, uint64_t *message) {
   TW_TRY(usable(o));
+  TW_TRY(make_room(o));
   batch *b = &o->batches[o->queue], *next = free_batch(o);
   *message = o->sequence;
   if (!b->count) return TW_OK;
@@ -251,19 +263,11 @@ tw_status tw_opens_start(tw_opens *o, uint64_t *message) {
   return TW_OK;
 }
 
-static uint64_t oldest(const tw_opens *o) {
-  uint64_t number = o->sequence;
-  for (int i = 0; i < BATCHES; i++)
-    if (o->batches[i].in_flight && o->batches[i].number < number) number = o->batches[i].number;
-  return number;
-}
-
 // A message that would grow past its maximum leaves first.
 static tw_status start_full(tw_opens *o, size_t payload) {
   uint64_t message;
   batch *b = &o->batches[o->queue];
   if (!b->count || (b->payload + payload <= 8 * o->most_words && b->count < o->most_jobs)) return TW_OK;
-  if (!free_batch(o)) TW_TRY(tw_opens_finish(o, oldest(o)));
   b->leads = true;
   return tw_opens_start(o, &message);
 }
@@ -350,6 +354,12 @@ tw_status tw_opens_flush(tw_opens *o) {
   uint64_t message;
   TW_TRY(tw_opens_start(o, &message));
   return tw_opens_finish(o, message);
+}
+
+tw_status tw_opens_poll(tw_opens *o) {
+  for (int i = 0; i < BATCHES; i++)
+    if (o->batches[i].in_flight && o->channel->poll && !o->broken) return o->channel->poll(o->channel);
+  return TW_OK;
 }
 
 void tw_opens_limit(tw_opens *o, size_t words, size_t jobs) {

@@ -63,6 +63,9 @@ enum { TW_OPENS_IN_FLIGHT = 8 };
 tw_status tw_opens_start(tw_opens *, uint64_t *message);
 tw_status tw_opens_finish(tw_opens *, uint64_t message);
 
+// Between other work: lets messages in flight move on.
+tw_status tw_opens_poll(tw_opens *);
+
 // Most 8-byte words of payload and most opens of one message (0: no limit). An open that would not fit starts what is
 // queued, and that message is finished with the one that follows it (or earlier, when too many are in flight). A single
 // larger open travels alone.

@@ -109,7 +109,14 @@ static tw_status open_window(tw_channel *channel, tw_mailboxes *m) {
 static tw_status open_relayed(tw_channel *channel, tw_mailboxes *m, bool on_device) {
   size_t half = m->bytes * (size_t)m->count;
   void *reach, *data;
-  tw_status status = tw_pinned_alloc(2 * half, &m->pinned);
+  int level = MPI_THREAD_SINGLE;
+  MPI_Query_thread(&level);
+  tw_status status = TW_OK;
+  if (level < MPI_THREAD_SERIALIZED)
+    status = tw_fail(TW_ERR_USAGE,
+                     "this MPI serves one thread only, and the relay is another; use --transport peer, nccl "
+                     "or, on one host, mpi");
+  if (status == TW_OK) status = tw_pinned_alloc(2 * half, &m->pinned);
   if (status == TW_OK) memset(m->pinned, 0, 2 * half);
   if (status == TW_OK) status = tw_pinned_device(m->pinned, &reach);
   if (status == TW_OK && on_device) status = tw_cuda_backend.alloc(2 * half, &m->device);

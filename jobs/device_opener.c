@@ -180,6 +180,7 @@ void tw_device_opener_destroy(tw_device_opener *o, bool abort) {
 }
 
 const char *tw_device_opener_name(const tw_device_opener *o) {
+  if (o->boxes.relayed && strcmp(o->o.channel->name, "mpi") != 0) return o->o.channel->name;  // an emulated link
   return o->boxes.count ? o->boxes.name : "nccl, send and receive";
 }
 
@@ -370,7 +371,7 @@ static tw_status finish(void *state, int l, uint64_t message) {
   return by == l ? TW_OK : tw_device_event_wait(o->lanes[by].done, o->lanes[l].stream);
 }
 
-tw_opener tw_device_opener_table(tw_device_opener *o) { return (tw_opener){open_one, queued, start, finish, o}; }
+tw_opener tw_device_opener_table(tw_device_opener *o) { return (tw_opener){open_one, queued, start, finish, o, NULL}; }
 
 // ---- running ----
 

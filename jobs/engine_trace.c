@@ -224,9 +224,14 @@ static tw_status finish(void *state, int lane, uint64_t number) {
   return TW_OK;
 }
 
+static tw_status poll(void *state) {
+  tw_engine_trace *t = state;
+  return t->opener.poll ? t->opener.poll(t->opener.state) : TW_OK;
+}
+
 tw_opener tw_engine_trace_opener(tw_engine_trace *t, tw_opener opener) {
   t->opener = opener;
-  return (tw_opener){open_one, queued, start, finish, t};
+  return (tw_opener){open_one, queued, start, finish, t, poll};
 }
 
 // ---- keys, on the CPU; readers call it

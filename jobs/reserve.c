@@ -123,7 +123,7 @@ static tw_backend silent(const tw_backend *backend) {
 // an earlier gate of the next.
 static tw_status walk_silently(tw_session *s, const tw_backend *no) {
   s->backend = no;
-  s->opener = (tw_opener){no_open, one_queued, no_start, no_finish, NULL};
+  s->opener = (tw_opener){no_open, one_queued, no_start, no_finish, NULL, NULL};
   s->source = (tw_source){no_read, NULL, s->source.window ? no_window : NULL};
   s->sink[0] = s->sink[1] = (tw_sink){no_append, NULL};
   s->mark = NULL;
@@ -162,7 +162,7 @@ tw_status tw_session_forecast(const tw_session *like, size_t *bytes) {
   tw_session s = *like;
   s.arena = NULL;
   s.source = (tw_source){no_read, NULL, like->source.window ? no_window : NULL};
-  s.opener = (tw_opener){no_open, one_queued, no_start, no_finish, NULL};
+  s.opener = (tw_opener){no_open, one_queued, no_start, no_finish, NULL, NULL};
   s.mark = NULL;
   tw_backend no = silent(&tw_cpu_backend);
   no.alloc = pretend;

@@ -121,6 +121,8 @@ static tw_status host_finish(void *state, int lane, uint64_t message) {
   return tw_opens_finish(((tw_session *)state)->opens, message);
 }
 
+static tw_status host_poll(void *state) { return tw_opens_poll(((tw_session *)state)->opens); }
+
 tw_status tw_session_open(tw_session *s) {
   if (!s->program->finished) return tw_fail(TW_ERR_INTERNAL, "session on an unfinished program");
   void *memory;
@@ -137,7 +139,7 @@ tw_status tw_session_open(tw_session *s) {
   if (!s->backend) s->backend = &tw_cpu_backend;
   s->pool = s->program->pool;
   s->backend_slots = s->slots;
-  if (s->opens) s->opener = (tw_opener){host_open, host_queued, host_start, host_finish, s};
+  if (s->opens) s->opener = (tw_opener){host_open, host_queued, host_start, host_finish, s, host_poll};
   TW_TRY(tw_alloc(sizeof(uint64_t *) * (size_t)(s->program->table_count + 1), &memory));
   s->tables = memory;
   for (int i = 0; i < s->program->table_count; i++) s->tables[i] = s->program->tables[i].values;
@@ -209,6 +211,7 @@ static tw_status run_and_release(tw_session *s, int index) {
     const tw_label *label = &s->program->labels[op->label];
     return tw_fail_in(status, "layer %d, %s, gate %s", label->layer, label->gate, op->gate->name);
   }
+  if (s->opener.poll && s->role == TW_PARTY && !s->preparing) TW_TRY(s->opener.poll(s->opener.state));
   // an opener may read its shares until the flush
   if (!op->opens || s->role != TW_PARTY || s->preparing) release_inputs(s, index);
   for (int j = 0; j < op->out_count; j++)

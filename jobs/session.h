@@ -53,6 +53,7 @@ typedef struct {
   tw_status (*start)(void *state, tw_flush_reason reason, uint64_t *message);
   tw_status (*finish)(void *state, int lane, uint64_t message);
   void *state;
+  tw_status (*poll)(void *state);  // after every gate, so that messages move; may be NULL
 } tw_opener;
 
 // Where one rank's halves of the corrections go, in order of use: bytes in backend memory, written in order of the

@@ -1,0 +1,146 @@
+#define _GNU_SOURCE
+#include "comm/channel_link.h"
+
+#include <sched.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <time.h>
+
+#include "base/clock.h"
+#include "base/memory.h"
+
+enum { IN_FLIGHT = 64, CLOCK_TRIES = 200 };
+
+// One exchange: the data, and before it the time of sending.
+typedef struct {
+  uint64_t mine, theirs;  // times of sending
+  tw_exchange stamp, data;
+  uint64_t due;  // the other's message arrives, in this rank's clock
+  bool stamped, active;
+} flight;
+
+typedef struct {
+  tw_channel channel;
+  tw_channel *inner;
+  tw_link_profile profile;
+  int64_t clock_offset;                // the other rank's clock less this one's
+  uint64_t started, stamped, free_at;  // exchanges; those whose due time is known; when the link is free again
+  flight flights[IN_FLIGHT];
+  char name[64];
+} link_state;
+
+static tw_status link_start(tw_channel *c, tw_exchange *x) {
+  link_state *s = c->state;
+  flight *f = &s->flights[s->started % IN_FLIGHT];
+  x->handle = NULL;
+  if (f->active)
+    return tw_fail(TW_ERR_INTERNAL, "rank %d: more than %d exchanges over an emulated link", c->rank, IN_FLIGHT);
+  *f = (flight){.mine = tw_clock_ns(), .active = true};
+  f->stamp = (tw_exchange){&f->mine, &f->theirs, sizeof f->mine, NULL, 0};
+  f->data = (tw_exchange){x->send, x->recv, x->bytes, NULL, 0};
+  TW_TRY(s->inner->start(s->inner, &f->stamp));
+  TW_TRY(s->inner->start(s->inner, &f->data));
+  x->number = s->started++;
+  x->handle = f;
+  return TW_OK;
+}
+
+// Due times follow from one another, in order of sending.
+static tw_status read_stamp(link_state *s) {
+  flight *f = &s->flights[s->stamped % IN_FLIGHT];
+  TW_TRY(s->inner->wait(s->inner, &f->stamp));
+  uint64_t sent = (uint64_t)((int64_t)f->theirs - s->clock_offset);
+  double on_link = s->profile.bytes_per_second > 0 ? (double)f->data.bytes / s->profile.bytes_per_second : 0;
+  if (sent > s->free_at) s->free_at = sent;
+  s->free_at += (uint64_t)(1e9 * on_link);
+  f->due = s->free_at + (uint64_t)(1e9 * s->profile.latency_seconds);
+  s->stamped++;
+  return TW_OK;
+}
+
+static void wait_until(uint64_t due) {
+  const uint64_t near = 200000;
+  for (uint64_t now; (now = tw_clock_ns()) < due;) {
+    if (due - now <= near) {
+      sched_yield();
+      continue;
+    }
+    uint64_t nap = due - now - near;
+    nanosleep(&(struct timespec){(time_t)(nap / 1000000000), (long)(nap % 1000000000)}, NULL);
+  }
+}
+
+static tw_status link_wait(tw_channel *c, tw_exchange *x) {
+  link_state *s = c->state;
+  flight *f = x->handle;
+  if (!f) return tw_fail(TW_ERR_INTERNAL, "rank %d: waiting for an exchange that was not started", c->rank);
+  while (s->stamped <= x->number) TW_TRY(read_stamp(s));
+  TW_TRY(s->inner->wait(s->inner, &f->data));
+  wait_until(f->due);
+  f->active = false;
+  x->handle = NULL;
+  return TW_OK;
+}
+
+static tw_status link_poll(tw_channel *c) {
+  link_state *s = c->state;
+  return s->inner->poll ? s->inner->poll(s->inner) : TW_OK;
+}
+
+static void link_close(tw_channel *c) { tw_free(c->state); }
+
+// Each way the shortest of many passages, by the sender's clock and the receiver's, is delay plus or minus the clocks'
+// difference; the delay is taken to be the same both ways.
+static tw_status compare_clocks(link_state *s) {
+  int64_t shortest = INT64_MAX, theirs;
+  for (int i = 0; i < CLOCK_TRIES; i++) {
+    uint64_t mine = tw_clock_ns(), sent;
+    TW_TRY(tw_channel_exchange(s->inner, &mine, &sent, sizeof mine));
+    int64_t passage = (int64_t)(tw_clock_ns() - sent);
+    if (passage < shortest) shortest = passage;
+  }
+  TW_TRY(tw_channel_exchange(s->inner, &shortest, &theirs, sizeof shortest));
+  s->clock_offset = (theirs - shortest) / 2;
+  return TW_OK;
+}
+
+tw_status tw_channel_link(tw_channel *inner, const tw_link_profile *profile, tw_channel **out) {
+  link_state *s;
+  *out = NULL;
+  TW_TRY(tw_alloc(sizeof *s, (void **)&s));
+  s->inner = inner;
+  s->profile = *profile;
+  tw_status status = compare_clocks(s);
+  if (status != TW_OK) {
+    tw_free(s);
+    return status;
+  }
+  if (profile->bytes_per_second > 0)
+    snprintf(s->name, sizeof s->name, "%s, link of %g us, %g Gbit/s", inner->name, 1e6 * profile->latency_seconds,
+             8e-9 * profile->bytes_per_second);
+  else
+    snprintf(s->name, sizeof s->name, "%s, link of %g us", inner->name, 1e6 * profile->latency_seconds);
+  s->channel = (tw_channel){.rank = inner->rank,
+                            .name = s->name,
+                            .timeout_seconds = inner->timeout_seconds,
+                            .start = link_start,
+                            .wait = link_wait,
+                            .poll = link_poll,
+                            .close = link_close,
+                            .state = s};
+  *out = &s->channel;
+  return TW_OK;
+}
+
+tw_status tw_link_parse(const char *text, tw_link_profile *out) {
+  double us, gbit;
+  int read = 0;
+  if (sscanf(text, "%lf,%lf%n", &us, &gbit, &read) != 2 || text[read] || !(us >= 0 && us <= 1e7) ||
+      !(gbit >= 0 && gbit <= 1e6))
+    return tw_fail(TW_ERR_USAGE,
+                   "--emulate-link %s: give microseconds, a comma and Gbit/s, as in 100,10 (0 Gbit/s: without limit)",
+                   text);
+  *out = (tw_link_profile){1e-6 * us, 1e9 / 8 * gbit};
+  return TW_OK;
+}

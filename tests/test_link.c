@@ -1,0 +1,130 @@
+// The emulated link: messages arrive when a link of that latency and bandwidth would deliver them, one after the other
+// in each direction, in whatever order they are waited for; what arrives is what was sent.
+#include <pthread.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "comm/channel_link.h"
+#include "tests/suite.h"
+
+enum { BURST = 4 };
+
+typedef struct {
+  tw_channel *channel;
+  size_t bytes;
+  int times, burst;
+  const int *order;  // of waiting
+  tw_status status;
+  int wrong;
+  double seconds;
+} end;
+
+static uint8_t content(int rank, int message, size_t i) {
+  return (uint8_t)(7 * i + 31 * (size_t)message + 101 * (size_t)rank);
+}
+
+static tw_status exchange_burst(end *e, uint8_t *const *mine, uint8_t *const *theirs) {
+  tw_exchange x[BURST];
+  for (int k = 0; k < e->burst; k++) {
+    x[k] = (tw_exchange){mine[k], theirs[k], e->bytes, NULL, 0};
+    TW_TRY(e->channel->start(e->channel, &x[k]));
+  }
+  for (int k = 0; k < e->burst; k++) TW_TRY(e->channel->wait(e->channel, &x[e->order[k]]));
+  return TW_OK;
+}
+
+static void *run_end(void *argument) {
+  end *e = argument;
+  int rank = e->channel->rank;
+  uint8_t *mine[BURST], *theirs[BURST];
+  for (int k = 0; k < BURST; k++) {
+    mine[k] = malloc(e->bytes);
+    theirs[k] = calloc(1, e->bytes);
+    for (size_t i = 0; i < e->bytes; i++) mine[k][i] = content(rank, k, i);
+  }
+  double start = tw_seconds();
+  for (int t = 0; t < e->times && e->status == TW_OK; t++) e->status = exchange_burst(e, mine, theirs);
+  e->seconds = tw_seconds() - start;
+  for (int k = 0; k < BURST; k++) {
+    for (size_t i = 0; k < e->burst && i < e->bytes; i++) e->wrong += theirs[k][i] != content(1 - rank, k, i);
+    free(mine[k]);
+    free(theirs[k]);
+  }
+  return NULL;
+}
+
+static void *open_end(void *argument) {
+  void **a = argument;
+  return (void *)(intptr_t)tw_channel_link(a[0], a[1], a[2]);
+}
+
+// Seconds that `times` bursts take over such a link, the slower end's.
+static double measure(tw_link_profile profile, size_t bytes, int times, int burst, const int *order) {
+  tw_channel *inner[2], *outer[2];
+  pthread_t thread[2];
+  CU_ASSERT_EQUAL_FATAL(tw_channel_loopback(20, inner), TW_OK);
+  void *arguments[2][3];
+  for (int r = 0; r < 2; r++) {
+    void *a[3] = {inner[r], &profile, &outer[r]};
+    memcpy(arguments[r], a, sizeof a);
+    pthread_create(&thread[r], NULL, open_end, arguments[r]);
+  }
+  for (int r = 0; r < 2; r++) {
+    void *status;
+    pthread_join(thread[r], &status);
+    CU_ASSERT_EQUAL_FATAL((tw_status)(intptr_t)status, TW_OK);
+  }
+  end ends[2];
+  for (int r = 0; r < 2; r++) {
+    ends[r] = (end){outer[r], bytes, times, burst, order, TW_OK, 0, 0};
+    pthread_create(&thread[r], NULL, run_end, &ends[r]);
+  }
+  for (int r = 0; r < 2; r++) pthread_join(thread[r], NULL);
+  for (int r = 0; r < 2; r++) {
+    CU_ASSERT_EQUAL(ends[r].status, TW_OK);
+    CU_ASSERT_EQUAL(ends[r].wrong, 0);
+  }
+  for (int r = 0; r < 2; r++) tw_channel_close(outer[r]);
+  for (int r = 0; r < 2; r++) tw_channel_close(inner[r]);
+  return ends[0].seconds > ends[1].seconds ? ends[0].seconds : ends[1].seconds;
+}
+
+static const int in_order[BURST] = {0, 1, 2, 3}, mixed[BURST] = {2, 0, 3, 1};
+
+// Never earlier than the link (but for the clock's comparison), and not much later on a busy machine.
+static void expect_time(double seconds, double link) {
+  CU_ASSERT(seconds >= 0.98 * link - 1e-4);
+  CU_ASSERT(seconds <= 1.6 * link + 0.1);
+  if (seconds < 0.98 * link - 1e-4 || seconds > 1.6 * link + 0.1)
+    fprintf(stderr, "%.2f ms where the link takes %.2f ms\n", 1e3 * seconds, 1e3 * link);
+}
+
+static void latency(void) { expect_time(measure((tw_link_profile){5e-3, 0}, 8, 20, 1, in_order), 20 * 5e-3); }
+
+static void bandwidth(void) {
+  expect_time(measure((tw_link_profile){1e-3, 20e6}, 1000000, 3, 1, in_order), 3 * (1e-3 + 1e6 / 20e6));
+}
+
+// Four in flight share the link: the latency counts once, the bytes all.
+static void several_in_flight(void) {
+  double link = 1e-3 + 4 * 250000 / 20e6;
+  expect_time(measure((tw_link_profile){1e-3, 20e6}, 250000, 1, BURST, in_order), link);
+  expect_time(measure((tw_link_profile){1e-3, 20e6}, 250000, 1, BURST, mixed), link);
+}
+
+static void profiles(void) {
+  tw_link_profile p;
+  CU_ASSERT_EQUAL(tw_link_parse("100,10", &p), TW_OK);
+  CU_ASSERT_DOUBLE_EQUAL(p.latency_seconds, 1e-4, 1e-12);
+  CU_ASSERT_DOUBLE_EQUAL(p.bytes_per_second, 1.25e9, 1);
+  CU_ASSERT_EQUAL(tw_link_parse("0.5,0", &p), TW_OK);
+  CU_ASSERT_EQUAL(p.bytes_per_second, 0);
+  static const char *const bad[] = {"", "100", "100,", "a,b", "-1,1", "1,-1", "1,1x", "1,1,1", "nan,1"};
+  for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) CU_ASSERT_EQUAL(tw_link_parse(bad[i], &p), TW_ERR_USAGE);
+}
+
+SUITE_MAIN("link", {"latency", latency}, {"bandwidth", bandwidth}, {"several in flight", several_in_flight},
+           {"profiles", profiles})

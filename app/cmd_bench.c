@@ -7,10 +7,10 @@
 #include "app/commands.h"
 #include "app/peak.h"
 #include "app/print.h"
+#include "app/rank_options.h"
 #include "base/clock.h"
 #include "base/memory.h"
 #include "jobs/import.h"
-#include "jobs/lanes.h"
 #include "kernels/gemm.h"
 
 typedef tw_bench_settings settings;
@@ -83,33 +83,7 @@ static const tw_option options[] = {
      .fallback = "memory",
      .help = "model: where keys lie when the clock starts: memory (page-locked for a GPU, and streamed to it), file (a "
              "key file under $TMPDIR, in the system's cache; read, checked and streamed), or resident (on the GPU)"},
-    {.name = "emulate-link",
-     .kind = TW_OPTION_TEXT,
-     .field = offsetof(settings, link),
-     .value = "US,GBIT",
-     .help = "model, opens: openings as over a link of this latency (microseconds, one way) and bandwidth (Gbit/s each "
-             "way, 0: without "
-             "limit)"},
-    {.name = "open-budget-words",
-     .kind = TW_OPTION_INTEGER,
-     .field = offsetof(settings, budget_words),
-     .value = "N",
-     .fallback = TW_OPEN_BUDGET_WORDS,
-     .help = "model: a half of the batch sends its openings, and the other computes meanwhile, once N 8-byte words are "
-             "queued; smaller openings of both halves share a message (0: no such limit)",
-     .low = 0,
-     .high = 1e12},
-    {.name = "open-budget-jobs",
-     .kind = TW_OPTION_INTEGER,
-     .field = offsetof(settings, budget_jobs),
-     .value = "N",
-     .fallback = "0",
-     .help = "model: the same by the number of openings (0: no such limit)",
-     .low = 0,
-     .high = 1e9},
-    {.name = "no-overlap",
-     .field = offsetof(settings, no_overlap),
-     .help = "model: the batch is not halved; nothing overlaps"},
+    TW_RANK_OPTIONS(settings, "model, opens: ", "model: "),
     {.name = "compare-overlap",
      .field = offsetof(settings, compare_overlap),
      .help = "model: first without overlap, then with it, and how much of the opens' time is hidden"},

@@ -7,6 +7,7 @@
 #include "app/files.h"
 #include "app/hardware.h"
 #include "app/print.h"
+#include "app/rank_options.h"
 #include "app/run_report.h"
 #include "app/two_ranks.h"
 #include "base/memory.h"
@@ -67,33 +68,7 @@ static const tw_option options[] = {
      .fallback = "auto",
      .help = "auto: to cores and memory near the rank's GPU, ranks of one host apart, always inside what the launcher "
              "gave; none"},
-    {.name = "emulate-link",
-     .kind = TW_OPTION_TEXT,
-     .field = offsetof(settings, link),
-     .value = "US,GBIT",
-     .help =
-         "openings as over a link of this latency (microseconds, one way) and bandwidth (Gbit/s each way, 0: without "
-         "limit)"},
-    {.name = "open-budget-words",
-     .kind = TW_OPTION_INTEGER,
-     .field = offsetof(settings, budget_words),
-     .value = "N",
-     .fallback = TW_OPEN_BUDGET_WORDS,
-     .help = "a half of the batch sends its openings, and the other computes meanwhile, once N 8-byte words are "
-             "queued; smaller openings of both halves share a message (0: no such limit)",
-     .low = 0,
-     .high = 1e12},
-    {.name = "open-budget-jobs",
-     .kind = TW_OPTION_INTEGER,
-     .field = offsetof(settings, budget_jobs),
-     .value = "N",
-     .fallback = "0",
-     .help = "the same by the number of openings (0: no such limit)",
-     .low = 0,
-     .high = 1e9},
-    {.name = "no-overlap",
-     .field = offsetof(settings, no_overlap),
-     .help = "the batch is not halved; nothing overlaps"},
+    TW_RANK_OPTIONS(settings, "", ""),
     {.name = "trace",
      .field = offsetof(settings, trace),
      .help = "record when each gate, opening and key was at work, for `twain report --trace`"},

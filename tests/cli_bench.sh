@@ -1,5 +1,4 @@
-# Benchmarks: JSON whose rates are positive; whole inferences with keys from memory and from a file, in halves, and over
-# an emulated link.
+# Benchmarks: JSON whose rates are positive; whole inferences with keys from memory and from a file.
 source "$SOURCE_DIR/tests/cli.bash"
 
 timeout 100 "$TWAIN" bench kernels --model bert-tiny --seq 32 --repeat 1 --device cpu --json >kernels.json
@@ -37,29 +36,5 @@ expect 2 "unknown --keys 'disk'; use memory, file or resident" bash -c \
   'bench_model --model bert-tiny --seq 16 --keys disk'
 expect 3 'nowhere.*cannot make a folder for keys' bash -c \
   'timeout 100 mpirun -np 2 env TMPDIR=$PWD/nowhere "$TWAIN" bench model --device cpu --model bert-tiny --seq 16 --keys file'
-
-# Halves of a batch that take turns, verified; a message leaves on demand or by budget, and never without a reason.
-bench_model --model bert-tiny --seq 16 --batch 3 --repeat 1 --compare-overlap --open-budget-words 64 --json >overlap.json
-[ "$(json overlap.json 'j["verified"] and j["open_flushes_budget"] > 0 and j["pfss_flushes_overlapped_in_open"] > 0 and
-  j["serial_online_seconds"] > 0 and j["serial_open_seconds"] > 0')" = True ] || fail "halves that overlap: $(cat overlap.json)"
-bench_model --model bert-tiny --seq 16 --batch 3 --repeat 1 --open-budget-words 0 --open-budget-jobs 0 --json >none.json
-[ "$(json none.json 'j["verified"] and j["open_flushes_budget"] == 0 and j["open_flushes_demand"] > 0')" = True ] ||
-  fail "without a budget: $(cat none.json)"
-bench_model --model bert-tiny --seq 16 --batch 3 --repeat 1 --no-overlap --json >whole.json
-[ "$(json whole.json 'j["verified"] and j["open_flushes_budget"] == 0 and j["open_flushes_demand"] == j["rounds"]')" = True ] ||
-  fail "a whole batch: $(cat whole.json)"
-[ "$(json whole.json 'j["sent_bytes_per_rank"]')" = "$(json overlap.json 'j["sent_bytes_per_rank"]')" ] || fail "bytes sent"
-
-# Over an emulated link an open takes at least its latency and its bytes over the bandwidth; rounds do, too.
-bench_opens() { timeout 100 mpirun -np 2 "$TWAIN" bench opens --device cpu "$@"; }
-export -f bench_opens
-bench_opens --emulate-link 2000,2 --json >link.json
-[ "$(json link.json 'all(o["ring_seconds"] >= 0.95 * (2e-3 + (o["bytes"] + 64) / 0.25e9) for o in j["opens"])')" = True ] ||
-  fail "faster than the link: $(cat link.json)"
-[ "$(json link.json '"link of 2000 us, 2 Gbit/s" in j["transport"]')" = True ] || fail "the link is not named"
-bench_model --model bert-tiny --seq 16 --layers 1 --repeat 1 --emulate-link 1000,0 --json >slow.json
-[ "$(json slow.json 'j["verified"] and j["online_seconds"] >= 0.95e-3 * j["rounds"]')" = True ] || fail "rounds faster than the link"
-expect 2 'give microseconds, a comma and Gbit/s' bash -c 'bench_opens --emulate-link fast'
-expect 2 'goes between GPUs' bash -c 'bench_opens --transport peer'
 
 expect 2 "unknown device 'tpu'" "$TWAIN" bench kernels --device tpu

@@ -1,0 +1,26 @@
+// Options that `run` and `bench` share, about how the ranks exchange: entries of an option table whose settings have
+// the fields link, budget_words, budget_jobs and no_overlap. `who`: what an option is for, before its help ("" or
+// "model: ").
+#ifndef TW_RANK_OPTIONS_H
+#define TW_RANK_OPTIONS_H
+
+#include <stddef.h>
+
+#include "jobs/lanes.h"
+
+// clang-format off
+#define TW_RANK_OPTIONS(settings, who_link, who)                                                                     \
+  {.name = "emulate-link", .kind = TW_OPTION_TEXT, .field = offsetof(settings, link), .value = "US,GBIT",           \
+   .help = who_link "openings as over a link of this latency (microseconds, one way) and bandwidth (Gbit/s each "   \
+                    "way, 0: without limit)"},                                                                      \
+  {.name = "open-budget-words", .kind = TW_OPTION_INTEGER, .field = offsetof(settings, budget_words), .value = "N", \
+   .fallback = TW_OPEN_BUDGET_WORDS, .low = 0, .high = 1e12,                                                        \
+   .help = who "a half of the batch sends its openings, and the other computes meanwhile, once N 8-byte words are " \
+               "queued; smaller openings of both halves share a message (0: no such limit)"},                       \
+  {.name = "open-budget-jobs", .kind = TW_OPTION_INTEGER, .field = offsetof(settings, budget_jobs), .value = "N",   \
+   .fallback = "0", .low = 0, .high = 1e9, .help = who "the same by the number of openings (0: no such limit)"},    \
+  {.name = "no-overlap", .field = offsetof(settings, no_overlap),                                                   \
+   .help = who "the batch is not halved; nothing overlaps"}
+// clang-format on
+
+#endif

@@ -1,11 +1,12 @@
 #!/usr/bin/env bash
 # Builds the GPU's gates, checks them against the CPU's, and times them; run from the source folder on a machine with a GPU and nvcc.
-#   tools/device_kernels.sh [build|check|small|bench ...]     default: build check
-# small runs under compute-sanitizer. BUILD: folder for the program, default build-kernels. SODIUM: a folder that holds libsodium's
+#   tools/device_kernels.sh [build|check|small|bench|opens|opens-small ...]     default: build check opens
+# small and opens-small run under compute-sanitizer. BUILD: folder for the program, default build-kernels. SODIUM: a folder that holds libsodium's
 # include/ and lib/ where it is not installed. ARCH: default 90.
 set -euo pipefail
 build=${BUILD:-build-kernels}
 program=$build/cuda_kernels
+opens=$build/cuda_opens
 arch=${ARCH:-90}
 
 # cuBLASLt comes with CUDA, or with a Python package of NVIDIA's.
@@ -27,7 +28,7 @@ build_program() {
     sodium=("$SODIUM/lib/libsodium.a")
   fi
   mkdir -p "$build"
-  for source in base/status.c base/memory.c kernels/*.c kernels/cpu/*.c kernels/cuda/*.cu tests/cuda_kernels.cu; do
+  for source in base/status.c base/memory.c kernels/*.c kernels/cpu/*.c kernels/cuda/*.cu tests/cuda_kernels.cu tests/cuda_opens.cu; do
     object=$build/${source//\//_}.o
     case $source in
       *_avx2.c) gcc -O3 -std=gnu17 "${flags[@]}" -mavx2 -mbmi2 -c "$source" -o "$object" & ;;
@@ -42,12 +43,16 @@ build_program() {
     fi
   done
   for source in "${jobs[@]}"; do wait "$source"; done
-  nvcc -arch="sm_$arch" -o "$program" "$build"/*.o "$library" "${sodium[@]}" -lpthread
+  local parts=()
+  for object in "$build"/*.o; do [[ $object == */tests_* ]] || parts+=("$object"); done
+  for source in kernels opens; do
+    nvcc -arch="sm_$arch" -o "$build/cuda_$source" "$build/tests_cuda_$source.cu.o" "${parts[@]}" "$library" "${sodium[@]}" -lpthread
+  done
 }
 
 find_cublas
 export LD_LIBRARY_PATH=$(dirname "$library")${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}
-[ $# -gt 0 ] || set -- build check
+[ $# -gt 0 ] || set -- build check opens
 for mode in "$@"; do
   echo "== $mode"
   case $mode in
@@ -55,6 +60,11 @@ for mode in "$@"; do
     small)
       compute-sanitizer --tool memcheck --error-exitcode 1 "$program" small
       compute-sanitizer --tool racecheck --error-exitcode 1 "$program" small
+      ;;
+    opens) "$opens" ;;
+    opens-small)
+      compute-sanitizer --tool memcheck --error-exitcode 1 "$opens" small
+      compute-sanitizer --tool racecheck --error-exitcode 1 "$opens" small
       ;;
     *) "$program" "$mode" ;;
   esac

@@ -13,7 +13,7 @@
 
 // Where and when something ran.
 typedef struct {
-  char host[128], cpu[128], software[64], mpi[128], hdf5[32], isa[16], device[64], transport[24], transport_why[160],
+  char host[128], cpu[128], software[64], mpi[128], hdf5[32], isa[16], device[64], transport[64], transport_why[160],
       placement[256], job[64], user[64], started[32];  // ISO 8601 UTC
   int ranks_share_host;
 } tw_environment;

@@ -1,0 +1,224 @@
+// The relay between two GPUs' mailboxes, with threads in the GPUs' place: they pack rounds, raise flags block by block,
+// wait for the other side's and compare. A header that differs, a peer that goes, a run that is given up.
+#include <pthread.h>
+#include <sodium.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "comm/relay.h"
+#include "tests/suite.h"
+
+enum { BOXES = 2, MESSAGES = 60, SLOT_WORDS = 4000, PATIENCE_MS = 5000 };
+
+typedef struct {
+  int rank;
+  tw_relay *relay;
+  tw_relay_box box[BOXES];
+  uint64_t *memory[BOXES][2];  // sent, received
+  _Atomic uint64_t *flags[BOXES][2];
+  _Atomic int stop;
+  const tw_relay_message *messages;
+  int count;
+  int wrong;
+} side;
+
+static uint64_t word_of(int rank, int message, size_t i) {
+  return (uint64_t)(rank + 1) * 0x9e3779b97f4a7c15u + (uint64_t)message * 1000003 + i;
+}
+
+static void make_side(side *s, int rank, tw_channel *channel) {
+  memset(s, 0, sizeof *s);
+  s->rank = rank;
+  for (int b = 0; b < BOXES; b++) {
+    for (int way = 0; way < 2; way++) {
+      s->memory[b][way] = calloc(2 * SLOT_WORDS, 8);
+      s->flags[b][way] = calloc(TW_FLAG_STRIDE * TW_EXCHANGE_BLOCKS, 8);
+    }
+    s->box[b] = (tw_relay_box){.sent = s->memory[b][0],
+                               .received = s->memory[b][1],
+                               .sent_flags = s->flags[b][0],
+                               .received_flags = s->flags[b][1],
+                               .slot_words = SLOT_WORDS,
+                               .headed = true,
+                               .stop = &s->stop};
+  }
+  CU_ASSERT_EQUAL_FATAL(tw_relay_create(channel, s->box, BOXES, &s->relay), TW_OK);
+}
+
+static void free_side(side *s) {
+  tw_relay_destroy(s->relay);
+  for (int b = 0; b < BOXES; b++)
+    for (int way = 0; way < 2; way++) {
+      free(s->memory[b][way]);
+      free((void *)s->flags[b][way]);
+    }
+}
+
+// Random messages; both sides have the same.
+static void draw_messages(tw_relay_message *m, int count) {
+  for (int i = 0; i < count; i++) {
+    m[i].box = (int)randombytes_uniform(BOXES);
+    m[i].blocks = 1 + (int)randombytes_uniform(40);
+    m[i].rounds = 1 + (int)randombytes_uniform(TW_EXCHANGE_ROUNDS);
+    m[i].round[0] = 0;
+    for (int r = 0; r < m[i].rounds; r++) m[i].round[r + 1] = m[i].round[r] + 1 + randombytes_uniform(200);
+  }
+}
+
+static bool await(side *s, const _Atomic uint64_t *flag, uint64_t wanted) {
+  for (uint64_t end = tw_clock_ns() + PATIENCE_MS * 1000000ull; tw_clock_ns() < end;) {
+    if (atomic_load(flag) >= wanted) return true;
+    if (atomic_load(&s->stop)) return false;
+  }
+  s->wrong++;
+  return false;
+}
+
+// What the exchange kernel does, message after message.
+static void *play_gpu(void *argument) {
+  side *s = argument;
+  uint64_t number[BOXES] = {0};
+  for (int i = 0; i < s->count; i++) {
+    const tw_relay_message *m = &s->messages[i];
+    uint64_t k = number[m->box]++;
+    uint64_t *sent = s->memory[m->box][0] + k % 2 * SLOT_WORDS, *got = s->memory[m->box][1] + k % 2 * SLOT_WORDS;
+    for (int r = 0; r < m->rounds; r++) {
+      for (size_t w = m->round[r] + 1; w < m->round[r + 1]; w++) sent[w] = word_of(s->rank, i, w);
+      for (int b = 0; b < m->blocks; b++)
+        atomic_store(&s->flags[m->box][0][TW_FLAG_STRIDE * b], tw_exchange_flag(k, r));
+    }
+    for (int r = 0; r < m->rounds; r++) {
+      for (int b = 0; b < m->blocks; b++)
+        if (!await(s, &s->flags[m->box][1][TW_FLAG_STRIDE * b], tw_exchange_flag(k, r))) return NULL;
+      for (size_t w = m->round[r] + 1; w < m->round[r + 1]; w++) s->wrong += got[w] != word_of(1 - s->rank, i, w);
+    }
+  }
+  return NULL;
+}
+
+typedef struct {
+  tw_channel *channel[2];
+  side sides[2];
+} pair;
+
+static void open_pair(pair *p, const tw_relay_message *messages, int count) {
+  CU_ASSERT_EQUAL_FATAL(tw_channel_loopback(2, p->channel), TW_OK);
+  for (int r = 0; r < 2; r++) {
+    make_side(&p->sides[r], r, p->channel[r]);
+    p->sides[r].messages = messages;
+    p->sides[r].count = count;
+  }
+}
+
+static void close_pair(pair *p) {
+  for (int r = 0; r < 2; r++) {
+    free_side(&p->sides[r]);
+    tw_channel_close(p->channel[r]);
+  }
+}
+
+static void random_messages(void) {
+  pair p;
+  tw_relay_message messages[MESSAGES];
+  pthread_t gpu[2];
+  draw_messages(messages, MESSAGES);
+  open_pair(&p, messages, MESSAGES);
+  for (int r = 0; r < 2; r++) {
+    CU_ASSERT_EQUAL(tw_relay_begin(p.sides[r].relay, messages, MESSAGES), TW_OK);
+    pthread_create(&gpu[r], NULL, play_gpu, &p.sides[r]);
+  }
+  for (int r = 0; r < 2; r++) {
+    pthread_join(gpu[r], NULL);
+    CU_ASSERT_EQUAL(tw_relay_end(p.sides[r].relay, 0), TW_OK);
+    CU_ASSERT_EQUAL(p.sides[r].wrong, 0);
+    CU_ASSERT(tw_relay_comm_ns(p.sides[r].relay) > 0);
+  }
+  close_pair(&p);
+}
+
+// The second message is mailbox 0's second on one side and its first on the other: sizes agree, headers do not.
+static void headers_that_differ(void) {
+  pair p;
+  const tw_relay_message zero = {.box = 0, .blocks = 1, .rounds = 1, .round = {0, 50}};
+  const tw_relay_message one = {.box = 1, .blocks = 1, .rounds = 1, .round = {0, 50}};
+  const tw_relay_message lists[2][2] = {{zero, zero}, {one, zero}};
+  int refused = 0;
+  open_pair(&p, NULL, 0);
+  for (int r = 0; r < 2; r++) {
+    for (int b = 0; b < BOXES; b++) atomic_store(p.sides[r].flags[b][0], tw_exchange_flag(1, 0));  // all is packed
+    CU_ASSERT_EQUAL(tw_relay_begin(p.sides[r].relay, lists[r], 2), TW_OK);
+  }
+  for (int r = 0; r < 2; r++) {
+    refused += tw_relay_end(p.sides[r].relay, 0) == TW_ERR_PEER;
+    CU_ASSERT_EQUAL(atomic_load(&p.sides[r].stop), 1);
+  }
+  CU_ASSERT_EQUAL(refused, 2);
+  close_pair(&p);
+}
+
+static void peer_gone(void) {
+  pair p;
+  tw_relay_message messages[4];
+  pthread_t gpu;
+  draw_messages(messages, 4);
+  open_pair(&p, messages, 4);
+  CU_ASSERT_EQUAL(tw_relay_begin(p.sides[0].relay, messages, 4), TW_OK);
+  pthread_create(&gpu, NULL, play_gpu, &p.sides[0]);
+  tw_channel_close(p.channel[1]);
+  pthread_join(gpu, NULL);  // ended by `stop`
+  CU_ASSERT_EQUAL(tw_relay_end(p.sides[0].relay, 0), TW_ERR_PEER);
+  CU_ASSERT_EQUAL(p.sides[0].wrong, 0);
+  CU_ASSERT_EQUAL(atomic_load(&p.sides[0].stop), 1);
+  free_side(&p.sides[0]);
+  free_side(&p.sides[1]);
+  tw_channel_close(p.channel[0]);
+}
+
+// A GPU that will never pack: whoever started the relay gives the run up.
+static void given_up(void) {
+  pair p;
+  tw_relay_message messages[3];
+  draw_messages(messages, 3);
+  open_pair(&p, messages, 3);
+  for (int r = 0; r < 2; r++) CU_ASSERT_EQUAL(tw_relay_begin(p.sides[r].relay, messages, 3), TW_OK);
+  for (int r = 0; r < 2; r++) CU_ASSERT_EQUAL(tw_relay_end(p.sides[r].relay, 1), TW_ERR_PEER);
+  close_pair(&p);
+}
+
+// Rounds cover the message without gaps, whatever it holds.
+static void rounds_of_messages(void) {
+  for (int trial = 0; trial < 300; trial++) {
+    tw_device_message m = {.count = 0};
+    tw_device_open before;
+    uint64_t words = 0;
+    int count = 1 + (int)randombytes_uniform(6);
+    for (int i = 0; i < count; i++) {
+      bool bits = randombytes_uniform(2);
+      uint16_t width = (uint16_t)(1 + randombytes_uniform(bits ? 12 : 64));
+      uint64_t n = 1 + randombytes_uniform(3000), row = (n + 63) / 64;
+      tw_device_open o = {.n = n,
+                          .words = bits ? width * row : n,
+                          .sequences = 1 + randombytes_uniform(4),
+                          .width = width,
+                          .bits = bits};
+      tw_device_open_place(&o, i ? &before : NULL);
+      CU_ASSERT_EQUAL(o.first_word, words);
+      words += o.sequences * (bits ? width * row : (n * width + 63) / 64);
+      tw_device_message_add(&m, &o);
+      before = o;
+    }
+    CU_ASSERT_EQUAL(tw_device_message_words(&m), words);
+    int rounds = tw_exchange_rounds(&m, 1 + randombytes_uniform(2000));
+    CU_ASSERT(rounds >= 1 && rounds <= TW_EXCHANGE_ROUNDS && rounds <= (int)m.units);
+    CU_ASSERT_EQUAL(tw_exchange_word_of_round(&m, rounds, 0), 0);
+    CU_ASSERT_EQUAL(tw_exchange_word_of_round(&m, rounds, rounds), words + (size_t)rounds);
+    for (int r = 0; r < rounds; r++)
+      CU_ASSERT(tw_exchange_word_of_round(&m, rounds, r) < tw_exchange_word_of_round(&m, rounds, r + 1));
+  }
+}
+
+SUITE_MAIN("relay", {"random messages", random_messages}, {"headers that differ", headers_that_differ},
+           {"peer gone", peer_gone}, {"given up", given_up}, {"rounds of messages", rounds_of_messages})

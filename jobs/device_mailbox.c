@@ -192,6 +192,18 @@ static tw_status open_state(tw_mailboxes *m, double timeout_seconds) {
   return TW_OK;
 }
 
+// Exchanges of both lanes must be able to run at once on either GPU: a kernel that waits for the other rank may hold no
+// place that another lane's needs. A multiprocessor takes two blocks (kernels/cuda/opens.cu).
+static tw_status choose_blocks(tw_channel *channel, bool near, tw_mailboxes *m) {
+  int mine, theirs;
+  TW_TRY(tw_device_multiprocessors(&mine));
+  TW_TRY(tw_channel_exchange(channel, &mine, &theirs, sizeof mine));
+  int most = (mine < theirs ? mine : theirs) * 2 / m->count;
+  if (most > TW_EXCHANGE_BLOCKS) most = TW_EXCHANGE_BLOCKS;
+  for (int i = 0; i < m->count; i++) m->box[i].blocks = near || most < PCI_BLOCKS ? most : PCI_BLOCKS;
+  return TW_OK;
+}
+
 tw_status tw_mailboxes_create(tw_channel *channel, tw_transport transport, struct tw_nccl *nccl, int count,
                               size_t message_words, tw_mailboxes *m) {
   memset(m, 0, sizeof *m);
@@ -200,11 +212,9 @@ tw_status tw_mailboxes_create(tw_channel *channel, tw_transport transport, struc
   bool near = transport == TW_TRANSPORT_PEER || transport == TW_TRANSPORT_NCCL;
   m->count = count;
   m->bytes = (FLAG_BYTES + (near ? 16 : 32) * slot_words + SMALL_BYTES + PAGE - 1) / PAGE * PAGE;
-  for (int i = 0; i < count; i++) {
-    m->box[i].slot_words = slot_words;
-    m->box[i].blocks = !near ? PCI_BLOCKS : count == 1 ? TW_EXCHANGE_BLOCKS : TW_EXCHANGE_BLOCKS / 2;
-  }
-  tw_status status = open_state(m, channel->timeout_seconds);
+  for (int i = 0; i < count; i++) m->box[i].slot_words = slot_words;
+  tw_status status = choose_blocks(channel, near, m);
+  if (status == TW_OK) status = open_state(m, channel->timeout_seconds);
   if (status == TW_OK) status = open_transport(channel, transport, m);
   if (status != TW_OK) tw_mailboxes_free(m, false);
   return status;

@@ -16,6 +16,8 @@ extern "C" {
 int tw_device_count(void);
 // Take GPU `index`; later calls of this process work on it.
 tw_status tw_device_select(int index);
+// Blocks of a kernel that can run at once, one a multiprocessor.
+tw_status tw_device_multiprocessors(int *count);
 tw_status tw_device_describe(char *name, size_t size, uint64_t *free_bytes);
 tw_status tw_device_pci(char bus_id[16]);  // of the GPU taken: "0000:17:00.0"
 

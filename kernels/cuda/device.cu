@@ -37,6 +37,13 @@ extern "C" tw_status tw_device_pci(char bus_id[16]) {
   return TW_OK;
 }
 
+extern "C" tw_status tw_device_multiprocessors(int *count) {
+  int index;
+  TW_CUDA(cudaGetDevice(&index));
+  TW_CUDA(cudaDeviceGetAttribute(count, cudaDevAttrMultiProcessorCount, index));
+  return TW_OK;
+}
+
 extern "C" tw_status tw_device_stream_create(void **stream) {
   cudaStream_t s;
   TW_CUDA(cudaStreamCreateWithFlags(&s, cudaStreamNonBlocking));

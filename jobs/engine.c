@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/clock.h"
 #include "base/memory.h"
 #include "io/keys.h"
 #include "jobs/device_opener.h"
@@ -539,6 +540,34 @@ static tw_status online_device(tw_engine *e) {
 }
 #endif
 
+// Seconds of one open of `bytes` packed bytes through the collector, random data, after one to meet.
+static tw_status time_open(tw_engine *e, size_t bytes, int times, uint64_t *data, double *seconds) {
+  enum { RING = 32 };
+  size_t n = 8 * bytes / RING;
+  double start = 0;
+  for (int i = 0; i <= times; i++) {
+    if (i == 1) start = tw_seconds();
+    TW_TRY(tw_opens_ring(e->opens, 0, 0, RING, n, data));
+    TW_TRY(tw_opens_flush(e->opens));
+  }
+  *seconds = (tw_seconds() - start) / times;
+  return TW_OK;
+}
+
+// What the channel gives, for the result; a few milliseconds.
+static tw_status probe_channel(tw_engine *e) {
+  enum { SMALL = 4096, LARGE = 1 << 20 };
+  void *data;
+  double large = 0;
+  TW_TRY(tw_alloc(2 * LARGE, &data));
+  randombytes_buf(data, 2 * LARGE);
+  tw_status status = time_open(e, SMALL, 10, data, &e->probe_latency);
+  if (status == TW_OK) status = time_open(e, LARGE, 2, data, &large);
+  if (status == TW_OK) e->probe_bandwidth = LARGE / large;
+  tw_free(data);
+  return status;
+}
+
 tw_status tw_engine_open(const tw_engine_options *o, tw_engine **out) {
   tw_engine *e = calloc(1, sizeof *e);
   if (!e) return tw_fail(TW_ERR_MEMORY, "out of memory for an engine");
@@ -569,6 +598,7 @@ tw_status tw_engine_open(const tw_engine_options *o, tw_engine **out) {
     if (status == TW_OK) status = allocate_job(e);
     if (status == TW_OK) status = tw_opens_create(o->channel, &e->opens);
     if (status == TW_OK) tw_opens_limit(e->opens, MESSAGE_WORDS, 0);
+    if (status == TW_OK) status = probe_channel(e);
     if (status == TW_OK) status = open_trace(e);
   }
   *out = e;
@@ -671,6 +701,8 @@ tw_status tw_engine_output(tw_engine *e, uint64_t *masked, uint64_t *mask) {
 }
 
 static void fill_counters(const tw_engine *e, tw_engine_stats *s) {
+  s->probe_latency_s = e->probe_latency;
+  s->probe_bandwidth = e->probe_bandwidth;
   s->counters = e->counters;
   s->rounds = e->counters.rounds;
   s->counters.open_comm_ns = (uint64_t)(1e9 * s->comm_seconds);
@@ -689,8 +721,6 @@ tw_status tw_engine_get_stats(tw_engine *e, tw_engine_stats *s) {
     s->comm_seconds = 1e-9 * (double)counts.comm_ns;
     TW_TRY(tw_device_opener_transcript(e->opener, s->transcript));
     if (e->o.time_gates) s->comm_seconds = e->flush_seconds;
-    s->probe_latency_s = e->probe_latency;
-    s->probe_bandwidth = e->probe_bandwidth;
     fill_counters(e, s);
     return TW_OK;
   }

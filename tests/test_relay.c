@@ -220,5 +220,31 @@ static void rounds_of_messages(void) {
   }
 }
 
+// A kernel has a block for every 16 units, at least one and at most its mailbox's; small is what fits in the small
+// slots.
+static void blocks_and_small(void) {
+  for (int trial = 0; trial < 300; trial++) {
+    tw_device_message m = {.count = 0};
+    tw_mailbox box = {.blocks = 1 + (int)randombytes_uniform(TW_EXCHANGE_BLOCKS)};
+    uint64_t n = randombytes_uniform(200000), units = 0;
+    tw_device_open o = {.n = n, .words = n, .sequences = 1 + randombytes_uniform(3), .width = 33};
+    tw_device_open_place(&o, NULL);
+    tw_device_message_add(&m, &o);
+    for (uint64_t at = 0; at < n; at += 64) units += o.sequences;
+    CU_ASSERT_EQUAL(m.units, units);
+    int blocks = tw_exchange_blocks(&m, &box);
+    CU_ASSERT(blocks >= 1 && blocks <= box.blocks);
+    CU_ASSERT(blocks == box.blocks || (uint64_t)blocks * 16 >= units);
+    CU_ASSERT(blocks == 1 || (uint64_t)(blocks - 1) * 16 < units);
+    size_t words = tw_device_message_words(&m);
+    box.small_words = words;
+    CU_ASSERT_TRUE(tw_exchange_is_small(&m, &box));
+    if (words == 0) continue;
+    box.small_words = words - 1;
+    CU_ASSERT_FALSE(tw_exchange_is_small(&m, &box));
+  }
+}
+
 SUITE_MAIN("relay", {"random messages", random_messages}, {"headers that differ", headers_that_differ},
-           {"peer gone", peer_gone}, {"given up", given_up}, {"rounds of messages", rounds_of_messages})
+           {"peer gone", peer_gone}, {"given up", given_up}, {"rounds of messages", rounds_of_messages},
+           {"blocks and small messages", blocks_and_small})

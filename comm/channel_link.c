@@ -5,6 +5,7 @@
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <time.h>
 
 #include "base/clock.h"
@@ -30,6 +31,12 @@ typedef struct {
   char name[64];
 } link_state;
 
+// After a failure: as long as the inner channel may touch the caller's buffers, so may this one.
+static tw_status failed(tw_exchange *x, flight *f, tw_status status) {
+  x->handle = f->data.handle ? f : NULL;
+  return status;
+}
+
 static tw_status link_start(tw_channel *c, tw_exchange *x) {
   link_state *s = c->state;
   flight *f = &s->flights[s->started % IN_FLIGHT];
@@ -39,8 +46,9 @@ static tw_status link_start(tw_channel *c, tw_exchange *x) {
   *f = (flight){.mine = tw_clock_ns(), .active = true};
   f->stamp = (tw_exchange){&f->mine, &f->theirs, sizeof f->mine, NULL, 0};
   f->data = (tw_exchange){x->send, x->recv, x->bytes, NULL, 0};
-  TW_TRY(s->inner->start(s->inner, &f->stamp));
-  TW_TRY(s->inner->start(s->inner, &f->data));
+  tw_status status = s->inner->start(s->inner, &f->stamp);
+  if (status == TW_OK) status = s->inner->start(s->inner, &f->data);
+  if (status != TW_OK) return failed(x, f, status);
   x->number = s->started++;
   x->handle = f;
   return TW_OK;
@@ -75,8 +83,10 @@ static tw_status link_wait(tw_channel *c, tw_exchange *x) {
   link_state *s = c->state;
   flight *f = x->handle;
   if (!f) return tw_fail(TW_ERR_INTERNAL, "rank %d: waiting for an exchange that was not started", c->rank);
-  while (s->stamped <= x->number) TW_TRY(read_stamp(s));
-  TW_TRY(s->inner->wait(s->inner, &f->data));
+  tw_status status = TW_OK;
+  while (status == TW_OK && s->stamped <= x->number) status = read_stamp(s);
+  if (status == TW_OK) status = s->inner->wait(s->inner, &f->data);
+  if (status != TW_OK) return failed(x, f, status);
   wait_until(f->due);
   f->active = false;
   x->handle = NULL;
@@ -88,7 +98,26 @@ static tw_status link_poll(tw_channel *c) {
   return s->inner->poll ? s->inner->poll(s->inner) : TW_OK;
 }
 
-static void link_close(tw_channel *c) { tw_free(c->state); }
+// The inner channel may still write into flights that a failure left behind: they stay; the process is about to end
+// then.
+static void link_close(tw_channel *c) {
+  link_state *s = c->state;
+  for (int i = 0; i < IN_FLIGHT; i++)
+    if (s->flights[i].stamp.handle || s->flights[i].data.handle) return;
+  tw_free(s);
+}
+
+static tw_status compare_profiles(const link_state *s) {
+  tw_link_profile theirs;
+  TW_TRY(tw_channel_exchange(s->inner, &s->profile, &theirs, sizeof theirs));
+  if (memcmp(&theirs, &s->profile, sizeof theirs) == 0) return TW_OK;
+  return tw_fail(
+      TW_ERR_MISMATCH,
+      "rank %d emulates a link of %g us and %g bytes/s, rank %d one of %g us and %g bytes/s; give both ranks "
+      "the same --emulate-link",
+      s->inner->rank, 1e6 * s->profile.latency_seconds, s->profile.bytes_per_second, 1 - s->inner->rank,
+      1e6 * theirs.latency_seconds, theirs.bytes_per_second);
+}
 
 // Each way the shortest of many passages, by the sender's clock and the receiver's, is delay plus or minus the clocks'
 // difference; the delay is taken to be the same both ways.
@@ -111,7 +140,8 @@ tw_status tw_channel_link(tw_channel *inner, const tw_link_profile *profile, tw_
   TW_TRY(tw_alloc(sizeof *s, (void **)&s));
   s->inner = inner;
   s->profile = *profile;
-  tw_status status = compare_clocks(s);
+  tw_status status = compare_profiles(s);
+  if (status == TW_OK) status = compare_clocks(s);
   if (status != TW_OK) {
     tw_free(s);
     return status;
@@ -137,7 +167,7 @@ tw_status tw_link_parse(const char *text, tw_link_profile *out) {
   double us, gbit;
   int read = 0;
   if (sscanf(text, "%lf,%lf%n", &us, &gbit, &read) != 2 || text[read] || !(us >= 0 && us <= 1e7) ||
-      !(gbit >= 0 && gbit <= 1e6))
+      !(gbit == 0 || (gbit >= 1e-6 && gbit <= 1e6)))
     return tw_fail(TW_ERR_USAGE,
                    "--emulate-link %s: give microseconds, a comma and Gbit/s, as in 100,10 (0 Gbit/s: without limit)",
                    text);

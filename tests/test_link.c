@@ -115,6 +115,55 @@ static void several_in_flight(void) {
   expect_time(measure((tw_link_profile){1e-3, 20e6}, 250000, 1, BURST, mixed), link);
 }
 
+typedef struct {
+  tw_channel *inner;
+  tw_link_profile profile;
+  tw_channel *outer;
+  tw_status status;
+} opening;
+static void *try_to_open(void *argument) {
+  opening *o = argument;
+  o->status = tw_channel_link(o->inner, &o->profile, &o->outer);
+  return NULL;
+}
+
+static void profiles_that_differ(void) {
+  tw_channel *inner[2];
+  pthread_t thread[2];
+  CU_ASSERT_EQUAL_FATAL(tw_channel_loopback(5, inner), TW_OK);
+  opening o[2] = {{inner[0], {1e-3, 0}, NULL, TW_OK}, {inner[1], {2e-3, 0}, NULL, TW_OK}};
+  for (int r = 0; r < 2; r++) pthread_create(&thread[r], NULL, try_to_open, &o[r]);
+  for (int r = 0; r < 2; r++) {
+    pthread_join(thread[r], NULL);
+    CU_ASSERT_EQUAL(o[r].status, TW_ERR_MISMATCH);
+    CU_ASSERT_PTR_NULL(o[r].outer);
+  }
+  for (int r = 0; r < 2; r++) tw_channel_close(inner[r]);
+}
+
+// The other end goes with messages in flight: an error, and nothing is held any more.
+static void peer_gone(void) {
+  tw_channel *inner[2];
+  pthread_t thread[2];
+  CU_ASSERT_EQUAL_FATAL(tw_channel_loopback(5, inner), TW_OK);
+  opening o[2] = {{inner[0], {1e-4, 0}, NULL, TW_OK}, {inner[1], {1e-4, 0}, NULL, TW_OK}};
+  for (int r = 0; r < 2; r++) pthread_create(&thread[r], NULL, try_to_open, &o[r]);
+  for (int r = 0; r < 2; r++) pthread_join(thread[r], NULL);
+  uint64_t mine[2] = {1, 2}, theirs[2];
+  tw_exchange x[2];
+  for (int k = 0; k < 2; k++) {
+    x[k] = (tw_exchange){&mine[k], &theirs[k], sizeof *mine, NULL, 0};
+    CU_ASSERT_EQUAL(o[0].outer->start(o[0].outer, &x[k]), TW_OK);
+  }
+  tw_channel_close(o[1].outer);
+  tw_channel_close(inner[1]);
+  CU_ASSERT_EQUAL(o[0].outer->wait(o[0].outer, &x[1]), TW_ERR_PEER);
+  CU_ASSERT_PTR_NULL(x[1].handle);
+  CU_ASSERT_NOT_EQUAL(o[0].outer->start(o[0].outer, &x[0]), TW_OK);
+  tw_channel_close(o[0].outer);
+  tw_channel_close(inner[0]);
+}
+
 static void profiles(void) {
   tw_link_profile p;
   CU_ASSERT_EQUAL(tw_link_parse("100,10", &p), TW_OK);
@@ -122,9 +171,9 @@ static void profiles(void) {
   CU_ASSERT_DOUBLE_EQUAL(p.bytes_per_second, 1.25e9, 1);
   CU_ASSERT_EQUAL(tw_link_parse("0.5,0", &p), TW_OK);
   CU_ASSERT_EQUAL(p.bytes_per_second, 0);
-  static const char *const bad[] = {"", "100", "100,", "a,b", "-1,1", "1,-1", "1,1x", "1,1,1", "nan,1"};
+  static const char *const bad[] = {"", "100", "100,", "a,b", "-1,1", "1,-1", "1,1x", "1,1,1", "nan,1", "1,1e-300"};
   for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) CU_ASSERT_EQUAL(tw_link_parse(bad[i], &p), TW_ERR_USAGE);
 }
 
 SUITE_MAIN("link", {"latency", latency}, {"bandwidth", bandwidth}, {"several in flight", several_in_flight},
-           {"profiles", profiles})
+           {"profiles", profiles}, {"profiles that differ", profiles_that_differ}, {"peer gone", peer_gone})

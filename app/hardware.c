@@ -106,7 +106,8 @@ tw_status tw_hardware_take(tw_channel *channel, tw_hardware *h) {
     return tw_fail(TW_ERR_MISMATCH,
                    "one rank computes on a GPU, the other on its CPU; say --device cpu, or give both a GPU");
   if (mine.transport != theirs.transport) return tw_fail(TW_ERR_MISMATCH, "the ranks were given different transports");
-  bool one_host = strcmp(mine.host, theirs.host) == 0, one_gpu = one_host && mine.gpu == theirs.gpu;
+  h->one_host = strcmp(mine.host, theirs.host) == 0;
+  bool one_gpu = h->one_host && mine.gpu == theirs.gpu;
   bool needs_gpus =
       h->transport == TW_TRANSPORT_NCCL || h->transport == TW_TRANSPORT_PEER || h->transport == TW_TRANSPORT_MPI_CUDA;
   if (needs_gpus && h->device != TW_DEVICE_CUDA)
@@ -114,7 +115,7 @@ tw_status tw_hardware_take(tw_channel *channel, tw_hardware *h) {
                    tw_transport_word(h->transport));
   if (h->transport == TW_TRANSPORT_NCCL && one_gpu)
     return tw_fail(TW_ERR_USAGE, "--transport nccl needs a GPU of its own for each rank; use --transport mpi");
-  h->ways = ways_of(h->transport, one_host, one_gpu, mine.nccl && theirs.nccl);
+  h->ways = ways_of(h->transport, h->one_host, one_gpu, mine.nccl && theirs.nccl);
 #ifdef TWAIN_CUDA
   if (h->device == TW_DEVICE_CUDA) return tw_device_select(h->gpu);
 #endif
@@ -124,7 +125,7 @@ tw_status tw_hardware_take(tw_channel *channel, tw_hardware *h) {
 // ---- placement
 
 typedef struct {
-  char host[256], cores[768];
+  char cores[768];
   int failed, bind;
 } core_place;
 
@@ -140,17 +141,15 @@ static tw_status find_place(const tw_hardware *h, tw_placement *p) {
 
 // Ranks of one host that would run on the same cores share them out.
 static tw_status place(tw_channel *channel, const tw_hardware *h, bool bind, tw_placement *p) {
-  core_place mine = {{0}, {0}, 0, bind}, theirs;
+  core_place mine = {{0}, 0, bind}, theirs;
   tw_status found = find_place(h, p);
   if (found == TW_OK) tw_placement_cores(p, mine.cores, sizeof mine.cores);
-  gethostname(mine.host, sizeof mine.host - 1);
   mine.failed = found != TW_OK;
   TW_TRY(tw_channel_exchange(channel, &mine, &theirs, sizeof mine));
   TW_TRY(found);
   if (theirs.failed)
     return tw_fail(TW_ERR_PEER, "the other rank does not find its place on its machine; see its message");
-  bool same = strncmp(mine.host, theirs.host, sizeof mine.host) == 0 &&
-              strncmp(mine.cores, theirs.cores, sizeof mine.cores) == 0;
+  bool same = h->one_host && strncmp(mine.cores, theirs.cores, sizeof mine.cores) == 0;
   if (bind && theirs.bind && same) tw_placement_halve(p, channel->rank);
   if (bind) tw_placement_bind(p);
   return TW_OK;

@@ -11,6 +11,7 @@ typedef struct {
   tw_ways ways;            // that may serve between GPUs
   tw_channel *channel;     // between the ranks; over the emulated link, if there is one
   tw_channel *link;
+  bool one_host;        // both ranks run here
   int local_rank, gpu;  // among this host's ranks; the GPU's index
 } tw_hardware;
 

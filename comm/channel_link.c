@@ -18,7 +18,7 @@ typedef struct {
   uint64_t mine, theirs;  // times of sending
   tw_exchange stamp, data;
   uint64_t due;  // the other's message arrives, in this rank's clock
-  bool stamped, active;
+  bool active;
 } flight;
 
 typedef struct {

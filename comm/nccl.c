@@ -2,7 +2,6 @@
 
 #ifdef TWAIN_NCCL
 #include <nccl.h>
-#include <stdbool.h>
 #include <stdlib.h>
 
 #include "kernels/device.h"
@@ -54,9 +53,10 @@ tw_status tw_nccl_exchange(tw_nccl *n, const void *send, void *recv, size_t byte
 
 #ifdef HAS_WINDOWS
 // The device API is a header: it must be the library's.
-static bool same_version(void) {
+tw_status tw_nccl_window_possible(void) {
   int version = 0;
-  return ncclGetVersion(&version) == ncclSuccess && version / 100 == NCCL_VERSION_CODE / 100;
+  if (ncclGetVersion(&version) == ncclSuccess && version / 100 == NCCL_VERSION_CODE / 100) return TW_OK;
+  return tw_fail(TW_ERR_USAGE, "twain was built with another NCCL: its windows are not used");
 }
 
 static tw_status no_window(const char *call, ncclResult_t result) {
@@ -64,7 +64,6 @@ static tw_status no_window(const char *call, ncclResult_t result) {
 }
 
 tw_status tw_nccl_window(tw_nccl *n, size_t bytes, void **own, void **theirs) {
-  if (!same_version()) return tw_fail(TW_ERR_USAGE, "twain was built with another NCCL: its windows are not used");
   ncclResult_t result = ncclMemAlloc(&n->memory, bytes);
   if (result != ncclSuccess) return no_window("ncclMemAlloc", result);
   TW_TRY(tw_device_zero(n->memory, bytes));
@@ -74,9 +73,12 @@ tw_status tw_nccl_window(tw_nccl *n, size_t bytes, void **own, void **theirs) {
   return tw_nccl_window_of(n->window, 1 - n->rank, theirs);
 }
 #else
+tw_status tw_nccl_window_possible(void) {
+  return tw_fail(TW_ERR_USAGE, "twain was built with an NCCL before 2.28, which has no windows");
+}
 tw_status tw_nccl_window(tw_nccl *n, size_t bytes, void **own, void **theirs) {
   (void)n, (void)bytes, (void)own, (void)theirs;
-  return tw_fail(TW_ERR_USAGE, "twain was built with an NCCL before 2.28, which has no windows");
+  return tw_nccl_window_possible();
 }
 #endif
 

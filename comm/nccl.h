@@ -13,6 +13,8 @@ typedef struct tw_nccl tw_nccl;
 tw_status tw_nccl_open(tw_channel *channel, tw_nccl **out);
 // Device memory; both directions of `bytes` at once. Enqueued, not waited for.
 tw_status tw_nccl_exchange(tw_nccl *nccl, const void *send, void *recv, size_t bytes, void *stream);
+// Whether this rank can have such a window; both must, before either asks for one. TW_ERR_USAGE: no.
+tw_status tw_nccl_window_possible(void);
 // `bytes` of this GPU's memory, zeroed, and where this GPU reaches the same of the other rank's (NCCL's symmetric
 // windows and device API); both ranks call it, once. TW_ERR_USAGE where NCCL has no such window. Freed with the
 // communicator.

@@ -146,11 +146,11 @@ static tw_status start_full(tw_opens *o, size_t payload);
 
 static tw_status enqueue(tw_opens *o, layout_entry e, uint64_t *data) {
   TW_TRY(usable(o));
-  if (e.n <= SIZE_MAX / 8 / e.width / 2) TW_TRY(start_full(o, padded(entry_bytes(&e))));
-  batch *b = &o->batches[o->queue];
   if (!data && e.n) return tw_fail(TW_ERR_INTERNAL, "open of use %u: %" PRIu64 " elements and no data", e.use, e.n);
-  if (e.n > SIZE_MAX / 8 / e.width / 2 || b->count >= UINT32_MAX)
+  if (e.n > SIZE_MAX / 8 / e.width / 2 || o->batches[o->queue].count >= UINT32_MAX)
     return tw_fail(TW_ERR_INTERNAL, "open of use %u: %" PRIu64 " elements are too many", e.use, e.n);
+  TW_TRY(start_full(o, padded(entry_bytes(&e))));
+  batch *b = &o->batches[o->queue];
   size_t payload = b->payload + padded(entry_bytes(&e));
   tw_status status = b->count == b->capacity ? grow_list(b) : TW_OK;
   if (status == TW_OK) status = place_next(o, &e, &b->place[b->count]);

@@ -48,8 +48,7 @@ size_t tw_opens_pending(const tw_opens *);
 void tw_opens_queued(const tw_opens *, size_t *words, size_t *jobs);
 
 // The next open queued takes this place in the transcript, those after it the following ones: so the transcript does
-// not depend on how messages were cut. At first: place 0. Opens without
-// elements take none.
+// not depend on how messages were cut. At first: place 0. Opens without elements take none.
 void tw_opens_place(tw_opens *, size_t place);
 
 // Exchange everything queued in one message each way. Header: sequence, digest of (use, slot, width, length) list,

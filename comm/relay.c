@@ -3,6 +3,7 @@
 #include <pthread.h>
 #include <sched.h>
 #include <stdatomic.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -105,7 +106,7 @@ static void *work(void *argument) {
   tw_relay *r = argument;
   for (int i = 0; i < r->count && r->status == TW_OK; i++) r->status = carry(r, &r->messages[i]);
   if (r->status == TW_OK) return NULL;
-  strncpy(r->message, tw_error_message(), sizeof r->message - 1);
+  snprintf(r->message, sizeof r->message, "%s", tw_error_message());
   for (int i = 0; i < r->box_count; i++) atomic_store(r->box[i].stop, 1);
   return NULL;
 }

@@ -20,7 +20,7 @@ enum {
   SMALL_BYTES = 2 * 16 * TW_SMALL_WORDS,
   WINDOW_SMALL_WORDS = 4096,
   PCI_BLOCKS = 32,
-  STATE_BYTES = 8 * (TW_MAILBOXES + 1)
+  STATE_BYTES = 8 * (TW_LANES + 1)
 };
 
 static void place(tw_mailboxes *m, int i, void *sent, void *received, void *sent_flags, void *received_flags) {
@@ -55,6 +55,7 @@ static tw_status open_nccl(tw_channel *channel, tw_mailboxes *m) {
   void *own = NULL, *theirs = NULL;
   tw_status status = tw_fail(TW_ERR_USAGE, "this twain was built without NCCL");
 #ifdef TWAIN_NCCL
+  TW_TRY(agree(channel, tw_nccl_window_possible()));
   status = tw_nccl_window(m->nccl, m->bytes * (size_t)m->count, &own, &theirs);
 #endif
   TW_TRY(agree(channel, status));
@@ -185,7 +186,7 @@ static tw_status open_state(tw_mailboxes *m, double timeout_seconds) {
   TW_TRY(tw_pinned_device(m->stop, &stop));
   for (int i = 0; i < m->count; i++) {
     m->box[i].base = (uint64_t *)m->state + i;
-    m->box[i].failed = (int *)((uint64_t *)m->state + TW_MAILBOXES);
+    m->box[i].failed = (int *)((uint64_t *)m->state + TW_LANES);
     m->box[i].stop = stop;
     m->box[i].patience_ns = (uint64_t)(1e9 * timeout_seconds);
   }

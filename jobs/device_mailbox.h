@@ -7,17 +7,16 @@
 #include "comm/channel.h"
 #include "comm/relay.h"
 #include "comm/window.h"
+#include "jobs/session.h"
 #include "jobs/transport.h"
 #include "kernels/device.h"
 #include "kernels/device_opens.h"
 
-enum { TW_MAILBOXES = 2 };
-
 typedef struct {
   int count;
   size_t bytes;  // of one
-  tw_mailbox box[TW_MAILBOXES];
-  tw_relay_box host[TW_MAILBOXES];
+  tw_mailbox box[TW_LANES];
+  tw_relay_box host[TW_LANES];
   bool relayed;
   bool copied;  // copy engines move large messages: `host` has two slots for them
   const char *name;

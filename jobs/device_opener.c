@@ -29,15 +29,14 @@ typedef struct {
 
 struct tw_device_opener {
   tw_device_opener_options o;
-  lane lanes[TW_DEVICE_LANES];
+  lane lanes[TW_LANES];
   tw_mailboxes boxes;  // unless by NCCL
   tw_nccl *nccl;
-  int nccl_lane;                           // of the exchange before, -1: none
   uint64_t *sent, *received;               // device: whole messages, for NCCL's send and receive, and for copy engines
   void *copies[COPY_STREAMS], *copied[2];  // streams: copies out, copies in, waiting for flags; and events
   void *round_come[TW_EXCHANGE_ROUNDS], *round_done[TW_EXCHANGE_ROUNDS];
   uint64_t *flag_values;  // device, of the copied message's rounds
-  int copy_lane;          // of the copied message before, -1: none
+  int last_lane;          // of the exchange before by NCCL or copy engines, which serve one lane at a time; -1: none
   tw_relay *relay;
   tw_relay_message *relayed;  // of the recorded run
   size_t relayed_count, relayed_room;
@@ -51,11 +50,6 @@ struct tw_device_opener {
   tw_device_opener_counts counts;
 };
 
-static size_t packed_words(const tw_tensor *t) {
-  if (t->kind == TW_BITWIRE) return (size_t)t->planes * tw_words(t->n);
-  return (tw_packed_bytes(t->n, t->ring) + 7) / 8;
-}
-
 void tw_device_opener_room(const tw_program *p, int batch, tw_device_opener_options *o) {
   size_t words = 0;
   int level = -1;
@@ -65,7 +59,7 @@ void tw_device_opener_room(const tw_program *p, int batch, tw_device_opener_opti
     if (!p->ops[i].opens) continue;
     if (p->ops[i].level != level) words = 0;
     level = p->ops[i].level;
-    words += (size_t)batch * packed_words(&p->tensors[p->ops[i].out[0]]);
+    words += (size_t)batch * tw_program_open_bytes(&p->tensors[p->ops[i].out[0]]) / 8;
     o->opens += (uint32_t)batch;
     if (words > o->message_words) o->message_words = words;
   }
@@ -120,7 +114,6 @@ tw_status tw_device_opener_create(const tw_device_opener_options *options, tw_de
   tw_device_opener *o = calloc(1, sizeof *o);
   if (!o) return tw_fail(TW_ERR_MEMORY, "out of memory for a collector");
   o->o = *options;
-  o->nccl_lane = -1;
   tw_status status = TW_OK;
   for (int i = 0; i < options->lanes && status == TW_OK; i++) {
     o->lanes[i].stream = options->streams[i];
@@ -170,7 +163,7 @@ void tw_device_opener_destroy(tw_device_opener *o, bool abort) {
   tw_nccl_close(o->nccl, abort);
 #endif
   if (o->digests) tw_cuda_backend.release(o->digests, 8 * (size_t)(o->o.opens + 1));
-  for (int i = 0; i < TW_DEVICE_LANES; i++) {
+  for (int i = 0; i < TW_LANES; i++) {
     tw_device_event_destroy(o->lanes[i].ready);
     tw_device_event_destroy(o->lanes[i].done);
   }
@@ -196,7 +189,7 @@ tw_status tw_device_opener_record_begin(tw_device_opener *o) {
   memset(&o->queue, 0, sizeof o->queue);
   o->queued_lanes = 0;
   o->relayed_count = 0;
-  o->nccl_lane = o->copy_lane = -1;
+  o->last_lane = -1;
   for (int i = 0; i < o->o.lanes; i++) o->lanes[i].number = o->lanes[i].copied = 0;
   return tw_cuda_backend.fill(o->digests, 0, 8 * (size_t)(o->o.opens + 1), o->lanes[0].stream);
 }
@@ -296,10 +289,16 @@ static tw_status copy_round(tw_device_opener *o, int l, int rounds, int r) {
   return tw_device_event_record(o->round_done[r], o->copies[1]);
 }
 
+// What serves both lanes, one after the other: this lane's exchange comes behind the one before.
+static tw_status take_turn(tw_device_opener *o, int l) {
+  int last = o->last_lane;
+  o->last_lane = l;
+  return last >= 0 && last != l ? tw_device_event_wait(o->lanes[last].done, o->lanes[l].stream) : TW_OK;
+}
+
 static tw_status exchange_by_copies(tw_device_opener *o, int l, int rounds) {
   void *stream = o->lanes[l].stream;
-  if (o->copy_lane >= 0 && o->copy_lane != l) TW_TRY(tw_device_event_wait(o->lanes[o->copy_lane].done, stream));
-  o->copy_lane = l;
+  TW_TRY(take_turn(o, l));
   TW_TRY(tw_device_flag_values(&o->boxes.box[l], o->lanes[l].number, rounds, o->flag_values, stream));
   TW_TRY(tw_device_event_record(o->copied[1], stream));
   for (int i = 1; i < COPY_STREAMS; i++) TW_TRY(tw_device_event_wait(o->copied[1], o->copies[i]));
@@ -327,12 +326,10 @@ static tw_status exchange_by_mailbox(tw_device_opener *o, int l) {
                             o->lanes[l].stream);
 }
 
-// One communicator serves both lanes: its exchanges follow one another.
 static tw_status exchange_by_nccl(tw_device_opener *o, int l) {
 #ifdef TWAIN_NCCL
   void *stream = o->lanes[l].stream;
-  if (o->nccl_lane >= 0 && o->nccl_lane != l) TW_TRY(tw_device_event_wait(o->lanes[o->nccl_lane].done, stream));
-  o->nccl_lane = l;
+  TW_TRY(take_turn(o, l));
   TW_TRY(tw_device_pack(&o->queue, o->heed, o->sent, stream));
   TW_TRY(tw_nccl_exchange(o->nccl, o->sent, o->received, 8 * tw_device_message_words(&o->queue), stream));
   return tw_device_unpack(&o->queue, o->received, o->digests, stream);

@@ -9,15 +9,13 @@
 
 typedef struct tw_device_opener tw_device_opener;
 
-enum { TW_DEVICE_LANES = 2 };
-
 typedef struct {
   tw_channel *channel;
   tw_transport transport;  // tw_device_opener_choose sets it
   size_t message_words;    // most in one message
   uint32_t opens;          // of a run: openings times sequences
   int lanes;               // parts of the batch that take turns
-  void *streams[TW_DEVICE_LANES];
+  void *streams[TW_LANES];
 } tw_device_opener_options;
 
 // Most words of one level, and opens of the whole program, for the batch.

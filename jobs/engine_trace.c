@@ -31,11 +31,11 @@ typedef struct {
 struct tw_engine_trace {
   const tw_program *program;
   tw_trace *spans;
-  void *streams[TW_TRACE_PARTS];
+  void *streams[TW_LANES];
   bool device;
   tw_opener opener;
-  marker markers[TW_TRACE_PARTS];
-  opening openings[TW_TRACE_PARTS];
+  marker markers[TW_LANES];
+  opening openings[TW_LANES];
   int last_lane;      // that queued an opening
   int *label_of_use;  // of openings
   moment *moments;
@@ -52,7 +52,7 @@ struct tw_engine_trace {
 static tw_status allocate(tw_engine_trace *t, size_t room) {
   const tw_program *p = t->program;
   void *memory;
-  t->message_room = TW_TRACE_PARTS * (p->levels + 1);
+  t->message_room = TW_LANES * (p->levels + 1);
   t->moment_room = 2 * t->message_room;
   TW_TRY(tw_alloc(sizeof(message) * (size_t)t->message_room, &memory));
   t->messages = memory;
@@ -76,7 +76,7 @@ tw_status tw_engine_trace_create(const tw_program *program, int parts, void *con
   t->program = program;
   t->device = streams != NULL;
   for (int i = 0; i < parts && streams; i++) t->streams[i] = streams[i];
-  for (int i = 0; i < TW_TRACE_PARTS; i++) t->markers[i] = (marker){t, i};
+  for (int i = 0; i < TW_LANES; i++) t->markers[i] = (marker){t, i};
   tw_status status = allocate(t, room);
   if (status != TW_OK) {
     tw_engine_trace_destroy(t);
@@ -137,7 +137,7 @@ static tw_status read_moment(const tw_engine_trace *t, int index, uint64_t *ns) 
 tw_status tw_engine_trace_begin(tw_engine_trace *t) {
   t->moment_count = t->message_count = 0;
   t->label = -1;
-  for (int i = 0; i < TW_TRACE_PARTS; i++) t->openings[i] = (opening){.label = -1};
+  for (int i = 0; i < TW_LANES; i++) t->openings[i] = (opening){.label = -1};
 #ifdef TWAIN_CUDA
   if (t->device) return tw_device_timer_record(t->origin, t->streams[0]);
 #endif
@@ -201,7 +201,7 @@ static tw_status start(void *state, tw_flush_reason reason, uint64_t *number) {
   tw_engine_trace *t = state;
   int now;
   TW_TRY(take_moment(t, t->last_lane, &now));
-  for (int i = 0; i < TW_TRACE_PARTS; i++) {
+  for (int i = 0; i < TW_LANES; i++) {
     opening *o = &t->openings[i];
     if (!o->queued) continue;
     o->queued = false;

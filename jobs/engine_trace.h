@@ -8,7 +8,6 @@
 #include "jobs/key_source.h"
 #include "jobs/session.h"
 
-enum { TW_TRACE_PARTS = 2 };
 typedef struct tw_engine_trace tw_engine_trace;
 
 // streams: one a part, for a GPU; NULL on the CPU. room: spans of one online phase, openings not counted.

@@ -15,7 +15,7 @@ typedef struct {
 } part;
 
 struct tw_host_feed {
-  part parts[2];
+  part parts[TW_LANES];
   uint64_t slot_bytes;
   int batch;
   tw_keys_place place;

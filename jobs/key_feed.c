@@ -21,7 +21,7 @@ typedef struct {
 
 struct tw_key_feed {
   tw_key_feed_options o;
-  part parts[TW_KEY_LANES];
+  part parts[TW_LANES];
   uint64_t *starts;            // of a slot's pieces
   int pieces;                  // of a slot
   void *copies;                // the copies' stream

@@ -11,15 +11,13 @@
 
 typedef struct tw_key_feed tw_key_feed;
 
-enum { TW_KEY_LANES = 2 };
-
 typedef struct {
   uint64_t slot_bytes;
   int batch;
   tw_keys_place place;
   int lanes;  // parts of the batch, each on a stream of its own, from sequence `first` on
-  void *streams[TW_KEY_LANES];
-  int first[TW_KEY_LANES];
+  void *streams[TW_LANES];
+  int first[TW_LANES];
   bool timed;   // measure how long gates wait for keys (costs two small kernels a piece)
   bool traced;  // time every piece's copy (tw_key_feed_spans)
 } tw_key_feed_options;

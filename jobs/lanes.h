@@ -7,8 +7,6 @@
 
 #include "jobs/session.h"
 
-enum { TW_LANES = 2 };
-
 typedef struct {
   size_t words, jobs;  // queued, from which a message leaves; 0: no such limit
 } tw_open_budget;

@@ -167,7 +167,7 @@ void tw_program_digest(const tw_program *p, tw_digest *out) {
   sodium_bin2hex(out->hex, sizeof out->hex, digest, sizeof digest);
 }
 
-static uint64_t open_bytes(const tw_tensor *t) {
+uint64_t tw_program_open_bytes(const tw_tensor *t) {
   if (t->kind == TW_BITWIRE) return 8 * tw_words(t->n) * (uint64_t)t->planes;
   return (tw_packed_bytes(t->n, t->ring) + 7) / 8 * 8;
 }
@@ -183,7 +183,7 @@ void tw_program_costs(const tw_program *p, tw_cost *per_label, tw_cost *total) {
       for (int rank = 0; rank < 2; rank++)
         cost->correction_bytes[rank] += p->corrections[op->correction + j].bytes[rank];
     if (!op->opens) continue;
-    cost->sent_bytes += open_bytes(&p->tensors[op->out[0]]);
+    cost->sent_bytes += tw_program_open_bytes(&p->tensors[op->out[0]]);
     if (last_level && last_level[op->label] != op->level + 1) cost->rounds++;
     if (last_level) last_level[op->label] = op->level + 1;
   }

@@ -130,5 +130,7 @@ void tw_program_costs(const tw_program *p, tw_cost *per_label, tw_cost *total);
 
 // Index of one rank's stream, correction_count entries (caller frees with tw_free).
 tw_status tw_program_index(const tw_program *p, int rank, tw_key_index_entry **out);
+// Bytes of an opened tensor of one sequence in a message: packed, whole words.
+uint64_t tw_program_open_bytes(const tw_tensor *t);
 
 #endif

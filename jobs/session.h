@@ -13,6 +13,8 @@
 #include "jobs/program.h"
 #include "kernels/backend.h"
 
+enum { TW_LANES = 2 };  // most parts of a batch that take turns
+
 typedef enum { TW_DEALER, TW_PARTY, TW_CLEAR } tw_role;
 
 // A tensor's storage, batch * n elements (or batch * planes * words): what the roles keep of it.

@@ -20,9 +20,9 @@ typedef struct {
   int bits;                // 1: planes of bits, else ring elements
   int width;               // ring bits, or planes
   size_t n, first, count;  // elements; those read from the file
-  const uint8_t *packed;   // the first sequence's half, backend memory; the next one's lies packed_stride bytes on
-  size_t packed_stride;
-  uint64_t *out;  // [sequences][n], or [sequences][width][words of n]
+  const uint8_t *packed;   // the first sequence's half, backend memory, to the end of its last 8-byte word
+  size_t packed_stride;    // bytes from one sequence's half to the next one's
+  uint64_t *out;           // [sequences][n], or [sequences][width][words of n]
 } tw_correction_args;
 
 // Mask streams of an opening, of all sequences of a batch: n words each, ring elements of `ring` bits (0: whole words).

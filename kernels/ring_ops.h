@@ -1,7 +1,8 @@
 // Elementwise gates, one formula each, compiled for the CPU (kernels/cpu/ring_ops.c) and for CUDA
 // (kernels/cuda/ring_ops.cu) from this file: the twins cannot differ. Arguments are plain data with pointers into one
-// backend's memory; element (row, col) writes its own outputs only. X: public values, r: the rank's mask shares, `one`:
-// all ones on rank 1, else 0.
+// backend's memory. A formula returns element (row, col) of `out`, [rows][cols]; the twins store it, so that a GPU
+// reads for many elements before it writes the first. X: public values, r: the rank's mask shares, `one`: all ones on
+// rank 1, else 0.
 #ifndef TW_RING_OPS_H
 #define TW_RING_OPS_H
 
@@ -16,8 +17,15 @@
 
 TW_ELEMENT uint64_t tw_ring_mask(int bits) { return bits >= 64 ? ~0ull : (1ull << bits) - 1; }
 
-// Quotient and rest of places in arrays. On a GPU both are below 2^32, its launches see to that: a 64-bit division
-// would cost more than all else that a gate does with an element.
+// Places in arrays: row stride + col, quotient and rest. On a GPU all are below 2^32, its launches see to that: 64-bit
+// products and divisions would cost more than all else that a gate does with an element.
+TW_ELEMENT size_t tw_place(size_t row, size_t stride, size_t col) {
+#ifdef __CUDA_ARCH__
+  return (uint32_t)row * (uint32_t)stride + (uint32_t)col;
+#else
+  return row * stride + col;
+#endif
+}
 TW_ELEMENT size_t tw_over(size_t place, size_t by) {
 #ifdef __CUDA_ARCH__
   return (uint32_t)place / (uint32_t)by;
@@ -35,14 +43,18 @@ TW_ELEMENT size_t tw_rest(size_t place, size_t by) {
 
 TW_ELEMENT uint64_t tw_plane_bit(const uint64_t *plane, size_t j) { return plane[j / 64] >> (j % 64) & 1; }
 
+// Where the bit is 1: all ones, else 0; -x, else x. A product with a bit costs more.
+TW_ELEMENT uint64_t tw_all_ones(uint64_t bit) { return 0 - bit; }
+TW_ELEMENT uint64_t tw_negate_if(uint64_t bit, uint64_t x) { return (x ^ tw_all_ones(bit)) + bit; }
+
 // Extension of X^ mod 2^k (docs/design/protocols.md, section 3): x = u - r + 2^k g rho, u = X^ + 2^(k-2) mod 2^k -
-// 2^(k-2).
+// 2^(k-2). g as a mask: all ones or 0.
 typedef struct {
   uint64_t u, g;
 } tw_ext;
 TW_ELEMENT tw_ext tw_ext_public(uint64_t wire, int k) {
   uint64_t offset = 1ull << (k - 2), u = (wire + offset) & tw_ring_mask(k);
-  tw_ext e = {u - offset, 1 - (u >> (k - 1))};
+  tw_ext e = {u - offset, (u >> (k - 1)) - 1};
   return e;
 }
 
@@ -61,8 +73,8 @@ typedef struct {
   size_t rows_per_sequence, sequence_stride, row_stride, col_stride;
 } tw_pairing;
 TW_ELEMENT size_t tw_pair_index(tw_pairing p, size_t row, size_t col) {
-  return tw_over(row, p.rows_per_sequence) * p.sequence_stride + tw_rest(row, p.rows_per_sequence) * p.row_stride +
-         col * p.col_stride;
+  size_t of_row = tw_place(tw_rest(row, p.rows_per_sequence), p.row_stride, tw_place(col, p.col_stride, 0));
+  return tw_place(tw_over(row, p.rows_per_sequence), p.sequence_stride, of_row);
 }
 
 // ---- openings: share + mask share, ring or bits ----
@@ -73,9 +85,9 @@ typedef struct {
   uint64_t ring;
   int bits;
 } tw_mask_args;
-TW_ELEMENT void tw_mask_at(const tw_mask_args *a, size_t row, size_t col) {
-  size_t j = row * a->cols + col;
-  a->out[j] = a->bits ? a->share[j] ^ a->mask[j] : (a->share[j] + a->mask[j]) & a->ring;
+TW_ELEMENT uint64_t tw_mask_at(const tw_mask_args *a, size_t row, size_t col) {
+  size_t j = tw_place(row, a->cols, col);
+  return a->bits ? a->share[j] ^ a->mask[j] : (a->share[j] + a->mask[j]) & a->ring;
 }
 
 // ---- ((x - half) mod 2^k) >> bits ----
@@ -86,9 +98,9 @@ typedef struct {
   uint64_t half, ring;
   int bits;
 } tw_shift_args;
-TW_ELEMENT void tw_shift_at(const tw_shift_args *a, size_t row, size_t col) {
-  size_t j = row * a->cols + col;
-  a->out[j] = ((a->x[j] - a->half) & a->ring) >> a->bits;
+TW_ELEMENT uint64_t tw_shift_at(const tw_shift_args *a, size_t row, size_t col) {
+  size_t j = tw_place(row, a->cols, col);
+  return ((a->x[j] - a->half) & a->ring) >> a->bits;
 }
 
 // ---- strided copies: rows = sequences * dim[0] dim[1] dim[2], cols = dim[3] ----
@@ -98,11 +110,11 @@ typedef struct {
   uint64_t *out;
   size_t dim[4], stride[4], offset, sequence_stride;
 } tw_view_args;
-TW_ELEMENT void tw_view_at(const tw_view_args *a, size_t row, size_t col) {
+TW_ELEMENT uint64_t tw_view_at(const tw_view_args *a, size_t row, size_t col) {
   size_t i2 = tw_rest(row, a->dim[2]), line = tw_over(row, a->dim[2]), i1 = tw_rest(line, a->dim[1]),
          block = tw_over(line, a->dim[1]), i0 = tw_rest(block, a->dim[0]), sequence = tw_over(block, a->dim[0]);
-  a->out[row * a->cols + col] = a->x[sequence * a->sequence_stride + a->offset + i0 * a->stride[0] + i1 * a->stride[1] +
-                                     i2 * a->stride[2] + col * a->stride[3]];
+  size_t inside = tw_place(i2, a->stride[2], tw_place(col, a->stride[3], a->offset));
+  return a->x[tw_place(sequence, a->sequence_stride, tw_place(i0, a->stride[0], tw_place(i1, a->stride[1], inside)))];
 }
 
 // ---- [rows][cx] beside [rows][cy] ----
@@ -112,9 +124,9 @@ typedef struct {
   uint64_t *out;
   size_t cx;
 } tw_concat_args;
-TW_ELEMENT void tw_concat_at(const tw_concat_args *a, size_t row, size_t col) {
+TW_ELEMENT uint64_t tw_concat_at(const tw_concat_args *a, size_t row, size_t col) {
   size_t cy = a->cols - a->cx;
-  a->out[row * a->cols + col] = col < a->cx ? a->x[row * a->cx + col] : a->y[row * cy + (col - a->cx)];
+  return col < a->cx ? a->x[tw_place(row, a->cx, col)] : a->y[tw_place(row, cy, col - a->cx)];
 }
 
 // ---- p x + q y + c ----
@@ -125,10 +137,10 @@ typedef struct {
   uint64_t p, q, c, ring;
   tw_pairing pair;
 } tw_combine_args;
-TW_ELEMENT void tw_combine_at(const tw_combine_args *a, size_t row, size_t col) {
-  size_t j = row * a->cols + col;
+TW_ELEMENT uint64_t tw_combine_at(const tw_combine_args *a, size_t row, size_t col) {
+  size_t j = tw_place(row, a->cols, col);
   uint64_t second = a->y ? a->q * a->y[tw_pair_index(a->pair, row, col)] : 0;
-  a->out[j] = (a->p * a->x[j] + second + a->c) & a->ring;
+  return (a->p * a->x[j] + second + a->c) & a->ring;
 }
 
 // ---- share of a wire: b X^ - r_b ----
@@ -139,9 +151,9 @@ typedef struct {
   uint64_t one, ring;
   tw_pairing pair;
 } tw_share_args;
-TW_ELEMENT void tw_share_at(const tw_share_args *a, size_t row, size_t col) {
+TW_ELEMENT uint64_t tw_share_at(const tw_share_args *a, size_t row, size_t col) {
   size_t j = tw_pair_index(a->pair, row, col);
-  a->out[row * a->cols + col] = ((a->X[j] & a->one) - a->r[j]) & a->ring;
+  return ((a->X[j] & a->one) - a->r[j]) & a->ring;
 }
 
 // ---- extension k -> K ----
@@ -152,10 +164,10 @@ typedef struct {
   uint64_t one, ring;
   int k;
 } tw_extend_args;
-TW_ELEMENT void tw_extend_at(const tw_extend_args *a, size_t row, size_t col) {
-  size_t j = row * a->cols + col;
+TW_ELEMENT uint64_t tw_extend_at(const tw_extend_args *a, size_t row, size_t col) {
+  size_t j = tw_place(row, a->cols, col);
   tw_ext e = tw_ext_public(a->X[j], a->k);
-  a->out[j] = ((e.u & a->one) - a->r[j] + ((a->carry[j] + e.g * a->top[j]) << a->k)) & a->ring;
+  return ((e.u & a->one) - a->r[j] + ((a->carry[j] + (e.g & a->top[j])) << a->k)) & a->ring;
 }
 
 // ---- x y; with carry, top and tq the first operand is extended from ring k ----
@@ -167,16 +179,16 @@ typedef struct {
   int k;
   tw_pairing pair;
 } tw_multiply_args;
-TW_ELEMENT void tw_multiply_at(const tw_multiply_args *a, size_t row, size_t col) {
-  size_t j = row * a->cols + col, i = tw_pair_index(a->pair, row, col);
+TW_ELEMENT uint64_t tw_multiply_at(const tw_multiply_args *a, size_t row, size_t col) {
+  size_t j = tw_place(row, a->cols, col), i = tw_pair_index(a->pair, row, col);
   uint64_t Y = a->Y[i], q = a->q[i];
   if (a->carry) {
     tw_ext e = tw_ext_public(a->X[j], a->k);
     uint64_t r = a->r[j] - (a->carry[j] << a->k);  // share of canonical r in the larger ring
-    uint64_t wrap = e.g * (a->top[j] * Y - a->tq[j]);
-    a->out[j] = ((e.u & a->one) * Y - e.u * q - r * Y + a->rq[j] + (wrap << a->k)) & a->ring;
+    uint64_t wrap = e.g & (a->top[j] * Y - a->tq[j]);
+    return (((e.u & a->one) - r) * Y - e.u * q + a->rq[j] + (wrap << a->k)) & a->ring;
   } else {
-    a->out[j] = ((a->X[j] & a->one) * Y - a->X[j] * q - a->r[j] * Y + a->rq[j]) & a->ring;
+    return (((a->X[j] & a->one) - a->r[j]) * Y - a->X[j] * q + a->rq[j]) & a->ring;
   }
 }
 
@@ -190,14 +202,14 @@ typedef struct {
   uint64_t one, ring;
   int k, l;
 } tw_multiply_rows_args;
-TW_ELEMENT void tw_multiply_rows_at(const tw_multiply_rows_args *p, size_t row, size_t col) {
-  size_t j = row * p->cols + col;
+TW_ELEMENT uint64_t tw_multiply_rows_at(const tw_multiply_rows_args *p, size_t row, size_t col) {
+  size_t j = tw_place(row, p->cols, col);
   tw_ext w = tw_ext_public(p->Y[row], p->l), u = tw_ext_public(p->X[j], p->k);
-  uint64_t c = p->q[row] - ((p->y_carry[row] + w.g * p->y_top[row]) << p->l);
-  uint64_t a = p->r[j] - ((p->x_carry[j] + u.g * p->x_top[j]) << p->k);
-  uint64_t ac = p->rq[j] - (u.g * p->tq[j] << p->k) - (w.g * p->rs[j] << p->l);
-  if (p->ts) ac += u.g * w.g * p->ts[j] << (p->k + p->l);
-  p->out[j] = ((u.u & p->one) * w.u - u.u * c - w.u * a + ac) & p->ring;
+  uint64_t c = p->q[row] - ((p->y_carry[row] + (w.g & p->y_top[row])) << p->l);
+  uint64_t a = p->r[j] - ((p->x_carry[j] + (u.g & p->x_top[j])) << p->k);
+  uint64_t ac = p->rq[j] - ((u.g & p->tq[j]) << p->k) - ((w.g & p->rs[j]) << p->l);
+  if (p->ts) ac += (u.g & w.g & p->ts[j]) << (p->k + p->l);
+  return (((u.u & p->one) - a) * w.u - u.u * c + ac) & p->ring;
 }
 
 // ---- one element's part of a sum of squares: x~^2 = u^2 - 2 u a + a^2, a^2 = r^2 - 2^(k+1) g rho r + 2^(2k) g rho,
@@ -209,13 +221,13 @@ typedef struct {
   uint64_t one;
   int k;
 } tw_square_args;
-TW_ELEMENT void tw_square_at(const tw_square_args *p, size_t row, size_t col) {
-  size_t j = row * p->cols + col;
+TW_ELEMENT uint64_t tw_square_at(const tw_square_args *p, size_t row, size_t col) {
+  size_t j = tw_place(row, p->cols, col);
   tw_ext e = tw_ext_public(p->X[j], p->k);
-  uint64_t a = p->r[j] - ((p->carry[j] + e.g * p->top[j]) << p->k);
-  uint64_t square = (e.u & p->one) * e.u - 2 * e.u * a - (e.g * p->tr[j] << (p->k + 1));
-  if (2 * p->k < 64) square += e.g * p->top[j] << (2 * p->k);
-  p->out[j] = square;
+  uint64_t a = p->r[j] - ((p->carry[j] + (e.g & p->top[j])) << p->k);
+  uint64_t square = ((e.u & p->one) - 2 * a) * e.u - ((e.g & p->tr[j]) << (p->k + 1));
+  if (2 * p->k < 64) square += (e.g & p->top[j]) << (2 * p->k);
+  return square;
 }
 
 // ---- bit times wire: d = v ^ m, d x = v x + (1 - 2v) [m x]. rows = sequences * planes, cols = bits of a plane ----
@@ -228,20 +240,21 @@ typedef struct {
   uint64_t one, ring;
   int k;
 } tw_select_args;
-TW_ELEMENT void tw_select_at(const tw_select_args *a, size_t row, size_t col) {
-  size_t j = row * a->cols + col, sequence = tw_over(row, a->planes), plane = tw_rest(row, a->planes);
-  size_t i = sequence * a->x_sequence_stride + plane * a->x_plane_stride + col;
-  const uint64_t *bits = a->bits + sequence * a->sequence_words + (a->first_plane + plane) * a->plane_words;
+TW_ELEMENT uint64_t tw_select_at(const tw_select_args *a, size_t row, size_t col) {
+  size_t j = tw_place(row, a->cols, col), sequence = tw_over(row, a->planes), plane = tw_rest(row, a->planes);
+  size_t i = tw_place(sequence, a->x_sequence_stride, tw_place(plane, a->x_plane_stride, col));
+  const uint64_t *bits =
+      a->bits + tw_place(sequence, a->sequence_words, tw_place(a->first_plane + plane, a->plane_words, 0));
   uint64_t v = tw_plane_bit(bits, col), share, product;
   if (a->carry) {
     tw_ext e = tw_ext_public(a->X[i], a->k);
-    share = (e.u & a->one) - a->r[i] + ((a->carry[i] + e.g * a->top[i]) << a->k);
-    product = e.u * a->m[j] - a->mr[j] + (e.g * a->mt[j] << a->k);
+    share = (e.u & a->one) - a->r[i] + ((a->carry[i] + (e.g & a->top[i])) << a->k);
+    product = e.u * a->m[j] - a->mr[j] + ((e.g & a->mt[j]) << a->k);
   } else {
     share = (a->X[i] & a->one) - a->r[i];
     product = a->X[i] * a->m[j] - a->mr[j];
   }
-  a->out[j] = (v * share + (1 - 2 * v) * product) & a->ring;
+  return ((share & tw_all_ones(v)) + tw_negate_if(v, product)) & a->ring;
 }
 
 // ---- sum over planes of constant d: rows = sequences, cols = bits of a plane; m may be NULL (true bits) ----
@@ -253,14 +266,15 @@ typedef struct {
   size_t planes, first_plane, plane_words, sequence_words;
   uint64_t mine, ring;  // mine: 1 where the public part is added
 } tw_constants_args;
-TW_ELEMENT void tw_constants_at(const tw_constants_args *a, size_t row, size_t col) {
+TW_ELEMENT uint64_t tw_constants_at(const tw_constants_args *a, size_t row, size_t col) {
+  const uint64_t *bits = a->bits + tw_place(row, a->sequence_words, tw_place(a->first_plane, a->plane_words, 0));
   uint64_t sum = 0;
   for (size_t p = 0; p < a->planes; p++) {
-    uint64_t v = tw_plane_bit(a->bits + row * a->sequence_words + (a->first_plane + p) * a->plane_words, col);
-    uint64_t d = a->mine * v + (a->m ? (1 - 2 * v) * a->m[(row * a->planes + p) * a->cols + col] : 0);
+    uint64_t v = tw_plane_bit(bits + tw_place(p, a->plane_words, 0), col);
+    uint64_t d = a->mine * v + (a->m ? tw_negate_if(v, a->m[tw_place(tw_place(row, a->planes, p), a->cols, col)]) : 0);
     sum += (uint64_t)a->constants[p] * d;
   }
-  a->out[row * a->cols + col] = sum & a->ring;
+  return sum & a->ring;
 }
 
 // ---- sum over planes, shifted: x [rows][planes][cols] ----
@@ -271,10 +285,11 @@ typedef struct {
   uint64_t *out;
   uint64_t ring;
 } tw_sum_planes_args;
-TW_ELEMENT void tw_sum_planes_at(const tw_sum_planes_args *a, size_t row, size_t col) {
+TW_ELEMENT uint64_t tw_sum_planes_at(const tw_sum_planes_args *a, size_t row, size_t col) {
   uint64_t sum = 0;
-  for (size_t p = 0; p < a->planes; p++) sum += a->x[(row * a->planes + p) * a->cols + col] << a->shifts[p];
-  a->out[row * a->cols + col] = sum & a->ring;
+  for (size_t p = 0; p < a->planes; p++)
+    sum += a->x[tw_place(tw_place(row, a->planes, p), a->cols, col)] << a->shifts[p];
+  return sum & a->ring;
 }
 
 // ---- columns of dead keys become 0: rows = sequences * rows_per_sequence ----
@@ -284,10 +299,10 @@ typedef struct {
   uint64_t *out;
   tw_liveness live;
 } tw_zero_args;
-TW_ELEMENT void tw_zero_at(const tw_zero_args *a, size_t row, size_t col) {
+TW_ELEMENT uint64_t tw_zero_at(const tw_zero_args *a, size_t row, size_t col) {
   int live = tw_live_keys(a->live, tw_over(row, a->rows_per_sequence), tw_rest(row, a->rows_per_sequence));
-  size_t j = row * a->cols + col;
-  a->out[j] = (int64_t)col < live ? a->x[j] : 0;
+  size_t j = tw_place(row, a->cols, col);
+  return (int64_t)col < live ? a->x[j] : 0;
 }
 
 // ---- sum over live rows: x [sequences][x_rows][cols]; rows = sequences ----
@@ -298,11 +313,11 @@ typedef struct {
   uint64_t ring;
   tw_liveness live;
 } tw_pool_args;
-TW_ELEMENT void tw_pool_at(const tw_pool_args *a, size_t row, size_t col) {
+TW_ELEMENT uint64_t tw_pool_at(const tw_pool_args *a, size_t row, size_t col) {
   size_t live = (size_t)(a->live.lengths ? a->live.lengths[row] : a->live.seq);
   uint64_t sum = 0;
-  for (size_t i = 0; i < live; i++) sum += a->x[(row * a->x_rows + i) * a->cols + col];
-  a->out[row * a->cols + col] = sum & a->ring;
+  for (size_t i = 0; i < live; i++) sum += a->x[tw_place(tw_place(row, a->x_rows, i), a->cols, col)];
+  return sum & a->ring;
 }
 
 // ---- differences of pairs in groups: rows = sequences * pairs * x_rows, cols = groups ----
@@ -312,12 +327,12 @@ typedef struct {
   uint64_t *out;
   uint64_t ring;
 } tw_pairs_args;
-TW_ELEMENT void tw_pairs_at(const tw_pairs_args *a, size_t row, size_t col) {
+TW_ELEMENT uint64_t tw_pairs_at(const tw_pairs_args *a, size_t row, size_t col) {
   size_t r = tw_rest(row, a->x_rows), set = tw_over(row, a->x_rows), pair = tw_rest(set, a->pairs),
          sequence = tw_over(set, a->pairs), i = 0;
   while (pair >= a->group - 1 - i) pair -= a->group - 1 - i++;
-  const uint64_t *x = a->x + (sequence * a->x_rows + r) * a->x_cols + a->first + col * a->group;
-  a->out[row * a->cols + col] = (x[i] - x[i + 1 + pair]) & a->ring;
+  const uint64_t *x = a->x + tw_place(tw_place(sequence, a->x_rows, r), a->x_cols, tw_place(col, a->group, a->first));
+  return (x[i] - x[i + 1 + pair]) & a->ring;
 }
 
 // ---- A + B x with the looked-up sign undone: s (A^ + B^ X^) - X^ [s r_B] - B^ [s r] + [s (r_B r - r_A)] ----
@@ -327,11 +342,10 @@ typedef struct {
   uint64_t *out;
   uint64_t ring;
 } tw_piece_args;
-TW_ELEMENT void tw_piece_at(const tw_piece_args *a, size_t row, size_t col) {
-  size_t j = row * a->cols + col;
-  a->out[j] =
-      (a->sign[j] * (a->A[j] + a->B[j] * a->X[j]) - a->X[j] * a->sign_rb[j] - a->B[j] * a->sign_r[j] + a->rest[j]) &
-      a->ring;
+TW_ELEMENT uint64_t tw_piece_at(const tw_piece_args *a, size_t row, size_t col) {
+  size_t j = tw_place(row, a->cols, col);
+  return (a->sign[j] * (a->A[j] + a->B[j] * a->X[j]) - a->X[j] * a->sign_rb[j] - a->B[j] * a->sign_r[j] + a->rest[j]) &
+         a->ring;
 }
 
 // ---- (X^ >> f) - [r >> f] - [borrow]: rows = sequences ----
@@ -343,10 +357,11 @@ typedef struct {
   uint64_t one, ring;
   int shift;
 } tw_floor_args;
-TW_ELEMENT void tw_floor_at(const tw_floor_args *a, size_t row, size_t col) {
-  size_t j = row * a->cols + col;
-  uint64_t v = tw_plane_bit(a->bits + row * a->sequence_words, col), borrow = (v & a->one) + (1 - 2 * v) * a->m[j];
-  a->out[j] = ((a->X[j] >> a->shift & a->one) - a->high[j] - borrow) & a->ring;
+TW_ELEMENT uint64_t tw_floor_at(const tw_floor_args *a, size_t row, size_t col) {
+  size_t j = tw_place(row, a->cols, col);
+  uint64_t v = tw_plane_bit(a->bits + tw_place(row, a->sequence_words, 0), col),
+           borrow = (v & a->one) + tw_negate_if(v, a->m[j]);
+  return ((a->X[j] >> a->shift & a->one) - a->high[j] - borrow) & a->ring;
 }
 
 // Those whose corrections are read by nothing else, element j of one for element j of the gate: a backend may expand

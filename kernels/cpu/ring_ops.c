@@ -1,13 +1,13 @@
 // The CPU twin of the elementwise gates: plain loops over kernels/ring_ops.h.
 #include "kernels/cpu/cpu_ops.h"
 
-#define TW_CPU_RING_OP(op)                                                  \
-  tw_status tw_cpu_##op(const tw_##op##_args *args, void *stream) {         \
-    (void)stream;                                                           \
-    const tw_##op##_args a = *args;                                         \
-    for (size_t row = 0; row < a.rows; row++)                               \
-      for (size_t col = 0; col < a.cols; col++) tw_##op##_at(&a, row, col); \
-    return TW_OK;                                                           \
+#define TW_CPU_RING_OP(op)                                                                              \
+  tw_status tw_cpu_##op(const tw_##op##_args *args, void *stream) {                                     \
+    (void)stream;                                                                                       \
+    const tw_##op##_args a = *args;                                                                     \
+    for (size_t row = 0; row < a.rows; row++)                                                           \
+      for (size_t col = 0; col < a.cols; col++) a.out[row * a.cols + col] = tw_##op##_at(&a, row, col); \
+    return TW_OK;                                                                                       \
   }
 TW_RING_OPS(TW_CPU_RING_OP)
 

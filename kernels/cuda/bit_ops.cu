@@ -180,25 +180,46 @@ tw_status tw_cuda_reshape(const tw_reshape_args *args, void *stream) {
   return tw_enqueue(reshape_kernel, grid, THREADS, 0, stream, *args);
 }
 
-// ---- dead keys: one thread a comparison bit ----
+// ---- dead keys: a thread takes a word of comparison bits: [pair][row][group], in step with its bits ----
 
-static __device__ bool second_is_dead(const tw_kill_args &a, uint32_t sequence, uint32_t bit) {
-  const uint32_t groups = (uint32_t)a.groups, rows = (uint32_t)a.rows, group = (uint32_t)a.group;
-  const uint32_t line = bit / groups, g = bit % groups, row = line % rows;
-  uint32_t pair = line / rows, first = 0;
-  if (pair >= group * (group - 1) / 2) return false;  // the last word's tail
+struct member_place {
+  uint32_t pair, row, group;
+};
+
+// Of its pair, the second member in group 0; past the last pair: none.
+static __device__ __forceinline__ uint32_t second_member(const tw_kill_args &a, uint32_t pair) {
+  const uint32_t group = (uint32_t)a.group;
+  uint32_t first = 0;
+  if (pair >= group * (group - 1) / 2) return 0;
   while (pair >= group - 1 - first) pair -= group - 1 - first++;
-  const uint32_t member = (uint32_t)a.first + g * group + first + 1 + pair;
-  return (int)member >= tw_live_members(&a, sequence, row);
+  return (uint32_t)a.first + first + 1 + pair;
+}
+
+static __device__ __forceinline__ uint32_t dead_bits(const tw_kill_args &a, uint32_t sequence, uint32_t word) {
+  const uint32_t groups = (uint32_t)a.groups, rows = (uint32_t)a.rows, line = 32 * word / groups;
+  member_place p = {line / rows, line % rows, 32 * word % groups};
+  uint32_t second = second_member(a, p.pair), dead = 0;
+  int live = tw_live_members(&a, sequence, p.row);
+  for (uint32_t bit = 0; bit < 32 && second > 0; bit++) {
+    dead |= (uint32_t)((int)(second + p.group * (uint32_t)a.group) >= live) << bit;
+    if (++p.group < groups) continue;
+    p.group = 0;
+    if (++p.row == rows) {
+      p.row = 0;
+      second = second_member(a, ++p.pair);
+    }
+    live = tw_live_members(&a, sequence, p.row);
+  }
+  return dead;
 }
 
 static __global__ void __launch_bounds__(THREADS) kill_kernel(const __grid_constant__ tw_kill_args a) {
-  const uint32_t bit = blockIdx.x * THREADS + threadIdx.x, sequence = blockIdx.y, word = bit / 32;
-  const bool inside = word < 2 * a.words;
+  const uint32_t word = blockIdx.x * THREADS + threadIdx.x, sequence = blockIdx.y;
+  const bool inside = word < 2 * (uint32_t)a.words;
   tw_let_next_start();
-  const uint32_t dead = __ballot_sync(~0u, inside && second_is_dead(a, sequence, bit));
+  const uint32_t dead = inside ? dead_bits(a, sequence, word) : 0;
   tw_await_earlier();
-  if (!inside || threadIdx.x % 32 != 0) return;
+  if (!inside) return;
   const uint32_t x = ((const uint32_t *)(a.x + sequence * a.words))[word];
   ((uint32_t *)(a.out + sequence * a.words))[word] = a.mine ? x | dead : x & ~dead;
 }
@@ -206,6 +227,6 @@ static __global__ void __launch_bounds__(THREADS) kill_kernel(const __grid_const
 tw_status tw_cuda_kill(const tw_kill_args *args, void *stream) {
   if (args->words > UINT32_MAX / 64 - THREADS)
     return tw_fail(TW_ERR_RANGE, "%zu words of comparisons; use a smaller sequence", args->words);
-  const dim3 grid((unsigned)tw_ceil_div(64 * args->words, THREADS), (unsigned)args->sequences);
+  const dim3 grid((unsigned)tw_ceil_div(2 * args->words, THREADS), (unsigned)args->sequences);
   return tw_enqueue(kill_kernel, grid, THREADS, 0, stream, *args);
 }

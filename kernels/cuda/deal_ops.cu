@@ -12,7 +12,7 @@ enum { THREADS = 128 };
     if (j < (uint32_t)(a.rows * a.cols)) tw_##op##_at(&a, tw_over(j, a.cols), tw_rest(j, a.cols));          \
   }                                                                                                         \
   tw_status tw_cuda_##op(const tw_##op##_args *a, void *stream) {                                           \
-    return tw_enqueue_elements(op##_kernel, a->rows * a->cols, THREADS, stream, *a);                        \
+    return tw_enqueue_elements(op##_kernel, a->rows * a->cols, THREADS, 1, stream, *a);                     \
   }
 TW_DEAL_OPS(DEAL_OP)
 

@@ -71,15 +71,17 @@ static tw_status tw_enqueue(void (*kernel)(const type), dim3 grid, unsigned thre
   return tw_launch(kernel, grid, threads, shared_bytes, 1, (cudaStream_t)stream, argument);
 }
 
+enum { TW_MOST_ELEMENTS = 1 << 30 };  // of a tensor of a batch
+
 static inline size_t tw_ceil_div(size_t value, size_t unit) { return (value + unit - 1) / unit; }
 
-// A thread an element: fewer than 2^32, so that places are 32-bit numbers (tw_over).
+// `each` elements a thread; so few that places in what a gate reads and writes are 32-bit numbers (tw_place).
 template <class type>
-static tw_status tw_enqueue_elements(void (*kernel)(const type), size_t elements, unsigned threads, void *stream,
-                                     const type &argument) {
-  if (elements > UINT32_MAX - threads)
+static tw_status tw_enqueue_elements(void (*kernel)(const type), size_t elements, unsigned threads, unsigned each,
+                                     void *stream, const type &argument) {
+  if (elements > TW_MOST_ELEMENTS)
     return tw_fail(TW_ERR_RANGE, "a kernel on %zu elements; use a smaller batch", elements);
-  return tw_enqueue(kernel, dim3((unsigned)tw_ceil_div(elements, threads)), threads, 0, stream, argument);
+  return tw_enqueue(kernel, dim3((unsigned)tw_ceil_div(elements, threads * each)), threads, 0, stream, argument);
 }
 
 #endif

@@ -27,7 +27,7 @@ typedef struct {
   uint32_t period, own_first, own_count;
   // the other part comes packed: elements of `width` bits, or (width 0) lines of packed_line whole words
   const uint64_t *packed;
-  size_t packed_words, packed_bytes;  // from one sequence's to the next one's; of one
+  size_t packed_words;  // from one sequence's to the next one's
   uint32_t width, packed_count, packed_line, packed_first, out_line;
   uint32_t stream_warps, warps;
 } stream_job;
@@ -41,6 +41,23 @@ static __device__ __forceinline__ bool is_wanted(const stream_job &g, uint32_t w
   return g.period == 0 || word % g.period - g.own_first < g.own_count;
 }
 
+// Of the 32 per words from `first` on those of [low, high) that are wanted (all: every one is), neighbouring lanes'
+// side by side.
+template <bool wide, bool all>
+static __device__ __forceinline__ void write_drawn(const stream_job &g, uint32_t first, uint32_t low, uint32_t high,
+                                                   const uint32_t *words, uint64_t *out) {
+  constexpr uint32_t per = wide ? BLOCK_WORDS / 2 : BLOCK_WORDS;
+  const uint32_t lane = threadIdx.x % 32;
+  const uint64_t mask = g.mask;
+#pragma unroll
+  for (uint32_t i = 0; i < per; i++) {
+    const uint32_t source = (32 * i + lane) / per, place = (32 * i + lane) % per, word = first + 32 * i + lane;
+    if (!all && (word < low || word >= high || !is_wanted(g, word))) continue;
+    const uint32_t *at = words + LANE_WORDS * source + (wide ? 2 : 1) * place;
+    out[word] = (wide ? (uint64_t)at[1] << 32 | at[0] : at[0]) & mask;
+  }
+}
+
 // 32 neighbouring blocks, through shared memory so that neighbouring lanes write neighbouring elements.
 template <bool wide>
 static __device__ __forceinline__ void draw_blocks(const stream_job &g, size_t sequence, uint32_t warp,
@@ -48,28 +65,16 @@ static __device__ __forceinline__ void draw_blocks(const stream_job &g, size_t s
   constexpr uint32_t per = wide ? BLOCK_WORDS / 2 : BLOCK_WORDS;
   const uint32_t lane = threadIdx.x % 32, low = warp / g.line_warps * g.line_stride + g.line_first,
                  high = low + g.line_count;
-  const uint32_t first_block = low / per + warp % g.line_warps * 32;
+  const uint32_t first_block = low / per + warp % g.line_warps * 32, first = first_block * per;
   if ((first_block + lane) * per < high)
     chacha20_block(g.keys + 8 * sequence, g.use, g.slots[sequence], first_block + lane, words + LANE_WORDS * lane);
   __syncwarp();
   tw_await_earlier();
   uint64_t *const out = g.out + sequence * g.out_words;
-#pragma unroll
-  for (uint32_t i = 0; i < per; i++) {
-    const uint32_t source = (32 * i + lane) / per, place = (32 * i + lane) % per,
-                   word = first_block * per + 32 * i + lane;
-    if (word < low || word >= high || !is_wanted(g, word)) continue;
-    const uint32_t *at = words + LANE_WORDS * source + (wide ? 2 : 1) * place;
-    out[word] = (wide ? (uint64_t)at[1] << 32 | at[0] : at[0]) & g.mask;
-  }
-}
-
-// Word i of the packed data; bytes past its end are not read and count as 0.
-static __device__ __forceinline__ uint64_t packed_word(const uint64_t *packed, size_t bytes, size_t i) {
-  if (8 * i + 8 <= bytes) return packed[i];
-  uint64_t word = 0;
-  for (size_t at = 8 * i; at < bytes; at++) word |= (uint64_t)((const uint8_t *)packed)[at] << (at % 8 * 8);
-  return word;
+  if (g.period == 0 && first >= low && first + 32 * per <= high)
+    write_drawn<wide, true>(g, first, low, high, words, out);
+  else
+    write_drawn<wide, false>(g, first, low, high, words, out);
 }
 
 // Words of planes, as they lie; all are read before the first is written.
@@ -99,8 +104,8 @@ static __device__ __forceinline__ void copy_elements(const stream_job &g, const 
     const uint32_t shift = (uint32_t)bit % 64;
     uint64_t low = 0, high = 0;
     if (e < g.packed_count) {
-      low = packed_word(packed, g.packed_bytes, word);
-      if (shift + g.width > 64) high = packed_word(packed, g.packed_bytes, word + 1);
+      low = packed[word];
+      if (shift + g.width > 64) high = packed[word + 1];
     }
     value[i] = low >> shift | high << 1 << (63 - shift);
   }
@@ -158,7 +163,6 @@ static void ring_job(const tw_correction_args *a, stream_job *g) {
   g->mask = tw_ring_mask(a->width);
   set_lines(g, 1, 0, a->first == 0 ? a->count : 0, own, line_warps(own, g->wide ? 8 : 16));
   g->width = (uint32_t)a->width;
-  g->packed_bytes = (a->count * (size_t)a->width + 7) / 8;
   g->packed_count = (uint32_t)a->count;
   g->packed_first = (uint32_t)a->first;
 }

@@ -1,10 +1,13 @@
-// The CUDA twin of the elementwise gates: one thread an element of kernels/ring_ops.h. Sums over many planes or columns
-// for few elements are cut in parts that a block adds up; sums mod 2^64 are the same in any order.
+// The CUDA twin of the elementwise gates: a thread computes some elements of kernels/ring_ops.h, reading all before it
+// writes the first. Sums over many planes or columns for few elements are cut in parts that a block adds up; sums mod
+// 2^64 are the same in any order.
 #include "kernels/cuda/cuda_ops.h"
 #include "kernels/cuda/launch.h"
 
 enum {
-  THREADS = 128,
+  THREADS = 256,
+  EACH = 4,               // elements of a thread where there are many: as many loads under way
+  MANY = 132 * 2048 * 2,  // twice the threads of an H100 or H200
   PARTS = 8,              // of a sum over planes
   PART_COLS = 64,         // elements of a block that sums in parts: a word of a plane
   PARTS_BELOW = 1 << 15,  // elements up to which one thread an element leaves most of the GPU idle
@@ -12,14 +15,31 @@ enum {
   ROW_BY_BLOCK = 512      // columns from which a block takes a row, else a warp
 };
 
-#define ELEMENT_OP(op)                                                                                      \
-  static __global__ void __launch_bounds__(THREADS) op##_kernel(const __grid_constant__ tw_##op##_args a) { \
-    const uint32_t j = blockIdx.x * THREADS + threadIdx.x;                                                  \
-    tw_begin();                                                                                             \
-    if (j < (uint32_t)(a.rows * a.cols)) tw_##op##_at(&a, tw_over(j, a.cols), tw_rest(j, a.cols));          \
-  }                                                                                                         \
-  static tw_status op##_by_element(const tw_##op##_args *a, void *stream) {                                 \
-    return tw_enqueue_elements(op##_kernel, a->rows * a->cols, THREADS, stream, *a);                        \
+// Blocks of `threads * each` elements; a thread's lie `threads` apart.
+template <int threads, int each, class type, uint64_t (*element)(const type *, size_t, size_t)>
+static __device__ __forceinline__ void compute_elements(const type &a) {
+  const uint32_t count = (uint32_t)(a.rows * a.cols), first = blockIdx.x * (threads * each) + threadIdx.x;
+  uint64_t value[each];
+  tw_begin();
+#pragma unroll
+  for (int i = 0; i < each; i++) {
+    const uint32_t j = first + threads * i < count ? first + threads * i : count - 1;
+    value[i] = element(&a, tw_over(j, a.cols), tw_rest(j, a.cols));
+  }
+#pragma unroll
+  for (int i = 0; i < each; i++)
+    if (first + threads * i < count) a.out[first + threads * i] = value[i];
+}
+
+#define ELEMENT_OP(op)                                                                                        \
+  template <int threads, int each>                                                                            \
+  static __global__ void __launch_bounds__(threads) op##_kernel(const __grid_constant__ tw_##op##_args a) {   \
+    compute_elements<threads, each, tw_##op##_args, tw_##op##_at>(a);                                         \
+  }                                                                                                           \
+  static tw_status op##_by_element(const tw_##op##_args *a, void *stream) {                                   \
+    const size_t count = a->rows * a->cols;                                                                   \
+    return count < MANY ? tw_enqueue_elements(op##_kernel<THREADS / 2, 1>, count, THREADS / 2, 1, stream, *a) \
+                        : tw_enqueue_elements(op##_kernel<THREADS, EACH>, count, THREADS, EACH, stream, *a);  \
   }
 TW_RING_OPS(ELEMENT_OP)
 
@@ -44,31 +64,27 @@ ELEMENT_ENTRY(floor)
 
 // ---- sums over planes in parts ----
 
-// The same gate on columns first_col.. of one row and planes first.., as row 0; its sums go to `out`.
+// The same gate on columns first_col.. of one row and planes first.., as row 0.
 static __device__ tw_constants_args part_of(tw_constants_args a, size_t row, size_t first_col, size_t first,
-                                            size_t count, uint64_t *out) {
+                                            size_t count) {
   if (a.m) a.m += (row * a.planes + first) * a.cols + first_col;
   a.bits += row * a.sequence_words + first_col / 64;
   a.first_plane += first;
   a.constants += first;
   a.planes = count;
   a.ring = ~0ull;
-  a.out = out;
   return a;
 }
 static __device__ tw_sum_planes_args part_of(tw_sum_planes_args a, size_t row, size_t first_col, size_t first,
-                                             size_t count, uint64_t *out) {
+                                             size_t count) {
   a.x += (row * a.planes + first) * a.cols + first_col;
   a.shifts += first;
   a.planes = count;
   a.ring = ~0ull;
-  a.out = out;
   return a;
 }
-static __device__ void element_at(const tw_constants_args *a, size_t row, size_t col) { tw_constants_at(a, row, col); }
-static __device__ void element_at(const tw_sum_planes_args *a, size_t row, size_t col) {
-  tw_sum_planes_at(a, row, col);
-}
+static __device__ uint64_t element_at(const tw_constants_args *a, size_t col) { return tw_constants_at(a, 0, col); }
+static __device__ uint64_t element_at(const tw_sum_planes_args *a, size_t col) { return tw_sum_planes_at(a, 0, col); }
 
 template <class type>
 static __global__ void __launch_bounds__(PARTS *PART_COLS) parts_kernel(const __grid_constant__ type a) {
@@ -80,8 +96,8 @@ static __global__ void __launch_bounds__(PARTS *PART_COLS) parts_kernel(const __
   const bool live = first_col + col < a.cols;
   tw_begin();
   if (live) {
-    const type mine = part_of(a, row, first_col, first, last - first, sums[part]);
-    element_at(&mine, 0, col);
+    const type mine = part_of(a, row, first_col, first, last - first);
+    sums[part][col] = element_at(&mine, col);
   }
   __syncthreads();
   if (part != 0 || !live) return;

@@ -20,7 +20,7 @@ enum {
 typedef struct {
   const uint32_t *keys;
   const uint64_t *slots, *packed;
-  size_t packed_words, packed_bytes;  // from one sequence's to the next one's; of one
+  size_t packed_words;  // from one sequence's to the next one's
   uint64_t mask;
   uint32_t use, width;
   uint32_t own_first, own_end;          // drawn elements
@@ -40,27 +40,39 @@ struct taking_call {
   part_list parts;
 };
 
-// Elements [low, low + 32 per) of a correction as far as they are drawn; values: those of the segment from `begin` on.
-template <uint32_t per>
-static __device__ __forceinline__ void draw_elements(const part &p, size_t sequence, uint32_t low, uint32_t begin,
-                                                     uint32_t *words, uint64_t *values) {
-  const uint32_t lane = threadIdx.x % 32, mine = low + per * lane;
-  if (low + 32 * per <= p.own_first || low >= p.own_end) return;
-  if (mine + per > p.own_first && mine < p.own_end)
-    chacha20_block(p.keys + 8 * sequence, p.use, p.slots[sequence], mine / per, words + LANE_WORDS * lane);
-  __syncwarp();
+// Elements [low, low + 32 per) of a correction, from the warp's blocks of its stream, as far as they are drawn (all:
+// they all are); values: those of the segment from `begin` on.
+template <uint32_t per, bool all>
+static __device__ __forceinline__ void keep_drawn(const part &p, uint32_t low, uint32_t begin, const uint32_t *words,
+                                                  uint64_t *values) {
+  const uint32_t lane = threadIdx.x % 32;
+  const uint64_t mask = p.mask;
 #pragma unroll
   for (uint32_t i = 0; i < per; i++) {
     const uint32_t place = 32 * i + lane, e = low + place;
     const uint32_t *at = words + LANE_WORDS * (place / per) + (BLOCK_WORDS / per) * (place % per);
-    if (e >= p.own_first && e < p.own_end)
-      values[e - begin] = (per == BLOCK_WORDS ? at[0] : (uint64_t)at[1] << 32 | at[0]) & p.mask;
+    if (all || (e >= p.own_first && e < p.own_end))
+      values[e - begin] = (per == BLOCK_WORDS ? at[0] : (uint64_t)at[1] << 32 | at[0]) & mask;
   }
+}
+
+template <uint32_t per>
+static __device__ __forceinline__ void draw_elements(const part &p, uint32_t sequence, uint32_t low, uint32_t begin,
+                                                     uint32_t *words, uint64_t *values) {
+  const uint32_t lane = threadIdx.x % 32, mine = low + per * lane, high = low + 32 * per;
+  if (high <= p.own_first || low >= p.own_end) return;
+  if (mine + per > p.own_first && mine < p.own_end)
+    chacha20_block(p.keys + 8 * sequence, p.use, p.slots[sequence], mine / per, words + LANE_WORDS * lane);
+  __syncwarp();
+  if (low >= p.own_first && high <= p.own_end)
+    keep_drawn<per, true>(p, low, begin, words, values);
+  else
+    keep_drawn<per, false>(p, low, begin, words, values);
   __syncwarp();
 }
 
 // The warps share out the streams: a warp draws 512 elements of up to 32 bits, or 256 wider ones.
-static __device__ __forceinline__ void draw_parts(const part_list &parts, size_t sequence, uint32_t begin,
+static __device__ __forceinline__ void draw_parts(const part_list &parts, uint32_t sequence, uint32_t begin,
                                                   uint32_t *words, uint64_t *values) {
   const uint32_t warp = threadIdx.x / 32;
   uint32_t turn = 0;
@@ -75,34 +87,35 @@ static __device__ __forceinline__ void draw_parts(const part_list &parts, size_t
   }
 }
 
-// Word i of the packed data; bytes past its end are not read and count as 0.
-static __device__ __forceinline__ uint64_t packed_word(const uint64_t *packed, size_t bytes, size_t i) {
-  if (8 * i + 8 <= bytes) return packed[i];
-  uint64_t word = 0;
-  for (size_t at = 8 * i; at < bytes; at++) word |= (uint64_t)((const uint8_t *)packed)[at] << (at % 8 * 8);
-  return word;
-}
-
-static __device__ __forceinline__ void unpack_part(const part &p, size_t sequence, uint32_t begin, uint64_t *values) {
+// A thread's elements are all read before the first is stored.
+static __device__ __forceinline__ void unpack_part(const part &p, uint32_t sequence, uint32_t begin, uint64_t *values) {
+  constexpr uint32_t each = SEGMENT / THREADS;
+  if (begin + SEGMENT <= p.packed_first || begin >= p.packed_first + p.packed_count) return;
   const uint64_t *const packed = p.packed + sequence * p.packed_words;
+  uint64_t low[each], high[each];
 #pragma unroll
-  for (uint32_t i = 0; i < SEGMENT / THREADS; i++) {
-    const uint32_t e = begin + THREADS * i + threadIdx.x, k = e - p.packed_first;  // wraps around ahead of the first
-    if (k >= p.packed_count) continue;
-    const size_t bit = (size_t)k * p.width, word = bit / 64;
-    const uint32_t shift = (uint32_t)bit % 64;
-    uint64_t value = packed_word(packed, p.packed_bytes, word) >> shift;
-    if (shift + p.width > 64) value |= packed_word(packed, p.packed_bytes, word + 1) << (64 - shift);
-    values[e - begin] = value & p.mask;
+  for (uint32_t i = 0; i < each; i++) {
+    const uint32_t k = begin + THREADS * i + threadIdx.x - p.packed_first;  // wraps around ahead of the first
+    const uint64_t bit = (uint64_t)k * p.width, *const at = packed + bit / 64;
+    low[i] = high[i] = 0;
+    if (k < p.packed_count) {
+      low[i] = at[0];
+      if (bit % 64 + p.width > 64) high[i] = at[1];
+    }
+  }
+#pragma unroll
+  for (uint32_t i = 0; i < each; i++) {
+    const uint32_t e = THREADS * i + threadIdx.x, k = begin + e - p.packed_first, shift = k * p.width % 64;
+    if (k < p.packed_count) values[e] = (low[i] >> shift | high[i] << 1 << (63 - shift)) & p.mask;
   }
 }
 
-template <class type, void (*element)(const type *, size_t, size_t)>
+template <class type, uint64_t (*element)(const type *, size_t, size_t)>
 static __device__ __forceinline__ void apply(const taking_call<type> &call, type &mine, unsigned char *memory) {
   uint64_t *const values = (uint64_t *)memory;
   uint32_t *const words = (uint32_t *)(values + call.parts.count * SEGMENT) + threadIdx.x / 32 * 32 * LANE_WORDS;
   const uint32_t begin = blockIdx.x * SEGMENT;
-  const size_t sequence = blockIdx.y, first = sequence * call.parts.n;
+  const uint32_t sequence = blockIdx.y, first = sequence * call.parts.n;
   tw_let_next_start();
   draw_parts(call.parts, sequence, begin, words, values);
   tw_await_earlier();
@@ -115,12 +128,17 @@ static __device__ __forceinline__ void apply(const taking_call<type> &call, type
     ((uint64_t *)&mine)[call.parts.each[threadIdx.x].place] =
         (uint64_t)(uintptr_t)(values + threadIdx.x * SEGMENT) - 8 * (uint64_t)(first + begin);
   __syncthreads();
+  const uint32_t at = begin + threadIdx.x, cols = (uint32_t)mine.cols;
+  uint64_t value[SEGMENT / THREADS];
 #pragma unroll
   for (uint32_t i = 0; i < SEGMENT / THREADS; i++) {
-    const uint32_t e = begin + THREADS * i + threadIdx.x;
-    if (e >= call.parts.n) return;
-    element(&mine, tw_over(first + e, mine.cols), tw_rest(first + e, mine.cols));
+    const uint32_t e = at + THREADS * i < call.parts.n ? at + THREADS * i : call.parts.n - 1, j = first + e;
+    value[i] = element(&mine, j / cols, j % cols);
   }
+  uint64_t *const out = mine.out + first;
+#pragma unroll
+  for (uint32_t i = 0; i < SEGMENT / THREADS; i++)
+    if (at + THREADS * i < call.parts.n) out[at + THREADS * i] = value[i];
 }
 
 static tw_status make_part(const tw_correction_args *c, uint32_t place, part *p) {
@@ -131,7 +149,6 @@ static tw_status make_part(const tw_correction_args *c, uint32_t place, part *p)
   p->slots = c->slots;
   p->packed = (const uint64_t *)c->packed;
   p->packed_words = c->packed_stride / 8;
-  p->packed_bytes = (c->count * (size_t)c->width + 7) / 8;
   p->mask = tw_ring_mask(c->width);
   p->use = c->use;
   p->width = (uint32_t)c->width;
@@ -178,7 +195,7 @@ static size_t shared_bytes(int parts) {
 }
 
 #define TAKING_OP(op)                                                                                     \
-  static __global__ void __launch_bounds__(THREADS)                                                       \
+  static __global__ void __launch_bounds__(THREADS, 8)                                                    \
       op##_taking_kernel(const __grid_constant__ taking_call<tw_##op##_args> call) {                      \
     extern __shared__ __align__(16) unsigned char memory[];                                               \
     __shared__ tw_##op##_args mine;                                                                       \
@@ -188,7 +205,7 @@ static size_t shared_bytes(int parts) {
                                   void *stream) {                                                         \
     const size_t elements = args->rows * args->cols, n = elements_of(elements, taken, count);             \
     taking_call<tw_##op##_args> call = {*args, {}};                                                       \
-    if (elements > UINT32_MAX - SEGMENT)                                                                  \
+    if (elements > TW_MOST_ELEMENTS)                                                                      \
       return tw_fail(TW_ERR_RANGE, "a kernel on %zu elements; use a smaller batch", elements);            \
     TW_TRY(split_parts(args, sizeof *args / 8, taken, count, n, &call.parts, stream));                    \
     if (call.parts.count == 0) return tw_cuda_##op(args, stream);                                         \

@@ -85,11 +85,12 @@ static __device__ uint32_t evaluate_part(const leaf &l, uint32_t part, const uin
 static __device__ void load_planes(const tw_leaves_args &a, const uint64_t *X, uint64_t offset, size_t first_group,
                                    uint32_t groups, uint32_t (*planes)[PLANE_STRIDE]) {
   const uint32_t lane = threadIdx.x % 32;
+  const tw_transposer turn = make_transposer();
   for (uint32_t g = threadIdx.x / 32; g < groups; g += WARPS) {
     const size_t j = 32 * (first_group + g) + lane;
     const uint64_t x = j < a.n ? (X[j] - offset) & tw_ring_mask(a.ring) : 0;
-    planes[lane][g] = transpose_bits((uint32_t)x);
-    if (a.ring > 32) planes[32 + lane][g] = transpose_bits((uint32_t)(x >> 32));
+    planes[lane][g] = transpose_bits(turn, (uint32_t)x);
+    if (a.ring > 32) planes[32 + lane][g] = transpose_bits(turn, (uint32_t)(x >> 32));
   }
 }
 

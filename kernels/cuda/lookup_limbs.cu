@@ -10,6 +10,7 @@ enum {
   THREADS = 32 * WARPS,
   TILE = 32 * WARPS,      // elements of a block at once
   STRIDE = WARPS | 1,     // of a plane's words in shared memory, odd: lanes hit all banks
+  AT_ONCE = 4,            // words of a row
   COLUMNS = 8,            // of one product
   MOST_BLOCKS = 4 * 132,  // about what runs at once; each keeps its tables for many tiles
   MOST_WIDTH = 9,
@@ -57,21 +58,47 @@ static __device__ void load_tables(const limbs_call &call, unsigned char *operan
   }
 }
 
-// A tile's words of each plane.
+// A tile's words of each plane; all are read before the first is stored.
+template <int steps>
 static __device__ __forceinline__ void load_planes(const limbs_call &call, const uint32_t *onehot, uint32_t groups,
                                                    uint32_t *words) {
-  for (uint32_t t = threadIdx.x; t < call.planes * WARPS; t += THREADS) {
-    const uint32_t g = t % WARPS, plane = t / WARPS;
-    words[plane * STRIDE + g] = g < groups ? onehot[(size_t)plane * 2 * call.a.words + g] : 0;
-  }
+  static_assert(THREADS == 32 * WARPS, "a thread has one word of each 32 planes");
+  const uint32_t g = threadIdx.x % WARPS, plane = threadIdx.x / WARPS;
+  const size_t stride = 2 * call.a.words;
+  const uint32_t *const from = onehot + plane * stride + g;
+  uint32_t word[steps];
+#pragma unroll
+  for (int step = 0; step < steps; step++) word[step] = g < groups ? from[32 * step * stride] : 0;
+#pragma unroll
+  for (int step = 0; step < steps; step++) words[(32 * step + plane) * STRIDE + g] = word[step];
 }
 
-// Bits `digit`.. of an element's turned row, 32 planes from 32 * step on.
-static __device__ __forceinline__ uint32_t turned_word(const uint32_t *rows, uint32_t row, uint32_t steps,
-                                                       uint32_t step, uint32_t digit) {
-  const uint32_t low = rows[(step + digit / 32 & steps - 1) * 32 + row];
-  const uint32_t high = rows[(step + digit / 32 + 1 & steps - 1) * 32 + row];
-  return __funnelshift_r(low, high, digit);
+// An element's row of bits, from bit `digit` on around to the one before.
+template <int steps>
+static __device__ __forceinline__ void turn_row(uint32_t *row, uint32_t digit) {
+#pragma unroll
+  for (int by = 1; by < steps; by *= 2) {
+    uint32_t turned[steps];
+#pragma unroll
+    for (int i = 0; i < steps; i++) turned[i] = digit / 32 & by ? row[(i + by) % steps] : row[i];
+#pragma unroll
+    for (int i = 0; i < steps; i++) row[i] = turned[i];
+  }
+  const uint32_t first = row[0];
+#pragma unroll
+  for (int i = 0; i < steps; i++) row[i] = __funnelshift_r(row[i], i + 1 < steps ? row[i + 1] : first, digit);
+}
+
+// As many words at once as one instruction moves.
+template <int steps>
+static __device__ __forceinline__ void copy_row(uint32_t *to, const uint32_t *from) {
+  if constexpr (steps % 4 == 0) {
+#pragma unroll
+    for (int i = 0; i < steps; i += 4) *(uint4 *)(to + i) = *(const uint4 *)(from + i);
+  } else {
+#pragma unroll
+    for (int i = 0; i < steps; i++) to[i] = from[i];
+  }
 }
 
 // Both tables' sums of one row, in the lanes 0 and 2 (four bytes) or 0 (eight) of its four; `sum` are the products of
@@ -87,16 +114,20 @@ static __device__ __forceinline__ uint64_t join_eight(const int32_t *sum) {
   return part + __shfl_xor_sync(~0u, part, 2);
 }
 
-static __device__ __forceinline__ void write_sum(const limbs_call &call, int table, size_t sequence, size_t j,
-                                                 uint64_t sum) {
-  const tw_lookup_args &a = call.a;
-  if (j < a.n) a.out[table][sequence * a.n + j] = (a.rank ? 0 - sum : sum) & a.ring_out;
-}
+// What a warp has summed up, before it is written: [table][element].
+template <int bytes>
+struct sums_of {
+  typedef uint32_t type[2][32];
+};
+template <>
+struct sums_of<8> {
+  typedef uint64_t type[2][32];
+};
 
 // The row's sums out of the products of all sub-tables; `part`: 0 for the rows lane / 4, 2 for those eight further on.
 template <int subs, int bytes>
-static __device__ __forceinline__ void finish_row(const limbs_call &call, int32_t (*sum)[4], int part, uint32_t sub,
-                                                  size_t sequence, size_t j) {
+static __device__ __forceinline__ void finish_row(int32_t (*sum)[4], int part, uint32_t sub, uint32_t row,
+                                                  typename sums_of<bytes>::type &sums) {
   constexpr int products = columns_of<bytes>::products;
   int32_t own[2 * products];
 #pragma unroll
@@ -108,24 +139,31 @@ static __device__ __forceinline__ void finish_row(const limbs_call &call, int32_
       own[i] = sub == (uint32_t)s ? sum[products * s + i / 2][part + i % 2] : own[i];
   if constexpr (bytes == 4) {
     const uint32_t both = join_four(own);
-    if (threadIdx.x % 2 == 0) write_sum(call, threadIdx.x % 4 / 2, sequence, j, both);
+    if (threadIdx.x % 2 == 0) sums[threadIdx.x % 4 / 2][row] = both;
   } else {
     const uint64_t first = join_eight(own), second = join_eight(own + 2);
-    if (threadIdx.x % 4 == 0) write_sum(call, 0, sequence, j, first);
-    if (threadIdx.x % 4 == 1) write_sum(call, 1, sequence, j, second);
+    if (threadIdx.x % 4 == 0) sums[0][row] = first;
+    if (threadIdx.x % 4 == 1) sums[1][row] = second;
   }
 }
 
-template <int subs, int bytes>
-static __global__ void __launch_bounds__(THREADS) limbs_kernel(const __grid_constant__ limbs_call call) {
+static __device__ __forceinline__ void write_sum(const tw_lookup_args &a, int table, size_t at, uint64_t sum) {
+  a.out[table][at] = (a.rank ? 0 - sum : sum) & a.ring_out;
+}
+
+template <int steps, int subs, int bytes>
+static __global__ void __launch_bounds__(THREADS, subs *columns_of<bytes>::products <= 4 ? 4 : 2)
+    limbs_kernel(const __grid_constant__ limbs_call call) {
   constexpr int products = subs * columns_of<bytes>::products;
   extern __shared__ __align__(16) unsigned char memory[];
+  __shared__ typename sums_of<bytes>::type sums[WARPS];
   const tw_lookup_args &a = call.a;
-  const uint32_t steps = call.planes / 32, lane = threadIdx.x % 32, warp = threadIdx.x / 32;
+  const uint32_t lane = threadIdx.x % 32, warp = threadIdx.x / 32;
   uint2 *const operands = (uint2 *)memory;
-  uint32_t *const words = (uint32_t *)(operands + (size_t)steps * products * 32);
-  uint32_t *const rows = words + call.planes * STRIDE + warp * steps * 32;
+  uint32_t *const rows = (uint32_t *)(operands + (size_t)steps * products * 32) + warp * steps * 32;
+  uint32_t *const words = (uint32_t *)(operands + (size_t)steps * products * 32) + WARPS * steps * 32;
   const uint64_t ring = tw_ring_mask(a.ring), index_mask = tw_ring_mask(a.width + a.sub_bits);
+  const tw_transposer turn = make_transposer();
 
   tw_let_next_start();
   load_tables<subs, bytes>(call, memory);
@@ -136,47 +174,78 @@ static __global__ void __launch_bounds__(THREADS) limbs_kernel(const __grid_cons
     const uint32_t groups = 2 * a.words - group < WARPS ? (uint32_t)(2 * a.words - group) : WARPS;
     const uint64_t X = element < a.n ? a.X[sequence * a.n + element] : 0;
     __syncthreads();
-    load_planes(call, (const uint32_t *)(a.onehot + sequence * a.onehot_words) + group, groups, words);
+    load_planes<steps>(call, (const uint32_t *)(a.onehot + sequence * a.onehot_words) + group, groups, words);
     __syncthreads();
     if (first + 32 * warp >= a.n) continue;
     const uint32_t fine = (uint32_t)(((X - a.offset) & ring) >> (a.low_bit - a.sub_bits) & index_mask);
-    for (uint32_t step = 0; step < steps; step++)
-      rows[32 * step + lane] = transpose_bits(words[(32 * step + lane) * STRIDE + warp]);
+    __align__(16) uint32_t row[steps];
+#pragma unroll
+    for (int step = 0; step < steps; step++)
+      row[step] = transpose_bits(turn, words[(32 * step + lane) * STRIDE + warp]);
+    turn_row<steps>(row, fine >> a.sub_bits);
+    copy_row<steps>(rows + lane * steps, row);
     __syncwarp();
-#pragma unroll
+#pragma unroll 1
     for (uint32_t half = 0; half < 2; half++) {
-      const uint32_t row = 16 * half + lane / 4, q = lane % 4;
-      const uint32_t fine0 = __shfl_sync(~0u, fine, (int)row), fine1 = __shfl_sync(~0u, fine, (int)row + 8);
+      const uint32_t place = 16 * half + lane / 4, q = lane % 4;
+      const uint32_t sub0 = __shfl_sync(~0u, fine, (int)place), sub1 = __shfl_sync(~0u, fine, (int)place + 8);
+      const uint32_t *const row0 = rows + place * steps, *const row1 = row0 + 8 * steps;
       int32_t sum[products][4] = {};
-#pragma unroll 2
-      for (uint32_t step = 0; step < steps; step++) {
-        const uint32_t bits0 = turned_word(rows, row, steps, step, fine0 >> a.sub_bits) >> q;
-        const uint32_t bits1 = turned_word(rows, row + 8, steps, step, fine1 >> a.sub_bits) >> q;
-        const uint32_t part[4] = {bits0 & 0x01010101, bits1 & 0x01010101, bits0 >> 4 & 0x01010101,
-                                  bits1 >> 4 & 0x01010101};
+#pragma unroll 1
+      for (int begin = 0; begin < steps; begin += AT_ONCE) {
+        constexpr int count = steps < AT_ONCE ? steps : AT_ONCE;
+        __align__(16) uint32_t word0[count], word1[count];
+        copy_row<count>(word0, row0 + begin);
+        copy_row<count>(word1, row1 + begin);
 #pragma unroll
-        for (int p = 0; p < products; p++) multiply_bytes(sum[p], part, operands[(step * products + p) * 32 + lane]);
+        for (int i = 0; i < count; i++) {
+          const uint32_t bits0 = word0[i] >> q, bits1 = word1[i] >> q;
+          const uint32_t part[4] = {bits0 & 0x01010101, bits1 & 0x01010101, bits0 >> 4 & 0x01010101,
+                                    bits1 >> 4 & 0x01010101};
+#pragma unroll
+          for (int p = 0; p < products; p++)
+            multiply_bytes(sum[p], part, operands[((begin + i) * products + p) * 32 + lane]);
+        }
       }
-      finish_row<subs, bytes>(call, sum, 0, fine0 & ((1u << a.sub_bits) - 1), sequence, first + 32 * warp + row);
-      finish_row<subs, bytes>(call, sum, 2, fine1 & ((1u << a.sub_bits) - 1), sequence, first + 32 * warp + row + 8);
+      const uint32_t sub_mask = (1u << a.sub_bits) - 1;
+      finish_row<subs, bytes>(sum, 0, sub0 & sub_mask, place, sums[warp]);
+      finish_row<subs, bytes>(sum, 2, sub1 & sub_mask, place + 8, sums[warp]);
     }
-    __syncwarp();  // rows are read before the next tile's are written
+    __syncwarp();
+    if (element < a.n)
+      for (int table = 0; table < 2; table++) write_sum(a, table, sequence * a.n + element, sums[warp][table][lane]);
+    __syncwarp();  // rows and sums are read before the next tile's are written
   }
 }
 
-template <int subs, int bytes>
+template <int steps, int subs, int bytes>
 static tw_status launch_limbs(const limbs_call &call, void *stream) {
   static size_t allowed = 48 << 10;
-  const size_t steps = call.planes / 32;
   const size_t shared = steps * subs * columns_of<bytes>::products * 32 * sizeof(uint2) +
                         sizeof(uint32_t) * (call.planes * STRIDE + WARPS * steps * 32);
   if (shared > allowed) {
-    TW_CUDA(cudaFuncSetAttribute((const void *)limbs_kernel<subs, bytes>, cudaFuncAttributeMaxDynamicSharedMemorySize,
-                                 (int)shared));
+    TW_CUDA(cudaFuncSetAttribute((const void *)limbs_kernel<steps, subs, bytes>,
+                                 cudaFuncAttributeMaxDynamicSharedMemorySize, (int)shared));
     allowed = shared;
   }
-  return tw_enqueue(limbs_kernel<subs, bytes>, dim3(call.tiles < MOST_BLOCKS ? call.tiles : MOST_BLOCKS), THREADS,
-                    shared, stream, call);
+  return tw_enqueue(limbs_kernel<steps, subs, bytes>, dim3(call.tiles < MOST_BLOCKS ? call.tiles : MOST_BLOCKS),
+                    THREADS, shared, stream, call);
+}
+
+template <int subs, int bytes>
+static tw_status choose_steps(const limbs_call &call, void *stream) {
+  switch (call.planes / 32) {
+    case 1:
+      return launch_limbs<1, subs, bytes>(call, stream);
+    case 2:
+      return launch_limbs<2, subs, bytes>(call, stream);
+    case 4:
+      return launch_limbs<4, subs, bytes>(call, stream);
+    case 8:
+      return launch_limbs<8, subs, bytes>(call, stream);
+    default:
+      return launch_limbs<16, subs, bytes>(call, stream);
+  }
 }
 
 bool tw_cuda_lookup_has_limbs(const tw_lookup_args *args) {
@@ -189,6 +258,6 @@ tw_status tw_cuda_lookup_limbs(const tw_lookup_args *args, void *stream) {
   call.tiles = (uint32_t)args->sequences * call.sequence_tiles;
   call.planes = 1u << args->width;
   if (args->sub_bits <= 2)
-    return args->ring_out >> 32 ? launch_limbs<4, 8>(call, stream) : launch_limbs<4, 4>(call, stream);
-  return args->ring_out >> 32 ? launch_limbs<8, 8>(call, stream) : launch_limbs<8, 4>(call, stream);
+    return args->ring_out >> 32 ? choose_steps<4, 8>(call, stream) : choose_steps<4, 4>(call, stream);
+  return args->ring_out >> 32 ? choose_steps<8, 8>(call, stream) : choose_steps<8, 4>(call, stream);
 }

@@ -4,15 +4,34 @@
 
 #include <stdint.h>
 
-// Bit i of lane j goes to bit j of lane i.
-static __device__ __forceinline__ uint32_t transpose_bits(uint32_t x) {
-  const uint32_t low[5] = {0x0000ffff, 0x00ff00ff, 0x0f0f0f0f, 0x33333333, 0x55555555};
+// What a lane does at each level of a transposition: made once, kept for many.
+typedef struct {
+  uint32_t halves, bytes;     // selectors of __byte_perm
+  uint32_t keep[3], turn[3];  // for nibbles, pairs and bits
+} tw_transposer;
+
+static __device__ __forceinline__ tw_transposer make_transposer(void) {
+  const uint32_t lane = threadIdx.x % 32, low[3] = {0x0f0f0f0f, 0x33333333, 0x55555555};
+  tw_transposer t;
+  t.halves = lane & 16 ? 0x3276 : 0x5410;
+  t.bytes = lane & 8 ? 0x3715 : 0x6240;
 #pragma unroll
-  for (int i = 0; i < 5; i++) {
-    const int half = 16 >> i;
-    const bool upper = threadIdx.x & half;
-    const uint32_t other = __shfl_xor_sync(~0u, x, half), keep = upper ? ~low[i] : low[i];
-    x = (x & keep) | (__funnelshift_l(other, other, upper ? 32 - half : half) & ~keep);
+  for (int i = 0; i < 3; i++) {
+    const uint32_t half = 4 >> i;
+    t.keep[i] = lane & half ? ~low[i] : low[i];
+    t.turn[i] = lane & half ? 32 - half : half;
+  }
+  return t;
+}
+
+// Bit i of lane j goes to bit j of lane i.
+static __device__ __forceinline__ uint32_t transpose_bits(const tw_transposer &t, uint32_t x) {
+  x = __byte_perm(x, __shfl_xor_sync(~0u, x, 16), t.halves);
+  x = __byte_perm(x, __shfl_xor_sync(~0u, x, 8), t.bytes);
+#pragma unroll
+  for (int i = 0; i < 3; i++) {
+    const uint32_t other = __shfl_xor_sync(~0u, x, 4 >> i);
+    x = (x & t.keep[i]) | (__funnelshift_l(other, other, t.turn[i]) & ~t.keep[i]);
   }
   return x;
 }

@@ -49,6 +49,25 @@ static tw_status linear_deal(tw_session *s, const tw_op *op) {
   return tw_give(s, op, 0, out);
 }
 
+// -[bias]_b = q_b - b B^ into every row of k.
+static tw_status spread_bias(tw_session *s, linear_shape d, size_t rows, uint64_t *k) {
+  uint64_t *bias;
+  TW_TRY(tw_scratch(s, d.cols, &bias));
+  tw_combine_args negate = {.rows = 1,
+                            .cols = d.cols,
+                            .x = s->weights.mask[s->rank][d.weight + 1],
+                            .y = s->weights.masked[d.weight + 1],
+                            .out = bias,
+                            .p = 1,
+                            .q = tw_one(s),  // -1
+                            .ring = ~0ull,
+                            .pair = tw_flat(d.cols)};
+  TW_TRY(s->backend->combine(&negate, s->stream));
+  tw_view_args spread = {
+      .rows = rows, .cols = d.cols, .x = bias, .out = k, .dim = {rows, 1, 1, d.cols}, .stride = {0, 0, 0, 1}};
+  return s->backend->view(&spread, s->stream);
+}
+
 // r_b W^ - [bias]_b, subtracted online.
 static tw_status linear_prepare(tw_session *s, const tw_op *op) {
   linear_shape d = shape_of(s, op);
@@ -57,17 +76,7 @@ static tw_status linear_prepare(tw_session *s, const tw_op *op) {
   int ring = tw_t(s, op->out[0])->ring;
   uint64_t *k = s->prepared[op - s->program->ops];  // from an earlier preparation
   if (!k) TW_TRY(tw_keep(s, rows * d.cols, &k));
-  tw_share_args bias = {.rows = rows,
-                        .cols = d.cols,
-                        .X = s->weights.masked[d.weight + 1],
-                        .r = s->weights.mask[s->rank][d.weight + 1],
-                        .out = k,
-                        .one = tw_one(s),
-                        .ring = ~0ull,
-                        .pair = {1, 0, 0, 1}};
-  TW_TRY(s->backend->share(&bias, s->stream));
-  tw_combine_args negate = {.rows = 1, .cols = rows * d.cols, .x = k, .out = k, .p = ~0ull, .ring = ~0ull};
-  TW_TRY(s->backend->combine(&negate, s->stream));
+  TW_TRY(spread_bias(s, d, rows, k));
   TW_TRY(s->backend->product(s->weights.masked_operand[d.weight], rows, d.cols, d.inner,
                              tw_b(s, op->in[0])->mask[s->rank], k, ring, k, s->stream));
   s->prepared[op - s->program->ops] = k;

@@ -1,12 +1,13 @@
 // Weight products by cuBLASLt: the library multiplies column-major int8 matrices whose inner dimension is contiguous.
 // Limbs lie one behind the other along that dimension, X's ascending and V's descending, so that the sum of weight
-// 256^t is a single product: the first t + 1 limbs of a row of X with the last t + 1 limbs of a column of V.
+// 256^t is a single product: the first t + 1 limbs of a row of X with the last t + 1 limbs of a column of V. These
+// products go two ways side by side, so that the last blocks of one leave no multiprocessor idle.
 #include <stdlib.h>
 
 #include "kernels/cuda/gemm.h"
 #include "kernels/cuda/gemm_tile.h"
 
-enum { LIBRARY_WORKSPACE = 32 << 20, ROW_ALIGN = 16, PASS_THREADS = 256 };
+enum { LIBRARY_WORKSPACE = 32 << 20, WAYS = 2, ROW_ALIGN = 16, PASS_THREADS = 256, MAX_FORKS = 16 };
 
 typedef struct {
   const uint64_t *x;
@@ -95,7 +96,7 @@ size_t tw_gemm_lt_workspace(size_t m, size_t n, size_t inner, int ring_bits) {
   const int limbs = tw_ring_limbs(ring_bits);
   const size_t rows = tw_round_up(m, ROW_ALIGN);
   return limb_part(rows, tw_round_up(inner, TW_LIMB_ALIGN), limbs) +
-         sum_part(rows, tw_round_up(n, TW_LIMB_ALIGN), limbs) + LIBRARY_WORKSPACE;
+         sum_part(rows, tw_round_up(n, TW_LIMB_ALIGN), limbs) + WAYS * LIBRARY_WORKSPACE;
 }
 
 static void free_plan(tw_lt_plan *plan) {
@@ -174,6 +175,49 @@ static tw_status find_plan(const tw_limbs *v, size_t rows, int limbs, const tw_l
   return TW_OK;
 }
 
+// A stream's second way.
+typedef struct {
+  cudaStream_t stream, side;
+  cudaEvent_t forked, joined;
+} fork_ways;
+
+static tw_status find_fork(cudaStream_t stream, const fork_ways **out) {
+  static fork_ways known[MAX_FORKS];
+  int i = 0;
+  while (i < MAX_FORKS && known[i].side && known[i].stream != stream) i++;
+  if (i == MAX_FORKS) return tw_fail(TW_ERR_INTERNAL, "weight products on more than %d streams", MAX_FORKS);
+  if (!known[i].side) {
+    TW_CUDA(cudaEventCreateWithFlags(&known[i].forked, cudaEventDisableTiming));
+    TW_CUDA(cudaEventCreateWithFlags(&known[i].joined, cudaEventDisableTiming));
+    TW_CUDA(cudaStreamCreateWithFlags(&known[i].side, cudaStreamNonBlocking));
+    known[i].stream = stream;
+  }
+  *out = &known[i];
+  return TW_OK;
+}
+
+// The sums of all weights: the longest products first, both ways about as long.
+static tw_status multiply(const tw_limbs *v, const tw_lt_plan *plan, const int8_t *x, int32_t *sums,
+                          char *library_workspace, cudaStream_t stream) {
+  const fork_ways *ways = nullptr;
+  TW_TRY(find_fork(stream, &ways));
+  const int32_t one = 1, zero = 0;
+  TW_CUDA(cudaEventRecord(ways->forked, stream));
+  TW_CUDA(cudaStreamWaitEvent(ways->side, ways->forked, 0));
+  for (int i = 0; i < plan->limbs; i++) {
+    const int t = plan->limbs - 1 - i, way = i % 4 == 1 || i % 4 == 2;
+    int32_t *const sum = sums + t * plan->rows * v->padded_n;
+    const int8_t *const weights = v->data + (v->limbs - 1 - t) * v->padded_inner;
+    TRY_LIBRARY(cublasLtMatmul(v->library, plan->product, &one, weights, plan->v[t], x, plan->x[t], &zero, sum,
+                               plan->sums, sum, plan->sums, &plan->algorithm[t],
+                               library_workspace + way * LIBRARY_WORKSPACE, LIBRARY_WORKSPACE,
+                               way ? ways->side : stream));
+  }
+  TW_CUDA(cudaEventRecord(ways->joined, ways->side));
+  TW_CUDA(cudaStreamWaitEvent(stream, ways->joined, 0));
+  return TW_OK;
+}
+
 static unsigned blocks_for(size_t threads) { return (unsigned)((threads + PASS_THREADS - 1) / PASS_THREADS); }
 
 tw_status tw_gemm_lt(const tw_gemm_call *call, void *workspace, cudaStream_t stream) {
@@ -189,14 +233,7 @@ tw_status tw_gemm_lt(const tw_gemm_call *call, void *workspace, cudaStream_t str
   const passes pass = find_passes(limbs);
   const split_args split = {call->x, x, call->m, v->inner, v->padded_inner, rows * (v->padded_inner / 4)};
   TW_TRY(tw_launch(pass.split, dim3(blocks_for(split.words)), PASS_THREADS, 0, 1, stream, split));
-  const int32_t one = 1, zero = 0;
-  for (int t = 0; t < limbs; t++) {
-    int32_t *const sum = sums + t * rows * v->padded_n;
-    const int8_t *const weights = v->data + (v->limbs - 1 - t) * v->padded_inner;
-    TRY_LIBRARY(cublasLtMatmul(v->library, plan->product, &one, weights, plan->v[t], x, plan->x[t], &zero, sum,
-                               plan->sums, sum, plan->sums, &plan->algorithm[t], library_workspace, LIBRARY_WORKSPACE,
-                               stream));
-  }
+  TW_TRY(multiply(v, plan, x, sums, library_workspace, stream));
   const join_args join = {sums,           rows * v->padded_n, v->n,      v->padded_n,
                           call->m * v->n, call->addend,       call->out, tw_ring_mask(call->ring_bits)};
   return tw_launch(pass.join, dim3(blocks_for(join.elements)), PASS_THREADS, 0, 1, stream, join);

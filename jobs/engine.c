@@ -459,7 +459,8 @@ static tw_status prepare_device(tw_engine *e, const tw_engine_job *job) {
     e->graph = NULL;
   }
   TW_TRY(e->preparation ? tw_device_graph_launch(e->preparation, e->stream) : prepare_first(e));
-  return tw_device_wait(e->stream);
+  TW_TRY(tw_device_wait(e->stream));
+  return tw_key_feed_fill(e->feed);
 }
 
 // Everything the GPU does between input and output, enqueued; nothing in it waits for the host.

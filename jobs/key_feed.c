@@ -148,6 +148,8 @@ tw_status tw_key_feed_load(tw_key_feed *f, const tw_key_source *source, bool *mo
   return TW_OK;
 }
 
+tw_status tw_key_feed_fill(tw_key_feed *f) { return f->ring ? tw_key_ring_fill(f->ring) : TW_OK; }
+
 // Before the copy number `copy` (all are copied when it is f->pieces * batch); `piece`: the slot's, of the last copy.
 static tw_status hand_over(tw_key_feed *f, int copy, int piece, bool arrived) {
   tw_device_hand_over_args a = {.arrived = f->o.timed && arrived ? &f->arrived[piece] : NULL};

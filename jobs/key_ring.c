@@ -332,6 +332,13 @@ tw_status tw_key_ring_wait(tw_key_ring *r, int lane, uint64_t piece, const uint8
   return status;
 }
 
+tw_status tw_key_ring_fill(tw_key_ring *r) {
+  uint64_t first = r->lane_pieces < (uint64_t)r->o.depth ? r->lane_pieces : (uint64_t)r->o.depth;
+  for (int lane = 0; lane < r->lanes; lane++)
+    for (uint64_t piece = 0; piece < first; piece++) TW_TRY(wait_locked(r, ready_word(r, lane, piece)));
+  return TW_OK;
+}
+
 void tw_key_ring_release(tw_key_ring *r, int lane, uint64_t count) {
   store(tw_key_ring_released(r, lane), *r->epoch << 32 | count);
   pthread_mutex_lock(&r->lock);

@@ -45,6 +45,9 @@ void tw_key_ring_stop(tw_key_ring *r);
 // The first failure of the job's readers, with its message.
 tw_status tw_key_ring_status(tw_key_ring *r);
 
+// Until the ring holds as much as it can, before anything is given back.
+tw_status tw_key_ring_fill(tw_key_ring *r);
+
 // Host consumers: wait for a piece of a lane, and give back all of the lane's first `count`.
 tw_status tw_key_ring_wait(tw_key_ring *r, int lane, uint64_t piece, const uint8_t **data);
 void tw_key_ring_release(tw_key_ring *r, int lane, uint64_t count);

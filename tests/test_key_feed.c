@@ -196,6 +196,38 @@ static void test_lanes(void) {
   free_source(&s);
 }
 
+static bool is_ready(const ring_case *c, uint64_t piece) {
+  return __atomic_load_n(tw_key_ring_ready(c->ring, 0, piece), __ATOMIC_ACQUIRE) == 2 * *tw_key_ring_epoch(c->ring);
+}
+
+// Filled: all that there is room for is there, or the failure is told, however slow the reading is.
+static void test_fill(void) {
+  memory_source s;
+  fresh_source(&s, 2);
+  s.slow = true;
+  for (int depth = 1; depth <= 40; depth += 13) {
+    ring_case c;
+    open_ring(&c, 2, 2 * TW_KEY_CHUNK, depth, true, true, 3);
+    int all = 2 * c.pieces, first = all < depth ? all : depth;
+    for (int job = 0; job < 3; job++) {
+      tw_key_source source = as_source(&s);
+      new_bytes(&s);
+      s.bad_sequence = job == 1 ? 0 : -1;
+      s.bad_chunk = 0;
+      CU_ASSERT_EQUAL_FATAL(tw_key_ring_start(c.ring, &source), TW_OK);
+      CU_ASSERT_EQUAL(tw_key_ring_fill(c.ring), job == 1 ? TW_ERR_FORMAT : TW_OK);
+      if (job == 1) CU_ASSERT(message_has("slot 0, chunk 0: bad"));
+      for (int i = 0; i < first && job != 1; i++)
+        CU_ASSERT(is_ready(&c, (uint64_t)i) &&
+                  piece_is(&c, &s, i % 2, i / 2, tw_key_ring_buffer(c.ring, 0, (uint64_t)i)));
+      if (job != 1 && first < all) CU_ASSERT_FALSE(is_ready(&c, (uint64_t)first));
+      tw_key_ring_stop(c.ring);
+    }
+    close_ring(&c);
+  }
+  free_source(&s);
+}
+
 // ---- a consumer that only polls and writes words, as a GPU does
 
 typedef struct {
@@ -514,7 +546,8 @@ int main(void) {
   CU_pSuite suite = CU_add_suite("key feed", scratch_open, scratch_close);
   if (!suite || !CU_add_test(suite, "pieces of a slot", test_pieces) ||
       !CU_add_test(suite, "in order and in bounds, job after job", test_order_and_bounds) ||
-      !CU_add_test(suite, "lanes", test_lanes) || !CU_add_test(suite, "polled, job after job", test_polled) ||
+      !CU_add_test(suite, "lanes", test_lanes) || !CU_add_test(suite, "filled", test_fill) ||
+      !CU_add_test(suite, "polled, job after job", test_polled) ||
       !CU_add_test(suite, "polled, a chunk fails", test_polled_failure) ||
       !CU_add_test(suite, "stopped in the middle", test_stop) || !CU_add_test(suite, "no job", test_idle) ||
       !CU_add_test(suite, "host feed", test_host_feed) ||

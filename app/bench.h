@@ -5,11 +5,11 @@
 #include "app/options.h"
 
 typedef struct {
-  const char *model, *device, *transport, *bind, *keys;
+  const char *model, *device, *transport, *bind, *keys, *overlap;
   int64_t seq, repeat, layers, batch;
   const char *link;  // NULL: as it is
   int64_t budget_words, budget_jobs;
-  bool json, by_gate, no_overlap, compare_overlap;
+  bool json, by_gate, compare_overlap;
 } tw_bench_settings;
 
 // Whole inferences; two MPI ranks.

@@ -233,14 +233,18 @@ static tw_status measure_serial(bench *b) {
 }
 
 static tw_status measure(bench *b) {
+  bool overlap;
   TW_TRY(tw_hardware_choose(b->s->device, b->s->transport, &b->hardware));
   TW_TRY(tw_hardware_take(b->channel, &b->hardware));
   TW_TRY(tw_hardware_place(b->channel, &b->hardware, b->s->bind, b->placement, sizeof b->placement));
   TW_TRY(tw_hardware_link(&b->hardware, b->s->link));
+  TW_TRY(tw_hardware_overlap(&b->hardware, b->s->compare_overlap ? "always" : b->s->overlap, &overlap));
+  if (b->s->compare_overlap && b->s->batch < 2)
+    return tw_fail(TW_ERR_USAGE, "--compare-overlap: a single sequence has no halves; use --batch 2 or more");
   TW_TRY(choose_keys(b));
   TW_TRY(open_rehearsal(b));
   if (b->s->compare_overlap) TW_TRY(measure_serial(b));
-  TW_TRY(pass(b, !b->s->no_overlap, b->s->by_gate));
+  TW_TRY(pass(b, overlap, b->s->by_gate));
   return verify(b);
 }
 

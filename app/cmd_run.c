@@ -18,11 +18,11 @@
 #include "kernels/isa.h"
 
 typedef struct {
-  const char *ledger, *device, *transport, *bind, *link;
+  const char *ledger, *device, *transport, *bind, *link, *overlap;
   int64_t budget_words, budget_jobs;
   int64_t slot;
   double timeout;
-  bool allow_test_keys, json, verbose, force, no_overlap, trace;
+  bool allow_test_keys, json, verbose, force, trace;
 } settings;
 
 static const tw_option options[] = {
@@ -178,11 +178,11 @@ static tw_status infer(const settings *s, rank_files *f, tw_channel *channel, tw
                       .device = hardware.device,
                       .transports = hardware.ways,
                       .trace = s->trace,
-                      .overlap = !s->no_overlap,
                       .budget = {(size_t)s->budget_words, (size_t)s->budget_jobs},
                       .progress = tw_progress_show,
                       .progress_state = &progress};
-  tw_status status = tw_run(&o, result);
+  tw_status status = tw_hardware_overlap(&hardware, s->overlap, &o.overlap);
+  if (status == TW_OK) status = tw_run(&o, result);
   tw_progress_end(&progress);
   tw_hardware_release(&hardware);
   if (status != TW_OK) return status;

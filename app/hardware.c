@@ -88,6 +88,21 @@ tw_status tw_hardware_link(tw_hardware *h, const char *link) {
   return TW_OK;
 }
 
+// Openings in one host's memory are work, not waiting: of the same cores or GPU. A relay is another thread's.
+static bool waits_for_openings(const tw_hardware *h) {
+  tw_transport first = h->ways.way[0];
+  bool relayed = first == TW_TRANSPORT_MPI_P2P || first == TW_TRANSPORT_MPI_CUDA;
+  return !h->one_host || h->link || (h->device == TW_DEVICE_CUDA && relayed);
+}
+
+tw_status tw_hardware_overlap(const tw_hardware *h, const char *when, bool *overlap) {
+  static const char *const words[] = {"never", "always", "auto"};
+  int w = word_index(when, words, 3);
+  if (w < 0) return tw_fail(TW_ERR_USAGE, "unknown --overlap '%s'; use auto, always or never", when);
+  *overlap = w == 2 ? waits_for_openings(h) : w;
+  return TW_OK;
+}
+
 void tw_hardware_release(tw_hardware *h) {
   tw_channel_close(h->link);
   h->link = NULL;

@@ -25,6 +25,8 @@ tw_status tw_hardware_take(tw_channel *channel, tw_hardware *h);
 tw_status tw_hardware_place(tw_channel *channel, const tw_hardware *h, const char *bind, char *text, size_t size);
 // After tw_hardware_take: h->channel becomes one over an emulated link ("LATENCY,BANDWIDTH"; NULL: none). Both ranks.
 tw_status tw_hardware_link(tw_hardware *h, const char *link);
+// After tw_hardware_link: whether halves of a batch take turns. when: "always", "never" or "auto".
+tw_status tw_hardware_overlap(const tw_hardware *h, const char *when, bool *overlap);
 void tw_hardware_release(tw_hardware *h);
 // For one process alone: chooses and selects the GPU.
 tw_status tw_hardware_alone(const char *device, tw_device_kind *chosen);

@@ -1,5 +1,5 @@
 // Options that `run` and `bench` share, about how the ranks exchange: entries of an option table whose settings have
-// the fields link, budget_words, budget_jobs and no_overlap. `who`: what an option is for, before its help ("" or
+// the fields link, budget_words, budget_jobs and overlap. `who`: what an option is for, before its help ("" or
 // "model: ").
 #ifndef TW_RANK_OPTIONS_H
 #define TW_RANK_OPTIONS_H
@@ -19,8 +19,10 @@
                "queued; smaller openings of both halves share a message (0: no such limit)"},                       \
   {.name = "open-budget-jobs", .kind = TW_OPTION_INTEGER, .field = offsetof(settings, budget_jobs), .value = "N",   \
    .fallback = "0", .low = 0, .high = 1e9, .help = who "the same by the number of openings (0: no such limit)"},    \
-  {.name = "no-overlap", .field = offsetof(settings, no_overlap),                                                   \
-   .help = who "the batch is not halved; nothing overlaps"}
+  {.name = "overlap", .kind = TW_OPTION_TEXT, .field = offsetof(settings, overlap), .value = "WHEN",                \
+   .fallback = "auto",                                                                                              \
+   .help = who "halves of a batch take turns, one computes while the other's openings are on their way: always, "   \
+               "never, or auto: unless both ranks exchange in one host's memory, where nothing is waited for"}
 // clang-format on
 
 #endif

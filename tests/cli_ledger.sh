@@ -3,8 +3,8 @@
 # Halves that overlap send the same bytes in more messages.
 source "$SOURCE_DIR/tests/cli.bash"
 
-same_ledger() { # OPTION-OF-RUN SHAPE SEQ TEXT...
-  local option=$1 shape=$2 seq=$3 batch
+same_ledger() { # OVERLAP SHAPE SEQ TEXT...
+  local overlap=$1 shape=$2 seq=$3 batch
   shift 3
   batch=$#
   "$TWAIN" import --synthetic "$shape" -o n -q --force
@@ -13,9 +13,9 @@ same_ledger() { # OPTION-OF-RUN SHAPE SEQ TEXT...
   "$TWAIN" deal n -n "$batch" -q --force
   "$TWAIN" encode n "$@" -q --force
   "$TWAIN" share n --input -q --force
-  two_ranks n --ledger ledger --force --json "$option" >run.json 2>said ||
-    { cat said >&2; fail "run of $shape, $option"; }
-  python3 - "$batch" "$option" <<'PYTHON' || fail "plan and run of $shape differ, $option"
+  two_ranks n --ledger ledger --force --json --overlap "$overlap" --open-budget-words 64 >run.json 2>said ||
+    { cat said >&2; fail "run of $shape, overlap $overlap"; }
+  python3 - "$batch" "$overlap" <<'PYTHON' || fail "plan and run of $shape differ, overlap $overlap"
 import json
 import sys
 
@@ -34,7 +34,7 @@ compare("rounds", plan["rounds"], run["rounds"])
 compare("correction bytes", batch * plan["correction_bytes_per_rank"], run["correction_bytes_per_rank"])
 messages = run["counters"]["open_flushes_demand"] + run["counters"]["open_flushes_budget"]
 compare("bytes sent", batch * plan["sent_bytes_per_rank"] + 64 * messages, run["sent_bytes_per_rank"])
-if batch == 1 or sys.argv[2] == "--no-overlap":
+if batch == 1 or sys.argv[2] == "never":
     compare("messages", plan["rounds"], messages)
 elif not plan["rounds"] <= messages <= 2 * plan["rounds"]:
     wrong.append(f"{messages} messages of two halves in {plan['rounds']} rounds")
@@ -47,6 +47,6 @@ print("\n".join(wrong), end="")
 sys.exit(bool(wrong))
 PYTHON
 }
-same_ledger --no-overlap 2x64x2x128 24 'a few words' 'some more words than those'
-same_ledger --open-budget-words=64 2x64x2x128 24 'a few words' 'some more words than those'
-same_ledger --no-overlap 1x768x12x3072 128 'one sentence'
+same_ledger never 2x64x2x128 24 'a few words' 'some more words than those'
+same_ledger always 2x64x2x128 24 'a few words' 'some more words than those'
+same_ledger never 1x768x12x3072 128 'one sentence'

@@ -8,10 +8,10 @@ export -f bench_model
 bench_model --model bert-tiny --seq 16 --batch 3 --repeat 1 --compare-overlap --open-budget-words 64 --json >overlap.json
 [ "$(json overlap.json '(j["verified"] and j["open_flushes_budget"] > 0 and j["pfss_flushes_overlapped_in_open"] > 0 and
   j["serial_online_seconds"] > 0 and j["serial_open_seconds"] > 0)')" = True ] || fail "halves that overlap: $(cat overlap.json)"
-bench_model --model bert-tiny --seq 16 --batch 3 --repeat 1 --open-budget-words 0 --open-budget-jobs 0 --json >none.json
+bench_model --model bert-tiny --seq 16 --batch 3 --repeat 1 --overlap always --open-budget-words 0 --open-budget-jobs 0 --json >none.json
 [ "$(json none.json 'j["verified"] and j["open_flushes_budget"] == 0 and j["open_flushes_demand"] > 0')" = True ] ||
   fail "without a budget: $(cat none.json)"
-bench_model --model bert-tiny --seq 16 --batch 3 --repeat 1 --no-overlap --json >whole.json
+bench_model --model bert-tiny --seq 16 --batch 3 --repeat 1 --overlap never --json >whole.json
 [ "$(json whole.json 'j["verified"] and j["open_flushes_budget"] == 0 and j["open_flushes_demand"] == j["rounds"]')" = True ] ||
   fail "a whole batch: $(cat whole.json)"
 [ "$(json whole.json 'j["sent_bytes_per_rank"]')" = "$(json overlap.json 'j["sent_bytes_per_rank"]')" ] || fail "bytes sent"

@@ -29,11 +29,11 @@ same_run() { # CONDITION OPTION...: on the counters c of a run of r rounds
     [ "$(transcript "n.result.p$rank.h5")" = "$first" ] || fail "rank $rank, run $*: another transcript"
   done
 }
-same_run 'd == r and b == 0 and o == 0' --no-overlap
-same_run 'd == r and b == 0 and o == 0' --open-budget-words 0 --open-budget-jobs 0 # both halves share every message
-same_run 'd == 0 and b == 2 * r and o > 0' --open-budget-words 1
-same_run 'd == 0 and b == 2 * r and o > 0' --open-budget-words 0 --open-budget-jobs 1
-same_run 'd > 0 and b > 0 and o > 0' --open-budget-words 64
+same_run 'd == r and b == 0 and o == 0' --overlap never
+same_run 'd == r and b == 0 and o == 0' --overlap always --open-budget-words 0 --open-budget-jobs 0 # both halves share every message
+same_run 'd == 0 and b == 2 * r and o > 0' --overlap always --open-budget-words 1
+same_run 'd == 0 and b == 2 * r and o > 0' --overlap always --open-budget-words 0 --open-budget-jobs 1
+same_run 'd > 0 and b > 0 and o > 0' --overlap always --open-budget-words 64
 expect 10 'outputs differ from the emulator' "$TWAIN" check n --exact --test-seed 12
 
 refused() { # TEXT OPTION...: by run and by bench model
@@ -46,6 +46,10 @@ for value in -1 x 1.5 ''; do
   refused "open-budget-words '$value': a whole number" --open-budget-words="$value"
   refused "open-budget-jobs '$value': a whole number" --open-budget-jobs="$value"
 done
+same_run 'd == r and b == 0 and o == 0'                              # nothing is waited for on one host
+same_run 'd + b > r and o > 0' --emulate-link 300,10
+refused "unknown --overlap 'perhaps'" --overlap perhaps
+expect 2 'has no halves; use --batch 2' mpirun -np 2 "$TWAIN" bench model --device cpu --model bert-tiny --compare-overlap
 for value in 0 -1 x; do
   expect 2 "batch '$value': a whole number" mpirun -np 2 "$TWAIN" bench model --device cpu --batch="$value"
 done

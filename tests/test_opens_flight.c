@@ -20,11 +20,12 @@ static uint8_t serial[32];
 static schedule draw_schedule(int count) {
   schedule s = {.count = count, .finish_seed = randombytes_random()};
   int lanes[2] = {0, count / 2}, ends[2] = {count / 2, count};  // each lane's opens stay in their order
+  uint32_t together = 1 + randombytes_uniform(4);               // opens of a message, about
   for (int i = 0; i < count; i++) {
     int lane = (int)randombytes_uniform(2);
     if (lanes[lane] == ends[lane]) lane = 1 - lane;
     s.order[i] = lanes[lane]++;
-    s.start[i] = randombytes_uniform(4) == 0;
+    s.start[i] = randombytes_uniform(together) == 0;
   }
   if (randombytes_uniform(3) == 0) s.most_words = 1 + randombytes_uniform(2000);
   if (randombytes_uniform(3) == 0) s.most_jobs = 1 + randombytes_uniform(6);
@@ -48,6 +49,8 @@ static tw_status finish_one(party *p, flying *f, uint32_t *choice) {
 static tw_status follow(party *p) {
   flying f = {.count = 0};
   uint32_t choice = plan.finish_seed;
+  // At a hard maximum the collector starts messages by itself: room for these.
+  int most = plan.most_words || plan.most_jobs ? TW_OPENS_IN_FLIGHT / 2 : TW_OPENS_IN_FLIGHT;
   tw_opens_limit(p->opens, plan.most_words, plan.most_jobs);
   for (int i = 0; i < plan.count; i++) {
     item *it = &p->items[plan.order[i]];
@@ -56,7 +59,7 @@ static tw_status follow(party *p) {
     tw_opens_place(p->opens, place);
     TW_TRY(queue_item(p->opens, it, p->rank));
     if (!plan.start[i] && i + 1 < plan.count) continue;
-    while (f.count >= TW_OPENS_IN_FLIGHT / 2) TW_TRY(finish_one(p, &f, &choice));
+    while (f.count >= most) TW_TRY(finish_one(p, &f, &choice));
     TW_TRY(tw_opens_start(p->opens, &f.list[f.count++]));
   }
   while (f.count > 0) TW_TRY(finish_one(p, &f, &choice));

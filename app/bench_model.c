@@ -144,10 +144,11 @@ static void print_table(const bench *b, double online, double preparation) {
   tw_grid_row(&grid, "keys come from\t%s", b->s->keys);
   if (b->hardware.device == TW_DEVICE_CPU || b->s->by_gate)
     tw_grid_row(&grid, "gates waited for keys\t%.2f ms", 1e-6 * (double)b->stats.key_wait_ns);
-  tw_grid_row(&grid, "sent a rank\t%.1f MB, %.2f GB/s while online", 1e-6 * (double)b->stats.payload_bytes,
-              1e-9 * (double)b->stats.payload_bytes / online);
-  tw_grid_row(&grid, "rounds\t%llu, %.1f us each", (unsigned long long)b->stats.rounds,
-              1e6 * online / (double)b->stats.rounds);
+  tw_grid_row(&grid, "sent a rank\t%.1f MB, %.2f GB/s while online",
+              1e-6 * (double)b->stats.counters.open_payload_bytes,
+              1e-9 * (double)b->stats.counters.open_payload_bytes / online);
+  tw_grid_row(&grid, "rounds\t%llu, %.1f us each", (unsigned long long)b->stats.counters.rounds,
+              1e6 * online / (double)b->stats.counters.rounds);
   tw_grid_row(&grid, "messages\t%llu on demand, %llu by budget",
               (unsigned long long)b->stats.counters.open_flushes_demand,
               (unsigned long long)b->stats.counters.open_flushes_budget);
@@ -178,7 +179,7 @@ static void print_gates(const bench *b) {
     if (first) tw_grid_row(&grid, "%s\t%.3f", p->labels[i].gate, 1e3 * sum);
   }
   tw_grid_rule(&grid);
-  tw_grid_row(&grid, "opens\t%.3f", 1e3 * b->stats.comm_seconds);
+  tw_grid_row(&grid, "opens\t%.3f", 1e-6 * (double)b->stats.counters.open_comm_ns);
   tw_grid_print(&grid);
 }
 
@@ -194,9 +195,9 @@ static tw_status print_json(const bench *b, double online, double preparation) {
                 b->placement, "keys", b->s->keys, "key_wait_seconds", 1e-9 * (double)b->stats.key_wait_ns,
                 "setup_seconds", b->setup, "preparation_seconds", preparation, "online_seconds", online,
                 "correction_bytes_per_rank", (json_int_t)(plan->program.slot_bytes[0] * (uint64_t)b->s->batch),
-                "sent_bytes_per_rank", (json_int_t)b->stats.payload_bytes, "rounds", (json_int_t)b->stats.rounds,
-                "verified", b->mismatches == 0, "open_flushes_demand", (json_int_t)c->open_flushes_demand,
-                "open_flushes_budget", (json_int_t)c->open_flushes_budget, "pfss_flushes_overlapped_in_open",
+                "sent_bytes_per_rank", (json_int_t)c->open_payload_bytes, "rounds", (json_int_t)c->rounds, "verified",
+                b->mismatches == 0, "open_flushes_demand", (json_int_t)c->open_flushes_demand, "open_flushes_budget",
+                (json_int_t)c->open_flushes_budget, "pfss_flushes_overlapped_in_open",
                 (json_int_t)c->pfss_flushes_overlapped_in_open, "open_comm_ns", (json_int_t)c->open_comm_ns,
                 "open_wire_bytes_sent", (json_int_t)c->open_wire_bytes_sent, "probe_latency_seconds",
                 b->stats.probe_latency_s, "probe_bytes_per_second", b->stats.probe_bandwidth, "serial_online_seconds",
@@ -226,7 +227,7 @@ static tw_status pass(bench *b, bool overlap, bool time_gates) {
 // On a GPU the opens' times need timers, which cost time themselves: a pass of their own.
 static tw_status measure_serial(bench *b) {
   TW_TRY(pass(b, false, true));
-  b->serial_comm = b->stats.comm_seconds;
+  b->serial_comm = 1e-9 * (double)b->stats.counters.open_comm_ns;
   TW_TRY(pass(b, false, false));
   b->serial = median(b->online, (int)b->s->repeat);
   return TW_OK;

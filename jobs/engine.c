@@ -701,42 +701,38 @@ tw_status tw_engine_output(tw_engine *e, uint64_t *masked, uint64_t *mask) {
   return TW_OK;
 }
 
-static void fill_counters(const tw_engine *e, tw_engine_stats *s) {
-  s->probe_latency_s = e->probe_latency;
-  s->probe_bandwidth = e->probe_bandwidth;
-  s->counters = e->counters;
-  s->rounds = e->counters.rounds;
-  s->counters.open_comm_ns = (uint64_t)(1e9 * s->comm_seconds);
-  s->counters.open_wire_bytes_sent = s->wire_bytes;
-  s->counters.open_payload_bytes = s->payload_bytes;
-}
-
-tw_status tw_engine_get_stats(tw_engine *e, tw_engine_stats *s) {
-  memset(s, 0, sizeof *s);
-  s->key_bytes = key_bytes(e);
 #ifdef TWAIN_CUDA
-  if (e->device) {
-    TW_TRY(tw_key_feed_wait_ns(e->feed, &s->key_wait_ns));
-    tw_device_opener_counts counts = tw_device_opener_get_counts(e->opener);
-    s->payload_bytes = s->wire_bytes = counts.payload_bytes;
-    s->comm_seconds = 1e-9 * (double)counts.comm_ns;
-    TW_TRY(tw_device_opener_transcript(e->opener, s->transcript));
-    if (e->o.time_gates) s->comm_seconds = e->flush_seconds;
-    fill_counters(e, s);
-    return TW_OK;
-  }
+static tw_status device_stats(tw_engine *e, tw_engine_stats *s) {
+  tw_device_opener_counts counts = tw_device_opener_get_counts(e->opener);
+  s->counters.open_payload_bytes = s->counters.open_wire_bytes_sent = counts.payload_bytes;
+  s->counters.open_comm_ns = e->o.time_gates ? (uint64_t)(1e9 * e->flush_seconds) : counts.comm_ns;
+  TW_TRY(tw_key_feed_wait_ns(e->feed, &s->key_wait_ns));
+  return tw_device_opener_transcript(e->opener, s->transcript);
+}
 #endif
+
+static tw_status host_stats(tw_engine *e, tw_engine_stats *s) {
   tw_opens_stats now;
   uint8_t digest[32];
   s->key_wait_ns = tw_host_feed_wait_ns(e->host_feed);
   tw_opens_get_stats(e->opens, &now);
   tw_opens_transcript(e->opens, digest);
   sodium_bin2hex(s->transcript, sizeof s->transcript, digest, sizeof digest);
-  s->payload_bytes = now.payload_bytes - e->before.payload_bytes;
-  s->wire_bytes = now.wire_bytes - e->before.wire_bytes;
-  s->comm_seconds = 1e-9 * (double)(now.comm_ns - e->before.comm_ns);
-  fill_counters(e, s);
+  s->counters.open_payload_bytes = now.payload_bytes - e->before.payload_bytes;
+  s->counters.open_wire_bytes_sent = now.wire_bytes - e->before.wire_bytes;
+  s->counters.open_comm_ns = now.comm_ns - e->before.comm_ns;
   return TW_OK;
+}
+
+tw_status tw_engine_get_stats(tw_engine *e, tw_engine_stats *s) {
+  *s = (tw_engine_stats){.key_bytes = key_bytes(e),
+                         .counters = e->counters,
+                         .probe_latency_s = e->probe_latency,
+                         .probe_bandwidth = e->probe_bandwidth};
+#ifdef TWAIN_CUDA
+  if (e->device) return device_stats(e, s);
+#endif
+  return host_stats(e, s);
 }
 
 tw_status tw_engine_get_trace(const tw_engine *e, tw_span **spans, int *count, uint64_t *dropped) {

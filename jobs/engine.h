@@ -41,8 +41,6 @@ typedef struct {
 } tw_engine_job;
 
 typedef struct {
-  uint64_t rounds, payload_bytes, wire_bytes;
-  double comm_seconds;
   uint64_t key_bytes, key_wait_ns;  // of the batch; how long gates waited for keys (GPU: with time_gates, else 0)
   tw_open_counters counters;
   double probe_latency_s,

@@ -209,9 +209,9 @@ static tw_status fill_result(rank_run *r, const tw_engine_stats *stats, tw_resul
   out->mask = memory;
   TW_TRY(tw_engine_output(r->engine, out->masked, out->mask));
   memcpy(out->transcript, stats->transcript, sizeof out->transcript);
-  out->sent_bytes = stats->wire_bytes;
-  out->rounds = stats->rounds;
-  out->comm_seconds = stats->comm_seconds;
+  out->sent_bytes = stats->counters.open_wire_bytes_sent;
+  out->rounds = stats->counters.rounds;
+  out->comm_seconds = 1e-9 * (double)stats->counters.open_comm_ns;
   fill_counters(stats, &out->counters);
   if (o->trace) TW_TRY(tw_engine_get_trace(r->engine, &out->spans, &out->span_count, &out->spans_dropped));
   return fill_costs(r, out);

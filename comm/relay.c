@@ -11,6 +11,7 @@
 #include "base/memory.h"
 
 enum { MOST_BOXES = 2 };
+static const double grace_seconds = 1;  // for what is in flight when a run fails
 
 struct tw_relay {
   tw_channel *channel;
@@ -22,6 +23,9 @@ struct tw_relay {
   pthread_t thread;
   bool running;
   _Atomic int cancelled;
+  tw_exchange exchange[TW_EXCHANGE_ROUNDS];  // of the message under way
+  int started, waited;                       // of its rounds
+  bool held;                                 // the transport may still touch mailboxes
   tw_status status;
   char message[256];  // the thread's error, for the caller's thread
   uint64_t comm_ns;
@@ -39,10 +43,12 @@ tw_status tw_relay_create(tw_channel *channel, const tw_relay_box *boxes, int co
   return TW_OK;
 }
 
-void tw_relay_destroy(tw_relay *r) {
-  if (!r) return;
+bool tw_relay_destroy(tw_relay *r) {
+  if (!r) return true;
   if (r->running) (void)tw_relay_end(r, 1);
-  free(r);
+  bool held = r->held;
+  if (!held) free(r);
+  return !held;
 }
 
 // True when every block of the GPU's kernel has packed the round.
@@ -79,9 +85,10 @@ static tw_status check_header(const tw_relay *r, uint64_t here, uint64_t there) 
 // Round k + 1 is on its way while k arrives.
 static tw_status carry(tw_relay *r, const tw_relay_message *m) {
   const tw_relay_box *b = &r->box[m->box];
-  tw_exchange exchange[TW_EXCHANGE_ROUNDS];
+  tw_exchange *exchange = r->exchange;
   uint64_t number = r->number[m->box]++, begin = 0;
   size_t slot = number % 2 * b->slot_words;
+  r->started = r->waited = 0;
   for (int round = 0; round <= m->rounds; round++) {
     if (round < m->rounds) {
       TW_TRY(await_packed(r, b, m->blocks, tw_exchange_flag(number, round)));
@@ -90,10 +97,11 @@ static tw_status carry(tw_relay *r, const tw_relay_message *m) {
       if (b->headed) b->sent[at] = tw_exchange_flag(number, round);
       exchange[round] =
           (tw_exchange){b->sent + at, b->received + at, 8 * (m->round[round + 1] - m->round[round]), NULL, 0};
-      TW_TRY(r->channel->start(r->channel, &exchange[round]));
+      TW_TRY(r->channel->start(r->channel, &exchange[r->started++]));
     }
     if (round == 0) continue;
-    TW_TRY(r->channel->wait(r->channel, &exchange[round - 1]));
+    TW_TRY(r->channel->wait(r->channel, &exchange[r->waited]));
+    r->waited++;
     if (b->headed)
       TW_TRY(check_header(r, tw_exchange_flag(number, round - 1), b->received[slot + m->round[round - 1]]));
     raise_flags(b, m->blocks, tw_exchange_flag(number, round - 1));
@@ -102,12 +110,27 @@ static tw_status carry(tw_relay *r, const tw_relay_message *m) {
   return TW_OK;
 }
 
+// After a failure: rounds in flight are waited for or taken back, so that nobody writes into mailboxes that are gone.
+static bool recall(tw_relay *r) {
+  tw_channel *c = r->channel;
+  double timeout = c->timeout_seconds;
+  bool back = true;
+  if (timeout > grace_seconds) c->timeout_seconds = grace_seconds;
+  for (int i = r->waited; i < r->started; i++) {
+    if (r->exchange[i].handle) (void)c->wait(c, &r->exchange[i]);
+    back = back && !r->exchange[i].handle;
+  }
+  c->timeout_seconds = timeout;
+  return back;
+}
+
 static void *work(void *argument) {
   tw_relay *r = argument;
   for (int i = 0; i < r->count && r->status == TW_OK; i++) r->status = carry(r, &r->messages[i]);
   if (r->status == TW_OK) return NULL;
   snprintf(r->message, sizeof r->message, "%s", tw_error_message());
   for (int i = 0; i < r->box_count; i++) atomic_store(r->box[i].stop, 1);
+  r->held = !recall(r) || r->held;
   return NULL;
 }
 

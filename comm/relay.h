@@ -31,7 +31,8 @@ typedef struct {
 
 // The channel belongs to the relay's thread from begin to end.
 tw_status tw_relay_create(tw_channel *channel, const tw_relay_box *boxes, int count, tw_relay **out);
-void tw_relay_destroy(tw_relay *r);
+// False: a run failed and the transport may still touch the mailboxes, whose memory must stay.
+bool tw_relay_destroy(tw_relay *r);
 // The messages of a run, in the order in which both ranks send them; borrowed until tw_relay_end.
 tw_status tw_relay_begin(tw_relay *r, const tw_relay_message *messages, int count);
 // Waits for the last message, and says what went wrong. cancel: gives up what has not been sent.

@@ -217,17 +217,17 @@ tw_status tw_mailboxes_create(tw_channel *channel, tw_transport transport, struc
   tw_status status = choose_blocks(channel, near, m);
   if (status == TW_OK) status = open_state(m, channel->timeout_seconds);
   if (status == TW_OK) status = open_transport(channel, transport, m);
-  if (status != TW_OK) tw_mailboxes_free(m, false);
+  if (status != TW_OK) tw_mailboxes_free(m, false, false);
   return status;
 }
 
-void tw_mailboxes_free(tw_mailboxes *m, bool abort) {
+void tw_mailboxes_free(tw_mailboxes *m, bool abort, bool held) {
   tw_device_unmap(m->theirs);
   tw_device_unshare(m->own);
   for (int rank = 0; rank < 2; rank++) tw_host_unmap(m->mapped[rank]);
   tw_window_free(m->window, abort);
-  if (m->pinned) tw_pinned_free(m->pinned, 2 * m->bytes * (size_t)m->count);
-  if (m->device) tw_cuda_backend.release(m->device, 2 * m->bytes * (size_t)m->count);
+  if (m->pinned && !held) tw_pinned_free(m->pinned, 2 * m->bytes * (size_t)m->count);
+  if (m->device && !held) tw_cuda_backend.release(m->device, 2 * m->bytes * (size_t)m->count);
   if (m->state) tw_cuda_backend.release(m->state, STATE_BYTES);
   if (m->stop) tw_pinned_free(m->stop, sizeof(int));
   memset(m, 0, sizeof *m);

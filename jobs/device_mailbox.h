@@ -34,6 +34,7 @@ typedef struct {
 // cannot be.
 tw_status tw_mailboxes_create(tw_channel *channel, tw_transport transport, struct tw_nccl *nccl, int count,
                               size_t message_words, tw_mailboxes *m);
-void tw_mailboxes_free(tw_mailboxes *m, bool abort);
+// held: the transport may still touch what the relay carries, which stays.
+void tw_mailboxes_free(tw_mailboxes *m, bool abort, bool held);
 
 #endif

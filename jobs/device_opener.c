@@ -147,7 +147,7 @@ tw_status tw_device_opener_choose(tw_device_opener_options *options, const tw_wa
 
 void tw_device_opener_destroy(tw_device_opener *o, bool abort) {
   if (!o) return;
-  tw_relay_destroy(o->relay);
+  bool held = !tw_relay_destroy(o->relay);
   size_t bytes = 8 * (o->o.message_words + 1);
   if (o->sent) tw_cuda_backend.release(o->sent, bytes);
   if (o->received) tw_cuda_backend.release(o->received, bytes);
@@ -158,7 +158,7 @@ void tw_device_opener_destroy(tw_device_opener *o, bool abort) {
     tw_device_event_destroy(o->round_done[r]);
   }
   if (o->flag_values) tw_cuda_backend.release(o->flag_values, 8 * TW_EXCHANGE_ROUNDS);
-  tw_mailboxes_free(&o->boxes, abort);
+  tw_mailboxes_free(&o->boxes, abort, held);
 #ifdef TWAIN_NCCL
   tw_nccl_close(o->nccl, abort);
 #endif

@@ -188,6 +188,66 @@ static void given_up(void) {
   close_pair(&p);
 }
 
+// A channel that says, as MPI's does, what it may still touch; and what of it is never given back.
+typedef struct {
+  tw_channel channel, *inner;
+  int in_flight;
+  bool keeps;  // holds what failed for ever
+} watched;
+
+static tw_status watched_start(tw_channel *c, tw_exchange *x) {
+  watched *w = c->state;
+  tw_status status = w->inner->start(w->inner, x);
+  x->handle = w;
+  w->in_flight++;
+  return status;
+}
+static tw_status watched_wait(tw_channel *c, tw_exchange *x) {
+  watched *w = c->state;
+  w->inner->timeout_seconds = c->timeout_seconds;
+  tw_status status = w->inner->wait(w->inner, x);
+  if (status != TW_OK && w->keeps) return status;
+  x->handle = NULL;
+  w->in_flight--;
+  return status;
+}
+
+// Given up while a round is on its way to a rank that is silent: the round is taken back before the relay ends, within
+// about a second; where the transport does not let go, the owner of the memory is told.
+static void given_up_in_a_message(void) {
+  const tw_relay_message m = {.box = 0, .blocks = 1, .rounds = 3, .round = {0, 20, 40, 60}};
+  for (int keeps = 0; keeps < 2; keeps++) {
+    tw_channel *ends[2];
+    side s;
+    CU_ASSERT_EQUAL_FATAL(tw_channel_loopback(30, ends), TW_OK);
+    watched w = {.channel = {.rank = 0,
+                             .name = "watched",
+                             .timeout_seconds = 30,
+                             .start = watched_start,
+                             .wait = watched_wait,
+                             .state = &w},
+                 .inner = ends[0],
+                 .keeps = keeps};
+    make_side(&s, 0, &w.channel);
+    atomic_store(s.flags[0][0], tw_exchange_flag(0, 0));  // one round is packed, no more
+    CU_ASSERT_EQUAL(tw_relay_begin(s.relay, &m, 1), TW_OK);
+    while (__atomic_load_n(&w.in_flight, __ATOMIC_SEQ_CST) == 0) sched_yield();
+    uint64_t begin = tw_clock_ns();
+    CU_ASSERT_EQUAL(tw_relay_end(s.relay, 1), TW_ERR_PEER);
+    CU_ASSERT(strstr(tw_error_message(), "given up") != NULL);
+    CU_ASSERT(tw_clock_ns() - begin < 10u * 1000000000u);
+    CU_ASSERT_EQUAL(w.in_flight, keeps);
+    CU_ASSERT_EQUAL(w.channel.timeout_seconds, 30);
+    CU_ASSERT_EQUAL(atomic_load(&s.stop), 1);
+    tw_relay *relay = s.relay;
+    CU_ASSERT_EQUAL(tw_relay_destroy(relay), !keeps);
+    if (keeps) free(relay);  // the test's transport is gone now
+    s.relay = NULL;
+    free_side(&s);
+    for (int r = 0; r < 2; r++) tw_channel_close(ends[r]);
+  }
+}
+
 // Rounds cover the message without gaps, whatever it holds.
 static void rounds_of_messages(void) {
   for (int trial = 0; trial < 300; trial++) {
@@ -246,5 +306,5 @@ static void blocks_and_small(void) {
 }
 
 SUITE_MAIN("relay", {"random messages", random_messages}, {"headers that differ", headers_that_differ},
-           {"peer gone", peer_gone}, {"given up", given_up}, {"rounds of messages", rounds_of_messages},
-           {"blocks and small messages", blocks_and_small})
+           {"peer gone", peer_gone}, {"given up", given_up}, {"given up in a message", given_up_in_a_message},
+           {"rounds of messages", rounds_of_messages}, {"blocks and small messages", blocks_and_small})

@@ -97,11 +97,12 @@ static tw_status carry(tw_relay *r, const tw_relay_message *m) {
       if (b->headed) b->sent[at] = tw_exchange_flag(number, round);
       exchange[round] =
           (tw_exchange){b->sent + at, b->received + at, 8 * (m->round[round + 1] - m->round[round]), NULL, 0};
-      TW_TRY(r->channel->start(r->channel, &exchange[r->started++]));
+      r->started = round + 1;
+      TW_TRY(r->channel->start(r->channel, &exchange[round]));
     }
     if (round == 0) continue;
-    TW_TRY(r->channel->wait(r->channel, &exchange[r->waited]));
-    r->waited++;
+    TW_TRY(r->channel->wait(r->channel, &exchange[round - 1]));
+    r->waited = round;
     if (b->headed)
       TW_TRY(check_header(r, tw_exchange_flag(number, round - 1), b->received[slot + m->round[round - 1]]));
     raise_flags(b, m->blocks, tw_exchange_flag(number, round - 1));

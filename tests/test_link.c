@@ -56,30 +56,40 @@ static void *run_end(void *argument) {
   return NULL;
 }
 
+typedef struct {
+  tw_channel *inner;
+  tw_link_profile profile;
+  tw_channel *outer;
+  tw_status status;
+} opening;
+
 static void *open_end(void *argument) {
-  void **a = argument;
-  return (void *)(intptr_t)tw_channel_link(a[0], a[1], a[2]);
+  opening *o = argument;
+  o->status = tw_channel_link(o->inner, &o->profile, &o->outer);
+  return NULL;
+}
+
+// Both ends of a loopback, each over its profile.
+static void open_ends(double timeout, tw_link_profile first, tw_link_profile second, opening o[2]) {
+  tw_channel *inner[2];
+  pthread_t thread[2];
+  CU_ASSERT_EQUAL_FATAL(tw_channel_loopback(timeout, inner), TW_OK);
+  for (int r = 0; r < 2; r++) {
+    o[r] = (opening){inner[r], r == 0 ? first : second, NULL, TW_OK};
+    pthread_create(&thread[r], NULL, open_end, &o[r]);
+  }
+  for (int r = 0; r < 2; r++) pthread_join(thread[r], NULL);
 }
 
 // Seconds that `times` bursts take over such a link, the slower end's.
 static double measure(tw_link_profile profile, size_t bytes, int times, int burst, const int *order) {
-  tw_channel *inner[2], *outer[2];
+  opening o[2];
   pthread_t thread[2];
-  CU_ASSERT_EQUAL_FATAL(tw_channel_loopback(20, inner), TW_OK);
-  void *arguments[2][3];
-  for (int r = 0; r < 2; r++) {
-    void *a[3] = {inner[r], &profile, &outer[r]};
-    memcpy(arguments[r], a, sizeof a);
-    pthread_create(&thread[r], NULL, open_end, arguments[r]);
-  }
-  for (int r = 0; r < 2; r++) {
-    void *status;
-    pthread_join(thread[r], &status);
-    CU_ASSERT_EQUAL_FATAL((tw_status)(intptr_t)status, TW_OK);
-  }
+  open_ends(20, profile, profile, o);
+  for (int r = 0; r < 2; r++) CU_ASSERT_EQUAL_FATAL(o[r].status, TW_OK);
   end ends[2];
   for (int r = 0; r < 2; r++) {
-    ends[r] = (end){outer[r], bytes, times, burst, order, TW_OK, 0, 0};
+    ends[r] = (end){o[r].outer, bytes, times, burst, order, TW_OK, 0, 0};
     pthread_create(&thread[r], NULL, run_end, &ends[r]);
   }
   for (int r = 0; r < 2; r++) pthread_join(thread[r], NULL);
@@ -87,8 +97,8 @@ static double measure(tw_link_profile profile, size_t bytes, int times, int burs
     CU_ASSERT_EQUAL(ends[r].status, TW_OK);
     CU_ASSERT_EQUAL(ends[r].wrong, 0);
   }
-  for (int r = 0; r < 2; r++) tw_channel_close(outer[r]);
-  for (int r = 0; r < 2; r++) tw_channel_close(inner[r]);
+  for (int r = 0; r < 2; r++) tw_channel_close(o[r].outer);
+  for (int r = 0; r < 2; r++) tw_channel_close(o[r].inner);
   return ends[0].seconds > ends[1].seconds ? ends[0].seconds : ends[1].seconds;
 }
 
@@ -115,40 +125,22 @@ static void several_in_flight(void) {
   expect_time(measure((tw_link_profile){1e-3, 20e6}, 250000, 1, BURST, mixed), link);
 }
 
-typedef struct {
-  tw_channel *inner;
-  tw_link_profile profile;
-  tw_channel *outer;
-  tw_status status;
-} opening;
-static void *try_to_open(void *argument) {
-  opening *o = argument;
-  o->status = tw_channel_link(o->inner, &o->profile, &o->outer);
-  return NULL;
-}
-
 static void profiles_that_differ(void) {
-  tw_channel *inner[2];
-  pthread_t thread[2];
-  CU_ASSERT_EQUAL_FATAL(tw_channel_loopback(5, inner), TW_OK);
-  opening o[2] = {{inner[0], {1e-3, 0}, NULL, TW_OK}, {inner[1], {2e-3, 0}, NULL, TW_OK}};
-  for (int r = 0; r < 2; r++) pthread_create(&thread[r], NULL, try_to_open, &o[r]);
+  opening o[2];
+  open_ends(5, (tw_link_profile){1e-3, 0}, (tw_link_profile){2e-3, 0}, o);
   for (int r = 0; r < 2; r++) {
-    pthread_join(thread[r], NULL);
     CU_ASSERT_EQUAL(o[r].status, TW_ERR_MISMATCH);
     CU_ASSERT_PTR_NULL(o[r].outer);
   }
-  for (int r = 0; r < 2; r++) tw_channel_close(inner[r]);
+  for (int r = 0; r < 2; r++) tw_channel_close(o[r].inner);
 }
 
 // The other end goes with messages in flight: an error, and nothing is held any more.
 static void peer_gone(void) {
-  tw_channel *inner[2];
-  pthread_t thread[2];
-  CU_ASSERT_EQUAL_FATAL(tw_channel_loopback(5, inner), TW_OK);
-  opening o[2] = {{inner[0], {1e-4, 0}, NULL, TW_OK}, {inner[1], {1e-4, 0}, NULL, TW_OK}};
-  for (int r = 0; r < 2; r++) pthread_create(&thread[r], NULL, try_to_open, &o[r]);
-  for (int r = 0; r < 2; r++) pthread_join(thread[r], NULL);
+  opening o[2];
+  const tw_link_profile profile = {1e-4, 0};
+  open_ends(5, profile, profile, o);
+  for (int r = 0; r < 2; r++) CU_ASSERT_EQUAL_FATAL(o[r].status, TW_OK);
   uint64_t mine[2] = {1, 2}, theirs[2];
   tw_exchange x[2];
   for (int k = 0; k < 2; k++) {
@@ -156,12 +148,12 @@ static void peer_gone(void) {
     CU_ASSERT_EQUAL(o[0].outer->start(o[0].outer, &x[k]), TW_OK);
   }
   tw_channel_close(o[1].outer);
-  tw_channel_close(inner[1]);
+  tw_channel_close(o[1].inner);
   CU_ASSERT_EQUAL(o[0].outer->wait(o[0].outer, &x[1]), TW_ERR_PEER);
   CU_ASSERT_PTR_NULL(x[1].handle);
   CU_ASSERT_NOT_EQUAL(o[0].outer->start(o[0].outer, &x[0]), TW_OK);
   tw_channel_close(o[0].outer);
-  tw_channel_close(inner[0]);
+  tw_channel_close(o[0].inner);
 }
 
 static void profiles(void) {

@@ -182,10 +182,6 @@ tw_status tw_cuda_reshape(const tw_reshape_args *args, void *stream) {
 
 // ---- dead keys: a thread takes a word of comparison bits: [pair][row][group], in step with its bits ----
 
-struct member_place {
-  uint32_t pair, row, group;
-};
-
 // Of its pair, the second member in group 0; past the last pair: none.
 static __device__ __forceinline__ uint32_t second_member(const tw_kill_args &a, uint32_t pair) {
   const uint32_t group = (uint32_t)a.group;
@@ -197,18 +193,18 @@ static __device__ __forceinline__ uint32_t second_member(const tw_kill_args &a, 
 
 static __device__ __forceinline__ uint32_t dead_bits(const tw_kill_args &a, uint32_t sequence, uint32_t word) {
   const uint32_t groups = (uint32_t)a.groups, rows = (uint32_t)a.rows, line = 32 * word / groups;
-  member_place p = {line / rows, line % rows, 32 * word % groups};
-  uint32_t second = second_member(a, p.pair), dead = 0;
-  int live = tw_live_members(&a, sequence, p.row);
+  uint32_t pair = line / rows, row = line % rows, group = 32 * word % groups, dead = 0;
+  uint32_t second = second_member(a, pair);
+  int live = tw_live_members(&a, sequence, row);
   for (uint32_t bit = 0; bit < 32 && second > 0; bit++) {
-    dead |= (uint32_t)((int)(second + p.group * (uint32_t)a.group) >= live) << bit;
-    if (++p.group < groups) continue;
-    p.group = 0;
-    if (++p.row == rows) {
-      p.row = 0;
-      second = second_member(a, ++p.pair);
+    dead |= (uint32_t)((int)(second + group * (uint32_t)a.group) >= live) << bit;
+    if (++group < groups) continue;
+    group = 0;
+    if (++row == rows) {
+      row = 0;
+      second = second_member(a, ++pair);
     }
-    live = tw_live_members(&a, sequence, p.row);
+    live = tw_live_members(&a, sequence, row);
   }
   return dead;
 }

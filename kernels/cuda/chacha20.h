@@ -4,7 +4,10 @@
 
 #include <stdint.h>
 
-enum { BLOCK_WORDS = 16 };  // 32-bit words of a block
+enum {
+  BLOCK_WORDS = 16,  // 32-bit words of a block
+  LANE_WORDS = 17    // between two lanes' blocks in shared memory: lanes hit all banks
+};
 
 static __device__ __forceinline__ void quarter_round(uint32_t &a, uint32_t &b, uint32_t &c, uint32_t &d) {
   a += b, d ^= a, d = __funnelshift_l(d, d, 16);

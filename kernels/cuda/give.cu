@@ -5,12 +5,7 @@
 #include "kernels/cuda/cuda_ops.h"
 #include "kernels/cuda/launch.h"
 
-enum {
-  WARPS = 2,
-  THREADS = 32 * WARPS,
-  LANE_WORDS = 17,  // between two lanes' blocks in shared memory: lanes hit all banks
-  MOST_ELEMENTS = 32 * BLOCK_WORDS
-};
+enum { WARPS = 2, THREADS = 32 * WARPS, MOST_ELEMENTS = 32 * BLOCK_WORDS };
 
 typedef struct {
   const uint32_t *key;

@@ -8,8 +8,7 @@
 enum {
   WARPS = 2,  // a small block: few blocks of a stream still spread over the multiprocessors
   THREADS = 32 * WARPS,
-  LANE_WORDS = 17,  // between two lanes' blocks in shared memory: lanes hit all banks
-  COPIES = 4,       // elements a lane unpacks
+  COPIES = 4,  // elements a lane unpacks
   MAX_JOBS = 8
 };
 

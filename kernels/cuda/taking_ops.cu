@@ -11,8 +11,7 @@
 enum {
   THREADS = 128,
   WARPS = THREADS / 32,
-  SEGMENT = 512,    // elements of a block
-  LANE_WORDS = 17,  // between two lanes' blocks of a stream: lanes hit all banks
+  SEGMENT = 512,  // elements of a block
   MOST_PARTS = 8
 };
 

@@ -112,11 +112,10 @@ static void time_mask(const tw_gate_bench *g) {
   time_rows(g, "mask", a.rows, a.cols, call_mask, &a);
 }
 
-// Messages are packed sequence by sequence: these are of one.
 #ifdef TWAIN_CUDA
 typedef struct {
   tw_device_message message;
-  uint64_t *words, *digest;
+  uint64_t *words, *theirs, *digest;
 } device_open;
 static tw_status call_device_pack(const tw_backend *k, const void *args, void *stream) {
   const device_open *a = args;
@@ -126,26 +125,29 @@ static tw_status call_device_pack(const tw_backend *k, const void *args, void *s
 static tw_status call_device_unpack(const tw_backend *k, const void *args, void *stream) {
   const device_open *a = args;
   (void)k;
-  return tw_device_unpack(&a->message, a->words, a->digest, stream);
+  return tw_device_unpack(&a->message, a->words, a->theirs, a->digest, stream);
 }
 static void time_device_open(const tw_gate_bench *g, bool unpack) {
   const tw_tensor *t = result(g);
   bool bits = t->kind != TW_WIRE;
-  size_t words = words_of(t), message = bits ? words : (t->n * (size_t)t->ring + 63) / 64;
-  tw_device_open open = {.share = read_n(g, words),
-                         .mask = read_n(g, words),
+  size_t batch = g->b->batch, words = batch * words_of(t),
+         message = bits ? words : batch * ((t->n * (size_t)t->ring + 63) / 64);
+  tw_device_open open = {.share = unpack ? NULL : read_n(g, words),
+                         .mask = unpack ? NULL : read_n(g, words),
                          .n = t->n,
-                         .words = words,
-                         .sequences = 1,
+                         .words = words_of(t),
+                         .sequences = (uint32_t)batch,
                          .width = (uint16_t)(bits ? t->planes : t->ring),
                          .bits = bits};
-  device_open a = {.words = tw_bench_room(g->b, message + 1), .digest = tw_bench_room(g->b, 1)};
-  g->b->bytes += 8 * (double)message;
+  device_open a = {.words = tw_bench_room(g->b, message + 1),
+                   .theirs = tw_bench_room(g->b, message + 1),
+                   .digest = tw_bench_room(g->b, batch)};
+  g->b->bytes += (unpack ? 16 : 8) * (double)message;
   open.out = unpack ? tw_bench_out(g->b, words) : NULL;
   tw_device_open_place(&open, NULL);
   tw_device_message_add(&a.message, &open);
   char size[TW_BENCH_TEXT];
-  snprintf(size, sizeof size, bits ? "%zu, %d planes" : "%zu of %d bits", t->n, open.width);
+  snprintf(size, sizeof size, bits ? "%zu, %d planes" : "%zu of %d bits", batch * t->n, open.width);
   time_it(g, unpack ? "unpack" : "pack", size, (double)words, 0, unpack ? call_device_unpack : call_device_pack, &a);
 }
 #endif

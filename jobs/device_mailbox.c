@@ -178,13 +178,17 @@ static tw_status open_transport(tw_channel *channel, tw_transport transport, tw_
   return m->window ? open_window(channel, m) : open_relayed(channel, m, false);
 }
 
+static size_t copies_bytes(const tw_mailboxes *m) { return 8 * (size_t)m->count * m->box[0].slot_words; }
+
 static tw_status open_state(tw_mailboxes *m, double timeout_seconds) {
   void *stop;
+  TW_TRY(tw_cuda_backend.alloc(copies_bytes(m), &m->copies));
   TW_TRY(tw_cuda_backend.alloc(STATE_BYTES, &m->state));
   TW_TRY(tw_pinned_alloc(sizeof(int), &m->stop));
   memset(m->stop, 0, sizeof(int));
   TW_TRY(tw_pinned_device(m->stop, &stop));
   for (int i = 0; i < m->count; i++) {
+    m->box[i].own = (uint64_t *)m->copies + (size_t)i * m->box[i].slot_words;
     m->box[i].base = (uint64_t *)m->state + i;
     m->box[i].failed = (int *)((uint64_t *)m->state + TW_LANES);
     m->box[i].stop = stop;
@@ -194,14 +198,18 @@ static tw_status open_state(tw_mailboxes *m, double timeout_seconds) {
 }
 
 // Exchanges of both lanes must be able to run at once on either GPU: a kernel that waits for the other rank may hold no
-// place that another lane's needs. A multiprocessor takes two blocks (kernels/cuda/opens.cu).
+// place that another lane's needs. A multiprocessor takes a block of each lane (kernels/cuda/opens.cu).
 static tw_status choose_blocks(tw_channel *channel, bool near, tw_mailboxes *m) {
   int mine, theirs;
   TW_TRY(tw_device_multiprocessors(&mine));
   TW_TRY(tw_channel_exchange(channel, &mine, &theirs, sizeof mine));
-  int most = (mine < theirs ? mine : theirs) * 2 / m->count;
-  if (most > TW_EXCHANGE_BLOCKS) most = TW_EXCHANGE_BLOCKS;
-  for (int i = 0; i < m->count; i++) m->box[i].blocks = near || most < PCI_BLOCKS ? most : PCI_BLOCKS;
+  int most = near ? TW_EXCHANGE_BLOCKS : PCI_BLOCKS;
+  if (most > mine) most = mine;
+  if (most > theirs) most = theirs;
+  for (int i = 0; i < m->count; i++) {
+    m->box[i].blocks = most;
+    m->box[i].warps = m->count == 1 ? TW_EXCHANGE_WARPS : TW_EXCHANGE_WARPS / 2;
+  }
   return TW_OK;
 }
 
@@ -228,6 +236,7 @@ void tw_mailboxes_free(tw_mailboxes *m, bool abort, bool held) {
   tw_window_free(m->window, abort);
   if (m->pinned && !held) tw_pinned_free(m->pinned, 2 * m->bytes * (size_t)m->count);
   if (m->device && !held) tw_cuda_backend.release(m->device, 2 * m->bytes * (size_t)m->count);
+  if (m->copies) tw_cuda_backend.release(m->copies, copies_bytes(m));
   if (m->state) tw_cuda_backend.release(m->state, STATE_BYTES);
   if (m->stop) tw_pinned_free(m->stop, sizeof(int));
   memset(m, 0, sizeof *m);

@@ -26,8 +26,9 @@ typedef struct {
   tw_window *window;
   void *mapped[2];  // parts of the window that the GPU reaches
   void *pinned, *device;
-  void *state;  // device: base of every mailbox, and the failed flag
-  void *stop;   // pinned
+  void *copies;  // device: of what is sent
+  void *state;   // device: base of every mailbox, and the failed flag
+  void *stop;    // pinned
 } tw_mailboxes;
 
 // Both ranks; peer, nccl (where its windows reach the other GPU), mpi, mpi-p2p, mpi-cuda. TW_ERR_USAGE on both where it

@@ -18,7 +18,8 @@
 // copy engines, and for MPI what stays in a core's cache.
 enum { ROUND_WORDS = 512 << 10, RELAY_ROUND_WORDS = 16 << 10, COPY_WORDS = 128 << 10 };
 
-enum { COPY_STREAMS = 3 };
+// Copies out and in take turns on two streams each, so that an engine finds the next one ready; one waits for flags.
+enum { COPY_OUT = 0, COPY_IN = 2, COPY_FLAGS = 4, COPY_STREAMS = 5 };
 
 typedef struct {
   void *stream;
@@ -33,7 +34,7 @@ struct tw_device_opener {
   tw_mailboxes boxes;  // unless by NCCL
   tw_nccl *nccl;
   uint64_t *sent, *received;               // device: whole messages, for NCCL's send and receive, and for copy engines
-  void *copies[COPY_STREAMS], *copied[2];  // streams: copies out, copies in, waiting for flags; and events
+  void *copies[COPY_STREAMS], *copied[2];  // streams; and events
   void *round_come[TW_EXCHANGE_ROUNDS], *round_done[TW_EXCHANGE_ROUNDS];
   uint64_t *flag_values;  // device, of the copied message's rounds
   int last_lane;          // of the exchange before by NCCL or copy engines, which serve one lane at a time; -1: none
@@ -278,15 +279,16 @@ static tw_status copy_round(tw_device_opener *o, int l, int rounds, int r) {
   size_t slot = o->lanes[l].copied % 2 * box->slot_words;
   uint64_t *sent = o->boxes.host[l].sent + slot + at;
   const uint64_t *received = o->boxes.host[l].received + slot + at;
+  void *out = o->copies[COPY_OUT + r % 2], *in = o->copies[COPY_IN + r % 2], *flags = o->copies[COPY_FLAGS];
   TW_TRY(tw_device_event_record(o->copied[0], o->lanes[l].stream));  // packed
-  TW_TRY(tw_device_event_wait(o->copied[0], o->copies[0]));
-  TW_TRY(tw_device_copy_out(sent, o->sent + at, bytes, o->copies[0]));
-  TW_TRY(tw_device_copy_out(o->boxes.host[l].sent_flags, o->flag_values + r, 8, o->copies[0]));
-  TW_TRY(tw_device_await_flag(box, number, r, o->copies[2]));
-  TW_TRY(tw_device_event_record(o->round_come[r], o->copies[2]));
-  TW_TRY(tw_device_event_wait(o->round_come[r], o->copies[1]));
-  TW_TRY(tw_device_copy_in(o->received + at, received, bytes, o->copies[1]));
-  return tw_device_event_record(o->round_done[r], o->copies[1]);
+  TW_TRY(tw_device_event_wait(o->copied[0], out));
+  TW_TRY(tw_device_copy_out(sent, o->sent + at, bytes, out));
+  TW_TRY(tw_device_copy_out(o->boxes.host[l].sent_flags + tw_copy_flag(r), o->flag_values + r, 8, out));
+  TW_TRY(tw_device_await_flag(box, number, r, flags));
+  TW_TRY(tw_device_event_record(o->round_come[r], flags));
+  TW_TRY(tw_device_event_wait(o->round_come[r], in));
+  TW_TRY(tw_device_copy_in(o->received + at, received, bytes, in));
+  return tw_device_event_record(o->round_done[r], in);
 }
 
 // What serves both lanes, one after the other: this lane's exchange comes behind the one before.
@@ -298,20 +300,24 @@ static tw_status take_turn(tw_device_opener *o, int l) {
 
 static tw_status exchange_by_copies(tw_device_opener *o, int l, int rounds) {
   void *stream = o->lanes[l].stream;
+  int ways = rounds > 1 ? 2 : 1;
   TW_TRY(take_turn(o, l));
   TW_TRY(tw_device_flag_values(&o->boxes.box[l], o->lanes[l].number, rounds, o->flag_values, stream));
   TW_TRY(tw_device_event_record(o->copied[1], stream));
-  for (int i = 1; i < COPY_STREAMS; i++) TW_TRY(tw_device_event_wait(o->copied[1], o->copies[i]));
+  for (int i = 0; i < ways; i++) TW_TRY(tw_device_event_wait(o->copied[1], o->copies[COPY_IN + i]));
+  TW_TRY(tw_device_event_wait(o->copied[1], o->copies[COPY_FLAGS]));
   for (int r = 0; r < rounds; r++) {
     TW_TRY(tw_device_pack_round(&o->queue, rounds, r, o->heed, o->sent, stream));
     TW_TRY(copy_round(o, l, rounds, r));
   }
   for (int r = 0; r < rounds; r++) {
     TW_TRY(tw_device_event_wait(o->round_done[r], stream));
-    TW_TRY(tw_device_unpack_round(&o->queue, rounds, r, o->received, o->digests, stream));
+    TW_TRY(tw_device_unpack_round(&o->queue, rounds, r, o->sent, o->received, o->digests, stream));
   }
-  TW_TRY(tw_device_event_record(o->copied[0], o->copies[0]));
-  TW_TRY(tw_device_event_wait(o->copied[0], stream));
+  for (int i = 0; i < ways; i++) {
+    TW_TRY(tw_device_event_record(o->copied[0], o->copies[COPY_OUT + i]));
+    TW_TRY(tw_device_event_wait(o->copied[0], stream));
+  }
   o->lanes[l].copied++;
   o->lanes[l].number++;
   return TW_OK;
@@ -332,7 +338,7 @@ static tw_status exchange_by_nccl(tw_device_opener *o, int l) {
   TW_TRY(take_turn(o, l));
   TW_TRY(tw_device_pack(&o->queue, o->heed, o->sent, stream));
   TW_TRY(tw_nccl_exchange(o->nccl, o->sent, o->received, 8 * tw_device_message_words(&o->queue), stream));
-  return tw_device_unpack(&o->queue, o->received, o->digests, stream);
+  return tw_device_unpack(&o->queue, o->sent, o->received, o->digests, stream);
 #else
   (void)o, (void)l;
   return TW_OK;

@@ -1,6 +1,6 @@
 #include "kernels/device_opens.h"
 
-enum { UNIT = 64, WARPS = 16 };
+enum { UNIT = 64 };
 
 static uint64_t ceil_div(uint64_t value, uint64_t unit) { return (value + unit - 1) / unit; }
 
@@ -30,7 +30,7 @@ int tw_exchange_rounds(const tw_device_message *m, size_t round_words) {
 }
 
 int tw_exchange_blocks(const tw_device_message *m, const tw_mailbox *box) {
-  uint64_t blocks = ceil_div(m->units, WARPS);
+  uint64_t blocks = ceil_div(m->units, (uint64_t)box->warps);
   return blocks > (uint64_t)box->blocks ? box->blocks : blocks ? (int)blocks : 1;
 }
 

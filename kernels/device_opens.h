@@ -36,8 +36,9 @@ typedef struct {
 enum {
   TW_DEVICE_OPENS = 40,
   TW_EXCHANGE_ROUNDS = 16,
-  TW_EXCHANGE_BLOCKS = 128,
-  TW_SMALL_WORDS = 16384,
+  TW_EXCHANGE_BLOCKS = 160,  // most of an exchange, at most one a multiprocessor
+  TW_EXCHANGE_WARPS = 16,    // of a block, that pack; as many unpack
+  TW_SMALL_WORDS = 65536,
   TW_FLAG_STRIDE = 8
 };
 
@@ -65,10 +66,12 @@ TW_ELEMENT uint64_t tw_exchange_flag(uint64_t number, int round) {
 // rank knows that it has read k. Flags count up, one a block of the kernel, TW_FLAG_STRIDE words apart.
 typedef struct {
   uint64_t *sent, *received;
+  uint64_t *own;  // device, slot_words: what this rank sends, for itself
   uint64_t *sent_flags;
   const uint64_t *received_flags;
   size_t slot_words;
   int blocks;  // most of a kernel: where the way is slow, few fill it
+  int warps;   // of a block, that pack: TW_EXCHANGE_WARPS, or half where two lanes' blocks share a multiprocessor
   // Messages of up to small_words travel without flags and fences: each half of a word beside the message's number, two
   // slots of 2 TW_SMALL_WORDS. 0: none.
   uint64_t *small_sent, *small_received;
@@ -92,13 +95,17 @@ tw_status tw_device_exchange_advance(const tw_mailbox *box, uint64_t count, void
 // Without headers: the message's words one behind the other. heed: NULL, or device memory; once it is not 0 packing
 // leaves the words as they are, so that what was sent before is sent again.
 tw_status tw_device_pack(const tw_device_message *message, const int *heed, uint64_t *words, void *stream);
-tw_status tw_device_unpack(const tw_device_message *message, const uint64_t *words, uint64_t *digests, void *stream);
+// own, theirs: both ranks' messages.
+tw_status tw_device_unpack(const tw_device_message *message, const uint64_t *own, const uint64_t *theirs,
+                           uint64_t *digests, void *stream);
 
 // The same for one round; sent and awaited by flags of their own, for ways on which copy engines move the bytes.
 tw_status tw_device_pack_round(const tw_device_message *message, int rounds, int round, const int *heed,
                                uint64_t *words, void *stream);
-tw_status tw_device_unpack_round(const tw_device_message *message, int rounds, int round, const uint64_t *words,
-                                 uint64_t *digests, void *stream);
+tw_status tw_device_unpack_round(const tw_device_message *message, int rounds, int round, const uint64_t *own,
+                                 const uint64_t *theirs, uint64_t *digests, void *stream);
+// Neighbouring rounds may come in any order: they have flags of their own, at this word.
+TW_ELEMENT size_t tw_copy_flag(int round) { return (size_t)(round % 2) * TW_FLAG_STRIDE; }
 // The values of a message's flags, round by round, into device memory, from where a copy engine raises them.
 tw_status tw_device_flag_values(const tw_mailbox *box, uint64_t number, int rounds, uint64_t *values, void *stream);
 tw_status tw_device_await_flag(const tw_mailbox *box, uint64_t number, int round, void *stream);

@@ -165,10 +165,12 @@ void wire(post *p, bool to_itself) {
     int in = r, out = to_itself ? r : 1 - r;
     p->box[r] = {data[out],
                  data[in],
+                 on_device<uint64_t>(SLOT_WORDS),
                  flags[out],
                  flags[in],
                  SLOT_WORDS,
-                 TW_EXCHANGE_BLOCKS,
+                 to_itself ? TW_EXCHANGE_BLOCKS : 64,
+                 to_itself ? TW_EXCHANGE_WARPS : TW_EXCHANGE_WARPS / 2,  // both sides at once on one GPU
                  small[out],
                  small[in],
                  0,
@@ -198,7 +200,7 @@ void check_packing(side *s, const std::string &what) {
   done(tw_device_pack(&s->message, nullptr, words, nullptr));
   cuda(cudaMemcpy(got.data(), words, 8 * got.size(), cudaMemcpyDeviceToHost));
   must(got == want, what + ": packed otherwise than by the host");
-  done(tw_device_unpack(&s->message, words, digests, nullptr));
+  done(tw_device_unpack(&s->message, words, words, digests, nullptr));
   cuda(cudaDeviceSynchronize());
   check_opened(*s, *s, digests, what + ": unpack");
   cuda(cudaFree(words));

@@ -280,12 +280,13 @@ static void rounds_of_messages(void) {
   }
 }
 
-// A kernel has a block for every 16 units, at least one and at most its mailbox's; small is what fits in the small
-// slots.
+// A kernel has a block for as many units as warps pack, at least one and at most its mailbox's; small is what fits in
+// the small slots.
 static void blocks_and_small(void) {
   for (int trial = 0; trial < 300; trial++) {
     tw_device_message m = {.count = 0};
-    tw_mailbox box = {.blocks = 1 + (int)randombytes_uniform(TW_EXCHANGE_BLOCKS)};
+    tw_mailbox box = {.blocks = 1 + (int)randombytes_uniform(TW_EXCHANGE_BLOCKS),
+                      .warps = TW_EXCHANGE_WARPS >> randombytes_uniform(2)};
     uint64_t n = randombytes_uniform(200000), units = 0;
     tw_device_open o = {.n = n, .words = n, .sequences = 1 + randombytes_uniform(3), .width = 33};
     tw_device_open_place(&o, NULL);
@@ -294,8 +295,8 @@ static void blocks_and_small(void) {
     CU_ASSERT_EQUAL(m.units, units);
     int blocks = tw_exchange_blocks(&m, &box);
     CU_ASSERT(blocks >= 1 && blocks <= box.blocks);
-    CU_ASSERT(blocks == box.blocks || (uint64_t)blocks * 16 >= units);
-    CU_ASSERT(blocks == 1 || (uint64_t)(blocks - 1) * 16 < units);
+    CU_ASSERT(blocks == box.blocks || (uint64_t)blocks * (uint64_t)box.warps >= units);
+    CU_ASSERT(blocks == 1 || (uint64_t)(blocks - 1) * (uint64_t)box.warps < units);
     size_t words = tw_device_message_words(&m);
     box.small_words = words;
     CU_ASSERT_TRUE(tw_exchange_is_small(&m, &box));

@@ -1,14 +1,15 @@
 // Opens on the device. A warp takes a unit: 64 ring elements become `width` words of the message, so units never share
 // a word, and whoever packs a unit can unpack the same one. The mask is added here, so that nothing unmasked is ever in
-// a message's memory.
+// a message's memory. A rank keeps a copy of what it sent: its packed words cost less to read than share and mask.
 #include "kernels/cuda/check.h"
 #include "kernels/cuda/launch.h"
+#include "kernels/cuda/ptx.h"
 #include "kernels/device_opens.h"
 #include "kernels/digest.h"
 
 namespace {
 
-enum { UNIT = 64, WARPS = 16, THREADS = 32 * WARPS, WIDE_BLOCKS = 1024 };
+enum { UNIT = 64, WARPS = 16, THREADS = 32 * WARPS, WIDE_BLOCKS = 1024 };  // the last three of pack and unpack alone
 
 // ---- memory that others write or read while the kernel runs ----
 
@@ -17,7 +18,7 @@ __device__ __forceinline__ uint64_t load_shared_word(const uint64_t *p) {
   asm volatile("ld.relaxed.sys.global.u64 %0, [%1];" : "=l"(v) : "l"(p) : "memory");
   return v;
 }
-__device__ __forceinline__ uint64_t load_flag(const uint64_t *p) {
+__device__ __forceinline__ uint64_t load_acquiring(const uint64_t *p) {
   uint64_t v;
   asm volatile("ld.acquire.sys.global.u64 %0, [%1];" : "=l"(v) : "l"(p) : "memory");
   return v;
@@ -90,16 +91,20 @@ __device__ void plan_lane(const tw_device_open *o, lane_plan *l) {
   }
 }
 
-// What a lane needs of a unit, loaded ahead of its use: items lane and lane + 32, and as many words of the message.
-struct lane_part {
-  uint64_t share[2], mask[2], word[2];
-};
-
 __device__ uint32_t words_of(const place &p, uint32_t items) {
   return p.open->bits ? items : (items * p.open->width + 63) / 64;
 }
 
-__device__ void load_own(const place &p, lane_part *l) {
+// What a lane needs of a unit, loaded ahead of its use: items lane and lane + 32 to be packed, or as many words of both
+// ranks' messages.
+struct lane_part {
+  uint64_t share[2], mask[2];
+};
+struct lane_words {
+  uint64_t own[2], theirs[2];
+};
+
+__device__ void load_part(const place &p, lane_part *l) {
   const tw_device_open &o = *p.open;
   uint64_t first = p.sequence * o.words + (uint64_t)p.unit * UNIT + threadIdx.x % 32;
   const uint64_t *share = o.share + first, *mask = o.mask + first;
@@ -112,11 +117,14 @@ __device__ void load_own(const place &p, lane_part *l) {
 }
 
 template <bool others>  // memory that the other rank has just written
-__device__ void load_words(const place &p, const uint64_t *from, lane_part *l) {
+__device__ void load_words(const place &p, const uint64_t *own, const uint64_t *theirs, lane_words *l) {
   uint32_t words = words_of(p, items_of(p));
+  size_t at = word_of(p) + threadIdx.x % 32;
   for (int i = 0; i < 2; i++) {
-    uint32_t w = threadIdx.x % 32 + 32 * i;
-    l->word[i] = w >= words ? 0 : others ? load_shared_word(from + w) : from[w];
+    bool there = threadIdx.x % 32 + 32 * i < words;
+    const uint64_t *from = theirs + at + 32 * i;
+    l->own[i] = there ? own[at + 32 * i] : 0;
+    l->theirs[i] = !there ? 0 : others ? load_shared_word(from) : *from;
   }
 }
 
@@ -157,21 +165,23 @@ __device__ uint64_t unpacked(const lane_plan &plan, const uint64_t *stage, int i
   return v;
 }
 
-// Opened values of the unit into out; the sum of their digest's terms.
-__device__ uint64_t combine_unit(const place &p, const lane_plan &plan, const lane_part &l, uint64_t *stage) {
+// Opened values of the unit into out; the sum of their digest's terms. stage: twice 64 words.
+__device__ uint64_t combine_unit(const place &p, const lane_plan &plan, const lane_words &l, uint64_t *stage) {
   const tw_device_open &o = *p.open;
   uint32_t lane = threadIdx.x % 32, items = items_of(p);
   uint64_t first = (uint64_t)p.unit * UNIT, digest = 0, *out = o.out + p.sequence * o.words + first;
   if (!o.bits) {
-    stage[lane] = l.word[0];
-    stage[lane + 32] = l.word[1];
+    for (int i = 0; i < 2; i++) {
+      stage[lane + 32 * i] = l.own[i];
+      stage[UNIT + lane + 32 * i] = l.theirs[i];
+    }
     __syncwarp();
   }
   for (int i = 0; i < 2; i++) {
     uint32_t j = lane + 32 * i;
     if (j >= items) break;
-    uint64_t own = masked(p, plan, l, i);
-    uint64_t v = o.bits ? own ^ l.word[i] : (own + unpacked(plan, stage, i)) & plan.ring;
+    uint64_t v =
+        o.bits ? l.own[i] ^ l.theirs[i] : (unpacked(plan, stage, i) + unpacked(plan, stage + UNIT, i)) & plan.ring;
     out[j] = v;
     digest += tw_open_digest_term(v, first + j);
   }
@@ -219,42 +229,40 @@ struct exchange_args {
 };
 
 struct block_state {
-  uint64_t stage[WARPS][UNIT];
   unsigned long long sum;
   uint32_t sum_index;
-  int given_up;
 };
 
-// A warp's units of a range, the next one's loads under way while one is worked on.
-__device__ void pack_range(const tw_device_message &m, range r, uint64_t *words, block_state &b) {
-  uint32_t warp = threadIdx.x / 32, lane = threadIdx.x % 32, u = r.begin + warp;
+// Of `warps` warps this one's units of a range, the next one's loads under way while one is worked on. The words go to
+// the message and, unless that is NULL, to this rank's copy of it.
+template <int warps>
+__device__ void pack_range(const tw_device_message &m, range r, uint64_t *words, uint64_t *copy, uint64_t *stage) {
+  uint32_t lane = threadIdx.x % 32, u = r.begin + threadIdx.x / 32 % warps;
   if (u >= r.end) return;
   lane_plan plan = {};
   lane_part part;
   place p = find_unit(m, u);
-  load_own(p, &part);
-  for (;; u += WARPS) {
+  load_part(p, &part);
+  for (;; u += warps) {
     lane_part now = part;
     place here = p;
-    bool more = u + WARPS < r.end;
+    bool more = u + warps < r.end;
     if (more) {
-      move_on(&p, WARPS);
-      load_own(p, &part);
+      move_on(&p, warps);
+      load_part(p, &part);
     }
     plan_lane(here.open, &plan);
-    uint64_t word[2], *to = words + word_of(here) + lane;
-    pack_unit(here, plan, now, b.stage[warp], word);
+    uint64_t word[2];
+    pack_unit(here, plan, now, stage, word);
     uint32_t count = words_of(here, items_of(here));
-    if (lane < count) to[0] = word[0];
-    if (lane + 32 < count) to[32] = word[1];
+    size_t at = word_of(here) + lane;
+    for (int i = 0; i < 2; i++) {
+      if (lane + 32 * i >= count) break;
+      words[at + 32 * i] = word[i];
+      if (copy) copy[at + 32 * i] = word[i];
+    }
     if (!more) return;
   }
-}
-
-template <bool others>
-__device__ void load_part(const place &p, const uint64_t *words, lane_part *l) {
-  load_own(p, l);
-  load_words<others>(p, words + word_of(p), l);
 }
 
 __device__ void add_digest(uint64_t *digests, const place &p, uint64_t term, block_state &b, digest_sum *d) {
@@ -266,26 +274,26 @@ __device__ void add_digest(uint64_t *digests, const place &p, uint64_t term, blo
   d->sum += term;
 }
 
-template <bool others>
-__device__ void unpack_range(const tw_device_message &m, range r, const uint64_t *words, uint64_t *digests,
-                             block_state &b) {
-  uint32_t warp = threadIdx.x / 32, u = r.begin + warp;
+template <int warps, bool others>
+__device__ void unpack_range(const tw_device_message &m, range r, const uint64_t *own, const uint64_t *theirs,
+                             uint64_t *digests, block_state &b, uint64_t *stage) {
+  uint32_t u = r.begin + threadIdx.x / 32 % warps;
   if (u >= r.end) return;
   lane_plan plan = {};
-  lane_part part;
+  lane_words words;
   digest_sum d = {0, b.sum_index};
   place p = find_unit(m, u);
-  load_part<others>(p, words, &part);
-  for (;; u += WARPS) {
-    lane_part now = part;
+  load_words<others>(p, own, theirs, &words);
+  for (;; u += warps) {
+    lane_words now = words;
     place here = p;
-    bool more = u + WARPS < r.end;
+    bool more = u + warps < r.end;
     if (more) {
-      move_on(&p, WARPS);
-      load_part<others>(p, words, &part);
+      move_on(&p, warps);
+      load_words<others>(p, own, theirs, &words);
     }
     plan_lane(here.open, &plan);
-    add_digest(digests, here, combine_unit(here, plan, now, b.stage[warp]), b, &d);
+    add_digest(digests, here, combine_unit(here, plan, now, stage), b, &d);
     if (!more) break;
   }
   add_sum(digests, &b.sum, b.sum_index, &d);
@@ -296,8 +304,8 @@ __device__ void begin_block(const tw_device_message &m, range r, block_state &b)
     place p = find_unit(m, r.begin);
     b.sum = 0;
     b.sum_index = p.open->digest + p.sequence;
-    b.given_up = 0;
   }
+  __syncthreads();
 }
 
 __device__ void end_block(uint64_t *digests, block_state &b) {
@@ -305,43 +313,54 @@ __device__ void end_block(uint64_t *digests, block_state &b) {
   if (threadIdx.x == 0 && b.sum) atomicAdd((unsigned long long *)&digests[b.sum_index], b.sum);
 }
 
-// One thread. False: the other rank's part does not come.
+// One thread. False: the other rank's part does not come. A look that acquires would, again and again, hold up what the
+// multiprocessor's other block fences: only the last one does.
 __device__ bool await_flag(const tw_mailbox &box, const uint64_t *flag, uint64_t wanted) {
   uint64_t start = 0;
-  for (uint32_t polls = 1; load_flag(flag) < wanted; polls++) {
+  for (uint32_t polls = 1; load_shared_word(flag) < wanted; polls++) {
+    __nanosleep(20);
     if (polls % 256) continue;
     if (!start) start = now_ns();
     if (*(volatile const int *)box.stop || *(volatile int *)box.failed || now_ns() - start > box.patience_ns)
       return false;
   }
-  return true;
+  return load_acquiring(flag) >= wanted;
 }
 
-__device__ bool await_round(const exchange_args &a, uint64_t number, int round) {
+// One half of a block packs round after round, the other unpacks behind it: the way between the GPUs is never idle
+// while a block unpacks. The halves have barriers of their own; that a round is packed is handed over by a barrier in
+// shared memory, one a round, which the packing half does not wait at.
+enum { PACKING = 1, UNPACKING = 2 };
+
+template <int warps>
+__device__ void send_rounds(const exchange_args &a, uint64_t number, uint64_t *packed, uint64_t *stage) {
+  uint64_t *slot = a.box.sent + number % 2 * a.box.slot_words;
+  for (int round = 0; round < a.rounds; round++) {
+    pack_range<warps>(a.message, part_of(a.message.units, a.rounds, round), slot + round + 1, a.box.own, stage);
+    sync_named<32 * warps>(PACKING, false);
+    if (threadIdx.x != 0) continue;
+    __threadfence_system();  // this block's words, before its flag
+    store_flag(&a.box.sent_flags[TW_FLAG_STRIDE * blockIdx.x], tw_exchange_flag(number, round));
+    arrive_single(&packed[round]);
+  }
+}
+
+// One thread: both ranks' words of a round are there.
+__device__ bool await_round(const exchange_args &a, uint64_t number, int round, uint64_t *packed) {
+  while (!has_arrived(&packed[round])) __nanosleep(20);
   return await_flag(a.box, &a.box.received_flags[TW_FLAG_STRIDE * blockIdx.x], tw_exchange_flag(number, round));
 }
 
-__device__ void give_up(const exchange_args &a, block_state &b) {
-  *(volatile int *)a.box.failed = 1;
-  b.given_up = 1;
-}
-
-__device__ bool receive_round(const exchange_args &a, uint64_t number, int round, block_state &b) {
+template <int warps>
+__device__ void receive_rounds(const exchange_args &a, uint64_t number, uint64_t *packed, block_state &b,
+                               uint64_t *stage) {
   const uint64_t *slot = a.box.received + number % 2 * a.box.slot_words;
-  if (threadIdx.x == 0 && !await_round(a, number, round)) give_up(a, b);
-  __syncthreads();
-  if (b.given_up) return false;
-  unpack_range<true>(a.message, part_of(a.message.units, a.rounds, round), slot + round + 1, a.digests, b);
-  return true;
-}
-
-__device__ void send_round(const exchange_args &a, uint64_t number, int round, block_state &b) {
-  uint64_t *slot = a.box.sent + number % 2 * a.box.slot_words;
-  pack_range(a.message, part_of(a.message.units, a.rounds, round), slot + round + 1, b);
-  __syncthreads();
-  if (threadIdx.x == 0) {
-    __threadfence_system();  // this block's words, before its flag
-    store_flag(&a.box.sent_flags[TW_FLAG_STRIDE * blockIdx.x], tw_exchange_flag(number, round));
+  for (int round = 0; round < a.rounds; round++) {
+    bool missing = threadIdx.x == 32 * warps && !await_round(a, number, round, packed);
+    if (missing) *(volatile int *)a.box.failed = 1;
+    if (sync_named<32 * warps>(UNPACKING, missing)) return;
+    unpack_range<warps, true>(a.message, part_of(a.message.units, a.rounds, round), a.box.own, slot + round + 1,
+                              a.digests, b, stage);
   }
 }
 
@@ -356,16 +375,21 @@ __device__ bool begin_exchange(const exchange_args &a) {
   return (bad | *(volatile int *)a.box.failed) == 0;  // after a failure nothing more is sent
 }
 
-__global__ void __launch_bounds__(THREADS, 2) exchange_kernel(const __grid_constant__ exchange_args a) {
+// A multiprocessor takes blocks of two lanes with half as many warps, or one of a lane alone.
+template <int warps>
+__global__ void __launch_bounds__(64 * warps, 16 / warps) exchange_kernel(const __grid_constant__ exchange_args a) {
+  __shared__ uint64_t stage[2 * warps][2 * UNIT];
+  __shared__ uint64_t packed[TW_EXCHANGE_ROUNDS];
   __shared__ block_state b;
   uint64_t number = *a.box.base + a.number;  // fixed while a run lasts
   if (!begin_exchange(a)) return;
+  for (int round = 0; threadIdx.x == 0 && round < a.rounds; round++) make_single_barrier(&packed[round]);
   begin_block(a.message, part_of(a.message.units, a.rounds, 0), b);
-  __syncthreads();
-  for (int round = 0; round <= a.rounds; round++) {
-    if (round < a.rounds) send_round(a, number, round, b);
-    if (round > 0 && !receive_round(a, number, round - 1, b)) return;
-  }
+  uint32_t warp = threadIdx.x / 32;
+  if (warp < warps)
+    send_rounds<warps>(a, number, packed, stage[warp]);
+  else
+    receive_rounds<warps>(a, number, packed, b, stage[warp]);
   end_block(a.digests, b);
 }
 
@@ -391,20 +415,24 @@ __device__ bool receive_word(const exchange_args &a, const uint64_t *from, uint3
   return true;
 }
 
-enum { SMALL_WARPS = 4, SMALL_THREADS = 32 * SMALL_WARPS };
+enum { SMALL_WARPS = 8, SMALL_THREADS = 32 * SMALL_WARPS };
 
 __device__ void send_small(const exchange_args &a, uint64_t *slot, uint32_t flag, lane_plan *plan, uint64_t *stage) {
   uint32_t lane = threadIdx.x % 32, step = gridDim.x * SMALL_WARPS;
   for (uint32_t u = blockIdx.x * SMALL_WARPS + threadIdx.x / 32; u < a.message.units; u += step) {
     place p = find_unit(a.message, u);
     lane_part part;
-    load_own(p, &part);
+    load_part(p, &part);
     plan_lane(p.open, plan);
     uint64_t word[2];
     pack_unit(p, *plan, part, stage, word);
     uint32_t count = words_of(p, items_of(p));
-    for (int i = 0; i < 2; i++)
-      if (lane + 32 * i < count) send_word(slot + 2 * (word_of(p) + lane + 32 * i), word[i], flag);
+    size_t at = word_of(p) + lane;
+    for (int i = 0; i < 2; i++) {
+      if (lane + 32 * i >= count) break;
+      send_word(slot + 2 * (at + 32 * i), word[i], flag);
+      a.box.own[at + 32 * i] = word[i];
+    }
   }
 }
 
@@ -413,23 +441,25 @@ __device__ bool receive_small(const exchange_args &a, const uint64_t *slot, uint
   uint32_t lane = threadIdx.x % 32, step = gridDim.x * SMALL_WARPS;
   for (uint32_t u = blockIdx.x * SMALL_WARPS + threadIdx.x / 32; u < a.message.units; u += step) {
     place p = find_unit(a.message, u);
-    lane_part part = {};
-    load_own(p, &part);
+    lane_words words = {};
     plan_lane(p.open, plan);
     uint32_t count = words_of(p, items_of(p));
+    size_t at = word_of(p) + lane;
     bool come = true;
-    for (int i = 0; i < 2; i++)
-      if (lane + 32 * i < count)
-        come = come && receive_word(a, slot + 2 * (word_of(p) + lane + 32 * i), flag, &part.word[i]);
+    for (int i = 0; i < 2; i++) {
+      if (lane + 32 * i >= count) break;
+      words.own[i] = a.box.own[at + 32 * i];
+      come = come && receive_word(a, slot + 2 * (at + 32 * i), flag, &words.theirs[i]);
+    }
     if (__any_sync(~0u, !come)) return false;
-    digest_sum d = {combine_unit(p, *plan, part, stage), p.open->digest + p.sequence};
+    digest_sum d = {combine_unit(p, *plan, words, stage), p.open->digest + p.sequence};
     add_sum(a.digests, nullptr, ~0u, &d);
   }
   return true;
 }
 
 __global__ void __launch_bounds__(SMALL_THREADS) exchange_small_kernel(const __grid_constant__ exchange_args a) {
-  __shared__ uint64_t stage[SMALL_WARPS][UNIT];
+  __shared__ uint64_t stage[SMALL_WARPS][2 * UNIT];
   uint64_t number = *a.box.base + a.number;
   size_t slot = number % 2 * 2 * TW_SMALL_WORDS;
   uint32_t flag = (uint32_t)number + 1;
@@ -447,7 +477,9 @@ __global__ void advance_kernel(uint64_t *base, uint64_t count) {
 
 struct move_args {
   tw_device_message message;
-  uint64_t *words, *digests;
+  uint64_t *words;  // packed
+  const uint64_t *theirs;
+  uint64_t *digests;
   const int *heed;
   int rounds, round;
 };
@@ -466,24 +498,25 @@ __global__ void flag_values_kernel(const __grid_constant__ flag_args a) {
 
 __global__ void await_flag_kernel(const __grid_constant__ flag_args a) {
   tw_await_earlier();
-  if (!await_flag(a.box, a.box.received_flags, tw_exchange_flag(*a.box.base + a.number, a.round)))
+  if (!await_flag(a.box, a.box.received_flags + tw_copy_flag(a.round),
+                  tw_exchange_flag(*a.box.base + a.number, a.round)))
     *(volatile int *)a.box.failed = 1;
 }
 
 __global__ void __launch_bounds__(THREADS) pack_kernel(const __grid_constant__ move_args a) {
-  __shared__ block_state b;
+  __shared__ uint64_t stage[WARPS][UNIT];
   tw_begin();
   if (a.heed && *(volatile const int *)a.heed) return;
-  pack_range(a.message, part_of(a.message.units, a.rounds, a.round), a.words, b);
+  pack_range<WARPS>(a.message, part_of(a.message.units, a.rounds, a.round), a.words, nullptr, stage[threadIdx.x / 32]);
 }
 
 __global__ void __launch_bounds__(THREADS) unpack_kernel(const __grid_constant__ move_args a) {
+  __shared__ uint64_t stage[WARPS][2 * UNIT];
   __shared__ block_state b;
   tw_begin();
   range r = part_of(a.message.units, a.rounds, a.round);
   begin_block(a.message, r, b);
-  __syncthreads();
-  unpack_range<false>(a.message, r, a.words, a.digests, b);
+  unpack_range<WARPS, false>(a.message, r, a.words, a.theirs, a.digests, b, stage[threadIdx.x / 32]);
   end_block(a.digests, b);
 }
 
@@ -492,9 +525,9 @@ dim3 wide_grid(const tw_device_message *m, int rounds) {
   return dim3((unsigned)(blocks < WIDE_BLOCKS ? blocks : WIDE_BLOCKS));
 }
 
-dim3 small_grid(const tw_device_message *m) {
-  size_t blocks = tw_ceil_div(m->units, SMALL_WARPS);
-  return dim3((unsigned)(blocks < TW_EXCHANGE_BLOCKS ? blocks : TW_EXCHANGE_BLOCKS));
+dim3 small_grid(const tw_device_message *m, const tw_mailbox *box) {
+  size_t blocks = tw_ceil_div(m->units, SMALL_WARPS), most = (size_t)box->blocks;
+  return dim3((unsigned)(blocks < most ? blocks : most));
 }
 
 }  // namespace
@@ -504,11 +537,14 @@ extern "C" tw_status tw_device_exchange(const tw_device_message *message, const 
   if (message->units == 0) return TW_OK;
   exchange_args a = {*message, *box, number, digests, rounds, alone};
   if (tw_exchange_is_small(message, box))
-    return tw_enqueue(exchange_small_kernel, small_grid(message), SMALL_THREADS, 0, stream, a);
+    return tw_enqueue(exchange_small_kernel, small_grid(message, box), SMALL_THREADS, 0, stream, a);
   size_t words = tw_exchange_word_of_round(message, rounds, rounds);
   if (words > box->slot_words)
     return tw_fail(TW_ERR_INTERNAL, "a message of %zu words in a mailbox of %zu", words, box->slot_words);
-  return tw_enqueue(exchange_kernel, dim3((unsigned)tw_exchange_blocks(message, box)), THREADS, 0, stream, a);
+  const dim3 grid((unsigned)tw_exchange_blocks(message, box));
+  return box->warps == TW_EXCHANGE_WARPS
+             ? tw_enqueue(exchange_kernel<TW_EXCHANGE_WARPS>, grid, 64 * TW_EXCHANGE_WARPS, 0, stream, a)
+             : tw_enqueue(exchange_kernel<TW_EXCHANGE_WARPS / 2>, grid, 32 * TW_EXCHANGE_WARPS, 0, stream, a);
 }
 
 extern "C" tw_status tw_device_exchange_advance(const tw_mailbox *box, uint64_t count, void *stream) {
@@ -519,13 +555,14 @@ extern "C" tw_status tw_device_exchange_advance(const tw_mailbox *box, uint64_t 
 
 extern "C" tw_status tw_device_pack_round(const tw_device_message *message, int rounds, int round, const int *heed,
                                           uint64_t *words, void *stream) {
-  move_args a = {*message, words, nullptr, heed, rounds, round};
+  move_args a = {*message, words, nullptr, nullptr, heed, rounds, round};
   return tw_enqueue(pack_kernel, wide_grid(message, rounds), THREADS, 0, stream, a);
 }
 
 extern "C" tw_status tw_device_unpack_round(const tw_device_message *message, int rounds, int round,
-                                            const uint64_t *words, uint64_t *digests, void *stream) {
-  move_args a = {*message, const_cast<uint64_t *>(words), digests, nullptr, rounds, round};
+                                            const uint64_t *own, const uint64_t *theirs, uint64_t *digests,
+                                            void *stream) {
+  move_args a = {*message, const_cast<uint64_t *>(own), theirs, digests, nullptr, rounds, round};
   return tw_enqueue(unpack_kernel, wide_grid(message, rounds), THREADS, 0, stream, a);
 }
 
@@ -533,9 +570,9 @@ extern "C" tw_status tw_device_pack(const tw_device_message *message, const int 
   return tw_device_pack_round(message, 1, 0, heed, words, stream);
 }
 
-extern "C" tw_status tw_device_unpack(const tw_device_message *message, const uint64_t *words, uint64_t *digests,
-                                      void *stream) {
-  return tw_device_unpack_round(message, 1, 0, words, digests, stream);
+extern "C" tw_status tw_device_unpack(const tw_device_message *message, const uint64_t *own, const uint64_t *theirs,
+                                      uint64_t *digests, void *stream) {
+  return tw_device_unpack_round(message, 1, 0, own, theirs, digests, stream);
 }
 
 extern "C" tw_status tw_device_flag_values(const tw_mailbox *box, uint64_t number, int rounds, uint64_t *values,

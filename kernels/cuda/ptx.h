@@ -1,4 +1,5 @@
-// The machine's instructions that CUDA C++ has no name for: asynchronous copies, int8 matrix products, clusters.
+// The machine's instructions that CUDA C++ has no name for: asynchronous copies, int8 matrix products, clusters,
+// barriers of a part of a block.
 #ifndef TW_CUDA_PTX_H
 #define TW_CUDA_PTX_H
 
@@ -144,6 +145,34 @@ static __device__ __forceinline__ const type *cluster_peer(const type *p, unsign
   (void)rank;
   return p;
 #endif
+}
+
+// Barrier `id` (1..15) of `threads` threads of the block; true in all of them when one says `mine`.
+template <int threads>
+static __device__ __forceinline__ bool sync_named(int id, bool mine) {
+  uint32_t any;
+  __syncwarp();
+  asm volatile("{.reg .pred p, q; setp.ne.u32 p, %1, 0; bar.red.or.pred q, %2, %3, p; selp.u32 %0, 1, 0, q;}"
+               : "=r"(any)
+               : "r"((uint32_t)mine), "r"(id), "n"(threads)
+               : "memory");
+  return any != 0;
+}
+
+// A barrier in shared memory that one thread arrives at, once: it need not wait for those that look.
+static __device__ __forceinline__ void make_single_barrier(uint64_t *barrier) {
+  asm volatile("mbarrier.init.shared.b64 [%0], 1;" ::"r"(shared_address(barrier)) : "memory");
+}
+static __device__ __forceinline__ void arrive_single(uint64_t *barrier) {
+  asm volatile("{.reg .b64 state; mbarrier.arrive.shared.b64 state, [%0];}" ::"r"(shared_address(barrier)) : "memory");
+}
+static __device__ __forceinline__ bool has_arrived(uint64_t *barrier) {
+  uint32_t done;
+  asm volatile("{.reg .pred p; mbarrier.test_wait.parity.shared.b64 p, [%1], 0; selp.u32 %0, 1, 0, p;}"
+               : "=r"(done)
+               : "r"(shared_address(barrier))
+               : "memory");
+  return done != 0;
 }
 
 #endif

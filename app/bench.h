@@ -5,7 +5,7 @@
 #include "app/options.h"
 
 typedef struct {
-  const char *model, *device, *transport, *bind, *keys, *overlap;
+  const char *model, *device, *transport, *bind, *keys, *overlap, *prepare;
   int64_t seq, repeat, layers, batch;
   const char *link;  // NULL: as it is
   int64_t budget_words, budget_jobs;

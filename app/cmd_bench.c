@@ -83,7 +83,7 @@ static const tw_option options[] = {
      .fallback = "memory",
      .help = "model: where keys lie when the clock starts: memory (page-locked for a GPU, and streamed to it), file (a "
              "key file under $TMPDIR, in the system's cache; read, checked and streamed), or resident (on the GPU)"},
-    TW_RANK_OPTIONS(settings, "model, opens: ", "model: "),
+    TW_RANK_OPTIONS(settings, "model, opens: ", "model: ", "first"),
     {.name = "compare-overlap",
      .field = offsetof(settings, compare_overlap),
      .help = "model: first without overlap, then with it, and how much of the opens' time is hidden"},

@@ -103,6 +103,14 @@ tw_status tw_hardware_overlap(const tw_hardware *h, const char *when, bool *over
   return TW_OK;
 }
 
+tw_status tw_prepare_beside(const char *when, bool *beside) {
+  static const char *const words[] = {"first", "beside"};
+  int w = word_index(when, words, 2);
+  if (w < 0) return tw_fail(TW_ERR_USAGE, "unknown --prepare '%s'; use first or beside", when);
+  *beside = w;
+  return TW_OK;
+}
+
 void tw_hardware_release(tw_hardware *h) {
   tw_channel_close(h->link);
   h->link = NULL;

@@ -1,6 +1,6 @@
 // Options that `run` and `bench` share, about how the ranks exchange: entries of an option table whose settings have
-// the fields link, budget_words, budget_jobs and overlap. `who`: what an option is for, before its help ("" or
-// "model: ").
+// the fields link, budget_words, budget_jobs, overlap and prepare. `who`: what an option is for, before its help ("" or
+// "model: "). when: preparation's default.
 #ifndef TW_RANK_OPTIONS_H
 #define TW_RANK_OPTIONS_H
 
@@ -9,7 +9,7 @@
 #include "jobs/lanes.h"
 
 // clang-format off
-#define TW_RANK_OPTIONS(settings, who_link, who)                                                                     \
+#define TW_RANK_OPTIONS(settings, who_link, who, when)                                                               \
   {.name = "emulate-link", .kind = TW_OPTION_TEXT, .field = offsetof(settings, link), .value = "US,GBIT",           \
    .help = who_link "openings as over a link of this latency (microseconds, one way) and bandwidth (Gbit/s each "   \
                     "way, 0: without limit)"},                                                                      \
@@ -22,7 +22,11 @@
   {.name = "overlap", .kind = TW_OPTION_TEXT, .field = offsetof(settings, overlap), .value = "WHEN",                \
    .fallback = "auto",                                                                                              \
    .help = who "halves of a batch take turns, one computes while the other's openings are on their way: always, "   \
-               "never, or auto: unless both ranks exchange in one host's memory, where nothing is waited for"}
+               "never, or auto: unless both ranks exchange in one host's memory, where nothing is waited for"},         \
+  {.name = "prepare", .kind = TW_OPTION_TEXT, .field = offsetof(settings, prepare), .value = "WHEN",                \
+   .fallback = when,                                                                                                \
+   .help = who "work that needs no input: first, so that the online phase is short, or beside the online phase, "   \
+               "where that waits for openings or leaves processors idle, so that both together are"}
 // clang-format on
 
 #endif

@@ -24,7 +24,7 @@ typedef struct {
 
 static unsigned long long ull(uint64_t x) { return (unsigned long long)x; }
 
-enum { COUNTER_LINES = 8 };
+enum { COUNTER_LINES = 9 };
 
 static void fill_counters(const tw_result_share *r, int column, counter_line lines[COUNTER_LINES]) {
   const tw_result_counters *c = &r->counters;
@@ -32,21 +32,23 @@ static void fill_counters(const tw_result_share *r, int column, counter_line lin
   snprintf(lines[0].value[column], SIZE, "%llu", ull(c->open_flushes_demand));
   snprintf(lines[1].value[column], SIZE, "%llu", ull(c->open_flushes_budget));
   snprintf(lines[2].value[column], SIZE, "%llu", ull(c->pfss_flushes_overlapped_in_open));
-  snprintf(lines[3].value[column], SIZE, "%s", tw_text_bytes((double)c->open_payload_bytes));
-  snprintf(lines[4].value[column], SIZE, "%s", tw_text_bytes((double)c->open_wire_bytes_sent));
-  snprintf(lines[5].value[column], SIZE, "%s", tw_text_bytes((double)c->key_bytes));
-  snprintf(lines[6].value[column], SIZE, "%s", tw_text_seconds(1e-9 * (double)c->key_wait_ns));
+  snprintf(lines[3].value[column], SIZE, "%llu", ull(c->products_prepared_beside));
+  snprintf(lines[4].value[column], SIZE, "%s", tw_text_bytes((double)c->open_payload_bytes));
+  snprintf(lines[5].value[column], SIZE, "%s", tw_text_bytes((double)c->open_wire_bytes_sent));
+  snprintf(lines[6].value[column], SIZE, "%s", tw_text_bytes((double)c->key_bytes));
+  snprintf(lines[7].value[column], SIZE, "%s", tw_text_seconds(1e-9 * (double)c->key_wait_ns));
   if (c->probe_bytes_per_second > 0)
-    snprintf(lines[7].value[column], SIZE, "%.1f us, %.1f GB/s", 1e6 * c->probe_latency_seconds,
+    snprintf(lines[8].value[column], SIZE, "%.1f us, %.1f GB/s", 1e6 * c->probe_latency_seconds,
              1e-9 * c->probe_bytes_per_second);
   else
-    snprintf(lines[7].value[column], SIZE, "not measured");
+    snprintf(lines[8].value[column], SIZE, "not measured");
 }
 
 void tw_run_report_counters(const tw_result_share *r, const tw_result_share *other) {
   counter_line lines[COUNTER_LINES] = {{"messages because a gate waited", {{0}}},
                                        {"messages because enough was queued", {{0}}},
                                        {"levels computed while openings were under way", {{0}}},
+                                       {"weight products prepared beside", {{0}}},
                                        {"openings sent", {{0}}},
                                        {"  with headers", {{0}}},
                                        {"keys read", {{0}}},
@@ -96,13 +98,13 @@ static json_t *environment_json(const tw_environment *e) {
 }
 
 static json_t *counters_json(const tw_result_counters *c) {
-  json_t *json =
-      json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "open_flushes_demand",
-                (json_int_t)c->open_flushes_demand, "open_flushes_budget", (json_int_t)c->open_flushes_budget,
-                "pfss_flushes_overlapped_in_open", (json_int_t)c->pfss_flushes_overlapped_in_open, "open_comm_ns",
-                (json_int_t)c->open_comm_ns, "pfss_eval_ns", (json_int_t)c->pfss_eval_ns, "open_wire_bytes_sent",
-                (json_int_t)c->open_wire_bytes_sent, "open_payload_bytes", (json_int_t)c->open_payload_bytes,
-                "key_bytes", (json_int_t)c->key_bytes, "key_wait_ns", (json_int_t)c->key_wait_ns);
+  json_t *json = json_pack(
+      "{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "open_flushes_demand", (json_int_t)c->open_flushes_demand,
+      "open_flushes_budget", (json_int_t)c->open_flushes_budget, "pfss_flushes_overlapped_in_open",
+      (json_int_t)c->pfss_flushes_overlapped_in_open, "open_comm_ns", (json_int_t)c->open_comm_ns, "pfss_eval_ns",
+      (json_int_t)c->pfss_eval_ns, "open_wire_bytes_sent", (json_int_t)c->open_wire_bytes_sent, "open_payload_bytes",
+      (json_int_t)c->open_payload_bytes, "key_bytes", (json_int_t)c->key_bytes, "key_wait_ns",
+      (json_int_t)c->key_wait_ns, "products_prepared_beside", (json_int_t)c->products_prepared_beside);
   if (c->probe_bytes_per_second > 0) {
     json_object_set_new(json, "probe_latency_seconds", json_real(c->probe_latency_seconds));
     json_object_set_new(json, "probe_bytes_per_second", json_real(c->probe_bytes_per_second));

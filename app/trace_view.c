@@ -19,7 +19,8 @@ static bool has_row(const tw_result_share *r, int lane, int half) {
 int tw_trace_rows(const tw_result_share *r, tw_trace_row rows[TW_TRACE_ROWS]) {
   static const char *const names[TW_TRACE_LANES][3] = {{"compute", "compute, 1st half", "2nd half"},
                                                        {"openings", "openings, 1st half", "2nd half"},
-                                                       {"keys", "keys, 1st half", "2nd half"}};
+                                                       {"keys", "keys, 1st half", "2nd half"},
+                                                       {"preparation", "preparation, 1st half", "2nd half"}};
   int count = 0;
   for (int lane = 0; lane < TW_TRACE_LANES; lane++) {
     bool first = has_row(r, lane, 0), second = has_row(r, lane, 1);
@@ -34,7 +35,7 @@ bool tw_trace_in_row(const tw_trace_row *row, const tw_span *s) {
 }
 
 void tw_trace_name(const tw_result_share *r, const tw_span *s, char *text, size_t size) {
-  const char *what = s->lane == TW_TRACE_OPEN ? "open for " : "";
+  const char *what = s->lane == TW_TRACE_OPEN ? "open for " : s->lane == TW_TRACE_PREPARE ? "prepare " : "";
   if (s->label < 0)
     snprintf(text, size, "%s", s->lane == TW_TRACE_KEYS ? "keys" : s->lane == TW_TRACE_OPEN ? "open" : "compute");
   else if (r->rows_table[s->label].layer < 0)
@@ -56,7 +57,7 @@ static void add_span(json_t *events, const tw_result_share *r, const tw_trace_ro
   json_t *args = json_object();
   if (s->label >= 0) json_object_set_new(args, "layer", json_integer(r->rows_table[s->label].layer));
   if (s->half >= 0) json_object_set_new(args, "half", json_integer(s->half));
-  static const char *const lanes[TW_TRACE_LANES] = {"compute", "open", "keys"};
+  static const char *const lanes[TW_TRACE_LANES] = {"compute", "open", "keys", "prepare"};
   json_array_append_new(
       events, json_pack("{s:s, s:s, s:s, s:i, s:i, s:f, s:f, s:o}", "ph", "X", "name", name, "cat", lanes[row->lane],
                         "pid", r->rank, "tid", thread, "ts", 1e-3 * (double)s->begin_ns, "dur",

@@ -8,7 +8,7 @@
 
 #include "base/status.h"
 
-typedef enum { TW_TRACE_COMPUTE, TW_TRACE_OPEN, TW_TRACE_KEYS, TW_TRACE_LANES } tw_trace_lane;
+typedef enum { TW_TRACE_COMPUTE, TW_TRACE_OPEN, TW_TRACE_KEYS, TW_TRACE_PREPARE, TW_TRACE_LANES } tw_trace_lane;
 
 typedef struct {
   int lane;   // tw_trace_lane

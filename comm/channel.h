@@ -2,6 +2,7 @@
 #ifndef TW_CHANNEL_H
 #define TW_CHANNEL_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -28,6 +29,7 @@ struct tw_channel {
   double timeout_seconds;  // without progress; then TW_ERR_PEER
   tw_status (*start)(tw_channel *, tw_exchange *);
   tw_status (*wait)(tw_channel *, tw_exchange *);  // completes both directions
+  bool (*arrived)(tw_channel *, tw_exchange *);    // wait would return at once (also with a failure)
   tw_status (*poll)(tw_channel *);                 // moves exchanges in flight on; may be NULL: they move by themselves
   void (*close)(tw_channel *);                     // never waits for the other rank
   void *state;

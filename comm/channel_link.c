@@ -93,6 +93,16 @@ static tw_status link_wait(tw_channel *c, tw_exchange *x) {
   return TW_OK;
 }
 
+static bool link_arrived(tw_channel *c, tw_exchange *x) {
+  link_state *s = c->state;
+  flight *f = x->handle;
+  while (f && s->stamped <= x->number) {
+    if (!s->inner->arrived(s->inner, &s->flights[s->stamped % IN_FLIGHT].stamp)) return false;
+    if (read_stamp(s) != TW_OK) return true;  // the inner channel is broken, and says so again
+  }
+  return !f || (s->inner->arrived(s->inner, &f->data) && tw_clock_ns() >= f->due);
+}
+
 static tw_status link_poll(tw_channel *c) {
   link_state *s = c->state;
   return s->inner->poll ? s->inner->poll(s->inner) : TW_OK;
@@ -156,6 +166,7 @@ tw_status tw_channel_link(tw_channel *inner, const tw_link_profile *profile, tw_
                             .timeout_seconds = inner->timeout_seconds,
                             .start = link_start,
                             .wait = link_wait,
+                            .arrived = link_arrived,
                             .poll = link_poll,
                             .close = link_close,
                             .state = s};

@@ -138,6 +138,16 @@ static tw_status loopback_wait(tw_channel *c, tw_exchange *x) {
                                c->rank, x->bytes, 1 - c->rank, got));
 }
 
+static bool loopback_arrived(tw_channel *c, tw_exchange *x) {
+  end *e = c->state;
+  pair *p = e->shared;
+  pthread_mutex_lock(&p->lock);
+  bool there = e->broken || p->closed[1 - c->rank];
+  for (const message *m = p->first[c->rank]; m; m = m->next) there = there || m->number == x->number;
+  pthread_mutex_unlock(&p->lock);
+  return there;
+}
+
 static void loopback_close(tw_channel *c) {
   end *e = c->state;
   pair *p = e->shared;
@@ -185,6 +195,7 @@ tw_status tw_channel_loopback(double timeout_seconds, tw_channel *out[2]) {
                                     .timeout_seconds = timeout_seconds,
                                     .start = loopback_start,
                                     .wait = loopback_wait,
+                                    .arrived = loopback_arrived,
                                     .close = loopback_close,
                                     .state = ends[rank]},
                         .shared = shared};

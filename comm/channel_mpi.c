@@ -201,15 +201,25 @@ static tw_status advance(const tw_channel *c, flight *f, bool *done) {
   return examine(c, f, rc, count);
 }
 
+// A failure is kept for whoever waits.
+static bool look_at(const tw_channel *c, flight *f) {
+  bool done = true;
+  if (f->status != TW_OK) return true;
+  f->status = advance(c, f, &done);
+  if (f->status != TW_OK) snprintf(f->message, sizeof f->message, "%s", tw_error_message());
+  return done || f->status != TW_OK;
+}
+
+static bool mpi_arrived(tw_channel *c, tw_exchange *x) {
+  link_state *s = c->state;
+  return !x->handle || s->broken || look_at(c, x->handle);
+}
+
 // Between other work: MPI moves messages only while somebody calls it.
 static tw_status mpi_poll(tw_channel *c) {
   link_state *s = c->state;
-  for (flight *f = s->flights; f; f = f->next) {
-    bool done;
-    if (!f->active || f->status != TW_OK || s->broken) continue;
-    f->status = advance(c, f, &done);
-    if (f->status != TW_OK) snprintf(f->message, sizeof f->message, "%s", tw_error_message());
-  }
+  for (flight *f = s->flights; f && !s->broken; f = f->next)
+    if (f->active) look_at(c, f);
   return TW_OK;
 }
 
@@ -296,6 +306,7 @@ tw_status tw_channel_mpi(double timeout_seconds, tw_channel **out) {
                             .timeout_seconds = timeout_seconds,
                             .start = mpi_start,
                             .wait = mpi_wait,
+                            .arrived = mpi_arrived,
                             .poll = mpi_poll,
                             .close = mpi_close,
                             .state = s};

@@ -350,6 +350,11 @@ tw_status tw_opens_finish(tw_opens *o, uint64_t message) {
   return b ? finish(o, b) : TW_OK;  // finished before, or nothing had been queued
 }
 
+bool tw_opens_arrived(tw_opens *o, uint64_t message) {
+  batch *b = in_flight(o, message);
+  return !b || o->broken || o->channel->arrived(o->channel, &b->exchange);
+}
+
 tw_status tw_opens_flush(tw_opens *o) {
   uint64_t message;
   TW_TRY(tw_opens_start(o, &message));

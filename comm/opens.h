@@ -2,6 +2,7 @@
 #ifndef TW_OPENS_H
 #define TW_OPENS_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -61,6 +62,9 @@ tw_status tw_opens_flush(tw_opens *);
 enum { TW_OPENS_IN_FLIGHT = 8 };
 tw_status tw_opens_start(tw_opens *, uint64_t *message);
 tw_status tw_opens_finish(tw_opens *, uint64_t message);
+
+// Whether finish would return at once.
+bool tw_opens_arrived(tw_opens *, uint64_t message);
 
 // Between other work: lets messages in flight move on.
 tw_status tw_opens_poll(tw_opens *);

@@ -25,7 +25,7 @@ void tw_environment_collect(
 typedef struct {
   uint64_t open_flushes_demand, open_flushes_budget, pfss_flushes_overlapped_in_open, open_comm_ns, pfss_eval_ns,
       open_wire_bytes_sent, open_payload_bytes;
-  uint64_t key_bytes, key_wait_ns;
+  uint64_t products_prepared_beside, key_bytes, key_wait_ns;
   double probe_latency_seconds, probe_bytes_per_second;  // of the transport, measured at set-up; 0: not measured
 } tw_result_counters;
 

@@ -98,7 +98,7 @@ static tw_status get_totals(const tw_h5 *f, tw_result_share *r) {
   return tw_h5_get_real(f, "/", "comm_seconds", &r->comm_seconds);
 }
 
-enum { COUNTERS = 9 };
+enum { COUNTERS = 10 };
 
 typedef struct {
   const char *name;
@@ -115,6 +115,7 @@ static void counters_of(tw_result_counters *c, counter out[COUNTERS]) {
   out[6] = (counter){"open_payload_bytes", &c->open_payload_bytes};
   out[7] = (counter){"key_bytes", &c->key_bytes};
   out[8] = (counter){"key_wait_ns", &c->key_wait_ns};
+  out[9] = (counter){"products_prepared_beside", &c->products_prepared_beside};
 }
 
 static tw_status put_counters(tw_h5 *f, tw_result_counters *c) {

@@ -374,7 +374,9 @@ static tw_status finish(void *state, int l, uint64_t message) {
   return by == l ? TW_OK : tw_device_event_wait(o->lanes[by].done, o->lanes[l].stream);
 }
 
-tw_opener tw_device_opener_table(tw_device_opener *o) { return (tw_opener){open_one, queued, start, finish, o, NULL}; }
+tw_opener tw_device_opener_table(tw_device_opener *o) {
+  return (tw_opener){open_one, queued, start, finish, o, NULL, NULL};
+}
 
 // ---- running ----
 

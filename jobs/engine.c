@@ -8,6 +8,7 @@
 #include "base/clock.h"
 #include "base/memory.h"
 #include "io/keys.h"
+#include "jobs/ahead.h"
 #include "jobs/device_opener.h"
 #include "jobs/engine_trace.h"
 #include "jobs/gate_timer.h"
@@ -24,9 +25,10 @@ typedef struct {
   void *stream;
   void *arena;  // all of the session's memory
   size_t arena_bytes;
-  tw_gate_timer *timer;
-  void *event;             // GPU: joins the part's stream with the first one's
-  const uint64_t *output;  // where the recorded work leaves its result
+  tw_ahead ahead;                      // its preparation
+  tw_gate_timer *timer, *ahead_timer;  // GPU; ahead_timer: of preparation beside, when traced
+  void *event;                         // GPU: joins the part's stream with the first one's
+  const uint64_t *output;              // where the recorded work leaves its result
 } part;
 
 enum { MESSAGE_WORDS = 128 << 20 };  // most in one message: a GiB
@@ -38,6 +40,8 @@ struct tw_engine {
   char device_name[64];
   const tw_backend *k;
   void *stream;  // of set-up and of the first part
+  void *beside;  // GPU, prepare_beside: of preparation
+  void *forked;  // event
   // set-up: by model tensor, backend memory
   uint64_t **masked, **values;  // vectors' W^; V_b where the operands read values
   uint64_t **vector_mask;
@@ -63,7 +67,8 @@ struct tw_engine {
   double *label_seconds, flush_seconds;
   char transport_why[160];
   double probe_latency, probe_bandwidth;
-  bool lost;  // an online phase failed: the other rank may be gone
+  bool ready;  // GPU: memory has been taken
+  bool lost;   // an online phase failed: the other rank may be gone
 };
 
 #ifndef TWAIN_CUDA
@@ -255,15 +260,16 @@ static void describe_session(tw_engine *e, part *p) {
   p->session.weights.mask[e->rank] = e->vector_mask;
 }
 
-// Bytes of the arena that a part with corrections from such a source needs; before or after set-up.
-static tw_status forecast_arena(tw_engine *e, part *p, tw_source source) {
+// Bytes of the arenas that a part with corrections from such a source needs; before or after set-up.
+static tw_status forecast_arenas(tw_engine *e, part *p, tw_source source) {
   void *nothing;  // no model tensor is read
   TW_TRY(tw_alloc(sizeof(void *) * (size_t)e->o.model->count, &nothing));
   describe_session(e, p);
   p->session.source = source;
   p->session.weights.mask[e->rank] = p->session.weights.masked = nothing;
   p->session.weights.masked_operand = p->session.weights.share_operand = nothing;
-  tw_status status = tw_session_forecast(&p->session, &p->arena_bytes);
+  tw_status status = tw_session_forecast(&p->session, TW_FORECAST_ONLINE, &p->arena_bytes);
+  if (status == TW_OK) status = tw_ahead_forecast(&p->ahead, &p->session);
   tw_free(nothing);
   return status;
 }
@@ -280,7 +286,7 @@ static tw_status open_trace(tw_engine *e) {
   const tw_program *p = &e->o.plan->program;
   void *streams[TW_LANES];
   size_t chunks = p->slot_bytes[e->rank] / TW_KEY_CHUNK + 2;
-  size_t room = (size_t)(p->op_count + p->levels + 1) * (size_t)e->count + chunks * (size_t)e->o.batch;
+  size_t room = (size_t)(2 * p->op_count + p->levels + 1) * (size_t)e->count + chunks * (size_t)e->o.batch;
   for (int i = 0; i < e->count; i++) streams[i] = e->parts[i].stream;
   return e->o.trace ? tw_engine_trace_create(p, e->count, e->device ? streams : NULL, room, &e->trace) : TW_OK;
 }
@@ -305,7 +311,7 @@ static tw_status upload_program(tw_engine *e) {
 static tw_status check_memory(tw_engine *e, uint64_t left) {
   size_t weights = 0, arenas = 0, keys = e->o.keys == TW_KEYS_RESIDENT ? 0 : key_bytes(e);  // resident: there already
   for (int i = 0; i < e->o.model->count; i++) weights += 2 * 8 * elements(e->o.model, i);   // limbs of W^ and V_b
-  for (int i = 0; i < e->count; i++) arenas += e->parts[i].arena_bytes;
+  for (int i = 0; i < e->count; i++) arenas += e->parts[i].arena_bytes + e->parts[i].ahead.arena_bytes;
   uint64_t needed = (uint64_t)arenas + weights + keys + input_bytes(e);
   if (needed <= left) return TW_OK;
   return tw_fail(
@@ -314,6 +320,19 @@ static tw_status check_memory(tw_engine *e, uint64_t left) {
       "%zu for keys), %llu are free; use a smaller batch",
       e->device_name, e->o.batch, e->o.plan->shape.seq, (unsigned long long)needed, arenas, weights, keys,
       (unsigned long long)left);
+}
+
+static tw_status open_ahead(tw_engine *e, part *p) {
+  TW_TRY(tw_ahead_open(&p->ahead, &p->session));
+  p->ahead.session.pool = e->pool;
+  for (int i = 0; i < p->session.program->table_count; i++) p->ahead.session.tables[i] = e->tables[i];
+  p->ahead.session.backend_slots = e->slots + p->first;
+  if (e->beside && e->o.trace) {
+    TW_TRY(tw_gate_timer_create(p->session.program, e->beside, true, &p->ahead_timer));
+    p->ahead.mark = tw_gate_timer_mark;
+    p->ahead.mark_state = p->ahead_timer;
+  }
+  return e->beside ? tw_ahead_cut(&p->ahead, e->beside) : TW_OK;
 }
 
 static tw_status open_part(tw_engine *e, part *p) {
@@ -330,16 +349,20 @@ static tw_status open_part(tw_engine *e, part *p) {
   TW_TRY(tw_gate_timer_create(p->session.program, p->stream, e->o.time_gates || e->o.trace, &p->timer));
   p->session.mark = tw_gate_timer_mark;
   p->session.mark_state = p->timer;
-  return TW_OK;
+  return open_ahead(e, p);
 }
 
+// Preparation beside the online work is to fill what that leaves.
 static tw_status open_streams(tw_engine *e) {
-  TW_TRY(tw_device_stream_create(&e->stream));
+  tw_status (*create)(void **) = e->o.prepare_beside ? tw_device_stream_create_urgent : tw_device_stream_create;
+  TW_TRY(create(&e->stream));
+  if (e->o.prepare_beside) TW_TRY(tw_device_stream_create(&e->beside));
+  TW_TRY(tw_device_event_create(&e->forked));
   for (int i = 0; i < e->count; i++) {
     part *p = &e->parts[i];
     TW_TRY(tw_device_event_create(&p->event));
     p->stream = e->stream;
-    if (i > 0) TW_TRY(tw_device_stream_create(&p->stream));
+    if (i > 0) TW_TRY(create(&p->stream));
   }
   return TW_OK;
 }
@@ -380,7 +403,7 @@ static tw_status open_device(tw_engine *e) {
   void *memory;
   TW_TRY(open_streams(e));
   TW_TRY(tw_device_describe(e->device_name, sizeof e->device_name, &left));
-  for (int i = 0; i < e->count; i++) TW_TRY(forecast_arena(e, &e->parts[i], tw_key_feed_source(NULL, i)));
+  for (int i = 0; i < e->count; i++) TW_TRY(forecast_arenas(e, &e->parts[i], tw_key_feed_source(NULL, i)));
   TW_TRY(check_memory(e, left));
   TW_TRY(tw_alloc(sizeof(double) * (size_t)(e->o.plan->program.label_count + 1), &memory));
   e->label_seconds = memory;
@@ -404,6 +427,7 @@ static void close_device(tw_engine *e) {
   tw_key_feed_destroy(e->feed);
   for (int i = 0; i < e->count; i++) {
     tw_gate_timer_destroy(e->parts[i].timer);
+    tw_gate_timer_destroy(e->parts[i].ahead_timer);
     tw_device_event_destroy(e->parts[i].event);
   }
   const tw_program *p = &e->o.plan->program;
@@ -430,25 +454,54 @@ static tw_status join_parts(tw_engine *e) {
 
 static tw_status prepare_parts(tw_engine *e) {
   TW_TRY(fork_parts(e));
-  for (int i = 0; i < e->count; i++) TW_TRY(tw_session_prepare(&e->parts[i].session));
+  for (int i = 0; i < e->count; i++) {
+    tw_ahead_rewind(&e->parts[i].ahead);
+    TW_TRY(tw_ahead_finish(&e->parts[i].ahead));
+  }
   return join_parts(e);
 }
 
-// The first time memory is taken; from then on preparation is the same work on the same memory: a graph.
+// All stretches of all parts, on their own stream, from where the first part's is now.
+static tw_status prepare_beside(tw_engine *e) {
+  TW_TRY(tw_device_event_record(e->forked, e->stream));
+  TW_TRY(tw_device_event_wait(e->forked, e->beside));
+  for (int i = 0; i < e->count; i++) {
+    tw_ahead_rewind(&e->parts[i].ahead);
+    if (e->parts[i].ahead_timer) tw_gate_timer_restart(e->parts[i].ahead_timer);
+  }
+  for (int stretch = 0; stretch < e->parts[0].ahead.stretches; stretch++)
+    for (int i = 0; i < e->count; i++) TW_TRY(tw_ahead_enqueue(&e->parts[i].ahead, stretch));
+  return TW_OK;
+}
+
+// What failed while it was recorded is the cause.
+static tw_status end_capture(tw_engine *e, tw_status recorded, void **graph) {
+  if (recorded == TW_OK) return tw_device_capture_end(e->stream, graph);
+  tw_device_capture_drop(e->stream);
+  return recorded;
+}
+
+static tw_status record_preparation(tw_engine *e) {
+  TW_TRY(tw_device_capture_begin(e->stream));
+  return end_capture(e, prepare_parts(e), &e->preparation);
+}
+
+// The first time memory is taken, also what products need on each stream; from then on all work is the same on the same
+// memory, so that graphs can hold it.
 static tw_status prepare_first(tw_engine *e) {
   TW_TRY(prepare_parts(e));
-  for (int i = 0; i < e->count; i++) {
-    tw_session *s = &e->parts[i].session;
-    s->mark = NULL;  // nothing is computed
-    TW_TRY(tw_session_reserve(s));
-    s->mark = tw_gate_timer_mark;
-  }
   TW_TRY(tw_device_wait(e->stream));
-  TW_TRY(tw_device_capture_begin(e->stream));
-  tw_status recorded = prepare_parts(e);
-  tw_status ended = tw_device_capture_end(e->stream, &e->preparation);
-  TW_TRY(recorded);
-  return ended;
+  if (e->beside) {
+    TW_TRY(prepare_beside(e));
+    TW_TRY(tw_device_wait(e->beside));
+  }
+  for (int i = 0; i < e->count; i++) {
+    part *p = &e->parts[i];
+    tw_ahead_attach(&p->ahead, &p->session);
+    TW_TRY(tw_session_reserve(&p->session));
+  }
+  e->ready = true;
+  return e->beside ? TW_OK : record_preparation(e);
 }
 
 static tw_status prepare_device(tw_engine *e, const tw_engine_job *job) {
@@ -458,9 +511,12 @@ static tw_status prepare_device(tw_engine *e, const tw_engine_job *job) {
     tw_device_graph_destroy(e->graph);
     e->graph = NULL;
   }
-  TW_TRY(e->preparation ? tw_device_graph_launch(e->preparation, e->stream) : prepare_first(e));
+  if (!e->ready)
+    TW_TRY(prepare_first(e));
+  else if (e->preparation)
+    TW_TRY(tw_device_graph_launch(e->preparation, e->stream));
   TW_TRY(tw_device_wait(e->stream));
-  return tw_key_feed_fill(e->feed);
+  return e->beside ? TW_OK : tw_key_feed_fill(e->feed);  // beside: both together are to be short
 }
 
 // Everything the GPU does between input and output, enqueued; nothing in it waits for the host.
@@ -468,6 +524,7 @@ static tw_status enqueue(tw_engine *e) {
   if (e->trace) TW_TRY(tw_engine_trace_begin(e->trace));
   TW_TRY(tw_device_opener_record_begin(e->opener));
   TW_TRY(tw_key_feed_start(e->feed));
+  if (e->beside) TW_TRY(prepare_beside(e));
   TW_TRY(fork_parts(e));
   for (int i = 0; i < e->count; i++) {
     tw_session_rewind(&e->parts[i].session);
@@ -485,10 +542,7 @@ static tw_status enqueue(tw_engine *e) {
 
 static tw_status record(tw_engine *e) {
   TW_TRY(tw_device_capture_begin(e->stream));
-  tw_status recorded = enqueue(e);
-  tw_status ended = tw_device_capture_end(e->stream, &e->graph);
-  TW_TRY(recorded);
-  return ended;
+  return end_capture(e, enqueue(e), &e->graph);
 }
 
 // Of the parts together.
@@ -511,7 +565,11 @@ static tw_status read_trace(tw_engine *e) {
   tw_trace *spans = tw_engine_trace_spans(e->trace);
   void *origin = tw_engine_trace_origin(e->trace);
   tw_trace_clear(spans);
-  for (int i = 0; i < e->count; i++) TW_TRY(tw_gate_timer_spans(e->parts[i].timer, origin, i, spans));
+  for (int i = 0; i < e->count; i++) {
+    part *p = &e->parts[i];
+    TW_TRY(tw_gate_timer_spans(p->timer, origin, TW_TRACE_COMPUTE, i, spans));
+    if (p->ahead_timer) TW_TRY(tw_gate_timer_spans(p->ahead_timer, origin, TW_TRACE_PREPARE, i, spans));
+  }
   TW_TRY(tw_key_feed_spans(e->feed, origin, spans));
   return tw_engine_trace_end(e->trace);
 }
@@ -615,8 +673,10 @@ void tw_engine_close(tw_engine *e) {
 #ifdef TWAIN_CUDA
   if (e->device) close_device(e);
 #endif
-  for (int i = 0; i < e->count; i++)
+  for (int i = 0; i < e->count; i++) {
     if (e->parts[i].open) tw_session_close(&e->parts[i].session);
+    tw_ahead_close(&e->parts[i].ahead);
+  }
   tw_host_feed_destroy(e->host_feed);
   tw_engine_trace_destroy(e->trace);
   if (e->opens) tw_opens_destroy(e->opens);
@@ -626,11 +686,16 @@ void tw_engine_close(tw_engine *e) {
   if (e->slots) e->k->release(e->slots, 8 * batch);
   if (e->lengths) e->k->release(e->lengths, sizeof(int) * batch);
   if (e->input) e->k->release(e->input, input_bytes(e));
-  for (int i = 0; i < e->count; i++)
-    if (e->parts[i].arena) e->k->release(e->parts[i].arena, e->parts[i].arena_bytes);
+  for (int i = 0; i < e->count; i++) {
+    part *p = &e->parts[i];
+    if (p->arena) e->k->release(p->arena, p->arena_bytes);
+    if (p->ahead.arena) e->k->release(p->ahead.arena, p->ahead.arena_bytes);
+  }
   tw_free(e->host_slots);
 #ifdef TWAIN_CUDA
   for (int i = 1; i < e->count; i++) tw_device_stream_destroy(e->parts[i].stream);
+  tw_device_event_destroy(e->forked);
+  tw_device_stream_destroy(e->beside);
   tw_device_stream_destroy(e->stream);
 #endif
   free(e);
@@ -639,9 +704,10 @@ void tw_engine_close(tw_engine *e) {
 static tw_status prepare_host_part(tw_engine *e, part *p) {
   if (p->open) tw_session_close(&p->session);
   p->open = false;
+  tw_ahead_close(&p->ahead);
   tw_source source = tw_host_feed_source(e->host_feed, p->first);
   if (!p->arena) {
-    TW_TRY(forecast_arena(e, p, source));
+    TW_TRY(forecast_arenas(e, p, source));
     TW_TRY(e->k->alloc(p->arena_bytes, &p->arena));
   }
   describe_session(e, p);
@@ -651,7 +717,10 @@ static tw_status prepare_host_part(tw_engine *e, part *p) {
   if (p == e->parts && e->trace) p->session.opener = tw_engine_trace_opener(e->trace, p->session.opener);
   p->session.opener = e->parts[0].session.opener;  // they share a collector
   if (e->trace) tw_engine_trace_session(e->trace, p->session.lane, &p->session);
-  return tw_session_prepare(&p->session);
+  TW_TRY(tw_ahead_open(&p->ahead, &p->session));
+  tw_ahead_attach(&p->ahead, &p->session);
+  if (e->trace && e->o.prepare_beside) tw_engine_trace_ahead(e->trace, p->session.lane, &p->ahead);
+  return e->o.prepare_beside ? TW_OK : tw_ahead_finish(&p->ahead);
 }
 
 static tw_status prepare_host(tw_engine *e, const tw_engine_job *job) {
@@ -729,6 +798,7 @@ tw_status tw_engine_get_stats(tw_engine *e, tw_engine_stats *s) {
                          .counters = e->counters,
                          .probe_latency_s = e->probe_latency,
                          .probe_bandwidth = e->probe_bandwidth};
+  for (int i = 0; i < e->count; i++) s->products_prepared_beside += e->parts[i].ahead.beside;
 #ifdef TWAIN_CUDA
   if (e->device) return device_stats(e, s);
 #endif

@@ -25,6 +25,7 @@ typedef struct {
   tw_ways transports;     // between GPUs, best first
   bool overlap;           // halves of a batch take turns, and their openings hide behind each other's work
   tw_open_budget budget;  // with overlap
+  bool prepare_beside;    // preparation runs beside the online work, where that would wait; else before the input
   tw_keys_place keys;     // where every job's keys lie; RESIDENT: GPU only
   bool time_gates;        // GPU: time each label's work (costs about a microsecond a stretch)
   bool trace;             // record spans (tw_engine_get_trace); on a GPU also times gates
@@ -41,7 +42,8 @@ typedef struct {
 } tw_engine_job;
 
 typedef struct {
-  uint64_t key_bytes, key_wait_ns;  // of the batch; how long gates waited for keys (GPU: with time_gates, else 0)
+  uint64_t products_prepared_beside;  // K_b computed beside the online work (prepare_beside)
+  uint64_t key_bytes, key_wait_ns;    // of the batch; how long gates waited for keys (GPU: with time_gates, else 0)
   tw_open_counters counters;
   double probe_latency_s,
       probe_bandwidth;  // of the transport, measured at set-up: an open of 4 KiB; bytes a second each way

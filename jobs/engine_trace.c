@@ -23,9 +23,12 @@ typedef struct {
   int label, sent;  // sent: moment
 } opening;
 
+// Of a part's gates, or of their preparation: the stretch that is being computed.
 typedef struct {
   tw_engine_trace *trace;
-  int half;
+  tw_trace_lane lane;
+  int half, label;  // label -1: none
+  uint64_t begun;
 } marker;
 
 struct tw_engine_trace {
@@ -34,7 +37,7 @@ struct tw_engine_trace {
   void *streams[TW_LANES];
   bool device;
   tw_opener opener;
-  marker markers[TW_LANES];
+  marker gates[TW_LANES], preparation[TW_LANES];
   opening openings[TW_LANES];
   int last_lane;      // that queued an opening
   int *label_of_use;  // of openings
@@ -42,10 +45,7 @@ struct tw_engine_trace {
   message *messages;
   int moment_count, moment_room, message_count, message_room;
   void *origin;
-  // CPU: the gates that are being computed
-  int half, label;
-  uint64_t begun;
-  tw_key_source keys;
+  tw_key_source keys;  // CPU
   int first_of_second_part;
 };
 
@@ -76,7 +76,10 @@ tw_status tw_engine_trace_create(const tw_program *program, int parts, void *con
   t->program = program;
   t->device = streams != NULL;
   for (int i = 0; i < parts && streams; i++) t->streams[i] = streams[i];
-  for (int i = 0; i < TW_LANES; i++) t->markers[i] = (marker){t, i};
+  for (int i = 0; i < TW_LANES; i++) {
+    t->gates[i] = (marker){t, TW_TRACE_COMPUTE, i, -1, 0};
+    t->preparation[i] = (marker){t, TW_TRACE_PREPARE, i, -1, 0};
+  }
   tw_status status = allocate(t, room);
   if (status != TW_OK) {
     tw_engine_trace_destroy(t);
@@ -136,8 +139,10 @@ static tw_status read_moment(const tw_engine_trace *t, int index, uint64_t *ns) 
 
 tw_status tw_engine_trace_begin(tw_engine_trace *t) {
   t->moment_count = t->message_count = 0;
-  t->label = -1;
-  for (int i = 0; i < TW_LANES; i++) t->openings[i] = (opening){.label = -1};
+  for (int i = 0; i < TW_LANES; i++) {
+    t->openings[i] = (opening){.label = -1};
+    t->gates[i].label = t->preparation[i].label = -1;
+  }
 #ifdef TWAIN_CUDA
   if (t->device) return tw_device_timer_record(t->origin, t->streams[0]);
 #endif
@@ -145,32 +150,36 @@ tw_status tw_engine_trace_begin(tw_engine_trace *t) {
   return TW_OK;
 }
 
-// ---- gates, on the CPU: one span for a stretch of one label
+// ---- gates and preparation, on the CPU: one span for a stretch of one label. One thread does it all, so a stretch
+// ends where another begins; what is prepared while a gate waits for it lies within its stretch.
 
-static void end_stretch(tw_engine_trace *t, uint64_t now) {
-  if (t->label >= 0) tw_trace_add(t->spans, (tw_span){TW_TRACE_COMPUTE, t->half, t->label, t->begun, now});
-  t->label = -1;
+static void end_stretch(marker *m, uint64_t now) {
+  if (m->label >= 0) tw_trace_add(m->trace->spans, (tw_span){m->lane, m->half, m->label, m->begun, now});
+  m->label = -1;
 }
 
 static tw_status mark(void *state, int label) {
-  const marker *m = state;
-  tw_engine_trace *t = m->trace;
-  if (label >= 0 && label == t->label && m->half == t->half) return TW_OK;
+  marker *m = state;
+  if (label >= 0 && label == m->label) return TW_OK;
   uint64_t now = tw_clock_ns();
-  end_stretch(t, now);
-  t->half = m->half;
-  t->label = label;
-  t->begun = now;
+  for (int i = 0; i < TW_LANES; i++) end_stretch(m->lane == TW_TRACE_COMPUTE ? &m->trace->gates[i] : m, now);
+  m->label = label;
+  m->begun = now;
   return TW_OK;
 }
 
 void tw_engine_trace_session(tw_engine_trace *t, int part, tw_session *s) {
   s->mark = mark;
-  s->mark_state = &t->markers[part];
+  s->mark_state = &t->gates[part];
+}
+
+void tw_engine_trace_ahead(tw_engine_trace *t, int part, tw_ahead *a) {
+  a->mark = mark;
+  a->mark_state = &t->preparation[part];
 }
 
 tw_status tw_engine_trace_end(tw_engine_trace *t) {
-  if (!t->device) end_stretch(t, tw_clock_ns());
+  for (int i = 0; i < TW_LANES && !t->device; i++) end_stretch(&t->gates[i], tw_clock_ns());
   for (int i = 0; i < t->message_count; i++) {
     const message *m = &t->messages[i];
     tw_span span = {.lane = TW_TRACE_OPEN, .half = m->half, .label = m->label};
@@ -229,9 +238,14 @@ static tw_status poll(void *state) {
   return t->opener.poll ? t->opener.poll(t->opener.state) : TW_OK;
 }
 
+static bool arrived(void *state, uint64_t number) {
+  const tw_engine_trace *t = state;
+  return !t->opener.arrived || t->opener.arrived(t->opener.state, number);
+}
+
 tw_opener tw_engine_trace_opener(tw_engine_trace *t, tw_opener opener) {
   t->opener = opener;
-  return (tw_opener){open_one, queued, start, finish, t, poll};
+  return (tw_opener){open_one, queued, start, finish, t, poll, arrived};
 }
 
 // ---- keys, on the CPU; readers call it

@@ -89,14 +89,13 @@ tw_status tw_gate_timer_read(tw_gate_timer *t, double *label_seconds, double *fl
   return TW_OK;
 }
 
-tw_status tw_gate_timer_spans(const tw_gate_timer *t, void *origin, int half, tw_trace *trace) {
+tw_status tw_gate_timer_spans(const tw_gate_timer *t, void *origin, tw_trace_lane lane, int half, tw_trace *trace) {
   uint64_t begin = 0, end;
   for (int i = 0; i < t->count; i++, begin = end) {
     double seconds;
     TW_TRY(tw_device_timer_between(origin, t->timers[i], &seconds));
     end = (uint64_t)(1e9 * seconds);
-    if (i > 0 && t->labels[i - 1] >= 0)
-      tw_trace_add(trace, (tw_span){TW_TRACE_COMPUTE, half, t->labels[i - 1], begin, end});
+    if (i > 0 && t->labels[i - 1] >= 0) tw_trace_add(trace, (tw_span){(int)lane, half, t->labels[i - 1], begin, end});
   }
   return TW_OK;
 }

@@ -15,6 +15,7 @@ typedef struct {
   int count;
   const tw_open_budget *budget;
   tw_open_counters *counters;
+  unsigned turn;  // whose preparation goes on in the next wait
 } race;
 
 static tw_opener *opener_of(race *r) { return &r->lanes[0].session->opener; }
@@ -48,10 +49,23 @@ static void note_arrival(race *r, uint64_t message) {
     if (r->lanes[i].message == message) r->lanes[i].in_flight = false;
 }
 
+// Both lanes' preparation goes on evenly while a message is awaited.
+static tw_status use_wait(race *r, uint64_t message) {
+  tw_opener *o = opener_of(r);
+  for (int left = r->count; left > 0 && o->arrived && !o->arrived(o->state, message);) {
+    tw_session *s = r->lanes[r->turn++ % (unsigned)r->count].session;
+    bool more = false;
+    if (s->idle) TW_TRY(s->idle(s->ahead, &more));
+    left = more ? r->count : left - 1;
+  }
+  return TW_OK;
+}
+
 static tw_status receive(race *r, lane *l) {
   tw_opener *o = opener_of(r);
   if (l->session->mark) TW_TRY(l->session->mark(l->session->mark_state, -1));
   if (l->queued) TW_TRY(send(r, TW_FLUSH_DEMAND));
+  TW_TRY(use_wait(r, l->message));
   TW_TRY(o->finish(o->state, l->session->lane, l->message));
   note_arrival(r, l->message);
   tw_session_opened(l->session);

@@ -108,11 +108,27 @@ static tw_status assign_lifetimes(tw_program *p) {
   return TW_OK;
 }
 
+// Backwards: a mask of an opening is drawn, that of another gate follows from those of what it reads.
+static tw_status mark_products(tw_program *p) {
+  void *memory;
+  TW_TRY(tw_alloc(sizeof(bool) * (size_t)(p->tensor_count + 1), &memory));
+  bool *read = memory;
+  for (int i = p->op_count - 1; i >= 0; i--) {
+    tw_op *op = &p->ops[i];
+    op->for_product = op->gate->prepare != NULL;
+    for (int j = 0; j < op->out_count && op->gate->mask; j++) op->for_product |= read[op->out[j]];
+    for (int j = 0; j < op->in_count && op->for_product && !op->opens; j++) read[op->in[j]] = true;
+  }
+  tw_free(read);
+  return TW_OK;
+}
+
 tw_status tw_program_finish(tw_program *p) {
   assign_levels(p);
   TW_TRY(order_by_level(p));
   TW_TRY(assign_streams(p));
   TW_TRY(assign_lifetimes(p));
+  TW_TRY(mark_products(p));
   p->finished = true;
   return TW_OK;
 }

@@ -66,7 +66,8 @@ struct tw_op {
   int correction, correction_count;  // in program->corrections
   uint32_t mask_use;                 // openings: stream of the mask
   bool opens;
-  int ordinal;  // opens: among the program's opening gates, in order
+  bool for_product;  // a prepared product, or a mask that one is computed from
+  int ordinal;       // opens: among the program's opening gates, in order
   int label, level;
 };
 

@@ -123,10 +123,11 @@ static tw_backend silent(const tw_backend *backend) {
 // an earlier gate of the next.
 static tw_status walk_silently(tw_session *s, const tw_backend *no) {
   s->backend = no;
-  s->opener = (tw_opener){no_open, one_queued, no_start, no_finish, NULL, NULL};
+  s->opener = (tw_opener){no_open, one_queued, no_start, no_finish, NULL, NULL, NULL};
   s->source = (tw_source){no_read, NULL, s->source.window ? no_window : NULL};
   s->sink[0] = s->sink[1] = (tw_sink){no_append, NULL};
   s->mark = NULL;
+  s->need = NULL;
   for (size_t before = SIZE_MAX; s->bytes_held != before;) {
     before = s->bytes_held;
     TW_TRY(tw_session_walk_levels(s));
@@ -144,6 +145,7 @@ tw_status tw_session_reserve(tw_session *s) {
   s->source = kept.source;
   for (int rank = 0; rank < 2; rank++) s->sink[rank] = kept.sink[rank];
   s->mark = kept.mark;
+  s->need = kept.need;
   return status;
 }
 
@@ -158,20 +160,43 @@ static tw_status pretend(size_t bytes, void **out) {
 
 static void forget(void *memory, size_t bytes) { (void)memory, (void)bytes; }
 
-tw_status tw_session_forecast(const tw_session *like, size_t *bytes) {
+// What another session would have prepared: addresses that nobody reads.
+static void pretend_prepared(tw_session *s) {
+  uint64_t *const nowhere = (uint64_t *)64;
+  for (int i = 0; i < s->program->op_count; i++)
+    if (s->program->ops[i].gate->prepare) s->prepared[i] = nowhere;
+  for (int i = 0; i < s->program->tensor_count && s->keep_masks; i++) s->buffers[i].mask[s->rank] = nowhere;
+}
+
+// Until it takes no more memory, as walk_silently.
+static tw_status prepare_silently(tw_session *s) {
+  for (size_t before = SIZE_MAX; s->bytes_held != before;) {
+    before = s->bytes_held;
+    TW_TRY(tw_session_prepare(s));
+  }
+  return TW_OK;
+}
+
+static tw_status walk_part(tw_session *s, tw_forecast part, const tw_backend *no) {
+  if (part == TW_FORECAST_PREPARATION) return prepare_silently(s);
+  pretend_prepared(s);
+  return walk_silently(s, no);
+}
+
+tw_status tw_session_forecast(const tw_session *like, tw_forecast part, size_t *bytes) {
   tw_session s = *like;
   s.arena = NULL;
   s.source = (tw_source){no_read, NULL, like->source.window ? no_window : NULL};
-  s.opener = (tw_opener){no_open, one_queued, no_start, no_finish, NULL, NULL};
+  s.opener = (tw_opener){no_open, one_queued, no_start, no_finish, NULL, NULL, NULL};
   s.mark = NULL;
+  s.need = NULL;
   tw_backend no = silent(&tw_cpu_backend);
   no.alloc = pretend;
   no.release = forget;
   pretended = 0;
   s.backend = &no;
   TW_TRY(tw_session_open(&s));
-  tw_status status = tw_session_prepare(&s);
-  if (status == TW_OK) status = walk_silently(&s, &no);
+  tw_status status = walk_part(&s, part, &no);
   *bytes = pretended;
   s.backend = &no;
   tw_session_close(&s);

@@ -153,6 +153,7 @@ static void fill_counters(const tw_engine_stats *s, tw_result_counters *out) {
                               .pfss_eval_ns = c->pfss_eval_ns,
                               .open_wire_bytes_sent = c->open_wire_bytes_sent,
                               .open_payload_bytes = c->open_payload_bytes,
+                              .products_prepared_beside = s->products_prepared_beside,
                               .key_bytes = s->key_bytes,
                               .key_wait_ns = s->key_wait_ns,
                               .probe_latency_seconds = s->probe_latency_s,
@@ -238,6 +239,7 @@ static tw_status infer(rank_run *r, tw_result_share *out) {
                                .transports = o->transports,
                                .overlap = o->overlap,
                                .budget = o->budget,
+                               .prepare_beside = o->prepare_beside,
                                .keys = TW_KEYS_FILE,
                                .time_gates = true,
                                .trace = o->trace};

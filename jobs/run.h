@@ -23,6 +23,7 @@ typedef struct {
   tw_ways transports;     // between GPUs, best first
   bool overlap;           // halves of the batch take turns
   tw_open_budget budget;
+  bool prepare_beside;                             // preparation runs beside the online phase
   bool trace;                                      // record what happened when (tw_result_share.spans)
   void (*progress)(void *state, double fraction);  // may be NULL
   void *progress_state;

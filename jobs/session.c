@@ -122,6 +122,9 @@ static tw_status host_finish(void *state, int lane, uint64_t message) {
 }
 
 static tw_status host_poll(void *state) { return tw_opens_poll(((tw_session *)state)->opens); }
+static bool host_arrived(void *state, uint64_t message) {
+  return tw_opens_arrived(((tw_session *)state)->opens, message);
+}
 
 tw_status tw_session_open(tw_session *s) {
   if (!s->program->finished) return tw_fail(TW_ERR_INTERNAL, "session on an unfinished program");
@@ -139,7 +142,7 @@ tw_status tw_session_open(tw_session *s) {
   if (!s->backend) s->backend = &tw_cpu_backend;
   s->pool = s->program->pool;
   s->backend_slots = s->slots;
-  if (s->opens) s->opener = (tw_opener){host_open, host_queued, host_start, host_finish, s, host_poll};
+  if (s->opens) s->opener = (tw_opener){host_open, host_queued, host_start, host_finish, s, host_poll, host_arrived};
   TW_TRY(tw_alloc(sizeof(uint64_t *) * (size_t)(s->program->table_count + 1), &memory));
   s->tables = memory;
   for (int i = 0; i < s->program->table_count; i++) s->tables[i] = s->program->tables[i].values;
@@ -179,9 +182,16 @@ static tw_status run_masks(tw_session *s, const tw_op *op) {
   return op->gate->mask(s, op, 1);
 }
 
-static tw_status run_gate(tw_session *s, const tw_op *op) {
+// Masks that are not kept are drawn again online: only those of products are needed before.
+static tw_status prepare_gate(tw_session *s, const tw_op *op) {
+  if (!op->for_product && !s->keep_masks) return TW_OK;
   TW_TRY(run_masks(s, op));
-  if (s->preparing) return op->gate->prepare ? op->gate->prepare(s, op) : TW_OK;
+  return op->gate->prepare ? op->gate->prepare(s, op) : TW_OK;
+}
+
+static tw_status run_gate(tw_session *s, const tw_op *op) {
+  if (s->preparing) return prepare_gate(s, op);
+  TW_TRY(run_masks(s, op));
   switch (s->role) {
     case TW_DEALER:
       return op->gate->deal ? op->gate->deal(s, op) : TW_OK;
@@ -202,6 +212,7 @@ static void release_inputs(tw_session *s, int index) {
 
 static tw_status run_and_release(tw_session *s, int index) {
   const tw_op *op = &s->program->ops[index];
+  if (s->need && !s->preparing) TW_TRY(s->need(s->ahead, index));
   if (s->mark && !s->preparing) TW_TRY(s->mark(s->mark_state, op->label));
   double start = tw_seconds();
   tw_status status = run_gate(s, op);
@@ -219,11 +230,16 @@ static tw_status run_and_release(tw_session *s, int index) {
   return TW_OK;
 }
 
-tw_status tw_session_prepare(tw_session *s) {
-  s->preparing = true;
+tw_status tw_session_prepare_to(tw_session *s, int end) {
   tw_status status = TW_OK;
-  for (int i = 0; i < s->program->op_count && status == TW_OK; i++) status = run_and_release(s, i);
+  s->preparing = true;
+  for (; s->next_op < end && status == TW_OK; s->next_op++) status = run_and_release(s, s->next_op);
   s->preparing = false;
+  return status;
+}
+
+tw_status tw_session_prepare(tw_session *s) {
+  tw_status status = tw_session_prepare_to(s, s->program->op_count);
   tw_session_rewind(s);
   memset(s->label_seconds, 0, sizeof(double) * (size_t)s->program->label_count);
   return status;

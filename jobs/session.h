@@ -49,6 +49,7 @@ typedef struct {
 
 // Who opens: the host's collector (comm/opens.h), or one that works on a device. Openings are queued; start sends what
 // is queued and gives the message's number; after finish, later work of that lane may read what the message opened.
+// arrived: finish would not wait; NULL: it never waits.
 typedef struct {
   tw_status (*open)(void *state, int lane, const tw_open_request *request);
   void (*queued)(void *state, size_t *words, size_t *jobs);
@@ -56,6 +57,7 @@ typedef struct {
   tw_status (*finish)(void *state, int lane, uint64_t message);
   void *state;
   tw_status (*poll)(void *state);  // after every gate, so that messages move; may be NULL
+  bool (*arrived)(void *state, uint64_t message);
 } tw_opener;
 
 // Where one rank's halves of the corrections go, in order of use: bytes in backend memory, written in order of the
@@ -109,6 +111,12 @@ struct tw_session {
   uint64_t **prepared;  // per op: K_b of a weight product
   bool keep_masks;      // set before opening: masks stay from preparation on, online work leaves them alone
   bool preparing;
+  // party, when another session prepares (jobs/ahead.h). need: called before gate number `op`; when it returns, the
+  // gate's preparation has been done or stands before it on the stream. idle: called while nothing else can be done;
+  // *more: it may be called again.
+  tw_status (*need)(void *state, int op);
+  tw_status (*idle)(void *state, bool *more);
+  void *ahead;
   int next_op, level_start;
   bool opening;       // party: the last step queued openings
   size_t bytes_held;  // by the pool
@@ -131,12 +139,15 @@ void tw_session_close(tw_session *s);      // wipes
 
 // A party's work before its input: masks and weight-product pads.
 tw_status tw_session_prepare(tw_session *s);
+// Of a session that does nothing else: the gates before `end` that are still to be prepared.
+tw_status tw_session_prepare_to(tw_session *s, int end);
 
 // Take all memory that the online phase will ask for; nothing is computed. After tw_session_prepare.
 tw_status tw_session_reserve(tw_session *s);
 // Bytes of an arena for a session filled in like this one, without taking any.
 static inline size_t tw_arena_rounded(size_t bytes) { return (bytes + 255) / 256 * 256; }
-tw_status tw_session_forecast(const tw_session *like, size_t *bytes);
+typedef enum { TW_FORECAST_ONLINE, TW_FORECAST_PREPARATION } tw_forecast;  // another session does the other part
+tw_status tw_session_forecast(const tw_session *like, tw_forecast part, size_t *bytes);
 // Back to the program's beginning, for another input with other keys.
 void tw_session_rewind(tw_session *s);
 // Every level once, with flushes, whatever is pending (tw_session_reserve).

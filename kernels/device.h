@@ -22,6 +22,7 @@ tw_status tw_device_describe(char *name, size_t size, uint64_t *free_bytes);
 tw_status tw_device_pci(char bus_id[16]);  // of the GPU taken: "0000:17:00.0"
 
 tw_status tw_device_stream_create(void **stream);
+tw_status tw_device_stream_create_urgent(void **stream);  // its blocks are started before those of others
 void tw_device_stream_destroy(void *stream);
 tw_status tw_device_wait(void *stream);
 // Waits for at most `seconds`; TW_ERR_PEER past that (the stream hangs on the other rank).
@@ -60,6 +61,7 @@ tw_status tw_device_hand_over(const tw_device_hand_over_args *args, void *stream
 // Record what is enqueued on the stream (and on streams that wait for its events) instead of running it.
 tw_status tw_device_capture_begin(void *stream);
 tw_status tw_device_capture_end(void *stream, void **graph);
+void tw_device_capture_drop(void *stream);  // after a failure
 tw_status tw_device_graph_launch(void *graph, void *stream);
 void tw_device_graph_destroy(void *graph);
 

@@ -16,6 +16,14 @@ bench_model --model bert-tiny --seq 16 --batch 3 --repeat 1 --overlap never --js
   fail "a whole batch: $(cat whole.json)"
 [ "$(json whole.json 'j["sent_bytes_per_rank"]')" = "$(json overlap.json 'j["sent_bytes_per_rank"]')" ] || fail "bytes sent"
 
+# Preparation beside the online work, of a whole batch and of halves; over a link that is waited for it costs nothing.
+bench_model --model bert-tiny --seq 16 --batch 3 --repeat 1 --prepare beside --overlap never --compare-overlap --json >beside.json
+[ "$(json beside.json 'j["verified"] and j["preparation_seconds"] < j["serial_preparation_seconds"]')" = True ] ||
+  fail "preparation beside: $(cat beside.json)"
+bench_model --model bert-tiny --seq 16 --batch 2 --repeat 1 --prepare beside --overlap always --emulate-link 5000,0 --json >beside.json
+[ "$(json beside.json 'j["verified"] and j["products_prepared_beside"] == 2 * 2 * 4 and j["open_flushes_budget"] > 0')" = True ] ||
+  fail "preparation beside in halves: $(cat beside.json)"
+
 # Over an emulated link an open takes at least its latency and its bytes over the bandwidth; rounds do, too.
 bench_opens() { timeout 100 mpirun -np 2 "$TWAIN" bench opens --device cpu "$@"; }
 export -f bench_opens

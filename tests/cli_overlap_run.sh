@@ -12,14 +12,15 @@ for rank in 0 1; do cp "n.keys.p$rank.h5" "fresh.p$rank"; done # a run erases th
 
 transcript() { h5dump -a /transcript "$1" | grep -oE '"[0-9a-f]{64}"'; }
 first=
-same_run() { # CONDITION OPTION...: on the counters c of a run of r rounds
+same_run() { # CONDITION OPTION...: on the counters c (d, b, o, p) of a run of r rounds
   local condition=$1 rank
   shift
   for rank in 0 1; do cp "fresh.p$rank" "n.keys.p$rank.h5"; done
   rm -rf ledger
   two_ranks n --ledger ledger --allow-test-keys --force --json "$@" >run.json 2>said || { cat said >&2; fail "run $*"; }
-  [ "$(json run.json "(lambda c, d, b, o, r: bool($condition))(j['counters'], j['counters']['open_flushes_demand'],
-    j['counters']['open_flushes_budget'], j['counters']['pfss_flushes_overlapped_in_open'], j['rounds'])")" = True ] ||
+  [ "$(json run.json "(lambda c, d, b, o, p, r: bool($condition))(j['counters'], j['counters']['open_flushes_demand'],
+    j['counters']['open_flushes_budget'], j['counters']['pfss_flushes_overlapped_in_open'],
+    j['counters']['products_prepared_beside'], j['rounds'])")" = True ] ||
     fail "counters of run $*: $(cat run.json)"
   "$TWAIN" reveal n --force -q
   expect 0 'outputs equal the emulator.s, transcript equal' "$TWAIN" check n --exact --test-seed 11
@@ -48,8 +49,13 @@ for value in -1 x 1.5 ''; do
 done
 same_run 'd == r and b == 0 and o == 0'                              # nothing is waited for on one host
 same_run 'd + b > r and o > 0' --emulate-link 300,10
+same_run 'd == r and p == 0' --prepare first
+same_run 'd == r and p >= 0' --prepare beside # products that are not there yet when a gate wants them count for none
+same_run 'd == r and p == 2 * 4' --prepare beside --emulate-link 20000,10 --overlap never
+same_run 'd + b > r and o > 0 and p == 2 * 2 * 4' --prepare beside --emulate-link 20000,10
+refused "unknown --prepare 'later'" --prepare later
 refused "unknown --overlap 'perhaps'" --overlap perhaps
-expect 2 'has no halves; use --batch 2' mpirun -np 2 "$TWAIN" bench model --device cpu --model bert-tiny --compare-overlap
+expect 2 'has no halves; use --batch 2 or more, or --prepare beside' mpirun -np 2 "$TWAIN" bench model --device cpu --model bert-tiny --compare-overlap
 for value in 0 -1 x; do
   expect 2 "batch '$value': a whole number" mpirun -np 2 "$TWAIN" bench model --device cpu --batch="$value"
 done

@@ -51,6 +51,22 @@ static void several_in_flight(tw_channel *c, const uint8_t seed[32]) {
   }
 }
 
+// Rank 1 answers late: rank 0 sees that nothing has come, then that it has, however often it asks.
+static void late_answer(tw_channel *c) {
+  uint8_t mine = (uint8_t)(10 + rank), got = 0;
+  tw_exchange x = {&mine, &got, 1, NULL, 0};
+  MPI_Barrier(MPI_COMM_WORLD);
+  if (rank == 0) {
+    check(c->start(c, &x) == TW_OK, "start");
+    for (int i = 0; i < 100; i++) check(!c->arrived(c, &x), "an arrival before anything was sent");
+  }
+  MPI_Barrier(MPI_COMM_WORLD);
+  if (rank == 1) check(c->start(c, &x) == TW_OK, "start");
+  while (!c->arrived(c, &x)) continue;
+  check(c->arrived(c, &x), "an arrival that is forgotten");
+  check(c->wait(c, &x) == TW_OK && got == 11 - rank, "what arrived late");
+}
+
 // n elements of ring k, `count` times, over one or two messages in flight.
 static void open_many(tw_opens *o, const uint8_t seed[32], int count, int k, size_t n) {
   uint64_t *mine = malloc(n * 8 * (size_t)count), *theirs = malloc(n * 8), message = 0;
@@ -104,6 +120,7 @@ int main(int argc, char **argv) {
   static const size_t sizes[] = {0, 1, 64, 4096, 70001, 5000000, 64 << 20, (64 << 20) + 1, 80000003, 0, 17};
   for (uint32_t i = 0; i < sizeof sizes / sizeof *sizes; i++) exchange(c, seed, i, sizes[i]);
   several_in_flight(c, seed);
+  late_answer(c);
 
   check(tw_opens_create(c, &o) == TW_OK, "collector");
   for (int k = 1; k <= 64; k++) open_many(o, seed, 1 + k % 5, k, 100 + (size_t)k);

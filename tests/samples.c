@@ -119,9 +119,16 @@ static void make_inputs(void) {
 }
 
 static void make_counters(tw_result_counters *c) {
-  uint64_t *const values[] = {&c->open_flushes_demand, &c->open_flushes_budget, &c->pfss_flushes_overlapped_in_open,
-                              &c->open_comm_ns,        &c->pfss_eval_ns,        &c->open_wire_bytes_sent,
-                              &c->open_payload_bytes,  &c->key_bytes,           &c->key_wait_ns};
+  uint64_t *const values[] = {&c->open_flushes_demand,
+                              &c->open_flushes_budget,
+                              &c->pfss_flushes_overlapped_in_open,
+                              &c->open_comm_ns,
+                              &c->pfss_eval_ns,
+                              &c->open_wire_bytes_sent,
+                              &c->open_payload_bytes,
+                              &c->key_bytes,
+                              &c->key_wait_ns,
+                              &c->products_prepared_beside};
   for (size_t i = 0; i < sizeof values / sizeof *values; i++) *values[i] = randombytes_random() * UINT64_C(1000000000);
   c->probe_latency_seconds = random_real();
   c->probe_bytes_per_second = random_real();

@@ -127,6 +127,36 @@ static void parting_message(void) {
   tw_channel_close(ends[1]);
 }
 
+// Asking takes nothing away, and tells of this message, whichever is waited for first.
+static void asked_for_arrival(void) {
+  uint8_t a[2] = {1, 2}, b[2] = {3, 4}, got_a[2] = {0, 0}, got_b[2] = {0, 0};
+  tw_channel *ends[2];
+  CU_ASSERT_EQUAL_FATAL(tw_channel_loopback(20, ends), TW_OK);
+  tw_exchange x[2], y[2];
+  for (int i = 0; i < 2; i++) {
+    x[i] = (tw_exchange){&a[i], &got_b[i], 1, NULL, 0};
+    y[i] = (tw_exchange){&b[i], &got_a[i], 1, NULL, 0};
+    CU_ASSERT_EQUAL(ends[0]->start(ends[0], &x[i]), TW_OK);
+  }
+  CU_ASSERT_FALSE(ends[0]->arrived(ends[0], &x[0]));
+  CU_ASSERT_EQUAL(ends[1]->start(ends[1], &y[0]), TW_OK);
+  for (int times = 0; times < 3; times++) {
+    CU_ASSERT_TRUE(ends[0]->arrived(ends[0], &x[0]));
+    CU_ASSERT_FALSE(ends[0]->arrived(ends[0], &x[1]));
+  }
+  CU_ASSERT_EQUAL(ends[1]->start(ends[1], &y[1]), TW_OK);
+  CU_ASSERT_TRUE(ends[0]->arrived(ends[0], &x[1]));
+  for (int i = 1; i >= 0; i--) CU_ASSERT_EQUAL(ends[0]->wait(ends[0], &x[i]), TW_OK);
+  CU_ASSERT_EQUAL(memcmp(got_b, b, 2), 0);
+  tw_exchange z = {&a[0], &got_b[0], 1, NULL, 0};
+  CU_ASSERT_EQUAL(ends[0]->start(ends[0], &z), TW_OK);
+  CU_ASSERT_FALSE(ends[0]->arrived(ends[0], &z));
+  tw_channel_close(ends[1]);
+  CU_ASSERT_TRUE(ends[0]->arrived(ends[0], &z));  // wait has something to say at once
+  CU_ASSERT_EQUAL(ends[0]->wait(ends[0], &z), TW_ERR_PEER);
+  tw_channel_close(ends[0]);
+}
+
 static void impossible_timeouts(void) {
   tw_channel *ends[2];
   CU_ASSERT_EQUAL(tw_channel_loopback(0, ends), TW_ERR_USAGE);
@@ -143,6 +173,7 @@ int main(void) {
   CU_ADD_TEST(suite, silent_peer);
   CU_ADD_TEST(suite, closing_peer);
   CU_ADD_TEST(suite, parting_message);
+  CU_ADD_TEST(suite, asked_for_arrival);
   CU_ADD_TEST(suite, impossible_timeouts);
   CU_basic_run_tests();
   unsigned failures = CU_get_number_of_failures();

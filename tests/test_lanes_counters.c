@@ -12,7 +12,11 @@ typedef struct {
   bool in_flight[MESSAGES];
   uint64_t sent[2], largest_of[2];  // messages by reason; jobs of the largest
   uint64_t next, twice, early;      // finishes of a message that was there; of one that was never sent
-  uint64_t overlapped;              // levels whose first gate ran while something was in flight
+  uint64_t looks;                   // for an arrival
+  uint64_t pieces, idle[TW_LANES];  // of preparation: each lane's, and what was done in waits
+  uint64_t late, uneven;            // done after an arrival; twice before the other lane's turn
+  int last_idle;
+  uint64_t overlapped;  // levels whose first gate ran while something was in flight
   int level_seen[TW_LANES];
   tw_session *lanes[TW_LANES];
 } witness;
@@ -59,6 +63,25 @@ static tw_status finish_message(void *state, int lane, uint64_t message) {
   return TW_OK;
 }
 
+// Every message comes at the third look.
+static bool see_arrival(void *state, uint64_t message) {
+  witness *w = state;
+  if (!w->in_flight[message]) return true;
+  return ++w->looks % 3 == 0;
+}
+
+static tw_status see_idle(void *state, bool *more) {
+  witness_of_lane *l = state;
+  witness *w = l->w;
+  *more = w->idle[l->lane] < w->pieces;
+  if (!*more) return TW_OK;
+  w->late += w->looks % 3 == 0;
+  w->idle[l->lane]++;
+  w->uneven += w->last_idle == l->lane;
+  w->last_idle = l->lane;
+  return TW_OK;
+}
+
 static tw_status see_gate(void *state, int label) {
   witness_of_lane *l = state;
   witness *w = l->w;
@@ -89,6 +112,7 @@ typedef struct {
   int count, batch;  // lanes, sequences a lane
   bool ends_in_open;
   tw_open_budget budget;
+  uint64_t pieces;  // of preparation, each lane's
 } run_case;
 
 static void open_lane(const run_case *c, const tw_program *p, witness_of_lane *l, const tw_seed *seeds,
@@ -102,7 +126,9 @@ static void open_lane(const run_case *c, const tw_program *p, witness_of_lane *l
                     .seeds = {seeds},
                     .slots = slots,
                     .input = input,
-                    .opener = {queue_open, tell_queued, start_message, finish_message, l->w},
+                    .opener = {queue_open, tell_queued, start_message, finish_message, l->w, NULL, see_arrival},
+                    .idle = see_idle,
+                    .ahead = l,
                     .mark = see_gate,
                     .mark_state = l};
   CU_ASSERT_EQUAL_FATAL(tw_session_open(s), TW_OK);
@@ -119,7 +145,7 @@ static void run(const run_case *c, witness *w, tw_open_counters *counters) {
   for (int i = 0; i < MOST; i++)
     for (int j = 0; j < 32; j++) seeds[i].key[j] = (uint8_t)walk_random();
   build(&program, c->ends_in_open);
-  *w = (witness){.level_seen = {-1, -1}};
+  *w = (witness){.level_seen = {-1, -1}, .last_idle = -1, .pieces = c->pieces};
   *counters = (tw_open_counters){0};
   for (int i = 0; i < c->count; i++) {
     of_lane[i] = (witness_of_lane){w, i};
@@ -205,7 +231,21 @@ static void any_budget(void) {
   CU_ASSERT(shared > 0);
 }
 
+// Two pieces in the wait for each message, in turns, as long as there are any, and none once it has come.
+static void waits_prepare(void) {
+  for (uint64_t pieces = 0; pieces < 2 * LEVELS; pieces += 3)
+    for (int count = 1; count <= TW_LANES; count++) {
+      witness w;
+      tw_open_counters counters;
+      agree(&(run_case){.count = count, .batch = 1, .budget = {1, 0}, .pieces = pieces}, &w, &counters);
+      uint64_t waits = 2 * LEVELS, most = pieces < waits ? pieces : waits;
+      for (int i = 0; i < count; i++) CU_ASSERT_EQUAL(w.idle[i], most);
+      CU_ASSERT_EQUAL(w.late, 0);
+      CU_ASSERT_TRUE(count == 1 || w.uneven == 0);
+    }
+}
+
 SUITE_MAIN("lanes' counters", {"one lane waits for every message", one_lane_waits_for_every_message},
            {"without a budget nothing overlaps", without_a_budget_nothing_overlaps},
            {"the smallest budget overlaps all but the ends", smallest_budget_overlaps_all_but_the_ends},
-           {"any budget", any_budget})
+           {"any budget", any_budget}, {"waits prepare", waits_prepare})

@@ -156,6 +156,28 @@ static void peer_gone(void) {
   tw_channel_close(o[0].inner);
 }
 
+// Sent by both ends of 30 ms: not there at first, there when the link has delivered it, and then for good.
+static void asked_for_arrival(void) {
+  opening o[2];
+  tw_exchange x[2];
+  uint8_t byte[2] = {1, 2}, got[2] = {0, 0};
+  open_ends(20, (tw_link_profile){30e-3, 0}, (tw_link_profile){30e-3, 0}, o);
+  double start = tw_seconds();
+  for (int r = 0; r < 2; r++) {
+    x[r] = (tw_exchange){&byte[r], &got[r], 1, NULL, 0};
+    CU_ASSERT_EQUAL(o[r].outer->start(o[r].outer, &x[r]), TW_OK);
+  }
+  bool early = o[0].outer->arrived(o[0].outer, &x[0]);
+  if (tw_seconds() - start < 25e-3) CU_ASSERT_FALSE(early);
+  while (!o[0].outer->arrived(o[0].outer, &x[0])) continue;
+  CU_ASSERT(tw_seconds() - start >= 29e-3);
+  CU_ASSERT_TRUE(o[0].outer->arrived(o[0].outer, &x[0]));
+  for (int r = 0; r < 2; r++) CU_ASSERT_EQUAL(o[r].outer->wait(o[r].outer, &x[r]), TW_OK);
+  CU_ASSERT(got[0] == 2 && got[1] == 1);
+  for (int r = 0; r < 2; r++) tw_channel_close(o[r].outer);
+  for (int r = 0; r < 2; r++) tw_channel_close(o[r].inner);
+}
+
 static void profiles(void) {
   tw_link_profile p;
   CU_ASSERT_EQUAL(tw_link_parse("100,10", &p), TW_OK);
@@ -168,4 +190,5 @@ static void profiles(void) {
 }
 
 SUITE_MAIN("link", {"latency", latency}, {"bandwidth", bandwidth}, {"several in flight", several_in_flight},
-           {"profiles", profiles}, {"profiles that differ", profiles_that_differ}, {"peer gone", peer_gone})
+           {"asked for arrival", asked_for_arrival}, {"profiles", profiles},
+           {"profiles that differ", profiles_that_differ}, {"peer gone", peer_gone})

@@ -1,5 +1,6 @@
 #include <sched.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/clock.h"
@@ -7,8 +8,11 @@
 #include "kernels/cuda/check.h"
 #include "kernels/device.h"
 
+// The first call of CUDA. Streams whose work goes through one of the hardware's queues wait for each other: gates,
+// preparation and keys would come one after the other.
 extern "C" int tw_device_count(void) {
   int count = 0;
+  setenv("CUDA_DEVICE_MAX_CONNECTIONS", "32", 0);  // the most there are, unless the user chose
   return cudaGetDeviceCount(&count) == cudaSuccess ? count : 0;
 }
 
@@ -47,6 +51,15 @@ extern "C" tw_status tw_device_multiprocessors(int *count) {
 extern "C" tw_status tw_device_stream_create(void **stream) {
   cudaStream_t s;
   TW_CUDA(cudaStreamCreateWithFlags(&s, cudaStreamNonBlocking));
+  *stream = s;
+  return TW_OK;
+}
+
+extern "C" tw_status tw_device_stream_create_urgent(void **stream) {
+  int least, greatest;
+  cudaStream_t s;
+  TW_CUDA(cudaDeviceGetStreamPriorityRange(&least, &greatest));
+  TW_CUDA(cudaStreamCreateWithPriority(&s, cudaStreamNonBlocking, greatest));
   *stream = s;
   return TW_OK;
 }
@@ -187,6 +200,11 @@ extern "C" tw_status tw_device_capture_end(void *stream, void **graph) {
   TW_CUDA(made);
   *graph = executable;
   return TW_OK;
+}
+
+extern "C" void tw_device_capture_drop(void *stream) {
+  cudaGraph_t captured = nullptr;
+  if (cudaStreamEndCapture((cudaStream_t)stream, &captured) == cudaSuccess && captured) cudaGraphDestroy(captured);
 }
 
 extern "C" tw_status tw_device_graph_launch(void *graph, void *stream) {

@@ -1,0 +1,135 @@
+#include "jobs/ahead.h"
+
+#include "base/memory.h"
+#include "kernels/device.h"
+
+static void describe(tw_ahead *a, const tw_session *like) {
+  a->session = *like;
+  a->session.opens = NULL;
+  a->session.mark = NULL;
+  a->session.need = NULL;
+  a->session.idle = NULL;
+  a->session.arena = a->arena;
+  a->session.arena_bytes = a->arena_bytes;
+}
+
+tw_status tw_ahead_forecast(tw_ahead *a, const tw_session *like) {
+  describe(a, like);
+  return tw_session_forecast(&a->session, TW_FORECAST_PREPARATION, &a->arena_bytes);
+}
+
+tw_status tw_ahead_open(tw_ahead *a, const tw_session *like) {
+  if (!a->arena) TW_TRY(like->backend->alloc(a->arena_bytes, &a->arena));
+  describe(a, like);
+  a->open = true;
+  a->beside = 0;
+  return tw_session_open(&a->session);
+}
+
+void tw_ahead_close(tw_ahead *a) {
+#ifdef TWAIN_CUDA
+  for (int i = 0; i < a->stretches; i++) tw_device_event_destroy(a->done[i]);
+#endif
+  tw_free(a->done);
+  tw_free(a->ends);
+  a->done = NULL;
+  a->ends = NULL;
+  a->stretches = 0;
+  if (a->open) tw_session_close(&a->session);
+  a->open = false;
+}
+
+void tw_ahead_rewind(tw_ahead *a) {
+  tw_session_rewind(&a->session);
+  a->waited = 0;
+  a->beside = 0;
+}
+
+static tw_status prepare_to(tw_ahead *a, int end) {
+  tw_session *s = &a->session;
+  if (!a->mark || s->next_op >= end) return tw_session_prepare_to(s, end);
+  while (s->next_op < end) {
+    TW_TRY(a->mark(a->mark_state, s->program->ops[s->next_op].label));
+    TW_TRY(tw_session_prepare_to(s, s->next_op + 1));
+  }
+  return a->mark(a->mark_state, -1);
+}
+
+tw_status tw_ahead_finish(tw_ahead *a) { return tw_session_prepare_to(&a->session, a->session.program->op_count); }
+
+// ---- CPU: products, one by one. Masks are drawn again online: they would take more memory than time ----
+
+static tw_status take_product(void *state, int op) {
+  tw_ahead *a = state;
+  if (!a->session.program->ops[op].gate->prepare) return TW_OK;
+  TW_TRY(prepare_to(a, op + 1));
+  a->online->prepared[op] = a->session.prepared[op];
+  return TW_OK;
+}
+
+static tw_status next_product(void *state, bool *more) {
+  tw_ahead *a = state;
+  const tw_program *p = a->session.program;
+  int next = a->session.next_op;
+  while (next < p->op_count && !p->ops[next].gate->prepare) next++;
+  *more = next < p->op_count;
+  a->beside += *more;
+  return *more ? prepare_to(a, next + 1) : TW_OK;
+}
+
+// ---- GPU: stretches ----
+
+static tw_status await_stretch(void *state, int op) {
+  tw_ahead *a = state;
+#ifdef TWAIN_CUDA
+  for (; a->waited < a->stretches && (a->waited == 0 || a->ends[a->waited - 1] <= op); a->waited++)
+    TW_TRY(tw_device_event_wait(a->done[a->waited], a->online->stream));
+#endif
+  (void)a, (void)op;
+  return TW_OK;
+}
+
+void tw_ahead_attach(tw_ahead *a, tw_session *online) {
+  const tw_program *p = online->program;
+  bool kept = online->keep_masks;
+  a->online = online;
+  for (int i = 0; i < p->op_count; i++) online->prepared[i] = a->session.prepared[i];
+  for (int i = 0; i < p->tensor_count && kept; i++)
+    online->buffers[i].mask[online->rank] = a->session.buffers[i].mask[online->rank];
+  online->ahead = a;
+  online->need = kept ? await_stretch : take_product;
+  online->idle = kept ? NULL : next_product;
+}
+
+#ifdef TWAIN_CUDA
+static int layer_of(const tw_program *p, int op) { return p->labels[p->ops[op].label].layer; }
+
+// Runs of gates of one layer.
+tw_status tw_ahead_cut(tw_ahead *a, void *stream) {
+  const tw_program *p = a->session.program;
+  a->stream = stream;
+  void *memory;
+  TW_TRY(tw_alloc(sizeof(int) * (size_t)(p->op_count + 1), &memory));
+  a->ends = memory;
+  TW_TRY(tw_alloc(sizeof(void *) * (size_t)(p->op_count + 1), &memory));
+  a->done = memory;
+  for (int i = 1; i <= p->op_count; i++) {
+    if (i < p->op_count && layer_of(p, i) == layer_of(p, i - 1)) continue;
+    TW_TRY(tw_device_event_create(&a->done[a->stretches]));
+    a->ends[a->stretches++] = i;
+  }
+  return TW_OK;
+}
+
+tw_status tw_ahead_enqueue(tw_ahead *a, int stretch) {
+  tw_session *s = &a->session;
+  for (int i = s->next_op; i < a->ends[stretch] && stretch > 0; i++)
+    a->beside += s->program->ops[i].gate->prepare != NULL;
+  void *online = s->stream;
+  s->stream = a->stream;
+  tw_status status = prepare_to(a, a->ends[stretch]);
+  s->stream = online;
+  TW_TRY(status);
+  return tw_device_event_record(a->done[stretch], a->stream);
+}
+#endif

@@ -94,11 +94,10 @@ static tw_status open_window(tw_channel *channel, tw_mailboxes *m) {
     place(m, i, out, in, out, in);
   }
   for (int i = 0; i < m->count; i++) {
-    char *own = tw_window_part(m->window, channel->rank), *other = tw_window_part(m->window, 1 - channel->rank);
+    char *other = tw_window_part(m->window, 1 - channel->rank);
     size_t at = m->bytes * (size_t)i + FLAG_BYTES + 16 * m->box[i].slot_words + SMALL_BYTES;
-    m->host[i].sent = (uint64_t *)(void *)(own + at);
-    m->host[i].received = (uint64_t *)(void *)(other + at);
-    m->host[i].sent_flags = (_Atomic uint64_t *)(void *)(own + m->bytes * (size_t)i);
+    m->fetched[i].sent = (uint64_t *)(void *)((char *)parts[channel->rank] + at);
+    m->fetched[i].received = (uint64_t *)(void *)(other + at);
     m->box[i].small_words = WINDOW_SMALL_WORDS;
   }
   m->copied = true;

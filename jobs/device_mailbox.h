@@ -16,9 +16,13 @@ typedef struct {
   int count;
   size_t bytes;  // of one
   tw_mailbox box[TW_LANES];
-  tw_relay_box host[TW_LANES];
+  tw_relay_box host[TW_LANES];  // relayed
   bool relayed;
-  bool copied;  // copy engines move large messages: `host` has two slots for them
+  bool copied;  // copy engines fetch large messages, from two slots of their own:
+  struct {
+    uint64_t *sent;            // this GPU writes them
+    const uint64_t *received;  // host memory
+  } fetched[TW_LANES];
   const char *name;
   // what they are made of
   void *own, *theirs;  // peer

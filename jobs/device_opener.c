@@ -15,17 +15,14 @@
 #include "kernels/pack.h"
 
 // Words of a round, so that packing, the way and unpacking overlap in large messages: 4 MiB between GPUs, a MiB for
-// copy engines, and for MPI what stays in a core's cache.
-enum { ROUND_WORDS = 512 << 10, RELAY_ROUND_WORDS = 16 << 10, COPY_WORDS = 128 << 10 };
-
-// Copies out and in take turns on two streams each, so that an engine finds the next one ready; one waits for flags.
-enum { COPY_OUT = 0, COPY_IN = 2, COPY_FLAGS = 4, COPY_STREAMS = 5 };
+// copy engines, which fetch messages larger than that, and for MPI what stays in a core's cache.
+enum { ROUND_WORDS = 512 << 10, RELAY_ROUND_WORDS = 16 << 10, FETCH_WORDS = 128 << 10 };
 
 typedef struct {
   void *stream;
   void *ready, *done;  // events: this lane's shares are there; its exchange has ended
   uint64_t number;     // of its mailbox's next message in this run
-  uint64_t copied;     // messages of this run that copy engines moved
+  uint64_t fetched;    // messages of this run that a copy engine fetched
 } lane;
 
 struct tw_device_opener {
@@ -33,11 +30,10 @@ struct tw_device_opener {
   lane lanes[TW_LANES];
   tw_mailboxes boxes;  // unless by NCCL
   tw_nccl *nccl;
-  uint64_t *sent, *received;               // device: whole messages, for NCCL's send and receive, and for copy engines
-  void *copies[COPY_STREAMS], *copied[2];  // streams; and events
-  void *round_come[TW_EXCHANGE_ROUNDS], *round_done[TW_EXCHANGE_ROUNDS];
-  uint64_t *flag_values;  // device, of the copied message's rounds
-  int last_lane;          // of the exchange before by NCCL or copy engines, which serve one lane at a time; -1: none
+  uint64_t *sent, *received;  // device: whole messages, for NCCL's send and receive, and for copy engines
+  void *flags, *fetches;      // streams of the copy engine: one waits for flags
+  void *begun, *come[TW_EXCHANGE_ROUNDS], *fetched[TW_EXCHANGE_ROUNDS];  // events
+  int last_lane;  // of the exchange before by NCCL or copy engines, which serve one lane at a time; -1: none
   tw_relay *relay;
   tw_relay_message *relayed;  // of the recorded run
   size_t relayed_count, relayed_room;
@@ -75,22 +71,26 @@ static tw_status open_nccl(tw_device_opener *o) {
 #endif
 }
 
-static tw_status open_streams(tw_device_opener *o) {
+static tw_status open_buffers(tw_device_opener *o) {
   void *memory;
   uint64_t **buffers[] = {&o->sent, &o->received};
   for (int i = 0; i < 2; i++) {
     TW_TRY(tw_cuda_backend.alloc(8 * (o->o.message_words + 1), &memory));
     *buffers[i] = memory;
     TW_TRY(tw_cuda_backend.fill(memory, 0, 8 * (o->o.message_words + 1), o->lanes[0].stream));
-    TW_TRY(tw_device_event_create(&o->copied[i]));
   }
-  for (int i = 0; i < COPY_STREAMS; i++) TW_TRY(tw_device_stream_create(&o->copies[i]));
+  return TW_OK;
+}
+
+static tw_status open_fetches(tw_device_opener *o) {
+  TW_TRY(open_buffers(o));
+  TW_TRY(tw_device_stream_create(&o->flags));
+  TW_TRY(tw_device_stream_create(&o->fetches));
+  TW_TRY(tw_device_event_create(&o->begun));
   for (int r = 0; r < TW_EXCHANGE_ROUNDS; r++) {
-    TW_TRY(tw_device_event_create(&o->round_come[r]));
-    TW_TRY(tw_device_event_create(&o->round_done[r]));
+    TW_TRY(tw_device_event_create(&o->come[r]));
+    TW_TRY(tw_device_event_create(&o->fetched[r]));
   }
-  TW_TRY(tw_cuda_backend.alloc(8 * TW_EXCHANGE_ROUNDS, &memory));
-  o->flag_values = memory;
   return TW_OK;
 }
 
@@ -103,10 +103,10 @@ static tw_status open_transport(tw_device_opener *o) {
   if (o->o.transport == TW_TRANSPORT_NCCL) {
     TW_TRY(open_nccl(o));
     tw_status status = open_mailboxes(o);
-    return status == TW_ERR_USAGE ? open_streams(o) : status;
+    return status == TW_ERR_USAGE ? open_buffers(o) : status;
   }
   TW_TRY(open_mailboxes(o));
-  if (o->boxes.copied) TW_TRY(open_streams(o));
+  if (o->boxes.copied) TW_TRY(open_fetches(o));
   return o->boxes.relayed ? tw_relay_create(o->o.channel, o->boxes.host, o->o.lanes, &o->relay) : TW_OK;
 }
 
@@ -152,13 +152,13 @@ void tw_device_opener_destroy(tw_device_opener *o, bool abort) {
   size_t bytes = 8 * (o->o.message_words + 1);
   if (o->sent) tw_cuda_backend.release(o->sent, bytes);
   if (o->received) tw_cuda_backend.release(o->received, bytes);
-  for (int i = 0; i < COPY_STREAMS; i++) tw_device_stream_destroy(o->copies[i]);
-  for (int i = 0; i < 2; i++) tw_device_event_destroy(o->copied[i]);
+  tw_device_stream_destroy(o->flags);
+  tw_device_stream_destroy(o->fetches);
+  tw_device_event_destroy(o->begun);
   for (int r = 0; r < TW_EXCHANGE_ROUNDS; r++) {
-    tw_device_event_destroy(o->round_come[r]);
-    tw_device_event_destroy(o->round_done[r]);
+    tw_device_event_destroy(o->come[r]);
+    tw_device_event_destroy(o->fetched[r]);
   }
-  if (o->flag_values) tw_cuda_backend.release(o->flag_values, 8 * TW_EXCHANGE_ROUNDS);
   tw_mailboxes_free(&o->boxes, abort, held);
 #ifdef TWAIN_NCCL
   tw_nccl_close(o->nccl, abort);
@@ -191,7 +191,7 @@ tw_status tw_device_opener_record_begin(tw_device_opener *o) {
   o->queued_lanes = 0;
   o->relayed_count = 0;
   o->last_lane = -1;
-  for (int i = 0; i < o->o.lanes; i++) o->lanes[i].number = o->lanes[i].copied = 0;
+  for (int i = 0; i < o->o.lanes; i++) o->lanes[i].number = o->lanes[i].fetched = 0;
   return tw_cuda_backend.fill(o->digests, 0, 8 * (size_t)(o->o.opens + 1), o->lanes[0].stream);
 }
 
@@ -269,28 +269,6 @@ static tw_status note_for_relay(tw_device_opener *o, int box, int rounds) {
   return TW_OK;
 }
 
-// Out of GPU memory and into it by copy engines, which move both ways at full rate where kernels do not: round by
-// round, each behind its flag.
-static tw_status copy_round(tw_device_opener *o, int l, int rounds, int r) {
-  const tw_mailbox *box = &o->boxes.box[l];
-  uint64_t number = o->lanes[l].number;
-  size_t at = tw_exchange_word_of_round(&o->queue, rounds, r) - (size_t)r;
-  size_t bytes = 8 * (tw_exchange_word_of_round(&o->queue, rounds, r + 1) - (size_t)r - 1 - at);
-  size_t slot = o->lanes[l].copied % 2 * box->slot_words;
-  uint64_t *sent = o->boxes.host[l].sent + slot + at;
-  const uint64_t *received = o->boxes.host[l].received + slot + at;
-  void *out = o->copies[COPY_OUT + r % 2], *in = o->copies[COPY_IN + r % 2], *flags = o->copies[COPY_FLAGS];
-  TW_TRY(tw_device_event_record(o->copied[0], o->lanes[l].stream));  // packed
-  TW_TRY(tw_device_event_wait(o->copied[0], out));
-  TW_TRY(tw_device_copy_out(sent, o->sent + at, bytes, out));
-  TW_TRY(tw_device_copy_out(o->boxes.host[l].sent_flags + tw_copy_flag(r), o->flag_values + r, 8, out));
-  TW_TRY(tw_device_await_flag(box, number, r, flags));
-  TW_TRY(tw_device_event_record(o->round_come[r], flags));
-  TW_TRY(tw_device_event_wait(o->round_come[r], in));
-  TW_TRY(tw_device_copy_in(o->received + at, received, bytes, in));
-  return tw_device_event_record(o->round_done[r], in);
-}
-
 // What serves both lanes, one after the other: this lane's exchange comes behind the one before.
 static tw_status take_turn(tw_device_opener *o, int l) {
   int last = o->last_lane;
@@ -298,34 +276,41 @@ static tw_status take_turn(tw_device_opener *o, int l) {
   return last >= 0 && last != l ? tw_device_event_wait(o->lanes[last].done, o->lanes[l].stream) : TW_OK;
 }
 
-static tw_status exchange_by_copies(tw_device_opener *o, int l, int rounds) {
+// A round that has come is fetched by a copy engine, which reads host memory faster than kernels do.
+static tw_status fetch_round(tw_device_opener *o, int l, int rounds, int r) {
+  size_t first = tw_exchange_word_of_round(&o->queue, rounds, r) - (size_t)r;
+  size_t end = tw_exchange_word_of_round(&o->queue, rounds, r + 1) - (size_t)r - 1;
+  const uint64_t *from = o->boxes.fetched[l].received + o->lanes[l].fetched % 2 * o->boxes.box[l].slot_words + first;
+  TW_TRY(tw_device_await_round(&o->boxes.box[l], o->lanes[l].number, r, o->flags));
+  TW_TRY(tw_device_event_record(o->come[r], o->flags));
+  TW_TRY(tw_device_event_wait(o->come[r], o->fetches));
+  TW_TRY(tw_device_copy_in(o->received + first, from, 8 * (end - first), o->fetches));
+  return tw_device_event_record(o->fetched[r], o->fetches);
+}
+
+static tw_status exchange_by_fetches(tw_device_opener *o, int l) {
   void *stream = o->lanes[l].stream;
-  int ways = rounds > 1 ? 2 : 1;
+  int rounds = tw_exchange_rounds(&o->queue, FETCH_WORDS);
+  uint64_t *sent = o->boxes.fetched[l].sent + o->lanes[l].fetched % 2 * o->boxes.box[l].slot_words;
   TW_TRY(take_turn(o, l));
-  TW_TRY(tw_device_flag_values(&o->boxes.box[l], o->lanes[l].number, rounds, o->flag_values, stream));
-  TW_TRY(tw_device_event_record(o->copied[1], stream));
-  for (int i = 0; i < ways; i++) TW_TRY(tw_device_event_wait(o->copied[1], o->copies[COPY_IN + i]));
-  TW_TRY(tw_device_event_wait(o->copied[1], o->copies[COPY_FLAGS]));
+  TW_TRY(tw_device_event_record(o->begun, stream));
+  TW_TRY(tw_device_event_wait(o->begun, o->flags));
   for (int r = 0; r < rounds; r++) {
-    TW_TRY(tw_device_pack_round(&o->queue, rounds, r, o->heed, o->sent, stream));
-    TW_TRY(copy_round(o, l, rounds, r));
+    TW_TRY(tw_device_send_round(&o->queue, &o->boxes.box[l], o->lanes[l].number, rounds, r, sent, o->sent, stream));
+    TW_TRY(fetch_round(o, l, rounds, r));
   }
   for (int r = 0; r < rounds; r++) {
-    TW_TRY(tw_device_event_wait(o->round_done[r], stream));
+    TW_TRY(tw_device_event_wait(o->fetched[r], stream));
     TW_TRY(tw_device_unpack_round(&o->queue, rounds, r, o->sent, o->received, o->digests, stream));
   }
-  for (int i = 0; i < ways; i++) {
-    TW_TRY(tw_device_event_record(o->copied[0], o->copies[COPY_OUT + i]));
-    TW_TRY(tw_device_event_wait(o->copied[0], stream));
-  }
-  o->lanes[l].copied++;
+  o->lanes[l].fetched++;
   o->lanes[l].number++;
   return TW_OK;
 }
 
 static tw_status exchange_by_mailbox(tw_device_opener *o, int l) {
   size_t words = tw_device_message_words(&o->queue);
-  if (o->boxes.copied && words > COPY_WORDS) return exchange_by_copies(o, l, tw_exchange_rounds(&o->queue, COPY_WORDS));
+  if (o->boxes.copied && words > FETCH_WORDS) return exchange_by_fetches(o, l);
   int rounds = tw_exchange_rounds(&o->queue, o->boxes.relayed ? RELAY_ROUND_WORDS : ROUND_WORDS);
   if (o->relay) TW_TRY(note_for_relay(o, l, rounds));
   return tw_device_exchange(&o->queue, &o->boxes.box[l], o->lanes[l].number++, rounds, o->o.lanes == 1, o->digests,

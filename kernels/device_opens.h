@@ -99,16 +99,14 @@ tw_status tw_device_pack(const tw_device_message *message, const int *heed, uint
 tw_status tw_device_unpack(const tw_device_message *message, const uint64_t *own, const uint64_t *theirs,
                            uint64_t *digests, void *stream);
 
-// The same for one round; sent and awaited by flags of their own, for ways on which copy engines move the bytes.
-tw_status tw_device_pack_round(const tw_device_message *message, int rounds, int round, const int *heed,
-                               uint64_t *words, void *stream);
+// A message round by round, for ways on which copy engines fetch it (one lane's at a time, on one stream): packed into
+// `words`, memory that the other rank reaches, and into `copy` for this rank; the flag of a round rises with the next
+// one. Then, a round having come: unpacked.
+tw_status tw_device_send_round(const tw_device_message *message, const tw_mailbox *box, uint64_t number, int rounds,
+                               int round, uint64_t *words, uint64_t *copy, void *stream);
+tw_status tw_device_await_round(const tw_mailbox *box, uint64_t number, int round, void *stream);
 tw_status tw_device_unpack_round(const tw_device_message *message, int rounds, int round, const uint64_t *own,
                                  const uint64_t *theirs, uint64_t *digests, void *stream);
-// Neighbouring rounds may come in any order: they have flags of their own, at this word.
-TW_ELEMENT size_t tw_copy_flag(int round) { return (size_t)(round % 2) * TW_FLAG_STRIDE; }
-// The values of a message's flags, round by round, into device memory, from where a copy engine raises them.
-tw_status tw_device_flag_values(const tw_mailbox *box, uint64_t number, int rounds, uint64_t *values, void *stream);
-tw_status tw_device_await_flag(const tw_mailbox *box, uint64_t number, int round, void *stream);
 
 #ifdef __cplusplus
 }

@@ -207,6 +207,29 @@ void check_packing(side *s, const std::string &what) {
   cuda(cudaFree(digests));
 }
 
+// Round by round, as where a copy engine fetches them; what is sent is its own answer.
+void check_rounds(post *p, side *s, const std::string &what) {
+  std::vector<uint64_t> want = packed(*s), got[2];
+  uint64_t *words[2] = {on_device<uint64_t>(want.size()), on_device<uint64_t>(want.size())};
+  int rounds = tw_exchange_rounds(&s->message, 1 + generator() % 4096);
+  cuda(cudaMemsetAsync(p->digests[0], 0, 8 * DIGESTS, p->stream[0]));
+  for (int r = 0; r < rounds; r++)
+    done(tw_device_send_round(&s->message, &p->box[0], p->number, rounds, r, words[0], words[1], p->stream[0]));
+  for (int r = 0; r < rounds; r++) {
+    done(tw_device_await_round(&p->box[0], p->number, r, p->stream[0]));
+    done(tw_device_unpack_round(&s->message, rounds, r, words[1], words[0], p->digests[0], p->stream[0]));
+  }
+  cuda(cudaDeviceSynchronize());
+  p->number++;
+  for (int i = 0; i < 2; i++) {
+    got[i].resize(want.size());
+    cuda(cudaMemcpy(got[i].data(), words[i], 8 * want.size(), cudaMemcpyDeviceToHost));
+    must(got[i] == want, what + ": rounds packed otherwise than by the host");
+    cuda(cudaFree(words[i]));
+  }
+  check_opened(*s, *s, p->digests[0], what + ": rounds");
+}
+
 void check_random(bool to_itself, int trials, size_t largest) {
   post p;
   wire(&p, to_itself);
@@ -216,6 +239,7 @@ void check_random(bool to_itself, int trials, size_t largest) {
     random_opens(s, sides, largest);
     std::string what = "trial " + std::to_string(i);
     check_packing(&s[0], what);
+    if (to_itself) check_rounds(&p, &s[0], what);
     bool small = tw_device_message_words(&s[0].message) <= TW_SMALL_WORDS && generator() % 2;
     exchange(&p, s, sides, small, to_itself);
     for (int r = 0; r < sides; r++) check_opened(s[r], to_itself ? s[r] : s[1 - r], p.digests[r], what);

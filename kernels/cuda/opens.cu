@@ -487,20 +487,40 @@ struct move_args {
 struct flag_args {
   tw_mailbox box;
   uint64_t number;
-  int round;  // or how many
-  uint64_t *values;
+  int round;
 };
 
-__global__ void flag_values_kernel(const __grid_constant__ flag_args a) {
+// What earlier kernels of the stream wrote, wherever, is there before the flag.
+__device__ void raise_flag(const tw_mailbox &box, uint64_t number, int round) {
+  __threadfence_system();
+  store_flag(box.sent_flags, tw_exchange_flag(*box.base + number, round));
+}
+
+__global__ void raise_flag_kernel(const __grid_constant__ flag_args a) {
   tw_begin();
-  if ((int)threadIdx.x < a.round) a.values[threadIdx.x] = tw_exchange_flag(*a.box.base + a.number, (int)threadIdx.x);
+  raise_flag(a.box, a.number, a.round);
 }
 
 __global__ void await_flag_kernel(const __grid_constant__ flag_args a) {
   tw_await_earlier();
-  if (!await_flag(a.box, a.box.received_flags + tw_copy_flag(a.round),
-                  tw_exchange_flag(*a.box.base + a.number, a.round)))
+  if (!await_flag(a.box, a.box.received_flags, tw_exchange_flag(*a.box.base + a.number, a.round)))
     *(volatile int *)a.box.failed = 1;
+}
+
+struct send_args {
+  move_args move;
+  flag_args flag;
+  uint64_t *copy;
+};
+
+// Packs a round, and says that the round before, of an earlier kernel, is there.
+__global__ void __launch_bounds__(THREADS) send_kernel(const __grid_constant__ send_args a) {
+  __shared__ uint64_t stage[WARPS][UNIT];
+  const move_args &m = a.move;
+  tw_begin();
+  if (m.round > 0 && blockIdx.x == 0 && threadIdx.x == 0) raise_flag(a.flag.box, a.flag.number, m.round - 1);
+  if (m.heed && *(volatile const int *)m.heed) return;
+  pack_range<WARPS>(m.message, part_of(m.message.units, m.rounds, m.round), m.words, a.copy, stage[threadIdx.x / 32]);
 }
 
 __global__ void __launch_bounds__(THREADS) pack_kernel(const __grid_constant__ move_args a) {
@@ -553,12 +573,6 @@ extern "C" tw_status tw_device_exchange_advance(const tw_mailbox *box, uint64_t 
   return TW_OK;
 }
 
-extern "C" tw_status tw_device_pack_round(const tw_device_message *message, int rounds, int round, const int *heed,
-                                          uint64_t *words, void *stream) {
-  move_args a = {*message, words, nullptr, nullptr, heed, rounds, round};
-  return tw_enqueue(pack_kernel, wide_grid(message, rounds), THREADS, 0, stream, a);
-}
-
 extern "C" tw_status tw_device_unpack_round(const tw_device_message *message, int rounds, int round,
                                             const uint64_t *own, const uint64_t *theirs, uint64_t *digests,
                                             void *stream) {
@@ -567,7 +581,8 @@ extern "C" tw_status tw_device_unpack_round(const tw_device_message *message, in
 }
 
 extern "C" tw_status tw_device_pack(const tw_device_message *message, const int *heed, uint64_t *words, void *stream) {
-  return tw_device_pack_round(message, 1, 0, heed, words, stream);
+  move_args a = {*message, words, nullptr, nullptr, heed, 1, 0};
+  return tw_enqueue(pack_kernel, wide_grid(message, 1), THREADS, 0, stream, a);
 }
 
 extern "C" tw_status tw_device_unpack(const tw_device_message *message, const uint64_t *own, const uint64_t *theirs,
@@ -575,11 +590,13 @@ extern "C" tw_status tw_device_unpack(const tw_device_message *message, const ui
   return tw_device_unpack_round(message, 1, 0, own, theirs, digests, stream);
 }
 
-extern "C" tw_status tw_device_flag_values(const tw_mailbox *box, uint64_t number, int rounds, uint64_t *values,
-                                           void *stream) {
-  return tw_enqueue(flag_values_kernel, dim3(1), 32, 0, stream, flag_args{*box, number, rounds, values});
+extern "C" tw_status tw_device_send_round(const tw_device_message *message, const tw_mailbox *box, uint64_t number,
+                                          int rounds, int round, uint64_t *words, uint64_t *copy, void *stream) {
+  send_args a = {{*message, words, nullptr, nullptr, box->heed, rounds, round}, {*box, number, round}, copy};
+  TW_TRY(tw_enqueue(send_kernel, wide_grid(message, rounds), THREADS, 0, stream, a));
+  return round + 1 < rounds ? TW_OK : tw_enqueue(raise_flag_kernel, dim3(1), 1, 0, stream, a.flag);
 }
 
-extern "C" tw_status tw_device_await_flag(const tw_mailbox *box, uint64_t number, int round, void *stream) {
-  return tw_enqueue(await_flag_kernel, dim3(1), 1, 0, stream, flag_args{*box, number, round, nullptr});
+extern "C" tw_status tw_device_await_round(const tw_mailbox *box, uint64_t number, int round, void *stream) {
+  return tw_enqueue(await_flag_kernel, dim3(1), 1, 0, stream, flag_args{*box, number, round});
 }

@@ -39,9 +39,10 @@ struct tw_engine {
   bool device;
   char device_name[64];
   const tw_backend *k;
-  void *stream;  // of set-up and of the first part
-  void *beside;  // GPU, prepare_beside: of preparation
-  void *forked;  // event
+  void *stream;   // of set-up and of the first part
+  void *uploads;  // GPU: of the input, while preparation runs
+  void *beside;   // GPU, prepare_beside: of preparation
+  void *forked;   // event
   // set-up: by model tensor, backend memory
   uint64_t **masked, **values;  // vectors' W^; V_b where the operands read values
   uint64_t **vector_mask;
@@ -356,6 +357,7 @@ static tw_status open_part(tw_engine *e, part *p) {
 static tw_status open_streams(tw_engine *e) {
   tw_status (*create)(void **) = e->o.prepare_beside ? tw_device_stream_create_urgent : tw_device_stream_create;
   TW_TRY(create(&e->stream));
+  TW_TRY(tw_device_stream_create(&e->uploads));
   if (e->o.prepare_beside) TW_TRY(tw_device_stream_create(&e->beside));
   TW_TRY(tw_device_event_create(&e->forked));
   for (int i = 0; i < e->count; i++) {
@@ -515,6 +517,8 @@ static tw_status prepare_device(tw_engine *e, const tw_engine_job *job) {
     TW_TRY(prepare_first(e));
   else if (e->preparation)
     TW_TRY(tw_device_graph_launch(e->preparation, e->stream));
+  TW_TRY(e->k->upload(e->input, job->input, input_bytes(e), e->uploads));
+  TW_TRY(tw_device_wait(e->uploads));
   TW_TRY(tw_device_wait(e->stream));
   return e->beside ? TW_OK : tw_key_feed_fill(e->feed);  // beside: both together are to be short
 }
@@ -696,6 +700,7 @@ void tw_engine_close(tw_engine *e) {
   for (int i = 1; i < e->count; i++) tw_device_stream_destroy(e->parts[i].stream);
   tw_device_event_destroy(e->forked);
   tw_device_stream_destroy(e->beside);
+  tw_device_stream_destroy(e->uploads);
   tw_device_stream_destroy(e->stream);
 #endif
   free(e);
@@ -739,10 +744,10 @@ tw_status tw_engine_prepare(tw_engine *e, const tw_engine_job *job) {
   TW_TRY(e->k->upload(e->seeds, job->seeds, sizeof(tw_seed) * batch, e->stream));
   TW_TRY(e->k->upload(e->slots, job->slots, 8 * batch, e->stream));
   TW_TRY(e->k->upload(e->lengths, job->lengths, sizeof(int) * batch, e->stream));
-  TW_TRY(e->k->upload(e->input, job->input, input_bytes(e), e->stream));
 #ifdef TWAIN_CUDA
   if (e->device) return prepare_device(e, job);
 #endif
+  TW_TRY(e->k->upload(e->input, job->input, input_bytes(e), e->stream));
   return prepare_host(e, job);
 }
 

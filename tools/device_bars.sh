@@ -28,6 +28,7 @@ checks() {
   part 100 "$folder/cuda_gemm" check
   part 60 "$folder/cuda_opens"
   part 60 "$folder/gpu_feed"
+  part 100 tools/device_faults.sh "$twain"
 }
 # racecheck of the gates takes longer than all others together: it has the second GPU to itself
 sanitizers() {
@@ -58,6 +59,7 @@ models() {
 keys() { for where in resident memory file; do model bert-base --repeat 10 --keys "$where"; done; }
 batches() {
   model bert-base --batch 4 --repeat 5 --keys resident --compare-overlap
+  for batch in 1 4; do model bert-base --batch $batch --repeat 5 --keys resident --prepare beside --compare-overlap; done
   for where in resident memory; do model bert-base --batch 16 --repeat 2 --keys "$where"; done
 }
 

@@ -105,10 +105,9 @@ static std::string text(const char *format, ...) {
   return buffer;
 }
 
-// All paths of one weight product. rings: the rings to try; every_tiling: not only the chosen one.
-static void check_weights(size_t m, size_t n, size_t inner, int limbs, const std::vector<int> &rings,
-                          bool every_tiling) {
-  const elements x = random_elements(m * inner), v = random_elements(inner * n), addend = random_elements(m * n);
+// All paths of the weight product x v. rings: the rings to try; every_tiling: not only the chosen one.
+static void check_product(size_t m, size_t n, size_t inner, int limbs, const std::vector<int> &rings, bool every_tiling,
+                          const elements &x, const elements &v, const elements &addend) {
   const elements product = cpu_product(m, n, inner, x.data(), v.data());
   const device_memory dx(x), dv(v), da(addend);
   tw_limbs *weights;
@@ -133,17 +132,36 @@ static void check_weights(size_t m, size_t n, size_t inner, int limbs, const std
       return tw_device_gemm(c->v, c->m, c->x, c->ring_bits, c->addend, c->out, workspace.p, stream);
     });
     run("cuBLASLt", [&](const tw_gemm_call *c) { return tw_gemm_lt(c, library_workspace.p, stream); });
+    if (tw_gemm_wide_takes(inner, ring)) {
+      const device_memory limbs_of_x(tw_gemm_wide_workspace(m, inner, ring));
+      run("wide", [&](const tw_gemm_call *c) { return tw_gemm_wide(c, limbs_of_x.p, stream); });
+    }
     for (int columns = 32; columns <= 64; columns += 16)
       for (int splits = 1; splits <= 8; splits++) {
         if (!every_tiling && below(8) != 0) continue;
         if (tw_ring_limbs(ring) > 6 && columns == 64) continue;
         run(text("fused %d columns %d splits", columns, splits), [&](const tw_gemm_call *c) {
-          return tw_gemm_fused(c, {columns, splits}, stream);
+          return tw_gemm_fused(c, {columns, splits, 0}, stream);
         });
       }
   }
   CUDA(cudaStreamSynchronize(stream));
   tw_limbs_free(weights);
+}
+
+static void check_weights(size_t m, size_t n, size_t inner, int limbs, const std::vector<int> &rings,
+                          bool every_tiling) {
+  check_product(m, n, inner, limbs, rings, every_tiling, random_elements(m * inner), random_elements(inner * n),
+                random_elements(m * n));
+}
+
+// Sums as far from 0 as they get, either way: limbs all -128, all 127; and all bits 1.
+static void check_extremes(size_t m, size_t n, size_t inner, int limbs, const std::vector<int> &rings) {
+  const uint64_t lowest = 0x7F7F7F7F7F7F7F80u, highest = 0x7F7F7F7F7F7F7F7Fu, ones = ~(uint64_t)0;
+  for (uint64_t x : {lowest, highest, ones})
+    for (uint64_t v : {lowest, ones})
+      check_product(m, n, inner, limbs, rings, false, elements(m * inner, x), elements(inner * n, v),
+                    elements(m * n, ones));
 }
 
 static void check_batched(size_t count, size_t m, size_t n, size_t inner, int ring) {
@@ -173,6 +191,7 @@ static void check_batched(size_t count, size_t m, size_t n, size_t inner, int ri
 static int check_all(void) {
   std::vector<int> all;
   for (int ring = 8; ring <= 64; ring++) all.push_back(ring);
+  const std::vector<int> all_to_48(all.begin(), all.begin() + 41);
   check_weights(37, 96, 96, 8, all, true);
   for (size_t m : {1, 17, 37, 100, 128, 512, 1100}) {
     check_weights(m, 768, 256, 6, {48, 40, 36, 33}, m == 100);
@@ -185,6 +204,12 @@ static int check_all(void) {
   check_weights(128, 3072, 768, 5, {36}, true);
   check_weights(128, 768, 3072, 5, {40}, true);
   check_weights(128, 64, 16383, 8, {64}, false);
+  check_weights(300, 200, 3072, 6, all_to_48, false);
+  check_weights(129, 97, 129, 8, all_to_48, false);
+  check_weights(2048, 768, 768, 5, {40}, false);
+  check_weights(1500, 2304, 96, 6, {48, 33}, false);
+  check_extremes(130, 100, 160, 6, {48, 47, 41, 40, 39, 32, 17, 16, 8, 1});
+  check_extremes(64, 32, 21600, 6, {48, 40});
   for (int ring = 8; ring <= 64; ring += 7) {
     check_batched(12, 128, 128, 64, ring);
     check_batched(12, 37, 64, 37, ring);
@@ -238,7 +263,7 @@ static device_memory random_device_elements(size_t n) { return device_memory(ran
 struct weight_bench {
   size_t m, n, inner;
   int ring;
-  device_memory x, addend, out, workspace;
+  device_memory x, addend, out, workspace, limbs_of_x;
   std::vector<tw_limbs *> weights;
   weight_bench(size_t m_, size_t n_, size_t inner_, int ring_, int sets)
       : m(m_),
@@ -248,7 +273,8 @@ struct weight_bench {
         x(random_device_elements(m_ * inner_)),
         addend(random_device_elements(m_ * n_)),
         out(8 * m_ * n_),
-        workspace(tw_gemm_lt_workspace(m_, n_, inner_, ring_)) {
+        workspace(tw_gemm_lt_workspace(m_, n_, inner_, ring_)),
+        limbs_of_x(tw_gemm_wide_workspace(m_, inner_, ring_)) {
     const device_memory v = random_device_elements(inner * n);
     for (int s = 0; s < sets; s++) {
       tw_limbs *w;
@@ -264,6 +290,10 @@ struct weight_bench {
   void library(size_t set) const {
     const tw_gemm_call c = call(set);
     MUST(tw_gemm_lt(&c, workspace.p, stream));
+  }
+  void wide(size_t set) const {
+    const tw_gemm_call c = call(set);
+    MUST(tw_gemm_wide(&c, limbs_of_x.p, stream));
   }
   void fused(size_t set, tw_gemm_tiling tiling) const {
     const tw_gemm_call c = call(set);
@@ -332,6 +362,39 @@ static void bench_layer(void) {
   for (weight_bench *b : products) delete b;
 }
 
+// All ways of one product, of `sets` different weights in turn; in brackets what the cost models expect.
+static void bench_rows(size_t m, size_t n, size_t inner, int ring, size_t sets) {
+  const weight_bench b(m, n, inner, ring, (int)sets);
+  const std::string name = text("%zu x %zu x %zu, ring %d", m, n, inner, ring);
+  auto time = [&](const std::string &how, const std::function<void(size_t)> &product) {
+    print_time((name + ", " + how).c_str(),
+               graph_seconds((int)sets,
+                             [&] {
+                               for (size_t l = 0; l < sets; l++) product(l);
+                             }),
+               b.macs(), b.limit());
+  };
+  const double cycles_per_us = 1980;
+  const tw_gemm_tiling t = b.chosen();
+  time("cuBLASLt", [&](size_t l) { b.library(l); });
+  if (tw_gemm_wide_takes(inner, ring))
+    time(text("wide (%.1f)", tw_gemm_wide_cycles(m, n, inner, ring) / cycles_per_us), [&](size_t l) { b.wide(l); });
+  time(text("fused %d x %d (%.1f)", t.columns, t.splits, t.cycles / cycles_per_us), [&](size_t l) { b.fused(l, t); });
+}
+
+// The part of the above that splits X.
+static void bench_split(size_t m, size_t inner, int limbs) {
+  const device_memory x = random_device_elements(m * inner), out(m * inner * limbs);
+  const int inside = 10;
+  const double seconds = graph_seconds(inside, [&] {
+    for (int i = 0; i < inside; i++)
+      MUST(tw_gemm_split_rows(x.u64(), m, inner, m, inner, limbs, (int8_t *)out.p, stream));
+  });
+  const double limit = (double)m * inner * (8 + limbs) / 4.3e12;
+  printf("%-46s %9.2f us %37.2f us at 4.3 TB/s\n", text("%d limbs of %zu x %zu", limbs, m, inner).c_str(),
+         seconds * 1e6, limit * 1e6);
+}
+
 static void bench_batched(size_t count, size_t m, size_t n, size_t inner, int ring) {
   const device_memory x = random_device_elements(count * m * inner), y = random_device_elements(count * inner * n),
                       out(8 * count * m * n);
@@ -348,28 +411,14 @@ static void bench_batched(size_t count, size_t m, size_t n, size_t inner, int ri
 
 static int bench_all(void) {
   bench_layer();
-  for (size_t m : {64, 256, 512, 1024, 2048, 4096}) {
-    const weight_bench b(m, 3072, 768, 48, 4);
-    const tw_gemm_tiling t = b.chosen();
-    print_time(text("%zu x 3072 x 768, ring 48, cuBLASLt", m).c_str(),
-               graph_seconds(4,
-                             [&] {
-                               for (int l = 0; l < 4; l++) b.library(l);
-                             }),
-               b.macs(), b.limit());
-    print_time(text("%zu x 3072 x 768, ring 48, fused %d x %d", m, t.columns, t.splits).c_str(),
-               graph_seconds(4,
-                             [&] {
-                               for (int l = 0; l < 4; l++) b.fused(l, t);
-                             }),
-               b.macs(), b.limit());
+  for (const shape &p : bert_base) bench_rows(2048, p.n, p.inner, p.ring, LAYERS);
+  bench_split(2048, 768, 6);
+  bench_split(2048, 3072, 5);
+  for (size_t m : {64, 256, 512, 1024, 4096}) {
+    bench_rows(m, 3072, 768, 48, 4);
+    bench_rows(m, 768, 768, 40, 4);
   }
-  {
-    const weight_bench b(4096, 4096, 4096, 48, 1);
-    const tw_gemm_tiling t = b.chosen();
-    print_time("4096 cubed, ring 48, cuBLASLt", graph_seconds(1, [&] { b.library(0); }), b.macs(), b.limit());
-    print_time("4096 cubed, ring 48, fused", graph_seconds(1, [&] { b.fused(0, t); }), b.macs(), b.limit());
-  }
+  bench_rows(4096, 4096, 4096, 48, 1);
   for (int ring : {40, 48, 64}) {
     bench_batched(12, 128, 128, 64, ring);
     bench_batched(12, 128, 64, 128, ring);

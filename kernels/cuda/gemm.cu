@@ -1,19 +1,30 @@
 // Which kernel computes a weight product.
 #include "kernels/cuda/gemm.h"
 
-// Up to this many rows one fused kernel takes the product. On large matrices the library's kernels are faster, but its
-// passes over limbs and sums in memory, and its launches, have to pay off first: on an H200 at about 2048 rows
-// (cuda_gemm bench).
+// Up to this many rows the fused kernel is faster than the library, whose passes over limbs and sums in memory, and
+// launches, have to pay off first (cuda_gemm bench).
 enum { FUSED_ROWS = 1024 };
 
-static bool takes_fused(size_t m, size_t n, size_t inner, int ring_bits, tw_gemm_tiling *tiling) {
-  return m <= FUSED_ROWS && tw_gemm_fused_choose(m, n, inner, ring_bits, tiling);
+typedef enum { FUSED, WIDE, LIBRARY } way;
+
+static way choose(size_t m, size_t n, size_t inner, int ring_bits, tw_gemm_tiling *tiling) {
+  const bool fused = tw_gemm_fused_choose(m, n, inner, ring_bits, tiling);
+  if (tw_gemm_wide_takes(inner, ring_bits))
+    return fused && tiling->cycles <= tw_gemm_wide_cycles(m, n, inner, ring_bits) ? FUSED : WIDE;
+  return fused && m <= FUSED_ROWS ? FUSED : LIBRARY;
 }
 
 extern "C" size_t tw_device_gemm_workspace(size_t m, size_t n, size_t inner, int ring_bits) {
   tw_gemm_tiling tiling;
-  if (m == 0 || takes_fused(m, n, inner, ring_bits, &tiling)) return 0;
-  return tw_gemm_lt_workspace(m, n, inner, ring_bits);
+  if (m == 0) return 0;
+  switch (choose(m, n, inner, ring_bits, &tiling)) {
+    case FUSED:
+      return 0;
+    case WIDE:
+      return tw_gemm_wide_workspace(m, inner, ring_bits);
+    default:
+      return tw_gemm_lt_workspace(m, n, inner, ring_bits);
+  }
 }
 
 extern "C" tw_status tw_device_gemm(const tw_limbs *v, size_t m, const uint64_t *x, int ring_bits,
@@ -24,6 +35,12 @@ extern "C" tw_status tw_device_gemm(const tw_limbs *v, size_t m, const uint64_t 
   if (m == 0) return TW_OK;
   const tw_gemm_call call = {v, m, x, addend, ring_bits, out};
   tw_gemm_tiling tiling;
-  if (takes_fused(m, v->n, v->inner, ring_bits, &tiling)) return tw_gemm_fused(&call, tiling, (cudaStream_t)stream);
-  return tw_gemm_lt(&call, workspace, (cudaStream_t)stream);
+  switch (choose(m, v->n, v->inner, ring_bits, &tiling)) {
+    case FUSED:
+      return tw_gemm_fused(&call, tiling, (cudaStream_t)stream);
+    case WIDE:
+      return tw_gemm_wide(&call, workspace, (cudaStream_t)stream);
+    default:
+      return tw_gemm_lt(&call, workspace, (cudaStream_t)stream);
+  }
 }

@@ -43,17 +43,30 @@ typedef struct {
 static inline int tw_ring_limbs(int ring_bits) { return (ring_bits + 7) / 8; }
 static inline size_t tw_round_up(size_t value, size_t unit) { return (value + unit - 1) / unit * unit; }
 
+// X's limbs: out, int8 [rows][limbs][padded_inner], limbs from the lowest up; rows m.. and columns inner.. become 0.
+tw_status tw_gemm_split_rows(const uint64_t *x, size_t m, size_t inner, size_t rows, size_t padded_inner, int limbs,
+                             int8_t *out, cudaStream_t stream);
+
 // By cuBLASLt: X is split, one product for each weight, then the weights are put together.
 size_t tw_gemm_lt_workspace(size_t m, size_t n, size_t inner, int ring_bits);
 tw_status tw_gemm_lt(const tw_gemm_call *call, void *workspace, cudaStream_t stream);
 void tw_gemm_lt_release(tw_limbs *v);  // the plans
 
 // By one kernel: tiles of `columns` columns of the result (32, 48 or 64), each by `splits` (1..8) blocks that share the
-// inner dimension. tw_gemm_fused_choose finds the pair the cost model likes best; false: no such kernel on this device.
+// inner dimension. tw_gemm_fused_choose finds the pair the cost model likes best, and the cycles it expects; false: no
+// such kernel on this device.
 typedef struct {
   int columns, splits;
+  double cycles;
 } tw_gemm_tiling;
 bool tw_gemm_fused_choose(size_t m, size_t n, size_t inner, int ring_bits, tw_gemm_tiling *out);
 tw_status tw_gemm_fused(const tw_gemm_call *call, tw_gemm_tiling tiling, cudaStream_t stream);
+
+// By one kernel on X's limbs, Hopper only. takes: whether there is such a kernel for this product on this device;
+// cycles: what its cost model expects then.
+bool tw_gemm_wide_takes(size_t inner, int ring_bits);
+double tw_gemm_wide_cycles(size_t m, size_t n, size_t inner, int ring_bits);
+size_t tw_gemm_wide_workspace(size_t m, size_t inner, int ring_bits);
+tw_status tw_gemm_wide(const tw_gemm_call *call, void *workspace, cudaStream_t stream);
 
 #endif

@@ -80,7 +80,7 @@ static __device__ __forceinline__ void multiply_step(int32_t (&sum)[limbs][colum
 
 static __device__ __forceinline__ void finish_step(void) {
 #ifdef TW_WARPGROUPS
-  group_wait();
+  group_wait<0>();
 #endif
 }
 
@@ -256,7 +256,7 @@ bool tw_gemm_fused_choose(size_t m, size_t n, size_t inner, int ring_bits, tw_ge
       const double cycles = estimate_cycles(limbs, columns, splits, clusters, m, n, inner);
       if (best != 0 && cycles >= best) continue;
       best = cycles;
-      *out = (tw_gemm_tiling){columns, splits};
+      *out = (tw_gemm_tiling){columns, splits, cycles};
     }
   return best != 0;
 }

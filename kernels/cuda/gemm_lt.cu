@@ -10,28 +10,6 @@
 enum { LIBRARY_WORKSPACE = 32 << 20, WAYS = 2, ROW_ALIGN = 16, PASS_THREADS = 256, MAX_FORKS = 16 };
 
 typedef struct {
-  const uint64_t *x;
-  int8_t *data;  // [rows][limbs][padded_inner]
-  size_t m, inner, padded_inner, words;
-} split_args;
-
-// A thread splits four neighbouring elements; rows m.. and columns inner.. become 0.
-template <int limbs>
-static __global__ void split_rows(const split_args g) {
-  const size_t word = (size_t)blockIdx.x * PASS_THREADS + threadIdx.x, quads = g.padded_inner / 4;
-  tw_begin();
-  if (word >= g.words) return;
-  const size_t row = word / quads, k = word % quads * 4;
-  uint64_t element[4];
-#pragma unroll
-  for (size_t e = 0; e < 4; e++) element[e] = row < g.m && k + e < g.inner ? g.x[row * g.inner + k + e] : 0;
-  uint32_t limb[limbs];
-  split_four<limbs>(element, limb);
-#pragma unroll
-  for (int i = 0; i < limbs; i++) *(uint32_t *)(g.data + (row * limbs + i) * g.padded_inner + k) = limb[i];
-}
-
-typedef struct {
   const int32_t *sums;  // [limbs][rows][padded_n]
   size_t weight_stride, n, padded_n, elements;
   const uint64_t *addend;
@@ -51,29 +29,24 @@ static __global__ void join_sums(const join_args g) {
   g.out[at] = (join_weights<limbs>(sum, 1) + (g.addend ? g.addend[at] : 0)) & g.ring;
 }
 
-typedef struct {
-  void (*split)(split_args);
-  void (*join)(join_args);
-} passes;
-
-static passes find_passes(int limbs) {
+static void (*join_kernel(int limbs))(join_args) {
   switch (limbs) {
     case 1:
-      return {split_rows<1>, join_sums<1>};
+      return join_sums<1>;
     case 2:
-      return {split_rows<2>, join_sums<2>};
+      return join_sums<2>;
     case 3:
-      return {split_rows<3>, join_sums<3>};
+      return join_sums<3>;
     case 4:
-      return {split_rows<4>, join_sums<4>};
+      return join_sums<4>;
     case 5:
-      return {split_rows<5>, join_sums<5>};
+      return join_sums<5>;
     case 6:
-      return {split_rows<6>, join_sums<6>};
+      return join_sums<6>;
     case 7:
-      return {split_rows<7>, join_sums<7>};
+      return join_sums<7>;
     default:
-      return {split_rows<8>, join_sums<8>};
+      return join_sums<8>;
   }
 }
 
@@ -230,11 +203,9 @@ tw_status tw_gemm_lt(const tw_gemm_call *call, void *workspace, cudaStream_t str
   const tw_lt_plan *plan = NULL;
   TW_TRY(find_plan(v, rows, limbs, &plan));
 
-  const passes pass = find_passes(limbs);
-  const split_args split = {call->x, x, call->m, v->inner, v->padded_inner, rows * (v->padded_inner / 4)};
-  TW_TRY(tw_launch(pass.split, dim3(blocks_for(split.words)), PASS_THREADS, 0, 1, stream, split));
+  TW_TRY(tw_gemm_split_rows(call->x, call->m, v->inner, rows, v->padded_inner, limbs, x, stream));
   TW_TRY(multiply(v, plan, x, sums, library_workspace, stream));
   const join_args join = {sums,           rows * v->padded_n, v->n,      v->padded_n,
                           call->m * v->n, call->addend,       call->out, tw_ring_mask(call->ring_bits)};
-  return tw_launch(pass.join, dim3(blocks_for(join.elements)), PASS_THREADS, 0, 1, stream, join);
+  return tw_launch(join_kernel(limbs), dim3(blocks_for(join.elements)), PASS_THREADS, 0, 1, stream, join);
 }

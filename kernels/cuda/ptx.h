@@ -31,6 +31,11 @@ static __device__ __forceinline__ void copy_async_8(void *to, const void *from, 
                : "memory");
 }
 
+// The 128-byte line into L2.
+static __device__ __forceinline__ void prefetch_line(const void *p) {
+  asm volatile("prefetch.global.L2 [%0];" ::"l"(p));
+}
+
 static __device__ __forceinline__ void copy_async_commit(void) { asm volatile("cp.async.commit_group;" ::: "memory"); }
 
 // Wait until at most `pending` of this thread's groups are under way.
@@ -74,8 +79,10 @@ static __device__ __forceinline__ void group_begin(void) { asm volatile("wgmma.f
 static __device__ __forceinline__ void group_commit(void) {
   asm volatile("wgmma.commit_group.sync.aligned;" ::: "memory");
 }
+// Until at most `pending` of the committed groups are under way.
+template <int pending>
 static __device__ __forceinline__ void group_wait(void) {
-  asm volatile("wgmma.wait_group.sync.aligned 0;" ::: "memory");
+  asm volatile("wgmma.wait_group.sync.aligned %0;" ::"n"(pending) : "memory");
 }
 
 static __device__ __forceinline__ void multiply_group(int32_t (&c)[4][4], const uint32_t a[4], uint64_t b) {
@@ -114,6 +121,106 @@ static __device__ __forceinline__ void multiply_group(int32_t (&c)[8][4], const 
         "+r"(c[5][1]), "+r"(c[5][2]), "+r"(c[5][3]), "+r"(c[6][0]), "+r"(c[6][1]), "+r"(c[6][2]), "+r"(c[6][3]),
         "+r"(c[7][0]), "+r"(c[7][1]), "+r"(c[7][2]), "+r"(c[7][3])
       : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "l"(b));
+}
+
+// Rows (of a, columns of b) of 128 bytes from a multiple of 1024 bytes on, as copy_box leaves them under the 128-byte
+// swizzle. For the next 32 of the 128 bytes, add 2.
+static __device__ __forceinline__ uint64_t group_rows(const void *p) {
+  const uint64_t eight_rows = 1024 >> 4, swizzle_128 = 1;
+  return (shared_address(p) & 0x3FFFF) >> 4 | (uint64_t)1 << 16 | eight_rows << 32 | swizzle_128 << 62;
+}
+
+#define TW_SUMS(c, i) "+r"(c[i][0]), "+r"(c[i][1]), "+r"(c[i][2]), "+r"(c[i][3])
+#define TW_SUMS_12(c)                                                                                      \
+  TW_SUMS(c, 0), TW_SUMS(c, 1), TW_SUMS(c, 2), TW_SUMS(c, 3), TW_SUMS(c, 4), TW_SUMS(c, 5), TW_SUMS(c, 6), \
+      TW_SUMS(c, 7), TW_SUMS(c, 8), TW_SUMS(c, 9), TW_SUMS(c, 10), TW_SUMS(c, 11)
+
+// c (64 x 96) += a b, both in shared memory and described by group_rows.
+static __device__ __forceinline__ void multiply_rows(int32_t (&c)[12][4], uint64_t a, uint64_t b) {
+  asm volatile(
+      "{.reg .pred add; setp.eq.u32 add, 0, 0; wgmma.mma_async.sync.aligned.m64n96k32.s32.s8.s8 {"
+      "%0, %1, %2, %3, %4, %5, %6, %7, %8, %9, %10, %11, %12, %13, %14, %15, "
+      "%16, %17, %18, %19, %20, %21, %22, %23, %24, %25, %26, %27, %28, %29, %30, %31, "
+      "%32, %33, %34, %35, %36, %37, %38, %39, %40, %41, %42, %43, %44, %45, %46, %47"
+      "}, %48, %49, add;}"
+      : TW_SUMS_12(c)
+      : "l"(a), "l"(b));
+}
+
+// The same with 192 columns of b: c gets the first 96, d the others.
+static __device__ __forceinline__ void multiply_rows(int32_t (&c)[12][4], int32_t (&d)[12][4], uint64_t a, uint64_t b) {
+  asm volatile(
+      "{.reg .pred add; setp.eq.u32 add, 0, 0; wgmma.mma_async.sync.aligned.m64n192k32.s32.s8.s8 {"
+      "%0, %1, %2, %3, %4, %5, %6, %7, %8, %9, %10, %11, %12, %13, %14, %15, "
+      "%16, %17, %18, %19, %20, %21, %22, %23, %24, %25, %26, %27, %28, %29, %30, %31, "
+      "%32, %33, %34, %35, %36, %37, %38, %39, %40, %41, %42, %43, %44, %45, %46, %47, "
+      "%48, %49, %50, %51, %52, %53, %54, %55, %56, %57, %58, %59, %60, %61, %62, %63, "
+      "%64, %65, %66, %67, %68, %69, %70, %71, %72, %73, %74, %75, %76, %77, %78, %79, "
+      "%80, %81, %82, %83, %84, %85, %86, %87, %88, %89, %90, %91, %92, %93, %94, %95"
+      "}, %96, %97, add;}"
+      : TW_SUMS_12(c), TW_SUMS_12(d)
+      : "l"(a), "l"(b));
+}
+
+// Registers a thread of this warpgroup keeps of those it was launched with; or takes, once other warpgroups of the
+// block have kept so few. Multiples of 8.
+template <int registers>
+static __device__ __forceinline__ void keep_registers(void) {
+  asm volatile("setmaxnreg.dec.sync.aligned.u32 %0;" ::"n"(registers));
+}
+template <int registers>
+static __device__ __forceinline__ void take_registers(void) {
+  asm volatile("setmaxnreg.inc.sync.aligned.u32 %0;" ::"n"(registers));
+}
+
+// Barriers in shared memory that count arrivals and bytes copied. A phase ends with the last of both; phases are told
+// apart by their parity: the first is 0, and the one before it, 1, counts as ended.
+static __device__ __forceinline__ void make_barrier(uint64_t *barrier, unsigned arrivals) {
+  asm volatile("mbarrier.init.shared.b64 [%0], %1;" ::"r"(shared_address(barrier)), "r"(arrivals) : "memory");
+}
+// The barriers this thread made exist for the cluster's blocks and for copies, after the next cluster barrier.
+static __device__ __forceinline__ void publish_barriers(void) {
+  asm volatile("fence.mbarrier_init.release.cluster;" ::: "memory");
+}
+static __device__ __forceinline__ void wait_phase(uint64_t *barrier, uint32_t parity) {
+  uint32_t ended = 0;
+  while (!ended)
+    asm volatile("{.reg .pred p; mbarrier.try_wait.parity.shared::cta.b64 p, [%1], %2; selp.u32 %0, 1, 0, p;}"
+                 : "=r"(ended)
+                 : "r"(shared_address(barrier)), "r"(parity)
+                 : "memory");
+}
+// Arrive, and let this phase wait for so many bytes.
+static __device__ __forceinline__ void arrive_expecting(uint64_t *barrier, unsigned bytes) {
+  asm volatile("mbarrier.arrive.expect_tx.shared::cta.b64 _, [%0], %1;" ::"r"(shared_address(barrier)), "r"(bytes)
+               : "memory");
+}
+// Arrive at this barrier in block `rank` of the cluster. Says nothing about what this thread wrote.
+static __device__ __forceinline__ void arrive_at(uint64_t *barrier, unsigned rank) {
+  asm volatile(
+      "{.reg .b32 there; mapa.shared::cluster.u32 there, %0, %1; "
+      "mbarrier.arrive.shared::cluster.b64 _, [there];}" ::"r"(shared_address(barrier)),
+      "r"(rank)
+      : "memory");
+}
+
+// Copy the box of a matrix of bytes whose first byte is in `column` of `row`, as described by a CUtensorMap that is a
+// __grid_constant__; what lies outside the matrix becomes 0. The barrier gets the bytes.
+static __device__ __forceinline__ void copy_box(void *to, const void *map, int column, int row, uint64_t *barrier) {
+  asm volatile(
+      "cp.async.bulk.tensor.2d.shared::cluster.global.mbarrier::complete_tx::bytes [%0], [%1, {%2, %3}], [%4];" ::"r"(
+          shared_address(to)),
+      "l"(map), "r"(column), "r"(row), "r"(shared_address(barrier))
+      : "memory");
+}
+// The same to this place, and this barrier, of each block of the cluster that is a bit of `blocks`.
+static __device__ __forceinline__ void copy_box_to(uint16_t blocks, void *to, const void *map, int column, int row,
+                                                   uint64_t *barrier) {
+  asm volatile(
+      "cp.async.bulk.tensor.2d.shared::cluster.global.mbarrier::complete_tx::bytes.multicast::cluster "
+      "[%0], [%1, {%2, %3}], [%4], %5;" ::"r"(shared_address(to)),
+      "l"(map), "r"(column), "r"(row), "r"(shared_address(barrier)), "h"(blocks)
+      : "memory");
 }
 #endif
 

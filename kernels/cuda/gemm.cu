@@ -1,15 +1,24 @@
 // Which kernel computes a weight product.
 #include "kernels/cuda/gemm.h"
 
+// Limbs that stay in the second-level cache of an H100 or H200 while others pass.
+enum { CACHED_BYTES = 32 << 20 };
+
 // Up to this many rows the fused kernel is faster than the library, whose passes over limbs and sums in memory, and
 // launches, have to pay off first (cuda_gemm bench).
 enum { FUSED_ROWS = 1024 };
 
 typedef enum { FUSED, WIDE, LIBRARY } way;
 
+// The wide kernel goes through all rows for every few columns: where neither operand stays in the cache the library's
+// order is the better one (cuda_gemm bench, 4096 cubed).
+static bool takes_wide(size_t m, size_t n, size_t inner, int ring_bits) {
+  return tw_gemm_wide_takes(inner, ring_bits) && (m < n ? m : n) * inner * tw_ring_limbs(ring_bits) <= CACHED_BYTES;
+}
+
 static way choose(size_t m, size_t n, size_t inner, int ring_bits, tw_gemm_tiling *tiling) {
   const bool fused = tw_gemm_fused_choose(m, n, inner, ring_bits, tiling);
-  if (tw_gemm_wide_takes(inner, ring_bits))
+  if (takes_wide(m, n, inner, ring_bits))
     return fused && tiling->cycles <= tw_gemm_wide_cycles(m, n, inner, ring_bits) ? FUSED : WIDE;
   return fused && m <= FUSED_ROWS ? FUSED : LIBRARY;
 }

@@ -407,14 +407,15 @@ void add_takings(arena &m, trials &out, size_t sequences, size_t rows, size_t co
 
 // ---- digits ----
 
-// Leaves on digits of the given widths from bit 0 on, the sign bit's plane last; sets offsets of [lt, eq] each.
+// Leaves on digits of the given widths from bit 0 on, the sign bit's plane last; sets offsets of [lt, eq] each, or of
+// one offset again and again.
 void add_leaves(arena &m, trials &out, size_t sequences, size_t n, int ring, const std::vector<int> &widths, int sets,
-                bool sign) {
+                bool sign, bool again = false) {
   std::vector<int64_t> list;
   size_t planes = 1;
   for (int width : widths) planes += (size_t)1 << width;
   for (int set = 0; set < sets; set++) {
-    const int64_t offset = (int64_t)m.next();
+    const int64_t offset = again && set > 0 ? list[0] : (int64_t)m.next();
     size_t first = 0;
     int low = 0;
     for (int width : widths) {
@@ -447,8 +448,9 @@ void add_leaves(arena &m, trials &out, size_t sequences, size_t n, int ring, con
   out.push_back(TRIAL(leaves, a, bits * (double)(planes + count) + 64 * bits, (double)(sequences * n)));
 }
 
+// ring 0: some ring that the digit fits in. A ring of fewer bits leaves the elements few digits and sub-tables.
 void add_lookup(arena &m, trials &out, size_t sequences, size_t n, int width, int sub_bits, int low_bit,
-                uint64_t ring_out) {
+                uint64_t ring_out, int ring = 0) {
   const size_t words = words_of(n), entries = (size_t)1 << (width + sub_bits),
                planes = ((size_t)1 << width) + m.below(3);
   tw_lookup_args a = {sequences,
@@ -461,7 +463,7 @@ void add_lookup(arena &m, trials &out, size_t sequences, size_t n, int width, in
                       planes * words,
                       m.next(),
                       ring_out,
-                      low_bit + width + (int)m.below(3),
+                      ring ? ring : low_bit + width + (int)m.below(3),
                       low_bit,
                       width,
                       sub_bits,
@@ -665,6 +667,7 @@ int check(bool small) {
       add_leaves(m, list, sequences, n, 24, {4, 4, 7, 4, 4}, 1, true);
       add_leaves(m, list, sequences, n, 54, {4, 4, 3, 2, 1, 4, 4, 4, 4, 4, 4, 4, 4, 4}, 3, true);
       add_leaves(m, list, sequences, n, 17, {5, 8, 2}, 2, false);
+      add_leaves(m, list, sequences, n, 17, {5, 4, 2}, 3, true, true);
       flush();
       if (n <= 1000) add_leaves(m, list, sequences, n, 40, {13, 11, 6}, 1, true);
       const auto lookup = [&](int width, int sub_bits) {
@@ -673,9 +676,9 @@ int check(bool small) {
         flush();
       };
       lookup(1, 0), lookup(4, 1), lookup(5, 0), lookup(6, 1), lookup(7, 2), lookup(7, 3), lookup(8, 2);
-      if (n <= 300) lookup(5, 11), lookup(8, 8);  // not all sub-tables fit at once
-      if (n <= 4097) lookup(9, 2), lookup(10, 3);
-      if (n <= (small ? 65u : 129u)) lookup(11, 3), lookup(12, 3), lookup(13, 3);
+      if (n <= 300) lookup(5, small ? 5 : 11), lookup(8, small ? 4 : 8), lookup(7, 0), lookup(8, 3), lookup(9, 3);
+      if (n <= (small ? 65u : 4097u)) lookup(9, 2), lookup(10, 0), lookup(10, 3), lookup(11, 2);
+      if (n <= (small ? 65u : 300u)) lookup(11, 3), lookup(12, 3), lookup(13, 1), lookup(13, 3);
       add_bit_products(m, list, sequences, n, {1, 2, 3, 4, 4, 3, 2, 1, 0, 2});
       add_bit_products(m, list, sequences, n, {7, 7, 5, 6});
       if (n <= 1000) add_bit_products(m, list, sequences, n, {8});
@@ -698,10 +701,21 @@ int check(bool small) {
                   addend);
       flush();
     }
-  // tiles for more blocks than run at once, on both ways to look up
-  if (!small)
-    add_lookup(m, list, 2, 150000, 5, 2, 8, tw_ring_mask(24)),
-        add_lookup(m, list, 2, 150000, 4, 2, 8, tw_ring_mask(40)), flush();
+  for (uint64_t ring : {tw_ring_mask(32), tw_ring_mask(64)}) {  // large tiles
+    add_lookup(m, list, 45, 130, 10, 3, 5, ring), flush();
+    if (!small) add_lookup(m, list, 3, 20001, 11, 3, 5, ring), add_lookup(m, list, 16, 1536, 11, 3, 8, ring), flush();
+    if (!small) add_lookup(m, list, 1, 20001, 11, 3, 8, ring, 5), flush();  // all in one sub-table
+  }
+  // tiles for more blocks than run at once, on both ways to look up; leaves the same
+  add_lookup(m, list, 199, 257, 7, 2, 8, tw_ring_mask(24)), add_leaves(m, list, 530, 40, 24, {4, 4, 5, 4}, 2, true);
+  if (!small) {
+    add_lookup(m, list, 2, 150000, 7, 2, 8, tw_ring_mask(24)),
+        add_lookup(m, list, 2, 150000, 4, 2, 8, tw_ring_mask(40));
+    add_lookup(m, list, 1, 150001, 8, 3, 8, tw_ring_mask(64));
+    add_leaves(m, list, 1, 600000, 24, {4, 4, 7, 4, 4}, 2, true),
+        add_leaves(m, list, 3, 200001, 17, {4, 4, 4, 4}, 1, true);
+  }
+  flush();
   add_product(m, list, 1100, 64, 96, 48, 1);  // more rows than the fused kernel takes: with workspace
   flush();
   printf("%d of %d cases differ\n", wrong, ran);

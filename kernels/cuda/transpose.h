@@ -1,4 +1,4 @@
-// 32 x 32 bits turned within a warp.
+// 32 x 32 bits turned within a warp or a thread.
 #ifndef TW_CUDA_TRANSPOSE_H
 #define TW_CUDA_TRANSPOSE_H
 
@@ -20,7 +20,9 @@ static __device__ __forceinline__ tw_transposer make_transposer(void) {
     const uint32_t half = 4 >> i;
     t.keep[i] = lane & half ? ~low[i] : low[i];
     t.turn[i] = lane & half ? 32 - half : half;
+    asm volatile("" : "+r"(t.keep[i]), "+r"(t.turn[i]));  // kept, not made again from the lane each time
   }
+  asm volatile("" : "+r"(t.halves), "+r"(t.bytes));
   return t;
 }
 
@@ -34,6 +36,25 @@ static __device__ __forceinline__ uint32_t transpose_bits(const tw_transposer &t
     x = (x & t.keep[i]) | (__funnelshift_l(other, other, t.turn[i]) & ~t.keep[i]);
   }
   return x;
+}
+
+// Bit i of word j goes to bit j of word i, all in one thread.
+static __device__ __forceinline__ void transpose_words(uint32_t word[32]) {
+#pragma unroll
+  for (int half = 16; half > 0; half /= 2)
+#pragma unroll
+    for (int i = 0; i < 32; i++) {
+      if (i & half) continue;
+      const uint32_t a = word[i], b = word[i + half];
+      if (half >= 8) {
+        word[i] = __byte_perm(a, b, half == 16 ? 0x5410 : 0x6240);
+        word[i + half] = __byte_perm(a, b, half == 16 ? 0x7632 : 0x7351);
+      } else {
+        const uint32_t low = half == 4 ? 0x0f0f0f0f : half == 2 ? 0x33333333 : 0x55555555;
+        word[i] = (a & low) | (b << half & ~low);
+        word[i + half] = (a >> half & low) | (b & ~low);
+      }
+    }
 }
 
 #endif

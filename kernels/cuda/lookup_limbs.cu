@@ -22,19 +22,6 @@ typedef struct {
   uint32_t tiles, sequence_tiles, planes;
 } limbs_call;
 
-// c (16 x 8, int32) += a (16 x 32) b (32 x 8) of unsigned bytes, laid out as in multiply_limbs.
-static __device__ __forceinline__ void multiply_bytes(int32_t c[4], const uint32_t a[4], uint2 b) {
-  asm("mma.sync.aligned.m16n8k32.row.col.s32.u8.u8.s32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, {%0, %1, %2, %3};"
-      : "+r"(c[0]), "+r"(c[1]), "+r"(c[2]), "+r"(c[3])
-      : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b.x), "r"(b.y));
-}
-
-// Products a sub-table takes: entries of both tables, in four bytes side by side or in eight each by itself.
-template <int bytes>
-struct columns_of {
-  static constexpr int products = bytes == 4 ? 1 : 2;
-};
-
 // Where byte `limb` of an entry lies in the operands: [32 planes][product][lane], four planes a register. Plane u of 32
 // is bit u of a word; lane 4 column + q holds the planes q, q + 8, q + 16, q + 24, and q + 4, q + 12...
 template <int subs, int bytes>
@@ -101,19 +88,6 @@ static __device__ __forceinline__ void copy_row(uint32_t *to, const uint32_t *fr
   }
 }
 
-// Both tables' sums of one row, in the lanes 0 and 2 (four bytes) or 0 (eight) of its four; `sum` are the products of
-// the row's sub-table.
-static __device__ __forceinline__ uint32_t join_four(const int32_t *sum) {
-  const uint32_t odd = threadIdx.x & 1, part = ((uint32_t)sum[0] + ((uint32_t)sum[1] << 8)) << (16 * odd);
-  return part + __shfl_xor_sync(~0u, part, 1);
-}
-static __device__ __forceinline__ uint64_t join_eight(const int32_t *sum) {
-  unsigned long long part = ((uint64_t)(uint32_t)sum[0] + ((uint64_t)(uint32_t)sum[1] << 8))
-                            << (16 * (threadIdx.x & 3));
-  part += __shfl_xor_sync(~0u, part, 1);
-  return part + __shfl_xor_sync(~0u, part, 2);
-}
-
 // What a warp has summed up, before it is written: [table][element].
 template <int bytes>
 struct sums_of {
@@ -145,10 +119,6 @@ static __device__ __forceinline__ void finish_row(int32_t (*sum)[4], int part, u
     if (threadIdx.x % 4 == 0) sums[0][row] = first;
     if (threadIdx.x % 4 == 1) sums[1][row] = second;
   }
-}
-
-static __device__ __forceinline__ void write_sum(const tw_lookup_args &a, int table, size_t at, uint64_t sum) {
-  a.out[table][at] = (a.rank ? 0 - sum : sum) & a.ring_out;
 }
 
 template <int steps, int subs, int bytes>

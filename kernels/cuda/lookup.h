@@ -1,6 +1,6 @@
 // The two ways to look up on the device, both by products of int8 matrices. An element's share of the one-hot digit,
 // turned by the public digit so that bit u stands for table entry -u, is a row of bits; a sub-table's entries, cut in
-// bytes, are the columns. For digits of 5 to 9 bits with few sub-tables, which most tables have, a block holds all
+// bytes, are the columns. For digits of 7 to 9 bits with few sub-tables, which most tables have, a block holds all
 // sub-tables and multiplies by each (lookup_limbs.cu); for the others blocks share sub-tables out (lookup.cu).
 #ifndef TW_CUDA_LOOKUP_H
 #define TW_CUDA_LOOKUP_H

@@ -120,8 +120,7 @@ static tw_status measure_device(bench *w, tw_kernel_call *call, const void *args
   TW_TRY(tw_device_capture_begin(w->b.stream));
   tw_status status = TW_OK;
   for (int i = 0; i < REPLAYED && status == TW_OK; i++) status = call(w->b.backend, args, w->b.stream);
-  tw_status ended = tw_device_capture_end(w->b.stream, &graph);
-  if (status == TW_OK) status = ended;
+  status = tw_device_capture_end(w->b.stream, status, &graph);
   if (status == TW_OK) status = replay(w, graph);
   if (graph) tw_device_graph_destroy(graph);
   if (status == TW_OK) *seconds = median_of(w->times, (int)w->s->repeat);

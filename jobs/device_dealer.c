@@ -64,10 +64,7 @@ static tw_status enqueue(tw_device_dealer *d, int buffer) {
 
 static tw_status record(tw_device_dealer *d, int buffer) {
   TW_TRY(tw_device_capture_begin(d->stream));
-  tw_status recorded = enqueue(d, buffer);
-  tw_status ended = tw_device_capture_end(d->stream, &d->graph[buffer]);
-  TW_TRY(recorded);
-  return ended;
+  return tw_device_capture_end(d->stream, enqueue(d, buffer), &d->graph[buffer]);
 }
 
 // Reserving completes the pool; the first real walk lets products plan themselves. Recorded ones then allocate nothing.

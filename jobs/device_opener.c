@@ -485,9 +485,7 @@ static tw_status capture_probe(tw_device_opener *o, probe *p, int count) {
     recorded = tw_device_event_record(o->lanes[1].ready, o->lanes[1].stream);
     if (recorded == TW_OK) recorded = tw_device_event_wait(o->lanes[1].ready, o->lanes[0].stream);
   }
-  tw_status ended = tw_device_capture_end(o->lanes[0].stream, &p->graph);
-  TW_TRY(recorded);
-  return ended;
+  return tw_device_capture_end(o->lanes[0].stream, recorded, &p->graph);
 }
 
 static tw_status run_probe(tw_device_opener *o, const probe *p) {
@@ -509,13 +507,21 @@ static tw_status check_probe(tw_device_opener *o, const probe *p) {
   return TW_OK;
 }
 
+static double median_of_three(const double x[3]) {
+  double low = x[0] < x[1] ? x[0] : x[1], high = x[0] < x[1] ? x[1] : x[0];
+  return x[2] < low ? low : x[2] > high ? high : x[2];
+}
+
 static tw_status measure_probe(tw_device_opener *o, probe *p, int count, double *seconds) {
+  double taken[3];
   TW_TRY(make_probe(o, p));
   TW_TRY(capture_probe(o, p, count));
   TW_TRY(run_probe(o, p));  // warms up
-  TW_TRY(run_probe(o, p));
-  TW_TRY(tw_device_timer_between(p->timer[0], p->timer[1], seconds));
-  *seconds /= count;
+  for (int i = 0; i < 3; i++) {
+    TW_TRY(run_probe(o, p));
+    TW_TRY(tw_device_timer_between(p->timer[0], p->timer[1], &taken[i]));
+  }
+  *seconds = median_of_three(taken) / count;
   return check_probe(o, p);
 }
 

@@ -476,16 +476,9 @@ static tw_status prepare_beside(tw_engine *e) {
   return TW_OK;
 }
 
-// What failed while it was recorded is the cause.
-static tw_status end_capture(tw_engine *e, tw_status recorded, void **graph) {
-  if (recorded == TW_OK) return tw_device_capture_end(e->stream, graph);
-  tw_device_capture_drop(e->stream);
-  return recorded;
-}
-
 static tw_status record_preparation(tw_engine *e) {
   TW_TRY(tw_device_capture_begin(e->stream));
-  return end_capture(e, prepare_parts(e), &e->preparation);
+  return tw_device_capture_end(e->stream, prepare_parts(e), &e->preparation);
 }
 
 // The first time memory is taken, also what products need on each stream; from then on all work is the same on the same
@@ -546,7 +539,7 @@ static tw_status enqueue(tw_engine *e) {
 
 static tw_status record(tw_engine *e) {
   TW_TRY(tw_device_capture_begin(e->stream));
-  return end_capture(e, enqueue(e), &e->graph);
+  return tw_device_capture_end(e->stream, enqueue(e), &e->graph);
 }
 
 // Of the parts together.

@@ -60,8 +60,8 @@ tw_status tw_device_hand_over(const tw_device_hand_over_args *args, void *stream
 
 // Record what is enqueued on the stream (and on streams that wait for its events) instead of running it.
 tw_status tw_device_capture_begin(void *stream);
-tw_status tw_device_capture_end(void *stream, void **graph);
-void tw_device_capture_drop(void *stream);  // after a failure
+// recorded: how it went; a failure is returned as it is, for it is the cause of what fails after it.
+tw_status tw_device_capture_end(void *stream, tw_status recorded, void **graph);
 tw_status tw_device_graph_launch(void *graph, void *stream);
 void tw_device_graph_destroy(void *graph);
 

@@ -177,7 +177,7 @@ static tw_status enqueue(bench *t) {
 static void record(bench *t) {
   MUST(tw_device_capture_begin(t->stream));
   tw_status recorded = enqueue(t);
-  MUST(tw_device_capture_end(t->stream, &t->graph));
+  MUST(tw_device_capture_end(t->stream, TW_OK, &t->graph));
   must(recorded, "recording");
 }
 

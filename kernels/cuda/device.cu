@@ -191,20 +191,21 @@ extern "C" tw_status tw_device_capture_begin(void *stream) {
   return TW_OK;
 }
 
-extern "C" tw_status tw_device_capture_end(void *stream, void **graph) {
-  cudaGraph_t captured;
+extern "C" tw_status tw_device_capture_end(void *stream, tw_status recorded, void **graph) {
+  cudaGraph_t captured = nullptr;
   cudaGraphExec_t executable;
-  TW_CUDA(cudaStreamEndCapture((cudaStream_t)stream, &captured));
+  cudaError_t ended = cudaStreamEndCapture((cudaStream_t)stream, &captured);
+  if (recorded != TW_OK) {
+    if (captured) cudaGraphDestroy(captured);
+    cudaGetLastError();
+    return recorded;
+  }
+  TW_CUDA(ended);
   cudaError_t made = cudaGraphInstantiate(&executable, captured, 0);
   cudaGraphDestroy(captured);
   TW_CUDA(made);
   *graph = executable;
   return TW_OK;
-}
-
-extern "C" void tw_device_capture_drop(void *stream) {
-  cudaGraph_t captured = nullptr;
-  if (cudaStreamEndCapture((cudaStream_t)stream, &captured) == cudaSuccess && captured) cudaGraphDestroy(captured);
 }
 
 extern "C" tw_status tw_device_graph_launch(void *graph, void *stream) {

@@ -272,6 +272,40 @@ static void test_impossible_bounds(void) {
   refuses_bound(&bounds[1].variance_sum_min, 1e-6, bounds, "norm variance");
 }
 
+// Does a product use a mask that this gate makes, itself or by way of gates that make masks of masks?
+static bool reaches_product(const tw_program *p, int op) {
+  if (!p->ops[op].gate->mask) return false;
+  for (int i = op + 1; i < p->op_count; i++) {
+    const tw_op *user = &p->ops[i];
+    bool reads = false;
+    for (int j = 0; j < user->in_count; j++)
+      for (int k = 0; k < p->ops[op].out_count; k++) reads |= user->in[j] == p->ops[op].out[k];
+    if (reads && (user->gate->prepare || (!user->opens && reaches_product(p, i)))) return true;
+  }
+  return false;
+}
+
+// On the CPU nothing else is prepared: openings of bits, above all, have their masks drawn online alone.
+static void test_masks_of_products(void) {
+  tw_plan plan = {0};
+  int products = 0, drawn = 0, not_drawn = 0, wrong = 0;
+  CU_ASSERT_EQUAL_FATAL(make("bert-tiny", 16, TW_DITHERED, TW_OUTPUT_TOKENS, NULL, &plan), TW_OK);
+  const tw_program *p = &plan.program;
+  for (int i = 0; i < p->op_count; i++) {
+    const tw_op *op = &p->ops[i];
+    bool product = op->gate->prepare != NULL;
+    wrong += op->for_product != (product || reaches_product(p, i));
+    products += product;
+    drawn += op->opens && op->for_product;
+    not_drawn += op->opens && !op->for_product;
+    if (op->opens && p->tensors[op->out[0]].kind == TW_BITWIRE) wrong += op->for_product;
+  }
+  CU_ASSERT_EQUAL(wrong, 0);
+  CU_ASSERT_EQUAL(products, 2 * 4);
+  CU_ASSERT(drawn >= products && not_drawn > drawn);
+  tw_plan_free(&plan);
+}
+
 static void test_margin(void) {
   tw_bounds measured = random_bounds(), wide = tw_bounds_with_margin(&measured, 3);
   CU_ASSERT(wide.logit >= 3 * measured.logit && wide.context >= 3 * measured.context && wide.up >= 3 * measured.up);
@@ -289,6 +323,7 @@ int main(void) {
                                      {"damaged files", test_damage},
                                      {"cost bars of BERT-base", test_bert_base_bars},
                                      {"bounds that fit no ring", test_impossible_bounds},
+                                     {"masks of products", test_masks_of_products},
                                      {"margin", test_margin}};
   int result = suite_run("plan", tests, sizeof tests / sizeof *tests);
   rmdir(folder);

@@ -246,7 +246,7 @@ static tw_status measure(bench *b) {
   TW_TRY(tw_hardware_take(b->channel, &b->hardware));
   TW_TRY(tw_hardware_place(b->channel, &b->hardware, b->s->bind, b->placement, sizeof b->placement));
   TW_TRY(tw_hardware_link(&b->hardware, b->s->link));
-  TW_TRY(tw_prepare_beside(b->s->prepare, &beside));
+  TW_TRY(tw_hardware_prepare(&b->hardware, b->s->prepare, &beside));
   TW_TRY(tw_hardware_overlap(&b->hardware, b->s->overlap, &overlap));
   overlap = overlap || (b->s->compare_overlap && !beside);
   if (b->s->compare_overlap && !beside && b->s->batch < 2)

@@ -68,7 +68,7 @@ static const tw_option options[] = {
      .fallback = "auto",
      .help = "auto: to cores and memory near the rank's GPU, ranks of one host apart, always inside what the launcher "
              "gave; none"},
-    TW_RANK_OPTIONS(settings, "", "", "beside"),
+    TW_RANK_OPTIONS(settings, "", "", "auto"),
     {.name = "trace",
      .field = offsetof(settings, trace),
      .help = "record when each gate, opening and key was at work, for `twain report --trace`"},
@@ -182,7 +182,7 @@ static tw_status infer(const settings *s, rank_files *f, tw_channel *channel, tw
                       .progress = tw_progress_show,
                       .progress_state = &progress};
   tw_status status = tw_hardware_overlap(&hardware, s->overlap, &o.overlap);
-  if (status == TW_OK) status = tw_prepare_beside(s->prepare, &o.prepare_beside);
+  if (status == TW_OK) status = tw_hardware_prepare(&hardware, s->prepare, &o.prepare_beside);
   if (status == TW_OK) status = tw_run(&o, result);
   tw_progress_end(&progress);
   tw_hardware_release(&hardware);

@@ -103,11 +103,12 @@ tw_status tw_hardware_overlap(const tw_hardware *h, const char *when, bool *over
   return TW_OK;
 }
 
-tw_status tw_prepare_beside(const char *when, bool *beside) {
-  static const char *const words[] = {"first", "beside"};
-  int w = word_index(when, words, 2);
-  if (w < 0) return tw_fail(TW_ERR_USAGE, "unknown --prepare '%s'; use first or beside", when);
-  *beside = w;
+// A GPU has processors to spare while others compute; cores only have while a message is awaited.
+tw_status tw_hardware_prepare(const tw_hardware *h, const char *when, bool *beside) {
+  static const char *const words[] = {"first", "beside", "auto"};
+  int w = word_index(when, words, 3);
+  if (w < 0) return tw_fail(TW_ERR_USAGE, "unknown --prepare '%s'; use auto, first or beside", when);
+  *beside = w == 2 ? h->device == TW_DEVICE_CUDA || waits_for_openings(h) : w;
   return TW_OK;
 }
 

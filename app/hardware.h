@@ -27,8 +27,8 @@ tw_status tw_hardware_place(tw_channel *channel, const tw_hardware *h, const cha
 tw_status tw_hardware_link(tw_hardware *h, const char *link);
 // After tw_hardware_link: whether halves of a batch take turns. when: "always", "never" or "auto".
 tw_status tw_hardware_overlap(const tw_hardware *h, const char *when, bool *overlap);
-// Whether preparation runs beside the online phase. when: "first" or "beside".
-tw_status tw_prepare_beside(const char *when, bool *beside);
+// The same: whether preparation runs beside the online phase. when: "first", "beside" or "auto".
+tw_status tw_hardware_prepare(const tw_hardware *h, const char *when, bool *beside);
 void tw_hardware_release(tw_hardware *h);
 // For one process alone: chooses and selects the GPU.
 tw_status tw_hardware_alone(const char *device, tw_device_kind *chosen);

@@ -25,8 +25,9 @@
                "never, or auto: unless both ranks exchange in one host's memory, where nothing is waited for"},         \
   {.name = "prepare", .kind = TW_OPTION_TEXT, .field = offsetof(settings, prepare), .value = "WHEN",                \
    .fallback = when,                                                                                                \
-   .help = who "work that needs no input: first, so that the online phase is short, or beside the online phase, "   \
-               "where that waits for openings or leaves processors idle, so that both together are"}
+   .help = who "work that needs no input: first, so that the online phase is short; beside the online phase, while " \
+               "that waits for openings or leaves a GPU's processors idle, so that both together are short; or auto: " \
+               "beside on a GPU and between hosts"}
 // clang-format on
 
 #endif

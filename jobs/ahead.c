@@ -57,7 +57,7 @@ static tw_status prepare_to(tw_ahead *a, int end) {
 
 tw_status tw_ahead_finish(tw_ahead *a) { return tw_session_prepare_to(&a->session, a->session.program->op_count); }
 
-// ---- CPU: products, one by one. Masks are drawn again online: they would take more memory than time ----
+// ---- CPU: product by product. Masks are drawn again online: they would take more memory than time ----
 
 static tw_status take_product(void *state, int op) {
   tw_ahead *a = state;
@@ -67,14 +67,21 @@ static tw_status take_product(void *state, int op) {
   return TW_OK;
 }
 
-static tw_status next_product(void *state, bool *more) {
+// A slice of a product, or one of the masks that it is made from: a wait may be short.
+static tw_status next_slice(void *state, bool *more) {
+  enum { SLICE = 1 << 18 };  // multiply-adds: a fraction of a millisecond
   tw_ahead *a = state;
-  const tw_program *p = a->session.program;
-  int next = a->session.next_op;
-  while (next < p->op_count && !p->ops[next].gate->prepare) next++;
+  tw_session *s = &a->session;
+  const tw_program *p = s->program;
+  int next = s->next_op;
+  while (next < p->op_count && !p->ops[next].for_product) next++;
   *more = next < p->op_count;
-  a->beside += *more;
-  return *more ? prepare_to(a, next + 1) : TW_OK;
+  TW_TRY(tw_session_prepare_to(s, next));
+  if (!*more) return TW_OK;
+  if (a->mark) TW_TRY(a->mark(a->mark_state, p->ops[next].label));
+  TW_TRY(tw_session_prepare_slice(s, SLICE));
+  a->beside += p->ops[next].gate->prepare && s->next_op > next;
+  return a->mark ? a->mark(a->mark_state, -1) : TW_OK;
 }
 
 // ---- GPU: stretches ----
@@ -98,7 +105,7 @@ void tw_ahead_attach(tw_ahead *a, tw_session *online) {
     online->buffers[i].mask[online->rank] = a->session.buffers[i].mask[online->rank];
   online->ahead = a;
   online->need = kept ? await_stretch : take_product;
-  online->idle = kept ? NULL : next_product;
+  online->idle = kept ? NULL : next_slice;
 }
 
 #ifdef TWAIN_CUDA

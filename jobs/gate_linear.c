@@ -68,19 +68,36 @@ static tw_status spread_bias(tw_session *s, linear_shape d, size_t rows, uint64_
   return s->backend->view(&spread, s->stream);
 }
 
+// Columns of r_b W^, added to k; where operands are values. The next slice, or all that is left.
+static void add_columns(tw_session *s, linear_shape d, size_t rows, const uint64_t *mask, int ring, uint64_t *k) {
+  enum { LEAST = 32 };  // so that the rows are not packed too often
+  const uint64_t *weight = s->weights.masked_operand[d.weight];
+  size_t first = s->columns_done, left = d.cols - first, count = left;
+  if (s->slice_work) {
+    count = s->slice_work / (rows * d.inner) / LEAST * LEAST;
+    count = count < LEAST ? LEAST : count;
+  }
+  if (count > left) count = left;
+  tw_gemm(rows, count, d.inner, mask, d.inner, weight + first, d.cols, k + first, d.cols, ring, 1);
+  s->columns_done = count < left ? first + count : 0;
+}
+
 // r_b W^ - [bias]_b, subtracted online.
 static tw_status linear_prepare(tw_session *s, const tw_op *op) {
   linear_shape d = shape_of(s, op);
   TW_TRY(check_weight(s, d));
   size_t rows = (size_t)s->batch * d.rows;
   int ring = tw_t(s, op->out[0])->ring;
+  const uint64_t *mask = tw_b(s, op->in[0])->mask[s->rank];
   uint64_t *k = s->prepared[op - s->program->ops];  // from an earlier preparation
   if (!k) TW_TRY(tw_keep(s, rows * d.cols, &k));
-  TW_TRY(spread_bias(s, d, rows, k));
-  TW_TRY(s->backend->product(s->weights.masked_operand[d.weight], rows, d.cols, d.inner,
-                             tw_b(s, op->in[0])->mask[s->rank], k, ring, k, s->stream));
   s->prepared[op - s->program->ops] = k;
-  return TW_OK;
+  if (!s->columns_done) TW_TRY(spread_bias(s, d, rows, k));
+  if (s->backend->operand_is_values) {
+    add_columns(s, d, rows, mask, ring, k);
+    return TW_OK;
+  }
+  return s->backend->product(s->weights.masked_operand[d.weight], rows, d.cols, d.inner, mask, k, ring, k, s->stream);
 }
 
 static tw_status linear_party(tw_session *s, const tw_op *op) {

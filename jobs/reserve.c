@@ -116,6 +116,7 @@ static tw_backend silent(const tw_backend *backend) {
   no.give = no_give;
   no.gemm = no_gemm;
   no.product = no_product;
+  no.operand_is_values = false;  // nobody reads them past it
   return no;
 }
 

@@ -151,6 +151,7 @@ tw_status tw_session_open(tw_session *s) {
   s->opening = false;
   s->bytes_held = s->arena_used = 0;
   s->preparing = false;
+  s->slice_work = s->columns_done = 0;
   s->out_of_bound = 0;
   s->first_out_of_bound = -1;
   return TW_OK;
@@ -222,6 +223,7 @@ static tw_status run_and_release(tw_session *s, int index) {
     const tw_label *label = &s->program->labels[op->label];
     return tw_fail_in(status, "layer %d, %s, gate %s", label->layer, label->gate, op->gate->name);
   }
+  if (s->columns_done) return TW_OK;  // the rest of its product comes later
   if (s->opener.poll && s->role == TW_PARTY && !s->preparing) TW_TRY(s->opener.poll(s->opener.state));
   // an opener may read its shares until the flush
   if (!op->opens || s->role != TW_PARTY || s->preparing) release_inputs(s, index);
@@ -230,11 +232,23 @@ static tw_status run_and_release(tw_session *s, int index) {
   return TW_OK;
 }
 
-tw_status tw_session_prepare_to(tw_session *s, int end) {
-  tw_status status = TW_OK;
+static tw_status prepare_next(tw_session *s) {
   s->preparing = true;
-  for (; s->next_op < end && status == TW_OK; s->next_op++) status = run_and_release(s, s->next_op);
+  tw_status status = run_and_release(s, s->next_op);
   s->preparing = false;
+  if (!s->columns_done) s->next_op++;
+  return status;
+}
+
+tw_status tw_session_prepare_to(tw_session *s, int end) {
+  while (s->next_op < end) TW_TRY(prepare_next(s));
+  return TW_OK;
+}
+
+tw_status tw_session_prepare_slice(tw_session *s, size_t work) {
+  s->slice_work = work;
+  tw_status status = prepare_next(s);
+  s->slice_work = 0;
   return status;
 }
 
@@ -283,6 +297,7 @@ static tw_status open_level(tw_session *s) {
 void tw_session_rewind(tw_session *s) {
   if (s->program->output >= 0) release_tensor(s, s->program->output);
   s->next_op = s->level_start = 0;
+  s->columns_done = 0;
   s->opening = false;
 }
 

@@ -111,6 +111,7 @@ struct tw_session {
   uint64_t **prepared;  // per op: K_b of a weight product
   bool keep_masks;      // set before opening: masks stay from preparation on, online work leaves them alone
   bool preparing;
+  size_t slice_work, columns_done;  // multiply-adds of a slice (0: whole products); of the product being prepared
   // party, when another session prepares (jobs/ahead.h). need: called before gate number `op`; when it returns, the
   // gate's preparation has been done or stands before it on the stream. idle: called while nothing else can be done;
   // *more: it may be called again.
@@ -139,8 +140,10 @@ void tw_session_close(tw_session *s);      // wipes
 
 // A party's work before its input: masks and weight-product pads.
 tw_status tw_session_prepare(tw_session *s);
-// Of a session that does nothing else: the gates before `end` that are still to be prepared.
+// Of a session that does nothing else: the gates before `end` that are still to be prepared; or, on the CPU, one gate,
+// of its product only a slice of about this many multiply-adds.
 tw_status tw_session_prepare_to(tw_session *s, int end);
+tw_status tw_session_prepare_slice(tw_session *s, size_t work);
 
 // Take all memory that the online phase will ask for; nothing is computed. After tw_session_prepare.
 tw_status tw_session_reserve(tw_session *s);

@@ -77,7 +77,10 @@ static tw_status next_slice(void *state, bool *more) {
   while (next < p->op_count && !p->ops[next].for_product) next++;
   *more = next < p->op_count;
   TW_TRY(tw_session_prepare_to(s, next));
-  if (!*more) return TW_OK;
+  if (!*more) {
+    a->online->idle = NULL;
+    return TW_OK;
+  }
   if (a->mark) TW_TRY(a->mark(a->mark_state, p->ops[next].label));
   TW_TRY(tw_session_prepare_slice(s, SLICE));
   a->beside += p->ops[next].gate->prepare && s->next_op > next;
@@ -105,7 +108,7 @@ void tw_ahead_attach(tw_ahead *a, tw_session *online) {
     online->buffers[i].mask[online->rank] = a->session.buffers[i].mask[online->rank];
   online->ahead = a;
   online->need = kept ? await_stretch : take_product;
-  online->idle = kept ? NULL : next_slice;
+  online->idle = kept || a->session.next_op == p->op_count ? NULL : next_slice;
 }
 
 #ifdef TWAIN_CUDA

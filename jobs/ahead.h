@@ -28,7 +28,8 @@ tw_status tw_ahead_forecast(tw_ahead *a, const tw_session *like);
 tw_status tw_ahead_open(tw_ahead *a, const tw_session *like);
 void tw_ahead_close(tw_ahead *a);  // but for the arena
 
-// The online session takes what is prepared from here. GPU: after a first preparation; from then on memory stays.
+// The online session takes what is prepared from here, and what is left is prepared in its waits (CPU). GPU: after a
+// first preparation; from then on memory stays.
 void tw_ahead_attach(tw_ahead *a, tw_session *online);
 
 void tw_ahead_rewind(tw_ahead *a);       // for another job

@@ -209,9 +209,10 @@ static tw_status prepare_host_part(tw_engine *e, tw_engine_part *p) {
   p->session.opener = e->parts[0].session.opener;  // they share a collector
   if (e->trace) tw_engine_trace_session(e->trace, p->session.lane, &p->session);
   TW_TRY(tw_ahead_open(&p->ahead, &p->session));
+  if (!e->o.prepare_beside) TW_TRY(tw_ahead_finish(&p->ahead));
   tw_ahead_attach(&p->ahead, &p->session);
   if (e->trace && e->o.prepare_beside) tw_engine_trace_ahead(e->trace, p->session.lane, &p->ahead);
-  return e->o.prepare_beside ? TW_OK : tw_ahead_finish(&p->ahead);
+  return TW_OK;
 }
 
 static tw_status prepare_host(tw_engine *e, const tw_engine_job *job) {

@@ -62,7 +62,9 @@ static bool near(race *r, uint64_t message) {
 // Both lanes' preparation goes on evenly while a message is awaited.
 static tw_status use_wait(race *r, uint64_t message) {
   tw_opener *o = opener_of(r);
-  if (!o->arrived || near(r, message)) return TW_OK;
+  bool any = false;
+  for (int i = 0; i < r->count; i++) any = any || r->lanes[i].session->idle;
+  if (!any || !o->arrived || near(r, message)) return TW_OK;
   for (int left = r->count; left > 0 && !o->arrived(o->state, message);) {
     tw_session *s = r->lanes[r->turn++ % (unsigned)r->count].session;
     bool more = false;

@@ -113,8 +113,8 @@ struct tw_session {
   bool preparing;
   size_t slice_work, columns_done;  // multiply-adds of a slice (0: whole products); of the product being prepared
   // party, when another session prepares (jobs/ahead.h). need: called before gate number `op`; when it returns, the
-  // gate's preparation has been done or stands before it on the stream. idle: called while nothing else can be done;
-  // *more: it may be called again.
+  // gate's preparation has been done or stands before it on the stream. idle, NULL when there is nothing left: called
+  // while nothing else can be done; *more: it may be called again.
   tw_status (*need)(void *state, int op);
   tw_status (*idle)(void *state, bool *more);
   void *ahead;

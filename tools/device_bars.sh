@@ -54,6 +54,7 @@ models() {
   for way in nccl mpi mpi-p2p; do model bert-base --repeat 5 --transport "$way"; done
   model bert-base --repeat 10 --by-gate
   part 60 "$twain" bench kernels --model bert-base --seq 128 --device cuda
+  part 60 "$folder/cuda_gemm" bench
   part 60 "$twain" bench deal --model bert-base --seq 128 --device cuda
 }
 keys() { for where in resident memory file; do model bert-base --repeat 10 --keys "$where"; done; }

@@ -7,6 +7,7 @@
 #include "app/hardware.h"
 #include "app/print.h"
 #include "base/clock.h"
+#include "base/median.h"
 #include "base/memory.h"
 #include "jobs/deal.h"
 #include "jobs/device_dealer.h"
@@ -27,11 +28,6 @@ typedef struct {
   double copy_rate, stream_rate;  // bytes a second; 0: unknown
   bool verified;
 } bench;
-
-static int by_value(const void *a, const void *b) {
-  double x = *(const double *)a, y = *(const double *)b;
-  return (x > y) - (x < y);
-}
 
 static tw_status prepare(bench *b) {
   void *memory;
@@ -213,8 +209,7 @@ static void print_table(const bench *b, double bytes, double median) {
 static tw_status print(bench *b) {
   int repeat = (int)b->s->repeat;
   double bytes = (double)(b->plan.program.slot_bytes[0] + b->plan.program.slot_bytes[1]);
-  qsort(b->seconds, (size_t)repeat, sizeof(double), by_value);
-  double median = repeat % 2 ? b->seconds[repeat / 2] : (b->seconds[repeat / 2 - 1] + b->seconds[repeat / 2]) / 2;
+  double median = tw_median(b->seconds, repeat);
   b->best = b->seconds[0];
   if (!b->s->json) {
     print_table(b, bytes, median);

@@ -10,6 +10,7 @@
 #include "app/peak.h"
 #include "app/print.h"
 #include "base/clock.h"
+#include "base/median.h"
 #include "base/memory.h"
 #include "jobs/import.h"
 #include "kernels/device.h"
@@ -75,15 +76,6 @@ static void release(tw_kernel_bench *b) {
 
 // ---- time ----
 
-static int by_value(const void *a, const void *b) {
-  double x = *(const double *)a, y = *(const double *)b;
-  return (x > y) - (x < y);
-}
-static double median_of(double *times, int count) {
-  qsort(times, (size_t)count, sizeof *times, by_value);
-  return count % 2 ? times[count / 2] : (times[count / 2 - 1] + times[count / 2]) / 2;
-}
-
 static tw_status measure_host(bench *w, tw_kernel_call *call, const void *args, double *seconds) {
   double start = tw_seconds();
   TW_TRY(call(w->b.backend, args, NULL));
@@ -94,7 +86,7 @@ static tw_status measure_host(bench *w, tw_kernel_call *call, const void *args, 
     for (int i = 0; i < inside; i++) TW_TRY(call(w->b.backend, args, NULL));
     w->times[r] = (tw_seconds() - start) / inside;
   }
-  *seconds = median_of(w->times, (int)w->s->repeat);
+  *seconds = tw_median(w->times, (int)w->s->repeat);
   return TW_OK;
 }
 
@@ -123,7 +115,7 @@ static tw_status measure_device(bench *w, tw_kernel_call *call, const void *args
   status = tw_device_capture_end(w->b.stream, status, &graph);
   if (status == TW_OK) status = replay(w, graph);
   if (graph) tw_device_graph_destroy(graph);
-  if (status == TW_OK) *seconds = median_of(w->times, (int)w->s->repeat);
+  if (status == TW_OK) *seconds = tw_median(w->times, (int)w->s->repeat);
   return status;
 }
 #endif

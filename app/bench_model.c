@@ -9,6 +9,7 @@
 #include "app/print.h"
 #include "app/two_ranks.h"
 #include "base/clock.h"
+#include "base/median.h"
 #include "base/memory.h"
 #include "jobs/rehearsal.h"
 
@@ -28,18 +29,6 @@ typedef struct {
   tw_engine_stats stats;
   uint64_t mismatches;
 } bench;
-
-static int by_value(const void *a, const void *b) {
-  double x = *(const double *)a, y = *(const double *)b;
-  return (x > y) - (x < y);
-}
-
-static double median(const double *values, int count) {
-  double sorted[MOST_REPEATS];
-  memcpy(sorted, values, sizeof(double) * (size_t)count);
-  qsort(sorted, (size_t)count, sizeof(double), by_value);
-  return count % 2 ? sorted[count / 2] : (sorted[count / 2 - 1] + sorted[count / 2]) / 2;
-}
 
 static tw_status meet(bench *b) {
   uint8_t here = 1, there;
@@ -235,8 +224,8 @@ static tw_status measure_serial(bench *b) {
   TW_TRY(pass(b, false, false, true));
   b->serial_comm = 1e-9 * (double)b->stats.counters.open_comm_ns;
   TW_TRY(pass(b, false, false, false));
-  b->serial_online = median(b->online, (int)b->s->repeat);
-  b->serial_preparation = median(b->preparation, (int)b->s->repeat);
+  b->serial_online = tw_median(b->online, (int)b->s->repeat);
+  b->serial_preparation = tw_median(b->preparation, (int)b->s->repeat);
   return TW_OK;
 }
 
@@ -266,7 +255,7 @@ static tw_status body(const tw_call *call, tw_channel *channel) {
   b->channel = channel;
   tw_status status = measure(b);
   if (status == TW_OK && channel->rank == 0) {
-    double online = median(b->online, (int)b->s->repeat), preparation = median(b->preparation, (int)b->s->repeat);
+    double online = tw_median(b->online, (int)b->s->repeat), preparation = tw_median(b->preparation, (int)b->s->repeat);
     if (b->s->json)
       status = print_json(b, online, preparation);
     else

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/median.h"
 #include "base/memory.h"
 #include "comm/nccl.h"
 #include "jobs/device_mailbox.h"
@@ -507,21 +508,17 @@ static tw_status check_probe(tw_device_opener *o, const probe *p) {
   return TW_OK;
 }
 
-static double median_of_three(const double x[3]) {
-  double low = x[0] < x[1] ? x[0] : x[1], high = x[0] < x[1] ? x[1] : x[0];
-  return x[2] < low ? low : x[2] > high ? high : x[2];
-}
-
 static tw_status measure_probe(tw_device_opener *o, probe *p, int count, double *seconds) {
-  double taken[3];
+  enum { RUNS = 3 };
+  double taken[RUNS];
   TW_TRY(make_probe(o, p));
   TW_TRY(capture_probe(o, p, count));
   TW_TRY(run_probe(o, p));  // warms up
-  for (int i = 0; i < 3; i++) {
+  for (int i = 0; i < RUNS; i++) {
     TW_TRY(run_probe(o, p));
     TW_TRY(tw_device_timer_between(p->timer[0], p->timer[1], &taken[i]));
   }
-  *seconds = median_of_three(taken) / count;
+  *seconds = tw_median(taken, RUNS) / count;
   return check_probe(o, p);
 }
 

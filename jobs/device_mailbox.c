@@ -100,7 +100,6 @@ static tw_status open_window(tw_channel *channel, tw_mailboxes *m) {
     m->fetched[i].received = (uint64_t *)(void *)(other + at);
     m->box[i].small_words = WINDOW_SMALL_WORDS;
   }
-  m->copied = true;
   m->name = "mpi, shared window";
   return TW_OK;
 }

@@ -18,8 +18,7 @@ typedef struct {
   tw_mailbox box[TW_LANES];
   tw_relay_box host[TW_LANES];  // relayed
   bool relayed;
-  bool copied;  // copy engines fetch large messages, from two slots of their own:
-  struct {
+  struct {                     // window: copy engines fetch large messages, from two slots of their own
     uint64_t *sent;            // this GPU writes them
     const uint64_t *received;  // host memory
   } fetched[TW_LANES];

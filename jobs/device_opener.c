@@ -107,7 +107,7 @@ static tw_status open_transport(tw_device_opener *o) {
     return status == TW_ERR_USAGE ? open_buffers(o) : status;
   }
   TW_TRY(open_mailboxes(o));
-  if (o->boxes.copied) TW_TRY(open_fetches(o));
+  if (o->boxes.window) TW_TRY(open_fetches(o));
   return o->boxes.relayed ? tw_relay_create(o->o.channel, o->boxes.host, o->o.lanes, &o->relay) : TW_OK;
 }
 
@@ -311,7 +311,7 @@ static tw_status exchange_by_fetches(tw_device_opener *o, int l) {
 
 static tw_status exchange_by_mailbox(tw_device_opener *o, int l) {
   size_t words = tw_device_message_words(&o->queue);
-  if (o->boxes.copied && words > FETCH_WORDS) return exchange_by_fetches(o, l);
+  if (o->boxes.window && words > FETCH_WORDS) return exchange_by_fetches(o, l);
   int rounds = tw_exchange_rounds(&o->queue, o->boxes.relayed ? RELAY_ROUND_WORDS : ROUND_WORDS);
   if (o->relay) TW_TRY(note_for_relay(o, l, rounds));
   return tw_device_exchange(&o->queue, &o->boxes.box[l], o->lanes[l].number++, rounds, o->o.lanes == 1, o->digests,
@@ -373,7 +373,7 @@ static tw_status meet(tw_device_opener *o) {
 }
 
 tw_status tw_device_opener_run_begin(tw_device_opener *o) {
-  if (o->boxes.copied) TW_TRY(meet(o));
+  if (o->boxes.window) TW_TRY(meet(o));
   return o->relay ? tw_relay_begin(o->relay, o->relayed, (int)o->relayed_count) : TW_OK;
 }
 

@@ -62,11 +62,16 @@ static tw_status check_memory(tw_engine *e, uint64_t left) {
       (unsigned long long)left);
 }
 
+// An opened session reads them there.
+static void use_program(const tw_engine *e, const tw_engine_part *p, tw_session *s) {
+  s->pool = e->pool;
+  for (int i = 0; i < s->program->table_count; i++) s->tables[i] = e->tables[i];
+  s->backend_slots = e->slots + p->first;
+}
+
 static tw_status open_ahead(tw_engine *e, tw_engine_part *p) {
   TW_TRY(tw_ahead_open(&p->ahead, &p->session));
-  p->ahead.session.pool = e->pool;
-  for (int i = 0; i < p->session.program->table_count; i++) p->ahead.session.tables[i] = e->tables[i];
-  p->ahead.session.backend_slots = e->slots + p->first;
+  use_program(e, p, &p->ahead.session);
   if (e->beside && e->o.trace) {
     TW_TRY(tw_gate_timer_create(p->session.program, e->beside, true, &p->ahead_timer));
     p->ahead.mark = tw_gate_timer_mark;
@@ -80,9 +85,7 @@ static tw_status open_part(tw_engine *e, tw_engine_part *p) {
   tw_engine_describe(e, p);
   TW_TRY(tw_session_open(&p->session));
   p->open = true;
-  p->session.pool = e->pool;
-  for (int i = 0; i < p->session.program->table_count; i++) p->session.tables[i] = e->tables[i];
-  p->session.backend_slots = e->slots + p->first;
+  use_program(e, p, &p->session);
   p->session.opener = tw_device_opener_table(e->opener);
   if (e->trace) p->session.opener = tw_engine_trace_opener(e->trace, p->session.opener);
   p->session.source = tw_key_feed_source(e->feed, p->session.lane);

@@ -23,13 +23,18 @@ typedef struct {
   int label, sent;  // sent: moment
 } opening;
 
-// Of a part's gates, or of their preparation: the stretch that is being computed.
+// Of a part's gates, or of their preparation.
 typedef struct {
   tw_engine_trace *trace;
   tw_trace_lane lane;
-  int half, label;  // label -1: none
-  uint64_t begun;
+  int half;
 } marker;
+
+// What is being computed.
+typedef struct {
+  int half, label;  // label -1: nothing
+  uint64_t begun;
+} stretch;
 
 struct tw_engine_trace {
   const tw_program *program;
@@ -45,7 +50,9 @@ struct tw_engine_trace {
   message *messages;
   int moment_count, moment_room, message_count, message_room;
   void *origin;
-  tw_key_source keys;  // CPU
+  // CPU
+  stretch stretches[TW_TRACE_LANES];  // of gates, and of preparation
+  tw_key_source keys;
   int first_of_second_part;
 };
 
@@ -77,8 +84,8 @@ tw_status tw_engine_trace_create(const tw_program *program, int parts, void *con
   t->device = streams != NULL;
   for (int i = 0; i < parts && streams; i++) t->streams[i] = streams[i];
   for (int i = 0; i < TW_LANES; i++) {
-    t->gates[i] = (marker){t, TW_TRACE_COMPUTE, i, -1, 0};
-    t->preparation[i] = (marker){t, TW_TRACE_PREPARE, i, -1, 0};
+    t->gates[i] = (marker){t, TW_TRACE_COMPUTE, i};
+    t->preparation[i] = (marker){t, TW_TRACE_PREPARE, i};
   }
   tw_status status = allocate(t, room);
   if (status != TW_OK) {
@@ -139,10 +146,8 @@ static tw_status read_moment(const tw_engine_trace *t, int index, uint64_t *ns) 
 
 tw_status tw_engine_trace_begin(tw_engine_trace *t) {
   t->moment_count = t->message_count = 0;
-  for (int i = 0; i < TW_LANES; i++) {
-    t->openings[i] = (opening){.label = -1};
-    t->gates[i].label = t->preparation[i].label = -1;
-  }
+  for (int i = 0; i < TW_LANES; i++) t->openings[i] = (opening){.label = -1};
+  for (int i = 0; i < TW_TRACE_LANES; i++) t->stretches[i].label = -1;
 #ifdef TWAIN_CUDA
   if (t->device) return tw_device_timer_record(t->origin, t->streams[0]);
 #endif
@@ -153,18 +158,19 @@ tw_status tw_engine_trace_begin(tw_engine_trace *t) {
 // ---- gates and preparation, on the CPU: one span for a stretch of one label. One thread does it all, so a stretch
 // ends where another begins; what is prepared while a gate waits for it lies within its stretch.
 
-static void end_stretch(marker *m, uint64_t now) {
-  if (m->label >= 0) tw_trace_add(m->trace->spans, (tw_span){m->lane, m->half, m->label, m->begun, now});
-  m->label = -1;
+static void end_stretch(tw_engine_trace *t, tw_trace_lane lane, uint64_t now) {
+  stretch *s = &t->stretches[lane];
+  if (s->label >= 0) tw_trace_add(t->spans, (tw_span){(int)lane, s->half, s->label, s->begun, now});
+  s->label = -1;
 }
 
 static tw_status mark(void *state, int label) {
-  marker *m = state;
-  if (label >= 0 && label == m->label) return TW_OK;
+  const marker *m = state;
+  stretch *s = &m->trace->stretches[m->lane];
+  if (label >= 0 && label == s->label && m->half == s->half) return TW_OK;
   uint64_t now = tw_clock_ns();
-  for (int i = 0; i < TW_LANES; i++) end_stretch(m->lane == TW_TRACE_COMPUTE ? &m->trace->gates[i] : m, now);
-  m->label = label;
-  m->begun = now;
+  end_stretch(m->trace, m->lane, now);
+  *s = (stretch){m->half, label, now};
   return TW_OK;
 }
 
@@ -179,7 +185,7 @@ void tw_engine_trace_ahead(tw_engine_trace *t, int part, tw_ahead *a) {
 }
 
 tw_status tw_engine_trace_end(tw_engine_trace *t) {
-  for (int i = 0; i < TW_LANES && !t->device; i++) end_stretch(&t->gates[i], tw_clock_ns());
+  if (!t->device) end_stretch(t, TW_TRACE_COMPUTE, tw_clock_ns());
   for (int i = 0; i < t->message_count; i++) {
     const message *m = &t->messages[i];
     tw_span span = {.lane = TW_TRACE_OPEN, .half = m->half, .label = m->label};

@@ -68,7 +68,7 @@ static tw_status spread_bias(tw_session *s, linear_shape d, size_t rows, uint64_
   return s->backend->view(&spread, s->stream);
 }
 
-// Columns of r_b W^, added to k; where operands are values. The next slice, or all that is left.
+// Columns of r_b W^, added to k, on the CPU, whose operands are values: the next slice, or all that is left.
 static void add_columns(tw_session *s, linear_shape d, size_t rows, const uint64_t *mask, int ring, uint64_t *k) {
   enum { LEAST = 32 };  // so that the rows are not packed too often
   const uint64_t *weight = s->weights.masked_operand[d.weight];
@@ -93,7 +93,7 @@ static tw_status linear_prepare(tw_session *s, const tw_op *op) {
   if (!k) TW_TRY(tw_keep(s, rows * d.cols, &k));
   s->prepared[op - s->program->ops] = k;
   if (!s->columns_done) TW_TRY(spread_bias(s, d, rows, k));
-  if (s->backend->operand_is_values) {
+  if (s->slice_work || s->columns_done) {
     add_columns(s, d, rows, mask, ring, k);
     return TW_OK;
   }

@@ -116,12 +116,25 @@ static tw_backend silent(const tw_backend *backend) {
   no.give = no_give;
   no.gemm = no_gemm;
   no.product = no_product;
-  no.operand_is_values = false;  // nobody reads them past it
   return no;
 }
 
-// Walks on a backend that computes nothing, until one takes no more memory: a block that one walk added may be taken by
-// an earlier gate of the next.
+// Walks until one takes no more memory: a block that one walk added may be taken by an earlier gate of the next.
+static tw_status settle(tw_session *s, tw_status (*walk)(tw_session *s)) {
+  for (size_t before = SIZE_MAX; s->bytes_held != before;) {
+    before = s->bytes_held;
+    TW_TRY(walk(s));
+  }
+  return TW_OK;
+}
+
+static tw_status walk_online(tw_session *s) {
+  TW_TRY(tw_session_walk_levels(s));
+  tw_session_rewind(s);
+  return TW_OK;
+}
+
+// On a backend that computes nothing.
 static tw_status walk_silently(tw_session *s, const tw_backend *no) {
   s->backend = no;
   s->opener = (tw_opener){no_open, one_queued, no_start, no_finish, NULL, NULL, NULL};
@@ -129,12 +142,7 @@ static tw_status walk_silently(tw_session *s, const tw_backend *no) {
   s->sink[0] = s->sink[1] = (tw_sink){no_append, NULL};
   s->mark = NULL;
   s->need = NULL;
-  for (size_t before = SIZE_MAX; s->bytes_held != before;) {
-    before = s->bytes_held;
-    TW_TRY(tw_session_walk_levels(s));
-    tw_session_rewind(s);
-  }
-  return TW_OK;
+  return settle(s, walk_online);
 }
 
 tw_status tw_session_reserve(tw_session *s) {
@@ -169,17 +177,8 @@ static void pretend_prepared(tw_session *s) {
   for (int i = 0; i < s->program->tensor_count && s->keep_masks; i++) s->buffers[i].mask[s->rank] = nowhere;
 }
 
-// Until it takes no more memory, as walk_silently.
-static tw_status prepare_silently(tw_session *s) {
-  for (size_t before = SIZE_MAX; s->bytes_held != before;) {
-    before = s->bytes_held;
-    TW_TRY(tw_session_prepare(s));
-  }
-  return TW_OK;
-}
-
 static tw_status walk_part(tw_session *s, tw_forecast part, const tw_backend *no) {
-  if (part == TW_FORECAST_PREPARATION) return prepare_silently(s);
+  if (part == TW_FORECAST_PREPARATION) return settle(s, tw_session_prepare);
   pretend_prepared(s);
   return walk_silently(s, no);
 }
@@ -187,10 +186,6 @@ static tw_status walk_part(tw_session *s, tw_forecast part, const tw_backend *no
 tw_status tw_session_forecast(const tw_session *like, tw_forecast part, size_t *bytes) {
   tw_session s = *like;
   s.arena = NULL;
-  s.source = (tw_source){no_read, NULL, like->source.window ? no_window : NULL};
-  s.opener = (tw_opener){no_open, one_queued, no_start, no_finish, NULL, NULL, NULL};
-  s.mark = NULL;
-  s.need = NULL;
   tw_backend no = silent(&tw_cpu_backend);
   no.alloc = pretend;
   no.release = forget;

@@ -383,7 +383,7 @@ __global__ void __launch_bounds__(64 * warps, 16 / warps) exchange_kernel(const 
   __shared__ block_state b;
   uint64_t number = *a.box.base + a.number;  // fixed while a run lasts
   if (!begin_exchange(a)) return;
-  for (int round = 0; threadIdx.x == 0 && round < a.rounds; round++) make_single_barrier(&packed[round]);
+  for (int round = 0; threadIdx.x == 0 && round < a.rounds; round++) make_barrier(&packed[round], 1);
   begin_block(a.message, part_of(a.message.units, a.rounds, 0), b);
   uint32_t warp = threadIdx.x / 32;
   if (warp < warps)

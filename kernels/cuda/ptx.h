@@ -173,12 +173,9 @@ static __device__ __forceinline__ void take_registers(void) {
   asm volatile("setmaxnreg.inc.sync.aligned.u32 %0;" ::"n"(registers));
 }
 
-// Barriers in shared memory that count arrivals and bytes copied. A phase ends with the last of both; phases are told
-// apart by their parity: the first is 0, and the one before it, 1, counts as ended.
-static __device__ __forceinline__ void make_barrier(uint64_t *barrier, unsigned arrivals) {
-  asm volatile("mbarrier.init.shared.b64 [%0], %1;" ::"r"(shared_address(barrier)), "r"(arrivals) : "memory");
-}
-// The barriers this thread made exist for the cluster's blocks and for copies, after the next cluster barrier.
+// Barriers (make_barrier) also count bytes copied. A phase ends with the last arrival and byte; phases are told apart
+// by their parity: the first is 0, and the one before it, 1, counts as ended. The barriers this thread made exist for
+// the cluster's blocks and for copies, after the next cluster barrier.
 static __device__ __forceinline__ void publish_barriers(void) {
   asm volatile("fence.mbarrier_init.release.cluster;" ::: "memory");
 }
@@ -266,10 +263,11 @@ static __device__ __forceinline__ bool sync_named(int id, bool mine) {
   return any != 0;
 }
 
-// A barrier in shared memory that one thread arrives at, once: it need not wait for those that look.
-static __device__ __forceinline__ void make_single_barrier(uint64_t *barrier) {
-  asm volatile("mbarrier.init.shared.b64 [%0], 1;" ::"r"(shared_address(barrier)) : "memory");
+// A barrier in shared memory for so many arrivals.
+static __device__ __forceinline__ void make_barrier(uint64_t *barrier, unsigned arrivals) {
+  asm volatile("mbarrier.init.shared.b64 [%0], %1;" ::"r"(shared_address(barrier)), "r"(arrivals) : "memory");
 }
+// One for a single arrival, once: who arrives need not wait for those that look.
 static __device__ __forceinline__ void arrive_single(uint64_t *barrier) {
   asm volatile("{.reg .b64 state; mbarrier.arrive.shared.b64 state, [%0];}" ::"r"(shared_address(barrier)) : "memory");
 }

@@ -31,6 +31,33 @@ expect_run() { # as expect, for two ranks
   expect "$code" "$text" bash -c 'two_ranks "$@"' run "$@"
 }
 
+rank_one() { # the process of rank 1 below launcher $1
+  local dir
+  for dir in /proc/[0-9]*; do
+    grep -qsE "^PPid:[[:space:]]*$1\$" "$dir/status" || continue
+    if tr '\0' '\n' <"$dir/environ" 2>/dev/null | grep -qx OMPI_COMM_WORLD_RANK=1; then echo "${dir#/proc/}"; fi
+  done
+}
+
+# A run of n whose rank 1 gets a signal as soon as its ledger marks the slot: the launcher must end by itself, with no
+# result. Says its exit code. lose_rank_one SIGNAL SLOT OPTION...
+lose_rank_one() {
+  local signal=$1 slot=$2 status=0 launcher start=$SECONDS
+  shift 2
+  mpirun -np 2 "$TWAIN" run n --ledger ledger "$@" >said 2>&1 &
+  launcher=$!
+  until [ -n "$(find ledger/p1 -type f -name "$slot" 2>/dev/null)" ]; do
+    kill -0 "$launcher" 2>/dev/null || { cat said >&2; fail "the run ended before it marked its slot"; }
+    sleep 0.01
+  done
+  kill -s "$signal" "$(rank_one "$launcher")"
+  wait "$launcher" || status=$?
+  [ "$status" != 0 ] || fail "the run succeeded although rank 1 got $signal"
+  [ $((SECONDS - start)) -lt 30 ] || fail "rank 0 waited for $((SECONDS - start)) s"
+  [ ! -e n.result.p0.h5 ] && [ ! -e n.result.p1.h5 ] || fail "a result of an interrupted run"
+  echo "$status"
+}
+
 # A number or word out of a JSON file: json FILE EXPRESSION, with j for the file's content.
 json() { python3 -c 'import json, sys; j = json.load(open(sys.argv[1])); print(eval(sys.argv[2]))' "$1" "$2"; }
 

@@ -11,6 +11,9 @@
 #include "kernels/device.h"
 
 enum { PIECE = 8 << 20, DEPTH = 48, MOST_READERS = 14, PATIENCE = 10 };  // the ring: 384 MiB
+// Bytes of a slot that are copied ahead of the gates: two layers of BERT-large. All at once, they would be in the way
+// of openings through host memory.
+enum { LEAD = 96 << 20 };
 
 typedef struct {
   tw_key_feed *feed;
@@ -26,6 +29,8 @@ struct tw_key_feed {
   int pieces;                  // of a slot
   void *copies;                // the copies' stream
   void *begun, **taken;        // taken: one a piece, of all sequences
+  void **asked;                // one a piece: gates have come to it
+  int copied;                  // pieces whose copies are enqueued
   void **timers;               // traced: the beginning, and one a piece
   uint8_t *device;             // [batch][slot_bytes]
   const uint8_t **from;        // [batch], MEMORY and RESIDENT: this job's slots
@@ -68,6 +73,8 @@ static tw_status create_lists(tw_key_feed *f) {
   f->from = memory;
   TW_TRY(tw_alloc(sizeof(void *) * (size_t)f->pieces, &memory));
   f->taken = memory;
+  TW_TRY(tw_alloc(sizeof(void *) * (size_t)f->pieces, &memory));
+  f->asked = memory;
   TW_TRY(tw_alloc(sizeof(void *) * (size_t)(f->pieces + 1), &memory));
   f->timers = memory;
   return TW_OK;
@@ -77,7 +84,10 @@ static tw_status create_copies(tw_key_feed *f) {
   void *memory;
   TW_TRY(tw_device_stream_create(&f->copies));
   TW_TRY(tw_device_event_create(&f->begun));
-  for (int i = 0; i < f->pieces; i++) TW_TRY(tw_device_event_create(&f->taken[i]));
+  for (int i = 0; i < f->pieces; i++) {
+    TW_TRY(tw_device_event_create(&f->taken[i]));
+    TW_TRY(tw_device_event_create(&f->asked[i]));
+  }
   for (int i = 0; i <= f->pieces && f->o.traced; i++) TW_TRY(tw_device_timer_create(&f->timers[i]));
   TW_TRY(k->alloc(all_bytes(f), &memory));
   f->device = memory;
@@ -121,6 +131,7 @@ void tw_key_feed_destroy(tw_key_feed *f) {
   for (int i = 0; i < f->o.lanes; i++) (void)tw_device_wait_for(f->parts[i].stream, PATIENCE);
   tw_key_ring_destroy(f->ring);
   for (int i = 0; f->taken && i < f->pieces; i++) tw_device_event_destroy(f->taken[i]);
+  for (int i = 0; f->asked && i < f->pieces; i++) tw_device_event_destroy(f->asked[i]);
   for (int i = 0; f->timers && i <= f->pieces; i++) tw_device_event_destroy(f->timers[i]);
   tw_device_event_destroy(f->begun);
   tw_device_stream_destroy(f->copies);
@@ -130,6 +141,7 @@ void tw_key_feed_destroy(tw_key_feed *f) {
   if (f->wanted) k->release(f->wanted, 16 * (size_t)f->pieces);
   if (f->stop) k->release(f->stop, sizeof(int));
   tw_free(f->taken);
+  tw_free(f->asked);
   tw_free(f->timers);
   tw_free(f->from);
   tw_free(f->read);
@@ -176,6 +188,13 @@ static tw_status copy_piece(tw_key_feed *f, int i) {
   return tw_device_event_record(f->taken[i], f->copies);
 }
 
+// Pieces that begin less than LEAD behind piece `asked`'s beginning.
+static tw_status copy_ahead(tw_key_feed *f, int asked) {
+  for (; f->copied < f->pieces && f->starts[f->copied] < f->starts[asked] + LEAD; f->copied++)
+    TW_TRY(copy_piece(f, f->copied));
+  return TW_OK;
+}
+
 // The copies' stream starts where the gates' stream is now: so it is part of a graph that is being recorded.
 tw_status tw_key_feed_start(tw_key_feed *f) {
   for (int i = 0; i < f->o.lanes; i++) f->parts[i].waited = 0;
@@ -185,14 +204,23 @@ tw_status tw_key_feed_start(tw_key_feed *f) {
   TW_TRY(tw_device_event_record(f->begun, f->parts[0].stream));
   TW_TRY(tw_device_event_wait(f->begun, f->copies));
   if (f->o.traced) TW_TRY(tw_device_timer_record(f->timers[0], f->copies));
-  for (int i = 0; i < f->pieces; i++) TW_TRY(copy_piece(f, i));
-  return TW_OK;
+  f->copied = 0;
+  return copy_ahead(f, 0);
+}
+
+// The gates of a stream have come to piece i; those that come first let copies go on.
+static tw_status ask_for_piece(tw_key_feed *f, int i, void *stream) {
+  if (f->copied == f->pieces || f->starts[f->copied] >= f->starts[i] + LEAD) return TW_OK;
+  TW_TRY(tw_device_event_record(f->asked[i], stream));
+  TW_TRY(tw_device_event_wait(f->asked[i], f->copies));
+  return copy_ahead(f, i);
 }
 
 static tw_status wait_for_piece(const part *p, int i) {
   tw_key_feed *f = p->feed;
   tw_device_hand_over_args a = {.arrived = f->o.timed && p == &f->parts[0] ? &f->wanted[i] : NULL};
   if (a.arrived) TW_TRY(tw_device_hand_over(&a, p->stream));
+  TW_TRY(ask_for_piece(f, i, p->stream));
   return tw_device_event_wait(f->taken[i], p->stream);
 }
 

@@ -30,7 +30,7 @@ void tw_key_feed_end(tw_key_feed *f);
 // before, so that a graph recorded for it is of no use. The stream's earlier work has ended.
 tw_status tw_key_feed_load(tw_key_feed *f, const tw_key_source *source, bool *moved);
 tw_status tw_key_feed_fill(tw_key_feed *f);              // FILE: wait until the ring is full, or all is read
-tw_status tw_key_feed_start(tw_key_feed *f);             // enqueue all copies
+tw_status tw_key_feed_start(tw_key_feed *f);             // enqueue the first copies; the others as gates go on
 tw_source tw_key_feed_source(tw_key_feed *f, int lane);  // its `window` waits, on the stream, for the pieces it needs
 // Device memory, 0 until a piece of keys fails its check or cannot be read. Gates that come after computed with bytes
 // that are no keys: whoever forms messages on the stream must send nothing of theirs once this is not 0.

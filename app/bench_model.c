@@ -213,6 +213,7 @@ static tw_status pass(bench *b, bool overlap, bool beside, bool time_gates) {
                          .budget = {(size_t)b->s->budget_words, (size_t)b->s->budget_jobs},
                          .prepare_beside = beside,
                          .keys = b->keys,
+                         .input = tw_rehearsal_input(b->rehearsal),
                          .time_gates = time_gates};
   TW_TRY(tw_engine_open(&o, &b->engine));
   b->setup = tw_seconds() - start;

@@ -27,6 +27,7 @@ typedef struct {
   tw_open_budget budget;  // with overlap
   bool prepare_beside;    // preparation runs beside the online work, where that would wait; else before the input
   tw_keys_place keys;     // where every job's keys lie; RESIDENT: GPU only
+  const uint64_t *input;  // where every job's input lies, if that is known: it is page-locked for a GPU
   bool time_gates;        // GPU: time each label's work (costs about a microsecond a stretch)
   bool trace;             // record spans (tw_engine_get_trace); on a GPU also times gates
 } tw_engine_options;

@@ -142,6 +142,13 @@ static tw_status open_keys(tw_engine *e) {
   return TW_OK;
 }
 
+// Copies from memory that is not page-locked take several times as long; where none may be locked they do.
+static void lock_input(tw_engine *e) {
+  void *device;
+  if (e->o.input && tw_host_map((void *)e->o.input, tw_engine_input_bytes(e), &device) == TW_OK)
+    e->locked_input = (void *)e->o.input;
+}
+
 tw_status tw_engine_device_open(tw_engine *e) {
   uint64_t left;
   void *memory;
@@ -153,6 +160,7 @@ tw_status tw_engine_device_open(tw_engine *e) {
   e->label_seconds = memory;
   TW_TRY(tw_engine_set_up_model(e));
   TW_TRY(tw_engine_allocate_job(e));
+  lock_input(e);
   TW_TRY(upload_program(e));
   TW_TRY(open_transport(e));
   TW_TRY(open_keys(e));
@@ -174,6 +182,7 @@ void tw_engine_device_stop(tw_engine *e) {
     tw_gate_timer_destroy(e->parts[i].ahead_timer);
     tw_device_event_destroy(e->parts[i].event);
   }
+  tw_host_unmap(e->locked_input);
   const tw_program *p = &e->o.plan->program;
   tw_engine_drop(e, (void *)e->pool, sizeof(int64_t) * p->pool_count);
   for (int i = 0; e->tables && i < p->table_count; i++) tw_engine_drop(e, (void *)e->tables[i], 8 * p->tables[i].n);

@@ -32,10 +32,11 @@ struct tw_engine {
   bool device;
   char device_name[64];
   const tw_backend *k;
-  void *stream;   // of set-up and of the first part
-  void *uploads;  // GPU: of the input, while preparation runs
-  void *beside;   // GPU, prepare_beside: of preparation
-  void *forked;   // event
+  void *stream;        // of set-up and of the first part
+  void *uploads;       // GPU: of the input, while preparation runs
+  void *locked_input;  // GPU: page-locked host memory
+  void *beside;        // GPU, prepare_beside: of preparation
+  void *forked;        // event
   // set-up: by model tensor, backend memory
   uint64_t **masked, **values;  // vectors' W^; V_b where the operands read values
   uint64_t **vector_mask;

@@ -227,6 +227,7 @@ void tw_rehearsal_close(tw_rehearsal *r) {
 
 const tw_plan *tw_rehearsal_plan(const tw_rehearsal *r) { return &r->plan; }
 const tw_model_share *tw_rehearsal_model(const tw_rehearsal *r) { return &r->shares[r->o.rank]; }
+const uint64_t *tw_rehearsal_input(const tw_rehearsal *r) { return r->input_share; }
 
 // ---- the key file ----
 

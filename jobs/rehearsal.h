@@ -22,6 +22,7 @@ tw_status tw_rehearsal_open(const tw_rehearsal_options *options, tw_rehearsal **
 void tw_rehearsal_close(tw_rehearsal *r);
 const tw_plan *tw_rehearsal_plan(const tw_rehearsal *r);
 const tw_model_share *tw_rehearsal_model(const tw_rehearsal *r);
+const uint64_t *tw_rehearsal_input(const tw_rehearsal *r);  // own shares, of every repetition
 // Deal a repetition's slots, on `threads` threads or on the GPU that was selected; those of the repetition before are
 // gone. The engine that reads them is idle.
 tw_status tw_rehearsal_deal(tw_rehearsal *r, int repetition, int threads);

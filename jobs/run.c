@@ -241,6 +241,7 @@ static tw_status infer(rank_run *r, tw_result_share *out) {
                                .budget = o->budget,
                                .prepare_beside = o->prepare_beside,
                                .keys = TW_KEYS_FILE,
+                               .input = o->input->share,
                                .time_gates = true,
                                .trace = o->trace};
   TW_TRY(tw_engine_open(&options, &r->engine));

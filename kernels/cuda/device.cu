@@ -133,7 +133,9 @@ extern "C" tw_status tw_pinned_device(void *memory, void **device) {
 }
 
 extern "C" tw_status tw_host_map(void *memory, size_t bytes, void **device) {
-  TW_CUDA(cudaHostRegister(memory, bytes, cudaHostRegisterMapped));
+  cudaError_t error = cudaHostRegister(memory, bytes, cudaHostRegisterMapped);
+  if (error != cudaSuccess) cudaGetLastError();  // not a fault: the caller takes another way
+  TW_CUDA(error);
   return tw_pinned_device(memory, device);
 }
 

@@ -12,24 +12,23 @@
 #include "comm/nccl.h"
 #include "kernels/backend.h"
 
-// A part: flags, two slots, two slots for small messages, in a window two more for copy engines. One is written and one
-// is read.
+// A part: flags, two slots for small messages, two for others. One is written and one is read.
 enum {
   PAGE = 4096,
   FLAG_BYTES = 8 * TW_FLAG_STRIDE * TW_EXCHANGE_BLOCKS,
-  SMALL_BYTES = 2 * 16 * TW_SMALL_WORDS,
-  WINDOW_SMALL_WORDS = 4096,
-  PCI_BLOCKS = 32,
-  STATE_BYTES = 8 * (TW_LANES + 1)
+  SMALL_BYTES = 2 * TW_PACKET_BYTES * TW_SMALL_PACKETS,
+  RELAYED_BLOCKS = 32,
+  STATE_WORDS = TW_LANES + 2  // bases of messages, when `stop` was looked at, and the failed flag
 };
 
 static void place(tw_mailboxes *m, int i, void *sent, void *received, void *sent_flags, void *received_flags) {
-  m->box[i].sent = (uint64_t *)((char *)sent + FLAG_BYTES);
-  m->box[i].received = (uint64_t *)((char *)received + FLAG_BYTES);
-  m->box[i].small_sent = m->box[i].sent + 2 * m->box[i].slot_words;
-  m->box[i].small_received = m->box[i].received + 2 * m->box[i].slot_words;
-  m->box[i].sent_flags = sent_flags;
-  m->box[i].received_flags = received_flags;
+  tw_mailbox *b = &m->box[i];
+  b->small_sent = (uint64_t *)(void *)((char *)sent + FLAG_BYTES);
+  b->small_received = (uint64_t *)(void *)((char *)received + FLAG_BYTES);
+  b->sent = b->small_sent + SMALL_BYTES / 8;
+  b->received = b->small_received + SMALL_BYTES / 8;
+  b->sent_flags = sent_flags;
+  b->received_flags = received_flags;
 }
 
 // Both ranks learn whether both could.
@@ -46,7 +45,7 @@ static void place_near(tw_mailboxes *m, void *own, void *theirs) {
   for (int i = 0; i < m->count; i++) {
     void *in = (char *)own + m->bytes * (size_t)i, *out = (char *)theirs + m->bytes * (size_t)i;
     place(m, i, out, in, out, in);
-    m->box[i].small_words = TW_SMALL_WORDS;
+    m->box[i].small_packets = TW_SMALL_PACKETS;
   }
 }
 
@@ -92,13 +91,8 @@ static tw_status open_window(tw_channel *channel, tw_mailboxes *m) {
     void *out = (char *)parts[channel->rank] + m->bytes * (size_t)i;
     void *in = (char *)parts[1 - channel->rank] + m->bytes * (size_t)i;
     place(m, i, out, in, out, in);
-  }
-  for (int i = 0; i < m->count; i++) {
-    char *other = tw_window_part(m->window, 1 - channel->rank);
-    size_t at = m->bytes * (size_t)i + FLAG_BYTES + 16 * m->box[i].slot_words + SMALL_BYTES;
-    m->fetched[i].sent = (uint64_t *)(void *)((char *)parts[channel->rank] + at);
-    m->fetched[i].received = (uint64_t *)(void *)(other + at);
-    m->box[i].small_words = WINDOW_SMALL_WORDS;
+    m->fetched[i] = tw_window_part(m->window, 1 - channel->rank) + m->bytes * (size_t)i + FLAG_BYTES + SMALL_BYTES;
+    m->box[i].small_packets = TW_SMALL_PACKETS;
   }
   m->name = "mpi, shared window";
   return TW_OK;
@@ -125,8 +119,8 @@ static tw_status open_relayed(tw_channel *channel, tw_mailboxes *m, bool on_devi
     size_t out = m->bytes * (size_t)i, in = half + out;
     char *host = on_device ? m->device : m->pinned;
     place(m, i, (char *)data + out, (char *)data + in, (char *)reach + out, (char *)reach + in);
-    m->host[i] = (tw_relay_box){.sent = (uint64_t *)(void *)(host + out + FLAG_BYTES),
-                                .received = (uint64_t *)(void *)(host + in + FLAG_BYTES),
+    m->host[i] = (tw_relay_box){.sent = (uint64_t *)(void *)(host + out + FLAG_BYTES + SMALL_BYTES),
+                                .received = (uint64_t *)(void *)(host + in + FLAG_BYTES + SMALL_BYTES),
                                 .sent_flags = (_Atomic uint64_t *)(void *)((char *)m->pinned + out),
                                 .received_flags = (_Atomic uint64_t *)(void *)((char *)m->pinned + in),
                                 .slot_words = m->box[i].slot_words,
@@ -181,15 +175,16 @@ static size_t copies_bytes(const tw_mailboxes *m) { return 8 * (size_t)m->count 
 static tw_status open_state(tw_mailboxes *m, double timeout_seconds) {
   void *stop;
   TW_TRY(tw_cuda_backend.alloc(copies_bytes(m), &m->copies));
-  TW_TRY(tw_cuda_backend.alloc(STATE_BYTES, &m->state));
+  TW_TRY(tw_cuda_backend.alloc(8 * STATE_WORDS, &m->state));
   TW_TRY(tw_pinned_alloc(sizeof(int), &m->stop));
   memset(m->stop, 0, sizeof(int));
   TW_TRY(tw_pinned_device(m->stop, &stop));
   for (int i = 0; i < m->count; i++) {
     m->box[i].own = (uint64_t *)m->copies + (size_t)i * m->box[i].slot_words;
     m->box[i].base = (uint64_t *)m->state + i;
-    m->box[i].failed = (int *)((uint64_t *)m->state + TW_LANES);
+    m->box[i].failed = (int *)((uint64_t *)m->state + STATE_WORDS - 1);
     m->box[i].stop = stop;
+    m->box[i].looked = (uint64_t *)m->state + TW_LANES;
     m->box[i].patience_ns = (uint64_t)(1e9 * timeout_seconds);
   }
   return TW_OK;
@@ -201,11 +196,12 @@ static tw_status choose_blocks(tw_channel *channel, bool near, tw_mailboxes *m) 
   int mine, theirs;
   TW_TRY(tw_device_multiprocessors(&mine));
   TW_TRY(tw_channel_exchange(channel, &mine, &theirs, sizeof mine));
-  int most = near ? TW_EXCHANGE_BLOCKS : PCI_BLOCKS;
+  int most = TW_EXCHANGE_BLOCKS;
   if (most > mine) most = mine;
   if (most > theirs) most = theirs;
   for (int i = 0; i < m->count; i++) {
-    m->box[i].blocks = most;
+    m->box[i].blocks = near || most < RELAYED_BLOCKS ? most : RELAYED_BLOCKS;
+    m->box[i].small_blocks = most;
     m->box[i].warps = m->count == 1 ? TW_EXCHANGE_WARPS : TW_EXCHANGE_WARPS / 2;
   }
   return TW_OK;
@@ -218,7 +214,7 @@ tw_status tw_mailboxes_create(tw_channel *channel, tw_transport transport, struc
   size_t slot_words = (message_words + TW_EXCHANGE_ROUNDS + 15) / 16 * 16;
   bool near = transport == TW_TRANSPORT_PEER || transport == TW_TRANSPORT_NCCL;
   m->count = count;
-  m->bytes = (FLAG_BYTES + (near ? 16 : 32) * slot_words + SMALL_BYTES + PAGE - 1) / PAGE * PAGE;
+  m->bytes = (FLAG_BYTES + SMALL_BYTES + 16 * slot_words + PAGE - 1) / PAGE * PAGE;
   for (int i = 0; i < count; i++) m->box[i].slot_words = slot_words;
   tw_status status = choose_blocks(channel, near, m);
   if (status == TW_OK) status = open_state(m, channel->timeout_seconds);
@@ -235,7 +231,7 @@ void tw_mailboxes_free(tw_mailboxes *m, bool abort, bool held) {
   if (m->pinned && !held) tw_pinned_free(m->pinned, 2 * m->bytes * (size_t)m->count);
   if (m->device && !held) tw_cuda_backend.release(m->device, 2 * m->bytes * (size_t)m->count);
   if (m->copies) tw_cuda_backend.release(m->copies, copies_bytes(m));
-  if (m->state) tw_cuda_backend.release(m->state, STATE_BYTES);
+  if (m->state) tw_cuda_backend.release(m->state, 8 * STATE_WORDS);
   if (m->stop) tw_pinned_free(m->stop, sizeof(int));
   memset(m, 0, sizeof *m);
 }

@@ -18,10 +18,7 @@ typedef struct {
   tw_mailbox box[TW_LANES];
   tw_relay_box host[TW_LANES];  // relayed
   bool relayed;
-  struct {                     // window: copy engines fetch large messages, from two slots of their own
-    uint64_t *sent;            // this GPU writes them
-    const uint64_t *received;  // host memory
-  } fetched[TW_LANES];
+  const uint64_t *fetched[TW_LANES];  // window: host address of `received`, for copy engines
   const char *name;
   // what they are made of
   void *own, *theirs;  // peer

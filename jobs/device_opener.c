@@ -16,7 +16,7 @@
 #include "kernels/pack.h"
 
 // Words of a round, so that packing, the way and unpacking overlap in large messages: 4 MiB between GPUs, a MiB for
-// copy engines, which fetch messages larger than that, and for MPI what stays in a core's cache.
+// copy engines, and for MPI what stays in a core's cache.
 enum { ROUND_WORDS = 512 << 10, RELAY_ROUND_WORDS = 16 << 10, FETCH_WORDS = 128 << 10 };
 
 typedef struct {
@@ -31,9 +31,9 @@ struct tw_device_opener {
   lane lanes[TW_LANES];
   tw_mailboxes boxes;  // unless by NCCL
   tw_nccl *nccl;
-  uint64_t *sent, *received;  // device: whole messages, for NCCL's send and receive, and for copy engines
-  void *flags, *fetches;      // streams of the copy engine: one waits for flags
-  void *begun, *come[TW_EXCHANGE_ROUNDS], *fetched[TW_EXCHANGE_ROUNDS];  // events
+  uint64_t *sent, *received;     // device: whole messages, for NCCL's send and receive, and for copy engines
+  void *flags, *fetches;         // streams of the copy engine: one waits for flags
+  void *begun, *come, *fetched;  // events of the exchange, and of its last round
   int last_lane;  // of the exchange before by NCCL or copy engines, which serve one lane at a time; -1: none
   tw_relay *relay;
   tw_relay_message *relayed;  // of the recorded run
@@ -88,11 +88,8 @@ static tw_status open_fetches(tw_device_opener *o) {
   TW_TRY(tw_device_stream_create(&o->flags));
   TW_TRY(tw_device_stream_create(&o->fetches));
   TW_TRY(tw_device_event_create(&o->begun));
-  for (int r = 0; r < TW_EXCHANGE_ROUNDS; r++) {
-    TW_TRY(tw_device_event_create(&o->come[r]));
-    TW_TRY(tw_device_event_create(&o->fetched[r]));
-  }
-  return TW_OK;
+  TW_TRY(tw_device_event_create(&o->come));
+  return tw_device_event_create(&o->fetched);
 }
 
 static tw_status open_mailboxes(tw_device_opener *o) {
@@ -156,10 +153,8 @@ void tw_device_opener_destroy(tw_device_opener *o, bool abort) {
   tw_device_stream_destroy(o->flags);
   tw_device_stream_destroy(o->fetches);
   tw_device_event_destroy(o->begun);
-  for (int r = 0; r < TW_EXCHANGE_ROUNDS; r++) {
-    tw_device_event_destroy(o->come[r]);
-    tw_device_event_destroy(o->fetched[r]);
-  }
+  tw_device_event_destroy(o->come);
+  tw_device_event_destroy(o->fetched);
   tw_mailboxes_free(&o->boxes, abort, held);
 #ifdef TWAIN_NCCL
   tw_nccl_close(o->nccl, abort);
@@ -281,18 +276,18 @@ static tw_status take_turn(tw_device_opener *o, int l) {
 static tw_status fetch_round(tw_device_opener *o, int l, int rounds, int r) {
   size_t first = tw_exchange_word_of_round(&o->queue, rounds, r) - (size_t)r;
   size_t end = tw_exchange_word_of_round(&o->queue, rounds, r + 1) - (size_t)r - 1;
-  const uint64_t *from = o->boxes.fetched[l].received + o->lanes[l].fetched % 2 * o->boxes.box[l].slot_words + first;
+  const uint64_t *from = o->boxes.fetched[l] + o->lanes[l].fetched % 2 * o->boxes.box[l].slot_words + first;
   TW_TRY(tw_device_await_round(&o->boxes.box[l], o->lanes[l].number, r, o->flags));
-  TW_TRY(tw_device_event_record(o->come[r], o->flags));
-  TW_TRY(tw_device_event_wait(o->come[r], o->fetches));
-  TW_TRY(tw_device_copy_in(o->received + first, from, 8 * (end - first), o->fetches));
-  return tw_device_event_record(o->fetched[r], o->fetches);
+  TW_TRY(tw_device_event_record(o->come, o->flags));
+  TW_TRY(tw_device_event_wait(o->come, o->fetches));
+  return tw_device_copy_in(o->received + first, from, 8 * (end - first), o->fetches);
 }
 
+// Unpacked at once: waiting for round after round costs more than it hides.
 static tw_status exchange_by_fetches(tw_device_opener *o, int l) {
   void *stream = o->lanes[l].stream;
   int rounds = tw_exchange_rounds(&o->queue, FETCH_WORDS);
-  uint64_t *sent = o->boxes.fetched[l].sent + o->lanes[l].fetched % 2 * o->boxes.box[l].slot_words;
+  uint64_t *sent = o->boxes.box[l].sent + o->lanes[l].fetched % 2 * o->boxes.box[l].slot_words;
   TW_TRY(take_turn(o, l));
   TW_TRY(tw_device_event_record(o->begun, stream));
   TW_TRY(tw_device_event_wait(o->begun, o->flags));
@@ -300,18 +295,15 @@ static tw_status exchange_by_fetches(tw_device_opener *o, int l) {
     TW_TRY(tw_device_send_round(&o->queue, &o->boxes.box[l], o->lanes[l].number, rounds, r, sent, o->sent, stream));
     TW_TRY(fetch_round(o, l, rounds, r));
   }
-  for (int r = 0; r < rounds; r++) {
-    TW_TRY(tw_device_event_wait(o->fetched[r], stream));
-    TW_TRY(tw_device_unpack_round(&o->queue, rounds, r, o->sent, o->received, o->digests, stream));
-  }
+  TW_TRY(tw_device_event_record(o->fetched, o->fetches));
+  TW_TRY(tw_device_event_wait(o->fetched, stream));
   o->lanes[l].fetched++;
   o->lanes[l].number++;
-  return TW_OK;
+  return tw_device_unpack(&o->queue, o->sent, o->received, o->digests, stream);
 }
 
 static tw_status exchange_by_mailbox(tw_device_opener *o, int l) {
-  size_t words = tw_device_message_words(&o->queue);
-  if (o->boxes.window && words > FETCH_WORDS) return exchange_by_fetches(o, l);
+  if (o->boxes.window && !tw_exchange_is_small(&o->queue, &o->boxes.box[l])) return exchange_by_fetches(o, l);
   int rounds = tw_exchange_rounds(&o->queue, o->boxes.relayed ? RELAY_ROUND_WORDS : ROUND_WORDS);
   if (o->relay) TW_TRY(note_for_relay(o, l, rounds));
   return tw_device_exchange(&o->queue, &o->boxes.box[l], o->lanes[l].number++, rounds, o->o.lanes == 1, o->digests,

@@ -50,6 +50,7 @@ size_t tw_exchange_word_of_round(const tw_device_message *m, int rounds, int rou
   return word_of_unit(m, unit) + (size_t)round;
 }
 
+// A unit's packets begin at two thirds of its first word, and one further for every unit before.
 int tw_exchange_is_small(const tw_device_message *m, const tw_mailbox *box) {
-  return tw_device_message_words(m) <= box->small_words;
+  return 2 * tw_device_message_words(m) / 3 + m->units < box->small_packets;
 }

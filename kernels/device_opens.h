@@ -1,8 +1,9 @@
 // Opens between two GPUs. One kernel packs the masked shares, hands them over through a mailbox, waits for the other
 // rank's and combines both: nothing in an exchange waits for a host. A mailbox is memory that the other side can reach:
 // the other GPU's (CUDA IPC, NVLink), a window in host memory that both ranks of a host share, or pinned memory from
-// which a thread relays by MPI. It holds masked values only. Where another library moves the bytes (NCCL), pack and
-// unpack are kernels of their own. Present when twain was built with CUDA; pointers are device addresses.
+// which a thread relays by MPI. It holds masked values only. Large messages in a window are fetched by a copy engine,
+// round by round; where another library moves the bytes (NCCL), pack and unpack are kernels of their own. Present
+// when twain was built with CUDA; pointers are device addresses.
 #ifndef TW_DEVICE_OPENS_H
 #define TW_DEVICE_OPENS_H
 
@@ -36,9 +37,10 @@ typedef struct {
 enum {
   TW_DEVICE_OPENS = 40,
   TW_EXCHANGE_ROUNDS = 16,
-  TW_EXCHANGE_BLOCKS = 160,  // most of an exchange, at most one a multiprocessor
-  TW_EXCHANGE_WARPS = 16,    // of a block, that pack; as many unpack
-  TW_SMALL_WORDS = 65536,
+  TW_EXCHANGE_BLOCKS = 160,     // most of an exchange, at most one a multiprocessor
+  TW_EXCHANGE_WARPS = 16,       // of a block, that pack; as many unpack
+  TW_PACKET_BYTES = 16,         // 12 of a small message and 4 that say which one it is
+  TW_SMALL_PACKETS = 96 << 10,  // of a slot
   TW_FLAG_STRIDE = 8
 };
 
@@ -72,14 +74,15 @@ typedef struct {
   size_t slot_words;
   int blocks;  // most of a kernel: where the way is slow, few fill it
   int warps;   // of a block, that pack: TW_EXCHANGE_WARPS, or half where two lanes' blocks share a multiprocessor
-  // Messages of up to small_words travel without flags and fences: each half of a word beside the message's number, two
-  // slots of 2 TW_SMALL_WORDS. 0: none.
+  // Small messages travel without flags and fences, in packets, by two slots of TW_SMALL_PACKETS.
   uint64_t *small_sent, *small_received;
-  size_t small_words;
+  size_t small_packets;  // most of a message; 0: none
+  int small_blocks;      // most of a kernel
   uint64_t *base;        // device: messages of earlier runs
   int *failed;           // device: set when the other rank's part did not come or is another message
   const int *heed;       // device; may be NULL: once not 0, nothing is sent
   const int *stop;       // mapped host memory: nonzero ends all waiting
+  uint64_t *looked;      // device: when a waiting kernel last looked there
   uint64_t patience_ns;  // longest wait
 } tw_mailbox;
 
@@ -101,12 +104,10 @@ tw_status tw_device_unpack(const tw_device_message *message, const uint64_t *own
 
 // A message round by round, for ways on which copy engines fetch it (one lane's at a time, on one stream): packed into
 // `words`, memory that the other rank reaches, and into `copy` for this rank; the flag of a round rises with the next
-// one. Then, a round having come: unpacked.
+// one. await: until a round has come.
 tw_status tw_device_send_round(const tw_device_message *message, const tw_mailbox *box, uint64_t number, int rounds,
                                int round, uint64_t *words, uint64_t *copy, void *stream);
 tw_status tw_device_await_round(const tw_mailbox *box, uint64_t number, int round, void *stream);
-tw_status tw_device_unpack_round(const tw_device_message *message, int rounds, int round, const uint64_t *own,
-                                 const uint64_t *theirs, uint64_t *digests, void *stream);
 
 #ifdef __cplusplus
 }

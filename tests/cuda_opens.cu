@@ -140,7 +140,7 @@ void release(side s[2]) {
     for (void *p : s[r].memory) cuda(cudaFree(p));
 }
 
-enum { SLOT_WORDS = 1 << 20, DIGESTS = 64 };
+enum { SLOT_WORDS = 1 << 20, DIGESTS = 64, SMALL_WORDS = TW_PACKET_BYTES / 8 * TW_SMALL_PACKETS };
 
 struct post {
   tw_mailbox box[2];
@@ -156,7 +156,7 @@ void wire(post *p, bool to_itself) {
   *p->stop = 0;
   for (int r = 0; r < 2; r++) {
     data[r] = on_device<uint64_t>(2 * SLOT_WORDS);
-    small[r] = on_device<uint64_t>(4 * TW_SMALL_WORDS);
+    small[r] = on_device<uint64_t>(2 * SMALL_WORDS);
     flags[r] = on_device<uint64_t>(TW_FLAG_STRIDE * TW_EXCHANGE_BLOCKS);
     p->digests[r] = on_device<uint64_t>(DIGESTS);
     cuda(cudaStreamCreateWithFlags(&p->stream[r], cudaStreamNonBlocking));
@@ -174,10 +174,12 @@ void wire(post *p, bool to_itself) {
                  small[out],
                  small[in],
                  0,
+                 to_itself ? TW_EXCHANGE_BLOCKS : 64,
                  on_device<uint64_t>(1),
                  on_device<int>(1),
                  nullptr,
                  p->stop,
+                 on_device<uint64_t>(1),
                  3000000000ull};
   }
   p->number = 0;
@@ -185,7 +187,7 @@ void wire(post *p, bool to_itself) {
 
 void exchange(post *p, side s[2], int sides, bool small, bool alone) {
   for (int r = 0; r < sides; r++) {
-    p->box[r].small_words = small ? TW_SMALL_WORDS : 0;
+    p->box[r].small_packets = small ? TW_SMALL_PACKETS : 0;
     cuda(cudaMemsetAsync(p->digests[r], 0, 8 * DIGESTS, p->stream[r]));
     int rounds = tw_exchange_rounds(&s[r].message, 4096);
     done(tw_device_exchange(&s[r].message, &p->box[r], p->number, rounds, alone, p->digests[r], p->stream[r]));
@@ -215,10 +217,8 @@ void check_rounds(post *p, side *s, const std::string &what) {
   cuda(cudaMemsetAsync(p->digests[0], 0, 8 * DIGESTS, p->stream[0]));
   for (int r = 0; r < rounds; r++)
     done(tw_device_send_round(&s->message, &p->box[0], p->number, rounds, r, words[0], words[1], p->stream[0]));
-  for (int r = 0; r < rounds; r++) {
-    done(tw_device_await_round(&p->box[0], p->number, r, p->stream[0]));
-    done(tw_device_unpack_round(&s->message, rounds, r, words[1], words[0], p->digests[0], p->stream[0]));
-  }
+  for (int r = 0; r < rounds; r++) done(tw_device_await_round(&p->box[0], p->number, r, p->stream[0]));
+  done(tw_device_unpack(&s->message, words[1], words[0], p->digests[0], p->stream[0]));
   cuda(cudaDeviceSynchronize());
   p->number++;
   for (int i = 0; i < 2; i++) {
@@ -240,7 +240,8 @@ void check_random(bool to_itself, int trials, size_t largest) {
     std::string what = "trial " + std::to_string(i);
     check_packing(&s[0], what);
     if (to_itself) check_rounds(&p, &s[0], what);
-    bool small = tw_device_message_words(&s[0].message) <= TW_SMALL_WORDS && generator() % 2;
+    p.box[0].small_packets = TW_SMALL_PACKETS;
+    bool small = tw_exchange_is_small(&s[0].message, &p.box[0]) && generator() % 2;
     exchange(&p, s, sides, small, to_itself);
     for (int r = 0; r < sides; r++) check_opened(s[r], to_itself ? s[r] : s[1 - r], p.digests[r], what);
     if (i % 7 == 6)  // as between runs
@@ -270,7 +271,7 @@ void check_silence(bool small) {
   cuda(cudaMemcpy(&value, s[0].opens[0].open.out, 8, cudaMemcpyDeviceToHost));
   must(value == 0x5a5a5a5a5a5a5a5aull, "something was opened without the peer");
   exchange(&p, s, 1, small, true);
-  cuda(cudaMemcpy(&sent[0], (small ? p.box[0].small_sent + 2 * TW_SMALL_WORDS : p.box[0].sent + SLOT_WORDS), 8,
+  cuda(cudaMemcpy(&sent[0], (small ? p.box[0].small_sent + SMALL_WORDS : p.box[0].sent + SLOT_WORDS), 8,
                   cudaMemcpyDeviceToHost));
   must(sent[0] == 0, "something was sent after a failure");
   release(s);

@@ -297,12 +297,10 @@ static void blocks_and_small(void) {
     CU_ASSERT(blocks >= 1 && blocks <= box.blocks);
     CU_ASSERT(blocks == box.blocks || (uint64_t)blocks * (uint64_t)box.warps >= units);
     CU_ASSERT(blocks == 1 || (uint64_t)(blocks - 1) * (uint64_t)box.warps < units);
-    size_t words = tw_device_message_words(&m);
-    box.small_words = words;
-    CU_ASSERT_TRUE(tw_exchange_is_small(&m, &box));
-    if (words == 0) continue;
-    box.small_words = words - 1;
+    box.small_packets = 2 * tw_device_message_words(&m) / 3 + m.units;
     CU_ASSERT_FALSE(tw_exchange_is_small(&m, &box));
+    box.small_packets++;
+    CU_ASSERT_TRUE(tw_exchange_is_small(&m, &box));
   }
 }
 

@@ -313,18 +313,33 @@ __device__ void end_block(uint64_t *digests, block_state &b) {
   if (threadIdx.x == 0 && b.sum) atomicAdd((unsigned long long *)&digests[b.sum_index], b.sum);
 }
 
+// Whoever has waited for a while, from *start (0: now) on: whether to give up. Reads of one word of host memory come
+// one after the other, 1 us each: one of all that wait looks there, now and then.
+__device__ bool gives_up(const tw_mailbox &box, uint64_t *start) {
+  enum { LOOK_NS = 100000 };
+  uint64_t now = now_ns(), last = *(volatile uint64_t *)box.looked;
+  if (!*start) *start = now;
+  if (*(volatile int *)box.failed || now - *start > box.patience_ns) return true;
+  if (now - last < LOOK_NS || atomicCAS((unsigned long long *)box.looked, last, now) != last) return false;
+  if (*(volatile const int *)box.stop) *(volatile int *)box.failed = 1;
+  return *(volatile int *)box.failed;
+}
+
 // One thread. False: the other rank's part does not come. A look that acquires would, again and again, hold up what the
 // multiprocessor's other block fences: only the last one does.
 __device__ bool await_flag(const tw_mailbox &box, const uint64_t *flag, uint64_t wanted) {
   uint64_t start = 0;
   for (uint32_t polls = 1; load_shared_word(flag) < wanted; polls++) {
     __nanosleep(20);
-    if (polls % 256) continue;
-    if (!start) start = now_ns();
-    if (*(volatile const int *)box.stop || *(volatile int *)box.failed || now_ns() - start > box.patience_ns)
-      return false;
+    if (polls % 256 == 0 && gives_up(box, &start)) return false;
   }
   return load_acquiring(flag) >= wanted;
+}
+
+// After a failure nothing more is sent.
+__device__ bool may_send(const tw_mailbox &box) {
+  int bad = box.heed ? *(volatile const int *)box.heed : 0;
+  return (bad | *(volatile int *)box.failed) == 0;
 }
 
 // One half of a block packs round after round, the other unpacks behind it: the way between the GPUs is never idle
@@ -371,8 +386,7 @@ __device__ bool begin_exchange(const exchange_args &a) {
     tw_begin();
   else
     tw_await_earlier();
-  int bad = a.box.heed ? *(volatile const int *)a.box.heed : 0;
-  return (bad | *(volatile int *)a.box.failed) == 0;  // after a failure nothing more is sent
+  return may_send(a.box);
 }
 
 // A multiprocessor takes blocks of two lanes with half as many warps, or one of a lane alone.
@@ -393,29 +407,53 @@ __global__ void __launch_bounds__(64 * warps, 16 / warps) exchange_kernel(const 
   end_block(a.digests, b);
 }
 
-// ---- small messages: every half word carries its own flag, so nothing is fenced and nobody waits for a block ----
+// ---- small messages: every packet says which message it is of, so nothing is fenced and nobody waits for a block ----
 
-// The two halves of a word, each in 8 bytes with the message's number: what arrives is whole.
-__device__ void send_word(uint64_t *to, uint64_t word, uint32_t flag) {
-  uint64_t low = (uint64_t)flag << 32 | (uint32_t)word, high = (uint64_t)flag << 32 | word >> 32;
-  asm volatile("st.relaxed.sys.global.v2.u64 [%0], {%1, %2};" ::"l"(to), "l"(low), "l"(high) : "memory");
+// 16 bytes that are written and read as one (PTX ISA, memory consistency model: scalar accesses of up to 128 bits).
+struct packet {
+  uint64_t low, high;  // three half words and the message's flag
+};
+__device__ void store_packet(uint64_t *to, packet p) {
+  asm volatile("{.reg .b128 v; mov.b128 v, {%1, %2}; st.relaxed.sys.global.b128 [%0], v;}" ::"l"(to), "l"(p.low),
+               "l"(p.high)
+               : "memory");
+}
+__device__ packet load_packet(const uint64_t *from) {
+  packet p;
+  asm volatile("{.reg .b128 v; ld.relaxed.sys.global.b128 v, [%2]; mov.b128 {%0, %1}, v;}"
+               : "=l"(p.low), "=l"(p.high)
+               : "l"(from)
+               : "memory");
+  return p;
+}
+__device__ bool is_of(packet p, uint32_t flag) { return (uint32_t)(p.high >> 32) == flag; }
+
+// A unit's packets: of `halves` half words of the message, in a slot.
+struct unit_packets {
+  size_t first_word;  // of a slot
+  uint32_t halves;
+};
+__device__ unit_packets packets_of(const place &p, uint32_t unit) {
+  return {TW_PACKET_BYTES / 8 * (2 * word_of(p) / 3 + unit), 2 * words_of(p, items_of(p))};
 }
 
-__device__ bool receive_word(const exchange_args &a, const uint64_t *from, uint32_t flag, uint64_t *word) {
-  uint64_t low, high, start = 0;
-  for (uint32_t polls = 1;; polls++) {
-    asm volatile("ld.relaxed.sys.global.v2.u64 {%0, %1}, [%2];" : "=l"(low), "=l"(high) : "l"(from) : "memory");
-    if ((uint32_t)(low >> 32) == flag && (uint32_t)(high >> 32) == flag) break;
-    if (polls % 1024) continue;
-    if (!start) start = now_ns();
-    if (*(volatile const int *)a.box.stop || *(volatile int *)a.box.failed || now_ns() - start > a.box.patience_ns)
-      return false;
+enum { SMALL_WARPS = 8, SMALL_THREADS = 32 * SMALL_WARPS, SMALL_AHEAD = 4 };
+
+// word: what pack_unit gave; stage: 64 words.
+__device__ void send_packets(uint64_t *slot, unit_packets to, const uint64_t word[2], uint32_t flag, uint64_t *stage) {
+  const uint32_t *half = (const uint32_t *)stage;
+  uint32_t lane = threadIdx.x % 32;
+  stage[lane] = word[0];
+  stage[lane + 32] = word[1];
+  __syncwarp();
+  for (uint32_t first = 3 * lane; first < to.halves; first += 96) {
+    uint64_t v[3];
+    for (uint32_t i = 0; i < 3; i++) v[i] = first + i < to.halves ? half[first + i] : 0;
+    store_packet(slot + to.first_word + TW_PACKET_BYTES / 8 * (first / 3),
+                 {v[1] << 32 | v[0], (uint64_t)flag << 32 | v[2]});
   }
-  *word = high << 32 | (uint32_t)low;
-  return true;
+  __syncwarp();
 }
-
-enum { SMALL_WARPS = 8, SMALL_THREADS = 32 * SMALL_WARPS };
 
 __device__ void send_small(const exchange_args &a, uint64_t *slot, uint32_t flag, lane_plan *plan, uint64_t *stage) {
   uint32_t lane = threadIdx.x % 32, step = gridDim.x * SMALL_WARPS;
@@ -426,34 +464,73 @@ __device__ void send_small(const exchange_args &a, uint64_t *slot, uint32_t flag
     plan_lane(p.open, plan);
     uint64_t word[2];
     pack_unit(p, *plan, part, stage, word);
-    uint32_t count = words_of(p, items_of(p));
     size_t at = word_of(p) + lane;
-    for (int i = 0; i < 2; i++) {
-      if (lane + 32 * i >= count) break;
-      send_word(slot + 2 * (at + 32 * i), word[i], flag);
-      a.box.own[at + 32 * i] = word[i];
-    }
+    for (int i = 0; i < 2; i++)
+      if (lane + 32 * i < words_of(p, items_of(p))) a.box.own[at + 32 * i] = word[i];
+    send_packets(slot, packets_of(p, u), word, flag, stage);
   }
 }
 
+// A lane's packets of a unit: lane and lane + 32.
+__device__ void load_packets(const uint64_t *slot, unit_packets from, packet got[2]) {
+  for (uint32_t i = 0; i < 2; i++) {
+    uint32_t at = threadIdx.x % 32 + 32 * i;
+    got[i] = 3 * at < from.halves ? load_packet(slot + from.first_word + TW_PACKET_BYTES / 8 * at) : packet{};
+  }
+}
+
+// Until all of the unit's packets are of this message.
+__device__ bool await_packets(const exchange_args &a, const uint64_t *slot, unit_packets from, uint32_t flag,
+                              packet got[2]) {
+  uint64_t start = 0;
+  for (uint32_t polls = 1;; polls++) {
+    bool all = true;
+    for (uint32_t i = 0; i < 2; i++)
+      all = all && (3 * (threadIdx.x % 32 + 32 * i) >= from.halves || is_of(got[i], flag));
+    if (all) return true;
+    if (polls % 1024 == 0 && gives_up(a.box, &start)) return false;
+    load_packets(slot, from, got);
+  }
+}
+
+// The other rank's words of a unit, by the lanes. stage: 64 words.
+__device__ void unpack_packets(unit_packets from, const packet got[2], uint64_t *stage, uint64_t theirs[2]) {
+  uint32_t *half = (uint32_t *)stage;
+  uint32_t lane = threadIdx.x % 32;
+  for (uint32_t i = 0; i < 2; i++) {
+    uint32_t first = 3 * (lane + 32 * i);
+    uint32_t v[3] = {(uint32_t)got[i].low, (uint32_t)(got[i].low >> 32), (uint32_t)got[i].high};
+    for (uint32_t j = 0; j < 3; j++)
+      if (first + j < from.halves) half[first + j] = v[j];
+  }
+  __syncwarp();
+  for (uint32_t i = 0; i < 2; i++) theirs[i] = 2 * (lane + 32 * i) < from.halves ? stage[lane + 32 * i] : 0;
+  __syncwarp();
+}
+
+// Packets of several units are on their way at once.
 __device__ bool receive_small(const exchange_args &a, const uint64_t *slot, uint32_t flag, lane_plan *plan,
                               uint64_t *stage) {
-  uint32_t lane = threadIdx.x % 32, step = gridDim.x * SMALL_WARPS;
-  for (uint32_t u = blockIdx.x * SMALL_WARPS + threadIdx.x / 32; u < a.message.units; u += step) {
-    place p = find_unit(a.message, u);
-    lane_words words = {};
-    plan_lane(p.open, plan);
-    uint32_t count = words_of(p, items_of(p));
-    size_t at = word_of(p) + lane;
-    bool come = true;
-    for (int i = 0; i < 2; i++) {
-      if (lane + 32 * i >= count) break;
-      words.own[i] = a.box.own[at + 32 * i];
-      come = come && receive_word(a, slot + 2 * (at + 32 * i), flag, &words.theirs[i]);
+  uint32_t lane = threadIdx.x % 32, step = gridDim.x * SMALL_WARPS, end = a.message.units;
+  for (uint32_t u = blockIdx.x * SMALL_WARPS + threadIdx.x / 32; u < end; u += SMALL_AHEAD * step) {
+    packet got[SMALL_AHEAD][2];
+#pragma unroll
+    for (uint32_t i = 0; i < SMALL_AHEAD; i++)
+      if (u + i * step < end) load_packets(slot, packets_of(find_unit(a.message, u + i * step), u + i * step), got[i]);
+#pragma unroll
+    for (uint32_t i = 0; i < SMALL_AHEAD; i++) {
+      if (u + i * step >= end) break;
+      place p = find_unit(a.message, u + i * step);
+      unit_packets from = packets_of(p, u + i * step);
+      lane_words words = {};
+      plan_lane(p.open, plan);
+      for (int j = 0; j < 2; j++)
+        if (2 * (lane + 32 * j) < from.halves) words.own[j] = a.box.own[word_of(p) + lane + 32 * j];
+      if (__any_sync(~0u, !await_packets(a, slot, from, flag, got[i]))) return false;
+      unpack_packets(from, got[i], stage, words.theirs);
+      digest_sum d = {combine_unit(p, *plan, words, stage), p.open->digest + p.sequence};
+      add_sum(a.digests, nullptr, ~0u, &d);
     }
-    if (__any_sync(~0u, !come)) return false;
-    digest_sum d = {combine_unit(p, *plan, words, stage), p.open->digest + p.sequence};
-    add_sum(a.digests, nullptr, ~0u, &d);
   }
   return true;
 }
@@ -461,7 +538,7 @@ __device__ bool receive_small(const exchange_args &a, const uint64_t *slot, uint
 __global__ void __launch_bounds__(SMALL_THREADS) exchange_small_kernel(const __grid_constant__ exchange_args a) {
   __shared__ uint64_t stage[SMALL_WARPS][2 * UNIT];
   uint64_t number = *a.box.base + a.number;
-  size_t slot = number % 2 * 2 * TW_SMALL_WORDS;
+  size_t slot = number % 2 * (TW_PACKET_BYTES / 8) * TW_SMALL_PACKETS;
   uint32_t flag = (uint32_t)number + 1;
   lane_plan plan = {};
   if (!begin_exchange(a)) return;
@@ -475,13 +552,14 @@ __global__ void advance_kernel(uint64_t *base, uint64_t count) {
   *base += count;
 }
 
+// ---- rounds that a copy engine fetches, and packing and unpacking alone ----
+
 struct move_args {
   tw_device_message message;
   uint64_t *words;  // packed
   const uint64_t *theirs;
   uint64_t *digests;
   const int *heed;
-  int rounds, round;
 };
 
 struct flag_args {
@@ -490,8 +568,9 @@ struct flag_args {
   int round;
 };
 
-// What earlier kernels of the stream wrote, wherever, is there before the flag.
+// What earlier kernels of the stream wrote, wherever, is there before the flag. After a failure it stays low.
 __device__ void raise_flag(const tw_mailbox &box, uint64_t number, int round) {
+  if (!may_send(box)) return;
   __threadfence_system();
   store_flag(box.sent_flags, tw_exchange_flag(*box.base + number, round));
 }
@@ -508,33 +587,34 @@ __global__ void await_flag_kernel(const __grid_constant__ flag_args a) {
 }
 
 struct send_args {
-  move_args move;
+  tw_device_message message;
   flag_args flag;
-  uint64_t *copy;
+  int rounds;
+  uint64_t *words, *copy;
 };
 
 // Packs a round, and says that the round before, of an earlier kernel, is there.
 __global__ void __launch_bounds__(THREADS) send_kernel(const __grid_constant__ send_args a) {
   __shared__ uint64_t stage[WARPS][UNIT];
-  const move_args &m = a.move;
+  int round = a.flag.round;
   tw_begin();
-  if (m.round > 0 && blockIdx.x == 0 && threadIdx.x == 0) raise_flag(a.flag.box, a.flag.number, m.round - 1);
-  if (m.heed && *(volatile const int *)m.heed) return;
-  pack_range<WARPS>(m.message, part_of(m.message.units, m.rounds, m.round), m.words, a.copy, stage[threadIdx.x / 32]);
+  if (round > 0 && blockIdx.x == 0 && threadIdx.x == 0) raise_flag(a.flag.box, a.flag.number, round - 1);
+  if (!may_send(a.flag.box)) return;
+  pack_range<WARPS>(a.message, part_of(a.message.units, a.rounds, round), a.words, a.copy, stage[threadIdx.x / 32]);
 }
 
 __global__ void __launch_bounds__(THREADS) pack_kernel(const __grid_constant__ move_args a) {
   __shared__ uint64_t stage[WARPS][UNIT];
   tw_begin();
   if (a.heed && *(volatile const int *)a.heed) return;
-  pack_range<WARPS>(a.message, part_of(a.message.units, a.rounds, a.round), a.words, nullptr, stage[threadIdx.x / 32]);
+  pack_range<WARPS>(a.message, part_of(a.message.units, 1, 0), a.words, nullptr, stage[threadIdx.x / 32]);
 }
 
 __global__ void __launch_bounds__(THREADS) unpack_kernel(const __grid_constant__ move_args a) {
   __shared__ uint64_t stage[WARPS][2 * UNIT];
   __shared__ block_state b;
   tw_begin();
-  range r = part_of(a.message.units, a.rounds, a.round);
+  range r = part_of(a.message.units, 1, 0);
   begin_block(a.message, r, b);
   unpack_range<WARPS, false>(a.message, r, a.words, a.theirs, a.digests, b, stage[threadIdx.x / 32]);
   end_block(a.digests, b);
@@ -546,7 +626,7 @@ dim3 wide_grid(const tw_device_message *m, int rounds) {
 }
 
 dim3 small_grid(const tw_device_message *m, const tw_mailbox *box) {
-  size_t blocks = tw_ceil_div(m->units, SMALL_WARPS), most = (size_t)box->blocks;
+  size_t blocks = tw_ceil_div(m->units, SMALL_WARPS), most = (size_t)box->small_blocks;
   return dim3((unsigned)(blocks < most ? blocks : most));
 }
 
@@ -573,26 +653,20 @@ extern "C" tw_status tw_device_exchange_advance(const tw_mailbox *box, uint64_t 
   return TW_OK;
 }
 
-extern "C" tw_status tw_device_unpack_round(const tw_device_message *message, int rounds, int round,
-                                            const uint64_t *own, const uint64_t *theirs, uint64_t *digests,
-                                            void *stream) {
-  move_args a = {*message, const_cast<uint64_t *>(own), theirs, digests, nullptr, rounds, round};
-  return tw_enqueue(unpack_kernel, wide_grid(message, rounds), THREADS, 0, stream, a);
-}
-
 extern "C" tw_status tw_device_pack(const tw_device_message *message, const int *heed, uint64_t *words, void *stream) {
-  move_args a = {*message, words, nullptr, nullptr, heed, 1, 0};
+  move_args a = {*message, words, nullptr, nullptr, heed};
   return tw_enqueue(pack_kernel, wide_grid(message, 1), THREADS, 0, stream, a);
 }
 
 extern "C" tw_status tw_device_unpack(const tw_device_message *message, const uint64_t *own, const uint64_t *theirs,
                                       uint64_t *digests, void *stream) {
-  return tw_device_unpack_round(message, 1, 0, own, theirs, digests, stream);
+  move_args a = {*message, const_cast<uint64_t *>(own), theirs, digests, nullptr};
+  return tw_enqueue(unpack_kernel, wide_grid(message, 1), THREADS, 0, stream, a);
 }
 
 extern "C" tw_status tw_device_send_round(const tw_device_message *message, const tw_mailbox *box, uint64_t number,
                                           int rounds, int round, uint64_t *words, uint64_t *copy, void *stream) {
-  send_args a = {{*message, words, nullptr, nullptr, box->heed, rounds, round}, {*box, number, round}, copy};
+  send_args a = {*message, {*box, number, round}, rounds, words, copy};
   TW_TRY(tw_enqueue(send_kernel, wide_grid(message, rounds), THREADS, 0, stream, a));
   return round + 1 < rounds ? TW_OK : tw_enqueue(raise_flag_kernel, dim3(1), 1, 0, stream, a.flag);
 }

@@ -3,11 +3,13 @@
 // kernel waits for another one (compute-sanitizer runs them one at a time).
 #include <cuda_runtime.h>
 
+#include <chrono>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
 #include <random>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include "kernels/device_opens.h"
@@ -277,6 +279,25 @@ void check_silence(bool small) {
   release(s);
 }
 
+// A kernel that waits for a peer ends when the host says so.
+void check_stop(bool small) {
+  post p;
+  wire(&p, false);
+  p.box[0].patience_ns = 1000000000000ull;
+  side s[2] = {};
+  add_open(&s[0], true, 9, 100000, 1, 0);
+  std::thread host([&] {
+    std::this_thread::sleep_for(std::chrono::milliseconds(50));
+    *(volatile int *)p.stop = 1;
+  });
+  exchange(&p, s, 1, small, true);
+  host.join();
+  int failed;
+  cuda(cudaMemcpy(&failed, p.box[0].failed, sizeof failed, cudaMemcpyDeviceToHost));
+  must(failed == 1, "an exchange ended without the peer");
+  release(s);
+}
+
 }  // namespace
 
 int main(int argc, char **argv) {
@@ -288,6 +309,8 @@ int main(int argc, char **argv) {
   }
   check_silence(false);
   check_silence(true);
-  puts("cuda_opens: packed as the host packs, opened what it opens, silence noticed");
+  check_stop(false);
+  check_stop(true);
+  puts("cuda_opens: packed as the host packs, opened what it opens, silence and a stop noticed");
   return 0;
 }

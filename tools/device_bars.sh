@@ -18,8 +18,8 @@ part() { # SECONDS COMMAND...
 }
 ranks() { part 150 mpirun -np 2 "$twain" bench "$@" --device cuda; }
 model() { ranks model --model "$@" --seq 128; }
-clean() { # TOOL PROGRAM
-  part 200 compute-sanitizer --tool "$1" --error-exitcode 1 "$folder/$2" small
+clean() { # TOOL PROGRAM [ENTRY]
+  part 200 compute-sanitizer --tool "$1" --error-exitcode 1 "$folder/$2" small "${@:3}"
 }
 
 checks() {
@@ -32,10 +32,13 @@ checks() {
 }
 # racecheck of the gates takes longer than all others together: it has the second GPU to itself
 sanitizers() {
-  local log
+  local log entry
   log=$(mktemp)
   (
-    CUDA_VISIBLE_DEVICES=1 clean racecheck cuda_kernels
+    export CUDA_VISIBLE_DEVICES=1
+    for entry in lookup leaves products parity corrections draw ""; do
+      clean racecheck cuda_kernels ${entry:+"$entry"}
+    done
     exit "$failed"
   ) >"$log" &
   for tool in memcheck racecheck; do

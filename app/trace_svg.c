@@ -192,23 +192,36 @@ static double total(const double *edges, int count) {
   return sum;
 }
 
-static double common(const double *a, int a_count, const double *b, int b_count) {
-  double sum = 0;
+// The moments between which something of both is going on; at most as many edges as both have.
+static int intersect(const double *a, int a_count, const double *b, int b_count, double *edges) {
+  int count = 0;
   for (int i = 0, j = 0; i < a_count && j < b_count;) {
-    double both = fmin(a[i + 1], b[j + 1]) - fmax(a[i], b[j]);
-    if (both > 0) sum += both;
+    double begin = fmax(a[i], b[j]), end = fmin(a[i + 1], b[j + 1]);
+    if (end > begin) {
+      edges[count++] = begin;
+      edges[count++] = end;
+    }
     *(a[i + 1] < b[j + 1] ? &i : &j) += 2;
   }
-  return sum;
+  return count;
 }
 
+// An opening is hidden behind gates' work or preparation; what is behind both counts once.
 static tw_status sum_up(const tw_result_share *r, sums *out) {
+  enum { LISTS = 5 };
+  double *list[LISTS];
+  size_t room = 2 * ((size_t)r->span_count + 1);
   void *memory;
-  TW_TRY(tw_alloc(sizeof(double) * 4 * ((size_t)r->span_count + 1), &memory));
-  double *computing = memory, *opening = computing + 2 * r->span_count;
-  int c = merge_lane(r, TW_TRACE_COMPUTE, computing), o = merge_lane(r, TW_TRACE_OPEN, opening);
-  *out = (sums){total(computing, c), total(opening, o), common(computing, c, opening, o), 0};
-  out->keys = total(opening, merge_lane(r, TW_TRACE_KEYS, opening));
+  TW_TRY(tw_alloc(sizeof(double) * LISTS * room, &memory));
+  for (int i = 0; i < LISTS; i++) list[i] = (double *)memory + (size_t)i * room;
+  double *gates = list[0], *prepared = list[1], *opening = list[2], *beside = list[3], *both = list[4];
+  int g = merge_lane(r, TW_TRACE_COMPUTE, gates), p = merge_lane(r, TW_TRACE_PREPARE, prepared),
+      o = merge_lane(r, TW_TRACE_OPEN, opening);
+  *out = (sums){.compute = total(gates, g), .open = total(opening, o)};
+  int b = intersect(gates, g, opening, o, beside);
+  out->hidden = total(beside, b) - total(both, intersect(beside, b, prepared, p, both));
+  out->hidden += total(both, intersect(prepared, p, opening, o, both));
+  out->keys = total(both, merge_lane(r, TW_TRACE_KEYS, both));
   tw_free(memory);
   return TW_OK;
 }
@@ -235,7 +248,7 @@ static void describe_rank(canvas *c, const tw_result_share *r, const sums *s) {
   snprintf(text, sizeof text, "rank %d on %s, %s; openings by %s", r->rank, r->environment.host, r->environment.device,
            r->environment.transport);
   label(c, LEFT, c->y + 12, "rank", text);
-  snprintf(text, sizeof text, "online %s: computing %s; openings under way %s, %.0f %% of it hidden behind computing",
+  snprintf(text, sizeof text, "online %s: computing %s; openings under way %s, %.0f %% of it hidden behind work",
            tw_text_seconds(r->online_seconds), tw_text_seconds(1e-9 * s->compute), tw_text_seconds(1e-9 * s->open),
            s->open > 0 ? 100 * s->hidden / s->open : 0);
   label(c, WIDTH - RIGHT, c->y + 12, "sums", text);

@@ -11,7 +11,7 @@ expect_run 2 "unknown --bind 'tight'; use auto or none" n --ledger ledger --bind
 two_ranks n --ledger ledger --trace --overlap always --prepare beside --json >run.json 2>said || { cat said >&2; fail "run"; }
 
 cat >check.py <<'PY'
-import json, sys
+import json, re, sys
 import xml.etree.ElementTree as xml
 from collections import defaultdict
 
@@ -69,6 +69,18 @@ assert any('open for layer 1 ' in t for t in titles) and any(t.startswith('layer
 texts = [t.text for t in root.iter(svg + 'text')]
 for text in ('softmax', 'keys', 'layer 1, enlarged', 'layer 0', 'layer 2', 'openings, 1st half'):
     assert text in texts, text
+# how much of the openings something else was going on, counted anew
+sums = [re.search(r'(\d+) % of it hidden behind work', t) for t in texts]
+for rank, said in zip((0, 1), (int(m.group(1)) for m in sums if m)):
+    edges = sorted((t, step, s['cat'] == 'open') for s in spans if s['pid'] == rank and s['cat'] != 'keys'
+                   for t, step in ((s['ts'], 1), (s['ts'] + s['dur'], -1)))
+    working = opening = hidden = whole = last = 0
+    for at, step, is_open in edges:
+        whole += (at - last) * (opening > 0)
+        hidden += (at - last) * (opening > 0 and working > 0)
+        opening, working, last = opening + step * is_open, working + step * (not is_open), at
+    assert 0 < whole and abs(100 * hidden / whole - said) <= 1, (rank, hidden, whole, said)
+assert sum(m is not None for m in sums) == 2, texts
 for rect in root.iter(svg + 'rect'):
     if rect.get('x') is None:
         continue

@@ -191,7 +191,8 @@ static tw_status open_state(tw_mailboxes *m, double timeout_seconds) {
 }
 
 // Exchanges of both lanes must be able to run at once on either GPU: a kernel that waits for the other rank may hold no
-// place that another lane's needs. A multiprocessor takes a block of each lane (kernels/cuda/opens.cu).
+// place that another lane's needs. A multiprocessor takes a block of each lane (kernels/cuda/opens_exchange.cu,
+// opens_packets.cu).
 static tw_status choose_blocks(tw_channel *channel, bool near, tw_mailboxes *m) {
   int mine, theirs;
   TW_TRY(tw_device_multiprocessors(&mine));

@@ -32,6 +32,8 @@ struct tw_key_feed {
   void **asked;                // one a piece: gates have come to it
   int copied;                  // pieces whose copies are enqueued
   void **timers;               // traced: the beginning, and one a piece
+  void **resumed;              // traced: one a piece, recorded where copies had waited for gates
+  bool *waits;                 // such pieces
   uint8_t *device;             // [batch][slot_bytes]
   const uint8_t **from;        // [batch], MEMORY and RESIDENT: this job's slots
   uint64_t *read;              // [batch] bytes handed out
@@ -77,6 +79,10 @@ static tw_status create_lists(tw_key_feed *f) {
   f->asked = memory;
   TW_TRY(tw_alloc(sizeof(void *) * (size_t)(f->pieces + 1), &memory));
   f->timers = memory;
+  TW_TRY(tw_alloc(sizeof(void *) * (size_t)f->pieces, &memory));
+  f->resumed = memory;
+  TW_TRY(tw_alloc(sizeof(bool) * (size_t)f->pieces, &memory));
+  f->waits = memory;
   return TW_OK;
 }
 
@@ -89,6 +95,7 @@ static tw_status create_copies(tw_key_feed *f) {
     TW_TRY(tw_device_event_create(&f->asked[i]));
   }
   for (int i = 0; i <= f->pieces && f->o.traced; i++) TW_TRY(tw_device_timer_create(&f->timers[i]));
+  for (int i = 0; i < f->pieces && f->o.traced; i++) TW_TRY(tw_device_timer_create(&f->resumed[i]));
   TW_TRY(k->alloc(all_bytes(f), &memory));
   f->device = memory;
   if (f->o.timed) {
@@ -133,6 +140,7 @@ void tw_key_feed_destroy(tw_key_feed *f) {
   for (int i = 0; f->taken && i < f->pieces; i++) tw_device_event_destroy(f->taken[i]);
   for (int i = 0; f->asked && i < f->pieces; i++) tw_device_event_destroy(f->asked[i]);
   for (int i = 0; f->timers && i <= f->pieces; i++) tw_device_event_destroy(f->timers[i]);
+  for (int i = 0; f->resumed && i < f->pieces; i++) tw_device_event_destroy(f->resumed[i]);
   tw_device_event_destroy(f->begun);
   tw_device_stream_destroy(f->copies);
   if (f->buffers) tw_pinned_free(f->buffers, tw_key_ring_buffer_bytes(&f->ring_options));
@@ -143,6 +151,8 @@ void tw_key_feed_destroy(tw_key_feed *f) {
   tw_free(f->taken);
   tw_free(f->asked);
   tw_free(f->timers);
+  tw_free(f->resumed);
+  tw_free(f->waits);
   tw_free(f->from);
   tw_free(f->read);
   tw_free(f->starts);
@@ -205,6 +215,7 @@ tw_status tw_key_feed_start(tw_key_feed *f) {
   TW_TRY(tw_device_event_wait(f->begun, f->copies));
   if (f->o.traced) TW_TRY(tw_device_timer_record(f->timers[0], f->copies));
   f->copied = 0;
+  memset(f->waits, 0, sizeof(bool) * (size_t)f->pieces);
   return copy_ahead(f, 0);
 }
 
@@ -213,6 +224,8 @@ static tw_status ask_for_piece(tw_key_feed *f, int i, void *stream) {
   if (f->copied == f->pieces || f->starts[f->copied] >= f->starts[i] + LEAD) return TW_OK;
   TW_TRY(tw_device_event_record(f->asked[i], stream));
   TW_TRY(tw_device_event_wait(f->asked[i], f->copies));
+  if (f->o.traced) TW_TRY(tw_device_timer_record(f->resumed[f->copied], f->copies));
+  f->waits[f->copied] = true;
   return copy_ahead(f, i);
 }
 
@@ -249,6 +262,10 @@ tw_status tw_key_feed_spans(const tw_key_feed *f, void *origin, tw_trace *trace)
     double seconds;
     TW_TRY(tw_device_timer_between(origin, f->timers[i], &seconds));
     end = (uint64_t)(1e9 * seconds);
+    if (i > 0 && f->waits[i - 1]) {
+      TW_TRY(tw_device_timer_between(origin, f->resumed[i - 1], &seconds));
+      begin = (uint64_t)(1e9 * seconds);
+    }
     if (i > 0) tw_trace_add(trace, (tw_span){TW_TRACE_KEYS, -1, -1, begin, end});
   }
   return TW_OK;

@@ -39,7 +39,7 @@ const int *tw_key_feed_stop(const tw_key_feed *f);
 tw_status tw_key_feed_status(tw_key_feed *f);
 tw_status tw_key_feed_wait_ns(tw_key_feed *f, uint64_t *wait_ns);
 // When traced: a span for every piece of all sequences, from `origin` (a timer that passed before them) on. It begins
-// when the copy before has ended, so it holds the wait for a reader, too.
+// when the copy before has ended, or gates have asked for more, so it holds the wait for a reader, too.
 tw_status tw_key_feed_spans(const tw_key_feed *f, void *origin, tw_trace *trace);
 
 #endif

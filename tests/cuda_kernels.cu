@@ -1,6 +1,6 @@
-// The CUDA backend against the CPU backend: cuda_kernels [check | small | bench] [ENTRY]. check: every entry of the
-// table (or the one of that name) on fresh random data of many shapes, equal to the last bit; small: fewer shapes, for
-// compute-sanitizer; bench: times of one inference's sizes.
+// The CUDA backend against the CPU backend: cuda_kernels [check | small | bench] [[not] ENTRY ..]. check: every entry
+// of the table (or those named, or all others) on fresh random data of many shapes, equal to the last bit; small: fewer
+// shapes, for compute-sanitizer; bench: times of one inference's sizes.
 #include <cuda_runtime.h>
 
 #include <algorithm>
@@ -619,15 +619,18 @@ int run_all(arena &m, trials &list, void *stream) {
   return wrong;
 }
 
-int check(bool small, const std::string &only) {
+int check(bool small, const std::vector<std::string> &named, bool others) {
   arena m((size_t)(small ? 96 : 1536) << 20);
   trials list;
   cudaStream_t stream;
   int wrong = 0, ran = 0;
   must(cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking), "stream");
-  const auto other = [&](const trial &t) { return !only.empty() && t.name != only; };
+  const auto left_out = [&](const trial &t) {
+    const bool is_named = std::find(named.begin(), named.end(), t.name) != named.end();
+    return !named.empty() && is_named == others;
+  };
   const auto flush = [&] {
-    list.erase(std::remove_if(list.begin(), list.end(), other), list.end());
+    list.erase(std::remove_if(list.begin(), list.end(), left_out), list.end());
     ran += (int)list.size();
     if (list.empty())
       m.clear();
@@ -822,9 +825,11 @@ int bench() {
 }  // namespace
 
 int main(int argc, char **argv) {
-  const std::string mode = argc > 1 ? argv[1] : "check", only = argc > 2 ? argv[2] : "";
-  if (mode == "check" || mode == "small") return check(mode == "small", only);
+  const std::string mode = argc > 1 ? argv[1] : "check";
+  const bool others = argc > 2 && strcmp(argv[2], "not") == 0;
+  const std::vector<std::string> named(argv + std::min(argc, others ? 3 : 2), argv + argc);
+  if (mode == "check" || mode == "small") return check(mode == "small", named, others);
   if (mode == "bench") return bench();
-  fprintf(stderr, "usage: cuda_kernels [check | small | bench] [ENTRY]\n");
+  fprintf(stderr, "usage: cuda_kernels [check | small | bench] [[not] ENTRY ..]\n");
   return 2;
 }

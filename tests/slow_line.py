@@ -1,12 +1,14 @@
-"""A slow line between this network namespace and another one: what one end sends leaves the other a time later.
+"""A slow line from this network namespace to one of its own: what one end sends leaves the other a time later.
 
-    slow_line.py MICROSECONDS DEVICE NAMESPACE OTHER_DEVICE
+    slow_line.py MICROSECONDS DEVICE OTHER_DEVICE
 
-Makes a TUN device in each, says so on standard output, and carries packets until standard input ends. Rates are for
-`tc` to set on the devices.
+Makes a TUN device in each, says "ready", and carries packets until standard input ends. The other namespace is this
+process's: `nsenter -t PID -n` enters it. Rates are for `tc` to set on the devices. Exit code 77: such devices or
+namespaces are refused.
 """
 import collections
 import ctypes
+import errno
 import fcntl
 import os
 import select
@@ -15,7 +17,7 @@ import sys
 import time
 
 TUNSETIFF, IFF_TUN, IFF_NO_PI, CLONE_NEWNET = 0x400454CA, 1, 0x1000, 0x40000000
-LARGEST = 65536
+LARGEST, REFUSED = 65536, 77
 
 
 def make_device(name):
@@ -24,10 +26,9 @@ def make_device(name):
     return device
 
 
-def enter(path):
-    with open(path) as namespace:
-        if ctypes.CDLL(None, use_errno=True).setns(namespace.fileno(), CLONE_NEWNET):
-            raise OSError(ctypes.get_errno(), f"setns {path}")
+def enter_new_namespace():
+    if ctypes.CDLL(None, use_errno=True).unshare(CLONE_NEWNET):
+        raise OSError(ctypes.get_errno(), "unshare")
 
 
 def receive(device, queue, delay):
@@ -56,15 +57,17 @@ def carry(devices, delay):
 
 
 def main():
-    delay, name, namespace, other_name = 1e-6 * float(sys.argv[1]), *sys.argv[2:5]
-    home = f"/proc/{os.getpid()}/ns/net"
-    device = make_device(name)
-    kept = os.open(home, os.O_RDONLY)
-    enter(f"/run/netns/{namespace}")
-    other = make_device(other_name)
-    enter(f"/proc/self/fd/{kept}")
+    try:
+        device = make_device(sys.argv[2])
+        enter_new_namespace()
+        other = make_device(sys.argv[3])
+    except OSError as error:
+        if error.errno not in (errno.EPERM, errno.EACCES, errno.ENOENT, errno.ENODEV):
+            raise
+        print(error)
+        sys.exit(REFUSED)
     print("ready", flush=True)
-    carry((device, other), delay)
+    carry((device, other), 1e-6 * float(sys.argv[1]))
 
 
 main()

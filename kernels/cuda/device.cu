@@ -134,9 +134,14 @@ extern "C" tw_status tw_pinned_device(void *memory, void **device) {
 
 extern "C" tw_status tw_host_map(void *memory, size_t bytes, void **device) {
   cudaError_t error = cudaHostRegister(memory, bytes, cudaHostRegisterMapped);
-  if (error != cudaSuccess) cudaGetLastError();  // not a fault: the caller takes another way
-  TW_CUDA(error);
-  return tw_pinned_device(memory, device);
+  if (error != cudaSuccess) {
+    cudaGetLastError();  // not a fault: the caller takes another way
+    return tw_fail(TW_ERR_USAGE, "%zu bytes of host memory cannot be page-locked for the GPU (%s); see ulimit -l",
+                   bytes, cudaGetErrorString(error));
+  }
+  tw_status status = tw_pinned_device(memory, device);
+  if (status != TW_OK) cudaHostUnregister(memory);
+  return status;
 }
 
 extern "C" void tw_host_unmap(void *memory) {

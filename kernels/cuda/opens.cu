@@ -50,14 +50,14 @@ __global__ void __launch_bounds__(THREADS) send_kernel(const __grid_constant__ s
   int round = a.flag.round;
   tw_begin();
   if (round > 0 && blockIdx.x == 0 && threadIdx.x == 0) raise_flag(a.flag.box, a.flag.number, round - 1);
-  if (!may_send(a.flag.box)) return;
+  if (__any_sync(~0u, !may_send(a.flag.box))) return;
   pack_range<WARPS>(a.message, part_of(a.message.units, a.rounds, round), a.words, a.copy, stage[threadIdx.x / 32]);
 }
 
 __global__ void __launch_bounds__(THREADS) pack_kernel(const __grid_constant__ move_args a) {
   __shared__ uint64_t stage[WARPS][UNIT];
   tw_begin();
-  if (a.heed && *(volatile const int *)a.heed) return;
+  if (__any_sync(~0u, a.heed && *(volatile const int *)a.heed)) return;
   pack_range<WARPS>(a.message, part_of(a.message.units, 1, 0), a.words, nullptr, stage[threadIdx.x / 32]);
 }
 

@@ -23,7 +23,11 @@ __device__ void send_rounds(const exchange_args &a, uint64_t number, uint64_t *p
 
 // One thread: both ranks' words of a round are there.
 __device__ bool await_round(const exchange_args &a, uint64_t number, int round, uint64_t *packed) {
-  while (!has_arrived(&packed[round])) __nanosleep(20);
+  uint64_t start = 0;
+  for (uint32_t polls = 1; !has_arrived(&packed[round]); polls++) {
+    __nanosleep(20);
+    if (polls % 256 == 0 && gives_up(a.box, &start)) return false;
+  }
   return await_flag(a.box, &a.box.received_flags[TW_FLAG_STRIDE * blockIdx.x], tw_exchange_flag(number, round));
 }
 
@@ -46,8 +50,8 @@ __global__ void __launch_bounds__(64 * warps, 16 / warps) exchange_kernel(const 
   __shared__ uint64_t stage[2 * warps][2 * UNIT];
   __shared__ uint64_t packed[TW_EXCHANGE_ROUNDS];
   __shared__ block_state b;
-  uint64_t number = *a.box.base + a.number;  // fixed while a run lasts
-  if (!begin_exchange(a)) return;
+  uint64_t number = *a.box.base + a.number;          // fixed while a run lasts
+  if (__syncthreads_or(!begin_exchange(a))) return;  // what is asked may change meanwhile: all threads alike
   for (int round = 0; threadIdx.x == 0 && round < a.rounds; round++) make_barrier(&packed[round], 1);
   begin_block(a.message, part_of(a.message.units, a.rounds, 0), b);
   uint32_t warp = threadIdx.x / 32;
@@ -69,10 +73,11 @@ extern "C" tw_status tw_device_exchange(const tw_device_message *message, const 
                                         int rounds, int alone, uint64_t *digests, void *stream) {
   if (message->units == 0) return TW_OK;
   exchange_args a = {*message, *box, number, digests, rounds, alone};
-  if (tw_exchange_is_small(message, box)) return tw_enqueue_packets(message, box, number, alone, digests, stream);
-  size_t words = tw_exchange_word_of_round(message, rounds, rounds);
+  bool small = tw_exchange_is_small(message, box);
+  size_t words = small ? tw_device_message_words(message) : tw_exchange_word_of_round(message, rounds, rounds);
   if (words > box->slot_words)
     return tw_fail(TW_ERR_INTERNAL, "a message of %zu words in a mailbox of %zu", words, box->slot_words);
+  if (small) return tw_enqueue_packets(message, box, number, alone, digests, stream);
   const dim3 grid((unsigned)tw_exchange_blocks(message, box));
   return box->warps == TW_EXCHANGE_WARPS
              ? tw_enqueue(exchange_kernel<TW_EXCHANGE_WARPS>, grid, 64 * TW_EXCHANGE_WARPS, 0, stream, a)

@@ -130,13 +130,14 @@ __device__ bool receive_small(const exchange_args &a, const uint64_t *slot, uint
   return true;
 }
 
-__global__ void __launch_bounds__(SMALL_THREADS) exchange_small_kernel(const __grid_constant__ exchange_args a) {
+// A multiprocessor takes blocks of two lanes.
+__global__ void __launch_bounds__(SMALL_THREADS, 2) exchange_small_kernel(const __grid_constant__ exchange_args a) {
   __shared__ uint64_t stage[SMALL_WARPS][2 * UNIT];
   uint64_t number = *a.box.base + a.number;
   size_t slot = number % 2 * (TW_PACKET_BYTES / 8) * TW_SMALL_PACKETS;
   uint32_t flag = (uint32_t)number + 1;
   lane_plan plan = {};
-  if (!begin_exchange(a)) return;
+  if (__any_sync(~0u, !begin_exchange(a))) return;
   send_small(a, a.box.small_sent + slot, flag, &plan, stage[threadIdx.x / 32]);
   if (!receive_small(a, a.box.small_received + slot, flag, &plan, stage[threadIdx.x / 32]))
     *(volatile int *)a.box.failed = 1;

@@ -167,15 +167,15 @@ static void draw_bands(canvas *c, const band *bands, int count, double height) {
 // ---- how much of the openings is hidden
 
 typedef struct {
-  double compute, open, hidden, keys;
+  double compute, open, hidden;
 } sums;
 
-// The moments between which something of the lane is going on, as alternating begins and ends.
-static int merge_lane(const tw_result_share *r, int lane, double *edges) {
+// The moments between which something of some lanes (bits) is going on, as alternating begins and ends.
+static int merge_lanes(const tw_result_share *r, unsigned lanes, double *edges) {
   int count = 0;
   for (int i = 0; i < r->span_count; i++) {
     const tw_span *s = &r->spans[i];
-    if (s->lane != lane) continue;
+    if (!(lanes & 1u << s->lane)) continue;
     if (count && (double)s->begin_ns <= edges[count - 1]) {
       edges[count - 1] = fmax(edges[count - 1], (double)s->end_ns);
       continue;
@@ -192,36 +192,26 @@ static double total(const double *edges, int count) {
   return sum;
 }
 
-// The moments between which something of both is going on; at most as many edges as both have.
-static int intersect(const double *a, int a_count, const double *b, int b_count, double *edges) {
-  int count = 0;
+static double common(const double *a, int a_count, const double *b, int b_count) {
+  double sum = 0;
   for (int i = 0, j = 0; i < a_count && j < b_count;) {
-    double begin = fmax(a[i], b[j]), end = fmin(a[i + 1], b[j + 1]);
-    if (end > begin) {
-      edges[count++] = begin;
-      edges[count++] = end;
-    }
+    double both = fmin(a[i + 1], b[j + 1]) - fmax(a[i], b[j]);
+    if (both > 0) sum += both;
     *(a[i + 1] < b[j + 1] ? &i : &j) += 2;
   }
-  return count;
+  return sum;
 }
 
-// An opening is hidden behind gates' work or preparation; what is behind both counts once.
+// An opening is hidden behind gates' work or preparation.
 static tw_status sum_up(const tw_result_share *r, sums *out) {
-  enum { LISTS = 5 };
-  double *list[LISTS];
-  size_t room = 2 * ((size_t)r->span_count + 1);
+  enum { GATES = 1 << TW_TRACE_COMPUTE, OPENINGS = 1 << TW_TRACE_OPEN, WORK = GATES | 1 << TW_TRACE_PREPARE };
   void *memory;
-  TW_TRY(tw_alloc(sizeof(double) * LISTS * room, &memory));
-  for (int i = 0; i < LISTS; i++) list[i] = (double *)memory + (size_t)i * room;
-  double *gates = list[0], *prepared = list[1], *opening = list[2], *beside = list[3], *both = list[4];
-  int g = merge_lane(r, TW_TRACE_COMPUTE, gates), p = merge_lane(r, TW_TRACE_PREPARE, prepared),
-      o = merge_lane(r, TW_TRACE_OPEN, opening);
-  *out = (sums){.compute = total(gates, g), .open = total(opening, o)};
-  int b = intersect(gates, g, opening, o, beside);
-  out->hidden = total(beside, b) - total(both, intersect(beside, b, prepared, p, both));
-  out->hidden += total(both, intersect(prepared, p, opening, o, both));
-  out->keys = total(both, merge_lane(r, TW_TRACE_KEYS, both));
+  TW_TRY(tw_alloc(sizeof(double) * 4 * ((size_t)r->span_count + 1), &memory));
+  double *working = memory, *opening = working + 2 * r->span_count;
+  int o = merge_lanes(r, OPENINGS, opening), w = merge_lanes(r, GATES, working);
+  *out = (sums){.compute = total(working, w), .open = total(opening, o)};
+  w = merge_lanes(r, WORK, working);
+  out->hidden = common(working, w, opening, o);
   tw_free(memory);
   return TW_OK;
 }

@@ -31,8 +31,8 @@ struct tw_device_opener {
   lane lanes[TW_LANES];
   tw_mailboxes boxes;  // unless by NCCL
   tw_nccl *nccl;
-  uint64_t *sent, *received;     // device: whole messages, for NCCL's send and receive, and for copy engines
-  void *flags, *fetches;         // streams of the copy engine: one waits for flags
+  uint64_t *sent, *received;  // device: whole messages, for NCCL's send and receive; the second for copy engines, too
+  void *flags, *fetches;      // streams of the copy engine: one waits for flags
   void *begun, *come, *fetched;  // events of the exchange, and of its last round
   int last_lane;  // of the exchange before by NCCL or copy engines, which serve one lane at a time; -1: none
   tw_relay *relay;
@@ -72,19 +72,22 @@ static tw_status open_nccl(tw_device_opener *o) {
 #endif
 }
 
-static tw_status open_buffers(tw_device_opener *o) {
+static size_t buffer_bytes(const tw_device_opener *o) { return 8 * (o->o.message_words + 1); }
+
+static tw_status open_buffer(const tw_device_opener *o, uint64_t **buffer) {
   void *memory;
-  uint64_t **buffers[] = {&o->sent, &o->received};
-  for (int i = 0; i < 2; i++) {
-    TW_TRY(tw_cuda_backend.alloc(8 * (o->o.message_words + 1), &memory));
-    *buffers[i] = memory;
-    TW_TRY(tw_cuda_backend.fill(memory, 0, 8 * (o->o.message_words + 1), o->lanes[0].stream));
-  }
+  TW_TRY(tw_cuda_backend.alloc(buffer_bytes(o), &memory));
+  *buffer = memory;
   return TW_OK;
 }
 
+static tw_status open_buffers(tw_device_opener *o) {
+  TW_TRY(open_buffer(o, &o->sent));
+  return open_buffer(o, &o->received);
+}
+
 static tw_status open_fetches(tw_device_opener *o) {
-  TW_TRY(open_buffers(o));
+  TW_TRY(open_buffer(o, &o->received));
   TW_TRY(tw_device_stream_create(&o->flags));
   TW_TRY(tw_device_stream_create(&o->fetches));
   TW_TRY(tw_device_event_create(&o->begun));
@@ -147,9 +150,8 @@ tw_status tw_device_opener_choose(tw_device_opener_options *options, const tw_wa
 void tw_device_opener_destroy(tw_device_opener *o, bool abort) {
   if (!o) return;
   bool held = !tw_relay_destroy(o->relay);
-  size_t bytes = 8 * (o->o.message_words + 1);
-  if (o->sent) tw_cuda_backend.release(o->sent, bytes);
-  if (o->received) tw_cuda_backend.release(o->received, bytes);
+  if (o->sent) tw_cuda_backend.release(o->sent, buffer_bytes(o));
+  if (o->received) tw_cuda_backend.release(o->received, buffer_bytes(o));
   tw_device_stream_destroy(o->flags);
   tw_device_stream_destroy(o->fetches);
   tw_device_event_destroy(o->begun);
@@ -285,21 +287,22 @@ static tw_status fetch_round(tw_device_opener *o, int l, int rounds, int r) {
 
 // Unpacked at once: waiting for round after round costs more than it hides.
 static tw_status exchange_by_fetches(tw_device_opener *o, int l) {
-  void *stream = o->lanes[l].stream;
+  const tw_mailbox *box = &o->boxes.box[l];
+  lane *at = &o->lanes[l];
   int rounds = tw_exchange_rounds(&o->queue, FETCH_WORDS);
-  uint64_t *sent = o->boxes.box[l].sent + o->lanes[l].fetched % 2 * o->boxes.box[l].slot_words;
+  uint64_t *slot = box->sent + at->fetched % 2 * box->slot_words;
   TW_TRY(take_turn(o, l));
-  TW_TRY(tw_device_event_record(o->begun, stream));
+  TW_TRY(tw_device_event_record(o->begun, at->stream));
   TW_TRY(tw_device_event_wait(o->begun, o->flags));
   for (int r = 0; r < rounds; r++) {
-    TW_TRY(tw_device_send_round(&o->queue, &o->boxes.box[l], o->lanes[l].number, rounds, r, sent, o->sent, stream));
+    TW_TRY(tw_device_send_round(&o->queue, box, at->number, rounds, r, slot, at->stream));
     TW_TRY(fetch_round(o, l, rounds, r));
   }
   TW_TRY(tw_device_event_record(o->fetched, o->fetches));
-  TW_TRY(tw_device_event_wait(o->fetched, stream));
-  o->lanes[l].fetched++;
-  o->lanes[l].number++;
-  return tw_device_unpack(&o->queue, o->sent, o->received, o->digests, stream);
+  TW_TRY(tw_device_event_wait(o->fetched, at->stream));
+  at->fetched++;
+  at->number++;
+  return tw_device_unpack(&o->queue, box->own, o->received, o->digests, at->stream);
 }
 
 static tw_status exchange_by_mailbox(tw_device_opener *o, int l) {

@@ -31,9 +31,7 @@ struct tw_key_feed {
   void *begun, **taken;        // taken: one a piece, of all sequences
   void **asked;                // one a piece: gates have come to it
   int copied;                  // pieces whose copies are enqueued
-  void **timers;               // traced: the beginning, and one a piece
-  void **resumed;              // traced: one a piece, recorded where copies had waited for gates
-  bool *waits;                 // such pieces
+  void **first, **last;        // traced: timers, of a piece's beginning and of its end
   uint8_t *device;             // [batch][slot_bytes]
   const uint8_t **from;        // [batch], MEMORY and RESIDENT: this job's slots
   uint64_t *read;              // [batch] bytes handed out
@@ -77,12 +75,10 @@ static tw_status create_lists(tw_key_feed *f) {
   f->taken = memory;
   TW_TRY(tw_alloc(sizeof(void *) * (size_t)f->pieces, &memory));
   f->asked = memory;
-  TW_TRY(tw_alloc(sizeof(void *) * (size_t)(f->pieces + 1), &memory));
-  f->timers = memory;
   TW_TRY(tw_alloc(sizeof(void *) * (size_t)f->pieces, &memory));
-  f->resumed = memory;
-  TW_TRY(tw_alloc(sizeof(bool) * (size_t)f->pieces, &memory));
-  f->waits = memory;
+  f->first = memory;
+  TW_TRY(tw_alloc(sizeof(void *) * (size_t)f->pieces, &memory));
+  f->last = memory;
   return TW_OK;
 }
 
@@ -94,8 +90,10 @@ static tw_status create_copies(tw_key_feed *f) {
     TW_TRY(tw_device_event_create(&f->taken[i]));
     TW_TRY(tw_device_event_create(&f->asked[i]));
   }
-  for (int i = 0; i <= f->pieces && f->o.traced; i++) TW_TRY(tw_device_timer_create(&f->timers[i]));
-  for (int i = 0; i < f->pieces && f->o.traced; i++) TW_TRY(tw_device_timer_create(&f->resumed[i]));
+  for (int i = 0; i < f->pieces && f->o.traced; i++) {
+    TW_TRY(tw_device_timer_create(&f->first[i]));
+    TW_TRY(tw_device_timer_create(&f->last[i]));
+  }
   TW_TRY(k->alloc(all_bytes(f), &memory));
   f->device = memory;
   if (f->o.timed) {
@@ -137,10 +135,9 @@ void tw_key_feed_destroy(tw_key_feed *f) {
   if (f->copies) (void)tw_device_wait_for(f->copies, PATIENCE);
   for (int i = 0; i < f->o.lanes; i++) (void)tw_device_wait_for(f->parts[i].stream, PATIENCE);
   tw_key_ring_destroy(f->ring);
-  for (int i = 0; f->taken && i < f->pieces; i++) tw_device_event_destroy(f->taken[i]);
-  for (int i = 0; f->asked && i < f->pieces; i++) tw_device_event_destroy(f->asked[i]);
-  for (int i = 0; f->timers && i <= f->pieces; i++) tw_device_event_destroy(f->timers[i]);
-  for (int i = 0; f->resumed && i < f->pieces; i++) tw_device_event_destroy(f->resumed[i]);
+  void **events[] = {f->taken, f->asked, f->first, f->last};
+  for (int list = 0; list < 4; list++)
+    for (int i = 0; events[list] && i < f->pieces; i++) tw_device_event_destroy(events[list][i]);
   tw_device_event_destroy(f->begun);
   tw_device_stream_destroy(f->copies);
   if (f->buffers) tw_pinned_free(f->buffers, tw_key_ring_buffer_bytes(&f->ring_options));
@@ -148,11 +145,7 @@ void tw_key_feed_destroy(tw_key_feed *f) {
   if (f->device) k->release(f->device, all_bytes(f));
   if (f->wanted) k->release(f->wanted, 16 * (size_t)f->pieces);
   if (f->stop) k->release(f->stop, sizeof(int));
-  tw_free(f->taken);
-  tw_free(f->asked);
-  tw_free(f->timers);
-  tw_free(f->resumed);
-  tw_free(f->waits);
+  for (int list = 0; list < 4; list++) tw_free(events[list]);
   tw_free(f->from);
   tw_free(f->read);
   tw_free(f->starts);
@@ -187,6 +180,7 @@ static tw_status hand_over(tw_key_feed *f, int copy, int piece, bool arrived) {
 
 static tw_status copy_piece(tw_key_feed *f, int i) {
   uint64_t at = f->starts[i], bytes = f->starts[i + 1] - at;
+  if (f->o.traced) TW_TRY(tw_device_timer_record(f->first[i], f->copies));
   for (int b = 0; b < f->o.batch; b++) {
     int copy = i * f->o.batch + b;
     TW_TRY(hand_over(f, copy, i - 1, b == 0 && i > 0));
@@ -194,7 +188,7 @@ static tw_status copy_piece(tw_key_feed *f, int i) {
     TW_TRY(tw_device_copy_in(f->device + (uint64_t)b * f->o.slot_bytes + at, from, bytes, f->copies));
   }
   if (i + 1 == f->pieces) TW_TRY(hand_over(f, f->pieces * f->o.batch, i, true));
-  if (f->o.traced) TW_TRY(tw_device_timer_record(f->timers[i + 1], f->copies));
+  if (f->o.traced) TW_TRY(tw_device_timer_record(f->last[i], f->copies));
   return tw_device_event_record(f->taken[i], f->copies);
 }
 
@@ -213,9 +207,7 @@ tw_status tw_key_feed_start(tw_key_feed *f) {
   if (f->o.place == TW_KEYS_RESIDENT) return TW_OK;
   TW_TRY(tw_device_event_record(f->begun, f->parts[0].stream));
   TW_TRY(tw_device_event_wait(f->begun, f->copies));
-  if (f->o.traced) TW_TRY(tw_device_timer_record(f->timers[0], f->copies));
   f->copied = 0;
-  memset(f->waits, 0, sizeof(bool) * (size_t)f->pieces);
   return copy_ahead(f, 0);
 }
 
@@ -224,8 +216,6 @@ static tw_status ask_for_piece(tw_key_feed *f, int i, void *stream) {
   if (f->copied == f->pieces || f->starts[f->copied] >= f->starts[i] + LEAD) return TW_OK;
   TW_TRY(tw_device_event_record(f->asked[i], stream));
   TW_TRY(tw_device_event_wait(f->asked[i], f->copies));
-  if (f->o.traced) TW_TRY(tw_device_timer_record(f->resumed[f->copied], f->copies));
-  f->waits[f->copied] = true;
   return copy_ahead(f, i);
 }
 
@@ -257,16 +247,11 @@ tw_status tw_key_feed_status(tw_key_feed *f) { return f->ring ? tw_key_ring_stat
 
 tw_status tw_key_feed_spans(const tw_key_feed *f, void *origin, tw_trace *trace) {
   if (!f->o.traced || f->o.place == TW_KEYS_RESIDENT) return TW_OK;
-  uint64_t begin = 0, end;
-  for (int i = 0; i <= f->pieces; i++, begin = end) {
-    double seconds;
-    TW_TRY(tw_device_timer_between(origin, f->timers[i], &seconds));
-    end = (uint64_t)(1e9 * seconds);
-    if (i > 0 && f->waits[i - 1]) {
-      TW_TRY(tw_device_timer_between(origin, f->resumed[i - 1], &seconds));
-      begin = (uint64_t)(1e9 * seconds);
-    }
-    if (i > 0) tw_trace_add(trace, (tw_span){TW_TRACE_KEYS, -1, -1, begin, end});
+  for (int i = 0; i < f->pieces; i++) {
+    double begin, end;
+    TW_TRY(tw_device_timer_between(origin, f->first[i], &begin));
+    TW_TRY(tw_device_timer_between(origin, f->last[i], &end));
+    tw_trace_add(trace, (tw_span){TW_TRACE_KEYS, -1, -1, (uint64_t)(1e9 * begin), (uint64_t)(1e9 * end)});
   }
   return TW_OK;
 }

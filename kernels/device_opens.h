@@ -103,10 +103,10 @@ tw_status tw_device_unpack(const tw_device_message *message, const uint64_t *own
                            uint64_t *digests, void *stream);
 
 // A message round by round, for ways on which copy engines fetch it (one lane's at a time, on one stream): packed into
-// `words`, memory that the other rank reaches, and into `copy` for this rank; the flag of a round rises with the next
+// `words`, memory that the other rank reaches, and into the mailbox's `own`; the flag of a round rises with the next
 // one. await: until a round has come.
 tw_status tw_device_send_round(const tw_device_message *message, const tw_mailbox *box, uint64_t number, int rounds,
-                               int round, uint64_t *words, uint64_t *copy, void *stream);
+                               int round, uint64_t *words, void *stream);
 tw_status tw_device_await_round(const tw_mailbox *box, uint64_t number, int round, void *stream);
 
 #ifdef __cplusplus

@@ -213,22 +213,21 @@ void check_packing(side *s, const std::string &what) {
 
 // Round by round, as where a copy engine fetches them; what is sent is its own answer.
 void check_rounds(post *p, side *s, const std::string &what) {
-  std::vector<uint64_t> want = packed(*s), got[2];
-  uint64_t *words[2] = {on_device<uint64_t>(want.size()), on_device<uint64_t>(want.size())};
+  std::vector<uint64_t> want = packed(*s), got(want.size());
+  uint64_t *words = on_device<uint64_t>(want.size()), *own = p->box[0].own;
   int rounds = tw_exchange_rounds(&s->message, 1 + generator() % 4096);
   cuda(cudaMemsetAsync(p->digests[0], 0, 8 * DIGESTS, p->stream[0]));
   for (int r = 0; r < rounds; r++)
-    done(tw_device_send_round(&s->message, &p->box[0], p->number, rounds, r, words[0], words[1], p->stream[0]));
+    done(tw_device_send_round(&s->message, &p->box[0], p->number, rounds, r, words, p->stream[0]));
   for (int r = 0; r < rounds; r++) done(tw_device_await_round(&p->box[0], p->number, r, p->stream[0]));
-  done(tw_device_unpack(&s->message, words[1], words[0], p->digests[0], p->stream[0]));
+  done(tw_device_unpack(&s->message, own, words, p->digests[0], p->stream[0]));
   cuda(cudaDeviceSynchronize());
   p->number++;
-  for (int i = 0; i < 2; i++) {
-    got[i].resize(want.size());
-    cuda(cudaMemcpy(got[i].data(), words[i], 8 * want.size(), cudaMemcpyDeviceToHost));
-    must(got[i] == want, what + ": rounds packed otherwise than by the host");
-    cuda(cudaFree(words[i]));
+  for (const uint64_t *copy : {words, own}) {
+    cuda(cudaMemcpy(got.data(), copy, 8 * want.size(), cudaMemcpyDeviceToHost));
+    must(got == want, what + ": rounds packed otherwise than by the host");
   }
+  cuda(cudaFree(words));
   check_opened(*s, *s, p->digests[0], what + ": rounds");
 }
 

@@ -41,7 +41,7 @@ struct send_args {
   tw_device_message message;
   flag_args flag;
   int rounds;
-  uint64_t *words, *copy;
+  uint64_t *words;
 };
 
 // Packs a round, and says that the round before, of an earlier kernel, is there.
@@ -51,7 +51,8 @@ __global__ void __launch_bounds__(THREADS) send_kernel(const __grid_constant__ s
   tw_begin();
   if (round > 0 && blockIdx.x == 0 && threadIdx.x == 0) raise_flag(a.flag.box, a.flag.number, round - 1);
   if (__any_sync(~0u, !may_send(a.flag.box))) return;
-  pack_range<WARPS>(a.message, part_of(a.message.units, a.rounds, round), a.words, a.copy, stage[threadIdx.x / 32]);
+  pack_range<WARPS>(a.message, part_of(a.message.units, a.rounds, round), a.words, a.flag.box.own,
+                    stage[threadIdx.x / 32]);
 }
 
 __global__ void __launch_bounds__(THREADS) pack_kernel(const __grid_constant__ move_args a) {
@@ -90,8 +91,8 @@ extern "C" tw_status tw_device_unpack(const tw_device_message *message, const ui
 }
 
 extern "C" tw_status tw_device_send_round(const tw_device_message *message, const tw_mailbox *box, uint64_t number,
-                                          int rounds, int round, uint64_t *words, uint64_t *copy, void *stream) {
-  send_args a = {*message, {*box, number, round}, rounds, words, copy};
+                                          int rounds, int round, uint64_t *words, void *stream) {
+  send_args a = {*message, {*box, number, round}, rounds, words};
   TW_TRY(tw_enqueue(send_kernel, wide_grid(message, rounds), THREADS, 0, stream, a));
   return round + 1 < rounds ? TW_OK : tw_enqueue(raise_flag_kernel, dim3(1), 1, 0, stream, a.flag);
 }

@@ -31,10 +31,11 @@ expect_run() { # as expect, for two ranks
   expect "$code" "$text" bash -c 'two_ranks "$@"' run "$@"
 }
 
-rank_one() { # the process of rank 1 below launcher $1
-  local dir
+rank_one() { # the process of rank 1 below launcher $1, once it is there
+  local dir status
   for dir in /proc/[0-9]*; do
-    grep -qsE "^PPid:[[:space:]]*$1\$" "$dir/status" || continue
+    read -rd '' status 2>/dev/null <"$dir/status" || true
+    [[ $status == *$'\nPPid:\t'"$1"$'\n'* ]] || continue
     if tr '\0' '\n' <"$dir/environ" 2>/dev/null | grep -qx OMPI_COMM_WORLD_RANK=1; then echo "${dir#/proc/}"; fi
   done
 }
@@ -42,15 +43,16 @@ rank_one() { # the process of rank 1 below launcher $1
 # A run of n whose rank 1 gets a signal as soon as its ledger marks the slot: the launcher must end by itself, with no
 # result. Says its exit code. lose_rank_one SIGNAL SLOT OPTION...
 lose_rank_one() {
-  local signal=$1 slot=$2 status=0 launcher start=$SECONDS
+  local signal=$1 slot=$2 status=0 launcher rank='' start=$SECONDS
   shift 2
   mpirun -np 2 "$TWAIN" run n --ledger ledger "$@" >said 2>&1 &
   launcher=$!
-  until [ -n "$(find ledger/p1 -type f -name "$slot" 2>/dev/null)" ]; do
+  until [ -n "$rank" ] && compgen -G "ledger/p1/*/$slot" >/dev/null; do
     kill -0 "$launcher" 2>/dev/null || { cat said >&2; fail "the run ended before it marked its slot"; }
-    sleep 0.01
+    [ -n "$rank" ] || rank=$(rank_one "$launcher")
+    sleep 0.002  # what is left of the run may take little longer
   done
-  kill -s "$signal" "$(rank_one "$launcher")"
+  kill -s "$signal" "$rank"
   wait "$launcher" || status=$?
   [ "$status" != 0 ] || fail "the run succeeded although rank 1 got $signal"
   [ $((SECONDS - start)) -lt 30 ] || fail "rank 0 waited for $((SECONDS - start)) s"

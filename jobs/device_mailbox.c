@@ -12,13 +12,18 @@
 #include "comm/nccl.h"
 #include "kernels/backend.h"
 
-// A part: flags, two slots for small messages, two for others. One is written and one is read.
+// A part: flags, two slots for small messages, two for others or the rings. One is written and one is read.
 enum {
   PAGE = 4096,
-  FLAG_BYTES = 8 * TW_FLAG_STRIDE * TW_EXCHANGE_BLOCKS,
+  FLAG_WORDS = TW_FLAG_STRIDE * TW_EXCHANGE_BLOCKS,
+  FLAG_BYTES = 2 * 8 * FLAG_WORDS,  // and acknowledgements
   SMALL_BYTES = 2 * TW_PACKET_BYTES * TW_SMALL_PACKETS,
   RELAYED_BLOCKS = 32,
-  STATE_WORDS = TW_LANES + 2  // bases of messages, when `stop` was looked at, and the failed flag
+  RING_WORDS = TW_RING_BLOCKS * TW_RING_PLACES * TW_PLACE_WORDS,
+  WINDOW_BYTES = (FLAG_BYTES + SMALL_BYTES + 8 * RING_WORDS + PAGE - 1) / PAGE * PAGE,
+  COUNTS = TW_FLAG_STRIDE * TW_RING_BLOCKS,
+  // counts of the rings, bases of messages, when `stop` was looked at, and the failed flag
+  STATE_WORDS = TW_LANES * (2 * COUNTS + 1) + 2
 };
 
 static void place(tw_mailboxes *m, int i, void *sent, void *received, void *sent_flags, void *received_flags) {
@@ -29,6 +34,8 @@ static void place(tw_mailboxes *m, int i, void *sent, void *received, void *sent
   b->received = b->small_received + SMALL_BYTES / 8;
   b->sent_flags = sent_flags;
   b->received_flags = received_flags;
+  b->sent_acks = b->sent_flags + FLAG_WORDS;
+  b->received_acks = b->received_flags + FLAG_WORDS;
 }
 
 // Both ranks learn whether both could.
@@ -79,20 +86,61 @@ static tw_status open_peer(tw_channel *channel, tw_mailboxes *m) {
   return TW_OK;
 }
 
+static size_t copies_bytes(const tw_mailboxes *m) { return 8 * (size_t)m->count * m->box[0].slot_words; }
+
+static tw_status time_copies(const tw_mailboxes *m, void *to, void *stream, void *first, void *last, double *best) {
+  enum { TIMES = 4, COPIES = 8 };
+  size_t words = copies_bytes(m) / 8 < RING_WORDS ? copies_bytes(m) / 8 : RING_WORDS;
+  for (int i = 0; i < TIMES; i++) {
+    double seconds;
+    TW_TRY(tw_device_timer_record(first, stream));
+    for (int j = 0; j < COPIES; j++) TW_TRY(tw_device_copy_out(to, m->copies, 8 * words, stream));
+    TW_TRY(tw_device_timer_record(last, stream));
+    TW_TRY(tw_device_wait(stream));
+    TW_TRY(tw_device_timer_between(first, last, &seconds));
+    double rate = COPIES * 1e-6 * (double)words / seconds;
+    if (rate > *best) *best = rate;
+  }
+  return TW_OK;
+}
+
+// Words a microsecond that a copy engine brings into the window, the other direction being idle.
+static tw_status measure_way(const tw_mailboxes *m, void *to, double *words_per_us) {
+  void *stream = NULL, *first = NULL, *last = NULL;
+  *words_per_us = 0;
+  tw_status status = tw_device_stream_create(&stream);
+  if (status == TW_OK) status = tw_device_timer_create(&first);
+  if (status == TW_OK) status = tw_device_timer_create(&last);
+  if (status == TW_OK) status = time_copies(m, to, stream, first, last, words_per_us);
+  tw_device_event_destroy(first);
+  tw_device_event_destroy(last);
+  tw_device_stream_destroy(stream);
+  return status;
+}
+
+// Of what one direction moves alone, what each moves when both do: writes that come faster keep reads waiting.
+static const double BOTH_WAYS = 0.765;
+
 static tw_status open_window(tw_channel *channel, tw_mailboxes *m) {
   void *parts[2];
+  double words_per_us = 0;
   tw_status status = TW_OK;
   for (int rank = 0; rank < 2 && status == TW_OK; rank++) {
     status = tw_host_map(tw_window_part(m->window, rank), tw_window_bytes(m->window), &parts[rank]);
     if (status == TW_OK) m->mapped[rank] = tw_window_part(m->window, rank);
   }
+  if (status == TW_OK)
+    status = measure_way(m, tw_window_part(m->window, channel->rank) + FLAG_BYTES + SMALL_BYTES, &words_per_us);
   TW_TRY(agree(channel, status));
   for (int i = 0; i < m->count; i++) {
+    tw_mailbox *b = &m->box[i];
     void *out = (char *)parts[channel->rank] + m->bytes * (size_t)i;
     void *in = (char *)parts[1 - channel->rank] + m->bytes * (size_t)i;
     place(m, i, out, in, out, in);
-    m->fetched[i] = tw_window_part(m->window, 1 - channel->rank) + m->bytes * (size_t)i + FLAG_BYTES + SMALL_BYTES;
-    m->box[i].small_packets = TW_SMALL_PACKETS;
+    b->small_packets = TW_SMALL_PACKETS;
+    b->packed = (uint64_t *)m->state + i * 2 * COUNTS;
+    b->unpacked = b->packed + COUNTS;
+    b->words_per_us = BOTH_WAYS * words_per_us;
   }
   m->name = "mpi, shared window";
   return TW_OK;
@@ -166,11 +214,10 @@ static tw_status open_transport(tw_channel *channel, tw_transport transport, tw_
     TW_TRY(cuda_aware(channel));
     return open_relayed(channel, m, true);
   }
-  if (transport == TW_TRANSPORT_MPI) TW_TRY(tw_window_create(channel, m->bytes * (size_t)m->count, &m->window));
+  if (transport == TW_TRANSPORT_MPI) TW_TRY(tw_window_create(channel, WINDOW_BYTES * (size_t)m->count, &m->window));
+  if (m->window) m->bytes = WINDOW_BYTES;
   return m->window ? open_window(channel, m) : open_relayed(channel, m, false);
 }
-
-static size_t copies_bytes(const tw_mailboxes *m) { return 8 * (size_t)m->count * m->box[0].slot_words; }
 
 static tw_status open_state(tw_mailboxes *m, double timeout_seconds) {
   void *stop;
@@ -181,10 +228,10 @@ static tw_status open_state(tw_mailboxes *m, double timeout_seconds) {
   TW_TRY(tw_pinned_device(m->stop, &stop));
   for (int i = 0; i < m->count; i++) {
     m->box[i].own = (uint64_t *)m->copies + (size_t)i * m->box[i].slot_words;
-    m->box[i].base = (uint64_t *)m->state + i;
+    m->box[i].base = (uint64_t *)m->state + TW_LANES * 2 * COUNTS + i;
     m->box[i].failed = (int *)((uint64_t *)m->state + STATE_WORDS - 1);
     m->box[i].stop = stop;
-    m->box[i].looked = (uint64_t *)m->state + TW_LANES;
+    m->box[i].looked = (uint64_t *)m->state + STATE_WORDS - 2;
     m->box[i].patience_ns = (uint64_t)(1e9 * timeout_seconds);
   }
   return TW_OK;
@@ -192,7 +239,7 @@ static tw_status open_state(tw_mailboxes *m, double timeout_seconds) {
 
 // Exchanges of both lanes must be able to run at once on either GPU: a kernel that waits for the other rank may hold no
 // place that another lane's needs. A multiprocessor takes a block of each lane (kernels/cuda/opens_exchange.cu,
-// opens_packets.cu).
+// opens_packets.cu, opens_ring.cu).
 static tw_status choose_blocks(tw_channel *channel, bool near, tw_mailboxes *m) {
   int mine, theirs;
   TW_TRY(tw_device_multiprocessors(&mine));
@@ -225,14 +272,15 @@ tw_status tw_mailboxes_create(tw_channel *channel, tw_transport transport, struc
 }
 
 void tw_mailboxes_free(tw_mailboxes *m, bool abort, bool held) {
+  // Memory that a dying kernel may still touch goes after what releasing waits for the device.
+  if (m->copies) tw_cuda_backend.release(m->copies, copies_bytes(m));
+  if (m->state) tw_cuda_backend.release(m->state, 8 * STATE_WORDS);
   tw_device_unmap(m->theirs);
   tw_device_unshare(m->own);
   for (int rank = 0; rank < 2; rank++) tw_host_unmap(m->mapped[rank]);
   tw_window_free(m->window, abort);
   if (m->pinned && !held) tw_pinned_free(m->pinned, 2 * m->bytes * (size_t)m->count);
   if (m->device && !held) tw_cuda_backend.release(m->device, 2 * m->bytes * (size_t)m->count);
-  if (m->copies) tw_cuda_backend.release(m->copies, copies_bytes(m));
-  if (m->state) tw_cuda_backend.release(m->state, 8 * STATE_WORDS);
   if (m->stop) tw_pinned_free(m->stop, sizeof(int));
   memset(m, 0, sizeof *m);
 }

@@ -18,7 +18,6 @@ typedef struct {
   tw_mailbox box[TW_LANES];
   tw_relay_box host[TW_LANES];  // relayed
   bool relayed;
-  const uint64_t *fetched[TW_LANES];  // window: host address of `received`, for copy engines
   const char *name;
   // what they are made of
   void *own, *theirs;  // peer
@@ -27,7 +26,7 @@ typedef struct {
   void *mapped[2];  // parts of the window that the GPU reaches
   void *pinned, *device;
   void *copies;  // device: of what is sent
-  void *state;   // device: base of every mailbox, and the failed flag
+  void *state;   // device: rings' counts, base of every mailbox, and the failed flag
   void *stop;    // pinned
 } tw_mailboxes;
 

@@ -15,15 +15,14 @@
 #include "kernels/digit.h"
 #include "kernels/pack.h"
 
-// Words of a round, so that packing, the way and unpacking overlap in large messages: 4 MiB between GPUs, a MiB for
-// copy engines, and for MPI what stays in a core's cache.
-enum { ROUND_WORDS = 512 << 10, RELAY_ROUND_WORDS = 16 << 10, FETCH_WORDS = 128 << 10 };
+// Words of a round, so that packing, the way and unpacking overlap in large messages: 4 MiB between GPUs, and for MPI
+// what stays in a core's cache.
+enum { ROUND_WORDS = 512 << 10, RELAY_ROUND_WORDS = 16 << 10 };
 
 typedef struct {
   void *stream;
   void *ready, *done;  // events: this lane's shares are there; its exchange has ended
   uint64_t number;     // of its mailbox's next message in this run
-  uint64_t fetched;    // messages of this run that a copy engine fetched
 } lane;
 
 struct tw_device_opener {
@@ -31,10 +30,8 @@ struct tw_device_opener {
   lane lanes[TW_LANES];
   tw_mailboxes boxes;  // unless by NCCL
   tw_nccl *nccl;
-  uint64_t *sent, *received;  // device: whole messages, for NCCL's send and receive; the second for copy engines, too
-  void *flags, *fetches;      // streams of the copy engine: one waits for flags
-  void *begun, *come, *fetched;  // events of the exchange, and of its last round
-  int last_lane;  // of the exchange before by NCCL or copy engines, which serve one lane at a time; -1: none
+  uint64_t *sent, *received;  // device: whole messages, for NCCL's send and receive
+  int last_lane;              // of the exchange before by NCCL, which serves one lane at a time; -1: none
   tw_relay *relay;
   tw_relay_message *relayed;  // of the recorded run
   size_t relayed_count, relayed_room;
@@ -86,15 +83,6 @@ static tw_status open_buffers(tw_device_opener *o) {
   return open_buffer(o, &o->received);
 }
 
-static tw_status open_fetches(tw_device_opener *o) {
-  TW_TRY(open_buffer(o, &o->received));
-  TW_TRY(tw_device_stream_create(&o->flags));
-  TW_TRY(tw_device_stream_create(&o->fetches));
-  TW_TRY(tw_device_event_create(&o->begun));
-  TW_TRY(tw_device_event_create(&o->come));
-  return tw_device_event_create(&o->fetched);
-}
-
 static tw_status open_mailboxes(tw_device_opener *o) {
   return tw_mailboxes_create(o->o.channel, o->o.transport, o->nccl, o->o.lanes, o->o.message_words, &o->boxes);
 }
@@ -107,7 +95,6 @@ static tw_status open_transport(tw_device_opener *o) {
     return status == TW_ERR_USAGE ? open_buffers(o) : status;
   }
   TW_TRY(open_mailboxes(o));
-  if (o->boxes.window) TW_TRY(open_fetches(o));
   return o->boxes.relayed ? tw_relay_create(o->o.channel, o->boxes.host, o->o.lanes, &o->relay) : TW_OK;
 }
 
@@ -152,11 +139,6 @@ void tw_device_opener_destroy(tw_device_opener *o, bool abort) {
   bool held = !tw_relay_destroy(o->relay);
   if (o->sent) tw_cuda_backend.release(o->sent, buffer_bytes(o));
   if (o->received) tw_cuda_backend.release(o->received, buffer_bytes(o));
-  tw_device_stream_destroy(o->flags);
-  tw_device_stream_destroy(o->fetches);
-  tw_device_event_destroy(o->begun);
-  tw_device_event_destroy(o->come);
-  tw_device_event_destroy(o->fetched);
   tw_mailboxes_free(&o->boxes, abort, held);
 #ifdef TWAIN_NCCL
   tw_nccl_close(o->nccl, abort);
@@ -189,7 +171,7 @@ tw_status tw_device_opener_record_begin(tw_device_opener *o) {
   o->queued_lanes = 0;
   o->relayed_count = 0;
   o->last_lane = -1;
-  for (int i = 0; i < o->o.lanes; i++) o->lanes[i].number = o->lanes[i].fetched = 0;
+  for (int i = 0; i < o->o.lanes; i++) o->lanes[i].number = 0;
   return tw_cuda_backend.fill(o->digests, 0, 8 * (size_t)(o->o.opens + 1), o->lanes[0].stream);
 }
 
@@ -267,50 +249,18 @@ static tw_status note_for_relay(tw_device_opener *o, int box, int rounds) {
   return TW_OK;
 }
 
-// What serves both lanes, one after the other: this lane's exchange comes behind the one before.
-static tw_status take_turn(tw_device_opener *o, int l) {
-  int last = o->last_lane;
-  o->last_lane = l;
-  return last >= 0 && last != l ? tw_device_event_wait(o->lanes[last].done, o->lanes[l].stream) : TW_OK;
-}
-
-// A round that has come is fetched by a copy engine, which reads host memory faster than kernels do.
-static tw_status fetch_round(tw_device_opener *o, int l, int rounds, int r) {
-  size_t first = tw_exchange_word_of_round(&o->queue, rounds, r) - (size_t)r;
-  size_t end = tw_exchange_word_of_round(&o->queue, rounds, r + 1) - (size_t)r - 1;
-  const uint64_t *from = o->boxes.fetched[l] + o->lanes[l].fetched % 2 * o->boxes.box[l].slot_words + first;
-  TW_TRY(tw_device_await_round(&o->boxes.box[l], o->lanes[l].number, r, o->flags));
-  TW_TRY(tw_device_event_record(o->come, o->flags));
-  TW_TRY(tw_device_event_wait(o->come, o->fetches));
-  return tw_device_copy_in(o->received + first, from, 8 * (end - first), o->fetches);
-}
-
-// Unpacked at once: waiting for round after round costs more than it hides.
-static tw_status exchange_by_fetches(tw_device_opener *o, int l) {
-  const tw_mailbox *box = &o->boxes.box[l];
-  lane *at = &o->lanes[l];
-  int rounds = tw_exchange_rounds(&o->queue, FETCH_WORDS);
-  uint64_t *slot = box->sent + at->fetched % 2 * box->slot_words;
-  TW_TRY(take_turn(o, l));
-  TW_TRY(tw_device_event_record(o->begun, at->stream));
-  TW_TRY(tw_device_event_wait(o->begun, o->flags));
-  for (int r = 0; r < rounds; r++) {
-    TW_TRY(tw_device_send_round(&o->queue, box, at->number, rounds, r, slot, at->stream));
-    TW_TRY(fetch_round(o, l, rounds, r));
-  }
-  TW_TRY(tw_device_event_record(o->fetched, o->fetches));
-  TW_TRY(tw_device_event_wait(o->fetched, at->stream));
-  at->fetched++;
-  at->number++;
-  return tw_device_unpack(&o->queue, box->own, o->received, o->digests, at->stream);
-}
-
 static tw_status exchange_by_mailbox(tw_device_opener *o, int l) {
-  if (o->boxes.window && !tw_exchange_is_small(&o->queue, &o->boxes.box[l])) return exchange_by_fetches(o, l);
   int rounds = tw_exchange_rounds(&o->queue, o->boxes.relayed ? RELAY_ROUND_WORDS : ROUND_WORDS);
   if (o->relay) TW_TRY(note_for_relay(o, l, rounds));
   return tw_device_exchange(&o->queue, &o->boxes.box[l], o->lanes[l].number++, rounds, o->o.lanes == 1, o->digests,
                             o->lanes[l].stream);
+}
+
+// NCCL serves both lanes, one after the other: this lane's exchange comes behind the one before.
+static tw_status take_turn(tw_device_opener *o, int l) {
+  int last = o->last_lane;
+  o->last_lane = l;
+  return last >= 0 && last != l ? tw_device_event_wait(o->lanes[last].done, o->lanes[l].stream) : TW_OK;
 }
 
 static tw_status exchange_by_nccl(tw_device_opener *o, int l) {
@@ -361,7 +311,7 @@ tw_opener tw_device_opener_table(tw_device_opener *o) {
 
 // ---- running ----
 
-// Copies go to the same slots in every run: none begins before the other rank has ended the one before.
+// Both ranks begin a run together: while a kernel waits for a rank that still prepares, its patience runs out.
 static tw_status meet(tw_device_opener *o) {
   uint8_t here = 1, there;
   return tw_channel_exchange(o->o.channel, &here, &there, 1);

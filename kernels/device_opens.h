@@ -1,9 +1,8 @@
 // Opens between two GPUs. One kernel packs the masked shares, hands them over through a mailbox, waits for the other
 // rank's and combines both: nothing in an exchange waits for a host. A mailbox is memory that the other side can reach:
 // the other GPU's (CUDA IPC, NVLink), a window in host memory that both ranks of a host share, or pinned memory from
-// which a thread relays by MPI. It holds masked values only. Large messages in a window are fetched by a copy engine,
-// round by round; where another library moves the bytes (NCCL), pack and unpack are kernels of their own. Present
-// when twain was built with CUDA; pointers are device addresses.
+// which a thread relays by MPI. It holds masked values only. Where another library moves the bytes (NCCL), pack and
+// unpack are kernels of their own. Present when twain was built with CUDA; pointers are device addresses.
 #ifndef TW_DEVICE_OPENS_H
 #define TW_DEVICE_OPENS_H
 
@@ -41,6 +40,9 @@ enum {
   TW_EXCHANGE_WARPS = 16,       // of a block, that pack; as many unpack
   TW_PACKET_BYTES = 16,         // 12 of a small message and 4 that say which one it is
   TW_SMALL_PACKETS = 96 << 10,  // of a slot
+  TW_RING_BLOCKS = 32,          // of an exchange through rings: so many pack, as many unpack
+  TW_RING_PLACES = 8,           // of a ring
+  TW_PLACE_WORDS = 2048,
   TW_FLAG_STRIDE = 8
 };
 
@@ -72,12 +74,19 @@ typedef struct {
   uint64_t *sent_flags;
   const uint64_t *received_flags;
   size_t slot_words;
-  int blocks;  // most of a kernel: where the way is slow, few fill it
-  int warps;   // of a block, that pack: TW_EXCHANGE_WARPS, or half where two lanes' blocks share a multiprocessor
+  // Rings in host memory (opens_ring.cu) instead of slots: sent and received are
+  // [TW_RING_BLOCKS][TW_RING_PLACES][TW_PLACE_WORDS]. Rounds that this rank has packed and unpacked, TW_FLAG_STRIDE
+  // apart, device; NULL: no rings. Their flags and acknowledgements count rounds, too.
+  uint64_t *packed, *unpacked;
+  uint64_t *sent_acks;
+  const uint64_t *received_acks;
+  double words_per_us;  // pace of packing; 0: none
+  int blocks;           // most of a kernel: where the way is slow, few fill it
+  int warps;  // of a block, that pack: TW_EXCHANGE_WARPS, or half where two lanes' blocks share a multiprocessor
   // Small messages travel without flags and fences, in packets, by two slots of TW_SMALL_PACKETS.
   uint64_t *small_sent, *small_received;
   size_t small_packets;  // most of a message; 0: none
-  int small_blocks;      // most of a kernel
+  int small_blocks;      // most of a kernel, of packets or rings
   uint64_t *base;        // device: messages of earlier runs
   int *failed;           // device: set when the other rank's part did not come or is another message
   const int *heed;       // device; may be NULL: once not 0, nothing is sent
@@ -101,13 +110,6 @@ tw_status tw_device_pack(const tw_device_message *message, const int *heed, uint
 // own, theirs: both ranks' messages.
 tw_status tw_device_unpack(const tw_device_message *message, const uint64_t *own, const uint64_t *theirs,
                            uint64_t *digests, void *stream);
-
-// A message round by round, for ways on which copy engines fetch it (one lane's at a time, on one stream): packed into
-// `words`, memory that the other rank reaches, and into the mailbox's `own`; the flag of a round rises with the next
-// one. await: until a round has come.
-tw_status tw_device_send_round(const tw_device_message *message, const tw_mailbox *box, uint64_t number, int rounds,
-                               int round, uint64_t *words, void *stream);
-tw_status tw_device_await_round(const tw_mailbox *box, uint64_t number, int round, void *stream);
 
 #ifdef __cplusplus
 }

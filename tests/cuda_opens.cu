@@ -38,6 +38,13 @@ type *on_device(size_t n) {
   return p;
 }
 
+uint64_t *on_host(size_t n) {
+  uint64_t *p;
+  cuda(cudaHostAlloc(&p, 8 * n, cudaHostAllocMapped));
+  memset(p, 0, 8 * n);
+  return p;
+}
+
 struct one_open {
   tw_device_open open;
   std::vector<uint64_t> share, mask;
@@ -124,16 +131,16 @@ void check_opened(const side &a, const side &b, const uint64_t *device_digests, 
   }
 }
 
-void random_opens(side s[2], int sides, size_t largest) {
+// digest: of the first; then of what comes behind.
+void random_opens(side s[2], int sides, size_t largest, uint32_t *digest) {
   int count = 1 + (int)(generator() % 6);
-  uint32_t digest = 0;
   for (int i = 0; i < count; i++) {
     bool bits = generator() % 2;
     int width = 1 + (int)(generator() % (bits ? 12 : 64));
     size_t n = 1 + generator() % largest;
     uint32_t sequences = 1 + (uint32_t)(generator() % 4);
-    for (int r = 0; r < sides; r++) add_open(&s[r], bits, width, n, sequences, digest);
-    digest += sequences;
+    for (int r = 0; r < sides; r++) add_open(&s[r], bits, width, n, sequences, *digest);
+    *digest += sequences;
   }
 }
 
@@ -142,60 +149,102 @@ void release(side s[2]) {
     for (void *p : s[r].memory) cuda(cudaFree(p));
 }
 
-enum { SLOT_WORDS = 1 << 20, DIGESTS = 64, SMALL_WORDS = TW_PACKET_BYTES / 8 * TW_SMALL_PACKETS };
+enum {
+  SLOT_WORDS = 3 << 19,
+  DIGESTS = 128,
+  SMALL_WORDS = TW_PACKET_BYTES / 8 * TW_SMALL_PACKETS,
+  FLAG_WORDS = TW_FLAG_STRIDE * TW_EXCHANGE_BLOCKS,
+  RING_WORDS = TW_RING_BLOCKS * TW_RING_PLACES * TW_PLACE_WORDS
+};
+enum way { ROUNDS, PACKETS, RINGS, WAYS };
 
 struct post {
-  tw_mailbox box[2];
+  tw_mailbox box[2], rings[2];
   uint64_t *digests[2];
   int *stop;
   cudaStream_t stream[2];
   uint64_t number;
+
+  tw_mailbox &of(way w, int side) { return w == RINGS ? rings[side] : box[side]; }
 };
 
+void wire_rings(post *p, int out, int in, uint64_t *const data[2], uint64_t *const flags[2], int r) {
+  tw_mailbox b = p->box[r];
+  b.sent = data[out];
+  b.received = data[in];
+  b.sent_flags = flags[out];
+  b.received_flags = flags[in];
+  b.sent_acks = flags[out] + FLAG_WORDS;
+  b.received_acks = flags[in] + FLAG_WORDS;
+  b.packed = on_device<uint64_t>(FLAG_WORDS);
+  b.unpacked = on_device<uint64_t>(FLAG_WORDS);
+  p->rings[r] = b;
+}
+
 void wire(post *p, bool to_itself) {
-  uint64_t *data[2], *small[2], *flags[2];
+  uint64_t *data[2], *small[2], *flags[2], *ring[2], *ring_flags[2];
   cuda(cudaHostAlloc(&p->stop, sizeof(int), cudaHostAllocMapped));
   *p->stop = 0;
   for (int r = 0; r < 2; r++) {
     data[r] = on_device<uint64_t>(2 * SLOT_WORDS);
     small[r] = on_device<uint64_t>(2 * SMALL_WORDS);
-    flags[r] = on_device<uint64_t>(TW_FLAG_STRIDE * TW_EXCHANGE_BLOCKS);
+    flags[r] = on_device<uint64_t>(FLAG_WORDS);
+    ring[r] = on_host(RING_WORDS);
+    ring_flags[r] = on_host(2 * FLAG_WORDS);
     p->digests[r] = on_device<uint64_t>(DIGESTS);
     cuda(cudaStreamCreateWithFlags(&p->stream[r], cudaStreamNonBlocking));
   }
   for (int r = 0; r < 2; r++) {
     int in = r, out = to_itself ? r : 1 - r;
-    p->box[r] = {data[out],
-                 data[in],
-                 on_device<uint64_t>(SLOT_WORDS),
-                 flags[out],
-                 flags[in],
-                 SLOT_WORDS,
-                 to_itself ? TW_EXCHANGE_BLOCKS : 64,
-                 to_itself ? TW_EXCHANGE_WARPS : TW_EXCHANGE_WARPS / 2,  // both sides at once on one GPU
-                 small[out],
-                 small[in],
-                 0,
-                 to_itself ? TW_EXCHANGE_BLOCKS : 64,
-                 on_device<uint64_t>(1),
-                 on_device<int>(1),
-                 nullptr,
-                 p->stop,
-                 on_device<uint64_t>(1),
-                 3000000000ull};
+    tw_mailbox b = {};
+    b.sent = data[out];
+    b.received = data[in];
+    b.own = on_device<uint64_t>(SLOT_WORDS);
+    b.sent_flags = flags[out];
+    b.received_flags = flags[in];
+    b.slot_words = SLOT_WORDS;
+    b.blocks = b.small_blocks = to_itself ? TW_EXCHANGE_BLOCKS : 64;
+    b.warps = to_itself ? TW_EXCHANGE_WARPS : TW_EXCHANGE_WARPS / 2;  // both sides at once on one GPU
+    b.small_sent = small[out];
+    b.small_received = small[in];
+    b.base = on_device<uint64_t>(1);
+    b.failed = on_device<int>(1);
+    b.stop = p->stop;
+    b.looked = on_device<uint64_t>(1);
+    b.patience_ns = 3000000000ull;
+    p->box[r] = b;
+    wire_rings(p, out, in, ring, ring_flags, r);
   }
   p->number = 0;
 }
 
-void exchange(post *p, side s[2], int sides, bool small, bool alone) {
+// Enqueued; the digests are zero.
+void enqueue(post *p, side s[2], int sides, way w, bool alone) {
   for (int r = 0; r < sides; r++) {
-    p->box[r].small_packets = small ? TW_SMALL_PACKETS : 0;
-    cuda(cudaMemsetAsync(p->digests[r], 0, 8 * DIGESTS, p->stream[r]));
+    tw_mailbox &b = p->of(w, r);
+    b.small_packets = w == PACKETS ? TW_SMALL_PACKETS : 0;
+    b.words_per_us = generator() % 2 ? 300.0 : 0.0;
     int rounds = tw_exchange_rounds(&s[r].message, 4096);
-    done(tw_device_exchange(&s[r].message, &p->box[r], p->number, rounds, alone, p->digests[r], p->stream[r]));
+    done(tw_device_exchange(&s[r].message, &b, p->number, rounds, alone, p->digests[r], p->stream[r]));
   }
-  cuda(cudaDeviceSynchronize());
   p->number++;
+}
+
+void clear_digests(post *p) {
+  for (int r = 0; r < 2; r++) cuda(cudaMemsetAsync(p->digests[r], 0, 8 * DIGESTS, p->stream[r]));
+}
+
+void exchange(post *p, side s[2], int sides, way w, bool alone) {
+  clear_digests(p);
+  enqueue(p, s, sides, w, alone);
+  cuda(cudaDeviceSynchronize());
+}
+
+__global__ void delay_kernel(uint64_t ns) {
+  uint64_t start, now;
+  asm volatile("mov.u64 %0, %globaltimer;" : "=l"(start));
+  do asm volatile("mov.u64 %0, %globaltimer;" : "=l"(now));
+  while (now - start < ns);
 }
 
 void check_packing(side *s, const std::string &what) {
@@ -211,45 +260,7 @@ void check_packing(side *s, const std::string &what) {
   cuda(cudaFree(digests));
 }
 
-// Round by round, as where a copy engine fetches them; what is sent is its own answer.
-void check_rounds(post *p, side *s, const std::string &what) {
-  std::vector<uint64_t> want = packed(*s), got(want.size());
-  uint64_t *words = on_device<uint64_t>(want.size()), *own = p->box[0].own;
-  int rounds = tw_exchange_rounds(&s->message, 1 + generator() % 4096);
-  cuda(cudaMemsetAsync(p->digests[0], 0, 8 * DIGESTS, p->stream[0]));
-  for (int r = 0; r < rounds; r++)
-    done(tw_device_send_round(&s->message, &p->box[0], p->number, rounds, r, words, p->stream[0]));
-  for (int r = 0; r < rounds; r++) done(tw_device_await_round(&p->box[0], p->number, r, p->stream[0]));
-  done(tw_device_unpack(&s->message, own, words, p->digests[0], p->stream[0]));
-  cuda(cudaDeviceSynchronize());
-  p->number++;
-  for (const uint64_t *copy : {words, own}) {
-    cuda(cudaMemcpy(got.data(), copy, 8 * want.size(), cudaMemcpyDeviceToHost));
-    must(got == want, what + ": rounds packed otherwise than by the host");
-  }
-  cuda(cudaFree(words));
-  check_opened(*s, *s, p->digests[0], what + ": rounds");
-}
-
-void check_random(bool to_itself, int trials, size_t largest) {
-  post p;
-  wire(&p, to_itself);
-  int sides = to_itself ? 1 : 2;
-  for (int i = 0; i < trials; i++) {
-    side s[2] = {};
-    random_opens(s, sides, largest);
-    std::string what = "trial " + std::to_string(i);
-    check_packing(&s[0], what);
-    if (to_itself) check_rounds(&p, &s[0], what);
-    p.box[0].small_packets = TW_SMALL_PACKETS;
-    bool small = tw_exchange_is_small(&s[0].message, &p.box[0]) && generator() % 2;
-    exchange(&p, s, sides, small, to_itself);
-    for (int r = 0; r < sides; r++) check_opened(s[r], to_itself ? s[r] : s[1 - r], p.digests[r], what);
-    if (i % 7 == 6)  // as between runs
-      for (int r = 0; r < sides; r++) done(tw_device_exchange_advance(&p.box[r], p.number, p.stream[r]));
-    if (i % 7 == 6) p.number = 0;
-    release(s);
-  }
+void must_not_have_failed(const post &p, int sides) {
   for (int r = 0; r < sides; r++) {
     int failed;
     cuda(cudaMemcpy(&failed, p.box[r].failed, sizeof failed, cudaMemcpyDeviceToHost));
@@ -257,39 +268,110 @@ void check_random(bool to_itself, int trials, size_t largest) {
   }
 }
 
+way random_way(post *p, const side &s) {
+  way w = (way)(generator() % WAYS);
+  p->box[0].small_packets = TW_SMALL_PACKETS;
+  return w == PACKETS && !tw_exchange_is_small(&s.message, &p->box[0]) ? RINGS : w;
+}
+
+// Several messages at a time, one side behind the other.
+void check_random(bool to_itself, int trials, size_t largest) {
+  enum { MESSAGES = 4 };
+  post p;
+  wire(&p, to_itself);
+  int sides = to_itself ? 1 : 2;
+  for (int i = 0; i < trials; i++) {
+    side s[MESSAGES][2] = {};
+    uint32_t digest = 0;
+    std::string what = "trial " + std::to_string(i);
+    for (auto &message : s) random_opens(message, sides, largest, &digest);
+    check_packing(&s[0][0], what);
+    clear_digests(&p);
+    cuda(cudaDeviceSynchronize());
+    delay_kernel<<<1, 1, 0, p.stream[generator() % sides]>>>(generator() % 200000);
+    for (auto &message : s) enqueue(&p, message, sides, random_way(&p, message[0]), to_itself);
+    cuda(cudaDeviceSynchronize());
+    for (auto &message : s) {
+      for (int r = 0; r < sides; r++)
+        check_opened(message[r], to_itself ? message[r] : message[1 - r], p.digests[r], what);
+      release(message);
+    }
+    if (i % 7 == 6)  // as between runs
+      for (int r = 0; r < sides; r++) done(tw_device_exchange_advance(&p.box[r], p.number, p.stream[r]));
+    if (i % 7 == 6) p.number = 0;
+  }
+  must_not_have_failed(p, sides);
+}
+
+// A message of so many full rounds that its places are used three times, by as many blocks as that takes.
+enum { ONE_BLOCK = 2, PLANES = 12, DEEP_WORDS = 17 * 2 * 16 * 64 };  // of a block: a round is two units a warp
+void check_deep(bool to_itself, int blocks) {
+  post p;
+  wire(&p, to_itself);
+  int sides = to_itself ? 1 : 2;
+  side s[2] = {};
+  for (int r = 0; r < sides; r++) {
+    p.rings[r].small_blocks = ONE_BLOCK * blocks;
+    add_open(&s[r], true, PLANES, (size_t)64 * DEEP_WORDS * blocks / PLANES, 1, 0);
+  }
+  for (int i = 0; i < 2; i++) {
+    exchange(&p, s, sides, RINGS, to_itself);
+    for (int r = 0; r < sides; r++) check_opened(s[r], to_itself ? s[r] : s[1 - r], p.digests[r], "a deep message");
+  }
+  must_not_have_failed(p, sides);
+  release(s);
+}
+
+std::vector<uint64_t> sent_by(const post &p) {
+  std::vector<uint64_t> all(2 * SLOT_WORDS + 2 * SMALL_WORDS + RING_WORDS);
+  cuda(cudaMemcpy(all.data(), p.box[0].sent, 16 * SLOT_WORDS, cudaMemcpyDefault));
+  cuda(cudaMemcpy(all.data() + 2 * SLOT_WORDS, p.box[0].small_sent, 16 * SMALL_WORDS, cudaMemcpyDefault));
+  cuda(cudaMemcpy(all.data() + 2 * SLOT_WORDS + 2 * SMALL_WORDS, p.rings[0].sent, 8 * RING_WORDS, cudaMemcpyDefault));
+  return all;
+}
+
+// Of so many units that a ring's places do not suffice.
+void add_lost(post *p, side *s, way w) {
+  p->rings[0].small_blocks = ONE_BLOCK;
+  add_open(s, true, 9, w == RINGS ? (size_t)64 * DEEP_WORDS / 9 : 100000, 1, 0);
+}
+
 // A rank whose peer is silent gives up after its patience, sends nothing more, and opens nothing.
-void check_silence(bool small) {
+void check_silence(way w) {
   post p;
   wire(&p, false);
-  p.box[0].patience_ns = 20000000;
+  p.of(w, 0).patience_ns = 20000000;
   side s[2] = {};
-  add_open(&s[0], false, 24, 1000, 1, 0);
-  exchange(&p, s, 1, small, true);
+  add_lost(&p, s, w);
+  exchange(&p, s, 1, w, true);
   int failed;
-  uint64_t value, sent[2] = {0, 0};
+  uint64_t value;
   cuda(cudaMemcpy(&failed, p.box[0].failed, sizeof failed, cudaMemcpyDeviceToHost));
   must(failed == 1, "silence of the peer was not noticed");
   cuda(cudaMemcpy(&value, s[0].opens[0].open.out, 8, cudaMemcpyDeviceToHost));
   must(value == 0x5a5a5a5a5a5a5a5aull, "something was opened without the peer");
-  exchange(&p, s, 1, small, true);
-  cuda(cudaMemcpy(&sent[0], (small ? p.box[0].small_sent + SMALL_WORDS : p.box[0].sent + SLOT_WORDS), 8,
-                  cudaMemcpyDeviceToHost));
-  must(sent[0] == 0, "something was sent after a failure");
+  std::vector<uint64_t> sent = sent_by(p);
+  exchange(&p, s, 1, w, true);
+  must(sent_by(p) == sent, "something was sent after a failure");
   release(s);
 }
 
-// A kernel that waits for a peer ends when the host says so.
-void check_stop(bool small) {
+// A kernel that waits for a peer ends when the host says so, or when keys fail.
+void check_stop(way w, bool by_keys) {
   post p;
   wire(&p, false);
-  p.box[0].patience_ns = 1000000000000ull;
+  int *heed;
+  cuda(cudaHostAlloc(&heed, sizeof *heed, cudaHostAllocMapped));
+  *heed = 0;
+  p.of(w, 0).heed = heed;
+  p.of(w, 0).patience_ns = 1000000000000ull;
   side s[2] = {};
-  add_open(&s[0], true, 9, 100000, 1, 0);
+  add_lost(&p, s, w);
   std::thread host([&] {
     std::this_thread::sleep_for(std::chrono::milliseconds(50));
-    *(volatile int *)p.stop = 1;
+    *(volatile int *)(by_keys ? heed : p.stop) = 1;
   });
-  exchange(&p, s, 1, small, true);
+  exchange(&p, s, 1, w, true);
   host.join();
   int failed;
   cuda(cudaMemcpy(&failed, p.box[0].failed, sizeof failed, cudaMemcpyDeviceToHost));
@@ -301,15 +383,18 @@ void check_stop(bool small) {
 
 int main(int argc, char **argv) {
   bool small = argc > 1 && strcmp(argv[1], "small") == 0;
-  check_random(true, small ? 12 : 100, 3000);
+  check_random(true, small ? 4 : 30, 3000);
+  check_deep(true, small ? 1 : 4);
   if (!small) {
-    check_random(false, 200, 2000);
-    check_random(false, 40, 60000);
+    check_deep(false, 20);
+    check_random(false, 60, 2000);
+    check_random(false, 12, 60000);
   }
-  check_silence(false);
-  check_silence(true);
-  check_stop(false);
-  check_stop(true);
+  for (way w : {ROUNDS, PACKETS, RINGS}) {
+    check_silence(w);
+    check_stop(w, false);
+    check_stop(w, true);
+  }
   puts("cuda_opens: packed as the host packs, opened what it opens, silence and a stop noticed");
   return 0;
 }

@@ -35,8 +35,10 @@ PYTHON
 [ -s out.svg ] || fail "no picture"
 rm n.result.*.h5
 
-for signal in STOP KILL; do
-  [ $signal = STOP ] && slot=2 || slot=4
-  status=$(lose_rank_one $signal $slot --device cuda --timeout 3)
-  echo "rank 1 got $signal: exit code $status; $(grep twain said | grep -vm1 WARNING || true)"
-done
+lose() { # SIGNAL SLOT OPTION..
+  status=$(lose_rank_one "$@" --device cuda --timeout 3)
+  echo "rank 1 got $*: exit code $status; $(grep twain said | grep -vm1 WARNING || true)"
+}
+lose STOP 2
+lose KILL 4
+lose STOP 6 --transport mpi

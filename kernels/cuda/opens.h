@@ -13,6 +13,9 @@
 // Messages that go in packets (opens_packets.cu).
 tw_status tw_enqueue_packets(const tw_device_message *message, const tw_mailbox *box, uint64_t number, int alone,
                              uint64_t *digests, void *stream);
+// Messages that go through rings in host memory (opens_ring.cu).
+tw_status tw_enqueue_ring(const tw_device_message *message, const tw_mailbox *box, uint64_t number, int alone,
+                          uint64_t *digests, void *stream);
 
 namespace {
 
@@ -123,14 +126,14 @@ inline __device__ void load_part(const place &p, lane_part *l) {
   }
 }
 
-template <bool others>  // memory that the other rank has just written
+template <bool others, bool own_others>  // memory that the other rank, or another block, has just written
 inline __device__ void load_words(const place &p, const uint64_t *own, const uint64_t *theirs, lane_words *l) {
   uint32_t words = words_of(p, items_of(p));
   size_t at = word_of(p) + threadIdx.x % 32;
   for (int i = 0; i < 2; i++) {
     bool there = threadIdx.x % 32 + 32 * i < words;
     const uint64_t *from = theirs + at + 32 * i;
-    l->own[i] = there ? own[at + 32 * i] : 0;
+    l->own[i] = !there ? 0 : own_others ? load_shared_word(own + at + 32 * i) : own[at + 32 * i];
     l->theirs[i] = !there ? 0 : others ? load_shared_word(from) : *from;
   }
 }
@@ -220,11 +223,14 @@ inline __device__ void add_sum(uint64_t *digests, unsigned long long *block_sum,
 struct range {
   uint32_t begin, end;
 };
-inline __device__ range part_of(uint32_t units, int rounds, int round) {
+inline __device__ range part_of(uint32_t units, int rounds, int round, uint32_t block, uint32_t blocks) {
   uint32_t low = (uint32_t)((uint64_t)units * round / rounds),
            high = (uint32_t)((uint64_t)units * (round + 1) / rounds);
   uint64_t count = high - low;
-  return {low + (uint32_t)(count * blockIdx.x / gridDim.x), low + (uint32_t)(count * (blockIdx.x + 1) / gridDim.x)};
+  return {low + (uint32_t)(count * block / blocks), low + (uint32_t)(count * (block + 1) / blocks)};
+}
+inline __device__ range part_of(uint32_t units, int rounds, int round) {
+  return part_of(units, rounds, round, blockIdx.x, gridDim.x);
 }
 
 struct block_state {
@@ -232,11 +238,16 @@ struct block_state {
   uint32_t sum_index;
 };
 
+// Who keeps to a pace waits before a unit is packed, by its number in the range.
+struct no_pace {
+  __device__ void operator()(uint32_t) {}
+};
+
 // Of `warps` warps this one's units of a range, the next one's loads under way while one is worked on. The words go to
 // the message and, unless that is NULL, to this rank's copy of it.
-template <int warps>
-inline __device__ void pack_range(const tw_device_message &m, range r, uint64_t *words, uint64_t *copy,
-                                  uint64_t *stage) {
+template <int warps, class pace = no_pace>
+inline __device__ void pack_range(const tw_device_message &m, range r, uint64_t *words, uint64_t *copy, uint64_t *stage,
+                                  pace &&wait = pace()) {
   uint32_t lane = threadIdx.x % 32, u = r.begin + threadIdx.x / 32 % warps;
   if (u >= r.end) return;
   lane_plan plan = {};
@@ -252,6 +263,7 @@ inline __device__ void pack_range(const tw_device_message &m, range r, uint64_t 
       load_part(p, &part);
     }
     plan_lane(here.open, &plan);
+    wait(u - r.begin);
     uint64_t word[2];
     pack_unit(here, plan, now, stage, word);
     uint32_t count = words_of(here, items_of(here));
@@ -274,7 +286,7 @@ inline __device__ void add_digest(uint64_t *digests, const place &p, uint64_t te
   d->sum += term;
 }
 
-template <int warps, bool others>
+template <int warps, bool others, bool own_others = false>
 inline __device__ void unpack_range(const tw_device_message &m, range r, const uint64_t *own, const uint64_t *theirs,
                                     uint64_t *digests, block_state &b, uint64_t *stage) {
   uint32_t u = r.begin + threadIdx.x / 32 % warps;
@@ -283,14 +295,14 @@ inline __device__ void unpack_range(const tw_device_message &m, range r, const u
   lane_words words;
   digest_sum d = {0, b.sum_index};
   place p = find_unit(m, u);
-  load_words<others>(p, own, theirs, &words);
+  load_words<others, own_others>(p, own, theirs, &words);
   for (;; u += warps) {
     lane_words now = words;
     place here = p;
     bool more = u + warps < r.end;
     if (more) {
       move_on(&p, warps);
-      load_words<others>(p, own, theirs, &words);
+      load_words<others, own_others>(p, own, theirs, &words);
     }
     plan_lane(here.open, &plan);
     add_digest(digests, here, combine_unit(here, plan, now, stage), b, &d);
@@ -315,13 +327,19 @@ inline __device__ void end_block(uint64_t *digests, block_state &b) {
 
 // ---- waiting for the other rank ----
 
+// After a failure nothing more is sent.
+inline __device__ bool may_send(const tw_mailbox &box) {
+  int bad = box.heed ? *(volatile const int *)box.heed : 0;
+  return (bad | *(volatile int *)box.failed) == 0;
+}
+
 // Whoever has waited for a while, from *start (0: now) on: whether to give up. Reads of one word of host memory come
 // one after the other, 1 us each: one of all that wait looks there, now and then.
 inline __device__ bool gives_up(const tw_mailbox &box, uint64_t *start) {
   enum { LOOK_NS = 100000 };
   uint64_t now = now_ns(), last = *(volatile uint64_t *)box.looked;
   if (!*start) *start = now;
-  if (*(volatile int *)box.failed || now - *start > box.patience_ns) return true;
+  if (!may_send(box) || now - *start > box.patience_ns) return true;
   if (now - last < LOOK_NS || atomicCAS((unsigned long long *)box.looked, last, now) != last) return false;
   if (*(volatile const int *)box.stop) *(volatile int *)box.failed = 1;
   return *(volatile int *)box.failed;
@@ -329,19 +347,13 @@ inline __device__ bool gives_up(const tw_mailbox &box, uint64_t *start) {
 
 // One thread. False: the other rank's part does not come. A look that acquires would, again and again, hold up what the
 // multiprocessor's other block fences: only the last one does.
-inline __device__ bool await_flag(const tw_mailbox &box, const uint64_t *flag, uint64_t wanted) {
+inline __device__ bool await_flag(const tw_mailbox &box, const uint64_t *flag, uint64_t wanted, uint32_t sleep = 20) {
   uint64_t start = 0;
   for (uint32_t polls = 1; load_shared_word(flag) < wanted; polls++) {
-    __nanosleep(20);
+    __nanosleep(sleep);
     if (polls % 256 == 0 && gives_up(box, &start)) return false;
   }
   return load_acquiring(flag) >= wanted;
-}
-
-// After a failure nothing more is sent.
-inline __device__ bool may_send(const tw_mailbox &box) {
-  int bad = box.heed ? *(volatile const int *)box.heed : 0;
-  return (bad | *(volatile int *)box.failed) == 0;
 }
 
 struct exchange_args {

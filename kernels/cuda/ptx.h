@@ -267,15 +267,15 @@ static __device__ __forceinline__ bool sync_named(int id, bool mine) {
 static __device__ __forceinline__ void make_barrier(uint64_t *barrier, unsigned arrivals) {
   asm volatile("mbarrier.init.shared.b64 [%0], %1;" ::"r"(shared_address(barrier)), "r"(arrivals) : "memory");
 }
-// One for a single arrival, once: who arrives need not wait for those that look.
+// Who arrives need not wait for those that look.
 static __device__ __forceinline__ void arrive_single(uint64_t *barrier) {
   asm volatile("{.reg .b64 state; mbarrier.arrive.shared.b64 state, [%0];}" ::"r"(shared_address(barrier)) : "memory");
 }
-static __device__ __forceinline__ bool has_arrived(uint64_t *barrier) {
+static __device__ __forceinline__ bool has_arrived(uint64_t *barrier, uint32_t parity = 0) {
   uint32_t done;
-  asm volatile("{.reg .pred p; mbarrier.test_wait.parity.shared.b64 p, [%1], 0; selp.u32 %0, 1, 0, p;}"
+  asm volatile("{.reg .pred p; mbarrier.test_wait.parity.shared.b64 p, [%1], %2; selp.u32 %0, 1, 0, p;}"
                : "=r"(done)
-               : "r"(shared_address(barrier))
+               : "r"(shared_address(barrier)), "r"(parity)
                : "memory");
   return done != 0;
 }

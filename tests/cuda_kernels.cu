@@ -681,7 +681,7 @@ int check(bool small, const std::vector<std::string> &named, bool others) {
       const auto lookup = [&](int width, int sub_bits) {
         const int rings[] = {22, 32, 33, 64}, chosen = m.between(0, 3);
         for (int i = 0; i < 4; i++)
-          if (!small || i == chosen)  // racecheck takes half a second a lookup
+          if (!small || i == chosen)  // racecheck takes long over each
             add_lookup(m, list, sequences, n, width, sub_bits, sub_bits + m.between(0, 5), tw_ring_mask(rings[i]));
         flush();
       };

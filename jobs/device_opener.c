@@ -256,12 +256,14 @@ static tw_status exchange_by_mailbox(tw_device_opener *o, int l) {
                             o->lanes[l].stream);
 }
 
+#ifdef TWAIN_NCCL
 // NCCL serves both lanes, one after the other: this lane's exchange comes behind the one before.
 static tw_status take_turn(tw_device_opener *o, int l) {
   int last = o->last_lane;
   o->last_lane = l;
   return last >= 0 && last != l ? tw_device_event_wait(o->lanes[last].done, o->lanes[l].stream) : TW_OK;
 }
+#endif
 
 static tw_status exchange_by_nccl(tw_device_opener *o, int l) {
 #ifdef TWAIN_NCCL

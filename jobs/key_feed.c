@@ -71,14 +71,11 @@ static tw_status create_lists(tw_key_feed *f) {
   f->read = memory;
   TW_TRY(tw_alloc(sizeof(uint8_t *) * (size_t)f->o.batch, &memory));
   f->from = memory;
-  TW_TRY(tw_alloc(sizeof(void *) * (size_t)f->pieces, &memory));
-  f->taken = memory;
-  TW_TRY(tw_alloc(sizeof(void *) * (size_t)f->pieces, &memory));
-  f->asked = memory;
-  TW_TRY(tw_alloc(sizeof(void *) * (size_t)f->pieces, &memory));
-  f->first = memory;
-  TW_TRY(tw_alloc(sizeof(void *) * (size_t)f->pieces, &memory));
-  f->last = memory;
+  void ***events[] = {&f->taken, &f->asked, &f->first, &f->last};
+  for (int list = 0; list < 4; list++) {
+    TW_TRY(tw_alloc(sizeof(void *) * (size_t)f->pieces, &memory));
+    *events[list] = memory;
+  }
   return TW_OK;
 }
 

@@ -223,14 +223,15 @@ inline __device__ void add_sum(uint64_t *digests, unsigned long long *block_sum,
 struct range {
   uint32_t begin, end;
 };
-inline __device__ range part_of(uint32_t units, int rounds, int round, uint32_t block, uint32_t blocks) {
-  uint32_t low = (uint32_t)((uint64_t)units * round / rounds),
-           high = (uint32_t)((uint64_t)units * (round + 1) / rounds);
+// A block's part of the units [low, high).
+inline __device__ range part_of(uint32_t low, uint32_t high, uint32_t block, uint32_t blocks) {
   uint64_t count = high - low;
   return {low + (uint32_t)(count * block / blocks), low + (uint32_t)(count * (block + 1) / blocks)};
 }
 inline __device__ range part_of(uint32_t units, int rounds, int round) {
-  return part_of(units, rounds, round, blockIdx.x, gridDim.x);
+  uint32_t low = (uint32_t)((uint64_t)units * round / rounds),
+           high = (uint32_t)((uint64_t)units * (round + 1) / rounds);
+  return part_of(low, high, blockIdx.x, gridDim.x);
 }
 
 struct block_state {
@@ -345,15 +346,24 @@ inline __device__ bool gives_up(const tw_mailbox &box, uint64_t *start) {
   return *(volatile int *)box.failed;
 }
 
-// One thread. False: the other rank's part does not come. A look that acquires would, again and again, hold up what the
-// multiprocessor's other block fences: only the last one does.
-inline __device__ bool await_flag(const tw_mailbox &box, const uint64_t *flag, uint64_t wanted, uint32_t sleep = 20) {
+// Until `there` says so, with looks `sleep` ns apart. False: given up.
+template <class look>
+inline __device__ bool await(const tw_mailbox &box, uint32_t sleep, look there) {
   uint64_t start = 0;
-  for (uint32_t polls = 1; load_shared_word(flag) < wanted; polls++) {
+  for (uint32_t polls = 1; !there(); polls++) {
     __nanosleep(sleep);
     if (polls % 256 == 0 && gives_up(box, &start)) return false;
   }
-  return load_acquiring(flag) >= wanted;
+  return true;
+}
+
+// One thread. False: the other rank's part does not come. A look that acquires would, again and again, hold up what the
+// multiprocessor's other block fences: only the last one does.
+inline __device__ bool await_flag(const tw_mailbox &box, const uint64_t *flag, uint64_t wanted, uint32_t sleep = 20) {
+  return await(box, sleep, [&] { return load_shared_word(flag) >= wanted; }) && load_acquiring(flag) >= wanted;
+}
+inline __device__ bool await_barrier(const tw_mailbox &box, uint64_t *barrier, uint32_t parity = 0) {
+  return await(box, 20, [&] { return has_arrived(barrier, parity); });
 }
 
 struct exchange_args {

@@ -23,12 +23,8 @@ __device__ void send_rounds(const exchange_args &a, uint64_t number, uint64_t *p
 
 // One thread: both ranks' words of a round are there.
 __device__ bool await_round(const exchange_args &a, uint64_t number, int round, uint64_t *packed) {
-  uint64_t start = 0;
-  for (uint32_t polls = 1; !has_arrived(&packed[round]); polls++) {
-    __nanosleep(20);
-    if (polls % 256 == 0 && gives_up(a.box, &start)) return false;
-  }
-  return await_flag(a.box, &a.box.received_flags[TW_FLAG_STRIDE * blockIdx.x], tw_exchange_flag(number, round));
+  return await_barrier(a.box, &packed[round]) &&
+         await_flag(a.box, &a.box.received_flags[TW_FLAG_STRIDE * blockIdx.x], tw_exchange_flag(number, round));
 }
 
 template <int warps>

@@ -23,7 +23,8 @@ struct schedule {
 struct ring_args {
   exchange_args of;
   schedule plan;
-  float ns_per_word;    // the message's pace; 0: none
+  size_t words;         // of the message
+  float ns_per_word;    // its pace; 0: none
   float cycles_per_ns;  // about
 };
 
@@ -41,15 +42,11 @@ __device__ uint32_t units_before(const ring_args &a, int round) {
 }
 __device__ size_t words_before(const ring_args &a, int round) {
   uint32_t units = units_before(a, round);
-  if (units < a.of.message.units) return word_of(find_unit(a.of.message, units));
-  const tw_device_open &last = a.of.message.open[a.of.message.count - 1];
-  return last.first_word + last.sequences * last.message_words;
+  return units < a.of.message.units ? word_of(find_unit(a.of.message, units)) : a.words;
 }
 
 __device__ range part_of_round(const ring_args &a, uint32_t block, int round) {
-  uint32_t low = units_before(a, round);
-  uint64_t count = units_before(a, round + 1) - low, blocks = gridDim.x / 2;
-  return {low + (uint32_t)(count * block / blocks), low + (uint32_t)(count * (block + 1) / blocks)};
+  return part_of(units_before(a, round), units_before(a, round + 1), block, gridDim.x / 2);
 }
 
 // A block's end of its ring.
@@ -67,19 +64,13 @@ __device__ uint64_t *place_of(const ring_args &a, uint64_t *rings, const channel
 
 // ---- barriers, used in turn: a round's are free again before its place is ----
 
-// False: given up.
-__device__ bool await_barrier(const tw_mailbox &box, uint64_t *barriers, int round) {
-  uint64_t start = 0;
-  for (uint32_t polls = 1; !has_arrived(&barriers[round % TW_RING_PLACES], round / TW_RING_PLACES % 2); polls++) {
-    __nanosleep(20);
-    if (polls % 256 == 0 && gives_up(box, &start)) return false;
-  }
-  return true;
+__device__ bool await_round(const ring_args &a, uint64_t *barriers, int round) {
+  return await_barrier(a.of.box, &barriers[round % TW_RING_PLACES], round / TW_RING_PLACES % 2);
 }
 
 // By a whole warp.
 __device__ bool begin_round(const ring_args &a, const channel &c, int round) {
-  return !__any_sync(~0u, !await_barrier(a.of.box, c.begin, round));
+  return !__any_sync(~0u, !await_round(a, c.begin, round));
 }
 __device__ void end_round(const channel &c, int round) {
   __syncwarp();
@@ -144,7 +135,7 @@ __device__ bool admit_packing(const ring_args &a, const channel &c, int round) {
 }
 __device__ bool hand_over(const ring_args &a, const channel &c, int round) {
   size_t flag = TW_FLAG_STRIDE * c.block;
-  if (!await_barrier(a.of.box, c.end, round)) return false;
+  if (!await_round(a, c.end, round)) return false;
   __threadfence_system();
   store_flag(&a.of.box.sent_flags[flag], c.earlier + round + 1);
   store_flag(&a.of.box.packed[flag], c.earlier + round + 1);
@@ -168,7 +159,7 @@ __device__ void acknowledge_earlier(const ring_args &a, const channel &c) {
   store_flag(&a.of.box.sent_acks[TW_FLAG_STRIDE * c.block], c.earlier);
 }
 __device__ bool acknowledge(const ring_args &a, const channel &c, int round) {
-  if (!await_barrier(a.of.box, c.end, round)) return false;
+  if (!await_round(a, c.end, round)) return false;
   if (round + LATER >= a.plan.rounds) return true;
   __threadfence_system();
   store_flag(&a.of.box.sent_acks[TW_FLAG_STRIDE * c.block], c.earlier + round + 1);
@@ -243,11 +234,17 @@ tw_status tw_enqueue_ring(const tw_device_message *message, const tw_mailbox *bo
   if (most > TW_RING_BLOCKS) most = TW_RING_BLOCKS;
   if (most < 1) return tw_fail(TW_ERR_USAGE, "a GPU with one multiprocessor cannot open through host memory");
   if (blocks > most) blocks = most;
-  ring_args a = {{*message, *box, number, digests, 1, alone}, make_schedule(message, (uint32_t)blocks), 0, 1};
+  static int khz;  // asked once: the driver takes long to answer
+  if (khz == 0) {
+    int device;
+    TW_CUDA(cudaGetDevice(&device));
+    TW_CUDA(cudaDeviceGetAttribute(&khz, cudaDevAttrClockRate, device));
+  }
+  ring_args a = {};
+  a.of = {*message, *box, number, digests, 1, alone};
+  a.plan = make_schedule(message, (uint32_t)blocks);
+  a.words = tw_device_message_words(message);
   if (box->words_per_us > 0) a.ns_per_word = (float)(1e3 / box->words_per_us);
-  int device, khz;
-  TW_CUDA(cudaGetDevice(&device));
-  TW_CUDA(cudaDeviceGetAttribute(&khz, cudaDevAttrClockRate, device));
   a.cycles_per_ns = 1e-6f * (float)khz;
   return tw_enqueue(exchange_ring_kernel, dim3((unsigned)(2 * blocks)), THREADS, 0, stream, a);
 }

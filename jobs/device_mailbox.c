@@ -12,18 +12,16 @@
 #include "comm/nccl.h"
 #include "kernels/backend.h"
 
-// A part: flags, two slots for small messages, two for others or the rings. One is written and one is read.
+// A part: flags, two slots for small messages, two for others; or strands. One is written and one is read.
 enum {
   PAGE = 4096,
   FLAG_WORDS = TW_FLAG_STRIDE * TW_EXCHANGE_BLOCKS,
-  FLAG_BYTES = 2 * 8 * FLAG_WORDS,  // and acknowledgements
+  FLAG_BYTES = 8 * FLAG_WORDS,
   SMALL_BYTES = 2 * TW_PACKET_BYTES * TW_SMALL_PACKETS,
   RELAYED_BLOCKS = 32,
-  RING_WORDS = TW_RING_BLOCKS * TW_RING_PLACES * TW_PLACE_WORDS,
-  WINDOW_BYTES = (FLAG_BYTES + SMALL_BYTES + 8 * RING_WORDS + PAGE - 1) / PAGE * PAGE,
-  COUNTS = TW_FLAG_STRIDE * TW_RING_BLOCKS,
-  // counts of the rings, bases of messages, when `stop` was looked at, and the failed flag
-  STATE_WORDS = TW_LANES * (2 * COUNTS + 1) + 2
+  WINDOW_WORDS = TW_STRANDS * TW_STRAND_WORDS,
+  // lines of strands, bases of messages, when `stop` was looked at, and the failed flag
+  STATE_WORDS = TW_LANES * (TW_STRANDS + 1) + 2
 };
 
 static void place(tw_mailboxes *m, int i, void *sent, void *received, void *sent_flags, void *received_flags) {
@@ -34,8 +32,6 @@ static void place(tw_mailboxes *m, int i, void *sent, void *received, void *sent
   b->received = b->small_received + SMALL_BYTES / 8;
   b->sent_flags = sent_flags;
   b->received_flags = received_flags;
-  b->sent_acks = b->sent_flags + FLAG_WORDS;
-  b->received_acks = b->received_flags + FLAG_WORDS;
 }
 
 // Both ranks learn whether both could.
@@ -90,7 +86,7 @@ static size_t copies_bytes(const tw_mailboxes *m) { return 8 * (size_t)m->count 
 
 static tw_status time_copies(const tw_mailboxes *m, void *to, void *stream, void *first, void *last, double *best) {
   enum { TIMES = 4, COPIES = 8 };
-  size_t words = copies_bytes(m) / 8 < RING_WORDS ? copies_bytes(m) / 8 : RING_WORDS;
+  size_t words = copies_bytes(m) / 8 < WINDOW_WORDS ? copies_bytes(m) / 8 : WINDOW_WORDS;
   for (int i = 0; i < TIMES; i++) {
     double seconds;
     TW_TRY(tw_device_timer_record(first, stream));
@@ -118,8 +114,9 @@ static tw_status measure_way(const tw_mailboxes *m, void *to, double *words_per_
   return status;
 }
 
-// Of what one direction moves alone, what each moves when both do: writes that come faster keep reads waiting.
-static const double BOTH_WAYS = 0.765;
+// The pace of writing, of what one direction moves alone: faster writes keep reads waiting. Both directions move a
+// little less; a warp that sends no more than it reads then sends late.
+static const double BOTH_WAYS = 0.84;
 
 static tw_status open_window(tw_channel *channel, tw_mailboxes *m) {
   void *parts[2];
@@ -129,17 +126,14 @@ static tw_status open_window(tw_channel *channel, tw_mailboxes *m) {
     status = tw_host_map(tw_window_part(m->window, rank), tw_window_bytes(m->window), &parts[rank]);
     if (status == TW_OK) m->mapped[rank] = tw_window_part(m->window, rank);
   }
-  if (status == TW_OK)
-    status = measure_way(m, tw_window_part(m->window, channel->rank) + FLAG_BYTES + SMALL_BYTES, &words_per_us);
+  if (status == TW_OK) status = measure_way(m, tw_window_part(m->window, channel->rank), &words_per_us);
+  memset(tw_window_part(m->window, channel->rank), 0, tw_window_bytes(m->window));  // no word is there yet
   TW_TRY(agree(channel, status));
   for (int i = 0; i < m->count; i++) {
     tw_mailbox *b = &m->box[i];
-    void *out = (char *)parts[channel->rank] + m->bytes * (size_t)i;
-    void *in = (char *)parts[1 - channel->rank] + m->bytes * (size_t)i;
-    place(m, i, out, in, out, in);
-    b->small_packets = TW_SMALL_PACKETS;
-    b->packed = (uint64_t *)m->state + i * 2 * COUNTS;
-    b->unpacked = b->packed + COUNTS;
+    b->sent = (uint64_t *)parts[channel->rank] + (size_t)WINDOW_WORDS * (size_t)i;
+    b->received = (uint64_t *)parts[1 - channel->rank] + (size_t)WINDOW_WORDS * (size_t)i;
+    b->lines = (uint64_t *)m->state + i * TW_STRANDS;
     b->words_per_us = BOTH_WAYS * words_per_us;
   }
   m->name = "mpi, shared window";
@@ -214,8 +208,7 @@ static tw_status open_transport(tw_channel *channel, tw_transport transport, tw_
     TW_TRY(cuda_aware(channel));
     return open_relayed(channel, m, true);
   }
-  if (transport == TW_TRANSPORT_MPI) TW_TRY(tw_window_create(channel, WINDOW_BYTES * (size_t)m->count, &m->window));
-  if (m->window) m->bytes = WINDOW_BYTES;
+  if (transport == TW_TRANSPORT_MPI) TW_TRY(tw_window_create(channel, 8 * WINDOW_WORDS * (size_t)m->count, &m->window));
   return m->window ? open_window(channel, m) : open_relayed(channel, m, false);
 }
 
@@ -228,7 +221,7 @@ static tw_status open_state(tw_mailboxes *m, double timeout_seconds) {
   TW_TRY(tw_pinned_device(m->stop, &stop));
   for (int i = 0; i < m->count; i++) {
     m->box[i].own = (uint64_t *)m->copies + (size_t)i * m->box[i].slot_words;
-    m->box[i].base = (uint64_t *)m->state + TW_LANES * 2 * COUNTS + i;
+    m->box[i].base = (uint64_t *)m->state + TW_LANES * TW_STRANDS + i;
     m->box[i].failed = (int *)((uint64_t *)m->state + STATE_WORDS - 1);
     m->box[i].stop = stop;
     m->box[i].looked = (uint64_t *)m->state + STATE_WORDS - 2;
@@ -239,7 +232,7 @@ static tw_status open_state(tw_mailboxes *m, double timeout_seconds) {
 
 // Exchanges of both lanes must be able to run at once on either GPU: a kernel that waits for the other rank may hold no
 // place that another lane's needs. A multiprocessor takes a block of each lane (kernels/cuda/opens_exchange.cu,
-// opens_packets.cu, opens_ring.cu).
+// opens_packets.cu, opens_strands.cu).
 static tw_status choose_blocks(tw_channel *channel, bool near, tw_mailboxes *m) {
   int mine, theirs;
   TW_TRY(tw_device_multiprocessors(&mine));

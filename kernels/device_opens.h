@@ -40,9 +40,8 @@ enum {
   TW_EXCHANGE_WARPS = 16,       // of a block, that pack; as many unpack
   TW_PACKET_BYTES = 16,         // 12 of a small message and 4 that say which one it is
   TW_SMALL_PACKETS = 96 << 10,  // of a slot
-  TW_RING_BLOCKS = 32,          // of an exchange through rings: so many pack, as many unpack
-  TW_RING_PLACES = 8,           // of a ring
-  TW_PLACE_WORDS = 2048,
+  TW_STRANDS = 448,             // of an exchange through host memory
+  TW_STRAND_WORDS = 512,        // of a strand's ring
   TW_FLAG_STRIDE = 8
 };
 
@@ -74,19 +73,16 @@ typedef struct {
   uint64_t *sent_flags;
   const uint64_t *received_flags;
   size_t slot_words;
-  // Rings in host memory (opens_ring.cu) instead of slots: sent and received are
-  // [TW_RING_BLOCKS][TW_RING_PLACES][TW_PLACE_WORDS]. Rounds that this rank has packed and unpacked, TW_FLAG_STRIDE
-  // apart, device; NULL: no rings. Their flags and acknowledgements count rounds, too.
-  uint64_t *packed, *unpacked;
-  uint64_t *sent_acks;
-  const uint64_t *received_acks;
+  // Strands in host memory (opens_strands.cu) instead of slots: sent and received are [TW_STRANDS][TW_STRAND_WORDS].
+  // Lines that each strand has carried, device; NULL: no strands.
+  uint64_t *lines;
   double words_per_us;  // pace of packing; 0: none
   int blocks;           // most of a kernel: where the way is slow, few fill it
   int warps;  // of a block, that pack: TW_EXCHANGE_WARPS, or half where two lanes' blocks share a multiprocessor
   // Small messages travel without flags and fences, in packets, by two slots of TW_SMALL_PACKETS.
   uint64_t *small_sent, *small_received;
   size_t small_packets;  // most of a message; 0: none
-  int small_blocks;      // most of a kernel, of packets or rings
+  int small_blocks;      // most of a kernel, of packets or strands
   uint64_t *base;        // device: messages of earlier runs
   int *failed;           // device: set when the other rank's part did not come or is another message
   const int *heed;       // device; may be NULL: once not 0, nothing is sent

@@ -154,43 +154,29 @@ enum {
   DIGESTS = 128,
   SMALL_WORDS = TW_PACKET_BYTES / 8 * TW_SMALL_PACKETS,
   FLAG_WORDS = TW_FLAG_STRIDE * TW_EXCHANGE_BLOCKS,
-  RING_WORDS = TW_RING_BLOCKS * TW_RING_PLACES * TW_PLACE_WORDS
+  WINDOW_WORDS = TW_STRANDS * TW_STRAND_WORDS
 };
-enum way { ROUNDS, PACKETS, RINGS, WAYS };
+enum way { ROUNDS, PACKETS, STRANDS, WAYS };
 
 struct post {
-  tw_mailbox box[2], rings[2];
+  tw_mailbox box[2], window[2];
   uint64_t *digests[2];
   int *stop;
   cudaStream_t stream[2];
   uint64_t number;
 
-  tw_mailbox &of(way w, int side) { return w == RINGS ? rings[side] : box[side]; }
+  tw_mailbox &of(way w, int side) { return w == STRANDS ? window[side] : box[side]; }
 };
 
-void wire_rings(post *p, int out, int in, uint64_t *const data[2], uint64_t *const flags[2], int r) {
-  tw_mailbox b = p->box[r];
-  b.sent = data[out];
-  b.received = data[in];
-  b.sent_flags = flags[out];
-  b.received_flags = flags[in];
-  b.sent_acks = flags[out] + FLAG_WORDS;
-  b.received_acks = flags[in] + FLAG_WORDS;
-  b.packed = on_device<uint64_t>(FLAG_WORDS);
-  b.unpacked = on_device<uint64_t>(FLAG_WORDS);
-  p->rings[r] = b;
-}
-
 void wire(post *p, bool to_itself) {
-  uint64_t *data[2], *small[2], *flags[2], *ring[2], *ring_flags[2];
+  uint64_t *data[2], *small[2], *flags[2], *window[2];
   cuda(cudaHostAlloc(&p->stop, sizeof(int), cudaHostAllocMapped));
   *p->stop = 0;
   for (int r = 0; r < 2; r++) {
     data[r] = on_device<uint64_t>(2 * SLOT_WORDS);
     small[r] = on_device<uint64_t>(2 * SMALL_WORDS);
     flags[r] = on_device<uint64_t>(FLAG_WORDS);
-    ring[r] = on_host(RING_WORDS);
-    ring_flags[r] = on_host(2 * FLAG_WORDS);
+    window[r] = on_host(WINDOW_WORDS);
     p->digests[r] = on_device<uint64_t>(DIGESTS);
     cuda(cudaStreamCreateWithFlags(&p->stream[r], cudaStreamNonBlocking));
   }
@@ -213,7 +199,10 @@ void wire(post *p, bool to_itself) {
     b.looked = on_device<uint64_t>(1);
     b.patience_ns = 3000000000ull;
     p->box[r] = b;
-    wire_rings(p, out, in, ring, ring_flags, r);
+    b.sent = window[out];
+    b.received = window[in];
+    b.lines = on_device<uint64_t>(TW_STRANDS);
+    p->window[r] = b;
   }
   p->number = 0;
 }
@@ -271,7 +260,7 @@ void must_not_have_failed(const post &p, int sides) {
 way random_way(post *p, const side &s) {
   way w = (way)(generator() % WAYS);
   p->box[0].small_packets = TW_SMALL_PACKETS;
-  return w == PACKETS && !tw_exchange_is_small(&s.message, &p->box[0]) ? RINGS : w;
+  return w == PACKETS && !tw_exchange_is_small(&s.message, &p->box[0]) ? STRANDS : w;
 }
 
 // Several messages at a time, one side behind the other.
@@ -303,19 +292,19 @@ void check_random(bool to_itself, int trials, size_t largest) {
   must_not_have_failed(p, sides);
 }
 
-// A message of so many full rounds that its places are used three times, by as many blocks as that takes.
-enum { ONE_BLOCK = 2, PLANES = 12, DEEP_WORDS = 17 * 2 * 16 * 64 };  // of a block: a round is two units a warp
+// A message that goes three times around every strand of so many blocks.
+enum { PLANES = 12, BLOCK_STRANDS = 8, DEEP_WORDS = 3 * TW_STRAND_WORDS * BLOCK_STRANDS };  // of a block
 void check_deep(bool to_itself, int blocks) {
   post p;
   wire(&p, to_itself);
   int sides = to_itself ? 1 : 2;
   side s[2] = {};
   for (int r = 0; r < sides; r++) {
-    p.rings[r].small_blocks = ONE_BLOCK * blocks;
+    p.window[r].small_blocks = blocks;
     add_open(&s[r], true, PLANES, (size_t)64 * DEEP_WORDS * blocks / PLANES, 1, 0);
   }
   for (int i = 0; i < 2; i++) {
-    exchange(&p, s, sides, RINGS, to_itself);
+    exchange(&p, s, sides, STRANDS, to_itself);
     for (int r = 0; r < sides; r++) check_opened(s[r], to_itself ? s[r] : s[1 - r], p.digests[r], "a deep message");
   }
   must_not_have_failed(p, sides);
@@ -323,17 +312,12 @@ void check_deep(bool to_itself, int blocks) {
 }
 
 std::vector<uint64_t> sent_by(const post &p) {
-  std::vector<uint64_t> all(2 * SLOT_WORDS + 2 * SMALL_WORDS + RING_WORDS);
+  std::vector<uint64_t> all(2 * SLOT_WORDS + 2 * SMALL_WORDS + WINDOW_WORDS);
   cuda(cudaMemcpy(all.data(), p.box[0].sent, 16 * SLOT_WORDS, cudaMemcpyDefault));
   cuda(cudaMemcpy(all.data() + 2 * SLOT_WORDS, p.box[0].small_sent, 16 * SMALL_WORDS, cudaMemcpyDefault));
-  cuda(cudaMemcpy(all.data() + 2 * SLOT_WORDS + 2 * SMALL_WORDS, p.rings[0].sent, 8 * RING_WORDS, cudaMemcpyDefault));
+  cuda(
+      cudaMemcpy(all.data() + 2 * SLOT_WORDS + 2 * SMALL_WORDS, p.window[0].sent, 8 * WINDOW_WORDS, cudaMemcpyDefault));
   return all;
-}
-
-// Of so many units that a ring's places do not suffice.
-void add_lost(post *p, side *s, way w) {
-  p->rings[0].small_blocks = ONE_BLOCK;
-  add_open(s, true, 9, w == RINGS ? (size_t)64 * DEEP_WORDS / 9 : 100000, 1, 0);
 }
 
 // A rank whose peer is silent gives up after its patience, sends nothing more, and opens nothing.
@@ -342,7 +326,7 @@ void check_silence(way w) {
   wire(&p, false);
   p.of(w, 0).patience_ns = 20000000;
   side s[2] = {};
-  add_lost(&p, s, w);
+  add_open(s, true, 9, 100000, 1, 0);
   exchange(&p, s, 1, w, true);
   int failed;
   uint64_t value;
@@ -366,7 +350,7 @@ void check_stop(way w, bool by_keys) {
   p.of(w, 0).heed = heed;
   p.of(w, 0).patience_ns = 1000000000000ull;
   side s[2] = {};
-  add_lost(&p, s, w);
+  add_open(s, true, 9, 100000, 1, 0);
   std::thread host([&] {
     std::this_thread::sleep_for(std::chrono::milliseconds(50));
     *(volatile int *)(by_keys ? heed : p.stop) = 1;
@@ -390,7 +374,7 @@ int main(int argc, char **argv) {
     check_random(false, 60, 2000);
     check_random(false, 12, 60000);
   }
-  for (way w : {ROUNDS, PACKETS, RINGS}) {
+  for (way w : {ROUNDS, PACKETS, STRANDS}) {
     check_silence(w);
     check_stop(w, false);
     check_stop(w, true);

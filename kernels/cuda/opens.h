@@ -13,9 +13,9 @@
 // Messages that go in packets (opens_packets.cu).
 tw_status tw_enqueue_packets(const tw_device_message *message, const tw_mailbox *box, uint64_t number, int alone,
                              uint64_t *digests, void *stream);
-// Messages that go through rings in host memory (opens_ring.cu).
-tw_status tw_enqueue_ring(const tw_device_message *message, const tw_mailbox *box, uint64_t number, int alone,
-                          uint64_t *digests, void *stream);
+// Messages through host memory (opens_strands.cu).
+tw_status tw_enqueue_strands(const tw_device_message *message, const tw_mailbox *box, uint64_t number, int alone,
+                             uint64_t *digests, void *stream);
 
 namespace {
 
@@ -40,6 +40,24 @@ __device__ __forceinline__ uint64_t now_ns(void) {
   uint64_t t;
   asm volatile("mov.u64 %0, %globaltimer;" : "=l"(t));
   return t;
+}
+
+// 16 bytes that are written and read as one (PTX ISA, memory consistency model: scalar accesses of up to 128 bits).
+struct packet {
+  uint64_t low, high;
+};
+inline __device__ void store_packet(uint64_t *to, packet p) {
+  asm volatile("{.reg .b128 v; mov.b128 v, {%1, %2}; st.relaxed.sys.global.b128 [%0], v;}" ::"l"(to), "l"(p.low),
+               "l"(p.high)
+               : "memory");
+}
+inline __device__ packet load_packet(const uint64_t *from) {
+  packet p;
+  asm volatile("{.reg .b128 v; ld.relaxed.sys.global.b128 v, [%2]; mov.b128 {%0, %1}, v;}"
+               : "=l"(p.low), "=l"(p.high)
+               : "l"(from)
+               : "memory");
+  return p;
 }
 
 // ---- units ----
@@ -126,14 +144,14 @@ inline __device__ void load_part(const place &p, lane_part *l) {
   }
 }
 
-template <bool others, bool own_others>  // memory that the other rank, or another block, has just written
+template <bool others>  // memory that the other rank has just written
 inline __device__ void load_words(const place &p, const uint64_t *own, const uint64_t *theirs, lane_words *l) {
   uint32_t words = words_of(p, items_of(p));
   size_t at = word_of(p) + threadIdx.x % 32;
   for (int i = 0; i < 2; i++) {
     bool there = threadIdx.x % 32 + 32 * i < words;
     const uint64_t *from = theirs + at + 32 * i;
-    l->own[i] = !there ? 0 : own_others ? load_shared_word(own + at + 32 * i) : own[at + 32 * i];
+    l->own[i] = there ? own[at + 32 * i] : 0;
     l->theirs[i] = !there ? 0 : others ? load_shared_word(from) : *from;
   }
 }
@@ -239,16 +257,11 @@ struct block_state {
   uint32_t sum_index;
 };
 
-// Who keeps to a pace waits before a unit is packed, by its number in the range.
-struct no_pace {
-  __device__ void operator()(uint32_t) {}
-};
-
 // Of `warps` warps this one's units of a range, the next one's loads under way while one is worked on. The words go to
 // the message and, unless that is NULL, to this rank's copy of it.
-template <int warps, class pace = no_pace>
-inline __device__ void pack_range(const tw_device_message &m, range r, uint64_t *words, uint64_t *copy, uint64_t *stage,
-                                  pace &&wait = pace()) {
+template <int warps>
+inline __device__ void pack_range(const tw_device_message &m, range r, uint64_t *words, uint64_t *copy,
+                                  uint64_t *stage) {
   uint32_t lane = threadIdx.x % 32, u = r.begin + threadIdx.x / 32 % warps;
   if (u >= r.end) return;
   lane_plan plan = {};
@@ -264,7 +277,6 @@ inline __device__ void pack_range(const tw_device_message &m, range r, uint64_t 
       load_part(p, &part);
     }
     plan_lane(here.open, &plan);
-    wait(u - r.begin);
     uint64_t word[2];
     pack_unit(here, plan, now, stage, word);
     uint32_t count = words_of(here, items_of(here));
@@ -287,7 +299,7 @@ inline __device__ void add_digest(uint64_t *digests, const place &p, uint64_t te
   d->sum += term;
 }
 
-template <int warps, bool others, bool own_others = false>
+template <int warps, bool others>
 inline __device__ void unpack_range(const tw_device_message &m, range r, const uint64_t *own, const uint64_t *theirs,
                                     uint64_t *digests, block_state &b, uint64_t *stage) {
   uint32_t u = r.begin + threadIdx.x / 32 % warps;
@@ -296,14 +308,14 @@ inline __device__ void unpack_range(const tw_device_message &m, range r, const u
   lane_words words;
   digest_sum d = {0, b.sum_index};
   place p = find_unit(m, u);
-  load_words<others, own_others>(p, own, theirs, &words);
+  load_words<others>(p, own, theirs, &words);
   for (;; u += warps) {
     lane_words now = words;
     place here = p;
     bool more = u + warps < r.end;
     if (more) {
       move_on(&p, warps);
-      load_words<others, own_others>(p, own, theirs, &words);
+      load_words<others>(p, own, theirs, &words);
     }
     plan_lane(here.open, &plan);
     add_digest(digests, here, combine_unit(here, plan, now, stage), b, &d);

@@ -69,12 +69,12 @@ extern "C" tw_status tw_device_exchange(const tw_device_message *message, const 
                                         int rounds, int alone, uint64_t *digests, void *stream) {
   if (message->units == 0) return TW_OK;
   exchange_args a = {*message, *box, number, digests, rounds, alone};
-  bool small = tw_exchange_is_small(message, box), ring = !small && box->packed;
-  size_t words = small || ring ? tw_device_message_words(message) : tw_exchange_word_of_round(message, rounds, rounds);
+  if (box->lines) return tw_enqueue_strands(message, box, number, alone, digests, stream);
+  bool small = tw_exchange_is_small(message, box);
+  size_t words = small ? tw_device_message_words(message) : tw_exchange_word_of_round(message, rounds, rounds);
   if (words > box->slot_words)
     return tw_fail(TW_ERR_INTERNAL, "a message of %zu words in a mailbox of %zu", words, box->slot_words);
   if (small) return tw_enqueue_packets(message, box, number, alone, digests, stream);
-  if (ring) return tw_enqueue_ring(message, box, number, alone, digests, stream);
   const dim3 grid((unsigned)tw_exchange_blocks(message, box));
   return box->warps == TW_EXCHANGE_WARPS
              ? tw_enqueue(exchange_kernel<TW_EXCHANGE_WARPS>, grid, 64 * TW_EXCHANGE_WARPS, 0, stream, a)

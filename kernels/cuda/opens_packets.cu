@@ -4,23 +4,7 @@
 
 namespace {
 
-// 16 bytes that are written and read as one (PTX ISA, memory consistency model: scalar accesses of up to 128 bits).
-struct packet {
-  uint64_t low, high;  // three half words and the message's flag
-};
-__device__ void store_packet(uint64_t *to, packet p) {
-  asm volatile("{.reg .b128 v; mov.b128 v, {%1, %2}; st.relaxed.sys.global.b128 [%0], v;}" ::"l"(to), "l"(p.low),
-               "l"(p.high)
-               : "memory");
-}
-__device__ packet load_packet(const uint64_t *from) {
-  packet p;
-  asm volatile("{.reg .b128 v; ld.relaxed.sys.global.b128 v, [%2]; mov.b128 {%0, %1}, v;}"
-               : "=l"(p.low), "=l"(p.high)
-               : "l"(from)
-               : "memory");
-  return p;
-}
+// A packet is three half words and the message's flag.
 __device__ bool is_of(packet p, uint32_t flag) { return (uint32_t)(p.high >> 32) == flag; }
 
 // A unit's packets: of `halves` half words of the message, in a slot.

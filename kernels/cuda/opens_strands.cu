@@ -1,0 +1,379 @@
+// Openings through memory of the host that both GPUs reach. It is fast only while what is written stays in the
+// processor's cache until it is read; a read waits behind all others that are under way, reads starve behind writes
+// that fill the way, and looking again and again for what is about to be written holds up its writing. So a message
+// goes by strands, each a ring of a few lines: warp s of one rank packs a part of the message for warp s of the other,
+// frame after frame at a pace, and reads a frame for every one that it sends: as many bytes are read as are written, in
+// their time. Where many warps wait, they look rarely.
+//
+// Every packet of 16 bytes says whether it is there: 127 bits are the message's and one tells odd laps of the ring from
+// even ones. So nothing is fenced, and no flag is waited for. A line that is used is written to its end, so that every
+// packet is written in every lap. Nor is anything acknowledged: a warp sends frame f when it has read all but LAG
+// before it, and who has read frame g knows that the other rank has read all but LAG before g.
+#include "kernels/cuda/opens.h"
+
+namespace {
+
+enum { WARPS = 8, THREADS = 32 * WARPS };
+enum { LINE = 16, LINE_PACKETS = 8, FRAME_LINES = 4 };  // words and packets of a line: 128 bytes; lines of a frame
+enum { FRAME = 127 };                                   // half words of the message in a frame
+enum { LINES = TW_STRAND_WORDS / LINE, LAG = 3 };
+static_assert(LINES / FRAME_LINES >= 2 * LAG + 2, "frames that the other rank may not have read are not written over");
+enum { SENT = 512, GOT = 128, STAGE = SENT + GOT + UNIT };  // words of a warp: sent but not opened; received; scratch
+static_assert((LAG + 2) * (FRAME + 1) / 2 + 2 * UNIT <= SENT && FRAME / 2 + UNIT <= GOT, "words that are needed stay");
+enum { LEAD_NS = 3000 };                                // a warp may be before its pace, and need not make up for more
+enum { FEW = 64 };                                      // warps that may look for what they wait for again and again
+enum { LEAST_SLEEP_NS = 1000, MOST_SLEEP_NS = 32000 };  // of others
+
+struct strand_args {
+  exchange_args of;
+  uint32_t words;  // of the message
+  uint32_t strands;
+  float cycles_per_line;  // 0: no pace
+  int64_t lead;           // cycles
+};
+
+// ---- a warp's part of the message ----
+
+struct part {
+  range units;
+  uint32_t words, lines;
+  uint64_t earlier;  // lines before this message
+};
+
+// The unit that has a word of the message.
+__device__ uint32_t unit_at(const tw_device_message &m, uint32_t word) {
+  int i = 0;
+  while (i + 1 < m.count && word >= m.open[i + 1].first_word) i++;
+  const tw_device_open &o = m.open[i];
+  uint32_t at = word - (uint32_t)o.first_word, of_sequence = (uint32_t)o.message_words, sequence = at / of_sequence;
+  return o.first_unit + sequence * o.units + (at - sequence * of_sequence) / (o.bits ? (uint32_t)UNIT : o.width);
+}
+
+// Strands have as many words, but for the ends of units.
+__device__ uint32_t first_unit(const strand_args &a, uint32_t strand) {
+  return strand < a.strands ? unit_at(a.of.message, (uint32_t)((uint64_t)a.words * strand / a.strands))
+                            : a.of.message.units;
+}
+
+__device__ part part_of_strand(const strand_args &a, uint32_t strand) {
+  part p = {{first_unit(a, strand), first_unit(a, strand + 1)}, 0, 0, 0};
+  if (p.units.begin == p.units.end) return p;
+  place first = find_unit(a.of.message, p.units.begin), last = find_unit(a.of.message, p.units.end - 1);
+  p.words = (uint32_t)(word_of(last) + words_of(last, items_of(last)) - word_of(first));
+  p.lines = (64 * p.words + 127 * LINE_PACKETS - 1) / (127 * LINE_PACKETS);
+  return p;
+}
+
+// ---- a lane's packet of a frame, and its 128 bits of the message ----
+
+struct lane_line {
+  uint32_t word;  // of the strand's ring
+  uint64_t lap;   // 0 or 1, in the packet's highest bit
+  bool used;
+};
+__device__ lane_line line_of(const part &p, uint32_t frame) {
+  uint32_t lane = threadIdx.x % 32, in_message = FRAME_LINES * frame + lane / LINE_PACKETS;
+  uint64_t line = p.earlier + in_message;
+  return {(uint32_t)(line % LINES) * LINE + 2 * (lane % LINE_PACKETS), ~(line / LINES) & 1, in_message < p.lines};
+}
+
+// Lane l's packet begins with the last l bits before its own 128, and leaves its own last l + 1 to the next lane's. Of
+// the last lane's bits the upper half word is the next frame's.
+__device__ packet cut(packet own, uint64_t lap) {
+  uint32_t l = threadIdx.x % 32;
+  uint64_t before = __shfl_up_sync(~0u, own.high, 1);
+  uint64_t low = own.low << l | (l ? before >> (64 - l) : 0), high = own.high << l | (l ? own.low >> (64 - l) : 0);
+  return {low, (high & ~0ull >> 1) | lap << 63};
+}
+__device__ packet join(packet p) {
+  uint32_t l = threadIdx.x % 32;
+  uint64_t next = __shfl_down_sync(~0u, p.low, 1), high = p.high & ~0ull >> 1;
+  return {p.low >> l | (l ? high << (64 - l) : 0), high >> l | next << (63 - l)};
+}
+
+// ---- packing and sending ----
+
+enum { AHEAD = 2 };
+
+// What a warp has packed of its part, and which units' shares and masks it has loaded ahead.
+struct packer {
+  place at, far;
+  lane_part next[AHEAD];
+  lane_plan plan;
+  uint32_t unit, loaded, words, frames;
+  uint64_t *stage;  // [SENT], by the word's number
+};
+
+__device__ void load_next(const part &p, packer *w, lane_part *to) {
+  if (w->loaded == p.units.end) return;
+  load_part(w->far, to);
+  if (++w->loaded < p.units.end) move_on(&w->far, 1);
+}
+
+__device__ packer begin_packing(const strand_args &a, const part &p, uint64_t *stage) {
+  place first = find_unit(a.of.message, p.units.begin);
+  packer w = {first, first, {}, {}, p.units.begin, p.units.begin, 0, 0, stage};
+  for (lane_part &l : w.next) load_next(p, &w, &l);
+  return w;
+}
+
+__device__ void pack_next(const part &p, packer *w, uint64_t *scratch) {
+  uint32_t lane = threadIdx.x % 32, count = words_of(w->at, items_of(w->at));
+  uint64_t word[2];
+  plan_lane(w->at.open, &w->plan);
+  pack_unit(w->at, w->plan, w->next[0], scratch, word);
+  for (int i = 0; i < AHEAD - 1; i++) w->next[i] = w->next[i + 1];
+  load_next(p, w, &w->next[AHEAD - 1]);
+  for (int i = 0; i < 2; i++)
+    if (lane + 32 * i < count) w->stage[(w->words + lane + 32 * i) % SENT] = word[i];
+  w->words += count;
+  if (++w->unit < p.units.end) move_on(&w->at, 1);
+}
+
+__device__ void pack_frame(const part &p, packer *w, uint64_t *scratch) {
+  while (w->words < p.words && 2 * w->words < FRAME * (w->frames + 1)) pack_next(p, w, scratch);
+}
+
+// By the multiprocessor's clock.
+struct pacer {
+  int64_t start;  // of the message
+  __device__ void operator()(const strand_args &a, const part &p, uint32_t strand, uint32_t frame) {
+    if (a.cycles_per_line <= 0) return;
+    uint32_t left = p.lines - FRAME_LINES * frame, now = left < FRAME_LINES ? left : (uint32_t)FRAME_LINES;
+    float before = (float)a.strands * (float)(FRAME_LINES * frame) + (float)(strand * now);  // all strands' lines
+    int64_t due = start + (int64_t)(a.cycles_per_line * before), late = clock64() - due - a.lead;
+    if (late > 0) start += late;
+    while (clock64() < due) __nanosleep(50);
+  }
+};
+
+// A word of which `first` and `first + 1` are the half words; past the part's end nothing.
+__device__ uint64_t staged(const part &p, const packer &w, uint32_t first) {
+  const uint32_t *half = (const uint32_t *)w.stage;
+  uint64_t low = first < 2 * p.words ? half[first % (2 * SENT)] : 0;
+  uint64_t high = first + 1 < 2 * p.words ? half[(first + 1) % (2 * SENT)] : 0;
+  return high << 32 | low;
+}
+
+__device__ void send_frame(const strand_args &a, const part &p, uint32_t strand, packer *w, uint64_t *ring,
+                           uint64_t *scratch, pacer *pace) {
+  uint32_t first = FRAME * w->frames + 4 * (threadIdx.x % 32);
+  pack_frame(p, w, scratch);
+  __syncwarp();
+  lane_line l = line_of(p, w->frames);
+  packet cut_off = cut({staged(p, *w, first), staged(p, *w, first + 2)}, l.lap);
+  (*pace)(a, p, strand, w->frames);
+  if (l.used) store_packet(ring + l.word, cut_off);
+  w->frames++;
+}
+
+// ---- receiving and opening ----
+
+// Frames [from, to) that have been looked at, perhaps before they were there.
+struct glances {
+  packet got[LAG + 1];
+  uint32_t from, to;
+};
+
+__device__ packet look_for(const part &p, uint32_t frame, const uint64_t *ring) {
+  lane_line l = line_of(p, frame);
+  return l.used ? load_packet(ring + l.word) : packet{};
+}
+__device__ bool is_missing(const lane_line &l, const packet &got) { return l.used && got.high >> 63 != l.lap; }
+__device__ bool is_there(const part &p, uint32_t frame, const packet &got) {
+  return !__any_sync(~0u, is_missing(line_of(p, frame), got));
+}
+
+// At the next frame, or all up to `end`.
+__device__ void look_on(const part &p, const uint64_t *ring, bool all, uint32_t end, glances *g) {
+#pragma unroll
+  for (uint32_t i = 0; i <= LAG; i++)
+    if (g->from + i == g->to && g->to < end && (all || i == 0)) g->got[i] = look_for(p, g->to++, ring);
+}
+
+// Until the frame is there; false: given up. Unless few warps wait, all lanes look once more, and then one until its
+// packet is there.
+__device__ bool await_frame(const strand_args &a, const part &p, uint32_t frame, bool rarely, const uint64_t *ring,
+                            packet *got) {
+  uint64_t start = 0;
+  uint32_t sleep = LEAST_SLEEP_NS, last = 0;
+  lane_line l = line_of(p, frame);
+  for (uint32_t polls = 1;; polls++) {
+    bool missing = is_missing(l, *got);
+    uint32_t who = __ballot_sync(~0u, missing);
+    if (!who) return true;
+    if (polls % (rarely ? 16 : 256) == 0 && __any_sync(~0u, gives_up(a.of.box, &start))) return false;
+    uint32_t first = (uint32_t)__ffs((int)who) - 1;
+    bool all = a.strands <= FEW || polls == 1 || first != last;
+    if (rarely && !all) {
+      __nanosleep(sleep);
+      if (sleep < MOST_SLEEP_NS) sleep *= 2;
+    }
+    if (missing && (all || threadIdx.x % 32 == first)) *got = load_packet(ring + l.word);
+    last = first;
+  }
+}
+
+// Frame 0. Of many warps that do not find it at once, the first of a block looks on, and the others look again when
+// that one has seen the other rank's beginning. begun: a barrier.
+__device__ bool await_beginning(const strand_args &a, const part &p, const uint64_t *ring, uint64_t *begun,
+                                packet *got) {
+  if (a.strands <= FEW || threadIdx.x < 32) {
+    bool there = await_frame(a, p, 0, false, ring, got);
+    if (threadIdx.x == 0) arrive_single(begun);
+    return there;
+  }
+  if (is_there(p, 0, *got)) return true;
+  if (__any_sync(~0u, !await(a.of.box, 100, [&] { return has_arrived(begun); }))) return false;
+  *got = look_for(p, 0, ring);
+  return true;
+}
+
+// What a warp has opened of its part.
+struct opener {
+  place at;
+  lane_plan plan;
+  uint32_t unit, words, frames;
+  const uint64_t *own;  // [SENT]
+  uint64_t *stage;      // [GOT]
+};
+
+template <uint32_t size>
+__device__ uint64_t element(const uint64_t *stage, const opener &w, int i) {
+  uint32_t word = w.words + w.plan.word[i], shift = w.plan.shift[i];
+  uint64_t v = stage[word % size] >> shift;
+  if (shift + w.plan.width > 64) v |= stage[(word + 1) % size] << (64 - shift);
+  return v;
+}
+
+// Opened values of the unit; the sum of their digest's terms.
+__device__ uint64_t open_unit(const opener &w) {
+  const tw_device_open &o = *w.at.open;
+  uint32_t items = items_of(w.at);
+  uint64_t first = (uint64_t)w.at.unit * UNIT, digest = 0, *out = o.out + w.at.sequence * o.words + first;
+  for (int i = 0; i < 2; i++) {
+    uint32_t j = threadIdx.x % 32 + 32 * i;
+    if (j >= items) break;
+    uint64_t v = o.bits ? w.own[(w.words + j) % SENT] ^ w.stage[(w.words + j) % GOT]
+                        : (element<SENT>(w.own, w, i) + element<GOT>(w.stage, w, i)) & w.plan.ring;
+    out[j] = v;
+    digest += tw_open_digest_term(v, first + j);
+  }
+  return digest;
+}
+
+__device__ void open_next(const strand_args &a, const part &p, opener *w, digest_sum *d) {
+  uint32_t index = w->at.open->digest + w->at.sequence;
+  plan_lane(w->at.open, &w->plan);
+  if (index != d->index) {
+    add_sum(a.of.digests, nullptr, ~0u, d);
+    d->index = index;
+  }
+  d->sum += open_unit(*w);
+  w->words += words_of(w->at, items_of(w->at));
+  if (++w->unit < p.units.end) move_on(&w->at, 1);
+}
+
+__device__ bool receive_frame(const strand_args &a, const part &p, opener *w, const uint64_t *ring, glances *g,
+                              digest_sum *d) {
+  uint32_t lane = threadIdx.x % 32, first = FRAME * w->frames + 4 * lane, *half = (uint32_t *)w->stage;
+  if (!await_frame(a, p, w->frames, a.strands > FEW, ring, &g->got[0])) return false;
+  packet bits = join(g->got[0]);
+  half[first % (2 * GOT)] = (uint32_t)bits.low;
+  half[(first + 1) % (2 * GOT)] = (uint32_t)(bits.low >> 32);
+  half[(first + 2) % (2 * GOT)] = (uint32_t)bits.high;
+  if (lane < 31) half[(first + 3) % (2 * GOT)] = (uint32_t)(bits.high >> 32);
+  w->frames++;
+  g->from++;
+  for (int i = 0; i < LAG; i++) g->got[i] = g->got[i + 1];
+  __syncwarp();
+  uint32_t there = FRAME * w->frames / 2;
+  if (there > p.words) there = p.words;
+  while (w->unit < p.units.end && w->words + words_of(w->at, items_of(w->at)) <= there) open_next(a, p, w, d);
+  __syncwarp();
+  return true;
+}
+
+// ---- both ----
+
+__device__ bool exchange_part(const strand_args &a, const part &p, uint32_t strand, uint64_t *stage, uint64_t *begun) {
+  uint64_t *sent = a.of.box.sent + (size_t)TW_STRAND_WORDS * strand, *scratch = stage + SENT + GOT;
+  const uint64_t *received = a.of.box.received + (size_t)TW_STRAND_WORDS * strand;
+  packer out = begin_packing(a, p, stage);
+  opener in = {out.at, {}, p.units.begin, 0, 0, stage, stage + SENT};
+  pacer pace = {clock64() - a.lead};
+  digest_sum d = {0, in.at.open->digest + in.at.sequence};
+  uint32_t frames = (p.lines + FRAME_LINES - 1) / FRAME_LINES;
+  glances g = {};
+  while (in.frames < frames) {
+    bool all = out.frames == frames;
+    uint32_t under_way = out.frames - in.frames;
+    if (!all && under_way < 2) {
+      send_frame(a, p, strand, &out, sent, scratch, &pace);
+      continue;
+    }
+    look_on(p, received, all, frames, &g);
+    pack_frame(p, &out, scratch);  // meanwhile
+    if (!all && under_way <= LAG && !is_there(p, in.frames, g.got[0])) {
+      g.to = g.from;  // too early
+      send_frame(a, p, strand, &out, sent, scratch, &pace);
+      continue;
+    }
+    if (in.frames == 0 && !await_beginning(a, p, received, begun, &g.got[0])) return false;
+    if (!receive_frame(a, p, &in, received, &g, &d)) return false;
+  }
+  add_sum(a.of.digests, nullptr, ~0u, &d);
+  if (threadIdx.x % 32 == 0) a.of.box.lines[strand] = p.earlier + p.lines;
+  return true;
+}
+
+// A multiprocessor takes blocks of two lanes.
+__global__ void __launch_bounds__(THREADS, 2) exchange_strands_kernel(const __grid_constant__ strand_args a) {
+  __shared__ uint64_t stage[WARPS][STAGE];
+  __shared__ uint64_t begun;
+  uint32_t warp = threadIdx.x / 32, strand = blockIdx.x + gridDim.x * warp;
+  if (threadIdx.x == 0) make_barrier(&begun, 1);
+  part p = {};
+  if (strand < a.strands) p = part_of_strand(a, strand);  // ahead of earlier work's end
+  __syncthreads();
+  if (__any_sync(~0u, !begin_exchange(a.of)) || p.lines == 0) return;
+  p.earlier = a.of.box.lines[strand];
+  if (!exchange_part(a, p, strand, stage[warp], &begun)) *(volatile int *)a.of.box.failed = 1;
+}
+
+// Words of a unit, at most.
+size_t most_words(const tw_device_message *m) {
+  size_t most = 1;
+  for (int i = 0; i < m->count; i++) {
+    size_t words = m->open[i].bits ? (size_t)UNIT : m->open[i].width;
+    if (words > most) most = words;
+  }
+  return most;
+}
+
+}  // namespace
+
+tw_status tw_enqueue_strands(const tw_device_message *message, const tw_mailbox *box, uint64_t number, int alone,
+                             uint64_t *digests, void *stream) {
+  size_t words = tw_device_message_words(message);
+  if (words > UINT32_MAX / 64) return tw_fail(TW_ERR_RANGE, "a message of %zu words; use a smaller batch", words);
+  size_t blocks = TW_STRANDS / WARPS, strands = words / most_words(message);  // of many strands none is empty
+  if (blocks > (size_t)box->small_blocks) blocks = (size_t)box->small_blocks;
+  if (strands < FEW) strands = FEW;
+  if (strands > message->units) strands = message->units;
+  if (strands > WARPS * blocks) strands = WARPS * blocks;
+  if (blocks > strands) blocks = strands;
+  static int khz;  // asked once: the driver takes long to answer
+  if (khz == 0) {
+    int device;
+    TW_CUDA(cudaGetDevice(&device));
+    TW_CUDA(cudaDeviceGetAttribute(&khz, cudaDevAttrClockRate, device));
+  }
+  strand_args a = {};
+  a.of = {*message, *box, number, digests, 1, alone};
+  a.words = (uint32_t)words;
+  a.strands = (uint32_t)strands;
+  if (box->words_per_us > 0) a.cycles_per_line = (float)(1e-3 * khz * LINE / box->words_per_us);
+  a.lead = (int64_t)LEAD_NS * khz / 1000000;
+  return tw_enqueue(exchange_strands_kernel, dim3((unsigned)blocks), THREADS, 0, stream, a);
+}

@@ -26,7 +26,7 @@ typedef struct {
   void *mapped[2];  // parts of the window that the GPU reaches
   void *pinned, *device;
   void *copies;  // device: of what is sent
-  void *state;   // device: rings' counts, base of every mailbox, and the failed flag
+  void *state;   // device: lines of strands, base of every mailbox, and the failed flag
   void *stop;    // pinned
 } tw_mailboxes;
 

@@ -76,7 +76,7 @@ typedef struct {
   // Strands in host memory (opens_strands.cu) instead of slots: sent and received are [TW_STRANDS][TW_STRAND_WORDS].
   // Lines that each strand has carried, device; NULL: no strands.
   uint64_t *lines;
-  double words_per_us;  // pace of packing; 0: none
+  double words_per_us;  // pace of writing, in words of the window; 0: none
   int blocks;           // most of a kernel: where the way is slow, few fill it
   int warps;  // of a block, that pack: TW_EXCHANGE_WARPS, or half where two lanes' blocks share a multiprocessor
   // Small messages travel without flags and fences, in packets, by two slots of TW_SMALL_PACKETS.

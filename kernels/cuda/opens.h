@@ -1,7 +1,7 @@
 // What the kernels of openings share. A warp takes a unit: 64 ring elements become `width` words of the message, so
 // units never share a word, and whoever packs a unit can unpack the same one. The mask is added here, so that nothing
-// unmasked is ever in a message's memory. A rank keeps a copy of what it sent: its packed words cost less to read than
-// share and mask.
+// unmasked is ever in a message's memory. A rank keeps a copy of what it sent (in its mailbox's memory, or a warp's):
+// packed words cost less to read than share and mask.
 #ifndef TW_CUDA_OPENS_H
 #define TW_CUDA_OPENS_H
 
@@ -14,8 +14,8 @@
 tw_status tw_enqueue_packets(const tw_device_message *message, const tw_mailbox *box, uint64_t number, int alone,
                              uint64_t *digests, void *stream);
 // Messages through host memory (opens_strands.cu).
-tw_status tw_enqueue_strands(const tw_device_message *message, const tw_mailbox *box, uint64_t number, int alone,
-                             uint64_t *digests, void *stream);
+tw_status tw_enqueue_strands(const tw_device_message *message, const tw_mailbox *box, int alone, uint64_t *digests,
+                             void *stream);
 
 namespace {
 

@@ -8,21 +8,24 @@
 // Every packet of 16 bytes says whether it is there: 127 bits are the message's and one tells odd laps of the ring from
 // even ones. So nothing is fenced, and no flag is waited for. A line that is used is written to its end, so that every
 // packet is written in every lap. Nor is anything acknowledged: a warp sends frame f when it has read all but LAG
-// before it, and who has read frame g knows that the other rank has read all but LAG before g.
+// before it, and who has read frame g knows that the other rank has read all but LAG before g. Nor does a packet say
+// which message it is of: both ranks enqueue the same ones, as the transcripts that they compare at the end show.
 #include "kernels/cuda/opens.h"
 
 namespace {
 
 enum { WARPS = 8, THREADS = 32 * WARPS };
 enum { LINE = 16, LINE_PACKETS = 8, FRAME_LINES = 4 };  // words and packets of a line: 128 bytes; lines of a frame
-enum { FRAME = 127 };                                   // half words of the message in a frame
+enum { FRAME = 127 };  // half words of the message in a frame: 127 bits in each of its 32 packets
 enum { LINES = TW_STRAND_WORDS / LINE, LAG = 3 };
+// Who sends frame f has read frame f - LAG - 1, whose sender had read all before f - 2 LAG - 2.
 static_assert(LINES / FRAME_LINES >= 2 * LAG + 2, "frames that the other rank may not have read are not written over");
 enum { SENT = 512, GOT = 128, STAGE = SENT + GOT + UNIT };  // words of a warp: sent but not opened; received; scratch
 static_assert((LAG + 2) * (FRAME + 1) / 2 + 2 * UNIT <= SENT && FRAME / 2 + UNIT <= GOT, "words that are needed stay");
 enum { LEAD_NS = 3000 };                                // a warp may be before its pace, and need not make up for more
-enum { FEW = 64 };                                      // warps that may look for what they wait for again and again
-enum { LEAST_SLEEP_NS = 1000, MOST_SLEEP_NS = 32000 };  // of others
+enum { LEAST_STRANDS = 64 };                            // unless a message has fewer units
+enum { FEW = LEAST_STRANDS };                           // warps that may look for what they wait for again and again
+enum { LEAST_SLEEP_NS = 1000, MOST_SLEEP_NS = 32000 };  // between looks of more warps
 
 struct strand_args {
   exchange_args of;
@@ -68,7 +71,7 @@ __device__ part part_of_strand(const strand_args &a, uint32_t strand) {
 
 struct lane_line {
   uint32_t word;  // of the strand's ring
-  uint64_t lap;   // 0 or 1, in the packet's highest bit
+  uint64_t lap;   // highest bit of its packets: 1 in the first lap, since the window begins as zeros, 0 in the next
   bool used;
 };
 __device__ lane_line line_of(const part &p, uint32_t frame) {
@@ -204,18 +207,18 @@ __device__ bool await_frame(const strand_args &a, const part &p, uint32_t frame,
     if (!who) return true;
     if (polls % (rarely ? 16 : 256) == 0 && __any_sync(~0u, gives_up(a.of.box, &start))) return false;
     uint32_t first = (uint32_t)__ffs((int)who) - 1;
-    bool all = a.strands <= FEW || polls == 1 || first != last;
-    if (rarely && !all) {
+    bool all_lanes = a.strands <= FEW || polls == 1 || first != last;
+    if (rarely && !all_lanes) {
       __nanosleep(sleep);
       if (sleep < MOST_SLEEP_NS) sleep *= 2;
     }
-    if (missing && (all || threadIdx.x % 32 == first)) *got = load_packet(ring + l.word);
+    if (missing && (all_lanes || threadIdx.x % 32 == first)) *got = load_packet(ring + l.word);
     last = first;
   }
 }
 
-// Frame 0. Of many warps that do not find it at once, the first of a block looks on, and the others look again when
-// that one has seen the other rank's beginning. begun: a barrier.
+// False: given up; else frame 0 is there or will be soon. Of many warps that do not find it at once, the first of a
+// block looks on, and the others look again when that one has seen the other rank's beginning. begun: a barrier.
 __device__ bool await_beginning(const strand_args &a, const part &p, const uint64_t *ring, uint64_t *begun,
                                 packet *got) {
   if (a.strands <= FEW || threadIdx.x < 32) {
@@ -306,15 +309,15 @@ __device__ bool exchange_part(const strand_args &a, const part &p, uint32_t stra
   uint32_t frames = (p.lines + FRAME_LINES - 1) / FRAME_LINES;
   glances g = {};
   while (in.frames < frames) {
-    bool all = out.frames == frames;
+    bool all_sent = out.frames == frames;
     uint32_t under_way = out.frames - in.frames;
-    if (!all && under_way < 2) {
+    if (!all_sent && under_way < 2) {
       send_frame(a, p, strand, &out, sent, scratch, &pace);
       continue;
     }
-    look_on(p, received, all, frames, &g);
+    look_on(p, received, all_sent, frames, &g);
     pack_frame(p, &out, scratch);  // meanwhile
-    if (!all && under_way <= LAG && !is_there(p, in.frames, g.got[0])) {
+    if (!all_sent && under_way <= LAG && !is_there(p, in.frames, g.got[0])) {
       g.to = g.from;  // too early
       send_frame(a, p, strand, &out, sent, scratch, &pace);
       continue;
@@ -353,13 +356,13 @@ size_t most_words(const tw_device_message *m) {
 
 }  // namespace
 
-tw_status tw_enqueue_strands(const tw_device_message *message, const tw_mailbox *box, uint64_t number, int alone,
-                             uint64_t *digests, void *stream) {
+tw_status tw_enqueue_strands(const tw_device_message *message, const tw_mailbox *box, int alone, uint64_t *digests,
+                             void *stream) {
   size_t words = tw_device_message_words(message);
   if (words > UINT32_MAX / 64) return tw_fail(TW_ERR_RANGE, "a message of %zu words; use a smaller batch", words);
   size_t blocks = TW_STRANDS / WARPS, strands = words / most_words(message);  // of many strands none is empty
   if (blocks > (size_t)box->small_blocks) blocks = (size_t)box->small_blocks;
-  if (strands < FEW) strands = FEW;
+  if (strands < LEAST_STRANDS) strands = LEAST_STRANDS;
   if (strands > message->units) strands = message->units;
   if (strands > WARPS * blocks) strands = WARPS * blocks;
   if (blocks > strands) blocks = strands;
@@ -370,7 +373,7 @@ tw_status tw_enqueue_strands(const tw_device_message *message, const tw_mailbox 
     TW_CUDA(cudaDeviceGetAttribute(&khz, cudaDevAttrClockRate, device));
   }
   strand_args a = {};
-  a.of = {*message, *box, number, digests, 1, alone};
+  a.of = {*message, *box, 0, digests, 1, alone};  // number and rounds: for other ways
   a.words = (uint32_t)words;
   a.strands = (uint32_t)strands;
   if (box->words_per_us > 0) a.cycles_per_line = (float)(1e-3 * khz * LINE / box->words_per_us);

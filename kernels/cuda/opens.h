@@ -85,14 +85,16 @@ inline __device__ void move_on(place *p, uint32_t steps) {
   }
 }
 
+// Words of a whole unit of the open.
+inline __host__ __device__ uint32_t unit_words(const tw_device_open &o) { return o.bits ? (uint32_t)UNIT : o.width; }
+
 // Elements, or words of planes, of the unit; and where its words lie in the message.
 inline __device__ uint32_t items_of(const place &p) {
   uint32_t left = (uint32_t)p.open->words - p.unit * UNIT;
   return left < UNIT ? left : (uint32_t)UNIT;
 }
 inline __device__ size_t word_of(const place &p) {
-  return p.open->first_word + p.sequence * p.open->message_words +
-         (size_t)p.unit * (p.open->bits ? (uint32_t)UNIT : p.open->width);
+  return p.open->first_word + p.sequence * p.open->message_words + (size_t)p.unit * unit_words(*p.open);
 }
 
 // What a lane does in every unit of an open: words lane and lane + 32 of a unit begin `skip` bits into element `first`;
@@ -187,9 +189,12 @@ inline __device__ void pack_unit(const place &p, const lane_plan &plan, const la
   __syncwarp();
 }
 
-inline __device__ uint64_t unpacked(const lane_plan &plan, const uint64_t *stage, int i) {
-  uint64_t v = stage[plan.word[i]] >> plan.shift[i];
-  if (plan.shift[i] + plan.width > 64) v |= stage[plan.word[i] + 1] << (64 - plan.shift[i]);
+// Element lane + 32 i of a unit whose words begin with `first` of the stage; ring: 0, or how many words it has in turn.
+template <uint32_t ring = 0>
+inline __device__ uint64_t unpacked(const lane_plan &plan, const uint64_t *stage, int i, uint32_t first = 0) {
+  uint32_t at = first + plan.word[i], next = at + 1;
+  uint64_t v = stage[ring ? at % ring : at] >> plan.shift[i];
+  if (plan.shift[i] + plan.width > 64) v |= stage[ring ? next % ring : next] << (64 - plan.shift[i]);
   return v;
 }
 
@@ -290,10 +295,12 @@ inline __device__ void pack_range(const tw_device_message &m, range r, uint64_t 
   }
 }
 
-inline __device__ void add_digest(uint64_t *digests, const place &p, uint64_t term, block_state &b, digest_sum *d) {
+// Of the unit at p; block_sum, block_index: as for add_sum.
+inline __device__ void add_digest(uint64_t *digests, const place &p, uint64_t term, unsigned long long *block_sum,
+                                  uint32_t block_index, digest_sum *d) {
   uint32_t index = p.open->digest + p.sequence;
   if (index != d->index) {
-    add_sum(digests, &b.sum, b.sum_index, d);
+    add_sum(digests, block_sum, block_index, d);
     d->index = index;
   }
   d->sum += term;
@@ -318,7 +325,7 @@ inline __device__ void unpack_range(const tw_device_message &m, range r, const u
       load_words<others>(p, own, theirs, &words);
     }
     plan_lane(here.open, &plan);
-    add_digest(digests, here, combine_unit(here, plan, now, stage), b, &d);
+    add_digest(digests, here, combine_unit(here, plan, now, stage), &b.sum, b.sum_index, &d);
     if (!more) break;
   }
   add_sum(digests, &b.sum, b.sum_index, &d);

@@ -49,7 +49,7 @@ __device__ uint32_t unit_at(const tw_device_message &m, uint32_t word) {
   while (i + 1 < m.count && word >= m.open[i + 1].first_word) i++;
   const tw_device_open &o = m.open[i];
   uint32_t at = word - (uint32_t)o.first_word, of_sequence = (uint32_t)o.message_words, sequence = at / of_sequence;
-  return o.first_unit + sequence * o.units + (at - sequence * of_sequence) / (o.bits ? (uint32_t)UNIT : o.width);
+  return o.first_unit + sequence * o.units + (at - sequence * of_sequence) / unit_words(o);
 }
 
 // Strands have as many words, but for the ends of units.
@@ -103,7 +103,7 @@ struct packer {
   place at, far;
   lane_part next[AHEAD];
   lane_plan plan;
-  uint32_t unit, loaded, words, frames;
+  uint32_t loaded, words, frames;
   uint64_t *stage;  // [SENT], by the word's number
 };
 
@@ -115,7 +115,7 @@ __device__ void load_next(const part &p, packer *w, lane_part *to) {
 
 __device__ packer begin_packing(const strand_args &a, const part &p, uint64_t *stage) {
   place first = find_unit(a.of.message, p.units.begin);
-  packer w = {first, first, {}, {}, p.units.begin, p.units.begin, 0, 0, stage};
+  packer w = {first, first, {}, {}, p.units.begin, 0, 0, stage};
   for (lane_part &l : w.next) load_next(p, &w, &l);
   return w;
 }
@@ -130,7 +130,7 @@ __device__ void pack_next(const part &p, packer *w, uint64_t *scratch) {
   for (int i = 0; i < 2; i++)
     if (lane + 32 * i < count) w->stage[(w->words + lane + 32 * i) % SENT] = word[i];
   w->words += count;
-  if (++w->unit < p.units.end) move_on(&w->at, 1);
+  if (w->words < p.words) move_on(&w->at, 1);
 }
 
 __device__ void pack_frame(const part &p, packer *w, uint64_t *scratch) {
@@ -172,10 +172,10 @@ __device__ void send_frame(const strand_args &a, const part &p, uint32_t strand,
 
 // ---- receiving and opening ----
 
-// Frames [from, to) that have been looked at, perhaps before they were there.
+// The next frame and those behind it, up to `end`, that have been looked at, perhaps before they were there.
 struct glances {
   packet got[LAG + 1];
-  uint32_t from, to;
+  uint32_t end;
 };
 
 __device__ packet look_for(const part &p, uint32_t frame, const uint64_t *ring) {
@@ -187,11 +187,11 @@ __device__ bool is_there(const part &p, uint32_t frame, const packet &got) {
   return !__any_sync(~0u, is_missing(line_of(p, frame), got));
 }
 
-// At the next frame, or all up to `end`.
-__device__ void look_on(const part &p, const uint64_t *ring, bool all, uint32_t end, glances *g) {
+// At the frames [next, end) that have not been looked at.
+__device__ void look_on(const part &p, const uint64_t *ring, uint32_t next, uint32_t end, glances *g) {
 #pragma unroll
   for (uint32_t i = 0; i <= LAG; i++)
-    if (g->from + i == g->to && g->to < end && (all || i == 0)) g->got[i] = look_for(p, g->to++, ring);
+    if (next + i == g->end && g->end < end) g->got[i] = look_for(p, g->end++, ring);
 }
 
 // Until the frame is there; false: given up. Unless few warps wait, all lanes look once more, and then one until its
@@ -236,18 +236,10 @@ __device__ bool await_beginning(const strand_args &a, const part &p, const uint6
 struct opener {
   place at;
   lane_plan plan;
-  uint32_t unit, words, frames;
+  uint32_t words, frames;
   const uint64_t *own;  // [SENT]
   uint64_t *stage;      // [GOT]
 };
-
-template <uint32_t size>
-__device__ uint64_t element(const uint64_t *stage, const opener &w, int i) {
-  uint32_t word = w.words + w.plan.word[i], shift = w.plan.shift[i];
-  uint64_t v = stage[word % size] >> shift;
-  if (shift + w.plan.width > 64) v |= stage[(word + 1) % size] << (64 - shift);
-  return v;
-}
 
 // Opened values of the unit; the sum of their digest's terms.
 __device__ uint64_t open_unit(const opener &w) {
@@ -257,8 +249,9 @@ __device__ uint64_t open_unit(const opener &w) {
   for (int i = 0; i < 2; i++) {
     uint32_t j = threadIdx.x % 32 + 32 * i;
     if (j >= items) break;
-    uint64_t v = o.bits ? w.own[(w.words + j) % SENT] ^ w.stage[(w.words + j) % GOT]
-                        : (element<SENT>(w.own, w, i) + element<GOT>(w.stage, w, i)) & w.plan.ring;
+    uint64_t v =
+        o.bits ? w.own[(w.words + j) % SENT] ^ w.stage[(w.words + j) % GOT]
+               : (unpacked<SENT>(w.plan, w.own, i, w.words) + unpacked<GOT>(w.plan, w.stage, i, w.words)) & w.plan.ring;
     out[j] = v;
     digest += tw_open_digest_term(v, first + j);
   }
@@ -266,15 +259,10 @@ __device__ uint64_t open_unit(const opener &w) {
 }
 
 __device__ void open_next(const strand_args &a, const part &p, opener *w, digest_sum *d) {
-  uint32_t index = w->at.open->digest + w->at.sequence;
   plan_lane(w->at.open, &w->plan);
-  if (index != d->index) {
-    add_sum(a.of.digests, nullptr, ~0u, d);
-    d->index = index;
-  }
-  d->sum += open_unit(*w);
+  add_digest(a.of.digests, w->at, open_unit(*w), nullptr, ~0u, d);
   w->words += words_of(w->at, items_of(w->at));
-  if (++w->unit < p.units.end) move_on(&w->at, 1);
+  if (w->words < p.words) move_on(&w->at, 1);
 }
 
 __device__ bool receive_frame(const strand_args &a, const part &p, opener *w, const uint64_t *ring, glances *g,
@@ -287,12 +275,11 @@ __device__ bool receive_frame(const strand_args &a, const part &p, opener *w, co
   half[(first + 2) % (2 * GOT)] = (uint32_t)bits.high;
   if (lane < 31) half[(first + 3) % (2 * GOT)] = (uint32_t)(bits.high >> 32);
   w->frames++;
-  g->from++;
   for (int i = 0; i < LAG; i++) g->got[i] = g->got[i + 1];
   __syncwarp();
   uint32_t there = FRAME * w->frames / 2;
   if (there > p.words) there = p.words;
-  while (w->unit < p.units.end && w->words + words_of(w->at, items_of(w->at)) <= there) open_next(a, p, w, d);
+  while (w->words < p.words && w->words + words_of(w->at, items_of(w->at)) <= there) open_next(a, p, w, d);
   __syncwarp();
   return true;
 }
@@ -303,7 +290,7 @@ __device__ bool exchange_part(const strand_args &a, const part &p, uint32_t stra
   uint64_t *sent = a.of.box.sent + (size_t)TW_STRAND_WORDS * strand, *scratch = stage + SENT + GOT;
   const uint64_t *received = a.of.box.received + (size_t)TW_STRAND_WORDS * strand;
   packer out = begin_packing(a, p, stage);
-  opener in = {out.at, {}, p.units.begin, 0, 0, stage, stage + SENT};
+  opener in = {out.at, {}, 0, 0, stage, stage + SENT};
   pacer pace = {clock64() - a.lead};
   digest_sum d = {0, in.at.open->digest + in.at.sequence};
   uint32_t frames = (p.lines + FRAME_LINES - 1) / FRAME_LINES;
@@ -311,14 +298,14 @@ __device__ bool exchange_part(const strand_args &a, const part &p, uint32_t stra
   while (in.frames < frames) {
     bool all_sent = out.frames == frames;
     uint32_t under_way = out.frames - in.frames;
-    if (!all_sent && under_way < 2) {
-      send_frame(a, p, strand, &out, sent, scratch, &pace);
-      continue;
+    bool sends = !all_sent && under_way < 2;
+    if (!sends) {
+      look_on(p, received, in.frames, all_sent ? frames : in.frames + 1, &g);
+      pack_frame(p, &out, scratch);  // meanwhile
+      sends = !all_sent && under_way <= LAG && !is_there(p, in.frames, g.got[0]);
+      if (sends) g.end = in.frames;  // looked too early
     }
-    look_on(p, received, all_sent, frames, &g);
-    pack_frame(p, &out, scratch);  // meanwhile
-    if (!all_sent && under_way <= LAG && !is_there(p, in.frames, g.got[0])) {
-      g.to = g.from;  // too early
+    if (sends) {
       send_frame(a, p, strand, &out, sent, scratch, &pace);
       continue;
     }
@@ -347,10 +334,8 @@ __global__ void __launch_bounds__(THREADS, 2) exchange_strands_kernel(const __gr
 // Words of a unit, at most.
 size_t most_words(const tw_device_message *m) {
   size_t most = 1;
-  for (int i = 0; i < m->count; i++) {
-    size_t words = m->open[i].bits ? (size_t)UNIT : m->open[i].width;
-    if (words > most) most = words;
-  }
+  for (int i = 0; i < m->count; i++)
+    if (unit_words(m->open[i]) > most) most = unit_words(m->open[i]);
   return most;
 }
 

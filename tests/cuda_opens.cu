@@ -320,13 +320,20 @@ std::vector<uint64_t> sent_by(const post &p) {
   return all;
 }
 
+// Of so many units that no strand can send all of them before it has read.
+void add_lost(post *p, side *s, way w) {
+  enum { BLOCKS = 16 };
+  p->window[0].small_blocks = BLOCKS;
+  add_open(s, true, 9, w == STRANDS ? (size_t)64 * DEEP_WORDS * BLOCKS / 9 : 100000, 1, 0);
+}
+
 // A rank whose peer is silent gives up after its patience, sends nothing more, and opens nothing.
 void check_silence(way w) {
   post p;
   wire(&p, false);
   p.of(w, 0).patience_ns = 20000000;
   side s[2] = {};
-  add_open(s, true, 9, 100000, 1, 0);
+  add_lost(&p, s, w);
   exchange(&p, s, 1, w, true);
   int failed;
   uint64_t value;
@@ -350,7 +357,7 @@ void check_stop(way w, bool by_keys) {
   p.of(w, 0).heed = heed;
   p.of(w, 0).patience_ns = 1000000000000ull;
   side s[2] = {};
-  add_open(s, true, 9, 100000, 1, 0);
+  add_lost(&p, s, w);
   std::thread host([&] {
     std::this_thread::sleep_for(std::chrono::milliseconds(50));
     *(volatile int *)(by_keys ? heed : p.stop) = 1;

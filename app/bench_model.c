@@ -199,7 +199,7 @@ static tw_status print_json(const bench *b, double online, double preparation) {
 }
 
 // All repetitions on an engine of its own.
-static tw_status pass(bench *b, bool overlap, bool beside, bool time_gates) {
+static tw_status pass(bench *b, int overlap_from, bool beside, bool time_gates) {
   tw_engine_close(b->engine);
   b->engine = NULL;
   double start = tw_seconds();
@@ -209,7 +209,7 @@ static tw_status pass(bench *b, bool overlap, bool beside, bool time_gates) {
                          .batch = (int)b->s->batch,
                          .device = b->hardware.device,
                          .transports = b->hardware.ways,
-                         .overlap = overlap,
+                         .overlap_from = overlap_from,
                          .budget = {(size_t)b->s->budget_words, (size_t)b->s->budget_jobs},
                          .prepare_beside = beside,
                          .keys = b->keys,
@@ -222,30 +222,31 @@ static tw_status pass(bench *b, bool overlap, bool beside, bool time_gates) {
 
 // On a GPU the opens' times need timers, which cost time themselves: a pass of their own.
 static tw_status measure_serial(bench *b) {
-  TW_TRY(pass(b, false, false, true));
+  TW_TRY(pass(b, 0, false, true));
   b->serial_comm = 1e-9 * (double)b->stats.counters.open_comm_ns;
-  TW_TRY(pass(b, false, false, false));
+  TW_TRY(pass(b, 0, false, false));
   b->serial_online = tw_median(b->online, (int)b->s->repeat);
   b->serial_preparation = tw_median(b->preparation, (int)b->s->repeat);
   return TW_OK;
 }
 
 static tw_status measure(bench *b) {
-  bool overlap, beside;
+  int overlap_from;
+  bool beside;
   TW_TRY(tw_hardware_choose(b->s->device, b->s->transport, &b->hardware));
   TW_TRY(tw_hardware_take(b->channel, &b->hardware));
   TW_TRY(tw_hardware_place(b->channel, &b->hardware, b->s->bind, b->placement, sizeof b->placement));
   TW_TRY(tw_hardware_link(&b->hardware, b->s->link));
   TW_TRY(tw_hardware_prepare(&b->hardware, b->s->prepare, &beside));
-  TW_TRY(tw_hardware_overlap(&b->hardware, b->s->overlap, &overlap));
-  overlap = overlap || (b->s->compare_overlap && !beside);
+  TW_TRY(tw_hardware_overlap(&b->hardware, b->s->overlap, &overlap_from));
+  if (b->s->compare_overlap && !beside) overlap_from = 2;
   if (b->s->compare_overlap && !beside && b->s->batch < 2)
     return tw_fail(TW_ERR_USAGE,
                    "--compare-overlap: a single sequence has no halves; use --batch 2 or more, or --prepare beside");
   TW_TRY(choose_keys(b));
   TW_TRY(open_rehearsal(b));
   if (b->s->compare_overlap) TW_TRY(measure_serial(b));
-  TW_TRY(pass(b, overlap, beside, b->s->by_gate));
+  TW_TRY(pass(b, overlap_from, beside, b->s->by_gate));
   return verify(b);
 }
 

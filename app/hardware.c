@@ -95,11 +95,18 @@ static bool waits_for_openings(const tw_hardware *h) {
   return !h->one_host || h->link || (h->device == TW_DEVICE_CUDA && relayed);
 }
 
-tw_status tw_hardware_overlap(const tw_hardware *h, const char *when, bool *overlap) {
+// Through a window of host memory GPUs wait for large openings only (docs/performance.md).
+static int overlap_by_itself(const tw_hardware *h) {
+  enum { ALL = 2, LARGE = 4 };
+  bool window = h->device == TW_DEVICE_CUDA && h->ways.way[0] == TW_TRANSPORT_MPI;
+  return waits_for_openings(h) ? ALL : window && !h->one_gpu ? LARGE : 0;
+}
+
+tw_status tw_hardware_overlap(const tw_hardware *h, const char *when, int *from) {
   static const char *const words[] = {"never", "always", "auto"};
   int w = word_index(when, words, 3);
   if (w < 0) return tw_fail(TW_ERR_USAGE, "unknown --overlap '%s'; use auto, always or never", when);
-  *overlap = w == 2 ? waits_for_openings(h) : w;
+  *from = w == 2 ? overlap_by_itself(h) : 2 * w;
   return TW_OK;
 }
 
@@ -132,6 +139,7 @@ tw_status tw_hardware_take(tw_channel *channel, tw_hardware *h) {
   if (mine.transport != theirs.transport) return tw_fail(TW_ERR_MISMATCH, "the ranks were given different transports");
   h->one_host = strcmp(mine.host, theirs.host) == 0;
   bool one_gpu = h->one_host && mine.gpu == theirs.gpu;
+  h->one_gpu = one_gpu;
   bool needs_gpus =
       h->transport == TW_TRANSPORT_NCCL || h->transport == TW_TRANSPORT_PEER || h->transport == TW_TRANSPORT_MPI_CUDA;
   if (needs_gpus && h->device != TW_DEVICE_CUDA)

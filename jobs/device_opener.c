@@ -37,6 +37,7 @@ struct tw_device_opener {
   size_t relayed_count, relayed_room;
   tw_device_message queue;
   unsigned queued_lanes;  // bit l: lane l waits for the queue
+  int turns;              // messages of this run that have taken a turn
   int first_lane;
   uint64_t *digests;  // device, one an open
   const int *heed;    // device; may be NULL: once not 0, nothing new is sent
@@ -171,7 +172,10 @@ tw_status tw_device_opener_record_begin(tw_device_opener *o) {
   o->queued_lanes = 0;
   o->relayed_count = 0;
   o->last_lane = -1;
+  o->turns = 0;
   for (int i = 0; i < o->o.lanes; i++) o->lanes[i].number = 0;
+  uint32_t *turns = o->boxes.box[0].turns;
+  if (turns) TW_TRY(tw_cuda_backend.fill(turns, 0, sizeof *turns, o->lanes[0].stream));
   return tw_cuda_backend.fill(o->digests, 0, 8 * (size_t)(o->o.opens + 1), o->lanes[0].stream);
 }
 
@@ -252,7 +256,9 @@ static tw_status note_for_relay(tw_device_opener *o, int box, int rounds) {
 static tw_status exchange_by_mailbox(tw_device_opener *o, int l) {
   int rounds = tw_exchange_rounds(&o->queue, o->boxes.relayed ? RELAY_ROUND_WORDS : ROUND_WORDS);
   if (o->relay) TW_TRY(note_for_relay(o, l, rounds));
-  return tw_device_exchange(&o->queue, &o->boxes.box[l], o->lanes[l].number++, rounds, o->o.lanes == 1, o->digests,
+  int turn = o->o.lanes == 1 ? TW_ALONE : o->turns;
+  if (tw_exchange_takes_turn(&o->queue, &o->boxes.box[l])) o->turns++;
+  return tw_device_exchange(&o->queue, &o->boxes.box[l], o->lanes[l].number++, rounds, turn, o->digests,
                             o->lanes[l].stream);
 }
 

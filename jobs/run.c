@@ -237,7 +237,7 @@ static tw_status infer(rank_run *r, tw_result_share *out) {
                                .batch = r->batch,
                                .device = o->device,
                                .transports = o->transports,
-                               .overlap = o->overlap,
+                               .overlap_from = o->overlap_from,
                                .budget = o->budget,
                                .prepare_beside = o->prepare_beside,
                                .keys = TW_KEYS_FILE,

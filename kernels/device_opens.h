@@ -40,7 +40,7 @@ enum {
   TW_EXCHANGE_WARPS = 16,       // of a block, that pack; as many unpack
   TW_PACKET_BYTES = 16,         // 12 of a small message and 4 that say which one it is
   TW_SMALL_PACKETS = 96 << 10,  // of a slot
-  TW_STRANDS = 448,             // of an exchange through host memory
+  TW_STRANDS = 320,             // of an exchange through host memory
   TW_STRAND_WORDS = 512,        // of a strand's ring
   TW_FLAG_STRIDE = 8
 };
@@ -76,6 +76,7 @@ typedef struct {
   // Strands in host memory (opens_strands.cu) instead of slots: sent and received are [TW_STRANDS][TW_STRAND_WORDS].
   // Lines that each strand has carried, device; NULL: no strands.
   uint64_t *lines;
+  uint32_t *turns;      // device: strands of large messages that have been sent in this run; NULL: one mailbox
   double words_per_us;  // pace of writing, in words of the window; 0: none
   int blocks;           // most of a kernel: where the way is slow, few fill it
   int warps;  // of a block, that pack: TW_EXCHANGE_WARPS, or half where two lanes' blocks share a multiprocessor
@@ -92,9 +93,12 @@ typedef struct {
 } tw_mailbox;
 
 // number: of the message in this run. digests (kernels/digest.h) are added up.
-// alone: this GPU's only mailbox.
+// turn: TW_ALONE for this GPU's only mailbox; otherwise how many messages before it in this run, of all mailboxes, take
+// a turn. Those that do are sent one after the other.
+enum { TW_ALONE = -1 };
 tw_status tw_device_exchange(const tw_device_message *message, const tw_mailbox *box, uint64_t number, int rounds,
-                             int alone, uint64_t *digests, void *stream);
+                             int turn, uint64_t *digests, void *stream);
+int tw_exchange_takes_turn(const tw_device_message *message, const tw_mailbox *box);
 int tw_exchange_blocks(const tw_device_message *message, const tw_mailbox *box);
 int tw_exchange_is_small(const tw_device_message *message, const tw_mailbox *box);
 // Later runs start `count` messages later.

@@ -164,6 +164,7 @@ struct post {
   int *stop;
   cudaStream_t stream[2];
   uint64_t number;
+  int turn;
 
   tw_mailbox &of(way w, int side) { return w == STRANDS ? window[side] : box[side]; }
 };
@@ -202,29 +203,38 @@ void wire(post *p, bool to_itself) {
     b.sent = window[out];
     b.received = window[in];
     b.lines = on_device<uint64_t>(TW_STRANDS);
+    b.turns = on_device<uint32_t>(1);
     p->window[r] = b;
   }
   p->number = 0;
+  p->turn = 0;
 }
 
 // Enqueued; the digests are zero.
 void enqueue(post *p, side s[2], int sides, way w, bool alone) {
+  int turn = alone ? TW_ALONE : p->turn;
+  if (w == STRANDS && tw_exchange_takes_turn(&s[0].message, &p->window[0])) p->turn++;
   for (int r = 0; r < sides; r++) {
     tw_mailbox &b = p->of(w, r);
     b.small_packets = w == PACKETS ? TW_SMALL_PACKETS : 0;
     b.words_per_us = generator() % 2 ? 300.0 : 0.0;
     int rounds = tw_exchange_rounds(&s[r].message, 4096);
-    done(tw_device_exchange(&s[r].message, &b, p->number, rounds, alone, p->digests[r], p->stream[r]));
+    done(tw_device_exchange(&s[r].message, &b, p->number, rounds, turn, p->digests[r], p->stream[r]));
   }
   p->number++;
 }
 
-void clear_digests(post *p) {
-  for (int r = 0; r < 2; r++) cuda(cudaMemsetAsync(p->digests[r], 0, 8 * DIGESTS, p->stream[r]));
+// As a run begins.
+void begin(post *p) {
+  for (int r = 0; r < 2; r++) {
+    cuda(cudaMemsetAsync(p->digests[r], 0, 8 * DIGESTS, p->stream[r]));
+    cuda(cudaMemsetAsync(p->window[r].turns, 0, sizeof(uint32_t), p->stream[r]));
+  }
+  p->turn = 0;
 }
 
 void exchange(post *p, side s[2], int sides, way w, bool alone) {
-  clear_digests(p);
+  begin(p);
   enqueue(p, s, sides, w, alone);
   cuda(cudaDeviceSynchronize());
 }
@@ -275,7 +285,7 @@ void check_random(bool to_itself, int trials, size_t largest) {
     std::string what = "trial " + std::to_string(i);
     for (auto &message : s) random_opens(message, sides, largest, &digest);
     check_packing(&s[0][0], what);
-    clear_digests(&p);
+    begin(&p);
     cuda(cudaDeviceSynchronize());
     delay_kernel<<<1, 1, 0, p.stream[generator() % sides]>>>(generator() % 200000);
     for (auto &message : s) enqueue(&p, message, sides, random_way(&p, message[0]), to_itself);
@@ -309,6 +319,43 @@ void check_deep(bool to_itself, int blocks) {
   }
   must_not_have_failed(p, sides);
   release(s);
+}
+
+// Large messages of two lanes, each with mailboxes of its own: whichever lane is late, they go in turn.
+void check_lanes(int trials) {
+  enum { LANES = 2, MESSAGES = 4, BLOCKS = 16 };
+  post p[LANES];
+  for (post &lane : p) wire(&lane, false);
+  for (int r = 0; r < 2; r++) {
+    p[1].window[r].turns = p[0].window[r].turns;
+    for (post &lane : p) lane.window[r].small_blocks = 2 * BLOCKS;
+  }
+  for (int i = 0; i < trials; i++) {
+    side s[MESSAGES][2] = {};
+    int large = 0;
+    uint32_t digest[LANES] = {};
+    for (int m = 0; m < MESSAGES; m++) {
+      random_opens(s[m], 2, m % 3 ? 60000 : 3000, &digest[m % LANES]);
+      large += tw_exchange_takes_turn(&s[m][0].message, &p[0].window[0]);
+    }
+    for (post &lane : p) begin(&lane);
+    cuda(cudaDeviceSynchronize());
+    delay_kernel<<<1, 1, 0, p[generator() % LANES].stream[generator() % 2]>>>(generator() % 200000);
+    for (int m = 0, turn = 0; m < MESSAGES; m++) {
+      p[m % LANES].turn = turn;
+      enqueue(&p[m % LANES], s[m], 2, STRANDS, false);
+      turn = p[m % LANES].turn;
+    }
+    cuda(cudaDeviceSynchronize());
+    for (int r = 0; r < 2; r++) {
+      uint32_t turns;
+      cuda(cudaMemcpy(&turns, p[0].window[r].turns, sizeof turns, cudaMemcpyDeviceToHost));
+      must(turns == (uint32_t)large * TW_STRANDS, "large messages were counted wrong");
+      for (int m = 0; m < MESSAGES; m++) check_opened(s[m][r], s[m][1 - r], p[m % LANES].digests[r], "two lanes");
+    }
+    for (auto &message : s) release(message);
+  }
+  for (post &lane : p) must_not_have_failed(lane, 2);
 }
 
 std::vector<uint64_t> sent_by(const post &p) {
@@ -380,6 +427,7 @@ int main(int argc, char **argv) {
     check_deep(false, 20);
     check_random(false, 60, 2000);
     check_random(false, 12, 60000);
+    check_lanes(20);
   }
   for (way w : {ROUNDS, PACKETS, STRANDS}) {
     check_silence(w);

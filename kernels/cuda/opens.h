@@ -14,7 +14,7 @@
 tw_status tw_enqueue_packets(const tw_device_message *message, const tw_mailbox *box, uint64_t number, int alone,
                              uint64_t *digests, void *stream);
 // Messages through host memory (opens_strands.cu).
-tw_status tw_enqueue_strands(const tw_device_message *message, const tw_mailbox *box, int alone, uint64_t *digests,
+tw_status tw_enqueue_strands(const tw_device_message *message, const tw_mailbox *box, int turn, uint64_t *digests,
                              void *stream);
 
 namespace {

@@ -66,9 +66,10 @@ __global__ void advance_kernel(uint64_t *base, uint64_t count) {
 }  // namespace
 
 extern "C" tw_status tw_device_exchange(const tw_device_message *message, const tw_mailbox *box, uint64_t number,
-                                        int rounds, int alone, uint64_t *digests, void *stream) {
+                                        int rounds, int turn, uint64_t *digests, void *stream) {
+  int alone = turn == TW_ALONE;
   if (message->units == 0) return TW_OK;
-  if (box->lines) return tw_enqueue_strands(message, box, alone, digests, stream);
+  if (box->lines) return tw_enqueue_strands(message, box, turn, digests, stream);
   exchange_args a = {*message, *box, number, digests, rounds, alone};
   bool small = tw_exchange_is_small(message, box);
   size_t words = small ? tw_device_message_words(message) : tw_exchange_word_of_round(message, rounds, rounds);

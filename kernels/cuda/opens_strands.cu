@@ -1,27 +1,30 @@
 // Openings through memory of the host that both GPUs reach. It is fast only while what is written stays in the
 // processor's cache until it is read; a read waits behind all others that are under way, reads starve behind writes
 // that fill the way, and looking again and again for what is about to be written holds up its writing. So a message
-// goes by strands, each a ring of a few lines: warp s of one rank packs a part of the message for warp s of the other,
-// frame after frame at a pace, and reads a frame for every one that it sends: as many bytes are read as are written, in
-// their time. Where many warps wait, they look rarely.
+// goes by strands, each a ring of a few lines and a pair of warps in either rank: one packs a part of the message and
+// sends it, frame after frame at a pace; the other looks for a frame of the other rank when BEHIND later ones have been
+// sent, so that as many bytes are read as are written, and what is looked for is there. Where many warps wait, they
+// look rarely. Large messages of two lanes are sent one after the other, in the order in which both ranks recorded
+// them: side by side they would end together, and neither lane's gates would fill the other's wait.
 //
 // Every packet of 16 bytes says whether it is there: 127 bits are the message's and one tells odd laps of the ring from
 // even ones. So nothing is fenced, and no flag is waited for. A line that is used is written to its end, so that every
-// packet is written in every lap. Nor is anything acknowledged: a warp sends frame f when it has read all but LAG
-// before it, and who has read frame g knows that the other rank has read all but LAG before g. Nor does a packet say
-// which message it is of: both ranks enqueue the same ones, as the transcripts that they compare at the end show.
+// packet is written in every lap. Nor is anything acknowledged: frame f is sent when all but LAG before it have been
+// read, and who has read frame g knows that the other rank has read all but LAG before g. Nor does a packet say which
+// message it is of: both ranks enqueue the same ones, as the transcripts that they compare at the end show.
 #include "kernels/cuda/opens.h"
 
 namespace {
 
-enum { WARPS = 8, THREADS = 32 * WARPS };
+enum { PAIRS = 8, THREADS = 2 * 32 * PAIRS };           // of a block
 enum { LINE = 16, LINE_PACKETS = 8, FRAME_LINES = 4 };  // words and packets of a line: 128 bytes; lines of a frame
 enum { FRAME = 127 };  // half words of the message in a frame: 127 bits in each of its 32 packets
-enum { LINES = TW_STRAND_WORDS / LINE, LAG = 3 };
+enum { LINES = TW_STRAND_WORDS / LINE, LAG = 3, BEHIND = 2 };
 // Who sends frame f has read frame f - LAG - 1, whose sender had read all before f - 2 LAG - 2.
 static_assert(LINES / FRAME_LINES >= 2 * LAG + 2, "frames that the other rank may not have read are not written over");
-enum { SENT = 512, GOT = 128, STAGE = SENT + GOT + UNIT };  // words of a warp: sent but not opened; received; scratch
+enum { SENT = 512, GOT = 128 };  // words of a strand: sent but not opened; received
 static_assert((LAG + 2) * (FRAME + 1) / 2 + 2 * UNIT <= SENT && FRAME / 2 + UNIT <= GOT, "words that are needed stay");
+static_assert(BEHIND <= LAG, "what is waited for can be sent");
 enum { LEAD_NS = 3000 };                                // a warp may be before its pace, and need not make up for more
 enum { LEAST_STRANDS = 64 };                            // unless a message has fewer units
 enum { FEW = LEAST_STRANDS };                           // warps that may look for what they wait for again and again
@@ -31,15 +34,16 @@ struct strand_args {
   exchange_args of;
   uint32_t words;  // of the message
   uint32_t strands;
-  float cycles_per_line;  // 0: no pace
-  int64_t lead;           // cycles
+  float cycles;  // that the message takes; 0: no pace
+  int64_t lead;  // cycles
+  int64_t turn;  // large messages before this one in this run; negative: waits for none
 };
 
-// ---- a warp's part of the message ----
+// ---- a strand's part of the message ----
 
 struct part {
   range units;
-  uint32_t words, lines;
+  uint32_t words, lines, frames;
   uint64_t earlier;  // lines before this message
 };
 
@@ -59,11 +63,12 @@ __device__ uint32_t first_unit(const strand_args &a, uint32_t strand) {
 }
 
 __device__ part part_of_strand(const strand_args &a, uint32_t strand) {
-  part p = {{first_unit(a, strand), first_unit(a, strand + 1)}, 0, 0, 0};
+  part p = {{first_unit(a, strand), first_unit(a, strand + 1)}, 0, 0, 0, 0};
   if (p.units.begin == p.units.end) return p;
   place first = find_unit(a.of.message, p.units.begin), last = find_unit(a.of.message, p.units.end - 1);
   p.words = (uint32_t)(word_of(last) + words_of(last, items_of(last)) - word_of(first));
   p.lines = (64 * p.words + 127 * LINE_PACKETS - 1) / (127 * LINE_PACKETS);
+  p.frames = (p.lines + FRAME_LINES - 1) / FRAME_LINES;
   return p;
 }
 
@@ -74,6 +79,10 @@ struct lane_line {
   uint64_t lap;   // highest bit of its packets: 1 in the first lap, since the window begins as zeros, 0 in the next
   bool used;
 };
+__device__ uint32_t lines_of(const part &p, uint32_t frame) {
+  uint32_t left = p.lines - FRAME_LINES * frame;
+  return left < FRAME_LINES ? left : (uint32_t)FRAME_LINES;
+}
 __device__ lane_line line_of(const part &p, uint32_t frame) {
   uint32_t lane = threadIdx.x % 32, in_message = FRAME_LINES * frame + lane / LINE_PACKETS;
   uint64_t line = p.earlier + in_message;
@@ -98,7 +107,7 @@ __device__ packet join(packet p) {
 
 enum { AHEAD = 2 };
 
-// What a warp has packed of its part, and which units' shares and masks it has loaded ahead.
+// What has been packed of a part, and which units' shares and masks it has loaded ahead.
 struct packer {
   place at, far;
   lane_part next[AHEAD];
@@ -137,18 +146,23 @@ __device__ void pack_frame(const part &p, packer *w, uint64_t *scratch) {
   while (w->words < p.words && 2 * w->words < FRAME * (w->frames + 1)) pack_next(p, w, scratch);
 }
 
-// By the multiprocessor's clock.
+// By the multiprocessor's clock. Strands of a message end together, however long their parts are.
 struct pacer {
-  int64_t start;  // of the message
-  __device__ void operator()(const strand_args &a, const part &p, uint32_t strand, uint32_t frame) {
-    if (a.cycles_per_line <= 0) return;
-    uint32_t left = p.lines - FRAME_LINES * frame, now = left < FRAME_LINES ? left : (uint32_t)FRAME_LINES;
-    float before = (float)a.strands * (float)(FRAME_LINES * frame) + (float)(strand * now);  // all strands' lines
-    int64_t due = start + (int64_t)(a.cycles_per_line * before), late = clock64() - due - a.lead;
-    if (late > 0) start += late;
+  float cycles_per_line;  // of this strand
+  int64_t due;            // the next frame
+
+  __device__ void await_due(const strand_args &a) {
+    int64_t late = clock64() - due - a.lead;
+    if (late > 0) due += late;
     while (clock64() < due) __nanosleep(50);
   }
+  __device__ void has_sent(uint32_t lines) { due += (int64_t)(cycles_per_line * (float)lines); }
 };
+
+__device__ pacer begin_pace(const strand_args &a, const part &p, uint32_t strand) {
+  float cycles = a.cycles / (float)p.lines, frame = cycles * (float)lines_of(p, 0);
+  return {cycles, clock64() - a.lead + (int64_t)(frame * (float)strand / (float)a.strands)};
+}
 
 // A word of which `first` and `first + 1` are the half words; past the part's end nothing.
 __device__ uint64_t staged(const part &p, const packer &w, uint32_t first) {
@@ -158,25 +172,19 @@ __device__ uint64_t staged(const part &p, const packer &w, uint32_t first) {
   return high << 32 | low;
 }
 
-__device__ void send_frame(const strand_args &a, const part &p, uint32_t strand, packer *w, uint64_t *ring,
-                           uint64_t *scratch, pacer *pace) {
+__device__ void send_frame(const strand_args &a, const part &p, packer *w, uint64_t *ring, uint64_t *scratch,
+                           pacer *pace) {
   uint32_t first = FRAME * w->frames + 4 * (threadIdx.x % 32);
   pack_frame(p, w, scratch);
   __syncwarp();
   lane_line l = line_of(p, w->frames);
   packet cut_off = cut({staged(p, *w, first), staged(p, *w, first + 2)}, l.lap);
-  (*pace)(a, p, strand, w->frames);
+  pace->await_due(a);
   if (l.used) store_packet(ring + l.word, cut_off);
-  w->frames++;
+  pace->has_sent(lines_of(p, w->frames++));
 }
 
 // ---- receiving and opening ----
-
-// The next frame and those behind it, up to `end`, that have been looked at, perhaps before they were there.
-struct glances {
-  packet got[LAG + 1];
-  uint32_t end;
-};
 
 __device__ packet look_for(const part &p, uint32_t frame, const uint64_t *ring) {
   lane_line l = line_of(p, frame);
@@ -185,13 +193,6 @@ __device__ packet look_for(const part &p, uint32_t frame, const uint64_t *ring) 
 __device__ bool is_missing(const lane_line &l, const packet &got) { return l.used && got.high >> 63 != l.lap; }
 __device__ bool is_there(const part &p, uint32_t frame, const packet &got) {
   return !__any_sync(~0u, is_missing(line_of(p, frame), got));
-}
-
-// At the frames [next, end) that have not been looked at.
-__device__ void look_on(const part &p, const uint64_t *ring, uint32_t next, uint32_t end, glances *g) {
-#pragma unroll
-  for (uint32_t i = 0; i <= LAG; i++)
-    if (next + i == g->end && g->end < end) g->got[i] = look_for(p, g->end++, ring);
 }
 
 // Until the frame is there; false: given up. Unless few warps wait, all lanes look once more, and then one until its
@@ -221,9 +222,9 @@ __device__ bool await_frame(const strand_args &a, const part &p, uint32_t frame,
 // block looks on, and the others look again when that one has seen the other rank's beginning. begun: a barrier.
 __device__ bool await_beginning(const strand_args &a, const part &p, const uint64_t *ring, uint64_t *begun,
                                 packet *got) {
-  if (a.strands <= FEW || threadIdx.x < 32) {
+  if (a.strands <= FEW || threadIdx.x < 64) {
     bool there = await_frame(a, p, 0, false, ring, got);
-    if (threadIdx.x == 0) arrive_single(begun);
+    if (threadIdx.x == 32) arrive_single(begun);
     return there;
   }
   if (is_there(p, 0, *got)) return true;
@@ -232,7 +233,7 @@ __device__ bool await_beginning(const strand_args &a, const part &p, const uint6
   return true;
 }
 
-// What a warp has opened of its part.
+// What has been opened of a part.
 struct opener {
   place at;
   lane_plan plan;
@@ -265,70 +266,112 @@ __device__ void open_next(const strand_args &a, const part &p, opener *w, digest
   if (w->words < p.words) move_on(&w->at, 1);
 }
 
-__device__ bool receive_frame(const strand_args &a, const part &p, opener *w, const uint64_t *ring, glances *g,
-                              digest_sum *d) {
+__device__ void open_frame(const strand_args &a, const part &p, opener *w, packet got, digest_sum *d) {
   uint32_t lane = threadIdx.x % 32, first = FRAME * w->frames + 4 * lane, *half = (uint32_t *)w->stage;
-  if (!await_frame(a, p, w->frames, a.strands > FEW, ring, &g->got[0])) return false;
-  packet bits = join(g->got[0]);
+  packet bits = join(got);
   half[first % (2 * GOT)] = (uint32_t)bits.low;
   half[(first + 1) % (2 * GOT)] = (uint32_t)(bits.low >> 32);
   half[(first + 2) % (2 * GOT)] = (uint32_t)bits.high;
   if (lane < 31) half[(first + 3) % (2 * GOT)] = (uint32_t)(bits.high >> 32);
   w->frames++;
-  for (int i = 0; i < LAG; i++) g->got[i] = g->got[i + 1];
   __syncwarp();
   uint32_t there = FRAME * w->frames / 2;
   if (there > p.words) there = p.words;
   while (w->words < p.words && w->words + words_of(w->at, items_of(w->at)) <= there) open_next(a, p, w, d);
   __syncwarp();
-  return true;
 }
 
 // ---- both ----
 
-__device__ bool exchange_part(const strand_args &a, const part &p, uint32_t strand, uint64_t *stage, uint64_t *begun) {
-  uint64_t *sent = a.of.box.sent + (size_t)TW_STRAND_WORDS * strand, *scratch = stage + SENT + GOT;
-  const uint64_t *received = a.of.box.received + (size_t)TW_STRAND_WORDS * strand;
-  packer out = begin_packing(a, p, stage);
-  opener in = {out.at, {}, 0, 0, stage, stage + SENT};
-  pacer pace = {clock64() - a.lead};
-  digest_sum d = {0, in.at.open->digest + in.at.sequence};
-  uint32_t frames = (p.lines + FRAME_LINES - 1) / FRAME_LINES;
-  glances g = {};
-  while (in.frames < frames) {
-    bool all_sent = out.frames == frames;
-    uint32_t under_way = out.frames - in.frames;
-    bool sends = !all_sent && under_way < 2;
-    if (!sends) {
-      look_on(p, received, in.frames, all_sent ? frames : in.frames + 1, &g);
-      pack_frame(p, &out, scratch);  // meanwhile
-      sends = !all_sent && under_way <= LAG && !is_there(p, in.frames, g.got[0]);
-      if (sends) g.end = in.frames;  // looked too early
+enum { PHASES = 8 };
+static_assert(PHASES >= 2 * LAG + 2, "a phase that is waited for is not taken for the one before it");
+struct strand_state {
+  uint64_t own[SENT], got[GOT], scratch[UNIT];
+  uint64_t sent[PHASES], opened[PHASES];  // barriers, of frames f, f + PHASES, .. in turn
+};
+
+// False: given up.
+__device__ bool await_frame_end(const strand_args &a, uint64_t *barriers, uint32_t frame) {
+  return !__any_sync(~0u, !await_barrier(a.of.box, &barriers[frame % PHASES], frame / PHASES % 2));
+}
+__device__ bool has_ended(uint64_t *barriers, uint32_t frame) {
+  return __all_sync(~0u, has_arrived(&barriers[frame % PHASES], frame / PHASES % 2));
+}
+__device__ void end_frame(uint64_t *barriers, uint32_t frame) { arrive_single(&barriers[frame % PHASES]); }
+
+// Every large message adds TW_STRANDS to the turns, each of its strands a part. False: given up.
+__device__ bool await_turn(const strand_args &a) {
+  if (a.turn <= 0) return true;
+  uint32_t wanted = (uint32_t)a.turn * TW_STRANDS;
+  return !__any_sync(~0u, !await(a.of.box, 100, [&] { return *(volatile uint32_t *)a.of.box.turns >= wanted; }));
+}
+__device__ void end_turn(const strand_args &a, uint32_t strand) {
+  if (a.turn >= 0 && threadIdx.x % 32 == 0) atomicAdd(a.of.box.turns, strand ? 1 : TW_STRANDS + 1 - a.strands);
+}
+
+__device__ bool send_part(const strand_args &a, const part &p, uint32_t strand, strand_state *s) {
+  uint64_t *ring = a.of.box.sent + (size_t)TW_STRAND_WORDS * strand;
+  packer w = begin_packing(a, p, s->own);
+  if (!await_turn(a)) return false;
+  pacer pace = begin_pace(a, p, strand);
+  for (uint32_t frame = 0; frame < p.frames; frame++) {
+    if (frame > LAG && !await_frame_end(a, s->opened, frame - LAG - 1)) return false;
+    send_frame(a, p, &w, ring, s->scratch, &pace);
+    end_frame(s->sent, frame);
+  }
+  end_turn(a, strand);
+  return true;
+}
+
+// The frame that has been sent when this one is looked for.
+__device__ uint32_t sent_before(const part &p, uint32_t frame, bool many) {
+  uint32_t behind = many ? (uint32_t)BEHIND : 0;
+  return frame + behind < p.frames ? frame + behind : p.frames - 1;
+}
+
+__device__ bool receive_part(const strand_args &a, const part &p, uint32_t strand, strand_state *s, uint64_t *begun) {
+  const uint64_t *ring = a.of.box.received + (size_t)TW_STRAND_WORDS * strand;
+  place first = find_unit(a.of.message, p.units.begin);
+  opener w = {first, {}, 0, 0, s->own, s->got};
+  digest_sum d = {0, first.open->digest + first.sequence};
+  bool many = a.strands > FEW, looked = false;
+  packet got = {};
+  for (uint32_t frame = 0; frame < p.frames; frame++) {
+    if (!looked) {
+      if (!await_frame_end(a, s->sent, sent_before(p, frame, many))) return false;
+      got = look_for(p, frame, ring);
     }
-    if (sends) {
-      send_frame(a, p, strand, &out, sent, scratch, &pace);
-      continue;
-    }
-    if (in.frames == 0 && !await_beginning(a, p, received, begun, &g.got[0])) return false;
-    if (!receive_frame(a, p, &in, received, &g, &d)) return false;
+    if (frame == 0 && !await_beginning(a, p, ring, begun, &got)) return false;
+    if (!await_frame(a, p, frame, many, ring, &got)) return false;
+    packet now = got;
+    looked = frame + 1 < p.frames && has_ended(s->sent, sent_before(p, frame + 1, many));
+    if (looked) got = look_for(p, frame + 1, ring);
+    open_frame(a, p, &w, now, &d);
+    end_frame(s->opened, frame);
   }
   add_sum(a.of.digests, nullptr, ~0u, &d);
   if (threadIdx.x % 32 == 0) a.of.box.lines[strand] = p.earlier + p.lines;
   return true;
 }
 
-// A multiprocessor takes blocks of two lanes.
-__global__ void __launch_bounds__(THREADS, 2) exchange_strands_kernel(const __grid_constant__ strand_args a) {
-  __shared__ uint64_t stage[WARPS][STAGE];
+__global__ void __launch_bounds__(THREADS, 1) exchange_strands_kernel(const __grid_constant__ strand_args a) {
+  __shared__ strand_state state[PAIRS];
   __shared__ uint64_t begun;
-  uint32_t warp = threadIdx.x / 32, strand = blockIdx.x + gridDim.x * warp;
+  uint32_t pair = threadIdx.x / 64, strand = blockIdx.x + gridDim.x * pair;
+  bool receives = threadIdx.x / 32 % 2;
+  strand_state *s = &state[pair];
   if (threadIdx.x == 0) make_barrier(&begun, 1);
+  if (threadIdx.x % 64 < PHASES) {
+    make_barrier(&s->sent[threadIdx.x % 64], 32);
+    make_barrier(&s->opened[threadIdx.x % 64], 32);
+  }
   part p = {};
   if (strand < a.strands) p = part_of_strand(a, strand);  // ahead of earlier work's end
   __syncthreads();
   if (__any_sync(~0u, !begin_exchange(a.of)) || p.lines == 0) return;
   p.earlier = a.of.box.lines[strand];
-  if (!exchange_part(a, p, strand, stage[warp], &begun)) *(volatile int *)a.of.box.failed = 1;
+  if (receives ? !receive_part(a, p, strand, s, &begun) : !send_part(a, p, strand, s))
+    *(volatile int *)a.of.box.failed = 1;
 }
 
 // Words of a unit, at most.
@@ -339,17 +382,34 @@ size_t most_words(const tw_device_message *m) {
   return most;
 }
 
+// A block takes a multiprocessor.
+size_t blocks_of(const tw_mailbox *box, bool alone) {
+  size_t most = (size_t)box->small_blocks / (alone ? 1 : 2), wanted = TW_STRANDS / PAIRS;
+  return most == 0 ? 1 : most < wanted ? most : wanted;
+}
+
+// Of many strands none is empty.
+size_t strands_of(const tw_device_message *m, const tw_mailbox *box, bool alone) {
+  size_t strands = tw_device_message_words(m) / most_words(m), most = PAIRS * blocks_of(box, alone);
+  if (strands < LEAST_STRANDS) strands = LEAST_STRANDS;
+  if (strands > m->units) strands = m->units;
+  return strands < most ? strands : most;
+}
+
 }  // namespace
 
-tw_status tw_enqueue_strands(const tw_device_message *message, const tw_mailbox *box, int alone, uint64_t *digests,
+// The other rank's part of a large one is needed before all of it can be sent.
+extern "C" int tw_exchange_takes_turn(const tw_device_message *message, const tw_mailbox *box) {
+  if (!box->turns || message->units == 0) return 0;
+  return 2 * (tw_device_message_words(message) / strands_of(message, box, false) + UNIT) > FRAME * LAG;
+}
+
+tw_status tw_enqueue_strands(const tw_device_message *message, const tw_mailbox *box, int turn, uint64_t *digests,
                              void *stream) {
-  size_t words = tw_device_message_words(message);
+  bool alone = turn == TW_ALONE;
+  size_t words = tw_device_message_words(message), strands = strands_of(message, box, alone);
+  size_t blocks = blocks_of(box, alone);
   if (words > UINT32_MAX / 64) return tw_fail(TW_ERR_RANGE, "a message of %zu words; use a smaller batch", words);
-  size_t blocks = TW_STRANDS / WARPS, strands = words / most_words(message);  // of many strands none is empty
-  if (blocks > (size_t)box->small_blocks) blocks = (size_t)box->small_blocks;
-  if (strands < LEAST_STRANDS) strands = LEAST_STRANDS;
-  if (strands > message->units) strands = message->units;
-  if (strands > WARPS * blocks) strands = WARPS * blocks;
   if (blocks > strands) blocks = strands;
   static int khz;  // asked once: the driver takes long to answer
   if (khz == 0) {
@@ -359,9 +419,10 @@ tw_status tw_enqueue_strands(const tw_device_message *message, const tw_mailbox 
   }
   strand_args a = {};
   a.of = {*message, *box, 0, digests, 1, alone};  // number and rounds: for other ways
+  a.turn = !alone && tw_exchange_takes_turn(message, box) ? turn : -1;
   a.words = (uint32_t)words;
   a.strands = (uint32_t)strands;
-  if (box->words_per_us > 0) a.cycles_per_line = (float)(1e-3 * khz * LINE / box->words_per_us);
+  if (box->words_per_us > 0) a.cycles = (float)(1e-3 * khz * (double)words * 128 / 127 / box->words_per_us);
   a.lead = (int64_t)LEAD_NS * khz / 1000000;
   return tw_enqueue(exchange_strands_kernel, dim3((unsigned)blocks), THREADS, 0, stream, a);
 }

@@ -95,7 +95,8 @@ static bool waits_for_openings(const tw_hardware *h) {
   return !h->one_host || h->link || (h->device == TW_DEVICE_CUDA && relayed);
 }
 
-// Through a window of host memory GPUs wait for large openings only (docs/performance.md).
+// Through a window of host memory GPUs wait for large openings only (docs/performance.md). Where `auto` falls back to
+// the window is not known here.
 static int overlap_by_itself(const tw_hardware *h) {
   enum { ALL = 2, LARGE = 4 };
   bool window = h->device == TW_DEVICE_CUDA && h->ways.way[0] == TW_TRANSPORT_MPI;

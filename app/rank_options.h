@@ -22,7 +22,8 @@
   {.name = "overlap", .kind = TW_OPTION_TEXT, .field = offsetof(settings, overlap), .value = "WHEN",                \
    .fallback = "auto",                                                                                              \
    .help = who "halves of a batch take turns, one computes while the other's openings are on their way: always, "   \
-               "never, or auto: unless both ranks exchange in one host's memory, where nothing is waited for"},         \
+               "never, or auto: between hosts, where a thread relays GPUs' messages, and from four sequences on "       \
+               "with --transport mpi between GPUs of one host"},                                                        \
   {.name = "prepare", .kind = TW_OPTION_TEXT, .field = offsetof(settings, prepare), .value = "WHEN",                \
    .fallback = when,                                                                                                \
    .help = who "work that needs no input: first, so that the online phase is short; beside the online phase, while " \

@@ -232,7 +232,8 @@ static tw_status open_state(tw_mailboxes *m, double timeout_seconds) {
 
 // Exchanges of both lanes must be able to run at once on either GPU: a kernel that waits for the other rank may hold no
 // place that another lane's needs. A multiprocessor takes a block of each lane (kernels/cuda/opens_exchange.cu,
-// opens_packets.cu), or of strands one, of which two lanes have half as many (opens_strands.cu).
+// opens_packets.cu). Of strands it takes one block; each of two lanes has at most half the multiprocessors then
+// (opens_strands.cu).
 static tw_status choose_blocks(tw_channel *channel, bool near, tw_mailboxes *m) {
   int mine, theirs;
   TW_TRY(tw_device_multiprocessors(&mine));

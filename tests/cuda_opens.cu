@@ -302,7 +302,7 @@ void check_random(bool to_itself, int trials, size_t largest) {
   must_not_have_failed(p, sides);
 }
 
-// A message that goes three times around every strand of so many blocks.
+// A message that goes at least three times around every strand of so many blocks.
 enum { PLANES = 12, BLOCK_STRANDS = 8, DEEP_WORDS = 3 * TW_STRAND_WORDS * BLOCK_STRANDS };  // of a block
 void check_deep(bool to_itself, int blocks) {
   post p;

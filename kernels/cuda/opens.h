@@ -1,6 +1,6 @@
 // What the kernels of openings share. A warp takes a unit: 64 ring elements become `width` words of the message, so
 // units never share a word, and whoever packs a unit can unpack the same one. The mask is added here, so that nothing
-// unmasked is ever in a message's memory. A rank keeps a copy of what it sent (in its mailbox's memory, or a warp's):
+// unmasked is ever in a message's memory. A rank keeps a copy of what it sent (in its mailbox's memory, or a block's):
 // packed words cost less to read than share and mask.
 #ifndef TW_CUDA_OPENS_H
 #define TW_CUDA_OPENS_H

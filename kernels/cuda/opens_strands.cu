@@ -20,7 +20,7 @@ enum { PAIRS = 8, THREADS = 2 * 32 * PAIRS };           // of a block
 enum { LINE = 16, LINE_PACKETS = 8, FRAME_LINES = 4 };  // words and packets of a line: 128 bytes; lines of a frame
 enum { FRAME = 127 };  // half words of the message in a frame: 127 bits in each of its 32 packets
 enum { LINES = TW_STRAND_WORDS / LINE, LAG = 3, BEHIND = 2 };
-// Who sends frame f has read frame f - LAG - 1, whose sender had read all before f - 2 LAG - 2.
+// Who sends frame f has read frame f - LAG - 1, whose sender had read all up to f - 2 LAG - 2.
 static_assert(LINES / FRAME_LINES >= 2 * LAG + 2, "frames that the other rank may not have read are not written over");
 enum { SENT = 512, GOT = 128 };  // words of a strand: sent but not opened; received
 static_assert((LAG + 2) * (FRAME + 1) / 2 + 2 * UNIT <= SENT && FRAME / 2 + UNIT <= GOT, "words that are needed stay");
@@ -36,7 +36,7 @@ struct strand_args {
   uint32_t strands;
   float cycles;  // that the message takes; 0: no pace
   int64_t lead;  // cycles
-  int64_t turn;  // large messages before this one in this run; negative: waits for none
+  int64_t turn;  // large messages before this one in this run; negative: takes none
 };
 
 // ---- a strand's part of the message ----
@@ -299,7 +299,8 @@ __device__ bool has_ended(uint64_t *barriers, uint32_t frame) {
 }
 __device__ void end_frame(uint64_t *barriers, uint32_t frame) { arrive_single(&barriers[frame % PHASES]); }
 
-// Every large message adds TW_STRANDS to the turns, each of its strands a part. False: given up.
+// Every large message adds TW_STRANDS to the turns: each strand 1, the first also for those that the message does not
+// have. False: given up.
 __device__ bool await_turn(const strand_args &a) {
   if (a.turn <= 0) return true;
   uint32_t wanted = (uint32_t)a.turn * TW_STRANDS;
@@ -388,7 +389,7 @@ size_t blocks_of(const tw_mailbox *box, bool alone) {
   return most == 0 ? 1 : most < wanted ? most : wanted;
 }
 
-// Of many strands none is empty.
+// Of many strands, or of a message that takes a turn, none is empty: they have more words than a unit.
 size_t strands_of(const tw_device_message *m, const tw_mailbox *box, bool alone) {
   size_t strands = tw_device_message_words(m) / most_words(m), most = PAIRS * blocks_of(box, alone);
   if (strands < LEAST_STRANDS) strands = LEAST_STRANDS;
@@ -398,7 +399,7 @@ size_t strands_of(const tw_device_message *m, const tw_mailbox *box, bool alone)
 
 }  // namespace
 
-// The other rank's part of a large one is needed before all of it can be sent.
+// Whether a strand's part may exceed LAG frames; what does not is sent before anything is read. Parts end with units.
 extern "C" int tw_exchange_takes_turn(const tw_device_message *message, const tw_mailbox *box) {
   if (!box->turns || message->units == 0) return 0;
   return 2 * (tw_device_message_words(message) / strands_of(message, box, false) + UNIT) > FRAME * LAG;

@@ -239,10 +239,12 @@ static tw_status measure(bench *b) {
   TW_TRY(tw_hardware_link(&b->hardware, b->s->link));
   TW_TRY(tw_hardware_prepare(&b->hardware, b->s->prepare, &beside));
   TW_TRY(tw_hardware_overlap(&b->hardware, b->s->overlap, &overlap_from));
-  if (b->s->compare_overlap && !beside) overlap_from = 2;
-  if (b->s->compare_overlap && !beside && b->s->batch < 2)
-    return tw_fail(TW_ERR_USAGE,
-                   "--compare-overlap: a single sequence has no halves; use --batch 2 or more, or --prepare beside");
+  if (b->s->compare_overlap && !beside) {
+    if (b->s->batch < 2)
+      return tw_fail(TW_ERR_USAGE,
+                     "--compare-overlap: a single sequence has no halves; use --batch 2 or more, or --prepare beside");
+    overlap_from = 2;
+  }
   TW_TRY(choose_keys(b));
   TW_TRY(open_rehearsal(b));
   if (b->s->compare_overlap) TW_TRY(measure_serial(b));

@@ -139,16 +139,15 @@ tw_status tw_hardware_take(tw_channel *channel, tw_hardware *h) {
                    "one rank computes on a GPU, the other on its CPU; say --device cpu, or give both a GPU");
   if (mine.transport != theirs.transport) return tw_fail(TW_ERR_MISMATCH, "the ranks were given different transports");
   h->one_host = strcmp(mine.host, theirs.host) == 0;
-  bool one_gpu = h->one_host && mine.gpu == theirs.gpu;
-  h->one_gpu = one_gpu;
+  h->one_gpu = h->one_host && mine.gpu == theirs.gpu;
   bool needs_gpus =
       h->transport == TW_TRANSPORT_NCCL || h->transport == TW_TRANSPORT_PEER || h->transport == TW_TRANSPORT_MPI_CUDA;
   if (needs_gpus && h->device != TW_DEVICE_CUDA)
     return tw_fail(TW_ERR_USAGE, "--transport %s goes between GPUs; on the CPU use --transport mpi",
                    tw_transport_word(h->transport));
-  if (h->transport == TW_TRANSPORT_NCCL && one_gpu)
+  if (h->transport == TW_TRANSPORT_NCCL && h->one_gpu)
     return tw_fail(TW_ERR_USAGE, "--transport nccl needs a GPU of its own for each rank; use --transport mpi");
-  h->ways = ways_of(h->transport, h->one_host, one_gpu, mine.nccl && theirs.nccl);
+  h->ways = ways_of(h->transport, h->one_host, h->one_gpu, mine.nccl && theirs.nccl);
 #ifdef TWAIN_CUDA
   if (h->device == TW_DEVICE_CUDA) return tw_device_select(h->gpu);
 #endif

@@ -256,8 +256,8 @@ static tw_status note_for_relay(tw_device_opener *o, int box, int rounds) {
 static tw_status exchange_by_mailbox(tw_device_opener *o, int l) {
   int rounds = tw_exchange_rounds(&o->queue, o->boxes.relayed ? RELAY_ROUND_WORDS : ROUND_WORDS);
   if (o->relay) TW_TRY(note_for_relay(o, l, rounds));
-  int turn = o->o.lanes == 1 ? TW_ALONE : o->turns;
-  if (tw_exchange_takes_turn(&o->queue, &o->boxes.box[l])) o->turns++;
+  int turn = o->o.lanes == 1 ? TW_ALONE : TW_NO_TURN;
+  if (tw_exchange_takes_turn(&o->queue, &o->boxes.box[l])) turn = o->turns++;
   return tw_device_exchange(&o->queue, &o->boxes.box[l], o->lanes[l].number++, rounds, turn, o->digests,
                             o->lanes[l].stream);
 }

@@ -93,9 +93,9 @@ typedef struct {
 } tw_mailbox;
 
 // number: of the message in this run. digests (kernels/digest.h) are added up.
-// turn: TW_ALONE for this GPU's only mailbox; otherwise how many messages before it in this run, of all mailboxes, take
-// a turn. Those that do are sent one after the other.
-enum { TW_ALONE = -1 };
+// turn: TW_ALONE for this GPU's only mailbox; TW_NO_TURN; or, for a message that takes one, how many messages before it
+// in this run, of all mailboxes, took one. Those that do are sent one after the other.
+enum { TW_ALONE = -1, TW_NO_TURN = -2 };
 tw_status tw_device_exchange(const tw_device_message *message, const tw_mailbox *box, uint64_t number, int rounds,
                              int turn, uint64_t *digests, void *stream);
 int tw_exchange_takes_turn(const tw_device_message *message, const tw_mailbox *box);

@@ -212,8 +212,8 @@ void wire(post *p, bool to_itself) {
 
 // Enqueued; the digests are zero.
 void enqueue(post *p, side s[2], int sides, way w, bool alone) {
-  int turn = alone ? TW_ALONE : p->turn;
-  if (w == STRANDS && tw_exchange_takes_turn(&s[0].message, &p->window[0])) p->turn++;
+  int turn = alone ? TW_ALONE : TW_NO_TURN;
+  if (!alone && w == STRANDS && tw_exchange_takes_turn(&s[0].message, &p->window[0])) turn = p->turn++;
   for (int r = 0; r < sides; r++) {
     tw_mailbox &b = p->of(w, r);
     b.small_packets = w == PACKETS ? TW_SMALL_PACKETS : 0;

@@ -420,7 +420,7 @@ tw_status tw_enqueue_strands(const tw_device_message *message, const tw_mailbox 
   }
   strand_args a = {};
   a.of = {*message, *box, 0, digests, 1, alone};  // number and rounds: for other ways
-  a.turn = !alone && tw_exchange_takes_turn(message, box) ? turn : -1;
+  a.turn = turn;
   a.words = (uint32_t)words;
   a.strands = (uint32_t)strands;
   if (box->words_per_us > 0) a.cycles = (float)(1e-3 * khz * (double)words * 128 / 127 / box->words_per_us);

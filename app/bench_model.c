@@ -199,7 +199,7 @@ static tw_status print_json(const bench *b, double online, double preparation) {
 }
 
 // All repetitions on an engine of its own.
-static tw_status pass(bench *b, int overlap_from, bool beside, bool time_gates) {
+static tw_status pass(bench *b, bool overlap, bool beside, bool time_gates) {
   tw_engine_close(b->engine);
   b->engine = NULL;
   double start = tw_seconds();
@@ -209,7 +209,7 @@ static tw_status pass(bench *b, int overlap_from, bool beside, bool time_gates) 
                          .batch = (int)b->s->batch,
                          .device = b->hardware.device,
                          .transports = b->hardware.ways,
-                         .overlap_from = overlap_from,
+                         .overlap = overlap,
                          .budget = {(size_t)b->s->budget_words, (size_t)b->s->budget_jobs},
                          .prepare_beside = beside,
                          .keys = b->keys,
@@ -231,24 +231,24 @@ static tw_status measure_serial(bench *b) {
 }
 
 static tw_status measure(bench *b) {
-  int overlap_from;
+  bool overlap;
   bool beside;
   TW_TRY(tw_hardware_choose(b->s->device, b->s->transport, &b->hardware));
   TW_TRY(tw_hardware_take(b->channel, &b->hardware));
   TW_TRY(tw_hardware_place(b->channel, &b->hardware, b->s->bind, b->placement, sizeof b->placement));
   TW_TRY(tw_hardware_link(&b->hardware, b->s->link));
   TW_TRY(tw_hardware_prepare(&b->hardware, b->s->prepare, &beside));
-  TW_TRY(tw_hardware_overlap(&b->hardware, b->s->overlap, &overlap_from));
+  TW_TRY(tw_hardware_overlap(&b->hardware, b->s->overlap, &overlap));
   if (b->s->compare_overlap && !beside) {
     if (b->s->batch < 2)
       return tw_fail(TW_ERR_USAGE,
                      "--compare-overlap: a single sequence has no halves; use --batch 2 or more, or --prepare beside");
-    overlap_from = 2;
+    overlap = true;
   }
   TW_TRY(choose_keys(b));
   TW_TRY(open_rehearsal(b));
   if (b->s->compare_overlap) TW_TRY(measure_serial(b));
-  TW_TRY(pass(b, overlap_from, beside, b->s->by_gate));
+  TW_TRY(pass(b, overlap, beside, b->s->by_gate));
   return verify(b);
 }
 

@@ -181,7 +181,7 @@ static tw_status infer(const settings *s, rank_files *f, tw_channel *channel, tw
                       .budget = {(size_t)s->budget_words, (size_t)s->budget_jobs},
                       .progress = tw_progress_show,
                       .progress_state = &progress};
-  tw_status status = tw_hardware_overlap(&hardware, s->overlap, &o.overlap_from);
+  tw_status status = tw_hardware_overlap(&hardware, s->overlap, &o.overlap);
   if (status == TW_OK) status = tw_hardware_prepare(&hardware, s->prepare, &o.prepare_beside);
   if (status == TW_OK) status = tw_run(&o, result);
   tw_progress_end(&progress);

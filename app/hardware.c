@@ -55,24 +55,9 @@ tw_status tw_hardware_alone(const char *device, tw_device_kind *chosen) {
 
 // What the other rank must know to choose the same transport.
 typedef struct {
-  char host[256];
-  int device, gpu, nccl, transport;
+  char host[256], gpu[16];  // gpu: its address on the PCI bus; "": none
+  int device, nccl, transport;
 } hardware_place;
-
-static void add_way(tw_ways *w, tw_transport t) { w->way[w->count++] = t; }
-
-// In order of speed: GPUs of one host reach each other's memory; NCCL goes between hosts, too; MPI always.
-static tw_ways ways_of(tw_transport wanted, bool one_host, bool one_gpu, bool nccl) {
-  tw_ways w = {.count = 0};
-  if (wanted != TW_TRANSPORT_AUTO) {
-    add_way(&w, wanted);
-    return w;
-  }
-  if (one_host && !one_gpu) add_way(&w, TW_TRANSPORT_PEER);
-  if (nccl && !one_gpu) add_way(&w, TW_TRANSPORT_NCCL);
-  add_way(&w, TW_TRANSPORT_MPI);
-  return w;
-}
 
 tw_status tw_hardware_link(tw_hardware *h, const char *link) {
   tw_link_profile profile;
@@ -85,38 +70,23 @@ tw_status tw_hardware_link(tw_hardware *h, const char *link) {
   h->ways = (tw_ways){{TW_TRANSPORT_MPI_P2P}, 1};
   TW_TRY(tw_channel_link(h->channel, &profile, &h->link));
   h->channel = h->link;
+  h->pair.link = true;
   return TW_OK;
 }
 
-// Openings in one host's memory are work, not waiting: of the same cores or GPU. A relay is another thread's.
-static bool waits_for_openings(const tw_hardware *h) {
-  tw_transport first = h->ways.way[0];
-  bool relayed = first == TW_TRANSPORT_MPI_P2P || first == TW_TRANSPORT_MPI_CUDA;
-  return !h->one_host || h->link || (h->device == TW_DEVICE_CUDA && relayed);
-}
-
-// Through a window of host memory GPUs wait for large openings only (docs/performance.md). Where `auto` falls back to
-// the window is not known here.
-static int overlap_by_itself(const tw_hardware *h) {
-  enum { ALL = 2, LARGE = 4 };
-  bool window = h->device == TW_DEVICE_CUDA && h->ways.way[0] == TW_TRANSPORT_MPI;
-  return waits_for_openings(h) ? ALL : window && !h->one_gpu ? LARGE : 0;
-}
-
-tw_status tw_hardware_overlap(const tw_hardware *h, const char *when, int *from) {
+tw_status tw_hardware_overlap(const tw_hardware *h, const char *when, bool *halves) {
   static const char *const words[] = {"never", "always", "auto"};
   int w = word_index(when, words, 3);
   if (w < 0) return tw_fail(TW_ERR_USAGE, "unknown --overlap '%s'; use auto, always or never", when);
-  *from = w == 2 ? overlap_by_itself(h) : 2 * w;
+  *halves = w == 2 ? tw_ways_wait(&h->pair, &h->ways) : w;
   return TW_OK;
 }
 
-// A GPU has processors to spare while others compute; cores only have while a message is awaited.
 tw_status tw_hardware_prepare(const tw_hardware *h, const char *when, bool *beside) {
   static const char *const words[] = {"first", "beside", "auto"};
   int w = word_index(when, words, 3);
   if (w < 0) return tw_fail(TW_ERR_USAGE, "unknown --prepare '%s'; use auto, first or beside", when);
-  *beside = w == 2 ? h->device == TW_DEVICE_CUDA || waits_for_openings(h) : w;
+  *beside = w == 2 ? tw_ways_leave_idle(&h->pair, &h->ways) : w;
   return TW_OK;
 }
 
@@ -125,32 +95,64 @@ void tw_hardware_release(tw_hardware *h) {
   h->link = NULL;
 }
 
-tw_status tw_hardware_take(tw_channel *channel, tw_hardware *h) {
-  h->channel = channel;
-  h->link = NULL;
-  hardware_place mine = {{0}, (int)h->device, h->gpu, 0, (int)h->transport}, theirs;
-#ifdef TWAIN_NCCL
-  mine.nccl = 1;
+static tw_status take_gpu(const tw_hardware *h, char pci[16]) {
+#ifdef TWAIN_CUDA
+  if (h->device == TW_DEVICE_CUDA) {
+    TW_TRY(tw_device_select(h->gpu));
+    return tw_device_pci(pci);
+  }
 #endif
-  gethostname(mine.host, sizeof mine.host - 1);
-  TW_TRY(tw_channel_exchange(channel, &mine, &theirs, sizeof mine));
-  if (mine.device != theirs.device)
-    return tw_fail(TW_ERR_MISMATCH,
-                   "one rank computes on a GPU, the other on its CPU; say --device cpu, or give both a GPU");
-  if (mine.transport != theirs.transport) return tw_fail(TW_ERR_MISMATCH, "the ranks were given different transports");
-  h->one_host = strcmp(mine.host, theirs.host) == 0;
-  h->one_gpu = h->one_host && mine.gpu == theirs.gpu;
+  (void)h, (void)pci;
+  return TW_OK;
+}
+
+// Whether one of two GPUs of this host cannot reach the other's memory. A rank that does not see the other's GPU does
+// not know; opening the transport shows it then.
+static tw_status find_apart(tw_channel *channel, const char *other_gpu, bool *apart) {
+  uint8_t mine = 0, theirs;
+#ifdef TWAIN_CUDA
+  mine = tw_device_reaches(other_gpu) == 0;
+#else
+  (void)other_gpu;
+#endif
+  TW_TRY(tw_channel_exchange(channel, &mine, &theirs, 1));
+  *apart = mine || theirs;
+  return TW_OK;
+}
+
+static tw_status check_transport(const tw_hardware *h) {
   bool needs_gpus =
       h->transport == TW_TRANSPORT_NCCL || h->transport == TW_TRANSPORT_PEER || h->transport == TW_TRANSPORT_MPI_CUDA;
   if (needs_gpus && h->device != TW_DEVICE_CUDA)
     return tw_fail(TW_ERR_USAGE, "--transport %s goes between GPUs; on the CPU use --transport mpi",
                    tw_transport_word(h->transport));
-  if (h->transport == TW_TRANSPORT_NCCL && h->one_gpu)
+  if (h->transport == TW_TRANSPORT_NCCL && h->pair.one_gpu)
     return tw_fail(TW_ERR_USAGE, "--transport nccl needs a GPU of its own for each rank; use --transport mpi");
-  h->ways = ways_of(h->transport, h->one_host, h->one_gpu, mine.nccl && theirs.nccl);
-#ifdef TWAIN_CUDA
-  if (h->device == TW_DEVICE_CUDA) return tw_device_select(h->gpu);
+  return TW_OK;
+}
+
+tw_status tw_hardware_take(tw_channel *channel, tw_hardware *h) {
+  h->channel = channel;
+  h->link = NULL;
+  hardware_place mine = {.device = (int)h->device, .transport = (int)h->transport}, theirs;
+#ifdef TWAIN_NCCL
+  mine.nccl = 1;
 #endif
+  gethostname(mine.host, sizeof mine.host - 1);
+  tw_status taken = take_gpu(h, mine.gpu);
+  TW_TRY(tw_channel_exchange(channel, &mine, &theirs, sizeof mine));
+  TW_TRY(taken);
+  if (mine.device != theirs.device)
+    return tw_fail(TW_ERR_MISMATCH,
+                   "one rank computes on a GPU, the other on its CPU; say --device cpu, or give both a GPU");
+  if (mine.transport != theirs.transport) return tw_fail(TW_ERR_MISMATCH, "the ranks were given different transports");
+  if (*mine.gpu && !*theirs.gpu) return tw_fail(TW_ERR_PEER, "the other rank cannot take its GPU; see its message");
+  tw_pair *p = &h->pair;
+  *p = (tw_pair){.gpus = *mine.gpu, .one_host = strcmp(mine.host, theirs.host) == 0, .nccl = mine.nccl && theirs.nccl};
+  p->one_gpu = p->gpus && p->one_host && strcmp(mine.gpu, theirs.gpu) == 0;
+  if (p->gpus && p->one_host && !p->one_gpu) TW_TRY(find_apart(channel, theirs.gpu, &p->apart));
+  TW_TRY(check_transport(h));
+  h->ways = tw_ways_between(p, h->transport);
   return TW_OK;
 }
 
@@ -181,7 +183,7 @@ static tw_status place(tw_channel *channel, const tw_hardware *h, bool bind, tw_
   TW_TRY(found);
   if (theirs.failed)
     return tw_fail(TW_ERR_PEER, "the other rank does not find its place on its machine; see its message");
-  bool same = h->one_host && strncmp(mine.cores, theirs.cores, sizeof mine.cores) == 0;
+  bool same = h->pair.one_host && strncmp(mine.cores, theirs.cores, sizeof mine.cores) == 0;
   if (bind && theirs.bind && same) tw_placement_halve(p, channel->rank);
   if (bind) tw_placement_bind(p);
   return TW_OK;

@@ -11,8 +11,7 @@ typedef struct {
   tw_ways ways;            // that may serve between GPUs
   tw_channel *channel;     // between the ranks; over the emulated link, if there is one
   tw_channel *link;
-  bool one_host;        // both ranks run here
-  bool one_gpu;         // and on the same GPU
+  tw_pair pair;         // where both ranks compute
   int local_rank, gpu;  // among this host's ranks; the GPU's index
 } tw_hardware;
 
@@ -26,8 +25,8 @@ tw_status tw_hardware_take(tw_channel *channel, tw_hardware *h);
 tw_status tw_hardware_place(tw_channel *channel, const tw_hardware *h, const char *bind, char *text, size_t size);
 // After tw_hardware_take: h->channel becomes one over an emulated link ("LATENCY,BANDWIDTH"; NULL: none). Both ranks.
 tw_status tw_hardware_link(tw_hardware *h, const char *link);
-// After tw_hardware_link: from which batch on halves take turns; 0: none do. when: "always", "never" or "auto".
-tw_status tw_hardware_overlap(const tw_hardware *h, const char *when, int *from);
+// After tw_hardware_link: whether halves of a batch take turns. when: "always", "never" or "auto".
+tw_status tw_hardware_overlap(const tw_hardware *h, const char *when, bool *halves);
 // The same: whether preparation runs beside the online phase. when: "first", "beside" or "auto".
 tw_status tw_hardware_prepare(const tw_hardware *h, const char *when, bool *beside);
 void tw_hardware_release(tw_hardware *h);

@@ -9,26 +9,26 @@
 #include "jobs/lanes.h"
 
 // clang-format off
-#define TW_RANK_OPTIONS(settings, who_link, who, when)                                                               \
-  {.name = "emulate-link", .kind = TW_OPTION_TEXT, .field = offsetof(settings, link), .value = "US,GBIT",           \
-   .help = who_link "openings as over a link of this latency (microseconds, one way) and bandwidth (Gbit/s each "   \
-                    "way, 0: without limit)"},                                                                      \
-  {.name = "open-budget-words", .kind = TW_OPTION_INTEGER, .field = offsetof(settings, budget_words), .value = "N", \
-   .fallback = TW_OPEN_BUDGET_WORDS, .low = 0, .high = 1e12,                                                        \
-   .help = who "a half of the batch sends its openings, and the other computes meanwhile, once N 8-byte words are " \
-               "queued; smaller openings of both halves share a message (0: no such limit)"},                       \
-  {.name = "open-budget-jobs", .kind = TW_OPTION_INTEGER, .field = offsetof(settings, budget_jobs), .value = "N",   \
-   .fallback = "0", .low = 0, .high = 1e9, .help = who "the same by the number of openings (0: no such limit)"},    \
-  {.name = "overlap", .kind = TW_OPTION_TEXT, .field = offsetof(settings, overlap), .value = "WHEN",                \
-   .fallback = "auto",                                                                                              \
-   .help = who "halves of a batch take turns, one computes while the other's openings are on their way: always, "   \
-               "never, or auto: between hosts, where a thread relays GPUs' messages, and from four sequences on "       \
-               "with --transport mpi between GPUs of one host"},                                                        \
-  {.name = "prepare", .kind = TW_OPTION_TEXT, .field = offsetof(settings, prepare), .value = "WHEN",                \
-   .fallback = when,                                                                                                \
-   .help = who "work that needs no input: first, so that the online phase is short; beside the online phase, while " \
+#define TW_RANK_OPTIONS(settings, who_link, who, when)                                                                 \
+  {.name = "emulate-link", .kind = TW_OPTION_TEXT, .field = offsetof(settings, link), .value = "US,GBIT",              \
+   .help = who_link "openings as over a link of this latency (microseconds, one way) and bandwidth (Gbit/s each "      \
+                    "way, 0: without limit)"},                                                                         \
+  {.name = "open-budget-words", .kind = TW_OPTION_INTEGER, .field = offsetof(settings, budget_words), .value = "N",    \
+   .fallback = TW_OPEN_BUDGET_WORDS, .low = 0, .high = 1e12,                                                           \
+   .help = who "a half of the batch sends its openings, and the other computes meanwhile, once N 8-byte words are "    \
+               "queued; with more than 1, smaller openings of both halves share a message (0: no such limit)"},        \
+  {.name = "open-budget-jobs", .kind = TW_OPTION_INTEGER, .field = offsetof(settings, budget_jobs), .value = "N",      \
+   .fallback = "0", .low = 0, .high = 1e9, .help = who "the same by the number of openings (0: no such limit)"},       \
+  {.name = "overlap", .kind = TW_OPTION_TEXT, .field = offsetof(settings, overlap), .value = "WHEN",                   \
+   .fallback = "auto",                                                                                                 \
+   .help = who "halves of a batch take turns, one computes while the other's openings are on their way: always, "      \
+               "never, or auto: where openings are waited for - between hosts unless by NCCL, through a thread that "  \
+               "relays GPUs' messages, and through memory of the host between two GPUs"},                              \
+  {.name = "prepare", .kind = TW_OPTION_TEXT, .field = offsetof(settings, prepare), .value = "WHEN",                   \
+   .fallback = when,                                                                                                   \
+   .help = who "work that needs no input: first, so that the online phase is short; beside the online phase, while "   \
                "that waits for openings or leaves a GPU's processors idle, so that both together are short; or auto: " \
-               "beside on a GPU and between hosts"}
+               "beside between hosts, and on a GPU unless NCCL goes between hosts"}
 // clang-format on
 
 #endif

@@ -112,9 +112,12 @@ void tw_ahead_attach(tw_ahead *a, tw_session *online) {
 }
 
 #ifdef TWAIN_CUDA
-static int layer_of(const tw_program *p, int op) { return p->labels[p->ops[op].label].layer; }
+// Gates of one layer are prepared together. What is before the second one is waited for, and as short as its labels.
+static bool begins_stretch(const tw_program *p, int op) {
+  int label = p->ops[op].label, before = p->ops[op - 1].label, layer = p->labels[label].layer;
+  return label != before && (layer <= 0 || layer != p->labels[before].layer);
+}
 
-// Runs of gates of one layer.
 tw_status tw_ahead_cut(tw_ahead *a, void *stream) {
   const tw_program *p = a->session.program;
   a->stream = stream;
@@ -124,7 +127,7 @@ tw_status tw_ahead_cut(tw_ahead *a, void *stream) {
   TW_TRY(tw_alloc(sizeof(void *) * (size_t)(p->op_count + 1), &memory));
   a->done = memory;
   for (int i = 1; i <= p->op_count; i++) {
-    if (i < p->op_count && layer_of(p, i) == layer_of(p, i - 1)) continue;
+    if (i < p->op_count && !begins_stretch(p, i)) continue;
     TW_TRY(tw_device_event_create(&a->done[a->stretches]));
     a->ends[a->stretches++] = i;
   }

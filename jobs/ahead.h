@@ -1,6 +1,6 @@
 // Preparation by a session of its own (masks on a GPU, products K_b), which needs no input: all of it at once, or
 // beside the online work - on the CPU while a message is awaited, on a GPU on a stream of its own, a stretch of the
-// program (a layer) ahead of the gates.
+// program (a layer; at its beginning less) ahead of the gates.
 #ifndef TW_AHEAD_H
 #define TW_AHEAD_H
 

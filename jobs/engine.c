@@ -26,7 +26,7 @@ tw_status tw_engine_allocate_job(tw_engine *e) {
 }
 
 static void divide_batch(tw_engine *e) {
-  e->count = e->o.overlap_from && e->o.batch >= e->o.overlap_from ? TW_LANES : 1;
+  e->count = e->o.overlap && e->o.batch > 1 ? TW_LANES : 1;
   for (int i = 0, first = 0; i < e->count; i++) {
     e->parts[i].first = first;
     e->parts[i].batch = (e->o.batch - first) / (e->count - i);

@@ -23,7 +23,7 @@ typedef struct {
   int batch;
   tw_device_kind device;  // not AUTO: the caller chose (tw_device_choose)
   tw_ways transports;     // between GPUs, best first
-  int overlap_from;       // least batch, 2 or more, whose halves take turns, openings behind each other's work; 0: none
+  bool overlap;           // halves of a batch of two or more take turns, openings behind each other's work
   tw_open_budget budget;  // with overlap
   bool prepare_beside;    // preparation runs beside the online work, where that would wait; else before the input
   tw_keys_place keys;     // where every job's keys lie; RESIDENT: GPU only

@@ -237,7 +237,7 @@ static tw_status infer(rank_run *r, tw_result_share *out) {
                                .batch = r->batch,
                                .device = o->device,
                                .transports = o->transports,
-                               .overlap_from = o->overlap_from,
+                               .overlap = o->overlap,
                                .budget = o->budget,
                                .prepare_beside = o->prepare_beside,
                                .keys = TW_KEYS_FILE,

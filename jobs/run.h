@@ -21,7 +21,7 @@ typedef struct {
   bool allow_test_keys;
   tw_device_kind device;  // chosen (tw_device_choose), not auto
   tw_ways transports;     // between GPUs, best first
-  int overlap_from;       // least batch, 2 or more, whose halves take turns; 0: none
+  bool overlap;           // halves of a batch of two or more take turns
   tw_open_budget budget;
   bool prepare_beside;                             // preparation runs beside the online phase
   bool trace;                                      // record what happened when (tw_result_share.spans)

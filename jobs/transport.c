@@ -11,3 +11,37 @@ tw_transport tw_transport_of(const char *word) {
   while (t < TW_TRANSPORTS && strcmp(word, words[t]) != 0) t++;
   return (tw_transport)t;
 }
+
+static void add_way(tw_ways *w, tw_transport t) { w->way[w->count++] = t; }
+
+// In order of speed: GPUs of one host reach each other's memory, or share a window of the host's, which is faster than
+// NCCL through that host; NCCL goes between hosts, too; MPI always.
+tw_ways tw_ways_between(const tw_pair *p, tw_transport wanted) {
+  tw_ways w = {.count = 0};
+  bool alone = p->gpus && !p->one_gpu && !p->apart;
+  if (wanted != TW_TRANSPORT_AUTO) {
+    add_way(&w, wanted);
+    return w;
+  }
+  if (alone && p->one_host) add_way(&w, TW_TRANSPORT_PEER);
+  if (alone && p->nccl) add_way(&w, TW_TRANSPORT_NCCL);
+  add_way(&w, TW_TRANSPORT_MPI);
+  return w;
+}
+
+// Openings in memory that both ranks reach are work, not waiting: of the same cores, or of the GPUs. Through a window
+// of the host's memory two GPUs wait. What NCCL sends and receives takes longer by more than what runs beside it gains
+// (docs/performance.md).
+bool tw_ways_wait(const tw_pair *p, const tw_ways *ways) {
+  tw_transport way = ways->way[0];
+  if (p->link) return true;
+  if (!p->gpus) return !p->one_host;
+  if (way == TW_TRANSPORT_PEER || way == TW_TRANSPORT_NCCL) return false;
+  return way != TW_TRANSPORT_MPI || !p->one_gpu;
+}
+
+// A GPU has processors to spare while others compute; cores only have while a message is awaited.
+bool tw_ways_leave_idle(const tw_pair *p, const tw_ways *ways) {
+  bool sends_by_nccl = ways->way[0] == TW_TRANSPORT_NCCL && !p->one_host;  // between hosts it has nothing else
+  return p->gpus ? !sends_by_nccl : tw_ways_wait(p, ways);
+}

@@ -2,6 +2,8 @@
 #ifndef TW_TRANSPORT_H
 #define TW_TRANSPORT_H
 
+#include <stdbool.h>
+
 typedef enum {
   TW_TRANSPORT_AUTO,
   TW_TRANSPORT_PEER,      // kernels write into the other GPU's memory (CUDA IPC)
@@ -17,6 +19,23 @@ typedef struct {
   tw_transport way[4];
   int count;
 } tw_ways;
+
+// Where the two ranks compute, as both know.
+typedef struct {
+  bool gpus;      // both compute on one
+  bool one_host;  // both run on it
+  bool one_gpu;   // and on the same GPU
+  bool apart;     // or on GPUs that do not reach each other's memory
+  bool nccl;      // both were built with it
+  bool link;      // an emulated link is between them
+} tw_pair;
+
+tw_ways tw_ways_between(const tw_pair *p, tw_transport wanted);
+
+// Whether openings by the best way are waited for, so that halves of a batch pay; and whether they leave processors
+// idle, so that preparation beside them pays.
+bool tw_ways_wait(const tw_pair *p, const tw_ways *ways);
+bool tw_ways_leave_idle(const tw_pair *p, const tw_ways *ways);
 
 // "auto", "peer", "nccl", "mpi", "mpi-p2p", "mpi-cuda"
 const char *tw_transport_word(tw_transport t);

@@ -20,6 +20,8 @@ tw_status tw_device_select(int index);
 tw_status tw_device_multiprocessors(int *count);
 tw_status tw_device_describe(char *name, size_t size, uint64_t *free_bytes);
 tw_status tw_device_pci(char bus_id[16]);  // of the GPU taken: "0000:17:00.0"
+// Whether the GPU taken reaches that one's memory: 1 or 0; -1 where this process does not see it.
+int tw_device_reaches(const char *bus_id);
 
 tw_status tw_device_stream_create(void **stream);
 tw_status tw_device_stream_create_urgent(void **stream);  // its blocks are started before those of others

@@ -41,6 +41,14 @@ extern "C" tw_status tw_device_pci(char bus_id[16]) {
   return TW_OK;
 }
 
+extern "C" int tw_device_reaches(const char *bus_id) {
+  int own, other, reaches;
+  const bool known = cudaGetDevice(&own) == cudaSuccess && cudaDeviceGetByPCIBusId(&other, bus_id) == cudaSuccess &&
+                     cudaDeviceCanAccessPeer(&reaches, own, other) == cudaSuccess;
+  cudaGetLastError();
+  return known ? reaches : -1;
+}
+
 extern "C" tw_status tw_device_multiprocessors(int *count) {
   int index;
   TW_CUDA(cudaGetDevice(&index));

@@ -34,17 +34,30 @@ static __device__ __forceinline__ void tw_begin(void) {
   tw_await_earlier();
 }
 
+// A multiprocessor divides its memory between shared memory and cache anew only while it is empty. All kernels ask for
+// the same division, so that one of another lane, or of preparation, need not wait for that.
+static inline void tw_share_places(cudaLaunchConfig_t *config, cudaLaunchAttribute *attributes) {
+#if CUDART_VERSION >= 12080
+  cudaLaunchAttribute *const a = &attributes[config->numAttrs++];
+  a->id = cudaLaunchAttributePreferredSharedMemoryCarveout;
+  a->val.sharedMemCarveout = cudaSharedmemCarveoutMaxShared;
+#else
+  (void)config, (void)attributes;
+#endif
+}
+
 // kernel(arguments...) on stream, in clusters of `cluster` blocks along x.
 template <class... formal, class... actual>
 static tw_status tw_launch(void (*kernel)(formal...), dim3 grid, unsigned threads, size_t shared_bytes,
                            unsigned cluster, cudaStream_t stream, const actual &...arguments) {
   cudaLaunchConfig_t config = {};
-  cudaLaunchAttribute attributes[2] = {};
+  cudaLaunchAttribute attributes[3] = {};
   config.gridDim = grid;
   config.blockDim = dim3(threads);
   config.dynamicSmemBytes = shared_bytes;
   config.stream = stream;
   config.attrs = attributes;
+  tw_share_places(&config, attributes);
   if (cluster > 1) {
     cudaLaunchAttribute *const a = &attributes[config.numAttrs++];
     a->id = cudaLaunchAttributeClusterDimension;

@@ -106,17 +106,17 @@ static tw_status take_gpu(const tw_hardware *h, char pci[16]) {
   return TW_OK;
 }
 
-// Whether one of two GPUs of this host cannot reach the other's memory. A rank that does not see the other's GPU does
-// not know; opening the transport shows it then.
-static tw_status find_apart(tw_channel *channel, const char *other_gpu, bool *apart) {
-  uint8_t mine = 0, theirs;
+// Whether two GPUs of this host reach each other's memory, as far as both ranks see.
+static tw_status find_reach(tw_channel *channel, const char *other_gpu, tw_pair *p) {
+  int mine = -1, theirs;
 #ifdef TWAIN_CUDA
-  mine = tw_device_reaches(other_gpu) == 0;
+  mine = tw_device_reaches(other_gpu);
 #else
   (void)other_gpu;
 #endif
-  TW_TRY(tw_channel_exchange(channel, &mine, &theirs, 1));
-  *apart = mine || theirs;
+  TW_TRY(tw_channel_exchange(channel, &mine, &theirs, sizeof mine));
+  p->apart = mine == 0 || theirs == 0;
+  p->unseen = mine < 0 || theirs < 0;
   return TW_OK;
 }
 
@@ -150,7 +150,7 @@ tw_status tw_hardware_take(tw_channel *channel, tw_hardware *h) {
   tw_pair *p = &h->pair;
   *p = (tw_pair){.gpus = *mine.gpu, .one_host = strcmp(mine.host, theirs.host) == 0, .nccl = mine.nccl && theirs.nccl};
   p->one_gpu = p->gpus && p->one_host && strcmp(mine.gpu, theirs.gpu) == 0;
-  if (p->gpus && p->one_host && !p->one_gpu) TW_TRY(find_apart(channel, theirs.gpu, &p->apart));
+  if (p->gpus && p->one_host && !p->one_gpu) TW_TRY(find_reach(channel, theirs.gpu, p));
   TW_TRY(check_transport(h));
   h->ways = tw_ways_between(p, h->transport);
   return TW_OK;

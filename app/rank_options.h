@@ -16,9 +16,12 @@
   {.name = "open-budget-words", .kind = TW_OPTION_INTEGER, .field = offsetof(settings, budget_words), .value = "N",    \
    .fallback = TW_OPEN_BUDGET_WORDS, .low = 0, .high = 1e12,                                                           \
    .help = who "a half of the batch sends its openings, and the other computes meanwhile, once N 8-byte words are "    \
-               "queued; with more than 1, smaller openings of both halves share a message (0: no such limit)"},        \
+               "queued. 1: at once; more: smaller openings of both halves share a message; 0: all do, unless "         \
+               "--open-budget-jobs says otherwise"},                                                                   \
   {.name = "open-budget-jobs", .kind = TW_OPTION_INTEGER, .field = offsetof(settings, budget_jobs), .value = "N",      \
-   .fallback = "0", .low = 0, .high = 1e9, .help = who "the same by the number of openings (0: no such limit)"},       \
+   .fallback = "0", .low = 0, .high = 1e9,                                                                             \
+   .help = who "the same by the number of openings, whichever is reached first: say --open-budget-words 0, too "       \
+               "(0: no such limit)"},                                                                                  \
   {.name = "overlap", .kind = TW_OPTION_TEXT, .field = offsetof(settings, overlap), .value = "WHEN",                   \
    .fallback = "auto",                                                                                                 \
    .help = who "halves of a batch take turns, one computes while the other's openings are on their way: always, "      \
@@ -28,7 +31,7 @@
    .fallback = when,                                                                                                   \
    .help = who "work that needs no input: first, so that the online phase is short; beside the online phase, while "   \
                "that waits for openings or leaves a GPU's processors idle, so that both together are short; or auto: " \
-               "beside between hosts, and on a GPU unless NCCL goes between hosts"}
+               "beside on a GPU and between hosts, but not with NCCL between hosts"}
 // clang-format on
 
 #endif

@@ -112,7 +112,7 @@ void tw_ahead_attach(tw_ahead *a, tw_session *online) {
 }
 
 #ifdef TWAIN_CUDA
-// Gates of one layer are prepared together. What is before the second one is waited for, and as short as its labels.
+// A stretch is a layer; in the first, whose preparation its gates wait for, a run of gates of one label.
 static bool begins_stretch(const tw_program *p, int op) {
   int label = p->ops[op].label, before = p->ops[op - 1].label, layer = p->labels[label].layer;
   return label != before && (layer <= 0 || layer != p->labels[before].layer);

@@ -14,18 +14,20 @@ tw_transport tw_transport_of(const char *word) {
 
 static void add_way(tw_ways *w, tw_transport t) { w->way[w->count++] = t; }
 
-// In order of speed: GPUs of one host reach each other's memory, or share a window of the host's, which is faster than
-// NCCL through that host; NCCL goes between hosts, too; MPI always.
+// In order of speed: GPUs of one host reach each other's memory, by CUDA or NCCL; NCCL goes between hosts, too; MPI
+// always. Where two GPUs of one host may not reach each other, NCCL would send and receive through that host, and comes
+// last.
 tw_ways tw_ways_between(const tw_pair *p, tw_transport wanted) {
   tw_ways w = {.count = 0};
-  bool alone = p->gpus && !p->one_gpu && !p->apart;
+  bool two_gpus = p->gpus && !p->one_gpu, doubtful = p->apart || p->unseen;
   if (wanted != TW_TRANSPORT_AUTO) {
     add_way(&w, wanted);
     return w;
   }
-  if (alone && p->one_host) add_way(&w, TW_TRANSPORT_PEER);
-  if (alone && p->nccl) add_way(&w, TW_TRANSPORT_NCCL);
+  if (two_gpus && p->one_host && !p->apart) add_way(&w, TW_TRANSPORT_PEER);
+  if (two_gpus && p->nccl && !doubtful) add_way(&w, TW_TRANSPORT_NCCL);
   add_way(&w, TW_TRANSPORT_MPI);
+  if (two_gpus && p->nccl && doubtful) add_way(&w, TW_TRANSPORT_NCCL);
   return w;
 }
 
@@ -42,6 +44,7 @@ bool tw_ways_wait(const tw_pair *p, const tw_ways *ways) {
 
 // A GPU has processors to spare while others compute; cores only have while a message is awaited.
 bool tw_ways_leave_idle(const tw_pair *p, const tw_ways *ways) {
-  bool sends_by_nccl = ways->way[0] == TW_TRANSPORT_NCCL && !p->one_host;  // between hosts it has nothing else
+  // Where GPUs do not reach each other's memory NCCL has nothing but send and receive.
+  bool sends_by_nccl = ways->way[0] == TW_TRANSPORT_NCCL && (!p->one_host || p->apart);
   return p->gpus ? !sends_by_nccl : tw_ways_wait(p, ways);
 }

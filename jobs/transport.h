@@ -22,10 +22,11 @@ typedef struct {
 
 // Where the two ranks compute, as both know.
 typedef struct {
-  bool gpus;      // both compute on one
+  bool gpus;      // each computes on one
   bool one_host;  // both run on it
   bool one_gpu;   // and on the same GPU
   bool apart;     // or on GPUs that do not reach each other's memory
+  bool unseen;    // or a rank does not see the other's GPU, and cannot know
   bool nccl;      // both were built with it
   bool link;      // an emulated link is between them
 } tw_pair;

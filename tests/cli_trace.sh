@@ -51,8 +51,8 @@ gates = sum(g['seconds'] for g in run['gates'])
 assert 0.95 * gates < busy < run['online_seconds'], (busy, gates)  # sending by budget counts as work
 
 c = run['counters']
-# a half's rounds are the plan's; small openings of both share a message
-assert run['rounds'] == int(sys.argv[1]) and run['rounds'] <= c['open_flushes_demand'] + c['open_flushes_budget'] <= 2 * run['rounds'], c
+# a half's rounds are the plan's; each half's openings leave at once
+assert run['rounds'] == int(sys.argv[1]) and c['open_flushes_demand'] == 0 and c['open_flushes_budget'] == 2 * run['rounds'], c
 assert c['open_wire_bytes_sent'] == run['sent_bytes_per_rank'] and c['open_wire_bytes_sent'] > c['open_payload_bytes']
 assert c['key_bytes'] == run['correction_bytes_per_rank']
 assert c['pfss_flushes_overlapped_in_open'] > 0 and c['open_comm_ns'] > 0 and c['pfss_eval_ns'] > 0

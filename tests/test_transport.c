@@ -24,7 +24,11 @@ static const expectation table[] = {
     // GPUs of one host
     {{.gpus = true, .one_host = true, .nccl = true}, AUTO, {PEER, NCCL, MPI}, false, true},
     {{.gpus = true, .one_host = true}, AUTO, {PEER, MPI}, false, true},
-    {{.gpus = true, .one_host = true, .nccl = true, .apart = true}, AUTO, {MPI}, true, true},
+    {{.gpus = true, .one_host = true, .nccl = true, .apart = true}, AUTO, {MPI, NCCL}, true, true},
+    {{.gpus = true, .one_host = true, .nccl = true, .apart = true}, NCCL, {NCCL}, false, false},
+    {{.gpus = true, .one_host = true, .apart = true}, AUTO, {MPI}, true, true},
+    {{.gpus = true, .one_host = true, .nccl = true, .unseen = true}, AUTO, {PEER, MPI, NCCL}, false, true},
+    {{.gpus = true, .one_host = true, .unseen = true}, AUTO, {PEER, MPI}, false, true},
     {{.gpus = true, .one_host = true, .nccl = true}, MPI, {MPI}, true, true},
     {{.gpus = true, .one_host = true, .nccl = true}, NCCL, {NCCL}, false, true},
     {{.gpus = true, .one_host = true, .nccl = true}, P2P, {P2P}, true, true},

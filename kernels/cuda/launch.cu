@@ -20,3 +20,13 @@ bool tw_cuda_starts_early(void) {
   static const bool answer = ask();
   return answer;
 }
+
+static bool ask_driver(void) {
+  int version = 0;
+  return cudaDriverGetVersion(&version) == cudaSuccess && version >= 12080;
+}
+
+bool tw_cuda_takes_division(void) {
+  static const bool answer = ask_driver();
+  return answer;
+}

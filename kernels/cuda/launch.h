@@ -14,6 +14,8 @@
 
 // Whether kernels of this build on this device wait by tw_await_earlier, and so may be started early.
 bool tw_cuda_starts_early(void);
+// Whether the driver knows a launch's wish for a division of shared memory and cache.
+bool tw_cuda_takes_division(void);
 
 // All work enqueued before this kernel is done, and what it wrote can be read.
 static __device__ __forceinline__ void tw_await_earlier(void) {
@@ -34,10 +36,11 @@ static __device__ __forceinline__ void tw_begin(void) {
   tw_await_earlier();
 }
 
-// A multiprocessor divides its memory between shared memory and cache anew only while it is empty. All kernels ask for
-// the same division, so that one of another lane, or of preparation, need not wait for that.
+// A multiprocessor divides its memory between shared memory and cache anew only while it is empty. All kernels launched
+// here ask for the same division, so that one of another lane, or of preparation, need not wait for that.
 static inline void tw_share_places(cudaLaunchConfig_t *config, cudaLaunchAttribute *attributes) {
 #if CUDART_VERSION >= 12080
+  if (!tw_cuda_takes_division()) return;
   cudaLaunchAttribute *const a = &attributes[config->numAttrs++];
   a->id = cudaLaunchAttributePreferredSharedMemoryCarveout;
   a->val.sharedMemCarveout = cudaSharedmemCarveoutMaxShared;

@@ -231,8 +231,7 @@ static tw_status measure_serial(bench *b) {
 }
 
 static tw_status measure(bench *b) {
-  bool overlap;
-  bool beside;
+  bool overlap, beside;
   TW_TRY(tw_hardware_choose(b->s->device, b->s->transport, &b->hardware));
   TW_TRY(tw_hardware_take(b->channel, &b->hardware));
   TW_TRY(tw_hardware_place(b->channel, &b->hardware, b->s->bind, b->placement, sizeof b->placement));

@@ -55,7 +55,7 @@ tw_status tw_hardware_alone(const char *device, tw_device_kind *chosen) {
 
 // What the other rank must know to choose the same transport.
 typedef struct {
-  char host[256], gpu[16];  // gpu: its address on the PCI bus; "": none
+  char host[256], pci[16];
   int device, nccl, transport;
 } hardware_place;
 
@@ -67,10 +67,10 @@ tw_status tw_hardware_link(tw_hardware *h, const char *link) {
   if (h->device == TW_DEVICE_CUDA && !relayed)
     return tw_fail(TW_ERR_USAGE, "--emulate-link slows messages of MPI; use it with --transport mpi-p2p, not %s",
                    tw_transport_word(h->transport));
-  h->ways = (tw_ways){{TW_TRANSPORT_MPI_P2P}, 1};
   TW_TRY(tw_channel_link(h->channel, &profile, &h->link));
   h->channel = h->link;
   h->pair.link = true;
+  h->ways = tw_ways_between(&h->pair, h->transport);
   return TW_OK;
 }
 
@@ -95,14 +95,14 @@ void tw_hardware_release(tw_hardware *h) {
   h->link = NULL;
 }
 
-static tw_status take_gpu(const tw_hardware *h, char pci[16]) {
+static tw_status take_gpu(tw_hardware *h) {
+  memset(h->pci, 0, sizeof h->pci);
 #ifdef TWAIN_CUDA
   if (h->device == TW_DEVICE_CUDA) {
     TW_TRY(tw_device_select(h->gpu));
-    return tw_device_pci(pci);
+    return tw_device_pci(h->pci);
   }
 #endif
-  (void)h, (void)pci;
   return TW_OK;
 }
 
@@ -139,18 +139,19 @@ tw_status tw_hardware_take(tw_channel *channel, tw_hardware *h) {
   mine.nccl = 1;
 #endif
   gethostname(mine.host, sizeof mine.host - 1);
-  tw_status taken = take_gpu(h, mine.gpu);
+  tw_status taken = take_gpu(h);
+  memcpy(mine.pci, h->pci, sizeof mine.pci);
   TW_TRY(tw_channel_exchange(channel, &mine, &theirs, sizeof mine));
   TW_TRY(taken);
   if (mine.device != theirs.device)
     return tw_fail(TW_ERR_MISMATCH,
                    "one rank computes on a GPU, the other on its CPU; say --device cpu, or give both a GPU");
   if (mine.transport != theirs.transport) return tw_fail(TW_ERR_MISMATCH, "the ranks were given different transports");
-  if (*mine.gpu && !*theirs.gpu) return tw_fail(TW_ERR_PEER, "the other rank cannot take its GPU; see its message");
+  if (*mine.pci && !*theirs.pci) return tw_fail(TW_ERR_PEER, "the other rank cannot take its GPU; see its message");
   tw_pair *p = &h->pair;
-  *p = (tw_pair){.gpus = *mine.gpu, .one_host = strcmp(mine.host, theirs.host) == 0, .nccl = mine.nccl && theirs.nccl};
-  p->one_gpu = p->gpus && p->one_host && strcmp(mine.gpu, theirs.gpu) == 0;
-  if (p->gpus && p->one_host && !p->one_gpu) TW_TRY(find_reach(channel, theirs.gpu, p));
+  *p = (tw_pair){.gpus = *mine.pci, .one_host = strcmp(mine.host, theirs.host) == 0, .nccl = mine.nccl && theirs.nccl};
+  p->one_gpu = p->gpus && p->one_host && strcmp(mine.pci, theirs.pci) == 0;
+  if (p->gpus && p->one_host && !p->one_gpu) TW_TRY(find_reach(channel, theirs.pci, p));
   TW_TRY(check_transport(h));
   h->ways = tw_ways_between(p, h->transport);
   return TW_OK;
@@ -163,20 +164,10 @@ typedef struct {
   int failed, bind;
 } core_place;
 
-static tw_status find_place(const tw_hardware *h, tw_placement *p) {
-  char gpu[16] = "";
-#ifdef TWAIN_CUDA
-  if (h->device == TW_DEVICE_CUDA) TW_TRY(tw_device_pci(gpu));
-#else
-  (void)h;
-#endif
-  return tw_placement_find(*gpu ? gpu : NULL, p);
-}
-
 // Ranks of one host that would run on the same cores share them out.
 static tw_status place(tw_channel *channel, const tw_hardware *h, bool bind, tw_placement *p) {
   core_place mine = {{0}, 0, bind}, theirs;
-  tw_status found = find_place(h, p);
+  tw_status found = tw_placement_find(*h->pci ? h->pci : NULL, p);
   if (found == TW_OK) tw_placement_cores(p, mine.cores, sizeof mine.cores);
   mine.failed = found != TW_OK;
   TW_TRY(tw_channel_exchange(channel, &mine, &theirs, sizeof mine));

@@ -13,6 +13,7 @@ typedef struct {
   tw_channel *link;
   tw_pair pair;         // where both ranks compute
   int local_rank, gpu;  // among this host's ranks; the GPU's index
+  char pci[16];         // the GPU's address on the PCI bus; "": none
 } tw_hardware;
 
 // From the options' words; MPI is running.

@@ -19,6 +19,7 @@ static void add_way(tw_ways *w, tw_transport t) { w->way[w->count++] = t; }
 // last.
 tw_ways tw_ways_between(const tw_pair *p, tw_transport wanted) {
   tw_ways w = {.count = 0};
+  if (p->link) wanted = TW_TRANSPORT_MPI_P2P;  // whose messages it slows
   bool two_gpus = p->gpus && !p->one_gpu, doubtful = p->apart || p->unseen;
   if (wanted != TW_TRANSPORT_AUTO) {
     add_way(&w, wanted);

@@ -36,9 +36,13 @@ static void draw(norm_case *c, double deviation) {
   }
 }
 
-// Largest error of a row, relative to the row's own length.
-static double largest_row_error(const norm_case *c, const walk *w) {
-  double worst = 0;
+// Errors of rows, relative to a row's own length.
+typedef struct {
+  double largest, mean;
+} row_errors;
+
+static row_errors measure(const norm_case *c, const walk *w) {
+  row_errors e = {0, 0};
   for (size_t i = 0; i < ROWS; i++) {
     double mean = 0, square = 0, error = 0, length = 0;
     for (size_t j = 0; j < c->hidden; j++) mean += c->rms ? 0 : real(c->x[i * c->hidden + j]) / (double)c->hidden;
@@ -49,12 +53,13 @@ static double largest_row_error(const norm_case *c, const walk *w) {
       error += pow(walk_real(w, i * c->hidden + j) - y, 2);
       length += y * y;
     }
-    worst = fmax(worst, sqrt(error / length));
+    e.largest = fmax(e.largest, sqrt(error / length));
+    e.mean += sqrt(error / length) / ROWS;
   }
-  return worst;
+  return e;
 }
 
-static double run_case(size_t hidden, bool rms, double deviation) {
+static row_errors run_case(size_t hidden, bool rms, double deviation) {
   norm_case c = {hidden, rms, calloc(ROWS * hidden, 8), calloc(hidden, 8), calloc(hidden, 8)};
   draw(&c, deviation);
   tw_table tables[2];
@@ -79,24 +84,31 @@ static double run_case(size_t hidden, bool rms, double deviation) {
   CU_ASSERT_EQUAL(w.mismatches, 0);
   CU_ASSERT_EQUAL(w.out_of_bound, 0);
   CU_ASSERT_EQUAL(w.rounds, rms ? 9 : 10);  // one for the input
-  double worst = largest_row_error(&c, &w);
-  printf("\n    %s %zu, deviation %g: largest row error %.5f", rms ? "RMSNorm" : "LayerNorm", hidden, deviation, worst);
+  row_errors e = measure(&c, &w);
+  printf("\n    %s %zu, deviation %g: row errors, largest %.5f, mean %.5f", rms ? "RMSNorm" : "LayerNorm", hidden,
+         deviation, e.largest, e.mean);
   walk_free(&w);
   tw_program_free(&program);
   tw_tables_free(tables, 2);
   free(c.x);
   free(c.gamma);
   free(c.beta);
-  return worst;
+  return e;
 }
 
-// The largest of 20 rows' errors varies from run to run. At deviation 0.05 it is 0.0051 +- 0.0009, at 0.3 0.0009 +-
-// 0.00015, by 140 runs; what is asked for is exceeded less than once in a million runs.
+// Small deviations are near a unit of the input, 2^-12. By 160 runs the mean of 20 rows is at most 0.0020 +- 0.0003
+// (deviation 0.05), 0.0004 +- 0.00005 (0.3) and 0.0002, and the largest 0.0052 +- 0.0009, 0.0009 +- 0.00015 and 0.0003.
 static void check(size_t hidden, bool rms) {
-  static const double deviations[] = {0.3, 1, 4, 20, 100};
-  for (size_t i = 0; i < sizeof deviations / sizeof *deviations; i++)
-    CU_ASSERT(run_case(hidden, rms, deviations[i]) <= 0.0025);
-  CU_ASSERT(run_case(hidden, rms, 0.05) <= 0.0145);
+  static const struct {
+    double deviation;
+    row_errors most;
+  } cases[] = {{0.05, {0.0145, 0.0045}}, {0.3, {0.002, 0.0008}}, {1, {0.001, 0.0004}},
+               {4, {0.001, 0.0003}},     {20, {0.0005, 0.0003}}, {100, {0.0005, 0.0003}}};
+  for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+    row_errors e = run_case(hidden, rms, cases[i].deviation);
+    CU_ASSERT(e.largest <= cases[i].most.largest);
+    CU_ASSERT(e.mean <= cases[i].most.mean);
+  }
 }
 
 static void layer_norm_768(void) { check(768, false); }

@@ -20,7 +20,8 @@ static const expectation table[] = {
     {{.one_host = true, .nccl = true}, AUTO, {MPI}, false, false},
     {{.one_host = false}, AUTO, {MPI}, true, true},
     {{.one_host = true}, P2P, {P2P}, false, false},
-    {{.one_host = true, .link = true}, AUTO, {MPI}, true, true},
+    {{.one_host = true, .link = true}, AUTO, {P2P}, true, true},
+    {{.one_host = true, .link = true}, MPI, {P2P}, true, true},
     // GPUs of one host
     {{.gpus = true, .one_host = true, .nccl = true}, AUTO, {PEER, NCCL, MPI}, false, true},
     {{.gpus = true, .one_host = true}, AUTO, {PEER, MPI}, false, true},
@@ -32,7 +33,10 @@ static const expectation table[] = {
     {{.gpus = true, .one_host = true, .nccl = true}, MPI, {MPI}, true, true},
     {{.gpus = true, .one_host = true, .nccl = true}, NCCL, {NCCL}, false, true},
     {{.gpus = true, .one_host = true, .nccl = true}, P2P, {P2P}, true, true},
+    {{.gpus = true, .one_host = true, .nccl = true, .link = true}, AUTO, {P2P}, true, true},
     // one GPU
+    {{.gpus = true, .one_host = true, .one_gpu = true, .link = true}, AUTO, {P2P}, true, true},
+    {{.gpus = true, .one_host = true, .one_gpu = true}, P2P, {P2P}, true, true},
     {{.gpus = true, .one_host = true, .one_gpu = true, .nccl = true}, AUTO, {MPI}, false, true},
     {{.gpus = true, .one_host = true, .one_gpu = true}, PEER, {PEER}, false, true},
     // between hosts

@@ -7,7 +7,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/clock.h"
 #include "base/memory.h"
 
 enum { MOST_BOXES = 2 };
@@ -28,7 +27,6 @@ struct tw_relay {
   bool held;                                 // the transport may still touch mailboxes
   tw_status status;
   char message[256];  // the thread's error, for the caller's thread
-  uint64_t comm_ns;
 };
 
 tw_status tw_relay_create(tw_channel *channel, const tw_relay_box *boxes, int count, tw_relay **out) {
@@ -86,13 +84,12 @@ static tw_status check_header(const tw_relay *r, uint64_t here, uint64_t there) 
 static tw_status carry(tw_relay *r, const tw_relay_message *m) {
   const tw_relay_box *b = &r->box[m->box];
   tw_exchange *exchange = r->exchange;
-  uint64_t number = r->number[m->box]++, begin = 0;
+  uint64_t number = r->number[m->box]++;
   size_t slot = number % 2 * b->slot_words;
   r->started = r->waited = 0;
   for (int round = 0; round <= m->rounds; round++) {
     if (round < m->rounds) {
       TW_TRY(await_packed(r, b, m->blocks, tw_exchange_flag(number, round)));
-      if (round == 0) begin = tw_clock_ns();
       size_t at = slot + m->round[round];
       if (b->headed) b->sent[at] = tw_exchange_flag(number, round);
       exchange[round] =
@@ -107,7 +104,6 @@ static tw_status carry(tw_relay *r, const tw_relay_message *m) {
       TW_TRY(check_header(r, tw_exchange_flag(number, round - 1), b->received[slot + m->round[round - 1]]));
     raise_flags(b, m->blocks, tw_exchange_flag(number, round - 1));
   }
-  r->comm_ns += tw_clock_ns() - begin;
   return TW_OK;
 }
 
@@ -139,7 +135,6 @@ tw_status tw_relay_begin(tw_relay *r, const tw_relay_message *messages, int coun
   r->messages = messages;
   r->count = count;
   r->status = TW_OK;
-  r->comm_ns = 0;
   atomic_store(&r->cancelled, 0);
   if (pthread_create(&r->thread, NULL, work, r) != 0)
     return tw_fail(TW_ERR_MEMORY, "rank %d: no thread for the relay could be started", r->channel->rank);
@@ -154,5 +149,3 @@ tw_status tw_relay_end(tw_relay *r, int cancel) {
   r->running = false;
   return r->status == TW_OK ? TW_OK : tw_fail(r->status, "%s", r->message);
 }
-
-uint64_t tw_relay_comm_ns(const tw_relay *r) { return r->comm_ns; }

@@ -37,7 +37,5 @@ bool tw_relay_destroy(tw_relay *r);
 tw_status tw_relay_begin(tw_relay *r, const tw_relay_message *messages, int count);
 // Waits for the last message, and says what went wrong. cancel: gives up what has not been sent.
 tw_status tw_relay_end(tw_relay *r, int cancel);
-// Of the last run: from a message's first packed part to its last received one, summed.
-uint64_t tw_relay_comm_ns(const tw_relay *r);
 
 #endif

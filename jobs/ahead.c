@@ -48,6 +48,8 @@ void tw_ahead_rewind(tw_ahead *a) {
 static tw_status prepare_to(tw_ahead *a, int end) {
   tw_session *s = &a->session;
   if (!a->mark || s->next_op >= end) return tw_session_prepare_to(s, end);
+  TW_TRY(a->mark(a->mark_state, s->program->ops[s->next_op].label));
+  if (s->keep_masks) TW_TRY(tw_session_draw_to(s, end));
   while (s->next_op < end) {
     TW_TRY(a->mark(a->mark_state, s->program->ops[s->next_op].label));
     TW_TRY(tw_session_prepare_to(s, s->next_op + 1));
@@ -139,9 +141,12 @@ tw_status tw_ahead_enqueue(tw_ahead *a, int stretch) {
   for (int i = s->next_op; i < a->ends[stretch] && stretch > 0; i++)
     a->beside += s->program->ops[i].gate->prepare != NULL;
   void *online = s->stream;
+  const tw_fan *fan = s->fan;
   s->stream = a->stream;
+  s->fan = NULL;
   tw_status status = prepare_to(a, a->ends[stretch]);
   s->stream = online;
+  s->fan = fan;
   TW_TRY(status);
   return tw_device_event_record(a->done[stretch], a->stream);
 }

@@ -40,6 +40,7 @@ struct tw_device_opener {
   int turns;              // messages of this run that have taken a turn
   int first_lane;
   uint64_t *digests;  // device, one an open
+  uint64_t *times;    // device, two of every message
   const int *heed;    // device; may be NULL: once not 0, nothing new is sent
   int8_t *lane_of;    // of every message of the run
   size_t lane_of_room;
@@ -99,6 +100,10 @@ static tw_status open_transport(tw_device_opener *o) {
   return o->boxes.relayed ? tw_relay_create(o->o.channel, o->boxes.host, o->o.lanes, &o->relay) : TW_OK;
 }
 
+// A message has an open at least; a probe has one a message.
+static size_t most_messages(const tw_device_opener *o) { return o->o.opens + TW_PROBE_MESSAGES; }
+static size_t times_bytes(const tw_device_opener *o) { return 16 * most_messages(o); }
+
 tw_status tw_device_opener_create(const tw_device_opener_options *options, tw_device_opener **out) {
   *out = NULL;
   tw_device_opener *o = calloc(1, sizeof *o);
@@ -113,6 +118,8 @@ tw_status tw_device_opener_create(const tw_device_opener_options *options, tw_de
   void *memory;
   if (status == TW_OK) status = tw_cuda_backend.alloc(8 * (size_t)(options->opens + 1), &memory);
   if (status == TW_OK) o->digests = memory;
+  if (status == TW_OK) status = tw_cuda_backend.alloc(times_bytes(o), &memory);
+  if (status == TW_OK) o->times = memory;
   if (status == TW_OK) status = open_transport(o);
   if (status != TW_OK) {
     tw_device_opener_destroy(o, true);
@@ -145,6 +152,7 @@ void tw_device_opener_destroy(tw_device_opener *o, bool abort) {
   tw_nccl_close(o->nccl, abort);
 #endif
   if (o->digests) tw_cuda_backend.release(o->digests, 8 * (size_t)(o->o.opens + 1));
+  if (o->times) tw_cuda_backend.release(o->times, times_bytes(o));
   for (int i = 0; i < TW_LANES; i++) {
     tw_device_event_destroy(o->lanes[i].ready);
     tw_device_event_destroy(o->lanes[i].done);
@@ -291,6 +299,9 @@ static tw_status start(void *state, tw_flush_reason reason, uint64_t *message) {
   int l = o->first_lane;
   *message = o->counts.flushes;
   if (o->queue.count == 0) return TW_OK;
+  if (o->counts.flushes >= most_messages(o))
+    return tw_fail(TW_ERR_INTERNAL, "more messages than the program has opens");
+  o->queue.times = o->times + 2 * o->counts.flushes;
   for (int i = 0; i < o->o.lanes; i++) {
     if (i == l || !(o->queued_lanes & 1u << i)) continue;
     TW_TRY(tw_device_event_record(o->lanes[i].ready, o->lanes[i].stream));
@@ -342,11 +353,21 @@ static tw_status check_failed_flag(tw_device_opener *o) {
 
 tw_status tw_device_opener_run_end(tw_device_opener *o, bool failed) {
   if (o->boxes.stop && failed) *(volatile int *)o->boxes.stop = 1;
-  if (o->relay) {
-    TW_TRY(tw_relay_end(o->relay, failed));
-    o->counts.comm_ns = tw_relay_comm_ns(o->relay);
-  }
+  if (o->relay) TW_TRY(tw_relay_end(o->relay, failed));
   return o->boxes.count && !failed ? check_failed_flag(o) : TW_OK;
+}
+
+tw_status tw_device_opener_comm_ns(const tw_device_opener *o, uint64_t *sum) {
+  void *memory;
+  size_t count = o->counts.flushes;
+  *sum = 0;
+  TW_TRY(tw_alloc(16 * count + 16, &memory));
+  const uint64_t *times = memory;
+  tw_status status = tw_cuda_backend.download(memory, o->times, 16 * count, o->lanes[0].stream);
+  for (size_t i = 0; status == TW_OK && i < count; i++)
+    if (times[2 * i + 1] > times[2 * i]) *sum += times[2 * i + 1] - times[2 * i];
+  tw_free(memory);
+  return status;
 }
 
 tw_device_opener_counts tw_device_opener_get_counts(const tw_device_opener *o) { return o->counts; }

@@ -43,13 +43,16 @@ void tw_device_opener_heed(tw_device_opener *o, const int *stop);
 
 typedef struct {
   uint64_t flushes, payload_bytes;
-  uint64_t comm_ns;  // relayed transports: of the last run
 } tw_device_opener_counts;
 tw_device_opener_counts tw_device_opener_get_counts(const tw_device_opener *o);
+// Of the last run, by the GPU's clock: from when the first word of a message was packed until its last value was
+// opened, summed over messages.
+tw_status tw_device_opener_comm_ns(const tw_device_opener *o, uint64_t *sum);
 tw_status tw_device_opener_transcript(tw_device_opener *o, char transcript[65]);
 
-// One open of `bytes` packed bytes of a 32-bit ring, or of bits, from share and mask to opened value, `count` times one
-// behind the other in a graph; checks what was opened. Seconds of one.
+// One open of `bytes` packed bytes of a 32-bit ring, or of bits, from share and mask to opened value, `count` times
+// (fewer than TW_PROBE_MESSAGES) one behind the other in a graph; checks what was opened. Seconds of one.
+enum { TW_PROBE_MESSAGES = 1024 };
 tw_status tw_device_opener_probe(tw_device_opener *o, size_t bytes, bool bits, int count, double *seconds);
 
 #endif

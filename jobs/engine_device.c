@@ -72,6 +72,7 @@ static void use_program(const tw_engine *e, const tw_engine_part *p, tw_session 
 static tw_status open_ahead(tw_engine *e, tw_engine_part *p) {
   TW_TRY(tw_ahead_open(&p->ahead, &p->session));
   use_program(e, p, &p->ahead.session);
+  p->ahead.session.fan = &e->fan;
   if (e->beside && e->o.trace) {
     TW_TRY(tw_gate_timer_create(p->session.program, e->beside, true, &p->ahead_timer));
     p->ahead.mark = tw_gate_timer_mark;
@@ -95,6 +96,31 @@ static tw_status open_part(tw_engine *e, tw_engine_part *p) {
   return open_ahead(e, p);
 }
 
+static tw_status fork_fan(void *state) {
+  tw_engine *e = state;
+  TW_TRY(tw_device_event_record(e->fan_events[0], e->fan.stream[0]));
+  for (int i = 1; i < e->fan.count; i++) TW_TRY(tw_device_event_wait(e->fan_events[0], e->fan.stream[i]));
+  return TW_OK;
+}
+
+static tw_status join_fan(void *state) {
+  tw_engine *e = state;
+  for (int i = 1; i < e->fan.count; i++) {
+    TW_TRY(tw_device_event_record(e->fan_events[i], e->fan.stream[i]));
+    TW_TRY(tw_device_event_wait(e->fan_events[i], e->fan.stream[0]));
+  }
+  return TW_OK;
+}
+
+static tw_status open_fan(tw_engine *e) {
+  e->fan = (tw_fan){.stream = {e->stream}, .count = TW_FAN, .fork = fork_fan, .join = join_fan, .state = e};
+  for (int i = 0; i < e->fan.count; i++) {
+    if (i > 0) TW_TRY(tw_device_stream_create(&e->fan.stream[i]));
+    TW_TRY(tw_device_event_create(&e->fan_events[i]));
+  }
+  return TW_OK;
+}
+
 // Preparation beside the online work is to fill what that leaves.
 static tw_status open_streams(tw_engine *e) {
   tw_status (*create)(void **) = e->o.prepare_beside ? tw_device_stream_create_urgent : tw_device_stream_create;
@@ -102,6 +128,7 @@ static tw_status open_streams(tw_engine *e) {
   TW_TRY(tw_device_stream_create(&e->uploads));
   if (e->o.prepare_beside) TW_TRY(tw_device_stream_create(&e->beside));
   TW_TRY(tw_device_event_create(&e->forked));
+  TW_TRY(open_fan(e));
   for (int i = 0; i < e->count; i++) {
     tw_engine_part *p = &e->parts[i];
     TW_TRY(tw_device_event_create(&p->event));
@@ -206,12 +233,11 @@ static tw_status join_parts(tw_engine *e) {
 }
 
 static tw_status prepare_parts(tw_engine *e) {
-  TW_TRY(fork_parts(e));
   for (int i = 0; i < e->count; i++) {
     tw_ahead_rewind(&e->parts[i].ahead);
     TW_TRY(tw_ahead_finish(&e->parts[i].ahead));
   }
-  return join_parts(e);
+  return TW_OK;
 }
 
 // All stretches of all parts, on their own stream, from where the first part's is now.
@@ -297,13 +323,10 @@ static tw_status record(tw_engine *e) {
 static tw_status read_timers(tw_engine *e) {
   int labels = e->o.plan->program.label_count;
   memset(e->label_seconds, 0, sizeof(double) * (size_t)labels);
-  e->flush_seconds = 0;
   for (int i = 0; i < e->count; i++) {
     tw_engine_part *p = &e->parts[i];
-    double flushes;
-    TW_TRY(tw_gate_timer_read(p->timer, p->session.label_seconds, &flushes));
+    TW_TRY(tw_gate_timer_read(p->timer, p->session.label_seconds));
     for (int j = 0; j < labels; j++) e->label_seconds[j] += p->session.label_seconds[j];
-    e->flush_seconds += flushes;
   }
   return TW_OK;
 }
@@ -349,13 +372,17 @@ tw_status tw_engine_device_online(tw_engine *e) {
 tw_status tw_engine_device_stats(tw_engine *e, tw_engine_stats *s) {
   tw_device_opener_counts counts = tw_device_opener_get_counts(e->opener);
   s->counters.open_payload_bytes = s->counters.open_wire_bytes_sent = counts.payload_bytes;
-  s->counters.open_comm_ns = e->o.time_gates ? (uint64_t)(1e9 * e->flush_seconds) : counts.comm_ns;
+  TW_TRY(tw_device_opener_comm_ns(e->opener, &s->counters.open_comm_ns));
   TW_TRY(tw_key_feed_wait_ns(e->feed, &s->key_wait_ns));
   return tw_device_opener_transcript(e->opener, s->transcript);
 }
 
 void tw_engine_device_close(tw_engine *e) {
   for (int i = 1; i < e->count; i++) tw_device_stream_destroy(e->parts[i].stream);
+  for (int i = 0; i < e->fan.count; i++) {
+    tw_device_event_destroy(e->fan_events[i]);
+    if (i > 0) tw_device_stream_destroy(e->fan.stream[i]);
+  }
   tw_device_event_destroy(e->forked);
   tw_device_stream_destroy(e->beside);
   tw_device_stream_destroy(e->uploads);

@@ -37,6 +37,8 @@ struct tw_engine {
   void *locked_input;  // GPU: page-locked host memory
   void *beside;        // GPU, prepare_beside: of preparation
   void *forked;        // event
+  tw_fan fan;          // GPU: streams of preparation that is not beside
+  void *fan_events[TW_FAN];
   // set-up: by model tensor, backend memory
   uint64_t **masked, **values;  // vectors' W^; V_b where the operands read values
   uint64_t **vector_mask;
@@ -59,7 +61,7 @@ struct tw_engine {
   tw_device_opener *opener;
   tw_key_feed *feed;
   void *preparation, *graph;  // recorded work
-  double *label_seconds, flush_seconds;
+  double *label_seconds;
   char transport_why[160];
   double probe_latency, probe_bandwidth;
   bool ready;  // GPU: memory has been taken

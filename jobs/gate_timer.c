@@ -78,13 +78,13 @@ tw_status tw_gate_timer_end(tw_gate_timer *t) {
   return t->timed ? record(t, -1) : TW_OK;
 }
 
-tw_status tw_gate_timer_read(tw_gate_timer *t, double *label_seconds, double *flush_seconds) {
+tw_status tw_gate_timer_read(tw_gate_timer *t, double *label_seconds) {
   for (int i = 0; i < t->program->label_count; i++) label_seconds[i] = 0;
-  *flush_seconds = 0;
   for (int i = 0; i + 1 < t->count; i++) {
     double seconds;
+    if (t->labels[i] < 0) continue;  // a flush
     TW_TRY(tw_device_timer_between(t->timers[i], t->timers[i + 1], &seconds));
-    *(t->labels[i] >= 0 ? &label_seconds[t->labels[i]] : flush_seconds) += seconds;
+    label_seconds[t->labels[i]] += seconds;
   }
   return TW_OK;
 }

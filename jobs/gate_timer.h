@@ -14,8 +14,8 @@ void tw_gate_timer_destroy(tw_gate_timer *t);
 void tw_gate_timer_restart(tw_gate_timer *t);
 tw_status tw_gate_timer_mark(void *timer, int label);  // a session's mark
 tw_status tw_gate_timer_end(tw_gate_timer *t);         // after the last gate, on the stream
-// Seconds of each label and of the flushes, once the stream has finished.
-tw_status tw_gate_timer_read(tw_gate_timer *t, double *label_seconds, double *flush_seconds);
+// Seconds of each label, once the stream has finished.
+tw_status tw_gate_timer_read(tw_gate_timer *t, double *label_seconds);
 // The stretches of work as spans of a lane, timed from `origin` (a timer that passed before them); flushes are left
 // out.
 tw_status tw_gate_timer_spans(const tw_gate_timer *t, void *origin, tw_trace_lane lane, int half, tw_trace *trace);

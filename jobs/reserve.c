@@ -42,6 +42,11 @@ static tw_status no_draw(const tw_draw_args *args, void *stream) {
   return TW_OK;
 }
 
+static tw_status no_draw_all(const tw_draw_args *args, int count, void *stream) {
+  (void)args, (void)count, (void)stream;
+  return TW_OK;
+}
+
 static tw_status no_corrections(const tw_correction_args *args, int count, void *stream) {
   (void)args, (void)count, (void)stream;
   return TW_OK;
@@ -112,6 +117,7 @@ static tw_backend silent(const tw_backend *backend) {
   no.fill = no_fill;
   no.row_sums = no_row_sums;
   no.draw = no_draw;
+  no.draw_all = no_draw_all;
   no.corrections = no_corrections;
   no.give = no_give;
   no.gemm = no_gemm;

@@ -26,30 +26,40 @@ static tw_status take_memory(tw_session *s, size_t bytes, void **out) {
   return TW_OK;
 }
 
-static tw_status block_take(tw_session *s, size_t words, bool scratch, uint64_t **out) {
-  if (words == 0) words = 1;
+static tw_status block_add(tw_session *s, size_t words, tw_block **out) {
+  tw_block *b = calloc(1, sizeof *b);
+  if (!b) return tw_fail(TW_ERR_MEMORY, "out of memory for a session's buffer list");
+  void *data;
+  tw_status status = take_memory(s, words * 8, &data);
+  if (status != TW_OK) {
+    free(b);
+    return status;
+  }
+  *b = (tw_block){s->blocks, data, words, false, false};
+  s->bytes_held += words * 8;
+  s->blocks = b;
+  *out = b;
+  return TW_OK;
+}
+
+static tw_block *smallest_free(tw_session *s, size_t words) {
   tw_block *best = NULL;
   for (tw_block *b = s->blocks; b; b = b->next)
     if (!b->used && b->words >= words && b->words <= words + words / 4 + 64 && (!best || b->words < best->words))
       best = b;
-  if (!best) {
-    best = calloc(1, sizeof *best);
-    if (!best) return tw_fail(TW_ERR_MEMORY, "out of memory for a session's buffer list");
-    void *data;
-    tw_status status = take_memory(s, words * 8, &data);
-    if (status != TW_OK) {
-      free(best);
-      return status;
-    }
-    best->data = data;
-    best->words = words;
-    s->bytes_held += words * 8;
-    best->next = s->blocks;
-    s->blocks = best;
-  }
-  best->used = true;
-  best->scratch = scratch;
-  *out = best->data;
+  return best;
+}
+
+// fresh: of its own, so that what it takes does not depend on what has been released when.
+typedef enum { VALUE, SCRATCH, FRESH } block_kind;
+
+static tw_status block_take(tw_session *s, size_t words, block_kind kind, uint64_t **out) {
+  if (words == 0) words = 1;
+  tw_block *b = kind == FRESH ? NULL : smallest_free(s, words);
+  if (!b) TW_TRY(block_add(s, words, &b));
+  b->used = true;
+  b->scratch = kind == SCRATCH;
+  *out = b->data;
   return TW_OK;
 }
 
@@ -82,16 +92,17 @@ size_t tw_words_of(const tw_session *s, int id) {
 }
 
 tw_status tw_make_value(tw_session *s, int id) {
-  return block_take(s, (size_t)s->batch * tw_words_of(s, id), false, &s->buffers[id].value);
+  return block_take(s, (size_t)s->batch * tw_words_of(s, id), VALUE, &s->buffers[id].value);
 }
 
 tw_status tw_make_mask(tw_session *s, int id, int side) {
   if (s->buffers[id].mask[side]) return TW_OK;  // kept from an earlier preparation
-  return block_take(s, (size_t)s->batch * tw_words_of(s, id), false, &s->buffers[id].mask[side]);
+  return block_take(s, (size_t)s->batch * tw_words_of(s, id), s->keep_masks ? FRESH : VALUE,
+                    &s->buffers[id].mask[side]);
 }
 
-tw_status tw_scratch(tw_session *s, size_t words, uint64_t **out) { return block_take(s, words, true, out); }
-tw_status tw_keep(tw_session *s, size_t words, uint64_t **out) { return block_take(s, words, false, out); }
+tw_status tw_scratch(tw_session *s, size_t words, uint64_t **out) { return block_take(s, words, SCRATCH, out); }
+tw_status tw_keep(tw_session *s, size_t words, uint64_t **out) { return block_take(s, words, VALUE, out); }
 
 // ---- the host's collector as opener ----
 static tw_status host_open(void *state, int lane, const tw_open_request *r) {
@@ -126,6 +137,32 @@ static bool host_arrived(void *state, uint64_t message) {
   return tw_opens_arrived(((tw_session *)state)->opens, message);
 }
 
+// Masks of openings are drawn (wave 0); a gate's follows from its inputs'. Products come last: nothing follows from
+// them.
+static tw_status find_waves(tw_session *s) {
+  const tw_program *p = s->program;
+  void *memory;
+  TW_TRY(tw_alloc(sizeof(int) * (size_t)(p->op_count + 1), &memory));
+  s->wave = memory;
+  TW_TRY(tw_alloc(sizeof(int) * (size_t)(p->tensor_count + 1), &memory));
+  int *of = memory;
+  s->waves = 0;
+  for (int i = 0; i < p->op_count; i++) {
+    const tw_op *op = &p->ops[i];
+    bool follows = op->gate->mask && !op->opens;
+    for (int j = 0; follows && j < op->in_count; j++)
+      if (of[op->in[j]] > s->wave[i]) s->wave[i] = of[op->in[j]];
+    s->wave[i] += follows;
+    for (int j = 0; j < op->out_count; j++) of[op->out[j]] = s->wave[i];
+    if (s->wave[i] > s->waves) s->waves = s->wave[i];
+  }
+  tw_free(of);
+  s->waves++;
+  for (int i = 0; i < p->op_count; i++)
+    if (p->ops[i].gate->prepare) s->wave[i] = s->waves;
+  return TW_OK;
+}
+
 tw_status tw_session_open(tw_session *s) {
   if (!s->program->finished) return tw_fail(TW_ERR_INTERNAL, "session on an unfinished program");
   void *memory;
@@ -135,6 +172,7 @@ tw_status tw_session_open(tw_session *s) {
   s->prepared = memory;
   TW_TRY(tw_alloc(sizeof(double) * (size_t)(s->program->label_count + 1), &memory));
   s->label_seconds = memory;
+  if (s->keep_masks) TW_TRY(find_waves(s));
 #ifdef TWAIN_DEBUG_PRG
   TW_TRY(tw_alloc(s->program->use_count + 1, &memory));
   s->drawn = memory;
@@ -147,7 +185,7 @@ tw_status tw_session_open(tw_session *s) {
   s->tables = memory;
   for (int i = 0; i < s->program->table_count; i++) s->tables[i] = s->program->tables[i].values;
   s->blocks = NULL;
-  s->next_op = s->level_start = 0;
+  s->next_op = s->level_start = s->drawn_to = 0;
   s->opening = false;
   s->bytes_held = s->arena_used = 0;
   s->preparing = false;
@@ -167,17 +205,51 @@ void tw_session_close(tw_session *s) {
   tw_free(s->buffers);
   tw_free(s->prepared);
   tw_free(s->label_seconds);
+  tw_free(s->wave);
   tw_free(s->drawn);
   tw_free(s->tables);
   s->buffers = NULL;
   s->prepared = NULL;
   s->label_seconds = NULL;
+  s->wave = NULL;
   s->drawn = NULL;
   s->tables = NULL;
 }
 
+static void assert_role(tw_session *s, uint32_t use, uint8_t role) {
+#ifdef TWAIN_DEBUG_PRG
+  // R1: a stream serves one tensor in one role; drawing it again for the same role is allowed
+  if (s->drawn[use] != 0 && s->drawn[use] != role) abort();
+  s->drawn[use] = role;
+#else
+  (void)s, (void)use, (void)role;
+#endif
+}
+
+// The stream of an opening's mask, and memory for it.
+static tw_status describe_draw(tw_session *s, const tw_op *op, int side, tw_draw_args *out) {
+  int id = op->out[0];
+  const tw_tensor *t = tw_t(s, id);
+  TW_TRY(tw_make_mask(s, id, side));
+  assert_role(s, op->mask_use, 1);
+  *out = (tw_draw_args){.sequences = (size_t)s->batch,
+                        .seeds = s->seeds[side],
+                        .slots = s->backend_slots,
+                        .use = op->mask_use,
+                        .ring = t->kind == TW_WIRE ? t->ring : 0,
+                        .n = tw_words_of(s, id),
+                        .out = s->buffers[id].mask[side]};
+  return TW_OK;
+}
+
+tw_status tw_draw_mask(tw_session *s, const tw_op *op, int side) {
+  tw_draw_args a;
+  TW_TRY(describe_draw(s, op, side, &a));
+  return s->backend->draw(&a, s->stream);
+}
+
 static tw_status run_masks(tw_session *s, const tw_op *op) {
-  if (!op->gate->mask || (s->keep_masks && !s->preparing)) return TW_OK;
+  if (!op->gate->mask || (s->keep_masks && (!s->preparing || op->opens))) return TW_OK;  // opens': draw_to
   if (s->role == TW_PARTY) return op->gate->mask(s, op, s->rank);
   TW_TRY(op->gate->mask(s, op, 0));
   return op->gate->mask(s, op, 1);
@@ -218,7 +290,7 @@ static tw_status run_and_release(tw_session *s, int index) {
   double start = tw_seconds();
   tw_status status = run_gate(s, op);
   s->label_seconds[op->label] += tw_seconds() - start;
-  release_scratch(s);
+  if (!s->wave || !s->preparing) release_scratch(s);  // else others of its wave may run beside it
   if (status != TW_OK) {
     const tw_label *label = &s->program->labels[op->label];
     return tw_fail_in(status, "layer %d, %s, gate %s", label->layer, label->gate, op->gate->name);
@@ -240,7 +312,55 @@ static tw_status prepare_next(tw_session *s) {
   return status;
 }
 
+tw_status tw_session_draw_to(tw_session *s, int end) {
+  enum { MOST = 64 };
+  tw_draw_args draws[MOST];
+  int count = 0;
+  for (; s->drawn_to < end; s->drawn_to++) {
+    const tw_op *op = &s->program->ops[s->drawn_to];
+    if (!op->opens) continue;
+    TW_TRY(describe_draw(s, op, s->rank, &draws[count++]));
+    if (count < MOST) continue;
+    TW_TRY(s->backend->draw_all(draws, count, s->stream));
+    count = 0;
+  }
+  return count ? s->backend->draw_all(draws, count, s->stream) : TW_OK;
+}
+
+static bool is_of_wave(const tw_session *s, int index, int wave) { return s->wave[index] == wave && wave > 0; }
+
+// The gates of a wave before `end`, on as many streams as there are.
+static tw_status prepare_wave(tw_session *s, int wave, int end) {
+  int count = 0, done = 0;
+  for (int i = s->next_op; i < end; i++) count += is_of_wave(s, i, wave);
+  bool spread = s->fan && count > 1;
+  if (spread) TW_TRY(s->fan->fork(s->fan->state));
+  for (int i = s->next_op; i < end; i++) {
+    if (!is_of_wave(s, i, wave)) continue;
+    if (spread) s->stream = s->fan->stream[done++ % s->fan->count];
+    TW_TRY(run_and_release(s, i));
+  }
+  release_scratch(s);
+  return spread ? s->fan->join(s->fan->state) : TW_OK;
+}
+
+static tw_status prepare_waves(tw_session *s, int end) {
+  void *stream = s->stream;
+  if (s->fan) s->stream = s->fan->stream[0];
+  tw_status status = tw_session_draw_to(s, end);
+  s->preparing = true;
+  for (int wave = 1; wave <= s->waves && status == TW_OK; wave++) {
+    if (s->fan) s->stream = s->fan->stream[0];
+    status = prepare_wave(s, wave, end);
+  }
+  s->preparing = false;
+  s->stream = stream;
+  if (end > s->next_op) s->next_op = end;
+  return status;
+}
+
 tw_status tw_session_prepare_to(tw_session *s, int end) {
+  if (s->keep_masks) return prepare_waves(s, end);
   while (s->next_op < end) TW_TRY(prepare_next(s));
   return TW_OK;
 }
@@ -296,7 +416,7 @@ static tw_status open_level(tw_session *s) {
 
 void tw_session_rewind(tw_session *s) {
   if (s->program->output >= 0) release_tensor(s, s->program->output);
-  s->next_op = s->level_start = 0;
+  s->next_op = s->level_start = s->drawn_to = 0;
   s->columns_done = 0;
   s->opening = false;
 }
@@ -318,31 +438,6 @@ tw_status tw_session_run(tw_session *s) {
     if (s->opening) TW_TRY(open_level(s));
   }
   return TW_OK;
-}
-
-static void assert_role(tw_session *s, uint32_t use, uint8_t role) {
-#ifdef TWAIN_DEBUG_PRG
-  // R1: a stream serves one tensor in one role; drawing it again for the same role is allowed
-  if (s->drawn[use] != 0 && s->drawn[use] != role) abort();
-  s->drawn[use] = role;
-#else
-  (void)s, (void)use, (void)role;
-#endif
-}
-
-tw_status tw_draw_mask(tw_session *s, const tw_op *op, int side) {
-  int id = op->out[0];
-  const tw_tensor *t = tw_t(s, id);
-  TW_TRY(tw_make_mask(s, id, side));
-  assert_role(s, op->mask_use, 1);
-  tw_draw_args a = {.sequences = (size_t)s->batch,
-                    .seeds = s->seeds[side],
-                    .slots = s->backend_slots,
-                    .use = op->mask_use,
-                    .ring = t->kind == TW_WIRE ? t->ring : 0,
-                    .n = tw_words_of(s, id),
-                    .out = s->buffers[id].mask[side]};
-  return s->backend->draw(&a, s->stream);
 }
 
 void tw_draw_pad(tw_session *s, const tw_correction *c, int side, int b, uint64_t *out) {

@@ -79,6 +79,16 @@ typedef struct {
   uint64_t *const *value;       // clear: W
 } tw_weights;
 
+// Streams over which work is spread that can be done in any order. The first one goes on alone from join to fork.
+enum { TW_FAN = 4 };
+typedef struct {
+  void *stream[TW_FAN];
+  int count;
+  tw_status (*fork)(void *state);
+  tw_status (*join)(void *state);
+  void *state;
+} tw_fan;
+
 typedef struct tw_block tw_block;
 
 struct tw_session {
@@ -94,6 +104,7 @@ struct tw_session {
   tw_weights weights;
   const tw_backend *backend;  // NULL: the CPU
   void *stream;               // the backend's
+  const tw_fan *fan;          // of preparation, where masks are kept; NULL: all is done on the stream
   tw_source source;
   tw_sink sink[2];
   uint8_t *
@@ -110,6 +121,7 @@ struct tw_session {
   tw_buffer *buffers;
   uint64_t **prepared;  // per op: K_b of a weight product
   bool keep_masks;      // set before opening: masks stay from preparation on, online work leaves them alone
+  int *wave, waves;     // where they stay, per op: how many masks after another its own, or its product, follows from
   bool preparing;
   size_t slice_work, columns_done;  // multiply-adds of a slice (0: whole products); of the product being prepared
   // party, when another session prepares (jobs/ahead.h). need: called before gate number `op`; when it returns, the
@@ -118,10 +130,10 @@ struct tw_session {
   tw_status (*need)(void *state, int op);
   tw_status (*idle)(void *state, bool *more);
   void *ahead;
-  int next_op, level_start;
-  bool opening;       // party: the last step queued openings
-  size_t bytes_held;  // by the pool
-  uint8_t *arena;     // when given before opening: all memory comes from it (its owner wipes), none from the backend
+  int next_op, level_start, drawn_to;  // drawn_to: kept masks of openings before this gate have been drawn
+  bool opening;                        // party: the last step queued openings
+  size_t bytes_held;                   // by the pool
+  uint8_t *arena;  // when given before opening: all memory comes from it (its owner wipes), none from the backend
   size_t arena_bytes, arena_used;
   tw_block *blocks, *scratch;
   double *label_seconds;   // per label
@@ -143,6 +155,8 @@ tw_status tw_session_prepare(tw_session *s);
 // Of a session that does nothing else: the gates before `end` that are still to be prepared; or, on the CPU, one gate,
 // of its product only a slice of about this many multiply-adds.
 tw_status tw_session_prepare_to(tw_session *s, int end);
+// The masks of openings among them alone, many at a time; where masks are kept.
+tw_status tw_session_draw_to(tw_session *s, int end);
 tw_status tw_session_prepare_slice(tw_session *s, size_t work);
 
 // Take all memory that the online phase will ask for; nothing is computed. After tw_session_prepare.

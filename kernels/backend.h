@@ -59,6 +59,8 @@ typedef struct {
                         uint64_t *out, void *stream);
 
   tw_status (*draw)(const tw_draw_args *args, void *stream);
+  // Several of the same sequences: their seeds and slots are the first one's.
+  tw_status (*draw_all)(const tw_draw_args *args, int count, void *stream);
   // All corrections of one gate at once, at most 8, for as many sequences each.
   tw_status (*corrections)(const tw_correction_args *args, int count, void *stream);
   // A gate and its corrections: args point at the corrections' `out`, which the backend may leave as it was.

@@ -52,6 +52,8 @@ typedef struct {
   tw_device_open open[TW_DEVICE_OPENS];
   int count;
   uint32_t units;
+  uint64_t *times;  // device, ns by the GPU's clock: when packing began, and when the last value had been opened,
+                    // unless that was earlier than what stands there; may be NULL
 } tw_device_message;
 void tw_device_message_add(tw_device_message *message, const tw_device_open *open);  // place it first
 size_t tw_device_message_words(const tw_device_message *message);

@@ -261,6 +261,25 @@ void add_draw(arena &m, trials &out, size_t sequences, int ring, size_t n) {
   out.push_back(TRIAL(draw, a, 8.0 * (double)(sequences * n), (double)(sequences * n)));
 }
 
+void add_draw_all(arena &m, trials &out, size_t sequences, size_t count) {
+  std::vector<tw_draw_args> args;
+  double words = 0;
+  const tw_seed *seeds = (const tw_seed *)m.words(4 * sequences);
+  const uint64_t *slots = m.words(sequences);
+  for (size_t i = 0; i < count; i++) {
+    const size_t n = 1 + m.below(i % 5 ? 700 : 9000);
+    args.push_back({sequences, seeds, slots, (uint32_t)m.next(), (int)m.below(65), n, m.words(sequences * n)});
+    words += (double)(sequences * n);
+  }
+  out.push_back({"draw_all",
+                 [&m, args](const tw_backend *k, bool device, void *stream) {
+                   std::vector<tw_draw_args> copy;
+                   for (const auto &a : args) copy.push_back(device ? m.on_device_args(a) : a);
+                   return k->draw_all(copy.data(), (int)copy.size(), stream);
+                 },
+                 8 * words, words});
+}
+
 // A rank's half of n elements of every sequence; bits: planes of them.
 tw_correction_args half_of(arena &m, size_t sequences, int rank, int bits, int width, size_t n) {
   const size_t half = std::min(n, (n + 127) / 128 * 64), first = rank ? half : 0, count = rank ? n - half : half;
@@ -661,6 +680,7 @@ int check(bool small, const std::vector<std::string> &named, bool others) {
       add_attention(m, list, sequences, (size_t)m.between(1, 4), (size_t)m.between(1, n < 40 ? (int)n : 40));
       flush();
       for (int ring : {0, 1, 22, 32, 33, 48, 64}) add_draw(m, list, sequences, ring, n);
+      for (size_t count : {1, 2, 95, 96, 97, 200}) add_draw_all(m, list, sequences, small ? count / 10 + 1 : count);
       flush();
       for (int rank : {0, 1}) {
         for (int width : {1, 7, 8, 22, 32, 33, 48, 57, 63, 64})
@@ -796,6 +816,7 @@ int bench() {
   add_sums(m, list, 1536, 128), flush("1536x128");
   for (int ring : {24, 48}) add_draw(m, list, 1, ring, 393216);
   flush("128x3072, 24 and 48 bits");
+  add_draw_all(m, list, 1, 64), flush("64 of up to 9000");
   add_corrections(m, list, {half_of(m, 1, 0, 1, 16 * 5 + 128 + 1, 393216)}), flush("GeLU digits, 209 planes");
   add_corrections(m, list,
                   {half_of(m, 1, 0, 0, 24, 393216), half_of(m, 1, 0, 0, 24, 393216), half_of(m, 1, 0, 0, 24, 393216),

@@ -33,7 +33,7 @@ typedef struct {
   const char *shape;
   int seq, batch;
   const int *lengths;
-  bool pre_norm, causal;
+  bool pre_norm, causal, keep_masks;
   tw_rounding rounding;
   double limit;
 } layer_case;
@@ -80,7 +80,8 @@ static uint64_t run_case(const layer_case *c) {
             .weight_count = model.count,
             .weight_rows = rows,
             .weight_cols = cols,
-            .weight_values = weights};
+            .weight_values = weights,
+            .keep_masks = c->keep_masks};
   CU_ASSERT_EQUAL_FATAL(walk_run(&w), TW_OK);
   double error = relative_error(c, &model, &w, x);
   tw_cost total, *costs = calloc((size_t)plan.program.label_count, sizeof *costs);
@@ -130,6 +131,14 @@ static void causal_layer(void) {
       &(layer_case){.shape = "1x128x2x256", .seq = 24, .batch = 1, .pre_norm = true, .causal = true, .limit = 2e-3});
 }
 
+static void kept_masks(void) {
+  static const int lengths[] = {24, 11};
+  layer_case c = {.shape = "2x128x4x256", .seq = 24, .batch = 2, .lengths = lengths, .keep_masks = true, .limit = 2e-3};
+  run_case(&c);
+  c.pre_norm = c.causal = true;
+  run_case(&c);
+}
+
 static void faithful_layer(void) {
   run_case(&(layer_case){.shape = "1x128x2x256", .seq = 16, .batch = 1, .rounding = TW_FAITHFUL, .limit = 2e-3});
   run_case(&(layer_case){.shape = "1x128x2x256", .seq = 16, .batch = 1, .rounding = TW_FAITHFUL_OUTPUT, .limit = 2e-3});
@@ -142,6 +151,7 @@ int main(void) {
   CU_ADD_TEST(suite, batch_shares_rounds);
   CU_ADD_TEST(suite, pre_norm_layer);
   CU_ADD_TEST(suite, causal_layer);
+  CU_ADD_TEST(suite, kept_masks);
   CU_ADD_TEST(suite, faithful_layer);
   CU_basic_set_mode(CU_BRM_VERBOSE);
   CU_basic_run_tests();

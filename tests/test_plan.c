@@ -11,6 +11,7 @@
 
 #include "jobs/import.h"
 #include "jobs/plan.h"
+#include "jobs/session.h"
 #include "suite.h"
 
 static char folder[] = "/tmp/twain-plan-XXXXXX", path[64];
@@ -306,6 +307,34 @@ static void test_masks_of_products(void) {
   tw_plan_free(&plan);
 }
 
+// Gates of a wave run in any order: none reads a mask that another of its wave, or of a later one, makes.
+static void test_waves(void) {
+  tw_plan plan = {0};
+  CU_ASSERT_EQUAL_FATAL(make("bert-tiny", 16, TW_DITHERED, TW_OUTPUT_TOKENS, NULL, &plan), TW_OK);
+  const tw_program *p = &plan.program;
+  tw_session s = {.program = p, .role = TW_PARTY, .batch = 1, .keep_masks = true};
+  CU_ASSERT_EQUAL_FATAL(tw_session_open(&s), TW_OK);
+  int *maker = calloc((size_t)p->tensor_count, sizeof *maker), wrong = 0, follow = 0, last = 0;
+  for (int i = 0; i < p->tensor_count; i++) maker[i] = -1;
+  for (int i = 0; i < p->op_count; i++) {
+    const tw_op *op = &p->ops[i];
+    bool follows = op->gate->mask && !op->opens;
+    if (op->opens) wrong += s.wave[i] != 0;
+    for (int j = 0; j < op->in_count && (follows || op->gate->prepare); j++)
+      wrong += maker[op->in[j]] >= 0 && s.wave[maker[op->in[j]]] >= s.wave[i];
+    for (int j = 0; j < op->out_count; j++) maker[op->out[j]] = follows ? i : -1;
+    wrong += s.wave[i] > s.waves;
+    last += s.wave[i] == s.waves;
+    follow += follows;
+  }
+  CU_ASSERT_EQUAL(wrong, 0);
+  CU_ASSERT_EQUAL(last, 2 * 4);
+  CU_ASSERT(follow > 50);
+  free(maker);
+  tw_session_close(&s);
+  tw_plan_free(&plan);
+}
+
 static void test_margin(void) {
   tw_bounds measured = random_bounds(), wide = tw_bounds_with_margin(&measured, 3);
   CU_ASSERT(wide.logit >= 3 * measured.logit && wide.context >= 3 * measured.context && wide.up >= 3 * measured.up);
@@ -324,6 +353,7 @@ int main(void) {
                                      {"cost bars of BERT-base", test_bert_base_bars},
                                      {"bounds that fit no ring", test_impossible_bounds},
                                      {"masks of products", test_masks_of_products},
+                                     {"waves of masks", test_waves},
                                      {"margin", test_margin}};
   int result = suite_run("plan", tests, sizeof tests / sizeof *tests);
   rmdir(folder);

@@ -134,7 +134,6 @@ static void random_messages(void) {
     pthread_join(gpu[r], NULL);
     CU_ASSERT_EQUAL(tw_relay_end(p.sides[r].relay, 0), TW_OK);
     CU_ASSERT_EQUAL(p.sides[r].wrong, 0);
-    CU_ASSERT(tw_relay_comm_ns(p.sides[r].relay) > 0);
   }
   close_pair(&p);
 }

@@ -290,6 +290,30 @@ static void keep_output(party *p, const tw_session *s) {
   if (st->w->secrecy) st->w->secrecy(st->mask[p->rank], bytes, false);
 }
 
+// Forks and joins take turns.
+static tw_status fork_streams(void *state) {
+  int *open = state;
+  return ++*open == 1 ? TW_OK : tw_fail(TW_ERR_INTERNAL, "a fork in a fork");
+}
+static tw_status join_streams(void *state) {
+  int *open = state;
+  return --*open == 0 ? TW_OK : tw_fail(TW_ERR_INTERNAL, "a join without a fork");
+}
+
+static tw_status prepare_kept(tw_session *s) {
+  enum { LONGEST = 100 };
+  int open = 0;
+  tw_fan fan = {.count = 3, .fork = fork_streams, .join = join_streams, .state = &open};
+  s->fan = &fan;
+  while (s->next_op < s->program->op_count) {
+    int end = s->next_op + (int)walk_random_range(1, LONGEST);
+    TW_TRY(tw_session_prepare_to(s, end < s->program->op_count ? end : s->program->op_count));
+  }
+  s->fan = NULL;
+  tw_session_rewind(s);
+  return open == 0 ? TW_OK : tw_fail(TW_ERR_INTERNAL, "a fork was not joined");
+}
+
 static tw_status party_run(party *p) {
   stage *st = p->st;
   tw_opens *opens;
@@ -304,12 +328,13 @@ static tw_status party_run(party *p) {
                   .weights = weights_of(st, TW_PARTY, p->rank),
                   .source = {read_slot, st->slot[p->rank]},
                   .opens = opens,
+                  .keep_masks = st->w->keep_masks,
                   .watch = watch,
                   .watch_state = st->opened[p->rank]};
   s.seeds[p->rank] = st->seeds[p->rank];
   if (st->w->secrecy) tell_secrets(p);
   tw_status status = tw_session_open(&s);
-  if (status == TW_OK) status = tw_session_prepare(&s);
+  if (status == TW_OK) status = s.keep_masks ? prepare_kept(&s) : tw_session_prepare(&s);
   if (status == TW_OK) status = tw_session_run(&s);
   if (status == TW_OK) keep_output(p, &s);
   if (p->rank == 0) tw_opens_get_stats(opens, &st->stats);

@@ -20,6 +20,8 @@ typedef struct {
   const tw_seed *seeds[2];     // of each rank, [batch]
   const tw_seed *model_seeds;  // of each rank
   const uint64_t *slots;       // [batch]
+  // parties prepare as on a GPU: masks are kept, made in waves spread over streams, for stretches of random length
+  bool keep_masks;
   // told before a party starts of all that it must keep secret (true), and of what it hands to the client (false)
   void (*secrecy)(void *data, size_t bytes, bool secret);
   // out; walk_free frees

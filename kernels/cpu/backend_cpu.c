@@ -31,6 +31,11 @@ static tw_status draw(const tw_draw_args *a, void *stream) {
   return TW_OK;
 }
 
+static tw_status draw_all(const tw_draw_args *a, int count, void *stream) {
+  for (int i = 0; i < count; i++) TW_TRY(draw(&a[i], stream));
+  return TW_OK;
+}
+
 static void correction_ring(const tw_correction_args *a, size_t s) {
   size_t own_first = a->first == 0 ? a->count : 0;
   uint64_t *out = a->out + s * a->n;
@@ -103,6 +108,7 @@ const tw_backend tw_cpu_backend = {.name = "cpu",
                                    .fill = fill,
                                    .row_sums = tw_cpu_row_sums,
                                    .draw = draw,
+                                   .draw_all = draw_all,
                                    .corrections = corrections,
                                    .give = tw_cpu_give,
                                    .gemm = gemm,

@@ -126,6 +126,7 @@ static constexpr tw_backend make_table(void) {
 #undef TW_CUDA_TAKING_ENTRY
   b.row_sums = tw_cuda_row_sums;
   b.draw = tw_cuda_draw;
+  b.draw_all = tw_cuda_draw_all;
   b.corrections = tw_cuda_corrections;
   b.give = tw_cuda_give;
   b.gemm = gemm;

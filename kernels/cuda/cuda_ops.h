@@ -22,6 +22,7 @@ TW_TAKING_OPS(TW_DECLARE_CUDA_TAKING_OP)
 tw_status tw_cuda_row_sums(const uint64_t *x, size_t rows, size_t cols, const uint64_t *addend, uint64_t ring,
                            uint64_t *out, void *stream);
 tw_status tw_cuda_draw(const tw_draw_args *args, void *stream);
+tw_status tw_cuda_draw_all(const tw_draw_args *args, int count, void *stream);
 tw_status tw_cuda_corrections(const tw_correction_args *args, int count, void *stream);
 tw_status tw_cuda_give(const tw_give_args *args, int count, void *stream);
 

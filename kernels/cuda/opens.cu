@@ -17,6 +17,7 @@ __global__ void __launch_bounds__(THREADS) pack_kernel(const __grid_constant__ m
   __shared__ uint64_t stage[WARPS][UNIT];
   tw_begin();
   if (__any_sync(~0u, a.heed && *(volatile const int *)a.heed)) return;
+  note_begin(a.message);
   pack_range<WARPS>(a.message, part_of(a.message.units, 1, 0), a.words, nullptr, stage[threadIdx.x / 32]);
 }
 
@@ -28,6 +29,7 @@ __global__ void __launch_bounds__(THREADS) unpack_kernel(const __grid_constant__
   begin_block(a.message, r, b);
   unpack_range<WARPS, false>(a.message, r, a.words, a.theirs, a.digests, b, stage[threadIdx.x / 32]);
   end_block(a.digests, b);
+  if (threadIdx.x == 0) note_end(a.message);
 }
 
 dim3 wide_grid(const tw_device_message *m) {

@@ -345,6 +345,16 @@ inline __device__ void end_block(uint64_t *digests, block_state &b) {
   if (threadIdx.x == 0 && b.sum) atomicAdd((unsigned long long *)&digests[b.sum_index], b.sum);
 }
 
+// ---- when ----
+
+inline __device__ void note_begin(const tw_device_message &m) {
+  if (m.times && blockIdx.x == 0 && threadIdx.x == 0) m.times[0] = now_ns();
+}
+// By a thread of everyone who has opened something.
+inline __device__ void note_end(const tw_device_message &m) {
+  if (m.times) atomicMax((unsigned long long *)&m.times[1], (unsigned long long)now_ns());
+}
+
 // ---- waiting for the other rank ----
 
 // After a failure nothing more is sent.

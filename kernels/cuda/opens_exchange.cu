@@ -48,6 +48,7 @@ __global__ void __launch_bounds__(64 * warps, 16 / warps) exchange_kernel(const 
   __shared__ block_state b;
   uint64_t number = *a.box.base + a.number;          // fixed while a run lasts
   if (__syncthreads_or(!begin_exchange(a))) return;  // what is asked may change meanwhile: all threads alike
+  note_begin(a.message);
   for (int round = 0; threadIdx.x == 0 && round < a.rounds; round++) make_barrier(&packed[round], 1);
   begin_block(a.message, part_of(a.message.units, a.rounds, 0), b);
   uint32_t warp = threadIdx.x / 32;
@@ -56,6 +57,7 @@ __global__ void __launch_bounds__(64 * warps, 16 / warps) exchange_kernel(const 
   else
     receive_rounds<warps>(a, number, packed, b, stage[warp]);
   end_block(a.digests, b);
+  if (threadIdx.x == 0) note_end(a.message);
 }
 
 __global__ void advance_kernel(uint64_t *base, uint64_t count) {

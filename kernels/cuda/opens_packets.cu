@@ -122,9 +122,11 @@ __global__ void __launch_bounds__(SMALL_THREADS, 2) exchange_small_kernel(const 
   uint32_t flag = (uint32_t)number + 1;
   lane_plan plan = {};
   if (__any_sync(~0u, !begin_exchange(a))) return;
+  note_begin(a.message);
   send_small(a, a.box.small_sent + slot, flag, &plan, stage[threadIdx.x / 32]);
   if (!receive_small(a, a.box.small_received + slot, flag, &plan, stage[threadIdx.x / 32]))
     *(volatile int *)a.box.failed = 1;
+  if (threadIdx.x % 32 == 0) note_end(a.message);
 }
 
 dim3 small_grid(const tw_device_message *m, const tw_mailbox *box) {

@@ -351,7 +351,10 @@ __device__ bool receive_part(const strand_args &a, const part &p, uint32_t stran
     end_frame(s->opened, frame);
   }
   add_sum(a.of.digests, nullptr, ~0u, &d);
-  if (threadIdx.x % 32 == 0) a.of.box.lines[strand] = p.earlier + p.lines;
+  if (threadIdx.x % 32 == 0) {
+    a.of.box.lines[strand] = p.earlier + p.lines;
+    note_end(a.of.message);
+  }
   return true;
 }
 
@@ -369,7 +372,9 @@ __global__ void __launch_bounds__(THREADS, 1) exchange_strands_kernel(const __gr
   part p = {};
   if (strand < a.strands) p = part_of_strand(a, strand);  // ahead of earlier work's end
   __syncthreads();
-  if (__any_sync(~0u, !begin_exchange(a.of)) || p.lines == 0) return;
+  if (__any_sync(~0u, !begin_exchange(a.of))) return;
+  note_begin(a.of.message);
+  if (p.lines == 0) return;
   p.earlier = a.of.box.lines[strand];
   if (receives ? !receive_part(a, p, strand, s, &begun) : !send_part(a, p, strand, s))
     *(volatile int *)a.of.box.failed = 1;

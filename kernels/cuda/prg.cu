@@ -223,6 +223,79 @@ tw_status tw_cuda_corrections(const tw_correction_args *args, int count, void *s
   return tw_enqueue(corrections_kernel, grid, THREADS, 0, stream, list);
 }
 
+// ---- many streams at once, each from its beginning: masks, of which most are small ----
+
+enum { MAX_DRAWS = 96 };
+
+typedef struct {
+  uint64_t *out;  // [sequences][n]
+  uint32_t use, n, ring, first_warp;
+} draw_job;
+
+typedef struct {
+  const uint32_t *keys;
+  const uint64_t *slots;
+  uint32_t count, warps;
+  draw_job job[MAX_DRAWS];
+} draw_list;
+
+// The last job that begins at the warp or before it.
+static __device__ __forceinline__ const draw_job &job_of(const draw_list &list, uint32_t warp) {
+  uint32_t low = 0, high = list.count;
+  while (high - low > 1) {
+    const uint32_t middle = (low + high) / 2;
+    (list.job[middle].first_warp <= warp ? low : high) = middle;
+  }
+  return list.job[low];
+}
+
+static __global__ void __launch_bounds__(THREADS) draws_kernel(const __grid_constant__ draw_list list) {
+  __shared__ uint32_t words[WARPS][32 * LANE_WORDS];
+  const uint32_t warp = blockIdx.x * WARPS + threadIdx.x / 32;
+  tw_let_next_start();
+  if (warp >= list.warps) {
+    tw_await_earlier();
+    return;
+  }
+  const draw_job &d = job_of(list, warp);
+  stream_job g = {};
+  g.keys = list.keys;
+  g.slots = list.slots;
+  g.out = d.out;
+  g.mask = tw_ring_mask((int)d.ring);
+  g.out_words = g.line_count = d.n;
+  g.use = d.use;
+  g.line_warps = UINT32_MAX;  // one line
+  if (d.ring > 32)
+    draw_blocks<true>(g, blockIdx.y, warp - d.first_warp, words[threadIdx.x / 32]);
+  else
+    draw_blocks<false>(g, blockIdx.y, warp - d.first_warp, words[threadIdx.x / 32]);
+}
+
+static tw_status draw_some(const tw_draw_args *args, int count, void *stream) {
+  draw_list list = {};
+  list.keys = (const uint32_t *)args->seeds;
+  list.slots = args->slots;
+  list.count = (uint32_t)count;
+  for (int i = 0; i < count; i++) {
+    const tw_draw_args *a = &args[i];
+    const uint32_t ring = a->ring ? (uint32_t)a->ring : 64;
+    if (a->n > 0x7fffffff) return tw_fail(TW_ERR_RANGE, "a mask of %zu words; use a smaller sequence", a->n);
+    if (a->sequences != args->sequences || a->seeds != args->seeds || a->slots != args->slots)
+      return tw_fail(TW_ERR_INTERNAL, "masks of different sequences at once");
+    list.job[i] = {a->out, a->use, (uint32_t)a->n, ring, list.warps};
+    list.warps += (uint32_t)tw_ceil_div(a->n, 32 * (ring > 32 ? BLOCK_WORDS / 2 : BLOCK_WORDS));
+  }
+  const dim3 grid((unsigned)tw_ceil_div(list.warps, WARPS), (unsigned)args->sequences);
+  return tw_enqueue(draws_kernel, grid, THREADS, 0, stream, list);
+}
+
+tw_status tw_cuda_draw_all(const tw_draw_args *args, int count, void *stream) {
+  for (int first = 0; first < count; first += MAX_DRAWS)
+    TW_TRY(draw_some(args + first, count - first < MAX_DRAWS ? count - first : MAX_DRAWS, stream));
+  return TW_OK;
+}
+
 tw_status tw_cuda_draw(const tw_draw_args *args, void *stream) {
   tw_correction_args a = {};
   a.sequences = args->sequences;

@@ -41,7 +41,6 @@ void tw_ahead_close(tw_ahead *a) {
 
 void tw_ahead_rewind(tw_ahead *a) {
   tw_session_rewind(&a->session);
-  a->waited = 0;
   a->beside = 0;
 }
 
@@ -59,20 +58,34 @@ static tw_status prepare_to(tw_ahead *a, int end) {
 
 tw_status tw_ahead_finish(tw_ahead *a) { return tw_session_prepare_to(&a->session, a->session.program->op_count); }
 
+// ---- a part of the batch ----
+
+static uint64_t *product_of(const tw_taker *t, int op) {
+  uint64_t *whole = t->from->session.prepared[op];
+  size_t each = tw_t(t->online, t->online->program->ops[op].out[0])->n;
+  return whole ? whole + (size_t)t->online->first_sequence * each : NULL;
+}
+
+static uint64_t *mask_of(const tw_taker *t, int id) {
+  uint64_t *whole = t->from->session.buffers[id].mask[t->online->rank];
+  return whole ? whole + (size_t)t->online->first_sequence * tw_words_of(t->online, id) : NULL;
+}
+
 // ---- CPU: product by product. Masks are drawn again online: they would take more memory than time ----
 
 static tw_status take_product(void *state, int op) {
-  tw_ahead *a = state;
-  if (!a->session.program->ops[op].gate->prepare) return TW_OK;
-  TW_TRY(prepare_to(a, op + 1));
-  a->online->prepared[op] = a->session.prepared[op];
+  tw_taker *t = state;
+  if (!t->online->program->ops[op].gate->prepare) return TW_OK;
+  TW_TRY(prepare_to(t->from, op + 1));
+  t->online->prepared[op] = product_of(t, op);
   return TW_OK;
 }
 
 // A slice of a product, or one of the masks that it is made from: a wait may be short.
 static tw_status next_slice(void *state, bool *more) {
   enum { SLICE = 1 << 18 };  // multiply-adds: a fraction of a millisecond
-  tw_ahead *a = state;
+  tw_taker *t = state;
+  tw_ahead *a = t->from;
   tw_session *s = &a->session;
   const tw_program *p = s->program;
   int next = s->next_op;
@@ -80,7 +93,7 @@ static tw_status next_slice(void *state, bool *more) {
   *more = next < p->op_count;
   TW_TRY(tw_session_prepare_to(s, next));
   if (!*more) {
-    a->online->idle = NULL;
+    t->online->idle = NULL;
     return TW_OK;
   }
   if (a->mark) TW_TRY(a->mark(a->mark_state, p->ops[next].label));
@@ -92,23 +105,24 @@ static tw_status next_slice(void *state, bool *more) {
 // ---- GPU: stretches ----
 
 static tw_status await_stretch(void *state, int op) {
-  tw_ahead *a = state;
+  tw_taker *t = state;
 #ifdef TWAIN_CUDA
-  for (; a->waited < a->stretches && (a->waited == 0 || a->ends[a->waited - 1] <= op); a->waited++)
-    TW_TRY(tw_device_event_wait(a->done[a->waited], a->online->stream));
+  const tw_ahead *a = t->from;
+  if (op == 0) t->waited = 0;
+  for (; t->waited < a->stretches && (t->waited == 0 || a->ends[t->waited - 1] <= op); t->waited++)
+    TW_TRY(tw_device_event_wait(a->done[t->waited], t->online->stream));
 #endif
-  (void)a, (void)op;
+  (void)t, (void)op;
   return TW_OK;
 }
 
-void tw_ahead_attach(tw_ahead *a, tw_session *online) {
+void tw_ahead_attach(tw_ahead *a, tw_session *online, tw_taker *taker) {
   const tw_program *p = online->program;
   bool kept = online->keep_masks;
-  a->online = online;
-  for (int i = 0; i < p->op_count; i++) online->prepared[i] = a->session.prepared[i];
-  for (int i = 0; i < p->tensor_count && kept; i++)
-    online->buffers[i].mask[online->rank] = a->session.buffers[i].mask[online->rank];
-  online->ahead = a;
+  *taker = (tw_taker){a, online, 0};
+  for (int i = 0; i < p->op_count; i++) online->prepared[i] = product_of(taker, i);
+  for (int i = 0; i < p->tensor_count && kept; i++) online->buffers[i].mask[online->rank] = mask_of(taker, i);
+  online->ahead = taker;
   online->need = kept ? await_stretch : take_product;
   online->idle = kept || a->session.next_op == p->op_count ? NULL : next_slice;
 }

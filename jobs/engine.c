@@ -34,44 +34,67 @@ static void divide_batch(tw_engine *e) {
   }
 }
 
-void tw_engine_describe(tw_engine *e, tw_engine_part *p) {
+// The session of `batch` sequences from `first` on.
+static tw_session describe(const tw_engine *e, int first, int batch) {
   const tw_model_share *m = e->o.model;
-  size_t first = (size_t)p->first;
-  p->session = (tw_session){.program = &e->o.plan->program,
-                            .role = TW_PARTY,
-                            .rank = e->rank,
-                            .batch = p->batch,
-                            .lane = (int)(p - e->parts),
-                            .first_sequence = p->first,
-                            .total_batch = e->o.batch,
-                            .slots = e->host_slots + first,
-                            .lengths = e->lengths ? e->lengths + first : NULL,
-                            .input = e->input ? e->input + first * tw_engine_input_words(e) : NULL,
-                            .opens = e->opens,
-                            .backend = e->k,
-                            .stream = p->stream,
-                            .arena = p->arena,
-                            .arena_bytes = p->arena_bytes,
-                            .keep_masks = e->device};
-  p->session.seeds[e->rank] = e->seeds ? e->seeds + first : NULL;
-  p->session.weights = (tw_weights){.count = m->count,
-                                    .rows = m->rows,
-                                    .cols = m->cols,
-                                    .masked = e->device ? e->masked : m->masked,
-                                    .masked_operand = e->masked_operand,
-                                    .share_operand = e->share_operand};
-  p->session.weights.mask[e->rank] = e->vector_mask;
+  size_t at = (size_t)first;
+  tw_session s = {.program = &e->o.plan->program,
+                  .role = TW_PARTY,
+                  .rank = e->rank,
+                  .batch = batch,
+                  .first_sequence = first,
+                  .total_batch = e->o.batch,
+                  .slots = e->host_slots + at,
+                  .lengths = e->lengths ? e->lengths + at : NULL,
+                  .input = e->input ? e->input + at * tw_engine_input_words(e) : NULL,
+                  .opens = e->opens,
+                  .backend = e->k,
+                  .stream = e->stream,
+                  .keep_masks = e->device};
+  s.seeds[e->rank] = e->seeds ? e->seeds + at : NULL;
+  s.weights = (tw_weights){.count = m->count,
+                           .rows = m->rows,
+                           .cols = m->cols,
+                           .masked = e->device ? e->masked : m->masked,
+                           .masked_operand = e->masked_operand,
+                           .share_operand = e->share_operand};
+  s.weights.mask[e->rank] = e->vector_mask;
+  return s;
+}
+
+void tw_engine_describe(tw_engine *e, tw_engine_part *p) {
+  p->session = describe(e, p->first, p->batch);
+  p->session.lane = (int)(p - e->parts);
+  p->session.stream = p->stream;
+  p->session.arena = p->arena;
+  p->session.arena_bytes = p->arena_bytes;
+}
+
+tw_session tw_engine_whole(const tw_engine *e) { return describe(e, 0, e->o.batch); }
+
+// No model tensor is read.
+static tw_status pretend_model(const tw_engine *e, tw_session *s, void **nothing) {
+  TW_TRY(tw_alloc(sizeof(void *) * (size_t)e->o.model->count, nothing));
+  s->weights.mask[e->rank] = s->weights.masked = *nothing;
+  s->weights.masked_operand = s->weights.share_operand = *nothing;
+  return TW_OK;
 }
 
 tw_status tw_engine_forecast(tw_engine *e, tw_engine_part *p, tw_source source) {
-  void *nothing;  // no model tensor is read
-  TW_TRY(tw_alloc(sizeof(void *) * (size_t)e->o.model->count, &nothing));
+  void *nothing;
   tw_engine_describe(e, p);
   p->session.source = source;
-  p->session.weights.mask[e->rank] = p->session.weights.masked = nothing;
-  p->session.weights.masked_operand = p->session.weights.share_operand = nothing;
+  TW_TRY(pretend_model(e, &p->session, &nothing));
   tw_status status = tw_session_forecast(&p->session, TW_FORECAST_ONLINE, &p->arena_bytes);
-  if (status == TW_OK) status = tw_ahead_forecast(&p->ahead, &p->session);
+  tw_free(nothing);
+  return status;
+}
+
+tw_status tw_engine_forecast_ahead(tw_engine *e) {
+  void *nothing;
+  tw_session whole = tw_engine_whole(e);
+  TW_TRY(pretend_model(e, &whole, &nothing));
+  tw_status status = tw_ahead_forecast(&e->ahead, &whole);
   tw_free(nothing);
   return status;
 }
@@ -167,10 +190,9 @@ void tw_engine_close(tw_engine *e) {
 #ifdef TWAIN_CUDA
   if (e->device) tw_engine_device_stop(e);
 #endif
-  for (int i = 0; i < e->count; i++) {
+  for (int i = 0; i < e->count; i++)
     if (e->parts[i].open) tw_session_close(&e->parts[i].session);
-    tw_ahead_close(&e->parts[i].ahead);
-  }
+  tw_ahead_close(&e->ahead);
   tw_host_feed_destroy(e->host_feed);
   tw_engine_trace_destroy(e->trace);
   if (e->opens) tw_opens_destroy(e->opens);
@@ -180,11 +202,9 @@ void tw_engine_close(tw_engine *e) {
   if (e->slots) e->k->release(e->slots, 8 * batch);
   if (e->lengths) e->k->release(e->lengths, sizeof(int) * batch);
   if (e->input) e->k->release(e->input, tw_engine_input_bytes(e));
-  for (int i = 0; i < e->count; i++) {
-    tw_engine_part *p = &e->parts[i];
-    if (p->arena) e->k->release(p->arena, p->arena_bytes);
-    if (p->ahead.arena) e->k->release(p->ahead.arena, p->ahead.arena_bytes);
-  }
+  for (int i = 0; i < e->count; i++)
+    if (e->parts[i].arena) e->k->release(e->parts[i].arena, e->parts[i].arena_bytes);
+  if (e->ahead.arena) e->k->release(e->ahead.arena, e->ahead.arena_bytes);
   tw_free(e->host_slots);
 #ifdef TWAIN_CUDA
   if (e->device) tw_engine_device_close(e);
@@ -192,10 +212,9 @@ void tw_engine_close(tw_engine *e) {
   free(e);
 }
 
-static tw_status prepare_host_part(tw_engine *e, tw_engine_part *p) {
+static tw_status open_host_part(tw_engine *e, tw_engine_part *p) {
   if (p->open) tw_session_close(&p->session);
   p->open = false;
-  tw_ahead_close(&p->ahead);
   tw_source source = tw_host_feed_source(e->host_feed, p->first);
   if (!p->arena) {
     TW_TRY(tw_engine_forecast(e, p, source));
@@ -208,10 +227,16 @@ static tw_status prepare_host_part(tw_engine *e, tw_engine_part *p) {
   if (p == e->parts && e->trace) p->session.opener = tw_engine_trace_opener(e->trace, p->session.opener);
   p->session.opener = e->parts[0].session.opener;  // they share a collector
   if (e->trace) tw_engine_trace_session(e->trace, p->session.lane, &p->session);
-  TW_TRY(tw_ahead_open(&p->ahead, &p->session));
-  if (!e->o.prepare_beside) TW_TRY(tw_ahead_finish(&p->ahead));
-  tw_ahead_attach(&p->ahead, &p->session);
-  if (e->trace && e->o.prepare_beside) tw_engine_trace_ahead(e->trace, p->session.lane, &p->ahead);
+  return TW_OK;
+}
+
+static tw_status open_host_ahead(tw_engine *e) {
+  tw_session whole = tw_engine_whole(e);
+  tw_ahead_close(&e->ahead);
+  if (!e->ahead.arena) TW_TRY(tw_engine_forecast_ahead(e));
+  TW_TRY(tw_ahead_open(&e->ahead, &whole));
+  if (!e->o.prepare_beside) TW_TRY(tw_ahead_finish(&e->ahead));
+  if (e->trace && e->o.prepare_beside) tw_engine_trace_ahead(e->trace, &e->ahead);
   return TW_OK;
 }
 
@@ -221,7 +246,9 @@ static tw_status prepare_host(tw_engine *e, const tw_engine_job *job) {
   if (e->trace && e->o.keys == TW_KEYS_FILE)
     source = tw_engine_trace_keys(e->trace, &job->source, e->count > 1 ? e->parts[1].first : e->o.batch);
   TW_TRY(tw_host_feed_load(e->host_feed, &source));
-  for (int i = 0; i < e->count; i++) TW_TRY(prepare_host_part(e, &e->parts[i]));
+  for (int i = 0; i < e->count; i++) TW_TRY(open_host_part(e, &e->parts[i]));
+  TW_TRY(open_host_ahead(e));
+  for (int i = 0; i < e->count; i++) tw_ahead_attach(&e->ahead, &e->parts[i].session, &e->parts[i].taker);
   return TW_OK;
 }
 
@@ -279,8 +306,8 @@ tw_status tw_engine_get_stats(tw_engine *e, tw_engine_stats *s) {
   *s = (tw_engine_stats){.key_bytes = tw_engine_key_bytes(e),
                          .counters = e->counters,
                          .probe_latency_s = e->probe_latency,
-                         .probe_bandwidth = e->probe_bandwidth};
-  for (int i = 0; i < e->count; i++) s->products_prepared_beside += e->parts[i].ahead.beside;
+                         .probe_bandwidth = e->probe_bandwidth,
+                         .products_prepared_beside = e->ahead.beside};
 #ifdef TWAIN_CUDA
   if (e->device) return tw_engine_device_stats(e, s);
 #endif

@@ -47,11 +47,11 @@ static tw_status upload_program(tw_engine *e) {
 
 // What the GPU must hold, said before it is asked for.
 static tw_status check_memory(tw_engine *e, uint64_t left) {
-  size_t weights = 0, arenas = 0,
+  size_t weights = 0, arenas = e->ahead.arena_bytes,
          keys = e->o.keys == TW_KEYS_RESIDENT ? 0 : tw_engine_key_bytes(e);  // resident: there already
   for (int i = 0; i < e->o.model->count; i++)
     weights += 2 * 8 * tw_engine_elements(e->o.model, i);  // limbs of W^ and V_b
-  for (int i = 0; i < e->count; i++) arenas += e->parts[i].arena_bytes + e->parts[i].ahead.arena_bytes;
+  for (int i = 0; i < e->count; i++) arenas += e->parts[i].arena_bytes;
   uint64_t needed = (uint64_t)arenas + weights + keys + tw_engine_input_bytes(e);
   if (needed <= left) return TW_OK;
   return tw_fail(
@@ -62,23 +62,24 @@ static tw_status check_memory(tw_engine *e, uint64_t left) {
       (unsigned long long)left);
 }
 
-// An opened session reads them there.
-static void use_program(const tw_engine *e, const tw_engine_part *p, tw_session *s) {
+// An opened session reads them there. first: its first sequence.
+static void use_program(const tw_engine *e, int first, tw_session *s) {
   s->pool = e->pool;
   for (int i = 0; i < s->program->table_count; i++) s->tables[i] = e->tables[i];
-  s->backend_slots = e->slots + p->first;
+  s->backend_slots = e->slots + first;
 }
 
-static tw_status open_ahead(tw_engine *e, tw_engine_part *p) {
-  TW_TRY(tw_ahead_open(&p->ahead, &p->session));
-  use_program(e, p, &p->ahead.session);
-  p->ahead.session.fan = &e->fan;
+static tw_status open_ahead(tw_engine *e) {
+  tw_session whole = tw_engine_whole(e);
+  TW_TRY(tw_ahead_open(&e->ahead, &whole));
+  use_program(e, 0, &e->ahead.session);
+  e->ahead.session.fan = &e->fan;
   if (e->beside && e->o.trace) {
-    TW_TRY(tw_gate_timer_create(p->session.program, e->beside, true, &p->ahead_timer));
-    p->ahead.mark = tw_gate_timer_mark;
-    p->ahead.mark_state = p->ahead_timer;
+    TW_TRY(tw_gate_timer_create(whole.program, e->beside, true, &e->ahead_timer));
+    e->ahead.mark = tw_gate_timer_mark;
+    e->ahead.mark_state = e->ahead_timer;
   }
-  return e->beside ? tw_ahead_cut(&p->ahead, e->beside) : TW_OK;
+  return e->beside ? tw_ahead_cut(&e->ahead, e->beside) : TW_OK;
 }
 
 static tw_status open_part(tw_engine *e, tw_engine_part *p) {
@@ -86,14 +87,14 @@ static tw_status open_part(tw_engine *e, tw_engine_part *p) {
   tw_engine_describe(e, p);
   TW_TRY(tw_session_open(&p->session));
   p->open = true;
-  use_program(e, p, &p->session);
+  use_program(e, p->first, &p->session);
   p->session.opener = tw_device_opener_table(e->opener);
   if (e->trace) p->session.opener = tw_engine_trace_opener(e->trace, p->session.opener);
   p->session.source = tw_key_feed_source(e->feed, p->session.lane);
   TW_TRY(tw_gate_timer_create(p->session.program, p->stream, e->o.time_gates || e->o.trace, &p->timer));
   p->session.mark = tw_gate_timer_mark;
   p->session.mark_state = p->timer;
-  return open_ahead(e, p);
+  return TW_OK;
 }
 
 static tw_status fork_fan(void *state) {
@@ -182,6 +183,7 @@ tw_status tw_engine_device_open(tw_engine *e) {
   TW_TRY(open_streams(e));
   TW_TRY(tw_device_describe(e->device_name, sizeof e->device_name, &left));
   for (int i = 0; i < e->count; i++) TW_TRY(tw_engine_forecast(e, &e->parts[i], tw_key_feed_source(NULL, i)));
+  TW_TRY(tw_engine_forecast_ahead(e));
   TW_TRY(check_memory(e, left));
   TW_TRY(tw_alloc(sizeof(double) * (size_t)(e->o.plan->program.label_count + 1), &memory));
   e->label_seconds = memory;
@@ -193,6 +195,7 @@ tw_status tw_engine_device_open(tw_engine *e) {
   TW_TRY(open_keys(e));
   TW_TRY(tw_engine_open_trace(e));
   for (int i = 0; i < e->count; i++) TW_TRY(open_part(e, &e->parts[i]));
+  TW_TRY(open_ahead(e));
   return tw_device_wait(e->stream);
 }
 
@@ -206,9 +209,9 @@ void tw_engine_device_stop(tw_engine *e) {
   tw_key_feed_destroy(e->feed);
   for (int i = 0; i < e->count; i++) {
     tw_gate_timer_destroy(e->parts[i].timer);
-    tw_gate_timer_destroy(e->parts[i].ahead_timer);
     tw_device_event_destroy(e->parts[i].event);
   }
+  tw_gate_timer_destroy(e->ahead_timer);
   tw_host_unmap(e->locked_input);
   const tw_program *p = &e->o.plan->program;
   tw_engine_drop(e, (void *)e->pool, sizeof(int64_t) * p->pool_count);
@@ -232,36 +235,30 @@ static tw_status join_parts(tw_engine *e) {
   return TW_OK;
 }
 
-static tw_status prepare_parts(tw_engine *e) {
-  for (int i = 0; i < e->count; i++) {
-    tw_ahead_rewind(&e->parts[i].ahead);
-    TW_TRY(tw_ahead_finish(&e->parts[i].ahead));
-  }
-  return TW_OK;
+static tw_status prepare_whole(tw_engine *e) {
+  tw_ahead_rewind(&e->ahead);
+  return tw_ahead_finish(&e->ahead);
 }
 
-// All stretches of all parts, on their own stream, from where the first part's is now.
+// All stretches, on their own stream, from where the first part's is now.
 static tw_status prepare_beside(tw_engine *e) {
   TW_TRY(tw_device_event_record(e->forked, e->stream));
   TW_TRY(tw_device_event_wait(e->forked, e->beside));
-  for (int i = 0; i < e->count; i++) {
-    tw_ahead_rewind(&e->parts[i].ahead);
-    if (e->parts[i].ahead_timer) tw_gate_timer_restart(e->parts[i].ahead_timer);
-  }
-  for (int stretch = 0; stretch < e->parts[0].ahead.stretches; stretch++)
-    for (int i = 0; i < e->count; i++) TW_TRY(tw_ahead_enqueue(&e->parts[i].ahead, stretch));
+  tw_ahead_rewind(&e->ahead);
+  if (e->ahead_timer) tw_gate_timer_restart(e->ahead_timer);
+  for (int i = 0; i < e->ahead.stretches; i++) TW_TRY(tw_ahead_enqueue(&e->ahead, i));
   return TW_OK;
 }
 
 static tw_status record_preparation(tw_engine *e) {
   TW_TRY(tw_device_capture_begin(e->stream));
-  return tw_device_capture_end(e->stream, prepare_parts(e), &e->preparation);
+  return tw_device_capture_end(e->stream, prepare_whole(e), &e->preparation);
 }
 
 // The first time memory is taken, also what products need on each stream; from then on all work is the same on the same
 // memory, so that graphs can hold it.
 static tw_status prepare_first(tw_engine *e) {
-  TW_TRY(prepare_parts(e));
+  TW_TRY(prepare_whole(e));
   TW_TRY(tw_device_wait(e->stream));
   if (e->beside) {
     TW_TRY(prepare_beside(e));
@@ -269,7 +266,7 @@ static tw_status prepare_first(tw_engine *e) {
   }
   for (int i = 0; i < e->count; i++) {
     tw_engine_part *p = &e->parts[i];
-    tw_ahead_attach(&p->ahead, &p->session);
+    tw_ahead_attach(&e->ahead, &p->session, &p->taker);
     TW_TRY(tw_session_reserve(&p->session));
   }
   e->ready = true;
@@ -339,8 +336,8 @@ static tw_status read_trace(tw_engine *e) {
   for (int i = 0; i < e->count; i++) {
     tw_engine_part *p = &e->parts[i];
     TW_TRY(tw_gate_timer_spans(p->timer, origin, TW_TRACE_COMPUTE, i, spans));
-    if (p->ahead_timer) TW_TRY(tw_gate_timer_spans(p->ahead_timer, origin, TW_TRACE_PREPARE, i, spans));
   }
+  if (e->ahead_timer) TW_TRY(tw_gate_timer_spans(e->ahead_timer, origin, TW_TRACE_PREPARE, -1, spans));
   TW_TRY(tw_key_feed_spans(e->feed, origin, spans));
   return tw_engine_trace_end(e->trace);
 }

@@ -20,10 +20,10 @@ typedef struct {
   void *stream;
   void *arena;  // all of the session's memory
   size_t arena_bytes;
-  tw_ahead ahead;                      // its preparation
-  tw_gate_timer *timer, *ahead_timer;  // GPU; ahead_timer: of preparation beside, when traced
-  void *event;                         // GPU: joins the part's stream with the first one's
-  const uint64_t *output;              // where the recorded work leaves its result
+  tw_taker taker;          // of what is prepared
+  tw_gate_timer *timer;    // GPU
+  void *event;             // GPU: joins the part's stream with the first one's
+  const uint64_t *output;  // where the recorded work leaves its result
 } tw_engine_part;
 
 struct tw_engine {
@@ -48,7 +48,9 @@ struct tw_engine {
   uint64_t *slots, *host_slots, *input;
   int *lengths;
   tw_engine_part parts[TW_LANES];
-  int count;  // parts
+  int count;                   // parts
+  tw_ahead ahead;              // preparation of the whole batch
+  tw_gate_timer *ahead_timer;  // GPU: of preparation beside, when traced
   tw_engine_trace *trace;
   tw_open_counters counters;
   // CPU
@@ -89,8 +91,11 @@ void tw_engine_drop(tw_engine *e, void *memory, size_t bytes);
 // ---- engine.c
 tw_status tw_engine_allocate_job(tw_engine *e);
 void tw_engine_describe(tw_engine *e, tw_engine_part *p);  // the part's session
-// Bytes of the arenas that a part with corrections from such a source needs; before or after set-up.
+tw_session tw_engine_whole(const tw_engine *e);            // of all parts together
+// Bytes of the arena that a part with corrections from such a source needs, and of preparation's; before or after
+// set-up.
 tw_status tw_engine_forecast(tw_engine *e, tw_engine_part *p, tw_source source);
+tw_status tw_engine_forecast_ahead(tw_engine *e);
 tw_status tw_engine_open_trace(tw_engine *e);
 tw_status tw_engine_run_lanes(tw_engine *e, void (*progress)(void *state, double fraction), void *progress_state);
 

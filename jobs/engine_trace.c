@@ -42,7 +42,7 @@ struct tw_engine_trace {
   void *streams[TW_LANES];
   bool device;
   tw_opener opener;
-  marker gates[TW_LANES], preparation[TW_LANES];
+  marker gates[TW_LANES], preparation;
   opening openings[TW_LANES];
   int last_lane;      // that queued an opening
   int *label_of_use;  // of openings
@@ -83,10 +83,8 @@ tw_status tw_engine_trace_create(const tw_program *program, int parts, void *con
   t->program = program;
   t->device = streams != NULL;
   for (int i = 0; i < parts && streams; i++) t->streams[i] = streams[i];
-  for (int i = 0; i < TW_LANES; i++) {
-    t->gates[i] = (marker){t, TW_TRACE_COMPUTE, i};
-    t->preparation[i] = (marker){t, TW_TRACE_PREPARE, i};
-  }
+  for (int i = 0; i < TW_LANES; i++) t->gates[i] = (marker){t, TW_TRACE_COMPUTE, i};
+  t->preparation = (marker){t, TW_TRACE_PREPARE, -1};
   tw_status status = allocate(t, room);
   if (status != TW_OK) {
     tw_engine_trace_destroy(t);
@@ -179,9 +177,9 @@ void tw_engine_trace_session(tw_engine_trace *t, int part, tw_session *s) {
   s->mark_state = &t->gates[part];
 }
 
-void tw_engine_trace_ahead(tw_engine_trace *t, int part, tw_ahead *a) {
+void tw_engine_trace_ahead(tw_engine_trace *t, tw_ahead *a) {
   a->mark = mark;
-  a->mark_state = &t->preparation[part];
+  a->mark_state = &t->preparation;
 }
 
 tw_status tw_engine_trace_end(tw_engine_trace *t) {

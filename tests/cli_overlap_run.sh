@@ -53,7 +53,7 @@ same_run 'd == r and p == 0' --prepare first
 same_run 'd == r and p == 0' # auto, on one host's cores
 same_run 'd == r and p >= 0' --prepare beside # products that are not there yet when a gate wants them count for none
 same_run 'd == r and p == 2 * 4' --prepare beside --emulate-link 20000,10 --overlap never
-same_run 'd + b > r and o > 0 and p == 2 * 2 * 4' --emulate-link 20000,10 # auto, over a link
+same_run 'd + b > r and o > 0 and p == 2 * 4' --emulate-link 20000,10 # auto, over a link
 refused "unknown --prepare 'later'" --prepare later
 refused "unknown --overlap 'perhaps'" --overlap perhaps
 expect 2 'has no halves; use --batch 2 or more, or --prepare beside' mpirun -np 2 "$TWAIN" bench model --device cpu --model bert-tiny --compare-overlap

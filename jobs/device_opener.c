@@ -39,8 +39,8 @@ struct tw_device_opener {
   unsigned queued_lanes;  // bit l: lane l waits for the queue
   int turns;              // messages of this run that have taken a turn
   int first_lane;
-  uint64_t *digests;  // device, one an open
-  uint64_t *times;    // device, two of every message
+  uint64_t *digests;  // device, one an open; all that a run counts up from zero
+  uint64_t *times;    // device, behind them: two of every message
   const int *heed;    // device; may be NULL: once not 0, nothing new is sent
   int8_t *lane_of;    // of every message of the run
   size_t lane_of_room;
@@ -102,7 +102,8 @@ static tw_status open_transport(tw_device_opener *o) {
 
 // A message has an open at least; a probe has one a message.
 static size_t most_messages(const tw_device_opener *o) { return o->o.opens + TW_PROBE_MESSAGES; }
-static size_t times_bytes(const tw_device_opener *o) { return 16 * most_messages(o); }
+static size_t digests_bytes(const tw_device_opener *o) { return 8 * (size_t)(o->o.opens + 1); }
+static size_t counted_bytes(const tw_device_opener *o) { return digests_bytes(o) + 16 * most_messages(o); }
 
 tw_status tw_device_opener_create(const tw_device_opener_options *options, tw_device_opener **out) {
   *out = NULL;
@@ -116,10 +117,9 @@ tw_status tw_device_opener_create(const tw_device_opener_options *options, tw_de
     if (status == TW_OK) status = tw_device_event_create(&o->lanes[i].done);
   }
   void *memory;
-  if (status == TW_OK) status = tw_cuda_backend.alloc(8 * (size_t)(options->opens + 1), &memory);
+  if (status == TW_OK) status = tw_cuda_backend.alloc(counted_bytes(o), &memory);
   if (status == TW_OK) o->digests = memory;
-  if (status == TW_OK) status = tw_cuda_backend.alloc(times_bytes(o), &memory);
-  if (status == TW_OK) o->times = memory;
+  if (status == TW_OK) o->times = o->digests + digests_bytes(o) / 8;
   if (status == TW_OK) status = open_transport(o);
   if (status != TW_OK) {
     tw_device_opener_destroy(o, true);
@@ -151,8 +151,7 @@ void tw_device_opener_destroy(tw_device_opener *o, bool abort) {
 #ifdef TWAIN_NCCL
   tw_nccl_close(o->nccl, abort);
 #endif
-  if (o->digests) tw_cuda_backend.release(o->digests, 8 * (size_t)(o->o.opens + 1));
-  if (o->times) tw_cuda_backend.release(o->times, times_bytes(o));
+  if (o->digests) tw_cuda_backend.release(o->digests, counted_bytes(o));
   for (int i = 0; i < TW_LANES; i++) {
     tw_device_event_destroy(o->lanes[i].ready);
     tw_device_event_destroy(o->lanes[i].done);
@@ -184,7 +183,7 @@ tw_status tw_device_opener_record_begin(tw_device_opener *o) {
   for (int i = 0; i < o->o.lanes; i++) o->lanes[i].number = 0;
   uint32_t *turns = o->boxes.box[0].turns;
   if (turns) TW_TRY(tw_cuda_backend.fill(turns, 0, sizeof *turns, o->lanes[0].stream));
-  return tw_cuda_backend.fill(o->digests, 0, 8 * (size_t)(o->o.opens + 1), o->lanes[0].stream);
+  return tw_cuda_backend.fill(o->digests, 0, counted_bytes(o), o->lanes[0].stream);
 }
 
 tw_status tw_device_opener_record_end(tw_device_opener *o) {
@@ -299,8 +298,7 @@ static tw_status start(void *state, tw_flush_reason reason, uint64_t *message) {
   int l = o->first_lane;
   *message = o->counts.flushes;
   if (o->queue.count == 0) return TW_OK;
-  if (o->counts.flushes >= most_messages(o))
-    return tw_fail(TW_ERR_INTERNAL, "more messages than the program has opens");
+  if (o->counts.flushes >= most_messages(o)) return tw_fail(TW_ERR_INTERNAL, "more messages than opens");
   o->queue.times = o->times + 2 * o->counts.flushes;
   for (int i = 0; i < o->o.lanes; i++) {
     if (i == l || !(o->queued_lanes & 1u << i)) continue;

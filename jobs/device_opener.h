@@ -45,8 +45,8 @@ typedef struct {
   uint64_t flushes, payload_bytes;
 } tw_device_opener_counts;
 tw_device_opener_counts tw_device_opener_get_counts(const tw_device_opener *o);
-// Of the last run, by the GPU's clock: from when the first word of a message was packed until its last value was
-// opened, summed over messages.
+// Of the last run, by the GPU's clock: from when a message's kernel began until its last value was opened, summed over
+// messages.
 tw_status tw_device_opener_comm_ns(const tw_device_opener *o, uint64_t *sum);
 tw_status tw_device_opener_transcript(tw_device_opener *o, char transcript[65]);
 

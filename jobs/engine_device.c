@@ -114,7 +114,13 @@ static tw_status join_fan(void *state) {
 }
 
 static tw_status open_fan(tw_engine *e) {
-  e->fan = (tw_fan){.stream = {e->stream}, .count = TW_FAN, .fork = fork_fan, .join = join_fan, .state = e};
+  enum { FEW_ROWS = 511 };
+  e->fan = (tw_fan){.stream = {e->stream},
+                    .count = TW_FAN,
+                    .products = e->o.batch * e->o.plan->shape.seq <= FEW_ROWS,
+                    .fork = fork_fan,
+                    .join = join_fan,
+                    .state = e};
   for (int i = 0; i < e->fan.count; i++) {
     if (i > 0) TW_TRY(tw_device_stream_create(&e->fan.stream[i]));
     TW_TRY(tw_device_event_create(&e->fan_events[i]));
@@ -255,8 +261,8 @@ static tw_status record_preparation(tw_engine *e) {
   return tw_device_capture_end(e->stream, prepare_whole(e), &e->preparation);
 }
 
-// The first time memory is taken, also what products need on each stream; from then on all work is the same on the same
-// memory, so that graphs can hold it.
+// The first time memory is taken, also what products need on each stream (of the online phase: tw_session_reserve);
+// from then on all work is the same on the same memory, so that graphs can hold it.
 static tw_status prepare_first(tw_engine *e) {
   TW_TRY(prepare_whole(e));
   TW_TRY(tw_device_wait(e->stream));

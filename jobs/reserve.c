@@ -63,10 +63,14 @@ static tw_status no_gemm(size_t count, size_t m, size_t n, size_t k, const uint6
   return TW_OK;
 }
 
+// While a session reserves: the backend on which its products will run.
+static _Thread_local const tw_backend *reserving;
+
 static tw_status no_product(const void *operand, size_t m, size_t n, size_t k, const uint64_t *x,
                             const uint64_t *addend, int ring_bits, uint64_t *out, void *stream) {
-  (void)operand, (void)m, (void)n, (void)k, (void)x, (void)addend, (void)ring_bits, (void)out, (void)stream;
-  return TW_OK;
+  (void)operand, (void)x, (void)addend, (void)out;
+  if (!reserving || !reserving->product_reserve) return TW_OK;
+  return reserving->product_reserve(m, n, k, ring_bits, stream);
 }
 
 static tw_status no_read(void *state, int batch_index, void *dst, size_t bytes) {
@@ -154,7 +158,9 @@ static tw_status walk_silently(tw_session *s, const tw_backend *no) {
 tw_status tw_session_reserve(tw_session *s) {
   tw_backend no = silent(s->backend);
   tw_session kept = *s;
+  reserving = kept.backend;
   tw_status status = walk_silently(s, &no);
+  reserving = NULL;
   s->backend = kept.backend;
   s->opener = kept.opener;
   s->source = kept.source;

@@ -137,6 +137,12 @@ static bool host_arrived(void *state, uint64_t message) {
   return tw_opens_arrived(((tw_session *)state)->opens, message);
 }
 
+static bool follows(const tw_program *p, const tw_op *op) {
+  if (!op->gate->mask || op->opens || op->out_count == 0) return false;
+  tw_kind kind = p->tensors[op->out[0]].kind;
+  return kind == TW_WIRE || kind == TW_BITWIRE;
+}
+
 // Masks of openings are drawn (wave 0); a gate's follows from its inputs'. Products come last: nothing follows from
 // them.
 static tw_status find_waves(tw_session *s) {
@@ -149,10 +155,10 @@ static tw_status find_waves(tw_session *s) {
   s->waves = 0;
   for (int i = 0; i < p->op_count; i++) {
     const tw_op *op = &p->ops[i];
-    bool follows = op->gate->mask && !op->opens;
-    for (int j = 0; follows && j < op->in_count; j++)
+    bool from_inputs = follows(p, op);
+    for (int j = 0; from_inputs && j < op->in_count; j++)
       if (of[op->in[j]] > s->wave[i]) s->wave[i] = of[op->in[j]];
-    s->wave[i] += follows;
+    s->wave[i] += from_inputs;
     for (int j = 0; j < op->out_count; j++) of[op->out[j]] = s->wave[i];
     if (s->wave[i] > s->waves) s->waves = s->wave[i];
   }
@@ -313,14 +319,13 @@ static tw_status prepare_next(tw_session *s) {
 }
 
 tw_status tw_session_draw_to(tw_session *s, int end) {
-  enum { MOST = 64 };
-  tw_draw_args draws[MOST];
+  tw_draw_args draws[TW_DRAWS];
   int count = 0;
   for (; s->drawn_to < end; s->drawn_to++) {
     const tw_op *op = &s->program->ops[s->drawn_to];
     if (!op->opens) continue;
     TW_TRY(describe_draw(s, op, s->rank, &draws[count++]));
-    if (count < MOST) continue;
+    if (count < TW_DRAWS) continue;
     TW_TRY(s->backend->draw_all(draws, count, s->stream));
     count = 0;
   }
@@ -329,15 +334,31 @@ tw_status tw_session_draw_to(tw_session *s, int end) {
 
 static bool is_of_wave(const tw_session *s, int index, int wave) { return s->wave[index] == wave && wave > 0; }
 
+// As good as a time for a comparison within a wave: words, or of products multiplications.
+static double work_of(const tw_session *s, const tw_op *op) {
+  double words = (double)tw_words_of(s, op->out[0]);
+  return op->gate->prepare ? words * (double)tw_words_of(s, op->in[0]) : words;
+}
+
+static int least_loaded(const double *load, int count) {
+  int least = 0;
+  for (int i = 1; i < count; i++)
+    if (load[i] < load[least]) least = i;
+  return least;
+}
+
 // The gates of a wave before `end`, on as many streams as there are.
 static tw_status prepare_wave(tw_session *s, int wave, int end) {
-  int count = 0, done = 0;
+  int count = 0;
+  double load[TW_FAN] = {0};
   for (int i = s->next_op; i < end; i++) count += is_of_wave(s, i, wave);
-  bool spread = s->fan && count > 1;
+  bool spread = s->fan && count > 1 && (wave < s->waves || s->fan->products);
   if (spread) TW_TRY(s->fan->fork(s->fan->state));
   for (int i = s->next_op; i < end; i++) {
     if (!is_of_wave(s, i, wave)) continue;
-    if (spread) s->stream = s->fan->stream[done++ % s->fan->count];
+    int on = spread ? least_loaded(load, s->fan->count) : 0;
+    if (s->fan) s->stream = s->fan->stream[on];
+    load[on] += work_of(s, &s->program->ops[i]);
     TW_TRY(run_and_release(s, i));
   }
   release_scratch(s);
@@ -349,10 +370,7 @@ static tw_status prepare_waves(tw_session *s, int end) {
   if (s->fan) s->stream = s->fan->stream[0];
   tw_status status = tw_session_draw_to(s, end);
   s->preparing = true;
-  for (int wave = 1; wave <= s->waves && status == TW_OK; wave++) {
-    if (s->fan) s->stream = s->fan->stream[0];
-    status = prepare_wave(s, wave, end);
-  }
+  for (int wave = 1; wave <= s->waves && status == TW_OK; wave++) status = prepare_wave(s, wave, end);
   s->preparing = false;
   s->stream = stream;
   if (end > s->next_op) s->next_op = end;

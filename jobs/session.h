@@ -84,6 +84,7 @@ enum { TW_FAN = 4 };
 typedef struct {
   void *stream[TW_FAN];
   int count;
+  bool products;  // also products; those of many rows fill a device alone, and take memory on every stream
   tw_status (*fork)(void *state);
   tw_status (*join)(void *state);
   void *state;
@@ -121,7 +122,7 @@ struct tw_session {
   tw_buffer *buffers;
   uint64_t **prepared;  // per op: K_b of a weight product
   bool keep_masks;      // set before opening: masks stay from preparation on, online work leaves them alone
-  int *wave, waves;     // where they stay, per op: how many masks after another its own, or its product, follows from
+  int *wave, waves;  // where they stay, per op: how many masks after another its own follows from; of products the last
   bool preparing;
   size_t slice_work, columns_done;  // multiply-adds of a slice (0: whole products); of the product being prepared
   // party, when another session prepares (jobs/ahead.h). need: called before gate number `op`; when it returns, the

@@ -36,6 +36,8 @@ typedef struct {
   uint64_t *out;  // [sequences][n]
 } tw_draw_args;
 
+enum { TW_DRAWS = 96 };
+
 typedef struct {
   const char *name;
   tw_status (*alloc)(size_t bytes, void **out);                                   // zeroed
@@ -59,7 +61,7 @@ typedef struct {
                         uint64_t *out, void *stream);
 
   tw_status (*draw)(const tw_draw_args *args, void *stream);
-  // Several of the same sequences: their seeds and slots are the first one's.
+  // Several of the same sequences: their seeds and slots are the first one's. Fastest for TW_DRAWS.
   tw_status (*draw_all)(const tw_draw_args *args, int count, void *stream);
   // All corrections of one gate at once, at most 8, for as many sequences each.
   tw_status (*corrections)(const tw_correction_args *args, int count, void *stream);
@@ -82,6 +84,9 @@ typedef struct {
   void (*operand_free)(void *operand);
   tw_status (*product)(const void *operand, size_t m, size_t n, size_t k, const uint64_t *x, const uint64_t *addend,
                        int ring_bits, uint64_t *out, void *stream);
+  // Takes the memory that such a product needs on the stream, where none can be taken later because work is recorded.
+  // NULL: none is needed.
+  tw_status (*product_reserve)(size_t m, size_t n, size_t k, int ring_bits, void *stream);
 } tw_backend;
 
 extern const tw_backend tw_cpu_backend;

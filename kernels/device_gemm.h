@@ -34,6 +34,9 @@ void tw_limbs_free(tw_limbs *limbs);
 // Bytes of workspace (256-byte aligned) that tw_device_gemm needs for this shape; may be 0.
 size_t tw_device_gemm_workspace(size_t m, size_t n, size_t inner, int ring_bits);
 
+// What else such a call takes on a stream the first time, which cannot be taken while the stream is captured.
+tw_status tw_device_gemm_reserve(size_t m, size_t n, size_t inner, int ring_bits, void *stream);
+
 // out [m][n] = (x [m][inner] V + addend [m][n]) mod 2^ring_bits. ring_bits: 1..8 * limbs of V. Bits of x and addend
 // above ring_bits are ignored. addend may be NULL, or out itself. Two calls that run at the same time need two
 // workspaces. The first call with another m plans library calls (host memory only).

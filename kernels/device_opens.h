@@ -52,8 +52,9 @@ typedef struct {
   tw_device_open open[TW_DEVICE_OPENS];
   int count;
   uint32_t units;
-  uint64_t *times;  // device, ns by the GPU's clock: when packing began, and when the last value had been opened,
-                    // unless that was earlier than what stands there; may be NULL
+  // Device, ns by the GPU's clock: when the first block began, and the later of what stands there and when the last
+  // value had been opened; may be NULL.
+  uint64_t *times;
 } tw_device_message;
 void tw_device_message_add(tw_device_message *message, const tw_device_open *open);  // place it first
 size_t tw_device_message_words(const tw_device_message *message);

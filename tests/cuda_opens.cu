@@ -152,6 +152,7 @@ void release(side s[2]) {
 enum {
   SLOT_WORDS = 3 << 19,
   DIGESTS = 128,
+  TIMES = 8,  // messages of a run
   SMALL_WORDS = TW_PACKET_BYTES / 8 * TW_SMALL_PACKETS,
   FLAG_WORDS = TW_FLAG_STRIDE * TW_EXCHANGE_BLOCKS,
   WINDOW_WORDS = TW_STRANDS * TW_STRAND_WORDS
@@ -160,11 +161,11 @@ enum way { ROUNDS, PACKETS, STRANDS, WAYS };
 
 struct post {
   tw_mailbox box[2], window[2];
-  uint64_t *digests[2];
+  uint64_t *digests[2], *times[2];
   int *stop;
   cudaStream_t stream[2];
   uint64_t number;
-  int turn;
+  int turn, enqueued;  // of this run
 
   tw_mailbox &of(way w, int side) { return w == STRANDS ? window[side] : box[side]; }
 };
@@ -179,6 +180,7 @@ void wire(post *p, bool to_itself) {
     flags[r] = on_device<uint64_t>(FLAG_WORDS);
     window[r] = on_host(WINDOW_WORDS);
     p->digests[r] = on_device<uint64_t>(DIGESTS);
+    p->times[r] = on_device<uint64_t>(2 * TIMES);
     cuda(cudaStreamCreateWithFlags(&p->stream[r], cudaStreamNonBlocking));
   }
   for (int r = 0; r < 2; r++) {
@@ -207,7 +209,7 @@ void wire(post *p, bool to_itself) {
     p->window[r] = b;
   }
   p->number = 0;
-  p->turn = 0;
+  p->turn = p->enqueued = 0;
 }
 
 // Enqueued; the digests are zero.
@@ -219,9 +221,11 @@ void enqueue(post *p, side s[2], int sides, way w, bool alone) {
     b.small_packets = w == PACKETS ? TW_SMALL_PACKETS : 0;
     b.words_per_us = generator() % 2 ? 300.0 : 0.0;
     int rounds = tw_exchange_rounds(&s[r].message, 4096);
+    s[r].message.times = p->times[r] + 2 * (p->enqueued % TIMES);
     done(tw_device_exchange(&s[r].message, &b, p->number, rounds, turn, p->digests[r], p->stream[r]));
   }
   p->number++;
+  p->enqueued++;
 }
 
 // As a run begins.
@@ -229,8 +233,9 @@ void begin(post *p) {
   for (int r = 0; r < 2; r++) {
     cuda(cudaMemsetAsync(p->digests[r], 0, 8 * DIGESTS, p->stream[r]));
     cuda(cudaMemsetAsync(p->window[r].turns, 0, sizeof(uint32_t), p->stream[r]));
+    cuda(cudaMemsetAsync(p->times[r], 0, 16 * TIMES, p->stream[r]));
   }
-  p->turn = 0;
+  p->turn = p->enqueued = 0;
 }
 
 void exchange(post *p, side s[2], int sides, way w, bool alone) {
@@ -248,15 +253,35 @@ __global__ void delay_kernel(uint64_t ns) {
 
 void check_packing(side *s, const std::string &what) {
   std::vector<uint64_t> want = packed(*s), got(want.size());
-  uint64_t *words = on_device<uint64_t>(want.size()), *digests = on_device<uint64_t>(DIGESTS);
+  uint64_t *words = on_device<uint64_t>(want.size()), *digests = on_device<uint64_t>(DIGESTS), times[2];
+  s->message.times = on_device<uint64_t>(2);
   done(tw_device_pack(&s->message, nullptr, words, nullptr));
   cuda(cudaMemcpy(got.data(), words, 8 * got.size(), cudaMemcpyDeviceToHost));
   must(got == want, what + ": packed otherwise than by the host");
   done(tw_device_unpack(&s->message, words, words, digests, nullptr));
   cuda(cudaDeviceSynchronize());
   check_opened(*s, *s, digests, what + ": unpack");
+  cuda(cudaMemcpy(times, s->message.times, sizeof times, cudaMemcpyDeviceToHost));
+  must(times[0] > 0 && times[1] >= times[0], what + ": times of packing and unpacking");
+  cuda(cudaFree(s->message.times));
+  s->message.times = nullptr;
   cuda(cudaFree(words));
   cuda(cudaFree(digests));
+}
+
+// A side's messages begin and end one after the other; nothing is written down of messages that were not there.
+void check_times(const post &p, int side, const std::string &what) {
+  uint64_t times[2 * TIMES], before = 1;
+  cuda(cudaMemcpy(times, p.times[side], sizeof times, cudaMemcpyDeviceToHost));
+  for (int i = 0; i < TIMES; i++) {
+    if (i >= p.enqueued) {
+      must(times[2 * i] == 0 && times[2 * i + 1] == 0, what + ": times of a message that was not there");
+      continue;
+    }
+    must(times[2 * i] >= before && times[2 * i + 1] >= times[2 * i], what + ": times out of order");
+    must(times[2 * i + 1] - times[2 * i] < 3000000000ull, what + ": a message that took seconds");
+    before = times[2 * i + 1];
+  }
 }
 
 void must_not_have_failed(const post &p, int sides) {
@@ -290,6 +315,7 @@ void check_random(bool to_itself, int trials, size_t largest) {
     delay_kernel<<<1, 1, 0, p.stream[generator() % sides]>>>(generator() % 200000);
     for (auto &message : s) enqueue(&p, message, sides, random_way(&p, message[0]), to_itself);
     cuda(cudaDeviceSynchronize());
+    for (int r = 0; r < sides; r++) check_times(p, r, what);
     for (auto &message : s) {
       for (int r = 0; r < sides; r++)
         check_opened(message[r], to_itself ? message[r] : message[1 - r], p.digests[r], what);

@@ -318,7 +318,7 @@ static void test_waves(void) {
   for (int i = 0; i < p->tensor_count; i++) maker[i] = -1;
   for (int i = 0; i < p->op_count; i++) {
     const tw_op *op = &p->ops[i];
-    bool follows = op->gate->mask && !op->opens;
+    bool wire = op->out_count && p->tensors[op->out[0]].kind == TW_WIRE, follows = op->gate->mask && !op->opens && wire;
     if (op->opens) wrong += s.wave[i] != 0;
     for (int j = 0; j < op->in_count && (follows || op->gate->prepare); j++)
       wrong += maker[op->in[j]] >= 0 && s.wave[maker[op->in[j]]] >= s.wave[i];

@@ -75,8 +75,8 @@ static tw_status operand(size_t k, size_t n, const uint64_t *v, void *stream, vo
 
 static void operand_free(void *operand) { tw_limbs_free((tw_limbs *)operand); }
 
-// One workspace a stream, since its products run one after another. It grows while the first inference runs; a smaller
-// one is kept to the end, because a captured graph may use it.
+// One workspace a stream, since its products run one after another. It grows before work is recorded; a smaller one is
+// kept to the end, because a captured graph may use it.
 static tw_status workspace_of(void *stream, size_t bytes, void **out) {
   typedef struct {
     void *stream, *memory;
@@ -90,6 +90,11 @@ static tw_status workspace_of(void *stream, size_t bytes, void **out) {
   if (i == MAX_STREAMS) return tw_fail(TW_ERR_INTERNAL, "weight products on more than %d streams", MAX_STREAMS);
   if (known[i].bytes < bytes) {
     void *memory;
+    cudaStreamCaptureStatus capture;
+    TW_CUDA(cudaStreamIsCapturing((cudaStream_t)stream, &capture));
+    if (capture != cudaStreamCaptureStatusNone)
+      return tw_fail(TW_ERR_INTERNAL, "a weight product lacks %zu bytes that were not reserved before recording",
+                     bytes - known[i].bytes);
     TW_TRY(alloc(bytes, &memory));
     known[i].stream = stream;
     known[i].memory = memory;
@@ -104,6 +109,12 @@ static tw_status product(const void *operand, size_t m, size_t n, size_t k, cons
   void *workspace;
   TW_TRY(workspace_of(stream, tw_device_gemm_workspace(m, n, k, ring_bits), &workspace));
   return tw_device_gemm((const tw_limbs *)operand, m, x, ring_bits, addend, out, workspace, stream);
+}
+
+static tw_status product_reserve(size_t m, size_t n, size_t k, int ring_bits, void *stream) {
+  void *workspace;
+  TW_TRY(workspace_of(stream, tw_device_gemm_workspace(m, n, k, ring_bits), &workspace));
+  return tw_device_gemm_reserve(m, n, k, ring_bits, stream);
 }
 
 static constexpr tw_backend make_table(void) {
@@ -134,6 +145,7 @@ static constexpr tw_backend make_table(void) {
   b.operand = operand;
   b.operand_free = operand_free;
   b.product = product;
+  b.product_reserve = product_reserve;
   return b;
 }
 

@@ -36,6 +36,12 @@ extern "C" size_t tw_device_gemm_workspace(size_t m, size_t n, size_t inner, int
   }
 }
 
+extern "C" tw_status tw_device_gemm_reserve(size_t m, size_t n, size_t inner, int ring_bits, void *stream) {
+  tw_gemm_tiling tiling;
+  const bool library = m > 0 && choose(m, n, inner, ring_bits, &tiling) == LIBRARY;
+  return library ? tw_gemm_lt_reserve((cudaStream_t)stream) : TW_OK;
+}
+
 extern "C" tw_status tw_device_gemm(const tw_limbs *v, size_t m, const uint64_t *x, int ring_bits,
                                     const uint64_t *addend, uint64_t *out, void *workspace, void *stream) {
   if (ring_bits < 1 || ring_bits > 8 * v->limbs || m > 1 << 22)

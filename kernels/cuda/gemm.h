@@ -50,7 +50,8 @@ tw_status tw_gemm_split_rows(const uint64_t *x, size_t m, size_t inner, size_t r
 // By cuBLASLt: X is split, one product for each weight, then the weights are put together.
 size_t tw_gemm_lt_workspace(size_t m, size_t n, size_t inner, int ring_bits);
 tw_status tw_gemm_lt(const tw_gemm_call *call, void *workspace, cudaStream_t stream);
-void tw_gemm_lt_release(tw_limbs *v);  // the plans
+tw_status tw_gemm_lt_reserve(cudaStream_t stream);  // a second stream beside it
+void tw_gemm_lt_release(tw_limbs *v);               // the plans
 
 // By one kernel: tiles of `columns` columns of the result (32, 48 or 64), each by `splits` (1..8) blocks that share the
 // inner dimension. tw_gemm_fused_choose finds the pair the cost model likes best, and the cycles it expects; false: no

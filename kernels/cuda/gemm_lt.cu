@@ -169,6 +169,11 @@ static tw_status find_fork(cudaStream_t stream, const fork_ways **out) {
   return TW_OK;
 }
 
+tw_status tw_gemm_lt_reserve(cudaStream_t stream) {
+  const fork_ways *ways;
+  return find_fork(stream, &ways);
+}
+
 // The sums of all weights: the longest products first, both ways about as long.
 static tw_status multiply(const tw_limbs *v, const tw_lt_plan *plan, const int8_t *x, int32_t *sums,
                           char *library_workspace, cudaStream_t stream) {

@@ -350,7 +350,7 @@ inline __device__ void end_block(uint64_t *digests, block_state &b) {
 inline __device__ void note_begin(const tw_device_message &m) {
   if (m.times && blockIdx.x == 0 && threadIdx.x == 0) m.times[0] = now_ns();
 }
-// By a thread of everyone who has opened something.
+// By a thread of each warp or block that opens.
 inline __device__ void note_end(const tw_device_message &m) {
   if (m.times) atomicMax((unsigned long long *)&m.times[1], (unsigned long long)now_ns());
 }

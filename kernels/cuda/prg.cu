@@ -225,8 +225,6 @@ tw_status tw_cuda_corrections(const tw_correction_args *args, int count, void *s
 
 // ---- many streams at once, each from its beginning: masks, of which most are small ----
 
-enum { MAX_DRAWS = 96 };
-
 typedef struct {
   uint64_t *out;  // [sequences][n]
   uint32_t use, n, ring, first_warp;
@@ -236,7 +234,7 @@ typedef struct {
   const uint32_t *keys;
   const uint64_t *slots;
   uint32_t count, warps;
-  draw_job job[MAX_DRAWS];
+  draw_job job[TW_DRAWS];
 } draw_list;
 
 // The last job that begins at the warp or before it.
@@ -291,8 +289,8 @@ static tw_status draw_some(const tw_draw_args *args, int count, void *stream) {
 }
 
 tw_status tw_cuda_draw_all(const tw_draw_args *args, int count, void *stream) {
-  for (int first = 0; first < count; first += MAX_DRAWS)
-    TW_TRY(draw_some(args + first, count - first < MAX_DRAWS ? count - first : MAX_DRAWS, stream));
+  for (int first = 0; first < count; first += TW_DRAWS)
+    TW_TRY(draw_some(args + first, count - first < TW_DRAWS ? count - first : TW_DRAWS, stream));
   return TW_OK;
 }
 

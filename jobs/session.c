@@ -1,108 +1,12 @@
 #include "jobs/session.h"
 
 #include <stdlib.h>
-#include <string.h>
 
 #include "base/clock.h"
 #include "base/memory.h"
+#include "jobs/session_parts.h"
 #include "kernels/digit.h"
 #include "kernels/pack.h"
-
-// Blocks are reused by size and wiped together when the session closes: they hold shares.
-struct tw_block {
-  tw_block *next;
-  uint64_t *data;
-  size_t words;
-  bool used, scratch;
-};
-
-static tw_status take_memory(tw_session *s, size_t bytes, void **out) {
-  if (!s->arena) return s->backend->alloc(bytes, out);
-  size_t room = tw_arena_rounded(bytes);
-  if (s->arena_bytes - s->arena_used < room)
-    return tw_fail(TW_ERR_INTERNAL, "the arena of %zu bytes is too small: its forecast is wrong", s->arena_bytes);
-  *out = s->arena + s->arena_used;
-  s->arena_used += room;
-  return TW_OK;
-}
-
-static tw_status block_add(tw_session *s, size_t words, tw_block **out) {
-  tw_block *b = calloc(1, sizeof *b);
-  if (!b) return tw_fail(TW_ERR_MEMORY, "out of memory for a session's buffer list");
-  void *data;
-  tw_status status = take_memory(s, words * 8, &data);
-  if (status != TW_OK) {
-    free(b);
-    return status;
-  }
-  *b = (tw_block){s->blocks, data, words, false, false};
-  s->bytes_held += words * 8;
-  s->blocks = b;
-  *out = b;
-  return TW_OK;
-}
-
-static tw_block *smallest_free(tw_session *s, size_t words) {
-  tw_block *best = NULL;
-  for (tw_block *b = s->blocks; b; b = b->next)
-    if (!b->used && b->words >= words && b->words <= words + words / 4 + 64 && (!best || b->words < best->words))
-      best = b;
-  return best;
-}
-
-// fresh: of its own, so that what it takes does not depend on what has been released when.
-typedef enum { VALUE, SCRATCH, FRESH } block_kind;
-
-static tw_status block_take(tw_session *s, size_t words, block_kind kind, uint64_t **out) {
-  if (words == 0) words = 1;
-  tw_block *b = kind == FRESH ? NULL : smallest_free(s, words);
-  if (!b) TW_TRY(block_add(s, words, &b));
-  b->used = true;
-  b->scratch = kind == SCRATCH;
-  *out = b->data;
-  return TW_OK;
-}
-
-static void block_release(tw_session *s, const uint64_t *data) {
-  if (!data) return;
-  for (tw_block *b = s->blocks; b; b = b->next)
-    if (b->data == data) b->used = false;
-}
-
-static void release_scratch(tw_session *s) {
-  for (tw_block *b = s->blocks; b; b = b->next)
-    if (b->used && b->scratch) b->used = b->scratch = false;
-}
-
-static void release_tensor(tw_session *s, int id) {
-  tw_buffer *b = &s->buffers[id];
-  block_release(s, b->value);
-  block_release(s, b->sign);
-  b->value = b->sign = NULL;
-  for (int side = 0; side < 2 && !s->keep_masks; side++) {
-    block_release(s, b->mask[side]);
-    b->mask[side] = NULL;
-  }
-}
-
-size_t tw_words_of(const tw_session *s, int id) {
-  const tw_tensor *t = tw_t(s, id);
-  if (t->kind == TW_WIRE || t->kind == TW_SHARE) return t->n;
-  return (size_t)t->planes * tw_words(t->n);
-}
-
-tw_status tw_make_value(tw_session *s, int id) {
-  return block_take(s, (size_t)s->batch * tw_words_of(s, id), VALUE, &s->buffers[id].value);
-}
-
-tw_status tw_make_mask(tw_session *s, int id, int side) {
-  if (s->buffers[id].mask[side]) return TW_OK;  // kept from an earlier preparation
-  return block_take(s, (size_t)s->batch * tw_words_of(s, id), s->keep_masks ? FRESH : VALUE,
-                    &s->buffers[id].mask[side]);
-}
-
-tw_status tw_scratch(tw_session *s, size_t words, uint64_t **out) { return block_take(s, words, SCRATCH, out); }
-tw_status tw_keep(tw_session *s, size_t words, uint64_t **out) { return block_take(s, words, VALUE, out); }
 
 // ---- the host's collector as opener ----
 static tw_status host_open(void *state, int lane, const tw_open_request *r) {
@@ -137,38 +41,6 @@ static bool host_arrived(void *state, uint64_t message) {
   return tw_opens_arrived(((tw_session *)state)->opens, message);
 }
 
-static bool follows(const tw_program *p, const tw_op *op) {
-  if (!op->gate->mask || op->opens || op->out_count == 0) return false;
-  tw_kind kind = p->tensors[op->out[0]].kind;
-  return kind == TW_WIRE || kind == TW_BITWIRE;
-}
-
-// Masks of openings are drawn (wave 0); a gate's follows from its inputs'. Products come last: nothing follows from
-// them.
-static tw_status find_waves(tw_session *s) {
-  const tw_program *p = s->program;
-  void *memory;
-  TW_TRY(tw_alloc(sizeof(int) * (size_t)(p->op_count + 1), &memory));
-  s->wave = memory;
-  TW_TRY(tw_alloc(sizeof(int) * (size_t)(p->tensor_count + 1), &memory));
-  int *of = memory;
-  s->waves = 0;
-  for (int i = 0; i < p->op_count; i++) {
-    const tw_op *op = &p->ops[i];
-    bool from_inputs = follows(p, op);
-    for (int j = 0; from_inputs && j < op->in_count; j++)
-      if (of[op->in[j]] > s->wave[i]) s->wave[i] = of[op->in[j]];
-    s->wave[i] += from_inputs;
-    for (int j = 0; j < op->out_count; j++) of[op->out[j]] = s->wave[i];
-    if (s->wave[i] > s->waves) s->waves = s->wave[i];
-  }
-  tw_free(of);
-  s->waves++;
-  for (int i = 0; i < p->op_count; i++)
-    if (p->ops[i].gate->prepare) s->wave[i] = s->waves;
-  return TW_OK;
-}
-
 tw_status tw_session_open(tw_session *s) {
   if (!s->program->finished) return tw_fail(TW_ERR_INTERNAL, "session on an unfinished program");
   void *memory;
@@ -178,7 +50,7 @@ tw_status tw_session_open(tw_session *s) {
   s->prepared = memory;
   TW_TRY(tw_alloc(sizeof(double) * (size_t)(s->program->label_count + 1), &memory));
   s->label_seconds = memory;
-  if (s->keep_masks) TW_TRY(find_waves(s));
+  if (s->keep_masks) TW_TRY(tw_session_find_waves(s));
 #ifdef TWAIN_DEBUG_PRG
   TW_TRY(tw_alloc(s->program->use_count + 1, &memory));
   s->drawn = memory;
@@ -202,12 +74,7 @@ tw_status tw_session_open(tw_session *s) {
 }
 
 void tw_session_close(tw_session *s) {
-  while (s->blocks) {
-    tw_block *b = s->blocks;
-    s->blocks = b->next;
-    if (!s->arena) s->backend->release(b->data, b->words * 8);
-    free(b);
-  }
+  tw_session_release_blocks(s);
   tw_free(s->buffers);
   tw_free(s->prepared);
   tw_free(s->label_seconds);
@@ -232,8 +99,7 @@ static void assert_role(tw_session *s, uint32_t use, uint8_t role) {
 #endif
 }
 
-// The stream of an opening's mask, and memory for it.
-static tw_status describe_draw(tw_session *s, const tw_op *op, int side, tw_draw_args *out) {
+tw_status tw_session_describe_draw(tw_session *s, const tw_op *op, int side, tw_draw_args *out) {
   int id = op->out[0];
   const tw_tensor *t = tw_t(s, id);
   TW_TRY(tw_make_mask(s, id, side));
@@ -250,7 +116,7 @@ static tw_status describe_draw(tw_session *s, const tw_op *op, int side, tw_draw
 
 tw_status tw_draw_mask(tw_session *s, const tw_op *op, int side) {
   tw_draw_args a;
-  TW_TRY(describe_draw(s, op, side, &a));
+  TW_TRY(tw_session_describe_draw(s, op, side, &a));
   return s->backend->draw(&a, s->stream);
 }
 
@@ -286,17 +152,17 @@ static tw_status run_gate(tw_session *s, const tw_op *op) {
 static void release_inputs(tw_session *s, int index) {
   const tw_op *op = &s->program->ops[index];
   for (int j = 0; j < op->in_count; j++)
-    if (tw_t(s, op->in[j])->last_op == index) release_tensor(s, op->in[j]);
+    if (tw_t(s, op->in[j])->last_op == index) tw_session_release_tensor(s, op->in[j]);
 }
 
-static tw_status run_and_release(tw_session *s, int index) {
+tw_status tw_session_run_op(tw_session *s, int index) {
   const tw_op *op = &s->program->ops[index];
   if (s->need && !s->preparing) TW_TRY(s->need(s->ahead, index));
   if (s->mark && !s->preparing) TW_TRY(s->mark(s->mark_state, op->label));
   double start = tw_seconds();
   tw_status status = run_gate(s, op);
   s->label_seconds[op->label] += tw_seconds() - start;
-  if (!s->wave || !s->preparing) release_scratch(s);  // else others of its wave may run beside it
+  if (!s->wave || !s->preparing) tw_session_release_scratch(s);  // else others of its wave may run beside it
   if (status != TW_OK) {
     const tw_label *label = &s->program->labels[op->label];
     return tw_fail_in(status, "layer %d, %s, gate %s", label->layer, label->gate, op->gate->name);
@@ -306,95 +172,8 @@ static tw_status run_and_release(tw_session *s, int index) {
   // an opener may read its shares until the flush
   if (!op->opens || s->role != TW_PARTY || s->preparing) release_inputs(s, index);
   for (int j = 0; j < op->out_count; j++)
-    if (tw_t(s, op->out[j])->last_op == index) release_tensor(s, op->out[j]);
+    if (tw_t(s, op->out[j])->last_op == index) tw_session_release_tensor(s, op->out[j]);
   return TW_OK;
-}
-
-static tw_status prepare_next(tw_session *s) {
-  s->preparing = true;
-  tw_status status = run_and_release(s, s->next_op);
-  s->preparing = false;
-  if (!s->columns_done) s->next_op++;
-  return status;
-}
-
-tw_status tw_session_draw_to(tw_session *s, int end) {
-  tw_draw_args draws[TW_DRAWS];
-  int count = 0;
-  for (; s->drawn_to < end; s->drawn_to++) {
-    const tw_op *op = &s->program->ops[s->drawn_to];
-    if (!op->opens) continue;
-    TW_TRY(describe_draw(s, op, s->rank, &draws[count++]));
-    if (count < TW_DRAWS) continue;
-    TW_TRY(s->backend->draw_all(draws, count, s->stream));
-    count = 0;
-  }
-  return count ? s->backend->draw_all(draws, count, s->stream) : TW_OK;
-}
-
-static bool is_of_wave(const tw_session *s, int index, int wave) { return s->wave[index] == wave && wave > 0; }
-
-// As good as a time for a comparison within a wave: words, or of products multiplications.
-static double work_of(const tw_session *s, const tw_op *op) {
-  double words = (double)tw_words_of(s, op->out[0]);
-  return op->gate->prepare ? words * (double)tw_words_of(s, op->in[0]) : words;
-}
-
-static int least_loaded(const double *load, int count) {
-  int least = 0;
-  for (int i = 1; i < count; i++)
-    if (load[i] < load[least]) least = i;
-  return least;
-}
-
-// The gates of a wave before `end`, on as many streams as there are.
-static tw_status prepare_wave(tw_session *s, int wave, int end) {
-  int count = 0;
-  double load[TW_FAN] = {0};
-  for (int i = s->next_op; i < end; i++) count += is_of_wave(s, i, wave);
-  bool spread = s->fan && count > 1 && (wave < s->waves || s->fan->products);
-  if (spread) TW_TRY(s->fan->fork(s->fan->state));
-  for (int i = s->next_op; i < end; i++) {
-    if (!is_of_wave(s, i, wave)) continue;
-    int on = spread ? least_loaded(load, s->fan->count) : 0;
-    if (s->fan) s->stream = s->fan->stream[on];
-    load[on] += work_of(s, &s->program->ops[i]);
-    TW_TRY(run_and_release(s, i));
-  }
-  release_scratch(s);
-  return spread ? s->fan->join(s->fan->state) : TW_OK;
-}
-
-static tw_status prepare_waves(tw_session *s, int end) {
-  void *stream = s->stream;
-  if (s->fan) s->stream = s->fan->stream[0];
-  tw_status status = tw_session_draw_to(s, end);
-  s->preparing = true;
-  for (int wave = 1; wave <= s->waves && status == TW_OK; wave++) status = prepare_wave(s, wave, end);
-  s->preparing = false;
-  s->stream = stream;
-  if (end > s->next_op) s->next_op = end;
-  return status;
-}
-
-tw_status tw_session_prepare_to(tw_session *s, int end) {
-  if (s->keep_masks) return prepare_waves(s, end);
-  while (s->next_op < end) TW_TRY(prepare_next(s));
-  return TW_OK;
-}
-
-tw_status tw_session_prepare_slice(tw_session *s, size_t work) {
-  s->slice_work = work;
-  tw_status status = prepare_next(s);
-  s->slice_work = 0;
-  return status;
-}
-
-tw_status tw_session_prepare(tw_session *s) {
-  tw_status status = tw_session_prepare_to(s, s->program->op_count);
-  tw_session_rewind(s);
-  memset(s->label_seconds, 0, sizeof(double) * (size_t)s->program->label_count);
-  return status;
 }
 
 static tw_status report_opened(tw_session *s, int from, int to) {
@@ -411,7 +190,7 @@ tw_status tw_session_step(tw_session *s, bool *done) {
   s->level_start = s->next_op;
   while (s->next_op < p->op_count && p->ops[s->next_op].level == level) {
     s->opening = s->opening || (s->role == TW_PARTY && p->ops[s->next_op].opens);
-    TW_TRY(run_and_release(s, s->next_op));
+    TW_TRY(tw_session_run_op(s, s->next_op));
     s->next_op++;
   }
   *done = s->next_op == p->op_count && !s->opening;  // the step after a last opening only reports
@@ -433,7 +212,7 @@ static tw_status open_level(tw_session *s) {
 }
 
 void tw_session_rewind(tw_session *s) {
-  if (s->program->output >= 0) release_tensor(s, s->program->output);
+  if (s->program->output >= 0) tw_session_release_tensor(s, s->program->output);
   s->next_op = s->level_start = s->drawn_to = 0;
   s->columns_done = 0;
   s->opening = false;
@@ -444,7 +223,7 @@ tw_status tw_session_walk_levels(tw_session *s) {
     int level = s->program->ops[s->next_op].level;
     for (s->level_start = s->next_op; s->next_op < s->program->op_count && s->program->ops[s->next_op].level == level;
          s->next_op++)
-      TW_TRY(run_and_release(s, s->next_op));
+      TW_TRY(tw_session_run_op(s, s->next_op));
     TW_TRY(open_level(s));
   }
   return TW_OK;

@@ -162,8 +162,10 @@ static tw_status run_product(const void *arguments) {
   const product_args *a = arguments;
   return tw_cpu_backend.product(a->operand, a->m, a->n, a->k, a->x, a->addend, a->ring, a->out, NULL);
 }
+static void *products_on;  // where all are to be; NULL: anywhere
 static tw_status later_product(const void *operand, size_t m, size_t n, size_t k, const uint64_t *x,
                                const uint64_t *addend, int ring, uint64_t *out, void *on) {
+  if (products_on) CU_ASSERT_PTR_EQUAL(on, products_on);
   product_args a = {operand, m, n, k, x, addend, ring, out};
   return put_aside(on, run_product, &a, sizeof a);
 }
@@ -337,7 +339,9 @@ static void compare(stage *st, bool products_spread) {
     CU_ASSERT_EQUAL(tw_session_prepare_to(&reference, reference.program->op_count), TW_OK);
     tw_ahead_rewind(&ahead);
     spoil(&ahead.session);
-    prepare(&ahead, i ? (way)(walk_random() % WAYS) : WHOLE);
+    way how = i ? (way)(walk_random() % WAYS) : WHOLE;
+    products_on = how != WHOLE ? handle(ALONE) : products_spread ? NULL : handle(0);
+    prepare(&ahead, how);
     CU_ASSERT(execute());
     CU_ASSERT_EQUAL(wrong_masks(&reference, &ahead.session), 0);
     CU_ASSERT_EQUAL(wrong_products(&reference, &ahead.session), 0);

@@ -123,12 +123,43 @@ static tw_status mark_products(tw_program *p) {
   return TW_OK;
 }
 
+static bool follows(const tw_program *p, const tw_op *op) {
+  if (!op->gate->mask || op->opens || op->out_count == 0) return false;
+  tw_kind kind = p->tensors[op->out[0]].kind;
+  return kind == TW_WIRE || kind == TW_BITWIRE;
+}
+
+// Masks of openings are drawn; a gate's follows from its inputs'. Products come last: nothing follows from them.
+static tw_status assign_waves(tw_program *p) {
+  void *memory;
+  TW_TRY(tw_alloc(sizeof(int) * (size_t)(p->tensor_count + 1), &memory));
+  int *of = memory;
+  p->waves = 0;
+  for (int i = 0; i < p->op_count; i++) {
+    tw_op *op = &p->ops[i];
+    op->wave = 0;
+    if (follows(p, op)) {
+      for (int j = 0; j < op->in_count; j++)
+        if (of[op->in[j]] > op->wave) op->wave = of[op->in[j]];
+      op->wave++;
+    }
+    for (int j = 0; j < op->out_count; j++) of[op->out[j]] = op->wave;
+    if (op->wave > p->waves) p->waves = op->wave;
+  }
+  tw_free(of);
+  p->waves++;
+  for (int i = 0; i < p->op_count; i++)
+    if (p->ops[i].gate->prepare) p->ops[i].wave = p->waves;
+  return TW_OK;
+}
+
 tw_status tw_program_finish(tw_program *p) {
   assign_levels(p);
   TW_TRY(order_by_level(p));
   TW_TRY(assign_streams(p));
   TW_TRY(assign_lifetimes(p));
   TW_TRY(mark_products(p));
+  TW_TRY(assign_waves(p));
   p->finished = true;
   return TW_OK;
 }

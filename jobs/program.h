@@ -69,6 +69,9 @@ struct tw_op {
   bool for_product;  // a prepared product, or a mask that one is computed from
   int ordinal;       // opens: among the program's opening gates, in order
   int label, level;
+  // Preparation where masks are kept: how many masks after another its own follows from, 0 where it has none or it is
+  // drawn; of products the program's last.
+  int wave;
 };
 
 typedef struct {
@@ -100,6 +103,7 @@ typedef struct {
   bool causal;
   int input, output;  // tensor ids: input share, output wire
   int levels;         // rounds
+  int waves;          // the last one: of products
   uint32_t use_count;
   uint64_t slot_bytes[2];
   // capacities, for growth

@@ -50,7 +50,6 @@ tw_status tw_session_open(tw_session *s) {
   s->prepared = memory;
   TW_TRY(tw_alloc(sizeof(double) * (size_t)(s->program->label_count + 1), &memory));
   s->label_seconds = memory;
-  if (s->keep_masks) TW_TRY(tw_session_find_waves(s));
 #ifdef TWAIN_DEBUG_PRG
   TW_TRY(tw_alloc(s->program->use_count + 1, &memory));
   s->drawn = memory;
@@ -78,13 +77,11 @@ void tw_session_close(tw_session *s) {
   tw_free(s->buffers);
   tw_free(s->prepared);
   tw_free(s->label_seconds);
-  tw_free(s->wave);
   tw_free(s->drawn);
   tw_free(s->tables);
   s->buffers = NULL;
   s->prepared = NULL;
   s->label_seconds = NULL;
-  s->wave = NULL;
   s->drawn = NULL;
   s->tables = NULL;
 }
@@ -162,7 +159,7 @@ tw_status tw_session_run_op(tw_session *s, int index) {
   double start = tw_seconds();
   tw_status status = run_gate(s, op);
   s->label_seconds[op->label] += tw_seconds() - start;
-  if (!s->wave || !s->preparing) tw_session_release_scratch(s);  // else others of its wave may run beside it
+  if (!s->keep_masks || !s->preparing) tw_session_release_scratch(s);  // else others of its wave may run beside it
   if (status != TW_OK) {
     const tw_label *label = &s->program->labels[op->label];
     return tw_fail_in(status, "layer %d, %s, gate %s", label->layer, label->gate, op->gate->name);

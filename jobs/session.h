@@ -122,7 +122,6 @@ struct tw_session {
   tw_buffer *buffers;
   uint64_t **prepared;  // per op: K_b of a weight product
   bool keep_masks;      // set before opening: masks stay from preparation on, online work leaves them alone
-  int *wave, waves;  // where they stay, per op: how many masks after another its own follows from; of products the last
   bool preparing;
   size_t slice_work, columns_done;  // multiply-adds of a slice (0: whole products); of the product being prepared
   // party, when another session prepares (jobs/ahead.h). need: called before gate number `op`; when it returns, the

@@ -15,7 +15,4 @@ void tw_session_release_tensor(tw_session *s, int id);
 void tw_session_release_scratch(tw_session *s);
 void tw_session_release_blocks(tw_session *s);
 
-// ---- session_prepare.c
-tw_status tw_session_find_waves(tw_session *s);
-
 #endif

@@ -1,40 +1,7 @@
 // Preparation: gate by gate, or, where masks are kept, many draws at a time and then in waves.
 #include <string.h>
 
-#include "base/memory.h"
 #include "jobs/session_parts.h"
-
-static bool follows(const tw_program *p, const tw_op *op) {
-  if (!op->gate->mask || op->opens || op->out_count == 0) return false;
-  tw_kind kind = p->tensors[op->out[0]].kind;
-  return kind == TW_WIRE || kind == TW_BITWIRE;
-}
-
-// Masks of openings are drawn (wave 0); a gate's follows from its inputs'. Products come last: nothing follows from
-// them.
-tw_status tw_session_find_waves(tw_session *s) {
-  const tw_program *p = s->program;
-  void *memory;
-  TW_TRY(tw_alloc(sizeof(int) * (size_t)(p->op_count + 1), &memory));
-  s->wave = memory;
-  TW_TRY(tw_alloc(sizeof(int) * (size_t)(p->tensor_count + 1), &memory));
-  int *of = memory;
-  s->waves = 0;
-  for (int i = 0; i < p->op_count; i++) {
-    const tw_op *op = &p->ops[i];
-    bool from_inputs = follows(p, op);
-    for (int j = 0; from_inputs && j < op->in_count; j++)
-      if (of[op->in[j]] > s->wave[i]) s->wave[i] = of[op->in[j]];
-    s->wave[i] += from_inputs;
-    for (int j = 0; j < op->out_count; j++) of[op->out[j]] = s->wave[i];
-    if (s->wave[i] > s->waves) s->waves = s->wave[i];
-  }
-  tw_free(of);
-  s->waves++;
-  for (int i = 0; i < p->op_count; i++)
-    if (p->ops[i].gate->prepare) s->wave[i] = s->waves;
-  return TW_OK;
-}
 
 static tw_status prepare_next(tw_session *s) {
   s->preparing = true;
@@ -58,8 +25,6 @@ tw_status tw_session_draw_to(tw_session *s, int end) {
   return count ? s->backend->draw_all(draws, count, s->stream) : TW_OK;
 }
 
-static bool is_of_wave(const tw_session *s, int index, int wave) { return s->wave[index] == wave && wave > 0; }
-
 // As good as a time for a comparison within a wave: words, or of products multiplications.
 static double work_of(const tw_session *s, const tw_op *op) {
   double words = (double)tw_words_of(s, op->out[0]);
@@ -77,11 +42,11 @@ static int least_loaded(const double *load, int count) {
 static tw_status prepare_wave(tw_session *s, int wave, int end) {
   int count = 0;
   double load[TW_FAN] = {0};
-  for (int i = s->next_op; i < end; i++) count += is_of_wave(s, i, wave);
-  bool spread = s->fan && count > 1 && (wave < s->waves || s->fan->products);
+  for (int i = s->next_op; i < end; i++) count += s->program->ops[i].wave == wave;
+  bool spread = s->fan && count > 1 && (wave < s->program->waves || s->fan->products);
   if (spread) TW_TRY(s->fan->fork(s->fan->state));
   for (int i = s->next_op; i < end; i++) {
-    if (!is_of_wave(s, i, wave)) continue;
+    if (s->program->ops[i].wave != wave) continue;
     int on = spread ? least_loaded(load, s->fan->count) : 0;
     if (s->fan) s->stream = s->fan->stream[on];
     load[on] += work_of(s, &s->program->ops[i]);
@@ -96,7 +61,7 @@ static tw_status prepare_waves(tw_session *s, int end) {
   if (s->fan) s->stream = s->fan->stream[0];
   tw_status status = tw_session_draw_to(s, end);
   s->preparing = true;
-  for (int wave = 1; wave <= s->waves && status == TW_OK; wave++) status = prepare_wave(s, wave, end);
+  for (int wave = 1; wave <= s->program->waves && status == TW_OK; wave++) status = prepare_wave(s, wave, end);
   s->preparing = false;
   s->stream = stream;
   if (end > s->next_op) s->next_op = end;

@@ -56,7 +56,8 @@ void tw_builder_start(tw_builder *b, tw_program *p, int seq, int hidden, bool ca
 int tw_label_set(tw_builder *b, int layer, const char *gate) {
   tw_program *p = b->program;
   int before = b->label;
-  for (int i = 0; i < p->label_count; i++)
+  // layers are emitted one after the other: an earlier one's labels end the search
+  for (int i = p->label_count - 1; i >= 0 && (p->labels[i].layer < 0 || p->labels[i].layer >= layer); i--)
     if (p->labels[i].layer == layer && strcmp(p->labels[i].gate, gate) == 0) {
       b->label = i;
       return before;

@@ -102,16 +102,25 @@ typedef struct {
   int count;
   int64_t key[8];
 } literal_set;
-enum { MAX_SETS = 4096 };
+enum { MAX_SETS = 4096, BUCKETS = 2 * MAX_SETS };
+typedef struct {
+  literal_set set[MAX_SETS];
+  int16_t bucket[BUCKETS];  // 0: empty, else 1 + a set's number; collisions go to the next one
+  int count;
+} set_table;
 
-static int find_or_add(literal_set *sets, int *count, const literal_set *wanted) {
-  for (int i = 0; i < *count; i++)
-    if (sets[i].count == wanted->count &&
-        memcmp(sets[i].key, wanted->key, sizeof(int64_t) * (size_t)wanted->count) == 0)
-      return i;
-  if (*count == MAX_SETS) return -1;
-  sets[*count] = *wanted;
-  return (*count)++;
+static int find_or_add(set_table *t, const literal_set *wanted) {
+  uint64_t hash = (uint64_t)wanted->count;
+  for (int i = 0; i < wanted->count; i++) hash = (hash ^ (uint64_t)wanted->key[i]) * 0x9e3779b97f4a7c15;
+  size_t at = hash >> 32 & (BUCKETS - 1), bytes = sizeof(int64_t) * (size_t)wanted->count;
+  for (; t->bucket[at]; at = (at + 1) & (BUCKETS - 1)) {
+    const literal_set *met = &t->set[t->bucket[at] - 1];
+    if (met->count == wanted->count && memcmp(met->key, wanted->key, bytes) == 0) return t->bucket[at] - 1;
+  }
+  if (t->count == MAX_SETS) return -1;
+  t->set[t->count] = *wanted;
+  t->bucket[at] = (int16_t)(t->count + 1);
+  return t->count++;
 }
 
 static literal_set set_of(const int64_t *literal, int count, int set) {
@@ -139,8 +148,7 @@ int tw_and_products(tw_builder *b, const tw_product *products, int count, int pl
   for (int i = 0; i < count; i++) room += 2 + 3 * (size_t)products[i].count + ((size_t)1 << products[i].count);
   room += (size_t)planes + 1 + (size_t)count;
   int64_t *list = calloc(room, sizeof *list);
-  literal_set *sets = calloc(MAX_SETS, sizeof *sets);
-  int set_count = 0;
+  set_table *sets = calloc(1, sizeof *sets);
   for (int i = 0; i < count && list && sets; i++) {
     const tw_product *p = &products[i];
     list[at++] = p->out;
@@ -153,10 +161,11 @@ int tw_and_products(tw_builder *b, const tw_product *products, int count, int pl
     }
     for (int set = 0; set < 1 << p->count; set++) {
       literal_set wanted = set_of(literal, p->count, set);
-      list[at++] = wanted.count < 2 ? -1 : find_or_add(sets, &set_count, &wanted);
+      list[at++] = wanted.count < 2 ? -1 : find_or_add(sets, &wanted);
     }
   }
   if (!list || !sets) tw_build_fail(b, TW_ERR_MEMORY, "out of memory for bit products");
+  int set_count = sets ? sets->count : 0;
   if (set_count == MAX_SETS || op->in_count >= TW_MAX_IN)
     tw_build_fail(b, TW_ERR_INTERNAL, "too many bit products in one gate");
   if (b->status == TW_OK) {

@@ -31,18 +31,25 @@ static void assign_levels(tw_program *p) {
   }
 }
 
+// A counting sort: by level, openings last in each, else in the order of emission.
 static tw_status order_by_level(tw_program *p) {
-  void *sorted;
-  TW_TRY(tw_alloc(sizeof(tw_op) * (size_t)p->op_count, &sorted));
-  tw_op *to = sorted;
-  int count = 0;
-  for (int level = 0; level <= p->levels; level++)
-    for (int opens = 0; opens < 2; opens++)
-      for (int i = 0; i < p->op_count; i++)
-        if (p->ops[i].level == level && p->ops[i].opens == opens) to[count++] = p->ops[i];
-  memcpy(p->ops, to, sizeof(tw_op) * (size_t)count);
+  void *memory;
+  size_t keys = 2 * (size_t)(p->levels + 1) + 1;
+  TW_TRY(tw_alloc(sizeof(tw_op) * (size_t)p->op_count + 1, &memory));
+  tw_op *sorted = memory;
+  tw_status status = tw_alloc(sizeof(int) * keys, &memory);
+  if (status != TW_OK) {
+    tw_free(sorted);
+    return status;
+  }
+  int *next = memory;  // of a key, where its next op goes
+  for (int i = 0; i < p->op_count; i++) next[2 * p->ops[i].level + p->ops[i].opens + 1]++;
+  for (size_t key = 1; key < keys; key++) next[key] += next[key - 1];
+  for (int i = 0; i < p->op_count; i++) sorted[next[2 * p->ops[i].level + p->ops[i].opens]++] = p->ops[i];
+  memcpy(p->ops, sorted, sizeof(tw_op) * (size_t)p->op_count);
   tw_free(sorted);
-  return count == p->op_count ? TW_OK : tw_fail(TW_ERR_INTERNAL, "levelling lost %d gates", p->op_count - count);
+  tw_free(next);
+  return TW_OK;
 }
 
 static uint64_t half_bytes(const tw_correction *c, int rank) {

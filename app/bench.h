@@ -9,7 +9,7 @@ typedef struct {
   int64_t seq, repeat, layers, batch;
   const char *link;  // NULL: as it is
   int64_t budget_words, budget_jobs;
-  bool json, by_gate, compare_overlap;
+  bool json, by_gate, compare_overlap, guard;
 } tw_bench_settings;
 
 // Whole inferences; two MPI ranks.

@@ -34,7 +34,7 @@ static tw_status prepare(bench *b) {
   TW_TRY(tw_hardware_alone(b->s->device, &b->device));
   TW_TRY(tw_shape_config(b->s->model, &b->dealer.config));
   if (b->s->layers > 0 && b->s->layers < b->dealer.config.layers) b->dealer.config.layers = (int)b->s->layers;
-  TW_TRY(tw_plan_make(&b->dealer.config, (int)b->s->seq, TW_DITHERED, TW_OUTPUT_TOKENS, NULL, &b->plan));
+  TW_TRY(tw_plan_make(&b->dealer.config, (int)b->s->seq, TW_DITHERED, TW_OUTPUT_TOKENS, false, NULL, &b->plan));
   randombytes_buf(b->dealer.mask_seed, sizeof b->dealer.mask_seed);
   for (int rank = 0; rank < 2; rank++) {
     TW_TRY(tw_alloc(b->plan.program.slot_bytes[rank], &memory));

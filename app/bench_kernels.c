@@ -218,7 +218,7 @@ static bool stands_for_its_kind(const tw_program *p, int index) {
 static tw_status time_plan(bench *w, const tw_model_config *config, tw_rounding rounding, tw_output output,
                            const char *only) {
   tw_plan plan;
-  TW_TRY(tw_plan_make(config, (int)w->s->seq, rounding, output, NULL, &plan));
+  TW_TRY(tw_plan_make(config, (int)w->s->seq, rounding, output, false, NULL, &plan));
   const tw_program *p = &plan.program;
   for (int i = 0; i < p->op_count && w->b.status == TW_OK; i++) {
     const tw_op *op = &p->ops[i];

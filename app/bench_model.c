@@ -27,7 +27,7 @@ typedef struct {
   int used;  // repetitions of the rehearsal: each pass goes on with fresh keys
   double serial_preparation, serial_online, serial_comm;  // --compare-overlap: without, and the opens' time
   tw_engine_stats stats;
-  uint64_t mismatches;
+  tw_rehearsal_verdict verdict;
 } bench;
 
 static tw_status meet(bench *b) {
@@ -59,6 +59,7 @@ static tw_status open_rehearsal(bench *b) {
                             .batch = (int)b->s->batch,
                             .repeat = (b->s->compare_overlap ? PASSES : 1) * ((int)b->s->repeat + WARM_UP),
                             .rank = b->channel->rank,
+                            .guard = b->s->guard,
                             .device = b->hardware.device,
                             .keys = b->keys,
                             .number = b->channel->rank == 0 ? mine : theirs};
@@ -88,21 +89,33 @@ static tw_status repeat_runs(bench *b) {
   return tw_engine_get_stats(b->engine, &b->stats);
 }
 
+// n elements: masked and this rank's mask from the engine, the other rank's from it. Free masked.
+static tw_status exchange_wire(bench *b, tw_status (*read)(tw_engine *, uint64_t *, uint64_t *), size_t n,
+                               tw_rehearsal_wire *out) {
+  void *memory;
+  TW_TRY(tw_alloc(3 * 8 * n, &memory));
+  out->masked = memory;
+  out->mask[0] = out->masked + n;
+  out->mask[1] = out->masked + 2 * n;
+  TW_TRY(read(b->engine, out->masked, out->mask[0]));
+  return tw_channel_exchange(b->channel, out->mask[0], out->mask[1], 8 * n);
+}
+
 // The last repetition's output against the emulator, by rank 0.
 static tw_status verify(bench *b) {
   const tw_plan *plan = tw_rehearsal_plan(b->rehearsal);
-  size_t bytes = 8 * (size_t)b->s->batch * plan->program.tensors[plan->program.output].n;
-  uint64_t *part[3];
-  for (int i = 0; i < 3; i++) TW_TRY(tw_alloc(bytes, (void **)&part[i]));
-  tw_status status = tw_engine_output(b->engine, part[0], part[1]);
-  if (status == TW_OK) status = tw_channel_exchange(b->channel, part[1], part[2], bytes);
+  bool guarded = plan->program.guard >= 0;
+  tw_rehearsal_wire output = {0}, guard = {0};
+  tw_status status =
+      exchange_wire(b, tw_engine_output, plan->program.tensors[plan->program.output].n * (size_t)b->s->batch, &output);
+  if (status == TW_OK && guarded) status = exchange_wire(b, tw_engine_guard, (size_t)b->s->batch, &guard);
   if (status == TW_OK && b->channel->rank == 0)
-    status =
-        tw_rehearsal_verify(b->rehearsal, b->used - 1, part[0], part[1], part[2], b->stats.transcript, &b->mismatches);
-  for (int i = 0; i < 3; i++) tw_free(part[i]);
-  uint64_t theirs = 0;  // rank 1 learns the verdict, so that both end alike
-  if (status == TW_OK) status = tw_channel_exchange(b->channel, &b->mismatches, &theirs, sizeof theirs);
-  b->mismatches += theirs;
+    status = tw_rehearsal_verify(b->rehearsal, b->used - 1, &output, &guard, b->stats.transcript, &b->verdict);
+  tw_free(output.masked);
+  tw_free(guard.masked);
+  tw_rehearsal_verdict mine = b->verdict, theirs;  // rank 1 learns it, so that both end alike
+  if (status == TW_OK) status = tw_channel_exchange(b->channel, &mine, &theirs, sizeof theirs);
+  if (status == TW_OK && b->channel->rank == 1) b->verdict = theirs;
   return status;
 }
 
@@ -150,7 +163,10 @@ static void print_table(const bench *b, double online, double preparation) {
   if (b->stats.probe_bandwidth > 0)
     tw_grid_row(&grid, "transport, measured at start\t%.1f us an open of 4 KiB, %.1f GB/s each way at 1 MiB",
                 1e6 * b->stats.probe_latency_s, 1e-9 * b->stats.probe_bandwidth);
-  tw_grid_row(&grid, "output against the emulator\t%s", b->mismatches ? "DIFFERS" : "equal, bit for bit");
+  tw_grid_row(&grid, "output against the emulator\t%s", b->verdict.mismatches ? "DIFFERS" : "equal, bit for bit");
+  if (b->verdict.out_of_bound)
+    tw_grid_row(&grid, "values out of bound\t%llu, first in %s", (unsigned long long)b->verdict.out_of_bound,
+                b->verdict.first_out_of_bound);
   tw_grid_print(&grid);
 }
 
@@ -180,7 +196,7 @@ static tw_status print_json(const bench *b, double online, double preparation) {
   const tw_open_counters *c = &b->stats.counters;
   const tw_plan *plan = tw_rehearsal_plan(b->rehearsal);
   return tw_json_print(json_pack(
-      "{s:s, s:I, s:I, s:s, s:s, s:s, s:s, s:f, s:f, s:f, s:f, s:I, s:I, s:I, s:b, s:I, s:I, s:I, s:I, s:I, "
+      "{s:s, s:I, s:I, s:s, s:s, s:s, s:s, s:f, s:f, s:f, s:f, s:I, s:I, s:I, s:b, s:I, s:I, s:I, s:I, s:I, s:I, "
       "s:f, s:f, s:f, "
       "s:f, s:f, s:f, s:I}",
       "model", b->s->model, "seq", (json_int_t)b->s->seq, "batch", (json_int_t)b->s->batch, "device",
@@ -188,9 +204,9 @@ static tw_status print_json(const bench *b, double online, double preparation) {
       "keys", b->s->keys, "key_wait_seconds", 1e-9 * (double)b->stats.key_wait_ns, "setup_seconds", b->setup,
       "preparation_seconds", preparation, "online_seconds", online, "correction_bytes_per_rank",
       (json_int_t)(plan->program.slot_bytes[0] * (uint64_t)b->s->batch), "sent_bytes_per_rank",
-      (json_int_t)c->open_payload_bytes, "rounds", (json_int_t)c->rounds, "verified", b->mismatches == 0,
-      "open_flushes_demand", (json_int_t)c->open_flushes_demand, "open_flushes_budget",
-      (json_int_t)c->open_flushes_budget, "pfss_flushes_overlapped_in_open",
+      (json_int_t)c->open_payload_bytes, "rounds", (json_int_t)c->rounds, "verified", b->verdict.mismatches == 0,
+      "out_of_bound", (json_int_t)b->verdict.out_of_bound, "open_flushes_demand", (json_int_t)c->open_flushes_demand,
+      "open_flushes_budget", (json_int_t)c->open_flushes_budget, "pfss_flushes_overlapped_in_open",
       (json_int_t)c->pfss_flushes_overlapped_in_open, "open_comm_ns", (json_int_t)c->open_comm_ns,
       "open_wire_bytes_sent", (json_int_t)c->open_wire_bytes_sent, "probe_latency_seconds", b->stats.probe_latency_s,
       "probe_bytes_per_second", b->stats.probe_bandwidth, "serial_online_seconds", b->serial_online,
@@ -263,9 +279,11 @@ static tw_status body(const tw_call *call, tw_channel *channel) {
       print_table(b, online, preparation);
     if (b->s->by_gate && !b->s->json) print_gates(b);
   }
-  if (status == TW_OK && b->mismatches)
-    status =
-        tw_fail(TW_ERR_CHECK, "%llu output elements differ from the emulator's", (unsigned long long)b->mismatches);
+  const tw_rehearsal_verdict *v = &b->verdict;
+  if (status == TW_OK && v->mismatches)
+    status = tw_fail(TW_ERR_CHECK, "%llu output elements differ from the emulator's; values out of bound: %llu%s%s",
+                     (unsigned long long)v->mismatches, (unsigned long long)v->out_of_bound,
+                     v->out_of_bound ? ", first in " : "", v->first_out_of_bound);
   tw_engine_close(b->engine);
   tw_hardware_release(&b->hardware);
   tw_rehearsal_close(b->rehearsal);

@@ -90,6 +90,9 @@ static const tw_option options[] = {
     {.name = "by-gate",
      .field = offsetof(settings, by_gate),
      .help = "model: time of each gate (slows a GPU a little)"},
+    {.name = "guard",
+     .field = offsetof(settings, guard),
+     .help = "model: the plan counts values out of bound, as `twain plan` makes it by default"},
     {.name = "json", .field = offsetof(settings, json), .help = "print JSON instead of tables"},
 };
 

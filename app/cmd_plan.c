@@ -1,3 +1,4 @@
+#include <math.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -16,7 +17,7 @@ typedef struct {
   const char *model, *output, *rounding, *calibrate, *link;
   int64_t seq, layers;
   double margin;
-  bool json, verbose, force;
+  bool no_guard, json, verbose, force;
 } settings;
 
 static const tw_option options[] = {
@@ -54,6 +55,9 @@ static const tw_option options[] = {
      .help = "widen measured bounds by this factor",
      .low = 1,
      .high = 1e6},
+    {.name = "no-guard",
+     .field = offsetof(settings, no_guard),
+     .help = "do not count values out of bound; fewer keys, and a result that may be wrong without a word"},
     {.name = "model",
      .kind = TW_OPTION_TEXT,
      .field = offsetof(settings, model),
@@ -101,6 +105,9 @@ typedef struct {
   const tw_plan *plan;
   const tw_bounds *measured;  // NULL without calibration
 } layer_table;
+
+// Of an uncalibrated plan, everything but what the model's own weights tell.
+static const char assumed[] = "bounds are ASSUMED, not measured";
 
 static bool same_rings(const tw_plan *plan, int i, int j) {
   return memcmp(&plan->rings[i], &plan->rings[j], sizeof(tw_rings)) == 0;
@@ -166,6 +173,11 @@ static void print_plan(const tw_plan *plan, const tw_bounds *measured, const tw_
   if (measured)
     printf("(measured on %s, widened by %g; what is still small is raised to a floor that keeps rare texts safe)\n",
            s->calibrate, s->margin);
+  else
+    printf("(%s%s; `twain plan NAME --calibrate FILE` measures them on texts like those to come)\n", assumed,
+           s->model ? "" : ", but for norm_weight and norm_bias, which hold this model's own");
+  printf(plan->shape.guard ? "(values out of these bounds are counted: `twain reveal` does not trust such a result)\n"
+                           : "(values out of these bounds are NOT counted: a result may be wrong without a word)\n");
   putchar('\n');
   print_rings(plan);
   putchar('\n');
@@ -203,6 +215,8 @@ static tw_status print_json(const tw_plan *plan, const tw_bounds *measured, cons
   json_object_set_new(json, "link",
                       json_pack("{s:f, s:f, s:f}", "latency_us", link->latency_us, "gigabytes_per_second",
                                 link->gigabytes_per_second, "least_seconds", least_time(costs, link)));
+  json_object_set_new(json, "guard", json_boolean(plan->shape.guard));
+  json_object_set_new(json, "bounds_assumed", json_boolean(!measured));
   json_object_set_new(json, "rings", layer_objects(plan, NULL));
   json_object_set_new(json, "bounds", layer_objects(plan, plan->bounds));
   if (measured) json_object_set_new(json, "measured", layer_objects(plan, measured));
@@ -233,37 +247,51 @@ static tw_status calibrate(const char *name, const settings *s, const tw_model *
   return status;
 }
 
-// The model's shape; with calibration also *measured (tw_free).
+// Assumed bounds of every layer, with those of the model's own weights where these are larger.
+static tw_status assume(const tw_model *model, const tw_model_config *config, tw_bounds **bounds) {
+  void *memory;
+  tw_bounds common = tw_default_bounds();
+  TW_TRY(tw_alloc((size_t)config->layers * sizeof **bounds, &memory));
+  *bounds = memory;
+  if (model) tw_bounds_of_weights(model, *bounds);
+  for (int i = 0; i < config->layers; i++) {
+    tw_bounds own = (*bounds)[i];
+    (*bounds)[i] = common;
+    (*bounds)[i].norm_weight = fmax(common.norm_weight, own.norm_weight);
+    (*bounds)[i].norm_bias = fmax(common.norm_bias, own.norm_bias);
+  }
+  return TW_OK;
+}
+
+// The model's shape and bounds; with calibration also *measured (tw_free both).
 static tw_status look_at_model(const char *name, const settings *s, bool quiet, tw_model_config *config,
-                               tw_bounds **measured) {
+                               tw_bounds **measured, tw_bounds **bounds) {
   tw_model model;
   if (s->model) {
     TW_TRY(tw_shape_config(s->model, config));
     if (s->layers > 0) config->layers = (int)s->layers;
-    return TW_OK;
+    return assume(NULL, config, bounds);
   }
   TW_TRY(tw_model_read(tw_path_of(name, "model.h5").text, &model));
   *config = model.config;
-  tw_status status = TW_OK;
-  if (s->calibrate) {
+  tw_status status = assume(&model, config, bounds);
+  if (status == TW_OK && s->calibrate) {
     status = tw_alloc((size_t)config->layers * sizeof **measured, (void **)measured);
     if (status == TW_OK) status = calibrate(name, s, &model, quiet, *measured);
+    for (int i = 0; status == TW_OK && i < config->layers; i++)
+      (*bounds)[i] = tw_bounds_with_margin(&(*measured)[i], s->margin);
   }
   tw_model_free(&model);
   return status;
 }
 
-static tw_status make_plan(const tw_model_config *config, const settings *s, const tw_bounds *measured, tw_plan *plan) {
+static tw_status make_plan(const tw_model_config *config, const settings *s, const tw_bounds *bounds, tw_plan *plan) {
   tw_rounding rounding;
   tw_output output;
-  tw_bounds *bounds = NULL;
   TW_TRY(tw_rounding_parse(s->rounding, &rounding));
   TW_TRY(tw_output_parse(s->output, &output));
-  if (measured) TW_TRY(tw_alloc((size_t)config->layers * sizeof *bounds, (void **)&bounds));
-  for (int i = 0; measured && i < config->layers; i++) bounds[i] = tw_bounds_with_margin(&measured[i], s->margin);
-  tw_status status = tw_plan_make(config, (int)s->seq, rounding, output, bounds, plan);
-  tw_free(bounds);
-  return status;
+  bool guard = !s->no_guard && !s->model;  // a shape's costs are compared with others' that do not count
+  return tw_plan_make(config, (int)s->seq, rounding, output, guard, bounds, plan);
 }
 
 static tw_status write_plan(const tw_plan *plan, tw_places *places) {
@@ -303,18 +331,19 @@ static tw_status run(const tw_call *call) {
   const char *name = call->count ? call->arguments[0] : NULL;
   tw_places places;
   tw_model_config config;
-  tw_bounds *measured = NULL;
+  tw_bounds *measured = NULL, *bounds = NULL;
   tw_plan plan;
   TW_TRY(check_request(call));
   if (name) TW_TRY(tw_places_check(&places, name, suffix, 1, s->force));
-  tw_status status = look_at_model(name, s, call->quiet, &config, &measured);
-  if (status == TW_OK && (status = make_plan(&config, s, measured, &plan)) == TW_OK) {
+  tw_status status = look_at_model(name, s, call->quiet, &config, &measured, &bounds);
+  if (status == TW_OK && (status = make_plan(&config, s, bounds, &plan)) == TW_OK) {
     if (name) status = write_plan(&plan, &places);
     if (status == TW_OK) status = show_plan(&plan, measured, s, call->quiet);
     if (status == TW_OK && name && !s->json && !call->quiet) printf("written: %s\n", places.path[0].text);
     tw_plan_free(&plan);
   }
   tw_free(measured);
+  tw_free(bounds);
   return status;
 }
 

@@ -46,7 +46,8 @@ static tw_status compare(const tw_result_share *a, const tw_result_share *b) {
   if (memcmp(a->lengths, b->lengths, sizeof(int) * (size_t)a->count) != 0 ||
       memcmp(a->slots, b->slots, 8 * (size_t)a->count) != 0)
     return tw_fail(TW_ERR_MISMATCH, "the two result files differ in lengths or key slots; take both files of one run");
-  if (memcmp(a->masked, b->masked, 8 * n) != 0)
+  if (a->guard != b->guard || memcmp(a->masked, b->masked, 8 * n) != 0 ||
+      (a->guard && memcmp(a->guard_masked, b->guard_masked, 8 * (size_t)a->count) != 0))
     return tw_fail(TW_ERR_MISMATCH,
                    "the two result files hold different masked values: one of them was changed, or a rank's memory or "
                    "network failed");
@@ -78,6 +79,10 @@ int64_t tw_result_integer(const tw_result_share pair[2], size_t i) {
   return (int64_t)(y << unused) >> unused;
 }
 
+uint64_t tw_result_guard(const tw_result_share pair[2], int sequence) {
+  return (pair[0].guard_masked[sequence] - pair[0].guard_mask[sequence] - pair[1].guard_mask[sequence]) & 0xffffffff;
+}
+
 // A pooled output is a sum over live tokens.
 static tw_status join(const tw_result_share pair[2], tw_result *out) {
   const tw_result_share *r = &pair[0];
@@ -89,6 +94,10 @@ static tw_status join(const tw_result_share pair[2], tw_result *out) {
                      .rows = r->rows,
                      .cols = r->cols};
   memcpy(out->output, r->output, sizeof out->output);
+  if (r->guard) {
+    TW_TRY(tw_alloc(sizeof(int64_t) * (size_t)r->count, (void **)&out->out_of_bound));
+    for (int s = 0; s < r->count; s++) out->out_of_bound[s] = (int64_t)tw_result_guard(pair, s);
+  }
   TW_TRY(tw_alloc(sizeof(int) * (size_t)r->count, (void **)&out->lengths));
   TW_TRY(tw_alloc(sizeof(double) * (size_t)r->count * each, (void **)&out->values));
   bool pooled = strcmp(r->output, "pooled") == 0;
@@ -100,31 +109,54 @@ static tw_status join(const tw_result_share pair[2], tw_result *out) {
   return TW_OK;
 }
 
-static tw_status write_result(tw_places *places, const tw_result *result) {
+enum { TRUSTED, UNTRUSTED, NAMES };
+
+// A result with values out of bound goes under a name of its own; an older one of either name does not stay beside it.
+static tw_status write_result(tw_places *places, const tw_result *result, int which) {
   tw_status status = tw_places_begin(places);
-  if (status == TW_OK) status = tw_result_write(places->path[0].text, result);
+  if (status == TW_OK) status = tw_result_write(places->path[which].text, result);
   return tw_places_end(places, status);
+}
+
+// First sequence with values out of bound, -1: none was counted.
+static int first_bad(const tw_result *r) {
+  for (int s = 0; r->out_of_bound && s < r->count; s++)
+    if (r->out_of_bound[s] != 0) return s;
+  return -1;
+}
+
+static tw_status judge(const tw_result *r, const tw_path *path) {
+  int bad = first_bad(r), sequences = 0;
+  for (int s = 0; bad >= 0 && s < r->count; s++) sequences += r->out_of_bound[s] != 0;
+  if (bad < 0) return TW_OK;
+  return tw_fail(TW_ERR_RANGE,
+                 "%s: not to be trusted: values out of the plan's bounds in %d of %d sequences (sequence %d: %lld "
+                 "values), and arithmetic may have wrapped; measure the bounds on text like this (`twain plan "
+                 "--calibrate FILE`, or a larger --margin), then share, deal, encode and run again",
+                 path->text, sequences, r->count, bad + 1, (long long)r->out_of_bound[bad]);
 }
 
 static tw_status run(const tw_call *call) {
   const settings *s = call->settings;
   const char *name = call->arguments[0];
-  static const char *const suffix[] = {"result.h5"};
+  static const char *const suffix[] = {"result.h5", "result.untrusted.h5"};
   tw_places places;
   tw_result_share pair[2];
   tw_result result;
   TW_TRY(tw_name_check(name));
-  TW_TRY(tw_places_check(&places, name, suffix, 1, s->force));
+  TW_TRY(tw_places_check(&places, name, suffix, NAMES, s->force));
   TW_TRY(tw_result_pair_read(name, pair));
   tw_status status = join(pair, &result);
-  if (status == TW_OK) status = write_result(&places, &result);
+  int which = first_bad(&result) >= 0 ? UNTRUSTED : TRUSTED;
+  if (status == TW_OK) status = write_result(&places, &result, which);
   if (status == TW_OK && !call->quiet)
     printf("run %s: %d sequence%s, output %s [%d][%d]\nwritten: %s\n", result.run_id.hex, result.count,
-           result.count == 1 ? "" : "s", result.output, result.rows, result.cols, places.path[0].text);
+           result.count == 1 ? "" : "s", result.output, result.rows, result.cols, places.path[which].text);
   if (status == TW_OK && !call->quiet) {
     putchar('\n');
     tw_run_report_counters(&pair[0], &pair[1]);
   }
+  if (status == TW_OK) status = judge(&result, &places.path[which]);
   tw_result_pair_free(pair);
   tw_result_free(&result);
   return status;
@@ -134,7 +166,10 @@ const tw_command tw_command_reveal = {
     .name = "reveal",
     .arguments = "NAME",
     .summary = "join the two halves of a result (the client's step)",
-    .about = "Reads NAME.result.p0.h5 and .p1.h5, which must come from one run; writes NAME.result.h5.",
+    .about =
+        "Reads NAME.result.p0.h5 and .p1.h5, which must come from one run; writes NAME.result.h5.\n"
+        "Where the plan counted values out of bound the result goes to NAME.result.untrusted.h5 instead, and the "
+        "exit\ncode is 8.",
     .options = options,
     .option_count = sizeof options / sizeof *options,
     .settings_size = sizeof(settings),

@@ -10,5 +10,7 @@ void tw_result_pair_free(tw_result_share pair[2]);
 
 // Element i as an integer at the output's scale: Y^ - r_0 - r_1, signed mod 2^ring.
 int64_t tw_result_integer(const tw_result_share pair[2], size_t i);
+// Values out of bound that the guard counted in a sequence; of a run with a guard.
+uint64_t tw_result_guard(const tw_result_share pair[2], int sequence);
 
 #endif

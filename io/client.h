@@ -33,8 +33,8 @@ tw_status tw_input_write(const char *path, const tw_input *input);
 tw_status tw_input_read(const char *path, tw_input *input);
 void tw_input_free(tw_input *input);
 
-// NAME.input.p0/p1.h5: additive shares mod 2^48 of round(value * 2^12), sequence lengths (public).
-#define TW_INPUT_RING 48
+// NAME.input.p0/p1.h5: additive shares mod 2^56 of round(value * 2^12), sequence lengths (public).
+#define TW_INPUT_RING 56
 #define TW_INPUT_SCALE 12
 typedef struct {
   tw_id input_id, model_id;

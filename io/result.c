@@ -17,6 +17,9 @@ static tw_status put_result(tw_h5 *f, const tw_result *r) {
   TW_TRY(tw_h5_put_int(f, "/", "rows", r->rows));
   TW_TRY(tw_h5_put_int(f, "/", "cols", r->cols));
   TW_TRY(tw_h5_put(f, "lengths", H5T_STD_I32LE, 1, (hsize_t[]){(hsize_t)r->count}, r->lengths));
+  TW_TRY(tw_h5_put_int(f, "/", "guard", r->out_of_bound != NULL));
+  if (r->out_of_bound)
+    TW_TRY(tw_h5_put(f, "out_of_bound", H5T_STD_I64LE, 1, (hsize_t[]){(hsize_t)r->count}, r->out_of_bound));
   return tw_h5_put_f64(f, "values", 3, (hsize_t[]){(hsize_t)r->count, (hsize_t)r->rows, (hsize_t)r->cols}, r->values);
 }
 
@@ -28,6 +31,8 @@ tw_status tw_result_write(const char *path, const tw_result *r) {
 
 static tw_status get_result(const tw_h5 *f, tw_result *r) {
   uint64_t offset;
+  bool guard;
+  TW_TRY(tw_h5_get_bool(f, "guard", &guard));
   TW_TRY(tw_h5_get_id(f, "model_id", &r->model_id));
   TW_TRY(tw_h5_get_id(f, "input_id", &r->input_id));
   TW_TRY(tw_h5_get_id(f, "run_id", &r->run_id));
@@ -41,6 +46,11 @@ static tw_status get_result(const tw_h5 *f, tw_result *r) {
   TW_TRY(tw_alloc((size_t)r->count * sizeof *r->lengths, (void **)&r->lengths));
   TW_TRY(tw_alloc((size_t)r->count * r->rows * r->cols * sizeof *r->values, (void **)&r->values));
   TW_TRY(tw_h5_get(f, "lengths", H5T_STD_I32LE, 1, shape, r->lengths));
+  if (guard) {
+    TW_TRY(tw_h5_locate(f, "out_of_bound", H5T_STD_I64LE, 1, shape, &offset));
+    TW_TRY(tw_alloc((size_t)r->count * sizeof *r->out_of_bound, (void **)&r->out_of_bound));
+    TW_TRY(tw_h5_get(f, "out_of_bound", H5T_STD_I64LE, 1, shape, r->out_of_bound));
+  }
   return tw_h5_get_f64(f, "values", 3, shape, r->values);
 }
 
@@ -57,5 +67,6 @@ tw_status tw_result_read(const char *path, tw_result *r) {
 void tw_result_free(tw_result *r) {
   tw_free(r->lengths);
   tw_free(r->values);
+  tw_free(r->out_of_bound);
   *r = (tw_result){0};
 }

@@ -48,9 +48,11 @@ typedef struct {
   uint64_t *slots;  // key slot of each sequence
   int rows, cols;   // output of one sequence
   int ring_bits, scale;
-  uint64_t *masked;     // [count][rows][cols] opened value Y^, below 2^ring_bits
-  uint64_t *mask;       // [count][rows][cols] own mask share r_b, below 2^ring_bits
-  char transcript[65];  // digest over everything opened (equal on both ranks)
+  uint64_t *masked;                     // [count][rows][cols] opened value Y^, below 2^ring_bits
+  uint64_t *mask;                       // [count][rows][cols] own mask share r_b, below 2^ring_bits
+  bool guard;                           // the plan counts values out of bound
+  uint64_t *guard_masked, *guard_mask;  // [count] that count, opened as the output is, mod 2^32; NULL without one
+  char transcript[65];                  // digest over everything opened (equal on both ranks)
   uint64_t correction_bytes, sent_bytes, rounds;
   double setup_seconds, preparation_seconds, online_seconds, comm_seconds;
   int row_count;
@@ -71,7 +73,8 @@ typedef struct {
   char output[16];
   int count, rows, cols;
   int *lengths;
-  double *values;  // [count][rows][cols]; pooled: mean over live tokens, not normalised
+  double *values;         // [count][rows][cols]; pooled: mean over live tokens, not normalised
+  int64_t *out_of_bound;  // [count] values out of the plan's bounds, as counted; NULL: the plan does not count
 } tw_result;
 
 tw_status tw_result_write(const char *path, const tw_result *r);

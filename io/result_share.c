@@ -230,6 +230,7 @@ static tw_status put_header(tw_h5 *f, const tw_result_share *r) {
   TW_TRY(tw_h5_put_int(f, "/", "rows", r->rows));
   TW_TRY(tw_h5_put_int(f, "/", "cols", r->cols));
   TW_TRY(tw_h5_put_int(f, "/", "cost_rows", r->row_count));
+  TW_TRY(tw_h5_put_int(f, "/", "guard", r->guard));
   TW_TRY(tw_h5_put_int(f, "/", "ring_bits", r->ring_bits));
   return tw_h5_put_int(f, "/", "scale", r->scale);
 }
@@ -247,6 +248,7 @@ static tw_status get_header(const tw_h5 *f, tw_result_share *r) {
   TW_TRY(tw_h5_get_small(f, "count", 1, 1 << 24, &r->count));
   TW_TRY(tw_h5_get_small(f, "rows", 1, 1 << 20, &r->rows));
   TW_TRY(tw_h5_get_small(f, "cols", 1, 1 << 24, &r->cols));
+  TW_TRY(tw_h5_get_bool(f, "guard", &r->guard));
   TW_TRY(tw_h5_get_small(f, "ring_bits", 1, 64, &r->ring_bits));
   return tw_h5_get_small(f, "scale", 0, 63, &r->scale);
 }
@@ -265,6 +267,8 @@ static tw_status put_all(tw_h5 *f, tw_result_share *r, stored_row *rows, stored_
   TW_TRY(tw_h5_put(f, "slots", H5T_STD_U64LE, 1, shape, r->slots));
   TW_TRY(tw_h5_put(f, "masked", H5T_STD_U64LE, 3, shape, r->masked));
   TW_TRY(tw_h5_put(f, "mask", H5T_STD_U64LE, 3, shape, r->mask));
+  if (r->guard) TW_TRY(tw_h5_put(f, "guard_masked", H5T_STD_U64LE, 1, shape, r->guard_masked));
+  if (r->guard) TW_TRY(tw_h5_put(f, "guard_mask", H5T_STD_U64LE, 1, shape, r->guard_mask));
   for (int i = 0; i < r->row_count; i++) {
     const tw_cost_row *from = &r->rows_table[i];
     rows[i] = (stored_row){.layer = from->layer,
@@ -325,6 +329,19 @@ static tw_status get_costs(const tw_h5 *f, tw_result_share *r) {
   return status;
 }
 
+static tw_status get_guard(const tw_h5 *f, tw_result_share *r) {
+  enum { RING = 32 };
+  uint64_t offset;
+  hsize_t shape[1] = {(hsize_t)r->count};
+  size_t bytes = (size_t)r->count * sizeof(uint64_t);
+  TW_TRY(tw_h5_locate(f, "guard_masked", H5T_STD_U64LE, 1, shape, &offset));
+  TW_TRY(tw_h5_locate(f, "guard_mask", H5T_STD_U64LE, 1, shape, &offset));
+  TW_TRY(tw_secret_alloc(bytes, (void **)&r->guard_masked));
+  TW_TRY(tw_secret_alloc(bytes, (void **)&r->guard_mask));
+  TW_TRY(tw_h5_get_ring(f, "guard_masked", RING, 1, shape, r->guard_masked));
+  return tw_h5_get_ring(f, "guard_mask", RING, 1, shape, r->guard_mask);
+}
+
 static tw_status get_all(const tw_h5 *f, tw_result_share *r) {
   uint64_t offset;
   TW_TRY(get_header(f, r));
@@ -344,6 +361,7 @@ static tw_status get_all(const tw_h5 *f, tw_result_share *r) {
   TW_TRY(tw_h5_get(f, "slots", H5T_STD_U64LE, 1, shape, r->slots));
   TW_TRY(tw_h5_get_ring(f, "masked", r->ring_bits, 3, shape, r->masked));
   TW_TRY(tw_h5_get_ring(f, "mask", r->ring_bits, 3, shape, r->mask));
+  if (r->guard) TW_TRY(get_guard(f, r));
   TW_TRY(get_costs(f, r));
   return get_trace(f, r);
 }
@@ -361,6 +379,8 @@ tw_status tw_result_share_read(const char *path, int rank, tw_result_share *r) {
 void tw_result_share_free(tw_result_share *r) {
   tw_secret_free(r->masked, output_bytes(r));
   tw_secret_free(r->mask, output_bytes(r));
+  tw_secret_free(r->guard_masked, (size_t)r->count * sizeof(uint64_t));
+  tw_secret_free(r->guard_mask, (size_t)r->count * sizeof(uint64_t));
   tw_free(r->lengths);
   tw_free(r->slots);
   tw_free(r->rows_table);

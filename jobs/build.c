@@ -18,8 +18,7 @@ int tw_build_fail(tw_builder *b, tw_status code, const char *format, ...) {
   return 0;
 }
 
-// Grow an array to hold `need` entries; on failure the builder keeps its old contents and fails.
-static bool grow(tw_builder *b, void **array, int *room, int need, size_t size) {
+bool tw_builder_grow(tw_builder *b, void **array, int *room, int need, size_t size) {
   if (need <= *room) return true;
   int want = need + need / 2 + 64;
   void *bigger = realloc(*array, (size_t)want * size);
@@ -42,11 +41,12 @@ void tw_builder_start(tw_builder *b, tw_program *p, int seq, int hidden, bool ca
   p->seq = seq;
   p->hidden = hidden;
   p->causal = causal;
-  p->input = p->output = -1;
+  p->input = p->output = p->guard = -1;
+  b->count = -1;
   b->program = p;
   // tensor 0 stands for results after a failure
-  if (!grow(b, (void **)&p->labels, &p->label_room, 1, sizeof(tw_label)) ||
-      !grow(b, (void **)&p->tensors, &p->tensor_room, 1, sizeof(tw_tensor)))
+  if (!tw_builder_grow(b, (void **)&p->labels, &p->label_room, 1, sizeof(tw_label)) ||
+      !tw_builder_grow(b, (void **)&p->tensors, &p->tensor_room, 1, sizeof(tw_tensor)))
     abort();
   memset(&p->tensors[0], 0, sizeof(tw_tensor));
   p->tensor_count = 1;
@@ -62,7 +62,7 @@ int tw_label_set(tw_builder *b, int layer, const char *gate) {
       b->label = i;
       return before;
     }
-  if (!grow(b, (void **)&p->labels, &p->label_room, p->label_count + 1, sizeof(tw_label))) return before;
+  if (!tw_builder_grow(b, (void **)&p->labels, &p->label_room, p->label_count + 1, sizeof(tw_label))) return before;
   tw_label *label = &p->labels[p->label_count];
   memset(label, 0, sizeof *label);
   label->layer = layer;
@@ -83,7 +83,7 @@ tw_tensor tw_look(const tw_builder *b, int id) { return b->program->tensors[id];
 
 tw_op *tw_emit(tw_builder *b, const tw_gate *gate) {
   tw_program *p = b->program;
-  if (b->status != TW_OK || !grow(b, (void **)&p->ops, &p->op_room, p->op_count + 1, sizeof(tw_op))) {
+  if (b->status != TW_OK || !tw_builder_grow(b, (void **)&p->ops, &p->op_room, p->op_count + 1, sizeof(tw_op))) {
     memset(&b->spare, 0, sizeof b->spare);
     return &b->spare;
   }
@@ -102,11 +102,12 @@ void tw_emit_in(tw_op *op, int id) {
 int tw_emit_out(tw_builder *b, tw_op *op, tw_tensor t) {
   tw_program *p = b->program;
   if (b->status != TW_OK || op->out_count >= TW_MAX_OUT ||
-      !grow(b, (void **)&p->tensors, &p->tensor_room, p->tensor_count + 1, sizeof(tw_tensor)))
+      !tw_builder_grow(b, (void **)&p->tensors, &p->tensor_room, p->tensor_count + 1, sizeof(tw_tensor)))
     return 0;
   if ((t.kind == TW_WIRE || t.kind == TW_SHARE) && (t.ring < 1 || t.ring > 64))
     return tw_build_fail(b, TW_ERR_RANGE, "gate %s needs a ring of %d bits; rings hold 1 to 64: lower the bounds",
                          op->gate->name, t.ring);
+  t.limit = 0;
   p->tensors[p->tensor_count] = t;
   op->out[op->out_count++] = p->tensor_count;
   return p->tensor_count++;
@@ -123,7 +124,9 @@ static void emit_correction(tw_builder *b, tw_op *op, tw_correction c) {
     tw_build_fail(b, TW_ERR_INTERNAL, "gate %s deals more than 8 corrections", op->gate->name);
     return;
   }
-  if (!grow(b, (void **)&p->corrections, &p->correction_room, p->correction_count + 1, sizeof(tw_correction))) return;
+  if (!tw_builder_grow(b, (void **)&p->corrections, &p->correction_room, p->correction_count + 1,
+                       sizeof(tw_correction)))
+    return;
   p->corrections[p->correction_count++] = c;
   op->correction_count++;
 }

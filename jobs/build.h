@@ -13,6 +13,8 @@ typedef struct {
   int label;
   tw_op spare;        // takes emissions after a failure
   bool exact_result;  // the next norm's last truncation is faithful
+  bool guard;         // count values of declared wires that are out of bound
+  int count;          // SHARE of the count so far, -1: none
   bool faithful;      // truncations round like floor instead of with a dither (protocols, section 2)
 } tw_builder;
 
@@ -23,6 +25,8 @@ void tw_label_back(tw_builder *b, int label);
 tw_status tw_builder_finish(tw_builder *b, int output);  // finishes the program
 
 // ---- used by gates ----
+// Grow an array to hold `need` entries; on failure the builder keeps its old contents and fails.
+bool tw_builder_grow(tw_builder *b, void **array, int *room, int need, size_t size);
 tw_op *tw_emit(tw_builder *b, const tw_gate *gate);  // never NULL; a spare op after a failure
 void tw_emit_in(tw_op *op, int id);
 int tw_emit_out(tw_builder *b, tw_op *op, tw_tensor t);
@@ -62,6 +66,8 @@ int tw_pool_live(tw_builder *b, int wire, size_t rows, size_t cols);  // sum ove
 
 // ---- gate_extend.c ----
 int tw_extend(tw_builder *b, int wire, int ring);  // WIRE mod 2^k -> SHARE mod 2^ring, |x| < 2^(k-2)
+// Row sums of elements extended so: WIRE [rows][cols] -> SHARE [rows].
+int tw_extended_row_sum(tw_builder *b, int wire, size_t cols, int ring);
 
 // ---- gate_product.c ----
 typedef enum { TW_EACH, TW_PER_ROW, TW_PER_COLUMN } tw_repeat;             // how y's elements go with x's

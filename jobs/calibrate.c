@@ -25,6 +25,7 @@ tw_status tw_calibrate(const tw_model *model, const tw_client *client, const tw_
   tw_input input;
   double *x;
   tw_bounds_reset(bounds, model->config.layers);
+  tw_bounds_of_weights(model, bounds);
   TW_TRY(tw_encode(client, sample->texts, sample->count, sample->seq, &input));
   tw_status status = tw_alloc((size_t)input.seq * input.hidden * sizeof *x, (void **)&x);
   if (status == TW_OK) {

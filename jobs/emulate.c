@@ -113,8 +113,13 @@ static void note_bounds(const tw_plan *plan, const tw_session *s, tw_emulation *
   if (s->out_of_bound && out->out_of_bound == 0) {
     const tw_op *op = &plan->program.ops[s->first_out_of_bound];
     const tw_label *label = &plan->program.labels[op->label];
-    snprintf(out->first_out_of_bound, sizeof out->first_out_of_bound, "layer %d, %s, gate %s", label->layer,
-             label->gate, op->gate->name);
+    int limit = op->out_count ? plan->program.tensors[op->out[0]].limit : 0;
+    if (limit)
+      snprintf(out->first_out_of_bound, sizeof out->first_out_of_bound, "layer %d, %s, bound of %s", label->layer,
+               label->gate, plan->program.limits[limit - 1].name);
+    else
+      snprintf(out->first_out_of_bound, sizeof out->first_out_of_bound, "layer %d, %s, gate %s", label->layer,
+               label->gate, op->gate->name);
   }
   out->out_of_bound += s->out_of_bound;
 }
@@ -132,6 +137,7 @@ static tw_status walk(const tw_plan *plan, lane *lanes, int count, tw_emulation 
   const tw_tensor *t = &plan->program.tensors[plan->program.output];
   for (int i = 0; i < count; i++) {
     note_bounds(plan, &lanes[i].session, out);
+    if (plan->program.guard >= 0) out->guard[i] = lanes[i].session.buffers[plan->program.guard].value[0];
     for (size_t j = 0; j < t->n; j++)
       out->output[(size_t)i * t->n + j] = tw_signed(lanes[i].session.buffers[plan->program.output].value[j], t->ring);
   }
@@ -146,7 +152,9 @@ tw_status tw_emulate(const tw_plan *plan, const tw_model *model, const tw_input 
   memset(out, 0, sizeof *out);
   TW_TRY(tw_alloc(8 * (size_t)input->count * plan->program.tensors[plan->program.output].n, &memory));
   out->output = memory;
-  tw_status status = load_model(model, &m);
+  tw_status counts = tw_alloc(8 * (size_t)input->count, &memory);
+  out->guard = memory;
+  tw_status status = counts == TW_OK ? load_model(model, &m) : counts;
   if (status == TW_OK) status = tw_alloc(sizeof(lane) * (size_t)input->count, &memory);
   if (status == TW_OK) lanes = memory;
   for (int i = 0; i < input->count && status == TW_OK; i++)
@@ -165,5 +173,7 @@ tw_status tw_emulate(const tw_plan *plan, const tw_model *model, const tw_input 
 
 void tw_emulation_free(tw_emulation *e) {
   tw_free(e->output);
+  tw_free(e->guard);
   e->output = NULL;
+  e->guard = NULL;
 }

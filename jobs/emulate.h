@@ -9,6 +9,7 @@
 
 typedef struct {
   int64_t *output;              // [count][rows][cols] integers at the output's scale
+  uint64_t *guard;              // [count] the guard's count; zeros without one
   char transcript[65];          // digest over everything opened, as both ranks compute it
   uint64_t out_of_bound;        // values met outside their gate's domain, and
   char first_out_of_bound[96];  // where first ("layer 3, gelu, gate select")

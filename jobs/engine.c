@@ -276,16 +276,23 @@ tw_status tw_engine_online(tw_engine *e, void (*progress)(void *state, double fr
   return e->trace ? tw_engine_trace_end(e->trace) : TW_OK;
 }
 
+static tw_status read_wire(tw_engine *e, const tw_engine_part *p, int wire, const uint64_t *recorded, uint64_t *masked,
+                           uint64_t *mask) {
+  size_t n = e->o.plan->program.tensors[wire].n, at = (size_t)p->first * n, bytes = 8 * (size_t)p->batch * n;
+  const tw_buffer *out = &p->session.buffers[wire];
+  TW_TRY(e->k->download(masked + at, e->device ? recorded : out->value, bytes, p->stream));
+  return e->k->download(mask + at, out->mask[e->rank], bytes, p->stream);
+}
+
 tw_status tw_engine_output(tw_engine *e, uint64_t *masked, uint64_t *mask) {
-  const tw_program *program = &e->o.plan->program;
-  size_t n = program->tensors[program->output].n;
-  for (int i = 0; i < e->count; i++) {
-    const tw_engine_part *p = &e->parts[i];
-    const tw_buffer *out = &p->session.buffers[program->output];
-    size_t at = (size_t)p->first * n, bytes = 8 * (size_t)p->batch * n;
-    TW_TRY(e->k->download(masked + at, e->device ? p->output : out->value, bytes, p->stream));
-    TW_TRY(e->k->download(mask + at, out->mask[e->rank], bytes, p->stream));
-  }
+  for (int i = 0; i < e->count; i++)
+    TW_TRY(read_wire(e, &e->parts[i], e->o.plan->program.output, e->parts[i].output, masked, mask));
+  return TW_OK;
+}
+
+tw_status tw_engine_guard(tw_engine *e, uint64_t *masked, uint64_t *mask) {
+  for (int i = 0; i < e->count; i++)
+    TW_TRY(read_wire(e, &e->parts[i], e->o.plan->program.guard, e->parts[i].guard, masked, mask));
   return TW_OK;
 }
 

@@ -61,6 +61,8 @@ tw_status tw_engine_online(tw_engine *e, void (*progress)(void *state, double fr
 
 // Opened output and own mask of it, host memory, batch * output elements.
 tw_status tw_engine_output(tw_engine *e, uint64_t *masked, uint64_t *mask);
+// The same of the guard's count, batch elements; a program with a guard.
+tw_status tw_engine_guard(tw_engine *e, uint64_t *masked, uint64_t *mask);
 // Counted over the last online phase.
 tw_status tw_engine_get_stats(tw_engine *e, tw_engine_stats *stats);
 // With `trace`: the spans of the last online phase, labels as in the plan's program; free with tw_free.

@@ -311,7 +311,9 @@ static tw_status enqueue(tw_engine *e) {
   for (int i = 0; i < e->count; i++) {
     tw_engine_part *p = &e->parts[i];
     TW_TRY(tw_gate_timer_end(p->timer));
-    p->output = p->session.buffers[p->session.program->output].value;
+    const tw_program *program = p->session.program;
+    p->output = p->session.buffers[program->output].value;
+    if (program->guard >= 0) p->guard = p->session.buffers[program->guard].value;
   }
   TW_TRY(tw_device_opener_record_end(e->opener));
   return join_parts(e);

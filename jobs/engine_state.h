@@ -20,10 +20,10 @@ typedef struct {
   void *stream;
   void *arena;  // all of the session's memory
   size_t arena_bytes;
-  tw_taker taker;          // of what is prepared
-  tw_gate_timer *timer;    // GPU
-  void *event;             // GPU: joins the part's stream with the first one's
-  const uint64_t *output;  // where the recorded work leaves its result
+  tw_taker taker;                  // of what is prepared
+  tw_gate_timer *timer;            // GPU
+  void *event;                     // GPU: joins the part's stream with the first one's
+  const uint64_t *output, *guard;  // where the recorded work leaves its result, and the guard's count
 } tw_engine_part;
 
 struct tw_engine {

@@ -32,6 +32,19 @@ void tw_bounds_reset(tw_bounds *bounds, int layers) {
   for (int i = 0; i < layers; i++) bounds[i].variance_sum_min = INFINITY;
 }
 
+void tw_bounds_of_weights(const tw_model *model, tw_bounds *bounds) {
+  static const int parts[] = {GAMMA1, BETA1, GAMMA2, BETA2};
+  for (int layer = 0; layer < model->config.layers; layer++) {
+    bounds[layer].norm_weight = bounds[layer].norm_bias = 1;
+    for (int i = 0; i < 4; i++) {
+      const tw_model_tensor *t = &model->tensors[layer * TW_TENSORS_PER_LAYER + parts[i]];
+      double *bound = i % 2 ? &bounds[layer].norm_bias : &bounds[layer].norm_weight;
+      for (size_t c = 0; c < t->cols; c++)
+        while (*bound < fabs((double)t->values[c])) *bound *= 2;
+    }
+  }
+}
+
 // Tensor `part` of a layer as the ranks see it: Q columns folded, then rounded when quantised.
 static const double *load(const workspace *w, int layer, int part, double *into) {
   int index = layer * TW_TENSORS_PER_LAYER + part;
@@ -72,13 +85,7 @@ void tw_normalise_row(double *row, int n, double epsilon) {
 
 static void observe_norm(tw_bounds *b, const double *row, int n) {
   double mean = row_mean(row, n), sum = 0;
-  b->row_mean = largest(b->row_mean, mean);
-  for (int c = 0; c < n; c++) {
-    double z = row[c] - mean;
-    b->residual = largest(b->residual, row[c]);
-    b->centred = largest(b->centred, z);
-    sum += z * z;
-  }
+  for (int c = 0; c < n; c++) sum += (row[c] - mean) * (row[c] - mean);
   b->variance_sum_min = fmin(b->variance_sum_min, sum);
   b->variance_sum_max = fmax(b->variance_sum_max, sum);
 }
@@ -118,20 +125,26 @@ static void attend_row(const workspace *w, int row, int head, int keys, tw_bound
     sum += e;
     for (int c = 0; c < d; c++) context[c] += e * v[j * stride + c];
   }
-  if (bounds) observe_all(&bounds->context, context, (size_t)d);
   for (int c = 0; c < d; c++) context[c] /= sum;
-  if (bounds) observe_all(&bounds->attention, context, (size_t)d);
+}
+
+static void observe_qkv(const workspace *w, tw_bounds *bounds) {
+  double *const of[] = {&bounds->query, &bounds->key, &bounds->value};
+  size_t hidden = (size_t)w->model->config.hidden;
+  for (int i = 0; i < 3 * w->length; i++) observe_all(of[i % 3], w->qkv + (size_t)i * hidden, hidden);
 }
 
 static tw_status attention(workspace *w, int layer, const double *x, double *y, tw_bounds *bounds) {
   const tw_model_config *config = &w->model->config;
   TW_TRY(linear(w, layer, QKV_W, x, w->qkv));
-  if (bounds) observe_all(&bounds->qkv, w->qkv, 3 * (size_t)w->length * config->hidden);
+  if (bounds) observe_qkv(w, bounds);
   for (int i = 0; i < w->seq; i++) {
     int keys = config->causal && i < w->length ? i + 1 : w->length;
     for (int h = 0; h < config->heads; h++) attend_row(w, i, h, keys, i < w->length ? bounds : NULL);
   }
-  return linear(w, layer, OUT_W, w->context, y);
+  TW_TRY(linear(w, layer, OUT_W, w->context, y));
+  if (bounds) observe_all(&bounds->attention, y, (size_t)w->length * config->hidden);
+  return TW_OK;
 }
 
 static void activate(const workspace *w, double *u, size_t n) {
@@ -147,14 +160,16 @@ static tw_status feed_forward(workspace *w, int layer, const double *x, double *
   TW_TRY(linear(w, layer, UP_W, x, w->middle));
   if (bounds) observe_all(&bounds->up, w->middle, live);
   activate(w, w->middle, (size_t)w->seq * width);
-  if (bounds) observe_all(&bounds->activation, w->middle, live);
-  return linear(w, layer, DOWN_W, w->middle, y);
+  TW_TRY(linear(w, layer, DOWN_W, w->middle, y));
+  if (bounds) observe_all(&bounds->feed_forward, y, (size_t)w->length * w->model->config.hidden);
+  return TW_OK;
 }
 
 // x is replaced by the layer's output.
 static tw_status forward_layer(workspace *w, int layer, double *x, tw_bounds *bounds) {
   size_t hidden = (size_t)w->model->config.hidden, n = (size_t)w->seq * hidden;
   bool pre = w->model->config.pre_norm;
+  if (bounds) observe_all(&bounds->input, x, (size_t)w->length * hidden);
   for (int half = 0; half < 2; half++) {
     int gamma = half ? GAMMA2 : GAMMA1;
     if (pre) norm(w, layer, gamma, x, w->normed, bounds);

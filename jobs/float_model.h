@@ -4,28 +4,30 @@
 
 #include "io/model.h"
 
-// Largest magnitudes met in one layer (maxima over everything observed so far; start with tw_bounds_reset).
+// Declared bounds of one layer: largest magnitudes (while measuring: maxima over everything observed so far; start with
+// tw_bounds_reset). All other bounds of a plan follow from these (jobs/rings.c).
 typedef struct {
-  double logit;                               // |q k / sqrt(d_head)|
-  double context;                             // |sum over keys of exp(s - max) v| (not normalised)
-  double residual;                            // |x + attention| and |x + ffn|
-  double row_mean;                            // |mean of a residual row|
-  double up;                                  // |FFN-up output| (input of the activation)
-  double centred;                             // |residual - row mean|
+  double input;                               // layer input
+  double query, key, value;                   // Q with the fold of tw_query_fold
+  double logit;                               // q k / sqrt(d_head)
+  double attention;                           // output projection of attention
+  double up;                                  // FFN-up output (input of the activation)
+  double feed_forward;                        // FFN-down output
+  double residual;                            // x + attention, x + feed-forward output
   double variance_sum_min, variance_sum_max;  // sum over the row of (x - mean)^2; min starts at infinity
-  double qkv;                                 // |Q|, |K|, |V|; Q with the fold of tw_query_fold
-  double attention;                           // |normalised context|
-  double activation;                          // |activation output|
+  double norm_weight, norm_bias;              // gamma and beta of both norms, the model's own
 } tw_bounds;
 
 // Everything 0, variance_sum_min infinite.
 void tw_bounds_reset(tw_bounds *bounds, int layers);
+// The powers of two from 1 on that hold every layer's gamma and beta, into norm_weight and norm_bias; the rest stays.
+void tw_bounds_of_weights(const tw_model *model, tw_bounds *bounds);
 
 // One sequence: x [seq][hidden] (embedded), live tokens `length` (dead keys are ignored; dead rows are computed all
 // the same). quantised: weights rounded to the fixed-point scales that the ranks use. out [seq][hidden].
-// bounds: one entry a layer, updated over live rows; may be NULL. Model config's pre_norm and causal are honoured
-// (pre-norm: x + f(LN(x)), no norm after the last layer; the norms' inputs are what row_mean, centred and variance
-// see). TW_ERR_RANGE: length not in 1 .. seq; TW_ERR_FORMAT: unknown activation.
+// bounds: one entry a layer, updated over live rows (weights' bounds apart); may be NULL. Model config's pre_norm and
+// causal are honoured (pre-norm: x + f(LN(x)), no norm after the last layer; the norms' inputs are what the variance
+// sees). TW_ERR_RANGE: length not in 1 .. seq; TW_ERR_FORMAT: unknown activation.
 tw_status tw_float_forward(const tw_model *model, const double *x, int seq, int length, int quantised, double *out,
                            tw_bounds *bounds);
 

@@ -30,17 +30,15 @@ tw_status tw_output_parse(const char *text, tw_output *out) {
 
 tw_bounds tw_bounds_with_margin(const tw_bounds *m, double margin) {
   tw_bounds b = *m;
-  double *const widened[] = {&b.logit,   &b.context, &b.residual,  &b.row_mean,   &b.up,
-                             &b.centred, &b.qkv,     &b.attention, &b.activation, &b.variance_sum_max};
-  for (size_t i = 0; i < sizeof widened / sizeof *widened; i++) *widened[i] *= margin;
-  b.variance_sum_min /= margin;
   // a sample of text says little about outliers: keep at least these
-  b.logit = fmax(b.logit, 15);
-  b.context = fmax(b.context, 31);
-  b.residual = fmax(b.residual, 63);
-  b.centred = fmax(b.centred, 63);
-  b.row_mean = fmax(b.row_mean, 1);
-  b.up = fmax(b.up, 31);
+  const struct {
+    double *bound, least;
+  } widened[] = {{&b.input, 31},     {&b.query, 31},       {&b.key, 31},      {&b.value, 7},
+                 {&b.logit, 15},     {&b.up, 31},          {&b.residual, 63}, {&b.variance_sum_max, 0},
+                 {&b.attention, 63}, {&b.feed_forward, 63}};
+  for (size_t i = 0; i < sizeof widened / sizeof *widened; i++)
+    *widened[i].bound = fmax(*widened[i].bound * margin, widened[i].least);
+  b.variance_sum_min /= margin;
   return b;
 }
 
@@ -77,24 +75,29 @@ static tw_status build_program(tw_plan *plan) {
   plan->program.table_count = plan->table_count;
   tw_builder_start(&b, &plan->program, plan->shape.seq, plan->shape.config.hidden, plan->shape.config.causal);
   b.faithful = plan->rounding == TW_FAITHFUL;
+  b.guard = plan->shape.guard;
   int x = tw_build_input(&b, TW_INPUT_RING, TW_INPUT_SCALE, n);
   x = tw_open(&b, tw_reduce(&b, x, plan->rings[0].input));
   for (int layer = 0; layer < plan->shape.config.layers; layer++) {
     b.exact_result = plan->rounding == TW_FAITHFUL_OUTPUT && layer == plan->shape.config.layers - 1;
     x = tw_build_layer(&b, &plan->shape, layer, &plan->rings[layer], x);
   }
-  TW_TRY(tw_builder_finish(&b, build_output(&b, plan, x)));
+  x = build_output(&b, plan, x);
+  tw_guard_finish(&b);
+  TW_TRY(tw_builder_finish(&b, x));
   tw_program_digest(&plan->program, &plan->digest);
   return TW_OK;
 }
 
-tw_status tw_plan_shape(tw_plan *plan, const tw_model_config *config, int seq, tw_rounding rounding, tw_output output) {
+tw_status tw_plan_shape(tw_plan *plan, const tw_model_config *config, int seq, tw_rounding rounding, tw_output output,
+                        bool guard) {
   memset(plan, 0, sizeof *plan);
   if (seq < 1 || seq > config->max_positions || seq > 512)
     return tw_fail(TW_ERR_USAGE, "sequence length %d: this model takes 1 to %d tokens; choose another --seq", seq,
                    config->max_positions < 512 ? config->max_positions : 512);
   plan->shape.config = *config;
   plan->shape.seq = seq;
+  plan->shape.guard = guard;
   plan->shape.activation = tw_spec_by_name(config->activation);
   if (!plan->shape.activation) return tw_fail(TW_ERR_FORMAT, "activation '%s' has no spec", config->activation);
   plan->shape.reciprocal = tw_spec_reciprocal(seq);
@@ -110,11 +113,11 @@ tw_status tw_plan_complete(tw_plan *plan) {
   return build_program(plan);
 }
 
-tw_status tw_plan_make(const tw_model_config *config, int seq, tw_rounding rounding, tw_output output,
+tw_status tw_plan_make(const tw_model_config *config, int seq, tw_rounding rounding, tw_output output, bool guard,
                        const tw_bounds *bounds, tw_plan *out) {
-  tw_status status = tw_plan_shape(out, config, seq, rounding, output);
+  tw_status status = tw_plan_shape(out, config, seq, rounding, output, guard);
   for (int layer = 0; status == TW_OK && layer < config->layers; layer++)
-    out->bounds[layer] = bounds ? bounds[layer] : tw_default_bounds(config);
+    out->bounds[layer] = bounds ? bounds[layer] : tw_default_bounds();
   if (status == TW_OK) status = fit_tables(out);
   if (status == TW_OK) status = tw_plan_complete(out);
   if (status != TW_OK) tw_plan_free(out);

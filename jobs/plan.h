@@ -28,7 +28,8 @@ tw_status tw_rounding_parse(const char *text, tw_rounding *out);
 tw_status tw_output_parse(const char *text, tw_output *out);
 
 // bounds: one entry a layer, or NULL for the defaults. TW_ERR_RANGE names a tensor that fits no ring.
-tw_status tw_plan_make(const tw_model_config *config, int seq, tw_rounding rounding, tw_output output,
+// guard: the program counts values of declared wires out of bound.
+tw_status tw_plan_make(const tw_model_config *config, int seq, tw_rounding rounding, tw_output output, bool guard,
                        const tw_bounds *bounds, tw_plan *out);
 // Widen measured bounds by `margin` (>= 1), and never below a floor that keeps rare inputs safe.
 tw_bounds tw_bounds_with_margin(const tw_bounds *measured, double margin);

@@ -11,7 +11,7 @@ typedef struct {
   size_t offset;  // in tw_bounds (double) or tw_rings (int)
 } tw_field;
 
-enum { TW_BOUND_FIELDS = 11, TW_RING_FIELDS = 12 };
+enum { TW_BOUND_FIELDS = 13, TW_RING_FIELDS = 16 };
 extern const tw_field tw_bound_fields[TW_BOUND_FIELDS], tw_ring_fields[TW_RING_FIELDS];
 
 static inline double *tw_bound_at(const tw_bounds *bounds, int field) {

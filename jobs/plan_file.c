@@ -109,12 +109,12 @@ static json_t *streams_json(const tw_program *p) {
 static json_t *plan_json(const tw_plan *plan) {
   char created[32];
   tw_host_time(created, sizeof created);
-  return json_pack("{s:s, s:i, s:s, s:s, s:s, s:o, s:i, s:s, s:s, s:o, s:o, s:o, s:o}", "format", format_name,
+  return json_pack("{s:s, s:i, s:s, s:s, s:s, s:o, s:i, s:s, s:s, s:b, s:o, s:o, s:o, s:o}", "format", format_name,
                    "version", VERSION, "software", "twain " TWAIN_VERSION, "created", created, "digest",
                    plan->digest.hex, "model", model_json(&plan->shape.config), "seq", plan->shape.seq, "output",
-                   tw_output_name(plan->output), "rounding", tw_rounding_name(plan->rounding), "layers",
-                   layers_json(plan), "costs", costs_json(&plan->program), "tables", tables_json(plan), "streams",
-                   streams_json(&plan->program));
+                   tw_output_name(plan->output), "rounding", tw_rounding_name(plan->rounding), "guard",
+                   plan->shape.guard, "layers", layers_json(plan), "costs", costs_json(&plan->program), "tables",
+                   tables_json(plan), "streams", streams_json(&plan->program));
 }
 
 // One line a key, and in arrays one line an element: readable, and small.
@@ -248,14 +248,16 @@ static tw_status read_shape(const char *path, const json_t *root, tw_plan *plan)
   char rounding_text[32], output_text[32];
   tw_rounding rounding;
   tw_output output;
+  bool guard;
   TW_TRY(read_model(path, root, &config));
   TW_TRY(get_int(path, root, "", "seq", 1, 1 << 20, &seq));
   TW_TRY(get_text(path, root, "", "rounding", rounding_text, sizeof rounding_text));
   TW_TRY(get_text(path, root, "", "output", output_text, sizeof output_text));
+  TW_TRY(get_bool(path, root, "", "guard", &guard));
   if (tw_rounding_parse(rounding_text, &rounding) != TW_OK)
     return wrong(path, "rounding '%s' is unknown", rounding_text);
   if (tw_output_parse(output_text, &output) != TW_OK) return wrong(path, "output '%s' is unknown", output_text);
-  if (tw_plan_shape(plan, &config, seq, rounding, output) != TW_OK) return tw_fail_in(TW_ERR_FORMAT, "%s", path);
+  if (tw_plan_shape(plan, &config, seq, rounding, output, guard) != TW_OK) return tw_fail_in(TW_ERR_FORMAT, "%s", path);
   return TW_OK;
 }
 

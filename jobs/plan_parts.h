@@ -6,7 +6,8 @@
 #include "jobs/plan.h"
 
 // Everything but bounds, rings and tables, checked; arrays allocated.
-tw_status tw_plan_shape(tw_plan *plan, const tw_model_config *config, int seq, tw_rounding rounding, tw_output output);
+tw_status tw_plan_shape(tw_plan *plan, const tw_model_config *config, int seq, tw_rounding rounding, tw_output output,
+                        bool guard);
 // Rings from bounds, then the program; the tables are there already.
 tw_status tw_plan_complete(tw_plan *plan);
 

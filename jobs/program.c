@@ -14,6 +14,7 @@ void tw_program_free(tw_program *p) {
   free(p->pool);
   free(p->corrections);
   free(p->labels);
+  free(p->limits);
   memset(p, 0, sizeof *p);
 }
 
@@ -108,6 +109,7 @@ static tw_status assign_lifetimes(tw_program *p) {
     }
   }
   if (p->output >= 0) p->tensors[p->output].last_op = p->op_count;
+  if (p->guard >= 0) p->tensors[p->guard].last_op = p->op_count;
   // its storage would be released before the flush that fills it
   for (int i = 0; i < p->op_count; i++)
     if (p->ops[i].opens && p->tensors[p->ops[i].out[0]].last_op == i)
@@ -188,6 +190,8 @@ void tw_program_digest(const tw_program *p, tw_digest *out) {
   absorb_int(&h, p->seq);
   absorb_int(&h, p->hidden);
   absorb_int(&h, p->causal);
+  absorb_int(&h, p->output);
+  absorb_int(&h, p->guard);
   for (int i = 0; i < p->tensor_count; i++) {
     const tw_tensor *t = &p->tensors[i];
     absorb_int(&h, t->kind);

@@ -33,7 +33,16 @@ typedef struct {
   int mask_shift;   // WIRE: the mask is a multiple of 2^mask_shift (such a wire must not be truncated)
   int level;        // first level in which it exists
   int first_op, last_op;
+  int limit;  // 1 + its place in the program's limits; 0: not a declared wire
 } tw_tensor;
+
+// A declared bound (jobs/guard.h): low <= x < high for live elements, in units of the wire's integers.
+typedef struct {
+  char name[24];
+  int64_t low, high;
+  int layout;
+  size_t parts;
+} tw_limit;
 
 typedef struct {
   uint32_t use;  // stream of its pad
@@ -102,8 +111,11 @@ typedef struct {
   int seq, hidden;
   bool causal;
   int input, output;  // tensor ids: input share, output wire
-  int levels;         // rounds
-  int waves;          // the last one: of products
+  int guard;          // wire of one element: how many values were out of bound; -1: not counted
+  tw_limit *limits;
+  int limit_count, limit_room;
+  int levels;  // rounds
+  int waves;   // the last one: of products
   uint32_t use_count;
   uint64_t slot_bytes[2];
   // capacities, for growth

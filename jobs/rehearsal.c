@@ -102,7 +102,7 @@ static tw_status make_model(tw_rehearsal *r) {
     r->model.count = keep;
     r->model.config.layers = r->o.layers;
   }
-  TW_TRY(tw_plan_make(&r->model.config, r->o.seq, TW_DITHERED, TW_OUTPUT_TOKENS, NULL, &r->plan));
+  TW_TRY(tw_plan_make(&r->model.config, r->o.seq, TW_DITHERED, TW_OUTPUT_TOKENS, r->o.guard, NULL, &r->plan));
   for (int rank = 0; rank < 2; rank++) tw_seed_test(&seeds[rank], r->o.number, "model mask", (uint64_t)rank);
   TW_TRY(tw_share_model_with(&r->model, seeds, r->shares, &r->dealer));
   tw_model_share_free(&r->shares[1 - r->o.rank]);
@@ -392,14 +392,22 @@ tw_status tw_rehearsal_job(tw_rehearsal *r, int repetition, tw_engine_job *out) 
   return TW_OK;
 }
 
-tw_status tw_rehearsal_verify(tw_rehearsal *r, int repetition, const uint64_t *masked, const uint64_t *mask0,
-                              const uint64_t *mask1, const char *transcript, uint64_t *mismatches) {
+static uint64_t open_element(const tw_rehearsal_wire *w, size_t j, int ring) {
+  return (w->masked[j] - w->mask[0][j] - w->mask[1][j]) & tw_mask(ring);
+}
+
+tw_status tw_rehearsal_verify(tw_rehearsal *r, int repetition, const tw_rehearsal_wire *output,
+                              const tw_rehearsal_wire *guard, const char *transcript, tw_rehearsal_verdict *out) {
   tw_emulation e;
+  const tw_program *p = &r->plan.program;
+  const tw_tensor *t = &p->tensors[p->output];
   TW_TRY(tw_emulate(&r->plan, &r->model, &r->input, r->slot_numbers + repetition * r->o.batch, r->o.number, &e));
-  const tw_tensor *t = &r->plan.program.tensors[r->plan.program.output];
-  *mismatches = strcmp(transcript, e.transcript) != 0;
+  *out = (tw_rehearsal_verdict){.mismatches = strcmp(transcript, e.transcript) != 0, .out_of_bound = e.out_of_bound};
+  memcpy(out->first_out_of_bound, e.first_out_of_bound, sizeof out->first_out_of_bound);
   for (size_t j = 0; j < (size_t)r->o.batch * t->n; j++)
-    *mismatches += tw_signed((masked[j] - mask0[j] - mask1[j]) & tw_mask(t->ring), t->ring) != e.output[j];
+    out->mismatches += tw_signed(open_element(output, j, t->ring), t->ring) != e.output[j];
+  for (size_t j = 0; p->guard >= 0 && j < (size_t)r->o.batch; j++)
+    out->mismatches += open_element(guard, j, p->tensors[p->guard].ring) != e.guard[j];
   tw_emulation_free(&e);
   return TW_OK;
 }

@@ -13,6 +13,7 @@ typedef struct {
   int seq, batch, repeat, rank;
   uint64_t number;
   tw_device_kind device;  // that deals, and for which keys are placed; not AUTO
+  bool guard;             // the plan counts values out of bound
   tw_keys_place keys;     // FILE: in a folder of its own under $TMPDIR, removed on closing
 } tw_rehearsal_options;
 
@@ -28,9 +29,17 @@ const uint64_t *tw_rehearsal_input(const tw_rehearsal *r);  // own shares, of ev
 tw_status tw_rehearsal_deal(tw_rehearsal *r, int repetition, int threads);
 // The job of the repetition that was dealt.
 tw_status tw_rehearsal_job(tw_rehearsal *r, int repetition, tw_engine_job *out);
-// Compare a repetition's output, masked and both masks [batch][output], with the clear emulator; *mismatches counts
-// elements.
-tw_status tw_rehearsal_verify(tw_rehearsal *r, int repetition, const uint64_t *masked, const uint64_t *mask0,
-                              const uint64_t *mask1, const char *transcript, uint64_t *mismatches);
+// A repetition's opened wire with both masks, [batch][n].
+typedef struct {
+  uint64_t *masked, *mask[2];
+} tw_rehearsal_wire;
+typedef struct {
+  uint64_t mismatches;          // elements, and one for the transcript
+  uint64_t out_of_bound;        // values that the emulator met out of bound, and
+  char first_out_of_bound[96];  // where first
+} tw_rehearsal_verdict;
+// Compare a repetition's output, and the guard's count where there is one, with the clear emulator.
+tw_status tw_rehearsal_verify(tw_rehearsal *r, int repetition, const tw_rehearsal_wire *output,
+                              const tw_rehearsal_wire *guard, const char *transcript, tw_rehearsal_verdict *out);
 
 #endif

@@ -204,11 +204,19 @@ static tw_status fill_result(rank_run *r, const tw_engine_stats *stats, tw_resul
   out->lengths = memcpy(memory, o->input->lengths, sizeof(int) * (size_t)r->batch);
   TW_TRY(tw_alloc(8 * (size_t)r->batch, &memory));
   out->slots = memcpy(memory, r->slots, 8 * (size_t)r->batch);
-  TW_TRY(tw_alloc(8 * n, &memory));
+  TW_TRY(tw_secret_alloc(8 * n, &memory));
   out->masked = memory;
-  TW_TRY(tw_alloc(8 * n, &memory));
+  TW_TRY(tw_secret_alloc(8 * n, &memory));
   out->mask = memory;
   TW_TRY(tw_engine_output(r->engine, out->masked, out->mask));
+  out->guard = o->plan->program.guard >= 0;
+  if (out->guard) {
+    TW_TRY(tw_secret_alloc(8 * (size_t)r->batch, &memory));
+    out->guard_masked = memory;
+    TW_TRY(tw_secret_alloc(8 * (size_t)r->batch, &memory));
+    out->guard_mask = memory;
+    TW_TRY(tw_engine_guard(r->engine, out->guard_masked, out->guard_mask));
+  }
   memcpy(out->transcript, stats->transcript, sizeof out->transcript);
   out->sent_bytes = stats->counters.open_wire_bytes_sent;
   out->rounds = stats->counters.rounds;

@@ -4,6 +4,7 @@
 
 #include "base/clock.h"
 #include "base/memory.h"
+#include "jobs/guard.h"
 #include "jobs/session_parts.h"
 #include "kernels/digit.h"
 #include "kernels/pack.h"
@@ -143,6 +144,8 @@ static tw_status run_gate(tw_session *s, const tw_op *op) {
       break;
   }
   TW_TRY(op->gate->clear ? op->gate->clear(s, op) : TW_OK);
+  for (int i = 0; i < op->out_count; i++)
+    if (tw_t(s, op->out[i])->limit) tw_guard_watch(s, op, op->out[i]);
   return op->opens && s->watch ? s->watch(s->watch_state, s, op) : TW_OK;
 }
 
@@ -210,6 +213,7 @@ static tw_status open_level(tw_session *s) {
 
 void tw_session_rewind(tw_session *s) {
   if (s->program->output >= 0) tw_session_release_tensor(s, s->program->output);
+  if (s->program->guard >= 0) tw_session_release_tensor(s, s->program->guard);
   s->next_op = s->level_start = s->drawn_to = 0;
   s->columns_done = 0;
   s->opening = false;

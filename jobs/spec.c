@@ -89,7 +89,7 @@ const tw_spec tw_spec_rsqrt = {.name = "rsqrt",
                                .slope_scale = 10,
                                .ring = 36,
                                .argument_scale = 20,
-                               .out_scale = 14};
+                               .out_scale = 13};
 
 tw_spec tw_spec_reciprocal(double largest) {
   tw_spec spec = {.name = "reciprocal",

@@ -159,7 +159,7 @@ TW_ELEMENT uint64_t tw_share_at(const tw_share_args *a, size_t row, size_t col) 
 // ---- extension k -> K ----
 typedef struct {
   size_t rows, cols;
-  const uint64_t *X, *r, *carry, *top;
+  const uint64_t *X, *r, *carry, *top;  // carry NULL: the caller adds it
   uint64_t *out;
   uint64_t one, ring;
   int k;
@@ -167,7 +167,8 @@ typedef struct {
 TW_ELEMENT uint64_t tw_extend_at(const tw_extend_args *a, size_t row, size_t col) {
   size_t j = tw_place(row, a->cols, col);
   tw_ext e = tw_ext_public(a->X[j], a->k);
-  return ((e.u & a->one) - a->r[j] + ((a->carry[j] + (e.g & a->top[j])) << a->k)) & a->ring;
+  uint64_t carry = a->carry ? a->carry[j] : 0;
+  return ((e.u & a->one) - a->r[j] + ((carry + (e.g & a->top[j])) << a->k)) & a->ring;
 }
 
 // ---- x y; with carry, top and tq the first operand is extended from ring k ----

@@ -164,6 +164,8 @@ static void make_results(void) {
   r->slots = random_ring(3, 64);
   r->masked = random_ring(n, r->ring_bits);
   r->mask = random_ring(n, r->ring_bits);
+  r->guard = randombytes_uniform(2);
+  if (r->guard) r->guard_masked = random_ring(3, 32), r->guard_mask = random_ring(3, 32);
   r->correction_bytes = randombytes_random() * UINT64_C(1000);
   r->sent_bytes = randombytes_random();
   r->rounds = randombytes_random();
@@ -199,6 +201,7 @@ static void make_results(void) {
   sample_result.lengths = random_ints(2, 1, 3);
   sample_result.values = random_bytes(24 * sizeof(double));
   for (int i = 0; i < 24; i++) sample_result.values[i] = random_real();
+  if (r->guard) sample_result.out_of_bound = (int64_t *)random_ring(2, 32);
 }
 
 void samples_free(void) {

@@ -155,9 +155,6 @@ static double *naive_norm(naive *n, int part, const double *x) {
           (x[i * d + c] - mean) / sqrt(sum / d + n->model->config.norm_epsilon) * weight(n, part, 0, (size_t)c) +
           weight(n, part + 1, 0, (size_t)c);
     if (i >= n->length) continue;
-    for (int c = 0; c < d; c++)
-      track(&n->bounds.centred, x[i * d + c] - mean), track(&n->bounds.residual, x[i * d + c]);
-    track(&n->bounds.row_mean, mean);
     n->bounds.variance_sum_min = fmin(n->bounds.variance_sum_min, sum);
     n->bounds.variance_sum_max = fmax(n->bounds.variance_sum_max, sum);
   }
@@ -181,10 +178,13 @@ static double *naive_attention(naive *n, const double *x) {
     }
     for (int j = 0; j < keys; j++) sum += exp(p[j] - top), value += exp(p[j] - top) * qkv[j * 3 * d + 2 * d + i % d];
     context[i] = value / sum;
-    if (live) track(&n->bounds.context, value), track(&n->bounds.attention, context[i]);
   }
-  for (int i = 0; i < n->length * 3 * d; i++) track(&n->bounds.qkv, qkv[i] * (i % (3 * d) < d ? fold : 1));
+  for (int i = 0; i < n->length * 3 * d; i++) {
+    int part = i % (3 * d) / d;
+    track(part == 0 ? &n->bounds.query : part == 1 ? &n->bounds.key : &n->bounds.value, qkv[i] * (part ? 1 : fold));
+  }
   double *out = naive_linear(n, 2, context);
+  for (int i = 0; i < n->length * d; i++) track(&n->bounds.attention, out[i]);
   free(qkv);
   free(context);
   return out;
@@ -197,9 +197,9 @@ static double *naive_ffn(naive *n, const double *x) {
   for (int i = 0; i < n->seq * width; i++) {
     if (i < n->length * width) track(&n->bounds.up, u[i]);
     u[i] = gelu ? u[i] * 0.5 * erfc(-u[i] / sqrt(2)) : u[i] / (1 + exp(-u[i]));
-    if (i < n->length * width) track(&n->bounds.activation, u[i]);
   }
   double *out = naive_linear(n, 8, u);
+  for (int i = 0; i < n->length * n->model->config.hidden; i++) track(&n->bounds.feed_forward, out[i]);
   free(u);
   return out;
 }
@@ -207,6 +207,7 @@ static double *naive_ffn(naive *n, const double *x) {
 // x += f(x), or x = LN(x + f(x)), or x += f(LN(x)).
 static void naive_layer(naive *n, double *x) {
   size_t size = (size_t)n->seq * n->model->config.hidden;
+  for (size_t i = 0; i < (size_t)n->length * n->model->config.hidden; i++) track(&n->bounds.input, x[i]);
   for (int half = 0; half < 2; half++) {
     bool pre = n->model->config.pre_norm;
     double *input = pre ? naive_norm(n, half ? 10 : 4, x) : memcpy(malloc(size * sizeof *x), x, size * sizeof *x);
@@ -240,10 +241,25 @@ static void random_model(int hidden, int heads, int intermediate, tw_model *mode
 
 static void compare_bounds(const tw_bounds *a, const tw_bounds *b) {
   const double *x = (const double *)a, *y = (const double *)b;
-  for (size_t i = 0; i < sizeof *a / sizeof *x; i++) {
+  for (size_t i = 0; i < offsetof(tw_bounds, norm_weight) / sizeof *x; i++) {
     CU_ASSERT_TRUE(x[i] > 0);
     CU_ASSERT_TRUE(fabs(x[i] - y[i]) < 1e-10 * y[i]);
   }
+}
+
+// Powers of two, so that a plan tells no more of them.
+static void weights_bounds(void) {
+  tw_model model;
+  tw_bounds bounds;
+  random_model(12, 3, 20, &model);
+  tw_bounds_reset(&bounds, 1);
+  model.tensors[10].values[7] = -5.5f;  // gamma of the second norm
+  model.tensors[5].values[3] = 16.0f;   // beta of the first
+  tw_bounds_of_weights(&model, &bounds);
+  CU_ASSERT_EQUAL(bounds.norm_weight, 8);
+  CU_ASSERT_EQUAL(bounds.norm_bias, 16);
+  CU_ASSERT_EQUAL(bounds.residual, 0);
+  tw_model_free(&model);
 }
 
 static void against_naive(void) {
@@ -377,6 +393,7 @@ int main(void) {
   CU_ADD_TEST(suite, tiny_f16);
   CU_ADD_TEST(suite, tiny_bf16);
   CU_ADD_TEST(suite, minilm);
+  CU_ADD_TEST(suite, weights_bounds);
   CU_ADD_TEST(suite, against_naive);
   CU_ADD_TEST(suite, causal_prefix);
   CU_ADD_TEST(suite, quantised);

@@ -25,7 +25,7 @@ static void draw_input(double *x, uint64_t *fixed, int batch, int seq, int hidde
       size_t at = (size_t)(i * hidden + j);
       int64_t rounded = tw_fixed_value(v);
       x[at] = ldexp((double)rounded, -12);
-      fixed[at] = (uint64_t)rounded & tw_mask(48);
+      fixed[at] = (uint64_t)rounded & tw_mask(TW_INPUT_RING);
     }
 }
 
@@ -62,7 +62,7 @@ static uint64_t run_case(const layer_case *c) {
   tw_client_free(&client);
   model.config.pre_norm = c->pre_norm;
   model.config.causal = c->causal;
-  CU_ASSERT_EQUAL_FATAL(tw_plan_make(&model.config, c->seq, c->rounding, TW_OUTPUT_TOKENS, NULL, &plan), TW_OK);
+  CU_ASSERT_EQUAL_FATAL(tw_plan_make(&model.config, c->seq, c->rounding, TW_OUTPUT_TOKENS, false, NULL, &plan), TW_OK);
   size_t n = (size_t)c->batch * (size_t)c->seq * (size_t)model.config.hidden;
   double *x = calloc(n, sizeof *x);
   uint64_t *fixed = calloc(n, sizeof *fixed), **weights;

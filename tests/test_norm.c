@@ -8,7 +8,7 @@
 #include "kernels/pack.h"
 #include "tests/walk.h"
 
-enum { ROWS = 20, SCALE = 12, RING = 28, OUT_RING = 36 };
+enum { ROWS = 20, SCALE = 12, RING = 28, PRODUCT_RING = 40, OUT_RING = 36 };
 
 static double normal(void) {
   double u = ((double)(walk_random() >> 11) + 1) * 0x1p-53, v = (double)(walk_random() >> 11) * 0x1p-53;
@@ -69,7 +69,7 @@ static row_errors run_case(size_t hidden, bool rms, double deviation) {
   tw_builder_start(&b, &program, ROWS, (int)hidden, false);
   int x = tw_open(&b, tw_build_input(&b, RING, SCALE, ROWS * hidden));
   int gamma = tw_weight_wire(&b, 0, SCALE, hidden), beta = rms ? -1 : tw_weight_wire(&b, 1, SCALE, hidden);
-  int y = tw_build_norm(&b, x, gamma, beta, hidden, OUT_RING, 1e-12);
+  int y = tw_build_norm(&b, x, gamma, beta, hidden, PRODUCT_RING, OUT_RING, 1e-12);
   CU_ASSERT_EQUAL_FATAL(tw_builder_finish(&b, y), TW_OK);
   size_t rows[2] = {1, 1}, cols[2] = {hidden, hidden};
   uint64_t *weights[2] = {c.gamma, c.beta};

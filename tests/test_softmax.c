@@ -20,7 +20,7 @@ typedef struct {
 static void build(softmax_program *p, int seq, bool causal) {
   *p = (softmax_program){.shape = {.seq = seq, .activation = &tw_spec_gelu, .reciprocal = tw_spec_reciprocal(seq)}};
   p->shape.config = (tw_model_config){.layers = 1, .hidden = 768, .heads = 12, .intermediate = 3072};
-  tw_bounds bounds = tw_default_bounds(&p->shape.config);
+  tw_bounds bounds = tw_default_bounds();
   CU_ASSERT_EQUAL_FATAL(tw_choose_rings(&p->shape, &bounds, &p->rings), TW_OK);
   CU_ASSERT_EQUAL_FATAL(tw_spec_fit(&tw_spec_exp, p->tables), TW_OK);
   CU_ASSERT_EQUAL_FATAL(tw_spec_fit(&p->shape.reciprocal, p->tables + 2), TW_OK);

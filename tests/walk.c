@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "jobs/guard.h"
 #include "kernels/digit.h"
 #include "kernels/pack.h"
 
@@ -37,9 +38,10 @@ typedef struct {
   tw_seed *seeds[2];
   uint64_t *slots, *input[2];
   uint64_t **model_mask[2], **model_share[2], **masked, **mask_sum;
-  slot_bytes *slot[2];           // [batch]
-  trace *opened[3];              // [batch]: rank 0, rank 1, emulator
-  uint64_t *value[3], *mask[2];  // the output: public value at the ranks and its masks; the emulator's value
+  slot_bytes *slot[2];                 // [batch]
+  trace *opened[3];                    // [batch]: rank 0, rank 1, emulator
+  uint64_t *value[3], *mask[2];        // the output: public value at the ranks and its masks; the emulator's value
+  uint64_t *guard[3], *guard_mask[2];  // the same of the guard's count
   tw_opens_stats stats;
 } stage;
 
@@ -109,7 +111,9 @@ static void stage_open(stage *st, walk *w) {
   *st = (stage){.w = w, .slots = room(batch, 8)};
   w->mismatches = w->out_of_bound = 0;
   for (size_t b = 0; b < batch; b++) st->slots[b] = w->slots ? w->slots[b] : walk_random();
+  for (int side = 0; side < 3; side++) st->guard[side] = room(batch, 8);
   for (int rank = 0; rank < 2; rank++) {
+    st->guard_mask[rank] = room(batch, 8);
     st->seeds[rank] = room(batch, sizeof(tw_seed));
     st->slot[rank] = room(batch, sizeof(slot_bytes));
     st->mask[rank] = room(batch * output_words(w), 8);
@@ -136,6 +140,7 @@ static void stage_close(stage *st) {
     free(st->seeds[rank]);
     free(st->input[rank]);
     free(st->mask[rank]);
+    free(st->guard_mask[rank]);
     free_list(st->model_mask[rank], count);
     free_list(st->model_share[rank], count);
   }
@@ -143,6 +148,7 @@ static void stage_close(stage *st) {
     for (int b = 0; b < st->w->batch; b++) free(st->opened[role][b].data);
     free(st->opened[role]);
     free(st->value[role]);
+    free(st->guard[role]);
   }
   free_list(st->masked, count);
   free_list(st->mask_sum, count);
@@ -238,6 +244,8 @@ static tw_status deal(stage *st, int b) {
   return status;
 }
 
+static bool guarded(const stage *st) { return st->w->program->guard >= 0; }
+
 static tw_status emulate(stage *st, int b) {
   walk *w = st->w;
   const tw_program *program = w->program;
@@ -255,6 +263,7 @@ static tw_status emulate(stage *st, int b) {
   tw_status status = tw_session_open(&s);
   if (status == TW_OK) status = tw_session_run(&s);
   if (status == TW_OK) memcpy(st->value[EMULATOR] + (size_t)b * words, s.buffers[program->output].value, 8 * words);
+  if (status == TW_OK && guarded(st)) st->guard[EMULATOR][b] = s.buffers[program->guard].value[0];
   w->out_of_bound += s.out_of_bound;
   tw_session_close(&s);
   return status;
@@ -288,6 +297,11 @@ static void keep_output(party *p, const tw_session *s) {
   memcpy(st->value[p->rank], out->value, bytes);
   memcpy(st->mask[p->rank], out->mask[p->rank], bytes);
   if (st->w->secrecy) st->w->secrecy(st->mask[p->rank], bytes, false);
+  if (!guarded(st)) return;
+  const tw_buffer *count = &s->buffers[s->program->guard];
+  memcpy(st->guard[p->rank], count->value, 8 * (size_t)s->batch);
+  memcpy(st->guard_mask[p->rank], count->mask[p->rank], 8 * (size_t)s->batch);
+  if (st->w->secrecy) st->w->secrecy(st->guard_mask[p->rank], 8 * (size_t)s->batch, false);
 }
 
 // Forks and joins take turns.
@@ -391,6 +405,15 @@ static void reveal_output(stage *st) {
   }
 }
 
+static void reveal_guard(stage *st) {
+  walk *w = st->w;
+  w->guard = room((size_t)w->batch, 8);
+  for (int b = 0; b < w->batch; b++) {
+    w->guard[b] = (st->guard[0][b] - st->guard_mask[0][b] - st->guard_mask[1][b]) & tw_mask(TW_GUARD_RING);
+    w->mismatches += st->guard[0][b] != st->guard[1][b] || w->guard[b] != st->guard[EMULATOR][b];
+  }
+}
+
 tw_status walk_run(walk *w) {
   stage st;
   tw_status status = TW_OK;
@@ -402,6 +425,7 @@ tw_status walk_run(walk *w) {
   if (status == TW_OK) {
     for (int b = 0; b < w->batch; b++) compare_opened(&st, b);
     reveal_output(&st);
+    if (guarded(&st)) reveal_guard(&st);
     w->rounds = st.stats.flushes;
     w->payload_bytes = st.stats.payload_bytes;
     w->opened = st.opened[0][0].data;
@@ -421,8 +445,9 @@ tw_status walk_run(walk *w) {
 void walk_free(walk *w) {
   free(w->output);
   free(w->opened);
+  free(w->guard);
   for (int rank = 0; rank < 2; rank++) free(w->corrections[rank]);
-  w->output = w->opened = NULL;
+  w->output = w->opened = w->guard = NULL;
   w->corrections[0] = w->corrections[1] = NULL;
 }
 

@@ -26,6 +26,7 @@ typedef struct {
   void (*secrecy)(void *data, size_t bytes, bool secret);
   // out; walk_free frees
   uint64_t *output;       // [batch][n] values of the output wire mod its ring, or [batch][planes][words] of bits
+  uint64_t *guard;        // [batch] the guard's count; NULL: the program has none
   uint64_t mismatches;    // opened and output values that differ between parties and emulator (0 wanted)
   uint64_t out_of_bound;  // noted by the emulator
   uint64_t rounds, payload_bytes;

@@ -190,6 +190,23 @@ static void time_extend(const tw_gate_bench *g) {
   TIME_TAKING(g, extend, a, t);
 }
 
+static void time_extended_row_sum(const tw_gate_bench *g) {
+  size_t n = batch_n(g, in(g, 0));
+  tw_taking t;
+  tw_bench_taking(g, &t);
+  tw_extend_args a = {.rows = 1,
+                      .cols = n,
+                      .X = read_n(g, n),
+                      .r = read_n(g, n),
+                      .top = t.taken[0].out,
+                      .out = tw_bench_out(g->b, n),
+                      .one = ~0ull,
+                      .ring = ring_of(g),
+                      .k = in(g, 0)->ring};
+  TIME_TAKING(g, extend, a, t);
+  time_sums(g, true);
+}
+
 static void time_multiply(const tw_gate_bench *g) {
   size_t n = in(g, 0)->n, m = in(g, 1)->n;
   bool extended = in(g, 0)->ring < result(g)->ring;
@@ -518,6 +535,7 @@ static const struct {
              {"pair_differences", time_pairs},
              {"sum_planes", time_sum_planes},
              {"extend", time_extend},
+             {"extended row sum", time_extended_row_sum},
              {"multiply", time_multiply},
              {"multiply rows", time_multiply_rows},
              {"sum of squares", time_squares},
@@ -545,8 +563,8 @@ bool tw_bench_gate(tw_kernel_bench *b, const tw_program *p, const tw_op *op) {
 }
 
 bool tw_bench_takes(const tw_op *op) {
-  static const char *const names[] = {"linear",        "extend",         "floor",  "multiply",
-                                      "multiply rows", "sum of squares", "select", "piece"};
+  static const char *const names[] = {"linear",        "extend",         "extended row sum", "floor", "multiply",
+                                      "multiply rows", "sum of squares", "select",           "piece"};
   for (size_t i = 0; i < sizeof names / sizeof *names; i++)
     if (strcmp(names[i], op->gate->name) == 0) return true;
   return false;

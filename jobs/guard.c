@@ -37,8 +37,7 @@ static void count_live(tw_builder *b, int share, tw_layout layout, size_t parts)
   }
 }
 
-// Opened bits 1 ^ [c - a in {-1, 0, 1}] of the three bits from `low` up.
-static int outside(tw_builder *b, int wire, int low) {
+int tw_guard_bit(tw_builder *b, int wire, int low) {
   int width = TW_GUARD_BITS;
   tw_digits d = tw_deal_digits(b, tw_reduce(b, wire, low + width), low, &width, 1, false, -1);
   uint64_t unit = 1ull << low;
@@ -70,7 +69,8 @@ void tw_declare(tw_builder *b, int wire, const char *name, int bits, tw_layout l
   }
   int64_t most = (int64_t)1 << bits, one = 1;
   tw_declare_range(b, wire, name, -most, most, layout, parts);
-  if (b->guard) count_live(b, tw_bit_constants(b, outside(b, wire, bits), 0, 1, &one, TW_GUARD_RING, 0), layout, parts);
+  if (b->guard)
+    count_live(b, tw_bit_constants(b, tw_guard_bit(b, wire, bits), 0, 1, &one, TW_GUARD_RING, 0), layout, parts);
 }
 
 void tw_guard_planes(tw_builder *b, int bitwire, int plane0, int count) {

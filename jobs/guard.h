@@ -27,6 +27,9 @@ void tw_declare(tw_builder *b, int wire, const char *name, int bits, tw_layout l
 // The same, low <= x < high, for the emulator alone: the caller has bits that tell (tw_guard_planes).
 void tw_declare_range(tw_builder *b, int wire, const char *name, int64_t low, int64_t high, tw_layout layout,
                       size_t parts);
+// The guard's bit of every element, opened under a mask of its own: 1 ^ [c - a in {-1, 0, 1}], the three bits from
+// `low` up.
+int tw_guard_bit(tw_builder *b, int wire, int low);
 // Counts the set bits of `count` planes from plane0 of an opened tensor with one element a token.
 void tw_guard_planes(tw_builder *b, int bitwire, int plane0, int count);
 // Opens the count, if there is a guard: the program's second output.

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "jobs/gate.h"
+#include "jobs/guard.h"
 #include "tests/enumerated_streams.h"
 #include "tests/suite.h"
 #include "tests/walk.h"
@@ -299,6 +300,11 @@ static int bit_constant(tw_builder *b, int x) {
   static const int64_t five = 5;
   return tw_open(b, tw_bit_constants(b, bit_of(b, x, 0), 0, 1, &five, 4, 0));
 }
+// A declared wire's guard: what is left is a sum, which is local, and the opening of that sum.
+static int guarded(tw_builder *b, int x) {
+  static const int64_t one = 1;
+  return tw_open(b, tw_bit_constants(b, tw_guard_bit(b, tw_open(b, x), 0), 0, 1, &one, 2, 0));
+}
 static int row_maximum(tw_builder *b, int x) {
   b->program->seq = 2;
   return tw_row_maximum(b, tw_open(b, x), tape.lanes, 2);
@@ -352,6 +358,7 @@ GATE(multiplied_bits, 1, 3, multiplied_bits)
 GATE(selected, 3, 2, selected)
 GATE(selected_extended, 3, 2, selected_extended)
 GATE(bit_constant, 3, 1, bit_constant)
+GATE(guarded, 3, 1, guarded)
 GATE(row_maximum, 2, 2, row_maximum, .rows = true)
 GATE(looked_up, 3, 1, looked_up)
 GATE(mixed_reads, 3, 1, mixed_reads)
@@ -396,6 +403,8 @@ static void reused_streams_are_found(void) {
       (joint_case){.ring = 3, .elements = 2, .build = multiplied, .mutate = one_mask_for_input_and_output}));
   CU_ASSERT_FALSE(all_views_uniform(
       (joint_case){.ring = 3, .elements = 1, .build = extended, .mutate = one_pad_for_two_corrections}));
+  CU_ASSERT_FALSE(all_views_uniform(
+      (joint_case){.ring = 3, .elements = 1, .build = guarded, .mutate = one_mask_for_input_and_output}));
   CU_ASSERT_FALSE(all_views_uniform(
       (joint_case){.ring = 1, .elements = 3, .build = multiplied_bits, .mutate = one_bit_mask_for_two}));
 }
@@ -448,7 +457,7 @@ SUITE_MAIN("joint view", {"open", open_twice_view}, {"truncate", truncated_view}
            {"matmul", matrices_view}, {"one digit", compared_one_digit_view}, {"two digits", compared_two_digits_view},
            {"two thresholds", compared_two_thresholds_view}, {"window", in_window_view},
            {"products of bits", multiplied_bits_view}, {"select", selected_view},
-           {"select, extended", selected_extended_view}, {"bit constant", bit_constant_view},
+           {"select, extended", selected_extended_view}, {"bit constant", bit_constant_view}, {"guard", guarded_view},
            {"row maximum", row_maximum_view}, {"lookup and piece", looked_up_view},
            {"one wire, many gates", mixed_reads_view}, {"reused streams are found", reused_streams_are_found},
            {"a mask before its opening is found", wrong_order_is_found})

@@ -351,7 +351,7 @@ static bool triangular(const entry *entries, int i, const walk *before, int rank
   walk after = *before;
   size_t value, where;
   uint64_t pair[2];
-  after.output = after.opened = NULL;
+  after.output = after.opened = after.guard = NULL;
   after.corrections[0] = after.corrections[1] = NULL;
   pick_place(&entries[i], rank, &streams.at, &value);
   streams.use = entries[i].use;

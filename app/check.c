@@ -7,6 +7,7 @@
 #include "app/print.h"
 #include "base/memory.h"
 #include "jobs/float_model.h"
+#include "jobs/plan_fields.h"
 
 // ---- computing
 
@@ -17,6 +18,7 @@ typedef struct {
   double *x;           // embedded input of one sequence
   double *rounded;     // output with rounded weights
   double *vectors[2];  // one_row: [count][hidden] private, float
+  tw_bounds *bounds;
 } work;
 
 // Output rows of sequence s in the result's shape; returns their number.
@@ -25,7 +27,7 @@ static tw_status forward(const work *w, int s, int rounded, double *out, int *ro
   int length = in->lengths[s];
   const float *values = in->values + (size_t)s * in->seq * in->hidden;
   for (size_t i = 0; i < (size_t)length * in->hidden; i++) w->x[i] = values[i];
-  TW_TRY(tw_float_forward(w->model, w->x, length, length, rounded, w->x, NULL));
+  TW_TRY(tw_float_forward(w->model, w->x, length, length, rounded, w->x, rounded ? w->bounds : NULL));
   *rows = w->result->rows == 1 ? 1 : length;
   if (strcmp(w->result->output, "pooled") == 0)
     tw_pool_mean(w->x, length, in->hidden, out);
@@ -96,6 +98,12 @@ tw_status tw_compare(const tw_model *model, const tw_input *input, const tw_resu
   double *reference = NULL;
   *out = (tw_comparison){.one_row = strcmp(result->output, "tokens") != 0, .count = result->count, .not_finite = -1};
   tw_status status = allocate(&w, &reference, out);
+  if (status == TW_OK) status = tw_alloc(sizeof *out->bounds * (size_t)model->config.layers, (void **)&out->bounds);
+  if (status == TW_OK) {
+    tw_bounds_reset(out->bounds, model->config.layers);
+    tw_bounds_of_weights(model, out->bounds);
+    w.bounds = out->bounds;
+  }
   for (int s = 0; s < out->count && status == TW_OK; s++) {
     status = compare_sequence(&w, s, reference, out);
     progress(progress_state, (s + 1.0) / out->count);
@@ -110,7 +118,24 @@ tw_status tw_compare(const tw_model *model, const tw_input *input, const tw_resu
   return status;
 }
 
+tw_excess tw_comparison_excess(const tw_comparison *c, const tw_plan *plan) {
+  for (int layer = 0; layer < plan->shape.config.layers; layer++)
+    for (int k = 0; k < TW_BOUND_FIELDS; k++) {
+      double value = *tw_bound_at(&c->bounds[layer], k), bound = *tw_bound_at(&plan->bounds[layer], k);
+      bool least = strcmp(tw_bound_fields[k].name, "variance_sum_min") == 0;
+      if (least ? value < bound : value > bound) return (tw_excess){layer, tw_bound_fields[k].name, value, bound};
+    }
+  return (tw_excess){.layer = -1};
+}
+
+int tw_comparison_far(const tw_comparison *c, double tolerance) {
+  for (int s = 0; s < c->count; s++)
+    if (!(c->sequences[s].relative_error <= tolerance)) return s;
+  return -1;
+}
+
 void tw_comparison_free(tw_comparison *c) {
+  tw_free(c->bounds);
   tw_free(c->sequences);
   tw_free(c->similarity[0]);
   tw_free(c->similarity[1]);

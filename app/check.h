@@ -7,6 +7,7 @@
 #include "io/client.h"
 #include "io/model.h"
 #include "io/result.h"
+#include "jobs/plan.h"
 
 typedef struct {
   const char *text;
@@ -21,7 +22,19 @@ typedef struct {
   tw_sequence_error *sequences;
   double *similarity[2];  // private, float: [count][count] cosines between sequences; one_row only
   double largest_difference;
+  tw_bounds *bounds;  // [layers] the float model's largest values on these sequences
 } tw_comparison;
+
+// A value of the float model beyond what the plan declares.
+typedef struct {
+  int layer;         // -1: none
+  const char *name;  // of the bound
+  double value, bound;
+} tw_excess;
+// The first of them, by layer.
+tw_excess tw_comparison_excess(const tw_comparison *c, const tw_plan *plan);
+// First sequence whose output is further from the float model's than `tolerance` times its length, -1: none.
+int tw_comparison_far(const tw_comparison *c, double tolerance);
 
 // Live rows only. Free with tw_comparison_free; texts stay the input's.
 tw_status tw_compare(const tw_model *model, const tw_input *input, const tw_result *result,

@@ -14,6 +14,7 @@
 
 typedef struct {
   int64_t test_seed;
+  double tolerance;
   bool exact, json;
 } settings;
 
@@ -28,6 +29,14 @@ static const tw_option options[] = {
      .help = "the number that the keys were dealt with",
      .low = 0,
      .high = 0x1p53},
+    {.name = "tolerance",
+     .kind = TW_OPTION_REAL,
+     .field = offsetof(settings, tolerance),
+     .value = "X",
+     .fallback = "0.05",
+     .help = "largest relative error |private - float| / |float| of a sequence; beyond it the exit code is 10",
+     .low = 0,
+     .high = 1e6},
     {.name = "json", .field = offsetof(settings, json), .help = "print JSON instead of tables"},
 };
 
@@ -37,6 +46,7 @@ typedef struct {
   size_t values, differ, first;
   int64_t first_private, first_emulated;
   bool transcript;  // equal
+  int guard;        // first sequence whose count of values out of bound differs, -1: none
   uint64_t out_of_bound;
   char where[96];
 } exact_verdict;
@@ -45,6 +55,9 @@ static void compare_exactly(const tw_result_share pair[2], const tw_emulation *e
   *v = (exact_verdict){.values = (size_t)pair[0].count * pair[0].rows * pair[0].cols, .out_of_bound = e->out_of_bound};
   memcpy(v->where, e->first_out_of_bound, sizeof v->where);
   v->transcript = strcmp(pair[0].transcript, e->transcript) == 0;
+  v->guard = -1;
+  for (int s = pair[0].count - 1; pair[0].guard && s >= 0; s--)
+    if (tw_result_guard(pair, s) != e->guard[s]) v->guard = s;
   for (size_t i = 0; i < v->values; i++) {
     int64_t y = tw_result_integer(pair, i);
     if (y == e->output[i]) continue;
@@ -89,7 +102,35 @@ static tw_status emulate(const char *name, const tw_model *model, const tw_input
   return status;
 }
 
-static tw_status judge(const tw_comparison *c, const exact_verdict *v) {
+// What the float model says of the plan's bounds; nothing where the plan file is not there or another one.
+typedef struct {
+  bool known;
+  tw_excess first;
+} bounds_verdict;
+
+static tw_status look_at_bounds(const char *name, const tw_comparison *c, const tw_model *model, bounds_verdict *v) {
+  tw_path path = tw_path_of(name, "plan.json");
+  tw_plan plan;
+  *v = (bounds_verdict){.known = false};
+  if (!tw_path_exists(&path)) return TW_OK;
+  TW_TRY(tw_plan_read(path.text, &plan));
+  v->known = plan.shape.config.layers == model->config.layers && plan.shape.config.hidden == model->config.hidden;
+  if (v->known) v->first = tw_comparison_excess(c, &plan);
+  tw_plan_free(&plan);
+  return TW_OK;
+}
+
+static bool beyond(const bounds_verdict *b) { return b->known && b->first.layer >= 0; }
+
+static const char *beyond_text(const bounds_verdict *b, char *text, size_t size) {
+  snprintf(text, size, "the float model leaves the plan's bounds: layer %d, %s is %.4g, planned %.4g", b->first.layer,
+           b->first.name, b->first.value, b->first.bound);
+  return text;
+}
+
+static tw_status judge(const tw_comparison *c, const exact_verdict *v, const bounds_verdict *b, double tolerance) {
+  char more[160];
+  int far = tw_comparison_far(c, tolerance);
   if (c->not_finite >= 0)
     return tw_fail(TW_ERR_CHECK, "check failed: the output of sequence %d holds NaN or Inf", c->not_finite + 1);
   if (v && v->differ)
@@ -101,6 +142,14 @@ static tw_status judge(const tw_comparison *c, const exact_verdict *v) {
     return tw_fail(
         TW_ERR_CHECK,
         "check failed: the outputs agree, but what the ranks opened on the way is not what the emulator has");
+  if (v && v->guard >= 0)
+    return tw_fail(TW_ERR_CHECK, "check failed: sequence %d counts other values out of bound than the emulator",
+                   v->guard + 1);
+  if (far >= 0)
+    return tw_fail(TW_ERR_CHECK,
+                   "check failed: sequence %d differs from the float model by %.3g of its length, more than %g%s%s",
+                   far + 1, c->sequences[far].relative_error, tolerance, beyond(b) ? "; " : "",
+                   beyond(b) ? beyond_text(b, more, sizeof more) : "");
   return TW_OK;
 }
 
@@ -138,6 +187,8 @@ static tw_status check(const tw_call *call, const tw_model *model, const tw_inpu
   const settings *s = call->settings;
   tw_comparison c;
   exact_verdict v;
+  bounds_verdict b;
+  char more[160];
   tw_progress progress;
   TW_TRY(check_files(model, input, result));
   if (s->exact) TW_TRY(emulate(call->arguments[0], model, input, result, s->test_seed, &v));
@@ -145,15 +196,27 @@ static tw_status check(const tw_call *call, const tw_model *model, const tw_inpu
   tw_status status = tw_compare(model, input, result, tw_progress_show, &progress, &c);
   tw_progress_end(&progress);
   TW_TRY(status);
+  status = look_at_bounds(call->arguments[0], &c, model, &b);
+  if (status != TW_OK) {
+    tw_comparison_free(&c);
+    return status;
+  }
   if (s->json) {
     json_t *json = tw_comparison_json(&c);
+    json_object_set_new(json, "tolerance", json_real(s->tolerance));
+    json_object_set_new(json, "within_tolerance", json_boolean(tw_comparison_far(&c, s->tolerance) < 0));
+    if (beyond(&b))
+      json_object_set_new(json, "beyond_bounds",
+                          json_pack("{s:i, s:s, s:f, s:f}", "layer", b.first.layer, "bound", b.first.name, "value",
+                                    b.first.value, "planned", b.first.bound));
     if (s->exact) json_object_set_new(json, "exact", exact_json(&v));
     status = tw_json_print(json);
   } else if (!call->quiet) {
     tw_comparison_print(&c);
     if (s->exact) print_exact(&v);
+    if (beyond(&b)) printf("\n%s\n", beyond_text(&b, more, sizeof more));
   }
-  if (status == TW_OK) status = judge(&c, s->exact ? &v : NULL);
+  if (status == TW_OK) status = judge(&c, s->exact ? &v : NULL, &b, s->tolerance);
   tw_comparison_free(&c);
   return status;
 }
@@ -166,7 +229,10 @@ static tw_status run(const tw_call *call) {
   tw_result result;
   TW_TRY(tw_name_check(name));
   if (s->exact != (s->test_seed >= 0)) return tw_fail(TW_ERR_USAGE, "--exact and --test-seed N go together");
-  TW_TRY(tw_result_read(tw_path_of(name, "result.h5").text, &result));
+  tw_path trusted = tw_path_of(name, "result.h5"), untrusted = tw_path_of(name, "result.untrusted.h5");
+  bool only_untrusted = !tw_path_exists(&trusted) && tw_path_exists(&untrusted);
+  if (only_untrusted) tw_say("warning: %s is looked at: values out of bound were counted", untrusted.text);
+  TW_TRY(tw_result_read(only_untrusted ? untrusted.text : trusted.text, &result));
   tw_status status = tw_input_read(tw_path_of(name, "input.h5").text, &input);
   if (status == TW_OK) {
     status = tw_model_read(tw_path_of(name, "model.h5").text, &model);
@@ -187,7 +253,8 @@ const tw_command tw_command_check = {
     .about =
         "Reads NAME.model.h5, NAME.input.h5 and NAME.result.h5 (with --exact also NAME.plan.json and both ranks' "
         "results);\n"
-        "for the owner of model and input. Exit code 10 when the check comes out negative.",
+        "for the owner of model and input. Exit code 10 when a sequence is further from the float model than\n"
+        "--tolerance, or --exact finds a difference; says which of the plan's bounds the float model leaves.",
     .options = options,
     .option_count = sizeof options / sizeof *options,
     .settings_size = sizeof(settings),

@@ -33,6 +33,7 @@ static tw_status forward(const work *w, int s, int rounded, double *out, int *ro
     tw_pool_mean(w->x, length, in->hidden, out);
   else
     memcpy(out, w->x, (size_t)*rows * in->hidden * sizeof *out);
+  if (w->result->normalised) tw_unit_length(out, in->hidden);
   return TW_OK;
 }
 

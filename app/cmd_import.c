@@ -1,5 +1,6 @@
 #include <stddef.h>
 #include <stdio.h>
+#include <stdlib.h>
 
 #include "app/commands.h"
 #include "app/files.h"
@@ -7,7 +8,7 @@
 
 typedef struct {
   const char *synthetic, *output;
-  bool force;
+  bool encoder_only, force;
 } settings;
 
 static const tw_option options[] = {
@@ -23,6 +24,9 @@ static const tw_option options[] = {
      .value = "SHAPE",
      .help = "random weights instead of a folder: bert-tiny, -mini, -small, -medium, -base, -large, minilm, or "
              "LAYERSxHIDDENxHEADSxINTERMEDIATE"},
+    {.name = "encoder-only",
+     .field = offsetof(settings, encoder_only),
+     .help = "the encoder alone: without the pooling, scaling, prompts and other modules of sentence-transformers"},
     {.name = "force", .field = offsetof(settings, force), .help = "replace files that are there"},
 };
 
@@ -35,14 +39,18 @@ static tw_status write_files(tw_places *places, const tw_model *model, const tw_
   return TW_OK;
 }
 
-static void describe(const tw_model *model, const tw_client *client, const tw_places *places) {
+static void describe(const tw_model *model, const tw_client *client, const tw_notes *notes, const tw_places *places) {
   const tw_model_config *c = &model->config;
   printf("%s%s: %d layers, %d wide, %d heads, %d in the feed-forward part, %s, up to %d tokens\n", c->name,
          c->synthetic ? " (SYNTHETIC weights: outputs mean nothing)" : "", c->layers, c->hidden, c->heads,
          c->intermediate, c->activation, c->max_positions);
-  printf("vocabulary: %d %s\nwritten: %s, %s\n", c->vocab,
-         client->vocabulary ? "pieces" : "numbers, texts are hashed to them", places->path[0].text,
-         places->path[1].text);
+  printf("vocabulary: %d %s\n", c->vocab, client->vocabulary ? "pieces" : "numbers, texts are hashed to them");
+  if (c->output != TW_OUTPUT_TOKENS)
+    printf("output: %s%s, plan's default\n", tw_output_name(c->output),
+           c->normalise_output ? " scaled to length 1" : "");
+  if (client->max_seq_length) printf("texts: up to %d tokens\n", client->max_seq_length);
+  if (notes->text) fputs(notes->text, stdout);
+  printf("written: %s, %s\n", places->path[0].text, places->path[1].text);
 }
 
 static tw_status run(const tw_call *call) {
@@ -55,16 +63,20 @@ static tw_status run(const tw_call *call) {
   if ((call->count == 1) == (s->synthetic != NULL))
     return tw_fail(TW_ERR_USAGE, "either a folder or --synthetic SHAPE is needed; usage: twain import %s",
                    call->command->arguments);
+  if (s->synthetic && s->encoder_only) return tw_fail(TW_ERR_USAGE, "--encoder-only goes with a folder");
   TW_TRY(tw_name_check(s->output));
   TW_TRY(tw_places_check(&places, s->output, suffixes, 2, s->force));
-  if (s->synthetic)
-    TW_TRY(tw_import_synthetic(s->synthetic, &model, &client));
-  else
-    TW_TRY(tw_import_folder(call->arguments[0], &model, &client));
-  tw_status status = tw_places_end(&places, write_files(&places, &model, &client));
-  if (status == TW_OK && !call->quiet) describe(&model, &client, &places);
-  tw_model_free(&model);
-  tw_client_free(&client);
+  tw_notes notes = {NULL};
+  tw_status status = s->synthetic
+                         ? tw_import_synthetic(s->synthetic, &model, &client)
+                         : tw_import_folder_noting(call->arguments[0], s->encoder_only, &model, &client, &notes);
+  if (status == TW_OK) {
+    status = tw_places_end(&places, write_files(&places, &model, &client));
+    if (status == TW_OK && !call->quiet) describe(&model, &client, &notes, &places);
+    tw_model_free(&model);
+    tw_client_free(&client);
+  }
+  free(notes.text);
   return status;
 }
 
@@ -74,6 +86,8 @@ const tw_command tw_command_import = {
     .summary = "read a model from a Hugging Face folder, or make one with random weights",
     .about =
         "DIR holds config.json, model.safetensors (or its shards) and vocab.txt of a BERT-type encoder.\n"
+        "What a folder of sentence-transformers says of pooling, scaling and prompts is kept; what is left out (heads) "
+        "is named.\n"
         "Writes NAME.model.h5 (the owner's) and NAME.client.h5 (vocabulary and embeddings, in clear at the client).",
     .options = options,
     .option_count = sizeof options / sizeof *options,

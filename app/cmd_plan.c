@@ -34,8 +34,8 @@ static const tw_option options[] = {
      .kind = TW_OPTION_TEXT,
      .field = offsetof(settings, output),
      .value = "WHAT",
-     .fallback = "tokens",
-     .help = "tokens (all rows), pooled (mean over the live rows) or cls (the first row)"},
+     .help = "tokens (all rows), pooled (mean over the live rows) or cls (the first row); not given: what the model's "
+             "folder pools to, else tokens"},
     {.name = "rounding",
      .kind = TW_OPTION_TEXT,
      .field = offsetof(settings, rounding),
@@ -287,11 +287,21 @@ static tw_status look_at_model(const char *name, const settings *s, bool quiet, 
 
 static tw_status make_plan(const tw_model_config *config, const settings *s, const tw_bounds *bounds, tw_plan *plan) {
   tw_rounding rounding;
-  tw_output output;
+  tw_output output = config->output;
   TW_TRY(tw_rounding_parse(s->rounding, &rounding));
-  TW_TRY(tw_output_parse(s->output, &output));
+  if (s->output) TW_TRY(tw_output_parse(s->output, &output));
   bool guard = !s->no_guard && !s->model;  // a shape's costs are compared with others' that do not count
   return tw_plan_make(config, (int)s->seq, rounding, output, guard, bounds, plan);
+}
+
+// A folder's own pooling is not left without a word.
+static void tell_output(const tw_plan *plan) {
+  const tw_model_config *c = &plan->shape.config;
+  if (plan->output != c->output && c->output != TW_OUTPUT_TOKENS)
+    printf("note: the model's folder pools to %s; this plan gives %s, as asked\n", tw_output_name(c->output),
+           tw_output_name(plan->output));
+  if (tw_config_scales(c, plan->output))
+    puts("note: `twain reveal` scales each output to length 1, as the folder says");
 }
 
 static tw_status write_plan(const tw_plan *plan, tw_places *places) {
@@ -310,6 +320,7 @@ static tw_status show_plan(const tw_plan *plan, const tw_bounds *measured, const
     status = print_json(plan, measured, &costs, &link);
   else if (!quiet)
     print_plan(plan, measured, &costs, s, &link);
+  if (!s->json && !quiet) tell_output(plan);
   tw_free((void *)costs.rows);
   return status;
 }

@@ -8,6 +8,7 @@
 #include "app/reveal.h"
 #include "app/run_report.h"
 #include "base/memory.h"
+#include "jobs/float_model.h"
 
 typedef struct {
   bool force;
@@ -29,6 +30,7 @@ static tw_status compare_ids(const tw_result_share *a, const tw_result_share *b)
   if (strcmp(a->input_id.hex, b->input_id.hex) != 0) return differ("input_id", a->input_id.hex, b->input_id.hex);
   if (strcmp(a->plan.hex, b->plan.hex) != 0) return differ("plan", a->plan.hex, b->plan.hex);
   if (strcmp(a->output, b->output) != 0) return differ("output", a->output, b->output);
+  if (a->normalise != b->normalise) return differ("normalise", a->normalise ? "1" : "0", b->normalise ? "1" : "0");
   if (strcmp(a->transcript, b->transcript) != 0) return differ("transcript", a->transcript, b->transcript);
   return TW_OK;
 }
@@ -90,6 +92,7 @@ static tw_status join(const tw_result_share pair[2], tw_result *out) {
   *out = (tw_result){.model_id = r->model_id,
                      .input_id = r->input_id,
                      .run_id = r->run_id,
+                     .normalised = r->normalise,
                      .count = r->count,
                      .rows = r->rows,
                      .cols = r->cols};
@@ -105,6 +108,8 @@ static tw_status join(const tw_result_share pair[2], tw_result *out) {
     out->lengths[s] = r->lengths[s];
     double divisor = ldexp(pooled ? r->lengths[s] : 1, r->scale);
     for (size_t i = s * each; i < (s + 1) * each; i++) out->values[i] = (double)tw_result_integer(pair, i) / divisor;
+    for (int row = 0; r->normalise && row < r->rows; row++)
+      tw_unit_length(out->values + s * each + (size_t)row * r->cols, r->cols);
   }
   return TW_OK;
 }
@@ -150,8 +155,9 @@ static tw_status run(const tw_call *call) {
   int which = first_bad(&result) >= 0 ? UNTRUSTED : TRUSTED;
   if (status == TW_OK) status = write_result(&places, &result, which);
   if (status == TW_OK && !call->quiet)
-    printf("run %s: %d sequence%s, output %s [%d][%d]\nwritten: %s\n", result.run_id.hex, result.count,
-           result.count == 1 ? "" : "s", result.output, result.rows, result.cols, places.path[which].text);
+    printf("run %s: %d sequence%s, output %s [%d][%d]%s\nwritten: %s\n", result.run_id.hex, result.count,
+           result.count == 1 ? "" : "s", result.output, result.rows, result.cols,
+           result.normalised ? ", scaled to length 1" : "", places.path[which].text);
   if (status == TW_OK && !call->quiet) {
     putchar('\n');
     tw_run_report_counters(&pair[0], &pair[1]);

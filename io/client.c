@@ -1,6 +1,8 @@
 // The client's tables.
 #include "io/client.h"
 
+#include <stdlib.h>
+
 #include "base/memory.h"
 #include "io/h5.h"
 
@@ -27,7 +29,8 @@ static tw_status put_client(tw_h5 *f, tw_client *client) {
   table tables[5];
   TW_TRY(tw_h5_put_config(f, &client->config));
   TW_TRY(tw_h5_put_int(f, "/", "lower_case", client->lower_case));
-  TW_TRY(tw_h5_put_int(f, "/", "normalise_output", client->normalise_output));
+  TW_TRY(tw_h5_put_int(f, "/", "max_seq_length", client->max_seq_length));
+  if (client->default_prompt) TW_TRY(tw_h5_put_texts(f, "default_prompt", 1, &client->default_prompt));
   tables_of(client, tables);
   for (int i = 0; i < 5; i++)
     TW_TRY(tw_h5_put_f32(f, tables[i].name, tables[i].dims, tables[i].shape, *tables[i].values));
@@ -43,12 +46,23 @@ tw_status tw_client_write(const char *path, const tw_client *client) {
   return tw_h5_finish(&f, put_client(&f, &copy));
 }
 
+static tw_status get_prompt(const tw_h5 *f, tw_client *client) {
+  char **one;
+  if (!tw_h5_has(f, "default_prompt")) return TW_OK;
+  TW_TRY(tw_h5_get_texts(f, "default_prompt", 1, &one));
+  client->default_prompt = one[0];
+  one[0] = NULL;
+  tw_h5_free_texts(one, 1);
+  return TW_OK;
+}
+
 static tw_status get_client(const tw_h5 *f, tw_client *client) {
   table tables[5];
   uint64_t offset;
   TW_TRY(tw_h5_get_config(f, &client->config));
   TW_TRY(tw_h5_get_bool(f, "lower_case", &client->lower_case));
-  TW_TRY(tw_h5_get_bool(f, "normalise_output", &client->normalise_output));
+  TW_TRY(tw_h5_get_small(f, "max_seq_length", 0, client->config.max_positions, &client->max_seq_length));
+  TW_TRY(get_prompt(f, client));
   tables_of(client, tables);
   for (int i = 0; i < 5; i++)
     TW_TRY(tw_h5_locate(f, tables[i].name, H5T_IEEE_F32LE, tables[i].dims, tables[i].shape, &offset));
@@ -73,6 +87,7 @@ tw_status tw_client_read(const char *path, tw_client *client) {
 
 void tw_client_free(tw_client *client) {
   tw_h5_free_texts(client->vocabulary, client->config.vocab);
+  free(client->default_prompt);
   tw_free(client->word);
   tw_free(client->position);
   tw_free(client->type);

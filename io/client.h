@@ -12,7 +12,8 @@ typedef struct {
   char **vocabulary;              // config.vocab strings (UTF-8); NULL for synthetic models
   float *word, *position, *type;  // [vocab|max_positions|type_vocab][hidden]
   float *gamma, *beta;            // embedding LayerNorm
-  bool normalise_output;          // sentence embeddings are scaled to unit length
+  char *default_prompt;           // put before every text; NULL: nothing is
+  int max_seq_length;             // tokens after which the model's own software cuts a text; 0: it does not say
 } tw_client;
 
 tw_status tw_client_write(const char *path, const tw_client *client);

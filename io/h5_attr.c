@@ -148,7 +148,16 @@ tw_status tw_h5_put_config(tw_h5 *f, const tw_model_config *c) {
   TW_TRY(tw_h5_put_real(f, "/", "norm_epsilon", c->norm_epsilon));
   TW_TRY(tw_h5_put_int(f, "/", "pre_norm", c->pre_norm));
   TW_TRY(tw_h5_put_int(f, "/", "causal", c->causal));
-  return tw_h5_put_int(f, "/", "synthetic", c->synthetic);
+  TW_TRY(tw_h5_put_int(f, "/", "synthetic", c->synthetic));
+  TW_TRY(tw_h5_put_text(f, "/", "model_output", tw_output_name(c->output)));
+  return tw_h5_put_int(f, "/", "normalise_output", c->normalise_output);
+}
+
+static tw_status get_output(const tw_h5 *f, tw_model_output *out) {
+  char text[16];
+  TW_TRY(tw_h5_get_text(f, "/", "model_output", text, sizeof text));
+  if (tw_output_parse(text, out) == TW_OK) return TW_OK;
+  return tw_h5_fail(TW_ERR_FORMAT, f, "attribute", "model_output", "not one of tokens, pooled and cls");
 }
 
 tw_status tw_h5_get_config(const tw_h5 *f, tw_model_config *c) {
@@ -167,5 +176,7 @@ tw_status tw_h5_get_config(const tw_h5 *f, tw_model_config *c) {
   TW_TRY(tw_h5_get_bool(f, "pre_norm", &c->pre_norm));
   TW_TRY(tw_h5_get_bool(f, "causal", &c->causal));
   TW_TRY(tw_h5_get_bool(f, "synthetic", &c->synthetic));
+  TW_TRY(tw_h5_get_bool(f, "normalise_output", &c->normalise_output));
+  TW_TRY(get_output(f, &c->output));
   return tw_model_config_check(f->path, c);
 }

@@ -8,23 +8,17 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
-// *out = NULL when an optional file is absent.
-static tw_status load(const char *folder, const char *file, bool required, char **path, json_t **out) {
-  *out = NULL;
+#include "io/hf_modules.h"
+#include "io/json_read.h"
+
+tw_status tw_hf_file_read(const char *folder, const char *file, bool needed, char **path, json_t **json) {
+  *json = NULL;
   if (asprintf(path, "%s/%s", folder, file) < 0) {
     *path = NULL;
     return tw_fail(TW_ERR_MEMORY, "out of memory");
   }
-  if (access(*path, F_OK) != 0) {
-    if (!required) return TW_OK;
-    return tw_fail(TW_ERR_IO, "%s: %s; give the folder of a Hugging Face model", *path, strerror(errno));
-  }
-  json_error_t error;
-  *out = json_load_file(*path, JSON_REJECT_DUPLICATES, &error);
-  if (!*out) return tw_fail(TW_ERR_FORMAT, "%s: line %d: %s", *path, error.line, error.text);
-  return TW_OK;
+  return tw_json_read(*path, needed, json);
 }
 
 static tw_status take_int(const char *path, const json_t *config, const char *field, int *out) {
@@ -65,13 +59,62 @@ tw_status tw_model_config_check(const char *where, const tw_model_config *c) {
   return TW_OK;
 }
 
-static tw_status parse_model(const char *path, const json_t *config, tw_model_config *out) {
-  if (!json_is_object(config)) return tw_fail(TW_ERR_FORMAT, "%s: not a JSON object", path);
-  TW_TRY(expect_text(path, config, "model_type", "bert", true));
-  TW_TRY(expect_text(path, config, "hidden_act", "gelu", true));
-  TW_TRY(expect_text(path, config, "position_embedding_type", "absolute", false));
-  TW_TRY(expect_false(path, config, "is_decoder"));
-  TW_TRY(expect_false(path, config, "add_cross_attention"));
+// A name of the transformers library's BERT classes.
+static bool is_bert_class(const char *name) {
+  return name && strncmp(name, "Bert", 4) == 0 && (strstr(name, "Model") || strncmp(name + 4, "For", 3) == 0);
+}
+
+// Folders written before 2020 have no model_type; then all else must say BERT.
+static tw_status check_type(const char *path, const json_t *config) {
+  const json_t *type = json_object_get(config, "model_type"), *classes = json_object_get(config, "architectures"),
+               *pad = json_object_get(config, "pad_token_id"), *name;
+  size_t i;
+  if (type && !json_is_null(type)) return expect_text(path, config, "model_type", "bert", true);
+  json_array_foreach(classes, i, name) if (!is_bert_class(json_string_value(name))) return tw_fail(
+      TW_ERR_FORMAT, "%s: has no model_type, and its architectures names %s; only BERT is supported", path,
+      json_is_string(name) ? json_string_value(name) : "no text");
+  if (json_array_size(classes) == 0 && pad && json_integer_value(pad) != 0)
+    return tw_fail(TW_ERR_FORMAT,
+                   "%s: has neither model_type nor architectures, and its pad_token_id is not BERT's 0; if it is a "
+                   "BERT encoder, add \"model_type\": \"bert\"",
+                   path);
+  return TW_OK;
+}
+
+// Code of the folder's own may compute anything under the name of bert.
+static tw_status check_classes(const char *path, const json_t *config, tw_notes *notes) {
+  const json_t *classes = json_object_get(config, "architectures"), *name;
+  const char *key;
+  size_t i;
+  json_t *map = json_object_get(config, "auto_map"), *value;
+  json_object_foreach(map, key, value) if (strncmp(key, "AutoModel", 9) == 0) return tw_fail(
+      TW_ERR_FORMAT, "%s: auto_map.%s: the model is computed by code of its own; only BERT itself is supported", path,
+      key);
+  json_array_foreach(classes, i, name) {
+    const char *text = json_string_value(name);
+    if (text && strcmp(text, "BertModel") != 0)
+      TW_TRY(tw_note(notes, "%s: architectures is %s: only its encoder is run; what stands on top is left out", path,
+                     text));
+  }
+  return TW_OK;
+}
+
+// transformers 5 computes absolute positions whatever this says; transformers 4 computes relative ones where the
+// weights have tables for them (jobs/import.c looks).
+static tw_status take_positions(const char *path, const json_t *config, tw_hf_config *out) {
+  const char *text = json_string_value(json_object_get(config, "position_embedding_type"));
+  out->relative_positions = text && (strcmp(text, "relative_key") == 0 || strcmp(text, "relative_key_query") == 0);
+  if (out->relative_positions) return TW_OK;
+  return expect_text(path, config, "position_embedding_type", "absolute", false);
+}
+
+static void take_dtype(const json_t *config, tw_hf_config *out) {
+  const char *text = json_string_value(json_object_get(config, "dtype"));
+  if (!text) text = json_string_value(json_object_get(config, "torch_dtype"));
+  snprintf(out->dtype, sizeof out->dtype, "%s", text ? text : "");
+}
+
+static tw_status take_sizes(const char *path, const json_t *config, tw_model_config *out) {
   TW_TRY(take_int(path, config, "num_hidden_layers", &out->layers));
   TW_TRY(take_int(path, config, "hidden_size", &out->hidden));
   TW_TRY(take_int(path, config, "num_attention_heads", &out->heads));
@@ -86,6 +129,20 @@ static tw_status parse_model(const char *path, const json_t *config, tw_model_co
   return tw_model_config_check(path, out);
 }
 
+static tw_status parse_model(const char *path, const json_t *config, tw_hf_config *out, tw_notes *notes) {
+  if (!json_is_object(config)) return tw_fail(TW_ERR_FORMAT, "%s: not a JSON object", path);
+  TW_TRY(check_type(path, config));
+  TW_TRY(check_classes(path, config, notes));
+  TW_TRY(expect_text(path, config, "hidden_act", "gelu", false));  // transformers' default
+  TW_TRY(take_positions(path, config, out));
+  TW_TRY(expect_false(path, config, "is_decoder"));
+  TW_TRY(expect_false(path, config, "add_cross_attention"));
+  if (json_is_object(json_object_get(config, "quantization_config")))
+    return tw_fail(TW_ERR_FORMAT, "%s: quantization_config: the weights are quantised; save the model without", path);
+  take_dtype(config, out);
+  return take_sizes(path, config, &out->model);
+}
+
 // A special token is a string, or an object with its text under "content".
 static tw_status expect_token(const char *path, const json_t *config, const char *field, const char *wanted) {
   const json_t *value = json_object_get(config, field);
@@ -96,7 +153,7 @@ static tw_status expect_token(const char *path, const json_t *config, const char
                  wanted);
 }
 
-static tw_status parse_tokenizer(const char *path, const json_t *config, bool *lower_case) {
+static tw_status parse_tokenizer(const char *path, const json_t *config, tw_hf_config *out) {
   if (!json_is_object(config)) return tw_fail(TW_ERR_FORMAT, "%s: not a JSON object", path);
   static const char *const fields[][2] = {{"unk_token", "[UNK]"},
                                           {"sep_token", "[SEP]"},
@@ -106,31 +163,15 @@ static tw_status parse_tokenizer(const char *path, const json_t *config, bool *l
   for (size_t i = 0; i < sizeof fields / sizeof *fields; i++)
     TW_TRY(expect_token(path, config, fields[i][0], fields[i][1]));
   const json_t *lower = json_object_get(config, "do_lower_case");
-  if (lower) *lower_case = json_is_true(lower);
+  if (lower) out->lower_case = json_is_true(lower);
   const json_t *accents = json_object_get(config, "strip_accents");
-  if (json_is_boolean(accents) && json_is_true(accents) != *lower_case)
+  if (json_is_boolean(accents) && json_is_true(accents) != out->lower_case)
     return tw_fail(TW_ERR_FORMAT, "%s: strip_accents differs from do_lower_case; that is not supported", path);
   if (json_is_false(json_object_get(config, "tokenize_chinese_chars")))
     return tw_fail(TW_ERR_FORMAT, "%s: tokenize_chinese_chars is false; that is not supported", path);
-  return TW_OK;
-}
-
-static bool ends_with(const char *text, const char *end) {
-  size_t a = strlen(text), b = strlen(end);
-  return a >= b && strcmp(text + a - b, end) == 0;
-}
-
-static tw_status parse_modules(const char *path, const json_t *modules, bool *normalise) {
-  if (!json_is_array(modules)) return tw_fail(TW_ERR_FORMAT, "%s: not a JSON list", path);
-  for (size_t i = 0; i < json_array_size(modules); i++) {
-    const char *type = json_string_value(json_object_get(json_array_get(modules, i), "type"));
-    if (!type) return tw_fail(TW_ERR_FORMAT, "%s: module %zu has no type", path, i);
-    if (ends_with(type, ".Normalize"))
-      *normalise = true;
-    else if (!ends_with(type, ".Transformer") && !ends_with(type, ".Pooling"))
-      return tw_fail(TW_ERR_FORMAT, "%s: module %s is not supported (only Transformer, Pooling and Normalize)", path,
-                     type);
-  }
+  const json_t *length = json_object_get(config, "model_max_length");  // 1e30 where nobody set one
+  json_int_t most = json_integer_value(length);
+  if (!out->max_seq_length && most > 0 && most <= INT_MAX) out->max_seq_length = (int)most;
   return TW_OK;
 }
 
@@ -143,23 +184,41 @@ static tw_status folder_name(const char *folder, char *name, size_t size) {
   return TW_OK;
 }
 
-tw_status tw_hf_config_read(const char *folder, tw_hf_config *out) {
+static tw_status read_config(tw_hf_config *out, tw_notes *notes) {
+  char *path;
+  json_t *json;
+  tw_status status = tw_hf_file_read(out->encoder, "config.json", true, &path, &json);
+  if (status == TW_OK) status = parse_model(path, json, out, notes);
+  json_decref(json);
+  free(path);
+  return status;
+}
+
+static tw_status read_tokenizer(tw_hf_config *out) {
+  char *path;
+  json_t *json;
+  tw_status status = tw_hf_file_read(out->encoder, "tokenizer_config.json", false, &path, &json);
+  if (status == TW_OK && json) status = parse_tokenizer(path, json, out);
+  json_decref(json);
+  free(path);
+  return status;
+}
+
+tw_status tw_hf_config_read(const char *folder, bool encoder_only, tw_hf_config *out, tw_notes *notes) {
   memset(out, 0, sizeof *out);
   out->lower_case = true;  // BertTokenizer's default
   TW_TRY(folder_name(folder, out->model.name, sizeof out->model.name));
-  static const char *const files[] = {"config.json", "tokenizer_config.json", "modules.json"};
-  tw_status status = TW_OK;
-  for (int i = 0; i < 3 && status == TW_OK; i++) {
-    char *path;
-    json_t *json;
-    status = load(folder, files[i], i == 0, &path, &json);
-    if (status == TW_OK && json) {
-      if (i == 0) status = parse_model(path, json, &out->model);
-      if (i == 1) status = parse_tokenizer(path, json, &out->lower_case);
-      if (i == 2) status = parse_modules(path, json, &out->normalise_output);
-    }
-    json_decref(json);
-    free(path);
-  }
-  return status;
+  out->encoder = strdup(folder);
+  if (!out->encoder) return tw_fail(TW_ERR_MEMORY, "out of memory");
+  if (!encoder_only) TW_TRY(tw_hf_modules_read(folder, out, notes));
+  TW_TRY(read_config(out, notes));
+  TW_TRY(read_tokenizer(out));
+  if (out->max_seq_length > out->model.max_positions) out->max_seq_length = out->model.max_positions;
+  return TW_OK;
+}
+
+void tw_hf_config_free(tw_hf_config *config) {
+  free(config->default_prompt);
+  free(config->encoder);
+  memset(config, 0, sizeof *config);
 }

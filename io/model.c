@@ -9,6 +9,23 @@
 
 static const tw_h5_kind kind = {"twain-model", "model", false, false, "twain import"};
 
+static const char *const output_names[] = {"tokens", "pooled", "cls"};
+
+const char *tw_output_name(tw_model_output o) { return output_names[o]; }
+
+tw_status tw_output_parse(const char *text, tw_model_output *out) {
+  for (int i = 0; i < 3; i++)
+    if (strcmp(text, output_names[i]) == 0) {
+      *out = (tw_model_output)i;
+      return TW_OK;
+    }
+  return tw_fail(TW_ERR_USAGE, "unknown output '%s'; use tokens, pooled or cls", text);
+}
+
+bool tw_config_scales(const tw_model_config *config, tw_model_output output) {
+  return config->normalise_output && output != TW_OUTPUT_TOKENS;
+}
+
 void tw_model_tensor_shape(const tw_model_config *config, int index, char name[48], size_t *rows, size_t *cols) {
   static const char *const names[TW_TENSORS_PER_LAYER] = {"qkv.weight",  "qkv.bias",   "out.weight",  "out.bias",
                                                           "norm1.gamma", "norm1.beta", "up.weight",   "up.bias",

@@ -9,6 +9,11 @@
 #include "base/status.h"
 #include "io/ids.h"
 
+// What comes out for a sequence: all its rows, the mean over its live ones, or the first.
+typedef enum { TW_OUTPUT_TOKENS, TW_OUTPUT_POOLED, TW_OUTPUT_CLS } tw_model_output;
+const char *tw_output_name(tw_model_output o);
+tw_status tw_output_parse(const char *text, tw_model_output *out);
+
 typedef struct {
   char name[64];  // "all-MiniLM-L6-v2", "bert-base", ...
   int layers, hidden, heads, intermediate;
@@ -18,7 +23,12 @@ typedef struct {
   char activation[16];    // "gelu", "silu"
   bool pre_norm, causal;  // false for BERT encoders
   bool synthetic;
+  tw_model_output output;  // what the model's folder pools to, and plans unless told otherwise
+  bool normalise_output;   // pooled and cls are scaled to length 1, which the client does (tw_config_scales)
 } tw_model_config;
+
+// Whether a plan with this output ends with rows of length 1.
+bool tw_config_scales(const tw_model_config *config, tw_model_output output);
 
 // One tensor of a plain model, row-major. A vector has rows = 1.
 typedef struct {

@@ -13,6 +13,7 @@ static tw_status put_result(tw_h5 *f, const tw_result *r) {
   TW_TRY(tw_h5_put_id(f, "input_id", &r->input_id));
   TW_TRY(tw_h5_put_id(f, "run_id", &r->run_id));
   TW_TRY(tw_h5_put_text(f, "/", "output", r->output));
+  TW_TRY(tw_h5_put_int(f, "/", "normalised", r->normalised));
   TW_TRY(tw_h5_put_int(f, "/", "count", r->count));
   TW_TRY(tw_h5_put_int(f, "/", "rows", r->rows));
   TW_TRY(tw_h5_put_int(f, "/", "cols", r->cols));
@@ -37,6 +38,7 @@ static tw_status get_result(const tw_h5 *f, tw_result *r) {
   TW_TRY(tw_h5_get_id(f, "input_id", &r->input_id));
   TW_TRY(tw_h5_get_id(f, "run_id", &r->run_id));
   TW_TRY(tw_h5_get_text(f, "/", "output", r->output, sizeof r->output));
+  TW_TRY(tw_h5_get_bool(f, "normalised", &r->normalised));
   TW_TRY(tw_h5_get_small(f, "count", 1, 1 << 24, &r->count));
   TW_TRY(tw_h5_get_small(f, "rows", 1, 1 << 20, &r->rows));
   TW_TRY(tw_h5_get_small(f, "cols", 1, 1 << 24, &r->cols));

@@ -44,6 +44,7 @@ typedef struct {
   tw_digest plan;
   bool test_keys;
   char output[16];  // tokens, pooled, cls
+  bool normalise;   // the client scales each output to length 1
   int *lengths;
   uint64_t *slots;  // key slot of each sequence
   int rows, cols;   // output of one sequence
@@ -71,9 +72,10 @@ void tw_result_share_free(tw_result_share *r);
 typedef struct {
   tw_id model_id, input_id, run_id;
   char output[16];
+  bool normalised;  // each row has length 1
   int count, rows, cols;
   int *lengths;
-  double *values;         // [count][rows][cols]; pooled: mean over live tokens, not normalised
+  double *values;         // [count][rows][cols]; pooled: mean over live tokens
   int64_t *out_of_bound;  // [count] values out of the plan's bounds, as counted; NULL: the plan does not count
 } tw_result;
 

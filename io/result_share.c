@@ -225,6 +225,7 @@ static tw_status put_header(tw_h5 *f, const tw_result_share *r) {
   TW_TRY(tw_h5_put_digest(f, "plan", &r->plan));
   TW_TRY(tw_h5_put_int(f, "/", "test_keys", r->test_keys));
   TW_TRY(tw_h5_put_text(f, "/", "output", r->output));
+  TW_TRY(tw_h5_put_int(f, "/", "normalise", r->normalise));
   TW_TRY(tw_h5_put_text(f, "/", "transcript", r->transcript));
   TW_TRY(tw_h5_put_int(f, "/", "count", r->count));
   TW_TRY(tw_h5_put_int(f, "/", "rows", r->rows));
@@ -244,6 +245,7 @@ static tw_status get_header(const tw_h5 *f, tw_result_share *r) {
   TW_TRY(tw_h5_get_digest(f, "plan", &r->plan));
   TW_TRY(tw_h5_get_bool(f, "test_keys", &r->test_keys));
   TW_TRY(tw_h5_get_text(f, "/", "output", r->output, sizeof r->output));
+  TW_TRY(tw_h5_get_bool(f, "normalise", &r->normalise));
   TW_TRY(tw_h5_get_text(f, "/", "transcript", r->transcript, sizeof r->transcript));
   TW_TRY(tw_h5_get_small(f, "count", 1, 1 << 24, &r->count));
   TW_TRY(tw_h5_get_small(f, "rows", 1, 1 << 20, &r->rows));

@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "base/memory.h"
+#include "io/json_read.h"
 
 // The format's own limit on its header.
 static const uint64_t max_header = 100000000;
@@ -23,18 +24,22 @@ typedef struct {
   int bits;
 } dtype;
 
-static const dtype dtypes[] = {{"F32", 32}, {"F16", 16}, {"BF16", 16},   {"F64", 64},   {"I64", 64}, {"I32", 32},
-                               {"I16", 16}, {"I8", 8},   {"U64", 64},    {"U32", 32},   {"U16", 16}, {"U8", 8},
-                               {"BOOL", 8}, {"C64", 64}, {"F8_E4M3", 8}, {"F8_E5M2", 8}};
+static const dtype dtypes[] = {{"F32", 32},    {"F16", 16},    {"BF16", 16},       {"F64", 64},        {"I64", 64},
+                               {"I32", 32},    {"I16", 16},    {"I8", 8},          {"U64", 64},        {"U32", 32},
+                               {"U16", 16},    {"U8", 8},      {"BOOL", 8},        {"C64", 64},        {"F8_E4M3", 8},
+                               {"F8_E5M2", 8}, {"F8_E8M0", 8}, {"F8_E4M3FNUZ", 8}, {"F8_E5M2FNUZ", 8}, {"F6_E2M3", 6},
+                               {"F6_E3M2", 6}, {"F4", 4}};
+enum { KEPT_DIMS = 2 };  // of a shape: no tensor of BERT has more
 
 typedef struct {
   char *name;
   const dtype *type;
-  int dims;
-  uint64_t shape[TW_SAFETENSORS_MAX_DIMS];
-  uint64_t elements;
+  size_t dims;
+  uint64_t shape[KEPT_DIMS];
+  uint64_t elements, begin, end;  // begin, end: bytes after the header
   const unsigned char *data;
   size_t shard;
+  bool was_read;
 } entry;
 
 typedef struct {
@@ -89,38 +94,44 @@ static bool json_u64(const json_t *value, uint64_t *out) {
 }
 
 static tw_status parse_shape(const char *path, const json_t *shape, entry *e) {
-  if (!json_is_array(shape) || json_array_size(shape) > TW_SAFETENSORS_MAX_DIMS)
-    return tw_fail(TW_ERR_FORMAT, "%s: tensor %s: shape is not a list of at most %d sizes", path, e->name,
-                   TW_SAFETENSORS_MAX_DIMS);
-  e->dims = (int)json_array_size(shape);
+  if (!json_is_array(shape)) return tw_fail(TW_ERR_FORMAT, "%s: tensor %s: shape is not a list", path, e->name);
+  e->dims = json_array_size(shape);
   e->elements = 1;
-  for (int i = 0; i < e->dims; i++)
-    if (!json_u64(json_array_get(shape, (size_t)i), &e->shape[i]) ||
-        __builtin_mul_overflow(e->elements, e->shape[i], &e->elements))
+  for (size_t i = 0; i < e->dims; i++) {
+    uint64_t size;
+    if (!json_u64(json_array_get(shape, i), &size) || __builtin_mul_overflow(e->elements, size, &e->elements))
       return tw_fail(TW_ERR_FORMAT, "%s: tensor %s: impossible size in its shape", path, e->name);
+    if (i < KEPT_DIMS) e->shape[i] = size;
+  }
   return TW_OK;
+}
+
+// A tensor's fields have names, or (the format's library reads that too) are a list of three.
+static const json_t *field(const json_t *value, const char *name, size_t place) {
+  return json_array_size(value) == 3 ? json_array_get(value, place) : json_object_get(value, name);
 }
 
 // data: the bytes after the header, `bytes` of them.
 static tw_status parse_entry(const char *path, const json_t *value, const unsigned char *data, uint64_t bytes,
                              entry *e) {
-  const char *type = json_string_value(json_object_get(value, "dtype"));
+  const char *type = json_string_value(field(value, "dtype", 0));
   if (!type) return tw_fail(TW_ERR_FORMAT, "%s: tensor %s: no dtype", path, e->name);
   e->type = find_dtype(type);
   if (!e->type) return tw_fail(TW_ERR_FORMAT, "%s: tensor %s: unknown dtype %s", path, e->name, type);
-  TW_TRY(parse_shape(path, json_object_get(value, "shape"), e));
-  const json_t *offsets = json_object_get(value, "data_offsets");
-  uint64_t begin, end, size;
-  if (!json_is_array(offsets) || json_array_size(offsets) != 2 || !json_u64(json_array_get(offsets, 0), &begin) ||
-      !json_u64(json_array_get(offsets, 1), &end))
+  TW_TRY(parse_shape(path, field(value, "shape", 1), e));
+  const json_t *offsets = field(value, "data_offsets", 2);
+  uint64_t bits;
+  if (!json_is_array(offsets) || json_array_size(offsets) != 2 || !json_u64(json_array_get(offsets, 0), &e->begin) ||
+      !json_u64(json_array_get(offsets, 1), &e->end))
     return tw_fail(TW_ERR_FORMAT, "%s: tensor %s: data_offsets is not a pair of positions", path, e->name);
-  if (begin > end || end > bytes)
+  if (e->begin > e->end || e->end > bytes)
     return tw_fail(TW_ERR_FORMAT, "%s: tensor %s: bytes %llu to %llu lie outside the file's %llu; fetch the file again",
-                   path, e->name, (unsigned long long)begin, (unsigned long long)end, (unsigned long long)bytes);
-  if (__builtin_mul_overflow(e->elements, (uint64_t)e->type->bits / 8, &size) || size != end - begin)
+                   path, e->name, (unsigned long long)e->begin, (unsigned long long)e->end, (unsigned long long)bytes);
+  if (__builtin_mul_overflow(e->elements, (uint64_t)e->type->bits, &bits) || bits % 8 != 0 ||
+      bits / 8 != e->end - e->begin)
     return tw_fail(TW_ERR_FORMAT, "%s: tensor %s: %llu bytes do not fit its shape and dtype %s", path, e->name,
-                   (unsigned long long)(end - begin), type);
-  e->data = data + begin;
+                   (unsigned long long)(e->end - e->begin), type);
+  e->data = data + e->begin;
   return TW_OK;
 }
 
@@ -141,26 +152,66 @@ static tw_status new_entry(tw_safetensors *st, const char *name, entry **out) {
   return TW_OK;
 }
 
+static int by_place(const void *a, const void *b) {
+  const entry *x = a, *y = b;
+  if (x->begin != y->begin) return x->begin < y->begin ? -1 : 1;
+  return x->end < y->end ? -1 : x->end > y->end;
+}
+
+// The tensors of a file lie one behind the other, from its header to its end.
+static tw_status check_places(const char *path, entry *entries, size_t count, uint64_t bytes) {
+  uint64_t at = 0;
+  if (count) qsort(entries, count, sizeof *entries, by_place);
+  for (size_t i = 0; i < count; i++) {
+    const entry *e = &entries[i];
+    if (e->begin != at)
+      return tw_fail(TW_ERR_FORMAT, "%s: tensor %s begins at byte %llu where %llu was due (%s); fetch the file again",
+                     path, e->name, (unsigned long long)e->begin, (unsigned long long)at,
+                     e->begin < at ? "tensors overlap" : "bytes that belong to no tensor");
+    at = e->end;
+  }
+  if (at == bytes) return TW_OK;
+  return tw_fail(TW_ERR_FORMAT, "%s: the tensors end at byte %llu of %llu; bytes that belong to no tensor follow", path,
+                 (unsigned long long)at, (unsigned long long)bytes);
+}
+
+// Texts by name, and not used for anything.
+static tw_status check_metadata(const char *path, const json_t *metadata) {
+  const char *name;
+  json_t *value;
+  bool sound = json_is_object(metadata) || json_is_null(metadata);
+  json_object_foreach((json_t *)metadata, name, value) sound = sound && json_is_string(value);
+  return sound ? TW_OK : tw_fail(TW_ERR_FORMAT, "%s: __metadata__ is not an object of texts", path);
+}
+
 static tw_status parse_header(tw_safetensors *st, size_t index, json_t *header, uint64_t data_at) {
   const shard *s = &st->shards[index];
   const char *name;
   json_t *value;
+  size_t first = st->entry_count;
   json_object_foreach(header, name, value) {
-    if (strcmp(name, "__metadata__") == 0) continue;
+    if (strcmp(name, "__metadata__") == 0) {
+      TW_TRY(check_metadata(s->path, value));
+      continue;
+    }
     entry *e = NULL;
     TW_TRY(new_entry(st, name, &e));
     e->shard = index;
     TW_TRY(parse_entry(s->path, value, s->map + data_at, s->bytes - data_at, e));
   }
-  return TW_OK;
+  return check_places(s->path, st->entries + first, st->entry_count - first, s->bytes - data_at);
 }
 
 static tw_status open_shard(tw_safetensors *st, size_t index) {
   shard *s = &st->shards[index];
   TW_TRY(map_file(s));
+  TW_TRY(tw_lfs_check(s->path, s->map, s->bytes));
   uint64_t length = 0;
   for (int i = 7; i >= 0; i--) length = length << 8 | s->map[i];
-  if (length > s->bytes - 8 || length > max_header)
+  if (length > max_header && length <= s->bytes - 8)
+    return tw_fail(TW_ERR_FORMAT, "%s: header of %llu bytes; the format allows 100 MB", s->path,
+                   (unsigned long long)length);
+  if (length > s->bytes - 8)
     return tw_fail(TW_ERR_FORMAT,
                    "%s: header length %llu does not fit a file of %zu bytes; not safetensors, or cut short", s->path,
                    (unsigned long long)length, s->bytes);
@@ -228,7 +279,7 @@ static tw_status list_shards(tw_safetensors *st, const char *path, json_t *weigh
   return status;
 }
 
-static const entry *find(const tw_safetensors *st, const char *name) {
+static entry *find(const tw_safetensors *st, const char *name) {
   entry key = {.name = (char *)name};
   return st->entry_count ? bsearch(&key, st->entries, st->entry_count, sizeof key, by_name) : NULL;
 }
@@ -251,9 +302,8 @@ static tw_status open_all(tw_safetensors *st) {
 }
 
 static tw_status open_sharded(tw_safetensors *st, const char *path) {
-  json_error_t error;
-  json_t *index = json_load_file(path, JSON_REJECT_DUPLICATES, &error);
-  if (!index) return tw_fail(TW_ERR_FORMAT, "%s: %s", path, error.text);
+  json_t *index;
+  TW_TRY(tw_json_read(path, true, &index));
   json_t *weight_map = json_object_get(index, "weight_map");
   tw_status status = TW_OK;
   if (!json_is_object(weight_map)) status = tw_fail(TW_ERR_FORMAT, "%s: no weight_map", path);
@@ -315,20 +365,24 @@ void tw_safetensors_close(tw_safetensors *st) {
 
 bool tw_safetensors_has(const tw_safetensors *st, const char *name) { return find(st, name) != NULL; }
 
-static tw_status require(const tw_safetensors *st, const char *name, const entry **out) {
+static tw_status require(const tw_safetensors *st, const char *name, entry **out) {
   *out = find(st, name);
   if (*out) return TW_OK;
   return tw_fail(TW_ERR_FORMAT, "%s%s: tensor %s is missing; is this a complete BERT model?", st->shards[0].path,
                  st->shard_count > 1 ? " and its other shards" : "", name);
 }
 
-tw_status tw_safetensors_shape(const tw_safetensors *st, const char *name, int *dims,
-                               uint64_t shape[TW_SAFETENSORS_MAX_DIMS]) {
-  const entry *e;
-  TW_TRY(require(st, name, &e));
-  *dims = e->dims;
-  memcpy(shape, e->shape, sizeof e->shape);
-  return TW_OK;
+const char *tw_safetensors_type(const tw_safetensors *st, const char *name) {
+  const entry *e = find(st, name);
+  return e ? e->type->name : NULL;
+}
+
+const char *tw_safetensors_unread(const tw_safetensors *st, size_t *at) {
+  while (*at < st->entry_count) {
+    const entry *e = &st->entries[(*at)++];
+    if (!e->was_read) return e->name;
+  }
+  return NULL;
 }
 
 static float from_bits(uint32_t bits) {
@@ -362,21 +416,32 @@ static tw_status check_shape(const tw_safetensors *st, const entry *e, size_t ro
   bool vector = e->dims == 1 && rows == 1 && e->shape[0] == cols;
   bool matrix = e->dims == 2 && e->shape[0] == rows && e->shape[1] == cols;
   if (vector || matrix) return TW_OK;
-  char found[200] = "";
-  for (int i = 0, used = 0; i < e->dims; i++)
+  char found[80] = "";
+  for (size_t i = 0, used = 0; i < e->dims && i < KEPT_DIMS; i++)
     used +=
-        snprintf(found + used, sizeof found - (size_t)used, "%s%llu", i ? " x " : "", (unsigned long long)e->shape[i]);
-  return tw_fail(TW_ERR_FORMAT, "%s: tensor %s has shape [%s], but config.json asks for [%zu x %zu]",
-                 st->shards[e->shard].path, e->name, found, rows, cols);
+        (size_t)snprintf(found + used, sizeof found - used, "%s%llu", i ? " x " : "", (unsigned long long)e->shape[i]);
+  return tw_fail(TW_ERR_FORMAT, "%s: tensor %s has shape [%s%s], but config.json asks for [%zu x %zu]",
+                 st->shards[e->shard].path, e->name, found, e->dims > KEPT_DIMS ? " x ..." : "", rows, cols);
 }
 
-tw_status tw_safetensors_read(const tw_safetensors *st, const char *name, size_t rows, size_t cols, float *out) {
-  const entry *e;
-  TW_TRY(require(st, name, &e));
-  const char *type = e->type->name, *path = st->shards[e->shard].path;
+static tw_status locate(const tw_safetensors *st, const char *name, size_t rows, size_t cols, entry **out) {
+  TW_TRY(require(st, name, out));
+  const char *type = (*out)->type->name, *path = st->shards[(*out)->shard].path;
   if (strcmp(type, "F32") != 0 && strcmp(type, "F16") != 0 && strcmp(type, "BF16") != 0)
     return tw_fail(TW_ERR_FORMAT, "%s: tensor %s is %s; only F32, F16 and BF16 weights are read", path, name, type);
-  TW_TRY(check_shape(st, e, rows, cols));
+  return check_shape(st, *out, rows, cols);
+}
+
+tw_status tw_safetensors_check(const tw_safetensors *st, const char *name, size_t rows, size_t cols) {
+  entry *e;
+  return locate(st, name, rows, cols, &e);
+}
+
+tw_status tw_safetensors_read(tw_safetensors *st, const char *name, size_t rows, size_t cols, float *out) {
+  entry *e;
+  TW_TRY(locate(st, name, rows, cols, &e));
+  const char *path = st->shards[e->shard].path;
+  e->was_read = true;
   widen(e, rows * cols, out);
   for (size_t i = 0; i < rows * cols; i++)
     if (!isfinite(out[i]))

@@ -1,5 +1,6 @@
 // Reading safetensors files (format: https://huggingface.co/docs/safetensors): an 8-byte little-endian header length,
-// a JSON header, then the tensors' bytes. A file is untrusted input: every size and offset is checked before use.
+// a JSON header, then the tensors' bytes. A file is untrusted input: every size and offset is checked before use, and a
+// file that the format's own library (0.8) refuses is refused: gaps, overlaps and bytes that belong to no tensor too.
 #ifndef TW_SAFETENSORS_H
 #define TW_SAFETENSORS_H
 
@@ -10,8 +11,6 @@
 #include "base/status.h"
 #include "io/ids.h"
 
-enum { TW_SAFETENSORS_MAX_DIMS = 8 };
-
 typedef struct tw_safetensors tw_safetensors;
 
 // Open FOLDER/model.safetensors, or every shard that FOLDER/model.safetensors.index.json names.
@@ -21,13 +20,20 @@ void tw_safetensors_close(tw_safetensors *st);
 
 bool tw_safetensors_has(const tw_safetensors *st, const char *name);
 
-// Shape of a tensor: *dims entries of shape[]. TW_ERR_FORMAT names the tensor and the files when it is missing.
-tw_status tw_safetensors_shape(const tw_safetensors *st, const char *name, int *dims,
-                               uint64_t shape[TW_SAFETENSORS_MAX_DIMS]);
+// Tensor `name` is there, of exactly shape [rows][cols] (or [cols] when rows is 1) and of a type that is read.
+// TW_ERR_FORMAT names tensor and file. Nothing is allocated or read for it.
+tw_status tw_safetensors_check(const tw_safetensors *st, const char *name, size_t rows, size_t cols);
 
-// Copy tensor `name` of exactly shape [rows][cols] (or [cols] when rows is 1) to out, row-major.
-// F32, F16 and BF16 are widened exactly; NaN and Inf are refused by name.
-tw_status tw_safetensors_read(const tw_safetensors *st, const char *name, size_t rows, size_t cols, float *out);
+// Copy tensor `name`, checked as above, to out, row-major. F32, F16 and BF16 are widened exactly; NaN and Inf are
+// refused by name.
+tw_status tw_safetensors_read(tw_safetensors *st, const char *name, size_t rows, size_t cols, float *out);
+
+// Names of the tensors that were not read so far, in order of their names: the first one after place *at (0 to begin
+// with), or NULL.
+const char *tw_safetensors_unread(const tw_safetensors *st, size_t *at);
+
+// "F32", "BF16", ...; NULL: no such tensor.
+const char *tw_safetensors_type(const tw_safetensors *st, const char *name);
 
 // Digest of the weights: of the file's bytes, or of the shards' digests in order of their names.
 void tw_safetensors_digest(const tw_safetensors *st, tw_digest *out);

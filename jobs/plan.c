@@ -1,14 +1,13 @@
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "jobs/plan_parts.h"
 
 static const char *const rounding_names[] = {"dithered", "faithful", "faithful-output"};
-static const char *const output_names[] = {"tokens", "pooled", "cls"};
 
 const char *tw_rounding_name(tw_rounding r) { return rounding_names[r]; }
-const char *tw_output_name(tw_output o) { return output_names[o]; }
 
 tw_status tw_rounding_parse(const char *text, tw_rounding *out) {
   for (int i = 0; i < 3; i++)
@@ -17,15 +16,6 @@ tw_status tw_rounding_parse(const char *text, tw_rounding *out) {
       return TW_OK;
     }
   return tw_fail(TW_ERR_USAGE, "unknown rounding '%s'; use dithered, faithful or faithful-output", text);
-}
-
-tw_status tw_output_parse(const char *text, tw_output *out) {
-  for (int i = 0; i < 3; i++)
-    if (strcmp(text, output_names[i]) == 0) {
-      *out = (tw_output)i;
-      return TW_OK;
-    }
-  return tw_fail(TW_ERR_USAGE, "unknown output '%s'; use tokens, pooled or cls", text);
 }
 
 tw_bounds tw_bounds_with_margin(const tw_bounds *m, double margin) {
@@ -67,6 +57,14 @@ static int build_output(tw_builder *b, const tw_plan *plan, int x) {
   return tw_open(b, tw_reduce(b, tw_as_share(b, x), ring < TW_OUTPUT_RING ? ring : TW_OUTPUT_RING));
 }
 
+// What the client does with the result belongs to what all parties agree on.
+static void cover_scaling(tw_plan *plan) {
+  char text[sizeof plan->digest + 16];
+  if (!tw_config_scales(&plan->shape.config, plan->output)) return;
+  int length = snprintf(text, sizeof text, "%s, length 1", plan->digest.hex);
+  tw_digest_of(text, (size_t)length, &plan->digest);
+}
+
 // Builds plan->program from shape, rings and tables.
 static tw_status build_program(tw_plan *plan) {
   tw_builder b;
@@ -86,6 +84,7 @@ static tw_status build_program(tw_plan *plan) {
   tw_guard_finish(&b);
   TW_TRY(tw_builder_finish(&b, x));
   tw_program_digest(&plan->program, &plan->digest);
+  cover_scaling(plan);
   return TW_OK;
 }
 

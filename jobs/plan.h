@@ -6,7 +6,7 @@
 #include "jobs/layer.h"
 
 typedef enum { TW_DITHERED, TW_FAITHFUL, TW_FAITHFUL_OUTPUT } tw_rounding;
-typedef enum { TW_OUTPUT_TOKENS, TW_OUTPUT_POOLED, TW_OUTPUT_CLS } tw_output;
+typedef tw_model_output tw_output;  // names: tw_output_name, tw_output_parse (io/model.h)
 
 #define TW_OUTPUT_RING 32
 
@@ -23,9 +23,7 @@ typedef struct {
 } tw_plan;
 
 const char *tw_rounding_name(tw_rounding r);
-const char *tw_output_name(tw_output o);
 tw_status tw_rounding_parse(const char *text, tw_rounding *out);
-tw_status tw_output_parse(const char *text, tw_output *out);
 
 // bounds: one entry a layer, or NULL for the defaults. TW_ERR_RANGE names a tensor that fits no ring.
 // guard: the program counts values of declared wires out of bound.

@@ -21,11 +21,12 @@ enum { VERSION = 1, MOST_LAYERS = 1024 };
 // ---- writing
 
 static json_t *model_json(const tw_model_config *c) {
-  return json_pack("{s:s, s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:f, s:s, s:b, s:b, s:b}", "name", c->name, "layers",
-                   c->layers, "hidden", c->hidden, "heads", c->heads, "intermediate", c->intermediate, "max_positions",
-                   c->max_positions, "vocab", c->vocab, "type_vocab", c->type_vocab, "norm_epsilon", c->norm_epsilon,
-                   "activation", c->activation, "pre_norm", c->pre_norm, "causal", c->causal, "synthetic",
-                   c->synthetic);
+  return json_pack("{s:s, s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:f, s:s, s:b, s:b, s:b, s:s, s:b}", "name", c->name,
+                   "layers", c->layers, "hidden", c->hidden, "heads", c->heads, "intermediate", c->intermediate,
+                   "max_positions", c->max_positions, "vocab", c->vocab, "type_vocab", c->type_vocab, "norm_epsilon",
+                   c->norm_epsilon, "activation", c->activation, "pre_norm", c->pre_norm, "causal", c->causal,
+                   "synthetic", c->synthetic, "output", tw_output_name(c->output), "normalise_output",
+                   c->normalise_output);
 }
 
 static json_t *layers_json(const tw_plan *plan) {
@@ -224,6 +225,7 @@ static tw_status get_bool(const char *path, const json_t *object, const char *of
 static tw_status read_model(const char *path, const json_t *root, tw_model_config *c) {
   enum { MOST = 1 << 24 };
   json_t *m;
+  char output[32];
   memset(c, 0, sizeof *c);
   TW_TRY(member(path, root, "", "model", JSON_OBJECT, &m));
   TW_TRY(get_text(path, m, "model", "name", c->name, sizeof c->name));
@@ -239,6 +241,9 @@ static tw_status read_model(const char *path, const json_t *root, tw_model_confi
   TW_TRY(get_bool(path, m, "model", "pre_norm", &c->pre_norm));
   TW_TRY(get_bool(path, m, "model", "causal", &c->causal));
   TW_TRY(get_bool(path, m, "model", "synthetic", &c->synthetic));
+  TW_TRY(get_bool(path, m, "model", "normalise_output", &c->normalise_output));
+  TW_TRY(get_text(path, m, "model", "output", output, sizeof output));
+  if (tw_output_parse(output, &c->output) != TW_OK) return wrong(path, "model.output '%s' is unknown", output);
   return tw_model_config_check(path, c);
 }
 

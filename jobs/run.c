@@ -197,6 +197,7 @@ static tw_status fill_result(rank_run *r, const tw_engine_stats *stats, tw_resul
   out->plan = o->plan->digest;
   out->test_keys = tw_keys_get_info(o->keys)->test;
   snprintf(out->output, sizeof out->output, "%s", tw_output_name(o->plan->output));
+  out->normalise = tw_config_scales(&o->plan->shape.config, o->plan->output);
   tw_plan_output_shape(o->plan, &out->rows, &out->cols);
   out->ring_bits = t->ring;
   out->scale = t->scale;

@@ -63,6 +63,8 @@ static tw_model_config random_config(void) {
   c.vocab = 30 + (int)randombytes_uniform(30);
   c.pre_norm = randombytes_uniform(2);
   c.causal = randombytes_uniform(2);
+  c.output = randombytes_uniform(3);
+  c.normalise_output = randombytes_uniform(2);
   return c;
 }
 
@@ -93,7 +95,8 @@ static void make_client(void) {
   tw_model_config c = random_config();
   size_t h = (size_t)c.hidden;
   sample_client =
-      (tw_client){.config = c, .lower_case = randombytes_uniform(2), .normalise_output = randombytes_uniform(2)};
+      (tw_client){.config = c, .lower_case = randombytes_uniform(2), .max_seq_length = (int)randombytes_uniform(2)};
+  if (randombytes_uniform(2)) sample_client.default_prompt = strdup("query: ");
   sample_client.vocabulary = random_texts(c.vocab);
   sample_client.word = random_floats(c.vocab * h);
   sample_client.position = random_floats(c.max_positions * h);
@@ -148,7 +151,12 @@ static void make_trace(tw_result_share *r) {
 
 static void make_results(void) {
   tw_result_share *r = &sample_result_share;
-  *r = (tw_result_share){.count = 3, .rows = 1 + (int)randombytes_uniform(4), .cols = 5, .ring_bits = 37, .scale = 12};
+  *r = (tw_result_share){.count = 3,
+                         .rows = 1 + (int)randombytes_uniform(4),
+                         .cols = 5,
+                         .ring_bits = 37,
+                         .scale = 12,
+                         .normalise = randombytes_uniform(2)};
   size_t n = (size_t)r->count * r->rows * r->cols;
   tw_id_random(&r->model_id);
   tw_id_random(&r->key_id);
@@ -195,7 +203,8 @@ static void make_results(void) {
   make_counters(&r->counters);
   make_trace(r);
   r->environment.ranks_share_host = 1;
-  sample_result = (tw_result){.run_id = r->run_id, .count = 2, .rows = 3, .cols = 4, .output = "tokens"};
+  sample_result = (tw_result){
+      .run_id = r->run_id, .count = 2, .rows = 3, .cols = 4, .output = "tokens", .normalised = randombytes_uniform(2)};
   tw_id_random(&sample_result.model_id);
   tw_id_random(&sample_result.input_id);
   sample_result.lengths = random_ints(2, 1, 3);
@@ -230,7 +239,7 @@ static bool same_config(const tw_model_config *a, const tw_model_config *b) {
          a->hidden == b->hidden && a->heads == b->heads && a->intermediate == b->intermediate &&
          a->max_positions == b->max_positions && a->vocab == b->vocab && a->type_vocab == b->type_vocab &&
          a->norm_epsilon == b->norm_epsilon && a->pre_norm == b->pre_norm && a->causal == b->causal &&
-         a->synthetic == b->synthetic;
+         a->synthetic == b->synthetic && a->output == b->output && a->normalise_output == b->normalise_output;
 }
 
 static bool same_id(const tw_id *a, const tw_id *b) { return !strcmp(a->hex, b->hex); }
@@ -285,7 +294,8 @@ static tw_status read_client(const char *path, int rank, bool *same) {
   TW_TRY(tw_client_read(path, &c));
   size_t row = sizeof(float) * (size_t)c.config.hidden;
   *same = same_config(&c.config, &sample_client.config) && c.lower_case == sample_client.lower_case &&
-          c.normalise_output == sample_client.normalise_output &&
+          c.max_seq_length == sample_client.max_seq_length &&
+          !strcmp(c.default_prompt ? c.default_prompt : "", sample_client.default_prompt ? "query: " : "") &&
           same_texts(c.vocabulary, sample_client.vocabulary, c.config.vocab) &&
           !memcmp(c.word, sample_client.word, row * c.config.vocab) &&
           !memcmp(c.position, sample_client.position, row * c.config.max_positions) &&
@@ -328,9 +338,9 @@ static tw_status read_result_share(const char *path, int rank, bool *same) {
   size_t n = (size_t)r.count * r.rows * r.cols * 8;
   *same = same_id(&r.model_id, &w->model_id) && same_id(&r.key_id, &w->key_id) && same_id(&r.input_id, &w->input_id) &&
           same_id(&r.run_id, &w->run_id) && !strcmp(r.plan.hex, w->plan.hex) && r.rank == w->rank &&
-          r.test_keys == w->test_keys && !strcmp(r.output, w->output) && !strcmp(r.transcript, w->transcript) &&
-          r.count == w->count && r.rows == w->rows && r.cols == w->cols && r.ring_bits == w->ring_bits &&
-          r.scale == w->scale && !memcmp(r.lengths, w->lengths, sizeof(int) * r.count) &&
+          r.test_keys == w->test_keys && !strcmp(r.output, w->output) && r.normalise == w->normalise &&
+          !strcmp(r.transcript, w->transcript) && r.count == w->count && r.rows == w->rows && r.cols == w->cols &&
+          r.ring_bits == w->ring_bits && r.scale == w->scale && !memcmp(r.lengths, w->lengths, sizeof(int) * r.count) &&
           !memcmp(r.slots, w->slots, 8 * (size_t)r.count) && !memcmp(r.masked, w->masked, n) &&
           !memcmp(r.mask, w->mask, n) && r.correction_bytes == w->correction_bytes && r.sent_bytes == w->sent_bytes &&
           r.rounds == w->rounds && r.setup_seconds == w->setup_seconds &&
@@ -350,8 +360,8 @@ static tw_status read_result(const char *path, int rank, bool *same) {
   TW_TRY(tw_result_read(path, &r));
   *same = same_id(&r.model_id, &sample_result.model_id) && same_id(&r.input_id, &sample_result.input_id) &&
           same_id(&r.run_id, &sample_result.run_id) && !strcmp(r.output, sample_result.output) &&
-          r.count == sample_result.count && r.rows == sample_result.rows && r.cols == sample_result.cols &&
-          !memcmp(r.lengths, sample_result.lengths, sizeof(int) * r.count) &&
+          r.normalised == sample_result.normalised && r.count == sample_result.count && r.rows == sample_result.rows &&
+          r.cols == sample_result.cols && !memcmp(r.lengths, sample_result.lengths, sizeof(int) * r.count) &&
           !memcmp(r.values, sample_result.values, sizeof(double) * (size_t)r.count * r.rows * r.cols);
   tw_result_free(&r);
   return TW_OK;

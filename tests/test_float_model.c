@@ -85,7 +85,7 @@ static void minilm(void) {
   tw_model model;
   tw_client client;
   CU_ASSERT_EQUAL_FATAL(tw_import_folder(folder, &model, &client), TW_OK);
-  CU_ASSERT_TRUE(client.normalise_output);
+  CU_ASSERT_TRUE(model.config.normalise_output);
   json_t *json = vector_load("minilm.json"), *list = json_object_get(json, "sentences");
   double *x = malloc(128 * 384 * sizeof *x), *y = malloc(128 * 384 * sizeof *y), pooled[384], wanted[384], lowest = 1;
   for (size_t s = 0; s < json_array_size(list); s++) {

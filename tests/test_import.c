@@ -53,7 +53,8 @@ static const char *const names[] = {"config.json",
                                     "model.safetensors",
                                     "model.safetensors.index.json",
                                     "model-00001-of-00002.safetensors",
-                                    "model-00002-of-00002.safetensors"};
+                                    "model-00002-of-00002.safetensors",
+                                    "1_Pooling/config.json"};
 
 static void fresh_copy(const char *kind) {
   for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
@@ -134,7 +135,8 @@ static void three_types(void) {
     CU_ASSERT_TRUE(!c->pre_norm && !c->causal && !c->synthetic);
     CU_ASSERT_EQUAL(strlen(model[i].source.hex), 64);
     CU_ASSERT_STRING_EQUAL(client[i].vocabulary[45], "the");
-    CU_ASSERT_EQUAL(client[i].normalise_output, i == 0);
+    CU_ASSERT_EQUAL(c->normalise_output, i == 0);
+    CU_ASSERT_EQUAL(c->output, i == 0 ? TW_OUTPUT_POOLED : TW_OUTPUT_TOKENS);
     CU_ASSERT_EQUAL(client[i].lower_case, i != 1);
   }
   CU_ASSERT_STRING_NOT_EQUAL(model[0].source.hex, model[1].source.hex);
@@ -187,7 +189,7 @@ static void damaged_config(void) {
   } cases[] = {
       {"\"bert\"", "\"roberta\"", "model_type is \"roberta\""},
       {"\"gelu\"", "\"gelu_new\"", "hidden_act is \"gelu_new\""},
-      {"\"absolute\"", "\"relative_key\"", "position_embedding_type"},
+      {"\"absolute\"", "\"alibi\"", "position_embedding_type"},
       {"\"num_attention_heads\": 4", "\"num_attention_heads\": 5", "5 heads do not divide"},
       {"\"num_hidden_layers\": 2", "\"num_hidden_layers\": -2", "num_hidden_layers"},
       {"\"num_hidden_layers\": 2", "\"num_hidden_layers\": 2.5", "num_hidden_layers"},
@@ -504,7 +506,7 @@ static int remove_entry(const char *path, const struct stat *st, int type, struc
 
 int main(void) {
   if (sodium_init() < 0 || CU_initialize_registry() != CUE_SUCCESS) return 1;
-  must(mkdtemp(scratch), scratch);
+  must(mkdtemp(scratch) && mkdir(in_scratch("1_Pooling"), 0700) == 0, scratch);
   CU_pSuite suite = CU_add_suite("import and encode", NULL, NULL);
   CU_ADD_TEST(suite, three_types);
   CU_ADD_TEST(suite, half_floats);

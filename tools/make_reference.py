@@ -152,7 +152,13 @@ def save_tiny(folder, config, pieces, stored, kind):
         stored = {"bert." + k: v for k, v in stored.items()}
     if kind == "f32":
         modules = ["Transformer", "Pooling", "Normalize"]
-        write(folder / "modules.json", [{"type": "sentence_transformers.models." + m} for m in modules])
+        paths = ["", "1_Pooling", "2_Normalize"]
+        write(folder / "modules.json", [{"idx": i, "name": str(i), "path": paths[i],
+                                         "type": "sentence_transformers.models." + m} for i, m in enumerate(modules)])
+        pooling = {"pooling_mode_" + m: m == "mean_tokens" for m in
+                   ("cls_token", "mean_tokens", "max_tokens", "mean_sqrt_len_tokens")}
+        (folder / paths[1]).mkdir()
+        write(folder / paths[1] / "config.json", {"word_embedding_dimension": 32, **pooling})
     if kind != "bf16":
         safetensors.torch.save_file(stored, str(folder / "model.safetensors"), {"format": "pt"})
         return

@@ -9,6 +9,7 @@
 
 #include "base/memory.h"
 #include "io/hf_config.h"
+#include "io/json_read.h"
 #include "io/safetensors.h"
 
 typedef struct {
@@ -35,7 +36,9 @@ static tw_status read_pieces(FILE *file, const char *path, int count, char **pie
   int id = 0;
   tw_status status = TW_OK;
   while (status == TW_OK && (n = getline(&line, &room, file)) >= 0) {
+    if (id == 0) status = tw_lfs_check(path, line, (size_t)n);
     while (n > 0 && (line[n - 1] == '\n' || line[n - 1] == '\r')) line[--n] = '\0';
+    if (status != TW_OK) break;
     if (id == count)
       status =
           tw_fail(TW_ERR_FORMAT, "%s: more than the %d pieces that config.json's vocab_size promises", path, count);

@@ -70,9 +70,12 @@ static tw_status check_type(const char *path, const json_t *config) {
                *pad = json_object_get(config, "pad_token_id"), *name;
   size_t i;
   if (type && !json_is_null(type)) return expect_text(path, config, "model_type", "bert", true);
-  json_array_foreach(classes, i, name) if (!is_bert_class(json_string_value(name))) return tw_fail(
-      TW_ERR_FORMAT, "%s: has no model_type, and its architectures names %s; only BERT is supported", path,
-      json_is_string(name) ? json_string_value(name) : "no text");
+  json_array_foreach(classes, i, name) {
+    const char *text = json_string_value(name);
+    if (!is_bert_class(text))
+      return tw_fail(TW_ERR_FORMAT, "%s: has no model_type, and its architectures names %s; only BERT is supported",
+                     path, text ? text : "no text");
+  }
   if (json_array_size(classes) == 0 && pad && json_integer_value(pad) != 0)
     return tw_fail(TW_ERR_FORMAT,
                    "%s: has neither model_type nor architectures, and its pad_token_id is not BERT's 0; if it is a "
@@ -87,9 +90,12 @@ static tw_status check_classes(const char *path, const json_t *config, tw_notes 
   const char *key;
   size_t i;
   json_t *map = json_object_get(config, "auto_map"), *value;
-  json_object_foreach(map, key, value) if (strncmp(key, "AutoModel", 9) == 0) return tw_fail(
-      TW_ERR_FORMAT, "%s: auto_map.%s: the model is computed by code of its own; only BERT itself is supported", path,
-      key);
+  json_object_foreach(map, key, value) {
+    if (strncmp(key, "AutoModel", 9) == 0)
+      return tw_fail(TW_ERR_FORMAT,
+                     "%s: auto_map.%s: the model is computed by code of its own; only BERT itself is supported", path,
+                     key);
+  }
   json_array_foreach(classes, i, name) {
     const char *text = json_string_value(name);
     if (text && strcmp(text, "BertModel") != 0)

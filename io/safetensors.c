@@ -59,7 +59,7 @@ struct tw_safetensors {
 static tw_status out_of_memory(void) { return tw_fail(TW_ERR_MEMORY, "out of memory while reading safetensors"); }
 
 static tw_status map_file(shard *s) {
-  int fd = open(s->path, O_RDONLY | O_CLOEXEC);
+  int fd = open(s->path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);  // not waiting for a pipe's writer
   if (fd < 0) return tw_fail(TW_ERR_IO, "%s: %s", s->path, strerror(errno));
   struct stat st;
   tw_status status = TW_OK;

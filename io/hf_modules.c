@@ -26,7 +26,7 @@ enum { MODES = sizeof modes / sizeof *modes };
 
 static tw_status add_mode(const char *path, const char *mode, const char **only) {
   if (!mode) return tw_fail(TW_ERR_FORMAT, "%s: pooling_mode is neither a name nor a list of names", path);
-  if (*only && strcmp(*only, mode) != 0)
+  if (*only)  // put side by side, even two of the same
     return tw_fail(TW_ERR_FORMAT, "%s: pools in several ways at once (%s, %s); only one of mean and cls is supported%s",
                    path, *only, mode, remedy);
   *only = mode;
@@ -274,7 +274,7 @@ static tw_status take_prompt(const chain *c, const char *path, const json_t *con
   if (!chosen || json_is_null(chosen)) return name_other_prompts(c, path, prompts);
   const json_t *text = name ? json_object_get(prompts, name) : NULL;
   bool built_in = name && (strcmp(name, "query") == 0 || strcmp(name, "document") == 0);
-  if (built_in && (!text || json_is_null(text))) return TW_OK;
+  if (text ? json_is_null(text) : built_in) return TW_OK;
   if (!json_is_string(text))
     return tw_fail(TW_ERR_FORMAT, "%s: default_prompt_name %s is not one of its prompts", path,
                    name ? name : "(no text)");

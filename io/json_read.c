@@ -25,7 +25,7 @@ static tw_status read_open(int fd, const char *path, char **text, size_t *bytes)
   enum { LARGEST = 1 << 30 };  // of a vocabulary with its merges some 20 MB are known
   struct stat info;
   if (fstat(fd, &info) != 0) return tw_fail(TW_ERR_IO, "%s: %s", path, strerror(errno));
-  if (!S_ISREG(info.st_mode)) return tw_fail(TW_ERR_IO, "%s: not a regular file", path);
+  if (!S_ISREG(info.st_mode)) return tw_fail(TW_ERR_FORMAT, "%s: not a regular file", path);
   if (info.st_size > LARGEST) return tw_fail(TW_ERR_FORMAT, "%s: larger than any file of its kind", path);
   *bytes = (size_t)info.st_size;
   *text = malloc(*bytes + 1);

@@ -12,8 +12,8 @@
 // file in a repository cloned without git-lfs. Every reader of a folder's files asks this first.
 tw_status tw_lfs_check(const char *path, const void *data, size_t bytes);
 
-// The whole of a regular file, with a zero byte behind it; free(*text). An absent file is TW_ERR_IO if `needed`, else
-// *text = NULL (but a link whose target is absent is always an error).
+// The whole of a regular file (else TW_ERR_FORMAT), with a zero byte behind it; free(*text). An absent file is
+// TW_ERR_IO if `needed`, else *text = NULL (but a link whose target is absent is always an error).
 tw_status tw_file_read_whole(const char *path, bool needed, char **text, size_t *bytes);
 
 // JSON text of `path`. Integers beyond 64 bits become reals, as Python has no limit there; all others stay exact. Names

@@ -261,6 +261,7 @@ static void pooling_modes(void) {
       {"{\"pooling_mode\": [\"cls\"]}", "cls"},
       {"{\"pooling_mode\": \"mean\", \"pooling_mode_cls_token\": true}", "pooled"},
       {"{\"include_prompt\": false, \"pooling_mode\": \"mean\"}", "pooled"},
+      {"{\"pooling_mode\": [\"mean\", \"mean\"]}", "pools in several ways at once (mean, mean)"},
       {"{\"pooling_mode\": [\"cls\", \"mean\"]}", "pools in several ways at once (cls, mean)"},
       {"{\"pooling_mode_cls_token\": true, \"pooling_mode_mean_tokens\": true}", "pools in several ways"},
       {"{\"pooling_mode_max_tokens\": true}", "pooling by max"},
@@ -391,6 +392,7 @@ static void prompts(void) {
       {"{\"prompts\": {\"q\": \"\"}, \"default_prompt_name\": \"q\"}", NULL, NULL, false},
       {"{\"prompts\": {}, \"default_prompt_name\": \"query\"}", NULL, NULL, false},
       {"{\"prompts\": {\"q\": \"query: \"}, \"default_prompt_name\": \"p\"}", NULL, "default_prompt_name p", true},
+      {"{\"prompts\": {\"q\": null}, \"default_prompt_name\": \"q\"}", NULL, NULL, false},
       {"{\"prompts\": {\"q\": 3}, \"default_prompt_name\": \"q\"}", NULL, "default_prompt_name q", true},
       {"{\"truncate_dim\": 16}", NULL, "truncate_dim", true},
       {"{\"truncate_dim\": null}", NULL, NULL, false}};

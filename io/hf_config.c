@@ -190,6 +190,19 @@ static tw_status folder_name(const char *folder, char *name, size_t size) {
   return TW_OK;
 }
 
+// transformers would load the adapter that such a file describes on top of another model.
+static tw_status refuse_adapter(const tw_hf_config *out) {
+  char *path;
+  json_t *json;
+  tw_status status = tw_hf_file_read(out->encoder, "adapter_config.json", false, &path, &json);
+  if (status == TW_OK && json)
+    status = tw_fail(TW_ERR_FORMAT,
+                     "%s: the folder holds an adapter; merge it into its model (merge_and_unload) and save that", path);
+  json_decref(json);
+  free(path);
+  return status;
+}
+
 static tw_status read_config(tw_hf_config *out, tw_notes *notes) {
   char *path;
   json_t *json;
@@ -217,6 +230,7 @@ tw_status tw_hf_config_read(const char *folder, bool encoder_only, tw_hf_config 
   out->encoder = strdup(folder);
   if (!out->encoder) return tw_fail(TW_ERR_MEMORY, "out of memory");
   if (!encoder_only) TW_TRY(tw_hf_modules_read(folder, out, notes));
+  TW_TRY(refuse_adapter(out));
   TW_TRY(read_config(out, notes));
   TW_TRY(read_tokenizer(out));
   if (out->max_seq_length > out->model.max_positions) out->max_seq_length = out->model.max_positions;

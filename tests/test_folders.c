@@ -1,5 +1,6 @@
 // Model folders as people have them: of transformers and sentence-transformers, old and new, complete and not.
 #define _GNU_SOURCE
+#include <sodium.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
@@ -22,7 +23,8 @@ static void put(const char *file, const char *text) { dump(in_folder(file), (con
 
 static void fresh(void) {
   static const char *const others[] = {"sentence_bert_config.json", "config_sentence_transformers.json",
-                                       "2_Normalize/config.json", "model.safetensors.index.json"};
+                                       "2_Normalize/config.json", "model.safetensors.index.json",
+                                       "adapter_config.json"};
   size_t bytes;
   mkdir(in_folder("1_Pooling"), 0700);
   mkdir(in_folder("2_Normalize"), 0700);
@@ -168,6 +170,12 @@ static void kinds_of_config(void) {
     change("config.json", damaged[i][0]);
     refused(damaged[i][1], "config.json");
   }
+}
+
+static void adapters(void) {
+  fresh();
+  put("adapter_config.json", "{\"peft_type\": \"LORA\", \"base_model_name_or_path\": \"x\"}");
+  refused("holds an adapter", "adapter_config.json");
 }
 
 // ---- what the file of weights has beside the encoder
@@ -519,6 +527,33 @@ static void nothing_for_promises(void) {
   CU_ASSERT_TRUE(peak_kilobytes() - before < 16 << 10);
 }
 
+// Random bytes in every JSON file: refused or taken, never more than that (run under the sanitizers).
+static void random_damage(void) {
+  static const char *const small[] = {"config.json",
+                                      "tokenizer_config.json",
+                                      "modules.json",
+                                      "1_Pooling/config.json",
+                                      "config_sentence_transformers.json",
+                                      "sentence_bert_config.json"};
+  static const char alphabet[] = "{}[]\",:-+.eE0123456789 nulltruefalse\\\x01\x80";
+  int failed = 0;
+  for (int round = 0; round < 600; round++) {
+    size_t bytes;
+    fresh();
+    put("config_sentence_transformers.json", "{\"prompts\": {\"q\": \"query: \"}, \"default_prompt_name\": \"q\"}");
+    put("sentence_bert_config.json", "{\"max_seq_length\": 10, \"x\": 100000000000000000000}");
+    const char *file = small[round % 6];
+    uint8_t *data = slurp(in_folder(file), &bytes);
+    for (uint32_t i = 1 + randombytes_uniform(4); i > 0; i--)
+      data[randombytes_uniform((uint32_t)bytes)] = (uint8_t)alphabet[randombytes_uniform(sizeof alphabet)];
+    dump(in_folder(file), data, bytes - (randombytes_uniform(4) ? 0 : randombytes_uniform((uint32_t)bytes)));
+    free(data);
+    failed += tw_import_folder_noting(scratch_folder(), false, &model, &client, &notes) != TW_OK;
+    forget();
+  }
+  CU_ASSERT_TRUE(failed > 200 && failed < 600);
+}
+
 int main(void) {
   static const suite_test tests[] = {{"integers", integers},
                                      {"large numbers in a folder", large_numbers_in_a_folder},
@@ -532,7 +567,9 @@ int main(void) {
                                      {"lengths", lengths},
                                      {"git-lfs pointers", git_lfs_pointers},
                                      {"links to nothing", links_to_nothing},
-                                     {"nothing for promises", nothing_for_promises}};
+                                     {"nothing for promises", nothing_for_promises},
+                                     {"adapters", adapters},
+                                     {"random damage", random_damage}};
   if (scratch_open() != 0) return 2;
   int status = suite_run("folders", tests, sizeof tests / sizeof *tests);
   return scratch_close() != 0 ? 1 : status;

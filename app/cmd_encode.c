@@ -3,12 +3,14 @@
 
 #include "app/commands.h"
 #include "app/files.h"
+#include "app/texts.h"
+#include "base/memory.h"
 #include "jobs/encode.h"
 #include "jobs/plan.h"
 
 typedef struct {
   const char *file;
-  bool force;
+  bool pair, truncate, force;
 } settings;
 
 static const tw_option options[] = {
@@ -17,7 +19,17 @@ static const tw_option options[] = {
      .kind = TW_OPTION_TEXT,
      .field = offsetof(settings, file),
      .value = "FILE",
-     .help = "texts from a UTF-8 file, one a line; blank lines are left out"},
+     .help = "texts from a UTF-8 file, one a line, - is standard input; blank lines are left out"},
+    {.name = "pair",
+     .field = offsetof(settings, pair),
+     .help =
+         "pairs of texts, as cross-encoders take them: two arguments a pair, or two texts a line of FILE with a tab "
+         "between them; the second has token type 1"},
+    {.name = "truncate",
+     .field = offsetof(settings, truncate),
+     .help =
+         "cut texts that are longer than the plan's --seq, or than the model's max_seq_length, as transformers does; "
+         "without it they are refused"},
     {.name = "force", .field = offsetof(settings, force), .help = "replace an input that is there"},
 };
 
@@ -29,45 +41,120 @@ static tw_status sequence_length(const char *name, int *seq) {
   return TW_OK;
 }
 
-static void describe(const tw_input *input, const char *path) {
-  printf("%d text%s of", input->count, input->count == 1 ? "" : "s");
-  for (int i = 0; i < input->count; i++) printf("%s %d", i ? "," : "", input->lengths[i]);
-  printf(" tokens, padded to %d\nwritten: %s\n", input->seq, path);
+// ---- what was done, in words
+
+static void describe_unknown(const tw_texts *texts, const tw_text_count *counts, const tw_input *input) {
+  enum { MOST = 20 };
+  long unknown = 0, all = 0;
+  int with = 0;
+  for (int i = 0; i < input->count; i++) {
+    all += input->lengths[i];
+    unknown += counts[i].unknown;
+    if (counts[i].unknown == 0 || ++with > MOST) continue;
+    printf("%s: %d of %d tokens unknown\n", tw_text_name_of(texts->texts, i).text, counts[i].unknown,
+           input->lengths[i]);
+  }
+  if (with > MOST) printf("... and %d more texts with unknown tokens\n", with - MOST);
+  if (with) printf("unknown in all: %ld of %ld tokens, in %d of %d texts\n", unknown, all, with, input->count);
 }
 
-static tw_status encode(const char *name, const char *const *texts, int count, const settings *s, bool quiet) {
+// Without --truncate nothing is cut, but the model's own software would do so.
+static void describe_length(const tw_client *client, const settings *s, const tw_text_count *counts,
+                            const tw_input *input) {
+  int limit = tw_encode_limit(client, input->seq), over = 0;
+  for (int i = 0; i < input->count; i++) over += counts[i].whole > limit;
+  if (over == 0) return;
+  if (s->truncate)
+    printf("cut to %d tokens: %d of %d texts\n", limit, over, input->count);
+  else
+    printf(
+        "longer than the model's max_seq_length %d: %d of %d texts; sentence-transformers would cut them, as "
+        "--truncate does\n",
+        limit, over, input->count);
+}
+
+static void describe_prompt(const tw_client *client, bool pair) {
+  if (!client->default_prompt) return;
+  printf(pair ? "not put before pairs: the model's prompt \"" : "put before each text: the model's prompt \"");
+  for (const char *at = client->default_prompt; *at; at++) putchar((unsigned char)*at < ' ' || *at == 127 ? '?' : *at);
+  printf("\"\n");
+}
+
+static void describe_tokens(const tw_input *input, const settings *s) {
+  int least = input->seq, most = 0;
+  printf("%d %s%s of", input->count, s->pair ? "pair" : "text", input->count == 1 ? "" : "s");
+  for (int i = 0; i < input->count; i++) {
+    if (input->count <= 32) printf("%s %d", i ? "," : "", input->lengths[i]);
+    if (input->lengths[i] < least) least = input->lengths[i];
+    if (input->lengths[i] > most) most = input->lengths[i];
+  }
+  if (input->count > 32) printf(" %d to %d", least, most);
+  printf(" tokens, padded to %d\n", input->seq);
+  if (s->pair)
+    puts(input->types ? "token types: 0, in second texts 1"
+                      : "token types: all 0, as the model's tokenizer gives no others");
+}
+
+static void describe(const tw_client *client, const tw_texts *texts, const settings *s, const tw_text_count *counts,
+                     const tw_input *input, const char *path) {
+  describe_prompt(client, s->pair);
+  describe_tokens(input, s);
+  if (texts->blank) printf("blank lines left out: %d\n", texts->blank);
+  describe_length(client, s, counts, input);
+  describe_unknown(texts, counts, input);
+  printf("written: %s\n", path);
+}
+
+// ---- the work
+
+static tw_status write_input(tw_places *places, const tw_input *input) {
+  tw_status status = tw_places_begin(places);
+  if (status == TW_OK) status = tw_input_write(places->path[0].text, input);
+  return tw_places_end(places, status);
+}
+
+static tw_status encode(const tw_client *client, const tw_texts *texts, int seq, const settings *s, tw_places *places,
+                        bool quiet) {
+  tw_text_count *counts;
+  tw_input input;
+  TW_TRY(tw_alloc((size_t)texts->count * sizeof *counts, (void **)&counts));
+  tw_status status = tw_encode_texts(client, texts->texts, texts->count, seq, s->truncate, counts, &input);
+  if (status == TW_OK) {
+    status = write_input(places, &input);
+    if (status == TW_OK && !quiet) describe(client, texts, s, counts, &input, places->path[0].text);
+    tw_input_free(&input);
+  }
+  tw_free(counts);
+  return status;
+}
+
+static tw_status encode_texts(const char *name, const tw_texts *texts, const settings *s, bool quiet) {
   static const char *const suffix[] = {"input.h5"};
   tw_places places;
   tw_client client;
-  tw_input input;
   int seq;
   TW_TRY(tw_places_check(&places, name, suffix, 1, s->force));
   TW_TRY(sequence_length(name, &seq));
   TW_TRY(tw_client_read(tw_path_of(name, "client.h5").text, &client));
-  tw_status status = tw_encode(&client, texts, count, seq, &input);
+  tw_status status = encode(&client, texts, seq, s, &places, quiet);
   tw_client_free(&client);
-  TW_TRY(status);
-  status = tw_places_begin(&places);
-  if (status == TW_OK) status = tw_input_write(places.path[0].text, &input);
-  tw_places_end(&places, status);
-  if (status == TW_OK && !quiet) describe(&input, places.path[0].text);
-  tw_input_free(&input);
   return status;
 }
 
 static tw_status run(const tw_call *call) {
   const settings *s = call->settings;
   const char *name = call->arguments[0];
+  tw_texts texts;
   TW_TRY(tw_name_check(name));
   if ((call->count > 1) == (s->file != NULL))
     return tw_fail(TW_ERR_USAGE, "either texts or --file FILE is needed; usage: twain encode %s",
                    call->command->arguments);
-  if (!s->file) return encode(name, (const char *const *)call->arguments + 1, call->count - 1, s, call->quiet);
-  char **lines;
-  int count;
-  TW_TRY(tw_lines_read(s->file, &lines, &count));
-  tw_status status = encode(name, (const char *const *)lines, count, s, call->quiet);
-  tw_lines_free(lines, count);
+  if (s->file)
+    TW_TRY(tw_texts_read(s->file, s->pair, &texts));
+  else
+    TW_TRY(tw_texts_take((const char *const *)call->arguments + 1, call->count - 1, s->pair, &texts));
+  tw_status status = encode_texts(name, &texts, s, call->quiet);
+  tw_texts_free(&texts);
   return status;
 }
 
@@ -75,7 +162,9 @@ const tw_command tw_command_encode = {
     .name = "encode",
     .arguments = "NAME TEXT...|--file FILE",
     .summary = "turn texts into an input (the client's step)",
-    .about = "Reads NAME.client.h5 and the sequence length from NAME.plan.json; writes NAME.input.h5.",
+    .about =
+        "Reads NAME.client.h5 and the sequence length from NAME.plan.json; writes NAME.input.h5.\n"
+        "Token ids are those of transformers' fast tokenizers. Tokens that the vocabulary lacks are counted.",
     .options = options,
     .option_count = sizeof options / sizeof *options,
     .settings_size = sizeof(settings),

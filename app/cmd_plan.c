@@ -8,6 +8,7 @@
 #include "app/costs.h"
 #include "app/files.h"
 #include "app/print.h"
+#include "app/texts.h"
 #include "base/memory.h"
 #include "jobs/calibrate.h"
 #include "jobs/import.h"

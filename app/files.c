@@ -82,61 +82,6 @@ tw_status tw_places_end(tw_places *p, tw_status status) {
   return status;
 }
 
-// ---- text
-
-static bool blank(const char *line) { return line[strspn(line, " \t\r\n\f\v")] == '\0'; }
-
-static tw_status add_line(char ***lines, int *count, const char *line) {
-  char **grown = realloc(*lines, ((size_t)*count + 1) * sizeof(char *));
-  if (grown) *lines = grown;
-  if (!grown || !(grown[*count] = strdup(line))) return tw_fail(TW_ERR_MEMORY, "out of memory");
-  (*count)++;
-  return TW_OK;
-}
-
-static tw_status read_lines(FILE *file, const char *path, char ***lines, int *count) {
-  enum { MOST = 1000000 };
-  char *line = NULL;
-  size_t room = 0;
-  ssize_t n;
-  tw_status status = TW_OK;
-  for (int number = 1; status == TW_OK && (n = getline(&line, &room, file)) >= 0; number++) {
-    if (strlen(line) != (size_t)n)
-      status = tw_fail(TW_ERR_FORMAT, "%s: line %d holds a zero byte; text is expected", path, number);
-    else if (number > MOST)
-      status = tw_fail(TW_ERR_FORMAT, "%s: more than %d lines", path, MOST);
-    else if (!blank(line)) {
-      line[strcspn(line, "\r\n")] = '\0';
-      status = add_line(lines, count, line);
-    }
-  }
-  if (status == TW_OK && ferror(file)) status = tw_fail(TW_ERR_IO, "%s: cannot read: %s", path, strerror(errno));
-  free(line);
-  return status;
-}
-
-tw_status tw_lines_read(const char *path, char ***lines, int *count) {
-  *lines = NULL;
-  *count = 0;
-  FILE *file = fopen(path, "re");
-  if (!file) return tw_fail(TW_ERR_IO, "%s: cannot open: %s", path, strerror(errno));
-  tw_status status = read_lines(file, path, lines, count);
-  fclose(file);
-  if (status == TW_OK && *count == 0)
-    status = tw_fail(TW_ERR_FORMAT, "%s: no text in it; one text a line is expected", path);
-  if (status != TW_OK) {
-    tw_lines_free(*lines, *count);
-    *lines = NULL;
-    *count = 0;
-  }
-  return status;
-}
-
-void tw_lines_free(char **lines, int count) {
-  for (int i = 0; i < count; i++) free(lines[i]);
-  free(lines);
-}
-
 tw_status tw_disk_free(const char *path, uint64_t *bytes) {
   char folder[4096];
   snprintf(folder, sizeof folder, "%s", path);

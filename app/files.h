@@ -35,10 +35,6 @@ tw_status tw_places_begin(tw_places *p);
 // Returns status.
 tw_status tw_places_end(tw_places *p, tw_status status);
 
-// The lines of a UTF-8 text file that are not blank. Free with tw_lines_free.
-tw_status tw_lines_read(const char *path, char ***lines, int *count);
-void tw_lines_free(char **lines, int count);
-
 // Free bytes where `path` will be.
 tw_status tw_disk_free(const char *path, uint64_t *bytes);
 

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "base/memory.h"
+#include "io/client_parts.h"
 #include "io/h5.h"
 
 static const tw_h5_kind kind = {"twain-client", "client", false, false, "twain import"};
@@ -25,10 +26,10 @@ static void tables_of(tw_client *client, table out[5]) {
   out[4] = (table){"beta", &client->beta, {hidden, 1}, 1};
 }
 
-static tw_status put_client(tw_h5 *f, tw_client *client) {
+static tw_status put_client(tw_h5 *f, tw_client *client, tw_rules_buffers *buffers) {
   table tables[5];
   TW_TRY(tw_h5_put_config(f, &client->config));
-  TW_TRY(tw_h5_put_int(f, "/", "lower_case", client->lower_case));
+  TW_TRY(tw_rules_put(f, &client->rules, buffers));
   TW_TRY(tw_h5_put_int(f, "/", "max_seq_length", client->max_seq_length));
   if (client->default_prompt) TW_TRY(tw_h5_put_texts(f, "default_prompt", 1, &client->default_prompt));
   tables_of(client, tables);
@@ -42,8 +43,11 @@ static tw_status put_client(tw_h5 *f, tw_client *client) {
 tw_status tw_client_write(const char *path, const tw_client *client) {
   tw_h5 f;
   tw_client copy = *client;  // the list of tables points into it
+  tw_rules_buffers buffers = {0};
   TW_TRY(tw_h5_create(&f, path, &kind, -1));
-  return tw_h5_finish(&f, put_client(&f, &copy));
+  tw_status status = tw_h5_finish(&f, put_client(&f, &copy, &buffers));
+  tw_rules_buffers_free(&buffers);
+  return status;
 }
 
 static tw_status get_prompt(const tw_h5 *f, tw_client *client) {
@@ -60,7 +64,7 @@ static tw_status get_client(const tw_h5 *f, tw_client *client) {
   table tables[5];
   uint64_t offset;
   TW_TRY(tw_h5_get_config(f, &client->config));
-  TW_TRY(tw_h5_get_bool(f, "lower_case", &client->lower_case));
+  TW_TRY(tw_rules_get(f, client->config.vocab, &client->rules));
   TW_TRY(tw_h5_get_small(f, "max_seq_length", 0, client->config.max_positions, &client->max_seq_length));
   TW_TRY(get_prompt(f, client));
   tables_of(client, tables);
@@ -88,6 +92,7 @@ tw_status tw_client_read(const char *path, tw_client *client) {
 void tw_client_free(tw_client *client) {
   tw_h5_free_texts(client->vocabulary, client->config.vocab);
   free(client->default_prompt);
+  tw_text_rules_free(&client->rules);
   tw_free(client->word);
   tw_free(client->position);
   tw_free(client->type);

@@ -4,11 +4,12 @@
 #define TW_CLIENT_H
 
 #include "io/model.h"
+#include "io/text_rules.h"
 
 // NAME.client.h5
 typedef struct {
   tw_model_config config;
-  bool lower_case;
+  tw_text_rules rules;            // how text becomes tokens
   char **vocabulary;              // config.vocab strings (UTF-8); NULL for synthetic models
   float *word, *position, *type;  // [vocab|max_positions|type_vocab][hidden]
   float *gamma, *beta;            // embedding LayerNorm
@@ -26,6 +27,7 @@ typedef struct {
   int count, seq, hidden;
   int *lengths;  // live tokens
   int *tokens;   // [count][seq] token ids, padded with [PAD]
+  int *types;    // [count][seq] token types; NULL: all are 0
   char **texts;
   float *values;  // [count][seq][hidden] embeddings after LayerNorm
 } tw_input;

@@ -149,32 +149,8 @@ static tw_status parse_model(const char *path, const json_t *config, tw_hf_confi
   return take_sizes(path, config, &out->model);
 }
 
-// A special token is a string, or an object with its text under "content".
-static tw_status expect_token(const char *path, const json_t *config, const char *field, const char *wanted) {
-  const json_t *value = json_object_get(config, field);
-  if (!value || json_is_null(value)) return TW_OK;
-  const char *text = json_string_value(json_is_object(value) ? json_object_get(value, "content") : value);
-  if (text && strcmp(text, wanted) == 0) return TW_OK;
-  return tw_fail(TW_ERR_FORMAT, "%s: %s is \"%s\"; only BERT's %s is supported", path, field, text ? text : "(no text)",
-                 wanted);
-}
-
 static tw_status parse_tokenizer(const char *path, const json_t *config, tw_hf_config *out) {
   if (!json_is_object(config)) return tw_fail(TW_ERR_FORMAT, "%s: not a JSON object", path);
-  static const char *const fields[][2] = {{"unk_token", "[UNK]"},
-                                          {"sep_token", "[SEP]"},
-                                          {"pad_token", "[PAD]"},
-                                          {"cls_token", "[CLS]"},
-                                          {"mask_token", "[MASK]"}};
-  for (size_t i = 0; i < sizeof fields / sizeof *fields; i++)
-    TW_TRY(expect_token(path, config, fields[i][0], fields[i][1]));
-  const json_t *lower = json_object_get(config, "do_lower_case");
-  if (lower) out->lower_case = json_is_true(lower);
-  const json_t *accents = json_object_get(config, "strip_accents");
-  if (json_is_boolean(accents) && json_is_true(accents) != out->lower_case)
-    return tw_fail(TW_ERR_FORMAT, "%s: strip_accents differs from do_lower_case; that is not supported", path);
-  if (json_is_false(json_object_get(config, "tokenize_chinese_chars")))
-    return tw_fail(TW_ERR_FORMAT, "%s: tokenize_chinese_chars is false; that is not supported", path);
   const json_t *length = json_object_get(config, "model_max_length");  // 1e30 where nobody set one
   json_int_t most = json_integer_value(length);
   if (!out->max_seq_length && most > 0 && most <= INT_MAX) out->max_seq_length = (int)most;
@@ -225,7 +201,6 @@ static tw_status read_tokenizer(tw_hf_config *out) {
 
 tw_status tw_hf_config_read(const char *folder, bool encoder_only, tw_hf_config *out, tw_notes *notes) {
   memset(out, 0, sizeof *out);
-  out->lower_case = true;  // BertTokenizer's default
   TW_TRY(folder_name(folder, out->model.name, sizeof out->model.name));
   out->encoder = strdup(folder);
   if (!out->encoder) return tw_fail(TW_ERR_MEMORY, "out of memory");

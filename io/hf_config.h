@@ -12,7 +12,6 @@
 
 typedef struct {
   tw_model_config model;  // with output and normalise_output from modules.json
-  bool lower_case;        // tokenizer_config.json: do_lower_case
   bool
       sentence_lower_case;  // sentence_bert_config.json: do_lower_case; text is lower-cased whatever the tokenizer does
   int max_seq_length;       // tokens; 0: nothing says

@@ -37,6 +37,7 @@ static tw_status put_input(tw_h5 *f, const tw_input *in) {
   TW_TRY(tw_h5_put_id(f, "input_id", &in->input_id));
   TW_TRY(put_sizes(f, in->count, in->seq, in->hidden, in->lengths));
   TW_TRY(tw_h5_put(f, "tokens", H5T_STD_I32LE, 2, shape, in->tokens));
+  if (in->types) TW_TRY(tw_h5_put(f, "types", H5T_STD_I32LE, 2, shape, in->types));
   TW_TRY(tw_h5_put_texts(f, "texts", in->count, in->texts));
   return tw_h5_put_f32(f, "values", 3, shape, in->values);
 }
@@ -45,6 +46,18 @@ tw_status tw_input_write(const char *path, const tw_input *input) {
   tw_h5 f;
   TW_TRY(tw_h5_create(&f, path, &kind, -1));
   return tw_h5_finish(&f, put_input(&f, input));
+}
+
+static tw_status get_types(const tw_h5 *f, const hsize_t *shape, size_t tokens, tw_input *in) {
+  uint64_t offset;
+  TW_TRY(tw_h5_locate(f, "types", H5T_STD_I32LE, 2, shape, &offset));
+  TW_TRY(tw_alloc(tokens * sizeof *in->types, (void **)&in->types));
+  TW_TRY(tw_h5_get(f, "types", H5T_STD_I32LE, 2, shape, in->types));
+  for (size_t i = 0; i < tokens; i++)
+    if (in->types[i] < 0 || in->types[i] > 1)
+      return tw_fail(TW_ERR_FORMAT, "%s: dataset types: %d at [%zu][%zu] is neither 0 nor 1", f->path, in->types[i],
+                     i / in->seq, i % in->seq);
+  return TW_OK;
 }
 
 static tw_status get_input(const tw_h5 *f, tw_input *in) {
@@ -58,6 +71,7 @@ static tw_status get_input(const tw_h5 *f, tw_input *in) {
   TW_TRY(tw_alloc(tokens * sizeof *in->tokens, (void **)&in->tokens));
   TW_TRY(tw_alloc(tokens * in->hidden * sizeof *in->values, (void **)&in->values));
   TW_TRY(tw_h5_get(f, "tokens", H5T_STD_I32LE, 2, shape, in->tokens));
+  if (tw_h5_has(f, "types")) TW_TRY(get_types(f, shape, tokens, in));
   TW_TRY(tw_h5_get_texts(f, "texts", in->count, &in->texts));
   for (size_t i = 0; i < tokens; i++)
     if (in->tokens[i] < 0)
@@ -79,6 +93,7 @@ void tw_input_free(tw_input *input) {
   tw_h5_free_texts(input->texts, input->count);
   tw_free(input->lengths);
   tw_free(input->tokens);
+  tw_free(input->types);
   tw_free(input->values);
   *input = (tw_input){0};
 }

@@ -5,20 +5,19 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
-#include <utf8proc.h>
 
 #include "base/memory.h"
-
-enum { MAX_WORD = 100 };  // code points; BERT turns longer words into [UNK]
+#include "io/added_tokens.h"
+#include "io/characters.h"
 
 struct tw_tokenizer {
   char *const *vocabulary;
   int count;
-  bool lower_case;
+  const tw_text_rules *rules;
+  tw_added_set *raw, *normalised;
   int *table;  // open addressing: id, or -1
   size_t mask;
-  tw_special_ids special;
-  int mask_token;  // -1 when the vocabulary has none
+  size_t longest_piece;  // bytes
 };
 
 static tw_status out_of_memory(void) { return tw_fail(TW_ERR_MEMORY, "out of memory in the tokenizer"); }
@@ -47,11 +46,6 @@ static int find_piece(const tw_tokenizer *t, const char *prefix, const char *tex
   return t->table[slot_of(t, prefix, text, bytes)];
 }
 
-static tw_status require(const tw_tokenizer *t, const char *token, int *id) {
-  *id = find_piece(t, "", token, strlen(token));
-  return *id >= 0 ? TW_OK : tw_fail(TW_ERR_FORMAT, "the vocabulary lacks %s; it is not BERT's", token);
-}
-
 static tw_status index_vocabulary(tw_tokenizer *t) {
   size_t slots = 16;
   while (slots < 2 * (size_t)t->count) slots *= 2;
@@ -62,26 +56,39 @@ static tw_status index_vocabulary(tw_tokenizer *t) {
   for (int id = 0; id < t->count; id++) {
     size_t bytes = strlen(t->vocabulary[id]);
     if (bytes) t->table[slot_of(t, "", t->vocabulary[id], bytes)] = id;
+    if (bytes > t->longest_piece) t->longest_piece = bytes;
   }
-  TW_TRY(require(t, "[PAD]", &t->special.pad));
-  TW_TRY(require(t, "[UNK]", &t->special.unknown));
-  TW_TRY(require(t, "[CLS]", &t->special.start));
-  TW_TRY(require(t, "[SEP]", &t->special.end));
-  t->mask_token = find_piece(t, "", "[MASK]", 6);
   return TW_OK;
 }
 
-tw_status tw_tokenizer_new(char *const *vocabulary, int count, bool lower_case, tw_tokenizer **out) {
+static tw_status check_ids(const tw_text_rules *r, int count) {
+  const int ids[] = {r->special.pad, r->special.unknown, r->special.start, r->special.end};
+  for (size_t i = 0; i < sizeof ids / sizeof *ids; i++)
+    if (ids[i] < 0 || ids[i] >= count)
+      return tw_fail(TW_ERR_FORMAT, "id %d of a special token is not in 0 .. %d", ids[i], count - 1);
+  for (int i = 0; i < r->added_count; i++)
+    if (r->added[i].id < 0 || r->added[i].id >= count)
+      return tw_fail(TW_ERR_FORMAT, "added token \"%s\" has id %d; the vocabulary ends at %d", r->added[i].text,
+                     r->added[i].id, count - 1);
+  return TW_OK;
+}
+
+static tw_status prepare(tw_tokenizer *t) {
+  TW_TRY(check_ids(t->rules, t->count));
+  TW_TRY(tw_added_set_new(t->rules, false, &t->raw));
+  TW_TRY(tw_added_set_new(t->rules, true, &t->normalised));
+  return t->vocabulary ? index_vocabulary(t) : TW_OK;
+}
+
+tw_status tw_tokenizer_new(char *const *vocabulary, int count, const tw_text_rules *rules, tw_tokenizer **out) {
   *out = NULL;
   if (count < 5) return tw_fail(TW_ERR_FORMAT, "a vocabulary of %d pieces is too small", count);
   tw_tokenizer *t = calloc(1, sizeof *t);
   if (!t) return out_of_memory();
   t->vocabulary = vocabulary;
   t->count = count;
-  t->lower_case = lower_case;
-  t->special = (tw_special_ids){.pad = 0, .unknown = 1, .start = 2, .end = 3};
-  t->mask_token = -1;
-  tw_status status = vocabulary ? index_vocabulary(t) : TW_OK;
+  t->rules = rules;
+  tw_status status = prepare(t);
   if (status == TW_OK)
     *out = t;
   else
@@ -91,44 +98,16 @@ tw_status tw_tokenizer_new(char *const *vocabulary, int count, bool lower_case, 
 
 void tw_tokenizer_free(tw_tokenizer *t) {
   if (!t) return;
+  tw_added_set_free(t->raw);
+  tw_added_set_free(t->normalised);
   free(t->table);
   free(t);
-}
-
-tw_special_ids tw_tokenizer_special(const tw_tokenizer *t) { return t->special; }
-
-// ---- characters
-
-static bool is_space(utf8proc_int32_t c, utf8proc_category_t category) {
-  return c == '\t' || c == '\n' || c == '\r' || category == UTF8PROC_CATEGORY_ZS || category == UTF8PROC_CATEGORY_ZL ||
-         category == UTF8PROC_CATEGORY_ZP;
-}
-
-static bool is_control(utf8proc_category_t category) {
-  return category == UTF8PROC_CATEGORY_CN || category == UTF8PROC_CATEGORY_CC || category == UTF8PROC_CATEGORY_CF ||
-         category == UTF8PROC_CATEGORY_CS || category == UTF8PROC_CATEGORY_CO;
-}
-
-// All ASCII signs count as punctuation, also those that Unicode calls symbols ($ + < = > ^ ` | ~).
-static bool is_punctuation(utf8proc_int32_t c) {
-  if ((c >= 33 && c <= 47) || (c >= 58 && c <= 64) || (c >= 91 && c <= 96) || (c >= 123 && c <= 126)) return true;
-  utf8proc_category_t category = utf8proc_category(c);
-  return category >= UTF8PROC_CATEGORY_PC && category <= UTF8PROC_CATEGORY_PO;
-}
-
-// The blocks that BERT spaces out character by character.
-static bool is_cjk(utf8proc_int32_t c) {
-  static const utf8proc_int32_t blocks[][2] = {{0x4E00, 0x9FFF},   {0x3400, 0x4DBF},   {0x20000, 0x2A6DF},
-                                               {0x2A700, 0x2B73F}, {0x2B740, 0x2B81F}, {0x2B820, 0x2CEAF},
-                                               {0xF900, 0xFAFF},   {0x2F800, 0x2FA1F}};
-  for (size_t i = 0; i < sizeof blocks / sizeof *blocks; i++)
-    if (c >= blocks[i][0] && c <= blocks[i][1]) return true;
-  return false;
 }
 
 // ---- a growing list of ids
 
 typedef struct {
+  const tw_tokenizer *t;
   int *ids;
   int count, room;
 } id_list;
@@ -155,7 +134,8 @@ static int code_points(const char *word, size_t bytes) {
 
 // Longest piece at the front of word; 0 bytes when there is none.
 static size_t longest_piece(const tw_tokenizer *t, const char *prefix, const char *word, size_t bytes, int *id) {
-  for (size_t end = bytes; end > 0; end--) {
+  size_t end = bytes < t->longest_piece ? bytes : t->longest_piece;
+  for (; end > 0; end--) {
     if (end < bytes && (word[end] & 0xC0) == 0x80) continue;
     *id = find_piece(t, prefix, word, end);
     if (*id >= 0) return end;
@@ -163,17 +143,18 @@ static size_t longest_piece(const tw_tokenizer *t, const char *prefix, const cha
   return 0;
 }
 
-static tw_status add_word(const tw_tokenizer *t, const char *word, size_t bytes, id_list *out) {
+static tw_status add_word(id_list *out, const char *word, size_t bytes) {
+  const tw_tokenizer *t = out->t;
   if (bytes == 0) return TW_OK;
   if (!t->vocabulary) return push(out, 4 + (int)(hash_more(hash_start, word, bytes) % (uint64_t)(t->count - 4)));
-  if (code_points(word, bytes) > MAX_WORD) return push(out, t->special.unknown);
+  if (code_points(word, bytes) > t->rules->longest_word) return push(out, t->rules->special.unknown);
   int before = out->count;
   for (size_t at = 0; at < bytes;) {
     int id;
-    size_t taken = longest_piece(t, at ? "##" : "", word + at, bytes - at, &id);
+    size_t taken = longest_piece(t, at ? t->rules->prefix : "", word + at, bytes - at, &id);
     if (taken == 0) {  // one piece that does not exist spoils the whole word
       out->count = before;
-      return push(out, t->special.unknown);
+      return push(out, t->rules->special.unknown);
     }
     TW_TRY(push(out, id));
     at += taken;
@@ -181,132 +162,116 @@ static tw_status add_word(const tw_tokenizer *t, const char *word, size_t bytes,
   return TW_OK;
 }
 
-// ---- cleaning and splitting
+// ---- from text to words: added tokens, normal form, added tokens again, white space and signs
 
-// Drop controls, make every space a blank, space out CJK, lower-case. `clean` has room for 6 bytes a byte of text.
-static size_t clean_text(const tw_tokenizer *t, const char *text, size_t bytes, char *clean) {
-  size_t used = 0;
+static tw_status take_normalised(void *state, const char *text, size_t bytes, int id) {
+  id_list *out = state;
+  if (id >= 0) return push(out, id);
+  size_t begin = 0;
   for (size_t at = 0; at < bytes;) {
-    utf8proc_int32_t c;
-    at += (size_t)utf8proc_iterate((const utf8proc_uint8_t *)text + at, (utf8proc_ssize_t)(bytes - at), &c);
-    utf8proc_category_t category = utf8proc_category(c);
-    if (is_space(c, category)) {
-      clean[used++] = ' ';
-    } else if (c != 0xFFFD && !is_control(category)) {
-      bool cjk = is_cjk(c);
-      if (cjk) clean[used++] = ' ';
-      c = t->lower_case ? utf8proc_tolower(c) : c;
-      used += (size_t)utf8proc_encode_char(c, (utf8proc_uint8_t *)clean + used);
-      if (cjk) clean[used++] = ' ';
-    }
+    size_t here = at;
+    int c = tw_code_point(text, bytes, &at);
+    bool sign = tw_char_punctuation(c);
+    if (!sign && !tw_char_white(c)) continue;
+    TW_TRY(add_word(out, text + begin, here - begin));
+    if (sign) TW_TRY(add_word(out, text + here, at - here));
+    begin = at;
   }
-  return used;
+  return add_word(out, text + begin, bytes - begin);
 }
 
-// Words end at blanks; each punctuation sign is a word. Accents (Mn) are passed over when lower-casing.
-static tw_status split_words(const tw_tokenizer *t, char *text, size_t bytes, id_list *out) {
-  size_t used = 0;  // the current word is gathered at the front of text, which has been read already
-  for (size_t at = 0; at < bytes;) {
-    utf8proc_int32_t c;
-    size_t width = (size_t)utf8proc_iterate((utf8proc_uint8_t *)text + at, (utf8proc_ssize_t)(bytes - at), &c);
-    bool sign = is_punctuation(c);
-    if (sign || c == ' ') {
-      TW_TRY(add_word(t, text, used, out));
-      used = 0;
-    }
-    if (sign) {
-      TW_TRY(add_word(t, text + at, width, out));
-    } else if (c != ' ' && !(t->lower_case && utf8proc_category(c) == UTF8PROC_CATEGORY_MN)) {
-      memmove(text + used, text + at, width);
-      used += width;
-    }
-    at += width;
-  }
-  return add_word(t, text, used, out);
-}
-
-static tw_status add_plain(const tw_tokenizer *t, const char *text, size_t bytes, id_list *out) {
-  char *clean = malloc(6 * bytes + 1);
-  if (!clean) return out_of_memory();
-  size_t used = clean_text(t, text, bytes, clean);
-  tw_status status;
-  if (t->lower_case) {
-    utf8proc_uint8_t *apart = NULL;
-    utf8proc_ssize_t n =
-        utf8proc_map((utf8proc_uint8_t *)clean, (utf8proc_ssize_t)used, &apart, UTF8PROC_STABLE | UTF8PROC_DECOMPOSE);
-    status = n < 0 ? tw_fail(TW_ERR_MEMORY, "cannot normalise the text: %s", utf8proc_errmsg(n))
-                   : split_words(t, (char *)apart, (size_t)n, out);
-    free(apart);
-  } else {
-    status = split_words(t, clean, used, out);
-  }
-  free(clean);
+static tw_status take_raw(void *state, const char *text, size_t bytes, int id) {
+  id_list *out = state;
+  if (id >= 0) return push(out, id);
+  char *normal;
+  size_t used;
+  TW_TRY(tw_normalise(&out->t->rules->normaliser, text, bytes, &normal, &used));
+  tw_status status = tw_added_split(out->t->normalised, normal, used, take_normalised, out);
+  free(normal);
   return status;
 }
 
-// Length of the special token that begins at text, else 0.
-static size_t special_at(const tw_tokenizer *t, const char *text, int *id) {
-  if (*text != '[') return 0;
-  const struct {
-    const char *token;
-    int id;
-  } tokens[] = {{"[PAD]", t->special.pad},
-                {"[UNK]", t->special.unknown},
-                {"[CLS]", t->special.start},
-                {"[SEP]", t->special.end},
-                {"[MASK]", t->mask_token}};
-  for (size_t i = 0; i < sizeof tokens / sizeof *tokens; i++) {
-    size_t n = strlen(tokens[i].token);
-    if (tokens[i].id >= 0 && strncmp(text, tokens[i].token, n) == 0) {
-      *id = tokens[i].id;
-      return n;
-    }
-  }
-  return 0;
-}
-
-// Text between special tokens is cleaned and split on its own.
-static tw_status add_text(const tw_tokenizer *t, const char *text, size_t bytes, id_list *out) {
-  size_t begin = 0;
-  for (size_t at = 0; at < bytes;) {
-    int id;
-    size_t n = special_at(t, text + at, &id);
-    if (n == 0) {
-      at++;
-      continue;
-    }
-    TW_TRY(add_plain(t, text + begin, at - begin, out));
-    TW_TRY(push(out, id));
-    begin = at += n;
-  }
-  return add_plain(t, text + begin, bytes - begin, out);
-}
-
-static tw_status check_utf8(const char *text, size_t bytes) {
-  for (size_t at = 0; at < bytes;) {
-    utf8proc_int32_t c;
-    utf8proc_ssize_t n = utf8proc_iterate((const utf8proc_uint8_t *)text + at, (utf8proc_ssize_t)(bytes - at), &c);
-    if (n <= 0) return tw_fail(TW_ERR_FORMAT, "the text is not UTF-8 at byte %zu; convert it first (iconv)", at);
-    at += (size_t)n;
-  }
-  return TW_OK;
-}
-
-tw_status tw_tokenizer_encode(const tw_tokenizer *t, const char *text, int **ids, int *count) {
-  *ids = NULL;
-  *count = 0;
-  size_t bytes = strlen(text);
+static tw_status add_text(id_list *out, const char *text) {
+  size_t bytes = strlen(text), valid = tw_utf8_valid(text, bytes);
   if (bytes > 1 << 24) return tw_fail(TW_ERR_RANGE, "a text of %zu bytes is too long", bytes);
-  TW_TRY(check_utf8(text, bytes));
-  id_list list = {0};
-  tw_status status = push(&list, t->special.start);
-  if (status == TW_OK) status = add_text(t, text, bytes, &list);
-  if (status == TW_OK) status = push(&list, t->special.end);
-  if (status != TW_OK) {
-    free(list.ids);
-    return status;
+  if (valid < bytes)
+    return tw_fail(TW_ERR_FORMAT, "the text is not UTF-8 at byte %zu; convert it first (iconv)", valid);
+  return tw_added_split(out->t->raw, text, bytes, take_raw, out);
+}
+
+// ---- the frame
+
+// How many tokens of texts of n[0] and n[1] stay when `room` may: "longest first" of the tokenizers library.
+static void cut_pair(int n[2], int room) {
+  if (n[0] + n[1] <= room) return;
+  int small = n[0] > n[1], shorter = n[small], longer;
+  if (shorter > room)
+    longer = shorter;
+  else
+    longer = room - shorter > shorter ? room - shorter : shorter;
+  if (shorter + longer > room) {
+    shorter = room / 2;
+    longer = shorter + room % 2;
   }
-  *ids = list.ids;
-  *count = list.count;
+  n[small] = shorter;
+  n[!small] = longer;
+}
+
+static tw_status choose_cut(int n[2], bool pair, int most) {
+  int room = most - 2 - pair;
+  if (room < 1 + pair)
+    return tw_fail(TW_ERR_RANGE, "a length of %d tokens leaves no room for %s between the special tokens", most,
+                   pair ? "two texts" : "a text");
+  if (pair)
+    cut_pair(n, room);
+  else if (n[0] > room)
+    n[0] = room;
   return TW_OK;
+}
+
+static void put(tw_encoding *out, int id, int type) {
+  out->ids[out->count] = id;
+  out->types[out->count++] = type;
+}
+
+static void put_text(const tw_text_rules *r, const id_list *list, int kept, int type, tw_encoding *out) {
+  int first = r->cut_left ? list->count - kept : 0;
+  for (int i = 0; i < kept; i++) {
+    out->unknown += list->ids[first + i] == r->special.unknown;
+    put(out, list->ids[first + i], type);
+  }
+  put(out, r->special.end, type);
+}
+
+static tw_status frame(const tw_text_rules *r, const id_list lists[2], bool pair, int most, tw_encoding *out) {
+  int kept[2] = {lists[0].count, lists[1].count};
+  out->whole = kept[0] + kept[1] + 2 + pair;
+  if (most > 0) TW_TRY(choose_cut(kept, pair, most));
+  size_t tokens = (size_t)(kept[0] + kept[1]) + 3;
+  out->ids = malloc(tokens * sizeof *out->ids);
+  out->types = malloc(tokens * sizeof *out->types);
+  if (!out->ids || !out->types) return out_of_memory();
+  put(out, r->special.start, 0);
+  put_text(r, &lists[0], kept[0], 0, out);
+  if (pair) put_text(r, &lists[1], kept[1], r->pair_types, out);
+  return TW_OK;
+}
+
+tw_status tw_tokenizer_encode(const tw_tokenizer *t, const char *first, const char *second, int most,
+                              tw_encoding *out) {
+  *out = (tw_encoding){0};
+  id_list lists[2] = {{.t = t}, {.t = t}};
+  tw_status status = add_text(&lists[0], first);
+  if (status == TW_OK && second) status = add_text(&lists[1], second);
+  if (status == TW_OK) status = frame(t->rules, lists, second != NULL, most, out);
+  free(lists[0].ids);
+  free(lists[1].ids);
+  if (status != TW_OK) tw_encoding_free(out);
+  return status;
+}
+
+void tw_encoding_free(tw_encoding *encoding) {
+  free(encoding->ids);
+  free(encoding->types);
+  *encoding = (tw_encoding){0};
 }

@@ -4,13 +4,38 @@
 
 #include "io/client.h"
 
-// Tokenise `count` texts and embed each at length seq: LayerNorm(word + position + type 0), [PAD] after the live
-// tokens. TW_ERR_RANGE: a text has more than seq tokens (which text, how many, what to do). Free with tw_input_free.
+typedef struct {
+  const char *first, *second;  // second: NULL unless it is a pair
+  int line;                    // of the file it comes from, for messages; 0: none
+} tw_text;
+
+// What became of a text.
+typedef struct {
+  int whole;    // tokens, special ones too, before anything was cut
+  int unknown;  // of those that are left
+} tw_text_count;
+
+// Tokenise `count` texts and embed each at length seq: LayerNorm(word + position + type), [PAD] after the live tokens.
+// The model's default prompt comes before each single text. cut: what is longer than seq, or than the model's
+// max_seq_length, is cut as transformers does; otherwise TW_ERR_RANGE names all texts of more than seq tokens.
+// counts: `count` of them, or NULL. Free with tw_input_free.
+tw_status tw_encode_texts(const tw_client *client, const tw_text *texts, int count, int seq, bool cut,
+                          tw_text_count *counts, tw_input *out);
+
+// The same for single texts that are not cut.
 tw_status tw_encode(const tw_client *client, const char *const *texts, int count, int seq, tw_input *out);
 
-// The same from token ids, lengths[i] of them in ids[i], taken as they are (no [CLS] or [SEP] is added).
+// The same from token ids, lengths[i] of them in ids[i], taken as they are (no [CLS] or [SEP] is added), of type 0.
 // TW_ERR_RANGE: an id outside the vocabulary, named by text and position.
 tw_status tw_encode_ids(const tw_client *client, const int *const *ids, const int *lengths, int count, int seq,
                         tw_input *out);
+
+// Where texts are cut: seq, or the model's max_seq_length if that is less.
+int tw_encode_limit(const tw_client *client, int seq);
+// "text 3", or "text 3 (line 7)".
+typedef struct {
+  char text[48];
+} tw_text_name;
+tw_text_name tw_text_name_of(const tw_text *texts, int index);
 
 #endif

@@ -1,7 +1,6 @@
 #define _GNU_SOURCE
 #include "jobs/import.h"
 
-#include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -20,56 +19,6 @@ typedef struct {
   tw_client *client;
   float *scratch;  // room for the largest matrix
 } import;
-
-// ---- vocabulary
-
-void tw_vocabulary_free(char **vocabulary, int count) {
-  if (!vocabulary) return;
-  for (int i = 0; i < count; i++) free(vocabulary[i]);
-  free(vocabulary);
-}
-
-static tw_status read_pieces(FILE *file, const char *path, int count, char **pieces) {
-  char *line = NULL;
-  size_t room = 0;
-  ssize_t n;
-  int id = 0;
-  tw_status status = TW_OK;
-  while (status == TW_OK && (n = getline(&line, &room, file)) >= 0) {
-    if (id == 0) status = tw_lfs_check(path, line, (size_t)n);
-    while (n > 0 && (line[n - 1] == '\n' || line[n - 1] == '\r')) line[--n] = '\0';
-    if (status != TW_OK) break;
-    if (id == count)
-      status =
-          tw_fail(TW_ERR_FORMAT, "%s: more than the %d pieces that config.json's vocab_size promises", path, count);
-    else if (strlen(line) != (size_t)n)
-      status = tw_fail(TW_ERR_FORMAT, "%s: line %d holds a zero byte", path, id + 1);
-    else if (!(pieces[id++] = strdup(line)))
-      status = tw_fail(TW_ERR_MEMORY, "%s: out of memory", path);
-  }
-  if (status == TW_OK && ferror(file)) status = tw_fail(TW_ERR_IO, "%s: %s", path, strerror(errno));
-  for (; status == TW_OK && id < count; id++)
-    if (!(pieces[id] = strdup(""))) status = tw_fail(TW_ERR_MEMORY, "%s: out of memory", path);
-  free(line);
-  return status;
-}
-
-tw_status tw_vocabulary_read(const char *path, int count, char ***out) {
-  *out = NULL;
-  FILE *file = fopen(path, "re");
-  if (!file)
-    return tw_fail(TW_ERR_IO, "%s: %s; the folder needs BERT's vocab.txt (BertTokenizer.save_vocabulary writes it)",
-                   path, strerror(errno));
-  char **pieces = calloc((size_t)count, sizeof *pieces);
-  tw_status status =
-      pieces ? read_pieces(file, path, count, pieces) : tw_fail(TW_ERR_MEMORY, "%s: out of memory", path);
-  fclose(file);
-  if (status == TW_OK)
-    *out = pieces;
-  else
-    tw_vocabulary_free(pieces, count);
-  return status;
-}
 
 // ---- tensors
 
@@ -154,14 +103,6 @@ static tw_status allocate_client(const tw_model_config *config, tw_client *clien
   TW_TRY(allocate_floats((size_t)config->type_vocab * hidden, &client->type));
   TW_TRY(allocate_floats(hidden, &client->gamma));
   return allocate_floats(hidden, &client->beta);
-}
-
-static tw_status read_vocabulary(const import *in, const char *folder) {
-  char *path;
-  if (asprintf(&path, "%s/vocab.txt", folder) < 0) return tw_fail(TW_ERR_MEMORY, "out of memory");
-  tw_status status = tw_vocabulary_read(path, in->config->vocab, &in->client->vocabulary);
-  free(path);
-  return status;
 }
 
 // ---- what the file has beside it
@@ -256,7 +197,8 @@ static tw_status import_all(import *in, const tw_hf_config *config, tw_notes *no
   tw_safetensors_digest(in->weights, &in->model->source);
   TW_TRY(read_weights(in));
   TW_TRY(name_unread(in, notes));
-  return read_vocabulary(in, config->encoder);
+  return tw_text_rules_read(config->encoder, c->vocab, config->sentence_lower_case, &in->client->rules,
+                            &in->client->vocabulary, notes);
 }
 
 static void discard(tw_model *model, tw_client *client) {
@@ -269,7 +211,6 @@ static void discard(tw_model *model, tw_client *client) {
 static tw_status import_folder(tw_hf_config *config, tw_model *model, tw_client *client, tw_notes *notes) {
   tw_safetensors *weights;
   TW_TRY(tw_safetensors_open(config->encoder, &weights));
-  client->lower_case = config->lower_case;
   client->max_seq_length = config->max_seq_length;
   client->default_prompt = config->default_prompt;
   config->default_prompt = NULL;

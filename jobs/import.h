@@ -25,9 +25,4 @@ tw_status tw_shape_config(const char *shape, tw_model_config *config);
 // and cosine). No vocabulary: texts are hashed to tokens.
 tw_status tw_import_synthetic(const char *shape, tw_model *model, tw_client *client);
 
-// Load FILE, one piece a line, into `count` strings by id; ids beyond the last line are "". Free with
-// tw_vocabulary_free.
-tw_status tw_vocabulary_read(const char *path, int count, char ***out);
-void tw_vocabulary_free(char **vocabulary, int count);
-
 #endif

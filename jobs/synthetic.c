@@ -108,7 +108,6 @@ tw_status tw_import_synthetic(const char *shape, tw_model *model, tw_client *cli
   tw_seed_test(&layers, 0, "synthetic layers", 0);
   tw_seed_test(&embeddings, 0, "synthetic embeddings", 0);
   client->config = config;
-  client->lower_case = true;
   tw_digest_of(&layers, sizeof layers, &model->source);
   tw_digest source = model->source;
   tw_status status = tw_model_allocate(&config, model);
@@ -116,6 +115,7 @@ tw_status tw_import_synthetic(const char *shape, tw_model *model, tw_client *cli
     model->source = source;
     fill_model(&layers, model);
     status = make_client(&embeddings, client);
+    if (status == TW_OK) status = tw_text_rules_default(&client->rules);
   }
   if (status == TW_OK) return TW_OK;
   tw_model_free(model);

@@ -91,12 +91,50 @@ static void make_models(void) {
   }
 }
 
+static void make_rules(int vocab, tw_text_rules *r) {
+  bool *const flags[] = {&r->normaliser.clean_text,
+                         &r->normaliser.split_chinese,
+                         &r->normaliser.strip_accents,
+                         &r->normaliser.lower_case,
+                         &r->pair_types,
+                         &r->cut_left};
+  int *const ids[] = {&r->special.pad, &r->special.unknown, &r->special.start, &r->special.end};
+  for (size_t i = 0; i < sizeof flags / sizeof *flags; i++) *flags[i] = randombytes_uniform(2);
+  for (size_t i = 0; i < sizeof ids / sizeof *ids; i++) *ids[i] = (int)randombytes_uniform((uint32_t)vocab);
+  snprintf(r->prefix, sizeof r->prefix, "%.*s", (int)randombytes_uniform(4), "##@");
+  r->longest_word = (int)randombytes_uniform(200);
+  for (int i = 0; i < 3; i++) {
+    char text[16];
+    snprintf(text, sizeof text, "[E%d] é", i);
+    tw_added_token token = {.text = text,
+                            .id = (int)randombytes_uniform((uint32_t)vocab),
+                            .special = randombytes_uniform(2),
+                            .normalised = randombytes_uniform(2),
+                            .single_word = randombytes_uniform(2),
+                            .strip_left = randombytes_uniform(2),
+                            .strip_right = randombytes_uniform(2)};
+    CU_ASSERT_EQUAL_FATAL(tw_text_rules_add(r, &token), TW_OK);
+  }
+}
+
+static bool same_rules(const tw_text_rules *a, const tw_text_rules *b) {
+  bool same = !memcmp(&a->normaliser, &b->normaliser, sizeof a->normaliser) && !strcmp(a->prefix, b->prefix) &&
+              a->longest_word == b->longest_word && !memcmp(&a->special, &b->special, sizeof a->special) &&
+              a->pair_types == b->pair_types && a->cut_left == b->cut_left && a->added_count == b->added_count;
+  for (int i = 0; same && i < a->added_count; i++) {
+    const tw_added_token *x = &a->added[i], *y = &b->added[i];
+    same = !strcmp(x->text, y->text) && x->id == y->id && x->special == y->special && x->normalised == y->normalised &&
+           x->single_word == y->single_word && x->strip_left == y->strip_left && x->strip_right == y->strip_right;
+  }
+  return same;
+}
+
 static void make_client(void) {
   tw_model_config c = random_config();
   size_t h = (size_t)c.hidden;
-  sample_client =
-      (tw_client){.config = c, .lower_case = randombytes_uniform(2), .max_seq_length = (int)randombytes_uniform(2)};
+  sample_client = (tw_client){.config = c, .max_seq_length = (int)randombytes_uniform(2)};
   if (randombytes_uniform(2)) sample_client.default_prompt = strdup("query: ");
+  make_rules(c.vocab, &sample_client.rules);
   sample_client.vocabulary = random_texts(c.vocab);
   sample_client.word = random_floats(c.vocab * h);
   sample_client.position = random_floats(c.max_positions * h);
@@ -112,6 +150,7 @@ static void make_inputs(void) {
   tw_id_random(&sample_input.input_id);
   sample_input.lengths = random_ints(count, 1, seq);
   sample_input.tokens = random_ints(n, 0, 30000);
+  sample_input.types = randombytes_uniform(2) ? random_ints(n, 0, 1) : NULL;
   sample_input.texts = random_texts(count);
   sample_input.values = random_floats(n * hidden);
   input_share = (tw_input_share){.input_id = sample_input.input_id, .count = count, .seq = seq, .hidden = hidden};
@@ -293,7 +332,7 @@ static tw_status read_client(const char *path, int rank, bool *same) {
   tw_client c;
   TW_TRY(tw_client_read(path, &c));
   size_t row = sizeof(float) * (size_t)c.config.hidden;
-  *same = same_config(&c.config, &sample_client.config) && c.lower_case == sample_client.lower_case &&
+  *same = same_config(&c.config, &sample_client.config) && same_rules(&c.rules, &sample_client.rules) &&
           c.max_seq_length == sample_client.max_seq_length &&
           !strcmp(c.default_prompt ? c.default_prompt : "", sample_client.default_prompt ? "query: " : "") &&
           same_texts(c.vocabulary, sample_client.vocabulary, c.config.vocab) &&
@@ -310,11 +349,13 @@ static tw_status read_input(const char *path, int rank, bool *same) {
   tw_input in;
   TW_TRY(tw_input_read(path, &in));
   size_t n = (size_t)in.count * in.seq;
-  *same =
-      same_id(&in.input_id, &sample_input.input_id) && in.count == sample_input.count && in.seq == sample_input.seq &&
-      in.hidden == sample_input.hidden && !memcmp(in.lengths, sample_input.lengths, sizeof(int) * in.count) &&
-      !memcmp(in.tokens, sample_input.tokens, sizeof(int) * n) && same_texts(in.texts, sample_input.texts, in.count) &&
-      !memcmp(in.values, sample_input.values, sizeof(float) * n * in.hidden);
+  *same = same_id(&in.input_id, &sample_input.input_id) && in.count == sample_input.count &&
+          in.seq == sample_input.seq && in.hidden == sample_input.hidden &&
+          !memcmp(in.lengths, sample_input.lengths, sizeof(int) * in.count) &&
+          !memcmp(in.tokens, sample_input.tokens, sizeof(int) * n) && !in.types == !sample_input.types &&
+          (!in.types || !memcmp(in.types, sample_input.types, sizeof(int) * n)) &&
+          same_texts(in.texts, sample_input.texts, in.count) &&
+          !memcmp(in.values, sample_input.values, sizeof(float) * n * in.hidden);
   tw_input_free(&in);
   return TW_OK;
 }

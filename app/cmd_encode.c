@@ -75,7 +75,7 @@ static void describe_length(const tw_client *client, const settings *s, const tw
 
 static void describe_prompt(const tw_client *client, bool pair) {
   if (!client->default_prompt) return;
-  printf(pair ? "not put before pairs: the model's prompt \"" : "put before each text: the model's prompt \"");
+  printf("%s: the model's prompt \"", pair ? "not put before pairs" : "put before each text");
   for (const char *at = client->default_prompt; *at; at++) putchar((unsigned char)*at < ' ' || *at == 127 ? '?' : *at);
   printf("\"\n");
 }

@@ -85,7 +85,8 @@ const tw_command tw_command_import = {
     .arguments = "DIR|--synthetic SHAPE -o NAME",
     .summary = "read a model from a Hugging Face folder, or make one with random weights",
     .about =
-        "DIR holds config.json, model.safetensors (or its shards) and vocab.txt of a BERT-type encoder.\n"
+        "DIR holds config.json, model.safetensors (or its shards) and tokenizer.json or vocab.txt of a BERT-type "
+        "encoder.\n"
         "What a folder of sentence-transformers says of pooling, scaling and prompts is kept; what is left out (heads) "
         "is named.\n"
         "Writes NAME.model.h5 (the owner's) and NAME.client.h5 (vocabulary and embeddings, in clear at the client).",

@@ -143,18 +143,26 @@ static tw_status take_settings(tw_text_reader *r) {
   return TW_OK;
 }
 
-static void take_sides(tw_text_reader *r) {
+static tw_status take_sides(tw_text_reader *r) {
   const char *side = json_string_value(json_object_get(r->config, "truncation_side"));
   if (!side) side = json_string_value(json_object_get(json_object_get(r->tokenizer, "truncation"), "direction"));
   r->rules->cut_left = side && strcasecmp(side, "left") == 0;
   const json_t *inputs = json_object_get(r->config, "model_input_names"), *value;
   size_t i;
-  if (!json_is_array(inputs)) return;
+  if (!json_is_array(inputs)) {
+    if (!r->general || !r->rules->pair_types) return TW_OK;
+    return tw_note(
+        r->notes,
+        "%s: tokenizer_class %s: second texts of pairs get token type 1, as from transformers 4; transformers 5 "
+        "gives no types",
+        r->folder, r->class);
+  }
   r->rules->pair_types = false;
   json_array_foreach(inputs, i, value) {
     const char *name = json_string_value(value);
     if (name && strcmp(name, "token_type_ids") == 0) r->rules->pair_types = true;
   }
+  return TW_OK;
 }
 
 // ---- special ids
@@ -257,7 +265,7 @@ static tw_status read_rules(tw_text_reader *r, bool lower_first, char ***vocabul
   TW_TRY(read_file(r, "added_tokens.json", &r->added));
   TW_TRY(read_file(r, "tokenizer.json", &r->tokenizer));
   TW_TRY(choose_class(r, r->model));
-  take_sides(r);
+  TW_TRY(take_sides(r));
   if (!r->tokenizer && r->general)
     return tw_fail(TW_ERR_FORMAT, "%s: tokenizer_class %s needs tokenizer.json, which is not there", r->folder,
                    r->class);

@@ -284,7 +284,7 @@ int main(void) {
   CU_add_test(suite, "random bytes and code points", test_random_bytes);
   CU_add_test(suite, "hashed words of synthetic models", test_hashed);
   CU_basic_run_tests();
-  int failures = (int)CU_get_number_of_failures();
+  int failures = (int)(CU_get_number_of_failures() + CU_get_number_of_suites_failed());
   CU_cleanup_registry();
   free_pieces();
   return failures != 0;

@@ -60,6 +60,10 @@ lose_rank_one() {
   echo "$status"
 }
 
+# A Python that has h5py: the first on the path need not be the system's.
+python=python3
+"$python" -c 'import h5py' 2>/dev/null || python=/usr/bin/python3
+
 # A number or word out of a JSON file: json FILE EXPRESSION, with j for the file's content.
 json() { python3 -c 'import json, sys; j = json.load(open(sys.argv[1])); print(eval(sys.argv[2]))' "$1" "$2"; }
 

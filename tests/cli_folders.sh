@@ -1,8 +1,6 @@
 # What a folder of sentence-transformers says of its output reaches plan, result and check; what is left out is named.
 source "$SOURCE_DIR/tests/cli.bash"
 
-python=python3
-"$python" -c 'import h5py' 2>/dev/null || python=/usr/bin/python3
 cp -r "$SOURCE_DIR/tests/vectors/tiny-bert/f32" folder
 set_mode() { # JSON of 1_Pooling/config.json
   echo "$1" >folder/1_Pooling/config.json

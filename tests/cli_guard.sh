@@ -5,7 +5,7 @@ source "$SOURCE_DIR/tests/cli.bash"
 "$TWAIN" ledger --new ledger >/dev/null 2>&1 || true
 
 scale_logits() { # FACTOR: queries and keys of layer 1
-  python3 - "$1" <<'PYTHON'
+  "$python" - "$1" <<'PYTHON'
 import struct, sys
 import h5py, numpy as np
 

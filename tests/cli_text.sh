@@ -1,8 +1,6 @@
 # Texts at the command line: pairs, cuts, long and unknown ones, blank lines, standard input, prompts, old client files.
 source "$SOURCE_DIR/tests/cli.bash"
 
-python=python3
-"$python" -c 'import h5py' 2>/dev/null || python=/usr/bin/python3
 cp -r "$SOURCE_DIR/tests/vectors/tiny-bert/f32" folder
 row() { # INDEX: ids and types of a sequence in n.input.h5, without padding
   "$python" - "$1" <<'P'

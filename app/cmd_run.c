@@ -6,13 +6,13 @@
 #include "app/commands.h"
 #include "app/files.h"
 #include "app/hardware.h"
+#include "app/ledger_folder.h"
 #include "app/print.h"
 #include "app/rank_options.h"
 #include "app/run_report.h"
 #include "app/two_ranks.h"
 #include "base/memory.h"
 #include "comm/channel.h"
-#include "io/ledger.h"
 #include "jobs/handshake.h"
 #include "jobs/run.h"
 #include "kernels/isa.h"
@@ -30,15 +30,16 @@ static const tw_option options[] = {
      .kind = TW_OPTION_INTEGER,
      .field = offsetof(settings, slot),
      .value = "N",
-     .help = "key slot of the first sequence, the others follow (default: the first that is free on both ranks)",
+     .help = "key slot of the first sequence, the others follow in a row (default: the first slots that are free on "
+             "both ranks, wherever they lie)",
      .low = 0,
      .high = 1e9},
     {.name = "ledger",
      .kind = TW_OPTION_TEXT,
      .field = offsetof(settings, ledger),
      .value = "DIR",
-     .help = "ledger of used slots, on durable storage (default $XDG_STATE_HOME/twain/ledger or "
-             "~/.local/state/twain/ledger)"},
+     .help = "ledger of used slots, made once by `twain ledger --new`, on durable storage (default "
+             "$XDG_STATE_HOME/twain/ledger or ~/.local/state/twain/ledger)"},
     {.name = "timeout",
      .kind = TW_OPTION_REAL,
      .field = offsetof(settings, timeout),
@@ -87,17 +88,14 @@ typedef struct {
   tw_keys *keys;
   tw_input_share input;
   tw_places places;
-  char ledger[4096];
+  tw_ledger ledger;
   bool has_plan, has_model, has_input;
 } rank_files;
 
 static tw_status load(const char *name, const settings *s, int rank, rank_files *f) {
   static const char *const results[] = {"result.p0.h5", "result.p1.h5"};
   TW_TRY(tw_places_check(&f->places, name, &results[rank], 1, s->force));
-  if (s->ledger)
-    snprintf(f->ledger, sizeof f->ledger, "%s", s->ledger);
-  else
-    TW_TRY(tw_ledger_default(f->ledger, sizeof f->ledger));
+  TW_TRY(tw_ledger_find(s->ledger, &f->ledger));
   TW_TRY(tw_plan_read(tw_path_of(name, "plan.json").text, &f->plan));
   f->has_plan = true;
   TW_TRY(tw_input_share_read(tw_path_of(name, rank ? "input.p1.h5" : "input.p0.h5").text, rank, &f->input));
@@ -172,7 +170,7 @@ static tw_status infer(const settings *s, rank_files *f, tw_channel *channel, tw
                       .keys = f->keys,
                       .input = &f->input,
                       .channel = hardware.channel,
-                      .ledger = f->ledger,
+                      .ledger = &f->ledger,
                       .first_slot = s->slot,
                       .allow_test_keys = s->allow_test_keys,
                       .device = hardware.device,
@@ -206,6 +204,7 @@ static tw_status run_rank(const tw_call *call, tw_channel *channel, rank_files *
   tw_result_share result;
   collect(&e);
   TW_TRY(agree(channel, load(call->arguments[0], s, channel->rank, f)));
+  tw_ledger_warn(&f->ledger);
   TW_TRY(meet(channel, &e));
   TW_TRY(infer(s, f, channel, &e, call->quiet, &result));
   tw_status status = agree(channel, write_result(&f->places, &result));
@@ -239,7 +238,9 @@ const tw_command tw_command_run = {
         "usage under MPI: mpirun -np 2 twain run NAME [options]\n\n"
         "Rank R reads NAME.plan.json, NAME.model.pR.h5, NAME.keys.pR.h5 and NAME.input.pR.h5, and nothing of the "
         "other's;\n"
-        "writes NAME.result.pR.h5. Every sequence of the input uses one key slot, for good.",
+        "writes NAME.result.pR.h5. Every sequence of the input uses one key slot, for good; the rank's ledger says "
+        "which "
+        "are used.",
     .options = options,
     .option_count = sizeof options / sizeof *options,
     .settings_size = sizeof(settings),

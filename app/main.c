@@ -12,9 +12,10 @@
 #include "base/memory.h"
 #include "kernels/isa.h"
 
-static const tw_command *const commands[] = {
-    &tw_command_import, &tw_command_plan,   &tw_command_share, &tw_command_deal,   &tw_command_encode,
-    &tw_command_run,    &tw_command_reveal, &tw_command_check, &tw_command_report, &tw_command_bench};
+static const tw_command *const commands[] = {&tw_command_import, &tw_command_plan,   &tw_command_share,
+                                             &tw_command_deal,   &tw_command_encode, &tw_command_ledger,
+                                             &tw_command_run,    &tw_command_reveal, &tw_command_check,
+                                             &tw_command_report, &tw_command_bench};
 enum { COMMANDS = sizeof commands / sizeof *commands };
 
 static const char exit_codes[] =
@@ -46,7 +47,7 @@ static void print_help(FILE *file) {
   fputs(
       "\nenvironment:\n"
       "  TWAIN_ISA       highest instruction set that is used: portable, avx2, avx512 (default: what the CPU has)\n"
-      "  XDG_STATE_HOME  holds the ledger of used keys when `run` has no --ledger (default ~/.local/state)\n",
+      "  XDG_STATE_HOME  holds the ledger of used keys when none is named (default ~/.local/state)\n",
       file);
 }
 

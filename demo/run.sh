@@ -83,7 +83,8 @@ title "4. Client: turn $count sentences into inputs, split them between the rank
 show "$twain" encode "$name" --file "$sentences"
 show "$twain" share "$name" --input
 
-title "5. The two ranks: the inference on secret shares"
+title "5. The two ranks: a ledger of used keys (made once), and the inference on secret shares"
+show "$twain" ledger --new "$work/ledger"
 show_to "$work/run.txt" mpirun -np 2 "$twain" run "$name" --ledger "$work/ledger"
 
 title "6. Client: join the two halves of the result"

@@ -1,6 +1,7 @@
 // One-time key files: per slot a 32-byte seed and one stream of corrections in order of use.
 // Layout: docs/formats.md. Contiguous dataset /corrections [count][slot_bytes]; /chunk_crc32c [count][chunks] over 1
-// MiB chunks of each slot; /seeds [count][32]. Header attributes and index are covered by a BLAKE2b digest.
+// MiB chunks of each slot; /seeds [count][32]; /ledger [48]. Header attributes and index are covered by a BLAKE2b
+// digest.
 #ifndef TW_KEYS_H
 #define TW_KEYS_H
 
@@ -56,7 +57,19 @@ void tw_keys_close(tw_keys *);
 // TW_ERR_USED when the slot's seed has been erased; TW_ERR_FORMAT when it does not fit its tag (a BLAKE2b-128 hash in
 // the file): damaged, or another slot's.
 tw_status tw_keys_seed(tw_keys *, uint64_t slot, uint8_t seed[32]);
-tw_status tw_keys_erase_seed(tw_keys *, uint64_t slot);  // seed and tag: overwritten with zeros, fsynced
+// Seeds and tags of `n` slots: overwritten with zeros, fsynced.
+tw_status tw_keys_erase_seeds(tw_keys *, const uint64_t *slots, size_t n);
+// Bit s of live[s / 64] is set where anything is left of slot s's seed or tag. [ceil(count / 64)]
+tw_status tw_keys_survey(tw_keys *, uint64_t *live);
+
+// A key file belongs to the ledger that it was first used with: its id lies in the file.
+// TW_OK when none is recorded yet (*recorded false) or it is this one; else TW_ERR_MISMATCH or, when it is no whole id
+// of any ledger and no part of this one's, TW_ERR_FORMAT.
+tw_status tw_keys_check_ledger(tw_keys *, const tw_id *ledger, bool *recorded);
+// Records and fsyncs it, where tw_keys_check_ledger allows. Two processes that record different ledgers at once may
+// both succeed; so check again once the seeds are erased: the one whose record was overwritten learns it there, and the
+// other one finds erased seeds when it looks at them after recording.
+tw_status tw_keys_record_ledger(tw_keys *, const tw_id *ledger);
 
 // Sequential reading of one slot's corrections, each chunk checked against its CRC32C before any byte of it is handed
 // out (TW_ERR_FORMAT names file, dataset, slot and byte range). Several streams may be open at once, and a

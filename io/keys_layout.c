@@ -63,6 +63,7 @@ tw_status tw_keys_digest(const tw_h5 *f, const tw_keys_info *info, tw_digest *ou
 
 tw_status tw_keys_locate(const tw_h5 *f, const tw_keys_info *info, tw_keys_layout *layout) {
   TW_TRY(tw_keys_check(f->path, info, &layout->chunks));
+  TW_TRY(tw_h5_locate(f, "ledger", H5T_STD_U8LE, 1, (hsize_t[]){TW_KEYS_LEDGER_BYTES}, &layout->ledger));
   TW_TRY(tw_h5_locate(f, "seeds", H5T_STD_U8LE, 2, (hsize_t[]){info->count, TW_SEED_BYTES}, &layout->seeds));
   TW_TRY(
       tw_h5_locate(f, "seed_tags", H5T_STD_U8LE, 2, (hsize_t[]){info->count, TW_SEED_TAG_BYTES}, &layout->seed_tags));

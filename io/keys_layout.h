@@ -5,13 +5,21 @@
 #include "io/h5.h"
 #include "io/keys.h"
 
-enum { TW_SEED_BYTES = 32, TW_SEED_TAG_BYTES = 16 };
+enum { TW_SEED_BYTES = 32, TW_SEED_TAG_BYTES = 16, TW_KEYS_LEDGER_BYTES = 48 };
 
 // Places of the datasets in the file.
 typedef struct {
   uint64_t chunks;  // of one slot
-  uint64_t seeds, seed_tags, chunk_crc, corrections;
+  uint64_t ledger, seeds, seed_tags, chunk_crc, corrections;
 } tw_keys_layout;
+
+// An open key file.
+struct tw_keys {
+  tw_keys_info info;
+  tw_keys_layout layout;
+  char *path;
+  int fd;
+};
 
 extern const tw_h5_kind tw_keys_kind;
 
@@ -26,6 +34,9 @@ tw_status tw_keys_digest(const tw_h5 *f, const tw_keys_info *info, tw_digest *ou
 
 // Fill `layout` from the file, after checks of type, shape and file size.
 tw_status tw_keys_locate(const tw_h5 *f, const tw_keys_info *info, tw_keys_layout *layout);
+
+// TW_ERR_USAGE unless the file has this slot.
+tw_status tw_keys_check_slot(const tw_keys *keys, uint64_t slot);
 
 // Tells a damaged or misplaced seed from a sound one without saying anything about it: BLAKE2b-128 of key id, slot,
 // seed.

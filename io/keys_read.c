@@ -1,5 +1,5 @@
-// Reading key files. HDF5 is used while opening only; seeds and corrections are read by pread at their places, so that
-// streams may be read from another thread, and an erasure is one overwrite and one fsync.
+// Reading key files: header and corrections. HDF5 is used while opening only; corrections are read by pread at their
+// places, so that streams may be read from another thread.
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
@@ -15,13 +15,6 @@
 
 // Chunks that the kernel is asked for at a time, ahead of a stream.
 static const uint64_t ahead = 8;
-
-struct tw_keys {
-  tw_keys_info info;
-  tw_keys_layout layout;
-  char *path;
-  int fd;
-};
 
 struct tw_key_stream {
   const tw_keys *keys;
@@ -125,57 +118,9 @@ void tw_keys_close(tw_keys *keys) {
   free(keys);
 }
 
-static tw_status check_slot(const tw_keys *keys, uint64_t slot) {
-  if (slot < keys->info.count) return TW_OK;
-  return tw_fail(TW_ERR_USAGE, "%s: no slot %llu: the file has slots 0 to %llu; choose another --slot", keys->path,
-                 (unsigned long long)slot, (unsigned long long)keys->info.count - 1);
-}
-
-tw_status tw_keys_seed(tw_keys *keys, uint64_t slot, uint8_t seed[32]) {
-  uint8_t stored[TW_SEED_TAG_BYTES], tag[TW_SEED_TAG_BYTES];
-  TW_TRY(check_slot(keys, slot));
-  TW_TRY(tw_read_at(keys->fd, keys->path, "dataset seeds", seed, TW_SEED_BYTES,
-                    keys->layout.seeds + slot * TW_SEED_BYTES));
-  if (sodium_is_zero(seed, TW_SEED_BYTES))
-    return tw_fail(
-        TW_ERR_USED,
-        "%s: key %s: slot %llu was used before: its seed is erased; use another slot (--slot) or deal new keys "
-        "(`twain deal`)",
-        keys->path, keys->info.key_id.hex, (unsigned long long)slot);
-  tw_status status = tw_read_at(keys->fd, keys->path, "dataset seed_tags", stored, sizeof stored,
-                                keys->layout.seed_tags + slot * sizeof stored);
-  tw_keys_seed_tag(&keys->info.key_id, slot, seed, tag);
-  if (status == TW_OK && sodium_memcmp(stored, tag, sizeof tag) != 0)
-    status =
-        tw_fail(TW_ERR_FORMAT,
-                "%s: dataset seeds, slot %llu: does not fit its tag: damaged; copy the file again, use another slot "
-                "(--slot) or deal new keys (`twain deal`)",
-                keys->path, (unsigned long long)slot);
-  if (status != TW_OK) tw_wipe(seed, TW_SEED_BYTES);
-  return status;
-}
-
-static bool write_zeros(int fd, size_t bytes, uint64_t offset) {
-  static const uint8_t zeros[TW_SEED_BYTES];
-  ssize_t done;
-  do done = pwrite(fd, zeros, bytes, (off_t)offset);
-  while (done < 0 && errno == EINTR);
-  return done == (ssize_t)bytes;
-}
-
-tw_status tw_keys_erase_seed(tw_keys *keys, uint64_t slot) {
-  TW_TRY(check_slot(keys, slot));
-  if (!write_zeros(keys->fd, TW_SEED_BYTES, keys->layout.seeds + slot * TW_SEED_BYTES) ||
-      !write_zeros(keys->fd, TW_SEED_TAG_BYTES, keys->layout.seed_tags + slot * TW_SEED_TAG_BYTES) ||
-      fsync(keys->fd) != 0)
-    return tw_fail(TW_ERR_IO, "%s: dataset seeds, slot %llu: cannot erase the used seed: %s", keys->path,
-                   (unsigned long long)slot, strerror(errno));
-  return TW_OK;
-}
-
 tw_status tw_key_stream_open(tw_keys *keys, uint64_t slot, tw_key_stream **out) {
   *out = NULL;
-  TW_TRY(check_slot(keys, slot));
+  TW_TRY(tw_keys_check_slot(keys, slot));
   tw_key_stream *s = calloc(1, sizeof *s);
   if (!s) return tw_fail(TW_ERR_MEMORY, "%s: out of memory", keys->path);
   s->keys = keys;

@@ -39,6 +39,7 @@ static tw_status put_datasets(tw_h5 *f, const tw_keys_info *info, uint64_t chunk
   tw_status status = tw_h5_put(f, "index", type, 1, (hsize_t[]){info->index_count}, info->index);
   H5Tclose(type);
   TW_TRY(status);
+  TW_TRY(tw_h5_put(f, "ledger", H5T_STD_U8LE, 1, (hsize_t[]){TW_KEYS_LEDGER_BYTES}, NULL));  // zeros until first use
   TW_TRY(tw_h5_put(f, "seeds", H5T_STD_U8LE, 2, (hsize_t[]){info->count, TW_SEED_BYTES}, NULL));
   TW_TRY(tw_h5_put(f, "seed_tags", H5T_STD_U8LE, 2, (hsize_t[]){info->count, TW_SEED_TAG_BYTES}, NULL));
   TW_TRY(tw_h5_put(f, "chunk_crc32c", H5T_STD_U32LE, 2, (hsize_t[]){info->count, chunks}, NULL));

@@ -1,21 +1,76 @@
-// The ledger of used key slots: DIR/pRANK/KEY_ID/SLOT, one empty-but-for-a-note file a slot, made with O_EXCL and
-// fsynced (file and folder) before the first masked byte leaves. Outside the key file, so that a copy stays burned.
+// The ledger of used key slots, a folder that is made once: DIR/ledger.json with the ledger's id, and for each rank and
+// key DIR/pRANK/KEY_ID/SLOT, one empty-but-for-a-note file a slot, made with O_EXCL and fsynced (file and folder)
+// before the first masked byte leaves. Outside the key file, so that a copy stays burned. Layout: docs/formats.md.
 #ifndef TW_LEDGER_H
 #define TW_LEDGER_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
 #include "base/status.h"
 #include "io/ids.h"
 
+typedef struct {
+  char dir[3800];
+  tw_id id;
+  char created[32];
+} tw_ledger;
+
 // $XDG_STATE_HOME/twain/ledger, or $HOME/.local/state/twain/ledger.
 tw_status tw_ledger_default(char *dir, size_t size);
-// TW_ERR_USED when the slot is marked; fails closed (any doubt is an error).
-tw_status tw_ledger_check(const char *dir, int rank, const tw_id *key_id, uint64_t slot);
-// Mark durably; TW_ERR_USED when it was marked already (also by a run racing with this one).
-tw_status tw_ledger_mark(const char *dir, int rank, const tw_id *key_id, uint64_t slot, const char *note);
-// First unmarked slot in [0, count); TW_ERR_USED when none is left.
-tw_status tw_ledger_first_free(const char *dir, int rank, const tw_id *key_id, uint64_t count, uint64_t *slot);
+
+// ---- the folder
+
+// Makes a ledger, with the folders above it. TW_ERR_IO when `dir` is there and not empty.
+tw_status tw_ledger_create(const char *dir, tw_ledger *out);
+// Makes ledger.json in a folder of marks that has none. All marks stay.
+tw_status tw_ledger_adopt(const char *dir, tw_ledger *out);
+// TW_ERR_IO unless `dir` is a ledger that belongs to this user and that nobody else may write. Makes nothing.
+tw_status tw_ledger_open(const char *dir, tw_ledger *out);
+// "tmpfs", "ramfs" or "overlay" when the ledger is on such a file system, which may forget it; else NULL.
+const char *tw_ledger_forgets(const tw_ledger *ledger);
+
+// ---- one rank's slots of one key. Every function fails closed: any doubt is an error.
+
+// Whoever chooses slots holds this lock until it has marked them, and has read and erased their seeds. Waits for up to
+// `seconds`; *fd is -1 when somebody else holds it still. Needs flock: TW_ERR_IO where the file system has none. It
+// keeps runs from taking each other's slots; that no slot serves twice rests on tw_ledger_mark alone.
+tw_status tw_ledger_lock(const tw_ledger *ledger, int rank, const tw_id *key_id, double seconds, int *fd);
+void tw_ledger_unlock(int *fd);  // *fd -1: nothing
+// The failure of a run that does not want to wait any longer; says who holds the lock.
+tw_status tw_ledger_held(const tw_ledger *ledger, int rank, const tw_id *key_id, double waited);
+
+// The other rank's ledger, recorded at the key's first use. check: TW_ERR_MISMATCH when another one is recorded.
+tw_status tw_ledger_check_peer(const tw_ledger *ledger, int rank, const tw_id *key_id, const tw_id *peer);
+tw_status tw_ledger_record_peer(const tw_ledger *ledger, int rank, const tw_id *key_id, const tw_id *peer);
+
+// Sets bit s of bits[s / 64] for every marked slot s below `count`. [ceil(count / 64)]
+tw_status tw_ledger_marks(const tw_ledger *ledger, int rank, const tw_id *key_id, uint64_t count, uint64_t *bits);
+// TW_ERR_USED when the slot is marked.
+tw_status tw_ledger_check(const tw_ledger *ledger, int rank, const tw_id *key_id, uint64_t slot);
+// Mark `n` slots durably; TW_ERR_USED when one was marked already (also by a run racing with this one). After a failure
+// some of them may be marked.
+tw_status tw_ledger_mark(const tw_ledger *ledger, int rank, const tw_id *key_id, const uint64_t *slots, size_t n,
+                         const char *note);
+
+// ---- what a person wants to see
+
+typedef struct {
+  uint64_t slot;
+  char time[32], host[256], pid[24], job[64], note[128];  // "unknown" where a crash cut the note off
+} tw_ledger_mark_note;
+
+typedef struct {
+  int rank;
+  tw_id key_id;
+  tw_id peer;  // the other rank's ledger; "" before first use
+  size_t count;
+  tw_ledger_mark_note *marks;  // by slot
+} tw_ledger_key;
+
+// All keys, by rank and key id. Free with tw_ledger_keys_free, also after a failure.
+tw_status tw_ledger_list(const tw_ledger *ledger, tw_ledger_key **keys, size_t *count);
+void tw_ledger_keys_free(tw_ledger_key *keys, size_t count);
 
 #endif

@@ -39,13 +39,17 @@ static tw_status compare(int rank, const tw_terms *a, const tw_terms *b) {
   TW_TRY(same_number("sequence length", rank, a->seq, b->seq, "give both the same plan file"));
   TW_TRY(same_text("lengths of the sequences", rank, a->lengths.hex, b->lengths.hex,
                    "give both the files of one `twain share --input`"));
-  TW_TRY(same_number("first key slot", rank, a->first_slot, b->first_slot, "give both the same --slot"));
+  for (int i = 0; i < 2; i++)
+    TW_TRY(same_text(i ? "rank 1's ledger" : "rank 0's ledger", rank, a->ledgers[i].hex, b->ledgers[i].hex,
+                     "run the same twain on both"));
+  TW_TRY(same_text("list of key slots", rank, a->slots.hex, b->slots.hex, "run the same twain on both"));
   return same_number("use of TEST keys", rank, a->test_keys, b->test_keys, "give both the files of one `twain deal`");
 }
 
 static void terminate(tw_terms *t) {
   t->model_id.hex[32] = t->key_id.hex[32] = t->input_id.hex[32] = 0;
-  t->plan.hex[64] = t->lengths.hex[64] = 0;
+  t->ledgers[0].hex[32] = t->ledgers[1].hex[32] = 0;
+  t->plan.hex[64] = t->lengths.hex[64] = t->slots.hex[64] = 0;
 }
 
 tw_status tw_agree(tw_channel *channel, tw_status found, const tw_terms *mine) {

@@ -5,12 +5,14 @@
 #include "comm/channel.h"
 #include "io/ids.h"
 
-#define TW_PROTOCOL_VERSION 1
+#define TW_PROTOCOL_VERSION 2
 
 typedef struct {
   tw_id model_id, key_id, input_id;
+  tw_id ledgers[2];  // of both ranks, as this rank knows them; "" before they are known
   tw_digest plan, lengths;
-  uint64_t count, seq, first_slot, test_keys;
+  tw_digest slots;  // of the list, "" before they are chosen
+  uint64_t count, seq, test_keys;
 } tw_terms;
 
 // Exchange what this rank found (`found` and its message) and, when both found nothing wrong, its terms. Returns TW_OK

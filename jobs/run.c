@@ -6,8 +6,8 @@
 
 #include "base/clock.h"
 #include "base/memory.h"
-#include "io/ledger.h"
 #include "jobs/handshake.h"
+#include "jobs/slots.h"
 
 // Everything one rank holds during a run.
 typedef struct {
@@ -55,40 +55,10 @@ static tw_status check_files(const tw_run_options *o, int rank) {
   return TW_OK;
 }
 
-// ---- slots: consecutive ones, unmarked in both ledgers ----
+// ---- slots
 
-static tw_status check_slots(const tw_run_options *o, int rank, uint64_t first) {
+static void fill_terms(const tw_run_options *o, tw_terms *t) {
   const tw_keys_info *k = tw_keys_get_info(o->keys);
-  uint64_t count = (uint64_t)o->input->count;
-  if (first > k->count || count > k->count - first)
-    return tw_fail(TW_ERR_USED,
-                   "%" PRIu64 " sequences from key slot %" PRIu64 " on: the key file holds slots 0 to %" PRIu64
-                   "; deal more keys",
-                   count, first, k->count - 1);
-  for (uint64_t slot = first; slot < first + count; slot++) TW_TRY(tw_ledger_check(o->ledger, rank, &k->key_id, slot));
-  return TW_OK;
-}
-
-// Without --slot: the later of both ranks' first free slots.
-static tw_status choose_first_slot(const tw_run_options *o, int rank, tw_status found, uint64_t *first) {
-  const tw_keys_info *k = tw_keys_get_info(o->keys);
-  uint64_t own = 0, other = 0;
-  if (o->first_slot >= 0) {
-    own = (uint64_t)o->first_slot;
-  } else if (found == TW_OK) {
-    found = tw_ledger_first_free(o->ledger, rank, &k->key_id, k->count, &own);
-  }
-  uint64_t mine[2] = {own, o->first_slot >= 0}, theirs[2];
-  if (found != TW_OK) return found;  // told to the other rank by tw_agree
-  TW_TRY(tw_channel_exchange(o->channel, mine, theirs, sizeof mine));
-  other = theirs[0];
-  *first = o->first_slot < 0 && other > own ? other : own;
-  return TW_OK;
-}
-
-static void fill_terms(const tw_run_options *o, uint64_t first, tw_terms *t) {
-  const tw_keys_info *k = tw_keys_get_info(o->keys);
-  memset(t, 0, sizeof *t);
   t->model_id = o->model->model_id;
   t->key_id = k->key_id;
   t->input_id = o->input->input_id;
@@ -96,35 +66,37 @@ static void fill_terms(const tw_run_options *o, uint64_t first, tw_terms *t) {
   tw_digest_of(o->input->lengths, sizeof(int) * (size_t)o->input->count, &t->lengths);
   t->count = (uint64_t)o->input->count;
   t->seq = (uint64_t)o->input->seq;
-  t->first_slot = first;
   t->test_keys = k->test;
 }
 
-// Seeds into memory, slots marked, seeds erased: in this order, and acknowledged by both before anything masked is
+// The same slots and ledgers on both ranks; then marked, erased, and acknowledged by both before anything masked is
 // sent.
-static tw_status burn_slots(rank_run *r) {
-  const tw_keys_info *k = tw_keys_get_info(r->o->keys);
+static tw_status take_slots(rank_run *r, tw_slots *s, tw_terms *terms) {
   char note[96];
   snprintf(note, sizeof note, "input %s", r->o->input->input_id.hex);
-  for (int i = 0; i < r->batch; i++) TW_TRY(tw_keys_seed(r->o->keys, r->slots[i], r->seeds[i].key));
-  for (int i = 0; i < r->batch; i++) TW_TRY(tw_ledger_mark(r->o->ledger, r->rank, &k->key_id, r->slots[i], note));
-  for (int i = 0; i < r->batch; i++) TW_TRY(tw_key_stream_open(r->o->keys, r->slots[i], &r->streams[i]));
-  for (int i = 0; i < r->batch; i++) TW_TRY(tw_keys_erase_seed(r->o->keys, r->slots[i]));
-  return TW_OK;
+  TW_TRY(tw_slots_choose(s, r->slots));
+  tw_digest_of(r->slots, sizeof *r->slots * (size_t)r->batch, &terms->slots);
+  memcpy(terms->ledgers, s->ledgers, sizeof terms->ledgers);
+  TW_TRY(tw_agree(r->o->channel, TW_OK, terms));
+  return tw_agree(r->o->channel, tw_slots_burn(s, r->slots, note, r->seeds, r->streams), terms);
 }
 
 static tw_status agree_and_burn(rank_run *r) {
   const tw_run_options *o = r->o;
-  uint64_t first = 0;
   tw_terms terms;
+  tw_slots slots = {.channel = o->channel,
+                    .keys = o->keys,
+                    .ledger = o->ledger,
+                    .count = r->batch,
+                    .first_slot = o->first_slot,
+                    .lock = -1};
   tw_status found = check_files(o, r->rank);
-  TW_TRY(tw_agree(o->channel, found, memset(&terms, 0, sizeof terms)));
-  found = choose_first_slot(o, r->rank, TW_OK, &first);
-  if (found == TW_OK) found = check_slots(o, r->rank, first);
-  fill_terms(o, first, &terms);
+  memset(&terms, 0, sizeof terms);
+  if (found == TW_OK) fill_terms(o, &terms);
   TW_TRY(tw_agree(o->channel, found, &terms));
-  for (int i = 0; i < r->batch; i++) r->slots[i] = first + (uint64_t)i;
-  return tw_agree(o->channel, burn_slots(r), &terms);
+  tw_status status = take_slots(r, &slots, &terms);
+  tw_slots_release(&slots);
+  return status;
 }
 
 // ---- the inference ----

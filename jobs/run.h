@@ -5,6 +5,7 @@
 #include "comm/channel.h"
 #include "io/client.h"
 #include "io/keys.h"
+#include "io/ledger.h"
 #include "io/model.h"
 #include "io/result.h"
 #include "jobs/engine.h"
@@ -16,8 +17,8 @@ typedef struct {
   tw_keys *keys;
   const tw_input_share *input;
   tw_channel *channel;
-  const char *ledger;  // folder
-  int64_t first_slot;  // -1: the first that is free on both ranks
+  const tw_ledger *ledger;
+  int64_t first_slot;  // of a row of slots; -1: the first ones that are free on both ranks
   bool allow_test_keys;
   tw_device_kind device;  // chosen (tw_device_choose), not auto
   tw_ways transports;     // between GPUs, best first
@@ -29,10 +30,10 @@ typedef struct {
   void *progress_state;
 } tw_run_options;
 
-// Handshake (protocol version, model, plan, key, slots, input, lengths, batch), both ranks' slots marked in their
-// ledgers and acknowledged, then the inference. On any difference both ranks return TW_ERR_MISMATCH with both values in
-// the message. *out: free with tw_result_share_free; the caller fills the environment, but for device, transport and
-// why it was taken.
+// Handshake (protocol version, model, plan, key, ledgers, slots, input, lengths, batch), both ranks' slots marked in
+// their ledgers and acknowledged, then the inference. On any difference both ranks return TW_ERR_MISMATCH with both
+// values in the message. *out: free with tw_result_share_free; the caller fills the environment, but for device,
+// transport and why it was taken.
 tw_status tw_run(const tw_run_options *options, tw_result_share *out);
 
 #endif

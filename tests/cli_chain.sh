@@ -4,6 +4,7 @@ source "$SOURCE_DIR/tests/cli.bash"
 texts=('a short one' 'this one has quite a few more words in it than the first' 'x')
 "$TWAIN" import --synthetic 2x64x2x128 -o n -q
 "$TWAIN" share n -q
+"$TWAIN" ledger --new ledger -q
 
 # ---- TEST keys: the emulator agrees bit for bit
 check_exactly() { # OUTPUT ROUNDING
@@ -74,11 +75,13 @@ expect 5 'differ in run_id' "$TWAIN" reveal n --force
 mv own n.result.p1.h5
 
 # ---- one-time keys: all four slots are spent, also in a copy
-expect_run 6 'deal more keys|no slot|used' n --ledger ledger --force
+expect_run 6 '1 needed, 0 free on both ranks' n --ledger ledger --force
 cp copy.p0 n.keys.p0.h5
 cp copy.p1 n.keys.p1.h5
 expect_run 6 'slot 1 was used before' n --ledger ledger --force --slot 1
-rm -r ledger/p0 # only the other rank remembers
+rm -r ledger/p0 # marks that are gone: the seeds, erased in the copy, too, tell
+expect_run 5 'rank 0 on .*seed of slot 0 is erased.*this is not the key file.s ledger' n --ledger ledger --force --slot 0
+cp copy.p0 n.keys.p0.h5 # only the other rank remembers
 expect_run 6 'slot 0 was used before' n --ledger ledger --force --slot 0
 
 # ---- calibration

@@ -3,6 +3,7 @@
 # Halves that overlap send the same bytes in more messages.
 source "$SOURCE_DIR/tests/cli.bash"
 
+"$TWAIN" ledger --new ledger -q
 same_ledger() { # OVERLAP SHAPE SEQ TEXT...
   local overlap=$1 shape=$2 seq=$3 batch
   shift 3

@@ -17,6 +17,7 @@ same_run() { # CONDITION OPTION...: on the counters c (d, b, o, p) of a run of r
   shift
   for rank in 0 1; do cp "fresh.p$rank" "n.keys.p$rank.h5"; done
   rm -rf ledger
+  "$TWAIN" ledger --new ledger -q
   two_ranks n --ledger ledger --allow-test-keys --force --json "$@" >run.json 2>said || { cat said >&2; fail "run $*"; }
   [ "$(json run.json "(lambda c, d, b, o, p, r: bool($condition))(j['counters'], j['counters']['open_flushes_demand'],
     j['counters']['open_flushes_budget'], j['counters']['pfss_flushes_overlapped_in_open'],

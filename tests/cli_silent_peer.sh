@@ -7,6 +7,7 @@ source "$SOURCE_DIR/tests/cli.bash"
 "$TWAIN" deal n -n 2 -q
 "$TWAIN" encode n 'some words' -q
 "$TWAIN" share n --input -q
+"$TWAIN" ledger --new ledger -q
 
 status=$(lose_rank_one STOP 0 --timeout 2)
 [ "$status" = 7 ] || fail "exit code $status, not 7, when the other rank is silent"

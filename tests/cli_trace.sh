@@ -7,6 +7,7 @@ source "$SOURCE_DIR/tests/cli.bash"
 "$TWAIN" deal n -n 8 -q
 "$TWAIN" encode n 'one' 'two of them' 'three' -q
 "$TWAIN" share n --input -q
+"$TWAIN" ledger --new ledger -q
 expect_run 2 "unknown --bind 'tight'; use auto or none" n --ledger ledger --bind tight
 two_ranks n --ledger ledger --trace --overlap always --prepare beside --json >run.json 2>said || { cat said >&2; fail "run"; }
 

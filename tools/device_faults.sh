@@ -14,6 +14,7 @@ cd "$work"
 "$TWAIN" deal n -n 8 -q
 "$TWAIN" encode n 'some words' 'and more' -q
 "$TWAIN" share n --input -q
+"$TWAIN" ledger --new ledger -q
 
 # The trace has every layer's work and openings, the opened output is the emulator's (exit code of check).
 mpirun -np 2 "$TWAIN" run n --device cuda --ledger ledger --trace --json >run.json

@@ -14,6 +14,7 @@ count=$("$twain" share "$name" --force >&2; python3 -c 'import h5py, sys; print(
 for device in cpu cuda; do
   cp "$name.keys.p0.h5" "$work/keys.p0.h5"
   cp "$name.keys.p1.h5" "$work/keys.p1.h5"
+  "$twain" ledger --new "$work/ledger-$device" -q
   mpirun -np 2 "$twain" run "$name" --device "$device" --allow-test-keys --ledger "$work/ledger-$device" --force
   "$twain" reveal "$name" --force
   "$twain" check "$name" --exact --test-seed 2026

@@ -1,0 +1,34 @@
+// Which key slots a run takes, and that nobody else gets them: the ledger's lock, the choice, marks and erased seeds.
+#ifndef TW_SLOTS_H
+#define TW_SLOTS_H
+
+#include "comm/channel.h"
+#include "io/keys.h"
+#include "io/ledger.h"
+#include "kernels/prg.h"
+
+typedef struct {
+  // given
+  tw_channel *channel;
+  tw_keys *keys;  // both ranks' of one dealing, and plan and input agreed
+  const tw_ledger *ledger;
+  int count;           // slots needed
+  int64_t first_slot;  // of a row; -1: any that are free on both ranks
+  // found
+  tw_id ledgers[2];  // of ranks 0 and 1
+  // own
+  int lock;
+  uint64_t *marked, *open;  // bit s: slot s is marked in the ledger; is neither marked nor erased
+} tw_slots;
+
+// On both ranks at once. Takes the ledgers' locks, rank 0's first, checks that key files, ledgers and ranks belong
+// together, records that they do, erases what a killed run left of marked slots' seeds, and finds the first `count`
+// slots that are free on both ranks. Fails on both ranks or on none; release it in any case.
+tw_status tw_slots_choose(tw_slots *s, uint64_t *slots);
+// This rank's part: seeds into memory, slots marked, streams opened, seeds erased, in this order. To be acknowledged by
+// both ranks before anything masked is sent. `streams` are the caller's to close, also after a failure.
+tw_status tw_slots_burn(tw_slots *s, const uint64_t *slots, const char *note, tw_seed *seeds, tw_key_stream **streams);
+// Ends the lock.
+void tw_slots_release(tw_slots *s);
+
+#endif

@@ -86,6 +86,7 @@ static tw_status each_key(void *state, const char *name) {
   TW_TRY(tw_ledger_key_path(l->ledger, l->rank, &key->key_id, NULL, &path));
   TW_TRY(tw_ledger_check_own(path.text, true, false, &there));
   TW_TRY(walk(path.text, each_mark, l));
+  if (key->count == 0 && !key->peer.hex[0]) l->count--;  // only ever refused
   if (key->count > 1) qsort(key->marks, key->count, sizeof *key->marks, by_slot);
   return TW_OK;
 }

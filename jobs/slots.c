@@ -29,8 +29,11 @@ typedef struct {
 } intent;
 
 static tw_status meet(tw_slots *s) {
-  intent mine = {s->ledger->id, s->first_slot}, theirs;
+  intent mine, theirs;
   int rank = s->channel->rank;
+  memset(&mine, 0, sizeof mine);  // the padding, too, goes to the other rank
+  mine.ledger = s->ledger->id;
+  mine.first_slot = s->first_slot;
   TW_TRY(tw_channel_exchange(s->channel, &mine, &theirs, sizeof mine));
   theirs.ledger.hex[32] = '\0';
   s->ledgers[rank] = mine.ledger;

@@ -73,7 +73,7 @@ put_back
 expect_parties 5 'rank 0 comes with the ledger' L2 L # the first free ones, likewise
 put_back
 expect_run 0 '' n --ledger L -q --force # what is free is free in the copy, too
-python3 - <<'PYTHON' || fail "a mask was used for two inputs"
+h5python - <<'PYTHON' || fail "a mask was used for two inputs"
 import h5py
 for rank in (0, 1):
     a, b = h5py.File(f"first.p{rank}"), h5py.File(f"n.result.p{rank}.h5")
@@ -114,7 +114,7 @@ id=$(key_id)
 mkdir -p "W/p0/$id" "W/p1/$id"
 touch "W/p0/$id"/{0,1,4} "W/p1/$id"/{0,1,2}
 expect_run 0 '' n --ledger W -q --force
-[ "$(python3 -c 'import h5py; print(list(h5py.File("n.result.p0.h5")["slots"]))')" = '[3, 5]' ] || fail "slots chosen"
+[ "$(h5python -c 'import h5py; print(list(h5py.File("n.result.p0.h5")["slots"]))')" = '[3, 5]' ] || fail "slots chosen"
 expect_run 6 'slot 3 was used before' n --ledger W --force --slot 2
 expect_run 0 '' n --ledger W -q --force --slot 9
 expect_run 6 'from key slot 11 on' n --ledger W --force --slot 11
@@ -167,5 +167,5 @@ expect 3 'other: holds no marks' "$TWAIN" ledger --adopt other
 expect 3 'old: is a ledger already' "$TWAIN" ledger --adopt old
 expect_run 6 'slot 2 was used before' n --ledger old --force --slot 2
 expect_run 0 '' n --ledger old -q --force
-[ "$(python3 -c 'import h5py; print(list(h5py.File("n.result.p0.h5")["slots"]))')" = '[3, 4]' ] || fail "slots of the adopted ledger"
+[ "$(h5python -c 'import h5py; print(list(h5py.File("n.result.p0.h5")["slots"]))')" = '[3, 4]' ] || fail "slots of the adopted ledger"
 no_leftovers

@@ -33,7 +33,7 @@ for ((i = 0; i < starts; i++)); do
 done
 [ -z "$codes" ] || fail "starts that failed, with their codes:$codes"
 
-python3 - "$starts" "$each" <<'PYTHON' || fail "slots"
+h5python - "$starts" "$each" <<'PYTHON' || fail "slots"
 import glob
 import sys
 

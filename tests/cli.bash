@@ -31,6 +31,14 @@ expect_run() { # as expect, for two ranks
   expect "$code" "$text" bash -c 'two_ranks "$@"' run "$@"
 }
 
+# After expect_run on a failure: both ranks name the cause.
+ranks_say() {
+  local rank
+  for rank in 0 1; do grep -qE "rank $rank on .*$1" said || { cat said >&2; fail "rank $rank does not say $1"; }; done
+}
+
+key_id() { h5dump -a /key_id n.keys.p0.h5 | grep -oE '"[0-9a-f]{32}"' | tr -d '"'; }
+
 rank_one() { # the process of rank 1 below launcher $1, once it is there
   local dir status
   for dir in /proc/[0-9]*; do

@@ -85,9 +85,6 @@ expect 2 'exactly two ranks, not 1' "$TWAIN" run n
 expect 2 'rank 2 on .*exactly two ranks, not 3' timeout 60 mpirun -np 3 "$TWAIN" run n
 for rank in 0 1 2; do grep -q "rank $rank on .*exactly two ranks" said || fail "rank $rank says nothing"; done
 
-ranks_say() { # after expect_run: both ranks name the cause
-  for rank in 0 1; do grep -qE "rank $rank on .*$1" said || { cat said >&2; fail "rank $rank does not say $1"; }; done
-}
 rm n.model.p1.h5
 expect_run 3 'n.model.p1.h5: no such file' n --ledger ledger
 ranks_say 'n.model.p1.h5: no such file'

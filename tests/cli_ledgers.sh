@@ -2,10 +2,6 @@
 # refused, with the reason on both ranks, and no mask is ever used for two inputs.
 source "$SOURCE_DIR/tests/cli.bash"
 
-ranks_say() { # after expect_run: both ranks name the cause
-  for rank in 0 1; do grep -qE "rank $rank on .*$1" said || { cat said >&2; fail "rank $rank does not say $1"; }; done
-}
-key_id() { h5dump -a /key_id n.keys.p0.h5 | grep -oE '"[0-9a-f]{32}"' | tr -d '"'; }
 id_of() { json "$1/ledger.json" 'j["id"]'; }
 marks() { find "$@" -type f -name '[0-9]*' | wc -l; }
 fresh_keys() { "$TWAIN" deal n -n 12 -q --force; }
@@ -90,45 +86,10 @@ rm "L/p0/$used_keys/3"
 expect_run 5 'rank 0 on .*seed of slot 3 is erased.*this is not the key file.s ledger' n --ledger L --force
 ranks_say 'seed of slot 3 is erased'
 
-# ---- trouble on one side reaches the other as its reason
-fresh_keys
-"$TWAIN" ledger --new A -q
-id=$(key_id)
-mkdir -p "A/p1/$id"
-touch "A/p1/$id"/{0,1,2,3,4,5,6,7,8,9,10,11}
-expect_run 6 '2 needed, 0 free on both ranks \(of 12: 12 free on rank 0, 0 on rank 1' n --ledger A --force
-ranks_say '2 needed, 0 free'
-rm -r "A/p1/$id"
-touch "A/p1/$id" # no folder
-expect_run 3 "A/p1/$id: is not a folder" n --ledger A --force
-ranks_say 'is not a folder'
-rm "A/p1/$id"
-printf '{"format": "twain-ledger", ' >A/ledger.json
-expect_run 4 'A/ledger.json' n --ledger A --force
-ranks_say 'A/ledger.json'
-
-# ---- marks of one side only: the first ones that are free on both, wherever they lie
-fresh_keys
-"$TWAIN" ledger --new W -q
-id=$(key_id)
-mkdir -p "W/p0/$id" "W/p1/$id"
-touch "W/p0/$id"/{0,1,4} "W/p1/$id"/{0,1,2}
-expect_run 0 '' n --ledger W -q --force
-[ "$(h5python -c 'import h5py; print(list(h5py.File("n.result.p0.h5")["slots"]))')" = '[3, 5]' ] || fail "slots chosen"
-expect_run 6 'slot 3 was used before' n --ledger W --force --slot 2
-expect_run 0 '' n --ledger W -q --force --slot 9
-expect_run 6 'from key slot 11 on' n --ledger W --force --slot 11
-expect 5 'differ in the first key slot: rank [01] has [67], rank [01] has [67]' timeout 60 \
-  mpirun -np 1 "$TWAIN" run n -q --force --ledger W --slot 6 : -np 1 "$TWAIN" run n -q --force --ledger W --slot 7
-expect_run 0 '' n --ledger W -q --force
-touch "W/p1/$id/8"
-expect_run 6 '2 needed, 1 free on both ranks' n --ledger W --force
-expect 0 "^$id +1 +10 +0-3, 5-10 +$(id_of W)" "$TWAIN" ledger W
-grep -qE "^$id +0 +9-10 +2 +20[0-9-]+T[0-9:]+Z +$(hostname) +[0-9]+ " said || { cat said >&2; fail "no line of a run"; }
-
 # ---- modes and owners
 fresh_keys
-mkdir -p "W/p1/$(key_id)"
+"$TWAIN" ledger --new W -q
+mkdir -p W/p0 "W/p1/$(key_id)"
 for part in W W/p0 "W/p1/$(key_id)" W/ledger.json; do
   was=$(stat -c %a "$part")
   for mode in g+w o+w; do

@@ -12,7 +12,7 @@ each=3
 "$TWAIN" share n --input -q
 "$TWAIN" ledger --new ledger -q
 # one that is taken on one side only, as after a crash: slots need not lie in a row
-id=$(h5dump -a /key_id n.keys.p0.h5 | grep -oE '"[0-9a-f]{32}"' | tr -d '"')
+id=$(key_id)
 mkdir -p "ledger/p1/$id"
 touch "ledger/p1/$id/4"
 
@@ -60,3 +60,28 @@ PYTHON
 "$TWAIN" encode n --force -q $(seq 40)
 "$TWAIN" share n --input --force -q
 expect_run 6 '40 needed, 29 free on both ranks' n --ledger ledger
+
+# ---- two ledgers at once on key files that have none yet: at most one of them goes on with each slot
+"$TWAIN" ledger --new other -q
+"$TWAIN" encode n --force -q 'one'
+"$TWAIN" share n --input --force -q
+mkdir first second
+for name in first second; do ln -s "$PWD"/n.plan.json "$PWD"/n.*.p?.h5 $name; done
+for ((turn = 0; turn < ${TWAIN_PAIRS:-3}; turn++)); do
+  "$TWAIN" deal n -n 4 --force -q
+  rm -f first/*.result.* second/*.result.*
+  timeout 200 mpirun -np 2 "$TWAIN" run first/n --ledger ledger --slot 0 -q >first/said 2>&1 </dev/null &
+  one=$!
+  timeout 200 mpirun -np 2 "$TWAIN" run second/n --ledger other --slot 0 -q >second/said 2>&1 </dev/null &
+  two=$!
+  codes=''
+  for pid in $one $two; do
+    code=0
+    wait $pid || code=$?
+    codes+="$code "
+  done
+  case $codes in
+    0\ [45]\  | [45]\ 0\  | [45]\ [45]\ ) ;; # 4: a seed that was erased while it was read
+    *) cat first/said second/said >&2; fail "two ledgers at once: exit codes $codes" ;;
+  esac
+done

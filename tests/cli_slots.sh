@@ -1,0 +1,81 @@
+# Which slots a run takes: the first that are free on both ranks, or the row that was asked for; trouble with one side's
+# ledger is told by both; a run that takes its slots just then is waited for.
+source "$SOURCE_DIR/tests/cli.bash"
+
+id_of() { json "$1/ledger.json" 'j["id"]'; }
+fresh_keys() { "$TWAIN" deal n -n 12 -q --force; }
+
+"$TWAIN" import --synthetic 1x24x3x40 -o n -q
+"$TWAIN" plan n --seq 7 -q
+"$TWAIN" share n -q
+"$TWAIN" deal n -n 12 -q
+"$TWAIN" encode n 'an input of words' 'b' -q
+"$TWAIN" share n --input -q
+
+# ---- trouble on one side reaches the other as its reason
+"$TWAIN" ledger --new A -q
+id=$(key_id)
+mkdir -p "A/p1/$id"
+touch "A/p1/$id"/{0,1,2,3,4,5,6,7,8,9,10,11}
+expect_run 6 '2 needed, 0 free on both ranks \(of 12: 12 free on rank 0, 0 on rank 1' n --ledger A --force
+ranks_say '2 needed, 0 free'
+rm -r "A/p1/$id"
+touch "A/p1/$id" # no folder
+expect_run 3 "A/p1/$id: is not a folder" n --ledger A --force
+ranks_say 'is not a folder'
+rm "A/p1/$id"
+printf '{"format": "twain-ledger", ' >A/ledger.json
+expect_run 4 'A/ledger.json' n --ledger A --force
+ranks_say 'A/ledger.json'
+
+# ---- marks of one side only: the first ones that are free on both, wherever they lie
+fresh_keys
+"$TWAIN" ledger --new W -q
+id=$(key_id)
+mkdir -p "W/p0/$id" "W/p1/$id"
+touch "W/p0/$id"/{0,1,4} "W/p1/$id"/{0,1,2}
+expect_run 0 '' n --ledger W -q --force
+[ "$(h5python -c 'import h5py; print(list(h5py.File("n.result.p0.h5")["slots"]))')" = '[3, 5]' ] || fail "slots chosen"
+expect_run 6 'slot 3 was used before' n --ledger W --force --slot 2
+expect_run 0 '' n --ledger W -q --force --slot 9
+expect_run 6 'from key slot 11 on' n --ledger W --force --slot 11
+expect 5 'differ in the first key slot: rank [01] has [67], rank [01] has [67]' timeout 60 \
+  mpirun -np 1 "$TWAIN" run n -q --force --ledger W --slot 6 : -np 1 "$TWAIN" run n -q --force --ledger W --slot 7
+expect_run 0 '' n --ledger W -q --force
+touch "W/p1/$id/8"
+expect_run 6 '2 needed, 1 free on both ranks' n --ledger W --force
+expect 0 "^$id +1 +10 +0-3, 5-10 +$(id_of W)" "$TWAIN" ledger W
+grep -qE "^$id +0 +9-10 +2 +20[0-9-]+T[0-9:]+Z +$(hostname) +[0-9]+ " said || { cat said >&2; fail "no line of a run"; }
+
+# ---- another run that takes its slots just then: waited for, longer than the other rank may be silent; not for ever
+hold_lock() { # RANK SECONDS, in the background; $held is the process
+  python3 - "W/p$1/$id/lock" "$2" <<'PYTHON' &
+import fcntl, os, sys, time
+lock = open(sys.argv[1], "w")
+fcntl.flock(lock, fcntl.LOCK_EX)
+print(f"host=elsewhere\npid={os.getpid()}", file=lock, flush=True)
+open("locked", "w")
+time.sleep(float(sys.argv[2]))
+PYTHON
+  held=$!
+  until [ -e locked ]; do sleep 0.01; done
+  rm locked
+}
+fresh_keys
+id=$(key_id)
+"$TWAIN" encode n 'one' -q --force
+"$TWAIN" share n --input -q --force
+expect_run 0 '' n --ledger W -q --force
+for rank in 0 1; do
+  hold_lock $rank 4
+  start=$SECONDS
+  expect_run 0 '' n --ledger W -q --force --timeout 1
+  [ $((SECONDS - start)) -ge 2 ] || fail "rank $rank did not wait"
+  wait "$held"
+done
+hold_lock 1 60
+expect_run 3 "waited [0-9]+ s for another run to take its slots: process $held on host elsewhere" n --ledger W --force --timeout 0.4
+ranks_say 'waited [0-9]+ s for another run'
+kill "$held"
+wait "$held" 2>/dev/null || true
+no_leftovers

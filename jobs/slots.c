@@ -35,7 +35,9 @@ static tw_status meet(tw_slots *s) {
   mine.ledger = s->ledger->id;
   mine.first_slot = s->first_slot;
   TW_TRY(tw_channel_exchange(s->channel, &mine, &theirs, sizeof mine));
-  theirs.ledger.hex[32] = '\0';
+  // it will stand in messages and in this rank's ledger
+  if (theirs.ledger.hex[32] != '\0' || strspn(theirs.ledger.hex, "0123456789abcdef") != 32)
+    return tw_fail(TW_ERR_PEER, "rank %d sent a ledger's id that is not 32 hexadecimal digits", 1 - rank);
   s->ledgers[rank] = mine.ledger;
   s->ledgers[1 - rank] = theirs.ledger;
   if (mine.first_slot >= 0 && theirs.first_slot >= 0 && mine.first_slot != theirs.first_slot)
@@ -66,8 +68,10 @@ static tw_status lock_both(tw_slots *s) {
     tw_status found = TW_OK;
     for (uint8_t state[2] = {WAITING, WAITING}; state[turn] == WAITING;) {
       int rank = s->channel->rank;
+      double waited = tw_seconds() - begin;
+      if (waited > 2 * patience + silence)
+        return tw_fail(TW_ERR_PEER, "rank %d has waited for its ledger's lock for %.0f s", turn, waited);
       if (rank == turn) {
-        double waited = tw_seconds() - begin;
         found = waited > patience ? tw_ledger_held(s->ledger, rank, key, waited)
                                   : tw_ledger_lock(s->ledger, rank, key, interval, &s->lock);
         state[rank] = found != TW_OK ? FAILED : s->lock >= 0 ? LOCKED : WAITING;

@@ -62,14 +62,15 @@ static tw_status meet(tw_slots *s) {
 static tw_status lock_both(tw_slots *s) {
   enum { WAITING, LOCKED, FAILED };
   const tw_id *key = &info(s)->key_id;
-  double silence = s->channel->timeout_seconds, patience = 10 * silence, begin = tw_seconds();
+  double silence = s->channel->timeout_seconds, patience = 10 * silence;
   double interval = silence / 4 < 0.25 ? silence / 4 : 0.25;
   for (int turn = 0; turn < 2; turn++) {
     tw_status found = TW_OK;
+    double begin = tw_seconds();
     for (uint8_t state[2] = {WAITING, WAITING}; state[turn] == WAITING;) {
       int rank = s->channel->rank;
       double waited = tw_seconds() - begin;
-      if (waited > 2 * patience + silence)
+      if (waited > patience + silence)
         return tw_fail(TW_ERR_PEER, "rank %d has waited for its ledger's lock for %.0f s", turn, waited);
       if (rank == turn) {
         found = waited > patience ? tw_ledger_held(s->ledger, rank, key, waited)

@@ -202,10 +202,12 @@ static tw_status read_peer(const tw_ledger *ledger, int rank, const tw_id *key_i
                  path.text);
 }
 
-tw_status tw_ledger_check_peer(const tw_ledger *ledger, int rank, const tw_id *key_id, const tw_id *peer) {
+tw_status tw_ledger_check_peer(const tw_ledger *ledger, int rank, const tw_id *key_id, const tw_id *peer,
+                               bool *recorded) {
   tw_id known;
   TW_TRY(read_peer(ledger, rank, key_id, &known));
-  if (known.hex[0] == '\0' || strcmp(known.hex, peer->hex) == 0) return TW_OK;
+  *recorded = known.hex[0] != '\0';
+  if (!*recorded || strcmp(known.hex, peer->hex) == 0) return TW_OK;
   return tw_fail(TW_ERR_MISMATCH,
                  "key %s: rank %d comes with the ledger of id %s, but used this key with the one of id %s, says the "
                  "ledger %s: that is not rank %d's ledger of this key; it must name the right one (--ledger DIR), or "
@@ -215,13 +217,12 @@ tw_status tw_ledger_check_peer(const tw_ledger *ledger, int rank, const tw_id *k
 
 tw_status tw_ledger_record_peer(const tw_ledger *ledger, int rank, const tw_id *key_id, const tw_id *peer) {
   tw_ledger_path path, partial;
-  tw_id known;
+  bool recorded;
   char text[64];
-  TW_TRY(tw_ledger_check_peer(ledger, rank, key_id, peer));
   TW_TRY(tw_ledger_make_key_folder(ledger, rank, key_id));
-  TW_TRY(read_peer(ledger, rank, key_id, &known));
+  TW_TRY(tw_ledger_check_peer(ledger, rank, key_id, peer, &recorded));
   TW_TRY(tw_ledger_key_path(ledger, rank, key_id, "peer", &path));
-  if (known.hex[0]) return tw_sync_folder_of(path.text);
+  if (recorded) return tw_sync_folder_of(path.text);
   TW_TRY(tw_ledger_key_path(ledger, rank, key_id, "peer.partial", &partial));
   size_t bytes = (size_t)snprintf(text, sizeof text, "ledger=%s\n", peer->hex);
   int fd = open(partial.text, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0600);

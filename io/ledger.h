@@ -41,8 +41,10 @@ void tw_ledger_unlock(int *fd);  // *fd -1: nothing
 // The failure of a run that does not want to wait any longer; says who holds the lock.
 tw_status tw_ledger_held(const tw_ledger *ledger, int rank, const tw_id *key_id, double waited);
 
-// The other rank's ledger, recorded at the key's first use. check: TW_ERR_MISMATCH when another one is recorded.
-tw_status tw_ledger_check_peer(const tw_ledger *ledger, int rank, const tw_id *key_id, const tw_id *peer);
+// The other rank's ledger, recorded at the key's first use. check: TW_ERR_MISMATCH when another one is recorded;
+// *recorded false when none is.
+tw_status tw_ledger_check_peer(const tw_ledger *ledger, int rank, const tw_id *key_id, const tw_id *peer,
+                               bool *recorded);
 tw_status tw_ledger_record_peer(const tw_ledger *ledger, int rank, const tw_id *key_id, const tw_id *peer);
 
 // Sets bit s of bits[s / 64] for every marked slot s below `count`. [ceil(count / 64)]

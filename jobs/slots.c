@@ -112,29 +112,30 @@ static tw_status erase_left(const tw_slots *s, const uint64_t *live) {
 }
 
 // Seeds first, then marks: a run that goes on beside (where locks do not reach) marks before it erases.
-static tw_status compare(tw_slots *s, uint64_t *live) {
+static tw_status compare(tw_slots *s, uint64_t *live, bool used) {
   TW_TRY(tw_keys_survey(s->keys, live));
   TW_TRY(tw_ledger_marks(s->ledger, s->channel->rank, &info(s)->key_id, info(s)->count, s->marked));
   for (uint64_t slot = 0; slot < info(s)->count; slot++)
     if (!has(live, slot) && !has(s->marked, slot)) return foreign_ledger(s, slot);
-  TW_TRY(erase_left(s, live));
+  if (used) TW_TRY(erase_left(s, live));
   for (size_t i = 0; i < words(s); i++) s->open[i] = live[i] & ~s->marked[i];
   return TW_OK;
 }
 
+// Until the key was used with this ledger its seeds stay, whatever the ledger says.
 static tw_status inspect(tw_slots *s) {
-  bool recorded;
+  bool here, there;
   int rank = s->channel->rank;
   void *live;
-  TW_TRY(tw_keys_check_ledger(s->keys, &s->ledger->id, &recorded));
-  TW_TRY(tw_ledger_check_peer(s->ledger, rank, &info(s)->key_id, &s->ledgers[1 - rank]));
+  TW_TRY(tw_keys_check_ledger(s->keys, &s->ledger->id, &here));
+  TW_TRY(tw_ledger_check_peer(s->ledger, rank, &info(s)->key_id, &s->ledgers[1 - rank], &there));
   TW_TRY(tw_alloc(words(s) * sizeof(uint64_t), &live));
-  tw_status status = compare(s, live);
+  tw_status status = compare(s, live, here || there);
   tw_free(live);
   return status;
 }
 
-// Once both ranks found nothing wrong. What is recorded is looked at again: see tw_keys_record_ledger.
+// First use. The key file is looked at again afterwards: see tw_keys_record_ledger.
 static tw_status record(tw_slots *s) {
   int rank = s->channel->rank;
   TW_TRY(tw_ledger_record_peer(s->ledger, rank, &info(s)->key_id, &s->ledgers[1 - rank]));
@@ -197,7 +198,6 @@ tw_status tw_slots_choose(tw_slots *s, uint64_t *slots) {
   TW_TRY(meet(s));
   TW_TRY(lock_both(s));
   TW_TRY(vote(s, inspect(s)));
-  TW_TRY(vote(s, record(s)));
   return s->first_slot < 0 ? take_free(s, slots) : take_row(s, slots);
 }
 
@@ -205,6 +205,7 @@ tw_status tw_slots_choose(tw_slots *s, uint64_t *slots) {
 
 tw_status tw_slots_burn(tw_slots *s, const uint64_t *slots, const char *note, tw_seed *seeds, tw_key_stream **streams) {
   bool recorded;
+  TW_TRY(record(s));
   for (int i = 0; i < s->count; i++) {
     tw_status status = tw_keys_seed(s->keys, slots[i], seeds[i].key);
     if (status == TW_ERR_USED) return foreign_ledger(s, slots[i]);

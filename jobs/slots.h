@@ -22,10 +22,11 @@ typedef struct {
 } tw_slots;
 
 // On both ranks at once. Takes the ledgers' locks, rank 0's first, checks that key files, ledgers and ranks belong
-// together, records that they do, erases what a killed run left of marked slots' seeds, and finds the first `count`
-// slots that are free on both ranks. Fails on both ranks or on none; release it in any case.
+// together, erases what a killed run left of marked slots' seeds, and finds the first `count` slots that are free on
+// both ranks. Fails on both ranks or on none; release it in any case.
 tw_status tw_slots_choose(tw_slots *s, uint64_t *slots);
-// This rank's part: seeds into memory, slots marked, streams opened, seeds erased, in this order. To be acknowledged by
+// This rank's part: ledgers recorded (in the key file, and the other rank's in this one), seeds into memory, slots
+// marked, streams opened, seeds erased, in this order. To be acknowledged by
 // both ranks before anything masked is sent. `streams` are the caller's to close, also after a failure.
 tw_status tw_slots_burn(tw_slots *s, const uint64_t *slots, const char *note, tw_seed *seeds, tw_key_stream **streams);
 // Ends the lock.

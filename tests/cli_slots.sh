@@ -28,8 +28,8 @@ printf '{"format": "twain-ledger", ' >A/ledger.json
 expect_run 4 'A/ledger.json' n --ledger A --force
 ranks_say 'A/ledger.json'
 
-# ---- marks of one side only: the first ones that are free on both, wherever they lie
-fresh_keys
+# ---- marks of one side only: the first ones that are free on both, wherever they lie. No run has begun with ledger A: the
+# same key file may be used with another one.
 "$TWAIN" ledger --new W -q
 id=$(key_id)
 mkdir -p "W/p0/$id" "W/p1/$id"

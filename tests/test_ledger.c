@@ -159,29 +159,32 @@ static void test_list(void) {
 }
 
 static void test_peer(void) {
+  bool recorded;
   tw_ledger ledger = new_ledger("peer");
   tw_id key, peer, stranger;
   char path[4096];
   tw_id_random(&key);
   tw_id_random(&peer);
   tw_id_random(&stranger);
-  CU_ASSERT_EQUAL(tw_ledger_check_peer(&ledger, 0, &key, &peer), TW_OK);
+  CU_ASSERT_EQUAL(tw_ledger_check_peer(&ledger, 0, &key, &peer, &recorded), TW_OK);
+  CU_ASSERT_FALSE(recorded);
   CU_ASSERT_EQUAL(tw_ledger_record_peer(&ledger, 0, &key, &peer), TW_OK);
   CU_ASSERT_EQUAL(tw_ledger_record_peer(&ledger, 0, &key, &peer), TW_OK);
-  CU_ASSERT_EQUAL(tw_ledger_check_peer(&ledger, 0, &key, &peer), TW_OK);
-  CU_ASSERT_EQUAL(tw_ledger_check_peer(&ledger, 0, &key, &stranger), TW_ERR_MISMATCH);
+  CU_ASSERT_EQUAL(tw_ledger_check_peer(&ledger, 0, &key, &peer, &recorded), TW_OK);
+  CU_ASSERT_TRUE(recorded);
+  CU_ASSERT_EQUAL(tw_ledger_check_peer(&ledger, 0, &key, &stranger, &recorded), TW_ERR_MISMATCH);
   CU_ASSERT_TRUE(message_has(peer.hex) && message_has(stranger.hex) && message_has("rank 1"));
   CU_ASSERT_EQUAL(tw_ledger_record_peer(&ledger, 0, &key, &stranger), TW_ERR_MISMATCH);
-  CU_ASSERT_EQUAL(tw_ledger_check_peer(&ledger, 1, &key, &stranger), TW_OK);  // rank 1's is another ledger
+  CU_ASSERT_EQUAL(tw_ledger_check_peer(&ledger, 1, &key, &stranger, &recorded), TW_OK);  // rank 1's is another ledger
   snprintf(path, sizeof path, "%s/p0/%s/peer", ledger.dir, key.hex);
   dump(path, (const uint8_t *)"ledger=0123", 11);
-  CU_ASSERT_EQUAL(tw_ledger_check_peer(&ledger, 0, &key, &peer), TW_ERR_FORMAT);
+  CU_ASSERT_EQUAL(tw_ledger_check_peer(&ledger, 0, &key, &peer, &recorded), TW_ERR_FORMAT);
   unlink(path);
   // a record that a crash left unfinished is no record
   snprintf(path, sizeof path, "%s/p0/%s/peer.partial", ledger.dir, key.hex);
   dump(path, (const uint8_t *)"ledg", 4);
   CU_ASSERT_EQUAL(tw_ledger_record_peer(&ledger, 0, &key, &stranger), TW_OK);
-  CU_ASSERT_EQUAL(tw_ledger_check_peer(&ledger, 0, &key, &peer), TW_ERR_MISMATCH);
+  CU_ASSERT_EQUAL(tw_ledger_check_peer(&ledger, 0, &key, &peer, &recorded), TW_ERR_MISMATCH);
 }
 
 // ---- the lock. This flock stands before the C library's.
@@ -422,12 +425,13 @@ static int mark_under_limit(void *state) {
 }
 
 static void test_full(void) {
+  bool recorded;
   tw_ledger ledger = new_ledger("full");
   tw_id key;
   tw_id_random(&key);
   CU_ASSERT_EQUAL(in_child(mark_under_limit, &key), 0);
   CU_ASSERT_EQUAL(tw_ledger_check(&ledger, 1, &key, 0), TW_ERR_USED);
-  CU_ASSERT_EQUAL(tw_ledger_check_peer(&ledger, 1, &key, &ledger.id), TW_OK);  // nothing half recorded
+  CU_ASSERT_EQUAL(tw_ledger_check_peer(&ledger, 1, &key, &ledger.id, &recorded), TW_OK);  // nothing half recorded
   CU_ASSERT_EQUAL(tw_ledger_open(in_folder("full too"), &ledger), TW_ERR_IO);
   CU_ASSERT_EQUAL(tw_ledger_create(in_folder("full too"), &ledger), TW_OK);
 }

@@ -30,6 +30,7 @@ expect 0 'output: pooled scaled to length 1, plan.s default' "$TWAIN" import fol
 expect 0 'reveal. scales each output to length 1' "$TWAIN" plan a --seq 12
 grep -q 'output pooled' said || fail "the folder pools, plan does not"
 rm a.plan.json
+"$TWAIN" ledger --new ledger -q
 whole_run a
 grep -q 'scaled to length 1' said || fail "reveal does not say that it scales"
 [ "$(lengths a)" = 'one 1 pooled' ] || fail "lengths: $(lengths a)"

@@ -99,7 +99,7 @@ static tw_status foreign_ledger(const tw_slots *s, uint64_t slot) {
 // Marks without erasure stem from runs that were killed in between. No run needs these seeds: it has read them before
 // it marks, and holds the lock until it has erased them.
 static tw_status erase_left(const tw_slots *s, const uint64_t *live) {
-  enum { MOST = 256 };
+  enum { MOST = 4096 };
   uint64_t left[MOST];
   size_t n = 0;
   for (uint64_t slot = 0; slot < info(s)->count; slot++) {

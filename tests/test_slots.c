@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "jobs/handshake.h"
@@ -80,11 +81,11 @@ static void deal(uint64_t count) {
 }
 
 // Both ranks of `runs` runs at once. HDF5 opens the files before any thread starts.
-static void run_all(side (*sides)[2], int runs, const tw_ledger *const ledgers[2], int count) {
+static void run_all(side (*sides)[2], int runs, const tw_ledger *const ledgers[2], int count, double timeout) {
   pthread_t threads[2 * MOST];
   for (int run = 0; run < runs; run++) {
     tw_channel *ends[2];
-    CU_ASSERT_EQUAL_FATAL(tw_channel_loopback(20, ends), TW_OK);
+    CU_ASSERT_EQUAL_FATAL(tw_channel_loopback(timeout, ends), TW_OK);
     for (int rank = 0; rank < 2; rank++) {
       sides[run][rank] = (side){.channel = ends[rank], .ledger = ledgers[rank], .count = count};
       CU_ASSERT_EQUAL_FATAL(tw_keys_open(key_paths[rank], rank, &sides[run][rank].keys), TW_OK);
@@ -132,13 +133,13 @@ static void test_far_apart(void) {
     touch(&ledger, 0, slot);
     if (slot % 9 == 0 && slot != only_one) touch(&ledger, 1, slot);
   }
-  run_all(sides, 1, (const tw_ledger *[]){&ledger, &ledger}, 6);
+  run_all(sides, 1, (const tw_ledger *[]){&ledger, &ledger}, 6, 20);
   for (int rank = 0; rank < 2; rank++) {
     CU_ASSERT_EQUAL(sides[0][rank].status, TW_ERR_USED);
     CU_ASSERT_PTR_NOT_NULL(
         strstr(sides[0][rank].message, "6 needed, 5 free on both ranks (of 65736: 5 free on rank 0"));
   }
-  run_all(sides, 1, (const tw_ledger *[]){&ledger, &ledger}, 5);
+  run_all(sides, 1, (const tw_ledger *[]){&ledger, &ledger}, 5, 20);
   for (int rank = 0; rank < 2; rank++) {
     CU_ASSERT_EQUAL(sides[0][rank].status, TW_OK);
     CU_ASSERT_EQUAL(memcmp(sides[0][rank].slots, left, sizeof left), 0);
@@ -162,7 +163,7 @@ static void test_at_once(void) {
   for (int round = 0; round < 5; round++) {
     int served[RUNS * EACH] = {0}, bad = 0;
     deal(RUNS * EACH);
-    run_all(sides, RUNS, (const tw_ledger *[]){&ledgers[0], &ledgers[1]}, EACH);
+    run_all(sides, RUNS, (const tw_ledger *[]){&ledgers[0], &ledgers[1]}, EACH, 20);
     for (int run = 0; run < RUNS; run++) {
       side *s = sides[run];
       bad += s[0].status != TW_OK || s[1].status != TW_OK || memcmp(s[0].slots, s[1].slots, 8 * EACH) != 0;
@@ -184,7 +185,7 @@ static void test_one_honest_ledger(void) {
     snprintf(command, sizeof command, "cp -p %s %s.copy", key_paths[rank], key_paths[rank]);
     CU_ASSERT_EQUAL(system(command), 0);
   }
-  run_all(sides, 1, (const tw_ledger *[]){&right[0], &right[1]}, 2);
+  run_all(sides, 1, (const tw_ledger *[]){&right[0], &right[1]}, 2, 20);
   CU_ASSERT_TRUE(sides[0][0].status == TW_OK && sides[0][1].status == TW_OK);
   for (int honest = 0; honest < 2; honest++) {
     const tw_ledger *ledgers[2] = {honest ? &wrong : &right[0], honest ? &right[1] : &wrong};
@@ -192,7 +193,7 @@ static void test_one_honest_ledger(void) {
       snprintf(command, sizeof command, "cp -p %s.copy %s", key_paths[rank], key_paths[rank]);
       CU_ASSERT_EQUAL(system(command), 0);
     }
-    run_all(sides, 1, ledgers, 2);
+    run_all(sides, 1, ledgers, 2, 20);
     for (int rank = 0; rank < 2; rank++) {
       CU_ASSERT_EQUAL(sides[0][rank].status, TW_ERR_MISMATCH);
       CU_ASSERT_PTR_NOT_NULL(strstr(sides[0][rank].message, wrong.id.hex));
@@ -201,6 +202,38 @@ static void test_one_honest_ledger(void) {
     CU_ASSERT_EQUAL(tw_ledger_marks(&wrong, 1 - honest, &key_id, 6, &marked), TW_OK);
     CU_ASSERT_EQUAL(marked, 0);
   }
+}
+
+// Somebody else holds rank 1's lock, for longer than a rank may be silent, and for ever.
+static void *let_go(void *state) {
+  struct timespec t = {2, 500000000};
+  nanosleep(&t, NULL);
+  tw_ledger_unlock(state);
+  return NULL;
+}
+
+static void test_held(void) {
+  tw_ledger ledger = new_ledger("held");
+  side sides[1][2];
+  pthread_t holder;
+  int fd;
+  char pid[48];
+  const tw_ledger *ledgers[2] = {&ledger, &ledger};
+  deal(6);
+  CU_ASSERT_EQUAL_FATAL(tw_ledger_lock(&ledger, 1, &key_id, 1, &fd), TW_OK);
+  pthread_create(&holder, NULL, let_go, &fd);
+  run_all(sides, 1, ledgers, 2, 1);
+  pthread_join(holder, NULL);
+  CU_ASSERT_TRUE(sides[0][0].status == TW_OK && sides[0][1].status == TW_OK);
+  CU_ASSERT_EQUAL_FATAL(tw_ledger_lock(&ledger, 1, &key_id, 1, &fd), TW_OK);
+  run_all(sides, 1, ledgers, 2, 1);
+  snprintf(pid, sizeof pid, "process %ld on host ", (long)getpid());
+  for (int rank = 0; rank < 2; rank++) {
+    CU_ASSERT_EQUAL(sides[0][rank].status, TW_ERR_IO);
+    CU_ASSERT_PTR_NOT_NULL(strstr(sides[0][rank].message, pid));
+    CU_ASSERT_PTR_NOT_NULL(strstr(sides[0][rank].message, "for another run to take its slots"));
+  }
+  tw_ledger_unlock(&fd);
 }
 
 // A rank that sends something else than a ledger's id: it would stand in this rank's ledger and messages.
@@ -244,6 +277,7 @@ int main(void) {
   CU_add_test(suite, "free slots far apart", test_far_apart);
   CU_add_test(suite, "eight runs at once", test_at_once);
   CU_add_test(suite, "one honest ledger", test_one_honest_ledger);
+  CU_add_test(suite, "a lock that is held", test_held);
   CU_add_test(suite, "a rank that talks nonsense", test_nonsense);
   CU_basic_set_mode(CU_BRM_VERBOSE);
   CU_basic_run_tests();

@@ -71,9 +71,6 @@ lose_rank_one() {
 # A Python that has h5py: the first on the path need not be the system's.
 python=python3
 "$python" -c 'import h5py' 2>/dev/null || python=/usr/bin/python3
-# The Python that has h5py: the first on the path, or the system's.
-h5python() { if python3 -c 'import h5py' 2>/dev/null; then python3 "$@"; else /usr/bin/python3 "$@"; fi; }
-
 # A number or word out of a JSON file: json FILE EXPRESSION, with j for the file's content.
 json() { python3 -c 'import json, sys; j = json.load(open(sys.argv[1])); print(eval(sys.argv[2]))' "$1" "$2"; }
 

@@ -69,7 +69,7 @@ put_back
 expect_parties 5 'rank 0 comes with the ledger' L2 L # the first free ones, likewise
 put_back
 expect_run 0 '' n --ledger L -q --force # what is free is free in the copy, too
-h5python - <<'PYTHON' || fail "a mask was used for two inputs"
+"$python" - <<'PYTHON' || fail "a mask was used for two inputs"
 import h5py
 for rank in (0, 1):
     a, b = h5py.File(f"first.p{rank}"), h5py.File(f"n.result.p{rank}.h5")
@@ -128,5 +128,5 @@ expect 3 'other: holds no marks' "$TWAIN" ledger --adopt other
 expect 3 'old: is a ledger already' "$TWAIN" ledger --adopt old
 expect_run 6 'slot 2 was used before' n --ledger old --force --slot 2
 expect_run 0 '' n --ledger old -q --force
-[ "$(h5python -c 'import h5py; print(list(h5py.File("n.result.p0.h5")["slots"]))')" = '[3, 4]' ] || fail "slots of the adopted ledger"
+[ "$("$python" -c 'import h5py; print(list(h5py.File("n.result.p0.h5")["slots"]))')" = '[3, 4]' ] || fail "slots of the adopted ledger"
 no_leftovers

@@ -35,7 +35,7 @@ id=$(key_id)
 mkdir -p "W/p0/$id" "W/p1/$id"
 touch "W/p0/$id"/{0,1,4} "W/p1/$id"/{0,1,2}
 expect_run 0 '' n --ledger W -q --force
-[ "$(h5python -c 'import h5py; print(list(h5py.File("n.result.p0.h5")["slots"]))')" = '[3, 5]' ] || fail "slots chosen"
+[ "$("$python" -c 'import h5py; print(list(h5py.File("n.result.p0.h5")["slots"]))')" = '[3, 5]' ] || fail "slots chosen"
 expect_run 6 'slot 3 was used before' n --ledger W --force --slot 2
 expect_run 0 '' n --ledger W -q --force --slot 9
 expect_run 6 'from key slot 11 on' n --ledger W --force --slot 11

@@ -33,7 +33,7 @@ for ((i = 0; i < starts; i++)); do
 done
 [ -z "$codes" ] || fail "starts that failed, with their codes:$codes"
 
-h5python - "$starts" "$each" <<'PYTHON' || fail "slots"
+"$python" - "$starts" "$each" <<'PYTHON' || fail "slots"
 import glob
 import sys
 

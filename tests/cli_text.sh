@@ -22,6 +22,7 @@ expect 2 'by twos.*there are 3' "$TWAIN" encode n --pair a b c --force
 "$TWAIN" share n -q
 "$TWAIN" deal n -n 2 --test-seed 5 -q 2>/dev/null
 "$TWAIN" share n --input -q
+"$TWAIN" ledger --new ledger -q
 expect_run 0 '' n --ledger ledger --allow-test-keys -q
 "$TWAIN" reveal n -q
 "$TWAIN" check n --exact --test-seed 5 --json >check.json

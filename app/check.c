@@ -170,7 +170,7 @@ static void print_similarities(const tw_comparison *c) {
 
 void tw_comparison_print(const tw_comparison *c) {
   for (int s = 0; s < c->count && c->one_row; s++)
-    printf("cosine(private, float) = %.5f  %s\n", c->sequences[s].cosine, c->sequences[s].text);
+    tw_print_line("cosine(private, float) = %.5f  %s", c->sequences[s].cosine, c->sequences[s].text);
   if (c->one_row) putchar('\n');
   tw_grid grid = {0};
   tw_grid_row(&grid, "sequence\trelative error\twith rounded weights\tlargest error");

@@ -7,21 +7,25 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/text.h"
 #include "io/host.h"
 
 static int speaker = -1;
 
 void tw_say_as(int rank) { speaker = rank; }
 
-// One write a message, so that two ranks' lines do not mix.
+// One write a message, so that two ranks' lines do not mix. A message may quote the other rank, or a file of others: it
+// stays on its line, whatever is in it.
 static void say(const char *message) {
   char line[4096], host[256];
   if (speaker >= 0) {
     tw_host_name(host, sizeof host);
-    snprintf(line, sizeof line, "twain: rank %d on %s: %s\n", speaker, host, message);
+    snprintf(line, sizeof line - 1, "twain: rank %d on %s: %s", speaker, host, message);
   } else {
-    snprintf(line, sizeof line, "twain: %s\n", message);
+    snprintf(line, sizeof line - 1, "twain: %s", message);
   }
+  tw_text_make_plain(line);
+  strcat(line, "\n");
   fflush(stdout);
   fputs(line, stderr);
   fflush(stderr);
@@ -40,6 +44,18 @@ void tw_say(const char *format, ...) {
   vsnprintf(message, sizeof message, format, args);
   va_end(args);
   say(message);
+}
+
+void tw_print_line(const char *format, ...) {
+  char *line = NULL;
+  va_list args;
+  va_start(args, format);
+  int length = vasprintf(&line, format, args);
+  va_end(args);
+  if (length < 0) return;
+  tw_text_make_plain(line);
+  puts(line);
+  free(line);
 }
 
 // ---- progress
@@ -64,8 +80,20 @@ void tw_progress_end(tw_progress *p) {
 
 // ---- tables
 
+// Tabs separate cells.
+static void make_cells_plain(char *row) {
+  for (char *cell = row; cell;) {
+    char *tab = strchr(cell, '\t');
+    if (tab) *tab = '\0';
+    tw_text_make_plain(cell);
+    if (tab) *tab++ = '\t';
+    cell = tab;
+  }
+}
+
 static void add_row(tw_grid *grid, char *row) {
   if (!row) return;
+  make_cells_plain(row);
   if (grid->count == grid->room) {
     int room = grid->room ? 2 * grid->room : 32;
     char **grown = realloc(grid->rows, (size_t)room * sizeof(char *));

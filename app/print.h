@@ -11,6 +11,8 @@
 // "twain: message", with "rank N on HOST: " in front of it in an MPI job.
 void tw_say_error(void);  // the last failure; once only
 void tw_say(const char *format, ...) __attribute__((format(printf, 1, 2)));
+// A line on stdout of which a part comes from a file.
+void tw_print_line(const char *format, ...) __attribute__((format(printf, 1, 2)));
 // Which rank speaks from now on.
 void tw_say_as(int rank);
 

@@ -21,6 +21,9 @@ typedef enum {
   TW_ERR_CHECK = 10  // a verification (check, bench) came out negative
 } tw_status;
 
+// Whether `code`, which may come from elsewhere, is one of these.
+static inline int tw_status_known(int code) { return code >= TW_OK && code <= TW_ERR_CHECK; }
+
 // Record a message (printf format) for this thread and return `code`.
 // A message names file, dataset or tensor, and the remedy.
 tw_status tw_fail(tw_status code, const char *format, ...) __attribute__((format(printf, 2, 3)));

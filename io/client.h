@@ -34,6 +34,7 @@ typedef struct {
 
 tw_status tw_input_write(const char *path, const tw_input *input);
 tw_status tw_input_read(const char *path, tw_input *input);
+tw_status tw_input_read_id(const char *path, tw_id *id);
 void tw_input_free(tw_input *input);
 
 // NAME.input.p0/p1.h5: additive shares mod 2^56 of round(value * 2^12), sequence lengths (public).

@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
@@ -48,20 +49,36 @@ tw_status tw_sync_folder_of(const char *path) {
   return status;
 }
 
-tw_status tw_file_check_new(const char *path) {
+static tw_status in_the_way(const char *partial) {
+  return tw_fail(TW_ERR_IO, "%s: exists: another command is writing it, or was killed; if none is running, remove it",
+                 partial);
+}
+
+static tw_status check_folder(const char *path) {
   struct stat info;
-  char folder[PATH_MAX], partial[PATH_MAX];
+  char folder[PATH_MAX];
   TW_TRY(folder_of(path, folder));
-  snprintf(partial, sizeof partial, "%.*s.partial", (int)(PATH_MAX - sizeof ".partial"), path);
-  if (lstat(path, &info) == 0) return tw_fail(TW_ERR_IO, "%s: exists already; remove it or choose another name", path);
-  if (lstat(partial, &info) == 0)
-    return tw_fail(TW_ERR_IO, "%s: exists: another command is writing it, or was killed; if none is running, remove it",
-                   partial);
   if (stat(folder, &info) != 0) return tw_fail(TW_ERR_IO, "%s: cannot write there: %s", folder, strerror(errno));
   if (!S_ISDIR(info.st_mode)) return tw_fail(TW_ERR_IO, "%s: is not a folder", folder);
   if (access(folder, W_OK | X_OK) != 0)
     return tw_fail(TW_ERR_IO, "%s: the folder is not writable: %s", folder, strerror(errno));
   return TW_OK;
+}
+
+static tw_status check_absent(const char *path) {
+  struct stat info;
+  if (lstat(path, &info) == 0) return tw_fail(TW_ERR_IO, "%s: exists already; remove it or choose another name", path);
+  return TW_OK;
+}
+
+tw_status tw_file_check_new(const char *path) {
+  struct stat info;
+  char folder[PATH_MAX], partial[PATH_MAX];
+  TW_TRY(folder_of(path, folder));
+  snprintf(partial, sizeof partial, "%.*s.partial", (int)(PATH_MAX - sizeof ".partial"), path);
+  TW_TRY(check_absent(path));
+  if (lstat(partial, &info) == 0) return in_the_way(partial);
+  return check_folder(path);
 }
 
 tw_status tw_file_check_readable(const char *path, const char *maker, bool secret) {
@@ -118,15 +135,18 @@ static void end(tw_output *out) {
   *out = (tw_output){.fd = -1};
 }
 
+static tw_status name(tw_output *out, const char *path) {
+  out->path = strdup(path);
+  if (out->path && asprintf(&out->partial, "%s.partial", path) >= 0) return TW_OK;
+  out->partial = NULL;
+  end(out);
+  return tw_fail(TW_ERR_MEMORY, "%s: out of memory", path);
+}
+
 tw_status tw_output_begin(tw_output *out, const char *path, uint64_t bytes) {
   *out = (tw_output){.fd = -1, .bytes = bytes};
   TW_TRY(tw_file_check_new(path));
-  out->path = strdup(path);
-  if (!out->path || asprintf(&out->partial, "%s.partial", path) < 0) {
-    out->partial = NULL;
-    end(out);
-    return tw_fail(TW_ERR_MEMORY, "%s: out of memory", path);
-  }
+  TW_TRY(name(out, path));
   out->fd = open(out->partial, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
   if (out->fd < 0) {
     tw_status status = tw_fail(TW_ERR_IO, "%s: cannot create: %s", out->partial, strerror(errno));
@@ -136,6 +156,77 @@ tw_status tw_output_begin(tw_output *out, const char *path, uint64_t bytes) {
   tw_status status = reserve(out);
   if (status != TW_OK) tw_output_abort(out);
   return status;
+}
+
+tw_status tw_output_sync(tw_output *out) {
+  return fsync(out->fd) == 0 ? TW_OK : no_room(out, "the file (fsync)", errno);
+}
+
+// ---- claimed long before
+
+// Whether the file behind fd is a file of ours that nobody else writes, and still has its name. A lock goes with its
+// process, so one that is free is left over.
+static bool left_over(int fd, const char *partial) {
+  struct stat held, named;
+  return flock(fd, LOCK_EX | LOCK_NB) == 0 && fstat(fd, &held) == 0 && S_ISREG(held.st_mode) &&
+         held.st_uid == geteuid() && (held.st_mode & 077) == 0 && lstat(partial, &named) == 0 &&
+         held.st_dev == named.st_dev && held.st_ino == named.st_ino;
+}
+
+// File systems without flock: a new file is ours all the same.
+static tw_status take(tw_output *out) {
+  out->fd = open(out->partial, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+  if (out->fd >= 0) {
+    if (flock(out->fd, LOCK_EX | LOCK_NB) == 0 || errno != EWOULDBLOCK) return TW_OK;
+  } else if (errno != EEXIST) {
+    return tw_fail(TW_ERR_IO, "%s: cannot create: %s", out->partial, strerror(errno));
+  } else {
+    out->fd = open(out->partial, O_RDWR | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK);
+    if (out->fd >= 0 && left_over(out->fd, out->partial) && ftruncate(out->fd, 0) == 0) return TW_OK;
+  }
+  return in_the_way(out->partial);
+}
+
+// Where room cannot be reserved it is written.
+static tw_status fill(tw_output *out) {
+  static const char zeros[1 << 16];
+  if (fallocate(out->fd, 0, 0, (off_t)out->bytes) == 0) return TW_OK;
+  for (uint64_t at = 0; at < out->bytes; at += sizeof zeros) {
+    size_t part = out->bytes - at < sizeof zeros ? (size_t)(out->bytes - at) : sizeof zeros;
+    TW_TRY(tw_output_write(out, "the file", zeros, part, at));
+  }
+  return tw_output_sync(out);
+}
+
+static tw_status check_replaceable(const char *path) {
+  struct stat info;
+  if (lstat(path, &info) != 0) return TW_OK;
+  if (S_ISDIR(info.st_mode)) return tw_fail(TW_ERR_IO, "%s: is a folder; remove it or choose another name", path);
+  if (info.st_uid != geteuid())
+    return tw_fail(TW_ERR_IO, "%s: belongs to user %u, not to you (%u), and is not replaced; choose another name", path,
+                   (unsigned)info.st_uid, (unsigned)geteuid());
+  return TW_OK;
+}
+
+tw_status tw_output_claim(tw_output *out, const char *path, uint64_t bytes, bool replace) {
+  *out = (tw_output){.fd = -1, .bytes = bytes, .replace = replace};
+  TW_TRY(check_folder(path));
+  TW_TRY(replace ? check_replaceable(path) : check_absent(path));
+  TW_TRY(name(out, path));
+  tw_status status = take(out);
+  if (status != TW_OK) {
+    end(out);  // what is in the way stays
+    return status;
+  }
+  status = reserve(out);
+  if (status == TW_OK) status = fill(out);
+  if (status != TW_OK) tw_output_abort(out);
+  return status;
+}
+
+tw_status tw_output_resize(tw_output *out, uint64_t bytes) {
+  out->bytes = bytes;
+  return ftruncate(out->fd, (off_t)bytes) == 0 ? TW_OK : no_room(out, "the file", errno);
 }
 
 tw_status tw_output_write(tw_output *out, const char *what, const void *data, size_t bytes, uint64_t offset) {
@@ -163,15 +254,15 @@ static int rename_new(const char *from, const char *to) {
 }
 
 tw_status tw_output_commit(tw_output *out) {
-  tw_status status = TW_OK;
+  tw_status status;
   bool renamed = false;
-  if (fsync(out->fd) != 0) status = no_room(out, "the file (fsync)", errno);
+  status = tw_output_sync(out);
   int fd = out->fd;
   out->fd = -1;
   // close may be the first to hear of a write error or a quota on network file systems
   if (close(fd) != 0 && status == TW_OK) status = no_room(out, "the file (close)", errno);
   if (status == TW_OK) {
-    if (rename_new(out->partial, out->path) != 0)
+    if ((out->replace ? rename : rename_new)(out->partial, out->path) != 0)
       status = tw_fail(TW_ERR_IO, "%s: cannot rename the finished file: %s", out->path, strerror(errno));
     else
       renamed = true;

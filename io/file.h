@@ -24,12 +24,22 @@ typedef struct {
   int fd;
   uint64_t bytes;  // final size
   char *path, *partial;
+  bool replace;  // an existing PATH, in one step
 } tw_output;
 
 // Reserves `bytes` on the disk where the file system can; TW_ERR_IO tells needed and free bytes when there is no room.
 tw_status tw_output_begin(tw_output *out, const char *path, uint64_t bytes);
+// The same long before the file is written: PATH.partial is this process's from here to commit or abort, and `bytes`,
+// an upper bound, are really taken on the disk. Another process that is writing the same file is TW_ERR_IO; what a
+// process that is gone left unfinished is taken over where flock tells, else TW_ERR_IO. replace: PATH may exist, and is
+// there unchanged until commit puts the new file in its place, so that at no time a copy of it lies about.
+tw_status tw_output_claim(tw_output *out, const char *path, uint64_t bytes, bool replace);
+// The final size, known when the file is written.
+tw_status tw_output_resize(tw_output *out, uint64_t bytes);
 // what: name of the dataset, for messages.
 tw_status tw_output_write(tw_output *out, const char *what, const void *data, size_t bytes, uint64_t offset);
+// All that was written is on the disk.
+tw_status tw_output_sync(tw_output *out);
 // fsync, rename, fsync of the folder. Ends `out`; on failure neither the file nor its partial remains.
 tw_status tw_output_commit(tw_output *out);
 void tw_output_abort(tw_output *out);

@@ -55,6 +55,14 @@ tw_status tw_h5_finish(tw_h5 *f, tw_status status);
 // commits.
 tw_status tw_h5_place(tw_h5 *f, tw_output *out);
 
+// The same into a file that was claimed before (tw_output_claim). tw_h5_fill ends `f` and has everything on the disk;
+// the caller commits, or aborts, also after a failure.
+tw_status tw_h5_create_in(tw_h5 *f, const tw_output *out, const tw_h5_kind *kind, int rank);
+tw_status tw_h5_fill(tw_h5 *f, tw_output *out, tw_status status);
+// At least as much as HDF5's layout takes beside the datasets: `attributes` of at most 256 bytes, `datasets` with their
+// alignment.
+uint64_t tw_h5_layout_room(int attributes, int datasets);
+
 tw_status tw_h5_group(tw_h5 *f, const char *name);
 // Attributes of `object` ("/", "/environment").
 tw_status tw_h5_put_text(tw_h5 *f, const char *object, const char *name, const char *text);

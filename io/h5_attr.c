@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/text.h"
 #include "io/h5.h"
 #include "io/hf_config.h"
 
@@ -87,7 +88,9 @@ tw_status tw_h5_get_text(const tw_h5 *f, const char *object, const char *name, c
   if (stored >= 0) H5Tclose(stored);
   if (space >= 0) H5Sclose(space);
   H5Aclose(attribute);
-  return done ? TW_OK : tw_h5_fail(TW_ERR_FORMAT, f, "attribute", name, "is not a string of the expected length");
+  if (!done) return tw_h5_fail(TW_ERR_FORMAT, f, "attribute", name, "is not a string of the expected length");
+  if (tw_text_is_plain(text)) return TW_OK;
+  return tw_h5_fail(TW_ERR_FORMAT, f, "attribute", name, "holds control characters, or is not UTF-8");
 }
 
 tw_status tw_h5_get_int(const tw_h5 *f, const char *object, const char *name, int64_t low, int64_t high,

@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/text.h"
 #include "io/hf_modules.h"
 #include "io/json_read.h"
 
@@ -56,6 +57,10 @@ tw_status tw_model_config_check(const char *where, const tw_model_config *c) {
     return tw_fail(TW_ERR_FORMAT, "%s: %d heads do not divide hidden size %d", where, c->heads, c->hidden);
   if (!isfinite(c->norm_epsilon) || c->norm_epsilon < 0 || c->norm_epsilon > 1)
     return tw_fail(TW_ERR_FORMAT, "%s: layer_norm_eps %g is not in [0, 1]", where, c->norm_epsilon);
+  if (strcmp(c->activation, "gelu") != 0 && strcmp(c->activation, "silu") != 0)
+    return tw_fail(TW_ERR_FORMAT, "%s: activation '%s'; twain computes gelu and silu", where, c->activation);
+  if (!tw_text_is_plain(c->name))
+    return tw_fail(TW_ERR_FORMAT, "%s: the model's name holds control characters, or is not UTF-8", where);
   return TW_OK;
 }
 

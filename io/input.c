@@ -89,6 +89,14 @@ tw_status tw_input_read(const char *path, tw_input *input) {
   return status;
 }
 
+tw_status tw_input_read_id(const char *path, tw_id *id) {
+  tw_h5 f;
+  TW_TRY(tw_h5_open(&f, path, &kind, -1));
+  tw_status status = tw_h5_get_id(&f, "input_id", id);
+  tw_h5_close(&f);
+  return status;
+}
+
 void tw_input_free(tw_input *input) {
   tw_h5_free_texts(input->texts, input->count);
   tw_free(input->lengths);

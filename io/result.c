@@ -5,6 +5,7 @@
 
 #include "base/memory.h"
 #include "io/h5.h"
+#include "io/result_parts.h"
 
 static const tw_h5_kind kind = {"twain-result", "result", false, false, "twain reveal"};
 
@@ -30,6 +31,14 @@ tw_status tw_result_write(const char *path, const tw_result *r) {
   return tw_h5_finish(&f, put_result(&f, r));
 }
 
+static tw_status check_counts(const tw_h5 *f, const tw_result *r) {
+  for (int i = 0; i < r->count; i++)
+    if (r->out_of_bound[i] < 0 || r->out_of_bound[i] > UINT32_MAX)
+      return tw_fail(TW_ERR_FORMAT, "%s: dataset out_of_bound: sequence %d has a count of %lld", f->path, i,
+                     (long long)r->out_of_bound[i]);
+  return TW_OK;
+}
+
 static tw_status get_result(const tw_h5 *f, tw_result *r) {
   uint64_t offset;
   bool guard;
@@ -41,6 +50,7 @@ static tw_status get_result(const tw_h5 *f, tw_result *r) {
   TW_TRY(tw_h5_get_bool(f, "normalised", &r->normalised));
   TW_TRY(tw_h5_get_small(f, "count", 1, 1 << 24, &r->count));
   TW_TRY(tw_h5_get_small(f, "rows", 1, 1 << 20, &r->rows));
+  TW_TRY(tw_result_check_output(f, r->output, r->rows));
   TW_TRY(tw_h5_get_small(f, "cols", 1, 1 << 24, &r->cols));
   hsize_t shape[3] = {(hsize_t)r->count, (hsize_t)r->rows, (hsize_t)r->cols};
   TW_TRY(tw_h5_locate(f, "lengths", H5T_STD_I32LE, 1, shape, &offset));
@@ -48,10 +58,12 @@ static tw_status get_result(const tw_h5 *f, tw_result *r) {
   TW_TRY(tw_alloc((size_t)r->count * sizeof *r->lengths, (void **)&r->lengths));
   TW_TRY(tw_alloc((size_t)r->count * r->rows * r->cols * sizeof *r->values, (void **)&r->values));
   TW_TRY(tw_h5_get(f, "lengths", H5T_STD_I32LE, 1, shape, r->lengths));
+  TW_TRY(tw_result_check_lengths(f, r->output, r->rows, r->count, r->lengths));
   if (guard) {
     TW_TRY(tw_h5_locate(f, "out_of_bound", H5T_STD_I64LE, 1, shape, &offset));
     TW_TRY(tw_alloc((size_t)r->count * sizeof *r->out_of_bound, (void **)&r->out_of_bound));
     TW_TRY(tw_h5_get(f, "out_of_bound", H5T_STD_I64LE, 1, shape, r->out_of_bound));
+    TW_TRY(check_counts(f, r));
   }
   return tw_h5_get_f64(f, "values", 3, shape, r->values);
 }

@@ -66,6 +66,17 @@ typedef struct {
 } tw_result_share;
 
 tw_status tw_result_share_write(const char *path, const tw_result_share *r);
+
+// A file's name and room, taken before the run that makes it (tw_output_claim), from r's count, rows, cols, row_count
+// and, as an upper bound, span_count. replace: an existing file, when the new one is complete.
+typedef struct tw_result_place tw_result_place;
+tw_status tw_result_share_claim(const char *path, const tw_result_share *r, bool replace, tw_result_place **out);
+// Everything but the name. After a failure, release.
+tw_status tw_result_share_fill(tw_result_place *place, const tw_result_share *r);
+tw_status tw_result_place_commit(tw_result_place *place);           // ends `place`
+const char *tw_result_place_partial(const tw_result_place *place);  // path of the unfinished file
+void tw_result_place_release(tw_result_place *place);               // nothing of it remains; may be NULL
+
 tw_status tw_result_share_read(const char *path, int rank, tw_result_share *r);  // rank -1: either
 void tw_result_share_free(tw_result_share *r);
 

@@ -1,9 +1,13 @@
 // A rank's result: one masked value and one mask per output element, and what the run cost.
+#include <math.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/memory.h"
+#include "base/text.h"
 #include "io/h5.h"
 #include "io/result.h"
+#include "io/result_parts.h"
 
 static const tw_h5_kind kind = {"twain-result-share", "result-share", true, true, "twain run"};
 
@@ -59,7 +63,10 @@ static tw_status put_environment(tw_h5 *f, tw_environment *e) {
   field fields[ENVIRONMENT_FIELDS];
   environment_fields(e, fields);
   TW_TRY(tw_h5_group(f, "environment"));
-  for (int i = 0; i < ENVIRONMENT_FIELDS; i++) TW_TRY(tw_h5_put_text(f, "environment", fields[i].name, fields[i].text));
+  for (int i = 0; i < ENVIRONMENT_FIELDS; i++) {
+    tw_text_make_plain(fields[i].text);  // as readers demand; the batch system's words may be anything
+    TW_TRY(tw_h5_put_text(f, "environment", fields[i].name, fields[i].text));
+  }
   return tw_h5_put_int(f, "environment", "ranks_share_host", e->ranks_share_host);
 }
 
@@ -236,6 +243,13 @@ static tw_status put_header(tw_h5 *f, const tw_result_share *r) {
   return tw_h5_put_int(f, "/", "scale", r->scale);
 }
 
+static tw_status get_transcript(const tw_h5 *f, tw_result_share *r) {
+  tw_digest transcript;
+  TW_TRY(tw_h5_get_digest(f, "transcript", &transcript));
+  memcpy(r->transcript, transcript.hex, sizeof r->transcript);
+  return TW_OK;
+}
+
 static tw_status get_header(const tw_h5 *f, tw_result_share *r) {
   r->rank = f->rank;
   TW_TRY(tw_h5_get_id(f, "model_id", &r->model_id));
@@ -246,9 +260,10 @@ static tw_status get_header(const tw_h5 *f, tw_result_share *r) {
   TW_TRY(tw_h5_get_bool(f, "test_keys", &r->test_keys));
   TW_TRY(tw_h5_get_text(f, "/", "output", r->output, sizeof r->output));
   TW_TRY(tw_h5_get_bool(f, "normalise", &r->normalise));
-  TW_TRY(tw_h5_get_text(f, "/", "transcript", r->transcript, sizeof r->transcript));
+  TW_TRY(get_transcript(f, r));
   TW_TRY(tw_h5_get_small(f, "count", 1, 1 << 24, &r->count));
   TW_TRY(tw_h5_get_small(f, "rows", 1, 1 << 20, &r->rows));
+  TW_TRY(tw_result_check_output(f, r->output, r->rows));
   TW_TRY(tw_h5_get_small(f, "cols", 1, 1 << 24, &r->cols));
   TW_TRY(tw_h5_get_bool(f, "guard", &r->guard));
   TW_TRY(tw_h5_get_small(f, "ring_bits", 1, 64, &r->ring_bits));
@@ -287,18 +302,70 @@ static tw_status put_all(tw_h5 *f, tw_result_share *r, stored_row *rows, stored_
   return status;
 }
 
-tw_status tw_result_share_write(const char *path, const tw_result_share *r) {
+// Into `out`, which was claimed, or (NULL) to `path`.
+static tw_status write_share(const char *path, tw_output *out, const tw_result_share *r) {
   tw_h5 f;
   stored_row *rows;
   stored_span *spans = NULL;
   tw_result_share copy = *r;  // the list of environment fields points into it
-  TW_TRY(tw_alloc((size_t)r->row_count * sizeof *rows, (void **)&rows));
-  tw_status status = tw_alloc((size_t)r->span_count * sizeof *spans, (void **)&spans);
-  if (status == TW_OK) status = tw_h5_create(&f, path, &kind, r->rank);
-  if (status == TW_OK) status = tw_h5_finish(&f, put_all(&f, &copy, rows, spans));
+  tw_status status = tw_alloc((size_t)r->row_count * sizeof *rows, (void **)&rows);
+  if (status == TW_OK) status = tw_alloc((size_t)r->span_count * sizeof *spans, (void **)&spans);
+  if (status == TW_OK) status = out ? tw_h5_create_in(&f, out, &kind, r->rank) : tw_h5_create(&f, path, &kind, r->rank);
+  if (status == TW_OK) {
+    status = put_all(&f, &copy, rows, spans);
+    status = out ? tw_h5_fill(&f, out, status) : tw_h5_finish(&f, status);
+  }
   tw_free(rows);
   tw_free(spans);
   return status;
+}
+
+tw_status tw_result_share_write(const char *path, const tw_result_share *r) { return write_share(path, NULL, r); }
+
+struct tw_result_place {
+  tw_output output;
+};
+
+tw_status tw_result_share_fill(tw_result_place *place, const tw_result_share *r) {
+  return write_share(NULL, &place->output, r);
+}
+
+tw_status tw_result_place_commit(tw_result_place *place) {
+  tw_status status = tw_output_commit(&place->output);
+  free(place);
+  return status;
+}
+
+const char *tw_result_place_partial(const tw_result_place *place) { return place->output.partial; }
+
+void tw_result_place_release(tw_result_place *place) {
+  if (place) tw_output_abort(&place->output);
+  free(place);
+}
+
+tw_status tw_result_share_claim(const char *path, const tw_result_share *r, bool replace, tw_result_place **out) {
+  enum { ATTRIBUTES = 64, DATASETS = 8 };
+  uint64_t each = sizeof *r->lengths + sizeof *r->slots + sizeof *r->guard_masked + sizeof *r->guard_mask;
+  uint64_t data = each * (uint64_t)r->count + 2 * (uint64_t)output_bytes(r) +
+                  sizeof(stored_row) * (uint64_t)r->row_count + sizeof(stored_span) * (uint64_t)r->span_count;
+  tw_result_place *place = calloc(1, sizeof *place);
+  *out = NULL;
+  if (!place) return tw_fail(TW_ERR_MEMORY, "%s: out of memory", path);
+  tw_status status = tw_output_claim(&place->output, path, tw_h5_layout_room(ATTRIBUTES, DATASETS) + data, replace);
+  if (status == TW_OK)
+    *out = place;
+  else
+    free(place);
+  return status;
+}
+
+static tw_status check_row(const tw_h5 *f, int i, const stored_row *row) {
+  bool named = row->gate[sizeof row->gate - 1] == '\0' && tw_text_is_plain(row->gate);
+  if (named && row->layer >= -1 && isfinite(row->seconds)) return TW_OK;
+  return tw_fail(TW_ERR_FORMAT, "%s: dataset costs: row %d: %s", f->path, i,
+                 !named           ? "a gate's name without end, or with characters that cannot be shown"
+                 : row->layer < 0 ? "a layer below -1"
+                                  : "a time that is not a finite number");
 }
 
 static tw_status get_rows(const tw_h5 *f, hid_t type, tw_result_share *r) {
@@ -311,6 +378,7 @@ static tw_status get_rows(const tw_h5 *f, hid_t type, tw_result_share *r) {
   tw_status status = tw_h5_get(f, "costs", type, 1, shape, rows);
   for (int i = 0; status == TW_OK && i < r->row_count; i++) {
     tw_cost_row *to = &r->rows_table[i];
+    status = check_row(f, i, &rows[i]);
     to->layer = rows[i].layer;
     memcpy(to->gate, rows[i].gate, sizeof to->gate - 1);
     to->correction_bytes = rows[i].correction_bytes;
@@ -360,6 +428,7 @@ static tw_status get_all(const tw_h5 *f, tw_result_share *r) {
   TW_TRY(tw_secret_alloc(output_bytes(r), (void **)&r->masked));
   TW_TRY(tw_secret_alloc(output_bytes(r), (void **)&r->mask));
   TW_TRY(tw_h5_get(f, "lengths", H5T_STD_I32LE, 1, shape, r->lengths));
+  TW_TRY(tw_result_check_lengths(f, r->output, r->rows, r->count, r->lengths));
   TW_TRY(tw_h5_get(f, "slots", H5T_STD_U64LE, 1, shape, r->slots));
   TW_TRY(tw_h5_get_ring(f, "masked", r->ring_bits, 3, shape, r->masked));
   TW_TRY(tw_h5_get_ring(f, "mask", r->ring_bits, 3, shape, r->mask));

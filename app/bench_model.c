@@ -246,7 +246,7 @@ static tw_status measure_serial(bench *b) {
 
 static tw_status measure(bench *b) {
   bool overlap, beside;
-  TW_TRY(tw_hardware_choose(b->s->device, b->s->transport, &b->hardware));
+  TW_TRY(tw_hardware_choose(b->channel, b->s->device, b->s->transport, &b->hardware));
   TW_TRY(tw_hardware_take(b->channel, &b->hardware));
   TW_TRY(tw_hardware_place(b->channel, &b->hardware, b->s->bind, b->placement, sizeof b->placement));
   TW_TRY(tw_hardware_link(&b->hardware, b->s->link));
@@ -291,4 +291,4 @@ static tw_status body(const tw_call *call, tw_channel *channel) {
   return status;
 }
 
-tw_status tw_bench_model(const tw_call *call) { return tw_two_ranks(call, 600, body); }
+tw_status tw_bench_model(const tw_call *call) { return tw_two_ranks(call, &(tw_limits){600, 0}, body); }

@@ -115,7 +115,7 @@ static tw_status print(const bench *b) {
 
 static tw_status body(const tw_call *call, tw_channel *channel) {
   bench b = {.s = call->settings, .channel = channel};
-  TW_TRY(tw_hardware_choose(b.s->device, b.s->transport, &b.hardware));
+  TW_TRY(tw_hardware_choose(channel, b.s->device, b.s->transport, &b.hardware));
   char placement[256];
   TW_TRY(tw_hardware_take(channel, &b.hardware));
   TW_TRY(tw_hardware_link(&b.hardware, b.s->link));
@@ -135,4 +135,4 @@ static tw_status body(const tw_call *call, tw_channel *channel) {
   return channel->rank == 0 ? print(&b) : TW_OK;
 }
 
-tw_status tw_bench_opens(const tw_call *call) { return tw_two_ranks(call, 60, body); }
+tw_status tw_bench_opens(const tw_call *call) { return tw_two_ranks(call, &(tw_limits){60, 0}, body); }

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "app/beside.h"
 #include "app/check.h"
 #include "app/commands.h"
 #include "app/files.h"
@@ -191,6 +192,7 @@ static tw_status check(const tw_call *call, const tw_model *model, const tw_inpu
   char more[160];
   tw_progress progress;
   TW_TRY(check_files(model, input, result));
+  TW_TRY(tw_beside_check(call->arguments[0], &result->input_id, &result->model_id, NULL, &(bool){false}));
   if (s->exact) TW_TRY(emulate(call->arguments[0], model, input, result, s->test_seed, &v));
   tw_progress_start(&progress, "computing the float model", call->quiet);
   tw_status status = tw_compare(model, input, result, tw_progress_show, &progress, &c);

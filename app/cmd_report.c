@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "app/beside.h"
 #include "app/commands.h"
 #include "app/files.h"
 #include "app/print.h"
@@ -58,6 +59,13 @@ static void print_other_rank(const tw_result_share *other) {
   printf("rank 1 on %s, user %s, %s (%s): online %s, messages under way %s; keys %s, sent %s\nrank 1: %s\n", e->host,
          e->user, e->cpu, e->isa, tw_text_seconds(other->online_seconds), tw_text_seconds(other->comm_seconds),
          tw_text_bytes((double)other->correction_bytes), tw_text_bytes((double)other->sent_bytes), e->placement);
+}
+
+// The costs are those of the run, whatever it computed; but what it computed may not be what lies beside it now.
+static void note_stale(const char *name, const tw_result_share *r) {
+  bool with_input;
+  if (tw_beside_check(name, &r->input_id, &r->model_id, &r->plan, &with_input) != TW_OK)
+    tw_say("note: %s", tw_error_message());
 }
 
 static void print_identity(const tw_result_share *r) {
@@ -123,6 +131,7 @@ static tw_status show_one(const tw_call *call, const tw_result_share *run) {
     status = tw_trace_write(s->trace, &(tw_trace_runs){ranks, 1 + found}, s->force);
     if (status == TW_OK && !call->quiet) printf("written: %s.svg, %s.json\n", s->trace, s->trace);
   } else {
+    note_stale(call->arguments[0], run);
     print_identity(run);
     tw_run_report_print(run, s->verbose);
     if (found) print_other_rank(&other);

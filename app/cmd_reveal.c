@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "app/beside.h"
 #include "app/commands.h"
 #include "app/files.h"
 #include "app/reveal.h"
@@ -123,6 +124,18 @@ static tw_status write_result(tw_places *places, const tw_result *result, int wh
   return tw_places_end(places, status);
 }
 
+static void print(const tw_result_share pair[2], const tw_result *r, const char *path, bool with_input) {
+  printf("run %s: %d sequence%s, output %s [%d][%d]%s\nwritten: %s\n", r->run_id.hex, r->count,
+         r->count == 1 ? "" : "s", r->output, r->rows, r->cols, r->normalised ? ", scaled to length 1" : "", path);
+  if (!with_input) printf("of input %s, which is not here to compare\n", r->input_id.hex);
+  putchar('\n');
+  tw_run_report_counters(&pair[0], &pair[1]);
+}
+
+static tw_status check_beside(const char *name, const tw_result_share *r, bool *with_input) {
+  return tw_beside_check(name, &r->input_id, &r->model_id, &r->plan, with_input);
+}
+
 // First sequence with values out of bound, -1: none was counted.
 static int first_bad(const tw_result *r) {
   for (int s = 0; r->out_of_bound && s < r->count; s++)
@@ -147,21 +160,16 @@ static tw_status run(const tw_call *call) {
   static const char *const suffix[] = {"result.h5", "result.untrusted.h5"};
   tw_places places;
   tw_result_share pair[2];
-  tw_result result;
+  tw_result result = {.count = 0};
+  bool with_input = false;
   TW_TRY(tw_name_check(name));
   TW_TRY(tw_places_check(&places, name, suffix, NAMES, s->force));
   TW_TRY(tw_result_pair_read(name, pair));
-  tw_status status = join(pair, &result);
+  tw_status status = check_beside(name, &pair[0], &with_input);
+  if (status == TW_OK) status = join(pair, &result);
   int which = first_bad(&result) >= 0 ? UNTRUSTED : TRUSTED;
   if (status == TW_OK) status = write_result(&places, &result, which);
-  if (status == TW_OK && !call->quiet)
-    printf("run %s: %d sequence%s, output %s [%d][%d]%s\nwritten: %s\n", result.run_id.hex, result.count,
-           result.count == 1 ? "" : "s", result.output, result.rows, result.cols,
-           result.normalised ? ", scaled to length 1" : "", places.path[which].text);
-  if (status == TW_OK && !call->quiet) {
-    putchar('\n');
-    tw_run_report_counters(&pair[0], &pair[1]);
-  }
+  if (status == TW_OK && !call->quiet) print(pair, &result, places.path[which].text, with_input);
   if (status == TW_OK) status = judge(&result, &places.path[which]);
   tw_result_pair_free(pair);
   tw_result_free(&result);
@@ -173,7 +181,9 @@ const tw_command tw_command_reveal = {
     .arguments = "NAME",
     .summary = "join the two halves of a result (the client's step)",
     .about =
-        "Reads NAME.result.p0.h5 and .p1.h5, which must come from one run; writes NAME.result.h5.\n"
+        "Reads NAME.result.p0.h5 and .p1.h5, which must come from one run, and be of NAME.input.h5, NAME.model.json "
+        "and\n"
+        "NAME.plan.json where these are there; writes NAME.result.h5.\n"
         "Where the plan counted values out of bound the result goes to NAME.result.untrusted.h5 instead, and the "
         "exit\ncode is 8.",
     .options = options,

@@ -6,6 +6,7 @@
 #include "app/commands.h"
 #include "app/files.h"
 #include "app/hardware.h"
+#include "app/leave.h"
 #include "app/ledger_folder.h"
 #include "app/print.h"
 #include "app/rank_options.h"
@@ -21,7 +22,7 @@ typedef struct {
   const char *ledger, *device, *transport, *bind, *link, *overlap, *prepare;
   int64_t budget_words, budget_jobs;
   int64_t slot;
-  double timeout;
+  double timeout, time_limit;
   bool allow_test_keys, json, verbose, force, trace;
 } settings;
 
@@ -48,6 +49,15 @@ static const tw_option options[] = {
      .help = "give up when the other rank is silent for so long",
      .low = 0.1,
      .high = 1e6},
+    {.name = "time-limit",
+     .kind = TW_OPTION_REAL,
+     .field = offsetof(settings, time_limit),
+     .value = "SECONDS",
+     .fallback = "0",
+     .help = "give up when the whole run takes longer, from the start of this rank to its end, whatever it waits for "
+             "(0: no limit)",
+     .low = 0,
+     .high = 1e8},
     {.name = "device",
      .kind = TW_OPTION_TEXT,
      .field = offsetof(settings, device),
@@ -87,19 +97,42 @@ typedef struct {
   tw_model_share model;
   tw_keys *keys;
   tw_input_share input;
-  tw_places places;
+  tw_result_place *result;
   tw_ledger ledger;
   bool has_plan, has_model, has_input;
 } rank_files;
 
+static tw_path result_path(const char *name, int rank) {
+  return tw_path_of(name, rank ? "result.p1.h5" : "result.p0.h5");
+}
+
+// A result that cannot be written must be known before any slot is marked: its room is taken here.
+static tw_status claim_result(const char *name, const settings *s, int rank, rank_files *f) {
+  tw_result_share shape = {.count = f->input.count, .row_count = f->plan.program.label_count};
+  tw_path path = result_path(name, rank);
+  tw_plan_output_shape(&f->plan, &shape.rows, &shape.cols);
+  if (s->trace) shape.span_count = tw_engine_trace_most(&f->plan.program, rank, f->input.count);
+  TW_TRY(tw_result_share_claim(path.text, &shape, s->force, &f->result));
+  tw_leave_removing(tw_result_place_partial(f->result));
+  return TW_OK;
+}
+
+static tw_status check_result(const char *name, const settings *s, int rank) {
+  tw_path path = result_path(name, rank);
+  if (s->force || !tw_path_exists(&path)) return TW_OK;
+  return tw_fail(TW_ERR_IO, "%s: exists already; choose another NAME, remove it, or replace it with --force",
+                 path.text);
+}
+
 static tw_status load(const char *name, const settings *s, int rank, rank_files *f) {
-  static const char *const results[] = {"result.p0.h5", "result.p1.h5"};
-  TW_TRY(tw_places_check(&f->places, name, &results[rank], 1, s->force));
+  TW_TRY(tw_hardware_check(&(tw_hardware_words){s->device, s->transport, s->bind, s->link, s->overlap, s->prepare}));
+  TW_TRY(check_result(name, s, rank));
   TW_TRY(tw_ledger_find(s->ledger, &f->ledger));
   TW_TRY(tw_plan_read(tw_path_of(name, "plan.json").text, &f->plan));
   f->has_plan = true;
   TW_TRY(tw_input_share_read(tw_path_of(name, rank ? "input.p1.h5" : "input.p0.h5").text, rank, &f->input));
   f->has_input = true;
+  TW_TRY(claim_result(name, s, rank, f));
   TW_TRY(tw_keys_open(tw_path_of(name, rank ? "keys.p1.h5" : "keys.p0.h5").text, rank, &f->keys));
   TW_TRY(tw_model_share_read(tw_path_of(name, rank ? "model.p1.h5" : "model.p0.h5").text, rank, &f->model));
   f->has_model = true;
@@ -107,6 +140,8 @@ static tw_status load(const char *name, const settings *s, int rank, rank_files 
 }
 
 static void unload(rank_files *f) {
+  tw_leave_removing(NULL);
+  tw_result_place_release(f->result);
   if (f->has_model) tw_model_share_free(&f->model);
   if (f->keys) tw_keys_close(f->keys);
   if (f->has_input) tw_input_share_free(&f->input);
@@ -158,7 +193,7 @@ static tw_status infer(const settings *s, rank_files *f, tw_channel *channel, tw
                        tw_result_share *result) {
   tw_progress progress;
   tw_hardware hardware;
-  TW_TRY(agree(channel, tw_hardware_choose(s->device, s->transport, &hardware)));
+  TW_TRY(agree(channel, tw_hardware_choose(channel, s->device, s->transport, &hardware)));
   TW_TRY(tw_hardware_take(channel, &hardware));
   TW_TRY(tw_hardware_place(channel, &hardware, s->bind, e->placement, sizeof e->placement));
   TW_TRY(agree(channel, tw_hardware_link(&hardware, s->link)));
@@ -192,10 +227,23 @@ static tw_status infer(const settings *s, rank_files *f, tw_channel *channel, tw
   return TW_OK;
 }
 
-static tw_status write_result(tw_places *places, const tw_result_share *result) {
-  tw_status status = tw_places_begin(places);
-  if (status == TW_OK) status = tw_result_share_write(places->path[0].text, result);
-  return tw_places_end(places, status);
+// Both files are whole on their disks before either has its name.
+static tw_status write_result(tw_channel *channel, rank_files *f, const tw_result_share *result) {
+  TW_TRY(agree(channel, tw_result_share_fill(f->result, result)));
+  tw_result_place *place = f->result;
+  f->result = NULL;
+  tw_status status = tw_result_place_commit(place);
+  tw_leave_removing(NULL);
+  return status;
+}
+
+// With the words that both ranks must have been given.
+static tw_status agree_on_words(tw_channel *channel, const settings *s, tw_status found) {
+  tw_terms words;
+  memset(&words, 0, sizeof words);
+  snprintf(words.transport, sizeof words.transport, "%s", s->transport);
+  tw_hardware_link_text(s->link, words.link, sizeof words.link);
+  return tw_agree(channel, found, &words);
 }
 
 static tw_status run_rank(const tw_call *call, tw_channel *channel, rank_files *f) {
@@ -203,11 +251,11 @@ static tw_status run_rank(const tw_call *call, tw_channel *channel, rank_files *
   tw_environment e;
   tw_result_share result;
   collect(&e);
-  TW_TRY(agree(channel, load(call->arguments[0], s, channel->rank, f)));
+  TW_TRY(agree_on_words(channel, s, load(call->arguments[0], s, channel->rank, f)));
   tw_ledger_warn(&f->ledger);
   TW_TRY(meet(channel, &e));
   TW_TRY(infer(s, f, channel, &e, call->quiet, &result));
-  tw_status status = agree(channel, write_result(&f->places, &result));
+  tw_status status = write_result(channel, f, &result);
   if (status == TW_OK && channel->rank == 0) {
     if (s->json)
       status = tw_json_print(tw_run_report_json(&result));
@@ -227,7 +275,8 @@ static tw_status body(const tw_call *call, tw_channel *channel) {
 
 static tw_status run(const tw_call *call) {
   TW_TRY(tw_name_check(call->arguments[0]));
-  return tw_two_ranks(call, ((const settings *)call->settings)->timeout, body);
+  const settings *s = call->settings;
+  return tw_two_ranks(call, &(tw_limits){s->timeout, s->time_limit}, body);
 }
 
 const tw_command tw_command_run = {

@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "base/placement.h"
+#include "base/watchdog.h"
 #include "comm/channel_link.h"
 #include "kernels/device.h"
 
@@ -15,12 +16,19 @@ static int word_index(const char *word, const char *const *words, int count) {
   return -1;
 }
 
-static int rank_on_host(void) {
+// MPI waits for the other rank here, and knows no limit.
+static int rank_on_host(const tw_channel *channel) {
+  char reason[160];
   MPI_Comm host;
   int rank = 0;
-  if (MPI_Comm_split_type(MPI_COMM_WORLD, MPI_COMM_TYPE_SHARED, 0, MPI_INFO_NULL, &host) != MPI_SUCCESS) return 0;
-  MPI_Comm_rank(host, &rank);
-  MPI_Comm_free(&host);
+  snprintf(reason, sizeof reason, "the other rank does not say for %g s on which host it is; look at its log",
+           channel->timeout_seconds);
+  tw_watchdog_guard(channel->timeout_seconds, reason);
+  if (MPI_Comm_split_type(MPI_COMM_WORLD, MPI_COMM_TYPE_SHARED, 0, MPI_INFO_NULL, &host) == MPI_SUCCESS) {
+    MPI_Comm_rank(host, &rank);
+    MPI_Comm_free(&host);
+  }
+  tw_watchdog_release();
   return rank;
 }
 
@@ -32,13 +40,59 @@ static tw_status parse_device(const char *word, tw_device_kind *kind) {
   return TW_OK;
 }
 
-tw_status tw_hardware_choose(const char *device, const char *transport, tw_hardware *out) {
+static tw_status parse_transport(const char *word, tw_transport *transport) {
+  *transport = tw_transport_of(word);
+  if (*transport != TW_TRANSPORTS) return TW_OK;
+  return tw_fail(TW_ERR_USAGE, "unknown transport '%s'; use auto, peer, nccl, mpi, mpi-p2p or mpi-cuda", word);
+}
+
+static tw_status parse_overlap(const char *word, int *index) {
+  static const char *const words[] = {"never", "always", "auto"};
+  *index = word_index(word, words, 3);
+  if (*index >= 0) return TW_OK;
+  return tw_fail(TW_ERR_USAGE, "unknown --overlap '%s'; use auto, always or never", word);
+}
+
+static tw_status parse_prepare(const char *word, int *index) {
+  static const char *const words[] = {"first", "beside", "auto"};
+  *index = word_index(word, words, 3);
+  if (*index >= 0) return TW_OK;
+  return tw_fail(TW_ERR_USAGE, "unknown --prepare '%s'; use auto, first or beside", word);
+}
+
+static tw_status parse_bind(const char *word, int *index) {
+  static const char *const words[] = {"auto", "none"};
+  *index = word_index(word, words, 2);
+  if (*index >= 0) return TW_OK;
+  return tw_fail(TW_ERR_USAGE, "unknown --bind '%s'; use auto or none", word);
+}
+
+tw_status tw_hardware_check(const tw_hardware_words *w) {
+  tw_device_kind device;
+  tw_transport transport;
+  tw_link_profile profile;
+  int index;
+  TW_TRY(parse_device(w->device, &device));
+  TW_TRY(parse_transport(w->transport, &transport));
+  TW_TRY(parse_bind(w->bind, &index));
+  TW_TRY(parse_overlap(w->overlap, &index));
+  TW_TRY(parse_prepare(w->prepare, &index));
+  return w->link ? tw_link_parse(w->link, &profile) : TW_OK;
+}
+
+void tw_hardware_link_text(const char *link, char *text, size_t size) {
+  tw_link_profile p;
+  if (link && tw_link_parse(link, &p) == TW_OK)
+    snprintf(text, size, "%.9g us, %.9g Gbit/s", 1e6 * p.latency_seconds, 8e-9 * p.bytes_per_second);
+  else
+    snprintf(text, size, "none");
+}
+
+tw_status tw_hardware_choose(const tw_channel *channel, const char *device, const char *transport, tw_hardware *out) {
   tw_device_kind wanted = TW_DEVICE_AUTO;
-  out->local_rank = rank_on_host();
+  out->local_rank = rank_on_host(channel);
   TW_TRY(parse_device(device, &wanted));
-  out->transport = tw_transport_of(transport);
-  if (out->transport == TW_TRANSPORTS)
-    return tw_fail(TW_ERR_USAGE, "unknown transport '%s'; use auto, peer, nccl, mpi, mpi-p2p or mpi-cuda", transport);
+  TW_TRY(parse_transport(transport, &out->transport));
   return tw_device_choose(wanted, out->local_rank, &out->device, &out->gpu);
 }
 
@@ -75,17 +129,15 @@ tw_status tw_hardware_link(tw_hardware *h, const char *link) {
 }
 
 tw_status tw_hardware_overlap(const tw_hardware *h, const char *when, bool *halves) {
-  static const char *const words[] = {"never", "always", "auto"};
-  int w = word_index(when, words, 3);
-  if (w < 0) return tw_fail(TW_ERR_USAGE, "unknown --overlap '%s'; use auto, always or never", when);
+  int w;
+  TW_TRY(parse_overlap(when, &w));
   *halves = w == 2 ? tw_ways_wait(&h->pair, &h->ways) : w;
   return TW_OK;
 }
 
 tw_status tw_hardware_prepare(const tw_hardware *h, const char *when, bool *beside) {
-  static const char *const words[] = {"first", "beside", "auto"};
-  int w = word_index(when, words, 3);
-  if (w < 0) return tw_fail(TW_ERR_USAGE, "unknown --prepare '%s'; use auto, first or beside", when);
+  int w;
+  TW_TRY(parse_prepare(when, &w));
   *beside = w == 2 ? tw_ways_leave_idle(&h->pair, &h->ways) : w;
   return TW_OK;
 }
@@ -93,6 +145,23 @@ tw_status tw_hardware_prepare(const tw_hardware *h, const char *when, bool *besi
 void tw_hardware_release(tw_hardware *h) {
   tw_channel_close(h->link);
   h->link = NULL;
+}
+
+static tw_status nonsense(const tw_channel *channel, const char *what) {
+  return tw_fail(TW_ERR_PEER,
+                 "rank %d sent %s that no twain sends: it was damaged on the way, or comes from another program",
+                 1 - channel->rank, what);
+}
+
+static bool ends(const char *text, size_t size) { return memchr(text, '\0', size) != NULL; }
+
+static tw_status check_theirs(const tw_channel *channel, const hardware_place *p) {
+  bool words = ends(p->host, sizeof p->host) && ends(p->pci, sizeof p->pci) &&
+               p->pci[strspn(p->pci, "0123456789abcdefABCDEF:.")] == '\0';
+  bool device = p->device == TW_DEVICE_CPU || p->device == TW_DEVICE_CUDA;
+  bool transport = p->transport >= 0 && p->transport < TW_TRANSPORTS;
+  if (words && device && transport && (p->nccl == 0 || p->nccl == 1)) return TW_OK;
+  return nonsense(channel, "a description of its hardware");
 }
 
 static tw_status take_gpu(tw_hardware *h) {
@@ -115,6 +184,7 @@ static tw_status find_reach(tw_channel *channel, const char *other_gpu, tw_pair 
   (void)other_gpu;
 #endif
   TW_TRY(tw_channel_exchange(channel, &mine, &theirs, sizeof mine));
+  if (theirs < -1 || theirs > 1) return nonsense(channel, "an answer about its GPU's reach");
   p->apart = mine == 0 || theirs == 0;
   p->unseen = mine < 0 || theirs < 0;
   return TW_OK;
@@ -143,10 +213,14 @@ tw_status tw_hardware_take(tw_channel *channel, tw_hardware *h) {
   memcpy(mine.pci, h->pci, sizeof mine.pci);
   TW_TRY(tw_channel_exchange(channel, &mine, &theirs, sizeof mine));
   TW_TRY(taken);
+  TW_TRY(check_theirs(channel, &theirs));
   if (mine.device != theirs.device)
     return tw_fail(TW_ERR_MISMATCH,
                    "one rank computes on a GPU, the other on its CPU; say --device cpu, or give both a GPU");
-  if (mine.transport != theirs.transport) return tw_fail(TW_ERR_MISMATCH, "the ranks were given different transports");
+  if (mine.transport != theirs.transport)
+    return tw_fail(TW_ERR_MISMATCH, "the ranks differ in transport: rank %d has %s, rank %d has %s; give both one",
+                   channel->rank, tw_transport_word(h->transport), 1 - channel->rank,
+                   tw_transport_word((tw_transport)theirs.transport));
   if (*mine.pci && !*theirs.pci) return tw_fail(TW_ERR_PEER, "the other rank cannot take its GPU; see its message");
   tw_pair *p = &h->pair;
   *p = (tw_pair){.gpus = *mine.pci, .one_host = strcmp(mine.host, theirs.host) == 0, .nccl = mine.nccl && theirs.nccl};
@@ -172,6 +246,7 @@ static tw_status place(tw_channel *channel, const tw_hardware *h, bool bind, tw_
   mine.failed = found != TW_OK;
   TW_TRY(tw_channel_exchange(channel, &mine, &theirs, sizeof mine));
   TW_TRY(found);
+  if (!ends(theirs.cores, sizeof theirs.cores)) return nonsense(channel, "a list of cores");
   if (theirs.failed)
     return tw_fail(TW_ERR_PEER, "the other rank does not find its place on its machine; see its message");
   bool same = h->pair.one_host && strncmp(mine.cores, theirs.cores, sizeof mine.cores) == 0;
@@ -181,10 +256,9 @@ static tw_status place(tw_channel *channel, const tw_hardware *h, bool bind, tw_
 }
 
 tw_status tw_hardware_place(tw_channel *channel, const tw_hardware *h, const char *bind, char *text, size_t size) {
-  static const char *const modes[] = {"auto", "none"};
   tw_placement p = {.bound = false};
-  int mode = word_index(bind, modes, 2);
-  if (mode < 0) return tw_fail(TW_ERR_USAGE, "unknown --bind '%s'; use auto or none", bind);
+  int mode;
+  TW_TRY(parse_bind(bind, &mode));
   tw_status status = place(channel, h, mode == 0, &p);
   if (status == TW_OK) tw_placement_text(&p, text, size);
   tw_placement_free(&p);

@@ -16,8 +16,19 @@ typedef struct {
   char pci[16];         // the GPU's address on the PCI bus; "": none
 } tw_hardware;
 
-// From the options' words; MPI is running.
-tw_status tw_hardware_choose(const char *device, const char *transport, tw_hardware *out);
+// Options' words.
+typedef struct {
+  const char *device, *transport, *bind, *link, *overlap, *prepare;
+} tw_hardware_words;
+
+// TW_ERR_USAGE unless each is one that the functions below know. What a rank's command line gets wrong is told to the
+// other before either waits for it.
+tw_status tw_hardware_check(const tw_hardware_words *words);
+// The emulated link in words, "none" without; link has been checked.
+void tw_hardware_link_text(const char *link, char *text, size_t size);
+
+// Both ranks call it.
+tw_status tw_hardware_choose(const tw_channel *channel, const char *device, const char *transport, tw_hardware *out);
 // Both ranks call it: they must compute on the same kind of device; finds the ways to exchange, and selects the GPU.
 tw_status tw_hardware_take(tw_channel *channel, tw_hardware *h);
 // Both ranks call it, after tw_hardware_take and before memory is taken or threads are started: finds cores, memory and

@@ -27,7 +27,7 @@ static const char exit_codes[] =
     "   4  a file is truncated, damaged or malformed\n"
     "   5  files or ranks do not belong together\n"
     "   6  a one-time key slot was used before, or none is left\n"
-    "   7  the other rank ended, hung, or spoke out of turn\n"
+    "   7  the other rank ended, hung, or spoke out of turn; or a time limit passed\n"
     "   8  a value or plan does not fit its rings or windows\n"
     "   9  out of memory\n"
     "  10  a check came out negative\n";
@@ -133,5 +133,5 @@ int main(int argc, char **argv) {
   if (status == TW_OK && (fflush(stdout) != 0 || ferror(stdout)))
     status = tw_fail(TW_ERR_IO, "cannot write to standard output");
   if (status != TW_OK) tw_say_error();
-  return (int)status;
+  return tw_status_known((int)status) ? (int)status : TW_ERR_INTERNAL;
 }

@@ -2,10 +2,14 @@
 
 #include <mpi.h>
 #include <sched.h>
+#include <stdio.h>
 #include <unistd.h>
 
+#include "app/launcher.h"
+#include "app/leave.h"
 #include "app/print.h"
 #include "base/clock.h"
+#include "base/watchdog.h"
 
 // After a failure: does the other rank know that it has failed, too? Outside the channel, which may be broken.
 static bool both_failed(int rank) {
@@ -22,10 +26,11 @@ static bool both_failed(int rank) {
   return done;
 }
 
-static tw_status run_two(const tw_call *call, int rank, double timeout,
+static tw_status run_two(const tw_call *call, int rank, const tw_limits *limits, uint64_t deadline,
                          tw_status (*body)(const tw_call *, tw_channel *)) {
   tw_channel *channel = NULL;
-  tw_status status = tw_channel_mpi(timeout, &channel);
+  tw_status status = tw_channel_mpi(limits->silence, &channel);
+  if (status == TW_OK) channel->deadline_ns = deadline;
   if (status == TW_OK) status = body(call, channel);
   if (status != TW_OK && !both_failed(rank)) {
     tw_say_error();
@@ -36,19 +41,44 @@ static tw_status run_two(const tw_call *call, int rank, double timeout,
   return status;
 }
 
-tw_status tw_two_ranks(const tw_call *call, double timeout,
+// ---- the time limit
+
+// On the watchdog's thread, while the rank is stuck in something that cannot be called off.
+static void end_stuck(const char *reason) {
+  tw_say("%s", reason);
+  tw_leave_remove();
+  _exit(TW_ERR_PEER);
+}
+
+// Who waits for the other rank sees the deadline by itself, and ends in order within seconds; what sees nothing is
+// ended after that.
+static tw_status watch(const tw_limits *limits, uint64_t *deadline) {
+  const double grace = 5;
+  char reason[160];
+  *deadline = limits->whole > 0 ? tw_clock_ns() + (uint64_t)(1e9 * limits->whole) : 0;
+  TW_TRY(tw_watchdog_start(end_stuck));
+  if (!*deadline) return TW_OK;
+  snprintf(reason, sizeof reason,
+           "the time limit of %g s (--time-limit) has passed, and this rank is stuck in a call that does not end",
+           limits->whole);
+  tw_watchdog_limit(*deadline + (uint64_t)(1e9 * grace), reason);
+  return TW_OK;
+}
+
+tw_status tw_two_ranks(const tw_call *call, const tw_limits *limits,
                        tw_status (*body)(const tw_call *call, tw_channel *channel)) {
   const char *name = call->command->name;
   int ranks = 0, rank = 0;
   int level;  // the relay of a GPU's messages calls MPI from a thread of its own
+  uint64_t deadline;
+  TW_TRY(watch(limits, &deadline));
+  tw_launcher_look();
   if (MPI_Init_thread(NULL, NULL, MPI_THREAD_SERIALIZED, &level) != MPI_SUCCESS)
     return tw_fail(TW_ERR_PEER, "MPI cannot start; try mpirun -np 2 twain %s", name);
   MPI_Comm_size(MPI_COMM_WORLD, &ranks);
   MPI_Comm_rank(MPI_COMM_WORLD, &rank);
   if (ranks > 1) tw_say_as(rank);
-  tw_status status = ranks == 2 ? run_two(call, rank, timeout, body)
-                                : tw_fail(TW_ERR_USAGE, "%s needs exactly two ranks, not %d: mpirun -np 2 twain %s ...",
-                                          name, ranks, name);
+  tw_status status = ranks == 2 ? run_two(call, rank, limits, deadline, body) : tw_launcher_refuse(name, ranks);
   if (status != TW_OK) {
     tw_say_error();  // now: the launcher ends all ranks as soon as one has left
     alarm(10);       // a failed rank does not wait for ever for the other to finalize: the signal ends it

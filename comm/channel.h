@@ -6,6 +6,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/clock.h"
 #include "base/status.h"
 
 typedef struct tw_channel tw_channel;
@@ -27,6 +28,7 @@ struct tw_channel {
   int rank;                // 0 or 1
   const char *name;        // "mpi", "loopback"
   double timeout_seconds;  // without progress; then TW_ERR_PEER
+  uint64_t deadline_ns;    // of tw_clock_ns, after which no exchange is waited for, moving or not; 0: none
   tw_status (*start)(tw_channel *, tw_exchange *);
   tw_status (*wait)(tw_channel *, tw_exchange *);  // completes both directions
   bool (*arrived)(tw_channel *, tw_exchange *);    // wait would return at once (also with a failure)
@@ -43,6 +45,26 @@ tw_status tw_channel_mpi(double timeout_seconds, tw_channel **out);
 // A connected pair inside one process, for tests and `check`: each end is driven by its own thread.
 // An end that closes gives the other TW_ERR_PEER at once (after what it had sent has been taken).
 tw_status tw_channel_loopback(double timeout_seconds, tw_channel *out[2]);
+
+// TW_ERR_PEER once the deadline has passed.
+static inline tw_status tw_channel_in_time(const tw_channel *c) {
+  if (!c->deadline_ns || tw_clock_ns() < c->deadline_ns) return TW_OK;
+  return tw_fail(TW_ERR_PEER,
+                 "rank %d: the time limit of the whole run (--time-limit) has passed; rank %d, the network or this "
+                 "rank is slower than that",
+                 c->rank, 1 - c->rank);
+}
+
+// How long to wait for what comes without further word: the timeout, or what is left to the deadline.
+static inline double tw_channel_patience(const tw_channel *c) {
+  double left = c->timeout_seconds;
+  if (c->deadline_ns) {
+    uint64_t now = tw_clock_ns();
+    double rest = now < c->deadline_ns ? 1e-9 * (double)(c->deadline_ns - now) : 0;
+    if (rest < left) left = rest;
+  }
+  return left;
+}
 
 static inline tw_status tw_channel_exchange(tw_channel *c, const void *send, void *recv, size_t bytes) {
   tw_exchange x = {send, recv, bytes, NULL, 0};

@@ -54,11 +54,20 @@ static tw_status link_start(tw_channel *c, tw_exchange *x) {
   return TW_OK;
 }
 
+// What has come was sent before, as far as the clocks agree.
+static tw_status check_stamp(const tw_channel *inner, uint64_t sent) {
+  double ahead = 1e-9 * ((double)sent - (double)tw_clock_ns());
+  if (ahead <= inner->timeout_seconds) return TW_OK;
+  return tw_fail(TW_ERR_PEER, "rank %d: rank %d's message says that it was sent %g s from now", inner->rank,
+                 1 - inner->rank, ahead);
+}
+
 // Due times follow from one another, in order of sending.
 static tw_status read_stamp(link_state *s) {
   flight *f = &s->flights[s->stamped % IN_FLIGHT];
   TW_TRY(s->inner->wait(s->inner, &f->stamp));
-  uint64_t sent = (uint64_t)((int64_t)f->theirs - s->clock_offset);
+  uint64_t sent = f->theirs - (uint64_t)s->clock_offset;
+  TW_TRY(check_stamp(s->inner, sent));
   double on_link = s->profile.bytes_per_second > 0 ? (double)f->data.bytes / s->profile.bytes_per_second : 0;
   if (sent > s->free_at) s->free_at = sent;
   s->free_at += (uint64_t)(1e9 * on_link);
@@ -140,7 +149,7 @@ static tw_status compare_clocks(link_state *s) {
     if (passage < shortest) shortest = passage;
   }
   TW_TRY(tw_channel_exchange(s->inner, &shortest, &theirs, sizeof shortest));
-  s->clock_offset = (theirs - shortest) / 2;
+  s->clock_offset = (int64_t)((uint64_t)theirs - (uint64_t)shortest) / 2;
   return TW_OK;
 }
 
@@ -164,6 +173,7 @@ tw_status tw_channel_link(tw_channel *inner, const tw_link_profile *profile, tw_
   s->channel = (tw_channel){.rank = inner->rank,
                             .name = s->name,
                             .timeout_seconds = inner->timeout_seconds,
+                            .deadline_ns = inner->deadline_ns,
                             .start = link_start,
                             .wait = link_wait,
                             .arrived = link_arrived,

@@ -109,7 +109,9 @@ static tw_status loopback_wait(tw_channel *c, tw_exchange *x) {
   if (e->broken)
     return tw_fail(TW_ERR_PEER, "rank %d: no exchange to wait for: an earlier one with rank %d failed", c->rank,
                    1 - c->rank);
-  struct timespec deadline = deadline_after(c->timeout_seconds);
+  tw_status in_time = tw_channel_in_time(c);
+  if (in_time != TW_OK) return broken_end(e, in_time);
+  struct timespec deadline = deadline_after(tw_channel_patience(c));
   pthread_mutex_lock(&p->lock);
   int rc = 0;
   message *m;
@@ -122,6 +124,7 @@ static tw_status loopback_wait(tw_channel *c, tw_exchange *x) {
     return broken_end(
         e, tw_fail(TW_ERR_PEER, "rank %d: rank %d closed the channel, %zu bytes were still to come; look for its error",
                    c->rank, 1 - c->rank, x->bytes));
+  if (!m && (in_time = tw_channel_in_time(c)) != TW_OK) return broken_end(e, in_time);
   if (!m)
     return broken_end(e, tw_fail(TW_ERR_PEER,
                                  "rank %d: waited %g s for %zu bytes from rank %d; look at the log of rank %d, "

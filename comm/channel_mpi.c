@@ -236,8 +236,9 @@ static tw_status mpi_wait(tw_channel *c, tw_exchange *x) {
   if (f->status != TW_OK) return abandon(s, x, tw_fail(f->status, "%s", f->message));
   f->moved = tw_clock_ns();
   for (;;) {
-    bool done;
-    tw_status status = advance(c, f, &done);
+    bool done = false;
+    tw_status status = tw_channel_in_time(c);
+    if (status == TW_OK) status = advance(c, f, &done);
     if (status != TW_OK) return abandon(s, x, status);
     if (done) break;
     uint64_t idle_ns = tw_clock_ns() - f->moved;

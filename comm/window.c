@@ -5,6 +5,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/watchdog.h"
+
 struct tw_window {
   MPI_Comm host;
   MPI_Win window;
@@ -44,7 +46,7 @@ static tw_status allocate(tw_window *w, int rank, size_t page) {
   return TW_OK;
 }
 
-tw_status tw_window_create(tw_channel *channel, size_t bytes, tw_window **out) {
+static tw_status create(tw_channel *channel, size_t bytes, tw_window **out) {
   size_t page = (size_t)sysconf(_SC_PAGESIZE);
   int ranks = 0;
   *out = NULL;
@@ -67,6 +69,15 @@ tw_status tw_window_create(tw_channel *channel, size_t bytes, tw_window **out) {
     tw_window_free(w, status != TW_OK);
   else
     *out = w;
+  return status;
+}
+
+// MPI waits for the other rank here, and knows no limit.
+tw_status tw_window_create(tw_channel *channel, size_t bytes, tw_window **out) {
+  tw_watchdog_guard(2 * channel->timeout_seconds,
+                    "the other rank does not open its window of shared memory; look at its log");
+  tw_status status = create(channel, bytes, out);
+  tw_watchdog_release();
   return status;
 }
 

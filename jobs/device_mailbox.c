@@ -238,6 +238,9 @@ static tw_status choose_blocks(tw_channel *channel, bool near, tw_mailboxes *m) 
   int mine, theirs;
   TW_TRY(tw_device_multiprocessors(&mine));
   TW_TRY(tw_channel_exchange(channel, &mine, &theirs, sizeof mine));
+  if (theirs < 1)
+    return tw_fail(TW_ERR_PEER, "rank %d says that its GPU has %d multiprocessors: damaged on the way, or not twain",
+                   1 - channel->rank, theirs);
   int most = TW_EXCHANGE_BLOCKS;
   if (most > mine) most = mine;
   if (most > theirs) most = theirs;

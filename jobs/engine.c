@@ -1,3 +1,4 @@
+#include <limits.h>
 #include <sodium.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -107,11 +108,20 @@ tw_status tw_engine_run_lanes(tw_engine *e, void (*progress)(void *state, double
 }
 
 // Every stretch of gates and every chunk of keys may be a span.
+static size_t trace_room(const tw_program *p, int rank, int lanes, int batch) {
+  size_t chunks = p->slot_bytes[rank] / TW_KEY_CHUNK + 2;
+  return (size_t)(2 * p->op_count + p->levels + 1) * (size_t)lanes + chunks * (size_t)batch;
+}
+
+int tw_engine_trace_most(const tw_program *p, int rank, int batch) {
+  size_t most = trace_room(p, rank, TW_LANES, batch) + tw_engine_trace_messages(p);
+  return most < INT_MAX ? (int)most : INT_MAX;
+}
+
 tw_status tw_engine_open_trace(tw_engine *e) {
   const tw_program *p = &e->o.plan->program;
   void *streams[TW_LANES];
-  size_t chunks = p->slot_bytes[e->rank] / TW_KEY_CHUNK + 2;
-  size_t room = (size_t)(2 * p->op_count + p->levels + 1) * (size_t)e->count + chunks * (size_t)e->o.batch;
+  size_t room = trace_room(p, e->rank, e->count, e->o.batch);
   for (int i = 0; i < e->count; i++) streams[i] = e->parts[i].stream;
   return e->o.trace ? tw_engine_trace_create(p, e->count, e->device ? streams : NULL, room, &e->trace) : TW_OK;
 }

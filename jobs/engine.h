@@ -59,6 +59,8 @@ void tw_engine_close(tw_engine *e);                                           //
 tw_status tw_engine_prepare(tw_engine *e, const tw_engine_job *job);
 tw_status tw_engine_online(tw_engine *e, void (*progress)(void *state, double fraction), void *progress_state);
 
+// Most spans that a trace of a batch holds, whatever the device and the halves.
+int tw_engine_trace_most(const tw_program *program, int rank, int batch);
 // Opened output and own mask of it, host memory, batch * output elements.
 tw_status tw_engine_output(tw_engine *e, uint64_t *masked, uint64_t *mask);
 // The same of the guard's count, batch elements; a program with a guard.

@@ -352,7 +352,7 @@ static tw_status read_trace(tw_engine *e) {
 
 static tw_status launch(tw_engine *e) {
   TW_TRY(tw_device_graph_launch(e->graph, e->stream));
-  return tw_device_wait_for(e->stream, e->o.channel->timeout_seconds);
+  return tw_device_wait_for(e->stream, tw_channel_patience(e->o.channel));
 }
 
 static tw_status run_device(tw_engine *e) {
@@ -362,7 +362,8 @@ static tw_status run_device(tw_engine *e) {
   if (status == TW_OK) status = tw_key_feed_status(e->feed);  // then openings stopped, and what is relayed must, too
   tw_status ended = tw_device_opener_run_end(e->opener, status != TW_OK);
   TW_TRY(tw_key_feed_status(e->feed));  // the cause
-  TW_TRY(ended);                        // knows more
+  if (status != TW_OK) TW_TRY(tw_channel_in_time(e->o.channel));
+  TW_TRY(ended);  // knows more
   TW_TRY(status);
   TW_TRY(read_timers(e));
   return read_trace(e);

@@ -59,7 +59,7 @@ struct tw_engine_trace {
 static tw_status allocate(tw_engine_trace *t, size_t room) {
   const tw_program *p = t->program;
   void *memory;
-  t->message_room = TW_LANES * (p->levels + 1);
+  t->message_room = (int)tw_engine_trace_messages(p);
   t->moment_room = 2 * t->message_room;
   TW_TRY(tw_alloc(sizeof(message) * (size_t)t->message_room, &memory));
   t->messages = memory;

@@ -36,6 +36,8 @@ void tw_plan_free(tw_plan *plan);
 // NAME.plan.json. Reading builds the program again and refuses a digest that differs.
 tw_status tw_plan_write(const char *path, const tw_plan *plan);
 tw_status tw_plan_read(const char *path, tw_plan *plan);
+// The digest that the file says it has.
+tw_status tw_plan_read_digest(const char *path, tw_digest *digest);
 
 // Rows and columns of one sequence's output.
 void tw_plan_output_shape(const tw_plan *plan, int *rows, int *cols);

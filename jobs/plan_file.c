@@ -378,6 +378,14 @@ static tw_status read_plan(const char *path, const json_t *root, tw_plan *plan) 
   return compare_part(path, root, "streams", streams_json(&plan->program));
 }
 
+tw_status tw_plan_read_digest(const char *path, tw_digest *digest) {
+  json_t *root;
+  TW_TRY(tw_json_file_read(path, format_name, VERSION, "twain plan", &root));
+  tw_status status = get_text(path, root, "", "digest", digest->hex, sizeof digest->hex);
+  json_decref(root);
+  return status;
+}
+
 tw_status tw_plan_read(const char *path, tw_plan *plan) {
   json_t *root;
   memset(plan, 0, sizeof *plan);

@@ -21,6 +21,32 @@ typedef struct {
 
 // ---- before the handshake: what this rank can see alone ----
 
+static void describe(const tw_key_index_entry *e, char *text, size_t size) {
+  snprintf(text, size,
+           "use %" PRIu32 ", kind %" PRIu32 ", width %" PRIu32 ", reserved %" PRIu32 ", %" PRIu64
+           " elements at byte %" PRIu64,
+           e->use, e->kind, e->width, e->reserved, e->count, e->offset);
+}
+
+// Every correction must lie where the plan has it, and be what it says.
+static tw_status check_index(const tw_keys_info *k, const tw_program *p, int rank) {
+  char here[160], there[160];
+  tw_key_index_entry *wanted;
+  TW_TRY(tw_program_index(p, rank, &wanted));
+  uint64_t i = 0;
+  while (i < k->index_count && memcmp(&k->index[i], &wanted[i], sizeof *wanted) == 0) i++;
+  if (i < k->index_count) {
+    describe(&k->index[i], here, sizeof here);
+    describe(&wanted[i], there, sizeof there);
+  }
+  tw_free(wanted);
+  if (i == k->index_count) return TW_OK;
+  return tw_fail(TW_ERR_MISMATCH,
+                 "rank %d's key file: dataset index: entry %" PRIu64
+                 " is %s, but the plan has %s; copy the file again, or deal new keys",
+                 rank, i, here, there);
+}
+
 static tw_status check_files(const tw_run_options *o, int rank) {
   const tw_keys_info *k = tw_keys_get_info(o->keys);
   const tw_program *p = &o->plan->program;
@@ -39,6 +65,7 @@ static tw_status check_files(const tw_run_options *o, int rank) {
   if (k->slot_bytes != p->slot_bytes[rank] || k->index_count != (uint64_t)p->correction_count)
     return tw_fail(TW_ERR_MISMATCH, "the key file's slots of %" PRIu64 " bytes do not fit the plan's %" PRIu64,
                    k->slot_bytes, p->slot_bytes[rank]);
+  TW_TRY(check_index(k, p, rank));
   if (k->test && !o->allow_test_keys)
     return tw_fail(TW_ERR_USAGE,
                    "the key file is marked TEST: its seeds are known, nothing is private; deal real keys, or say "
@@ -67,6 +94,10 @@ static void fill_terms(const tw_run_options *o, tw_terms *t) {
   t->count = (uint64_t)o->input->count;
   t->seq = (uint64_t)o->input->seq;
   t->test_keys = k->test;
+  if (!o->overlap || o->input->count < 2) return;
+  t->overlap = 1;
+  t->budget_words = o->budget.words;
+  t->budget_jobs = o->budget.jobs;
 }
 
 // The same slots and ledgers on both ranks; then marked, erased, and acknowledged by both before anything masked is
@@ -205,7 +236,8 @@ static tw_status share_run_id(rank_run *r, tw_id *id) {
   tw_id_random(&mine);
   TW_TRY(tw_channel_exchange(r->o->channel, &mine, &theirs, sizeof mine));
   *id = r->rank == 0 ? mine : theirs;
-  return TW_OK;
+  if (id->hex[32] == '\0' && strspn(id->hex, "0123456789abcdef") == 32) return TW_OK;
+  return tw_fail(TW_ERR_PEER, "rank 0 sent a run id that is not 32 hexadecimal digits: no result was written");
 }
 
 static tw_status infer(rank_run *r, tw_result_share *out) {

@@ -119,7 +119,7 @@ ranks_say 'model'
 restore
 [ -z "$(find ledger -type f -name '[0-9]*')" ] || fail "a refused run marked slots: $(find ledger -type f -name '[0-9]*')"
 
-# a disk that is full when the result is written (where mounting is allowed)
+# a disk without room for the result: known before a slot is marked (where mounting is allowed)
 run_on_full_disk() {
   mount -t tmpfs -o size=64k,mode=0700 tmpfs full
   ln -s "$PWD"/n.plan.json "$PWD"/n.*.p?.h5 full
@@ -134,7 +134,7 @@ if unshare -m mount -t tmpfs tmpfs full 2>/dev/null; then
   unshare -m bash -c run_on_full_disk >said 2>&1
   grep -q 'exit code 3' said && grep -q 'No space left' said || { cat said >&2; fail "no word of a full disk"; }
   ! grep -q '^n.result' said || { cat said >&2; fail "a full disk left a result"; }
-  expect_run 6 'slot 2 was used before' n --ledger ledger --slot 2
+  [ -z "$(find ledger -type f 2>/dev/null)" ] || fail "a run without room marked $(find ledger -type f)"
   restore
 fi
 

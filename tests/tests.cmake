@@ -5,6 +5,7 @@
 #   mpi_NAME.c     an executable run as two MPI ranks                                   label mpi
 #   cli_NAME.sh    a bash script; TWAIN is the binary, SOURCE_DIR the source folder,
 #                  the working folder fresh and removed afterwards                      label cli
+#   preload_NAME.c a library that a cli test loads before a rank's others; TWAIN_PRELOAD is their folder
 #   gpu_NAME.c     an executable that needs a GPU to run; built with CUDA, by the CMakeLists.txt above
 #   any other .c   code that tests share
 # A name that ends in _slow also gets the label slow and ten minutes instead of two.
@@ -25,7 +26,7 @@ set(mpi_environment
 set(no_leak_check ASAN_OPTIONS=detect_leaks=0)
 
 file(GLOB shared_sources CONFIGURE_DEPENDS tests/*.c)
-list(FILTER shared_sources EXCLUDE REGEX "/(test|secret|mpi|gpu)_[^/]*$")
+list(FILTER shared_sources EXCLUDE REGEX "/(test|secret|mpi|gpu|preload)_[^/]*$")
 if(shared_sources)
   add_library(twain_testing STATIC ${shared_sources})
   target_link_libraries(twain_testing PUBLIC twain_jobs PkgConfig::CUNIT)
@@ -79,6 +80,16 @@ foreach(source IN LISTS mpi_sources)
   set_tests_properties(${name} PROPERTIES PROCESSORS 2)
 endforeach()
 
+file(GLOB preload_sources CONFIGURE_DEPENDS tests/preload_*.c)
+if(NOT TWAIN_SANITIZE)  # whose own library must come first
+  foreach(source IN LISTS preload_sources)
+    get_filename_component(name ${source} NAME_WE)
+    add_library(${name} MODULE ${source} comm/opens_header.c base/status.c)
+    target_link_libraries(${name} PRIVATE twain_flags MPI::MPI_C PkgConfig::ISAL PkgConfig::SODIUM ${CMAKE_DL_LIBS})
+    set_target_properties(${name} PROPERTIES PREFIX "" LIBRARY_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/preload)
+  endforeach()
+endif()
+
 file(GLOB cli_sources CONFIGURE_DEPENDS tests/cli_*.sh)
 if(TARGET twain)
   foreach(source IN LISTS cli_sources)
@@ -86,7 +97,7 @@ if(TARGET twain)
     add_test(NAME ${name} COMMAND bash -c
       "folder=$(mktemp -d) && trap 'rm -rf \"$folder\"' EXIT && cd \"$folder\" && bash \"$1\"" cli ${source})
     twain_register(${name} cli ${mpi_environment} ${no_leak_check} TWAIN=$<TARGET_FILE:twain>
-      SOURCE_DIR=${CMAKE_SOURCE_DIR})
+      SOURCE_DIR=${CMAKE_SOURCE_DIR} TWAIN_PRELOAD=${CMAKE_BINARY_DIR}/preload)
     set_tests_properties(${name} PROPERTIES PROCESSORS 2 SKIP_RETURN_CODE 77)
   endforeach()
 endif()

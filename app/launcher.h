@@ -1,0 +1,14 @@
+// Who started this process, when its MPI sees one rank only.
+#ifndef TW_LAUNCHER_H
+#define TW_LAUNCHER_H
+
+#include "base/status.h"
+
+// Before MPI starts, which may change what the environment says: reads it.
+void tw_launcher_look(void);
+
+// TW_ERR_USAGE for a command that needs two ranks and has `count`: says so, and where the environment shows that
+// somebody did start several processes, who it was and what to do.
+tw_status tw_launcher_refuse(const char *command, int count);
+
+#endif

@@ -42,6 +42,8 @@ expect_lie 5 'differ in protocol version: rank 0 has [0-9]+, rank 1 has 77' vers
 expect_lie 5 'differ in plan' terms 4 0
 expect_lie 7 'a word without end' words 0 0
 expect_lie 7 'sent one of another size' cut 1 100
+expect_lie 7 'sent a description of its hardware that no twain sends' hardware 0 0
+expect_lie 7 'sent a list of cores that no twain sends' cores 0 0
 expect_lie 7 'nothing moved for 1 s' silent 1 0 --timeout 1
 expect_lie 7 'does not say for 1 s on which host it is' absent 0 0 --timeout 1
 text=$(printf 'disk full\n\033[2J\033[31mtwain: rank 0 on honest: done, result written\033[0m \xff')

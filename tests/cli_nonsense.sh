@@ -12,9 +12,6 @@ expect_run 0 WARNING n --ledger ledger
 mkdir good
 cp n.* good
 
-python=python3
-"$python" -c 'import h5py' 2>/dev/null || python=/usr/bin/python3
-
 spoil() { # FILE STATEMENTS: f is the file, put(name, array) writes a dataset with its checksum
   "$python" - "$@" <<'PYTHON'
 import hashlib

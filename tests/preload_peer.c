@@ -5,6 +5,8 @@
 //   terms       a greeting's plan is another one
 //   words       a greeting's link has no end
 //   cut         a greeting is VALUE bytes shorter
+//   hardware    the address of its GPU has no end, and its device is none
+//   cores       its list of cores has no end
 //   sequence    an opening's message has the next one's number
 //   length      an opening's message is 8 bytes shorter
 //   checksum    an opening's payload does not fit its checksum
@@ -26,7 +28,8 @@
 #include "comm/opens_header.h"
 #include "jobs/handshake.h"
 
-enum { TRANSCRIPT_BYTES = 65 };
+// app/hardware.c: host, pci, device, nccl, transport; cores, failed, bind.
+enum { TRANSCRIPT_BYTES = 65, HOST_BYTES = 256, HARDWARE_BYTES = 284, CORES_BYTES = 776 };
 
 static const char *word(const char *name) {
   const char *value = getenv(name);
@@ -84,6 +87,10 @@ static const void *spoil(const void *buffer, int *bytes) {
     spoilt = spoil_openings(copy, bytes);
   else if (*bytes == TRANSCRIPT_BYTES && lie("transcript") && (spoilt = its_turn()))
     copy[9] = copy[9] == 'a' ? 'b' : 'a';
+  else if (*bytes == HARDWARE_BYTES && lie("hardware") && (spoilt = its_turn()))
+    memset(copy + HOST_BYTES, 'x', HARDWARE_BYTES - HOST_BYTES);
+  else if (*bytes == CORES_BYTES && lie("cores") && (spoilt = its_turn()))
+    memset(copy, 'x', CORES_BYTES);
   if (spoilt) return copy;
   free(copy);
   return buffer;

@@ -2,6 +2,7 @@
 # them moves the terminal's cursor. Results: lengths, outputs, transcripts, names. Keys: their index. Models: activation.
 source "$SOURCE_DIR/tests/cli.bash"
 
+"$TWAIN" ledger --new ledger -q
 "$TWAIN" import --synthetic 1x24x3x40 -o n -q
 "$TWAIN" plan n --seq 7 --output pooled -q
 "$TWAIN" share n -q

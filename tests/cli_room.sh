@@ -2,6 +2,7 @@
 # both ranks. What an interrupted run leaves does not stand in the next one's way.
 source "$SOURCE_DIR/tests/cli.bash"
 
+"$TWAIN" ledger --new ledger -q
 "$TWAIN" import --synthetic 1x24x3x40 -o n -q
 "$TWAIN" plan n --seq 7 -q
 "$TWAIN" share n -q
@@ -9,7 +10,7 @@ source "$SOURCE_DIR/tests/cli.bash"
 "$TWAIN" encode n 'some words' -q
 "$TWAIN" share n --input -q
 
-unmarked() { [ -z "$(find ledger -type f 2>/dev/null)" ] || fail "$1 marked $(find ledger -type f)"; }
+unmarked() { [ -z "$(find ledger -type f -name '[0-9]*' 2>/dev/null)" ] || fail "$1 marked $(find ledger -type f -name '[0-9]*')"; }
 both_say() {
   for rank in 0 1; do grep -qE "rank $rank on .*$1" said || { cat said >&2; fail "rank $rank does not say $1"; }; done
 }
@@ -74,10 +75,10 @@ if [ -e "$TWAIN_PRELOAD/preload_peer.so" ]; then
   export -f no_flock
   expect 0 WARNING bash -c 'no_flock n --ledger ledger --force'
   no_leftovers
-  spent=$(find ledger -type f | wc -l)
+  spent=$(find ledger -type f -name '[0-9]*' | wc -l)
   : >n.result.p0.h5.partial
   expect 3 'n.result.p0.h5.partial: exists' bash -c 'no_flock n --ledger ledger --force'
-  [ "$(find ledger -type f | wc -l)" = "$spent" ] || fail "a file in the way cost slots"
+  [ "$(find ledger -type f -name '[0-9]*' | wc -l)" = "$spent" ] || fail "a file in the way cost slots"
   rm n.result.p0.h5.partial
 fi
 # a launcher that is told to end: nothing is left

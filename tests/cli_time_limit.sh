@@ -1,6 +1,7 @@
 # --time-limit bounds a run whatever it waits for: a link that is slow, a rank that is stopped, one that never joins.
 source "$SOURCE_DIR/tests/cli.bash"
 
+"$TWAIN" ledger --new ledger -q
 "$TWAIN" import --synthetic 1x24x3x40 -o n -q
 "$TWAIN" plan n --seq 7 -q
 "$TWAIN" share n -q

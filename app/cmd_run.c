@@ -127,9 +127,9 @@ static tw_status check_result(const char *name, const settings *s, int rank) {
 static tw_status load(const char *name, const settings *s, int rank, rank_files *f) {
   TW_TRY(tw_hardware_check(&(tw_hardware_words){s->device, s->transport, s->bind, s->link, s->overlap, s->prepare}));
   TW_TRY(check_result(name, s, rank));
-  TW_TRY(tw_ledger_find(s->ledger, &f->ledger));
   TW_TRY(tw_plan_read(tw_path_of(name, "plan.json").text, &f->plan));
   f->has_plan = true;
+  TW_TRY(tw_ledger_find(s->ledger, &f->ledger));
   TW_TRY(tw_input_share_read(tw_path_of(name, rank ? "input.p1.h5" : "input.p0.h5").text, rank, &f->input));
   f->has_input = true;
   TW_TRY(claim_result(name, s, rank, f));

@@ -35,7 +35,8 @@ static tw_status prepare(bench *b) {
   TW_TRY(tw_shape_config(b->s->model, &b->dealer.config));
   if (b->s->layers > 0 && b->s->layers < b->dealer.config.layers) b->dealer.config.layers = (int)b->s->layers;
   TW_TRY(tw_plan_make(&b->dealer.config, (int)b->s->seq, TW_DITHERED, TW_OUTPUT_TOKENS, false, NULL, &b->plan));
-  randombytes_buf(b->dealer.mask_seed, sizeof b->dealer.mask_seed);
+  TW_TRY(tw_seed_alloc(2 * sizeof b->dealer.mask_seed[0], (void **)&b->dealer.mask_seed));
+  randombytes_buf(b->dealer.mask_seed, 2 * sizeof b->dealer.mask_seed[0]);
   for (int rank = 0; rank < 2; rank++) {
     TW_TRY(tw_alloc(b->plan.program.slot_bytes[rank], &memory));
     b->half[rank] = memory;
@@ -235,6 +236,7 @@ tw_status tw_bench_deal(const tw_call *call) {
   if (status == TW_OK) status = print(&b);
   for (int rank = 0; rank < 2; rank++) tw_free(b.half[rank]);
   tw_free(b.seconds);
+  tw_model_dealer_free(&b.dealer);
   tw_plan_free(&b.plan);
   return status;
 }

@@ -5,13 +5,14 @@
 #include "app/files.h"
 #include "app/hardware.h"
 #include "app/print.h"
+#include "app/secrets.h"
 #include "base/memory.h"
 #include "jobs/deal.h"
 
 typedef struct {
   int64_t count, test_seed;
   const char *device;
-  bool force;
+  bool allow_unlocked, force;
 } settings;
 
 static const tw_option options[] = {
@@ -37,6 +38,7 @@ static const tw_option options[] = {
      .value = "WHICH",
      .fallback = "auto",
      .help = "cpu, cuda or auto (a GPU when there is one); the keys are the same"},
+    TW_SECRETS_OPTION(settings),
     {.name = "force",
      .field = offsetof(settings, force),
      .help = "replace key files that are there; never while a copy of them may still be used"},
@@ -89,6 +91,7 @@ static tw_status deal(const tw_plan *plan, const tw_model_dealer *dealer, const 
   if (status == TW_OK) status = tw_deal(plan, dealer, &o, &key_id);
   tw_places_end(places, status);
   tw_progress_end(&progress);
+  tw_secrets_warn();
   TW_TRY(status);
   if (o.test) tw_say("TEST keys: their seeds follow from %lld, nothing is private with them", (long long)s->test_seed);
   if (!quiet) printf("key %s\nfor rank 0: %s\nfor rank 1: %s\n", key_id.hex, o.path[0], o.path[1]);
@@ -102,13 +105,15 @@ static tw_status run(const tw_call *call) {
   tw_places places;
   tw_plan plan;
   tw_model_dealer dealer;
+  tw_not_dumpable();
+  if (s->allow_unlocked) tw_seeds_may_be_unlocked();
   TW_TRY(tw_name_check(name));
   TW_TRY(tw_places_check(&places, name, suffixes, 2, s->force));
   TW_TRY(tw_plan_read(tw_path_of(name, "plan.json").text, &plan));
   tw_status status = tw_model_dealer_read(tw_path_of(name, "model.dealer.h5").text, &dealer);
   if (status == TW_OK) {
     status = deal(&plan, &dealer, s, &places, call->quiet);
-    tw_wipe(&dealer, sizeof dealer);
+    tw_model_dealer_free(&dealer);
   }
   tw_plan_free(&plan);
   return status;

@@ -6,11 +6,11 @@
 #include "app/commands.h"
 #include "app/files.h"
 #include "app/hardware.h"
-#include "app/leave.h"
 #include "app/ledger_folder.h"
 #include "app/print.h"
 #include "app/rank_options.h"
 #include "app/run_report.h"
+#include "app/secrets.h"
 #include "app/two_ranks.h"
 #include "base/memory.h"
 #include "comm/channel.h"
@@ -23,7 +23,7 @@ typedef struct {
   int64_t budget_words, budget_jobs;
   int64_t slot;
   double timeout, time_limit;
-  bool allow_test_keys, json, verbose, force, trace;
+  bool allow_test_keys, allow_unlocked, json, verbose, force, trace;
 } settings;
 
 static const tw_option options[] = {
@@ -86,6 +86,7 @@ static const tw_option options[] = {
     {.name = "allow-test-keys",
      .field = offsetof(settings, allow_test_keys),
      .help = "accept TEST keys, with which nothing is private"},
+    TW_SECRETS_OPTION(settings),
     {.name = "verbose", .letter = 'v', .field = offsetof(settings, verbose), .help = "costs of every layer"},
     {.name = "json", .field = offsetof(settings, json), .help = "print JSON instead of tables (rank 0)"},
     {.name = "force", .field = offsetof(settings, force), .help = "replace result files that are there"},
@@ -113,7 +114,6 @@ static tw_status claim_result(const char *name, const settings *s, int rank, ran
   tw_plan_output_shape(&f->plan, &shape.rows, &shape.cols);
   if (s->trace) shape.span_count = tw_engine_trace_most(&f->plan.program, rank, f->input.count);
   TW_TRY(tw_result_share_claim(path.text, &shape, s->force, &f->result));
-  tw_leave_removing(tw_result_place_partial(f->result));
   return TW_OK;
 }
 
@@ -140,7 +140,6 @@ static tw_status load(const char *name, const settings *s, int rank, rank_files 
 }
 
 static void unload(rank_files *f) {
-  tw_leave_removing(NULL);
   tw_result_place_release(f->result);
   if (f->has_model) tw_model_share_free(&f->model);
   if (f->keys) tw_keys_close(f->keys);
@@ -217,6 +216,7 @@ static tw_status infer(const settings *s, rank_files *f, tw_channel *channel, tw
   tw_status status = tw_hardware_overlap(&hardware, s->overlap, &o.overlap);
   if (status == TW_OK) status = tw_hardware_prepare(&hardware, s->prepare, &o.prepare_beside);
   if (status == TW_OK) status = tw_run(&o, result);
+  tw_secrets_warn();
   tw_progress_end(&progress);
   tw_hardware_release(&hardware);
   if (status != TW_OK) return status;
@@ -233,7 +233,6 @@ static tw_status write_result(tw_channel *channel, rank_files *f, const tw_resul
   tw_result_place *place = f->result;
   f->result = NULL;
   tw_status status = tw_result_place_commit(place);
-  tw_leave_removing(NULL);
   return status;
 }
 
@@ -250,10 +249,12 @@ static tw_status run_rank(const tw_call *call, tw_channel *channel, rank_files *
   const settings *s = call->settings;
   tw_environment e;
   tw_result_share result;
+  if (s->allow_unlocked) tw_seeds_may_be_unlocked();
   collect(&e);
   TW_TRY(agree_on_words(channel, s, load(call->arguments[0], s, channel->rank, f)));
   tw_ledger_warn(&f->ledger);
   TW_TRY(meet(channel, &e));
+  tw_secrets_warn();
   TW_TRY(infer(s, f, channel, &e, call->quiet, &result));
   tw_status status = write_result(channel, f, &result);
   if (status == TW_OK && channel->rank == 0) {

@@ -4,17 +4,19 @@
 #include "app/commands.h"
 #include "app/files.h"
 #include "app/model_id.h"
+#include "app/secrets.h"
 #include "base/memory.h"
 #include "jobs/share.h"
 
 typedef struct {
-  bool input, force;
+  bool input, allow_unlocked, force;
 } settings;
 
 static const tw_option options[] = {
     {.name = "input",
      .field = offsetof(settings, input),
      .help = "split NAME.input.h5 (the client's step) instead of the model"},
+    TW_SECRETS_OPTION(settings),
     {.name = "force", .field = offsetof(settings, force), .help = "replace files that are there"},
 };
 
@@ -53,7 +55,7 @@ static tw_status share_model(const char *name, bool force, bool quiet) {
     printf("model %s\nfor rank 0: %s\nfor rank 1: %s\nfor the dealer: %s\nfor everybody: %s\n", dealer.model_id.hex,
            secret.path[0].text, secret.path[1].text, secret.path[2].text, public.path[0].text);
   for (int rank = 0; rank < 2; rank++) tw_model_share_free(&shares[rank]);
-  tw_wipe(&dealer, sizeof dealer);
+  tw_model_dealer_free(&dealer);
   return status;
 }
 
@@ -100,8 +102,12 @@ static tw_status share_input(const char *name, bool force, bool quiet) {
 static tw_status run(const tw_call *call) {
   const settings *s = call->settings;
   const char *name = call->arguments[0];
+  tw_not_dumpable();
+  if (s->allow_unlocked) tw_seeds_may_be_unlocked();
   TW_TRY(tw_name_check(name));
-  return s->input ? share_input(name, s->force, call->quiet) : share_model(name, s->force, call->quiet);
+  tw_status status = s->input ? share_input(name, s->force, call->quiet) : share_model(name, s->force, call->quiet);
+  tw_secrets_warn();
+  return status;
 }
 
 const tw_command tw_command_share = {

@@ -9,7 +9,9 @@
 #include <sys/statvfs.h>
 #include <unistd.h>
 
+#include "base/interrupt.h"
 #include "io/file.h"
+#include "io/unfinished.h"
 
 tw_path tw_path_of(const char *name, const char *suffix) {
   tw_path p;
@@ -43,22 +45,70 @@ bool tw_path_exists(const tw_path *path) {
   return lstat(path->text, &info) == 0;
 }
 
+// Old files that a killed command has left aside are the only ones of their kind until somebody has decided.
+static tw_status check_aside(const tw_places *p) {
+  char back[1024] = "", away[1024] = "";
+  bool complete = true, left = false;
+  for (int i = 0; i < p->count; i++) {
+    size_t used = strlen(back), dropped = strlen(away);
+    complete = complete && tw_path_exists(&p->path[i]);
+    if (!tw_path_exists(&p->aside[i])) continue;
+    left = true;
+    snprintf(back + used, sizeof back - used, "%smv %s %s", used ? " && " : "", p->aside[i].text, p->path[i].text);
+    snprintf(away + dropped, sizeof away - dropped, " %s", p->aside[i].text);
+  }
+  if (!left) return TW_OK;
+  if (complete)
+    return tw_fail(
+        TW_ERR_IO,
+        "a command that replaced %s was killed after the new files were complete; if none is running, remove "
+        "the old ones: rm%s",
+        p->path[0].text, away);
+  return tw_fail(TW_ERR_IO,
+                 "a command that was to replace %s was killed; if none is running, put the old files back: %s",
+                 p->path[0].text, back);
+}
+
 tw_status tw_places_check(tw_places *p, const char *name, const char *const *suffixes, int count, bool force) {
   *p = (tw_places){.count = count};
   for (int i = 0; i < count; i++) {
     p->path[i] = tw_path_of(name, suffixes[i]);
+    snprintf(p->aside[i].text, sizeof p->aside[i].text, "%.*s.replaced", TW_NAME_LONGEST + 32, p->path[i].text);
+  }
+  TW_TRY(check_aside(p));
+  for (int i = 0; i < count; i++) {
     const char *path = p->path[i].text;
     if (!tw_path_exists(&p->path[i])) {
       TW_TRY(tw_file_check_new(path));
     } else if (!force) {
       return tw_fail(TW_ERR_IO, "%s: exists already; choose another NAME, remove it, or replace it with --force", path);
     }
-    snprintf(p->aside[i].text, sizeof p->aside[i].text, "%.*s.replaced", (int)sizeof p->aside[i].text - 16, path);
   }
   return TW_OK;
 }
 
-tw_status tw_places_begin(tw_places *p) {
+// Places between begin and end.
+enum { OPEN_AT_ONCE = 2 };
+static tw_places *volatile open_places[OPEN_AT_ONCE];
+
+static void note(tw_places *from, tw_places *to) {
+  for (int i = 0; i < OPEN_AT_ONCE; i++)
+    if (open_places[i] == from) {
+      open_places[i] = to;
+      return;
+    }
+}
+
+void tw_places_undo(void) {
+  tw_unfinished_remove();
+  for (int i = 0; i < OPEN_AT_ONCE; i++) {
+    const tw_places *p = open_places[i];
+    for (int j = 0; p && j < p->count; j++)
+      if (p->moved[j]) rename(p->aside[j].text, p->path[j].text);
+  }
+}
+
+static tw_status put_aside(tw_places *p) {
   for (int i = 0; i < p->count; i++) {
     if (!tw_path_exists(&p->path[i])) continue;
     if (rename(p->path[i].text, p->aside[i].text) != 0)
@@ -69,7 +119,16 @@ tw_status tw_places_begin(tw_places *p) {
   return TW_OK;
 }
 
+tw_status tw_places_begin(tw_places *p) {
+  tw_interrupts_hold();
+  tw_status status = put_aside(p);
+  note(NULL, p);
+  tw_interrupts_release();
+  return status;
+}
+
 tw_status tw_places_end(tw_places *p, tw_status status) {
+  tw_interrupts_hold();
   for (int i = 0; i < p->count; i++) {
     if (status == TW_OK) {
       if (p->moved[i]) unlink(p->aside[i].text);
@@ -79,6 +138,9 @@ tw_status tw_places_end(tw_places *p, tw_status status) {
       unlink(p->path[i].text);
     }
   }
+  tw_unfinished_keep();
+  note(p, NULL);
+  tw_interrupts_release();
   return status;
 }
 

@@ -31,9 +31,13 @@ typedef struct {
 tw_status tw_places_check(tw_places *p, const char *name, const char *const *suffixes, int count, bool force);
 // Right before the first is written: put old files aside.
 tw_status tw_places_begin(tw_places *p);
-// Afterwards. status TW_OK: remove the old files. Otherwise remove what was written and put the old files back.
+// Afterwards; from begin to end a signal that ends the process does the same as a failure (tw_places_undo). status
+// TW_OK: remove the old files. Otherwise remove what was written and put the old files back.
 // Returns status.
 tw_status tw_places_end(tw_places *p, tw_status status);
+
+// For tw_interrupts_catch: removes what is being written, puts old files back. Async-signal-safe.
+void tw_places_undo(void);
 
 // Free bytes where `path` will be.
 tw_status tw_disk_free(const char *path, uint64_t *bytes);

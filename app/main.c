@@ -8,7 +8,9 @@
 #include <sys/stat.h>
 
 #include "app/commands.h"
+#include "app/files.h"
 #include "app/print.h"
+#include "base/interrupt.h"
 #include "base/memory.h"
 #include "kernels/isa.h"
 
@@ -127,6 +129,8 @@ static void speak_as_rank(void) {
 
 int main(int argc, char **argv) {
   tw_no_core_dumps();
+  tw_hide_stack();
+  tw_interrupts_catch(tw_places_undo);
   umask(077);
   speak_as_rank();
   tw_status status = dispatch(argc, argv);

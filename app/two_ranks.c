@@ -6,10 +6,10 @@
 #include <unistd.h>
 
 #include "app/launcher.h"
-#include "app/leave.h"
 #include "app/print.h"
 #include "base/clock.h"
 #include "base/watchdog.h"
+#include "io/unfinished.h"
 
 // After a failure: does the other rank know that it has failed, too? Outside the channel, which may be broken.
 static bool both_failed(int rank) {
@@ -46,7 +46,7 @@ static tw_status run_two(const tw_call *call, int rank, const tw_limits *limits,
 // On the watchdog's thread, while the rank is stuck in something that cannot be called off.
 static void end_stuck(const char *reason) {
   tw_say("%s", reason);
-  tw_leave_remove();
+  tw_unfinished_remove();
   _exit(TW_ERR_PEER);
 }
 

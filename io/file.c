@@ -14,6 +14,9 @@
 #include <sys/statvfs.h>
 #include <unistd.h>
 
+#include "base/interrupt.h"
+#include "io/unfinished.h"
+
 uint32_t tw_crc32c(uint32_t previous, const void *data, size_t bytes) {
   uint32_t state = ~previous;
   unsigned char *at = (unsigned char *)data;  // the library only reads
@@ -81,10 +84,29 @@ tw_status tw_file_check_new(const char *path) {
   return check_folder(path);
 }
 
+// A command that was killed may have left the old file, or a part of the new one, beside the name.
+static tw_status no_such_file(const char *path, const char *maker) {
+  struct stat info;
+  char beside[PATH_MAX + 16];
+  snprintf(beside, sizeof beside, "%s.replaced", path);
+  if (lstat(beside, &info) == 0)
+    return tw_fail(TW_ERR_IO,
+                   "%s: no such file, but %s is there: a command that was to replace it was killed; if none is "
+                   "running, put the old file back: mv %s %s",
+                   path, beside, beside, path);
+  snprintf(beside, sizeof beside, "%s.partial", path);
+  if (lstat(beside, &info) == 0)
+    return tw_fail(TW_ERR_IO,
+                   "%s: no such file, but %s is there: another command is writing it, or was killed; if none is "
+                   "running, remove that and run `%s` again",
+                   path, beside, maker);
+  return tw_fail(TW_ERR_IO, "%s: no such file; run `%s` first", path, maker);
+}
+
 tw_status tw_file_check_readable(const char *path, const char *maker, bool secret) {
   struct stat info;
   if (stat(path, &info) != 0) {
-    if (errno == ENOENT) return tw_fail(TW_ERR_IO, "%s: no such file; run `%s` first", path, maker);
+    if (errno == ENOENT) return no_such_file(path, maker);
     return tw_fail(TW_ERR_IO, "%s: cannot open: %s", path, strerror(errno));
   }
   if (!S_ISREG(info.st_mode)) return tw_fail(TW_ERR_IO, "%s: is not a regular file", path);
@@ -143,11 +165,27 @@ static tw_status name(tw_output *out, const char *path) {
   return tw_fail(TW_ERR_MEMORY, "%s: out of memory", path);
 }
 
+static void create(tw_output *out) {
+  tw_interrupts_hold();
+  out->fd = open(out->partial, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+  int error = errno;
+  if (out->fd >= 0) tw_unfinished_add(out->partial);
+  tw_interrupts_release();
+  errno = error;
+}
+
+static void discard(const char *path) {
+  tw_interrupts_hold();
+  unlink(path);
+  tw_unfinished_rename(path, NULL);
+  tw_interrupts_release();
+}
+
 tw_status tw_output_begin(tw_output *out, const char *path, uint64_t bytes) {
   *out = (tw_output){.fd = -1, .bytes = bytes};
   TW_TRY(tw_file_check_new(path));
   TW_TRY(name(out, path));
-  out->fd = open(out->partial, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+  create(out);
   if (out->fd < 0) {
     tw_status status = tw_fail(TW_ERR_IO, "%s: cannot create: %s", out->partial, strerror(errno));
     end(out);
@@ -175,14 +213,19 @@ static bool left_over(int fd, const char *partial) {
 
 // File systems without flock: a new file is ours all the same.
 static tw_status take(tw_output *out) {
-  out->fd = open(out->partial, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+  create(out);
   if (out->fd >= 0) {
     if (flock(out->fd, LOCK_EX | LOCK_NB) == 0 || errno != EWOULDBLOCK) return TW_OK;
   } else if (errno != EEXIST) {
     return tw_fail(TW_ERR_IO, "%s: cannot create: %s", out->partial, strerror(errno));
   } else {
     out->fd = open(out->partial, O_RDWR | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK);
-    if (out->fd >= 0 && left_over(out->fd, out->partial) && ftruncate(out->fd, 0) == 0) return TW_OK;
+    if (out->fd >= 0 && left_over(out->fd, out->partial) && ftruncate(out->fd, 0) == 0) {
+      tw_interrupts_hold();
+      tw_unfinished_add(out->partial);
+      tw_interrupts_release();
+      return TW_OK;
+    }
   }
   return in_the_way(out->partial);
 }
@@ -243,7 +286,7 @@ tw_status tw_output_write(tw_output *out, const char *what, const void *data, si
 }
 
 // Under its final name the file must not replace another one; renameat2 makes that atomic where it exists.
-static int rename_new(const char *from, const char *to) {
+static int rename_as_new(const char *from, const char *to) {
   if (renameat2(AT_FDCWD, from, AT_FDCWD, to, RENAME_NOREPLACE) == 0) return 0;
   if (errno != EINVAL && errno != ENOSYS) return -1;
   if (access(to, F_OK) == 0) {
@@ -251,6 +294,25 @@ static int rename_new(const char *from, const char *to) {
     return -1;
   }
   return rename(from, to);
+}
+
+static int rename_new(const char *from, const char *to) {
+  tw_interrupts_hold();
+  int failed = rename_as_new(from, to), error = errno;
+  if (!failed) tw_unfinished_rename(from, to);
+  tw_interrupts_release();
+  errno = error;
+  return failed;
+}
+
+// In the place of an older file, which goes with this.
+static int rename_over(const char *from, const char *to) {
+  tw_interrupts_hold();
+  int failed = rename(from, to), error = errno;
+  if (!failed) tw_unfinished_rename(from, NULL);
+  tw_interrupts_release();
+  errno = error;
+  return failed;
 }
 
 tw_status tw_output_commit(tw_output *out) {
@@ -262,19 +324,19 @@ tw_status tw_output_commit(tw_output *out) {
   // close may be the first to hear of a write error or a quota on network file systems
   if (close(fd) != 0 && status == TW_OK) status = no_room(out, "the file (close)", errno);
   if (status == TW_OK) {
-    if ((out->replace ? rename : rename_new)(out->partial, out->path) != 0)
+    if ((out->replace ? rename_over : rename_new)(out->partial, out->path) != 0)
       status = tw_fail(TW_ERR_IO, "%s: cannot rename the finished file: %s", out->path, strerror(errno));
     else
       renamed = true;
   }
   if (status == TW_OK) status = tw_sync_folder_of(out->path);
-  if (status != TW_OK) unlink(renamed ? out->path : out->partial);
+  if (status != TW_OK) discard(renamed ? out->path : out->partial);
   end(out);
   return status;
 }
 
 void tw_output_abort(tw_output *out) {
-  if (out->partial && out->fd >= 0) unlink(out->partial);
+  if (out->partial && out->fd >= 0) discard(out->partial);
   end(out);
 }
 

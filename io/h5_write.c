@@ -46,16 +46,22 @@ static void drop(tw_h5 *f) {
   *f = (tw_h5){.file = -1, .memory = -1, .rank = -1};
 }
 
-static tw_status create_layout(tw_h5 *f) {
+// Large datasets begin on a page. In a file with secrets everything begins on 512 bytes: so many HDF5 reads to get an
+// object's header, and what followed it would stay in HDF5's memory.
+static bool align(hid_t access, bool secret) {
+  return secret ? H5Pset_alignment(access, 1, 512) >= 0 : H5Pset_alignment(access, 1 << 16, 4096) >= 0;
+}
+
+static tw_status create_layout(tw_h5 *f, bool secret) {
   f->memory = memfd_create("twain", MFD_CLOEXEC);
   if (f->memory < 0) return tw_fail(TW_ERR_IO, "%s: cannot create a memory file: %s", f->path, strerror(errno));
   char name[64];
   snprintf(name, sizeof name, "/proc/self/fd/%d", f->memory);
   hid_t access = H5Pcreate(H5P_FILE_ACCESS);
-  // The stdio driver, as HDF5's default one does not take the name of a memory file. Large datasets begin on a page.
+  // The stdio driver, as HDF5's default one does not take the name of a memory file.
   bool ready = access >= 0 && H5Pset_fapl_stdio(access) >= 0 &&
                H5Pset_libver_bounds(access, H5F_LIBVER_V18, H5F_LIBVER_V18) >= 0 && tw_h5_no_locks(access) &&
-               H5Pset_alignment(access, 1 << 16, 4096) >= 0;
+               align(access, secret);
   if (ready) f->file = H5Fcreate(name, H5F_ACC_TRUNC, H5P_DEFAULT, access);
   tw_status status = f->file >= 0 ? TW_OK : tw_h5_fail(TW_ERR_IO, f, "file", name, "cannot be created in memory");
   if (access >= 0) H5Pclose(access);
@@ -80,7 +86,7 @@ static tw_status create(tw_h5 *f, const char *path, const tw_h5_kind *kind, int 
   if (kind->ranked && rank != 0 && rank != 1) return tw_fail(TW_ERR_INTERNAL, "%s: rank %d", path, rank);
   H5Eset_auto2(H5E_DEFAULT, NULL, NULL);
   tw_status status = account(f, 0);
-  if (status == TW_OK) status = create_layout(f);
+  if (status == TW_OK) status = create_layout(f, kind->secret);
   if (status == TW_OK) status = put_header(f, kind, rank);
   if (status != TW_OK) drop(f);
   return status;

@@ -139,7 +139,7 @@ static tw_status get_share(const tw_h5 *f, tw_input_share *in) {
   TW_TRY(get_sizes(f, &in->count, &in->seq, &in->hidden, &in->lengths));
   hsize_t shape[3] = {(hsize_t)in->count, (hsize_t)in->seq, (hsize_t)in->hidden};
   TW_TRY(tw_h5_locate(f, "share", H5T_STD_U64LE, 3, shape, &offset));
-  TW_TRY(tw_secret_alloc(share_bytes(in), (void **)&in->share));
+  TW_TRY(tw_share_alloc(share_bytes(in), (void **)&in->share));
   return tw_h5_get_ring(f, "share", TW_INPUT_RING, 3, shape, in->share);
 }
 
@@ -149,12 +149,13 @@ tw_status tw_input_share_read(const char *path, int rank, tw_input_share *share)
   TW_TRY(tw_h5_open(&f, path, &share_kind, rank));
   tw_status status = get_share(&f, share);
   tw_h5_close(&f);
+  tw_wipe_stack();
   if (status != TW_OK) tw_input_share_free(share);
   return status;
 }
 
 void tw_input_share_free(tw_input_share *share) {
-  tw_secret_free(share->share, share_bytes(share));
+  tw_share_free(share->share, share_bytes(share));
   tw_free(share->lengths);
   *share = (tw_input_share){0};
 }

@@ -65,7 +65,7 @@ typedef struct {
   tw_model_config config;
   tw_id model_id;
   int rank;
-  uint8_t mask_seed[32];  // mask of tensor i: PRG stream (use = i, slot = 0), ring 64
+  uint8_t *mask_seed;  // [32], tw_seed_alloc; mask of tensor i: PRG stream (use = i, slot = 0), ring 64
   int count;
   size_t *rows, *cols;
   uint64_t **masked;  // W^ = W + p_0 + p_1 mod 2^64
@@ -75,7 +75,7 @@ typedef struct {
 typedef struct {
   tw_model_config config;
   tw_id model_id;
-  uint8_t mask_seed[2][32];
+  uint8_t (*mask_seed)[32];  // [2], tw_seed_alloc
 } tw_model_dealer;
 
 // File role attributes: "model-share-0", "model-share-1", "model-dealer".
@@ -84,5 +84,6 @@ tw_status tw_model_share_read(const char *path, int rank, tw_model_share *share)
 void tw_model_share_free(tw_model_share *share);                                   // wipes
 tw_status tw_model_dealer_write(const char *path, const tw_model_dealer *dealer);
 tw_status tw_model_dealer_read(const char *path, tw_model_dealer *dealer);
+void tw_model_dealer_free(tw_model_dealer *dealer);  // wipes
 
 #endif

@@ -68,6 +68,7 @@ static tw_status get_share(const tw_h5 *f, tw_model_share *share) {
   share->rank = f->rank;
   TW_TRY(tw_h5_get_config(f, &config));
   TW_TRY(tw_h5_get_id(f, "model_id", &share->model_id));
+  TW_TRY(tw_seed_alloc(32, (void **)&share->mask_seed));
   TW_TRY(tw_h5_get(f, "mask_seed", H5T_STD_U8LE, 1, (hsize_t[]){32}, share->mask_seed));
   TW_TRY(check_seed(f, share->mask_seed, 1));
   TW_TRY(allocate_share(f, &config, share));
@@ -86,6 +87,7 @@ tw_status tw_model_share_read(const char *path, int rank, tw_model_share *share)
   TW_TRY(tw_h5_open(&f, path, &share_kind, rank));
   tw_status status = get_share(&f, share);
   tw_h5_close(&f);
+  tw_wipe_stack();
   if (status != TW_OK) tw_model_share_free(share);
   return status;
 }
@@ -96,7 +98,8 @@ void tw_model_share_free(tw_model_share *share) {
   tw_free(share->masked);
   tw_free(share->rows);
   tw_free(share->cols);
-  tw_wipe(share, sizeof *share);
+  tw_seed_free(share->mask_seed, 32);
+  *share = (tw_model_share){0};
 }
 
 static tw_status put_dealer(tw_h5 *f, const tw_model_dealer *dealer) {
@@ -114,6 +117,7 @@ tw_status tw_model_dealer_write(const char *path, const tw_model_dealer *dealer)
 static tw_status get_dealer(const tw_h5 *f, tw_model_dealer *dealer) {
   TW_TRY(tw_h5_get_config(f, &dealer->config));
   TW_TRY(tw_h5_get_id(f, "model_id", &dealer->model_id));
+  TW_TRY(tw_seed_alloc(2 * 32, (void **)&dealer->mask_seed));
   TW_TRY(tw_h5_get(f, "mask_seeds", H5T_STD_U8LE, 2, (hsize_t[]){2, 32}, dealer->mask_seed));
   return check_seed(f, dealer->mask_seed[0], 2);
 }
@@ -124,6 +128,12 @@ tw_status tw_model_dealer_read(const char *path, tw_model_dealer *dealer) {
   TW_TRY(tw_h5_open(&f, path, &dealer_kind, -1));
   tw_status status = get_dealer(&f, dealer);
   tw_h5_close(&f);
-  if (status != TW_OK) tw_wipe(dealer, sizeof *dealer);
+  tw_wipe_stack();
+  if (status != TW_OK) tw_model_dealer_free(dealer);
   return status;
+}
+
+void tw_model_dealer_free(tw_model_dealer *dealer) {
+  tw_seed_free(dealer->mask_seed, 2 * 32);
+  *dealer = (tw_model_dealer){0};
 }

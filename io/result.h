@@ -74,7 +74,6 @@ tw_status tw_result_share_claim(const char *path, const tw_result_share *r, bool
 // Everything but the name. After a failure, release.
 tw_status tw_result_share_fill(tw_result_place *place, const tw_result_share *r);
 tw_status tw_result_place_commit(tw_result_place *place);           // ends `place`
-const char *tw_result_place_partial(const tw_result_place *place);  // path of the unfinished file
 void tw_result_place_release(tw_result_place *place);               // nothing of it remains; may be NULL
 
 tw_status tw_result_share_read(const char *path, int rank, tw_result_share *r);  // rank -1: either

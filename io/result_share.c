@@ -336,7 +336,6 @@ tw_status tw_result_place_commit(tw_result_place *place) {
   return status;
 }
 
-const char *tw_result_place_partial(const tw_result_place *place) { return place->output.partial; }
 
 void tw_result_place_release(tw_result_place *place) {
   if (place) tw_output_abort(&place->output);

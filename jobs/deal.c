@@ -1,6 +1,7 @@
 #include "jobs/deal.h"
 
 #include <string.h>
+#include <unistd.h>
 
 #include "base/memory.h"
 #include "jobs/device_dealer.h"
@@ -56,8 +57,7 @@ static void make_seeds(const tw_deal_options *o, uint64_t slot, tw_seed seed[2])
 }
 
 static tw_status deal_on_host(const tw_plan *plan, const tw_model_masks *m, const tw_deal_options *o, uint64_t slot,
-                              tw_keys_writer *writer[2]) {
-  tw_seed seed[2];
+                              tw_seed seed[2], tw_keys_writer *writer[2]) {
   tw_sink sink[2];
   slot_progress p = {o, slot};
   tw_status status = TW_OK;
@@ -68,17 +68,19 @@ static tw_status deal_on_host(const tw_plan *plan, const tw_model_masks *m, cons
   }
   if (status == TW_OK) status = tw_deal_slot(plan, m, seed, slot, sink, show_progress, &p);
   for (int rank = 0; rank < 2 && status == TW_OK; rank++) status = tw_keys_end_slot(writer[rank]);
-  tw_wipe(seed, sizeof seed);
   return status;
 }
 
 static tw_status deal_all_on_host(const tw_plan *plan, const tw_model_dealer *dealer, const tw_deal_options *o,
                                   tw_keys_writer *writer[2]) {
   tw_model_masks masks;
+  tw_seed *seed;
+  TW_TRY(tw_seed_alloc(2 * sizeof *seed, (void **)&seed));
   tw_status status = tw_model_masks_draw(dealer, &tw_cpu_backend, NULL, &masks);
   for (uint64_t slot = 0; slot < o->count && status == TW_OK; slot++)
-    status = deal_on_host(plan, &masks, o, slot, writer);
+    status = deal_on_host(plan, &masks, o, slot, seed, writer);
   tw_model_masks_free(&masks);
+  tw_seed_free(seed, 2 * sizeof *seed);
   return status;
 }
 
@@ -94,9 +96,8 @@ static tw_status write_slot(const tw_plan *plan, const tw_device_dealer *d, int 
 }
 
 // While one slot is written to disk, the next is dealt into the other buffer.
-static tw_status deal_all_on_device(const tw_plan *plan, const tw_model_dealer *dealer, const tw_deal_options *o,
-                                    tw_keys_writer *writer[2]) {
-  tw_seed seed[2][2];
+static tw_status deal_with_device(const tw_plan *plan, const tw_model_dealer *dealer, const tw_deal_options *o,
+                                  tw_seed seed[2][2], tw_keys_writer *writer[2]) {
   tw_device_dealer *d;
   TW_TRY(tw_device_dealer_open(plan, dealer, (const bool[2]){true, true}, o->count > 1 ? 2 : 1, &d));
   make_seeds(o, 0, seed[0]);
@@ -112,8 +113,16 @@ static tw_status deal_all_on_device(const tw_plan *plan, const tw_model_dealer *
     slot_progress p = {o, slot};
     if (status == TW_OK) show_progress(&p, 1);
   }
-  tw_wipe(seed, sizeof seed);
   tw_device_dealer_close(d);
+  return status;
+}
+
+static tw_status deal_all_on_device(const tw_plan *plan, const tw_model_dealer *dealer, const tw_deal_options *o,
+                                    tw_keys_writer *writer[2]) {
+  tw_seed(*seed)[2];
+  TW_TRY(tw_seed_alloc(2 * sizeof *seed, (void **)&seed));
+  tw_status status = deal_with_device(plan, dealer, o, seed, writer);
+  tw_seed_free(seed, 2 * sizeof *seed);
   return status;
 }
 #endif
@@ -147,6 +156,7 @@ static tw_status create_files(const tw_plan *plan, const tw_model_dealer *dealer
 tw_status tw_deal(const tw_plan *plan, const tw_model_dealer *dealer, const tw_deal_options *o, tw_id *key_id) {
   tw_keys_writer *writer[2] = {NULL, NULL};
   tw_key_index_entry *index[2] = {NULL, NULL};
+  bool committed = false;
   tw_id_random(key_id);
   tw_status status = create_files(plan, dealer, o, key_id, index, writer);
   if (status == TW_OK) status = deal_all(plan, dealer, o, writer);
@@ -155,6 +165,8 @@ tw_status tw_deal(const tw_plan *plan, const tw_model_dealer *dealer, const tw_d
       status = tw_keys_commit(writer[rank]);
     else if (writer[rank])
       tw_keys_abort(writer[rank]);
+    if (rank == 1 && status != TW_OK && committed) unlink(o->path[0]);  // half of the keys is of no use
+    committed = writer[rank] && status == TW_OK;
     tw_free(index[rank]);
   }
   return status;

@@ -12,18 +12,36 @@
 
 enum { MESSAGE_WORDS = 128 << 20 };  // most in one message: a GiB
 
+// Seeds and the input's share: locked where host memory holds them.
+static tw_status allocate_secrets(tw_engine *e) {
+  size_t seeds = sizeof(tw_seed) * (size_t)e->o.batch, input = tw_engine_input_bytes(e);
+  void *memory;
+  TW_TRY(e->device ? e->k->alloc(seeds, &memory) : tw_seed_alloc(seeds, &memory));
+  e->seeds = memory;
+  TW_TRY(e->device ? e->k->alloc(input, &memory) : tw_share_alloc(input, &memory));
+  e->input = memory;
+  return TW_OK;
+}
+
+static void release_secrets(tw_engine *e) {
+  size_t seeds = sizeof(tw_seed) * (size_t)e->o.batch, input = tw_engine_input_bytes(e);
+  if (!e->device) {
+    tw_seed_free(e->seeds, seeds);
+    tw_share_free(e->input, input);
+    return;
+  }
+  if (e->seeds) e->k->release(e->seeds, seeds);
+  if (e->input) e->k->release(e->input, input);
+}
+
 tw_status tw_engine_allocate_job(tw_engine *e) {
   size_t batch = (size_t)e->o.batch;
   void *memory;
-  TW_TRY(e->k->alloc(sizeof(tw_seed) * batch, &memory));
-  e->seeds = memory;
   TW_TRY(e->k->alloc(8 * batch, &memory));
   e->slots = memory;
   TW_TRY(e->k->alloc(sizeof(int) * batch, &memory));
   e->lengths = memory;
-  TW_TRY(e->k->alloc(tw_engine_input_bytes(e), &memory));
-  e->input = memory;
-  return TW_OK;
+  return allocate_secrets(e);
 }
 
 static void divide_batch(tw_engine *e) {
@@ -208,10 +226,9 @@ void tw_engine_close(tw_engine *e) {
   if (e->opens) tw_opens_destroy(e->opens);
   tw_engine_release_model(e);
   size_t batch = (size_t)e->o.batch;
-  if (e->seeds) e->k->release(e->seeds, sizeof(tw_seed) * batch);
+  release_secrets(e);
   if (e->slots) e->k->release(e->slots, 8 * batch);
   if (e->lengths) e->k->release(e->lengths, sizeof(int) * batch);
-  if (e->input) e->k->release(e->input, tw_engine_input_bytes(e));
   for (int i = 0; i < e->count; i++)
     if (e->parts[i].arena) e->k->release(e->parts[i].arena, e->parts[i].arena_bytes);
   if (e->ahead.arena) e->k->release(e->ahead.arena, e->ahead.arena_bytes);

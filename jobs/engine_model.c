@@ -77,17 +77,14 @@ tw_status tw_engine_set_up_model(tw_engine *e) {
                     (void **)&e->share_operand};
   for (size_t i = 0; i < sizeof lists / sizeof *lists; i++)
     TW_TRY(tw_alloc(sizeof(void *) * (size_t)m->count, lists[i]));
-  tw_seed seed;
   uint64_t zero = 0;
   void *backend_seed, *zero_slot;
-  memcpy(seed.key, m->mask_seed, 32);
-  TW_TRY(tw_engine_to_backend(e, &seed, sizeof seed, &backend_seed));
+  TW_TRY(tw_engine_to_backend(e, m->mask_seed, sizeof(tw_seed), &backend_seed));
   TW_TRY(tw_engine_to_backend(e, &zero, sizeof zero, &zero_slot));
   tw_status status = TW_OK;
   for (int i = 0; i < m->count && status == TW_OK; i++) status = set_up_tensor(e, backend_seed, zero_slot, i);
-  tw_engine_drop(e, backend_seed, sizeof seed);
+  tw_engine_drop(e, backend_seed, sizeof(tw_seed));
   tw_engine_drop(e, zero_slot, sizeof zero);
-  tw_wipe(&seed, sizeof seed);
   return status;
 }
 

@@ -8,30 +8,32 @@
 typedef struct {
   const tw_backend *k;
   void *stream;
-  tw_seed *seeds;
+  const void *seeds;  // [2]
+  void *copy;         // GPU
   uint64_t *slot;
 } source;
 
 static size_t elements(const tw_model_masks *m, int i) { return m->rows[i] * m->cols[i]; }
 
 static tw_status source_open(const tw_model_dealer *dealer, const tw_backend *k, void *stream, source *s) {
-  tw_seed seeds[2];
+  _Static_assert(sizeof(tw_seed) == sizeof dealer->mask_seed[0], "a mask seed is a seed");
   uint64_t slot = 0;
   void *memory;
   *s = (source){.k = k, .stream = stream};
-  TW_TRY(k->alloc(sizeof seeds, &memory));
-  s->seeds = memory;
+  if (k == &tw_cpu_backend) {  // seeds are read where they are locked
+    s->seeds = dealer->mask_seed;
+  } else {
+    TW_TRY(k->alloc(2 * sizeof(tw_seed), &s->copy));
+    TW_TRY(k->upload(s->copy, dealer->mask_seed, 2 * sizeof(tw_seed), stream));
+    s->seeds = s->copy;
+  }
   TW_TRY(k->alloc(sizeof slot, &memory));
   s->slot = memory;
-  for (int rank = 0; rank < 2; rank++) memcpy(seeds[rank].key, dealer->mask_seed[rank], sizeof seeds[rank].key);
-  tw_status status = k->upload(s->seeds, seeds, sizeof seeds, stream);
-  tw_wipe(seeds, sizeof seeds);
-  TW_TRY(status);
   return k->upload(s->slot, &slot, sizeof slot, stream);
 }
 
 static void source_close(source *s) {
-  if (s->seeds) s->k->release(s->seeds, 2 * sizeof(tw_seed));
+  if (s->copy) s->k->release(s->copy, 2 * sizeof(tw_seed));
   if (s->slot) s->k->release(s->slot, sizeof *s->slot);
 }
 
@@ -40,7 +42,7 @@ static tw_status draw(const source *s, tw_model_masks *m, int rank, int i) {
   TW_TRY(s->k->alloc(8 * elements(m, i), &memory));
   m->mask[rank][i] = memory;
   tw_draw_args a = {.sequences = 1,
-                    .seeds = &s->seeds[rank],
+                    .seeds = (const tw_seed *)s->seeds + rank,
                     .slots = s->slot,
                     .use = (uint32_t)i,
                     .ring = 64,

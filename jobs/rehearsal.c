@@ -217,6 +217,7 @@ void tw_rehearsal_close(tw_rehearsal *r) {
   tw_free(r->input_share);
   tw_input_free(&r->input);
   if (r->masks.count) tw_model_masks_free(&r->masks);
+  tw_model_dealer_free(&r->dealer);
   if (r->shares[r->o.rank].count) tw_model_share_free(&r->shares[r->o.rank]);
   tw_plan_free(&r->plan);
   tw_client_free(&r->client);

@@ -289,7 +289,7 @@ static tw_status allocate(rank_run *r) {
   void *memory;
   TW_TRY(tw_alloc(8 * (size_t)r->batch, &memory));
   r->slots = memory;
-  TW_TRY(tw_secret_alloc(sizeof(tw_seed) * (size_t)r->batch, &memory));
+  TW_TRY(tw_seed_alloc(sizeof(tw_seed) * (size_t)r->batch, &memory));
   r->seeds = memory;
   TW_TRY(tw_alloc(sizeof(tw_key_stream *) * (size_t)r->batch, &memory));
   r->streams = memory;
@@ -302,7 +302,7 @@ static void release(rank_run *r) {
     if (r->streams[i]) tw_key_stream_close(r->streams[i]);
   tw_free(r->streams);
   tw_free(r->slots);
-  if (r->seeds) tw_secret_free(r->seeds, sizeof(tw_seed) * (size_t)r->batch);
+  tw_seed_free(r->seeds, sizeof(tw_seed) * (size_t)r->batch);
 }
 
 tw_status tw_run(const tw_run_options *o, tw_result_share *out) {

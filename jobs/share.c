@@ -98,10 +98,12 @@ tw_status tw_share_model_with(const tw_model *model, const tw_seed seeds[2], tw_
   dealer->config = model->config;
   tw_id_random(&dealer->model_id);
   tw_status status = tw_fixed_tensors(model, &tensors);
+  if (status == TW_OK) status = tw_seed_alloc(2 * 32, (void **)&dealer->mask_seed);
   for (int rank = 0; rank < 2 && status == TW_OK; rank++) {
     memcpy(dealer->mask_seed[rank], seeds[rank].key, 32);
-    status = describe_share(model, &out[rank]);
-    memcpy(out[rank].mask_seed, seeds[rank].key, 32);
+    status = tw_seed_alloc(32, (void **)&out[rank].mask_seed);
+    if (status == TW_OK) memcpy(out[rank].mask_seed, seeds[rank].key, 32);
+    if (status == TW_OK) status = describe_share(model, &out[rank]);
     out[rank].model_id = dealer->model_id;
     out[rank].rank = rank;
   }
@@ -113,15 +115,18 @@ tw_status tw_share_model_with(const tw_model *model, const tw_seed seeds[2], tw_
   if (status != TW_OK) {
     tw_model_share_free(&out[0]);
     tw_model_share_free(&out[1]);
+    tw_model_dealer_free(dealer);
   }
   return status;
 }
 
 tw_status tw_share_model(const tw_model *model, tw_model_share out[2], tw_model_dealer *dealer) {
-  tw_seed seeds[2];
+  tw_seed *seeds;
+  TW_TRY(tw_seed_alloc(2 * sizeof *seeds, (void **)&seeds));
   for (int rank = 0; rank < 2; rank++) tw_seed_random(&seeds[rank]);
   tw_status status = tw_share_model_with(model, seeds, out, dealer);
-  tw_wipe(seeds, sizeof seeds);
+  tw_seed_free(seeds, 2 * sizeof *seeds);
+  tw_wipe_stack();
   return status;
 }
 
@@ -132,7 +137,7 @@ static tw_status allocate_input_share(const tw_input *input, tw_input_share *sha
   TW_TRY(tw_alloc(sizeof(int) * (size_t)input->count, &memory));
   share->lengths = memory;
   memcpy(share->lengths, input->lengths, sizeof(int) * (size_t)input->count);
-  TW_TRY(tw_secret_alloc(8 * (size_t)input->count * (size_t)input->seq * (size_t)input->hidden, &memory));
+  TW_TRY(tw_share_alloc(8 * (size_t)input->count * (size_t)input->seq * (size_t)input->hidden, &memory));
   share->share = memory;
   return TW_OK;
 }
@@ -176,5 +181,6 @@ tw_status tw_share_input(const tw_input *input, const tw_plan *plan, const tw_id
     out[0].share[j] &= tw_mask(TW_INPUT_RING);
     out[1].share[j] = ((uint64_t)tw_fixed_value((double)input->values[j]) - out[0].share[j]) & tw_mask(TW_INPUT_RING);
   }
+  tw_wipe_stack();
   return TW_OK;
 }

@@ -76,6 +76,8 @@ static void make_models(void) {
   dealer = (tw_model_dealer){.config = c};
   tw_id_random(&model_share.model_id);
   tw_id_random(&dealer.model_id);
+  CU_ASSERT_EQUAL_FATAL(tw_seed_alloc(32, (void **)&model_share.mask_seed), TW_OK);
+  CU_ASSERT_EQUAL_FATAL(tw_seed_alloc(64, (void **)&dealer.mask_seed), TW_OK);
   randombytes_buf(model_share.mask_seed, 32);
   randombytes_buf(dealer.mask_seed, 64);
   model_share.rows = random_bytes(sizeof(size_t) * sample_model.count);
@@ -157,7 +159,10 @@ static void make_inputs(void) {
   tw_id_random(&input_share.model_id);
   tw_digest_of(&sample_input, sizeof sample_input, &input_share.plan);
   input_share.lengths = random_ints(count, 1, seq);
-  input_share.share = random_ring(n * hidden, TW_INPUT_RING);
+  CU_ASSERT_EQUAL_FATAL(tw_share_alloc(8 * n * hidden, (void **)&input_share.share), TW_OK);
+  uint64_t *share = random_ring(n * hidden, TW_INPUT_RING);
+  memcpy(input_share.share, share, 8 * n * hidden);
+  tw_free(share);
 }
 
 static void make_counters(tw_result_counters *c) {
@@ -251,6 +256,7 @@ static void make_results(void) {
 void samples_free(void) {
   tw_model_free(&sample_model);
   tw_model_share_free(&model_share);
+  tw_model_dealer_free(&dealer);
   tw_client_free(&sample_client);
   tw_input_free(&sample_input);
   tw_input_share_free(&input_share);
@@ -320,6 +326,7 @@ static tw_status read_dealer(const char *path, int rank, bool *same) {
   TW_TRY(tw_model_dealer_read(path, &d));
   *same = same_config(&d.config, &dealer.config) && same_id(&d.model_id, &dealer.model_id) &&
           !memcmp(d.mask_seed, dealer.mask_seed, 64);
+  tw_model_dealer_free(&d);
   return TW_OK;
 }
 

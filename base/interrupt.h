@@ -1,0 +1,13 @@
+// Signals that end the process (INT, TERM, HUP): files are put right first.
+#ifndef TW_INTERRUPT_H
+#define TW_INTERRUPT_H
+
+// From main, once. undo runs inside a signal handler, on any thread: async-signal-safe calls only. The signal then ends
+// the process as it would have. One that the process was started to ignore stays ignored.
+void tw_interrupts_catch(void (*undo)(void));
+
+// Between these two a signal waits: what it would undo is being changed. They do not nest.
+void tw_interrupts_hold(void);
+void tw_interrupts_release(void);
+
+#endif

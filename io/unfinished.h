@@ -1,0 +1,15 @@
+// What this process has begun to write: the partial files, and finished ones that belong to a set of which others are
+// still to come. A signal that ends the process removes them.
+#ifndef TW_UNFINISHED_H
+#define TW_UNFINISHED_H
+
+#include <stdbool.h>
+
+// Each under tw_interrupts_hold, together with what it tells of. At most 16 files are remembered.
+void tw_unfinished_add(const char *path);                       // created by this process
+void tw_unfinished_rename(const char *path, const char *name);  // finished; NULL: it is gone
+void tw_unfinished_keep(void);                                  // what is finished stays: its set is complete
+// Async-signal-safe.
+void tw_unfinished_remove(void);
+
+#endif

@@ -7,6 +7,7 @@
 
 #include "base/clock.h"
 #include "comm/channel.h"
+#include "tests/suite.h"
 
 static double seconds_since(uint64_t begin_ns) { return (double)(tw_clock_ns() - begin_ns) * 1e-9; }
 
@@ -175,8 +176,5 @@ int main(void) {
   CU_ADD_TEST(suite, parting_message);
   CU_ADD_TEST(suite, asked_for_arrival);
   CU_ADD_TEST(suite, impossible_timeouts);
-  CU_basic_run_tests();
-  unsigned failures = CU_get_number_of_failures();
-  CU_cleanup_registry();
-  return failures ? 1 : 0;
+  return suite_end();
 }

@@ -10,6 +10,7 @@
 #include "kernels/digit.h"
 #include "kernels/isa.h"
 #include "kernels/pack.h"
+#include "tests/suite.h"
 
 static uint64_t *random_words(size_t n) {
   uint64_t *p = malloc(n ? 8 * n : 8);
@@ -209,8 +210,5 @@ int main(void) {
   CU_ADD_TEST(suite, lookups);
   CU_ADD_TEST(suite, copies_and_expansion);
   CU_ADD_TEST(suite, products);
-  CU_basic_run_tests();
-  unsigned failures = CU_get_number_of_failures();
-  CU_cleanup_registry();
-  return failures ? 1 : 0;
+  return suite_end();
 }

@@ -16,6 +16,7 @@
 
 #include "tests/samples.h"
 #include "tests/scratch.h"
+#include "tests/suite.h"
 
 static void test_round_trips(void) {
   for (int turn = 0; turn < 6; turn++) {
@@ -524,8 +525,5 @@ int main(void) {
   CU_add_test(suite, "environment", test_environment);
   CU_add_test(suite, "spans of a trace", test_spans);
   CU_basic_set_mode(CU_BRM_VERBOSE);
-  CU_basic_run_tests();
-  int bad = CU_get_number_of_failures() != 0 || CU_get_number_of_suites_failed() != 0;
-  CU_cleanup_registry();
-  return bad;
+  return suite_end();
 }

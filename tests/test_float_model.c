@@ -11,6 +11,7 @@
 #include "jobs/float_model.h"
 #include "jobs/fold.h"
 #include "jobs/import.h"
+#include "tests/suite.h"
 #include "vectors/load.h"
 
 static double uniform(void) { return (double)randombytes_random() / 0x1p31 - 1; }
@@ -402,8 +403,5 @@ int main(void) {
   CU_ADD_TEST(suite, helpers);
   CU_ADD_TEST(suite, refusals);
   CU_basic_set_mode(CU_BRM_VERBOSE);
-  CU_basic_run_tests();
-  unsigned failures = CU_get_number_of_failures();
-  CU_cleanup_registry();
-  return failures ? 1 : 0;
+  return suite_end();
 }

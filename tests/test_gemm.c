@@ -11,6 +11,7 @@
 #include "kernels/gemm.h"
 #include "kernels/isa.h"
 #include "kernels/pack.h"
+#include "tests/suite.h"
 
 static uint64_t *random_words(size_t n) {
   uint64_t *p = malloc(n ? 8 * n : 8);
@@ -162,8 +163,5 @@ int main(void) {
   CU_ADD_TEST(suite, ragged_shapes);
   CU_ADD_TEST(suite, all_ones);
   CU_ADD_TEST(suite, limits_and_names);
-  CU_basic_run_tests();
-  unsigned failures = CU_get_number_of_failures();
-  CU_cleanup_registry();
-  return failures ? 1 : 0;
+  return suite_end();
 }

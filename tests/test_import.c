@@ -11,6 +11,7 @@
 #include "io/safetensors.h"
 #include "jobs/encode.h"
 #include "jobs/import.h"
+#include "tests/suite.h"
 #include "vectors/load.h"
 
 // ---- a scratch copy of a tiny model, to be damaged
@@ -523,9 +524,7 @@ int main(void) {
   CU_ADD_TEST(suite, encode_texts);
   CU_ADD_TEST(suite, refused_inputs);
   CU_ADD_TEST(suite, encode_synthetic);
-  CU_basic_run_tests();
-  unsigned failures = CU_get_number_of_failures();
-  CU_cleanup_registry();
+  int bad = suite_end();
   nftw(scratch, remove_entry, 8, FTW_DEPTH | FTW_PHYS);
-  return failures ? 1 : 0;
+  return bad;
 }

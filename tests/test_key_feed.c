@@ -14,6 +14,7 @@
 #include "jobs/host_feed.h"
 #include "jobs/key_ring.h"
 #include "tests/scratch.h"
+#include "tests/suite.h"
 
 enum { BATCH = 3, CHUNKS = 23 };
 static const uint64_t slot_bytes = (CHUNKS - 1) * (uint64_t)TW_KEY_CHUNK + 4321 * 64;
@@ -555,8 +556,5 @@ int main(void) {
       !CU_add_test(suite, "chunks in any order", test_chunks))
     return 2;
   CU_basic_set_mode(CU_BRM_VERBOSE);
-  CU_basic_run_tests();
-  unsigned failures = CU_get_number_of_failures();
-  CU_cleanup_registry();
-  return failures ? 1 : 0;
+  return suite_end();
 }

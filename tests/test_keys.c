@@ -16,6 +16,7 @@
 #include "io/keys.h"
 #include "io/ledger.h"
 #include "tests/scratch.h"
+#include "tests/suite.h"
 
 enum { SLOTS = 3, INDEX = 5 };
 static const size_t slot_bytes = 2 * TW_KEY_CHUNK + 777 * 64;
@@ -526,8 +527,5 @@ int main(void) {
   CU_add_test(suite, "exchanged seeds", test_exchanged_seeds);
   CU_add_test(suite, "a write that fails half way", test_write_error);
   CU_basic_set_mode(CU_BRM_VERBOSE);
-  CU_basic_run_tests();
-  int bad = CU_get_number_of_failures() != 0 || CU_get_number_of_suites_failed() != 0;
-  CU_cleanup_registry();
-  return bad;
+  return suite_end();
 }

@@ -9,6 +9,7 @@
 #include "jobs/plan.h"
 #include "jobs/share.h"
 #include "kernels/pack.h"
+#include "tests/suite.h"
 #include "tests/walk.h"
 
 static double normal(void) {
@@ -154,8 +155,5 @@ int main(void) {
   CU_ADD_TEST(suite, kept_masks);
   CU_ADD_TEST(suite, faithful_layer);
   CU_basic_set_mode(CU_BRM_VERBOSE);
-  CU_basic_run_tests();
-  unsigned failed = CU_get_number_of_failures();
-  CU_cleanup_registry();
-  return failed != 0;
+  return suite_end();
 }

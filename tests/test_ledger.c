@@ -16,6 +16,7 @@
 
 #include "io/ledger.h"
 #include "tests/scratch.h"
+#include "tests/suite.h"
 
 static tw_ledger new_ledger(const char *name) {
   tw_ledger ledger;
@@ -472,8 +473,5 @@ int main(void) {
   CU_add_test(suite, "a closed folder", test_closed);
   CU_add_test(suite, "default folder", test_default);
   CU_basic_set_mode(CU_BRM_VERBOSE);
-  CU_basic_run_tests();
-  int bad = CU_get_number_of_failures() != 0 || CU_get_number_of_suites_failed() != 0;
-  CU_cleanup_registry();
-  return bad;
+  return suite_end();
 }

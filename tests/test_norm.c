@@ -6,6 +6,7 @@
 
 #include "jobs/layer.h"
 #include "kernels/pack.h"
+#include "tests/suite.h"
 #include "tests/walk.h"
 
 enum { ROWS = 20, SCALE = 12, RING = 28, PRODUCT_RING = 40, OUT_RING = 36 };
@@ -126,8 +127,5 @@ int main(void) {
   CU_ADD_TEST(suite, layer_norm_1024);
   CU_ADD_TEST(suite, rms_norm_768);
   CU_basic_set_mode(CU_BRM_VERBOSE);
-  CU_basic_run_tests();
-  unsigned failed = CU_get_number_of_failures();
-  CU_cleanup_registry();
-  return failed != 0;
+  return suite_end();
 }

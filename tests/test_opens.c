@@ -1,6 +1,7 @@
 // The collector over a loopback pair, against plain addition and against a second, bit-by-bit reading of the format.
 #include "kernels/digest.h"
 #include "tests/opens_pair.h"
+#include "tests/suite.h"
 
 static void every_width_in_one_flush(void) {
   item items[MAX_ITEMS];
@@ -284,8 +285,5 @@ int main(void) {
   CU_ADD_TEST(suite, transcript);
   CU_ADD_TEST(suite, digest_finds_faults);
   CU_ADD_TEST(suite, impossible_arguments);
-  CU_basic_run_tests();
-  unsigned failures = CU_get_number_of_failures();
-  CU_cleanup_registry();
-  return failures ? 1 : 0;
+  return suite_end();
 }

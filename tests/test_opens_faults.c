@@ -3,6 +3,7 @@
 #include <time.h>
 
 #include "tests/opens_pair.h"
+#include "tests/suite.h"
 
 static void both_refuse(party parties[2], const char *needle) {
   pair_run(parties, one_flush, one_flush);
@@ -129,8 +130,5 @@ int main(void) {
   CU_ADD_TEST(suite, replayed_message);
   CU_ADD_TEST(suite, damaged_messages);
   CU_ADD_TEST(suite, peer_leaves);
-  CU_basic_run_tests();
-  unsigned failures = CU_get_number_of_failures();
-  CU_cleanup_registry();
-  return failures ? 1 : 0;
+  return suite_end();
 }

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "kernels/pack.h"
+#include "tests/suite.h"
 
 static void *exact(size_t bytes) {
   void *p = malloc(bytes ? bytes : 1);
@@ -87,8 +88,5 @@ int main(void) {
   CU_ADD_TEST(suite, every_ring);
   CU_ADD_TEST(suite, unused_bits);
   CU_ADD_TEST(suite, written_out);
-  CU_basic_run_tests();
-  unsigned failures = CU_get_number_of_failures();
-  CU_cleanup_registry();
-  return failures ? 1 : 0;
+  return suite_end();
 }

@@ -16,6 +16,7 @@
 
 #include "base/clock.h"
 #include "comm/opens.h"
+#include "tests/suite.h"
 
 enum { LIMIT_SECONDS = 40 };  // for one start of mpirun; a hang ends here
 #define FOLDER "TWAIN_TEST_PEER_FOLDER"
@@ -254,9 +255,8 @@ int main(int argc, char **argv) {
   CU_ADD_TEST(suite, peer_killed);
   CU_ADD_TEST(suite, peer_that_exits);
   CU_ADD_TEST(suite, wrong_number_of_ranks);
-  CU_basic_run_tests();
-  unsigned failures = CU_get_number_of_failures();
-  CU_cleanup_registry();
-  if (rmdir(folder) != 0) fprintf(stderr, "%s: files were left behind\n", folder);
-  return failures ? 1 : 0;
+  int result = suite_end();
+  if (rmdir(folder) != 0) fprintf(stderr, "%s: files were left behind
+", folder);
+  return result;
 }

@@ -11,6 +11,7 @@
 #include "base/memory.h"
 #include "kernels/pack.h"
 #include "kernels/prg.h"
+#include "tests/suite.h"
 
 static tw_seed counting_key(void) {
   tw_seed seed;
@@ -160,8 +161,5 @@ int main(void) {
   CU_ADD_TEST(suite, streams_differ);
   CU_ADD_TEST(suite, end_of_stream);
   CU_ADD_TEST(suite, test_seeds);
-  CU_basic_run_tests();
-  unsigned failures = CU_get_number_of_failures();
-  CU_cleanup_registry();
-  return failures ? 1 : 0;
+  return suite_end();
 }

@@ -6,6 +6,7 @@
 
 #include "jobs/layer.h"
 #include "kernels/pack.h"
+#include "tests/suite.h"
 #include "tests/walk.h"
 
 enum { HEADS = 2, SCALE = 12 };
@@ -111,8 +112,5 @@ int main(void) {
   CU_ADD_TEST(suite, one_live_key);
   CU_ADD_TEST(suite, causal_rows);
   CU_basic_set_mode(CU_BRM_VERBOSE);
-  CU_basic_run_tests();
-  unsigned failed = CU_get_number_of_failures();
-  CU_cleanup_registry();
-  return failed != 0;
+  return suite_end();
 }

@@ -5,6 +5,7 @@
 #include <utf8proc.h>
 
 #include "io/tokenizer.h"
+#include "tests/suite.h"
 #include "vectors/load.h"
 
 static char **pieces;
@@ -283,9 +284,7 @@ int main(void) {
   CU_add_test(suite, "words and lines of a megabyte", test_long);
   CU_add_test(suite, "random bytes and code points", test_random_bytes);
   CU_add_test(suite, "hashed words of synthetic models", test_hashed);
-  CU_basic_run_tests();
-  int failures = (int)(CU_get_number_of_failures() + CU_get_number_of_suites_failed());
-  CU_cleanup_registry();
+  int bad = suite_end();
   free_pieces();
-  return failures != 0;
+  return bad;
 }

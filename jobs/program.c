@@ -166,6 +166,7 @@ tw_status tw_program_finish(tw_program *p) {
   assign_levels(p);
   TW_TRY(order_by_level(p));
   TW_TRY(assign_streams(p));
+  TW_TRY(tw_program_check_uses(p));
   TW_TRY(assign_lifetimes(p));
   TW_TRY(mark_products(p));
   TW_TRY(assign_waves(p));

@@ -126,9 +126,13 @@ typedef struct {
 
 void tw_program_free(tw_program *p);
 
-// Order by level, assign use ids, correction offsets and lifetimes; verifies single use of ids, that inputs precede
-// their users, and that no wire with a shifted mask is truncated.
+// Order by level, assign use ids, correction offsets and lifetimes; verifies single use of ids (tw_program_check_uses),
+// that inputs precede their users, and that every opened tensor is read.
 tw_status tw_program_finish(tw_program *p);
+
+// TW_ERR_INTERNAL unless every use id is the mask of one opening or the pad of one correction, every correction one
+// gate's, in a place of its own in each rank's slot.
+tw_status tw_program_check_uses(const tw_program *p);
 
 // Digest of everything both ranks and the dealer must agree on.
 void tw_program_digest(const tw_program *p, tw_digest *out);

@@ -52,7 +52,7 @@ static tw_status get_header(const tw_h5 *f, tw_keys_info *info) {
   TW_TRY(tw_h5_get_digest(f, "plan", &info->plan));
   TW_TRY(tw_h5_get_bool(f, "test", &info->test));
   TW_TRY(tw_h5_get_int(f, "/", "count", 1, INT64_MAX, &count));
-  TW_TRY(tw_h5_get_int(f, "/", "slot_bytes", 1, INT64_MAX, &slot_bytes));
+  TW_TRY(tw_h5_get_int(f, "/", "slot_bytes", 0, INT64_MAX, &slot_bytes));
   TW_TRY(tw_h5_get_int(f, "/", "index_count", 0, INT64_MAX / 64, &index_count));
   TW_TRY(tw_h5_get_int(f, "/", "chunk_bytes", TW_KEY_CHUNK, TW_KEY_CHUNK, &chunk_bytes));
   info->count = (uint64_t)count;

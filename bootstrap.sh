@@ -16,7 +16,8 @@ usage: ./bootstrap.sh COMMAND
 
   demo    build twain, fetch a small sentence-embedding model, run it between two ranks on secret shares,
           compare the result with the plain model
-  test    build twain and run every test, then the unit tests again under the sanitizers
+  test    build twain and run every test, the unit tests again under the sanitizers, and, where there is clang,
+          what reads files and messages under libFuzzer
   build   build twain: build/twain
   deps    install the packages that are missing (Debian and Ubuntu), or list them
   help    this text
@@ -147,6 +148,26 @@ suite() {
   passed=$((passed + total - bad)) failed=$((failed + bad))
 }
 
+# clang with libFuzzer is asked for, not needed: without it this part is left out, and says so.
+has_libfuzzer() {
+  local program
+  program=$(mktemp)
+  echo 'int LLVMFuzzerTestOneInput(const unsigned char *p, unsigned long n) { return p && n ? 0 : 0; }' |
+    clang -fsanitize=fuzzer,address -x c - -o "$program" 2>/dev/null || { rm -f "$program"; return 1; }
+  rm -f "$program"
+}
+
+fuzz() {
+  title "Readers of files and messages under libFuzzer, ten seconds each"
+  if ! has_libfuzzer; then
+    printf '  left out: no clang with libFuzzer (Debian 12: apt-get install clang libclang-rt-14-dev)\n'
+    return
+  fi
+  preset=fuzz
+  build fuzz_targets
+  suite "$(build_folder)" -L fuzz
+}
+
 tests() {
   local minilm=${XDG_CACHE_HOME:-${HOME:-}/.cache}/twain/all-MiniLM-L6-v2
   [ -n "${TWAIN_MINILM:-}" ] || [ ! -e "$minilm/model.safetensors" ] || export TWAIN_MINILM=$minilm
@@ -158,6 +179,7 @@ tests() {
   build unit_tests
   title "Unit tests under AddressSanitizer and UndefinedBehaviorSanitizer"
   suite "$(build_folder)" -L unit
+  fuzz
   printf '\n%d passed, %d failed   (%d s)\n' "$passed" "$failed" $((SECONDS - started))
   [ "$failed" = 0 ]
 }

@@ -302,9 +302,10 @@ static size_t combine_entry(const layout_entry *e, const uint8_t *sent, const ui
     tw_unpack_add(received, e->n, e->width, data);
     return e->n;
   }
-  size_t words = e->width * words_for(e->n);
+  size_t plane = words_for(e->n), words = e->width * plane;
   const uint64_t *own = (const uint64_t *)(const void *)sent, *theirs = (const uint64_t *)(const void *)received;
   for (size_t w = 0; w < words; w++) data[w] = theirs[w] ^ own[w];
+  for (size_t p = 0; p < e->width; p++) data[(p + 1) * plane - 1] &= live_lanes(e->n);  // whatever was sent there
   return words;
 }
 

@@ -9,8 +9,7 @@ const tw_h5_kind tw_keys_kind = {"twain-keys", "keys", true, true, "twain deal"}
 tw_status tw_keys_check(const char *path, const tw_keys_info *info, uint64_t *chunks) {
   uint64_t total;
   *chunks = info->slot_bytes / TW_KEY_CHUNK + (info->slot_bytes % TW_KEY_CHUNK != 0);
-  if (info->count == 0 || __builtin_mul_overflow(info->count, info->slot_bytes, &total) ||
-      total > UINT64_C(1) << 60)
+  if (info->count == 0 || __builtin_mul_overflow(info->count, info->slot_bytes, &total) || total > UINT64_C(1) << 60)
     return tw_fail(TW_ERR_RANGE, "%s: %llu slots of %llu bytes cannot be one file", path,
                    (unsigned long long)info->count, (unsigned long long)info->slot_bytes);
   return TW_OK;

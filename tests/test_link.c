@@ -1,5 +1,6 @@
 // The emulated link: messages arrive when a link of that latency and bandwidth would deliver them, one after the other
 // in each direction, in whatever order they are waited for; what arrives is what was sent.
+#include <math.h>
 #include <pthread.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -104,25 +105,30 @@ static double measure(tw_link_profile profile, size_t bytes, int times, int burs
 
 static const int in_order[BURST] = {0, 1, 2, 3}, mixed[BURST] = {2, 0, 3, 1};
 
-// Never earlier than the link (but for the clock's comparison), and not much later on a busy machine.
-static void expect_time(double seconds, double link) {
-  CU_ASSERT(seconds >= 0.98 * link - 1e-4);
+// Never earlier than the link (but for the clock's comparison). Not much later either: on a busy machine, where other
+// work comes between, that is asked of the best of twenty attempts.
+static void expect_time(tw_link_profile profile, size_t bytes, int count, int burst, const int *order, double link) {
+  double seconds = INFINITY;
+  for (int attempt = 0; attempt < 20 && seconds > 1.6 * link; attempt++) {
+    seconds = measure(profile, bytes, count, burst, order);
+    CU_ASSERT(seconds >= 0.98 * link - 1e-4);
+    if (seconds < 0.98 * link - 1e-4 || seconds > 1.6 * link)
+      fprintf(stderr, "%.2f ms where the link takes %.2f ms\n", 1e3 * seconds, 1e3 * link);
+  }
   CU_ASSERT(seconds <= 1.6 * link + 0.1);
-  if (seconds < 0.98 * link - 1e-4 || seconds > 1.6 * link + 0.1)
-    fprintf(stderr, "%.2f ms where the link takes %.2f ms\n", 1e3 * seconds, 1e3 * link);
 }
 
-static void latency(void) { expect_time(measure((tw_link_profile){5e-3, 0}, 8, 20, 1, in_order), 20 * 5e-3); }
+static void latency(void) { expect_time((tw_link_profile){5e-3, 0}, 8, 20, 1, in_order, 20 * 5e-3); }
 
 static void bandwidth(void) {
-  expect_time(measure((tw_link_profile){1e-3, 20e6}, 1000000, 3, 1, in_order), 3 * (1e-3 + 1e6 / 20e6));
+  expect_time((tw_link_profile){1e-3, 20e6}, 1000000, 3, 1, in_order, 3 * (1e-3 + 1e6 / 20e6));
 }
 
 // Four in flight share the link: the latency counts once, the bytes all.
 static void several_in_flight(void) {
   double link = 1e-3 + 4 * 250000 / 20e6;
-  expect_time(measure((tw_link_profile){1e-3, 20e6}, 250000, 1, BURST, in_order), link);
-  expect_time(measure((tw_link_profile){1e-3, 20e6}, 250000, 1, BURST, mixed), link);
+  expect_time((tw_link_profile){1e-3, 20e6}, 250000, 1, BURST, in_order, link);
+  expect_time((tw_link_profile){1e-3, 20e6}, 250000, 1, BURST, mixed, link);
 }
 
 static void profiles_that_differ(void) {

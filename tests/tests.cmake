@@ -108,3 +108,7 @@ if(TARGET twain)
     set_tests_properties(${name} PROPERTIES PROCESSORS 2 SKIP_RETURN_CODE 77)
   endforeach()
 endif()
+
+if(TWAIN_FUZZ)
+  include(tests/fuzz/fuzz.cmake)
+endif()

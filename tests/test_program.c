@@ -11,7 +11,7 @@ static tw_plan random_plan(void) {
   tw_plan plan;
   CU_ASSERT_EQUAL_FATAL(tw_shape_config("2x16x2x24", &config), TW_OK);
   CU_ASSERT_EQUAL_FATAL(tw_plan_make(&config, 2 + (int)randombytes_uniform(9), (tw_rounding)randombytes_uniform(3),
-                                     (tw_output)randombytes_uniform(3), NULL, &plan),
+                                     (tw_output)randombytes_uniform(3), randombytes_uniform(2), NULL, &plan),
                         TW_OK);
   return plan;
 }

@@ -58,6 +58,7 @@ static tw_status enqueue(tw_device_dealer *d, int buffer) {
   for (int rank = 0; rank < 2; rank++) d->half[rank].dealt = d->half[rank].copied = 0;
   TW_TRY(tw_session_run(&d->session));
   for (int rank = 0; rank < 2; rank++) TW_TRY(copy_out(&d->half[rank], d->half[rank].dealt));
+  if (d->half[0].copied + d->half[1].copied == 0) return TW_OK;  // the copies' stream has not forked
   TW_TRY(tw_device_event_record(d->event, d->copies));
   return tw_device_event_wait(d->event, d->stream);
 }

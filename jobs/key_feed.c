@@ -201,7 +201,7 @@ tw_status tw_key_feed_start(tw_key_feed *f) {
   for (int i = 0; i < f->o.lanes; i++) f->parts[i].waited = 0;
   for (int b = 0; b < f->o.batch; b++) f->read[b] = 0;
   TW_TRY(k->fill(f->stop, 0, sizeof(int), f->parts[0].stream));
-  if (f->o.place == TW_KEYS_RESIDENT) return TW_OK;
+  if (f->o.place == TW_KEYS_RESIDENT || f->pieces == 0) return TW_OK;  // what forks must join: a last copy
   TW_TRY(tw_device_event_record(f->begun, f->parts[0].stream));
   TW_TRY(tw_device_event_wait(f->begun, f->copies));
   f->copied = 0;

@@ -8,7 +8,7 @@
 #   preload_NAME.c a library that a cli test loads before a rank's others; TWAIN_PRELOAD is their folder
 #   gpu_NAME.c     an executable that needs a GPU to run; built with CUDA, by the CMakeLists.txt above
 #   any other .c   code that tests share
-# A test has two minutes, ten under the sanitizers, where a machine with other work may take five times as long as an
+# A test has five minutes, ten under the sanitizers: a machine with other work may take five times as long as an
 # idle one. A name that ends in _slow also gets the label slow and ten minutes.
 enable_testing()
 pkg_check_modules(CUNIT REQUIRED IMPORTED_TARGET cunit)
@@ -42,7 +42,7 @@ endfunction()
 # twain_register(NAME LABEL ENVIRONMENT... ): labels, time limit and environment of a test made by add_test.
 function(twain_register name label)
   set(labels ${label})
-  set(timeout 120)
+  set(timeout 300)
   if(TWAIN_SANITIZE)
     set(timeout 600)
   endif()

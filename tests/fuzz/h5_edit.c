@@ -117,13 +117,16 @@ static void reshape(const content *c, const char *name, hid_t set, fuzz_bytes *b
   uint8_t where = fuzz_take(b);
   if (dims > 0 && where < 224) shape[where % dims] = (hsize_t)fuzz_take_number(b);
   if (dims > 0 && where >= 240) dims--;
-  for (int i = 0; i < dims; i++) n = shape[i] > MOST_BYTES || n > MOST_BYTES ? MOST_BYTES : n * shape[i];
+  bool fits = H5Tget_class(type) != H5T_STRING;
+  for (int i = 0; i < dims; i++) {
+    fits = fits && shape[i] <= MOST_BYTES && n * shape[i] <= MOST_BYTES;
+    n = fits ? n * shape[i] : 0;
+  }
   size_t bytes = n * H5Tget_size(retyped);
-  bool text = H5Tget_class(type) == H5T_STRING;
   H5Tclose(type);
   H5Sclose(space);
   H5Dclose(set);
-  uint8_t *data = !text && dims >= 0 && bytes <= MOST_BYTES ? malloc(bytes + 1) : NULL;
+  uint8_t *data = fits && dims >= 0 && bytes <= MOST_BYTES ? malloc(bytes + 1) : NULL;
   if (data) {
     memset(data, fuzz_take(b), bytes);
     H5Ldelete(c->file, name, H5P_DEFAULT);

@@ -120,15 +120,16 @@ def unreadable(pid):
         return True
 
 
-def alone(arguments, pattern, stops):
-    """Snapshots of one process, from when a file that fits the pattern is there."""
+def alone(arguments, pattern, stops, ready=None):
+    """Snapshots of one process, from when a file that fits the pattern is there and `ready` returns."""
     process = subprocess.Popen([TWAIN, *arguments], stdout=subprocess.DEVNULL)
     wait_for(pattern, process)
     if os.geteuid() != 0:
         if not unreadable(process.pid):
             sys.exit("any process of this user may read the memory")
-        process.wait()
         return process, None
+    if ready:
+        ready()
     taken = []
     while len(taken) < stops and process.poll() is None:
         taken.append(snapshot(process.pid))
@@ -136,14 +137,28 @@ def alone(arguments, pattern, stops):
     return process, taken
 
 
+def dealt_seeds(name):
+    """Of the slots so far, once both files have their layout."""
+    for _ in range(1000):
+        try:
+            seeds = [rows(dataset(f"{name}.keys.p{rank}.h5.partial", "seeds")) for rank in "01"]
+            if all(seeds):
+                return seeds[0] + seeds[1]
+        except OSError:
+            pass
+        time.sleep(0.01)
+    sys.exit("no seeds in unfinished key files")
+
+
 def scan_deal(name):
-    process, taken = alone(["deal", name, "-n", "2000", "-q", "--device", "cpu"], f"{name}.keys.p1.h5.partial", 6)
+    process, taken = alone(["deal", name, "-n", "2000", "-q", "--device", "cpu"], f"{name}.keys.p1.h5.partial", 6,
+                           lambda: dealt_seeds(name))
+    seeds = [] if taken is None else dealt_seeds(name)
+    process.terminate()
+    process.wait()
     if taken is None:
         return 0
     verdict, masks = Verdict(), rows(dataset(f"{name}.model.dealer.h5", "mask_seeds"))
-    seeds = [s for rank in "01" for s in rows(dataset(f"{name}.keys.p{rank}.h5.partial", "seeds"))]
-    process.terminate()
-    process.wait()
     for memory in taken:
         verdict.seeds(memory, "mask seeds of the model", masks)
         verdict.seeds(memory, "seeds of slots", seeds)

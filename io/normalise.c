@@ -79,6 +79,7 @@ static tw_status decompose(const char *text, size_t bytes, buffer *out) {
 // Code points that the library's decomposition does not know end a stretch: nothing moves past them.
 static tw_status strip_accents(const char *text, size_t bytes, buffer *out) {
   size_t begin = 0;
+  if (bytes == 0) return TW_OK;  // text may be NULL
   for (size_t at = 0; at < bytes;) {
     size_t here = at;
     int32_t c = tw_code_point(text, bytes, &at);

@@ -10,6 +10,7 @@
 #include "base/memory.h"
 #include "io/text_rules.h"
 #include "io/tokenizer.h"
+#include "tests/suite.h"
 #include "vectors/load.h"
 
 static char scratch[] = "text-rules-test-XXXXXX";
@@ -375,11 +376,9 @@ int main(void) {
   CU_add_test(suite, "added tokens", test_added);
   CU_add_test(suite, "cut, padded and foreign vocabularies", test_cut_vocabulary);
   CU_add_test(suite, "random damage", test_random_damage);
-  CU_basic_run_tests();
-  unsigned failures = CU_get_number_of_failures() + CU_get_number_of_suites_failed();
-  CU_cleanup_registry();
+  int bad = suite_end();
   json_decref(vectors);
   empty_scratch();
   rmdir(scratch);
-  return failures != 0;
+  return bad;
 }

@@ -100,6 +100,17 @@ const uint8_t *fuzz_take_part(fuzz_bytes *b, size_t most, size_t *bytes) {
   return from;
 }
 
+void fuzz_take_files(fuzz_bytes *b, const char *const *names, int count) {
+  for (int i = 0; i < count; i++) {
+    size_t n;
+    const uint8_t *part = fuzz_take_part(b, SIZE_MAX, &n);
+    if (n)
+      fuzz_write(names[i], part, n);
+    else
+      fuzz_remove(names[i]);
+  }
+}
+
 // The same "random" samples in every process, so that an input means the same everywhere.
 static const char *name_of_source(void) { return "fixed"; }
 static void fixed_bytes(void *const out, const size_t bytes) {

@@ -35,6 +35,9 @@ int64_t fuzz_take_number(fuzz_bytes *b);
 // Up to a zero byte (left out), at most `most` bytes; points into the input.
 const uint8_t *fuzz_take_part(fuzz_bytes *b, size_t most, size_t *bytes);
 
+// Files of the folder, in this order, a zero byte between them; an empty one is removed.
+void fuzz_take_files(fuzz_bytes *b, const char *const *names, int count);
+
 // Ends the process, as a finding would, unless the condition holds.
 void fuzz_must(int condition, const char *what);
 

@@ -8,6 +8,7 @@ source "$SOURCE_DIR/tests/cli.bash"
 "$TWAIN" encode n 'any' -q
 "$TWAIN" share n --input -q
 "$TWAIN" deal n -q
+"$TWAIN" ledger --new ledger -q
 mkdir old && cp -p n.keys.p?.h5 old
 
 key_id() { h5dump -a key_id "$1" | grep -o '"[0-9a-f]*"'; }

@@ -10,6 +10,7 @@ chain() { # SHAPE ROUNDING OUTPUT OVERLAP
   "$TWAIN" deal n -n 2 --test-seed 7 -q 2>said
   "$TWAIN" encode n '' '' -q # the two tokens that every text has
   "$TWAIN" share n --input -q
+  "$TWAIN" ledger --new ledger -q
   expect_run 0 '"transcript"' n --ledger ledger --allow-test-keys --overlap "$4" --device cpu --json
   "$TWAIN" reveal n -q
   "$TWAIN" check n --exact --test-seed 7 --json >check.json || fail "check of $*"

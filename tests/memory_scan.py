@@ -201,7 +201,7 @@ def scan_run(name):
     keys = [k[(k > 1 << 56) & (k < (1 << 64) - (1 << 56))] for k in keys]
     keys = [np.sort(k[np.random.permutation(len(k))[:4000]]) for k in keys]
     process = subprocess.Popen(["mpirun", "-np", "2", TWAIN, "run", name, "--ledger", "ledger", "-q", "--device", "cpu"])
-    wait_for("ledger/p1/*/*", process)
+    wait_for("ledger/p1/*/[0-9]*", process)
     verdict, all_taken = Verdict(), []
     pids = ranks_below(process.pid)
     for _ in range(3):

@@ -14,6 +14,7 @@
 #include "jobs/handshake.h"
 #include "jobs/slots.h"
 #include "tests/scratch.h"
+#include "tests/suite.h"
 
 enum { MOST = 8 };
 
@@ -280,8 +281,5 @@ int main(void) {
   CU_add_test(suite, "a lock that is held", test_held);
   CU_add_test(suite, "a rank that talks nonsense", test_nonsense);
   CU_basic_set_mode(CU_BRM_VERBOSE);
-  CU_basic_run_tests();
-  int bad = CU_get_number_of_failures() != 0 || CU_get_number_of_suites_failed() != 0;
-  CU_cleanup_registry();
-  return bad;
+  return suite_end();
 }

@@ -73,8 +73,8 @@ typedef struct tw_result_place tw_result_place;
 tw_status tw_result_share_claim(const char *path, const tw_result_share *r, bool replace, tw_result_place **out);
 // Everything but the name. After a failure, release.
 tw_status tw_result_share_fill(tw_result_place *place, const tw_result_share *r);
-tw_status tw_result_place_commit(tw_result_place *place);           // ends `place`
-void tw_result_place_release(tw_result_place *place);               // nothing of it remains; may be NULL
+tw_status tw_result_place_commit(tw_result_place *place);  // ends `place`
+void tw_result_place_release(tw_result_place *place);      // nothing of it remains; may be NULL
 
 tw_status tw_result_share_read(const char *path, int rank, tw_result_share *r);  // rank -1: either
 void tw_result_share_free(tw_result_share *r);

@@ -336,7 +336,6 @@ tw_status tw_result_place_commit(tw_result_place *place) {
   return status;
 }
 
-
 void tw_result_place_release(tw_result_place *place) {
   if (place) tw_output_abort(&place->output);
   free(place);

@@ -132,7 +132,10 @@ def alone(arguments, pattern, stops, ready=None):
         ready()
     taken = []
     while len(taken) < stops and process.poll() is None:
-        taken.append(snapshot(process.pid))
+        try:
+            taken.append(snapshot(process.pid))
+        except ProcessLookupError:  # it has just ended; what was seen of it counts
+            break
         time.sleep(0.02)
     return process, taken
 

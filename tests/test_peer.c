@@ -256,7 +256,6 @@ int main(int argc, char **argv) {
   CU_ADD_TEST(suite, peer_that_exits);
   CU_ADD_TEST(suite, wrong_number_of_ranks);
   int result = suite_end();
-  if (rmdir(folder) != 0) fprintf(stderr, "%s: files were left behind
-", folder);
+  if (rmdir(folder) != 0) fprintf(stderr, "%s: files were left behind\n", folder);
   return result;
 }

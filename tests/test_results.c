@@ -18,6 +18,7 @@
 #include "io/file.h"
 #include "tests/samples.h"
 #include "tests/scratch.h"
+#include "tests/suite.h"
 
 static const char *partial_of(const char *path) {
   static char partial[320];
@@ -323,8 +324,5 @@ int main(void) {
   CU_add_test(suite, "nonsense in shares", nonsense_in_shares);
   CU_add_test(suite, "words of the environment", words_of_the_environment);
   CU_add_test(suite, "nonsense in results", nonsense_in_results);
-  CU_basic_run_tests();
-  unsigned failures = CU_get_number_of_failures() + CU_get_number_of_suites_failed();
-  CU_cleanup_registry();
-  return failures ? 1 : 0;
+  return suite_end();
 }

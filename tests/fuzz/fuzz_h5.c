@@ -81,7 +81,7 @@ static void read_keys(const char *path) {
     for (uint64_t done = 0; done < bytes && done < 1 << 16 && status == TW_OK; done += sizeof data)
       status = tw_key_stream_read(s, data, bytes - done < sizeof data ? (size_t)(bytes - done) : sizeof data);
     tw_key_stream_close(s);
-    if (slot == 1) (void)tw_keys_erase_seed(keys, slot);
+    if (slot == 1) (void)tw_keys_erase_seeds(keys, &slot, 1);
   }
   tw_keys_close(keys);
 }

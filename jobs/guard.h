@@ -8,19 +8,12 @@
 #define TW_GUARD_H
 
 #include "jobs/build.h"
+#include "jobs/limits.h"
 
 enum {
   TW_GUARD_BITS = 3,   // a declared wire's ring beyond the bits of its bound
   TW_GUARD_RING = 32,  // of the count
 };
-
-// How the elements of a wire go with tokens; those of dead ones are never counted.
-typedef enum {
-  TW_BY_ROW,     // [seq][n / seq]
-  TW_BY_HEAD,    // [parts][seq][n / parts / seq]
-  TW_BY_COLUMN,  // [n / seq][seq], as K transposed
-  TW_BY_PAIR     // [parts][seq][seq], query and key
-} tw_layout;
 
 // Live |x| < 2^bits, in units of the wire's integers; bits 0: whatever its ring holds. name: of the bound.
 void tw_declare(tw_builder *b, int wire, const char *name, int bits, tw_layout layout, size_t parts);
@@ -34,8 +27,5 @@ int tw_guard_bit(tw_builder *b, int wire, int low);
 void tw_guard_planes(tw_builder *b, int bitwire, int plane0, int count);
 // Opens the count, if there is a guard: the program's second output.
 void tw_guard_finish(tw_builder *b);
-
-// Emulator: notes live values of a declared wire that are out of bound.
-void tw_guard_watch(tw_session *s, const tw_op *op, int tensor);
 
 #endif

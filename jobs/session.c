@@ -4,7 +4,7 @@
 
 #include "base/clock.h"
 #include "base/memory.h"
-#include "jobs/guard.h"
+#include "jobs/limits.h"
 #include "jobs/session_parts.h"
 #include "kernels/digit.h"
 #include "kernels/pack.h"
@@ -145,7 +145,7 @@ static tw_status run_gate(tw_session *s, const tw_op *op) {
   }
   TW_TRY(op->gate->clear ? op->gate->clear(s, op) : TW_OK);
   for (int i = 0; i < op->out_count; i++)
-    if (tw_t(s, op->out[i])->limit) tw_guard_watch(s, op, op->out[i]);
+    if (tw_t(s, op->out[i])->limit) tw_limits_watch(s, op, op->out[i]);
   return op->opens && s->watch ? s->watch(s->watch_state, s, op) : TW_OK;
 }
 

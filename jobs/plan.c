@@ -117,6 +117,9 @@ tw_status tw_plan_make(const tw_model_config *config, int seq, tw_rounding round
   tw_status status = tw_plan_shape(out, config, seq, rounding, output, guard);
   for (int layer = 0; status == TW_OK && layer < config->layers; layer++)
     out->bounds[layer] = bounds ? bounds[layer] : tw_default_bounds();
+  if (status == TW_OK) status = tw_choose_rings(&out->shape, out->bounds, out->rings);
+  for (int layer = 0; status == TW_OK && layer < config->layers; layer++)
+    tw_raise_bounds(&out->shape, &out->rings[layer], &out->bounds[layer]);
   if (status == TW_OK) status = fit_tables(out);
   if (status == TW_OK) status = tw_plan_complete(out);
   if (status != TW_OK) tw_plan_free(out);

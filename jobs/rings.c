@@ -129,6 +129,31 @@ static tw_status check_layer(const tw_layer_shape *shape, int layer, const tw_bo
   return check_norm(shape, layer, b, r);
 }
 
+// The largest bound below 2^bits, in units of scale 12 or coarser.
+static double below(int bits) { return ldexp(1, bits) - ldexp(1, -SCALE); }
+
+// As far as its ring holds it, and never to a wider one.
+static void raise_to(double *bound, int bits) { *bound = fmax(*bound, below(bits)); }
+
+void tw_raise_bounds(const tw_layer_shape *shape, const tw_rings *r, tw_bounds *b) {
+  int extra = room(shape), residual = r->out - SCALE, bits = residual - SCALE - extra;
+  raise_to(&b->query, r->qk - r->query_scale - extra);
+  raise_to(&b->key, r->qk - r->query_scale - extra);
+  raise_to(&b->up, r->activation - SCALE - extra);
+  if (shape->guard)
+    raise_to(&b->logit, r->logit - SCALE - TW_GUARD_BITS);
+  else
+    b->logit = fmax(b->logit, ldexp(1, r->logit - SCALE - 2) - 0.25);
+  raise_to(&b->attention, bits);
+  raise_to(&b->feed_forward, bits);
+  for (tw_bounds more = *b; bits > 0; bits--) {
+    more.residual = fmax(b->residual, below(bits));
+    if (residual_ring(shape, &more) > residual) continue;  // of twice the bound, less the mean
+    b->residual = more.residual;
+    break;
+  }
+}
+
 tw_status tw_choose_rings(const tw_layer_shape *shape, const tw_bounds *bounds, tw_rings *out) {
   int layers = shape->config.layers, stream = 0;
   for (int i = 0; i < layers; i++) {

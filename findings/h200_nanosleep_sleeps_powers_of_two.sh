@@ -30,7 +30,8 @@ __global__ void sleeps(unsigned t, long long *out) {
   *out = (long long)(b - a);
 }
 int main() { // a line each: nanoseconds asked for, mean of those that passed
-  const unsigned list[] = {20, 64, 100, 300, 500, 520, 1000, 1020, 1100, 1500, 2000, 3000, 5000, 8000, 9000, 20000, 50000, 100000};
+  const unsigned list[] = {20,   64,   100,  300,  500,  520,  1000,  1020,  1100,
+                           1500, 2000, 3000, 5000, 8000, 9000, 20000, 50000, 100000};
   long long *d, v;
   if (cudaMalloc(&d, sizeof v) != cudaSuccess) return 2;
   for (unsigned t : list) {
@@ -46,9 +47,8 @@ while read -r t mean; do
   power=1 sort=other
   while [ $power -le "$t" ]; do power=$((2 * power)); done
   if [ "$t" -lt 64 ] && [ "$mean" -lt 80 ]; then sort="its own time"; fi
-  if [ "$t" -ge 64 ] && [ "$mean" -gt $((power * 9 / 10)) ] && [ "$mean" -lt $((power * 115 / 100 + 40)) ]; then
-    sort="the next power of two"
-  fi
+  low=$((power * 9 / 10)) high=$((power * 115 / 100 + 40))
+  if [ "$t" -ge 64 ] && [ "$mean" -gt $low ] && [ "$mean" -lt $high ]; then sort="the next power of two"; fi
   [ "$t" -lt 64 ] && wanted="its own time" || wanted="the next power of two"
   same "__nanosleep($t): $mean ns, near" "$sort" "$wanted"
 done <list

@@ -4,7 +4,7 @@
 #
 # One would expect: as with diff and cmp, exit code 0 means that the files hold the same, and 1 comes with a line that
 # says what differs.
-# What happens (HDF5 1.10 of Debian): datasets of other length, other rank, integers against reals, signed against
+# What happens (HDF5 1.10.8 of Debian 12): datasets of other length, other rank, integers against reals, signed against
 # unsigned, one empty and one not: "Some objects are not comparable", and exit code 0. A dataset that is missing in one
 # file, or one attribute more: exit code 1, and no output at all. Equal NaNs count as equal; floats of 32 bits compare
 # with floats of 64 bits.
@@ -25,10 +25,13 @@ sets = {"plain": {"x": x, "y": x}, "half": {"x": x[:3], "y": x}, "square": {"x":
         "integers": {"x": x.astype("i4"), "y": x}, "unsigned": {"x": x.astype("u4"), "y": x},
         "empty": {"x": x[:0], "y": x}, "double": {"x": x.astype("f8"), "y": x}, "other": {"x": -x, "y": x},
         "nan": {"x": holes, "y": x}, "nan2": {"x": holes, "y": x}, "missing": {"y": x}}
+sets["note"] = sets["plain"]
 for name, values in sets.items():
     with h5py.File(name + ".h5", "w") as f:
         for key, value in values.items():
             f[key] = value
+        if name == "note":
+            f["x"].attrs["unit"] = 1
 P
 compared() { # compared FILE FILE: exit code, and what is said
   local code=0 said
@@ -47,4 +50,5 @@ same "empty against 6" "$(compared plain empty)" "0, not comparable"
 same "32 against 64 bits" "$(compared plain double)" "0, nothing"
 same "NaN in the same place" "$(compared nan nan2)" "0, nothing"
 same "a dataset is missing" "$(compared plain missing)" "1, nothing"
+same "an attribute more" "$(compared plain note)" "1, nothing"
 verdict

@@ -21,7 +21,8 @@ print("h5py", h5py.__version__, "HDF5", h5py.version.hdf5_version)
 random = np.random.default_rng(1).standard_normal(1000).astype("f4")
 sets = {"random": random, "zeros": np.zeros(1000, "f4"), "ramp": np.arange(1000, dtype="f4"),
         "half random": np.concatenate([random, np.zeros(1000, "f4")])}
-wanted = {"random": ([1], True), "zeros": ([0], "OSError"), "ramp": ([0], "OSError"), "half random": ([1, 0], "OSError")}
+wanted = {"random": ([1], True), "zeros": ([0], "OSError"), "ramp": ([0], "OSError"),
+          "half random": ([1, 0], "OSError")}
 with h5py.File("a.h5", "w") as f:
     for name, values in sets.items():
         f.create_dataset(name, data=values, compression="lzf", chunks=(1000,))

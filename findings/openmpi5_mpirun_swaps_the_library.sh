@@ -41,7 +41,8 @@ for v in 4.1.8 5.0.11; do
   $v/bin/mpicc -o which-$v which.c -Wl,--enable-new-dtags "-Wl,-rpath,$scratch/$v/lib"
 done
 run() { # run PROGRAM LAUNCHER WANTED: once found in PATH, once called by its whole path
-  same "program of $1, mpirun of $2 from PATH" "$(PATH=$scratch/$2/bin:$PATH started mpirun "$1")" "built $1, runs $3, ranks 2"
+  same "program of $1, mpirun of $2 from PATH" "$(PATH=$scratch/$2/bin:$PATH started mpirun "$1")" \
+    "built $1, runs $3, ranks 2"
   same "  by its whole path" "$(started "$scratch/$2/bin/mpirun" "$1")" "built $1, runs $2, ranks 2"
 }
 started() { # started MPIRUN PROGRAM

@@ -4,9 +4,9 @@
 # One would expect: modules.json is a list of steps. With Normalize before Pooling the tokens are normalised and then
 # averaged, or the folder is refused, since Normalize finds no sentence to work on.
 # What happens (6.2.0): the step is passed over, the embeddings come out with lengths other than 1, and similarity
-# scores by dot product are on another scale. Told by its config.json to work on the token embeddings it does so before
-# Pooling; after Pooling the same setting passes the check too and changes nothing that is returned. The number idx
-# that modules.json gives each module plays no part in their order.
+# scores by dot product are on another scale. A Normalize whose config.json names the token embeddings works before
+# Pooling; behind it, it changes nothing that is returned. The number idx that modules.json gives each module plays no
+# part in their order.
 # Why it matters: the folder lists Normalize, so a reader of modules.json takes its embeddings for unit vectors and
 # compares by dot product. An importer that puts the step where it belongs gives other numbers than the library. Check
 # the length of one embedding.
@@ -39,7 +39,7 @@ def embedding(*modules, edit=None):
         edit(steps)
         json.dump(steps, open("folder/modules.json", "w"))
     model = SentenceTransformer("folder", device="cpu")
-    return [type(m).__name__ for m in model][1:], model.encode(text)
+    return model.encode(text)
 
 
 def backwards(steps):
@@ -47,17 +47,19 @@ def backwards(steps):
         step["idx"] = len(steps) - i
 
 
-_, mean = embedding(Pooling(16, "mean"))
+mean = embedding(Pooling(16, "mean"))
 for what, modules, edit, wanted in [
     ("Pooling, Normalize", [Pooling(16, "mean"), Normalize()], None, "of length 1"),
     ("Normalize, Pooling", [Normalize(), Pooling(16, "mean")], None, "as without it"),
     ("Pooling, Normalize of tokens", [Pooling(16, "mean"), Normalize(module_input_name="token_embeddings")], None,
      "as without it"),
-    ("Normalize of tokens, Pooling", [Normalize(module_input_name="token_embeddings"), Pooling(16, "mean")], None, "other"),
+    ("Normalize of tokens, Pooling", [Normalize(module_input_name="token_embeddings"), Pooling(16, "mean")], None,
+     "other"),
     ("Pooling, Normalize, idx backwards", [Pooling(16, "mean"), Normalize()], backwards, "of length 1"),
 ]:
-    order, e = embedding(*modules, edit=edit)
-    kind = ("of length 1" if abs(np.linalg.norm(e) - 1) < 1e-5 else "as without it" if np.array_equal(e, mean) else "other")
-    same(f"{what}: length {np.linalg.norm(e):.3f}", kind, wanted)
+    e = embedding(*modules, edit=edit)
+    length = np.linalg.norm(e)
+    kind = "of length 1" if abs(length - 1) < 1e-5 else "as without it" if np.array_equal(e, mean) else "other"
+    same(f"{what}: length {length:.3f}", kind, wanted)
 end()
 P

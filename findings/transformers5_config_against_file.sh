@@ -25,8 +25,8 @@ from verdict import end, same
 torch.set_num_threads(1)
 torch.manual_seed(1)
 print("transformers", transformers.__version__, "torch", torch.__version__)
-LlamaForCausalLM(LlamaConfig(vocab_size=64, hidden_size=16, num_hidden_layers=1, num_attention_heads=2,
-                             num_key_value_heads=1, intermediate_size=32, tie_word_embeddings=True)).save_pretrained("model")
+shape = dict(vocab_size=64, hidden_size=16, num_hidden_layers=1, num_attention_heads=2, intermediate_size=32)
+LlamaForCausalLM(LlamaConfig(num_key_value_heads=1, tie_word_embeddings=True, **shape)).save_pretrained("model")
 weights, config = load_file("model/model.safetensors"), json.load(open("model/config.json"))
 same("saved with tied embeddings: head in the file", "lm_head.weight" in weights, False)
 weights["lm_head.weight"] = 2 * weights["model.embed_tokens.weight"]
@@ -44,7 +44,6 @@ for kind, wanted in [("float32", "torch.float32"), ("bfloat16", "torch.bfloat16"
         config["dtype"] = kind
     json.dump(config, open("model/config.json", "w"))
     same(f"config says {kind}: loaded as", str(LlamaForCausalLM.from_pretrained("model").dtype), wanted)
-shape = dict(vocab_size=64, hidden_size=16, num_hidden_layers=1, num_attention_heads=2, intermediate_size=32)
 names = [set(BertModel(BertConfig(position_embedding_type=p, **shape)).state_dict())
          for p in ("absolute", "relative_key")]
 same("BERT with relative positions has tensors of its own", names[0] != names[1], False)

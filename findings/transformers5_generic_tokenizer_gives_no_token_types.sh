@@ -18,7 +18,8 @@ mkdir folder
 cat >make.py <<'P'
 import json
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
-t = Tokenizer(models.WordPiece({p: i for i, p in enumerate("[PAD] [UNK] [CLS] [SEP] cat dog".split())}, unk_token="[UNK]"))
+vocab = {p: i for i, p in enumerate("[PAD] [UNK] [CLS] [SEP] cat dog".split())}
+t = Tokenizer(models.WordPiece(vocab, unk_token="[UNK]"))
 t.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
 t.post_processor = processors.TemplateProcessing(single="[CLS] $A [SEP]", pair="[CLS] $A [SEP] $B:1 [SEP]:1",
                                                  special_tokens=[("[CLS]", 2), ("[SEP]", 3)])

@@ -6,7 +6,7 @@
 # sees nonsense at the first prompt.
 # What happens: the wrong rotation completes "The capital of France is" with " Paris", and "largest planet" with
 # Jupiter, in fluent text, as the right one does. The fault shows in numbers: on a paragraph of English the
-# perplexity is twice as large (four times on another one), and repeating a name goes wrong.
+# perplexity is twice as large, and repeating a name goes wrong.
 # Why it matters: an import of GGUF or of Hugging Face weights is smoke-tested with just such a prompt, and a test that
 # compares a private run with a float model that shares the fault agrees bit for bit. Perplexity of a fixed text, or
 # logits of an independent program, is the test. The largest difference of logits is printed below.

@@ -7,8 +7,8 @@
 # lasts 512, 1000 lasts 1024, but 1100 lasts 2048, 5000 lasts 8192 and 50000 lasts 65536 ns; 20 lasts 39, the call's own
 # time. Steps between two powers of two make no difference.
 # Why it matters: kernels of two GPUs that wait for each other's flag sleep between looks. A wait tuned "a little
-# longer" from 1000 to 1100 ns doubles; a schedule that is not made of powers of two does not do what it says, and measured
-# waits come in steps that look like another cause.
+# longer" from 1000 to 1100 ns doubles; a schedule that is not made of powers of two does not do what it says, and
+# measured waits come in steps that look like another cause.
 # Needs: an H200 (or says so and ends with 2), a host C++ compiler.
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/lib.bash"

@@ -137,7 +137,8 @@ static tw_status judge(const tw_comparison *c, const exact_verdict *v, const bou
   if (v && v->differ)
     return tw_fail(
         TW_ERR_CHECK,
-        "check failed: %zu of %zu outputs differ from the emulator, the first at element %zu: %lld, not %lld",
+        "check failed: %zu of %zu outputs differ from the emulator, the first at element %zu: %lld, not %lld (if "
+        "nearly all do: is --test-seed the number that the keys were dealt with?)",
         v->differ, v->values, v->first, (long long)v->first_private, (long long)v->first_emulated);
   if (v && !v->transcript)
     return tw_fail(
@@ -216,11 +217,20 @@ static tw_status check(const tw_call *call, const tw_model *model, const tw_inpu
   } else if (!call->quiet) {
     tw_comparison_print(&c);
     if (s->exact) print_exact(&v);
+    double largest = 0;
+    for (int i = 0; i < c.count; i++) largest = fmax(largest, c.sequences[i].relative_error);
+    printf("\nlargest relative error %.3g of %g allowed\n", largest, s->tolerance);
     if (beyond(&b)) printf("\n%s\n", beyond_text(&b, more, sizeof more));
   }
   if (status == TW_OK) status = judge(&c, s->exact ? &v : NULL, &b, s->tolerance);
   tw_comparison_free(&c);
   return status;
+}
+
+static bool counted(const tw_result *r) {
+  for (int s = 0; r->out_of_bound && s < r->count; s++)
+    if (r->out_of_bound[s] != 0) return true;
+  return false;
 }
 
 static tw_status run(const tw_call *call) {
@@ -231,10 +241,10 @@ static tw_status run(const tw_call *call) {
   tw_result result;
   TW_TRY(tw_name_check(name));
   if (s->exact != (s->test_seed >= 0)) return tw_fail(TW_ERR_USAGE, "--exact and --test-seed N go together");
-  tw_path trusted = tw_path_of(name, "result.h5"), untrusted = tw_path_of(name, "result.untrusted.h5");
-  bool only_untrusted = !tw_path_exists(&trusted) && tw_path_exists(&untrusted);
-  if (only_untrusted) tw_say("warning: %s is looked at: values out of bound were counted", untrusted.text);
-  TW_TRY(tw_result_read(only_untrusted ? untrusted.text : trusted.text, &result));
+  tw_path path = tw_path_of(name, "result.h5"), untrusted = tw_path_of(name, "result.untrusted.h5");
+  if (!tw_path_exists(&path) && tw_path_exists(&untrusted)) path = untrusted;
+  TW_TRY(tw_result_read(path.text, &result));
+  if (counted(&result)) tw_say("warning: %s: values out of the plan's bounds were counted in it", path.text);
   tw_status status = tw_input_read(tw_path_of(name, "input.h5").text, &input);
   if (status == TW_OK) {
     status = tw_model_read(tw_path_of(name, "model.h5").text, &model);

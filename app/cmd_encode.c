@@ -136,7 +136,10 @@ static tw_status encode_texts(const char *name, const tw_texts *texts, const set
   TW_TRY(tw_places_check(&places, name, suffix, 1, s->force));
   TW_TRY(sequence_length(name, &seq));
   TW_TRY(tw_client_read(tw_path_of(name, "client.h5").text, &client));
+  tw_path older = tw_path_of(name, "input.p0.h5");
   tw_status status = encode(&client, texts, seq, s, &places, quiet);
+  if (status == TW_OK && !quiet && tw_path_exists(&older))
+    printf("%s is of an earlier input: `twain share %s --input --force` comes next\n", older.text, name);
   tw_client_free(&client);
   return status;
 }
@@ -147,7 +150,8 @@ static tw_status run(const tw_call *call) {
   tw_texts texts;
   TW_TRY(tw_name_check(name));
   if ((call->count > 1) == (s->file != NULL))
-    return tw_fail(TW_ERR_USAGE, "either texts or --file FILE is needed; usage: twain encode %s",
+    return tw_fail(TW_ERR_USAGE, "%s; usage: twain encode %s",
+                   s->file ? "either texts or --file FILE, not both" : "texts or --file FILE are needed",
                    call->command->arguments);
   if (s->file)
     TW_TRY(tw_texts_read(s->file, s->pair, &texts));

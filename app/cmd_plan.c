@@ -52,8 +52,7 @@ static const tw_option options[] = {
      .kind = TW_OPTION_REAL,
      .field = offsetof(settings, margin),
      .value = "X",
-     .fallback = "2",
-     .help = "widen measured bounds by this factor",
+     .help = "with --calibrate: widen measured bounds by this factor (default 2)",
      .low = 1,
      .high = 1e6},
     {.name = "no-guard",
@@ -106,6 +105,8 @@ typedef struct {
   const tw_plan *plan;
   const tw_bounds *measured;  // NULL without calibration
 } layer_table;
+
+static double margin_of(const settings *s) { return s->margin > 0 ? s->margin : 2; }
 
 // Of an uncalibrated plan, everything but what the model's own weights tell.
 static const char assumed[] = "bounds are ASSUMED, not measured";
@@ -172,8 +173,7 @@ static void print_plan(const tw_plan *plan, const tw_bounds *measured, const tw_
          tw_rounding_name(plan->rounding));
   print_bounds(&(layer_table){plan, measured});
   if (measured)
-    printf("(measured on %s, widened by %g; what is still small is raised to a floor that keeps rare texts safe)\n",
-           s->calibrate, s->margin);
+    printf("(measured on %s, widened by %g; what its ring holds anyway is allowed)\n", s->calibrate, margin_of(s));
   else
     printf("(%s%s; `twain plan NAME --calibrate FILE` measures them on texts like those to come)\n", assumed,
            s->model ? "" : ", but for norm_weight and norm_bias, which hold this model's own");
@@ -280,7 +280,7 @@ static tw_status look_at_model(const char *name, const settings *s, bool quiet, 
     status = tw_alloc((size_t)config->layers * sizeof **measured, (void **)measured);
     if (status == TW_OK) status = calibrate(name, s, &model, quiet, *measured);
     for (int i = 0; status == TW_OK && i < config->layers; i++)
-      (*bounds)[i] = tw_bounds_with_margin(&(*measured)[i], s->margin);
+      (*bounds)[i] = tw_bounds_with_margin(&(*measured)[i], margin_of(s));
   }
   tw_model_free(&model);
   return status;
@@ -331,6 +331,11 @@ static tw_status check_request(const tw_call *call) {
   link_speed link;
   if (call->count == 0 && !s->model)
     return tw_fail(TW_ERR_USAGE, "NAME or --model SHAPE is needed; usage: twain plan %s", call->command->arguments);
+  if (call->count && s->model)
+    return tw_fail(TW_ERR_USAGE,
+                   "NAME has its shape from NAME.model.h5: leave --model out, or NAME (then nothing is "
+                   "written)");
+  if (!s->calibrate && s->margin > 0) return tw_fail(TW_ERR_USAGE, "--margin widens what --calibrate FILE measures");
   if (s->calibrate && s->model) return tw_fail(TW_ERR_USAGE, "--calibrate measures NAME.model.h5; leave --model out");
   if (s->layers > 0 && !s->model) return tw_fail(TW_ERR_USAGE, "--layers goes with --model; NAME.model.h5 has its own");
   if (call->count) TW_TRY(tw_name_check(call->arguments[0]));

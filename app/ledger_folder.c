@@ -7,7 +7,7 @@ tw_status tw_ledger_find(const char *named, tw_ledger *ledger) {
   if (named) return tw_ledger_open(named, ledger);
   TW_TRY(tw_ledger_default(dir, sizeof dir));
   tw_status status = tw_ledger_open(dir, ledger);
-  return status == TW_OK ? TW_OK : tw_fail_in(status, "the default ledger (no --ledger was given)");
+  return status == TW_OK ? TW_OK : tw_fail_in(status, "the default ledger (none was named)");
 }
 
 void tw_ledger_warn(const tw_ledger *ledger) {

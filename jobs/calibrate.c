@@ -16,6 +16,17 @@ static tw_status measure(const tw_model *model, const tw_input *input, const tw_
   return TW_OK;
 }
 
+// Longer texts are cut, as `encode --truncate` does.
+static tw_status encode(const tw_client *client, const tw_calibration *sample, tw_input *out) {
+  void *memory;
+  TW_TRY(tw_alloc(sizeof(tw_text) * (size_t)sample->count, &memory));
+  tw_text *texts = memory;
+  for (int i = 0; i < sample->count; i++) texts[i] = (tw_text){.first = sample->texts[i]};
+  tw_status status = tw_encode_texts(client, texts, sample->count, sample->seq, true, NULL, out);
+  tw_free(texts);
+  return status;
+}
+
 tw_status tw_calibrate(const tw_model *model, const tw_client *client, const tw_calibration *sample,
                        tw_bounds *bounds) {
   if (client->config.hidden != model->config.hidden)
@@ -26,7 +37,7 @@ tw_status tw_calibrate(const tw_model *model, const tw_client *client, const tw_
   double *x;
   tw_bounds_reset(bounds, model->config.layers);
   tw_bounds_of_weights(model, bounds);
-  TW_TRY(tw_encode(client, sample->texts, sample->count, sample->seq, &input));
+  TW_TRY(encode(client, sample, &input));
   tw_status status = tw_alloc((size_t)input.seq * input.hidden * sizeof *x, (void **)&x);
   if (status == TW_OK) {
     status = measure(model, &input, sample, x, bounds);

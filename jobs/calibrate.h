@@ -9,13 +9,12 @@
 typedef struct {
   const char *const *texts;
   int count;
-  int seq;                                         // longest text, in tokens
+  int seq;                                         // tokens of a text; what is longer is cut
   void (*progress)(void *state, double fraction);  // may be NULL
   void *progress_state;
 } tw_calibration;
 
 // Largest magnitudes over all texts in the float model with the ranks' rounded weights: bounds[config.layers].
-// TW_ERR_RANGE names a text that is longer than seq.
 tw_status tw_calibrate(const tw_model *model, const tw_client *client, const tw_calibration *sample, tw_bounds *bounds);
 
 #endif

@@ -37,8 +37,8 @@ tw_bounds tw_default_bounds(void);
 // Ring widths of all layers from their bounds; TW_ERR_RANGE names the tensor that does not fit.
 tw_status tw_choose_rings(const tw_layer_shape *shape, const tw_bounds *bounds, tw_rings *out);
 
-// Raises the declared bounds of a layer to what its rings hold anyway, so that the rings stay and what the guard counts is
-// beyond what the plan says.
+// Raises the declared bounds of a layer to what its rings hold anyway, so that the rings stay and what the guard counts
+// is beyond what the plan says.
 void tw_raise_bounds(const tw_layer_shape *shape, const tw_rings *rings, tw_bounds *bounds);
 
 // Layer `layer` on x [seq][hidden] (WIRE, scale 12): WIRE of the same shape.

@@ -38,7 +38,7 @@ expect 2 '--json takes no value' "$TWAIN" plan n --json=yes
 expect 2 "'m' is one argument too many" "$TWAIN" plan n m
 expect 2 'an argument is missing' "$TWAIN" deal
 expect 2 'either a folder or --synthetic' "$TWAIN" import -o n
-expect 2 'either texts or --file' "$TWAIN" encode n
+expect 2 'texts or --file FILE are needed' "$TWAIN" encode n
 expect 2 'go together' "$TWAIN" check n --exact
 expect 2 "is a file; give the NAME" "$TWAIN" deal n.plan.json
 expect 2 'unknown workload' "$TWAIN" bench nothing

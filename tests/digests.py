@@ -17,6 +17,8 @@ from pathlib import Path
 import h5py
 import numpy as np
 
+os.environ.update(OMPI_ALLOW_RUN_AS_ROOT="1", OMPI_ALLOW_RUN_AS_ROOT_CONFIRM="1", OMPI_MCA_rmaps_base_oversubscribe="1",
+                  OMPI_MCA_hwloc_base_binding_policy="none")
 VECTORS = Path(__file__).resolve().parent / "vectors" / "digests.json"
 TEXTS = ["a few words of text", "one", "what it says here is a little longer than the others, and has a comma"]
 # shape, tokens, result, rounding, batch

@@ -65,7 +65,7 @@ static tw_status forecast(const tw_plan *plan, const char *path, uint64_t count,
 static tw_status check_model(const tw_plan *plan, const tw_model_dealer *dealer) {
   const tw_model_config *p = &plan->shape.config, *d = &dealer->config;
   if (p->layers == d->layers && p->hidden == d->hidden && p->heads == d->heads && p->intermediate == d->intermediate)
-    return TW_OK;
+    return tw_plan_allows_norms(plan, dealer->norm_weight, dealer->norm_bias);
   return tw_fail(
       TW_ERR_MISMATCH,
       "the plan is for %d layers, %d wide, %d heads, %d in the feed-forward part; the shared model has %d, %d, %d, %d; "

@@ -286,9 +286,17 @@ static tw_status look_at_model(const char *name, const settings *s, bool quiet, 
   return status;
 }
 
-static tw_status make_plan(const tw_model_config *config, const settings *s, const tw_bounds *bounds, tw_plan *plan) {
+static tw_status make_plan(const tw_model_config *config, const settings *s, tw_bounds *bounds, tw_plan *plan) {
   tw_rounding rounding;
   tw_output output = config->output;
+  for (int i = 0; i < config->layers; i++) {  // a share says one of all its norms
+    bounds[0].norm_weight = fmax(bounds[0].norm_weight, bounds[i].norm_weight);
+    bounds[0].norm_bias = fmax(bounds[0].norm_bias, bounds[i].norm_bias);
+  }
+  for (int i = 1; i < config->layers; i++) {
+    bounds[i].norm_weight = bounds[0].norm_weight;
+    bounds[i].norm_bias = bounds[0].norm_bias;
+  }
   TW_TRY(tw_rounding_parse(s->rounding, &rounding));
   if (s->output) TW_TRY(tw_output_parse(s->output, &output));
   bool guard = !s->no_guard && !s->model;  // a shape's costs are compared with others' that do not count

@@ -8,7 +8,9 @@
 #include "app/files.h"
 #include "app/reveal.h"
 #include "base/memory.h"
+#include "io/client.h"
 #include "jobs/float_model.h"
+#include "jobs/plan.h"
 
 typedef struct {
   bool force;
@@ -140,8 +142,46 @@ static void print(const tw_result *r, const char *path, bool with_input) {
     puts("values out of the plan's bounds: none counted");
 }
 
+// What the result files say of themselves is what the plan makes of a run.
+static tw_status compare_with_plan(const tw_result_share *r, const tw_plan *plan) {
+  const tw_program *p = &plan->program;
+  const tw_tensor *t = &p->tensors[p->output];
+  int rows, cols;
+  tw_plan_output_shape(plan, &rows, &cols);
+  if (r->guard == (p->guard >= 0) && r->rows == rows && r->cols == cols && r->ring_bits == t->ring &&
+      r->scale == t->scale && r->normalise == plan->shape.config.normalise_output &&
+      strcmp(r->output, tw_output_name(plan->output)) == 0)
+    return TW_OK;
+  return tw_fail(TW_ERR_MISMATCH,
+                 "the result files differ from their plan: output %s [%d][%d] mod 2^%d at scale %d, %s, %s; the plan "
+                 "has %s [%d][%d] mod 2^%d at scale %d, %s, %s; take the files as the run wrote them",
+                 r->output, r->rows, r->cols, r->ring_bits, r->scale, r->normalise ? "scaled to length 1" : "as it is",
+                 r->guard ? "with a guard" : "without a guard", tw_output_name(plan->output), rows, cols, t->ring,
+                 t->scale, plan->shape.config.normalise_output ? "scaled to length 1" : "as it is",
+                 p->guard >= 0 ? "with a guard" : "without a guard");
+}
+
+static tw_status check_lengths(const char *name, const tw_result_share *r) {
+  tw_path path = tw_path_of(name, "input.h5");
+  tw_input input;
+  TW_TRY(tw_input_read(path.text, &input));
+  bool same = input.count == r->count && memcmp(input.lengths, r->lengths, sizeof(int) * (size_t)r->count) == 0;
+  tw_input_free(&input);
+  if (same) return TW_OK;
+  return tw_fail(TW_ERR_MISMATCH, "%s: has other lengths than the result files; take the files as the run wrote them",
+                 path.text);
+}
+
 static tw_status check_beside(const char *name, const tw_result_share *r, bool *with_input) {
-  return tw_beside_check(name, &r->input_id, &r->model_id, &r->plan, with_input);
+  tw_path path = tw_path_of(name, "plan.json");
+  tw_plan plan;
+  TW_TRY(tw_beside_check(name, &r->input_id, &r->model_id, &r->plan, with_input));
+  if (*with_input) TW_TRY(check_lengths(name, r));
+  if (!tw_path_exists(&path)) return TW_OK;
+  TW_TRY(tw_plan_read(path.text, &plan));
+  tw_status status = compare_with_plan(r, &plan);
+  tw_plan_free(&plan);
+  return status;
 }
 
 static tw_status judge(const tw_result *r, const tw_path *path) {

@@ -206,7 +206,7 @@ tw_status tw_output_sync(tw_output *out) {
 // process, so one that is free is left over.
 static bool left_over(int fd, const char *partial) {
   struct stat held, named;
-  return flock(fd, LOCK_EX | LOCK_NB) == 0 && fstat(fd, &held) == 0 && S_ISREG(held.st_mode) &&
+  return flock(fd, LOCK_EX | LOCK_NB) == 0 && fstat(fd, &held) == 0 && S_ISREG(held.st_mode) && held.st_nlink == 1 &&
          held.st_uid == geteuid() && (held.st_mode & 077) == 0 && lstat(partial, &named) == 0 &&
          held.st_dev == named.st_dev && held.st_ino == named.st_ino;
 }

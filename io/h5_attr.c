@@ -58,7 +58,7 @@ tw_status tw_h5_put_digest(tw_h5 *f, const char *name, const tw_digest *digest) 
 
 static tw_status open_attribute(const tw_h5 *f, const char *object, const char *name, hid_t *attribute) {
   *attribute = -1;
-  if (H5Oexists_by_name(f->file, object, H5P_DEFAULT) > 0 && H5Aexists_by_name(f->file, object, name, H5P_DEFAULT) > 0)
+  if (tw_h5_has(f, object) && H5Aexists_by_name(f->file, object, name, H5P_DEFAULT) > 0)
     *attribute = H5Aopen_by_name(f->file, object, name, H5P_DEFAULT, H5P_DEFAULT);
   if (*attribute < 0)
     return tw_h5_fail(TW_ERR_FORMAT, f, "attribute", name, "is missing or damaged; make or copy the file again");

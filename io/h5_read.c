@@ -72,8 +72,12 @@ void tw_h5_close(tw_h5 *f) {
   *f = (tw_h5){.file = -1, .memory = -1, .rank = -1};
 }
 
+// Only what lies in this file under this name: a soft or external link would have other files opened and read.
 bool tw_h5_has(const tw_h5 *f, const char *name) {
-  return H5Lexists(f->file, name, H5P_DEFAULT) > 0 && H5Oexists_by_name(f->file, name, H5P_DEFAULT) > 0;
+  H5L_info_t link;
+  if (strcmp(name, "/") == 0) return true;
+  return H5Lexists(f->file, name, H5P_DEFAULT) > 0 && H5Lget_info(f->file, name, &link, H5P_DEFAULT) >= 0 &&
+         link.type == H5L_TYPE_HARD && H5Oexists_by_name(f->file, name, H5P_DEFAULT) > 0;
 }
 
 static void print_shape(char text[160], int dims, const hsize_t *shape) {

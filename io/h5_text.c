@@ -58,6 +58,7 @@ typedef struct {
   const char *name;
   int fd;
   uint64_t address, size;  // of the collection at hand
+  uint64_t left;           // bytes that all texts to come may have together: those of the file
   uint8_t *collection;
 } heap;
 
@@ -110,6 +111,8 @@ static tw_status take_text(heap *h, const uint8_t reference[REFERENCE], char **t
     from = find_object(h, number(reference + 12, 4), length);
     if (!from) return damaged(h->f, h->name);
   }
+  if (length > h->left) return damaged(h->f, h->name);
+  h->left -= length;
   *text = malloc(length + 1);
   if (!*text) return tw_fail(TW_ERR_MEMORY, "%s: dataset %s: out of memory", h->f->path, h->name);
   memcpy(*text, from, length);
@@ -134,7 +137,7 @@ static tw_status read_texts(const tw_h5 *f, const char *name, hid_t type, int co
   uint64_t offset;
   hsize_t shape[1] = {(hsize_t)count};
   TW_TRY(tw_h5_locate(f, name, type, 1, shape, &offset));
-  heap h = {.f = f, .name = name, .fd = open(f->path, O_RDONLY | O_CLOEXEC)};
+  heap h = {.f = f, .name = name, .left = f->bytes, .fd = open(f->path, O_RDONLY | O_CLOEXEC)};
   if (h.fd < 0) return tw_fail(TW_ERR_IO, "%s: cannot open: %s", f->path, strerror(errno));
   tw_status status = take_all(&h, offset, count, texts);
   close(h.fd);

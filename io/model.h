@@ -65,7 +65,8 @@ typedef struct {
   tw_model_config config;
   tw_id model_id;
   int rank;
-  uint8_t *mask_seed;  // [32], tw_seed_alloc; mask of tensor i: PRG stream (use = i, slot = 0), ring 64
+  double norm_weight, norm_bias;  // powers of two that hold gamma and beta of all norms: a plan must allow for them
+  uint8_t *mask_seed;             // [32], tw_seed_alloc; mask of tensor i: PRG stream (use = i, slot = 0), ring 64
   int count;
   size_t *rows, *cols;
   uint64_t **masked;  // W^ = W + p_0 + p_1 mod 2^64
@@ -75,7 +76,8 @@ typedef struct {
 typedef struct {
   tw_model_config config;
   tw_id model_id;
-  uint8_t (*mask_seed)[32];  // [2], tw_seed_alloc
+  double norm_weight, norm_bias;  // as in a share
+  uint8_t (*mask_seed)[32];       // [2], tw_seed_alloc
 } tw_model_dealer;
 
 // File role attributes: "model-share-0", "model-share-1", "model-dealer".

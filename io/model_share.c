@@ -11,9 +11,22 @@ static const tw_h5_kind dealer_kind = {"twain-model-dealer", "model-dealer", fal
 
 typedef char tensor_name[48];
 
+static tw_status put_norms(tw_h5 *f, double weight, double bias) {
+  TW_TRY(tw_h5_put_real(f, "/", "norm_weight", weight));
+  return tw_h5_put_real(f, "/", "norm_bias", bias);
+}
+
+static tw_status get_norms(const tw_h5 *f, double *weight, double *bias) {
+  TW_TRY(tw_h5_get_real(f, "/", "norm_weight", weight));
+  TW_TRY(tw_h5_get_real(f, "/", "norm_bias", bias));
+  if (*weight > 0 && *bias > 0) return TW_OK;
+  return tw_h5_fail(TW_ERR_FORMAT, f, "attribute", "norm_weight, norm_bias", "not above 0; run `twain share` again");
+}
+
 static tw_status put_share(tw_h5 *f, const tw_model_share *share, tensor_name *names) {
   TW_TRY(tw_h5_put_config(f, &share->config));
   TW_TRY(tw_h5_put_id(f, "model_id", &share->model_id));
+  TW_TRY(put_norms(f, share->norm_weight, share->norm_bias));
   TW_TRY(tw_h5_put(f, "mask_seed", H5T_STD_U8LE, 1, (hsize_t[]){32}, share->mask_seed));
   for (int i = 0; i < share->count; i++) {
     size_t rows, cols;
@@ -68,6 +81,7 @@ static tw_status get_share(const tw_h5 *f, tw_model_share *share) {
   share->rank = f->rank;
   TW_TRY(tw_h5_get_config(f, &config));
   TW_TRY(tw_h5_get_id(f, "model_id", &share->model_id));
+  TW_TRY(get_norms(f, &share->norm_weight, &share->norm_bias));
   TW_TRY(tw_seed_alloc(32, (void **)&share->mask_seed));
   TW_TRY(tw_h5_get(f, "mask_seed", H5T_STD_U8LE, 1, (hsize_t[]){32}, share->mask_seed));
   TW_TRY(check_seed(f, share->mask_seed, 1));
@@ -105,6 +119,7 @@ void tw_model_share_free(tw_model_share *share) {
 static tw_status put_dealer(tw_h5 *f, const tw_model_dealer *dealer) {
   TW_TRY(tw_h5_put_config(f, &dealer->config));
   TW_TRY(tw_h5_put_id(f, "model_id", &dealer->model_id));
+  TW_TRY(put_norms(f, dealer->norm_weight, dealer->norm_bias));
   return tw_h5_put(f, "mask_seeds", H5T_STD_U8LE, 2, (hsize_t[]){2, 32}, dealer->mask_seed);
 }
 
@@ -117,6 +132,7 @@ tw_status tw_model_dealer_write(const char *path, const tw_model_dealer *dealer)
 static tw_status get_dealer(const tw_h5 *f, tw_model_dealer *dealer) {
   TW_TRY(tw_h5_get_config(f, &dealer->config));
   TW_TRY(tw_h5_get_id(f, "model_id", &dealer->model_id));
+  TW_TRY(get_norms(f, &dealer->norm_weight, &dealer->norm_bias));
   TW_TRY(tw_seed_alloc(2 * 32, (void **)&dealer->mask_seed));
   TW_TRY(tw_h5_get(f, "mask_seeds", H5T_STD_U8LE, 2, (hsize_t[]){2, 32}, dealer->mask_seed));
   return check_seed(f, dealer->mask_seed[0], 2);

@@ -431,6 +431,8 @@ static tw_status get_all(const tw_h5 *f, tw_result_share *r) {
   TW_TRY(tw_h5_get_ring(f, "masked", r->ring_bits, 3, shape, r->masked));
   TW_TRY(tw_h5_get_ring(f, "mask", r->ring_bits, 3, shape, r->mask));
   if (r->guard) TW_TRY(get_guard(f, r));
+  if (!r->guard && (tw_h5_has(f, "guard_masked") || tw_h5_has(f, "guard_mask")))
+    return tw_h5_fail(TW_ERR_FORMAT, f, "attribute", "guard", "is 0 beside a guard's datasets; copy the file again");
   TW_TRY(get_costs(f, r));
   return get_trace(f, r);
 }

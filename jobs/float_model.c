@@ -32,16 +32,23 @@ void tw_bounds_reset(tw_bounds *bounds, int layers) {
   for (int i = 0; i < layers; i++) bounds[i].variance_sum_min = INFINITY;
 }
 
-void tw_bounds_of_weights(const tw_model *model, tw_bounds *bounds) {
+tw_bounds tw_bounds_of_layer(const tw_model *model, int layer) {
   static const int parts[] = {GAMMA1, BETA1, GAMMA2, BETA2};
+  tw_bounds b = {.norm_weight = 1, .norm_bias = 1};
+  for (int i = 0; i < 4; i++) {
+    const tw_model_tensor *t = &model->tensors[layer * TW_TENSORS_PER_LAYER + parts[i]];
+    double *bound = i % 2 ? &b.norm_bias : &b.norm_weight;
+    for (size_t c = 0; c < t->cols; c++)
+      while (*bound < fabs((double)t->values[c])) *bound *= 2;
+  }
+  return b;
+}
+
+void tw_bounds_of_weights(const tw_model *model, tw_bounds *bounds) {
   for (int layer = 0; layer < model->config.layers; layer++) {
-    bounds[layer].norm_weight = bounds[layer].norm_bias = 1;
-    for (int i = 0; i < 4; i++) {
-      const tw_model_tensor *t = &model->tensors[layer * TW_TENSORS_PER_LAYER + parts[i]];
-      double *bound = i % 2 ? &bounds[layer].norm_bias : &bounds[layer].norm_weight;
-      for (size_t c = 0; c < t->cols; c++)
-        while (*bound < fabs((double)t->values[c])) *bound *= 2;
-    }
+    tw_bounds own = tw_bounds_of_layer(model, layer);
+    bounds[layer].norm_weight = own.norm_weight;
+    bounds[layer].norm_bias = own.norm_bias;
   }
 }
 

@@ -22,6 +22,7 @@ typedef struct {
 void tw_bounds_reset(tw_bounds *bounds, int layers);
 // The powers of two from 1 on that hold every layer's gamma and beta, into norm_weight and norm_bias; the rest stays.
 void tw_bounds_of_weights(const tw_model *model, tw_bounds *bounds);
+tw_bounds tw_bounds_of_layer(const tw_model *model, int layer);  // the same of one layer, all else 0
 
 // One sequence: x [seq][hidden] (embedded), live tokens `length` (dead keys are ignored; dead rows are computed all
 // the same). quantised: weights rounded to the fixed-point scales that the ranks use. out [seq][hidden].

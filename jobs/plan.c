@@ -126,6 +126,19 @@ tw_status tw_plan_make(const tw_model_config *config, int seq, tw_rounding round
   return status;
 }
 
+tw_status tw_plan_allows_norms(const tw_plan *plan, double weight, double bias) {
+  for (int i = 0; i < plan->shape.config.layers; i++) {
+    const tw_bounds *b = &plan->bounds[i];
+    if (weight > b->norm_weight || bias > b->norm_bias)
+      return tw_fail(
+          TW_ERR_MISMATCH,
+          "the model's gamma and beta reach %g and %g, the plan's layer %d allows %g and %g: it was made for "
+          "another version of the model; plan again with this one (`twain plan`)",
+          weight, bias, i, b->norm_weight, b->norm_bias);
+  }
+  return TW_OK;
+}
+
 void tw_plan_free(tw_plan *plan) {
   tw_program_free(&plan->program);
   if (plan->tables) tw_tables_free(plan->tables, plan->table_count);

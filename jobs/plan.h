@@ -31,6 +31,8 @@ tw_status tw_plan_make(const tw_model_config *config, int seq, tw_rounding round
                        const tw_bounds *bounds, tw_plan *out);
 // Widen measured bounds by `margin` (>= 1), and never below a floor that keeps rare inputs safe.
 tw_bounds tw_bounds_with_margin(const tw_bounds *measured, double margin);
+// A model whose gamma or beta is beyond a layer's bounds needs another plan: TW_ERR_MISMATCH.
+tw_status tw_plan_allows_norms(const tw_plan *plan, double weight, double bias);
 void tw_plan_free(tw_plan *plan);
 
 // NAME.plan.json. Reading builds the program again and refuses a digest that differs.

@@ -33,6 +33,8 @@ tw_bounds tw_default_bounds(void) {
 }
 
 static int bits_for(double bound) { return bound < 1 ? 0 : (int)floor(log2(bound)) + 1; }
+// The largest bound below 2^bits, in units of scale 12 or coarser.
+static double below(int bits) { return ldexp(1, bits) - ldexp(1, -SCALE); }
 static int larger(int a, int b) { return a > b ? a : b; }
 
 // Above the bits of a declared wire: sign and one for an extension, or what the guard looks at.
@@ -75,8 +77,8 @@ static void choose_products(const tw_layer_shape *shape, const tw_bounds *b, tw_
   do r->qk = r->logit + 2 * r->query_scale + shift - SCALE;
   while (r->qk + 2 * SCALE - r->query_scale > NORM_WIDEST && r->query_scale-- > COARSEST_QUERY);
   int query = r->qk + 2 * SCALE - r->query_scale;
-  // e <= 1: their sum is at most S, that of e v at most S times v's bound
-  double sum = shape->seq * fmax(b->value, 1);
+  // e <= 1: their sum is at most S, that of e v at most S times the power of two up to which v passes the guard
+  double sum = shape->seq * fmax(below(bits_for(b->value)), 1);
   r->context = SCALE + 2 + bits_for(sum);
   r->v = r->context + SCALE;
   int value = r->v + SCALE <= NORM_WIDEST ? r->v + SCALE : 2 * SCALE + room(shape) + bits_for(b->value);
@@ -129,14 +131,13 @@ static tw_status check_layer(const tw_layer_shape *shape, int layer, const tw_bo
   return check_norm(shape, layer, b, r);
 }
 
-// The largest bound below 2^bits, in units of scale 12 or coarser.
-static double below(int bits) { return ldexp(1, bits) - ldexp(1, -SCALE); }
-
 // As far as its ring holds it, and never to a wider one.
 static void raise_to(double *bound, int bits) { *bound = fmax(*bound, below(bits)); }
 
 void tw_raise_bounds(const tw_layer_shape *shape, const tw_rings *r, tw_bounds *b) {
   int extra = room(shape), residual = r->out - SCALE, bits = residual - SCALE - extra;
+  raise_to(&b->value, r->value_limit - SCALE);
+  raise_to(&b->input, r->input_limit - SCALE);
   raise_to(&b->query, r->qk - r->query_scale - extra);
   raise_to(&b->key, r->qk - r->query_scale - extra);
   raise_to(&b->up, r->activation - SCALE - extra);

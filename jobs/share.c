@@ -90,6 +90,15 @@ static tw_status describe_share(const tw_model *model, tw_model_share *share) {
   return TW_OK;
 }
 
+static void bounds_of_norms(const tw_model *model, double *weight, double *bias) {
+  *weight = *bias = 1;
+  for (int layer = 0; layer < model->config.layers; layer++) {
+    tw_bounds b = tw_bounds_of_layer(model, layer);
+    *weight = fmax(*weight, b.norm_weight);
+    *bias = fmax(*bias, b.norm_bias);
+  }
+}
+
 tw_status tw_share_model_with(const tw_model *model, const tw_seed seeds[2], tw_model_share out[2],
                               tw_model_dealer *dealer) {
   uint64_t **tensors = NULL;
@@ -97,6 +106,7 @@ tw_status tw_share_model_with(const tw_model *model, const tw_seed seeds[2], tw_
   memset(dealer, 0, sizeof *dealer);
   dealer->config = model->config;
   tw_id_random(&dealer->model_id);
+  bounds_of_norms(model, &dealer->norm_weight, &dealer->norm_bias);
   tw_status status = tw_fixed_tensors(model, &tensors);
   if (status == TW_OK) status = tw_seed_alloc(2 * 32, (void **)&dealer->mask_seed);
   for (int rank = 0; rank < 2 && status == TW_OK; rank++) {
@@ -106,6 +116,8 @@ tw_status tw_share_model_with(const tw_model *model, const tw_seed seeds[2], tw_
     if (status == TW_OK) status = describe_share(model, &out[rank]);
     out[rank].model_id = dealer->model_id;
     out[rank].rank = rank;
+    out[rank].norm_weight = dealer->norm_weight;
+    out[rank].norm_bias = dealer->norm_bias;
   }
   if (status == TW_OK) status = mask_tensors(model, seeds, tensors);
   for (int i = 0; i < model->count && status == TW_OK; i++)

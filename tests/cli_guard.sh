@@ -78,6 +78,45 @@ two_ranks n --ledger ledger -q --force --allow-test-keys 2>said || { cat said >&
 expect 0 'transcript equal' "$TWAIN" check n --exact --test-seed 5
 ! grep -q 'out of bound\|leaves the plan' said || fail "measured bounds do not hold"
 
+# what the result files say of themselves is compared with the plan
+"$python" - <<'PYTHON'
+import h5py
+for party in "01":
+    with h5py.File(f"n.result.p{party}.h5", "r+") as f:
+        f.attrs.modify("guard", f.attrs["guard"] * 0)
+PYTHON
+expect 4 'guard. *is 0|attribute guard' "$TWAIN" reveal n --force
+"$python" - <<'PYTHON'
+import h5py
+for party in "01":
+    with h5py.File(f"n.result.p{party}.h5", "r+") as f:
+        del f["guard_masked"], f["guard_mask"]
+PYTHON
+expect 5 'the result files differ from their plan: .* without a guard; the plan has .* with a guard' "$TWAIN" reveal n --force
+
+# another version of the model, whose gamma the plan does not allow for
+"$python" - <<'PYTHON'
+import h5py
+with h5py.File("n.model.h5", "r+") as f:
+    d = f["layer.1.norm2.gamma"]
+    w = d[()] * 100
+    d[...] = w
+    table = []
+    for i in range(256):
+        for _ in range(8):
+            i = i >> 1 ^ (0x82F63B78 if i & 1 else 0)
+        table.append(i)
+    c = 0xFFFFFFFF
+    for x in w.tobytes():
+        c = c >> 8 ^ table[(c ^ x) & 255]
+    import numpy as np
+    d.attrs.modify("crc32c", np.int64(c ^ 0xFFFFFFFF))
+PYTHON
+"$TWAIN" share n -q --force
+expect 5 "gamma and beta reach [0-9.]* and [0-9.]*, the plan's layer . allows" "$TWAIN" deal n --force
+"$TWAIN" plan n --seq 16 --force -q
+expect 0 'slot' "$TWAIN" deal n --force
+
 # a refusal names the ways out
 expect 8 'layer [01], tensor .* --margin' "$TWAIN" plan n --seq 16 --calibrate texts --margin 1e6 --force
 no_leftovers

@@ -98,3 +98,14 @@ refused 4 "n.model.h5: activation 'relu6'" "$TWAIN" share n --force
 spoil n.model.h5 "text(f, 'model_name', b'a\x1b[2Jb')"
 refused 4 'n.model.h5: attribute model_name: holds control characters' "$TWAIN" share n --force
 expect 0 written "$TWAIN" reveal n
+
+# a link in the place of a dataset or a group would have another file opened
+mkfifo pipe
+for link in "h5py.ExternalLink('$PWD/pipe', '/x')" "h5py.ExternalLink('good/n.result.p0.h5', '/lengths')" "h5py.SoftLink('/slots')"; do
+  cp good/n.result.p?.h5 .
+  "$python" -c "import h5py
+with h5py.File('n.result.p0.h5', 'r+') as f:
+    del f['lengths']
+    f['lengths'] = $link"
+  expect 4 'n.result.p0.h5: dataset lengths: is missing' "$TWAIN" report n
+done

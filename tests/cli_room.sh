@@ -33,6 +33,12 @@ expect_run 3 'n.result.p0.h5.partial: exists' n --ledger ledger
 rm n.result.p0.h5.partial
 unmarked 'a link in the way'
 
+# nor is another file of this user that has this name as well
+ln n.model.p0.h5 n.result.p0.h5.partial
+expect_run 3 'n.result.p0.h5.partial: exists' n --ledger ledger
+cmp -s n.model.p0.h5 n.result.p0.h5.partial && [ -s n.model.p0.h5 ] || fail "a hard link was written through"
+rm n.result.p0.h5.partial
+
 mkdir n.result.p0.h5
 expect_run 3 'n.result.p0.h5: exists already' n --ledger ledger
 expect_run 3 'n.result.p0.h5: is a folder' n --ledger ledger --force

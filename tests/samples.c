@@ -73,7 +73,9 @@ static void make_models(void) {
   CU_ASSERT_EQUAL_FATAL(tw_model_allocate(&c, &sample_model), TW_OK);
   tw_digest_of(&c, sizeof c, &sample_model.source);
   model_share = (tw_model_share){.config = c, .count = sample_model.count};
-  dealer = (tw_model_dealer){.config = c};
+  model_share.norm_weight = 2 + random_real() / 64;
+  model_share.norm_bias = 4;
+  dealer = (tw_model_dealer){.config = c, .norm_weight = 2 + random_real() / 64, .norm_bias = 2};
   tw_id_random(&model_share.model_id);
   tw_id_random(&dealer.model_id);
   CU_ASSERT_EQUAL_FATAL(tw_seed_alloc(32, (void **)&model_share.mask_seed), TW_OK);
@@ -312,7 +314,8 @@ static tw_status read_model_share(const char *path, int rank, bool *same) {
   const tw_model_share *w = &model_share;
   TW_TRY(tw_model_share_read(path, rank, &m));
   *same = same_config(&m.config, &w->config) && same_id(&m.model_id, &w->model_id) && m.rank == w->rank &&
-          !memcmp(m.mask_seed, w->mask_seed, 32) && m.count == w->count;
+          m.norm_weight == w->norm_weight && m.norm_bias == w->norm_bias && !memcmp(m.mask_seed, w->mask_seed, 32) &&
+          m.count == w->count;
   for (int i = 0; *same && i < m.count; i++)
     *same = m.rows[i] == w->rows[i] && m.cols[i] == w->cols[i] &&
             !memcmp(m.masked[i], w->masked[i], m.rows[i] * m.cols[i] * 8);
@@ -325,6 +328,7 @@ static tw_status read_dealer(const char *path, int rank, bool *same) {
   tw_model_dealer d;
   TW_TRY(tw_model_dealer_read(path, &d));
   *same = same_config(&d.config, &dealer.config) && same_id(&d.model_id, &dealer.model_id) &&
+          d.norm_weight == dealer.norm_weight && d.norm_bias == dealer.norm_bias &&
           !memcmp(d.mask_seed, dealer.mask_seed, 64);
   tw_model_dealer_free(&d);
   return TW_OK;

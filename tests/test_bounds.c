@@ -30,10 +30,13 @@ typedef struct {
 
 enum { DIM = 2 };
 
+static double measured_value = 63;  // V's bound
+
 static void build_attention(attention *a, int seq, bool guard) {
   *a = (attention){
       .shape = {.seq = seq, .guard = guard, .activation = &tw_spec_gelu, .reciprocal = tw_spec_reciprocal(seq)},
       .bounds = tw_default_bounds()};
+  a->bounds.value = measured_value;
   a->shape.config = (tw_model_config){.layers = 1, .hidden = 768, .heads = 12, .intermediate = 3072};
   CU_ASSERT_EQUAL_FATAL(tw_choose_rings(&a->shape, &a->bounds, &a->rings), TW_OK);
   CU_ASSERT_EQUAL_FATAL(tw_spec_fit(&tw_spec_exp, a->tables), TW_OK);
@@ -77,10 +80,10 @@ static double exact_context(const int64_t *s, const int64_t *v, size_t seq, size
   return context;
 }
 
-// Values of one sign, where they add up most, and of both.
+// Values of one sign, where they add up most, and of both; as large as the guard lets pass.
 static void draw_rows(const attention *a, logit_kind kind, int64_t *x) {
   size_t seq = (size_t)a->shape.seq;
-  int64_t most = (int64_t)(a->bounds.logit * UNIT), large = (int64_t)(a->bounds.value * UNIT);
+  int64_t most = (int64_t)(a->bounds.logit * UNIT), large = ((int64_t)1 << a->rings.value_limit) - 1;
   for (size_t i = 0; i < seq * seq; i++) x[i] = draw_logit(kind, i % seq, most);
   for (size_t j = 0; j < seq; j++) {
     x[seq * seq + j * DIM] = kind == SAME_LOW ? -large : large;
@@ -104,8 +107,9 @@ static void run_attention(attention *a, logit_kind kind) {
   for (size_t i = 0; i<seq; i += seq> 16 ? seq / 16 : 1)
     for (size_t d = 0; d < DIM; d++)
       worst = fmax(worst, fabs(walk_real(&w, i * DIM + d) - exact_context(x + i * seq, x + seq * seq, seq, d)));
-  CU_ASSERT(worst < 0.005 * a->bounds.value);
-  if (worst >= 0.005 * a->bounds.value) printf("\n  seq %zu, kind %d: off by %g", seq, kind, worst);
+  double most = 0.005 * fmax(a->bounds.value, 1);
+  CU_ASSERT(worst < most);
+  if (worst >= most) printf("\n  seq %zu, kind %d: off by %g", seq, kind, worst);
   walk_free(&w);
   free(input);
   free(x);
@@ -120,6 +124,22 @@ static void attention_extremes(void) {
         if (seq < 384 || kind == (guard ? SAME_LOW : SAME_HIGH)) run_attention(&a, (logit_kind)kind);
       drop_attention(&a);
     }
+}
+
+// A bound that was measured need not be a power of two, nor a length.
+static void measured_values(void) {
+  static const double values[] = {0.3, 33, 40, 63};
+  static const int lengths[] = {3, 40, 80, 96, 130};
+  for (size_t i = 0; i < sizeof values / sizeof *values; i++)
+    for (size_t j = 0; j < sizeof lengths / sizeof *lengths; j++) {
+      attention a;
+      measured_value = values[i];
+      build_attention(&a, lengths[j], (i + j) % 2);
+      run_attention(&a, SAME_HIGH);
+      run_attention(&a, SAME_LOW);
+      drop_attention(&a);
+    }
+  measured_value = 63;
 }
 
 // ---- rows of a norm
@@ -368,6 +388,7 @@ static void guard_on_small_ring(void) {
   CU_ASSERT(counted > between / 4 && counted < 3 * between / 4);
 }
 
-SUITE_MAIN("bounds", {"attention at its extremes", attention_extremes}, {"norms at their extremes", norm_extremes},
+SUITE_MAIN("bounds", {"attention at its extremes", attention_extremes},
+           {"measured values at their extremes", measured_values}, {"norms at their extremes", norm_extremes},
            {"whole plans at their extremes", plan_extremes}, {"the guard counts", guard_counts},
            {"the guard on a small ring", guard_on_small_ring})

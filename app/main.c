@@ -127,10 +127,15 @@ static void speak_as_rank(void) {
   }
 }
 
+static void end_by_signal(void) {
+  tw_places_undo();
+  tw_say_ended();
+}
+
 int main(int argc, char **argv) {
   tw_no_core_dumps();
   tw_hide_stack();
-  tw_interrupts_catch(tw_places_undo);
+  tw_interrupts_catch(end_by_signal);
   umask(077);
   speak_as_rank();
   tw_status status = dispatch(argc, argv);

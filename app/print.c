@@ -2,6 +2,7 @@
 #include "app/print.h"
 
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,8 +12,20 @@
 #include "io/host.h"
 
 static int speaker = -1;
+static char ended[400] = "twain: ended by a signal, from the launcher, the system or a person\n";
+static atomic_bool error_said;
 
-void tw_say_as(int rank) { speaker = rank; }
+void tw_say_as(int rank) {
+  char host[256];
+  speaker = rank;
+  tw_host_name(host, sizeof host);
+  snprintf(ended, sizeof ended, "twain: rank %d on %s: ended by a signal, from the launcher, the system or a person\n",
+           rank, host);
+}
+
+void tw_say_ended(void) {
+  if (!atomic_load(&error_said) && write(STDERR_FILENO, ended, strlen(ended)) < 0) return;
+}
 
 // One write a message, so that two ranks' lines do not mix. A message may quote the other rank, or a file of others: it
 // stays on its line, whatever is in it.
@@ -32,9 +45,7 @@ static void say(const char *message) {
 }
 
 void tw_say_error(void) {
-  static bool said;
-  if (!said) say(tw_error_message());
-  said = true;
+  if (!atomic_exchange(&error_said, true)) say(tw_error_message());
 }
 
 void tw_say(const char *format, ...) {

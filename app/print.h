@@ -13,6 +13,9 @@ void tw_say_error(void);  // the last failure; once only
 void tw_say(const char *format, ...) __attribute__((format(printf, 1, 2)));
 // A line on stdout of which a part comes from a file.
 void tw_print_line(const char *format, ...) __attribute__((format(printf, 1, 2)));
+// In a signal's handler: that it ends the process; unless the last failure was said, which the launcher answers by
+// signals.
+void tw_say_ended(void);
 // Which rank speaks from now on.
 void tw_say_as(int rank);
 

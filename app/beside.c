@@ -5,7 +5,7 @@
 #include "app/files.h"
 #include "app/model_id.h"
 #include "io/client.h"
-#include "jobs/plan.h"
+#include "jobs/plan/plan.h"
 
 static tw_status differ(const tw_path *path, const char *what, const char *here, const char *of_result) {
   return tw_fail(TW_ERR_MISMATCH,

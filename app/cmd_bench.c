@@ -3,14 +3,14 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "app/bench.h"
+#include "app/bench/bench.h"
+#include "app/bench/peak.h"
 #include "app/commands.h"
-#include "app/peak.h"
-#include "app/print.h"
 #include "app/rank_options.h"
+#include "app/show/print.h"
 #include "base/clock.h"
 #include "base/memory.h"
-#include "jobs/import.h"
+#include "jobs/models/import.h"
 #include "kernels/gemm.h"
 
 typedef tw_bench_settings settings;

@@ -5,13 +5,13 @@
 #include <string.h>
 
 #include "app/beside.h"
-#include "app/check.h"
 #include "app/commands.h"
 #include "app/files.h"
-#include "app/print.h"
 #include "app/reveal.h"
+#include "app/show/check.h"
+#include "app/show/print.h"
 #include "base/memory.h"
-#include "jobs/emulate.h"
+#include "jobs/parties/emulate.h"
 
 typedef struct {
   int64_t test_seed;

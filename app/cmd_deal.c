@@ -4,10 +4,10 @@
 #include "app/commands.h"
 #include "app/files.h"
 #include "app/hardware.h"
-#include "app/print.h"
 #include "app/secrets.h"
+#include "app/show/print.h"
 #include "base/memory.h"
-#include "jobs/deal.h"
+#include "jobs/parties/deal.h"
 
 typedef struct {
   int64_t count, test_seed;

@@ -5,8 +5,8 @@
 #include "app/files.h"
 #include "app/texts.h"
 #include "base/memory.h"
-#include "jobs/encode.h"
-#include "jobs/plan.h"
+#include "jobs/models/encode.h"
+#include "jobs/plan/plan.h"
 
 typedef struct {
   const char *file;

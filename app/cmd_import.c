@@ -4,7 +4,7 @@
 
 #include "app/commands.h"
 #include "app/files.h"
-#include "jobs/import.h"
+#include "jobs/models/import.h"
 
 typedef struct {
   const char *synthetic, *output;

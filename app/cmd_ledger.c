@@ -4,7 +4,7 @@
 
 #include "app/commands.h"
 #include "app/ledger_folder.h"
-#include "app/print.h"
+#include "app/show/print.h"
 
 typedef struct {
   bool create, adopt, json;

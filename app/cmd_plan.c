@@ -5,14 +5,14 @@
 #include <string.h>
 
 #include "app/commands.h"
-#include "app/costs.h"
 #include "app/files.h"
-#include "app/print.h"
+#include "app/show/costs.h"
+#include "app/show/print.h"
 #include "app/texts.h"
 #include "base/memory.h"
-#include "jobs/calibrate.h"
-#include "jobs/import.h"
-#include "jobs/plan_fields.h"
+#include "jobs/models/calibrate.h"
+#include "jobs/models/import.h"
+#include "jobs/plan/plan_fields.h"
 
 typedef struct {
   const char *model, *output, *rounding, *calibrate, *link;

@@ -6,9 +6,9 @@
 #include "app/beside.h"
 #include "app/commands.h"
 #include "app/files.h"
-#include "app/print.h"
-#include "app/run_report.h"
-#include "app/trace_view.h"
+#include "app/show/print.h"
+#include "app/show/run_report.h"
+#include "app/show/trace_view.h"
 
 typedef struct {
   const char *trace;

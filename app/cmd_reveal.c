@@ -9,8 +9,8 @@
 #include "app/reveal.h"
 #include "base/memory.h"
 #include "io/client.h"
-#include "jobs/float_model.h"
-#include "jobs/plan.h"
+#include "jobs/models/float_model.h"
+#include "jobs/plan/plan.h"
 
 typedef struct {
   bool force;

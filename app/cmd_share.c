@@ -6,7 +6,7 @@
 #include "app/model_id.h"
 #include "app/secrets.h"
 #include "base/memory.h"
-#include "jobs/share.h"
+#include "jobs/parties/share.h"
 
 typedef struct {
   bool input, allow_unlocked, force;

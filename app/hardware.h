@@ -3,7 +3,7 @@
 #define TW_HARDWARE_H
 
 #include "comm/channel.h"
-#include "jobs/engine.h"
+#include "jobs/engine/engine.h"
 
 typedef struct {
   tw_device_kind device;

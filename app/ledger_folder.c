@@ -1,6 +1,6 @@
 #include "app/ledger_folder.h"
 
-#include "app/print.h"
+#include "app/show/print.h"
 
 tw_status tw_ledger_find(const char *named, tw_ledger *ledger) {
   char dir[sizeof ledger->dir];

@@ -9,7 +9,7 @@
 
 #include "app/commands.h"
 #include "app/files.h"
-#include "app/print.h"
+#include "app/show/print.h"
 #include "base/interrupt.h"
 #include "base/memory.h"
 #include "kernels/isa.h"

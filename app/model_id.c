@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "io/host.h"
-#include "jobs/json_file.h"
+#include "io/json_file.h"
 
 static const char format_name[] = "twain-model-id";
 enum { VERSION = 1 };

@@ -6,7 +6,7 @@
 
 #include <stddef.h>
 
-#include "jobs/lanes.h"
+#include "jobs/program/lanes.h"
 
 // clang-format off
 #define TW_RANK_OPTIONS(settings, who_link, who, when)                                                                 \

@@ -2,7 +2,7 @@
 
 #include <sys/resource.h>
 
-#include "app/print.h"
+#include "app/show/print.h"
 #include "base/memory.h"
 
 void tw_secrets_warn(void) {

@@ -4,7 +4,7 @@
 
 #include <stdbool.h>
 
-#include "jobs/encode.h"
+#include "jobs/models/encode.h"
 
 typedef struct {
   int count;

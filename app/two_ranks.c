@@ -6,7 +6,7 @@
 #include <unistd.h>
 
 #include "app/launcher.h"
-#include "app/print.h"
+#include "app/show/print.h"
 #include "base/clock.h"
 #include "base/watchdog.h"
 #include "io/unfinished.h"

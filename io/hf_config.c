@@ -111,7 +111,7 @@ static tw_status check_classes(const char *path, const json_t *config, tw_notes 
 }
 
 // transformers 5 computes absolute positions whatever this says; transformers 4 computes relative ones where the
-// weights have tables for them (jobs/import.c looks).
+// weights have tables for them (jobs/models/import.c looks).
 static tw_status take_positions(const char *path, const json_t *config, tw_hf_config *out) {
   const char *text = json_string_value(json_object_get(config, "position_embedding_type"));
   out->relative_positions = text && (strcmp(text, "relative_key") == 0 || strcmp(text, "relative_key_query") == 0);

@@ -52,7 +52,7 @@ tw_status tw_device_copy_out(void *pinned, const void *device, size_t bytes, voi
 // the time is noted.
 typedef struct {
   uint64_t *arrived;      // device memory: the GPU's clock, nanoseconds
-  const uint64_t *epoch;  // this and the next two: page-locked host memory, see jobs/key_ring.h
+  const uint64_t *epoch;  // this and the next two: page-locked host memory, see jobs/keys/key_ring.h
   uint64_t *released;
   const uint64_t *ready;
   int *stop;       // device memory; set to 1 when the piece will never come: from then on nothing may be sent

@@ -30,7 +30,7 @@ trial make(arena &m, const char *name, tw_status (*tw_backend::*op)(const type *
 
 typedef std::vector<trial> trials;
 size_t words_of(size_t n) { return (n + 63) / 64; }
-size_t half_of(size_t n) { return 64 * ((n + 127) / 128) < n ? 64 * ((n + 127) / 128) : n; }  // jobs/program.h
+size_t half_of(size_t n) { return 64 * ((n + 127) / 128) < n ? 64 * ((n + 127) / 128) : n; }  // jobs/program/program.h
 
 void add_elements(arena &m, trials &out, size_t rows, size_t cols) {
   const size_t n = rows * cols;

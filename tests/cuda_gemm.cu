@@ -14,7 +14,7 @@
 #include <thread>
 #include <vector>
 
-#include "kernels/cuda/gemm.h"
+#include "kernels/cuda/gemm/gemm.h"
 
 typedef std::vector<uint64_t> elements;
 

@@ -11,7 +11,7 @@
 #include "base/clock.h"
 #include "base/memory.h"
 #include "io/keys.h"
-#include "jobs/key_feed.h"
+#include "jobs/keys/feed_gpu.h"
 #include "kernels/backend.h"
 #include "kernels/device.h"
 

@@ -26,7 +26,7 @@
 #include <unistd.h>
 
 #include "comm/opens_header.h"
-#include "jobs/handshake.h"
+#include "jobs/parties/handshake.h"
 
 // app/hardware.c: host, pci, device, nccl, transport; cores, failed, bind.
 enum { TRANSCRIPT_BYTES = 65, HOST_BYTES = 256, HARDWARE_BYTES = 284, CORES_BYTES = 776 };

@@ -10,8 +10,8 @@
 #include <unistd.h>
 #include <valgrind/memcheck.h>
 
-#include "jobs/gate.h"
-#include "jobs/spec.h"
+#include "jobs/gates/gate.h"
+#include "jobs/models/spec.h"
 #include "kernels/isa.h"
 #include "tests/tiny_model.h"
 

@@ -5,9 +5,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "jobs/import.h"
-#include "jobs/plan.h"
-#include "jobs/share.h"
+#include "jobs/models/import.h"
+#include "jobs/parties/share.h"
+#include "jobs/plan/plan.h"
 #include "kernels/pack.h"
 #include "suite.h"
 #include "tests/walk.h"

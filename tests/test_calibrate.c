@@ -4,9 +4,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "jobs/calibrate.h"
-#include "jobs/import.h"
-#include "jobs/plan_fields.h"
+#include "jobs/models/calibrate.h"
+#include "jobs/models/import.h"
+#include "jobs/plan/plan_fields.h"
 #include "suite.h"
 
 enum { LAYERS = 2, TEXTS = 3 };

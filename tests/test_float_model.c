@@ -6,11 +6,11 @@
 #include <string.h>
 
 #include "base/memory.h"
-#include "jobs/encode.h"
-#include "jobs/float_matmul.h"
-#include "jobs/float_model.h"
-#include "jobs/fold.h"
-#include "jobs/import.h"
+#include "jobs/models/encode.h"
+#include "jobs/models/float_matmul.h"
+#include "jobs/models/float_model.h"
+#include "jobs/models/fold.h"
+#include "jobs/models/import.h"
 #include "tests/suite.h"
 #include "vectors/load.h"
 

@@ -8,7 +8,7 @@
 #include <unistd.h>
 
 #include "io/json_read.h"
-#include "jobs/import.h"
+#include "jobs/models/import.h"
 #include "tests/scratch.h"
 #include "tests/suite.h"
 #include "vectors/load.h"

@@ -2,7 +2,7 @@
 // values.
 #include <stdlib.h>
 
-#include "jobs/spec.h"
+#include "jobs/models/spec.h"
 #include "kernels/pack.h"
 #include "tests/suite.h"
 #include "tests/trial.h"

@@ -4,7 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "jobs/handshake.h"
+#include "jobs/parties/handshake.h"
 #include "tests/suite.h"
 
 typedef struct {

@@ -9,8 +9,8 @@
 #include <unistd.h>
 
 #include "io/safetensors.h"
-#include "jobs/encode.h"
-#include "jobs/import.h"
+#include "jobs/models/encode.h"
+#include "jobs/models/import.h"
 #include "tests/suite.h"
 #include "vectors/load.h"
 

@@ -11,8 +11,8 @@
 
 #include "base/memory.h"
 #include "io/keys.h"
-#include "jobs/host_feed.h"
-#include "jobs/key_ring.h"
+#include "jobs/keys/feed_cpu.h"
+#include "jobs/keys/key_ring.h"
 #include "tests/scratch.h"
 #include "tests/suite.h"
 

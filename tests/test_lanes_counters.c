@@ -1,6 +1,6 @@
 // What tw_lanes_run counts, against an opener that sees every message come and go and every gate run. It opens nothing:
 // counts follow from the program and the budget, never from values.
-#include "jobs/lanes.h"
+#include "jobs/program/lanes.h"
 #include "kernels/prg.h"
 #include "tests/suite.h"
 #include "tests/walk.h"

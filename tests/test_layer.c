@@ -4,10 +4,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "jobs/float_model.h"
-#include "jobs/import.h"
-#include "jobs/plan.h"
-#include "jobs/share.h"
+#include "jobs/models/float_model.h"
+#include "jobs/models/import.h"
+#include "jobs/parties/share.h"
+#include "jobs/plan/plan.h"
 #include "kernels/pack.h"
 #include "tests/suite.h"
 #include "tests/walk.h"

@@ -9,8 +9,8 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "jobs/import.h"
-#include "jobs/plan.h"
+#include "jobs/models/import.h"
+#include "jobs/plan/plan.h"
 #include "suite.h"
 
 static char folder[] = "/tmp/twain-plan-XXXXXX", path[64];

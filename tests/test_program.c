@@ -2,8 +2,8 @@
 #include <CUnit/Basic.h>
 #include <sodium.h>
 
-#include "jobs/import.h"
-#include "jobs/plan.h"
+#include "jobs/models/import.h"
+#include "jobs/plan/plan.h"
 #include "tests/suite.h"
 
 static tw_plan random_plan(void) {

@@ -9,8 +9,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "jobs/gate.h"
-#include "jobs/guard.h"
+#include "jobs/gates/gate.h"
+#include "jobs/gates/guard.h"
 #include "tests/enumerated_streams.h"
 #include "tests/suite.h"
 #include "tests/walk.h"

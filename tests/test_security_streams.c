@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "jobs/gate.h"
+#include "jobs/gates/gate.h"
 #include "tests/suite.h"
 #include "tests/tiny_model.h"
 

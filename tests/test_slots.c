@@ -11,8 +11,8 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "jobs/handshake.h"
-#include "jobs/slots.h"
+#include "jobs/parties/handshake.h"
+#include "jobs/parties/slots.h"
 #include "tests/scratch.h"
 #include "tests/suite.h"
 

@@ -4,7 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "jobs/layer.h"
+#include "jobs/models/layer.h"
 #include "kernels/pack.h"
 #include "tests/suite.h"
 #include "tests/walk.h"

@@ -4,7 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "jobs/spec.h"
+#include "jobs/models/spec.h"
 #include "kernels/pack.h"
 #include "tests/suite.h"
 #include "tests/trial.h"

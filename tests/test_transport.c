@@ -1,5 +1,5 @@
 // Which ways are tried, in which order, and what runs beside openings by itself: a table of where the ranks compute.
-#include "jobs/transport.h"
+#include "jobs/engine/transport.h"
 #include "tests/suite.h"
 
 #define AUTO TW_TRANSPORT_AUTO

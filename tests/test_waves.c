@@ -5,9 +5,9 @@
 #include <string.h>
 
 #include "base/memory.h"
-#include "jobs/ahead.h"
-#include "jobs/import.h"
-#include "jobs/plan.h"
+#include "jobs/models/import.h"
+#include "jobs/plan/plan.h"
+#include "jobs/program/preparation.h"
 #include "tests/suite.h"
 #include "tests/walk.h"
 

@@ -3,8 +3,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "jobs/import.h"
-#include "jobs/share.h"
+#include "jobs/models/import.h"
+#include "jobs/parties/share.h"
 #include "kernels/pack.h"
 
 static void *room(size_t count, size_t size) {

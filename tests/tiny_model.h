@@ -2,7 +2,7 @@
 #ifndef TW_TEST_TINY_MODEL_H
 #define TW_TEST_TINY_MODEL_H
 
-#include "jobs/plan.h"
+#include "jobs/plan/plan.h"
 #include "tests/walk.h"
 
 typedef struct {

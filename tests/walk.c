@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "jobs/guard.h"
+#include "jobs/gates/guard.h"
 #include "kernels/digit.h"
 #include "kernels/pack.h"
 

@@ -4,8 +4,8 @@
 #ifndef TW_TEST_WALK_H
 #define TW_TEST_WALK_H
 
-#include "jobs/build.h"
-#include "jobs/session.h"
+#include "jobs/program/build.h"
+#include "jobs/program/session.h"
 
 typedef struct {
   // in

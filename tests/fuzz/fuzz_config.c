@@ -5,7 +5,7 @@
 #include <sys/stat.h>
 
 #include "io/hf_config.h"
-#include "jobs/import.h"
+#include "jobs/models/import.h"
 #include "tests/fuzz/fuzz.h"
 
 static const char *const files[] = {"config.json",

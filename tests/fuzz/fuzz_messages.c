@@ -5,7 +5,7 @@
 
 #include "comm/opens.h"
 #include "comm/opens_header.h"
-#include "jobs/handshake.h"
+#include "jobs/parties/handshake.h"
 #include "tests/fuzz/fuzz.h"
 
 typedef struct {

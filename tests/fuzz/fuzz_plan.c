@@ -1,8 +1,8 @@
 // NAME.plan.json.
 #include <stdio.h>
 
-#include "jobs/import.h"
-#include "jobs/plan.h"
+#include "jobs/models/import.h"
+#include "jobs/plan/plan.h"
 #include "tests/fuzz/fuzz.h"
 
 void fuzz_begin(void) {}

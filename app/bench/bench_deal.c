@@ -1,0 +1,242 @@
+#include <sodium.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "app/bench/bench.h"
+#include "app/hardware.h"
+#include "app/show/print.h"
+#include "base/clock.h"
+#include "base/median.h"
+#include "base/memory.h"
+#include "jobs/models/import.h"
+#include "jobs/parties/deal.h"
+#include "jobs/parties/device_dealer.h"
+#include "kernels/device.h"
+
+enum { LIMIT_BYTES = 256 << 20, LIMIT_REPEATS = 5 };
+
+typedef struct {
+  const tw_bench_settings *s;
+  tw_device_kind device;
+  char device_name[64];
+  tw_plan plan;
+  tw_model_dealer dealer;
+  tw_seed seed[2];
+  uint8_t *half[2];  // of the CPU's slot
+  double setup, best, *seconds;
+  double copy_rate, stream_rate;  // bytes a second; 0: unknown
+  bool verified;
+} bench;
+
+static tw_status prepare(bench *b) {
+  void *memory;
+  TW_TRY(tw_hardware_alone(b->s->device, &b->device));
+  TW_TRY(tw_shape_config(b->s->model, &b->dealer.config));
+  if (b->s->layers > 0 && b->s->layers < b->dealer.config.layers) b->dealer.config.layers = (int)b->s->layers;
+  TW_TRY(tw_plan_make(&b->dealer.config, (int)b->s->seq, TW_DITHERED, TW_OUTPUT_TOKENS, false, NULL, &b->plan));
+  TW_TRY(tw_seed_alloc(2 * sizeof b->dealer.mask_seed[0], (void **)&b->dealer.mask_seed));
+  randombytes_buf(b->dealer.mask_seed, 2 * sizeof b->dealer.mask_seed[0]);
+  for (int rank = 0; rank < 2; rank++) {
+    TW_TRY(tw_alloc(b->plan.program.slot_bytes[rank], &memory));
+    b->half[rank] = memory;
+  }
+  TW_TRY(tw_alloc(sizeof(double) * (size_t)b->s->repeat, &memory));
+  b->seconds = memory;
+  snprintf(b->device_name, sizeof b->device_name, "cpu");
+  return TW_OK;
+}
+
+// ---- the CPU's slot ----
+
+typedef struct {
+  uint8_t *at;
+} cursor;
+
+static tw_status keep(void *state, const void *data, size_t bytes) {
+  cursor *c = state;
+  memcpy(c->at, data, bytes);
+  c->at += bytes;
+  return TW_OK;
+}
+
+static tw_status deal_on_host(bench *b, const tw_model_masks *masks, uint64_t slot) {
+  cursor c[2] = {{b->half[0]}, {b->half[1]}};
+  tw_sink sink[2] = {{keep, &c[0]}, {keep, &c[1]}};
+  return tw_deal_slot(&b->plan, masks, b->seed, slot, sink, NULL, NULL);
+}
+
+static void draw_seeds(bench *b) {
+  for (int rank = 0; rank < 2; rank++) tw_seed_random(&b->seed[rank]);
+}
+
+static tw_status measure_host(bench *b) {
+  tw_model_masks masks;
+  double start = tw_seconds();
+  tw_status status = tw_model_masks_draw(&b->dealer, &tw_cpu_backend, NULL, &masks);
+  b->setup = tw_seconds() - start;
+  for (int i = 0; i < b->s->repeat && status == TW_OK; i++) {
+    draw_seeds(b);
+    start = tw_seconds();
+    status = deal_on_host(b, &masks, (uint64_t)i);
+    b->seconds[i] = tw_seconds() - start;
+  }
+  tw_model_masks_free(&masks);
+  return status;
+}
+
+#ifdef TWAIN_CUDA
+// ---- what bounds a GPU: copies to pinned memory, and ChaCha20 ----
+
+static tw_status best_copy(bench *b, void *stream, uint8_t *device, uint8_t *pinned) {
+  for (int i = 0; i < LIMIT_REPEATS; i++) {
+    double start = tw_seconds();
+    TW_TRY(tw_device_copy_out(pinned, device, LIMIT_BYTES, stream));
+    TW_TRY(tw_device_wait(stream));
+    double rate = LIMIT_BYTES / (tw_seconds() - start);
+    if (rate > b->copy_rate) b->copy_rate = rate;
+  }
+  return TW_OK;
+}
+
+static tw_status best_stream(bench *b, void *stream, uint64_t *device) {
+  tw_draw_args a = {.sequences = 1,
+                    .seeds = (const tw_seed *)(const void *)device,
+                    .slots = device + 4,
+                    .n = LIMIT_BYTES / 8 - 8,
+                    .out = device + 8};
+  for (int i = 0; i < LIMIT_REPEATS; i++) {
+    double start = tw_seconds();
+    TW_TRY(tw_cuda_backend.draw(&a, stream));
+    TW_TRY(tw_device_wait(stream));
+    double rate = LIMIT_BYTES / (tw_seconds() - start);
+    if (rate > b->stream_rate) b->stream_rate = rate;
+  }
+  return TW_OK;
+}
+
+static tw_status measure_limits(bench *b) {
+  void *stream = NULL, *device = NULL, *pinned = NULL;
+  tw_status status = tw_device_stream_create(&stream);
+  if (status == TW_OK) status = tw_cuda_backend.alloc(LIMIT_BYTES, &device);
+  if (status == TW_OK) status = tw_pinned_alloc(LIMIT_BYTES, &pinned);
+  if (status == TW_OK) status = best_copy(b, stream, device, pinned);
+  if (status == TW_OK) status = best_stream(b, stream, device);
+  tw_pinned_free(pinned, LIMIT_BYTES);
+  if (device) tw_cuda_backend.release(device, LIMIT_BYTES);
+  tw_device_stream_destroy(stream);
+  return status;
+}
+
+static tw_status repeat_on_device(bench *b, tw_device_dealer *d) {
+  for (int i = 0; i < b->s->repeat; i++) {
+    draw_seeds(b);
+    double start = tw_seconds();
+    TW_TRY(tw_device_dealer_begin(d, 0, b->seed, (uint64_t)i));
+    TW_TRY(tw_device_dealer_wait(d));
+    b->seconds[i] = tw_seconds() - start;
+  }
+  return TW_OK;
+}
+
+// The last slot again on the CPU.
+static tw_status verify(bench *b, const tw_device_dealer *d) {
+  tw_model_masks masks;
+  int last = (int)b->s->repeat - 1;
+  tw_status status = tw_model_masks_draw(&b->dealer, &tw_cpu_backend, NULL, &masks);
+  if (status == TW_OK) status = deal_on_host(b, &masks, (uint64_t)last);
+  tw_model_masks_free(&masks);
+  TW_TRY(status);
+  b->verified = true;
+  for (int rank = 0; rank < 2; rank++)
+    if (memcmp(b->half[rank], tw_device_dealer_half(d, 0, rank), b->plan.program.slot_bytes[rank]) != 0)
+      b->verified = false;
+  return b->verified ? TW_OK : tw_fail(TW_ERR_CHECK, "a slot dealt on the GPU differs from the CPU's");
+}
+
+static tw_status measure_device(bench *b) {
+  tw_device_dealer *d;
+  uint64_t left;
+  TW_TRY(tw_device_describe(b->device_name, sizeof b->device_name, &left));
+  TW_TRY(measure_limits(b));
+  double start = tw_seconds();
+  TW_TRY(tw_device_dealer_open(&b->plan, &b->dealer, (const bool[2]){true, true}, 1, &d));
+  b->setup = tw_seconds() - start;
+  tw_status status = repeat_on_device(b, d);
+  if (status == TW_OK) status = verify(b, d);
+  tw_device_dealer_close(d);
+  return status;
+}
+#endif
+
+// ---- what was found ----
+
+// Random bytes behind one slot: both ranks' masks, and each correction's pads on the other rank's half.
+static double stream_bytes(const tw_program *p) {
+  double bytes = 0;
+  for (int i = 0; i < p->correction_count; i++) {
+    const tw_correction *c = &p->corrections[i];
+    bytes += c->bits ? (double)c->n / 8 * c->width : (double)c->n * (c->width <= 32 ? 4 : 8);
+  }
+  for (int i = 0; i < p->op_count; i++) {
+    if (!p->ops[i].opens) continue;
+    const tw_tensor *t = &p->tensors[p->ops[i].out[0]];
+    bytes += 2 * (t->kind == TW_BITWIRE ? (double)t->n / 8 * t->planes : (double)t->n * (t->ring <= 32 ? 4 : 8));
+  }
+  return bytes;
+}
+
+static void print_table(const bench *b, double bytes, double median) {
+  tw_grid grid = {0};
+  tw_grid_row(&grid, "keys for %s, %d tokens\t%s", b->s->model, (int)b->s->seq, "");
+  tw_grid_rule(&grid);
+  tw_grid_row(&grid, "device\t%s", b->device_name);
+  tw_grid_row(&grid, "set-up, once a model and plan\t%.1f ms", 1e3 * b->setup);
+  tw_grid_row(&grid, "a slot, both ranks' halves\t%.1f MB", 1e-6 * bytes);
+  tw_grid_row(&grid, "time a slot, median of %d\t%.2f ms", (int)b->s->repeat, 1e3 * median);
+  tw_grid_row(&grid, "the best\t%.2f ms", 1e3 * b->best);
+  tw_grid_row(&grid, "rate\t%.2f GB/s", 1e-9 * bytes / median);
+  if (b->copy_rate > 0)
+    tw_grid_row(&grid, "limit by copies to pinned memory\t%.2f ms (%.1f GB/s)", 1e3 * bytes / b->copy_rate,
+                1e-9 * b->copy_rate);
+  if (b->stream_rate > 0)
+    tw_grid_row(&grid, "limit by ChaCha20\t%.2f ms (%.1f MB at %.0f GB/s)",
+                1e3 * stream_bytes(&b->plan.program) / b->stream_rate, 1e-6 * stream_bytes(&b->plan.program),
+                1e-9 * b->stream_rate);
+  if (b->verified) tw_grid_row(&grid, "a slot against the CPU's\t%s", "equal, byte for byte");
+  tw_grid_print(&grid);
+}
+
+static tw_status print(bench *b) {
+  int repeat = (int)b->s->repeat;
+  double bytes = (double)(b->plan.program.slot_bytes[0] + b->plan.program.slot_bytes[1]);
+  double median = tw_median(b->seconds, repeat);
+  b->best = b->seconds[0];
+  if (!b->s->json) {
+    print_table(b, bytes, median);
+    return TW_OK;
+  }
+  return tw_json_print(json_pack("{s:s, s:I, s:s, s:f, s:f, s:f, s:f, s:f, s:f, s:b}", "model", b->s->model, "seq",
+                                 (json_int_t)b->s->seq, "device", b->device_name, "setup_seconds", b->setup,
+                                 "slot_seconds", median, "slot_bytes", bytes, "stream_bytes",
+                                 stream_bytes(&b->plan.program), "copy_bytes_per_second", b->copy_rate,
+                                 "stream_bytes_per_second", b->stream_rate, "verified", b->verified));
+}
+
+tw_status tw_bench_deal(const tw_call *call) {
+  bench b = {.s = call->settings};
+  tw_status status = prepare(&b);
+#ifdef TWAIN_CUDA
+  if (status == TW_OK && b.device == TW_DEVICE_CUDA)
+    status = measure_device(&b);
+  else
+#endif
+      if (status == TW_OK)
+    status = measure_host(&b);
+  if (status == TW_OK) status = print(&b);
+  for (int rank = 0; rank < 2; rank++) tw_free(b.half[rank]);
+  tw_free(b.seconds);
+  tw_model_dealer_free(&b.dealer);
+  tw_plan_free(&b.plan);
+  return status;
+}

@@ -1,0 +1,213 @@
+#include "app/show/check.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "app/show/print.h"
+#include "base/memory.h"
+#include "jobs/models/float_model.h"
+#include "jobs/plan/plan_fields.h"
+
+// ---- computing
+
+typedef struct {
+  const tw_model *model;
+  const tw_input *input;
+  const tw_result *result;
+  double *x;           // embedded input of one sequence
+  double *rounded;     // output with rounded weights
+  double *vectors[2];  // one_row: [count][hidden] private, float
+  tw_bounds *bounds;
+} work;
+
+// Output rows of sequence s in the result's shape; returns their number.
+static tw_status forward(const work *w, int s, int rounded, double *out, int *rows) {
+  const tw_input *in = w->input;
+  int length = in->lengths[s];
+  const float *values = in->values + (size_t)s * in->seq * in->hidden;
+  for (size_t i = 0; i < (size_t)length * in->hidden; i++) w->x[i] = values[i];
+  TW_TRY(tw_float_forward(w->model, w->x, length, length, rounded, w->x, rounded ? w->bounds : NULL));
+  *rows = w->result->rows == 1 ? 1 : length;
+  if (strcmp(w->result->output, "pooled") == 0)
+    tw_pool_mean(w->x, length, in->hidden, out);
+  else
+    memcpy(out, w->x, (size_t)*rows * in->hidden * sizeof *out);
+  if (w->result->normalised) tw_unit_length(out, in->hidden);
+  return TW_OK;
+}
+
+static double relative(const double *a, const double *b, size_t n) {
+  double difference = 0, norm = 0;
+  for (size_t i = 0; i < n; i++) {
+    difference += (a[i] - b[i]) * (a[i] - b[i]);
+    norm += b[i] * b[i];
+  }
+  return sqrt(difference / norm);
+}
+
+static tw_status compare_sequence(const work *w, int s, double *reference, tw_comparison *c) {
+  int rows, hidden = w->input->hidden;
+  const double *y = w->result->values + (size_t)s * w->result->rows * hidden;
+  tw_sequence_error *e = &c->sequences[s];
+  TW_TRY(forward(w, s, 1, w->rounded, &rows));
+  TW_TRY(forward(w, s, 0, reference, &rows));
+  size_t n = (size_t)rows * hidden;
+  e->text = w->input->texts[s];
+  e->cosine = tw_cosine(y, reference, (int)n);
+  e->relative_error = relative(y, reference, n);
+  e->relative_error_rounded = relative(y, w->rounded, n);
+  for (size_t i = 0; i < n; i++) {
+    e->largest_error = fmax(e->largest_error, fabs(y[i] - reference[i]));
+    if (!isfinite(y[i]) && c->not_finite < 0) c->not_finite = s;
+  }
+  if (c->one_row) {
+    memcpy(w->vectors[0] + (size_t)s * hidden, y, (size_t)hidden * sizeof *y);
+    memcpy(w->vectors[1] + (size_t)s * hidden, reference, (size_t)hidden * sizeof *y);
+  }
+  return TW_OK;
+}
+
+static void compare_pairs(const work *w, tw_comparison *c) {
+  size_t hidden = (size_t)w->input->hidden, count = (size_t)c->count;
+  for (size_t i = 0; i < count; i++)
+    for (size_t j = 0; j < count; j++) {
+      for (int which = 0; which < 2; which++)
+        c->similarity[which][i * count + j] =
+            tw_cosine(w->vectors[which] + i * hidden, w->vectors[which] + j * hidden, (int)hidden);
+      c->largest_difference =
+          fmax(c->largest_difference, fabs(c->similarity[0][i * count + j] - c->similarity[1][i * count + j]));
+    }
+}
+
+static tw_status allocate(work *w, double **reference, tw_comparison *c) {
+  size_t count = (size_t)c->count, hidden = (size_t)w->input->hidden, most = (size_t)w->input->seq * hidden;
+  TW_TRY(tw_alloc(count * sizeof *c->sequences, (void **)&c->sequences));
+  TW_TRY(tw_alloc(most * sizeof(double), (void **)&w->x));
+  TW_TRY(tw_alloc(most * sizeof(double), (void **)&w->rounded));
+  TW_TRY(tw_alloc(most * sizeof(double), (void **)reference));
+  for (int which = 0; c->one_row && which < 2; which++) {
+    TW_TRY(tw_alloc(count * hidden * sizeof(double), (void **)&w->vectors[which]));
+    TW_TRY(tw_alloc(count * count * sizeof(double), (void **)&c->similarity[which]));
+  }
+  return TW_OK;
+}
+
+tw_status tw_compare(const tw_model *model, const tw_input *input, const tw_result *result,
+                     void (*progress)(void *state, double fraction), void *progress_state, tw_comparison *out) {
+  work w = {.model = model, .input = input, .result = result};
+  double *reference = NULL;
+  *out = (tw_comparison){.one_row = strcmp(result->output, "tokens") != 0, .count = result->count, .not_finite = -1};
+  tw_status status = allocate(&w, &reference, out);
+  if (status == TW_OK) status = tw_alloc(sizeof *out->bounds * (size_t)model->config.layers, (void **)&out->bounds);
+  if (status == TW_OK) {
+    tw_bounds_reset(out->bounds, model->config.layers);
+    tw_bounds_of_weights(model, out->bounds);
+    w.bounds = out->bounds;
+  }
+  for (int s = 0; s < out->count && status == TW_OK; s++) {
+    status = compare_sequence(&w, s, reference, out);
+    progress(progress_state, (s + 1.0) / out->count);
+  }
+  if (status == TW_OK && out->one_row) compare_pairs(&w, out);
+  tw_free(w.x);
+  tw_free(w.rounded);
+  tw_free(w.vectors[0]);
+  tw_free(w.vectors[1]);
+  tw_free(reference);
+  if (status != TW_OK) tw_comparison_free(out);
+  return status;
+}
+
+tw_excess tw_comparison_excess(const tw_comparison *c, const tw_plan *plan) {
+  for (int layer = 0; layer < plan->shape.config.layers; layer++)
+    for (int k = 0; k < TW_BOUND_FIELDS; k++) {
+      double value = *tw_bound_at(&c->bounds[layer], k), bound = *tw_bound_at(&plan->bounds[layer], k);
+      bool least = strcmp(tw_bound_fields[k].name, "variance_sum_min") == 0;
+      if (least ? value < bound : value > bound) return (tw_excess){layer, tw_bound_fields[k].name, value, bound};
+    }
+  return (tw_excess){.layer = -1};
+}
+
+int tw_comparison_far(const tw_comparison *c, double tolerance) {
+  for (int s = 0; s < c->count; s++)
+    if (!(c->sequences[s].relative_error <= tolerance)) return s;
+  return -1;
+}
+
+void tw_comparison_free(tw_comparison *c) {
+  tw_free(c->bounds);
+  tw_free(c->sequences);
+  tw_free(c->similarity[0]);
+  tw_free(c->similarity[1]);
+  *c = (tw_comparison){0};
+}
+
+// ---- showing
+
+static void print_similarities(const tw_comparison *c) {
+  enum { WIDEST = 24 };
+  if (c->count < 2) return;
+  if (c->count <= WIDEST) {
+    tw_grid grid = {0};
+    char row[16 * (WIDEST + 1)];
+    puts("\nsimilarity of sentences, above the diagonal private, below it float:");
+    int used = 0;
+    for (int j = 0; j < c->count; j++) used += snprintf(row + used, sizeof row - (size_t)used, "\t%d", j + 1);
+    tw_grid_row(&grid, "%s", row);
+    for (int i = 0; i < c->count; i++) {
+      used = snprintf(row, sizeof row, "%d", i + 1);
+      for (int j = 0; j < c->count; j++)
+        used += i == j
+                    ? snprintf(row + used, sizeof row - (size_t)used, "\t.")
+                    : snprintf(row + used, sizeof row - (size_t)used, "\t%.4f", c->similarity[j < i][i * c->count + j]);
+      tw_grid_row(&grid, "%s", row);
+    }
+    tw_grid_print(&grid);
+  }
+  printf("largest difference of similarity: %.5f\n", c->largest_difference);
+}
+
+void tw_comparison_print(const tw_comparison *c) {
+  for (int s = 0; s < c->count && c->one_row; s++)
+    tw_print_line("cosine(private, float) = %.5f  %s", c->sequences[s].cosine, c->sequences[s].text);
+  if (c->one_row) putchar('\n');
+  tw_grid grid = {0};
+  tw_grid_row(&grid, "sequence\trelative error\twith rounded weights\tlargest error");
+  tw_grid_rule(&grid);
+  for (int s = 0; s < c->count; s++)
+    tw_grid_row(&grid, "%d\t%.2e\t%.2e\t%.5f", s + 1, c->sequences[s].relative_error,
+                c->sequences[s].relative_error_rounded, c->sequences[s].largest_error);
+  tw_grid_print(&grid);
+  if (c->one_row) print_similarities(c);
+}
+
+static json_t *number(double value) { return isfinite(value) ? json_real(value) : json_null(); }
+
+static json_t *matrix_json(const double *values, int n) {
+  json_t *rows = json_array();
+  for (int i = 0; i < n; i++) {
+    json_t *row = json_array();
+    for (int j = 0; j < n; j++) json_array_append_new(row, number(values[i * n + j]));
+    json_array_append_new(rows, row);
+  }
+  return rows;
+}
+
+json_t *tw_comparison_json(const tw_comparison *c) {
+  json_t *json = json_object(), *sequences = json_array();
+  for (int s = 0; s < c->count; s++) {
+    const tw_sequence_error *e = &c->sequences[s];
+    json_array_append_new(sequences,
+                          json_pack("{s:s, s:o, s:o, s:o, s:o}", "text", e->text, "cosine", number(e->cosine),
+                                    "relative_error", number(e->relative_error), "relative_error_rounded_weights",
+                                    number(e->relative_error_rounded), "largest_error", number(e->largest_error)));
+  }
+  json_object_set_new(json, "sequences", sequences);
+  if (c->one_row) {
+    json_object_set_new(json, "similarity_private", matrix_json(c->similarity[0], c->count));
+    json_object_set_new(json, "similarity_float", matrix_json(c->similarity[1], c->count));
+    json_object_set_new(json, "largest_difference_of_similarity", number(c->largest_difference));
+  }
+  return json;
+}

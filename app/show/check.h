@@ -1,0 +1,47 @@
+// A revealed result beside the float model's.
+#ifndef TW_APP_CHECK_H
+#define TW_APP_CHECK_H
+
+#include <jansson.h>
+
+#include "io/client.h"
+#include "io/model.h"
+#include "io/result.h"
+#include "jobs/plan/plan.h"
+
+typedef struct {
+  const char *text;
+  double cosine;
+  double relative_error, relative_error_rounded;  // |y - f| / |f| against the model, and against its rounded weights
+  double largest_error;
+} tw_sequence_error;
+
+typedef struct {
+  bool one_row;           // pooled and cls: sequences have one vector
+  int count, not_finite;  // first sequence with NaN or Inf, or -1
+  tw_sequence_error *sequences;
+  double *similarity[2];  // private, float: [count][count] cosines between sequences; one_row only
+  double largest_difference;
+  tw_bounds *bounds;  // [layers] the float model's largest values on these sequences
+} tw_comparison;
+
+// A value of the float model beyond what the plan declares.
+typedef struct {
+  int layer;         // -1: none
+  const char *name;  // of the bound
+  double value, bound;
+} tw_excess;
+// The first of them, by layer.
+tw_excess tw_comparison_excess(const tw_comparison *c, const tw_plan *plan);
+// First sequence whose output is further from the float model's than `tolerance` times its length, -1: none.
+int tw_comparison_far(const tw_comparison *c, double tolerance);
+
+// Live rows only. Free with tw_comparison_free; texts stay the input's.
+tw_status tw_compare(const tw_model *model, const tw_input *input, const tw_result *result,
+                     void (*progress)(void *state, double fraction), void *progress_state, tw_comparison *out);
+void tw_comparison_free(tw_comparison *c);
+
+void tw_comparison_print(const tw_comparison *c);
+json_t *tw_comparison_json(const tw_comparison *c);
+
+#endif

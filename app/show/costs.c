@@ -1,0 +1,125 @@
+#include "app/show/costs.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "app/show/print.h"
+#include "base/memory.h"
+
+tw_status tw_costs_of_plan(const tw_plan *plan, tw_costs *out) {
+  const tw_program *p = &plan->program;
+  tw_cost *labels, total;
+  tw_cost_row *rows;
+  TW_TRY(tw_alloc(((size_t)p->label_count + 1) * sizeof *labels, (void **)&labels));
+  tw_status status = tw_alloc(((size_t)p->label_count + 1) * sizeof *rows, (void **)&rows);
+  if (status == TW_OK) {
+    tw_program_costs(p, labels, &total);
+    int rank = total.correction_bytes[1] > total.correction_bytes[0];
+    for (int i = 0; i < p->label_count; i++) {
+      rows[i] = (tw_cost_row){.layer = p->labels[i].layer,
+                              .correction_bytes = labels[i].correction_bytes[rank],
+                              .sent_bytes = labels[i].sent_bytes,
+                              .rounds = labels[i].rounds};
+      memcpy(rows[i].gate, p->labels[i].gate, sizeof rows[i].gate);
+    }
+    *out = (tw_costs){rows, p->label_count, total.correction_bytes[rank], total.sent_bytes, total.rounds, false};
+  }
+  tw_free(labels);
+  return status;
+}
+
+tw_costs tw_costs_of_result(const tw_result_share *r) {
+  return (tw_costs){r->rows_table, r->row_count, r->correction_bytes, r->sent_bytes, r->rounds, true};
+}
+
+// ---- sums over layers, in the order of first appearance
+
+static bool is_empty(const tw_cost_row *r) {
+  return r->correction_bytes == 0 && r->sent_bytes == 0 && r->rounds == 0 && r->seconds == 0;
+}
+
+static void add(tw_cost_row *to, const tw_cost_row *from) {
+  to->correction_bytes += from->correction_bytes;
+  to->sent_bytes += from->sent_bytes;
+  to->rounds += from->rounds;
+  to->seconds += from->seconds;
+}
+
+static bool together(const tw_cost_row *a, const tw_cost_row *b, tw_costs_by by) {
+  return (by == TW_BY_LAYER || strcmp(a->gate, b->gate) == 0) && (by == TW_BY_GATE || a->layer == b->layer);
+}
+
+// Rows to show; NULL without memory.
+static tw_cost_row *merge(const tw_costs *costs, tw_costs_by by, int *count) {
+  tw_cost_row *merged = calloc((size_t)costs->count + 1, sizeof *merged);
+  *count = 0;
+  for (int i = 0; merged && i < costs->count; i++) {
+    const tw_cost_row *row = &costs->rows[i];
+    int at = 0;
+    if (is_empty(row)) continue;
+    while (at < *count && !together(&merged[at], row, by)) at++;
+    if (at == *count)
+      merged[(*count)++] = *row;
+    else
+      add(&merged[at], row);
+  }
+  return merged;
+}
+
+static void name_row(const tw_cost_row *row, tw_costs_by by, char *text, size_t size) {
+  const char *gate = by == TW_BY_LAYER ? "" : row->gate;
+  if (by == TW_BY_GATE || (row->layer < 0 && *gate))
+    snprintf(text, size, "%s", gate);
+  else if (row->layer < 0)
+    snprintf(text, size, "input, output");
+  else
+    snprintf(text, size, "%d%s%s", row->layer, *gate ? " " : "", gate);
+}
+
+static void print_row(tw_grid *grid, const char *name, const tw_cost_row *r, bool timed) {
+  tw_grid_row(grid, "%s\t%s\t%s\t%llu%s%s", name, tw_text_bytes((double)r->correction_bytes),
+              tw_text_bytes((double)r->sent_bytes), (unsigned long long)r->rounds, timed ? "\t" : "",
+              timed ? tw_text_seconds(r->seconds) : "");
+}
+
+void tw_costs_print(const tw_costs *costs, tw_costs_by by) {
+  static const char *const titles[] = {"gate", "layer", "layer and gate"};
+  int count;
+  tw_cost_row *rows = merge(costs, by, &count), total = {.layer = -1};
+  tw_grid grid = {0};
+  tw_grid_row(&grid, "%s\tkeys/rank\tsent/rank\trounds%s", titles[by], costs->timed ? "\tcompute" : "");
+  tw_grid_rule(&grid);
+  for (int i = 0; rows && i < count; i++) {
+    char name[64];
+    name_row(&rows[i], by, name, sizeof name);
+    print_row(&grid, name, &rows[i], costs->timed);
+    add(&total, &rows[i]);
+  }
+  tw_grid_rule(&grid);
+  bool shared = total.rounds != costs->rounds;
+  total.correction_bytes = costs->correction_bytes;
+  total.sent_bytes = costs->sent_bytes;
+  total.rounds = costs->rounds;
+  print_row(&grid, "total", &total, costs->timed);
+  tw_grid_print(&grid);
+  if (shared) puts("(gates that share a round each count it; the total counts it once)");
+  free(rows);
+}
+
+json_t *tw_costs_json(const tw_costs *costs, tw_costs_by by) {
+  int count;
+  tw_cost_row *rows = merge(costs, by, &count);
+  json_t *list = json_array();
+  for (int i = 0; rows && i < count; i++) {
+    json_t *row = json_object();
+    if (by != TW_BY_GATE) json_object_set_new(row, "layer", json_integer(rows[i].layer));
+    if (by != TW_BY_LAYER) json_object_set_new(row, "gate", json_string(rows[i].gate));
+    json_object_set_new(row, "correction_bytes_per_rank", json_integer((json_int_t)rows[i].correction_bytes));
+    json_object_set_new(row, "sent_bytes_per_rank", json_integer((json_int_t)rows[i].sent_bytes));
+    json_object_set_new(row, "rounds", json_integer((json_int_t)rows[i].rounds));
+    if (costs->timed) json_object_set_new(row, "seconds", json_real(rows[i].seconds));
+    json_array_append_new(list, row);
+  }
+  free(rows);
+  return list;
+}

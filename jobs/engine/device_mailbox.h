@@ -1,0 +1,40 @@
+// The mailboxes of one rank's GPU, one a lane, for the transports that have them. Built with CUDA only.
+#ifndef TW_DEVICE_MAILBOX_H
+#define TW_DEVICE_MAILBOX_H
+
+#include <stdbool.h>
+
+#include "comm/channel.h"
+#include "comm/relay.h"
+#include "comm/window.h"
+#include "jobs/engine/transport.h"
+#include "jobs/program/session.h"
+#include "kernels/device.h"
+#include "kernels/device_opens.h"
+
+typedef struct {
+  int count;
+  size_t bytes;  // of one
+  tw_mailbox box[TW_LANES];
+  tw_relay_box host[TW_LANES];  // relayed
+  bool relayed;
+  const char *name;
+  // what they are made of
+  void *own, *theirs;  // peer
+  struct tw_nccl *nccl;
+  tw_window *window;
+  void *mapped[2];  // parts of the window that the GPU reaches
+  void *pinned, *device;
+  void *copies;  // device: of what is sent
+  void *state;   // device: lines of strands, base of every mailbox, and the failed flag
+  void *stop;    // pinned
+} tw_mailboxes;
+
+// Both ranks; peer, nccl (where its windows reach the other GPU), mpi, mpi-p2p, mpi-cuda. TW_ERR_USAGE on both where it
+// cannot be.
+tw_status tw_mailboxes_create(tw_channel *channel, tw_transport transport, struct tw_nccl *nccl, int count,
+                              size_t message_words, tw_mailboxes *m);
+// held: the transport may still touch what the relay carries, which stays.
+void tw_mailboxes_free(tw_mailboxes *m, bool abort, bool held);
+
+#endif

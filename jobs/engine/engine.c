@@ -1,0 +1,373 @@
+#include <limits.h>
+#include <sodium.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/memory.h"
+#include "io/keys.h"
+#include "jobs/engine/engine_state.h"
+#include "jobs/program/lanes.h"
+
+enum { MESSAGE_WORDS = 128 << 20 };  // most in one message: a GiB
+
+// Seeds and the input's share: locked where host memory holds them.
+static tw_status allocate_secrets(tw_engine *e) {
+  size_t seeds = sizeof(tw_seed) * (size_t)e->o.batch, input = tw_engine_input_bytes(e);
+  void *memory;
+  TW_TRY(e->device ? e->k->alloc(seeds, &memory) : tw_seed_alloc(seeds, &memory));
+  e->seeds = memory;
+  TW_TRY(e->device ? e->k->alloc(input, &memory) : tw_share_alloc(input, &memory));
+  e->input = memory;
+  return TW_OK;
+}
+
+static void release_secrets(tw_engine *e) {
+  size_t seeds = sizeof(tw_seed) * (size_t)e->o.batch, input = tw_engine_input_bytes(e);
+  if (!e->device) {
+    tw_seed_free(e->seeds, seeds);
+    tw_share_free(e->input, input);
+    return;
+  }
+  if (e->seeds) e->k->release(e->seeds, seeds);
+  if (e->input) e->k->release(e->input, input);
+}
+
+tw_status tw_engine_allocate_job(tw_engine *e) {
+  size_t batch = (size_t)e->o.batch;
+  void *memory;
+  TW_TRY(e->k->alloc(8 * batch, &memory));
+  e->slots = memory;
+  TW_TRY(e->k->alloc(sizeof(int) * batch, &memory));
+  e->lengths = memory;
+  return allocate_secrets(e);
+}
+
+static void divide_batch(tw_engine *e) {
+  e->count = e->o.overlap && e->o.batch > 1 ? TW_LANES : 1;
+  for (int i = 0, first = 0; i < e->count; i++) {
+    e->parts[i].first = first;
+    e->parts[i].batch = (e->o.batch - first) / (e->count - i);
+    first += e->parts[i].batch;
+  }
+}
+
+// The session of `batch` sequences from `first` on.
+static tw_session describe(const tw_engine *e, int first, int batch) {
+  const tw_model_share *m = e->o.model;
+  size_t at = (size_t)first;
+  tw_session s = {.program = &e->o.plan->program,
+                  .role = TW_PARTY,
+                  .rank = e->rank,
+                  .batch = batch,
+                  .first_sequence = first,
+                  .total_batch = e->o.batch,
+                  .slots = e->host_slots + at,
+                  .lengths = e->lengths ? e->lengths + at : NULL,
+                  .input = e->input ? e->input + at * tw_engine_input_words(e) : NULL,
+                  .opens = e->opens,
+                  .backend = e->k,
+                  .stream = e->stream,
+                  .keep_masks = e->device};
+  s.seeds[e->rank] = e->seeds ? e->seeds + at : NULL;
+  s.weights = (tw_weights){.count = m->count,
+                           .rows = m->rows,
+                           .cols = m->cols,
+                           .masked = e->device ? e->masked : m->masked,
+                           .masked_operand = e->masked_operand,
+                           .share_operand = e->share_operand};
+  s.weights.mask[e->rank] = e->vector_mask;
+  return s;
+}
+
+void tw_engine_describe(tw_engine *e, tw_engine_part *p) {
+  p->session = describe(e, p->first, p->batch);
+  p->session.lane = (int)(p - e->parts);
+  p->session.stream = p->stream;
+  p->session.arena = p->arena;
+  p->session.arena_bytes = p->arena_bytes;
+}
+
+tw_session tw_engine_whole(const tw_engine *e) { return describe(e, 0, e->o.batch); }
+
+// No model tensor is read.
+static tw_status pretend_model(const tw_engine *e, tw_session *s, void **nothing) {
+  TW_TRY(tw_alloc(sizeof(void *) * (size_t)e->o.model->count, nothing));
+  s->weights.mask[e->rank] = s->weights.masked = *nothing;
+  s->weights.masked_operand = s->weights.share_operand = *nothing;
+  return TW_OK;
+}
+
+tw_status tw_engine_forecast(tw_engine *e, tw_engine_part *p, tw_source source) {
+  void *nothing;
+  tw_engine_describe(e, p);
+  p->session.source = source;
+  TW_TRY(pretend_model(e, &p->session, &nothing));
+  tw_status status = tw_session_forecast(&p->session, TW_FORECAST_ONLINE, &p->arena_bytes);
+  tw_free(nothing);
+  return status;
+}
+
+tw_status tw_engine_forecast_ahead(tw_engine *e) {
+  void *nothing;
+  tw_session whole = tw_engine_whole(e);
+  TW_TRY(pretend_model(e, &whole, &nothing));
+  tw_status status = tw_ahead_forecast(&e->ahead, &whole);
+  tw_free(nothing);
+  return status;
+}
+
+tw_status tw_engine_run_lanes(tw_engine *e, void (*progress)(void *state, double fraction), void *progress_state) {
+  tw_session *lanes[TW_LANES];
+  for (int i = 0; i < e->count; i++) lanes[i] = &e->parts[i].session;
+  memset(&e->counters, 0, sizeof e->counters);
+  return tw_lanes_run(lanes, e->count, &e->o.budget, &e->counters, progress, progress_state);
+}
+
+// Every stretch of gates and every chunk of keys may be a span.
+static size_t trace_room(const tw_program *p, int rank, int lanes, int batch) {
+  size_t chunks = p->slot_bytes[rank] / TW_KEY_CHUNK + 2;
+  return (size_t)(2 * p->op_count + p->levels + 1) * (size_t)lanes + chunks * (size_t)batch;
+}
+
+int tw_engine_trace_most(const tw_program *p, int rank, int batch) {
+  size_t most = trace_room(p, rank, TW_LANES, batch) + tw_engine_trace_messages(p);
+  return most < INT_MAX ? (int)most : INT_MAX;
+}
+
+tw_status tw_engine_open_trace(tw_engine *e) {
+  const tw_program *p = &e->o.plan->program;
+  void *streams[TW_LANES];
+  size_t room = trace_room(p, e->rank, e->count, e->o.batch);
+  for (int i = 0; i < e->count; i++) streams[i] = e->parts[i].stream;
+  return e->o.trace ? tw_engine_trace_create(p, e->count, e->device ? streams : NULL, room, &e->trace) : TW_OK;
+}
+
+// Seconds of one open of `bytes` packed bytes through the collector, random data, after one to meet.
+static tw_status time_open(tw_engine *e, size_t bytes, int times, uint64_t *data, double *seconds) {
+  enum { RING = 32 };
+  size_t n = 8 * bytes / RING;
+  double start = 0;
+  for (int i = 0; i <= times; i++) {
+    if (i == 1) start = tw_seconds();
+    TW_TRY(tw_opens_ring(e->opens, 0, 0, RING, n, data));
+    TW_TRY(tw_opens_flush(e->opens));
+  }
+  *seconds = (tw_seconds() - start) / times;
+  return TW_OK;
+}
+
+// What the channel gives, for the result; a few milliseconds.
+static tw_status probe_channel(tw_engine *e) {
+  enum { SMALL = 4096, LARGE = 1 << 20 };
+  void *data;
+  double large = 0;
+  TW_TRY(tw_alloc(2 * LARGE, &data));
+  randombytes_buf(data, 2 * LARGE);
+  tw_status status = time_open(e, SMALL, 10, data, &e->probe_latency);
+  if (status == TW_OK) status = time_open(e, LARGE, 2, data, &large);
+  if (status == TW_OK) e->probe_bandwidth = LARGE / large;
+  tw_free(data);
+  return status;
+}
+
+tw_status tw_engine_open(const tw_engine_options *o, tw_engine **out) {
+  tw_engine *e = calloc(1, sizeof *e);
+  if (!e) return tw_fail(TW_ERR_MEMORY, "out of memory for an engine");
+  e->o = *o;
+  e->rank = o->channel->rank;
+  e->device = o->device == TW_DEVICE_CUDA;
+  snprintf(e->transport_why, sizeof e->transport_why, "on the CPU");
+  snprintf(e->device_name, sizeof e->device_name, "cpu");
+  void *slots;
+  tw_status status = tw_alloc(8 * (size_t)o->batch, &slots);
+  if (status != TW_OK) {
+    free(e);
+    return status;
+  }
+  e->host_slots = slots;
+  divide_batch(e);
+#ifdef TWAIN_CUDA
+  e->k = e->device ? &tw_cuda_backend : &tw_cpu_backend;
+  if (e->device) {
+    status = tw_engine_device_open(e);
+  } else
+#else
+  e->k = &tw_cpu_backend;
+#endif
+  {
+    status = tw_host_feed_create(o->plan->program.slot_bytes[e->rank], o->batch, o->keys, &e->host_feed);
+    if (status == TW_OK) status = tw_engine_set_up_model(e);
+    if (status == TW_OK) status = tw_engine_allocate_job(e);
+    if (status == TW_OK) status = tw_opens_create(o->channel, &e->opens);
+    if (status == TW_OK) tw_opens_limit(e->opens, MESSAGE_WORDS, 0);
+    if (status == TW_OK) status = probe_channel(e);
+    if (status == TW_OK) status = tw_engine_open_trace(e);
+  }
+  *out = e;
+  if (status != TW_OK) {
+    tw_engine_close(e);
+    *out = NULL;
+  }
+  return status;
+}
+
+void tw_engine_close(tw_engine *e) {
+  if (!e) return;
+#ifdef TWAIN_CUDA
+  if (e->device) tw_engine_device_stop(e);
+#endif
+  for (int i = 0; i < e->count; i++)
+    if (e->parts[i].open) tw_session_close(&e->parts[i].session);
+  tw_ahead_close(&e->ahead);
+  tw_host_feed_destroy(e->host_feed);
+  tw_engine_trace_destroy(e->trace);
+  if (e->opens) tw_opens_destroy(e->opens);
+  tw_engine_release_model(e);
+  size_t batch = (size_t)e->o.batch;
+  release_secrets(e);
+  if (e->slots) e->k->release(e->slots, 8 * batch);
+  if (e->lengths) e->k->release(e->lengths, sizeof(int) * batch);
+  for (int i = 0; i < e->count; i++)
+    if (e->parts[i].arena) e->k->release(e->parts[i].arena, e->parts[i].arena_bytes);
+  if (e->ahead.arena) e->k->release(e->ahead.arena, e->ahead.arena_bytes);
+  tw_free(e->host_slots);
+#ifdef TWAIN_CUDA
+  if (e->device) tw_engine_device_close(e);
+#endif
+  free(e);
+}
+
+static tw_status open_host_part(tw_engine *e, tw_engine_part *p) {
+  if (p->open) tw_session_close(&p->session);
+  p->open = false;
+  tw_source source = tw_host_feed_source(e->host_feed, p->first);
+  if (!p->arena) {
+    TW_TRY(tw_engine_forecast(e, p, source));
+    TW_TRY(e->k->alloc(p->arena_bytes, &p->arena));
+  }
+  tw_engine_describe(e, p);
+  p->open = true;
+  p->session.source = source;
+  TW_TRY(tw_session_open(&p->session));
+  if (p == e->parts && e->trace) p->session.opener = tw_engine_trace_opener(e->trace, p->session.opener);
+  p->session.opener = e->parts[0].session.opener;  // they share a collector
+  if (e->trace) tw_engine_trace_session(e->trace, p->session.lane, &p->session);
+  return TW_OK;
+}
+
+static tw_status open_host_ahead(tw_engine *e) {
+  tw_session whole = tw_engine_whole(e);
+  tw_ahead_close(&e->ahead);
+  if (!e->ahead.arena) TW_TRY(tw_engine_forecast_ahead(e));
+  TW_TRY(tw_ahead_open(&e->ahead, &whole));
+  if (!e->o.prepare_beside) TW_TRY(tw_ahead_finish(&e->ahead));
+  if (e->trace && e->o.prepare_beside) tw_engine_trace_ahead(e->trace, &e->ahead);
+  return TW_OK;
+}
+
+static tw_status prepare_host(tw_engine *e, const tw_engine_job *job) {
+  tw_key_source source = job->source;
+  if (e->trace) tw_trace_clear(tw_engine_trace_spans(e->trace));
+  if (e->trace && e->o.keys == TW_KEYS_FILE)
+    source = tw_engine_trace_keys(e->trace, &job->source, e->count > 1 ? e->parts[1].first : e->o.batch);
+  TW_TRY(tw_host_feed_load(e->host_feed, &source));
+  for (int i = 0; i < e->count; i++) TW_TRY(open_host_part(e, &e->parts[i]));
+  TW_TRY(open_host_ahead(e));
+  for (int i = 0; i < e->count; i++) tw_ahead_attach(&e->ahead, &e->parts[i].session, &e->parts[i].taker);
+  return TW_OK;
+}
+
+tw_status tw_engine_prepare(tw_engine *e, const tw_engine_job *job) {
+  size_t batch = (size_t)e->o.batch;
+  memcpy(e->host_slots, job->slots, 8 * batch);
+  TW_TRY(e->k->upload(e->seeds, job->seeds, sizeof(tw_seed) * batch, e->stream));
+  TW_TRY(e->k->upload(e->slots, job->slots, 8 * batch, e->stream));
+  TW_TRY(e->k->upload(e->lengths, job->lengths, sizeof(int) * batch, e->stream));
+#ifdef TWAIN_CUDA
+  if (e->device) return tw_engine_device_prepare(e, job);
+#endif
+  TW_TRY(e->k->upload(e->input, job->input, tw_engine_input_bytes(e), e->stream));
+  return prepare_host(e, job);
+}
+
+tw_status tw_engine_online(tw_engine *e, void (*progress)(void *state, double fraction), void *progress_state) {
+#ifdef TWAIN_CUDA
+  if (e->device) return tw_engine_device_online(e);
+#endif
+  tw_opens_get_stats(e->opens, &e->before);
+  tw_opens_restart_transcript(e->opens);
+  if (e->trace) TW_TRY(tw_engine_trace_begin(e->trace));
+  TW_TRY(tw_engine_run_lanes(e, progress, progress_state));
+  return e->trace ? tw_engine_trace_end(e->trace) : TW_OK;
+}
+
+static tw_status read_wire(tw_engine *e, const tw_engine_part *p, int wire, const uint64_t *recorded, uint64_t *masked,
+                           uint64_t *mask) {
+  size_t n = e->o.plan->program.tensors[wire].n, at = (size_t)p->first * n, bytes = 8 * (size_t)p->batch * n;
+  const tw_buffer *out = &p->session.buffers[wire];
+  TW_TRY(e->k->download(masked + at, e->device ? recorded : out->value, bytes, p->stream));
+  return e->k->download(mask + at, out->mask[e->rank], bytes, p->stream);
+}
+
+tw_status tw_engine_output(tw_engine *e, uint64_t *masked, uint64_t *mask) {
+  for (int i = 0; i < e->count; i++)
+    TW_TRY(read_wire(e, &e->parts[i], e->o.plan->program.output, e->parts[i].output, masked, mask));
+  return TW_OK;
+}
+
+tw_status tw_engine_guard(tw_engine *e, uint64_t *masked, uint64_t *mask) {
+  for (int i = 0; i < e->count; i++)
+    TW_TRY(read_wire(e, &e->parts[i], e->o.plan->program.guard, e->parts[i].guard, masked, mask));
+  return TW_OK;
+}
+
+static tw_status host_stats(tw_engine *e, tw_engine_stats *s) {
+  tw_opens_stats now;
+  uint8_t digest[32];
+  s->key_wait_ns = tw_host_feed_wait_ns(e->host_feed);
+  tw_opens_get_stats(e->opens, &now);
+  tw_opens_transcript(e->opens, digest);
+  sodium_bin2hex(s->transcript, sizeof s->transcript, digest, sizeof digest);
+  s->counters.open_payload_bytes = now.payload_bytes - e->before.payload_bytes;
+  s->counters.open_wire_bytes_sent = now.wire_bytes - e->before.wire_bytes;
+  s->counters.open_comm_ns = now.comm_ns - e->before.comm_ns;
+  return TW_OK;
+}
+
+tw_status tw_engine_get_stats(tw_engine *e, tw_engine_stats *s) {
+  *s = (tw_engine_stats){.key_bytes = tw_engine_key_bytes(e),
+                         .counters = e->counters,
+                         .probe_latency_s = e->probe_latency,
+                         .probe_bandwidth = e->probe_bandwidth,
+                         .products_prepared_beside = e->ahead.beside};
+#ifdef TWAIN_CUDA
+  if (e->device) return tw_engine_device_stats(e, s);
+#endif
+  return host_stats(e, s);
+}
+
+tw_status tw_engine_get_trace(const tw_engine *e, tw_span **spans, int *count, uint64_t *dropped) {
+  if (!e->trace) return tw_fail(TW_ERR_INTERNAL, "the trace of an engine that records none");
+  return tw_trace_collect(tw_engine_trace_spans(e->trace), spans, count, dropped);
+}
+
+const double *tw_engine_label_seconds(tw_engine *e) {
+  if (e->device) return e->label_seconds;
+  double *sum = e->parts[0].session.label_seconds;
+  for (int i = 1; i < e->count; i++)
+    for (int j = 0; j < e->o.plan->program.label_count; j++) {
+      sum[j] += e->parts[i].session.label_seconds[j];
+      e->parts[i].session.label_seconds[j] = 0;
+    }
+  return sum;
+}
+const char *tw_engine_device_name(const tw_engine *e) { return e->device_name; }
+const char *tw_engine_transport_name(const tw_engine *e) {
+#ifdef TWAIN_CUDA
+  if (e->device) return tw_device_opener_name(e->opener);
+#endif
+  return e->o.channel->name;
+}
+const char *tw_engine_transport_why(const tw_engine *e) { return e->transport_why; }

@@ -1,0 +1,397 @@
+// The engine on a GPU: everything between input and output is recorded once, as a graph, and launched for every batch.
+#include "jobs/engine/engine_state.h"
+
+#ifndef TWAIN_CUDA
+tw_status tw_device_choose(tw_device_kind wanted, int local_rank, tw_device_kind *chosen, int *index) {
+  (void)local_rank;
+  *chosen = TW_DEVICE_CPU;
+  *index = 0;
+  if (wanted == TW_DEVICE_CUDA)
+    return tw_fail(TW_ERR_USAGE,
+                   "--device cuda: this twain was built without CUDA (no nvcc was found); use --device cpu, or build "
+                   "where nvcc is");
+  return TW_OK;
+}
+#else
+#include <stdio.h>
+#include <string.h>
+
+#include "base/memory.h"
+#include "io/keys.h"
+#include "kernels/device.h"
+
+tw_status tw_device_choose(tw_device_kind wanted, int local_rank, tw_device_kind *chosen, int *index) {
+  int count = wanted == TW_DEVICE_CPU ? 0 : tw_device_count();
+  *chosen = count > 0 ? TW_DEVICE_CUDA : TW_DEVICE_CPU;
+  *index = count > 0 ? local_rank % count : 0;
+  if (wanted == TW_DEVICE_CUDA && count == 0)
+    return tw_fail(TW_ERR_USAGE,
+                   "--device cuda: no GPU answers; ask the scheduler for one a rank, or use --device cpu");
+  return TW_OK;
+}
+
+// The program's lists and tables, where kernels can read them.
+static tw_status upload_program(tw_engine *e) {
+  const tw_program *p = &e->o.plan->program;
+  void *memory;
+  TW_TRY(tw_engine_to_backend(e, p->pool, sizeof(int64_t) * p->pool_count, &memory));
+  e->pool = memory;
+  TW_TRY(tw_alloc(sizeof(uint64_t *) * (size_t)(p->table_count + 1), &memory));
+  e->tables = memory;
+  for (int i = 0; i < p->table_count; i++) {
+    TW_TRY(tw_engine_to_backend(e, p->tables[i].values, 8 * p->tables[i].n, &memory));
+    e->tables[i] = memory;
+  }
+  return TW_OK;
+}
+
+// What the GPU must hold, said before it is asked for.
+static tw_status check_memory(tw_engine *e, uint64_t left) {
+  size_t weights = 0, arenas = e->ahead.arena_bytes,
+         keys = e->o.keys == TW_KEYS_RESIDENT ? 0 : tw_engine_key_bytes(e);  // resident: there already
+  for (int i = 0; i < e->o.model->count; i++)
+    weights += 2 * 8 * tw_engine_elements(e->o.model, i);  // limbs of W^ and V_b
+  for (int i = 0; i < e->count; i++) arenas += e->parts[i].arena_bytes;
+  uint64_t needed = (uint64_t)arenas + weights + keys + tw_engine_input_bytes(e);
+  if (needed <= left) return TW_OK;
+  return tw_fail(
+      TW_ERR_MEMORY,
+      "%s: %d sequences of %d tokens need %llu bytes of GPU memory (%zu for masks and activations, %zu for weights, "
+      "%zu for keys), %llu are free; use a smaller batch",
+      e->device_name, e->o.batch, e->o.plan->shape.seq, (unsigned long long)needed, arenas, weights, keys,
+      (unsigned long long)left);
+}
+
+// An opened session reads them there. first: its first sequence.
+static void use_program(const tw_engine *e, int first, tw_session *s) {
+  s->pool = e->pool;
+  for (int i = 0; i < s->program->table_count; i++) s->tables[i] = e->tables[i];
+  s->backend_slots = e->slots + first;
+}
+
+static tw_status open_ahead(tw_engine *e) {
+  tw_session whole = tw_engine_whole(e);
+  TW_TRY(tw_ahead_open(&e->ahead, &whole));
+  use_program(e, 0, &e->ahead.session);
+  e->ahead.session.fan = &e->fan;
+  if (e->beside && e->o.trace) {
+    TW_TRY(tw_gate_timer_create(whole.program, e->beside, true, &e->ahead_timer));
+    e->ahead.mark = tw_gate_timer_mark;
+    e->ahead.mark_state = e->ahead_timer;
+  }
+  return e->beside ? tw_ahead_cut(&e->ahead, e->beside) : TW_OK;
+}
+
+static tw_status open_part(tw_engine *e, tw_engine_part *p) {
+  TW_TRY(e->k->alloc(p->arena_bytes, &p->arena));
+  tw_engine_describe(e, p);
+  TW_TRY(tw_session_open(&p->session));
+  p->open = true;
+  use_program(e, p->first, &p->session);
+  p->session.opener = tw_device_opener_table(e->opener);
+  if (e->trace) p->session.opener = tw_engine_trace_opener(e->trace, p->session.opener);
+  p->session.source = tw_key_feed_source(e->feed, p->session.lane);
+  TW_TRY(tw_gate_timer_create(p->session.program, p->stream, e->o.time_gates || e->o.trace, &p->timer));
+  p->session.mark = tw_gate_timer_mark;
+  p->session.mark_state = p->timer;
+  return TW_OK;
+}
+
+static tw_status fork_fan(void *state) {
+  tw_engine *e = state;
+  TW_TRY(tw_device_event_record(e->fan_events[0], e->fan.stream[0]));
+  for (int i = 1; i < e->fan.count; i++) TW_TRY(tw_device_event_wait(e->fan_events[0], e->fan.stream[i]));
+  return TW_OK;
+}
+
+static tw_status join_fan(void *state) {
+  tw_engine *e = state;
+  for (int i = 1; i < e->fan.count; i++) {
+    TW_TRY(tw_device_event_record(e->fan_events[i], e->fan.stream[i]));
+    TW_TRY(tw_device_event_wait(e->fan_events[i], e->fan.stream[0]));
+  }
+  return TW_OK;
+}
+
+static tw_status open_fan(tw_engine *e) {
+  enum { FEW_ROWS = 511 };
+  e->fan = (tw_fan){.stream = {e->stream},
+                    .count = TW_FAN,
+                    .products = e->o.batch * e->o.plan->shape.seq <= FEW_ROWS,
+                    .fork = fork_fan,
+                    .join = join_fan,
+                    .state = e};
+  for (int i = 0; i < e->fan.count; i++) {
+    if (i > 0) TW_TRY(tw_device_stream_create(&e->fan.stream[i]));
+    TW_TRY(tw_device_event_create(&e->fan_events[i]));
+  }
+  return TW_OK;
+}
+
+// Preparation beside the online work is to fill what that leaves.
+static tw_status open_streams(tw_engine *e) {
+  tw_status (*create)(void **) = e->o.prepare_beside ? tw_device_stream_create_urgent : tw_device_stream_create;
+  TW_TRY(create(&e->stream));
+  TW_TRY(tw_device_stream_create(&e->uploads));
+  if (e->o.prepare_beside) TW_TRY(tw_device_stream_create(&e->beside));
+  TW_TRY(tw_device_event_create(&e->forked));
+  TW_TRY(open_fan(e));
+  for (int i = 0; i < e->count; i++) {
+    tw_engine_part *p = &e->parts[i];
+    TW_TRY(tw_device_event_create(&p->event));
+    p->stream = e->stream;
+    if (i > 0) TW_TRY(create(&p->stream));
+  }
+  return TW_OK;
+}
+
+static tw_status open_transport(tw_engine *e) {
+  enum { SMALL = 4096, LARGE = 1 << 20, TIMES = 20 };
+  double small, large;
+  tw_device_opener_options o = {.channel = e->o.channel, .lanes = e->count};
+  for (int i = 0; i < e->count; i++) o.streams[i] = e->parts[i].stream;
+  tw_device_opener_room(&e->o.plan->program, e->o.batch, &o);
+  if (o.message_words < LARGE / 8) o.message_words = LARGE / 8;
+  TW_TRY(tw_device_opener_choose(&o, &e->o.transports, &e->opener, e->transport_why, sizeof e->transport_why));
+  TW_TRY(tw_device_opener_probe(e->opener, SMALL, true, TIMES, &small));
+  TW_TRY(tw_device_opener_probe(e->opener, LARGE, true, TIMES, &large));
+  e->probe_latency = small;
+  e->probe_bandwidth = LARGE / large;
+  return TW_OK;
+}
+
+static tw_status open_keys(tw_engine *e) {
+  tw_key_feed_options keys = {.slot_bytes = e->o.plan->program.slot_bytes[e->rank],
+                              .batch = e->o.batch,
+                              .place = e->o.keys,
+                              .lanes = e->count,
+                              .timed = e->o.time_gates,
+                              .traced = e->o.trace};
+  for (int i = 0; i < e->count; i++) {
+    keys.streams[i] = e->parts[i].stream;
+    keys.first[i] = e->parts[i].first;
+  }
+  TW_TRY(tw_key_feed_create(&keys, &e->feed));
+  tw_device_opener_heed(e->opener, tw_key_feed_stop(e->feed));
+  return TW_OK;
+}
+
+// Copies from memory that is not page-locked take several times as long; where none may be locked they do.
+static void lock_input(tw_engine *e) {
+  void *device;
+  if (e->o.input && tw_host_map((void *)e->o.input, tw_engine_input_bytes(e), &device) == TW_OK)
+    e->locked_input = (void *)e->o.input;
+}
+
+tw_status tw_engine_device_open(tw_engine *e) {
+  uint64_t left;
+  void *memory;
+  TW_TRY(open_streams(e));
+  TW_TRY(tw_device_describe(e->device_name, sizeof e->device_name, &left));
+  for (int i = 0; i < e->count; i++) TW_TRY(tw_engine_forecast(e, &e->parts[i], tw_key_feed_source(NULL, i)));
+  TW_TRY(tw_engine_forecast_ahead(e));
+  TW_TRY(check_memory(e, left));
+  TW_TRY(tw_alloc(sizeof(double) * (size_t)(e->o.plan->program.label_count + 1), &memory));
+  e->label_seconds = memory;
+  TW_TRY(tw_engine_set_up_model(e));
+  TW_TRY(tw_engine_allocate_job(e));
+  lock_input(e);
+  TW_TRY(upload_program(e));
+  TW_TRY(open_transport(e));
+  TW_TRY(open_keys(e));
+  TW_TRY(tw_engine_open_trace(e));
+  for (int i = 0; i < e->count; i++) TW_TRY(open_part(e, &e->parts[i]));
+  TW_TRY(open_ahead(e));
+  return tw_device_wait(e->stream);
+}
+
+void tw_engine_device_stop(tw_engine *e) {
+  tw_key_feed_end(e->feed);
+  // A kernel that waits for a lost rank must end before its memory goes; otherwise the graph goes before what it uses.
+  if (!e->lost) tw_device_graph_destroy(e->graph);
+  tw_device_opener_destroy(e->opener, e->lost);
+  if (e->lost) tw_device_graph_destroy(e->graph);
+  tw_device_graph_destroy(e->preparation);
+  tw_key_feed_destroy(e->feed);
+  for (int i = 0; i < e->count; i++) {
+    tw_gate_timer_destroy(e->parts[i].timer);
+    tw_device_event_destroy(e->parts[i].event);
+  }
+  tw_gate_timer_destroy(e->ahead_timer);
+  tw_host_unmap(e->locked_input);
+  const tw_program *p = &e->o.plan->program;
+  tw_engine_drop(e, (void *)e->pool, sizeof(int64_t) * p->pool_count);
+  for (int i = 0; e->tables && i < p->table_count; i++) tw_engine_drop(e, (void *)e->tables[i], 8 * p->tables[i].n);
+  tw_free(e->tables);
+  tw_free(e->label_seconds);
+}
+
+// Parts' streams begin where the first one is, and it ends when they have.
+static tw_status fork_parts(tw_engine *e) {
+  TW_TRY(tw_device_event_record(e->parts[0].event, e->stream));
+  for (int i = 1; i < e->count; i++) TW_TRY(tw_device_event_wait(e->parts[0].event, e->parts[i].stream));
+  return TW_OK;
+}
+
+static tw_status join_parts(tw_engine *e) {
+  for (int i = 1; i < e->count; i++) {
+    TW_TRY(tw_device_event_record(e->parts[i].event, e->parts[i].stream));
+    TW_TRY(tw_device_event_wait(e->parts[i].event, e->stream));
+  }
+  return TW_OK;
+}
+
+static tw_status prepare_whole(tw_engine *e) {
+  tw_ahead_rewind(&e->ahead);
+  return tw_ahead_finish(&e->ahead);
+}
+
+// All stretches, on their own stream, from where the first part's is now.
+static tw_status prepare_beside(tw_engine *e) {
+  TW_TRY(tw_device_event_record(e->forked, e->stream));
+  TW_TRY(tw_device_event_wait(e->forked, e->beside));
+  tw_ahead_rewind(&e->ahead);
+  if (e->ahead_timer) tw_gate_timer_restart(e->ahead_timer);
+  for (int i = 0; i < e->ahead.stretches; i++) TW_TRY(tw_ahead_enqueue(&e->ahead, i));
+  return TW_OK;
+}
+
+static tw_status record_preparation(tw_engine *e) {
+  TW_TRY(tw_device_capture_begin(e->stream));
+  return tw_device_capture_end(e->stream, prepare_whole(e), &e->preparation);
+}
+
+// The first time memory is taken, also what products need on each stream (of the online phase: tw_session_reserve);
+// from then on all work is the same on the same memory, so that graphs can hold it.
+static tw_status prepare_first(tw_engine *e) {
+  TW_TRY(prepare_whole(e));
+  TW_TRY(tw_device_wait(e->stream));
+  if (e->beside) {
+    TW_TRY(prepare_beside(e));
+    TW_TRY(tw_device_wait(e->beside));
+  }
+  for (int i = 0; i < e->count; i++) {
+    tw_engine_part *p = &e->parts[i];
+    tw_ahead_attach(&e->ahead, &p->session, &p->taker);
+    TW_TRY(tw_session_reserve(&p->session));
+  }
+  e->ready = true;
+  return e->beside ? TW_OK : record_preparation(e);
+}
+
+tw_status tw_engine_device_prepare(tw_engine *e, const tw_engine_job *job) {
+  bool moved;
+  TW_TRY(tw_key_feed_load(e->feed, &job->source, &moved));
+  if (moved) {
+    tw_device_graph_destroy(e->graph);
+    e->graph = NULL;
+  }
+  if (!e->ready)
+    TW_TRY(prepare_first(e));
+  else if (e->preparation)
+    TW_TRY(tw_device_graph_launch(e->preparation, e->stream));
+  TW_TRY(e->k->upload(e->input, job->input, tw_engine_input_bytes(e), e->uploads));
+  TW_TRY(tw_device_wait(e->uploads));
+  TW_TRY(tw_device_wait(e->stream));
+  return e->beside ? TW_OK : tw_key_feed_fill(e->feed);  // beside: both together are to be short
+}
+
+// Everything the GPU does between input and output, enqueued; nothing in it waits for the host.
+static tw_status enqueue(tw_engine *e) {
+  if (e->trace) TW_TRY(tw_engine_trace_begin(e->trace));
+  TW_TRY(tw_device_opener_record_begin(e->opener));
+  TW_TRY(tw_key_feed_start(e->feed));
+  if (e->beside) TW_TRY(prepare_beside(e));
+  TW_TRY(fork_parts(e));
+  for (int i = 0; i < e->count; i++) {
+    tw_session_rewind(&e->parts[i].session);
+    tw_gate_timer_restart(e->parts[i].timer);
+  }
+  TW_TRY(tw_engine_run_lanes(e, NULL, NULL));
+  for (int i = 0; i < e->count; i++) {
+    tw_engine_part *p = &e->parts[i];
+    TW_TRY(tw_gate_timer_end(p->timer));
+    const tw_program *program = p->session.program;
+    p->output = p->session.buffers[program->output].value;
+    if (program->guard >= 0) p->guard = p->session.buffers[program->guard].value;
+  }
+  TW_TRY(tw_device_opener_record_end(e->opener));
+  return join_parts(e);
+}
+
+static tw_status record(tw_engine *e) {
+  TW_TRY(tw_device_capture_begin(e->stream));
+  return tw_device_capture_end(e->stream, enqueue(e), &e->graph);
+}
+
+// Of the parts together.
+static tw_status read_timers(tw_engine *e) {
+  int labels = e->o.plan->program.label_count;
+  memset(e->label_seconds, 0, sizeof(double) * (size_t)labels);
+  for (int i = 0; i < e->count; i++) {
+    tw_engine_part *p = &e->parts[i];
+    TW_TRY(tw_gate_timer_read(p->timer, p->session.label_seconds));
+    for (int j = 0; j < labels; j++) e->label_seconds[j] += p->session.label_seconds[j];
+  }
+  return TW_OK;
+}
+
+static tw_status read_trace(tw_engine *e) {
+  if (!e->trace) return TW_OK;
+  tw_trace *spans = tw_engine_trace_spans(e->trace);
+  void *origin = tw_engine_trace_origin(e->trace);
+  tw_trace_clear(spans);
+  for (int i = 0; i < e->count; i++) {
+    tw_engine_part *p = &e->parts[i];
+    TW_TRY(tw_gate_timer_spans(p->timer, origin, TW_TRACE_COMPUTE, i, spans));
+  }
+  if (e->ahead_timer) TW_TRY(tw_gate_timer_spans(e->ahead_timer, origin, TW_TRACE_PREPARE, -1, spans));
+  TW_TRY(tw_key_feed_spans(e->feed, origin, spans));
+  return tw_engine_trace_end(e->trace);
+}
+
+static tw_status launch(tw_engine *e) {
+  TW_TRY(tw_device_graph_launch(e->graph, e->stream));
+  return tw_device_wait_for(e->stream, tw_channel_patience(e->o.channel));
+}
+
+static tw_status run_device(tw_engine *e) {
+  if (!e->graph) TW_TRY(record(e));
+  TW_TRY(tw_device_opener_run_begin(e->opener));
+  tw_status status = launch(e);
+  if (status == TW_OK) status = tw_key_feed_status(e->feed);  // then openings stopped, and what is relayed must, too
+  tw_status ended = tw_device_opener_run_end(e->opener, status != TW_OK);
+  TW_TRY(tw_key_feed_status(e->feed));  // the cause
+  if (status != TW_OK) TW_TRY(tw_channel_in_time(e->o.channel));
+  TW_TRY(ended);  // knows more
+  TW_TRY(status);
+  TW_TRY(read_timers(e));
+  return read_trace(e);
+}
+
+tw_status tw_engine_device_online(tw_engine *e) {
+  tw_status status = run_device(e);
+  e->lost = status != TW_OK;
+  return status;
+}
+
+tw_status tw_engine_device_stats(tw_engine *e, tw_engine_stats *s) {
+  tw_device_opener_counts counts = tw_device_opener_get_counts(e->opener);
+  s->counters.open_payload_bytes = s->counters.open_wire_bytes_sent = counts.payload_bytes;
+  TW_TRY(tw_device_opener_comm_ns(e->opener, &s->counters.open_comm_ns));
+  TW_TRY(tw_key_feed_wait_ns(e->feed, &s->key_wait_ns));
+  return tw_device_opener_transcript(e->opener, s->transcript);
+}
+
+void tw_engine_device_close(tw_engine *e) {
+  for (int i = 1; i < e->count; i++) tw_device_stream_destroy(e->parts[i].stream);
+  for (int i = 0; i < e->fan.count; i++) {
+    tw_device_event_destroy(e->fan_events[i]);
+    if (i > 0) tw_device_stream_destroy(e->fan.stream[i]);
+  }
+  tw_device_event_destroy(e->forked);
+  tw_device_stream_destroy(e->beside);
+  tw_device_stream_destroy(e->uploads);
+  tw_device_stream_destroy(e->stream);
+}
+#endif

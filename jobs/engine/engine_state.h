@@ -1,0 +1,110 @@
+// Inside the engine: what its files share. engine.c holds what is the same everywhere and the CPU's way, engine_model.c
+// set-up of the model, engine_device.c the GPU's way.
+#ifndef TW_ENGINE_STATE_H
+#define TW_ENGINE_STATE_H
+
+#include "comm/opens.h"
+#include "jobs/engine/device_opener.h"
+#include "jobs/engine/engine.h"
+#include "jobs/engine/engine_trace.h"
+#include "jobs/engine/step_timer.h"
+#include "jobs/keys/feed_cpu.h"
+#include "jobs/keys/feed_gpu.h"
+#include "jobs/program/preparation.h"
+
+// A part of the batch with all it works with: the whole, or one of two halves that take turns.
+typedef struct {
+  tw_session session;
+  int first, batch;  // sequences
+  bool open;
+  void *stream;
+  void *arena;  // all of the session's memory
+  size_t arena_bytes;
+  tw_taker taker;                  // of what is prepared
+  tw_gate_timer *timer;            // GPU
+  void *event;                     // GPU: joins the part's stream with the first one's
+  const uint64_t *output, *guard;  // where the recorded work leaves its result, and the guard's count
+} tw_engine_part;
+
+struct tw_engine {
+  tw_engine_options o;
+  int rank;
+  bool device;
+  char device_name[64];
+  const tw_backend *k;
+  void *stream;        // of set-up and of the first part
+  void *uploads;       // GPU: of the input, while preparation runs
+  void *locked_input;  // GPU: page-locked host memory
+  void *beside;        // GPU, prepare_beside: of preparation
+  void *forked;        // event
+  tw_fan fan;          // GPU: streams of preparation that is not beside
+  void *fan_events[TW_FAN];
+  // set-up: by model tensor, backend memory
+  uint64_t **masked, **values;  // vectors' W^; V_b where the operands read values
+  uint64_t **vector_mask;
+  void **masked_operand, **share_operand;
+  // the job, backend memory
+  tw_seed *seeds;
+  uint64_t *slots, *host_slots, *input;
+  int *lengths;
+  tw_engine_part parts[TW_LANES];
+  int count;                   // parts
+  tw_ahead ahead;              // preparation of the whole batch
+  tw_gate_timer *ahead_timer;  // GPU: of preparation beside, when traced
+  tw_engine_trace *trace;
+  tw_open_counters counters;
+  // CPU
+  tw_host_feed *host_feed;
+  tw_opens *opens;
+  tw_opens_stats before;
+  // GPU
+  const int64_t *pool;  // the program's lists and tables
+  const uint64_t **tables;
+  tw_device_opener *opener;
+  tw_key_feed *feed;
+  void *preparation, *graph;  // recorded work
+  double *label_seconds;
+  char transport_why[160];
+  double probe_latency, probe_bandwidth;
+  bool ready;  // GPU: memory has been taken
+  bool lost;   // an online phase failed: the other rank may be gone
+};
+
+static inline size_t tw_engine_elements(const tw_model_share *m, int i) { return m->rows[i] * m->cols[i]; }
+static inline size_t tw_engine_input_words(const tw_engine *e) {
+  return e->o.plan->program.tensors[e->o.plan->program.input].n;
+}
+static inline size_t tw_engine_input_bytes(const tw_engine *e) {
+  return 8 * (size_t)e->o.batch * tw_engine_input_words(e);
+}
+static inline size_t tw_engine_key_bytes(const tw_engine *e) {
+  return e->o.plan->program.slot_bytes[e->rank] * (size_t)e->o.batch;
+}
+
+// ---- engine_model.c
+tw_status tw_engine_set_up_model(tw_engine *e);
+void tw_engine_release_model(tw_engine *e);
+// Host values where the backend can read them: themselves on the CPU, from where nothing is dropped.
+tw_status tw_engine_to_backend(tw_engine *e, const void *host, size_t bytes, void **out);
+void tw_engine_drop(tw_engine *e, void *memory, size_t bytes);
+
+// ---- engine.c
+tw_status tw_engine_allocate_job(tw_engine *e);
+void tw_engine_describe(tw_engine *e, tw_engine_part *p);  // the part's session
+tw_session tw_engine_whole(const tw_engine *e);            // of all parts together
+// Bytes of the arena that a part with corrections from such a source needs, and of preparation's; before or after
+// set-up.
+tw_status tw_engine_forecast(tw_engine *e, tw_engine_part *p, tw_source source);
+tw_status tw_engine_forecast_ahead(tw_engine *e);
+tw_status tw_engine_open_trace(tw_engine *e);
+tw_status tw_engine_run_lanes(tw_engine *e, void (*progress)(void *state, double fraction), void *progress_state);
+
+// ---- engine_device.c; built with CUDA only
+tw_status tw_engine_device_open(tw_engine *e);
+void tw_engine_device_stop(tw_engine *e);   // before memory and sessions go
+void tw_engine_device_close(tw_engine *e);  // streams
+tw_status tw_engine_device_prepare(tw_engine *e, const tw_engine_job *job);
+tw_status tw_engine_device_online(tw_engine *e);
+tw_status tw_engine_device_stats(tw_engine *e, tw_engine_stats *s);
+
+#endif

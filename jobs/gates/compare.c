@@ -1,0 +1,209 @@
+// Comparisons from digits, the window test, the row maximum and faithful truncation (protocols, sections 2, 6 and 8).
+#include <string.h>
+
+#include "jobs/program/build.h"
+
+enum { NODE = 4, MAX_THRESHOLDS = 32, MAX_PRODUCTS = 1024 };
+
+// A pair (lt, eq) of one neighbourhood of digits: planes of an opened tensor, or of a share before the first open.
+typedef struct {
+  int tensor, lt, eq;
+} verdict;
+
+static tw_literal bit(int tensor, int plane) { return (tw_literal){tensor, plane, false}; }
+
+// LT = l_0 ^ e_0 l_1 ^ e_0 e_1 l_2 ^ ..., most significant first; EQ = e_0 e_1 ...
+static int add_node(tw_product *out, const verdict *in, int count, int lt_plane, int eq_plane) {
+  int made = 0;
+  for (int i = 0; i < count; i++) {
+    tw_product *p = &out[made++];
+    *p = (tw_product){.out = lt_plane};
+    for (int j = 0; j < i; j++) p->literal[p->count++] = bit(in[j].tensor, in[j].eq);
+    p->literal[p->count++] = bit(in[i].tensor, in[i].lt);
+  }
+  if (eq_plane >= 0) {
+    tw_product *p = &out[made++];
+    *p = (tw_product){.out = eq_plane};
+    for (int j = 0; j < count; j++) p->literal[p->count++] = bit(in[j].tensor, in[j].eq);
+  }
+  return made;
+}
+
+// Reduce `sets` rows of `count` opened verdicts (most significant first; the last has no eq) to one unopened lt plane
+// each. A group of one keeps its opened bits: they are not opened again.
+static int reduce_verdicts(tw_builder *b, verdict v[][TW_MAX_DIGITS], int sets, int count) {
+  for (;;) {
+    int first = count % NODE ? count % NODE : NODE, groups = (count + NODE - 1) / NODE;
+    static _Thread_local tw_product products[MAX_PRODUCTS];
+    verdict next[MAX_THRESHOLDS][TW_MAX_DIGITS];
+    int made = 0, planes = 0;
+    bool last = groups == 1;
+    for (int set = 0; set < sets; set++)
+      for (int g = 0, at = 0; g < groups; g++) {
+        int size = g == 0 ? first : NODE;
+        bool lowest = g == groups - 1;
+        if (size == 1 && !last) {
+          next[set][g] = v[set][at];
+        } else {
+          if (made + NODE + 1 > MAX_PRODUCTS)
+            return tw_build_fail(b, TW_ERR_INTERNAL, "too many thresholds in one comparison");
+          next[set][g] = (verdict){-1, planes, lowest ? -1 : planes + 1};
+          made += add_node(products + made, v[set] + at, size, planes, lowest ? -1 : planes + 1);
+          planes += lowest ? 1 : 2;
+        }
+        at += size;
+      }
+    int bits = tw_and_products(b, products, made, planes);
+    if (last) return bits;
+    int opened = tw_open(b, bits);
+    for (int set = 0; set < sets; set++)
+      for (int g = 0; g < groups; g++) {
+        v[set][g] = next[set][g];
+        if (v[set][g].tensor < 0) v[set][g].tensor = opened;
+      }
+    count = groups;
+  }
+}
+
+// [digits[0..count) of (X - offset) < those of the mask] for every offset: one unopened plane each.
+static int less_than(tw_builder *b, const tw_digits *d, int count, const uint64_t *offset, int sets) {
+  tw_leaf leaf[MAX_THRESHOLDS * 2 * TW_MAX_DIGITS] = {{0}};
+  verdict v[MAX_THRESHOLDS][TW_MAX_DIGITS];
+  int planes = 0;
+  for (int set = 0; set < sets; set++)
+    for (int i = 0; i < count; i++) {
+      int digit = count - 1 - i;
+      v[set][i] = (verdict){-1, planes, -1};
+      leaf[planes++] = (tw_leaf){offset[set], digit, TW_LEAF_LT};
+      if (digit == 0) continue;
+      v[set][i].eq = planes;
+      leaf[planes++] = (tw_leaf){offset[set], digit, TW_LEAF_EQ};
+    }
+  int leaves = tw_leaves(b, d, leaf, planes);
+  if (count == 1) return leaves;
+  int opened = tw_open(b, leaves);
+  for (int set = 0; set < sets; set++)
+    for (int i = 0; i < count; i++) v[set][i].tensor = opened;
+  return reduce_verdicts(b, v, sets, count);
+}
+
+int tw_at_least(tw_builder *b, const tw_digits *d, const int64_t *thresholds, int count) {
+  uint64_t offset[MAX_THRESHOLDS] = {0};
+  tw_leaf sign[MAX_THRESHOLDS];
+  tw_term terms[2 * MAX_THRESHOLDS];
+  if (count > MAX_THRESHOLDS || !d->sign_bit)
+    return tw_build_fail(b, TW_ERR_INTERNAL, "comparison with %d thresholds", count);
+  for (int i = 0; i < count; i++) {
+    offset[i] = (uint64_t)thresholds[i];
+    sign[i] = (tw_leaf){offset[i], 0, TW_LEAF_SIGN};
+  }
+  int lt = less_than(b, d, d->count, offset, count), signs = tw_leaves(b, d, sign, count);
+  for (int i = 0; i < count; i++) {
+    terms[2 * i] = (tw_term){i, lt, i};
+    terms[2 * i + 1] = (tw_term){i, signs, i};
+  }
+  return tw_xor_planes(b, terms, 2 * count, count, NULL);
+}
+
+// AND of the eq bits of digits [from, count) for an offset, two variants at once: planes 0 and 1.
+static int equal_digits(tw_builder *b, const tw_digits *d, int from, const uint64_t offset[2]) {
+  tw_leaf leaf[2 * TW_MAX_DIGITS];
+  int digits = d->count - from;
+  for (int set = 0; set < 2; set++)
+    for (int i = 0; i < digits; i++) leaf[set * digits + i] = (tw_leaf){offset[set], from + i, TW_LEAF_EQ};
+  int leaves = tw_leaves(b, d, leaf, 2 * digits);
+  if (digits == 1) return leaves;
+  if (digits > 8)
+    return tw_build_fail(b, TW_ERR_RANGE, "window test on a ring with %d digits above the window", digits);
+  int opened = tw_open(b, leaves);
+  tw_product p[2];
+  for (int set = 0; set < 2; set++) {
+    p[set] = (tw_product){.out = set, .count = digits};
+    for (int i = 0; i < digits; i++) p[set].literal[i] = bit(opened, set * digits + i);
+  }
+  return tw_and_products(b, p, 2, 2);
+}
+
+// Inside = E0 ^ beta (E0 ^ E1): E_v equality of the digits above the window of u^ - v 2^bits, beta the borrow below it.
+int tw_in_window(tw_builder *b, const tw_digits *d, int64_t lo, int bits) {
+  int low = 0, covered = d->low_bit;
+  while (low < d->count && covered < bits) covered += d->width[low++];
+  if (covered != bits || low == d->count || d->low_bit != 0)
+    return tw_build_fail(b, TW_ERR_INTERNAL, "digits do not break at the window's %d bits", bits);
+  uint64_t offset[2] = {(uint64_t)lo, (uint64_t)lo + (1ull << bits)};
+  int borrow = less_than(b, d, low, offset, 1), equal = equal_digits(b, d, low, offset);
+  tw_term terms[4] = {{0, borrow, 0}, {1, equal, 0}, {2, equal, 0}, {2, equal, 1}};
+  int opened = tw_open(b, tw_xor_planes(b, terms, 4, 3, NULL));
+  tw_product p[2] = {{.out = 0, .count = 1}, {.out = 0, .count = 2}};
+  p[0].literal[0] = bit(opened, 1);
+  p[1].literal[0] = bit(opened, 0);
+  p[1].literal[1] = bit(opened, 2);
+  return tw_and_products(b, p, 2, 1);
+}
+
+// ---- maximum of a row: a tournament in groups of 8 ----
+
+// Columns first.. of [rows][cols] as [member][row][group].
+static int members(tw_builder *b, int x, size_t rows, size_t cols, size_t first, int group, size_t groups) {
+  return tw_view(b, x, (tw_view_map){{1, (size_t)group, rows, groups}, {0, 1, cols, (size_t)group}, first});
+}
+
+// Maxima of `groups` groups of `group` neighbours from column `first`: WIRE [rows][groups].
+static int group_maximum(tw_builder *b, int x, size_t rows, size_t cols, size_t first, int group, size_t groups,
+                         const int64_t *earlier, int earlier_count) {
+  int m = members(b, x, rows, cols, first, group, groups);
+  if (group == 1) return m;
+  size_t n = rows * groups;
+  int pairs = group * (group - 1) / 2;
+  int difference = tw_pair_differences(b, x, rows, cols, first, group, groups);
+  tw_digits d = tw_comparison_digits(b, difference);
+  int64_t zero = 0;
+  int wins = tw_kill_pairs(b, tw_at_least(b, &d, &zero, 1), rows, (int)first, group, groups, earlier, earlier_count);
+  int opened = tw_open(b, tw_bits_reshape(b, wins, pairs, n));
+  int ring = tw_look(b, x).ring, scale = tw_look(b, x).scale;
+  if (group == 2) {  // x_1 + [x_0 >= x_1] (x_0 - x_1)
+    int x1 = tw_as_share(b, tw_view(b, m, (tw_view_map){{1, 1, 1, n}, {0, 0, 0, 1}, n}));
+    return tw_open(b, tw_combine(b, 1, tw_select(b, opened, 0, 1, difference, ring), 1, x1, false));
+  }
+  tw_product best[8];
+  memset(best, 0, sizeof best);
+  for (int i = 0, plane = 0; i < group; i++)
+    for (int j = i + 1; j < group; j++, plane++) {
+      best[i].literal[best[i].count++] = (tw_literal){opened, plane, false};
+      best[j].literal[best[j].count++] = (tw_literal){opened, plane, true};
+    }
+  for (int i = 0; i < group; i++) best[i].out = i;
+  int chosen = tw_open(b, tw_and_products(b, best, group, group));
+  int64_t shifts[8] = {0};
+  return tw_open(b, tw_sum_planes(b, tw_select(b, chosen, 0, group, m, ring), group, shifts, ring, scale));
+}
+
+// The first group takes the remainder, so that live columns stay a prefix of every level.
+int tw_row_maximum(tw_builder *b, int wire, size_t rows, size_t cols) {
+  int64_t earlier[8];
+  int level = 0;
+  while (cols > 1) {
+    size_t groups = (cols + 7) / 8, first = cols - 8 * (groups - 1);
+    if (first == 8 || groups == 1) {
+      wire = group_maximum(b, wire, rows, cols, 0, groups == 1 ? (int)cols : 8, groups, earlier, level);
+    } else {
+      int head = group_maximum(b, wire, rows, cols, 0, (int)first, 1, earlier, level);
+      int tail = group_maximum(b, wire, rows, cols, first, 8, groups - 1, earlier, level);
+      wire = tw_concat(b, head, tail, rows);
+    }
+    if (level == 8) return tw_build_fail(b, TW_ERR_RANGE, "a row maximum of %zu columns", cols);
+    earlier[level++] = (int64_t)first;
+    cols = groups;
+  }
+  return wire;
+}
+
+// ---- floor(x / 2^f) = (X^ >> f) - [r >> f] - [X^ mod 2^f < r mod 2^f] ----
+
+int tw_truncate_faithful(tw_builder *b, int wire, int bits) {
+  int widths[TW_MAX_DIGITS], count = tw_split_digits(bits, widths);
+  tw_digits d = tw_deal_digits(b, wire, 0, widths, count, false, -1);
+  uint64_t offset = 0;
+  int borrow = tw_open(b, less_than(b, &d, count, &offset, 1));
+  return tw_open(b, tw_floor_share(b, wire, borrow, bits));
+}

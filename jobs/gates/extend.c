@@ -1,0 +1,136 @@
+// Extension of wires to a larger ring (protocols, section 3), no message; shares.
+#include "jobs/gates/gate.h"
+
+static tw_status extend_deal(tw_session *s, const tw_op *op) {
+  size_t n = tw_t(s, op->in[0])->n;
+  uint64_t *carry, *top;
+  TW_TRY(tw_scratch(s, n, &carry));
+  TW_TRY(tw_scratch(s, n, &top));
+  tw_deal_extend_args a = {.rows = 1,
+                           .cols = n,
+                           .r0 = tw_b(s, op->in[0])->mask[0],
+                           .r1 = tw_b(s, op->in[0])->mask[1],
+                           .carry = carry,
+                           .top = top,
+                           .k = tw_t(s, op->in[0])->ring};
+  TW_TRY(s->backend->deal_extend(&a, s->stream));
+  TW_TRY(tw_give(s, op, 0, carry));
+  return tw_give(s, op, 1, top);
+}
+
+static tw_status extend_party(tw_session *s, const tw_op *op) {
+  uint64_t *carry, *top;
+  TW_TRY(tw_take_later(s, op, 0, &carry));
+  TW_TRY(tw_take_later(s, op, 1, &top));
+  TW_TRY(tw_make_value(s, op->out[0]));
+  tw_extend_args a = {.rows = 1,
+                      .cols = tw_batch_n(s, op->out[0]),
+                      .X = tw_b(s, op->in[0])->value,
+                      .r = tw_b(s, op->in[0])->mask[s->rank],
+                      .carry = carry,
+                      .top = top,
+                      .out = tw_b(s, op->out[0])->value,
+                      .one = tw_one(s),
+                      .ring = tw_ring_of(s, op->out[0]),
+                      .k = tw_t(s, op->in[0])->ring};
+  return s->backend->extend_taking(&a, s->taken, op->correction_count, s->stream);
+}
+
+static tw_status extend_clear(tw_session *s, const tw_op *op) {
+  const tw_tensor *x = tw_t(s, op->in[0]), *y = tw_t(s, op->out[0]);
+  TW_TRY(tw_make_value(s, op->out[0]));
+  for (size_t j = 0; j < x->n; j++)
+    tw_b(s, op->out[0])->value[j] = tw_extended(s, op, tw_b(s, op->in[0])->value[j], x->ring) & tw_mask(y->ring);
+  return TW_OK;
+}
+
+static const tw_gate extend_gate = {"extend", NULL, extend_deal, NULL, extend_party, extend_clear};
+
+int tw_extend(tw_builder *b, int wire, int ring) {
+  tw_tensor t = tw_look(b, wire);
+  tw_op *op = tw_emit(b, &extend_gate);
+  tw_emit_in(op, wire);
+  if (t.kind != TW_WIRE || ring <= t.ring || t.ring < 3)
+    return tw_build_fail(b, TW_ERR_INTERNAL, "extension from ring %d to ring %d", t.ring, ring);
+  tw_emit_ring(b, op, ring - t.ring, t.n);
+  tw_emit_ring(b, op, ring - t.ring, t.n);
+  t.kind = TW_SHARE;
+  t.ring = ring;
+  t.mask_shift = 0;
+  return tw_emit_out(b, op, t);
+}
+
+// ---- row sums of extended elements: per element [rho] (K - k bits), per row [2^k sum of o] (K) ----
+static tw_status row_deal(tw_session *s, const tw_op *op) {
+  size_t n = tw_t(s, op->in[0])->n, rows = tw_t(s, op->out[0])->n;
+  int k = tw_t(s, op->in[0])->ring;
+  uint64_t *carry, *top, *sum;
+  TW_TRY(tw_scratch(s, n, &carry));
+  TW_TRY(tw_scratch(s, n, &top));
+  TW_TRY(tw_scratch(s, rows, &sum));
+  tw_deal_extend_args a = {.rows = 1,
+                           .cols = n,
+                           .r0 = tw_b(s, op->in[0])->mask[0],
+                           .r1 = tw_b(s, op->in[0])->mask[1],
+                           .carry = carry,
+                           .top = top,
+                           .k = k};
+  TW_TRY(s->backend->deal_extend(&a, s->stream));
+  TW_TRY(s->backend->row_sums(carry, rows, n / rows, NULL, ~0ull, sum, s->stream));
+  tw_combine_args shifted = {
+      .rows = 1, .cols = rows, .x = sum, .out = sum, .p = 1ull << k, .ring = tw_ring_of(s, op->out[0])};
+  TW_TRY(s->backend->combine(&shifted, s->stream));
+  TW_TRY(tw_give(s, op, 0, top));
+  return tw_give(s, op, 1, sum);
+}
+
+static tw_status row_party(tw_session *s, const tw_op *op) {
+  uint64_t *top, *sum, *extended;
+  size_t n = tw_batch_n(s, op->in[0]), rows = tw_batch_n(s, op->out[0]);
+  TW_TRY(tw_take_later(s, op, 0, &top));
+  TW_TRY(tw_take_later(s, op, 1, &sum));
+  TW_TRY(tw_scratch(s, n, &extended));
+  TW_TRY(tw_make_value(s, op->out[0]));
+  tw_extend_args a = {.rows = 1,
+                      .cols = n,
+                      .X = tw_b(s, op->in[0])->value,
+                      .r = tw_b(s, op->in[0])->mask[s->rank],
+                      .top = top,
+                      .out = extended,
+                      .one = tw_one(s),
+                      .ring = tw_ring_of(s, op->out[0]),
+                      .k = tw_t(s, op->in[0])->ring};
+  TW_TRY(s->backend->extend_taking(&a, s->taken, op->correction_count, s->stream));
+  return s->backend->row_sums(extended, rows, n / rows, sum, tw_ring_of(s, op->out[0]), tw_b(s, op->out[0])->value,
+                              s->stream);
+}
+
+static tw_status row_clear(tw_session *s, const tw_op *op) {
+  const tw_tensor *x = tw_t(s, op->in[0]), *y = tw_t(s, op->out[0]);
+  size_t cols = x->n / y->n;
+  TW_TRY(tw_make_value(s, op->out[0]));
+  for (size_t i = 0; i < y->n; i++) {
+    uint64_t total = 0;
+    for (size_t j = i * cols; j < (i + 1) * cols; j++)
+      total += tw_extended(s, op, tw_b(s, op->in[0])->value[j], x->ring);
+    tw_b(s, op->out[0])->value[i] = total & tw_mask(y->ring);
+  }
+  return TW_OK;
+}
+
+static const tw_gate row_gate = {"extended row sum", NULL, row_deal, NULL, row_party, row_clear};
+
+int tw_extended_row_sum(tw_builder *b, int wire, size_t cols, int ring) {
+  tw_tensor t = tw_look(b, wire);
+  tw_op *op = tw_emit(b, &row_gate);
+  tw_emit_in(op, wire);
+  if (t.kind != TW_WIRE || ring <= t.ring || t.ring < 3 || t.n % cols)
+    return tw_build_fail(b, TW_ERR_INTERNAL, "row sums from ring %d to ring %d", t.ring, ring);
+  tw_emit_ring(b, op, ring - t.ring, t.n);
+  tw_emit_ring(b, op, ring, t.n / cols);
+  t.kind = TW_SHARE;
+  t.ring = ring;
+  t.mask_shift = 0;
+  t.n /= cols;
+  return tw_emit_out(b, op, t);
+}

@@ -1,0 +1,88 @@
+#include "jobs/gates/guard.h"
+
+#include <stdio.h>
+
+#include "jobs/gates/gate.h"
+#include "kernels/bit_ops.h"
+
+// ---- counting ----
+
+static void add_count(tw_builder *b, int share) {
+  b->count = b->count < 0 ? share : tw_combine(b, 1, b->count, 1, share, false);
+}
+
+// Sum of a SHARE [seq][cols] over live tokens.
+static void count_rows(tw_builder *b, int share, size_t seq, size_t cols) {
+  add_count(b, tw_row_sum(b, tw_pool_live(b, share, seq, cols), cols));
+}
+
+static void count_live(tw_builder *b, int share, tw_layout layout, size_t parts) {
+  size_t n = tw_look(b, share).n, seq = (size_t)b->program->seq, cols = n / parts / seq;
+  tw_view_map map = {{1, seq, parts, cols}, {0, cols, seq * cols, 1}, 0};
+  switch (layout) {
+    case TW_BY_ROW:
+      count_rows(b, share, seq, n / seq);
+      return;
+    case TW_BY_COLUMN:
+      map = (tw_view_map){{1, 1, seq, n / seq}, {0, 0, 1, seq}, 0};
+      count_rows(b, tw_view(b, share, map), seq, n / seq);
+      return;
+    case TW_BY_PAIR:
+      share = tw_row_sum(b, tw_zero_dead(b, share, parts * seq, seq), seq);
+      map = (tw_view_map){{1, 1, seq, parts}, {0, 0, 1, seq}, 0};
+      count_rows(b, tw_view(b, share, map), seq, parts);
+      return;
+    default:
+      count_rows(b, tw_view(b, share, map), seq, n / seq);
+  }
+}
+
+int tw_guard_bit(tw_builder *b, int wire, int low) {
+  int width = TW_GUARD_BITS;
+  tw_digits d = tw_deal_digits(b, tw_reduce(b, wire, low + width), low, &width, 1, false, -1);
+  uint64_t unit = 1ull << low;
+  tw_leaf leaf[3] = {{0, 0, TW_LEAF_EQ}, {unit, 0, TW_LEAF_EQ}, {0 - unit, 0, TW_LEAF_EQ}};
+  int leaves = tw_leaves(b, &d, leaf, 3);
+  tw_term terms[3] = {{0, leaves, 0}, {0, leaves, 1}, {0, leaves, 2}};
+  uint8_t one = 1;
+  return tw_open(b, tw_xor_planes(b, terms, 3, 1, &one));
+}
+
+void tw_declare_range(tw_builder *b, int wire, const char *name, int64_t low, int64_t high, tw_layout layout,
+                      size_t parts) {
+  tw_program *p = b->program;
+  tw_limit limit = {.low = low, .high = high, .layout = layout, .parts = parts};
+  snprintf(limit.name, sizeof limit.name, "%s", name);
+  if (b->status != TW_OK || !tw_builder_grow(b, (void **)&p->limits, &p->limit_room, p->limit_count + 1, sizeof limit))
+    return;
+  p->limits[p->limit_count] = limit;
+  p->tensors[wire].limit = ++p->limit_count;
+}
+
+void tw_declare(tw_builder *b, int wire, const char *name, int bits, tw_layout layout, size_t parts) {
+  tw_tensor t = tw_look(b, wire);
+  int beyond = b->guard ? TW_GUARD_BITS : 2;
+  if (bits == 0) bits = t.ring - beyond;
+  if (t.kind != TW_WIRE || bits < 1 || bits + beyond > t.ring) {
+    tw_build_fail(b, TW_ERR_RANGE, "%s: a bound of 2^%d in a ring of %d bits", name, bits, t.ring);
+    return;
+  }
+  int64_t most = (int64_t)1 << bits, one = 1;
+  tw_declare_range(b, wire, name, -most, most, layout, parts);
+  if (b->guard)
+    count_live(b, tw_bit_constants(b, tw_guard_bit(b, wire, bits), 0, 1, &one, TW_GUARD_RING, 0), layout, parts);
+}
+
+void tw_guard_planes(tw_builder *b, int bitwire, int plane0, int count) {
+  int64_t ones[2] = {1, 1};
+  if (count > 2) {
+    tw_build_fail(b, TW_ERR_INTERNAL, "a guard of %d planes", count);
+    return;
+  }
+  int share = tw_bit_constants(b, bitwire, plane0, count, ones, TW_GUARD_RING, 0);
+  count_rows(b, share, (size_t)b->program->seq, tw_look(b, share).n / (size_t)b->program->seq);
+}
+
+void tw_guard_finish(tw_builder *b) {
+  if (b->count >= 0) b->program->guard = tw_open(b, b->count);
+}

@@ -1,0 +1,319 @@
+// Gates without keys or messages: the same linear map on public values, shares, masks and true values.
+#include "jobs/gates/gate.h"
+
+enum { INPUTS = 4 };
+
+tw_status tw_local_mask(tw_session *s, const tw_op *op, int side, tw_local_map map) {
+  if (tw_t(s, op->out[0])->kind != TW_WIRE) return TW_OK;
+  TW_TRY(tw_make_mask(s, op->out[0], side));
+  const uint64_t *in[INPUTS];
+  for (int i = 0; i < op->in_count && i < INPUTS; i++) in[i] = tw_b(s, op->in[i])->mask[side];
+  return map(s, op, in, tw_b(s, op->out[0])->mask[side]);
+}
+
+tw_status tw_local_value(tw_session *s, const tw_op *op, tw_local_map map) {
+  TW_TRY(tw_make_value(s, op->out[0]));
+  const uint64_t *in[INPUTS];
+  for (int i = 0; i < op->in_count && i < INPUTS; i++) in[i] = tw_b(s, op->in[i])->value;
+  return map(s, op, in, tw_b(s, op->out[0])->value);
+}
+
+// ---- truncation by shifting the wire (protocols, section 2) ----
+static tw_status truncate_mask(tw_session *s, const tw_op *op, int side) {
+  TW_TRY(tw_make_mask(s, op->out[0], side));
+  tw_shift_args a = {.rows = 1,
+                     .cols = tw_batch_n(s, op->out[0]),
+                     .x = tw_b(s, op->in[0])->mask[side],
+                     .out = tw_b(s, op->out[0])->mask[side],
+                     .ring = tw_ring_of(s, op->in[0]),
+                     .bits = (int)op->arg[0]};
+  return s->backend->shift(&a, s->stream);
+}
+
+static tw_status truncate_party(tw_session *s, const tw_op *op) {
+  TW_TRY(tw_make_value(s, op->out[0]));
+  tw_shift_args a = {.rows = 1,
+                     .cols = tw_batch_n(s, op->out[0]),
+                     .x = tw_b(s, op->in[0])->value,
+                     .out = tw_b(s, op->out[0])->value,
+                     .half = 1ull << (op->arg[0] - 1),
+                     .ring = tw_ring_of(s, op->in[0]),
+                     .bits = (int)op->arg[0]};
+  return s->backend->shift(&a, s->stream);
+}
+
+// y = ceil((x - h + p_0 - t) / 2^f), with rank 0's rounding offset p_0 - t.
+static tw_status truncate_clear(tw_session *s, const tw_op *op) {
+  TW_TRY(tw_make_value(s, op->out[0]));
+  int f = (int)op->arg[0], ring = tw_t(s, op->in[0])->ring, out_ring = tw_t(s, op->out[0])->ring;
+  __int128 half = (__int128)1 << (f - 1), unit = (__int128)1 << f;
+  const tw_buffer *in = tw_b(s, op->in[0]);
+  uint64_t *out = tw_b(s, op->out[0])->value;
+  for (size_t j = 0; j < tw_t(s, op->out[0])->n; j++) {
+    __int128 offset = (__int128)(in->mask[0][j] & tw_mask(f)) -
+                      (__int128)((tw_public(s, op->in[0], j) - (uint64_t)half) & tw_mask(f));
+    __int128 y = (tw_signed(in->value[j], ring) - half + offset + unit - 1) >> f;
+    out[j] = (uint64_t)y & tw_mask(out_ring);
+  }
+  return TW_OK;
+}
+
+static const tw_gate truncate_gate = {"truncate", truncate_mask, NULL, NULL, truncate_party, truncate_clear};
+
+int tw_truncate_dithered(tw_builder *b, int wire, int bits) {
+  if (bits == 0) return wire;
+  tw_tensor t = tw_look(b, wire);
+  tw_op *op = tw_emit(b, &truncate_gate);
+  tw_emit_in(op, wire);
+  op->arg[0] = bits;
+  if (t.kind != TW_WIRE) return tw_build_fail(b, TW_ERR_INTERNAL, "only wires may be truncated");
+  if (t.mask_shift > 0)
+    return tw_build_fail(b, TW_ERR_INTERNAL, "a wire whose mask is a multiple of 2^%d is truncated: biased",
+                         t.mask_shift);
+  t.ring -= bits;
+  t.scale -= bits;
+  return tw_emit_out(b, op, t);
+}
+
+int tw_truncate(tw_builder *b, int wire, int bits) {
+  return b->faithful && bits > 0 ? tw_truncate_faithful(b, wire, bits) : tw_truncate_dithered(b, wire, bits);
+}
+
+// ---- strided views ----
+static tw_status view(tw_session *s, const tw_op *op, const uint64_t *const *in, uint64_t *out) {
+  tw_view_args a = {.cols = (size_t)op->arg[3],
+                    .x = in[0],
+                    .out = out,
+                    .offset = (size_t)op->arg[8],
+                    .sequence_stride = tw_t(s, op->in[0])->n};
+  for (int i = 0; i < 4; i++) {
+    a.dim[i] = (size_t)op->arg[i];
+    a.stride[i] = (size_t)op->arg[4 + i];
+  }
+  a.rows = (size_t)s->batch * a.dim[0] * a.dim[1] * a.dim[2];
+  return s->backend->view(&a, s->stream);
+}
+TW_LOCAL_GATE(view_gate, view);
+
+int tw_view(tw_builder *b, int x, tw_view_map map) {
+  tw_tensor t = tw_look(b, x);
+  tw_op *op = tw_emit(b, &view_gate);
+  tw_emit_in(op, x);
+  size_t last = map.offset;
+  t.n = 1;
+  for (int i = 0; i < 4; i++) {
+    op->arg[i] = (int64_t)map.dim[i];
+    op->arg[4 + i] = (int64_t)map.stride[i];
+    t.n *= map.dim[i];
+    last += (map.dim[i] - 1) * map.stride[i];
+  }
+  op->arg[8] = (int64_t)map.offset;
+  if (last >= tw_look(b, x).n) return tw_build_fail(b, TW_ERR_INTERNAL, "view past the end of its tensor");
+  return tw_emit_out(b, op, t);
+}
+
+static tw_status concat(tw_session *s, const tw_op *op, const uint64_t *const *in, uint64_t *out) {
+  size_t cx = (size_t)op->arg[1], cy = (size_t)op->arg[2];
+  return s->backend->concat(
+      &(tw_concat_args){
+          .rows = (size_t)s->batch * (size_t)op->arg[0], .cols = cx + cy, .x = in[0], .y = in[1], .out = out, .cx = cx},
+      s->stream);
+}
+TW_LOCAL_GATE(concat_gate, concat);
+
+int tw_concat(tw_builder *b, int x, int y, size_t rows) {
+  tw_tensor t = tw_look(b, x), u = tw_look(b, y);
+  tw_op *op = tw_emit(b, &concat_gate);
+  tw_emit_in(op, x);
+  tw_emit_in(op, y);
+  if (t.kind != u.kind || t.ring != u.ring || t.scale != u.scale)
+    return tw_build_fail(b, TW_ERR_INTERNAL, "concatenated tensors differ in ring or scale");
+  op->arg[0] = (int64_t)rows;
+  op->arg[1] = (int64_t)(t.n / rows);
+  op->arg[2] = (int64_t)(u.n / rows);
+  t.n += u.n;
+  return tw_emit_out(b, op, t);
+}
+
+// ---- p x + q y ----
+static tw_status combine(tw_session *s, const tw_op *op, const uint64_t *const *in, uint64_t *out) {
+  size_t rows = (size_t)op->arg[2];
+  tw_combine_args a = {.rows = (size_t)s->batch * rows,
+                       .cols = (size_t)op->arg[3],
+                       .x = in[0],
+                       .y = in[1],
+                       .out = out,
+                       .p = (uint64_t)op->arg[0],
+                       .q = (uint64_t)op->arg[1],
+                       .ring = tw_ring_of(s, op->out[0])};
+  a.pair = (tw_pairing){rows, tw_t(s, op->in[1])->n, (size_t)op->arg[4], (size_t)op->arg[5]};
+  return s->backend->combine(&a, s->stream);
+}
+TW_LOCAL_GATE(combine_gate, combine);
+
+int tw_combine(tw_builder *b, int64_t p, int x, int64_t q, int y, bool rows) {
+  tw_tensor t = tw_look(b, x), u = tw_look(b, y);
+  tw_op *op = tw_emit(b, &combine_gate);
+  tw_emit_in(op, x);
+  tw_emit_in(op, y);
+  if (t.kind != u.kind || t.scale != u.scale || u.n == 0 || t.n % u.n)
+    return tw_build_fail(b, TW_ERR_INTERNAL, "sum of unlike tensors (kind %d %d, scale %d %d)", t.kind, u.kind, t.scale,
+                         u.scale);
+  op->arg[0] = p;
+  op->arg[1] = q;
+  op->arg[2] = (int64_t)(rows ? u.n : t.n / u.n);
+  op->arg[3] = (int64_t)(rows ? t.n / u.n : u.n);
+  op->arg[4] = rows;
+  op->arg[5] = !rows;
+  if (u.ring < t.ring) t.ring = u.ring;
+  if (u.mask_shift < t.mask_shift) t.mask_shift = u.mask_shift;
+  return tw_emit_out(b, op, t);
+}
+
+// ---- multiples, sums, rings ----
+static tw_status scaled(tw_session *s, const tw_op *op, const uint64_t *const *in, uint64_t *out) {
+  return s->backend->combine(&(tw_combine_args){.rows = 1,
+                                                .cols = tw_batch_n(s, op->out[0]),
+                                                .x = in[0],
+                                                .out = out,
+                                                .p = (uint64_t)op->arg[0],
+                                                .ring = tw_ring_of(s, op->out[0])},
+                             s->stream);
+}
+TW_LOCAL_GATE(scaled_gate, scaled);
+
+static int emit_scaled(tw_builder *b, int x, int64_t factor, tw_tensor t) {
+  tw_op *op = tw_emit(b, &scaled_gate);
+  tw_emit_in(op, x);
+  op->arg[0] = factor;
+  return tw_emit_out(b, op, t);
+}
+
+int tw_multiply_constant(tw_builder *b, int x, int64_t factor, int scale_gain) {
+  tw_tensor t = tw_look(b, x);
+  if (factor == 0) return tw_build_fail(b, TW_ERR_INTERNAL, "multiplication by zero");
+  t.scale += scale_gain;
+  t.mask_shift += __builtin_ctzll((unsigned long long)factor);
+  return emit_scaled(b, x, factor, t);
+}
+
+int tw_shift_left(tw_builder *b, int wire, int bits) {
+  tw_tensor t = tw_look(b, wire);
+  t.ring += bits;
+  t.scale += bits;
+  t.mask_shift += bits;
+  return emit_scaled(b, wire, (int64_t)1 << bits, t);
+}
+
+int tw_reduce(tw_builder *b, int x, int ring) {
+  tw_tensor t = tw_look(b, x);
+  if (ring == t.ring) return x;
+  if (ring > t.ring) return tw_build_fail(b, TW_ERR_INTERNAL, "reduction to a larger ring");
+  t.ring = ring;
+  return emit_scaled(b, x, 1, t);
+}
+
+int tw_rescale(tw_builder *b, int x, int scale) {
+  b->program->tensors[x].scale = scale;
+  return x;
+}
+
+static tw_status row_sum(tw_session *s, const tw_op *op, const uint64_t *const *in, uint64_t *out) {
+  return s->backend->row_sums(in[0], tw_batch_n(s, op->out[0]), (size_t)op->arg[0], NULL, tw_ring_of(s, op->out[0]),
+                              out, s->stream);
+}
+TW_LOCAL_GATE(row_sum_gate, row_sum);
+
+int tw_row_sum(tw_builder *b, int x, size_t cols) {
+  tw_tensor t = tw_look(b, x);
+  tw_op *op = tw_emit(b, &row_sum_gate);
+  tw_emit_in(op, x);
+  op->arg[0] = (int64_t)cols;
+  t.n /= cols;
+  return tw_emit_out(b, op, t);
+}
+
+static tw_status pool_live(tw_session *s, const tw_op *op, const uint64_t *const *in, uint64_t *out) {
+  size_t cols = tw_t(s, op->out[0])->n;
+  return s->backend->pool(&(tw_pool_args){.rows = (size_t)s->batch,
+                                          .cols = cols,
+                                          .x_rows = tw_t(s, op->in[0])->n / cols,
+                                          .x = in[0],
+                                          .out = out,
+                                          .ring = tw_ring_of(s, op->out[0]),
+                                          .live = tw_live(s)},
+                          s->stream);
+}
+TW_LOCAL_GATE(pool_gate, pool_live);
+
+int tw_pool_live(tw_builder *b, int wire, size_t rows, size_t cols) {
+  tw_tensor t = tw_look(b, wire);
+  tw_op *op = tw_emit(b, &pool_gate);
+  tw_emit_in(op, wire);
+  if (t.n != rows * cols) return tw_build_fail(b, TW_ERR_INTERNAL, "pooling of another shape");
+  t.n = cols;
+  return tw_emit_out(b, op, t);
+}
+
+// ---- public constants: into the public value of a wire, into rank 0's share ----
+static tw_status add_mask(tw_session *s, const tw_op *op, int side) {
+  if (tw_t(s, op->out[0])->kind != TW_WIRE) return TW_OK;
+  TW_TRY(tw_make_mask(s, op->out[0], side));
+  return s->backend->copy(tw_b(s, op->out[0])->mask[side], tw_b(s, op->in[0])->mask[side],
+                          8 * tw_batch_n(s, op->out[0]), s->stream);
+}
+
+static tw_status add_value(tw_session *s, const tw_op *op) {
+  TW_TRY(tw_make_value(s, op->out[0]));
+  bool mine = tw_t(s, op->out[0])->kind == TW_WIRE || s->role != TW_PARTY || s->rank == 0;
+  tw_combine_args a = {.rows = 1,
+                       .cols = tw_batch_n(s, op->out[0]),
+                       .x = tw_b(s, op->in[0])->value,
+                       .out = tw_b(s, op->out[0])->value,
+                       .p = 1,
+                       .c = mine ? (uint64_t)op->arg[0] : 0,
+                       .ring = tw_ring_of(s, op->out[0])};
+  return s->backend->combine(&a, s->stream);
+}
+
+static const tw_gate add_gate = {"add constant", add_mask, NULL, NULL, add_value, add_value};
+
+int tw_add_constant(tw_builder *b, int x, int64_t value) {
+  tw_op *op = tw_emit(b, &add_gate);
+  tw_emit_in(op, x);
+  op->arg[0] = value;
+  return tw_emit_out(b, op, tw_look(b, x));
+}
+
+// ---- a wire read as a share: b X^ - r_b ----
+static tw_status share_party(tw_session *s, const tw_op *op) {
+  TW_TRY(tw_make_value(s, op->out[0]));
+  size_t n = tw_batch_n(s, op->out[0]);
+  tw_share_args a = {.rows = 1,
+                     .cols = n,
+                     .X = tw_b(s, op->in[0])->value,
+                     .r = tw_b(s, op->in[0])->mask[s->rank],
+                     .out = tw_b(s, op->out[0])->value,
+                     .one = tw_one(s),
+                     .ring = tw_ring_of(s, op->out[0]),
+                     .pair = tw_flat(n)};
+  return s->backend->share(&a, s->stream);
+}
+
+static tw_status share_clear(tw_session *s, const tw_op *op) {
+  TW_TRY(tw_make_value(s, op->out[0]));
+  memcpy(tw_b(s, op->out[0])->value, tw_b(s, op->in[0])->value, 8 * tw_t(s, op->out[0])->n);
+  return TW_OK;
+}
+
+static const tw_gate share_gate = {"as share", NULL, NULL, NULL, share_party, share_clear};
+
+int tw_as_share(tw_builder *b, int wire) {
+  tw_tensor t = tw_look(b, wire);
+  tw_op *op = tw_emit(b, &share_gate);
+  tw_emit_in(op, wire);
+  if (t.kind != TW_WIRE) return tw_build_fail(b, TW_ERR_INTERNAL, "not a wire");
+  t.kind = TW_SHARE;
+  t.mask_shift = 0;
+  return tw_emit_out(b, op, t);
+}

@@ -1,0 +1,34 @@
+// Differences of all pairs in groups of a row: what a tournament compares (protocols, section 8). Local.
+#include "jobs/gates/gate.h"
+
+// arg: 0 rows, 1 cols, 2 first, 3 group, 4 groups
+static tw_status pair_differences(tw_session *s, const tw_op *op, const uint64_t *const *in, uint64_t *out) {
+  size_t rows = (size_t)op->arg[0], group = (size_t)op->arg[3], pairs = group * (group - 1) / 2;
+  tw_pairs_args a = {.rows = (size_t)s->batch * pairs * rows,
+                     .cols = (size_t)op->arg[4],
+                     .x_rows = rows,
+                     .x_cols = (size_t)op->arg[1],
+                     .first = (size_t)op->arg[2],
+                     .group = group,
+                     .pairs = pairs,
+                     .x = in[0],
+                     .out = out,
+                     .ring = tw_ring_of(s, op->out[0])};
+  return s->backend->pairs(&a, s->stream);
+}
+TW_LOCAL_GATE(pairs_gate, pair_differences);
+
+int tw_pair_differences(tw_builder *b, int wire, size_t rows, size_t cols, size_t first, int group, size_t groups) {
+  tw_tensor t = tw_look(b, wire);
+  tw_op *op = tw_emit(b, &pairs_gate);
+  tw_emit_in(op, wire);
+  op->arg[0] = (int64_t)rows;
+  op->arg[1] = (int64_t)cols;
+  op->arg[2] = (int64_t)first;
+  op->arg[3] = group;
+  op->arg[4] = (int64_t)groups;
+  if (t.n != rows * cols || first + (size_t)group * groups > cols)
+    return tw_build_fail(b, TW_ERR_INTERNAL, "pairs of another shape");
+  t.n = (size_t)(group * (group - 1) / 2) * rows * groups;
+  return tw_emit_out(b, op, t);
+}

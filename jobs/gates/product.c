@@ -1,0 +1,294 @@
+// Elementwise products of wires with the extension of narrow operands fused in (protocols, sections 3 and 4).
+#include "jobs/gates/gate.h"
+
+// How y's elements go with x's: x is [rows][cols], y's element i * row_stride + j * col_stride.
+typedef struct {
+  size_t rows, cols, row_stride, col_stride;
+} pairing;
+
+static pairing pairing_of(const tw_session *s, const tw_op *op) {
+  size_t n = tw_t(s, op->in[0])->n, m = tw_t(s, op->in[1])->n;
+  switch ((tw_repeat)op->arg[0]) {
+    case TW_PER_ROW:
+      return (pairing){m, n / m, 1, 0};
+    case TW_PER_COLUMN:
+      return (pairing){n / m, m, 0, 1};
+    default:
+      return (pairing){1, n, 0, 1};
+  }
+}
+
+// ---- x y in ring K, x extended from ring k when k < K: corrections [o], [rho], [r q], [rho q] (K - k, K - k, K, K - k
+// bits), or [r q] alone ----
+static tw_status multiply_deal(tw_session *s, const tw_op *op) {
+  int k = tw_t(s, op->in[0])->ring, at = 0;
+  bool extended = k < tw_t(s, op->out[0])->ring;
+  size_t n = tw_t(s, op->in[0])->n;
+  const tw_buffer *x = tw_b(s, op->in[0]), *y = tw_b(s, op->in[1]);
+  uint64_t *carry = NULL, *top = NULL, *rq, *tq = NULL;
+  if (extended) {
+    TW_TRY(tw_scratch(s, n, &carry));
+    TW_TRY(tw_scratch(s, n, &top));
+    TW_TRY(tw_scratch(s, n, &tq));
+  }
+  TW_TRY(tw_scratch(s, n, &rq));
+  pairing p = pairing_of(s, op);
+  tw_deal_multiply_args a = {.rows = p.rows,
+                             .cols = p.cols,
+                             .r0 = x->mask[0],
+                             .r1 = x->mask[1],
+                             .q0 = y->mask[0],
+                             .q1 = y->mask[1],
+                             .carry = carry,
+                             .top = top,
+                             .rq = rq,
+                             .tq = tq,
+                             .k = k,
+                             .pair = {p.rows, 0, p.row_stride, p.col_stride}};
+  TW_TRY(s->backend->deal_multiply(&a, s->stream));
+  if (extended) {
+    TW_TRY(tw_give(s, op, at++, carry));
+    TW_TRY(tw_give(s, op, at++, top));
+  }
+  TW_TRY(tw_give(s, op, at++, rq));
+  return extended ? tw_give(s, op, at, tq) : TW_OK;
+}
+
+static tw_status multiply_party(tw_session *s, const tw_op *op) {
+  int at = 0;
+  bool extended = tw_t(s, op->in[0])->ring < tw_t(s, op->out[0])->ring;
+  pairing p = pairing_of(s, op);
+  uint64_t *carry = NULL, *top = NULL, *rq, *tq = NULL;
+  if (extended) {
+    TW_TRY(tw_take_later(s, op, at++, &carry));
+    TW_TRY(tw_take_later(s, op, at++, &top));
+  }
+  TW_TRY(tw_take_later(s, op, at++, &rq));
+  if (extended) TW_TRY(tw_take_later(s, op, at, &tq));
+  TW_TRY(tw_make_value(s, op->out[0]));
+  tw_multiply_args a = {.rows = (size_t)s->batch * p.rows,
+                        .cols = p.cols,
+                        .X = tw_b(s, op->in[0])->value,
+                        .r = tw_b(s, op->in[0])->mask[s->rank],
+                        .Y = tw_b(s, op->in[1])->value,
+                        .q = tw_b(s, op->in[1])->mask[s->rank],
+                        .carry = carry,
+                        .top = top,
+                        .rq = rq,
+                        .tq = tq,
+                        .out = tw_b(s, op->out[0])->value,
+                        .one = tw_one(s),
+                        .ring = tw_ring_of(s, op->out[0]),
+                        .k = tw_t(s, op->in[0])->ring};
+  a.pair = (tw_pairing){p.rows, tw_t(s, op->in[1])->n, p.row_stride, p.col_stride};
+  return s->backend->multiply_taking(&a, s->taken, op->correction_count, s->stream);
+}
+
+static tw_status multiply_clear(tw_session *s, const tw_op *op) {
+  int k = tw_t(s, op->in[0])->ring, K = tw_t(s, op->out[0])->ring;
+  TW_TRY(tw_make_value(s, op->out[0]));
+  const uint64_t *x = tw_b(s, op->in[0])->value, *y = tw_b(s, op->in[1])->value;
+  pairing p = pairing_of(s, op);
+  for (size_t i = 0; i < p.rows; i++)
+    for (size_t j = 0; j < p.cols; j++) {
+      size_t a = i * p.cols + j, b = i * p.row_stride + j * p.col_stride;
+      uint64_t xa = k < K ? tw_extended(s, op, x[a], k) : x[a];
+      tw_b(s, op->out[0])->value[a] = xa * y[b] & tw_mask(K);
+    }
+  return TW_OK;
+}
+
+static const tw_gate multiply_gate = {"multiply", NULL, multiply_deal, NULL, multiply_party, multiply_clear};
+
+int tw_multiply(tw_builder *b, int x, int y, int ring, tw_repeat repeat) {
+  tw_tensor t = tw_look(b, x), u = tw_look(b, y);
+  tw_op *op = tw_emit(b, &multiply_gate);
+  tw_emit_in(op, x);
+  tw_emit_in(op, y);
+  op->arg[0] = repeat;
+  if (t.kind != TW_WIRE || u.kind != TW_WIRE || u.n == 0 || t.n % u.n || u.ring < ring)
+    return tw_build_fail(b, TW_ERR_RANGE, "product in ring %d of wires of rings %d and %d", ring, t.ring, u.ring);
+  if (t.ring < ring) {
+    tw_emit_ring(b, op, ring - t.ring, t.n);
+    tw_emit_ring(b, op, ring - t.ring, t.n);
+  }
+  tw_emit_ring(b, op, ring, t.n);
+  if (t.ring < ring) tw_emit_ring(b, op, ring - t.ring, t.n);
+  return tw_emit_out(b, op, (tw_tensor){.kind = TW_SHARE, .ring = ring, .scale = t.scale + u.scale, .n = t.n});
+}
+
+// ---- x y with both extended (k, l -> K), y one element a row: per element [o], [rho] and [r q], [rho q], [r sigma],
+// [rho sigma]; per row [o'], [sigma] ----
+enum { X_CARRY, X_TOP, Y_CARRY, Y_TOP, R_Q, TOP_Q, R_SIGMA, TOP_SIGMA, ROW_PARTS };
+
+// [rho sigma] is multiplied by 2^(k+l): nothing is left of it in a ring of K <= k + l bits.
+static int row_parts(int k, int l, int K) { return K > k + l ? ROW_PARTS : ROW_PARTS - 1; }
+
+static tw_status rows_deal(tw_session *s, const tw_op *op) {
+  int k = tw_t(s, op->in[0])->ring, l = tw_t(s, op->in[1])->ring, K = tw_t(s, op->out[0])->ring;
+  size_t n = tw_t(s, op->in[0])->n, rows = tw_t(s, op->in[1])->n;
+  const tw_buffer *x = tw_b(s, op->in[0]), *y = tw_b(s, op->in[1]);
+  uint64_t *part[ROW_PARTS];
+  for (int i = 0; i < ROW_PARTS; i++) TW_TRY(tw_scratch(s, i == Y_CARRY || i == Y_TOP ? rows : n, &part[i]));
+  tw_deal_multiply_rows_args a = {.rows = rows,
+                                  .cols = n / rows,
+                                  .r0 = x->mask[0],
+                                  .r1 = x->mask[1],
+                                  .q0 = y->mask[0],
+                                  .q1 = y->mask[1],
+                                  .x_carry = part[X_CARRY],
+                                  .x_top = part[X_TOP],
+                                  .y_carry = part[Y_CARRY],
+                                  .y_top = part[Y_TOP],
+                                  .rq = part[R_Q],
+                                  .tq = part[TOP_Q],
+                                  .rs = part[R_SIGMA],
+                                  .ts = part[TOP_SIGMA],
+                                  .k = k,
+                                  .l = l};
+  TW_TRY(s->backend->deal_multiply_rows(&a, s->stream));
+  for (int i = 0; i < row_parts(k, l, K); i++) TW_TRY(tw_give(s, op, i, part[i]));
+  return TW_OK;
+}
+
+static tw_status rows_party(tw_session *s, const tw_op *op) {
+  int k = tw_t(s, op->in[0])->ring, l = tw_t(s, op->in[1])->ring;
+  uint64_t *part[ROW_PARTS] = {0};
+  for (int i = 0; i < row_parts(k, l, tw_t(s, op->out[0])->ring); i++) TW_TRY(tw_take_later(s, op, i, &part[i]));
+  TW_TRY(tw_make_value(s, op->out[0]));
+  size_t rows = tw_batch_n(s, op->in[1]);
+  tw_multiply_rows_args a = {.rows = rows,
+                             .cols = tw_batch_n(s, op->in[0]) / rows,
+                             .X = tw_b(s, op->in[0])->value,
+                             .r = tw_b(s, op->in[0])->mask[s->rank],
+                             .Y = tw_b(s, op->in[1])->value,
+                             .q = tw_b(s, op->in[1])->mask[s->rank],
+                             .x_carry = part[X_CARRY],
+                             .x_top = part[X_TOP],
+                             .y_carry = part[Y_CARRY],
+                             .y_top = part[Y_TOP],
+                             .rq = part[R_Q],
+                             .tq = part[TOP_Q],
+                             .rs = part[R_SIGMA],
+                             .ts = part[TOP_SIGMA],
+                             .out = tw_b(s, op->out[0])->value,
+                             .one = tw_one(s),
+                             .ring = tw_ring_of(s, op->out[0]),
+                             .k = k,
+                             .l = l};
+  return s->backend->multiply_rows_taking(&a, s->taken, op->correction_count, s->stream);
+}
+
+static tw_status rows_clear(tw_session *s, const tw_op *op) {
+  int k = tw_t(s, op->in[0])->ring, l = tw_t(s, op->in[1])->ring, K = tw_t(s, op->out[0])->ring;
+  size_t rows = tw_t(s, op->in[1])->n, cols = tw_t(s, op->in[0])->n / rows;
+  TW_TRY(tw_make_value(s, op->out[0]));
+  for (size_t i = 0; i < rows; i++) {
+    uint64_t y = tw_extended(s, op, tw_b(s, op->in[1])->value[i], l);
+    for (size_t a = i * cols; a < (i + 1) * cols; a++)
+      tw_b(s, op->out[0])->value[a] = tw_extended(s, op, tw_b(s, op->in[0])->value[a], k) * y & tw_mask(K);
+  }
+  return TW_OK;
+}
+
+static const tw_gate rows_gate = {"multiply rows", NULL, rows_deal, NULL, rows_party, rows_clear};
+
+int tw_multiply_rows(tw_builder *b, int x, int y, int ring) {
+  tw_tensor t = tw_look(b, x), u = tw_look(b, y);
+  tw_op *op = tw_emit(b, &rows_gate);
+  tw_emit_in(op, x);
+  tw_emit_in(op, y);
+  if (t.kind != TW_WIRE || u.kind != TW_WIRE || t.n % u.n || ring <= t.ring || ring <= u.ring)
+    return tw_build_fail(b, TW_ERR_RANGE, "row product in ring %d of wires of rings %d and %d", ring, t.ring, u.ring);
+  tw_emit_ring(b, op, ring - t.ring, t.n);
+  tw_emit_ring(b, op, ring - t.ring, t.n);
+  tw_emit_ring(b, op, ring - u.ring, u.n);
+  tw_emit_ring(b, op, ring - u.ring, u.n);
+  tw_emit_ring(b, op, ring, t.n);
+  tw_emit_ring(b, op, ring - t.ring, t.n);
+  tw_emit_ring(b, op, ring - u.ring, t.n);
+  if (row_parts(t.ring, u.ring, ring) == ROW_PARTS) tw_emit_ring(b, op, ring - t.ring - u.ring, t.n);
+  return tw_emit_out(b, op, (tw_tensor){.kind = TW_SHARE, .ring = ring, .scale = t.scale + u.scale, .n = t.n});
+}
+
+// ---- sum of squares of a row, elements extended k -> K: per element [o], [rho], [rho r] (K - k - 1 bits); per row
+// [sum r^2]. x~^2 = u^2 - 2 u a + a^2 with a^2 = r^2 - 2^(k+1) g rho r + 2^(2k) g rho ----
+static tw_status squares_deal(tw_session *s, const tw_op *op) {
+  size_t n = tw_t(s, op->in[0])->n, rows = tw_t(s, op->out[0])->n;
+  const tw_buffer *x = tw_b(s, op->in[0]);
+  uint64_t *carry, *top, *tr, *square, *sum;
+  TW_TRY(tw_scratch(s, n, &carry));
+  TW_TRY(tw_scratch(s, n, &top));
+  TW_TRY(tw_scratch(s, n, &tr));
+  TW_TRY(tw_scratch(s, n, &square));
+  TW_TRY(tw_scratch(s, rows, &sum));
+  tw_deal_square_args a = {.rows = 1,
+                           .cols = n,
+                           .r0 = x->mask[0],
+                           .r1 = x->mask[1],
+                           .carry = carry,
+                           .top = top,
+                           .tr = tr,
+                           .square = square,
+                           .k = tw_t(s, op->in[0])->ring};
+  TW_TRY(s->backend->deal_square(&a, s->stream));
+  TW_TRY(s->backend->row_sums(square, rows, n / rows, NULL, ~0ull, sum, s->stream));
+  TW_TRY(tw_give(s, op, 0, carry));
+  TW_TRY(tw_give(s, op, 1, top));
+  TW_TRY(tw_give(s, op, 2, tr));
+  return tw_give(s, op, 3, sum);
+}
+
+static tw_status squares_party(tw_session *s, const tw_op *op) {
+  uint64_t *carry, *top, *tr, *sum, *square;
+  size_t n = tw_batch_n(s, op->in[0]), rows = tw_batch_n(s, op->out[0]);
+  TW_TRY(tw_take_later(s, op, 0, &carry));
+  TW_TRY(tw_take_later(s, op, 1, &top));
+  TW_TRY(tw_take_later(s, op, 2, &tr));
+  TW_TRY(tw_take_later(s, op, 3, &sum));
+  TW_TRY(tw_scratch(s, n, &square));
+  TW_TRY(tw_make_value(s, op->out[0]));
+  tw_square_args a = {.rows = 1,
+                      .cols = n,
+                      .X = tw_b(s, op->in[0])->value,
+                      .r = tw_b(s, op->in[0])->mask[s->rank],
+                      .carry = carry,
+                      .top = top,
+                      .tr = tr,
+                      .out = square,
+                      .one = tw_one(s),
+                      .k = tw_t(s, op->in[0])->ring};
+  TW_TRY(s->backend->square_taking(&a, s->taken, op->correction_count, s->stream));
+  return s->backend->row_sums(square, rows, n / rows, sum, tw_ring_of(s, op->out[0]), tw_b(s, op->out[0])->value,
+                              s->stream);
+}
+
+static tw_status squares_clear(tw_session *s, const tw_op *op) {
+  int k = tw_t(s, op->in[0])->ring, K = tw_t(s, op->out[0])->ring;
+  size_t rows = tw_t(s, op->out[0])->n, cols = tw_t(s, op->in[0])->n / rows;
+  TW_TRY(tw_make_value(s, op->out[0]));
+  for (size_t i = 0; i < rows; i++) {
+    uint64_t total = 0;
+    for (size_t a = i * cols; a < (i + 1) * cols; a++) {
+      uint64_t x = tw_extended(s, op, tw_b(s, op->in[0])->value[a], k);
+      total += x * x;
+    }
+    tw_b(s, op->out[0])->value[i] = total & tw_mask(K);
+  }
+  return TW_OK;
+}
+
+static const tw_gate squares_gate = {"sum of squares", NULL, squares_deal, NULL, squares_party, squares_clear};
+
+int tw_sum_of_squares(tw_builder *b, int x, size_t cols, int ring) {
+  tw_tensor t = tw_look(b, x);
+  tw_op *op = tw_emit(b, &squares_gate);
+  tw_emit_in(op, x);
+  if (t.kind != TW_WIRE || t.n % cols || ring < t.ring + 2)
+    return tw_build_fail(b, TW_ERR_RANGE, "sum of squares in ring %d of a wire of ring %d", ring, t.ring);
+  tw_emit_ring(b, op, ring - t.ring, t.n);
+  tw_emit_ring(b, op, ring - t.ring, t.n);
+  tw_emit_ring(b, op, ring - t.ring - 1, t.n);
+  tw_emit_ring(b, op, ring, t.n / cols);
+  return tw_emit_out(b, op, (tw_tensor){.kind = TW_SHARE, .ring = ring, .scale = 2 * t.scale, .n = t.n / cols});
+}

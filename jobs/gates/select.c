@@ -1,0 +1,234 @@
+// Opened bits times wires and constants (protocols, section 7): with d = v ^ m, d x = v x + (1 - 2v) [m x].
+#include "jobs/gates/gate.h"
+
+// ---- [d x] for `count` planes of bits; x narrower than the result is extended. Corrections: for x in ring k < K, per
+// element of x [o], [rho] (K - k); then per bit [m], [m r] (K) and, when extended, [m rho] (K - k) ---- arg: 0 first
+// plane, 1 planes, 2 x is shared by all planes
+typedef struct {
+  int k, K, first, planes;
+  size_t n, x_n, words;
+  bool shared;
+} select_shape;
+
+static select_shape shape_of(const tw_session *s, const tw_op *op) {
+  const tw_tensor *bits = tw_t(s, op->in[0]), *x = tw_t(s, op->in[1]);
+  return (select_shape){x->ring, tw_t(s, op->out[0])->ring, (int)op->arg[0], (int)op->arg[1], bits->n,
+                        x->n,    tw_words(bits->n),         op->arg[2] != 0};
+}
+
+static tw_status select_deal(tw_session *s, const tw_op *op) {
+  select_shape d = shape_of(s, op);
+  const tw_buffer *x = tw_b(s, op->in[1]), *bits = tw_b(s, op->in[0]);
+  size_t n = d.n * (size_t)d.planes, first = (size_t)d.first * d.words;
+  uint64_t *carry, *top, *m, *mr, *mt;
+  int at = 0;
+  TW_TRY(tw_scratch(s, n, &m));
+  TW_TRY(tw_scratch(s, n, &mr));
+  TW_TRY(tw_scratch(s, n, &mt));
+  tw_deal_select_args a = {.rows = (size_t)d.planes,
+                           .cols = d.n,
+                           .m0 = bits->mask[0] + first,
+                           .m1 = bits->mask[1] + first,
+                           .r0 = x->mask[0],
+                           .r1 = x->mask[1],
+                           .m = m,
+                           .mr = mr,
+                           .mt = mt,
+                           .plane_words = d.words,
+                           .r_plane_stride = d.shared ? 0 : d.n,
+                           .k = d.k};
+  TW_TRY(s->backend->deal_select(&a, s->stream));
+  if (d.k < d.K) {
+    TW_TRY(tw_scratch(s, d.x_n, &carry));
+    TW_TRY(tw_scratch(s, d.x_n, &top));
+    tw_deal_extend_args e = {
+        .rows = 1, .cols = d.x_n, .r0 = x->mask[0], .r1 = x->mask[1], .carry = carry, .top = top, .k = d.k};
+    TW_TRY(s->backend->deal_extend(&e, s->stream));
+    TW_TRY(tw_give(s, op, at++, carry));
+    TW_TRY(tw_give(s, op, at++, top));
+  }
+  TW_TRY(tw_give(s, op, at++, m));
+  TW_TRY(tw_give(s, op, at++, mr));
+  return d.k < d.K ? tw_give(s, op, at, mt) : TW_OK;
+}
+
+static tw_status select_party(tw_session *s, const tw_op *op) {
+  select_shape d = shape_of(s, op);
+  uint64_t *carry = NULL, *top = NULL, *m, *mr, *mt = NULL;
+  int at = 0;
+  if (d.k < d.K) {
+    TW_TRY(tw_take_later(s, op, at++, &carry));
+    TW_TRY(tw_take_later(s, op, at++, &top));
+  }
+  TW_TRY(tw_take_later(s, op, at++, &m));
+  TW_TRY(tw_take_later(s, op, at++, &mr));
+  if (d.k < d.K) TW_TRY(tw_take_later(s, op, at, &mt));
+  TW_TRY(tw_make_value(s, op->out[0]));
+  tw_select_args a = {.rows = (size_t)s->batch * (size_t)d.planes,
+                      .cols = d.n,
+                      .bits = tw_b(s, op->in[0])->value,
+                      .X = tw_b(s, op->in[1])->value,
+                      .r = tw_b(s, op->in[1])->mask[s->rank],
+                      .carry = carry,
+                      .top = top,
+                      .m = m,
+                      .mr = mr,
+                      .mt = mt,
+                      .out = tw_b(s, op->out[0])->value,
+                      .planes = (size_t)d.planes,
+                      .first_plane = (size_t)d.first,
+                      .plane_words = d.words,
+                      .sequence_words = tw_words_of(s, op->in[0]),
+                      .x_sequence_stride = d.x_n,
+                      .x_plane_stride = d.shared ? 0 : d.n,
+                      .one = tw_one(s),
+                      .ring = tw_mask(d.K),
+                      .k = d.k};
+  return s->backend->select_taking(&a, s->taken, op->correction_count, s->stream);
+}
+
+static tw_status select_clear(tw_session *s, const tw_op *op) {
+  select_shape d = shape_of(s, op);
+  TW_TRY(tw_make_value(s, op->out[0]));
+  for (int p = 0; p < d.planes; p++)
+    for (size_t j = 0; j < d.n; j++) {
+      size_t at = (size_t)p * d.n + j;
+      uint64_t y = 0;
+      if (tw_bit(tw_b(s, op->in[0])->value + (size_t)(d.first + p) * d.words, j)) {
+        y = tw_b(s, op->in[1])->value[d.shared ? j : at];
+        if (d.k < d.K) y = tw_extended(s, op, y, d.k);
+      }
+      tw_b(s, op->out[0])->value[at] = y & tw_mask(d.K);
+    }
+  return TW_OK;
+}
+
+static const tw_gate select_gate = {"select", NULL, select_deal, NULL, select_party, select_clear};
+
+int tw_select(tw_builder *b, int bitwire, int plane0, int count, int x, int ring) {
+  tw_tensor bits = tw_look(b, bitwire), t = tw_look(b, x);
+  tw_op *op = tw_emit(b, &select_gate);
+  tw_emit_in(op, bitwire);
+  tw_emit_in(op, x);
+  size_t n = bits.n * (size_t)count;
+  op->arg[0] = plane0;
+  op->arg[1] = count;
+  op->arg[2] = count > 1 && t.n == bits.n;
+  if (bits.kind != TW_BITWIRE || t.kind != TW_WIRE || (t.n != n && t.n != bits.n) || plane0 + count > bits.planes)
+    return tw_build_fail(b, TW_ERR_INTERNAL, "select of unlike tensors");
+  if (t.ring < ring) {
+    tw_emit_ring(b, op, ring - t.ring, t.n);
+    tw_emit_ring(b, op, ring - t.ring, t.n);
+  }
+  tw_emit_ring(b, op, ring, n);
+  tw_emit_ring(b, op, ring, n);
+  if (t.ring < ring) tw_emit_ring(b, op, ring - t.ring, n);
+  return tw_emit_out(b, op, (tw_tensor){.kind = TW_SHARE, .ring = ring, .scale = t.scale, .n = n});
+}
+
+// ---- sum over planes of constant_p d_p: one correction [m] a bit ----
+// arg: 0 first plane, 1 planes; list: constants
+static tw_status constants_deal(tw_session *s, const tw_op *op) {
+  size_t n = tw_t(s, op->in[0])->n, words = tw_words(n), first = (size_t)op->arg[0] * words;
+  uint64_t *m;
+  TW_TRY(tw_scratch(s, n * (size_t)op->arg[1], &m));
+  tw_deal_select_args a = {.rows = (size_t)op->arg[1],
+                           .cols = n,
+                           .m0 = tw_b(s, op->in[0])->mask[0] + first,
+                           .m1 = tw_b(s, op->in[0])->mask[1] + first,
+                           .m = m,
+                           .plane_words = words};
+  TW_TRY(s->backend->deal_select(&a, s->stream));
+  return tw_give(s, op, 0, m);
+}
+
+static tw_status constants_value(tw_session *s, const tw_op *op, const uint64_t *m) {
+  size_t n = tw_t(s, op->in[0])->n;
+  TW_TRY(tw_make_value(s, op->out[0]));
+  tw_constants_args a = {.rows = (size_t)s->batch,
+                         .cols = n,
+                         .bits = tw_b(s, op->in[0])->value,
+                         .m = m,
+                         .constants = tw_list(s, op),
+                         .out = tw_b(s, op->out[0])->value,
+                         .planes = (size_t)op->arg[1],
+                         .first_plane = (size_t)op->arg[0],
+                         .plane_words = tw_words(n),
+                         .sequence_words = tw_words_of(s, op->in[0]),
+                         .mine = s->role != TW_PARTY || s->rank == 0,
+                         .ring = tw_ring_of(s, op->out[0])};
+  return s->backend->constants(&a, s->stream);
+}
+
+static tw_status constants_party(tw_session *s, const tw_op *op) {
+  uint64_t *m;
+  TW_TRY(tw_take(s, op, 0, &m));
+  return constants_value(s, op, m);
+}
+
+static tw_status constants_clear(tw_session *s, const tw_op *op) { return constants_value(s, op, NULL); }
+
+static const tw_gate constants_gate = {"bit constants", NULL, constants_deal, NULL, constants_party, constants_clear};
+
+int tw_bit_constants(tw_builder *b, int bitwire, int plane0, int count, const int64_t *constants, int ring, int scale) {
+  tw_tensor bits = tw_look(b, bitwire);
+  tw_op *op = tw_emit(b, &constants_gate);
+  tw_emit_in(op, bitwire);
+  op->arg[0] = plane0;
+  op->arg[1] = count;
+  tw_emit_list(b, op, constants, (size_t)count);
+  if (bits.kind != TW_BITWIRE || plane0 + count > bits.planes)
+    return tw_build_fail(b, TW_ERR_INTERNAL, "constants of unopened bits");
+  tw_emit_ring(b, op, ring, bits.n * (size_t)count);
+  return tw_emit_out(b, op, (tw_tensor){.kind = TW_SHARE, .ring = ring, .scale = scale, .n = bits.n});
+}
+
+// ---- sum over planes, shifted: local ----
+static tw_status sum_planes(tw_session *s, const tw_op *op, const uint64_t *const *in, uint64_t *out) {
+  return s->backend->sum_planes(&(tw_sum_planes_args){.rows = (size_t)s->batch,
+                                                      .cols = tw_t(s, op->out[0])->n,
+                                                      .planes = (size_t)op->arg[0],
+                                                      .x = in[0],
+                                                      .shifts = tw_list(s, op),
+                                                      .out = out,
+                                                      .ring = tw_ring_of(s, op->out[0])},
+                                s->stream);
+}
+TW_LOCAL_GATE(sum_gate, sum_planes);
+
+int tw_sum_planes(tw_builder *b, int share, int count, const int64_t *shifts, int ring, int scale) {
+  tw_tensor t = tw_look(b, share);
+  tw_op *op = tw_emit(b, &sum_gate);
+  tw_emit_in(op, share);
+  op->arg[0] = count;
+  tw_emit_list(b, op, shifts, (size_t)count);
+  if (t.kind != TW_SHARE || t.n % (size_t)count || ring > t.ring)
+    return tw_build_fail(b, TW_ERR_INTERNAL, "sum of unlike planes");
+  t.n /= (size_t)count;
+  t.ring = ring;
+  t.scale = scale;
+  return tw_emit_out(b, op, t);
+}
+
+// ---- columns of dead keys become 0: local ----
+static tw_status zero_dead(tw_session *s, const tw_op *op, const uint64_t *const *in, uint64_t *out) {
+  size_t rows = (size_t)op->arg[0];
+  return s->backend->zero(&(tw_zero_args){.rows = (size_t)s->batch * rows,
+                                          .cols = (size_t)op->arg[1],
+                                          .rows_per_sequence = rows,
+                                          .x = in[0],
+                                          .out = out,
+                                          .live = tw_live(s)},
+                          s->stream);
+}
+TW_LOCAL_GATE(zero_gate, zero_dead);
+
+int tw_zero_dead(tw_builder *b, int share, size_t rows, size_t cols) {
+  tw_tensor t = tw_look(b, share);
+  tw_op *op = tw_emit(b, &zero_gate);
+  tw_emit_in(op, share);
+  op->arg[0] = (int64_t)rows;
+  op->arg[1] = (int64_t)cols;
+  if (t.kind != TW_SHARE || t.n != rows * cols) return tw_build_fail(b, TW_ERR_INTERNAL, "zeroing of another shape");
+  return tw_emit_out(b, op, t);
+}

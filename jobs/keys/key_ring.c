@@ -1,0 +1,349 @@
+#define _GNU_SOURCE
+#include "jobs/keys/key_ring.h"
+
+#include <pthread.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "base/clock.h"
+#include "base/memory.h"
+#include "io/keys.h"
+
+enum { MOST_READERS = 64, LINE_WORDS = 8, POLL_NS = 50000 };  // a word that is polled has a cache line to itself
+
+typedef struct {
+  uint64_t piece, chunk;  // next to be read
+} cursor;
+
+struct tw_key_ring {
+  tw_key_ring_options o;
+  tw_key_source source;
+  uint64_t *starts;  // of a slot's pieces
+  int pieces;        // of a slot
+  int lanes;
+  uint64_t lane_pieces;
+  uint8_t *buffers;                    // [lanes][depth][piece_bytes]
+  uint64_t *epoch, *released, *ready;  // [1], [lanes * LINE_WORDS], [lanes][lane_pieces]
+  cursor *next;                        // [lanes]
+  uint64_t *left;                      // [lanes][depth] chunks that a buffer's piece still lacks
+  pthread_mutex_t lock;
+  pthread_cond_t work, there, idle;
+  pthread_t thread[MOST_READERS];
+  int threads, busy;
+  bool running, quit, polling;
+  uint64_t wait_ns;
+  tw_status status;
+  char message[512];
+};
+
+// One chunk of a piece.
+typedef struct {
+  int lane, sequence;
+  uint64_t piece, chunk;  // chunk: of the slot
+  uint8_t *to;
+} task;
+
+int tw_key_readers(int most) {
+  cpu_set_t cores;
+  int count = sched_getaffinity(0, sizeof cores, &cores) == 0 ? CPU_COUNT(&cores) - 1 : 1;
+  return count < 1 ? 1 : count > most ? most : count;
+}
+
+tw_status tw_key_pieces(uint64_t slot_bytes, size_t piece_bytes, uint64_t **starts, int *count) {
+  uint64_t most = slot_bytes / TW_KEY_CHUNK + 2, bytes = TW_KEY_CHUNK, at = 0;
+  void *memory;
+  TW_TRY(tw_alloc(8 * (most + 1), &memory));
+  *starts = memory;
+  for (*count = 0; at < slot_bytes; at += bytes) {
+    if (*count > 1 && bytes < piece_bytes) bytes = 2 * bytes < piece_bytes ? 2 * bytes : piece_bytes;
+    (*starts)[(*count)++] = at;
+  }
+  (*starts)[*count] = slot_bytes;
+  return TW_OK;
+}
+
+static int lanes_of(const tw_key_ring_options *o) { return o->in_order ? 1 : o->batch; }
+
+// Upper bound: one piece a chunk.
+static uint64_t most_pieces(const tw_key_ring_options *o) { return o->slot_bytes / TW_KEY_CHUNK + 1; }
+
+size_t tw_key_ring_buffer_bytes(const tw_key_ring_options *o) {
+  return o->piece_bytes * (size_t)o->depth * (size_t)lanes_of(o);
+}
+
+size_t tw_key_ring_word_bytes(const tw_key_ring_options *o) {
+  return 8 * (LINE_WORDS * (1 + (size_t)lanes_of(o)) + (size_t)o->batch * most_pieces(o));
+}
+
+// ---- words that the consumer may see from elsewhere
+
+static uint64_t load(const uint64_t *word) { return __atomic_load_n(word, __ATOMIC_ACQUIRE); }
+static void store(uint64_t *word, uint64_t value) { __atomic_store_n(word, value, __ATOMIC_RELEASE); }
+
+static uint64_t *ready_word(const tw_key_ring *r, int lane, uint64_t piece) {
+  return &r->ready[(uint64_t)lane * r->lane_pieces + piece];
+}
+
+uint8_t *tw_key_ring_buffer(const tw_key_ring *r, int lane, uint64_t piece) {
+  size_t index = (size_t)lane * (size_t)r->o.depth + (size_t)(piece % (uint64_t)r->o.depth);
+  return r->buffers + index * r->o.piece_bytes;
+}
+const uint64_t *tw_key_ring_epoch(const tw_key_ring *r) { return r->epoch; }
+const uint64_t *tw_key_ring_ready(const tw_key_ring *r, int lane, uint64_t piece) { return ready_word(r, lane, piece); }
+uint64_t *tw_key_ring_released(const tw_key_ring *r, int lane) { return &r->released[LINE_WORDS * lane]; }
+
+static uint64_t released(const tw_key_ring *r, int lane) {
+  uint64_t word = load(tw_key_ring_released(r, lane));
+  return word >> 32 == *r->epoch ? word & UINT32_MAX : 0;
+}
+
+// ---- readers; all of these hold the lock
+
+static void slot_piece(const tw_key_ring *r, int lane, uint64_t piece, int *sequence, int *index) {
+  uint64_t batch = (uint64_t)r->o.batch;
+  *sequence = r->o.in_order ? (int)(piece % batch) : lane;
+  *index = (int)(r->o.in_order ? piece / batch : piece);
+}
+
+// Chunks of a slot's piece.
+static uint64_t chunks_of(const tw_key_ring *r, int index) {
+  return (r->starts[index + 1] - r->starts[index] + TW_KEY_CHUNK - 1) / TW_KEY_CHUNK;
+}
+
+// The lane that is behind the others, of those with something to read and room for it; -1: none.
+static int next_lane(const tw_key_ring *r) {
+  int best = -1;
+  for (int lane = 0; lane < r->lanes; lane++) {
+    uint64_t piece = r->next[lane].piece;
+    if (piece == r->lane_pieces || piece >= released(r, lane) + (uint64_t)r->o.depth) continue;
+    if (best < 0 || piece < r->next[best].piece) best = lane;
+  }
+  return best;
+}
+
+static bool next_task(tw_key_ring *r, task *t) {
+  int lane = next_lane(r), index;
+  if (lane < 0) return false;
+  cursor *c = &r->next[lane];
+  *t = (task){.lane = lane, .piece = c->piece};
+  slot_piece(r, lane, c->piece, &t->sequence, &index);
+  uint64_t chunks = chunks_of(r, index);
+  if (c->chunk == 0) r->left[(uint64_t)lane * (uint64_t)r->o.depth + c->piece % (uint64_t)r->o.depth] = chunks;
+  t->chunk = r->starts[index] / TW_KEY_CHUNK + c->chunk;
+  t->to = tw_key_ring_buffer(r, lane, c->piece) + c->chunk * TW_KEY_CHUNK;
+  if (++c->chunk == chunks) *c = (cursor){c->piece + 1, 0};
+  return true;
+}
+
+static bool all_taken(const tw_key_ring *r) {
+  for (int lane = 0; lane < r->lanes; lane++)
+    if (r->next[lane].piece < r->lane_pieces) return false;
+  return true;
+}
+
+// No more pieces come: whoever waits for one is told.
+static void end_job(tw_key_ring *r) {
+  r->running = false;
+  for (uint64_t i = 0; i < (uint64_t)r->lanes * r->lane_pieces; i++)
+    if (r->ready[i] >> 1 != *r->epoch) store(&r->ready[i], 2 * *r->epoch + 1);
+  pthread_cond_broadcast(&r->there);
+}
+
+static void finish_task(tw_key_ring *r, const task *t, tw_status status) {
+  if (!r->running) return;
+  if (status != TW_OK) {
+    r->status = status;
+    snprintf(r->message, sizeof r->message, "%s", tw_error_message());
+    end_job(r);
+    return;
+  }
+  if (--r->left[(uint64_t)t->lane * (uint64_t)r->o.depth + t->piece % (uint64_t)r->o.depth] > 0) return;
+  store(ready_word(r, t->lane, t->piece), 2 * *r->epoch);
+  pthread_cond_broadcast(&r->there);
+}
+
+// A GPU that releases a buffer wakes nobody: one of the readers looks from time to time, and wakes the others.
+static void wait_for_work(tw_key_ring *r) {
+  if (!r->o.polled || r->polling || !r->running || all_taken(r)) {
+    pthread_cond_wait(&r->work, &r->lock);
+    return;
+  }
+  struct timespec until;
+  clock_gettime(CLOCK_MONOTONIC, &until);
+  until.tv_nsec += POLL_NS;
+  if (until.tv_nsec >= 1000000000) until.tv_sec++, until.tv_nsec -= 1000000000;
+  r->polling = true;
+  pthread_cond_timedwait(&r->work, &r->lock, &until);
+  r->polling = false;
+  if (r->running && (next_lane(r) >= 0 || all_taken(r))) pthread_cond_broadcast(&r->work);
+}
+
+static void *read_chunks(void *ring) {
+  tw_key_ring *r = ring;
+  task t;
+  pthread_mutex_lock(&r->lock);
+  while (!r->quit) {
+    if (!r->running || !next_task(r, &t)) {
+      wait_for_work(r);
+      continue;
+    }
+    r->busy++;
+    pthread_mutex_unlock(&r->lock);
+    tw_status status = r->source.chunk(r->source.state, t.sequence, t.chunk, t.to);
+    pthread_mutex_lock(&r->lock);
+    finish_task(r, &t, status);
+    if (--r->busy == 0) pthread_cond_broadcast(&r->idle);
+  }
+  pthread_mutex_unlock(&r->lock);
+  return NULL;
+}
+
+// ---- for the owner
+
+// Signals are the main thread's.
+static tw_status start_threads(tw_key_ring *r) {
+  sigset_t all, before;
+  int wanted = r->o.readers > MOST_READERS ? MOST_READERS : r->o.readers;
+  sigfillset(&all);
+  pthread_sigmask(SIG_BLOCK, &all, &before);
+  while (r->threads < wanted && pthread_create(&r->thread[r->threads], NULL, read_chunks, r) == 0) r->threads++;
+  pthread_sigmask(SIG_SETMASK, &before, NULL);
+  return r->threads > 0 ? TW_OK : tw_fail(TW_ERR_MEMORY, "no thread for reading keys can be started");
+}
+
+static void init_locks(tw_key_ring *r) {
+  pthread_condattr_t monotonic;
+  pthread_condattr_init(&monotonic);
+  pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
+  pthread_mutex_init(&r->lock, NULL);
+  pthread_cond_init(&r->work, &monotonic);
+  pthread_cond_init(&r->there, NULL);
+  pthread_cond_init(&r->idle, NULL);
+  pthread_condattr_destroy(&monotonic);
+}
+
+static tw_status allocate(tw_key_ring *r) {
+  void *memory;
+  TW_TRY(tw_key_pieces(r->o.slot_bytes, r->o.piece_bytes, &r->starts, &r->pieces));
+  r->lane_pieces = (uint64_t)r->pieces * (r->o.in_order ? (uint64_t)r->o.batch : 1);
+  TW_TRY(tw_alloc(sizeof(cursor) * (size_t)r->lanes, &memory));
+  r->next = memory;
+  TW_TRY(tw_alloc(8 * (size_t)r->lanes * (size_t)r->o.depth, &memory));
+  r->left = memory;
+  return TW_OK;
+}
+
+tw_status tw_key_ring_create(const tw_key_ring_options *o, uint8_t *buffers, uint64_t *words, tw_key_ring **out) {
+  tw_key_ring *r = calloc(1, sizeof *r);
+  *out = NULL;
+  if (!r) return tw_fail(TW_ERR_MEMORY, "out of memory for a key ring");
+  memset(words, 0, tw_key_ring_word_bytes(o));
+  r->o = *o;
+  r->lanes = lanes_of(o);
+  r->buffers = buffers;
+  r->epoch = words;
+  r->released = words + LINE_WORDS;
+  r->ready = r->released + LINE_WORDS * r->lanes;
+  *r->epoch = 1;  // of no job: words are zero, which would be epoch 0's
+  init_locks(r);
+  tw_status status = allocate(r);
+  if (status == TW_OK) status = start_threads(r);
+  if (status != TW_OK) {
+    tw_key_ring_destroy(r);
+    return status;
+  }
+  *out = r;
+  return TW_OK;
+}
+
+void tw_key_ring_destroy(tw_key_ring *r) {
+  if (!r) return;
+  tw_key_ring_stop(r);
+  pthread_mutex_lock(&r->lock);
+  r->quit = true;
+  pthread_cond_broadcast(&r->work);
+  pthread_mutex_unlock(&r->lock);
+  for (int i = 0; i < r->threads; i++) pthread_join(r->thread[i], NULL);
+  pthread_cond_destroy(&r->work);
+  pthread_cond_destroy(&r->there);
+  pthread_cond_destroy(&r->idle);
+  pthread_mutex_destroy(&r->lock);
+  tw_free(r->starts);
+  tw_free(r->next);
+  tw_free(r->left);
+  free(r);
+}
+
+void tw_key_ring_stop(tw_key_ring *r) {
+  pthread_mutex_lock(&r->lock);
+  if (r->running) end_job(r);
+  while (r->busy > 0) pthread_cond_wait(&r->idle, &r->lock);
+  pthread_mutex_unlock(&r->lock);
+}
+
+tw_status tw_key_ring_start(tw_key_ring *r, const tw_key_source *source) {
+  tw_key_ring_stop(r);
+  pthread_mutex_lock(&r->lock);
+  r->source = *source;
+  r->status = TW_OK;
+  r->wait_ns = 0;
+  store(r->epoch, (*r->epoch + 1) & UINT32_MAX);
+  for (int lane = 0; lane < r->lanes; lane++) {
+    r->next[lane] = (cursor){0, 0};
+    store(tw_key_ring_released(r, lane), *r->epoch << 32);
+  }
+  r->running = true;
+  pthread_cond_broadcast(&r->work);
+  pthread_mutex_unlock(&r->lock);
+  return TW_OK;
+}
+
+static tw_status failure(const tw_key_ring *r) {
+  return r->status == TW_OK ? TW_OK : tw_fail(r->status, "%s", r->message);
+}
+
+tw_status tw_key_ring_status(tw_key_ring *r) {
+  pthread_mutex_lock(&r->lock);
+  tw_status status = failure(r);
+  pthread_mutex_unlock(&r->lock);
+  return status;
+}
+
+static tw_status wait_locked(tw_key_ring *r, const uint64_t *word) {
+  pthread_mutex_lock(&r->lock);
+  while (r->running && load(word) >> 1 != *r->epoch) pthread_cond_wait(&r->there, &r->lock);
+  bool came = load(word) == 2 * *r->epoch;
+  tw_status status = came ? TW_OK : failure(r);
+  pthread_mutex_unlock(&r->lock);
+  return came || status != TW_OK ? status : tw_fail(TW_ERR_INTERNAL, "keys are asked for while none are being read");
+}
+
+tw_status tw_key_ring_wait(tw_key_ring *r, int lane, uint64_t piece, const uint8_t **data) {
+  const uint64_t *word = ready_word(r, lane, piece);
+  *data = tw_key_ring_buffer(r, lane, piece);
+  if (load(word) == 2 * *r->epoch) return TW_OK;
+  uint64_t start = tw_clock_ns();
+  tw_status status = wait_locked(r, word);
+  r->wait_ns += tw_clock_ns() - start;
+  return status;
+}
+
+tw_status tw_key_ring_fill(tw_key_ring *r) {
+  uint64_t first = r->lane_pieces < (uint64_t)r->o.depth ? r->lane_pieces : (uint64_t)r->o.depth;
+  for (int lane = 0; lane < r->lanes; lane++)
+    for (uint64_t piece = 0; piece < first; piece++) TW_TRY(wait_locked(r, ready_word(r, lane, piece)));
+  return TW_OK;
+}
+
+void tw_key_ring_release(tw_key_ring *r, int lane, uint64_t count) {
+  store(tw_key_ring_released(r, lane), *r->epoch << 32 | count);
+  pthread_mutex_lock(&r->lock);
+  pthread_cond_broadcast(&r->work);
+  pthread_mutex_unlock(&r->lock);
+}
+
+uint64_t tw_key_ring_wait_ns(const tw_key_ring *r) { return r->wait_ns; }

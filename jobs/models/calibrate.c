@@ -1,0 +1,48 @@
+#include "jobs/models/calibrate.h"
+
+#include "base/memory.h"
+#include "jobs/models/encode.h"
+
+// The whole sample is tokenised first: a text that is too long must not end an hour's measurement.
+static tw_status measure(const tw_model *model, const tw_input *input, const tw_calibration *sample, double *x,
+                         tw_bounds *bounds) {
+  for (int t = 0; t < input->count; t++) {
+    int length = input->lengths[t];
+    const float *values = input->values + (size_t)t * input->seq * input->hidden;
+    for (size_t i = 0; i < (size_t)length * input->hidden; i++) x[i] = values[i];
+    TW_TRY(tw_float_forward(model, x, length, length, 1, x, bounds));
+    if (sample->progress) sample->progress(sample->progress_state, (t + 1.0) / input->count);
+  }
+  return TW_OK;
+}
+
+// Longer texts are cut, as `encode --truncate` does.
+static tw_status encode(const tw_client *client, const tw_calibration *sample, tw_input *out) {
+  void *memory;
+  TW_TRY(tw_alloc(sizeof(tw_text) * (size_t)sample->count, &memory));
+  tw_text *texts = memory;
+  for (int i = 0; i < sample->count; i++) texts[i] = (tw_text){.first = sample->texts[i]};
+  tw_status status = tw_encode_texts(client, texts, sample->count, sample->seq, true, NULL, out);
+  tw_free(texts);
+  return status;
+}
+
+tw_status tw_calibrate(const tw_model *model, const tw_client *client, const tw_calibration *sample,
+                       tw_bounds *bounds) {
+  if (client->config.hidden != model->config.hidden)
+    return tw_fail(TW_ERR_MISMATCH,
+                   "model %s is %d wide, the client's part belongs to %s, %d wide; import both together",
+                   model->config.name, model->config.hidden, client->config.name, client->config.hidden);
+  tw_input input;
+  double *x;
+  tw_bounds_reset(bounds, model->config.layers);
+  tw_bounds_of_weights(model, bounds);
+  TW_TRY(encode(client, sample, &input));
+  tw_status status = tw_alloc((size_t)input.seq * input.hidden * sizeof *x, (void **)&x);
+  if (status == TW_OK) {
+    status = measure(model, &input, sample, x, bounds);
+    tw_free(x);
+  }
+  tw_input_free(&input);
+  return status;
+}

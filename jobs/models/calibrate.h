@@ -1,0 +1,20 @@
+// Bounds measured on sample text, for plans narrower than the defaults.
+#ifndef TW_CALIBRATE_H
+#define TW_CALIBRATE_H
+
+#include "io/client.h"
+#include "io/model.h"
+#include "jobs/models/float_model.h"
+
+typedef struct {
+  const char *const *texts;
+  int count;
+  int seq;                                         // tokens of a text; what is longer is cut
+  void (*progress)(void *state, double fraction);  // may be NULL
+  void *progress_state;
+} tw_calibration;
+
+// Largest magnitudes over all texts in the float model with the ranks' rounded weights: bounds[config.layers].
+tw_status tw_calibrate(const tw_model *model, const tw_client *client, const tw_calibration *sample, tw_bounds *bounds);
+
+#endif

@@ -1,0 +1,222 @@
+#define _GNU_SOURCE
+#include "jobs/models/encode.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/memory.h"
+#include "io/tokenizer.h"
+#include "jobs/models/float_model.h"
+
+static tw_status check_request(const tw_client *client, int count, int seq) {
+  if (count < 1) return tw_fail(TW_ERR_USAGE, "no text to encode");
+  if (seq < 1 || seq > client->config.max_positions)
+    return tw_fail(TW_ERR_RANGE,
+                   "sequence length %d is not in 1 .. %d, the positions of model %s; choose another --seq", seq,
+                   client->config.max_positions, client->config.name);
+  return TW_OK;
+}
+
+static tw_status allocate(const tw_client *client, int count, int seq, tw_input *out) {
+  memset(out, 0, sizeof *out);
+  size_t rows = (size_t)count * seq;
+  out->count = count;
+  out->seq = seq;
+  out->hidden = client->config.hidden;
+  tw_id_random(&out->input_id);
+  TW_TRY(tw_alloc((size_t)count * sizeof *out->lengths, (void **)&out->lengths));
+  TW_TRY(tw_alloc(rows * sizeof *out->tokens, (void **)&out->tokens));
+  TW_TRY(tw_alloc((size_t)count * sizeof *out->texts, (void **)&out->texts));
+  return tw_alloc(rows * out->hidden * sizeof *out->values, (void **)&out->values);
+}
+
+static void embed_token(const tw_client *client, int token, int type, int position, double *row, float *out) {
+  size_t hidden = (size_t)client->config.hidden;
+  const float *word = client->word + (size_t)token * hidden, *place = client->position + (size_t)position * hidden,
+              *kind = client->type + (size_t)type * hidden;
+  for (size_t c = 0; c < hidden; c++) row[c] = (double)word[c] + place[c] + kind[c];
+  tw_normalise_row(row, client->config.hidden, client->config.norm_epsilon);
+  for (size_t c = 0; c < hidden; c++) out[c] = (float)(row[c] * client->gamma[c] + client->beta[c]);
+}
+
+// Sequence `index` of out: the given ids and types (NULL: 0), then padding.
+static tw_status place(const tw_client *client, const int *ids, const int *types, int length, int index, double *row,
+                       tw_input *out) {
+  if (length < 1) return tw_fail(TW_ERR_RANGE, "text %d has no tokens", index + 1);
+  if (length > out->seq)
+    return tw_fail(TW_ERR_RANGE, "text %d has %d tokens, more than the sequence length %d", index + 1, length,
+                   out->seq);
+  out->lengths[index] = length;
+  for (int i = 0; i < out->seq; i++) {
+    int token = i < length ? ids[i] : client->rules.special.pad, type = i < length && types ? types[i] : 0;
+    if (token < 0 || token >= client->config.vocab)
+      return tw_fail(TW_ERR_RANGE, "text %d: token id %d at position %d is not in 0 .. %d", index + 1, token, i,
+                     client->config.vocab - 1);
+    size_t at = (size_t)index * out->seq + i;
+    out->tokens[at] = token;
+    if (type) out->types[at] = type;
+    embed_token(client, token, type, i, row, out->values + at * out->hidden);
+  }
+  return TW_OK;
+}
+
+// ---- texts
+
+tw_text_name tw_text_name_of(const tw_text *texts, int index) {
+  tw_text_name name;
+  int used = snprintf(name.text, sizeof name.text, "text %d", index + 1);
+  if (texts[index].line > 0)
+    snprintf(name.text + used, sizeof name.text - (size_t)used, " (line %d)", texts[index].line);
+  return name;
+}
+
+int tw_encode_limit(const tw_client *client, int seq) {
+  return client->max_seq_length > 0 && client->max_seq_length < seq ? client->max_seq_length : seq;
+}
+
+// A pair is for a model that compares its two texts; sentence-transformers puts prompts before single ones only.
+static tw_status tokenise_one(const tw_client *client, const tw_tokenizer *tokenizer, const tw_text *text, int most,
+                              tw_encoding *out) {
+  if (!client->default_prompt || text->second)
+    return tw_tokenizer_encode(tokenizer, text->first, text->second, most, out);
+  char *whole;
+  if (asprintf(&whole, "%s%s", client->default_prompt, text->first) < 0) return tw_fail(TW_ERR_MEMORY, "out of memory");
+  tw_status status = tw_tokenizer_encode(tokenizer, whole, NULL, most, out);
+  free(whole);
+  return status;
+}
+
+static tw_status tokenise(const tw_client *client, const tw_text *texts, int count, int most, tw_encoding *out) {
+  tw_tokenizer *tokenizer;
+  TW_TRY(tw_tokenizer_new(client->vocabulary, client->config.vocab, &client->rules, &tokenizer));
+  tw_status status = TW_OK;
+  for (int i = 0; i < count && status == TW_OK; i++) {
+    status = tokenise_one(client, tokenizer, &texts[i], most, &out[i]);
+    if (status != TW_OK) tw_fail_in(status, "%s", tw_text_name_of(texts, i).text);
+  }
+  tw_tokenizer_free(tokenizer);
+  return status;
+}
+
+// All that are too long in one message, as far as it goes.
+static tw_status refuse_long(const tw_client *client, const tw_text *texts, int count, int seq,
+                             const tw_encoding *encodings) {
+  char list[1400] = "";
+  size_t used = 0;
+  int found = 0, left = 0, longest = 0, most = client->config.max_positions;
+  for (int i = 0; i < count; i++) {
+    if (encodings[i].count <= seq) continue;
+    found++;
+    if (encodings[i].count > longest) longest = encodings[i].count;
+    if (used + 80 > sizeof list)
+      left++;
+    else
+      used += (size_t)snprintf(list + used, sizeof list - used, "%s%s has %d tokens", found > 1 ? ", " : "",
+                               tw_text_name_of(texts, i).text, encodings[i].count);
+  }
+  if (found == 0) return TW_OK;
+  if (left) snprintf(list + used, sizeof list - used, " and %d more", left);
+  if (longest <= most)
+    return tw_fail(
+        TW_ERR_RANGE,
+        "%s, more than the sequence length %d: shorten the texts, cut them with `encode --truncate`, or plan "
+        "again with `plan --seq %d` or more (the model takes up to %d)",
+        list, seq, longest, most);
+  return tw_fail(TW_ERR_RANGE,
+                 "%s, more than the sequence length %d: shorten the texts or cut them with `encode --truncate`; the "
+                 "model takes up to %d tokens (`plan --seq %d`)",
+                 list, seq, most, most);
+}
+
+static tw_status keep_text(const tw_text *text, char **out) {
+  if (text->second)
+    return asprintf(out, "%s\t%s", text->first, text->second) < 0 ? tw_fail(TW_ERR_MEMORY, "out of memory") : TW_OK;
+  *out = strdup(text->first);
+  return *out ? TW_OK : tw_fail(TW_ERR_MEMORY, "out of memory");
+}
+
+static tw_status allocate_types(const tw_client *client, const tw_encoding *encodings, tw_input *out) {
+  bool second = false;
+  for (int s = 0; s < out->count; s++)
+    for (int i = 0; i < encodings[s].count; i++) second |= encodings[s].types[i] != 0;
+  if (!second) return TW_OK;
+  if (client->config.type_vocab < 2)
+    return tw_fail(TW_ERR_RANGE, "model %s has no token type for the second text of a pair (type_vocab_size 1)",
+                   client->config.name);
+  return tw_alloc((size_t)out->count * out->seq * sizeof *out->types, (void **)&out->types);
+}
+
+static tw_status embed_all(const tw_client *client, const tw_text *texts, const tw_encoding *encodings, int seq,
+                           tw_input *out) {
+  int count = out->count;
+  double *row;
+  TW_TRY(allocate(client, count, seq, out));
+  TW_TRY(allocate_types(client, encodings, out));
+  TW_TRY(tw_alloc((size_t)out->hidden * sizeof *row, (void **)&row));
+  tw_status status = TW_OK;
+  for (int i = 0; i < count && status == TW_OK; i++) {
+    status = keep_text(&texts[i], &out->texts[i]);
+    if (status == TW_OK) status = place(client, encodings[i].ids, encodings[i].types, encodings[i].count, i, row, out);
+  }
+  tw_free(row);
+  return status;
+}
+
+tw_status tw_encode_texts(const tw_client *client, const tw_text *texts, int count, int seq, bool cut,
+                          tw_text_count *counts, tw_input *out) {
+  memset(out, 0, sizeof *out);
+  TW_TRY(check_request(client, count, seq));
+  tw_encoding *encodings;
+  TW_TRY(tw_alloc((size_t)count * sizeof *encodings, (void **)&encodings));
+  tw_status status = tokenise(client, texts, count, cut ? tw_encode_limit(client, seq) : 0, encodings);
+  if (status == TW_OK) status = refuse_long(client, texts, count, seq, encodings);
+  out->count = count;
+  if (status == TW_OK) status = embed_all(client, texts, encodings, seq, out);
+  for (int i = 0; i < count; i++) {
+    if (counts) counts[i] = (tw_text_count){.whole = encodings[i].whole, .unknown = encodings[i].unknown};
+    tw_encoding_free(&encodings[i]);
+  }
+  tw_free(encodings);
+  if (status != TW_OK) tw_input_free(out);
+  return status;
+}
+
+tw_status tw_encode(const tw_client *client, const char *const *texts, int count, int seq, tw_input *out) {
+  tw_text *list;
+  memset(out, 0, sizeof *out);
+  TW_TRY(check_request(client, count, seq));
+  TW_TRY(tw_alloc((size_t)count * sizeof *list, (void **)&list));
+  for (int i = 0; i < count; i++) list[i] = (tw_text){.first = texts[i]};
+  tw_status status = tw_encode_texts(client, list, count, seq, false, NULL, out);
+  tw_free(list);
+  return status;
+}
+
+// ---- token ids
+
+// The ids stand in for the text in files and reports.
+static tw_status describe_ids(const int *ids, int length, char **out) {
+  size_t room = 12 * (size_t)(length > 0 ? length : 1) + 1, used = 0;
+  *out = malloc(room);
+  if (!*out) return tw_fail(TW_ERR_MEMORY, "out of memory");
+  (*out)[0] = '\0';
+  for (int i = 0; i < length; i++) used += (size_t)snprintf(*out + used, room - used, "%s%d", i ? " " : "", ids[i]);
+  return TW_OK;
+}
+
+tw_status tw_encode_ids(const tw_client *client, const int *const *ids, const int *lengths, int count, int seq,
+                        tw_input *out) {
+  memset(out, 0, sizeof *out);
+  TW_TRY(check_request(client, count, seq));
+  tw_status status = allocate(client, count, seq, out);
+  double *row = NULL;
+  if (status == TW_OK) status = tw_alloc((size_t)out->hidden * sizeof *row, (void **)&row);
+  for (int i = 0; i < count && status == TW_OK; i++) {
+    status = place(client, ids[i], NULL, lengths[i], i, row, out);
+    if (status == TW_OK) status = describe_ids(ids[i], lengths[i], &out->texts[i]);
+  }
+  tw_free(row);
+  if (status != TW_OK) tw_input_free(out);
+  return status;
+}

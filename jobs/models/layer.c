@@ -1,0 +1,209 @@
+#include "jobs/models/layer.h"
+
+#include <math.h>
+
+#include "jobs/models/fold.h"
+
+enum { SCALE = 12 };
+
+// ---- softmax and values: e = exp(max - s), context = (sum e v) (1 / sum e); e is opened, the probabilities never are
+// ----
+
+// Maximum, kept a little above the row's own dithered values: z = max + 1/8 - s > 0.
+static int distance_to_maximum(tw_builder *b, int s, size_t rows, size_t cols) {
+  enum { COARSE = 8 };
+  int t = tw_truncate_dithered(b, s, COARSE);
+  int maximum = tw_shift_left(b, tw_row_maximum(b, t, rows, cols), COARSE);
+  int z = tw_combine(b, -1, s, 1, maximum, true);
+  return tw_add_constant(b, z, (int64_t)1 << (SCALE - 3));
+}
+
+int tw_build_softmax_values(tw_builder *b, const tw_layer_shape *shape, int layer, const tw_rings *rings, int s, int v,
+                            size_t heads, size_t head_dim) {
+  size_t seq = (size_t)shape->seq, rows = heads * seq;
+  int back = tw_label_set(b, layer, "values");
+  if (rings->v > tw_look(b, v).ring) v = tw_open(b, tw_extend(b, v, rings->v));  // beside the row maximum
+  tw_label_set(b, layer, "row maximum");
+  int z = distance_to_maximum(b, s, rows, seq);
+  tw_label_set(b, layer, "exp");
+  int e = tw_open(b, tw_zero_dead(b, tw_apply_spec(b, z, &tw_spec_exp, rings->v), rows, seq));
+  tw_label_set(b, layer, "reciprocal");
+  int inverse = tw_apply_spec(b, tw_row_sum(b, e, seq), &shape->reciprocal, 0);
+  tw_label_set(b, layer, "values");
+  int context = tw_truncate(b, tw_open(b, tw_matmul(b, e, v, heads, seq, head_dim, seq, rings->v)), SCALE);
+  tw_label_set(b, layer, "normalise");
+  int ring = rings->out + shape->reciprocal.out_scale;
+  bool narrow = tw_look(b, inverse).ring < ring;
+  int normalised =
+      narrow ? tw_multiply_rows(b, context, inverse, ring) : tw_multiply(b, context, inverse, ring, TW_PER_ROW);
+  tw_label_back(b, back);
+  return normalised;
+}
+
+// [seq][3 hidden] -> head-major part `which` (0 Q, 1 K, 2 V); transposed for K: [heads][head_dim][seq].
+static int head_part(tw_builder *b, int qkv, const tw_layer_shape *shape, int which, bool transposed) {
+  size_t hidden = (size_t)shape->config.hidden, heads = (size_t)shape->config.heads, dim = hidden / heads,
+         seq = (size_t)shape->seq;
+  tw_view_map map = {{1, heads, seq, dim}, {0, dim, 3 * hidden, 1}, (size_t)which * hidden};
+  if (transposed) map = (tw_view_map){{1, heads, dim, seq}, {0, dim, 1, 3 * hidden}, (size_t)which * hidden};
+  return tw_view(b, qkv, map);
+}
+
+// V's product in the ring that its sum over keys needs, as far as it reaches.
+static int value_product(tw_builder *b, int v, const tw_rings *rings) {
+  return tw_reduce(b, v, rings->v + SCALE < rings->qkv ? rings->v + SCALE : rings->qkv);
+}
+
+static int attention(tw_builder *b, const tw_layer_shape *shape, int layer, const tw_rings *rings, int x) {
+  size_t hidden = (size_t)shape->config.hidden, heads = (size_t)shape->config.heads, dim = hidden / heads,
+         seq = (size_t)shape->seq;
+  int first = layer * TW_TENSORS_PER_LAYER, shift;
+  tw_query_fold((int)dim, &shift);
+  tw_label_set(b, layer, "qkv");
+  int qkv = tw_open(b, tw_linear(b, x, first, hidden, 3 * hidden, rings->qkv, SCALE));
+  int down = 2 * SCALE - rings->query_scale;
+  int q = tw_truncate(b, tw_reduce(b, head_part(b, qkv, shape, 0, false), rings->qk + down), down);
+  int k = tw_truncate(b, tw_reduce(b, head_part(b, qkv, shape, 1, true), rings->qk + down), down);
+  int v = tw_truncate(b, value_product(b, head_part(b, qkv, shape, 2, false), rings), SCALE);
+  tw_declare(b, q, "query", 0, TW_BY_HEAD, heads);
+  tw_declare(b, k, "key", 0, TW_BY_COLUMN, 1);
+  tw_declare(b, v, "value", rings->value_limit, TW_BY_HEAD, heads);
+  tw_label_set(b, layer, "logits");
+  int s = tw_open(b, tw_matmul(b, q, k, heads, seq, seq, dim, rings->qk));
+  // 1 / sqrt(head_dim) is read into the scale; its odd half power of two is folded into W_Q
+  tw_rescale(b, s, tw_look(b, s).scale + shift);
+  s = tw_truncate(b, s, tw_look(b, s).scale - SCALE);
+  tw_declare(b, s, "logit", 0, TW_BY_PAIR, heads);
+  int context = tw_build_softmax_values(b, shape, layer, rings, s, v, heads, dim);
+  tw_label_set(b, layer, "normalise");
+  context = tw_truncate(b, tw_open(b, context), shape->reciprocal.out_scale);
+  int rows = tw_view(b, context, (tw_view_map){{1, seq, heads, dim}, {0, dim, seq * dim, 1}, 0});
+  tw_label_set(b, layer, "out-projection");
+  int y = tw_truncate(b, tw_open(b, tw_linear(b, rows, first + 2, hidden, hidden, rings->out, SCALE)), SCALE);
+  tw_declare(b, y, "attention", 0, TW_BY_ROW, 1);
+  return y;
+}
+
+static int feed_forward(tw_builder *b, const tw_layer_shape *shape, int layer, const tw_rings *rings, int x) {
+  size_t hidden = (size_t)shape->config.hidden, inner = (size_t)shape->config.intermediate;
+  int first = layer * TW_TENSORS_PER_LAYER;
+  tw_label_set(b, layer, "ffn-up");
+  int u = tw_truncate(b, tw_open(b, tw_linear(b, x, first + 6, hidden, inner, rings->up, SCALE)), SCALE);
+  tw_declare(b, u, "up", 0, TW_BY_ROW, 1);
+  tw_label_set(b, layer, shape->activation->name);
+  int a = tw_open(b, tw_apply_spec(b, u, shape->activation, rings->down));
+  tw_label_set(b, layer, "ffn-down");
+  int y = tw_truncate(b, tw_open(b, tw_linear(b, a, first + 8, inner, hidden, rings->down, SCALE)), SCALE);
+  tw_declare(b, y, "feed_forward", 0, TW_BY_ROW, 1);
+  return y;
+}
+
+// ---- LayerNorm in 9 rounds: extended row sums; v = sum z^2; exponent j of v from thresholds 2^j; M = v 2^-j in [1,
+// 2), G = sqrt(d) 2^(-j/2); 1/sqrt(M) by table beside z G gamma; their product ----
+enum { LOWEST = -4, HIGHEST = 24, EXPONENTS = HIGHEST - LOWEST + 1, V_SCALE = 24, V_RING = 54 };
+
+// x - row mean; the mean is sum * round(2^24 / d) >> 24, its powers of two taken from the shift (a shifted mask must
+// not be truncated).
+static int centre(tw_builder *b, int x, size_t hidden) {
+  enum { MEAN_BITS = 24 };
+  tw_tensor t = tw_look(b, x);
+  int sum = tw_open(b, tw_extended_row_sum(b, x, hidden, t.ring + MEAN_BITS));
+  int64_t factor = llrint(ldexp(1, MEAN_BITS) / (double)hidden);
+  int even = __builtin_ctzll((unsigned long long)factor), shift = MEAN_BITS - even;
+  int mean = tw_multiply_constant(b, sum, factor >> even, shift);
+  mean = tw_reduce(b, tw_truncate_dithered(b, mean, shift), t.ring);
+  return tw_combine(b, 1, x, -1, mean, true);
+}
+
+// One bit an exponent: [2^j <= v < 2^(j+1)], the outer ones open-ended; with a guard two more: [v < 2^LOWEST], [v >=
+// 2^(HIGHEST + 1)].
+static int exponent_bits(tw_builder *b, int v) {
+  enum { SMALL = EXPONENTS, LARGE, PLANES };
+  int64_t thresholds[EXPONENTS + 1];
+  tw_term terms[2 * EXPONENTS + 2];
+  uint8_t constant[PLANES] = {[0] = 1, [SMALL] = 1};
+  int count = 0, guards = b->guard ? 2 : 0;
+  for (int i = 0; i < EXPONENTS - 1; i++) thresholds[i] = (int64_t)1 << (V_SCALE + LOWEST + 1 + i);
+  tw_digits digits = tw_comparison_digits(b, v);
+  thresholds[EXPONENTS - 1] = (int64_t)1 << (V_SCALE + LOWEST);
+  thresholds[EXPONENTS] = (int64_t)1 << (V_SCALE + HIGHEST + 1);
+  tw_declare_range(b, v, "sum of squares", thresholds[EXPONENTS - 1], thresholds[EXPONENTS], TW_BY_ROW, 1);
+  int t = tw_at_least(b, &digits, thresholds, EXPONENTS - 1 + guards);
+  for (int i = 0; i < EXPONENTS; i++) {
+    if (i > 0) terms[count++] = (tw_term){i, t, i - 1};
+    if (i < EXPONENTS - 1) terms[count++] = (tw_term){i, t, i};
+  }
+  for (int i = 0; i < guards; i++) terms[count++] = (tw_term){SMALL + i, t, EXPONENTS - 1 + i};
+  int bits = tw_open(b, tw_xor_planes(b, terms, count, EXPONENTS + guards, constant));
+  if (b->guard) tw_guard_planes(b, bits, SMALL, 2);
+  return bits;
+}
+
+// z g: |z| <= sqrt(v), g = sqrt(d) 2^(-j/2), v < 2^(j+1), so that it is below sqrt(2 d); extended once more.
+static int normal_ring(size_t hidden, int scale) {
+  return scale + 3 + (int)floor(log2(1.01 * sqrt(2.0 * (double)hidden)));
+}
+
+int tw_build_norm(tw_builder *b, int x, int gamma, int beta, size_t hidden, int product, int ring, double epsilon) {
+  enum { G_RING = 48, G_SCALE = 18, M_SCALE = 20, NORMAL_SCALE = 14 };
+  int z = beta < 0 ? x : centre(b, x, hidden);
+  int v = tw_sum_of_squares(b, z, hidden, V_RING);
+  v = tw_open(b, tw_add_constant(b, v, llrint(ldexp(epsilon * (double)hidden, V_SCALE))));
+  int h = exponent_bits(b, v);
+  int64_t shifts[EXPONENTS], roots[EXPONENTS];
+  for (int i = 0; i < EXPONENTS; i++) {
+    shifts[i] = EXPONENTS - 1 - i;
+    roots[i] = llrint(sqrt((double)hidden) * exp2(-0.5 * (LOWEST + i)) * ldexp(1, G_SCALE));
+  }
+  int m = tw_sum_planes(b, tw_select(b, h, 0, EXPONENTS, v, V_RING), EXPONENTS, shifts, V_RING, V_SCALE + HIGHEST);
+  int g = tw_open(b, tw_bit_constants(b, h, 0, EXPONENTS, roots, G_RING, G_SCALE));
+  m = tw_truncate_dithered(b, tw_open(b, m), V_SCALE + HIGHEST - M_SCALE);
+  int root = tw_apply_spec(b, m, &tw_spec_rsqrt, 0);
+  int narrow = normal_ring(hidden, SCALE + G_SCALE), own = tw_look(b, z).ring;
+  int w = tw_open(b, tw_multiply(b, z, g, narrow > own ? narrow : own, TW_PER_ROW));
+  w = tw_truncate(b, w, SCALE + G_SCALE - NORMAL_SCALE);
+  int u = tw_truncate(b, tw_open(b, tw_multiply(b, w, gamma, product, TW_PER_COLUMN)), SCALE);
+  int product_scale = NORMAL_SCALE + tw_spec_rsqrt.out_scale;
+  int y = tw_multiply_rows(b, u, root, ring + product_scale - SCALE);
+  if (beta >= 0) {
+    int shifted =
+        tw_multiply_constant(b, tw_as_share(b, beta), (int64_t)1 << (product_scale - SCALE), product_scale - SCALE);
+    y = tw_combine(b, 1, y, 1, tw_reduce(b, shifted, ring + product_scale - SCALE), false);
+  }
+  y = tw_open(b, y);
+  return b->exact_result ? tw_truncate_faithful(b, y, product_scale - SCALE) : tw_truncate(b, y, product_scale - SCALE);
+}
+
+static int model_norm(tw_builder *b, const tw_layer_shape *shape, int layer, int which, const tw_rings *rings, int x) {
+  size_t hidden = (size_t)shape->config.hidden;
+  int first = layer * TW_TENSORS_PER_LAYER + (which == 1 ? 4 : 10);
+  tw_label_set(b, layer, which == 1 ? "norm 1" : "norm 2");
+  int gamma = tw_weight_wire(b, first, SCALE, hidden);
+  int beta = shape->rms_norm ? -1 : tw_weight_wire(b, first + 1, SCALE, hidden);
+  return tw_build_norm(b, x, gamma, beta, hidden, rings->product, which == 1 ? rings->norm1 : rings->norm2,
+                       shape->config.norm_epsilon);
+}
+
+static int residual(tw_builder *b, int x, int y) {
+  int sum = tw_combine(b, 1, x, 1, y, false);
+  tw_declare(b, sum, "residual", 0, TW_BY_ROW, 1);
+  return sum;
+}
+
+int tw_build_layer(tw_builder *b, const tw_layer_shape *shape, int layer, const tw_rings *rings, int x) {
+  if (layer == 0) tw_declare(b, x, "input", rings->input_limit, TW_BY_ROW, 1);
+  if (shape->config.pre_norm) {
+    x = tw_reduce(b, x, rings->out - SCALE);  // the residual stream's ring
+    int a = attention(b, shape, layer, rings, model_norm(b, shape, layer, 1, rings, x));
+    x = residual(b, x, a);
+    int f = feed_forward(b, shape, layer, rings, model_norm(b, shape, layer, 2, rings, x));
+    return residual(b, x, f);
+  }
+  bool exact = b->exact_result;  // of this layer's result, not of its inner norm
+  b->exact_result = false;
+  int a = attention(b, shape, layer, rings, x);
+  x = model_norm(b, shape, layer, 1, rings, residual(b, x, a));
+  int f = feed_forward(b, shape, layer, rings, x);
+  b->exact_result = exact;
+  return model_norm(b, shape, layer, 2, rings, residual(b, x, f));
+}

@@ -1,0 +1,260 @@
+#include "jobs/models/spec.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "kernels/digit.h"
+#include "kernels/pack.h"
+
+static double gelu(double x) { return 0.5 * x * (1 + erf(x / sqrt(2.0))); }
+static double sigmoid(double x) { return 1 / (1 + exp(-x)); }
+static double silu(double x) { return x * sigmoid(x); }
+static double exp_minus(double x) { return exp(-x); }
+static double reciprocal(double x) { return 1 / fmax(x, 0.25); }
+static double rsqrt(double x) { return 1 / sqrt(x); }
+
+// GeLU itself is fitted, not its difference from ReLU, which has a kink inside a piece.
+const tw_spec tw_spec_gelu = {.name = "gelu",
+                              .f = gelu,
+                              .region = TW_SIDES,
+                              .lo = -4,
+                              .width = 7,
+                              .low_bits = 8,
+                              .sub_bits = 2,
+                              .slope_scale = 8,
+                              .ring = 24,
+                              .argument_scale = 12,
+                              .out_scale = 12,
+                              .right = {0, 1}};
+// silu(-8) is still 11 units of 2^-12 below zero, hence the wide window.
+const tw_spec tw_spec_silu = {.name = "silu",
+                              .f = silu,
+                              .region = TW_SIDES,
+                              .lo = -16,
+                              .width = 9,
+                              .low_bits = 8,
+                              .sub_bits = 2,
+                              .slope_scale = 8,
+                              .ring = 28,
+                              .argument_scale = 12,
+                              .out_scale = 12,
+                              .right = {0, 1}};
+const tw_spec tw_spec_sigmoid = {.name = "sigmoid",
+                                 .f = sigmoid,
+                                 .region = TW_SIDES,
+                                 .lo = -8,
+                                 .width = 7,
+                                 .low_bits = 9,
+                                 .sub_bits = 2,
+                                 .slope_scale = 8,
+                                 .ring = 24,
+                                 .argument_scale = 12,
+                                 .out_scale = 12,
+                                 .right = {1, 0}};
+const tw_spec tw_spec_tanh = {.name = "tanh",
+                              .f = tanh,
+                              .region = TW_SIDES,
+                              .lo = -8,
+                              .width = 8,
+                              .low_bits = 8,
+                              .sub_bits = 2,
+                              .slope_scale = 8,
+                              .ring = 24,
+                              .argument_scale = 12,
+                              .out_scale = 12,
+                              .left = {-1, 0},
+                              .right = {1, 0}};
+// lo = -D: arguments in [0, 16 - D) are right, later ones give 0.
+const tw_spec tw_spec_exp = {.name = "exp",
+                             .f = exp_minus,
+                             .region = TW_ZERO_OUTSIDE,
+                             .lo = -0.0625,
+                             .width = 8,
+                             .low_bits = 8,
+                             .sub_bits = 2,
+                             .slope_scale = 6,
+                             .ring = 22,
+                             .argument_scale = 12,
+                             .out_scale = 12};
+// arguments in [1, 2], a little dithered
+const tw_spec tw_spec_rsqrt = {.name = "rsqrt",
+                               .f = rsqrt,
+                               .region = TW_EVERYWHERE,
+                               .lo = 1 - 1.0 / 32,
+                               .width = 7,
+                               .low_bits = 14,
+                               .sub_bits = 3,
+                               .slope_scale = 10,
+                               .ring = 36,
+                               .argument_scale = 20,
+                               .out_scale = 13};
+
+tw_spec tw_spec_reciprocal(double largest) {
+  tw_spec spec = {.name = "reciprocal",
+                  .f = reciprocal,
+                  .region = TW_EVERYWHERE,
+                  .lo = 0,
+                  .width = 11,
+                  .low_bits = 8,
+                  .sub_bits = 3,
+                  .slope_scale = 14,
+                  .ring = 64,
+                  .argument_scale = 12,
+                  .out_scale = 18};
+  // small results need finer units: 0.1 percent of 1/largest
+  while (spec.width < TW_DIGIT_MAX_BITS && ldexp(1, spec.width + spec.low_bits - spec.argument_scale) < largest) {
+    spec.width++;
+    spec.slope_scale++;
+    spec.out_scale++;
+  }
+  return spec;
+}
+
+const tw_spec *tw_spec_by_name(const char *name) {
+  static const tw_spec *const all[] = {&tw_spec_gelu, &tw_spec_silu, &tw_spec_sigmoid,
+                                       &tw_spec_tanh, &tw_spec_exp,  &tw_spec_rsqrt};
+  for (size_t i = 0; i < sizeof all / sizeof *all; i++)
+    if (strcmp(all[i]->name, name) == 0) return all[i];
+  return NULL;
+}
+
+// The looked-up piece is ceil((u - t) / D) for a public t uniform in [0, D): entry g is read for arguments in
+// (g - 2^sub_bits, g + 1) D / 2^sub_bits. With a zero outside, entries below 2^sub_bits hold the pieces past the end.
+static void piece_interval(const tw_spec *spec, size_t g, double *from, double *to) {
+  double width = ldexp(1, spec->low_bits - spec->argument_scale), step = ldexp(width, -spec->sub_bits);
+  size_t fine = (size_t)1 << spec->sub_bits, n = (size_t)1 << (spec->width + spec->sub_bits);
+  int rotated = spec->region == TW_ZERO_OUTSIDE;
+  double at = (double)(rotated && g < fine ? g + n : g);
+  *from = fmax(spec->lo + (at - (double)fine) * step, spec->lo + width * rotated);
+  *to = fmin(spec->lo + (at + 1) * step, spec->lo + width * (double)(((size_t)1 << spec->width) - 1 + (size_t)rotated));
+  if (*to <= *from) *to = *from + step;
+}
+
+// Slope by the secant through the Chebyshev points, rounded; then the intercept that balances the error left.
+static void fit_piece(const tw_spec *spec, double from, double to, int64_t *a, int64_t *b) {
+  enum { SAMPLES = 64 };
+  double centre = (from + to) / 2, h = (to - from) / 2 / sqrt(2.0);
+  *b = (int64_t)rint(ldexp((spec->f(centre + h) - spec->f(centre - h)) / (2 * h), spec->slope_scale));
+  double slope = ldexp((double)*b, -spec->slope_scale), low = INFINITY, high = -INFINITY;
+  for (int i = 0; i <= SAMPLES; i++) {
+    double x = from + (to - from) * i / SAMPLES, rest = spec->f(x) - slope * x;
+    low = fmin(low, rest);
+    high = fmax(high, rest);
+  }
+  *a = (int64_t)rint(ldexp((low + high) / 2, spec->slope_scale + spec->argument_scale));
+}
+
+tw_status tw_spec_fit(const tw_spec *spec, tw_table out[2]) {
+  size_t n = (size_t)1 << (spec->width + spec->sub_bits);
+  for (int i = 0; i < 2; i++) {
+    out[i].n = n;
+    out[i].values = calloc(n, sizeof(uint64_t));
+    snprintf(out[i].name, sizeof out[i].name, "%s.%c", spec->name, 'A' + i);
+  }
+  if (!out[0].values || !out[1].values) return tw_fail(TW_ERR_MEMORY, "out of memory for the tables of %s", spec->name);
+  for (size_t g = 0; g < n; g++) {
+    double from, to;
+    int64_t a, b;
+    piece_interval(spec, g, &from, &to);
+    fit_piece(spec, from, to, &a, &b);
+    out[0].values[g] = (uint64_t)a & tw_mask(spec->ring);
+    out[1].values[g] = (uint64_t)b & tw_mask(spec->ring);
+  }
+  return TW_OK;
+}
+
+void tw_tables_free(tw_table *tables, int count) {
+  for (int i = 0; i < count; i++) free(tables[i].values);
+}
+
+static int find_table(tw_builder *b, const tw_spec *spec, char which) {
+  char name[32];
+  snprintf(name, sizeof name, "%s.%c", spec->name, which);
+  for (int i = 0; i < b->program->table_count; i++)
+    if (strcmp(b->program->tables[i].name, name) == 0) return i;
+  tw_build_fail(b, TW_ERR_MISMATCH, "the plan holds no table %s; make the plan again with this version", name);
+  return -1;
+}
+
+// Digits below the window, the index digit, and those above (for a zero outside up to the whole ring, for sides up to
+// the sign bit, which is dealt apart).
+static tw_digits deal_spec_digits(tw_builder *b, int x, const tw_spec *spec, int *index) {
+  int widths[TW_MAX_DIGITS], count = 0, ring = tw_look(b, x).ring;
+  if (spec->region == TW_EVERYWHERE) {
+    *index = 0;
+    return tw_deal_digits(b, x, spec->low_bits, &spec->width, 1, false, 0);
+  }
+  count = tw_split_digits(spec->low_bits, widths);
+  *index = count;
+  widths[count++] = spec->width;
+  bool sides = spec->region == TW_SIDES;
+  int above = ring - sides - spec->low_bits - spec->width;
+  if (above < 1) {
+    tw_build_fail(b, TW_ERR_RANGE, "%s needs an argument ring of at least %d bits, not %d; raise the bound", spec->name,
+                  spec->low_bits + spec->width + sides + 1, ring);
+    above = 0;
+  }
+  count += tw_split_digits(above, widths + count);
+  return tw_deal_digits(b, x, 0, widths, count, sides, *index);
+}
+
+// Opened A + B x at out_scale; beside it the caller compares.
+static int piece_value(tw_builder *b, int x, const tw_spec *spec, const tw_digits *d, int index, uint64_t lo) {
+  int table[2] = {find_table(b, spec, 'A'), find_table(b, spec, 'B')}, entry[2];
+  if (table[0] < 0 || table[1] < 0) return 0;
+  int scale[2] = {spec->slope_scale + spec->argument_scale, spec->slope_scale};
+  tw_lookup(b, d, index, spec->sub_bits, lo, table, spec->ring, scale, entry);
+  int a = tw_open(b, entry[0]), slope = tw_open(b, entry[1]);
+  if (spec->ring > tw_look(b, x).ring) x = tw_open(b, tw_extend(b, x, spec->ring));
+  int p = tw_open(b, tw_piece(b, a, slope, x, d));
+  return tw_truncate_dithered(b, p, scale[0] - spec->out_scale);
+}
+
+// y = i P + d (c_R + s_R x) + e (c_L + s_L x), i inside, d right, e = 1 - i - d left.
+static int with_sides(tw_builder *b, int x, int p, const tw_spec *spec, const tw_digits *digits, int64_t lo,
+                      int out_ring) {
+  int64_t hi = lo + ((((int64_t)1 << spec->width) - 1) << spec->low_bits), thresholds[2] = {lo, hi};
+  int at_least = tw_at_least(b, digits, thresholds, 2), planes = 1, right = -1, left = -1;
+  int64_t c_left = llrint(ldexp(spec->left.constant, spec->out_scale)),
+          c_right = llrint(ldexp(spec->right.constant, spec->out_scale));
+  tw_term terms[4] = {{0, at_least, 0}, {0, at_least, 1}};
+  int term_count = 2;
+  uint8_t constant[3] = {0};
+  if (spec->right.slope != 0 || c_right != c_left) {
+    right = planes++;
+    terms[term_count++] = (tw_term){right, at_least, 1};
+  }
+  if (spec->left.slope != 0) {
+    left = planes++;
+    terms[term_count++] = (tw_term){left, at_least, 0};
+    constant[left] = 1;
+  }
+  int bits = tw_open(b, tw_xor_planes(b, terms, term_count, planes, constant));
+  int y = tw_select(b, bits, 0, 1, p, out_ring);
+  if (spec->right.slope != 0)
+    y = tw_combine(b, 1, y, spec->right.slope, tw_select(b, bits, right, 1, x, out_ring), false);
+  if (spec->left.slope != 0) y = tw_combine(b, 1, y, spec->left.slope, tw_select(b, bits, left, 1, x, out_ring), false);
+  int64_t steps[2] = {-c_left, c_right - c_left};
+  if (c_left != 0 || c_right != c_left) {
+    int count = right >= 0 ? 2 : 1;
+    y = tw_combine(b, 1, y, 1, tw_bit_constants(b, bits, 0, count, steps, out_ring, spec->out_scale), false);
+  }
+  return c_left != 0 ? tw_add_constant(b, y, c_left) : y;
+}
+
+int tw_apply_spec(tw_builder *b, int x, const tw_spec *spec, int out_ring) {
+  tw_tensor t = tw_look(b, x);
+  if (t.scale != spec->argument_scale)
+    return tw_build_fail(b, TW_ERR_INTERNAL, "%s of an argument of scale %d, not %d", spec->name, t.scale,
+                         spec->argument_scale);
+  int64_t lo = llrint(ldexp(spec->lo, spec->argument_scale));
+  int index;
+  tw_digits digits = deal_spec_digits(b, x, spec, &index);
+  int p = piece_value(b, x, spec, &digits, index, (uint64_t)lo);
+  if (spec->region == TW_EVERYWHERE) return p;
+  if (spec->region == TW_SIDES) return with_sides(b, x, p, spec, &digits, lo, out_ring);
+  int inside = tw_open(b, tw_in_window(b, &digits, lo, spec->low_bits + spec->width));
+  return tw_select(b, inside, 0, 1, p, out_ring);
+}

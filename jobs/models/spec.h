@@ -1,0 +1,46 @@
+// Specs of scalar functions: data for the one gate that evaluates them all (protocols, section 7).
+#ifndef TW_SPEC_H
+#define TW_SPEC_H
+
+#include "jobs/program/build.h"
+
+typedef enum {
+  TW_EVERYWHERE,    // the window covers every argument that occurs
+  TW_ZERO_OUTSIDE,  // 0 outside the window, right on the whole ring
+  TW_SIDES          // a linear form on each side
+} tw_region;
+
+typedef struct {
+  double constant;
+  int slope;
+} tw_side;  // constant + slope x, slope -1, 0 or 1
+
+typedef struct {
+  const char *name;
+  double (*f)(double);
+  tw_region region;
+  double lo;        // window [lo, lo + 2^width D), D = 2^(low_bits - argument scale)
+  int width;        // bits of the index digit
+  int low_bits;     // bits of the argument below it
+  int sub_bits;     // sub-tables: pieces 2^sub_bits times finer
+  int slope_scale;  // scale of B; A has slope_scale + argument scale
+  int ring;         // ring of A + B x
+  int argument_scale, out_scale;
+  tw_side left, right;
+} tw_spec;
+
+extern const tw_spec tw_spec_gelu, tw_spec_silu, tw_spec_sigmoid, tw_spec_tanh, tw_spec_exp, tw_spec_rsqrt;
+// 1 / max(x, 1/4) for row sums up to `largest`.
+tw_spec tw_spec_reciprocal(double largest);
+const tw_spec *tw_spec_by_name(const char *name);  // NULL when unknown
+
+// Fit the two tables (A and B) of a spec: entry g covers the arguments that can be looked up there. Integers mod
+// 2^ring. Done once, by `plan`: libm differs between hosts.
+tw_status tw_spec_fit(const tw_spec *spec, tw_table out[2]);
+void tw_tables_free(tw_table *tables, int count);
+
+// f(x): WIRE at out_scale for TW_EVERYWHERE, else SHARE mod 2^out_ring at out_scale. The program's tables must hold the
+// spec's, named NAME.A and NAME.B.
+int tw_apply_spec(tw_builder *b, int x, const tw_spec *spec, int out_ring);
+
+#endif

@@ -1,0 +1,126 @@
+// Synthetic models: shapes by name, and weights with the statistics of a trained BERT.
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/memory.h"
+#include "io/hf_config.h"
+#include "jobs/models/import.h"
+#include "kernels/prg.h"
+
+static const struct {
+  const char *name;
+  int layers, hidden, heads, intermediate;
+} shapes[] = {{"bert-tiny", 2, 128, 2, 512},    {"bert-mini", 4, 256, 4, 1024},   {"bert-small", 4, 512, 8, 2048},
+              {"bert-medium", 8, 512, 8, 2048}, {"bert-base", 12, 768, 12, 3072}, {"bert-large", 24, 1024, 16, 4096},
+              {"minilm", 6, 384, 12, 1536}};
+
+tw_status tw_shape_config(const char *shape, tw_model_config *config) {
+  *config = (tw_model_config){.max_positions = 512,
+                              .vocab = 30522,
+                              .type_vocab = 2,
+                              .norm_epsilon = 1e-12,
+                              .activation = "gelu",
+                              .synthetic = true};
+  int used = 0;
+  for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++)
+    if (strcmp(shapes[i].name, shape) == 0) {
+      config->layers = shapes[i].layers;
+      config->hidden = shapes[i].hidden;
+      config->heads = shapes[i].heads;
+      config->intermediate = shapes[i].intermediate;
+    }
+  if (config->layers == 0 && (sscanf(shape, "%7dx%7dx%7dx%7d%n", &config->layers, &config->hidden, &config->heads,
+                                     &config->intermediate, &used) != 4 ||
+                              shape[used] != '\0'))
+    return tw_fail(
+        TW_ERR_USAGE,
+        "unknown shape '%s': use bert-tiny, bert-mini, bert-small, bert-medium, bert-base, bert-large, minilm "
+        "or LAYERSxHIDDENxHEADSxINTERMEDIATE",
+        shape);
+  snprintf(config->name, sizeof config->name, "%s", shape);
+  return tw_model_config_check(shape, config);
+}
+
+// values = mean + deviation * N(0, 1), from stream `use` of a seed that everybody knows: Box-Muller on halves of words.
+static void fill(const tw_seed *seed, uint32_t use, double mean, double deviation, size_t n, float *values) {
+  enum { BLOCK = 512 };
+  const double unit = 0x1p-32, turn = 2 * acos(-1);
+  uint64_t words[BLOCK];
+  for (size_t first = 0; first < n; first += 2 * BLOCK) {
+    size_t pairs = (n - first + 1) / 2 < BLOCK ? (n - first + 1) / 2 : BLOCK;
+    tw_prg_words(seed, use, 0, first / 2, pairs, words);
+    for (size_t i = 0; i < pairs; i++) {
+      double radius = sqrt(-2 * log(((double)(words[i] >> 32) + 0.5) * unit)) * deviation;
+      double angle = (double)(words[i] & 0xffffffff) * unit * turn;
+      size_t at = first + 2 * i;
+      values[at] = (float)(mean + radius * cos(angle));
+      if (at + 1 < n) values[at + 1] = (float)(mean + radius * sin(angle));
+    }
+  }
+}
+
+// Queries and keys are wider than values, as trained attention is sharper than random attention.
+static void sharpen(tw_model_tensor *qkv) {
+  for (size_t r = 0; r < qkv->rows; r++)
+    for (size_t c = 0; c < qkv->cols / 3 * 2; c++) qkv->values[r * qkv->cols + c] *= 1.6f;
+}
+
+static void fill_model(const tw_seed *seed, tw_model *model) {
+  double deviation = 0.04 * sqrt(768.0 / model->config.hidden);
+  for (int i = 0; i < model->count; i++) {
+    tw_model_tensor *t = &model->tensors[i];
+    int part = i % TW_TENSORS_PER_LAYER;
+    bool gamma = part == 4 || part == 10, beta = part == 5 || part == 11, weight = part % 2 == 0 && !gamma;
+    fill(seed, (uint32_t)i, gamma ? 0.8 : 0,
+         weight          ? deviation
+         : gamma || beta ? 0.1
+                         : 0.05,
+         t->rows * t->cols, t->values);
+    if (part == 0) sharpen(t);
+  }
+}
+
+static tw_status make_table(const tw_seed *seed, uint32_t use, double mean, double deviation, size_t n, float **out) {
+  TW_TRY(tw_alloc(n * sizeof(float), (void **)out));
+  fill(seed, use, mean, deviation, n, *out);
+  return TW_OK;
+}
+
+static tw_status make_client(const tw_seed *seed, tw_client *client) {
+  const tw_model_config *c = &client->config;
+  size_t hidden = (size_t)c->hidden;
+  TW_TRY(make_table(seed, 0, 0, 0.05, (size_t)c->vocab * hidden, &client->word));
+  TW_TRY(make_table(seed, 1, 0, 0.02, (size_t)c->max_positions * hidden, &client->position));
+  TW_TRY(make_table(seed, 2, 0, 0.02, (size_t)c->type_vocab * hidden, &client->type));
+  TW_TRY(make_table(seed, 3, 0.8, 0.1, hidden, &client->gamma));
+  TW_TRY(make_table(seed, 4, 0, 0.2, hidden, &client->beta));
+  client->gamma[5] *= 8;  // one outlying coordinate, as trained BERTs have
+  return TW_OK;
+}
+
+tw_status tw_import_synthetic(const char *shape, tw_model *model, tw_client *client) {
+  memset(model, 0, sizeof *model);
+  memset(client, 0, sizeof *client);
+  tw_model_config config;
+  TW_TRY(tw_shape_config(shape, &config));
+  tw_seed layers, embeddings;
+  tw_seed_test(&layers, 0, "synthetic layers", 0);
+  tw_seed_test(&embeddings, 0, "synthetic embeddings", 0);
+  client->config = config;
+  tw_digest_of(&layers, sizeof layers, &model->source);
+  tw_digest source = model->source;
+  tw_status status = tw_model_allocate(&config, model);
+  if (status == TW_OK) {
+    model->source = source;
+    fill_model(&layers, model);
+    status = make_client(&embeddings, client);
+    if (status == TW_OK) status = tw_text_rules_default(&client->rules);
+  }
+  if (status == TW_OK) return TW_OK;
+  tw_model_free(model);
+  tw_client_free(client);
+  memset(model, 0, sizeof *model);
+  memset(client, 0, sizeof *client);
+  return status;
+}

@@ -1,0 +1,414 @@
+#define _GNU_SOURCE
+#include "jobs/parties/bench_job.h"
+
+#include <errno.h>
+#include <math.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/memory.h"
+#include "io/keys.h"
+#include "jobs/models/encode.h"
+#include "jobs/models/import.h"
+#include "jobs/parties/deal.h"
+#include "jobs/parties/device_dealer.h"
+#include "jobs/parties/emulate.h"
+#include "jobs/parties/share.h"
+#ifdef TWAIN_CUDA
+#include "kernels/device.h"
+#endif
+#include "kernels/pack.h"
+
+enum { PATH_ROOM = 4000 };
+
+struct tw_rehearsal {
+  tw_rehearsal_options o;
+  tw_model model;
+  tw_client client;
+  tw_plan plan;
+  tw_model_share shares[2];
+  tw_model_dealer dealer;
+  tw_model_masks masks;
+  tw_input input;
+  uint64_t *input_share;
+  int *lengths;
+  tw_seed *seeds;  // own, of each slot
+  uint64_t *slot_numbers;
+  int slot_count, dealt;  // dealt: repetition, -1 none
+  // own corrections of the dealt repetition
+  uint8_t *slots;  // [batch][slot_room], memory of the place; NULL: FILE dealt on a GPU
+  size_t slot_room;
+  char folder[PATH_ROOM], path[PATH_ROOM + 16];  // FILE
+  tw_keys *file;
+  tw_key_stream **streams;
+  tw_device_dealer *dealing;
+  // threads that deal
+  int next_sequence;
+  pthread_mutex_t lock;
+  tw_status failed;
+  char message[256];
+};
+
+static uint64_t random_word(const tw_rehearsal *r, const char *label, uint64_t index) {
+  tw_seed seed;
+  uint64_t word;
+  tw_seed_test(&seed, r->o.number, label, index);
+  memcpy(&word, seed.key, sizeof word);
+  return word;
+}
+
+// Tokens drawn from the number, embedded by the synthetic client; every sequence fills its length.
+static tw_status make_input(tw_rehearsal *r) {
+  size_t n = (size_t)r->o.batch * (size_t)r->o.seq;
+  void *memory;
+  TW_TRY(tw_alloc(sizeof(int) * n, &memory));
+  int *ids = memory;
+  TW_TRY(tw_alloc(sizeof(int) * (size_t)r->o.batch, &memory));
+  r->lengths = memory;
+  for (int b = 0; b < r->o.batch; b++) r->lengths[b] = r->o.seq;
+  for (size_t i = 0; i < n; i++) ids[i] = (int)(random_word(r, "token", i) % (uint64_t)r->client.config.vocab);
+  TW_TRY(tw_alloc(sizeof(int *) * (size_t)r->o.batch, &memory));
+  const int **rows = memory;
+  for (int b = 0; b < r->o.batch; b++) rows[b] = ids + (size_t)b * (size_t)r->o.seq;
+  tw_status status = tw_encode_ids(&r->client, rows, r->lengths, r->o.batch, r->o.seq, &r->input);
+  tw_free(rows);
+  tw_free(ids);
+  return status;
+}
+
+static tw_status share_input(tw_rehearsal *r) {
+  size_t n = (size_t)r->o.batch * (size_t)r->o.seq * (size_t)r->input.hidden;
+  void *memory;
+  tw_seed seed;
+  TW_TRY(tw_alloc(8 * n, &memory));
+  r->input_share = memory;
+  tw_seed_test(&seed, r->o.number, "input", 0);
+  tw_prg_ring(&seed, 0, 0, TW_INPUT_RING, 0, n, r->input_share);
+  for (size_t j = 0; r->o.rank == 1 && j < n; j++)
+    r->input_share[j] =
+        ((uint64_t)tw_fixed_value((double)r->input.values[j]) - r->input_share[j]) & tw_mask(TW_INPUT_RING);
+  return TW_OK;
+}
+
+static tw_status make_model(tw_rehearsal *r) {
+  tw_seed seeds[2];
+  TW_TRY(tw_import_synthetic(r->o.shape, &r->model, &r->client));
+  if (r->o.layers > 0 && r->o.layers < r->model.config.layers) {  // the first layers of the shape
+    int keep = r->o.layers * TW_TENSORS_PER_LAYER;
+    for (int i = keep; i < r->model.count; i++) tw_free(r->model.tensors[i].values);
+    r->model.count = keep;
+    r->model.config.layers = r->o.layers;
+  }
+  TW_TRY(tw_plan_make(&r->model.config, r->o.seq, TW_DITHERED, TW_OUTPUT_TOKENS, r->o.guard, NULL, &r->plan));
+  for (int rank = 0; rank < 2; rank++) tw_seed_test(&seeds[rank], r->o.number, "model mask", (uint64_t)rank);
+  TW_TRY(tw_share_model_with(&r->model, seeds, r->shares, &r->dealer));
+  tw_model_share_free(&r->shares[1 - r->o.rank]);
+  return TW_OK;
+}
+
+static bool on_gpu(const tw_rehearsal *r) { return r->o.device == TW_DEVICE_CUDA; }
+
+static tw_status allocate_slots(tw_rehearsal *r) {
+  size_t bytes = r->slot_room * (size_t)r->o.batch;
+  void *memory = NULL;
+#ifdef TWAIN_CUDA
+  if (on_gpu(r) && r->o.keys == TW_KEYS_RESIDENT) TW_TRY(tw_cuda_backend.alloc(bytes, &memory));
+  if (on_gpu(r) && r->o.keys == TW_KEYS_MEMORY) TW_TRY(tw_pinned_alloc(bytes, &memory));
+#endif
+  if (!on_gpu(r)) TW_TRY(tw_alloc(bytes, &memory));
+  r->slots = memory;
+  return TW_OK;
+}
+
+static void free_slots(tw_rehearsal *r) {
+  if (!r->slots) return;
+#ifdef TWAIN_CUDA
+  size_t bytes = r->slot_room * (size_t)r->o.batch;
+  if (on_gpu(r) && r->o.keys == TW_KEYS_RESIDENT) tw_cuda_backend.release(r->slots, bytes);
+  if (on_gpu(r) && r->o.keys == TW_KEYS_MEMORY) tw_pinned_free(r->slots, bytes);
+#endif
+  if (!on_gpu(r)) tw_free(r->slots);
+}
+
+static tw_status make_folder(tw_rehearsal *r) {
+  const char *parent = getenv("TMPDIR");
+  snprintf(r->folder, sizeof r->folder, "%s/twain-bench-XXXXXX", parent && *parent ? parent : "/tmp");
+  if (!mkdtemp(r->folder)) {
+    tw_status status = tw_fail(TW_ERR_IO, "%s: cannot make a folder for keys: %s; set TMPDIR to one with room",
+                               r->folder, strerror(errno));
+    r->folder[0] = '\0';
+    return status;
+  }
+  snprintf(r->path, sizeof r->path, "%s/keys.h5", r->folder);
+  return TW_OK;
+}
+
+static tw_status allocate_keys(tw_rehearsal *r) {
+  r->slot_count = r->o.batch * r->o.repeat;
+  r->slot_room = tw_arena_rounded(r->plan.program.slot_bytes[r->o.rank]);
+  void *memory;
+  TW_TRY(tw_alloc(sizeof(tw_seed) * (size_t)r->slot_count, &memory));
+  r->seeds = memory;
+  TW_TRY(tw_alloc(8 * (size_t)r->slot_count, &memory));
+  r->slot_numbers = memory;
+  for (int i = 0; i < r->slot_count; i++) {
+    r->slot_numbers[i] = (uint64_t)i;
+    tw_deal_test_seed(r->o.number, r->o.rank, (uint64_t)i, &r->seeds[i]);
+  }
+  TW_TRY(tw_alloc(sizeof(tw_key_stream *) * (size_t)r->o.batch, &memory));
+  r->streams = memory;
+  if (r->o.keys == TW_KEYS_FILE) TW_TRY(make_folder(r));
+  return allocate_slots(r);
+}
+
+// The dealer on the GPU stays: it deals again before every repetition.
+static tw_status open_dealer(tw_rehearsal *r) {
+#ifdef TWAIN_CUDA
+  if (on_gpu(r))
+    return tw_device_dealer_open(&r->plan, &r->dealer, (const bool[2]){r->o.rank == 0, r->o.rank == 1}, 1, &r->dealing);
+#endif
+  return tw_model_masks_draw(&r->dealer, &tw_cpu_backend, NULL, &r->masks);
+}
+
+tw_status tw_rehearsal_open(const tw_rehearsal_options *options, tw_rehearsal **out) {
+  tw_rehearsal *r = calloc(1, sizeof *r);
+  if (!r) return tw_fail(TW_ERR_MEMORY, "out of memory for a rehearsal");
+  r->o = *options;
+  r->dealt = -1;
+  pthread_mutex_init(&r->lock, NULL);
+  tw_status status = make_model(r);
+  if (status == TW_OK) status = make_input(r);
+  if (status == TW_OK) status = share_input(r);
+  if (status == TW_OK) status = allocate_keys(r);
+  if (status == TW_OK) status = open_dealer(r);
+  *out = r;
+  if (status != TW_OK) {
+    tw_rehearsal_close(r);
+    *out = NULL;
+  }
+  return status;
+}
+
+static void close_file(tw_rehearsal *r) {
+  for (int b = 0; r->streams && b < r->o.batch; b++) {
+    tw_key_stream_close(r->streams[b]);
+    r->streams[b] = NULL;
+  }
+  tw_keys_close(r->file);
+  r->file = NULL;
+  if (r->path[0]) unlink(r->path);
+}
+
+void tw_rehearsal_close(tw_rehearsal *r) {
+  if (!r) return;
+  close_file(r);
+  if (r->folder[0]) rmdir(r->folder);
+  free_slots(r);
+#ifdef TWAIN_CUDA
+  tw_device_dealer_close(r->dealing);
+#endif
+  tw_free(r->streams);
+  tw_free(r->seeds);
+  tw_free(r->slot_numbers);
+  tw_free(r->lengths);
+  tw_free(r->input_share);
+  tw_input_free(&r->input);
+  if (r->masks.count) tw_model_masks_free(&r->masks);
+  tw_model_dealer_free(&r->dealer);
+  if (r->shares[r->o.rank].count) tw_model_share_free(&r->shares[r->o.rank]);
+  tw_plan_free(&r->plan);
+  tw_client_free(&r->client);
+  tw_model_free(&r->model);
+  pthread_mutex_destroy(&r->lock);
+  free(r);
+}
+
+const tw_plan *tw_rehearsal_plan(const tw_rehearsal *r) { return &r->plan; }
+const tw_model_share *tw_rehearsal_model(const tw_rehearsal *r) { return &r->shares[r->o.rank]; }
+const uint64_t *tw_rehearsal_input(const tw_rehearsal *r) { return r->input_share; }
+
+// ---- the key file ----
+
+static tw_status create_file(tw_rehearsal *r, tw_keys_writer **out) {
+  tw_key_index_entry *index;
+  TW_TRY(tw_program_index(&r->plan.program, r->o.rank, &index));
+  tw_keys_info info = {.rank = r->o.rank,
+                       .model_id = r->dealer.model_id,
+                       .plan = r->plan.digest,
+                       .test = true,
+                       .count = (uint64_t)r->o.batch,
+                       .slot_bytes = r->plan.program.slot_bytes[r->o.rank],
+                       .index_count = (uint64_t)r->plan.program.correction_count,
+                       .index = index};
+  tw_id_random(&info.key_id);
+  tw_status status = tw_keys_create(r->path, &info, out);
+  tw_free(index);
+  return status;
+}
+
+static tw_status write_slot(tw_rehearsal *r, tw_keys_writer *w, int b, const uint8_t *half) {
+  TW_TRY(tw_keys_begin_slot(w, (uint64_t)b, r->seeds[r->dealt * r->o.batch + b].key));
+  TW_TRY(tw_keys_append(w, half, r->plan.program.slot_bytes[r->o.rank]));
+  return tw_keys_end_slot(w);
+}
+
+static tw_status end_file(tw_rehearsal *r, tw_keys_writer *w, tw_status status) {
+  if (status != TW_OK) {
+    tw_keys_abort(w);
+    return status;
+  }
+  TW_TRY(tw_keys_commit(w));
+  TW_TRY(tw_keys_open(r->path, r->o.rank, &r->file));
+  for (int b = 0; b < r->o.batch; b++) TW_TRY(tw_key_stream_open(r->file, (uint64_t)b, &r->streams[b]));
+  return TW_OK;
+}
+
+// ---- dealing ----
+
+typedef struct {
+  uint8_t *at;
+} cursor;
+
+static tw_status keep(void *state, const void *data, size_t bytes) {
+  cursor *c = state;
+  memcpy(c->at, data, bytes);
+  c->at += bytes;
+  return TW_OK;
+}
+
+static tw_status discard(void *state, const void *data, size_t bytes) {
+  (void)state, (void)data, (void)bytes;
+  return TW_OK;
+}
+
+static uint8_t *slot_of(const tw_rehearsal *r, int b) { return r->slots + (size_t)b * r->slot_room; }
+
+static void seeds_of(const tw_rehearsal *r, int b, tw_seed seed[2], uint64_t *slot) {
+  *slot = (uint64_t)(r->dealt * r->o.batch + b);
+  for (int rank = 0; rank < 2; rank++) tw_deal_test_seed(r->o.number, rank, *slot, &seed[rank]);
+}
+
+static tw_status deal_one(tw_rehearsal *r, int b) {
+  tw_seed seed[2];
+  tw_sink sink[2];
+  uint64_t slot;
+  cursor c = {slot_of(r, b)};
+  seeds_of(r, b, seed, &slot);
+  for (int rank = 0; rank < 2; rank++) sink[rank] = rank == r->o.rank ? (tw_sink){keep, &c} : (tw_sink){discard, NULL};
+  return tw_deal_slot(&r->plan, &r->masks, seed, slot, sink, NULL, NULL);
+}
+
+static void *deal_some(void *argument) {
+  tw_rehearsal *r = argument;
+  for (;;) {
+    pthread_mutex_lock(&r->lock);
+    int b = r->failed == TW_OK && r->next_sequence < r->o.batch ? r->next_sequence++ : -1;
+    pthread_mutex_unlock(&r->lock);
+    if (b < 0) return NULL;
+    tw_status status = deal_one(r, b);
+    if (status == TW_OK) continue;
+    pthread_mutex_lock(&r->lock);
+    r->failed = status;
+    snprintf(r->message, sizeof r->message, "%s", tw_error_message());
+    pthread_mutex_unlock(&r->lock);
+  }
+}
+
+static tw_status deal_on_host(tw_rehearsal *r, int threads) {
+  enum { MOST = 64 };
+  pthread_t thread[MOST];
+  int count = threads > MOST ? MOST : threads;
+  r->next_sequence = 0;
+  for (int i = 0; i < count; i++)
+    if (pthread_create(&thread[i], NULL, deal_some, r) != 0) count = i;
+  if (count == 0) deal_some(r);
+  for (int i = 0; i < count; i++) pthread_join(thread[i], NULL);
+  return r->failed == TW_OK ? TW_OK : tw_fail(r->failed, "%s", r->message);
+}
+
+#ifdef TWAIN_CUDA
+static tw_status place_half(tw_rehearsal *r, tw_keys_writer *w, int b, const uint8_t *half) {
+  size_t bytes = r->plan.program.slot_bytes[r->o.rank];
+  if (w) return write_slot(r, w, b, half);
+  if (r->o.keys == TW_KEYS_MEMORY) {
+    memcpy(slot_of(r, b), half, bytes);
+    return TW_OK;
+  }
+  TW_TRY(tw_cuda_backend.upload(slot_of(r, b), half, bytes, NULL));
+  return tw_device_wait(NULL);
+}
+
+static tw_status deal_on_device(tw_rehearsal *r, tw_keys_writer *w) {
+  for (int b = 0; b < r->o.batch; b++) {
+    tw_seed seed[2];
+    uint64_t slot;
+    seeds_of(r, b, seed, &slot);
+    TW_TRY(tw_device_dealer_begin(r->dealing, 0, seed, slot));
+    TW_TRY(tw_device_dealer_wait(r->dealing));
+    TW_TRY(place_half(r, w, b, tw_device_dealer_half(r->dealing, 0, r->o.rank)));
+  }
+  return TW_OK;
+}
+#endif
+
+static tw_status deal_slots(tw_rehearsal *r, int threads, tw_keys_writer *w) {
+#ifdef TWAIN_CUDA
+  if (on_gpu(r)) return deal_on_device(r, w);
+#endif
+  TW_TRY(deal_on_host(r, threads));
+  for (int b = 0; w && b < r->o.batch; b++) TW_TRY(write_slot(r, w, b, slot_of(r, b)));
+  return TW_OK;
+}
+
+tw_status tw_rehearsal_deal(tw_rehearsal *r, int repetition, int threads) {
+  if (repetition >= r->o.repeat) return tw_fail(TW_ERR_INTERNAL, "more repetitions than there are seeds for");
+  r->dealt = repetition;
+  if (r->o.keys != TW_KEYS_FILE) return deal_slots(r, threads, NULL);
+  tw_keys_writer *w;
+  close_file(r);
+  TW_TRY(create_file(r, &w));
+  return end_file(r, w, deal_slots(r, threads, w));
+}
+
+// ---- repetitions ----
+
+static tw_status read_chunk(void *state, int b, uint64_t number, void *dst) {
+  tw_rehearsal *r = state;
+  return tw_key_stream_chunk(r->streams[b], number, dst);
+}
+
+static const uint8_t *find_slot(void *state, int b) { return slot_of(state, b); }
+
+tw_status tw_rehearsal_job(tw_rehearsal *r, int repetition, tw_engine_job *out) {
+  if (repetition != r->dealt) return tw_fail(TW_ERR_INTERNAL, "a repetition that was not dealt");
+  int first = repetition * r->o.batch;
+  *out = (tw_engine_job){.seeds = r->seeds + first,
+                         .slots = r->slot_numbers + first,
+                         .lengths = r->lengths,
+                         .input = r->input_share,
+                         .source = {.state = r, .chunk = read_chunk, .slot = find_slot}};
+  return TW_OK;
+}
+
+static uint64_t open_element(const tw_rehearsal_wire *w, size_t j, int ring) {
+  return (w->masked[j] - w->mask[0][j] - w->mask[1][j]) & tw_mask(ring);
+}
+
+tw_status tw_rehearsal_verify(tw_rehearsal *r, int repetition, const tw_rehearsal_wire *output,
+                              const tw_rehearsal_wire *guard, const char *transcript, tw_rehearsal_verdict *out) {
+  tw_emulation e;
+  const tw_program *p = &r->plan.program;
+  const tw_tensor *t = &p->tensors[p->output];
+  TW_TRY(tw_emulate(&r->plan, &r->model, &r->input, r->slot_numbers + repetition * r->o.batch, r->o.number, &e));
+  *out = (tw_rehearsal_verdict){.mismatches = strcmp(transcript, e.transcript) != 0, .out_of_bound = e.out_of_bound};
+  memcpy(out->first_out_of_bound, e.first_out_of_bound, sizeof out->first_out_of_bound);
+  for (size_t j = 0; j < (size_t)r->o.batch * t->n; j++)
+    out->mismatches += tw_signed(open_element(output, j, t->ring), t->ring) != e.output[j];
+  for (size_t j = 0; p->guard >= 0 && j < (size_t)r->o.batch; j++)
+    out->mismatches += open_element(guard, j, p->tensors[p->guard].ring) != e.guard[j];
+  tw_emulation_free(&e);
+  return TW_OK;
+}

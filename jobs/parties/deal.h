@@ -1,0 +1,33 @@
+// The dealer: one-time keys for COUNT inferences, half of the corrections to each rank, streamed to disk.
+#ifndef TW_DEAL_H
+#define TW_DEAL_H
+
+#include "io/keys.h"
+#include "io/model.h"
+#include "jobs/engine/engine.h"
+#include "jobs/parties/model_masks.h"
+
+typedef struct {
+  const char *path[2];  // key files of rank 0 and rank 1
+  uint64_t count;       // slots
+  bool test;            // both seeds derive from test_seed; the files say TEST
+  uint64_t test_seed;
+  tw_device_kind device;                           // not AUTO: the caller chose (tw_device_choose)
+  void (*progress)(void *state, double fraction);  // may be NULL
+  void *progress_state;
+} tw_deal_options;
+
+// Bytes of both files together, before dealing.
+uint64_t tw_deal_bytes(const tw_plan *plan, uint64_t count);
+
+// Seeds come from the OS, one per rank and slot. Nothing is left under the final names on failure.
+tw_status tw_deal(const tw_plan *plan, const tw_model_dealer *dealer, const tw_deal_options *options, tw_id *key_id);
+
+// One slot's corrections on the CPU, handed to the two sinks in order of use. Several threads may share the masks.
+tw_status tw_deal_slot(const tw_plan *plan, const tw_model_masks *masks, const tw_seed seed[2], uint64_t slot,
+                       const tw_sink sink[2], void (*progress)(void *state, double fraction), void *progress_state);
+
+// TEST keys: the seed of (rank, slot) for a test number.
+void tw_deal_test_seed(uint64_t number, int rank, uint64_t slot, tw_seed *out);
+
+#endif

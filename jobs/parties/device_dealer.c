@@ -1,0 +1,179 @@
+#include "jobs/parties/device_dealer.h"
+
+#ifdef TWAIN_CUDA
+#include <stdlib.h>
+
+#include "base/memory.h"
+#include "kernels/device.h"
+
+enum { CHUNK = 8 << 20, MOST_BUFFERS = 2 };
+
+// One rank's half of the slot on its way out.
+typedef struct {
+  tw_device_dealer *dealer;
+  uint8_t *device, *pinned[MOST_BUFFERS];  // pinned: NULL when nobody wants it
+  uint64_t bytes, dealt, copied;
+} half;
+
+struct tw_device_dealer {
+  const tw_plan *plan;
+  tw_model_masks masks;
+  tw_session session;
+  bool open;
+  void *stream, *copies, *event;
+  half half[2];
+  int buffers, buffer;  // buffer: being recorded
+  void *graph[MOST_BUFFERS];
+  uint64_t slot;
+  // GPU memory
+  tw_seed *seeds;
+  uint64_t *device_slot;
+  int64_t *pool;
+};
+
+static const tw_backend *const k = &tw_cuda_backend;
+
+// What was dealt since the last chunk may leave now.
+static tw_status copy_out(half *h, uint64_t end) {
+  tw_device_dealer *d = h->dealer;
+  if (!h->pinned[0] || end == h->copied) return TW_OK;
+  TW_TRY(tw_device_event_record(d->event, d->stream));
+  TW_TRY(tw_device_event_wait(d->event, d->copies));
+  TW_TRY(tw_device_copy_out(h->pinned[d->buffer] + h->copied, h->device + h->copied, end - h->copied, d->copies));
+  h->copied = end;
+  return TW_OK;
+}
+
+static tw_status append(void *state, const void *data, size_t bytes) {
+  half *h = state;
+  (void)data;  // lies in h->device already
+  h->dealt += bytes;
+  return h->dealt - h->copied >= CHUNK ? copy_out(h, h->dealt) : TW_OK;
+}
+
+// Everything between seeds in GPU memory and halves in pinned memory, enqueued.
+static tw_status enqueue(tw_device_dealer *d, int buffer) {
+  d->buffer = buffer;
+  tw_session_rewind(&d->session);
+  for (int rank = 0; rank < 2; rank++) d->half[rank].dealt = d->half[rank].copied = 0;
+  TW_TRY(tw_session_run(&d->session));
+  for (int rank = 0; rank < 2; rank++) TW_TRY(copy_out(&d->half[rank], d->half[rank].dealt));
+  if (d->half[0].copied + d->half[1].copied == 0) return TW_OK;  // the copies' stream has not forked
+  TW_TRY(tw_device_event_record(d->event, d->copies));
+  return tw_device_event_wait(d->event, d->stream);
+}
+
+static tw_status record(tw_device_dealer *d, int buffer) {
+  TW_TRY(tw_device_capture_begin(d->stream));
+  return tw_device_capture_end(d->stream, enqueue(d, buffer), &d->graph[buffer]);
+}
+
+// Reserving completes the pool; the first real walk lets products plan themselves. Recorded ones then allocate nothing.
+static tw_status record_all(tw_device_dealer *d) {
+  TW_TRY(tw_session_reserve(&d->session));
+  TW_TRY(enqueue(d, 0));
+  TW_TRY(tw_device_wait(d->stream));
+  for (int buffer = 0; buffer < d->buffers; buffer++) TW_TRY(record(d, buffer));
+  return TW_OK;
+}
+
+static tw_status allocate(tw_device_dealer *d, const bool wanted[2]) {
+  const tw_program *p = &d->plan->program;
+  void *memory;
+  TW_TRY(k->alloc(2 * sizeof(tw_seed), &memory));
+  d->seeds = memory;
+  TW_TRY(k->alloc(sizeof(uint64_t), &memory));
+  d->device_slot = memory;
+  TW_TRY(k->alloc(sizeof(int64_t) * p->pool_count, &memory));
+  d->pool = memory;
+  TW_TRY(k->upload(d->pool, p->pool, sizeof(int64_t) * p->pool_count, d->stream));
+  for (int rank = 0; rank < 2; rank++) {
+    half *h = &d->half[rank];
+    *h = (half){.dealer = d, .bytes = p->slot_bytes[rank]};
+    TW_TRY(k->alloc(h->bytes, &memory));
+    h->device = memory;
+    for (int buffer = 0; wanted[rank] && buffer < d->buffers; buffer++) {
+      TW_TRY(tw_pinned_alloc(h->bytes, &memory));
+      h->pinned[buffer] = memory;
+    }
+  }
+  return TW_OK;
+}
+
+static tw_status open_session(tw_device_dealer *d) {
+  d->session = (tw_session){.program = &d->plan->program,
+                            .role = TW_DEALER,
+                            .batch = 1,
+                            .slots = &d->slot,
+                            .backend = k,
+                            .stream = d->stream,
+                            .seeds = {&d->seeds[0], &d->seeds[1]},
+                            .weights = tw_model_masks_weights(&d->masks)};
+  for (int rank = 0; rank < 2; rank++) {
+    d->session.sink[rank] = (tw_sink){append, &d->half[rank]};
+    d->session.dealt[rank] = d->half[rank].device;
+  }
+  TW_TRY(tw_session_open(&d->session));
+  d->open = true;
+  d->session.pool = d->pool;
+  d->session.backend_slots = d->device_slot;
+  return TW_OK;
+}
+
+static tw_status open_all(tw_device_dealer *d, const tw_model_dealer *dealer, const bool wanted[2]) {
+  TW_TRY(tw_device_stream_create(&d->stream));
+  TW_TRY(tw_device_stream_create(&d->copies));
+  TW_TRY(tw_device_event_create(&d->event));
+  TW_TRY(tw_model_masks_draw(dealer, k, d->stream, &d->masks));
+  TW_TRY(allocate(d, wanted));
+  TW_TRY(open_session(d));
+  TW_TRY(record_all(d));
+  return tw_device_wait(d->stream);
+}
+
+tw_status tw_device_dealer_open(const tw_plan *plan, const tw_model_dealer *dealer, const bool wanted[2], int buffers,
+                                tw_device_dealer **out) {
+  tw_device_dealer *d = calloc(1, sizeof *d);
+  if (!d) return tw_fail(TW_ERR_MEMORY, "out of memory for a dealer");
+  d->plan = plan;
+  d->buffers = buffers;
+  tw_status status = open_all(d, dealer, wanted);
+  *out = d;
+  if (status != TW_OK) {
+    tw_device_dealer_close(d);
+    *out = NULL;
+  }
+  return status;
+}
+
+void tw_device_dealer_close(tw_device_dealer *d) {
+  if (!d) return;
+  if (d->stream) (void)tw_device_wait(d->stream);
+  for (int buffer = 0; buffer < MOST_BUFFERS; buffer++) tw_device_graph_destroy(d->graph[buffer]);
+  if (d->open) tw_session_close(&d->session);
+  for (int rank = 0; rank < 2; rank++) {
+    half *h = &d->half[rank];
+    if (h->device) k->release(h->device, h->bytes);
+    for (int buffer = 0; buffer < MOST_BUFFERS; buffer++) tw_pinned_free(h->pinned[buffer], h->bytes);
+  }
+  if (d->seeds) k->release(d->seeds, 2 * sizeof(tw_seed));
+  if (d->device_slot) k->release(d->device_slot, sizeof(uint64_t));
+  if (d->pool) k->release(d->pool, sizeof(int64_t) * d->plan->program.pool_count);
+  if (d->masks.backend) tw_model_masks_free(&d->masks);
+  tw_device_event_destroy(d->event);
+  tw_device_stream_destroy(d->copies);
+  tw_device_stream_destroy(d->stream);
+  free(d);
+}
+
+tw_status tw_device_dealer_begin(tw_device_dealer *d, int buffer, const tw_seed seed[2], uint64_t slot) {
+  TW_TRY(k->upload(d->seeds, seed, 2 * sizeof(tw_seed), d->stream));
+  TW_TRY(k->upload(d->device_slot, &slot, sizeof slot, d->stream));
+  return tw_device_graph_launch(d->graph[buffer], d->stream);
+}
+
+tw_status tw_device_dealer_wait(tw_device_dealer *d) { return tw_device_wait(d->stream); }
+const uint8_t *tw_device_dealer_half(const tw_device_dealer *d, int buffer, int rank) {
+  return d->half[rank].pinned[buffer];
+}
+#endif

@@ -1,0 +1,22 @@
+// The dealer on one GPU: a slot's whole walk is one CUDA graph that reads seeds and slot number from GPU memory, and
+// whose halves leave for page-locked host memory in chunks while later gates are dealt. With two buffers one can be
+// written to disk while the other is being dealt into. Built with CUDA only.
+#ifndef TW_DEVICE_DEALER_H
+#define TW_DEVICE_DEALER_H
+
+#include "jobs/parties/model_masks.h"
+#include "jobs/plan/plan.h"
+
+typedef struct tw_device_dealer tw_device_dealer;
+
+// wanted: the ranks whose halves are kept; buffers: 1 or 2. The GPU was selected by the caller.
+tw_status tw_device_dealer_open(const tw_plan *plan, const tw_model_dealer *dealer, const bool wanted[2], int buffers,
+                                tw_device_dealer **out);
+void tw_device_dealer_close(tw_device_dealer *d);  // wipes
+// Begin a slot in a buffer, and wait for all that was begun.
+tw_status tw_device_dealer_begin(tw_device_dealer *d, int buffer, const tw_seed seed[2], uint64_t slot);
+tw_status tw_device_dealer_wait(tw_device_dealer *d);
+// slot_bytes[rank] bytes, until the buffer is begun again.
+const uint8_t *tw_device_dealer_half(const tw_device_dealer *d, int buffer, int rank);
+
+#endif

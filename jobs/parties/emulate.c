@@ -1,0 +1,179 @@
+#include "jobs/parties/emulate.h"
+
+#include <sodium.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/memory.h"
+#include "jobs/parties/deal.h"
+#include "jobs/parties/share.h"
+#include "jobs/program/session.h"
+#include "kernels/digest.h"
+#include "kernels/digit.h"
+#include "kernels/pack.h"
+
+// One sequence's walk. The sequences go level by level, as the ranks' batch does, so that the transcripts agree.
+typedef struct {
+  tw_session session;
+  tw_seed seed[2];
+  uint64_t *input;
+  uint64_t *digests;  // of the level's opens
+  int opens;
+} lane;
+
+static tw_status watch(void *state, tw_session *s, const tw_op *op) {
+  lane *l = state;
+  int id = op->out[0];
+  const tw_tensor *t = tw_t(s, id);
+  const tw_buffer *b = tw_b(s, id);
+  size_t words = tw_words_of(s, id);
+  uint64_t *value;
+  TW_TRY(tw_scratch(s, words, &value));
+  for (size_t j = 0; j < words; j++) {
+    if (t->kind == TW_WIRE) {
+      value[j] = (b->value[j] + b->mask[0][j] + b->mask[1][j]) & tw_mask(t->ring);
+    } else {
+      bool tail = t->n % 64 && j % tw_words(t->n) == t->n / 64;
+      value[j] = (b->value[j] ^ b->mask[0][j] ^ b->mask[1][j]) & (tail ? (1ull << (t->n % 64)) - 1 : ~0ull);
+    }
+  }
+  l->digests[l->opens++] = tw_open_digest(value, words);
+  return TW_OK;
+}
+
+static void absorb_level(crypto_generichash_blake2b_state *h, lane *lanes, int count) {
+  for (int open = 0; open < lanes[0].opens; open++)
+    for (int i = 0; i < count; i++) crypto_generichash_blake2b_update(h, (const uint8_t *)&lanes[i].digests[open], 8);
+  for (int i = 0; i < count; i++) lanes[i].opens = 0;
+}
+
+// The ranks' own masks of model vectors play no part in any opened value: the emulator takes zeros.
+typedef struct {
+  size_t *rows, *cols;
+  uint64_t **value, **no_mask;
+  uint64_t *zeros;
+} clear_model;
+
+static tw_status load_model(const tw_model *model, clear_model *m) {
+  size_t largest = 0;
+  void *memory;
+  memset(m, 0, sizeof *m);
+  TW_TRY(tw_fixed_tensors(model, &m->value));
+  TW_TRY(tw_alloc(sizeof(size_t) * (size_t)model->count, &memory));
+  m->rows = memory;
+  TW_TRY(tw_alloc(sizeof(size_t) * (size_t)model->count, &memory));
+  m->cols = memory;
+  TW_TRY(tw_alloc(sizeof(uint64_t *) * (size_t)model->count, &memory));
+  m->no_mask = memory;
+  for (int i = 0; i < model->count; i++) {
+    m->rows[i] = model->tensors[i].rows;
+    m->cols[i] = model->tensors[i].cols;
+    if (m->rows[i] * m->cols[i] > largest) largest = m->rows[i] * m->cols[i];
+  }
+  TW_TRY(tw_alloc(8 * largest, &memory));
+  m->zeros = memory;
+  for (int i = 0; i < model->count; i++) m->no_mask[i] = m->zeros;
+  return TW_OK;
+}
+
+static void free_model(clear_model *m, int count) {
+  tw_fixed_free(m->value, count);
+  tw_free(m->rows);
+  tw_free(m->cols);
+  tw_free(m->no_mask);
+  tw_free(m->zeros);
+}
+
+static tw_status open_lane(const tw_plan *plan, const tw_model *model, const tw_input *input, const clear_model *m,
+                           int i, const uint64_t *slot, uint64_t test_seed, lane *l) {
+  size_t n = (size_t)input->seq * (size_t)input->hidden;
+  void *memory;
+  for (int rank = 0; rank < 2; rank++) tw_deal_test_seed(test_seed, rank, *slot, &l->seed[rank]);
+  TW_TRY(tw_alloc(8 * n, &memory));
+  l->input = memory;
+  TW_TRY(tw_alloc(sizeof(uint64_t) * (size_t)plan->program.op_count, &memory));
+  l->digests = memory;
+  for (size_t j = 0; j < n; j++)
+    l->input[j] = (uint64_t)tw_fixed_value((double)input->values[(size_t)i * n + j]) & tw_mask(TW_INPUT_RING);
+  l->session = (tw_session){.program = &plan->program,
+                            .role = TW_CLEAR,
+                            .batch = 1,
+                            .slots = slot,
+                            .lengths = &input->lengths[i],
+                            .input = l->input,
+                            .seeds = {&l->seed[0], &l->seed[1]},
+                            .watch = watch,
+                            .watch_state = l};
+  l->session.weights = (tw_weights){
+      .count = model->count, .rows = m->rows, .cols = m->cols, .mask = {m->no_mask, m->no_mask}, .value = m->value};
+  return tw_session_open(&l->session);
+}
+
+static void note_bounds(const tw_plan *plan, const tw_session *s, tw_emulation *out) {
+  if (s->out_of_bound && out->out_of_bound == 0) {
+    const tw_op *op = &plan->program.ops[s->first_out_of_bound];
+    const tw_label *label = &plan->program.labels[op->label];
+    int limit = op->out_count ? plan->program.tensors[op->out[0]].limit : 0;
+    if (limit)
+      snprintf(out->first_out_of_bound, sizeof out->first_out_of_bound, "layer %d, %s, bound of %s", label->layer,
+               label->gate, plan->program.limits[limit - 1].name);
+    else
+      snprintf(out->first_out_of_bound, sizeof out->first_out_of_bound, "layer %d, %s, gate %s", label->layer,
+               label->gate, op->gate->name);
+  }
+  out->out_of_bound += s->out_of_bound;
+}
+
+static tw_status walk(const tw_plan *plan, lane *lanes, int count, tw_emulation *out) {
+  crypto_generichash_blake2b_state h;
+  uint8_t digest[32];
+  crypto_generichash_blake2b_init(&h, NULL, 0, 32);
+  for (bool done = false; !done;) {
+    for (int i = 0; i < count; i++) TW_TRY(tw_session_step(&lanes[i].session, &done));
+    absorb_level(&h, lanes, count);
+  }
+  crypto_generichash_blake2b_final(&h, digest, sizeof digest);
+  sodium_bin2hex(out->transcript, sizeof out->transcript, digest, sizeof digest);
+  const tw_tensor *t = &plan->program.tensors[plan->program.output];
+  for (int i = 0; i < count; i++) {
+    note_bounds(plan, &lanes[i].session, out);
+    if (plan->program.guard >= 0) out->guard[i] = lanes[i].session.buffers[plan->program.guard].value[0];
+    for (size_t j = 0; j < t->n; j++)
+      out->output[(size_t)i * t->n + j] = tw_signed(lanes[i].session.buffers[plan->program.output].value[j], t->ring);
+  }
+  return TW_OK;
+}
+
+tw_status tw_emulate(const tw_plan *plan, const tw_model *model, const tw_input *input, const uint64_t *slots,
+                     uint64_t test_seed, tw_emulation *out) {
+  void *memory;
+  clear_model m;
+  lane *lanes = NULL;
+  memset(out, 0, sizeof *out);
+  TW_TRY(tw_alloc(8 * (size_t)input->count * plan->program.tensors[plan->program.output].n, &memory));
+  out->output = memory;
+  tw_status counts = tw_alloc(8 * (size_t)input->count, &memory);
+  out->guard = memory;
+  tw_status status = counts == TW_OK ? load_model(model, &m) : counts;
+  if (status == TW_OK) status = tw_alloc(sizeof(lane) * (size_t)input->count, &memory);
+  if (status == TW_OK) lanes = memory;
+  for (int i = 0; i < input->count && status == TW_OK; i++)
+    status = open_lane(plan, model, input, &m, i, &slots[i], test_seed, &lanes[i]);
+  if (status == TW_OK) status = walk(plan, lanes, input->count, out);
+  for (int i = 0; lanes && i < input->count; i++) {
+    if (lanes[i].session.program) tw_session_close(&lanes[i].session);
+    tw_free(lanes[i].input);
+    tw_free(lanes[i].digests);
+  }
+  tw_free(lanes);
+  free_model(&m, model->count);
+  if (status != TW_OK) tw_emulation_free(out);
+  return status;
+}
+
+void tw_emulation_free(tw_emulation *e) {
+  tw_free(e->output);
+  tw_free(e->guard);
+  e->output = NULL;
+  e->guard = NULL;
+}

@@ -1,0 +1,23 @@
+// The clear emulator on a whole model: what the ranks must have opened, from both seeds of TEST keys and the plain
+// model and input. An offline tool: it computes on values and rounding offsets, never on shares.
+#ifndef TW_EMULATE_H
+#define TW_EMULATE_H
+
+#include "io/client.h"
+#include "io/model.h"
+#include "jobs/plan/plan.h"
+
+typedef struct {
+  int64_t *output;              // [count][rows][cols] integers at the output's scale
+  uint64_t *guard;              // [count] the guard's count; zeros without one
+  char transcript[65];          // digest over everything opened, as both ranks compute it
+  uint64_t out_of_bound;        // values met outside their gate's domain, and
+  char first_out_of_bound[96];  // where first ("layer 3, gelu, gate select")
+} tw_emulation;
+
+// slots[i]: key slot of sequence i; test_seed: the number given to `deal --test-seed`.
+tw_status tw_emulate(const tw_plan *plan, const tw_model *model, const tw_input *input, const uint64_t *slots,
+                     uint64_t test_seed, tw_emulation *out);
+void tw_emulation_free(tw_emulation *e);
+
+#endif

@@ -1,0 +1,122 @@
+#include "jobs/parties/model_masks.h"
+
+#include <string.h>
+
+#include "base/memory.h"
+
+// Seeds and the slot of model streams, where the backend reads them.
+typedef struct {
+  const tw_backend *k;
+  void *stream;
+  const void *seeds;  // [2]
+  void *copy;         // GPU
+  uint64_t *slot;
+} source;
+
+static size_t elements(const tw_model_masks *m, int i) { return m->rows[i] * m->cols[i]; }
+
+static tw_status source_open(const tw_model_dealer *dealer, const tw_backend *k, void *stream, source *s) {
+  _Static_assert(sizeof(tw_seed) == sizeof dealer->mask_seed[0], "a mask seed is a seed");
+  uint64_t slot = 0;
+  void *memory;
+  *s = (source){.k = k, .stream = stream};
+  if (k == &tw_cpu_backend) {  // seeds are read where they are locked
+    s->seeds = dealer->mask_seed;
+  } else {
+    TW_TRY(k->alloc(2 * sizeof(tw_seed), &s->copy));
+    TW_TRY(k->upload(s->copy, dealer->mask_seed, 2 * sizeof(tw_seed), stream));
+    s->seeds = s->copy;
+  }
+  TW_TRY(k->alloc(sizeof slot, &memory));
+  s->slot = memory;
+  return k->upload(s->slot, &slot, sizeof slot, stream);
+}
+
+static void source_close(source *s) {
+  if (s->copy) s->k->release(s->copy, 2 * sizeof(tw_seed));
+  if (s->slot) s->k->release(s->slot, sizeof *s->slot);
+}
+
+static tw_status draw(const source *s, tw_model_masks *m, int rank, int i) {
+  void *memory;
+  TW_TRY(s->k->alloc(8 * elements(m, i), &memory));
+  m->mask[rank][i] = memory;
+  tw_draw_args a = {.sequences = 1,
+                    .seeds = (const tw_seed *)s->seeds + rank,
+                    .slots = s->slot,
+                    .use = (uint32_t)i,
+                    .ring = 64,
+                    .n = elements(m, i),
+                    .out = m->mask[rank][i]};
+  return s->k->draw(&a, s->stream);
+}
+
+static void drop(const tw_model_masks *m, uint64_t **values, int i) {
+  if (*values) m->backend->release(*values, 8 * elements(m, i));
+  *values = NULL;
+}
+
+static tw_status add_up(const source *s, tw_model_masks *m, int i) {
+  uint64_t **p0 = &m->mask[0][i], **p1 = &m->mask[1][i];
+  size_t n = elements(m, i);
+  tw_combine_args a = {
+      .rows = 1, .cols = n, .x = *p0, .y = *p1, .out = *p0, .p = 1, .q = 1, .ring = ~0ull, .pair = {1, n, 0, 1}};
+  TW_TRY(s->k->combine(&a, s->stream));
+  drop(m, p1, i);
+  TW_TRY(s->k->operand(m->rows[i], m->cols[i], *p0, s->stream, &m->sum[i]));
+  if (s->k->operand_is_values) {
+    m->sum_values[i] = *p0;
+    *p0 = NULL;
+  } else {
+    drop(m, p0, i);
+  }
+  return TW_OK;
+}
+
+static tw_status draw_all(const tw_model_dealer *dealer, const source *s, tw_model_masks *m) {
+  for (int i = 0; i < m->count; i++) {
+    char name[48];
+    tw_model_tensor_shape(&dealer->config, i, name, &m->rows[i], &m->cols[i]);
+    for (int rank = 0; rank < 2; rank++) TW_TRY(draw(s, m, rank, i));
+    if (m->rows[i] > 1) TW_TRY(add_up(s, m, i));
+  }
+  return TW_OK;
+}
+
+tw_status tw_model_masks_draw(const tw_model_dealer *dealer, const tw_backend *backend, void *stream,
+                              tw_model_masks *m) {
+  *m = (tw_model_masks){.backend = backend, .count = dealer->config.layers * TW_TENSORS_PER_LAYER};
+  size_t count = (size_t)m->count;
+  void **lists[] = {(void **)&m->mask[0], (void **)&m->mask[1], (void **)&m->sum, (void **)&m->sum_values};
+  void *memory;
+  source s;
+  TW_TRY(tw_alloc(sizeof(size_t) * count, &memory));
+  m->rows = memory;
+  TW_TRY(tw_alloc(sizeof(size_t) * count, &memory));
+  m->cols = memory;
+  for (size_t i = 0; i < sizeof lists / sizeof *lists; i++) TW_TRY(tw_alloc(sizeof(void *) * count, lists[i]));
+  tw_status status = source_open(dealer, backend, stream, &s);
+  if (status == TW_OK) status = draw_all(dealer, &s, m);
+  source_close(&s);
+  return status;
+}
+
+void tw_model_masks_free(tw_model_masks *m) {
+  for (int i = 0; i < m->count; i++) {
+    for (int rank = 0; rank < 2; rank++)
+      if (m->mask[rank]) drop(m, &m->mask[rank][i], i);
+    if (m->sum && m->sum[i]) m->backend->operand_free(m->sum[i]);
+    if (m->sum_values) drop(m, &m->sum_values[i], i);
+  }
+  for (int rank = 0; rank < 2; rank++) tw_free(m->mask[rank]);
+  tw_free(m->sum);
+  tw_free(m->sum_values);
+  tw_free(m->rows);
+  tw_free(m->cols);
+  memset(m, 0, sizeof *m);
+}
+
+tw_weights tw_model_masks_weights(const tw_model_masks *m) {
+  return (tw_weights){
+      .count = m->count, .rows = m->rows, .cols = m->cols, .mask = {m->mask[0], m->mask[1]}, .mask_sum = m->sum};
+}

@@ -1,0 +1,23 @@
+// What the dealer keeps of a model: both ranks' masks, from the dealer's seeds, on either backend. Vectors as they are;
+// of matrices their sum, as the operand of products.
+#ifndef TW_MODEL_MASKS_H
+#define TW_MODEL_MASKS_H
+
+#include "io/model.h"
+#include "jobs/program/session.h"
+
+typedef struct {
+  const tw_backend *backend;
+  int count;
+  size_t *rows, *cols;
+  uint64_t **mask[2];     // vectors, else NULL; backend memory
+  void **sum;             // matrices' operands, else NULL
+  uint64_t **sum_values;  // what they read, where the backend's operands do
+} tw_model_masks;
+
+tw_status tw_model_masks_draw(const tw_model_dealer *dealer, const tw_backend *backend, void *stream,
+                              tw_model_masks *out);
+void tw_model_masks_free(tw_model_masks *m);  // wipes
+tw_weights tw_model_masks_weights(const tw_model_masks *m);
+
+#endif

@@ -1,0 +1,318 @@
+#include "jobs/parties/run.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/memory.h"
+#include "jobs/parties/handshake.h"
+#include "jobs/parties/slots.h"
+
+// Everything one rank holds during a run.
+typedef struct {
+  const tw_run_options *o;
+  int rank, batch;
+  uint64_t *slots;
+  tw_seed *seeds;
+  tw_key_stream **streams;
+  tw_engine *engine;
+} rank_run;
+
+// ---- before the handshake: what this rank can see alone ----
+
+static void describe(const tw_key_index_entry *e, char *text, size_t size) {
+  snprintf(text, size,
+           "use %" PRIu32 ", kind %" PRIu32 ", width %" PRIu32 ", reserved %" PRIu32 ", %" PRIu64
+           " elements at byte %" PRIu64,
+           e->use, e->kind, e->width, e->reserved, e->count, e->offset);
+}
+
+// Every correction must lie where the plan has it, and be what it says.
+static tw_status check_index(const tw_keys_info *k, const tw_program *p, int rank) {
+  char here[160], there[160];
+  tw_key_index_entry *wanted;
+  TW_TRY(tw_program_index(p, rank, &wanted));
+  uint64_t i = 0;
+  while (i < k->index_count && memcmp(&k->index[i], &wanted[i], sizeof *wanted) == 0) i++;
+  if (i < k->index_count) {
+    describe(&k->index[i], here, sizeof here);
+    describe(&wanted[i], there, sizeof there);
+  }
+  tw_free(wanted);
+  if (i == k->index_count) return TW_OK;
+  return tw_fail(TW_ERR_MISMATCH,
+                 "rank %d's key file: dataset index: entry %" PRIu64
+                 " is %s, but the plan has %s; copy the file again, or deal new keys",
+                 rank, i, here, there);
+}
+
+static tw_status check_files(const tw_run_options *o, int rank) {
+  const tw_keys_info *k = tw_keys_get_info(o->keys);
+  const tw_program *p = &o->plan->program;
+  if (strcmp(k->model_id.hex, o->model->model_id.hex) != 0)
+    return tw_fail(TW_ERR_MISMATCH, "the keys were dealt for model %s, the model share is %s; deal keys for this model",
+                   k->model_id.hex, o->model->model_id.hex);
+  if (strcmp(o->input->model_id.hex, o->model->model_id.hex) != 0)
+    return tw_fail(TW_ERR_MISMATCH, "the input was shared for model %s, the model share is %s; share the input again",
+                   o->input->model_id.hex, o->model->model_id.hex);
+  if (strcmp(k->plan.hex, o->plan->digest.hex) != 0)
+    return tw_fail(TW_ERR_MISMATCH, "the keys were dealt for plan %s, the plan file is %s; deal keys for this plan",
+                   k->plan.hex, o->plan->digest.hex);
+  TW_TRY(tw_plan_allows_norms(o->plan, o->model->norm_weight, o->model->norm_bias));
+  if (strcmp(o->input->plan.hex, o->plan->digest.hex) != 0)
+    return tw_fail(TW_ERR_MISMATCH, "the input was shared for plan %s, the plan file is %s; share the input again",
+                   o->input->plan.hex, o->plan->digest.hex);
+  if (k->slot_bytes != p->slot_bytes[rank] || k->index_count != (uint64_t)p->correction_count)
+    return tw_fail(TW_ERR_MISMATCH, "the key file's slots of %" PRIu64 " bytes do not fit the plan's %" PRIu64,
+                   k->slot_bytes, p->slot_bytes[rank]);
+  TW_TRY(check_index(k, p, rank));
+  if (k->test && !o->allow_test_keys)
+    return tw_fail(TW_ERR_USAGE,
+                   "the key file is marked TEST: its seeds are known, nothing is private; deal real keys, or say "
+                   "--allow-test-keys");
+  if (o->input->count < 1 || (uint64_t)o->input->count > k->count)
+    return tw_fail(TW_ERR_USED, "%d sequences need %d key slots, the key file holds %" PRIu64 "; deal more keys",
+                   o->input->count, o->input->count, k->count);
+  if (o->input->seq != p->seq || o->input->hidden != p->hidden)
+    return tw_fail(TW_ERR_MISMATCH, "the input is [%d][%d], the plan wants [%d][%d]; encode and share again",
+                   o->input->seq, o->input->hidden, p->seq, p->hidden);
+  for (int i = 0; i < o->input->count; i++)
+    if (o->input->lengths[i] < 1 || o->input->lengths[i] > p->seq)
+      return tw_fail(TW_ERR_FORMAT, "sequence %d has %d live tokens of %d", i, o->input->lengths[i], p->seq);
+  return TW_OK;
+}
+
+// ---- slots
+
+static void fill_terms(const tw_run_options *o, tw_terms *t) {
+  const tw_keys_info *k = tw_keys_get_info(o->keys);
+  t->model_id = o->model->model_id;
+  t->key_id = k->key_id;
+  t->input_id = o->input->input_id;
+  t->plan = o->plan->digest;
+  tw_digest_of(o->input->lengths, sizeof(int) * (size_t)o->input->count, &t->lengths);
+  t->count = (uint64_t)o->input->count;
+  t->seq = (uint64_t)o->input->seq;
+  t->test_keys = k->test;
+  if (!o->overlap || o->input->count < 2) return;
+  t->overlap = 1;
+  t->budget_words = o->budget.words;
+  t->budget_jobs = o->budget.jobs;
+}
+
+// The same slots and ledgers on both ranks; then marked, erased, and acknowledged by both before anything masked is
+// sent.
+static tw_status take_slots(rank_run *r, tw_slots *s, tw_terms *terms) {
+  char note[96];
+  snprintf(note, sizeof note, "input %s", r->o->input->input_id.hex);
+  TW_TRY(tw_slots_choose(s, r->slots));
+  tw_digest_of(r->slots, sizeof *r->slots * (size_t)r->batch, &terms->slots);
+  memcpy(terms->ledgers, s->ledgers, sizeof terms->ledgers);
+  TW_TRY(tw_agree(r->o->channel, TW_OK, terms));
+  return tw_agree(r->o->channel, tw_slots_burn(s, r->slots, note, r->seeds, r->streams), terms);
+}
+
+static tw_status agree_and_burn(rank_run *r) {
+  const tw_run_options *o = r->o;
+  tw_terms terms;
+  tw_slots slots = {.channel = o->channel,
+                    .keys = o->keys,
+                    .ledger = o->ledger,
+                    .count = r->batch,
+                    .first_slot = o->first_slot,
+                    .lock = -1};
+  tw_status found = check_files(o, r->rank);
+  memset(&terms, 0, sizeof terms);
+  if (found == TW_OK) fill_terms(o, &terms);
+  TW_TRY(tw_agree(o->channel, found, &terms));
+  tw_status status = take_slots(r, &slots, &terms);
+  tw_slots_release(&slots);
+  return status;
+}
+
+// ---- the inference ----
+
+static tw_status read_keys(void *state, int b, uint64_t number, void *dst) {
+  rank_run *r = state;
+  return tw_key_stream_chunk(r->streams[b], number, dst);
+}
+
+// Everything opened is known to both: a difference means a fault somewhere, and no result.
+static tw_status compare_transcripts(rank_run *r, const char mine[65]) {
+  char theirs[65];
+  TW_TRY(tw_channel_exchange(r->o->channel, mine, theirs, sizeof theirs));
+  if (memcmp(mine, theirs, sizeof theirs) != 0)
+    return tw_fail(TW_ERR_PEER,
+                   "the ranks opened different values: a fault in memory, network or program; no result was written");
+  return TW_OK;
+}
+
+static void fill_counters(const tw_engine_stats *s, tw_result_counters *out) {
+  const tw_open_counters *c = &s->counters;
+  *out = (tw_result_counters){.open_flushes_demand = c->open_flushes_demand,
+                              .open_flushes_budget = c->open_flushes_budget,
+                              .pfss_flushes_overlapped_in_open = c->pfss_flushes_overlapped_in_open,
+                              .open_comm_ns = c->open_comm_ns,
+                              .pfss_eval_ns = c->pfss_eval_ns,
+                              .open_wire_bytes_sent = c->open_wire_bytes_sent,
+                              .open_payload_bytes = c->open_payload_bytes,
+                              .products_prepared_beside = s->products_prepared_beside,
+                              .key_bytes = s->key_bytes,
+                              .key_wait_ns = s->key_wait_ns,
+                              .probe_latency_seconds = s->probe_latency_s,
+                              .probe_bytes_per_second = s->probe_bandwidth};
+}
+
+static tw_status fill_costs(rank_run *r, tw_result_share *out) {
+  const tw_program *p = &r->o->plan->program;
+  tw_cost *costs, total;
+  void *memory;
+  TW_TRY(tw_alloc(sizeof(tw_cost) * (size_t)(p->label_count + 1), &memory));
+  costs = memory;
+  tw_program_costs(p, costs, &total);
+  tw_status status = tw_alloc(sizeof(tw_cost_row) * (size_t)(p->label_count + 1), &memory);
+  if (status == TW_OK) out->rows_table = memory;
+  uint64_t batch = (uint64_t)r->batch;
+  for (int i = 0; i < p->label_count && status == TW_OK; i++) {
+    tw_cost_row *row = &out->rows_table[out->row_count++];
+    row->layer = p->labels[i].layer;
+    memcpy(row->gate, p->labels[i].gate, sizeof row->gate);
+    row->correction_bytes = batch * costs[i].correction_bytes[r->rank];
+    row->sent_bytes = batch * costs[i].sent_bytes;
+    row->rounds = costs[i].rounds;
+    row->seconds = tw_engine_label_seconds(r->engine)[i];
+  }
+  tw_free(costs);
+  out->correction_bytes = batch * total.correction_bytes[r->rank];
+  return status;
+}
+
+static tw_status fill_result(rank_run *r, const tw_engine_stats *stats, tw_result_share *out) {
+  const tw_run_options *o = r->o;
+  const tw_tensor *t = &o->plan->program.tensors[o->plan->program.output];
+  size_t n = (size_t)r->batch * t->n;
+  void *memory;
+  out->rank = r->rank;
+  out->count = r->batch;
+  out->model_id = o->model->model_id;
+  out->key_id = tw_keys_get_info(o->keys)->key_id;
+  out->input_id = o->input->input_id;
+  out->plan = o->plan->digest;
+  out->test_keys = tw_keys_get_info(o->keys)->test;
+  snprintf(out->output, sizeof out->output, "%s", tw_output_name(o->plan->output));
+  out->normalise = tw_config_scales(&o->plan->shape.config, o->plan->output);
+  tw_plan_output_shape(o->plan, &out->rows, &out->cols);
+  out->ring_bits = t->ring;
+  out->scale = t->scale;
+  TW_TRY(tw_alloc(sizeof(int) * (size_t)r->batch, &memory));
+  out->lengths = memcpy(memory, o->input->lengths, sizeof(int) * (size_t)r->batch);
+  TW_TRY(tw_alloc(8 * (size_t)r->batch, &memory));
+  out->slots = memcpy(memory, r->slots, 8 * (size_t)r->batch);
+  TW_TRY(tw_secret_alloc(8 * n, &memory));
+  out->masked = memory;
+  TW_TRY(tw_secret_alloc(8 * n, &memory));
+  out->mask = memory;
+  TW_TRY(tw_engine_output(r->engine, out->masked, out->mask));
+  out->guard = o->plan->program.guard >= 0;
+  if (out->guard) {
+    TW_TRY(tw_secret_alloc(8 * (size_t)r->batch, &memory));
+    out->guard_masked = memory;
+    TW_TRY(tw_secret_alloc(8 * (size_t)r->batch, &memory));
+    out->guard_mask = memory;
+    TW_TRY(tw_engine_guard(r->engine, out->guard_masked, out->guard_mask));
+  }
+  memcpy(out->transcript, stats->transcript, sizeof out->transcript);
+  out->sent_bytes = stats->counters.open_wire_bytes_sent;
+  out->rounds = stats->counters.rounds;
+  out->comm_seconds = 1e-9 * (double)stats->counters.open_comm_ns;
+  fill_counters(stats, &out->counters);
+  if (o->trace) TW_TRY(tw_engine_get_trace(r->engine, &out->spans, &out->span_count, &out->spans_dropped));
+  return fill_costs(r, out);
+}
+
+// Rank 0 names the run.
+static tw_status share_run_id(rank_run *r, tw_id *id) {
+  tw_id mine, theirs;
+  tw_id_random(&mine);
+  TW_TRY(tw_channel_exchange(r->o->channel, &mine, &theirs, sizeof mine));
+  *id = r->rank == 0 ? mine : theirs;
+  if (id->hex[32] == '\0' && strspn(id->hex, "0123456789abcdef") == 32) return TW_OK;
+  return tw_fail(TW_ERR_PEER, "rank 0 sent a run id that is not 32 hexadecimal digits: no result was written");
+}
+
+static tw_status infer(rank_run *r, tw_result_share *out) {
+  const tw_run_options *o = r->o;
+  tw_engine_stats stats;
+  double start = tw_seconds();
+  tw_engine_options options = {.plan = o->plan,
+                               .model = o->model,
+                               .channel = o->channel,
+                               .batch = r->batch,
+                               .device = o->device,
+                               .transports = o->transports,
+                               .overlap = o->overlap,
+                               .budget = o->budget,
+                               .prepare_beside = o->prepare_beside,
+                               .keys = TW_KEYS_FILE,
+                               .input = o->input->share,
+                               .time_gates = true,
+                               .trace = o->trace};
+  TW_TRY(tw_engine_open(&options, &r->engine));
+  double ready = tw_seconds();
+  tw_engine_job job = {.seeds = r->seeds,
+                       .slots = r->slots,
+                       .lengths = o->input->lengths,
+                       .input = o->input->share,
+                       .source = {.state = r, .chunk = read_keys}};
+  TW_TRY(tw_engine_prepare(r->engine, &job));
+  uint8_t here = 1,
+          there;  // both begin together, so that one's preparation is not counted as the other's communication
+  TW_TRY(tw_channel_exchange(o->channel, &here, &there, 1));
+  double prepared = tw_seconds();
+  TW_TRY(tw_engine_online(r->engine, o->progress, o->progress_state));
+  double end = tw_seconds();
+  TW_TRY(tw_engine_get_stats(r->engine, &stats));
+  TW_TRY(compare_transcripts(r, stats.transcript));
+  TW_TRY(share_run_id(r, &out->run_id));
+  snprintf(out->environment.device, sizeof out->environment.device, "%s", tw_engine_device_name(r->engine));
+  snprintf(out->environment.transport, sizeof out->environment.transport, "%s", tw_engine_transport_name(r->engine));
+  snprintf(out->environment.transport_why, sizeof out->environment.transport_why, "%s",
+           tw_engine_transport_why(r->engine));
+  TW_TRY(fill_result(r, &stats, out));
+  out->setup_seconds = ready - start;
+  out->preparation_seconds = prepared - ready;
+  out->online_seconds = end - prepared;
+  return TW_OK;
+}
+
+static tw_status allocate(rank_run *r) {
+  void *memory;
+  TW_TRY(tw_alloc(8 * (size_t)r->batch, &memory));
+  r->slots = memory;
+  TW_TRY(tw_seed_alloc(sizeof(tw_seed) * (size_t)r->batch, &memory));
+  r->seeds = memory;
+  TW_TRY(tw_alloc(sizeof(tw_key_stream *) * (size_t)r->batch, &memory));
+  r->streams = memory;
+  return TW_OK;
+}
+
+static void release(rank_run *r) {
+  tw_engine_close(r->engine);
+  for (int i = 0; r->streams && i < r->batch; i++)
+    if (r->streams[i]) tw_key_stream_close(r->streams[i]);
+  tw_free(r->streams);
+  tw_free(r->slots);
+  tw_seed_free(r->seeds, sizeof(tw_seed) * (size_t)r->batch);
+}
+
+tw_status tw_run(const tw_run_options *o, tw_result_share *out) {
+  rank_run r = {.o = o, .rank = o->channel->rank, .batch = o->input->count};
+  memset(out, 0, sizeof *out);
+  tw_status status = allocate(&r);
+  if (status == TW_OK) status = agree_and_burn(&r);
+  if (status == TW_OK) status = infer(&r, out);
+  release(&r);
+  if (status != TW_OK) tw_result_share_free(out);
+  return status;
+}

@@ -1,0 +1,39 @@
+// One rank's inference: handshake, ledger, preparation, online phase, result.
+#ifndef TW_RUN_H
+#define TW_RUN_H
+
+#include "comm/channel.h"
+#include "io/client.h"
+#include "io/keys.h"
+#include "io/ledger.h"
+#include "io/model.h"
+#include "io/result.h"
+#include "jobs/engine/engine.h"
+#include "jobs/plan/plan.h"
+
+typedef struct {
+  const tw_plan *plan;
+  const tw_model_share *model;  // the rank's own
+  tw_keys *keys;
+  const tw_input_share *input;
+  tw_channel *channel;
+  const tw_ledger *ledger;
+  int64_t first_slot;  // of a row of slots; -1: the first ones that are free on both ranks
+  bool allow_test_keys;
+  tw_device_kind device;  // chosen (tw_device_choose), not auto
+  tw_ways transports;     // between GPUs, best first
+  bool overlap;           // halves of a batch of two or more take turns
+  tw_open_budget budget;
+  bool prepare_beside;                             // preparation runs beside the online phase
+  bool trace;                                      // record what happened when (tw_result_share.spans)
+  void (*progress)(void *state, double fraction);  // may be NULL
+  void *progress_state;
+} tw_run_options;
+
+// Handshake (protocol version, model, plan, key, ledgers, slots, input, lengths, batch), both ranks' slots marked in
+// their ledgers and acknowledged, then the inference. On any difference both ranks return TW_ERR_MISMATCH with both
+// values in the message. *out: free with tw_result_share_free; the caller fills the environment, but for device,
+// transport and why it was taken.
+tw_status tw_run(const tw_run_options *options, tw_result_share *out);
+
+#endif

@@ -1,0 +1,198 @@
+#include "jobs/parties/share.h"
+
+#include <math.h>
+#include <sodium.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/memory.h"
+#include "jobs/models/fold.h"
+#include "kernels/pack.h"
+#include "kernels/prg.h"
+
+void tw_fixed_free(uint64_t **tensors, int count) {
+  for (int i = 0; tensors && i < count; i++) tw_free(tensors[i]);
+  tw_free(tensors);
+}
+
+// Factor that canonical tensor `index`, column `col`, takes before rounding: the query's share of 1/sqrt(head_dim).
+static double column_factor(const tw_model_config *c, int index, size_t col) {
+  int shift, kind = index % TW_TENSORS_PER_LAYER;
+  if (kind > 1 || col >= (size_t)c->hidden) return 1;
+  return tw_query_fold(c->hidden / c->heads, &shift);
+}
+
+static tw_status fix_tensor(const tw_model *model, int index, uint64_t *out) {
+  const tw_model_tensor *t = &model->tensors[index];
+  int scale = tw_model_tensor_scale(index);
+  for (size_t i = 0; i < t->rows; i++)
+    for (size_t j = 0; j < t->cols; j++) {
+      double v = rint(ldexp((double)t->values[i * t->cols + j] * column_factor(&model->config, index, j), scale));
+      // products of weights and activations stay exact far above any real weight
+      if (!(fabs(v) < 0x1p40))
+        return tw_fail(TW_ERR_RANGE, "tensor %s: element [%zu][%zu] = %g cannot be shared at scale %d", t->name, i, j,
+                       (double)t->values[i * t->cols + j], scale);
+      out[i * t->cols + j] = (uint64_t)(int64_t)v;
+    }
+  return TW_OK;
+}
+
+tw_status tw_fixed_tensors(const tw_model *model, uint64_t ***out) {
+  void *memory;
+  TW_TRY(tw_alloc(sizeof(uint64_t *) * (size_t)model->count, &memory));
+  uint64_t **tensors = memory;
+  tw_status status = TW_OK;
+  for (int i = 0; i < model->count && status == TW_OK; i++) {
+    status = tw_alloc(8 * model->tensors[i].rows * model->tensors[i].cols, &memory);
+    tensors[i] = memory;
+    if (status == TW_OK) status = fix_tensor(model, i, tensors[i]);
+  }
+  if (status != TW_OK) {
+    tw_fixed_free(tensors, model->count);
+    return status;
+  }
+  *out = tensors;
+  return TW_OK;
+}
+
+// The integers become W^ in place.
+static tw_status mask_tensors(const tw_model *model, const tw_seed seeds[2], uint64_t **tensors) {
+  for (int i = 0; i < model->count; i++) {
+    size_t n = model->tensors[i].rows * model->tensors[i].cols;
+    void *memory;
+    TW_TRY(tw_secret_alloc(8 * n, &memory));
+    uint64_t *mask = memory;
+    for (int rank = 0; rank < 2; rank++) {
+      tw_prg_ring(&seeds[rank], (uint32_t)i, 0, 64, 0, n, mask);
+      for (size_t j = 0; j < n; j++) tensors[i][j] += mask[j];
+    }
+    tw_secret_free(mask, 8 * n);
+  }
+  return TW_OK;
+}
+
+static tw_status describe_share(const tw_model *model, tw_model_share *share) {
+  void *memory;
+  TW_TRY(tw_alloc(sizeof(size_t) * (size_t)model->count, &memory));
+  share->rows = memory;
+  TW_TRY(tw_alloc(sizeof(size_t) * (size_t)model->count, &memory));
+  share->cols = memory;
+  TW_TRY(tw_alloc(sizeof(uint64_t *) * (size_t)model->count, &memory));
+  share->masked = memory;
+  share->config = model->config;
+  share->count = model->count;
+  for (int i = 0; i < model->count; i++) {
+    share->rows[i] = model->tensors[i].rows;
+    share->cols[i] = model->tensors[i].cols;
+    TW_TRY(tw_alloc(8 * share->rows[i] * share->cols[i], &memory));
+    share->masked[i] = memory;
+  }
+  return TW_OK;
+}
+
+static void bounds_of_norms(const tw_model *model, double *weight, double *bias) {
+  *weight = *bias = 1;
+  for (int layer = 0; layer < model->config.layers; layer++) {
+    tw_bounds b = tw_bounds_of_layer(model, layer);
+    *weight = fmax(*weight, b.norm_weight);
+    *bias = fmax(*bias, b.norm_bias);
+  }
+}
+
+tw_status tw_share_model_with(const tw_model *model, const tw_seed seeds[2], tw_model_share out[2],
+                              tw_model_dealer *dealer) {
+  uint64_t **tensors = NULL;
+  memset(out, 0, 2 * sizeof *out);
+  memset(dealer, 0, sizeof *dealer);
+  dealer->config = model->config;
+  tw_id_random(&dealer->model_id);
+  bounds_of_norms(model, &dealer->norm_weight, &dealer->norm_bias);
+  tw_status status = tw_fixed_tensors(model, &tensors);
+  if (status == TW_OK) status = tw_seed_alloc(2 * 32, (void **)&dealer->mask_seed);
+  for (int rank = 0; rank < 2 && status == TW_OK; rank++) {
+    memcpy(dealer->mask_seed[rank], seeds[rank].key, 32);
+    status = tw_seed_alloc(32, (void **)&out[rank].mask_seed);
+    if (status == TW_OK) memcpy(out[rank].mask_seed, seeds[rank].key, 32);
+    if (status == TW_OK) status = describe_share(model, &out[rank]);
+    out[rank].model_id = dealer->model_id;
+    out[rank].rank = rank;
+    out[rank].norm_weight = dealer->norm_weight;
+    out[rank].norm_bias = dealer->norm_bias;
+  }
+  if (status == TW_OK) status = mask_tensors(model, seeds, tensors);
+  for (int i = 0; i < model->count && status == TW_OK; i++)
+    for (int rank = 0; rank < 2; rank++)
+      memcpy(out[rank].masked[i], tensors[i], 8 * out[rank].rows[i] * out[rank].cols[i]);
+  tw_fixed_free(tensors, model->count);
+  if (status != TW_OK) {
+    tw_model_share_free(&out[0]);
+    tw_model_share_free(&out[1]);
+    tw_model_dealer_free(dealer);
+  }
+  return status;
+}
+
+tw_status tw_share_model(const tw_model *model, tw_model_share out[2], tw_model_dealer *dealer) {
+  tw_seed *seeds;
+  TW_TRY(tw_seed_alloc(2 * sizeof *seeds, (void **)&seeds));
+  for (int rank = 0; rank < 2; rank++) tw_seed_random(&seeds[rank]);
+  tw_status status = tw_share_model_with(model, seeds, out, dealer);
+  tw_seed_free(seeds, 2 * sizeof *seeds);
+  tw_wipe_stack();
+  return status;
+}
+
+static tw_status allocate_input_share(const tw_input *input, tw_input_share *share) {
+  void *memory;
+  *share =
+      (tw_input_share){.count = input->count, .seq = input->seq, .hidden = input->hidden, .input_id = input->input_id};
+  TW_TRY(tw_alloc(sizeof(int) * (size_t)input->count, &memory));
+  share->lengths = memory;
+  memcpy(share->lengths, input->lengths, sizeof(int) * (size_t)input->count);
+  TW_TRY(tw_share_alloc(8 * (size_t)input->count * (size_t)input->seq * (size_t)input->hidden, &memory));
+  share->share = memory;
+  return TW_OK;
+}
+
+static tw_status check_input(const tw_input *input, const tw_plan *plan) {
+  if (input->seq != plan->shape.seq || input->hidden != plan->shape.config.hidden)
+    return tw_fail(TW_ERR_MISMATCH,
+                   "the input is [%d tokens][%d wide], the plan wants [%d][%d]; encode again with this plan",
+                   input->seq, input->hidden, plan->shape.seq, plan->shape.config.hidden);
+  double bound = plan->bounds[0].residual;
+  size_t n = (size_t)input->seq * (size_t)input->hidden;
+  for (size_t j = 0; j < (size_t)input->count * n; j++)
+    if (!(fabs((double)input->values[j]) <= bound))
+      return tw_fail(
+          TW_ERR_RANGE,
+          "sequence %zu, token %zu, element %zu is %g, past the plan's bound of %g; make a plan with a larger bound",
+          j / n, j % n / (size_t)input->hidden, j % (size_t)input->hidden, (double)input->values[j], bound);
+  return TW_OK;
+}
+
+int64_t tw_fixed_value(double value) { return (int64_t)rint(ldexp(value, TW_INPUT_SCALE)); }
+
+tw_status tw_share_input(const tw_input *input, const tw_plan *plan, const tw_id *model_id, tw_input_share out[2]) {
+  memset(out, 0, 2 * sizeof *out);
+  TW_TRY(check_input(input, plan));
+  tw_status status = TW_OK;
+  for (int rank = 0; rank < 2 && status == TW_OK; rank++) {
+    status = allocate_input_share(input, &out[rank]);
+    out[rank].rank = rank;
+    out[rank].model_id = *model_id;
+    out[rank].plan = plan->digest;
+  }
+  if (status != TW_OK) {
+    tw_input_share_free(&out[0]);
+    tw_input_share_free(&out[1]);
+    return status;
+  }
+  size_t n = (size_t)input->count * (size_t)input->seq * (size_t)input->hidden;
+  randombytes_buf(out[0].share, 8 * n);
+  for (size_t j = 0; j < n; j++) {
+    out[0].share[j] &= tw_mask(TW_INPUT_RING);
+    out[1].share[j] = ((uint64_t)tw_fixed_value((double)input->values[j]) - out[0].share[j]) & tw_mask(TW_INPUT_RING);
+  }
+  tw_wipe_stack();
+  return TW_OK;
+}

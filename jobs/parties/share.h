@@ -1,0 +1,29 @@
+// Splitting a model and an input between the two ranks (and the dealer). Done by their owners, never by a rank.
+#ifndef TW_SHARE_H
+#define TW_SHARE_H
+
+#include "io/client.h"
+#include "io/model.h"
+#include "jobs/plan/plan.h"
+#include "kernels/prg.h"
+
+// W^ = W + p_0 + p_1 mod 2^64 with fresh OS-random mask seeds; 1/sqrt(head_dim)'s odd part is folded into W_Q and b_Q.
+tw_status tw_share_model(const tw_model *model, tw_model_share out[2], tw_model_dealer *dealer);
+
+// The same with given seeds (benchmarks, which agree on TEST seeds).
+tw_status tw_share_model_with(const tw_model *model, const tw_seed seeds[2], tw_model_share out[2],
+                              tw_model_dealer *dealer);
+
+// Additive shares mod 2^48 of the embedded input, fresh OS randomness. TW_ERR_RANGE names sequence and position of a
+// value past the plan's bound on its input.
+tw_status tw_share_input(const tw_input *input, const tw_plan *plan, const tw_id *model_id, tw_input_share out[2]);
+
+// An input element as the integer that is shared.
+int64_t tw_fixed_value(double value);
+
+// The integer tensors a share encodes, before masking: count arrays, each rows * cols (emulator, tests). Free with
+// tw_fixed_free.
+tw_status tw_fixed_tensors(const tw_model *model, uint64_t ***out);
+void tw_fixed_free(uint64_t **tensors, int count);
+
+#endif

@@ -1,0 +1,228 @@
+#include "jobs/parties/slots.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/memory.h"
+#include "jobs/parties/handshake.h"
+
+static const tw_keys_info *info(const tw_slots *s) { return tw_keys_get_info(s->keys); }
+
+static size_t words(const tw_slots *s) { return (size_t)((info(s)->count + 63) / 64); }
+
+static bool has(const uint64_t *bits, uint64_t slot) { return bits[slot / 64] >> slot % 64 & 1; }
+
+// What this rank found goes to the other one: both go on, or both stop with the reason.
+static tw_status vote(const tw_slots *s, tw_status found) {
+  tw_terms none;
+  memset(&none, 0, sizeof none);
+  return tw_agree(s->channel, found, &none);
+}
+
+// ---- what the ranks bring along
+
+typedef struct {
+  tw_id ledger;
+  int64_t first_slot;
+} intent;
+
+static tw_status meet(tw_slots *s) {
+  intent mine, theirs;
+  int rank = s->channel->rank;
+  memset(&mine, 0, sizeof mine);  // the padding, too, goes to the other rank
+  mine.ledger = s->ledger->id;
+  mine.first_slot = s->first_slot;
+  TW_TRY(tw_channel_exchange(s->channel, &mine, &theirs, sizeof mine));
+  // it will stand in messages and in this rank's ledger
+  if (theirs.ledger.hex[32] != '\0' || strspn(theirs.ledger.hex, "0123456789abcdef") != 32)
+    return tw_fail(TW_ERR_PEER, "rank %d sent a ledger's id that is not 32 hexadecimal digits", 1 - rank);
+  s->ledgers[rank] = mine.ledger;
+  s->ledgers[1 - rank] = theirs.ledger;
+  if (mine.first_slot >= 0 && theirs.first_slot >= 0 && mine.first_slot != theirs.first_slot)
+    return tw_fail(TW_ERR_MISMATCH,
+                   "the ranks differ in the first key slot: rank %d has %" PRId64 ", rank %d has %" PRId64
+                   "; give both the same --slot",
+                   rank, mine.first_slot, 1 - rank, theirs.first_slot);
+  if (s->first_slot < 0) s->first_slot = theirs.first_slot;
+  uint64_t first = s->first_slot < 0 ? 0 : (uint64_t)s->first_slot, count = info(s)->count;
+  if (first > count || (uint64_t)s->count > count - first)
+    return tw_fail(TW_ERR_USED,
+                   "%d sequences from key slot %" PRIu64 " on: the key file holds slots 0 to %" PRIu64
+                   "; deal more keys",
+                   s->count, first, count - 1);
+  return TW_OK;
+}
+
+// ---- the locks
+
+// Rank 0's ledger first, then rank 1's: in one order for all runs, so no two runs wait for each other. A rank that
+// waits says so, lest the other one takes it for silent.
+static tw_status lock_both(tw_slots *s) {
+  enum { WAITING, LOCKED, FAILED };
+  const tw_id *key = &info(s)->key_id;
+  double silence = s->channel->timeout_seconds, patience = 10 * silence;
+  double interval = silence / 4 < 0.25 ? silence / 4 : 0.25;
+  for (int turn = 0; turn < 2; turn++) {
+    tw_status found = TW_OK;
+    double begin = tw_seconds();
+    for (uint8_t state[2] = {WAITING, WAITING}; state[turn] == WAITING;) {
+      int rank = s->channel->rank;
+      double waited = tw_seconds() - begin;
+      if (waited > patience + silence)
+        return tw_fail(TW_ERR_PEER, "rank %d has waited for its ledger's lock for %.0f s", turn, waited);
+      if (rank == turn) {
+        found = waited > patience ? tw_ledger_held(s->ledger, rank, key, waited)
+                                  : tw_ledger_lock(s->ledger, rank, key, interval, &s->lock);
+        state[rank] = found != TW_OK ? FAILED : s->lock >= 0 ? LOCKED : WAITING;
+      }
+      TW_TRY(tw_channel_exchange(s->channel, &state[rank], &state[1 - rank], 1));
+    }
+    TW_TRY(vote(s, found));
+  }
+  return TW_OK;
+}
+
+// ---- key file against ledger
+
+static tw_status foreign_ledger(const tw_slots *s, uint64_t slot) {
+  return tw_fail(
+      TW_ERR_MISMATCH,
+      "key %s: the seed of slot %" PRIu64
+      " is erased, but the ledger %s (id %s) does not know that the slot was used: this is not the key "
+      "file's ledger, or it was put back to an earlier state; name the right one (--ledger DIR), or deal new "
+      "keys (`twain deal`)",
+      info(s)->key_id.hex, slot, s->ledger->dir, s->ledger->id.hex);
+}
+
+// Marks without erasure stem from runs that were killed in between. No run needs these seeds: it has read them before
+// it marks, and holds the lock until it has erased them.
+static tw_status erase_left(const tw_slots *s, const uint64_t *live) {
+  enum { MOST = 4096 };
+  uint64_t left[MOST];
+  size_t n = 0;
+  for (uint64_t slot = 0; slot < info(s)->count; slot++) {
+    if (has(live, slot) && has(s->marked, slot)) left[n++] = slot;
+    if (n < MOST && slot + 1 < info(s)->count) continue;
+    TW_TRY(tw_keys_erase_seeds(s->keys, left, n));
+    n = 0;
+  }
+  return TW_OK;
+}
+
+// Seeds first, then marks: a run that goes on beside (where locks do not reach) marks before it erases.
+static tw_status compare(tw_slots *s, uint64_t *live, bool used) {
+  TW_TRY(tw_keys_survey(s->keys, live));
+  TW_TRY(tw_ledger_marks(s->ledger, s->channel->rank, &info(s)->key_id, info(s)->count, s->marked));
+  for (uint64_t slot = 0; slot < info(s)->count; slot++)
+    if (!has(live, slot) && !has(s->marked, slot)) return foreign_ledger(s, slot);
+  if (used) TW_TRY(erase_left(s, live));
+  for (size_t i = 0; i < words(s); i++) s->open[i] = live[i] & ~s->marked[i];
+  return TW_OK;
+}
+
+// Until the key was used with this ledger its seeds stay, whatever the ledger says.
+static tw_status inspect(tw_slots *s) {
+  bool here, there;
+  int rank = s->channel->rank;
+  void *live;
+  TW_TRY(tw_keys_check_ledger(s->keys, &s->ledger->id, &here));
+  TW_TRY(tw_ledger_check_peer(s->ledger, rank, &info(s)->key_id, &s->ledgers[1 - rank], &there));
+  TW_TRY(tw_alloc(words(s) * sizeof(uint64_t), &live));
+  tw_status status = compare(s, live, here || there);
+  tw_free(live);
+  return status;
+}
+
+// First use. The key file is looked at again afterwards: see tw_keys_record_ledger.
+static tw_status record(tw_slots *s) {
+  int rank = s->channel->rank;
+  TW_TRY(tw_ledger_record_peer(s->ledger, rank, &info(s)->key_id, &s->ledgers[1 - rank]));
+  TW_TRY(tw_keys_record_ledger(s->keys, &s->ledger->id));
+  return inspect(s);
+}
+
+// ---- the choice
+
+static tw_status take_row(tw_slots *s, uint64_t *slots) {
+  tw_status found = TW_OK;
+  for (int i = 0; i < s->count; i++) {
+    slots[i] = (uint64_t)s->first_slot + (uint64_t)i;
+    if (found == TW_OK) found = tw_ledger_check(s->ledger, s->channel->rank, &info(s)->key_id, slots[i]);
+  }
+  return vote(s, found);
+}
+
+static uint64_t count_bits(const uint64_t *bits, size_t n) {
+  uint64_t sum = 0;
+  for (size_t i = 0; i < n; i++) sum += (uint64_t)__builtin_popcountll(bits[i]);
+  return sum;
+}
+
+// The ranks tell each other which slots are free, a stretch at a time, until there are enough on both.
+static tw_status take_free(tw_slots *s, uint64_t *slots) {
+  enum { STRETCH = 1024 };  // words
+  int taken = 0, rank = s->channel->rank;
+  uint64_t free[2] = {0, 0};
+  for (size_t first = 0; first < words(s) && taken < s->count; first += STRETCH) {
+    uint64_t mine[STRETCH] = {0}, theirs[STRETCH];
+    size_t n = words(s) - first < STRETCH ? words(s) - first : STRETCH;
+    memcpy(mine, s->open + first, n * sizeof *mine);
+    TW_TRY(tw_channel_exchange(s->channel, mine, theirs, sizeof mine));
+    free[rank] += count_bits(mine, n);
+    free[1 - rank] += count_bits(theirs, n);
+    for (size_t i = 0; i < n; i++)
+      for (uint64_t both = mine[i] & theirs[i]; both && taken < s->count; both &= both - 1)
+        slots[taken++] = 64 * (first + i) + (uint64_t)__builtin_ctzll(both);
+  }
+  if (taken == s->count) return TW_OK;
+  return tw_fail(TW_ERR_USED,
+                 "key %s: slots: %d needed, %d free on both ranks (of %" PRIu64 ": %" PRIu64 " free on rank 0, %" PRIu64
+                 " on rank 1, say their ledgers); deal new keys (`twain deal`), or fewer sequences at once",
+                 info(s)->key_id.hex, s->count, taken, info(s)->count, free[0], free[1]);
+}
+
+static tw_status allocate(tw_slots *s) {
+  void *memory;
+  s->lock = -1;
+  TW_TRY(tw_alloc(words(s) * sizeof *s->marked, &memory));
+  s->marked = memory;
+  TW_TRY(tw_alloc(words(s) * sizeof *s->open, &memory));
+  s->open = memory;
+  return TW_OK;
+}
+
+tw_status tw_slots_choose(tw_slots *s, uint64_t *slots) {
+  TW_TRY(vote(s, allocate(s)));
+  TW_TRY(meet(s));
+  TW_TRY(lock_both(s));
+  TW_TRY(vote(s, inspect(s)));
+  return s->first_slot < 0 ? take_free(s, slots) : take_row(s, slots);
+}
+
+// ---- marking
+
+tw_status tw_slots_burn(tw_slots *s, const uint64_t *slots, const char *note, tw_seed *seeds, tw_key_stream **streams) {
+  bool recorded;
+  TW_TRY(record(s));
+  for (int i = 0; i < s->count; i++) {
+    tw_status status = tw_keys_seed(s->keys, slots[i], seeds[i].key);
+    if (status == TW_ERR_USED) return foreign_ledger(s, slots[i]);
+    TW_TRY(status);
+  }
+  TW_TRY(tw_ledger_mark(s->ledger, s->channel->rank, &info(s)->key_id, slots, (size_t)s->count, note));
+  for (int i = 0; i < s->count; i++) TW_TRY(tw_key_stream_open(s->keys, slots[i], &streams[i]));
+  TW_TRY(tw_keys_erase_seeds(s->keys, slots, (size_t)s->count));
+  TW_TRY(tw_keys_check_ledger(s->keys, &s->ledger->id, &recorded));
+  if (recorded) return TW_OK;
+  return tw_fail(TW_ERR_MISMATCH, "key %s: the key file's record of its ledger has changed during the start",
+                 info(s)->key_id.hex);
+}
+
+void tw_slots_release(tw_slots *s) {
+  tw_ledger_unlock(&s->lock);
+  tw_free(s->marked);
+  tw_free(s->open);
+  s->marked = s->open = NULL;
+}

@@ -1,0 +1,149 @@
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "jobs/plan/plan_parts.h"
+
+static const char *const rounding_names[] = {"dithered", "faithful", "faithful-output"};
+
+const char *tw_rounding_name(tw_rounding r) { return rounding_names[r]; }
+
+tw_status tw_rounding_parse(const char *text, tw_rounding *out) {
+  for (int i = 0; i < 3; i++)
+    if (strcmp(text, rounding_names[i]) == 0) {
+      *out = (tw_rounding)i;
+      return TW_OK;
+    }
+  return tw_fail(TW_ERR_USAGE, "unknown rounding '%s'; use dithered, faithful or faithful-output", text);
+}
+
+tw_bounds tw_bounds_with_margin(const tw_bounds *m, double margin) {
+  tw_bounds b = *m;
+  // a sample of text says little about outliers: keep at least these
+  const struct {
+    double *bound, least;
+  } widened[] = {{&b.input, 31},     {&b.query, 31},       {&b.key, 31},      {&b.value, 7},
+                 {&b.logit, 15},     {&b.up, 31},          {&b.residual, 63}, {&b.variance_sum_max, 0},
+                 {&b.attention, 63}, {&b.feed_forward, 63}};
+  for (size_t i = 0; i < sizeof widened / sizeof *widened; i++)
+    *widened[i].bound = fmax(*widened[i].bound * margin, widened[i].least);
+  b.variance_sum_min /= margin;
+  return b;
+}
+
+void tw_plan_output_shape(const tw_plan *plan, int *rows, int *cols) {
+  *rows = plan->output == TW_OUTPUT_TOKENS ? plan->shape.seq : 1;
+  *cols = plan->shape.config.hidden;
+}
+
+static tw_status fit_tables(tw_plan *plan) {
+  const tw_spec *specs[] = {plan->shape.activation, &tw_spec_exp, &plan->shape.reciprocal, &tw_spec_rsqrt};
+  int count = (int)(sizeof specs / sizeof *specs);
+  plan->tables = calloc(2 * (size_t)count, sizeof(tw_table));
+  if (!plan->tables) return tw_fail(TW_ERR_MEMORY, "out of memory for a plan's tables");
+  plan->table_count = 2 * count;
+  for (int i = 0; i < count; i++) TW_TRY(tw_spec_fit(specs[i], plan->tables + 2 * i));
+  return TW_OK;
+}
+
+static int build_output(tw_builder *b, const tw_plan *plan, int x) {
+  size_t seq = (size_t)plan->shape.seq, hidden = (size_t)plan->shape.config.hidden;
+  tw_label_set(b, -1, "output");
+  if (plan->output == TW_OUTPUT_POOLED) x = tw_pool_live(b, x, seq, hidden);
+  if (plan->output == TW_OUTPUT_CLS) x = tw_view(b, x, (tw_view_map){{1, 1, 1, hidden}, {0, 0, 0, 1}, 0});
+  // opened afresh in its final ring: a rank gives the client this mask and nothing wider
+  int ring = tw_look(b, x).ring;
+  return tw_open(b, tw_reduce(b, tw_as_share(b, x), ring < TW_OUTPUT_RING ? ring : TW_OUTPUT_RING));
+}
+
+// What the client does with the result belongs to what all parties agree on.
+static void cover_scaling(tw_plan *plan) {
+  char text[sizeof plan->digest + 16];
+  if (!tw_config_scales(&plan->shape.config, plan->output)) return;
+  int length = snprintf(text, sizeof text, "%s, length 1", plan->digest.hex);
+  tw_digest_of(text, (size_t)length, &plan->digest);
+}
+
+// Builds plan->program from shape, rings and tables.
+static tw_status build_program(tw_plan *plan) {
+  tw_builder b;
+  size_t n = (size_t)plan->shape.seq * (size_t)plan->shape.config.hidden;
+  plan->program.tables = plan->tables;
+  plan->program.table_count = plan->table_count;
+  tw_builder_start(&b, &plan->program, plan->shape.seq, plan->shape.config.hidden, plan->shape.config.causal);
+  b.faithful = plan->rounding == TW_FAITHFUL;
+  b.guard = plan->shape.guard;
+  int x = tw_build_input(&b, TW_INPUT_RING, TW_INPUT_SCALE, n);
+  x = tw_open(&b, tw_reduce(&b, x, plan->rings[0].input));
+  for (int layer = 0; layer < plan->shape.config.layers; layer++) {
+    b.exact_result = plan->rounding == TW_FAITHFUL_OUTPUT && layer == plan->shape.config.layers - 1;
+    x = tw_build_layer(&b, &plan->shape, layer, &plan->rings[layer], x);
+  }
+  x = build_output(&b, plan, x);
+  tw_guard_finish(&b);
+  TW_TRY(tw_builder_finish(&b, x));
+  tw_program_digest(&plan->program, &plan->digest);
+  cover_scaling(plan);
+  return TW_OK;
+}
+
+tw_status tw_plan_shape(tw_plan *plan, const tw_model_config *config, int seq, tw_rounding rounding, tw_output output,
+                        bool guard) {
+  memset(plan, 0, sizeof *plan);
+  if (seq < 1 || seq > config->max_positions || seq > 512)
+    return tw_fail(TW_ERR_USAGE, "sequence length %d: this model takes 1 to %d tokens; choose another --seq", seq,
+                   config->max_positions < 512 ? config->max_positions : 512);
+  plan->shape.config = *config;
+  plan->shape.seq = seq;
+  plan->shape.guard = guard;
+  plan->shape.activation = tw_spec_by_name(config->activation);
+  if (!plan->shape.activation) return tw_fail(TW_ERR_FORMAT, "activation '%s' has no spec", config->activation);
+  plan->shape.reciprocal = tw_spec_reciprocal(seq);
+  plan->rounding = rounding;
+  plan->output = output;
+  plan->bounds = calloc((size_t)config->layers, sizeof(tw_bounds));
+  plan->rings = calloc((size_t)config->layers, sizeof(tw_rings));
+  return plan->bounds && plan->rings ? TW_OK : tw_fail(TW_ERR_MEMORY, "out of memory for a plan");
+}
+
+tw_status tw_plan_complete(tw_plan *plan) {
+  TW_TRY(tw_choose_rings(&plan->shape, plan->bounds, plan->rings));
+  return build_program(plan);
+}
+
+tw_status tw_plan_make(const tw_model_config *config, int seq, tw_rounding rounding, tw_output output, bool guard,
+                       const tw_bounds *bounds, tw_plan *out) {
+  tw_status status = tw_plan_shape(out, config, seq, rounding, output, guard);
+  for (int layer = 0; status == TW_OK && layer < config->layers; layer++)
+    out->bounds[layer] = bounds ? bounds[layer] : tw_default_bounds();
+  if (status == TW_OK) status = tw_choose_rings(&out->shape, out->bounds, out->rings);
+  for (int layer = 0; status == TW_OK && layer < config->layers; layer++)
+    tw_raise_bounds(&out->shape, &out->rings[layer], &out->bounds[layer]);
+  if (status == TW_OK) status = fit_tables(out);
+  if (status == TW_OK) status = tw_plan_complete(out);
+  if (status != TW_OK) tw_plan_free(out);
+  return status;
+}
+
+tw_status tw_plan_allows_norms(const tw_plan *plan, double weight, double bias) {
+  for (int i = 0; i < plan->shape.config.layers; i++) {
+    const tw_bounds *b = &plan->bounds[i];
+    if (weight > b->norm_weight || bias > b->norm_bias)
+      return tw_fail(
+          TW_ERR_MISMATCH,
+          "the model's gamma and beta reach %g and %g, the plan's layer %d allows %g and %g: it was made for "
+          "another version of the model; plan again with this one (`twain plan`)",
+          weight, bias, i, b->norm_weight, b->norm_bias);
+  }
+  return TW_OK;
+}
+
+void tw_plan_free(tw_plan *plan) {
+  tw_program_free(&plan->program);
+  if (plan->tables) tw_tables_free(plan->tables, plan->table_count);
+  free(plan->tables);
+  free(plan->bounds);
+  free(plan->rings);
+  memset(plan, 0, sizeof *plan);
+}

@@ -1,0 +1,47 @@
+// The plan: everything public that dealer, owner and ranks must agree on. Shapes, bounds, rings, the specs' integer
+// tables, the program built from them, and its digest.
+#ifndef TW_PLAN_H
+#define TW_PLAN_H
+
+#include "jobs/models/layer.h"
+
+typedef enum { TW_DITHERED, TW_FAITHFUL, TW_FAITHFUL_OUTPUT } tw_rounding;
+typedef tw_model_output tw_output;  // names: tw_output_name, tw_output_parse (io/model.h)
+
+#define TW_OUTPUT_RING 32
+
+typedef struct {
+  tw_layer_shape shape;
+  tw_rounding rounding;
+  tw_output output;
+  tw_bounds *bounds;  // per layer
+  tw_rings *rings;
+  tw_table *tables;
+  int table_count;
+  tw_program program;
+  tw_digest digest;
+} tw_plan;
+
+const char *tw_rounding_name(tw_rounding r);
+tw_status tw_rounding_parse(const char *text, tw_rounding *out);
+
+// bounds: one entry a layer, or NULL for the defaults. TW_ERR_RANGE names a tensor that fits no ring.
+// guard: the program counts values of declared wires out of bound.
+tw_status tw_plan_make(const tw_model_config *config, int seq, tw_rounding rounding, tw_output output, bool guard,
+                       const tw_bounds *bounds, tw_plan *out);
+// Widen measured bounds by `margin` (>= 1), and never below a floor that keeps rare inputs safe.
+tw_bounds tw_bounds_with_margin(const tw_bounds *measured, double margin);
+// A model whose gamma or beta is beyond a layer's bounds needs another plan: TW_ERR_MISMATCH.
+tw_status tw_plan_allows_norms(const tw_plan *plan, double weight, double bias);
+void tw_plan_free(tw_plan *plan);
+
+// NAME.plan.json. Reading builds the program again and refuses a digest that differs.
+tw_status tw_plan_write(const char *path, const tw_plan *plan);
+tw_status tw_plan_read(const char *path, tw_plan *plan);
+// The digest that the file says it has.
+tw_status tw_plan_read_digest(const char *path, tw_digest *digest);
+
+// Rows and columns of one sequence's output.
+void tw_plan_output_shape(const tw_plan *plan, int *rows, int *cols);
+
+#endif

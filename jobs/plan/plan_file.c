@@ -1,0 +1,397 @@
+// NAME.plan.json: the plan as a public file. Whoever reads it builds the program again from bounds and tables (never
+// fitting a table anew: libm differs between hosts) and refuses a file that says something else than the program.
+#define _GNU_SOURCE
+#include <jansson.h>
+#include <math.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "io/hf_config.h"
+#include "io/host.h"
+#include "io/json_file.h"
+#include "jobs/plan/plan_fields.h"
+#include "jobs/plan/plan_parts.h"
+#include "kernels/pack.h"
+
+static const char format_name[] = "twain-plan";
+enum { VERSION = 1, MOST_LAYERS = 1024 };
+
+// ---- writing
+
+static json_t *model_json(const tw_model_config *c) {
+  return json_pack("{s:s, s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:f, s:s, s:b, s:b, s:b, s:s, s:b}", "name", c->name,
+                   "layers", c->layers, "hidden", c->hidden, "heads", c->heads, "intermediate", c->intermediate,
+                   "max_positions", c->max_positions, "vocab", c->vocab, "type_vocab", c->type_vocab, "norm_epsilon",
+                   c->norm_epsilon, "activation", c->activation, "pre_norm", c->pre_norm, "causal", c->causal,
+                   "synthetic", c->synthetic, "output", tw_output_name(c->output), "normalise_output",
+                   c->normalise_output);
+}
+
+static json_t *layers_json(const tw_plan *plan) {
+  json_t *layers = json_array();
+  for (int i = 0; i < plan->shape.config.layers; i++) {
+    json_t *bounds = json_object(), *rings = json_object();
+    for (int k = 0; k < TW_BOUND_FIELDS; k++)
+      json_object_set_new(bounds, tw_bound_fields[k].name, json_real(*tw_bound_at(&plan->bounds[i], k)));
+    for (int k = 0; k < TW_RING_FIELDS; k++)
+      json_object_set_new(rings, tw_ring_fields[k].name, json_integer(*tw_ring_at(&plan->rings[i], k)));
+    json_array_append_new(layers, json_pack("{s:o, s:o}", "bounds", bounds, "rings", rings));
+  }
+  return layers;
+}
+
+// The specs of a plan's tables, in the order of plan.c.
+enum { SPECS = 4 };
+static void specs_of(const tw_plan *plan, const tw_spec *specs[SPECS]) {
+  specs[0] = plan->shape.activation;
+  specs[1] = &tw_spec_exp;
+  specs[2] = &plan->shape.reciprocal;
+  specs[3] = &tw_spec_rsqrt;
+}
+
+static json_t *tables_json(const tw_plan *plan) {
+  json_t *tables = json_array();
+  const tw_spec *specs[SPECS];
+  specs_of(plan, specs);
+  for (int i = 0; i < plan->table_count; i++) {
+    const tw_table *t = &plan->tables[i];
+    int ring = specs[i / 2]->ring;
+    json_t *values = json_array();
+    for (size_t j = 0; j < t->n; j++) {
+      int unused = 64 - ring;
+      json_array_append_new(values, json_integer((int64_t)(t->values[j] << unused) >> unused));
+    }
+    json_array_append_new(tables, json_pack("{s:s, s:i, s:o}", "name", t->name, "ring", ring, "values", values));
+  }
+  return tables;
+}
+
+static json_t *costs_json(const tw_program *p) {
+  tw_cost total, *labels = calloc((size_t)p->label_count + 1, sizeof *labels);
+  if (!labels) return NULL;
+  json_t *gates = json_array();
+  tw_program_costs(p, labels, &total);
+  for (int i = 0; i < p->label_count; i++)
+    json_array_append_new(
+        gates, json_pack("[i, s, I, I, I, I]", p->labels[i].layer, p->labels[i].gate,
+                         (json_int_t)labels[i].correction_bytes[0], (json_int_t)labels[i].correction_bytes[1],
+                         (json_int_t)labels[i].sent_bytes, (json_int_t)labels[i].rounds));
+  free(labels);
+  return json_pack("{s:[I, I], s:I, s:I, s:o}", "correction_bytes", (json_int_t)total.correction_bytes[0],
+                   (json_int_t)total.correction_bytes[1], "sent_bytes", (json_int_t)total.sent_bytes, "rounds",
+                   (json_int_t)total.rounds, "gates", gates);
+}
+
+static json_t *stream(uint32_t use, const tw_label *label, const char *role, bool bits, int width, size_t n) {
+  return json_pack("[I, i, s, s, s, i, I]", (json_int_t)use, label->layer, label->gate, role, bits ? "bits" : "ring",
+                   width, (json_int_t)n);
+}
+
+static json_t *streams_json(const tw_program *p) {
+  json_t *streams = json_array();
+  for (int i = 0; i < p->op_count; i++) {
+    const tw_op *op = &p->ops[i];
+    const tw_label *label = &p->labels[op->label];
+    if (op->opens) {
+      const tw_tensor *t = &p->tensors[op->out[0]];
+      bool bits = t->kind == TW_BITWIRE;
+      json_array_append_new(streams, stream(op->mask_use, label, "mask", bits, bits ? t->planes : t->ring, t->n));
+    }
+    for (int j = 0; j < op->correction_count; j++) {
+      const tw_correction *c = &p->corrections[op->correction + j];
+      json_array_append_new(streams, stream(c->use, label, "pad", c->bits, c->width, c->n));
+    }
+  }
+  return streams;
+}
+
+static json_t *plan_json(const tw_plan *plan) {
+  char created[32];
+  tw_host_time(created, sizeof created);
+  return json_pack("{s:s, s:i, s:s, s:s, s:s, s:o, s:i, s:s, s:s, s:b, s:o, s:o, s:o, s:o}", "format", format_name,
+                   "version", VERSION, "software", "twain " TWAIN_VERSION, "created", created, "digest",
+                   plan->digest.hex, "model", model_json(&plan->shape.config), "seq", plan->shape.seq, "output",
+                   tw_output_name(plan->output), "rounding", tw_rounding_name(plan->rounding), "guard",
+                   plan->shape.guard, "layers", layers_json(plan), "costs", costs_json(&plan->program), "tables",
+                   tables_json(plan), "streams", streams_json(&plan->program));
+}
+
+// One line a key, and in arrays one line an element: readable, and small.
+static tw_status print_plan(FILE *text, json_t *plan) {
+  const char *key, *comma = "{\n";
+  json_t *value, *item;
+  size_t i, flags = JSON_COMPACT | JSON_ENCODE_ANY | JSON_REAL_PRECISION(17);
+  int failed = 0;
+  json_object_foreach(plan, key, value) {
+    fprintf(text, "%s\"%s\": ", comma, key);
+    comma = ",\n";
+    if (!json_is_array(value)) {
+      failed |= json_dumpf(value, text, flags);
+      continue;
+    }
+    fputs("[", text);
+    json_array_foreach(value, i, item) {
+      fputs(i ? ",\n" : "\n", text);
+      failed |= json_dumpf(item, text, flags);
+    }
+    fputs("]", text);
+  }
+  fputs("}\n", text);
+  return failed || ferror(text) ? tw_fail(TW_ERR_MEMORY, "out of memory for the text of a plan") : TW_OK;
+}
+
+static tw_status plan_text(const tw_plan *plan, char **text, size_t *bytes) {
+  json_t *json = plan_json(plan);
+  FILE *stream = open_memstream(text, bytes);
+  tw_status status =
+      json && stream ? print_plan(stream, json) : tw_fail(TW_ERR_MEMORY, "out of memory for the text of a plan");
+  if (stream) fclose(stream);
+  json_decref(json);
+  return status;
+}
+
+tw_status tw_plan_write(const char *path, const tw_plan *plan) {
+  char *text = NULL;
+  size_t bytes = 0;
+  tw_status status = plan_text(plan, &text, &bytes);
+  if (status == TW_OK) status = tw_text_file_write(path, text, bytes);
+  free(text);
+  return status;
+}
+
+// ---- reading
+
+__attribute__((format(printf, 2, 3))) static tw_status wrong(const char *path, const char *format, ...) {
+  char problem[512];
+  va_list args;
+  va_start(args, format);
+  vsnprintf(problem, sizeof problem, format, args);
+  va_end(args);
+  return tw_fail(TW_ERR_FORMAT, "%s: %s; make the plan again (`twain plan`) or fetch a fresh copy", path, problem);
+}
+
+// A value of `object`, whose own name in messages is `of` ("" for the root).
+static tw_status member(const char *path, const json_t *object, const char *of, const char *key, json_type type,
+                        json_t **out) {
+  static const char *const types[] = {"an object", "an array",      "a string",     "a whole number",
+                                      "a number",  "true or false", "true or false"};
+  *out = json_object_get(object, key);
+  const char *dot = *of ? "." : "";
+  if (!*out) return wrong(path, "%s%s%s is missing", of, dot, key);
+  bool fits = type == JSON_REAL   ? json_is_number(*out)
+              : type == JSON_TRUE ? json_is_boolean(*out)
+                                  : json_typeof(*out) == type;
+  return fits ? TW_OK : wrong(path, "%s%s%s is not %s", of, dot, key, types[type]);
+}
+
+static tw_status get_int(const char *path, const json_t *object, const char *of, const char *key, int low, int high,
+                         int *out) {
+  json_t *value;
+  TW_TRY(member(path, object, of, key, JSON_INTEGER, &value));
+  json_int_t v = json_integer_value(value);
+  if (v < low || v > high)
+    return wrong(path, "%s%s%s is %lld, not in %d .. %d", of, *of ? "." : "", key, (long long)v, low, high);
+  *out = (int)v;
+  return TW_OK;
+}
+
+static tw_status get_positive(const char *path, const json_t *object, const char *of, const char *key, double *out) {
+  json_t *value;
+  TW_TRY(member(path, object, of, key, JSON_REAL, &value));
+  *out = json_number_value(value);
+  if (!(*out > 0) || !isfinite(*out)) return wrong(path, "%s.%s is %g; a number above 0 is needed", of, key, *out);
+  return TW_OK;
+}
+
+static tw_status get_text(const char *path, const json_t *object, const char *of, const char *key, char *out,
+                          size_t size) {
+  json_t *value;
+  TW_TRY(member(path, object, of, key, JSON_STRING, &value));
+  if (json_string_length(value) >= size)
+    return wrong(path, "%s%s%s is longer than %zu bytes", of, *of ? "." : "", key, size - 1);
+  snprintf(out, size, "%s", json_string_value(value));
+  return TW_OK;
+}
+
+static tw_status get_bool(const char *path, const json_t *object, const char *of, const char *key, bool *out) {
+  json_t *value;
+  TW_TRY(member(path, object, of, key, JSON_TRUE, &value));
+  *out = json_is_true(value);
+  return TW_OK;
+}
+
+static tw_status read_model(const char *path, const json_t *root, tw_model_config *c) {
+  enum { MOST = 1 << 24 };
+  json_t *m;
+  char output[32];
+  memset(c, 0, sizeof *c);
+  TW_TRY(member(path, root, "", "model", JSON_OBJECT, &m));
+  TW_TRY(get_text(path, m, "model", "name", c->name, sizeof c->name));
+  TW_TRY(get_text(path, m, "model", "activation", c->activation, sizeof c->activation));
+  TW_TRY(get_int(path, m, "model", "layers", 1, MOST_LAYERS, &c->layers));
+  TW_TRY(get_int(path, m, "model", "hidden", 1, MOST, &c->hidden));
+  TW_TRY(get_int(path, m, "model", "heads", 1, MOST, &c->heads));
+  TW_TRY(get_int(path, m, "model", "intermediate", 1, MOST, &c->intermediate));
+  TW_TRY(get_int(path, m, "model", "max_positions", 1, MOST, &c->max_positions));
+  TW_TRY(get_int(path, m, "model", "vocab", 1, MOST, &c->vocab));
+  TW_TRY(get_int(path, m, "model", "type_vocab", 1, MOST, &c->type_vocab));
+  TW_TRY(get_positive(path, m, "model", "norm_epsilon", &c->norm_epsilon));
+  TW_TRY(get_bool(path, m, "model", "pre_norm", &c->pre_norm));
+  TW_TRY(get_bool(path, m, "model", "causal", &c->causal));
+  TW_TRY(get_bool(path, m, "model", "synthetic", &c->synthetic));
+  TW_TRY(get_bool(path, m, "model", "normalise_output", &c->normalise_output));
+  TW_TRY(get_text(path, m, "model", "output", output, sizeof output));
+  if (tw_output_parse(output, &c->output) != TW_OK) return wrong(path, "model.output '%s' is unknown", output);
+  return tw_model_config_check(path, c);
+}
+
+static tw_status read_shape(const char *path, const json_t *root, tw_plan *plan) {
+  tw_model_config config;
+  int seq;
+  char rounding_text[32], output_text[32];
+  tw_rounding rounding;
+  tw_output output;
+  bool guard;
+  TW_TRY(read_model(path, root, &config));
+  TW_TRY(get_int(path, root, "", "seq", 1, 1 << 20, &seq));
+  TW_TRY(get_text(path, root, "", "rounding", rounding_text, sizeof rounding_text));
+  TW_TRY(get_text(path, root, "", "output", output_text, sizeof output_text));
+  TW_TRY(get_bool(path, root, "", "guard", &guard));
+  if (tw_rounding_parse(rounding_text, &rounding) != TW_OK)
+    return wrong(path, "rounding '%s' is unknown", rounding_text);
+  if (tw_output_parse(output_text, &output) != TW_OK) return wrong(path, "output '%s' is unknown", output_text);
+  if (tw_plan_shape(plan, &config, seq, rounding, output, guard) != TW_OK) return tw_fail_in(TW_ERR_FORMAT, "%s", path);
+  return TW_OK;
+}
+
+static tw_status read_bounds(const char *path, const json_t *root, tw_plan *plan) {
+  json_t *layers, *bounds;
+  TW_TRY(member(path, root, "", "layers", JSON_ARRAY, &layers));
+  if (json_array_size(layers) != (size_t)plan->shape.config.layers)
+    return wrong(path, "layers has %zu entries, model.layers is %d", json_array_size(layers),
+                 plan->shape.config.layers);
+  for (int i = 0; i < plan->shape.config.layers; i++) {
+    char of[48];
+    snprintf(of, sizeof of, "layers[%d]", i);
+    TW_TRY(member(path, json_array_get(layers, (size_t)i), of, "bounds", JSON_OBJECT, &bounds));
+    snprintf(of, sizeof of, "layers[%d].bounds", i);
+    for (int k = 0; k < TW_BOUND_FIELDS; k++)
+      TW_TRY(get_positive(path, bounds, of, tw_bound_fields[k].name, tw_bound_at(&plan->bounds[i], k)));
+  }
+  return TW_OK;
+}
+
+static tw_status read_values(const char *path, const json_t *values, const tw_spec *spec, tw_table *table) {
+  size_t n = (size_t)1 << (spec->width + spec->sub_bits);
+  if (json_array_size(values) != n)
+    return wrong(path, "table %s has %zu values, not %zu", table->name, json_array_size(values), n);
+  table->n = n;
+  table->values = calloc(n, sizeof(uint64_t));
+  if (!table->values) return tw_fail(TW_ERR_MEMORY, "%s: out of memory", path);
+  int unused = 64 - spec->ring;
+  for (size_t j = 0; j < n; j++) {
+    const json_t *value = json_array_get(values, j);
+    json_int_t v = json_integer_value(value);
+    if (!json_is_integer(value) || (int64_t)((uint64_t)v << unused) >> unused != v)
+      return wrong(path, "table %s, value %zu is not a whole number of %d bits", table->name, j, spec->ring);
+    table->values[j] = (uint64_t)v & tw_mask(spec->ring);
+  }
+  return TW_OK;
+}
+
+static tw_status read_tables(const char *path, const json_t *root, tw_plan *plan) {
+  const tw_spec *specs[SPECS];
+  json_t *tables, *values;
+  specs_of(plan, specs);
+  TW_TRY(member(path, root, "", "tables", JSON_ARRAY, &tables));
+  if (json_array_size(tables) != 2 * SPECS)
+    return wrong(path, "tables has %zu entries, not %d", json_array_size(tables), 2 * SPECS);
+  plan->tables = calloc(2 * SPECS, sizeof(tw_table));
+  if (!plan->tables) return tw_fail(TW_ERR_MEMORY, "%s: out of memory", path);
+  plan->table_count = 2 * SPECS;
+  for (int i = 0; i < 2 * SPECS; i++) {
+    tw_table *table = &plan->tables[i];
+    const json_t *entry = json_array_get(tables, (size_t)i);
+    char of[32], name[40];
+    int ring, wanted = specs[i / 2]->ring;
+    snprintf(of, sizeof of, "tables[%d]", i);
+    snprintf(name, sizeof name, "%s.%c", specs[i / 2]->name, 'A' + i % 2);
+    TW_TRY(get_text(path, entry, of, "name", table->name, sizeof table->name));
+    if (strcmp(table->name, name) != 0) return wrong(path, "%s.name is %s, not %s", of, table->name, name);
+    TW_TRY(get_int(path, entry, of, "ring", wanted, wanted, &ring));
+    TW_TRY(member(path, entry, of, "values", JSON_ARRAY, &values));
+    TW_TRY(read_values(path, values, specs[i / 2], table));
+  }
+  return TW_OK;
+}
+
+// What the file says beside what its bounds and tables give.
+static tw_status compare_rings(const char *path, const json_t *root, const tw_plan *plan) {
+  json_t *rings;
+  for (int i = 0; i < plan->shape.config.layers; i++) {
+    char of[48];
+    snprintf(of, sizeof of, "layers[%d]", i);
+    TW_TRY(member(path, json_array_get(json_object_get(root, "layers"), (size_t)i), of, "rings", JSON_OBJECT, &rings));
+    snprintf(of, sizeof of, "layers[%d].rings", i);
+    for (int k = 0; k < TW_RING_FIELDS; k++) {
+      int ring, wanted = *tw_ring_at(&plan->rings[i], k);
+      TW_TRY(get_int(path, rings, of, tw_ring_fields[k].name, 1, 64, &ring));
+      if (ring != wanted)
+        return tw_fail(TW_ERR_MISMATCH,
+                       "%s: %s.%s is %d, but the layer's bounds give %d; make the plan again (`twain plan`)", path, of,
+                       tw_ring_fields[k].name, ring, wanted);
+    }
+  }
+  return TW_OK;
+}
+
+static tw_status compare_digest(const char *path, const json_t *root, const tw_plan *plan) {
+  char digest[80];
+  TW_TRY(get_text(path, root, "", "digest", digest, sizeof digest));
+  if (strcmp(digest, plan->digest.hex) == 0) return TW_OK;
+  return tw_fail(
+      TW_ERR_MISMATCH,
+      "%s: its digest is %s, but what it describes has digest %s: it was changed, or made by another version of twain; "
+      "make the plan again (`twain plan`) or fetch a fresh copy",
+      path, digest, plan->digest.hex);
+}
+
+static tw_status compare_part(const char *path, const json_t *root, const char *key, json_t *wanted) {
+  bool same = wanted && json_equal(json_object_get(root, key), wanted);
+  json_decref(wanted);
+  if (same) return TW_OK;
+  return tw_fail(TW_ERR_MISMATCH,
+                 "%s: %s differs from what its bounds and tables give; make the plan again (`twain plan`)", path, key);
+}
+
+static tw_status read_plan(const char *path, const json_t *root, tw_plan *plan) {
+  TW_TRY(read_shape(path, root, plan));
+  TW_TRY(read_bounds(path, root, plan));
+  TW_TRY(read_tables(path, root, plan));
+  tw_status status = tw_plan_complete(plan);
+  if (status != TW_OK) return tw_fail_in(status, "%s", path);
+  TW_TRY(compare_rings(path, root, plan));
+  TW_TRY(compare_digest(path, root, plan));
+  TW_TRY(compare_part(path, root, "costs", costs_json(&plan->program)));
+  return compare_part(path, root, "streams", streams_json(&plan->program));
+}
+
+tw_status tw_plan_read_digest(const char *path, tw_digest *digest) {
+  json_t *root;
+  TW_TRY(tw_json_file_read(path, format_name, VERSION, "twain plan", &root));
+  tw_status status = get_text(path, root, "", "digest", digest->hex, sizeof digest->hex);
+  json_decref(root);
+  return status;
+}
+
+tw_status tw_plan_read(const char *path, tw_plan *plan) {
+  json_t *root;
+  memset(plan, 0, sizeof *plan);
+  TW_TRY(tw_json_file_read(path, format_name, VERSION, "twain plan", &root));
+  tw_status status = read_plan(path, root, plan);
+  json_decref(root);
+  if (status != TW_OK) tw_plan_free(plan);
+  return status;
+}

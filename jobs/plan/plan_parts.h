@@ -1,0 +1,14 @@
+// Steps of making a plan that reading one from a file shares.
+#ifndef TW_PLAN_PARTS_H
+#define TW_PLAN_PARTS_H
+
+#include "io/client.h"
+#include "jobs/plan/plan.h"
+
+// Everything but bounds, rings and tables, checked; arrays allocated.
+tw_status tw_plan_shape(tw_plan *plan, const tw_model_config *config, int seq, tw_rounding rounding, tw_output output,
+                        bool guard);
+// Rings from bounds, then the program; the tables are there already.
+tw_status tw_plan_complete(tw_plan *plan);
+
+#endif

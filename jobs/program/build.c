@@ -1,0 +1,159 @@
+#include "jobs/program/build.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+int tw_build_fail(tw_builder *b, tw_status code, const char *format, ...) {
+  if (b->status != TW_OK) return 0;
+  b->status = code;
+  const tw_label *label = &b->program->labels[b->label];
+  int used = label->layer >= 0 ? snprintf(b->message, sizeof b->message, "layer %d, %s: ", label->layer, label->gate)
+                               : snprintf(b->message, sizeof b->message, "%s: ", label->gate);
+  va_list args;
+  va_start(args, format);
+  vsnprintf(b->message + used, sizeof b->message - (size_t)used, format, args);
+  va_end(args);
+  return 0;
+}
+
+bool tw_builder_grow(tw_builder *b, void **array, int *room, int need, size_t size) {
+  if (need <= *room) return true;
+  int want = need + need / 2 + 64;
+  void *bigger = realloc(*array, (size_t)want * size);
+  if (!bigger) {
+    tw_build_fail(b, TW_ERR_MEMORY, "out of memory for a program of %d entries", want);
+    return false;
+  }
+  *array = bigger;
+  *room = want;
+  return true;
+}
+
+void tw_builder_start(tw_builder *b, tw_program *p, int seq, int hidden, bool causal) {
+  const tw_table *tables = p->tables;
+  int table_count = p->table_count;
+  memset(b, 0, sizeof *b);
+  memset(p, 0, sizeof *p);
+  p->tables = tables;
+  p->table_count = table_count;
+  p->seq = seq;
+  p->hidden = hidden;
+  p->causal = causal;
+  p->input = p->output = p->guard = -1;
+  b->count = -1;
+  b->program = p;
+  // tensor 0 stands for results after a failure
+  if (!tw_builder_grow(b, (void **)&p->labels, &p->label_room, 1, sizeof(tw_label)) ||
+      !tw_builder_grow(b, (void **)&p->tensors, &p->tensor_room, 1, sizeof(tw_tensor)))
+    abort();
+  memset(&p->tensors[0], 0, sizeof(tw_tensor));
+  p->tensor_count = 1;
+  tw_label_set(b, -1, "input");
+}
+
+int tw_label_set(tw_builder *b, int layer, const char *gate) {
+  tw_program *p = b->program;
+  int before = b->label;
+  // layers are emitted one after the other: an earlier one's labels end the search
+  for (int i = p->label_count - 1; i >= 0 && (p->labels[i].layer < 0 || p->labels[i].layer >= layer); i--)
+    if (p->labels[i].layer == layer && strcmp(p->labels[i].gate, gate) == 0) {
+      b->label = i;
+      return before;
+    }
+  if (!tw_builder_grow(b, (void **)&p->labels, &p->label_room, p->label_count + 1, sizeof(tw_label))) return before;
+  tw_label *label = &p->labels[p->label_count];
+  memset(label, 0, sizeof *label);
+  label->layer = layer;
+  snprintf(label->gate, sizeof label->gate, "%s", gate);
+  b->label = p->label_count++;
+  return before;
+}
+
+void tw_label_back(tw_builder *b, int label) { b->label = label; }
+
+tw_status tw_builder_finish(tw_builder *b, int output) {
+  if (b->status != TW_OK) return tw_fail(b->status, "%s", b->message);
+  b->program->output = output;
+  return tw_program_finish(b->program);
+}
+
+tw_tensor tw_look(const tw_builder *b, int id) { return b->program->tensors[id]; }
+
+tw_op *tw_emit(tw_builder *b, const tw_gate *gate) {
+  tw_program *p = b->program;
+  if (b->status != TW_OK || !tw_builder_grow(b, (void **)&p->ops, &p->op_room, p->op_count + 1, sizeof(tw_op))) {
+    memset(&b->spare, 0, sizeof b->spare);
+    return &b->spare;
+  }
+  tw_op *op = &p->ops[p->op_count++];
+  memset(op, 0, sizeof *op);
+  op->gate = gate;
+  op->label = b->label;
+  op->correction = p->correction_count;
+  return op;
+}
+
+void tw_emit_in(tw_op *op, int id) {
+  if (op->in_count < TW_MAX_IN) op->in[op->in_count++] = id;
+}
+
+int tw_emit_out(tw_builder *b, tw_op *op, tw_tensor t) {
+  tw_program *p = b->program;
+  if (b->status != TW_OK || op->out_count >= TW_MAX_OUT ||
+      !tw_builder_grow(b, (void **)&p->tensors, &p->tensor_room, p->tensor_count + 1, sizeof(tw_tensor)))
+    return 0;
+  if ((t.kind == TW_WIRE || t.kind == TW_SHARE) && (t.ring < 1 || t.ring > 64))
+    return tw_build_fail(b, TW_ERR_RANGE, "gate %s needs a ring of %d bits; rings hold 1 to 64: lower the bounds",
+                         op->gate->name, t.ring);
+  t.limit = 0;
+  p->tensors[p->tensor_count] = t;
+  op->out[op->out_count++] = p->tensor_count;
+  return p->tensor_count++;
+}
+
+static void emit_correction(tw_builder *b, tw_op *op, tw_correction c) {
+  tw_program *p = b->program;
+  if (b->status != TW_OK) return;
+  if (c.width < 1 || (!c.bits && c.width > 64)) {
+    tw_build_fail(b, TW_ERR_RANGE, "gate %s deals a correction of %d bits", op->gate->name, c.width);
+    return;
+  }
+  if (op->correction_count == TW_MAX_CORRECTIONS) {
+    tw_build_fail(b, TW_ERR_INTERNAL, "gate %s deals more than 8 corrections", op->gate->name);
+    return;
+  }
+  if (!tw_builder_grow(b, (void **)&p->corrections, &p->correction_room, p->correction_count + 1,
+                       sizeof(tw_correction)))
+    return;
+  p->corrections[p->correction_count++] = c;
+  op->correction_count++;
+}
+
+void tw_emit_ring(tw_builder *b, tw_op *op, int ring, size_t n) {
+  emit_correction(b, op, (tw_correction){.width = ring, .n = n});
+}
+
+void tw_emit_bits(tw_builder *b, tw_op *op, int planes, size_t n) {
+  emit_correction(b, op, (tw_correction){.bits = true, .width = planes, .n = n});
+}
+
+void tw_emit_list(tw_builder *b, tw_op *op, const int64_t *values, size_t count) {
+  tw_program *p = b->program;
+  if (b->status != TW_OK) return;
+  if (p->pool_count + count > p->pool_room) {
+    size_t want = (p->pool_count + count) * 3 / 2 + 256;
+    int64_t *bigger = realloc(p->pool, want * sizeof(int64_t));
+    if (!bigger) {
+      tw_build_fail(b, TW_ERR_MEMORY, "out of memory for a program's lists");
+      return;
+    }
+    p->pool = bigger;
+    p->pool_room = want;
+  }
+  op->list = p->pool_count;
+  op->list_count = count;
+  memcpy(p->pool + p->pool_count, values, count * sizeof(int64_t));
+  p->pool_count += count;
+}

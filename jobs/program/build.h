@@ -1,0 +1,158 @@
+// The builder: emits a program gate by gate. Every function returns a tensor id; after a failure the builder keeps its
+// first error (message naming the tensor's place) and further calls are harmless.
+#ifndef TW_BUILD_H
+#define TW_BUILD_H
+
+#include "jobs/program/program.h"
+#include "kernels/bit_ops.h"
+
+typedef struct {
+  tw_program *program;
+  tw_status status;
+  char message[512];
+  int label;
+  tw_op spare;        // takes emissions after a failure
+  bool exact_result;  // the next norm's last truncation is faithful
+  bool guard;         // count values of declared wires that are out of bound
+  int count;          // SHARE of the count so far, -1: none
+  bool faithful;      // truncations round like floor instead of with a dither (protocols, section 2)
+} tw_builder;
+
+void tw_builder_start(tw_builder *b, tw_program *p, int seq, int hidden, bool causal);
+// Later gates belong to this layer and gate name; returns the label to go back to.
+int tw_label_set(tw_builder *b, int layer, const char *gate);
+void tw_label_back(tw_builder *b, int label);
+tw_status tw_builder_finish(tw_builder *b, int output);  // finishes the program
+
+// ---- used by gates ----
+// Grow an array to hold `need` entries; on failure the builder keeps its old contents and fails.
+bool tw_builder_grow(tw_builder *b, void **array, int *room, int need, size_t size);
+tw_op *tw_emit(tw_builder *b, const tw_gate *gate);  // never NULL; a spare op after a failure
+void tw_emit_in(tw_op *op, int id);
+int tw_emit_out(tw_builder *b, tw_op *op, tw_tensor t);
+void tw_emit_ring(tw_builder *b, tw_op *op, int ring, size_t n);    // one ring correction
+void tw_emit_bits(tw_builder *b, tw_op *op, int planes, size_t n);  // one correction of bit planes
+void tw_emit_list(tw_builder *b, tw_op *op, const int64_t *values, size_t count);
+int tw_build_fail(tw_builder *b, tw_status code, const char *format, ...) __attribute__((format(printf, 3, 4)));
+tw_tensor tw_look(const tw_builder *b, int id);
+
+// ---- gates/open.c: inputs and openings ----
+int tw_build_input(tw_builder *b, int ring, int scale, size_t n);   // additive shares from the input file
+int tw_open(tw_builder *b, int x);                                  // SHARE -> WIRE, BITS -> BITWIRE
+int tw_weight_wire(tw_builder *b, int index, int scale, size_t n);  // a secret model vector as a wire of ring 64
+
+// ---- gates/local.c: no keys, no messages ----
+int tw_truncate(tw_builder *b, int wire, int bits);  // by the builder's rounding mode
+int tw_truncate_dithered(tw_builder *b, int wire, int bits);
+// out[i0,i1,i2,i3] = in[offset + i0 s0 + i1 s1 + i2 s2 + i3 s3]: slices, transpositions, broadcasts. WIRE or SHARE.
+typedef struct {
+  size_t dim[4];
+  size_t stride[4];
+  size_t offset;
+} tw_view_map;
+int tw_view(tw_builder *b, int x, tw_view_map map);
+int tw_concat(tw_builder *b, int x, int y, size_t rows);  // [rows][cx] and [rows][cy] -> [rows][cx+cy]
+// p x + q y for integers p, q; both WIRE or both SHARE, same scale, rings reduced to the smaller. y repeats: y_n
+// divides x_n and element i uses y[i / (x_n / y_n)] (row broadcast) when rows is set, else y[i % y_n].
+int tw_combine(tw_builder *b, int64_t p, int x, int64_t q, int y, bool rows);
+int tw_add_constant(tw_builder *b, int x, int64_t value);                        // integer at x's scale; WIRE or SHARE
+int tw_multiply_constant(tw_builder *b, int x, int64_t factor, int scale_gain);  // WIRE or SHARE
+int tw_shift_left(tw_builder *b, int wire, int bits);  // ring and scale grow; the result must not be truncated
+int tw_rescale(tw_builder *b, int x, int scale);       // declare another scale, same integers
+int tw_reduce(tw_builder *b, int x, int ring);         // mod a smaller ring
+int tw_row_sum(tw_builder *b, int x, size_t cols);     // [rows][cols] -> [rows]
+int tw_as_share(tw_builder *b, int wire);
+int tw_pool_live(tw_builder *b, int wire, size_t rows, size_t cols);  // sum over live rows of [rows][cols] -> [cols]
+
+// ---- gates/extend.c ----
+int tw_extend(tw_builder *b, int wire, int ring);  // WIRE mod 2^k -> SHARE mod 2^ring, |x| < 2^(k-2)
+// Row sums of elements extended so: WIRE [rows][cols] -> SHARE [rows].
+int tw_extended_row_sum(tw_builder *b, int wire, size_t cols, int ring);
+
+// ---- gates/product.c ----
+typedef enum { TW_EACH, TW_PER_ROW, TW_PER_COLUMN } tw_repeat;             // how y's elements go with x's
+int tw_multiply(tw_builder *b, int x, int y, int ring, tw_repeat repeat);  // x extended to `ring` when narrower
+int tw_multiply_rows(tw_builder *b, int x, int y, int ring);               // both extended; y one element a row
+int tw_sum_of_squares(tw_builder *b, int x, size_t cols, int ring);        // x extended; one SHARE element a row
+
+// ---- gates/linear.c ----
+// [rows][inner] times secret W [inner][cols] plus bias (model tensors weight, weight + 1), in ring `ring`.
+int tw_linear(tw_builder *b, int x, int weight, size_t inner, size_t cols, int ring, int weight_scale);
+// `count` products [m][k] [k][n]
+int tw_matmul(tw_builder *b, int x, int y, size_t count, size_t m, size_t n, size_t k, int ring);
+
+// ---- gates/digit.c ----
+enum { TW_MAX_DIGITS = 20 };
+typedef struct {
+  int tensor, wire;
+  int count, low_bit;  // digits cover bits low_bit.. of the mask, least significant first
+  int width[TW_MAX_DIGITS];
+  bool sign_bit;  // the mask's top bit is dealt as well
+} tw_digits;
+tw_digits tw_deal_digits(tw_builder *b, int wire, int low_bit, const int *widths, int count, bool sign_bit,
+                         int looked_up);
+// Digits for comparisons of bits 0..k-2 with the top bit.
+tw_digits tw_comparison_digits(tw_builder *b, int wire);
+int tw_split_digits(int bits, int *widths);  // widths of 4 and a remainder; returns their count
+typedef struct {
+  uint64_t offset;
+  int digit;
+  tw_leaf_kind kind;
+} tw_leaf;
+// Plane i: [c < a] or [c == a] of the digit of (X - offset) and the mask's, or for SIGN: msb(mask) ^ msb(X - offset)
+// ^ 1.
+int tw_leaves(tw_builder *b, const tw_digits *d, const tw_leaf *leaf, int count);
+// sgn * table[piece] for two tables, SHAREs in ring `ring`; the digit `index`, sub-tables by 2^sub_bits.
+void tw_lookup(tw_builder *b, const tw_digits *d, int index, int sub_bits, uint64_t offset, const int table[2],
+               int ring, const int scale[2], int out[2]);
+
+// ---- gates/bits.c ----
+typedef struct {
+  int tensor, plane;
+  bool negate;
+} tw_literal;
+typedef struct {
+  int out, count;
+  tw_literal literal[8];
+} tw_product;
+// Plane p of the result: XOR of the products with out = p (ANDs of opened masked bits).
+int tw_and_products(tw_builder *b, const tw_product *products, int count, int planes);
+// Plane i = XOR of terms with out = i, and of constant bit i.
+typedef struct {
+  int out, tensor, plane;
+} tw_term;
+int tw_xor_planes(tw_builder *b, const tw_term *terms, int count, int planes, const uint8_t *constant);
+int tw_bits_reshape(tw_builder *b, int bits, int planes, size_t n);  // same flat order of elements
+// Comparison bits [pair][row][group] of a tournament: pairs whose second member is a dead key become 1.
+int tw_kill_pairs(tw_builder *b, int bits, size_t rows, int first, int group, size_t groups, const int64_t *earlier,
+                  int earlier_count);
+
+// ---- gates/select.c ----
+// bit * x for planes [plane0, plane0 + count) of a BITWIRE; x has one element a bit ([plane][n]) or is shared by all
+// planes.
+int tw_select(tw_builder *b, int bitwire, int plane0, int count, int x, int ring);
+int tw_bit_constants(tw_builder *b, int bitwire, int plane0, int count, const int64_t *constants, int ring, int scale);
+int tw_sum_planes(tw_builder *b, int share, int count, const int64_t *shifts, int ring, int scale);
+int tw_zero_dead(tw_builder *b, int share, size_t rows, size_t cols);  // columns at or past the live length become 0
+
+// ---- gates/pairs.c ----
+// Differences x[i] - x[j], i < j, within groups of `group` columns from column `first` of [rows][cols]:
+// [pair][row][group].
+int tw_pair_differences(tw_builder *b, int wire, size_t rows, size_t cols, size_t first, int group, size_t groups);
+
+// ---- gates/piece.c ----
+// A + B x for a looked-up piece: opened sgn A, sgn B and x; sign undone. SHARE.
+int tw_piece(tw_builder *b, int a, int bb, int x, const tw_digits *d);
+
+// ---- gates/floor.c ----
+int tw_floor_share(tw_builder *b, int wire, int borrow, int bits);  // borrow: opened BITWIRE
+
+// ---- gates/compare.c ----
+// BITS, plane i = [x >= threshold i] (|x| < 2^(k-1) - |t|).
+int tw_at_least(tw_builder *b, const tw_digits *d, const int64_t *thresholds, int count);
+// BITS: u = x - lo in [0, 2^bits), on the whole ring; digits must break at `bits`.
+int tw_in_window(tw_builder *b, const tw_digits *d, int64_t lo, int bits);
+int tw_row_maximum(tw_builder *b, int wire, size_t rows, size_t cols);  // live columns; WIRE [rows]
+int tw_truncate_faithful(tw_builder *b, int wire, int bits);            // floor
+
+#endif

@@ -1,0 +1,212 @@
+// A walk that computes nothing: every gate asks for its memory as it will online, so that the session's pool holds all
+// blocks before the first value flows. What is allocated afterwards would be a fault of this walk.
+#include <string.h>
+
+#include "jobs/program/session.h"
+
+#define NO_OP(op)                                                      \
+  static tw_status no_##op(const tw_##op##_args *args, void *stream) { \
+    (void)args, (void)stream;                                          \
+    return TW_OK;                                                      \
+  }
+TW_RING_OPS(NO_OP)
+TW_BIT_OPS(NO_OP)
+TW_DEAL_OPS(NO_OP)
+TW_DEAL_BIT_OPS(NO_OP)
+
+#define NO_TAKING_OP(op)                                                                                    \
+  static tw_status no_##op##_taking(const tw_##op##_args *args, const tw_correction_args *taken, int count, \
+                                    void *stream) {                                                         \
+    (void)args, (void)taken, (void)count, (void)stream;                                                     \
+    return TW_OK;                                                                                           \
+  }
+TW_TAKING_OPS(NO_TAKING_OP)
+
+static tw_status no_copy(void *to, const void *from, size_t bytes, void *stream) {
+  (void)to, (void)from, (void)bytes, (void)stream;
+  return TW_OK;
+}
+static tw_status no_fill(void *to, int byte, size_t bytes, void *stream) {
+  (void)to, (void)byte, (void)bytes, (void)stream;
+  return TW_OK;
+}
+
+static tw_status no_row_sums(const uint64_t *x, size_t rows, size_t cols, const uint64_t *addend, uint64_t ring,
+                             uint64_t *out, void *stream) {
+  (void)x, (void)rows, (void)cols, (void)addend, (void)ring, (void)out, (void)stream;
+  return TW_OK;
+}
+
+static tw_status no_draw(const tw_draw_args *args, void *stream) {
+  (void)args, (void)stream;
+  return TW_OK;
+}
+
+static tw_status no_draw_all(const tw_draw_args *args, int count, void *stream) {
+  (void)args, (void)count, (void)stream;
+  return TW_OK;
+}
+
+static tw_status no_corrections(const tw_correction_args *args, int count, void *stream) {
+  (void)args, (void)count, (void)stream;
+  return TW_OK;
+}
+
+static tw_status no_give(const tw_give_args *args, int count, void *stream) {
+  (void)args, (void)count, (void)stream;
+  return TW_OK;
+}
+
+static tw_status no_gemm(size_t count, size_t m, size_t n, size_t k, const uint64_t *a, const uint64_t *b, uint64_t *c,
+                         int ring_bits, int accumulate, void *stream) {
+  (void)count, (void)m, (void)n, (void)k, (void)a, (void)b, (void)c, (void)ring_bits, (void)accumulate, (void)stream;
+  return TW_OK;
+}
+
+// While a session reserves: the backend on which its products will run.
+static _Thread_local const tw_backend *reserving;
+
+static tw_status no_product(const void *operand, size_t m, size_t n, size_t k, const uint64_t *x,
+                            const uint64_t *addend, int ring_bits, uint64_t *out, void *stream) {
+  (void)operand, (void)x, (void)addend, (void)out;
+  if (!reserving || !reserving->product_reserve) return TW_OK;
+  return reserving->product_reserve(m, n, k, ring_bits, stream);
+}
+
+static tw_status no_read(void *state, int batch_index, void *dst, size_t bytes) {
+  (void)state, (void)batch_index, (void)dst, (void)bytes;
+  return TW_OK;
+}
+
+static tw_status no_window(void *state, int batch_index, size_t bytes, const uint8_t **packed) {
+  (void)state, (void)batch_index, (void)bytes;
+  *packed = (const uint8_t *)64;  // nobody reads there
+  return TW_OK;
+}
+
+static tw_status no_append(void *state, const void *data, size_t bytes) {
+  (void)state, (void)data, (void)bytes;
+  return TW_OK;
+}
+
+static tw_status no_open(void *state, int lane, const tw_open_request *request) {
+  (void)state, (void)lane, (void)request;
+  return TW_OK;
+}
+static void one_queued(void *state, size_t *words, size_t *jobs) {
+  (void)state;
+  *words = *jobs = 1;
+}
+static tw_status no_start(void *state, tw_flush_reason reason, uint64_t *message) {
+  (void)state, (void)reason;
+  *message = 0;
+  return TW_OK;
+}
+static tw_status no_finish(void *state, int lane, uint64_t message) {
+  (void)state, (void)lane, (void)message;
+  return TW_OK;
+}
+
+#define NO_OP_ENTRY(op) no.op = no_##op;
+#define NO_TAKING_ENTRY(op) no.op##_taking = no_##op##_taking;
+
+static tw_backend silent(const tw_backend *backend) {
+  tw_backend no = *backend;
+  TW_RING_OPS(NO_OP_ENTRY)
+  TW_BIT_OPS(NO_OP_ENTRY)
+  TW_DEAL_OPS(NO_OP_ENTRY)
+  TW_DEAL_BIT_OPS(NO_OP_ENTRY)
+  TW_TAKING_OPS(NO_TAKING_ENTRY)
+  no.copy = no.upload = no.download = no_copy;
+  no.fill = no_fill;
+  no.row_sums = no_row_sums;
+  no.draw = no_draw;
+  no.draw_all = no_draw_all;
+  no.corrections = no_corrections;
+  no.give = no_give;
+  no.gemm = no_gemm;
+  no.product = no_product;
+  return no;
+}
+
+// Walks until one takes no more memory: a block that one walk added may be taken by an earlier gate of the next.
+static tw_status settle(tw_session *s, tw_status (*walk)(tw_session *s)) {
+  for (size_t before = SIZE_MAX; s->bytes_held != before;) {
+    before = s->bytes_held;
+    TW_TRY(walk(s));
+  }
+  return TW_OK;
+}
+
+static tw_status walk_online(tw_session *s) {
+  TW_TRY(tw_session_walk_levels(s));
+  tw_session_rewind(s);
+  return TW_OK;
+}
+
+// On a backend that computes nothing.
+static tw_status walk_silently(tw_session *s, const tw_backend *no) {
+  s->backend = no;
+  s->opener = (tw_opener){no_open, one_queued, no_start, no_finish, NULL, NULL, NULL};
+  s->source = (tw_source){no_read, NULL, s->source.window ? no_window : NULL};
+  s->sink[0] = s->sink[1] = (tw_sink){no_append, NULL};
+  s->mark = NULL;
+  s->need = NULL;
+  return settle(s, walk_online);
+}
+
+tw_status tw_session_reserve(tw_session *s) {
+  tw_backend no = silent(s->backend);
+  tw_session kept = *s;
+  reserving = kept.backend;
+  tw_status status = walk_silently(s, &no);
+  reserving = NULL;
+  s->backend = kept.backend;
+  s->opener = kept.opener;
+  s->source = kept.source;
+  for (int rank = 0; rank < 2; rank++) s->sink[rank] = kept.sink[rank];
+  s->mark = kept.mark;
+  s->need = kept.need;
+  return status;
+}
+
+// Memory that is only counted: addresses that nobody reads.
+static _Thread_local size_t pretended;
+
+static tw_status pretend(size_t bytes, void **out) {
+  *out = (char *)64 + pretended;
+  pretended += tw_arena_rounded(bytes);
+  return TW_OK;
+}
+
+static void forget(void *memory, size_t bytes) { (void)memory, (void)bytes; }
+
+// What another session would have prepared: addresses that nobody reads.
+static void pretend_prepared(tw_session *s) {
+  uint64_t *const nowhere = (uint64_t *)64;
+  for (int i = 0; i < s->program->op_count; i++)
+    if (s->program->ops[i].gate->prepare) s->prepared[i] = nowhere;
+  for (int i = 0; i < s->program->tensor_count && s->keep_masks; i++) s->buffers[i].mask[s->rank] = nowhere;
+}
+
+static tw_status walk_part(tw_session *s, tw_forecast part, const tw_backend *no) {
+  if (part == TW_FORECAST_PREPARATION) return settle(s, tw_session_prepare);
+  pretend_prepared(s);
+  return walk_silently(s, no);
+}
+
+tw_status tw_session_forecast(const tw_session *like, tw_forecast part, size_t *bytes) {
+  tw_session s = *like;
+  s.arena = NULL;
+  tw_backend no = silent(&tw_cpu_backend);
+  no.alloc = pretend;
+  no.release = forget;
+  pretended = 0;
+  s.backend = &no;
+  TW_TRY(tw_session_open(&s));
+  tw_status status = walk_part(&s, part, &no);
+  *bytes = pretended;
+  s.backend = &no;
+  tw_session_close(&s);
+  return status;
+}

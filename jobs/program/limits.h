@@ -1,0 +1,19 @@
+// The declared bounds of a program's wires, by which the emulator says where a value is out of bound
+// (jobs/gates/guard.h counts them among shares).
+#ifndef TW_LIMITS_H
+#define TW_LIMITS_H
+
+#include "jobs/program/session.h"
+
+// How the elements of a wire go with tokens; those of dead ones are never counted.
+typedef enum {
+  TW_BY_ROW,     // [seq][n / seq]
+  TW_BY_HEAD,    // [parts][seq][n / parts / seq]
+  TW_BY_COLUMN,  // [n / seq][seq], as K transposed
+  TW_BY_PAIR     // [parts][seq][seq], query and key
+} tw_layout;
+
+// Clear: notes live values of a declared wire that are out of bound (tw_out_of_bound).
+void tw_limits_watch(tw_session *s, const tw_op *op, int tensor);
+
+#endif

@@ -1,0 +1,167 @@
+#include "jobs/program/preparation.h"
+
+#include "base/memory.h"
+#include "kernels/device.h"
+
+static void describe(tw_ahead *a, const tw_session *like) {
+  a->session = *like;
+  a->session.opens = NULL;
+  a->session.mark = NULL;
+  a->session.need = NULL;
+  a->session.idle = NULL;
+  a->session.arena = a->arena;
+  a->session.arena_bytes = a->arena_bytes;
+}
+
+tw_status tw_ahead_forecast(tw_ahead *a, const tw_session *like) {
+  describe(a, like);
+  return tw_session_forecast(&a->session, TW_FORECAST_PREPARATION, &a->arena_bytes);
+}
+
+tw_status tw_ahead_open(tw_ahead *a, const tw_session *like) {
+  if (!a->arena) TW_TRY(like->backend->alloc(a->arena_bytes, &a->arena));
+  describe(a, like);
+  a->open = true;
+  a->beside = 0;
+  return tw_session_open(&a->session);
+}
+
+void tw_ahead_close(tw_ahead *a) {
+#ifdef TWAIN_CUDA
+  for (int i = 0; i < a->stretches; i++) tw_device_event_destroy(a->done[i]);
+#endif
+  tw_free(a->done);
+  tw_free(a->ends);
+  a->done = NULL;
+  a->ends = NULL;
+  a->stretches = 0;
+  if (a->open) tw_session_close(&a->session);
+  a->open = false;
+}
+
+void tw_ahead_rewind(tw_ahead *a) {
+  tw_session_rewind(&a->session);
+  a->beside = 0;
+}
+
+static tw_status prepare_to(tw_ahead *a, int end) {
+  tw_session *s = &a->session;
+  if (!a->mark || s->next_op >= end) return tw_session_prepare_to(s, end);
+  TW_TRY(a->mark(a->mark_state, s->program->ops[s->next_op].label));
+  if (s->keep_masks) TW_TRY(tw_session_draw_to(s, end));
+  while (s->next_op < end) {
+    TW_TRY(a->mark(a->mark_state, s->program->ops[s->next_op].label));
+    TW_TRY(tw_session_prepare_to(s, s->next_op + 1));
+  }
+  return a->mark(a->mark_state, -1);
+}
+
+tw_status tw_ahead_finish(tw_ahead *a) { return tw_session_prepare_to(&a->session, a->session.program->op_count); }
+
+// ---- a part of the batch ----
+
+static uint64_t *product_of(const tw_taker *t, int op) {
+  uint64_t *whole = t->from->session.prepared[op];
+  size_t each = tw_t(t->online, t->online->program->ops[op].out[0])->n;
+  return whole ? whole + (size_t)t->online->first_sequence * each : NULL;
+}
+
+static uint64_t *mask_of(const tw_taker *t, int id) {
+  uint64_t *whole = t->from->session.buffers[id].mask[t->online->rank];
+  return whole ? whole + (size_t)t->online->first_sequence * tw_words_of(t->online, id) : NULL;
+}
+
+// ---- CPU: product by product. Masks are drawn again online: they would take more memory than time ----
+
+static tw_status take_product(void *state, int op) {
+  tw_taker *t = state;
+  if (!t->online->program->ops[op].gate->prepare) return TW_OK;
+  TW_TRY(prepare_to(t->from, op + 1));
+  t->online->prepared[op] = product_of(t, op);
+  return TW_OK;
+}
+
+// A slice of a product, or one of the masks that it is made from: a wait may be short.
+static tw_status next_slice(void *state, bool *more) {
+  enum { SLICE = 1 << 18 };  // multiply-adds: a fraction of a millisecond
+  tw_taker *t = state;
+  tw_ahead *a = t->from;
+  tw_session *s = &a->session;
+  const tw_program *p = s->program;
+  int next = s->next_op;
+  while (next < p->op_count && !p->ops[next].for_product) next++;
+  *more = next < p->op_count;
+  TW_TRY(tw_session_prepare_to(s, next));
+  if (!*more) {
+    t->online->idle = NULL;
+    return TW_OK;
+  }
+  if (a->mark) TW_TRY(a->mark(a->mark_state, p->ops[next].label));
+  TW_TRY(tw_session_prepare_slice(s, SLICE));
+  a->beside += p->ops[next].gate->prepare && s->next_op > next;
+  return a->mark ? a->mark(a->mark_state, -1) : TW_OK;
+}
+
+// ---- GPU: stretches ----
+
+static tw_status await_stretch(void *state, int op) {
+  tw_taker *t = state;
+#ifdef TWAIN_CUDA
+  const tw_ahead *a = t->from;
+  if (op == 0) t->waited = 0;
+  for (; t->waited < a->stretches && (t->waited == 0 || a->ends[t->waited - 1] <= op); t->waited++)
+    TW_TRY(tw_device_event_wait(a->done[t->waited], t->online->stream));
+#endif
+  (void)t, (void)op;
+  return TW_OK;
+}
+
+void tw_ahead_attach(tw_ahead *a, tw_session *online, tw_taker *taker) {
+  const tw_program *p = online->program;
+  bool kept = online->keep_masks;
+  *taker = (tw_taker){a, online, 0};
+  for (int i = 0; i < p->op_count; i++) online->prepared[i] = product_of(taker, i);
+  for (int i = 0; i < p->tensor_count && kept; i++) online->buffers[i].mask[online->rank] = mask_of(taker, i);
+  online->ahead = taker;
+  online->need = kept ? await_stretch : take_product;
+  online->idle = kept || a->session.next_op == p->op_count ? NULL : next_slice;
+}
+
+#ifdef TWAIN_CUDA
+// A stretch is a layer; in the first, whose preparation its gates wait for, a run of gates of one label.
+static bool begins_stretch(const tw_program *p, int op) {
+  int label = p->ops[op].label, before = p->ops[op - 1].label, layer = p->labels[label].layer;
+  return label != before && (layer <= 0 || layer != p->labels[before].layer);
+}
+
+tw_status tw_ahead_cut(tw_ahead *a, void *stream) {
+  const tw_program *p = a->session.program;
+  a->stream = stream;
+  void *memory;
+  TW_TRY(tw_alloc(sizeof(int) * (size_t)(p->op_count + 1), &memory));
+  a->ends = memory;
+  TW_TRY(tw_alloc(sizeof(void *) * (size_t)(p->op_count + 1), &memory));
+  a->done = memory;
+  for (int i = 1; i <= p->op_count; i++) {
+    if (i < p->op_count && !begins_stretch(p, i)) continue;
+    TW_TRY(tw_device_event_create(&a->done[a->stretches]));
+    a->ends[a->stretches++] = i;
+  }
+  return TW_OK;
+}
+
+tw_status tw_ahead_enqueue(tw_ahead *a, int stretch) {
+  tw_session *s = &a->session;
+  for (int i = s->next_op; i < a->ends[stretch] && stretch > 0; i++)
+    a->beside += s->program->ops[i].gate->prepare != NULL;
+  void *online = s->stream;
+  const tw_fan *fan = s->fan;
+  s->stream = a->stream;
+  s->fan = NULL;
+  tw_status status = prepare_to(a, a->ends[stretch]);
+  s->stream = online;
+  s->fan = fan;
+  TW_TRY(status);
+  return tw_device_event_record(a->done[stretch], a->stream);
+}
+#endif

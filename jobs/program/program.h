@@ -1,0 +1,157 @@
+// A program: the whole job as a list of small gates over tensors, walked alike by dealer, parties and emulator.
+// A builder emits it once (build.h); tw_program_finish levels it into rounds by data dependence, so that gates that do
+// not wait for each other share a message, and fixes use ids, the order of corrections and lifetimes. Between two
+// levels a job can be put aside and resumed: all its state is in its session's tensors.
+#ifndef TW_PROGRAM_H
+#define TW_PROGRAM_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/status.h"
+#include "io/ids.h"
+#include "io/keys.h"
+#include "kernels/bit_ops.h"
+
+typedef struct tw_session tw_session;
+typedef struct tw_op tw_op;
+
+typedef enum {
+  TW_WIRE,     // opened under a mask: public X^ = x + r, each rank holds r_b
+  TW_SHARE,    // additive share of x mod 2^ring
+  TW_BITS,     // XOR share of bit planes
+  TW_BITWIRE,  // opened under a bit mask: public v ^ m, each rank holds m_b
+  TW_ONEHOT    // XOR share of the one-hot digits of a wire's mask
+} tw_kind;
+
+typedef struct {
+  tw_kind kind;
+  int ring, scale;  // WIRE, SHARE: mod 2^ring, value = integer / 2^scale
+  int planes;       // BITS, BITWIRE, ONEHOT
+  size_t n;         // elements (of each plane)
+  int mask_shift;   // WIRE: the mask is a multiple of 2^mask_shift (such a wire must not be truncated)
+  int level;        // first level in which it exists
+  int first_op, last_op;
+  int limit;  // 1 + its place in the program's limits; 0: not a declared wire
+} tw_tensor;
+
+// A declared bound (jobs/gates/guard.h): low <= x < high for live elements, in units of the wire's integers.
+typedef struct {
+  char name[24];
+  int64_t low, high;
+  int layout;
+  size_t parts;
+} tw_limit;
+
+typedef struct {
+  uint32_t use;  // stream of its pad
+  bool bits;
+  int width;  // ring bits, or planes
+  size_t n;
+  uint64_t offset[2], bytes[2];  // in each rank's slot
+} tw_correction;
+
+// A gate's functions, side by side in its file. mask: the output's mask share of one side (both roles that know seeds,
+// and a party for its own side); deal: corrections from both sides' masks; prepare: a party's input-independent work;
+// party: on shares and opened values; clear: on values and rounding offsets.
+typedef struct {
+  const char *name;
+  tw_status (*mask)(tw_session *, const tw_op *, int side);
+  tw_status (*deal)(tw_session *, const tw_op *);
+  tw_status (*prepare)(tw_session *, const tw_op *);
+  tw_status (*party)(tw_session *, const tw_op *);
+  tw_status (*clear)(tw_session *, const tw_op *);
+} tw_gate;
+
+enum { TW_MAX_IN = TW_OPERANDS, TW_MAX_OUT = 2, TW_MAX_ARG = 12, TW_MAX_CORRECTIONS = 8 };  // of one gate
+
+struct tw_op {
+  const tw_gate *gate;
+  int in[TW_MAX_IN], in_count;
+  int out[TW_MAX_OUT], out_count;
+  int64_t arg[TW_MAX_ARG];
+  size_t list, list_count;           // in program->pool
+  int correction, correction_count;  // in program->corrections
+  uint32_t mask_use;                 // openings: stream of the mask
+  bool opens;
+  bool for_product;  // a prepared product, or a mask that one is computed from
+  int ordinal;       // opens: among the program's opening gates, in order
+  int label, level;
+  // Preparation where masks are kept: how many masks after another its own follows from, 0 where it has none or it is
+  // drawn; of products the program's last.
+  int wave;
+};
+
+typedef struct {
+  int layer;  // -1: input and output
+  char gate[24];
+} tw_label;
+
+// Integer tables of a spec; made once, part of the plan.
+typedef struct {
+  char name[32];
+  size_t n;
+  uint64_t *values;
+} tw_table;
+
+typedef struct {
+  tw_tensor *tensors;
+  int tensor_count;
+  tw_op *ops;
+  int op_count;
+  int64_t *pool;
+  size_t pool_count;
+  tw_correction *corrections;
+  int correction_count;
+  tw_label *labels;
+  int label_count;
+  const tw_table *tables;  // owned by the plan
+  int table_count;
+  int seq, hidden;
+  bool causal;
+  int input, output;  // tensor ids: input share, output wire
+  int guard;          // wire of one element: how many values were out of bound; -1: not counted
+  tw_limit *limits;
+  int limit_count, limit_room;
+  int levels;  // rounds
+  int waves;   // the last one: of products
+  uint32_t use_count;
+  uint64_t slot_bytes[2];
+  // capacities, for growth
+  int tensor_room, op_room, correction_room, label_room;
+  size_t pool_room;
+  bool finished;
+} tw_program;
+
+void tw_program_free(tw_program *p);
+
+// Order by level, assign use ids, correction offsets and lifetimes; verifies single use of ids (tw_program_check_uses),
+// that inputs precede their users, and that every opened tensor is read.
+tw_status tw_program_finish(tw_program *p);
+
+// TW_ERR_INTERNAL unless every use id is the mask of one opening or the pad of one correction, every correction one
+// gate's, in a place of its own in each rank's slot.
+tw_status tw_program_check_uses(const tw_program *p);
+
+// Digest of everything both ranks and the dealer must agree on.
+void tw_program_digest(const tw_program *p, tw_digest *out);
+
+// Elements whose correction rank 0 reads from its file; the rest is rank 1's.
+static inline size_t tw_half(size_t n) {
+  size_t h = 64 * ((n + 127) / 128);
+  return h < n ? h : n;
+}
+
+// Cost of each label: correction bytes of each rank, bytes sent by one rank, rounds (levels with an open).
+typedef struct {
+  uint64_t correction_bytes[2], sent_bytes, rounds;
+} tw_cost;
+void tw_program_costs(const tw_program *p, tw_cost *per_label, tw_cost *total);
+
+// Index of one rank's stream, correction_count entries (caller frees with tw_free).
+tw_status tw_program_index(const tw_program *p, int rank, tw_key_index_entry **out);
+// Bytes of an opened tensor of one sequence in a message: packed, whole words.
+uint64_t tw_program_open_bytes(const tw_tensor *t);
+
+#endif

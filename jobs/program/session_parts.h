@@ -1,0 +1,18 @@
+// What the files of the session (session.c, session_memory.c, session_prepare.c) share; jobs/program/session.h is what
+// others call.
+#ifndef TW_SESSION_PARTS_H
+#define TW_SESSION_PARTS_H
+
+#include "jobs/program/session.h"
+
+// ---- session.c
+tw_status tw_session_run_op(tw_session *s, int index);  // or what is to be prepared of it; releases what has been used
+// The stream of an opening's mask, and memory for it.
+tw_status tw_session_describe_draw(tw_session *s, const tw_op *op, int side, tw_draw_args *out);
+
+// ---- session_memory.c
+void tw_session_release_tensor(tw_session *s, int id);
+void tw_session_release_scratch(tw_session *s);
+void tw_session_release_blocks(tw_session *s);
+
+#endif

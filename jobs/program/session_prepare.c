@@ -1,0 +1,89 @@
+// Preparation: gate by gate, or, where masks are kept, many draws at a time and then in waves.
+#include <string.h>
+
+#include "jobs/program/session_parts.h"
+
+static tw_status prepare_next(tw_session *s) {
+  s->preparing = true;
+  tw_status status = tw_session_run_op(s, s->next_op);
+  s->preparing = false;
+  if (!s->columns_done) s->next_op++;
+  return status;
+}
+
+tw_status tw_session_draw_to(tw_session *s, int end) {
+  tw_draw_args draws[TW_DRAWS];
+  int count = 0;
+  for (; s->drawn_to < end; s->drawn_to++) {
+    const tw_op *op = &s->program->ops[s->drawn_to];
+    if (!op->opens) continue;
+    TW_TRY(tw_session_describe_draw(s, op, s->rank, &draws[count++]));
+    if (count < TW_DRAWS) continue;
+    TW_TRY(s->backend->draw_all(draws, count, s->stream));
+    count = 0;
+  }
+  return count ? s->backend->draw_all(draws, count, s->stream) : TW_OK;
+}
+
+// As good as a time for a comparison within a wave: words, or of products multiplications.
+static double work_of(const tw_session *s, const tw_op *op) {
+  double words = (double)tw_words_of(s, op->out[0]);
+  return op->gate->prepare ? words * (double)tw_words_of(s, op->in[0]) : words;
+}
+
+static int least_loaded(const double *load, int count) {
+  int least = 0;
+  for (int i = 1; i < count; i++)
+    if (load[i] < load[least]) least = i;
+  return least;
+}
+
+// The gates of a wave before `end`, on as many streams as there are.
+static tw_status prepare_wave(tw_session *s, int wave, int end) {
+  int count = 0;
+  double load[TW_FAN] = {0};
+  for (int i = s->next_op; i < end; i++) count += s->program->ops[i].wave == wave;
+  bool spread = s->fan && count > 1 && (wave < s->program->waves || s->fan->products);
+  if (spread) TW_TRY(s->fan->fork(s->fan->state));
+  for (int i = s->next_op; i < end; i++) {
+    if (s->program->ops[i].wave != wave) continue;
+    int on = spread ? least_loaded(load, s->fan->count) : 0;
+    if (s->fan) s->stream = s->fan->stream[on];
+    load[on] += work_of(s, &s->program->ops[i]);
+    TW_TRY(tw_session_run_op(s, i));
+  }
+  tw_session_release_scratch(s);
+  return spread ? s->fan->join(s->fan->state) : TW_OK;
+}
+
+static tw_status prepare_waves(tw_session *s, int end) {
+  void *stream = s->stream;
+  if (s->fan) s->stream = s->fan->stream[0];
+  tw_status status = tw_session_draw_to(s, end);
+  s->preparing = true;
+  for (int wave = 1; wave <= s->program->waves && status == TW_OK; wave++) status = prepare_wave(s, wave, end);
+  s->preparing = false;
+  s->stream = stream;
+  if (end > s->next_op) s->next_op = end;
+  return status;
+}
+
+tw_status tw_session_prepare_to(tw_session *s, int end) {
+  if (s->keep_masks) return prepare_waves(s, end);
+  while (s->next_op < end) TW_TRY(prepare_next(s));
+  return TW_OK;
+}
+
+tw_status tw_session_prepare_slice(tw_session *s, size_t work) {
+  s->slice_work = work;
+  tw_status status = prepare_next(s);
+  s->slice_work = 0;
+  return status;
+}
+
+tw_status tw_session_prepare(tw_session *s) {
+  tw_status status = tw_session_prepare_to(s, s->program->op_count);
+  tw_session_rewind(s);
+  memset(s->label_seconds, 0, sizeof(double) * (size_t)s->program->label_count);
+  return status;
+}

@@ -147,17 +147,17 @@ static tw_status compare_with_plan(const tw_result_share *r, const tw_plan *plan
   const tw_program *p = &plan->program;
   const tw_tensor *t = &p->tensors[p->output];
   int rows, cols;
+  bool scales = tw_config_scales(&plan->shape.config, plan->output);
   tw_plan_output_shape(plan, &rows, &cols);
   if (r->guard == (p->guard >= 0) && r->rows == rows && r->cols == cols && r->ring_bits == t->ring &&
-      r->scale == t->scale && r->normalise == plan->shape.config.normalise_output &&
-      strcmp(r->output, tw_output_name(plan->output)) == 0)
+      r->scale == t->scale && r->normalise == scales && strcmp(r->output, tw_output_name(plan->output)) == 0)
     return TW_OK;
   return tw_fail(TW_ERR_MISMATCH,
                  "the result files differ from their plan: output %s [%d][%d] mod 2^%d at scale %d, %s, %s; the plan "
                  "has %s [%d][%d] mod 2^%d at scale %d, %s, %s; take the files as the run wrote them",
                  r->output, r->rows, r->cols, r->ring_bits, r->scale, r->normalise ? "scaled to length 1" : "as it is",
                  r->guard ? "with a guard" : "without a guard", tw_output_name(plan->output), rows, cols, t->ring,
-                 t->scale, plan->shape.config.normalise_output ? "scaled to length 1" : "as it is",
+                 t->scale, scales ? "scaled to length 1" : "as it is",
                  p->guard >= 0 ? "with a guard" : "without a guard");
 }
 

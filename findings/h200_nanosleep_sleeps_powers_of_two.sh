@@ -15,9 +15,12 @@ source "$(dirname "${BASH_SOURCE[0]}")/lib.bash"
 need nvidia-smi c++
 nvidia-smi -L | grep -q H200 || absent "no H200 here"
 nvidia-smi --query-gpu=name,driver_version --format=csv,noheader | head -n 1
-venv v alone nvidia-cuda-nvcc==13.0.88 nvidia-nvvm==13.0.88 nvidia-cuda-crt==13.0.88 nvidia-cuda-runtime==13.0.96 \
-  nvidia-cuda-cccl==13.0.85
-cuda=$(packages v)/nvidia/cu13
+cuda=/usr/local/cuda
+if ! "$cuda/bin/nvcc" --version 2>/dev/null | grep -q 'release 13.0'; then # the same release, from the package index
+  venv v alone nvidia-cuda-nvcc==13.0.88 nvidia-nvvm==13.0.88 nvidia-cuda-crt==13.0.88 nvidia-cuda-runtime==13.0.96 \
+    nvidia-cuda-cccl==13.0.85
+  cuda=$(packages v)/nvidia/cu13
+fi
 "$cuda/bin/nvcc" --version | tail -n 2 | head -n 1
 cat >sleep.cu <<'K'
 #include <cstdio>

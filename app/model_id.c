@@ -28,7 +28,7 @@ tw_status tw_model_id_read(const char *path, tw_id *id) {
   TW_TRY(tw_json_file_read(path, format_name, VERSION, "twain share", &json));
   const char *hex = json_string_value(json_object_get(json, "model_id"));
   tw_status status = TW_OK;
-  if (hex && strlen(hex) == sizeof id->hex - 1 && strspn(hex, "0123456789abcdef") == sizeof id->hex - 1)
+  if (hex && tw_is_hex(hex, sizeof id->hex - 1))
     memcpy(id->hex, hex, sizeof id->hex);
   else
     status = tw_fail(TW_ERR_FORMAT, "%s: model_id is not %zu hexadecimal digits; fetch a fresh copy", path,

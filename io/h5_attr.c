@@ -45,7 +45,7 @@ tw_status tw_h5_put_real(tw_h5 *f, const char *object, const char *name, double 
 }
 
 static tw_status put_hex(tw_h5 *f, const char *name, const char *hex, size_t digits) {
-  if (strspn(hex, "0123456789abcdef") != digits)
+  if (!tw_is_hex(hex, digits))
     return tw_fail(TW_ERR_INTERNAL, "%s: attribute %s: not %zu hexadecimal digits", f->path, name, digits);
   return tw_h5_put_text(f, "/", name, hex);
 }
@@ -126,7 +126,7 @@ tw_status tw_h5_get_real(const tw_h5 *f, const char *object, const char *name, d
 
 static tw_status get_hex(const tw_h5 *f, const char *name, char *hex, size_t digits) {
   TW_TRY(tw_h5_get_text(f, "/", name, hex, digits + 1));
-  if (strspn(hex, "0123456789abcdef") != digits)
+  if (!tw_is_hex(hex, digits))
     return tw_fail(TW_ERR_FORMAT, "%s: attribute %s: not %zu hexadecimal digits", f->path, name, digits);
   return TW_OK;
 }

@@ -16,6 +16,9 @@ typedef struct {
 } tw_digest;  // BLAKE2b-256, lower-case hex
 
 void tw_id_random(tw_id *id);
+// So many lower-case hexadecimal digits and the end; no byte behind it is read.
+bool tw_is_hex(const char *text, size_t digits);
+bool tw_id_is_hex(const tw_id *id);
 void tw_digest_of(const void *data, size_t bytes, tw_digest *out);
 
 #endif

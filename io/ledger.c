@@ -22,7 +22,7 @@
 
 tw_status tw_ledger_key_path(const tw_ledger *ledger, int rank, const tw_id *key_id, const char *name,
                              tw_ledger_path *out) {
-  if ((rank != 0 && rank != 1) || strspn(key_id->hex, "0123456789abcdef") != 32 || ledger->dir[0] == '\0')
+  if ((rank != 0 && rank != 1) || !tw_id_is_hex(key_id) || ledger->dir[0] == '\0')
     return tw_fail(TW_ERR_INTERNAL, "ledger \"%s\": rank %d, key id \"%s\"", ledger->dir, rank, key_id->hex);
   snprintf(out->text, sizeof out->text, "%s/p%d/%s%s%s", ledger->dir, rank, key_id->hex, name ? "/" : "",
            name ? name : "");
@@ -196,7 +196,7 @@ static tw_status read_peer(const tw_ledger *ledger, int rank, const tw_id *key_i
   if (!there) return TW_OK;
   tw_ledger_read_note(path.text, note, sizeof note);
   tw_ledger_note_line(note, "ledger", peer->hex, sizeof peer->hex);
-  if (strspn(peer->hex, "0123456789abcdef") == 32) return TW_OK;
+  if (tw_id_is_hex(peer)) return TW_OK;
   return tw_fail(TW_ERR_FORMAT,
                  "%s: damaged: it cannot be told which ledger the other rank used; deal new keys (`twain deal`)",
                  path.text);

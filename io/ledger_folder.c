@@ -179,7 +179,7 @@ static tw_status parse(const char *path, const json_t *json, tw_ledger *out) {
   if (version != 1)
     return tw_fail(TW_ERR_FORMAT, "%s: version %lld, this twain knows 1: use the twain that made it", path,
                    (long long)version);
-  if (!id || strlen(id) != 32 || strspn(id, "0123456789abcdef") != 32) return not_ours(path, "no id of 32 digits");
+  if (!id || !tw_is_hex(id, 32)) return not_ours(path, "no id of 32 digits");
   memcpy(out->id.hex, id, sizeof out->id.hex);
   snprintf(out->created, sizeof out->created, "%s", created ? created : "unknown");
   return TW_OK;

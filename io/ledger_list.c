@@ -73,7 +73,7 @@ static tw_status each_key(void *state, const char *name) {
   tw_ledger_path path;
   bool there;
   char note[256];
-  if (strlen(name) != 32 || strspn(name, "0123456789abcdef") != 32) return TW_OK;
+  if (!tw_is_hex(name, 32)) return TW_OK;
   void *grown = grow(l->keys, l->count, sizeof *l->keys);
   if (!grown) return tw_fail(TW_ERR_MEMORY, "%s: out of memory", l->ledger->dir);
   l->keys = grown;

@@ -68,7 +68,8 @@ lose_rank_one() {
   echo "$status"
 }
 
-# A Python that has h5py: the first on the path need not be the system's.
+# A Python that has h5py: the first on the path need not be the system's. It finds tests/checksum.py.
+export PYTHONPATH=$SOURCE_DIR/tests PYTHONDONTWRITEBYTECODE=1
 python=python3
 "$python" -c 'import h5py' 2>/dev/null || python=/usr/bin/python3
 # A number or word out of a JSON file: json FILE EXPRESSION, with j for the file's content.

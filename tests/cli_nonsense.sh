@@ -19,20 +19,11 @@ import hashlib
 import sys
 import h5py
 import numpy as np
-
-
-def crc32c(data):
-    c = 0xFFFFFFFF
-    for x in data:
-        c ^= x
-        for _ in range(8):
-            c = c >> 1 ^ (0x82F63B78 if c & 1 else 0)
-    return c ^ 0xFFFFFFFF
+import checksum
 
 
 def put(name, values):
-    f[name][...] = values
-    f[name].attrs.modify("crc32c", np.int64(crc32c(values.tobytes())))
+    checksum.put(f[name], values)
 
 
 def text(at, name, value):

@@ -67,8 +67,7 @@ static tw_status nonsense(int rank, const char *what) {
 
 // Empty, or so many hexadecimal digits.
 static bool is_hex(const char *hex, size_t size) {
-  size_t digits = strspn(hex, "0123456789abcdef");
-  return hex[size - 1] == '\0' && hex[digits] == '\0' && (digits == 0 || digits == size - 1);
+  return hex[size - 1] == '\0' && (hex[0] == '\0' || tw_is_hex(hex, size - 1));
 }
 
 static bool ends(const char *text, size_t size) { return memchr(text, '\0', size) != NULL; }

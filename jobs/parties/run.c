@@ -237,7 +237,7 @@ static tw_status share_run_id(rank_run *r, tw_id *id) {
   tw_id_random(&mine);
   TW_TRY(tw_channel_exchange(r->o->channel, &mine, &theirs, sizeof mine));
   *id = r->rank == 0 ? mine : theirs;
-  if (id->hex[32] == '\0' && strspn(id->hex, "0123456789abcdef") == 32) return TW_OK;
+  if (tw_id_is_hex(id)) return TW_OK;
   return tw_fail(TW_ERR_PEER, "rank 0 sent a run id that is not 32 hexadecimal digits: no result was written");
 }
 

@@ -36,7 +36,7 @@ static tw_status meet(tw_slots *s) {
   mine.first_slot = s->first_slot;
   TW_TRY(tw_channel_exchange(s->channel, &mine, &theirs, sizeof mine));
   // it will stand in messages and in this rank's ledger
-  if (theirs.ledger.hex[32] != '\0' || strspn(theirs.ledger.hex, "0123456789abcdef") != 32)
+  if (!tw_id_is_hex(&theirs.ledger))
     return tw_fail(TW_ERR_PEER, "rank %d sent a ledger's id that is not 32 hexadecimal digits", 1 - rank);
   s->ledgers[rank] = mine.ledger;
   s->ledgers[1 - rank] = theirs.ledger;

@@ -2,6 +2,7 @@
 #include "app/files.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -145,13 +146,8 @@ tw_status tw_places_end(tw_places *p, tw_status status) {
 }
 
 tw_status tw_disk_free(const char *path, uint64_t *bytes) {
-  char folder[4096];
-  snprintf(folder, sizeof folder, "%s", path);
-  char *slash = strrchr(folder, '/');
-  if (!slash)
-    strcpy(folder, ".");
-  else
-    slash[slash == folder] = '\0';
+  char folder[PATH_MAX];
+  TW_TRY(tw_folder_of(path, folder));
   struct statvfs fs;
   if (statvfs(folder, &fs) != 0) return tw_fail(TW_ERR_IO, "%s: %s", folder, strerror(errno));
   *bytes = (uint64_t)fs.f_bavail * fs.f_frsize;

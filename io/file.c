@@ -29,7 +29,7 @@ uint32_t tw_crc32c(uint32_t previous, const void *data, size_t bytes) {
   return ~state;
 }
 
-static tw_status folder_of(const char *path, char folder[PATH_MAX]) {
+tw_status tw_folder_of(const char *path, char *folder) {
   if (strlen(path) + sizeof ".partial" > PATH_MAX) return tw_fail(TW_ERR_IO, "%s: the path is too long", path);
   const char *slash = strrchr(path, '/');
   if (!slash)
@@ -43,7 +43,7 @@ static tw_status folder_of(const char *path, char folder[PATH_MAX]) {
 
 tw_status tw_sync_folder_of(const char *path) {
   char folder[PATH_MAX];
-  TW_TRY(folder_of(path, folder));
+  TW_TRY(tw_folder_of(path, folder));
   int fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
   if (fd < 0) return tw_fail(TW_ERR_IO, "%s: cannot open the folder: %s", folder, strerror(errno));
   tw_status status = TW_OK;
@@ -60,7 +60,7 @@ static tw_status in_the_way(const char *partial) {
 static tw_status check_folder(const char *path) {
   struct stat info;
   char folder[PATH_MAX];
-  TW_TRY(folder_of(path, folder));
+  TW_TRY(tw_folder_of(path, folder));
   if (stat(folder, &info) != 0) return tw_fail(TW_ERR_IO, "%s: cannot write there: %s", folder, strerror(errno));
   if (!S_ISDIR(info.st_mode)) return tw_fail(TW_ERR_IO, "%s: is not a folder", folder);
   if (access(folder, W_OK | X_OK) != 0)
@@ -77,7 +77,7 @@ static tw_status check_absent(const char *path) {
 tw_status tw_file_check_new(const char *path) {
   struct stat info;
   char folder[PATH_MAX], partial[PATH_MAX];
-  TW_TRY(folder_of(path, folder));
+  TW_TRY(tw_folder_of(path, folder));
   snprintf(partial, sizeof partial, "%.*s.partial", (int)(PATH_MAX - sizeof ".partial"), path);
   TW_TRY(check_absent(path));
   if (lstat(partial, &info) == 0) return in_the_way(partial);
@@ -122,7 +122,7 @@ tw_status tw_file_check_readable(const char *path, const char *maker, bool secre
 
 static tw_status no_room(const tw_output *out, const char *what, int error) {
   char folder[PATH_MAX] = ".";
-  TW_TRY(folder_of(out->path, folder));
+  TW_TRY(tw_folder_of(out->path, folder));
   struct statvfs fs;
   unsigned long long room = statvfs(folder, &fs) == 0 ? (unsigned long long)fs.f_bavail * fs.f_frsize : 0;
   struct rlimit limit;

@@ -47,7 +47,9 @@ void tw_output_abort(tw_output *out);
 // pread of exactly `bytes`; TW_ERR_FORMAT when the file ends before.
 tw_status tw_read_at(int fd, const char *path, const char *what, void *data, size_t bytes, uint64_t offset);
 
-// fsync of the folder that holds `path`.
+// The folder that holds `path`; room for PATH_MAX bytes.
+tw_status tw_folder_of(const char *path, char *folder);
+// fsync of it.
 tw_status tw_sync_folder_of(const char *path);
 
 #endif

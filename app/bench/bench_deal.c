@@ -49,20 +49,9 @@ static tw_status prepare(bench *b) {
 
 // ---- the CPU's slot ----
 
-typedef struct {
-  uint8_t *at;
-} cursor;
-
-static tw_status keep(void *state, const void *data, size_t bytes) {
-  cursor *c = state;
-  memcpy(c->at, data, bytes);
-  c->at += bytes;
-  return TW_OK;
-}
-
 static tw_status deal_on_host(bench *b, const tw_model_masks *masks, uint64_t slot) {
-  cursor c[2] = {{b->half[0]}, {b->half[1]}};
-  tw_sink sink[2] = {{keep, &c[0]}, {keep, &c[1]}};
+  uint8_t *at[2] = {b->half[0], b->half[1]};
+  tw_sink sink[2] = {{tw_deal_to_memory, &at[0]}, {tw_deal_to_memory, &at[1]}};
   return tw_deal_slot(&b->plan, masks, b->seed, slot, sink, NULL, NULL);
 }
 

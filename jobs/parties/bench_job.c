@@ -268,17 +268,6 @@ static tw_status end_file(tw_rehearsal *r, tw_keys_writer *w, tw_status status) 
 
 // ---- dealing ----
 
-typedef struct {
-  uint8_t *at;
-} cursor;
-
-static tw_status keep(void *state, const void *data, size_t bytes) {
-  cursor *c = state;
-  memcpy(c->at, data, bytes);
-  c->at += bytes;
-  return TW_OK;
-}
-
 static tw_status discard(void *state, const void *data, size_t bytes) {
   (void)state, (void)data, (void)bytes;
   return TW_OK;
@@ -295,9 +284,10 @@ static tw_status deal_one(tw_rehearsal *r, int b) {
   tw_seed seed[2];
   tw_sink sink[2];
   uint64_t slot;
-  cursor c = {slot_of(r, b)};
+  uint8_t *at = slot_of(r, b);
   seeds_of(r, b, seed, &slot);
-  for (int rank = 0; rank < 2; rank++) sink[rank] = rank == r->o.rank ? (tw_sink){keep, &c} : (tw_sink){discard, NULL};
+  for (int rank = 0; rank < 2; rank++)
+    sink[rank] = rank == r->o.rank ? (tw_sink){tw_deal_to_memory, &at} : (tw_sink){discard, NULL};
   return tw_deal_slot(&r->plan, &r->masks, seed, slot, sink, NULL, NULL);
 }
 

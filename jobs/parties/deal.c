@@ -12,6 +12,13 @@ uint64_t tw_deal_bytes(const tw_plan *plan, uint64_t count) {
   return count * (streams + streams / TW_KEY_CHUNK * 4 + 2 * 32) + index + (1u << 16);
 }
 
+tw_status tw_deal_to_memory(void *state, const void *data, size_t bytes) {
+  uint8_t **at = state;
+  memcpy(*at, data, bytes);
+  *at += bytes;
+  return TW_OK;
+}
+
 void tw_deal_test_seed(uint64_t number, int rank, uint64_t slot, tw_seed *out) {
   tw_seed_test(out, number, rank == 0 ? "key rank 0" : "key rank 1", slot);
 }

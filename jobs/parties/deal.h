@@ -27,6 +27,9 @@ tw_status tw_deal(const tw_plan *plan, const tw_model_dealer *dealer, const tw_d
 tw_status tw_deal_slot(const tw_plan *plan, const tw_model_masks *masks, const tw_seed seed[2], uint64_t slot,
                        const tw_sink sink[2], void (*progress)(void *state, double fraction), void *progress_state);
 
+// A sink's append into memory; state: a `uint8_t *`, which moves on.
+tw_status tw_deal_to_memory(void *state, const void *data, size_t bytes);
+
 // TEST keys: the seed of (rank, slot) for a test number.
 void tw_deal_test_seed(uint64_t number, int rank, uint64_t slot, tw_seed *out);
 

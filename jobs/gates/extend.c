@@ -1,19 +1,24 @@
 // Extension of wires to a larger ring (protocols, section 3), no message; shares.
 #include "jobs/gates/gate.h"
 
-static tw_status extend_deal(tw_session *s, const tw_op *op) {
+// Per element [o] and [rho].
+static tw_status deal_parts(tw_session *s, const tw_op *op, uint64_t **carry, uint64_t **top) {
   size_t n = tw_t(s, op->in[0])->n;
-  uint64_t *carry, *top;
-  TW_TRY(tw_scratch(s, n, &carry));
-  TW_TRY(tw_scratch(s, n, &top));
+  TW_TRY(tw_scratch(s, n, carry));
+  TW_TRY(tw_scratch(s, n, top));
   tw_deal_extend_args a = {.rows = 1,
                            .cols = n,
                            .r0 = tw_b(s, op->in[0])->mask[0],
                            .r1 = tw_b(s, op->in[0])->mask[1],
-                           .carry = carry,
-                           .top = top,
+                           .carry = *carry,
+                           .top = *top,
                            .k = tw_t(s, op->in[0])->ring};
-  TW_TRY(s->backend->deal_extend(&a, s->stream));
+  return s->backend->deal_extend(&a, s->stream);
+}
+
+static tw_status extend_deal(tw_session *s, const tw_op *op) {
+  uint64_t *carry, *top;
+  TW_TRY(deal_parts(s, op, &carry, &top));
   TW_TRY(tw_give(s, op, 0, carry));
   return tw_give(s, op, 1, top);
 }
@@ -65,17 +70,8 @@ static tw_status row_deal(tw_session *s, const tw_op *op) {
   size_t n = tw_t(s, op->in[0])->n, rows = tw_t(s, op->out[0])->n;
   int k = tw_t(s, op->in[0])->ring;
   uint64_t *carry, *top, *sum;
-  TW_TRY(tw_scratch(s, n, &carry));
-  TW_TRY(tw_scratch(s, n, &top));
+  TW_TRY(deal_parts(s, op, &carry, &top));
   TW_TRY(tw_scratch(s, rows, &sum));
-  tw_deal_extend_args a = {.rows = 1,
-                           .cols = n,
-                           .r0 = tw_b(s, op->in[0])->mask[0],
-                           .r1 = tw_b(s, op->in[0])->mask[1],
-                           .carry = carry,
-                           .top = top,
-                           .k = k};
-  TW_TRY(s->backend->deal_extend(&a, s->stream));
   TW_TRY(s->backend->row_sums(carry, rows, n / rows, NULL, ~0ull, sum, s->stream));
   tw_combine_args shifted = {
       .rows = 1, .cols = rows, .x = sum, .out = sum, .p = 1ull << k, .ring = tw_ring_of(s, op->out[0])};

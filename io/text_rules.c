@@ -1,4 +1,3 @@
-#define _GNU_SOURCE
 #include "io/text_rules.h"
 
 #include <stdio.h>
@@ -6,7 +5,7 @@
 #include <string.h>
 
 #include "base/memory.h"
-#include "io/json_read.h"
+#include "io/hf_config.h"
 #include "io/text_rules_parts.h"
 
 tw_status tw_text_rules_add(tw_text_rules *rules, const tw_added_token *token) {
@@ -248,8 +247,7 @@ static tw_status list_pieces(const tw_text_reader *r, char ***out) {
 
 static tw_status read_file(const tw_text_reader *r, const char *name, json_t **out) {
   char *path;
-  if (asprintf(&path, "%s/%s", r->folder, name) < 0) return tw_fail(TW_ERR_MEMORY, "out of memory");
-  tw_status status = tw_json_read(path, false, out);
+  tw_status status = tw_hf_file_read(r->folder, name, false, &path, out);
   if (status == TW_OK && *out && !json_is_object(*out)) status = tw_fail(TW_ERR_FORMAT, "%s: not a JSON object", path);
   free(path);
   return status;

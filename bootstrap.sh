@@ -14,7 +14,7 @@ usage() {
   cat <<'TEXT'
 usage: ./bootstrap.sh COMMAND
 
-  demo    build twain, fetch a small sentence-embedding model, run it between two ranks on secret shares,
+  demo    build twain, fetch a small sentence-embedding model, run it between two parties on secret shares,
           compare the result with the plain model
   test    build twain and run every test, the unit tests again under the sanitizers, and, where there is clang,
           what reads files and messages under libFuzzer

@@ -6,7 +6,7 @@
 #include "app/bench/bench.h"
 #include "app/bench/peak.h"
 #include "app/commands.h"
-#include "app/rank_options.h"
+#include "app/party_options.h"
 #include "app/show/print.h"
 #include "base/clock.h"
 #include "base/memory.h"
@@ -83,7 +83,7 @@ static const tw_option options[] = {
      .fallback = "memory",
      .help = "model: where keys lie when the clock starts: memory (page-locked for a GPU, and streamed to it), file (a "
              "key file under $TMPDIR, in the system's cache; read, checked and streamed), or resident (on the GPU)"},
-    TW_RANK_OPTIONS(settings, "model, opens: ", "model: ", "first"),
+    TW_PARTY_OPTIONS(settings, "model, opens: ", "model: ", "first"),
     {.name = "compare-overlap",
      .field = offsetof(settings, compare_overlap),
      .help = "model: first without overlap, then with it, and how much of the opens' time is hidden"},
@@ -221,7 +221,7 @@ const tw_command tw_command_bench = {.name = "bench",
                                          "       The last output is compared with the clear emulator's, bit for bit.\n"
                                          "opens: single openings of growing size, from shares to opened values; "
                                          "start it with mpirun -np 2.\n"
-                                         "deal: one-time keys of both ranks into memory, in one process.\n"
+                                         "deal: one-time keys of both parties into memory, in one process.\n"
                                          "      A slot dealt on a GPU is compared with the CPU's, byte for byte.\n"
                                          "kernels: every kernel that a layer's gates run, at the sizes of the model's "
                                          "plan, beside the\n"

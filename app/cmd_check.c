@@ -85,7 +85,7 @@ static tw_status emulate(const char *name, const tw_model *model, const tw_input
   tw_status status = TW_OK;
   if (strcmp(pair[0].run_id.hex, result->run_id.hex) != 0)
     status =
-        tw_fail(TW_ERR_MISMATCH, "the result is of run %s, the ranks' files are of run %s; run `twain reveal` again",
+        tw_fail(TW_ERR_MISMATCH, "the result is of run %s, the parties' files are of run %s; run `twain reveal` again",
                 result->run_id.hex, pair[0].run_id.hex);
   else if (!pair[0].test_keys)
     status = tw_fail(TW_ERR_USAGE,
@@ -143,7 +143,7 @@ static tw_status judge(const tw_comparison *c, const exact_verdict *v, const bou
   if (v && !v->transcript)
     return tw_fail(
         TW_ERR_CHECK,
-        "check failed: the outputs agree, but what the ranks opened on the way is not what the emulator has");
+        "check failed: the outputs agree, but what the parties opened on the way is not what the emulator has");
   if (v && v->guard >= 0)
     return tw_fail(TW_ERR_CHECK, "check failed: sequence %d counts other values out of bound than the emulator",
                    v->guard + 1);
@@ -263,7 +263,7 @@ const tw_command tw_command_check = {
     .arguments = "NAME",
     .summary = "compare a result with the float model",
     .about =
-        "Reads NAME.model.h5, NAME.input.h5 and NAME.result.h5 (with --exact also NAME.plan.json and both ranks' "
+        "Reads NAME.model.h5, NAME.input.h5 and NAME.result.h5 (with --exact also NAME.plan.json and both parties' "
         "results);\n"
         "for the owner of model and input. Exit code 10 when a sequence is further from the float model than\n"
         "--tolerance, or --exact finds a difference; says which of the plan's bounds the float model leaves.",

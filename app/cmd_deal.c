@@ -48,7 +48,7 @@ static tw_status forecast(const tw_plan *plan, const char *path, uint64_t count,
   uint64_t needed = tw_deal_bytes(plan, count), room;
   TW_TRY(tw_disk_free(path, &room));
   if (!quiet) {
-    printf("%llu slot%s of %s and %s: %s on disk for both ranks, %s are free\n", (unsigned long long)count,
+    printf("%llu slot%s of %s and %s: %s on disk for both parties, %s are free\n", (unsigned long long)count,
            count == 1 ? "" : "s", tw_text_bytes((double)plan->program.slot_bytes[0]),
            tw_text_bytes((double)plan->program.slot_bytes[1]), tw_text_bytes((double)needed),
            tw_text_bytes((double)room));
@@ -94,7 +94,7 @@ static tw_status deal(const tw_plan *plan, const tw_model_dealer *dealer, const 
   tw_secrets_warn();
   TW_TRY(status);
   if (o.test) tw_say("TEST keys: their seeds follow from %lld, nothing is private with them", (long long)s->test_seed);
-  if (!quiet) printf("key %s\nfor rank 0: %s\nfor rank 1: %s\n", key_id.hex, o.path[0], o.path[1]);
+  if (!quiet) printf("key %s\nfor party 0: %s\nfor party 1: %s\n", key_id.hex, o.path[0], o.path[1]);
   return TW_OK;
 }
 
@@ -125,7 +125,7 @@ const tw_command tw_command_deal = {.name = "deal",
                                     .about =
                                         "Reads NAME.plan.json and NAME.model.dealer.h5; says how much disk the keys "
                                         "need; writes NAME.keys.p0.h5 and .p1.h5,\n"
-                                        "one for each rank. Hand them over and delete the dealer's copies.",
+                                        "one for each party. Hand them over and delete the dealer's copies.",
                                     .options = options,
                                     .option_count = sizeof options / sizeof *options,
                                     .settings_size = sizeof(settings),

@@ -48,7 +48,7 @@ static void print_key(tw_grid *grid, const tw_ledger_key *key) {
     const tw_ledger_mark_note *mark = &key->marks[i];
     for (end = i + 1; end < key->count && same_run(mark, &key->marks[end]);) end++;
     slot_text(mark, end - i, slots, sizeof slots);
-    tw_grid_row(grid, "%s\t%d\t%s\t%zu\t%s\t%s\t%s\t%s", key->key_id.hex, key->rank, slots, end - i, mark->time,
+    tw_grid_row(grid, "%s\t%d\t%s\t%zu\t%s\t%s\t%s\t%s", key->key_id.hex, key->party, slots, end - i, mark->time,
                 mark->host, mark->pid, mark->job[0] ? mark->job : "none");
   }
 }
@@ -61,13 +61,13 @@ static void print_tables(const tw_ledger *ledger, const tw_ledger_key *keys, siz
     printf("no key was used\n");
     return;
   }
-  tw_grid_row(&spent, "key\trank\tused\tslots\tother rank's ledger");
-  tw_grid_row(&runs, "key\trank\tslots\tused\ttime\thost\tprocess\tjob");
+  tw_grid_row(&spent, "key\tparty\tused\tslots\tother party's ledger");
+  tw_grid_row(&runs, "key\tparty\tslots\tused\ttime\thost\tprocess\tjob");
   tw_grid_rule(&spent);
   tw_grid_rule(&runs);
   for (size_t i = 0; i < count; i++) {
     slot_text(keys[i].marks, keys[i].count, slots, sizeof slots);
-    tw_grid_row(&spent, "%s\t%d\t%zu\t%s\t%s", keys[i].key_id.hex, keys[i].rank, keys[i].count,
+    tw_grid_row(&spent, "%s\t%d\t%zu\t%s\t%s", keys[i].key_id.hex, keys[i].party, keys[i].count,
                 slots[0] ? slots : "none", keys[i].peer.hex[0] ? keys[i].peer.hex : "not known");
     print_key(&runs, &keys[i]);
   }
@@ -92,7 +92,7 @@ static tw_status print_json(const tw_ledger *ledger, const tw_ledger_key *keys, 
   json_t *list = json_array();
   for (size_t i = 0; i < count; i++)
     json_array_append_new(
-        list, json_pack("{s:s, s:i, s:I, s:s?, s:o}", "key_id", keys[i].key_id.hex, "rank", keys[i].rank, "used",
+        list, json_pack("{s:s, s:i, s:I, s:s?, s:o}", "key_id", keys[i].key_id.hex, "party", keys[i].party, "used",
                         (json_int_t)keys[i].count, "other_ledger", keys[i].peer.hex[0] ? keys[i].peer.hex : NULL,
                         "slots", slots_json(&keys[i])));
   return tw_json_print(json_pack("{s:s, s:s, s:s, s:o}", "folder", ledger->dir, "id", ledger->id.hex, "created",
@@ -137,7 +137,7 @@ const tw_command tw_command_ledger = {
     .about =
         "Every party has one ledger for all its keys, made once, on durable storage, never deleted or put back to "
         "an earlier\n"
-        "state while keys that it lists exist anywhere. Without --new or --adopt: what is used, by key and rank.\n"
+        "state while keys that it lists exist anywhere. Without --new or --adopt: what is used, by key and party.\n"
         "DIR is by default $XDG_STATE_HOME/twain/ledger or ~/.local/state/twain/ledger.",
     .options = options,
     .option_count = sizeof options / sizeof *options,

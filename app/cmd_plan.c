@@ -183,7 +183,7 @@ static void print_plan(const tw_plan *plan, const tw_bounds *measured, const tw_
   print_rings(plan);
   putchar('\n');
   tw_costs_print(costs, s->verbose ? TW_BY_LAYER_AND_GATE : TW_BY_GATE);
-  printf("\nkeys: %s a rank and inference; sent: %s a rank; rounds: %llu\n",
+  printf("\nkeys: %s a party and inference; sent: %s a party; rounds: %llu\n",
          tw_text_bytes((double)costs->correction_bytes), tw_text_bytes((double)costs->sent_bytes),
          (unsigned long long)costs->rounds);
   printf("messages take at least %s over a link of %g us and %g GB/s\ndigest: %s\n",
@@ -210,8 +210,8 @@ static tw_status print_json(const tw_plan *plan, const tw_bounds *measured, cons
       json_pack("{s:s, s:i, s:i, s:i, s:i, s:i, s:s, s:s, s:s}", "model", c->name, "layers", c->layers, "hidden",
                 c->hidden, "heads", c->heads, "intermediate", c->intermediate, "seq", plan->shape.seq, "output",
                 tw_output_name(plan->output), "rounding", tw_rounding_name(plan->rounding), "digest", plan->digest.hex);
-  json_object_set_new(json, "correction_bytes_per_rank", json_integer((json_int_t)costs->correction_bytes));
-  json_object_set_new(json, "sent_bytes_per_rank", json_integer((json_int_t)costs->sent_bytes));
+  json_object_set_new(json, "correction_bytes_per_party", json_integer((json_int_t)costs->correction_bytes));
+  json_object_set_new(json, "sent_bytes_per_party", json_integer((json_int_t)costs->sent_bytes));
   json_object_set_new(json, "rounds", json_integer((json_int_t)costs->rounds));
   json_object_set_new(json, "link",
                       json_pack("{s:f, s:f, s:f}", "latency_us", link->latency_us, "gigabytes_per_second",

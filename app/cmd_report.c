@@ -30,7 +30,7 @@ static const tw_option options[] = {
     {.name = "json", .field = offsetof(settings, json), .help = "print JSON instead of tables"},
 };
 
-// A rank's own result is enough; rank 0's is taken where both are there.
+// A party's own result is enough; party 0's is taken where both are there.
 static tw_status read_run(const char *name, tw_result_share *out) {
   TW_TRY(tw_name_check(name));
   tw_path first = tw_path_of(name, "result.p0.h5"), second = tw_path_of(name, "result.p1.h5");
@@ -40,23 +40,23 @@ static tw_status read_run(const char *name, tw_result_share *out) {
 
 // ---- one run
 
-// Rank 1's file beside rank 0's; *found: it is there.
+// Party 1's file beside party 0's; *found: it is there.
 static tw_status read_other(const char *name, const tw_result_share *first, tw_result_share *other, bool *found) {
   tw_path path = tw_path_of(name, "result.p1.h5");
-  *found = first->rank == 0 && tw_path_exists(&path);
+  *found = first->party == 0 && tw_path_exists(&path);
   if (!*found) return TW_OK;
   TW_TRY(tw_result_share_read(path.text, 1, other));
   if (strcmp(other->run_id.hex, first->run_id.hex) == 0) return TW_OK;
-  tw_status status = tw_fail(TW_ERR_MISMATCH, "%s: of run %s, not of run %s as rank 0's; take both files of one run",
+  tw_status status = tw_fail(TW_ERR_MISMATCH, "%s: of run %s, not of run %s as party 0's; take both files of one run",
                              path.text, other->run_id.hex, first->run_id.hex);
   tw_result_share_free(other);
   *found = false;
   return status;
 }
 
-static void print_other_rank(const tw_result_share *other) {
+static void print_other_party(const tw_result_share *other) {
   const tw_environment *e = &other->environment;
-  printf("rank 1 on %s, user %s, %s (%s): online %s, messages under way %s; keys %s, sent %s\nrank 1: %s\n", e->host,
+  printf("party 1 on %s, user %s, %s (%s): online %s, messages under way %s; keys %s, sent %s\nparty 1: %s\n", e->host,
          e->user, e->cpu, e->isa, tw_text_seconds(other->online_seconds), tw_text_seconds(other->comm_seconds),
          tw_text_bytes((double)other->correction_bytes), tw_text_bytes((double)other->sent_bytes), e->placement);
 }
@@ -80,7 +80,7 @@ static void print_identity(const tw_result_share *r) {
 
 static void compare_runs(char *const *names, const tw_result_share *runs, int count) {
   tw_grid grid = {0};
-  tw_grid_row(&grid, "run\tsequences\tkeys/rank\tsent/rank\trounds\tset-up\tpreparation\tonline\tcommunication\tisa");
+  tw_grid_row(&grid, "run\tsequences\tkeys/party\tsent/party\trounds\tset-up\tpreparation\tonline\tcommunication\tisa");
   tw_grid_rule(&grid);
   for (int i = 0; i < count; i++)
     tw_grid_row(&grid, "%s\t%d\t%s\t%s\t%llu\t%s\t%s\t%s\t%s\t%s", names[i], runs[i].count,
@@ -101,7 +101,7 @@ static json_t *runs_json(char *const *names, const tw_result_share *runs, int co
   return list;
 }
 
-// Rank 1's counters and place beside rank 0's.
+// Party 1's counters and place beside party 0's.
 static tw_status print_json(const tw_call *call, const tw_result_share *run) {
   tw_result_share other;
   bool found;
@@ -109,11 +109,11 @@ static tw_status print_json(const tw_call *call, const tw_result_share *run) {
   json_t *json = tw_run_report_json(run);
   if (found) {
     json_t *whole = tw_run_report_json(&other);
-    static const char *const parts[] = {"rank", "online_seconds", "communication_seconds", "counters", "environment"};
+    static const char *const parts[] = {"party", "online_seconds", "communication_seconds", "counters", "environment"};
     json_t *part = json_object();
     for (size_t i = 0; i < sizeof parts / sizeof *parts; i++)
       json_object_set(part, parts[i], json_object_get(whole, parts[i]));
-    json_object_set_new(json, "other_rank", part);
+    json_object_set_new(json, "other_party", part);
     json_decref(whole);
     tw_result_share_free(&other);
   }
@@ -127,14 +127,14 @@ static tw_status show_one(const tw_call *call, const tw_result_share *run) {
   TW_TRY(read_other(call->arguments[0], run, &other, &found));
   tw_status status = TW_OK;
   if (s->trace) {
-    const tw_result_share *ranks[] = {run, &other};
-    status = tw_trace_write(s->trace, &(tw_trace_runs){ranks, 1 + found}, s->force);
+    const tw_result_share *parties[] = {run, &other};
+    status = tw_trace_write(s->trace, &(tw_trace_runs){parties, 1 + found}, s->force);
     if (status == TW_OK && !call->quiet) printf("written: %s.svg, %s.json\n", s->trace, s->trace);
   } else {
     note_stale(call->arguments[0], run);
     print_identity(run);
     tw_run_report_print(run, s->verbose);
-    if (found) print_other_rank(&other);
+    if (found) print_other_party(&other);
     putchar('\n');
     tw_run_report_counters(run, found ? &other : NULL);
   }

@@ -53,17 +53,17 @@ static tw_status compare(const tw_result_share *a, const tw_result_share *b) {
   if (a->guard != b->guard || memcmp(a->masked, b->masked, 8 * n) != 0 ||
       (a->guard && memcmp(a->guard_masked, b->guard_masked, 8 * (size_t)a->count) != 0))
     return tw_fail(TW_ERR_MISMATCH,
-                   "the two result files hold different masked values: one of them was changed, or a rank's memory or "
+                   "the two result files hold different masked values: one of them was changed, or a party's memory or "
                    "network failed");
   return TW_OK;
 }
 
 tw_status tw_result_pair_read(const char *name, tw_result_share pair[2]) {
-  for (int rank = 0; rank < 2; rank++) {
-    tw_path path = tw_path_of(name, rank ? "result.p1.h5" : "result.p0.h5");
-    tw_status status = tw_result_share_read(path.text, rank, &pair[rank]);
+  for (int party = 0; party < 2; party++) {
+    tw_path path = tw_path_of(name, party ? "result.p1.h5" : "result.p0.h5");
+    tw_status status = tw_result_share_read(path.text, party, &pair[party]);
     if (status != TW_OK) {
-      if (rank) tw_result_share_free(&pair[0]);
+      if (party) tw_result_share_free(&pair[0]);
       return status;
     }
   }

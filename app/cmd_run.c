@@ -7,7 +7,7 @@
 #include "app/files.h"
 #include "app/hardware.h"
 #include "app/ledger_folder.h"
-#include "app/rank_options.h"
+#include "app/party_options.h"
 #include "app/secrets.h"
 #include "app/show/print.h"
 #include "app/show/run_report.h"
@@ -32,7 +32,7 @@ static const tw_option options[] = {
      .field = offsetof(settings, slot),
      .value = "N",
      .help = "key slot of the first sequence, the others follow in a row (default: the first slots that are free on "
-             "both ranks, wherever they lie)",
+             "both parties, wherever they lie)",
      .low = 0,
      .high = 1e9},
     {.name = "ledger",
@@ -46,7 +46,7 @@ static const tw_option options[] = {
      .field = offsetof(settings, timeout),
      .value = "SECONDS",
      .fallback = "60",
-     .help = "give up when the other rank is silent for so long",
+     .help = "give up when the other party is silent for so long",
      .low = 0.1,
      .high = 1e6},
     {.name = "time-limit",
@@ -54,7 +54,7 @@ static const tw_option options[] = {
      .field = offsetof(settings, time_limit),
      .value = "SECONDS",
      .fallback = "0",
-     .help = "give up when the whole run takes longer, from the start of this rank to its end, whatever it waits for "
+     .help = "give up when the whole run takes longer, from the start of this party to its end, whatever it waits for "
              "(0: no limit)",
      .low = 0,
      .high = 1e8},
@@ -63,7 +63,7 @@ static const tw_option options[] = {
      .field = offsetof(settings, device),
      .value = "WHICH",
      .fallback = "auto",
-     .help = "cpu, cuda (one GPU a rank), or auto: a GPU when there is one"},
+     .help = "cpu, cuda (one GPU a party), or auto: a GPU when there is one"},
     {.name = "transport",
      .kind = TW_OPTION_TEXT,
      .field = offsetof(settings, transport),
@@ -77,9 +77,9 @@ static const tw_option options[] = {
      .field = offsetof(settings, bind),
      .value = "WHICH",
      .fallback = "auto",
-     .help = "auto: to cores and memory near the rank's GPU, ranks of one host apart, always inside what the launcher "
+     .help = "auto: to cores and memory near the party's GPU, parties of one host apart, always inside what the launcher "
              "gave; none"},
-    TW_RANK_OPTIONS(settings, "", "", "auto"),
+    TW_PARTY_OPTIONS(settings, "", "", "auto"),
     {.name = "trace",
      .field = offsetof(settings, trace),
      .help = "record when each gate, opening and key was at work, for `twain report --trace`"},
@@ -88,11 +88,11 @@ static const tw_option options[] = {
      .help = "accept TEST keys, with which nothing is private"},
     TW_SECRETS_OPTION(settings),
     {.name = "verbose", .letter = 'v', .field = offsetof(settings, verbose), .help = "costs of every layer"},
-    {.name = "json", .field = offsetof(settings, json), .help = "print JSON instead of tables (rank 0)"},
+    {.name = "json", .field = offsetof(settings, json), .help = "print JSON instead of tables (party 0)"},
     {.name = "force", .field = offsetof(settings, force), .help = "replace result files that are there"},
 };
 
-// What one rank opens: nothing of the other's.
+// What one party opens: nothing of the other's.
 typedef struct {
   tw_plan plan;
   tw_model_share model;
@@ -101,45 +101,45 @@ typedef struct {
   tw_result_place *result;
   tw_ledger ledger;
   bool has_plan, has_model, has_input;
-} rank_files;
+} party_files;
 
-static tw_path result_path(const char *name, int rank) {
-  return tw_path_of(name, rank ? "result.p1.h5" : "result.p0.h5");
+static tw_path result_path(const char *name, int party) {
+  return tw_path_of(name, party ? "result.p1.h5" : "result.p0.h5");
 }
 
 // A result that cannot be written must be known before any slot is marked: its room is taken here.
-static tw_status claim_result(const char *name, const settings *s, int rank, rank_files *f) {
+static tw_status claim_result(const char *name, const settings *s, int party, party_files *f) {
   tw_result_share shape = {.count = f->input.count, .row_count = f->plan.program.label_count};
-  tw_path path = result_path(name, rank);
+  tw_path path = result_path(name, party);
   tw_plan_output_shape(&f->plan, &shape.rows, &shape.cols);
-  if (s->trace) shape.span_count = tw_engine_trace_most(&f->plan.program, rank, f->input.count);
+  if (s->trace) shape.span_count = tw_engine_trace_most(&f->plan.program, party, f->input.count);
   TW_TRY(tw_result_share_claim(path.text, &shape, s->force, &f->result));
   return TW_OK;
 }
 
-static tw_status check_result(const char *name, const settings *s, int rank) {
-  tw_path path = result_path(name, rank);
+static tw_status check_result(const char *name, const settings *s, int party) {
+  tw_path path = result_path(name, party);
   if (s->force || !tw_path_exists(&path)) return TW_OK;
   return tw_fail(TW_ERR_IO, "%s: exists already; choose another NAME, remove it, or replace it with --force",
                  path.text);
 }
 
-static tw_status load(const char *name, const settings *s, int rank, rank_files *f) {
+static tw_status load(const char *name, const settings *s, int party, party_files *f) {
   TW_TRY(tw_hardware_check(&(tw_hardware_words){s->device, s->transport, s->bind, s->link, s->overlap, s->prepare}));
-  TW_TRY(check_result(name, s, rank));
+  TW_TRY(check_result(name, s, party));
   TW_TRY(tw_plan_read(tw_path_of(name, "plan.json").text, &f->plan));
   f->has_plan = true;
   TW_TRY(tw_ledger_find(s->ledger, &f->ledger));
-  TW_TRY(tw_input_share_read(tw_path_of(name, rank ? "input.p1.h5" : "input.p0.h5").text, rank, &f->input));
+  TW_TRY(tw_input_share_read(tw_path_of(name, party ? "input.p1.h5" : "input.p0.h5").text, party, &f->input));
   f->has_input = true;
-  TW_TRY(claim_result(name, s, rank, f));
-  TW_TRY(tw_keys_open(tw_path_of(name, rank ? "keys.p1.h5" : "keys.p0.h5").text, rank, &f->keys));
-  TW_TRY(tw_model_share_read(tw_path_of(name, rank ? "model.p1.h5" : "model.p0.h5").text, rank, &f->model));
+  TW_TRY(claim_result(name, s, party, f));
+  TW_TRY(tw_keys_open(tw_path_of(name, party ? "keys.p1.h5" : "keys.p0.h5").text, party, &f->keys));
+  TW_TRY(tw_model_share_read(tw_path_of(name, party ? "model.p1.h5" : "model.p0.h5").text, party, &f->model));
   f->has_model = true;
   return TW_OK;
 }
 
-static void unload(rank_files *f) {
+static void unload(party_files *f) {
   tw_result_place_release(f->result);
   if (f->has_model) tw_model_share_free(&f->model);
   if (f->keys) tw_keys_close(f->keys);
@@ -147,7 +147,7 @@ static void unload(rank_files *f) {
   if (f->has_plan) tw_plan_free(&f->plan);
 }
 
-// ---- warnings, by rank 0
+// ---- warnings, by party 0
 
 typedef struct {
   char host[128], user[64];
@@ -160,9 +160,9 @@ static tw_status meet(tw_channel *channel, tw_environment *e) {
   TW_TRY(tw_channel_exchange(channel, &mine, &theirs, sizeof mine));
   theirs.host[sizeof theirs.host - 1] = theirs.user[sizeof theirs.user - 1] = '\0';
   bool host = strcmp(mine.host, theirs.host) == 0, user = strcmp(mine.user, theirs.user) == 0;
-  e->ranks_share_host = host;
-  if (channel->rank == 0 && (host || user))
-    tw_say("WARNING: both ranks run%s%s%s%s: no protection against %s; a test set-up", host ? " on host " : "",
+  e->parties_share_host = host;
+  if (channel->party == 0 && (host || user))
+    tw_say("WARNING: both parties run%s%s%s%s: no protection against %s; a test set-up", host ? " on host " : "",
            host ? mine.host : "", user ? " as user " : "", user ? mine.user : "",
            host && user ? "that host's administrator or that user"
            : host       ? "that host's administrator"
@@ -188,7 +188,7 @@ static tw_status agree(tw_channel *channel, tw_status found) {
 
 // ---- the run
 
-static tw_status infer(const settings *s, rank_files *f, tw_channel *channel, tw_environment *e, bool quiet,
+static tw_status infer(const settings *s, party_files *f, tw_channel *channel, tw_environment *e, bool quiet,
                        tw_result_share *result) {
   tw_progress progress;
   tw_hardware hardware;
@@ -196,9 +196,9 @@ static tw_status infer(const settings *s, rank_files *f, tw_channel *channel, tw
   TW_TRY(tw_hardware_take(channel, &hardware));
   TW_TRY(tw_hardware_place(channel, &hardware, s->bind, e->placement, sizeof e->placement));
   TW_TRY(agree(channel, tw_hardware_link(&hardware, s->link)));
-  if (tw_keys_get_info(f->keys)->test && s->allow_test_keys && channel->rank == 0)
+  if (tw_keys_get_info(f->keys)->test && s->allow_test_keys && channel->party == 0)
     tw_say("WARNING: TEST keys: everybody can derive their seeds; NOTHING IN THIS RUN IS PRIVATE");
-  tw_progress_start(&progress, "running", quiet || channel->rank != 0);
+  tw_progress_start(&progress, "running", quiet || channel->party != 0);
   tw_run_options o = {.plan = &f->plan,
                       .model = &f->model,
                       .keys = f->keys,
@@ -228,7 +228,7 @@ static tw_status infer(const settings *s, rank_files *f, tw_channel *channel, tw
 }
 
 // Both files are whole on their disks before either has its name.
-static tw_status write_result(tw_channel *channel, rank_files *f, const tw_result_share *result) {
+static tw_status write_result(tw_channel *channel, party_files *f, const tw_result_share *result) {
   TW_TRY(agree(channel, tw_result_share_fill(f->result, result)));
   tw_result_place *place = f->result;
   f->result = NULL;
@@ -236,7 +236,7 @@ static tw_status write_result(tw_channel *channel, rank_files *f, const tw_resul
   return status;
 }
 
-// With the words that both ranks must have been given.
+// With the words that both parties must have been given.
 static tw_status agree_on_words(tw_channel *channel, const settings *s, tw_status found) {
   tw_terms words;
   memset(&words, 0, sizeof words);
@@ -245,19 +245,19 @@ static tw_status agree_on_words(tw_channel *channel, const settings *s, tw_statu
   return tw_agree(channel, found, &words);
 }
 
-static tw_status run_rank(const tw_call *call, tw_channel *channel, rank_files *f) {
+static tw_status run_party(const tw_call *call, tw_channel *channel, party_files *f) {
   const settings *s = call->settings;
   tw_environment e;
   tw_result_share result;
   if (s->allow_unlocked) tw_seeds_may_be_unlocked();
   collect(&e);
-  TW_TRY(agree_on_words(channel, s, load(call->arguments[0], s, channel->rank, f)));
+  TW_TRY(agree_on_words(channel, s, load(call->arguments[0], s, channel->party, f)));
   tw_ledger_warn(&f->ledger);
   TW_TRY(meet(channel, &e));
   tw_secrets_warn();
   TW_TRY(infer(s, f, channel, &e, call->quiet, &result));
   tw_status status = write_result(channel, f, &result);
-  if (status == TW_OK && channel->rank == 0) {
+  if (status == TW_OK && channel->party == 0) {
     if (s->json)
       status = tw_json_print(tw_run_report_json(&result));
     else if (!call->quiet)
@@ -268,8 +268,8 @@ static tw_status run_rank(const tw_call *call, tw_channel *channel, rank_files *
 }
 
 static tw_status body(const tw_call *call, tw_channel *channel) {
-  rank_files files = {.keys = NULL};
-  tw_status status = run_rank(call, channel, &files);
+  party_files files = {.keys = NULL};
+  tw_status status = run_party(call, channel, &files);
   unload(&files);
   return status;
 }
@@ -286,9 +286,9 @@ const tw_command tw_command_run = {
     .summary = "the inference; start it with mpirun -np 2",
     .about =
         "usage under MPI: mpirun -np 2 twain run NAME [options]\n\n"
-        "Rank R reads NAME.plan.json, NAME.model.pR.h5, NAME.keys.pR.h5 and NAME.input.pR.h5, and nothing of the "
+        "Party R reads NAME.plan.json, NAME.model.pR.h5, NAME.keys.pR.h5 and NAME.input.pR.h5, and nothing of the "
         "other's;\n"
-        "writes NAME.result.pR.h5. Every sequence of the input uses one key slot, for good; the rank's ledger says "
+        "writes NAME.result.pR.h5. Every sequence of the input uses one key slot, for good; the party's ledger says "
         "which "
         "are used.",
     .options = options,

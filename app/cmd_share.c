@@ -26,9 +26,9 @@ static tw_status write_model(tw_places *secret, tw_places *public, const tw_mode
                              const tw_model_dealer *dealer) {
   TW_TRY(tw_places_begin(secret));
   TW_TRY(tw_places_begin(public));
-  for (int rank = 0; rank < 2; rank++) {
-    TW_TRY(tw_model_share_write(secret->path[rank].text, &shares[rank]));
-    secret->written[rank] = true;
+  for (int party = 0; party < 2; party++) {
+    TW_TRY(tw_model_share_write(secret->path[party].text, &shares[party]));
+    secret->written[party] = true;
   }
   TW_TRY(tw_model_dealer_write(secret->path[2].text, dealer));
   secret->written[2] = true;
@@ -52,9 +52,9 @@ static tw_status share_model(const char *name, bool force, bool quiet) {
   tw_places_end(&secret, status);
   tw_places_end(&public, status);
   if (status == TW_OK && !quiet)
-    printf("model %s\nfor rank 0: %s\nfor rank 1: %s\nfor the dealer: %s\nfor everybody: %s\n", dealer.model_id.hex,
+    printf("model %s\nfor party 0: %s\nfor party 1: %s\nfor the dealer: %s\nfor everybody: %s\n", dealer.model_id.hex,
            secret.path[0].text, secret.path[1].text, secret.path[2].text, public.path[0].text);
-  for (int rank = 0; rank < 2; rank++) tw_model_share_free(&shares[rank]);
+  for (int party = 0; party < 2; party++) tw_model_share_free(&shares[party]);
   tw_model_dealer_free(&dealer);
   return status;
 }
@@ -63,9 +63,9 @@ static tw_status share_model(const char *name, bool force, bool quiet) {
 
 static tw_status write_input(tw_places *places, const tw_input_share shares[2]) {
   TW_TRY(tw_places_begin(places));
-  for (int rank = 0; rank < 2; rank++) {
-    TW_TRY(tw_input_share_write(places->path[rank].text, &shares[rank]));
-    places->written[rank] = true;
+  for (int party = 0; party < 2; party++) {
+    TW_TRY(tw_input_share_write(places->path[party].text, &shares[party]));
+    places->written[party] = true;
   }
   return TW_OK;
 }
@@ -93,9 +93,9 @@ static tw_status share_input(const char *name, bool force, bool quiet) {
   TW_TRY(status);
   status = tw_places_end(&places, write_input(&places, shares));
   if (status == TW_OK && !quiet)
-    printf("input %s, %d sequence%s\nfor rank 0: %s\nfor rank 1: %s\n", shares[0].input_id.hex, count,
+    printf("input %s, %d sequence%s\nfor party 0: %s\nfor party 1: %s\n", shares[0].input_id.hex, count,
            count == 1 ? "" : "s", places.path[0].text, places.path[1].text);
-  for (int rank = 0; rank < 2; rank++) tw_input_share_free(&shares[rank]);
+  for (int party = 0; party < 2; party++) tw_input_share_free(&shares[party]);
   return status;
 }
 
@@ -113,9 +113,9 @@ static tw_status run(const tw_call *call) {
 const tw_command tw_command_share = {
     .name = "share",
     .arguments = "NAME [--input]",
-    .summary = "split a model, or an input, between the two ranks",
+    .summary = "split a model, or an input, between the two parties",
     .about =
-        "Reads NAME.model.h5; writes NAME.model.p0.h5 and .p1.h5 (one for each rank), NAME.model.dealer.h5 (mask "
+        "Reads NAME.model.h5; writes NAME.model.p0.h5 and .p1.h5 (one for each party), NAME.model.dealer.h5 (mask "
         "seeds,\n"
         "no weights) and NAME.model.json (the model's public id). One sharing serves every plan.\n"
         "With --input: reads NAME.input.h5, NAME.plan.json and NAME.model.json; writes NAME.input.p0.h5 and .p1.h5.",

@@ -16,20 +16,20 @@ static int word_index(const char *word, const char *const *words, int count) {
   return -1;
 }
 
-// MPI waits for the other rank here, and knows no limit.
+// MPI waits for the other party here, and knows no limit.
 static int rank_on_host(const tw_channel *channel) {
   char reason[160];
   MPI_Comm host;
-  int rank = 0;
-  snprintf(reason, sizeof reason, "the other rank does not say for %g s on which host it is; look at its log",
+  int party = 0;
+  snprintf(reason, sizeof reason, "the other party does not say for %g s on which host it is; look at its log",
            channel->timeout_seconds);
   tw_watchdog_guard(channel->timeout_seconds, reason);
   if (MPI_Comm_split_type(MPI_COMM_WORLD, MPI_COMM_TYPE_SHARED, 0, MPI_INFO_NULL, &host) == MPI_SUCCESS) {
-    MPI_Comm_rank(host, &rank);
+    MPI_Comm_rank(host, &party);
     MPI_Comm_free(&host);
   }
   tw_watchdog_release();
-  return rank;
+  return party;
 }
 
 static tw_status parse_device(const char *word, tw_device_kind *kind) {
@@ -107,7 +107,7 @@ tw_status tw_hardware_alone(const char *device, tw_device_kind *chosen) {
   return TW_OK;
 }
 
-// What the other rank must know to choose the same transport.
+// What the other party must know to choose the same transport.
 typedef struct {
   char host[256], pci[16];
   int device, nccl, transport;
@@ -149,8 +149,8 @@ void tw_hardware_release(tw_hardware *h) {
 
 static tw_status nonsense(const tw_channel *channel, const char *what) {
   return tw_fail(TW_ERR_PEER,
-                 "rank %d sent %s that no twain sends: it was damaged on the way, or comes from another program",
-                 1 - channel->rank, what);
+                 "party %d sent %s that no twain sends: it was damaged on the way, or comes from another program",
+                 1 - channel->party, what);
 }
 
 static bool ends(const char *text, size_t size) { return memchr(text, '\0', size) != NULL; }
@@ -175,7 +175,7 @@ static tw_status take_gpu(tw_hardware *h) {
   return TW_OK;
 }
 
-// Whether two GPUs of this host reach each other's memory, as far as both ranks see.
+// Whether two GPUs of this host reach each other's memory, as far as both parties see.
 static tw_status find_reach(tw_channel *channel, const char *other_gpu, tw_pair *p) {
   int mine = -1, theirs;
 #ifdef TWAIN_CUDA
@@ -197,7 +197,7 @@ static tw_status check_transport(const tw_hardware *h) {
     return tw_fail(TW_ERR_USAGE, "--transport %s goes between GPUs; on the CPU use --transport mpi",
                    tw_transport_word(h->transport));
   if (h->transport == TW_TRANSPORT_NCCL && h->pair.one_gpu)
-    return tw_fail(TW_ERR_USAGE, "--transport nccl needs a GPU of its own for each rank; use --transport mpi");
+    return tw_fail(TW_ERR_USAGE, "--transport nccl needs a GPU of its own for each party; use --transport mpi");
   return TW_OK;
 }
 
@@ -216,12 +216,12 @@ tw_status tw_hardware_take(tw_channel *channel, tw_hardware *h) {
   TW_TRY(check_theirs(channel, &theirs));
   if (mine.device != theirs.device)
     return tw_fail(TW_ERR_MISMATCH,
-                   "one rank computes on a GPU, the other on its CPU; say --device cpu, or give both a GPU");
+                   "one party computes on a GPU, the other on its CPU; say --device cpu, or give both a GPU");
   if (mine.transport != theirs.transport)
-    return tw_fail(TW_ERR_MISMATCH, "the ranks differ in transport: rank %d has %s, rank %d has %s; give both one",
-                   channel->rank, tw_transport_word(h->transport), 1 - channel->rank,
+    return tw_fail(TW_ERR_MISMATCH, "the parties differ in transport: party %d has %s, party %d has %s; give both one",
+                   channel->party, tw_transport_word(h->transport), 1 - channel->party,
                    tw_transport_word((tw_transport)theirs.transport));
-  if (*mine.pci && !*theirs.pci) return tw_fail(TW_ERR_PEER, "the other rank cannot take its GPU; see its message");
+  if (*mine.pci && !*theirs.pci) return tw_fail(TW_ERR_PEER, "the other party cannot take its GPU; see its message");
   tw_pair *p = &h->pair;
   *p = (tw_pair){.gpus = *mine.pci, .one_host = strcmp(mine.host, theirs.host) == 0, .nccl = mine.nccl && theirs.nccl};
   p->one_gpu = p->gpus && p->one_host && strcmp(mine.pci, theirs.pci) == 0;
@@ -238,7 +238,7 @@ typedef struct {
   int failed, bind;
 } core_place;
 
-// Ranks of one host that would run on the same cores share them out.
+// Parties of one host that would run on the same cores share them out.
 static tw_status place(tw_channel *channel, const tw_hardware *h, bool bind, tw_placement *p) {
   core_place mine = {{0}, 0, bind}, theirs;
   tw_status found = tw_placement_find(*h->pci ? h->pci : NULL, p);
@@ -248,9 +248,9 @@ static tw_status place(tw_channel *channel, const tw_hardware *h, bool bind, tw_
   TW_TRY(found);
   if (!ends(theirs.cores, sizeof theirs.cores)) return nonsense(channel, "a list of cores");
   if (theirs.failed)
-    return tw_fail(TW_ERR_PEER, "the other rank does not find its place on its machine; see its message");
+    return tw_fail(TW_ERR_PEER, "the other party does not find its place on its machine; see its message");
   bool same = h->pair.one_host && strncmp(mine.cores, theirs.cores, sizeof mine.cores) == 0;
-  if (bind && theirs.bind && same) tw_placement_halve(p, channel->rank);
+  if (bind && theirs.bind && same) tw_placement_halve(p, channel->party);
   if (bind) tw_placement_bind(p);
   return TW_OK;
 }

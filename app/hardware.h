@@ -1,4 +1,4 @@
-// What a rank computes on: the CPU or one GPU, and how GPUs exchange.
+// What a party computes on: the CPU or one GPU, and how GPUs exchange.
 #ifndef TW_HARDWARE_H
 #define TW_HARDWARE_H
 
@@ -9,10 +9,10 @@ typedef struct {
   tw_device_kind device;
   tw_transport transport;  // asked for
   tw_ways ways;            // that may serve between GPUs
-  tw_channel *channel;     // between the ranks; over the emulated link, if there is one
+  tw_channel *channel;     // between the parties; over the emulated link, if there is one
   tw_channel *link;
-  tw_pair pair;         // where both ranks compute
-  int local_rank, gpu;  // among this host's ranks; the GPU's index
+  tw_pair pair;         // where both parties compute
+  int local_rank, gpu;  // among this host's parties; the GPU's index
   char pci[16];         // the GPU's address on the PCI bus; "": none
 } tw_hardware;
 
@@ -21,21 +21,21 @@ typedef struct {
   const char *device, *transport, *bind, *link, *overlap, *prepare;
 } tw_hardware_words;
 
-// TW_ERR_USAGE unless each is one that the functions below know. What a rank's command line gets wrong is told to the
+// TW_ERR_USAGE unless each is one that the functions below know. What a party's command line gets wrong is told to the
 // other before either waits for it.
 tw_status tw_hardware_check(const tw_hardware_words *words);
 // The emulated link in words, "none" without; link has been checked.
 void tw_hardware_link_text(const char *link, char *text, size_t size);
 
-// Both ranks call it.
+// Both parties call it.
 tw_status tw_hardware_choose(const tw_channel *channel, const char *device, const char *transport, tw_hardware *out);
-// Both ranks call it: they must compute on the same kind of device; finds the ways to exchange, and selects the GPU.
+// Both parties call it: they must compute on the same kind of device; finds the ways to exchange, and selects the GPU.
 tw_status tw_hardware_take(tw_channel *channel, tw_hardware *h);
-// Both ranks call it, after tw_hardware_take and before memory is taken or threads are started: finds cores, memory and
-// network near the rank's GPU, apart from a rank on the same host, and (bind: "auto", else "none") binds this process
+// Both parties call it, after tw_hardware_take and before memory is taken or threads are started: finds cores, memory and
+// network near the party's GPU, apart from a party on the same host, and (bind: "auto", else "none") binds this process
 // there. text: the placement.
 tw_status tw_hardware_place(tw_channel *channel, const tw_hardware *h, const char *bind, char *text, size_t size);
-// After tw_hardware_take: h->channel becomes one over an emulated link ("LATENCY,BANDWIDTH"; NULL: none). Both ranks.
+// After tw_hardware_take: h->channel becomes one over an emulated link ("LATENCY,BANDWIDTH"; NULL: none). Both parties.
 tw_status tw_hardware_link(tw_hardware *h, const char *link);
 // After tw_hardware_link: whether halves of a batch take turns. when: "always", "never" or "auto".
 tw_status tw_hardware_overlap(const tw_hardware *h, const char *when, bool *halves);

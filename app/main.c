@@ -1,4 +1,4 @@
-// twain: two ranks run a transformer on secret-shared data. Dispatch, help, version and exit codes.
+// twain: two parties run a transformer on secret-shared data. Dispatch, help, version and exit codes.
 #include <hdf5.h>
 #include <mpi.h>
 #include <sodium.h>
@@ -27,9 +27,9 @@ static const char exit_codes[] =
     "   2  command line\n"
     "   3  a file is missing, unreadable or unwritable, or the disk is full\n"
     "   4  a file is truncated, damaged or malformed\n"
-    "   5  files or ranks do not belong together\n"
+    "   5  files or parties do not belong together\n"
     "   6  a one-time key slot was used before, or none is left\n"
-    "   7  the other rank ended, hung, or spoke out of turn; or a time limit passed\n"
+    "   7  the other party ended, hung, or spoke out of turn; or a time limit passed\n"
     "   8  a value or plan does not fit its rings or windows\n"
     "   9  out of memory\n"
     "  10  a check came out negative\n";
@@ -120,9 +120,9 @@ static tw_status dispatch(int argc, char **argv) {
 static void speak_as_rank(void) {
   static const char *const variables[] = {"OMPI_COMM_WORLD_RANK", "PMI_RANK"};
   for (size_t i = 0; i < sizeof variables / sizeof *variables; i++) {
-    const char *rank = getenv(variables[i]);
-    if (!rank || !*rank) continue;
-    tw_say_as(atoi(rank));
+    const char *party = getenv(variables[i]);
+    if (!party || !*party) continue;
+    tw_say_as(atoi(party));
     return;
   }
 }

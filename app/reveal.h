@@ -1,4 +1,4 @@
-// Both ranks' result files together.
+// Both parties' result files together.
 #ifndef TW_APP_REVEAL_H
 #define TW_APP_REVEAL_H
 

@@ -49,8 +49,8 @@ void tw_hide_stack(void);
 
 // No core files from this process (RLIMIT_CORE 0). Call once from main.
 void tw_no_core_dumps(void);
-// Also no core through a pipe, and no other process of this user reads the memory (PR_SET_DUMPABLE). Not for a rank:
-// MPI copies large messages straight from the other rank's memory where both ranks share a host.
+// Also no core through a pipe, and no other process of this user reads the memory (PR_SET_DUMPABLE). Not for a party:
+// MPI copies large messages straight from the other party's memory where both parties share a host.
 void tw_not_dumpable(void);
 
 #ifdef __cplusplus

@@ -103,7 +103,7 @@ void tw_placement_cores(const tw_placement *p, char *text, size_t size) {
   hwloc_bitmap_list_snprintf(text, size, p->cores);
 }
 
-// ---- two ranks on one host
+// ---- two parties on one host
 
 static int count_of(const tw_placement *p, hwloc_obj_type_t type) {
   int count = 0;

@@ -13,9 +13,9 @@ typedef enum {
   TW_ERR_USAGE = 2,     // command line
   TW_ERR_IO = 3,        // missing, unreadable, unwritable, disk full
   TW_ERR_FORMAT = 4,    // truncated, damaged or malformed file
-  TW_ERR_MISMATCH = 5,  // files or ranks that do not belong together
+  TW_ERR_MISMATCH = 5,  // files or parties that do not belong together
   TW_ERR_USED = 6,      // one-time key slot used before
-  TW_ERR_PEER = 7,      // the other rank died, hung or spoke out of turn
+  TW_ERR_PEER = 7,      // the other party died, hung or spoke out of turn
   TW_ERR_RANGE = 8,     // values or plan outside what rings and windows can hold
   TW_ERR_MEMORY = 9,
   TW_ERR_CHECK = 10  // a verification (check, bench) came out negative

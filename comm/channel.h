@@ -1,4 +1,4 @@
-// A two-ended, message-preserving channel between the two ranks. Nonblocking: start, then wait.
+// A two-ended, message-preserving channel between the two parties. Nonblocking: start, then wait.
 #ifndef TW_CHANNEL_H
 #define TW_CHANNEL_H
 
@@ -25,7 +25,7 @@ typedef struct {
 // After a failure the end is broken and good for close only. When the two ends name different sizes, wait returns
 // TW_ERR_PEER on both, and recv holds as much of the other's message as both fit, so that a header may say why.
 struct tw_channel {
-  int rank;                // 0 or 1
+  int party;                // 0 or 1
   const char *name;        // "mpi", "loopback"
   double timeout_seconds;  // without progress; then TW_ERR_PEER
   uint64_t deadline_ns;    // of tw_clock_ns, after which no exchange is waited for, moving or not; 0: none
@@ -33,11 +33,11 @@ struct tw_channel {
   tw_status (*wait)(tw_channel *, tw_exchange *);  // completes both directions
   bool (*arrived)(tw_channel *, tw_exchange *);    // wait would return at once (also with a failure)
   tw_status (*poll)(tw_channel *);                 // moves exchanges in flight on; may be NULL: they move by themselves
-  void (*close)(tw_channel *);                     // never waits for the other rank
+  void (*close)(tw_channel *);                     // never waits for the other party
   void *state;
 };
 
-// The channel of MPI_COMM_WORLD with exactly two ranks (MPI must be initialised; TW_ERR_USAGE for another rank count).
+// The channel of MPI_COMM_WORLD with exactly two ranks (MPI must be initialised; TW_ERR_USAGE for another party count).
 // Large exchanges are split so that no count exceeds INT_MAX. A peer that dies or stalls for timeout_seconds
 // gives TW_ERR_PEER (never an endless wait); the caller's answer to it is MPI_Abort.
 tw_status tw_channel_mpi(double timeout_seconds, tw_channel **out);
@@ -50,9 +50,9 @@ tw_status tw_channel_loopback(double timeout_seconds, tw_channel *out[2]);
 static inline tw_status tw_channel_in_time(const tw_channel *c) {
   if (!c->deadline_ns || tw_clock_ns() < c->deadline_ns) return TW_OK;
   return tw_fail(TW_ERR_PEER,
-                 "rank %d: the time limit of the whole run (--time-limit) has passed; rank %d, the network or this "
-                 "rank is slower than that",
-                 c->rank, 1 - c->rank);
+                 "party %d: the time limit of the whole run (--time-limit) has passed; party %d, the network or this "
+                 "party is slower than that",
+                 c->party, 1 - c->party);
 }
 
 // How long to wait for what comes without further word: the timeout, or what is left to the deadline.

@@ -17,7 +17,7 @@ enum { IN_FLIGHT = 64, CLOCK_TRIES = 200 };
 typedef struct {
   uint64_t mine, theirs;  // times of sending
   tw_exchange stamp, data;
-  uint64_t due;  // the other's message arrives, in this rank's clock
+  uint64_t due;  // the other's message arrives, in this party's clock
   bool active;
 } flight;
 
@@ -25,7 +25,7 @@ typedef struct {
   tw_channel channel;
   tw_channel *inner;
   tw_link_profile profile;
-  int64_t clock_offset;                // the other rank's clock less this one's
+  int64_t clock_offset;                // the other party's clock less this one's
   uint64_t started, stamped, free_at;  // exchanges; those whose due time is known; when the link is free again
   flight flights[IN_FLIGHT];
   char name[64];
@@ -42,7 +42,7 @@ static tw_status link_start(tw_channel *c, tw_exchange *x) {
   flight *f = &s->flights[s->started % IN_FLIGHT];
   x->handle = NULL;
   if (f->active)
-    return tw_fail(TW_ERR_INTERNAL, "rank %d: more than %d exchanges over an emulated link", c->rank, IN_FLIGHT);
+    return tw_fail(TW_ERR_INTERNAL, "party %d: more than %d exchanges over an emulated link", c->party, IN_FLIGHT);
   *f = (flight){.mine = tw_clock_ns(), .active = true};
   f->stamp = (tw_exchange){&f->mine, &f->theirs, sizeof f->mine, NULL, 0};
   f->data = (tw_exchange){x->send, x->recv, x->bytes, NULL, 0};
@@ -58,8 +58,8 @@ static tw_status link_start(tw_channel *c, tw_exchange *x) {
 static tw_status check_stamp(const tw_channel *inner, uint64_t sent) {
   double ahead = 1e-9 * ((double)sent - (double)tw_clock_ns());
   if (ahead <= inner->timeout_seconds) return TW_OK;
-  return tw_fail(TW_ERR_PEER, "rank %d: rank %d's message says that it was sent %g s from now", inner->rank,
-                 1 - inner->rank, ahead);
+  return tw_fail(TW_ERR_PEER, "party %d: party %d's message says that it was sent %g s from now", inner->party,
+                 1 - inner->party, ahead);
 }
 
 // Due times follow from one another, in order of sending.
@@ -91,7 +91,7 @@ static void wait_until(uint64_t due) {
 static tw_status link_wait(tw_channel *c, tw_exchange *x) {
   link_state *s = c->state;
   flight *f = x->handle;
-  if (!f) return tw_fail(TW_ERR_INTERNAL, "rank %d: waiting for an exchange that was not started", c->rank);
+  if (!f) return tw_fail(TW_ERR_INTERNAL, "party %d: waiting for an exchange that was not started", c->party);
   tw_status status = TW_OK;
   while (status == TW_OK && s->stamped <= x->number) status = read_stamp(s);
   if (status == TW_OK) status = s->inner->wait(s->inner, &f->data);
@@ -132,9 +132,9 @@ static tw_status compare_profiles(const link_state *s) {
   if (memcmp(&theirs, &s->profile, sizeof theirs) == 0) return TW_OK;
   return tw_fail(
       TW_ERR_MISMATCH,
-      "rank %d emulates a link of %g us and %g bytes/s, rank %d one of %g us and %g bytes/s; give both ranks "
+      "party %d emulates a link of %g us and %g bytes/s, party %d one of %g us and %g bytes/s; give both parties "
       "the same --emulate-link",
-      s->inner->rank, 1e6 * s->profile.latency_seconds, s->profile.bytes_per_second, 1 - s->inner->rank,
+      s->inner->party, 1e6 * s->profile.latency_seconds, s->profile.bytes_per_second, 1 - s->inner->party,
       1e6 * theirs.latency_seconds, theirs.bytes_per_second);
 }
 
@@ -170,7 +170,7 @@ tw_status tw_channel_link(tw_channel *inner, const tw_link_profile *profile, tw_
              8e-9 * profile->bytes_per_second);
   else
     snprintf(s->name, sizeof s->name, "%s, link of %g us", inner->name, 1e6 * profile->latency_seconds);
-  s->channel = (tw_channel){.rank = inner->rank,
+  s->channel = (tw_channel){.party = inner->party,
                             .name = s->name,
                             .timeout_seconds = inner->timeout_seconds,
                             .deadline_ns = inner->deadline_ns,

@@ -14,7 +14,7 @@ typedef struct {
 tw_status tw_link_parse(const char *text, tw_link_profile *out);
 
 // Each message carries the time at which it was sent. The receiver lets it arrive when a link would: messages of one
-// direction follow one another at the bandwidth, each then takes the latency. The ranks' clocks are compared once, at
+// direction follow one another at the bandwidth, each then takes the latency. The parties' clocks are compared once, at
 // the start (both call it), so between two hosts their drift shows in long runs. The inner channel is borrowed and must
 // outlive this one; use one of them at a time.
 tw_status tw_channel_link(tw_channel *inner, const tw_link_profile *profile, tw_channel **out);

@@ -64,12 +64,12 @@ static tw_status loopback_start(tw_channel *c, tw_exchange *x) {
   pair *p = e->shared;
   x->handle = NULL;
   if (e->broken)
-    return tw_fail(TW_ERR_PEER, "rank %d: no further exchange: an earlier one with rank %d failed", c->rank,
-                   1 - c->rank);
+    return tw_fail(TW_ERR_PEER, "party %d: no further exchange: an earlier one with party %d failed", c->party,
+                   1 - c->party);
   message *m = malloc(sizeof *m + x->bytes);
   if (!m)
     return broken_end(
-        e, tw_fail(TW_ERR_MEMORY, "rank %d: out of memory for a message of %zu bytes; use a smaller batch", c->rank,
+        e, tw_fail(TW_ERR_MEMORY, "party %d: out of memory for a message of %zu bytes; use a smaller batch", c->party,
                    x->bytes));
   m->next = NULL;
   m->number = e->started++;
@@ -77,8 +77,8 @@ static tw_status loopback_start(tw_channel *c, tw_exchange *x) {
   if (x->bytes) memcpy(m->content, x->send, x->bytes);
 
   pthread_mutex_lock(&p->lock);
-  bool gone = p->closed[1 - c->rank];
-  if (!gone) push(p, 1 - c->rank, m);
+  bool gone = p->closed[1 - c->party];
+  if (!gone) push(p, 1 - c->party, m);
   pthread_mutex_unlock(&p->lock);
   if (!gone) {
     x->number = e->started - 1;
@@ -86,8 +86,8 @@ static tw_status loopback_start(tw_channel *c, tw_exchange *x) {
   }
   free(m);
   return broken_end(
-      e, tw_fail(TW_ERR_PEER, "rank %d: rank %d has closed the channel: %zu bytes not sent; look for its error",
-                 c->rank, 1 - c->rank, x->bytes));
+      e, tw_fail(TW_ERR_PEER, "party %d: party %d has closed the channel: %zu bytes not sent; look for its error",
+                 c->party, 1 - c->party, x->bytes));
 }
 
 static struct timespec deadline_after(double seconds) {
@@ -107,46 +107,46 @@ static tw_status loopback_wait(tw_channel *c, tw_exchange *x) {
   end *e = c->state;
   pair *p = e->shared;
   if (e->broken)
-    return tw_fail(TW_ERR_PEER, "rank %d: no exchange to wait for: an earlier one with rank %d failed", c->rank,
-                   1 - c->rank);
+    return tw_fail(TW_ERR_PEER, "party %d: no exchange to wait for: an earlier one with party %d failed", c->party,
+                   1 - c->party);
   tw_status in_time = tw_channel_in_time(c);
   if (in_time != TW_OK) return broken_end(e, in_time);
   struct timespec deadline = deadline_after(tw_channel_patience(c));
   pthread_mutex_lock(&p->lock);
   int rc = 0;
   message *m;
-  while (!(m = take(p, c->rank, x->number)) && !p->closed[1 - c->rank] && rc != ETIMEDOUT)
+  while (!(m = take(p, c->party, x->number)) && !p->closed[1 - c->party] && rc != ETIMEDOUT)
     rc = pthread_cond_timedwait(&p->changed, &p->lock, &deadline);
-  bool gone = p->closed[1 - c->rank];
+  bool gone = p->closed[1 - c->party];
   pthread_mutex_unlock(&p->lock);
 
   if (!m && gone)
     return broken_end(
-        e, tw_fail(TW_ERR_PEER, "rank %d: rank %d closed the channel, %zu bytes were still to come; look for its error",
-                   c->rank, 1 - c->rank, x->bytes));
+        e, tw_fail(TW_ERR_PEER, "party %d: party %d closed the channel, %zu bytes were still to come; look for its error",
+                   c->party, 1 - c->party, x->bytes));
   if (!m && (in_time = tw_channel_in_time(c)) != TW_OK) return broken_end(e, in_time);
   if (!m)
     return broken_end(e, tw_fail(TW_ERR_PEER,
-                                 "rank %d: waited %g s for %zu bytes from rank %d; look at the log of rank %d, "
+                                 "party %d: waited %g s for %zu bytes from party %d; look at the log of party %d, "
                                  "or raise --timeout if it is only slow",
-                                 c->rank, c->timeout_seconds, x->bytes, 1 - c->rank, 1 - c->rank));
+                                 c->party, c->timeout_seconds, x->bytes, 1 - c->party, 1 - c->party));
   size_t got = m->bytes;
   size_t common = got < x->bytes ? got : x->bytes;
   if (common) memcpy(x->recv, m->content, common);
   free(m);
   if (got == x->bytes) return TW_OK;
   return broken_end(e, tw_fail(TW_ERR_PEER,
-                               "rank %d: expected a message of %zu bytes, rank %d sent one of %zu; "
-                               "both ranks must run the same plan and the same version of twain",
-                               c->rank, x->bytes, 1 - c->rank, got));
+                               "party %d: expected a message of %zu bytes, party %d sent one of %zu; "
+                               "both parties must run the same plan and the same version of twain",
+                               c->party, x->bytes, 1 - c->party, got));
 }
 
 static bool loopback_arrived(tw_channel *c, tw_exchange *x) {
   end *e = c->state;
   pair *p = e->shared;
   pthread_mutex_lock(&p->lock);
-  bool there = e->broken || p->closed[1 - c->rank];
-  for (const message *m = p->first[c->rank]; m; m = m->next) there = there || m->number == x->number;
+  bool there = e->broken || p->closed[1 - c->party];
+  for (const message *m = p->first[c->party]; m; m = m->next) there = there || m->number == x->number;
   pthread_mutex_unlock(&p->lock);
   return there;
 }
@@ -155,9 +155,9 @@ static void loopback_close(tw_channel *c) {
   end *e = c->state;
   pair *p = e->shared;
   pthread_mutex_lock(&p->lock);
-  p->closed[c->rank] = true;
-  for (message *m; (m = p->first[c->rank]);) free(take(p, c->rank, m->number));
-  bool last = p->closed[1 - c->rank];
+  p->closed[c->party] = true;
+  for (message *m; (m = p->first[c->party]);) free(take(p, c->party, m->number));
+  bool last = p->closed[1 - c->party];
   pthread_cond_broadcast(&p->changed);
   pthread_mutex_unlock(&p->lock);
   tw_free(e);
@@ -185,24 +185,24 @@ tw_status tw_channel_loopback(double timeout_seconds, tw_channel *out[2]) {
   pair *shared = NULL;
   end *ends[2] = {NULL, NULL};
   tw_status status = pair_create(&shared);
-  for (int rank = 0; rank < 2 && status == TW_OK; rank++) status = tw_alloc(sizeof **ends, (void **)&ends[rank]);
+  for (int party = 0; party < 2 && status == TW_OK; party++) status = tw_alloc(sizeof **ends, (void **)&ends[party]);
   if (status != TW_OK) {
     tw_free(ends[0]);
     tw_free(ends[1]);
     tw_free(shared);
     return status;
   }
-  for (int rank = 0; rank < 2; rank++) {
-    *ends[rank] = (end){.channel = {.rank = rank,
+  for (int party = 0; party < 2; party++) {
+    *ends[party] = (end){.channel = {.party = party,
                                     .name = "loopback",
                                     .timeout_seconds = timeout_seconds,
                                     .start = loopback_start,
                                     .wait = loopback_wait,
                                     .arrived = loopback_arrived,
                                     .close = loopback_close,
-                                    .state = ends[rank]},
+                                    .state = ends[party]},
                         .shared = shared};
-    out[rank] = &ends[rank]->channel;
+    out[party] = &ends[party]->channel;
   }
   return TW_OK;
 }

@@ -33,7 +33,7 @@ typedef struct {
   bool broken;
 } link_state;
 
-// 2 ranks may share few cores, and the other rank may need ours to get anything done; but an answer that is due in
+// 2 parties may share few cores, and the other party may need ours to get anything done; but an answer that is due in
 // microseconds is not worth a trip through the scheduler. Far into a wait even yielding is too busy.
 static void idle(uint64_t idle_ns) {
   if (idle_ns < 50000) return;
@@ -49,8 +49,8 @@ static tw_status mpi_failure(const tw_channel *c, int code, const char *what) {
   char text[MPI_MAX_ERROR_STRING] = "";
   int length = 0;
   MPI_Error_string(code, text, &length);
-  return tw_fail(TW_ERR_PEER, "rank %d: %s rank %d: %s; look at the log of rank %d", c->rank, what, 1 - c->rank, text,
-                 1 - c->rank);
+  return tw_fail(TW_ERR_PEER, "party %d: %s party %d: %s; look at the log of party %d", c->party, what, 1 - c->party, text,
+                 1 - c->party);
 }
 
 static size_t chunk_bytes(const flight *f, size_t chunk) {
@@ -137,17 +137,17 @@ static tw_status mpi_start(tw_channel *c, tw_exchange *x) {
   link_state *s = c->state;
   x->handle = NULL;
   if (s->broken)
-    return tw_fail(TW_ERR_PEER, "rank %d: no further exchange: an earlier one with rank %d failed", c->rank,
-                   1 - c->rank);
+    return tw_fail(TW_ERR_PEER, "party %d: no further exchange: an earlier one with party %d failed", c->party,
+                   1 - c->party);
   flight *f;
   TW_TRY(flight_for(s, x->bytes, &f));
   x->handle = f;
   int rc = MPI_SUCCESS;
   for (size_t i = 0; i < f->chunks && rc == MPI_SUCCESS; i++)
-    rc = MPI_Irecv((char *)x->recv + i * CHUNK_BYTES, (int)chunk_bytes(f, i), MPI_BYTE, 1 - c->rank, MPI_ANY_TAG,
+    rc = MPI_Irecv((char *)x->recv + i * CHUNK_BYTES, (int)chunk_bytes(f, i), MPI_BYTE, 1 - c->party, MPI_ANY_TAG,
                    s->comm, &f->requests[i]);
   for (size_t i = 0; i < f->chunks && rc == MPI_SUCCESS; i++)
-    rc = MPI_Isend((const char *)x->send + i * CHUNK_BYTES, (int)chunk_bytes(f, i), MPI_BYTE, 1 - c->rank,
+    rc = MPI_Isend((const char *)x->send + i * CHUNK_BYTES, (int)chunk_bytes(f, i), MPI_BYTE, 1 - c->party,
                    chunk_tag(f, i), s->comm, &f->requests[f->chunks + i]);
   if (rc == MPI_SUCCESS) return TW_OK;
   return abandon(s, x, mpi_failure(c, rc, "cannot start an exchange with"));
@@ -155,9 +155,9 @@ static tw_status mpi_start(tw_channel *c, tw_exchange *x) {
 
 static tw_status differing_sizes(const tw_channel *c, size_t bytes) {
   return tw_fail(TW_ERR_PEER,
-                 "rank %d: expected a message of %zu bytes, rank %d sent one of another size; "
-                 "both ranks must run the same plan and the same version of twain",
-                 c->rank, bytes, 1 - c->rank);
+                 "party %d: expected a message of %zu bytes, party %d sent one of another size; "
+                 "both parties must run the same plan and the same version of twain",
+                 c->party, bytes, 1 - c->party);
 }
 
 static tw_status transport_error(const tw_channel *c, int code, size_t bytes) {
@@ -227,12 +227,12 @@ static tw_status mpi_wait(tw_channel *c, tw_exchange *x) {
   link_state *s = c->state;
   flight *f = x->handle;
   if (!f)
-    return tw_fail(TW_ERR_INTERNAL, "rank %d: waiting for an exchange with rank %d that was not started", c->rank,
-                   1 - c->rank);
+    return tw_fail(TW_ERR_INTERNAL, "party %d: waiting for an exchange with party %d that was not started", c->party,
+                   1 - c->party);
   if (s->broken)
     return abandon(
         s, x,
-        tw_fail(TW_ERR_PEER, "rank %d: exchange given up: an earlier one with rank %d failed", c->rank, 1 - c->rank));
+        tw_fail(TW_ERR_PEER, "party %d: exchange given up: an earlier one with party %d failed", c->party, 1 - c->party));
   if (f->status != TW_OK) return abandon(s, x, tw_fail(f->status, "%s", f->message));
   f->moved = tw_clock_ns();
   for (;;) {
@@ -245,9 +245,9 @@ static tw_status mpi_wait(tw_channel *c, tw_exchange *x) {
     if ((double)idle_ns * 1e-9 > c->timeout_seconds)
       return abandon(s, x,
                      tw_fail(TW_ERR_PEER,
-                             "rank %d: nothing moved for %g s in an exchange with rank %d: %zu of %zu bytes "
-                             "received; look at the log of rank %d, or raise --timeout if it is only slow",
-                             c->rank, c->timeout_seconds, 1 - c->rank, arrived(f), x->bytes, 1 - c->rank));
+                             "party %d: nothing moved for %g s in an exchange with party %d: %zu of %zu bytes "
+                             "received; look at the log of party %d, or raise --timeout if it is only slow",
+                             c->party, c->timeout_seconds, 1 - c->party, arrived(f), x->bytes, 1 - c->party));
     idle(idle_ns);
   }
   f->active = false;
@@ -279,8 +279,8 @@ static tw_status duplicate_world(const tw_channel *c, MPI_Comm *out) {
     uint64_t spent = tw_clock_ns() - begin;
     if ((double)spent * 1e-9 > c->timeout_seconds)
       return tw_fail(TW_ERR_PEER,
-                     "rank %d: rank %d has not opened its channel for %g s; look at its log, or raise --timeout",
-                     c->rank, 1 - c->rank, c->timeout_seconds);
+                     "party %d: party %d has not opened its channel for %g s; look at its log, or raise --timeout",
+                     c->party, 1 - c->party, c->timeout_seconds);
     idle(spent);
   }
   if (rc != MPI_SUCCESS) return mpi_failure(c, rc, "cannot open a channel to");
@@ -292,17 +292,17 @@ tw_status tw_channel_mpi(double timeout_seconds, tw_channel **out) {
   *out = NULL;
   if (!(timeout_seconds > 0))
     return tw_fail(TW_ERR_USAGE, "a timeout of %g s: give a number of seconds above 0", timeout_seconds);
-  int initialised = 0, ranks = 0, rank = 0;
+  int initialised = 0, ranks = 0, party = 0;
   MPI_Initialized(&initialised);
   if (!initialised) return tw_fail(TW_ERR_INTERNAL, "the MPI channel needs MPI_Init first");
   MPI_Comm_size(MPI_COMM_WORLD, &ranks);
-  MPI_Comm_rank(MPI_COMM_WORLD, &rank);
+  MPI_Comm_rank(MPI_COMM_WORLD, &party);
   if (ranks != 2)
     return tw_fail(TW_ERR_USAGE, "%d MPI ranks: start exactly two, e.g. mpirun -np 2 twain run NAME", ranks);
 
   link_state *s = NULL;
   TW_TRY(tw_alloc(sizeof *s, (void **)&s));
-  s->channel = (tw_channel){.rank = rank,
+  s->channel = (tw_channel){.party = party,
                             .name = "mpi",
                             .timeout_seconds = timeout_seconds,
                             .start = mpi_start,

@@ -12,7 +12,7 @@
 
 struct tw_nccl {
   ncclComm_t comm;
-  int rank;
+  int party;
   void *memory;  // of the window
 #ifdef HAS_WINDOWS
   ncclWindow_t window;
@@ -31,9 +31,9 @@ tw_status tw_nccl_open(tw_channel *channel, tw_nccl **out) {
   TW_TRY(tw_channel_exchange(channel, &mine, &theirs, sizeof mine));
   tw_nccl *n = calloc(1, sizeof *n);
   if (!n) return tw_fail(TW_ERR_MEMORY, "out of memory for a communicator");
-  n->rank = channel->rank;
+  n->party = channel->party;
   tw_status status =
-      checked(ncclCommInitRank(&n->comm, 2, channel->rank == 0 ? mine : theirs, channel->rank), "ncclCommInitRank");
+      checked(ncclCommInitRank(&n->comm, 2, channel->party == 0 ? mine : theirs, channel->party), "ncclCommInitRank");
   if (status != TW_OK) {
     free(n);
     return status;
@@ -44,9 +44,9 @@ tw_status tw_nccl_open(tw_channel *channel, tw_nccl **out) {
 
 tw_status tw_nccl_exchange(tw_nccl *n, const void *send, void *recv, size_t bytes, void *stream) {
   TW_TRY(checked(ncclGroupStart(), "ncclGroupStart"));
-  tw_status sent = checked(ncclSend(send, bytes, ncclUint8, 1 - n->rank, n->comm, (cudaStream_t)stream), "ncclSend");
+  tw_status sent = checked(ncclSend(send, bytes, ncclUint8, 1 - n->party, n->comm, (cudaStream_t)stream), "ncclSend");
   tw_status received =
-      checked(ncclRecv(recv, bytes, ncclUint8, 1 - n->rank, n->comm, (cudaStream_t)stream), "ncclRecv");
+      checked(ncclRecv(recv, bytes, ncclUint8, 1 - n->party, n->comm, (cudaStream_t)stream), "ncclRecv");
   TW_TRY(checked(ncclGroupEnd(), "ncclGroupEnd"));
   return sent != TW_OK ? sent : received;
 }
@@ -70,7 +70,7 @@ tw_status tw_nccl_window(tw_nccl *n, size_t bytes, void **own, void **theirs) {
   result = ncclCommWindowRegister(n->comm, n->memory, bytes, &n->window, NCCL_WIN_COLL_SYMMETRIC);
   if (result != ncclSuccess || !n->window) return no_window("ncclCommWindowRegister", result);
   *own = n->memory;
-  return tw_nccl_window_of(n->window, 1 - n->rank, theirs);
+  return tw_nccl_window_of(n->window, 1 - n->party, theirs);
 }
 #else
 tw_status tw_nccl_window_possible(void) {

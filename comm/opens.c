@@ -13,7 +13,7 @@
 
 enum { KIND_RING = 0, KIND_BITS = 1 };
 
-// What both ranks must agree on, hashed as it lies in memory.
+// What both parties must agree on, hashed as it lies in memory.
 typedef struct {
   uint32_t use;
   uint16_t kind;
@@ -124,7 +124,7 @@ static tw_status grow_buffers(batch *b, size_t bytes) {
 
 static tw_status usable(const tw_opens *o) {
   if (!o->broken) return TW_OK;
-  return tw_fail(TW_ERR_PEER, "rank %d: no further opens after the failure of message %" PRIu64, o->channel->rank,
+  return tw_fail(TW_ERR_PEER, "party %d: no further opens after the failure of message %" PRIu64, o->channel->party,
                  o->failed);
 }
 
@@ -203,7 +203,7 @@ static void pack_batch(batch *b) {
 }
 
 static void write_header(const tw_opens *o, batch *b) {
-  tw_opens_header h = {.rank = (uint16_t)o->channel->rank,
+  tw_opens_header h = {.party = (uint16_t)o->channel->party,
                        .sequence = o->sequence,
                        .payload_bytes = b->payload,
                        .opens = (uint32_t)b->count,
@@ -240,7 +240,7 @@ tw_status tw_opens_start(tw_opens *o, uint64_t *message) {
   *message = o->sequence;
   if (!b->count) return TW_OK;
   if (!next)
-    return tw_fail(TW_ERR_INTERNAL, "rank %d: %d messages are in flight already", o->channel->rank, TW_OPENS_IN_FLIGHT);
+    return tw_fail(TW_ERR_INTERNAL, "party %d: %d messages are in flight already", o->channel->party, TW_OPENS_IN_FLIGHT);
   pack_batch(b);
   write_header(o, b);
   memset(b->received, 0, TW_OPENS_HEADER_BYTES);  // so that a header found there after a failure is a new one
@@ -272,7 +272,7 @@ static tw_status start_full(tw_opens *o, size_t payload) {
   return tw_opens_start(o, &message);
 }
 
-// After a failed exchange: sizes that differ have a reason, and the other rank's header knows it.
+// After a failed exchange: sizes that differ have a reason, and the other party's header knows it.
 static tw_status explain(const batch *b, tw_status status) {
   tw_opens_header own, theirs;
   memcpy(&own, b->sent, sizeof own);
@@ -290,10 +290,10 @@ static tw_status check_received(const batch *b) {
   uint32_t crc = tw_opens_crc32c(b->received + TW_OPENS_HEADER_BYTES, b->payload);
   if (crc == theirs.payload_crc) return TW_OK;
   return tw_fail(TW_ERR_PEER,
-                 "rank %d: message %" PRIu64
-                 ": CRC32C of the payload is %08x here and %08x at rank %d: damaged on the "
+                 "party %d: message %" PRIu64
+                 ": CRC32C of the payload is %08x here and %08x at party %d: damaged on the "
                  "way; check the network and start again with fresh keys",
-                 own.rank, own.sequence, crc, theirs.payload_crc, theirs.rank);
+                 own.party, own.sequence, crc, theirs.payload_crc, theirs.party);
 }
 
 // Leaves the opened value in data; returns how many words it has.

@@ -34,7 +34,7 @@ typedef struct {
 tw_status tw_opens_create(tw_channel *channel, tw_opens **out);
 void tw_opens_destroy(tw_opens *);
 
-// Queue the open of n elements of ring_bits (1..64) each. `data` holds this rank's share plus its own mask share; after
+// Queue the open of n elements of ring_bits (1..64) each. `data` holds this party's share plus its own mask share; after
 // the flush it holds the opened (public) value mod 2^ring_bits. Must stay valid and unchanged until then.
 // use: the opening's use id. May be called while a flush is in flight: the open then belongs to the next one.
 // TW_ERR_MEMORY; TW_ERR_INTERNAL for arguments out of range.
@@ -77,7 +77,7 @@ void tw_opens_limit(tw_opens *, size_t words, size_t jobs);
 void tw_opens_get_stats(const tw_opens *, tw_opens_stats *);
 
 // BLAKE2b-256 over the digests (kernels/digest.h) of everything opened so far, in order of their places: public values,
-// equal on both ranks, whatever messages they travelled in.
+// equal on both parties, whatever messages they travelled in.
 void tw_opens_transcript(const tw_opens *, uint8_t digest[32]);
 // Begin a new transcript, as of a new inference; nothing may be queued or in flight.
 void tw_opens_restart_transcript(tw_opens *);

@@ -7,7 +7,7 @@
 #include <string.h>
 
 static const uint8_t magic[4] = {'T', 'W', 'O', 'P'};
-static const char remedy[] = "both ranks must run the same plan, keys and version of twain";
+static const char remedy[] = "both parties must run the same plan, keys and version of twain";
 
 uint32_t tw_opens_crc32c(const void *data, uint64_t bytes) {
   // The library counts in int and takes a non-const pointer that it only reads.
@@ -37,8 +37,8 @@ bool tw_opens_header_intact(const tw_opens_header *h) {
 }
 
 static tw_status differs(const tw_opens_header *own, const char *what, uint64_t here, uint64_t there) {
-  return tw_fail(TW_ERR_PEER, "rank %d: message %" PRIu64 ": %s is %" PRIu64 " here and %" PRIu64 " at rank %d; %s",
-                 own->rank, own->sequence, what, here, there, 1 - own->rank, remedy);
+  return tw_fail(TW_ERR_PEER, "party %d: message %" PRIu64 ": %s is %" PRIu64 " here and %" PRIu64 " at party %d; %s",
+                 own->party, own->sequence, what, here, there, 1 - own->party, remedy);
 }
 
 static tw_status layout_differs(const tw_opens_header *own, const tw_opens_header *theirs) {
@@ -46,21 +46,21 @@ static tw_status layout_differs(const tw_opens_header *own, const tw_opens_heade
   sodium_bin2hex(here, sizeof here, own->layout, sizeof own->layout);
   sodium_bin2hex(there, sizeof there, theirs->layout, sizeof theirs->layout);
   return tw_fail(TW_ERR_PEER,
-                 "rank %d: message %" PRIu64
+                 "party %d: message %" PRIu64
                  ": uses, slots, widths or lengths of its %u opens differ: layout %s here "
-                 "and %s at rank %d; %s",
-                 own->rank, own->sequence, own->opens, here, there, 1 - own->rank, remedy);
+                 "and %s at party %d; %s",
+                 own->party, own->sequence, own->opens, here, there, 1 - own->party, remedy);
 }
 
 tw_status tw_opens_header_compare(const tw_opens_header *own, const tw_opens_header *theirs) {
   if (!tw_opens_header_intact(theirs))
     return tw_fail(TW_ERR_PEER,
-                   "rank %d: message %" PRIu64
-                   " from rank %d does not start with an intact header: it was damaged on "
+                   "party %d: message %" PRIu64
+                   " from party %d does not start with an intact header: it was damaged on "
                    "the way, or comes from another program; check the network and start again with fresh keys",
-                   own->rank, own->sequence, 1 - own->rank);
+                   own->party, own->sequence, 1 - own->party);
   if (theirs->version != own->version) return differs(own, "the message version", own->version, theirs->version);
-  if (theirs->rank != 1 - own->rank) return differs(own, "the sender's rank", 1u - own->rank, theirs->rank);
+  if (theirs->party != 1 - own->party) return differs(own, "the sender's party", 1u - own->party, theirs->party);
   if (theirs->sequence != own->sequence) return differs(own, "the sequence number", own->sequence, theirs->sequence);
   if (theirs->opens != own->opens) return differs(own, "the number of opens", own->opens, theirs->opens);
   if (theirs->first_use != own->first_use)

@@ -13,7 +13,7 @@ enum { TW_OPENS_VERSION = 1, TW_OPENS_HEADER_BYTES = 64 };
 typedef struct {
   uint8_t magic[4];  // "TWOP"
   uint16_t version;
-  uint16_t rank;  // of the sender
+  uint16_t party;  // of the sender
   uint64_t sequence;
   uint64_t payload_bytes;
   uint8_t layout[16];  // BLAKE2b-128 of the list of opens
@@ -36,7 +36,7 @@ void tw_opens_header_seal(tw_opens_header *);
 // Magic and header_crc are right.
 bool tw_opens_header_intact(const tw_opens_header *);
 
-// Compare what came with what this rank sent: everything but rank and payload_crc must be equal.
+// Compare what came with what this party sent: everything but party and payload_crc must be equal.
 // TW_ERR_PEER names the sequence number and the first difference with both values.
 tw_status tw_opens_header_compare(const tw_opens_header *own, const tw_opens_header *theirs);
 

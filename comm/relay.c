@@ -59,7 +59,7 @@ static bool packed(const tw_relay_box *b, int blocks, uint64_t flag) {
 // A GPU that has not packed is computing, so patience has no limit here but the caller's, who cancels.
 static tw_status await_packed(tw_relay *r, const tw_relay_box *b, int blocks, uint64_t flag) {
   for (uint32_t polls = 1; !packed(b, blocks, flag); polls++) {
-    if (atomic_load(&r->cancelled)) return tw_fail(TW_ERR_PEER, "rank %d: the run was given up", r->channel->rank);
+    if (atomic_load(&r->cancelled)) return tw_fail(TW_ERR_PEER, "party %d: the run was given up", r->channel->party);
     if (polls % 4096 == 0) sched_yield();
   }
   return TW_OK;
@@ -73,10 +73,10 @@ static void raise_flags(const tw_relay_box *b, int blocks, uint64_t flag) {
 static tw_status check_header(const tw_relay *r, uint64_t here, uint64_t there) {
   if (here == there) return TW_OK;
   return tw_fail(TW_ERR_PEER,
-                 "rank %d: expected round %d of message %llu, rank %d sent round %d of message %llu; both must run the "
+                 "party %d: expected round %d of message %llu, party %d sent round %d of message %llu; both must run the "
                  "same plan and version of twain",
-                 r->channel->rank, (int)((here - 1) % TW_EXCHANGE_ROUNDS),
-                 (unsigned long long)((here - 1) / TW_EXCHANGE_ROUNDS), 1 - r->channel->rank,
+                 r->channel->party, (int)((here - 1) % TW_EXCHANGE_ROUNDS),
+                 (unsigned long long)((here - 1) / TW_EXCHANGE_ROUNDS), 1 - r->channel->party,
                  (int)((there - 1) % TW_EXCHANGE_ROUNDS), (unsigned long long)((there - 1) / TW_EXCHANGE_ROUNDS));
 }
 
@@ -137,7 +137,7 @@ tw_status tw_relay_begin(tw_relay *r, const tw_relay_message *messages, int coun
   r->status = TW_OK;
   atomic_store(&r->cancelled, 0);
   if (pthread_create(&r->thread, NULL, work, r) != 0)
-    return tw_fail(TW_ERR_MEMORY, "rank %d: no thread for the relay could be started", r->channel->rank);
+    return tw_fail(TW_ERR_MEMORY, "party %d: no thread for the relay could be started", r->channel->party);
   r->running = true;
   return TW_OK;
 }

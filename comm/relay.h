@@ -20,7 +20,7 @@ typedef struct {
   _Atomic uint64_t *received_flags;
   size_t slot_words;
   bool headed;        // host memory: each round begins with a word that says which it is, and is checked
-  _Atomic int *stop;  // raised when the other rank is lost: kernels end
+  _Atomic int *stop;  // raised when the other party is lost: kernels end
 } tw_relay_box;
 
 typedef struct {
@@ -33,7 +33,7 @@ typedef struct {
 tw_status tw_relay_create(tw_channel *channel, const tw_relay_box *boxes, int count, tw_relay **out);
 // False: a run failed and the transport may still touch the mailboxes, whose memory must stay.
 bool tw_relay_destroy(tw_relay *r);
-// The messages of a run, in the order in which both ranks send them; borrowed until tw_relay_end.
+// The messages of a run, in the order in which both parties send them; borrowed until tw_relay_end.
 tw_status tw_relay_begin(tw_relay *r, const tw_relay_message *messages, int count);
 // Waits for the last message, and says what went wrong. cancel: gives up what has not been sent.
 tw_status tw_relay_end(tw_relay *r, int cancel);

@@ -15,25 +15,25 @@ struct tw_window {
 };
 
 static tw_status failed(const char *call) {
-  return tw_fail(TW_ERR_PEER, "%s failed: no shared memory between the ranks; use --transport mpi-p2p or nccl", call);
+  return tw_fail(TW_ERR_PEER, "%s failed: no shared memory between the parties; use --transport mpi-p2p or nccl", call);
 }
 
 // MPI puts parts anywhere; the window has a page to spare, so that each begins on one, at the same place for both
-// ranks.
+// parties.
 static void *on_page(void *part, size_t page) { return (char *)part + (page - (uintptr_t)part % page) % page; }
 
 static tw_status find_parts(tw_window *w, size_t page) {
-  for (int rank = 0; rank < 2; rank++) {
+  for (int party = 0; party < 2; party++) {
     MPI_Aint bytes;
     int unit;
-    if (MPI_Win_shared_query(w->window, rank, &bytes, &unit, &w->part[rank]) != MPI_SUCCESS)
+    if (MPI_Win_shared_query(w->window, party, &bytes, &unit, &w->part[party]) != MPI_SUCCESS)
       return failed("MPI_Win_shared_query");
-    w->part[rank] = on_page(w->part[rank], page);
+    w->part[party] = on_page(w->part[party], page);
   }
   return TW_OK;
 }
 
-static tw_status allocate(tw_window *w, int rank, size_t page) {
+static tw_status allocate(tw_window *w, int party, size_t page) {
   void *own;
   MPI_Info info;
   MPI_Info_create(&info);
@@ -42,46 +42,46 @@ static tw_status allocate(tw_window *w, int rank, size_t page) {
   MPI_Info_free(&info);
   if (rc != MPI_SUCCESS) return failed("MPI_Win_allocate_shared");
   TW_TRY(find_parts(w, page));
-  memset(w->part[rank], 0, w->bytes);  // first touched, and so placed, by its owner
+  memset(w->part[party], 0, w->bytes);  // first touched, and so placed, by its owner
   return TW_OK;
 }
 
 static tw_status create(tw_channel *channel, size_t bytes, tw_window **out) {
   size_t page = (size_t)sysconf(_SC_PAGESIZE);
-  int ranks = 0;
+  int parties = 0;
   *out = NULL;
   tw_window *w = calloc(1, sizeof *w);
   if (!w) return tw_fail(TW_ERR_MEMORY, "out of memory for a window");
   w->bytes = (bytes + page - 1) / page * page;
   w->window = MPI_WIN_NULL;
-  if (MPI_Comm_split_type(MPI_COMM_WORLD, MPI_COMM_TYPE_SHARED, channel->rank, MPI_INFO_NULL, &w->host) !=
+  if (MPI_Comm_split_type(MPI_COMM_WORLD, MPI_COMM_TYPE_SHARED, channel->party, MPI_INFO_NULL, &w->host) !=
       MPI_SUCCESS) {
     free(w);
     return failed("MPI_Comm_split_type");
   }
-  MPI_Comm_size(w->host, &ranks);
-  tw_status status = ranks == 2 ? allocate(w, channel->rank, page) : TW_OK;
-  if (status == TW_OK && ranks == 2) {
+  MPI_Comm_size(w->host, &parties);
+  tw_status status = parties == 2 ? allocate(w, channel->party, page) : TW_OK;
+  if (status == TW_OK && parties == 2) {
     uint8_t here = 1, there;  // zeroed on both sides before anybody writes
     status = tw_channel_exchange(channel, &here, &there, 1);
   }
-  if (status != TW_OK || ranks != 2)
+  if (status != TW_OK || parties != 2)
     tw_window_free(w, status != TW_OK);
   else
     *out = w;
   return status;
 }
 
-// MPI waits for the other rank here, and knows no limit.
+// MPI waits for the other party here, and knows no limit.
 tw_status tw_window_create(tw_channel *channel, size_t bytes, tw_window **out) {
   tw_watchdog_guard(2 * channel->timeout_seconds,
-                    "the other rank does not open its window of shared memory; look at its log");
+                    "the other party does not open its window of shared memory; look at its log");
   tw_status status = create(channel, bytes, out);
   tw_watchdog_release();
   return status;
 }
 
-void *tw_window_part(const tw_window *w, int rank) { return w->part[rank]; }
+void *tw_window_part(const tw_window *w, int party) { return w->part[party]; }
 size_t tw_window_bytes(const tw_window *w) { return w->bytes; }
 
 void tw_window_free(tw_window *w, int abandon) {

@@ -1,4 +1,4 @@
-// Host memory that both ranks of one host see: a window of MPI-3 shared memory, one part for each rank, written by its
+// Host memory that both parties of one host see: a window of MPI-3 shared memory, one part for each party, written by its
 // owner and read by the other. Parts begin on pages of their own.
 #ifndef TW_WINDOW_H
 #define TW_WINDOW_H
@@ -9,11 +9,11 @@
 
 typedef struct tw_window tw_window;
 
-// Collective. *out is NULL (and the status TW_OK, on both) when the ranks do not share a host. Zeroed.
+// Collective. *out is NULL (and the status TW_OK, on both) when the parties do not share a host. Zeroed.
 tw_status tw_window_create(tw_channel *channel, size_t bytes, tw_window **out);
-void *tw_window_part(const tw_window *w, int rank);
+void *tw_window_part(const tw_window *w, int party);
 size_t tw_window_bytes(const tw_window *w);  // of a part, whole pages
-// abandon: the other rank is lost; the window is left to the end of the process, since freeing it is collective.
+// abandon: the other party is lost; the window is left to the end of the process, since freeing it is collective.
 void tw_window_free(tw_window *w, int abandon);
 
 #endif

@@ -15,7 +15,7 @@ name=$work/minilm
 count=$(grep -c '[^[:space:]]' "$sentences")
 started=$SECONDS
 
-# Two ranks on any machine: as root, in a container, on a single core, without ssh. For Open MPI only; others ignore it.
+# Two parties on any machine: as root, in a container, on a single core, without ssh. For Open MPI only; others ignore it.
 export OMPI_MCA_rmaps_base_oversubscribe=1 OMPI_MCA_hwloc_base_binding_policy=none PMIX_MCA_gds=hash
 [ "$(id -u)" != 0 ] || export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1
 command -v ssh >/dev/null || export OMPI_MCA_plm=isolated
@@ -31,9 +31,9 @@ hint() {
     2) echo "the command line was not understood: build/twain help" ;;
     3) echo "a file could not be read or written; is the disk full? df -h ." ;;
     4) echo "a file is damaged; remove $work and start again" ;;
-    5) echo "files or ranks do not belong together; remove $work and start again" ;;
+    5) echo "files or parties do not belong together; remove $work and start again" ;;
     6) echo "a one-time key was used before; deal new keys: twain deal $name -n $count" ;;
-    7) echo "the other rank ended or did not answer; its message is above" ;;
+    7) echo "the other party ended or did not answer; its message is above" ;;
     8) echo "a value does not fit the plan; plan again with --calibrate" ;;
     9) echo "not enough memory; free -g" ;;
     10) echo "the result differs from the plain model's by more than is allowed; please report it" ;;
@@ -72,18 +72,18 @@ else
   show "$twain" import "$model" -o "$name"
 fi
 
-title "2. Model owner: choose number formats for sequences of 128 tokens, split the weights between the ranks"
+title "2. Model owner: choose number formats for sequences of 128 tokens, split the weights between the parties"
 show "$twain" plan "$name" --seq 128 --output pooled
 show "$twain" share "$name"
 
 title "3. Dealer: one-time keys for $count inferences, before any input exists"
 show "$twain" deal "$name" -n "$count"
 
-title "4. Client: turn $count sentences into inputs, split them between the ranks"
+title "4. Client: turn $count sentences into inputs, split them between the parties"
 show "$twain" encode "$name" --file "$sentences"
 show "$twain" share "$name" --input
 
-title "5. The two ranks: a ledger of used keys (made once), and the inference on secret shares"
+title "5. The two parties: a ledger of used keys (made once), and the inference on secret shares"
 show "$twain" ledger --new "$work/ledger"
 show_to "$work/run.txt" mpirun -np 2 "$twain" run "$name" --ledger "$work/ledger"
 

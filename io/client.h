@@ -43,13 +43,13 @@ void tw_input_free(tw_input *input);
 typedef struct {
   tw_id input_id, model_id;
   tw_digest plan;
-  int rank, count, seq, hidden;
+  int party, count, seq, hidden;
   int *lengths;
   uint64_t *share;  // [count][seq][hidden]
 } tw_input_share;
 
 tw_status tw_input_share_write(const char *path, const tw_input_share *share);
-tw_status tw_input_share_read(const char *path, int rank, tw_input_share *share);
+tw_status tw_input_share_read(const char *path, int party, tw_input_share *share);
 void tw_input_share_free(tw_input_share *share);  // wipes
 
 #endif

@@ -20,10 +20,10 @@
 
 _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "files are little-endian and written from memory");
 
-// One kind of file. ranked: role is ROLE-0 or ROLE-1. secret: group and world bits are refused.
+// One kind of file. per_party: role is ROLE-0 or ROLE-1. secret: group and world bits are refused.
 typedef struct {
   const char *format, *role;
-  bool ranked, secret;
+  bool per_party, secret;
   const char *maker;  // the command that writes it
 } tw_h5_kind;
 
@@ -36,7 +36,7 @@ typedef struct {
 typedef struct {
   hid_t file;
   const char *path;  // the caller's
-  int rank;          // of a ranked file, else -1
+  int party;          // of a per_party file, else -1
   int memory;        // writing: the memory file; reading: -1
   uint64_t bytes;    // size of the file (writing: so far, at least)
   int count, room;
@@ -47,8 +47,8 @@ typedef struct {
 tw_status tw_h5_fail(tw_status code, const tw_h5 *f, const char *what, const char *object, const char *problem);
 
 // ---- Writing. Names, strings and data must stay until tw_h5_finish or tw_h5_place.
-// rank: 0 or 1 for a ranked kind, else ignored. Root attributes format, version, role, created, software are written.
-tw_status tw_h5_create(tw_h5 *f, const char *path, const tw_h5_kind *kind, int rank);
+// party: 0 or 1 for a per_party kind, else ignored. Root attributes format, version, role, created, software are written.
+tw_status tw_h5_create(tw_h5 *f, const char *path, const tw_h5_kind *kind, int party);
 // status TW_OK: write, fsync, rename. Otherwise drop everything and return status. Ends `f`.
 tw_status tw_h5_finish(tw_h5 *f, tw_status status);
 // Put layout and known data into `out` (begun here) and end `f`; the caller writes the datasets without data, and
@@ -57,7 +57,7 @@ tw_status tw_h5_place(tw_h5 *f, tw_output *out);
 
 // The same into a file that was claimed before (tw_output_claim). tw_h5_fill ends `f` and has everything on the disk;
 // the caller commits, or aborts, also after a failure.
-tw_status tw_h5_create_in(tw_h5 *f, const tw_output *out, const tw_h5_kind *kind, int rank);
+tw_status tw_h5_create_in(tw_h5 *f, const tw_output *out, const tw_h5_kind *kind, int party);
 tw_status tw_h5_fill(tw_h5 *f, tw_output *out, tw_status status);
 // At least as much as HDF5's layout takes beside the datasets: `attributes` of at most 256 bytes, `datasets` with their
 // alignment.
@@ -79,8 +79,8 @@ tw_status tw_h5_put_f64(tw_h5 *f, const char *name, int dims, const hsize_t *sha
 // Variable-length UTF-8 strings [count].
 tw_status tw_h5_put_texts(tw_h5 *f, const char *name, int count, char *const *texts);
 
-// ---- Reading. rank: whose file is expected; -1: either (see f->rank).
-tw_status tw_h5_open(tw_h5 *f, const char *path, const tw_h5_kind *kind, int rank);
+// ---- Reading. party: whose file is expected; -1: either (see f->party).
+tw_status tw_h5_open(tw_h5 *f, const char *path, const tw_h5_kind *kind, int party);
 void tw_h5_close(tw_h5 *f);
 
 tw_status tw_h5_get_text(const tw_h5 *f, const char *object, const char *name, char *text, size_t size);

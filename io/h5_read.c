@@ -20,11 +20,11 @@ static tw_status open_file(tw_h5 *f) {
   return TW_OK;
 }
 
-static tw_status check_role(tw_h5 *f, const tw_h5_kind *kind, int rank) {
+static tw_status check_role(tw_h5 *f, const tw_h5_kind *kind, int party) {
   char role[64];
   size_t stem = strlen(kind->role);
   TW_TRY(tw_h5_get_text(f, "/", "role", role, sizeof role));
-  if (!kind->ranked) {
+  if (!kind->per_party) {
     if (strcmp(role, kind->role) == 0) return TW_OK;
     return tw_fail(TW_ERR_MISMATCH, "%s: has role \"%s\"; a file of role \"%s\" is needed (`%s` writes it)", f->path,
                    role, kind->role, kind->maker);
@@ -32,16 +32,16 @@ static tw_status check_role(tw_h5 *f, const tw_h5_kind *kind, int rank) {
   if (strncmp(role, kind->role, stem) != 0 || role[stem] != '-' || (role[stem + 1] != '0' && role[stem + 1] != '1') ||
       role[stem + 2] != '\0')
     return tw_fail(TW_ERR_MISMATCH, "%s: has role \"%s\"; a file of role \"%s-%d\" is needed (`%s` writes it)", f->path,
-                   role, kind->role, rank < 0 ? 0 : rank, kind->maker);
-  f->rank = role[stem + 1] - '0';
-  if (rank >= 0 && f->rank != rank)
+                   role, kind->role, party < 0 ? 0 : party, kind->maker);
+  f->party = role[stem + 1] - '0';
+  if (party >= 0 && f->party != party)
     return tw_fail(TW_ERR_MISMATCH,
-                   "%s: belongs to rank %d, but this is rank %d; give each rank its own file, and never the other's",
-                   f->path, f->rank, rank);
+                   "%s: belongs to party %d, but this is party %d; give each party its own file, and never the other's",
+                   f->path, f->party, party);
   return TW_OK;
 }
 
-static tw_status check_header(tw_h5 *f, const tw_h5_kind *kind, int rank) {
+static tw_status check_header(tw_h5 *f, const tw_h5_kind *kind, int party) {
   char format[64], version[16];
   if (tw_h5_get_text(f, "/", "format", format, sizeof format) != TW_OK || strncmp(format, "twain-", 6) != 0)
     return tw_fail(TW_ERR_FORMAT, "%s: not written by twain (no attribute format); `%s` writes such files", f->path,
@@ -53,23 +53,23 @@ static tw_status check_header(tw_h5 *f, const tw_h5_kind *kind, int rank) {
   if (strcmp(version, "1") != 0)
     return tw_fail(TW_ERR_FORMAT, "%s: version %s of %s; this software (%s) reads version 1: write the file with it",
                    f->path, version, format, TWAIN_VERSION);
-  return check_role(f, kind, rank);
+  return check_role(f, kind, party);
 }
 
-tw_status tw_h5_open(tw_h5 *f, const char *path, const tw_h5_kind *kind, int rank) {
-  *f = (tw_h5){.file = -1, .path = path, .rank = -1, .memory = -1};
+tw_status tw_h5_open(tw_h5 *f, const char *path, const tw_h5_kind *kind, int party) {
+  *f = (tw_h5){.file = -1, .path = path, .party = -1, .memory = -1};
   TW_TRY(tw_file_check_readable(path, kind->maker, kind->secret));
   H5Eset_auto2(H5E_DEFAULT, NULL, NULL);
   H5Eclear2(H5E_DEFAULT);
   tw_status status = open_file(f);
-  if (status == TW_OK) status = check_header(f, kind, rank);
+  if (status == TW_OK) status = check_header(f, kind, party);
   if (status != TW_OK) tw_h5_close(f);
   return status;
 }
 
 void tw_h5_close(tw_h5 *f) {
   if (f->file >= 0) H5Fclose(f->file);
-  *f = (tw_h5){.file = -1, .memory = -1, .rank = -1};
+  *f = (tw_h5){.file = -1, .memory = -1, .party = -1};
 }
 
 // Only what lies in this file under this name: a soft or external link would have other files opened and read.

@@ -43,7 +43,7 @@ static void drop(tw_h5 *f) {
   if (f->file >= 0) H5Fclose(f->file);
   if (f->memory >= 0) close(f->memory);
   free(f->extents);
-  *f = (tw_h5){.file = -1, .memory = -1, .rank = -1};
+  *f = (tw_h5){.file = -1, .memory = -1, .party = -1};
 }
 
 // Large datasets begin on a page. In a file with secrets everything begins on 512 bytes: so many HDF5 reads to get an
@@ -68,10 +68,10 @@ static tw_status create_layout(tw_h5 *f, bool secret) {
   return status;
 }
 
-static tw_status put_header(tw_h5 *f, const tw_h5_kind *kind, int rank) {
+static tw_status put_header(tw_h5 *f, const tw_h5_kind *kind, int party) {
   char role[64], now[32];
-  if (kind->ranked)
-    snprintf(role, sizeof role, "%s-%d", kind->role, rank);
+  if (kind->per_party)
+    snprintf(role, sizeof role, "%s-%d", kind->role, party);
   else
     snprintf(role, sizeof role, "%s", kind->role);
   tw_host_time(now, sizeof now);
@@ -82,29 +82,29 @@ static tw_status put_header(tw_h5 *f, const tw_h5_kind *kind, int rank) {
   return tw_h5_put_text(f, "/", "software", "twain " TWAIN_VERSION);
 }
 
-static tw_status create(tw_h5 *f, const char *path, const tw_h5_kind *kind, int rank) {
-  if (kind->ranked && rank != 0 && rank != 1) return tw_fail(TW_ERR_INTERNAL, "%s: rank %d", path, rank);
+static tw_status create(tw_h5 *f, const char *path, const tw_h5_kind *kind, int party) {
+  if (kind->per_party && party != 0 && party != 1) return tw_fail(TW_ERR_INTERNAL, "%s: party %d", path, party);
   H5Eset_auto2(H5E_DEFAULT, NULL, NULL);
   tw_status status = account(f, 0);
   if (status == TW_OK) status = create_layout(f, kind->secret);
-  if (status == TW_OK) status = put_header(f, kind, rank);
+  if (status == TW_OK) status = put_header(f, kind, party);
   if (status != TW_OK) drop(f);
   return status;
 }
 
-static tw_h5 closed(const char *path, const tw_h5_kind *kind, int rank) {
-  return (tw_h5){.file = -1, .path = path, .memory = -1, .rank = kind->ranked ? rank : -1};
+static tw_h5 closed(const char *path, const tw_h5_kind *kind, int party) {
+  return (tw_h5){.file = -1, .path = path, .memory = -1, .party = kind->per_party ? party : -1};
 }
 
-tw_status tw_h5_create(tw_h5 *f, const char *path, const tw_h5_kind *kind, int rank) {
-  *f = closed(path, kind, rank);
+tw_status tw_h5_create(tw_h5 *f, const char *path, const tw_h5_kind *kind, int party) {
+  *f = closed(path, kind, party);
   TW_TRY(tw_file_check_new(path));
-  return create(f, path, kind, rank);
+  return create(f, path, kind, party);
 }
 
-tw_status tw_h5_create_in(tw_h5 *f, const tw_output *out, const tw_h5_kind *kind, int rank) {
-  *f = closed(out->path, kind, rank);
-  return create(f, out->path, kind, rank);
+tw_status tw_h5_create_in(tw_h5 *f, const tw_output *out, const tw_h5_kind *kind, int party) {
+  *f = closed(out->path, kind, party);
+  return create(f, out->path, kind, party);
 }
 
 tw_status tw_h5_group(tw_h5 *f, const char *name) {

@@ -119,7 +119,7 @@ static tw_status put_share(tw_h5 *f, const tw_input_share *in) {
 
 tw_status tw_input_share_write(const char *path, const tw_input_share *share) {
   tw_h5 f;
-  TW_TRY(tw_h5_create(&f, path, &share_kind, share->rank));
+  TW_TRY(tw_h5_create(&f, path, &share_kind, share->party));
   return tw_h5_finish(&f, put_share(&f, share));
 }
 
@@ -130,7 +130,7 @@ static size_t share_bytes(const tw_input_share *in) {
 static tw_status get_share(const tw_h5 *f, tw_input_share *in) {
   int fixed;
   uint64_t offset;
-  in->rank = f->rank;
+  in->party = f->party;
   TW_TRY(tw_h5_get_id(f, "input_id", &in->input_id));
   TW_TRY(tw_h5_get_id(f, "model_id", &in->model_id));
   TW_TRY(tw_h5_get_digest(f, "plan", &in->plan));
@@ -143,10 +143,10 @@ static tw_status get_share(const tw_h5 *f, tw_input_share *in) {
   return tw_h5_get_ring(f, "share", TW_INPUT_RING, 3, shape, in->share);
 }
 
-tw_status tw_input_share_read(const char *path, int rank, tw_input_share *share) {
+tw_status tw_input_share_read(const char *path, int party, tw_input_share *share) {
   tw_h5 f;
   *share = (tw_input_share){0};
-  TW_TRY(tw_h5_open(&f, path, &share_kind, rank));
+  TW_TRY(tw_h5_open(&f, path, &share_kind, party));
   tw_status status = get_share(&f, share);
   tw_h5_close(&f);
   tw_wipe_stack();

@@ -14,23 +14,23 @@
 
 #define TW_KEY_CHUNK (1u << 20)
 
-// Where one correction tensor of a slot lies in this rank's stream (64-byte aligned).
+// Where one correction tensor of a slot lies in this party's stream (64-byte aligned).
 typedef struct {
   uint32_t use;
   uint32_t kind;   // 0 ring elements, 1 bit planes
   uint32_t width;  // ring bits, or number of planes
   uint32_t reserved;
-  uint64_t count;   // elements of the whole tensor (both ranks' halves)
+  uint64_t count;   // elements of the whole tensor (both parties' halves)
   uint64_t offset;  // bytes from the slot's start
 } tw_key_index_entry;
 
 typedef struct {
-  int rank;
+  int party;
   tw_id key_id, model_id;
   tw_digest plan;
   bool test;            // derived from a known seed: never for real data
   uint64_t count;       // slots
-  uint64_t slot_bytes;  // of this rank
+  uint64_t slot_bytes;  // of this party
   uint64_t index_count;
   tw_key_index_entry *index;  // owned by the writer's caller; by the reader on reading
 } tw_keys_info;
@@ -48,9 +48,9 @@ tw_status tw_keys_end_slot(tw_keys_writer *);  // exactly slot_bytes must have b
 tw_status tw_keys_commit(tw_keys_writer *);    // frees the writer, also on failure (then the partial file is removed)
 void tw_keys_abort(tw_keys_writer *);
 
-// Opens read-write (seeds are erased after use). Checks format, version, role against `rank`, the header digest, sizes,
+// Opens read-write (seeds are erased after use). Checks format, version, role against `party`, the header digest, sizes,
 // owner and mode (group or world bits are refused).
-tw_status tw_keys_open(const char *path, int rank, tw_keys **out);
+tw_status tw_keys_open(const char *path, int party, tw_keys **out);
 const tw_keys_info *tw_keys_get_info(const tw_keys *);
 void tw_keys_close(tw_keys *);
 

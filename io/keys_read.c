@@ -46,7 +46,7 @@ static tw_status get_index(const tw_h5 *f, tw_keys_info *info) {
 static tw_status get_header(const tw_h5 *f, tw_keys_info *info) {
   int64_t count, slot_bytes, index_count, chunk_bytes;
   tw_digest stored, digest;
-  info->rank = f->rank;
+  info->party = f->party;
   TW_TRY(tw_h5_get_id(f, "key_id", &info->key_id));
   TW_TRY(tw_h5_get_id(f, "model_id", &info->model_id));
   TW_TRY(tw_h5_get_digest(f, "plan", &info->plan));
@@ -82,11 +82,11 @@ static tw_status hold(const char *path, tw_keys *keys) {
   return TW_OK;
 }
 
-static tw_status open_all(const char *path, int rank, tw_keys *keys) {
+static tw_status open_all(const char *path, int party, tw_keys *keys) {
   tw_h5 f;
   keys->path = strdup(path);
   if (!keys->path) return tw_fail(TW_ERR_MEMORY, "%s: out of memory", path);
-  TW_TRY(tw_h5_open(&f, path, &tw_keys_kind, rank));
+  TW_TRY(tw_h5_open(&f, path, &tw_keys_kind, party));
   tw_status status = hold(path, keys);
   if (status == TW_OK) status = get_header(&f, &keys->info);
   if (status == TW_OK) status = tw_keys_locate(&f, &keys->info, &keys->layout);
@@ -94,12 +94,12 @@ static tw_status open_all(const char *path, int rank, tw_keys *keys) {
   return status;
 }
 
-tw_status tw_keys_open(const char *path, int rank, tw_keys **out) {
+tw_status tw_keys_open(const char *path, int party, tw_keys **out) {
   *out = NULL;
   tw_keys *keys = calloc(1, sizeof *keys);
   if (!keys) return tw_fail(TW_ERR_MEMORY, "%s: out of memory", path);
   keys->fd = -1;
-  tw_status status = open_all(path, rank, keys);
+  tw_status status = open_all(path, party, keys);
   if (status != TW_OK) {
     tw_keys_close(keys);
     return status;

@@ -49,7 +49,7 @@ static tw_status put_datasets(tw_h5 *f, const tw_keys_info *info, uint64_t chunk
 static tw_status lay_out(const char *path, const tw_keys_info *info, tw_keys_writer *w) {
   tw_h5 f;
   TW_TRY(tw_keys_check(path, info, &w->layout.chunks));
-  TW_TRY(tw_h5_create(&f, path, &tw_keys_kind, info->rank));
+  TW_TRY(tw_h5_create(&f, path, &tw_keys_kind, info->party));
   tw_status status = put_header(&f, info);
   if (status == TW_OK) status = put_datasets(&f, info, w->layout.chunks);
   f.bytes = UINT64_MAX;  // nothing of the file is on disk yet for the places to be compared with

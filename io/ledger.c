@@ -1,4 +1,4 @@
-// Marks of one rank's slots of one key, the lock under which they are chosen, and the other rank's ledger.
+// Marks of one party's slots of one key, the lock under which they are chosen, and the other party's ledger.
 #define _GNU_SOURCE
 #include "io/ledger.h"
 
@@ -20,19 +20,19 @@
 
 // ---- paths
 
-tw_status tw_ledger_key_path(const tw_ledger *ledger, int rank, const tw_id *key_id, const char *name,
+tw_status tw_ledger_key_path(const tw_ledger *ledger, int party, const tw_id *key_id, const char *name,
                              tw_ledger_path *out) {
-  if ((rank != 0 && rank != 1) || !tw_id_is_hex(key_id) || ledger->dir[0] == '\0')
-    return tw_fail(TW_ERR_INTERNAL, "ledger \"%s\": rank %d, key id \"%s\"", ledger->dir, rank, key_id->hex);
-  snprintf(out->text, sizeof out->text, "%s/p%d/%s%s%s", ledger->dir, rank, key_id->hex, name ? "/" : "",
+  if ((party != 0 && party != 1) || !tw_id_is_hex(key_id) || ledger->dir[0] == '\0')
+    return tw_fail(TW_ERR_INTERNAL, "ledger \"%s\": party %d, key id \"%s\"", ledger->dir, party, key_id->hex);
+  snprintf(out->text, sizeof out->text, "%s/p%d/%s%s%s", ledger->dir, party, key_id->hex, name ? "/" : "",
            name ? name : "");
   return TW_OK;
 }
 
-static tw_status mark_path(const tw_ledger *ledger, int rank, const tw_id *key_id, uint64_t slot, tw_ledger_path *out) {
+static tw_status mark_path(const tw_ledger *ledger, int party, const tw_id *key_id, uint64_t slot, tw_ledger_path *out) {
   char name[24];
   snprintf(name, sizeof name, "%llu", (unsigned long long)slot);
-  return tw_ledger_key_path(ledger, rank, key_id, name, out);
+  return tw_ledger_key_path(ledger, party, key_id, name, out);
 }
 
 bool tw_ledger_slot_of(const char *name, uint64_t *slot) {
@@ -43,9 +43,9 @@ bool tw_ledger_slot_of(const char *name, uint64_t *slot) {
   return errno == 0;
 }
 
-tw_status tw_ledger_check_key_folder(const tw_ledger *ledger, int rank, const tw_id *key_id, bool *there) {
+tw_status tw_ledger_check_key_folder(const tw_ledger *ledger, int party, const tw_id *key_id, bool *there) {
   tw_ledger_path path;
-  TW_TRY(tw_ledger_key_path(ledger, rank, key_id, NULL, &path));
+  TW_TRY(tw_ledger_key_path(ledger, party, key_id, NULL, &path));
   TW_TRY(tw_ledger_check_own(ledger->dir, true, true, there));
   if (!*there) return tw_fail(TW_ERR_IO, "%s: the ledger is gone", ledger->dir);
   char *slash = strrchr(path.text, '/');
@@ -62,10 +62,10 @@ static tw_status make_folder(const char *path) {
 }
 
 // Also a folder that is there is synced: who made it may have been killed before that.
-tw_status tw_ledger_make_key_folder(const tw_ledger *ledger, int rank, const tw_id *key_id) {
+tw_status tw_ledger_make_key_folder(const tw_ledger *ledger, int party, const tw_id *key_id) {
   tw_ledger_path path;
   bool there;
-  TW_TRY(tw_ledger_key_path(ledger, rank, key_id, NULL, &path));
+  TW_TRY(tw_ledger_key_path(ledger, party, key_id, NULL, &path));
   char *slash = strrchr(path.text, '/');
   *slash = '\0';
   TW_TRY(make_folder(path.text));
@@ -74,7 +74,7 @@ tw_status tw_ledger_make_key_folder(const tw_ledger *ledger, int rank, const tw_
   if (status == TW_OK) status = make_folder(path.text);
   if (status == TW_OK) status = tw_sync_folder_of(path.text);
   if (status != TW_OK) return tw_fail_in(status, "ledger");
-  return tw_ledger_check_key_folder(ledger, rank, key_id, &there);
+  return tw_ledger_check_key_folder(ledger, party, key_id, &there);
 }
 
 // ---- notes
@@ -139,12 +139,12 @@ static void sign(int fd) {
   if (ftruncate(fd, 0) != 0 || pwrite(fd, text, bytes, 0) < 0) return;
 }
 
-tw_status tw_ledger_lock(const tw_ledger *ledger, int rank, const tw_id *key_id, double seconds, int *fd) {
+tw_status tw_ledger_lock(const tw_ledger *ledger, int party, const tw_id *key_id, double seconds, int *fd) {
   tw_ledger_path path;
   double end = tw_seconds() + seconds;
   *fd = -1;
-  TW_TRY(tw_ledger_make_key_folder(ledger, rank, key_id));
-  TW_TRY(tw_ledger_key_path(ledger, rank, key_id, "lock", &path));
+  TW_TRY(tw_ledger_make_key_folder(ledger, party, key_id));
+  TW_TRY(tw_ledger_key_path(ledger, party, key_id, "lock", &path));
   for (;;) {
     // for writing: NFS locks no other files
     int held = open(path.text, O_RDWR | O_CREAT | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC, 0600);
@@ -170,10 +170,10 @@ void tw_ledger_unlock(int *fd) {
   *fd = -1;
 }
 
-tw_status tw_ledger_held(const tw_ledger *ledger, int rank, const tw_id *key_id, double waited) {
+tw_status tw_ledger_held(const tw_ledger *ledger, int party, const tw_id *key_id, double waited) {
   tw_ledger_path path;
   char note[1024], when[32], host[256], pid[24];
-  TW_TRY(tw_ledger_key_path(ledger, rank, key_id, "lock", &path));
+  TW_TRY(tw_ledger_key_path(ledger, party, key_id, "lock", &path));
   tw_ledger_read_note(path.text, note, sizeof note);
   tw_ledger_note_line(note, "time", when, sizeof when);
   tw_ledger_note_line(note, "host", host, sizeof host);
@@ -184,52 +184,52 @@ tw_status tw_ledger_held(const tw_ledger *ledger, int rank, const tw_id *key_id,
                  path.text, waited, pid, host, when);
 }
 
-// ---- the other rank's ledger
+// ---- the other party's ledger
 
-static tw_status read_peer(const tw_ledger *ledger, int rank, const tw_id *key_id, tw_id *peer) {
+static tw_status read_peer(const tw_ledger *ledger, int party, const tw_id *key_id, tw_id *peer) {
   tw_ledger_path path;
   char note[256];
   bool there;
   peer->hex[0] = '\0';
-  TW_TRY(tw_ledger_key_path(ledger, rank, key_id, "peer", &path));
+  TW_TRY(tw_ledger_key_path(ledger, party, key_id, "peer", &path));
   TW_TRY(tw_ledger_check_own(path.text, false, false, &there));
   if (!there) return TW_OK;
   tw_ledger_read_note(path.text, note, sizeof note);
   tw_ledger_note_line(note, "ledger", peer->hex, sizeof peer->hex);
   if (tw_id_is_hex(peer)) return TW_OK;
   return tw_fail(TW_ERR_FORMAT,
-                 "%s: damaged: it cannot be told which ledger the other rank used; deal new keys (`twain deal`)",
+                 "%s: damaged: it cannot be told which ledger the other party used; deal new keys (`twain deal`)",
                  path.text);
 }
 
-tw_status tw_ledger_check_peer(const tw_ledger *ledger, int rank, const tw_id *key_id, const tw_id *peer,
+tw_status tw_ledger_check_peer(const tw_ledger *ledger, int party, const tw_id *key_id, const tw_id *peer,
                                bool *recorded) {
   tw_id known;
-  TW_TRY(read_peer(ledger, rank, key_id, &known));
+  TW_TRY(read_peer(ledger, party, key_id, &known));
   *recorded = known.hex[0] != '\0';
   if (!*recorded || strcmp(known.hex, peer->hex) == 0) return TW_OK;
   return tw_fail(TW_ERR_MISMATCH,
-                 "key %s: rank %d comes with the ledger of id %s, but used this key with the one of id %s, says the "
-                 "ledger %s: that is not rank %d's ledger of this key; it must name the right one (--ledger DIR), or "
+                 "key %s: party %d comes with the ledger of id %s, but used this key with the one of id %s, says the "
+                 "ledger %s: that is not party %d's ledger of this key; it must name the right one (--ledger DIR), or "
                  "new keys must be dealt (`twain deal`)",
-                 key_id->hex, 1 - rank, peer->hex, known.hex, ledger->dir, 1 - rank);
+                 key_id->hex, 1 - party, peer->hex, known.hex, ledger->dir, 1 - party);
 }
 
-tw_status tw_ledger_record_peer(const tw_ledger *ledger, int rank, const tw_id *key_id, const tw_id *peer) {
+tw_status tw_ledger_record_peer(const tw_ledger *ledger, int party, const tw_id *key_id, const tw_id *peer) {
   tw_ledger_path path, partial;
   bool recorded;
   char text[64];
-  TW_TRY(tw_ledger_make_key_folder(ledger, rank, key_id));
-  TW_TRY(tw_ledger_check_peer(ledger, rank, key_id, peer, &recorded));
-  TW_TRY(tw_ledger_key_path(ledger, rank, key_id, "peer", &path));
+  TW_TRY(tw_ledger_make_key_folder(ledger, party, key_id));
+  TW_TRY(tw_ledger_check_peer(ledger, party, key_id, peer, &recorded));
+  TW_TRY(tw_ledger_key_path(ledger, party, key_id, "peer", &path));
   if (recorded) return tw_sync_folder_of(path.text);
-  TW_TRY(tw_ledger_key_path(ledger, rank, key_id, "peer.partial", &partial));
+  TW_TRY(tw_ledger_key_path(ledger, party, key_id, "peer.partial", &partial));
   size_t bytes = (size_t)snprintf(text, sizeof text, "ledger=%s\n", peer->hex);
   int fd = open(partial.text, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0600);
   bool written = fd >= 0 && write(fd, text, bytes) == (ssize_t)bytes && fsync(fd) == 0;
   if (fd >= 0 && close(fd) != 0) written = false;
   if (!written || rename(partial.text, path.text) != 0)
-    return tw_fail(TW_ERR_IO, "%s: cannot record the other rank's ledger: %s", path.text, strerror(errno));
+    return tw_fail(TW_ERR_IO, "%s: cannot record the other party's ledger: %s", path.text, strerror(errno));
   return tw_sync_folder_of(path.text);
 }
 
@@ -248,12 +248,12 @@ static tw_status used_before(const char *path, const tw_id *key_id, uint64_t slo
                  key_id->hex, (unsigned long long)slot, when, host, pid, job[0] ? job : "none", path);
 }
 
-tw_status tw_ledger_check(const tw_ledger *ledger, int rank, const tw_id *key_id, uint64_t slot) {
+tw_status tw_ledger_check(const tw_ledger *ledger, int party, const tw_id *key_id, uint64_t slot) {
   tw_ledger_path path;
   struct stat info;
   bool there;
-  TW_TRY(tw_ledger_check_key_folder(ledger, rank, key_id, &there));
-  TW_TRY(mark_path(ledger, rank, key_id, slot, &path));
+  TW_TRY(tw_ledger_check_key_folder(ledger, party, key_id, &there));
+  TW_TRY(mark_path(ledger, party, key_id, slot, &path));
   if (lstat(path.text, &info) == 0) return used_before(path.text, key_id, slot);
   // free only where the file system says that the mark or its folder does not exist
   if (errno != ENOENT)
@@ -262,14 +262,14 @@ tw_status tw_ledger_check(const tw_ledger *ledger, int rank, const tw_id *key_id
   return TW_OK;
 }
 
-tw_status tw_ledger_marks(const tw_ledger *ledger, int rank, const tw_id *key_id, uint64_t count, uint64_t *bits) {
+tw_status tw_ledger_marks(const tw_ledger *ledger, int party, const tw_id *key_id, uint64_t count, uint64_t *bits) {
   tw_ledger_path path;
   bool there;
   uint64_t slot;
   memset(bits, 0, (count + 63) / 64 * sizeof *bits);
-  TW_TRY(tw_ledger_check_key_folder(ledger, rank, key_id, &there));
+  TW_TRY(tw_ledger_check_key_folder(ledger, party, key_id, &there));
   if (!there) return TW_OK;
-  TW_TRY(tw_ledger_key_path(ledger, rank, key_id, NULL, &path));
+  TW_TRY(tw_ledger_key_path(ledger, party, key_id, NULL, &path));
   DIR *stream = opendir(path.text);
   int error = errno;
   if (stream) {
@@ -301,12 +301,12 @@ static tw_status mark_one(const char *path, const tw_id *key_id, uint64_t slot, 
   return TW_OK;
 }
 
-tw_status tw_ledger_mark(const tw_ledger *ledger, int rank, const tw_id *key_id, const uint64_t *slots, size_t n,
+tw_status tw_ledger_mark(const tw_ledger *ledger, int party, const tw_id *key_id, const uint64_t *slots, size_t n,
                          const char *note) {
   tw_ledger_path path;
-  TW_TRY(tw_ledger_make_key_folder(ledger, rank, key_id));
+  TW_TRY(tw_ledger_make_key_folder(ledger, party, key_id));
   for (size_t i = 0; i < n; i++) {
-    TW_TRY(mark_path(ledger, rank, key_id, slots[i], &path));
+    TW_TRY(mark_path(ledger, party, key_id, slots[i], &path));
     TW_TRY(mark_one(path.text, key_id, slots[i], note));
   }
   if (n == 0) return TW_OK;

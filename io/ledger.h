@@ -1,5 +1,5 @@
-// The ledger of used key slots, a folder that is made once: DIR/ledger.json with the ledger's id, and for each rank and
-// key DIR/pRANK/KEY_ID/SLOT, one empty-but-for-a-note file a slot, made with O_EXCL and fsynced (file and folder)
+// The ledger of used key slots, a folder that is made once: DIR/ledger.json with the ledger's id, and for each party and
+// key DIR/pPARTY/KEY_ID/SLOT, one empty-but-for-a-note file a slot, made with O_EXCL and fsynced (file and folder)
 // before the first masked byte leaves. Outside the key file, so that a copy stays burned. Layout: docs/formats.md.
 #ifndef TW_LEDGER_H
 #define TW_LEDGER_H
@@ -31,29 +31,29 @@ tw_status tw_ledger_open(const char *dir, tw_ledger *out);
 // "tmpfs", "ramfs" or "overlay" when the ledger is on such a file system, which may forget it; else NULL.
 const char *tw_ledger_forgets(const tw_ledger *ledger);
 
-// ---- one rank's slots of one key. Every function fails closed: any doubt is an error.
+// ---- one party's slots of one key. Every function fails closed: any doubt is an error.
 
 // Whoever chooses slots holds this lock until it has marked them, and has read and erased their seeds. Waits for up to
 // `seconds`; *fd is -1 when somebody else holds it still. Needs flock: TW_ERR_IO where the file system has none. It
 // keeps runs from taking each other's slots; that no slot serves twice rests on tw_ledger_mark alone.
-tw_status tw_ledger_lock(const tw_ledger *ledger, int rank, const tw_id *key_id, double seconds, int *fd);
+tw_status tw_ledger_lock(const tw_ledger *ledger, int party, const tw_id *key_id, double seconds, int *fd);
 void tw_ledger_unlock(int *fd);  // *fd -1: nothing
 // The failure of a run that does not want to wait any longer; says who holds the lock.
-tw_status tw_ledger_held(const tw_ledger *ledger, int rank, const tw_id *key_id, double waited);
+tw_status tw_ledger_held(const tw_ledger *ledger, int party, const tw_id *key_id, double waited);
 
-// The other rank's ledger, recorded at the key's first use. check: TW_ERR_MISMATCH when another one is recorded;
+// The other party's ledger, recorded at the key's first use. check: TW_ERR_MISMATCH when another one is recorded;
 // *recorded false when none is.
-tw_status tw_ledger_check_peer(const tw_ledger *ledger, int rank, const tw_id *key_id, const tw_id *peer,
+tw_status tw_ledger_check_peer(const tw_ledger *ledger, int party, const tw_id *key_id, const tw_id *peer,
                                bool *recorded);
-tw_status tw_ledger_record_peer(const tw_ledger *ledger, int rank, const tw_id *key_id, const tw_id *peer);
+tw_status tw_ledger_record_peer(const tw_ledger *ledger, int party, const tw_id *key_id, const tw_id *peer);
 
 // Sets bit s of bits[s / 64] for every marked slot s below `count`. [ceil(count / 64)]
-tw_status tw_ledger_marks(const tw_ledger *ledger, int rank, const tw_id *key_id, uint64_t count, uint64_t *bits);
+tw_status tw_ledger_marks(const tw_ledger *ledger, int party, const tw_id *key_id, uint64_t count, uint64_t *bits);
 // TW_ERR_USED when the slot is marked.
-tw_status tw_ledger_check(const tw_ledger *ledger, int rank, const tw_id *key_id, uint64_t slot);
+tw_status tw_ledger_check(const tw_ledger *ledger, int party, const tw_id *key_id, uint64_t slot);
 // Mark `n` slots durably; TW_ERR_USED when one was marked already (also by a run racing with this one). After a failure
 // some of them may be marked.
-tw_status tw_ledger_mark(const tw_ledger *ledger, int rank, const tw_id *key_id, const uint64_t *slots, size_t n,
+tw_status tw_ledger_mark(const tw_ledger *ledger, int party, const tw_id *key_id, const uint64_t *slots, size_t n,
                          const char *note);
 
 // ---- what a person wants to see
@@ -64,14 +64,14 @@ typedef struct {
 } tw_ledger_mark_note;
 
 typedef struct {
-  int rank;
+  int party;
   tw_id key_id;
-  tw_id peer;  // the other rank's ledger; "" before first use
+  tw_id peer;  // the other party's ledger; "" before first use
   size_t count;
   tw_ledger_mark_note *marks;  // by slot
 } tw_ledger_key;
 
-// All keys, by rank and key id. Free with tw_ledger_keys_free, also after a failure.
+// All keys, by party and key id. Free with tw_ledger_keys_free, also after a failure.
 tw_status tw_ledger_list(const tw_ledger *ledger, tw_ledger_key **keys, size_t *count);
 void tw_ledger_keys_free(tw_ledger_key *keys, size_t count);
 

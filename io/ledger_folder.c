@@ -158,8 +158,8 @@ tw_status tw_ledger_adopt(const char *dir, tw_ledger *out) {
     return tw_fail(TW_ERR_IO, "%s: is a ledger already: use it as it is", out->dir);
   TW_TRY(look_inside(out, &marks, &empty));
   if (!marks) return tw_fail(TW_ERR_IO, "%s: holds no marks of used slots (no p0, no p1); %s", out->dir, make_one);
-  for (int rank = 0; rank < 2; rank++)
-    TW_TRY(tw_ledger_check_own(inside(out, rank ? "p1" : "p0").text, true, false, &there));
+  for (int party = 0; party < 2; party++)
+    TW_TRY(tw_ledger_check_own(inside(out, party ? "p1" : "p0").text, true, false, &there));
   return write_json(out);
 }
 
@@ -217,8 +217,8 @@ tw_status tw_ledger_open(const char *dir, tw_ledger *out) {
                    "mounted? %s",
                    out->dir, make_one);
   TW_TRY(read_json(out));
-  for (int rank = 0; rank < 2; rank++)
-    TW_TRY(tw_ledger_check_own(inside(out, rank ? "p1" : "p0").text, true, false, &there));
+  for (int party = 0; party < 2; party++)
+    TW_TRY(tw_ledger_check_own(inside(out, party ? "p1" : "p0").text, true, false, &there));
   return TW_OK;
 }
 

@@ -22,13 +22,13 @@ static int by_slot(const void *a, const void *b) {
 static int by_key(const void *a, const void *b) {
   const tw_ledger_key *x = a, *y = b;
   int order = strcmp(x->key_id.hex, y->key_id.hex);
-  return order ? order : x->rank - y->rank;
+  return order ? order : x->party - y->party;
 }
 
 static tw_status add_mark(const tw_ledger *ledger, const char *name, uint64_t slot, tw_ledger_key *key) {
   tw_ledger_path path;
   char note[2048];
-  TW_TRY(tw_ledger_key_path(ledger, key->rank, &key->key_id, name, &path));
+  TW_TRY(tw_ledger_key_path(ledger, key->party, &key->key_id, name, &path));
   void *grown = grow(key->marks, key->count, sizeof *key->marks);
   if (!grown) return tw_fail(TW_ERR_MEMORY, "%s: out of memory", path.text);
   key->marks = grown;
@@ -57,7 +57,7 @@ static tw_status walk(const char *path, tw_status (*each)(void *state, const cha
 
 typedef struct {
   const tw_ledger *ledger;
-  int rank;
+  int party;
   tw_ledger_key *keys;
   size_t count;
 } listing;
@@ -78,12 +78,12 @@ static tw_status each_key(void *state, const char *name) {
   if (!grown) return tw_fail(TW_ERR_MEMORY, "%s: out of memory", l->ledger->dir);
   l->keys = grown;
   tw_ledger_key *key = &l->keys[l->count++];
-  *key = (tw_ledger_key){.rank = l->rank};
+  *key = (tw_ledger_key){.party = l->party};
   memcpy(key->key_id.hex, name, sizeof key->key_id.hex);
-  TW_TRY(tw_ledger_key_path(l->ledger, l->rank, &key->key_id, "peer", &path));
+  TW_TRY(tw_ledger_key_path(l->ledger, l->party, &key->key_id, "peer", &path));
   tw_ledger_read_note(path.text, note, sizeof note);
   if (note[0]) tw_ledger_note_line(note, "ledger", key->peer.hex, sizeof key->peer.hex);
-  TW_TRY(tw_ledger_key_path(l->ledger, l->rank, &key->key_id, NULL, &path));
+  TW_TRY(tw_ledger_key_path(l->ledger, l->party, &key->key_id, NULL, &path));
   TW_TRY(tw_ledger_check_own(path.text, true, false, &there));
   TW_TRY(walk(path.text, each_mark, l));
   if (key->count == 0 && !key->peer.hex[0]) l->count--;  // only ever refused
@@ -94,10 +94,10 @@ static tw_status each_key(void *state, const char *name) {
 tw_status tw_ledger_list(const tw_ledger *ledger, tw_ledger_key **keys, size_t *count) {
   listing l = {.ledger = ledger};
   tw_status status = TW_OK;
-  for (; l.rank < 2 && status == TW_OK; l.rank++) {
+  for (; l.party < 2 && status == TW_OK; l.party++) {
     char path[sizeof ledger->dir + 4];
     bool there;
-    snprintf(path, sizeof path, "%s/p%d", ledger->dir, l.rank);
+    snprintf(path, sizeof path, "%s/p%d", ledger->dir, l.party);
     status = tw_ledger_check_own(path, true, false, &there);
     if (status == TW_OK && there) status = walk(path, each_key, &l);
   }

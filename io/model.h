@@ -1,4 +1,4 @@
-// Models: plain (float32, the owner's), shared (one file a rank) and the dealer's (shapes and mask seeds).
+// Models: plain (float32, the owner's), shared (one file a party) and the dealer's (shapes and mask seeds).
 #ifndef TW_MODEL_H
 #define TW_MODEL_H
 
@@ -60,11 +60,11 @@ tw_status tw_model_read(const char *path, tw_model *model);         // checks sh
 // Fixed-point encoding of canonical tensor `index`: scale of its integers (weights 12, bias 24, gamma 12, beta 12).
 int tw_model_tensor_scale(int index);
 
-// A rank's model: what both ranks know (masked values, ring 64) and this rank's own mask seed.
+// A party's model: what both parties know (masked values, ring 64) and this party's own mask seed.
 typedef struct {
   tw_model_config config;
   tw_id model_id;
-  int rank;
+  int party;
   double norm_weight, norm_bias;  // powers of two that hold gamma and beta of all norms: a plan must allow for them
   uint8_t *mask_seed;             // [32], tw_seed_alloc; mask of tensor i: PRG stream (use = i, slot = 0), ring 64
   int count;
@@ -82,7 +82,7 @@ typedef struct {
 
 // File role attributes: "model-share-0", "model-share-1", "model-dealer".
 tw_status tw_model_share_write(const char *path, const tw_model_share *share);
-tw_status tw_model_share_read(const char *path, int rank, tw_model_share *share);  // refuses the other rank's file
+tw_status tw_model_share_read(const char *path, int party, tw_model_share *share);  // refuses the other party's file
 void tw_model_share_free(tw_model_share *share);                                   // wipes
 tw_status tw_model_dealer_write(const char *path, const tw_model_dealer *dealer);
 tw_status tw_model_dealer_read(const char *path, tw_model_dealer *dealer);

@@ -1,4 +1,4 @@
-// A rank's model file and the dealer's.
+// A party's model file and the dealer's.
 #include <sodium.h>
 #include <string.h>
 
@@ -45,7 +45,7 @@ tw_status tw_model_share_write(const char *path, const tw_model_share *share) {
   if (share->count != TW_TENSORS_PER_LAYER * share->config.layers)
     return tw_fail(TW_ERR_INTERNAL, "%s: %d tensors for %d layers", path, share->count, share->config.layers);
   TW_TRY(tw_alloc((size_t)share->count * sizeof *names, (void **)&names));
-  tw_status status = tw_h5_create(&f, path, &share_kind, share->rank);
+  tw_status status = tw_h5_create(&f, path, &share_kind, share->party);
   if (status == TW_OK) status = tw_h5_finish(&f, put_share(&f, share, names));
   tw_free(names);
   return status;
@@ -78,7 +78,7 @@ static tw_status check_seed(const tw_h5 *f, const uint8_t *seeds, int count) {
 
 static tw_status get_share(const tw_h5 *f, tw_model_share *share) {
   tw_model_config config;
-  share->rank = f->rank;
+  share->party = f->party;
   TW_TRY(tw_h5_get_config(f, &config));
   TW_TRY(tw_h5_get_id(f, "model_id", &share->model_id));
   TW_TRY(get_norms(f, &share->norm_weight, &share->norm_bias));
@@ -95,10 +95,10 @@ static tw_status get_share(const tw_h5 *f, tw_model_share *share) {
   return TW_OK;
 }
 
-tw_status tw_model_share_read(const char *path, int rank, tw_model_share *share) {
+tw_status tw_model_share_read(const char *path, int party, tw_model_share *share) {
   tw_h5 f;
   *share = (tw_model_share){0};
-  TW_TRY(tw_h5_open(&f, path, &share_kind, rank));
+  TW_TRY(tw_h5_open(&f, path, &share_kind, party));
   tw_status status = get_share(&f, share);
   tw_h5_close(&f);
   tw_wipe_stack();

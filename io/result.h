@@ -1,4 +1,4 @@
-// Result files. A rank's: the output's masked value and own mask of a fresh opening (never a raw share), and the costs.
+// Result files. A party's: the output's masked value and own mask of a fresh opening (never a raw share), and the costs.
 // The client's: the revealed output.
 #ifndef TW_RESULT_H
 #define TW_RESULT_H
@@ -15,10 +15,10 @@
 typedef struct {
   char host[128], cpu[128], software[64], mpi[128], hdf5[32], isa[16], device[64], transport[64], transport_why[160],
       placement[256], job[64], user[64], started[32];  // ISO 8601 UTC
-  int ranks_share_host;
+  int parties_share_host;
 } tw_environment;
 void tw_environment_collect(
-    tw_environment *env);  // mpi, isa, device, transport, transport_why, placement, ranks_share_host: the caller's
+    tw_environment *env);  // mpi, isa, device, transport, transport_why, placement, parties_share_host: the caller's
 
 // What openings and keys cost one online phase, as an engine counts it. The names are those of tw_open_counters
 // (comm/opens.h), which folders below cannot see.
@@ -39,7 +39,7 @@ typedef struct {
 } tw_cost_row;
 
 typedef struct {
-  int rank, count;  // sequences
+  int party, count;  // sequences
   tw_id model_id, key_id, input_id, run_id;
   tw_digest plan;
   bool test_keys;
@@ -53,7 +53,7 @@ typedef struct {
   uint64_t *mask;                       // [count][rows][cols] own mask share r_b, below 2^ring_bits
   bool guard;                           // the plan counts values out of bound
   uint64_t *guard_masked, *guard_mask;  // [count] that count, opened as the output is, mod 2^32; NULL without one
-  char transcript[65];                  // digest over everything opened (equal on both ranks)
+  char transcript[65];                  // digest over everything opened (equal on both parties)
   uint64_t correction_bytes, sent_bytes, rounds;
   double setup_seconds, preparation_seconds, online_seconds, comm_seconds;
   int row_count;
@@ -76,7 +76,7 @@ tw_status tw_result_share_fill(tw_result_place *place, const tw_result_share *r)
 tw_status tw_result_place_commit(tw_result_place *place);  // ends `place`
 void tw_result_place_release(tw_result_place *place);      // nothing of it remains; may be NULL
 
-tw_status tw_result_share_read(const char *path, int rank, tw_result_share *r);  // rank -1: either
+tw_status tw_result_share_read(const char *path, int party, tw_result_share *r);  // party -1: either
 void tw_result_share_free(tw_result_share *r);
 
 typedef struct {

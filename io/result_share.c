@@ -1,4 +1,4 @@
-// A rank's result: one masked value and one mask per output element, and what the run cost.
+// A party's result: one masked value and one mask per output element, and what the run cost.
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -67,7 +67,7 @@ static tw_status put_environment(tw_h5 *f, tw_environment *e) {
     tw_text_make_plain(fields[i].text);  // as readers demand; the batch system's words may be anything
     TW_TRY(tw_h5_put_text(f, "environment", fields[i].name, fields[i].text));
   }
-  return tw_h5_put_int(f, "environment", "ranks_share_host", e->ranks_share_host);
+  return tw_h5_put_int(f, "environment", "parties_share_host", e->parties_share_host);
 }
 
 static tw_status get_environment(const tw_h5 *f, tw_environment *e) {
@@ -76,8 +76,8 @@ static tw_status get_environment(const tw_h5 *f, tw_environment *e) {
   environment_fields(e, fields);
   for (int i = 0; i < ENVIRONMENT_FIELDS; i++)
     TW_TRY(tw_h5_get_text(f, "environment", fields[i].name, fields[i].text, fields[i].size));
-  TW_TRY(tw_h5_get_int(f, "environment", "ranks_share_host", 0, 1, &share));
-  e->ranks_share_host = (int)share;
+  TW_TRY(tw_h5_get_int(f, "environment", "parties_share_host", 0, 1, &share));
+  e->parties_share_host = (int)share;
   return TW_OK;
 }
 
@@ -251,7 +251,7 @@ static tw_status get_transcript(const tw_h5 *f, tw_result_share *r) {
 }
 
 static tw_status get_header(const tw_h5 *f, tw_result_share *r) {
-  r->rank = f->rank;
+  r->party = f->party;
   TW_TRY(tw_h5_get_id(f, "model_id", &r->model_id));
   TW_TRY(tw_h5_get_id(f, "key_id", &r->key_id));
   TW_TRY(tw_h5_get_id(f, "input_id", &r->input_id));
@@ -310,7 +310,7 @@ static tw_status write_share(const char *path, tw_output *out, const tw_result_s
   tw_result_share copy = *r;  // the list of environment fields points into it
   tw_status status = tw_alloc((size_t)r->row_count * sizeof *rows, (void **)&rows);
   if (status == TW_OK) status = tw_alloc((size_t)r->span_count * sizeof *spans, (void **)&spans);
-  if (status == TW_OK) status = out ? tw_h5_create_in(&f, out, &kind, r->rank) : tw_h5_create(&f, path, &kind, r->rank);
+  if (status == TW_OK) status = out ? tw_h5_create_in(&f, out, &kind, r->party) : tw_h5_create(&f, path, &kind, r->party);
   if (status == TW_OK) {
     status = put_all(&f, &copy, rows, spans);
     status = out ? tw_h5_fill(&f, out, status) : tw_h5_finish(&f, status);
@@ -437,10 +437,10 @@ static tw_status get_all(const tw_h5 *f, tw_result_share *r) {
   return get_trace(f, r);
 }
 
-tw_status tw_result_share_read(const char *path, int rank, tw_result_share *r) {
+tw_status tw_result_share_read(const char *path, int party, tw_result_share *r) {
   tw_h5 f;
   *r = (tw_result_share){0};
-  TW_TRY(tw_h5_open(&f, path, &kind, rank));
+  TW_TRY(tw_h5_open(&f, path, &kind, party));
   tw_status status = get_all(&f, r);
   tw_h5_close(&f);
   if (status != TW_OK) tw_result_share_free(r);

@@ -11,7 +11,7 @@
 #include "kernels/prg.h"
 #include "kernels/ring_ops.h"
 
-// A correction of all sequences of a batch: half of each packed in the rank's key slots, half from its own streams.
+// A correction of all sequences of a batch: half of each packed in the party's key slots, half from its own streams.
 typedef struct {
   size_t sequences;
   const tw_seed *seeds;   // [sequences], backend memory
@@ -70,7 +70,7 @@ typedef struct {
   tw_status (*op##_taking)(const tw_##op##_args *args, const tw_correction_args *taken, int count, void *stream);
   TW_TAKING_OPS(TW_DECLARE_TAKING_OP)
 #undef TW_DECLARE_TAKING_OP
-  // Dealer: halves of one gate's corrections for both ranks, at most TW_GIVE_MOST.
+  // Dealer: halves of one gate's corrections for both parties, at most TW_GIVE_MOST.
   tw_status (*give)(const tw_give_args *args, int count, void *stream);
 
   // Ring products as in kernels/gemm.h; batched: count matrices one behind the other.

@@ -15,10 +15,10 @@ typedef struct {
   const int64_t *leaves;
   uint64_t *out;  // [sequences][count][words]
   size_t onehot_words;
-  int count, ring, rank;
+  int count, ring, party;
 } tw_leaves_args;
 
-// Table lookup with sub-tables (kernels/digit.h), two tables; rank 1 negates.
+// Table lookup with sub-tables (kernels/digit.h), two tables; party 1 negates.
 typedef struct {
   size_t sequences, n, words;
   const uint64_t *X, *onehot;  // one-hot planes of the digit: [sequences][onehot_words], first plane of the digit
@@ -26,7 +26,7 @@ typedef struct {
   uint64_t *out[2];
   size_t onehot_words;
   uint64_t offset, ring_out;
-  int ring, low_bit, width, sub_bits, rank;
+  int ring, low_bit, width, sub_bits, party;
 } tw_lookup_args;
 
 // Products of opened masked bits; list: per product out plane, count, per literal (operand, plane, negate), then
@@ -34,7 +34,7 @@ typedef struct {
 // 1]) of `starts` are those of out plane p; first[planes + 1] and starts[products] lie one behind the other.
 typedef struct {
   size_t sequences, words, list_count;
-  int operands, rank, products;
+  int operands, party, products;
   const uint64_t *value[TW_OPERANDS], *mask[TW_OPERANDS];
   size_t operand_words[TW_OPERANDS];  // of one sequence
   const uint64_t *dealt;

@@ -1,5 +1,5 @@
-// What the dealer computes from both ranks' masks, for both backends: corrections' values, and their halves as the
-// ranks' key slots hold them. One formula an element, as in kernels/ring_ops.h; r0 and r1 are the ranks' mask shares of
+// What the dealer computes from both parties' masks, for both backends: corrections' values, and their halves as the
+// parties' key slots hold them. One formula an element, as in kernels/ring_ops.h; r0 and r1 are the parties' mask shares of
 // a wire, r their sum mod 2^k, its carry (r0 + r1) >> k and its top bit.
 #ifndef TW_DEAL_OPS_H
 #define TW_DEAL_OPS_H
@@ -153,9 +153,9 @@ typedef struct {
   uint64_t *planes;  // every word is written
 } tw_deal_digits_args;
 
-// The sign that a looked-up entry leaves with: bit 1 where rank 0's share of the digit's one-hot entry is 1 and rank
-// 1's 0, hence +1. Read from the halves of that one-hot in both key slots: rank 0 holds its share of the first `half`
-// elements there, rank 1 its share of the others.
+// The sign that a looked-up entry leaves with: bit 1 where party 0's share of the digit's one-hot entry is 1 and party
+// 1's 0, hence +1. Read from the halves of that one-hot in both key slots: party 0 holds its share of the first `half`
+// elements there, party 1 its share of the others.
 typedef struct {
   size_t n, half;
   const uint64_t *r0, *r1, *slot0, *slot1;  // slots: from the digit's first plane on
@@ -167,17 +167,17 @@ typedef struct {
 typedef struct {
   size_t words, list_count;
   int products;
-  const uint64_t *mask[TW_OPERANDS];  // both ranks' together
+  const uint64_t *mask[TW_OPERANDS];  // both parties' together
   const int64_t *list, *starts;
   uint64_t *out;
 } tw_deal_subsets_args;
 
 #define TW_DEAL_BIT_OPS(X) X(deal_digits) X(deal_sign) X(deal_subsets)
 
-// One rank's half of a correction, for its key slot: values less the other rank's pad, packed (kernels/pack.h), or
+// One party's half of a correction, for its key slot: values less the other party's pad, packed (kernels/pack.h), or
 // planes XOR pad.
 typedef struct {
-  const tw_seed *seed;     // the other rank's; backend memory
+  const tw_seed *seed;     // the other party's; backend memory
   const uint64_t *slot;    // backend memory
   const uint64_t *values;  // of the whole correction
   uint8_t *packed;         // 8-byte aligned

@@ -27,7 +27,7 @@ tw_status tw_device_stream_create(void **stream);
 tw_status tw_device_stream_create_urgent(void **stream);  // its blocks are started before those of others
 void tw_device_stream_destroy(void *stream);
 tw_status tw_device_wait(void *stream);
-// Waits for at most `seconds`; TW_ERR_PEER past that (the stream hangs on the other rank).
+// Waits for at most `seconds`; TW_ERR_PEER past that (the stream hangs on the other party).
 tw_status tw_device_wait_for(void *stream, double seconds);
 
 tw_status tw_device_event_create(void **event);
@@ -78,8 +78,8 @@ tw_status tw_device_map(const tw_device_handle *handle, void **theirs);
 void tw_device_unmap(void *theirs);
 
 tw_status tw_device_zero(void *memory, size_t bytes);  // waits
-// Where this GPU finds `rank`'s part of a window of NCCL's (an ncclWindow_t); with NCCL 2.28 or later.
-tw_status tw_nccl_window_of(void *window, int rank, void **part);
+// Where this GPU finds `party`'s part of a window of NCCL's (an ncclWindow_t); with NCCL 2.28 or later.
+tw_status tw_nccl_window_of(void *window, int party, void **part);
 
 // Host memory that lies elsewhere already (a window that two processes share), made reachable by the GPU.
 tw_status tw_host_map(void *memory, size_t bytes, void **device);

@@ -1,6 +1,6 @@
 // Opens between two GPUs. One kernel packs the masked shares, hands them over through a mailbox, waits for the other
-// rank's and combines both: nothing in an exchange waits for a host. A mailbox is memory that the other side can reach:
-// the other GPU's (CUDA IPC, NVLink), a window in host memory that both ranks of a host share, or pinned memory from
+// party's and combines both: nothing in an exchange waits for a host. A mailbox is memory that the other side can reach:
+// the other GPU's (CUDA IPC, NVLink), a window in host memory that both parties of a host share, or pinned memory from
 // which a thread relays by MPI. It holds masked values only. Where another library moves the bytes (NCCL), pack and
 // unpack are kernels of their own. Present when twain was built with CUDA; pointers are device addresses.
 #ifndef TW_DEVICE_OPENS_H
@@ -69,10 +69,10 @@ TW_ELEMENT uint64_t tw_exchange_flag(uint64_t number, int round) {
 }
 
 // Two slots of slot_words each, used in turn: message k + 2 may overwrite k, since whoever has k + 1 from the other
-// rank knows that it has read k. Flags count up, one a block of the kernel, TW_FLAG_STRIDE words apart.
+// party knows that it has read k. Flags count up, one a block of the kernel, TW_FLAG_STRIDE words apart.
 typedef struct {
   uint64_t *sent, *received;
-  uint64_t *own;  // device, slot_words: what this rank sends, for itself
+  uint64_t *own;  // device, slot_words: what this party sends, for itself
   uint64_t *sent_flags;
   const uint64_t *received_flags;
   size_t slot_words;
@@ -88,7 +88,7 @@ typedef struct {
   size_t small_packets;  // most of a message; 0: none
   int small_blocks;      // most of a kernel, of packets or strands
   uint64_t *base;        // device: messages of earlier runs
-  int *failed;           // device: set when the other rank's part did not come or is another message
+  int *failed;           // device: set when the other party's part did not come or is another message
   const int *heed;       // device; may be NULL: once not 0, nothing is sent
   const int *stop;       // mapped host memory: nonzero ends all waiting
   uint64_t *looked;      // device: when a waiting kernel last looked there
@@ -110,7 +110,7 @@ tw_status tw_device_exchange_advance(const tw_mailbox *box, uint64_t count, void
 // Without headers: the message's words one behind the other. heed: NULL, or device memory; once it is not 0 packing
 // leaves the words as they are, so that what was sent before is sent again.
 tw_status tw_device_pack(const tw_device_message *message, const int *heed, uint64_t *words, void *stream);
-// own, theirs: both ranks' messages.
+// own, theirs: both parties' messages.
 tw_status tw_device_unpack(const tw_device_message *message, const uint64_t *own, const uint64_t *theirs,
                            uint64_t *digests, void *stream);
 

@@ -1,6 +1,6 @@
 // A fault check over opened (public) values that any number of threads can sum up: per open the sum over its elements j
 // of mix(value_j + (j + 1) c), mix(x) = fold(c' fold(x)), fold(x) = x ^ x >> 32: few instructions, since an exchange
-// between GPUs spends a good part of its own on this. It finds faults, not forgery; both ranks are honest about what
+// between GPUs spends a good part of its own on this. It finds faults, not forgery; both parties are honest about what
 // they opened.
 #ifndef TW_OPEN_DIGEST_H
 #define TW_OPEN_DIGEST_H

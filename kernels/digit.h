@@ -46,7 +46,7 @@ typedef struct {
   const uint64_t *const *subset;  // 2^count pointers, as above
 } tw_bit_product;
 
-// out ^= product share, for `words` words; `one` is ~0 on rank 0 and 0 on rank 1 (share of the empty product).
+// out ^= product share, for `words` words; `one` is ~0 on party 0 and 0 on party 1 (share of the empty product).
 void tw_bits_product(const tw_bit_product *p, size_t words, uint64_t one, uint64_t *out);
 
 #endif

@@ -1,8 +1,8 @@
 // Elementwise gates, one formula each, compiled for the CPU (kernels/cpu/ring_ops.c) and for CUDA
 // (kernels/cuda/gates/ring_ops.cu) from this file: the twins cannot differ. Arguments are plain data with pointers into
 // one backend's memory. A formula returns element (row, col) of `out`, [rows][cols]; the twins store it, so that a GPU
-// reads for many elements before it writes the first. X: public values, r: the rank's mask shares, `one`: all ones on
-// rank 1, else 0.
+// reads for many elements before it writes the first. X: public values, r: the party's mask shares, `one`: all ones on
+// party 1, else 0.
 #ifndef TW_RING_OPS_H
 #define TW_RING_OPS_H
 

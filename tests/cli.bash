@@ -25,21 +25,21 @@ expect() {
 two_ranks() { timeout 60 mpirun -np 2 "$TWAIN" run "$@"; }
 export TWAIN
 export -f two_ranks
-expect_run() { # as expect, for two ranks
+expect_run() { # as expect, for two parties
   local code=$1 text=$2
   shift 2
   expect "$code" "$text" bash -c 'two_ranks "$@"' run "$@"
 }
 
-# After expect_run on a failure: both ranks name the cause.
-ranks_say() {
-  local rank
-  for rank in 0 1; do grep -qE "rank $rank on .*$1" said || { cat said >&2; fail "rank $rank does not say $1"; }; done
+# After expect_run on a failure: both parties name the cause.
+parties_say() {
+  local party
+  for party in 0 1; do grep -qE "party $party on .*$1" said || { cat said >&2; fail "party $party does not say $1"; }; done
 }
 
 key_id() { h5dump -a /key_id n.keys.p0.h5 | grep -oE '"[0-9a-f]{32}"' | tr -d '"'; }
 
-rank_one() { # the process of rank 1 below launcher $1, once it is there
+party_one() { # the process of party 1 below launcher $1, once it is there
   local dir status
   for dir in /proc/[0-9]*; do
     read -rd '' status 2>/dev/null <"$dir/status" || true
@@ -48,22 +48,22 @@ rank_one() { # the process of rank 1 below launcher $1, once it is there
   done
 }
 
-# A run of n whose rank 1 gets a signal as soon as its ledger marks the slot: the launcher must end by itself, with no
-# result. Says its exit code. lose_rank_one SIGNAL SLOT OPTION...
-lose_rank_one() {
-  local signal=$1 slot=$2 status=0 launcher rank='' start=$SECONDS
+# A run of n whose party 1 gets a signal as soon as its ledger marks the slot: the launcher must end by itself, with no
+# result. Says its exit code. lose_party_one SIGNAL SLOT OPTION...
+lose_party_one() {
+  local signal=$1 slot=$2 status=0 launcher party='' start=$SECONDS
   shift 2
   mpirun -np 2 "$TWAIN" run n --ledger ledger "$@" >said 2>&1 &
   launcher=$!
-  until [ -n "$rank" ] && compgen -G "ledger/p1/*/$slot" >/dev/null; do
+  until [ -n "$party" ] && compgen -G "ledger/p1/*/$slot" >/dev/null; do
     kill -0 "$launcher" 2>/dev/null || { cat said >&2; fail "the run ended before it marked its slot"; }
-    [ -n "$rank" ] || rank=$(rank_one "$launcher")
+    [ -n "$party" ] || party=$(party_one "$launcher")
     sleep 0.002  # what is left of the run may take little longer
   done
-  kill -s "$signal" "$rank"
+  kill -s "$signal" "$party"
   wait "$launcher" || status=$?
-  [ "$status" != 0 ] || fail "the run succeeded although rank 1 got $signal"
-  [ $((SECONDS - start)) -lt 30 ] || fail "rank 0 waited for $((SECONDS - start)) s"
+  [ "$status" != 0 ] || fail "the run succeeded although party 1 got $signal"
+  [ $((SECONDS - start)) -lt 30 ] || fail "party 0 waited for $((SECONDS - start)) s"
   [ ! -e n.result.p0.h5 ] && [ ! -e n.result.p1.h5 ] || fail "a result of an interrupted run"
   echo "$status"
 }

@@ -80,17 +80,17 @@ expect 3 'n.result.h5: no such file; run `twain reveal`' "$TWAIN" check n
 expect 3 'n.result.p0.h5: no such file' "$TWAIN" reveal n
 cmp -s n.model.p0.h5 good/n.model.p0.h5 || fail "a refused share touched the earlier shares"
 
-# ---- run: both ranks end, with the same code
+# ---- run: both parties end, with the same code
 expect 2 'exactly two ranks, not 1' "$TWAIN" run n
-expect 2 'rank 2 on .*exactly two ranks, not 3' timeout 60 mpirun -np 3 "$TWAIN" run n
-for rank in 0 1 2; do grep -q "rank $rank on .*exactly two ranks" said || fail "rank $rank says nothing"; done
+expect 2 'party 2 on .*exactly two ranks, not 3' timeout 60 mpirun -np 3 "$TWAIN" run n
+for party in 0 1 2; do grep -q "party $party on .*exactly two ranks" said || fail "party $party says nothing"; done
 
 rm n.model.p1.h5
 expect_run 3 'n.model.p1.h5: no such file' n --ledger ledger
-ranks_say 'n.model.p1.h5: no such file'
+parties_say 'n.model.p1.h5: no such file'
 cp good/n.model.p0.h5 n.model.p1.h5
-expect_run 5 'n.model.p1.h5: belongs to rank 0' n --ledger ledger
-ranks_say 'n.model.p1.h5: belongs to rank 0'
+expect_run 5 'n.model.p1.h5: belongs to party 0' n --ledger ledger
+parties_say 'n.model.p1.h5: belongs to party 0'
 restore
 chmod 644 n.keys.p0.h5
 expect_run 3 'n.keys.p0.h5.*chmod 600' n --ledger ledger
@@ -99,23 +99,23 @@ chmod 600 n.*
 
 "$TWAIN" deal n -n 3 --force -q
 cp good/n.keys.p1.h5 .
-expect_run 5 'key_id|key' n --ledger ledger # one rank's keys of another dealing
-ranks_say 'key'
+expect_run 5 'key_id|key' n --ledger ledger # one party's keys of another dealing
+parties_say 'key'
 restore
 expect_run 6 'deal more keys' n --ledger ledger --slot 3
 "$TWAIN" encode n 'another input' --force -q
 "$TWAIN" share n --input --force -q
 cp good/n.input.p1.h5 .
-expect_run 5 'input' n --ledger ledger # one rank's share of another input
-ranks_say 'input'
+expect_run 5 'input' n --ledger ledger # one party's share of another input
+parties_say 'input'
 restore
 "$TWAIN" plan n --seq 9 --force -q
 expect_run 5 'plan' n --ledger ledger # keys and input of another plan
-ranks_say 'plan'
+parties_say 'plan'
 restore
 "$TWAIN" share n --force -q
 expect_run 5 'model' n --ledger ledger # keys and input of another sharing
-ranks_say 'model'
+parties_say 'model'
 restore
 [ -z "$(find ledger -type f -name '[0-9]*')" ] || fail "a refused run marked slots: $(find ledger -type f -name '[0-9]*')"
 
@@ -148,7 +148,7 @@ expect_run 4 'n.keys.p1.h5' n --ledger ledger --slot 1
 [ ! -e n.result.p0.h5 ] && [ ! -e n.result.p1.h5 ] || fail "a failed run left a result"
 restore
 expect_run 6 'slot 1 was used before' n --ledger ledger --slot 1
-ranks_say 'slot 1 was used before'
+parties_say 'slot 1 was used before'
 
 expect_run 0 'WARNING' n --ledger ledger
 expect_run 3 'n.result.p[01].h5: exists already' n --ledger ledger

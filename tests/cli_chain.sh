@@ -37,7 +37,7 @@ printf '%s\n\n%s\n%s\r\n' "${texts[@]}" >texts.txt
 "$TWAIN" encode n --file texts.txt -q
 "$TWAIN" share n --input -q
 two_ranks n --ledger ledger --json >run.json 2>said || { cat said >&2; fail "run"; }
-grep -q 'WARNING: both ranks run on host' said || fail "no warning about a shared host"
+grep -q 'WARNING: both parties run on host' said || fail "no warning about a shared host"
 expect 0 '3 sequences, output pooled \[1\]\[64\]' "$TWAIN" reveal n
 "$TWAIN" check n --json >check.json
 [ "$(json check.json 'min(s["cosine"] for s in j["sequences"]) > 0.9995')" = True ] || fail "cosines: $(cat check.json)"
@@ -45,15 +45,15 @@ expect 0 '3 sequences, output pooled \[1\]\[64\]' "$TWAIN" reveal n
 expect 2 'needs a run on TEST keys' "$TWAIN" check n --exact --test-seed 1
 
 # the ledger of the run is the plan's; a batch of one takes as many rounds
-plan_bytes=$(json plan.json 'j["correction_bytes_per_rank"]')
-[ "$(json run.json 'j["correction_bytes_per_rank"]')" = $((3 * plan_bytes)) ] || fail "run and plan differ in key bytes"
+plan_bytes=$(json plan.json 'j["correction_bytes_per_party"]')
+[ "$(json run.json 'j["correction_bytes_per_party"]')" = $((3 * plan_bytes)) ] || fail "run and plan differ in key bytes"
 [ "$(json run.json 'j["rounds"]')" = "$(json plan.json 'j["rounds"]')" ] || fail "run and plan differ in rounds"
-[ "$(json run.json 'abs(j["sent_bytes_per_rank"] / 3 / '"$(json plan.json 'j["sent_bytes_per_rank"]')"' - 1) < 0.05')" = True ] ||
+[ "$(json run.json 'abs(j["sent_bytes_per_party"] / 3 / '"$(json plan.json 'j["sent_bytes_per_party"]')"' - 1) < 0.05')" = True ] ||
   fail "run and plan differ in bytes sent"
 [ "$(json run.json 'min(j["setup_seconds"], j["preparation_seconds"], j["online_seconds"]) > 0')" = True ] || fail "times"
 "$TWAIN" report n --json >report.json
 [ "$(json report.json 'j["run_id"], j["rounds"]')" = "$(json run.json 'j["run_id"], j["rounds"]')" ] || fail "report differs from run"
-expect 0 'rank 1 on ' "$TWAIN" report n -v
+expect 0 'party 1 on ' "$TWAIN" report n -v
 expect 0 '^tokens-dithered ' "$TWAIN" report n tokens-dithered
 
 mv n.result.p0.h5 first.result.p0.h5
@@ -75,13 +75,13 @@ expect 5 'differ in run_id' "$TWAIN" reveal n --force
 mv own n.result.p1.h5
 
 # ---- one-time keys: all four slots are spent, also in a copy
-expect_run 6 '1 needed, 0 free on both ranks' n --ledger ledger --force
+expect_run 6 '1 needed, 0 free on both parties' n --ledger ledger --force
 cp copy.p0 n.keys.p0.h5
 cp copy.p1 n.keys.p1.h5
 expect_run 6 'slot 1 was used before' n --ledger ledger --force --slot 1
 rm -r ledger/p0 # marks that are gone: the seeds, erased in the copy, too, tell
-expect_run 5 'rank 0 on .*seed of slot 0 is erased.*this is not the key file.s ledger' n --ledger ledger --force --slot 0
-cp copy.p0 n.keys.p0.h5 # only the other rank remembers
+expect_run 5 'party 0 on .*seed of slot 0 is erased.*this is not the key file.s ledger' n --ledger ledger --force --slot 0
+cp copy.p0 n.keys.p0.h5 # only the other party remembers
 expect_run 6 'slot 0 was used before' n --ledger ledger --force --slot 0
 
 # ---- calibration

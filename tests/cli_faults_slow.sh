@@ -1,4 +1,4 @@
-# Runs with one fault each, at a random point (fault_runs.py): killed ranks, full disks, copied keys, wrong ledgers, flipped
+# Runs with one fault each, at a random point (fault_runs.py): killed parties, full disks, copied keys, wrong ledgers, flipped
 # bytes, lying peers. TWAIN_FAULTS=200 for more than twenty, TWAIN_FAULTS_SEED=N for the choices of a run that failed.
 source "$SOURCE_DIR/tests/cli.bash"
 preload=

@@ -39,13 +39,13 @@ expect 0 'relative error' "$TWAIN" check n
 expect 0 'ASSUMED, not measured' "$TWAIN" plan n --seq 16 --force
 expect 0 'NOT counted' "$TWAIN" plan n --seq 16 --force --no-guard
 
-# beyond them: nothing a rank says or does differs, the client learns it
+# beyond them: nothing a party says or does differs, the client learns it
 scale_logits 12
 chain
 expect 8 'n.result.untrusted.h5: not to be trusted: values out of the plan.s bounds in [12] of 2 sequences' "$TWAIN" reveal n --force
 [ ! -e n.result.h5 ] || fail "the result of before lies beside an untrusted one"
 [ -e n.result.untrusted.h5 ] || fail "no untrusted result"
-! grep -qi "out of bound\|trusted" ran || fail "a rank speaks of bounds"
+! grep -qi "out of bound\|trusted" ran || fail "a party speaks of bounds"
 expect 10 'layer 1, [a-z_]* is [0-9.e+]*, planned' "$TWAIN" check n --tolerance 1e-9
 expect 0 'layer 1, [a-z_]* is [0-9.e+]*, planned' "$TWAIN" check n --tolerance 1e6
 

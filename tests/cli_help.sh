@@ -51,10 +51,10 @@ expect 2 "unknown shape 'bert-huge'" "$TWAIN" plan --model bert-huge
 
 # a plan needs no file; output that cannot be written is an error
 "$TWAIN" plan --model bert-tiny --seq 16 --json >plan.json
-[ "$(json plan.json 'j["rounds"] > 0 and j["correction_bytes_per_rank"] > 0 and j["sent_bytes_per_rank"] > 0')" = True ] ||
+[ "$(json plan.json 'j["rounds"] > 0 and j["correction_bytes_per_party"] > 0 and j["sent_bytes_per_party"] > 0')" = True ] ||
   fail "plan --json lacks costs"
 [ "$(json plan.json 'len(j["rings"])')" = 2 ] || fail "plan --json lacks rings"
-[ "$(json plan.json 'sum(g["sent_bytes_per_rank"] for g in j["gates"]) == j["sent_bytes_per_rank"]')" = True ] ||
+[ "$(json plan.json 'sum(g["sent_bytes_per_party"] for g in j["gates"]) == j["sent_bytes_per_party"]')" = True ] ||
   fail "the gates' bytes do not add up"
 [ -z "$("$TWAIN" plan --model bert-tiny -q)" ] || fail "-q prints"
 expect 3 'standard output' bash -c '"$TWAIN" plan --model bert-tiny >/dev/full'

@@ -89,11 +89,11 @@ for i in $(seq 20); do
   rm -f n.keys.*
   cp -p old/* .
   end_deal KILL "$(moment)" -n 3 --force >code
-  for rank in 0 1; do
-    file=n.keys.p$rank.h5
+  for party in 0 1; do
+    file=n.keys.p$party.h5
     cmp -s $file.replaced old/$file || cmp -s $file old/$file ||
       { [ -e n.keys.p0.h5 ] && [ -e n.keys.p1.h5 ] &&
-        [ "$(key_id n.keys.p0.h5)" = "$(key_id n.keys.p1.h5)" ]; } || fail "the old keys of rank $rank are lost"
+        [ "$(key_id n.keys.p0.h5)" = "$(key_id n.keys.p1.h5)" ]; } || fail "the old keys of party $party are lost"
   done
 done
 cp -p old/n.keys.p0.h5 n.keys.p0.h5.replaced

@@ -20,5 +20,5 @@ alone 2 'needs exactly two ranks, not 1' SLURM_NTASKS=2 SLURM_JOB_ID=7
 alone 2 'needs exactly two ranks, not 1' SLURM_NTASKS=1 SLURM_PROCID=0 PMI_SIZE=1 PMI_RANK=0
 alone 2 'needs exactly two ranks, not 1' PMI_SIZE=two PMIX_RANK=
 expect 2 'needs exactly two ranks, not 1' env SLURM_NTASKS=2 SLURM_PROCID=0 mpirun -np 1 "$TWAIN" run nothing
-# two ranks of its own launcher are what they are, whatever else is in the environment
+# two parties of its own launcher are what they are, whatever else is in the environment
 expect 3 'nothing.plan.json: no such file' mpirun -np 2 -x PMI_SIZE=2 -x SLURM_NTASKS=4 -x SLURM_PROCID=0 "$TWAIN" run nothing

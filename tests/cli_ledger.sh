@@ -32,9 +32,9 @@ def compare(what, planned, ran):
 
 compare("sequences", batch, run["sequences"])
 compare("rounds", plan["rounds"], run["rounds"])
-compare("correction bytes", batch * plan["correction_bytes_per_rank"], run["correction_bytes_per_rank"])
+compare("correction bytes", batch * plan["correction_bytes_per_party"], run["correction_bytes_per_party"])
 messages = run["counters"]["open_flushes_demand"] + run["counters"]["open_flushes_budget"]
-compare("bytes sent", batch * plan["sent_bytes_per_rank"] + 64 * messages, run["sent_bytes_per_rank"])
+compare("bytes sent", batch * plan["sent_bytes_per_party"] + 64 * messages, run["sent_bytes_per_party"])
 if batch == 1 or sys.argv[2] == "never":
     compare("messages", plan["rounds"], messages)
 elif not plan["rounds"] <= messages <= 2 * plan["rounds"]:
@@ -42,7 +42,7 @@ elif not plan["rounds"] <= messages <= 2 * plan["rounds"]:
 compare("gates", [g["gate"] for g in plan["gates"]], [g["gate"] for g in run["gates"]])
 for p, r in zip(plan["gates"], run["gates"]):
     compare(p["gate"] + ": rounds", p["rounds"], r["rounds"])
-    for key in ("correction_bytes_per_rank", "sent_bytes_per_rank"):
+    for key in ("correction_bytes_per_party", "sent_bytes_per_party"):
         compare(f"{p['gate']}: {key}", batch * p[key], r[key])
 print("\n".join(wrong), end="")
 sys.exit(bool(wrong))

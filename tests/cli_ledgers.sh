@@ -1,11 +1,11 @@
 # Ledgers that are not the right one: missing, new, mistyped, open to others, the peer's changed. The same slot is always
-# refused, with the reason on both ranks, and no mask is ever used for two inputs.
+# refused, with the reason on both parties, and no mask is ever used for two inputs.
 source "$SOURCE_DIR/tests/cli.bash"
 
 id_of() { json "$1/ledger.json" 'j["id"]'; }
 marks() { find "$@" -type f -name '[0-9]*' | wc -l; }
 fresh_keys() { "$TWAIN" deal n -n 12 -q --force; }
-two_parties() { # LEDGER LEDGER OPTION...: a ledger for each rank
+two_parties() { # LEDGER LEDGER OPTION...: a ledger for each party
   local zero=$1 one=$2
   shift 2
   timeout 60 mpirun -np 1 "$TWAIN" run n -q --force --ledger "$zero" "$@" : \
@@ -27,7 +27,7 @@ expect_parties() { # CODE TEXT LEDGER LEDGER OPTION...
 
 # ---- made once, never in passing
 expect_run 3 'L: no such ledger: a ledger that is not there is not an empty one.*twain ledger --new' n --ledger L
-ranks_say 'no such ledger'
+parties_say 'no such ledger'
 [ ! -e L ] || fail "a run made a ledger"
 XDG_STATE_HOME=$PWD/state expect_run 3 'the default ledger.*state/twain/ledger: no such ledger' n
 [ ! -e state ] || fail "a run made the default ledger"
@@ -57,34 +57,34 @@ put_back() { cp c0 n.keys.p0.h5; cp c1 n.keys.p1.h5; }
 "$TWAIN" share n --input -q --force
 "$TWAIN" ledger --new L2 -q
 expect_run 5 "was first used with the ledger of id $(id_of L); the ledger given has id $(id_of L2): this is not the key file.s ledger" n --ledger L2 --force
-ranks_say "this is not the key file's ledger"
+parties_say "this is not the key file's ledger"
 put_back
 expect_run 6 'slot 0 was used before' n --ledger L --slot 0 --force
 put_back
 expect_run 3 'L_mistyped: no such ledger' n --ledger L_mistyped --slot 0 --force
 put_back
-expect_parties 5 "rank 1 comes with the ledger of id $(id_of L2), but used this key with the one of id $(id_of L)" L L2 --slot 0
-ranks_say 'rank 1 comes with the ledger'
+expect_parties 5 "party 1 comes with the ledger of id $(id_of L2), but used this key with the one of id $(id_of L)" L L2 --slot 0
+parties_say 'party 1 comes with the ledger'
 put_back
-expect_parties 5 'rank 0 comes with the ledger' L2 L # the first free ones, likewise
+expect_parties 5 'party 0 comes with the ledger' L2 L # the first free ones, likewise
 put_back
 expect_run 0 '' n --ledger L -q --force # what is free is free in the copy, too
 "$python" - <<'PYTHON' || fail "a mask was used for two inputs"
 import h5py
-for rank in (0, 1):
-    a, b = h5py.File(f"first.p{rank}"), h5py.File(f"n.result.p{rank}.h5")
+for party in (0, 1):
+    a, b = h5py.File(f"first.p{party}"), h5py.File(f"n.result.p{party}.h5")
     assert list(a["slots"]) == [0, 1] and list(b["slots"]) == [2, 3], (list(a["slots"]), list(b["slots"]))
     assert a.attrs["key_id"] == b.attrs["key_id"] and (a["mask"][()] != b["mask"][()]).any()
     # the copy's seeds of slots that the ledger marks are erased, too
-    seeds = h5py.File(f"n.keys.p{rank}.h5")["seeds"][()].any(axis=1)
+    seeds = h5py.File(f"n.keys.p{party}.h5")["seeds"][()].any(axis=1)
     assert list(seeds) == [False] * 4 + [True] * 8, seeds
 PYTHON
 [ "$(marks L/p0)" = 4 ] && [ "$(marks L/p1)" = 4 ] && [ "$(marks L2)" = 0 ] || fail "marks: $(find L L2 -type f)"
 
 # a ledger put back to an earlier state: seeds are erased that it does not know
 rm "L/p0/$used_keys/3"
-expect_run 5 'rank 0 on .*seed of slot 3 is erased.*this is not the key file.s ledger' n --ledger L --force
-ranks_say 'seed of slot 3 is erased'
+expect_run 5 'party 0 on .*seed of slot 3 is erased.*this is not the key file.s ledger' n --ledger L --force
+parties_say 'seed of slot 3 is erased'
 
 # ---- modes and owners
 fresh_keys
@@ -112,7 +112,7 @@ if unshare -m true 2>/dev/null; then
     two_ranks n --ledger memory/L --force -q
   }
   export -f on_tmpfs
-  expect 0 'rank 1 on .*WARNING: the ledger memory/L lies on tmpfs' unshare -m bash -c on_tmpfs
+  expect 0 'party 1 on .*WARNING: the ledger memory/L lies on tmpfs' unshare -m bash -c on_tmpfs
   grep -q '^twain: WARNING: .*tmpfs' said || fail "ledger --new on tmpfs without a warning"
 fi
 

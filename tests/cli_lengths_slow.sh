@@ -1,4 +1,4 @@
-# Whole models at long lengths between two ranks, with generated weights, without the guard and with it: every output is the
+# Whole models at long lengths between two parties, with generated weights, without the guard and with it: every output is the
 # emulator's, bit for bit, and no value leaves its bound.
 source "$SOURCE_DIR/tests/cli.bash"
 

@@ -41,7 +41,7 @@ expect 0 'WARNING: shares of the input .*not locked' "${limited[@]}" 300 "$TWAIN
 expect 9 'seeds.* cannot be locked.*--allow-unlocked' "${limited[@]}" 0 mpirun -np 2 "$TWAIN" run n --ledger ledger
 [ -z "$(find ledger/p? -type f 2>/dev/null)" ] || fail "a refused run used up a slot"
 expect 0 'WARNING: shares of the input' "${limited[@]}" 300 mpirun -np 2 "$TWAIN" run n --ledger ledger
-[ "$(warnings)" = 2 ] || fail "one warning of each rank, not $(warnings) in all"
+[ "$(warnings)" = 2 ] || fail "one warning of each party, not $(warnings) in all"
 rm -f n.result.*
 "$TWAIN" deal n -n 2 -q --force
 expect_run 0 transcript n --ledger ledger --json

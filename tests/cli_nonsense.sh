@@ -52,9 +52,9 @@ refused() { # CODE TEXT COMMAND...: and says nothing that a terminal would act o
   cp good/n.* .
 }
 
-results() { # both files alike, as a dishonest pair of ranks would send them
-  local rank
-  for rank in 0 1; do spoil n.result.p$rank.h5 "$1"; done
+results() { # both files alike, as a dishonest pair of parties would send them
+  local party
+  for party in 0 1; do spoil n.result.p$party.h5 "$1"; done
 }
 for lengths in '[0, -5]' '[-5, -5]' '[3, 0]' '[2000000, 1]'; do
   results "put('lengths', np.array($lengths, np.int32))"
@@ -69,12 +69,12 @@ refused 4 'n.result.p0.h5: attribute transcript: not 64 hexadecimal digits' "$TW
 results "a = f['costs'][()]; a['gate'][0] = b'\x1b[31mEVIL\x1b[0m\nfake'; put('costs', a)"
 refused 4 'n.result.p0.h5: dataset costs: row 0' "$TWAIN" report n
 for field in host user cpu job placement transport_why; do
-  results "text(f['environment'], '$field', b'h\x1b]0;pwn\x07\nrank 1 on good')"
+  results "text(f['environment'], '$field', b'h\x1b]0;pwn\x07\nparty 1 on good')"
   refused 4 "n.result.p0.h5: attribute $field: holds control characters" "$TWAIN" report n
 done
 results "text(f['environment'], 'host', b'h\xff\xfe')"
 refused 4 'n.result.p0.h5: attribute host' "$TWAIN" report n --json
-expect 0 'rank 0 on' "$TWAIN" report n
+expect 0 'party 0 on' "$TWAIN" report n
 
 # the index of keys: what no gate would find where it reads
 for change in "a['kind'][3] ^= 1" "a['width'][0] += 1" "a['use'][5] += 100" "a['count'][2] -= 1" \

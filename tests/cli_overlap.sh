@@ -14,7 +14,7 @@ bench_model --model bert-tiny --seq 16 --batch 3 --repeat 1 --overlap always --o
 bench_model --model bert-tiny --seq 16 --batch 3 --repeat 1 --overlap never --json >whole.json
 [ "$(json whole.json 'j["verified"] and j["open_flushes_budget"] == 0 and j["open_flushes_demand"] == j["rounds"]')" = True ] ||
   fail "a whole batch: $(cat whole.json)"
-[ "$(json whole.json 'j["sent_bytes_per_rank"]')" = "$(json overlap.json 'j["sent_bytes_per_rank"]')" ] || fail "bytes sent"
+[ "$(json whole.json 'j["sent_bytes_per_party"]')" = "$(json overlap.json 'j["sent_bytes_per_party"]')" ] || fail "bytes sent"
 
 # Preparation beside the online work, of a whole batch and of halves; over a link that is waited for it costs nothing.
 # What is left before the input is opening sessions: microseconds, where a busy machine lets it be. One of five tries.

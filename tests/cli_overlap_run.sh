@@ -6,16 +6,16 @@ source "$SOURCE_DIR/tests/cli.bash"
 "$TWAIN" share n -q
 "$TWAIN" plan n --seq 20 --output pooled -q
 "$TWAIN" deal n -n 3 --test-seed 11 -q 2>/dev/null
-for rank in 0 1; do cp "n.keys.p$rank.h5" "fresh.p$rank"; done # a run erases the seeds that it used
+for party in 0 1; do cp "n.keys.p$party.h5" "fresh.p$party"; done # a run erases the seeds that it used
 "$TWAIN" encode n 'a short one' 'this one has more words in it' 'x' -q
 "$TWAIN" share n --input -q
 
 transcript() { h5dump -a /transcript "$1" | grep -oE '"[0-9a-f]{64}"'; }
 first=
 same_run() { # CONDITION OPTION...: on the counters c (d, b, o, p) of a run of r rounds
-  local condition=$1 rank
+  local condition=$1 party
   shift
-  for rank in 0 1; do cp "fresh.p$rank" "n.keys.p$rank.h5"; done
+  for party in 0 1; do cp "fresh.p$party" "n.keys.p$party.h5"; done
   rm -rf ledger
   "$TWAIN" ledger --new ledger -q
   two_ranks n --ledger ledger --allow-test-keys --force --json "$@" >run.json 2>said || { cat said >&2; fail "run $*"; }
@@ -25,10 +25,10 @@ same_run() { # CONDITION OPTION...: on the counters c (d, b, o, p) of a run of r
     fail "counters of run $*: $(cat run.json)"
   "$TWAIN" reveal n --force -q
   expect 0 'outputs equal the emulator.s, transcript equal' "$TWAIN" check n --exact --test-seed 11
-  for rank in 0 1; do
-    first=${first:-$(transcript "n.result.p$rank.h5")}
+  for party in 0 1; do
+    first=${first:-$(transcript "n.result.p$party.h5")}
     [ -n "$first" ] || fail "no transcript in the result"
-    [ "$(transcript "n.result.p$rank.h5")" = "$first" ] || fail "rank $rank, run $*: another transcript"
+    [ "$(transcript "n.result.p$party.h5")" = "$first" ] || fail "party $party, run $*: another transcript"
   done
 }
 same_run 'd == r and b == 0 and o == 0' --overlap never

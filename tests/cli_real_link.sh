@@ -61,7 +61,7 @@ sys.exit(not 0.75 < emulated / real < 1.33)
 PYTHON
 }
 
-# Other work on the machine slows the ranks down, by chance more in one of the two: the best of five comparisons counts.
+# Other work on the machine slows the parties down, by chance more in one of the two: the best of five comparisons counts.
 same_link() {
   for _ in 1 2 3 4 5; do compare "$@" && return; done
   fail "the emulated link is not the real one"

@@ -1,5 +1,5 @@
 # The result's place and room are taken before a slot is marked: what would keep it from being written is known then, on
-# both ranks. What an interrupted run leaves does not stand in the next one's way.
+# both parties. What an interrupted run leaves does not stand in the next one's way.
 source "$SOURCE_DIR/tests/cli.bash"
 
 "$TWAIN" ledger --new ledger -q
@@ -12,16 +12,16 @@ source "$SOURCE_DIR/tests/cli.bash"
 
 unmarked() { [ -z "$(find ledger -type f -name '[0-9]*' 2>/dev/null)" ] || fail "$1 marked $(find ledger -type f -name '[0-9]*')"; }
 both_say() {
-  for rank in 0 1; do grep -qE "rank $rank on .*$1" said || { cat said >&2; fail "rank $rank does not say $1"; }; done
+  for party in 0 1; do grep -qE "party $party on .*$1" said || { cat said >&2; fail "party $party does not say $1"; }; done
 }
 
-# another command's file in the way, of rank 1 alone
+# another command's file in the way, of party 1 alone
 exec 9>n.result.p1.h5.partial
 flock 9
 expect_run 3 'n.result.p1.h5.partial: exists: another command is writing it' n --ledger ledger
 both_say 'n.result.p1.h5.partial: exists'
 [ -e n.result.p1.h5.partial ] || fail "another command's file was removed"
-[ ! -e n.result.p0.h5.partial ] || fail "rank 0 left its file"
+[ ! -e n.result.p0.h5.partial ] || fail "party 0 left its file"
 unmarked 'a file in the way'
 exec 9>&-
 # left over by a process that is gone, it is taken over (below); a link is not followed
@@ -45,7 +45,7 @@ expect_run 3 'n.result.p0.h5: is a folder' n --ledger ledger --force
 rmdir n.result.p0.h5
 unmarked 'a folder in the way'
 
-# a limit on file sizes of one rank
+# a limit on file sizes of one party
 limited() {
   timeout 60 mpirun -np 1 "$TWAIN" run n --ledger ledger : \
     -np 1 bash -c 'ulimit -f 8; trap "" XFSZ; exec "$TWAIN" run n --ledger ledger'
@@ -66,10 +66,10 @@ if [ "$(id -u)" != 0 ]; then
 fi
 no_leftovers
 
-# a rank that is killed leaves at most an empty file of the result's size, which the next run takes over
-status=$(lose_rank_one KILL 0 --timeout 2 --emulate-link 20000,0)
-for rank in 0 1; do
-  file=n.result.p$rank.h5.partial
+# a party that is killed leaves at most an empty file of the result's size, which the next run takes over
+status=$(lose_party_one KILL 0 --timeout 2 --emulate-link 20000,0)
+for party in 0 1; do
+  file=n.result.p$party.h5.partial
   [ ! -e $file ] || cmp -s $file <(head -c "$(stat -c %s $file)" /dev/zero) || fail "$file of a killed run is not empty"
 done
 expect_run 0 WARNING n --ledger ledger

@@ -1,4 +1,4 @@
-# A rank that stops or dies in the middle of a run does not leave the other waiting.
+# A party that stops or dies in the middle of a run does not leave the other waiting.
 source "$SOURCE_DIR/tests/cli.bash"
 
 "$TWAIN" import --synthetic 8x128x2x512 -o n -q
@@ -9,7 +9,7 @@ source "$SOURCE_DIR/tests/cli.bash"
 "$TWAIN" share n --input -q
 "$TWAIN" ledger --new ledger -q
 
-status=$(lose_rank_one STOP 0 --timeout 2)
-[ "$status" = 7 ] || fail "exit code $status, not 7, when the other rank is silent"
-grep -q 'rank 0 on .*nothing moved for 2 s' said || { cat said >&2; fail "rank 0 does not say why it gave up"; }
-lose_rank_one KILL 1 --timeout 2 >/dev/null
+status=$(lose_party_one STOP 0 --timeout 2)
+[ "$status" = 7 ] || fail "exit code $status, not 7, when the other party is silent"
+grep -q 'party 0 on .*nothing moved for 2 s' said || { cat said >&2; fail "party 0 does not say why it gave up"; }
+lose_party_one KILL 1 --timeout 2 >/dev/null

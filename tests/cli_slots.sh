@@ -1,4 +1,4 @@
-# Which slots a run takes: the first that are free on both ranks, or the row that was asked for; trouble with one side's
+# Which slots a run takes: the first that are free on both parties, or the row that was asked for; trouble with one side's
 # ledger is told by both; a run that takes its slots just then is waited for.
 source "$SOURCE_DIR/tests/cli.bash"
 
@@ -17,16 +17,16 @@ fresh_keys() { "$TWAIN" deal n -n 12 -q --force; }
 id=$(key_id)
 mkdir -p "A/p1/$id"
 touch "A/p1/$id"/{0,1,2,3,4,5,6,7,8,9,10,11}
-expect_run 6 '2 needed, 0 free on both ranks \(of 12: 12 free on rank 0, 0 on rank 1' n --ledger A --force
-ranks_say '2 needed, 0 free'
+expect_run 6 '2 needed, 0 free on both parties \(of 12: 12 free on party 0, 0 on party 1' n --ledger A --force
+parties_say '2 needed, 0 free'
 rm -r "A/p1/$id"
 touch "A/p1/$id" # no folder
 expect_run 3 "A/p1/$id: is not a folder" n --ledger A --force
-ranks_say 'is not a folder'
+parties_say 'is not a folder'
 rm "A/p1/$id"
 printf '{"format": "twain-ledger", ' >A/ledger.json
 expect_run 4 'A/ledger.json' n --ledger A --force
-ranks_say 'A/ledger.json'
+parties_say 'A/ledger.json'
 
 # ---- marks of one side only: the first ones that are free on both, wherever they lie. No run has begun with ledger A: the
 # same key file may be used with another one.
@@ -39,15 +39,15 @@ expect_run 0 '' n --ledger W -q --force
 expect_run 6 'slot 3 was used before' n --ledger W --force --slot 2
 expect_run 0 '' n --ledger W -q --force --slot 9
 expect_run 6 'from key slot 11 on' n --ledger W --force --slot 11
-expect 5 'differ in the first key slot: rank [01] has [67], rank [01] has [67]' timeout 60 \
+expect 5 'differ in the first key slot: party [01] has [67], party [01] has [67]' timeout 60 \
   mpirun -np 1 "$TWAIN" run n -q --force --ledger W --slot 6 : -np 1 "$TWAIN" run n -q --force --ledger W --slot 7
 expect_run 0 '' n --ledger W -q --force
 touch "W/p1/$id/8"
-expect_run 6 '2 needed, 1 free on both ranks' n --ledger W --force
+expect_run 6 '2 needed, 1 free on both parties' n --ledger W --force
 expect 0 "^$id +1 +10 +0-3, 5-10 +$(id_of W)" "$TWAIN" ledger W
 grep -qE "^$id +0 +9-10 +2 +20[0-9-]+T[0-9:]+Z +$(hostname) +[0-9]+ " said || { cat said >&2; fail "no line of a run"; }
 
-# ---- another run that takes its slots just then is waited for, longer than the other rank may be silent
+# ---- another run that takes its slots just then is waited for, longer than the other party may be silent
 fresh_keys
 id=$(key_id)
 mkdir -p "W/p1/$id"

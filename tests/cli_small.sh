@@ -1,5 +1,5 @@
-# Very small shapes go through the whole chain, bit for bit: rank 1 then has no corrections to read, since tensors of up
-# to 64 elements have all of theirs in rank 0's file.
+# Very small shapes go through the whole chain, bit for bit: party 1 then has no corrections to read, since tensors of up
+# to 64 elements have all of theirs in party 0's file.
 source "$SOURCE_DIR/tests/cli.bash"
 
 chain() { # SHAPE ROUNDING OUTPUT OVERLAP
@@ -21,7 +21,7 @@ chain() { # SHAPE ROUNDING OUTPUT OVERLAP
 chain 2x8x2x8 faithful pooled always
 chain 1x8x1x8 faithful-output cls never
 chain 1x8x1x8 dithered tokens never
-h5dump -d corrections n.keys.p1.h5 | grep -q 'DATASPACE  SIMPLE { ( 2, 0 )' || fail "rank 1 has corrections: not the case"
+h5dump -d corrections n.keys.p1.h5 | grep -q 'DATASPACE  SIMPLE { ( 2, 0 )' || fail "party 1 has corrections: not the case"
 
 # The file without corrections is as whole as any other.
 "$TWAIN" deal n -n 2 --test-seed 7 -q --force 2>said

@@ -42,24 +42,24 @@ import h5py
 starts, each = int(sys.argv[1]), int(sys.argv[2])
 lists = []
 for i in range(starts):
-    a, b = (list(map(int, h5py.File(f"{i}/n.result.p{rank}.h5")["slots"][()])) for rank in (0, 1))
+    a, b = (list(map(int, h5py.File(f"{i}/n.result.p{party}.h5")["slots"][()])) for party in (0, 1))
     assert a == b, (a, b)
     lists.append(a)
 used = sorted(sum(lists, []))
 assert used == [s for s in range(starts * each + 1) if s != 4], used  # each once, and the first that are free
 assert any(s[-1] - s[0] >= each for s in lists), "no run went round slot 4"
-for rank, marks in ((0, used), (1, sorted(used + [4]))):
-    found = sorted(int(p.split("/")[-1]) for p in glob.glob(f"ledger/p{rank}/*/[0-9]*"))
-    assert found == marks, (rank, found)
-    seeds = h5py.File(f"n.keys.p{rank}.h5")["seeds"][()].any(axis=1)
-    assert [s for s in range(len(seeds)) if not seeds[s]] == marks, rank
+for party, marks in ((0, used), (1, sorted(used + [4]))):
+    found = sorted(int(p.split("/")[-1]) for p in glob.glob(f"ledger/p{party}/*/[0-9]*"))
+    assert found == marks, (party, found)
+    seeds = h5py.File(f"n.keys.p{party}.h5")["seeds"][()].any(axis=1)
+    assert [s for s in range(len(seeds)) if not seeds[s]] == marks, party
 PYTHON
 [ "$("$TWAIN" ledger ledger --json | python3 -c 'import json, sys; print([k["used"] for k in json.load(sys.stdin)["keys"]])')" = \
   "[$((starts * each)), $((starts * each + 1))]" ] || fail "the ledger's list: $("$TWAIN" ledger ledger)"
 # all spent but the rest: the count is named
 "$TWAIN" encode n --force -q $(seq 40)
 "$TWAIN" share n --input --force -q
-expect_run 6 '40 needed, 29 free on both ranks' n --ledger ledger
+expect_run 6 '40 needed, 29 free on both parties' n --ledger ledger
 
 # ---- two ledgers at once on key files that have none yet: at most one of them goes on with each slot
 "$TWAIN" ledger --new other -q

@@ -1,4 +1,4 @@
-# --time-limit bounds a run whatever it waits for: a link that is slow, a rank that is stopped, one that never joins.
+# --time-limit bounds a run whatever it waits for: a link that is slow, a party that is stopped, one that never joins.
 source "$SOURCE_DIR/tests/cli.bash"
 
 "$TWAIN" ledger --new ledger -q
@@ -19,7 +19,7 @@ limited() { # SECONDS MOST COMMAND...: ends with 7 between the two
 
 # every message comes within the silence limit, all together take 30 s
 limited 2 20 bash -c 'two_ranks n --ledger ledger --emulate-link 200000,0 --timeout 20 --time-limit 2'
-# the other rank is stopped in its set-up, and this one waits longer than its limit for it
+# the other party is stopped in its set-up, and this one waits longer than its limit for it
 if [ -e "$TWAIN_PRELOAD/preload_peer.so" ]; then
   limited 2 30 timeout 60 mpirun -np 1 "$TWAIN" run n --ledger ledger --time-limit 2 : -np 1 \
     -x LD_PRELOAD="$TWAIN_PRELOAD/preload_peer.so" -x TWAIN_PEER_LIE=absent "$TWAIN" run n --ledger ledger

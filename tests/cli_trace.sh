@@ -1,4 +1,4 @@
-# A recorded run: its trace as JSON and as a picture, counters of both ranks, placement.
+# A recorded run: its trace as JSON and as a picture, counters of both parties, placement.
 source "$SOURCE_DIR/tests/cli.bash"
 
 "$TWAIN" import --synthetic 3x64x2x128 -o n -q
@@ -31,14 +31,14 @@ for row, list_of in rows.items():
     for a, b in zip(list_of, list_of[1:]):
         assert a['ts'] + a['dur'] <= b['ts'] + 0.002, (names[row], a, b)
 # one thread computes: its halves take turns
-for rank in (0, 1):
-    mine = sorted((s for s in spans if s['pid'] == rank and s['cat'] == 'compute'), key=lambda s: s['ts'])
+for party in (0, 1):
+    mine = sorted((s for s in spans if s['pid'] == party and s['cat'] == 'compute'), key=lambda s: s['ts'])
     assert all(a['ts'] + a['dur'] <= b['ts'] + 0.002 for a, b in zip(mine, mine[1:]))
     assert {s['args']['layer'] for s in mine} == {-1, 0, 1, 2}
     assert {s['args']['half'] for s in mine} == {0, 1}
-    opens = [s for s in spans if s['pid'] == rank and s['cat'] == 'open']
+    opens = [s for s in spans if s['pid'] == party and s['cat'] == 'open']
     assert {s['args']['half'] for s in opens} == {0, 1}
-    prepared = [s for s in spans if s['pid'] == rank and s['cat'] == 'prepare']
+    prepared = [s for s in spans if s['pid'] == party and s['cat'] == 'prepare']
     assert {s['args']['layer'] for s in prepared} >= {0, 1, 2} and all('half' not in s['args'] for s in prepared)
     # every round of the plan is waited for by each half
     assert len(opens) == 2 * int(sys.argv[1]), (len(opens), sys.argv[1])
@@ -54,8 +54,8 @@ assert 0.95 * gates < busy < run['online_seconds'], (busy, gates)  # sending by 
 c = run['counters']
 # a half's rounds are the plan's; each half's openings leave at once
 assert run['rounds'] == int(sys.argv[1]) and c['open_flushes_demand'] == 0 and c['open_flushes_budget'] == 2 * run['rounds'], c
-assert c['open_wire_bytes_sent'] == run['sent_bytes_per_rank'] and c['open_wire_bytes_sent'] > c['open_payload_bytes']
-assert c['key_bytes'] == run['correction_bytes_per_rank']
+assert c['open_wire_bytes_sent'] == run['sent_bytes_per_party'] and c['open_wire_bytes_sent'] > c['open_payload_bytes']
+assert c['key_bytes'] == run['correction_bytes_per_party']
 assert c['pfss_flushes_overlapped_in_open'] > 0 and c['open_comm_ns'] > 0 and c['pfss_eval_ns'] > 0
 assert run['trace_spans'] == sum(1 for s in spans if s['pid'] == 0)
 assert run['environment']['placement'].startswith('cores ') and run['environment']['transport_why']
@@ -72,15 +72,15 @@ for text in ('softmax', 'keys', 'layer 1, enlarged', 'layer 0', 'layer 2', 'open
     assert text in texts, text
 # how much of the openings something else was going on, counted anew
 sums = [re.search(r'(\d+) % of it hidden behind work', t) for t in texts]
-for rank, said in zip((0, 1), (int(m.group(1)) for m in sums if m)):
-    edges = sorted((t, step, s['cat'] == 'open') for s in spans if s['pid'] == rank and s['cat'] != 'keys'
+for party, said in zip((0, 1), (int(m.group(1)) for m in sums if m)):
+    edges = sorted((t, step, s['cat'] == 'open') for s in spans if s['pid'] == party and s['cat'] != 'keys'
                    for t, step in ((s['ts'], 1), (s['ts'] + s['dur'], -1)))
     working = opening = hidden = whole = last = 0
     for at, step, is_open in edges:
         whole += (at - last) * (opening > 0)
         hidden += (at - last) * (opening > 0 and working > 0)
         opening, working, last = opening + step * is_open, working + step * (not is_open), at
-    assert 0 < whole and abs(100 * hidden / whole - said) <= 1, (rank, hidden, whole, said)
+    assert 0 < whole and abs(100 * hidden / whole - said) <= 1, (party, hidden, whole, said)
 assert sum(m is not None for m in sums) == 2, texts
 for rect in root.iter(svg + 'rect'):
     if rect.get('x') is None:
@@ -97,20 +97,20 @@ expect 3 'out.json.*exists already' "$TWAIN" report n --trace out
 expect 2 'leave out --json' "$TWAIN" report n --trace other --json
 [ ! -e other.svg ] || fail "a refused report left a picture"
 
-# counters of both ranks side by side, and the place of each
+# counters of both parties side by side, and the place of each
 "$TWAIN" report n >said
-grep -qE '^openings and keys +rank 0 +rank 1$' said || fail "no counters of both ranks"
-grep -qE '^rank 0: cores [0-9,-]+ of [0-9]+, memory node' said || fail "rank 0's placement"
-grep -qE '^rank 1: cores [0-9,-]+ of [0-9]+, memory node' said || fail "rank 1's placement"
-if [ "$(nproc)" -gt 1 ]; then # ranks of one host are kept apart
-  [ "$(grep -oE '^rank [01]: cores [0-9,-]+' said | cut -d' ' -f4 | sort -u | wc -l)" = 2 ] || fail "ranks on the same cores"
+grep -qE '^openings and keys +party 0 +party 1$' said || fail "no counters of both parties"
+grep -qE '^party 0: cores [0-9,-]+ of [0-9]+, memory node' said || fail "party 0's placement"
+grep -qE '^party 1: cores [0-9,-]+ of [0-9]+, memory node' said || fail "party 1's placement"
+if [ "$(nproc)" -gt 1 ]; then # parties of one host are kept apart
+  [ "$(grep -oE '^party [01]: cores [0-9,-]+' said | cut -d' ' -f4 | sort -u | wc -l)" = 2 ] || fail "parties on the same cores"
 fi
 
 "$TWAIN" report n --json >report.json
-[ "$(json report.json '(j["other_rank"]["rank"] == 1 and
-  j["other_rank"]["counters"]["open_payload_bytes"] == j["counters"]["open_payload_bytes"] > 0)')" = True ] || fail "no counters of the other rank"
+[ "$(json report.json '(j["other_party"]["party"] == 1 and
+  j["other_party"]["counters"]["open_payload_bytes"] == j["counters"]["open_payload_bytes"] > 0)')" = True ] || fail "no counters of the other party"
 
-# one rank's file alone is enough
+# one party's file alone is enough
 mkdir alone
 cp n.result.p1.h5 alone
 (cd alone && "$TWAIN" report n --trace one -q && python3 -c '

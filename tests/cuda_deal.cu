@@ -132,8 +132,8 @@ void add_subsets(arena &m, trials &out, size_t n, const std::vector<int> &counts
   out.push_back(TRIAL(deal_subsets, a));
 }
 
-tw_give_args half(arena &m, int rank, int bits, int width, size_t n) {
-  const size_t h = half_of(n), count = rank == 0 ? h : n - h;
+tw_give_args half(arena &m, int party, int bits, int width, size_t n) {
+  const size_t h = half_of(n), count = party == 0 ? h : n - h;
   const size_t data = bits ? 8 * words_of(count) * (size_t)width : (count * (size_t)width + 7) / 8;
   tw_give_args a = {};
   a.seed = (const tw_seed *)m.words(4);
@@ -142,7 +142,7 @@ tw_give_args half(arena &m, int rank, int bits, int width, size_t n) {
   a.bits = bits;
   a.width = width;
   a.n = n;
-  a.first = rank == 0 ? 0 : h;
+  a.first = party == 0 ? 0 : h;
   a.count = count;
   a.bytes = (data + 63) / 64 * 64;
   a.values = m.words(bits ? words_of(n) * (size_t)width : n);
@@ -196,10 +196,10 @@ int check(bool small) {
     add_subsets(m, list, n, {7, 8, 2}), flush(m, list, n);
     if (n <= 200) add_subsets(m, list, n, std::vector<int>(400, 4)), flush(m, list, n);
     for (int width = 1; width <= 64; width++)
-      for (int rank : {0, 1}) add_give(m, list, {half(m, rank, 0, width, n)});
+      for (int party : {0, 1}) add_give(m, list, {half(m, party, 0, width, n)});
     flush(m, list, n);
     for (int planes : {1, 2, 7, 33, 209})
-      for (int rank : {0, 1}) add_give(m, list, {half(m, rank, 1, planes, n)});
+      for (int party : {0, 1}) add_give(m, list, {half(m, party, 1, planes, n)});
     flush(m, list, n);
     std::vector<tw_give_args> together;
     for (int i = 0; i < TW_GIVE_MOST; i++)

@@ -280,9 +280,9 @@ void add_draw_all(arena &m, trials &out, size_t sequences, size_t count) {
                  8 * words, words});
 }
 
-// A rank's half of n elements of every sequence; bits: planes of them.
-tw_correction_args half_of(arena &m, size_t sequences, int rank, int bits, int width, size_t n) {
-  const size_t half = std::min(n, (n + 127) / 128 * 64), first = rank ? half : 0, count = rank ? n - half : half;
+// A party's half of n elements of every sequence; bits: planes of them.
+tw_correction_args half_of(arena &m, size_t sequences, int party, int bits, int width, size_t n) {
+  const size_t half = std::min(n, (n + 127) / 128 * 64), first = party ? half : 0, count = party ? n - half : half;
   const size_t file = bits ? words_of(count) * (size_t)width : words_of(count * (size_t)width);
   const size_t to = bits ? words_of(n) * (size_t)width : n, stride = file + m.below(9);
   return {sequences,
@@ -324,8 +324,8 @@ struct taken_list {
   std::vector<tw_correction_args> list;
   std::vector<std::vector<uint64_t>> memory;
 
-  const uint64_t *add(arena &m, size_t sequences, int rank, size_t n, bool apart) {
-    list.push_back(half_of(m, sequences, rank, 0, m.between(1, 64), n));
+  const uint64_t *add(arena &m, size_t sequences, int party, size_t n, bool apart) {
+    list.push_back(half_of(m, sequences, party, 0, m.between(1, 64), n));
     if (apart) {
       memory.emplace_back(sequences * n);
       list.back().out = memory.back().data();
@@ -351,9 +351,9 @@ void add_taking(arena &m, trials &out, const char *name,
 
 void add_takings(arena &m, trials &out, size_t sequences, size_t rows, size_t cols) {
   const size_t all = sequences * rows, n = all * cols, own = rows * cols;
-  const int rank = (int)m.below(2);
+  const int party = (int)m.below(2);
   const auto fresh = [] { return std::make_shared<taken_list>(); };
-  const auto add = [&](std::shared_ptr<taken_list> t) { return t->add(m, sequences, rank, own, true); };
+  const auto add = [&](std::shared_ptr<taken_list> t) { return t->add(m, sequences, party, own, true); };
   auto t = fresh();
   tw_piece_args piece = {1,      n,      m.words(n), m.words(n), m.words(n), add(t),
                          add(t), add(t), add(t),     m.words(n), ring_of(m)};
@@ -383,7 +383,7 @@ void add_takings(arena &m, trials &out, size_t sequences, size_t rows, size_t co
   add_taking(m, out, "multiply_taking", &tw_backend::multiply_taking, multiply, t);
   t = fresh();
   const bool same = cols == 1;  // a row's correction has an element for each of the gate's
-  const uint64_t *y_carry = t->add(m, sequences, rank, rows, same), *y_top = t->add(m, sequences, rank, rows, same);
+  const uint64_t *y_carry = t->add(m, sequences, party, rows, same), *y_top = t->add(m, sequences, party, rows, same);
   tw_multiply_rows_args by_rows = {all,          cols,       m.words(n),       m.words(n),      m.words(all),
                                    m.words(all), add(t),     add(t),           y_carry,         y_top,
                                    add(t),       add(t),     add(t),           add(t),          m.words(n),
@@ -392,13 +392,13 @@ void add_takings(arena &m, trials &out, size_t sequences, size_t rows, size_t co
   t = fresh();
   tw_square_args square = {1,      n,      m.words(n), m.words(n), add(t),
                            add(t), add(t), m.words(n), one_of(m),  m.between(3, 62)};
-  t->add(m, sequences, rank, rows, false);  // goes to the sums of rows
+  t->add(m, sequences, party, rows, false);  // goes to the sums of rows
   add_taking(m, out, "square_taking", &tw_backend::square_taking, square, t);
   for (bool shared : {false, true}) {  // rows: planes
     const size_t words = words_of(cols), first = m.below(3), sequence_words = (rows + first) * words;
     const size_t x_n = shared ? cols : own, x = sequences * x_n;
     t = fresh();
-    const auto add_x = [&] { return t->add(m, sequences, rank, x_n, x_n == own); };
+    const auto add_x = [&] { return t->add(m, sequences, party, x_n, x_n == own); };
     const uint64_t *carry = add_x(), *top = add_x();
     tw_select_args select = {all,
                              cols,
@@ -682,13 +682,13 @@ int check(bool small, const std::vector<std::string> &named, bool others) {
       for (int ring : {0, 1, 22, 32, 33, 48, 64}) add_draw(m, list, sequences, ring, n);
       for (size_t count : {1, 2, 95, 96, 97, 200}) add_draw_all(m, list, sequences, small ? count / 10 + 1 : count);
       flush();
-      for (int rank : {0, 1}) {
+      for (int party : {0, 1}) {
         for (int width : {1, 7, 8, 22, 32, 33, 48, 57, 63, 64})
-          add_corrections(m, list, {half_of(m, sequences, rank, 0, width, n)});
-        for (int planes : {1, 3, 16, 33}) add_corrections(m, list, {half_of(m, sequences, rank, 1, planes, n)});
+          add_corrections(m, list, {half_of(m, sequences, party, 0, width, n)});
+        for (int planes : {1, 3, 16, 33}) add_corrections(m, list, {half_of(m, sequences, party, 1, planes, n)});
         std::vector<tw_correction_args> together;
         for (int i = 0; i < 8; i++)
-          together.push_back(half_of(m, sequences, rank, i % 2, m.between(1, 64), 1 + m.below(2 * n)));
+          together.push_back(half_of(m, sequences, party, i % 2, m.between(1, 64), 1 + m.below(2 * n)));
         add_corrections(m, list, together);
         flush();
       }

@@ -400,7 +400,7 @@ void add_lost(post *p, side *s, way w) {
   add_open(s, true, 9, w == STRANDS ? (size_t)64 * DEEP_WORDS * BLOCKS / 9 : 100000, 1, 0);
 }
 
-// A rank whose peer is silent gives up after its patience, sends nothing more, and opens nothing.
+// A party whose peer is silent gives up after its patience, sends nothing more, and opens nothing.
 void check_silence(way w) {
   post p;
   wire(&p, false);

@@ -78,7 +78,7 @@ def run_case(shape, tokens, result, rounding, batch):
         opened, outputs = f.attrs["transcript"].decode(), digest(joined["values"][()])
     costs = [[g[k] for k in sorted(g) if k != "seconds"] for g in plan["gates"]]
     return {"corrections": corrections("fixed"), "opened": opened, "outputs": outputs,
-            "costs": digest(costs, plan["correction_bytes_per_rank"], plan["sent_bytes_per_rank"], plan["rounds"])}
+            "costs": digest(costs, plan["correction_bytes_per_party"], plan["sent_bytes_per_party"], plan["rounds"])}
 
 
 def main():

@@ -1,4 +1,4 @@
-// Random streams that take the place of kernels/prg.c: the honest rank's run through all values, lane by lane, the
+// Random streams that take the place of kernels/prg.c: the honest party's run through all values, lane by lane, the
 // other's are constant. Defines tw_prg_ring and its neighbours, so one source file of an executable includes it.
 #ifndef TW_TEST_ENUMERATED_STREAMS_H
 #define TW_TEST_ENUMERATED_STREAMS_H
@@ -14,7 +14,7 @@ enum { MAX_USES = 64 };
 
 typedef struct {
   int honest;
-  uint64_t key;  // picks the corrupted rank's own values
+  uint64_t key;  // picks the corrupted party's own values
   size_t lanes;  // a power of two, at least 128
   int lane_bits;
   int bits;              // honest randomness of one lane
@@ -22,7 +22,7 @@ typedef struct {
   int offset[MAX_USES];  // first bit of a use's part in the lane's number
   size_t n[MAX_USES];    // its elements
   int width[MAX_USES];
-  uint64_t model;  // the honest rank's masks of the model's elements, `model_bits` each
+  uint64_t model;  // the honest party's masks of the model's elements, `model_bits` each
   int model_bits;
 } enumeration;
 

@@ -25,7 +25,7 @@ BY_SIGNAL = r"exited on signal|ended by a signal|" + STOPPED
 FILES = r"n\.(keys|model|input|result|client|plan)\.|ledger\.json|key file|plan"
 
 CAUSES = {
-    "signal to a rank": {0: "", 7: STOPPED, 137: BY_SIGNAL, 143: BY_SIGNAL},
+    "signal to a party": {0: "", 7: STOPPED, 137: BY_SIGNAL, 143: BY_SIGNAL},
     "TERM to the launcher": {0: "", 1: "ended by a signal", 143: "ended by a signal", 7: STOPPED},
     "TERM to the launcher, perhaps alone": {0: "", 1: "", 143: "", 7: ""},
     "KILL to the launcher": {0: "", -9: ""},
@@ -57,7 +57,7 @@ CAUSES = {
     "no result": {3: r"no such file|No such file|does not exist|is missing", 5: r"is of input|but the result is of|of run|differ in run_id"},
     "the killed command again": {0: "", 3: r"\.partial: exists: .*was killed; .* remove it|was killed.*: (mv|rm) "},
     # of commands that read what a killed one left
-    "after a killed command": {0: "", 3: r"[Nn]o such file|exists|another command", 4: FILES, 5: r"dealt for|shared for|differ|is of|but the result|ranks"},
+    "after a killed command": {0: "", 3: r"[Nn]o such file|exists|another command", 4: FILES, 5: r"dealt for|shared for|differ|is of|but the result|parties"},
 }
 
 
@@ -74,7 +74,7 @@ def fault(used=False, lies=False, weight=1):
 # ---- processes
 
 
-def is_rank(pid):
+def is_party(pid):
     try:
         status = open(f"/proc/{pid}/status").read()
         return "\nState:\tZ" not in status and b"OMPI_COMM_WORLD_RANK=" in open(f"/proc/{pid}/environ", "rb").read()
@@ -82,18 +82,18 @@ def is_rank(pid):
         return False
 
 
-def ranks_of(launcher):
-    """Rank: process, of those ranks that are there."""
+def parties_of(launcher):
+    """Party: process, of those parties that are there."""
     found = {}
     for pid in filter(str.isdigit, os.listdir("/proc")):
         try:
             if f"\nPPid:\t{launcher}\n" not in open(f"/proc/{pid}/status").read():
                 continue
-            rank = re.search(rb"(?:^|\0)OMPI_COMM_WORLD_RANK=(\d)\0", open(f"/proc/{pid}/environ", "rb").read())
+            party = re.search(rb"(?:^|\0)OMPI_COMM_WORLD_RANK=(\d)\0", open(f"/proc/{pid}/environ", "rb").read())
         except OSError:
             continue
-        if rank:
-            found[int(rank[1])] = int(pid)
+        if party:
+            found[int(party[1])] = int(pid)
     return found
 
 
@@ -119,16 +119,16 @@ def wait_for_news(world, run, news):
 @fault(weight=4)
 def killed(world, told):
     chance = world.chance
-    who, number = chance.choice(["rank 0", "rank 1", "both", "launcher"]), chance.choice([signal.SIGKILL, signal.SIGTERM])
+    who, number = chance.choice(["party 0", "party 1", "both", "launcher"]), chance.choice([signal.SIGKILL, signal.SIGTERM])
     aimed = chance.random() < 0.6
     news, delay = chance.randrange(1, 8), chance.uniform(0, 0.01 if aimed else world.usual)
     told += [who, number.name, f"after {delay:.4f} s" + (f" and {news} files" if aimed else "")]
 
     def strike(run):
-        run.ranks, end = {}, time.monotonic() + 60
+        run.parties, end = {}, time.monotonic() + 60
         begin = time.monotonic()
-        while len(run.ranks) < 2 and run.poll() is None and time.monotonic() < end:
-            run.ranks = {**run.ranks, **ranks_of(run.pid)}
+        while len(run.parties) < 2 and run.poll() is None and time.monotonic() < end:
+            run.parties = {**run.parties, **parties_of(run.pid)}
             if not aimed and time.monotonic() - begin > delay:
                 break
         if aimed:
@@ -136,13 +136,13 @@ def killed(world, told):
             time.sleep(delay)
         else:
             time.sleep(max(0, begin + delay - time.monotonic()))
-        run.ranks = {**run.ranks, **ranks_of(run.pid)} if run.poll() is None else run.ranks
-        pids = {"rank 0": [0], "rank 1": [1], "both": [0, 1]}.get(who)
-        send(number, [run.ranks[r] for r in pids if r in run.ranks] if pids else [run.pid])
+        run.parties = {**run.parties, **parties_of(run.pid)} if run.poll() is None else run.parties
+        pids = {"party 0": [0], "party 1": [1], "both": [0, 1]}.get(who)
+        send(number, [run.parties[r] for r in pids if r in run.parties] if pids else [run.pid])
 
-    kind = f"{number.name[3:]} to the launcher" if who == "launcher" else "signal to a rank"
+    kind = f"{number.name[3:]} to the launcher" if who == "launcher" else "signal to a party"
     if kind == "TERM to the launcher" and not aimed:
-        kind += ", perhaps alone"  # no rank may be there yet to say it
+        kind += ", perhaps alone"  # no party may be there yet to say it
     world.faulty_run(kind, during=strike)
 
 
@@ -162,10 +162,10 @@ def fill(left):
 def full_disk(world, told):
     chance = world.chance
     if not world.can_mount or chance.random() < 0.25:
-        rank, blocks = chance.randrange(2), chance.choice([0, 1, 8, 64, 256, 512, 1024])
-        told += [f"files of rank {rank} limited to {blocks} KiB"]
+        party, blocks = chance.randrange(2), chance.choice([0, 1, 8, 64, 256, 512, 1024])
+        told += [f"files of party {party} limited to {blocks} KiB"]
         limited = ("bash", "-c", f'ulimit -f {blocks}; trap "" XFSZ; exec "$@"', "limited")
-        world.faulty_run("full disk", wrap=(limited, ()) if rank == 0 else ((), limited))
+        world.faulty_run("full disk", wrap=(limited, ()) if party == 0 else ((), limited))
         return
     if chance.random() < 0.5:
         left = int(2 ** chance.uniform(12, 21))
@@ -208,7 +208,7 @@ def copied_keys(world, told):
     copies = [copy(name) for name in names]
     world.honest()
     key = world.key_id(0)
-    used = sorted(slot for rank, k, slot in world.marks() if rank == 0 and k == key)
+    used = sorted(slot for party, k, slot in world.marks() if party == 0 and k == key)
     for name, content in zip(names, copies):
         put_back(name, content)
     world.fresh_input()
@@ -242,8 +242,8 @@ def other_ledger(world, told):
 
 @fault(used=True)
 def open_ledger(world, told):
-    rank = world.chance.randrange(2)
-    parts = [f"ledger{rank}", f"ledger{rank}/ledger.json", f"ledger{rank}/p{rank}", f"ledger{rank}/p{rank}/{world.key_id(rank)}"]
+    party = world.chance.randrange(2)
+    parts = [f"ledger{party}", f"ledger{party}/ledger.json", f"ledger{party}/p{party}", f"ledger{party}/p{party}/{world.key_id(party)}"]
     part = world.chance.choice([p for p in parts if os.path.exists(p)])
     was = os.stat(part).st_mode & 0o777
     mode = was | world.chance.choice([0o020, 0o002, 0o022])
@@ -319,7 +319,7 @@ def flipped_byte(world, told):
     chance = world.chance
     ledger = chance.random() < 0.1
     path = f"ledger{chance.randrange(2)}/ledger.json" if ledger else chance.choice(
-        [f"n.{part}.p{rank}.h5" for part in ("keys", "keys", "model", "input") for rank in (0, 1)] + ["n.plan.json"])
+        [f"n.{part}.p{party}.h5" for part in ("keys", "keys", "model", "input") for party in (0, 1)] + ["n.plan.json"])
     flip = Flip(chance, path, byte_of_next_slot(world, path) if "keys" in path and chance.random() < 0.5 else None)
     told += [flip]
     world.faulty_run("flipped ledger" if ledger else "flipped byte", undo=flip.back)
@@ -331,7 +331,7 @@ def flipped_result(world, told):
     code, said = world.run()
     world.judge("copied keys", code, said)
     world.look(True)
-    path = world.chance.choice([f"n.result.p{rank}.h5" for rank in (0, 1)] * 3 + ["n.input.h5", "n.model.json", "n.plan.json"])
+    path = world.chance.choice([f"n.result.p{party}.h5" for party in (0, 1)] * 3 + ["n.input.h5", "n.model.json", "n.plan.json"])
     flip = Flip(world.chance, path)
     told += [flip]
     try:
@@ -348,12 +348,12 @@ def flipped_result(world, told):
         raise Failed(f"the result is gone with the damage: {said}")
 
 
-# ---- a rank that lies
+# ---- a party that lies
 
 
 def lie(world, told, about, at, value, kind=None, must_fail=False, common=(), words=""):
     liar = world.chance.randrange(2)
-    told += [f"rank {liar} about {about}", f"message {at}", f"value {value}"]
+    told += [f"party {liar} about {about}", f"message {at}", f"value {value}"]
     settings = {"LD_PRELOAD": f"{world.preload}/preload_peer.so", "TWAIN_PEER_LIE": about, "TWAIN_PEER_AT": at,
                 "TWAIN_PEER_VALUE": value, "TWAIN_PEER_TEXT": words}
     world.faulty_run(kind or f"lie about {about}", must_fail=must_fail, common=common,
@@ -389,13 +389,13 @@ def lie_about_the_transcript(world, told):
 
 
 @fault(lies=True)
-def slow_rank(world, told):
+def slow_party(world, told):
     late = world.chance.choice([1, 5, 60, 120])
     lie(world, told, "drip", 0, late, kind="drip", common=("--time-limit", "3") if late > 5 else ())
 
 
 @fault(lies=True)
-def silent_rank(world, told):
+def silent_party(world, told):
     lie(world, told, "silent", world.chance.randrange(MESSAGES + GREETINGS + 10), 0, kind="silent", common=("--timeout", "1"))
 
 

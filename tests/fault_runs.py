@@ -1,6 +1,6 @@
 """Inferences with one fault each, at a random point: fault_runs.py TWAIN PRELOAD RUNS [SEED]
 
-In an empty folder; PRELOAD is the folder of preload_peer.so, or "" (then no rank lies). Where the user may mount, in a mount
+In an empty folder; PRELOAD is the folder of preload_peer.so, or "" (then no party lies). Where the user may mount, in a mount
 namespace of its own, the folder becomes a small file system that can be full. Each turn takes a fresh input and one of the
 faults below (FAULTS), and looks at what came of it. Then the fault is taken away, and an honest run of another input must
 succeed without any repair. What must hold, else the script ends with 1 and the seed of its choices:
@@ -35,7 +35,7 @@ LEDGERS = ("ledger0", "ledger1")
 
 
 class World:
-    """One model, the files of all parties in one folder, a ledger for each rank."""
+    """One model, the files of all parties in one folder, a ledger for each party."""
 
     def __init__(self, twain, preload, chance):
         self.program, self.preload, self.chance = twain, preload, chance
@@ -82,15 +82,15 @@ class World:
     # ---- runs
 
     def start(self, options=((), ()), settings=(None, None), wrap=((), ()), ledgers=LEDGERS, common=()):
-        """Both ranks; of each: more options, environment variables, what it is started by, its ledger."""
+        """Both parties; of each: more options, environment variables, what it is started by, its ledger."""
         line = ["mpirun"]
-        for rank in (0, 1):
-            line += [":"] if rank else []
+        for party in (0, 1):
+            line += [":"] if party else []
             line += ["-np", "1"]
-            for name, value in (settings[rank] or {}).items():
+            for name, value in (settings[party] or {}).items():
                 line += ["-x", f"{name}={value}"]
-            line += [*wrap[rank], self.program, "run", "n", "--ledger", ledgers[rank], "-q", "--force", "--allow-test-keys",
-                     *common, *options[rank]]
+            line += [*wrap[party], self.program, "run", "n", "--ledger", ledgers[party], "-q", "--force", "--allow-test-keys",
+                     *common, *options[party]]
         self.before = set(self.marks())
         self.said = tempfile.TemporaryFile("w+", errors="replace")  # not where the disk is full
         return subprocess.Popen(line, stdout=self.said, stderr=self.said, stdin=subprocess.DEVNULL)
@@ -100,17 +100,17 @@ class World:
         return self.said.read()
 
     def end(self, run):
-        """Exit code of a run, and what it said; with all of its ranks gone."""
-        ranks = getattr(run, "ranks", {})
+        """Exit code of a run, and what it said; with all of its parties gone."""
+        parties = getattr(run, "parties", {})
         try:
             code = run.wait(LIMIT)
         except subprocess.TimeoutExpired:
             run.kill()
             raise Failed(f"a run hangs: {self.words()}") from None
         end = time.monotonic() + LIMIT
-        while any(fault_kinds.is_rank(pid) for pid in ranks.values()):
+        while any(fault_kinds.is_party(pid) for pid in parties.values()):
             if time.monotonic() > end:
-                raise Failed("a rank that lost its launcher goes on for ever")
+                raise Failed("a party that lost its launcher goes on for ever")
             time.sleep(0.01)
         return code, self.words()
 
@@ -135,39 +135,39 @@ class World:
 
     def marks(self):
         found = {}
-        for rank, ledger in enumerate(LEDGERS):
-            for folder, _, files in os.walk(f"{ledger}/p{rank}"):
+        for party, ledger in enumerate(LEDGERS):
+            for folder, _, files in os.walk(f"{ledger}/p{party}"):
                 for file in files:
                     if file.isdigit():
-                        found[rank, os.path.basename(folder), int(file)] = open(os.path.join(folder, file)).read()
+                        found[party, os.path.basename(folder), int(file)] = open(os.path.join(folder, file)).read()
         return found
 
     def look(self, honest):
         marks = self.marks()
         for where, note in self.notes.items():
-            if not marks.get(where, "").startswith(note):  # a note may be completed, by a rank that lost its launcher
+            if not marks.get(where, "").startswith(note):  # a note may be completed, by a party that lost its launcher
                 raise Failed(f"the mark {where} has changed: {note!r}, {marks.get(where)!r}")
         self.notes = marks
-        for rank in (0, 1):
-            self.look_at_seeds(rank, {slot for r, key, slot in marks if r == rank and key == self.key_id(rank)}, honest)
-            if os.path.exists(f"n.result.p{rank}.h5"):
-                self.look_at_result(rank)
+        for party in (0, 1):
+            self.look_at_seeds(party, {slot for r, key, slot in marks if r == party and key == self.key_id(party)}, honest)
+            if os.path.exists(f"n.result.p{party}.h5"):
+                self.look_at_result(party)
 
-    def key_id(self, rank):
-        with h5py.File(f"n.keys.p{rank}.h5") as f:
+    def key_id(self, party):
+        with h5py.File(f"n.keys.p{party}.h5") as f:
             return text(f.attrs["key_id"])
 
-    def look_at_seeds(self, rank, marked, honest):
-        with h5py.File(f"n.keys.p{rank}.h5") as f:
+    def look_at_seeds(self, party, marked, honest):
+        with h5py.File(f"n.keys.p{party}.h5") as f:
             pairs = list(zip(f["seeds"][()], f["seed_tags"][()]))
         erased = {slot for slot, (seed, tag) in enumerate(pairs) if not seed.any() and not tag.any()}
         if not erased <= marked:
-            raise Failed(f"rank {rank}: slots {erased - marked} are erased, not marked")
+            raise Failed(f"party {party}: slots {erased - marked} are erased, not marked")
         if honest and erased != marked:
-            raise Failed(f"rank {rank}: slots {marked - erased} are marked and have a seed still")
+            raise Failed(f"party {party}: slots {marked - erased} are marked and have a seed still")
 
-    def look_at_result(self, rank):
-        with h5py.File(f"n.result.p{rank}.h5") as f:
+    def look_at_result(self, party):
+        with h5py.File(f"n.result.p{party}.h5") as f:
             run, key, slots = text(f.attrs["run_id"]), text(f.attrs["key_id"]), [int(s) for s in f["slots"][()]]
         if len(set(slots)) != BATCH:
             raise Failed(f"a result with slots {slots}")
@@ -176,9 +176,9 @@ class World:
                 raise Failed(f"slot {slot} of key {key} serves two runs")
             for owner in (0, 1):
                 if (owner, key, slot) not in self.notes:
-                    raise Failed(f"slot {slot} of a result is not marked by rank {owner}")
+                    raise Failed(f"slot {slot} of a result is not marked by party {owner}")
                 if run not in self.runs and (owner, key, slot) in self.before:
-                    raise Failed(f"slot {slot} was marked by rank {owner} before the run that has it")
+                    raise Failed(f"slot {slot} was marked by party {owner} before the run that has it")
         self.runs.add(run)
 
     def deliver(self):
@@ -284,7 +284,7 @@ def main():
           + f"; {listed} marks, {len(world.taken)} slots in results, none twice; no wrong result, no hang, every cause named; "
           f"{time.monotonic() - start:.0f} s\nfaults: " + ", ".join(f"{k} {n}" for k, n in sorted(counts.items()))
           + ("" if world.can_mount else "; no file system was full (mounting is not allowed)")
-          + ("" if preload else "; no rank lied (no library to load)"))
+          + ("" if preload else "; no party lied (no library to load)"))
 
 
 if __name__ == "__main__":

@@ -144,7 +144,7 @@ def dealt_seeds(name):
     """Of the slots so far, once both files have their layout."""
     for _ in range(1000):
         try:
-            seeds = [rows(dataset(f"{name}.keys.p{rank}.h5.partial", "seeds")) for rank in "01"]
+            seeds = [rows(dataset(f"{name}.keys.p{party}.h5.partial", "seeds")) for party in "01"]
             if all(seeds):
                 return seeds[0] + seeds[1]
         except OSError:
@@ -180,48 +180,48 @@ def scan_share(name):
     return verdict.end(["mask seeds of the model"])
 
 
-def ranks_below(launcher):
-    """Processes of the two ranks, by rank."""
+def parties_below(launcher):
+    """Processes of the two parties, by party."""
     found = {}
     for folder in Path("/proc").glob("[0-9]*"):
         try:
             if f"\nPPid:\t{launcher}\n" not in (folder / "status").read_text():
                 continue
-            rank = re.search(rb"\0OMPI_COMM_WORLD_RANK=(\d)\0", b"\0" + (folder / "environ").read_bytes())
+            party = re.search(rb"\0OMPI_COMM_WORLD_RANK=(\d)\0", b"\0" + (folder / "environ").read_bytes())
         except OSError:
             continue
-        if rank:
-            found[int(rank[1])] = int(folder.name)
+        if party:
+            found[int(party[1])] = int(folder.name)
     return found
 
 
 def scan_run(name):
-    words = [np.unique(dataset(f"{name}.input.p{rank}.h5", "share")) for rank in "01"]
+    words = [np.unique(dataset(f"{name}.input.p{party}.h5", "share")) for party in "01"]
     words = [w[w > 1 << 40] for w in words]  # a small number may be anything
-    seeds = [rows(dataset(f"{name}.keys.p{rank}.h5", "seeds")) for rank in "01"]
-    masks = [[bytes(dataset(f"{name}.model.p{rank}.h5", "mask_seed"))] for rank in "01"]
-    keys = [np.unique(dataset(f"{name}.keys.p{rank}.h5", "corrections").view("<u8")) for rank in "01"]
+    seeds = [rows(dataset(f"{name}.keys.p{party}.h5", "seeds")) for party in "01"]
+    masks = [[bytes(dataset(f"{name}.model.p{party}.h5", "mask_seed"))] for party in "01"]
+    keys = [np.unique(dataset(f"{name}.keys.p{party}.h5", "corrections").view("<u8")) for party in "01"]
     keys = [k[(k > 1 << 56) & (k < (1 << 64) - (1 << 56))] for k in keys]
     keys = [np.sort(k[np.random.permutation(len(k))[:4000]]) for k in keys]
     process = subprocess.Popen(["mpirun", "-np", "2", TWAIN, "run", name, "--ledger", "ledger", "-q", "--device", "cpu"])
     wait_for("ledger/p1/*/[0-9]*", process)
     verdict, all_taken = Verdict(), []
-    pids = ranks_below(process.pid)
+    pids = parties_below(process.pid)
     for _ in range(3):
-        for rank, pid in pids.items():
+        for party, pid in pids.items():
             try:
-                all_taken.append((rank, snapshot(pid)))
+                all_taken.append((party, snapshot(pid)))
             except (OSError, IndexError):  # it has ended
                 pass
         time.sleep(0.02)
     if process.wait() != 0:
         sys.exit("run failed")
-    for rank, taken in all_taken:
-        verdict.seeds(taken, f"mask seed of rank {rank}", masks[rank])
-        verdict.seeds(taken, f"slot seeds of rank {rank}", seeds[rank])
-        verdict.words(taken, f"input share of rank {rank}", words[rank])
-        verdict.words(taken, f"corrections of rank {rank}", keys[rank])
-    return verdict.end([f"{what} of rank {rank}" for rank in (0, 1)
+    for party, taken in all_taken:
+        verdict.seeds(taken, f"mask seed of party {party}", masks[party])
+        verdict.seeds(taken, f"slot seeds of party {party}", seeds[party])
+        verdict.words(taken, f"input share of party {party}", words[party])
+        verdict.words(taken, f"corrections of party {party}", keys[party])
+    return verdict.end([f"{what} of party {party}" for party in (0, 1)
                         for what in ("mask seed", "slot seeds", "input share")])
 
 

@@ -1,4 +1,4 @@
-// For the tests of the collector: random opens with their plain sums, and two ranks over a loopback pair.
+// For the tests of the collector: random opens with their plain sums, and two parties over a loopback pair.
 #ifndef OPENS_PAIR_H
 #define OPENS_PAIR_H
 
@@ -13,7 +13,7 @@
 
 enum { HEADER = 64, MAX_ITEMS = 160 };
 
-// One open: both ranks' shares (with random bits above the ring and past the last lane) and their plain sum.
+// One open: both parties' shares (with random bits above the ring and past the last lane) and their plain sum.
 typedef struct {
   int bits;  // planes, not ring elements
   int width;
@@ -61,15 +61,15 @@ static inline void free_items(item *t, int count) {
   }
 }
 
-static inline tw_status queue_item(tw_opens *o, item *t, int rank) {
-  return t->bits ? tw_opens_bits(o, t->use, t->slot, t->width, t->n, t->share[rank])
-                 : tw_opens_ring(o, t->use, t->slot, t->width, t->n, t->share[rank]);
+static inline tw_status queue_item(tw_opens *o, item *t, int party) {
+  return t->bits ? tw_opens_bits(o, t->use, t->slot, t->width, t->n, t->share[party])
+                 : tw_opens_ring(o, t->use, t->slot, t->width, t->n, t->share[party]);
 }
 
-static inline int opened(const item *t, int rank) { return memcmp(t->share[rank], t->sum, t->words * 8) == 0; }
+static inline int opened(const item *t, int party) { return memcmp(t->share[party], t->sum, t->words * 8) == 0; }
 
-static inline int untouched(const item *t, int rank) {
-  return memcmp(t->share[rank], t->kept[rank], t->words * 8) == 0;
+static inline int untouched(const item *t, int party) {
+  return memcmp(t->share[party], t->kept[party], t->words * 8) == 0;
 }
 
 // A channel around a channel: keeps the last message sent, and can flip one bit of what arrives.
@@ -97,9 +97,9 @@ static inline tw_status tap_wait(tw_channel *c, tw_exchange *x) {
   return status;
 }
 
-// One rank: its collector, its own list of opens (usually the common one), and what it found.
+// One party: its collector, its own list of opens (usually the common one), and what it found.
 typedef struct party {
-  int rank;
+  int party;
   tap channel;
   tw_opens *opens;
   item *items;
@@ -113,11 +113,11 @@ typedef struct party {
 } party;
 
 static inline tw_status one_flush(party *p) {
-  for (int i = 0; i < p->count; i++) TW_TRY(queue_item(p->opens, &p->items[i], p->rank));
+  for (int i = 0; i < p->count; i++) TW_TRY(queue_item(p->opens, &p->items[i], p->party));
   if (tw_opens_pending(p->opens) != (size_t)p->count) p->wrong++;
   TW_TRY(tw_opens_flush(p->opens));
   if (tw_opens_pending(p->opens) != 0) p->wrong++;
-  for (int i = 0; i < p->count; i++) p->wrong += !opened(&p->items[i], p->rank);
+  for (int i = 0; i < p->count; i++) p->wrong += !opened(&p->items[i], p->party);
   return TW_OK;
 }
 
@@ -139,7 +139,7 @@ static inline void pair_open(party parties[2], item *items, int count) {
   tw_channel *ends[2];
   CU_ASSERT_EQUAL_FATAL(tw_channel_loopback(20, ends), TW_OK);
   for (int r = 0; r < 2; r++) {
-    parties[r] = (party){.rank = r, .items = items, .count = count};
+    parties[r] = (party){.party = r, .items = items, .count = count};
     tap *t = &parties[r].channel;
     t->inner = ends[r];
     t->flip = -1;

@@ -1,4 +1,4 @@
-// Loaded before a rank's MPI (LD_PRELOAD): this rank lies, or keeps the other one waiting. TWAIN_PEER_LIE says how,
+// Loaded before a party's MPI (LD_PRELOAD): this party lies, or keeps the other one waiting. TWAIN_PEER_LIE says how,
 // TWAIN_PEER_AT which message of that kind it is (from 0), TWAIN_PEER_VALUE what is said.
 //   status      a greeting's status is VALUE, its text TWAIN_PEER_TEXT
 //   version     a greeting's version is VALUE
@@ -15,7 +15,7 @@
 //   drip        every message leaves VALUE milliseconds late
 //   silent      the message, of any kind, never leaves
 //   noflock     (no lie) file systems know no flock, as on some clusters
-//   absent      the rank never says on which host it is (MPI_Comm_split_type)
+//   absent      the party never says on which host it is (MPI_Comm_split_type)
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <errno.h>

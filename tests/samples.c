@@ -244,7 +244,7 @@ static void make_results(void) {
   strcpy(r->environment.transport_why, "on the CPU");
   make_counters(&r->counters);
   make_trace(r);
-  r->environment.ranks_share_host = 1;
+  r->environment.parties_share_host = 1;
   sample_result = (tw_result){
       .run_id = r->run_id, .count = 2, .rows = 3, .cols = 4, .output = "tokens", .normalised = randombytes_uniform(2)};
   tw_id_random(&sample_result.model_id);
@@ -266,13 +266,13 @@ void samples_free(void) {
   tw_result_free(&sample_result);
 }
 
-void samples_fresh(int rank) {
+void samples_fresh(int party) {
   samples_free();
   make_models();
   make_client();
   make_inputs();
   make_results();
-  model_share.rank = input_share.rank = sample_result_share.rank = rank;
+  model_share.party = input_share.party = sample_result_share.party = party;
 }
 
 // ---- Comparisons with the samples
@@ -294,8 +294,8 @@ static bool same_texts(char **a, char **b, int n) {
 }
 
 // Readers: status, and whether what came back is the sample.
-static tw_status read_model(const char *path, int rank, bool *same) {
-  (void)rank;
+static tw_status read_model(const char *path, int party, bool *same) {
+  (void)party;
   tw_model m;
   TW_TRY(tw_model_read(path, &m));
   *same = same_config(&m.config, &sample_model.config) && !strcmp(m.source.hex, sample_model.source.hex) &&
@@ -309,11 +309,11 @@ static tw_status read_model(const char *path, int rank, bool *same) {
   return TW_OK;
 }
 
-static tw_status read_model_share(const char *path, int rank, bool *same) {
+static tw_status read_model_share(const char *path, int party, bool *same) {
   tw_model_share m;
   const tw_model_share *w = &model_share;
-  TW_TRY(tw_model_share_read(path, rank, &m));
-  *same = same_config(&m.config, &w->config) && same_id(&m.model_id, &w->model_id) && m.rank == w->rank &&
+  TW_TRY(tw_model_share_read(path, party, &m));
+  *same = same_config(&m.config, &w->config) && same_id(&m.model_id, &w->model_id) && m.party == w->party &&
           m.norm_weight == w->norm_weight && m.norm_bias == w->norm_bias && !memcmp(m.mask_seed, w->mask_seed, 32) &&
           m.count == w->count;
   for (int i = 0; *same && i < m.count; i++)
@@ -323,8 +323,8 @@ static tw_status read_model_share(const char *path, int rank, bool *same) {
   return TW_OK;
 }
 
-static tw_status read_dealer(const char *path, int rank, bool *same) {
-  (void)rank;
+static tw_status read_dealer(const char *path, int party, bool *same) {
+  (void)party;
   tw_model_dealer d;
   TW_TRY(tw_model_dealer_read(path, &d));
   *same = same_config(&d.config, &dealer.config) && same_id(&d.model_id, &dealer.model_id) &&
@@ -334,8 +334,8 @@ static tw_status read_dealer(const char *path, int rank, bool *same) {
   return TW_OK;
 }
 
-static tw_status read_client(const char *path, int rank, bool *same) {
-  (void)rank;
+static tw_status read_client(const char *path, int party, bool *same) {
+  (void)party;
   tw_client c;
   TW_TRY(tw_client_read(path, &c));
   size_t row = sizeof(float) * (size_t)c.config.hidden;
@@ -351,8 +351,8 @@ static tw_status read_client(const char *path, int rank, bool *same) {
   return TW_OK;
 }
 
-static tw_status read_input(const char *path, int rank, bool *same) {
-  (void)rank;
+static tw_status read_input(const char *path, int party, bool *same) {
+  (void)party;
   tw_input in;
   TW_TRY(tw_input_read(path, &in));
   size_t n = (size_t)in.count * in.seq;
@@ -367,25 +367,25 @@ static tw_status read_input(const char *path, int rank, bool *same) {
   return TW_OK;
 }
 
-static tw_status read_input_share(const char *path, int rank, bool *same) {
+static tw_status read_input_share(const char *path, int party, bool *same) {
   tw_input_share in;
   const tw_input_share *w = &input_share;
-  TW_TRY(tw_input_share_read(path, rank, &in));
+  TW_TRY(tw_input_share_read(path, party, &in));
   *same = same_id(&in.input_id, &w->input_id) && same_id(&in.model_id, &w->model_id) &&
-          !strcmp(in.plan.hex, w->plan.hex) && in.rank == w->rank && in.count == w->count && in.seq == w->seq &&
+          !strcmp(in.plan.hex, w->plan.hex) && in.party == w->party && in.count == w->count && in.seq == w->seq &&
           in.hidden == w->hidden && !memcmp(in.lengths, w->lengths, sizeof(int) * in.count) &&
           !memcmp(in.share, w->share, 8 * (size_t)in.count * in.seq * in.hidden);
   tw_input_share_free(&in);
   return TW_OK;
 }
 
-static tw_status read_result_share(const char *path, int rank, bool *same) {
+static tw_status read_result_share(const char *path, int party, bool *same) {
   tw_result_share r;
   const tw_result_share *w = &sample_result_share;
-  TW_TRY(tw_result_share_read(path, rank, &r));
+  TW_TRY(tw_result_share_read(path, party, &r));
   size_t n = (size_t)r.count * r.rows * r.cols * 8;
   *same = same_id(&r.model_id, &w->model_id) && same_id(&r.key_id, &w->key_id) && same_id(&r.input_id, &w->input_id) &&
-          same_id(&r.run_id, &w->run_id) && !strcmp(r.plan.hex, w->plan.hex) && r.rank == w->rank &&
+          same_id(&r.run_id, &w->run_id) && !strcmp(r.plan.hex, w->plan.hex) && r.party == w->party &&
           r.test_keys == w->test_keys && !strcmp(r.output, w->output) && r.normalise == w->normalise &&
           !strcmp(r.transcript, w->transcript) && r.count == w->count && r.rows == w->rows && r.cols == w->cols &&
           r.ring_bits == w->ring_bits && r.scale == w->scale && !memcmp(r.lengths, w->lengths, sizeof(int) * r.count) &&
@@ -402,8 +402,8 @@ static tw_status read_result_share(const char *path, int rank, bool *same) {
   return TW_OK;
 }
 
-static tw_status read_result(const char *path, int rank, bool *same) {
-  (void)rank;
+static tw_status read_result(const char *path, int party, bool *same) {
+  (void)party;
   tw_result r;
   TW_TRY(tw_result_read(path, &r));
   *same = same_id(&r.model_id, &sample_result.model_id) && same_id(&r.input_id, &sample_result.input_id) &&

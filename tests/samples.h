@@ -16,16 +16,16 @@ enum { MODEL, MODEL_SHARE, DEALER, CLIENT, INPUT, INPUT_SHARE, RESULT_SHARE, RES
 
 typedef struct {
   const char *name, *maker;  // file name; command that makes such files
-  bool ranked, secret;
+  bool per_party, secret;
   tw_status (*write)(const char *path);
-  // *same: whether what was read is the sample; unchanged on failure. rank is ignored by kinds without one.
-  tw_status (*read)(const char *path, int rank, bool *same);
+  // *same: whether what was read is the sample; unchanged on failure. party is ignored by kinds without one.
+  tw_status (*read)(const char *path, int party, bool *same);
 } sample_kind;
 
 extern const sample_kind sample_kinds[SAMPLE_KINDS];
 
-// Fresh random values in every sample, those of rank's in the ranked ones.
-void samples_fresh(int rank);
+// Fresh random values in every sample, those of party's in the per_party ones.
+void samples_fresh(int party);
 void samples_free(void);
 
 #endif

@@ -11,7 +11,7 @@
 
 static double seconds_since(uint64_t begin_ns) { return (double)(tw_clock_ns() - begin_ns) * 1e-9; }
 
-// Both threads know both ranks' bytes.
+// Both threads know both parties' bytes.
 typedef struct {
   tw_channel *channel;
   uint8_t (*content)[1 << 16];
@@ -24,17 +24,17 @@ static size_t round_bytes(int round) { return round % 5 == 0 ? 0 : (size_t)round
 
 static void *play(void *arg) {
   player *p = arg;
-  int rank = p->channel->rank;
+  int party = p->channel->party;
   static _Thread_local uint8_t received[2][1 << 16];
   for (int round = 0; round < p->rounds && p->status == TW_OK; round += 2) {  // two exchanges in flight
     tw_exchange x[2];
     for (int i = 0; i < 2 && p->status == TW_OK; i++) {
-      x[i] = (tw_exchange){p->content[rank] + i, received[i], round_bytes(round + i) / 2, NULL, 0};
+      x[i] = (tw_exchange){p->content[party] + i, received[i], round_bytes(round + i) / 2, NULL, 0};
       p->status = p->channel->start(p->channel, &x[i]);
     }
     for (int i = 0; i < 2 && p->status == TW_OK; i++) {
       p->status = p->channel->wait(p->channel, &x[i]);
-      if (memcmp(received[i], p->content[1 - rank] + i, x[i].bytes) != 0) p->wrong++;
+      if (memcmp(received[i], p->content[1 - party] + i, x[i].bytes) != 0) p->wrong++;
     }
   }
   return NULL;
@@ -48,7 +48,7 @@ static void exchanges_in_order(void) {
   player players[2];
   pthread_t threads[2];
   for (int r = 0; r < 2; r++) {
-    CU_ASSERT_EQUAL(ends[r]->rank, r);
+    CU_ASSERT_EQUAL(ends[r]->party, r);
     players[r] = (player){.channel = ends[r], .content = content, .rounds = 400};
     pthread_create(&threads[r], NULL, play, &players[r]);
   }
@@ -89,7 +89,7 @@ static void silent_peer(void) {
   CU_ASSERT(seconds_since(begin) >= 0.3);
   CU_ASSERT(seconds_since(begin) < 5);
   CU_ASSERT_PTR_NOT_NULL(strstr(tw_error_message(), "--timeout"));
-  CU_ASSERT_PTR_NOT_NULL(strstr(tw_error_message(), "rank 0"));
+  CU_ASSERT_PTR_NOT_NULL(strstr(tw_error_message(), "party 0"));
   for (int r = 0; r < 2; r++) tw_channel_close(ends[r]);
 }
 

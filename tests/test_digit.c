@@ -1,4 +1,4 @@
-// Digit kernels against one element at a time: the shares of both ranks are put together and compared with what the
+// Digit kernels against one element at a time: the shares of both parties are put together and compared with what the
 // clear digits give. Every instruction set this machine has.
 #include <CUnit/Basic.h>
 #include <CUnit/CUnit.h>
@@ -21,7 +21,7 @@ static uint64_t *random_words(size_t n) {
 
 static uint64_t bit_of(const uint64_t *plane, size_t j) { return plane[j / 64] >> (j % 64) & 1; }
 
-// XOR shares of the one-hots of digits a: own[rank] has 2^width planes, junk in the bits behind n.
+// XOR shares of the one-hots of digits a: own[party] has 2^width planes, junk in the bits behind n.
 static void share_onehots(const uint64_t *a, size_t n, int width, uint64_t *own[2]) {
   size_t words = tw_words(n), planes = (size_t)1 << width;
   own[0] = random_words(planes * words);
@@ -60,18 +60,18 @@ static void check_leaf(const uint64_t *a, const uint64_t *c, size_t n, int width
   uint64_t *own[2], *planes = random_words((size_t)width * words), *lt[2], *eq[2];
   share_onehots(a, n, width, own);
   tw_digit_planes(c, n, 0, 64, 0, width, planes);
-  for (int rank = 0; rank < 2; rank++) {
-    lt[rank] = random_words(words);
-    eq[rank] = random_words(words);
-    tw_digit_leaf(own[rank], words, width, planes, lt[rank], rank ? eq[rank] : NULL);
-    if (!rank) tw_digit_leaf(own[rank], words, width, planes, NULL, eq[rank]);
+  for (int party = 0; party < 2; party++) {
+    lt[party] = random_words(words);
+    eq[party] = random_words(words);
+    tw_digit_leaf(own[party], words, width, planes, lt[party], party ? eq[party] : NULL);
+    if (!party) tw_digit_leaf(own[party], words, width, planes, NULL, eq[party]);
   }
   for (size_t j = 0; j < n; j++) {
     wrong += (bit_of(lt[0], j) ^ bit_of(lt[1], j)) != (c[j] < a[j]);
     wrong += (bit_of(eq[0], j) ^ bit_of(eq[1], j)) != (c[j] == a[j]);
   }
   CU_ASSERT_EQUAL(wrong, 0);
-  for (int rank = 0; rank < 2; rank++) free(own[rank]), free(lt[rank]), free(eq[rank]);
+  for (int party = 0; party < 2; party++) free(own[party]), free(lt[party]), free(eq[party]);
   free(planes);
 }
 
@@ -96,7 +96,7 @@ static void leaves_random(void) {
     }
 }
 
-// Lookups of `count` tables: U_0 - U_1 = (e_a of rank 0 - e_a of rank 1) T[fine - (a << sub_bits)], and each rank's
+// Lookups of `count` tables: U_0 - U_1 = (e_a of party 0 - e_a of party 1) T[fine - (a << sub_bits)], and each party's
 // sum on its own against the definition.
 static void check_lookup(size_t n, int width, int sub_bits, int count) {
   enum { MOST = 11 };
@@ -106,10 +106,10 @@ static void check_lookup(size_t n, int width, int sub_bits, int count) {
   share_onehots(a, n, width, own);
   for (int i = 0; i < count; i++) {
     tables[i] = random_words(size);
-    for (int rank = 0; rank < 2; rank++) out[rank][i] = random_words(n);
+    for (int party = 0; party < 2; party++) out[party][i] = random_words(n);
   }
-  for (int rank = 0; rank < 2; rank++)
-    tw_digit_lookup(own[rank], words, width, sub_bits, fine, n, (const uint64_t *const *)tables, count, out[rank]);
+  for (int party = 0; party < 2; party++)
+    tw_digit_lookup(own[party], words, width, sub_bits, fine, n, (const uint64_t *const *)tables, count, out[party]);
   for (int i = 0; i < count; i++)
     for (size_t j = 0; j < n; j++) {
       uint64_t sum = 0, hit = tables[i][(fine[j] - (a[j] << sub_bits)) & (size - 1)];
@@ -157,7 +157,7 @@ static void copies_and_expansion(void) {
   }
 }
 
-// Products of up to eight opened literals: both ranks' shares together are the AND of the clear literals.
+// Products of up to eight opened literals: both parties' shares together are the AND of the clear literals.
 static void check_product(int count, size_t words) {
   size_t subsets = (size_t)1 << count, wrong = 0;
   uint64_t *masks[8], *values[8], *shares[2][256], *out[2], *before[2];
@@ -178,12 +178,12 @@ static void check_product(int count, size_t words) {
       shares[1][s][w] = shares[0][s][w] ^ all;
     }
   }
-  for (int rank = 0; rank < 2; rank++) {
-    out[rank] = random_words(words);
-    before[rank] = random_words(words);
-    memcpy(before[rank], out[rank], 8 * words);
-    product.subset = (const uint64_t *const *)shares[rank];
-    tw_bits_product(&product, words, rank ? 0 : ~0ull, out[rank]);
+  for (int party = 0; party < 2; party++) {
+    out[party] = random_words(words);
+    before[party] = random_words(words);
+    memcpy(before[party], out[party], 8 * words);
+    product.subset = (const uint64_t *const *)shares[party];
+    tw_bits_product(&product, words, party ? 0 : ~0ull, out[party]);
   }
   for (size_t w = 0; w < words; w++) {
     uint64_t want = ~0ull;
@@ -193,7 +193,7 @@ static void check_product(int count, size_t words) {
   CU_ASSERT_EQUAL(wrong, 0);
   for (int i = 0; i < count; i++) free(masks[i]), free(values[i]);
   for (size_t s = 1; s < subsets; s++) free(shares[0][s]), free(shares[1][s]);
-  for (int rank = 0; rank < 2; rank++) free(out[rank]), free(before[rank]);
+  for (int party = 0; party < 2; party++) free(out[party]), free(before[party]);
 }
 
 static void products(void) {

@@ -61,13 +61,13 @@ static void test_wrong_files(void) {
       CU_ASSERT_EQUAL(status, k == other ? TW_OK : TW_ERR_MISMATCH);
       if (k != other) CU_ASSERT_TRUE(message_has(sample_kinds[other].name) && message_has(sample_kinds[k].maker));
     }
-    if (!sample_kinds[k].ranked) continue;
+    if (!sample_kinds[k].per_party) continue;
     CU_ASSERT_EQUAL(sample_kinds[k].read(path, 0, &same), TW_ERR_MISMATCH);
-    CU_ASSERT_TRUE(message_has("belongs to rank 1, but this is rank 0") && message_has(path));
+    CU_ASSERT_TRUE(message_has("belongs to party 1, but this is party 0") && message_has(path));
   }
   tw_result_share r;
   CU_ASSERT_EQUAL(tw_result_share_read(in_folder("r.result.pX.h5"), -1, &r), TW_OK);  // the client reads both
-  CU_ASSERT_EQUAL(r.rank, 1);
+  CU_ASSERT_EQUAL(r.party, 1);
   tw_result_share_free(&r);
   for (int k = 0; k < SAMPLE_KINDS; k++) {
     bool same;
@@ -469,7 +469,7 @@ static void test_environment(void) {
   CU_ASSERT_EQUAL(strncmp(e.software, "twain ", 6), 0);
   CU_ASSERT_TRUE(strlen(e.hdf5) >= 5 && strlen(e.cpu) > 0 && strlen(e.user) > 0);
   CU_ASSERT_TRUE(strlen(e.started) == 20 && e.started[10] == 'T' && e.started[19] == 'Z');
-  CU_ASSERT_TRUE(e.mpi[0] == '\0' && e.isa[0] == '\0' && e.ranks_share_host == 0);
+  CU_ASSERT_TRUE(e.mpi[0] == '\0' && e.isa[0] == '\0' && e.parties_share_host == 0);
   unsetenv("SLURM_JOB_ID");
   setenv("PBS_JOBID", "77.server", 1);
   tw_environment_collect(&e);

@@ -13,7 +13,7 @@ static int64_t error_of(const trial *t, int b, size_t j, int f) {
   return tw_signed((y - x) & tw_mask(t->ring), t->ring);
 }
 
-// y = ceil((x - h + p_b - t) / 2^f) for both ranks b, from the masks themselves; |error| < 1.5 units.
+// y = ceil((x - h + p_b - t) / 2^f) for both parties b, from the masks themselves; |error| < 1.5 units.
 static void check_exact(int ring, int f, size_t n, int batch, bool every_value) {
   trial t;
   int x = tw_open(&t.b, trial_start(&t, ring, n, batch));
@@ -25,8 +25,8 @@ static void check_exact(int ring, int f, size_t n, int batch, bool every_value) 
     for (size_t j = 0; j < n; j++) {
       uint64_t r[2] = {trial_mask(&t, x, 0, b, j), trial_mask(&t, x, 1, b, j)};
       uint64_t wire = ((uint64_t)trial_x(&t, b, j) + r[0] + r[1]) & tw_mask(ring);
-      for (int rank = 0; rank < 2; rank++) {
-        __int128 offset = (__int128)(r[rank] & low) - (__int128)((wire - half) & low);
+      for (int party = 0; party < 2; party++) {
+        __int128 offset = (__int128)(r[party] & low) - (__int128)((wire - half) & low);
         int64_t y = ceil_shift((__int128)trial_x(&t, b, j) - (__int128)half + offset, f);
         wrong += tw_signed((uint64_t)y & tw_mask(ring - f), ring - f) != trial_y(&t, b, j);
       }

@@ -1,4 +1,4 @@
-// The ranks' first words to each other: what a peer may say of itself, and what it may not.
+// The parties' first words to each other: what a peer may say of itself, and what it may not.
 #include <pthread.h>
 #include <sodium.h>
 #include <stdio.h>
@@ -18,10 +18,10 @@ typedef struct {
   const char *words;
   const tw_terms *terms;
   outcome out;
-} rank_state;
+} party_state;
 
 static void *agree(void *argument) {
-  rank_state *r = argument;
+  party_state *r = argument;
   if (r->found != TW_OK) (void)tw_fail(r->found, "%s", r->words);
   r->out.status = tw_agree(r->channel, r->found, r->terms);
   snprintf(r->out.message, sizeof r->out.message, "%s", r->out.status == TW_OK ? "" : tw_error_message());
@@ -49,29 +49,29 @@ static tw_terms fresh_terms(void) {
   return t;
 }
 
-// Two honest ranks.
+// Two honest parties.
 static void both(const tw_terms *a, const tw_terms *b, tw_status found, outcome out[2]) {
   tw_channel *ends[2];
   pthread_t thread;
   CU_ASSERT_EQUAL_FATAL(tw_channel_loopback(5, ends), TW_OK);
-  rank_state ranks[2] = {{.channel = ends[0], .terms = a},
+  party_state parties[2] = {{.channel = ends[0], .terms = a},
                          {.channel = ends[1], .terms = b, .found = found, .words = "n.keys.p1.h5: no such file"}};
-  pthread_create(&thread, NULL, agree, &ranks[1]);
-  agree(&ranks[0]);
+  pthread_create(&thread, NULL, agree, &parties[1]);
+  agree(&parties[0]);
   pthread_join(thread, NULL);
   for (int i = 0; i < 2; i++) {
-    out[i] = ranks[i].out;
+    out[i] = parties[i].out;
     tw_channel_close(ends[i]);
   }
 }
 
-// Rank 0's answer to `bytes` of a greeting that rank 1 made by hand.
+// Party 0's answer to `bytes` of a greeting that party 1 made by hand.
 static outcome answer(const tw_terms *terms, const void *greeting, size_t bytes) {
   tw_channel *ends[2];
   CU_ASSERT_EQUAL_FATAL(tw_channel_loopback(5, ends), TW_OK);
   tw_exchange x = {.send = greeting, .bytes = bytes};
   CU_ASSERT_EQUAL(ends[1]->start(ends[1], &x), TW_OK);
-  rank_state honest = {.channel = ends[0], .terms = terms};
+  party_state honest = {.channel = ends[0], .terms = terms};
   agree(&honest);
   tw_channel_close(ends[0]);
   tw_channel_close(ends[1]);
@@ -82,7 +82,7 @@ static tw_greeting good_greeting(const tw_terms *terms) {
   tw_greeting g;
   memset(&g, 0, sizeof g);
   g.version = TW_PROTOCOL_VERSION;
-  g.rank = 1;
+  g.party = 1;
   g.terms = *terms;
   return g;
 }
@@ -97,7 +97,7 @@ static void same_terms(void) {
   CU_ASSERT_EQUAL(answer(&t, &g, sizeof g).status, TW_OK);
 }
 
-static void trouble_of_one_rank(void) {
+static void trouble_of_one_party(void) {
   outcome out[2];
   tw_terms t = fresh_terms();
   for (int code = TW_ERR_INTERNAL; code <= TW_ERR_CHECK; code++) {
@@ -109,7 +109,7 @@ static void trouble_of_one_rank(void) {
   }
 }
 
-// Both values, on both ranks.
+// Both values, on both parties.
 static void expect_difference(const tw_terms *a, const tw_terms *b, const char *what, const char *of_a,
                               const char *of_b) {
   outcome out[2];
@@ -138,7 +138,7 @@ static void different_files(void) {
   b = a, b.count = 77777;
   expect_difference(&a, &b, "number of sequences", "has 2", "77777");
   b = a, b.seq = 88888;
-  expect_difference(&a, &b, "sequence length", "rank 0 has", "88888");
+  expect_difference(&a, &b, "sequence length", "party 0 has", "88888");
 }
 
 static void different_options(void) {
@@ -147,9 +147,9 @@ static void different_options(void) {
   b = a, b.slots = other.slots;
   expect_difference(&a, &b, "list of key slots", a.slots.hex, b.slots.hex);
   b = a, b.ledgers[1] = other.ledgers[1];
-  expect_difference(&a, &b, "rank 1's ledger", a.ledgers[1].hex, b.ledgers[1].hex);
+  expect_difference(&a, &b, "party 1's ledger", a.ledgers[1].hex, b.ledgers[1].hex);
   b = a, b.test_keys = 1;
-  expect_difference(&a, &b, "TEST keys", "rank 0 has 0", "has 1");
+  expect_difference(&a, &b, "TEST keys", "party 0 has 0", "has 1");
   b = a, strcpy(b.transport, "mpi-p2p");
   expect_difference(&a, &b, "transport", "has auto", "has mpi-p2p");
   b = a, strcpy(b.link, "100 us, 10 Gbit/s");
@@ -157,9 +157,9 @@ static void different_options(void) {
   b = a, b.overlap = 0;
   expect_difference(&a, &b, "--overlap", "halves that take turns", "the whole batch at once");
   b = a, b.budget_words = 66666;
-  expect_difference(&a, &b, "--open-budget-words", "rank 0 has", "66666");
+  expect_difference(&a, &b, "--open-budget-words", "party 0 has", "66666");
   b = a, b.budget_jobs = 55555;
-  expect_difference(&a, &b, "--open-budget-jobs", "rank 0 has", "55555");
+  expect_difference(&a, &b, "--open-budget-jobs", "party 0 has", "55555");
 }
 
 static void expect_refusal(const tw_terms *mine, const tw_greeting *g, const char *what) {
@@ -185,10 +185,10 @@ static void lies_about_status(void) {
 static void other_nonsense(void) {
   tw_terms t = fresh_terms();
   tw_greeting good = good_greeting(&t), g;
-  g = good, g.rank = 0;
-  expect_refusal(&t, &g, "rank");
-  g = good, g.rank = 2 + randombytes_random() / 2;
-  expect_refusal(&t, &g, "rank");
+  g = good, g.party = 0;
+  expect_refusal(&t, &g, "party");
+  g = good, g.party = 2 + randombytes_random() / 2;
+  expect_refusal(&t, &g, "party");
   g = good, g.found = TW_ERR_IO, memset(g.message, 'x', sizeof g.message);
   expect_refusal(&t, &g, "message without end");
   g = good, g.terms.key_id.hex[7] = '\033';
@@ -277,7 +277,7 @@ static void a_deadline_in_silence(void) {
   tw_channel_close(ends[1]);
 }
 
-SUITE_MAIN("handshake", {"same terms", same_terms}, {"trouble of one rank", trouble_of_one_rank},
+SUITE_MAIN("handshake", {"same terms", same_terms}, {"trouble of one party", trouble_of_one_party},
            {"different files", different_files}, {"different options", different_options},
            {"lies about the status", lies_about_status}, {"other nonsense", other_nonsense},
            {"random greetings", random_greetings}, {"other versions", other_versions},

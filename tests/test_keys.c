@@ -26,8 +26,8 @@ static uint8_t seeds[SLOTS][32];
 static tw_key_index_entry entries[INDEX];
 static tw_keys_info info;
 
-static void fresh(int rank) {
-  info = (tw_keys_info){.rank = rank, .count = SLOTS, .slot_bytes = slot_bytes, .index_count = INDEX, .index = entries};
+static void fresh(int party) {
+  info = (tw_keys_info){.party = party, .count = SLOTS, .slot_bytes = slot_bytes, .index_count = INDEX, .index = entries};
   tw_id_random(&info.key_id);
   tw_id_random(&info.model_id);
   tw_digest_of(&info, sizeof info, &info.plan);
@@ -65,7 +65,7 @@ static tw_status write_file(const char *path) {
 }
 
 static bool same_header(const tw_keys_info *a) {
-  return a->rank == info.rank && !strcmp(a->key_id.hex, info.key_id.hex) &&
+  return a->party == info.party && !strcmp(a->key_id.hex, info.key_id.hex) &&
          !strcmp(a->model_id.hex, info.model_id.hex) && !strcmp(a->plan.hex, info.plan.hex) && a->test == info.test &&
          a->count == info.count && a->slot_bytes == info.slot_bytes && a->index_count == info.index_count &&
          !memcmp(a->index, entries, sizeof entries);
@@ -76,7 +76,7 @@ static tw_status read_file(const char *path, bool *same) {
   tw_keys *keys;
   static uint8_t block[700001];
   *same = true;
-  TW_TRY(tw_keys_open(path, info.rank, &keys));
+  TW_TRY(tw_keys_open(path, info.party, &keys));
   *same = same_header(tw_keys_get_info(keys));
   tw_status status = TW_OK;
   for (uint64_t s = 0; s < SLOTS && status == TW_OK; s++) {
@@ -122,25 +122,25 @@ static void test_checksums(void) {
 }
 
 static void test_round_trip(void) {
-  for (int rank = 0; rank < 2; rank++) {
-    const char *path = in_folder(rank ? "a.keys.p1.h5" : "a.keys.p0.h5");
+  for (int party = 0; party < 2; party++) {
+    const char *path = in_folder(party ? "a.keys.p1.h5" : "a.keys.p0.h5");
     bool same;
     struct stat st;
-    fresh(rank);
-    info.test = rank == 1;
+    fresh(party);
+    info.test = party == 1;
     CU_ASSERT_EQUAL(write_file(path), TW_OK);
     CU_ASSERT_EQUAL(read_file(path, &same), TW_OK);
     CU_ASSERT_TRUE(same);
     CU_ASSERT_EQUAL(stat(path, &st), 0);
     CU_ASSERT_EQUAL(st.st_mode & 07777, 0600);
-    CU_ASSERT_NOT_EQUAL(access(in_folder(rank ? "a.keys.p1.h5.partial" : "a.keys.p0.h5.partial"), F_OK), 0);
+    CU_ASSERT_NOT_EQUAL(access(in_folder(party ? "a.keys.p1.h5.partial" : "a.keys.p0.h5.partial"), F_OK), 0);
     CU_ASSERT_EQUAL(write_file(path), TW_ERR_IO);  // never over an existing file
     CU_ASSERT_TRUE(message_has("exists already"));
     CU_ASSERT_EQUAL(read_file(path, &same), TW_OK);
     tw_keys *keys;
-    CU_ASSERT_EQUAL(tw_keys_open(path, 1 - rank, &keys), TW_ERR_MISMATCH);
+    CU_ASSERT_EQUAL(tw_keys_open(path, 1 - party, &keys), TW_ERR_MISMATCH);
     CU_ASSERT_TRUE(
-        message_has(rank ? "belongs to rank 1, but this is rank 0" : "belongs to rank 0, but this is rank 1"));
+        message_has(party ? "belongs to party 1, but this is party 0" : "belongs to party 0, but this is party 1"));
     unlink(path);
   }
 }

@@ -87,8 +87,8 @@ static void test_changed_json(void) {
   CU_ASSERT_EQUAL(tw_ledger_open(in_folder("json"), &ledger), TW_ERR_IO);
 }
 
-static tw_status mark(const tw_ledger *ledger, int rank, const tw_id *key, uint64_t slot, const char *note) {
-  return tw_ledger_mark(ledger, rank, key, &slot, 1, note);
+static tw_status mark(const tw_ledger *ledger, int party, const tw_id *key, uint64_t slot, const char *note) {
+  return tw_ledger_mark(ledger, party, key, &slot, 1, note);
 }
 
 static void test_mark(void) {
@@ -148,12 +148,12 @@ static void test_list(void) {
   const tw_ledger_key *first = strcmp(list[0].key_id.hex, keys[0].hex) == 0 ? &list[0] : &list[1];
   const tw_ledger_key *second = first == &list[0] ? &list[1] : &list[0];
   CU_ASSERT_TRUE(strcmp(list[0].key_id.hex, list[1].key_id.hex) < 0);
-  CU_ASSERT_TRUE(first->rank == 1 && first->count == 5 && first->peer.hex[0] == '\0');
+  CU_ASSERT_TRUE(first->party == 1 && first->count == 5 && first->peer.hex[0] == '\0');
   static const uint64_t sorted[] = {0, 1, 2, 64, 130};
   for (int i = 0; i < 5; i++) CU_ASSERT_EQUAL(first->marks[i].slot, sorted[i]);
   CU_ASSERT_STRING_EQUAL(first->marks[1].note, "three");
   CU_ASSERT_STRING_EQUAL(first->marks[4].note, "four");
-  CU_ASSERT_TRUE(second->rank == 0 && second->count == 1);
+  CU_ASSERT_TRUE(second->party == 0 && second->count == 1);
   CU_ASSERT_STRING_EQUAL(second->peer.hex, peer.hex);
   CU_ASSERT_STRING_EQUAL(second->marks[0].note, "a?[2Jb");  // no control characters to a terminal
   tw_ledger_keys_free(list, count);
@@ -174,9 +174,9 @@ static void test_peer(void) {
   CU_ASSERT_EQUAL(tw_ledger_check_peer(&ledger, 0, &key, &peer, &recorded), TW_OK);
   CU_ASSERT_TRUE(recorded);
   CU_ASSERT_EQUAL(tw_ledger_check_peer(&ledger, 0, &key, &stranger, &recorded), TW_ERR_MISMATCH);
-  CU_ASSERT_TRUE(message_has(peer.hex) && message_has(stranger.hex) && message_has("rank 1"));
+  CU_ASSERT_TRUE(message_has(peer.hex) && message_has(stranger.hex) && message_has("party 1"));
   CU_ASSERT_EQUAL(tw_ledger_record_peer(&ledger, 0, &key, &stranger), TW_ERR_MISMATCH);
-  CU_ASSERT_EQUAL(tw_ledger_check_peer(&ledger, 1, &key, &stranger, &recorded), TW_OK);  // rank 1's is another ledger
+  CU_ASSERT_EQUAL(tw_ledger_check_peer(&ledger, 1, &key, &stranger, &recorded), TW_OK);  // party 1's is another ledger
   snprintf(path, sizeof path, "%s/p0/%s/peer", ledger.dir, key.hex);
   dump(path, (const uint8_t *)"ledger=0123", 11);
   CU_ASSERT_EQUAL(tw_ledger_check_peer(&ledger, 0, &key, &peer, &recorded), TW_ERR_FORMAT);
@@ -213,7 +213,7 @@ static void test_lock(void) {
   CU_ASSERT_EQUAL(tw_ledger_held(&ledger, 0, &key, 7), TW_ERR_IO);
   snprintf(pid, sizeof pid, "process %ld ", (long)getpid());
   CU_ASSERT_TRUE(message_has(pid) && message_has("waited 7 s"));
-  CU_ASSERT_EQUAL(tw_ledger_lock(&ledger, 1, &key, 0, &second), TW_OK);  // another rank, another key: other locks
+  CU_ASSERT_EQUAL(tw_ledger_lock(&ledger, 1, &key, 0, &second), TW_OK);  // another party, another key: other locks
   CU_ASSERT_EQUAL(tw_ledger_lock(&ledger, 0, &other, 0, &third), TW_OK);
   CU_ASSERT_TRUE(second >= 0 && third >= 0);
   tw_ledger_unlock(&second);
@@ -356,7 +356,7 @@ static void test_doubt(void) {
   CU_ASSERT_EQUAL(mark(&ledger, 0, &key, 3, ""), TW_ERR_IO);
 }
 
-// Folder, rank's folder, key's folder, ledger.json: this user's, and nobody else writes there.
+// Folder, party's folder, key's folder, ledger.json: this user's, and nobody else writes there.
 static void test_owner_and_mode(void) {
   tw_ledger ledger = new_ledger("own"), again;
   tw_id key;
@@ -462,7 +462,7 @@ int main(void) {
   CU_add_test(suite, "a changed ledger.json", test_changed_json);
   CU_add_test(suite, "marks last and tell their story", test_mark);
   CU_add_test(suite, "several marks, and the list", test_list);
-  CU_add_test(suite, "the other rank's ledger", test_peer);
+  CU_add_test(suite, "the other party's ledger", test_peer);
   CU_add_test(suite, "the lock", test_lock);
   CU_add_test(suite, "twenty processes, one inside", test_lock_race);
   CU_add_test(suite, "eight processes, one winner", test_race);

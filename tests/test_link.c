@@ -23,8 +23,8 @@ typedef struct {
   double seconds;
 } end;
 
-static uint8_t content(int rank, int message, size_t i) {
-  return (uint8_t)(7 * i + 31 * (size_t)message + 101 * (size_t)rank);
+static uint8_t content(int party, int message, size_t i) {
+  return (uint8_t)(7 * i + 31 * (size_t)message + 101 * (size_t)party);
 }
 
 static tw_status exchange_burst(end *e, uint8_t *const *mine, uint8_t *const *theirs) {
@@ -39,18 +39,18 @@ static tw_status exchange_burst(end *e, uint8_t *const *mine, uint8_t *const *th
 
 static void *run_end(void *argument) {
   end *e = argument;
-  int rank = e->channel->rank;
+  int party = e->channel->party;
   uint8_t *mine[BURST], *theirs[BURST];
   for (int k = 0; k < BURST; k++) {
     mine[k] = malloc(e->bytes);
     theirs[k] = calloc(1, e->bytes);
-    for (size_t i = 0; i < e->bytes; i++) mine[k][i] = content(rank, k, i);
+    for (size_t i = 0; i < e->bytes; i++) mine[k][i] = content(party, k, i);
   }
   double start = tw_seconds();
   for (int t = 0; t < e->times && e->status == TW_OK; t++) e->status = exchange_burst(e, mine, theirs);
   e->seconds = tw_seconds() - start;
   for (int k = 0; k < BURST; k++) {
-    for (size_t i = 0; k < e->burst && i < e->bytes; i++) e->wrong += theirs[k][i] != content(1 - rank, k, i);
+    for (size_t i = 0; k < e->burst && i < e->bytes; i++) e->wrong += theirs[k][i] != content(1 - party, k, i);
     free(mine[k]);
     free(theirs[k]);
   }

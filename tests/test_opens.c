@@ -25,11 +25,11 @@ static void every_width_in_one_flush(void) {
 static tw_status many_flushes(party *p) {
   int at = 0;
   while (p->items[at].share[0]) {
-    int todo = p->count;  // opens a flush; the schedule is the same at both ranks
+    int todo = p->count;  // opens a flush; the schedule is the same at both parties
     int from = at;
-    for (int i = 0; i < todo && p->items[at].share[0]; i++, at++) TW_TRY(queue_item(p->opens, &p->items[at], p->rank));
+    for (int i = 0; i < todo && p->items[at].share[0]; i++, at++) TW_TRY(queue_item(p->opens, &p->items[at], p->party));
     TW_TRY(tw_opens_flush(p->opens));
-    for (int i = from; i < at; i++) p->wrong += !opened(&p->items[i], p->rank);
+    for (int i = from; i < at; i++) p->wrong += !opened(&p->items[i], p->party);
   }
   return TW_OK;
 }
@@ -52,16 +52,16 @@ static void thousand_random_schedules(void) {
 static tw_status overlapped(party *p) {
   uint64_t message = 0;
   for (int i = 0; i < p->count; i++) {
-    TW_TRY(queue_item(p->opens, &p->items[i], p->rank));
+    TW_TRY(queue_item(p->opens, &p->items[i], p->party));
     if (i > 0) {
       TW_TRY(tw_opens_finish(p->opens, message));
-      p->wrong += !opened(&p->items[i - 1], p->rank) + !untouched(&p->items[i], p->rank);
+      p->wrong += !opened(&p->items[i - 1], p->party) + !untouched(&p->items[i], p->party);
     }
     TW_TRY(tw_opens_start(p->opens, &message));
     p->wrong += tw_opens_pending(p->opens) != 0;
   }
   TW_TRY(tw_opens_finish(p->opens, message));
-  p->wrong += !opened(&p->items[p->count - 1], p->rank);
+  p->wrong += !opened(&p->items[p->count - 1], p->party);
   return TW_OK;
 }
 
@@ -188,7 +188,7 @@ static void empty_flushes(void) {
   free_items(items, 2);
 }
 
-// Open the items in flushes of `group`; the transcript of both ranks must be that of the plain sums.
+// Open the items in flushes of `group`; the transcript of both parties must be that of the plain sums.
 static void transcript_of(item *items, int count, int group, uint8_t digest[32]) {
   party parties[2];
   item list[MAX_ITEMS + 1] = {0};

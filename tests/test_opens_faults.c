@@ -1,4 +1,4 @@
-// The collector when the ranks disagree, a message is damaged or the other rank leaves: both ranks stop, nothing is
+// The collector when the parties disagree, a message is damaged or the other party leaves: both parties stop, nothing is
 // combined, and nothing is sent a second time.
 #include <time.h>
 
@@ -52,9 +52,9 @@ static void layouts_that_differ(void) {
 }
 
 static tw_status flush_twice(party *p) {
-  TW_TRY(queue_item(p->opens, &p->items[0], p->rank));
+  TW_TRY(queue_item(p->opens, &p->items[0], p->party));
   TW_TRY(tw_opens_flush(p->opens));
-  TW_TRY(queue_item(p->opens, &p->items[1], p->rank));
+  TW_TRY(queue_item(p->opens, &p->items[1], p->party));
   return tw_opens_flush(p->opens);
 }
 
@@ -70,7 +70,7 @@ static void replayed_message(void) {
   tw_opens *fresh;
   CU_ASSERT_EQUAL_FATAL(tw_opens_create(&parties[0].channel.outer, &fresh), TW_OK);
   tw_opens_destroy(parties[0].opens);
-  parties[0].opens = fresh;  // starts again at 0 while rank 1 is at 2
+  parties[0].opens = fresh;  // starts again at 0 while party 1 is at 2
   pair_run(parties, flush_twice, flush_twice);
   for (int r = 0; r < 2; r++) {
     CU_ASSERT_PTR_EQUAL(parties[r].channel.inner, ends[r]);
@@ -102,7 +102,7 @@ static void damaged_messages(void) {
 }
 
 static tw_status leave(party *p) {
-  TW_TRY(queue_item(p->opens, &p->items[0], p->rank));
+  TW_TRY(queue_item(p->opens, &p->items[0], p->party));
   struct timespec t = {0, 50000000};
   nanosleep(&t, NULL);
   tw_channel_close(p->channel.inner);

@@ -1,11 +1,11 @@
 // Several messages of the collector in flight: random schedules over two lanes against the serial order, messages
-// finished in any order, hard maxima, and a rank that leaves while messages are under way.
+// finished in any order, hard maxima, and a party that leaves while messages are under way.
 #include "tests/opens_pair.h"
 #include "tests/suite.h"
 
 enum { SCHEDULES = 1000, MOST = 24 };
 
-// What both ranks do, drawn once: which open is queued when, when a message starts, in which order they are finished.
+// What both parties do, drawn once: which open is queued when, when a message starts, in which order they are finished.
 typedef struct {
   int count;
   int order[MOST];  // of queueing
@@ -37,7 +37,7 @@ typedef struct {
   int count;
 } flying;
 
-// One of those in flight, the same choice on both ranks.
+// One of those in flight, the same choice on both parties.
 static tw_status finish_one(party *p, flying *f, uint32_t *choice) {
   *choice = *choice * 1664525u + 1013904223u;
   int i = (int)((*choice >> 8) % (uint32_t)f->count);
@@ -57,21 +57,21 @@ static tw_status follow(party *p) {
     size_t place = 0;  // among opens that have elements, in serial order
     for (int j = 0; j < plan.order[i]; j++) place += p->items[j].words > 0;
     tw_opens_place(p->opens, place);
-    TW_TRY(queue_item(p->opens, it, p->rank));
+    TW_TRY(queue_item(p->opens, it, p->party));
     if (!plan.start[i] && i + 1 < plan.count) continue;
     while (f.count >= most) TW_TRY(finish_one(p, &f, &choice));
     TW_TRY(tw_opens_start(p->opens, &f.list[f.count++]));
   }
   while (f.count > 0) TW_TRY(finish_one(p, &f, &choice));
-  for (int i = 0; i < p->count; i++) p->wrong += !opened(&p->items[i], p->rank);
+  for (int i = 0; i < p->count; i++) p->wrong += !opened(&p->items[i], p->party);
   return TW_OK;
 }
 
 static tw_status one_after_the_other(party *p) {
   for (int i = 0; i < p->count; i++) {
-    TW_TRY(queue_item(p->opens, &p->items[i], p->rank));
+    TW_TRY(queue_item(p->opens, &p->items[i], p->party));
     TW_TRY(tw_opens_flush(p->opens));
-    p->wrong += !opened(&p->items[i], p->rank);
+    p->wrong += !opened(&p->items[i], p->party);
   }
   return TW_OK;
 }
@@ -108,19 +108,19 @@ static tw_status under_a_maximum(party *p) {
   uint64_t message;
   size_t words, jobs;
   tw_opens_limit(p->opens, 25, 0);
-  for (int i = 0; i < 3; i++) TW_TRY(queue_item(p->opens, &p->items[i], p->rank));
+  for (int i = 0; i < 3; i++) TW_TRY(queue_item(p->opens, &p->items[i], p->party));
   tw_opens_queued(p->opens, &words, &jobs);
   p->wrong += words != 10 || jobs != 1;  // the first two have left
-  TW_TRY(queue_item(p->opens, &p->items[3], p->rank));
+  TW_TRY(queue_item(p->opens, &p->items[3], p->party));
   tw_opens_queued(p->opens, &words, &jobs);
   p->wrong += words != 100 || jobs != 1;
   TW_TRY(tw_opens_start(p->opens, &message));
   TW_TRY(tw_opens_finish(p->opens, message));  // and what had to leave before it
-  for (int i = 0; i < 4; i++) p->wrong += !opened(&p->items[i], p->rank);
+  for (int i = 0; i < 4; i++) p->wrong += !opened(&p->items[i], p->party);
   tw_opens_limit(p->opens, 0, 2);
-  for (int i = 4; i < 9; i++) TW_TRY(queue_item(p->opens, &p->items[i], p->rank));
+  for (int i = 4; i < 9; i++) TW_TRY(queue_item(p->opens, &p->items[i], p->party));
   TW_TRY(tw_opens_flush(p->opens));
-  for (int i = 4; i < 9; i++) p->wrong += !opened(&p->items[i], p->rank);
+  for (int i = 4; i < 9; i++) p->wrong += !opened(&p->items[i], p->party);
   return TW_OK;
 }
 
@@ -140,19 +140,19 @@ static void hard_maxima(void) {
 static tw_status one_too_many(party *p) {
   uint64_t message[TW_OPENS_IN_FLIGHT], more;
   for (int i = 0; i < TW_OPENS_IN_FLIGHT; i++) {
-    TW_TRY(queue_item(p->opens, &p->items[i], p->rank));
+    TW_TRY(queue_item(p->opens, &p->items[i], p->party));
     TW_TRY(tw_opens_start(p->opens, &message[i]));
   }
-  TW_TRY(queue_item(p->opens, &p->items[TW_OPENS_IN_FLIGHT], p->rank));
+  TW_TRY(queue_item(p->opens, &p->items[TW_OPENS_IN_FLIGHT], p->party));
   p->wrong += tw_opens_start(p->opens, &more) != TW_ERR_INTERNAL;
   for (int i = TW_OPENS_IN_FLIGHT - 1; i >= 0; i--) {
-    for (int j = 0; j < i; j++) p->wrong += !untouched(&p->items[j], p->rank);
+    for (int j = 0; j < i; j++) p->wrong += !untouched(&p->items[j], p->party);
     TW_TRY(tw_opens_finish(p->opens, message[i]));
     TW_TRY(tw_opens_finish(p->opens, message[i]));  // again: nothing
-    p->wrong += !opened(&p->items[i], p->rank);
+    p->wrong += !opened(&p->items[i], p->party);
   }
   TW_TRY(tw_opens_flush(p->opens));
-  p->wrong += !opened(&p->items[TW_OPENS_IN_FLIGHT], p->rank);
+  p->wrong += !opened(&p->items[TW_OPENS_IN_FLIGHT], p->party);
   return TW_OK;
 }
 
@@ -167,10 +167,10 @@ static void as_many_as_fit(void) {
   free_items(items, TW_OPENS_IN_FLIGHT + 1);
 }
 
-// Rank 1 sends one of three messages and goes.
+// Party 1 sends one of three messages and goes.
 static tw_status leave(party *p) {
   uint64_t message;
-  TW_TRY(queue_item(p->opens, &p->items[0], p->rank));
+  TW_TRY(queue_item(p->opens, &p->items[0], p->party));
   TW_TRY(tw_opens_start(p->opens, &message));
   tw_channel_close(p->channel.inner);
   p->channel.inner = NULL;
@@ -181,11 +181,11 @@ static tw_status stay(party *p) {
   uint64_t message[3];
   tw_status status = TW_OK;
   for (int i = 0; i < 3 && status == TW_OK; i++) {
-    status = queue_item(p->opens, &p->items[i], p->rank);
+    status = queue_item(p->opens, &p->items[i], p->party);
     if (status == TW_OK) status = tw_opens_start(p->opens, &message[i]);
   }
   for (int i = 2; i >= 0 && status == TW_OK; i--) status = tw_opens_finish(p->opens, message[i]);
-  for (int i = 1; i < 3; i++) p->wrong += !untouched(&p->items[i], p->rank);
+  for (int i = 1; i < 3; i++) p->wrong += !untouched(&p->items[i], p->party);
   p->wrong += tw_opens_flush(p->opens) != TW_ERR_PEER;  // nothing more is sent
   return status;
 }

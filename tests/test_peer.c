@@ -1,4 +1,4 @@
-// What a rank does when the other one dies, hangs or runs something else. Started without arguments this is a CUnit
+// What a party does when the other one dies, hangs or runs something else. Started without arguments this is a CUnit
 // executable that starts itself as two MPI ranks, one way of failing at a time, and looks at how they end: the
 // survivor with a message and code 7 well within its timeout, and mpirun never hanging.
 #include <CUnit/Basic.h>
@@ -26,29 +26,29 @@ static void pause_seconds(double s) {
   nanosleep(&t, NULL);
 }
 
-// Ranks speak into files of their own: what mpirun forwards may be lost when it ends them.
-static const char *words_of(int rank) {
+// Parties speak into files of their own: what mpirun forwards may be lost when it ends them.
+static const char *words_of(int party) {
   static char path[200];
-  snprintf(path, sizeof path, "%s/rank.%d", getenv(FOLDER), rank);
+  snprintf(path, sizeof path, "%s/party.%d", getenv(FOLDER), party);
   return path;
 }
 
-static void give_up(int rank, const char *what, tw_status status, double seconds) {
+static void give_up(int party, const char *what, tw_status status, double seconds) {
   char unfinished[300];
-  snprintf(unfinished, sizeof unfinished, "%s.unfinished", words_of(rank));
+  snprintf(unfinished, sizeof unfinished, "%s.unfinished", words_of(party));
   FILE *file = fopen(unfinished, "w");
   if (!file) _Exit(2);
   fprintf(file, "%s: status %d after %.1f s: %s\n", what, status, seconds, tw_error_message());
-  if (fclose(file) != 0 || rename(unfinished, words_of(rank)) != 0) _Exit(2);
+  if (fclose(file) != 0 || rename(unfinished, words_of(party)) != 0) _Exit(2);
 }
 
 // Both fail in these, and each has something to say before mpirun ends the job.
 static bool both_speak(const char *way) { return !strcmp(way, "shorter") || !strcmp(way, "longer"); }
 
-// MPI goes on while waiting: a busy machine may hold the other rank's part of an exchange up.
-static void let_other_speak(int rank) {
+// MPI goes on while waiting: a busy machine may hold the other party's part of an exchange up.
+static void let_other_speak(int party) {
   uint64_t end = tw_clock_ns() + (uint64_t)LIMIT_SECONDS * 500000000u;
-  while (access(words_of(1 - rank), F_OK) != 0 && tw_clock_ns() < end) {
+  while (access(words_of(1 - party), F_OK) != 0 && tw_clock_ns() < end) {
     int found;
     MPI_Iprobe(MPI_ANY_SOURCE, MPI_ANY_TAG, MPI_COMM_WORLD, &found, MPI_STATUS_IGNORE);
     pause_seconds(0.001);
@@ -61,24 +61,24 @@ static void fail_as_asked(const char *way) {
   if (!strcmp(way, "exits")) _Exit(0);
 }
 
-// Elements of a flush, of a rank.
-static size_t elements(const char *way, int rank, uint32_t flush) {
+// Elements of a flush, of a party.
+static size_t elements(const char *way, int party, uint32_t flush) {
   size_t n = strcmp(way, "large") != 0 && strcmp(way, "longer") != 0 ? 1000 : 10000000;
-  if (rank == 1 && flush == 2 && !strcmp(way, "longer")) return 100;
-  if (rank == 1 && flush == 2 && !strcmp(way, "shorter")) return n / 2;
+  if (party == 1 && flush == 2 && !strcmp(way, "longer")) return 100;
+  if (party == 1 && flush == 2 && !strcmp(way, "shorter")) return n / 2;
   return n;
 }
 
-// Rank 1 fails in the given way before the third flush; rank 0 goes on opening. Until then, and when both are to fail,
+// Party 1 fails in the given way before the third flush; party 0 goes on opening. Until then, and when both are to fail,
 // the time limit allows for a busy machine.
-static int as_rank(const char *way) {
+static int as_party(const char *way) {
   const double patient = LIMIT_SECONDS / 2.0, brief = 2;
-  int rank;
+  int party;
   MPI_Init(NULL, NULL);
-  MPI_Comm_rank(MPI_COMM_WORLD, &rank);
+  MPI_Comm_rank(MPI_COMM_WORLD, &party);
   if (sodium_init() < 0) return 2;
   bool absent = !strcmp(way, "absent");
-  if (rank == 1 && absent) pause_seconds(2.0 * LIMIT_SECONDS);
+  if (party == 1 && absent) pause_seconds(2.0 * LIMIT_SECONDS);
   tw_channel *c = NULL;
   tw_opens *o = NULL;
   uint64_t begin = tw_clock_ns();
@@ -88,19 +88,19 @@ static int as_rank(const char *way) {
   uint64_t *data = malloc(n * 8);
   randombytes_buf(data, n * 8);
   for (uint32_t flush = 0; flush < 5 && status == TW_OK; flush++) {
-    if (rank == 1 && flush == 2) fail_as_asked(way);
+    if (party == 1 && flush == 2) fail_as_asked(way);
     if (flush == 2 && !both_speak(way)) c->timeout_seconds = brief;
     begin = tw_clock_ns();
-    status = tw_opens_ring(o, flush, 9, 60, elements(way, rank, flush), data);
+    status = tw_opens_ring(o, flush, 9, 60, elements(way, party, flush), data);
     if (status == TW_OK) status = tw_opens_flush(o);
   }
   if (status == TW_OK) return 0;
   double seconds = (double)(tw_clock_ns() - begin) * 1e-9;
-  give_up(rank, rank ? "failing rank" : "survivor", status, seconds);
+  give_up(party, party ? "failing party" : "survivor", status, seconds);
   tw_opens_destroy(o);
   tw_channel_close(c);
   free(data);
-  if (both_speak(way)) let_other_speak(rank);
+  if (both_speak(way)) let_other_speak(party);
   MPI_Abort(MPI_COMM_WORLD, (int)status);
   return 2;
 }
@@ -120,15 +120,15 @@ static void add_output(outcome *out, int from) {
 }
 
 static void add_words(outcome *out) {
-  for (int rank = 0; rank < 3; rank++) {
-    int file = open(words_of(rank), O_RDONLY);
+  for (int party = 0; party < 3; party++) {
+    int file = open(words_of(party), O_RDONLY);
     if (file < 0) continue;
     add_output(out, file);
-    unlink(words_of(rank));
+    unlink(words_of(party));
   }
 }
 
-static outcome start_ranks(const char *ranks, const char *way) {
+static outcome start_parties(const char *parties, const char *way) {
   outcome out = {.code = -1};
   int ends[2];
   char self[4096] = "";
@@ -142,7 +142,7 @@ static outcome start_ranks(const char *ranks, const char *way) {
     close(ends[1]);
     char limit[16];
     snprintf(limit, sizeof limit, "%d", LIMIT_SECONDS);
-    execlp("timeout", "timeout", "-k", "5", limit, "mpirun", "-np", ranks, self, way, (char *)NULL);
+    execlp("timeout", "timeout", "-k", "5", limit, "mpirun", "-np", parties, self, way, (char *)NULL);
     _exit(127);
   }
   close(ends[1]);
@@ -156,7 +156,7 @@ static outcome start_ranks(const char *ranks, const char *way) {
 }
 
 static outcome expect(const char *way, int code, int parts, const char *const needles[]) {
-  outcome out = start_ranks("2", way);
+  outcome out = start_parties("2", way);
   CU_ASSERT_EQUAL(out.code, code);
   CU_ASSERT(out.seconds < LIMIT_SECONDS);
   int missing = 0;
@@ -177,7 +177,7 @@ static void gave_up_in_time(const outcome *out) {
 
 static void peer_asleep(void) {
   outcome out = expect("asleep", TW_ERR_PEER, 3,
-                       (const char *[]){"message 2", "bytes received; look at the log of rank 1", "raise --timeout"});
+                       (const char *[]){"message 2", "bytes received; look at the log of party 1", "raise --timeout"});
   gave_up_in_time(&out);
 }
 
@@ -187,55 +187,55 @@ static void peer_asleep_in_a_large_message(void) {
 }
 
 static void peer_that_never_opens_its_channel(void) {
-  outcome out = expect("absent", TW_ERR_PEER, 1, (const char *[]){"rank 1 has not opened its channel"});
+  outcome out = expect("absent", TW_ERR_PEER, 1, (const char *[]){"party 1 has not opened its channel"});
   gave_up_in_time(&out);
 }
 
 static void peer_with_another_message(void) {
   static const char *const shorter[] = {
-      "survivor: status 7", "failing rank: status 7",
-      "rank 0: message 2: the payload length in bytes is 7504 here and 3752 at rank 1",
-      "rank 1: message 2: the payload length in bytes is 3752 here and 7504 at rank 0"};
+      "survivor: status 7", "failing party: status 7",
+      "party 0: message 2: the payload length in bytes is 7504 here and 3752 at party 1",
+      "party 1: message 2: the payload length in bytes is 3752 here and 7504 at party 0"};
   expect("shorter", TW_ERR_PEER, 4, shorter);
   // Different numbers of chunks: both still know at the first one.
-  static const char *const longer[] = {"survivor: status 7", "failing rank: status 7",
-                                       "75000000 here and 752 at rank 1", "752 here and 75000000 at rank 0"};
+  static const char *const longer[] = {"survivor: status 7", "failing party: status 7",
+                                       "75000000 here and 752 at party 1", "752 here and 75000000 at party 0"};
   expect("longer", TW_ERR_PEER, 4, longer);
 }
 
-// mpirun ends the job by itself when a rank is killed, perhaps before the survivor notices; with recovery enabled
+// mpirun ends the job by itself when a party is killed, perhaps before the survivor notices; with recovery enabled
 // it leaves the survivor alone, which then has to help itself.
 static void peer_killed(void) {
-  outcome out = start_ranks("2", "killed");
+  outcome out = start_parties("2", "killed");
   CU_ASSERT(out.code > 0);
   CU_ASSERT(out.seconds < LIMIT_SECONDS);
   CU_ASSERT_PTR_NOT_NULL(strstr(out.output, "signal 9"));
   setenv("OMPI_MCA_orte_enable_recovery", "1", 1);
-  out = start_ranks("2", "killed");
+  out = start_parties("2", "killed");
   CU_ASSERT_NOT_EQUAL(out.code, -1);  // what it is under recovery is up to mpirun
   CU_ASSERT(out.seconds < LIMIT_SECONDS);
   CU_ASSERT_PTR_NOT_NULL(strstr(out.output, "survivor: status 7 after"));
-  CU_ASSERT_PTR_NOT_NULL(strstr(out.output, "look at the log of rank 1"));
+  CU_ASSERT_PTR_NOT_NULL(strstr(out.output, "look at the log of party 1"));
   unsetenv("OMPI_MCA_orte_enable_recovery");
 }
 
 static void peer_that_exits(void) {
-  outcome out = start_ranks("2", "exits");
+  outcome out = start_parties("2", "exits");
   CU_ASSERT(out.code > 0);
   CU_ASSERT(out.seconds < LIMIT_SECONDS);
 }
 
 static void wrong_number_of_ranks(void) {
-  outcome out = start_ranks("1", "asleep");
+  outcome out = start_parties("1", "asleep");
   CU_ASSERT_EQUAL(out.code, TW_ERR_USAGE);
   CU_ASSERT_PTR_NOT_NULL(strstr(out.output, "1 MPI ranks: start exactly two"));
-  out = start_ranks("3", "asleep");
+  out = start_parties("3", "asleep");
   CU_ASSERT_EQUAL(out.code, TW_ERR_USAGE);
 }
 
 int main(int argc, char **argv) {
-  if (argc == 2) return as_rank(argv[1]);
-  // Two ranks on any machine: as root, in a container, on a single core.
+  if (argc == 2) return as_party(argv[1]);
+  // Two parties on any machine: as root, in a container, on a single core.
   setenv("OMPI_ALLOW_RUN_AS_ROOT", "1", 1);
   setenv("OMPI_ALLOW_RUN_AS_ROOT_CONFIRM", "1", 1);
   setenv("OMPI_MCA_rmaps_base_oversubscribe", "1", 1);

@@ -1,4 +1,4 @@
-// Placement on made-up machines: near the GPU, apart from the other rank, never outside the cores that were given.
+// Placement on made-up machines: near the GPU, apart from the other party, never outside the cores that were given.
 #define _GNU_SOURCE
 #include <hwloc.h>
 #include <sched.h>
@@ -83,7 +83,7 @@ static void test_gpu(void) {
          "cores 8-15 of 16, memory node 1; near GPU 0000:9A:00.0; network ens1; not bound");
   expect(two_gpus(), "0-15", "0000:55:00.0", -1, "0-15",
          "cores 0-15 of 16, memory node 0-1; unknown place of GPU 0000:55:00.0; network mlx5_0, ens1; not bound");
-  // both ranks' GPUs on one node
+  // both parties' GPUs on one node
   expect(two_gpus(), "0-15", "0000:17:00.0", 1, "4-7",
          "cores 4-7 of 16, memory node 0; near GPU 0000:17:00.0; network mlx5_0; not bound");
 }
@@ -159,4 +159,4 @@ static void test_this_machine(void) {
 }
 
 SUITE_MAIN("placement", {"near the GPU", test_gpu}, {"inside what was given", test_given},
-           {"two ranks of a host", test_halves}, {"no core at all", test_nowhere}, {"this machine", test_this_machine})
+           {"two parties of a host", test_halves}, {"no core at all", test_nowhere}, {"this machine", test_this_machine})

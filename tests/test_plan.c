@@ -243,10 +243,10 @@ static void test_bert_base_bars(void) {
   CU_ASSERT_EQUAL_FATAL(make("bert-base", 128, TW_DITHERED, TW_OUTPUT_TOKENS, NULL, &plan), TW_OK);
   tw_cost total, *labels = calloc((size_t)plan.program.label_count + 1, sizeof *labels);
   tw_program_costs(&plan.program, labels, &total);
-  for (int rank = 0; rank < 2; rank++) {
-    CU_ASSERT(total.correction_bytes[rank] <= 470000000);
-    CU_ASSERT(total.correction_bytes[rank] >= 200000000);  // a bar that is met by leaving things out is not met
-    CU_ASSERT_EQUAL(total.correction_bytes[rank], plan.program.slot_bytes[rank]);
+  for (int party = 0; party < 2; party++) {
+    CU_ASSERT(total.correction_bytes[party] <= 470000000);
+    CU_ASSERT(total.correction_bytes[party] >= 200000000);  // a bar that is met by leaving things out is not met
+    CU_ASSERT_EQUAL(total.correction_bytes[party], plan.program.slot_bytes[party]);
   }
   CU_ASSERT(total.sent_bytes <= 260000000);
   CU_ASSERT(total.rounds <= 560);

@@ -140,7 +140,7 @@ static void test_seeds(void) {
     uint64_t number;
     const char *label;
     uint64_t index;
-  } cases[] = {{1, "rank", 0}, {1, "rank", 1}, {2, "rank", 0}, {1, "ran", 0}, {1, "rank ", 0}, {1, "", 0}};
+  } cases[] = {{1, "party", 0}, {1, "party", 1}, {2, "party", 0}, {1, "ran", 0}, {1, "party ", 0}, {1, "", 0}};
   enum { COUNT = sizeof cases / sizeof cases[0] };
   tw_seed seeds[COUNT], again;
   for (size_t i = 0; i < COUNT; i++) {

@@ -14,7 +14,7 @@
 enum { BOXES = 2, MESSAGES = 60, SLOT_WORDS = 4000, PATIENCE_MS = 5000 };
 
 typedef struct {
-  int rank;
+  int party;
   tw_relay *relay;
   tw_relay_box box[BOXES];
   uint64_t *memory[BOXES][2];  // sent, received
@@ -25,13 +25,13 @@ typedef struct {
   int wrong;
 } side;
 
-static uint64_t word_of(int rank, int message, size_t i) {
-  return (uint64_t)(rank + 1) * 0x9e3779b97f4a7c15u + (uint64_t)message * 1000003 + i;
+static uint64_t word_of(int party, int message, size_t i) {
+  return (uint64_t)(party + 1) * 0x9e3779b97f4a7c15u + (uint64_t)message * 1000003 + i;
 }
 
-static void make_side(side *s, int rank, tw_channel *channel) {
+static void make_side(side *s, int party, tw_channel *channel) {
   memset(s, 0, sizeof *s);
-  s->rank = rank;
+  s->party = party;
   for (int b = 0; b < BOXES; b++) {
     for (int way = 0; way < 2; way++) {
       s->memory[b][way] = calloc(2 * SLOT_WORDS, 8);
@@ -86,14 +86,14 @@ static void *play_gpu(void *argument) {
     uint64_t k = number[m->box]++;
     uint64_t *sent = s->memory[m->box][0] + k % 2 * SLOT_WORDS, *got = s->memory[m->box][1] + k % 2 * SLOT_WORDS;
     for (int r = 0; r < m->rounds; r++) {
-      for (size_t w = m->round[r] + 1; w < m->round[r + 1]; w++) sent[w] = word_of(s->rank, i, w);
+      for (size_t w = m->round[r] + 1; w < m->round[r + 1]; w++) sent[w] = word_of(s->party, i, w);
       for (int b = 0; b < m->blocks; b++)
         atomic_store(&s->flags[m->box][0][TW_FLAG_STRIDE * b], tw_exchange_flag(k, r));
     }
     for (int r = 0; r < m->rounds; r++) {
       for (int b = 0; b < m->blocks; b++)
         if (!await(s, &s->flags[m->box][1][TW_FLAG_STRIDE * b], tw_exchange_flag(k, r))) return NULL;
-      for (size_t w = m->round[r] + 1; w < m->round[r + 1]; w++) s->wrong += got[w] != word_of(1 - s->rank, i, w);
+      for (size_t w = m->round[r] + 1; w < m->round[r + 1]; w++) s->wrong += got[w] != word_of(1 - s->party, i, w);
     }
   }
   return NULL;
@@ -211,7 +211,7 @@ static tw_status watched_wait(tw_channel *c, tw_exchange *x) {
   return status;
 }
 
-// Given up while a round is on its way to a rank that is silent: the round is taken back before the relay ends, within
+// Given up while a round is on its way to a party that is silent: the round is taken back before the relay ends, within
 // about a second; where the transport does not let go, the owner of the memory is told.
 static void given_up_in_a_message(void) {
   const tw_relay_message m = {.box = 0, .blocks = 1, .rounds = 3, .round = {0, 20, 40, 60}};
@@ -219,7 +219,7 @@ static void given_up_in_a_message(void) {
     tw_channel *ends[2];
     side s;
     CU_ASSERT_EQUAL_FATAL(tw_channel_loopback(30, ends), TW_OK);
-    watched w = {.channel = {.rank = 0,
+    watched w = {.channel = {.party = 0,
                              .name = "watched",
                              .timeout_seconds = 30,
                              .start = watched_start,

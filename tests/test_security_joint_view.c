@@ -1,5 +1,5 @@
-// The joint view of a corrupted rank, enumerated: with its own randomness fixed, let the honest rank's masks and pads
-// run through all their values. What the corrupted rank reads (corrections) and hears (opened values) must then take
+// The joint view of a corrupted party, enumerated: with its own randomness fixed, let the honest party's masks and pads
+// run through all their values. What the corrupted party reads (corrections) and hears (opened values) must then take
 // every value of its domain equally often, for every secret input: so it depends on no input (docs/security.md). The
 // lanes of a tensor hold the values side by side: one walk of a program on tiny rings enumerates them all.
 #include <signal.h>
@@ -15,7 +15,7 @@
 #include "tests/suite.h"
 #include "tests/walk.h"
 
-enum { CYCLES = 2 };  // lanes whose corrections rank 0 reads, and those that rank 1 reads
+enum { CYCLES = 2 };  // lanes whose corrections party 0 reads, and those that party 1 reads
 
 // ---- a program, its lanes and its secrets ----
 
@@ -105,13 +105,13 @@ static void see_opened(views *v, const tw_program *p, const walk *w) {
   }
 }
 
-static void see_corrections(views *v, const tw_program *p, const walk *w, int rank) {
+static void see_corrections(views *v, const tw_program *p, const walk *w, int party) {
   uint64_t *value = calloc(tape.lanes * 8, sizeof *value);
   if (!value) abort();
   for (int i = 0; i < p->correction_count; i++) {
     const tw_correction *c = &p->corrections[i];
-    size_t h = tw_half(c->n), first = rank ? h : 0, mine = rank ? c->n - h : h;
-    const uint8_t *packed = w->corrections[rank] + c->offset[rank];
+    size_t h = tw_half(c->n), first = party ? h : 0, mine = party ? c->n - h : h;
+    const uint8_t *packed = w->corrections[party] + c->offset[party];
     if (!c->bits) tw_unpack(packed, mine, c->width, value);
     for (size_t j = 0; j < mine; j++)
       see(v, c->n, first + j,
@@ -180,7 +180,7 @@ static bool even(const uint32_t *count, size_t values, uint64_t total) {
   return true;
 }
 
-// Bits that a view can have: more than the honest rank's randomness when a stream is used twice.
+// Bits that a view can have: more than the honest party's randomness when a stream is used twice.
 static int view_bits(const tw_program *p) {
   int bits = 0;
   for (int i = 0; i < p->op_count; i++) {
@@ -215,7 +215,7 @@ static bool view_is_uniform(const joint_case *c, const tw_program *p, secrets *s
   return uniform;
 }
 
-// Both ranks corrupted in turn; four secrets (every input, when there are fewer), two where the enumeration is long.
+// Both parties corrupted in turn; four secrets (every input, when there are fewer), two where the enumeration is long.
 static bool all_views_uniform(joint_case c) {
   static uint64_t table_values[2][4] = {{1, 2, 3, 0}, {3, 1, 0, 2}};
   static const tw_table tables[2] = {{"A", 4, table_values[0]}, {"B", 4, table_values[1]}};
@@ -425,7 +425,7 @@ static tw_status early_party(tw_session *s, const tw_op *op) {
   TW_TRY(tw_make_value(s, id));
   out = tw_b(s, id)->value;
   for (size_t j = 0; j < tw_t(s, id)->n; j++)
-    out[j] = (tw_b(s, op->in[0])->value[j] + tw_b(s, id)->mask[s->rank][j] - r[j]) & tw_mask(tw_t(s, id)->ring);
+    out[j] = (tw_b(s, op->in[0])->value[j] + tw_b(s, id)->mask[s->party][j] - r[j]) & tw_mask(tw_t(s, id)->ring);
   return tw_opens_ring(s->opens, op->mask_use, s->slots[0], tw_t(s, id)->ring, tw_t(s, id)->n, out);
 }
 static tw_status early_clear(tw_session *s, const tw_op *op) {

@@ -1,5 +1,5 @@
 // The rules that the proof of docs/security.md rests on, on the program of a whole encoder: every stream has one role
-// and is consumed once by each rank (R1), what is dealt depends on nothing later (R2), messages have fixed lengths
+// and is consumed once by each party (R1), what is dealt depends on nothing later (R2), messages have fixed lengths
 // (R3). And the proof's own step, measured: another value of one honest mask or pad moves its own entry of the view by
 // just as much, and none before it.
 //
@@ -192,7 +192,7 @@ static bool drew_exactly(const stream_record *r, size_t rows, size_t row, size_t
   return inside == rows * (to - from) && count_drawn(r, 0, r->n) == inside;
 }
 
-// Both roles draw a mask whole; a pad of side s is drawn by the party where the other rank reads a correction, and
+// Both roles draw a mask whole; a pad of side s is drawn by the party where the other party reads a correction, and
 // there the dealer hides the correction with it (the sign of a lookup needs the dealer's whole view of a pad).
 static size_t wrong_pads(const tw_correction *c, int side, const stream_record *dealer, const stream_record *party) {
   size_t unit = c->bits ? tw_words(c->n) : c->n, h = c->bits ? tw_words(tw_half(c->n)) : tw_half(c->n);
@@ -258,7 +258,7 @@ static void messages_have_fixed_lengths(void) { with_programs(fixed_lengths); }
 
 // ---- one honest value changed ----
 
-// An entry of a corrupted rank's view, in program order: an opened tensor, or the part of a correction that it reads.
+// An entry of a corrupted party's view, in program order: an opened tensor, or the part of a correction that it reads.
 typedef struct {
   uint32_t use;
   const tw_tensor *opened;
@@ -266,7 +266,7 @@ typedef struct {
   size_t first;
 } entry;  // first: in walk.opened
 
-static int list_entries(const tw_program *p, int rank, entry *out) {
+static int list_entries(const tw_program *p, int party, entry *out) {
   int count = 0;
   size_t first = 0;
   for (int i = 0; i < p->op_count; i++) {
@@ -278,21 +278,21 @@ static int list_entries(const tw_program *p, int rank, entry *out) {
     }
     for (int j = 0; j < op->correction_count; j++) {
       const tw_correction *c = &p->corrections[op->correction + j];
-      if (c->bytes[rank] > 0) out[count++] = (entry){.use = c->use, .read = c};
+      if (c->bytes[party] > 0) out[count++] = (entry){.use = c->use, .read = c};
     }
   }
   return count;
 }
 
 // The entry's values: words of planes, or ring elements. Returns their count.
-static size_t entry_values(const entry *e, const walk *w, int rank, uint64_t *out) {
+static size_t entry_values(const entry *e, const walk *w, int party, uint64_t *out) {
   if (e->opened) {
     size_t n = e->opened->kind == TW_WIRE ? e->opened->n : (size_t)e->opened->planes * tw_words(e->opened->n);
     memcpy(out, w->opened + e->first, 8 * n);
     return n;
   }
-  size_t h = tw_half(e->read->n), n = rank == 0 ? h : e->read->n - h;
-  const uint8_t *packed = w->corrections[rank] + e->read->offset[rank];
+  size_t h = tw_half(e->read->n), n = party == 0 ? h : e->read->n - h;
+  const uint8_t *packed = w->corrections[party] + e->read->offset[party];
   if (!e->read->bits) {
     tw_unpack(packed, n, e->read->width, out);
     return n;
@@ -304,10 +304,10 @@ static size_t entry_values(const entry *e, const walk *w, int rank, uint64_t *ou
 
 enum { MOST_VALUES = 1 << 20 };
 
-static size_t differing(const entry *e, const walk *a, const walk *b, int rank, size_t *where, uint64_t pair[2]) {
+static size_t differing(const entry *e, const walk *a, const walk *b, int party, size_t *where, uint64_t pair[2]) {
   static uint64_t x[MOST_VALUES], y[MOST_VALUES];
-  size_t n = entry_values(e, a, rank, x), count = 0;
-  entry_values(e, b, rank, y);
+  size_t n = entry_values(e, a, party, x), count = 0;
+  entry_values(e, b, party, y);
   for (size_t j = 0; j < n; j++) {
     if (x[j] == y[j]) continue;
     count++;
@@ -318,15 +318,15 @@ static size_t differing(const entry *e, const walk *a, const walk *b, int rank, 
   return count;
 }
 
-// A place in the honest stream of entry e whose change the corrupted rank sees: element or word of the stream, and its
+// A place in the honest stream of entry e whose change the corrupted party sees: element or word of the stream, and its
 // index among the entry's values.
-static void pick_place(const entry *e, int rank, size_t *at, size_t *value) {
+static void pick_place(const entry *e, int party, size_t *at, size_t *value) {
   bool bits = e->read ? e->read->bits : e->opened->kind != TW_WIRE;
   size_t n = e->read ? e->read->n : e->opened->n, row = bits ? tw_words(n) : n, first = 0, mine = row;
   if (e->read) {
     size_t h = bits ? tw_words(tw_half(n)) : tw_half(n);
-    first = rank == 0 ? 0 : h;
-    mine = rank == 0 ? h : row - h;
+    first = party == 0 ? 0 : h;
+    mine = party == 0 ? h : row - h;
   }
   size_t planes = !bits ? 1 : (size_t)(e->read ? e->read->width : e->opened->planes);
   size_t plane = walk_random() % planes, j = walk_random() % mine;
@@ -337,47 +337,47 @@ static void pick_place(const entry *e, int rank, size_t *at, size_t *value) {
 }
 
 // The change appears in its own entry, at its own place, by its own amount.
-static bool own_entry_moved(const entry *e, const walk *before, const walk *after, int rank, size_t value) {
+static bool own_entry_moved(const entry *e, const walk *before, const walk *after, int party, size_t value) {
   size_t where = 0;
   uint64_t pair[2] = {0, 0};
-  if (differing(e, before, after, rank, &where, pair) != 1 || where != value) return false;
+  if (differing(e, before, after, party, &where, pair) != 1 || where != value) return false;
   if (e->read ? e->read->bits : e->opened->kind != TW_WIRE) return (pair[0] ^ pair[1]) == streams.delta;
   int ring = e->read ? e->read->width : e->opened->ring;
   return ((e->read ? pair[0] - pair[1] : pair[1] - pair[0]) & tw_mask(ring)) == (streams.delta & tw_mask(ring));
 }
 
-// Changes one value of the honest rank's stream of entries[i]; true when the view moved as the proof says.
-static bool triangular(const entry *entries, int i, const walk *before, int rank) {
+// Changes one value of the honest party's stream of entries[i]; true when the view moved as the proof says.
+static bool triangular(const entry *entries, int i, const walk *before, int party) {
   walk after = *before;
   size_t value, where;
   uint64_t pair[2];
   after.output = after.opened = after.guard = NULL;
   after.corrections[0] = after.corrections[1] = NULL;
-  pick_place(&entries[i], rank, &streams.at, &value);
+  pick_place(&entries[i], party, &streams.at, &value);
   streams.use = entries[i].use;
-  streams.side = 1 - rank;
+  streams.side = 1 - party;
   CU_ASSERT_EQUAL_FATAL(walk_run(&after), TW_OK);
   streams.side = -1;
   CU_ASSERT_EQUAL(after.mismatches, 0);
-  bool good = own_entry_moved(&entries[i], before, &after, rank, value);
-  for (int j = 0; j < i && good; j++) good = differing(&entries[j], before, &after, rank, &where, pair) == 0;
+  bool good = own_entry_moved(&entries[i], before, &after, party, value);
+  for (int j = 0; j < i && good; j++) good = differing(&entries[j], before, &after, party, &where, pair) == 0;
   walk_free(&after);
   return good;
 }
 
-// `samples` entries at random for either rank, or those of one opened tensor; how many were not triangular.
+// `samples` entries at random for either party, or those of one opened tensor; how many were not triangular.
 static int not_triangular(tiny_model *t, int samples, const tw_tensor *opened) {
   const tw_program *p = &t->plan.program;
   entry *entries = calloc((size_t)p->use_count, sizeof *entries);
   int wrong = 0;
-  for (int rank = 0; rank < 2; rank++) {
+  for (int party = 0; party < 2; party++) {
     keys k;
     fresh_keys(&k, &t->w);
     CU_ASSERT_EQUAL_FATAL(walk_run(&t->w), TW_OK);
-    int count = list_entries(p, rank, entries), chosen = 0;
+    int count = list_entries(p, party, entries), chosen = 0;
     while (opened && entries[chosen].opened != opened) chosen++;
     for (int i = 0; i < samples; i++)
-      wrong += !triangular(entries, opened ? chosen : (int)(walk_random() % (uint64_t)count), &t->w, rank);
+      wrong += !triangular(entries, opened ? chosen : (int)(walk_random() % (uint64_t)count), &t->w, party);
   }
   free(entries);
   return wrong;
@@ -395,7 +395,7 @@ static int next_wire(const tw_program *p, int from, const tw_tensor *like) {
   return -1;
 }
 
-// A mask that serves a second opening of the same shape moves an earlier entry: found, for either rank.
+// A mask that serves a second opening of the same shape moves an earlier entry: found, for either party.
 static void reuse_is_found(void) {
   tiny_model t;
   CU_ASSERT_FATAL(tiny_model_open(&t, "1x16x2x24", 5, 1, TW_DITHERED));

@@ -1,5 +1,5 @@
-// Which slots two ranks take: in key files larger than what they tell each other at a time, several runs at once, and
-// beside a rank that talks nonsense.
+// Which slots two parties take: in key files larger than what they tell each other at a time, several runs at once, and
+// beside a party that talks nonsense.
 #define _GNU_SOURCE
 #include <CUnit/Basic.h>
 #include <fcntl.h>
@@ -18,7 +18,7 @@
 
 enum { MOST = 8 };
 
-// One rank of one run.
+// One party of one run.
 typedef struct {
   tw_channel *channel;
   const tw_ledger *ledger;
@@ -62,18 +62,18 @@ static void deal(uint64_t count) {
   tw_id_random(&info.model_id);
   tw_digest_of(&info, sizeof info, &info.plan);
   key_id = info.key_id;
-  for (info.rank = 0; info.rank < 2; info.rank++) {
+  for (info.party = 0; info.party < 2; info.party++) {
     tw_keys_writer *w;
     uint8_t bytes[64];
-    free(dealt[info.rank]);
-    dealt[info.rank] = malloc(32 * count);
-    randombytes_buf(dealt[info.rank], 32 * count);
-    snprintf(key_paths[info.rank], sizeof key_paths[0], "%s", in_folder(info.rank ? "keys.p1.h5" : "keys.p0.h5"));
-    unlink(key_paths[info.rank]);
-    CU_ASSERT_EQUAL_FATAL(tw_keys_create(key_paths[info.rank], &info, &w), TW_OK);
+    free(dealt[info.party]);
+    dealt[info.party] = malloc(32 * count);
+    randombytes_buf(dealt[info.party], 32 * count);
+    snprintf(key_paths[info.party], sizeof key_paths[0], "%s", in_folder(info.party ? "keys.p1.h5" : "keys.p0.h5"));
+    unlink(key_paths[info.party]);
+    CU_ASSERT_EQUAL_FATAL(tw_keys_create(key_paths[info.party], &info, &w), TW_OK);
     for (uint64_t slot = 0; slot < count; slot++) {
       randombytes_buf(bytes, sizeof bytes);
-      CU_ASSERT_EQUAL_FATAL(tw_keys_begin_slot(w, slot, dealt[info.rank][slot]), TW_OK);
+      CU_ASSERT_EQUAL_FATAL(tw_keys_begin_slot(w, slot, dealt[info.party][slot]), TW_OK);
       CU_ASSERT_EQUAL_FATAL(tw_keys_append(w, bytes, sizeof bytes), TW_OK);
       CU_ASSERT_EQUAL_FATAL(tw_keys_end_slot(w), TW_OK);
     }
@@ -81,15 +81,15 @@ static void deal(uint64_t count) {
   }
 }
 
-// Both ranks of `runs` runs at once. HDF5 opens the files before any thread starts.
+// Both parties of `runs` runs at once. HDF5 opens the files before any thread starts.
 static void run_all(side (*sides)[2], int runs, const tw_ledger *const ledgers[2], int count, double timeout) {
   pthread_t threads[2 * MOST];
   for (int run = 0; run < runs; run++) {
     tw_channel *ends[2];
     CU_ASSERT_EQUAL_FATAL(tw_channel_loopback(timeout, ends), TW_OK);
-    for (int rank = 0; rank < 2; rank++) {
-      sides[run][rank] = (side){.channel = ends[rank], .ledger = ledgers[rank], .count = count};
-      CU_ASSERT_EQUAL_FATAL(tw_keys_open(key_paths[rank], rank, &sides[run][rank].keys), TW_OK);
+    for (int party = 0; party < 2; party++) {
+      sides[run][party] = (side){.channel = ends[party], .ledger = ledgers[party], .count = count};
+      CU_ASSERT_EQUAL_FATAL(tw_keys_open(key_paths[party], party, &sides[run][party].keys), TW_OK);
     }
   }
   for (int i = 0; i < 2 * runs; i++) pthread_create(&threads[i], NULL, run_side, &sides[i / 2][i % 2]);
@@ -108,9 +108,9 @@ static tw_ledger new_ledger(const char *name) {
 }
 
 // A mark as another run left it, but for its durability.
-static void touch(const tw_ledger *ledger, int rank, uint64_t slot) {
+static void touch(const tw_ledger *ledger, int party, uint64_t slot) {
   char path[4096];
-  snprintf(path, sizeof path, "%s/p%d/%s/%llu", ledger->dir, rank, key_id.hex, (unsigned long long)slot);
+  snprintf(path, sizeof path, "%s/p%d/%s/%llu", ledger->dir, party, key_id.hex, (unsigned long long)slot);
   int fd = open(path, O_WRONLY | O_CREAT | O_EXCL, 0600);
   CU_ASSERT_TRUE_FATAL(fd >= 0);
   close(fd);
@@ -122,10 +122,10 @@ static void test_far_apart(void) {
   tw_ledger ledger = new_ledger("far");
   side sides[1][2];
   static const uint64_t left[] = {77, 65535, 65536, 65600, COUNT - 1};
-  uint64_t only_one = 500;  // free on rank 1, used on rank 0
+  uint64_t only_one = 500;  // free on party 1, used on party 0
   deal(COUNT);
-  for (int rank = 0; rank < 2; rank++)
-    CU_ASSERT_EQUAL_FATAL(tw_ledger_mark(&ledger, rank, &key_id, &(uint64_t){0}, 1, ""), TW_OK);
+  for (int party = 0; party < 2; party++)
+    CU_ASSERT_EQUAL_FATAL(tw_ledger_mark(&ledger, party, &key_id, &(uint64_t){0}, 1, ""), TW_OK);
   for (uint64_t slot = 1, next = 0; slot < COUNT; slot++) {
     if (slot == left[next]) {
       next++;
@@ -135,16 +135,16 @@ static void test_far_apart(void) {
     if (slot % 9 == 0 && slot != only_one) touch(&ledger, 1, slot);
   }
   run_all(sides, 1, (const tw_ledger *[]){&ledger, &ledger}, 6, 20);
-  for (int rank = 0; rank < 2; rank++) {
-    CU_ASSERT_EQUAL(sides[0][rank].status, TW_ERR_USED);
+  for (int party = 0; party < 2; party++) {
+    CU_ASSERT_EQUAL(sides[0][party].status, TW_ERR_USED);
     CU_ASSERT_PTR_NOT_NULL(
-        strstr(sides[0][rank].message, "6 needed, 5 free on both ranks (of 65736: 5 free on rank 0"));
+        strstr(sides[0][party].message, "6 needed, 5 free on both parties (of 65736: 5 free on party 0"));
   }
   run_all(sides, 1, (const tw_ledger *[]){&ledger, &ledger}, 5, 20);
-  for (int rank = 0; rank < 2; rank++) {
-    CU_ASSERT_EQUAL(sides[0][rank].status, TW_OK);
-    CU_ASSERT_EQUAL(memcmp(sides[0][rank].slots, left, sizeof left), 0);
-    for (int i = 0; i < 5; i++) CU_ASSERT_EQUAL(memcmp(sides[0][rank].seeds[i].key, dealt[rank][left[i]], 32), 0);
+  for (int party = 0; party < 2; party++) {
+    CU_ASSERT_EQUAL(sides[0][party].status, TW_OK);
+    CU_ASSERT_EQUAL(memcmp(sides[0][party].slots, left, sizeof left), 0);
+    for (int i = 0; i < 5; i++) CU_ASSERT_EQUAL(memcmp(sides[0][party].seeds[i].key, dealt[party][left[i]], 32), 0);
   }
   tw_keys *keys;
   uint64_t *live = malloc((COUNT + 63) / 64 * 8), sum = 0;
@@ -156,7 +156,7 @@ static void test_far_apart(void) {
   free(live);
 }
 
-// Eight runs at once, each rank with a ledger of its own: all get slots, none twice, none is left out.
+// Eight runs at once, each party with a ledger of its own: all get slots, none twice, none is left out.
 static void test_at_once(void) {
   enum { RUNS = 8, EACH = 3 };
   tw_ledger ledgers[2] = {new_ledger("zero"), new_ledger("one")};
@@ -176,28 +176,28 @@ static void test_at_once(void) {
   }
 }
 
-// Copies of key files made before their first use, and one ledger that is not theirs: the honest one stops both ranks.
+// Copies of key files made before their first use, and one ledger that is not theirs: the honest one stops both parties.
 static void test_one_honest_ledger(void) {
   tw_ledger right[2] = {new_ledger("right 0"), new_ledger("right 1")}, wrong = new_ledger("wrong");
   side sides[1][2];
   char command[1000];
   deal(6);
-  for (int rank = 0; rank < 2; rank++) {
-    snprintf(command, sizeof command, "cp -p %s %s.copy", key_paths[rank], key_paths[rank]);
+  for (int party = 0; party < 2; party++) {
+    snprintf(command, sizeof command, "cp -p %s %s.copy", key_paths[party], key_paths[party]);
     CU_ASSERT_EQUAL(system(command), 0);
   }
   run_all(sides, 1, (const tw_ledger *[]){&right[0], &right[1]}, 2, 20);
   CU_ASSERT_TRUE(sides[0][0].status == TW_OK && sides[0][1].status == TW_OK);
   for (int honest = 0; honest < 2; honest++) {
     const tw_ledger *ledgers[2] = {honest ? &wrong : &right[0], honest ? &right[1] : &wrong};
-    for (int rank = 0; rank < 2; rank++) {
-      snprintf(command, sizeof command, "cp -p %s.copy %s", key_paths[rank], key_paths[rank]);
+    for (int party = 0; party < 2; party++) {
+      snprintf(command, sizeof command, "cp -p %s.copy %s", key_paths[party], key_paths[party]);
       CU_ASSERT_EQUAL(system(command), 0);
     }
     run_all(sides, 1, ledgers, 2, 20);
-    for (int rank = 0; rank < 2; rank++) {
-      CU_ASSERT_EQUAL(sides[0][rank].status, TW_ERR_MISMATCH);
-      CU_ASSERT_PTR_NOT_NULL(strstr(sides[0][rank].message, wrong.id.hex));
+    for (int party = 0; party < 2; party++) {
+      CU_ASSERT_EQUAL(sides[0][party].status, TW_ERR_MISMATCH);
+      CU_ASSERT_PTR_NOT_NULL(strstr(sides[0][party].message, wrong.id.hex));
     }
     uint64_t marked;
     CU_ASSERT_EQUAL(tw_ledger_marks(&wrong, 1 - honest, &key_id, 6, &marked), TW_OK);
@@ -205,7 +205,7 @@ static void test_one_honest_ledger(void) {
   }
 }
 
-// Somebody else holds rank 1's lock, for longer than a rank may be silent, and for ever.
+// Somebody else holds party 1's lock, for longer than a party may be silent, and for ever.
 static void *let_go(void *state) {
   struct timespec t = {2, 500000000};
   nanosleep(&t, NULL);
@@ -229,15 +229,15 @@ static void test_held(void) {
   CU_ASSERT_EQUAL_FATAL(tw_ledger_lock(&ledger, 1, &key_id, 1, &fd), TW_OK);
   run_all(sides, 1, ledgers, 2, 1);
   snprintf(pid, sizeof pid, "process %ld on host ", (long)getpid());
-  for (int rank = 0; rank < 2; rank++) {
-    CU_ASSERT_EQUAL(sides[0][rank].status, TW_ERR_IO);
-    CU_ASSERT_PTR_NOT_NULL(strstr(sides[0][rank].message, pid));
-    CU_ASSERT_PTR_NOT_NULL(strstr(sides[0][rank].message, "for another run to take its slots"));
+  for (int party = 0; party < 2; party++) {
+    CU_ASSERT_EQUAL(sides[0][party].status, TW_ERR_IO);
+    CU_ASSERT_PTR_NOT_NULL(strstr(sides[0][party].message, pid));
+    CU_ASSERT_PTR_NOT_NULL(strstr(sides[0][party].message, "for another run to take its slots"));
   }
   tw_ledger_unlock(&fd);
 }
 
-// A rank that sends something else than a ledger's id: it would stand in this rank's ledger and messages.
+// A party that sends something else than a ledger's id: it would stand in this party's ledger and messages.
 static void *talk_nonsense(void *state) {
   tw_channel *channel = state;
   unsigned char mine[48], theirs[48];
@@ -267,7 +267,7 @@ static void test_nonsense(void) {
 }
 
 static int tear_down(void) {
-  for (int rank = 0; rank < 2; rank++) free(dealt[rank]);
+  for (int party = 0; party < 2; party++) free(dealt[party]);
   return scratch_close();
 }
 
@@ -279,7 +279,7 @@ int main(void) {
   CU_add_test(suite, "eight runs at once", test_at_once);
   CU_add_test(suite, "one honest ledger", test_one_honest_ledger);
   CU_add_test(suite, "a lock that is held", test_held);
-  CU_add_test(suite, "a rank that talks nonsense", test_nonsense);
+  CU_add_test(suite, "a party that talks nonsense", test_nonsense);
   CU_basic_set_mode(CU_BRM_VERBOSE);
   return suite_end();
 }

@@ -23,7 +23,7 @@ static void expect_plain(const char *from, const char *to) {
 
 static void examples(void) {
   expect_plain("", "");
-  expect_plain("rank 1 on host-7: disk full", "rank 1 on host-7: disk full");
+  expect_plain("party 1 on host-7: disk full", "party 1 on host-7: disk full");
   expect_plain("Zürich 東京 \xf0\x9f\x98\x80", "Zürich 東京 \xf0\x9f\x98\x80");
   expect_plain("disk full\n\033[2J\033[31mdone\033[0m", "disk full??[2J?[31mdone?[0m");
   expect_plain("\t\r\x7f", "???");

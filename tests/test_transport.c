@@ -1,4 +1,4 @@
-// Which ways are tried, in which order, and what runs beside openings by itself: a table of where the ranks compute.
+// Which ways are tried, in which order, and what runs beside openings by itself: a table of where the parties compute.
 #include "jobs/engine/transport.h"
 #include "tests/suite.h"
 

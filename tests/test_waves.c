@@ -190,7 +190,7 @@ static tw_backend later(void) {
 
 // ---- a model of random numbers
 
-enum { RANK = 1, MOST_BATCH = 3 };
+enum { PARTY = 1, MOST_BATCH = 3 };
 
 typedef struct {
   tw_plan plan;
@@ -241,7 +241,7 @@ static void open_stage(stage *st, const char *shape, bool causal, int seq, int b
   for (int b = 0; b < batch; b++) st->slots[b] = walk_random();
   st->like = (tw_session){.program = p,
                           .role = TW_PARTY,
-                          .rank = RANK,
+                          .party = PARTY,
                           .batch = batch,
                           .backend = &tw_cpu_backend,
                           .keep_masks = true,
@@ -252,8 +252,8 @@ static void open_stage(stage *st, const char *shape, bool causal, int seq, int b
                                       .masked = st->values,
                                       .masked_operand = (void *const *)st->values,
                                       .share_operand = (void *const *)st->values}};
-  st->like.seeds[RANK] = st->seeds;
-  st->like.weights.mask[RANK] = st->masks;
+  st->like.seeds[PARTY] = st->seeds;
+  st->like.weights.mask[PARTY] = st->masks;
 }
 
 static void close_stage(stage *st) {
@@ -273,7 +273,7 @@ static void close_stage(stage *st) {
 static uint64_t wrong_masks(const tw_session *a, const tw_session *b) {
   uint64_t wrong = 0;
   for (int i = 0; i < a->program->tensor_count; i++) {
-    const uint64_t *x = a->buffers[i].mask[RANK], *y = b->buffers[i].mask[RANK];
+    const uint64_t *x = a->buffers[i].mask[PARTY], *y = b->buffers[i].mask[PARTY];
     wrong += !x != !y || (x && memcmp(x, y, 8 * (size_t)a->batch * tw_words_of(a, i)) != 0);
   }
   return wrong;
@@ -292,7 +292,7 @@ static uint64_t wrong_products(const tw_session *a, const tw_session *b) {
 
 static void spoil(tw_session *s) {
   for (int i = 0; i < s->program->tensor_count; i++)
-    if (s->buffers[i].mask[RANK]) randombytes_buf(s->buffers[i].mask[RANK], 8 * (size_t)s->batch * tw_words_of(s, i));
+    if (s->buffers[i].mask[PARTY]) randombytes_buf(s->buffers[i].mask[PARTY], 8 * (size_t)s->batch * tw_words_of(s, i));
 }
 
 // In stretches as beside the online phase (on one stream), gate by gate when traced; or all at once.

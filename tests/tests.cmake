@@ -5,7 +5,7 @@
 #   mpi_NAME.c     an executable run as two MPI ranks                                   label mpi
 #   cli_NAME.sh    a bash script; TWAIN is the binary, SOURCE_DIR the source folder,
 #                  the working folder fresh and removed afterwards                      label cli
-#   preload_NAME.c a library that a cli test loads before a rank's others; TWAIN_PRELOAD is their folder
+#   preload_NAME.c a library that a cli test loads before a party's others; TWAIN_PRELOAD is their folder
 #   gpu_NAME.c     an executable that needs a GPU to run; built with CUDA, by the CMakeLists.txt above
 #   any other .c   code that tests share
 # A test has five minutes, ten under the sanitizers: a machine with other work may take five times as long as an
@@ -14,7 +14,7 @@ enable_testing()
 pkg_check_modules(CUNIT REQUIRED IMPORTED_TARGET cunit)
 find_program(VALGRIND valgrind)
 
-# Two ranks on any machine: as root, in a container, on a single core, without ssh.
+# Two parties on any machine: as root, in a container, on a single core, without ssh.
 set(mpi_environment
     OMPI_ALLOW_RUN_AS_ROOT=1
     OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1

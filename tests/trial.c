@@ -21,9 +21,9 @@ int trial_start(trial *t, int ring, size_t n, int batch) {
   *t = (trial){.ring = ring, .n = n, .input = room(n * sequences, 8), .slots = room(sequences, 8)};
   for (size_t j = 0; j < n * sequences; j++) t->input[j] = walk_random() & tw_mask(ring);
   for (size_t b = 0; b < sequences; b++) t->slots[b] = walk_random();
-  for (int rank = 0; rank < 2; rank++) {
-    t->seeds[rank] = room(sequences, sizeof(tw_seed));
-    for (size_t b = 0; b < sequences; b++) tw_seed_random(&t->seeds[rank][b]);
+  for (int party = 0; party < 2; party++) {
+    t->seeds[party] = room(sequences, sizeof(tw_seed));
+    for (size_t b = 0; b < sequences; b++) tw_seed_random(&t->seeds[party][b]);
   }
   tw_builder_start(&t->b, &t->program, 1, 1, false);
   t->w = (walk){.batch = batch, .input = t->input, .slots = t->slots, .seeds = {t->seeds[0], t->seeds[1]}};
@@ -93,12 +93,12 @@ int trial_bit(const trial *t, int b, int plane, size_t j) {
   return (int)(t->w.output[((size_t)b * (size_t)out->planes + (size_t)plane) * words + j / 64] >> (j % 64) & 1);
 }
 
-uint64_t trial_mask(const trial *t, int wire, int rank, int b, size_t j) {
+uint64_t trial_mask(const trial *t, int wire, int party, int b, size_t j) {
   uint64_t mask = 0;
   for (int i = 0; i < t->program.op_count; i++) {
     const tw_op *op = &t->program.ops[i];
     if (op->opens && op->out[0] == wire)
-      tw_prg_ring(&t->seeds[rank][b], op->mask_use, t->slots[b], t->program.tensors[wire].ring, j, 1, &mask);
+      tw_prg_ring(&t->seeds[party][b], op->mask_use, t->slots[b], t->program.tensors[wire].ring, j, 1, &mask);
   }
   return mask;
 }

@@ -36,7 +36,7 @@ void trial_end(trial *t);
 int64_t trial_x(const trial *t, int b, size_t j);
 int64_t trial_y(const trial *t, int b, size_t j);
 int trial_bit(const trial *t, int b, int plane, size_t j);
-uint64_t trial_mask(const trial *t, int wire, int rank, int b, size_t j);
+uint64_t trial_mask(const trial *t, int wire, int party, int b, size_t j);
 
 // Sizes around the word boundaries, and batches.
 extern const size_t trial_sizes[];

@@ -39,8 +39,8 @@ typedef struct {
   uint64_t *slots, *input[2];
   uint64_t **model_mask[2], **model_share[2], **masked, **mask_sum;
   slot_bytes *slot[2];                 // [batch]
-  trace *opened[3];                    // [batch]: rank 0, rank 1, emulator
-  uint64_t *value[3], *mask[2];        // the output: public value at the ranks and its masks; the emulator's value
+  trace *opened[3];                    // [batch]: party 0, party 1, emulator
+  uint64_t *value[3], *mask[2];        // the output: public value at the parties and its masks; the emulator's value
   uint64_t *guard[3], *guard_mask[2];  // the same of the guard's count
   tw_opens_stats stats;
 } stage;
@@ -70,19 +70,19 @@ static void free_list(uint64_t **list, int count) {
   free(list);
 }
 
-// W^ = W + p_0 + p_1, and the ranks' shares b W^ - p_b.
+// W^ = W + p_0 + p_1, and the parties' shares b W^ - p_b.
 static void share_model(stage *st) {
   walk *w = st->w;
   tw_seed seeds[2];
-  for (int rank = 0; rank < 2; rank++) {
+  for (int party = 0; party < 2; party++) {
     if (w->model_seeds)
-      seeds[rank] = w->model_seeds[rank];
+      seeds[party] = w->model_seeds[party];
     else
-      tw_seed_random(&seeds[rank]);
-    st->model_mask[rank] = matrix_list(w);
-    st->model_share[rank] = matrix_list(w);
+      tw_seed_random(&seeds[party]);
+    st->model_mask[party] = matrix_list(w);
+    st->model_share[party] = matrix_list(w);
     for (int i = 0; i < w->weight_count; i++)
-      tw_prg_ring(&seeds[rank], (uint32_t)i, 0, 64, 0, weight_size(w, i), st->model_mask[rank][i]);
+      tw_prg_ring(&seeds[party], (uint32_t)i, 0, 64, 0, weight_size(w, i), st->model_mask[party][i]);
   }
   st->masked = matrix_list(w);
   st->mask_sum = matrix_list(w);
@@ -99,7 +99,7 @@ static void share_model(stage *st) {
 static void share_input(stage *st) {
   const tw_tensor *t = &st->w->program->tensors[st->w->program->input];
   size_t all = t->n * (size_t)st->w->batch;
-  for (int rank = 0; rank < 2; rank++) st->input[rank] = room(all, 8);
+  for (int party = 0; party < 2; party++) st->input[party] = room(all, 8);
   for (size_t j = 0; j < all; j++) {
     st->input[0][j] = walk_random() & tw_mask(t->ring);
     st->input[1][j] = (st->w->input[j] - st->input[0][j]) & tw_mask(t->ring);
@@ -112,16 +112,16 @@ static void stage_open(stage *st, walk *w) {
   w->mismatches = w->out_of_bound = 0;
   for (size_t b = 0; b < batch; b++) st->slots[b] = w->slots ? w->slots[b] : walk_random();
   for (int side = 0; side < 3; side++) st->guard[side] = room(batch, 8);
-  for (int rank = 0; rank < 2; rank++) {
-    st->guard_mask[rank] = room(batch, 8);
-    st->seeds[rank] = room(batch, sizeof(tw_seed));
-    st->slot[rank] = room(batch, sizeof(slot_bytes));
-    st->mask[rank] = room(batch * output_words(w), 8);
+  for (int party = 0; party < 2; party++) {
+    st->guard_mask[party] = room(batch, 8);
+    st->seeds[party] = room(batch, sizeof(tw_seed));
+    st->slot[party] = room(batch, sizeof(slot_bytes));
+    st->mask[party] = room(batch * output_words(w), 8);
     for (size_t b = 0; b < batch; b++) {
-      if (w->seeds[rank])
-        st->seeds[rank][b] = w->seeds[rank][b];
+      if (w->seeds[party])
+        st->seeds[party][b] = w->seeds[party][b];
       else
-        tw_seed_random(&st->seeds[rank][b]);
+        tw_seed_random(&st->seeds[party][b]);
     }
   }
   for (int role = 0; role < 3; role++) {
@@ -134,15 +134,15 @@ static void stage_open(stage *st, walk *w) {
 
 static void stage_close(stage *st) {
   int count = st->w->weight_count;
-  for (int rank = 0; rank < 2; rank++) {
-    for (int b = 0; b < st->w->batch; b++) free(st->slot[rank][b].data);
-    free(st->slot[rank]);
-    free(st->seeds[rank]);
-    free(st->input[rank]);
-    free(st->mask[rank]);
-    free(st->guard_mask[rank]);
-    free_list(st->model_mask[rank], count);
-    free_list(st->model_share[rank], count);
+  for (int party = 0; party < 2; party++) {
+    for (int b = 0; b < st->w->batch; b++) free(st->slot[party][b].data);
+    free(st->slot[party]);
+    free(st->seeds[party]);
+    free(st->input[party]);
+    free(st->mask[party]);
+    free(st->guard_mask[party]);
+    free_list(st->model_mask[party], count);
+    free_list(st->model_share[party], count);
   }
   for (int role = 0; role < 3; role++) {
     for (int b = 0; b < st->w->batch; b++) free(st->opened[role][b].data);
@@ -203,17 +203,17 @@ static tw_status watch(void *state, tw_session *s, const tw_op *op) {
 
 // ---- the three roles ----
 
-static tw_weights weights_of(const stage *st, tw_role role, int rank) {
+static tw_weights weights_of(const stage *st, tw_role role, int party) {
   const walk *w = st->w;
   tw_weights out = {.count = w->weight_count, .rows = w->weight_rows, .cols = w->weight_cols};
   for (int side = 0; side < 2; side++)
-    if (role != TW_PARTY || side == rank) out.mask[side] = st->model_mask[side];
+    if (role != TW_PARTY || side == party) out.mask[side] = st->model_mask[side];
   if (role == TW_CLEAR) out.value = w->weight_values;
   if (role == TW_DEALER) out.mask_sum = (void *const *)st->mask_sum;
   if (role == TW_PARTY) {
     out.masked = st->masked;
     out.masked_operand = (void *const *)st->masked;
-    out.share_operand = (void *const *)st->model_share[rank];
+    out.share_operand = (void *const *)st->model_share[party];
   }
   return out;
 }
@@ -226,17 +226,17 @@ static tw_status deal(stage *st, int b) {
                   .seeds = {st->seeds[0] + b, st->seeds[1] + b},
                   .slots = st->slots + b,
                   .weights = weights_of(st, TW_DEALER, 0)};
-  for (int rank = 0; rank < 2; rank++) {
-    slot_bytes *slot = &st->slot[rank][b];
-    slot->size = program->slot_bytes[rank];
+  for (int party = 0; party < 2; party++) {
+    slot_bytes *slot = &st->slot[party][b];
+    slot->size = program->slot_bytes[party];
     slot->data = room(slot->size, 1);
-    s.sink[rank] = (tw_sink){append, slot};
+    s.sink[party] = (tw_sink){append, slot};
   }
   tw_status status = tw_session_open(&s);
   if (status == TW_OK) status = tw_session_run(&s);
   tw_session_close(&s);
-  for (int rank = 0; rank < 2 && status == TW_OK; rank++) {
-    slot_bytes *slot = &st->slot[rank][b];
+  for (int party = 0; party < 2 && status == TW_OK; party++) {
+    slot_bytes *slot = &st->slot[party][b];
     if (slot->used != slot->size)
       status = tw_fail(TW_ERR_INTERNAL, "the dealer wrote %zu of %zu bytes", slot->used, slot->size);
     slot->used = 0;
@@ -271,37 +271,37 @@ static tw_status emulate(stage *st, int b) {
 
 typedef struct {
   stage *st;
-  int rank;
+  int party;
   tw_channel *channel;
   tw_status status;
   char message[512];
-} party;
+} party_state;
 
-static void tell_secrets(party *p) {
+static void tell_secrets(party_state *p) {
   walk *w = p->st->w;
   stage *st = p->st;
   size_t batch = (size_t)w->batch, n = w->program->tensors[w->program->input].n;
-  w->secrecy(st->seeds[p->rank], batch * sizeof(tw_seed), true);
-  w->secrecy(st->input[p->rank], 8 * batch * n, true);
-  for (size_t b = 0; b < batch; b++) w->secrecy(st->slot[p->rank][b].data, st->slot[p->rank][b].size, true);
+  w->secrecy(st->seeds[p->party], batch * sizeof(tw_seed), true);
+  w->secrecy(st->input[p->party], 8 * batch * n, true);
+  for (size_t b = 0; b < batch; b++) w->secrecy(st->slot[p->party][b].data, st->slot[p->party][b].size, true);
   for (int i = 0; i < w->weight_count; i++) {
-    w->secrecy(st->model_mask[p->rank][i], 8 * weight_size(w, i), true);
-    w->secrecy(st->model_share[p->rank][i], 8 * weight_size(w, i), true);
+    w->secrecy(st->model_mask[p->party][i], 8 * weight_size(w, i), true);
+    w->secrecy(st->model_share[p->party][i], 8 * weight_size(w, i), true);
   }
 }
 
-static void keep_output(party *p, const tw_session *s) {
+static void keep_output(party_state *p, const tw_session *s) {
   stage *st = p->st;
   const tw_buffer *out = &s->buffers[s->program->output];
   size_t bytes = 8 * (size_t)s->batch * output_words(st->w);
-  memcpy(st->value[p->rank], out->value, bytes);
-  memcpy(st->mask[p->rank], out->mask[p->rank], bytes);
-  if (st->w->secrecy) st->w->secrecy(st->mask[p->rank], bytes, false);
+  memcpy(st->value[p->party], out->value, bytes);
+  memcpy(st->mask[p->party], out->mask[p->party], bytes);
+  if (st->w->secrecy) st->w->secrecy(st->mask[p->party], bytes, false);
   if (!guarded(st)) return;
   const tw_buffer *count = &s->buffers[s->program->guard];
-  memcpy(st->guard[p->rank], count->value, 8 * (size_t)s->batch);
-  memcpy(st->guard_mask[p->rank], count->mask[p->rank], 8 * (size_t)s->batch);
-  if (st->w->secrecy) st->w->secrecy(st->guard_mask[p->rank], 8 * (size_t)s->batch, false);
+  memcpy(st->guard[p->party], count->value, 8 * (size_t)s->batch);
+  memcpy(st->guard_mask[p->party], count->mask[p->party], 8 * (size_t)s->batch);
+  if (st->w->secrecy) st->w->secrecy(st->guard_mask[p->party], 8 * (size_t)s->batch, false);
 }
 
 // Forks and joins take turns.
@@ -328,68 +328,68 @@ static tw_status prepare_kept(tw_session *s) {
   return open == 0 ? TW_OK : tw_fail(TW_ERR_INTERNAL, "a fork was not joined");
 }
 
-static tw_status party_run(party *p) {
+static tw_status party_run(party_state *p) {
   stage *st = p->st;
   tw_opens *opens;
   TW_TRY(tw_opens_create(p->channel, &opens));
   tw_session s = {.program = st->w->program,
                   .role = TW_PARTY,
-                  .rank = p->rank,
+                  .party = p->party,
                   .batch = st->w->batch,
                   .slots = st->slots,
                   .lengths = st->w->lengths,
-                  .input = st->input[p->rank],
-                  .weights = weights_of(st, TW_PARTY, p->rank),
-                  .source = {read_slot, st->slot[p->rank]},
+                  .input = st->input[p->party],
+                  .weights = weights_of(st, TW_PARTY, p->party),
+                  .source = {read_slot, st->slot[p->party]},
                   .opens = opens,
                   .keep_masks = st->w->keep_masks,
                   .watch = watch,
-                  .watch_state = st->opened[p->rank]};
-  s.seeds[p->rank] = st->seeds[p->rank];
+                  .watch_state = st->opened[p->party]};
+  s.seeds[p->party] = st->seeds[p->party];
   if (st->w->secrecy) tell_secrets(p);
   tw_status status = tw_session_open(&s);
   if (status == TW_OK) status = s.keep_masks ? prepare_kept(&s) : tw_session_prepare(&s);
   if (status == TW_OK) status = tw_session_run(&s);
   if (status == TW_OK) keep_output(p, &s);
-  if (p->rank == 0) tw_opens_get_stats(opens, &st->stats);
+  if (p->party == 0) tw_opens_get_stats(opens, &st->stats);
   tw_session_close(&s);
   tw_opens_destroy(opens);
   return status;
 }
 
 static void *party_thread(void *argument) {
-  party *p = argument;
+  party_state *p = argument;
   p->status = party_run(p);
   if (p->status != TW_OK) snprintf(p->message, sizeof p->message, "%s", tw_error_message());
-  tw_channel_close(p->channel);  // wakes the other rank when this one failed
+  tw_channel_close(p->channel);  // wakes the other party when this one failed
   return NULL;
 }
 
 static tw_status both_parties(stage *st) {
   tw_channel *ends[2];
-  party p[2];
+  party_state p[2];
   pthread_t thread[2];
   TW_TRY(tw_channel_loopback(60, ends));
-  for (int rank = 0; rank < 2; rank++) {
-    p[rank] = (party){.st = st, .rank = rank, .channel = ends[rank]};
-    if (pthread_create(&thread[rank], NULL, party_thread, &p[rank])) abort();
+  for (int i = 0; i < 2; i++) {
+    p[i] = (party_state){.st = st, .party = i, .channel = ends[i]};
+    if (pthread_create(&thread[i], NULL, party_thread, &p[i])) abort();
   }
-  for (int rank = 0; rank < 2; rank++) pthread_join(thread[rank], NULL);
+  for (int party = 0; party < 2; party++) pthread_join(thread[party], NULL);
   int failed = p[0].status == TW_OK || p[0].status == TW_ERR_PEER;  // a lost peer is not the cause
   if (p[failed].status == TW_OK) failed = 1 - failed;
-  return p[failed].status == TW_OK ? TW_OK : tw_fail(p[failed].status, "rank %d: %s", failed, p[failed].message);
+  return p[failed].status == TW_OK ? TW_OK : tw_fail(p[failed].status, "party %d: %s", failed, p[failed].message);
 }
 
 // ---- comparison and results ----
 
 static void compare_opened(stage *st, int b) {
-  const trace *rank0 = &st->opened[0][b], *rank1 = &st->opened[1][b], *clear = &st->opened[EMULATOR][b];
-  if (rank0->count != rank1->count || rank0->count != clear->count) {
+  const trace *party0 = &st->opened[0][b], *party1 = &st->opened[1][b], *clear = &st->opened[EMULATOR][b];
+  if (party0->count != party1->count || party0->count != clear->count) {
     st->w->mismatches++;
     return;
   }
   for (size_t i = 0; i < clear->count; i++)
-    st->w->mismatches += rank0->data[i] != rank1->data[i] || rank0->data[i] != clear->data[i];
+    st->w->mismatches += party0->data[i] != party1->data[i] || party0->data[i] != clear->data[i];
 }
 
 static void reveal_output(stage *st) {
@@ -431,9 +431,9 @@ tw_status walk_run(walk *w) {
     w->opened = st.opened[0][0].data;
     w->opened_count = st.opened[0][0].count;
     st.opened[0][0].data = NULL;
-    for (int rank = 0; rank < 2; rank++) {
-      w->corrections[rank] = st.slot[rank][0].data;
-      st.slot[rank][0].data = NULL;
+    for (int party = 0; party < 2; party++) {
+      w->corrections[party] = st.slot[party][0].data;
+      st.slot[party][0].data = NULL;
     }
   } else {
     fprintf(stderr, "walk: %s\n", tw_error_message());
@@ -446,7 +446,7 @@ void walk_free(walk *w) {
   free(w->output);
   free(w->opened);
   free(w->guard);
-  for (int rank = 0; rank < 2; rank++) free(w->corrections[rank]);
+  for (int party = 0; party < 2; party++) free(w->corrections[party]);
   w->output = w->opened = w->guard = NULL;
   w->corrections[0] = w->corrections[1] = NULL;
 }

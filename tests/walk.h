@@ -17,8 +17,8 @@ typedef struct {
   const size_t *weight_rows, *weight_cols;
   uint64_t *const *weight_values;
   // in, may be NULL
-  const tw_seed *seeds[2];     // of each rank, [batch]
-  const tw_seed *model_seeds;  // of each rank
+  const tw_seed *seeds[2];     // of each party, [batch]
+  const tw_seed *model_seeds;  // of each party
   const uint64_t *slots;       // [batch]
   // parties prepare as on a GPU: masks are kept, made in waves spread over streams, for stretches of random length
   bool keep_masks;
@@ -30,7 +30,7 @@ typedef struct {
   uint64_t mismatches;    // opened and output values that differ between parties and emulator (0 wanted)
   uint64_t out_of_bound;  // noted by the emulator
   uint64_t rounds, payload_bytes;
-  uint8_t *corrections[2];  // both ranks' corrections as dealt, first sequence
+  uint8_t *corrections[2];  // both parties' corrections as dealt, first sequence
   uint64_t *opened;  // all that the first sequence opened, in order: ring elements, words of planes with zero tails
   size_t opened_count;
 } walk;

@@ -16,8 +16,8 @@ part() { # SECONDS COMMAND...
   timeout "$limit" "$@" 2>&1 || { echo "FAILED ($?): $*"; failed=1; }
   echo "## $((SECONDS - begin)) s"
 }
-ranks() { part 150 mpirun -np 2 "$twain" bench "$@" --device cuda; }
-model() { ranks model --model "$@" --seq 128; }
+parties() { part 150 mpirun -np 2 "$twain" bench "$@" --device cuda; }
+model() { parties model --model "$@" --seq 128; }
 clean() { # TOOL PROGRAM [[not] ENTRY ..]
   part 200 compute-sanitizer --tool "$1" --error-exitcode 1 "$folder/$2" small "${@:3}"
 }
@@ -48,7 +48,7 @@ sanitizers() {
   cat "$log"
   rm "$log"
 }
-opens() { for way in peer nccl mpi mpi-p2p; do ranks opens --transport "$way"; done; }
+opens() { for way in peer nccl mpi mpi-p2p; do parties opens --transport "$way"; done; }
 models() {
   model bert-tiny --repeat 20
   model bert-base --repeat 20

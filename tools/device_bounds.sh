@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Whole models at many lengths, with and without the guard, each equal to the emulator bit for bit; both ranks may share
+# Whole models at many lengths, with and without the guard, each equal to the emulator bit for bit; both parties may share
 # one GPU. Values out of bound would be named.
 #   tools/device_bounds.sh TWAIN [cpu|cuda]     about four minutes on an H200 and 16 cores
 set -uo pipefail

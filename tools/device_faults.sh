@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# GPU runs that are recorded, and that lose a rank half-way: the other must say so and end, and leave no result.
-#   tools/device_faults.sh TWAIN     both ranks may share one GPU
+# GPU runs that are recorded, and that lose a party half-way: the other must say so and end, and leave no result.
+#   tools/device_faults.sh TWAIN     both parties may share one GPU
 TWAIN=$(realpath "$1")
 source "$(dirname "$0")/../tests/cli.bash"
 work=$(mktemp -d)
@@ -25,8 +25,8 @@ python3 - <<'PYTHON'
 import json
 spans = [e for e in json.load(open('out.json'))['traceEvents'] if e['ph'] == 'X']
 end = max(s['ts'] + s['dur'] for s in spans)
-for rank in (0, 1):
-    mine = [s for s in spans if s['pid'] == rank]
+for party in (0, 1):
+    mine = [s for s in spans if s['pid'] == party]
     layers = {s['args']['layer'] for s in mine if s['cat'] == 'compute'}
     opens = sum(s['dur'] for s in mine if s['cat'] == 'open')
     assert layers >= set(range(8)), layers
@@ -37,8 +37,8 @@ PYTHON
 rm n.result.*.h5
 
 lose() { # SIGNAL SLOT OPTION..
-  status=$(lose_rank_one "$@" --device cuda --timeout 3)
-  echo "rank 1 got $*: exit code $status; $(grep twain said | grep -vm1 WARNING || true)"
+  status=$(lose_party_one "$@" --device cuda --timeout 3)
+  echo "party 1 got $*: exit code $status; $(grep twain said | grep -vm1 WARNING || true)"
 }
 lose STOP 2
 lose KILL 4

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Whole models on this machine's GPUs, each verified against the emulator:
-#   tools/device_model.sh TWAIN quick                 small shapes, both ranks may share one GPU
+#   tools/device_model.sh TWAIN quick                 small shapes, both parties may share one GPU
 #   tools/device_model.sh TWAIN MODEL REPEAT [options of bench model]
 set -euo pipefail
 twain=$1

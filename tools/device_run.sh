@@ -18,17 +18,17 @@ for device in cpu cuda; do
   mpirun -np 2 "$twain" run "$name" --device "$device" --allow-test-keys --ledger "$work/ledger-$device" --force
   "$twain" reveal "$name" --force
   "$twain" check "$name" --exact --test-seed 2026
-  for rank in 0 1; do
-    cp "$name.result.p$rank.h5" "$work/$device.p$rank.h5"
-    mv "$work/keys.p$rank.h5" "$name.keys.p$rank.h5"
+  for party in 0 1; do
+    cp "$name.result.p$party.h5" "$work/$device.p$party.h5"
+    mv "$work/keys.p$party.h5" "$name.keys.p$party.h5"
   done
 done
 python3 - "$work" <<'PYTHON'
 import sys, h5py
-for rank in (0, 1):
-    a, b = (h5py.File(f"{sys.argv[1]}/{device}.p{rank}.h5") for device in ("cpu", "cuda"))
+for party in (0, 1):
+    a, b = (h5py.File(f"{sys.argv[1]}/{device}.p{party}.h5") for device in ("cpu", "cuda"))
     for name in ("masked", "mask"):
-        assert (a[name][()] == b[name][()]).all(), f"rank {rank}: {name} differs"
+        assert (a[name][()] == b[name][()]).all(), f"party {party}: {name} differs"
     assert a.attrs["transcript"] == b.attrs["transcript"], "transcripts differ"
 print("CPU and GPU opened the same bits")
 PYTHON

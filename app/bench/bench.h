@@ -16,7 +16,7 @@ typedef struct {
 tw_status tw_bench_model(const tw_call *call);
 // Openings of growing size by one transport; two MPI ranks.
 tw_status tw_bench_opens(const tw_call *call);
-// Dealing of both ranks' keys into memory; one process.
+// Dealing of both parties' keys into memory; one process.
 tw_status tw_bench_deal(const tw_call *call);
 // Each kernel of a layer; one process.
 tw_status tw_bench_kernels(const tw_call *call);

@@ -37,9 +37,9 @@ static tw_status prepare(bench *b) {
   TW_TRY(tw_plan_make(&b->dealer.config, (int)b->s->seq, TW_DITHERED, TW_OUTPUT_TOKENS, false, NULL, &b->plan));
   TW_TRY(tw_seed_alloc(2 * sizeof b->dealer.mask_seed[0], (void **)&b->dealer.mask_seed));
   randombytes_buf(b->dealer.mask_seed, 2 * sizeof b->dealer.mask_seed[0]);
-  for (int rank = 0; rank < 2; rank++) {
-    TW_TRY(tw_alloc(b->plan.program.slot_bytes[rank], &memory));
-    b->half[rank] = memory;
+  for (int party = 0; party < 2; party++) {
+    TW_TRY(tw_alloc(b->plan.program.slot_bytes[party], &memory));
+    b->half[party] = memory;
   }
   TW_TRY(tw_alloc(sizeof(double) * (size_t)b->s->repeat, &memory));
   b->seconds = memory;
@@ -56,7 +56,7 @@ static tw_status deal_on_host(bench *b, const tw_model_masks *masks, uint64_t sl
 }
 
 static void draw_seeds(bench *b) {
-  for (int rank = 0; rank < 2; rank++) tw_seed_random(&b->seed[rank]);
+  for (int party = 0; party < 2; party++) tw_seed_random(&b->seed[party]);
 }
 
 static tw_status measure_host(bench *b) {
@@ -137,8 +137,8 @@ static tw_status verify(bench *b, const tw_device_dealer *d) {
   tw_model_masks_free(&masks);
   TW_TRY(status);
   b->verified = true;
-  for (int rank = 0; rank < 2; rank++)
-    if (memcmp(b->half[rank], tw_device_dealer_half(d, 0, rank), b->plan.program.slot_bytes[rank]) != 0)
+  for (int party = 0; party < 2; party++)
+    if (memcmp(b->half[party], tw_device_dealer_half(d, 0, party), b->plan.program.slot_bytes[party]) != 0)
       b->verified = false;
   return b->verified ? TW_OK : tw_fail(TW_ERR_CHECK, "a slot dealt on the GPU differs from the CPU's");
 }
@@ -160,7 +160,7 @@ static tw_status measure_device(bench *b) {
 
 // ---- what was found ----
 
-// Random bytes behind one slot: both ranks' masks, and each correction's pads on the other rank's half.
+// Random bytes behind one slot: both parties' masks, and each correction's pads on the other party's half.
 static double stream_bytes(const tw_program *p) {
   double bytes = 0;
   for (int i = 0; i < p->correction_count; i++) {
@@ -181,7 +181,7 @@ static void print_table(const bench *b, double bytes, double median) {
   tw_grid_rule(&grid);
   tw_grid_row(&grid, "device\t%s", b->device_name);
   tw_grid_row(&grid, "set-up, once a model and plan\t%.1f ms", 1e3 * b->setup);
-  tw_grid_row(&grid, "a slot, both ranks' halves\t%.1f MB", 1e-6 * bytes);
+  tw_grid_row(&grid, "a slot, both parties' halves\t%.1f MB", 1e-6 * bytes);
   tw_grid_row(&grid, "time a slot, median of %d\t%.2f ms", (int)b->s->repeat, 1e3 * median);
   tw_grid_row(&grid, "the best\t%.2f ms", 1e3 * b->best);
   tw_grid_row(&grid, "rate\t%.2f GB/s", 1e-9 * bytes / median);
@@ -223,7 +223,7 @@ tw_status tw_bench_deal(const tw_call *call) {
       if (status == TW_OK)
     status = measure_host(&b);
   if (status == TW_OK) status = print(&b);
-  for (int rank = 0; rank < 2; rank++) tw_free(b.half[rank]);
+  for (int party = 0; party < 2; party++) tw_free(b.half[party]);
   tw_free(b.seconds);
   tw_model_dealer_free(&b.dealer);
   tw_plan_free(&b.plan);

@@ -394,7 +394,7 @@ static void time_leaves(const tw_gate_bench *g) {
                       .onehot_words = words_of(in(g, 0)),
                       .count = (int)arg(g, 0),
                       .ring = x->ring,
-                      .rank = 1};
+                      .party = 1};
   planes_read read = {0};
   for (int i = 0; i < a.count; i++) {
     int64_t what = g->p->pool[g->op->list + 3 * (size_t)i + 2], first = what >> 16;
@@ -421,7 +421,7 @@ static void time_lookup(const tw_gate_bench *g) {
                       .low_bit = (int)arg(g, 4),
                       .width = width,
                       .sub_bits = sub_bits,
-                      .rank = 1};
+                      .party = 1};
   for (int i = 0; i < 2; i++) {
     a.table[i] = read_n(g, (size_t)1 << (width + sub_bits));
     a.out[i] = tw_bench_out(g->b, g->b->batch * n);
@@ -455,7 +455,7 @@ static void time_products(const tw_gate_bench *g) {
                         .words = words,
                         .list_count = g->op->list_count,
                         .operands = g->op->in_count,
-                        .rank = 0,
+                        .party = 0,
                         .products = (int)arg(g, 0),
                         .dealt = dealt ? read_all(g, dealt) : NULL,
                         .dealt_words = dealt,

@@ -48,7 +48,7 @@ static tw_status choose_keys(bench *b) {
   return tw_fail(TW_ERR_USAGE, "unknown --keys '%s'; use memory, file or resident", b->s->keys);
 }
 
-// Rank 0 draws the number that everything derives from.
+// Party 0 draws the number that everything derives from.
 static tw_status open_rehearsal(bench *b) {
   uint64_t mine, theirs;
   randombytes_buf(&mine, sizeof mine);
@@ -58,11 +58,11 @@ static tw_status open_rehearsal(bench *b) {
                             .seq = (int)b->s->seq,
                             .batch = (int)b->s->batch,
                             .repeat = (b->s->compare_overlap ? PASSES : 1) * ((int)b->s->repeat + WARM_UP),
-                            .rank = b->channel->rank,
+                            .party = b->channel->party,
                             .guard = b->s->guard,
                             .device = b->hardware.device,
                             .keys = b->keys,
-                            .number = b->channel->rank == 0 ? mine : theirs};
+                            .number = b->channel->party == 0 ? mine : theirs};
   TW_TRY(tw_rehearsal_open(&o, &b->rehearsal));
   return meet(b);
 }
@@ -89,7 +89,7 @@ static tw_status repeat_runs(bench *b) {
   return tw_engine_get_stats(b->engine, &b->stats);
 }
 
-// n elements: masked and this rank's mask from the engine, the other rank's from it. Free masked.
+// n elements: masked and this party's mask from the engine, the other party's from it. Free masked.
 static tw_status exchange_wire(bench *b, tw_status (*read)(tw_engine *, uint64_t *, uint64_t *), size_t n,
                                tw_rehearsal_wire *out) {
   void *memory;
@@ -101,7 +101,7 @@ static tw_status exchange_wire(bench *b, tw_status (*read)(tw_engine *, uint64_t
   return tw_channel_exchange(b->channel, out->mask[0], out->mask[1], 8 * n);
 }
 
-// The last repetition's output against the emulator, by rank 0.
+// The last repetition's output against the emulator, by party 0.
 static tw_status verify(bench *b) {
   const tw_plan *plan = tw_rehearsal_plan(b->rehearsal);
   bool guarded = plan->program.guard >= 0;
@@ -109,13 +109,13 @@ static tw_status verify(bench *b) {
   tw_status status =
       exchange_wire(b, tw_engine_output, plan->program.tensors[plan->program.output].n * (size_t)b->s->batch, &output);
   if (status == TW_OK && guarded) status = exchange_wire(b, tw_engine_guard, (size_t)b->s->batch, &guard);
-  if (status == TW_OK && b->channel->rank == 0)
+  if (status == TW_OK && b->channel->party == 0)
     status = tw_rehearsal_verify(b->rehearsal, b->used - 1, &output, &guard, b->stats.transcript, &b->verdict);
   tw_free(output.masked);
   tw_free(guard.masked);
-  tw_rehearsal_verdict mine = b->verdict, theirs;  // rank 1 learns it, so that both end alike
+  tw_rehearsal_verdict mine = b->verdict, theirs;  // party 1 learns it, so that both end alike
   if (status == TW_OK) status = tw_channel_exchange(b->channel, &mine, &theirs, sizeof theirs);
-  if (status == TW_OK && b->channel->rank == 1) b->verdict = theirs;
+  if (status == TW_OK && b->channel->party == 1) b->verdict = theirs;
   return status;
 }
 
@@ -144,11 +144,11 @@ static void print_table(const bench *b, double online, double preparation) {
   }
   tw_grid_row(&grid, "sequences a second, online\t%.2f", (double)b->s->batch / online);
   tw_grid_row(&grid, "sequences a second, with preparation\t%.2f", (double)b->s->batch / (online + preparation));
-  tw_grid_row(&grid, "keys a rank\t%.1f MB, %.2f GB/s while online", 1e-6 * (double)keys, 1e-9 * (double)keys / online);
+  tw_grid_row(&grid, "keys a party\t%.1f MB, %.2f GB/s while online", 1e-6 * (double)keys, 1e-9 * (double)keys / online);
   tw_grid_row(&grid, "keys come from\t%s", b->s->keys);
   if (b->hardware.device == TW_DEVICE_CPU || b->s->by_gate)
     tw_grid_row(&grid, "gates waited for keys\t%.2f ms", 1e-6 * (double)b->stats.key_wait_ns);
-  tw_grid_row(&grid, "sent a rank\t%.1f MB, %.2f GB/s while online",
+  tw_grid_row(&grid, "sent a party\t%.1f MB, %.2f GB/s while online",
               1e-6 * (double)b->stats.counters.open_payload_bytes,
               1e-9 * (double)b->stats.counters.open_payload_bytes / online);
   tw_grid_row(&grid, "rounds\t%llu, %.1f us each", (unsigned long long)b->stats.counters.rounds,
@@ -202,8 +202,8 @@ static tw_status print_json(const bench *b, double online, double preparation) {
       "model", b->s->model, "seq", (json_int_t)b->s->seq, "batch", (json_int_t)b->s->batch, "device",
       tw_engine_device_name(b->engine), "transport", tw_engine_transport_name(b->engine), "placement", b->placement,
       "keys", b->s->keys, "key_wait_seconds", 1e-9 * (double)b->stats.key_wait_ns, "setup_seconds", b->setup,
-      "preparation_seconds", preparation, "online_seconds", online, "correction_bytes_per_rank",
-      (json_int_t)(plan->program.slot_bytes[0] * (uint64_t)b->s->batch), "sent_bytes_per_rank",
+      "preparation_seconds", preparation, "online_seconds", online, "correction_bytes_per_party",
+      (json_int_t)(plan->program.slot_bytes[0] * (uint64_t)b->s->batch), "sent_bytes_per_party",
       (json_int_t)c->open_payload_bytes, "rounds", (json_int_t)c->rounds, "verified", b->verdict.mismatches == 0,
       "out_of_bound", (json_int_t)b->verdict.out_of_bound, "open_flushes_demand", (json_int_t)c->open_flushes_demand,
       "open_flushes_budget", (json_int_t)c->open_flushes_budget, "pfss_flushes_overlapped_in_open",
@@ -271,7 +271,7 @@ static tw_status body(const tw_call *call, tw_channel *channel) {
   b->s = call->settings;
   b->channel = channel;
   tw_status status = measure(b);
-  if (status == TW_OK && channel->rank == 0) {
+  if (status == TW_OK && channel->party == 0) {
     double online = tw_median(b->online, (int)b->s->repeat), preparation = tw_median(b->preparation, (int)b->s->repeat);
     if (b->s->json)
       status = print_json(b, online, preparation);

@@ -31,7 +31,7 @@ static int repeats_of(size_t bytes) { return bytes <= 65536 ? 100 : bytes <= 4 <
 
 // ---- host ----
 
-static uint64_t share_of(int rank, size_t j) { return tw_mix(2 * j + (uint64_t)rank); }
+static uint64_t share_of(int party, size_t j) { return tw_mix(2 * j + (uint64_t)party); }
 
 static uint64_t opened(bool bits, size_t j) {
   return bits ? share_of(0, j) ^ share_of(1, j) : (share_of(0, j) + share_of(1, j)) & tw_mask(RING);
@@ -42,7 +42,7 @@ static tw_status open_host_size(bench *b, tw_opens *opens, uint64_t *data, size_
   int repeats = repeats_of(bytes);
   double spent = 0;
   for (int i = 0; i <= repeats; i++) {
-    for (size_t j = 0; j < n; j++) data[j] = share_of(b->channel->rank, j);
+    for (size_t j = 0; j < n; j++) data[j] = share_of(b->channel->party, j);
     uint8_t here = 1, there;
     TW_TRY(tw_channel_exchange(b->channel, &here, &there, 1));
     double start = tw_seconds();
@@ -50,7 +50,7 @@ static tw_status open_host_size(bench *b, tw_opens *opens, uint64_t *data, size_
     TW_TRY(tw_opens_flush(opens));
     if (i > 0) spent += tw_seconds() - start;
   }
-  // A rank that is late by less than the latency waits that much less, the other more: their mean is the open's time.
+  // A party that is late by less than the latency waits that much less, the other more: their mean is the open's time.
   double theirs = 0;
   TW_TRY(tw_channel_exchange(b->channel, &spent, &theirs, sizeof spent));
   *seconds = (spent + theirs) / 2 / repeats;
@@ -126,13 +126,13 @@ static tw_status body(const tw_call *call, tw_channel *channel) {
     tw_status status = measure_device(&b);
     tw_hardware_release(&b.hardware);
     TW_TRY(status);
-    return channel->rank == 0 ? print(&b) : TW_OK;
+    return channel->party == 0 ? print(&b) : TW_OK;
   }
 #endif
   tw_status status = measure_host(&b);
   tw_hardware_release(&b.hardware);
   TW_TRY(status);
-  return channel->rank == 0 ? print(&b) : TW_OK;
+  return channel->party == 0 ? print(&b) : TW_OK;
 }
 
 tw_status tw_bench_opens(const tw_call *call) { return tw_two_ranks(call, &(tw_limits){60, 0}, body); }

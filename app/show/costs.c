@@ -14,15 +14,15 @@ tw_status tw_costs_of_plan(const tw_plan *plan, tw_costs *out) {
   tw_status status = tw_alloc(((size_t)p->label_count + 1) * sizeof *rows, (void **)&rows);
   if (status == TW_OK) {
     tw_program_costs(p, labels, &total);
-    int rank = total.correction_bytes[1] > total.correction_bytes[0];
+    int party = total.correction_bytes[1] > total.correction_bytes[0];
     for (int i = 0; i < p->label_count; i++) {
       rows[i] = (tw_cost_row){.layer = p->labels[i].layer,
-                              .correction_bytes = labels[i].correction_bytes[rank],
+                              .correction_bytes = labels[i].correction_bytes[party],
                               .sent_bytes = labels[i].sent_bytes,
                               .rounds = labels[i].rounds};
       memcpy(rows[i].gate, p->labels[i].gate, sizeof rows[i].gate);
     }
-    *out = (tw_costs){rows, p->label_count, total.correction_bytes[rank], total.sent_bytes, total.rounds, false};
+    *out = (tw_costs){rows, p->label_count, total.correction_bytes[party], total.sent_bytes, total.rounds, false};
   }
   tw_free(labels);
   return status;
@@ -87,7 +87,7 @@ void tw_costs_print(const tw_costs *costs, tw_costs_by by) {
   int count;
   tw_cost_row *rows = merge(costs, by, &count), total = {.layer = -1};
   tw_grid grid = {0};
-  tw_grid_row(&grid, "%s\tkeys/rank\tsent/rank\trounds%s", titles[by], costs->timed ? "\tcompute" : "");
+  tw_grid_row(&grid, "%s\tkeys/party\tsent/party\trounds%s", titles[by], costs->timed ? "\tcompute" : "");
   tw_grid_rule(&grid);
   for (int i = 0; rows && i < count; i++) {
     char name[64];
@@ -114,8 +114,8 @@ json_t *tw_costs_json(const tw_costs *costs, tw_costs_by by) {
     json_t *row = json_object();
     if (by != TW_BY_GATE) json_object_set_new(row, "layer", json_integer(rows[i].layer));
     if (by != TW_BY_LAYER) json_object_set_new(row, "gate", json_string(rows[i].gate));
-    json_object_set_new(row, "correction_bytes_per_rank", json_integer((json_int_t)rows[i].correction_bytes));
-    json_object_set_new(row, "sent_bytes_per_rank", json_integer((json_int_t)rows[i].sent_bytes));
+    json_object_set_new(row, "correction_bytes_per_party", json_integer((json_int_t)rows[i].correction_bytes));
+    json_object_set_new(row, "sent_bytes_per_party", json_integer((json_int_t)rows[i].sent_bytes));
     json_object_set_new(row, "rounds", json_integer((json_int_t)rows[i].rounds));
     if (costs->timed) json_object_set_new(row, "seconds", json_real(rows[i].seconds));
     json_array_append_new(list, row);

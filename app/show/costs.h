@@ -14,7 +14,7 @@ typedef struct {
   bool timed;  // the rows have seconds
 } tw_costs;
 
-// Costs of one inference by plan: a rank's corrections are those of the rank that has more. Rows: free with tw_free.
+// Costs of one inference by plan: a party's corrections are those of the party that has more. Rows: free with tw_free.
 tw_status tw_costs_of_plan(const tw_plan *plan, tw_costs *out);
 tw_costs tw_costs_of_result(const tw_result_share *result);
 
@@ -24,7 +24,7 @@ typedef enum { TW_BY_GATE, TW_BY_LAYER, TW_BY_LAYER_AND_GATE } tw_costs_by;
 
 // Gates without any cost are left out.
 void tw_costs_print(const tw_costs *costs, tw_costs_by by);
-// Objects gate, layer, correction_bytes_per_rank, sent_bytes_per_rank, rounds, seconds (as far as they apply).
+// Objects gate, layer, correction_bytes_per_party, sent_bytes_per_party, rounds, seconds (as far as they apply).
 json_t *tw_costs_json(const tw_costs *costs, tw_costs_by by);
 
 #endif

@@ -15,25 +15,25 @@ static int speaker = -1;
 static char ended[400] = "twain: ended by a signal, from the launcher, the system or a person\n";
 static atomic_bool error_said;
 
-void tw_say_as(int rank) {
+void tw_say_as(int party) {
   char host[256];
-  speaker = rank;
+  speaker = party;
   tw_host_name(host, sizeof host);
-  snprintf(ended, sizeof ended, "twain: rank %d on %s: ended by a signal, from the launcher, the system or a person\n",
-           rank, host);
+  snprintf(ended, sizeof ended, "twain: party %d on %s: ended by a signal, from the launcher, the system or a person\n",
+           party, host);
 }
 
 void tw_say_ended(void) {
   if (!atomic_load(&error_said) && write(STDERR_FILENO, ended, strlen(ended)) < 0) return;
 }
 
-// One write a message, so that two ranks' lines do not mix. A message may quote the other rank, or a file of others: it
+// One write a message, so that two parties' lines do not mix. A message may quote the other party, or a file of others: it
 // stays on its line, whatever is in it.
 static void say(const char *message) {
   char line[4096], host[256];
   if (speaker >= 0) {
     tw_host_name(host, sizeof host);
-    snprintf(line, sizeof line - 1, "twain: rank %d on %s: %s", speaker, host, message);
+    snprintf(line, sizeof line - 1, "twain: party %d on %s: %s", speaker, host, message);
   } else {
     snprintf(line, sizeof line - 1, "twain: %s", message);
   }

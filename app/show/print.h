@@ -8,7 +8,7 @@
 
 #include "base/status.h"
 
-// "twain: message", with "rank N on HOST: " in front of it in an MPI job.
+// "twain: message", with "party N on HOST: " in front of it in an MPI job.
 void tw_say_error(void);  // the last failure; once only
 void tw_say(const char *format, ...) __attribute__((format(printf, 1, 2)));
 // A line on stdout of which a part comes from a file.
@@ -16,8 +16,8 @@ void tw_print_line(const char *format, ...) __attribute__((format(printf, 1, 2))
 // In a signal's handler: that it ends the process; unless the last failure was said, which the launcher answers by
 // signals.
 void tw_say_ended(void);
-// Which rank speaks from now on.
-void tw_say_as(int rank);
+// Which party speaks from now on.
+void tw_say_as(int party);
 
 // A percentage on a terminal; shown is set up by tw_progress_start, which is silent when `quiet` or not on a terminal.
 typedef struct {

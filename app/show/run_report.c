@@ -58,9 +58,9 @@ void tw_run_report_counters(const tw_result_share *r, const tw_result_share *oth
   fill_counters(r, 0, lines);
   if (other) fill_counters(other, 1, lines);
   if (other)
-    tw_grid_row(&grid, "openings and keys\trank %d\trank %d", r->rank, other->rank);
+    tw_grid_row(&grid, "openings and keys\tparty %d\tparty %d", r->party, other->party);
   else
-    tw_grid_row(&grid, "openings and keys\trank %d", r->rank);
+    tw_grid_row(&grid, "openings and keys\tparty %d", r->party);
   tw_grid_rule(&grid);
   for (int i = 0; i < COUNTER_LINES; i++)
     tw_grid_row(&grid, "%s\t%s%s%s", lines[i].what, lines[i].value[0], other ? "\t" : "", lines[i].value[1]);
@@ -79,22 +79,22 @@ void tw_run_report_print(const tw_result_share *r, bool verbose) {
   }
   putchar('\n');
   print_times(r);
-  printf("\n%d sequence%s in one run; keys: %s a rank and sequence; sent: %s a rank and sequence; rounds: %llu\n",
+  printf("\n%d sequence%s in one run; keys: %s a party and sequence; sent: %s a party and sequence; rounds: %llu\n",
          r->count, r->count == 1 ? "" : "s", tw_text_bytes((double)r->correction_bytes / r->count),
          tw_text_bytes((double)r->sent_bytes / r->count), (unsigned long long)r->rounds);
-  printf("rank %d on %s, user %s, %s (%s), device %s, opens by %s (%s), %s, %s, HDF5 %s%s%s, started %s\n", r->rank,
+  printf("party %d on %s, user %s, %s (%s), device %s, opens by %s (%s), %s, %s, HDF5 %s%s%s, started %s\n", r->party,
          e->host, e->user, e->cpu, e->isa, e->device, e->transport, e->transport_why, e->software, e->mpi, e->hdf5,
          *e->job ? ", job " : "", e->job, e->started);
-  printf("rank %d: %s\n", r->rank, e->placement);
+  printf("party %d: %s\n", r->party, e->placement);
   if (r->test_keys) puts("TEST keys: nothing was private in this run");
-  if (e->ranks_share_host) puts("both ranks on one host: a test set-up, which protects nothing");
+  if (e->parties_share_host) puts("both parties on one host: a test set-up, which protects nothing");
 }
 
 static json_t *environment_json(const tw_environment *e) {
   return json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:b}", "host", e->host, "user",
                    e->user, "cpu", e->cpu, "isa", e->isa, "device", e->device, "transport", e->transport,
                    "transport_why", e->transport_why, "placement", e->placement, "software", e->software, "mpi", e->mpi,
-                   "hdf5", e->hdf5, "job", e->job, "started", e->started, "ranks_share_host", e->ranks_share_host);
+                   "hdf5", e->hdf5, "job", e->job, "started", e->started, "parties_share_host", e->parties_share_host);
 }
 
 static json_t *counters_json(const tw_result_counters *c) {
@@ -116,9 +116,9 @@ json_t *tw_run_report_json(const tw_result_share *r) {
   tw_costs costs = tw_costs_of_result(r);
   json_t *json = json_pack("{s:s, s:s, s:s, s:s, s:s, s:i, s:i, s:s, s:b}", "run_id", r->run_id.hex, "model_id",
                            r->model_id.hex, "key_id", r->key_id.hex, "input_id", r->input_id.hex, "plan", r->plan.hex,
-                           "rank", r->rank, "sequences", r->count, "output", r->output, "test_keys", r->test_keys);
-  json_object_set_new(json, "correction_bytes_per_rank", json_integer((json_int_t)r->correction_bytes));
-  json_object_set_new(json, "sent_bytes_per_rank", json_integer((json_int_t)r->sent_bytes));
+                           "party", r->party, "sequences", r->count, "output", r->output, "test_keys", r->test_keys);
+  json_object_set_new(json, "correction_bytes_per_party", json_integer((json_int_t)r->correction_bytes));
+  json_object_set_new(json, "sent_bytes_per_party", json_integer((json_int_t)r->sent_bytes));
   json_object_set_new(json, "rounds", json_integer((json_int_t)r->rounds));
   json_object_set_new(json, "setup_seconds", json_real(r->setup_seconds));
   json_object_set_new(json, "preparation_seconds", json_real(r->preparation_seconds));

@@ -1,4 +1,4 @@
-// The timeline: the whole run, and a layer from its middle enlarged; in each, every rank's rows of marks over bands for
+// The timeline: the whole run, and a layer from its middle enlarged; in each, every party's rows of marks over bands for
 // the layers. Marks that would be too small to see are drawn as one, paler the less of it is busy.
 #include <math.h>
 #include <stdio.h>
@@ -233,11 +233,11 @@ static double rows_height(const tw_trace_row *rows, int count) {
   return height;
 }
 
-static void describe_rank(canvas *c, const tw_result_share *r, const sums *s) {
+static void describe_party(canvas *c, const tw_result_share *r, const sums *s) {
   char text[512];
-  snprintf(text, sizeof text, "rank %d on %s, %s; openings by %s", r->rank, r->environment.host, r->environment.device,
+  snprintf(text, sizeof text, "party %d on %s, %s; openings by %s", r->party, r->environment.host, r->environment.device,
            r->environment.transport);
-  label(c, LEFT, c->y + 12, "rank", text);
+  label(c, LEFT, c->y + 12, "party", text);
   snprintf(text, sizeof text, "online %s: computing %s; openings under way %s, %.0f %% of it hidden behind work",
            tw_text_seconds(r->online_seconds), tw_text_seconds(1e-9 * s->compute), tw_text_seconds(1e-9 * s->open),
            s->open > 0 ? 100 * s->hidden / s->open : 0);
@@ -245,7 +245,7 @@ static void describe_rank(canvas *c, const tw_result_share *r, const sums *s) {
   c->y += 18;
 }
 
-static tw_status draw_rank(canvas *c, const tw_result_share *r, bool described) {
+static tw_status draw_party(canvas *c, const tw_result_share *r, bool described) {
   tw_trace_row rows[TW_TRACE_ROWS];
   void *memory;
   sums s;
@@ -254,10 +254,10 @@ static tw_status draw_rank(canvas *c, const tw_result_share *r, bool described) 
   TW_TRY(tw_alloc(sizeof(band) * ((size_t)r->row_count + 1), &memory));
   int bands = find_bands(r, memory);
   if (described) {
-    describe_rank(c, r, &s);
+    describe_party(c, r, &s);
   } else {
     char text[32];
-    snprintf(text, sizeof text, "rank %d", r->rank);
+    snprintf(text, sizeof text, "party %d", r->party);
     label(c, LEFT - 8, c->y + 11, "name", text);
   }
   draw_bands(c, memory, bands, 14 + rows_height(rows, count));
@@ -289,7 +289,7 @@ static tw_status draw_panel(canvas *c, const tw_trace_runs *t, const char *title
   label(c, LEFT, c->y + 14, "panel", title);
   c->y += 26;
   double top = c->y;
-  for (int i = 0; i < t->count; i++) TW_TRY(draw_rank(c, t->runs[i], described));
+  for (int i = 0; i < t->count; i++) TW_TRY(draw_party(c, t->runs[i], described));
   draw_axis(c, top);
   return TW_OK;
 }
@@ -328,7 +328,7 @@ static void draw_style(canvas *c) {
   fputs(
       "<style>\n"
       "text{font-family:'DejaVu Sans',Verdana,Helvetica,Arial,sans-serif;font-size:11px;fill:#2b2f36}\n"
-      ".head{font-size:17px;font-weight:bold}.panel{font-size:13px;font-weight:bold}.rank{font-weight:bold}\n"
+      ".head{font-size:17px;font-weight:bold}.panel{font-size:13px;font-weight:bold}.party{font-weight:bold}\n"
       ".name,.sums{text-anchor:end}.number,.layer,.mark{text-anchor:middle}.layer{font-size:10px;fill:#5a616c}\n"
       ".mark{fill:#fff;font-size:10px;pointer-events:none}.row{fill:#e6e9ee;opacity:.55}\n"
       ".band0{fill:#f4f6f9}.band1{fill:#e8ecf2}.axis{stroke:#2b2f36}\n"

@@ -44,10 +44,10 @@ void tw_trace_name(const tw_result_share *r, const tw_span *s, char *text, size_
     snprintf(text, size, "%slayer %d %s", what, r->rows_table[s->label].layer, r->rows_table[s->label].gate);
 }
 
-// ---- Chrome's format: microseconds; a process a rank, a thread a row
+// ---- Chrome's format: microseconds; a process a party, a thread a row
 
-static json_t *metadata(const char *what, int rank, int thread, const char *key, json_t *value) {
-  return json_pack("{s:s, s:s, s:i, s:i, s:{s:o}}", "ph", "M", "name", what, "pid", rank, "tid", thread, "args", key,
+static json_t *metadata(const char *what, int party, int thread, const char *key, json_t *value) {
+  return json_pack("{s:s, s:s, s:i, s:i, s:{s:o}}", "ph", "M", "name", what, "pid", party, "tid", thread, "args", key,
                    value);
 }
 
@@ -60,20 +60,20 @@ static void add_span(json_t *events, const tw_result_share *r, const tw_trace_ro
   static const char *const lanes[TW_TRACE_LANES] = {"compute", "open", "keys", "prepare"};
   json_array_append_new(
       events, json_pack("{s:s, s:s, s:s, s:i, s:i, s:f, s:f, s:o}", "ph", "X", "name", name, "cat", lanes[row->lane],
-                        "pid", r->rank, "tid", thread, "ts", 1e-3 * (double)s->begin_ns, "dur",
+                        "pid", r->party, "tid", thread, "ts", 1e-3 * (double)s->begin_ns, "dur",
                         1e-3 * (double)(s->end_ns - s->begin_ns), "args", args));
 }
 
-static void add_rank(json_t *events, const tw_result_share *r) {
+static void add_party(json_t *events, const tw_result_share *r) {
   char name[256];
   tw_trace_row rows[TW_TRACE_ROWS];
   int count = tw_trace_rows(r, rows);
-  snprintf(name, sizeof name, "rank %d on %s, %s", r->rank, r->environment.host, r->environment.device);
-  json_array_append_new(events, metadata("process_name", r->rank, 0, "name", json_string(name)));
-  json_array_append_new(events, metadata("process_sort_index", r->rank, 0, "sort_index", json_integer(r->rank)));
+  snprintf(name, sizeof name, "party %d on %s, %s", r->party, r->environment.host, r->environment.device);
+  json_array_append_new(events, metadata("process_name", r->party, 0, "name", json_string(name)));
+  json_array_append_new(events, metadata("process_sort_index", r->party, 0, "sort_index", json_integer(r->party)));
   for (int i = 0; i < count; i++) {
-    json_array_append_new(events, metadata("thread_name", r->rank, i + 1, "name", json_string(rows[i].name)));
-    json_array_append_new(events, metadata("thread_sort_index", r->rank, i + 1, "sort_index", json_integer(i)));
+    json_array_append_new(events, metadata("thread_name", r->party, i + 1, "name", json_string(rows[i].name)));
+    json_array_append_new(events, metadata("thread_sort_index", r->party, i + 1, "sort_index", json_integer(i)));
     for (int j = 0; j < r->span_count; j++)
       if (tw_trace_in_row(&rows[i], &r->spans[j])) add_span(events, r, &rows[i], i + 1, &r->spans[j]);
   }
@@ -81,7 +81,7 @@ static void add_rank(json_t *events, const tw_result_share *r) {
 
 tw_status tw_trace_json(const tw_trace_runs *t, char **text, size_t *bytes) {
   json_t *events = json_array();
-  for (int i = 0; i < t->count; i++) add_rank(events, t->runs[i]);
+  for (int i = 0; i < t->count; i++) add_party(events, t->runs[i]);
   json_t *all =
       json_pack("{s:s, s:{s:s, s:s, s:i}, s:o}", "displayTimeUnit", "ns", "otherData", "run_id", t->runs[0]->run_id.hex,
                 "software", t->runs[0]->environment.software, "sequences", t->runs[0]->count, "traceEvents", events);

@@ -4,7 +4,7 @@
 
 #include "io/result.h"
 
-// Result files of one run, rank 0's first where both are there; count 1 or 2.
+// Result files of one run, party 0's first where both are there; count 1 or 2.
 typedef struct {
   const tw_result_share *const *runs;
   int count;

@@ -34,13 +34,13 @@ static void place(tw_mailboxes *m, int i, void *sent, void *received, void *sent
   b->received_flags = received_flags;
 }
 
-// Both ranks learn whether both could.
+// Both parties learn whether both could.
 static tw_status agree(tw_channel *channel, tw_status status) {
   uint8_t mine = status == TW_OK, theirs = 0;
   TW_TRY(tw_channel_exchange(channel, &mine, &theirs, 1));
   if (mine && !theirs)
-    return tw_fail(TW_ERR_USAGE, "rank %d cannot use this transport; see its message, or choose another --transport",
-                   1 - channel->rank);
+    return tw_fail(TW_ERR_USAGE, "party %d cannot use this transport; see its message, or choose another --transport",
+                   1 - channel->party);
   return status;
 }
 
@@ -121,17 +121,17 @@ static tw_status open_window(tw_channel *channel, tw_mailboxes *m) {
   void *parts[2];
   double words_per_us = 0;
   tw_status status = TW_OK;
-  for (int rank = 0; rank < 2 && status == TW_OK; rank++) {
-    status = tw_host_map(tw_window_part(m->window, rank), tw_window_bytes(m->window), &parts[rank]);
-    if (status == TW_OK) m->mapped[rank] = tw_window_part(m->window, rank);
+  for (int party = 0; party < 2 && status == TW_OK; party++) {
+    status = tw_host_map(tw_window_part(m->window, party), tw_window_bytes(m->window), &parts[party]);
+    if (status == TW_OK) m->mapped[party] = tw_window_part(m->window, party);
   }
-  if (status == TW_OK) status = measure_way(m, tw_window_part(m->window, channel->rank), &words_per_us);
-  memset(tw_window_part(m->window, channel->rank), 0, tw_window_bytes(m->window));  // no word is there yet
+  if (status == TW_OK) status = measure_way(m, tw_window_part(m->window, channel->party), &words_per_us);
+  memset(tw_window_part(m->window, channel->party), 0, tw_window_bytes(m->window));  // no word is there yet
   TW_TRY(agree(channel, status));
   for (int i = 0; i < m->count; i++) {
     tw_mailbox *b = &m->box[i];
-    b->sent = (uint64_t *)parts[channel->rank] + (size_t)WINDOW_WORDS * (size_t)i;
-    b->received = (uint64_t *)parts[1 - channel->rank] + (size_t)WINDOW_WORDS * (size_t)i;
+    b->sent = (uint64_t *)parts[channel->party] + (size_t)WINDOW_WORDS * (size_t)i;
+    b->received = (uint64_t *)parts[1 - channel->party] + (size_t)WINDOW_WORDS * (size_t)i;
     b->lines = (uint64_t *)m->state + i * TW_STRANDS;
     if (m->count > 1) b->turns = (uint32_t *)((uint64_t *)m->state + STATE_WORDS - 3);
     b->words_per_us = BOTH_WAYS * words_per_us;
@@ -188,14 +188,14 @@ static tw_status cuda_aware(tw_channel *channel) {
     status =
         tw_fail(TW_ERR_USAGE, "this MPI does not take device memory (MPIX_Query_cuda_support); use --transport mpi");
   TW_TRY(agree(channel, status));
-  for (uint64_t i = 0; i < 64; i++) words[i] = (i + 1) * 0x9e3779b97f4a7c15ull + (uint64_t)channel->rank;
+  for (uint64_t i = 0; i < 64; i++) words[i] = (i + 1) * 0x9e3779b97f4a7c15ull + (uint64_t)channel->party;
   TW_TRY(tw_cuda_backend.alloc(2 * sizeof words, &device));
   status = tw_cuda_backend.upload(device, words, sizeof words, NULL);
   if (status == TW_OK) status = tw_channel_exchange(channel, device, (char *)device + sizeof words, sizeof words);
   if (status == TW_OK) status = tw_cuda_backend.download(got, (char *)device + sizeof words, sizeof words, NULL);
   tw_cuda_backend.release(device, 2 * sizeof words);
   for (uint64_t i = 0; status == TW_OK && i < 64; i++)
-    if (got[i] != words[i] + 1 - 2 * (uint64_t)channel->rank)
+    if (got[i] != words[i] + 1 - 2 * (uint64_t)channel->party)
       status = tw_fail(TW_ERR_USAGE,
                        "this MPI says that it takes device memory, but delivers other bytes; use --transport mpi");
   return agree(channel, status);
@@ -230,7 +230,7 @@ static tw_status open_state(tw_mailboxes *m, double timeout_seconds) {
   return TW_OK;
 }
 
-// Exchanges of both lanes must be able to run at once on either GPU: a kernel that waits for the other rank may hold no
+// Exchanges of both lanes must be able to run at once on either GPU: a kernel that waits for the other party may hold no
 // place that another lane's needs. A multiprocessor takes a block of each lane
 // (kernels/cuda/exchange/opens_exchange.cu, opens_packets.cu). Of strands it takes one block; each of two lanes has at
 // most half the multiprocessors then (opens_strands.cu).
@@ -239,8 +239,8 @@ static tw_status choose_blocks(tw_channel *channel, bool near, tw_mailboxes *m) 
   TW_TRY(tw_device_multiprocessors(&mine));
   TW_TRY(tw_channel_exchange(channel, &mine, &theirs, sizeof mine));
   if (theirs < 1)
-    return tw_fail(TW_ERR_PEER, "rank %d says that its GPU has %d multiprocessors: damaged on the way, or not twain",
-                   1 - channel->rank, theirs);
+    return tw_fail(TW_ERR_PEER, "party %d says that its GPU has %d multiprocessors: damaged on the way, or not twain",
+                   1 - channel->party, theirs);
   int most = TW_EXCHANGE_BLOCKS;
   if (most > mine) most = mine;
   if (most > theirs) most = theirs;
@@ -274,7 +274,7 @@ void tw_mailboxes_free(tw_mailboxes *m, bool abort, bool held) {
   if (m->state) tw_cuda_backend.release(m->state, 8 * STATE_WORDS);
   tw_device_unmap(m->theirs);
   tw_device_unshare(m->own);
-  for (int rank = 0; rank < 2; rank++) tw_host_unmap(m->mapped[rank]);
+  for (int party = 0; party < 2; party++) tw_host_unmap(m->mapped[party]);
   tw_window_free(m->window, abort);
   if (m->pinned && !held) tw_pinned_free(m->pinned, 2 * m->bytes * (size_t)m->count);
   if (m->device && !held) tw_cuda_backend.release(m->device, 2 * m->bytes * (size_t)m->count);

@@ -1,4 +1,4 @@
-// The mailboxes of one rank's GPU, one a lane, for the transports that have them. Built with CUDA only.
+// The mailboxes of one party's GPU, one a lane, for the transports that have them. Built with CUDA only.
 #ifndef TW_DEVICE_MAILBOX_H
 #define TW_DEVICE_MAILBOX_H
 
@@ -30,7 +30,7 @@ typedef struct {
   void *stop;    // pinned
 } tw_mailboxes;
 
-// Both ranks; peer, nccl (where its windows reach the other GPU), mpi, mpi-p2p, mpi-cuda. TW_ERR_USAGE on both where it
+// Both parties; peer, nccl (where its windows reach the other GPU), mpi, mpi-p2p, mpi-cuda. TW_ERR_USAGE on both where it
 // cannot be.
 tw_status tw_mailboxes_create(tw_channel *channel, tw_transport transport, struct tw_nccl *nccl, int count,
                               size_t message_words, tw_mailboxes *m);

@@ -328,7 +328,7 @@ tw_opener tw_device_opener_table(tw_device_opener *o) {
 
 // ---- running ----
 
-// Both ranks begin a run together: while a kernel waits for a rank that still prepares, its patience runs out.
+// Both parties begin a run together: while a kernel waits for a party that still prepares, its patience runs out.
 static tw_status meet(tw_device_opener *o) {
   uint8_t here = 1, there;
   return tw_channel_exchange(o->o.channel, &here, &there, 1);
@@ -344,9 +344,9 @@ static tw_status check_failed_flag(tw_device_opener *o) {
   TW_TRY(tw_cuda_backend.download(&failed, o->boxes.box[0].failed, sizeof failed, o->lanes[0].stream));
   if (!failed) return TW_OK;
   return tw_fail(TW_ERR_PEER,
-                 "rank %d: an open of rank %d did not come, or is not the one of the plan; look at the log of rank %d, "
+                 "party %d: an open of party %d did not come, or is not the one of the plan; look at the log of party %d, "
                  "or raise --timeout (%g s)",
-                 o->o.channel->rank, 1 - o->o.channel->rank, 1 - o->o.channel->rank, o->o.channel->timeout_seconds);
+                 o->o.channel->party, 1 - o->o.channel->party, 1 - o->o.channel->party, o->o.channel->timeout_seconds);
 }
 
 tw_status tw_device_opener_run_end(tw_device_opener *o, bool failed) {
@@ -386,9 +386,9 @@ tw_status tw_device_opener_transcript(tw_device_opener *o, char transcript[65]) 
 
 enum { PROBE_RING = 32 };
 
-// Word j of a rank's share and mask: ring elements, or words of one bit plane.
-static uint64_t probe_share(int rank, size_t j) { return tw_mix(2 * j + (uint64_t)rank); }
-static uint64_t probe_mask(int rank, size_t j) { return tw_mix(~(2 * j + (uint64_t)rank)); }
+// Word j of a party's share and mask: ring elements, or words of one bit plane.
+static uint64_t probe_share(int party, size_t j) { return tw_mix(2 * j + (uint64_t)party); }
+static uint64_t probe_mask(int party, size_t j) { return tw_mix(~(2 * j + (uint64_t)party)); }
 
 static uint64_t probe_opened(bool bits, size_t j) {
   uint64_t x[4] = {probe_share(0, j), probe_share(1, j), probe_mask(0, j), probe_mask(1, j)};
@@ -411,7 +411,7 @@ static tw_status make_probe(tw_device_opener *o, probe *p) {
     TW_TRY(tw_cuda_backend.alloc(8 * p->n, &memory));
     *arrays[i] = memory;
     for (size_t j = 0; j < p->n; j++)
-      p->host[j] = i == 0 ? probe_share(o->o.channel->rank, j) : probe_mask(o->o.channel->rank, j);
+      p->host[j] = i == 0 ? probe_share(o->o.channel->party, j) : probe_mask(o->o.channel->party, j);
     TW_TRY(tw_cuda_backend.upload(memory, p->host, 8 * p->n, o->lanes[0].stream));
     TW_TRY(tw_device_wait(o->lanes[0].stream));
   }
@@ -441,7 +441,7 @@ static tw_status record_probe(tw_device_opener *o, const probe *p, int count) {
   for (int i = 0; i <= count; i++) {
     TW_TRY(open_one(o, 0, &r));
     TW_TRY(start(o, TW_FLUSH_DEMAND, &message));
-    if (i == 0) TW_TRY(tw_device_timer_record(p->timer[0], o->lanes[0].stream));  // the ranks have met
+    if (i == 0) TW_TRY(tw_device_timer_record(p->timer[0], o->lanes[0].stream));  // the parties have met
   }
   TW_TRY(tw_device_timer_record(p->timer[1], o->lanes[0].stream));
   return tw_device_opener_record_end(o);

@@ -1,4 +1,4 @@
-// Opens between two ranks' GPUs: collected, packed, exchanged and combined on the device. How the bytes travel is the
+// Opens between two parties' GPUs: collected, packed, exchanged and combined on the device. How the bytes travel is the
 // transport; all are recorded in CUDA graphs, none waits for the host. Built with CUDA only.
 #ifndef TW_DEVICE_OPENER_H
 #define TW_DEVICE_OPENER_H
@@ -21,12 +21,12 @@ typedef struct {
 // Most words of one level, and opens of the whole program, for the batch.
 void tw_device_opener_room(const tw_program *program, int batch, tw_device_opener_options *o);
 
-// Both ranks call it with the same options. TW_ERR_USAGE, on both, when this transport is not to be had here.
+// Both parties call it with the same options. TW_ERR_USAGE, on both, when this transport is not to be had here.
 tw_status tw_device_opener_create(const tw_device_opener_options *options, tw_device_opener **out);
-// The first of `ways` that both ranks can open; why: how it came to be taken.
+// The first of `ways` that both parties can open; why: how it came to be taken.
 tw_status tw_device_opener_choose(tw_device_opener_options *options, const tw_ways *ways, tw_device_opener **out,
                                   char *why, size_t why_size);
-// abort: the other rank is lost; whatever waits for it is given up.
+// abort: the other party is lost; whatever waits for it is given up.
 void tw_device_opener_destroy(tw_device_opener *o, bool abort);
 tw_opener tw_device_opener_table(tw_device_opener *o);
 const char *tw_device_opener_name(const tw_device_opener *o);  // the transport, in words

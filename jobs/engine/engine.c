@@ -59,7 +59,7 @@ static tw_session describe(const tw_engine *e, int first, int batch) {
   size_t at = (size_t)first;
   tw_session s = {.program = &e->o.plan->program,
                   .role = TW_PARTY,
-                  .rank = e->rank,
+                  .party = e->party,
                   .batch = batch,
                   .first_sequence = first,
                   .total_batch = e->o.batch,
@@ -70,14 +70,14 @@ static tw_session describe(const tw_engine *e, int first, int batch) {
                   .backend = e->k,
                   .stream = e->stream,
                   .keep_masks = e->device};
-  s.seeds[e->rank] = e->seeds ? e->seeds + at : NULL;
+  s.seeds[e->party] = e->seeds ? e->seeds + at : NULL;
   s.weights = (tw_weights){.count = m->count,
                            .rows = m->rows,
                            .cols = m->cols,
                            .masked = e->device ? e->masked : m->masked,
                            .masked_operand = e->masked_operand,
                            .share_operand = e->share_operand};
-  s.weights.mask[e->rank] = e->vector_mask;
+  s.weights.mask[e->party] = e->vector_mask;
   return s;
 }
 
@@ -94,7 +94,7 @@ tw_session tw_engine_whole(const tw_engine *e) { return describe(e, 0, e->o.batc
 // No model tensor is read.
 static tw_status pretend_model(const tw_engine *e, tw_session *s, void **nothing) {
   TW_TRY(tw_alloc(sizeof(void *) * (size_t)e->o.model->count, nothing));
-  s->weights.mask[e->rank] = s->weights.masked = *nothing;
+  s->weights.mask[e->party] = s->weights.masked = *nothing;
   s->weights.masked_operand = s->weights.share_operand = *nothing;
   return TW_OK;
 }
@@ -126,20 +126,20 @@ tw_status tw_engine_run_lanes(tw_engine *e, void (*progress)(void *state, double
 }
 
 // Every stretch of gates and every chunk of keys may be a span.
-static size_t trace_room(const tw_program *p, int rank, int lanes, int batch) {
-  size_t chunks = p->slot_bytes[rank] / TW_KEY_CHUNK + 2;
+static size_t trace_room(const tw_program *p, int party, int lanes, int batch) {
+  size_t chunks = p->slot_bytes[party] / TW_KEY_CHUNK + 2;
   return (size_t)(2 * p->op_count + p->levels + 1) * (size_t)lanes + chunks * (size_t)batch;
 }
 
-int tw_engine_trace_most(const tw_program *p, int rank, int batch) {
-  size_t most = trace_room(p, rank, TW_LANES, batch) + tw_engine_trace_messages(p);
+int tw_engine_trace_most(const tw_program *p, int party, int batch) {
+  size_t most = trace_room(p, party, TW_LANES, batch) + tw_engine_trace_messages(p);
   return most < INT_MAX ? (int)most : INT_MAX;
 }
 
 tw_status tw_engine_open_trace(tw_engine *e) {
   const tw_program *p = &e->o.plan->program;
   void *streams[TW_LANES];
-  size_t room = trace_room(p, e->rank, e->count, e->o.batch);
+  size_t room = trace_room(p, e->party, e->count, e->o.batch);
   for (int i = 0; i < e->count; i++) streams[i] = e->parts[i].stream;
   return e->o.trace ? tw_engine_trace_create(p, e->count, e->device ? streams : NULL, room, &e->trace) : TW_OK;
 }
@@ -176,7 +176,7 @@ tw_status tw_engine_open(const tw_engine_options *o, tw_engine **out) {
   tw_engine *e = calloc(1, sizeof *e);
   if (!e) return tw_fail(TW_ERR_MEMORY, "out of memory for an engine");
   e->o = *o;
-  e->rank = o->channel->rank;
+  e->party = o->channel->party;
   e->device = o->device == TW_DEVICE_CUDA;
   snprintf(e->transport_why, sizeof e->transport_why, "on the CPU");
   snprintf(e->device_name, sizeof e->device_name, "cpu");
@@ -197,7 +197,7 @@ tw_status tw_engine_open(const tw_engine_options *o, tw_engine **out) {
   e->k = &tw_cpu_backend;
 #endif
   {
-    status = tw_host_feed_create(o->plan->program.slot_bytes[e->rank], o->batch, o->keys, &e->host_feed);
+    status = tw_host_feed_create(o->plan->program.slot_bytes[e->party], o->batch, o->keys, &e->host_feed);
     if (status == TW_OK) status = tw_engine_set_up_model(e);
     if (status == TW_OK) status = tw_engine_allocate_job(e);
     if (status == TW_OK) status = tw_opens_create(o->channel, &e->opens);
@@ -308,7 +308,7 @@ static tw_status read_wire(tw_engine *e, const tw_engine_part *p, int wire, cons
   size_t n = e->o.plan->program.tensors[wire].n, at = (size_t)p->first * n, bytes = 8 * (size_t)p->batch * n;
   const tw_buffer *out = &p->session.buffers[wire];
   TW_TRY(e->k->download(masked + at, e->device ? recorded : out->value, bytes, p->stream));
-  return e->k->download(mask + at, out->mask[e->rank], bytes, p->stream);
+  return e->k->download(mask + at, out->mask[e->party], bytes, p->stream);
 }
 
 tw_status tw_engine_output(tw_engine *e, uint64_t *masked, uint64_t *mask) {

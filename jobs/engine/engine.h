@@ -1,4 +1,4 @@
-// One rank's machinery for a plan and a model, on the CPU or on one GPU: set up once, then for every batch of sequences
+// One party's machinery for a plan and a model, on the CPU or on one GPU: set up once, then for every batch of sequences
 // prepared before the input and run online. Three times are kept apart: set-up, preparation, online.
 #ifndef TW_ENGINE_H
 #define TW_ENGINE_H
@@ -60,7 +60,7 @@ tw_status tw_engine_prepare(tw_engine *e, const tw_engine_job *job);
 tw_status tw_engine_online(tw_engine *e, void (*progress)(void *state, double fraction), void *progress_state);
 
 // Most spans that a trace of a batch holds, whatever the device and the halves.
-int tw_engine_trace_most(const tw_program *program, int rank, int batch);
+int tw_engine_trace_most(const tw_program *program, int party, int batch);
 // Opened output and own mask of it, host memory, batch * output elements.
 tw_status tw_engine_output(tw_engine *e, uint64_t *masked, uint64_t *mask);
 // The same of the guard's count, batch elements; a program with a guard.

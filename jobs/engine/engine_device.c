@@ -26,7 +26,7 @@ tw_status tw_device_choose(tw_device_kind wanted, int local_rank, tw_device_kind
   *index = count > 0 ? local_rank % count : 0;
   if (wanted == TW_DEVICE_CUDA && count == 0)
     return tw_fail(TW_ERR_USAGE,
-                   "--device cuda: no GPU answers; ask the scheduler for one a rank, or use --device cpu");
+                   "--device cuda: no GPU answers; ask the scheduler for one a party, or use --device cpu");
   return TW_OK;
 }
 
@@ -161,7 +161,7 @@ static tw_status open_transport(tw_engine *e) {
 }
 
 static tw_status open_keys(tw_engine *e) {
-  tw_key_feed_options keys = {.slot_bytes = e->o.plan->program.slot_bytes[e->rank],
+  tw_key_feed_options keys = {.slot_bytes = e->o.plan->program.slot_bytes[e->party],
                               .batch = e->o.batch,
                               .place = e->o.keys,
                               .lanes = e->count,
@@ -207,7 +207,7 @@ tw_status tw_engine_device_open(tw_engine *e) {
 
 void tw_engine_device_stop(tw_engine *e) {
   tw_key_feed_end(e->feed);
-  // A kernel that waits for a lost rank must end before its memory goes; otherwise the graph goes before what it uses.
+  // A kernel that waits for a lost party must end before its memory goes; otherwise the graph goes before what it uses.
   if (!e->lost) tw_device_graph_destroy(e->graph);
   tw_device_opener_destroy(e->opener, e->lost);
   if (e->lost) tw_device_graph_destroy(e->graph);

@@ -43,7 +43,7 @@ static tw_status set_up_matrix(tw_engine *e, int i, const uint64_t *masked, uint
                      .X = masked,
                      .r = mask,
                      .out = mask,
-                     .one = e->rank ? ~0ull : 0,
+                     .one = e->party ? ~0ull : 0,
                      .ring = ~0ull,
                      .pair = {1, n, 0, 1}};
   TW_TRY(e->k->share(&a, e->stream));

@@ -28,7 +28,7 @@ typedef struct {
 
 struct tw_engine {
   tw_engine_options o;
-  int rank;
+  int party;
   bool device;
   char device_name[64];
   const tw_backend *k;
@@ -67,7 +67,7 @@ struct tw_engine {
   char transport_why[160];
   double probe_latency, probe_bandwidth;
   bool ready;  // GPU: memory has been taken
-  bool lost;   // an online phase failed: the other rank may be gone
+  bool lost;   // an online phase failed: the other party may be gone
 };
 
 static inline size_t tw_engine_elements(const tw_model_share *m, int i) { return m->rows[i] * m->cols[i]; }
@@ -78,7 +78,7 @@ static inline size_t tw_engine_input_bytes(const tw_engine *e) {
   return 8 * (size_t)e->o.batch * tw_engine_input_words(e);
 }
 static inline size_t tw_engine_key_bytes(const tw_engine *e) {
-  return e->o.plan->program.slot_bytes[e->rank] * (size_t)e->o.batch;
+  return e->o.plan->program.slot_bytes[e->party] * (size_t)e->o.batch;
 }
 
 // ---- engine_model.c

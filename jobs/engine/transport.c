@@ -32,7 +32,7 @@ tw_ways tw_ways_between(const tw_pair *p, tw_transport wanted) {
   return w;
 }
 
-// Openings in memory that both ranks reach are work, not waiting: of the same cores, or of the GPUs. Through a window
+// Openings in memory that both parties reach are work, not waiting: of the same cores, or of the GPUs. Through a window
 // of the host's memory two GPUs wait. What NCCL sends and receives takes longer by more than what runs beside it gains
 // (docs/performance.md).
 bool tw_ways_wait(const tw_pair *p, const tw_ways *ways) {

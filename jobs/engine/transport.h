@@ -1,4 +1,4 @@
-// How the ranks' GPUs exchange opens.
+// How the parties' GPUs exchange opens.
 #ifndef TW_TRANSPORT_H
 #define TW_TRANSPORT_H
 
@@ -8,7 +8,7 @@ typedef enum {
   TW_TRANSPORT_AUTO,
   TW_TRANSPORT_PEER,      // kernels write into the other GPU's memory (CUDA IPC)
   TW_TRANSPORT_NCCL,      // NCCL send and receive in order of the stream
-  TW_TRANSPORT_MPI,       // a window of host memory that ranks of one host share; otherwise MPI_P2P
+  TW_TRANSPORT_MPI,       // a window of host memory that parties of one host share; otherwise MPI_P2P
   TW_TRANSPORT_MPI_P2P,   // MPI messages from pinned memory, relayed by a host thread
   TW_TRANSPORT_MPI_CUDA,  // the same from device memory, with a CUDA-aware MPI
   TW_TRANSPORTS
@@ -20,13 +20,13 @@ typedef struct {
   int count;
 } tw_ways;
 
-// Where the two ranks compute, as both know.
+// Where the two parties compute, as both know.
 typedef struct {
   bool gpus;      // each computes on one
   bool one_host;  // both run on it
   bool one_gpu;   // and on the same GPU
   bool apart;     // or on GPUs that do not reach each other's memory
-  bool unseen;    // or a rank does not see the other's GPU, and cannot know
+  bool unseen;    // or a party does not see the other's GPU, and cannot know
   bool nccl;      // both were built with it
   bool link;      // an emulated link is between them
 } tw_pair;

@@ -59,7 +59,7 @@ static tw_status and_party(tw_session *s, const tw_op *op) {
                         .words = words,
                         .list_count = op->list_count,
                         .operands = op->in_count,
-                        .rank = s->rank,
+                        .party = s->party,
                         .products = (int)op->arg[0],
                         .dealt = dealt,
                         .out_words = out_words,
@@ -69,7 +69,7 @@ static tw_status and_party(tw_session *s, const tw_op *op) {
   if (dealt) a.dealt_words = (size_t)s->program->corrections[op->correction].width * words;
   for (int i = 0; i < op->in_count; i++) {
     a.value[i] = tw_b(s, op->in[i])->value;
-    a.mask[i] = tw_b(s, op->in[i])->mask[s->rank];
+    a.mask[i] = tw_b(s, op->in[i])->mask[s->party];
     a.operand_words[i] = tw_words_of(s, op->in[i]);
   }
   return s->backend->products(&a, s->stream);
@@ -189,7 +189,7 @@ static tw_status xor_value(tw_session *s, const tw_op *op) {
                       .terms = (size_t)op->arg[0],
                       .operands = op->in_count,
                       .planes = tw_t(s, op->out[0])->planes,
-                      .mine = s->role != TW_PARTY || s->rank == 0,
+                      .mine = s->role != TW_PARTY || s->party == 0,
                       .list = tw_list(s, op),
                       .out = tw_b(s, op->out[0])->value};
   for (int i = 0; i < op->in_count; i++) {
@@ -253,7 +253,7 @@ static tw_status kill_value(tw_session *s, const tw_op *op) {
                     .words = tw_words_of(s, op->out[0]),
                     .earlier = tw_list(s, op),
                     .levels = (int)op->list_count,
-                    .mine = s->role != TW_PARTY || s->rank == 0,
+                    .mine = s->role != TW_PARTY || s->party == 0,
                     .x = tw_b(s, op->in[0])->value,
                     .out = tw_b(s, op->out[0])->value,
                     .live = tw_live(s)};

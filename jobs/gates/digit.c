@@ -9,8 +9,8 @@ static int digit_low(const tw_session *s, const tw_op *op, int digit) {
   return (int)at;
 }
 
-// Which sign the looked-up entry leaves with: sgn = e_a^0 - e_a^1, where on the first half rank 1's share is its own
-// pad and on the second half rank 0's. Known to dealer (which reads it off the dealt halves) and emulator, never
+// Which sign the looked-up entry leaves with: sgn = e_a^0 - e_a^1, where on the first half party 1's share is its own
+// pad and on the second half party 0's. Known to dealer (which reads it off the dealt halves) and emulator, never
 // opened.
 static tw_status digits_mask(tw_session *s, const tw_op *op, int side) {
   int looked_up = (int)op->arg[2];
@@ -138,7 +138,7 @@ static tw_status leaves_party(tw_session *s, const tw_op *op) {
                       .onehot_words = tw_words_of(s, op->in[0]),
                       .count = (int)op->arg[0],
                       .ring = x->ring,
-                      .rank = s->rank};
+                      .party = s->party};
   return s->backend->leaves(&a, s->stream);
 }
 
@@ -211,7 +211,7 @@ static tw_status lookup_party(tw_session *s, const tw_op *op) {
                       .low_bit = (int)op->arg[4],
                       .width = (int)op->arg[1],
                       .sub_bits = (int)op->arg[2],
-                      .rank = s->rank};
+                      .party = s->party};
   for (int i = 0; i < 2; i++) {
     TW_TRY(tw_make_value(s, op->out[i]));
     a.out[i] = tw_b(s, op->out[i])->value;

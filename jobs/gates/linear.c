@@ -22,7 +22,7 @@ static tw_status check_weight(const tw_session *s, linear_shape d) {
   return TW_OK;
 }
 
-// Dealer: both ranks' masks of a wire together.
+// Dealer: both parties' masks of a wire together.
 static tw_status whole_mask(tw_session *s, int id, uint64_t **out) {
   size_t n = tw_t(s, id)->n;
   TW_TRY(tw_scratch(s, n, out));
@@ -55,7 +55,7 @@ static tw_status spread_bias(tw_session *s, linear_shape d, size_t rows, uint64_
   TW_TRY(tw_scratch(s, d.cols, &bias));
   tw_combine_args negate = {.rows = 1,
                             .cols = d.cols,
-                            .x = s->weights.mask[s->rank][d.weight + 1],
+                            .x = s->weights.mask[s->party][d.weight + 1],
                             .y = s->weights.masked[d.weight + 1],
                             .out = bias,
                             .p = 1,
@@ -88,7 +88,7 @@ static tw_status linear_prepare(tw_session *s, const tw_op *op) {
   TW_TRY(check_weight(s, d));
   size_t rows = (size_t)s->batch * d.rows;
   int ring = tw_t(s, op->out[0])->ring;
-  const uint64_t *mask = tw_b(s, op->in[0])->mask[s->rank];
+  const uint64_t *mask = tw_b(s, op->in[0])->mask[s->party];
   uint64_t *k = s->prepared[op - s->program->ops];  // from an earlier preparation
   if (!k) TW_TRY(tw_keep(s, rows * d.cols, &k));
   s->prepared[op - s->program->ops] = k;
@@ -177,14 +177,14 @@ static tw_status matmul_party(tw_session *s, const tw_op *op) {
   tw_share_args a = {.rows = 1,
                      .cols = nx,
                      .X = x->value,
-                     .r = x->mask[s->rank],
+                     .r = x->mask[s->party],
                      .out = left,
                      .one = tw_one(s),
                      .ring = ~0ull,
                      .pair = tw_flat(nx)};
   TW_TRY(s->backend->share(&a, s->stream));
   TW_TRY(s->backend->gemm(count, m, n, k, left, y->value, out, ring, 1, s->stream));
-  return s->backend->gemm(count, m, n, k, x->value, y->mask[s->rank], out, ring, -1, s->stream);
+  return s->backend->gemm(count, m, n, k, x->value, y->mask[s->party], out, ring, -1, s->stream);
 }
 
 static tw_status matmul_clear(tw_session *s, const tw_op *op) {

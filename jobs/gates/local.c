@@ -42,7 +42,7 @@ static tw_status truncate_party(tw_session *s, const tw_op *op) {
   return s->backend->shift(&a, s->stream);
 }
 
-// y = ceil((x - h + p_0 - t) / 2^f), with rank 0's rounding offset p_0 - t.
+// y = ceil((x - h + p_0 - t) / 2^f), with party 0's rounding offset p_0 - t.
 static tw_status truncate_clear(tw_session *s, const tw_op *op) {
   TW_TRY(tw_make_value(s, op->out[0]));
   int f = (int)op->arg[0], ring = tw_t(s, op->in[0])->ring, out_ring = tw_t(s, op->out[0])->ring;
@@ -255,7 +255,7 @@ int tw_pool_live(tw_builder *b, int wire, size_t rows, size_t cols) {
   return tw_emit_out(b, op, t);
 }
 
-// ---- public constants: into the public value of a wire, into rank 0's share ----
+// ---- public constants: into the public value of a wire, into party 0's share ----
 static tw_status add_mask(tw_session *s, const tw_op *op, int side) {
   if (tw_t(s, op->out[0])->kind != TW_WIRE) return TW_OK;
   TW_TRY(tw_make_mask(s, op->out[0], side));
@@ -265,7 +265,7 @@ static tw_status add_mask(tw_session *s, const tw_op *op, int side) {
 
 static tw_status add_value(tw_session *s, const tw_op *op) {
   TW_TRY(tw_make_value(s, op->out[0]));
-  bool mine = tw_t(s, op->out[0])->kind == TW_WIRE || s->role != TW_PARTY || s->rank == 0;
+  bool mine = tw_t(s, op->out[0])->kind == TW_WIRE || s->role != TW_PARTY || s->party == 0;
   tw_combine_args a = {.rows = 1,
                        .cols = tw_batch_n(s, op->out[0]),
                        .x = tw_b(s, op->in[0])->value,
@@ -292,7 +292,7 @@ static tw_status share_party(tw_session *s, const tw_op *op) {
   tw_share_args a = {.rows = 1,
                      .cols = n,
                      .X = tw_b(s, op->in[0])->value,
-                     .r = tw_b(s, op->in[0])->mask[s->rank],
+                     .r = tw_b(s, op->in[0])->mask[s->party],
                      .out = tw_b(s, op->out[0])->value,
                      .one = tw_one(s),
                      .ring = tw_ring_of(s, op->out[0]),

@@ -22,7 +22,7 @@ int tw_build_input(tw_builder *b, int ring, int scale, size_t n) {
   return b->program->input;
 }
 
-// ---- open: rank b sends its share plus its mask share; one round, no key ----
+// ---- open: party b sends its share plus its mask share; one round, no key ----
 static tw_status open_mask(tw_session *s, const tw_op *op, int side) { return tw_draw_mask(s, op, side); }
 
 static tw_status open_party(tw_session *s, const tw_op *op) {
@@ -40,7 +40,7 @@ static tw_status open_party(tw_session *s, const tw_op *op) {
                          .n = t->n,
                          .words = words,
                          .share = tw_value(s, op->in[0], b),
-                         .mask = tw_mask_of(s, id, s->rank, b),
+                         .mask = tw_mask_of(s, id, s->party, b),
                          .out = tw_value(s, id, b)};
     TW_TRY(s->opener.open(s->opener.state, s->lane, &r));
   }

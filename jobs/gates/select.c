@@ -68,7 +68,7 @@ static tw_status select_party(tw_session *s, const tw_op *op) {
                       .cols = d.n,
                       .bits = tw_b(s, op->in[0])->value,
                       .X = tw_b(s, op->in[1])->value,
-                      .r = tw_b(s, op->in[1])->mask[s->rank],
+                      .r = tw_b(s, op->in[1])->mask[s->party],
                       .carry = carry,
                       .top = top,
                       .m = m,
@@ -155,7 +155,7 @@ static tw_status constants_value(tw_session *s, const tw_op *op, const uint64_t 
                          .first_plane = (size_t)op->arg[0],
                          .plane_words = tw_words(n),
                          .sequence_words = tw_words_of(s, op->in[0]),
-                         .mine = s->role != TW_PARTY || s->rank == 0,
+                         .mine = s->role != TW_PARTY || s->party == 0,
                          .ring = tw_ring_of(s, op->out[0])};
   return s->backend->constants(&a, s->stream);
 }

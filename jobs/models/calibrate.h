@@ -14,7 +14,7 @@ typedef struct {
   void *progress_state;
 } tw_calibration;
 
-// Largest magnitudes over all texts in the float model with the ranks' rounded weights: bounds[config.layers].
+// Largest magnitudes over all texts in the float model with the parties' rounded weights: bounds[config.layers].
 tw_status tw_calibrate(const tw_model *model, const tw_client *client, const tw_calibration *sample, tw_bounds *bounds);
 
 #endif

@@ -52,7 +52,7 @@ void tw_bounds_of_weights(const tw_model *model, tw_bounds *bounds) {
   }
 }
 
-// Tensor `part` of a layer as the ranks see it: Q columns folded, then rounded when quantised.
+// Tensor `part` of a layer as the parties see it: Q columns folded, then rounded when quantised.
 static const double *load(const workspace *w, int layer, int part, double *into) {
   int index = layer * TW_TENSORS_PER_LAYER + part;
   const tw_model_tensor *t = &w->model->tensors[index];

@@ -25,7 +25,7 @@ void tw_bounds_of_weights(const tw_model *model, tw_bounds *bounds);
 tw_bounds tw_bounds_of_layer(const tw_model *model, int layer);  // the same of one layer, all else 0
 
 // One sequence: x [seq][hidden] (embedded), live tokens `length` (dead keys are ignored; dead rows are computed all
-// the same). quantised: weights rounded to the fixed-point scales that the ranks use. out [seq][hidden].
+// the same). quantised: weights rounded to the fixed-point scales that the parties use. out [seq][hidden].
 // bounds: one entry a layer, updated over live rows (weights' bounds apart); may be NULL. Model config's pre_norm and
 // causal are honoured (pre-norm: x + f(LN(x)), no norm after the last layer; the norms' inputs are what the variance
 // sees). TW_ERR_RANGE: length not in 1 .. seq; TW_ERR_FORMAT: unknown activation.

@@ -1,5 +1,5 @@
 // How 1/sqrt(d_head) enters the logits. Its power of two goes into the logits' scale; what is left (1, or 2^-1/2 and
-// 2^1/2) is folded into W_Q and b_Q before they are rounded. Both the ranks' model and the float model use this.
+// 2^1/2) is folded into W_Q and b_Q before they are rounded. Both the parties' model and the float model use this.
 #ifndef TW_FOLD_H
 #define TW_FOLD_H
 

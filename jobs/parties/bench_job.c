@@ -87,7 +87,7 @@ static tw_status share_input(tw_rehearsal *r) {
   r->input_share = memory;
   tw_seed_test(&seed, r->o.number, "input", 0);
   tw_prg_ring(&seed, 0, 0, TW_INPUT_RING, 0, n, r->input_share);
-  for (size_t j = 0; r->o.rank == 1 && j < n; j++)
+  for (size_t j = 0; r->o.party == 1 && j < n; j++)
     r->input_share[j] =
         ((uint64_t)tw_fixed_value((double)r->input.values[j]) - r->input_share[j]) & tw_mask(TW_INPUT_RING);
   return TW_OK;
@@ -103,9 +103,9 @@ static tw_status make_model(tw_rehearsal *r) {
     r->model.config.layers = r->o.layers;
   }
   TW_TRY(tw_plan_make(&r->model.config, r->o.seq, TW_DITHERED, TW_OUTPUT_TOKENS, r->o.guard, NULL, &r->plan));
-  for (int rank = 0; rank < 2; rank++) tw_seed_test(&seeds[rank], r->o.number, "model mask", (uint64_t)rank);
+  for (int party = 0; party < 2; party++) tw_seed_test(&seeds[party], r->o.number, "model mask", (uint64_t)party);
   TW_TRY(tw_share_model_with(&r->model, seeds, r->shares, &r->dealer));
-  tw_model_share_free(&r->shares[1 - r->o.rank]);
+  tw_model_share_free(&r->shares[1 - r->o.party]);
   return TW_OK;
 }
 
@@ -148,7 +148,7 @@ static tw_status make_folder(tw_rehearsal *r) {
 
 static tw_status allocate_keys(tw_rehearsal *r) {
   r->slot_count = r->o.batch * r->o.repeat;
-  r->slot_room = tw_arena_rounded(r->plan.program.slot_bytes[r->o.rank]);
+  r->slot_room = tw_arena_rounded(r->plan.program.slot_bytes[r->o.party]);
   void *memory;
   TW_TRY(tw_alloc(sizeof(tw_seed) * (size_t)r->slot_count, &memory));
   r->seeds = memory;
@@ -156,7 +156,7 @@ static tw_status allocate_keys(tw_rehearsal *r) {
   r->slot_numbers = memory;
   for (int i = 0; i < r->slot_count; i++) {
     r->slot_numbers[i] = (uint64_t)i;
-    tw_deal_test_seed(r->o.number, r->o.rank, (uint64_t)i, &r->seeds[i]);
+    tw_deal_test_seed(r->o.number, r->o.party, (uint64_t)i, &r->seeds[i]);
   }
   TW_TRY(tw_alloc(sizeof(tw_key_stream *) * (size_t)r->o.batch, &memory));
   r->streams = memory;
@@ -168,7 +168,7 @@ static tw_status allocate_keys(tw_rehearsal *r) {
 static tw_status open_dealer(tw_rehearsal *r) {
 #ifdef TWAIN_CUDA
   if (on_gpu(r))
-    return tw_device_dealer_open(&r->plan, &r->dealer, (const bool[2]){r->o.rank == 0, r->o.rank == 1}, 1, &r->dealing);
+    return tw_device_dealer_open(&r->plan, &r->dealer, (const bool[2]){r->o.party == 0, r->o.party == 1}, 1, &r->dealing);
 #endif
   return tw_model_masks_draw(&r->dealer, &tw_cpu_backend, NULL, &r->masks);
 }
@@ -218,7 +218,7 @@ void tw_rehearsal_close(tw_rehearsal *r) {
   tw_input_free(&r->input);
   if (r->masks.count) tw_model_masks_free(&r->masks);
   tw_model_dealer_free(&r->dealer);
-  if (r->shares[r->o.rank].count) tw_model_share_free(&r->shares[r->o.rank]);
+  if (r->shares[r->o.party].count) tw_model_share_free(&r->shares[r->o.party]);
   tw_plan_free(&r->plan);
   tw_client_free(&r->client);
   tw_model_free(&r->model);
@@ -227,20 +227,20 @@ void tw_rehearsal_close(tw_rehearsal *r) {
 }
 
 const tw_plan *tw_rehearsal_plan(const tw_rehearsal *r) { return &r->plan; }
-const tw_model_share *tw_rehearsal_model(const tw_rehearsal *r) { return &r->shares[r->o.rank]; }
+const tw_model_share *tw_rehearsal_model(const tw_rehearsal *r) { return &r->shares[r->o.party]; }
 const uint64_t *tw_rehearsal_input(const tw_rehearsal *r) { return r->input_share; }
 
 // ---- the key file ----
 
 static tw_status create_file(tw_rehearsal *r, tw_keys_writer **out) {
   tw_key_index_entry *index;
-  TW_TRY(tw_program_index(&r->plan.program, r->o.rank, &index));
-  tw_keys_info info = {.rank = r->o.rank,
+  TW_TRY(tw_program_index(&r->plan.program, r->o.party, &index));
+  tw_keys_info info = {.party = r->o.party,
                        .model_id = r->dealer.model_id,
                        .plan = r->plan.digest,
                        .test = true,
                        .count = (uint64_t)r->o.batch,
-                       .slot_bytes = r->plan.program.slot_bytes[r->o.rank],
+                       .slot_bytes = r->plan.program.slot_bytes[r->o.party],
                        .index_count = (uint64_t)r->plan.program.correction_count,
                        .index = index};
   tw_id_random(&info.key_id);
@@ -251,7 +251,7 @@ static tw_status create_file(tw_rehearsal *r, tw_keys_writer **out) {
 
 static tw_status write_slot(tw_rehearsal *r, tw_keys_writer *w, int b, const uint8_t *half) {
   TW_TRY(tw_keys_begin_slot(w, (uint64_t)b, r->seeds[r->dealt * r->o.batch + b].key));
-  TW_TRY(tw_keys_append(w, half, r->plan.program.slot_bytes[r->o.rank]));
+  TW_TRY(tw_keys_append(w, half, r->plan.program.slot_bytes[r->o.party]));
   return tw_keys_end_slot(w);
 }
 
@@ -261,7 +261,7 @@ static tw_status end_file(tw_rehearsal *r, tw_keys_writer *w, tw_status status) 
     return status;
   }
   TW_TRY(tw_keys_commit(w));
-  TW_TRY(tw_keys_open(r->path, r->o.rank, &r->file));
+  TW_TRY(tw_keys_open(r->path, r->o.party, &r->file));
   for (int b = 0; b < r->o.batch; b++) TW_TRY(tw_key_stream_open(r->file, (uint64_t)b, &r->streams[b]));
   return TW_OK;
 }
@@ -277,7 +277,7 @@ static uint8_t *slot_of(const tw_rehearsal *r, int b) { return r->slots + (size_
 
 static void seeds_of(const tw_rehearsal *r, int b, tw_seed seed[2], uint64_t *slot) {
   *slot = (uint64_t)(r->dealt * r->o.batch + b);
-  for (int rank = 0; rank < 2; rank++) tw_deal_test_seed(r->o.number, rank, *slot, &seed[rank]);
+  for (int party = 0; party < 2; party++) tw_deal_test_seed(r->o.number, party, *slot, &seed[party]);
 }
 
 static tw_status deal_one(tw_rehearsal *r, int b) {
@@ -286,8 +286,8 @@ static tw_status deal_one(tw_rehearsal *r, int b) {
   uint64_t slot;
   uint8_t *at = slot_of(r, b);
   seeds_of(r, b, seed, &slot);
-  for (int rank = 0; rank < 2; rank++)
-    sink[rank] = rank == r->o.rank ? (tw_sink){tw_deal_to_memory, &at} : (tw_sink){discard, NULL};
+  for (int party = 0; party < 2; party++)
+    sink[party] = party == r->o.party ? (tw_sink){tw_deal_to_memory, &at} : (tw_sink){discard, NULL};
   return tw_deal_slot(&r->plan, &r->masks, seed, slot, sink, NULL, NULL);
 }
 
@@ -321,7 +321,7 @@ static tw_status deal_on_host(tw_rehearsal *r, int threads) {
 
 #ifdef TWAIN_CUDA
 static tw_status place_half(tw_rehearsal *r, tw_keys_writer *w, int b, const uint8_t *half) {
-  size_t bytes = r->plan.program.slot_bytes[r->o.rank];
+  size_t bytes = r->plan.program.slot_bytes[r->o.party];
   if (w) return write_slot(r, w, b, half);
   if (r->o.keys == TW_KEYS_MEMORY) {
     memcpy(slot_of(r, b), half, bytes);
@@ -338,7 +338,7 @@ static tw_status deal_on_device(tw_rehearsal *r, tw_keys_writer *w) {
     seeds_of(r, b, seed, &slot);
     TW_TRY(tw_device_dealer_begin(r->dealing, 0, seed, slot));
     TW_TRY(tw_device_dealer_wait(r->dealing));
-    TW_TRY(place_half(r, w, b, tw_device_dealer_half(r->dealing, 0, r->o.rank)));
+    TW_TRY(place_half(r, w, b, tw_device_dealer_half(r->dealing, 0, r->o.party)));
   }
   return TW_OK;
 }

@@ -1,4 +1,4 @@
-// A synthetic job for benchmarks: model, inputs and one-time TEST keys made by each rank for itself from a number both
+// A synthetic job for benchmarks: model, inputs and one-time TEST keys made by each party for itself from a number both
 // know. Nothing in it is private. Keys are dealt before every repetition, outside of what is timed, one slot a
 // sequence: into memory, into a key file, or into the GPU's memory.
 #ifndef TW_REHEARSAL_H
@@ -10,7 +10,7 @@
 typedef struct {
   const char *shape;  // as `import --synthetic`
   int layers;         // 0: the shape's own
-  int seq, batch, repeat, rank;
+  int seq, batch, repeat, party;
   uint64_t number;
   tw_device_kind device;  // that deals, and for which keys are placed; not AUTO
   bool guard;             // the plan counts values out of bound

@@ -19,8 +19,8 @@ tw_status tw_deal_to_memory(void *state, const void *data, size_t bytes) {
   return TW_OK;
 }
 
-void tw_deal_test_seed(uint64_t number, int rank, uint64_t slot, tw_seed *out) {
-  tw_seed_test(out, number, rank == 0 ? "key rank 0" : "key rank 1", slot);
+void tw_deal_test_seed(uint64_t number, int party, uint64_t slot, tw_seed *out) {
+  tw_seed_test(out, number, party == 0 ? "key rank 0" : "key rank 1", slot);
 }
 
 static tw_status append_key(void *state, const void *data, size_t bytes) { return tw_keys_append(state, data, bytes); }
@@ -56,11 +56,11 @@ static void show_progress(void *state, double fraction) {
 }
 
 static void make_seeds(const tw_deal_options *o, uint64_t slot, tw_seed seed[2]) {
-  for (int rank = 0; rank < 2; rank++)
+  for (int party = 0; party < 2; party++)
     if (o->test)
-      tw_deal_test_seed(o->test_seed, rank, slot, &seed[rank]);
+      tw_deal_test_seed(o->test_seed, party, slot, &seed[party]);
     else
-      tw_seed_random(&seed[rank]);
+      tw_seed_random(&seed[party]);
 }
 
 static tw_status deal_on_host(const tw_plan *plan, const tw_model_masks *m, const tw_deal_options *o, uint64_t slot,
@@ -69,12 +69,12 @@ static tw_status deal_on_host(const tw_plan *plan, const tw_model_masks *m, cons
   slot_progress p = {o, slot};
   tw_status status = TW_OK;
   make_seeds(o, slot, seed);
-  for (int rank = 0; rank < 2 && status == TW_OK; rank++) {
-    status = tw_keys_begin_slot(writer[rank], slot, seed[rank].key);
-    sink[rank] = (tw_sink){append_key, writer[rank]};
+  for (int party = 0; party < 2 && status == TW_OK; party++) {
+    status = tw_keys_begin_slot(writer[party], slot, seed[party].key);
+    sink[party] = (tw_sink){append_key, writer[party]};
   }
   if (status == TW_OK) status = tw_deal_slot(plan, m, seed, slot, sink, show_progress, &p);
-  for (int rank = 0; rank < 2 && status == TW_OK; rank++) status = tw_keys_end_slot(writer[rank]);
+  for (int party = 0; party < 2 && status == TW_OK; party++) status = tw_keys_end_slot(writer[party]);
   return status;
 }
 
@@ -94,10 +94,10 @@ static tw_status deal_all_on_host(const tw_plan *plan, const tw_model_dealer *de
 #ifdef TWAIN_CUDA
 static tw_status write_slot(const tw_plan *plan, const tw_device_dealer *d, int buffer, const tw_seed seed[2],
                             uint64_t slot, tw_keys_writer *writer[2]) {
-  for (int rank = 0; rank < 2; rank++) {
-    TW_TRY(tw_keys_begin_slot(writer[rank], slot, seed[rank].key));
-    TW_TRY(tw_keys_append(writer[rank], tw_device_dealer_half(d, buffer, rank), plan->program.slot_bytes[rank]));
-    TW_TRY(tw_keys_end_slot(writer[rank]));
+  for (int party = 0; party < 2; party++) {
+    TW_TRY(tw_keys_begin_slot(writer[party], slot, seed[party].key));
+    TW_TRY(tw_keys_append(writer[party], tw_device_dealer_half(d, buffer, party), plan->program.slot_bytes[party]));
+    TW_TRY(tw_keys_end_slot(writer[party]));
   }
   return TW_OK;
 }
@@ -144,18 +144,18 @@ static tw_status deal_all(const tw_plan *plan, const tw_model_dealer *dealer, co
 
 static tw_status create_files(const tw_plan *plan, const tw_model_dealer *dealer, const tw_deal_options *o,
                               const tw_id *key_id, tw_key_index_entry *index[2], tw_keys_writer *writer[2]) {
-  for (int rank = 0; rank < 2; rank++) {
-    TW_TRY(tw_program_index(&plan->program, rank, &index[rank]));
-    tw_keys_info info = {.rank = rank,
+  for (int party = 0; party < 2; party++) {
+    TW_TRY(tw_program_index(&plan->program, party, &index[party]));
+    tw_keys_info info = {.party = party,
                          .key_id = *key_id,
                          .model_id = dealer->model_id,
                          .plan = plan->digest,
                          .test = o->test,
                          .count = o->count,
-                         .slot_bytes = plan->program.slot_bytes[rank],
+                         .slot_bytes = plan->program.slot_bytes[party],
                          .index_count = (uint64_t)plan->program.correction_count,
-                         .index = index[rank]};
-    TW_TRY(tw_keys_create(o->path[rank], &info, &writer[rank]));
+                         .index = index[party]};
+    TW_TRY(tw_keys_create(o->path[party], &info, &writer[party]));
   }
   return TW_OK;
 }
@@ -167,14 +167,14 @@ tw_status tw_deal(const tw_plan *plan, const tw_model_dealer *dealer, const tw_d
   tw_id_random(key_id);
   tw_status status = create_files(plan, dealer, o, key_id, index, writer);
   if (status == TW_OK) status = deal_all(plan, dealer, o, writer);
-  for (int rank = 0; rank < 2; rank++) {
-    if (writer[rank] && status == TW_OK)
-      status = tw_keys_commit(writer[rank]);
-    else if (writer[rank])
-      tw_keys_abort(writer[rank]);
-    if (rank == 1 && status != TW_OK && committed) unlink(o->path[0]);  // half of the keys is of no use
-    committed = writer[rank] && status == TW_OK;
-    tw_free(index[rank]);
+  for (int party = 0; party < 2; party++) {
+    if (writer[party] && status == TW_OK)
+      status = tw_keys_commit(writer[party]);
+    else if (writer[party])
+      tw_keys_abort(writer[party]);
+    if (party == 1 && status != TW_OK && committed) unlink(o->path[0]);  // half of the keys is of no use
+    committed = writer[party] && status == TW_OK;
+    tw_free(index[party]);
   }
   return status;
 }

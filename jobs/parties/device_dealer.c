@@ -8,7 +8,7 @@
 
 enum { CHUNK = 8 << 20, MOST_BUFFERS = 2 };
 
-// One rank's half of the slot on its way out.
+// One party's half of the slot on its way out.
 typedef struct {
   tw_device_dealer *dealer;
   uint8_t *device, *pinned[MOST_BUFFERS];  // pinned: NULL when nobody wants it
@@ -55,9 +55,9 @@ static tw_status append(void *state, const void *data, size_t bytes) {
 static tw_status enqueue(tw_device_dealer *d, int buffer) {
   d->buffer = buffer;
   tw_session_rewind(&d->session);
-  for (int rank = 0; rank < 2; rank++) d->half[rank].dealt = d->half[rank].copied = 0;
+  for (int party = 0; party < 2; party++) d->half[party].dealt = d->half[party].copied = 0;
   TW_TRY(tw_session_run(&d->session));
-  for (int rank = 0; rank < 2; rank++) TW_TRY(copy_out(&d->half[rank], d->half[rank].dealt));
+  for (int party = 0; party < 2; party++) TW_TRY(copy_out(&d->half[party], d->half[party].dealt));
   if (d->half[0].copied + d->half[1].copied == 0) return TW_OK;  // the copies' stream has not forked
   TW_TRY(tw_device_event_record(d->event, d->copies));
   return tw_device_event_wait(d->event, d->stream);
@@ -87,12 +87,12 @@ static tw_status allocate(tw_device_dealer *d, const bool wanted[2]) {
   TW_TRY(k->alloc(sizeof(int64_t) * p->pool_count, &memory));
   d->pool = memory;
   TW_TRY(k->upload(d->pool, p->pool, sizeof(int64_t) * p->pool_count, d->stream));
-  for (int rank = 0; rank < 2; rank++) {
-    half *h = &d->half[rank];
-    *h = (half){.dealer = d, .bytes = p->slot_bytes[rank]};
+  for (int party = 0; party < 2; party++) {
+    half *h = &d->half[party];
+    *h = (half){.dealer = d, .bytes = p->slot_bytes[party]};
     TW_TRY(k->alloc(h->bytes, &memory));
     h->device = memory;
-    for (int buffer = 0; wanted[rank] && buffer < d->buffers; buffer++) {
+    for (int buffer = 0; wanted[party] && buffer < d->buffers; buffer++) {
       TW_TRY(tw_pinned_alloc(h->bytes, &memory));
       h->pinned[buffer] = memory;
     }
@@ -109,9 +109,9 @@ static tw_status open_session(tw_device_dealer *d) {
                             .stream = d->stream,
                             .seeds = {&d->seeds[0], &d->seeds[1]},
                             .weights = tw_model_masks_weights(&d->masks)};
-  for (int rank = 0; rank < 2; rank++) {
-    d->session.sink[rank] = (tw_sink){append, &d->half[rank]};
-    d->session.dealt[rank] = d->half[rank].device;
+  for (int party = 0; party < 2; party++) {
+    d->session.sink[party] = (tw_sink){append, &d->half[party]};
+    d->session.dealt[party] = d->half[party].device;
   }
   TW_TRY(tw_session_open(&d->session));
   d->open = true;
@@ -151,8 +151,8 @@ void tw_device_dealer_close(tw_device_dealer *d) {
   if (d->stream) (void)tw_device_wait(d->stream);
   for (int buffer = 0; buffer < MOST_BUFFERS; buffer++) tw_device_graph_destroy(d->graph[buffer]);
   if (d->open) tw_session_close(&d->session);
-  for (int rank = 0; rank < 2; rank++) {
-    half *h = &d->half[rank];
+  for (int party = 0; party < 2; party++) {
+    half *h = &d->half[party];
     if (h->device) k->release(h->device, h->bytes);
     for (int buffer = 0; buffer < MOST_BUFFERS; buffer++) tw_pinned_free(h->pinned[buffer], h->bytes);
   }
@@ -173,7 +173,7 @@ tw_status tw_device_dealer_begin(tw_device_dealer *d, int buffer, const tw_seed 
 }
 
 tw_status tw_device_dealer_wait(tw_device_dealer *d) { return tw_device_wait(d->stream); }
-const uint8_t *tw_device_dealer_half(const tw_device_dealer *d, int buffer, int rank) {
-  return d->half[rank].pinned[buffer];
+const uint8_t *tw_device_dealer_half(const tw_device_dealer *d, int buffer, int party) {
+  return d->half[party].pinned[buffer];
 }
 #endif

@@ -12,7 +12,7 @@
 #include "kernels/digit.h"
 #include "kernels/pack.h"
 
-// One sequence's walk. The sequences go level by level, as the ranks' batch does, so that the transcripts agree.
+// One sequence's walk. The sequences go level by level, as the parties' batch does, so that the transcripts agree.
 typedef struct {
   tw_session session;
   tw_seed seed[2];
@@ -47,7 +47,7 @@ static void absorb_level(crypto_generichash_blake2b_state *h, lane *lanes, int c
   for (int i = 0; i < count; i++) lanes[i].opens = 0;
 }
 
-// The ranks' own masks of model vectors play no part in any opened value: the emulator takes zeros.
+// The parties' own masks of model vectors play no part in any opened value: the emulator takes zeros.
 typedef struct {
   size_t *rows, *cols;
   uint64_t **value, **no_mask;
@@ -88,7 +88,7 @@ static tw_status open_lane(const tw_plan *plan, const tw_model *model, const tw_
                            int i, const uint64_t *slot, uint64_t test_seed, lane *l) {
   size_t n = (size_t)input->seq * (size_t)input->hidden;
   void *memory;
-  for (int rank = 0; rank < 2; rank++) tw_deal_test_seed(test_seed, rank, *slot, &l->seed[rank]);
+  for (int party = 0; party < 2; party++) tw_deal_test_seed(test_seed, party, *slot, &l->seed[party]);
   TW_TRY(tw_alloc(8 * n, &memory));
   l->input = memory;
   TW_TRY(tw_alloc(sizeof(uint64_t) * (size_t)plan->program.op_count, &memory));

@@ -1,4 +1,4 @@
-// The clear emulator on a whole model: what the ranks must have opened, from both seeds of TEST keys and the plain
+// The clear emulator on a whole model: what the parties must have opened, from both seeds of TEST keys and the plain
 // model and input. An offline tool: it computes on values and rounding offsets, never on shares.
 #ifndef TW_EMULATE_H
 #define TW_EMULATE_H
@@ -10,7 +10,7 @@
 typedef struct {
   int64_t *output;              // [count][rows][cols] integers at the output's scale
   uint64_t *guard;              // [count] the guard's count; zeros without one
-  char transcript[65];          // digest over everything opened, as both ranks compute it
+  char transcript[65];          // digest over everything opened, as both parties compute it
   uint64_t out_of_bound;        // values met outside their gate's domain, and
   char first_out_of_bound[96];  // where first ("layer 3, gelu, gate select")
 } tw_emulation;

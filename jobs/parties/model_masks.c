@@ -37,17 +37,17 @@ static void source_close(source *s) {
   if (s->slot) s->k->release(s->slot, sizeof *s->slot);
 }
 
-static tw_status draw(const source *s, tw_model_masks *m, int rank, int i) {
+static tw_status draw(const source *s, tw_model_masks *m, int party, int i) {
   void *memory;
   TW_TRY(s->k->alloc(8 * elements(m, i), &memory));
-  m->mask[rank][i] = memory;
+  m->mask[party][i] = memory;
   tw_draw_args a = {.sequences = 1,
-                    .seeds = (const tw_seed *)s->seeds + rank,
+                    .seeds = (const tw_seed *)s->seeds + party,
                     .slots = s->slot,
                     .use = (uint32_t)i,
                     .ring = 64,
                     .n = elements(m, i),
-                    .out = m->mask[rank][i]};
+                    .out = m->mask[party][i]};
   return s->k->draw(&a, s->stream);
 }
 
@@ -77,7 +77,7 @@ static tw_status draw_all(const tw_model_dealer *dealer, const source *s, tw_mod
   for (int i = 0; i < m->count; i++) {
     char name[48];
     tw_model_tensor_shape(&dealer->config, i, name, &m->rows[i], &m->cols[i]);
-    for (int rank = 0; rank < 2; rank++) TW_TRY(draw(s, m, rank, i));
+    for (int party = 0; party < 2; party++) TW_TRY(draw(s, m, party, i));
     if (m->rows[i] > 1) TW_TRY(add_up(s, m, i));
   }
   return TW_OK;
@@ -103,12 +103,12 @@ tw_status tw_model_masks_draw(const tw_model_dealer *dealer, const tw_backend *b
 
 void tw_model_masks_free(tw_model_masks *m) {
   for (int i = 0; i < m->count; i++) {
-    for (int rank = 0; rank < 2; rank++)
-      if (m->mask[rank]) drop(m, &m->mask[rank][i], i);
+    for (int party = 0; party < 2; party++)
+      if (m->mask[party]) drop(m, &m->mask[party][i], i);
     if (m->sum && m->sum[i]) m->backend->operand_free(m->sum[i]);
     if (m->sum_values) drop(m, &m->sum_values[i], i);
   }
-  for (int rank = 0; rank < 2; rank++) tw_free(m->mask[rank]);
+  for (int party = 0; party < 2; party++) tw_free(m->mask[party]);
   tw_free(m->sum);
   tw_free(m->sum_values);
   tw_free(m->rows);

@@ -1,4 +1,4 @@
-// What the dealer keeps of a model: both ranks' masks, from the dealer's seeds, on either backend. Vectors as they are;
+// What the dealer keeps of a model: both parties' masks, from the dealer's seeds, on either backend. Vectors as they are;
 // of matrices their sum, as the operand of products.
 #ifndef TW_MODEL_MASKS_H
 #define TW_MODEL_MASKS_H

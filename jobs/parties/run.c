@@ -9,17 +9,17 @@
 #include "jobs/parties/handshake.h"
 #include "jobs/parties/slots.h"
 
-// Everything one rank holds during a run.
+// Everything one party holds during a run.
 typedef struct {
   const tw_run_options *o;
-  int rank, batch;
+  int party, batch;
   uint64_t *slots;
   tw_seed *seeds;
   tw_key_stream **streams;
   tw_engine *engine;
-} rank_run;
+} party_run;
 
-// ---- before the handshake: what this rank can see alone ----
+// ---- before the handshake: what this party can see alone ----
 
 static void describe(const tw_key_index_entry *e, char *text, size_t size) {
   snprintf(text, size,
@@ -29,10 +29,10 @@ static void describe(const tw_key_index_entry *e, char *text, size_t size) {
 }
 
 // Every correction must lie where the plan has it, and be what it says.
-static tw_status check_index(const tw_keys_info *k, const tw_program *p, int rank) {
+static tw_status check_index(const tw_keys_info *k, const tw_program *p, int party) {
   char here[160], there[160];
   tw_key_index_entry *wanted;
-  TW_TRY(tw_program_index(p, rank, &wanted));
+  TW_TRY(tw_program_index(p, party, &wanted));
   uint64_t i = 0;
   while (i < k->index_count && memcmp(&k->index[i], &wanted[i], sizeof *wanted) == 0) i++;
   if (i < k->index_count) {
@@ -42,12 +42,12 @@ static tw_status check_index(const tw_keys_info *k, const tw_program *p, int ran
   tw_free(wanted);
   if (i == k->index_count) return TW_OK;
   return tw_fail(TW_ERR_MISMATCH,
-                 "rank %d's key file: dataset index: entry %" PRIu64
+                 "party %d's key file: dataset index: entry %" PRIu64
                  " is %s, but the plan has %s; copy the file again, or deal new keys",
-                 rank, i, here, there);
+                 party, i, here, there);
 }
 
-static tw_status check_files(const tw_run_options *o, int rank) {
+static tw_status check_files(const tw_run_options *o, int party) {
   const tw_keys_info *k = tw_keys_get_info(o->keys);
   const tw_program *p = &o->plan->program;
   if (strcmp(k->model_id.hex, o->model->model_id.hex) != 0)
@@ -63,10 +63,10 @@ static tw_status check_files(const tw_run_options *o, int rank) {
   if (strcmp(o->input->plan.hex, o->plan->digest.hex) != 0)
     return tw_fail(TW_ERR_MISMATCH, "the input was shared for plan %s, the plan file is %s; share the input again",
                    o->input->plan.hex, o->plan->digest.hex);
-  if (k->slot_bytes != p->slot_bytes[rank] || k->index_count != (uint64_t)p->correction_count)
+  if (k->slot_bytes != p->slot_bytes[party] || k->index_count != (uint64_t)p->correction_count)
     return tw_fail(TW_ERR_MISMATCH, "the key file's slots of %" PRIu64 " bytes do not fit the plan's %" PRIu64,
-                   k->slot_bytes, p->slot_bytes[rank]);
-  TW_TRY(check_index(k, p, rank));
+                   k->slot_bytes, p->slot_bytes[party]);
+  TW_TRY(check_index(k, p, party));
   if (k->test && !o->allow_test_keys)
     return tw_fail(TW_ERR_USAGE,
                    "the key file is marked TEST: its seeds are known, nothing is private; deal real keys, or say "
@@ -101,9 +101,9 @@ static void fill_terms(const tw_run_options *o, tw_terms *t) {
   t->budget_jobs = o->budget.jobs;
 }
 
-// The same slots and ledgers on both ranks; then marked, erased, and acknowledged by both before anything masked is
+// The same slots and ledgers on both parties; then marked, erased, and acknowledged by both before anything masked is
 // sent.
-static tw_status take_slots(rank_run *r, tw_slots *s, tw_terms *terms) {
+static tw_status take_slots(party_run *r, tw_slots *s, tw_terms *terms) {
   char note[96];
   snprintf(note, sizeof note, "input %s", r->o->input->input_id.hex);
   TW_TRY(tw_slots_choose(s, r->slots));
@@ -113,7 +113,7 @@ static tw_status take_slots(rank_run *r, tw_slots *s, tw_terms *terms) {
   return tw_agree(r->o->channel, tw_slots_burn(s, r->slots, note, r->seeds, r->streams), terms);
 }
 
-static tw_status agree_and_burn(rank_run *r) {
+static tw_status agree_and_burn(party_run *r) {
   const tw_run_options *o = r->o;
   tw_terms terms;
   tw_slots slots = {.channel = o->channel,
@@ -122,7 +122,7 @@ static tw_status agree_and_burn(rank_run *r) {
                     .count = r->batch,
                     .first_slot = o->first_slot,
                     .lock = -1};
-  tw_status found = check_files(o, r->rank);
+  tw_status found = check_files(o, r->party);
   memset(&terms, 0, sizeof terms);
   if (found == TW_OK) fill_terms(o, &terms);
   TW_TRY(tw_agree(o->channel, found, &terms));
@@ -134,17 +134,17 @@ static tw_status agree_and_burn(rank_run *r) {
 // ---- the inference ----
 
 static tw_status read_keys(void *state, int b, uint64_t number, void *dst) {
-  rank_run *r = state;
+  party_run *r = state;
   return tw_key_stream_chunk(r->streams[b], number, dst);
 }
 
 // Everything opened is known to both: a difference means a fault somewhere, and no result.
-static tw_status compare_transcripts(rank_run *r, const char mine[65]) {
+static tw_status compare_transcripts(party_run *r, const char mine[65]) {
   char theirs[65];
   TW_TRY(tw_channel_exchange(r->o->channel, mine, theirs, sizeof theirs));
   if (memcmp(mine, theirs, sizeof theirs) != 0)
     return tw_fail(TW_ERR_PEER,
-                   "the ranks opened different values: a fault in memory, network or program; no result was written");
+                   "the parties opened different values: a fault in memory, network or program; no result was written");
   return TW_OK;
 }
 
@@ -164,7 +164,7 @@ static void fill_counters(const tw_engine_stats *s, tw_result_counters *out) {
                               .probe_bytes_per_second = s->probe_bandwidth};
 }
 
-static tw_status fill_costs(rank_run *r, tw_result_share *out) {
+static tw_status fill_costs(party_run *r, tw_result_share *out) {
   const tw_program *p = &r->o->plan->program;
   tw_cost *costs, total;
   void *memory;
@@ -178,22 +178,22 @@ static tw_status fill_costs(rank_run *r, tw_result_share *out) {
     tw_cost_row *row = &out->rows_table[out->row_count++];
     row->layer = p->labels[i].layer;
     memcpy(row->gate, p->labels[i].gate, sizeof row->gate);
-    row->correction_bytes = batch * costs[i].correction_bytes[r->rank];
+    row->correction_bytes = batch * costs[i].correction_bytes[r->party];
     row->sent_bytes = batch * costs[i].sent_bytes;
     row->rounds = costs[i].rounds;
     row->seconds = tw_engine_label_seconds(r->engine)[i];
   }
   tw_free(costs);
-  out->correction_bytes = batch * total.correction_bytes[r->rank];
+  out->correction_bytes = batch * total.correction_bytes[r->party];
   return status;
 }
 
-static tw_status fill_result(rank_run *r, const tw_engine_stats *stats, tw_result_share *out) {
+static tw_status fill_result(party_run *r, const tw_engine_stats *stats, tw_result_share *out) {
   const tw_run_options *o = r->o;
   const tw_tensor *t = &o->plan->program.tensors[o->plan->program.output];
   size_t n = (size_t)r->batch * t->n;
   void *memory;
-  out->rank = r->rank;
+  out->party = r->party;
   out->count = r->batch;
   out->model_id = o->model->model_id;
   out->key_id = tw_keys_get_info(o->keys)->key_id;
@@ -231,17 +231,17 @@ static tw_status fill_result(rank_run *r, const tw_engine_stats *stats, tw_resul
   return fill_costs(r, out);
 }
 
-// Rank 0 names the run.
-static tw_status share_run_id(rank_run *r, tw_id *id) {
+// Party 0 names the run.
+static tw_status share_run_id(party_run *r, tw_id *id) {
   tw_id mine, theirs;
   tw_id_random(&mine);
   TW_TRY(tw_channel_exchange(r->o->channel, &mine, &theirs, sizeof mine));
-  *id = r->rank == 0 ? mine : theirs;
+  *id = r->party == 0 ? mine : theirs;
   if (tw_id_is_hex(id)) return TW_OK;
-  return tw_fail(TW_ERR_PEER, "rank 0 sent a run id that is not 32 hexadecimal digits: no result was written");
+  return tw_fail(TW_ERR_PEER, "party 0 sent a run id that is not 32 hexadecimal digits: no result was written");
 }
 
-static tw_status infer(rank_run *r, tw_result_share *out) {
+static tw_status infer(party_run *r, tw_result_share *out) {
   const tw_run_options *o = r->o;
   tw_engine_stats stats;
   double start = tw_seconds();
@@ -286,7 +286,7 @@ static tw_status infer(rank_run *r, tw_result_share *out) {
   return TW_OK;
 }
 
-static tw_status allocate(rank_run *r) {
+static tw_status allocate(party_run *r) {
   void *memory;
   TW_TRY(tw_alloc(8 * (size_t)r->batch, &memory));
   r->slots = memory;
@@ -297,7 +297,7 @@ static tw_status allocate(rank_run *r) {
   return TW_OK;
 }
 
-static void release(rank_run *r) {
+static void release(party_run *r) {
   tw_engine_close(r->engine);
   for (int i = 0; r->streams && i < r->batch; i++)
     if (r->streams[i]) tw_key_stream_close(r->streams[i]);
@@ -307,7 +307,7 @@ static void release(rank_run *r) {
 }
 
 tw_status tw_run(const tw_run_options *o, tw_result_share *out) {
-  rank_run r = {.o = o, .rank = o->channel->rank, .batch = o->input->count};
+  party_run r = {.o = o, .party = o->channel->party, .batch = o->input->count};
   memset(out, 0, sizeof *out);
   tw_status status = allocate(&r);
   if (status == TW_OK) status = agree_and_burn(&r);

@@ -1,4 +1,4 @@
-// One rank's inference: handshake, ledger, preparation, online phase, result.
+// One party's inference: handshake, ledger, preparation, online phase, result.
 #ifndef TW_RUN_H
 #define TW_RUN_H
 
@@ -13,12 +13,12 @@
 
 typedef struct {
   const tw_plan *plan;
-  const tw_model_share *model;  // the rank's own
+  const tw_model_share *model;  // the party's own
   tw_keys *keys;
   const tw_input_share *input;
   tw_channel *channel;
   const tw_ledger *ledger;
-  int64_t first_slot;  // of a row of slots; -1: the first ones that are free on both ranks
+  int64_t first_slot;  // of a row of slots; -1: the first ones that are free on both parties
   bool allow_test_keys;
   tw_device_kind device;  // chosen (tw_device_choose), not auto
   tw_ways transports;     // between GPUs, best first
@@ -30,8 +30,8 @@ typedef struct {
   void *progress_state;
 } tw_run_options;
 
-// Handshake (protocol version, model, plan, key, ledgers, slots, input, lengths, batch), both ranks' slots marked in
-// their ledgers and acknowledged, then the inference. On any difference both ranks return TW_ERR_MISMATCH with both
+// Handshake (protocol version, model, plan, key, ledgers, slots, input, lengths, batch), both parties' slots marked in
+// their ledgers and acknowledged, then the inference. On any difference both parties return TW_ERR_MISMATCH with both
 // values in the message. *out: free with tw_result_share_free; the caller fills the environment, but for device,
 // transport and why it was taken.
 tw_status tw_run(const tw_run_options *options, tw_result_share *out);

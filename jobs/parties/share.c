@@ -62,8 +62,8 @@ static tw_status mask_tensors(const tw_model *model, const tw_seed seeds[2], uin
     void *memory;
     TW_TRY(tw_secret_alloc(8 * n, &memory));
     uint64_t *mask = memory;
-    for (int rank = 0; rank < 2; rank++) {
-      tw_prg_ring(&seeds[rank], (uint32_t)i, 0, 64, 0, n, mask);
+    for (int party = 0; party < 2; party++) {
+      tw_prg_ring(&seeds[party], (uint32_t)i, 0, 64, 0, n, mask);
       for (size_t j = 0; j < n; j++) tensors[i][j] += mask[j];
     }
     tw_secret_free(mask, 8 * n);
@@ -109,20 +109,20 @@ tw_status tw_share_model_with(const tw_model *model, const tw_seed seeds[2], tw_
   bounds_of_norms(model, &dealer->norm_weight, &dealer->norm_bias);
   tw_status status = tw_fixed_tensors(model, &tensors);
   if (status == TW_OK) status = tw_seed_alloc(2 * 32, (void **)&dealer->mask_seed);
-  for (int rank = 0; rank < 2 && status == TW_OK; rank++) {
-    memcpy(dealer->mask_seed[rank], seeds[rank].key, 32);
-    status = tw_seed_alloc(32, (void **)&out[rank].mask_seed);
-    if (status == TW_OK) memcpy(out[rank].mask_seed, seeds[rank].key, 32);
-    if (status == TW_OK) status = describe_share(model, &out[rank]);
-    out[rank].model_id = dealer->model_id;
-    out[rank].rank = rank;
-    out[rank].norm_weight = dealer->norm_weight;
-    out[rank].norm_bias = dealer->norm_bias;
+  for (int party = 0; party < 2 && status == TW_OK; party++) {
+    memcpy(dealer->mask_seed[party], seeds[party].key, 32);
+    status = tw_seed_alloc(32, (void **)&out[party].mask_seed);
+    if (status == TW_OK) memcpy(out[party].mask_seed, seeds[party].key, 32);
+    if (status == TW_OK) status = describe_share(model, &out[party]);
+    out[party].model_id = dealer->model_id;
+    out[party].party = party;
+    out[party].norm_weight = dealer->norm_weight;
+    out[party].norm_bias = dealer->norm_bias;
   }
   if (status == TW_OK) status = mask_tensors(model, seeds, tensors);
   for (int i = 0; i < model->count && status == TW_OK; i++)
-    for (int rank = 0; rank < 2; rank++)
-      memcpy(out[rank].masked[i], tensors[i], 8 * out[rank].rows[i] * out[rank].cols[i]);
+    for (int party = 0; party < 2; party++)
+      memcpy(out[party].masked[i], tensors[i], 8 * out[party].rows[i] * out[party].cols[i]);
   tw_fixed_free(tensors, model->count);
   if (status != TW_OK) {
     tw_model_share_free(&out[0]);
@@ -135,7 +135,7 @@ tw_status tw_share_model_with(const tw_model *model, const tw_seed seeds[2], tw_
 tw_status tw_share_model(const tw_model *model, tw_model_share out[2], tw_model_dealer *dealer) {
   tw_seed *seeds;
   TW_TRY(tw_seed_alloc(2 * sizeof *seeds, (void **)&seeds));
-  for (int rank = 0; rank < 2; rank++) tw_seed_random(&seeds[rank]);
+  for (int party = 0; party < 2; party++) tw_seed_random(&seeds[party]);
   tw_status status = tw_share_model_with(model, seeds, out, dealer);
   tw_seed_free(seeds, 2 * sizeof *seeds);
   tw_wipe_stack();
@@ -176,11 +176,11 @@ tw_status tw_share_input(const tw_input *input, const tw_plan *plan, const tw_id
   memset(out, 0, 2 * sizeof *out);
   TW_TRY(check_input(input, plan));
   tw_status status = TW_OK;
-  for (int rank = 0; rank < 2 && status == TW_OK; rank++) {
-    status = allocate_input_share(input, &out[rank]);
-    out[rank].rank = rank;
-    out[rank].model_id = *model_id;
-    out[rank].plan = plan->digest;
+  for (int party = 0; party < 2 && status == TW_OK; party++) {
+    status = allocate_input_share(input, &out[party]);
+    out[party].party = party;
+    out[party].model_id = *model_id;
+    out[party].plan = plan->digest;
   }
   if (status != TW_OK) {
     tw_input_share_free(&out[0]);

@@ -1,4 +1,4 @@
-// Splitting a model and an input between the two ranks (and the dealer). Done by their owners, never by a rank.
+// Splitting a model and an input between the two parties (and the dealer). Done by their owners, never by a party.
 #ifndef TW_SHARE_H
 #define TW_SHARE_H
 

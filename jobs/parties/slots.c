@@ -14,14 +14,14 @@ static size_t words(const tw_slots *s) { return (size_t)((info(s)->count + 63) /
 
 static bool has(const uint64_t *bits, uint64_t slot) { return bits[slot / 64] >> slot % 64 & 1; }
 
-// What this rank found goes to the other one: both go on, or both stop with the reason.
+// What this party found goes to the other one: both go on, or both stop with the reason.
 static tw_status vote(const tw_slots *s, tw_status found) {
   tw_terms none;
   memset(&none, 0, sizeof none);
   return tw_agree(s->channel, found, &none);
 }
 
-// ---- what the ranks bring along
+// ---- what the parties bring along
 
 typedef struct {
   tw_id ledger;
@@ -30,21 +30,21 @@ typedef struct {
 
 static tw_status meet(tw_slots *s) {
   intent mine, theirs;
-  int rank = s->channel->rank;
-  memset(&mine, 0, sizeof mine);  // the padding, too, goes to the other rank
+  int party = s->channel->party;
+  memset(&mine, 0, sizeof mine);  // the padding, too, goes to the other party
   mine.ledger = s->ledger->id;
   mine.first_slot = s->first_slot;
   TW_TRY(tw_channel_exchange(s->channel, &mine, &theirs, sizeof mine));
-  // it will stand in messages and in this rank's ledger
+  // it will stand in messages and in this party's ledger
   if (!tw_id_is_hex(&theirs.ledger))
-    return tw_fail(TW_ERR_PEER, "rank %d sent a ledger's id that is not 32 hexadecimal digits", 1 - rank);
-  s->ledgers[rank] = mine.ledger;
-  s->ledgers[1 - rank] = theirs.ledger;
+    return tw_fail(TW_ERR_PEER, "party %d sent a ledger's id that is not 32 hexadecimal digits", 1 - party);
+  s->ledgers[party] = mine.ledger;
+  s->ledgers[1 - party] = theirs.ledger;
   if (mine.first_slot >= 0 && theirs.first_slot >= 0 && mine.first_slot != theirs.first_slot)
     return tw_fail(TW_ERR_MISMATCH,
-                   "the ranks differ in the first key slot: rank %d has %" PRId64 ", rank %d has %" PRId64
+                   "the parties differ in the first key slot: party %d has %" PRId64 ", party %d has %" PRId64
                    "; give both the same --slot",
-                   rank, mine.first_slot, 1 - rank, theirs.first_slot);
+                   party, mine.first_slot, 1 - party, theirs.first_slot);
   if (s->first_slot < 0) s->first_slot = theirs.first_slot;
   uint64_t first = s->first_slot < 0 ? 0 : (uint64_t)s->first_slot, count = info(s)->count;
   if (first > count || (uint64_t)s->count > count - first)
@@ -57,7 +57,7 @@ static tw_status meet(tw_slots *s) {
 
 // ---- the locks
 
-// Rank 0's ledger first, then rank 1's: in one order for all runs, so no two runs wait for each other. A rank that
+// Party 0's ledger first, then party 1's: in one order for all runs, so no two runs wait for each other. A party that
 // waits says so, lest the other one takes it for silent.
 static tw_status lock_both(tw_slots *s) {
   enum { WAITING, LOCKED, FAILED };
@@ -68,16 +68,16 @@ static tw_status lock_both(tw_slots *s) {
     tw_status found = TW_OK;
     double begin = tw_seconds();
     for (uint8_t state[2] = {WAITING, WAITING}; state[turn] == WAITING;) {
-      int rank = s->channel->rank;
+      int party = s->channel->party;
       double waited = tw_seconds() - begin;
       if (waited > patience + silence)
-        return tw_fail(TW_ERR_PEER, "rank %d has waited for its ledger's lock for %.0f s", turn, waited);
-      if (rank == turn) {
-        found = waited > patience ? tw_ledger_held(s->ledger, rank, key, waited)
-                                  : tw_ledger_lock(s->ledger, rank, key, interval, &s->lock);
-        state[rank] = found != TW_OK ? FAILED : s->lock >= 0 ? LOCKED : WAITING;
+        return tw_fail(TW_ERR_PEER, "party %d has waited for its ledger's lock for %.0f s", turn, waited);
+      if (party == turn) {
+        found = waited > patience ? tw_ledger_held(s->ledger, party, key, waited)
+                                  : tw_ledger_lock(s->ledger, party, key, interval, &s->lock);
+        state[party] = found != TW_OK ? FAILED : s->lock >= 0 ? LOCKED : WAITING;
       }
-      TW_TRY(tw_channel_exchange(s->channel, &state[rank], &state[1 - rank], 1));
+      TW_TRY(tw_channel_exchange(s->channel, &state[party], &state[1 - party], 1));
     }
     TW_TRY(vote(s, found));
   }
@@ -114,7 +114,7 @@ static tw_status erase_left(const tw_slots *s, const uint64_t *live) {
 // Seeds first, then marks: a run that goes on beside (where locks do not reach) marks before it erases.
 static tw_status compare(tw_slots *s, uint64_t *live, bool used) {
   TW_TRY(tw_keys_survey(s->keys, live));
-  TW_TRY(tw_ledger_marks(s->ledger, s->channel->rank, &info(s)->key_id, info(s)->count, s->marked));
+  TW_TRY(tw_ledger_marks(s->ledger, s->channel->party, &info(s)->key_id, info(s)->count, s->marked));
   for (uint64_t slot = 0; slot < info(s)->count; slot++)
     if (!has(live, slot) && !has(s->marked, slot)) return foreign_ledger(s, slot);
   if (used) TW_TRY(erase_left(s, live));
@@ -125,10 +125,10 @@ static tw_status compare(tw_slots *s, uint64_t *live, bool used) {
 // Until the key was used with this ledger its seeds stay, whatever the ledger says.
 static tw_status inspect(tw_slots *s) {
   bool here, there;
-  int rank = s->channel->rank;
+  int party = s->channel->party;
   void *live;
   TW_TRY(tw_keys_check_ledger(s->keys, &s->ledger->id, &here));
-  TW_TRY(tw_ledger_check_peer(s->ledger, rank, &info(s)->key_id, &s->ledgers[1 - rank], &there));
+  TW_TRY(tw_ledger_check_peer(s->ledger, party, &info(s)->key_id, &s->ledgers[1 - party], &there));
   TW_TRY(tw_alloc(words(s) * sizeof(uint64_t), &live));
   tw_status status = compare(s, live, here || there);
   tw_free(live);
@@ -137,8 +137,8 @@ static tw_status inspect(tw_slots *s) {
 
 // First use. The key file is looked at again afterwards: see tw_keys_record_ledger.
 static tw_status record(tw_slots *s) {
-  int rank = s->channel->rank;
-  TW_TRY(tw_ledger_record_peer(s->ledger, rank, &info(s)->key_id, &s->ledgers[1 - rank]));
+  int party = s->channel->party;
+  TW_TRY(tw_ledger_record_peer(s->ledger, party, &info(s)->key_id, &s->ledgers[1 - party]));
   TW_TRY(tw_keys_record_ledger(s->keys, &s->ledger->id));
   return inspect(s);
 }
@@ -149,7 +149,7 @@ static tw_status take_row(tw_slots *s, uint64_t *slots) {
   tw_status found = TW_OK;
   for (int i = 0; i < s->count; i++) {
     slots[i] = (uint64_t)s->first_slot + (uint64_t)i;
-    if (found == TW_OK) found = tw_ledger_check(s->ledger, s->channel->rank, &info(s)->key_id, slots[i]);
+    if (found == TW_OK) found = tw_ledger_check(s->ledger, s->channel->party, &info(s)->key_id, slots[i]);
   }
   return vote(s, found);
 }
@@ -160,26 +160,26 @@ static uint64_t count_bits(const uint64_t *bits, size_t n) {
   return sum;
 }
 
-// The ranks tell each other which slots are free, a stretch at a time, until there are enough on both.
+// The parties tell each other which slots are free, a stretch at a time, until there are enough on both.
 static tw_status take_free(tw_slots *s, uint64_t *slots) {
   enum { STRETCH = 1024 };  // words
-  int taken = 0, rank = s->channel->rank;
+  int taken = 0, party = s->channel->party;
   uint64_t free[2] = {0, 0};
   for (size_t first = 0; first < words(s) && taken < s->count; first += STRETCH) {
     uint64_t mine[STRETCH] = {0}, theirs[STRETCH];
     size_t n = words(s) - first < STRETCH ? words(s) - first : STRETCH;
     memcpy(mine, s->open + first, n * sizeof *mine);
     TW_TRY(tw_channel_exchange(s->channel, mine, theirs, sizeof mine));
-    free[rank] += count_bits(mine, n);
-    free[1 - rank] += count_bits(theirs, n);
+    free[party] += count_bits(mine, n);
+    free[1 - party] += count_bits(theirs, n);
     for (size_t i = 0; i < n; i++)
       for (uint64_t both = mine[i] & theirs[i]; both && taken < s->count; both &= both - 1)
         slots[taken++] = 64 * (first + i) + (uint64_t)__builtin_ctzll(both);
   }
   if (taken == s->count) return TW_OK;
   return tw_fail(TW_ERR_USED,
-                 "key %s: slots: %d needed, %d free on both ranks (of %" PRIu64 ": %" PRIu64 " free on rank 0, %" PRIu64
-                 " on rank 1, say their ledgers); deal new keys (`twain deal`), or fewer sequences at once",
+                 "key %s: slots: %d needed, %d free on both parties (of %" PRIu64 ": %" PRIu64 " free on party 0, %" PRIu64
+                 " on party 1, say their ledgers); deal new keys (`twain deal`), or fewer sequences at once",
                  info(s)->key_id.hex, s->count, taken, info(s)->count, free[0], free[1]);
 }
 
@@ -211,7 +211,7 @@ tw_status tw_slots_burn(tw_slots *s, const uint64_t *slots, const char *note, tw
     if (status == TW_ERR_USED) return foreign_ledger(s, slots[i]);
     TW_TRY(status);
   }
-  TW_TRY(tw_ledger_mark(s->ledger, s->channel->rank, &info(s)->key_id, slots, (size_t)s->count, note));
+  TW_TRY(tw_ledger_mark(s->ledger, s->channel->party, &info(s)->key_id, slots, (size_t)s->count, note));
   for (int i = 0; i < s->count; i++) TW_TRY(tw_key_stream_open(s->keys, slots[i], &streams[i]));
   TW_TRY(tw_keys_erase_seeds(s->keys, slots, (size_t)s->count));
   TW_TRY(tw_keys_check_ledger(s->keys, &s->ledger->id, &recorded));

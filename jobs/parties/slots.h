@@ -10,24 +10,24 @@
 typedef struct {
   // given
   tw_channel *channel;
-  tw_keys *keys;  // both ranks' of one dealing, and plan and input agreed
+  tw_keys *keys;  // both parties' of one dealing, and plan and input agreed
   const tw_ledger *ledger;
   int count;           // slots needed
-  int64_t first_slot;  // of a row; -1: any that are free on both ranks
+  int64_t first_slot;  // of a row; -1: any that are free on both parties
   // found
-  tw_id ledgers[2];  // of ranks 0 and 1
+  tw_id ledgers[2];  // of parties 0 and 1
   // own
   int lock;
   uint64_t *marked, *open;  // bit s: slot s is marked in the ledger; is neither marked nor erased
 } tw_slots;
 
-// On both ranks at once. Takes the ledgers' locks, rank 0's first, checks that key files, ledgers and ranks belong
+// On both parties at once. Takes the ledgers' locks, party 0's first, checks that key files, ledgers and parties belong
 // together, erases what a killed run left of marked slots' seeds, and finds the first `count` slots that are free on
-// both ranks. Fails on both ranks or on none; release it in any case.
+// both parties. Fails on both parties or on none; release it in any case.
 tw_status tw_slots_choose(tw_slots *s, uint64_t *slots);
-// This rank's part: ledgers recorded (in the key file, and the other rank's in this one), seeds into memory, slots
+// This party's part: ledgers recorded (in the key file, and the other party's in this one), seeds into memory, slots
 // marked, streams opened, seeds erased, in this order. To be acknowledged by
-// both ranks before anything masked is sent. `streams` are the caller's to close, also after a failure.
+// both parties before anything masked is sent. `streams` are the caller's to close, also after a failure.
 tw_status tw_slots_burn(tw_slots *s, const uint64_t *slots, const char *note, tw_seed *seeds, tw_key_stream **streams);
 // Ends the lock.
 void tw_slots_release(tw_slots *s);

@@ -52,7 +52,7 @@ static int build_output(tw_builder *b, const tw_plan *plan, int x) {
   tw_label_set(b, -1, "output");
   if (plan->output == TW_OUTPUT_POOLED) x = tw_pool_live(b, x, seq, hidden);
   if (plan->output == TW_OUTPUT_CLS) x = tw_view(b, x, (tw_view_map){{1, 1, 1, hidden}, {0, 0, 0, 1}, 0});
-  // opened afresh in its final ring: a rank gives the client this mask and nothing wider
+  // opened afresh in its final ring: a party gives the client this mask and nothing wider
   int ring = tw_look(b, x).ring;
   return tw_open(b, tw_reduce(b, tw_as_share(b, x), ring < TW_OUTPUT_RING ? ring : TW_OUTPUT_RING));
 }

@@ -1,4 +1,4 @@
-// The plan: everything public that dealer, owner and ranks must agree on. Shapes, bounds, rings, the specs' integer
+// The plan: everything public that dealer, owner and parties must agree on. Shapes, bounds, rings, the specs' integer
 // tables, the program built from them, and its digest.
 #ifndef TW_PLAN_H
 #define TW_PLAN_H

@@ -164,7 +164,7 @@ tw_status tw_session_reserve(tw_session *s) {
   s->backend = kept.backend;
   s->opener = kept.opener;
   s->source = kept.source;
-  for (int rank = 0; rank < 2; rank++) s->sink[rank] = kept.sink[rank];
+  for (int party = 0; party < 2; party++) s->sink[party] = kept.sink[party];
   s->mark = kept.mark;
   s->need = kept.need;
   return status;
@@ -186,7 +186,7 @@ static void pretend_prepared(tw_session *s) {
   uint64_t *const nowhere = (uint64_t *)64;
   for (int i = 0; i < s->program->op_count; i++)
     if (s->program->ops[i].gate->prepare) s->prepared[i] = nowhere;
-  for (int i = 0; i < s->program->tensor_count && s->keep_masks; i++) s->buffers[i].mask[s->rank] = nowhere;
+  for (int i = 0; i < s->program->tensor_count && s->keep_masks; i++) s->buffers[i].mask[s->party] = nowhere;
 }
 
 static tw_status walk_part(tw_session *s, tw_forecast part, const tw_backend *no) {

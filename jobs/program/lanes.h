@@ -2,7 +2,7 @@
 // A message leaves as soon as enough is queued (budget), or when a lane needs what it opens (demand). By default every
 // lane's openings leave at once: lanes that share a message wait for each other, and go on computing together while
 // nothing is on its way. What is cut where follows from the program and the budget alone, never from the clock, so both
-// ranks cut alike.
+// parties cut alike.
 #ifndef TW_LANES_H
 #define TW_LANES_H
 

@@ -67,7 +67,7 @@ static uint64_t *product_of(const tw_taker *t, int op) {
 }
 
 static uint64_t *mask_of(const tw_taker *t, int id) {
-  uint64_t *whole = t->from->session.buffers[id].mask[t->online->rank];
+  uint64_t *whole = t->from->session.buffers[id].mask[t->online->party];
   return whole ? whole + (size_t)t->online->first_sequence * tw_words_of(t->online, id) : NULL;
 }
 
@@ -121,7 +121,7 @@ void tw_ahead_attach(tw_ahead *a, tw_session *online, tw_taker *taker) {
   bool kept = online->keep_masks;
   *taker = (tw_taker){a, online, 0};
   for (int i = 0; i < p->op_count; i++) online->prepared[i] = product_of(taker, i);
-  for (int i = 0; i < p->tensor_count && kept; i++) online->buffers[i].mask[online->rank] = mask_of(taker, i);
+  for (int i = 0; i < p->tensor_count && kept; i++) online->buffers[i].mask[online->party] = mask_of(taker, i);
   online->ahead = taker;
   online->need = kept ? await_stretch : take_product;
   online->idle = kept || a->session.next_op == p->op_count ? NULL : next_slice;

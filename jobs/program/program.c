@@ -53,8 +53,8 @@ static tw_status order_by_level(tw_program *p) {
   return TW_OK;
 }
 
-static uint64_t half_bytes(const tw_correction *c, int rank) {
-  size_t h = tw_half(c->n), mine = rank == 0 ? h : c->n - h;
+static uint64_t half_bytes(const tw_correction *c, int party) {
+  size_t h = tw_half(c->n), mine = party == 0 ? h : c->n - h;
   size_t bytes = c->bits ? 8 * tw_words(mine) * (size_t)c->width : tw_packed_bytes(mine, c->width);
   return (bytes + 63) / 64 * 64;
 }
@@ -75,10 +75,10 @@ static tw_status assign_streams(tw_program *p) {
     for (int j = 0; j < op->correction_count; j++) {
       tw_correction c = p->corrections[op->correction + j];
       c.use = use++;
-      for (int rank = 0; rank < 2; rank++) {
-        c.offset[rank] = offset[rank];
-        c.bytes[rank] = half_bytes(&c, rank);
-        offset[rank] += c.bytes[rank];
+      for (int party = 0; party < 2; party++) {
+        c.offset[party] = offset[party];
+        c.bytes[party] = half_bytes(&c, party);
+        offset[party] += c.bytes[party];
       }
       ordered[count++] = c;
     }
@@ -239,8 +239,8 @@ void tw_program_costs(const tw_program *p, tw_cost *per_label, tw_cost *total) {
     const tw_op *op = &p->ops[i];
     tw_cost *cost = &per_label[op->label];
     for (int j = 0; j < op->correction_count; j++)
-      for (int rank = 0; rank < 2; rank++)
-        cost->correction_bytes[rank] += p->corrections[op->correction + j].bytes[rank];
+      for (int party = 0; party < 2; party++)
+        cost->correction_bytes[party] += p->corrections[op->correction + j].bytes[party];
     if (!op->opens) continue;
     cost->sent_bytes += tw_program_open_bytes(&p->tensors[op->out[0]]);
     if (last_level && last_level[op->label] != op->level + 1) cost->rounds++;
@@ -255,13 +255,13 @@ void tw_program_costs(const tw_program *p, tw_cost *per_label, tw_cost *total) {
   total->rounds = (uint64_t)p->levels;
 }
 
-tw_status tw_program_index(const tw_program *p, int rank, tw_key_index_entry **out) {
+tw_status tw_program_index(const tw_program *p, int party, tw_key_index_entry **out) {
   void *memory;
   TW_TRY(tw_alloc(sizeof(tw_key_index_entry) * (size_t)(p->correction_count + 1), &memory));
   *out = memory;
   for (int i = 0; i < p->correction_count; i++) {
     const tw_correction *c = &p->corrections[i];
-    (*out)[i] = (tw_key_index_entry){c->use, c->bits, (uint32_t)c->width, 0, c->n, c->offset[rank]};
+    (*out)[i] = (tw_key_index_entry){c->use, c->bits, (uint32_t)c->width, 0, c->n, c->offset[party]};
   }
   return TW_OK;
 }

@@ -18,10 +18,10 @@ typedef struct tw_session tw_session;
 typedef struct tw_op tw_op;
 
 typedef enum {
-  TW_WIRE,     // opened under a mask: public X^ = x + r, each rank holds r_b
+  TW_WIRE,     // opened under a mask: public X^ = x + r, each party holds r_b
   TW_SHARE,    // additive share of x mod 2^ring
   TW_BITS,     // XOR share of bit planes
-  TW_BITWIRE,  // opened under a bit mask: public v ^ m, each rank holds m_b
+  TW_BITWIRE,  // opened under a bit mask: public v ^ m, each party holds m_b
   TW_ONEHOT    // XOR share of the one-hot digits of a wire's mask
 } tw_kind;
 
@@ -49,7 +49,7 @@ typedef struct {
   bool bits;
   int width;  // ring bits, or planes
   size_t n;
-  uint64_t offset[2], bytes[2];  // in each rank's slot
+  uint64_t offset[2], bytes[2];  // in each party's slot
 } tw_correction;
 
 // A gate's functions, side by side in its file. mask: the output's mask share of one side (both roles that know seeds,
@@ -131,26 +131,26 @@ void tw_program_free(tw_program *p);
 tw_status tw_program_finish(tw_program *p);
 
 // TW_ERR_INTERNAL unless every use id is the mask of one opening or the pad of one correction, every correction one
-// gate's, in a place of its own in each rank's slot.
+// gate's, in a place of its own in each party's slot.
 tw_status tw_program_check_uses(const tw_program *p);
 
-// Digest of everything both ranks and the dealer must agree on.
+// Digest of everything both parties and the dealer must agree on.
 void tw_program_digest(const tw_program *p, tw_digest *out);
 
-// Elements whose correction rank 0 reads from its file; the rest is rank 1's.
+// Elements whose correction party 0 reads from its file; the rest is party 1's.
 static inline size_t tw_half(size_t n) {
   size_t h = 64 * ((n + 127) / 128);
   return h < n ? h : n;
 }
 
-// Cost of each label: correction bytes of each rank, bytes sent by one rank, rounds (levels with an open).
+// Cost of each label: correction bytes of each party, bytes sent by one party, rounds (levels with an open).
 typedef struct {
   uint64_t correction_bytes[2], sent_bytes, rounds;
 } tw_cost;
 void tw_program_costs(const tw_program *p, tw_cost *per_label, tw_cost *total);
 
-// Index of one rank's stream, correction_count entries (caller frees with tw_free).
-tw_status tw_program_index(const tw_program *p, int rank, tw_key_index_entry **out);
+// Index of one party's stream, correction_count entries (caller frees with tw_free).
+tw_status tw_program_index(const tw_program *p, int party, tw_key_index_entry **out);
 // Bytes of an opened tensor of one sequence in a message: packed, whole words.
 uint64_t tw_program_open_bytes(const tw_tensor *t);
 

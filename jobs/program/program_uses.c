@@ -18,7 +18,7 @@ static tw_status take(uses *u, uint32_t use, int op, const char *role) {
 }
 
 // Of one gate: the mask of the tensor that it opens, a pad for each of its corrections, which follow those of the gates
-// before it, in the program's list and in both ranks' slots.
+// before it, in the program's list and in both parties' slots.
 static tw_status take_gate(uses *u, int i, int *corrections, uint64_t end[2]) {
   const tw_op *op = &u->p->ops[i];
   if (op->opens) {
@@ -33,10 +33,10 @@ static tw_status take_gate(uses *u, int i, int *corrections, uint64_t end[2]) {
       return tw_fail(TW_ERR_INTERNAL, "gate %d (%s) has corrections that are not there", i, op->gate->name);
     const tw_correction *c = &u->p->corrections[*corrections];
     TW_TRY(take(u, c->use, i, "correction"));
-    for (int rank = 0; rank < 2; rank++) {
-      if (c->offset[rank] != end[rank])
+    for (int party = 0; party < 2; party++) {
+      if (c->offset[party] != end[party])
         return tw_fail(TW_ERR_INTERNAL, "gate %d (%s): a correction lies in another's place", i, op->gate->name);
-      end[rank] += c->bytes[rank];
+      end[party] += c->bytes[party];
     }
   }
   return TW_OK;

@@ -120,7 +120,7 @@ tw_status tw_draw_mask(tw_session *s, const tw_op *op, int side) {
 
 static tw_status run_masks(tw_session *s, const tw_op *op) {
   if (!op->gate->mask || (s->keep_masks && (!s->preparing || op->opens))) return TW_OK;  // opens': draw_to
-  if (s->role == TW_PARTY) return op->gate->mask(s, op, s->rank);
+  if (s->role == TW_PARTY) return op->gate->mask(s, op, s->party);
   TW_TRY(op->gate->mask(s, op, 0));
   return op->gate->mask(s, op, 1);
 }
@@ -279,22 +279,22 @@ static tw_status find_packed(tw_session *s, size_t bytes, packed_halves *out) {
 static tw_status describe_taken(tw_session *s, const tw_op *op, uint64_t *first) {
   const tw_correction *c = &s->program->corrections[op->correction], *last = &c[op->correction_count - 1];
   packed_halves packed;
-  TW_TRY(find_packed(s, last->offset[s->rank] + last->bytes[s->rank] - c->offset[s->rank], &packed));
+  TW_TRY(find_packed(s, last->offset[s->party] + last->bytes[s->party] - c->offset[s->party], &packed));
   for (int i = 0; i < op->correction_count; i++) {
     size_t words = c[i].bits ? (size_t)c[i].width * tw_words(c[i].n) : c[i].n, h = tw_half(c[i].n);
     uint64_t *out = first;
     assert_role(s, c[i].use, 2);
     if (i > 0 || !first) TW_TRY(tw_scratch(s, (size_t)s->batch * words, &out));
     s->taken[i] = (tw_correction_args){.sequences = (size_t)s->batch,
-                                       .seeds = s->seeds[s->rank],
+                                       .seeds = s->seeds[s->party],
                                        .slots = s->backend_slots,
                                        .use = c[i].use,
                                        .bits = c[i].bits,
                                        .width = c[i].width,
                                        .n = c[i].n,
-                                       .first = s->rank == 0 ? 0 : h,
-                                       .count = s->rank == 0 ? h : c[i].n - h,
-                                       .packed = packed.first + (c[i].offset[s->rank] - c->offset[s->rank]),
+                                       .first = s->party == 0 ? 0 : h,
+                                       .count = s->party == 0 ? h : c[i].n - h,
+                                       .packed = packed.first + (c[i].offset[s->party] - c->offset[s->party]),
                                        .packed_stride = packed.stride,
                                        .out = out};
   }
@@ -321,20 +321,20 @@ tw_status tw_take_later(tw_session *s, const tw_op *op, int i, uint64_t **out) {
   return TW_OK;
 }
 
-// Rank 0's file holds c - u_1 on the first half, rank 1's c - u_0 on the rest (bits: XOR).
-static tw_give_args half_of(tw_session *s, const tw_correction *c, int rank, const uint64_t *values, uint8_t *packed) {
+// Party 0's file holds c - u_1 on the first half, party 1's c - u_0 on the rest (bits: XOR).
+static tw_give_args half_of(tw_session *s, const tw_correction *c, int party, const uint64_t *values, uint8_t *packed) {
   size_t h = tw_half(c->n);
-  return (tw_give_args){.seed = &s->seeds[1 - rank][0],
+  return (tw_give_args){.seed = &s->seeds[1 - party][0],
                         .slot = &s->backend_slots[0],
                         .use = c->use,
                         .bits = c->bits,
                         .width = c->width,
                         .n = c->n,
-                        .first = rank == 0 ? 0 : h,
-                        .count = rank == 0 ? h : c->n - h,
+                        .first = party == 0 ? 0 : h,
+                        .count = party == 0 ? h : c->n - h,
                         .values = values,
                         .packed = packed,
-                        .bytes = c->bytes[rank]};
+                        .bytes = c->bytes[party]};
 }
 
 static tw_status give_all(tw_session *s, const tw_op *op) {
@@ -342,20 +342,20 @@ static tw_status give_all(tw_session *s, const tw_op *op) {
   const tw_correction *c = &s->program->corrections[op->correction], *last = &c[op->correction_count - 1];
   size_t bytes[2];
   int count = 0;
-  for (int rank = 0; rank < 2; rank++) {
-    uint8_t *packed = s->dealt[rank] ? s->dealt[rank] + c->offset[rank] : NULL;
+  for (int party = 0; party < 2; party++) {
+    uint8_t *packed = s->dealt[party] ? s->dealt[party] + c->offset[party] : NULL;
     uint64_t *memory;
-    bytes[rank] = last->offset[rank] + last->bytes[rank] - c->offset[rank];
+    bytes[party] = last->offset[party] + last->bytes[party] - c->offset[party];
     if (!packed) {
-      TW_TRY(tw_scratch(s, bytes[rank] / 8, &memory));
+      TW_TRY(tw_scratch(s, bytes[party] / 8, &memory));
       packed = (uint8_t *)memory;
     }
-    s->halves[rank] = (const uint64_t *)(const void *)packed;
+    s->halves[party] = (const uint64_t *)(const void *)packed;
     for (int i = 0; i < op->correction_count; i++)
-      args[count++] = half_of(s, &c[i], rank, s->given[i], packed + (c[i].offset[rank] - c->offset[rank]));
+      args[count++] = half_of(s, &c[i], party, s->given[i], packed + (c[i].offset[party] - c->offset[party]));
   }
   TW_TRY(s->backend->give(args, count, s->stream));
-  for (int rank = 0; rank < 2; rank++) TW_TRY(s->sink[rank].append(s->sink[rank].state, s->halves[rank], bytes[rank]));
+  for (int party = 0; party < 2; party++) TW_TRY(s->sink[party].append(s->sink[party].state, s->halves[party], bytes[party]));
   return TW_OK;
 }
 

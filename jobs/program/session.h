@@ -18,8 +18,8 @@ enum { TW_LANES = 2 };  // most parts of a batch that take turns
 typedef enum { TW_DEALER, TW_PARTY, TW_CLEAR } tw_role;
 
 // A tensor's storage, batch * n elements (or batch * planes * words): what the roles keep of it.
-//   party   WIRE value = X^, mask[rank] = r_b; SHARE, BITS, ONEHOT value = own share; BITWIRE value = opened,
-//   mask[rank] = m_b dealer  WIRE mask[0..1] = r_0, r_1; BITWIRE mask[0..1] = m_0, m_1; ONEHOT value = sign plane of
+//   party   WIRE value = X^, mask[party] = r_b; SHARE, BITS, ONEHOT value = own share; BITWIRE value = opened,
+//   mask[party] = m_b dealer  WIRE mask[0..1] = r_0, r_1; BITWIRE mask[0..1] = m_0, m_1; ONEHOT value = sign plane of
 //   the looked-up digit clear   as the dealer, and WIRE, SHARE, BITS, BITWIRE value = the value itself
 typedef struct {
   uint64_t *value, *mask[2];
@@ -60,7 +60,7 @@ typedef struct {
   bool (*arrived)(void *state, uint64_t message);
 } tw_opener;
 
-// Where one rank's halves of the corrections go, in order of use: bytes in backend memory, written in order of the
+// Where one party's halves of the corrections go, in order of use: bytes in backend memory, written in order of the
 // stream.
 typedef struct {
   tw_status (*append)(void *state, const void *data, size_t bytes);
@@ -95,7 +95,7 @@ typedef struct tw_block tw_block;
 struct tw_session {
   const tw_program *program;
   tw_role role;
-  int rank;  // party
+  int party;  // party
   int batch;
   int lane, first_sequence, total_batch;  // its place in the whole batch (total_batch 0: it is the whole)
   const tw_seed *seeds[2];                // [side][batch]; party: own side only
@@ -109,7 +109,7 @@ struct tw_session {
   tw_source source;
   tw_sink sink[2];
   uint8_t *
-      dealt[2];  // dealer: each rank's whole slot in backend memory; NULL: a gate's halves live until its sink has them
+      dealt[2];  // dealer: each party's whole slot in backend memory; NULL: a gate's halves live until its sink has them
   tw_opens *opens;   // the host's collector, unless
   tw_opener opener;  // another is given
   // state
@@ -118,7 +118,7 @@ struct tw_session {
   const uint64_t *backend_slots;                 // slots in backend memory
   tw_correction_args taken[TW_MAX_CORRECTIONS];  // the running gate's corrections
   const uint64_t *given[TW_MAX_CORRECTIONS];     // dealer: their values
-  const uint64_t *halves[2];                     // dealer: both ranks' packed halves of them
+  const uint64_t *halves[2];                     // dealer: both parties' packed halves of them
   tw_buffer *buffers;
   uint64_t **prepared;  // per op: K_b of a weight product
   bool keep_masks;      // set before opening: masks stay from preparation on, online work leaves them alone
@@ -193,8 +193,8 @@ tw_status tw_take(tw_session *s, const tw_op *op, int i, uint64_t **out);
 tw_status tw_take_into(tw_session *s, const tw_op *op, uint64_t *memory);
 // Where correction i will be, for the backend's gates that take their corrections (s->taken) themselves.
 tw_status tw_take_later(tw_session *s, const tw_op *op, int i, uint64_t **out);
-// Dealer: correction i's values (backend memory that lives until the gate ends). With the last one both ranks' halves
-// of all of them are packed and handed out; correction i = 0 begins at halves[rank].
+// Dealer: correction i's values (backend memory that lives until the gate ends). With the last one both parties' halves
+// of all of them are packed and handed out; correction i = 0 begins at halves[party].
 tw_status tw_give(tw_session *s, const tw_op *op, int i, const uint64_t *values);
 // Mask stream of an opening: fills mask[side] of out[0].
 tw_status tw_draw_mask(tw_session *s, const tw_op *op, int side);
@@ -209,8 +209,8 @@ static inline tw_liveness tw_live(const tw_session *s) {
 // This op's list in backend memory.
 static inline const int64_t *tw_list(const tw_session *s, const tw_op *op) { return s->pool + op->list; }
 static inline int tw_whole_batch(const tw_session *s) { return s->total_batch ? s->total_batch : s->batch; }
-// All ones on rank 1, else 0: the rank that counts public values into its shares.
-static inline uint64_t tw_one(const tw_session *s) { return s->role == TW_PARTY && s->rank ? ~0ull : 0; }
+// All ones on party 1, else 0: the party that counts public values into its shares.
+static inline uint64_t tw_one(const tw_session *s) { return s->role == TW_PARTY && s->party ? ~0ull : 0; }
 
 // Clear: note a value outside the gate's domain (|x| >= 2^bits).
 void tw_out_of_bound(tw_session *s, const tw_op *op);

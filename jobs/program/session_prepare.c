@@ -17,7 +17,7 @@ tw_status tw_session_draw_to(tw_session *s, int end) {
   for (; s->drawn_to < end; s->drawn_to++) {
     const tw_op *op = &s->program->ops[s->drawn_to];
     if (!op->opens) continue;
-    TW_TRY(tw_session_describe_draw(s, op, s->rank, &draws[count++]));
+    TW_TRY(tw_session_describe_draw(s, op, s->party, &draws[count++]));
     if (count < TW_DRAWS) continue;
     TW_TRY(s->backend->draw_all(draws, count, s->stream));
     count = 0;

@@ -17,9 +17,9 @@ static leaf leaf_at(const int64_t *list, int i) {
   return (leaf){(uint64_t)l[0], (int)l[1], (int)(l[2] & 0xff), (tw_leaf_kind)(l[2] >> 8 & 0xff), (size_t)(l[2] >> 16)};
 }
 
-// Share of msb(r), a one-hot plane of its own; rank 0 adds the public msb(X - offset) ^ 1.
+// Share of msb(r), a one-hot plane of its own; party 0 adds the public msb(X - offset) ^ 1.
 static void sign_leaf(const tw_leaves_args *a, leaf l, const uint64_t *X, const uint64_t *top, uint64_t *out) {
-  if (a->rank == 0) {
+  if (a->party == 0) {
     tw_digit_planes(X, a->n, l.offset, a->ring, a->ring - 1, 1, out);
     for (size_t w = 0; w < a->words; w++) out[w] = ~out[w] ^ top[w];
   } else {
@@ -70,7 +70,7 @@ tw_status tw_cpu_lookup(const tw_lookup_args *a, void *stream) {
     uint64_t *out[2] = {a->out[0] + s * a->n, a->out[1] + s * a->n};
     tw_digit_lookup(a->onehot + s * a->onehot_words, a->words, a->width, a->sub_bits, fine, a->n, a->table, 2, out);
     for (int i = 0; i < 2; i++)
-      for (size_t j = 0; j < a->n; j++) out[i][j] = (a->rank ? 0 - out[i][j] : out[i][j]) & a->ring_out;
+      for (size_t j = 0; j < a->n; j++) out[i][j] = (a->party ? 0 - out[i][j] : out[i][j]) & a->ring_out;
   }
   tw_free(memory);
   return TW_OK;
@@ -96,7 +96,7 @@ static const int64_t *product_at(const tw_products_args *a, const int64_t *at, s
 
 tw_status tw_cpu_products(const tw_products_args *a, void *stream) {
   (void)stream;
-  uint64_t one = a->rank ? 0 : ~0ull;
+  uint64_t one = a->party ? 0 : ~0ull;
   for (size_t s = 0; s < a->sequences; s++) {
     const uint64_t *subset[256];
     const int64_t *at = a->list, *end = a->list + a->list_count;

@@ -22,7 +22,7 @@ static const char *file_name(void) { return KIND == SAMPLE_KINDS ? "k.keys.p0.h5
 
 static tw_status write_keys(const char *path) {
   tw_key_index_entry index[INDEX] = {{1, 0, 20, 0, 100, 0}, {2, 1, 4, 0, 200, 640}, {5, 0, 38, 0, 64, 1280}};
-  tw_keys_info info = {.rank = 0, .count = SLOTS, .slot_bytes = SLOT_BYTES, .index_count = INDEX, .index = index};
+  tw_keys_info info = {.party = 0, .count = SLOTS, .slot_bytes = SLOT_BYTES, .index_count = INDEX, .index = index};
   tw_keys_writer *w;
   tw_id_random(&info.key_id);
   tw_id_random(&info.model_id);
@@ -128,6 +128,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes) {
   if (KIND == SAMPLE_KINDS)
     read_keys(path);
   else
-    (void)sample_kinds[KIND % SAMPLE_KINDS].read(path, sample_kinds[KIND % SAMPLE_KINDS].ranked ? 0 : -1, &same);
+    (void)sample_kinds[KIND % SAMPLE_KINDS].read(path, sample_kinds[KIND % SAMPLE_KINDS].per_party ? 0 : -1, &same);
   return 0;
 }

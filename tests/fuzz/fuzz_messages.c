@@ -1,4 +1,4 @@
-// What a peer may send: the handshake, then openings. A channel answers each message with this rank's own, as an honest
+// What a peer may send: the handshake, then openings. A channel answers each message with this party's own, as an honest
 // twin would, changed as the input says: (offset, byte) pairs up to a zero offset and byte, or another length.
 #include <stdlib.h>
 #include <string.h>
@@ -31,7 +31,7 @@ static tw_status answer(tw_channel *channel, tw_exchange *x) {
   if (kind == 2) {
     size_t theirs = fuzz_take(&p->input);
     if (theirs < x->bytes) memset(message + theirs, 0, x->bytes - theirs);
-    if (theirs != x->bytes) return tw_fail(TW_ERR_PEER, "the other rank's message has %zu bytes", theirs);
+    if (theirs != x->bytes) return tw_fail(TW_ERR_PEER, "the other party's message has %zu bytes", theirs);
   }
   while (kind & 1 && p->input.left > 0) {
     size_t offset = (size_t)fuzz_take(&p->input) << 8 | fuzz_take(&p->input);
@@ -102,7 +102,7 @@ static void open_some(tw_channel *channel) {
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes) {
   peer p = {{data, bytes}};
   tw_terms terms = own_terms();
-  tw_channel channel = {.rank = 0,
+  tw_channel channel = {.party = 0,
                         .name = "fuzz",
                         .timeout_seconds = 1,
                         .start = start,

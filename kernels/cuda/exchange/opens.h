@@ -1,6 +1,6 @@
 // What the kernels of openings share. A warp takes a unit: 64 ring elements become `width` words of the message, so
 // units never share a word, and whoever packs a unit can unpack the same one. The mask is added here, so that nothing
-// unmasked is ever in a message's memory. A rank keeps a copy of what it sent (in its mailbox's memory, or a block's):
+// unmasked is ever in a message's memory. A party keeps a copy of what it sent (in its mailbox's memory, or a block's):
 // packed words cost less to read than share and mask.
 #ifndef TW_CUDA_OPENS_H
 #define TW_CUDA_OPENS_H
@@ -126,7 +126,7 @@ inline __device__ uint32_t words_of(const place &p, uint32_t items) {
 }
 
 // What a lane needs of a unit, loaded ahead of its use: items lane and lane + 32 to be packed, or as many words of both
-// ranks' messages.
+// parties' messages.
 struct lane_part {
   uint64_t share[2], mask[2];
 };
@@ -146,7 +146,7 @@ inline __device__ void load_part(const place &p, lane_part *l) {
   }
 }
 
-template <bool others>  // memory that the other rank has just written
+template <bool others>  // memory that the other party has just written
 inline __device__ void load_words(const place &p, const uint64_t *own, const uint64_t *theirs, lane_words *l) {
   uint32_t words = words_of(p, items_of(p));
   size_t at = word_of(p) + threadIdx.x % 32;
@@ -163,7 +163,7 @@ inline __device__ uint64_t live_lanes(const tw_device_open &o, uint32_t word) {
   return word % plane_words == plane_words - 1 ? (1ull << (o.n % 64)) - 1 : ~0ull;
 }
 
-// This rank's masked item of the lane; 0 past the unit's end.
+// This party's masked item of the lane; 0 past the unit's end.
 inline __device__ uint64_t masked(const place &p, const lane_plan &plan, const lane_part &l, int i) {
   if (!p.open->bits) return (l.share[i] + l.mask[i]) & plan.ring;
   uint64_t v = l.share[i] ^ l.mask[i];
@@ -263,7 +263,7 @@ struct block_state {
 };
 
 // Of `warps` warps this one's units of a range, the next one's loads under way while one is worked on. The words go to
-// the message and, unless that is NULL, to this rank's copy of it.
+// the message and, unless that is NULL, to this party's copy of it.
 template <int warps>
 inline __device__ void pack_range(const tw_device_message &m, range r, uint64_t *words, uint64_t *copy,
                                   uint64_t *stage) {
@@ -355,7 +355,7 @@ inline __device__ void note_end(const tw_device_message &m) {
   if (m.times) atomicMax((unsigned long long *)&m.times[1], (unsigned long long)now_ns());
 }
 
-// ---- waiting for the other rank ----
+// ---- waiting for the other party ----
 
 // After a failure nothing more is sent.
 inline __device__ bool may_send(const tw_mailbox &box) {
@@ -386,7 +386,7 @@ inline __device__ bool await(const tw_mailbox &box, uint32_t sleep, look there) 
   return true;
 }
 
-// One thread. False: the other rank's part does not come. A look that acquires would, again and again, hold up what the
+// One thread. False: the other party's part does not come. A look that acquires would, again and again, hold up what the
 // multiprocessor's other block fences: only the last one does.
 inline __device__ bool await_flag(const tw_mailbox &box, const uint64_t *flag, uint64_t wanted, uint32_t sleep = 20) {
   return await(box, sleep, [&] { return load_shared_word(flag) >= wanted; }) && load_acquiring(flag) >= wanted;
@@ -403,8 +403,8 @@ struct exchange_args {
   int rounds, alone;  // alone: no other lane's exchange may have to come up beside this one
 };
 
-// A kernel that waits for the other rank lets later ones come up early only when it is alone: they would hold the
-// multiprocessors that another lane's exchange needs, for which the other rank may be waiting.
+// A kernel that waits for the other party lets later ones come up early only when it is alone: they would hold the
+// multiprocessors that another lane's exchange needs, for which the other party may be waiting.
 inline __device__ bool begin_exchange(const exchange_args &a) {
   if (a.alone)
     tw_begin();

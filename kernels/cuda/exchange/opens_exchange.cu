@@ -21,7 +21,7 @@ __device__ void send_rounds(const exchange_args &a, uint64_t number, uint64_t *p
   }
 }
 
-// One thread: both ranks' words of a round are there.
+// One thread: both parties' words of a round are there.
 __device__ bool await_round(const exchange_args &a, uint64_t number, int round, uint64_t *packed) {
   return await_barrier(a.box, &packed[round]) &&
          await_flag(a.box, &a.box.received_flags[TW_FLAG_STRIDE * blockIdx.x], tw_exchange_flag(number, round));

@@ -72,7 +72,7 @@ __device__ bool await_packets(const exchange_args &a, const uint64_t *slot, unit
   }
 }
 
-// The other rank's words of a unit, by the lanes. stage: 64 words.
+// The other party's words of a unit, by the lanes. stage: 64 words.
 __device__ void unpack_packets(unit_packets from, const packet got[2], uint64_t *stage, uint64_t theirs[2]) {
   uint32_t *half = (uint32_t *)stage;
   uint32_t lane = threadIdx.x % 32;

@@ -1,17 +1,17 @@
 // Openings through memory of the host that both GPUs reach. It is fast only while what is written stays in the
 // processor's cache until it is read; a read waits behind all others that are under way, reads starve behind writes
 // that fill the way, and looking again and again for what is about to be written holds up its writing. So a message
-// goes by strands, each a ring of a few lines and a pair of warps in either rank: one packs a part of the message and
-// sends it, frame after frame at a pace; the other looks for a frame of the other rank when BEHIND later ones have been
+// goes by strands, each a ring of a few lines and a pair of warps in either party: one packs a part of the message and
+// sends it, frame after frame at a pace; the other looks for a frame of the other party when BEHIND later ones have been
 // sent, so that as many bytes are read as are written, and what is looked for is there. Where many warps wait, they
-// look rarely. Large messages of two lanes are sent one after the other, in the order in which both ranks recorded
+// look rarely. Large messages of two lanes are sent one after the other, in the order in which both parties recorded
 // them: side by side they would end together, and neither lane's gates would fill the other's wait.
 //
 // Every packet of 16 bytes says whether it is there: 127 bits are the message's and one tells odd laps of the ring from
 // even ones. So nothing is fenced, and no flag is waited for. A line that is used is written to its end, so that every
 // packet is written in every lap. Nor is anything acknowledged: frame f is sent when all but LAG before it have been
-// read, and who has read frame g knows that the other rank has read all but LAG before g. Nor does a packet say which
-// message it is of: both ranks enqueue the same ones, as the transcripts that they compare at the end show.
+// read, and who has read frame g knows that the other party has read all but LAG before g. Nor does a packet say which
+// message it is of: both parties enqueue the same ones, as the transcripts that they compare at the end show.
 #include "kernels/cuda/exchange/opens.h"
 
 namespace {
@@ -21,7 +21,7 @@ enum { LINE = 16, LINE_PACKETS = 8, FRAME_LINES = 4 };  // words and packets of 
 enum { FRAME = 127 };  // half words of the message in a frame: 127 bits in each of its 32 packets
 enum { LINES = TW_STRAND_WORDS / LINE, LAG = 3, BEHIND = 2 };
 // Who sends frame f has read frame f - LAG - 1, whose sender had read all up to f - 2 LAG - 2.
-static_assert(LINES / FRAME_LINES >= 2 * LAG + 2, "frames that the other rank may not have read are not written over");
+static_assert(LINES / FRAME_LINES >= 2 * LAG + 2, "frames that the other party may not have read are not written over");
 enum { SENT = 512, GOT = 128 };  // words of a strand: sent but not opened; received
 static_assert((LAG + 2) * (FRAME + 1) / 2 + 2 * UNIT <= SENT && FRAME / 2 + UNIT <= GOT, "words that are needed stay");
 static_assert(BEHIND <= LAG, "what is waited for can be sent");
@@ -219,7 +219,7 @@ __device__ bool await_frame(const strand_args &a, const part &p, uint32_t frame,
 }
 
 // False: given up; else frame 0 is there or will be soon. Of many warps that do not find it at once, the first of a
-// block looks on, and the others look again when that one has seen the other rank's beginning. begun: a barrier.
+// block looks on, and the others look again when that one has seen the other party's beginning. begun: a barrier.
 __device__ bool await_beginning(const strand_args &a, const part &p, const uint64_t *ring, uint64_t *begun,
                                 packet *got) {
   if (a.strands <= FEW || threadIdx.x < 64) {

@@ -192,12 +192,12 @@ static __device__ __forceinline__ void arrive_expecting(uint64_t *barrier, unsig
   asm volatile("mbarrier.arrive.expect_tx.shared::cta.b64 _, [%0], %1;" ::"r"(shared_address(barrier)), "r"(bytes)
                : "memory");
 }
-// Arrive at this barrier in block `rank` of the cluster. Says nothing about what this thread wrote.
-static __device__ __forceinline__ void arrive_at(uint64_t *barrier, unsigned rank) {
+// Arrive at this barrier in block `party` of the cluster. Says nothing about what this thread wrote.
+static __device__ __forceinline__ void arrive_at(uint64_t *barrier, unsigned party) {
   asm volatile(
       "{.reg .b32 there; mapa.shared::cluster.u32 there, %0, %1; "
       "mbarrier.arrive.shared::cluster.b64 _, [there];}" ::"r"(shared_address(barrier)),
-      "r"(rank)
+      "r"(party)
       : "memory");
 }
 
@@ -240,13 +240,13 @@ static __device__ __forceinline__ void cluster_barrier(void) {
 #endif
 }
 
-// Where p, in this block's shared memory, lies in block `rank` of the cluster.
+// Where p, in this block's shared memory, lies in block `party` of the cluster.
 template <class type>
-static __device__ __forceinline__ const type *cluster_peer(const type *p, unsigned rank) {
+static __device__ __forceinline__ const type *cluster_peer(const type *p, unsigned party) {
 #if __CUDA_ARCH__ >= 900
-  return cooperative_groups::this_cluster().map_shared_rank(p, rank);
+  return cooperative_groups::this_cluster().map_shared_party(p, party);
 #else
-  (void)rank;
+  (void)party;
   return p;
 #endif
 }

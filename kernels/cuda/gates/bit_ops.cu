@@ -92,7 +92,7 @@ static __global__ void __launch_bounds__(THREADS) products_kernel(const __grid_c
   p.word = (size_t)blockIdx.x * call.block_words + threadIdx.x % call.block_words;
   p.sequence = blockIdx.z;
   p.dealt = (const uint32_t *)(a.dealt + p.sequence * a.dealt_words) + p.word;
-  p.one = a.rank ? 0 : ~0u;
+  p.one = a.party ? 0 : ~0u;
   tw_let_next_start();
   const bool inside = plane < call.planes && p.word < 2 * a.words;
   const int64_t *const starts = a.outline + call.planes + 1;

@@ -221,7 +221,7 @@ static __global__ void __launch_bounds__(THREADS, 4) leaves_kernel(const __grid_
   const tw_leaves_args &a = call.a;
   const size_t stride = 2 * a.words, first_leaf = (size_t)blockIdx.y * call.block_leaves;
   const int count = a.count - first_leaf < (size_t)call.block_leaves ? (int)(a.count - first_leaf) : call.block_leaves;
-  const uint32_t lane = threadIdx.x % 32, warp = threadIdx.x / 32, one = a.rank == 0 ? ~0u : 0;
+  const uint32_t lane = threadIdx.x % 32, warp = threadIdx.x / 32, one = a.party == 0 ? ~0u : 0;
   const tw_transposer turn = make_transposer();
 
   tw_let_next_start();

@@ -85,7 +85,7 @@ static __device__ __forceinline__ uint64_t join_eight(const int32_t *sum) {
 }
 
 static __device__ __forceinline__ void write_sum(const tw_lookup_args &a, int table, size_t at, uint64_t sum) {
-  a.out[table][at] = (a.rank ? 0 - sum : sum) & a.ring_out;
+  a.out[table][at] = (a.party ? 0 - sum : sum) & a.ring_out;
 }
 
 #endif

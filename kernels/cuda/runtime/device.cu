@@ -90,7 +90,7 @@ extern "C" tw_status tw_device_wait_for(void *stream, double seconds) {
     if (tw_seconds() - start > seconds)
       return tw_fail(
           TW_ERR_PEER,
-          "the GPU has waited for the other rank for %.0f s; look at that rank's messages, or raise --timeout",
+          "the GPU has waited for the other party for %.0f s; look at that party's messages, or raise --timeout",
           seconds);
     sched_yield();
   }

@@ -1,5 +1,5 @@
 // ChaCha20 (RFC 8439) on the device, as kernels/prg.h lays its streams out, and the corrections made from them: a warp
-// either draws 32 blocks of a stream or unpacks 128 elements of the rank's half, and one launch holds all corrections
+// either draws 32 blocks of a stream or unpacks 128 elements of the party's half, and one launch holds all corrections
 // of a gate for all sequences. Blocks of a stream are drawn while the kernel before still runs.
 #include "kernels/cuda/runtime/cuda_ops.h"
 #include "kernels/cuda/runtime/launch.h"

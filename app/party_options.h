@@ -1,15 +1,15 @@
-// Options that `run` and `bench` share, about how the ranks exchange: entries of an option table whose settings have
+// Options that `run` and `bench` share, about how the parties exchange: entries of an option table whose settings have
 // the fields link, budget_words, budget_jobs, overlap and prepare. `who`: what an option is for, before its help ("" or
 // "model: "). when: preparation's default.
-#ifndef TW_RANK_OPTIONS_H
-#define TW_RANK_OPTIONS_H
+#ifndef TW_PARTY_OPTIONS_H
+#define TW_PARTY_OPTIONS_H
 
 #include <stddef.h>
 
 #include "jobs/program/lanes.h"
 
 // clang-format off
-#define TW_RANK_OPTIONS(settings, who_link, who, when)                                                                 \
+#define TW_PARTY_OPTIONS(settings, who_link, who, when)                                                                 \
   {.name = "emulate-link", .kind = TW_OPTION_TEXT, .field = offsetof(settings, link), .value = "US,GBIT",              \
    .help = who_link "openings as over a link of this latency (microseconds, one way) and bandwidth (Gbit/s each "      \
                     "way, 0: without limit)"},                                                                         \

@@ -73,7 +73,7 @@ static tw_status check_model(const tw_plan *plan, const tw_model_dealer *dealer)
       p->layers, p->hidden, p->heads, p->intermediate, d->layers, d->hidden, d->heads, d->intermediate);
 }
 
-static tw_status deal(const tw_plan *plan, const tw_model_dealer *dealer, const settings *s, tw_places *places,
+static tw_status deal(const tw_plan *plan, const tw_model_dealer *dealer, const settings *s, tw_new_files *places,
                       bool quiet) {
   tw_progress progress;
   tw_id key_id;
@@ -87,9 +87,9 @@ static tw_status deal(const tw_plan *plan, const tw_model_dealer *dealer, const 
   TW_TRY(check_model(plan, dealer));
   TW_TRY(forecast(plan, o.path[0], o.count, quiet));
   tw_progress_start(&progress, "dealing keys", quiet);
-  tw_status status = tw_places_begin(places);
+  tw_status status = tw_new_files_begin(places);
   if (status == TW_OK) status = tw_deal(plan, dealer, &o, &key_id);
-  tw_places_end(places, status);
+  tw_new_files_end(places, status);
   tw_progress_end(&progress);
   tw_secrets_warn();
   TW_TRY(status);
@@ -102,13 +102,13 @@ static tw_status run(const tw_call *call) {
   const settings *s = call->settings;
   const char *name = call->arguments[0];
   static const char *const suffixes[] = {"keys.p0.h5", "keys.p1.h5"};
-  tw_places places;
+  tw_new_files places;
   tw_plan plan;
   tw_model_dealer dealer;
   tw_not_dumpable();
   if (s->allow_unlocked) tw_seeds_may_be_unlocked();
   TW_TRY(tw_name_check(name));
-  TW_TRY(tw_places_check(&places, name, suffixes, 2, s->force));
+  TW_TRY(tw_new_files_check(&places, name, suffixes, 2, s->force));
   TW_TRY(tw_plan_read(tw_path_of(name, "plan.json").text, &plan));
   tw_status status = tw_model_dealer_read(tw_path_of(name, "model.dealer.h5").text, &dealer);
   if (status == TW_OK) {

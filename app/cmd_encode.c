@@ -107,14 +107,14 @@ static void describe(const tw_client *client, const tw_texts *texts, const setti
 
 // ---- the work
 
-static tw_status write_input(tw_places *places, const tw_input *input) {
-  tw_status status = tw_places_begin(places);
+static tw_status write_input(tw_new_files *places, const tw_input *input) {
+  tw_status status = tw_new_files_begin(places);
   if (status == TW_OK) status = tw_input_write(places->path[0].text, input);
-  return tw_places_end(places, status);
+  return tw_new_files_end(places, status);
 }
 
-static tw_status encode(const tw_client *client, const tw_texts *texts, int seq, const settings *s, tw_places *places,
-                        bool quiet) {
+static tw_status encode(const tw_client *client, const tw_texts *texts, int seq, const settings *s,
+                        tw_new_files *places, bool quiet) {
   tw_text_count *counts;
   tw_input input;
   TW_TRY(tw_alloc((size_t)texts->count * sizeof *counts, (void **)&counts));
@@ -130,10 +130,10 @@ static tw_status encode(const tw_client *client, const tw_texts *texts, int seq,
 
 static tw_status encode_texts(const char *name, const tw_texts *texts, const settings *s, bool quiet) {
   static const char *const suffix[] = {"input.h5"};
-  tw_places places;
+  tw_new_files places;
   tw_client client;
   int seq;
-  TW_TRY(tw_places_check(&places, name, suffix, 1, s->force));
+  TW_TRY(tw_new_files_check(&places, name, suffix, 1, s->force));
   TW_TRY(sequence_length(name, &seq));
   TW_TRY(tw_client_read(tw_path_of(name, "client.h5").text, &client));
   tw_path older = tw_path_of(name, "input.p0.h5");

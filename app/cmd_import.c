@@ -30,8 +30,8 @@ static const tw_option options[] = {
     {.name = "force", .field = offsetof(settings, force), .help = "replace files that are there"},
 };
 
-static tw_status write_files(tw_places *places, const tw_model *model, const tw_client *client) {
-  TW_TRY(tw_places_begin(places));
+static tw_status write_files(tw_new_files *places, const tw_model *model, const tw_client *client) {
+  TW_TRY(tw_new_files_begin(places));
   TW_TRY(tw_model_write(places->path[0].text, model));
   places->written[0] = true;
   TW_TRY(tw_client_write(places->path[1].text, client));
@@ -39,7 +39,8 @@ static tw_status write_files(tw_places *places, const tw_model *model, const tw_
   return TW_OK;
 }
 
-static void describe(const tw_model *model, const tw_client *client, const tw_notes *notes, const tw_places *places) {
+static void describe(const tw_model *model, const tw_client *client, const tw_notes *notes,
+                     const tw_new_files *places) {
   const tw_model_config *c = &model->config;
   printf("%s%s: %d layers, %d wide, %d heads, %d in the feed-forward part, %s, up to %d tokens\n", c->name,
          c->synthetic ? " (SYNTHETIC weights: outputs mean nothing)" : "", c->layers, c->hidden, c->heads,
@@ -56,7 +57,7 @@ static void describe(const tw_model *model, const tw_client *client, const tw_no
 static tw_status run(const tw_call *call) {
   const settings *s = call->settings;
   static const char *const suffixes[] = {"model.h5", "client.h5"};
-  tw_places places;
+  tw_new_files places;
   tw_model model;
   tw_client client;
   if (!s->output) return tw_fail(TW_ERR_USAGE, "-o NAME is missing; usage: twain import %s", call->command->arguments);
@@ -65,13 +66,13 @@ static tw_status run(const tw_call *call) {
                    call->command->arguments);
   if (s->synthetic && s->encoder_only) return tw_fail(TW_ERR_USAGE, "--encoder-only goes with a folder");
   TW_TRY(tw_name_check(s->output));
-  TW_TRY(tw_places_check(&places, s->output, suffixes, 2, s->force));
+  TW_TRY(tw_new_files_check(&places, s->output, suffixes, 2, s->force));
   tw_notes notes = {NULL};
   tw_status status = s->synthetic
                          ? tw_import_synthetic(s->synthetic, &model, &client)
                          : tw_import_folder_noting(call->arguments[0], s->encoder_only, &model, &client, &notes);
   if (status == TW_OK) {
-    status = tw_places_end(&places, write_files(&places, &model, &client));
+    status = tw_new_files_end(&places, write_files(&places, &model, &client));
     if (status == TW_OK && !call->quiet) describe(&model, &client, &notes, &places);
     tw_model_free(&model);
     tw_client_free(&client);

@@ -182,7 +182,7 @@ static void print_plan(const tw_plan *plan, const tw_bounds *measured, const tw_
   putchar('\n');
   print_rings(plan);
   putchar('\n');
-  tw_costs_print(costs, s->verbose ? TW_BY_LAYER_AND_GATE : TW_BY_GATE);
+  tw_costs_print(costs, s->verbose ? TW_BY_LAYER_AND_GATE : TW_BY_STEP);
   printf("\nkeys: %s a party and inference; sent: %s a party; rounds: %llu\n",
          tw_text_bytes((double)costs->correction_bytes), tw_text_bytes((double)costs->sent_bytes),
          (unsigned long long)costs->rounds);
@@ -221,8 +221,8 @@ static tw_status print_json(const tw_plan *plan, const tw_bounds *measured, cons
   json_object_set_new(json, "rings", layer_objects(plan, NULL));
   json_object_set_new(json, "bounds", layer_objects(plan, plan->bounds));
   if (measured) json_object_set_new(json, "measured", layer_objects(plan, measured));
-  json_object_set_new(json, "gates", tw_costs_json(costs, TW_BY_GATE));
-  json_object_set_new(json, "layers_and_gates", tw_costs_json(costs, TW_BY_LAYER_AND_GATE));
+  json_object_set_new(json, "steps", tw_costs_json(costs, TW_BY_STEP));
+  json_object_set_new(json, "layers_and_steps", tw_costs_json(costs, TW_BY_LAYER_AND_GATE));
   return tw_json_print(json);
 }
 
@@ -313,10 +313,10 @@ static void tell_output(const tw_plan *plan) {
     puts("note: `twain reveal` scales each output to length 1, as the folder says");
 }
 
-static tw_status write_plan(const tw_plan *plan, tw_places *places) {
-  tw_status status = tw_places_begin(places);
+static tw_status write_plan(const tw_plan *plan, tw_new_files *places) {
+  tw_status status = tw_new_files_begin(places);
   if (status == TW_OK) status = tw_plan_write(places->path[0].text, plan);
-  return tw_places_end(places, status);
+  return tw_new_files_end(places, status);
 }
 
 static tw_status show_plan(const tw_plan *plan, const tw_bounds *measured, const settings *s, bool quiet) {
@@ -354,12 +354,12 @@ static tw_status run(const tw_call *call) {
   const settings *s = call->settings;
   static const char *const suffix[] = {"plan.json"};
   const char *name = call->count ? call->arguments[0] : NULL;
-  tw_places places;
+  tw_new_files places;
   tw_model_config config;
   tw_bounds *measured = NULL, *bounds = NULL;
   tw_plan plan;
   TW_TRY(check_request(call));
-  if (name) TW_TRY(tw_places_check(&places, name, suffix, 1, s->force));
+  if (name) TW_TRY(tw_new_files_check(&places, name, suffix, 1, s->force));
   tw_status status = look_at_model(name, s, call->quiet, &config, &measured, &bounds);
   if (status == TW_OK && (status = make_plan(&config, s, bounds, &plan)) == TW_OK) {
     if (name) status = write_plan(&plan, &places);

@@ -126,10 +126,10 @@ static int first_bad(const tw_result *r) {
 enum { TRUSTED, UNTRUSTED, NAMES };
 
 // A result with values out of bound goes under a name of its own; an older one of either name does not stay beside it.
-static tw_status write_result(tw_places *places, const tw_result *result, int which) {
-  tw_status status = tw_places_begin(places);
+static tw_status write_result(tw_new_files *places, const tw_result *result, int which) {
+  tw_status status = tw_new_files_begin(places);
   if (status == TW_OK) status = tw_result_write(places->path[which].text, result);
-  return tw_places_end(places, status);
+  return tw_new_files_end(places, status);
 }
 
 static void print(const tw_result *r, const char *path, bool with_input) {
@@ -203,12 +203,12 @@ static tw_status run(const tw_call *call) {
   const settings *s = call->settings;
   const char *name = call->arguments[0];
   static const char *const suffix[] = {"result.h5", "result.untrusted.h5"};
-  tw_places places;
+  tw_new_files places;
   tw_result_share pair[2];
   tw_result result = {.count = 0};
   bool with_input = false;
   TW_TRY(tw_name_check(name));
-  TW_TRY(tw_places_check(&places, name, suffix, NAMES, s->force));
+  TW_TRY(tw_new_files_check(&places, name, suffix, NAMES, s->force));
   TW_TRY(tw_result_pair_read(name, pair));
   tw_status status = check_beside(name, &pair[0], &with_input);
   if (status == TW_OK) status = join(pair, &result);

@@ -77,8 +77,9 @@ static const tw_option options[] = {
      .field = offsetof(settings, bind),
      .value = "WHICH",
      .fallback = "auto",
-     .help = "auto: to cores and memory near the party's GPU, parties of one host apart, always inside what the launcher "
-             "gave; none"},
+     .help =
+         "auto: to cores and memory near the party's GPU, parties of one host apart, always inside what the launcher "
+         "gave; none"},
     TW_PARTY_OPTIONS(settings, "", "", "auto"),
     {.name = "trace",
      .field = offsetof(settings, trace),
@@ -98,7 +99,7 @@ typedef struct {
   tw_model_share model;
   tw_keys *keys;
   tw_input_share input;
-  tw_result_place *result;
+  tw_result_claim *result;
   tw_ledger ledger;
   bool has_plan, has_model, has_input;
 } party_files;
@@ -109,7 +110,7 @@ static tw_path result_path(const char *name, int party) {
 
 // A result that cannot be written must be known before any slot is marked: its room is taken here.
 static tw_status claim_result(const char *name, const settings *s, int party, party_files *f) {
-  tw_result_share shape = {.count = f->input.count, .row_count = f->plan.program.label_count};
+  tw_result_share shape = {.count = f->input.count, .row_count = f->plan.program.step_count};
   tw_path path = result_path(name, party);
   tw_plan_output_shape(&f->plan, &shape.rows, &shape.cols);
   if (s->trace) shape.span_count = tw_engine_trace_most(&f->plan.program, party, f->input.count);
@@ -140,7 +141,7 @@ static tw_status load(const char *name, const settings *s, int party, party_file
 }
 
 static void unload(party_files *f) {
-  tw_result_place_release(f->result);
+  tw_result_claim_release(f->result);
   if (f->has_model) tw_model_share_free(&f->model);
   if (f->keys) tw_keys_close(f->keys);
   if (f->has_input) tw_input_share_free(&f->input);
@@ -230,9 +231,9 @@ static tw_status infer(const settings *s, party_files *f, tw_channel *channel, t
 // Both files are whole on their disks before either has its name.
 static tw_status write_result(tw_channel *channel, party_files *f, const tw_result_share *result) {
   TW_TRY(agree(channel, tw_result_share_fill(f->result, result)));
-  tw_result_place *place = f->result;
+  tw_result_claim *place = f->result;
   f->result = NULL;
-  tw_status status = tw_result_place_commit(place);
+  tw_status status = tw_result_claim_commit(place);
   return status;
 }
 

@@ -22,10 +22,10 @@ static const tw_option options[] = {
 
 // ---- the model
 
-static tw_status write_model(tw_places *secret, tw_places *public, const tw_model_share shares[2],
+static tw_status write_model(tw_new_files *secret, tw_new_files *public, const tw_model_share shares[2],
                              const tw_model_dealer *dealer) {
-  TW_TRY(tw_places_begin(secret));
-  TW_TRY(tw_places_begin(public));
+  TW_TRY(tw_new_files_begin(secret));
+  TW_TRY(tw_new_files_begin(public));
   for (int party = 0; party < 2; party++) {
     TW_TRY(tw_model_share_write(secret->path[party].text, &shares[party]));
     secret->written[party] = true;
@@ -38,19 +38,19 @@ static tw_status write_model(tw_places *secret, tw_places *public, const tw_mode
 static tw_status share_model(const char *name, bool force, bool quiet) {
   static const char *const suffixes[] = {"model.p0.h5", "model.p1.h5", "model.dealer.h5"}, *const id_suffix[] = {
                                                                                                "model.json"};
-  tw_places secret, public;
+  tw_new_files secret, public;
   tw_model model;
   tw_model_share shares[2];
   tw_model_dealer dealer;
-  TW_TRY(tw_places_check(&secret, name, suffixes, 3, force));
-  TW_TRY(tw_places_check(&public, name, id_suffix, 1, force));
+  TW_TRY(tw_new_files_check(&secret, name, suffixes, 3, force));
+  TW_TRY(tw_new_files_check(&public, name, id_suffix, 1, force));
   TW_TRY(tw_model_read(tw_path_of(name, "model.h5").text, &model));
   tw_status status = tw_share_model(&model, shares, &dealer);
   tw_model_free(&model);
   TW_TRY(status);
   status = write_model(&secret, &public, shares, &dealer);
-  tw_places_end(&secret, status);
-  tw_places_end(&public, status);
+  tw_new_files_end(&secret, status);
+  tw_new_files_end(&public, status);
   if (status == TW_OK && !quiet)
     printf("model %s\nfor party 0: %s\nfor party 1: %s\nfor the dealer: %s\nfor everybody: %s\n", dealer.model_id.hex,
            secret.path[0].text, secret.path[1].text, secret.path[2].text, public.path[0].text);
@@ -61,8 +61,8 @@ static tw_status share_model(const char *name, bool force, bool quiet) {
 
 // ---- an input
 
-static tw_status write_input(tw_places *places, const tw_input_share shares[2]) {
-  TW_TRY(tw_places_begin(places));
+static tw_status write_input(tw_new_files *places, const tw_input_share shares[2]) {
+  TW_TRY(tw_new_files_begin(places));
   for (int party = 0; party < 2; party++) {
     TW_TRY(tw_input_share_write(places->path[party].text, &shares[party]));
     places->written[party] = true;
@@ -82,16 +82,16 @@ static tw_status split_input(const char *name, const tw_input *input, tw_input_s
 
 static tw_status share_input(const char *name, bool force, bool quiet) {
   static const char *const suffixes[] = {"input.p0.h5", "input.p1.h5"};
-  tw_places places;
+  tw_new_files places;
   tw_input input;
   tw_input_share shares[2];
-  TW_TRY(tw_places_check(&places, name, suffixes, 2, force));
+  TW_TRY(tw_new_files_check(&places, name, suffixes, 2, force));
   TW_TRY(tw_input_read(tw_path_of(name, "input.h5").text, &input));
   int count = input.count;
   tw_status status = split_input(name, &input, shares);
   tw_input_free(&input);
   TW_TRY(status);
-  status = tw_places_end(&places, write_input(&places, shares));
+  status = tw_new_files_end(&places, write_input(&places, shares));
   if (status == TW_OK && !quiet)
     printf("input %s, %d sequence%s\nfor party 0: %s\nfor party 1: %s\n", shares[0].input_id.hex, count,
            count == 1 ? "" : "s", places.path[0].text, places.path[1].text);

@@ -47,7 +47,7 @@ bool tw_path_exists(const tw_path *path) {
 }
 
 // Old files that a killed command has left aside are the only ones of their kind until somebody has decided.
-static tw_status check_aside(const tw_places *p) {
+static tw_status check_aside(const tw_new_files *p) {
   char back[1024] = "", away[1024] = "";
   bool complete = true, left = false;
   for (int i = 0; i < p->count; i++) {
@@ -70,8 +70,8 @@ static tw_status check_aside(const tw_places *p) {
                  p->path[0].text, back);
 }
 
-tw_status tw_places_check(tw_places *p, const char *name, const char *const *suffixes, int count, bool force) {
-  *p = (tw_places){.count = count};
+tw_status tw_new_files_check(tw_new_files *p, const char *name, const char *const *suffixes, int count, bool force) {
+  *p = (tw_new_files){.count = count};
   for (int i = 0; i < count; i++) {
     p->path[i] = tw_path_of(name, suffixes[i]);
     snprintf(p->aside[i].text, sizeof p->aside[i].text, "%.*s.replaced", TW_NAME_LONGEST + 32, p->path[i].text);
@@ -90,9 +90,9 @@ tw_status tw_places_check(tw_places *p, const char *name, const char *const *suf
 
 // Places between begin and end.
 enum { OPEN_AT_ONCE = 2 };
-static tw_places *volatile open_places[OPEN_AT_ONCE];
+static tw_new_files *volatile open_places[OPEN_AT_ONCE];
 
-static void note(tw_places *from, tw_places *to) {
+static void note(tw_new_files *from, tw_new_files *to) {
   for (int i = 0; i < OPEN_AT_ONCE; i++)
     if (open_places[i] == from) {
       open_places[i] = to;
@@ -100,16 +100,16 @@ static void note(tw_places *from, tw_places *to) {
     }
 }
 
-void tw_places_undo(void) {
+void tw_new_files_undo(void) {
   tw_unfinished_remove();
   for (int i = 0; i < OPEN_AT_ONCE; i++) {
-    const tw_places *p = open_places[i];
+    const tw_new_files *p = open_places[i];
     for (int j = 0; p && j < p->count; j++)
       if (p->moved[j]) rename(p->aside[j].text, p->path[j].text);
   }
 }
 
-static tw_status put_aside(tw_places *p) {
+static tw_status put_aside(tw_new_files *p) {
   for (int i = 0; i < p->count; i++) {
     if (!tw_path_exists(&p->path[i])) continue;
     if (rename(p->path[i].text, p->aside[i].text) != 0)
@@ -120,7 +120,7 @@ static tw_status put_aside(tw_places *p) {
   return TW_OK;
 }
 
-tw_status tw_places_begin(tw_places *p) {
+tw_status tw_new_files_begin(tw_new_files *p) {
   tw_interrupts_hold();
   tw_status status = put_aside(p);
   note(NULL, p);
@@ -128,7 +128,7 @@ tw_status tw_places_begin(tw_places *p) {
   return status;
 }
 
-tw_status tw_places_end(tw_places *p, tw_status status) {
+tw_status tw_new_files_end(tw_new_files *p, tw_status status) {
   tw_interrupts_hold();
   for (int i = 0; i < p->count; i++) {
     if (status == TW_OK) {

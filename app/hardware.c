@@ -143,7 +143,7 @@ tw_status tw_hardware_prepare(const tw_hardware *h, const char *when, bool *besi
 }
 
 void tw_hardware_release(tw_hardware *h) {
-  tw_channel_close(h->link);
+  tw_channel_destroy(h->link);
   h->link = NULL;
 }
 

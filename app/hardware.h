@@ -31,9 +31,9 @@ void tw_hardware_link_text(const char *link, char *text, size_t size);
 tw_status tw_hardware_choose(const tw_channel *channel, const char *device, const char *transport, tw_hardware *out);
 // Both parties call it: they must compute on the same kind of device; finds the ways to exchange, and selects the GPU.
 tw_status tw_hardware_take(tw_channel *channel, tw_hardware *h);
-// Both parties call it, after tw_hardware_take and before memory is taken or threads are started: finds cores, memory and
-// network near the party's GPU, apart from a party on the same host, and (bind: "auto", else "none") binds this process
-// there. text: the placement.
+// Both parties call it, after tw_hardware_take and before memory is taken or threads are started: finds cores, memory
+// and network near the party's GPU, apart from a party on the same host, and (bind: "auto", else "none") binds this
+// process there. text: the placement.
 tw_status tw_hardware_place(tw_channel *channel, const tw_hardware *h, const char *bind, char *text, size_t size);
 // After tw_hardware_take: h->channel becomes one over an emulated link ("LATENCY,BANDWIDTH"; NULL: none). Both parties.
 tw_status tw_hardware_link(tw_hardware *h, const char *link);

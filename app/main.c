@@ -128,7 +128,7 @@ static void speak_as_rank(void) {
 }
 
 static void end_by_signal(void) {
-  tw_places_undo();
+  tw_new_files_undo();
   tw_say_ended();
 }
 

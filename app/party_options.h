@@ -6,7 +6,7 @@
 
 #include <stddef.h>
 
-#include "jobs/program/lanes.h"
+#include "jobs/program/halves.h"
 
 // clang-format off
 #define TW_PARTY_OPTIONS(settings, who_link, who, when)                                                                 \

@@ -37,7 +37,7 @@ static tw_status run_two(const tw_call *call, int rank, const tw_limits *limits,
     MPI_Abort(MPI_COMM_WORLD, (int)status);
     _exit((int)status);
   }
-  tw_channel_close(channel);
+  tw_channel_destroy(channel);
   return status;
 }
 

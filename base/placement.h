@@ -1,5 +1,6 @@
-// Where a party runs, by hwloc: the cores and the memory node near its GPU, the network cards beside them, and its share
-// of them when both parties are on one host. Everything stays inside the cores that mpirun, Slurm or a container gave.
+// Where a party runs, by hwloc: the cores and the memory node near its GPU, the network cards beside them, and its
+// share of them when both parties are on one host. Everything stays inside the cores that mpirun, Slurm or a container
+// gave.
 #ifndef TW_PLACEMENT_H
 #define TW_PLACEMENT_H
 
@@ -33,8 +34,8 @@ void tw_placement_free(tw_placement *p);
 
 // The cores as text, to be compared with another process's on the same host.
 void tw_placement_cores(const tw_placement *p, char *text, size_t size);
-// Two parties would run on the same cores: take half `index` of them, whole memory nodes if there are several, else whole
-// cores. A single hardware thread is left to both.
+// Two parties would run on the same cores: take half `index` of them, whole memory nodes if there are several, else
+// whole cores. A single hardware thread is left to both.
 void tw_placement_halve(tw_placement *p, int index);
 
 // This process and threads it starts from now on run there, and take memory there first. It helps speed alone: what the

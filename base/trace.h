@@ -8,12 +8,12 @@
 
 #include "base/status.h"
 
-typedef enum { TW_TRACE_COMPUTE, TW_TRACE_OPEN, TW_TRACE_KEYS, TW_TRACE_PREPARE, TW_TRACE_LANES } tw_trace_lane;
+typedef enum { TW_TRACE_COMPUTE, TW_TRACE_OPEN, TW_TRACE_KEYS, TW_TRACE_PREPARE, TW_TRACE_TRACKS } tw_trace_track;
 
 typedef struct {
-  int lane;   // tw_trace_lane
+  int track;  // tw_trace_track
   int half;   // of the batch: 0 or 1; -1: both
-  int label;  // of the program: what is computed, or the first thing a message opens; -1: none
+  int step;   // of the program: what is computed, or the first thing a message opens; -1: none
   uint64_t begin_ns, end_ns;
 } tw_span;
 

@@ -25,7 +25,7 @@ typedef struct {
 // After a failure the end is broken and good for close only. When the two ends name different sizes, wait returns
 // TW_ERR_PEER on both, and recv holds as much of the other's message as both fit, so that a header may say why.
 struct tw_channel {
-  int party;                // 0 or 1
+  int party;               // 0 or 1
   const char *name;        // "mpi", "loopback"
   double timeout_seconds;  // without progress; then TW_ERR_PEER
   uint64_t deadline_ns;    // of tw_clock_ns, after which no exchange is waited for, moving or not; 0: none
@@ -71,7 +71,7 @@ static inline tw_status tw_channel_exchange(tw_channel *c, const void *send, voi
   TW_TRY(c->start(c, &x));
   return c->wait(c, &x);
 }
-static inline void tw_channel_close(tw_channel *c) {
+static inline void tw_channel_destroy(tw_channel *c) {
   if (c) c->close(c);
 }
 

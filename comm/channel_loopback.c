@@ -122,8 +122,9 @@ static tw_status loopback_wait(tw_channel *c, tw_exchange *x) {
 
   if (!m && gone)
     return broken_end(
-        e, tw_fail(TW_ERR_PEER, "party %d: party %d closed the channel, %zu bytes were still to come; look for its error",
-                   c->party, 1 - c->party, x->bytes));
+        e,
+        tw_fail(TW_ERR_PEER, "party %d: party %d closed the channel, %zu bytes were still to come; look for its error",
+                c->party, 1 - c->party, x->bytes));
   if (!m && (in_time = tw_channel_in_time(c)) != TW_OK) return broken_end(e, in_time);
   if (!m)
     return broken_end(e, tw_fail(TW_ERR_PEER,
@@ -194,14 +195,14 @@ tw_status tw_channel_loopback(double timeout_seconds, tw_channel *out[2]) {
   }
   for (int party = 0; party < 2; party++) {
     *ends[party] = (end){.channel = {.party = party,
-                                    .name = "loopback",
-                                    .timeout_seconds = timeout_seconds,
-                                    .start = loopback_start,
-                                    .wait = loopback_wait,
-                                    .arrived = loopback_arrived,
-                                    .close = loopback_close,
-                                    .state = ends[party]},
-                        .shared = shared};
+                                     .name = "loopback",
+                                     .timeout_seconds = timeout_seconds,
+                                     .start = loopback_start,
+                                     .wait = loopback_wait,
+                                     .arrived = loopback_arrived,
+                                     .close = loopback_close,
+                                     .state = ends[party]},
+                         .shared = shared};
     out[party] = &ends[party]->channel;
   }
   return TW_OK;

@@ -49,8 +49,8 @@ static tw_status mpi_failure(const tw_channel *c, int code, const char *what) {
   char text[MPI_MAX_ERROR_STRING] = "";
   int length = 0;
   MPI_Error_string(code, text, &length);
-  return tw_fail(TW_ERR_PEER, "party %d: %s party %d: %s; look at the log of party %d", c->party, what, 1 - c->party, text,
-                 1 - c->party);
+  return tw_fail(TW_ERR_PEER, "party %d: %s party %d: %s; look at the log of party %d", c->party, what, 1 - c->party,
+                 text, 1 - c->party);
 }
 
 static size_t chunk_bytes(const flight *f, size_t chunk) {
@@ -230,9 +230,9 @@ static tw_status mpi_wait(tw_channel *c, tw_exchange *x) {
     return tw_fail(TW_ERR_INTERNAL, "party %d: waiting for an exchange with party %d that was not started", c->party,
                    1 - c->party);
   if (s->broken)
-    return abandon(
-        s, x,
-        tw_fail(TW_ERR_PEER, "party %d: exchange given up: an earlier one with party %d failed", c->party, 1 - c->party));
+    return abandon(s, x,
+                   tw_fail(TW_ERR_PEER, "party %d: exchange given up: an earlier one with party %d failed", c->party,
+                           1 - c->party));
   if (f->status != TW_OK) return abandon(s, x, tw_fail(f->status, "%s", f->message));
   f->moved = tw_clock_ns();
   for (;;) {

@@ -25,7 +25,7 @@ static tw_status checked(ncclResult_t result, const char *call) {
                  ncclGetErrorString(result));
 }
 
-tw_status tw_nccl_open(tw_channel *channel, tw_nccl **out) {
+tw_status tw_nccl_create(tw_channel *channel, tw_nccl **out) {
   ncclUniqueId mine, theirs;
   TW_TRY(checked(ncclGetUniqueId(&mine), "ncclGetUniqueId"));
   TW_TRY(tw_channel_exchange(channel, &mine, &theirs, sizeof mine));
@@ -82,7 +82,7 @@ tw_status tw_nccl_window(tw_nccl *n, size_t bytes, void **own, void **theirs) {
 }
 #endif
 
-void tw_nccl_close(tw_nccl *n, int abort) {
+void tw_nccl_destroy(tw_nccl *n, int abort) {
   if (!n) return;
 #ifdef HAS_WINDOWS
   if (n->window && !abort) ncclCommWindowDeregister(n->comm, n->window);

@@ -1,5 +1,5 @@
-// Exchanges between the two parties' GPUs in order of a CUDA stream (NCCL send and receive, bootstrapped over a channel);
-// capturable in CUDA graphs. Present when twain was built with CUDA and NCCL (TWAIN_NCCL).
+// Exchanges between the two parties' GPUs in order of a CUDA stream (NCCL send and receive, bootstrapped over a
+// channel); capturable in CUDA graphs. Present when twain was built with CUDA and NCCL (TWAIN_NCCL).
 #ifndef TW_NCCL_H
 #define TW_NCCL_H
 
@@ -10,7 +10,7 @@
 typedef struct tw_nccl tw_nccl;
 
 // Both parties call it, each with its GPU selected; the parties' GPUs must differ. TW_ERR_PEER with NCCL's own words.
-tw_status tw_nccl_open(tw_channel *channel, tw_nccl **out);
+tw_status tw_nccl_create(tw_channel *channel, tw_nccl **out);
 // Device memory; both directions of `bytes` at once. Enqueued, not waited for.
 tw_status tw_nccl_exchange(tw_nccl *nccl, const void *send, void *recv, size_t bytes, void *stream);
 // Whether this party can have such a window; both must, before either asks for one. TW_ERR_USAGE: no.
@@ -20,6 +20,6 @@ tw_status tw_nccl_window_possible(void);
 // communicator.
 tw_status tw_nccl_window(tw_nccl *nccl, size_t bytes, void **own, void **theirs);
 // abort: the peer is lost, pending exchanges are given up.
-void tw_nccl_close(tw_nccl *nccl, int abort);
+void tw_nccl_destroy(tw_nccl *nccl, int abort);
 
 #endif

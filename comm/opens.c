@@ -63,7 +63,7 @@ static size_t entry_bytes(const layout_entry *e) {
 
 static size_t padded(size_t bytes) { return (bytes + 7) / 8 * 8; }
 
-static uint64_t live_lanes(size_t n) { return n % 64 ? (1ull << n % 64) - 1 : ~0ull; }
+static uint64_t live_halves(size_t n) { return n % 64 ? (1ull << n % 64) - 1 : ~0ull; }
 
 tw_status tw_opens_create(tw_channel *channel, tw_opens **out) {
   *out = NULL;
@@ -191,7 +191,7 @@ static void pack_entry(const layout_entry *e, const uint64_t *data, uint8_t *out
   size_t words = words_for(e->n);
   uint64_t *to = (uint64_t *)(void *)out;
   memcpy(to, data, bytes);
-  for (size_t plane = 0; plane < e->width; plane++) to[(plane + 1) * words - 1] &= live_lanes(e->n);
+  for (size_t plane = 0; plane < e->width; plane++) to[(plane + 1) * words - 1] &= live_halves(e->n);
 }
 
 static void pack_batch(batch *b) {
@@ -240,7 +240,8 @@ tw_status tw_opens_start(tw_opens *o, uint64_t *message) {
   *message = o->sequence;
   if (!b->count) return TW_OK;
   if (!next)
-    return tw_fail(TW_ERR_INTERNAL, "party %d: %d messages are in flight already", o->channel->party, TW_OPENS_IN_FLIGHT);
+    return tw_fail(TW_ERR_INTERNAL, "party %d: %d messages are in flight already", o->channel->party,
+                   TW_OPENS_IN_FLIGHT);
   pack_batch(b);
   write_header(o, b);
   memset(b->received, 0, TW_OPENS_HEADER_BYTES);  // so that a header found there after a failure is a new one
@@ -305,7 +306,7 @@ static size_t combine_entry(const layout_entry *e, const uint8_t *sent, const ui
   size_t plane = words_for(e->n), words = e->width * plane;
   const uint64_t *own = (const uint64_t *)(const void *)sent, *theirs = (const uint64_t *)(const void *)received;
   for (size_t w = 0; w < words; w++) data[w] = theirs[w] ^ own[w];
-  for (size_t p = 0; p < e->width; p++) data[(p + 1) * plane - 1] &= live_lanes(e->n);  // whatever was sent there
+  for (size_t p = 0; p < e->width; p++) data[(p + 1) * plane - 1] &= live_halves(e->n);  // whatever was sent there
   return words;
 }
 

@@ -14,12 +14,12 @@ typedef struct tw_opens tw_opens;
 // Why a message leaves: what it opens is needed now, or enough is queued.
 typedef enum { TW_FLUSH_DEMAND, TW_FLUSH_BUDGET } tw_flush_reason;
 
-// Of an online phase. pfss_flushes_overlapped_in_open: levels of one part of the batch evaluated while another part's
+// Of an online phase. flushes_overlapped: levels of one part of the batch evaluated while another part's
 // openings were in flight. rounds: openings one behind the other, the most of any part.
 typedef struct {
   uint64_t rounds;
-  uint64_t open_flushes_demand, open_flushes_budget, pfss_flushes_overlapped_in_open, open_comm_ns, pfss_eval_ns,
-      open_wire_bytes_sent, open_payload_bytes;
+  uint64_t open_flushes_demand, open_flushes_budget, flushes_overlapped, open_comm_ns, gate_ns, open_wire_bytes_sent,
+      open_payload_bytes;
 } tw_open_counters;
 
 typedef struct {
@@ -34,10 +34,10 @@ typedef struct {
 tw_status tw_opens_create(tw_channel *channel, tw_opens **out);
 void tw_opens_destroy(tw_opens *);
 
-// Queue the open of n elements of ring_bits (1..64) each. `data` holds this party's share plus its own mask share; after
-// the flush it holds the opened (public) value mod 2^ring_bits. Must stay valid and unchanged until then.
-// use: the opening's use id. May be called while a flush is in flight: the open then belongs to the next one.
-// TW_ERR_MEMORY; TW_ERR_INTERNAL for arguments out of range.
+// Queue the open of n elements of ring_bits (1..64) each. `data` holds this party's share plus its own mask share;
+// after the flush it holds the opened (public) value mod 2^ring_bits. Must stay valid and unchanged until then. use:
+// the opening's use id. May be called while a flush is in flight: the open then belongs to the next one. TW_ERR_MEMORY;
+// TW_ERR_INTERNAL for arguments out of range.
 tw_status tw_opens_ring(tw_opens *, uint32_t use, uint64_t slot, int ring_bits, size_t n, uint64_t *data);
 
 // Queue the open of bit planes (1..65535): planes * ceil(n/64) words, XOR-combined. Lanes past n are neither sent nor

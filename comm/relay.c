@@ -72,12 +72,13 @@ static void raise_flags(const tw_relay_box *b, int blocks, uint64_t flag) {
 
 static tw_status check_header(const tw_relay *r, uint64_t here, uint64_t there) {
   if (here == there) return TW_OK;
-  return tw_fail(TW_ERR_PEER,
-                 "party %d: expected round %d of message %llu, party %d sent round %d of message %llu; both must run the "
-                 "same plan and version of twain",
-                 r->channel->party, (int)((here - 1) % TW_EXCHANGE_ROUNDS),
-                 (unsigned long long)((here - 1) / TW_EXCHANGE_ROUNDS), 1 - r->channel->party,
-                 (int)((there - 1) % TW_EXCHANGE_ROUNDS), (unsigned long long)((there - 1) / TW_EXCHANGE_ROUNDS));
+  return tw_fail(
+      TW_ERR_PEER,
+      "party %d: expected round %d of message %llu, party %d sent round %d of message %llu; both must run the "
+      "same plan and version of twain",
+      r->channel->party, (int)((here - 1) % TW_EXCHANGE_ROUNDS), (unsigned long long)((here - 1) / TW_EXCHANGE_ROUNDS),
+      1 - r->channel->party, (int)((there - 1) % TW_EXCHANGE_ROUNDS),
+      (unsigned long long)((there - 1) / TW_EXCHANGE_ROUNDS));
 }
 
 // Round k + 1 is on its way while k arrives.

@@ -36,7 +36,7 @@ typedef struct {
 typedef struct {
   hid_t file;
   const char *path;  // the caller's
-  int party;          // of a per_party file, else -1
+  int party;         // of a per_party file, else -1
   int memory;        // writing: the memory file; reading: -1
   uint64_t bytes;    // size of the file (writing: so far, at least)
   int count, room;
@@ -47,7 +47,8 @@ typedef struct {
 tw_status tw_h5_fail(tw_status code, const tw_h5 *f, const char *what, const char *object, const char *problem);
 
 // ---- Writing. Names, strings and data must stay until tw_h5_finish or tw_h5_place.
-// party: 0 or 1 for a per_party kind, else ignored. Root attributes format, version, role, created, software are written.
+// party: 0 or 1 for a per_party kind, else ignored. Root attributes format, version, role, created, software are
+// written.
 tw_status tw_h5_create(tw_h5 *f, const char *path, const tw_h5_kind *kind, int party);
 // status TW_OK: write, fsync, rename. Otherwise drop everything and return status. Ends `f`.
 tw_status tw_h5_finish(tw_h5 *f, tw_status status);

@@ -243,7 +243,7 @@ tw_status tw_h5_fill(tw_h5 *f, tw_output *out, tw_status status) {
   return status == TW_OK ? tw_output_sync(out) : status;
 }
 
-// Measured on files of twain, with a lot to spare: tests/test_results.c compares.
+// Measured on files of twain, with a lot to spare: tests/io/test_results.c compares.
 uint64_t tw_h5_layout_room(int attributes, int datasets) {
   const uint64_t fixed = 1 << 15, attribute = 512, dataset = 1 << 13;
   return fixed + attribute * (uint64_t)attributes + dataset * (uint64_t)datasets;

@@ -48,8 +48,8 @@ tw_status tw_keys_end_slot(tw_keys_writer *);  // exactly slot_bytes must have b
 tw_status tw_keys_commit(tw_keys_writer *);    // frees the writer, also on failure (then the partial file is removed)
 void tw_keys_abort(tw_keys_writer *);
 
-// Opens read-write (seeds are erased after use). Checks format, version, role against `party`, the header digest, sizes,
-// owner and mode (group or world bits are refused).
+// Opens read-write (seeds are erased after use). Checks format, version, role against `party`, the header digest,
+// sizes, owner and mode (group or world bits are refused).
 tw_status tw_keys_open(const char *path, int party, tw_keys **out);
 const tw_keys_info *tw_keys_get_info(const tw_keys *);
 void tw_keys_close(tw_keys *);
@@ -74,11 +74,11 @@ tw_status tw_keys_record_ledger(tw_keys *, const tw_id *ledger);
 // Sequential reading of one slot's corrections, each chunk checked against its CRC32C before any byte of it is handed
 // out (TW_ERR_FORMAT names file, dataset, slot and byte range). Several streams may be open at once, and a
 // stream may be read by another thread than the one that opened it (no HDF5 call is made).
-tw_status tw_key_stream_open(tw_keys *, uint64_t slot, tw_key_stream **out);
+tw_status tw_key_stream_create(tw_keys *, uint64_t slot, tw_key_stream **out);
 tw_status tw_key_stream_read(tw_key_stream *, void *dst, size_t bytes);
 // Chunk `number` of the slot (TW_KEY_CHUNK bytes, the last one fewer), checked the same way, straight into `dst`, which
 // is wiped when the check fails. In any order, by any number of threads at once, also beside tw_key_stream_read.
 tw_status tw_key_stream_chunk(const tw_key_stream *, uint64_t number, void *dst);
-void tw_key_stream_close(tw_key_stream *);  // wipes its buffer, and lets the system's cache forget the slot
+void tw_key_stream_destroy(tw_key_stream *);  // wipes its buffer, and lets the system's cache forget the slot
 
 #endif

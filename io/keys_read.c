@@ -118,7 +118,7 @@ void tw_keys_close(tw_keys *keys) {
   free(keys);
 }
 
-tw_status tw_key_stream_open(tw_keys *keys, uint64_t slot, tw_key_stream **out) {
+tw_status tw_key_stream_create(tw_keys *keys, uint64_t slot, tw_key_stream **out) {
   *out = NULL;
   TW_TRY(tw_keys_check_slot(keys, slot));
   tw_key_stream *s = calloc(1, sizeof *s);
@@ -132,7 +132,7 @@ tw_status tw_key_stream_open(tw_keys *keys, uint64_t slot, tw_key_stream **out) 
     status =
         tw_read_at(keys->fd, keys->path, "dataset chunk_crc32c", s->crc, bytes, keys->layout.chunk_crc + slot * bytes);
   if (status != TW_OK) {
-    tw_key_stream_close(s);
+    tw_key_stream_destroy(s);
     return status;
   }
   *out = s;
@@ -199,7 +199,7 @@ tw_status tw_key_stream_read(tw_key_stream *s, void *dst, size_t bytes) {
   return TW_OK;
 }
 
-void tw_key_stream_close(tw_key_stream *s) {
+void tw_key_stream_destroy(tw_key_stream *s) {
   if (!s) return;
   const tw_keys *keys = s->keys;  // read once, then never again
   posix_fadvise(keys->fd, (off_t)(keys->layout.corrections + s->slot * keys->info.slot_bytes),

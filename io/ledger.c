@@ -29,7 +29,8 @@ tw_status tw_ledger_key_path(const tw_ledger *ledger, int party, const tw_id *ke
   return TW_OK;
 }
 
-static tw_status mark_path(const tw_ledger *ledger, int party, const tw_id *key_id, uint64_t slot, tw_ledger_path *out) {
+static tw_status mark_path(const tw_ledger *ledger, int party, const tw_id *key_id, uint64_t slot,
+                           tw_ledger_path *out) {
   char name[24];
   snprintf(name, sizeof name, "%llu", (unsigned long long)slot);
   return tw_ledger_key_path(ledger, party, key_id, name, out);

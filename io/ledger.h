@@ -1,5 +1,5 @@
-// The ledger of used key slots, a folder that is made once: DIR/ledger.json with the ledger's id, and for each party and
-// key DIR/pPARTY/KEY_ID/SLOT, one empty-but-for-a-note file a slot, made with O_EXCL and fsynced (file and folder)
+// The ledger of used key slots, a folder that is made once: DIR/ledger.json with the ledger's id, and for each party
+// and key DIR/pPARTY/KEY_ID/SLOT, one empty-but-for-a-note file a slot, made with O_EXCL and fsynced (file and folder)
 // before the first masked byte leaves. Outside the key file, so that a copy stays burned. Layout: docs/formats.md.
 #ifndef TW_LEDGER_H
 #define TW_LEDGER_H

@@ -83,7 +83,7 @@ typedef struct {
 // File role attributes: "model-share-0", "model-share-1", "model-dealer".
 tw_status tw_model_share_write(const char *path, const tw_model_share *share);
 tw_status tw_model_share_read(const char *path, int party, tw_model_share *share);  // refuses the other party's file
-void tw_model_share_free(tw_model_share *share);                                   // wipes
+void tw_model_share_free(tw_model_share *share);                                    // wipes
 tw_status tw_model_dealer_write(const char *path, const tw_model_dealer *dealer);
 tw_status tw_model_dealer_read(const char *path, tw_model_dealer *dealer);
 void tw_model_dealer_free(tw_model_dealer *dealer);  // wipes

@@ -1,5 +1,5 @@
-// Result files. A party's: the output's masked value and own mask of a fresh opening (never a raw share), and the costs.
-// The client's: the revealed output.
+// Result files. A party's: the output's masked value and own mask of a fresh opening (never a raw share), and the
+// costs. The client's: the revealed output.
 #ifndef TW_RESULT_H
 #define TW_RESULT_H
 
@@ -23,16 +23,16 @@ void tw_environment_collect(
 // What openings and keys cost one online phase, as an engine counts it. The names are those of tw_open_counters
 // (comm/opens.h), which folders below cannot see.
 typedef struct {
-  uint64_t open_flushes_demand, open_flushes_budget, pfss_flushes_overlapped_in_open, open_comm_ns, pfss_eval_ns,
-      open_wire_bytes_sent, open_payload_bytes;
+  uint64_t open_flushes_demand, open_flushes_budget, flushes_overlapped, open_comm_ns, gate_ns, open_wire_bytes_sent,
+      open_payload_bytes;
   uint64_t products_prepared_beside, key_bytes, key_wait_ns;
   double probe_latency_seconds, probe_bytes_per_second;  // of the transport, measured at set-up; 0: not measured
 } tw_result_counters;
 
-// Cost of one gate in one layer (layer -1: input and output).
+// Cost of one step in one layer (layer -1: input and output).
 typedef struct {
   int layer;
-  char gate[24];
+  char step[24];
   uint64_t correction_bytes, sent_bytes;
   uint64_t rounds;
   double seconds;
@@ -59,7 +59,7 @@ typedef struct {
   int row_count;
   tw_cost_row *rows_table;
   tw_result_counters counters;
-  int span_count;  // of the trace; labels: rows of rows_table
+  int span_count;  // of the trace; steps: rows of rows_table
   tw_span *spans;
   uint64_t spans_dropped;
   tw_environment environment;
@@ -69,12 +69,12 @@ tw_status tw_result_share_write(const char *path, const tw_result_share *r);
 
 // A file's name and room, taken before the run that makes it (tw_output_claim), from r's count, rows, cols, row_count
 // and, as an upper bound, span_count. replace: an existing file, when the new one is complete.
-typedef struct tw_result_place tw_result_place;
-tw_status tw_result_share_claim(const char *path, const tw_result_share *r, bool replace, tw_result_place **out);
+typedef struct tw_result_claim tw_result_claim;
+tw_status tw_result_share_claim(const char *path, const tw_result_share *r, bool replace, tw_result_claim **out);
 // Everything but the name. After a failure, release.
-tw_status tw_result_share_fill(tw_result_place *place, const tw_result_share *r);
-tw_status tw_result_place_commit(tw_result_place *place);  // ends `place`
-void tw_result_place_release(tw_result_place *place);      // nothing of it remains; may be NULL
+tw_status tw_result_share_fill(tw_result_claim *place, const tw_result_share *r);
+tw_status tw_result_claim_commit(tw_result_claim *place);  // ends `place`
+void tw_result_claim_release(tw_result_claim *place);      // nothing of it remains; may be NULL
 
 tw_status tw_result_share_read(const char *path, int party, tw_result_share *r);  // party -1: either
 void tw_result_share_free(tw_result_share *r);

@@ -14,22 +14,22 @@ static const tw_h5_kind kind = {"twain-result-share", "result-share", true, true
 // Row of the dataset `costs`, without the gaps of tw_cost_row.
 typedef struct __attribute__((packed)) {
   int32_t layer;
-  char gate[24];
+  char step[24];
   uint64_t correction_bytes, sent_bytes, rounds;
   double seconds;
 } stored_row;
 
 static tw_status row_type(const tw_h5 *f, hid_t *type) {
-  hid_t gate = H5Tcopy(H5T_C_S1);
+  hid_t text = H5Tcopy(H5T_C_S1);
   *type = H5Tcreate(H5T_COMPOUND, sizeof(stored_row));
-  bool done = gate >= 0 && *type >= 0 && H5Tset_size(gate, 24) >= 0 && H5Tset_strpad(gate, H5T_STR_NULLTERM) >= 0 &&
+  bool done = text >= 0 && *type >= 0 && H5Tset_size(text, 24) >= 0 && H5Tset_strpad(text, H5T_STR_NULLTERM) >= 0 &&
               H5Tinsert(*type, "layer", HOFFSET(stored_row, layer), H5T_STD_I32LE) >= 0 &&
-              H5Tinsert(*type, "gate", HOFFSET(stored_row, gate), gate) >= 0 &&
+              H5Tinsert(*type, "step", HOFFSET(stored_row, step), text) >= 0 &&
               H5Tinsert(*type, "correction_bytes", HOFFSET(stored_row, correction_bytes), H5T_STD_U64LE) >= 0 &&
               H5Tinsert(*type, "sent_bytes", HOFFSET(stored_row, sent_bytes), H5T_STD_U64LE) >= 0 &&
               H5Tinsert(*type, "rounds", HOFFSET(stored_row, rounds), H5T_STD_U64LE) >= 0 &&
               H5Tinsert(*type, "seconds", HOFFSET(stored_row, seconds), H5T_IEEE_F64LE) >= 0;
-  if (gate >= 0) H5Tclose(gate);
+  if (text >= 0) H5Tclose(text);
   if (done) return TW_OK;
   if (*type >= 0) H5Tclose(*type);
   return tw_h5_fail(TW_ERR_INTERNAL, f, "dataset", "costs", "its type cannot be made");
@@ -115,9 +115,9 @@ typedef struct {
 static void counters_of(tw_result_counters *c, counter out[COUNTERS]) {
   out[0] = (counter){"open_flushes_demand", &c->open_flushes_demand};
   out[1] = (counter){"open_flushes_budget", &c->open_flushes_budget};
-  out[2] = (counter){"pfss_flushes_overlapped_in_open", &c->pfss_flushes_overlapped_in_open};
+  out[2] = (counter){"flushes_overlapped", &c->flushes_overlapped};
   out[3] = (counter){"open_comm_ns", &c->open_comm_ns};
-  out[4] = (counter){"pfss_eval_ns", &c->pfss_eval_ns};
+  out[4] = (counter){"gate_ns", &c->gate_ns};
   out[5] = (counter){"open_wire_bytes_sent", &c->open_wire_bytes_sent};
   out[6] = (counter){"open_payload_bytes", &c->open_payload_bytes};
   out[7] = (counter){"key_bytes", &c->key_bytes};
@@ -149,13 +149,13 @@ static tw_status get_counters(const tw_h5 *f, tw_result_counters *c) {
 
 // Row of the dataset `trace`.
 typedef struct {
-  int32_t lane, half, row, unused;
+  int32_t track, half, row, unused;
   uint64_t begin_ns, end_ns;
 } stored_span;
 
 static tw_status span_type(const tw_h5 *f, hid_t *type) {
   *type = H5Tcreate(H5T_COMPOUND, sizeof(stored_span));
-  if (*type >= 0 && H5Tinsert(*type, "lane", HOFFSET(stored_span, lane), H5T_STD_I32LE) >= 0 &&
+  if (*type >= 0 && H5Tinsert(*type, "track", HOFFSET(stored_span, track), H5T_STD_I32LE) >= 0 &&
       H5Tinsert(*type, "half", HOFFSET(stored_span, half), H5T_STD_I32LE) >= 0 &&
       H5Tinsert(*type, "row", HOFFSET(stored_span, row), H5T_STD_I32LE) >= 0 &&
       H5Tinsert(*type, "reserved", HOFFSET(stored_span, unused), H5T_STD_I32LE) >= 0 &&
@@ -169,7 +169,7 @@ static tw_status span_type(const tw_h5 *f, hid_t *type) {
 static void store_spans(const tw_result_share *r, stored_span *to) {
   for (int i = 0; i < r->span_count; i++) {
     const tw_span *s = &r->spans[i];
-    to[i] = (stored_span){s->lane, s->half, s->label, 0, s->begin_ns, s->end_ns};
+    to[i] = (stored_span){s->track, s->half, s->step, 0, s->begin_ns, s->end_ns};
   }
 }
 
@@ -187,11 +187,11 @@ static tw_status put_trace(tw_h5 *f, const tw_result_share *r, stored_span *stor
 }
 
 static tw_status check_span(const tw_h5 *f, const tw_result_share *r, const stored_span *s) {
-  if (s->lane >= 0 && s->lane < TW_TRACE_LANES && s->half >= -1 && s->half <= 1 && s->row >= -1 &&
+  if (s->track >= 0 && s->track < TW_TRACE_TRACKS && s->half >= -1 && s->half <= 1 && s->row >= -1 &&
       s->row < r->row_count && s->begin_ns <= s->end_ns && s->end_ns <= INT64_MAX)
     return TW_OK;
   return tw_h5_fail(TW_ERR_FORMAT, f, "dataset", "trace",
-                    "a span of no lane, of no gate, or that ends before it begins");
+                    "a span of no track, of no gate, or that ends before it begins");
 }
 
 static tw_status get_spans(const tw_h5 *f, hid_t type, tw_result_share *r) {
@@ -205,7 +205,7 @@ static tw_status get_spans(const tw_h5 *f, hid_t type, tw_result_share *r) {
   for (int i = 0; status == TW_OK && i < r->span_count; i++) {
     const stored_span *s = &stored[i];
     status = check_span(f, r, s);
-    r->spans[i] = (tw_span){s->lane, s->half, s->row, s->begin_ns, s->end_ns};
+    r->spans[i] = (tw_span){s->track, s->half, s->row, s->begin_ns, s->end_ns};
   }
   tw_free(stored);
   return status;
@@ -293,7 +293,7 @@ static tw_status put_all(tw_h5 *f, tw_result_share *r, stored_row *rows, stored_
                            .sent_bytes = from->sent_bytes,
                            .rounds = from->rounds,
                            .seconds = from->seconds};
-    memcpy(rows[i].gate, from->gate, strnlen(from->gate, sizeof rows[i].gate - 1));
+    memcpy(rows[i].step, from->step, strnlen(from->step, sizeof rows[i].step - 1));
   }
   TW_TRY(put_trace(f, r, spans));
   TW_TRY(row_type(f, &type));
@@ -310,7 +310,8 @@ static tw_status write_share(const char *path, tw_output *out, const tw_result_s
   tw_result_share copy = *r;  // the list of environment fields points into it
   tw_status status = tw_alloc((size_t)r->row_count * sizeof *rows, (void **)&rows);
   if (status == TW_OK) status = tw_alloc((size_t)r->span_count * sizeof *spans, (void **)&spans);
-  if (status == TW_OK) status = out ? tw_h5_create_in(&f, out, &kind, r->party) : tw_h5_create(&f, path, &kind, r->party);
+  if (status == TW_OK)
+    status = out ? tw_h5_create_in(&f, out, &kind, r->party) : tw_h5_create(&f, path, &kind, r->party);
   if (status == TW_OK) {
     status = put_all(&f, &copy, rows, spans);
     status = out ? tw_h5_fill(&f, out, status) : tw_h5_finish(&f, status);
@@ -322,31 +323,31 @@ static tw_status write_share(const char *path, tw_output *out, const tw_result_s
 
 tw_status tw_result_share_write(const char *path, const tw_result_share *r) { return write_share(path, NULL, r); }
 
-struct tw_result_place {
+struct tw_result_claim {
   tw_output output;
 };
 
-tw_status tw_result_share_fill(tw_result_place *place, const tw_result_share *r) {
+tw_status tw_result_share_fill(tw_result_claim *place, const tw_result_share *r) {
   return write_share(NULL, &place->output, r);
 }
 
-tw_status tw_result_place_commit(tw_result_place *place) {
+tw_status tw_result_claim_commit(tw_result_claim *place) {
   tw_status status = tw_output_commit(&place->output);
   free(place);
   return status;
 }
 
-void tw_result_place_release(tw_result_place *place) {
+void tw_result_claim_release(tw_result_claim *place) {
   if (place) tw_output_abort(&place->output);
   free(place);
 }
 
-tw_status tw_result_share_claim(const char *path, const tw_result_share *r, bool replace, tw_result_place **out) {
+tw_status tw_result_share_claim(const char *path, const tw_result_share *r, bool replace, tw_result_claim **out) {
   enum { ATTRIBUTES = 64, DATASETS = 8 };
   uint64_t each = sizeof *r->lengths + sizeof *r->slots + sizeof *r->guard_masked + sizeof *r->guard_mask;
   uint64_t data = each * (uint64_t)r->count + 2 * (uint64_t)output_bytes(r) +
                   sizeof(stored_row) * (uint64_t)r->row_count + sizeof(stored_span) * (uint64_t)r->span_count;
-  tw_result_place *place = calloc(1, sizeof *place);
+  tw_result_claim *place = calloc(1, sizeof *place);
   *out = NULL;
   if (!place) return tw_fail(TW_ERR_MEMORY, "%s: out of memory", path);
   tw_status status = tw_output_claim(&place->output, path, tw_h5_layout_room(ATTRIBUTES, DATASETS) + data, replace);
@@ -358,7 +359,7 @@ tw_status tw_result_share_claim(const char *path, const tw_result_share *r, bool
 }
 
 static tw_status check_row(const tw_h5 *f, int i, const stored_row *row) {
-  bool named = row->gate[sizeof row->gate - 1] == '\0' && tw_text_is_plain(row->gate);
+  bool named = row->step[sizeof row->step - 1] == '\0' && tw_text_is_plain(row->step);
   if (named && row->layer >= -1 && isfinite(row->seconds)) return TW_OK;
   return tw_fail(TW_ERR_FORMAT, "%s: dataset costs: row %d: %s", f->path, i,
                  !named           ? "a gate's name without end, or with characters that cannot be shown"
@@ -378,7 +379,7 @@ static tw_status get_rows(const tw_h5 *f, hid_t type, tw_result_share *r) {
     tw_cost_row *to = &r->rows_table[i];
     status = check_row(f, i, &rows[i]);
     to->layer = rows[i].layer;
-    memcpy(to->gate, rows[i].gate, sizeof to->gate - 1);
+    memcpy(to->step, rows[i].step, sizeof to->step - 1);
     to->correction_bytes = rows[i].correction_bytes;
     to->sent_bytes = rows[i].sent_bytes;
     to->rounds = rows[i].rounds;

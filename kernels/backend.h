@@ -67,7 +67,7 @@ typedef struct {
   tw_status (*corrections)(const tw_correction_args *args, int count, void *stream);
   // A gate and its corrections: args point at the corrections' `out`, which the backend may leave as it was.
 #define TW_DECLARE_TAKING_OP(op) \
-  tw_status (*op##_taking)(const tw_##op##_args *args, const tw_correction_args *taken, int count, void *stream);
+  tw_status (*op##_corrected)(const tw_##op##_args *args, const tw_correction_args *taken, int count, void *stream);
   TW_TAKING_OPS(TW_DECLARE_TAKING_OP)
 #undef TW_DECLARE_TAKING_OP
   // Dealer: halves of one gate's corrections for both parties, at most TW_GIVE_MOST.

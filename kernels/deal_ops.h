@@ -1,6 +1,6 @@
 // What the dealer computes from both parties' masks, for both backends: corrections' values, and their halves as the
-// parties' key slots hold them. One formula an element, as in kernels/ring_ops.h; r0 and r1 are the parties' mask shares of
-// a wire, r their sum mod 2^k, its carry (r0 + r1) >> k and its top bit.
+// parties' key slots hold them. One formula an element, as in kernels/ring_ops.h; r0 and r1 are the parties' mask
+// shares of a wire, r their sum mod 2^k, its carry (r0 + r1) >> k and its top bit.
 #ifndef TW_DEAL_OPS_H
 #define TW_DEAL_OPS_H
 

@@ -47,16 +47,16 @@ void tw_pinned_free(void *memory, size_t bytes);
 tw_status tw_device_copy_in(void *device, const void *pinned, size_t bytes, void *stream);
 tw_status tw_device_copy_out(void *pinned, const void *device, size_t bytes, void *stream);
 
-// One step of a stream that copies pieces of keys from host memory: note that what was enqueued before has happened,
-// give back all pieces before it, and wait for the next. Parts whose pointer is NULL are left out; without `epoch` only
+// One step of a stream that copies blocks of keys from host memory: note that what was enqueued before has happened,
+// give back all blocks before it, and wait for the next. Parts whose pointer is NULL are left out; without `epoch` only
 // the time is noted.
 typedef struct {
   uint64_t *arrived;      // device memory: the GPU's clock, nanoseconds
   const uint64_t *epoch;  // this and the next two: page-locked host memory, see jobs/keys/key_ring.h
   uint64_t *released;
   const uint64_t *ready;
-  int *stop;       // device memory; set to 1 when the piece will never come: from then on nothing may be sent
-  uint64_t count;  // pieces given back
+  int *stop;       // device memory; set to 1 when the block will never come: from then on nothing may be sent
+  uint64_t count;  // blocks given back
 } tw_device_hand_over_args;
 tw_status tw_device_hand_over(const tw_device_hand_over_args *args, void *stream);
 

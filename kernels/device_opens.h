@@ -1,8 +1,8 @@
 // Opens between two GPUs. One kernel packs the masked shares, hands them over through a mailbox, waits for the other
-// party's and combines both: nothing in an exchange waits for a host. A mailbox is memory that the other side can reach:
-// the other GPU's (CUDA IPC, NVLink), a window in host memory that both parties of a host share, or pinned memory from
-// which a thread relays by MPI. It holds masked values only. Where another library moves the bytes (NCCL), pack and
-// unpack are kernels of their own. Present when twain was built with CUDA; pointers are device addresses.
+// party's and combines both: nothing in an exchange waits for a host. A mailbox is memory that the other side can
+// reach: the other GPU's (CUDA IPC, NVLink), a window in host memory that both parties of a host share, or pinned
+// memory from which a thread relays by MPI. It holds masked values only. Where another library moves the bytes (NCCL),
+// pack and unpack are kernels of their own. Present when twain was built with CUDA; pointers are device addresses.
 #ifndef TW_DEVICE_OPENS_H
 #define TW_DEVICE_OPENS_H
 
@@ -82,14 +82,14 @@ typedef struct {
   uint32_t *turns;      // device: strands of large messages that have been sent in this run; NULL: one mailbox
   double words_per_us;  // pace of writing, in words of the window; 0: none
   int blocks;           // most of a kernel: where the way is slow, few fill it
-  int warps;  // of a block, that pack: TW_EXCHANGE_WARPS, or half where two lanes' blocks share a multiprocessor
+  int warps;  // of a block, that pack: TW_EXCHANGE_WARPS, or half where two halves' blocks share a multiprocessor
   // Small messages travel without flags and fences, in packets, by two slots of TW_SMALL_PACKETS.
   uint64_t *small_sent, *small_received;
   size_t small_packets;  // most of a message; 0: none
   int small_blocks;      // most of a kernel, of packets or strands
   uint64_t *base;        // device: messages of earlier runs
   int *failed;           // device: set when the other party's part did not come or is another message
-  const int *heed;       // device; may be NULL: once not 0, nothing is sent
+  const int *stop_flag;  // device; may be NULL: once not 0, nothing is sent
   const int *stop;       // mapped host memory: nonzero ends all waiting
   uint64_t *looked;      // device: when a waiting kernel last looked there
   uint64_t patience_ns;  // longest wait
@@ -107,9 +107,9 @@ int tw_exchange_is_small(const tw_device_message *message, const tw_mailbox *box
 // Later runs start `count` messages later.
 tw_status tw_device_exchange_advance(const tw_mailbox *box, uint64_t count, void *stream);
 
-// Without headers: the message's words one behind the other. heed: NULL, or device memory; once it is not 0 packing
-// leaves the words as they are, so that what was sent before is sent again.
-tw_status tw_device_pack(const tw_device_message *message, const int *heed, uint64_t *words, void *stream);
+// Without headers: the message's words one behind the other. stop_flag: NULL, or device memory; once it is not 0
+// packing leaves the words as they are, so that what was sent before is sent again.
+tw_status tw_device_pack(const tw_device_message *message, const int *stop_flag, uint64_t *words, void *stream);
 // own, theirs: both parties' messages.
 tw_status tw_device_unpack(const tw_device_message *message, const uint64_t *own, const uint64_t *theirs,
                            uint64_t *digests, void *stream);

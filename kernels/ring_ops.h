@@ -19,7 +19,7 @@ TW_ELEMENT uint64_t tw_ring_mask(int bits) { return bits >= 64 ? ~0ull : (1ull <
 
 // Places in arrays: row stride + col, quotient and rest. On a GPU all are below 2^32, its launches see to that: 64-bit
 // products and divisions would cost more than all else that a gate does with an element.
-TW_ELEMENT size_t tw_place(size_t row, size_t stride, size_t col) {
+TW_ELEMENT size_t tw_at(size_t row, size_t stride, size_t col) {
 #ifdef __CUDA_ARCH__
   return (uint32_t)row * (uint32_t)stride + (uint32_t)col;
 #else
@@ -73,8 +73,8 @@ typedef struct {
   size_t rows_per_sequence, sequence_stride, row_stride, col_stride;
 } tw_pairing;
 TW_ELEMENT size_t tw_pair_index(tw_pairing p, size_t row, size_t col) {
-  size_t of_row = tw_place(tw_rest(row, p.rows_per_sequence), p.row_stride, tw_place(col, p.col_stride, 0));
-  return tw_place(tw_over(row, p.rows_per_sequence), p.sequence_stride, of_row);
+  size_t of_row = tw_at(tw_rest(row, p.rows_per_sequence), p.row_stride, tw_at(col, p.col_stride, 0));
+  return tw_at(tw_over(row, p.rows_per_sequence), p.sequence_stride, of_row);
 }
 
 // ---- openings: share + mask share, ring or bits ----
@@ -86,7 +86,7 @@ typedef struct {
   int bits;
 } tw_mask_args;
 TW_ELEMENT uint64_t tw_mask_at(const tw_mask_args *a, size_t row, size_t col) {
-  size_t j = tw_place(row, a->cols, col);
+  size_t j = tw_at(row, a->cols, col);
   return a->bits ? a->share[j] ^ a->mask[j] : (a->share[j] + a->mask[j]) & a->ring;
 }
 
@@ -99,7 +99,7 @@ typedef struct {
   int bits;
 } tw_shift_args;
 TW_ELEMENT uint64_t tw_shift_at(const tw_shift_args *a, size_t row, size_t col) {
-  size_t j = tw_place(row, a->cols, col);
+  size_t j = tw_at(row, a->cols, col);
   return ((a->x[j] - a->half) & a->ring) >> a->bits;
 }
 
@@ -113,8 +113,8 @@ typedef struct {
 TW_ELEMENT uint64_t tw_view_at(const tw_view_args *a, size_t row, size_t col) {
   size_t i2 = tw_rest(row, a->dim[2]), line = tw_over(row, a->dim[2]), i1 = tw_rest(line, a->dim[1]),
          block = tw_over(line, a->dim[1]), i0 = tw_rest(block, a->dim[0]), sequence = tw_over(block, a->dim[0]);
-  size_t inside = tw_place(i2, a->stride[2], tw_place(col, a->stride[3], a->offset));
-  return a->x[tw_place(sequence, a->sequence_stride, tw_place(i0, a->stride[0], tw_place(i1, a->stride[1], inside)))];
+  size_t inside = tw_at(i2, a->stride[2], tw_at(col, a->stride[3], a->offset));
+  return a->x[tw_at(sequence, a->sequence_stride, tw_at(i0, a->stride[0], tw_at(i1, a->stride[1], inside)))];
 }
 
 // ---- [rows][cx] beside [rows][cy] ----
@@ -126,7 +126,7 @@ typedef struct {
 } tw_concat_args;
 TW_ELEMENT uint64_t tw_concat_at(const tw_concat_args *a, size_t row, size_t col) {
   size_t cy = a->cols - a->cx;
-  return col < a->cx ? a->x[tw_place(row, a->cx, col)] : a->y[tw_place(row, cy, col - a->cx)];
+  return col < a->cx ? a->x[tw_at(row, a->cx, col)] : a->y[tw_at(row, cy, col - a->cx)];
 }
 
 // ---- p x + q y + c ----
@@ -138,7 +138,7 @@ typedef struct {
   tw_pairing pair;
 } tw_combine_args;
 TW_ELEMENT uint64_t tw_combine_at(const tw_combine_args *a, size_t row, size_t col) {
-  size_t j = tw_place(row, a->cols, col);
+  size_t j = tw_at(row, a->cols, col);
   uint64_t second = a->y ? a->q * a->y[tw_pair_index(a->pair, row, col)] : 0;
   return (a->p * a->x[j] + second + a->c) & a->ring;
 }
@@ -165,7 +165,7 @@ typedef struct {
   int k;
 } tw_extend_args;
 TW_ELEMENT uint64_t tw_extend_at(const tw_extend_args *a, size_t row, size_t col) {
-  size_t j = tw_place(row, a->cols, col);
+  size_t j = tw_at(row, a->cols, col);
   tw_ext e = tw_ext_public(a->X[j], a->k);
   uint64_t carry = a->carry ? a->carry[j] : 0;
   return ((e.u & a->one) - a->r[j] + ((carry + (e.g & a->top[j])) << a->k)) & a->ring;
@@ -181,7 +181,7 @@ typedef struct {
   tw_pairing pair;
 } tw_multiply_args;
 TW_ELEMENT uint64_t tw_multiply_at(const tw_multiply_args *a, size_t row, size_t col) {
-  size_t j = tw_place(row, a->cols, col), i = tw_pair_index(a->pair, row, col);
+  size_t j = tw_at(row, a->cols, col), i = tw_pair_index(a->pair, row, col);
   uint64_t Y = a->Y[i], q = a->q[i];
   if (a->carry) {
     tw_ext e = tw_ext_public(a->X[j], a->k);
@@ -204,7 +204,7 @@ typedef struct {
   int k, l;
 } tw_multiply_rows_args;
 TW_ELEMENT uint64_t tw_multiply_rows_at(const tw_multiply_rows_args *p, size_t row, size_t col) {
-  size_t j = tw_place(row, p->cols, col);
+  size_t j = tw_at(row, p->cols, col);
   tw_ext w = tw_ext_public(p->Y[row], p->l), u = tw_ext_public(p->X[j], p->k);
   uint64_t c = p->q[row] - ((p->y_carry[row] + (w.g & p->y_top[row])) << p->l);
   uint64_t a = p->r[j] - ((p->x_carry[j] + (u.g & p->x_top[j])) << p->k);
@@ -223,7 +223,7 @@ typedef struct {
   int k;
 } tw_square_args;
 TW_ELEMENT uint64_t tw_square_at(const tw_square_args *p, size_t row, size_t col) {
-  size_t j = tw_place(row, p->cols, col);
+  size_t j = tw_at(row, p->cols, col);
   tw_ext e = tw_ext_public(p->X[j], p->k);
   uint64_t a = p->r[j] - ((p->carry[j] + (e.g & p->top[j])) << p->k);
   uint64_t square = ((e.u & p->one) - 2 * a) * e.u - ((e.g & p->tr[j]) << (p->k + 1));
@@ -242,10 +242,9 @@ typedef struct {
   int k;
 } tw_select_args;
 TW_ELEMENT uint64_t tw_select_at(const tw_select_args *a, size_t row, size_t col) {
-  size_t j = tw_place(row, a->cols, col), sequence = tw_over(row, a->planes), plane = tw_rest(row, a->planes);
-  size_t i = tw_place(sequence, a->x_sequence_stride, tw_place(plane, a->x_plane_stride, col));
-  const uint64_t *bits =
-      a->bits + tw_place(sequence, a->sequence_words, tw_place(a->first_plane + plane, a->plane_words, 0));
+  size_t j = tw_at(row, a->cols, col), sequence = tw_over(row, a->planes), plane = tw_rest(row, a->planes);
+  size_t i = tw_at(sequence, a->x_sequence_stride, tw_at(plane, a->x_plane_stride, col));
+  const uint64_t *bits = a->bits + tw_at(sequence, a->sequence_words, tw_at(a->first_plane + plane, a->plane_words, 0));
   uint64_t v = tw_plane_bit(bits, col), share, product;
   if (a->carry) {
     tw_ext e = tw_ext_public(a->X[i], a->k);
@@ -268,11 +267,11 @@ typedef struct {
   uint64_t mine, ring;  // mine: 1 where the public part is added
 } tw_constants_args;
 TW_ELEMENT uint64_t tw_constants_at(const tw_constants_args *a, size_t row, size_t col) {
-  const uint64_t *bits = a->bits + tw_place(row, a->sequence_words, tw_place(a->first_plane, a->plane_words, 0));
+  const uint64_t *bits = a->bits + tw_at(row, a->sequence_words, tw_at(a->first_plane, a->plane_words, 0));
   uint64_t sum = 0;
   for (size_t p = 0; p < a->planes; p++) {
-    uint64_t v = tw_plane_bit(bits + tw_place(p, a->plane_words, 0), col);
-    uint64_t d = a->mine * v + (a->m ? tw_negate_if(v, a->m[tw_place(tw_place(row, a->planes, p), a->cols, col)]) : 0);
+    uint64_t v = tw_plane_bit(bits + tw_at(p, a->plane_words, 0), col);
+    uint64_t d = a->mine * v + (a->m ? tw_negate_if(v, a->m[tw_at(tw_at(row, a->planes, p), a->cols, col)]) : 0);
     sum += (uint64_t)a->constants[p] * d;
   }
   return sum & a->ring;
@@ -288,8 +287,7 @@ typedef struct {
 } tw_sum_planes_args;
 TW_ELEMENT uint64_t tw_sum_planes_at(const tw_sum_planes_args *a, size_t row, size_t col) {
   uint64_t sum = 0;
-  for (size_t p = 0; p < a->planes; p++)
-    sum += a->x[tw_place(tw_place(row, a->planes, p), a->cols, col)] << a->shifts[p];
+  for (size_t p = 0; p < a->planes; p++) sum += a->x[tw_at(tw_at(row, a->planes, p), a->cols, col)] << a->shifts[p];
   return sum & a->ring;
 }
 
@@ -302,7 +300,7 @@ typedef struct {
 } tw_zero_args;
 TW_ELEMENT uint64_t tw_zero_at(const tw_zero_args *a, size_t row, size_t col) {
   int live = tw_live_keys(a->live, tw_over(row, a->rows_per_sequence), tw_rest(row, a->rows_per_sequence));
-  size_t j = tw_place(row, a->cols, col);
+  size_t j = tw_at(row, a->cols, col);
   return (int64_t)col < live ? a->x[j] : 0;
 }
 
@@ -317,7 +315,7 @@ typedef struct {
 TW_ELEMENT uint64_t tw_pool_at(const tw_pool_args *a, size_t row, size_t col) {
   size_t live = (size_t)(a->live.lengths ? a->live.lengths[row] : a->live.seq);
   uint64_t sum = 0;
-  for (size_t i = 0; i < live; i++) sum += a->x[tw_place(tw_place(row, a->x_rows, i), a->cols, col)];
+  for (size_t i = 0; i < live; i++) sum += a->x[tw_at(tw_at(row, a->x_rows, i), a->cols, col)];
   return sum & a->ring;
 }
 
@@ -332,7 +330,7 @@ TW_ELEMENT uint64_t tw_pairs_at(const tw_pairs_args *a, size_t row, size_t col) 
   size_t r = tw_rest(row, a->x_rows), set = tw_over(row, a->x_rows), pair = tw_rest(set, a->pairs),
          sequence = tw_over(set, a->pairs), i = 0;
   while (pair >= a->group - 1 - i) pair -= a->group - 1 - i++;
-  const uint64_t *x = a->x + tw_place(tw_place(sequence, a->x_rows, r), a->x_cols, tw_place(col, a->group, a->first));
+  const uint64_t *x = a->x + tw_at(tw_at(sequence, a->x_rows, r), a->x_cols, tw_at(col, a->group, a->first));
   return (x[i] - x[i + 1 + pair]) & a->ring;
 }
 
@@ -344,7 +342,7 @@ typedef struct {
   uint64_t ring;
 } tw_piece_args;
 TW_ELEMENT uint64_t tw_piece_at(const tw_piece_args *a, size_t row, size_t col) {
-  size_t j = tw_place(row, a->cols, col);
+  size_t j = tw_at(row, a->cols, col);
   return (a->sign[j] * (a->A[j] + a->B[j] * a->X[j]) - a->X[j] * a->sign_rb[j] - a->B[j] * a->sign_r[j] + a->rest[j]) &
          a->ring;
 }
@@ -359,8 +357,8 @@ typedef struct {
   int shift;
 } tw_floor_args;
 TW_ELEMENT uint64_t tw_floor_at(const tw_floor_args *a, size_t row, size_t col) {
-  size_t j = tw_place(row, a->cols, col);
-  uint64_t v = tw_plane_bit(a->bits + tw_place(row, a->sequence_words, 0), col),
+  size_t j = tw_at(row, a->cols, col);
+  uint64_t v = tw_plane_bit(a->bits + tw_at(row, a->sequence_words, 0), col),
            borrow = (v & a->one) + tw_negate_if(v, a->m[j]);
   return ((a->X[j] >> a->shift & a->one) - a->high[j] - borrow) & a->ring;
 }

@@ -26,8 +26,8 @@ set(mpi_environment
 # MPI and what it loads keep memory until the process ends: leaks are looked for in the unit tests only.
 set(no_leak_check ASAN_OPTIONS=detect_leaks=0)
 
-file(GLOB shared_sources CONFIGURE_DEPENDS tests/*.c)
-list(FILTER shared_sources EXCLUDE REGEX "/(test|secret|mpi|gpu|preload)_[^/]*$")
+file(GLOB shared_sources CONFIGURE_DEPENDS tests/*/*.c)
+list(FILTER shared_sources EXCLUDE REGEX "/(test|secret|mpi|gpu|preload)_[^/]*$|/fuzz/")
 if(shared_sources)
   add_library(twain_testing STATIC ${shared_sources})
   target_link_libraries(twain_testing PUBLIC twain_jobs PkgConfig::CUNIT)
@@ -53,20 +53,20 @@ function(twain_register name label)
   set_tests_properties(${name} PROPERTIES LABELS "${labels}" TIMEOUT ${timeout} ENVIRONMENT "${ARGN}")
 endfunction()
 
-file(GLOB unit_sources CONFIGURE_DEPENDS tests/test_*.c)
+file(GLOB unit_sources CONFIGURE_DEPENDS tests/*/test_*.c)
 foreach(source IN LISTS unit_sources)
   get_filename_component(name ${source} NAME_WE)
   twain_test_executable(${name} ${source})
   add_test(NAME ${name} COMMAND ${name})
   twain_register(${name} unit)
-  # CUnit's summary: a suite that was not set up, or no test that ran, whatever the exit code (tests/suite.h) says
+  # CUnit's summary: a suite that was not set up, or no test that ran, whatever the exit code (tests/common/suite.h) says
   set_tests_properties(${name} PROPERTIES FAIL_REGULAR_EXPRESSION
     " suites +[0-9]+ +[0-9]+ +n/a +[1-9];  tests +[0-9]+ +0 ")
   list(APPEND unit_tests ${name})
 endforeach()
 add_custom_target(unit_tests DEPENDS ${unit_tests})
 
-file(GLOB secret_sources CONFIGURE_DEPENDS tests/secret_*.c)
+file(GLOB secret_sources CONFIGURE_DEPENDS tests/*/secret_*.c)
 if(VALGRIND AND NOT TWAIN_SANITIZE)  # the sanitizers and valgrind exclude each other
   foreach(source IN LISTS secret_sources)
     get_filename_component(name ${source} NAME_WE)
@@ -75,10 +75,10 @@ if(VALGRIND AND NOT TWAIN_SANITIZE)  # the sanitizers and valgrind exclude each 
     twain_register(${name} valgrind)
   endforeach()
 elseif(secret_sources AND NOT TWAIN_SANITIZE)
-  message(WARNING "valgrind is missing: the constant-time tests (tests/secret_*.c) are left out")
+  message(WARNING "valgrind is missing: the constant-time tests (tests/*/secret_*.c) are left out")
 endif()
 
-file(GLOB mpi_sources CONFIGURE_DEPENDS tests/mpi_*.c)
+file(GLOB mpi_sources CONFIGURE_DEPENDS tests/*/mpi_*.c)
 foreach(source IN LISTS mpi_sources)
   get_filename_component(name ${source} NAME_WE)
   twain_test_executable(${name} ${source})
@@ -87,7 +87,7 @@ foreach(source IN LISTS mpi_sources)
   set_tests_properties(${name} PROPERTIES PROCESSORS 2)
 endforeach()
 
-file(GLOB preload_sources CONFIGURE_DEPENDS tests/preload_*.c)
+file(GLOB preload_sources CONFIGURE_DEPENDS tests/*/preload_*.c)
 if(NOT TWAIN_SANITIZE)  # whose own library must come first
   foreach(source IN LISTS preload_sources)
     get_filename_component(name ${source} NAME_WE)
@@ -97,7 +97,7 @@ if(NOT TWAIN_SANITIZE)  # whose own library must come first
   endforeach()
 endif()
 
-file(GLOB cli_sources CONFIGURE_DEPENDS tests/cli_*.sh)
+file(GLOB cli_sources CONFIGURE_DEPENDS tests/cli/cli_*.sh)
 if(TARGET twain)
   foreach(source IN LISTS cli_sources)
     get_filename_component(name ${source} NAME_WE)

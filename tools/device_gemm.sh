@@ -18,7 +18,7 @@ fi
 
 flags=(-std=c++17 -O3 -lineinfo -I. -I"$include" -gencode arch=compute_80,code=sm_80 -gencode arch=compute_90a,code=sm_90a)
 pids=()
-for source in base/status.c kernels/cuda/gemm*.cu kernels/cuda/runtime/launch.cu tests/cuda_gemm.cu; do
+for source in base/status.c kernels/cuda/gemm*.cu kernels/cuda/runtime/launch.cu tests/device/cuda_gemm.cu; do
   object=$build/$(basename "$source").o
   if [[ $source == *.c ]]; then options=(-I.); else options=("${flags[@]}"); fi
   nvcc "${options[@]}" -c "$source" -o "$object" &

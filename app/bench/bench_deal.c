@@ -149,11 +149,11 @@ static tw_status measure_device(bench *b) {
   TW_TRY(tw_device_describe(b->device_name, sizeof b->device_name, &left));
   TW_TRY(measure_limits(b));
   double start = tw_seconds();
-  TW_TRY(tw_device_dealer_open(&b->plan, &b->dealer, (const bool[2]){true, true}, 1, &d));
+  TW_TRY(tw_device_dealer_create(&b->plan, &b->dealer, (const bool[2]){true, true}, 1, &d));
   b->setup = tw_seconds() - start;
   tw_status status = repeat_on_device(b, d);
   if (status == TW_OK) status = verify(b, d);
-  tw_device_dealer_close(d);
+  tw_device_dealer_destroy(d);
   return status;
 }
 #endif

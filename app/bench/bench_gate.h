@@ -38,7 +38,7 @@ static inline uint64_t *read_planes(const tw_gate_bench *g, int i, size_t planes
 }
 static inline size_t arg(const tw_gate_bench *g, int i) { return (size_t)g->op->arg[i]; }
 
-static inline const char *part_of(const tw_program *p, const tw_op *op) { return p->labels[op->label].gate; }
+static inline const char *part_of(const tw_program *p, const tw_op *op) { return p->steps[op->step].name; }
 
 static inline void time_it(const tw_gate_bench *g, const char *kernel, const char *size, double work, int ring,
                            tw_kernel_call *call, const void *args) {
@@ -61,8 +61,8 @@ typedef struct {
   const void *args;  // of the gate
   tw_correction_args taken[TW_MAX_CORRECTIONS];
   int count;
-} tw_taking;
-void tw_bench_taking(const tw_gate_bench *g, tw_taking *t);
+} tw_corrected;
+void tw_bench_corrected(const tw_gate_bench *g, tw_corrected *t);
 
 // Products and openings; the others are in app/bench/bench_kernels_args.c.
 void tw_bench_matmul(const tw_gate_bench *g);

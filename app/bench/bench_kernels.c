@@ -198,9 +198,9 @@ static bool opens_bits(const tw_program *p, const tw_op *op) {
   return op->opens && p->tensors[op->out[0]].kind == TW_BITWIRE;
 }
 static bool alike(const tw_program *p, const tw_op *a, const tw_op *b) {
-  const tw_label *x = &p->labels[a->label], *y = &p->labels[b->label];
+  const tw_step *x = &p->steps[a->step], *y = &p->steps[b->step];
   return a->gate == b->gate && opens_bits(p, a) == opens_bits(p, b) && x->layer == y->layer &&
-         strcmp(x->gate, y->gate) == 0;
+         strcmp(x->name, y->name) == 0;
 }
 
 // The largest of its gates in its part of the layer.
@@ -222,7 +222,7 @@ static tw_status time_plan(bench *w, const tw_model_config *config, tw_rounding 
   const tw_program *p = &plan.program;
   for (int i = 0; i < p->op_count && w->b.status == TW_OK; i++) {
     const tw_op *op = &p->ops[i];
-    if (only ? strcmp(op->gate->name, only) != 0 : p->labels[op->label].layer != 0) continue;
+    if (only ? strcmp(op->gate->name, only) != 0 : p->steps[op->step].layer != 0) continue;
     if (!stands_for_its_kind(p, i)) continue;
     tw_bench_gate(&w->b, p, op);
     if (op->correction_count && !only && !tw_bench_takes(op)) tw_bench_corrections(&w->b, p, op);

@@ -9,16 +9,16 @@
 TW_RING_OPS(CALL_OF)
 TW_BIT_OPS(CALL_OF)
 #undef CALL_OF
-#define CALL_TAKING(op)                                                                             \
-  static inline tw_status call_##op##_taking(const tw_backend *k, const void *args, void *stream) { \
-    const tw_taking *t = args;                                                                      \
-    return k->op##_taking(t->args, t->taken, t->count, stream);                                     \
+#define CALL_TAKING(op)                                                                                \
+  static inline tw_status call_##op##_corrected(const tw_backend *k, const void *args, void *stream) { \
+    const tw_corrected *t = args;                                                                      \
+    return k->op##_corrected(t->args, t->taken, t->count, stream);                                     \
   }
 TW_TAKING_OPS(CALL_TAKING)
 #undef CALL_TAKING
 
 #define TIME_ROWS(g, op, a) time_rows(g, #op, (a).rows, (a).cols, call_##op, &(a))
-#define TIME_TAKING(g, op, a, t) ((t).args = &(a), time_rows(g, #op, (a).rows, (a).cols, call_##op##_taking, &(t)))
+#define TIME_TAKING(g, op, a, t) ((t).args = &(a), time_rows(g, #op, (a).rows, (a).cols, call_##op##_corrected, &(t)))
 
 static void time_planes(const tw_gate_bench *g, const char *kernel, size_t planes, size_t n, double work,
                         tw_kernel_call *call, const void *args) {
@@ -175,8 +175,8 @@ static void time_sum_planes(const tw_gate_bench *g) {
 
 static void time_extend(const tw_gate_bench *g) {
   size_t n = batch_n(g, in(g, 0));
-  tw_taking t;
-  tw_bench_taking(g, &t);
+  tw_corrected t;
+  tw_bench_corrected(g, &t);
   tw_extend_args a = {.rows = 1,
                       .cols = n,
                       .X = read_n(g, n),
@@ -192,8 +192,8 @@ static void time_extend(const tw_gate_bench *g) {
 
 static void time_extended_row_sum(const tw_gate_bench *g) {
   size_t n = batch_n(g, in(g, 0));
-  tw_taking t;
-  tw_bench_taking(g, &t);
+  tw_corrected t;
+  tw_bench_corrected(g, &t);
   tw_extend_args a = {.rows = 1,
                       .cols = n,
                       .X = read_n(g, n),
@@ -210,8 +210,8 @@ static void time_extended_row_sum(const tw_gate_bench *g) {
 static void time_multiply(const tw_gate_bench *g) {
   size_t n = in(g, 0)->n, m = in(g, 1)->n;
   bool extended = in(g, 0)->ring < result(g)->ring;
-  tw_taking t;
-  tw_bench_taking(g, &t);
+  tw_corrected t;
+  tw_bench_corrected(g, &t);
   tw_multiply_args a = {.rows = g->b->batch,
                         .cols = n,
                         .X = read_all(g, n),
@@ -242,8 +242,8 @@ static void time_multiply(const tw_gate_bench *g) {
 static void time_multiply_rows(const tw_gate_bench *g) {
   size_t n = batch_n(g, in(g, 0)), rows = batch_n(g, in(g, 1));
   int k = in(g, 0)->ring, l = in(g, 1)->ring;
-  tw_taking t;
-  tw_bench_taking(g, &t);
+  tw_corrected t;
+  tw_bench_corrected(g, &t);
   tw_multiply_rows_args a = {.rows = rows,
                              .cols = n / rows,
                              .X = read_n(g, n),
@@ -268,8 +268,8 @@ static void time_multiply_rows(const tw_gate_bench *g) {
 
 static void time_squares(const tw_gate_bench *g) {
   size_t n = batch_n(g, in(g, 0));
-  tw_taking t;
-  tw_bench_taking(g, &t);
+  tw_corrected t;
+  tw_bench_corrected(g, &t);
   tw_square_args a = {.rows = 1,
                       .cols = n,
                       .X = read_n(g, n),
@@ -288,8 +288,8 @@ static void time_select(const tw_gate_bench *g) {
   const tw_tensor *bits = in(g, 0), *x = in(g, 1);
   size_t planes = arg(g, 1), all = planes * bits->n;
   bool extended = x->ring < result(g)->ring;
-  tw_taking t;
-  tw_bench_taking(g, &t);
+  tw_corrected t;
+  tw_bench_corrected(g, &t);
   tw_select_args a = {.rows = g->b->batch * planes,
                       .cols = bits->n,
                       .bits = read_planes(g, 0, planes),
@@ -313,7 +313,7 @@ static void time_select(const tw_gate_bench *g) {
     a.mt = t.taken[4].out;
   }
   t.args = &a;
-  time_planes(g, "select", planes, a.cols, (double)(g->b->batch * all), call_select_taking, &t);
+  time_planes(g, "select", planes, a.cols, (double)(g->b->batch * all), call_select_corrected, &t);
 }
 
 static void time_constants(const tw_gate_bench *g) {
@@ -335,8 +335,8 @@ static void time_constants(const tw_gate_bench *g) {
 
 static void time_piece(const tw_gate_bench *g) {
   size_t n = batch_n(g, result(g));
-  tw_taking t;
-  tw_bench_taking(g, &t);
+  tw_corrected t;
+  tw_bench_corrected(g, &t);
   tw_piece_args a = {.rows = 1,
                      .cols = n,
                      .A = read_n(g, n),
@@ -353,8 +353,8 @@ static void time_piece(const tw_gate_bench *g) {
 
 static void time_floor(const tw_gate_bench *g) {
   size_t n = in(g, 0)->n;
-  tw_taking t;
-  tw_bench_taking(g, &t);
+  tw_corrected t;
+  tw_bench_corrected(g, &t);
   tw_floor_args a = {.rows = g->b->batch,
                      .cols = n,
                      .X = read_all(g, n),

@@ -42,13 +42,13 @@ void tw_bench_matmul(const tw_gate_bench *g) {
 
 // [r p]_b less what preparation left, which the product is added to.
 static tw_status call_addend(const tw_backend *k, const void *args, void *stream) {
-  const tw_taking *t = args;
-  return k->combine_taking(t->args, t->taken, t->count, stream);
+  const tw_corrected *t = args;
+  return k->combine_corrected(t->args, t->taken, t->count, stream);
 }
 static void time_addend(const tw_gate_bench *g) {
   size_t n = batch_n(g, result(g));
-  tw_taking t;
-  tw_bench_taking(g, &t);
+  tw_corrected t;
+  tw_bench_corrected(g, &t);
   tw_combine_args a = {.rows = 1,
                        .cols = n,
                        .x = t.taken[0].out,
@@ -198,9 +198,9 @@ void tw_bench_open(const tw_gate_bench *g) {
 
 // ---- corrections ----
 
-void tw_bench_taking(const tw_gate_bench *g, tw_taking *t) {
+void tw_bench_corrected(const tw_gate_bench *g, tw_corrected *t) {
   tw_kernel_bench *b = g->b;
-  *t = (tw_taking){.count = g->op->correction_count};
+  *t = (tw_corrected){.count = g->op->correction_count};
   for (int i = 0; i < t->count; i++) {
     const tw_correction *c = &g->p->corrections[g->op->correction + i];
     size_t words = c->bits ? (size_t)c->width * tw_words(c->n) : c->n;
@@ -211,7 +211,7 @@ void tw_bench_taking(const tw_gate_bench *g, tw_taking *t) {
                                        .bits = c->bits,
                                        .width = c->width,
                                        .n = c->n,
-                                       .count = tw_half(c->n),
+                                       .count = tw_first_half(c->n),
                                        .packed = (const uint8_t *)read_all(g, (size_t)c->bytes[0] / 8),
                                        .packed_stride = (size_t)c->bytes[0],
                                        .out = tw_bench_room(b, b->batch * words)};
@@ -219,15 +219,15 @@ void tw_bench_taking(const tw_gate_bench *g, tw_taking *t) {
 }
 
 static tw_status call_corrections(const tw_backend *k, const void *args, void *stream) {
-  const tw_taking *t = args;
+  const tw_corrected *t = args;
   return k->corrections(t->taken, t->count, stream);
 }
 
 void tw_bench_corrections(tw_kernel_bench *b, const tw_program *p, const tw_op *op) {
   tw_gate_bench g = {b, p, op};
-  tw_taking t;
+  tw_corrected t;
   double elements = 0;
-  tw_bench_taking(&g, &t);
+  tw_bench_corrected(&g, &t);
   for (int i = 0; i < t.count; i++) {
     const tw_correction *c = &p->corrections[op->correction + i];
     b->bytes += 8 * (double)(b->batch * (c->bits ? (size_t)c->width * tw_words(c->n) : c->n));  // written

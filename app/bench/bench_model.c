@@ -20,14 +20,14 @@ typedef struct {
   tw_channel *channel;
   tw_hardware hardware;
   char placement[256];
-  tw_keys_place keys;
-  tw_rehearsal *rehearsal;
+  tw_key_location keys;
+  tw_bench_job *bench_job;
   tw_engine *engine;
   double setup, preparation[MOST_REPEATS], online[MOST_REPEATS];
-  int used;  // repetitions of the rehearsal: each pass goes on with fresh keys
+  int used;  // repetitions of the bench_job: each pass goes on with fresh keys
   double serial_preparation, serial_online, serial_comm;  // --compare-overlap: without, and the opens' time
   tw_engine_stats stats;
-  tw_rehearsal_verdict verdict;
+  tw_bench_job_verdict verdict;
 } bench;
 
 static tw_status meet(bench *b) {
@@ -40,7 +40,7 @@ static tw_status choose_keys(bench *b) {
       [TW_KEYS_FILE] = "file", [TW_KEYS_MEMORY] = "memory", [TW_KEYS_RESIDENT] = "resident"};
   for (int i = 0; i < 3; i++) {
     if (strcmp(b->s->keys, names[i]) != 0) continue;
-    b->keys = (tw_keys_place)i;
+    b->keys = (tw_key_location)i;
     if (b->keys == TW_KEYS_RESIDENT && b->hardware.device != TW_DEVICE_CUDA)
       return tw_fail(TW_ERR_USAGE, "--keys resident: needs a GPU; use --keys memory or --keys file");
     return TW_OK;
@@ -49,11 +49,11 @@ static tw_status choose_keys(bench *b) {
 }
 
 // Party 0 draws the number that everything derives from.
-static tw_status open_rehearsal(bench *b) {
+static tw_status create_bench_job(bench *b) {
   uint64_t mine, theirs;
   randombytes_buf(&mine, sizeof mine);
   TW_TRY(tw_channel_exchange(b->channel, &mine, &theirs, sizeof mine));
-  tw_rehearsal_options o = {.shape = b->s->model,
+  tw_bench_job_options o = {.shape = b->s->model,
                             .layers = (int)b->s->layers,
                             .seq = (int)b->s->seq,
                             .batch = (int)b->s->batch,
@@ -63,7 +63,7 @@ static tw_status open_rehearsal(bench *b) {
                             .device = b->hardware.device,
                             .keys = b->keys,
                             .number = b->channel->party == 0 ? mine : theirs};
-  TW_TRY(tw_rehearsal_open(&o, &b->rehearsal));
+  TW_TRY(tw_bench_job_create(&o, &b->bench_job));
   return meet(b);
 }
 
@@ -73,10 +73,10 @@ static tw_status repeat_runs(bench *b) {
   for (int i = 0; i < repeats; i++) {
     tw_engine_job job;
     int repetition = b->used++;
-    TW_TRY(tw_rehearsal_deal(b->rehearsal, repetition, cores > 2 ? (int)cores / 2 : 1));
+    TW_TRY(tw_bench_job_deal(b->bench_job, repetition, cores > 2 ? (int)cores / 2 : 1));
     TW_TRY(meet(b));
     double start = tw_seconds();
-    TW_TRY(tw_rehearsal_job(b->rehearsal, repetition, &job));
+    TW_TRY(tw_bench_job_job(b->bench_job, repetition, &job));
     TW_TRY(tw_engine_prepare(b->engine, &job));
     TW_TRY(meet(b));
     double ready = tw_seconds();
@@ -91,7 +91,7 @@ static tw_status repeat_runs(bench *b) {
 
 // n elements: masked and this party's mask from the engine, the other party's from it. Free masked.
 static tw_status exchange_wire(bench *b, tw_status (*read)(tw_engine *, uint64_t *, uint64_t *), size_t n,
-                               tw_rehearsal_wire *out) {
+                               tw_bench_job_wire *out) {
   void *memory;
   TW_TRY(tw_alloc(3 * 8 * n, &memory));
   out->masked = memory;
@@ -103,17 +103,17 @@ static tw_status exchange_wire(bench *b, tw_status (*read)(tw_engine *, uint64_t
 
 // The last repetition's output against the emulator, by party 0.
 static tw_status verify(bench *b) {
-  const tw_plan *plan = tw_rehearsal_plan(b->rehearsal);
+  const tw_plan *plan = tw_bench_job_plan(b->bench_job);
   bool guarded = plan->program.guard >= 0;
-  tw_rehearsal_wire output = {0}, guard = {0};
+  tw_bench_job_wire output = {0}, guard = {0};
   tw_status status =
       exchange_wire(b, tw_engine_output, plan->program.tensors[plan->program.output].n * (size_t)b->s->batch, &output);
   if (status == TW_OK && guarded) status = exchange_wire(b, tw_engine_guard, (size_t)b->s->batch, &guard);
   if (status == TW_OK && b->channel->party == 0)
-    status = tw_rehearsal_verify(b->rehearsal, b->used - 1, &output, &guard, b->stats.transcript, &b->verdict);
+    status = tw_bench_job_verify(b->bench_job, b->used - 1, &output, &guard, b->stats.transcript, &b->verdict);
   tw_free(output.masked);
   tw_free(guard.masked);
-  tw_rehearsal_verdict mine = b->verdict, theirs;  // party 1 learns it, so that both end alike
+  tw_bench_job_verdict mine = b->verdict, theirs;  // party 1 learns it, so that both end alike
   if (status == TW_OK) status = tw_channel_exchange(b->channel, &mine, &theirs, sizeof theirs);
   if (status == TW_OK && b->channel->party == 1) b->verdict = theirs;
   return status;
@@ -126,7 +126,7 @@ static double hidden_part(const bench *b, double online, double preparation) {
 }
 
 static void print_table(const bench *b, double online, double preparation) {
-  const tw_plan *plan = tw_rehearsal_plan(b->rehearsal);
+  const tw_plan *plan = tw_bench_job_plan(b->bench_job);
   uint64_t keys = plan->program.slot_bytes[0] * (uint64_t)b->s->batch;
   tw_grid grid = {0};
   tw_grid_row(&grid, "%s, %d tokens, batch %d\t%s", b->s->model, (int)b->s->seq, (int)b->s->batch, "");
@@ -144,7 +144,8 @@ static void print_table(const bench *b, double online, double preparation) {
   }
   tw_grid_row(&grid, "sequences a second, online\t%.2f", (double)b->s->batch / online);
   tw_grid_row(&grid, "sequences a second, with preparation\t%.2f", (double)b->s->batch / (online + preparation));
-  tw_grid_row(&grid, "keys a party\t%.1f MB, %.2f GB/s while online", 1e-6 * (double)keys, 1e-9 * (double)keys / online);
+  tw_grid_row(&grid, "keys a party\t%.1f MB, %.2f GB/s while online", 1e-6 * (double)keys,
+              1e-9 * (double)keys / online);
   tw_grid_row(&grid, "keys come from\t%s", b->s->keys);
   if (b->hardware.device == TW_DEVICE_CPU || b->s->by_gate)
     tw_grid_row(&grid, "gates waited for keys\t%.2f ms", 1e-6 * (double)b->stats.key_wait_ns);
@@ -157,7 +158,7 @@ static void print_table(const bench *b, double online, double preparation) {
               (unsigned long long)b->stats.counters.open_flushes_demand,
               (unsigned long long)b->stats.counters.open_flushes_budget);
   tw_grid_row(&grid, "levels evaluated while an open was in flight\t%llu",
-              (unsigned long long)b->stats.counters.pfss_flushes_overlapped_in_open);
+              (unsigned long long)b->stats.counters.flushes_overlapped);
   if (b->stats.products_prepared_beside)
     tw_grid_row(&grid, "weight products prepared beside\t%llu", (unsigned long long)b->stats.products_prepared_beside);
   if (b->stats.probe_bandwidth > 0)
@@ -172,20 +173,20 @@ static void print_table(const bench *b, double online, double preparation) {
 
 // Times of the last repetition, summed over layers.
 static void print_gates(const bench *b) {
-  const tw_program *p = &tw_rehearsal_plan(b->rehearsal)->program;
-  const double *seconds = tw_engine_label_seconds(b->engine);
+  const tw_program *p = &tw_bench_job_plan(b->bench_job)->program;
+  const double *seconds = tw_engine_step_seconds(b->engine);
   tw_grid grid = {0};
-  tw_grid_row(&grid, "gate\tms");
+  tw_grid_row(&grid, "step\tms");
   tw_grid_rule(&grid);
-  for (int i = 0; i < p->label_count; i++) {
+  for (int i = 0; i < p->step_count; i++) {
     double sum = 0;
     bool first = true;
-    for (int j = 0; j < p->label_count; j++) {
-      if (strcmp(p->labels[j].gate, p->labels[i].gate) != 0) continue;
+    for (int j = 0; j < p->step_count; j++) {
+      if (strcmp(p->steps[j].name, p->steps[i].name) != 0) continue;
       if (j < i) first = false;
       sum += seconds[j];
     }
-    if (first) tw_grid_row(&grid, "%s\t%.3f", p->labels[i].gate, 1e3 * sum);
+    if (first) tw_grid_row(&grid, "%s\t%.3f", p->steps[i].name, 1e3 * sum);
   }
   tw_grid_rule(&grid);
   tw_grid_row(&grid, "opens\t%.3f", 1e-6 * (double)b->stats.counters.open_comm_ns);
@@ -194,7 +195,7 @@ static void print_gates(const bench *b) {
 
 static tw_status print_json(const bench *b, double online, double preparation) {
   const tw_open_counters *c = &b->stats.counters;
-  const tw_plan *plan = tw_rehearsal_plan(b->rehearsal);
+  const tw_plan *plan = tw_bench_job_plan(b->bench_job);
   return tw_json_print(json_pack(
       "{s:s, s:I, s:I, s:s, s:s, s:s, s:s, s:f, s:f, s:f, s:f, s:I, s:I, s:I, s:b, s:I, s:I, s:I, s:I, s:I, s:I, "
       "s:f, s:f, s:f, "
@@ -206,21 +207,21 @@ static tw_status print_json(const bench *b, double online, double preparation) {
       (json_int_t)(plan->program.slot_bytes[0] * (uint64_t)b->s->batch), "sent_bytes_per_party",
       (json_int_t)c->open_payload_bytes, "rounds", (json_int_t)c->rounds, "verified", b->verdict.mismatches == 0,
       "out_of_bound", (json_int_t)b->verdict.out_of_bound, "open_flushes_demand", (json_int_t)c->open_flushes_demand,
-      "open_flushes_budget", (json_int_t)c->open_flushes_budget, "pfss_flushes_overlapped_in_open",
-      (json_int_t)c->pfss_flushes_overlapped_in_open, "open_comm_ns", (json_int_t)c->open_comm_ns,
-      "open_wire_bytes_sent", (json_int_t)c->open_wire_bytes_sent, "probe_latency_seconds", b->stats.probe_latency_s,
-      "probe_bytes_per_second", b->stats.probe_bandwidth, "serial_online_seconds", b->serial_online,
-      "serial_preparation_seconds", b->serial_preparation, "serial_open_seconds", b->serial_comm, "hidden",
-      hidden_part(b, online, preparation), "products_prepared_beside", (json_int_t)b->stats.products_prepared_beside));
+      "open_flushes_budget", (json_int_t)c->open_flushes_budget, "flushes_overlapped",
+      (json_int_t)c->flushes_overlapped, "open_comm_ns", (json_int_t)c->open_comm_ns, "open_wire_bytes_sent",
+      (json_int_t)c->open_wire_bytes_sent, "probe_latency_seconds", b->stats.probe_latency_s, "probe_bytes_per_second",
+      b->stats.probe_bandwidth, "serial_online_seconds", b->serial_online, "serial_preparation_seconds",
+      b->serial_preparation, "serial_open_seconds", b->serial_comm, "hidden", hidden_part(b, online, preparation),
+      "products_prepared_beside", (json_int_t)b->stats.products_prepared_beside));
 }
 
 // All repetitions on an engine of its own.
 static tw_status pass(bench *b, bool overlap, bool beside, bool time_gates) {
-  tw_engine_close(b->engine);
+  tw_engine_destroy(b->engine);
   b->engine = NULL;
   double start = tw_seconds();
-  tw_engine_options o = {.plan = tw_rehearsal_plan(b->rehearsal),
-                         .model = tw_rehearsal_model(b->rehearsal),
+  tw_engine_options o = {.plan = tw_bench_job_plan(b->bench_job),
+                         .model = tw_bench_job_model(b->bench_job),
                          .channel = b->hardware.channel,
                          .batch = (int)b->s->batch,
                          .device = b->hardware.device,
@@ -229,9 +230,9 @@ static tw_status pass(bench *b, bool overlap, bool beside, bool time_gates) {
                          .budget = {(size_t)b->s->budget_words, (size_t)b->s->budget_jobs},
                          .prepare_beside = beside,
                          .keys = b->keys,
-                         .input = tw_rehearsal_input(b->rehearsal),
+                         .input = tw_bench_job_input(b->bench_job),
                          .time_gates = time_gates};
-  TW_TRY(tw_engine_open(&o, &b->engine));
+  TW_TRY(tw_engine_create(&o, &b->engine));
   b->setup = tw_seconds() - start;
   return repeat_runs(b);
 }
@@ -259,7 +260,7 @@ static tw_status measure(bench *b) {
     overlap = true;
   }
   TW_TRY(choose_keys(b));
-  TW_TRY(open_rehearsal(b));
+  TW_TRY(create_bench_job(b));
   if (b->s->compare_overlap) TW_TRY(measure_serial(b));
   TW_TRY(pass(b, overlap, beside, b->s->by_gate));
   return verify(b);
@@ -279,14 +280,14 @@ static tw_status body(const tw_call *call, tw_channel *channel) {
       print_table(b, online, preparation);
     if (b->s->by_gate && !b->s->json) print_gates(b);
   }
-  const tw_rehearsal_verdict *v = &b->verdict;
+  const tw_bench_job_verdict *v = &b->verdict;
   if (status == TW_OK && v->mismatches)
     status = tw_fail(TW_ERR_CHECK, "%llu output elements differ from the emulator's; values out of bound: %llu%s%s",
                      (unsigned long long)v->mismatches, (unsigned long long)v->out_of_bound,
                      v->out_of_bound ? ", first in " : "", v->first_out_of_bound);
-  tw_engine_close(b->engine);
+  tw_engine_destroy(b->engine);
   tw_hardware_release(&b->hardware);
-  tw_rehearsal_close(b->rehearsal);
+  tw_bench_job_destroy(b->bench_job);
   free(b);
   return status;
 }

@@ -79,7 +79,7 @@ static tw_status measure_host(bench *b) {
 #ifdef TWAIN_CUDA
 static tw_status measure_device(bench *b) {
   tw_device_opener *opener = NULL;
-  tw_device_opener_options o = {.channel = b->channel, .message_words = LARGEST / 8, .opens = 1, .lanes = 1};
+  tw_device_opener_options o = {.channel = b->channel, .message_words = LARGEST / 8, .opens = 1, .halves = 1};
   TW_TRY(tw_device_stream_create(&o.streams[0]));
   tw_status status = tw_device_opener_choose(&o, &b->hardware.ways, &opener, b->why, sizeof b->why);
   if (status == TW_OK) snprintf(b->transport, sizeof b->transport, "%s", tw_device_opener_name(opener));

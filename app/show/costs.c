@@ -8,23 +8,23 @@
 
 tw_status tw_costs_of_plan(const tw_plan *plan, tw_costs *out) {
   const tw_program *p = &plan->program;
-  tw_cost *labels, total;
+  tw_cost *steps, total;
   tw_cost_row *rows;
-  TW_TRY(tw_alloc(((size_t)p->label_count + 1) * sizeof *labels, (void **)&labels));
-  tw_status status = tw_alloc(((size_t)p->label_count + 1) * sizeof *rows, (void **)&rows);
+  TW_TRY(tw_alloc(((size_t)p->step_count + 1) * sizeof *steps, (void **)&steps));
+  tw_status status = tw_alloc(((size_t)p->step_count + 1) * sizeof *rows, (void **)&rows);
   if (status == TW_OK) {
-    tw_program_costs(p, labels, &total);
+    tw_program_costs(p, steps, &total);
     int party = total.correction_bytes[1] > total.correction_bytes[0];
-    for (int i = 0; i < p->label_count; i++) {
-      rows[i] = (tw_cost_row){.layer = p->labels[i].layer,
-                              .correction_bytes = labels[i].correction_bytes[party],
-                              .sent_bytes = labels[i].sent_bytes,
-                              .rounds = labels[i].rounds};
-      memcpy(rows[i].gate, p->labels[i].gate, sizeof rows[i].gate);
+    for (int i = 0; i < p->step_count; i++) {
+      rows[i] = (tw_cost_row){.layer = p->steps[i].layer,
+                              .correction_bytes = steps[i].correction_bytes[party],
+                              .sent_bytes = steps[i].sent_bytes,
+                              .rounds = steps[i].rounds};
+      memcpy(rows[i].step, p->steps[i].name, sizeof rows[i].step);
     }
-    *out = (tw_costs){rows, p->label_count, total.correction_bytes[party], total.sent_bytes, total.rounds, false};
+    *out = (tw_costs){rows, p->step_count, total.correction_bytes[party], total.sent_bytes, total.rounds, false};
   }
-  tw_free(labels);
+  tw_free(steps);
   return status;
 }
 
@@ -46,7 +46,7 @@ static void add(tw_cost_row *to, const tw_cost_row *from) {
 }
 
 static bool together(const tw_cost_row *a, const tw_cost_row *b, tw_costs_by by) {
-  return (by == TW_BY_LAYER || strcmp(a->gate, b->gate) == 0) && (by == TW_BY_GATE || a->layer == b->layer);
+  return (by == TW_BY_LAYER || strcmp(a->step, b->step) == 0) && (by == TW_BY_STEP || a->layer == b->layer);
 }
 
 // Rows to show; NULL without memory.
@@ -67,13 +67,13 @@ static tw_cost_row *merge(const tw_costs *costs, tw_costs_by by, int *count) {
 }
 
 static void name_row(const tw_cost_row *row, tw_costs_by by, char *text, size_t size) {
-  const char *gate = by == TW_BY_LAYER ? "" : row->gate;
-  if (by == TW_BY_GATE || (row->layer < 0 && *gate))
-    snprintf(text, size, "%s", gate);
+  const char *step = by == TW_BY_LAYER ? "" : row->step;
+  if (by == TW_BY_STEP || (row->layer < 0 && *step))
+    snprintf(text, size, "%s", step);
   else if (row->layer < 0)
     snprintf(text, size, "input, output");
   else
-    snprintf(text, size, "%d%s%s", row->layer, *gate ? " " : "", gate);
+    snprintf(text, size, "%d%s%s", row->layer, *step ? " " : "", step);
 }
 
 static void print_row(tw_grid *grid, const char *name, const tw_cost_row *r, bool timed) {
@@ -83,7 +83,7 @@ static void print_row(tw_grid *grid, const char *name, const tw_cost_row *r, boo
 }
 
 void tw_costs_print(const tw_costs *costs, tw_costs_by by) {
-  static const char *const titles[] = {"gate", "layer", "layer and gate"};
+  static const char *const titles[] = {"step", "layer", "layer and step"};
   int count;
   tw_cost_row *rows = merge(costs, by, &count), total = {.layer = -1};
   tw_grid grid = {0};
@@ -102,7 +102,7 @@ void tw_costs_print(const tw_costs *costs, tw_costs_by by) {
   total.rounds = costs->rounds;
   print_row(&grid, "total", &total, costs->timed);
   tw_grid_print(&grid);
-  if (shared) puts("(gates that share a round each count it; the total counts it once)");
+  if (shared) puts("(steps that share a round each count it; the total counts it once)");
   free(rows);
 }
 
@@ -112,8 +112,8 @@ json_t *tw_costs_json(const tw_costs *costs, tw_costs_by by) {
   json_t *list = json_array();
   for (int i = 0; rows && i < count; i++) {
     json_t *row = json_object();
-    if (by != TW_BY_GATE) json_object_set_new(row, "layer", json_integer(rows[i].layer));
-    if (by != TW_BY_LAYER) json_object_set_new(row, "gate", json_string(rows[i].gate));
+    if (by != TW_BY_STEP) json_object_set_new(row, "layer", json_integer(rows[i].layer));
+    if (by != TW_BY_LAYER) json_object_set_new(row, "step", json_string(rows[i].step));
     json_object_set_new(row, "correction_bytes_per_party", json_integer((json_int_t)rows[i].correction_bytes));
     json_object_set_new(row, "sent_bytes_per_party", json_integer((json_int_t)rows[i].sent_bytes));
     json_object_set_new(row, "rounds", json_integer((json_int_t)rows[i].rounds));

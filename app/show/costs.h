@@ -20,7 +20,7 @@ tw_costs tw_costs_of_result(const tw_result_share *result);
 
 // What a line stands for: a gate in all layers, a layer with all its gates (-1: input and output), or a gate in a
 // layer.
-typedef enum { TW_BY_GATE, TW_BY_LAYER, TW_BY_LAYER_AND_GATE } tw_costs_by;
+typedef enum { TW_BY_STEP, TW_BY_LAYER, TW_BY_LAYER_AND_GATE } tw_costs_by;
 
 // Gates without any cost are left out.
 void tw_costs_print(const tw_costs *costs, tw_costs_by by);

@@ -27,8 +27,8 @@ void tw_say_ended(void) {
   if (!atomic_load(&error_said) && write(STDERR_FILENO, ended, strlen(ended)) < 0) return;
 }
 
-// One write a message, so that two parties' lines do not mix. A message may quote the other party, or a file of others: it
-// stays on its line, whatever is in it.
+// One write a message, so that two parties' lines do not mix. A message may quote the other party, or a file of others:
+// it stays on its line, whatever is in it.
 static void say(const char *message) {
   char line[4096], host[256];
   if (speaker >= 0) {

@@ -31,7 +31,7 @@ static void fill_counters(const tw_result_share *r, int column, counter_line lin
   enum { SIZE = sizeof lines->value[0] };
   snprintf(lines[0].value[column], SIZE, "%llu", ull(c->open_flushes_demand));
   snprintf(lines[1].value[column], SIZE, "%llu", ull(c->open_flushes_budget));
-  snprintf(lines[2].value[column], SIZE, "%llu", ull(c->pfss_flushes_overlapped_in_open));
+  snprintf(lines[2].value[column], SIZE, "%llu", ull(c->flushes_overlapped));
   snprintf(lines[3].value[column], SIZE, "%llu", ull(c->products_prepared_beside));
   snprintf(lines[4].value[column], SIZE, "%s", tw_text_bytes((double)c->open_payload_bytes));
   snprintf(lines[5].value[column], SIZE, "%s", tw_text_bytes((double)c->open_wire_bytes_sent));
@@ -73,7 +73,7 @@ void tw_run_report_print(const tw_result_share *r, bool verbose) {
   if (verbose) {
     tw_costs_print(&costs, TW_BY_LAYER_AND_GATE);
   } else {
-    tw_costs_print(&costs, TW_BY_GATE);
+    tw_costs_print(&costs, TW_BY_STEP);
     putchar('\n');
     tw_costs_print(&costs, TW_BY_LAYER);
   }
@@ -100,9 +100,9 @@ static json_t *environment_json(const tw_environment *e) {
 static json_t *counters_json(const tw_result_counters *c) {
   json_t *json = json_pack(
       "{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "open_flushes_demand", (json_int_t)c->open_flushes_demand,
-      "open_flushes_budget", (json_int_t)c->open_flushes_budget, "pfss_flushes_overlapped_in_open",
-      (json_int_t)c->pfss_flushes_overlapped_in_open, "open_comm_ns", (json_int_t)c->open_comm_ns, "pfss_eval_ns",
-      (json_int_t)c->pfss_eval_ns, "open_wire_bytes_sent", (json_int_t)c->open_wire_bytes_sent, "open_payload_bytes",
+      "open_flushes_budget", (json_int_t)c->open_flushes_budget, "flushes_overlapped",
+      (json_int_t)c->flushes_overlapped, "open_comm_ns", (json_int_t)c->open_comm_ns, "gate_ns", (json_int_t)c->gate_ns,
+      "open_wire_bytes_sent", (json_int_t)c->open_wire_bytes_sent, "open_payload_bytes",
       (json_int_t)c->open_payload_bytes, "key_bytes", (json_int_t)c->key_bytes, "key_wait_ns",
       (json_int_t)c->key_wait_ns, "products_prepared_beside", (json_int_t)c->products_prepared_beside);
   if (c->probe_bytes_per_second > 0) {
@@ -128,8 +128,8 @@ json_t *tw_run_report_json(const tw_result_share *r) {
   json_object_set_new(json, "counters", counters_json(&r->counters));
   json_object_set_new(json, "trace_spans", json_integer(r->span_count));
   json_object_set_new(json, "environment", environment_json(&r->environment));
-  json_object_set_new(json, "gates", tw_costs_json(&costs, TW_BY_GATE));
+  json_object_set_new(json, "steps", tw_costs_json(&costs, TW_BY_STEP));
   json_object_set_new(json, "layers", tw_costs_json(&costs, TW_BY_LAYER));
-  json_object_set_new(json, "layers_and_gates", tw_costs_json(&costs, TW_BY_LAYER_AND_GATE));
+  json_object_set_new(json, "layers_and_steps", tw_costs_json(&costs, TW_BY_LAYER_AND_GATE));
   return json;
 }

@@ -1,5 +1,5 @@
-// The timeline: the whole run, and a layer from its middle enlarged; in each, every party's rows of marks over bands for
-// the layers. Marks that would be too small to see are drawn as one, paler the less of it is busy.
+// The timeline: the whole run, and a layer from its middle enlarged; in each, every party's rows of marks over bands
+// for the layers. Marks that would be too small to see are drawn as one, paler the less of it is busy.
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -31,13 +31,13 @@ static kind kind_of(const tw_result_share *r, const tw_span *s) {
   static const char *const linear[] = {"qkv", "out-projection", "ffn-up", "ffn-down", NULL},
                            *const attention[] = {"logits", "values", NULL},
                            *const softmax[] = {"row maximum", "exp", "reciprocal", "normalise", NULL};
-  if (s->lane == TW_TRACE_KEYS) return KEYS;
-  if (s->label < 0) return OTHER;
-  const tw_cost_row *row = &r->rows_table[s->label];
-  if (one_of(row->gate, linear)) return LINEAR;
-  if (one_of(row->gate, attention)) return ATTENTION;
-  if (one_of(row->gate, softmax)) return SOFTMAX;
-  if (strncmp(row->gate, "norm", 4) == 0) return NORM;
+  if (s->track == TW_TRACE_KEYS) return KEYS;
+  if (s->step < 0) return OTHER;
+  const tw_cost_row *row = &r->rows_table[s->step];
+  if (one_of(row->step, linear)) return LINEAR;
+  if (one_of(row->step, attention)) return ATTENTION;
+  if (one_of(row->step, softmax)) return SOFTMAX;
+  if (strncmp(row->step, "norm", 4) == 0) return NORM;
   return row->layer < 0 ? OTHER : ACTIVATION;
 }
 
@@ -91,7 +91,7 @@ static void draw_mark(canvas *c, const tw_result_share *r, const mark *m, double
   fprintf(c->out, "<rect x=\"%.2f\" y=\"%.1f\" width=\"%.2f\" height=\"%.0f\"", x0, c->y, width, height);
   if (density < 0.95) fprintf(c->out, " opacity=\"%.2f\"", fmax(density, 0.3));
   fputs("/>", c->out);
-  const char *shown = s->label >= 0 ? r->rows_table[s->label].gate : "";
+  const char *shown = s->step >= 0 ? r->rows_table[s->step].step : "";
   if (height >= 16 && *shown && density >= 0.6 && width > 6.4 * (double)strlen(shown) + 6)
     label(c, x0 + width / 2, c->y + height / 2 + 3.5, "mark", shown);
   fputs("</g>\n", c->out);
@@ -100,7 +100,7 @@ static void draw_mark(canvas *c, const tw_result_share *r, const mark *m, double
 static bool joins(const canvas *c, const mark *m, const tw_span *s) {
   double scale = PLOT / (c->to - c->from), gap = scale * ((double)s->begin_ns - m->end);
   double smaller = scale * fmin(length(s), m->end - m->begin);
-  return gap < c->merge && (smaller < c->merge || (m->longest->label == s->label && gap < 0.3));
+  return gap < c->merge && (smaller < c->merge || (m->longest->step == s->step && gap < 0.3));
 }
 
 static void draw_row(canvas *c, const tw_result_share *r, const tw_trace_row *row, double height) {
@@ -138,10 +138,10 @@ static int find_bands(const tw_result_share *r, band *bands) {
   double end = 0;
   for (int i = 0; i < r->span_count; i++) {
     const tw_span *s = &r->spans[i];
-    if (s->label < 0 || s->half > 0) continue;
-    int layer = r->rows_table[s->label].layer;
-    if (s->lane == TW_TRACE_OPEN && count && layer == bands[count - 1].layer) opened = true;
-    if (s->lane != TW_TRACE_COMPUTE) continue;
+    if (s->step < 0 || s->half > 0) continue;
+    int layer = r->rows_table[s->step].layer;
+    if (s->track == TW_TRACE_OPEN && count && layer == bands[count - 1].layer) opened = true;
+    if (s->track != TW_TRACE_COMPUTE) continue;
     end = fmax(end, (double)s->end_ns);
     if (layer < 0 || !opened || (count && layer <= bands[count - 1].layer)) continue;
     if (count) bands[count - 1].end = (double)s->begin_ns;
@@ -170,12 +170,12 @@ typedef struct {
   double compute, open, hidden;
 } sums;
 
-// The moments between which something of some lanes (bits) is going on, as alternating begins and ends.
-static int merge_lanes(const tw_result_share *r, unsigned lanes, double *edges) {
+// The moments between which something of some tracks (bits) is going on, as alternating begins and ends.
+static int merge_tracks(const tw_result_share *r, unsigned tracks, double *edges) {
   int count = 0;
   for (int i = 0; i < r->span_count; i++) {
     const tw_span *s = &r->spans[i];
-    if (!(lanes & 1u << s->lane)) continue;
+    if (!(tracks & 1u << s->track)) continue;
     if (count && (double)s->begin_ns <= edges[count - 1]) {
       edges[count - 1] = fmax(edges[count - 1], (double)s->end_ns);
       continue;
@@ -208,9 +208,9 @@ static tw_status sum_up(const tw_result_share *r, sums *out) {
   void *memory;
   TW_TRY(tw_alloc(sizeof(double) * 4 * ((size_t)r->span_count + 1), &memory));
   double *working = memory, *opening = working + 2 * r->span_count;
-  int o = merge_lanes(r, OPENINGS, opening), w = merge_lanes(r, GATES, working);
+  int o = merge_tracks(r, OPENINGS, opening), w = merge_tracks(r, GATES, working);
   *out = (sums){.compute = total(working, w), .open = total(opening, o)};
-  w = merge_lanes(r, WORK, working);
+  w = merge_tracks(r, WORK, working);
   out->hidden = common(working, w, opening, o);
   tw_free(memory);
   return TW_OK;
@@ -225,7 +225,7 @@ static double end_of(const tw_trace_runs *t) {
   return end;
 }
 
-static double row_height(const tw_trace_row *row) { return row->lane == TW_TRACE_COMPUTE ? 26 : 18; }
+static double row_height(const tw_trace_row *row) { return row->track == TW_TRACE_COMPUTE ? 26 : 18; }
 
 static double rows_height(const tw_trace_row *rows, int count) {
   double height = 0;
@@ -235,8 +235,8 @@ static double rows_height(const tw_trace_row *rows, int count) {
 
 static void describe_party(canvas *c, const tw_result_share *r, const sums *s) {
   char text[512];
-  snprintf(text, sizeof text, "party %d on %s, %s; openings by %s", r->party, r->environment.host, r->environment.device,
-           r->environment.transport);
+  snprintf(text, sizeof text, "party %d on %s, %s; openings by %s", r->party, r->environment.host,
+           r->environment.device, r->environment.transport);
   label(c, LEFT, c->y + 12, "party", text);
   snprintf(text, sizeof text, "online %s: computing %s; openings under way %s, %.0f %% of it hidden behind work",
            tw_text_seconds(r->online_seconds), tw_text_seconds(1e-9 * s->compute), tw_text_seconds(1e-9 * s->open),

@@ -10,38 +10,38 @@
 
 // ---- rows
 
-static bool has_row(const tw_result_share *r, int lane, int half) {
+static bool has_row(const tw_result_share *r, int track, int half) {
   for (int i = 0; i < r->span_count; i++)
-    if (r->spans[i].lane == lane && (r->spans[i].half > 0) == (half > 0)) return true;
+    if (r->spans[i].track == track && (r->spans[i].half > 0) == (half > 0)) return true;
   return false;
 }
 
 int tw_trace_rows(const tw_result_share *r, tw_trace_row rows[TW_TRACE_ROWS]) {
-  static const char *const names[TW_TRACE_LANES][3] = {{"compute", "compute, 1st half", "2nd half"},
-                                                       {"openings", "openings, 1st half", "2nd half"},
-                                                       {"keys", "keys, 1st half", "2nd half"},
-                                                       {"preparation", "preparation, 1st half", "2nd half"}};
+  static const char *const names[TW_TRACE_TRACKS][3] = {{"compute", "compute, 1st half", "2nd half"},
+                                                        {"openings", "openings, 1st half", "2nd half"},
+                                                        {"keys", "keys, 1st half", "2nd half"},
+                                                        {"preparation", "preparation, 1st half", "2nd half"}};
   int count = 0;
-  for (int lane = 0; lane < TW_TRACE_LANES; lane++) {
-    bool first = has_row(r, lane, 0), second = has_row(r, lane, 1);
-    if (first) rows[count++] = (tw_trace_row){lane, 0, names[lane][second ? 1 : 0]};
-    if (second) rows[count++] = (tw_trace_row){lane, 1, names[lane][2]};
+  for (int track = 0; track < TW_TRACE_TRACKS; track++) {
+    bool first = has_row(r, track, 0), second = has_row(r, track, 1);
+    if (first) rows[count++] = (tw_trace_row){track, 0, names[track][second ? 1 : 0]};
+    if (second) rows[count++] = (tw_trace_row){track, 1, names[track][2]};
   }
   return count;
 }
 
 bool tw_trace_in_row(const tw_trace_row *row, const tw_span *s) {
-  return s->lane == row->lane && (s->half > 0) == (row->half > 0);
+  return s->track == row->track && (s->half > 0) == (row->half > 0);
 }
 
 void tw_trace_name(const tw_result_share *r, const tw_span *s, char *text, size_t size) {
-  const char *what = s->lane == TW_TRACE_OPEN ? "open for " : s->lane == TW_TRACE_PREPARE ? "prepare " : "";
-  if (s->label < 0)
-    snprintf(text, size, "%s", s->lane == TW_TRACE_KEYS ? "keys" : s->lane == TW_TRACE_OPEN ? "open" : "compute");
-  else if (r->rows_table[s->label].layer < 0)
-    snprintf(text, size, "%s%s", what, r->rows_table[s->label].gate);
+  const char *what = s->track == TW_TRACE_OPEN ? "open for " : s->track == TW_TRACE_PREPARE ? "prepare " : "";
+  if (s->step < 0)
+    snprintf(text, size, "%s", s->track == TW_TRACE_KEYS ? "keys" : s->track == TW_TRACE_OPEN ? "open" : "compute");
+  else if (r->rows_table[s->step].layer < 0)
+    snprintf(text, size, "%s%s", what, r->rows_table[s->step].step);
   else
-    snprintf(text, size, "%slayer %d %s", what, r->rows_table[s->label].layer, r->rows_table[s->label].gate);
+    snprintf(text, size, "%slayer %d %s", what, r->rows_table[s->step].layer, r->rows_table[s->step].step);
 }
 
 // ---- Chrome's format: microseconds; a process a party, a thread a row
@@ -55,11 +55,11 @@ static void add_span(json_t *events, const tw_result_share *r, const tw_trace_ro
   char name[64];
   tw_trace_name(r, s, name, sizeof name);
   json_t *args = json_object();
-  if (s->label >= 0) json_object_set_new(args, "layer", json_integer(r->rows_table[s->label].layer));
+  if (s->step >= 0) json_object_set_new(args, "layer", json_integer(r->rows_table[s->step].layer));
   if (s->half >= 0) json_object_set_new(args, "half", json_integer(s->half));
-  static const char *const lanes[TW_TRACE_LANES] = {"compute", "open", "keys", "prepare"};
+  static const char *const tracks[TW_TRACE_TRACKS] = {"compute", "open", "keys", "prepare"};
   json_array_append_new(
-      events, json_pack("{s:s, s:s, s:s, s:i, s:i, s:f, s:f, s:o}", "ph", "X", "name", name, "cat", lanes[row->lane],
+      events, json_pack("{s:s, s:s, s:s, s:i, s:i, s:f, s:f, s:o}", "ph", "X", "name", name, "cat", tracks[row->track],
                         "pid", r->party, "tid", thread, "ts", 1e-3 * (double)s->begin_ns, "dur",
                         1e-3 * (double)(s->end_ns - s->begin_ns), "args", args));
 }
@@ -109,7 +109,7 @@ static tw_status write_text(const char *path, tw_status made, char *text, size_t
   return status;
 }
 
-static tw_status write_both(tw_places *places, const tw_trace_runs *t) {
+static tw_status write_both(tw_new_files *places, const tw_trace_runs *t) {
   char *text = NULL;
   size_t bytes = 0;
   tw_status made = tw_trace_json(t, &text, &bytes);
@@ -124,14 +124,14 @@ static tw_status write_both(tw_places *places, const tw_trace_runs *t) {
 
 tw_status tw_trace_write(const char *prefix, const tw_trace_runs *t, bool force) {
   static const char *const suffixes[] = {"json", "svg"};
-  tw_places places;
+  tw_new_files places;
   int spans = 0;
   for (int i = 0; i < t->count; i++) spans += t->runs[i]->span_count;
   if (!spans)
     return tw_fail(TW_ERR_USAGE, "run %s recorded no trace; run again with `twain run --trace`",
                    t->runs[0]->run_id.hex);
-  TW_TRY(tw_places_check(&places, prefix, suffixes, 2, force));
-  tw_status status = tw_places_begin(&places);
+  TW_TRY(tw_new_files_check(&places, prefix, suffixes, 2, force));
+  tw_status status = tw_new_files_begin(&places);
   if (status == TW_OK) status = write_both(&places, t);
-  return tw_places_end(&places, status);
+  return tw_new_files_end(&places, status);
 }

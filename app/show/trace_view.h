@@ -16,10 +16,10 @@ tw_status tw_trace_write(const char *prefix, const tw_trace_runs *t, bool force)
 tw_status tw_trace_json(const tw_trace_runs *t, char **text, size_t *bytes);
 tw_status tw_trace_svg(const tw_trace_runs *t, char **text, size_t *bytes);
 
-// ---- rows of a trace: a lane, and a half of the batch where a lane has both
-enum { TW_TRACE_ROWS = 2 * TW_TRACE_LANES };
+// ---- rows of a trace: a track, and a half of the batch where a track has both
+enum { TW_TRACE_ROWS = 2 * TW_TRACE_TRACKS };
 typedef struct {
-  int lane, half;
+  int track, half;
   const char *name;
 } tw_trace_row;
 // Rows that a run has spans for, and the row of a span.

@@ -21,7 +21,7 @@ enum {
   RELAYED_BLOCKS = 32,
   WINDOW_WORDS = TW_STRANDS * TW_STRAND_WORDS,
   // lines of strands, bases of messages, turns, when `stop` was looked at, and the failed flag
-  STATE_WORDS = TW_LANES * (TW_STRANDS + 1) + 3
+  STATE_WORDS = TW_HALVES * (TW_STRANDS + 1) + 3
 };
 
 static void place(tw_mailboxes *m, int i, void *sent, void *received, void *sent_flags, void *received_flags) {
@@ -122,11 +122,12 @@ static tw_status open_window(tw_channel *channel, tw_mailboxes *m) {
   double words_per_us = 0;
   tw_status status = TW_OK;
   for (int party = 0; party < 2 && status == TW_OK; party++) {
-    status = tw_host_map(tw_window_part(m->window, party), tw_window_bytes(m->window), &parts[party]);
-    if (status == TW_OK) m->mapped[party] = tw_window_part(m->window, party);
+    status = tw_host_map(tw_shared_window_part(m->window, party), tw_shared_window_bytes(m->window), &parts[party]);
+    if (status == TW_OK) m->mapped[party] = tw_shared_window_part(m->window, party);
   }
-  if (status == TW_OK) status = measure_way(m, tw_window_part(m->window, channel->party), &words_per_us);
-  memset(tw_window_part(m->window, channel->party), 0, tw_window_bytes(m->window));  // no word is there yet
+  if (status == TW_OK) status = measure_way(m, tw_shared_window_part(m->window, channel->party), &words_per_us);
+  memset(tw_shared_window_part(m->window, channel->party), 0,
+         tw_shared_window_bytes(m->window));  // no word is there yet
   TW_TRY(agree(channel, status));
   for (int i = 0; i < m->count; i++) {
     tw_mailbox *b = &m->box[i];
@@ -208,7 +209,8 @@ static tw_status open_transport(tw_channel *channel, tw_transport transport, tw_
     TW_TRY(cuda_aware(channel));
     return open_relayed(channel, m, true);
   }
-  if (transport == TW_TRANSPORT_MPI) TW_TRY(tw_window_create(channel, 8 * WINDOW_WORDS * (size_t)m->count, &m->window));
+  if (transport == TW_TRANSPORT_MPI)
+    TW_TRY(tw_shared_window_create(channel, 8 * WINDOW_WORDS * (size_t)m->count, &m->window));
   return m->window ? open_window(channel, m) : open_relayed(channel, m, false);
 }
 
@@ -221,7 +223,7 @@ static tw_status open_state(tw_mailboxes *m, double timeout_seconds) {
   TW_TRY(tw_pinned_device(m->stop, &stop));
   for (int i = 0; i < m->count; i++) {
     m->box[i].own = (uint64_t *)m->copies + (size_t)i * m->box[i].slot_words;
-    m->box[i].base = (uint64_t *)m->state + TW_LANES * TW_STRANDS + i;
+    m->box[i].base = (uint64_t *)m->state + TW_HALVES * TW_STRANDS + i;
     m->box[i].failed = (int *)((uint64_t *)m->state + STATE_WORDS - 1);
     m->box[i].stop = stop;
     m->box[i].looked = (uint64_t *)m->state + STATE_WORDS - 2;
@@ -230,9 +232,9 @@ static tw_status open_state(tw_mailboxes *m, double timeout_seconds) {
   return TW_OK;
 }
 
-// Exchanges of both lanes must be able to run at once on either GPU: a kernel that waits for the other party may hold no
-// place that another lane's needs. A multiprocessor takes a block of each lane
-// (kernels/cuda/exchange/opens_exchange.cu, opens_packets.cu). Of strands it takes one block; each of two lanes has at
+// Exchanges of both halves must be able to run at once on either GPU: a kernel that waits for the other party may hold
+// no place that another half's needs. A multiprocessor takes a block of each half
+// (kernels/cuda/exchange/opens_exchange.cu, opens_packets.cu). Of strands it takes one block; each of two halves has at
 // most half the multiprocessors then (opens_strands.cu).
 static tw_status choose_blocks(tw_channel *channel, bool near, tw_mailboxes *m) {
   int mine, theirs;
@@ -275,7 +277,7 @@ void tw_mailboxes_free(tw_mailboxes *m, bool abort, bool held) {
   tw_device_unmap(m->theirs);
   tw_device_unshare(m->own);
   for (int party = 0; party < 2; party++) tw_host_unmap(m->mapped[party]);
-  tw_window_free(m->window, abort);
+  tw_shared_window_destroy(m->window, abort);
   if (m->pinned && !held) tw_pinned_free(m->pinned, 2 * m->bytes * (size_t)m->count);
   if (m->device && !held) tw_cuda_backend.release(m->device, 2 * m->bytes * (size_t)m->count);
   if (m->stop) tw_pinned_free(m->stop, sizeof(int));

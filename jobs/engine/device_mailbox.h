@@ -1,4 +1,4 @@
-// The mailboxes of one party's GPU, one a lane, for the transports that have them. Built with CUDA only.
+// The mailboxes of one party's GPU, one a half, for the transports that have them. Built with CUDA only.
 #ifndef TW_DEVICE_MAILBOX_H
 #define TW_DEVICE_MAILBOX_H
 
@@ -6,7 +6,7 @@
 
 #include "comm/channel.h"
 #include "comm/relay.h"
-#include "comm/window.h"
+#include "comm/shared_window.h"
 #include "jobs/engine/transport.h"
 #include "jobs/program/session.h"
 #include "kernels/device.h"
@@ -15,14 +15,14 @@
 typedef struct {
   int count;
   size_t bytes;  // of one
-  tw_mailbox box[TW_LANES];
-  tw_relay_box host[TW_LANES];  // relayed
+  tw_mailbox box[TW_HALVES];
+  tw_relay_box host[TW_HALVES];  // relayed
   bool relayed;
   const char *name;
   // what they are made of
   void *own, *theirs;  // peer
   struct tw_nccl *nccl;
-  tw_window *window;
+  tw_shared_window *window;
   void *mapped[2];  // parts of the window that the GPU reaches
   void *pinned, *device;
   void *copies;  // device: of what is sent
@@ -30,8 +30,8 @@ typedef struct {
   void *stop;    // pinned
 } tw_mailboxes;
 
-// Both parties; peer, nccl (where its windows reach the other GPU), mpi, mpi-p2p, mpi-cuda. TW_ERR_USAGE on both where it
-// cannot be.
+// Both parties; peer, nccl (where its windows reach the other GPU), mpi, mpi-p2p, mpi-cuda. TW_ERR_USAGE on both where
+// it cannot be.
 tw_status tw_mailboxes_create(tw_channel *channel, tw_transport transport, struct tw_nccl *nccl, int count,
                               size_t message_words, tw_mailboxes *m);
 // held: the transport may still touch what the relay carries, which stays.

@@ -21,29 +21,29 @@ enum { ROUND_WORDS = 512 << 10, RELAY_ROUND_WORDS = 16 << 10 };
 
 typedef struct {
   void *stream;
-  void *ready, *done;  // events: this lane's shares are there; its exchange has ended
+  void *ready, *done;  // events: this half's shares are there; its exchange has ended
   uint64_t number;     // of its mailbox's next message in this run
-} lane;
+} half;
 
 struct tw_device_opener {
   tw_device_opener_options o;
-  lane lanes[TW_LANES];
+  half halves[TW_HALVES];
   tw_mailboxes boxes;  // unless by NCCL
   tw_nccl *nccl;
   uint64_t *sent, *received;  // device: whole messages, for NCCL's send and receive
-  int last_lane;              // of the exchange before by NCCL, which serves one lane at a time; -1: none
+  int last_half;              // of the exchange before by NCCL, which serves one half at a time; -1: none
   tw_relay *relay;
   tw_relay_message *relayed;  // of the recorded run
   size_t relayed_count, relayed_room;
   tw_device_message queue;
-  unsigned queued_lanes;  // bit l: lane l waits for the queue
-  int turns;              // messages of this run that have taken a turn
-  int first_lane;
-  uint64_t *digests;  // device, one an open; all that a run counts up from zero
-  uint64_t *times;    // device, behind them: two of every message
-  const int *heed;    // device; may be NULL: once not 0, nothing new is sent
-  int8_t *lane_of;    // of every message of the run
-  size_t lane_of_room;
+  unsigned queued_halves;  // bit l: half l waits for the queue
+  int turns;               // messages of this run that have taken a turn
+  int first_half;
+  uint64_t *digests;     // device, one an open; all that a run counts up from zero
+  uint64_t *times;       // device, behind them: two of every message
+  const int *stop_flag;  // device; may be NULL: once not 0, nothing new is sent
+  int8_t *half_of;       // of every message of the run
+  size_t half_of_room;
   tw_device_opener_counts counts;
 };
 
@@ -64,7 +64,7 @@ void tw_device_opener_room(const tw_program *p, int batch, tw_device_opener_opti
 
 static tw_status open_nccl(tw_device_opener *o) {
 #ifdef TWAIN_NCCL
-  return tw_nccl_open(o->o.channel, &o->nccl);
+  return tw_nccl_create(o->o.channel, &o->nccl);
 #else
   (void)o;
   return tw_fail(TW_ERR_USAGE, "this twain was built without NCCL; use --transport mpi");
@@ -86,7 +86,7 @@ static tw_status open_buffers(tw_device_opener *o) {
 }
 
 static tw_status open_mailboxes(tw_device_opener *o) {
-  return tw_mailboxes_create(o->o.channel, o->o.transport, o->nccl, o->o.lanes, o->o.message_words, &o->boxes);
+  return tw_mailboxes_create(o->o.channel, o->o.transport, o->nccl, o->o.halves, o->o.message_words, &o->boxes);
 }
 
 // Through NCCL's windows where they are; otherwise its send and receive.
@@ -97,7 +97,7 @@ static tw_status open_transport(tw_device_opener *o) {
     return status == TW_ERR_USAGE ? open_buffers(o) : status;
   }
   TW_TRY(open_mailboxes(o));
-  return o->boxes.relayed ? tw_relay_create(o->o.channel, o->boxes.host, o->o.lanes, &o->relay) : TW_OK;
+  return o->boxes.relayed ? tw_relay_create(o->o.channel, o->boxes.host, o->o.halves, &o->relay) : TW_OK;
 }
 
 // A message has an open at least; a probe has one a message.
@@ -111,10 +111,10 @@ tw_status tw_device_opener_create(const tw_device_opener_options *options, tw_de
   if (!o) return tw_fail(TW_ERR_MEMORY, "out of memory for a collector");
   o->o = *options;
   tw_status status = TW_OK;
-  for (int i = 0; i < options->lanes && status == TW_OK; i++) {
-    o->lanes[i].stream = options->streams[i];
-    status = tw_device_event_create(&o->lanes[i].ready);
-    if (status == TW_OK) status = tw_device_event_create(&o->lanes[i].done);
+  for (int i = 0; i < options->halves && status == TW_OK; i++) {
+    o->halves[i].stream = options->streams[i];
+    status = tw_device_event_create(&o->halves[i].ready);
+    if (status == TW_OK) status = tw_device_event_create(&o->halves[i].done);
   }
   void *memory;
   if (status == TW_OK) status = tw_cuda_backend.alloc(counted_bytes(o), &memory);
@@ -149,15 +149,15 @@ void tw_device_opener_destroy(tw_device_opener *o, bool abort) {
   if (o->received) tw_cuda_backend.release(o->received, buffer_bytes(o));
   tw_mailboxes_free(&o->boxes, abort, held);
 #ifdef TWAIN_NCCL
-  tw_nccl_close(o->nccl, abort);
+  tw_nccl_destroy(o->nccl, abort);
 #endif
   if (o->digests) tw_cuda_backend.release(o->digests, counted_bytes(o));
-  for (int i = 0; i < TW_LANES; i++) {
-    tw_device_event_destroy(o->lanes[i].ready);
-    tw_device_event_destroy(o->lanes[i].done);
+  for (int i = 0; i < TW_HALVES; i++) {
+    tw_device_event_destroy(o->halves[i].ready);
+    tw_device_event_destroy(o->halves[i].done);
   }
   free(o->relayed);
-  free(o->lane_of);
+  free(o->half_of);
   free(o);
 }
 
@@ -166,9 +166,9 @@ const char *tw_device_opener_name(const tw_device_opener *o) {
   return o->boxes.count ? o->boxes.name : "nccl, send and receive";
 }
 
-void tw_device_opener_heed(tw_device_opener *o, const int *stop) {
-  o->heed = stop;
-  for (int i = 0; i < o->boxes.count; i++) o->boxes.box[i].heed = stop;
+void tw_device_opener_stop_flag(tw_device_opener *o, const int *stop) {
+  o->stop_flag = stop;
+  for (int i = 0; i < o->boxes.count; i++) o->boxes.box[i].stop_flag = stop;
 }
 
 // ---- recording ----
@@ -176,19 +176,19 @@ void tw_device_opener_heed(tw_device_opener *o, const int *stop) {
 tw_status tw_device_opener_record_begin(tw_device_opener *o) {
   memset(&o->counts, 0, sizeof o->counts);
   memset(&o->queue, 0, sizeof o->queue);
-  o->queued_lanes = 0;
+  o->queued_halves = 0;
   o->relayed_count = 0;
-  o->last_lane = -1;
+  o->last_half = -1;
   o->turns = 0;
-  for (int i = 0; i < o->o.lanes; i++) o->lanes[i].number = 0;
+  for (int i = 0; i < o->o.halves; i++) o->halves[i].number = 0;
   uint32_t *turns = o->boxes.box[0].turns;
-  if (turns) TW_TRY(tw_cuda_backend.fill(turns, 0, sizeof *turns, o->lanes[0].stream));
-  return tw_cuda_backend.fill(o->digests, 0, counted_bytes(o), o->lanes[0].stream);
+  if (turns) TW_TRY(tw_cuda_backend.fill(turns, 0, sizeof *turns, o->halves[0].stream));
+  return tw_cuda_backend.fill(o->digests, 0, counted_bytes(o), o->halves[0].stream);
 }
 
 tw_status tw_device_opener_record_end(tw_device_opener *o) {
   for (int i = 0; i < o->boxes.count; i++)
-    TW_TRY(tw_device_exchange_advance(&o->boxes.box[i], o->lanes[i].number, o->lanes[i].stream));
+    TW_TRY(tw_device_exchange_advance(&o->boxes.box[i], o->halves[i].number, o->halves[i].stream));
   return TW_OK;
 }
 
@@ -202,7 +202,7 @@ static bool continues(const tw_device_open *last, const tw_device_open *next) {
 
 static tw_status start(void *state, tw_flush_reason reason, uint64_t *message);
 
-static tw_status open_one(void *state, int lane_index, const tw_open_request *r) {
+static tw_status open_one(void *state, int half_index, const tw_open_request *r) {
   tw_device_opener *o = state;
   tw_device_message *m = &o->queue;
   tw_device_open open = {.share = r->share,
@@ -222,8 +222,8 @@ static tw_status open_one(void *state, int lane_index, const tw_open_request *r)
   bool more = m->count && continues(&m->open[m->count - 1], &open);
   if ((m->count == TW_DEVICE_OPENS && !more) || tw_device_message_words(m) + alone.message_words > o->o.message_words)
     TW_TRY(start(o, TW_FLUSH_BUDGET, &message));
-  if (m->count == 0) o->first_lane = lane_index;
-  o->queued_lanes |= 1u << lane_index;
+  if (m->count == 0) o->first_half = half_index;
+  o->queued_halves |= 1u << half_index;
   if (m->count && more) {
     tw_device_open *last = &m->open[m->count - 1];
     last->sequences++;
@@ -263,26 +263,26 @@ static tw_status note_for_relay(tw_device_opener *o, int box, int rounds) {
 static tw_status exchange_by_mailbox(tw_device_opener *o, int l) {
   int rounds = tw_exchange_rounds(&o->queue, o->boxes.relayed ? RELAY_ROUND_WORDS : ROUND_WORDS);
   if (o->relay) TW_TRY(note_for_relay(o, l, rounds));
-  int turn = o->o.lanes == 1 ? TW_ALONE : TW_NO_TURN;
+  int turn = o->o.halves == 1 ? TW_ALONE : TW_NO_TURN;
   if (tw_exchange_takes_turn(&o->queue, &o->boxes.box[l])) turn = o->turns++;
-  return tw_device_exchange(&o->queue, &o->boxes.box[l], o->lanes[l].number++, rounds, turn, o->digests,
-                            o->lanes[l].stream);
+  return tw_device_exchange(&o->queue, &o->boxes.box[l], o->halves[l].number++, rounds, turn, o->digests,
+                            o->halves[l].stream);
 }
 
 #ifdef TWAIN_NCCL
-// NCCL serves both lanes, one after the other: this lane's exchange comes behind the one before.
+// NCCL serves both halves, one after the other: this half's exchange comes behind the one before.
 static tw_status take_turn(tw_device_opener *o, int l) {
-  int last = o->last_lane;
-  o->last_lane = l;
-  return last >= 0 && last != l ? tw_device_event_wait(o->lanes[last].done, o->lanes[l].stream) : TW_OK;
+  int last = o->last_half;
+  o->last_half = l;
+  return last >= 0 && last != l ? tw_device_event_wait(o->halves[last].done, o->halves[l].stream) : TW_OK;
 }
 #endif
 
 static tw_status exchange_by_nccl(tw_device_opener *o, int l) {
 #ifdef TWAIN_NCCL
-  void *stream = o->lanes[l].stream;
+  void *stream = o->halves[l].stream;
   TW_TRY(take_turn(o, l));
-  TW_TRY(tw_device_pack(&o->queue, o->heed, o->sent, stream));
+  TW_TRY(tw_device_pack(&o->queue, o->stop_flag, o->sent, stream));
   TW_TRY(tw_nccl_exchange(o->nccl, o->sent, o->received, 8 * tw_device_message_words(&o->queue), stream));
   return tw_device_unpack(&o->queue, o->sent, o->received, o->digests, stream);
 #else
@@ -291,35 +291,35 @@ static tw_status exchange_by_nccl(tw_device_opener *o, int l) {
 #endif
 }
 
-// On the stream of the lane that queued first; it waits for the other's shares when those go along.
+// On the stream of the half that queued first; it waits for the other's shares when those go along.
 static tw_status start(void *state, tw_flush_reason reason, uint64_t *message) {
   (void)reason;
   tw_device_opener *o = state;
-  int l = o->first_lane;
+  int l = o->first_half;
   *message = o->counts.flushes;
   if (o->queue.count == 0) return TW_OK;
   if (o->counts.flushes >= most_messages(o)) return tw_fail(TW_ERR_INTERNAL, "more messages than opens");
   o->queue.times = o->times + 2 * o->counts.flushes;
-  for (int i = 0; i < o->o.lanes; i++) {
-    if (i == l || !(o->queued_lanes & 1u << i)) continue;
-    TW_TRY(tw_device_event_record(o->lanes[i].ready, o->lanes[i].stream));
-    TW_TRY(tw_device_event_wait(o->lanes[i].ready, o->lanes[l].stream));
+  for (int i = 0; i < o->o.halves; i++) {
+    if (i == l || !(o->queued_halves & 1u << i)) continue;
+    TW_TRY(tw_device_event_record(o->halves[i].ready, o->halves[i].stream));
+    TW_TRY(tw_device_event_wait(o->halves[i].ready, o->halves[l].stream));
   }
   TW_TRY(o->boxes.count ? exchange_by_mailbox(o, l) : exchange_by_nccl(o, l));
-  if (o->o.lanes > 1) TW_TRY(tw_device_event_record(o->lanes[l].done, o->lanes[l].stream));
-  TW_TRY(grow((void **)&o->lane_of, &o->lane_of_room, o->counts.flushes, sizeof *o->lane_of));
-  o->lane_of[o->counts.flushes++] = (int8_t)l;
+  if (o->o.halves > 1) TW_TRY(tw_device_event_record(o->halves[l].done, o->halves[l].stream));
+  TW_TRY(grow((void **)&o->half_of, &o->half_of_room, o->counts.flushes, sizeof *o->half_of));
+  o->half_of[o->counts.flushes++] = (int8_t)l;
   o->counts.payload_bytes += 8 * tw_device_message_words(&o->queue);
   memset(&o->queue, 0, sizeof o->queue);
-  o->queued_lanes = 0;
+  o->queued_halves = 0;
   return TW_OK;
 }
 
 static tw_status finish(void *state, int l, uint64_t message) {
   tw_device_opener *o = state;
   if (message >= o->counts.flushes) return TW_OK;
-  int by = o->lane_of[message];
-  return by == l ? TW_OK : tw_device_event_wait(o->lanes[by].done, o->lanes[l].stream);
+  int by = o->half_of[message];
+  return by == l ? TW_OK : tw_device_event_wait(o->halves[by].done, o->halves[l].stream);
 }
 
 tw_opener tw_device_opener_table(tw_device_opener *o) {
@@ -341,12 +341,13 @@ tw_status tw_device_opener_run_begin(tw_device_opener *o) {
 
 static tw_status check_failed_flag(tw_device_opener *o) {
   int failed = 0;
-  TW_TRY(tw_cuda_backend.download(&failed, o->boxes.box[0].failed, sizeof failed, o->lanes[0].stream));
+  TW_TRY(tw_cuda_backend.download(&failed, o->boxes.box[0].failed, sizeof failed, o->halves[0].stream));
   if (!failed) return TW_OK;
-  return tw_fail(TW_ERR_PEER,
-                 "party %d: an open of party %d did not come, or is not the one of the plan; look at the log of party %d, "
-                 "or raise --timeout (%g s)",
-                 o->o.channel->party, 1 - o->o.channel->party, 1 - o->o.channel->party, o->o.channel->timeout_seconds);
+  return tw_fail(
+      TW_ERR_PEER,
+      "party %d: an open of party %d did not come, or is not the one of the plan; look at the log of party %d, "
+      "or raise --timeout (%g s)",
+      o->o.channel->party, 1 - o->o.channel->party, 1 - o->o.channel->party, o->o.channel->timeout_seconds);
 }
 
 tw_status tw_device_opener_run_end(tw_device_opener *o, bool failed) {
@@ -361,7 +362,7 @@ tw_status tw_device_opener_comm_ns(const tw_device_opener *o, uint64_t *sum) {
   *sum = 0;
   TW_TRY(tw_alloc(16 * count + 16, &memory));
   const uint64_t *times = memory;
-  tw_status status = tw_cuda_backend.download(memory, o->times, 16 * count, o->lanes[0].stream);
+  tw_status status = tw_cuda_backend.download(memory, o->times, 16 * count, o->halves[0].stream);
   for (size_t i = 0; status == TW_OK && i < count; i++)
     if (times[2 * i + 1] > times[2 * i]) *sum += times[2 * i + 1] - times[2 * i];
   tw_free(memory);
@@ -375,7 +376,7 @@ tw_status tw_device_opener_transcript(tw_device_opener *o, char transcript[65]) 
   uint8_t digest[32];
   size_t bytes = 8 * (size_t)o->o.opens;
   TW_TRY(tw_alloc(bytes + 8, &memory));
-  tw_status status = tw_cuda_backend.download(memory, o->digests, bytes, o->lanes[0].stream);
+  tw_status status = tw_cuda_backend.download(memory, o->digests, bytes, o->halves[0].stream);
   crypto_generichash_blake2b(digest, sizeof digest, memory, bytes, NULL, 0);
   sodium_bin2hex(transcript, 65, digest, sizeof digest);
   tw_free(memory);
@@ -412,8 +413,8 @@ static tw_status make_probe(tw_device_opener *o, probe *p) {
     *arrays[i] = memory;
     for (size_t j = 0; j < p->n; j++)
       p->host[j] = i == 0 ? probe_share(o->o.channel->party, j) : probe_mask(o->o.channel->party, j);
-    TW_TRY(tw_cuda_backend.upload(memory, p->host, 8 * p->n, o->lanes[0].stream));
-    TW_TRY(tw_device_wait(o->lanes[0].stream));
+    TW_TRY(tw_cuda_backend.upload(memory, p->host, 8 * p->n, o->halves[0].stream));
+    TW_TRY(tw_device_wait(o->halves[0].stream));
   }
   for (int i = 0; i < 2; i++) TW_TRY(tw_device_timer_create(&p->timer[i]));
   return TW_OK;
@@ -441,28 +442,28 @@ static tw_status record_probe(tw_device_opener *o, const probe *p, int count) {
   for (int i = 0; i <= count; i++) {
     TW_TRY(open_one(o, 0, &r));
     TW_TRY(start(o, TW_FLUSH_DEMAND, &message));
-    if (i == 0) TW_TRY(tw_device_timer_record(p->timer[0], o->lanes[0].stream));  // the parties have met
+    if (i == 0) TW_TRY(tw_device_timer_record(p->timer[0], o->halves[0].stream));  // the parties have met
   }
-  TW_TRY(tw_device_timer_record(p->timer[1], o->lanes[0].stream));
+  TW_TRY(tw_device_timer_record(p->timer[1], o->halves[0].stream));
   return tw_device_opener_record_end(o);
 }
 
 static tw_status capture_probe(tw_device_opener *o, probe *p, int count) {
-  TW_TRY(tw_device_capture_begin(o->lanes[0].stream));
-  if (o->o.lanes > 1) {
-    TW_TRY(tw_device_event_record(o->lanes[0].ready, o->lanes[0].stream));
-    TW_TRY(tw_device_event_wait(o->lanes[0].ready, o->lanes[1].stream));
+  TW_TRY(tw_device_capture_begin(o->halves[0].stream));
+  if (o->o.halves > 1) {
+    TW_TRY(tw_device_event_record(o->halves[0].ready, o->halves[0].stream));
+    TW_TRY(tw_device_event_wait(o->halves[0].ready, o->halves[1].stream));
   }
   tw_status recorded = record_probe(o, p, count);
-  if (o->o.lanes > 1 && recorded == TW_OK) {
-    recorded = tw_device_event_record(o->lanes[1].ready, o->lanes[1].stream);
-    if (recorded == TW_OK) recorded = tw_device_event_wait(o->lanes[1].ready, o->lanes[0].stream);
+  if (o->o.halves > 1 && recorded == TW_OK) {
+    recorded = tw_device_event_record(o->halves[1].ready, o->halves[1].stream);
+    if (recorded == TW_OK) recorded = tw_device_event_wait(o->halves[1].ready, o->halves[0].stream);
   }
-  return tw_device_capture_end(o->lanes[0].stream, recorded, &p->graph);
+  return tw_device_capture_end(o->halves[0].stream, recorded, &p->graph);
 }
 
 static tw_status run_probe(tw_device_opener *o, const probe *p) {
-  void *stream = o->lanes[0].stream;
+  void *stream = o->halves[0].stream;
   TW_TRY(tw_device_opener_run_begin(o));
   tw_status status = tw_device_graph_launch(p->graph, stream);
   if (status == TW_OK) status = tw_device_wait_for(stream, o->o.channel->timeout_seconds);
@@ -472,7 +473,7 @@ static tw_status run_probe(tw_device_opener *o, const probe *p) {
 }
 
 static tw_status check_probe(tw_device_opener *o, const probe *p) {
-  TW_TRY(tw_cuda_backend.download(p->host, p->out, 8 * p->n, o->lanes[0].stream));
+  TW_TRY(tw_cuda_backend.download(p->host, p->out, 8 * p->n, o->halves[0].stream));
   for (size_t j = 0; j < p->n; j++)
     if (p->host[j] != probe_opened(p->bits, j))
       return tw_fail(TW_ERR_PEER, "--transport %s delivers wrong bytes (word %zu of %zu); use another",

@@ -14,8 +14,8 @@ typedef struct {
   tw_transport transport;  // tw_device_opener_choose sets it
   size_t message_words;    // most in one message
   uint32_t opens;          // of a run: openings times sequences
-  int lanes;               // parts of the batch that take turns
-  void *streams[TW_LANES];
+  int halves;              // parts of the batch that take turns
+  void *streams[TW_HALVES];
 } tw_device_opener_options;
 
 // Most words of one level, and opens of the whole program, for the batch.
@@ -39,7 +39,7 @@ tw_status tw_device_opener_run_begin(tw_device_opener *o);
 tw_status tw_device_opener_run_end(tw_device_opener *o, bool failed);
 
 // Once *stop (device memory) is not 0, what was computed is no good: kernels send nothing more of it.
-void tw_device_opener_heed(tw_device_opener *o, const int *stop);
+void tw_device_opener_stop_flag(tw_device_opener *o, const int *stop);
 
 typedef struct {
   uint64_t flushes, payload_bytes;

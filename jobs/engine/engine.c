@@ -8,7 +8,7 @@
 #include "base/memory.h"
 #include "io/keys.h"
 #include "jobs/engine/engine_state.h"
-#include "jobs/program/lanes.h"
+#include "jobs/program/halves.h"
 
 enum { MESSAGE_WORDS = 128 << 20 };  // most in one message: a GiB
 
@@ -45,7 +45,7 @@ tw_status tw_engine_allocate_job(tw_engine *e) {
 }
 
 static void divide_batch(tw_engine *e) {
-  e->count = e->o.overlap && e->o.batch > 1 ? TW_LANES : 1;
+  e->count = e->o.overlap && e->o.batch > 1 ? TW_HALVES : 1;
   for (int i = 0, first = 0; i < e->count; i++) {
     e->parts[i].first = first;
     e->parts[i].batch = (e->o.batch - first) / (e->count - i);
@@ -83,7 +83,7 @@ static tw_session describe(const tw_engine *e, int first, int batch) {
 
 void tw_engine_describe(tw_engine *e, tw_engine_part *p) {
   p->session = describe(e, p->first, p->batch);
-  p->session.lane = (int)(p - e->parts);
+  p->session.half = (int)(p - e->parts);
   p->session.stream = p->stream;
   p->session.arena = p->arena;
   p->session.arena_bytes = p->arena_bytes;
@@ -99,7 +99,7 @@ static tw_status pretend_model(const tw_engine *e, tw_session *s, void **nothing
   return TW_OK;
 }
 
-tw_status tw_engine_forecast(tw_engine *e, tw_engine_part *p, tw_source source) {
+tw_status tw_engine_forecast(tw_engine *e, tw_engine_part *p, tw_correction_reader source) {
   void *nothing;
   tw_engine_describe(e, p);
   p->session.source = source;
@@ -109,36 +109,36 @@ tw_status tw_engine_forecast(tw_engine *e, tw_engine_part *p, tw_source source) 
   return status;
 }
 
-tw_status tw_engine_forecast_ahead(tw_engine *e) {
+tw_status tw_engine_forecast_preparation(tw_engine *e) {
   void *nothing;
   tw_session whole = tw_engine_whole(e);
   TW_TRY(pretend_model(e, &whole, &nothing));
-  tw_status status = tw_ahead_forecast(&e->ahead, &whole);
+  tw_status status = tw_preparation_forecast(&e->preparation, &whole);
   tw_free(nothing);
   return status;
 }
 
-tw_status tw_engine_run_lanes(tw_engine *e, void (*progress)(void *state, double fraction), void *progress_state) {
-  tw_session *lanes[TW_LANES];
-  for (int i = 0; i < e->count; i++) lanes[i] = &e->parts[i].session;
+tw_status tw_engine_run_halves(tw_engine *e, void (*progress)(void *state, double fraction), void *progress_state) {
+  tw_session *halves[TW_HALVES];
+  for (int i = 0; i < e->count; i++) halves[i] = &e->parts[i].session;
   memset(&e->counters, 0, sizeof e->counters);
-  return tw_lanes_run(lanes, e->count, &e->o.budget, &e->counters, progress, progress_state);
+  return tw_halves_run(halves, e->count, &e->o.budget, &e->counters, progress, progress_state);
 }
 
 // Every stretch of gates and every chunk of keys may be a span.
-static size_t trace_room(const tw_program *p, int party, int lanes, int batch) {
+static size_t trace_room(const tw_program *p, int party, int halves, int batch) {
   size_t chunks = p->slot_bytes[party] / TW_KEY_CHUNK + 2;
-  return (size_t)(2 * p->op_count + p->levels + 1) * (size_t)lanes + chunks * (size_t)batch;
+  return (size_t)(2 * p->op_count + p->levels + 1) * (size_t)halves + chunks * (size_t)batch;
 }
 
 int tw_engine_trace_most(const tw_program *p, int party, int batch) {
-  size_t most = trace_room(p, party, TW_LANES, batch) + tw_engine_trace_messages(p);
+  size_t most = trace_room(p, party, TW_HALVES, batch) + tw_engine_trace_messages(p);
   return most < INT_MAX ? (int)most : INT_MAX;
 }
 
-tw_status tw_engine_open_trace(tw_engine *e) {
+tw_status tw_engine_create_trace(tw_engine *e) {
   const tw_program *p = &e->o.plan->program;
-  void *streams[TW_LANES];
+  void *streams[TW_HALVES];
   size_t room = trace_room(p, e->party, e->count, e->o.batch);
   for (int i = 0; i < e->count; i++) streams[i] = e->parts[i].stream;
   return e->o.trace ? tw_engine_trace_create(p, e->count, e->device ? streams : NULL, room, &e->trace) : TW_OK;
@@ -172,7 +172,7 @@ static tw_status probe_channel(tw_engine *e) {
   return status;
 }
 
-tw_status tw_engine_open(const tw_engine_options *o, tw_engine **out) {
+tw_status tw_engine_create(const tw_engine_options *o, tw_engine **out) {
   tw_engine *e = calloc(1, sizeof *e);
   if (!e) return tw_fail(TW_ERR_MEMORY, "out of memory for an engine");
   e->o = *o;
@@ -191,7 +191,7 @@ tw_status tw_engine_open(const tw_engine_options *o, tw_engine **out) {
 #ifdef TWAIN_CUDA
   e->k = e->device ? &tw_cuda_backend : &tw_cpu_backend;
   if (e->device) {
-    status = tw_engine_device_open(e);
+    status = tw_engine_device_create(e);
   } else
 #else
   e->k = &tw_cpu_backend;
@@ -203,24 +203,24 @@ tw_status tw_engine_open(const tw_engine_options *o, tw_engine **out) {
     if (status == TW_OK) status = tw_opens_create(o->channel, &e->opens);
     if (status == TW_OK) tw_opens_limit(e->opens, MESSAGE_WORDS, 0);
     if (status == TW_OK) status = probe_channel(e);
-    if (status == TW_OK) status = tw_engine_open_trace(e);
+    if (status == TW_OK) status = tw_engine_create_trace(e);
   }
   *out = e;
   if (status != TW_OK) {
-    tw_engine_close(e);
+    tw_engine_destroy(e);
     *out = NULL;
   }
   return status;
 }
 
-void tw_engine_close(tw_engine *e) {
+void tw_engine_destroy(tw_engine *e) {
   if (!e) return;
 #ifdef TWAIN_CUDA
   if (e->device) tw_engine_device_stop(e);
 #endif
   for (int i = 0; i < e->count; i++)
-    if (e->parts[i].open) tw_session_close(&e->parts[i].session);
-  tw_ahead_close(&e->ahead);
+    if (e->parts[i].open) tw_session_destroy(&e->parts[i].session);
+  tw_preparation_destroy(&e->preparation);
   tw_host_feed_destroy(e->host_feed);
   tw_engine_trace_destroy(e->trace);
   if (e->opens) tw_opens_destroy(e->opens);
@@ -231,18 +231,18 @@ void tw_engine_close(tw_engine *e) {
   if (e->lengths) e->k->release(e->lengths, sizeof(int) * batch);
   for (int i = 0; i < e->count; i++)
     if (e->parts[i].arena) e->k->release(e->parts[i].arena, e->parts[i].arena_bytes);
-  if (e->ahead.arena) e->k->release(e->ahead.arena, e->ahead.arena_bytes);
+  if (e->preparation.arena) e->k->release(e->preparation.arena, e->preparation.arena_bytes);
   tw_free(e->host_slots);
 #ifdef TWAIN_CUDA
-  if (e->device) tw_engine_device_close(e);
+  if (e->device) tw_engine_device_destroy(e);
 #endif
   free(e);
 }
 
 static tw_status open_host_part(tw_engine *e, tw_engine_part *p) {
-  if (p->open) tw_session_close(&p->session);
+  if (p->open) tw_session_destroy(&p->session);
   p->open = false;
-  tw_source source = tw_host_feed_source(e->host_feed, p->first);
+  tw_correction_reader source = tw_host_feed_source(e->host_feed, p->first);
   if (!p->arena) {
     TW_TRY(tw_engine_forecast(e, p, source));
     TW_TRY(e->k->alloc(p->arena_bytes, &p->arena));
@@ -250,20 +250,20 @@ static tw_status open_host_part(tw_engine *e, tw_engine_part *p) {
   tw_engine_describe(e, p);
   p->open = true;
   p->session.source = source;
-  TW_TRY(tw_session_open(&p->session));
+  TW_TRY(tw_session_create(&p->session));
   if (p == e->parts && e->trace) p->session.opener = tw_engine_trace_opener(e->trace, p->session.opener);
   p->session.opener = e->parts[0].session.opener;  // they share a collector
-  if (e->trace) tw_engine_trace_session(e->trace, p->session.lane, &p->session);
+  if (e->trace) tw_engine_trace_session(e->trace, p->session.half, &p->session);
   return TW_OK;
 }
 
-static tw_status open_host_ahead(tw_engine *e) {
+static tw_status create_host_preparation(tw_engine *e) {
   tw_session whole = tw_engine_whole(e);
-  tw_ahead_close(&e->ahead);
-  if (!e->ahead.arena) TW_TRY(tw_engine_forecast_ahead(e));
-  TW_TRY(tw_ahead_open(&e->ahead, &whole));
-  if (!e->o.prepare_beside) TW_TRY(tw_ahead_finish(&e->ahead));
-  if (e->trace && e->o.prepare_beside) tw_engine_trace_ahead(e->trace, &e->ahead);
+  tw_preparation_destroy(&e->preparation);
+  if (!e->preparation.arena) TW_TRY(tw_engine_forecast_preparation(e));
+  TW_TRY(tw_preparation_create(&e->preparation, &whole));
+  if (!e->o.prepare_beside) TW_TRY(tw_preparation_finish(&e->preparation));
+  if (e->trace && e->o.prepare_beside) tw_engine_trace_preparation(e->trace, &e->preparation);
   return TW_OK;
 }
 
@@ -274,8 +274,8 @@ static tw_status prepare_host(tw_engine *e, const tw_engine_job *job) {
     source = tw_engine_trace_keys(e->trace, &job->source, e->count > 1 ? e->parts[1].first : e->o.batch);
   TW_TRY(tw_host_feed_load(e->host_feed, &source));
   for (int i = 0; i < e->count; i++) TW_TRY(open_host_part(e, &e->parts[i]));
-  TW_TRY(open_host_ahead(e));
-  for (int i = 0; i < e->count; i++) tw_ahead_attach(&e->ahead, &e->parts[i].session, &e->parts[i].taker);
+  TW_TRY(create_host_preparation(e));
+  for (int i = 0; i < e->count; i++) tw_preparation_attach(&e->preparation, &e->parts[i].session, &e->parts[i].taker);
   return TW_OK;
 }
 
@@ -299,7 +299,7 @@ tw_status tw_engine_online(tw_engine *e, void (*progress)(void *state, double fr
   tw_opens_get_stats(e->opens, &e->before);
   tw_opens_restart_transcript(e->opens);
   if (e->trace) TW_TRY(tw_engine_trace_begin(e->trace));
-  TW_TRY(tw_engine_run_lanes(e, progress, progress_state));
+  TW_TRY(tw_engine_run_halves(e, progress, progress_state));
   return e->trace ? tw_engine_trace_end(e->trace) : TW_OK;
 }
 
@@ -341,7 +341,7 @@ tw_status tw_engine_get_stats(tw_engine *e, tw_engine_stats *s) {
                          .counters = e->counters,
                          .probe_latency_s = e->probe_latency,
                          .probe_bandwidth = e->probe_bandwidth,
-                         .products_prepared_beside = e->ahead.beside};
+                         .products_prepared_beside = e->preparation.beside};
 #ifdef TWAIN_CUDA
   if (e->device) return tw_engine_device_stats(e, s);
 #endif
@@ -353,13 +353,13 @@ tw_status tw_engine_get_trace(const tw_engine *e, tw_span **spans, int *count, u
   return tw_trace_collect(tw_engine_trace_spans(e->trace), spans, count, dropped);
 }
 
-const double *tw_engine_label_seconds(tw_engine *e) {
-  if (e->device) return e->label_seconds;
-  double *sum = e->parts[0].session.label_seconds;
+const double *tw_engine_step_seconds(tw_engine *e) {
+  if (e->device) return e->step_seconds;
+  double *sum = e->parts[0].session.step_seconds;
   for (int i = 1; i < e->count; i++)
-    for (int j = 0; j < e->o.plan->program.label_count; j++) {
-      sum[j] += e->parts[i].session.label_seconds[j];
-      e->parts[i].session.label_seconds[j] = 0;
+    for (int j = 0; j < e->o.plan->program.step_count; j++) {
+      sum[j] += e->parts[i].session.step_seconds[j];
+      e->parts[i].session.step_seconds[j] = 0;
     }
   return sum;
 }

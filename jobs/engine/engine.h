@@ -1,5 +1,5 @@
-// One party's machinery for a plan and a model, on the CPU or on one GPU: set up once, then for every batch of sequences
-// prepared before the input and run online. Three times are kept apart: set-up, preparation, online.
+// One party's machinery for a plan and a model, on the CPU or on one GPU: set up once, then for every batch of
+// sequences prepared before the input and run online. Three times are kept apart: set-up, preparation, online.
 #ifndef TW_ENGINE_H
 #define TW_ENGINE_H
 
@@ -9,7 +9,7 @@
 #include "jobs/engine/transport.h"
 #include "jobs/keys/key_source.h"
 #include "jobs/plan/plan.h"
-#include "jobs/program/lanes.h"
+#include "jobs/program/halves.h"
 #include "jobs/program/session.h"
 
 typedef enum { TW_DEVICE_AUTO, TW_DEVICE_CPU, TW_DEVICE_CUDA } tw_device_kind;
@@ -26,7 +26,7 @@ typedef struct {
   bool overlap;           // halves of a batch of two or more take turns, openings behind each other's work
   tw_open_budget budget;  // with overlap
   bool prepare_beside;    // preparation runs beside the online work, where that would wait; else before the input
-  tw_keys_place keys;     // where every job's keys lie; RESIDENT: GPU only
+  tw_key_location keys;   // where every job's keys lie; RESIDENT: GPU only
   const uint64_t *input;  // where every job's input lies, if that is known: it is page-locked for a GPU
   bool time_gates;        // GPU: time each label's work (costs about a microsecond a stretch)
   bool trace;             // record spans (tw_engine_get_trace); on a GPU also times gates
@@ -54,8 +54,8 @@ typedef struct {
 // auto takes a GPU when one is there (index local_rank modulo their number); cuda demands one. *index: the GPU.
 tw_status tw_device_choose(tw_device_kind wanted, int local_rank, tw_device_kind *chosen, int *index);
 
-tw_status tw_engine_open(const tw_engine_options *options, tw_engine **out);  // set-up
-void tw_engine_close(tw_engine *e);                                           // wipes
+tw_status tw_engine_create(const tw_engine_options *options, tw_engine **out);  // set-up
+void tw_engine_destroy(tw_engine *e);                                           // wipes
 tw_status tw_engine_prepare(tw_engine *e, const tw_engine_job *job);
 tw_status tw_engine_online(tw_engine *e, void (*progress)(void *state, double fraction), void *progress_state);
 
@@ -69,7 +69,7 @@ tw_status tw_engine_guard(tw_engine *e, uint64_t *masked, uint64_t *mask);
 tw_status tw_engine_get_stats(tw_engine *e, tw_engine_stats *stats);
 // With `trace`: the spans of the last online phase, labels as in the plan's program; free with tw_free.
 tw_status tw_engine_get_trace(const tw_engine *e, tw_span **spans, int *count, uint64_t *dropped);
-const double *tw_engine_label_seconds(tw_engine *e);    // of the last online phase; GPU: with time_gates, else zeros
+const double *tw_engine_step_seconds(tw_engine *e);     // of the last online phase; GPU: with time_gates, else zeros
 const char *tw_engine_device_name(const tw_engine *e);  // "cpu", or the GPU's name
 const char *tw_engine_transport_name(const tw_engine *e);
 const char *tw_engine_transport_why(const tw_engine *e);

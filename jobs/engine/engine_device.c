@@ -47,7 +47,7 @@ static tw_status upload_program(tw_engine *e) {
 
 // What the GPU must hold, said before it is asked for.
 static tw_status check_memory(tw_engine *e, uint64_t left) {
-  size_t weights = 0, arenas = e->ahead.arena_bytes,
+  size_t weights = 0, arenas = e->preparation.arena_bytes,
          keys = e->o.keys == TW_KEYS_RESIDENT ? 0 : tw_engine_key_bytes(e);  // resident: there already
   for (int i = 0; i < e->o.model->count; i++)
     weights += 2 * 8 * tw_engine_elements(e->o.model, i);  // limbs of W^ and V_b
@@ -69,30 +69,30 @@ static void use_program(const tw_engine *e, int first, tw_session *s) {
   s->backend_slots = e->slots + first;
 }
 
-static tw_status open_ahead(tw_engine *e) {
+static tw_status create_preparation(tw_engine *e) {
   tw_session whole = tw_engine_whole(e);
-  TW_TRY(tw_ahead_open(&e->ahead, &whole));
-  use_program(e, 0, &e->ahead.session);
-  e->ahead.session.fan = &e->fan;
+  TW_TRY(tw_preparation_create(&e->preparation, &whole));
+  use_program(e, 0, &e->preparation.session);
+  e->preparation.session.fan = &e->fan;
   if (e->beside && e->o.trace) {
-    TW_TRY(tw_gate_timer_create(whole.program, e->beside, true, &e->ahead_timer));
-    e->ahead.mark = tw_gate_timer_mark;
-    e->ahead.mark_state = e->ahead_timer;
+    TW_TRY(tw_step_timer_create(whole.program, e->beside, true, &e->preparation_timer));
+    e->preparation.mark = tw_step_timer_mark;
+    e->preparation.mark_state = e->preparation_timer;
   }
-  return e->beside ? tw_ahead_cut(&e->ahead, e->beside) : TW_OK;
+  return e->beside ? tw_preparation_cut(&e->preparation, e->beside) : TW_OK;
 }
 
 static tw_status open_part(tw_engine *e, tw_engine_part *p) {
   TW_TRY(e->k->alloc(p->arena_bytes, &p->arena));
   tw_engine_describe(e, p);
-  TW_TRY(tw_session_open(&p->session));
+  TW_TRY(tw_session_create(&p->session));
   p->open = true;
   use_program(e, p->first, &p->session);
   p->session.opener = tw_device_opener_table(e->opener);
   if (e->trace) p->session.opener = tw_engine_trace_opener(e->trace, p->session.opener);
-  p->session.source = tw_key_feed_source(e->feed, p->session.lane);
-  TW_TRY(tw_gate_timer_create(p->session.program, p->stream, e->o.time_gates || e->o.trace, &p->timer));
-  p->session.mark = tw_gate_timer_mark;
+  p->session.source = tw_key_feed_source(e->feed, p->session.half);
+  TW_TRY(tw_step_timer_create(p->session.program, p->stream, e->o.time_gates || e->o.trace, &p->timer));
+  p->session.mark = tw_step_timer_mark;
   p->session.mark_state = p->timer;
   return TW_OK;
 }
@@ -148,7 +148,7 @@ static tw_status open_streams(tw_engine *e) {
 static tw_status open_transport(tw_engine *e) {
   enum { SMALL = 4096, LARGE = 1 << 20, TIMES = 20 };
   double small, large;
-  tw_device_opener_options o = {.channel = e->o.channel, .lanes = e->count};
+  tw_device_opener_options o = {.channel = e->o.channel, .halves = e->count};
   for (int i = 0; i < e->count; i++) o.streams[i] = e->parts[i].stream;
   tw_device_opener_room(&e->o.plan->program, e->o.batch, &o);
   if (o.message_words < LARGE / 8) o.message_words = LARGE / 8;
@@ -164,7 +164,7 @@ static tw_status open_keys(tw_engine *e) {
   tw_key_feed_options keys = {.slot_bytes = e->o.plan->program.slot_bytes[e->party],
                               .batch = e->o.batch,
                               .place = e->o.keys,
-                              .lanes = e->count,
+                              .halves = e->count,
                               .timed = e->o.time_gates,
                               .traced = e->o.trace};
   for (int i = 0; i < e->count; i++) {
@@ -172,7 +172,7 @@ static tw_status open_keys(tw_engine *e) {
     keys.first[i] = e->parts[i].first;
   }
   TW_TRY(tw_key_feed_create(&keys, &e->feed));
-  tw_device_opener_heed(e->opener, tw_key_feed_stop(e->feed));
+  tw_device_opener_stop_flag(e->opener, tw_key_feed_stop(e->feed));
   return TW_OK;
 }
 
@@ -183,25 +183,25 @@ static void lock_input(tw_engine *e) {
     e->locked_input = (void *)e->o.input;
 }
 
-tw_status tw_engine_device_open(tw_engine *e) {
+tw_status tw_engine_device_create(tw_engine *e) {
   uint64_t left;
   void *memory;
   TW_TRY(open_streams(e));
   TW_TRY(tw_device_describe(e->device_name, sizeof e->device_name, &left));
   for (int i = 0; i < e->count; i++) TW_TRY(tw_engine_forecast(e, &e->parts[i], tw_key_feed_source(NULL, i)));
-  TW_TRY(tw_engine_forecast_ahead(e));
+  TW_TRY(tw_engine_forecast_preparation(e));
   TW_TRY(check_memory(e, left));
-  TW_TRY(tw_alloc(sizeof(double) * (size_t)(e->o.plan->program.label_count + 1), &memory));
-  e->label_seconds = memory;
+  TW_TRY(tw_alloc(sizeof(double) * (size_t)(e->o.plan->program.step_count + 1), &memory));
+  e->step_seconds = memory;
   TW_TRY(tw_engine_set_up_model(e));
   TW_TRY(tw_engine_allocate_job(e));
   lock_input(e);
   TW_TRY(upload_program(e));
   TW_TRY(open_transport(e));
   TW_TRY(open_keys(e));
-  TW_TRY(tw_engine_open_trace(e));
+  TW_TRY(tw_engine_create_trace(e));
   for (int i = 0; i < e->count; i++) TW_TRY(open_part(e, &e->parts[i]));
-  TW_TRY(open_ahead(e));
+  TW_TRY(create_preparation(e));
   return tw_device_wait(e->stream);
 }
 
@@ -211,19 +211,19 @@ void tw_engine_device_stop(tw_engine *e) {
   if (!e->lost) tw_device_graph_destroy(e->graph);
   tw_device_opener_destroy(e->opener, e->lost);
   if (e->lost) tw_device_graph_destroy(e->graph);
-  tw_device_graph_destroy(e->preparation);
+  tw_device_graph_destroy(e->prepared);
   tw_key_feed_destroy(e->feed);
   for (int i = 0; i < e->count; i++) {
-    tw_gate_timer_destroy(e->parts[i].timer);
+    tw_step_timer_destroy(e->parts[i].timer);
     tw_device_event_destroy(e->parts[i].event);
   }
-  tw_gate_timer_destroy(e->ahead_timer);
+  tw_step_timer_destroy(e->preparation_timer);
   tw_host_unmap(e->locked_input);
   const tw_program *p = &e->o.plan->program;
   tw_engine_drop(e, (void *)e->pool, sizeof(int64_t) * p->pool_count);
   for (int i = 0; e->tables && i < p->table_count; i++) tw_engine_drop(e, (void *)e->tables[i], 8 * p->tables[i].n);
   tw_free(e->tables);
-  tw_free(e->label_seconds);
+  tw_free(e->step_seconds);
 }
 
 // Parts' streams begin where the first one is, and it ends when they have.
@@ -242,23 +242,23 @@ static tw_status join_parts(tw_engine *e) {
 }
 
 static tw_status prepare_whole(tw_engine *e) {
-  tw_ahead_rewind(&e->ahead);
-  return tw_ahead_finish(&e->ahead);
+  tw_preparation_rewind(&e->preparation);
+  return tw_preparation_finish(&e->preparation);
 }
 
 // All stretches, on their own stream, from where the first part's is now.
 static tw_status prepare_beside(tw_engine *e) {
   TW_TRY(tw_device_event_record(e->forked, e->stream));
   TW_TRY(tw_device_event_wait(e->forked, e->beside));
-  tw_ahead_rewind(&e->ahead);
-  if (e->ahead_timer) tw_gate_timer_restart(e->ahead_timer);
-  for (int i = 0; i < e->ahead.stretches; i++) TW_TRY(tw_ahead_enqueue(&e->ahead, i));
+  tw_preparation_rewind(&e->preparation);
+  if (e->preparation_timer) tw_step_timer_restart(e->preparation_timer);
+  for (int i = 0; i < e->preparation.stretches; i++) TW_TRY(tw_preparation_enqueue(&e->preparation, i));
   return TW_OK;
 }
 
 static tw_status record_preparation(tw_engine *e) {
   TW_TRY(tw_device_capture_begin(e->stream));
-  return tw_device_capture_end(e->stream, prepare_whole(e), &e->preparation);
+  return tw_device_capture_end(e->stream, prepare_whole(e), &e->prepared);
 }
 
 // The first time memory is taken, also what products need on each stream (of the online phase: tw_session_reserve);
@@ -272,7 +272,7 @@ static tw_status prepare_first(tw_engine *e) {
   }
   for (int i = 0; i < e->count; i++) {
     tw_engine_part *p = &e->parts[i];
-    tw_ahead_attach(&e->ahead, &p->session, &p->taker);
+    tw_preparation_attach(&e->preparation, &p->session, &p->taker);
     TW_TRY(tw_session_reserve(&p->session));
   }
   e->ready = true;
@@ -288,8 +288,8 @@ tw_status tw_engine_device_prepare(tw_engine *e, const tw_engine_job *job) {
   }
   if (!e->ready)
     TW_TRY(prepare_first(e));
-  else if (e->preparation)
-    TW_TRY(tw_device_graph_launch(e->preparation, e->stream));
+  else if (e->prepared)
+    TW_TRY(tw_device_graph_launch(e->prepared, e->stream));
   TW_TRY(e->k->upload(e->input, job->input, tw_engine_input_bytes(e), e->uploads));
   TW_TRY(tw_device_wait(e->uploads));
   TW_TRY(tw_device_wait(e->stream));
@@ -305,12 +305,12 @@ static tw_status enqueue(tw_engine *e) {
   TW_TRY(fork_parts(e));
   for (int i = 0; i < e->count; i++) {
     tw_session_rewind(&e->parts[i].session);
-    tw_gate_timer_restart(e->parts[i].timer);
+    tw_step_timer_restart(e->parts[i].timer);
   }
-  TW_TRY(tw_engine_run_lanes(e, NULL, NULL));
+  TW_TRY(tw_engine_run_halves(e, NULL, NULL));
   for (int i = 0; i < e->count; i++) {
     tw_engine_part *p = &e->parts[i];
-    TW_TRY(tw_gate_timer_end(p->timer));
+    TW_TRY(tw_step_timer_end(p->timer));
     const tw_program *program = p->session.program;
     p->output = p->session.buffers[program->output].value;
     if (program->guard >= 0) p->guard = p->session.buffers[program->guard].value;
@@ -326,12 +326,12 @@ static tw_status record(tw_engine *e) {
 
 // Of the parts together.
 static tw_status read_timers(tw_engine *e) {
-  int labels = e->o.plan->program.label_count;
-  memset(e->label_seconds, 0, sizeof(double) * (size_t)labels);
+  int labels = e->o.plan->program.step_count;
+  memset(e->step_seconds, 0, sizeof(double) * (size_t)labels);
   for (int i = 0; i < e->count; i++) {
     tw_engine_part *p = &e->parts[i];
-    TW_TRY(tw_gate_timer_read(p->timer, p->session.label_seconds));
-    for (int j = 0; j < labels; j++) e->label_seconds[j] += p->session.label_seconds[j];
+    TW_TRY(tw_step_timer_read(p->timer, p->session.step_seconds));
+    for (int j = 0; j < labels; j++) e->step_seconds[j] += p->session.step_seconds[j];
   }
   return TW_OK;
 }
@@ -343,9 +343,9 @@ static tw_status read_trace(tw_engine *e) {
   tw_trace_clear(spans);
   for (int i = 0; i < e->count; i++) {
     tw_engine_part *p = &e->parts[i];
-    TW_TRY(tw_gate_timer_spans(p->timer, origin, TW_TRACE_COMPUTE, i, spans));
+    TW_TRY(tw_step_timer_spans(p->timer, origin, TW_TRACE_COMPUTE, i, spans));
   }
-  if (e->ahead_timer) TW_TRY(tw_gate_timer_spans(e->ahead_timer, origin, TW_TRACE_PREPARE, -1, spans));
+  if (e->preparation_timer) TW_TRY(tw_step_timer_spans(e->preparation_timer, origin, TW_TRACE_PREPARE, -1, spans));
   TW_TRY(tw_key_feed_spans(e->feed, origin, spans));
   return tw_engine_trace_end(e->trace);
 }
@@ -383,7 +383,7 @@ tw_status tw_engine_device_stats(tw_engine *e, tw_engine_stats *s) {
   return tw_device_opener_transcript(e->opener, s->transcript);
 }
 
-void tw_engine_device_close(tw_engine *e) {
+void tw_engine_device_destroy(tw_engine *e) {
   for (int i = 1; i < e->count; i++) tw_device_stream_destroy(e->parts[i].stream);
   for (int i = 0; i < e->fan.count; i++) {
     tw_device_event_destroy(e->fan_events[i]);

@@ -21,7 +21,7 @@ typedef struct {
   void *arena;  // all of the session's memory
   size_t arena_bytes;
   tw_taker taker;                  // of what is prepared
-  tw_gate_timer *timer;            // GPU
+  tw_step_timer *timer;            // GPU
   void *event;                     // GPU: joins the part's stream with the first one's
   const uint64_t *output, *guard;  // where the recorded work leaves its result, and the guard's count
 } tw_engine_part;
@@ -47,10 +47,10 @@ struct tw_engine {
   tw_seed *seeds;
   uint64_t *slots, *host_slots, *input;
   int *lengths;
-  tw_engine_part parts[TW_LANES];
-  int count;                   // parts
-  tw_ahead ahead;              // preparation of the whole batch
-  tw_gate_timer *ahead_timer;  // GPU: of preparation beside, when traced
+  tw_engine_part parts[TW_HALVES];
+  int count;                         // parts
+  tw_preparation preparation;        // preparation of the whole batch
+  tw_step_timer *preparation_timer;  // GPU: of preparation beside, when traced
   tw_engine_trace *trace;
   tw_open_counters counters;
   // CPU
@@ -62,8 +62,8 @@ struct tw_engine {
   const uint64_t **tables;
   tw_device_opener *opener;
   tw_key_feed *feed;
-  void *preparation, *graph;  // recorded work
-  double *label_seconds;
+  void *prepared, *graph;  // recorded work
+  double *step_seconds;
   char transport_why[160];
   double probe_latency, probe_bandwidth;
   bool ready;  // GPU: memory has been taken
@@ -94,15 +94,15 @@ void tw_engine_describe(tw_engine *e, tw_engine_part *p);  // the part's session
 tw_session tw_engine_whole(const tw_engine *e);            // of all parts together
 // Bytes of the arena that a part with corrections from such a source needs, and of preparation's; before or after
 // set-up.
-tw_status tw_engine_forecast(tw_engine *e, tw_engine_part *p, tw_source source);
-tw_status tw_engine_forecast_ahead(tw_engine *e);
-tw_status tw_engine_open_trace(tw_engine *e);
-tw_status tw_engine_run_lanes(tw_engine *e, void (*progress)(void *state, double fraction), void *progress_state);
+tw_status tw_engine_forecast(tw_engine *e, tw_engine_part *p, tw_correction_reader source);
+tw_status tw_engine_forecast_preparation(tw_engine *e);
+tw_status tw_engine_create_trace(tw_engine *e);
+tw_status tw_engine_run_halves(tw_engine *e, void (*progress)(void *state, double fraction), void *progress_state);
 
 // ---- engine_device.c; built with CUDA only
-tw_status tw_engine_device_open(tw_engine *e);
-void tw_engine_device_stop(tw_engine *e);   // before memory and sessions go
-void tw_engine_device_close(tw_engine *e);  // streams
+tw_status tw_engine_device_create(tw_engine *e);
+void tw_engine_device_stop(tw_engine *e);     // before memory and sessions go
+void tw_engine_device_destroy(tw_engine *e);  // streams
 tw_status tw_engine_device_prepare(tw_engine *e, const tw_engine_job *job);
 tw_status tw_engine_device_online(tw_engine *e);
 tw_status tw_engine_device_stats(tw_engine *e, tw_engine_stats *s);

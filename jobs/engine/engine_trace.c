@@ -13,45 +13,45 @@ typedef struct {
 } moment;
 
 typedef struct {
-  int half, label;
+  int half, step;
   int from, to;  // moments
 } message;
 
 // A part's openings: queued since the last message, or on their way.
 typedef struct {
   bool queued, under_way;
-  int label, sent;  // sent: moment
+  int step, sent;  // sent: moment
 } opening;
 
 // Of a part's gates, or of their preparation.
 typedef struct {
   tw_engine_trace *trace;
-  tw_trace_lane lane;
+  tw_trace_track track;
   int half;
 } marker;
 
 // What is being computed.
 typedef struct {
-  int half, label;  // label -1: nothing
+  int half, step;  // step -1: nothing
   uint64_t begun;
 } stretch;
 
 struct tw_engine_trace {
   const tw_program *program;
   tw_trace *spans;
-  void *streams[TW_LANES];
+  void *streams[TW_HALVES];
   bool device;
   tw_opener opener;
-  marker gates[TW_LANES], preparation;
-  opening openings[TW_LANES];
-  int last_lane;      // that queued an opening
-  int *label_of_use;  // of openings
+  marker gates[TW_HALVES], preparation;
+  opening openings[TW_HALVES];
+  int last_track;    // that queued an opening
+  int *step_of_use;  // of openings
   moment *moments;
   message *messages;
   int moment_count, moment_room, message_count, message_room;
   void *origin;
   // CPU
-  stretch stretches[TW_TRACE_LANES];  // of gates, and of preparation
+  stretch stretches[TW_TRACE_TRACKS];  // of gates, and of preparation
   tw_key_source keys;
   int first_of_second_part;
 };
@@ -66,9 +66,9 @@ static tw_status allocate(tw_engine_trace *t, size_t room) {
   TW_TRY(tw_alloc(sizeof(moment) * (size_t)t->moment_room, &memory));
   t->moments = memory;
   TW_TRY(tw_alloc(sizeof(int) * (p->use_count + 1), &memory));
-  t->label_of_use = memory;
+  t->step_of_use = memory;
   for (int i = 0; i < p->op_count; i++)
-    if (p->ops[i].opens) t->label_of_use[p->ops[i].mask_use] = p->ops[i].label;
+    if (p->ops[i].opens) t->step_of_use[p->ops[i].mask_use] = p->ops[i].step;
 #ifdef TWAIN_CUDA
   if (t->device) TW_TRY(tw_device_timer_create(&t->origin));
 #endif
@@ -83,7 +83,7 @@ tw_status tw_engine_trace_create(const tw_program *program, int parts, void *con
   t->program = program;
   t->device = streams != NULL;
   for (int i = 0; i < parts && streams; i++) t->streams[i] = streams[i];
-  for (int i = 0; i < TW_LANES; i++) t->gates[i] = (marker){t, TW_TRACE_COMPUTE, i};
+  for (int i = 0; i < TW_HALVES; i++) t->gates[i] = (marker){t, TW_TRACE_COMPUTE, i};
   t->preparation = (marker){t, TW_TRACE_PREPARE, -1};
   tw_status status = allocate(t, room);
   if (status != TW_OK) {
@@ -103,7 +103,7 @@ void tw_engine_trace_destroy(tw_engine_trace *t) {
   tw_trace_destroy(t->spans);
   tw_free(t->moments);
   tw_free(t->messages);
-  tw_free(t->label_of_use);
+  tw_free(t->step_of_use);
   free(t);
 }
 
@@ -113,17 +113,17 @@ void *tw_engine_trace_origin(const tw_engine_trace *t) { return t->origin; }
 // ---- moments
 
 // *index: -1 when there is no room for it.
-static tw_status take_moment(tw_engine_trace *t, int lane, int *index) {
+static tw_status take_moment(tw_engine_trace *t, int track, int *index) {
   *index = -1;
   if (t->moment_count == t->moment_room) return TW_OK;
   moment *m = &t->moments[t->moment_count];
 #ifdef TWAIN_CUDA
   if (t->device) {
     if (!m->timer) TW_TRY(tw_device_timer_create(&m->timer));
-    TW_TRY(tw_device_timer_record(m->timer, t->streams[lane]));
+    TW_TRY(tw_device_timer_record(m->timer, t->streams[track]));
   }
 #else
-  (void)lane;
+  (void)track;
 #endif
   if (!t->device) m->ns = tw_clock_ns();
   *index = t->moment_count++;
@@ -144,8 +144,8 @@ static tw_status read_moment(const tw_engine_trace *t, int index, uint64_t *ns) 
 
 tw_status tw_engine_trace_begin(tw_engine_trace *t) {
   t->moment_count = t->message_count = 0;
-  for (int i = 0; i < TW_LANES; i++) t->openings[i] = (opening){.label = -1};
-  for (int i = 0; i < TW_TRACE_LANES; i++) t->stretches[i].label = -1;
+  for (int i = 0; i < TW_HALVES; i++) t->openings[i] = (opening){.step = -1};
+  for (int i = 0; i < TW_TRACE_TRACKS; i++) t->stretches[i].step = -1;
 #ifdef TWAIN_CUDA
   if (t->device) return tw_device_timer_record(t->origin, t->streams[0]);
 #endif
@@ -153,22 +153,22 @@ tw_status tw_engine_trace_begin(tw_engine_trace *t) {
   return TW_OK;
 }
 
-// ---- gates and preparation, on the CPU: one span for a stretch of one label. One thread does it all, so a stretch
+// ---- gates and preparation, on the CPU: one span for a stretch of one step. One thread does it all, so a stretch
 // ends where another begins; what is prepared while a gate waits for it lies within its stretch.
 
-static void end_stretch(tw_engine_trace *t, tw_trace_lane lane, uint64_t now) {
-  stretch *s = &t->stretches[lane];
-  if (s->label >= 0) tw_trace_add(t->spans, (tw_span){(int)lane, s->half, s->label, s->begun, now});
-  s->label = -1;
+static void end_stretch(tw_engine_trace *t, tw_trace_track track, uint64_t now) {
+  stretch *s = &t->stretches[track];
+  if (s->step >= 0) tw_trace_add(t->spans, (tw_span){(int)track, s->half, s->step, s->begun, now});
+  s->step = -1;
 }
 
-static tw_status mark(void *state, int label) {
+static tw_status mark(void *state, int step) {
   const marker *m = state;
-  stretch *s = &m->trace->stretches[m->lane];
-  if (label >= 0 && label == s->label && m->half == s->half) return TW_OK;
+  stretch *s = &m->trace->stretches[m->track];
+  if (step >= 0 && step == s->step && m->half == s->half) return TW_OK;
   uint64_t now = tw_clock_ns();
-  end_stretch(m->trace, m->lane, now);
-  *s = (stretch){m->half, label, now};
+  end_stretch(m->trace, m->track, now);
+  *s = (stretch){m->half, step, now};
   return TW_OK;
 }
 
@@ -177,7 +177,7 @@ void tw_engine_trace_session(tw_engine_trace *t, int part, tw_session *s) {
   s->mark_state = &t->gates[part];
 }
 
-void tw_engine_trace_ahead(tw_engine_trace *t, tw_ahead *a) {
+void tw_engine_trace_preparation(tw_engine_trace *t, tw_preparation *a) {
   a->mark = mark;
   a->mark_state = &t->preparation;
 }
@@ -186,7 +186,7 @@ tw_status tw_engine_trace_end(tw_engine_trace *t) {
   if (!t->device) end_stretch(t, TW_TRACE_COMPUTE, tw_clock_ns());
   for (int i = 0; i < t->message_count; i++) {
     const message *m = &t->messages[i];
-    tw_span span = {.lane = TW_TRACE_OPEN, .half = m->half, .label = m->label};
+    tw_span span = {.track = TW_TRACE_OPEN, .half = m->half, .step = m->step};
     TW_TRY(read_moment(t, m->from, &span.begin_ns));
     TW_TRY(read_moment(t, m->to, &span.end_ns));
     tw_trace_add(t->spans, span);
@@ -196,13 +196,13 @@ tw_status tw_engine_trace_end(tw_engine_trace *t) {
 
 // ---- openings
 
-static tw_status open_one(void *state, int lane, const tw_open_request *request) {
+static tw_status open_one(void *state, int track, const tw_open_request *request) {
   tw_engine_trace *t = state;
-  opening *o = &t->openings[lane];
-  if (!o->queued) o->label = t->label_of_use[request->use];
+  opening *o = &t->openings[track];
+  if (!o->queued) o->step = t->step_of_use[request->use];
   o->queued = true;
-  t->last_lane = lane;
-  return t->opener.open(t->opener.state, lane, request);
+  t->last_track = track;
+  return t->opener.open(t->opener.state, track, request);
 }
 
 static void queued(void *state, size_t *words, size_t *jobs) {
@@ -213,8 +213,8 @@ static void queued(void *state, size_t *words, size_t *jobs) {
 static tw_status start(void *state, tw_flush_reason reason, uint64_t *number) {
   tw_engine_trace *t = state;
   int now;
-  TW_TRY(take_moment(t, t->last_lane, &now));
-  for (int i = 0; i < TW_LANES; i++) {
+  TW_TRY(take_moment(t, t->last_track, &now));
+  for (int i = 0; i < TW_HALVES; i++) {
     opening *o = &t->openings[i];
     if (!o->queued) continue;
     o->queued = false;
@@ -224,15 +224,15 @@ static tw_status start(void *state, tw_flush_reason reason, uint64_t *number) {
   return t->opener.start(t->opener.state, reason, number);
 }
 
-static tw_status finish(void *state, int lane, uint64_t number) {
+static tw_status finish(void *state, int track, uint64_t number) {
   tw_engine_trace *t = state;
-  opening *o = &t->openings[lane];
+  opening *o = &t->openings[track];
   int now;
-  TW_TRY(t->opener.finish(t->opener.state, lane, number));
+  TW_TRY(t->opener.finish(t->opener.state, track, number));
   if (!o->under_way) return TW_OK;
-  TW_TRY(take_moment(t, lane, &now));
+  TW_TRY(take_moment(t, track, &now));
   if (now >= 0 && t->message_count < t->message_room)
-    t->messages[t->message_count++] = (message){lane, o->label, o->sent, now};
+    t->messages[t->message_count++] = (message){track, o->step, o->sent, now};
   o->under_way = false;
   return TW_OK;
 }

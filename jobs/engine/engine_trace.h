@@ -15,7 +15,7 @@ typedef struct tw_engine_trace tw_engine_trace;
 tw_status tw_engine_trace_create(const tw_program *program, int parts, void *const *streams, size_t room,
                                  tw_engine_trace **out);
 // Most openings of one online phase.
-static inline size_t tw_engine_trace_messages(const tw_program *p) { return TW_LANES * ((size_t)p->levels + 1); }
+static inline size_t tw_engine_trace_messages(const tw_program *p) { return TW_HALVES * ((size_t)p->levels + 1); }
 void tw_engine_trace_destroy(tw_engine_trace *t);
 tw_trace *tw_engine_trace_spans(tw_engine_trace *t);
 
@@ -30,7 +30,7 @@ tw_opener tw_engine_trace_opener(tw_engine_trace *t, tw_opener opener);
 // CPU: records the part's gates (a session's mark), preparation beside, and, of keys in a file, every chunk that is
 // read and checked.
 void tw_engine_trace_session(tw_engine_trace *t, int part, tw_session *s);
-void tw_engine_trace_ahead(tw_engine_trace *t, tw_ahead *a);
+void tw_engine_trace_preparation(tw_engine_trace *t, tw_preparation *a);
 tw_key_source tw_engine_trace_keys(tw_engine_trace *t, const tw_key_source *source, int first_of_second_part);
 
 #endif

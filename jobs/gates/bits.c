@@ -75,7 +75,7 @@ static tw_status and_party(tw_session *s, const tw_op *op) {
   return s->backend->products(&a, s->stream);
 }
 
-static tw_status and_clear(tw_session *s, const tw_op *op) {
+static tw_status and_emulate(tw_session *s, const tw_op *op) {
   size_t words = tw_words(tw_t(s, op->out[0])->n);
   TW_TRY(tw_make_value(s, op->out[0]));
   memset(tw_b(s, op->out[0])->value, 0, 8 * tw_words_of(s, op->out[0]));
@@ -95,7 +95,7 @@ static tw_status and_clear(tw_session *s, const tw_op *op) {
   return TW_OK;
 }
 
-static const tw_gate and_gate = {"and", NULL, and_deal, NULL, and_party, and_clear};
+static const tw_gate and_gate = {"and", NULL, and_deal, NULL, and_party, and_emulate};
 
 // Sets of literals that have a correction plane in this gate, by their sorted (input, plane) keys.
 typedef struct {

@@ -14,9 +14,9 @@ static int digit_low(const tw_session *s, const tw_op *op, int digit) {
 // opened.
 static tw_status digits_mask(tw_session *s, const tw_op *op, int side) {
   int looked_up = (int)op->arg[2];
-  if (s->role != TW_CLEAR || side == 0 || looked_up < 0) return TW_OK;
+  if (s->role != TW_EMULATOR || side == 0 || looked_up < 0) return TW_OK;
   const tw_correction *c = &s->program->corrections[op->correction];
-  size_t words = tw_words(c->n), h = tw_half(c->n);
+  size_t words = tw_words(c->n), h = tw_first_half(c->n);
   uint64_t *pad[2], *sign;
   for (int i = 0; i < 2; i++) {
     TW_TRY(tw_scratch(s, (size_t)c->width * words, &pad[i]));
@@ -40,18 +40,18 @@ static tw_status digits_mask(tw_session *s, const tw_op *op, int side) {
 static tw_status deal_sign(tw_session *s, const tw_op *op) {
   int looked_up = (int)op->arg[2];
   const tw_correction *c = &s->program->corrections[op->correction];
-  size_t words = tw_words(c->n), half = tw_words(tw_half(c->n)), first = 0;
+  size_t words = tw_words(c->n), half = tw_words(tw_first_half(c->n)), first = 0;
   for (int i = 0; i < looked_up; i++) first += (size_t)1 << s->program->pool[op->list + (size_t)i];
   const tw_buffer *w = tw_b(s, op->in[0]);
   uint64_t *sign;
   TW_TRY(tw_keep(s, words, &sign));
   tw_b(s, op->out[0])->sign = sign;
   tw_deal_sign_args a = {.n = c->n,
-                         .half = tw_half(c->n),
+                         .half = tw_first_half(c->n),
                          .r0 = w->mask[0],
                          .r1 = w->mask[1],
-                         .slot0 = s->halves[0] + first * half,
-                         .slot1 = s->halves[1] + first * (words - half),
+                         .slot0 = s->packed[0] + first * half,
+                         .slot1 = s->packed[1] + first * (words - half),
                          .ring = tw_t(s, op->in[0])->ring,
                          .low = digit_low(s, op, looked_up),
                          .width = (int)s->program->pool[op->list + (size_t)looked_up],
@@ -151,7 +151,7 @@ static uint64_t clear_leaf(const int64_t *leaf, uint64_t r, uint64_t X, int ring
   return kind == TW_LEAF_LT ? c < a : c == a;
 }
 
-static tw_status leaves_clear(tw_session *s, const tw_op *op) {
+static tw_status leaves_emulate(tw_session *s, const tw_op *op) {
   const tw_tensor *x = tw_t(s, op->in[1]);
   const tw_buffer *w = tw_b(s, op->in[1]);
   size_t words = tw_words(x->n);
@@ -167,7 +167,7 @@ static tw_status leaves_clear(tw_session *s, const tw_op *op) {
   return TW_OK;
 }
 
-static const tw_gate leaves_gate = {"leaves", NULL, NULL, NULL, leaves_party, leaves_clear};
+static const tw_gate leaves_gate = {"leaves", NULL, NULL, NULL, leaves_party, leaves_emulate};
 
 int tw_leaves(tw_builder *b, const tw_digits *d, const tw_leaf *leaf, int count) {
   enum { MAX_LEAVES = 1024 };
@@ -220,7 +220,7 @@ static tw_status lookup_party(tw_session *s, const tw_op *op) {
   return s->backend->lookup(&a, s->stream);
 }
 
-static tw_status lookup_clear(tw_session *s, const tw_op *op) {
+static tw_status lookup_emulate(tw_session *s, const tw_op *op) {
   const tw_tensor *x = tw_t(s, op->in[1]);
   const tw_buffer *w = tw_b(s, op->in[1]);
   int out_ring = tw_t(s, op->out[0])->ring, width = (int)op->arg[1], sub = (int)op->arg[2], at = (int)op->arg[4];
@@ -238,7 +238,7 @@ static tw_status lookup_clear(tw_session *s, const tw_op *op) {
   return TW_OK;
 }
 
-static const tw_gate lookup_gate = {"lookup", NULL, NULL, NULL, lookup_party, lookup_clear};
+static const tw_gate lookup_gate = {"lookup", NULL, NULL, NULL, lookup_party, lookup_emulate};
 
 void tw_lookup(tw_builder *b, const tw_digits *d, int index, int sub_bits, uint64_t offset, const int table[2],
                int ring, const int scale[2], int out[2]) {

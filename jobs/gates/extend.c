@@ -38,10 +38,10 @@ static tw_status extend_party(tw_session *s, const tw_op *op) {
                       .one = tw_one(s),
                       .ring = tw_ring_of(s, op->out[0]),
                       .k = tw_t(s, op->in[0])->ring};
-  return s->backend->extend_taking(&a, s->taken, op->correction_count, s->stream);
+  return s->backend->extend_corrected(&a, s->taken, op->correction_count, s->stream);
 }
 
-static tw_status extend_clear(tw_session *s, const tw_op *op) {
+static tw_status extend_emulate(tw_session *s, const tw_op *op) {
   const tw_tensor *x = tw_t(s, op->in[0]), *y = tw_t(s, op->out[0]);
   TW_TRY(tw_make_value(s, op->out[0]));
   for (size_t j = 0; j < x->n; j++)
@@ -49,7 +49,7 @@ static tw_status extend_clear(tw_session *s, const tw_op *op) {
   return TW_OK;
 }
 
-static const tw_gate extend_gate = {"extend", NULL, extend_deal, NULL, extend_party, extend_clear};
+static const tw_gate extend_gate = {"extend", NULL, extend_deal, NULL, extend_party, extend_emulate};
 
 int tw_extend(tw_builder *b, int wire, int ring) {
   tw_tensor t = tw_look(b, wire);
@@ -96,12 +96,12 @@ static tw_status row_party(tw_session *s, const tw_op *op) {
                       .one = tw_one(s),
                       .ring = tw_ring_of(s, op->out[0]),
                       .k = tw_t(s, op->in[0])->ring};
-  TW_TRY(s->backend->extend_taking(&a, s->taken, op->correction_count, s->stream));
+  TW_TRY(s->backend->extend_corrected(&a, s->taken, op->correction_count, s->stream));
   return s->backend->row_sums(extended, rows, n / rows, sum, tw_ring_of(s, op->out[0]), tw_b(s, op->out[0])->value,
                               s->stream);
 }
 
-static tw_status row_clear(tw_session *s, const tw_op *op) {
+static tw_status row_emulate(tw_session *s, const tw_op *op) {
   const tw_tensor *x = tw_t(s, op->in[0]), *y = tw_t(s, op->out[0]);
   size_t cols = x->n / y->n;
   TW_TRY(tw_make_value(s, op->out[0]));
@@ -114,7 +114,7 @@ static tw_status row_clear(tw_session *s, const tw_op *op) {
   return TW_OK;
 }
 
-static const tw_gate row_gate = {"extended row sum", NULL, row_deal, NULL, row_party, row_clear};
+static const tw_gate row_gate = {"extended row sum", NULL, row_deal, NULL, row_party, row_emulate};
 
 int tw_extended_row_sum(tw_builder *b, int wire, size_t cols, int ring) {
   tw_tensor t = tw_look(b, wire);

@@ -40,10 +40,10 @@ static tw_status floor_party(tw_session *s, const tw_op *op) {
                      .one = tw_one(s),
                      .ring = tw_ring_of(s, op->out[0]),
                      .shift = (int)op->arg[0]};
-  return s->backend->floor_taking(&a, s->taken, op->correction_count, s->stream);
+  return s->backend->floor_corrected(&a, s->taken, op->correction_count, s->stream);
 }
 
-static tw_status floor_clear(tw_session *s, const tw_op *op) {
+static tw_status floor_emulate(tw_session *s, const tw_op *op) {
   TW_TRY(tw_make_value(s, op->out[0]));
   const tw_tensor *x = tw_t(s, op->in[0]);
   for (size_t j = 0; j < x->n; j++)
@@ -52,7 +52,7 @@ static tw_status floor_clear(tw_session *s, const tw_op *op) {
   return TW_OK;
 }
 
-static const tw_gate floor_gate = {"floor", NULL, floor_deal, NULL, floor_party, floor_clear};
+static const tw_gate floor_gate = {"floor", NULL, floor_deal, NULL, floor_party, floor_emulate};
 
 int tw_floor_share(tw_builder *b, int wire, int borrow, int bits) {
   tw_tensor t = tw_look(b, wire);

@@ -118,12 +118,12 @@ static tw_status linear_party(tw_session *s, const tw_op *op) {
                             .q = ~0ull,
                             .ring = ring,
                             .pair = tw_flat(rows * d.cols)};
-  TW_TRY(s->backend->combine_taking(&addend, s->taken, op->correction_count, s->stream));
+  TW_TRY(s->backend->combine_corrected(&addend, s->taken, op->correction_count, s->stream));
   return s->backend->product(s->weights.share_operand[d.weight], rows, d.cols, d.inner, tw_b(s, op->in[0])->value, out,
                              tw_t(s, op->out[0])->ring, out, s->stream);
 }
 
-static tw_status linear_clear(tw_session *s, const tw_op *op) {
+static tw_status linear_emulate(tw_session *s, const tw_op *op) {
   linear_shape d = shape_of(s, op);
   TW_TRY(check_weight(s, d));
   TW_TRY(tw_make_value(s, op->out[0]));
@@ -137,7 +137,7 @@ static tw_status linear_clear(tw_session *s, const tw_op *op) {
   return TW_OK;
 }
 
-static const tw_gate linear_gate = {"linear", NULL, linear_deal, linear_prepare, linear_party, linear_clear};
+static const tw_gate linear_gate = {"linear", NULL, linear_deal, linear_prepare, linear_party, linear_emulate};
 
 int tw_linear(tw_builder *b, int x, int weight, size_t inner, size_t cols, int ring, int weight_scale) {
   tw_tensor t = tw_look(b, x);
@@ -187,7 +187,7 @@ static tw_status matmul_party(tw_session *s, const tw_op *op) {
   return s->backend->gemm(count, m, n, k, x->value, y->mask[s->party], out, ring, -1, s->stream);
 }
 
-static tw_status matmul_clear(tw_session *s, const tw_op *op) {
+static tw_status matmul_emulate(tw_session *s, const tw_op *op) {
   TW_TRY(tw_make_value(s, op->out[0]));
   int ring = tw_t(s, op->out[0])->ring;
   uint64_t *out = tw_b(s, op->out[0])->value;
@@ -198,7 +198,7 @@ static tw_status matmul_clear(tw_session *s, const tw_op *op) {
   return TW_OK;
 }
 
-static const tw_gate matmul_gate = {"matmul", NULL, matmul_deal, NULL, matmul_party, matmul_clear};
+static const tw_gate matmul_gate = {"matmul", NULL, matmul_deal, NULL, matmul_party, matmul_emulate};
 
 int tw_matmul(tw_builder *b, int x, int y, size_t count, size_t m, size_t n, size_t k, int ring) {
   tw_tensor t = tw_look(b, x), u = tw_look(b, y);

@@ -43,7 +43,7 @@ static tw_status truncate_party(tw_session *s, const tw_op *op) {
 }
 
 // y = ceil((x - h + p_0 - t) / 2^f), with party 0's rounding offset p_0 - t.
-static tw_status truncate_clear(tw_session *s, const tw_op *op) {
+static tw_status truncate_emulate(tw_session *s, const tw_op *op) {
   TW_TRY(tw_make_value(s, op->out[0]));
   int f = (int)op->arg[0], ring = tw_t(s, op->in[0])->ring, out_ring = tw_t(s, op->out[0])->ring;
   __int128 half = (__int128)1 << (f - 1), unit = (__int128)1 << f;
@@ -58,7 +58,7 @@ static tw_status truncate_clear(tw_session *s, const tw_op *op) {
   return TW_OK;
 }
 
-static const tw_gate truncate_gate = {"truncate", truncate_mask, NULL, NULL, truncate_party, truncate_clear};
+static const tw_gate truncate_gate = {"truncate", truncate_mask, NULL, NULL, truncate_party, truncate_emulate};
 
 int tw_truncate_dithered(tw_builder *b, int wire, int bits) {
   if (bits == 0) return wire;
@@ -300,13 +300,13 @@ static tw_status share_party(tw_session *s, const tw_op *op) {
   return s->backend->share(&a, s->stream);
 }
 
-static tw_status share_clear(tw_session *s, const tw_op *op) {
+static tw_status share_emulate(tw_session *s, const tw_op *op) {
   TW_TRY(tw_make_value(s, op->out[0]));
   memcpy(tw_b(s, op->out[0])->value, tw_b(s, op->in[0])->value, 8 * tw_t(s, op->out[0])->n);
   return TW_OK;
 }
 
-static const tw_gate share_gate = {"as share", NULL, NULL, NULL, share_party, share_clear};
+static const tw_gate share_gate = {"as share", NULL, NULL, NULL, share_party, share_emulate};
 
 int tw_as_share(tw_builder *b, int wire) {
   tw_tensor t = tw_look(b, wire);

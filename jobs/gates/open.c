@@ -42,18 +42,18 @@ static tw_status open_party(tw_session *s, const tw_op *op) {
                          .share = tw_value(s, op->in[0], b),
                          .mask = tw_mask_of(s, id, s->party, b),
                          .out = tw_value(s, id, b)};
-    TW_TRY(s->opener.open(s->opener.state, s->lane, &r));
+    TW_TRY(s->opener.open(s->opener.state, s->half, &r));
   }
   return TW_OK;
 }
 
-static tw_status open_clear(tw_session *s, const tw_op *op) {
+static tw_status open_emulate(tw_session *s, const tw_op *op) {
   TW_TRY(tw_make_value(s, op->out[0]));
   memcpy(tw_b(s, op->out[0])->value, tw_b(s, op->in[0])->value, 8 * (size_t)s->batch * tw_words_of(s, op->out[0]));
   return TW_OK;
 }
 
-static const tw_gate open_gate = {"open", open_mask, NULL, NULL, open_party, open_clear};
+static const tw_gate open_gate = {"open", open_mask, NULL, NULL, open_party, open_emulate};
 
 int tw_open(tw_builder *b, int x) {
   tw_tensor t = tw_look(b, x);
@@ -86,12 +86,12 @@ static tw_status weight_party(tw_session *s, const tw_op *op) {
   return weight_copy(s, op, s->weights.masked[op->arg[0]], tw_b(s, op->out[0])->value);
 }
 
-static tw_status weight_clear(tw_session *s, const tw_op *op) {
+static tw_status weight_emulate(tw_session *s, const tw_op *op) {
   TW_TRY(tw_make_value(s, op->out[0]));
   return weight_copy(s, op, s->weights.value[op->arg[0]], tw_b(s, op->out[0])->value);
 }
 
-static const tw_gate weight_gate = {"weight", weight_mask, NULL, NULL, weight_party, weight_clear};
+static const tw_gate weight_gate = {"weight", weight_mask, NULL, NULL, weight_party, weight_emulate};
 
 int tw_weight_wire(tw_builder *b, int index, int scale, size_t n) {
   tw_op *op = tw_emit(b, &weight_gate);

@@ -43,10 +43,10 @@ static tw_status piece_party(tw_session *s, const tw_op *op) {
                      .rest = part[SIGN_REST],
                      .out = tw_b(s, op->out[0])->value,
                      .ring = tw_ring_of(s, op->out[0])};
-  return s->backend->piece_taking(&a, s->taken, op->correction_count, s->stream);
+  return s->backend->piece_corrected(&a, s->taken, op->correction_count, s->stream);
 }
 
-static tw_status piece_clear(tw_session *s, const tw_op *op) {
+static tw_status piece_emulate(tw_session *s, const tw_op *op) {
   TW_TRY(tw_make_value(s, op->out[0]));
   const uint64_t *a = tw_b(s, op->in[0])->value, *b = tw_b(s, op->in[1])->value, *x = tw_b(s, op->in[2])->value;
   const uint64_t *plus = tw_b(s, op->in[3])->sign;
@@ -57,7 +57,7 @@ static tw_status piece_clear(tw_session *s, const tw_op *op) {
   return TW_OK;
 }
 
-static const tw_gate piece_gate = {"piece", NULL, piece_deal, NULL, piece_party, piece_clear};
+static const tw_gate piece_gate = {"piece", NULL, piece_deal, NULL, piece_party, piece_emulate};
 
 int tw_piece(tw_builder *b, int a, int bb, int x, const tw_digits *d) {
   tw_tensor ta = tw_look(b, a), tb = tw_look(b, bb), tx = tw_look(b, x);

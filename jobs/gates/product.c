@@ -81,10 +81,10 @@ static tw_status multiply_party(tw_session *s, const tw_op *op) {
                         .ring = tw_ring_of(s, op->out[0]),
                         .k = tw_t(s, op->in[0])->ring};
   a.pair = (tw_pairing){p.rows, tw_t(s, op->in[1])->n, p.row_stride, p.col_stride};
-  return s->backend->multiply_taking(&a, s->taken, op->correction_count, s->stream);
+  return s->backend->multiply_corrected(&a, s->taken, op->correction_count, s->stream);
 }
 
-static tw_status multiply_clear(tw_session *s, const tw_op *op) {
+static tw_status multiply_emulate(tw_session *s, const tw_op *op) {
   int k = tw_t(s, op->in[0])->ring, K = tw_t(s, op->out[0])->ring;
   TW_TRY(tw_make_value(s, op->out[0]));
   const uint64_t *x = tw_b(s, op->in[0])->value, *y = tw_b(s, op->in[1])->value;
@@ -98,7 +98,7 @@ static tw_status multiply_clear(tw_session *s, const tw_op *op) {
   return TW_OK;
 }
 
-static const tw_gate multiply_gate = {"multiply", NULL, multiply_deal, NULL, multiply_party, multiply_clear};
+static const tw_gate multiply_gate = {"multiply", NULL, multiply_deal, NULL, multiply_party, multiply_emulate};
 
 int tw_multiply(tw_builder *b, int x, int y, int ring, tw_repeat repeat) {
   tw_tensor t = tw_look(b, x), u = tw_look(b, y);
@@ -176,10 +176,10 @@ static tw_status rows_party(tw_session *s, const tw_op *op) {
                              .ring = tw_ring_of(s, op->out[0]),
                              .k = k,
                              .l = l};
-  return s->backend->multiply_rows_taking(&a, s->taken, op->correction_count, s->stream);
+  return s->backend->multiply_rows_corrected(&a, s->taken, op->correction_count, s->stream);
 }
 
-static tw_status rows_clear(tw_session *s, const tw_op *op) {
+static tw_status rows_emulate(tw_session *s, const tw_op *op) {
   int k = tw_t(s, op->in[0])->ring, l = tw_t(s, op->in[1])->ring, K = tw_t(s, op->out[0])->ring;
   size_t rows = tw_t(s, op->in[1])->n, cols = tw_t(s, op->in[0])->n / rows;
   TW_TRY(tw_make_value(s, op->out[0]));
@@ -191,7 +191,7 @@ static tw_status rows_clear(tw_session *s, const tw_op *op) {
   return TW_OK;
 }
 
-static const tw_gate rows_gate = {"multiply rows", NULL, rows_deal, NULL, rows_party, rows_clear};
+static const tw_gate rows_gate = {"multiply rows", NULL, rows_deal, NULL, rows_party, rows_emulate};
 
 int tw_multiply_rows(tw_builder *b, int x, int y, int ring) {
   tw_tensor t = tw_look(b, x), u = tw_look(b, y);
@@ -258,12 +258,12 @@ static tw_status squares_party(tw_session *s, const tw_op *op) {
                       .out = square,
                       .one = tw_one(s),
                       .k = tw_t(s, op->in[0])->ring};
-  TW_TRY(s->backend->square_taking(&a, s->taken, op->correction_count, s->stream));
+  TW_TRY(s->backend->square_corrected(&a, s->taken, op->correction_count, s->stream));
   return s->backend->row_sums(square, rows, n / rows, sum, tw_ring_of(s, op->out[0]), tw_b(s, op->out[0])->value,
                               s->stream);
 }
 
-static tw_status squares_clear(tw_session *s, const tw_op *op) {
+static tw_status squares_emulate(tw_session *s, const tw_op *op) {
   int k = tw_t(s, op->in[0])->ring, K = tw_t(s, op->out[0])->ring;
   size_t rows = tw_t(s, op->out[0])->n, cols = tw_t(s, op->in[0])->n / rows;
   TW_TRY(tw_make_value(s, op->out[0]));
@@ -278,7 +278,7 @@ static tw_status squares_clear(tw_session *s, const tw_op *op) {
   return TW_OK;
 }
 
-static const tw_gate squares_gate = {"sum of squares", NULL, squares_deal, NULL, squares_party, squares_clear};
+static const tw_gate squares_gate = {"sum of squares", NULL, squares_deal, NULL, squares_party, squares_emulate};
 
 int tw_sum_of_squares(tw_builder *b, int x, size_t cols, int ring) {
   tw_tensor t = tw_look(b, x);

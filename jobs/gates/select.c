@@ -84,10 +84,10 @@ static tw_status select_party(tw_session *s, const tw_op *op) {
                       .one = tw_one(s),
                       .ring = tw_mask(d.K),
                       .k = d.k};
-  return s->backend->select_taking(&a, s->taken, op->correction_count, s->stream);
+  return s->backend->select_corrected(&a, s->taken, op->correction_count, s->stream);
 }
 
-static tw_status select_clear(tw_session *s, const tw_op *op) {
+static tw_status select_emulate(tw_session *s, const tw_op *op) {
   select_shape d = shape_of(s, op);
   TW_TRY(tw_make_value(s, op->out[0]));
   for (int p = 0; p < d.planes; p++)
@@ -103,7 +103,7 @@ static tw_status select_clear(tw_session *s, const tw_op *op) {
   return TW_OK;
 }
 
-static const tw_gate select_gate = {"select", NULL, select_deal, NULL, select_party, select_clear};
+static const tw_gate select_gate = {"select", NULL, select_deal, NULL, select_party, select_emulate};
 
 int tw_select(tw_builder *b, int bitwire, int plane0, int count, int x, int ring) {
   tw_tensor bits = tw_look(b, bitwire), t = tw_look(b, x);
@@ -166,9 +166,9 @@ static tw_status constants_party(tw_session *s, const tw_op *op) {
   return constants_value(s, op, m);
 }
 
-static tw_status constants_clear(tw_session *s, const tw_op *op) { return constants_value(s, op, NULL); }
+static tw_status constants_emulate(tw_session *s, const tw_op *op) { return constants_value(s, op, NULL); }
 
-static const tw_gate constants_gate = {"bit constants", NULL, constants_deal, NULL, constants_party, constants_clear};
+static const tw_gate constants_gate = {"bit constants", NULL, constants_deal, NULL, constants_party, constants_emulate};
 
 int tw_bit_constants(tw_builder *b, int bitwire, int plane0, int count, const int64_t *constants, int ring, int scale) {
   tw_tensor bits = tw_look(b, bitwire);

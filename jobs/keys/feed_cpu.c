@@ -7,7 +7,7 @@
 #include "io/keys.h"
 #include "jobs/keys/key_ring.h"
 
-enum { READERS = 1, DEPTH = 4, LANES_IN_DEPTH = 32 };  // gates need the cores; many sequences are many lanes
+enum { READERS = 1, DEPTH = 4, LANES_IN_DEPTH = 32 };  // gates need the cores; many sequences are many feeds
 
 typedef struct {
   tw_host_feed *feed;
@@ -15,10 +15,10 @@ typedef struct {
 } part;
 
 struct tw_host_feed {
-  part parts[TW_LANES];
+  part parts[TW_HALVES];
   uint64_t slot_bytes;
   int batch;
-  tw_keys_place place;
+  tw_key_location place;
   tw_key_source source;
   uint64_t *at;  // bytes handed out, of each sequence
   tw_key_ring_options o;
@@ -31,7 +31,7 @@ static tw_status create_ring(tw_host_feed *f) {
   void *memory;
   f->o = (tw_key_ring_options){.slot_bytes = f->slot_bytes,
                                .batch = f->batch,
-                               .piece_bytes = TW_KEY_CHUNK,
+                               .block_bytes = TW_KEY_CHUNK,
                                .depth = f->batch > LANES_IN_DEPTH ? 2 : DEPTH,
                                .readers = READERS};
   TW_TRY(tw_secret_alloc(tw_key_ring_buffer_bytes(&f->o), &memory));
@@ -41,7 +41,7 @@ static tw_status create_ring(tw_host_feed *f) {
   return tw_key_ring_create(&f->o, f->buffers, f->words, &f->ring);
 }
 
-tw_status tw_host_feed_create(uint64_t slot_bytes, int batch, tw_keys_place place, tw_host_feed **out) {
+tw_status tw_host_feed_create(uint64_t slot_bytes, int batch, tw_key_location place, tw_host_feed **out) {
   *out = NULL;
   if (place == TW_KEYS_RESIDENT)
     return tw_fail(TW_ERR_USAGE, "keys that lie in a GPU's memory need --device cuda; use keys from memory or a file");
@@ -80,7 +80,7 @@ static tw_status check_end(const tw_host_feed *f, int b, size_t bytes) {
   return tw_fail(TW_ERR_INTERNAL, "gates read past the key slot's end");
 }
 
-// A piece is a chunk here. It is given back with its last byte.
+// A block is a chunk here. It is given back with its last byte.
 static tw_status read(void *state, int of_part, void *dst, size_t bytes) {
   const part *p = state;
   tw_host_feed *f = p->feed;
@@ -89,14 +89,14 @@ static tw_status read(void *state, int of_part, void *dst, size_t bytes) {
   TW_TRY(check_end(f, b, bytes));
   while (bytes > 0) {
     const uint8_t *data;
-    uint64_t piece = f->at[b] / TW_KEY_CHUNK, inside = f->at[b] % TW_KEY_CHUNK;
+    uint64_t block = f->at[b] / TW_KEY_CHUNK, inside = f->at[b] % TW_KEY_CHUNK;
     size_t part = TW_KEY_CHUNK - inside < bytes ? TW_KEY_CHUNK - inside : bytes;
-    TW_TRY(tw_key_ring_wait(f->ring, b, piece, &data));
+    TW_TRY(tw_key_ring_wait(f->ring, b, block, &data));
     memcpy(to, data + inside, part);
     to += part;
     bytes -= part;
     f->at[b] += part;
-    if (f->at[b] / TW_KEY_CHUNK != piece) tw_key_ring_release(f->ring, b, piece + 1);
+    if (f->at[b] / TW_KEY_CHUNK != block) tw_key_ring_release(f->ring, b, block + 1);
   }
   return TW_OK;
 }
@@ -111,10 +111,10 @@ static tw_status window(void *state, int of_part, size_t bytes, const uint8_t **
   return TW_OK;
 }
 
-tw_source tw_host_feed_source(tw_host_feed *f, int first) {
+tw_correction_reader tw_host_feed_source(tw_host_feed *f, int first) {
   part *p = &f->parts[first > 0];
   *p = (part){f, first};
-  return f->place == TW_KEYS_MEMORY ? (tw_source){NULL, p, window} : (tw_source){read, p, NULL};
+  return f->place == TW_KEYS_MEMORY ? (tw_correction_reader){NULL, p, window} : (tw_correction_reader){read, p, NULL};
 }
 
 uint64_t tw_host_feed_wait_ns(const tw_host_feed *f) { return f->ring ? tw_key_ring_wait_ns(f->ring) : 0; }

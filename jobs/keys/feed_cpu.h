@@ -9,12 +9,12 @@
 typedef struct tw_host_feed tw_host_feed;
 
 // place: FILE or MEMORY.
-tw_status tw_host_feed_create(uint64_t slot_bytes, int batch, tw_keys_place place, tw_host_feed **out);
+tw_status tw_host_feed_create(uint64_t slot_bytes, int batch, tw_key_location place, tw_host_feed **out);
 void tw_host_feed_destroy(tw_host_feed *f);  // wipes
 // Begin a job: reading starts now, in the background.
 tw_status tw_host_feed_load(tw_host_feed *f, const tw_key_source *source);
 // For a part of the batch that begins with sequence `first` (0, or one more part).
-tw_source tw_host_feed_source(tw_host_feed *f, int first);
+tw_correction_reader tw_host_feed_source(tw_host_feed *f, int first);
 // Time for which gates waited for keys, this job.
 uint64_t tw_host_feed_wait_ns(const tw_host_feed *f);
 

@@ -14,12 +14,12 @@ typedef struct tw_key_feed tw_key_feed;
 typedef struct {
   uint64_t slot_bytes;
   int batch;
-  tw_keys_place place;
-  int lanes;  // parts of the batch, each on a stream of its own, from sequence `first` on
-  void *streams[TW_LANES];
-  int first[TW_LANES];
-  bool timed;   // measure how long gates wait for keys (costs two small kernels a piece)
-  bool traced;  // time every piece's copy (tw_key_feed_spans)
+  tw_key_location place;
+  int halves;  // parts of the batch, each on a stream of its own, from sequence `first` on
+  void *streams[TW_HALVES];
+  int first[TW_HALVES];
+  bool timed;   // measure how long gates wait for keys (costs two small kernels a block)
+  bool traced;  // time every block's copy (tw_key_feed_spans)
 } tw_key_feed_options;
 
 tw_status tw_key_feed_create(const tw_key_feed_options *options, tw_key_feed **out);
@@ -29,16 +29,17 @@ void tw_key_feed_end(tw_key_feed *f);
 // Begin a job. FILE: readers fill the ring in the background. *moved: the keys lie elsewhere than those of the job
 // before, so that a graph recorded for it is of no use. The stream's earlier work has ended.
 tw_status tw_key_feed_load(tw_key_feed *f, const tw_key_source *source, bool *moved);
-tw_status tw_key_feed_fill(tw_key_feed *f);              // FILE: wait until the ring is full, or all is read
-tw_status tw_key_feed_start(tw_key_feed *f);             // enqueue the first copies; the others as gates go on
-tw_source tw_key_feed_source(tw_key_feed *f, int lane);  // its `window` waits, on the stream, for the pieces it needs
-// Device memory, 0 until a piece of keys fails its check or cannot be read. Gates that come after computed with bytes
+tw_status tw_key_feed_fill(tw_key_feed *f);   // FILE: wait until the ring is full, or all is read
+tw_status tw_key_feed_start(tw_key_feed *f);  // enqueue the first copies; the others as gates go on
+tw_correction_reader tw_key_feed_source(tw_key_feed *f,
+                                        int half);  // its `window` waits, on the stream, for the blocks it needs
+// Device memory, 0 until a block of keys fails its check or cannot be read. Gates that come after computed with bytes
 // that are no keys: whoever forms messages on the stream must send nothing of theirs once this is not 0.
 const int *tw_key_feed_stop(const tw_key_feed *f);
 // After the stream's work: the readers' failure, if any; *wait_ns, when timed: how long gates waited for keys.
 tw_status tw_key_feed_status(tw_key_feed *f);
 tw_status tw_key_feed_wait_ns(tw_key_feed *f, uint64_t *wait_ns);
-// When traced: a span for every piece of all sequences, from `origin` (a timer that passed before them) on. It begins
+// When traced: a span for every block of all sequences, from `origin` (a timer that passed before them) on. It begins
 // when the copy before has ended, or gates have asked for more, so it holds the wait for a reader, too.
 tw_status tw_key_feed_spans(const tw_key_feed *f, void *origin, tw_trace *trace);
 

@@ -16,20 +16,20 @@
 enum { MOST_READERS = 64, LINE_WORDS = 8, POLL_NS = 50000 };  // a word that is polled has a cache line to itself
 
 typedef struct {
-  uint64_t piece, chunk;  // next to be read
+  uint64_t block, chunk;  // next to be read
 } cursor;
 
 struct tw_key_ring {
   tw_key_ring_options o;
   tw_key_source source;
-  uint64_t *starts;  // of a slot's pieces
-  int pieces;        // of a slot
-  int lanes;
-  uint64_t lane_pieces;
-  uint8_t *buffers;                    // [lanes][depth][piece_bytes]
-  uint64_t *epoch, *released, *ready;  // [1], [lanes * LINE_WORDS], [lanes][lane_pieces]
-  cursor *next;                        // [lanes]
-  uint64_t *left;                      // [lanes][depth] chunks that a buffer's piece still lacks
+  uint64_t *starts;  // of a slot's blocks
+  int blocks;        // of a slot
+  int feeds;
+  uint64_t feed_blocks;
+  uint8_t *buffers;                    // [feeds][depth][block_bytes]
+  uint64_t *epoch, *released, *ready;  // [1], [feeds * LINE_WORDS], [feeds][feed_blocks]
+  cursor *next;                        // [feeds]
+  uint64_t *left;                      // [feeds][depth] chunks that a buffer's block still lacks
   pthread_mutex_t lock;
   pthread_cond_t work, there, idle;
   pthread_t thread[MOST_READERS];
@@ -40,10 +40,10 @@ struct tw_key_ring {
   char message[512];
 };
 
-// One chunk of a piece.
+// One chunk of a block.
 typedef struct {
-  int lane, sequence;
-  uint64_t piece, chunk;  // chunk: of the slot
+  int feed, sequence;
+  uint64_t block, chunk;  // chunk: of the slot
   uint8_t *to;
 } task;
 
@@ -53,30 +53,30 @@ int tw_key_readers(int most) {
   return count < 1 ? 1 : count > most ? most : count;
 }
 
-tw_status tw_key_pieces(uint64_t slot_bytes, size_t piece_bytes, uint64_t **starts, int *count) {
+tw_status tw_key_blocks(uint64_t slot_bytes, size_t block_bytes, uint64_t **starts, int *count) {
   uint64_t most = slot_bytes / TW_KEY_CHUNK + 2, bytes = TW_KEY_CHUNK, at = 0;
   void *memory;
   TW_TRY(tw_alloc(8 * (most + 1), &memory));
   *starts = memory;
   for (*count = 0; at < slot_bytes; at += bytes) {
-    if (*count > 1 && bytes < piece_bytes) bytes = 2 * bytes < piece_bytes ? 2 * bytes : piece_bytes;
+    if (*count > 1 && bytes < block_bytes) bytes = 2 * bytes < block_bytes ? 2 * bytes : block_bytes;
     (*starts)[(*count)++] = at;
   }
   (*starts)[*count] = slot_bytes;
   return TW_OK;
 }
 
-static int lanes_of(const tw_key_ring_options *o) { return o->in_order ? 1 : o->batch; }
+static int feeds_of(const tw_key_ring_options *o) { return o->in_order ? 1 : o->batch; }
 
-// Upper bound: one piece a chunk.
-static uint64_t most_pieces(const tw_key_ring_options *o) { return o->slot_bytes / TW_KEY_CHUNK + 1; }
+// Upper bound: one block a chunk.
+static uint64_t most_blocks(const tw_key_ring_options *o) { return o->slot_bytes / TW_KEY_CHUNK + 1; }
 
 size_t tw_key_ring_buffer_bytes(const tw_key_ring_options *o) {
-  return o->piece_bytes * (size_t)o->depth * (size_t)lanes_of(o);
+  return o->block_bytes * (size_t)o->depth * (size_t)feeds_of(o);
 }
 
 size_t tw_key_ring_word_bytes(const tw_key_ring_options *o) {
-  return 8 * (LINE_WORDS * (1 + (size_t)lanes_of(o)) + (size_t)o->batch * most_pieces(o));
+  return 8 * (LINE_WORDS * (1 + (size_t)feeds_of(o)) + (size_t)o->batch * most_blocks(o));
 }
 
 // ---- words that the consumer may see from elsewhere
@@ -84,71 +84,71 @@ size_t tw_key_ring_word_bytes(const tw_key_ring_options *o) {
 static uint64_t load(const uint64_t *word) { return __atomic_load_n(word, __ATOMIC_ACQUIRE); }
 static void store(uint64_t *word, uint64_t value) { __atomic_store_n(word, value, __ATOMIC_RELEASE); }
 
-static uint64_t *ready_word(const tw_key_ring *r, int lane, uint64_t piece) {
-  return &r->ready[(uint64_t)lane * r->lane_pieces + piece];
+static uint64_t *ready_word(const tw_key_ring *r, int feed, uint64_t block) {
+  return &r->ready[(uint64_t)feed * r->feed_blocks + block];
 }
 
-uint8_t *tw_key_ring_buffer(const tw_key_ring *r, int lane, uint64_t piece) {
-  size_t index = (size_t)lane * (size_t)r->o.depth + (size_t)(piece % (uint64_t)r->o.depth);
-  return r->buffers + index * r->o.piece_bytes;
+uint8_t *tw_key_ring_buffer(const tw_key_ring *r, int feed, uint64_t block) {
+  size_t index = (size_t)feed * (size_t)r->o.depth + (size_t)(block % (uint64_t)r->o.depth);
+  return r->buffers + index * r->o.block_bytes;
 }
 const uint64_t *tw_key_ring_epoch(const tw_key_ring *r) { return r->epoch; }
-const uint64_t *tw_key_ring_ready(const tw_key_ring *r, int lane, uint64_t piece) { return ready_word(r, lane, piece); }
-uint64_t *tw_key_ring_released(const tw_key_ring *r, int lane) { return &r->released[LINE_WORDS * lane]; }
+const uint64_t *tw_key_ring_ready(const tw_key_ring *r, int feed, uint64_t block) { return ready_word(r, feed, block); }
+uint64_t *tw_key_ring_released(const tw_key_ring *r, int feed) { return &r->released[LINE_WORDS * feed]; }
 
-static uint64_t released(const tw_key_ring *r, int lane) {
-  uint64_t word = load(tw_key_ring_released(r, lane));
+static uint64_t released(const tw_key_ring *r, int feed) {
+  uint64_t word = load(tw_key_ring_released(r, feed));
   return word >> 32 == *r->epoch ? word & UINT32_MAX : 0;
 }
 
 // ---- readers; all of these hold the lock
 
-static void slot_piece(const tw_key_ring *r, int lane, uint64_t piece, int *sequence, int *index) {
+static void slot_block(const tw_key_ring *r, int feed, uint64_t block, int *sequence, int *index) {
   uint64_t batch = (uint64_t)r->o.batch;
-  *sequence = r->o.in_order ? (int)(piece % batch) : lane;
-  *index = (int)(r->o.in_order ? piece / batch : piece);
+  *sequence = r->o.in_order ? (int)(block % batch) : feed;
+  *index = (int)(r->o.in_order ? block / batch : block);
 }
 
-// Chunks of a slot's piece.
+// Chunks of a slot's block.
 static uint64_t chunks_of(const tw_key_ring *r, int index) {
   return (r->starts[index + 1] - r->starts[index] + TW_KEY_CHUNK - 1) / TW_KEY_CHUNK;
 }
 
-// The lane that is behind the others, of those with something to read and room for it; -1: none.
-static int next_lane(const tw_key_ring *r) {
+// The feed that is behind the others, of those with something to read and room for it; -1: none.
+static int next_feed(const tw_key_ring *r) {
   int best = -1;
-  for (int lane = 0; lane < r->lanes; lane++) {
-    uint64_t piece = r->next[lane].piece;
-    if (piece == r->lane_pieces || piece >= released(r, lane) + (uint64_t)r->o.depth) continue;
-    if (best < 0 || piece < r->next[best].piece) best = lane;
+  for (int feed = 0; feed < r->feeds; feed++) {
+    uint64_t block = r->next[feed].block;
+    if (block == r->feed_blocks || block >= released(r, feed) + (uint64_t)r->o.depth) continue;
+    if (best < 0 || block < r->next[best].block) best = feed;
   }
   return best;
 }
 
 static bool next_task(tw_key_ring *r, task *t) {
-  int lane = next_lane(r), index;
-  if (lane < 0) return false;
-  cursor *c = &r->next[lane];
-  *t = (task){.lane = lane, .piece = c->piece};
-  slot_piece(r, lane, c->piece, &t->sequence, &index);
+  int feed = next_feed(r), index;
+  if (feed < 0) return false;
+  cursor *c = &r->next[feed];
+  *t = (task){.feed = feed, .block = c->block};
+  slot_block(r, feed, c->block, &t->sequence, &index);
   uint64_t chunks = chunks_of(r, index);
-  if (c->chunk == 0) r->left[(uint64_t)lane * (uint64_t)r->o.depth + c->piece % (uint64_t)r->o.depth] = chunks;
+  if (c->chunk == 0) r->left[(uint64_t)feed * (uint64_t)r->o.depth + c->block % (uint64_t)r->o.depth] = chunks;
   t->chunk = r->starts[index] / TW_KEY_CHUNK + c->chunk;
-  t->to = tw_key_ring_buffer(r, lane, c->piece) + c->chunk * TW_KEY_CHUNK;
-  if (++c->chunk == chunks) *c = (cursor){c->piece + 1, 0};
+  t->to = tw_key_ring_buffer(r, feed, c->block) + c->chunk * TW_KEY_CHUNK;
+  if (++c->chunk == chunks) *c = (cursor){c->block + 1, 0};
   return true;
 }
 
 static bool all_taken(const tw_key_ring *r) {
-  for (int lane = 0; lane < r->lanes; lane++)
-    if (r->next[lane].piece < r->lane_pieces) return false;
+  for (int feed = 0; feed < r->feeds; feed++)
+    if (r->next[feed].block < r->feed_blocks) return false;
   return true;
 }
 
-// No more pieces come: whoever waits for one is told.
+// No more blocks come: whoever waits for one is told.
 static void end_job(tw_key_ring *r) {
   r->running = false;
-  for (uint64_t i = 0; i < (uint64_t)r->lanes * r->lane_pieces; i++)
+  for (uint64_t i = 0; i < (uint64_t)r->feeds * r->feed_blocks; i++)
     if (r->ready[i] >> 1 != *r->epoch) store(&r->ready[i], 2 * *r->epoch + 1);
   pthread_cond_broadcast(&r->there);
 }
@@ -161,8 +161,8 @@ static void finish_task(tw_key_ring *r, const task *t, tw_status status) {
     end_job(r);
     return;
   }
-  if (--r->left[(uint64_t)t->lane * (uint64_t)r->o.depth + t->piece % (uint64_t)r->o.depth] > 0) return;
-  store(ready_word(r, t->lane, t->piece), 2 * *r->epoch);
+  if (--r->left[(uint64_t)t->feed * (uint64_t)r->o.depth + t->block % (uint64_t)r->o.depth] > 0) return;
+  store(ready_word(r, t->feed, t->block), 2 * *r->epoch);
   pthread_cond_broadcast(&r->there);
 }
 
@@ -179,7 +179,7 @@ static void wait_for_work(tw_key_ring *r) {
   r->polling = true;
   pthread_cond_timedwait(&r->work, &r->lock, &until);
   r->polling = false;
-  if (r->running && (next_lane(r) >= 0 || all_taken(r))) pthread_cond_broadcast(&r->work);
+  if (r->running && (next_feed(r) >= 0 || all_taken(r))) pthread_cond_broadcast(&r->work);
 }
 
 static void *read_chunks(void *ring) {
@@ -228,11 +228,11 @@ static void init_locks(tw_key_ring *r) {
 
 static tw_status allocate(tw_key_ring *r) {
   void *memory;
-  TW_TRY(tw_key_pieces(r->o.slot_bytes, r->o.piece_bytes, &r->starts, &r->pieces));
-  r->lane_pieces = (uint64_t)r->pieces * (r->o.in_order ? (uint64_t)r->o.batch : 1);
-  TW_TRY(tw_alloc(sizeof(cursor) * (size_t)r->lanes, &memory));
+  TW_TRY(tw_key_blocks(r->o.slot_bytes, r->o.block_bytes, &r->starts, &r->blocks));
+  r->feed_blocks = (uint64_t)r->blocks * (r->o.in_order ? (uint64_t)r->o.batch : 1);
+  TW_TRY(tw_alloc(sizeof(cursor) * (size_t)r->feeds, &memory));
   r->next = memory;
-  TW_TRY(tw_alloc(8 * (size_t)r->lanes * (size_t)r->o.depth, &memory));
+  TW_TRY(tw_alloc(8 * (size_t)r->feeds * (size_t)r->o.depth, &memory));
   r->left = memory;
   return TW_OK;
 }
@@ -243,11 +243,11 @@ tw_status tw_key_ring_create(const tw_key_ring_options *o, uint8_t *buffers, uin
   if (!r) return tw_fail(TW_ERR_MEMORY, "out of memory for a key ring");
   memset(words, 0, tw_key_ring_word_bytes(o));
   r->o = *o;
-  r->lanes = lanes_of(o);
+  r->feeds = feeds_of(o);
   r->buffers = buffers;
   r->epoch = words;
   r->released = words + LINE_WORDS;
-  r->ready = r->released + LINE_WORDS * r->lanes;
+  r->ready = r->released + LINE_WORDS * r->feeds;
   *r->epoch = 1;  // of no job: words are zero, which would be epoch 0's
   init_locks(r);
   tw_status status = allocate(r);
@@ -292,9 +292,9 @@ tw_status tw_key_ring_start(tw_key_ring *r, const tw_key_source *source) {
   r->status = TW_OK;
   r->wait_ns = 0;
   store(r->epoch, (*r->epoch + 1) & UINT32_MAX);
-  for (int lane = 0; lane < r->lanes; lane++) {
-    r->next[lane] = (cursor){0, 0};
-    store(tw_key_ring_released(r, lane), *r->epoch << 32);
+  for (int feed = 0; feed < r->feeds; feed++) {
+    r->next[feed] = (cursor){0, 0};
+    store(tw_key_ring_released(r, feed), *r->epoch << 32);
   }
   r->running = true;
   pthread_cond_broadcast(&r->work);
@@ -322,9 +322,9 @@ static tw_status wait_locked(tw_key_ring *r, const uint64_t *word) {
   return came || status != TW_OK ? status : tw_fail(TW_ERR_INTERNAL, "keys are asked for while none are being read");
 }
 
-tw_status tw_key_ring_wait(tw_key_ring *r, int lane, uint64_t piece, const uint8_t **data) {
-  const uint64_t *word = ready_word(r, lane, piece);
-  *data = tw_key_ring_buffer(r, lane, piece);
+tw_status tw_key_ring_wait(tw_key_ring *r, int feed, uint64_t block, const uint8_t **data) {
+  const uint64_t *word = ready_word(r, feed, block);
+  *data = tw_key_ring_buffer(r, feed, block);
   if (load(word) == 2 * *r->epoch) return TW_OK;
   uint64_t start = tw_clock_ns();
   tw_status status = wait_locked(r, word);
@@ -333,14 +333,14 @@ tw_status tw_key_ring_wait(tw_key_ring *r, int lane, uint64_t piece, const uint8
 }
 
 tw_status tw_key_ring_fill(tw_key_ring *r) {
-  uint64_t first = r->lane_pieces < (uint64_t)r->o.depth ? r->lane_pieces : (uint64_t)r->o.depth;
-  for (int lane = 0; lane < r->lanes; lane++)
-    for (uint64_t piece = 0; piece < first; piece++) TW_TRY(wait_locked(r, ready_word(r, lane, piece)));
+  uint64_t first = r->feed_blocks < (uint64_t)r->o.depth ? r->feed_blocks : (uint64_t)r->o.depth;
+  for (int feed = 0; feed < r->feeds; feed++)
+    for (uint64_t block = 0; block < first; block++) TW_TRY(wait_locked(r, ready_word(r, feed, block)));
   return TW_OK;
 }
 
-void tw_key_ring_release(tw_key_ring *r, int lane, uint64_t count) {
-  store(tw_key_ring_released(r, lane), *r->epoch << 32 | count);
+void tw_key_ring_release(tw_key_ring *r, int feed, uint64_t count) {
+  store(tw_key_ring_released(r, feed), *r->epoch << 32 | count);
   pthread_mutex_lock(&r->lock);
   pthread_cond_broadcast(&r->work);
   pthread_mutex_unlock(&r->lock);

@@ -11,7 +11,7 @@ typedef enum {
   TW_KEYS_FILE,     // read and checked in chunks, by reader threads, while gates run
   TW_KEYS_MEMORY,   // whole slots in host memory, page-locked for a GPU: read in place
   TW_KEYS_RESIDENT  // whole slots in the GPU's memory
-} tw_keys_place;
+} tw_key_location;
 
 // Must stay until the online phase has ended.
 typedef struct {

@@ -21,22 +21,22 @@ static int distance_to_maximum(tw_builder *b, int s, size_t rows, size_t cols) {
 int tw_build_softmax_values(tw_builder *b, const tw_layer_shape *shape, int layer, const tw_rings *rings, int s, int v,
                             size_t heads, size_t head_dim) {
   size_t seq = (size_t)shape->seq, rows = heads * seq;
-  int back = tw_label_set(b, layer, "values");
+  int back = tw_step_begin(b, layer, "values");
   if (rings->v > tw_look(b, v).ring) v = tw_open(b, tw_extend(b, v, rings->v));  // beside the row maximum
-  tw_label_set(b, layer, "row maximum");
+  tw_step_begin(b, layer, "row maximum");
   int z = distance_to_maximum(b, s, rows, seq);
-  tw_label_set(b, layer, "exp");
+  tw_step_begin(b, layer, "exp");
   int e = tw_open(b, tw_zero_dead(b, tw_apply_spec(b, z, &tw_spec_exp, rings->v), rows, seq));
-  tw_label_set(b, layer, "reciprocal");
+  tw_step_begin(b, layer, "reciprocal");
   int inverse = tw_apply_spec(b, tw_row_sum(b, e, seq), &shape->reciprocal, 0);
-  tw_label_set(b, layer, "values");
+  tw_step_begin(b, layer, "values");
   int context = tw_truncate(b, tw_open(b, tw_matmul(b, e, v, heads, seq, head_dim, seq, rings->v)), SCALE);
-  tw_label_set(b, layer, "normalise");
+  tw_step_begin(b, layer, "normalise");
   int ring = rings->out + shape->reciprocal.out_scale;
   bool narrow = tw_look(b, inverse).ring < ring;
   int normalised =
       narrow ? tw_multiply_rows(b, context, inverse, ring) : tw_multiply(b, context, inverse, ring, TW_PER_ROW);
-  tw_label_back(b, back);
+  tw_step_back(b, back);
   return normalised;
 }
 
@@ -59,7 +59,7 @@ static int attention(tw_builder *b, const tw_layer_shape *shape, int layer, cons
          seq = (size_t)shape->seq;
   int first = layer * TW_TENSORS_PER_LAYER, shift;
   tw_query_fold((int)dim, &shift);
-  tw_label_set(b, layer, "qkv");
+  tw_step_begin(b, layer, "qkv");
   int qkv = tw_open(b, tw_linear(b, x, first, hidden, 3 * hidden, rings->qkv, SCALE));
   int down = 2 * SCALE - rings->query_scale;
   int q = tw_truncate(b, tw_reduce(b, head_part(b, qkv, shape, 0, false), rings->qk + down), down);
@@ -68,17 +68,17 @@ static int attention(tw_builder *b, const tw_layer_shape *shape, int layer, cons
   tw_declare(b, q, "query", 0, TW_BY_HEAD, heads);
   tw_declare(b, k, "key", 0, TW_BY_COLUMN, 1);
   tw_declare(b, v, "value", rings->value_limit, TW_BY_HEAD, heads);
-  tw_label_set(b, layer, "logits");
+  tw_step_begin(b, layer, "logits");
   int s = tw_open(b, tw_matmul(b, q, k, heads, seq, seq, dim, rings->qk));
   // 1 / sqrt(head_dim) is read into the scale; its odd half power of two is folded into W_Q
   tw_rescale(b, s, tw_look(b, s).scale + shift);
   s = tw_truncate(b, s, tw_look(b, s).scale - SCALE);
   tw_declare(b, s, "logit", 0, TW_BY_PAIR, heads);
   int context = tw_build_softmax_values(b, shape, layer, rings, s, v, heads, dim);
-  tw_label_set(b, layer, "normalise");
+  tw_step_begin(b, layer, "normalise");
   context = tw_truncate(b, tw_open(b, context), shape->reciprocal.out_scale);
   int rows = tw_view(b, context, (tw_view_map){{1, seq, heads, dim}, {0, dim, seq * dim, 1}, 0});
-  tw_label_set(b, layer, "out-projection");
+  tw_step_begin(b, layer, "out-projection");
   int y = tw_truncate(b, tw_open(b, tw_linear(b, rows, first + 2, hidden, hidden, rings->out, SCALE)), SCALE);
   tw_declare(b, y, "attention", 0, TW_BY_ROW, 1);
   return y;
@@ -87,12 +87,12 @@ static int attention(tw_builder *b, const tw_layer_shape *shape, int layer, cons
 static int feed_forward(tw_builder *b, const tw_layer_shape *shape, int layer, const tw_rings *rings, int x) {
   size_t hidden = (size_t)shape->config.hidden, inner = (size_t)shape->config.intermediate;
   int first = layer * TW_TENSORS_PER_LAYER;
-  tw_label_set(b, layer, "ffn-up");
+  tw_step_begin(b, layer, "ffn-up");
   int u = tw_truncate(b, tw_open(b, tw_linear(b, x, first + 6, hidden, inner, rings->up, SCALE)), SCALE);
   tw_declare(b, u, "up", 0, TW_BY_ROW, 1);
-  tw_label_set(b, layer, shape->activation->name);
+  tw_step_begin(b, layer, shape->activation->name);
   int a = tw_open(b, tw_apply_spec(b, u, shape->activation, rings->down));
-  tw_label_set(b, layer, "ffn-down");
+  tw_step_begin(b, layer, "ffn-down");
   int y = tw_truncate(b, tw_open(b, tw_linear(b, a, first + 8, inner, hidden, rings->down, SCALE)), SCALE);
   tw_declare(b, y, "feed_forward", 0, TW_BY_ROW, 1);
   return y;
@@ -177,7 +177,7 @@ int tw_build_norm(tw_builder *b, int x, int gamma, int beta, size_t hidden, int 
 static int model_norm(tw_builder *b, const tw_layer_shape *shape, int layer, int which, const tw_rings *rings, int x) {
   size_t hidden = (size_t)shape->config.hidden;
   int first = layer * TW_TENSORS_PER_LAYER + (which == 1 ? 4 : 10);
-  tw_label_set(b, layer, which == 1 ? "norm 1" : "norm 2");
+  tw_step_begin(b, layer, which == 1 ? "norm 1" : "norm 2");
   int gamma = tw_weight_wire(b, first, SCALE, hidden);
   int beta = shape->rms_norm ? -1 : tw_weight_wire(b, first + 1, SCALE, hidden);
   return tw_build_norm(b, x, gamma, beta, hidden, rings->product, which == 1 ? rings->norm1 : rings->norm2,

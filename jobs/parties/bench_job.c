@@ -24,8 +24,8 @@
 
 enum { PATH_ROOM = 4000 };
 
-struct tw_rehearsal {
-  tw_rehearsal_options o;
+struct tw_bench_job {
+  tw_bench_job_options o;
   tw_model model;
   tw_client client;
   tw_plan plan;
@@ -52,7 +52,7 @@ struct tw_rehearsal {
   char message[256];
 };
 
-static uint64_t random_word(const tw_rehearsal *r, const char *label, uint64_t index) {
+static uint64_t random_word(const tw_bench_job *r, const char *label, uint64_t index) {
   tw_seed seed;
   uint64_t word;
   tw_seed_test(&seed, r->o.number, label, index);
@@ -61,7 +61,7 @@ static uint64_t random_word(const tw_rehearsal *r, const char *label, uint64_t i
 }
 
 // Tokens drawn from the number, embedded by the synthetic client; every sequence fills its length.
-static tw_status make_input(tw_rehearsal *r) {
+static tw_status make_input(tw_bench_job *r) {
   size_t n = (size_t)r->o.batch * (size_t)r->o.seq;
   void *memory;
   TW_TRY(tw_alloc(sizeof(int) * n, &memory));
@@ -79,7 +79,7 @@ static tw_status make_input(tw_rehearsal *r) {
   return status;
 }
 
-static tw_status share_input(tw_rehearsal *r) {
+static tw_status share_input(tw_bench_job *r) {
   size_t n = (size_t)r->o.batch * (size_t)r->o.seq * (size_t)r->input.hidden;
   void *memory;
   tw_seed seed;
@@ -93,7 +93,7 @@ static tw_status share_input(tw_rehearsal *r) {
   return TW_OK;
 }
 
-static tw_status make_model(tw_rehearsal *r) {
+static tw_status make_model(tw_bench_job *r) {
   tw_seed seeds[2];
   TW_TRY(tw_import_synthetic(r->o.shape, &r->model, &r->client));
   if (r->o.layers > 0 && r->o.layers < r->model.config.layers) {  // the first layers of the shape
@@ -109,9 +109,9 @@ static tw_status make_model(tw_rehearsal *r) {
   return TW_OK;
 }
 
-static bool on_gpu(const tw_rehearsal *r) { return r->o.device == TW_DEVICE_CUDA; }
+static bool on_gpu(const tw_bench_job *r) { return r->o.device == TW_DEVICE_CUDA; }
 
-static tw_status allocate_slots(tw_rehearsal *r) {
+static tw_status allocate_slots(tw_bench_job *r) {
   size_t bytes = r->slot_room * (size_t)r->o.batch;
   void *memory = NULL;
 #ifdef TWAIN_CUDA
@@ -123,7 +123,7 @@ static tw_status allocate_slots(tw_rehearsal *r) {
   return TW_OK;
 }
 
-static void free_slots(tw_rehearsal *r) {
+static void free_slots(tw_bench_job *r) {
   if (!r->slots) return;
 #ifdef TWAIN_CUDA
   size_t bytes = r->slot_room * (size_t)r->o.batch;
@@ -133,7 +133,7 @@ static void free_slots(tw_rehearsal *r) {
   if (!on_gpu(r)) tw_free(r->slots);
 }
 
-static tw_status make_folder(tw_rehearsal *r) {
+static tw_status make_folder(tw_bench_job *r) {
   const char *parent = getenv("TMPDIR");
   snprintf(r->folder, sizeof r->folder, "%s/twain-bench-XXXXXX", parent && *parent ? parent : "/tmp");
   if (!mkdtemp(r->folder)) {
@@ -146,7 +146,7 @@ static tw_status make_folder(tw_rehearsal *r) {
   return TW_OK;
 }
 
-static tw_status allocate_keys(tw_rehearsal *r) {
+static tw_status allocate_keys(tw_bench_job *r) {
   r->slot_count = r->o.batch * r->o.repeat;
   r->slot_room = tw_arena_rounded(r->plan.program.slot_bytes[r->o.party]);
   void *memory;
@@ -165,17 +165,18 @@ static tw_status allocate_keys(tw_rehearsal *r) {
 }
 
 // The dealer on the GPU stays: it deals again before every repetition.
-static tw_status open_dealer(tw_rehearsal *r) {
+static tw_status open_dealer(tw_bench_job *r) {
 #ifdef TWAIN_CUDA
   if (on_gpu(r))
-    return tw_device_dealer_open(&r->plan, &r->dealer, (const bool[2]){r->o.party == 0, r->o.party == 1}, 1, &r->dealing);
+    return tw_device_dealer_create(&r->plan, &r->dealer, (const bool[2]){r->o.party == 0, r->o.party == 1}, 1,
+                                   &r->dealing);
 #endif
   return tw_model_masks_draw(&r->dealer, &tw_cpu_backend, NULL, &r->masks);
 }
 
-tw_status tw_rehearsal_open(const tw_rehearsal_options *options, tw_rehearsal **out) {
-  tw_rehearsal *r = calloc(1, sizeof *r);
-  if (!r) return tw_fail(TW_ERR_MEMORY, "out of memory for a rehearsal");
+tw_status tw_bench_job_create(const tw_bench_job_options *options, tw_bench_job **out) {
+  tw_bench_job *r = calloc(1, sizeof *r);
+  if (!r) return tw_fail(TW_ERR_MEMORY, "out of memory for a bench_job");
   r->o = *options;
   r->dealt = -1;
   pthread_mutex_init(&r->lock, NULL);
@@ -186,15 +187,15 @@ tw_status tw_rehearsal_open(const tw_rehearsal_options *options, tw_rehearsal **
   if (status == TW_OK) status = open_dealer(r);
   *out = r;
   if (status != TW_OK) {
-    tw_rehearsal_close(r);
+    tw_bench_job_destroy(r);
     *out = NULL;
   }
   return status;
 }
 
-static void close_file(tw_rehearsal *r) {
+static void close_file(tw_bench_job *r) {
   for (int b = 0; r->streams && b < r->o.batch; b++) {
-    tw_key_stream_close(r->streams[b]);
+    tw_key_stream_destroy(r->streams[b]);
     r->streams[b] = NULL;
   }
   tw_keys_close(r->file);
@@ -202,13 +203,13 @@ static void close_file(tw_rehearsal *r) {
   if (r->path[0]) unlink(r->path);
 }
 
-void tw_rehearsal_close(tw_rehearsal *r) {
+void tw_bench_job_destroy(tw_bench_job *r) {
   if (!r) return;
   close_file(r);
   if (r->folder[0]) rmdir(r->folder);
   free_slots(r);
 #ifdef TWAIN_CUDA
-  tw_device_dealer_close(r->dealing);
+  tw_device_dealer_destroy(r->dealing);
 #endif
   tw_free(r->streams);
   tw_free(r->seeds);
@@ -226,13 +227,13 @@ void tw_rehearsal_close(tw_rehearsal *r) {
   free(r);
 }
 
-const tw_plan *tw_rehearsal_plan(const tw_rehearsal *r) { return &r->plan; }
-const tw_model_share *tw_rehearsal_model(const tw_rehearsal *r) { return &r->shares[r->o.party]; }
-const uint64_t *tw_rehearsal_input(const tw_rehearsal *r) { return r->input_share; }
+const tw_plan *tw_bench_job_plan(const tw_bench_job *r) { return &r->plan; }
+const tw_model_share *tw_bench_job_model(const tw_bench_job *r) { return &r->shares[r->o.party]; }
+const uint64_t *tw_bench_job_input(const tw_bench_job *r) { return r->input_share; }
 
 // ---- the key file ----
 
-static tw_status create_file(tw_rehearsal *r, tw_keys_writer **out) {
+static tw_status create_file(tw_bench_job *r, tw_keys_writer **out) {
   tw_key_index_entry *index;
   TW_TRY(tw_program_index(&r->plan.program, r->o.party, &index));
   tw_keys_info info = {.party = r->o.party,
@@ -249,20 +250,20 @@ static tw_status create_file(tw_rehearsal *r, tw_keys_writer **out) {
   return status;
 }
 
-static tw_status write_slot(tw_rehearsal *r, tw_keys_writer *w, int b, const uint8_t *half) {
+static tw_status write_slot(tw_bench_job *r, tw_keys_writer *w, int b, const uint8_t *half) {
   TW_TRY(tw_keys_begin_slot(w, (uint64_t)b, r->seeds[r->dealt * r->o.batch + b].key));
   TW_TRY(tw_keys_append(w, half, r->plan.program.slot_bytes[r->o.party]));
   return tw_keys_end_slot(w);
 }
 
-static tw_status end_file(tw_rehearsal *r, tw_keys_writer *w, tw_status status) {
+static tw_status end_file(tw_bench_job *r, tw_keys_writer *w, tw_status status) {
   if (status != TW_OK) {
     tw_keys_abort(w);
     return status;
   }
   TW_TRY(tw_keys_commit(w));
   TW_TRY(tw_keys_open(r->path, r->o.party, &r->file));
-  for (int b = 0; b < r->o.batch; b++) TW_TRY(tw_key_stream_open(r->file, (uint64_t)b, &r->streams[b]));
+  for (int b = 0; b < r->o.batch; b++) TW_TRY(tw_key_stream_create(r->file, (uint64_t)b, &r->streams[b]));
   return TW_OK;
 }
 
@@ -273,14 +274,14 @@ static tw_status discard(void *state, const void *data, size_t bytes) {
   return TW_OK;
 }
 
-static uint8_t *slot_of(const tw_rehearsal *r, int b) { return r->slots + (size_t)b * r->slot_room; }
+static uint8_t *slot_of(const tw_bench_job *r, int b) { return r->slots + (size_t)b * r->slot_room; }
 
-static void seeds_of(const tw_rehearsal *r, int b, tw_seed seed[2], uint64_t *slot) {
+static void seeds_of(const tw_bench_job *r, int b, tw_seed seed[2], uint64_t *slot) {
   *slot = (uint64_t)(r->dealt * r->o.batch + b);
   for (int party = 0; party < 2; party++) tw_deal_test_seed(r->o.number, party, *slot, &seed[party]);
 }
 
-static tw_status deal_one(tw_rehearsal *r, int b) {
+static tw_status deal_one(tw_bench_job *r, int b) {
   tw_seed seed[2];
   tw_sink sink[2];
   uint64_t slot;
@@ -292,7 +293,7 @@ static tw_status deal_one(tw_rehearsal *r, int b) {
 }
 
 static void *deal_some(void *argument) {
-  tw_rehearsal *r = argument;
+  tw_bench_job *r = argument;
   for (;;) {
     pthread_mutex_lock(&r->lock);
     int b = r->failed == TW_OK && r->next_sequence < r->o.batch ? r->next_sequence++ : -1;
@@ -307,7 +308,7 @@ static void *deal_some(void *argument) {
   }
 }
 
-static tw_status deal_on_host(tw_rehearsal *r, int threads) {
+static tw_status deal_on_host(tw_bench_job *r, int threads) {
   enum { MOST = 64 };
   pthread_t thread[MOST];
   int count = threads > MOST ? MOST : threads;
@@ -320,7 +321,7 @@ static tw_status deal_on_host(tw_rehearsal *r, int threads) {
 }
 
 #ifdef TWAIN_CUDA
-static tw_status place_half(tw_rehearsal *r, tw_keys_writer *w, int b, const uint8_t *half) {
+static tw_status place_half(tw_bench_job *r, tw_keys_writer *w, int b, const uint8_t *half) {
   size_t bytes = r->plan.program.slot_bytes[r->o.party];
   if (w) return write_slot(r, w, b, half);
   if (r->o.keys == TW_KEYS_MEMORY) {
@@ -331,7 +332,7 @@ static tw_status place_half(tw_rehearsal *r, tw_keys_writer *w, int b, const uin
   return tw_device_wait(NULL);
 }
 
-static tw_status deal_on_device(tw_rehearsal *r, tw_keys_writer *w) {
+static tw_status deal_on_device(tw_bench_job *r, tw_keys_writer *w) {
   for (int b = 0; b < r->o.batch; b++) {
     tw_seed seed[2];
     uint64_t slot;
@@ -344,7 +345,7 @@ static tw_status deal_on_device(tw_rehearsal *r, tw_keys_writer *w) {
 }
 #endif
 
-static tw_status deal_slots(tw_rehearsal *r, int threads, tw_keys_writer *w) {
+static tw_status deal_slots(tw_bench_job *r, int threads, tw_keys_writer *w) {
 #ifdef TWAIN_CUDA
   if (on_gpu(r)) return deal_on_device(r, w);
 #endif
@@ -353,7 +354,7 @@ static tw_status deal_slots(tw_rehearsal *r, int threads, tw_keys_writer *w) {
   return TW_OK;
 }
 
-tw_status tw_rehearsal_deal(tw_rehearsal *r, int repetition, int threads) {
+tw_status tw_bench_job_deal(tw_bench_job *r, int repetition, int threads) {
   if (repetition >= r->o.repeat) return tw_fail(TW_ERR_INTERNAL, "more repetitions than there are seeds for");
   r->dealt = repetition;
   if (r->o.keys != TW_KEYS_FILE) return deal_slots(r, threads, NULL);
@@ -366,13 +367,13 @@ tw_status tw_rehearsal_deal(tw_rehearsal *r, int repetition, int threads) {
 // ---- repetitions ----
 
 static tw_status read_chunk(void *state, int b, uint64_t number, void *dst) {
-  tw_rehearsal *r = state;
+  tw_bench_job *r = state;
   return tw_key_stream_chunk(r->streams[b], number, dst);
 }
 
 static const uint8_t *find_slot(void *state, int b) { return slot_of(state, b); }
 
-tw_status tw_rehearsal_job(tw_rehearsal *r, int repetition, tw_engine_job *out) {
+tw_status tw_bench_job_job(tw_bench_job *r, int repetition, tw_engine_job *out) {
   if (repetition != r->dealt) return tw_fail(TW_ERR_INTERNAL, "a repetition that was not dealt");
   int first = repetition * r->o.batch;
   *out = (tw_engine_job){.seeds = r->seeds + first,
@@ -383,17 +384,17 @@ tw_status tw_rehearsal_job(tw_rehearsal *r, int repetition, tw_engine_job *out) 
   return TW_OK;
 }
 
-static uint64_t open_element(const tw_rehearsal_wire *w, size_t j, int ring) {
+static uint64_t open_element(const tw_bench_job_wire *w, size_t j, int ring) {
   return (w->masked[j] - w->mask[0][j] - w->mask[1][j]) & tw_mask(ring);
 }
 
-tw_status tw_rehearsal_verify(tw_rehearsal *r, int repetition, const tw_rehearsal_wire *output,
-                              const tw_rehearsal_wire *guard, const char *transcript, tw_rehearsal_verdict *out) {
+tw_status tw_bench_job_verify(tw_bench_job *r, int repetition, const tw_bench_job_wire *output,
+                              const tw_bench_job_wire *guard, const char *transcript, tw_bench_job_verdict *out) {
   tw_emulation e;
   const tw_program *p = &r->plan.program;
   const tw_tensor *t = &p->tensors[p->output];
   TW_TRY(tw_emulate(&r->plan, &r->model, &r->input, r->slot_numbers + repetition * r->o.batch, r->o.number, &e));
-  *out = (tw_rehearsal_verdict){.mismatches = strcmp(transcript, e.transcript) != 0, .out_of_bound = e.out_of_bound};
+  *out = (tw_bench_job_verdict){.mismatches = strcmp(transcript, e.transcript) != 0, .out_of_bound = e.out_of_bound};
   memcpy(out->first_out_of_bound, e.first_out_of_bound, sizeof out->first_out_of_bound);
   for (size_t j = 0; j < (size_t)r->o.batch * t->n; j++)
     out->mismatches += tw_signed(open_element(output, j, t->ring), t->ring) != e.output[j];

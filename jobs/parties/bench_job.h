@@ -14,32 +14,32 @@ typedef struct {
   uint64_t number;
   tw_device_kind device;  // that deals, and for which keys are placed; not AUTO
   bool guard;             // the plan counts values out of bound
-  tw_keys_place keys;     // FILE: in a folder of its own under $TMPDIR, removed on closing
-} tw_rehearsal_options;
+  tw_key_location keys;   // FILE: in a folder of its own under $TMPDIR, removed on closing
+} tw_bench_job_options;
 
-typedef struct tw_rehearsal tw_rehearsal;
+typedef struct tw_bench_job tw_bench_job;
 
-tw_status tw_rehearsal_open(const tw_rehearsal_options *options, tw_rehearsal **out);
-void tw_rehearsal_close(tw_rehearsal *r);
-const tw_plan *tw_rehearsal_plan(const tw_rehearsal *r);
-const tw_model_share *tw_rehearsal_model(const tw_rehearsal *r);
-const uint64_t *tw_rehearsal_input(const tw_rehearsal *r);  // own shares, of every repetition
+tw_status tw_bench_job_create(const tw_bench_job_options *options, tw_bench_job **out);
+void tw_bench_job_destroy(tw_bench_job *r);
+const tw_plan *tw_bench_job_plan(const tw_bench_job *r);
+const tw_model_share *tw_bench_job_model(const tw_bench_job *r);
+const uint64_t *tw_bench_job_input(const tw_bench_job *r);  // own shares, of every repetition
 // Deal a repetition's slots, on `threads` threads or on the GPU that was selected; those of the repetition before are
 // gone. The engine that reads them is idle.
-tw_status tw_rehearsal_deal(tw_rehearsal *r, int repetition, int threads);
+tw_status tw_bench_job_deal(tw_bench_job *r, int repetition, int threads);
 // The job of the repetition that was dealt.
-tw_status tw_rehearsal_job(tw_rehearsal *r, int repetition, tw_engine_job *out);
+tw_status tw_bench_job_job(tw_bench_job *r, int repetition, tw_engine_job *out);
 // A repetition's opened wire with both masks, [batch][n].
 typedef struct {
   uint64_t *masked, *mask[2];
-} tw_rehearsal_wire;
+} tw_bench_job_wire;
 typedef struct {
   uint64_t mismatches;          // elements, and one for the transcript
   uint64_t out_of_bound;        // values that the emulator met out of bound, and
   char first_out_of_bound[96];  // where first
-} tw_rehearsal_verdict;
+} tw_bench_job_verdict;
 // Compare a repetition's output, and the guard's count where there is one, with the clear emulator.
-tw_status tw_rehearsal_verify(tw_rehearsal *r, int repetition, const tw_rehearsal_wire *output,
-                              const tw_rehearsal_wire *guard, const char *transcript, tw_rehearsal_verdict *out);
+tw_status tw_bench_job_verify(tw_bench_job *r, int repetition, const tw_bench_job_wire *output,
+                              const tw_bench_job_wire *guard, const char *transcript, tw_bench_job_verdict *out);
 
 #endif

@@ -34,13 +34,13 @@ tw_status tw_deal_slot(const tw_plan *plan, const tw_model_masks *m, const tw_se
                   .seeds = {&seed[0], &seed[1]},
                   .sink = {sink[0], sink[1]},
                   .weights = tw_model_masks_weights(m)};
-  TW_TRY(tw_session_open(&s));
+  TW_TRY(tw_session_create(&s));
   tw_status status = TW_OK;
   for (bool done = false; !done && status == TW_OK;) {
-    status = tw_session_step(&s, &done);
+    status = tw_session_level(&s, &done);
     if (progress) progress(progress_state, (double)s.next_op / s.program->op_count);
   }
-  tw_session_close(&s);
+  tw_session_destroy(&s);
   return status;
 }
 
@@ -106,7 +106,7 @@ static tw_status write_slot(const tw_plan *plan, const tw_device_dealer *d, int 
 static tw_status deal_with_device(const tw_plan *plan, const tw_model_dealer *dealer, const tw_deal_options *o,
                                   tw_seed seed[2][2], tw_keys_writer *writer[2]) {
   tw_device_dealer *d;
-  TW_TRY(tw_device_dealer_open(plan, dealer, (const bool[2]){true, true}, o->count > 1 ? 2 : 1, &d));
+  TW_TRY(tw_device_dealer_create(plan, dealer, (const bool[2]){true, true}, o->count > 1 ? 2 : 1, &d));
   make_seeds(o, 0, seed[0]);
   tw_status status = tw_device_dealer_begin(d, 0, seed[0], 0);
   for (uint64_t slot = 0; slot < o->count && status == TW_OK; slot++) {
@@ -120,7 +120,7 @@ static tw_status deal_with_device(const tw_plan *plan, const tw_model_dealer *de
     slot_progress p = {o, slot};
     if (status == TW_OK) show_progress(&p, 1);
   }
-  tw_device_dealer_close(d);
+  tw_device_dealer_destroy(d);
   return status;
 }
 

@@ -113,7 +113,7 @@ static tw_status open_session(tw_device_dealer *d) {
     d->session.sink[party] = (tw_sink){append, &d->half[party]};
     d->session.dealt[party] = d->half[party].device;
   }
-  TW_TRY(tw_session_open(&d->session));
+  TW_TRY(tw_session_create(&d->session));
   d->open = true;
   d->session.pool = d->pool;
   d->session.backend_slots = d->device_slot;
@@ -131,8 +131,8 @@ static tw_status open_all(tw_device_dealer *d, const tw_model_dealer *dealer, co
   return tw_device_wait(d->stream);
 }
 
-tw_status tw_device_dealer_open(const tw_plan *plan, const tw_model_dealer *dealer, const bool wanted[2], int buffers,
-                                tw_device_dealer **out) {
+tw_status tw_device_dealer_create(const tw_plan *plan, const tw_model_dealer *dealer, const bool wanted[2], int buffers,
+                                  tw_device_dealer **out) {
   tw_device_dealer *d = calloc(1, sizeof *d);
   if (!d) return tw_fail(TW_ERR_MEMORY, "out of memory for a dealer");
   d->plan = plan;
@@ -140,17 +140,17 @@ tw_status tw_device_dealer_open(const tw_plan *plan, const tw_model_dealer *deal
   tw_status status = open_all(d, dealer, wanted);
   *out = d;
   if (status != TW_OK) {
-    tw_device_dealer_close(d);
+    tw_device_dealer_destroy(d);
     *out = NULL;
   }
   return status;
 }
 
-void tw_device_dealer_close(tw_device_dealer *d) {
+void tw_device_dealer_destroy(tw_device_dealer *d) {
   if (!d) return;
   if (d->stream) (void)tw_device_wait(d->stream);
   for (int buffer = 0; buffer < MOST_BUFFERS; buffer++) tw_device_graph_destroy(d->graph[buffer]);
-  if (d->open) tw_session_close(&d->session);
+  if (d->open) tw_session_destroy(&d->session);
   for (int party = 0; party < 2; party++) {
     half *h = &d->half[party];
     if (h->device) k->release(h->device, h->bytes);

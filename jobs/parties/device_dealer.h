@@ -10,9 +10,9 @@
 typedef struct tw_device_dealer tw_device_dealer;
 
 // wanted: the parties whose halves are kept; buffers: 1 or 2. The GPU was selected by the caller.
-tw_status tw_device_dealer_open(const tw_plan *plan, const tw_model_dealer *dealer, const bool wanted[2], int buffers,
-                                tw_device_dealer **out);
-void tw_device_dealer_close(tw_device_dealer *d);  // wipes
+tw_status tw_device_dealer_create(const tw_plan *plan, const tw_model_dealer *dealer, const bool wanted[2], int buffers,
+                                  tw_device_dealer **out);
+void tw_device_dealer_destroy(tw_device_dealer *d);  // wipes
 // Begin a slot in a buffer, and wait for all that was begun.
 tw_status tw_device_dealer_begin(tw_device_dealer *d, int buffer, const tw_seed seed[2], uint64_t slot);
 tw_status tw_device_dealer_wait(tw_device_dealer *d);

@@ -19,10 +19,10 @@ typedef struct {
   uint64_t *input;
   uint64_t *digests;  // of the level's opens
   int opens;
-} lane;
+} emulated;
 
 static tw_status watch(void *state, tw_session *s, const tw_op *op) {
-  lane *l = state;
+  emulated *l = state;
   int id = op->out[0];
   const tw_tensor *t = tw_t(s, id);
   const tw_buffer *b = tw_b(s, id);
@@ -41,10 +41,11 @@ static tw_status watch(void *state, tw_session *s, const tw_op *op) {
   return TW_OK;
 }
 
-static void absorb_level(crypto_generichash_blake2b_state *h, lane *lanes, int count) {
-  for (int open = 0; open < lanes[0].opens; open++)
-    for (int i = 0; i < count; i++) crypto_generichash_blake2b_update(h, (const uint8_t *)&lanes[i].digests[open], 8);
-  for (int i = 0; i < count; i++) lanes[i].opens = 0;
+static void absorb_level(crypto_generichash_blake2b_state *h, emulated *sequences, int count) {
+  for (int open = 0; open < sequences[0].opens; open++)
+    for (int i = 0; i < count; i++)
+      crypto_generichash_blake2b_update(h, (const uint8_t *)&sequences[i].digests[open], 8);
+  for (int i = 0; i < count; i++) sequences[i].opens = 0;
 }
 
 // The parties' own masks of model vectors play no part in any opened value: the emulator takes zeros.
@@ -84,8 +85,8 @@ static void free_model(clear_model *m, int count) {
   tw_free(m->zeros);
 }
 
-static tw_status open_lane(const tw_plan *plan, const tw_model *model, const tw_input *input, const clear_model *m,
-                           int i, const uint64_t *slot, uint64_t test_seed, lane *l) {
+static tw_status start_sequence(const tw_plan *plan, const tw_model *model, const tw_input *input, const clear_model *m,
+                                int i, const uint64_t *slot, uint64_t test_seed, emulated *l) {
   size_t n = (size_t)input->seq * (size_t)input->hidden;
   void *memory;
   for (int party = 0; party < 2; party++) tw_deal_test_seed(test_seed, party, *slot, &l->seed[party]);
@@ -96,7 +97,7 @@ static tw_status open_lane(const tw_plan *plan, const tw_model *model, const tw_
   for (size_t j = 0; j < n; j++)
     l->input[j] = (uint64_t)tw_fixed_value((double)input->values[(size_t)i * n + j]) & tw_mask(TW_INPUT_RING);
   l->session = (tw_session){.program = &plan->program,
-                            .role = TW_CLEAR,
+                            .role = TW_EMULATOR,
                             .batch = 1,
                             .slots = slot,
                             .lengths = &input->lengths[i],
@@ -106,40 +107,41 @@ static tw_status open_lane(const tw_plan *plan, const tw_model *model, const tw_
                             .watch_state = l};
   l->session.weights = (tw_weights){
       .count = model->count, .rows = m->rows, .cols = m->cols, .mask = {m->no_mask, m->no_mask}, .value = m->value};
-  return tw_session_open(&l->session);
+  return tw_session_create(&l->session);
 }
 
 static void note_bounds(const tw_plan *plan, const tw_session *s, tw_emulation *out) {
   if (s->out_of_bound && out->out_of_bound == 0) {
     const tw_op *op = &plan->program.ops[s->first_out_of_bound];
-    const tw_label *label = &plan->program.labels[op->label];
+    const tw_step *label = &plan->program.steps[op->step];
     int limit = op->out_count ? plan->program.tensors[op->out[0]].limit : 0;
     if (limit)
       snprintf(out->first_out_of_bound, sizeof out->first_out_of_bound, "layer %d, %s, bound of %s", label->layer,
-               label->gate, plan->program.limits[limit - 1].name);
+               label->name, plan->program.limits[limit - 1].name);
     else
       snprintf(out->first_out_of_bound, sizeof out->first_out_of_bound, "layer %d, %s, gate %s", label->layer,
-               label->gate, op->gate->name);
+               label->name, op->gate->name);
   }
   out->out_of_bound += s->out_of_bound;
 }
 
-static tw_status walk(const tw_plan *plan, lane *lanes, int count, tw_emulation *out) {
+static tw_status walk(const tw_plan *plan, emulated *sequences, int count, tw_emulation *out) {
   crypto_generichash_blake2b_state h;
   uint8_t digest[32];
   crypto_generichash_blake2b_init(&h, NULL, 0, 32);
   for (bool done = false; !done;) {
-    for (int i = 0; i < count; i++) TW_TRY(tw_session_step(&lanes[i].session, &done));
-    absorb_level(&h, lanes, count);
+    for (int i = 0; i < count; i++) TW_TRY(tw_session_level(&sequences[i].session, &done));
+    absorb_level(&h, sequences, count);
   }
   crypto_generichash_blake2b_final(&h, digest, sizeof digest);
   sodium_bin2hex(out->transcript, sizeof out->transcript, digest, sizeof digest);
   const tw_tensor *t = &plan->program.tensors[plan->program.output];
   for (int i = 0; i < count; i++) {
-    note_bounds(plan, &lanes[i].session, out);
-    if (plan->program.guard >= 0) out->guard[i] = lanes[i].session.buffers[plan->program.guard].value[0];
+    note_bounds(plan, &sequences[i].session, out);
+    if (plan->program.guard >= 0) out->guard[i] = sequences[i].session.buffers[plan->program.guard].value[0];
     for (size_t j = 0; j < t->n; j++)
-      out->output[(size_t)i * t->n + j] = tw_signed(lanes[i].session.buffers[plan->program.output].value[j], t->ring);
+      out->output[(size_t)i * t->n + j] =
+          tw_signed(sequences[i].session.buffers[plan->program.output].value[j], t->ring);
   }
   return TW_OK;
 }
@@ -148,24 +150,24 @@ tw_status tw_emulate(const tw_plan *plan, const tw_model *model, const tw_input 
                      uint64_t test_seed, tw_emulation *out) {
   void *memory;
   clear_model m;
-  lane *lanes = NULL;
+  emulated *sequences = NULL;
   memset(out, 0, sizeof *out);
   TW_TRY(tw_alloc(8 * (size_t)input->count * plan->program.tensors[plan->program.output].n, &memory));
   out->output = memory;
   tw_status counts = tw_alloc(8 * (size_t)input->count, &memory);
   out->guard = memory;
   tw_status status = counts == TW_OK ? load_model(model, &m) : counts;
-  if (status == TW_OK) status = tw_alloc(sizeof(lane) * (size_t)input->count, &memory);
-  if (status == TW_OK) lanes = memory;
+  if (status == TW_OK) status = tw_alloc(sizeof(emulated) * (size_t)input->count, &memory);
+  if (status == TW_OK) sequences = memory;
   for (int i = 0; i < input->count && status == TW_OK; i++)
-    status = open_lane(plan, model, input, &m, i, &slots[i], test_seed, &lanes[i]);
-  if (status == TW_OK) status = walk(plan, lanes, input->count, out);
-  for (int i = 0; lanes && i < input->count; i++) {
-    if (lanes[i].session.program) tw_session_close(&lanes[i].session);
-    tw_free(lanes[i].input);
-    tw_free(lanes[i].digests);
+    status = start_sequence(plan, model, input, &m, i, &slots[i], test_seed, &sequences[i]);
+  if (status == TW_OK) status = walk(plan, sequences, input->count, out);
+  for (int i = 0; sequences && i < input->count; i++) {
+    if (sequences[i].session.program) tw_session_destroy(&sequences[i].session);
+    tw_free(sequences[i].input);
+    tw_free(sequences[i].digests);
   }
-  tw_free(lanes);
+  tw_free(sequences);
   free_model(&m, model->count);
   if (status != TW_OK) tw_emulation_free(out);
   return status;

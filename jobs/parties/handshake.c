@@ -27,8 +27,8 @@ static tw_status compare_files(int party, const tw_terms *a, const tw_terms *b) 
   TW_TRY(same_text("keys", party, a->key_id.hex, b->key_id.hex, "give both the files of one `twain deal`"));
   TW_TRY(
       same_text("input", party, a->input_id.hex, b->input_id.hex, "give both the files of one `twain share --input`"));
-  TW_TRY(
-      same_number("number of sequences", party, a->count, b->count, "give both the files of one `twain share --input`"));
+  TW_TRY(same_number("number of sequences", party, a->count, b->count,
+                     "give both the files of one `twain share --input`"));
   TW_TRY(same_number("sequence length", party, a->seq, b->seq, "give both the same plan file"));
   return same_text("lengths of the sequences", party, a->lengths.hex, b->lengths.hex,
                    "give both the files of one `twain share --input`");

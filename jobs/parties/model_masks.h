@@ -1,5 +1,5 @@
-// What the dealer keeps of a model: both parties' masks, from the dealer's seeds, on either backend. Vectors as they are;
-// of matrices their sum, as the operand of products.
+// What the dealer keeps of a model: both parties' masks, from the dealer's seeds, on either backend. Vectors as they
+// are; of matrices their sum, as the operand of products.
 #ifndef TW_MODEL_MASKS_H
 #define TW_MODEL_MASKS_H
 

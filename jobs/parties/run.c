@@ -152,9 +152,9 @@ static void fill_counters(const tw_engine_stats *s, tw_result_counters *out) {
   const tw_open_counters *c = &s->counters;
   *out = (tw_result_counters){.open_flushes_demand = c->open_flushes_demand,
                               .open_flushes_budget = c->open_flushes_budget,
-                              .pfss_flushes_overlapped_in_open = c->pfss_flushes_overlapped_in_open,
+                              .flushes_overlapped = c->flushes_overlapped,
                               .open_comm_ns = c->open_comm_ns,
-                              .pfss_eval_ns = c->pfss_eval_ns,
+                              .gate_ns = c->gate_ns,
                               .open_wire_bytes_sent = c->open_wire_bytes_sent,
                               .open_payload_bytes = c->open_payload_bytes,
                               .products_prepared_beside = s->products_prepared_beside,
@@ -168,20 +168,20 @@ static tw_status fill_costs(party_run *r, tw_result_share *out) {
   const tw_program *p = &r->o->plan->program;
   tw_cost *costs, total;
   void *memory;
-  TW_TRY(tw_alloc(sizeof(tw_cost) * (size_t)(p->label_count + 1), &memory));
+  TW_TRY(tw_alloc(sizeof(tw_cost) * (size_t)(p->step_count + 1), &memory));
   costs = memory;
   tw_program_costs(p, costs, &total);
-  tw_status status = tw_alloc(sizeof(tw_cost_row) * (size_t)(p->label_count + 1), &memory);
+  tw_status status = tw_alloc(sizeof(tw_cost_row) * (size_t)(p->step_count + 1), &memory);
   if (status == TW_OK) out->rows_table = memory;
   uint64_t batch = (uint64_t)r->batch;
-  for (int i = 0; i < p->label_count && status == TW_OK; i++) {
+  for (int i = 0; i < p->step_count && status == TW_OK; i++) {
     tw_cost_row *row = &out->rows_table[out->row_count++];
-    row->layer = p->labels[i].layer;
-    memcpy(row->gate, p->labels[i].gate, sizeof row->gate);
+    row->layer = p->steps[i].layer;
+    memcpy(row->step, p->steps[i].name, sizeof row->step);
     row->correction_bytes = batch * costs[i].correction_bytes[r->party];
     row->sent_bytes = batch * costs[i].sent_bytes;
     row->rounds = costs[i].rounds;
-    row->seconds = tw_engine_label_seconds(r->engine)[i];
+    row->seconds = tw_engine_step_seconds(r->engine)[i];
   }
   tw_free(costs);
   out->correction_bytes = batch * total.correction_bytes[r->party];
@@ -258,7 +258,7 @@ static tw_status infer(party_run *r, tw_result_share *out) {
                                .input = o->input->share,
                                .time_gates = true,
                                .trace = o->trace};
-  TW_TRY(tw_engine_open(&options, &r->engine));
+  TW_TRY(tw_engine_create(&options, &r->engine));
   double ready = tw_seconds();
   tw_engine_job job = {.seeds = r->seeds,
                        .slots = r->slots,
@@ -298,9 +298,9 @@ static tw_status allocate(party_run *r) {
 }
 
 static void release(party_run *r) {
-  tw_engine_close(r->engine);
+  tw_engine_destroy(r->engine);
   for (int i = 0; r->streams && i < r->batch; i++)
-    if (r->streams[i]) tw_key_stream_close(r->streams[i]);
+    if (r->streams[i]) tw_key_stream_destroy(r->streams[i]);
   tw_free(r->streams);
   tw_free(r->slots);
   tw_seed_free(r->seeds, sizeof(tw_seed) * (size_t)r->batch);

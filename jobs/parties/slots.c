@@ -178,7 +178,8 @@ static tw_status take_free(tw_slots *s, uint64_t *slots) {
   }
   if (taken == s->count) return TW_OK;
   return tw_fail(TW_ERR_USED,
-                 "key %s: slots: %d needed, %d free on both parties (of %" PRIu64 ": %" PRIu64 " free on party 0, %" PRIu64
+                 "key %s: slots: %d needed, %d free on both parties (of %" PRIu64 ": %" PRIu64
+                 " free on party 0, %" PRIu64
                  " on party 1, say their ledgers); deal new keys (`twain deal`), or fewer sequences at once",
                  info(s)->key_id.hex, s->count, taken, info(s)->count, free[0], free[1]);
 }
@@ -212,7 +213,7 @@ tw_status tw_slots_burn(tw_slots *s, const uint64_t *slots, const char *note, tw
     TW_TRY(status);
   }
   TW_TRY(tw_ledger_mark(s->ledger, s->channel->party, &info(s)->key_id, slots, (size_t)s->count, note));
-  for (int i = 0; i < s->count; i++) TW_TRY(tw_key_stream_open(s->keys, slots[i], &streams[i]));
+  for (int i = 0; i < s->count; i++) TW_TRY(tw_key_stream_create(s->keys, slots[i], &streams[i]));
   TW_TRY(tw_keys_erase_seeds(s->keys, slots, (size_t)s->count));
   TW_TRY(tw_keys_check_ledger(s->keys, &s->ledger->id, &recorded));
   if (recorded) return TW_OK;

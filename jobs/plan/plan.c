@@ -49,7 +49,7 @@ static tw_status fit_tables(tw_plan *plan) {
 
 static int build_output(tw_builder *b, const tw_plan *plan, int x) {
   size_t seq = (size_t)plan->shape.seq, hidden = (size_t)plan->shape.config.hidden;
-  tw_label_set(b, -1, "output");
+  tw_step_begin(b, -1, "output");
   if (plan->output == TW_OUTPUT_POOLED) x = tw_pool_live(b, x, seq, hidden);
   if (plan->output == TW_OUTPUT_CLS) x = tw_view(b, x, (tw_view_map){{1, 1, 1, hidden}, {0, 0, 0, 1}, 0});
   // opened afresh in its final ring: a party gives the client this mask and nothing wider

@@ -69,23 +69,23 @@ static json_t *tables_json(const tw_plan *plan) {
 }
 
 static json_t *costs_json(const tw_program *p) {
-  tw_cost total, *labels = calloc((size_t)p->label_count + 1, sizeof *labels);
-  if (!labels) return NULL;
-  json_t *gates = json_array();
-  tw_program_costs(p, labels, &total);
-  for (int i = 0; i < p->label_count; i++)
-    json_array_append_new(
-        gates, json_pack("[i, s, I, I, I, I]", p->labels[i].layer, p->labels[i].gate,
-                         (json_int_t)labels[i].correction_bytes[0], (json_int_t)labels[i].correction_bytes[1],
-                         (json_int_t)labels[i].sent_bytes, (json_int_t)labels[i].rounds));
-  free(labels);
+  tw_cost total, *costs = calloc((size_t)p->step_count + 1, sizeof *costs);
+  if (!costs) return NULL;
+  json_t *steps = json_array();
+  tw_program_costs(p, costs, &total);
+  for (int i = 0; i < p->step_count; i++)
+    json_array_append_new(steps,
+                          json_pack("[i, s, I, I, I, I]", p->steps[i].layer, p->steps[i].name,
+                                    (json_int_t)costs[i].correction_bytes[0], (json_int_t)costs[i].correction_bytes[1],
+                                    (json_int_t)costs[i].sent_bytes, (json_int_t)costs[i].rounds));
+  free(costs);
   return json_pack("{s:[I, I], s:I, s:I, s:o}", "correction_bytes", (json_int_t)total.correction_bytes[0],
                    (json_int_t)total.correction_bytes[1], "sent_bytes", (json_int_t)total.sent_bytes, "rounds",
-                   (json_int_t)total.rounds, "gates", gates);
+                   (json_int_t)total.rounds, "steps", steps);
 }
 
-static json_t *stream(uint32_t use, const tw_label *label, const char *role, bool bits, int width, size_t n) {
-  return json_pack("[I, i, s, s, s, i, I]", (json_int_t)use, label->layer, label->gate, role, bits ? "bits" : "ring",
+static json_t *stream(uint32_t use, const tw_step *step, const char *role, bool bits, int width, size_t n) {
+  return json_pack("[I, i, s, s, s, i, I]", (json_int_t)use, step->layer, step->name, role, bits ? "bits" : "ring",
                    width, (json_int_t)n);
 }
 
@@ -93,15 +93,15 @@ static json_t *streams_json(const tw_program *p) {
   json_t *streams = json_array();
   for (int i = 0; i < p->op_count; i++) {
     const tw_op *op = &p->ops[i];
-    const tw_label *label = &p->labels[op->label];
+    const tw_step *step = &p->steps[op->step];
     if (op->opens) {
       const tw_tensor *t = &p->tensors[op->out[0]];
       bool bits = t->kind == TW_BITWIRE;
-      json_array_append_new(streams, stream(op->mask_use, label, "mask", bits, bits ? t->planes : t->ring, t->n));
+      json_array_append_new(streams, stream(op->mask_use, step, "mask", bits, bits ? t->planes : t->ring, t->n));
     }
     for (int j = 0; j < op->correction_count; j++) {
       const tw_correction *c = &p->corrections[op->correction + j];
-      json_array_append_new(streams, stream(c->use, label, "pad", c->bits, c->width, c->n));
+      json_array_append_new(streams, stream(c->use, step, "pad", c->bits, c->width, c->n));
     }
   }
   return streams;

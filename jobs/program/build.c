@@ -8,9 +8,9 @@
 int tw_build_fail(tw_builder *b, tw_status code, const char *format, ...) {
   if (b->status != TW_OK) return 0;
   b->status = code;
-  const tw_label *label = &b->program->labels[b->label];
-  int used = label->layer >= 0 ? snprintf(b->message, sizeof b->message, "layer %d, %s: ", label->layer, label->gate)
-                               : snprintf(b->message, sizeof b->message, "%s: ", label->gate);
+  const tw_step *step = &b->program->steps[b->step];
+  int used = step->layer >= 0 ? snprintf(b->message, sizeof b->message, "layer %d, %s: ", step->layer, step->name)
+                              : snprintf(b->message, sizeof b->message, "%s: ", step->name);
   va_list args;
   va_start(args, format);
   vsnprintf(b->message + used, sizeof b->message - (size_t)used, format, args);
@@ -45,33 +45,33 @@ void tw_builder_start(tw_builder *b, tw_program *p, int seq, int hidden, bool ca
   b->count = -1;
   b->program = p;
   // tensor 0 stands for results after a failure
-  if (!tw_builder_grow(b, (void **)&p->labels, &p->label_room, 1, sizeof(tw_label)) ||
+  if (!tw_builder_grow(b, (void **)&p->steps, &p->step_room, 1, sizeof(tw_step)) ||
       !tw_builder_grow(b, (void **)&p->tensors, &p->tensor_room, 1, sizeof(tw_tensor)))
     abort();
   memset(&p->tensors[0], 0, sizeof(tw_tensor));
   p->tensor_count = 1;
-  tw_label_set(b, -1, "input");
+  tw_step_begin(b, -1, "input");
 }
 
-int tw_label_set(tw_builder *b, int layer, const char *gate) {
+int tw_step_begin(tw_builder *b, int layer, const char *name) {
   tw_program *p = b->program;
-  int before = b->label;
-  // layers are emitted one after the other: an earlier one's labels end the search
-  for (int i = p->label_count - 1; i >= 0 && (p->labels[i].layer < 0 || p->labels[i].layer >= layer); i--)
-    if (p->labels[i].layer == layer && strcmp(p->labels[i].gate, gate) == 0) {
-      b->label = i;
+  int before = b->step;
+  // layers are emitted one after the other: an earlier one's steps end the search
+  for (int i = p->step_count - 1; i >= 0 && (p->steps[i].layer < 0 || p->steps[i].layer >= layer); i--)
+    if (p->steps[i].layer == layer && strcmp(p->steps[i].name, name) == 0) {
+      b->step = i;
       return before;
     }
-  if (!tw_builder_grow(b, (void **)&p->labels, &p->label_room, p->label_count + 1, sizeof(tw_label))) return before;
-  tw_label *label = &p->labels[p->label_count];
-  memset(label, 0, sizeof *label);
-  label->layer = layer;
-  snprintf(label->gate, sizeof label->gate, "%s", gate);
-  b->label = p->label_count++;
+  if (!tw_builder_grow(b, (void **)&p->steps, &p->step_room, p->step_count + 1, sizeof(tw_step))) return before;
+  tw_step *step = &p->steps[p->step_count];
+  memset(step, 0, sizeof *step);
+  step->layer = layer;
+  snprintf(step->name, sizeof step->name, "%s", name);
+  b->step = p->step_count++;
   return before;
 }
 
-void tw_label_back(tw_builder *b, int label) { b->label = label; }
+void tw_step_back(tw_builder *b, int step) { b->step = step; }
 
 tw_status tw_builder_finish(tw_builder *b, int output) {
   if (b->status != TW_OK) return tw_fail(b->status, "%s", b->message);
@@ -90,7 +90,7 @@ tw_op *tw_emit(tw_builder *b, const tw_gate *gate) {
   tw_op *op = &p->ops[p->op_count++];
   memset(op, 0, sizeof *op);
   op->gate = gate;
-  op->label = b->label;
+  op->step = b->step;
   op->correction = p->correction_count;
   return op;
 }

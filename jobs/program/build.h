@@ -10,7 +10,7 @@ typedef struct {
   tw_program *program;
   tw_status status;
   char message[512];
-  int label;
+  int step;
   tw_op spare;        // takes emissions after a failure
   bool exact_result;  // the next norm's last truncation is faithful
   bool guard;         // count values of declared wires that are out of bound
@@ -19,9 +19,9 @@ typedef struct {
 } tw_builder;
 
 void tw_builder_start(tw_builder *b, tw_program *p, int seq, int hidden, bool causal);
-// Later gates belong to this layer and gate name; returns the label to go back to.
-int tw_label_set(tw_builder *b, int layer, const char *gate);
-void tw_label_back(tw_builder *b, int label);
+// Later gates belong to this step of this layer; returns the step to go back to.
+int tw_step_begin(tw_builder *b, int layer, const char *name);
+void tw_step_back(tw_builder *b, int step);
 tw_status tw_builder_finish(tw_builder *b, int output);  // finishes the program
 
 // ---- used by gates ----

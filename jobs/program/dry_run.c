@@ -14,11 +14,11 @@ TW_BIT_OPS(NO_OP)
 TW_DEAL_OPS(NO_OP)
 TW_DEAL_BIT_OPS(NO_OP)
 
-#define NO_TAKING_OP(op)                                                                                    \
-  static tw_status no_##op##_taking(const tw_##op##_args *args, const tw_correction_args *taken, int count, \
-                                    void *stream) {                                                         \
-    (void)args, (void)taken, (void)count, (void)stream;                                                     \
-    return TW_OK;                                                                                           \
+#define NO_TAKING_OP(op)                                                                                       \
+  static tw_status no_##op##_corrected(const tw_##op##_args *args, const tw_correction_args *taken, int count, \
+                                       void *stream) {                                                         \
+    (void)args, (void)taken, (void)count, (void)stream;                                                        \
+    return TW_OK;                                                                                              \
   }
 TW_TAKING_OPS(NO_TAKING_OP)
 
@@ -89,8 +89,8 @@ static tw_status no_append(void *state, const void *data, size_t bytes) {
   return TW_OK;
 }
 
-static tw_status no_open(void *state, int lane, const tw_open_request *request) {
-  (void)state, (void)lane, (void)request;
+static tw_status no_open(void *state, int half, const tw_open_request *request) {
+  (void)state, (void)half, (void)request;
   return TW_OK;
 }
 static void one_queued(void *state, size_t *words, size_t *jobs) {
@@ -102,13 +102,13 @@ static tw_status no_start(void *state, tw_flush_reason reason, uint64_t *message
   *message = 0;
   return TW_OK;
 }
-static tw_status no_finish(void *state, int lane, uint64_t message) {
-  (void)state, (void)lane, (void)message;
+static tw_status no_finish(void *state, int half, uint64_t message) {
+  (void)state, (void)half, (void)message;
   return TW_OK;
 }
 
 #define NO_OP_ENTRY(op) no.op = no_##op;
-#define NO_TAKING_ENTRY(op) no.op##_taking = no_##op##_taking;
+#define NO_TAKING_ENTRY(op) no.op##_corrected = no_##op##_corrected;
 
 static tw_backend silent(const tw_backend *backend) {
   tw_backend no = *backend;
@@ -148,7 +148,7 @@ static tw_status walk_online(tw_session *s) {
 static tw_status walk_silently(tw_session *s, const tw_backend *no) {
   s->backend = no;
   s->opener = (tw_opener){no_open, one_queued, no_start, no_finish, NULL, NULL, NULL};
-  s->source = (tw_source){no_read, NULL, s->source.window ? no_window : NULL};
+  s->source = (tw_correction_reader){no_read, NULL, s->source.window ? no_window : NULL};
   s->sink[0] = s->sink[1] = (tw_sink){no_append, NULL};
   s->mark = NULL;
   s->need = NULL;
@@ -203,10 +203,10 @@ tw_status tw_session_forecast(const tw_session *like, tw_forecast part, size_t *
   no.release = forget;
   pretended = 0;
   s.backend = &no;
-  TW_TRY(tw_session_open(&s));
+  TW_TRY(tw_session_create(&s));
   tw_status status = walk_part(&s, part, &no);
   *bytes = pretended;
   s.backend = &no;
-  tw_session_close(&s);
+  tw_session_destroy(&s);
   return status;
 }

@@ -3,7 +3,7 @@
 #include "base/memory.h"
 #include "kernels/device.h"
 
-static void describe(tw_ahead *a, const tw_session *like) {
+static void describe(tw_preparation *a, const tw_session *like) {
   a->session = *like;
   a->session.opens = NULL;
   a->session.mark = NULL;
@@ -13,20 +13,20 @@ static void describe(tw_ahead *a, const tw_session *like) {
   a->session.arena_bytes = a->arena_bytes;
 }
 
-tw_status tw_ahead_forecast(tw_ahead *a, const tw_session *like) {
+tw_status tw_preparation_forecast(tw_preparation *a, const tw_session *like) {
   describe(a, like);
   return tw_session_forecast(&a->session, TW_FORECAST_PREPARATION, &a->arena_bytes);
 }
 
-tw_status tw_ahead_open(tw_ahead *a, const tw_session *like) {
+tw_status tw_preparation_create(tw_preparation *a, const tw_session *like) {
   if (!a->arena) TW_TRY(like->backend->alloc(a->arena_bytes, &a->arena));
   describe(a, like);
   a->open = true;
   a->beside = 0;
-  return tw_session_open(&a->session);
+  return tw_session_create(&a->session);
 }
 
-void tw_ahead_close(tw_ahead *a) {
+void tw_preparation_destroy(tw_preparation *a) {
 #ifdef TWAIN_CUDA
   for (int i = 0; i < a->stretches; i++) tw_device_event_destroy(a->done[i]);
 #endif
@@ -35,28 +35,30 @@ void tw_ahead_close(tw_ahead *a) {
   a->done = NULL;
   a->ends = NULL;
   a->stretches = 0;
-  if (a->open) tw_session_close(&a->session);
+  if (a->open) tw_session_destroy(&a->session);
   a->open = false;
 }
 
-void tw_ahead_rewind(tw_ahead *a) {
+void tw_preparation_rewind(tw_preparation *a) {
   tw_session_rewind(&a->session);
   a->beside = 0;
 }
 
-static tw_status prepare_to(tw_ahead *a, int end) {
+static tw_status prepare_to(tw_preparation *a, int end) {
   tw_session *s = &a->session;
   if (!a->mark || s->next_op >= end) return tw_session_prepare_to(s, end);
-  TW_TRY(a->mark(a->mark_state, s->program->ops[s->next_op].label));
+  TW_TRY(a->mark(a->mark_state, s->program->ops[s->next_op].step));
   if (s->keep_masks) TW_TRY(tw_session_draw_to(s, end));
   while (s->next_op < end) {
-    TW_TRY(a->mark(a->mark_state, s->program->ops[s->next_op].label));
+    TW_TRY(a->mark(a->mark_state, s->program->ops[s->next_op].step));
     TW_TRY(tw_session_prepare_to(s, s->next_op + 1));
   }
   return a->mark(a->mark_state, -1);
 }
 
-tw_status tw_ahead_finish(tw_ahead *a) { return tw_session_prepare_to(&a->session, a->session.program->op_count); }
+tw_status tw_preparation_finish(tw_preparation *a) {
+  return tw_session_prepare_to(&a->session, a->session.program->op_count);
+}
 
 // ---- a part of the batch ----
 
@@ -85,7 +87,7 @@ static tw_status take_product(void *state, int op) {
 static tw_status next_slice(void *state, bool *more) {
   enum { SLICE = 1 << 18 };  // multiply-adds: a fraction of a millisecond
   tw_taker *t = state;
-  tw_ahead *a = t->from;
+  tw_preparation *a = t->from;
   tw_session *s = &a->session;
   const tw_program *p = s->program;
   int next = s->next_op;
@@ -96,7 +98,7 @@ static tw_status next_slice(void *state, bool *more) {
     t->online->idle = NULL;
     return TW_OK;
   }
-  if (a->mark) TW_TRY(a->mark(a->mark_state, p->ops[next].label));
+  if (a->mark) TW_TRY(a->mark(a->mark_state, p->ops[next].step));
   TW_TRY(tw_session_prepare_slice(s, SLICE));
   a->beside += p->ops[next].gate->prepare && s->next_op > next;
   return a->mark ? a->mark(a->mark_state, -1) : TW_OK;
@@ -107,7 +109,7 @@ static tw_status next_slice(void *state, bool *more) {
 static tw_status await_stretch(void *state, int op) {
   tw_taker *t = state;
 #ifdef TWAIN_CUDA
-  const tw_ahead *a = t->from;
+  const tw_preparation *a = t->from;
   if (op == 0) t->waited = 0;
   for (; t->waited < a->stretches && (t->waited == 0 || a->ends[t->waited - 1] <= op); t->waited++)
     TW_TRY(tw_device_event_wait(a->done[t->waited], t->online->stream));
@@ -116,25 +118,25 @@ static tw_status await_stretch(void *state, int op) {
   return TW_OK;
 }
 
-void tw_ahead_attach(tw_ahead *a, tw_session *online, tw_taker *taker) {
+void tw_preparation_attach(tw_preparation *a, tw_session *online, tw_taker *taker) {
   const tw_program *p = online->program;
   bool kept = online->keep_masks;
   *taker = (tw_taker){a, online, 0};
   for (int i = 0; i < p->op_count; i++) online->prepared[i] = product_of(taker, i);
   for (int i = 0; i < p->tensor_count && kept; i++) online->buffers[i].mask[online->party] = mask_of(taker, i);
-  online->ahead = taker;
+  online->preparation = taker;
   online->need = kept ? await_stretch : take_product;
   online->idle = kept || a->session.next_op == p->op_count ? NULL : next_slice;
 }
 
 #ifdef TWAIN_CUDA
-// A stretch is a layer; in the first, whose preparation its gates wait for, a run of gates of one label.
+// A stretch is a layer; in the first, whose preparation its gates wait for, a run of gates of one step.
 static bool begins_stretch(const tw_program *p, int op) {
-  int label = p->ops[op].label, before = p->ops[op - 1].label, layer = p->labels[label].layer;
-  return label != before && (layer <= 0 || layer != p->labels[before].layer);
+  int step = p->ops[op].step, before = p->ops[op - 1].step, layer = p->steps[step].layer;
+  return step != before && (layer <= 0 || layer != p->steps[before].layer);
 }
 
-tw_status tw_ahead_cut(tw_ahead *a, void *stream) {
+tw_status tw_preparation_cut(tw_preparation *a, void *stream) {
   const tw_program *p = a->session.program;
   a->stream = stream;
   void *memory;
@@ -150,7 +152,7 @@ tw_status tw_ahead_cut(tw_ahead *a, void *stream) {
   return TW_OK;
 }
 
-tw_status tw_ahead_enqueue(tw_ahead *a, int stretch) {
+tw_status tw_preparation_enqueue(tw_preparation *a, int stretch) {
   tw_session *s = &a->session;
   for (int i = s->next_op; i < a->ends[stretch] && stretch > 0; i++)
     a->beside += s->program->ops[i].gate->prepare != NULL;

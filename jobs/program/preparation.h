@@ -12,36 +12,36 @@ typedef struct {
   bool open;
   void *arena;  // backend memory, all of the session's; its owner wipes
   size_t arena_bytes;
-  uint64_t beside;                            // products prepared beside the online work
-  tw_status (*mark)(void *state, int label);  // work of this label follows (-1: none for now); may be NULL
+  uint64_t beside;                           // products prepared beside the online work
+  tw_status (*mark)(void *state, int step);  // work of this step follows (-1: none for now); may be NULL
   void *mark_state;
   // GPU: stretches that are enqueued beside the online work
   void *stream;
   int stretches, *ends;  // the gate behind each
   void **done;           // events
-} tw_ahead;
+} tw_preparation;
 
 typedef struct {
-  tw_ahead *from;
+  tw_preparation *from;
   tw_session *online;  // that takes what is prepared
   int waited;          // GPU: stretches for which it has waited
 } tw_taker;
 
 // like: the session of the whole batch, described. Bytes of memory that its preparation needs.
-tw_status tw_ahead_forecast(tw_ahead *a, const tw_session *like);
+tw_status tw_preparation_forecast(tw_preparation *a, const tw_session *like);
 // Takes it unless it has it, and opens the session that prepares.
-tw_status tw_ahead_open(tw_ahead *a, const tw_session *like);
-void tw_ahead_close(tw_ahead *a);  // but for the arena
+tw_status tw_preparation_create(tw_preparation *a, const tw_session *like);
+void tw_preparation_destroy(tw_preparation *a);  // but for the arena
 
 // The online session takes what is prepared from here, and what is left is prepared in its waits (CPU). GPU: after a
 // first preparation; from then on memory stays.
-void tw_ahead_attach(tw_ahead *a, tw_session *online, tw_taker *taker);
+void tw_preparation_attach(tw_preparation *a, tw_session *online, tw_taker *taker);
 
-void tw_ahead_rewind(tw_ahead *a);       // for another job
-tw_status tw_ahead_finish(tw_ahead *a);  // what is still to be prepared, on the session's stream
+void tw_preparation_rewind(tw_preparation *a);       // for another job
+tw_status tw_preparation_finish(tw_preparation *a);  // what is still to be prepared, on the session's stream
 
 // GPU, beside the online work: all stretches are enqueued, on `stream`, before it is.
-tw_status tw_ahead_cut(tw_ahead *a, void *stream);
-tw_status tw_ahead_enqueue(tw_ahead *a, int stretch);
+tw_status tw_preparation_cut(tw_preparation *a, void *stream);
+tw_status tw_preparation_enqueue(tw_preparation *a, int stretch);
 
 #endif

@@ -13,7 +13,7 @@ void tw_program_free(tw_program *p) {
   free(p->ops);
   free(p->pool);
   free(p->corrections);
-  free(p->labels);
+  free(p->steps);
   free(p->limits);
   memset(p, 0, sizeof *p);
 }
@@ -54,7 +54,7 @@ static tw_status order_by_level(tw_program *p) {
 }
 
 static uint64_t half_bytes(const tw_correction *c, int party) {
-  size_t h = tw_half(c->n), mine = party == 0 ? h : c->n - h;
+  size_t h = tw_first_half(c->n), mine = party == 0 ? h : c->n - h;
   size_t bytes = c->bits ? 8 * tw_words(mine) * (size_t)c->width : tw_packed_bytes(mine, c->width);
   return (bytes + 63) / 64 * 64;
 }
@@ -231,26 +231,26 @@ uint64_t tw_program_open_bytes(const tw_tensor *t) {
   return (tw_packed_bytes(t->n, t->ring) + 7) / 8 * 8;
 }
 
-void tw_program_costs(const tw_program *p, tw_cost *per_label, tw_cost *total) {
-  memset(per_label, 0, sizeof(tw_cost) * (size_t)p->label_count);
+void tw_program_costs(const tw_program *p, tw_cost *per_step, tw_cost *total) {
+  memset(per_step, 0, sizeof(tw_cost) * (size_t)p->step_count);
   memset(total, 0, sizeof *total);
-  int *last_level = calloc((size_t)p->label_count + 1, sizeof(int));
+  int *last_level = calloc((size_t)p->step_count + 1, sizeof(int));
   for (int i = 0; i < p->op_count; i++) {
     const tw_op *op = &p->ops[i];
-    tw_cost *cost = &per_label[op->label];
+    tw_cost *cost = &per_step[op->step];
     for (int j = 0; j < op->correction_count; j++)
       for (int party = 0; party < 2; party++)
         cost->correction_bytes[party] += p->corrections[op->correction + j].bytes[party];
     if (!op->opens) continue;
     cost->sent_bytes += tw_program_open_bytes(&p->tensors[op->out[0]]);
-    if (last_level && last_level[op->label] != op->level + 1) cost->rounds++;
-    if (last_level) last_level[op->label] = op->level + 1;
+    if (last_level && last_level[op->step] != op->level + 1) cost->rounds++;
+    if (last_level) last_level[op->step] = op->level + 1;
   }
   free(last_level);
-  for (int i = 0; i < p->label_count; i++) {
-    total->correction_bytes[0] += per_label[i].correction_bytes[0];
-    total->correction_bytes[1] += per_label[i].correction_bytes[1];
-    total->sent_bytes += per_label[i].sent_bytes;
+  for (int i = 0; i < p->step_count; i++) {
+    total->correction_bytes[0] += per_step[i].correction_bytes[0];
+    total->correction_bytes[1] += per_step[i].correction_bytes[1];
+    total->sent_bytes += per_step[i].sent_bytes;
   }
   total->rounds = (uint64_t)p->levels;
 }

@@ -61,7 +61,7 @@ typedef struct {
   tw_status (*deal)(tw_session *, const tw_op *);
   tw_status (*prepare)(tw_session *, const tw_op *);
   tw_status (*party)(tw_session *, const tw_op *);
-  tw_status (*clear)(tw_session *, const tw_op *);
+  tw_status (*emulate)(tw_session *, const tw_op *);
 } tw_gate;
 
 enum { TW_MAX_IN = TW_OPERANDS, TW_MAX_OUT = 2, TW_MAX_ARG = 12, TW_MAX_CORRECTIONS = 8 };  // of one gate
@@ -77,7 +77,7 @@ struct tw_op {
   bool opens;
   bool for_product;  // a prepared product, or a mask that one is computed from
   int ordinal;       // opens: among the program's opening gates, in order
-  int label, level;
+  int step, level;
   // Preparation where masks are kept: how many masks after another its own follows from, 0 where it has none or it is
   // drawn; of products the program's last.
   int wave;
@@ -85,8 +85,8 @@ struct tw_op {
 
 typedef struct {
   int layer;  // -1: input and output
-  char gate[24];
-} tw_label;
+  char name[24];
+} tw_step;
 
 // Integer tables of a spec; made once, part of the plan.
 typedef struct {
@@ -104,8 +104,8 @@ typedef struct {
   size_t pool_count;
   tw_correction *corrections;
   int correction_count;
-  tw_label *labels;
-  int label_count;
+  tw_step *steps;
+  int step_count;
   const tw_table *tables;  // owned by the plan
   int table_count;
   int seq, hidden;
@@ -119,7 +119,7 @@ typedef struct {
   uint32_t use_count;
   uint64_t slot_bytes[2];
   // capacities, for growth
-  int tensor_room, op_room, correction_room, label_room;
+  int tensor_room, op_room, correction_room, step_room;
   size_t pool_room;
   bool finished;
 } tw_program;
@@ -138,16 +138,16 @@ tw_status tw_program_check_uses(const tw_program *p);
 void tw_program_digest(const tw_program *p, tw_digest *out);
 
 // Elements whose correction party 0 reads from its file; the rest is party 1's.
-static inline size_t tw_half(size_t n) {
+static inline size_t tw_first_half(size_t n) {
   size_t h = 64 * ((n + 127) / 128);
   return h < n ? h : n;
 }
 
-// Cost of each label: correction bytes of each party, bytes sent by one party, rounds (levels with an open).
+// Cost of each step: correction bytes of each party, bytes sent by one party, rounds (levels with an open).
 typedef struct {
   uint64_t correction_bytes[2], sent_bytes, rounds;
 } tw_cost;
-void tw_program_costs(const tw_program *p, tw_cost *per_label, tw_cost *total);
+void tw_program_costs(const tw_program *p, tw_cost *per_step, tw_cost *total);
 
 // Index of one party's stream, correction_count entries (caller frees with tw_free).
 tw_status tw_program_index(const tw_program *p, int party, tw_key_index_entry **out);

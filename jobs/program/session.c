@@ -10,8 +10,8 @@
 #include "kernels/pack.h"
 
 // ---- the host's collector as opener ----
-static tw_status host_open(void *state, int lane, const tw_open_request *r) {
-  (void)lane;
+static tw_status host_open(void *state, int half, const tw_open_request *r) {
+  (void)half;
   tw_session *s = state;
   tw_mask_args a = {.rows = 1,
                     .cols = r->words,
@@ -32,8 +32,8 @@ static tw_status host_start(void *state, tw_flush_reason reason, uint64_t *messa
   (void)reason;
   return tw_opens_start(((tw_session *)state)->opens, message);
 }
-static tw_status host_finish(void *state, int lane, uint64_t message) {
-  (void)lane;
+static tw_status host_finish(void *state, int half, uint64_t message) {
+  (void)half;
   return tw_opens_finish(((tw_session *)state)->opens, message);
 }
 
@@ -42,15 +42,15 @@ static bool host_arrived(void *state, uint64_t message) {
   return tw_opens_arrived(((tw_session *)state)->opens, message);
 }
 
-tw_status tw_session_open(tw_session *s) {
+tw_status tw_session_create(tw_session *s) {
   if (!s->program->finished) return tw_fail(TW_ERR_INTERNAL, "session on an unfinished program");
   void *memory;
   TW_TRY(tw_alloc(sizeof(tw_buffer) * (size_t)(s->program->tensor_count + 1), &memory));
   s->buffers = memory;
   TW_TRY(tw_alloc(sizeof(uint64_t *) * (size_t)(s->program->op_count + 1), &memory));
   s->prepared = memory;
-  TW_TRY(tw_alloc(sizeof(double) * (size_t)(s->program->label_count + 1), &memory));
-  s->label_seconds = memory;
+  TW_TRY(tw_alloc(sizeof(double) * (size_t)(s->program->step_count + 1), &memory));
+  s->step_seconds = memory;
 #ifdef TWAIN_DEBUG_PRG
   TW_TRY(tw_alloc(s->program->use_count + 1, &memory));
   s->drawn = memory;
@@ -73,16 +73,16 @@ tw_status tw_session_open(tw_session *s) {
   return TW_OK;
 }
 
-void tw_session_close(tw_session *s) {
+void tw_session_destroy(tw_session *s) {
   tw_session_release_blocks(s);
   tw_free(s->buffers);
   tw_free(s->prepared);
-  tw_free(s->label_seconds);
+  tw_free(s->step_seconds);
   tw_free(s->drawn);
   tw_free(s->tables);
   s->buffers = NULL;
   s->prepared = NULL;
-  s->label_seconds = NULL;
+  s->step_seconds = NULL;
   s->drawn = NULL;
   s->tables = NULL;
 }
@@ -143,7 +143,7 @@ static tw_status run_gate(tw_session *s, const tw_op *op) {
     default:
       break;
   }
-  TW_TRY(op->gate->clear ? op->gate->clear(s, op) : TW_OK);
+  TW_TRY(op->gate->emulate ? op->gate->emulate(s, op) : TW_OK);
   for (int i = 0; i < op->out_count; i++)
     if (tw_t(s, op->out[i])->limit) tw_limits_watch(s, op, op->out[i]);
   return op->opens && s->watch ? s->watch(s->watch_state, s, op) : TW_OK;
@@ -157,15 +157,15 @@ static void release_inputs(tw_session *s, int index) {
 
 tw_status tw_session_run_op(tw_session *s, int index) {
   const tw_op *op = &s->program->ops[index];
-  if (s->need && !s->preparing) TW_TRY(s->need(s->ahead, index));
-  if (s->mark && !s->preparing) TW_TRY(s->mark(s->mark_state, op->label));
+  if (s->need && !s->preparing) TW_TRY(s->need(s->preparation, index));
+  if (s->mark && !s->preparing) TW_TRY(s->mark(s->mark_state, op->step));
   double start = tw_seconds();
   tw_status status = run_gate(s, op);
-  s->label_seconds[op->label] += tw_seconds() - start;
+  s->step_seconds[op->step] += tw_seconds() - start;
   if (!s->keep_masks || !s->preparing) tw_session_release_scratch(s);  // else others of its wave may run beside it
   if (status != TW_OK) {
-    const tw_label *label = &s->program->labels[op->label];
-    return tw_fail_in(status, "layer %d, %s, gate %s", label->layer, label->gate, op->gate->name);
+    const tw_step *step = &s->program->steps[op->step];
+    return tw_fail_in(status, "layer %d, %s, gate %s", step->layer, step->name, op->gate->name);
   }
   if (s->columns_done) return TW_OK;  // the rest of its product comes later
   if (s->opener.poll && s->role == TW_PARTY && !s->preparing) TW_TRY(s->opener.poll(s->opener.state));
@@ -182,7 +182,7 @@ static tw_status report_opened(tw_session *s, int from, int to) {
   return TW_OK;
 }
 
-tw_status tw_session_step(tw_session *s, bool *done) {
+tw_status tw_session_level(tw_session *s, bool *done) {
   const tw_program *p = s->program;
   TW_TRY(report_opened(s, s->level_start, s->next_op));
   int level = s->next_op < p->op_count ? p->ops[s->next_op].level : 0;
@@ -206,7 +206,7 @@ static tw_status open_level(tw_session *s) {
   uint64_t message;
   if (s->mark) TW_TRY(s->mark(s->mark_state, -1));
   TW_TRY(s->opener.start(s->opener.state, TW_FLUSH_DEMAND, &message));
-  TW_TRY(s->opener.finish(s->opener.state, s->lane, message));
+  TW_TRY(s->opener.finish(s->opener.state, s->half, message));
   tw_session_opened(s);
   return TW_OK;
 }
@@ -232,7 +232,7 @@ tw_status tw_session_walk_levels(tw_session *s) {
 
 tw_status tw_session_run(tw_session *s) {
   for (bool done = false; !done;) {
-    TW_TRY(tw_session_step(s, &done));
+    TW_TRY(tw_session_level(s, &done));
     if (s->opening) TW_TRY(open_level(s));
   }
   return TW_OK;
@@ -281,7 +281,7 @@ static tw_status describe_taken(tw_session *s, const tw_op *op, uint64_t *first)
   packed_halves packed;
   TW_TRY(find_packed(s, last->offset[s->party] + last->bytes[s->party] - c->offset[s->party], &packed));
   for (int i = 0; i < op->correction_count; i++) {
-    size_t words = c[i].bits ? (size_t)c[i].width * tw_words(c[i].n) : c[i].n, h = tw_half(c[i].n);
+    size_t words = c[i].bits ? (size_t)c[i].width * tw_words(c[i].n) : c[i].n, h = tw_first_half(c[i].n);
     uint64_t *out = first;
     assert_role(s, c[i].use, 2);
     if (i > 0 || !first) TW_TRY(tw_scratch(s, (size_t)s->batch * words, &out));
@@ -323,7 +323,7 @@ tw_status tw_take_later(tw_session *s, const tw_op *op, int i, uint64_t **out) {
 
 // Party 0's file holds c - u_1 on the first half, party 1's c - u_0 on the rest (bits: XOR).
 static tw_give_args half_of(tw_session *s, const tw_correction *c, int party, const uint64_t *values, uint8_t *packed) {
-  size_t h = tw_half(c->n);
+  size_t h = tw_first_half(c->n);
   return (tw_give_args){.seed = &s->seeds[1 - party][0],
                         .slot = &s->backend_slots[0],
                         .use = c->use,
@@ -350,12 +350,13 @@ static tw_status give_all(tw_session *s, const tw_op *op) {
       TW_TRY(tw_scratch(s, bytes[party] / 8, &memory));
       packed = (uint8_t *)memory;
     }
-    s->halves[party] = (const uint64_t *)(const void *)packed;
+    s->packed[party] = (const uint64_t *)(const void *)packed;
     for (int i = 0; i < op->correction_count; i++)
       args[count++] = half_of(s, &c[i], party, s->given[i], packed + (c[i].offset[party] - c->offset[party]));
   }
   TW_TRY(s->backend->give(args, count, s->stream));
-  for (int party = 0; party < 2; party++) TW_TRY(s->sink[party].append(s->sink[party].state, s->halves[party], bytes[party]));
+  for (int party = 0; party < 2; party++)
+    TW_TRY(s->sink[party].append(s->sink[party].state, s->packed[party], bytes[party]));
   return TW_OK;
 }
 

@@ -13,9 +13,9 @@
 #include "jobs/program/program.h"
 #include "kernels/backend.h"
 
-enum { TW_LANES = 2 };  // most parts of a batch that take turns
+enum { TW_HALVES = 2 };  // most parts of a batch that take turns
 
-typedef enum { TW_DEALER, TW_PARTY, TW_CLEAR } tw_role;
+typedef enum { TW_DEALER, TW_PARTY, TW_EMULATOR } tw_role;
 
 // A tensor's storage, batch * n elements (or batch * planes * words): what the roles keep of it.
 //   party   WIRE value = X^, mask[party] = r_b; SHARE, BITS, ONEHOT value = own share; BITWIRE value = opened,
@@ -32,7 +32,7 @@ typedef struct {
   tw_status (*read)(void *state, int batch_index, void *dst, size_t bytes);
   void *state;
   tw_status (*window)(void *state, int batch_index, size_t bytes, const uint8_t **packed);
-} tw_source;
+} tw_correction_reader;
 
 // One opening of one sequence: out = share + mask is sent; after the flush out holds the opened value (backend memory).
 typedef struct {
@@ -48,13 +48,13 @@ typedef struct {
 } tw_open_request;
 
 // Who opens: the host's collector (comm/opens.h), or one that works on a device. Openings are queued; start sends what
-// is queued and gives the message's number; after finish, later work of that lane may read what the message opened.
+// is queued and gives the message's number; after finish, later work of that half may read what the message opened.
 // arrived: finish would not wait; NULL: it never waits.
 typedef struct {
-  tw_status (*open)(void *state, int lane, const tw_open_request *request);
+  tw_status (*open)(void *state, int half, const tw_open_request *request);
   void (*queued)(void *state, size_t *words, size_t *jobs);
   tw_status (*start)(void *state, tw_flush_reason reason, uint64_t *message);
-  tw_status (*finish)(void *state, int lane, uint64_t message);
+  tw_status (*finish)(void *state, int half, uint64_t message);
   void *state;
   tw_status (*poll)(void *state);  // after every gate, so that messages move; may be NULL
   bool (*arrived)(void *state, uint64_t message);
@@ -97,7 +97,7 @@ struct tw_session {
   tw_role role;
   int party;  // party
   int batch;
-  int lane, first_sequence, total_batch;  // its place in the whole batch (total_batch 0: it is the whole)
+  int half, first_sequence, total_batch;  // its place in the whole batch (total_batch 0: it is the whole)
   const tw_seed *seeds[2];                // [side][batch]; party: own side only
   const uint64_t *slots;                  // [batch]
   const int *lengths;                     // live tokens of each sequence (backend memory); NULL: all
@@ -106,19 +106,19 @@ struct tw_session {
   const tw_backend *backend;  // NULL: the CPU
   void *stream;               // the backend's
   const tw_fan *fan;          // of preparation, where masks are kept; NULL: all is done on the stream
-  tw_source source;
+  tw_correction_reader source;
   tw_sink sink[2];
-  uint8_t *
-      dealt[2];  // dealer: each party's whole slot in backend memory; NULL: a gate's halves live until its sink has them
-  tw_opens *opens;   // the host's collector, unless
-  tw_opener opener;  // another is given
+  uint8_t *dealt[2];  // dealer: each party's whole slot in backend memory; NULL: a gate's halves live until its sink
+                      // has them
+  tw_opens *opens;    // the host's collector, unless
+  tw_opener opener;   // another is given
   // state
   const int64_t *pool;                           // the program's lists in backend memory
   const uint64_t **tables;                       // the program's tables in backend memory
   const uint64_t *backend_slots;                 // slots in backend memory
   tw_correction_args taken[TW_MAX_CORRECTIONS];  // the running gate's corrections
   const uint64_t *given[TW_MAX_CORRECTIONS];     // dealer: their values
-  const uint64_t *halves[2];                     // dealer: both parties' packed halves of them
+  const uint64_t *packed[2];                     // dealer: both parties' packed halves of them
   tw_buffer *buffers;
   uint64_t **prepared;  // per op: K_b of a weight product
   bool keep_masks;      // set before opening: masks stay from preparation on, online work leaves them alone
@@ -129,26 +129,26 @@ struct tw_session {
   // left: called while nothing else can be done; *more: it may be called again.
   tw_status (*need)(void *state, int op);
   tw_status (*idle)(void *state, bool *more);
-  void *ahead;
+  void *preparation;
   int next_op, level_start, drawn_to;  // drawn_to: kept masks of openings before this gate have been drawn
   bool opening;                        // party: the last step queued openings
   size_t bytes_held;                   // by the pool
   uint8_t *arena;  // when given before opening: all memory comes from it (its owner wipes), none from the backend
   size_t arena_bytes, arena_used;
   tw_block *blocks, *scratch;
-  double *label_seconds;   // per label
-  uint64_t out_of_bound;   // clear: values met outside what a gate can hold, live lanes only
+  double *step_seconds;    // per step
+  uint64_t out_of_bound;   // clear: values met outside what a gate can hold, live halves only
   int first_out_of_bound;  // op
   tw_status (*watch)(void *state, tw_session *, const tw_op *);  // clear and party: called with every opened tensor
   void *watch_state;
   tw_status (*mark)(void *state,
-                    int label);  // party, online: work of this label follows (-1: a flush); for timers and ranges
+                    int step);  // party, online: work of this step follows (-1: a flush); for timers and ranges
   void *mark_state;
   uint8_t *drawn;  // debug: role of each use id
 };
 
-tw_status tw_session_open(tw_session *s);  // after filling the public fields above "state"
-void tw_session_close(tw_session *s);      // wipes
+tw_status tw_session_create(tw_session *s);  // after filling the public fields above "state"
+void tw_session_destroy(tw_session *s);      // wipes
 
 // A party's work before its input: masks and weight-product pads.
 tw_status tw_session_prepare(tw_session *s);
@@ -172,7 +172,7 @@ tw_status tw_session_walk_levels(tw_session *s);
 
 // One resumable step: the gates of a level. *done when the program has ended. What the level opens (s->opening) must
 // have been opened before the next step; the driver sees to that, and says so by tw_session_opened.
-tw_status tw_session_step(tw_session *s, bool *done);
+tw_status tw_session_level(tw_session *s, bool *done);
 void tw_session_opened(tw_session *s);
 
 // Steps and flushes to the end.

@@ -84,6 +84,6 @@ tw_status tw_session_prepare_slice(tw_session *s, size_t work) {
 tw_status tw_session_prepare(tw_session *s) {
   tw_status status = tw_session_prepare_to(s, s->program->op_count);
   tw_session_rewind(s);
-  memset(s->label_seconds, 0, sizeof(double) * (size_t)s->program->label_count);
+  memset(s->step_seconds, 0, sizeof(double) * (size_t)s->program->step_count);
   return status;
 }

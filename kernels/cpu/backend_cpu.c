@@ -65,10 +65,11 @@ static tw_status corrections(const tw_correction_args *args, int count, void *st
   return TW_OK;
 }
 
-#define TW_CPU_TAKING_OP(op)                                                                                           \
-  static tw_status op##_taking(const tw_##op##_args *args, const tw_correction_args *taken, int count, void *stream) { \
-    TW_TRY(corrections(taken, count, stream));                                                                         \
-    return tw_cpu_##op(args, stream);                                                                                  \
+#define TW_CPU_TAKING_OP(op)                                                                              \
+  static tw_status op##_corrected(const tw_##op##_args *args, const tw_correction_args *taken, int count, \
+                                  void *stream) {                                                         \
+    TW_TRY(corrections(taken, count, stream));                                                            \
+    return tw_cpu_##op(args, stream);                                                                     \
   }
 TW_TAKING_OPS(TW_CPU_TAKING_OP)
 
@@ -98,7 +99,7 @@ static tw_status product(const void *v, size_t m, size_t n, size_t k, const uint
 }
 
 #define TW_CPU_ENTRY(op) .op = tw_cpu_##op,
-#define TW_CPU_TAKING_ENTRY(op) .op##_taking = op##_taking,
+#define TW_CPU_TAKING_ENTRY(op) .op##_corrected = op##_corrected,
 const tw_backend tw_cpu_backend = {.name = "cpu",
                                    .alloc = tw_secret_alloc,
                                    .release = tw_secret_free,

@@ -16,7 +16,7 @@ endfunction()
 foreach(name IN ITEMS safetensors config tokenizer plan messages)
   twain_fuzz_target(${name} tests/fuzz/fuzz_${name}.c)
 endforeach()
-# by tests/samples.h's kinds, and key files
+# by tests/common/samples.h's kinds, and key files
 foreach(kind IN ITEMS model model_share dealer client input input_share result_share result sample_kinds)
   set(name ${kind})
   if(kind STREQUAL sample_kinds)

@@ -8,8 +8,8 @@
 
 #include "io/keys.h"
 #include "io/keys_layout.h"
+#include "tests/common/samples.h"
 #include "tests/fuzz/h5_edit.h"
-#include "tests/samples.h"
 
 enum { SLOTS = 3, SLOT_BYTES = 1984, INDEX = 3 };
 
@@ -76,11 +76,11 @@ static void read_keys(const char *path) {
     uint8_t seed[32], data[512];
     tw_key_stream *s;
     (void)tw_keys_seed(keys, slot, seed);
-    if (tw_key_stream_open(keys, slot, &s) != TW_OK) continue;
+    if (tw_key_stream_create(keys, slot, &s) != TW_OK) continue;
     tw_status status = TW_OK;
     for (uint64_t done = 0; done < bytes && done < 1 << 16 && status == TW_OK; done += sizeof data)
       status = tw_key_stream_read(s, data, bytes - done < sizeof data ? (size_t)(bytes - done) : sizeof data);
-    tw_key_stream_close(s);
+    tw_key_stream_destroy(s);
     if (slot == 1) (void)tw_keys_erase_seeds(keys, &slot, 1);
   }
   tw_keys_close(keys);

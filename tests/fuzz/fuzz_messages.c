@@ -1,5 +1,5 @@
-// What a peer may send: the handshake, then openings. A channel answers each message with this party's own, as an honest
-// twin would, changed as the input says: (offset, byte) pairs up to a zero offset and byte, or another length.
+// What a peer may send: the handshake, then openings. A channel answers each message with this party's own, as an
+// honest twin would, changed as the input says: (offset, byte) pairs up to a zero offset and byte, or another length.
 #include <stdlib.h>
 #include <string.h>
 

@@ -10,13 +10,13 @@ struct move_args {
   uint64_t *words;  // packed
   const uint64_t *theirs;
   uint64_t *digests;
-  const int *heed;
+  const int *stop_flag;
 };
 
 __global__ void __launch_bounds__(THREADS) pack_kernel(const __grid_constant__ move_args a) {
   __shared__ uint64_t stage[WARPS][UNIT];
   tw_begin();
-  if (__any_sync(~0u, a.heed && *(volatile const int *)a.heed)) return;
+  if (__any_sync(~0u, a.stop_flag && *(volatile const int *)a.stop_flag)) return;
   note_begin(a.message);
   pack_range<WARPS>(a.message, part_of(a.message.units, 1, 0), a.words, nullptr, stage[threadIdx.x / 32]);
 }
@@ -39,8 +39,9 @@ dim3 wide_grid(const tw_device_message *m) {
 
 }  // namespace
 
-extern "C" tw_status tw_device_pack(const tw_device_message *message, const int *heed, uint64_t *words, void *stream) {
-  move_args a = {*message, words, nullptr, nullptr, heed};
+extern "C" tw_status tw_device_pack(const tw_device_message *message, const int *stop_flag, uint64_t *words,
+                                    void *stream) {
+  move_args a = {*message, words, nullptr, nullptr, stop_flag};
   return tw_enqueue(pack_kernel, wide_grid(message), THREADS, 0, stream, a);
 }
 

@@ -359,7 +359,7 @@ inline __device__ void note_end(const tw_device_message &m) {
 
 // After a failure nothing more is sent.
 inline __device__ bool may_send(const tw_mailbox &box) {
-  int bad = box.heed ? *(volatile const int *)box.heed : 0;
+  int bad = box.stop_flag ? *(volatile const int *)box.stop_flag : 0;
   return (bad | *(volatile int *)box.failed) == 0;
 }
 
@@ -386,8 +386,8 @@ inline __device__ bool await(const tw_mailbox &box, uint32_t sleep, look there) 
   return true;
 }
 
-// One thread. False: the other party's part does not come. A look that acquires would, again and again, hold up what the
-// multiprocessor's other block fences: only the last one does.
+// One thread. False: the other party's part does not come. A look that acquires would, again and again, hold up what
+// the multiprocessor's other block fences: only the last one does.
 inline __device__ bool await_flag(const tw_mailbox &box, const uint64_t *flag, uint64_t wanted, uint32_t sleep = 20) {
   return await(box, sleep, [&] { return load_shared_word(flag) >= wanted; }) && load_acquiring(flag) >= wanted;
 }

@@ -244,7 +244,7 @@ static __device__ __forceinline__ void cluster_barrier(void) {
 template <class type>
 static __device__ __forceinline__ const type *cluster_peer(const type *p, unsigned party) {
 #if __CUDA_ARCH__ >= 900
-  return cooperative_groups::this_cluster().map_shared_party(p, party);
+  return cooperative_groups::this_cluster().map_shared_rank(p, party);
 #else
   (void)party;
   return p;

@@ -132,7 +132,7 @@ static constexpr tw_backend make_table(void) {
   TW_DEAL_OPS(TW_CUDA_ENTRY)
   TW_DEAL_BIT_OPS(TW_CUDA_ENTRY)
 #undef TW_CUDA_ENTRY
-#define TW_CUDA_TAKING_ENTRY(op) b.op##_taking = tw_cuda_##op##_taking;
+#define TW_CUDA_TAKING_ENTRY(op) b.op##_corrected = tw_cuda_##op##_corrected;
   TW_TAKING_OPS(TW_CUDA_TAKING_ENTRY)
 #undef TW_CUDA_TAKING_ENTRY
   b.row_sums = tw_cuda_row_sums;

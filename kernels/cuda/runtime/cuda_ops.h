@@ -14,8 +14,9 @@ TW_BIT_OPS(TW_DECLARE_CUDA_OP)
 TW_DEAL_OPS(TW_DECLARE_CUDA_OP)
 TW_DEAL_BIT_OPS(TW_DECLARE_CUDA_OP)
 #undef TW_DECLARE_CUDA_OP
-#define TW_DECLARE_CUDA_TAKING_OP(op) \
-  tw_status tw_cuda_##op##_taking(const tw_##op##_args *args, const tw_correction_args *taken, int count, void *stream);
+#define TW_DECLARE_CUDA_TAKING_OP(op)                                                                        \
+  tw_status tw_cuda_##op##_corrected(const tw_##op##_args *args, const tw_correction_args *taken, int count, \
+                                     void *stream);
 TW_TAKING_OPS(TW_DECLARE_CUDA_TAKING_OP)
 #undef TW_DECLARE_CUDA_TAKING_OP
 

@@ -91,7 +91,7 @@ enum { TW_MOST_ELEMENTS = 1 << 30 };  // of a tensor of a batch
 
 static inline size_t tw_ceil_div(size_t value, size_t unit) { return (value + unit - 1) / unit; }
 
-// `each` elements a thread; so few that places in what a gate reads and writes are 32-bit numbers (tw_place).
+// `each` elements a thread; so few that places in what a gate reads and writes are 32-bit numbers (tw_at).
 template <class type>
 static tw_status tw_enqueue_elements(void (*kernel)(const type), size_t elements, unsigned threads, unsigned each,
                                      void *stream, const type &argument) {

@@ -1,5 +1,5 @@
-// Halves of corrections for the parties' key slots: values less the other party's pad, packed. A warp draws 32 blocks of
-// the pad, ahead of the kernels before it; what they cover ends at a whole word of the packed half. One launch holds
+// Halves of corrections for the parties' key slots: values less the other party's pad, packed. A warp draws 32 blocks
+// of the pad, ahead of the kernels before it; what they cover ends at a whole word of the packed half. One launch holds
 // all corrections of a gate, for both parties.
 #include "kernels/cuda/runtime/cuda_ops.h"
 #include "kernels/cuda/runtime/launch.h"

@@ -1,0 +1,460 @@
+#include "tests/common/walk.h"
+
+#include <math.h>
+#include <pthread.h>
+#include <sodium.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "jobs/gates/guard.h"
+#include "kernels/digit.h"
+#include "kernels/pack.h"
+
+uint64_t walk_random(void) {
+  uint64_t x;
+  randombytes_buf(&x, sizeof x);
+  return x;
+}
+
+int64_t walk_random_range(int64_t low, int64_t high) {
+  return low + (int64_t)(walk_random() % ((uint64_t)(high - low) + 1));
+}
+
+typedef struct {
+  uint8_t *data;
+  size_t used, size;
+} slot_bytes;
+typedef struct {
+  uint64_t *data;
+  size_t count, room;
+} trace;
+
+enum { EMULATOR = 2 };
+
+// All that the roles hold in one walk.
+typedef struct {
+  walk *w;
+  tw_seed *seeds[2];
+  uint64_t *slots, *input[2];
+  uint64_t **model_mask[2], **model_share[2], **masked, **mask_sum;
+  slot_bytes *slot[2];                 // [batch]
+  trace *opened[3];                    // [batch]: party 0, party 1, emulator
+  uint64_t *value[3], *mask[2];        // the output: public value at the parties and its masks; the emulator's value
+  uint64_t *guard[3], *guard_mask[2];  // the same of the guard's count
+  tw_opens_stats stats;
+} stage;
+
+static void *room(size_t count, size_t size) {
+  void *p = calloc(count + 1, size);
+  if (!p) abort();
+  return p;
+}
+
+// Elements, or words of planes, of one sequence's output.
+static size_t output_words(const walk *w) {
+  const tw_tensor *t = &w->program->tensors[w->program->output];
+  return t->kind == TW_WIRE ? t->n : (size_t)t->planes * tw_words(t->n);
+}
+
+static size_t weight_size(const walk *w, int i) { return w->weight_rows[i] * w->weight_cols[i]; }
+
+static uint64_t **matrix_list(const walk *w) {
+  uint64_t **list = room((size_t)w->weight_count, sizeof *list);
+  for (int i = 0; i < w->weight_count; i++) list[i] = room(weight_size(w, i), 8);
+  return list;
+}
+
+static void free_list(uint64_t **list, int count) {
+  for (int i = 0; i < count; i++) free(list[i]);
+  free(list);
+}
+
+// W^ = W + p_0 + p_1, and the parties' shares b W^ - p_b.
+static void share_model(stage *st) {
+  walk *w = st->w;
+  tw_seed seeds[2];
+  for (int party = 0; party < 2; party++) {
+    if (w->model_seeds)
+      seeds[party] = w->model_seeds[party];
+    else
+      tw_seed_random(&seeds[party]);
+    st->model_mask[party] = matrix_list(w);
+    st->model_share[party] = matrix_list(w);
+    for (int i = 0; i < w->weight_count; i++)
+      tw_prg_ring(&seeds[party], (uint32_t)i, 0, 64, 0, weight_size(w, i), st->model_mask[party][i]);
+  }
+  st->masked = matrix_list(w);
+  st->mask_sum = matrix_list(w);
+  for (int i = 0; i < w->weight_count; i++)
+    for (size_t j = 0; j < weight_size(w, i); j++) {
+      uint64_t p0 = st->model_mask[0][i][j], p1 = st->model_mask[1][i][j], masked = w->weight_values[i][j] + p0 + p1;
+      st->masked[i][j] = masked;
+      st->mask_sum[i][j] = p0 + p1;
+      st->model_share[0][i][j] = 0 - p0;
+      st->model_share[1][i][j] = masked - p1;
+    }
+}
+
+static void share_input(stage *st) {
+  const tw_tensor *t = &st->w->program->tensors[st->w->program->input];
+  size_t all = t->n * (size_t)st->w->batch;
+  for (int party = 0; party < 2; party++) st->input[party] = room(all, 8);
+  for (size_t j = 0; j < all; j++) {
+    st->input[0][j] = walk_random() & tw_mask(t->ring);
+    st->input[1][j] = (st->w->input[j] - st->input[0][j]) & tw_mask(t->ring);
+  }
+}
+
+static void stage_open(stage *st, walk *w) {
+  size_t batch = (size_t)w->batch;
+  *st = (stage){.w = w, .slots = room(batch, 8)};
+  w->mismatches = w->out_of_bound = 0;
+  for (size_t b = 0; b < batch; b++) st->slots[b] = w->slots ? w->slots[b] : walk_random();
+  for (int side = 0; side < 3; side++) st->guard[side] = room(batch, 8);
+  for (int party = 0; party < 2; party++) {
+    st->guard_mask[party] = room(batch, 8);
+    st->seeds[party] = room(batch, sizeof(tw_seed));
+    st->slot[party] = room(batch, sizeof(slot_bytes));
+    st->mask[party] = room(batch * output_words(w), 8);
+    for (size_t b = 0; b < batch; b++) {
+      if (w->seeds[party])
+        st->seeds[party][b] = w->seeds[party][b];
+      else
+        tw_seed_random(&st->seeds[party][b]);
+    }
+  }
+  for (int role = 0; role < 3; role++) {
+    st->opened[role] = room(batch, sizeof(trace));
+    st->value[role] = room(batch * output_words(w), 8);
+  }
+  share_model(st);
+  share_input(st);
+}
+
+static void stage_close(stage *st) {
+  int count = st->w->weight_count;
+  for (int party = 0; party < 2; party++) {
+    for (int b = 0; b < st->w->batch; b++) free(st->slot[party][b].data);
+    free(st->slot[party]);
+    free(st->seeds[party]);
+    free(st->input[party]);
+    free(st->mask[party]);
+    free(st->guard_mask[party]);
+    free_list(st->model_mask[party], count);
+    free_list(st->model_share[party], count);
+  }
+  for (int role = 0; role < 3; role++) {
+    for (int b = 0; b < st->w->batch; b++) free(st->opened[role][b].data);
+    free(st->opened[role]);
+    free(st->value[role]);
+    free(st->guard[role]);
+  }
+  free_list(st->masked, count);
+  free_list(st->mask_sum, count);
+  free(st->slots);
+}
+
+// ---- what sessions call ----
+
+static tw_status append(void *state, const void *data, size_t n) {
+  slot_bytes *b = state;
+  if (b->used + n > b->size) return tw_fail(TW_ERR_INTERNAL, "the dealer wrote past the slot");
+  memcpy(b->data + b->used, data, n);
+  b->used += n;
+  return TW_OK;
+}
+
+static tw_status read_slot(void *state, int batch_index, void *dst, size_t n) {
+  slot_bytes *b = &((slot_bytes *)state)[batch_index];
+  if (b->used + n > b->size) return tw_fail(TW_ERR_INTERNAL, "a party read past the slot");
+  memcpy(dst, b->data + b->used, n);
+  b->used += n;
+  return TW_OK;
+}
+
+static void record(trace *t, uint64_t value) {
+  if (t->count == t->room) {
+    t->room = t->room * 2 + 1024;
+    t->data = realloc(t->data, t->room * sizeof(uint64_t));
+    if (!t->data) abort();
+  }
+  t->data[t->count++] = value;
+}
+
+// Public values of an opened tensor, as the emulator predicts or a party finds them.
+static tw_status watch(void *state, tw_session *s, const tw_op *op) {
+  trace *traces = state;
+  int id = op->out[0];
+  const tw_tensor *t = tw_t(s, id);
+  const tw_buffer *opened = tw_b(s, id);
+  size_t words = tw_words_of(s, id), row = tw_words(t->n);
+  for (int b = 0; b < s->batch; b++)
+    for (size_t j = 0; j < words; j++) {
+      uint64_t v = opened->value[(size_t)b * words + j];
+      if (s->role == TW_EMULATOR && t->kind == TW_WIRE)
+        v = (v + opened->mask[0][j] + opened->mask[1][j]) & tw_mask(t->ring);
+      if (s->role == TW_EMULATOR && t->kind != TW_WIRE) v ^= opened->mask[0][j] ^ opened->mask[1][j];
+      if (t->kind != TW_WIRE && t->n % 64 && j % row == row - 1) v &= tw_mask((int)(t->n % 64));
+      record(&traces[b], v);
+    }
+  return TW_OK;
+}
+
+// ---- the three roles ----
+
+static tw_weights weights_of(const stage *st, tw_role role, int party) {
+  const walk *w = st->w;
+  tw_weights out = {.count = w->weight_count, .rows = w->weight_rows, .cols = w->weight_cols};
+  for (int side = 0; side < 2; side++)
+    if (role != TW_PARTY || side == party) out.mask[side] = st->model_mask[side];
+  if (role == TW_EMULATOR) out.value = w->weight_values;
+  if (role == TW_DEALER) out.mask_sum = (void *const *)st->mask_sum;
+  if (role == TW_PARTY) {
+    out.masked = st->masked;
+    out.masked_operand = (void *const *)st->masked;
+    out.share_operand = (void *const *)st->model_share[party];
+  }
+  return out;
+}
+
+static tw_status deal(stage *st, int b) {
+  const tw_program *program = st->w->program;
+  tw_session s = {.program = program,
+                  .role = TW_DEALER,
+                  .batch = 1,
+                  .seeds = {st->seeds[0] + b, st->seeds[1] + b},
+                  .slots = st->slots + b,
+                  .weights = weights_of(st, TW_DEALER, 0)};
+  for (int party = 0; party < 2; party++) {
+    slot_bytes *slot = &st->slot[party][b];
+    slot->size = program->slot_bytes[party];
+    slot->data = room(slot->size, 1);
+    s.sink[party] = (tw_sink){append, slot};
+  }
+  tw_status status = tw_session_create(&s);
+  if (status == TW_OK) status = tw_session_run(&s);
+  tw_session_destroy(&s);
+  for (int party = 0; party < 2 && status == TW_OK; party++) {
+    slot_bytes *slot = &st->slot[party][b];
+    if (slot->used != slot->size)
+      status = tw_fail(TW_ERR_INTERNAL, "the dealer wrote %zu of %zu bytes", slot->used, slot->size);
+    slot->used = 0;
+  }
+  return status;
+}
+
+static bool guarded(const stage *st) { return st->w->program->guard >= 0; }
+
+static tw_status emulate(stage *st, int b) {
+  walk *w = st->w;
+  const tw_program *program = w->program;
+  size_t words = output_words(w);
+  tw_session s = {.program = program,
+                  .role = TW_EMULATOR,
+                  .batch = 1,
+                  .seeds = {st->seeds[0] + b, st->seeds[1] + b},
+                  .slots = st->slots + b,
+                  .lengths = w->lengths ? w->lengths + b : NULL,
+                  .input = w->input + (size_t)b * program->tensors[program->input].n,
+                  .weights = weights_of(st, TW_EMULATOR, 0),
+                  .watch = watch,
+                  .watch_state = &st->opened[EMULATOR][b]};
+  tw_status status = tw_session_create(&s);
+  if (status == TW_OK) status = tw_session_run(&s);
+  if (status == TW_OK) memcpy(st->value[EMULATOR] + (size_t)b * words, s.buffers[program->output].value, 8 * words);
+  if (status == TW_OK && guarded(st)) st->guard[EMULATOR][b] = s.buffers[program->guard].value[0];
+  w->out_of_bound += s.out_of_bound;
+  tw_session_destroy(&s);
+  return status;
+}
+
+typedef struct {
+  stage *st;
+  int party;
+  tw_channel *channel;
+  tw_status status;
+  char message[512];
+} party_state;
+
+static void tell_secrets(party_state *p) {
+  walk *w = p->st->w;
+  stage *st = p->st;
+  size_t batch = (size_t)w->batch, n = w->program->tensors[w->program->input].n;
+  w->secrecy(st->seeds[p->party], batch * sizeof(tw_seed), true);
+  w->secrecy(st->input[p->party], 8 * batch * n, true);
+  for (size_t b = 0; b < batch; b++) w->secrecy(st->slot[p->party][b].data, st->slot[p->party][b].size, true);
+  for (int i = 0; i < w->weight_count; i++) {
+    w->secrecy(st->model_mask[p->party][i], 8 * weight_size(w, i), true);
+    w->secrecy(st->model_share[p->party][i], 8 * weight_size(w, i), true);
+  }
+}
+
+static void keep_output(party_state *p, const tw_session *s) {
+  stage *st = p->st;
+  const tw_buffer *out = &s->buffers[s->program->output];
+  size_t bytes = 8 * (size_t)s->batch * output_words(st->w);
+  memcpy(st->value[p->party], out->value, bytes);
+  memcpy(st->mask[p->party], out->mask[p->party], bytes);
+  if (st->w->secrecy) st->w->secrecy(st->mask[p->party], bytes, false);
+  if (!guarded(st)) return;
+  const tw_buffer *count = &s->buffers[s->program->guard];
+  memcpy(st->guard[p->party], count->value, 8 * (size_t)s->batch);
+  memcpy(st->guard_mask[p->party], count->mask[p->party], 8 * (size_t)s->batch);
+  if (st->w->secrecy) st->w->secrecy(st->guard_mask[p->party], 8 * (size_t)s->batch, false);
+}
+
+// Forks and joins take turns.
+static tw_status fork_streams(void *state) {
+  int *open = state;
+  return ++*open == 1 ? TW_OK : tw_fail(TW_ERR_INTERNAL, "a fork in a fork");
+}
+static tw_status join_streams(void *state) {
+  int *open = state;
+  return --*open == 0 ? TW_OK : tw_fail(TW_ERR_INTERNAL, "a join without a fork");
+}
+
+static tw_status prepare_kept(tw_session *s) {
+  enum { LONGEST = 100 };
+  int open = 0;
+  tw_fan fan = {.count = 3, .fork = fork_streams, .join = join_streams, .state = &open};
+  s->fan = &fan;
+  while (s->next_op < s->program->op_count) {
+    int end = s->next_op + (int)walk_random_range(1, LONGEST);
+    TW_TRY(tw_session_prepare_to(s, end < s->program->op_count ? end : s->program->op_count));
+  }
+  s->fan = NULL;
+  tw_session_rewind(s);
+  return open == 0 ? TW_OK : tw_fail(TW_ERR_INTERNAL, "a fork was not joined");
+}
+
+static tw_status party_run(party_state *p) {
+  stage *st = p->st;
+  tw_opens *opens;
+  TW_TRY(tw_opens_create(p->channel, &opens));
+  tw_session s = {.program = st->w->program,
+                  .role = TW_PARTY,
+                  .party = p->party,
+                  .batch = st->w->batch,
+                  .slots = st->slots,
+                  .lengths = st->w->lengths,
+                  .input = st->input[p->party],
+                  .weights = weights_of(st, TW_PARTY, p->party),
+                  .source = {read_slot, st->slot[p->party]},
+                  .opens = opens,
+                  .keep_masks = st->w->keep_masks,
+                  .watch = watch,
+                  .watch_state = st->opened[p->party]};
+  s.seeds[p->party] = st->seeds[p->party];
+  if (st->w->secrecy) tell_secrets(p);
+  tw_status status = tw_session_create(&s);
+  if (status == TW_OK) status = s.keep_masks ? prepare_kept(&s) : tw_session_prepare(&s);
+  if (status == TW_OK) status = tw_session_run(&s);
+  if (status == TW_OK) keep_output(p, &s);
+  if (p->party == 0) tw_opens_get_stats(opens, &st->stats);
+  tw_session_destroy(&s);
+  tw_opens_destroy(opens);
+  return status;
+}
+
+static void *party_thread(void *argument) {
+  party_state *p = argument;
+  p->status = party_run(p);
+  if (p->status != TW_OK) snprintf(p->message, sizeof p->message, "%s", tw_error_message());
+  tw_channel_destroy(p->channel);  // wakes the other party when this one failed
+  return NULL;
+}
+
+static tw_status both_parties(stage *st) {
+  tw_channel *ends[2];
+  party_state p[2];
+  pthread_t thread[2];
+  TW_TRY(tw_channel_loopback(60, ends));
+  for (int i = 0; i < 2; i++) {
+    p[i] = (party_state){.st = st, .party = i, .channel = ends[i]};
+    if (pthread_create(&thread[i], NULL, party_thread, &p[i])) abort();
+  }
+  for (int party = 0; party < 2; party++) pthread_join(thread[party], NULL);
+  int failed = p[0].status == TW_OK || p[0].status == TW_ERR_PEER;  // a lost peer is not the cause
+  if (p[failed].status == TW_OK) failed = 1 - failed;
+  return p[failed].status == TW_OK ? TW_OK : tw_fail(p[failed].status, "party %d: %s", failed, p[failed].message);
+}
+
+// ---- comparison and results ----
+
+static void compare_opened(stage *st, int b) {
+  const trace *party0 = &st->opened[0][b], *party1 = &st->opened[1][b], *clear = &st->opened[EMULATOR][b];
+  if (party0->count != party1->count || party0->count != clear->count) {
+    st->w->mismatches++;
+    return;
+  }
+  for (size_t i = 0; i < clear->count; i++)
+    st->w->mismatches += party0->data[i] != party1->data[i] || party0->data[i] != clear->data[i];
+}
+
+static void reveal_output(stage *st) {
+  walk *w = st->w;
+  const tw_tensor *t = &w->program->tensors[w->program->output];
+  size_t words = output_words(w), all = words * (size_t)w->batch, row = tw_words(t->n);
+  w->output = room(all, 8);
+  for (size_t j = 0; j < all; j++) {
+    uint64_t live = tw_mask(t->ring), value = st->value[0][j], m0 = st->mask[0][j], m1 = st->mask[1][j];
+    if (t->kind != TW_WIRE) live = t->n % 64 && j % row == row - 1 ? tw_mask((int)(t->n % 64)) : ~0ull;
+    w->output[j] = (t->kind == TW_WIRE ? value - m0 - m1 : value ^ m0 ^ m1) & live;
+    w->mismatches += st->value[0][j] != st->value[1][j] || w->output[j] != (st->value[EMULATOR][j] & live);
+  }
+}
+
+static void reveal_guard(stage *st) {
+  walk *w = st->w;
+  w->guard = room((size_t)w->batch, 8);
+  for (int b = 0; b < w->batch; b++) {
+    w->guard[b] = (st->guard[0][b] - st->guard_mask[0][b] - st->guard_mask[1][b]) & tw_mask(TW_GUARD_RING);
+    w->mismatches += st->guard[0][b] != st->guard[1][b] || w->guard[b] != st->guard[EMULATOR][b];
+  }
+}
+
+tw_status walk_run(walk *w) {
+  stage st;
+  tw_status status = TW_OK;
+  walk_free(w);
+  stage_open(&st, w);
+  for (int b = 0; b < w->batch && status == TW_OK; b++) status = deal(&st, b);
+  for (int b = 0; b < w->batch && status == TW_OK; b++) status = emulate(&st, b);
+  if (status == TW_OK) status = both_parties(&st);
+  if (status == TW_OK) {
+    for (int b = 0; b < w->batch; b++) compare_opened(&st, b);
+    reveal_output(&st);
+    if (guarded(&st)) reveal_guard(&st);
+    w->rounds = st.stats.flushes;
+    w->payload_bytes = st.stats.payload_bytes;
+    w->opened = st.opened[0][0].data;
+    w->opened_count = st.opened[0][0].count;
+    st.opened[0][0].data = NULL;
+    for (int party = 0; party < 2; party++) {
+      w->corrections[party] = st.slot[party][0].data;
+      st.slot[party][0].data = NULL;
+    }
+  } else {
+    fprintf(stderr, "walk: %s\n", tw_error_message());
+  }
+  stage_close(&st);
+  return status;
+}
+
+void walk_free(walk *w) {
+  free(w->output);
+  free(w->opened);
+  free(w->guard);
+  for (int party = 0; party < 2; party++) free(w->corrections[party]);
+  w->output = w->opened = w->guard = NULL;
+  w->corrections[0] = w->corrections[1] = NULL;
+}
+
+int64_t walk_signed(const walk *w, size_t i) {
+  return tw_signed(w->output[i], w->program->tensors[w->program->output].ring);
+}
+
+double walk_real(const walk *w, size_t i) {
+  return ldexp((double)walk_signed(w, i), -w->program->tensors[w->program->output].scale);
+}

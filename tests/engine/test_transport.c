@@ -1,0 +1,67 @@
+// Which ways are tried, in which order, and what runs beside openings by itself: a table of where the parties compute.
+#include "jobs/engine/transport.h"
+#include "tests/common/suite.h"
+
+#define AUTO TW_TRANSPORT_AUTO
+#define PEER TW_TRANSPORT_PEER
+#define NCCL TW_TRANSPORT_NCCL
+#define MPI TW_TRANSPORT_MPI
+#define P2P TW_TRANSPORT_MPI_P2P
+#define CUDA TW_TRANSPORT_MPI_CUDA
+
+typedef struct {
+  tw_pair pair;
+  tw_transport wanted, ways[3];  // AUTO: no further
+  bool waits, idle;
+} expectation;
+
+static const expectation table[] = {
+    // cores
+    {{.one_host = true, .nccl = true}, AUTO, {MPI}, false, false},
+    {{.one_host = false}, AUTO, {MPI}, true, true},
+    {{.one_host = true}, P2P, {P2P}, false, false},
+    {{.one_host = true, .link = true}, AUTO, {P2P}, true, true},
+    {{.one_host = true, .link = true}, MPI, {P2P}, true, true},
+    // GPUs of one host
+    {{.gpus = true, .one_host = true, .nccl = true}, AUTO, {PEER, NCCL, MPI}, false, true},
+    {{.gpus = true, .one_host = true}, AUTO, {PEER, MPI}, false, true},
+    {{.gpus = true, .one_host = true, .nccl = true, .apart = true}, AUTO, {MPI, NCCL}, true, true},
+    {{.gpus = true, .one_host = true, .nccl = true, .apart = true}, NCCL, {NCCL}, false, false},
+    {{.gpus = true, .one_host = true, .apart = true}, AUTO, {MPI}, true, true},
+    {{.gpus = true, .one_host = true, .nccl = true, .unseen = true}, AUTO, {PEER, MPI, NCCL}, false, true},
+    {{.gpus = true, .one_host = true, .unseen = true}, AUTO, {PEER, MPI}, false, true},
+    {{.gpus = true, .one_host = true, .nccl = true}, MPI, {MPI}, true, true},
+    {{.gpus = true, .one_host = true, .nccl = true}, NCCL, {NCCL}, false, true},
+    {{.gpus = true, .one_host = true, .nccl = true}, P2P, {P2P}, true, true},
+    {{.gpus = true, .one_host = true, .nccl = true, .link = true}, AUTO, {P2P}, true, true},
+    // one GPU
+    {{.gpus = true, .one_host = true, .one_gpu = true, .link = true}, AUTO, {P2P}, true, true},
+    {{.gpus = true, .one_host = true, .one_gpu = true}, P2P, {P2P}, true, true},
+    {{.gpus = true, .one_host = true, .one_gpu = true, .nccl = true}, AUTO, {MPI}, false, true},
+    {{.gpus = true, .one_host = true, .one_gpu = true}, PEER, {PEER}, false, true},
+    // between hosts
+    {{.gpus = true, .nccl = true}, AUTO, {NCCL, MPI}, false, false},
+    {{.gpus = true}, AUTO, {MPI}, true, true},
+    {{.gpus = true, .nccl = true}, CUDA, {CUDA}, true, true},
+};
+
+static void test_table(void) {
+  for (size_t i = 0; i < sizeof table / sizeof *table; i++) {
+    const expectation *e = &table[i];
+    tw_ways w = tw_ways_between(&e->pair, e->wanted);
+    int count = 0;
+    while (count < 3 && e->ways[count] != AUTO) count++;
+    CU_ASSERT_EQUAL(w.count, count);
+    for (int j = 0; j < count && j < w.count; j++) CU_ASSERT_EQUAL(w.way[j], e->ways[j]);
+    CU_ASSERT_EQUAL(tw_ways_wait(&e->pair, &w), e->waits);
+    CU_ASSERT_EQUAL(tw_ways_leave_idle(&e->pair, &w), e->idle);
+  }
+}
+
+static void test_words(void) {
+  for (int t = 0; t < TW_TRANSPORTS; t++)
+    CU_ASSERT_EQUAL(tw_transport_of(tw_transport_word((tw_transport)t)), (tw_transport)t);
+  CU_ASSERT_EQUAL(tw_transport_of("pigeon"), TW_TRANSPORTS);
+}
+
+SUITE_MAIN("transport", {"ways and what runs beside", test_table}, {"words", test_words})

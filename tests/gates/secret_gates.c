@@ -1,0 +1,225 @@
+// Constant time: run under valgrind with everything a party must keep secret marked as uninitialised (seeds, input
+// shares, corrections, its masks and shares of the model). Whatever is computed from it stays marked until an opening
+// publishes it, so any branch and any address that depends on a share is reported. Every gate kind, then a whole
+// encoder layer, on every instruction set that valgrind knows.
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+#include <valgrind/memcheck.h>
+
+#include "jobs/gates/gate.h"
+#include "jobs/models/spec.h"
+#include "kernels/isa.h"
+#include "tests/common/tiny_model.h"
+
+static void mark(void *data, size_t bytes, bool secret) {
+  if (secret)
+    VALGRIND_MAKE_MEM_UNDEFINED(data, bytes);
+  else
+    VALGRIND_MAKE_MEM_DEFINED(data, bytes);
+}
+
+// ---- openings publish ----
+
+static const tw_gate *open_gate;
+
+// Every share that is opened must still carry the marks of what it was computed from, or the test would see nothing.
+static atomic_int lost_marks;
+static void check_marked(const uint64_t *share) {
+  uint64_t unknown_bits = 0;
+  VALGRIND_GET_VBITS(share, &unknown_bits, sizeof unknown_bits);
+  if (unknown_bits == 0) lost_marks++;
+}
+
+static tw_status publishing_party(tw_session *s, const tw_op *op) {
+  check_marked(tw_b(s, op->in[0])->value);
+  TW_TRY(open_gate->party(s, op));
+  int id = op->out[0];
+  mark(tw_b(s, id)->value, 8 * (size_t)s->batch * tw_words_of(s, id), false);
+  return TW_OK;
+}
+
+// What a careless gate would do with the share that it opens.
+static volatile uint64_t sink;
+static tw_status branching_party(tw_session *s, const tw_op *op) {
+  if (tw_b(s, op->in[0])->value[0] & 1) sink++;
+  return publishing_party(s, op);
+}
+static tw_status indexing_party(tw_session *s, const tw_op *op) {
+  static const uint64_t table[2] = {3, 5};
+  sink += table[tw_b(s, op->in[0])->value[0] & 1];
+  return publishing_party(s, op);
+}
+
+static tw_gate opener;
+
+static void replace_openings(tw_program *p, tw_status (*party)(tw_session *, const tw_op *)) {
+  for (int i = 0; i < p->op_count; i++) {
+    tw_op *op = &p->ops[i];
+    if (!op->opens) continue;
+    open_gate = op->gate;
+    opener = *op->gate;
+    opener.party = party;
+    op->gate = &opener;
+  }
+}
+
+// ---- programs ----
+
+enum { N = 70 };  // a full word of bits and a part of one
+
+typedef int builder(tw_builder *b, int x);  // from N * 3 input elements of ring 40 to an opened output
+
+static int part(tw_builder *b, int x, size_t which, int ring) {
+  return tw_open(b, tw_reduce(b, tw_view(b, x, (tw_view_map){{1, 1, 1, N}, {0, 0, 0, 1}, which * N}), ring));
+}
+static int bit_of(tw_builder *b, int x, size_t which) {
+  static const int64_t zero = 0;
+  int wire = part(b, x, which, 14);
+  tw_digits d = tw_comparison_digits(b, wire);
+  return tw_at_least(b, &d, &zero, 1);
+}
+
+static int truncation(tw_builder *b, int x) { return tw_truncate_dithered(b, part(b, x, 0, 36), 12); }
+static int faithful(tw_builder *b, int x) { return tw_truncate_faithful(b, part(b, x, 0, 36), 12); }
+static int extension(tw_builder *b, int x) { return tw_open(b, tw_extend(b, part(b, x, 0, 24), 50)); }
+static int product(tw_builder *b, int x) {
+  int wide = tw_multiply(b, part(b, x, 0, 24), part(b, x, 1, 40), 38, TW_EACH);
+  return tw_open(b,
+                 tw_combine(b, 1, wide, 1, tw_multiply(b, part(b, x, 1, 38), part(b, x, 2, 38), 38, TW_EACH), false));
+}
+static int row_product(tw_builder *b, int x) {
+  return tw_open(b, tw_multiply_rows(b, part(b, x, 0, 20), part(b, x, 1, 18), 40));
+}
+static int squares(tw_builder *b, int x) { return tw_open(b, tw_sum_of_squares(b, part(b, x, 0, 24), 7, 54)); }
+static int matrices(tw_builder *b, int x) {
+  return tw_open(b, tw_matmul(b, part(b, x, 0, 36), part(b, x, 1, 36), 2, 5, 5, 7, 36));
+}
+static int weights(tw_builder *b, int x) { return tw_open(b, tw_linear(b, part(b, x, 0, 38), 0, 7, 3, 38, 12)); }
+static int comparison(tw_builder *b, int x) {
+  static const int64_t thresholds[3] = {-70000, 0, 123456};
+  int wire = part(b, x, 0, 24);
+  tw_digits d = tw_comparison_digits(b, wire);
+  return tw_open(b, tw_at_least(b, &d, thresholds, 3));
+}
+static int selection(tw_builder *b, int x) {
+  static const int64_t five = 5;
+  int bits = tw_open(b, bit_of(b, x, 0)), wide = tw_select(b, bits, 0, 1, part(b, x, 1, 22), 36);
+  int both = tw_combine(b, 1, wide, 1, tw_select(b, bits, 0, 1, part(b, x, 2, 36), 36), false);
+  return tw_open(b, tw_combine(b, 1, both, 1, tw_bit_constants(b, bits, 0, 1, &five, 36, 0), false));
+}
+static int maximum(tw_builder *b, int x) {
+  b->program->seq = 14;
+  return tw_row_maximum(b, part(b, x, 0, 14), 5, 14);
+}
+static int dead_keys(tw_builder *b, int x) {
+  b->program->seq = 14;
+  int alive = tw_zero_dead(b, tw_view(b, x, (tw_view_map){{1, 1, 1, N}, {0, 0, 0, 1}, 0}), 5, 14);
+  return tw_pool_live(b, tw_open(b, alive), 14, 5);
+}
+static int window(tw_builder *b, int x) {
+  int widths[TW_MAX_DIGITS], count = tw_split_digits(16, widths), wire = part(b, x, 0, 22);
+  count += tw_split_digits(6, widths + count);
+  tw_digits d = tw_deal_digits(b, wire, 0, widths, count, false, -1);
+  return tw_open(b, tw_in_window(b, &d, -256, 16));
+}
+static int gelu(tw_builder *b, int x) {
+  return tw_open(b, tw_apply_spec(b, tw_rescale(b, part(b, x, 0, 24), 12), &tw_spec_gelu, 38));
+}
+
+static const struct {
+  const char *name;
+  builder *build;
+} gates[] = {{"truncation", truncation},   {"faithful truncation", faithful},
+             {"extension", extension},     {"product", product},
+             {"row product", row_product}, {"sum of squares", squares},
+             {"matmul", matrices},         {"linear", weights},
+             {"comparison", comparison},   {"select", selection},
+             {"row maximum", maximum},     {"dead keys", dead_keys},
+             {"window", window},           {"gelu", gelu}};
+
+static const int lengths[1] = {9};
+static uint64_t weight_values[2][21];
+static const size_t weight_rows[2] = {7, 1}, weight_cols[2] = {3, 3};
+
+// Values small enough for every extension in the list.
+static bool run_gate(builder *build, tw_status (*party)(tw_session *, const tw_op *)) {
+  tw_program p = {0};
+  tw_table tables[2];
+  tw_builder b;
+  uint64_t input[3 * N], *list[2] = {weight_values[0], weight_values[1]};
+  for (size_t j = 0; j < 3 * N; j++) input[j] = (uint64_t)walk_random_range(-4000, 4000) & tw_mask(40);
+  for (size_t j = 0; j < 42; j++) weight_values[j / 21][j % 21] = walk_random();
+  if (tw_spec_fit(&tw_spec_gelu, tables) != TW_OK) return false;
+  p.tables = tables;
+  p.table_count = 2;
+  tw_builder_start(&b, &p, 1, 1, false);
+  tw_status status = tw_builder_finish(&b, build(&b, tw_build_input(&b, 40, 0, 3 * N)));
+  if (status != TW_OK) fprintf(stderr, "%s\n", tw_error_message());
+  walk w = {.program = &p,
+            .batch = 1,
+            .input = input,
+            .weight_count = 2,
+            .weight_rows = weight_rows,
+            .weight_cols = weight_cols,
+            .weight_values = list,
+            .lengths = p.seq > 1 ? lengths : NULL,
+            .secrecy = mark};
+  replace_openings(&p, party);
+  if (status == TW_OK) status = walk_run(&w);
+  bool right = status == TW_OK && w.mismatches == 0;
+  walk_free(&w);
+  tw_program_free(&p);
+  tw_tables_free(tables, 2);
+  return right;
+}
+
+static bool run_layer(tw_rounding rounding) {
+  tiny_model t;
+  bool right = tiny_model_open(&t, "1x16x2x24", 5, 1, rounding);
+  if (right) {
+    replace_openings(&t.plan.program, publishing_party);
+    t.w.secrecy = mark;
+    right = walk_run(&t.w) == TW_OK && t.w.mismatches == 0;
+  }
+  tiny_model_close(&t);
+  return right;
+}
+
+// In a child process, whose exit code valgrind turns into 1 when it has something to report.
+static bool is_reported(tw_status (*party)(tw_session *, const tw_op *)) {
+  fflush(NULL);
+  pid_t child = fork();
+  if (child == 0) exit(run_gate(truncation, party) ? 0 : 2);
+  int status = 0;
+  return child > 0 && waitpid(child, &status, 0) == child && WIFEXITED(status) && WEXITSTATUS(status) == 1;
+}
+
+static int failed(const char *what) {
+  fprintf(stderr, "%s (%s): failed\n", what, tw_isa_name(tw_isa_active()));
+  return 1;
+}
+
+int main(void) {
+  if (!RUNNING_ON_VALGRIND) {
+    fprintf(stderr, "this test says nothing without valgrind --error-exitcode=1\n");
+    return 2;
+  }
+  int failures = 0;
+  for (int isa = TW_ISA_PORTABLE; isa <= TW_ISA_AVX2; isa++) {
+    tw_isa_limit((tw_isa)isa);
+    if ((int)tw_isa_active() != isa) continue;
+    for (size_t i = 0; i < sizeof gates / sizeof *gates; i++)
+      if (!run_gate(gates[i].build, publishing_party)) failures += failed(gates[i].name);
+    if (!run_layer(TW_DITHERED)) failures += failed("encoder layer");
+    if (!run_layer(TW_FAITHFUL_OUTPUT)) failures += failed("encoder layer, faithful output");
+  }
+  if (lost_marks > 0) failures += failed("opened shares are secret");
+  fprintf(stderr, "two reports are wanted now: a branch and an address that depend on a share\n");
+  if (!is_reported(branching_party)) failures += failed("a branch on a share is reported");
+  if (!is_reported(indexing_party)) failures += failed("an address from a share is reported");
+  return failures ? 1 : 0;
+}

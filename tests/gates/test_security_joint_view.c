@@ -1,0 +1,463 @@
+// The joint view of a corrupted party, enumerated: with its own randomness fixed, let the honest party's masks and pads
+// run through all their values. What the corrupted party reads (corrections) and hears (opened values) must then take
+// every value of its domain equally often, for every secret input: so it depends on no input (docs/security.md). The
+// lanes of a tensor hold the values side by side: one walk of a program on tiny rings enumerates them all.
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "jobs/gates/gate.h"
+#include "jobs/gates/guard.h"
+#include "tests/common/suite.h"
+#include "tests/common/walk.h"
+#include "tests/gates/enumerated_streams.h"
+
+enum { CYCLES = 2 };  // lanes whose corrections party 0 reads, and those that party 1 reads
+
+// ---- a program, its lanes and its secrets ----
+
+typedef struct {
+  int ring, elements;                  // input: `elements` secrets of `ring` bits in every lane
+  int (*build)(tw_builder *b, int x);  // from the input share to an opened output
+  bool rows;                           // all tensors are [lane][element], not [element][lane]
+  int model_bits;                      // of the ring in which model elements are used; 0: no model
+  void (*mutate)(tw_program *p);       // applied to the finished program
+} joint_case;
+
+static int part(tw_builder *b, int x, size_t which) {
+  return tw_view(b, x, (tw_view_map){{1, 1, 1, tape.lanes}, {0, 0, 0, 1}, which * tape.lanes});
+}
+static int wire(tw_builder *b, int x, size_t which, int ring) {
+  return tw_open(b, tw_reduce(b, part(b, x, which), ring));
+}
+
+static void build(const joint_case *c, size_t lanes, tw_program *p, const tw_table *tables) {
+  tw_builder b;
+  tape.lanes = lanes;
+  tape.lane_bits = __builtin_ctzll(lanes);
+  tape.model_bits = c->model_bits;
+  tape.rows = c->rows;
+  memset(p, 0, sizeof *p);
+  p->tables = tables;
+  p->table_count = 2;
+  tw_builder_start(&b, p, 1, 1, false);
+  int output = c->build(&b, tw_build_input(&b, c->ring, 0, lanes * (size_t)c->elements));
+  CU_ASSERT_EQUAL_FATAL(tw_builder_finish(&b, output), TW_OK);
+  if (c->mutate) c->mutate(p);
+}
+
+static void assign(uint32_t use, size_t n, int width) {
+  if (use >= MAX_USES) abort();
+  tape.offset[use] = tape.bits;
+  tape.n[use] = n;
+  tape.width[use] = width;
+  tape.bits += width * (int)(n / tape.lanes);
+}
+
+static int opened_width(const tw_tensor *t) { return t->kind == TW_WIRE ? t->ring : t->planes; }
+
+// Gives every stream its bits of a lane's number.
+static void assign_streams(const tw_program *p) {
+  bool seen[MAX_USES] = {false};
+  tape.bits = 0;
+  for (int i = 0; i < p->op_count; i++) {
+    const tw_op *op = &p->ops[i];
+    const tw_tensor *t = &p->tensors[op->out[0]];
+    if (op->opens && !seen[op->mask_use]) assign(op->mask_use, t->n, opened_width(t)), seen[op->mask_use] = true;
+    for (int j = 0; j < op->correction_count; j++) {
+      const tw_correction *c = &p->corrections[op->correction + j];
+      if (!seen[c->use]) assign(c->use, c->n, c->width);
+      seen[c->use] = true;
+    }
+  }
+}
+
+// ---- the view ----
+
+typedef struct {
+  uint64_t *value;
+  int *bits;
+} views;  // of every lane
+
+static void see(views *v, size_t n, size_t j, uint64_t value, int width) {
+  size_t lane = place_of(n, j).lane;
+  v->value[lane] |= value << v->bits[lane];
+  v->bits[lane] += width;
+}
+
+static uint64_t plane_bits(const uint64_t *planes, size_t n, int width, size_t j) {
+  uint64_t value = 0;
+  for (int p = 0; p < width; p++) value |= tw_bit(planes + (size_t)p * tw_words(n), j) << p;
+  return value;
+}
+
+static void see_opened(views *v, const tw_program *p, const walk *w) {
+  const uint64_t *at = w->opened;
+  for (int i = 0; i < p->op_count; i++) {
+    if (!p->ops[i].opens) continue;
+    const tw_tensor *t = &p->tensors[p->ops[i].out[0]];
+    for (size_t j = 0; j < t->n; j++)
+      see(v, t->n, j, t->kind == TW_WIRE ? at[j] : plane_bits(at, t->n, t->planes, j), opened_width(t));
+    at += t->kind == TW_WIRE ? t->n : (size_t)t->planes * tw_words(t->n);
+  }
+}
+
+static void see_corrections(views *v, const tw_program *p, const walk *w, int party) {
+  uint64_t *value = calloc(tape.lanes * 8, sizeof *value);
+  if (!value) abort();
+  for (int i = 0; i < p->correction_count; i++) {
+    const tw_correction *c = &p->corrections[i];
+    size_t h = tw_first_half(c->n), first = party ? h : 0, mine = party ? c->n - h : h;
+    const uint8_t *packed = w->corrections[party] + c->offset[party];
+    if (!c->bits) tw_unpack(packed, mine, c->width, value);
+    for (size_t j = 0; j < mine; j++)
+      see(v, c->n, first + j,
+          c->bits ? plane_bits((const uint64_t *)(const void *)packed, mine, c->width, j) : value[j], c->width);
+  }
+  free(value);
+}
+
+typedef struct {
+  uint64_t input[8], weight[2];
+} secrets;
+
+static tw_status walk_with(const joint_case *c, const tw_program *p, secrets *secret, walk *w) {
+  static const size_t rows[2] = {1, 1}, cols[2] = {1, 1};
+  tw_seed seeds[2] = {tagged_seed(0, false), tagged_seed(1, false)},
+          model[2] = {tagged_seed(0, true), tagged_seed(1, true)};
+  uint64_t *weights[2] = {&secret->weight[0], &secret->weight[1]};
+  size_t n = tape.lanes * (size_t)c->elements;
+  uint64_t *input = calloc(n, sizeof *input);
+  if (!input) abort();
+  for (size_t j = 0; j < n; j++) input[j] = secret->input[c->rows ? j % (size_t)c->elements : j / tape.lanes];
+  *w = (walk){.program = p,
+              .batch = 1,
+              .input = input,
+              .seeds = {&seeds[0], &seeds[1]},
+              .model_seeds = model,
+              .weight_count = c->model_bits ? 2 : 0,
+              .weight_rows = rows,
+              .weight_cols = cols,
+              .weight_values = weights};
+  tw_status status = walk_run(w);
+  free(input);
+  return status;
+}
+
+// The low bits of both model elements W^ = W + p_0 + p_1.
+static uint64_t model_view(const joint_case *c, const secrets *secret) {
+  uint64_t view = 0;
+  for (uint32_t i = 0; i < 2 && c->model_bits; i++) {
+    uint64_t masked = secret->weight[i] + model_element(0, i, 0) + model_element(1, i, 0);
+    view |= (masked & tw_mask(c->model_bits)) << ((int)i * c->model_bits);
+  }
+  return view;
+}
+
+// Adds one walk's views to the histograms of both cycles of lanes.
+static void count_views(const joint_case *c, const tw_program *p, const walk *w, uint64_t model,
+                        uint32_t *count[CYCLES], int bits[CYCLES]) {
+  views v = {calloc(tape.lanes, sizeof(uint64_t)), calloc(tape.lanes, sizeof(int))};
+  if (!v.value || !v.bits) abort();
+  see_opened(&v, p, w);
+  see_corrections(&v, p, w, 1 - tape.honest);
+  for (int cycle = 0; cycle < CYCLES; cycle++) {
+    size_t first = (size_t)cycle * tape.lanes / 2;
+    bits[cycle] = v.bits[first];
+    for (size_t lane = first; lane < first + tape.lanes / 2; lane++)
+      count[cycle][v.value[lane] << 2 * c->model_bits | model]++;
+  }
+  free(v.value);
+  free(v.bits);
+}
+
+static bool even(const uint32_t *count, size_t values, uint64_t total) {
+  for (size_t i = 0; i < values; i++)
+    if (count[i] * (uint64_t)values != total) return false;
+  return true;
+}
+
+// Bits that a view can have: more than the honest party's randomness when a stream is used twice.
+static int view_bits(const tw_program *p) {
+  int bits = 0;
+  for (int i = 0; i < p->op_count; i++) {
+    const tw_tensor *t = &p->tensors[p->ops[i].out[0]];
+    if (p->ops[i].opens) bits += opened_width(t) * (int)(t->n / tape.lanes);
+  }
+  for (int i = 0; i < p->correction_count; i++)
+    bits += p->corrections[i].width * (int)(p->corrections[i].n / tape.lanes);
+  return bits;
+}
+
+// True when every joint view occurs equally often for this secret.
+static bool view_is_uniform(const joint_case *c, const tw_program *p, secrets *secret) {
+  uint32_t *count[CYCLES];
+  int bits[CYCLES] = {0};
+  size_t models = (size_t)1 << 2 * c->model_bits;
+  bool uniform = true;
+  for (int i = 0; i < CYCLES; i++)
+    if (!(count[i] = calloc(models << view_bits(p), sizeof(uint32_t)))) abort();
+  tape.key = walk_random();
+  for (tape.model = 0; tape.model < models; tape.model++) {
+    walk w;
+    CU_ASSERT_EQUAL_FATAL(walk_with(c, p, secret, &w), TW_OK);
+    CU_ASSERT(w.mismatches == 0 || w.out_of_bound > 0);  // values that no extension holds wrap, and leak nothing either
+    count_views(c, p, &w, model_view(c, secret), count, bits);
+    walk_free(&w);
+  }
+  for (int i = 0; i < CYCLES; i++) {
+    uniform = uniform && even(count[i], models << bits[i], models * (tape.lanes / 2));
+    free(count[i]);
+  }
+  return uniform;
+}
+
+// Both parties corrupted in turn; four secrets (every input, when there are fewer), two where the enumeration is long.
+static bool all_views_uniform(joint_case c) {
+  static uint64_t table_values[2][4] = {{1, 2, 3, 0}, {3, 1, 0, 2}};
+  static const tw_table tables[2] = {{"A", 4, table_values[0]}, {"B", 4, table_values[1]}};
+  tw_program p;
+  bool uniform = true;
+  build(&c, 128, &p, tables);
+  assign_streams(&p);
+  tw_program_free(&p);
+  size_t cycle = (size_t)1 << tape.bits;
+  build(&c, 2 * (cycle > 64 ? cycle : 64), &p, tables);
+  assign_streams(&p);
+  uint64_t all = 1ull << c.ring * c.elements, inputs = tape.bits > 16 ? 2 : 4;
+  for (tape.honest = 0; tape.honest < 2; tape.honest++)
+    for (uint64_t i = 0; i < all && i < inputs; i++) {
+      uint64_t number = all <= inputs ? i : walk_random();
+      secrets secret = {.weight = {walk_random(), walk_random()}};
+      for (int e = 0; e < c.elements; e++) secret.input[e] = number >> e * c.ring & tw_mask(c.ring);
+      uniform = view_is_uniform(&c, &p, &secret) && uniform;
+    }
+  tw_program_free(&p);
+  return uniform;
+}
+
+// ---- the gates ----
+
+static int open_twice(tw_builder *b, int x) { return tw_open(b, tw_as_share(b, tw_open(b, x))); }
+static int truncated(tw_builder *b, int x) {
+  return tw_open(b, tw_as_share(b, tw_truncate_dithered(b, tw_open(b, x), 2)));
+}
+static int floored(tw_builder *b, int x) { return tw_truncate_faithful(b, tw_open(b, x), 2); }
+static int extended(tw_builder *b, int x) { return tw_open(b, tw_extend(b, tw_open(b, x), 5)); }
+
+static int multiplied(tw_builder *b, int x) {
+  return tw_open(b, tw_multiply(b, wire(b, x, 0, 3), wire(b, x, 1, 3), 3, TW_EACH));
+}
+static int multiplied_extended(tw_builder *b, int x) {
+  return tw_open(b, tw_multiply(b, wire(b, x, 0, 3), wire(b, x, 1, 4), 4, TW_EACH));
+}
+static int multiplied_rows(tw_builder *b, int x) {
+  return tw_open(b, tw_reduce(b, tw_multiply_rows(b, wire(b, x, 0, 3), wire(b, x, 1, 3), 4), 2));
+}
+static int squared(tw_builder *b, int x) { return tw_open(b, tw_sum_of_squares(b, tw_open(b, x), 1, 5)); }
+static int linear(tw_builder *b, int x) { return tw_open(b, tw_linear(b, tw_open(b, x), 0, 1, 1, 2, 0)); }
+static int matrices(tw_builder *b, int x) {  // a row of two times a column of two, one pair a lane
+  int left = tw_view(b, x, (tw_view_map){{1, 1, tape.lanes, 2}, {0, 0, 4, 1}, 0});
+  int right = tw_view(b, x, (tw_view_map){{1, 1, tape.lanes, 2}, {0, 0, 4, 1}, 2});
+  return tw_open(b, tw_matmul(b, tw_open(b, left), tw_open(b, right), tape.lanes, 1, 1, 2, 2));
+}
+
+static int compared(tw_builder *b, int x, const int *widths, int digits, int thresholds) {
+  static const int64_t threshold[2] = {1, -1};
+  tw_digits d = tw_deal_digits(b, tw_open(b, x), 0, widths, digits, true, -1);
+  return tw_open(b, tw_at_least(b, &d, threshold, thresholds));
+}
+static int compared_one_digit(tw_builder *b, int x) { return compared(b, x, (const int[]){3}, 1, 1); }
+static int compared_two_digits(tw_builder *b, int x) { return compared(b, x, (const int[]){1, 1}, 2, 1); }
+static int compared_two_thresholds(tw_builder *b, int x) { return compared(b, x, (const int[]){1, 1}, 2, 2); }
+static int in_window(tw_builder *b, int x) {
+  tw_digits d = tw_deal_digits(b, tw_open(b, x), 0, (const int[]){2, 1}, 2, false, -1);
+  return tw_open(b, tw_in_window(b, &d, 1, 2));
+}
+
+// An opened secret bit with little randomness: [x mod 2 = 0].
+static int bit_of(tw_builder *b, int x, size_t which) {
+  tw_digits d = tw_deal_digits(b, wire(b, x, which, 1), 0, (const int[]){1}, 1, false, -1);
+  tw_leaf leaf = {0, 0, TW_LEAF_EQ};
+  return tw_open(b, tw_leaves(b, &d, &leaf, 1));
+}
+static int multiplied_bits(tw_builder *b, int x) {
+  tw_product products[2] = {{.out = 0, .count = 3}, {.out = 0, .count = 1}};
+  for (int i = 0; i < 3; i++) products[0].literal[i] = (tw_literal){bit_of(b, x, (size_t)i), 0, i == 1};
+  products[1].literal[0] = products[0].literal[2];
+  return tw_open(b, tw_and_products(b, products, 2, 1));
+}
+static int selected(tw_builder *b, int x) {
+  return tw_open(b, tw_select(b, bit_of(b, x, 0), 0, 1, wire(b, x, 1, 3), 3));
+}
+static int selected_extended(tw_builder *b, int x) {
+  return tw_open(b, tw_reduce(b, tw_select(b, bit_of(b, x, 0), 0, 1, wire(b, x, 1, 3), 4), 1));
+}
+static int bit_constant(tw_builder *b, int x) {
+  static const int64_t five = 5;
+  return tw_open(b, tw_bit_constants(b, bit_of(b, x, 0), 0, 1, &five, 4, 0));
+}
+// A declared wire's guard: what is left is a sum, which is local, and the opening of that sum.
+static int guarded(tw_builder *b, int x) {
+  static const int64_t one = 1;
+  return tw_open(b, tw_bit_constants(b, tw_guard_bit(b, tw_open(b, x), 0), 0, 1, &one, 2, 0));
+}
+static int row_maximum(tw_builder *b, int x) {
+  b->program->seq = 2;
+  return tw_row_maximum(b, tw_open(b, x), tape.lanes, 2);
+}
+
+// Table lookup, both entries opened under one sign, the sign undone: what every scalar function does.
+static int looked_up(tw_builder *b, int x) {
+  static const int table[2] = {0, 1}, scale[2] = {0, 0};
+  int entry[2], w = tw_open(b, x);
+  tw_digits d = tw_deal_digits(b, w, 1, (const int[]){1}, 1, false, 0);
+  tw_lookup(b, &d, 0, 1, 0, table, 2, scale, entry);
+  int slope = tw_open(b, entry[1]);
+  return tw_open(b, tw_piece(b, tw_open(b, entry[0]), slope, w, &d));
+}
+
+// One wire read by several gates: truncated, compared after and before that, the verdicts' product selects, and the
+// residual is added.
+static int mixed_reads(tw_builder *b, int x) {
+  static const int64_t one = 1;
+  int w = tw_open(b, x), t = tw_truncate_dithered(b, w, 1);
+  tw_digits high = tw_deal_digits(b, t, 0, (const int[]){1}, 1, true, -1),
+            low = tw_deal_digits(b, w, 0, (const int[]){1}, 1, false, -1);
+  tw_leaf even = {0, 0, TW_LEAF_EQ};
+  tw_product both = {.count = 2};
+  both.literal[0].tensor = tw_open(b, tw_at_least(b, &high, &one, 1));
+  both.literal[1].tensor = tw_open(b, tw_leaves(b, &low, &even, 1));
+  int bit = tw_open(b, tw_and_products(b, &both, 1, 1));
+  int residual = tw_rescale(b, tw_reduce(b, tw_as_share(b, w), 2), -1);
+  return tw_open(b, tw_combine(b, 1, tw_select(b, bit, 0, 1, t, 2), 1, residual, false));
+}
+
+#define GATE(test, r, n, ...)                                                                   \
+  static void test##_view(void) {                                                               \
+    CU_ASSERT(all_views_uniform((joint_case){.ring = r, .elements = n, .build = __VA_ARGS__})); \
+  }
+GATE(open_twice, 4, 1, open_twice)
+GATE(truncated, 5, 1, truncated)
+GATE(floored, 4, 1, floored)
+GATE(extended, 3, 1, extended)
+GATE(multiplied, 3, 2, multiplied)
+GATE(multiplied_extended, 4, 2, multiplied_extended)
+GATE(multiplied_rows, 3, 2, multiplied_rows)
+GATE(squared, 3, 1, squared)
+GATE(linear, 2, 1, linear, .model_bits = 2)
+GATE(matrices, 2, 4, matrices, .rows = true)
+GATE(compared_one_digit, 4, 1, compared_one_digit)
+GATE(compared_two_digits, 3, 1, compared_two_digits)
+GATE(compared_two_thresholds, 3, 1, compared_two_thresholds)
+GATE(in_window, 3, 1, in_window)
+GATE(multiplied_bits, 1, 3, multiplied_bits)
+GATE(selected, 3, 2, selected)
+GATE(selected_extended, 3, 2, selected_extended)
+GATE(bit_constant, 3, 1, bit_constant)
+GATE(guarded, 3, 1, guarded)
+GATE(row_maximum, 2, 2, row_maximum, .rows = true)
+GATE(looked_up, 3, 1, looked_up)
+GATE(mixed_reads, 3, 1, mixed_reads)
+
+// ---- the check itself: what breaks the rules must be reported ----
+
+static tw_op *nth_open(tw_program *p, int n) {
+  for (int i = 0; i < p->op_count; i++)
+    if (p->ops[i].opens && n-- == 0) return &p->ops[i];
+  abort();
+}
+
+static void one_mask_for_two_opens(tw_program *p) { nth_open(p, 1)->mask_use = nth_open(p, 0)->mask_use; }
+static void one_mask_for_input_and_output(tw_program *p) { nth_open(p, 2)->mask_use = nth_open(p, 0)->mask_use; }
+static void one_pad_for_two_corrections(tw_program *p) { p->corrections[1].use = p->corrections[0].use; }
+static void a_pad_for_a_mask(tw_program *p) { nth_open(p, 2)->mask_use = p->corrections[0].use; }
+static void one_bit_mask_for_two(tw_program *p) { nth_open(p, 4)->mask_use = nth_open(p, 3)->mask_use; }
+
+#ifdef TWAIN_DEBUG_PRG
+static bool aborts(joint_case c) {
+  int status = 0;
+  fflush(NULL);
+  pid_t child = fork();
+  if (child == 0) {
+    all_views_uniform(c);
+    _exit(0);
+  }
+  return child > 0 && waitpid(child, &status, 0) == child && WIFSIGNALED(status) && WTERMSIG(status) == SIGABRT;
+}
+#endif
+
+static void reused_streams_are_found(void) {
+  joint_case two_roles = {.ring = 3, .elements = 2, .build = multiplied, .mutate = a_pad_for_a_mask};
+#ifdef TWAIN_DEBUG_PRG
+  CU_ASSERT(aborts(two_roles));  // such a build does not get as far
+#else
+  CU_ASSERT_FALSE(all_views_uniform(two_roles));
+#endif
+  CU_ASSERT_FALSE(
+      all_views_uniform((joint_case){.ring = 3, .elements = 2, .build = multiplied, .mutate = one_mask_for_two_opens}));
+  CU_ASSERT_FALSE(all_views_uniform(
+      (joint_case){.ring = 3, .elements = 2, .build = multiplied, .mutate = one_mask_for_input_and_output}));
+  CU_ASSERT_FALSE(all_views_uniform(
+      (joint_case){.ring = 3, .elements = 1, .build = extended, .mutate = one_pad_for_two_corrections}));
+  CU_ASSERT_FALSE(all_views_uniform(
+      (joint_case){.ring = 3, .elements = 1, .build = guarded, .mutate = one_mask_for_input_and_output}));
+  CU_ASSERT_FALSE(all_views_uniform(
+      (joint_case){.ring = 1, .elements = 3, .build = multiplied_bits, .mutate = one_bit_mask_for_two}));
+}
+
+// A gate that opens x + r - r: its correction depends on the mask of the opening it goes into.
+static tw_status early_mask(tw_session *s, const tw_op *op, int side) { return tw_draw_mask(s, op, side); }
+static tw_status early_deal(tw_session *s, const tw_op *op) {
+  uint64_t *r;
+  TW_TRY(tw_scratch(s, tw_t(s, op->out[0])->n, &r));
+  for (size_t j = 0; j < tw_t(s, op->out[0])->n; j++)
+    r[j] = tw_b(s, op->out[0])->mask[0][j] + tw_b(s, op->out[0])->mask[1][j];
+  return tw_give(s, op, 0, r);
+}
+static tw_status early_party(tw_session *s, const tw_op *op) {
+  int id = op->out[0];
+  uint64_t *r, *out;
+  TW_TRY(tw_take(s, op, 0, &r));
+  TW_TRY(tw_make_value(s, id));
+  out = tw_b(s, id)->value;
+  for (size_t j = 0; j < tw_t(s, id)->n; j++)
+    out[j] = (tw_b(s, op->in[0])->value[j] + tw_b(s, id)->mask[s->party][j] - r[j]) & tw_mask(tw_t(s, id)->ring);
+  return tw_opens_ring(s->opens, op->mask_use, s->slots[0], tw_t(s, id)->ring, tw_t(s, id)->n, out);
+}
+static tw_status early_emulate(tw_session *s, const tw_op *op) {
+  TW_TRY(tw_make_value(s, op->out[0]));
+  for (size_t j = 0; j < tw_t(s, op->out[0])->n; j++)
+    tw_b(s, op->out[0])->value[j] =
+        tw_b(s, op->in[0])->value[j] - tw_b(s, op->out[0])->mask[0][j] - tw_b(s, op->out[0])->mask[1][j];
+  return TW_OK;
+}
+static const tw_gate early_gate = {"early", early_mask, early_deal, NULL, early_party, early_emulate};
+
+static int opened_early(tw_builder *b, int x) {
+  tw_tensor t = tw_look(b, x);
+  tw_op *op = tw_emit(b, &early_gate);
+  tw_emit_in(op, x);
+  tw_emit_ring(b, op, t.ring, t.n);
+  op->opens = true;
+  t.kind = TW_WIRE;
+  return tw_emit_out(b, op, t);
+}
+
+static void wrong_order_is_found(void) {
+  CU_ASSERT_FALSE(all_views_uniform((joint_case){.ring = 3, .elements = 1, .build = opened_early}));
+}
+
+SUITE_MAIN("joint view", {"open", open_twice_view}, {"truncate", truncated_view}, {"floor", floored_view},
+           {"extend", extended_view}, {"multiply", multiplied_view}, {"multiply, extended", multiplied_extended_view},
+           {"multiply rows", multiplied_rows_view}, {"sum of squares", squared_view}, {"linear", linear_view},
+           {"matmul", matrices_view}, {"one digit", compared_one_digit_view}, {"two digits", compared_two_digits_view},
+           {"two thresholds", compared_two_thresholds_view}, {"window", in_window_view},
+           {"products of bits", multiplied_bits_view}, {"select", selected_view},
+           {"select, extended", selected_extended_view}, {"bit constant", bit_constant_view}, {"guard", guarded_view},
+           {"row maximum", row_maximum_view}, {"lookup and piece", looked_up_view},
+           {"one wire, many gates", mixed_reads_view}, {"reused streams are found", reused_streams_are_found},
+           {"a mask before its opening is found", wrong_order_is_found})

@@ -1,0 +1,116 @@
+// Softmax-weighted values against exact softmax: with V = identity the context is the probabilities themselves.
+#include <CUnit/Basic.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "jobs/models/layer.h"
+#include "kernels/pack.h"
+#include "tests/common/suite.h"
+#include "tests/common/walk.h"
+
+enum { HEADS = 2, SCALE = 12 };
+
+typedef struct {
+  tw_layer_shape shape;
+  tw_rings rings;
+  tw_table tables[6];
+  tw_program program;
+} softmax_program;
+
+static void build(softmax_program *p, int seq, bool causal) {
+  *p = (softmax_program){.shape = {.seq = seq, .activation = &tw_spec_gelu, .reciprocal = tw_spec_reciprocal(seq)}};
+  p->shape.config = (tw_model_config){.layers = 1, .hidden = 768, .heads = 12, .intermediate = 3072};
+  tw_bounds bounds = tw_default_bounds();
+  CU_ASSERT_EQUAL_FATAL(tw_choose_rings(&p->shape, &bounds, &p->rings), TW_OK);
+  CU_ASSERT_EQUAL_FATAL(tw_spec_fit(&tw_spec_exp, p->tables), TW_OK);
+  CU_ASSERT_EQUAL_FATAL(tw_spec_fit(&p->shape.reciprocal, p->tables + 2), TW_OK);
+  p->program = (tw_program){.tables = p->tables, .table_count = 4};
+  tw_builder b;
+  size_t n = (size_t)seq, logits = HEADS * n * n;
+  tw_builder_start(&b, &p->program, seq, 768, causal);
+  int x = tw_open(&b, tw_build_input(&b, p->rings.v, SCALE, 2 * logits));
+  int s = tw_reduce(&b, tw_view(&b, x, (tw_view_map){{1, 1, 1, logits}, {0, 0, 0, 1}, 0}), p->rings.logit);
+  int v = tw_view(&b, x, (tw_view_map){{1, 1, 1, logits}, {0, 0, 0, 1}, logits});
+  int c = tw_open(&b, tw_build_softmax_values(&b, &p->shape, 0, &p->rings, s, v, HEADS, n));
+  CU_ASSERT_EQUAL_FATAL(tw_builder_finish(&b, tw_truncate(&b, c, p->shape.reciprocal.out_scale)), TW_OK);
+}
+
+static void drop(softmax_program *p) {
+  tw_program_free(&p->program);
+  tw_tables_free(p->tables, 4);
+}
+
+// Largest error of a probability; logits [HEADS * seq][seq] in units of 2^-12.
+static double largest_error(const walk *w, const int64_t *logits, int seq, int length, bool causal) {
+  double worst = 0;
+  for (int row = 0; row < HEADS * seq; row++) {
+    int live = causal && row % seq + 1 < length ? row % seq + 1 : length;
+    double sum = 0, top = -INFINITY;
+    for (int j = 0; j < live; j++) top = fmax(top, ldexp((double)logits[row * seq + j], -SCALE));
+    for (int j = 0; j < live; j++) sum += exp(ldexp((double)logits[row * seq + j], -SCALE) - top);
+    for (int j = 0; j < seq; j++) {
+      double exact = j < live ? exp(ldexp((double)logits[row * seq + j], -SCALE) - top) / sum : 0;
+      worst = fmax(worst, fabs(walk_real(w, (size_t)(row * seq + j)) - exact));
+    }
+  }
+  return worst;
+}
+
+static double run_case(const softmax_program *p, const int64_t *logits, int seq, int length, bool causal) {
+  size_t n = (size_t)(HEADS * seq * seq);
+  uint64_t *input = calloc(2 * n, sizeof *input);
+  for (size_t i = 0; i < n; i++) input[i] = (uint64_t)logits[i] & tw_mask(p->rings.v);
+  for (int h = 0; h < HEADS; h++)
+    for (int i = 0; i < seq; i++) input[n + (size_t)((h * seq + i) * seq + i)] = 1 << SCALE;
+  walk w = {.program = &p->program, .batch = 1, .lengths = &length, .input = input};
+  CU_ASSERT_EQUAL_FATAL(walk_run(&w), TW_OK);
+  CU_ASSERT_EQUAL(w.mismatches, 0);
+  double worst = largest_error(&w, logits, seq, length, causal);
+  walk_free(&w);
+  free(input);
+  return worst;
+}
+
+static int64_t draw(const char *kind, int i, int j) {
+  (void)i;
+  if (kind[0] == 't') return walk_random_range(-2, 2) * 4096;                              // ties
+  if (kind[0] == 'd') return j == 5 ? 60 * 4096 : walk_random_range(-8 * 4096, 8 * 4096);  // one dominant
+  if (kind[0] == 'e') return 3 * 4096 + 123;                                               // all equal
+  if (kind[0] == 's') return walk_random_range(-100 * 4096, 100 * 4096);                   // spread 200
+  return walk_random_range(-6 * 4096, 6 * 4096);
+}
+
+static void check(int seq, int length, bool causal) {
+  static const char *const kinds[] = {"ties", "dominant", "equal", "spread 200", "random"};
+  softmax_program p;
+  build(&p, seq, causal);
+  int64_t *logits = calloc((size_t)(HEADS * seq * seq), sizeof *logits);
+  for (size_t k = 0; k < sizeof kinds / sizeof *kinds; k++) {
+    for (int i = 0; i < HEADS * seq; i++)
+      for (int j = 0; j < seq; j++) logits[i * seq + j] = draw(kinds[k], i, j);
+    double worst = run_case(&p, logits, seq, length, causal);
+    printf("\n    seq %d, live %d%s, %s: largest error %.5f", seq, length, causal ? ", causal" : "", kinds[k], worst);
+    CU_ASSERT(worst <= 0.004);
+  }
+  free(logits);
+  drop(&p);
+}
+
+static void full_rows(void) { check(64, 64, false); }
+static void ragged_rows(void) { check(37, 37, false); }
+static void dead_keys(void) { check(64, 19, false); }
+static void one_live_key(void) { check(24, 1, false); }
+static void causal_rows(void) { check(40, 33, true); }
+
+int main(void) {
+  CU_initialize_registry();
+  CU_pSuite suite = CU_add_suite("softmax", NULL, NULL);
+  CU_ADD_TEST(suite, full_rows);
+  CU_ADD_TEST(suite, ragged_rows);
+  CU_ADD_TEST(suite, dead_keys);
+  CU_ADD_TEST(suite, one_live_key);
+  CU_ADD_TEST(suite, causal_rows);
+  CU_basic_set_mode(CU_BRM_VERBOSE);
+  return suite_end();
+}

@@ -1,0 +1,159 @@
+// Whole encoder layers through dealer, parties and emulator, against the float64 model with the same rounded weights.
+#include <CUnit/Basic.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "jobs/models/float_model.h"
+#include "jobs/models/import.h"
+#include "jobs/parties/share.h"
+#include "jobs/plan/plan.h"
+#include "kernels/pack.h"
+#include "tests/common/suite.h"
+#include "tests/common/walk.h"
+
+static double normal(void) {
+  double u = ((double)(walk_random() >> 11) + 1) * 0x1p-53, v = (double)(walk_random() >> 11) * 0x1p-53;
+  return sqrt(-2 * log(u)) * cos(6.283185307179586 * v);
+}
+
+// Activations as a trained encoder has them: a common offset and one outlier column.
+static void draw_input(double *x, uint64_t *fixed, int batch, int seq, int hidden) {
+  for (int i = 0; i < batch * seq; i++)
+    for (int j = 0; j < hidden; j++) {
+      double v = normal() * 0.8 + 0.2 * sin(j);
+      if (j == 5) v *= 8;
+      size_t at = (size_t)(i * hidden + j);
+      int64_t rounded = tw_fixed_value(v);
+      x[at] = ldexp((double)rounded, -12);
+      fixed[at] = (uint64_t)rounded & tw_mask(TW_INPUT_RING);
+    }
+}
+
+typedef struct {
+  const char *shape;
+  int seq, batch;
+  const int *lengths;
+  bool pre_norm, causal, keep_masks;
+  tw_rounding rounding;
+  double limit;
+} layer_case;
+
+static double relative_error(const layer_case *c, const tw_model *model, const walk *w, const double *x) {
+  int hidden = model->config.hidden;
+  size_t n = (size_t)c->seq * (size_t)hidden;
+  double *reference = calloc(n, sizeof *reference), error = 0, length = 0;
+  for (int b = 0; b < c->batch; b++) {
+    int live = c->lengths ? c->lengths[b] : c->seq;
+    CU_ASSERT_EQUAL_FATAL(tw_float_forward(model, x + (size_t)b * n, c->seq, live, 1, reference, NULL), TW_OK);
+    for (size_t j = 0; j < (size_t)live * (size_t)hidden; j++) {
+      error += pow(walk_real(w, (size_t)b * n + j) - reference[j], 2);
+      length += reference[j] * reference[j];
+    }
+  }
+  free(reference);
+  return sqrt(error / length);
+}
+
+static uint64_t run_case(const layer_case *c) {
+  tw_model model;
+  tw_client client;
+  tw_plan plan;
+  CU_ASSERT_EQUAL_FATAL(tw_import_synthetic(c->shape, &model, &client), TW_OK);
+  tw_client_free(&client);
+  model.config.pre_norm = c->pre_norm;
+  model.config.causal = c->causal;
+  CU_ASSERT_EQUAL_FATAL(tw_plan_make(&model.config, c->seq, c->rounding, TW_OUTPUT_TOKENS, false, NULL, &plan), TW_OK);
+  size_t n = (size_t)c->batch * (size_t)c->seq * (size_t)model.config.hidden;
+  double *x = calloc(n, sizeof *x);
+  uint64_t *fixed = calloc(n, sizeof *fixed), **weights;
+  draw_input(x, fixed, c->batch, c->seq, model.config.hidden);
+  CU_ASSERT_EQUAL_FATAL(tw_fixed_tensors(&model, &weights), TW_OK);
+  size_t *rows = calloc((size_t)model.count, sizeof *rows), *cols = calloc((size_t)model.count, sizeof *cols);
+  for (int i = 0; i < model.count; i++) {
+    rows[i] = model.tensors[i].rows;
+    cols[i] = model.tensors[i].cols;
+  }
+  walk w = {.program = &plan.program,
+            .batch = c->batch,
+            .lengths = c->lengths,
+            .input = fixed,
+            .weight_count = model.count,
+            .weight_rows = rows,
+            .weight_cols = cols,
+            .weight_values = weights,
+            .keep_masks = c->keep_masks};
+  CU_ASSERT_EQUAL_FATAL(walk_run(&w), TW_OK);
+  double error = relative_error(c, &model, &w, x);
+  tw_cost total, *costs = calloc((size_t)plan.program.step_count, sizeof *costs);
+  tw_program_costs(&plan.program, costs, &total);
+  printf("\n    %s, seq %d, batch %d%s%s, %s: relative error %.2e, %.3f MB of keys, %.3f MB sent, %lu rounds", c->shape,
+         c->seq, c->batch, c->pre_norm ? ", pre-norm" : "", c->causal ? ", causal" : "", tw_rounding_name(c->rounding),
+         error, 1e-6 * (double)(total.correction_bytes[0] * (uint64_t)c->batch), 1e-6 * (double)w.payload_bytes,
+         w.rounds);
+  CU_ASSERT(error <= c->limit);
+  CU_ASSERT_EQUAL(w.mismatches, 0);
+  CU_ASSERT_EQUAL(w.rounds, total.rounds);
+  CU_ASSERT_EQUAL(w.payload_bytes, total.sent_bytes * (uint64_t)c->batch);
+  uint64_t rounds = w.rounds;
+  walk_free(&w);
+  free(costs);
+  free(rows);
+  free(cols);
+  free(x);
+  free(fixed);
+  tw_fixed_free(weights, model.count);
+  tw_model_free(&model);
+  tw_plan_free(&plan);
+  return rounds;
+}
+
+static void bert_base_layer(void) {
+  run_case(&(layer_case){.shape = "1x768x12x3072", .seq = 128, .batch = 1, .limit = 1e-3});
+}
+
+static void batch_shares_rounds(void) {
+  static const int lengths[] = {40, 8, 17};
+  uint64_t one = run_case(&(layer_case){.shape = "2x128x4x256", .seq = 40, .batch = 1, .limit = 2e-3});
+  uint64_t three =
+      run_case(&(layer_case){.shape = "2x128x4x256", .seq = 40, .batch = 3, .lengths = lengths, .limit = 2e-3});
+  CU_ASSERT_EQUAL(one, three);
+}
+
+static void pre_norm_layer(void) {
+  run_case(&(layer_case){.shape = "2x128x2x256", .seq = 24, .batch = 1, .pre_norm = true, .limit = 2e-3});
+}
+
+static void causal_layer(void) {
+  static const int lengths[] = {24, 11};
+  run_case(
+      &(layer_case){.shape = "1x128x2x256", .seq = 24, .batch = 2, .lengths = lengths, .causal = true, .limit = 2e-3});
+  run_case(
+      &(layer_case){.shape = "1x128x2x256", .seq = 24, .batch = 1, .pre_norm = true, .causal = true, .limit = 2e-3});
+}
+
+static void kept_masks(void) {
+  static const int lengths[] = {24, 11};
+  layer_case c = {.shape = "2x128x4x256", .seq = 24, .batch = 2, .lengths = lengths, .keep_masks = true, .limit = 2e-3};
+  run_case(&c);
+  c.pre_norm = c.causal = true;
+  run_case(&c);
+}
+
+static void faithful_layer(void) {
+  run_case(&(layer_case){.shape = "1x128x2x256", .seq = 16, .batch = 1, .rounding = TW_FAITHFUL, .limit = 2e-3});
+  run_case(&(layer_case){.shape = "1x128x2x256", .seq = 16, .batch = 1, .rounding = TW_FAITHFUL_OUTPUT, .limit = 2e-3});
+}
+
+int main(void) {
+  CU_initialize_registry();
+  CU_pSuite suite = CU_add_suite("layer", NULL, NULL);
+  CU_ADD_TEST(suite, bert_base_layer);
+  CU_ADD_TEST(suite, batch_shares_rounds);
+  CU_ADD_TEST(suite, pre_norm_layer);
+  CU_ADD_TEST(suite, causal_layer);
+  CU_ADD_TEST(suite, kept_masks);
+  CU_ADD_TEST(suite, faithful_layer);
+  CU_basic_set_mode(CU_BRM_VERBOSE);
+  return suite_end();
+}

@@ -1,0 +1,371 @@
+// Preparation in waves on streams that run in any order: a backend that puts work aside until it is executed, stream by
+// stream in random order as forks and joins allow, gives the masks and products of the CPU.
+#include <sodium.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/memory.h"
+#include "jobs/models/import.h"
+#include "jobs/plan/plan.h"
+#include "jobs/program/preparation.h"
+#include "tests/common/suite.h"
+#include "tests/common/walk.h"
+
+// ---- streams: work in the order in which it was enqueued, which waits for nothing but events
+
+enum { STREAMS = TW_FAN + 1, ALONE = TW_FAN, ARGUMENT_BYTES = 512, MOST_EVENTS = 4096 };
+
+typedef struct {
+  tw_status (*run)(const void *arguments);  // NULL: an event
+  char arguments[ARGUMENT_BYTES];
+  int event;
+  bool waits;  // for the event, which it otherwise records
+} work;
+
+typedef struct {
+  work *list;
+  int count, room, next;
+} stream;
+
+static stream streams[STREAMS];
+static bool recorded[MOST_EVENTS];
+static int events;
+
+static void *handle(int index) { return &streams[index]; }
+
+static work *enqueue(void *on) {
+  stream *s = on;
+  if (s->count == s->room) {
+    s->room = 2 * s->room + 64;
+    s->list = realloc(s->list, sizeof *s->list * (size_t)s->room);
+    if (!s->list) abort();
+  }
+  work *w = &s->list[s->count++];
+  memset(w, 0, sizeof *w);
+  return w;
+}
+
+static tw_status put_aside(void *on, tw_status (*run)(const void *), const void *arguments, size_t bytes) {
+  work *w = enqueue(on);
+  if (bytes > sizeof w->arguments) abort();
+  w->run = run;
+  memcpy(w->arguments, arguments, bytes);
+  return TW_OK;
+}
+
+static void note_event(int on, int event, bool waits) {
+  work *w = enqueue(handle(on));
+  w->event = event;
+  w->waits = waits;
+}
+
+static int new_event(void) {
+  if (events == MOST_EVENTS) abort();
+  return events++;
+}
+
+static tw_status fork_streams(void *state) {
+  (void)state;
+  int event = new_event();
+  note_event(0, event, false);
+  for (int i = 1; i < TW_FAN; i++) note_event(i, event, true);
+  return TW_OK;
+}
+
+static tw_status join_streams(void *state) {
+  (void)state;
+  for (int i = 1; i < TW_FAN; i++) {
+    int event = new_event();
+    note_event(i, event, false);
+    note_event(0, event, true);
+  }
+  return TW_OK;
+}
+
+static bool can_go_on(const stream *s) {
+  if (s->next == s->count) return false;
+  const work *w = &s->list[s->next];
+  return w->run || !w->waits || recorded[w->event];
+}
+
+// Everything, in an order that streams allow. False: a stream waits for what nobody records.
+static bool execute(void) {
+  for (;;) {
+    int ready[STREAMS], count = 0;
+    for (int i = 0; i < STREAMS; i++)
+      if (can_go_on(&streams[i])) ready[count++] = i;
+    if (count == 0) break;
+    stream *s = &streams[ready[walk_random() % (uint64_t)count]];
+    work *w = &s->list[s->next++];
+    if (w->run)
+      CU_ASSERT_EQUAL(w->run(w->arguments), TW_OK)
+    else if (!w->waits)
+      recorded[w->event] = true;
+  }
+  bool all = true;
+  for (int i = 0; i < STREAMS; i++) {
+    all = all && streams[i].next == streams[i].count;
+    streams[i].next = streams[i].count = 0;
+  }
+  memset(recorded, 0, sizeof recorded);
+  events = 0;
+  return all;
+}
+
+// ---- the CPU's backend, put aside
+
+#define PUT_ASIDE(op)                                                                             \
+  static tw_status run_##op(const void *arguments) { return tw_cpu_backend.op(arguments, NULL); } \
+  static tw_status later_##op(const tw_##op##_args *args, void *on) {                             \
+    return put_aside(on, run_##op, args, sizeof *args);                                           \
+  }
+TW_RING_OPS(PUT_ASIDE)
+
+typedef struct {
+  void *to;
+  const void *from;
+  size_t bytes;
+} copy_args;
+static tw_status run_copy(const void *arguments) {
+  const copy_args *a = arguments;
+  memcpy(a->to, a->from, a->bytes);
+  return TW_OK;
+}
+static tw_status later_copy(void *to, const void *from, size_t bytes, void *on) {
+  copy_args a = {to, from, bytes};
+  return put_aside(on, run_copy, &a, sizeof a);
+}
+
+typedef struct {
+  const uint64_t *x, *addend;
+  size_t rows, cols;
+  uint64_t ring, *out;
+} sums_args;
+static tw_status run_sums(const void *arguments) {
+  const sums_args *a = arguments;
+  return tw_cpu_backend.row_sums(a->x, a->rows, a->cols, a->addend, a->ring, a->out, NULL);
+}
+static tw_status later_sums(const uint64_t *x, size_t rows, size_t cols, const uint64_t *addend, uint64_t ring,
+                            uint64_t *out, void *on) {
+  sums_args a = {x, addend, rows, cols, ring, out};
+  return put_aside(on, run_sums, &a, sizeof a);
+}
+
+typedef struct {
+  const void *operand;
+  size_t m, n, k;
+  const uint64_t *x, *addend;
+  int ring;
+  uint64_t *out;
+} product_args;
+static tw_status run_product(const void *arguments) {
+  const product_args *a = arguments;
+  return tw_cpu_backend.product(a->operand, a->m, a->n, a->k, a->x, a->addend, a->ring, a->out, NULL);
+}
+static void *products_on;  // where all are to be; NULL: anywhere
+static tw_status later_product(const void *operand, size_t m, size_t n, size_t k, const uint64_t *x,
+                               const uint64_t *addend, int ring, uint64_t *out, void *on) {
+  if (products_on) CU_ASSERT_PTR_EQUAL(on, products_on);
+  product_args a = {operand, m, n, k, x, addend, ring, out};
+  return put_aside(on, run_product, &a, sizeof a);
+}
+
+static tw_status run_draw(const void *arguments) { return tw_cpu_backend.draw(arguments, NULL); }
+static tw_status later_draw_all(const tw_draw_args *args, int count, void *on) {
+  for (int i = 0; i < count; i++) TW_TRY(put_aside(on, run_draw, &args[i], sizeof args[i]));
+  return TW_OK;
+}
+
+static tw_backend later(void) {
+  tw_backend k = tw_cpu_backend;
+#define SET(op) k.op = later_##op;
+  TW_RING_OPS(SET)
+  k.copy = later_copy;
+  k.row_sums = later_sums;
+  k.product = later_product;
+  k.draw_all = later_draw_all;
+  k.draw = NULL;
+  return k;
+}
+
+// ---- a model of random numbers
+
+enum { PARTY = 1, MOST_BATCH = 3 };
+
+typedef struct {
+  tw_plan plan;
+  size_t *rows, *cols;
+  uint64_t **values, **masks;  // of what gates use; values are the products' operands
+  tw_seed seeds[MOST_BATCH];
+  uint64_t slots[MOST_BATCH];
+  tw_session like;
+} stage;
+
+static uint64_t *random_words(size_t n) {
+  uint64_t *words = malloc(8 * n + 8);
+  if (!words) abort();
+  randombytes_buf(words, 8 * n);
+  return words;
+}
+
+static void add_tensor(stage *st, size_t index, size_t rows, size_t cols) {
+  if (st->values[index]) return;
+  st->rows[index] = rows;
+  st->cols[index] = cols;
+  st->values[index] = random_words(rows * cols);
+  st->masks[index] = random_words(rows * cols);
+}
+
+static void open_stage(stage *st, const char *shape, bool causal, int seq, int batch) {
+  enum { TENSORS = 256 };
+  tw_model_config config;
+  memset(st, 0, sizeof *st);
+  CU_ASSERT_EQUAL_FATAL(tw_shape_config(shape, &config), TW_OK);
+  config.pre_norm = config.causal = causal;
+  CU_ASSERT_EQUAL_FATAL(tw_plan_make(&config, seq, TW_DITHERED, TW_OUTPUT_TOKENS, false, NULL, &st->plan), TW_OK);
+  st->rows = calloc(TENSORS, sizeof *st->rows);
+  st->cols = calloc(TENSORS, sizeof *st->cols);
+  st->values = calloc(TENSORS, sizeof *st->values);
+  st->masks = calloc(TENSORS, sizeof *st->masks);
+  const tw_program *p = &st->plan.program;
+  for (int i = 0; i < p->op_count; i++) {
+    const tw_op *op = &p->ops[i];
+    size_t index = (size_t)op->arg[0];
+    if (op->gate->prepare) {
+      add_tensor(st, index, (size_t)op->arg[1], (size_t)op->arg[2]);
+      add_tensor(st, index + 1, 1, (size_t)op->arg[2]);
+    } else if (strcmp(op->gate->name, "weight") == 0) {
+      add_tensor(st, index, 1, p->tensors[op->out[0]].n);
+    }
+  }
+  for (int b = 0; b < batch; b++) st->slots[b] = walk_random();
+  st->like = (tw_session){.program = p,
+                          .role = TW_PARTY,
+                          .party = PARTY,
+                          .batch = batch,
+                          .backend = &tw_cpu_backend,
+                          .keep_masks = true,
+                          .slots = st->slots,
+                          .weights = {.count = TENSORS,
+                                      .rows = st->rows,
+                                      .cols = st->cols,
+                                      .masked = st->values,
+                                      .masked_operand = (void *const *)st->values,
+                                      .share_operand = (void *const *)st->values}};
+  st->like.seeds[PARTY] = st->seeds;
+  st->like.weights.mask[PARTY] = st->masks;
+}
+
+static void close_stage(stage *st) {
+  for (int i = 0; i < st->like.weights.count; i++) {
+    free(st->values[i]);
+    free(st->masks[i]);
+  }
+  free(st->rows);
+  free(st->cols);
+  free(st->values);
+  free(st->masks);
+  tw_plan_free(&st->plan);
+}
+
+// ---- comparison
+
+static uint64_t wrong_masks(const tw_session *a, const tw_session *b) {
+  uint64_t wrong = 0;
+  for (int i = 0; i < a->program->tensor_count; i++) {
+    const uint64_t *x = a->buffers[i].mask[PARTY], *y = b->buffers[i].mask[PARTY];
+    wrong += !x != !y || (x && memcmp(x, y, 8 * (size_t)a->batch * tw_words_of(a, i)) != 0);
+  }
+  return wrong;
+}
+
+static uint64_t wrong_products(const tw_session *a, const tw_session *b) {
+  const tw_program *p = a->program;
+  uint64_t wrong = 0;
+  for (int i = 0; i < p->op_count; i++) {
+    if (!p->ops[i].gate->prepare) continue;
+    size_t bytes = 8 * (size_t)a->batch * p->tensors[p->ops[i].out[0]].n;
+    wrong += !b->prepared[i] || memcmp(a->prepared[i], b->prepared[i], bytes) != 0;
+  }
+  return wrong;
+}
+
+static void spoil(tw_session *s) {
+  for (int i = 0; i < s->program->tensor_count; i++)
+    if (s->buffers[i].mask[PARTY]) randombytes_buf(s->buffers[i].mask[PARTY], 8 * (size_t)s->batch * tw_words_of(s, i));
+}
+
+// In stretches as beside the online phase (on one stream), gate by gate when traced; or all at once.
+typedef enum { WHOLE, STRETCHES, GATES, WAYS } way;
+
+static void prepare(tw_preparation *a, way how) {
+  enum { LONGEST = 150 };
+  tw_session *s = &a->session;
+  const tw_fan *fan = s->fan;
+  int ops = s->program->op_count;
+  if (how == WHOLE) {
+    CU_ASSERT_EQUAL(tw_preparation_finish(a), TW_OK);
+    CU_ASSERT_PTR_EQUAL(s->stream, handle(0));
+    return;
+  }
+  s->fan = NULL;
+  s->stream = handle(ALONE);
+  while (s->next_op < ops) {
+    int end = s->next_op + (int)walk_random_range(1, LONGEST);
+    if (end > ops) end = ops;
+    if (how == GATES) CU_ASSERT_EQUAL(tw_session_draw_to(s, end), TW_OK);
+    while (s->next_op < end) CU_ASSERT_EQUAL(tw_session_prepare_to(s, how == GATES ? s->next_op + 1 : end), TW_OK);
+  }
+  s->fan = fan;
+  s->stream = handle(0);
+}
+
+// One inference after the other, with other seeds each, in memory that the first took.
+static void compare(stage *st, bool products_spread) {
+  enum { INFERENCES = 6 };
+  tw_backend k = later();
+  tw_fan fan = {.count = TW_FAN, .products = products_spread, .fork = fork_streams, .join = join_streams};
+  tw_preparation preparation = {0};
+  for (int i = 0; i < TW_FAN; i++) fan.stream[i] = handle(i);
+  CU_ASSERT_EQUAL_FATAL(tw_preparation_forecast(&preparation, &st->like), TW_OK);
+  CU_ASSERT_EQUAL_FATAL(tw_preparation_create(&preparation, &st->like), TW_OK);
+  preparation.session.backend = &k;
+  preparation.session.fan = &fan;
+  preparation.session.stream = handle(0);
+  for (int i = 0; i < INFERENCES; i++) {
+    randombytes_buf(st->seeds, sizeof st->seeds);
+    tw_session reference = st->like;
+    CU_ASSERT_EQUAL_FATAL(tw_session_create(&reference), TW_OK);
+    CU_ASSERT_EQUAL(tw_session_prepare_to(&reference, reference.program->op_count), TW_OK);
+    tw_preparation_rewind(&preparation);
+    spoil(&preparation.session);
+    way how = i ? (way)(walk_random() % WAYS) : WHOLE;
+    products_on = how != WHOLE ? handle(ALONE) : products_spread ? NULL : handle(0);
+    prepare(&preparation, how);
+    CU_ASSERT(execute());
+    CU_ASSERT_EQUAL(wrong_masks(&reference, &preparation.session), 0);
+    CU_ASSERT_EQUAL(wrong_products(&reference, &preparation.session), 0);
+    tw_session_destroy(&reference);
+  }
+  tw_preparation_destroy(&preparation);
+  tw_cpu_backend.release(preparation.arena, preparation.arena_bytes);
+}
+
+static void any_order(void) {
+  enum { TRIALS = 6 };
+  for (int i = 0; i < TRIALS; i++) {
+    stage st;
+    open_stage(&st, i % 2 ? "2x64x2x128" : "3x32x2x64", walk_random() % 2, (int)walk_random_range(5, 20),
+               (int)walk_random_range(1, MOST_BATCH));
+    compare(&st, i % 3 != 0);
+    close_stage(&st);
+  }
+}
+
+int main(void) {
+  if (sodium_init() < 0) return 2;
+  static const suite_test tests[] = {{"streams that run in any order", any_order}};
+  int result = suite_run("waves", tests, sizeof tests / sizeof *tests);
+  for (int i = 0; i < STREAMS; i++) free(streams[i].list);
+  return result;
+}

@@ -14,10 +14,10 @@
 #include "base/memory.h"
 #include "kernels/isa.h"
 
-static const tw_command *const commands[] = {&tw_command_import, &tw_command_plan,   &tw_command_share,
-                                             &tw_command_deal,   &tw_command_encode, &tw_command_ledger,
-                                             &tw_command_run,    &tw_command_reveal, &tw_command_check,
-                                             &tw_command_report, &tw_command_bench};
+static const tw_command *const commands[] = {&tw_command_import,  &tw_command_plan,   &tw_command_share,
+                                             &tw_command_deal,    &tw_command_encode, &tw_command_ledger,
+                                             &tw_command_upgrade, &tw_command_run,    &tw_command_reveal,
+                                             &tw_command_check,   &tw_command_report, &tw_command_bench};
 enum { COMMANDS = sizeof commands / sizeof *commands };
 
 static const char exit_codes[] =

@@ -7,7 +7,7 @@
 #include "io/client_parts.h"
 #include "io/h5.h"
 
-static const tw_h5_kind kind = {"twain-client", "client", false, false, "twain import"};
+static const tw_h5_kind kind = {"twain-client", "client", false, false, "twain import", TW_UPGRADE};
 
 typedef struct {
   const char *name;
@@ -79,14 +79,18 @@ static tw_status get_client(const tw_h5 *f, tw_client *client) {
   return tw_h5_get_texts(f, "vocabulary", client->config.vocab, &client->vocabulary);
 }
 
-tw_status tw_client_read(const char *path, tw_client *client) {
+tw_status tw_client_read_version(const char *path, int version, tw_client *client) {
   tw_h5 f;
   *client = (tw_client){0};
-  TW_TRY(tw_h5_open(&f, path, &kind, -1));
+  TW_TRY(tw_h5_open_version(&f, path, &kind, -1, version));
   tw_status status = get_client(&f, client);
   tw_h5_close(&f);
   if (status != TW_OK) tw_client_free(client);
   return status;
+}
+
+tw_status tw_client_read(const char *path, tw_client *client) {
+  return tw_client_read_version(path, TW_FORMAT_VERSION, client);
 }
 
 void tw_client_free(tw_client *client) {

@@ -19,6 +19,7 @@ typedef struct {
 
 tw_status tw_client_write(const char *path, const tw_client *client);
 tw_status tw_client_read(const char *path, tw_client *client);
+tw_status tw_client_read_version(const char *path, int version, tw_client *client);  // of an earlier file
 void tw_client_free(tw_client *client);
 
 // NAME.input.h5 (plain, the client's): count sequences padded to seq tokens.

@@ -15,6 +15,7 @@
 
 #include "base/status.h"
 #include "io/file.h"
+#include "io/format.h"
 #include "io/ids.h"
 #include "io/model.h"
 
@@ -25,6 +26,7 @@ typedef struct {
   const char *format, *role;
   bool per_party, secret;
   const char *maker;  // the command that writes it
+  const char *renew;  // what to do with a file of an earlier version; NULL: have the maker write it anew
 } tw_h5_kind;
 
 typedef struct {
@@ -82,6 +84,9 @@ tw_status tw_h5_put_texts(tw_h5 *f, const char *name, int count, char *const *te
 
 // ---- Reading. party: whose file is expected; -1: either (see f->party).
 tw_status tw_h5_open(tw_h5 *f, const char *path, const tw_h5_kind *kind, int party);
+// The same for a file of an earlier version, which has the same layout (io/upgrade.h).
+tw_status tw_h5_open_version(tw_h5 *f, const char *path, const tw_h5_kind *kind, int party, int version);
+tw_status tw_h5_open_any(tw_h5 *f, const char *path);  // of whatever kind and version, unchecked
 void tw_h5_close(tw_h5 *f);
 
 tw_status tw_h5_get_text(const tw_h5 *f, const char *object, const char *name, char *text, size_t size);

@@ -41,30 +41,50 @@ static tw_status check_role(tw_h5 *f, const tw_h5_kind *kind, int party) {
   return TW_OK;
 }
 
-static tw_status check_header(tw_h5 *f, const tw_h5_kind *kind, int party) {
-  char format[64], version[16];
+static tw_status check_version(const tw_h5 *f, const tw_h5_kind *kind, int wanted) {
+  char version[16], number[16], remedy[128];
+  TW_TRY(tw_h5_get_text(f, "/", "version", version, sizeof version));
+  snprintf(number, sizeof number, "%d", wanted);
+  if (strcmp(version, number) == 0) return TW_OK;
+  snprintf(remedy, sizeof remedy, "`%s` writes it anew", kind->maker);
+  return tw_format_other_version(f->path, kind->format, version, kind->renew ? kind->renew : remedy);
+}
+
+static tw_status check_header(tw_h5 *f, const tw_h5_kind *kind, int party, int version) {
+  char format[64];
   if (tw_h5_get_text(f, "/", "format", format, sizeof format) != TW_OK || strncmp(format, "twain-", 6) != 0)
     return tw_fail(TW_ERR_FORMAT, "%s: not written by twain (no attribute format); `%s` writes such files", f->path,
                    kind->maker);
   if (strcmp(format, kind->format) != 0)
     return tw_fail(TW_ERR_MISMATCH, "%s: is a %s file; a %s file is needed here (`%s` writes it)", f->path, format,
                    kind->format, kind->maker);
-  TW_TRY(tw_h5_get_text(f, "/", "version", version, sizeof version));
-  if (strcmp(version, "1") != 0)
-    return tw_fail(TW_ERR_FORMAT, "%s: version %s of %s; this software (%s) reads version 1: write the file with it",
-                   f->path, version, format, TWAIN_VERSION);
+  TW_TRY(check_version(f, kind, version));
   return check_role(f, kind, party);
 }
 
-tw_status tw_h5_open(tw_h5 *f, const char *path, const tw_h5_kind *kind, int party) {
+tw_status tw_h5_open_any(tw_h5 *f, const char *path) {
+  *f = (tw_h5){.file = -1, .path = path, .party = -1, .memory = -1};
+  TW_TRY(tw_file_check_readable(path, "twain", false));
+  H5Eset_auto2(H5E_DEFAULT, NULL, NULL);
+  H5Eclear2(H5E_DEFAULT);
+  tw_status status = open_file(f);
+  if (status != TW_OK) tw_h5_close(f);
+  return status;
+}
+
+tw_status tw_h5_open_version(tw_h5 *f, const char *path, const tw_h5_kind *kind, int party, int version) {
   *f = (tw_h5){.file = -1, .path = path, .party = -1, .memory = -1};
   TW_TRY(tw_file_check_readable(path, kind->maker, kind->secret));
   H5Eset_auto2(H5E_DEFAULT, NULL, NULL);
   H5Eclear2(H5E_DEFAULT);
   tw_status status = open_file(f);
-  if (status == TW_OK) status = check_header(f, kind, party);
+  if (status == TW_OK) status = check_header(f, kind, party, version);
   if (status != TW_OK) tw_h5_close(f);
   return status;
+}
+
+tw_status tw_h5_open(tw_h5 *f, const char *path, const tw_h5_kind *kind, int party) {
+  return tw_h5_open_version(f, path, kind, party, TW_FORMAT_VERSION);
 }
 
 void tw_h5_close(tw_h5 *f) {

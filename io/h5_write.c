@@ -69,14 +69,15 @@ static tw_status create_layout(tw_h5 *f, bool secret) {
 }
 
 static tw_status put_header(tw_h5 *f, const tw_h5_kind *kind, int party) {
-  char role[64], now[32];
+  char role[64], now[32], version[16];
   if (kind->per_party)
     snprintf(role, sizeof role, "%s-%d", kind->role, party);
   else
     snprintf(role, sizeof role, "%s", kind->role);
   tw_host_time(now, sizeof now);
+  snprintf(version, sizeof version, "%d", TW_FORMAT_VERSION);
   TW_TRY(tw_h5_put_text(f, "/", "format", kind->format));
-  TW_TRY(tw_h5_put_text(f, "/", "version", "1"));
+  TW_TRY(tw_h5_put_text(f, "/", "version", version));
   TW_TRY(tw_h5_put_text(f, "/", "role", role));
   TW_TRY(tw_h5_put_text(f, "/", "created", now));
   return tw_h5_put_text(f, "/", "software", "twain " TWAIN_VERSION);

@@ -3,8 +3,8 @@
 #include "io/client.h"
 #include "io/h5.h"
 
-static const tw_h5_kind kind = {"twain-input", "input", false, false, "twain encode"};
-static const tw_h5_kind share_kind = {"twain-input-share", "input-share", true, true, "twain share --input"};
+static const tw_h5_kind kind = {"twain-input", "input", false, false, "twain encode", NULL};
+static const tw_h5_kind share_kind = {"twain-input-share", "input-share", true, true, "twain share --input", NULL};
 
 static tw_status put_sizes(tw_h5 *f, int count, int seq, int hidden, const int *lengths) {
   if (count < 1 || seq < 1 || hidden < 1) return tw_fail(TW_ERR_INTERNAL, "%s: empty input", f->path);

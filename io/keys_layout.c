@@ -4,7 +4,8 @@
 #include <stdio.h>
 #include <string.h>
 
-const tw_h5_kind tw_keys_kind = {"twain-keys", "keys", true, true, "twain deal"};
+const tw_h5_kind tw_keys_kind = {
+    "twain-keys", "keys", true, true, "twain deal", "keys are never carried over: deal new ones (`twain deal`)"};
 
 tw_status tw_keys_check(const char *path, const tw_keys_info *info, uint64_t *chunks) {
   uint64_t total;

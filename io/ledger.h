@@ -28,6 +28,8 @@ tw_status tw_ledger_create(const char *dir, tw_ledger *out);
 tw_status tw_ledger_adopt(const char *dir, tw_ledger *out);
 // TW_ERR_IO unless `dir` is a ledger that belongs to this user and that nobody else may write. Makes nothing.
 tw_status tw_ledger_open(const char *dir, tw_ledger *out);
+// A ledger of an earlier version (io/format.h) becomes one of this version, in one step. Its id and all marks stay.
+tw_status tw_ledger_upgrade(const char *dir, int version, tw_ledger *out);
 // "tmpfs", "ramfs" or "overlay" when the ledger is on such a file system, which may forget it; else NULL.
 const char *tw_ledger_forgets(const tw_ledger *ledger);
 

@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "io/file.h"
+#include "io/format.h"
 #include "io/host.h"
 #include "io/ledger_paths.h"
 
@@ -108,16 +109,17 @@ static tw_status make_folders(const char *dir) {
   }
 }
 
-static tw_status write_json(tw_ledger *ledger) {
+// replace: ledger.json is there, and stays until the new one takes its place.
+static tw_status write_json(const tw_ledger *ledger, bool replace) {
   tw_output out;
-  tw_id_random(&ledger->id);
-  tw_host_time(ledger->created, sizeof ledger->created);
-  json_t *json = json_pack("{s:s, s:i, s:s, s:s, s:s}", "format", FORMAT, "version", 1, "software",
+  json_t *json = json_pack("{s:s, s:i, s:s, s:s, s:s}", "format", FORMAT, "version", TW_FORMAT_VERSION, "software",
                            "twain " TWAIN_VERSION, "created", ledger->created, "id", ledger->id.hex);
   char *text = json ? json_dumps(json, JSON_INDENT(2)) : NULL;
   json_decref(json);
   if (!text) return tw_fail(TW_ERR_MEMORY, "out of memory for ledger.json");
-  tw_status status = tw_output_begin(&out, inside(ledger, "ledger.json").text, strlen(text) + 1);
+  tw_ledger_path path = inside(ledger, "ledger.json");
+  tw_status status = replace ? tw_output_claim(&out, path.text, strlen(text) + 1, true)
+                             : tw_output_begin(&out, path.text, strlen(text) + 1);
   if (status == TW_OK) {
     status = tw_output_write(&out, "the ledger's id", text, strlen(text), 0);
     if (status == TW_OK) status = tw_output_write(&out, "the ledger's id", "\n", 1, strlen(text));
@@ -128,6 +130,12 @@ static tw_status write_json(tw_ledger *ledger) {
   }
   free(text);
   return status;
+}
+
+static tw_status write_new(tw_ledger *ledger) {
+  tw_id_random(&ledger->id);
+  tw_host_time(ledger->created, sizeof ledger->created);
+  return write_json(ledger, false);
 }
 
 tw_status tw_ledger_create(const char *dir, tw_ledger *out) {
@@ -146,7 +154,7 @@ tw_status tw_ledger_create(const char *dir, tw_ledger *out) {
                    "%s: holds marks of used slots; `twain ledger --adopt %s` makes it a ledger and keeps them all",
                    out->dir, out->dir);
   if (!empty) return tw_fail(TW_ERR_IO, "%s: is not empty; a ledger has a folder of its own", out->dir);
-  return write_json(out);
+  return write_new(out);
 }
 
 tw_status tw_ledger_adopt(const char *dir, tw_ledger *out) {
@@ -160,7 +168,7 @@ tw_status tw_ledger_adopt(const char *dir, tw_ledger *out) {
   if (!marks) return tw_fail(TW_ERR_IO, "%s: holds no marks of used slots (no p0, no p1); %s", out->dir, make_one);
   for (int party = 0; party < 2; party++)
     TW_TRY(tw_ledger_check_own(inside(out, party ? "p1" : "p0").text, true, false, &there));
-  return write_json(out);
+  return write_new(out);
 }
 
 // ---- opening
@@ -170,22 +178,24 @@ static tw_status not_ours(const char *path, const char *what) {
                  what);
 }
 
-static tw_status parse(const char *path, const json_t *json, tw_ledger *out) {
+static tw_status parse(const char *path, const json_t *json, int wanted, tw_ledger *out) {
   const char *format = json_string_value(json_object_get(json, "format"));
   const char *id = json_string_value(json_object_get(json, "id"));
   const char *created = json_string_value(json_object_get(json, "created"));
   json_int_t version = json_integer_value(json_object_get(json, "version"));
   if (!format || strcmp(format, FORMAT) != 0) return not_ours(path, "not a file of format " FORMAT);
-  if (version != 1)
-    return tw_fail(TW_ERR_FORMAT, "%s: version %lld, this twain knows 1: use the twain that made it", path,
-                   (long long)version);
+  if (version != wanted) {
+    char number[32];
+    snprintf(number, sizeof number, "%lld", (long long)version);
+    return tw_format_other_version(path, FORMAT, number, TW_UPGRADE ", and keeps all marks");
+  }
   if (!id || !tw_is_hex(id, 32)) return not_ours(path, "no id of 32 digits");
   memcpy(out->id.hex, id, sizeof out->id.hex);
   snprintf(out->created, sizeof out->created, "%s", created ? created : "unknown");
   return TW_OK;
 }
 
-static tw_status read_json(tw_ledger *ledger) {
+static tw_status read_json(tw_ledger *ledger, int version) {
   tw_ledger_path path = inside(ledger, "ledger.json");
   bool there, marks = false, empty;
   TW_TRY(tw_ledger_check_own(path.text, false, false, &there));
@@ -202,12 +212,12 @@ static tw_status read_json(tw_ledger *ledger) {
   if (!json && access(path.text, R_OK) != 0)
     return tw_fail(TW_ERR_IO, "%s: cannot read: %s", path.text, strerror(errno));
   if (!json) return not_ours(path.text, error.text);
-  tw_status status = parse(path.text, json, ledger);
+  tw_status status = parse(path.text, json, version, ledger);
   json_decref(json);
   return status;
 }
 
-tw_status tw_ledger_open(const char *dir, tw_ledger *out) {
+static tw_status open_ledger(const char *dir, int version, tw_ledger *out) {
   bool there;
   TW_TRY(set_dir(dir, out));
   TW_TRY(tw_ledger_check_own(out->dir, true, true, &there));
@@ -216,10 +226,17 @@ tw_status tw_ledger_open(const char *dir, tw_ledger *out) {
                    "%s: no such ledger: a ledger that is not there is not an empty one; is the name right, the disk "
                    "mounted? %s",
                    out->dir, make_one);
-  TW_TRY(read_json(out));
+  TW_TRY(read_json(out, version));
   for (int party = 0; party < 2; party++)
     TW_TRY(tw_ledger_check_own(inside(out, party ? "p1" : "p0").text, true, false, &there));
   return TW_OK;
+}
+
+tw_status tw_ledger_open(const char *dir, tw_ledger *out) { return open_ledger(dir, TW_FORMAT_VERSION, out); }
+
+tw_status tw_ledger_upgrade(const char *dir, int version, tw_ledger *out) {
+  TW_TRY(open_ledger(dir, version, out));
+  return write_json(out, true);
 }
 
 const char *tw_ledger_forgets(const tw_ledger *ledger) {

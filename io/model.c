@@ -7,7 +7,7 @@
 #include "base/memory.h"
 #include "io/h5.h"
 
-static const tw_h5_kind kind = {"twain-model", "model", false, false, "twain import"};
+static const tw_h5_kind kind = {"twain-model", "model", false, false, "twain import", NULL};
 
 static const char *const output_names[] = {"tokens", "pooled", "cls"};
 

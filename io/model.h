@@ -83,9 +83,12 @@ typedef struct {
 // File role attributes: "model-share-0", "model-share-1", "model-dealer".
 tw_status tw_model_share_write(const char *path, const tw_model_share *share);
 tw_status tw_model_share_read(const char *path, int party, tw_model_share *share);  // refuses the other party's file
-void tw_model_share_free(tw_model_share *share);                                    // wipes
+// Of an earlier version of the file (io/format.h).
+tw_status tw_model_share_read_version(const char *path, int party, int version, tw_model_share *share);
+void tw_model_share_free(tw_model_share *share);  // wipes
 tw_status tw_model_dealer_write(const char *path, const tw_model_dealer *dealer);
 tw_status tw_model_dealer_read(const char *path, tw_model_dealer *dealer);
+tw_status tw_model_dealer_read_version(const char *path, int version, tw_model_dealer *dealer);
 void tw_model_dealer_free(tw_model_dealer *dealer);  // wipes
 
 #endif

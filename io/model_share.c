@@ -6,8 +6,8 @@
 #include "io/h5.h"
 #include "io/model.h"
 
-static const tw_h5_kind share_kind = {"twain-model-share", "model-share", true, true, "twain share"};
-static const tw_h5_kind dealer_kind = {"twain-model-dealer", "model-dealer", false, true, "twain share"};
+static const tw_h5_kind share_kind = {"twain-model-share", "model-share", true, true, "twain share", TW_UPGRADE};
+static const tw_h5_kind dealer_kind = {"twain-model-dealer", "model-dealer", false, true, "twain share", TW_UPGRADE};
 
 typedef char tensor_name[48];
 
@@ -95,15 +95,19 @@ static tw_status get_share(const tw_h5 *f, tw_model_share *share) {
   return TW_OK;
 }
 
-tw_status tw_model_share_read(const char *path, int party, tw_model_share *share) {
+tw_status tw_model_share_read_version(const char *path, int party, int version, tw_model_share *share) {
   tw_h5 f;
   *share = (tw_model_share){0};
-  TW_TRY(tw_h5_open(&f, path, &share_kind, party));
+  TW_TRY(tw_h5_open_version(&f, path, &share_kind, party, version));
   tw_status status = get_share(&f, share);
   tw_h5_close(&f);
   tw_wipe_stack();
   if (status != TW_OK) tw_model_share_free(share);
   return status;
+}
+
+tw_status tw_model_share_read(const char *path, int party, tw_model_share *share) {
+  return tw_model_share_read_version(path, party, TW_FORMAT_VERSION, share);
 }
 
 void tw_model_share_free(tw_model_share *share) {
@@ -138,15 +142,19 @@ static tw_status get_dealer(const tw_h5 *f, tw_model_dealer *dealer) {
   return check_seed(f, dealer->mask_seed[0], 2);
 }
 
-tw_status tw_model_dealer_read(const char *path, tw_model_dealer *dealer) {
+tw_status tw_model_dealer_read_version(const char *path, int version, tw_model_dealer *dealer) {
   tw_h5 f;
   *dealer = (tw_model_dealer){0};
-  TW_TRY(tw_h5_open(&f, path, &dealer_kind, -1));
+  TW_TRY(tw_h5_open_version(&f, path, &dealer_kind, -1, version));
   tw_status status = get_dealer(&f, dealer);
   tw_h5_close(&f);
   tw_wipe_stack();
   if (status != TW_OK) tw_model_dealer_free(dealer);
   return status;
+}
+
+tw_status tw_model_dealer_read(const char *path, tw_model_dealer *dealer) {
+  return tw_model_dealer_read_version(path, TW_FORMAT_VERSION, dealer);
 }
 
 void tw_model_dealer_free(tw_model_dealer *dealer) {

@@ -7,7 +7,8 @@
 #include "io/h5.h"
 #include "io/result_parts.h"
 
-static const tw_h5_kind kind = {"twain-result", "result", false, false, "twain reveal"};
+static const tw_h5_kind kind = {"twain-result", "result",       false,
+                                false,          "twain reveal", "only the twain that wrote it reads it"};
 
 static tw_status put_result(tw_h5 *f, const tw_result *r) {
   TW_TRY(tw_h5_put_id(f, "model_id", &r->model_id));

@@ -9,7 +9,12 @@
 #include "io/result.h"
 #include "io/result_parts.h"
 
-static const tw_h5_kind kind = {"twain-result-share", "result-share", true, true, "twain run"};
+static const tw_h5_kind kind = {"twain-result-share",
+                                "result-share",
+                                true,
+                                true,
+                                "twain run",
+                                "reveal it with the twain that wrote it, or run again"};
 
 // Row of the dataset `costs`, without the gaps of tw_cost_row.
 typedef struct __attribute__((packed)) {

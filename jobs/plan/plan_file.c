@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "io/format.h"
 #include "io/hf_config.h"
 #include "io/host.h"
 #include "io/json_file.h"
@@ -16,7 +17,7 @@
 #include "kernels/pack.h"
 
 static const char format_name[] = "twain-plan";
-enum { VERSION = 1, MOST_LAYERS = 1024 };
+enum { MOST_LAYERS = 1024 };
 
 // ---- writing
 
@@ -111,7 +112,7 @@ static json_t *plan_json(const tw_plan *plan) {
   char created[32];
   tw_host_time(created, sizeof created);
   return json_pack("{s:s, s:i, s:s, s:s, s:s, s:o, s:i, s:s, s:s, s:b, s:o, s:o, s:o, s:o}", "format", format_name,
-                   "version", VERSION, "software", "twain " TWAIN_VERSION, "created", created, "digest",
+                   "version", TW_FORMAT_VERSION, "software", "twain " TWAIN_VERSION, "created", created, "digest",
                    plan->digest.hex, "model", model_json(&plan->shape.config), "seq", plan->shape.seq, "output",
                    tw_output_name(plan->output), "rounding", tw_rounding_name(plan->rounding), "guard",
                    plan->shape.guard, "layers", layers_json(plan), "costs", costs_json(&plan->program), "tables",
@@ -380,7 +381,7 @@ static tw_status read_plan(const char *path, const json_t *root, tw_plan *plan) 
 
 tw_status tw_plan_read_digest(const char *path, tw_digest *digest) {
   json_t *root;
-  TW_TRY(tw_json_file_read(path, format_name, VERSION, "twain plan", &root));
+  TW_TRY(tw_json_file_read(path, format_name, TW_FORMAT_VERSION, "twain plan", NULL, &root));
   tw_status status = get_text(path, root, "", "digest", digest->hex, sizeof digest->hex);
   json_decref(root);
   return status;
@@ -389,7 +390,7 @@ tw_status tw_plan_read_digest(const char *path, tw_digest *digest) {
 tw_status tw_plan_read(const char *path, tw_plan *plan) {
   json_t *root;
   memset(plan, 0, sizeof *plan);
-  TW_TRY(tw_json_file_read(path, format_name, VERSION, "twain plan", &root));
+  TW_TRY(tw_json_file_read(path, format_name, TW_FORMAT_VERSION, "twain plan", NULL, &root));
   tw_status status = read_plan(path, root, plan);
   json_decref(root);
   if (status != TW_OK) tw_plan_free(plan);

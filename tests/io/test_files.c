@@ -109,10 +109,16 @@ static void test_other_versions(void) {
   for (int k = 0; k < SAMPLE_KINDS; k++) {
     const char *path = in_folder(sample_kinds[k].name);
     CU_ASSERT_EQUAL(sample_kinds[k].write(path), TW_OK);
-    set_version(path, "2");
+    set_version(path, "3");
     CU_ASSERT_EQUAL(sample_kinds[k].read(path, 0, &same), TW_ERR_FORMAT);
-    CU_ASSERT_TRUE(message_has("version 2") && message_has(path));
+    CU_ASSERT_TRUE(message_has("version 3") && message_has("later twain") && message_has(path));
+    set_version(path, "x");
+    CU_ASSERT_EQUAL(sample_kinds[k].read(path, 0, &same), TW_ERR_FORMAT);
+    CU_ASSERT_TRUE(message_has("no version of") && message_has(path));
     set_version(path, "1");
+    CU_ASSERT_EQUAL(sample_kinds[k].read(path, 0, &same), TW_ERR_FORMAT);
+    CU_ASSERT_TRUE(message_has("version 1") && message_has("earlier twain") && message_has(path));
+    set_version(path, "2");
     CU_ASSERT_EQUAL(sample_kinds[k].read(path, 0, &same), TW_OK);
     remove_attribute(path, "role");
     CU_ASSERT_EQUAL(sample_kinds[k].read(path, 0, &same), TW_ERR_FORMAT);
@@ -420,7 +426,7 @@ static void test_h5py(void) {
       "        assert [row[x] for x in ('track', 'half', 'row', 'begin_ns', 'end_ns')] == [int(x) for x in l], (row, "
       "l)\n"
       "    a = f.attrs\n"
-      "    assert a['format'] == b'twain-result-share' and a['version'] == b'1' and a['role'] == b'result-share-0'\n"
+      "    assert a['format'] == b'twain-result-share' and a['version'] == b'2' and a['role'] == b'result-share-0'\n"
       "    assert f['environment'].attrs['mpi'] == b'some MPI 4.1'\n"
       "with h5py.File(d + '/m.client.h5') as f, open(d + '/words', 'rb') as raw:\n"
       "    assert [w for w in f['vocabulary'][()]] == raw.read().split(b'\\n')[:-1]\n"

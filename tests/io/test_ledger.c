@@ -70,10 +70,10 @@ static void test_changed_json(void) {
       "{",
       "[]",
       "{\"format\": \"twain-plan\", \"version\": 1, \"id\": \"0123456789abcdef0123456789abcdef\"}",
-      "{\"format\": \"twain-ledger\", \"version\": 2, \"id\": \"0123456789abcdef0123456789abcdef\"}",
-      "{\"format\": \"twain-ledger\", \"version\": 1, \"id\": \"0123456789ABCDEF0123456789abcdef\"}",
-      "{\"format\": \"twain-ledger\", \"version\": 1, \"id\": \"0123456789abcdef0123456789abcde\"}",
-      "{\"format\": \"twain-ledger\", \"version\": 1}"};
+      "{\"format\": \"twain-ledger\", \"version\": 3, \"id\": \"0123456789abcdef0123456789abcdef\"}",
+      "{\"format\": \"twain-ledger\", \"version\": 2, \"id\": \"0123456789ABCDEF0123456789abcdef\"}",
+      "{\"format\": \"twain-ledger\", \"version\": 2, \"id\": \"0123456789abcdef0123456789abcde\"}",
+      "{\"format\": \"twain-ledger\", \"version\": 2}"};
   tw_ledger ledger = new_ledger("json");
   const char *path = in_folder("json/ledger.json");
   for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {

@@ -187,7 +187,8 @@ static void test_changed_heads(void) {
   digest[64] = '\0';
   replace("digest", json_string(digest), TW_ERR_MISMATCH, digest);
   replace("format", json_string("twain-keys"), TW_ERR_FORMAT, "twain-keys");
-  replace("version", json_integer(2), TW_ERR_FORMAT, "version");
+  replace("version", json_integer(1), TW_ERR_FORMAT, "version 1 of twain-plan, which an earlier twain wrote");
+  replace("version", json_integer(3), TW_ERR_FORMAT, "later twain");
   replace("seq", json_integer(7), TW_ERR_MISMATCH, "digest");
   replace("seq", json_integer(30), TW_ERR_MISMATCH, "rings");
   replace("seq", json_integer(0), TW_ERR_FORMAT, "seq");

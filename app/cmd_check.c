@@ -4,14 +4,14 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "app/beside.h"
 #include "app/commands.h"
-#include "app/files.h"
-#include "app/reveal.h"
 #include "app/show/check.h"
 #include "app/show/print.h"
 #include "base/memory.h"
+#include "io/new_files.h"
+#include "jobs/parties/beside.h"
 #include "jobs/parties/emulate.h"
+#include "jobs/parties/reveal.h"
 
 typedef struct {
   int64_t test_seed;

@@ -2,12 +2,12 @@
 #include <stdio.h>
 
 #include "app/commands.h"
-#include "app/files.h"
-#include "app/hardware.h"
 #include "app/secrets.h"
 #include "app/show/print.h"
 #include "base/memory.h"
+#include "io/new_files.h"
 #include "jobs/parties/deal.h"
+#include "jobs/parties/hardware.h"
 
 typedef struct {
   int64_t count, test_seed;

@@ -2,9 +2,9 @@
 #include <stdio.h>
 
 #include "app/commands.h"
-#include "app/files.h"
 #include "app/texts.h"
 #include "base/memory.h"
+#include "io/new_files.h"
 #include "jobs/models/encode.h"
 #include "jobs/plan/plan.h"
 

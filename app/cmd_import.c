@@ -3,7 +3,7 @@
 #include <stdlib.h>
 
 #include "app/commands.h"
-#include "app/files.h"
+#include "io/new_files.h"
 #include "jobs/models/import.h"
 
 typedef struct {

@@ -3,7 +3,7 @@
 #include <string.h>
 
 #include "app/commands.h"
-#include "app/ledger_folder.h"
+#include "app/secrets.h"
 #include "app/show/print.h"
 
 typedef struct {
@@ -119,12 +119,12 @@ static tw_status run(const tw_call *call) {
   if (s->create && s->adopt) return tw_fail(TW_ERR_USAGE, "either --new or --adopt");
   if (!s->create && !s->adopt) {
     TW_TRY(tw_ledger_find(named, &ledger));
-    tw_ledger_warn(&ledger);
+    tw_warn_of_ledger(&tw_speaker, &ledger);
     return show(&ledger, s->json);
   }
   if (!named) TW_TRY(tw_ledger_default(dir, sizeof dir));
   TW_TRY(s->create ? tw_ledger_create(named ? named : dir, &ledger) : tw_ledger_adopt(named ? named : dir, &ledger));
-  tw_ledger_warn(&ledger);
+  tw_warn_of_ledger(&tw_speaker, &ledger);
   if (s->json) return show(&ledger, true);
   if (!call->quiet) printf("ledger %s\nid %s\n", ledger.dir, ledger.id.hex);
   return TW_OK;

@@ -5,11 +5,11 @@
 #include <string.h>
 
 #include "app/commands.h"
-#include "app/files.h"
 #include "app/show/costs.h"
 #include "app/show/print.h"
 #include "app/texts.h"
 #include "base/memory.h"
+#include "io/new_files.h"
 #include "jobs/models/calibrate.h"
 #include "jobs/models/import.h"
 #include "jobs/plan/plan_fields.h"

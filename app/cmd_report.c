@@ -3,12 +3,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "app/beside.h"
 #include "app/commands.h"
-#include "app/files.h"
 #include "app/show/print.h"
 #include "app/show/run_report.h"
 #include "app/show/trace_view.h"
+#include "io/new_files.h"
+#include "jobs/parties/beside.h"
 
 typedef struct {
   const char *trace;

@@ -2,10 +2,10 @@
 #include <stdio.h>
 
 #include "app/commands.h"
-#include "app/files.h"
-#include "app/model_id.h"
 #include "app/secrets.h"
 #include "base/memory.h"
+#include "io/model_id.h"
+#include "io/new_files.h"
 #include "jobs/parties/share.h"
 
 typedef struct {

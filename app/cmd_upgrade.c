@@ -3,12 +3,12 @@
 #include <sys/stat.h>
 
 #include "app/commands.h"
-#include "app/files.h"
-#include "app/model_id.h"
 #include "app/secrets.h"
 #include "base/memory.h"
 #include "io/format.h"
 #include "io/ledger.h"
+#include "io/model_id.h"
+#include "io/new_files.h"
 #include "io/upgrade.h"
 
 typedef struct {

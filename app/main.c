@@ -8,10 +8,10 @@
 #include <sys/stat.h>
 
 #include "app/commands.h"
-#include "app/files.h"
 #include "app/show/print.h"
 #include "base/interrupt.h"
 #include "base/memory.h"
+#include "io/new_files.h"
 #include "kernels/isa.h"
 
 static const tw_command *const commands[] = {&tw_command_import,  &tw_command_plan,   &tw_command_share,

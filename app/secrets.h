@@ -5,6 +5,8 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+#include "jobs/parties/warnings.h"
+
 // An entry of an option table whose settings have the field allow_unlocked.
 #define TW_SECRETS_OPTION(settings)                                                                              \
   {                                                                                                              \
@@ -14,6 +16,8 @@
         "encrypted"                                                                                              \
   }
 
+// Warnings go where messages go.
+extern const tw_listener tw_speaker;
 // Says once what could not be locked so far, if anything.
 void tw_secrets_warn(void);
 

@@ -30,6 +30,8 @@ tw_status tw_ledger_adopt(const char *dir, tw_ledger *out);
 tw_status tw_ledger_open(const char *dir, tw_ledger *out);
 // A ledger of an earlier version (io/format.h) becomes one of this version, in one step. Its id and all marks stay.
 tw_status tw_ledger_upgrade(const char *dir, int version, tw_ledger *out);
+// The folder that was named, or the default one when `named` is NULL; it must be a ledger.
+tw_status tw_ledger_find(const char *named, tw_ledger *ledger);
 // "tmpfs", "ramfs" or "overlay" when the ledger is on such a file system, which may forget it; else NULL.
 const char *tw_ledger_forgets(const tw_ledger *ledger);
 

@@ -239,6 +239,14 @@ tw_status tw_ledger_upgrade(const char *dir, int version, tw_ledger *out) {
   return write_json(out, true);
 }
 
+tw_status tw_ledger_find(const char *named, tw_ledger *ledger) {
+  char dir[sizeof ledger->dir];
+  if (named) return tw_ledger_open(named, ledger);
+  TW_TRY(tw_ledger_default(dir, sizeof dir));
+  tw_status status = tw_ledger_open(dir, ledger);
+  return status == TW_OK ? TW_OK : tw_fail_in(status, "the default ledger (none was named)");
+}
+
 const char *tw_ledger_forgets(const tw_ledger *ledger) {
   struct statfs fs;
   if (statfs(ledger->dir, &fs) != 0) return NULL;

@@ -4,7 +4,6 @@
 #include <string.h>
 
 #include "app/bench/bench.h"
-#include "app/hardware.h"
 #include "app/show/print.h"
 #include "base/clock.h"
 #include "base/median.h"
@@ -12,6 +11,7 @@
 #include "jobs/models/import.h"
 #include "jobs/parties/deal.h"
 #include "jobs/parties/device_dealer.h"
+#include "jobs/parties/hardware.h"
 #include "kernels/device.h"
 
 enum { LIMIT_BYTES = 256 << 20, LIMIT_REPEATS = 5 };

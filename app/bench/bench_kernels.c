@@ -7,12 +7,12 @@
 #include <string.h>
 
 #include "app/bench/peak.h"
-#include "app/hardware.h"
 #include "app/show/print.h"
 #include "base/clock.h"
 #include "base/median.h"
 #include "base/memory.h"
 #include "jobs/models/import.h"
+#include "jobs/parties/hardware.h"
 #include "kernels/device.h"
 
 enum { RANDOM_BYTES = 4 << 20, COPY_WORDS = 32 << 20, REPLAYED = 50 };

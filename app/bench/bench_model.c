@@ -5,13 +5,13 @@
 #include <unistd.h>
 
 #include "app/bench/bench.h"
-#include "app/hardware.h"
 #include "app/show/print.h"
 #include "app/two_ranks.h"
 #include "base/clock.h"
 #include "base/median.h"
 #include "base/memory.h"
 #include "jobs/parties/bench_job.h"
+#include "jobs/parties/hardware.h"
 
 enum { WARM_UP = 1, MOST_REPEATS = 1000, PASSES = 2 };
 

@@ -4,13 +4,13 @@
 #include <string.h>
 
 #include "app/bench/bench.h"
-#include "app/hardware.h"
 #include "app/show/print.h"
 #include "app/two_ranks.h"
 #include "base/clock.h"
 #include "base/memory.h"
 #include "comm/opens.h"
 #include "jobs/engine/device_opener.h"
+#include "jobs/parties/hardware.h"
 #include "kernels/device.h"
 #include "kernels/digest.h"
 #include "kernels/pack.h"

@@ -5,8 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "app/files.h"
 #include "io/file.h"
+#include "io/new_files.h"
 
 // ---- rows
 

@@ -28,7 +28,7 @@
 #include "comm/opens_header.h"
 #include "jobs/parties/handshake.h"
 
-// app/hardware.c: host, pci, device, nccl, transport; cores, failed, bind.
+// jobs/parties/hardware.c: host, pci, device, nccl, transport; cores, failed, bind.
 enum { TRANSCRIPT_BYTES = 65, HOST_BYTES = 256, HARDWARE_BYTES = 284, CORES_BYTES = 776 };
 
 static const char *word(const char *name) {

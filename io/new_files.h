@@ -1,6 +1,6 @@
 // Names of files, and putting new ones in the place of old ones.
-#ifndef TW_APP_FILES_H
-#define TW_APP_FILES_H
+#ifndef TW_NEW_FILES_H
+#define TW_NEW_FILES_H
 
 #include <stdbool.h>
 #include <stdint.h>

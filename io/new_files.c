@@ -1,5 +1,5 @@
 #define _GNU_SOURCE
-#include "app/files.h"
+#include "io/new_files.h"
 
 #include <errno.h>
 #include <limits.h>

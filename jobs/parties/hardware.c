@@ -1,4 +1,4 @@
-#include "app/hardware.h"
+#include "jobs/parties/hardware.h"
 
 #include <mpi.h>
 #include <stdio.h>

@@ -1,4 +1,4 @@
-#include "app/model_id.h"
+#include "io/model_id.h"
 
 #include <jansson.h>
 #include <stdio.h>

@@ -1,10 +1,10 @@
-#include "app/beside.h"
+#include "jobs/parties/beside.h"
 
 #include <string.h>
 
-#include "app/files.h"
-#include "app/model_id.h"
 #include "io/client.h"
+#include "io/model_id.h"
+#include "io/new_files.h"
 #include "jobs/plan/plan.h"
 
 static tw_status differ(const tw_path *path, const char *what, const char *here, const char *of_result) {

@@ -1,0 +1,184 @@
+#include "jobs/parties/party.h"
+
+#include <mpi.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/memory.h"
+#include "io/new_files.h"
+#include "jobs/parties/handshake.h"
+#include "kernels/isa.h"
+
+// What one party opens: nothing of the other's.
+typedef struct {
+  tw_plan plan;
+  tw_model_share model;
+  tw_keys *keys;
+  tw_input_share input;
+  tw_result_claim *result;
+  tw_ledger ledger;
+  bool has_plan, has_model, has_input;
+} party_files;
+
+static tw_path result_path(const char *name, int party) {
+  return tw_path_of(name, party ? "result.p1.h5" : "result.p0.h5");
+}
+
+// A result that cannot be written must be known before any slot is marked: its room is taken here.
+static tw_status claim_result(const tw_party_options *o, int party, party_files *f) {
+  tw_result_share shape = {.count = f->input.count, .row_count = f->plan.program.step_count};
+  tw_path path = result_path(o->name, party);
+  tw_plan_output_shape(&f->plan, &shape.rows, &shape.cols);
+  if (o->trace) shape.span_count = tw_engine_trace_most(&f->plan.program, party, f->input.count);
+  TW_TRY(tw_result_share_claim(path.text, &shape, o->force, &f->result));
+  return TW_OK;
+}
+
+static tw_status check_result(const tw_party_options *o, int party) {
+  tw_path path = result_path(o->name, party);
+  if (o->force || !tw_path_exists(&path)) return TW_OK;
+  return tw_fail(TW_ERR_IO, "%s: exists already; choose another NAME, remove it, or replace it with --force",
+                 path.text);
+}
+
+static tw_status load(const tw_party_options *o, int party, party_files *f) {
+  TW_TRY(tw_hardware_check(&o->words));
+  TW_TRY(check_result(o, party));
+  TW_TRY(tw_plan_read(tw_path_of(o->name, "plan.json").text, &f->plan));
+  f->has_plan = true;
+  TW_TRY(tw_ledger_find(o->ledger, &f->ledger));
+  TW_TRY(tw_input_share_read(tw_path_of(o->name, party ? "input.p1.h5" : "input.p0.h5").text, party, &f->input));
+  f->has_input = true;
+  TW_TRY(claim_result(o, party, f));
+  TW_TRY(tw_keys_open(tw_path_of(o->name, party ? "keys.p1.h5" : "keys.p0.h5").text, party, &f->keys));
+  TW_TRY(tw_model_share_read(tw_path_of(o->name, party ? "model.p1.h5" : "model.p0.h5").text, party, &f->model));
+  f->has_model = true;
+  return TW_OK;
+}
+
+static void unload(party_files *f) {
+  tw_result_claim_release(f->result);
+  if (f->has_model) tw_model_share_free(&f->model);
+  if (f->keys) tw_keys_close(f->keys);
+  if (f->has_input) tw_input_share_free(&f->input);
+  if (f->has_plan) tw_plan_free(&f->plan);
+}
+
+// ---- warnings, by party 0
+
+typedef struct {
+  char host[128], user[64];
+} place;
+
+static tw_status meet(const tw_listener *listener, tw_channel *channel, tw_environment *e) {
+  place mine = {{0}, {0}}, theirs;
+  memcpy(mine.host, e->host, sizeof mine.host);
+  memcpy(mine.user, e->user, sizeof mine.user);
+  TW_TRY(tw_channel_exchange(channel, &mine, &theirs, sizeof mine));
+  theirs.host[sizeof theirs.host - 1] = theirs.user[sizeof theirs.user - 1] = '\0';
+  bool host = strcmp(mine.host, theirs.host) == 0, user = strcmp(mine.user, theirs.user) == 0;
+  e->parties_share_host = host;
+  if (channel->party == 0 && (host || user))
+    tw_warn(listener, "WARNING: both parties run%s%s%s%s: no protection against %s; a test set-up",
+            host ? " on host " : "", host ? mine.host : "", user ? " as user " : "", user ? mine.user : "",
+            host && user ? "that host's administrator or that user"
+            : host       ? "that host's administrator"
+                         : "that user");
+  return TW_OK;
+}
+
+static void collect(tw_environment *e) {
+  char mpi[MPI_MAX_LIBRARY_VERSION_STRING];
+  int length;
+  tw_environment_collect(e);
+  MPI_Get_library_version(mpi, &length);
+  mpi[strcspn(mpi, ",\n")] = '\0';
+  snprintf(e->mpi, sizeof e->mpi, "%.*s", (int)sizeof e->mpi - 1, mpi);
+  snprintf(e->isa, sizeof e->isa, "%s", tw_isa_name(tw_isa_active()));
+}
+
+static tw_status agree(tw_channel *channel, tw_status found) {
+  tw_terms none;
+  memset(&none, 0, sizeof none);
+  return tw_agree(channel, found, &none);
+}
+
+// ---- the run
+
+static tw_status compute(const tw_party_options *o, party_files *f, tw_hardware *hardware, tw_result_share *out) {
+  tw_run_options run = {.plan = &f->plan,
+                        .model = &f->model,
+                        .keys = f->keys,
+                        .input = &f->input,
+                        .channel = hardware->channel,
+                        .ledger = &f->ledger,
+                        .first_slot = o->first_slot,
+                        .allow_test_keys = o->allow_test_keys,
+                        .device = hardware->device,
+                        .transports = hardware->ways,
+                        .trace = o->trace,
+                        .budget = o->budget,
+                        .progress = o->progress,
+                        .progress_state = o->progress_state};
+  TW_TRY(tw_hardware_overlap(hardware, o->words.overlap, &run.overlap));
+  TW_TRY(tw_hardware_prepare(hardware, o->words.prepare, &run.prepare_beside));
+  return tw_run(&run, out);
+}
+
+static tw_status infer(const tw_party_options *o, party_files *f, tw_channel *channel, tw_environment *e,
+                       tw_result_share *out) {
+  tw_hardware hardware;
+  TW_TRY(agree(channel, tw_hardware_choose(channel, o->words.device, o->words.transport, &hardware)));
+  TW_TRY(tw_hardware_take(channel, &hardware));
+  TW_TRY(tw_hardware_place(channel, &hardware, o->words.bind, e->placement, sizeof e->placement));
+  TW_TRY(agree(channel, tw_hardware_link(&hardware, o->words.link)));
+  if (tw_keys_get_info(f->keys)->test && o->allow_test_keys && channel->party == 0)
+    tw_warn(&o->listener, "WARNING: TEST keys: everybody can derive their seeds; NOTHING IN THIS RUN IS PRIVATE");
+  tw_status status = compute(o, f, &hardware, out);
+  tw_warn_of_memory(&o->listener);
+  tw_hardware_release(&hardware);
+  if (status != TW_OK) return status;
+  memcpy(e->device, out->environment.device, sizeof e->device);
+  memcpy(e->transport, out->environment.transport, sizeof e->transport);
+  memcpy(e->transport_why, out->environment.transport_why, sizeof e->transport_why);
+  out->environment = *e;
+  return TW_OK;
+}
+
+// Both files are whole on their disks before either has its name.
+static tw_status write_result(tw_channel *channel, party_files *f, const tw_result_share *result) {
+  TW_TRY(agree(channel, tw_result_share_fill(f->result, result)));
+  tw_result_claim *place = f->result;
+  f->result = NULL;
+  tw_status status = tw_result_claim_commit(place);
+  return status;
+}
+
+// With the words that both parties must have been given.
+static tw_status agree_on_words(tw_channel *channel, const tw_hardware_words *w, tw_status found) {
+  tw_terms words;
+  memset(&words, 0, sizeof words);
+  snprintf(words.transport, sizeof words.transport, "%s", w->transport);
+  tw_hardware_link_text(w->link, words.link, sizeof words.link);
+  return tw_agree(channel, found, &words);
+}
+
+static tw_status run_with(const tw_party_options *o, tw_channel *channel, party_files *f, tw_result_share *out) {
+  tw_environment e;
+  collect(&e);
+  TW_TRY(agree_on_words(channel, &o->words, load(o, channel->party, f)));
+  tw_warn_of_ledger(&o->listener, &f->ledger);
+  TW_TRY(meet(&o->listener, channel, &e));
+  tw_warn_of_memory(&o->listener);
+  TW_TRY(infer(o, f, channel, &e, out));
+  tw_status status = write_result(channel, f, out);
+  if (status != TW_OK) tw_result_share_free(out);
+  return status;
+}
+
+tw_status tw_party(const tw_party_options *options, tw_channel *channel, tw_result_share *out) {
+  party_files files = {.keys = NULL};
+  tw_status status = run_with(options, channel, &files, out);
+  unload(&files);
+  return status;
+}

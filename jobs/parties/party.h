@@ -1,0 +1,26 @@
+// One party's whole run, from its files to its result file: what `twain run` and the library do.
+#ifndef TW_PARTY_H
+#define TW_PARTY_H
+
+#include "jobs/parties/hardware.h"
+#include "jobs/parties/run.h"
+#include "jobs/parties/warnings.h"
+
+typedef struct {
+  const char *name;    // party R reads NAME.plan.json, .model.pR.h5, .keys.pR.h5, .input.pR.h5; NAME is checked
+  const char *ledger;  // folder; NULL: the default one
+  tw_hardware_words words;
+  tw_open_budget budget;  // of halves of the batch
+  int64_t first_slot;     // of a row; -1: the first that are free on both parties
+  bool allow_test_keys, trace;
+  bool force;                                      // a result file that is there is replaced
+  tw_listener listener;                            // for warnings
+  void (*progress)(void *state, double fraction);  // may be NULL
+  void *progress_state;
+} tw_party_options;
+
+// Both parties call it, whatever they find: a failure of one is a failure of both, each with both messages. Writes
+// NAME.result.pR.h5. *out: what it holds; free with tw_result_share_free.
+tw_status tw_party(const tw_party_options *options, tw_channel *channel, tw_result_share *out);
+
+#endif

@@ -10,6 +10,7 @@
 #include "app/texts.h"
 #include "base/memory.h"
 #include "io/new_files.h"
+#include "jobs/models/architecture.h"
 #include "jobs/models/calibrate.h"
 #include "jobs/models/import.h"
 #include "jobs/plan/plan_fields.h"
@@ -30,7 +31,7 @@ static const tw_option options[] = {
      .fallback = "128",
      .help = "tokens a sequence; shorter ones are padded",
      .low = 1,
-     .high = 512},
+     .high = TW_MOST_TOKENS},
     {.name = "output",
      .kind = TW_OPTION_TEXT,
      .field = offsetof(settings, output),
@@ -251,7 +252,7 @@ static tw_status calibrate(const char *name, const settings *s, const tw_model *
 // Assumed bounds of every layer, with those of the model's own weights where these are larger.
 static tw_status assume(const tw_model *model, const tw_model_config *config, tw_bounds **bounds) {
   void *memory;
-  tw_bounds common = tw_default_bounds();
+  tw_bounds common = tw_architecture_by_name(config->architecture)->default_bounds();
   TW_TRY(tw_alloc((size_t)config->layers * sizeof **bounds, &memory));
   *bounds = memory;
   if (model) tw_bounds_of_weights(model, *bounds);

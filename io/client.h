@@ -40,7 +40,7 @@ void tw_input_free(tw_input *input);
 
 // NAME.input.p0/p1.h5: additive shares mod 2^56 of round(value * 2^12), sequence lengths (public).
 #define TW_INPUT_RING 56
-#define TW_INPUT_SCALE 12
+#define TW_INPUT_SCALE TW_SCALE
 typedef struct {
   tw_id input_id, model_id;
   tw_digest plan;

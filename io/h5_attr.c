@@ -165,7 +165,7 @@ static tw_status get_output(const tw_h5 *f, tw_model_output *out) {
 
 tw_status tw_h5_get_config(const tw_h5 *f, tw_model_config *c) {
   const int most = 1 << 30;  // tw_model_config_check knows the real limits
-  *c = (tw_model_config){0};
+  *c = (tw_model_config){.architecture = "bert"};
   TW_TRY(tw_h5_get_text(f, "/", "model_name", c->name, sizeof c->name));
   TW_TRY(tw_h5_get_text(f, "/", "activation", c->activation, sizeof c->activation));
   TW_TRY(tw_h5_get_small(f, "layers", 1, most, &c->layers));

@@ -136,6 +136,7 @@ static tw_status take_sizes(const char *path, const json_t *config, tw_model_con
   const json_t *epsilon = json_object_get(config, "layer_norm_eps");
   if (epsilon && !json_is_number(epsilon)) return tw_fail(TW_ERR_FORMAT, "%s: layer_norm_eps is not a number", path);
   out->norm_epsilon = epsilon ? json_number_value(epsilon) : 1e-12;
+  snprintf(out->architecture, sizeof out->architecture, "bert");
   snprintf(out->activation, sizeof out->activation, "gelu");
   return tw_model_config_check(path, out);
 }

@@ -40,7 +40,9 @@ void tw_model_tensor_shape(const tw_model_config *config, int index, char name[4
 }
 
 int tw_model_tensor_scale(int index) {
-  static const int scales[TW_TENSORS_PER_LAYER] = {12, 24, 12, 24, 12, 12, 12, 24, 12, 24, 12, 12};
+  static const int scales[TW_TENSORS_PER_LAYER] = {TW_SCALE, TW_BIAS_SCALE, TW_SCALE, TW_BIAS_SCALE,
+                                                   TW_SCALE, TW_SCALE,      TW_SCALE, TW_BIAS_SCALE,
+                                                   TW_SCALE, TW_BIAS_SCALE, TW_SCALE, TW_SCALE};
   return scales[index % TW_TENSORS_PER_LAYER];
 }
 

@@ -9,13 +9,21 @@
 #include "base/status.h"
 #include "io/ids.h"
 
+// Units of fixed-point numbers, and the longest sequence that any plan takes.
+enum {
+  TW_SCALE = 12,       // activations, weights, gamma, beta: integers stand for multiples of 2^-12
+  TW_BIAS_SCALE = 24,  // biases, which are added to products of two such numbers
+  TW_MOST_TOKENS = 512
+};
+
 // What comes out for a sequence: all its rows, the mean over its live ones, or the first.
 typedef enum { TW_OUTPUT_TOKENS, TW_OUTPUT_POOLED, TW_OUTPUT_CLS } tw_model_output;
 const char *tw_output_name(tw_model_output o);
 tw_status tw_output_parse(const char *text, tw_model_output *out);
 
 typedef struct {
-  char name[64];  // "all-MiniLM-L6-v2", "bert-base", ...
+  char name[64];          // "all-MiniLM-L6-v2", "bert-base", ...
+  char architecture[16];  // "bert", the only one: files do not say it
   int layers, hidden, heads, intermediate;
   int max_positions;  // longest sequence
   int vocab, type_vocab;

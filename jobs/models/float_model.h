@@ -5,7 +5,7 @@
 #include "io/model.h"
 
 // Declared bounds of one layer: largest magnitudes (while measuring: maxima over everything observed so far; start with
-// tw_bounds_reset). All other bounds of a plan follow from these (jobs/plan/rings.c).
+// tw_bounds_reset). All other bounds of a plan follow from these (jobs/models/bert_rings.c).
 typedef struct {
   double input;                               // layer input
   double query, key, value;                   // Q with the fold of tw_query_fold

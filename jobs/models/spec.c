@@ -25,8 +25,8 @@ const tw_spec tw_spec_gelu = {.name = "gelu",
                               .sub_bits = 2,
                               .slope_scale = 8,
                               .ring = 24,
-                              .argument_scale = 12,
-                              .out_scale = 12,
+                              .argument_scale = TW_SCALE,
+                              .out_scale = TW_SCALE,
                               .right = {0, 1}};
 // silu(-8) is still 11 units of 2^-12 below zero, hence the wide window.
 const tw_spec tw_spec_silu = {.name = "silu",
@@ -38,8 +38,8 @@ const tw_spec tw_spec_silu = {.name = "silu",
                               .sub_bits = 2,
                               .slope_scale = 8,
                               .ring = 28,
-                              .argument_scale = 12,
-                              .out_scale = 12,
+                              .argument_scale = TW_SCALE,
+                              .out_scale = TW_SCALE,
                               .right = {0, 1}};
 const tw_spec tw_spec_sigmoid = {.name = "sigmoid",
                                  .f = sigmoid,
@@ -50,8 +50,8 @@ const tw_spec tw_spec_sigmoid = {.name = "sigmoid",
                                  .sub_bits = 2,
                                  .slope_scale = 8,
                                  .ring = 24,
-                                 .argument_scale = 12,
-                                 .out_scale = 12,
+                                 .argument_scale = TW_SCALE,
+                                 .out_scale = TW_SCALE,
                                  .right = {1, 0}};
 const tw_spec tw_spec_tanh = {.name = "tanh",
                               .f = tanh,
@@ -62,8 +62,8 @@ const tw_spec tw_spec_tanh = {.name = "tanh",
                               .sub_bits = 2,
                               .slope_scale = 8,
                               .ring = 24,
-                              .argument_scale = 12,
-                              .out_scale = 12,
+                              .argument_scale = TW_SCALE,
+                              .out_scale = TW_SCALE,
                               .left = {-1, 0},
                               .right = {1, 0}};
 // lo = -D: arguments in [0, 16 - D) are right, later ones give 0.
@@ -76,8 +76,8 @@ const tw_spec tw_spec_exp = {.name = "exp",
                              .sub_bits = 2,
                              .slope_scale = 6,
                              .ring = 22,
-                             .argument_scale = 12,
-                             .out_scale = 12};
+                             .argument_scale = TW_SCALE,
+                             .out_scale = TW_SCALE};
 // arguments in [1, 2], a little dithered
 const tw_spec tw_spec_rsqrt = {.name = "rsqrt",
                                .f = rsqrt,
@@ -101,7 +101,7 @@ tw_spec tw_spec_reciprocal(double largest) {
                   .sub_bits = 3,
                   .slope_scale = 14,
                   .ring = 64,
-                  .argument_scale = 12,
+                  .argument_scale = TW_SCALE,
                   .out_scale = 18};
   // small results need finer units: 0.1 percent of 1/largest
   while (spec.width < TW_DIGIT_MAX_BITS && ldexp(1, spec.width + spec.low_bits - spec.argument_scale) < largest) {

@@ -2,6 +2,7 @@
 #ifndef TW_SPEC_H
 #define TW_SPEC_H
 
+#include "io/model.h"
 #include "jobs/program/build.h"
 
 typedef enum {

@@ -16,7 +16,8 @@ static const struct {
               {"minilm", 6, 384, 12, 1536}};
 
 tw_status tw_shape_config(const char *shape, tw_model_config *config) {
-  *config = (tw_model_config){.max_positions = 512,
+  *config = (tw_model_config){.architecture = "bert",
+                              .max_positions = 512,
                               .vocab = 30522,
                               .type_vocab = 2,
                               .norm_epsilon = 1e-12,

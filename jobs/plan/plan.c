@@ -50,8 +50,7 @@ static tw_status fit_tables(tw_plan *plan) {
 static int build_output(tw_builder *b, const tw_plan *plan, int x) {
   size_t seq = (size_t)plan->shape.seq, hidden = (size_t)plan->shape.config.hidden;
   tw_step_begin(b, -1, "output");
-  if (plan->output == TW_OUTPUT_POOLED) x = tw_pool_live(b, x, seq, hidden);
-  if (plan->output == TW_OUTPUT_CLS) x = tw_view(b, x, (tw_view_map){{1, 1, 1, hidden}, {0, 0, 0, 1}, 0});
+  x = tw_build_pooled(b, plan->output, x, seq, hidden);
   // opened afresh in its final ring: a party gives the client this mask and nothing wider
   int ring = tw_look(b, x).ring;
   return tw_open(b, tw_reduce(b, tw_as_share(b, x), ring < TW_OUTPUT_RING ? ring : TW_OUTPUT_RING));
@@ -76,10 +75,7 @@ static tw_status build_program(tw_plan *plan) {
   b.guard = plan->shape.guard;
   int x = tw_build_input(&b, TW_INPUT_RING, TW_INPUT_SCALE, n);
   x = tw_open(&b, tw_reduce(&b, x, plan->rings[0].input));
-  for (int layer = 0; layer < plan->shape.config.layers; layer++) {
-    b.exact_result = plan->rounding == TW_FAITHFUL_OUTPUT && layer == plan->shape.config.layers - 1;
-    x = tw_build_layer(&b, &plan->shape, layer, &plan->rings[layer], x);
-  }
+  x = plan->architecture->emit(&b, &plan->shape, plan->rings, plan->rounding == TW_FAITHFUL_OUTPUT, x);
   x = build_output(&b, plan, x);
   tw_guard_finish(&b);
   TW_TRY(tw_builder_finish(&b, x));
@@ -91,9 +87,12 @@ static tw_status build_program(tw_plan *plan) {
 tw_status tw_plan_shape(tw_plan *plan, const tw_model_config *config, int seq, tw_rounding rounding, tw_output output,
                         bool guard) {
   memset(plan, 0, sizeof *plan);
-  if (seq < 1 || seq > config->max_positions || seq > 512)
+  int longest = config->max_positions < TW_MOST_TOKENS ? config->max_positions : TW_MOST_TOKENS;
+  if (seq < 1 || seq > longest)
     return tw_fail(TW_ERR_USAGE, "sequence length %d: this model takes 1 to %d tokens; choose another --seq", seq,
-                   config->max_positions < 512 ? config->max_positions : 512);
+                   longest);
+  plan->architecture = tw_architecture_by_name(config->architecture);
+  if (!plan->architecture) return tw_fail(TW_ERR_FORMAT, "architecture '%s' is unknown", config->architecture);
   plan->shape.config = *config;
   plan->shape.seq = seq;
   plan->shape.guard = guard;
@@ -108,7 +107,7 @@ tw_status tw_plan_shape(tw_plan *plan, const tw_model_config *config, int seq, t
 }
 
 tw_status tw_plan_complete(tw_plan *plan) {
-  TW_TRY(tw_choose_rings(&plan->shape, plan->bounds, plan->rings));
+  TW_TRY(plan->architecture->rings(&plan->shape, plan->bounds, plan->rings));
   return build_program(plan);
 }
 
@@ -116,10 +115,10 @@ tw_status tw_plan_make(const tw_model_config *config, int seq, tw_rounding round
                        const tw_bounds *bounds, tw_plan *out) {
   tw_status status = tw_plan_shape(out, config, seq, rounding, output, guard);
   for (int layer = 0; status == TW_OK && layer < config->layers; layer++)
-    out->bounds[layer] = bounds ? bounds[layer] : tw_default_bounds();
-  if (status == TW_OK) status = tw_choose_rings(&out->shape, out->bounds, out->rings);
+    out->bounds[layer] = bounds ? bounds[layer] : out->architecture->default_bounds();
+  if (status == TW_OK) status = out->architecture->rings(&out->shape, out->bounds, out->rings);
   for (int layer = 0; status == TW_OK && layer < config->layers; layer++)
-    tw_raise_bounds(&out->shape, &out->rings[layer], &out->bounds[layer]);
+    out->architecture->raise_bounds(&out->shape, &out->rings[layer], &out->bounds[layer]);
   if (status == TW_OK) status = fit_tables(out);
   if (status == TW_OK) status = tw_plan_complete(out);
   if (status != TW_OK) tw_plan_free(out);

@@ -3,7 +3,7 @@
 #ifndef TW_PLAN_H
 #define TW_PLAN_H
 
-#include "jobs/models/layer.h"
+#include "jobs/models/architecture.h"
 
 typedef enum { TW_DITHERED, TW_FAITHFUL, TW_FAITHFUL_OUTPUT } tw_rounding;
 typedef tw_model_output tw_output;  // names: tw_output_name, tw_output_parse (io/model.h)
@@ -11,6 +11,7 @@ typedef tw_model_output tw_output;  // names: tw_output_name, tw_output_parse (i
 #define TW_OUTPUT_RING 32
 
 typedef struct {
+  const tw_architecture *architecture;
   tw_layer_shape shape;
   tw_rounding rounding;
   tw_output output;

@@ -4,7 +4,7 @@
 
 #include <stddef.h>
 
-#include "jobs/models/layer.h"
+#include "jobs/models/blocks.h"
 
 typedef struct {
   const char *name;

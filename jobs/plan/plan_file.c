@@ -227,7 +227,7 @@ static tw_status read_model(const char *path, const json_t *root, tw_model_confi
   enum { MOST = 1 << 24 };
   json_t *m;
   char output[32];
-  memset(c, 0, sizeof *c);
+  *c = (tw_model_config){.architecture = "bert"};
   TW_TRY(member(path, root, "", "model", JSON_OBJECT, &m));
   TW_TRY(get_text(path, m, "model", "name", c->name, sizeof c->name));
   TW_TRY(get_text(path, m, "model", "activation", c->activation, sizeof c->activation));

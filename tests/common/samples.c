@@ -54,7 +54,8 @@ static char **random_texts(int n) {
 }
 
 static tw_model_config random_config(void) {
-  tw_model_config c = {.name = "tiny-model", .activation = "gelu", .norm_epsilon = 1e-12, .type_vocab = 2};
+  tw_model_config c = {
+      .name = "tiny-model", .architecture = "bert", .activation = "gelu", .norm_epsilon = 1e-12, .type_vocab = 2};
   c.layers = 1 + (int)randombytes_uniform(2);
   c.heads = 2;
   c.hidden = 8 + 2 * (int)randombytes_uniform(4);

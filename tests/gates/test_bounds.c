@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "jobs/models/bert.h"
 #include "jobs/models/import.h"
 #include "jobs/parties/share.h"
 #include "jobs/plan/plan.h"
@@ -35,10 +36,10 @@ static double measured_value = 63;  // V's bound
 static void build_attention(attention *a, int seq, bool guard) {
   *a = (attention){
       .shape = {.seq = seq, .guard = guard, .activation = &tw_spec_gelu, .reciprocal = tw_spec_reciprocal(seq)},
-      .bounds = tw_default_bounds()};
+      .bounds = tw_bert_bounds()};
   a->bounds.value = measured_value;
   a->shape.config = (tw_model_config){.layers = 1, .hidden = 768, .heads = 12, .intermediate = 3072};
-  CU_ASSERT_EQUAL_FATAL(tw_choose_rings(&a->shape, &a->bounds, &a->rings), TW_OK);
+  CU_ASSERT_EQUAL_FATAL(tw_bert_rings(&a->shape, &a->bounds, &a->rings), TW_OK);
   CU_ASSERT_EQUAL_FATAL(tw_spec_fit(&tw_spec_exp, a->tables), TW_OK);
   CU_ASSERT_EQUAL_FATAL(tw_spec_fit(&a->shape.reciprocal, a->tables + 2), TW_OK);
   a->program = (tw_program){.tables = a->tables, .table_count = 4};
@@ -52,7 +53,7 @@ static void build_attention(attention *a, int seq, bool guard) {
   int v = tw_view(&b, x, (tw_view_map){{1, 1, 1, values}, {0, 0, 0, 1}, logits});
   tw_declare(&b, s, "logit", 0, TW_BY_PAIR, 1);
   tw_declare(&b, v, "value", a->rings.value_limit, TW_BY_HEAD, 1);
-  int c = tw_open(&b, tw_build_softmax_values(&b, &a->shape, 0, &a->rings, s, v, 1, DIM));
+  int c = tw_open(&b, tw_build_softmax_values(&b, &(tw_layer){&a->shape, &a->rings, 0}, s, v, 1, DIM));
   c = tw_truncate(&b, c, a->shape.reciprocal.out_scale);
   tw_guard_finish(&b);
   CU_ASSERT_EQUAL_FATAL(tw_builder_finish(&b, c), TW_OK);

@@ -4,7 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "jobs/models/layer.h"
+#include "jobs/models/blocks.h"
 #include "kernels/pack.h"
 #include "tests/common/suite.h"
 #include "tests/common/walk.h"

@@ -4,7 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "jobs/models/layer.h"
+#include "jobs/models/bert.h"
 #include "kernels/pack.h"
 #include "tests/common/suite.h"
 #include "tests/common/walk.h"
@@ -21,8 +21,8 @@ typedef struct {
 static void build(softmax_program *p, int seq, bool causal) {
   *p = (softmax_program){.shape = {.seq = seq, .activation = &tw_spec_gelu, .reciprocal = tw_spec_reciprocal(seq)}};
   p->shape.config = (tw_model_config){.layers = 1, .hidden = 768, .heads = 12, .intermediate = 3072};
-  tw_bounds bounds = tw_default_bounds();
-  CU_ASSERT_EQUAL_FATAL(tw_choose_rings(&p->shape, &bounds, &p->rings), TW_OK);
+  tw_bounds bounds = tw_bert_bounds();
+  CU_ASSERT_EQUAL_FATAL(tw_bert_rings(&p->shape, &bounds, &p->rings), TW_OK);
   CU_ASSERT_EQUAL_FATAL(tw_spec_fit(&tw_spec_exp, p->tables), TW_OK);
   CU_ASSERT_EQUAL_FATAL(tw_spec_fit(&p->shape.reciprocal, p->tables + 2), TW_OK);
   p->program = (tw_program){.tables = p->tables, .table_count = 4};
@@ -32,7 +32,7 @@ static void build(softmax_program *p, int seq, bool causal) {
   int x = tw_open(&b, tw_build_input(&b, p->rings.v, SCALE, 2 * logits));
   int s = tw_reduce(&b, tw_view(&b, x, (tw_view_map){{1, 1, 1, logits}, {0, 0, 0, 1}, 0}), p->rings.logit);
   int v = tw_view(&b, x, (tw_view_map){{1, 1, 1, logits}, {0, 0, 0, 1}, logits});
-  int c = tw_open(&b, tw_build_softmax_values(&b, &p->shape, 0, &p->rings, s, v, HEADS, n));
+  int c = tw_open(&b, tw_build_softmax_values(&b, &(tw_layer){&p->shape, &p->rings, 0}, s, v, HEADS, n));
   CU_ASSERT_EQUAL_FATAL(tw_builder_finish(&b, tw_truncate(&b, c, p->shape.reciprocal.out_scale)), TW_OK);
 }
 

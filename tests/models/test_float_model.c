@@ -233,6 +233,7 @@ static void random_model(int hidden, int heads, int intermediate, tw_model *mode
                             .vocab = 10,
                             .type_vocab = 1,
                             .norm_epsilon = 1e-3,
+                            .architecture = "bert",
                             .activation = "gelu"};
   CU_ASSERT_EQUAL_FATAL(tw_model_allocate(&config, model), TW_OK);
   for (int i = 0; i < model->count; i++)

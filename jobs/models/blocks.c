@@ -1,10 +1,8 @@
-#include "jobs/models/layer.h"
+#include "jobs/models/blocks.h"
 
 #include <math.h>
 
 #include "jobs/models/fold.h"
-
-enum { SCALE = 12 };
 
 // ---- softmax and values: e = exp(max - s), context = (sum e v) (1 / sum e); e is opened, the probabilities never are
 // ----
@@ -15,11 +13,13 @@ static int distance_to_maximum(tw_builder *b, int s, size_t rows, size_t cols) {
   int t = tw_truncate_dithered(b, s, COARSE);
   int maximum = tw_shift_left(b, tw_row_maximum(b, t, rows, cols), COARSE);
   int z = tw_combine(b, -1, s, 1, maximum, true);
-  return tw_add_constant(b, z, (int64_t)1 << (SCALE - 3));
+  return tw_add_constant(b, z, (int64_t)1 << (TW_SCALE - 3));
 }
 
-int tw_build_softmax_values(tw_builder *b, const tw_layer_shape *shape, int layer, const tw_rings *rings, int s, int v,
-                            size_t heads, size_t head_dim) {
+int tw_build_softmax_values(tw_builder *b, const tw_layer *at, int s, int v, size_t heads, size_t head_dim) {
+  const tw_layer_shape *shape = at->shape;
+  const tw_rings *rings = at->rings;
+  int layer = at->index;
   size_t seq = (size_t)shape->seq, rows = heads * seq;
   int back = tw_step_begin(b, layer, "values");
   if (rings->v > tw_look(b, v).ring) v = tw_open(b, tw_extend(b, v, rings->v));  // beside the row maximum
@@ -30,7 +30,7 @@ int tw_build_softmax_values(tw_builder *b, const tw_layer_shape *shape, int laye
   tw_step_begin(b, layer, "reciprocal");
   int inverse = tw_apply_spec(b, tw_row_sum(b, e, seq), &shape->reciprocal, 0);
   tw_step_begin(b, layer, "values");
-  int context = tw_truncate(b, tw_open(b, tw_matmul(b, e, v, heads, seq, head_dim, seq, rings->v)), SCALE);
+  int context = tw_truncate(b, tw_open(b, tw_matmul(b, e, v, heads, seq, head_dim, seq, rings->v)), TW_SCALE);
   tw_step_begin(b, layer, "normalise");
   int ring = rings->out + shape->reciprocal.out_scale;
   bool narrow = tw_look(b, inverse).ring < ring;
@@ -51,20 +51,22 @@ static int head_part(tw_builder *b, int qkv, const tw_layer_shape *shape, int wh
 
 // V's product in the ring that its sum over keys needs, as far as it reaches.
 static int value_product(tw_builder *b, int v, const tw_rings *rings) {
-  return tw_reduce(b, v, rings->v + SCALE < rings->qkv ? rings->v + SCALE : rings->qkv);
+  return tw_reduce(b, v, rings->v + TW_SCALE < rings->qkv ? rings->v + TW_SCALE : rings->qkv);
 }
 
-static int attention(tw_builder *b, const tw_layer_shape *shape, int layer, const tw_rings *rings, int x) {
+int tw_build_attention(tw_builder *b, const tw_layer *at, int qkv_weight, int out_weight, int x) {
+  const tw_layer_shape *shape = at->shape;
+  const tw_rings *rings = at->rings;
   size_t hidden = (size_t)shape->config.hidden, heads = (size_t)shape->config.heads, dim = hidden / heads,
          seq = (size_t)shape->seq;
-  int first = layer * TW_TENSORS_PER_LAYER, shift;
+  int layer = at->index, shift;
   tw_query_fold((int)dim, &shift);
   tw_step_begin(b, layer, "qkv");
-  int qkv = tw_open(b, tw_linear(b, x, first, hidden, 3 * hidden, rings->qkv, SCALE));
-  int down = 2 * SCALE - rings->query_scale;
+  int qkv = tw_open(b, tw_linear(b, x, qkv_weight, hidden, 3 * hidden, rings->qkv, TW_SCALE));
+  int down = 2 * TW_SCALE - rings->query_scale;
   int q = tw_truncate(b, tw_reduce(b, head_part(b, qkv, shape, 0, false), rings->qk + down), down);
   int k = tw_truncate(b, tw_reduce(b, head_part(b, qkv, shape, 1, true), rings->qk + down), down);
-  int v = tw_truncate(b, value_product(b, head_part(b, qkv, shape, 2, false), rings), SCALE);
+  int v = tw_truncate(b, value_product(b, head_part(b, qkv, shape, 2, false), rings), TW_SCALE);
   tw_declare(b, q, "query", 0, TW_BY_HEAD, heads);
   tw_declare(b, k, "key", 0, TW_BY_COLUMN, 1);
   tw_declare(b, v, "value", rings->value_limit, TW_BY_HEAD, heads);
@@ -72,28 +74,30 @@ static int attention(tw_builder *b, const tw_layer_shape *shape, int layer, cons
   int s = tw_open(b, tw_matmul(b, q, k, heads, seq, seq, dim, rings->qk));
   // 1 / sqrt(head_dim) is read into the scale; its odd half power of two is folded into W_Q
   tw_rescale(b, s, tw_look(b, s).scale + shift);
-  s = tw_truncate(b, s, tw_look(b, s).scale - SCALE);
+  s = tw_truncate(b, s, tw_look(b, s).scale - TW_SCALE);
   tw_declare(b, s, "logit", 0, TW_BY_PAIR, heads);
-  int context = tw_build_softmax_values(b, shape, layer, rings, s, v, heads, dim);
+  int context = tw_build_softmax_values(b, at, s, v, heads, dim);
   tw_step_begin(b, layer, "normalise");
   context = tw_truncate(b, tw_open(b, context), shape->reciprocal.out_scale);
   int rows = tw_view(b, context, (tw_view_map){{1, seq, heads, dim}, {0, dim, seq * dim, 1}, 0});
   tw_step_begin(b, layer, "out-projection");
-  int y = tw_truncate(b, tw_open(b, tw_linear(b, rows, first + 2, hidden, hidden, rings->out, SCALE)), SCALE);
+  int y = tw_truncate(b, tw_open(b, tw_linear(b, rows, out_weight, hidden, hidden, rings->out, TW_SCALE)), TW_SCALE);
   tw_declare(b, y, "attention", 0, TW_BY_ROW, 1);
   return y;
 }
 
-static int feed_forward(tw_builder *b, const tw_layer_shape *shape, int layer, const tw_rings *rings, int x) {
+int tw_build_feed_forward(tw_builder *b, const tw_layer *at, int up_weight, int down_weight, int x) {
+  const tw_layer_shape *shape = at->shape;
+  const tw_rings *rings = at->rings;
+  int layer = at->index;
   size_t hidden = (size_t)shape->config.hidden, inner = (size_t)shape->config.intermediate;
-  int first = layer * TW_TENSORS_PER_LAYER;
   tw_step_begin(b, layer, "ffn-up");
-  int u = tw_truncate(b, tw_open(b, tw_linear(b, x, first + 6, hidden, inner, rings->up, SCALE)), SCALE);
+  int u = tw_truncate(b, tw_open(b, tw_linear(b, x, up_weight, hidden, inner, rings->up, TW_SCALE)), TW_SCALE);
   tw_declare(b, u, "up", 0, TW_BY_ROW, 1);
   tw_step_begin(b, layer, shape->activation->name);
   int a = tw_open(b, tw_apply_spec(b, u, shape->activation, rings->down));
   tw_step_begin(b, layer, "ffn-down");
-  int y = tw_truncate(b, tw_open(b, tw_linear(b, a, first + 8, inner, hidden, rings->down, SCALE)), SCALE);
+  int y = tw_truncate(b, tw_open(b, tw_linear(b, a, down_weight, inner, hidden, rings->down, TW_SCALE)), TW_SCALE);
   tw_declare(b, y, "feed_forward", 0, TW_BY_ROW, 1);
   return y;
 }
@@ -159,51 +163,30 @@ int tw_build_norm(tw_builder *b, int x, int gamma, int beta, size_t hidden, int 
   int g = tw_open(b, tw_bit_constants(b, h, 0, EXPONENTS, roots, G_RING, G_SCALE));
   m = tw_truncate_dithered(b, tw_open(b, m), V_SCALE + HIGHEST - M_SCALE);
   int root = tw_apply_spec(b, m, &tw_spec_rsqrt, 0);
-  int narrow = normal_ring(hidden, SCALE + G_SCALE), own = tw_look(b, z).ring;
+  int narrow = normal_ring(hidden, TW_SCALE + G_SCALE), own = tw_look(b, z).ring;
   int w = tw_open(b, tw_multiply(b, z, g, narrow > own ? narrow : own, TW_PER_ROW));
-  w = tw_truncate(b, w, SCALE + G_SCALE - NORMAL_SCALE);
-  int u = tw_truncate(b, tw_open(b, tw_multiply(b, w, gamma, product, TW_PER_COLUMN)), SCALE);
+  w = tw_truncate(b, w, TW_SCALE + G_SCALE - NORMAL_SCALE);
+  int u = tw_truncate(b, tw_open(b, tw_multiply(b, w, gamma, product, TW_PER_COLUMN)), TW_SCALE);
   int product_scale = NORMAL_SCALE + tw_spec_rsqrt.out_scale;
-  int y = tw_multiply_rows(b, u, root, ring + product_scale - SCALE);
+  int y = tw_multiply_rows(b, u, root, ring + product_scale - TW_SCALE);
   if (beta >= 0) {
-    int shifted =
-        tw_multiply_constant(b, tw_as_share(b, beta), (int64_t)1 << (product_scale - SCALE), product_scale - SCALE);
-    y = tw_combine(b, 1, y, 1, tw_reduce(b, shifted, ring + product_scale - SCALE), false);
+    int shifted = tw_multiply_constant(b, tw_as_share(b, beta), (int64_t)1 << (product_scale - TW_SCALE),
+                                       product_scale - TW_SCALE);
+    y = tw_combine(b, 1, y, 1, tw_reduce(b, shifted, ring + product_scale - TW_SCALE), false);
   }
   y = tw_open(b, y);
-  return b->exact_result ? tw_truncate_faithful(b, y, product_scale - SCALE) : tw_truncate(b, y, product_scale - SCALE);
+  return b->exact_result ? tw_truncate_faithful(b, y, product_scale - TW_SCALE)
+                         : tw_truncate(b, y, product_scale - TW_SCALE);
 }
 
-static int model_norm(tw_builder *b, const tw_layer_shape *shape, int layer, int which, const tw_rings *rings, int x) {
-  size_t hidden = (size_t)shape->config.hidden;
-  int first = layer * TW_TENSORS_PER_LAYER + (which == 1 ? 4 : 10);
-  tw_step_begin(b, layer, which == 1 ? "norm 1" : "norm 2");
-  int gamma = tw_weight_wire(b, first, SCALE, hidden);
-  int beta = shape->rms_norm ? -1 : tw_weight_wire(b, first + 1, SCALE, hidden);
-  return tw_build_norm(b, x, gamma, beta, hidden, rings->product, which == 1 ? rings->norm1 : rings->norm2,
-                       shape->config.norm_epsilon);
-}
-
-static int residual(tw_builder *b, int x, int y) {
+int tw_build_residual(tw_builder *b, int x, int y) {
   int sum = tw_combine(b, 1, x, 1, y, false);
   tw_declare(b, sum, "residual", 0, TW_BY_ROW, 1);
   return sum;
 }
 
-int tw_build_layer(tw_builder *b, const tw_layer_shape *shape, int layer, const tw_rings *rings, int x) {
-  if (layer == 0) tw_declare(b, x, "input", rings->input_limit, TW_BY_ROW, 1);
-  if (shape->config.pre_norm) {
-    x = tw_reduce(b, x, rings->out - SCALE);  // the residual stream's ring
-    int a = attention(b, shape, layer, rings, model_norm(b, shape, layer, 1, rings, x));
-    x = residual(b, x, a);
-    int f = feed_forward(b, shape, layer, rings, model_norm(b, shape, layer, 2, rings, x));
-    return residual(b, x, f);
-  }
-  bool exact = b->exact_result;  // of this layer's result, not of its inner norm
-  b->exact_result = false;
-  int a = attention(b, shape, layer, rings, x);
-  x = model_norm(b, shape, layer, 1, rings, residual(b, x, a));
-  int f = feed_forward(b, shape, layer, rings, x);
-  b->exact_result = exact;
-  return model_norm(b, shape, layer, 2, rings, residual(b, x, f));
+int tw_build_pooled(tw_builder *b, tw_model_output output, int x, size_t seq, size_t hidden) {
+  if (output == TW_OUTPUT_POOLED) return tw_pool_live(b, x, seq, hidden);
+  if (output == TW_OUTPUT_CLS) return tw_view(b, x, (tw_view_map){{1, 1, 1, hidden}, {0, 0, 0, 1}, 0});
+  return x;
 }

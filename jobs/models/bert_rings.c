@@ -1,13 +1,12 @@
-// Ring widths from bounds: capacity = ring - scale >= log2(bound) + 1, + 2 before an extension (protocols, section 9).
-// Declared bounds (tw_bounds) are assumed or measured; all others are derived from them here, for this sequence length,
-// so that a plan whose declared bounds hold has no value out of bound anywhere.
+// Ring widths of BERT encoders from bounds: capacity = ring - scale >= log2(bound) + 1, + 2 before an extension
+// (protocols, section 9). Declared bounds (tw_bounds) are assumed or measured; all others are derived from them here,
+// for this sequence length, so that a plan whose declared bounds hold has no value out of bound anywhere.
 #include <math.h>
 
+#include "jobs/models/bert.h"
 #include "jobs/models/fold.h"
-#include "jobs/models/layer.h"
 
 enum {
-  SCALE = 12,
   NORM_WIDEST = 64 - 15,  // a norm's last product takes 15 bits more than its output
   RESIDUAL_WIDEST = 40,   // with 24 bits more for the mean, and room for what a norm multiplies
   LAST_NORM = 32,         // the model's output
@@ -15,7 +14,7 @@ enum {
   DEFAULT_RESIDUAL = 14   // bits of a residual element that nobody measured
 };
 
-tw_bounds tw_default_bounds(void) {
+tw_bounds tw_bert_bounds(void) {
   double residual = ldexp(1, DEFAULT_RESIDUAL) - 1;
   return (tw_bounds){.input = 1023,
                      .query = 1023,
@@ -33,8 +32,8 @@ tw_bounds tw_default_bounds(void) {
 }
 
 static int bits_for(double bound) { return bound < 1 ? 0 : (int)floor(log2(bound)) + 1; }
-// The largest bound below 2^bits, in units of scale 12 or coarser.
-static double below(int bits) { return ldexp(1, bits) - ldexp(1, -SCALE); }
+// The largest bound below 2^bits, in units of TW_SCALE or coarser.
+static double below(int bits) { return ldexp(1, bits) - ldexp(1, -TW_SCALE); }
 static int larger(int a, int b) { return a > b ? a : b; }
 
 // Above the bits of a declared wire: sign and one for an extension, or what the guard looks at.
@@ -53,9 +52,9 @@ static double norm_output(const tw_layer_shape *shape, const tw_bounds *b) {
 
 // Extended element by element for the row's mean, and less its mean for the sum of squares.
 static int residual_ring(const tw_layer_shape *shape, const tw_bounds *b) {
-  double centred = fmin((shape->rms_norm ? 1 : 2) * b->residual, sqrt(b->variance_sum_max));
-  int element = SCALE + room(shape) + bits_for(fmax(b->residual, fmax(b->attention, b->feed_forward)));
-  return larger(element, SCALE + 2 + bits_for(centred));
+  double centred = fmin(2 * b->residual, sqrt(b->variance_sum_max));
+  int element = TW_SCALE + room(shape) + bits_for(fmax(b->residual, fmax(b->attention, b->feed_forward)));
+  return larger(element, TW_SCALE + 2 + bits_for(centred));
 }
 
 static tw_status refuse(int layer, const char *tensor, int ring, int most, double bound) {
@@ -71,30 +70,30 @@ static void choose_products(const tw_layer_shape *shape, const tw_bounds *b, tw_
   int shift, residual = residual_ring(shape, b), spec = shape->activation->ring;
   tw_query_fold(shape->config.hidden / shape->config.heads, &shift);
   // differences of two logits, each dithered to 1/16
-  r->logit = larger(SCALE + 1 + bits_for(2 * b->logit + 0.25), tw_spec_exp.ring);
-  if (shape->guard) r->logit = larger(r->logit, SCALE + TW_GUARD_BITS + bits_for(b->logit));
-  r->query_scale = SCALE - 1;  // coarser for wide heads and large logits, whose product would not fit otherwise
-  do r->qk = r->logit + 2 * r->query_scale + shift - SCALE;
-  while (r->qk + 2 * SCALE - r->query_scale > NORM_WIDEST && r->query_scale-- > COARSEST_QUERY);
-  int query = r->qk + 2 * SCALE - r->query_scale;
+  r->logit = larger(TW_SCALE + 1 + bits_for(2 * b->logit + 0.25), tw_spec_exp.ring);
+  if (shape->guard) r->logit = larger(r->logit, TW_SCALE + TW_GUARD_BITS + bits_for(b->logit));
+  r->query_scale = TW_SCALE - 1;  // coarser for wide heads and large logits, whose product would not fit otherwise
+  do r->qk = r->logit + 2 * r->query_scale + shift - TW_SCALE;
+  while (r->qk + 2 * TW_SCALE - r->query_scale > NORM_WIDEST && r->query_scale-- > COARSEST_QUERY);
+  int query = r->qk + 2 * TW_SCALE - r->query_scale;
   // e <= 1: their sum is at most S, that of e v at most S times the power of two up to which v passes the guard
   double sum = shape->seq * fmax(below(bits_for(b->value)), 1);
-  r->context = SCALE + 2 + bits_for(sum);
-  r->v = r->context + SCALE;
-  int value = r->v + SCALE <= NORM_WIDEST ? r->v + SCALE : 2 * SCALE + room(shape) + bits_for(b->value);
+  r->context = TW_SCALE + 2 + bits_for(sum);
+  r->v = r->context + TW_SCALE;
+  int value = r->v + TW_SCALE <= NORM_WIDEST ? r->v + TW_SCALE : 2 * TW_SCALE + room(shape) + bits_for(b->value);
   r->qkv = larger(query, value);  // V is extended from there to r->v where that is wider
-  r->out = r->down = residual + SCALE;
+  r->out = r->down = residual + TW_SCALE;
   int window = shape->activation->width + shape->activation->low_bits + 2;
-  r->activation = larger(SCALE + room(shape) + bits_for(b->up), larger(window, spec));
-  r->up = r->activation + SCALE;
-  r->product = SCALE + 14 + 2 + bits_for(norm_product(shape, b));
+  r->activation = larger(TW_SCALE + room(shape) + bits_for(b->up), larger(window, spec));
+  r->up = r->activation + TW_SCALE;
+  r->product = TW_SCALE + 14 + 2 + bits_for(norm_product(shape, b));
   r->input = larger(r->qkv, residual);
-  r->input_limit = SCALE + bits_for(b->input);
-  r->value_limit = SCALE + bits_for(b->value);
+  r->input_limit = TW_SCALE + bits_for(b->input);
+  r->value_limit = TW_SCALE + bits_for(b->value);
 }
 
 static tw_status check_norm(const tw_layer_shape *shape, int layer, const tw_bounds *b, const tw_rings *r) {
-  int output = SCALE + 1 + bits_for(norm_output(shape, b));
+  int output = TW_SCALE + 1 + bits_for(norm_output(shape, b));
   int narrowest = r->norm1 < r->norm2 ? r->norm1 : r->norm2;
   if (r->product > 48) return refuse(layer, "norm weight (gamma)", r->product, 48, b->norm_weight);
   if (output > narrowest) return refuse(layer, "norm output", output, narrowest, norm_output(shape, b));
@@ -103,22 +102,22 @@ static tw_status check_norm(const tw_layer_shape *shape, int layer, const tw_bou
   if (b->variance_sum_min < 0x1p-4)
     return tw_fail(TW_ERR_RANGE,
                    "plan refused: layer %d, tensor norm variance: a row's sum of squares of %.3g is below 2^-4; "
-                   "rows this flat cannot be normalised at scale 12 (a smaller --margin widens measured bounds less)",
-                   layer, b->variance_sum_min);
+                   "rows this flat cannot be normalised at scale %d (a smaller --margin widens measured bounds less)",
+                   layer, b->variance_sum_min, TW_SCALE);
   return TW_OK;
 }
 
 static tw_status check_layer(const tw_layer_shape *shape, int layer, const tw_bounds *b, const tw_rings *r) {
-  int residual = r->out - SCALE, extra = room(shape);
-  int input = SCALE + extra + bits_for(b->input);
-  int query = r->query_scale + extra + bits_for(fmax(b->query, b->key)), qk = r->qk + 2 * SCALE - r->query_scale;
+  int residual = r->out - TW_SCALE, extra = room(shape);
+  int input = TW_SCALE + extra + bits_for(b->input);
+  int query = r->query_scale + extra + bits_for(fmax(b->query, b->key)), qk = r->qk + 2 * TW_SCALE - r->query_scale;
   if (input > r->input) return refuse(layer, "layer input", input, r->input, b->input);
   if (qk > NORM_WIDEST) return refuse(layer, "logits", qk, NORM_WIDEST, b->logit);
   if (query > r->qk) return refuse(layer, "query or key", query, r->qk, fmax(b->query, b->key));
   if (r->qkv > NORM_WIDEST) return refuse(layer, "value", r->qkv, NORM_WIDEST, b->value);
   if (r->v > 64) return refuse(layer, "sum of values", r->v, 64, b->value * shape->seq);
   if (r->up > NORM_WIDEST) return refuse(layer, "ffn-up", r->up, NORM_WIDEST, b->up);
-  int widest = larger(0, 64 - shape->reciprocal.out_scale - SCALE);
+  int widest = larger(0, 64 - shape->reciprocal.out_scale - TW_SCALE);
   if (widest > RESIDUAL_WIDEST) widest = RESIDUAL_WIDEST;
   if (residual > widest) {
     double bound = fmax(b->residual, fmax(b->attention, b->feed_forward));
@@ -134,17 +133,17 @@ static tw_status check_layer(const tw_layer_shape *shape, int layer, const tw_bo
 // As far as its ring holds it, and never to a wider one.
 static void raise_to(double *bound, int bits) { *bound = fmax(*bound, below(bits)); }
 
-void tw_raise_bounds(const tw_layer_shape *shape, const tw_rings *r, tw_bounds *b) {
-  int extra = room(shape), residual = r->out - SCALE, bits = residual - SCALE - extra;
-  raise_to(&b->value, r->value_limit - SCALE);
-  raise_to(&b->input, r->input_limit - SCALE);
+void tw_bert_raise_bounds(const tw_layer_shape *shape, const tw_rings *r, tw_bounds *b) {
+  int extra = room(shape), residual = r->out - TW_SCALE, bits = residual - TW_SCALE - extra;
+  raise_to(&b->value, r->value_limit - TW_SCALE);
+  raise_to(&b->input, r->input_limit - TW_SCALE);
   raise_to(&b->query, r->qk - r->query_scale - extra);
   raise_to(&b->key, r->qk - r->query_scale - extra);
-  raise_to(&b->up, r->activation - SCALE - extra);
+  raise_to(&b->up, r->activation - TW_SCALE - extra);
   if (shape->guard)
-    raise_to(&b->logit, r->logit - SCALE - TW_GUARD_BITS);
+    raise_to(&b->logit, r->logit - TW_SCALE - TW_GUARD_BITS);
   else
-    b->logit = fmax(b->logit, ldexp(1, r->logit - SCALE - 2) - 0.25);
+    b->logit = fmax(b->logit, ldexp(1, r->logit - TW_SCALE - 2) - 0.25);
   raise_to(&b->attention, bits);
   raise_to(&b->feed_forward, bits);
   for (tw_bounds more = *b; bits > 0; bits--) {
@@ -155,7 +154,7 @@ void tw_raise_bounds(const tw_layer_shape *shape, const tw_rings *r, tw_bounds *
   }
 }
 
-tw_status tw_choose_rings(const tw_layer_shape *shape, const tw_bounds *bounds, tw_rings *out) {
+tw_status tw_bert_rings(const tw_layer_shape *shape, const tw_bounds *bounds, tw_rings *out) {
   int layers = shape->config.layers, stream = 0;
   for (int i = 0; i < layers; i++) {
     choose_products(shape, &bounds[i], &out[i]);
@@ -165,12 +164,12 @@ tw_status tw_choose_rings(const tw_layer_shape *shape, const tw_bounds *bounds, 
     tw_rings *r = &out[i];
     if (shape->config.pre_norm) {  // one residual stream through all layers
       r->out = r->down = stream;
-      r->input = stream - SCALE;
+      r->input = stream - TW_SCALE;
       r->norm1 = r->qkv;
       r->norm2 = r->up;
     } else {
-      r->norm1 = larger(r->up, r->out - SCALE);
-      r->norm2 = i + 1 < layers ? larger(out[i + 1].input, out[i + 1].out - SCALE) : LAST_NORM;
+      r->norm1 = larger(r->up, r->out - TW_SCALE);
+      r->norm2 = i + 1 < layers ? larger(out[i + 1].input, out[i + 1].out - TW_SCALE) : LAST_NORM;
     }
     TW_TRY(check_layer(shape, i, &bounds[i], r));
   }

@@ -1,0 +1,23 @@
+// What differs between kinds of models: their bounds and rings, and the program that computes them.
+#ifndef TW_ARCHITECTURE_H
+#define TW_ARCHITECTURE_H
+
+#include "jobs/models/blocks.h"
+
+typedef struct {
+  const char *name;  // config.json's model_type
+  // Bounds of a layer that nobody measured.
+  tw_bounds (*default_bounds)(void);
+  // Ring widths of all layers from their bounds; TW_ERR_RANGE names the tensor that does not fit.
+  tw_status (*rings)(const tw_layer_shape *shape, const tw_bounds *bounds, tw_rings *out);
+  // Raises a layer's declared bounds to what its rings hold anyway: the rings stay, and what the guard counts is beyond
+  // what the plan says.
+  void (*raise_bounds)(const tw_layer_shape *shape, const tw_rings *rings, tw_bounds *bounds);
+  // All layers on x [seq][hidden], a WIRE of scale TW_SCALE in ring rings[0].input; rings: one entry a layer. exact:
+  // the last rounding is like floor. Returns a WIRE of the same shape and scale.
+  int (*emit)(tw_builder *b, const tw_layer_shape *shape, const tw_rings *rings, bool exact, int x);
+} tw_architecture;
+
+const tw_architecture *tw_architecture_by_name(const char *name);  // NULL when unknown
+
+#endif

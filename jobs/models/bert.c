@@ -1,0 +1,64 @@
+// BERT encoders: attention and feed-forward, each with a residual and a LayerNorm; with pre_norm the norm comes first.
+#include "jobs/models/bert.h"
+
+// The tensors of a layer, as io/model.h lists them.
+enum { QKV_WEIGHT, OUT_WEIGHT = 2, NORM1_GAMMA = 4, UP_WEIGHT = 6, DOWN_WEIGHT = 8, NORM2_GAMMA = 10 };
+
+static int tensor(const tw_layer *at, int which) { return at->index * TW_TENSORS_PER_LAYER + which; }
+
+static int norm(tw_builder *b, const tw_layer *at, const char *step, int gamma_tensor, int ring, int x) {
+  size_t hidden = (size_t)at->shape->config.hidden;
+  tw_step_begin(b, at->index, step);
+  int gamma = tw_weight_wire(b, tensor(at, gamma_tensor), TW_SCALE, hidden);
+  int beta = tw_weight_wire(b, tensor(at, gamma_tensor + 1), TW_SCALE, hidden);
+  return tw_build_norm(b, x, gamma, beta, hidden, at->rings->product, ring, at->shape->config.norm_epsilon);
+}
+
+static int norm1(tw_builder *b, const tw_layer *at, int x) {
+  return norm(b, at, "norm 1", NORM1_GAMMA, at->rings->norm1, x);
+}
+
+static int norm2(tw_builder *b, const tw_layer *at, int x) {
+  return norm(b, at, "norm 2", NORM2_GAMMA, at->rings->norm2, x);
+}
+
+static int attention(tw_builder *b, const tw_layer *at, int x) {
+  return tw_build_attention(b, at, tensor(at, QKV_WEIGHT), tensor(at, OUT_WEIGHT), x);
+}
+
+static int feed_forward(tw_builder *b, const tw_layer *at, int x) {
+  return tw_build_feed_forward(b, at, tensor(at, UP_WEIGHT), tensor(at, DOWN_WEIGHT), x);
+}
+
+// exact: both norms are rounded like floor, as what they hand on is part of the result.
+static int pre_norm_layer(tw_builder *b, const tw_layer *at, bool exact, int x) {
+  b->exact_result = exact;
+  x = tw_reduce(b, x, at->rings->out - TW_SCALE);  // the residual stream's ring
+  x = tw_build_residual(b, x, attention(b, at, norm1(b, at, x)));
+  return tw_build_residual(b, x, feed_forward(b, at, norm2(b, at, x)));
+}
+
+// exact: the layer's result is rounded like floor, its inner norm is not.
+static int post_norm_layer(tw_builder *b, const tw_layer *at, bool exact, int x) {
+  b->exact_result = false;
+  x = norm1(b, at, tw_build_residual(b, x, attention(b, at, x)));
+  int y = tw_build_residual(b, x, feed_forward(b, at, x));
+  b->exact_result = exact;
+  return norm2(b, at, y);
+}
+
+static int emit(tw_builder *b, const tw_layer_shape *shape, const tw_rings *rings, bool exact, int x) {
+  tw_declare(b, x, "input", rings[0].input_limit, TW_BY_ROW, 1);
+  for (int layer = 0; layer < shape->config.layers; layer++) {
+    tw_layer at = {shape, &rings[layer], layer};
+    bool last = layer == shape->config.layers - 1;
+    x = (shape->config.pre_norm ? pre_norm_layer : post_norm_layer)(b, &at, exact && last, x);
+  }
+  return x;
+}
+
+const tw_architecture tw_bert = {.name = "bert",
+                                 .default_bounds = tw_bert_bounds,
+                                 .rings = tw_bert_rings,
+                                 .raise_bounds = tw_bert_raise_bounds,
+                                 .emit = emit};

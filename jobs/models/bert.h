@@ -1,0 +1,13 @@
+// BERT encoders. Rings from bounds: jobs/models/bert_rings.c.
+#ifndef TW_BERT_H
+#define TW_BERT_H
+
+#include "jobs/models/architecture.h"
+
+extern const tw_architecture tw_bert;
+
+tw_bounds tw_bert_bounds(void);
+tw_status tw_bert_rings(const tw_layer_shape *shape, const tw_bounds *bounds, tw_rings *out);
+void tw_bert_raise_bounds(const tw_layer_shape *shape, const tw_rings *rings, tw_bounds *bounds);
+
+#endif

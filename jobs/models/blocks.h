@@ -1,0 +1,65 @@
+// Blocks that architectures are built from: attention, feed-forward, norm, residual, pooling (protocols, sections 8
+// and 9).
+#ifndef TW_BLOCKS_H
+#define TW_BLOCKS_H
+
+#include "io/model.h"
+#include "jobs/gates/guard.h"
+#include "jobs/models/float_model.h"
+#include "jobs/models/spec.h"
+#include "jobs/program/build.h"
+
+// Ring widths of one layer, from its bounds. Every capacity (ring - scale) is at least log2(bound) + 1, before an
+// extension log2(bound) + 2.
+typedef struct {
+  int input;           // layer input: the QKV product and the residual read it
+  int qkv;             // QKV product
+  int query_scale;     // of Q and K
+  int qk, logit;       // Q and K; logits
+  int v, context;      // V (extended where qkv - TW_SCALE is less), e and the PV product; context before normalisation
+  int out, down;       // out-projection and FFN-down products, residual = that - TW_SCALE
+  int up, activation;  // FFN-up product; activation input = that - TW_SCALE
+  int product;         // norms: row times gamma
+  int norm1, norm2;    // outputs of the norms
+  int input_limit, value_limit;  // no widths, but bits of the largest integer allowed in the layer's input and in V
+} tw_rings;
+
+typedef struct {
+  tw_model_config config;
+  int seq;
+  bool guard;  // values of declared wires out of bound are counted (jobs/gates/guard.h)
+  const tw_spec *activation;
+  tw_spec reciprocal;
+} tw_layer_shape;
+
+// One layer.
+typedef struct {
+  const tw_layer_shape *shape;
+  const tw_rings *rings;
+  int index;
+} tw_layer;
+
+// All blocks take and return WIREs of scale TW_SCALE, rows of one sequence. A matrix is named by its index among the
+// model's tensors; its bias is the next one.
+
+// Self-attention of x [seq][hidden]: qkv [hidden][3 hidden] (Q, K, V), out [hidden][hidden]. Returns [seq][hidden] in
+// ring out - TW_SCALE.
+int tw_build_attention(tw_builder *b, const tw_layer *at, int qkv_weight, int out_weight, int x);
+// activation(x up) down: up [hidden][intermediate], down [intermediate][hidden]. Returns [seq][hidden] in ring down -
+// TW_SCALE.
+int tw_build_feed_forward(tw_builder *b, const tw_layer *at, int up_weight, int down_weight, int x);
+// x + y, declared to the guard.
+int tw_build_residual(tw_builder *b, int x, int y);
+// What comes out for a sequence: x [seq][hidden] itself, the sum over its live rows, or its first row.
+int tw_build_pooled(tw_builder *b, tw_model_output output, int x, size_t seq, size_t hidden);
+
+// Softmax-weighted sum of values. s: logits [heads * seq][seq]; v: [heads][seq][head_dim], ring `rings->v` or extended
+// to it. Returns the normalised context, SHARE [heads][seq][head_dim] at scale TW_SCALE + reciprocal.out_scale in ring
+// out + that scale.
+int tw_build_softmax_values(tw_builder *b, const tw_layer *at, int s, int v, size_t heads, size_t head_dim);
+// LayerNorm of rows of `hidden` elements, or with beta < 0 RMSNorm: no mean is taken, no beta added. gamma, beta: WIREs
+// [hidden]. product: ring of a row times gamma, scale 26. Returns a WIRE in ring `ring`. The builder's exact_result
+// rounds it like floor.
+int tw_build_norm(tw_builder *b, int x, int gamma, int beta, size_t hidden, int product, int ring, double epsilon);
+
+#endif

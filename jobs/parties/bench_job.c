@@ -10,7 +10,7 @@
 #include <unistd.h>
 
 #include "base/memory.h"
-#include "io/keys.h"
+#include "io/key_store.h"
 #include "jobs/models/encode.h"
 #include "jobs/models/import.h"
 #include "jobs/parties/deal.h"
@@ -42,8 +42,7 @@ struct tw_bench_job {
   uint8_t *slots;  // [batch][slot_room], memory of the place; NULL: FILE dealt on a GPU
   size_t slot_room;
   char folder[PATH_ROOM], path[PATH_ROOM + 16];  // FILE
-  tw_keys *file;
-  tw_key_stream **streams;
+  tw_key_store keys;
   tw_device_dealer *dealing;
   // threads that deal
   int next_sequence;
@@ -158,8 +157,6 @@ static tw_status allocate_keys(tw_bench_job *r) {
     r->slot_numbers[i] = (uint64_t)i;
     tw_deal_test_seed(r->o.number, r->o.party, (uint64_t)i, &r->seeds[i]);
   }
-  TW_TRY(tw_alloc(sizeof(tw_key_stream *) * (size_t)r->o.batch, &memory));
-  r->streams = memory;
   if (r->o.keys == TW_KEYS_FILE) TW_TRY(make_folder(r));
   return allocate_slots(r);
 }
@@ -194,12 +191,7 @@ tw_status tw_bench_job_create(const tw_bench_job_options *options, tw_bench_job 
 }
 
 static void close_file(tw_bench_job *r) {
-  for (int b = 0; r->streams && b < r->o.batch; b++) {
-    tw_key_stream_destroy(r->streams[b]);
-    r->streams[b] = NULL;
-  }
-  tw_keys_close(r->file);
-  r->file = NULL;
+  tw_key_store_close(&r->keys);
   if (r->path[0]) unlink(r->path);
 }
 
@@ -211,7 +203,6 @@ void tw_bench_job_destroy(tw_bench_job *r) {
 #ifdef TWAIN_CUDA
   tw_device_dealer_destroy(r->dealing);
 #endif
-  tw_free(r->streams);
   tw_free(r->seeds);
   tw_free(r->slot_numbers);
   tw_free(r->lengths);
@@ -262,9 +253,8 @@ static tw_status end_file(tw_bench_job *r, tw_keys_writer *w, tw_status status) 
     return status;
   }
   TW_TRY(tw_keys_commit(w));
-  TW_TRY(tw_keys_open(r->path, r->o.party, &r->file));
-  for (int b = 0; b < r->o.batch; b++) TW_TRY(tw_key_stream_create(r->file, (uint64_t)b, &r->streams[b]));
-  return TW_OK;
+  TW_TRY(tw_key_store_open(r->path, r->o.party, &r->keys));
+  return r->keys.take(r->keys.state, r->slot_numbers, (size_t)r->o.batch);
 }
 
 // ---- dealing ----
@@ -368,7 +358,7 @@ tw_status tw_bench_job_deal(tw_bench_job *r, int repetition, int threads) {
 
 static tw_status read_chunk(void *state, int b, uint64_t number, void *dst) {
   tw_bench_job *r = state;
-  return tw_key_stream_chunk(r->streams[b], number, dst);
+  return r->keys.chunk(r->keys.state, b, number, dst);
 }
 
 static const uint8_t *find_slot(void *state, int b) { return slot_of(state, b); }

@@ -13,7 +13,7 @@
 typedef struct {
   tw_plan plan;
   tw_model_share model;
-  tw_keys *keys;
+  tw_key_store keys;
   tw_input_share input;
   tw_result_claim *result;
   tw_ledger ledger;
@@ -50,7 +50,7 @@ static tw_status load(const tw_party_options *o, int party, party_files *f) {
   TW_TRY(tw_input_share_read(tw_path_of(o->name, party ? "input.p1.h5" : "input.p0.h5").text, party, &f->input));
   f->has_input = true;
   TW_TRY(claim_result(o, party, f));
-  TW_TRY(tw_keys_open(tw_path_of(o->name, party ? "keys.p1.h5" : "keys.p0.h5").text, party, &f->keys));
+  TW_TRY(tw_key_store_open(tw_path_of(o->name, party ? "keys.p1.h5" : "keys.p0.h5").text, party, &f->keys));
   TW_TRY(tw_model_share_read(tw_path_of(o->name, party ? "model.p1.h5" : "model.p0.h5").text, party, &f->model));
   f->has_model = true;
   return TW_OK;
@@ -59,7 +59,7 @@ static tw_status load(const tw_party_options *o, int party, party_files *f) {
 static void unload(party_files *f) {
   tw_result_claim_release(f->result);
   if (f->has_model) tw_model_share_free(&f->model);
-  if (f->keys) tw_keys_close(f->keys);
+  tw_key_store_close(&f->keys);
   if (f->has_input) tw_input_share_free(&f->input);
   if (f->has_plan) tw_plan_free(&f->plan);
 }
@@ -108,7 +108,7 @@ static tw_status agree(tw_channel *channel, tw_status found) {
 static tw_status compute(const tw_party_options *o, party_files *f, tw_hardware *hardware, tw_result_share *out) {
   tw_run_options run = {.plan = &f->plan,
                         .model = &f->model,
-                        .keys = f->keys,
+                        .keys = &f->keys,
                         .input = &f->input,
                         .channel = hardware->channel,
                         .ledger = &f->ledger,
@@ -132,7 +132,7 @@ static tw_status infer(const tw_party_options *o, party_files *f, tw_channel *ch
   TW_TRY(tw_hardware_take(channel, &hardware));
   TW_TRY(tw_hardware_place(channel, &hardware, o->words.bind, e->placement, sizeof e->placement));
   TW_TRY(agree(channel, tw_hardware_link(&hardware, o->words.link)));
-  if (tw_keys_get_info(f->keys)->test && o->allow_test_keys && channel->party == 0)
+  if (tw_key_store_info(&f->keys)->test && o->allow_test_keys && channel->party == 0)
     tw_warn(&o->listener, "WARNING: TEST keys: everybody can derive their seeds; NOTHING IN THIS RUN IS PRIVATE");
   tw_status status = compute(o, f, &hardware, out);
   tw_warn_of_memory(&o->listener);

@@ -15,7 +15,6 @@ typedef struct {
   int party, batch;
   uint64_t *slots;
   tw_seed *seeds;
-  tw_key_stream **streams;
   tw_engine *engine;
 } party_run;
 
@@ -48,7 +47,7 @@ static tw_status check_index(const tw_keys_info *k, const tw_program *p, int par
 }
 
 static tw_status check_files(const tw_run_options *o, int party) {
-  const tw_keys_info *k = tw_keys_get_info(o->keys);
+  const tw_keys_info *k = tw_key_store_info(o->keys);
   const tw_program *p = &o->plan->program;
   if (strcmp(k->model_id.hex, o->model->model_id.hex) != 0)
     return tw_fail(TW_ERR_MISMATCH, "the keys were dealt for model %s, the model share is %s; deal keys for this model",
@@ -86,7 +85,7 @@ static tw_status check_files(const tw_run_options *o, int party) {
 // ---- slots
 
 static void fill_terms(const tw_run_options *o, tw_terms *t) {
-  const tw_keys_info *k = tw_keys_get_info(o->keys);
+  const tw_keys_info *k = tw_key_store_info(o->keys);
   t->model_id = o->model->model_id;
   t->key_id = k->key_id;
   t->input_id = o->input->input_id;
@@ -110,7 +109,7 @@ static tw_status take_slots(party_run *r, tw_slots *s, tw_terms *terms) {
   tw_digest_of(r->slots, sizeof *r->slots * (size_t)r->batch, &terms->slots);
   memcpy(terms->ledgers, s->ledgers, sizeof terms->ledgers);
   TW_TRY(tw_agree(r->o->channel, TW_OK, terms));
-  return tw_agree(r->o->channel, tw_slots_burn(s, r->slots, note, r->seeds, r->streams), terms);
+  return tw_agree(r->o->channel, tw_slots_burn(s, r->slots, note, r->seeds), terms);
 }
 
 static tw_status agree_and_burn(party_run *r) {
@@ -132,11 +131,6 @@ static tw_status agree_and_burn(party_run *r) {
 }
 
 // ---- the inference ----
-
-static tw_status read_keys(void *state, int b, uint64_t number, void *dst) {
-  party_run *r = state;
-  return tw_key_stream_chunk(r->streams[b], number, dst);
-}
 
 // Everything opened is known to both: a difference means a fault somewhere, and no result.
 static tw_status compare_transcripts(party_run *r, const char mine[65]) {
@@ -196,10 +190,10 @@ static tw_status fill_result(party_run *r, const tw_engine_stats *stats, tw_resu
   out->party = r->party;
   out->count = r->batch;
   out->model_id = o->model->model_id;
-  out->key_id = tw_keys_get_info(o->keys)->key_id;
+  out->key_id = tw_key_store_info(o->keys)->key_id;
   out->input_id = o->input->input_id;
   out->plan = o->plan->digest;
-  out->test_keys = tw_keys_get_info(o->keys)->test;
+  out->test_keys = tw_key_store_info(o->keys)->test;
   snprintf(out->output, sizeof out->output, "%s", tw_output_name(o->plan->output));
   out->normalise = tw_config_scales(&o->plan->shape.config, o->plan->output);
   tw_plan_output_shape(o->plan, &out->rows, &out->cols);
@@ -264,7 +258,7 @@ static tw_status infer(party_run *r, tw_result_share *out) {
                        .slots = r->slots,
                        .lengths = o->input->lengths,
                        .input = o->input->share,
-                       .source = {.state = r, .chunk = read_keys}};
+                       .source = {.state = o->keys->state, .chunk = o->keys->chunk}};
   TW_TRY(tw_engine_prepare(r->engine, &job));
   uint8_t here = 1,
           there;  // both begin together, so that one's preparation is not counted as the other's communication
@@ -292,16 +286,11 @@ static tw_status allocate(party_run *r) {
   r->slots = memory;
   TW_TRY(tw_seed_alloc(sizeof(tw_seed) * (size_t)r->batch, &memory));
   r->seeds = memory;
-  TW_TRY(tw_alloc(sizeof(tw_key_stream *) * (size_t)r->batch, &memory));
-  r->streams = memory;
   return TW_OK;
 }
 
 static void release(party_run *r) {
   tw_engine_destroy(r->engine);
-  for (int i = 0; r->streams && i < r->batch; i++)
-    if (r->streams[i]) tw_key_stream_destroy(r->streams[i]);
-  tw_free(r->streams);
   tw_free(r->slots);
   tw_seed_free(r->seeds, sizeof(tw_seed) * (size_t)r->batch);
 }

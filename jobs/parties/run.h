@@ -4,7 +4,7 @@
 
 #include "comm/channel.h"
 #include "io/client.h"
-#include "io/keys.h"
+#include "io/key_store.h"
 #include "io/ledger.h"
 #include "io/model.h"
 #include "io/result.h"
@@ -14,7 +14,7 @@
 typedef struct {
   const tw_plan *plan;
   const tw_model_share *model;  // the party's own
-  tw_keys *keys;
+  const tw_key_store *keys;
   const tw_input_share *input;
   tw_channel *channel;
   const tw_ledger *ledger;

@@ -8,7 +8,7 @@
 #include "base/memory.h"
 #include "jobs/parties/handshake.h"
 
-static const tw_keys_info *info(const tw_slots *s) { return tw_keys_get_info(s->keys); }
+static const tw_keys_info *info(const tw_slots *s) { return tw_key_store_info(s->keys); }
 
 static size_t words(const tw_slots *s) { return (size_t)((info(s)->count + 63) / 64); }
 
@@ -105,7 +105,7 @@ static tw_status erase_left(const tw_slots *s, const uint64_t *live) {
   for (uint64_t slot = 0; slot < info(s)->count; slot++) {
     if (has(live, slot) && has(s->marked, slot)) left[n++] = slot;
     if (n < MOST && slot + 1 < info(s)->count) continue;
-    TW_TRY(tw_keys_erase_seeds(s->keys, left, n));
+    TW_TRY(s->keys->erase(s->keys->state, left, n));
     n = 0;
   }
   return TW_OK;
@@ -113,7 +113,7 @@ static tw_status erase_left(const tw_slots *s, const uint64_t *live) {
 
 // Seeds first, then marks: a run that goes on beside (where locks do not reach) marks before it erases.
 static tw_status compare(tw_slots *s, uint64_t *live, bool used) {
-  TW_TRY(tw_keys_survey(s->keys, live));
+  TW_TRY(s->keys->survey(s->keys->state, live));
   TW_TRY(tw_ledger_marks(s->ledger, s->channel->party, &info(s)->key_id, info(s)->count, s->marked));
   for (uint64_t slot = 0; slot < info(s)->count; slot++)
     if (!has(live, slot) && !has(s->marked, slot)) return foreign_ledger(s, slot);
@@ -127,7 +127,7 @@ static tw_status inspect(tw_slots *s) {
   bool here, there;
   int party = s->channel->party;
   void *live;
-  TW_TRY(tw_keys_check_ledger(s->keys, &s->ledger->id, &here));
+  TW_TRY(s->keys->check_ledger(s->keys->state, &s->ledger->id, &here));
   TW_TRY(tw_ledger_check_peer(s->ledger, party, &info(s)->key_id, &s->ledgers[1 - party], &there));
   TW_TRY(tw_alloc(words(s) * sizeof(uint64_t), &live));
   tw_status status = compare(s, live, here || there);
@@ -139,7 +139,7 @@ static tw_status inspect(tw_slots *s) {
 static tw_status record(tw_slots *s) {
   int party = s->channel->party;
   TW_TRY(tw_ledger_record_peer(s->ledger, party, &info(s)->key_id, &s->ledgers[1 - party]));
-  TW_TRY(tw_keys_record_ledger(s->keys, &s->ledger->id));
+  TW_TRY(s->keys->record_ledger(s->keys->state, &s->ledger->id));
   return inspect(s);
 }
 
@@ -204,18 +204,18 @@ tw_status tw_slots_choose(tw_slots *s, uint64_t *slots) {
 
 // ---- marking
 
-tw_status tw_slots_burn(tw_slots *s, const uint64_t *slots, const char *note, tw_seed *seeds, tw_key_stream **streams) {
+tw_status tw_slots_burn(tw_slots *s, const uint64_t *slots, const char *note, tw_seed *seeds) {
   bool recorded;
   TW_TRY(record(s));
   for (int i = 0; i < s->count; i++) {
-    tw_status status = tw_keys_seed(s->keys, slots[i], seeds[i].key);
+    tw_status status = s->keys->seed(s->keys->state, slots[i], seeds[i].key);
     if (status == TW_ERR_USED) return foreign_ledger(s, slots[i]);
     TW_TRY(status);
   }
   TW_TRY(tw_ledger_mark(s->ledger, s->channel->party, &info(s)->key_id, slots, (size_t)s->count, note));
-  for (int i = 0; i < s->count; i++) TW_TRY(tw_key_stream_create(s->keys, slots[i], &streams[i]));
-  TW_TRY(tw_keys_erase_seeds(s->keys, slots, (size_t)s->count));
-  TW_TRY(tw_keys_check_ledger(s->keys, &s->ledger->id, &recorded));
+  TW_TRY(s->keys->take(s->keys->state, slots, (size_t)s->count));
+  TW_TRY(s->keys->erase(s->keys->state, slots, (size_t)s->count));
+  TW_TRY(s->keys->check_ledger(s->keys->state, &s->ledger->id, &recorded));
   if (recorded) return TW_OK;
   return tw_fail(TW_ERR_MISMATCH, "key %s: the key file's record of its ledger has changed during the start",
                  info(s)->key_id.hex);

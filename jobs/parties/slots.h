@@ -3,14 +3,14 @@
 #define TW_SLOTS_H
 
 #include "comm/channel.h"
-#include "io/keys.h"
+#include "io/key_store.h"
 #include "io/ledger.h"
 #include "kernels/prg.h"
 
 typedef struct {
   // given
   tw_channel *channel;
-  tw_keys *keys;  // both parties' of one dealing, and plan and input agreed
+  const tw_key_store *keys;  // both parties' of one dealing, and plan and input agreed
   const tw_ledger *ledger;
   int count;           // slots needed
   int64_t first_slot;  // of a row; -1: any that are free on both parties
@@ -26,9 +26,9 @@ typedef struct {
 // both parties. Fails on both parties or on none; release it in any case.
 tw_status tw_slots_choose(tw_slots *s, uint64_t *slots);
 // This party's part: ledgers recorded (in the key file, and the other party's in this one), seeds into memory, slots
-// marked, streams opened, seeds erased, in this order. To be acknowledged by
-// both parties before anything masked is sent. `streams` are the caller's to close, also after a failure.
-tw_status tw_slots_burn(tw_slots *s, const uint64_t *slots, const char *note, tw_seed *seeds, tw_key_stream **streams);
+// marked, taken from the store, seeds erased, in this order. To be acknowledged by both parties before anything masked
+// is sent.
+tw_status tw_slots_burn(tw_slots *s, const uint64_t *slots, const char *note, tw_seed *seeds);
 // Ends the lock.
 void tw_slots_release(tw_slots *s);
 

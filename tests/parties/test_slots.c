@@ -22,7 +22,7 @@ enum { MOST = 8 };
 typedef struct {
   tw_channel *channel;
   const tw_ledger *ledger;
-  tw_keys *keys;
+  tw_key_store keys;
   int count;
   tw_status status;
   char message[512];
@@ -31,15 +31,13 @@ typedef struct {
 } side;
 
 static tw_status take(side *s) {
-  tw_key_stream *streams[MOST] = {NULL};
   tw_slots slots = {
-      .channel = s->channel, .keys = s->keys, .ledger = s->ledger, .count = s->count, .first_slot = -1, .lock = -1};
+      .channel = s->channel, .keys = &s->keys, .ledger = s->ledger, .count = s->count, .first_slot = -1, .lock = -1};
   tw_terms none;
   memset(&none, 0, sizeof none);
   tw_status status = tw_slots_choose(&slots, s->slots);
-  if (status == TW_OK) status = tw_agree(s->channel, tw_slots_burn(&slots, s->slots, "test", s->seeds, streams), &none);
+  if (status == TW_OK) status = tw_agree(s->channel, tw_slots_burn(&slots, s->slots, "test", s->seeds), &none);
   tw_slots_release(&slots);
-  for (int i = 0; i < s->count; i++) tw_key_stream_destroy(streams[i]);
   return status;
 }
 
@@ -89,14 +87,14 @@ static void run_all(side (*sides)[2], int runs, const tw_ledger *const ledgers[2
     CU_ASSERT_EQUAL_FATAL(tw_channel_loopback(timeout, ends), TW_OK);
     for (int party = 0; party < 2; party++) {
       sides[run][party] = (side){.channel = ends[party], .ledger = ledgers[party], .count = count};
-      CU_ASSERT_EQUAL_FATAL(tw_keys_open(key_paths[party], party, &sides[run][party].keys), TW_OK);
+      CU_ASSERT_EQUAL_FATAL(tw_key_store_open(key_paths[party], party, &sides[run][party].keys), TW_OK);
     }
   }
   for (int i = 0; i < 2 * runs; i++) pthread_create(&threads[i], NULL, run_side, &sides[i / 2][i % 2]);
   for (int i = 0; i < 2 * runs; i++) pthread_join(threads[i], NULL);
   for (int i = 0; i < 2 * runs; i++) {
     side *s = &sides[i / 2][i % 2];
-    tw_keys_close(s->keys);
+    tw_key_store_close(&s->keys);
     tw_channel_destroy(s->channel);
   }
 }
@@ -257,13 +255,13 @@ static void test_nonsense(void) {
   deal(4);
   CU_ASSERT_EQUAL_FATAL(tw_channel_loopback(20, ends), TW_OK);
   side s = {.channel = ends[0], .ledger = &ledger, .count = 2};
-  CU_ASSERT_EQUAL_FATAL(tw_keys_open(key_paths[0], 0, &s.keys), TW_OK);
+  CU_ASSERT_EQUAL_FATAL(tw_key_store_open(key_paths[0], 0, &s.keys), TW_OK);
   pthread_create(&other, NULL, talk_nonsense, ends[1]);
   CU_ASSERT_EQUAL(take(&s), TW_ERR_PEER);
   CU_ASSERT_TRUE(message_has("not 32 hexadecimal digits"));
   pthread_join(other, &what);
   CU_ASSERT_PTR_NULL(what);
-  tw_keys_close(s.keys);
+  tw_key_store_close(&s.keys);
   for (int i = 0; i < 2; i++) tw_channel_destroy(ends[i]);
 }
 

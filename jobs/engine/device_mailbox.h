@@ -8,7 +8,7 @@
 #include "comm/relay.h"
 #include "comm/shared_window.h"
 #include "jobs/engine/transport.h"
-#include "jobs/program/session.h"
+#include "jobs/program/opener.h"
 #include "kernels/device.h"
 #include "kernels/device_opens.h"
 

@@ -5,7 +5,8 @@
 
 #include "comm/channel.h"
 #include "jobs/engine/transport.h"
-#include "jobs/program/session.h"
+#include "jobs/program/opener.h"
+#include "jobs/program/program.h"
 
 typedef struct tw_device_opener tw_device_opener;
 

@@ -9,6 +9,7 @@
 #include "io/keys.h"
 #include "jobs/engine/engine_state.h"
 #include "jobs/program/halves.h"
+#include "jobs/program/host_opener.h"
 
 enum { MESSAGE_WORDS = 128 << 20 };  // most in one message: a GiB
 
@@ -54,64 +55,64 @@ static void divide_batch(tw_engine *e) {
 }
 
 // The session of `batch` sequences from `first` on.
-static tw_session describe(const tw_engine *e, int first, int batch) {
+static tw_session_config configure(const tw_engine *e, int first, int batch) {
   const tw_model_share *m = e->o.model;
   size_t at = (size_t)first;
-  tw_session s = {.program = &e->o.plan->program,
-                  .role = TW_PARTY,
-                  .party = e->party,
-                  .batch = batch,
-                  .first_sequence = first,
-                  .total_batch = e->o.batch,
-                  .slots = e->host_slots + at,
-                  .lengths = e->lengths ? e->lengths + at : NULL,
-                  .input = e->input ? e->input + at * tw_engine_input_words(e) : NULL,
-                  .opens = e->opens,
-                  .backend = e->k,
-                  .stream = e->stream,
-                  .keep_masks = e->device};
-  s.seeds[e->party] = e->seeds ? e->seeds + at : NULL;
-  s.weights = (tw_weights){.count = m->count,
+  tw_session_config c = {.program = &e->o.plan->program,
+                         .role = TW_PARTY,
+                         .party = e->party,
+                         .batch = batch,
+                         .backend = e->k,
+                         .stream = e->stream,
+                         .place = {.first_sequence = first, .total_batch = e->o.batch},
+                         .sequences = {.slots = e->host_slots + at,
+                                       .backend_slots = e->slots ? e->slots + at : NULL,
+                                       .lengths = e->lengths ? e->lengths + at : NULL,
+                                       .input = e->input ? e->input + at * tw_engine_input_words(e) : NULL},
+                         .copies = {.pool = e->pool, .tables = e->tables},
+                         .keep_masks = e->device};
+  c.sequences.seeds[e->party] = e->seeds ? e->seeds + at : NULL;
+  c.weights = (tw_weights){.count = m->count,
                            .rows = m->rows,
                            .cols = m->cols,
                            .masked = e->device ? e->masked : m->masked,
                            .masked_operand = e->masked_operand,
                            .share_operand = e->share_operand};
-  s.weights.mask[e->party] = e->vector_mask;
-  return s;
+  c.weights.mask[e->party] = e->vector_mask;
+  return c;
 }
 
-void tw_engine_describe(tw_engine *e, tw_engine_part *p) {
-  p->session = describe(e, p->first, p->batch);
-  p->session.half = (int)(p - e->parts);
-  p->session.stream = p->stream;
-  p->session.arena = p->arena;
-  p->session.arena_bytes = p->arena_bytes;
+tw_session_config tw_engine_part_config(const tw_engine *e, const tw_engine_part *p) {
+  tw_session_config c = configure(e, p->first, p->batch);
+  c.place.half = (int)(p - e->parts);
+  c.stream = p->stream;
+  c.arena = p->arena;
+  return c;
 }
 
-tw_session tw_engine_whole(const tw_engine *e) { return describe(e, 0, e->o.batch); }
+tw_session_config tw_engine_whole_config(const tw_engine *e) { return configure(e, 0, e->o.batch); }
 
 // No model tensor is read.
-static tw_status pretend_model(const tw_engine *e, tw_session *s, void **nothing) {
+static tw_status pretend_model(const tw_engine *e, tw_session_config *c, void **nothing) {
   TW_TRY(tw_alloc(sizeof(void *) * (size_t)e->o.model->count, nothing));
-  s->weights.mask[e->party] = s->weights.masked = *nothing;
-  s->weights.masked_operand = s->weights.share_operand = *nothing;
+  c->weights.mask[e->party] = c->weights.masked = *nothing;
+  c->weights.masked_operand = c->weights.share_operand = *nothing;
   return TW_OK;
 }
 
 tw_status tw_engine_forecast(tw_engine *e, tw_engine_part *p, tw_correction_reader source) {
   void *nothing;
-  tw_engine_describe(e, p);
-  p->session.source = source;
-  TW_TRY(pretend_model(e, &p->session, &nothing));
-  tw_status status = tw_session_forecast(&p->session, TW_FORECAST_ONLINE, &p->arena_bytes);
+  tw_session_config config = tw_engine_part_config(e, p);
+  config.source = source;
+  TW_TRY(pretend_model(e, &config, &nothing));
+  tw_status status = tw_session_forecast(&config, TW_FORECAST_ONLINE, &p->arena.bytes);
   tw_free(nothing);
   return status;
 }
 
 tw_status tw_engine_forecast_preparation(tw_engine *e) {
   void *nothing;
-  tw_session whole = tw_engine_whole(e);
+  tw_session_config whole = tw_engine_whole_config(e);
   TW_TRY(pretend_model(e, &whole, &nothing));
   tw_status status = tw_preparation_forecast(&e->preparation, &whole);
   tw_free(nothing);
@@ -230,8 +231,8 @@ void tw_engine_destroy(tw_engine *e) {
   if (e->slots) e->k->release(e->slots, 8 * batch);
   if (e->lengths) e->k->release(e->lengths, sizeof(int) * batch);
   for (int i = 0; i < e->count; i++)
-    if (e->parts[i].arena) e->k->release(e->parts[i].arena, e->parts[i].arena_bytes);
-  if (e->preparation.arena) e->k->release(e->preparation.arena, e->preparation.arena_bytes);
+    if (e->parts[i].arena.memory) e->k->release(e->parts[i].arena.memory, e->parts[i].arena.bytes);
+  if (e->preparation.arena.memory) e->k->release(e->preparation.arena.memory, e->preparation.arena.bytes);
   tw_free(e->host_slots);
 #ifdef TWAIN_CUDA
   if (e->device) tw_engine_device_destroy(e);
@@ -239,28 +240,26 @@ void tw_engine_destroy(tw_engine *e) {
   free(e);
 }
 
-static tw_status open_host_part(tw_engine *e, tw_engine_part *p) {
+static tw_status open_host_part(tw_engine *e, tw_engine_part *p, tw_opener opener) {
   if (p->open) tw_session_destroy(&p->session);
   p->open = false;
   tw_correction_reader source = tw_host_feed_source(e->host_feed, p->first);
-  if (!p->arena) {
+  if (!p->arena.memory) {
     TW_TRY(tw_engine_forecast(e, p, source));
-    TW_TRY(e->k->alloc(p->arena_bytes, &p->arena));
+    TW_TRY(e->k->alloc(p->arena.bytes, &p->arena.memory));
   }
-  tw_engine_describe(e, p);
+  tw_session_config config = tw_engine_part_config(e, p);
+  config.source = source;
+  config.opener = opener;
+  if (e->trace) config.observers = tw_engine_trace_observers(e->trace, config.place.half);
   p->open = true;
-  p->session.source = source;
-  TW_TRY(tw_session_create(&p->session));
-  if (p == e->parts && e->trace) p->session.opener = tw_engine_trace_opener(e->trace, p->session.opener);
-  p->session.opener = e->parts[0].session.opener;  // they share a collector
-  if (e->trace) tw_engine_trace_session(e->trace, p->session.half, &p->session);
-  return TW_OK;
+  return tw_session_create(&config, &p->session);
 }
 
 static tw_status create_host_preparation(tw_engine *e) {
-  tw_session whole = tw_engine_whole(e);
+  tw_session_config whole = tw_engine_whole_config(e);
   tw_preparation_destroy(&e->preparation);
-  if (!e->preparation.arena) TW_TRY(tw_engine_forecast_preparation(e));
+  if (!e->preparation.arena.memory) TW_TRY(tw_engine_forecast_preparation(e));
   TW_TRY(tw_preparation_create(&e->preparation, &whole));
   if (!e->o.prepare_beside) TW_TRY(tw_preparation_finish(&e->preparation));
   if (e->trace && e->o.prepare_beside) tw_engine_trace_preparation(e->trace, &e->preparation);
@@ -273,7 +272,9 @@ static tw_status prepare_host(tw_engine *e, const tw_engine_job *job) {
   if (e->trace && e->o.keys == TW_KEYS_FILE)
     source = tw_engine_trace_keys(e->trace, &job->source, e->count > 1 ? e->parts[1].first : e->o.batch);
   TW_TRY(tw_host_feed_load(e->host_feed, &source));
-  for (int i = 0; i < e->count; i++) TW_TRY(open_host_part(e, &e->parts[i]));
+  tw_opener opener = tw_host_opener(e->opens);
+  if (e->trace) opener = tw_engine_trace_opener(e->trace, opener);
+  for (int i = 0; i < e->count; i++) TW_TRY(open_host_part(e, &e->parts[i], opener));
   TW_TRY(create_host_preparation(e));
   for (int i = 0; i < e->count; i++) tw_preparation_attach(&e->preparation, &e->parts[i].session, &e->parts[i].taker);
   return TW_OK;
@@ -306,7 +307,7 @@ tw_status tw_engine_online(tw_engine *e, void (*progress)(void *state, double fr
 static tw_status read_wire(tw_engine *e, const tw_engine_part *p, int wire, const uint64_t *recorded, uint64_t *masked,
                            uint64_t *mask) {
   size_t n = e->o.plan->program.tensors[wire].n, at = (size_t)p->first * n, bytes = 8 * (size_t)p->batch * n;
-  const tw_buffer *out = &p->session.buffers[wire];
+  const tw_buffer *out = &p->session.memory.buffers[wire];
   TW_TRY(e->k->download(masked + at, e->device ? recorded : out->value, bytes, p->stream));
   return e->k->download(mask + at, out->mask[e->party], bytes, p->stream);
 }

@@ -47,11 +47,11 @@ static tw_status upload_program(tw_engine *e) {
 
 // What the GPU must hold, said before it is asked for.
 static tw_status check_memory(tw_engine *e, uint64_t left) {
-  size_t weights = 0, arenas = e->preparation.arena_bytes,
+  size_t weights = 0, arenas = e->preparation.arena.bytes,
          keys = e->o.keys == TW_KEYS_RESIDENT ? 0 : tw_engine_key_bytes(e);  // resident: there already
   for (int i = 0; i < e->o.model->count; i++)
     weights += 2 * 8 * tw_engine_elements(e->o.model, i);  // limbs of W^ and V_b
-  for (int i = 0; i < e->count; i++) arenas += e->parts[i].arena_bytes;
+  for (int i = 0; i < e->count; i++) arenas += e->parts[i].arena.bytes;
   uint64_t needed = (uint64_t)arenas + weights + keys + tw_engine_input_bytes(e);
   if (needed <= left) return TW_OK;
   return tw_fail(
@@ -62,18 +62,10 @@ static tw_status check_memory(tw_engine *e, uint64_t left) {
       (unsigned long long)left);
 }
 
-// An opened session reads them there. first: its first sequence.
-static void use_program(const tw_engine *e, int first, tw_session *s) {
-  s->pool = e->pool;
-  for (int i = 0; i < s->program->table_count; i++) s->tables[i] = e->tables[i];
-  s->backend_slots = e->slots + first;
-}
-
 static tw_status create_preparation(tw_engine *e) {
-  tw_session whole = tw_engine_whole(e);
+  tw_session_config whole = tw_engine_whole_config(e);
+  whole.fan = &e->fan;
   TW_TRY(tw_preparation_create(&e->preparation, &whole));
-  use_program(e, 0, &e->preparation.session);
-  e->preparation.session.fan = &e->fan;
   if (e->beside && e->o.trace) {
     TW_TRY(tw_step_timer_create(whole.program, e->beside, true, &e->preparation_timer));
     e->preparation.mark = tw_step_timer_mark;
@@ -83,18 +75,15 @@ static tw_status create_preparation(tw_engine *e) {
 }
 
 static tw_status open_part(tw_engine *e, tw_engine_part *p) {
-  TW_TRY(e->k->alloc(p->arena_bytes, &p->arena));
-  tw_engine_describe(e, p);
-  TW_TRY(tw_session_create(&p->session));
+  TW_TRY(e->k->alloc(p->arena.bytes, &p->arena.memory));
+  tw_session_config config = tw_engine_part_config(e, p);
+  config.opener = tw_device_opener_table(e->opener);
+  if (e->trace) config.opener = tw_engine_trace_opener(e->trace, config.opener);
+  config.source = tw_key_feed_source(e->feed, config.place.half);
+  TW_TRY(tw_step_timer_create(config.program, p->stream, e->o.time_gates || e->o.trace, &p->timer));
+  config.observers = (tw_observers){.mark = tw_step_timer_mark, .mark_state = p->timer};
   p->open = true;
-  use_program(e, p->first, &p->session);
-  p->session.opener = tw_device_opener_table(e->opener);
-  if (e->trace) p->session.opener = tw_engine_trace_opener(e->trace, p->session.opener);
-  p->session.source = tw_key_feed_source(e->feed, p->session.half);
-  TW_TRY(tw_step_timer_create(p->session.program, p->stream, e->o.time_gates || e->o.trace, &p->timer));
-  p->session.mark = tw_step_timer_mark;
-  p->session.mark_state = p->timer;
-  return TW_OK;
+  return tw_session_create(&config, &p->session);
 }
 
 static tw_status fork_fan(void *state) {
@@ -312,8 +301,8 @@ static tw_status enqueue(tw_engine *e) {
     tw_engine_part *p = &e->parts[i];
     TW_TRY(tw_step_timer_end(p->timer));
     const tw_program *program = p->session.program;
-    p->output = p->session.buffers[program->output].value;
-    if (program->guard >= 0) p->guard = p->session.buffers[program->guard].value;
+    p->output = p->session.memory.buffers[program->output].value;
+    if (program->guard >= 0) p->guard = p->session.memory.buffers[program->guard].value;
   }
   TW_TRY(tw_device_opener_record_end(e->opener));
   return join_parts(e);

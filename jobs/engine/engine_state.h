@@ -18,8 +18,7 @@ typedef struct {
   int first, batch;  // sequences
   bool open;
   void *stream;
-  void *arena;  // all of the session's memory
-  size_t arena_bytes;
+  tw_arena arena;                  // all of the session's memory
   tw_taker taker;                  // of what is prepared
   tw_step_timer *timer;            // GPU
   void *event;                     // GPU: joins the part's stream with the first one's
@@ -90,8 +89,9 @@ void tw_engine_drop(tw_engine *e, void *memory, size_t bytes);
 
 // ---- engine.c
 tw_status tw_engine_allocate_job(tw_engine *e);
-void tw_engine_describe(tw_engine *e, tw_engine_part *p);  // the part's session
-tw_session tw_engine_whole(const tw_engine *e);            // of all parts together
+// The session of a part, and of all parts together; without opener, source of corrections and observers.
+tw_session_config tw_engine_part_config(const tw_engine *e, const tw_engine_part *p);
+tw_session_config tw_engine_whole_config(const tw_engine *e);
 // Bytes of the arena that a part with corrections from such a source needs, and of preparation's; before or after
 // set-up.
 tw_status tw_engine_forecast(tw_engine *e, tw_engine_part *p, tw_correction_reader source);

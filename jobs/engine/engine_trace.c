@@ -172,9 +172,8 @@ static tw_status mark(void *state, int step) {
   return TW_OK;
 }
 
-void tw_engine_trace_session(tw_engine_trace *t, int part, tw_session *s) {
-  s->mark = mark;
-  s->mark_state = &t->gates[part];
+tw_observers tw_engine_trace_observers(tw_engine_trace *t, int part) {
+  return (tw_observers){.mark = mark, .mark_state = &t->gates[part]};
 }
 
 void tw_engine_trace_preparation(tw_engine_trace *t, tw_preparation *a) {

@@ -27,9 +27,9 @@ tw_status tw_engine_trace_end(tw_engine_trace *t);
 
 // The part's opener with its messages recorded, from the moment one leaves to the moment the part has what it opened.
 tw_opener tw_engine_trace_opener(tw_engine_trace *t, tw_opener opener);
-// CPU: records the part's gates (a session's mark), preparation beside, and, of keys in a file, every chunk that is
+// CPU: record the part's gates (a session's mark), preparation beside, and, of keys in a file, every chunk that is
 // read and checked.
-void tw_engine_trace_session(tw_engine_trace *t, int part, tw_session *s);
+tw_observers tw_engine_trace_observers(tw_engine_trace *t, int part);
 void tw_engine_trace_preparation(tw_engine_trace *t, tw_preparation *a);
 tw_key_source tw_engine_trace_keys(tw_engine_trace *t, const tw_key_source *source, int first_of_second_part);
 

@@ -50,8 +50,8 @@ static tw_status deal_sign(tw_session *s, const tw_op *op) {
                          .half = tw_first_half(c->n),
                          .r0 = w->mask[0],
                          .r1 = w->mask[1],
-                         .slot0 = s->packed[0] + first * half,
-                         .slot1 = s->packed[1] + first * (words - half),
+                         .slot0 = tw_given(s, 0) + first * half,
+                         .slot1 = tw_given(s, 1) + first * (words - half),
                          .ring = tw_t(s, op->in[0])->ring,
                          .low = digit_low(s, op, looked_up),
                          .width = (int)s->program->pool[op->list + (size_t)looked_up],
@@ -215,7 +215,7 @@ static tw_status lookup_party(tw_session *s, const tw_op *op) {
   for (int i = 0; i < 2; i++) {
     TW_TRY(tw_make_value(s, op->out[i]));
     a.out[i] = tw_b(s, op->out[i])->value;
-    a.table[i] = s->tables[op->arg[5 + i]];
+    a.table[i] = tw_table_values(s, (int)op->arg[5 + i]);
   }
   return s->backend->lookup(&a, s->stream);
 }

@@ -38,7 +38,7 @@ static tw_status extend_party(tw_session *s, const tw_op *op) {
                       .one = tw_one(s),
                       .ring = tw_ring_of(s, op->out[0]),
                       .k = tw_t(s, op->in[0])->ring};
-  return s->backend->extend_corrected(&a, s->taken, op->correction_count, s->stream);
+  return s->backend->extend_corrected(&a, tw_taken(s), op->correction_count, s->stream);
 }
 
 static tw_status extend_emulate(tw_session *s, const tw_op *op) {
@@ -96,7 +96,7 @@ static tw_status row_party(tw_session *s, const tw_op *op) {
                       .one = tw_one(s),
                       .ring = tw_ring_of(s, op->out[0]),
                       .k = tw_t(s, op->in[0])->ring};
-  TW_TRY(s->backend->extend_corrected(&a, s->taken, op->correction_count, s->stream));
+  TW_TRY(s->backend->extend_corrected(&a, tw_taken(s), op->correction_count, s->stream));
   return s->backend->row_sums(extended, rows, n / rows, sum, tw_ring_of(s, op->out[0]), tw_b(s, op->out[0])->value,
                               s->stream);
 }

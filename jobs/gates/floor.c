@@ -40,7 +40,7 @@ static tw_status floor_party(tw_session *s, const tw_op *op) {
                      .one = tw_one(s),
                      .ring = tw_ring_of(s, op->out[0]),
                      .shift = (int)op->arg[0]};
-  return s->backend->floor_corrected(&a, s->taken, op->correction_count, s->stream);
+  return s->backend->floor_corrected(&a, tw_taken(s), op->correction_count, s->stream);
 }
 
 static tw_status floor_emulate(tw_session *s, const tw_op *op) {

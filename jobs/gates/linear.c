@@ -72,14 +72,14 @@ static tw_status spread_bias(tw_session *s, linear_shape d, size_t rows, uint64_
 static void add_columns(tw_session *s, linear_shape d, size_t rows, const uint64_t *mask, int ring, uint64_t *k) {
   enum { LEAST = 32 };  // so that the rows are not packed too often
   const uint64_t *weight = s->weights.masked_operand[d.weight];
-  size_t first = s->columns_done, left = d.cols - first, count = left;
-  if (s->slice_work) {
-    count = s->slice_work / (rows * d.inner) / LEAST * LEAST;
+  size_t first = s->preparation.columns_done, left = d.cols - first, count = left;
+  if (s->preparation.slice_work) {
+    count = s->preparation.slice_work / (rows * d.inner) / LEAST * LEAST;
     count = count < LEAST ? LEAST : count;
   }
   if (count > left) count = left;
   tw_gemm(rows, count, d.inner, mask, d.inner, weight + first, d.cols, k + first, d.cols, ring, 1);
-  s->columns_done = count < left ? first + count : 0;
+  s->preparation.columns_done = count < left ? first + count : 0;
 }
 
 // r_b W^ - [bias]_b, subtracted online.
@@ -89,11 +89,11 @@ static tw_status linear_prepare(tw_session *s, const tw_op *op) {
   size_t rows = (size_t)s->batch * d.rows;
   int ring = tw_t(s, op->out[0])->ring;
   const uint64_t *mask = tw_b(s, op->in[0])->mask[s->party];
-  uint64_t *k = s->prepared[op - s->program->ops];  // from an earlier preparation
+  uint64_t *k = s->preparation.products[op - s->program->ops];  // from an earlier preparation
   if (!k) TW_TRY(tw_keep(s, rows * d.cols, &k));
-  s->prepared[op - s->program->ops] = k;
-  if (!s->columns_done) TW_TRY(spread_bias(s, d, rows, k));
-  if (s->slice_work || s->columns_done) {
+  s->preparation.products[op - s->program->ops] = k;
+  if (!s->preparation.columns_done) TW_TRY(spread_bias(s, d, rows, k));
+  if (s->preparation.slice_work || s->preparation.columns_done) {
     add_columns(s, d, rows, mask, ring, k);
     return TW_OK;
   }
@@ -103,7 +103,7 @@ static tw_status linear_prepare(tw_session *s, const tw_op *op) {
 static tw_status linear_party(tw_session *s, const tw_op *op) {
   linear_shape d = shape_of(s, op);
   size_t rows = (size_t)s->batch * d.rows;
-  const uint64_t *k = s->prepared[op - s->program->ops];
+  const uint64_t *k = s->preparation.products[op - s->program->ops];
   if (!k) return tw_fail(TW_ERR_INTERNAL, "weight product before its preparation");
   uint64_t *rp;
   TW_TRY(tw_take_later(s, op, 0, &rp));
@@ -118,7 +118,7 @@ static tw_status linear_party(tw_session *s, const tw_op *op) {
                             .q = ~0ull,
                             .ring = ring,
                             .pair = tw_flat(rows * d.cols)};
-  TW_TRY(s->backend->combine_corrected(&addend, s->taken, op->correction_count, s->stream));
+  TW_TRY(s->backend->combine_corrected(&addend, tw_taken(s), op->correction_count, s->stream));
   return s->backend->product(s->weights.share_operand[d.weight], rows, d.cols, d.inner, tw_b(s, op->in[0])->value, out,
                              tw_t(s, op->out[0])->ring, out, s->stream);
 }

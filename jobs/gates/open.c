@@ -7,7 +7,7 @@ static tw_status input_value(tw_session *s, const tw_op *op) {
   size_t n = tw_batch_n(s, op->out[0]);
   return s->backend->combine(&(tw_combine_args){.rows = 1,
                                                 .cols = n,
-                                                .x = s->input,
+                                                .x = s->sequences.input,
                                                 .out = tw_b(s, op->out[0])->value,
                                                 .p = 1,
                                                 .ring = tw_ring_of(s, op->out[0])},
@@ -33,8 +33,8 @@ static tw_status open_party(tw_session *s, const tw_op *op) {
   bool bits = t->kind == TW_BITWIRE;
   TW_EACH_SEQUENCE(s, b) {
     tw_open_request r = {.use = op->mask_use,
-                         .index = (uint32_t)(op->ordinal * tw_whole_batch(s) + s->first_sequence + b),
-                         .slot = s->slots[b],
+                         .index = (uint32_t)(op->ordinal * tw_whole_batch(s) + s->place.first_sequence + b),
+                         .slot = s->sequences.slots[b],
                          .bits = bits,
                          .width = bits ? t->planes : t->ring,
                          .n = t->n,
@@ -42,7 +42,7 @@ static tw_status open_party(tw_session *s, const tw_op *op) {
                          .share = tw_value(s, op->in[0], b),
                          .mask = tw_mask_of(s, id, s->party, b),
                          .out = tw_value(s, id, b)};
-    TW_TRY(s->opener.open(s->opener.state, s->half, &r));
+    TW_TRY(s->opener.open(s->opener.state, s->place.half, &r));
   }
   return TW_OK;
 }

@@ -43,7 +43,7 @@ static tw_status piece_party(tw_session *s, const tw_op *op) {
                      .rest = part[SIGN_REST],
                      .out = tw_b(s, op->out[0])->value,
                      .ring = tw_ring_of(s, op->out[0])};
-  return s->backend->piece_corrected(&a, s->taken, op->correction_count, s->stream);
+  return s->backend->piece_corrected(&a, tw_taken(s), op->correction_count, s->stream);
 }
 
 static tw_status piece_emulate(tw_session *s, const tw_op *op) {

@@ -81,7 +81,7 @@ static tw_status multiply_party(tw_session *s, const tw_op *op) {
                         .ring = tw_ring_of(s, op->out[0]),
                         .k = tw_t(s, op->in[0])->ring};
   a.pair = (tw_pairing){p.rows, tw_t(s, op->in[1])->n, p.row_stride, p.col_stride};
-  return s->backend->multiply_corrected(&a, s->taken, op->correction_count, s->stream);
+  return s->backend->multiply_corrected(&a, tw_taken(s), op->correction_count, s->stream);
 }
 
 static tw_status multiply_emulate(tw_session *s, const tw_op *op) {
@@ -176,7 +176,7 @@ static tw_status rows_party(tw_session *s, const tw_op *op) {
                              .ring = tw_ring_of(s, op->out[0]),
                              .k = k,
                              .l = l};
-  return s->backend->multiply_rows_corrected(&a, s->taken, op->correction_count, s->stream);
+  return s->backend->multiply_rows_corrected(&a, tw_taken(s), op->correction_count, s->stream);
 }
 
 static tw_status rows_emulate(tw_session *s, const tw_op *op) {
@@ -258,7 +258,7 @@ static tw_status squares_party(tw_session *s, const tw_op *op) {
                       .out = square,
                       .one = tw_one(s),
                       .k = tw_t(s, op->in[0])->ring};
-  TW_TRY(s->backend->square_corrected(&a, s->taken, op->correction_count, s->stream));
+  TW_TRY(s->backend->square_corrected(&a, tw_taken(s), op->correction_count, s->stream));
   return s->backend->row_sums(square, rows, n / rows, sum, tw_ring_of(s, op->out[0]), tw_b(s, op->out[0])->value,
                               s->stream);
 }

@@ -84,7 +84,7 @@ static tw_status select_party(tw_session *s, const tw_op *op) {
                       .one = tw_one(s),
                       .ring = tw_mask(d.K),
                       .k = d.k};
-  return s->backend->select_corrected(&a, s->taken, op->correction_count, s->stream);
+  return s->backend->select_corrected(&a, tw_taken(s), op->correction_count, s->stream);
 }
 
 static tw_status select_emulate(tw_session *s, const tw_op *op) {

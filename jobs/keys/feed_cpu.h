@@ -4,7 +4,8 @@
 #define TW_HOST_FEED_H
 
 #include "jobs/keys/key_source.h"
-#include "jobs/program/session.h"
+#include "jobs/program/opener.h"
+#include "jobs/program/session_corrections.h"
 
 typedef struct tw_host_feed tw_host_feed;
 

@@ -7,7 +7,8 @@
 
 #include "base/trace.h"
 #include "jobs/keys/key_source.h"
-#include "jobs/program/session.h"
+#include "jobs/program/opener.h"
+#include "jobs/program/session_corrections.h"
 
 typedef struct tw_key_feed tw_key_feed;
 

@@ -27,18 +27,17 @@ static tw_status append_key(void *state, const void *data, size_t bytes) { retur
 
 tw_status tw_deal_slot(const tw_plan *plan, const tw_model_masks *m, const tw_seed seed[2], uint64_t slot,
                        const tw_sink sink[2], void (*progress)(void *state, double fraction), void *progress_state) {
-  tw_session s = {.program = &plan->program,
-                  .role = TW_DEALER,
-                  .batch = 1,
-                  .slots = &slot,
-                  .seeds = {&seed[0], &seed[1]},
-                  .sink = {sink[0], sink[1]},
-                  .weights = tw_model_masks_weights(m)};
-  TW_TRY(tw_session_create(&s));
-  tw_status status = TW_OK;
+  tw_session s;
+  tw_session_config config = {.program = &plan->program,
+                              .role = TW_DEALER,
+                              .batch = 1,
+                              .sequences = {.slots = &slot, .seeds = {&seed[0], &seed[1]}},
+                              .sink = {sink[0], sink[1]},
+                              .weights = tw_model_masks_weights(m)};
+  tw_status status = tw_session_create(&config, &s);
   for (bool done = false; !done && status == TW_OK;) {
     status = tw_session_level(&s, &done);
-    if (progress) progress(progress_state, (double)s.next_op / s.program->op_count);
+    if (progress) progress(progress_state, (double)s.walk.next_op / s.program->op_count);
   }
   tw_session_destroy(&s);
   return status;

@@ -101,23 +101,21 @@ static tw_status allocate(tw_device_dealer *d, const bool wanted[2]) {
 }
 
 static tw_status open_session(tw_device_dealer *d) {
-  d->session = (tw_session){.program = &d->plan->program,
-                            .role = TW_DEALER,
-                            .batch = 1,
-                            .slots = &d->slot,
-                            .backend = k,
-                            .stream = d->stream,
-                            .seeds = {&d->seeds[0], &d->seeds[1]},
-                            .weights = tw_model_masks_weights(&d->masks)};
+  tw_session_config config = {
+      .program = &d->plan->program,
+      .role = TW_DEALER,
+      .batch = 1,
+      .backend = k,
+      .stream = d->stream,
+      .sequences = {.slots = &d->slot, .backend_slots = d->device_slot, .seeds = {&d->seeds[0], &d->seeds[1]}},
+      .copies = {.pool = d->pool},
+      .weights = tw_model_masks_weights(&d->masks)};
   for (int party = 0; party < 2; party++) {
-    d->session.sink[party] = (tw_sink){append, &d->half[party]};
-    d->session.dealt[party] = d->half[party].device;
+    config.sink[party] = (tw_sink){append, &d->half[party]};
+    config.dealt[party] = d->half[party].device;
   }
-  TW_TRY(tw_session_create(&d->session));
   d->open = true;
-  d->session.pool = d->pool;
-  d->session.backend_slots = d->device_slot;
-  return TW_OK;
+  return tw_session_create(&config, &d->session);
 }
 
 static tw_status open_all(tw_device_dealer *d, const tw_model_dealer *dealer, const bool wanted[2]) {

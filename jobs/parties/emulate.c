@@ -96,23 +96,25 @@ static tw_status start_sequence(const tw_plan *plan, const tw_model *model, cons
   l->digests = memory;
   for (size_t j = 0; j < n; j++)
     l->input[j] = (uint64_t)tw_fixed_value((double)input->values[(size_t)i * n + j]) & tw_mask(TW_INPUT_RING);
-  l->session = (tw_session){.program = &plan->program,
-                            .role = TW_EMULATOR,
-                            .batch = 1,
-                            .slots = slot,
-                            .lengths = &input->lengths[i],
-                            .input = l->input,
-                            .seeds = {&l->seed[0], &l->seed[1]},
-                            .watch = watch,
-                            .watch_state = l};
-  l->session.weights = (tw_weights){
-      .count = model->count, .rows = m->rows, .cols = m->cols, .mask = {m->no_mask, m->no_mask}, .value = m->value};
-  return tw_session_create(&l->session);
+  tw_session_config config = {.program = &plan->program,
+                              .role = TW_EMULATOR,
+                              .batch = 1,
+                              .weights = {.count = model->count,
+                                          .rows = m->rows,
+                                          .cols = m->cols,
+                                          .mask = {m->no_mask, m->no_mask},
+                                          .value = m->value},
+                              .sequences = {.seeds = {&l->seed[0], &l->seed[1]},
+                                            .slots = slot,
+                                            .lengths = &input->lengths[i],
+                                            .input = l->input},
+                              .observers = {.watch = watch, .watch_state = l}};
+  return tw_session_create(&config, &l->session);
 }
 
 static void note_bounds(const tw_plan *plan, const tw_session *s, tw_emulation *out) {
-  if (s->out_of_bound && out->out_of_bound == 0) {
-    const tw_op *op = &plan->program.ops[s->first_out_of_bound];
+  if (s->misses.count && out->out_of_bound == 0) {
+    const tw_op *op = &plan->program.ops[s->misses.first_op];
     const tw_step *label = &plan->program.steps[op->step];
     int limit = op->out_count ? plan->program.tensors[op->out[0]].limit : 0;
     if (limit)
@@ -122,7 +124,7 @@ static void note_bounds(const tw_plan *plan, const tw_session *s, tw_emulation *
       snprintf(out->first_out_of_bound, sizeof out->first_out_of_bound, "layer %d, %s, gate %s", label->layer,
                label->name, op->gate->name);
   }
-  out->out_of_bound += s->out_of_bound;
+  out->out_of_bound += s->misses.count;
 }
 
 static tw_status walk(const tw_plan *plan, emulated *sequences, int count, tw_emulation *out) {
@@ -138,10 +140,10 @@ static tw_status walk(const tw_plan *plan, emulated *sequences, int count, tw_em
   const tw_tensor *t = &plan->program.tensors[plan->program.output];
   for (int i = 0; i < count; i++) {
     note_bounds(plan, &sequences[i].session, out);
-    if (plan->program.guard >= 0) out->guard[i] = sequences[i].session.buffers[plan->program.guard].value[0];
+    if (plan->program.guard >= 0) out->guard[i] = sequences[i].session.memory.buffers[plan->program.guard].value[0];
     for (size_t j = 0; j < t->n; j++)
       out->output[(size_t)i * t->n + j] =
-          tw_signed(sequences[i].session.buffers[plan->program.output].value[j], t->ring);
+          tw_signed(sequences[i].session.memory.buffers[plan->program.output].value[j], t->ring);
   }
   return TW_OK;
 }

@@ -131,8 +131,8 @@ static tw_backend silent(const tw_backend *backend) {
 
 // Walks until one takes no more memory: a block that one walk added may be taken by an earlier gate of the next.
 static tw_status settle(tw_session *s, tw_status (*walk)(tw_session *s)) {
-  for (size_t before = SIZE_MAX; s->bytes_held != before;) {
-    before = s->bytes_held;
+  for (size_t before = SIZE_MAX; s->memory.bytes_held != before;) {
+    before = s->memory.bytes_held;
     TW_TRY(walk(s));
   }
   return TW_OK;
@@ -148,10 +148,10 @@ static tw_status walk_online(tw_session *s) {
 static tw_status walk_silently(tw_session *s, const tw_backend *no) {
   s->backend = no;
   s->opener = (tw_opener){no_open, one_queued, no_start, no_finish, NULL, NULL, NULL};
-  s->source = (tw_correction_reader){no_read, NULL, s->source.window ? no_window : NULL};
-  s->sink[0] = s->sink[1] = (tw_sink){no_append, NULL};
-  s->mark = NULL;
-  s->need = NULL;
+  s->corrections.source = (tw_correction_reader){no_read, NULL, s->corrections.source.window ? no_window : NULL};
+  s->corrections.sink[0] = s->corrections.sink[1] = (tw_sink){no_append, NULL};
+  s->observers.mark = NULL;
+  s->preparer.need = NULL;
   return settle(s, walk_online);
 }
 
@@ -163,10 +163,9 @@ tw_status tw_session_reserve(tw_session *s) {
   reserving = NULL;
   s->backend = kept.backend;
   s->opener = kept.opener;
-  s->source = kept.source;
-  for (int party = 0; party < 2; party++) s->sink[party] = kept.sink[party];
-  s->mark = kept.mark;
-  s->need = kept.need;
+  s->corrections = kept.corrections;
+  s->observers = kept.observers;
+  s->preparer = kept.preparer;
   return status;
 }
 
@@ -185,8 +184,9 @@ static void forget(void *memory, size_t bytes) { (void)memory, (void)bytes; }
 static void pretend_prepared(tw_session *s) {
   uint64_t *const nowhere = (uint64_t *)64;
   for (int i = 0; i < s->program->op_count; i++)
-    if (s->program->ops[i].gate->prepare) s->prepared[i] = nowhere;
-  for (int i = 0; i < s->program->tensor_count && s->keep_masks; i++) s->buffers[i].mask[s->party] = nowhere;
+    if (s->program->ops[i].gate->prepare) s->preparation.products[i] = nowhere;
+  for (int i = 0; i < s->program->tensor_count && s->preparation.keep_masks; i++)
+    s->memory.buffers[i].mask[s->party] = nowhere;
 }
 
 static tw_status walk_part(tw_session *s, tw_forecast part, const tw_backend *no) {
@@ -195,18 +195,19 @@ static tw_status walk_part(tw_session *s, tw_forecast part, const tw_backend *no
   return walk_silently(s, no);
 }
 
-tw_status tw_session_forecast(const tw_session *like, tw_forecast part, size_t *bytes) {
-  tw_session s = *like;
-  s.arena = NULL;
+tw_status tw_session_forecast(const tw_session_config *like, tw_forecast part, size_t *bytes) {
+  tw_session_config config = *like;
+  tw_session s;
   tw_backend no = silent(&tw_cpu_backend);
   no.alloc = pretend;
   no.release = forget;
   pretended = 0;
-  s.backend = &no;
-  TW_TRY(tw_session_create(&s));
-  tw_status status = walk_part(&s, part, &no);
+  config.backend = &no;
+  config.arena = (tw_arena){0};
+  config.fan = NULL;
+  tw_status status = tw_session_create(&config, &s);
+  if (status == TW_OK) status = walk_part(&s, part, &no);
   *bytes = pretended;
-  s.backend = &no;
   tw_session_destroy(&s);
   return status;
 }

@@ -63,12 +63,12 @@ static bool near(race *r, uint64_t message) {
 static tw_status use_wait(race *r, uint64_t message) {
   tw_opener *o = opener_of(r);
   bool any = false;
-  for (int i = 0; i < r->count; i++) any = any || r->halves[i].session->idle;
+  for (int i = 0; i < r->count; i++) any = any || r->halves[i].session->preparer.idle;
   if (!any || !o->arrived || near(r, message)) return TW_OK;
   for (int left = r->count; left > 0 && !o->arrived(o->state, message);) {
     tw_session *s = r->halves[r->turn++ % (unsigned)r->count].session;
     bool more = false;
-    if (s->idle) TW_TRY(s->idle(s->preparation, &more));
+    if (s->preparer.idle) TW_TRY(s->preparer.idle(s->preparer.state, &more));
     left = more ? r->count : left - 1;
   }
   return TW_OK;
@@ -76,10 +76,10 @@ static tw_status use_wait(race *r, uint64_t message) {
 
 static tw_status receive(race *r, half *l) {
   tw_opener *o = opener_of(r);
-  if (l->session->mark) TW_TRY(l->session->mark(l->session->mark_state, -1));
+  if (l->session->observers.mark) TW_TRY(l->session->observers.mark(l->session->observers.mark_state, -1));
   if (l->queued) TW_TRY(send(r, TW_FLUSH_DEMAND));
   TW_TRY(use_wait(r, l->message));
-  TW_TRY(o->finish(o->state, l->session->half, l->message));
+  TW_TRY(o->finish(o->state, l->session->place.half, l->message));
   note_arrival(r, l->message);
   tw_session_opened(l->session);
   l->waiting = false;
@@ -95,19 +95,19 @@ static bool in_flight(const race *r) {
 
 static tw_status advance(race *r, half *l) {
   if (l->waiting) TW_TRY(receive(r, l));
-  bool gates = l->session->next_op < l->session->program->op_count;  // the step after a last opening has none
+  bool gates = l->session->walk.next_op < l->session->program->op_count;  // the step after a last opening has none
   if (gates && in_flight(r)) r->counters->flushes_overlapped++;
   uint64_t begin = tw_clock_ns();
   TW_TRY(tw_session_level(l->session, &l->done));
   r->counters->gate_ns += tw_clock_ns() - begin;
-  l->waiting = l->queued = l->session->opening;
+  l->waiting = l->queued = l->session->walk.opening;
   return over_budget(r) ? send(r, TW_FLUSH_BUDGET) : TW_OK;
 }
 
 static double fraction_done(const race *r) {
   double sum = 0;
   for (int i = 0; i < r->count; i++)
-    sum += (double)r->halves[i].session->next_op / r->halves[i].session->program->op_count;
+    sum += (double)r->halves[i].session->walk.next_op / r->halves[i].session->program->op_count;
   return sum / r->count;
 }
 

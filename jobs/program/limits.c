@@ -19,7 +19,7 @@ void tw_limits_watch(tw_session *s, const tw_op *op, int tensor) {
   const tw_tensor *t = tw_t(s, tensor);
   const tw_limit *limit = &p->limits[t->limit - 1];
   for (int b = 0; b < s->batch; b++) {
-    size_t length = s->lengths ? (size_t)s->lengths[b] : (size_t)p->seq;
+    size_t length = s->sequences.lengths ? (size_t)s->sequences.lengths[b] : (size_t)p->seq;
     const uint64_t *value = tw_b(s, tensor)->value + (size_t)b * tw_words_of(s, tensor);
     for (size_t j = 0; j < t->n; j++) {
       int64_t x = tw_signed(value[j], t->ring);

@@ -3,27 +3,18 @@
 #include "base/memory.h"
 #include "kernels/device.h"
 
-static void describe(tw_preparation *a, const tw_session *like) {
-  a->session = *like;
-  a->session.opens = NULL;
-  a->session.mark = NULL;
-  a->session.need = NULL;
-  a->session.idle = NULL;
-  a->session.arena = a->arena;
-  a->session.arena_bytes = a->arena_bytes;
+tw_status tw_preparation_forecast(tw_preparation *a, const tw_session_config *like) {
+  return tw_session_forecast(like, TW_FORECAST_PREPARATION, &a->arena.bytes);
 }
 
-tw_status tw_preparation_forecast(tw_preparation *a, const tw_session *like) {
-  describe(a, like);
-  return tw_session_forecast(&a->session, TW_FORECAST_PREPARATION, &a->arena_bytes);
-}
-
-tw_status tw_preparation_create(tw_preparation *a, const tw_session *like) {
-  if (!a->arena) TW_TRY(like->backend->alloc(a->arena_bytes, &a->arena));
-  describe(a, like);
+tw_status tw_preparation_create(tw_preparation *a, const tw_session_config *like) {
+  tw_session_config config = *like;
+  if (!a->arena.memory) TW_TRY(like->backend->alloc(a->arena.bytes, &a->arena.memory));
+  config.arena = a->arena;
+  config.observers.mark = NULL;
   a->open = true;
   a->beside = 0;
-  return tw_session_create(&a->session);
+  return tw_session_create(&config, &a->session);
 }
 
 void tw_preparation_destroy(tw_preparation *a) {
@@ -46,12 +37,12 @@ void tw_preparation_rewind(tw_preparation *a) {
 
 static tw_status prepare_to(tw_preparation *a, int end) {
   tw_session *s = &a->session;
-  if (!a->mark || s->next_op >= end) return tw_session_prepare_to(s, end);
-  TW_TRY(a->mark(a->mark_state, s->program->ops[s->next_op].step));
-  if (s->keep_masks) TW_TRY(tw_session_draw_to(s, end));
-  while (s->next_op < end) {
-    TW_TRY(a->mark(a->mark_state, s->program->ops[s->next_op].step));
-    TW_TRY(tw_session_prepare_to(s, s->next_op + 1));
+  if (!a->mark || s->walk.next_op >= end) return tw_session_prepare_to(s, end);
+  TW_TRY(a->mark(a->mark_state, s->program->ops[s->walk.next_op].step));
+  if (s->preparation.keep_masks) TW_TRY(tw_session_draw_to(s, end));
+  while (s->walk.next_op < end) {
+    TW_TRY(a->mark(a->mark_state, s->program->ops[s->walk.next_op].step));
+    TW_TRY(tw_session_prepare_to(s, s->walk.next_op + 1));
   }
   return a->mark(a->mark_state, -1);
 }
@@ -63,14 +54,14 @@ tw_status tw_preparation_finish(tw_preparation *a) {
 // ---- a part of the batch ----
 
 static uint64_t *product_of(const tw_taker *t, int op) {
-  uint64_t *whole = t->from->session.prepared[op];
+  uint64_t *whole = t->from->session.preparation.products[op];
   size_t each = tw_t(t->online, t->online->program->ops[op].out[0])->n;
-  return whole ? whole + (size_t)t->online->first_sequence * each : NULL;
+  return whole ? whole + (size_t)t->online->place.first_sequence * each : NULL;
 }
 
 static uint64_t *mask_of(const tw_taker *t, int id) {
-  uint64_t *whole = t->from->session.buffers[id].mask[t->online->party];
-  return whole ? whole + (size_t)t->online->first_sequence * tw_words_of(t->online, id) : NULL;
+  uint64_t *whole = t->from->session.memory.buffers[id].mask[t->online->party];
+  return whole ? whole + (size_t)t->online->place.first_sequence * tw_words_of(t->online, id) : NULL;
 }
 
 // ---- CPU: product by product. Masks are drawn again online: they would take more memory than time ----
@@ -79,7 +70,7 @@ static tw_status take_product(void *state, int op) {
   tw_taker *t = state;
   if (!t->online->program->ops[op].gate->prepare) return TW_OK;
   TW_TRY(prepare_to(t->from, op + 1));
-  t->online->prepared[op] = product_of(t, op);
+  t->online->preparation.products[op] = product_of(t, op);
   return TW_OK;
 }
 
@@ -90,17 +81,17 @@ static tw_status next_slice(void *state, bool *more) {
   tw_preparation *a = t->from;
   tw_session *s = &a->session;
   const tw_program *p = s->program;
-  int next = s->next_op;
+  int next = s->walk.next_op;
   while (next < p->op_count && !p->ops[next].for_product) next++;
   *more = next < p->op_count;
   TW_TRY(tw_session_prepare_to(s, next));
   if (!*more) {
-    t->online->idle = NULL;
+    t->online->preparer.idle = NULL;
     return TW_OK;
   }
   if (a->mark) TW_TRY(a->mark(a->mark_state, p->ops[next].step));
   TW_TRY(tw_session_prepare_slice(s, SLICE));
-  a->beside += p->ops[next].gate->prepare && s->next_op > next;
+  a->beside += p->ops[next].gate->prepare && s->walk.next_op > next;
   return a->mark ? a->mark(a->mark_state, -1) : TW_OK;
 }
 
@@ -120,13 +111,13 @@ static tw_status await_stretch(void *state, int op) {
 
 void tw_preparation_attach(tw_preparation *a, tw_session *online, tw_taker *taker) {
   const tw_program *p = online->program;
-  bool kept = online->keep_masks;
+  bool kept = online->preparation.keep_masks;
   *taker = (tw_taker){a, online, 0};
-  for (int i = 0; i < p->op_count; i++) online->prepared[i] = product_of(taker, i);
-  for (int i = 0; i < p->tensor_count && kept; i++) online->buffers[i].mask[online->party] = mask_of(taker, i);
-  online->preparation = taker;
-  online->need = kept ? await_stretch : take_product;
-  online->idle = kept || a->session.next_op == p->op_count ? NULL : next_slice;
+  for (int i = 0; i < p->op_count; i++) online->preparation.products[i] = product_of(taker, i);
+  for (int i = 0; i < p->tensor_count && kept; i++) online->memory.buffers[i].mask[online->party] = mask_of(taker, i);
+  online->preparer.state = taker;
+  online->preparer.need = kept ? await_stretch : take_product;
+  online->preparer.idle = kept || a->session.walk.next_op == p->op_count ? NULL : next_slice;
 }
 
 #ifdef TWAIN_CUDA
@@ -154,15 +145,15 @@ tw_status tw_preparation_cut(tw_preparation *a, void *stream) {
 
 tw_status tw_preparation_enqueue(tw_preparation *a, int stretch) {
   tw_session *s = &a->session;
-  for (int i = s->next_op; i < a->ends[stretch] && stretch > 0; i++)
+  for (int i = s->walk.next_op; i < a->ends[stretch] && stretch > 0; i++)
     a->beside += s->program->ops[i].gate->prepare != NULL;
   void *online = s->stream;
-  const tw_fan *fan = s->fan;
+  const tw_fan *fan = s->preparation.fan;
   s->stream = a->stream;
-  s->fan = NULL;
+  s->preparation.fan = NULL;
   tw_status status = prepare_to(a, a->ends[stretch]);
   s->stream = online;
-  s->fan = fan;
+  s->preparation.fan = fan;
   TW_TRY(status);
   return tw_device_event_record(a->done[stretch], a->stream);
 }

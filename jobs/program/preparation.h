@@ -2,16 +2,15 @@
 // beside the online work - on the CPU while a message is awaited, on a GPU on a stream of its own, a stretch of the
 // program (a layer; at its beginning less) ahead of the gates. It prepares for the whole batch, of which each online
 // session takes the part of its sequences.
-#ifndef TW_AHEAD_H
-#define TW_AHEAD_H
+#ifndef TW_PREPARATION_H
+#define TW_PREPARATION_H
 
 #include "jobs/program/session.h"
 
 typedef struct {
   tw_session session;
   bool open;
-  void *arena;  // backend memory, all of the session's; its owner wipes
-  size_t arena_bytes;
+  tw_arena arena;                            // all of the session's memory
   uint64_t beside;                           // products prepared beside the online work
   tw_status (*mark)(void *state, int step);  // work of this step follows (-1: none for now); may be NULL
   void *mark_state;
@@ -27,11 +26,11 @@ typedef struct {
   int waited;          // GPU: stretches for which it has waited
 } tw_taker;
 
-// like: the session of the whole batch, described. Bytes of memory that its preparation needs.
-tw_status tw_preparation_forecast(tw_preparation *a, const tw_session *like);
-// Takes it unless it has it, and opens the session that prepares.
-tw_status tw_preparation_create(tw_preparation *a, const tw_session *like);
-void tw_preparation_destroy(tw_preparation *a);  // but for the arena
+// like: the session of the whole batch. Sets the arena's bytes that its preparation needs.
+tw_status tw_preparation_forecast(tw_preparation *a, const tw_session_config *like);
+// Allocates the arena on the first call, and creates the session that prepares.
+tw_status tw_preparation_create(tw_preparation *a, const tw_session_config *like);
+void tw_preparation_destroy(tw_preparation *a);  // all but the arena, which the caller releases
 
 // The online session takes what is prepared from here, and what is left is prepared in its waits (CPU). GPU: after a
 // first preparation; from then on memory stays.

@@ -1,29 +1,31 @@
-// A session's memory: blocks for tensors, for what a gate needs while it runs, and for what is kept.
+#include "jobs/program/session_memory.h"
+
 #include <stdlib.h>
 
 #include "jobs/program/session_parts.h"
 #include "kernels/digit.h"
 
-// Blocks are reused by size and wiped together when the session closes: they hold shares.
-struct tw_block {
-  tw_block *next;
+// Blocks are reused by size and wiped together when the session is destroyed: they hold shares.
+struct tw_memory_block {
+  tw_memory_block *next;
   uint64_t *data;
   size_t words;
   bool used, scratch;
 };
 
 static tw_status take_memory(tw_session *s, size_t bytes, void **out) {
-  if (!s->arena) return s->backend->alloc(bytes, out);
+  if (!s->memory.arena.memory) return s->backend->alloc(bytes, out);
   size_t room = tw_arena_rounded(bytes);
-  if (s->arena_bytes - s->arena_used < room)
-    return tw_fail(TW_ERR_INTERNAL, "the arena of %zu bytes is too small: its forecast is wrong", s->arena_bytes);
-  *out = s->arena + s->arena_used;
-  s->arena_used += room;
+  if (s->memory.arena.bytes - s->memory.arena_used < room)
+    return tw_fail(TW_ERR_INTERNAL, "the arena of %zu bytes is too small: its forecast is wrong",
+                   s->memory.arena.bytes);
+  *out = (uint8_t *)s->memory.arena.memory + s->memory.arena_used;
+  s->memory.arena_used += room;
   return TW_OK;
 }
 
-static tw_status block_add(tw_session *s, size_t words, tw_block **out) {
-  tw_block *b = calloc(1, sizeof *b);
+static tw_status block_add(tw_session *s, size_t words, tw_memory_block **out) {
+  tw_memory_block *b = calloc(1, sizeof *b);
   if (!b) return tw_fail(TW_ERR_MEMORY, "out of memory for a session's buffer list");
   void *data;
   tw_status status = take_memory(s, words * 8, &data);
@@ -31,16 +33,16 @@ static tw_status block_add(tw_session *s, size_t words, tw_block **out) {
     free(b);
     return status;
   }
-  *b = (tw_block){s->blocks, data, words, false, false};
-  s->bytes_held += words * 8;
-  s->blocks = b;
+  *b = (tw_memory_block){s->memory.blocks, data, words, false, false};
+  s->memory.bytes_held += words * 8;
+  s->memory.blocks = b;
   *out = b;
   return TW_OK;
 }
 
-static tw_block *smallest_free(tw_session *s, size_t words) {
-  tw_block *best = NULL;
-  for (tw_block *b = s->blocks; b; b = b->next)
+static tw_memory_block *smallest_free(tw_session *s, size_t words) {
+  tw_memory_block *best = NULL;
+  for (tw_memory_block *b = s->memory.blocks; b; b = b->next)
     if (!b->used && b->words >= words && b->words <= words + words / 4 + 64 && (!best || b->words < best->words))
       best = b;
   return best;
@@ -51,7 +53,7 @@ typedef enum { VALUE, SCRATCH, FRESH } block_kind;
 
 static tw_status block_take(tw_session *s, size_t words, block_kind kind, uint64_t **out) {
   if (words == 0) words = 1;
-  tw_block *b = kind == FRESH ? NULL : smallest_free(s, words);
+  tw_memory_block *b = kind == FRESH ? NULL : smallest_free(s, words);
   if (!b) TW_TRY(block_add(s, words, &b));
   b->used = true;
   b->scratch = kind == SCRATCH;
@@ -61,21 +63,21 @@ static tw_status block_take(tw_session *s, size_t words, block_kind kind, uint64
 
 static void block_release(tw_session *s, const uint64_t *data) {
   if (!data) return;
-  for (tw_block *b = s->blocks; b; b = b->next)
+  for (tw_memory_block *b = s->memory.blocks; b; b = b->next)
     if (b->data == data) b->used = false;
 }
 
 void tw_session_release_scratch(tw_session *s) {
-  for (tw_block *b = s->blocks; b; b = b->next)
+  for (tw_memory_block *b = s->memory.blocks; b; b = b->next)
     if (b->used && b->scratch) b->used = b->scratch = false;
 }
 
 void tw_session_release_tensor(tw_session *s, int id) {
-  tw_buffer *b = &s->buffers[id];
+  tw_buffer *b = &s->memory.buffers[id];
   block_release(s, b->value);
   block_release(s, b->sign);
   b->value = b->sign = NULL;
-  for (int side = 0; side < 2 && !s->keep_masks; side++) {
+  for (int side = 0; side < 2 && !s->preparation.keep_masks; side++) {
     block_release(s, b->mask[side]);
     b->mask[side] = NULL;
   }
@@ -88,23 +90,23 @@ size_t tw_words_of(const tw_session *s, int id) {
 }
 
 tw_status tw_make_value(tw_session *s, int id) {
-  return block_take(s, (size_t)s->batch * tw_words_of(s, id), VALUE, &s->buffers[id].value);
+  return block_take(s, (size_t)s->batch * tw_words_of(s, id), VALUE, &s->memory.buffers[id].value);
 }
 
 tw_status tw_make_mask(tw_session *s, int id, int side) {
-  if (s->buffers[id].mask[side]) return TW_OK;  // kept from an earlier preparation
-  return block_take(s, (size_t)s->batch * tw_words_of(s, id), s->keep_masks ? FRESH : VALUE,
-                    &s->buffers[id].mask[side]);
+  if (s->memory.buffers[id].mask[side]) return TW_OK;  // kept from an earlier preparation
+  return block_take(s, (size_t)s->batch * tw_words_of(s, id), s->preparation.keep_masks ? FRESH : VALUE,
+                    &s->memory.buffers[id].mask[side]);
 }
 
 tw_status tw_scratch(tw_session *s, size_t words, uint64_t **out) { return block_take(s, words, SCRATCH, out); }
 tw_status tw_keep(tw_session *s, size_t words, uint64_t **out) { return block_take(s, words, VALUE, out); }
 
 void tw_session_release_blocks(tw_session *s) {
-  while (s->blocks) {
-    tw_block *b = s->blocks;
-    s->blocks = b->next;
-    if (!s->arena) s->backend->release(b->data, b->words * 8);
+  while (s->memory.blocks) {
+    tw_memory_block *b = s->memory.blocks;
+    s->memory.blocks = b->next;
+    if (!s->memory.arena.memory) s->backend->release(b->data, b->words * 8);
     free(b);
   }
 }

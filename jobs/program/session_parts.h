@@ -1,5 +1,4 @@
-// What the files of the session (session.c, session_memory.c, session_prepare.c) share; jobs/program/session.h is what
-// others call.
+// What the files of the session (session*.c) share; jobs/program/session.h is what others call.
 #ifndef TW_SESSION_PARTS_H
 #define TW_SESSION_PARTS_H
 
@@ -7,8 +6,12 @@
 
 // ---- session.c
 tw_status tw_session_run_op(tw_session *s, int index);  // or what is to be prepared of it; releases what has been used
+
+// ---- session_streams.c
 // The stream of an opening's mask, and memory for it.
 tw_status tw_session_describe_draw(tw_session *s, const tw_op *op, int side, tw_draw_args *out);
+// Debug builds abort when a stream is drawn in a second role (docs/security.md, R1). role: 1 mask, 2 pad.
+void tw_session_note_stream(tw_session *s, uint32_t use, uint8_t role);
 
 // ---- session_memory.c
 void tw_session_release_tensor(tw_session *s, int id);

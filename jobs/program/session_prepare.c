@@ -4,18 +4,18 @@
 #include "jobs/program/session_parts.h"
 
 static tw_status prepare_next(tw_session *s) {
-  s->preparing = true;
-  tw_status status = tw_session_run_op(s, s->next_op);
-  s->preparing = false;
-  if (!s->columns_done) s->next_op++;
+  s->preparation.running = true;
+  tw_status status = tw_session_run_op(s, s->walk.next_op);
+  s->preparation.running = false;
+  if (!s->preparation.columns_done) s->walk.next_op++;
   return status;
 }
 
 tw_status tw_session_draw_to(tw_session *s, int end) {
   tw_draw_args draws[TW_DRAWS];
   int count = 0;
-  for (; s->drawn_to < end; s->drawn_to++) {
-    const tw_op *op = &s->program->ops[s->drawn_to];
+  for (; s->preparation.drawn_to < end; s->preparation.drawn_to++) {
+    const tw_op *op = &s->program->ops[s->preparation.drawn_to];
     if (!op->opens) continue;
     TW_TRY(tw_session_describe_draw(s, op, s->party, &draws[count++]));
     if (count < TW_DRAWS) continue;
@@ -42,42 +42,42 @@ static int least_loaded(const double *load, int count) {
 static tw_status prepare_wave(tw_session *s, int wave, int end) {
   int count = 0;
   double load[TW_FAN] = {0};
-  for (int i = s->next_op; i < end; i++) count += s->program->ops[i].wave == wave;
-  bool spread = s->fan && count > 1 && (wave < s->program->waves || s->fan->products);
-  if (spread) TW_TRY(s->fan->fork(s->fan->state));
-  for (int i = s->next_op; i < end; i++) {
+  for (int i = s->walk.next_op; i < end; i++) count += s->program->ops[i].wave == wave;
+  bool spread = s->preparation.fan && count > 1 && (wave < s->program->waves || s->preparation.fan->products);
+  if (spread) TW_TRY(s->preparation.fan->fork(s->preparation.fan->state));
+  for (int i = s->walk.next_op; i < end; i++) {
     if (s->program->ops[i].wave != wave) continue;
-    int on = spread ? least_loaded(load, s->fan->count) : 0;
-    if (s->fan) s->stream = s->fan->stream[on];
+    int on = spread ? least_loaded(load, s->preparation.fan->count) : 0;
+    if (s->preparation.fan) s->stream = s->preparation.fan->stream[on];
     load[on] += work_of(s, &s->program->ops[i]);
     TW_TRY(tw_session_run_op(s, i));
   }
   tw_session_release_scratch(s);
-  return spread ? s->fan->join(s->fan->state) : TW_OK;
+  return spread ? s->preparation.fan->join(s->preparation.fan->state) : TW_OK;
 }
 
 static tw_status prepare_waves(tw_session *s, int end) {
   void *stream = s->stream;
-  if (s->fan) s->stream = s->fan->stream[0];
+  if (s->preparation.fan) s->stream = s->preparation.fan->stream[0];
   tw_status status = tw_session_draw_to(s, end);
-  s->preparing = true;
+  s->preparation.running = true;
   for (int wave = 1; wave <= s->program->waves && status == TW_OK; wave++) status = prepare_wave(s, wave, end);
-  s->preparing = false;
+  s->preparation.running = false;
   s->stream = stream;
-  if (end > s->next_op) s->next_op = end;
+  if (end > s->walk.next_op) s->walk.next_op = end;
   return status;
 }
 
 tw_status tw_session_prepare_to(tw_session *s, int end) {
-  if (s->keep_masks) return prepare_waves(s, end);
-  while (s->next_op < end) TW_TRY(prepare_next(s));
+  if (s->preparation.keep_masks) return prepare_waves(s, end);
+  while (s->walk.next_op < end) TW_TRY(prepare_next(s));
   return TW_OK;
 }
 
 tw_status tw_session_prepare_slice(tw_session *s, size_t work) {
-  s->slice_work = work;
+  s->preparation.slice_work = work;
   tw_status status = prepare_next(s);
-  s->slice_work = 0;
+  s->preparation.slice_work = 0;
   return status;
 }
 

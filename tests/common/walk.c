@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "jobs/gates/guard.h"
+#include "jobs/program/host_opener.h"
 #include "kernels/digit.h"
 #include "kernels/pack.h"
 
@@ -220,19 +221,19 @@ static tw_weights weights_of(const stage *st, tw_role role, int party) {
 
 static tw_status deal(stage *st, int b) {
   const tw_program *program = st->w->program;
-  tw_session s = {.program = program,
-                  .role = TW_DEALER,
-                  .batch = 1,
-                  .seeds = {st->seeds[0] + b, st->seeds[1] + b},
-                  .slots = st->slots + b,
-                  .weights = weights_of(st, TW_DEALER, 0)};
+  tw_session s;
+  tw_session_config config = {.program = program,
+                              .role = TW_DEALER,
+                              .batch = 1,
+                              .sequences = {.seeds = {st->seeds[0] + b, st->seeds[1] + b}, .slots = st->slots + b},
+                              .weights = weights_of(st, TW_DEALER, 0)};
   for (int party = 0; party < 2; party++) {
     slot_bytes *slot = &st->slot[party][b];
     slot->size = program->slot_bytes[party];
     slot->data = room(slot->size, 1);
-    s.sink[party] = (tw_sink){append, slot};
+    config.sink[party] = (tw_sink){append, slot};
   }
-  tw_status status = tw_session_create(&s);
+  tw_status status = tw_session_create(&config, &s);
   if (status == TW_OK) status = tw_session_run(&s);
   tw_session_destroy(&s);
   for (int party = 0; party < 2 && status == TW_OK; party++) {
@@ -250,21 +251,22 @@ static tw_status emulate(stage *st, int b) {
   walk *w = st->w;
   const tw_program *program = w->program;
   size_t words = output_words(w);
-  tw_session s = {.program = program,
-                  .role = TW_EMULATOR,
-                  .batch = 1,
-                  .seeds = {st->seeds[0] + b, st->seeds[1] + b},
-                  .slots = st->slots + b,
-                  .lengths = w->lengths ? w->lengths + b : NULL,
-                  .input = w->input + (size_t)b * program->tensors[program->input].n,
-                  .weights = weights_of(st, TW_EMULATOR, 0),
-                  .watch = watch,
-                  .watch_state = &st->opened[EMULATOR][b]};
-  tw_status status = tw_session_create(&s);
+  tw_session s;
+  tw_session_config config = {.program = program,
+                              .role = TW_EMULATOR,
+                              .batch = 1,
+                              .sequences = {.seeds = {st->seeds[0] + b, st->seeds[1] + b},
+                                            .slots = st->slots + b,
+                                            .lengths = w->lengths ? w->lengths + b : NULL,
+                                            .input = w->input + (size_t)b * program->tensors[program->input].n},
+                              .weights = weights_of(st, TW_EMULATOR, 0),
+                              .observers = {.watch = watch, .watch_state = &st->opened[EMULATOR][b]}};
+  tw_status status = tw_session_create(&config, &s);
   if (status == TW_OK) status = tw_session_run(&s);
-  if (status == TW_OK) memcpy(st->value[EMULATOR] + (size_t)b * words, s.buffers[program->output].value, 8 * words);
-  if (status == TW_OK && guarded(st)) st->guard[EMULATOR][b] = s.buffers[program->guard].value[0];
-  w->out_of_bound += s.out_of_bound;
+  if (status == TW_OK)
+    memcpy(st->value[EMULATOR] + (size_t)b * words, s.memory.buffers[program->output].value, 8 * words);
+  if (status == TW_OK && guarded(st)) st->guard[EMULATOR][b] = s.memory.buffers[program->guard].value[0];
+  w->out_of_bound += s.misses.count;
   tw_session_destroy(&s);
   return status;
 }
@@ -292,13 +294,13 @@ static void tell_secrets(party_state *p) {
 
 static void keep_output(party_state *p, const tw_session *s) {
   stage *st = p->st;
-  const tw_buffer *out = &s->buffers[s->program->output];
+  const tw_buffer *out = &s->memory.buffers[s->program->output];
   size_t bytes = 8 * (size_t)s->batch * output_words(st->w);
   memcpy(st->value[p->party], out->value, bytes);
   memcpy(st->mask[p->party], out->mask[p->party], bytes);
   if (st->w->secrecy) st->w->secrecy(st->mask[p->party], bytes, false);
   if (!guarded(st)) return;
-  const tw_buffer *count = &s->buffers[s->program->guard];
+  const tw_buffer *count = &s->memory.buffers[s->program->guard];
   memcpy(st->guard[p->party], count->value, 8 * (size_t)s->batch);
   memcpy(st->guard_mask[p->party], count->mask[p->party], 8 * (size_t)s->batch);
   if (st->w->secrecy) st->w->secrecy(st->guard_mask[p->party], 8 * (size_t)s->batch, false);
@@ -318,12 +320,12 @@ static tw_status prepare_kept(tw_session *s) {
   enum { LONGEST = 100 };
   int open = 0;
   tw_fan fan = {.count = 3, .fork = fork_streams, .join = join_streams, .state = &open};
-  s->fan = &fan;
-  while (s->next_op < s->program->op_count) {
-    int end = s->next_op + (int)walk_random_range(1, LONGEST);
+  s->preparation.fan = &fan;
+  while (s->walk.next_op < s->program->op_count) {
+    int end = s->walk.next_op + (int)walk_random_range(1, LONGEST);
     TW_TRY(tw_session_prepare_to(s, end < s->program->op_count ? end : s->program->op_count));
   }
-  s->fan = NULL;
+  s->preparation.fan = NULL;
   tw_session_rewind(s);
   return open == 0 ? TW_OK : tw_fail(TW_ERR_INTERNAL, "a fork was not joined");
 }
@@ -332,23 +334,22 @@ static tw_status party_run(party_state *p) {
   stage *st = p->st;
   tw_opens *opens;
   TW_TRY(tw_opens_create(p->channel, &opens));
-  tw_session s = {.program = st->w->program,
-                  .role = TW_PARTY,
-                  .party = p->party,
-                  .batch = st->w->batch,
-                  .slots = st->slots,
-                  .lengths = st->w->lengths,
-                  .input = st->input[p->party],
-                  .weights = weights_of(st, TW_PARTY, p->party),
-                  .source = {read_slot, st->slot[p->party]},
-                  .opens = opens,
-                  .keep_masks = st->w->keep_masks,
-                  .watch = watch,
-                  .watch_state = st->opened[p->party]};
-  s.seeds[p->party] = st->seeds[p->party];
+  tw_session s;
+  tw_session_config config = {
+      .program = st->w->program,
+      .role = TW_PARTY,
+      .party = p->party,
+      .batch = st->w->batch,
+      .sequences = {.slots = st->slots, .lengths = st->w->lengths, .input = st->input[p->party]},
+      .weights = weights_of(st, TW_PARTY, p->party),
+      .source = {read_slot, st->slot[p->party]},
+      .opener = tw_host_opener(opens),
+      .keep_masks = st->w->keep_masks,
+      .observers = {.watch = watch, .watch_state = st->opened[p->party]}};
+  config.sequences.seeds[p->party] = st->seeds[p->party];
   if (st->w->secrecy) tell_secrets(p);
-  tw_status status = tw_session_create(&s);
-  if (status == TW_OK) status = s.keep_masks ? prepare_kept(&s) : tw_session_prepare(&s);
+  tw_status status = tw_session_create(&config, &s);
+  if (status == TW_OK) status = config.keep_masks ? prepare_kept(&s) : tw_session_prepare(&s);
   if (status == TW_OK) status = tw_session_run(&s);
   if (status == TW_OK) keep_output(p, &s);
   if (p->party == 0) tw_opens_get_stats(opens, &st->stats);

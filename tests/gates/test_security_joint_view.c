@@ -426,7 +426,7 @@ static tw_status early_party(tw_session *s, const tw_op *op) {
   out = tw_b(s, id)->value;
   for (size_t j = 0; j < tw_t(s, id)->n; j++)
     out[j] = (tw_b(s, op->in[0])->value[j] + tw_b(s, id)->mask[s->party][j] - r[j]) & tw_mask(tw_t(s, id)->ring);
-  return tw_opens_ring(s->opens, op->mask_use, s->slots[0], tw_t(s, id)->ring, tw_t(s, id)->n, out);
+  return tw_opens_ring(s->opener.state, op->mask_use, s->sequences.slots[0], tw_t(s, id)->ring, tw_t(s, id)->n, out);
 }
 static tw_status early_emulate(tw_session *s, const tw_op *op) {
   TW_TRY(tw_make_value(s, op->out[0]));

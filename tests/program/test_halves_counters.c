@@ -85,7 +85,7 @@ static tw_status see_idle(void *state, bool *more) {
 static tw_status see_gate(void *state, int step) {
   witness_of_half *l = state;
   witness *w = l->w;
-  int level = w->halves[l->half]->level_start;
+  int level = w->halves[l->half]->walk.level_start;
   if (step < 0 || level == w->level_seen[l->half]) return TW_OK;
   w->level_seen[l->half] = level;
   for (uint64_t m = 0; m < w->next; m++)
@@ -117,21 +117,16 @@ typedef struct {
 
 static void open_half(const run_case *c, const tw_program *p, witness_of_half *l, const tw_seed *seeds,
                       const uint64_t *slots, const uint64_t *input, tw_session *s) {
-  *s = (tw_session){.program = p,
-                    .role = TW_PARTY,
-                    .batch = c->batch,
-                    .half = l->half,
-                    .first_sequence = l->half * c->batch,
-                    .total_batch = c->count * c->batch,
-                    .seeds = {seeds},
-                    .slots = slots,
-                    .input = input,
-                    .opener = {queue_open, tell_queued, start_message, finish_message, l->w, NULL, see_arrival},
-                    .idle = see_idle,
-                    .preparation = l,
-                    .mark = see_gate,
-                    .mark_state = l};
-  CU_ASSERT_EQUAL_FATAL(tw_session_create(s), TW_OK);
+  tw_session_config config = {
+      .program = p,
+      .role = TW_PARTY,
+      .batch = c->batch,
+      .place = {.half = l->half, .first_sequence = l->half * c->batch, .total_batch = c->count * c->batch},
+      .sequences = {.seeds = {seeds}, .slots = slots, .input = input},
+      .opener = {queue_open, tell_queued, start_message, finish_message, l->w, NULL, see_arrival},
+      .observers = {.mark = see_gate, .mark_state = l}};
+  CU_ASSERT_EQUAL_FATAL(tw_session_create(&config, s), TW_OK);
+  s->preparer = (tw_preparer){.idle = see_idle, .state = l};
   CU_ASSERT_EQUAL_FATAL(tw_session_prepare(s), TW_OK);
 }
 
@@ -154,7 +149,7 @@ static void run(const run_case *c, witness *w, tw_open_counters *counters) {
   }
   CU_ASSERT_EQUAL(tw_halves_run(halves, c->count, &c->budget, counters, NULL, NULL), TW_OK);
   for (int i = 0; i < c->count; i++) {
-    CU_ASSERT_EQUAL(session[i].next_op, program.op_count);
+    CU_ASSERT_EQUAL(session[i].walk.next_op, program.op_count);
     tw_session_destroy(&session[i]);
   }
   tw_program_free(&program);

@@ -198,7 +198,7 @@ typedef struct {
   uint64_t **values, **masks;  // of what gates use; values are the products' operands
   tw_seed seeds[MOST_BATCH];
   uint64_t slots[MOST_BATCH];
-  tw_session like;
+  tw_session_config like;
 } stage;
 
 static uint64_t *random_words(size_t n) {
@@ -239,20 +239,20 @@ static void open_stage(stage *st, const char *shape, bool causal, int seq, int b
     }
   }
   for (int b = 0; b < batch; b++) st->slots[b] = walk_random();
-  st->like = (tw_session){.program = p,
-                          .role = TW_PARTY,
-                          .party = PARTY,
-                          .batch = batch,
-                          .backend = &tw_cpu_backend,
-                          .keep_masks = true,
-                          .slots = st->slots,
-                          .weights = {.count = TENSORS,
-                                      .rows = st->rows,
-                                      .cols = st->cols,
-                                      .masked = st->values,
-                                      .masked_operand = (void *const *)st->values,
-                                      .share_operand = (void *const *)st->values}};
-  st->like.seeds[PARTY] = st->seeds;
+  st->like = (tw_session_config){.program = p,
+                                 .role = TW_PARTY,
+                                 .party = PARTY,
+                                 .batch = batch,
+                                 .backend = &tw_cpu_backend,
+                                 .keep_masks = true,
+                                 .sequences = {.slots = st->slots},
+                                 .weights = {.count = TENSORS,
+                                             .rows = st->rows,
+                                             .cols = st->cols,
+                                             .masked = st->values,
+                                             .masked_operand = (void *const *)st->values,
+                                             .share_operand = (void *const *)st->values}};
+  st->like.sequences.seeds[PARTY] = st->seeds;
   st->like.weights.mask[PARTY] = st->masks;
 }
 
@@ -273,7 +273,7 @@ static void close_stage(stage *st) {
 static uint64_t wrong_masks(const tw_session *a, const tw_session *b) {
   uint64_t wrong = 0;
   for (int i = 0; i < a->program->tensor_count; i++) {
-    const uint64_t *x = a->buffers[i].mask[PARTY], *y = b->buffers[i].mask[PARTY];
+    const uint64_t *x = a->memory.buffers[i].mask[PARTY], *y = b->memory.buffers[i].mask[PARTY];
     wrong += !x != !y || (x && memcmp(x, y, 8 * (size_t)a->batch * tw_words_of(a, i)) != 0);
   }
   return wrong;
@@ -285,14 +285,15 @@ static uint64_t wrong_products(const tw_session *a, const tw_session *b) {
   for (int i = 0; i < p->op_count; i++) {
     if (!p->ops[i].gate->prepare) continue;
     size_t bytes = 8 * (size_t)a->batch * p->tensors[p->ops[i].out[0]].n;
-    wrong += !b->prepared[i] || memcmp(a->prepared[i], b->prepared[i], bytes) != 0;
+    wrong += !b->preparation.products[i] || memcmp(a->preparation.products[i], b->preparation.products[i], bytes) != 0;
   }
   return wrong;
 }
 
 static void spoil(tw_session *s) {
   for (int i = 0; i < s->program->tensor_count; i++)
-    if (s->buffers[i].mask[PARTY]) randombytes_buf(s->buffers[i].mask[PARTY], 8 * (size_t)s->batch * tw_words_of(s, i));
+    if (s->memory.buffers[i].mask[PARTY])
+      randombytes_buf(s->memory.buffers[i].mask[PARTY], 8 * (size_t)s->batch * tw_words_of(s, i));
 }
 
 // In stretches as beside the online phase (on one stream), gate by gate when traced; or all at once.
@@ -301,22 +302,23 @@ typedef enum { WHOLE, STRETCHES, GATES, WAYS } way;
 static void prepare(tw_preparation *a, way how) {
   enum { LONGEST = 150 };
   tw_session *s = &a->session;
-  const tw_fan *fan = s->fan;
+  const tw_fan *fan = s->preparation.fan;
   int ops = s->program->op_count;
   if (how == WHOLE) {
     CU_ASSERT_EQUAL(tw_preparation_finish(a), TW_OK);
     CU_ASSERT_PTR_EQUAL(s->stream, handle(0));
     return;
   }
-  s->fan = NULL;
+  s->preparation.fan = NULL;
   s->stream = handle(ALONE);
-  while (s->next_op < ops) {
-    int end = s->next_op + (int)walk_random_range(1, LONGEST);
+  while (s->walk.next_op < ops) {
+    int end = s->walk.next_op + (int)walk_random_range(1, LONGEST);
     if (end > ops) end = ops;
     if (how == GATES) CU_ASSERT_EQUAL(tw_session_draw_to(s, end), TW_OK);
-    while (s->next_op < end) CU_ASSERT_EQUAL(tw_session_prepare_to(s, how == GATES ? s->next_op + 1 : end), TW_OK);
+    while (s->walk.next_op < end)
+      CU_ASSERT_EQUAL(tw_session_prepare_to(s, how == GATES ? s->walk.next_op + 1 : end), TW_OK);
   }
-  s->fan = fan;
+  s->preparation.fan = fan;
   s->stream = handle(0);
 }
 
@@ -330,12 +332,12 @@ static void compare(stage *st, bool products_spread) {
   CU_ASSERT_EQUAL_FATAL(tw_preparation_forecast(&preparation, &st->like), TW_OK);
   CU_ASSERT_EQUAL_FATAL(tw_preparation_create(&preparation, &st->like), TW_OK);
   preparation.session.backend = &k;
-  preparation.session.fan = &fan;
+  preparation.session.preparation.fan = &fan;
   preparation.session.stream = handle(0);
   for (int i = 0; i < INFERENCES; i++) {
     randombytes_buf(st->seeds, sizeof st->seeds);
-    tw_session reference = st->like;
-    CU_ASSERT_EQUAL_FATAL(tw_session_create(&reference), TW_OK);
+    tw_session reference;
+    CU_ASSERT_EQUAL_FATAL(tw_session_create(&st->like, &reference), TW_OK);
     CU_ASSERT_EQUAL(tw_session_prepare_to(&reference, reference.program->op_count), TW_OK);
     tw_preparation_rewind(&preparation);
     spoil(&preparation.session);
@@ -348,7 +350,7 @@ static void compare(stage *st, bool products_spread) {
     tw_session_destroy(&reference);
   }
   tw_preparation_destroy(&preparation);
-  tw_cpu_backend.release(preparation.arena, preparation.arena_bytes);
+  tw_cpu_backend.release(preparation.arena.memory, preparation.arena.bytes);
 }
 
 static void any_order(void) {

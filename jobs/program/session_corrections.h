@@ -1,0 +1,44 @@
+// Corrections of a session: the dealer gives them gate by gate, a party takes them in the same order.
+#ifndef TW_SESSION_CORRECTIONS_H
+#define TW_SESSION_CORRECTIONS_H
+
+#include "jobs/program/program.h"
+#include "kernels/backend.h"
+
+// Where a party's corrections come from, in order of use. `read` copies bytes into host memory. `window` leaves them
+// where they are in the backend's memory, in order of the session's stream; NULL: there is only `read`.
+typedef struct {
+  tw_status (*read)(void *state, int batch_index, void *dst, size_t bytes);
+  void *state;
+  tw_status (*window)(void *state, int batch_index, size_t bytes, const uint8_t **packed);
+} tw_correction_reader;
+
+// Where one party's halves of the corrections go, in order of use: bytes in backend memory, written in order of the
+// stream.
+typedef struct {
+  tw_status (*append)(void *state, const void *data, size_t bytes);
+  void *state;
+} tw_sink;
+
+// What a session knows of corrections: both ends given by its caller, and the running gate's own.
+typedef struct {
+  tw_correction_reader source;  // party
+  tw_sink sink[2];              // dealer
+  uint8_t *dealt[2];  // dealer: each party's whole slot in backend memory; NULL: a gate's halves live until its sink
+                      // has them
+  tw_correction_args taken[TW_MAX_CORRECTIONS];  // party: the running gate's, for kernels that apply them
+  const uint64_t *given[TW_MAX_CORRECTIONS];     // dealer: the running gate's values
+  const uint64_t *packed[2];                     // dealer: both parties' packed halves of them
+} tw_session_corrections;
+
+// Party: shares of correction i of this op for the whole batch ([batch][n] or [batch][planes][words]).
+tw_status tw_take(tw_session *s, const tw_op *op, int i, uint64_t **out);
+// The same, and correction 0 goes into memory of the gate.
+tw_status tw_take_into(tw_session *s, const tw_op *op, uint64_t *memory);
+// Where correction i will be, for the backend's gates that apply their corrections (tw_taken) themselves.
+tw_status tw_take_later(tw_session *s, const tw_op *op, int i, uint64_t **out);
+// Dealer: correction i's values (backend memory that lives until the gate ends). With the last one both parties' halves
+// of all of them are packed and handed out; correction i = 0 begins at tw_given(s, party).
+tw_status tw_give(tw_session *s, const tw_op *op, int i, const uint64_t *values);
+
+#endif

@@ -1,5 +1,6 @@
 // One-hot digits of a wire's mask, comparisons' leaves and table lookups on them (protocols, sections 5 to 7).
 #include "jobs/gates/gate.h"
+#include "jobs/gates/mask_form.h"
 
 // ---- dealing digits: 2^w correction bits a digit, one more for the mask's top bit ----
 // arg: 0 low bit, 1 sign bit dealt, 2 looked-up digit or -1; list: widths
@@ -250,6 +251,7 @@ void tw_lookup(tw_builder *b, const tw_digits *d, int index, int sub_bits, uint6
     op->arg[0] += 1 << d->width[i];
     low += d->width[i];
   }
+  if (low > 0) tw_form_dithers(b, d->wire, "looked up");
   op->arg[1] = d->width[index];
   op->arg[2] = sub_bits;
   op->arg[3] = (int64_t)offset;

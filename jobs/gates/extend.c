@@ -61,7 +61,7 @@ int tw_extend(tw_builder *b, int wire, int ring) {
   tw_emit_ring(b, op, ring - t.ring, t.n);
   t.kind = TW_SHARE;
   t.ring = ring;
-  t.mask_shift = 0;
+  t.form = (tw_mask_form){0};
   return tw_emit_out(b, op, t);
 }
 
@@ -126,7 +126,7 @@ int tw_extended_row_sum(tw_builder *b, int wire, size_t cols, int ring) {
   tw_emit_ring(b, op, ring, t.n / cols);
   t.kind = TW_SHARE;
   t.ring = ring;
-  t.mask_shift = 0;
+  t.form = (tw_mask_form){0};
   t.n /= cols;
   return tw_emit_out(b, op, t);
 }

@@ -3,6 +3,7 @@
 #include <stdio.h>
 
 #include "jobs/gates/gate.h"
+#include "jobs/gates/mask_form.h"
 #include "kernels/bit_ops.h"
 
 // ---- counting ----
@@ -39,6 +40,7 @@ static void count_live(tw_builder *b, int share, tw_layout layout, size_t parts)
 
 int tw_guard_bit(tw_builder *b, int wire, int low) {
   int width = TW_GUARD_BITS;
+  if (low > 0 && !tw_form_dithers(b, wire, "guarded")) return 0;
   tw_digits d = tw_deal_digits(b, tw_reduce(b, wire, low + width), low, &width, 1, false, -1);
   uint64_t unit = 1ull << low;
   tw_leaf leaf[3] = {{0, 0, TW_LEAF_EQ}, {unit, 0, TW_LEAF_EQ}, {0 - unit, 0, TW_LEAF_EQ}};

@@ -1,5 +1,6 @@
 // Gates without keys or messages: the same linear map on public values, shares, masks and true values.
 #include "jobs/gates/gate.h"
+#include "jobs/gates/mask_form.h"
 
 enum { INPUTS = 4 };
 
@@ -67,9 +68,7 @@ int tw_truncate_dithered(tw_builder *b, int wire, int bits) {
   tw_emit_in(op, wire);
   op->arg[0] = bits;
   if (t.kind != TW_WIRE) return tw_build_fail(b, TW_ERR_INTERNAL, "only wires may be truncated");
-  if (t.mask_shift > 0)
-    return tw_build_fail(b, TW_ERR_INTERNAL, "a wire whose mask is a multiple of 2^%d is truncated: biased",
-                         t.mask_shift);
+  if (!tw_form_dithers(b, wire, "truncated")) return 0;
   t.ring -= bits;
   t.scale -= bits;
   return tw_emit_out(b, op, t);
@@ -109,6 +108,7 @@ int tw_view(tw_builder *b, int x, tw_view_map map) {
   }
   op->arg[8] = (int64_t)map.offset;
   if (last >= tw_look(b, x).n) return tw_build_fail(b, TW_ERR_INTERNAL, "view past the end of its tensor");
+  t.form = tw_form_view(t.form, map);
   return tw_emit_out(b, op, t);
 }
 
@@ -132,6 +132,7 @@ int tw_concat(tw_builder *b, int x, int y, size_t rows) {
   op->arg[1] = (int64_t)(t.n / rows);
   op->arg[2] = (int64_t)(u.n / rows);
   t.n += u.n;
+  t.form = tw_form_joined(t.form, u.form);
   return tw_emit_out(b, op, t);
 }
 
@@ -159,6 +160,7 @@ int tw_combine(tw_builder *b, int64_t p, int x, int64_t q, int y, bool rows) {
   if (t.kind != u.kind || t.scale != u.scale || u.n == 0 || t.n % u.n)
     return tw_build_fail(b, TW_ERR_INTERNAL, "sum of unlike tensors (kind %d %d, scale %d %d)", t.kind, u.kind, t.scale,
                          u.scale);
+  if (p == 0 && q == 0) return tw_build_fail(b, TW_ERR_INTERNAL, "a sum of nothing");
   op->arg[0] = p;
   op->arg[1] = q;
   op->arg[2] = (int64_t)(rows ? u.n : t.n / u.n);
@@ -166,7 +168,7 @@ int tw_combine(tw_builder *b, int64_t p, int x, int64_t q, int y, bool rows) {
   op->arg[4] = rows;
   op->arg[5] = !rows;
   if (u.ring < t.ring) t.ring = u.ring;
-  if (u.mask_shift < t.mask_shift) t.mask_shift = u.mask_shift;
+  t.form = tw_form_sum(p, t.form, q, u.form, u.n < t.n);
   return tw_emit_out(b, op, t);
 }
 
@@ -193,7 +195,7 @@ int tw_multiply_constant(tw_builder *b, int x, int64_t factor, int scale_gain) {
   tw_tensor t = tw_look(b, x);
   if (factor == 0) return tw_build_fail(b, TW_ERR_INTERNAL, "multiplication by zero");
   t.scale += scale_gain;
-  t.mask_shift += __builtin_ctzll((unsigned long long)factor);
+  t.form = tw_form_times(t.form, factor);
   return emit_scaled(b, x, factor, t);
 }
 
@@ -201,7 +203,8 @@ int tw_shift_left(tw_builder *b, int wire, int bits) {
   tw_tensor t = tw_look(b, wire);
   t.ring += bits;
   t.scale += bits;
-  t.mask_shift += bits;
+  if (bits < 0 || bits > 62) return tw_build_fail(b, TW_ERR_INTERNAL, "a wire shifted by %d bits", bits);
+  t.form = tw_form_times(t.form, (int64_t)1 << bits);
   return emit_scaled(b, wire, (int64_t)1 << bits, t);
 }
 
@@ -228,8 +231,10 @@ int tw_row_sum(tw_builder *b, int x, size_t cols) {
   tw_tensor t = tw_look(b, x);
   tw_op *op = tw_emit(b, &row_sum_gate);
   tw_emit_in(op, x);
+  if (cols == 0 || t.n % cols) return tw_build_fail(b, TW_ERR_INTERNAL, "row sums of another shape");
   op->arg[0] = (int64_t)cols;
   t.n /= cols;
+  t.form = tw_form_totals(t.form);
   return tw_emit_out(b, op, t);
 }
 
@@ -252,6 +257,7 @@ int tw_pool_live(tw_builder *b, int wire, size_t rows, size_t cols) {
   tw_emit_in(op, wire);
   if (t.n != rows * cols) return tw_build_fail(b, TW_ERR_INTERNAL, "pooling of another shape");
   t.n = cols;
+  t.form = tw_form_totals(t.form);
   return tw_emit_out(b, op, t);
 }
 
@@ -314,6 +320,6 @@ int tw_as_share(tw_builder *b, int wire) {
   tw_emit_in(op, wire);
   if (t.kind != TW_WIRE) return tw_build_fail(b, TW_ERR_INTERNAL, "not a wire");
   t.kind = TW_SHARE;
-  t.mask_shift = 0;
+  t.form = (tw_mask_form){0};
   return tw_emit_out(b, op, t);
 }

@@ -1,5 +1,6 @@
 // Inputs, secret model vectors, and openings (protocols, section 1).
 #include "jobs/gates/gate.h"
+#include "jobs/gates/mask_form.h"
 
 // ---- additive shares of the input ----
 static tw_status input_value(tw_session *s, const tw_op *op) {
@@ -62,6 +63,7 @@ int tw_open(tw_builder *b, int x) {
   op->opens = true;
   if (t.kind != TW_SHARE && t.kind != TW_BITS) return tw_build_fail(b, TW_ERR_INTERNAL, "only shares are opened");
   t.kind = t.kind == TW_SHARE ? TW_WIRE : TW_BITWIRE;
+  t.form = tw_form_of_opening(b->program->tensor_count);
   return tw_emit_out(b, op, t);
 }
 
@@ -96,5 +98,6 @@ static const tw_gate weight_gate = {"weight", weight_mask, NULL, NULL, weight_pa
 int tw_weight_wire(tw_builder *b, int index, int scale, size_t n) {
   tw_op *op = tw_emit(b, &weight_gate);
   op->arg[0] = index;
-  return tw_emit_out(b, op, (tw_tensor){.kind = TW_WIRE, .ring = 64, .scale = scale, .n = n});
+  return tw_emit_out(
+      b, op, (tw_tensor){.kind = TW_WIRE, .ring = 64, .scale = scale, .n = n, .form = tw_form_of_weight(index)});
 }

@@ -1,5 +1,6 @@
 // Differences of all pairs in groups of a row: what a tournament compares (protocols, section 8). Local.
 #include "jobs/gates/gate.h"
+#include "jobs/gates/mask_form.h"
 
 // arg: 0 rows, 1 cols, 2 first, 3 group, 4 groups
 static tw_status pair_differences(tw_session *s, const tw_op *op, const uint64_t *const *in, uint64_t *out) {
@@ -30,5 +31,6 @@ int tw_pair_differences(tw_builder *b, int wire, size_t rows, size_t cols, size_
   if (t.n != rows * cols || first + (size_t)group * groups > cols)
     return tw_build_fail(b, TW_ERR_INTERNAL, "pairs of another shape");
   t.n = (size_t)(group * (group - 1) / 2) * rows * groups;
+  t.form = tw_form_differences(t.form);
   return tw_emit_out(b, op, t);
 }

@@ -25,13 +25,21 @@ typedef enum {
   TW_ONEHOT    // XOR share of the one-hot digits of a wire's mask
 } tw_kind;
 
+// What is known of a wire's mask (jobs/gates/mask_form.h): a multiple of 2^shift. uniform: divided by it, each element
+// has an odd factor on an element of one of the sources oldest .. newest, and on none of a newer source; distinct: no
+// two elements on the same.
+typedef struct {
+  int shift, oldest, newest;
+  bool uniform, distinct;
+} tw_mask_form;
+
 typedef struct {
   tw_kind kind;
-  int ring, scale;  // WIRE, SHARE: mod 2^ring, value = integer / 2^scale
-  int planes;       // BITS, BITWIRE, ONEHOT
-  size_t n;         // elements (of each plane)
-  int mask_shift;   // WIRE: the mask is a multiple of 2^mask_shift (such a wire must not be truncated)
-  int level;        // first level in which it exists
+  int ring, scale;    // WIRE, SHARE: mod 2^ring, value = integer / 2^scale
+  int planes;         // BITS, BITWIRE, ONEHOT
+  size_t n;           // elements (of each plane)
+  tw_mask_form form;  // WIRE
+  int level;          // first level in which it exists
   int first_op, last_op;
   int limit;  // 1 + its place in the program's limits; 0: not a declared wire
 } tw_tensor;

@@ -95,7 +95,7 @@ tw_status tw_ledger_list(const tw_ledger *ledger, tw_ledger_key **keys, size_t *
   listing l = {.ledger = ledger};
   tw_status status = TW_OK;
   for (; l.party < 2 && status == TW_OK; l.party++) {
-    char path[sizeof ledger->dir + 4];
+    char path[sizeof ledger->dir + 16];
     bool there;
     snprintf(path, sizeof path, "%s/p%d", ledger->dir, l.party);
     status = tw_ledger_check_own(path, true, false, &there);

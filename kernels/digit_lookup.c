@@ -29,10 +29,12 @@ static void lookup_block_portable(const tw_lookup_block *block) {
 
 static tw_lookup_kernel *active_kernel(void) {
   switch (tw_isa_active()) {
+#ifdef TWAIN_X86
     case TW_ISA_AVX512:
       return tw_lookup_block_avx512;
     case TW_ISA_AVX2:
       return tw_lookup_block_avx2;
+#endif
     default:
       return lookup_block_portable;
   }

@@ -28,13 +28,16 @@ static const tw_gemm_kernel portable = {PORTABLE_ROWS, PORTABLE_COLUMNS, 8, 64, 
 
 static const tw_gemm_kernel *active_kernel(int ring_bits) {
   switch (tw_isa_active()) {
+#ifdef TWAIN_X86
     case TW_ISA_AVX512:
       if (ring_bits <= tw_gemm_avx512_u32.bits) return &tw_gemm_avx512_u32;
       if (ring_bits <= tw_gemm_avx512_ifma.bits && __builtin_cpu_supports("avx512ifma")) return &tw_gemm_avx512_ifma;
       return &tw_gemm_avx512_u64;
     case TW_ISA_AVX2:
       return ring_bits <= tw_gemm_avx2_u32.bits ? &tw_gemm_avx2_u32 : &tw_gemm_avx2_u64;
+#endif
     default:
+      (void)ring_bits;
       return &portable;
   }
 }

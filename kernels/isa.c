@@ -9,13 +9,18 @@ static atomic_int detected = -1;
 
 static const char *const names[] = {"portable", "avx2", "avx512"};
 
+// Other processors than x86 have the portable code (CMakeLists.txt defines TWAIN_X86).
 static int cpu_best(void) {
+#ifndef TWAIN_X86
+  return TW_ISA_PORTABLE;
+#else
   __builtin_cpu_init();
   if (!__builtin_cpu_supports("avx2") || !__builtin_cpu_supports("bmi2")) return TW_ISA_PORTABLE;
   if (!__builtin_cpu_supports("avx512f") || !__builtin_cpu_supports("avx512bw") ||
       !__builtin_cpu_supports("avx512dq") || !__builtin_cpu_supports("avx512vl"))
     return TW_ISA_AVX2;
   return TW_ISA_AVX512;
+#endif
 }
 
 // A name that is not in the list means portable: a misspelt wish must not run instructions nobody asked for.

@@ -177,7 +177,7 @@ static tw_status run_with(const tw_party_options *o, tw_channel *channel, party_
 }
 
 tw_status tw_party(const tw_party_options *options, tw_channel *channel, tw_result_share *out) {
-  party_files files = {.keys = NULL};
+  party_files files = {.result = NULL};
   tw_status status = run_with(options, channel, &files, out);
   unload(&files);
   return status;

@@ -342,7 +342,7 @@ static tw_status party_run(party_state *p) {
       .batch = st->w->batch,
       .sequences = {.slots = st->slots, .lengths = st->w->lengths, .input = st->input[p->party]},
       .weights = weights_of(st, TW_PARTY, p->party),
-      .source = {read_slot, st->slot[p->party]},
+      .source = {.read = read_slot, .state = st->slot[p->party]},
       .opener = tw_host_opener(opens),
       .keep_masks = st->w->keep_masks,
       .observers = {.watch = watch, .watch_state = st->opened[p->party]}};

@@ -1,0 +1,32 @@
+# For measure.sh and measure_cpu.sh, which set $twain, $folder and $limit.
+export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1 OMPI_MCA_rmaps_base_oversubscribe=1 \
+  OMPI_MCA_hwloc_base_binding_policy=none OMPI_MCA_btl_vader_single_copy_mechanism=none OMPI_MCA_plm=isolated \
+  PMIX_MCA_gds=hash
+pair=(mpirun -np 2)
+failed=0
+begun=$SECONDS
+[ -x "$twain" ] || { echo "$twain: no program to measure" >&2; exit 2; }
+mkdir -p "$folder"
+
+measure() { # NAME COMMAND...: its standard output becomes NAME.json, its errors NAME.log
+  local name=$1 start=$SECONDS
+  shift
+  if [ $((SECONDS - begun)) -gt "$limit" ]; then
+    echo "left out, out of time: $name"
+    failed=1
+    return
+  fi
+  if timeout 150 "$@" >"$folder/$name.json.part" 2>"$folder/$name.log"; then
+    mv "$folder/$name.json.part" "$folder/$name.json"
+    echo "$name: $((SECONDS - start)) s"
+  else
+    echo "FAILED ($?): $*"
+    tail -n 3 "$folder/$name.log"
+    failed=1
+  fi
+}
+
+finish() {
+  echo "$((SECONDS - begun)) s; records in $folder"
+  exit "$failed"
+}

@@ -1,0 +1,272 @@
+#!/usr/bin/env python3
+"""Keeps what was measured, and fills the tables of docs/performance.md with it.
+
+    tools/measured.py keep RAW docs/measured/FOLDER   records of tools/measure.sh or measure_cpu.sh, without names of the
+                                                      host and its user, become docs/measured/FOLDER/NAME.json
+    tools/measured.py tables                          fills the tables between <!-- table NAME --> and <!--end-->
+    tools/measured.py check                           exit code 1 if a table is not what the records give
+
+A file holds a list of records, whose fields docs/records.md explains. "source" stands where a record was taken from an
+older document. docs/measured/peers.json and limits.json are lists of their own kind."""
+import json
+import re
+import sys
+import textwrap
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+PAGE = ROOT / "docs/performance.md"
+HIDDEN = {"host", "user", "job", "cores", "placement", "rings", "bounds", "measured_bounds"}
+NAMES = {"bert-tiny": "BERT-tiny", "bert-base": "BERT-base", "bert-large": "BERT-large", "minilm": "MiniLM"}
+
+
+# ---- records
+
+def read(path):
+    found = json.loads(Path(path).read_text())
+    return found if isinstance(found, list) else [found]
+
+
+def text_of(records):
+    """A field a line, so that a change of one number is a change of one line."""
+    objects = ["  {\n" + ",\n".join(f"    {json.dumps(k)}: {json.dumps(v)}" for k, v in r.items()) + "\n  }"
+               for r in records]
+    return "[\n" + ",\n".join(objects) + "\n]\n"
+
+
+def without_names(record):
+    kept = {k: v for k, v in record.items() if v is not None and k not in HIDDEN}
+    if "command_line" in kept:
+        kept["command_line"] = re.sub(r"^\S*/", "", kept["command_line"])
+    return kept
+
+
+def keep(raw, folder):
+    Path(folder).mkdir(parents=True, exist_ok=True)
+    for path in sorted(Path(raw).glob("*.json")):
+        records = [without_names(r) for r in read(path)]
+        wrong = [r for r in records if r.get("verified") is False]
+        if not records or wrong:
+            raise SystemExit(f"{path}: {'an output differs from the emulator' if wrong else 'no record'}; not kept")
+        (Path(folder) / path.name).write_text(text_of(records))
+        print(f"kept {folder}/{path.name}")
+
+
+class Records:
+    """All files of docs/measured; used: the records asked for since the last note."""
+
+    def __init__(self, folder=ROOT / "docs/measured"):
+        self.files = {str(p.relative_to(folder))[:-5]: read(p) for p in sorted(folder.rglob("*.json"))}
+        self.used = []
+
+    def all(self, name):
+        found = self.files.get(name, [])
+        self.used += [r for r in found if r not in self.used]
+        return found
+
+    def one(self, name):
+        found = self.all(name)
+        return found[0] if found else {}
+
+    def opened(self, way, size, kind="ring"):
+        """Time of an opening in ns, or None."""
+        name = f"h200x2/opens-{way}"
+        for r in self.files.get(name, []):
+            if r["opened_bytes"] == size and r["opened"] == kind:
+                self.used += [r] if r not in self.used else []
+                return r["time_median_ns"]
+        return None
+
+    def peer(self, system, model):
+        for r in self.files["peers"]:
+            if (r["system"], r["model"]) == (system, model):
+                low, high = 1e-6 * r["online_min_ns"], 1e-6 * r["online_max_ns"]
+                return f"{low:.0f} ms" if low == high else f"{low:.0f}-{high:.0f} ms"
+        return ""
+
+    def limit(self, name):
+        return next((r["value"], r["known"]) for r in self.files["limits"] if r["limit"] == name)
+
+    def note(self, command):
+        """The paragraph behind a table: of what was used since the last one."""
+        machines = sorted({machine(r) for r in self.used})
+        dates = sorted({r["date"][:10] for r in self.used})
+        commits = sorted({r["git_commit"][:7] for r in self.used if r.get("git_commit")})
+        self.used = []
+        said = f"Command: {command}. Machine: {'; '.join(machines)}. Date: {', '.join(dates)}; commit {', '.join(commits)}. <!--end-->"
+        return "\n".join(textwrap.wrap(said, 120, break_on_hyphens=False, break_long_words=False))
+
+
+def machine(record):
+    if record.get("gpu"):
+        return f"{'one' if record['command'] == 'bench deal' else 'two'} {record['gpu']}"
+    return f"two cores of {record['cpu']}" if record.get("cpu") else "any"
+
+
+# ---- numbers for people
+
+def duration(ns):
+    if ns is None:
+        return ""
+    for unit, size in (("s", 1e9), ("ms", 1e6), ("us", 1e3)):
+        if ns >= 0.9995 * size:
+            return f"{digits(ns / size)} {unit}"
+    return f"{ns:.0f} ns"
+
+
+def digits(x):
+    """Three significant digits, two where the third is a zero, never in powers of ten."""
+    if x >= 100:
+        return f"{x:.0f}"
+    return f"{x:.1f}" if x >= 10 or f"{x:.2f}".endswith("0") else f"{x:.2f}"
+
+
+def megabytes(n):
+    return "" if n is None else f"{digits(1e-6 * n)} MB"
+
+
+def table(head, rows, left=1):
+    marks = ["---"] * left + ["--:"] * (len(head) - left)
+    return "\n".join("| " + " | ".join(r) + " |" for r in [head] + rows).replace(
+        "| " + " | ".join(head) + " |", "| " + " | ".join(head) + " |\n|" + "|".join(marks) + "|", 1)
+
+
+# ---- the tables
+
+def others(r):
+    rows = []
+    for name, model, guard in (("bert-tiny", "bert-tiny", ""), ("bert-base", "bert-base", ""), ("bert-base-guard",
+                               "bert-base", ", guard"), ("bert-large", "bert-large", ""), ("bert-large-guard",
+                               "bert-large", ", guard")):
+        m = r.one(f"h200x2/model-{name}")
+        if m:
+            rows.append([NAMES[model] + guard, "" if guard else r.peer("SIGMA", model),
+                         "" if guard else r.peer("FuseFSS", model), f"**{duration(m['online_median_ns'])}**",
+                         duration(m.get("preparation_median_ns")), megabytes(m.get("key_bytes")),
+                         megabytes(m.get("sent_bytes")), str(m.get("rounds", ""))])
+    head = ["128 tokens, online", "SIGMA", "FuseFSS", "twain", "preparation", "keys a party", "sent a party", "rounds"]
+    return table(head, rows) + "\n\n" + r.note("`mpirun -np 2 twain bench model --model MODEL --seq 128 --device cuda`, "
+                                               "with `--guard` where it says so")
+
+
+def limits(r):
+    rows = []
+
+    def add(what, measured, limit, known):
+        if measured:
+            rows.append([what, duration(measured), duration(limit), f"{100 * limit / measured:.0f} %", known])
+
+    size = 16 << 20
+    nvlink, one_way = r.limit("nvlink_bytes_per_second"), r.limit("nvlink_one_way_ns")
+    window, copies = r.limit("host_window_bytes_per_second"), r.limit("pinned_copy_bytes_per_second")
+    add("opening of 64 bytes, `peer`", r.opened("peer", 64), one_way[0], f"NVLink, {one_way[1]}")
+    add("opening of 16 MiB of bits, `peer`", r.opened("peer", size, "bits"), 1e9 * size / nvlink[0],
+        f"NVLink at 450 GB/s, {nvlink[1]}")
+    add("opening of 16 MiB, `host-window`", r.opened("host-window", size), 1e9 * size / window[0],
+        f"42 GB/s: {window[1]}")
+    base, big, deal = (r.one(f"h200x2/{n}") for n in ("model-bert-base", "model-bert-base-batch-16-streamed",
+                                                      "deal-bert-base"))
+    add("BERT-base online: its rounds", base["online_median_ns"], base["rounds"] * one_way[0], "a way of NVLink for each")
+    add("BERT-base online: its openings", base["online_median_ns"], 1e9 * base["sent_bytes"] / nvlink[0],
+        "NVLink at 450 GB/s")
+    add("BERT-base online: its keys", base["online_median_ns"], 1e9 * base["key_bytes"] / copies[0],
+        f"PCIe at 55 GB/s: {copies[1]}")
+    if big:
+        add("batch 16, keys streamed: its keys", big["online_median_ns"], 16e9 * base["key_bytes"] / copies[0], "the same")
+    add("BERT-base's keys dealt, both parties", deal["time_median_ns"],
+        1e9 * deal["key_bytes"] / deal["copy_bytes_per_second"],
+        f"copies at {1e-9 * deal['copy_bytes_per_second']:.1f} GB/s, measured by the command")
+    add("the same: its random streams", deal["time_median_ns"],
+        1e9 * deal["stream_bytes"] / deal["stream_bytes_per_second"],
+        f"ChaCha20 at {1e-9 * deal['stream_bytes_per_second']:.0f} GB/s, measured by the command")
+    head = ["what", "measured", "limit", "limit / measured", "how the limit is known"]
+    body = table(head, rows).replace("--:|--:|--:|--:|", "--:|--:|--:|---|")
+    return body + "\n\n" + r.note("`bench opens`, `bench model`, `bench deal` as in the other tables")
+
+
+def transports(r):
+    sizes = [64, 4096, 65536, 1 << 20, 16 << 20]
+    rows = []
+    for way in ("peer", "nccl", "host-window", "host-relay"):
+        times = [r.opened(way, s) for s in sizes]
+        m = r.one("h200x2/model-bert-base" + ("" if way == "peer" else f"-{way}"))
+        if any(times):
+            rate = f"{digits((16 << 20) / times[-1])} GB/s" if times[-1] else ""
+            rows.append([f"`{way}`"] + [duration(t) for t in times] + [rate, duration(m.get("online_median_ns"))])
+    head = ["transport", "64 B", "4 KiB", "64 KiB", "1 MiB", "16 MiB", "16 MiB each way", "BERT-base online"]
+    return table(head, rows) + "\n\n" + r.note("`mpirun -np 2 twain bench opens --device cuda --transport WAY`, last column "
+                                               "`bench model --model bert-base --transport WAY`")
+
+
+def batches(r):
+    rows = []
+    for title, name in (("1, keys on the GPU", "resident"), ("4, keys on the GPU", "batch-4"),
+                        ("16, keys on the GPU", "batch-16"), ("1, keys from memory", ""),
+                        ("16, keys from memory", "batch-16-streamed"), ("1, keys from a file", "file")):
+        m = r.one("h200x2/model-bert-base" + (f"-{name}" if name else ""))
+        if m:
+            online, before = m["online_median_ns"], m.get("preparation_median_ns")
+            rows.append([title, duration(online), duration(online / m["batch"]), duration(before),
+                         digits(1e9 * m["batch"] / (online + before)) if before else ""])
+    head = ["batch", "online", "a sequence", "preparation", "sequences a second, with preparation"]
+    return table(head, rows) + "\n\n" + r.note("`mpirun -np 2 twain bench model --model bert-base --device cuda --batch B "
+                                               "--keys WHERE`")
+
+
+def links(r):
+    rows = []
+    for model in ("bert-tiny", "minilm", "bert-base"):
+        times = [r.one(f"cpu2/model-{model}-{link}") for link in ("none", "lan", "wan")]
+        if times[0]:
+            rows.append([NAMES[model]] + [duration(t.get("online_median_ns")) for t in times] +
+                        [duration(times[0].get("preparation_median_ns")), megabytes(times[0].get("key_bytes")),
+                         megabytes(times[0].get("sent_bytes")), str(times[0].get("rounds", ""))])
+    head = ["128 tokens, online", "no link", "LAN", "WAN", "preparation", "keys a party", "sent a party", "rounds"]
+    return table(head, rows) + "\n\n" + r.note("`mpirun -np 2 twain bench model --model MODEL --device cpu`, with "
+                                               "`--link-latency 100us --link-rate 10Gbit/s` (LAN) or "
+                                               "`--link-latency 20ms --link-rate 200Mbit/s` (WAN)")
+
+
+def whole(r):
+    gpu, gpu_deal = r.one("h200x2/model-bert-base-guard"), r.one("h200x2/deal-bert-base")
+    cpu, cpu_deal = r.one("cpu2/model-bert-base-none"), r.one("cpu2/deal-bert-base")
+    hand = f"counted: {megabytes(gpu.get('key_bytes'))} at 10 Gbit/s"
+    over = duration(8 * gpu["key_bytes"] / 10) if gpu else ""
+    part = lambda m, field: duration(m.get(field))
+    rows = [["deal, both parties' keys", "an inference", part(gpu_deal, "time_median_ns"), part(cpu_deal, "time_median_ns")],
+            [f"hand-over of one key file ({hand})", "an inference", over, over],
+            ["set-up", "a model", part(gpu, "setup_ns"), part(cpu, "setup_ns")],
+            ["preparation", "an inference", part(gpu, "preparation_median_ns"), part(cpu, "preparation_median_ns")],
+            ["online", "an inference", part(gpu, "online_median_ns"), part(cpu, "online_median_ns")]]
+    return table(["BERT-base, 128 tokens", "once", "two GPUs, guard", "two cores"], rows, 2) + "\n\n" + r.note(
+        "`twain bench deal --model bert-base` and `mpirun -np 2 twain bench model --model bert-base`")
+
+
+TABLES = {"others": others, "limits": limits, "transports": transports, "batches": batches, "links": links, "whole": whole}
+
+
+def filled(page, records):
+    def fill(m):
+        return f"<!-- table {m.group(1)} -->\n{TABLES[m.group(1)](records)}"
+    return re.sub(r"<!-- table (\w+) -->\n.*?<!--end-->", fill, page, flags=re.S)
+
+
+def main(arguments):
+    if len(arguments) == 3 and arguments[0] == "keep":
+        keep(*arguments[1:])
+    elif arguments in (["tables"], ["check"]):
+        page = PAGE.read_text()
+        made = filled(page, Records())
+        if arguments == ["tables"]:
+            PAGE.write_text(made)
+        elif made != page:
+            print(f"{PAGE.relative_to(ROOT)}: a table is not what docs/measured gives; run tools/measured.py tables")
+            return 1
+    else:
+        print(__doc__, file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

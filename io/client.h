@@ -17,6 +17,11 @@ typedef struct {
   int max_seq_length;             // tokens after which the model's own software cuts a text; 0: it does not say
 } tw_client;
 
+// Sets the config and allocates the tables of its architecture, zeroed; tw_client_free also after an error.
+tw_status tw_client_allocate(const tw_model_config *config, tw_client *client);
+// The table that holds the TW_EMBEDDING of this name (io/tensors.h).
+float *tw_client_table(tw_client *client, const char *name);
+
 tw_status tw_client_write(const char *path, const tw_client *client);
 tw_status tw_client_read(const char *path, tw_client *client);
 tw_status tw_client_read_version(const char *path, int version, tw_client *client);  // of an earlier file

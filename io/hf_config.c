@@ -10,8 +10,10 @@
 #include <string.h>
 
 #include "base/text.h"
+#include "io/activations.h"
 #include "io/hf_modules.h"
 #include "io/json_read.h"
+#include "io/tensors.h"
 
 tw_status tw_hf_file_read(const char *folder, const char *file, bool needed, char **path, json_t **json) {
   *json = NULL;
@@ -57,8 +59,11 @@ tw_status tw_model_config_check(const char *where, const tw_model_config *c) {
     return tw_fail(TW_ERR_FORMAT, "%s: %d heads do not divide hidden size %d", where, c->heads, c->hidden);
   if (!isfinite(c->norm_epsilon) || c->norm_epsilon < 0 || c->norm_epsilon > 1)
     return tw_fail(TW_ERR_FORMAT, "%s: layer_norm_eps %g is not in [0, 1]", where, c->norm_epsilon);
-  if (strcmp(c->activation, "gelu") != 0 && strcmp(c->activation, "silu") != 0)
-    return tw_fail(TW_ERR_FORMAT, "%s: activation '%s'; twain computes gelu and silu", where, c->activation);
+  if (!tw_tensor_table_by_name(c->architecture))
+    return tw_fail(TW_ERR_FORMAT, "%s: architecture '%s' is unknown", where, c->architecture);
+  if (!tw_activation_known(c->activation))
+    return tw_fail(TW_ERR_FORMAT, "%s: activation '%s'; twain computes %s", where, c->activation,
+                   tw_activation_names());
   if (!tw_text_is_plain(c->name))
     return tw_fail(TW_ERR_FORMAT, "%s: the model's name holds control characters, or is not UTF-8", where);
   return TW_OK;
@@ -119,6 +124,16 @@ static tw_status take_positions(const char *path, const json_t *config, tw_hf_co
   return expect_text(path, config, "position_embedding_type", "absolute", false);
 }
 
+static tw_status take_activation(const char *path, const json_t *config, tw_model_config *out) {
+  const json_t *value = json_object_get(config, "hidden_act");
+  const char *name = value ? json_string_value(value) : "gelu";  // transformers' default
+  if (!name || !tw_activation_known(name))
+    return tw_fail(TW_ERR_FORMAT, "%s: hidden_act is \"%s\"; only %s are supported", path, name ? name : "(no text)",
+                   tw_activation_names());
+  snprintf(out->activation, sizeof out->activation, "%s", name);
+  return TW_OK;
+}
+
 static void take_dtype(const json_t *config, tw_hf_config *out) {
   const char *text = json_string_value(json_object_get(config, "dtype"));
   if (!text) text = json_string_value(json_object_get(config, "torch_dtype"));
@@ -137,7 +152,6 @@ static tw_status take_sizes(const char *path, const json_t *config, tw_model_con
   if (epsilon && !json_is_number(epsilon)) return tw_fail(TW_ERR_FORMAT, "%s: layer_norm_eps is not a number", path);
   out->norm_epsilon = epsilon ? json_number_value(epsilon) : 1e-12;
   snprintf(out->architecture, sizeof out->architecture, "bert");
-  snprintf(out->activation, sizeof out->activation, "gelu");
   return tw_model_config_check(path, out);
 }
 
@@ -145,7 +159,7 @@ static tw_status parse_model(const char *path, const json_t *config, tw_hf_confi
   if (!json_is_object(config)) return tw_fail(TW_ERR_FORMAT, "%s: not a JSON object", path);
   TW_TRY(check_type(path, config));
   TW_TRY(check_classes(path, config, notes));
-  TW_TRY(expect_text(path, config, "hidden_act", "gelu", false));  // transformers' default
+  TW_TRY(take_activation(path, config, &out->model));
   TW_TRY(take_positions(path, config, out));
   TW_TRY(expect_false(path, config, "is_decoder"));
   TW_TRY(expect_false(path, config, "add_cross_attention"));

@@ -6,6 +6,7 @@
 
 #include "base/memory.h"
 #include "io/h5.h"
+#include "io/tensors.h"
 
 static const tw_h5_kind kind = {"twain-model", "model", false, false, "twain import", NULL};
 
@@ -26,28 +27,8 @@ bool tw_config_scales(const tw_model_config *config, tw_model_output output) {
   return config->normalise_output && output != TW_OUTPUT_TOKENS;
 }
 
-void tw_model_tensor_shape(const tw_model_config *config, int index, char name[48], size_t *rows, size_t *cols) {
-  static const char *const names[TW_TENSORS_PER_LAYER] = {"qkv.weight",  "qkv.bias",   "out.weight",  "out.bias",
-                                                          "norm1.gamma", "norm1.beta", "up.weight",   "up.bias",
-                                                          "down.weight", "down.bias",  "norm2.gamma", "norm2.beta"};
-  size_t h = (size_t)config->hidden, m = (size_t)config->intermediate;
-  const size_t shapes[TW_TENSORS_PER_LAYER][2] = {{h, 3 * h}, {1, 3 * h}, {h, h}, {1, h}, {1, h}, {1, h},
-                                                  {h, m},     {1, m},     {m, h}, {1, h}, {1, h}, {1, h}};
-  int which = index % TW_TENSORS_PER_LAYER;
-  snprintf(name, 48, "layer.%d.%s", index / TW_TENSORS_PER_LAYER, names[which]);
-  *rows = shapes[which][0];
-  *cols = shapes[which][1];
-}
-
-int tw_model_tensor_scale(int index) {
-  static const int scales[TW_TENSORS_PER_LAYER] = {TW_SCALE, TW_BIAS_SCALE, TW_SCALE, TW_BIAS_SCALE,
-                                                   TW_SCALE, TW_SCALE,      TW_SCALE, TW_BIAS_SCALE,
-                                                   TW_SCALE, TW_BIAS_SCALE, TW_SCALE, TW_SCALE};
-  return scales[index % TW_TENSORS_PER_LAYER];
-}
-
 tw_status tw_model_allocate(const tw_model_config *config, tw_model *out) {
-  int count = TW_TENSORS_PER_LAYER * config->layers;
+  int count = tw_model_tensor_count(config);
   *out = (tw_model){.config = *config};
   tw_status status = tw_alloc((size_t)count * sizeof *out->tensors, (void **)&out->tensors);
   for (int i = 0; status == TW_OK && i < count; i++) {
@@ -66,8 +47,17 @@ void tw_model_free(tw_model *model) {
   *model = (tw_model){0};
 }
 
+void tw_model_keep_layers(tw_model *model, int layers) {
+  const tw_tensor_table *table = tw_tensor_table_of(&model->config);
+  int kept = layers * table->in_layer, dropped = model->config.layers * table->in_layer - kept;
+  for (int i = kept; i < kept + dropped; i++) tw_free(model->tensors[i].values);
+  memmove(&model->tensors[kept], &model->tensors[kept + dropped], (size_t)table->on_top * sizeof *model->tensors);
+  model->count -= dropped;
+  model->config.layers = layers;
+}
+
 static tw_status check_canonical(const char *path, const tw_model *model) {
-  if (model->count != TW_TENSORS_PER_LAYER * model->config.layers)
+  if (model->count != tw_model_tensor_count(&model->config))
     return tw_fail(TW_ERR_INTERNAL, "%s: %d tensors for %d layers", path, model->count, model->config.layers);
   for (int i = 0; i < model->count; i++) {
     const tw_model_tensor *t = &model->tensors[i];
@@ -100,7 +90,7 @@ tw_status tw_model_write(const char *path, const tw_model *model) {
 
 // Before anything is allocated: all tensors are there and inside the file, whatever the attributes claim.
 static tw_status locate_all(const tw_h5 *f, const tw_model_config *config, hid_t type) {
-  for (int i = 0; i < TW_TENSORS_PER_LAYER * config->layers; i++) {
+  for (int i = 0; i < tw_model_tensor_count(config); i++) {
     char name[48];
     size_t rows, cols;
     uint64_t offset;

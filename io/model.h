@@ -28,7 +28,7 @@ typedef struct {
   int max_positions;  // longest sequence
   int vocab, type_vocab;
   double norm_epsilon;
-  char activation[16];    // "gelu", "silu"
+  char activation[16];    // one of io/activations.h
   bool pre_norm, causal;  // false for BERT encoders
   bool synthetic;
   tw_model_output output;  // what the model's folder pools to, and plans unless told otherwise
@@ -52,21 +52,14 @@ typedef struct {
   tw_model_tensor *tensors;
 } tw_model;
 
-// Canonical tensors, for layer i: layer.i.qkv.weight [hidden, 3 hidden] (x W: input rows, output columns; Q then K then
-// V), layer.i.qkv.bias [1, 3 hidden], layer.i.out.{weight,bias}, layer.i.norm1.{gamma,beta}, layer.i.up.{weight,bias},
-// layer.i.down.{weight,bias}, layer.i.norm2.{gamma,beta}. Count = 12 layers.
-#define TW_TENSORS_PER_LAYER 12
-// Name and shape of canonical tensor `index` (0 <= index < 12 layers).
-void tw_model_tensor_shape(const tw_model_config *config, int index, char name[48], size_t *rows, size_t *cols);
-// Allocate all canonical tensors, zeroed.
+// All tensors of the architecture's table (io/tensors.h), zeroed.
 tw_status tw_model_allocate(const tw_model_config *config, tw_model *out);
 void tw_model_free(tw_model *model);
+// Drops all layers but the first `layers`.
+void tw_model_keep_layers(tw_model *model, int layers);
 
 tw_status tw_model_write(const char *path, const tw_model *model);  // NAME.model.h5, 0600
 tw_status tw_model_read(const char *path, tw_model *model);         // checks shapes, refuses NaN and Inf by tensor name
-
-// Fixed-point encoding of canonical tensor `index`: scale of its integers (weights 12, bias 24, gamma 12, beta 12).
-int tw_model_tensor_scale(int index);
 
 // A party's model: what both parties know (masked values, ring 64) and this party's own mask seed.
 typedef struct {

@@ -5,11 +5,12 @@
 #include "base/memory.h"
 #include "io/h5.h"
 #include "io/model.h"
+#include "io/tensors.h"
 
 static const tw_h5_kind share_kind = {"twain-model-share", "model-share", true, true, "twain share", TW_UPGRADE};
 static const tw_h5_kind dealer_kind = {"twain-model-dealer", "model-dealer", false, true, "twain share", TW_UPGRADE};
 
-typedef char tensor_name[48];
+typedef char tensor_name[TW_TENSOR_NAME];
 
 static tw_status put_norms(tw_h5 *f, double weight, double bias) {
   TW_TRY(tw_h5_put_real(f, "/", "norm_weight", weight));
@@ -42,7 +43,7 @@ static tw_status put_share(tw_h5 *f, const tw_model_share *share, tensor_name *n
 tw_status tw_model_share_write(const char *path, const tw_model_share *share) {
   tw_h5 f;
   tensor_name *names;
-  if (share->count != TW_TENSORS_PER_LAYER * share->config.layers)
+  if (share->count != tw_model_tensor_count(&share->config))
     return tw_fail(TW_ERR_INTERNAL, "%s: %d tensors for %d layers", path, share->count, share->config.layers);
   TW_TRY(tw_alloc((size_t)share->count * sizeof *names, (void **)&names));
   tw_status status = tw_h5_create(&f, path, &share_kind, share->party);
@@ -52,7 +53,7 @@ tw_status tw_model_share_write(const char *path, const tw_model_share *share) {
 }
 
 static tw_status allocate_share(const tw_h5 *f, const tw_model_config *config, tw_model_share *share) {
-  int count = TW_TENSORS_PER_LAYER * config->layers;
+  int count = tw_model_tensor_count(config);
   share->config = *config;
   TW_TRY(tw_alloc((size_t)count * sizeof *share->rows, (void **)&share->rows));
   TW_TRY(tw_alloc((size_t)count * sizeof *share->cols, (void **)&share->cols));

@@ -7,6 +7,6 @@
 const tw_architecture *tw_architecture_by_name(const char *name) {
   static const tw_architecture *const all[] = {&tw_bert};
   for (size_t i = 0; i < sizeof all / sizeof *all; i++)
-    if (strcmp(all[i]->name, name) == 0) return all[i];
+    if (strcmp(all[i]->tensors->architecture, name) == 0) return all[i];
   return NULL;
 }

@@ -2,10 +2,11 @@
 #ifndef TW_ARCHITECTURE_H
 #define TW_ARCHITECTURE_H
 
+#include "io/tensors.h"
 #include "jobs/models/blocks.h"
 
 typedef struct {
-  const char *name;  // config.json's model_type
+  const tw_tensor_table *tensors;  // its name, and what it is made of
   // Bounds of a layer that nobody measured.
   tw_bounds (*default_bounds)(void);
   // Ring widths of all layers from their bounds; TW_ERR_RANGE names the tensor that does not fit.
@@ -16,6 +17,9 @@ typedef struct {
   // All layers on x [seq][hidden], a WIRE of scale TW_SCALE in ring rings[0].input; rings: one entry a layer. exact:
   // the last rounding is like floor. Returns a WIRE of the same shape and scale.
   int (*emit)(tw_builder *b, const tw_layer_shape *shape, const tw_rings *rings, bool exact, int x);
+  // The same in double precision: tw_float_forward of a checked model.
+  tw_status (*reference)(const tw_model *model, const double *x, int seq, int length, int quantised, double *out,
+                         tw_bounds *bounds);
 } tw_architecture;
 
 const tw_architecture *tw_architecture_by_name(const char *name);  // NULL when unknown

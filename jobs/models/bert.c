@@ -1,33 +1,34 @@
 // BERT encoders: attention and feed-forward, each with a residual and a LayerNorm; with pre_norm the norm comes first.
 #include "jobs/models/bert.h"
 
-// The tensors of a layer, as io/model.h lists them.
-enum { QKV_WEIGHT, OUT_WEIGHT = 2, NORM1_GAMMA = 4, UP_WEIGHT = 6, DOWN_WEIGHT = 8, NORM2_GAMMA = 10 };
+#include "io/bert_tensors.h"
 
-static int tensor(const tw_layer *at, int which) { return at->index * TW_TENSORS_PER_LAYER + which; }
+static int tensor(const tw_layer *at, int entry) {
+  return tw_tensor_number(&tw_bert_tensors, at->shape->config.layers, at->index, entry);
+}
 
-static int norm(tw_builder *b, const tw_layer *at, const char *step, int gamma_tensor, int ring, int x) {
+static int norm(tw_builder *b, const tw_layer *at, const char *step, int gamma_entry, int ring, int x) {
   size_t hidden = (size_t)at->shape->config.hidden;
   tw_step_begin(b, at->index, step);
-  int gamma = tw_weight_wire(b, tensor(at, gamma_tensor), TW_SCALE, hidden);
-  int beta = tw_weight_wire(b, tensor(at, gamma_tensor + 1), TW_SCALE, hidden);
+  int gamma = tw_weight_wire(b, tensor(at, gamma_entry), TW_SCALE, hidden);
+  int beta = tw_weight_wire(b, tensor(at, gamma_entry + 1), TW_SCALE, hidden);
   return tw_build_norm(b, x, gamma, beta, hidden, at->rings->product, ring, at->shape->config.norm_epsilon);
 }
 
 static int norm1(tw_builder *b, const tw_layer *at, int x) {
-  return norm(b, at, "norm 1", NORM1_GAMMA, at->rings->norm1, x);
+  return norm(b, at, "norm 1", TW_BERT_NORM1_GAMMA, at->rings->norm1, x);
 }
 
 static int norm2(tw_builder *b, const tw_layer *at, int x) {
-  return norm(b, at, "norm 2", NORM2_GAMMA, at->rings->norm2, x);
+  return norm(b, at, "norm 2", TW_BERT_NORM2_GAMMA, at->rings->norm2, x);
 }
 
 static int attention(tw_builder *b, const tw_layer *at, int x) {
-  return tw_build_attention(b, at, tensor(at, QKV_WEIGHT), tensor(at, OUT_WEIGHT), x);
+  return tw_build_attention(b, at, tensor(at, TW_BERT_QKV_WEIGHT), tensor(at, TW_BERT_OUT_WEIGHT), x);
 }
 
 static int feed_forward(tw_builder *b, const tw_layer *at, int x) {
-  return tw_build_feed_forward(b, at, tensor(at, UP_WEIGHT), tensor(at, DOWN_WEIGHT), x);
+  return tw_build_feed_forward(b, at, tensor(at, TW_BERT_UP_WEIGHT), tensor(at, TW_BERT_DOWN_WEIGHT), x);
 }
 
 // exact: both norms are rounded like floor, as what they hand on is part of the result.
@@ -57,8 +58,9 @@ static int emit(tw_builder *b, const tw_layer_shape *shape, const tw_rings *ring
   return x;
 }
 
-const tw_architecture tw_bert = {.name = "bert",
+const tw_architecture tw_bert = {.tensors = &tw_bert_tensors,
                                  .default_bounds = tw_bert_bounds,
                                  .rings = tw_bert_rings,
                                  .raise_bounds = tw_bert_raise_bounds,
-                                 .emit = emit};
+                                 .emit = emit,
+                                 .reference = tw_bert_forward};

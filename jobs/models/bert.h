@@ -1,4 +1,4 @@
-// BERT encoders. Rings from bounds: jobs/models/bert_rings.c.
+// BERT encoders: the program (bert.c), rings from bounds (bert_rings.c), the float model (bert_float.c).
 #ifndef TW_BERT_H
 #define TW_BERT_H
 
@@ -9,5 +9,7 @@ extern const tw_architecture tw_bert;
 tw_bounds tw_bert_bounds(void);
 tw_status tw_bert_rings(const tw_layer_shape *shape, const tw_bounds *bounds, tw_rings *out);
 void tw_bert_raise_bounds(const tw_layer_shape *shape, const tw_rings *rings, tw_bounds *bounds);
+tw_status tw_bert_forward(const tw_model *model, const double *x, int seq, int length, int quantised, double *out,
+                          tw_bounds *bounds);
 
 #endif

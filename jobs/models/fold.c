@@ -8,3 +8,9 @@ double tw_query_fold(int head_dim, int *shift) {
   *shift = (int)whole;
   return exp2(whole - half);
 }
+
+double tw_tensor_fold(const tw_model_config *config, const tw_tensor_entry *entry, size_t *columns) {
+  int shift;
+  *columns = entry->query ? (size_t)config->hidden : 0;
+  return tw_query_fold(config->hidden / config->heads, &shift);
+}

@@ -3,8 +3,13 @@
 #ifndef TW_FOLD_H
 #define TW_FOLD_H
 
+#include "io/tensors.h"
+
 // f = 2^(*shift) / sqrt(head_dim), *shift = round(log2(sqrt(head_dim))), halves to even:
 // q k / sqrt(head_dim) = (f q) k / 2^(*shift). head_dim >= 1.
 double tw_query_fold(int head_dim, int *shift);
+
+// What a tensor's first *columns columns are multiplied with before they are rounded; none where it makes no queries.
+double tw_tensor_fold(const tw_model_config *config, const tw_tensor_entry *entry, size_t *columns);
 
 #endif

@@ -1,7 +1,6 @@
 #define _GNU_SOURCE
 #include "jobs/models/import.h"
 
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -10,10 +9,11 @@
 #include "io/hf_config.h"
 #include "io/json_read.h"
 #include "io/safetensors.h"
+#include "io/tensors.h"
 
 typedef struct {
   tw_safetensors *weights;
-  const char *prefix;  // "bert." or ""
+  const char *prefix;  // the table's, or ""
   const tw_model_config *config;
   tw_model *model;
   tw_client *client;
@@ -26,83 +26,73 @@ typedef struct {
 // of another shape, is refused before anything is allocated for it. `out` is not touched then.
 static bool looking(const import *in) { return in->model->tensors == NULL; }
 
-__attribute__((format(printf, 5, 6))) static tw_status read_tensor(const import *in, size_t rows, size_t cols,
-                                                                   float *out, const char *format, ...) {
-  char name[160];
-  int used = snprintf(name, sizeof name, "%s", in->prefix);
-  va_list args;
-  va_start(args, format);
-  vsnprintf(name + used, sizeof name - (size_t)used, format, args);
-  va_end(args);
+static tw_status read_tensor(const import *in, const char *name, size_t rows, size_t cols, float *out) {
   return looking(in) ? tw_safetensors_check(in->weights, name, rows, cols)
                      : tw_safetensors_read(in->weights, name, rows, cols, out);
 }
 
-// A Linear's weight is stored [out][in]; it becomes columns first .. first+out of the canonical tensor [in][...], and
-// its bias the same columns of the next one.
-static tw_status read_linear(const import *in, int layer, const char *name, int tensor, size_t first, size_t width,
-                             size_t inputs) {
-  float *bias = NULL;
-  TW_TRY(read_tensor(in, width, inputs, in->scratch, "encoder.layer.%d.%s.weight", layer, name));
-  if (!looking(in)) {
-    const tw_model_tensor *weight = &in->model->tensors[tensor];
-    for (size_t o = 0; o < width; o++)
-      for (size_t i = 0; i < inputs; i++) weight->values[i * weight->cols + first + o] = in->scratch[o * inputs + i];
-    bias = weight[1].values + first;
+enum { NAME = 160 };
+
+// A source's name in this folder. Parameters of norms are called weight and bias, in checkpoints of old gamma and beta.
+static void name_of(const import *in, const tw_tensor_entry *e, int source, int layer, char name[NAME]) {
+  const char *percent = strstr(e->source[source], "%d");
+  if (percent)
+    snprintf(name, NAME, "%s%.*s%d%s", in->prefix, (int)(percent - e->source[source]), e->source[source], layer,
+             percent + 2);
+  else
+    snprintf(name, NAME, "%s%s", in->prefix, e->source[source]);
+  if (e->kind != TW_GAMMA && e->kind != TW_BETA) return;
+  char old[NAME];
+  snprintf(old, sizeof old, "%.*s.%s", (int)(strrchr(name, '.') - name), name, e->kind == TW_GAMMA ? "gamma" : "beta");
+  if (tw_safetensors_has(in->weights, old)) memcpy(name, old, NAME);
+}
+
+// `stored` [outputs][inputs] becomes columns first .. first + outputs of a matrix [inputs][cols].
+static void transpose(const float *stored, size_t outputs, size_t inputs, size_t first, size_t cols, float *matrix) {
+  for (size_t o = 0; o < outputs; o++)
+    for (size_t i = 0; i < inputs; i++) matrix[i * cols + first + o] = stored[o * inputs + i];
+}
+
+// A tensor of the table into out [rows][cols], which its sources share evenly by columns.
+static tw_status read_entry(const import *in, const tw_tensor_entry *e, int layer, float *out) {
+  size_t rows = e->rows(in->config), cols = e->cols(in->config), sources = 0;
+  while (sources < TW_TENSOR_SOURCES && e->source[sources]) sources++;
+  size_t width = cols / sources;
+  for (size_t s = 0; s < sources; s++) {
+    char name[NAME];
+    name_of(in, e, (int)s, layer, name);
+    if (e->kind == TW_MATRIX) {
+      TW_TRY(read_tensor(in, name, width, rows, in->scratch));
+      if (!looking(in)) transpose(in->scratch, width, rows, s * width, cols, out);
+    } else {
+      TW_TRY(read_tensor(in, name, rows, width, looking(in) ? NULL : out + s * width));
+    }
   }
-  return read_tensor(in, 1, width, bias, "encoder.layer.%d.%s.bias", layer, name);
-}
-
-// LayerNorm's parameters are called weight and bias, in checkpoints of old gamma and beta.
-static tw_status read_norm(const import *in, const char *name, size_t width, float *gamma, float *beta) {
-  char old[160];
-  snprintf(old, sizeof old, "%s%s.gamma", in->prefix, name);
-  bool is_old = tw_safetensors_has(in->weights, old);
-  TW_TRY(read_tensor(in, 1, width, gamma, "%s.%s", name, is_old ? "gamma" : "weight"));
-  return read_tensor(in, 1, width, beta, "%s.%s", name, is_old ? "beta" : "bias");
-}
-
-static tw_status read_layer_norm(const import *in, int layer, const char *name, int tensor) {
-  const tw_model_tensor *t = looking(in) ? NULL : &in->model->tensors[tensor];
-  char norm[96];
-  snprintf(norm, sizeof norm, "encoder.layer.%d.%s.LayerNorm", layer, name);
-  return read_norm(in, norm, (size_t)in->config->hidden, t ? t[0].values : NULL, t ? t[1].values : NULL);
-}
-
-static tw_status read_layer(const import *in, int layer) {
-  size_t hidden = (size_t)in->config->hidden, middle = (size_t)in->config->intermediate;
-  int base = layer * TW_TENSORS_PER_LAYER;
-  TW_TRY(read_linear(in, layer, "attention.self.query", base, 0, hidden, hidden));
-  TW_TRY(read_linear(in, layer, "attention.self.key", base, hidden, hidden, hidden));
-  TW_TRY(read_linear(in, layer, "attention.self.value", base, 2 * hidden, hidden, hidden));
-  TW_TRY(read_linear(in, layer, "attention.output.dense", base + 2, 0, hidden, hidden));
-  TW_TRY(read_layer_norm(in, layer, "attention.output", base + 4));
-  TW_TRY(read_linear(in, layer, "intermediate.dense", base + 6, 0, middle, hidden));
-  TW_TRY(read_linear(in, layer, "output.dense", base + 8, 0, hidden, middle));
-  return read_layer_norm(in, layer, "output", base + 10);
+  return TW_OK;
 }
 
 static tw_status read_weights(const import *in) {
-  tw_client *client = in->client;
-  const tw_model_config *c = in->config;
-  size_t hidden = (size_t)c->hidden;
-  for (int i = 0; i < c->layers; i++) TW_TRY(read_layer(in, i));
-  TW_TRY(read_tensor(in, (size_t)c->vocab, hidden, client->word, "embeddings.word_embeddings.weight"));
-  TW_TRY(read_tensor(in, (size_t)c->max_positions, hidden, client->position, "embeddings.position_embeddings.weight"));
-  TW_TRY(read_tensor(in, (size_t)c->type_vocab, hidden, client->type, "embeddings.token_type_embeddings.weight"));
-  return read_norm(in, "embeddings.LayerNorm", hidden, client->gamma, client->beta);
+  const tw_tensor_table *table = tw_tensor_table_of(in->config);
+  const tw_tensor_entry *embeddings = table->entries + table->in_layer + table->on_top;
+  for (int i = 0; i < tw_model_tensor_count(in->config); i++) {
+    int layer;
+    const tw_tensor_entry *e = tw_tensor_entry_of(table, in->config->layers, i, &layer);
+    TW_TRY(read_entry(in, e, layer, looking(in) ? NULL : in->model->tensors[i].values));
+  }
+  for (int i = 0; i < table->embeddings; i++)
+    TW_TRY(read_entry(in, &embeddings[i], -1, looking(in) ? NULL : tw_client_table(in->client, embeddings[i].name)));
+  return TW_OK;
 }
 
-static tw_status allocate_floats(size_t n, float **out) { return tw_alloc(n * sizeof(float), (void **)out); }
-
-static tw_status allocate_client(const tw_model_config *config, tw_client *client) {
-  size_t hidden = (size_t)config->hidden;
-  client->config = *config;
-  TW_TRY(allocate_floats((size_t)config->vocab * hidden, &client->word));
-  TW_TRY(allocate_floats((size_t)config->max_positions * hidden, &client->position));
-  TW_TRY(allocate_floats((size_t)config->type_vocab * hidden, &client->type));
-  TW_TRY(allocate_floats(hidden, &client->gamma));
-  return allocate_floats(hidden, &client->beta);
+// Elements of the largest matrix that is transposed.
+static size_t largest_matrix(const tw_model_config *config) {
+  const tw_tensor_table *table = tw_tensor_table_of(config);
+  size_t largest = 0;
+  for (int i = 0; i < table->in_layer + table->on_top; i++) {
+    size_t n = table->entries[i].rows(config) * table->entries[i].cols(config);
+    if (table->entries[i].kind == TW_MATRIX && n > largest) largest = n;
+  }
+  return largest;
 }
 
 // ---- what the file has beside it
@@ -188,12 +178,11 @@ static tw_status compare_config(const import *in, const tw_hf_config *config, tw
 
 static tw_status import_all(import *in, const tw_hf_config *config, tw_notes *notes) {
   const tw_model_config *c = in->config;
-  size_t largest = (size_t)c->hidden * (size_t)(c->intermediate > c->hidden ? c->intermediate : c->hidden);
   TW_TRY(read_weights(in));  // looks
   TW_TRY(compare_config(in, config, notes));
   TW_TRY(tw_model_allocate(c, in->model));
-  TW_TRY(allocate_client(c, in->client));
-  TW_TRY(allocate_floats(largest, &in->scratch));
+  TW_TRY(tw_client_allocate(c, in->client));
+  TW_TRY(tw_alloc(largest_matrix(c) * sizeof(float), (void **)&in->scratch));
   tw_safetensors_digest(in->weights, &in->model->source);
   TW_TRY(read_weights(in));
   TW_TRY(name_unread(in, notes));
@@ -208,14 +197,22 @@ static void discard(tw_model *model, tw_client *client) {
   memset(client, 0, sizeof *client);
 }
 
+// Whether names begin with the architecture's prefix: its first embedding says.
+static const char *prefix_of(const tw_model_config *config, const tw_safetensors *weights) {
+  const tw_tensor_table *table = tw_tensor_table_of(config);
+  char name[NAME];
+  snprintf(name, sizeof name, "%s%s", table->prefix, table->entries[table->in_layer + table->on_top].source[0]);
+  return tw_safetensors_has(weights, name) ? table->prefix : "";
+}
+
 static tw_status import_folder(tw_hf_config *config, tw_model *model, tw_client *client, tw_notes *notes) {
   tw_safetensors *weights;
   TW_TRY(tw_safetensors_open(config->encoder, &weights));
   client->max_seq_length = config->max_seq_length;
   client->default_prompt = config->default_prompt;
   config->default_prompt = NULL;
-  bool prefixed = tw_safetensors_has(weights, "bert.embeddings.word_embeddings.weight");
-import in = {.weights = weights, .prefix = prefixed ? "bert." : "", .config = & config->model, .model = model, .client = client };
+  const char *prefix = prefix_of(&config->model, weights);
+import in = {.weights = weights, .prefix = prefix, .config = & config->model, .model = model, .client = client };
   tw_status status = import_all(&in, config, notes);
   tw_free(in.scratch);
   tw_safetensors_close(weights);

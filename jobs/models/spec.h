@@ -2,6 +2,7 @@
 #ifndef TW_SPEC_H
 #define TW_SPEC_H
 
+#include "io/activations.h"
 #include "io/model.h"
 #include "jobs/program/build.h"
 
@@ -30,7 +31,11 @@ typedef struct {
   tw_side left, right;
 } tw_spec;
 
-extern const tw_spec tw_spec_gelu, tw_spec_silu, tw_spec_sigmoid, tw_spec_tanh, tw_spec_exp, tw_spec_rsqrt;
+// Those of io/activations.h, which are right on the whole ring; and what softmax and the norms need.
+#define TW_DECLARE_SPEC(name) extern const tw_spec tw_spec_##name;
+TW_ACTIVATIONS(TW_DECLARE_SPEC)
+#undef TW_DECLARE_SPEC
+extern const tw_spec tw_spec_exp, tw_spec_rsqrt;
 // 1 / max(x, 1/4) for row sums up to `largest`.
 tw_spec tw_spec_reciprocal(double largest);
 const tw_spec *tw_spec_by_name(const char *name);  // NULL when unknown

@@ -5,6 +5,7 @@
 
 #include "base/memory.h"
 #include "io/hf_config.h"
+#include "io/tensors.h"
 #include "jobs/models/import.h"
 #include "kernels/prg.h"
 
@@ -71,31 +72,22 @@ static void fill_model(const tw_seed *seed, tw_model *model) {
   double deviation = 0.04 * sqrt(768.0 / model->config.hidden);
   for (int i = 0; i < model->count; i++) {
     tw_model_tensor *t = &model->tensors[i];
-    int part = i % TW_TENSORS_PER_LAYER;
-    bool gamma = part == 4 || part == 10, beta = part == 5 || part == 11, weight = part % 2 == 0 && !gamma;
-    fill(seed, (uint32_t)i, gamma ? 0.8 : 0,
-         weight          ? deviation
-         : gamma || beta ? 0.1
-                         : 0.05,
-         t->rows * t->cols, t->values);
-    if (part == 0) sharpen(t);
+    const tw_tensor_entry *entry = tw_model_tensor_entry(&model->config, i);
+    bool norm = entry->kind == TW_GAMMA || entry->kind == TW_BETA;
+    double spread = entry->kind == TW_MATRIX ? deviation : norm ? 0.1 : 0.05;
+    fill(seed, (uint32_t)i, entry->kind == TW_GAMMA ? 0.8 : 0, spread, t->rows * t->cols, t->values);
+    if (entry->kind == TW_MATRIX && entry->query) sharpen(t);
   }
 }
 
-static tw_status make_table(const tw_seed *seed, uint32_t use, double mean, double deviation, size_t n, float **out) {
-  TW_TRY(tw_alloc(n * sizeof(float), (void **)out));
-  fill(seed, use, mean, deviation, n, *out);
-  return TW_OK;
-}
-
-static tw_status make_client(const tw_seed *seed, tw_client *client) {
-  const tw_model_config *c = &client->config;
-  size_t hidden = (size_t)c->hidden;
-  TW_TRY(make_table(seed, 0, 0, 0.05, (size_t)c->vocab * hidden, &client->word));
-  TW_TRY(make_table(seed, 1, 0, 0.02, (size_t)c->max_positions * hidden, &client->position));
-  TW_TRY(make_table(seed, 2, 0, 0.02, (size_t)c->type_vocab * hidden, &client->type));
-  TW_TRY(make_table(seed, 3, 0.8, 0.1, hidden, &client->gamma));
-  TW_TRY(make_table(seed, 4, 0, 0.2, hidden, &client->beta));
+static tw_status make_client(const tw_seed *seed, const tw_model_config *config, tw_client *client) {
+  TW_TRY(tw_client_allocate(config, client));
+  size_t hidden = (size_t)config->hidden;
+  fill(seed, 0, 0, 0.05, (size_t)config->vocab * hidden, client->word);
+  fill(seed, 1, 0, 0.02, (size_t)config->max_positions * hidden, client->position);
+  fill(seed, 2, 0, 0.02, (size_t)config->type_vocab * hidden, client->type);
+  fill(seed, 3, 0.8, 0.1, hidden, client->gamma);
+  fill(seed, 4, 0, 0.2, hidden, client->beta);
   client->gamma[5] *= 8;  // one outlying coordinate, as trained BERTs have
   return TW_OK;
 }
@@ -108,14 +100,13 @@ tw_status tw_import_synthetic(const char *shape, tw_model *model, tw_client *cli
   tw_seed layers, embeddings;
   tw_seed_test(&layers, 0, "synthetic layers", 0);
   tw_seed_test(&embeddings, 0, "synthetic embeddings", 0);
-  client->config = config;
   tw_digest_of(&layers, sizeof layers, &model->source);
   tw_digest source = model->source;
   tw_status status = tw_model_allocate(&config, model);
   if (status == TW_OK) {
     model->source = source;
     fill_model(&layers, model);
-    status = make_client(&embeddings, client);
+    status = make_client(&embeddings, &config, client);
     if (status == TW_OK) status = tw_text_rules_default(&client->rules);
   }
   if (status == TW_OK) return TW_OK;

@@ -95,12 +95,7 @@ static tw_status share_input(tw_bench_job *r) {
 static tw_status make_model(tw_bench_job *r) {
   tw_seed seeds[2];
   TW_TRY(tw_import_synthetic(r->o.shape, &r->model, &r->client));
-  if (r->o.layers > 0 && r->o.layers < r->model.config.layers) {  // the first layers of the shape
-    int keep = r->o.layers * TW_TENSORS_PER_LAYER;
-    for (int i = keep; i < r->model.count; i++) tw_free(r->model.tensors[i].values);
-    r->model.count = keep;
-    r->model.config.layers = r->o.layers;
-  }
+  if (r->o.layers > 0 && r->o.layers < r->model.config.layers) tw_model_keep_layers(&r->model, r->o.layers);
   TW_TRY(tw_plan_make(&r->model.config, r->o.seq, TW_DITHERED, TW_OUTPUT_TOKENS, r->o.guard, NULL, &r->plan));
   for (int party = 0; party < 2; party++) tw_seed_test(&seeds[party], r->o.number, "model mask", (uint64_t)party);
   TW_TRY(tw_share_model_with(&r->model, seeds, r->shares, &r->dealer));

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "base/memory.h"
+#include "io/tensors.h"
 
 // Seeds and the slot of model streams, where the backend reads them.
 typedef struct {
@@ -75,7 +76,7 @@ static tw_status add_up(const source *s, tw_model_masks *m, int i) {
 
 static tw_status draw_all(const tw_model_dealer *dealer, const source *s, tw_model_masks *m) {
   for (int i = 0; i < m->count; i++) {
-    char name[48];
+    char name[TW_TENSOR_NAME];
     tw_model_tensor_shape(&dealer->config, i, name, &m->rows[i], &m->cols[i]);
     for (int party = 0; party < 2; party++) TW_TRY(draw(s, m, party, i));
     if (m->rows[i] > 1) TW_TRY(add_up(s, m, i));
@@ -85,7 +86,7 @@ static tw_status draw_all(const tw_model_dealer *dealer, const source *s, tw_mod
 
 tw_status tw_model_masks_draw(const tw_model_dealer *dealer, const tw_backend *backend, void *stream,
                               tw_model_masks *m) {
-  *m = (tw_model_masks){.backend = backend, .count = dealer->config.layers * TW_TENSORS_PER_LAYER};
+  *m = (tw_model_masks){.backend = backend, .count = tw_model_tensor_count(&dealer->config)};
   size_t count = (size_t)m->count;
   void **lists[] = {(void **)&m->mask[0], (void **)&m->mask[1], (void **)&m->sum, (void **)&m->sum_values};
   void *memory;

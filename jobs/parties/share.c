@@ -15,19 +15,15 @@ void tw_fixed_free(uint64_t **tensors, int count) {
   tw_free(tensors);
 }
 
-// Factor that canonical tensor `index`, column `col`, takes before rounding: the query's share of 1/sqrt(head_dim).
-static double column_factor(const tw_model_config *c, int index, size_t col) {
-  int shift, kind = index % TW_TENSORS_PER_LAYER;
-  if (kind > 1 || col >= (size_t)c->hidden) return 1;
-  return tw_query_fold(c->hidden / c->heads, &shift);
-}
-
 static tw_status fix_tensor(const tw_model *model, int index, uint64_t *out) {
   const tw_model_tensor *t = &model->tensors[index];
-  int scale = tw_model_tensor_scale(index);
+  const tw_tensor_entry *entry = tw_model_tensor_entry(&model->config, index);
+  int scale = entry->scale;
+  size_t folded;
+  double fold = tw_tensor_fold(&model->config, entry, &folded);
   for (size_t i = 0; i < t->rows; i++)
     for (size_t j = 0; j < t->cols; j++) {
-      double v = rint(ldexp((double)t->values[i * t->cols + j] * column_factor(&model->config, index, j), scale));
+      double v = rint(ldexp((double)t->values[i * t->cols + j] * (j < folded ? fold : 1), scale));
       // products of weights and activations stay exact far above any real weight
       if (!(fabs(v) < 0x1p40))
         return tw_fail(TW_ERR_RANGE, "tensor %s: element [%zu][%zu] = %g cannot be shared at scale %d", t->name, i, j,

@@ -14,6 +14,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "io/bert_tensors.h"
 #include "tests/common/samples.h"
 #include "tests/common/scratch.h"
 #include "tests/common/suite.h"
@@ -213,7 +214,7 @@ static void test_flipped_datasets(void) {
 
 static void test_not_finite(void) {
   samples_fresh(0);
-  tw_model_tensor *t = &sample_model.tensors[TW_TENSORS_PER_LAYER - 6];  // layer.0.up.weight
+  tw_model_tensor *t = &sample_model.tensors[TW_BERT_UP_WEIGHT];  // of layer 0
   const char *path = in_folder("nan.h5");
   char place[100];
   size_t row = randombytes_uniform((uint32_t)t->rows), col = randombytes_uniform((uint32_t)t->cols);
@@ -318,27 +319,6 @@ static void test_synthetic_client(void) {
   tw_client_free(&c);
   sample_client.vocabulary = vocabulary;
   unlink(path);
-}
-
-static void test_canonical(void) {
-  static const char *const names[] = {"layer.1.qkv.weight", "layer.1.qkv.bias",    "layer.1.out.weight",
-                                      "layer.1.out.bias",   "layer.1.norm1.gamma", "layer.1.norm1.beta",
-                                      "layer.1.up.weight",  "layer.1.up.bias",     "layer.1.down.weight",
-                                      "layer.1.down.bias",  "layer.1.norm2.gamma", "layer.1.norm2.beta"};
-  tw_model_config c = {.layers = 2, .hidden = 8, .intermediate = 32};
-  size_t total = 0;
-  for (int i = 0; i < TW_TENSORS_PER_LAYER; i++) {
-    char name[48];
-    size_t rows, cols;
-    tw_model_tensor_shape(&c, 12 + i, name, &rows, &cols);
-    CU_ASSERT_STRING_EQUAL(name, names[i]);
-    total += rows * cols;
-    bool bias = strstr(name, "bias"), matrix = strstr(name, "weight");
-    CU_ASSERT_EQUAL(tw_model_tensor_scale(12 + i), bias ? 24 : 12);
-    CU_ASSERT_EQUAL(rows > 1, matrix);
-  }
-  // A BERT layer: 4 h^2 + 2 h m weights, 9 h + m vector elements.
-  CU_ASSERT_EQUAL(total, 4 * 64 + 2 * 8 * 32 + 9 * 8 + 32);
 }
 
 typedef struct {
@@ -524,7 +504,6 @@ int main(void) {
   CU_add_test(suite, "NaN when reading", test_foreign_nan);
   CU_add_test(suite, "wrong shapes and rings", test_shapes);
   CU_add_test(suite, "a client without vocabulary", test_synthetic_client);
-  CU_add_test(suite, "canonical tensors", test_canonical);
   CU_add_test(suite, "a limit on file sizes", test_limit);
   CU_add_test(suite, "a full disk", test_full_disk);
   CU_add_test(suite, "read by h5py", test_h5py);

@@ -1,0 +1,31 @@
+// The tensors of a BERT encoder.
+#ifndef TW_BERT_TENSORS_H
+#define TW_BERT_TENSORS_H
+
+#include "io/tensors.h"
+
+enum {
+  TW_BERT_QKV_WEIGHT,  // columns: Q, K, V; in each head by head
+  TW_BERT_QKV_BIAS,
+  TW_BERT_OUT_WEIGHT,
+  TW_BERT_OUT_BIAS,
+  TW_BERT_NORM1_GAMMA,
+  TW_BERT_NORM1_BETA,
+  TW_BERT_UP_WEIGHT,
+  TW_BERT_UP_BIAS,
+  TW_BERT_DOWN_WEIGHT,
+  TW_BERT_DOWN_BIAS,
+  TW_BERT_NORM2_GAMMA,
+  TW_BERT_NORM2_BETA,
+  TW_BERT_IN_LAYER,
+  TW_BERT_WORD = TW_BERT_IN_LAYER,
+  TW_BERT_POSITION,
+  TW_BERT_TYPE,
+  TW_BERT_EMBEDDING_GAMMA,
+  TW_BERT_EMBEDDING_BETA,
+  TW_BERT_TENSORS
+};
+
+extern const tw_tensor_table tw_bert_tensors;
+
+#endif

@@ -1,0 +1,51 @@
+#include "io/tensors.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "io/bert_tensors.h"
+
+const tw_tensor_table *tw_tensor_table_by_name(const char *architecture) {
+  static const tw_tensor_table *const all[] = {&tw_bert_tensors};
+  for (size_t i = 0; i < sizeof all / sizeof *all; i++)
+    if (strcmp(all[i]->architecture, architecture) == 0) return all[i];
+  return NULL;
+}
+
+const tw_tensor_table *tw_tensor_table_of(const tw_model_config *config) {
+  return tw_tensor_table_by_name(config->architecture);
+}
+
+int tw_tensor_count(const tw_tensor_table *table, int layers) { return layers * table->in_layer + table->on_top; }
+
+int tw_tensor_number(const tw_tensor_table *table, int layers, int layer, int entry) {
+  bool inside = table->entries[entry].part == TW_IN_LAYER;
+  return inside ? layer * table->in_layer + entry : (layers - 1) * table->in_layer + entry;
+}
+
+const tw_tensor_entry *tw_tensor_entry_of(const tw_tensor_table *table, int layers, int number, int *layer) {
+  int at = number / table->in_layer;
+  bool inside = at < layers;
+  if (layer) *layer = inside ? at : -1;
+  return &table->entries[inside ? number % table->in_layer : number - (layers - 1) * table->in_layer];
+}
+
+int tw_model_tensor_count(const tw_model_config *config) {
+  return tw_tensor_count(tw_tensor_table_of(config), config->layers);
+}
+
+const tw_tensor_entry *tw_model_tensor_entry(const tw_model_config *config, int number) {
+  return tw_tensor_entry_of(tw_tensor_table_of(config), config->layers, number, NULL);
+}
+
+void tw_model_tensor_shape(const tw_model_config *config, int number, char name[TW_TENSOR_NAME], size_t *rows,
+                           size_t *cols) {
+  int layer;
+  const tw_tensor_entry *e = tw_tensor_entry_of(tw_tensor_table_of(config), config->layers, number, &layer);
+  if (layer < 0)
+    snprintf(name, TW_TENSOR_NAME, "%s", e->name);
+  else
+    snprintf(name, TW_TENSOR_NAME, "layer.%d.%s", layer, e->name);
+  *rows = e->rows(config);
+  *cols = e->cols(config);
+}

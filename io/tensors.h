@@ -1,0 +1,55 @@
+// Which tensors a model has: one table for every architecture. Files, shares, masks, import, programs and the float
+// model all read it; a new architecture adds a table here and a tw_architecture (jobs/models/architecture.h).
+#ifndef TW_TENSORS_H
+#define TW_TENSORS_H
+
+#include "io/model.h"
+
+typedef enum {
+  TW_IN_LAYER,  // once in every layer
+  TW_ON_TOP,    // once, after the layers
+  TW_EMBEDDING  // once, in the client's file: never shared, and no tensor of the model's file
+} tw_model_part;
+
+typedef enum { TW_MATRIX, TW_BIAS, TW_GAMMA, TW_BETA, TW_ROWS } tw_tensor_kind;
+
+enum { TW_TENSOR_SOURCES = 3, TW_TENSOR_NAME = 48 };
+
+typedef struct {
+  const char *name;  // in twain's files, behind "layer.I." for those of layer I
+  tw_model_part part;
+  tw_tensor_kind kind;
+  // [inputs][outputs] of a matrix that multiplies rows from the right; one row of a vector; any number of TW_ROWS.
+  size_t (*rows)(const tw_model_config *), (*cols)(const tw_model_config *);
+  int scale;   // of its fixed-point integers; 0 for embeddings, which nobody rounds
+  bool query;  // columns below `hidden` make queries: they take tw_query_fold before they are rounded
+  // Names in a Hugging Face folder; %d is the layer. Of several tensors the outputs stand side by side. A matrix is
+  // stored as [outputs][inputs] there, all else as it is.
+  const char *source[TW_TENSOR_SOURCES];
+} tw_tensor_entry;
+
+typedef struct {
+  const char *architecture;          // "bert"
+  const char *prefix;                // what all names of a Hugging Face folder may begin with
+  const tw_tensor_entry *entries;    // those in a layer first, then those on top, then embeddings
+  int in_layer, on_top, embeddings;  // how many of each
+} tw_tensor_table;
+
+const tw_tensor_table *tw_tensor_table_by_name(const char *architecture);  // NULL when unknown
+const tw_tensor_table *tw_tensor_table_of(const tw_model_config *config);  // of a checked config
+
+// The model's tensors are numbered: layer by layer in the order of the table, then those on top. The number names a
+// tensor's mask stream and its place in a program.
+int tw_tensor_count(const tw_tensor_table *table, int layers);
+// `layer` is ignored for a tensor on top.
+int tw_tensor_number(const tw_tensor_table *table, int layers, int layer, int entry);
+// The entry of a number; *layer (may be NULL) is -1 on top.
+const tw_tensor_entry *tw_tensor_entry_of(const tw_tensor_table *table, int layers, int number, int *layer);
+
+// The same for a model: its count, and name and shape of one tensor.
+int tw_model_tensor_count(const tw_model_config *config);
+void tw_model_tensor_shape(const tw_model_config *config, int number, char name[TW_TENSOR_NAME], size_t *rows,
+                           size_t *cols);
+const tw_tensor_entry *tw_model_tensor_entry(const tw_model_config *config, int number);
+
+#endif

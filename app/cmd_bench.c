@@ -6,7 +6,7 @@
 #include "app/bench/bench.h"
 #include "app/bench/peak.h"
 #include "app/commands.h"
-#include "app/party_options.h"
+#include "app/common_options.h"
 #include "app/show/print.h"
 #include "base/clock.h"
 #include "base/memory.h"
@@ -14,87 +14,6 @@
 #include "kernels/gemm.h"
 
 typedef tw_bench_settings settings;
-
-static const tw_option options[] = {
-    {.name = "model",
-     .kind = TW_OPTION_TEXT,
-     .field = offsetof(settings, model),
-     .value = "SHAPE",
-     .fallback = "bert-base",
-     .help = "shape of the model (see `twain import --help`)"},
-    {.name = "seq",
-     .letter = 's',
-     .kind = TW_OPTION_INTEGER,
-     .field = offsetof(settings, seq),
-     .value = "S",
-     .fallback = "128",
-     .help = "tokens a sequence",
-     .low = 1,
-     .high = TW_MOST_TOKENS},
-    {.name = "repeat",
-     .letter = 'r',
-     .kind = TW_OPTION_INTEGER,
-     .field = offsetof(settings, repeat),
-     .value = "R",
-     .fallback = "3",
-     .help = "gemm: the best of R counts; model: R runs after one to warm up, the median counts; deal: R slots, "
-             "kernels: R times, the median",
-     .low = 1,
-     .high = 1000},
-    {.name = "layers",
-     .kind = TW_OPTION_INTEGER,
-     .field = offsetof(settings, layers),
-     .value = "N",
-     .fallback = "0",
-     .help = "model, deal: only the first N layers (0: all)",
-     .low = 0,
-     .high = 1000},
-    {.name = "batch",
-     .letter = 'b',
-     .kind = TW_OPTION_INTEGER,
-     .field = offsetof(settings, batch),
-     .value = "B",
-     .fallback = "1",
-     .help = "model, kernels: sequences at once",
-     .low = 1,
-     .high = 1024},
-    {.name = "device",
-     .kind = TW_OPTION_TEXT,
-     .field = offsetof(settings, device),
-     .value = "WHICH",
-     .fallback = "auto",
-     .help = "model, deal, kernels: cpu, cuda or auto, as in `run`"},
-    {.name = "transport",
-     .kind = TW_OPTION_TEXT,
-     .field = offsetof(settings, transport),
-     .value = "WHICH",
-     .fallback = "auto",
-     .help = "model, opens: peer, nccl, mpi, mpi-p2p, mpi-cuda or auto, as in `run`"},
-    {.name = "bind",
-     .kind = TW_OPTION_TEXT,
-     .field = offsetof(settings, bind),
-     .value = "WHICH",
-     .fallback = "auto",
-     .help = "model, opens: auto or none, as in `run`"},
-    {.name = "keys",
-     .kind = TW_OPTION_TEXT,
-     .field = offsetof(settings, keys),
-     .value = "WHERE",
-     .fallback = "memory",
-     .help = "model: where keys lie when the clock starts: memory (page-locked for a GPU, and streamed to it), file (a "
-             "key file under $TMPDIR, in the system's cache; read, checked and streamed), or resident (on the GPU)"},
-    TW_PARTY_OPTIONS(settings, "model, opens: ", "model: ", "first"),
-    {.name = "compare-overlap",
-     .field = offsetof(settings, compare_overlap),
-     .help = "model: first without overlap, then with it, and how much of the opens' time is hidden"},
-    {.name = "by-gate",
-     .field = offsetof(settings, by_gate),
-     .help = "model: time of each gate (slows a GPU a little)"},
-    {.name = "guard",
-     .field = offsetof(settings, guard),
-     .help = "model: the plan counts values out of bound, as `twain plan` makes it by default"},
-    {.name = "json", .field = offsetof(settings, json), .help = "print JSON instead of tables"},
-};
 
 // ---- products
 
@@ -200,35 +119,61 @@ static tw_status bench_gemm(const tw_call *call) {
   return status;
 }
 
+static const tw_option gemm_options[] = {
+    {.common = &tw_option_shape, .field = offsetof(settings, model), .fallback = "bert-base"},
+    {.common = &tw_option_seq, .field = offsetof(settings, seq)},
+    {.common = &tw_bench_repeat, .field = offsetof(settings, repeat), .help = "times; the best counts"},
+    {.common = &tw_option_json, .field = offsetof(settings, json)},
+};
+
+static const tw_command bench_of_gemm = {
+    .name = "bench gemm",
+    .arguments = "",
+    .summary = "the ring products of a model's layer, on one core",
+    .about =
+        "Every product for every instruction set of this CPU and rings of 24, 38 and 48 bits, beside the same "
+        "instructions on registers alone.",
+    .options = gemm_options,
+    .option_count = sizeof gemm_options / sizeof *gemm_options,
+    .settings_size = sizeof(settings),
+    .run = bench_gemm};
+
+// ---- the workloads
+
+const tw_option tw_bench_repeat = {
+    .name = "repeat", .letter = 'r', .kind = TW_OPTION_INTEGER, .value = "R", .fallback = "3", .low = 1, .high = 1000};
+const tw_option tw_bench_layers = {.name = "layers",
+                                   .kind = TW_OPTION_INTEGER,
+                                   .value = "N",
+                                   .fallback = "0",
+                                   .help = "only the first N layers (0: all)",
+                                   .low = 0,
+                                   .high = 1000};
+const tw_option tw_bench_batch = {.name = "batch",
+                                  .letter = 'b',
+                                  .kind = TW_OPTION_INTEGER,
+                                  .value = "B",
+                                  .fallback = "1",
+                                  .help = "sequences at once",
+                                  .low = 1,
+                                  .high = 1024};
+
 static tw_status run(const tw_call *call) {
-  tw_seeds_may_be_unlocked();  // nothing here is a secret
-  if (strcmp(call->arguments[0], "gemm") == 0) return bench_gemm(call);
-  if (strcmp(call->arguments[0], "model") == 0) return tw_bench_model(call);
-  if (strcmp(call->arguments[0], "deal") == 0) return tw_bench_deal(call);
-  if (strcmp(call->arguments[0], "kernels") == 0) return tw_bench_kernels(call);
-  if (strcmp(call->arguments[0], "opens") == 0) return tw_bench_opens(call);
+  if (call->count == 0)
+    return tw_fail(TW_ERR_USAGE, "a workload is missing; usage: twain bench %s", call->command->arguments);
   return tw_fail(TW_ERR_USAGE, "unknown workload '%s'; use gemm, model, opens, deal or kernels", call->arguments[0]);
 }
 
+static const tw_command *const workloads[] = {&tw_bench_model,   &tw_bench_opens, &tw_bench_deal,
+                                              &tw_bench_kernels, &bench_of_gemm,  NULL};
+
 const tw_command tw_command_bench = {.name = "bench",
-                                     .arguments = "gemm|model|opens|deal|kernels",
+                                     .arguments = "model|opens|deal|kernels|gemm",
                                      .summary = "speed of synthetic workloads",
                                      .about =
-                                         "gemm: the ring products of a model's layer, for every instruction set of "
-                                         "this CPU and rings of 24, 38 and 48 bits.\n"
-                                         "model: whole inferences with generated weights and TEST keys; start it with "
-                                         "mpirun -np 2.\n"
-                                         "       The last output is compared with the clear emulator's, bit for bit.\n"
-                                         "opens: single openings of growing size, from shares to opened values; "
-                                         "start it with mpirun -np 2.\n"
-                                         "deal: one-time keys of both parties into memory, in one process.\n"
-                                         "      A slot dealt on a GPU is compared with the CPU's, byte for byte.\n"
-                                         "kernels: every kernel that a layer's gates run, at the sizes of the model's "
-                                         "plan, beside the\n"
-                                         "         time that its bytes or multiply-adds take at least.",
-                                     .options = options,
-                                     .option_count = sizeof options / sizeof *options,
-                                     .settings_size = sizeof(settings),
-                                     .least = 1,
-                                     .most = 1,
-                                     .run = run};
+                                         "Nothing in them is private: weights, inputs and keys are made from "
+                                         "numbers that are known.",
+                                     .settings_size = 1,
+                                     .most = -1,
+                                     .run = run,
+                                     .parts = workloads};

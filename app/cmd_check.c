@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "app/commands.h"
+#include "app/common_options.h"
 #include "app/show/check.h"
 #include "app/show/print.h"
 #include "base/memory.h"
@@ -38,7 +39,7 @@ static const tw_option options[] = {
      .help = "largest relative error |private - float| / |float| of a sequence; beyond it the exit code is 10",
      .low = 0,
      .high = 1e6},
-    {.name = "json", .field = offsetof(settings, json), .help = "print JSON instead of tables"},
+    {.common = &tw_option_json, .field = offsetof(settings, json)},
 };
 
 // ---- --exact
@@ -264,9 +265,9 @@ const tw_command tw_command_check = {
     .summary = "compare a result with the float model",
     .about =
         "Reads NAME.model.h5, NAME.input.h5 and NAME.result.h5 (with --exact also NAME.plan.json and both parties' "
-        "results);\n"
-        "for the owner of model and input. Exit code 10 when a sequence is further from the float model than\n"
-        "--tolerance, or --exact finds a difference; says which of the plan's bounds the float model leaves.",
+        "results); for the owner of model and input.\n"
+        "Exit code 10 when a sequence is further from the float model than --tolerance, or --exact finds a difference; "
+        "says which of the plan's bounds the float model leaves.",
     .options = options,
     .option_count = sizeof options / sizeof *options,
     .settings_size = sizeof(settings),

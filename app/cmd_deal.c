@@ -2,6 +2,7 @@
 #include <stdio.h>
 
 #include "app/commands.h"
+#include "app/common_options.h"
 #include "app/secrets.h"
 #include "app/show/print.h"
 #include "base/memory.h"
@@ -32,14 +33,11 @@ static const tw_option options[] = {
      .help = "TEST keys whose seeds anyone can derive from N, for `check --exact`; nothing is private with them",
      .low = 0,
      .high = 0x1p53},
-    {.name = "device",
-     .kind = TW_OPTION_TEXT,
+    {.common = &tw_option_device,
      .field = offsetof(settings, device),
-     .value = "WHICH",
-     .fallback = "auto",
-     .help = "cpu, cuda or auto (a GPU when there is one); the keys are the same"},
-    TW_SECRETS_OPTION(settings),
-    {.name = "force",
+     .help = "cpu, cuda, or auto: a GPU where there is one; the keys are the same"},
+    {.common = &tw_option_allow_unlocked, .field = offsetof(settings, allow_unlocked)},
+    {.common = &tw_option_force,
      .field = offsetof(settings, force),
      .help = "replace key files that are there; never while a copy of them may still be used"},
 };
@@ -124,7 +122,7 @@ const tw_command tw_command_deal = {.name = "deal",
                                     .summary = "make one-time keys for COUNT inferences",
                                     .about =
                                         "Reads NAME.plan.json and NAME.model.dealer.h5; says how much disk the keys "
-                                        "need; writes NAME.keys.p0.h5 and .p1.h5,\n"
+                                        "need; writes NAME.keys.p0.h5 and .p1.h5, "
                                         "one for each party. Hand them over and delete the dealer's copies.",
                                     .options = options,
                                     .option_count = sizeof options / sizeof *options,

@@ -2,6 +2,7 @@
 #include <stdio.h>
 
 #include "app/commands.h"
+#include "app/common_options.h"
 #include "app/texts.h"
 #include "base/memory.h"
 #include "io/new_files.h"
@@ -30,7 +31,7 @@ static const tw_option options[] = {
      .help =
          "cut texts that are longer than the plan's --seq, or than the model's max_seq_length, as transformers does; "
          "without it they are refused"},
-    {.name = "force", .field = offsetof(settings, force), .help = "replace an input that is there"},
+    {.common = &tw_option_force, .field = offsetof(settings, force)},
 };
 
 static tw_status sequence_length(const char *name, int *seq) {
@@ -167,7 +168,7 @@ const tw_command tw_command_encode = {
     .arguments = "NAME TEXT...|--file FILE",
     .summary = "turn texts into an input (the client's step)",
     .about =
-        "Reads NAME.client.h5 and the sequence length from NAME.plan.json; writes NAME.input.h5.\n"
+        "Reads NAME.client.h5 and the sequence length from NAME.plan.json; writes NAME.input.h5. "
         "Token ids are those of transformers' fast tokenizers. Tokens that the vocabulary lacks are counted.",
     .options = options,
     .option_count = sizeof options / sizeof *options,

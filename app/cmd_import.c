@@ -3,11 +3,12 @@
 #include <stdlib.h>
 
 #include "app/commands.h"
+#include "app/common_options.h"
 #include "io/new_files.h"
 #include "jobs/models/import.h"
 
 typedef struct {
-  const char *synthetic, *output;
+  const char *shape, *output;
   bool encoder_only, force;
 } settings;
 
@@ -18,16 +19,11 @@ static const tw_option options[] = {
      .field = offsetof(settings, output),
      .value = "NAME",
      .help = "path and beginning of the new files' names; needed"},
-    {.name = "synthetic",
-     .kind = TW_OPTION_TEXT,
-     .field = offsetof(settings, synthetic),
-     .value = "SHAPE",
-     .help = "random weights instead of a folder: bert-tiny, -mini, -small, -medium, -base, -large, minilm, or "
-             "LAYERSxHIDDENxHEADSxINTERMEDIATE"},
+    {.common = &tw_option_shape, .field = offsetof(settings, shape)},
     {.name = "encoder-only",
      .field = offsetof(settings, encoder_only),
      .help = "the encoder alone: without the pooling, scaling, prompts and other modules of sentence-transformers"},
-    {.name = "force", .field = offsetof(settings, force), .help = "replace files that are there"},
+    {.common = &tw_option_force, .field = offsetof(settings, force)},
 };
 
 static tw_status write_files(tw_new_files *places, const tw_model *model, const tw_client *client) {
@@ -61,16 +57,15 @@ static tw_status run(const tw_call *call) {
   tw_model model;
   tw_client client;
   if (!s->output) return tw_fail(TW_ERR_USAGE, "-o NAME is missing; usage: twain import %s", call->command->arguments);
-  if ((call->count == 1) == (s->synthetic != NULL))
-    return tw_fail(TW_ERR_USAGE, "either a folder or --synthetic SHAPE is needed; usage: twain import %s",
+  if ((call->count == 1) == (s->shape != NULL))
+    return tw_fail(TW_ERR_USAGE, "either a folder or --shape SHAPE is needed; usage: twain import %s",
                    call->command->arguments);
-  if (s->synthetic && s->encoder_only) return tw_fail(TW_ERR_USAGE, "--encoder-only goes with a folder");
+  if (s->shape && s->encoder_only) return tw_fail(TW_ERR_USAGE, "--encoder-only goes with a folder");
   TW_TRY(tw_name_check(s->output));
   TW_TRY(tw_new_files_check(&places, s->output, suffixes, 2, s->force));
   tw_notes notes = {NULL};
-  tw_status status = s->synthetic
-                         ? tw_import_synthetic(s->synthetic, &model, &client)
-                         : tw_import_folder_noting(call->arguments[0], s->encoder_only, &model, &client, &notes);
+  tw_status status = s->shape ? tw_import_synthetic(s->shape, &model, &client)
+                              : tw_import_folder_noting(call->arguments[0], s->encoder_only, &model, &client, &notes);
   if (status == TW_OK) {
     status = tw_new_files_end(&places, write_files(&places, &model, &client));
     if (status == TW_OK && !call->quiet) describe(&model, &client, &notes, &places);
@@ -83,13 +78,12 @@ static tw_status run(const tw_call *call) {
 
 const tw_command tw_command_import = {
     .name = "import",
-    .arguments = "DIR|--synthetic SHAPE -o NAME",
+    .arguments = "DIR|--shape SHAPE -o NAME",
     .summary = "read a model from a Hugging Face folder, or make one with random weights",
     .about =
         "DIR holds config.json, model.safetensors (or its shards) and tokenizer.json or vocab.txt of a BERT-type "
-        "encoder.\n"
-        "What a folder of sentence-transformers says of pooling, scaling and prompts is kept; what is left out (heads) "
-        "is named.\n"
+        "encoder. What a folder of sentence-transformers says of pooling, scaling and prompts is kept; what is left "
+        "out (heads) is named.\n"
         "Writes NAME.model.h5 (the owner's) and NAME.client.h5 (vocabulary and embeddings, in clear at the client).",
     .options = options,
     .option_count = sizeof options / sizeof *options,

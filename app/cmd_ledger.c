@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "app/commands.h"
+#include "app/common_options.h"
 #include "app/secrets.h"
 #include "app/show/print.h"
 
@@ -17,7 +18,7 @@ static const tw_option options[] = {
     {.name = "adopt",
      .field = offsetof(settings, adopt),
      .help = "make a folder of marks that has no ledger.json a ledger; all marks stay"},
-    {.name = "json", .field = offsetof(settings, json), .help = "print JSON, one entry for every slot"},
+    {.common = &tw_option_json, .field = offsetof(settings, json), .help = "print JSON, one entry for every slot"},
 };
 
 // Marks first to last - 1: "3-5, 9"; "..." when it gets long.
@@ -136,8 +137,8 @@ const tw_command tw_command_ledger = {
     .summary = "make the ledger of used key slots, or show it",
     .about =
         "Every party has one ledger for all its keys, made once, on durable storage, never deleted or put back to "
-        "an earlier\n"
-        "state while keys that it lists exist anywhere. Without --new or --adopt: what is used, by key and party.\n"
+        "an earlier state while keys that it lists exist anywhere. Without --new or --adopt: what is used, by key and "
+        "party.\n"
         "DIR is by default $XDG_STATE_HOME/twain/ledger or ~/.local/state/twain/ledger.",
     .options = options,
     .option_count = sizeof options / sizeof *options,

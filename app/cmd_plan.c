@@ -5,10 +5,12 @@
 #include <string.h>
 
 #include "app/commands.h"
+#include "app/common_options.h"
 #include "app/show/costs.h"
 #include "app/show/print.h"
 #include "app/texts.h"
 #include "base/memory.h"
+#include "comm/channel_link.h"
 #include "io/new_files.h"
 #include "jobs/models/architecture.h"
 #include "jobs/models/calibrate.h"
@@ -16,35 +18,29 @@
 #include "jobs/plan/plan_fields.h"
 
 typedef struct {
-  const char *model, *output, *rounding, *calibrate, *link;
+  const char *shape, *result, *rounding, *calibrate;
+  tw_link_profile link;
   int64_t seq, layers;
   double margin;
   bool no_guard, json, verbose, force;
 } settings;
 
 static const tw_option options[] = {
-    {.name = "seq",
-     .letter = 's',
-     .kind = TW_OPTION_INTEGER,
-     .field = offsetof(settings, seq),
-     .value = "S",
-     .fallback = "128",
-     .help = "tokens a sequence; shorter ones are padded",
-     .low = 1,
-     .high = TW_MOST_TOKENS},
-    {.name = "output",
+    {.group = "what is computed", .common = &tw_option_seq, .field = offsetof(settings, seq)},
+    {.name = "result",
      .kind = TW_OPTION_TEXT,
-     .field = offsetof(settings, output),
+     .field = offsetof(settings, result),
      .value = "WHAT",
-     .help = "tokens (all rows), pooled (mean over the live rows) or cls (the first row); not given: what the model's "
-             "folder pools to, else tokens"},
+     .help = "what a run opens for the client: tokens (all rows), pooled (mean over the live rows) or cls (the first "
+             "row); not given: what the model's folder pools to, else tokens"},
     {.name = "rounding",
      .kind = TW_OPTION_TEXT,
      .field = offsetof(settings, rounding),
      .value = "MODE",
      .fallback = "dithered",
      .help = "dithered, faithful (all truncations round down; more keys) or faithful-output (only the last)"},
-    {.name = "calibrate",
+    {.group = "bounds of values",
+     .name = "calibrate",
      .kind = TW_OPTION_TEXT,
      .field = offsetof(settings, calibrate),
      .value = "FILE",
@@ -53,51 +49,32 @@ static const tw_option options[] = {
      .kind = TW_OPTION_REAL,
      .field = offsetof(settings, margin),
      .value = "X",
-     .help = "with --calibrate: widen measured bounds by this factor (default 2)",
+     .help = "with --calibrate: widen measured bounds by this factor (not given: 2)",
      .low = 1,
      .high = 1e6},
     {.name = "no-guard",
      .field = offsetof(settings, no_guard),
      .help = "do not count values out of bound; fewer keys, and a result that may be wrong without a word"},
-    {.name = "model",
-     .kind = TW_OPTION_TEXT,
-     .field = offsetof(settings, model),
-     .value = "SHAPE",
-     .help = "plan for a shape (see `twain import --help`) instead of NAME.model.h5; needs no file"},
+    {.group = "without a model", .common = &tw_option_shape, .field = offsetof(settings, shape)},
     {.name = "layers",
      .kind = TW_OPTION_INTEGER,
      .field = offsetof(settings, layers),
      .value = "N",
-     .help = "with --model: another number of layers",
+     .help = "with --shape: another number of layers",
      .low = 1,
      .high = 1024},
-    {.name = "link",
-     .kind = TW_OPTION_TEXT,
-     .field = offsetof(settings, link),
-     .value = "US,GB/S",
-     .fallback = "10,10",
-     .help = "latency and bandwidth of the link, for the least time that messages take"},
-    {.name = "verbose", .letter = 'v', .field = offsetof(settings, verbose), .help = "costs of every layer"},
-    {.name = "json", .field = offsetof(settings, json), .help = "print JSON instead of tables"},
-    {.name = "force", .field = offsetof(settings, force), .help = "replace a plan that is there"},
+    {.group = "forecast",
+     .common = &tw_option_link_latency,
+     .field = offsetof(settings, link.latency_seconds),
+     .fallback = "10us"},
+    {.common = &tw_option_link_rate, .field = offsetof(settings, link.bytes_per_second), .fallback = "10GB/s"},
+    {.group = "what is told and kept", .common = &tw_option_verbose, .field = offsetof(settings, verbose)},
+    {.common = &tw_option_json, .field = offsetof(settings, json)},
+    {.common = &tw_option_force, .field = offsetof(settings, force)},
 };
 
-typedef struct {
-  double latency_us, gigabytes_per_second;
-} link_speed;
-
-static tw_status parse_link(const char *text, link_speed *link) {
-  char rest;
-  if (sscanf(text, "%lf,%lf%c", &link->latency_us, &link->gigabytes_per_second, &rest) == 2 && link->latency_us >= 0 &&
-      link->gigabytes_per_second > 0)
-    return TW_OK;
-  return tw_fail(TW_ERR_USAGE, "--link '%s': latency in microseconds and bandwidth in GB/s are needed, e.g. 10,10",
-                 text);
-}
-
-static double least_time(const tw_costs *costs, const link_speed *link) {
-  return (double)costs->rounds * link->latency_us * 1e-6 +
-         (double)costs->sent_bytes / (link->gigabytes_per_second * 1e9);
+static double least_time(const tw_costs *costs, const tw_link_profile *link) {
+  return (double)costs->rounds * link->latency_seconds + (double)costs->sent_bytes / link->bytes_per_second;
 }
 
 // ---- layers whose columns are alike share a line
@@ -166,8 +143,7 @@ static void print_bounds(const layer_table *t) {
 
 // ---- reports
 
-static void print_plan(const tw_plan *plan, const tw_bounds *measured, const tw_costs *costs, const settings *s,
-                       const link_speed *link) {
+static void print_plan(const tw_plan *plan, const tw_bounds *measured, const tw_costs *costs, const settings *s) {
   const tw_model_config *c = &plan->shape.config;
   printf("%s: %d layers, %d wide, %d heads, %d in the feed-forward part; %d tokens, output %s, rounding %s\n\n",
          c->name, c->layers, c->hidden, c->heads, c->intermediate, plan->shape.seq, tw_output_name(plan->output),
@@ -177,7 +153,7 @@ static void print_plan(const tw_plan *plan, const tw_bounds *measured, const tw_
     printf("(measured on %s, widened by %g; what its ring holds anyway is allowed)\n", s->calibrate, margin_of(s));
   else
     printf("(%s%s; `twain plan NAME --calibrate FILE` measures them on texts like those to come)\n", assumed,
-           s->model ? "" : ", but for norm_weight and norm_bias, which hold this model's own");
+           s->shape ? "" : ", but for norm_weight and norm_bias, which hold this model's own");
   printf(plan->shape.guard ? "(values out of these bounds are counted: `twain reveal` does not trust such a result)\n"
                            : "(values out of these bounds are NOT counted: a result may be wrong without a word)\n");
   putchar('\n');
@@ -187,8 +163,9 @@ static void print_plan(const tw_plan *plan, const tw_bounds *measured, const tw_
   printf("\nkeys: %s a party and inference; sent: %s a party; rounds: %llu\n",
          tw_text_bytes((double)costs->correction_bytes), tw_text_bytes((double)costs->sent_bytes),
          (unsigned long long)costs->rounds);
-  printf("messages take at least %s over a link of %g us and %g GB/s\ndigest: %s\n",
-         tw_text_seconds(least_time(costs, link)), link->latency_us, link->gigabytes_per_second, plan->digest.hex);
+  printf("messages take at least %s over a link of %g us one way and %g Gbit/s\ndigest: %s\n",
+         tw_text_seconds(least_time(costs, &s->link)), 1e6 * s->link.latency_seconds, 8e-9 * s->link.bytes_per_second,
+         plan->digest.hex);
 }
 
 static json_t *layer_objects(const tw_plan *plan, const tw_bounds *bounds) {
@@ -205,7 +182,7 @@ static json_t *layer_objects(const tw_plan *plan, const tw_bounds *bounds) {
 }
 
 static tw_status print_json(const tw_plan *plan, const tw_bounds *measured, const tw_costs *costs,
-                            const link_speed *link) {
+                            const tw_link_profile *link) {
   const tw_model_config *c = &plan->shape.config;
   json_t *json =
       json_pack("{s:s, s:i, s:i, s:i, s:i, s:i, s:s, s:s, s:s}", "model", c->name, "layers", c->layers, "hidden",
@@ -215,8 +192,8 @@ static tw_status print_json(const tw_plan *plan, const tw_bounds *measured, cons
   json_object_set_new(json, "sent_bytes_per_party", json_integer((json_int_t)costs->sent_bytes));
   json_object_set_new(json, "rounds", json_integer((json_int_t)costs->rounds));
   json_object_set_new(json, "link",
-                      json_pack("{s:f, s:f, s:f}", "latency_us", link->latency_us, "gigabytes_per_second",
-                                link->gigabytes_per_second, "least_seconds", least_time(costs, link)));
+                      json_pack("{s:f, s:f, s:f}", "latency_seconds", link->latency_seconds, "bytes_per_second",
+                                link->bytes_per_second, "least_seconds", least_time(costs, link)));
   json_object_set_new(json, "guard", json_boolean(plan->shape.guard));
   json_object_set_new(json, "bounds_assumed", json_boolean(!measured));
   json_object_set_new(json, "rings", layer_objects(plan, NULL));
@@ -269,8 +246,8 @@ static tw_status assume(const tw_model *model, const tw_model_config *config, tw
 static tw_status look_at_model(const char *name, const settings *s, bool quiet, tw_model_config *config,
                                tw_bounds **measured, tw_bounds **bounds) {
   tw_model model;
-  if (s->model) {
-    TW_TRY(tw_shape_config(s->model, config));
+  if (s->shape) {
+    TW_TRY(tw_shape_config(s->shape, config));
     if (s->layers > 0) config->layers = (int)s->layers;
     return assume(NULL, config, bounds);
   }
@@ -299,8 +276,8 @@ static tw_status make_plan(const tw_model_config *config, const settings *s, tw_
     bounds[i].norm_bias = bounds[0].norm_bias;
   }
   TW_TRY(tw_rounding_parse(s->rounding, &rounding));
-  if (s->output) TW_TRY(tw_output_parse(s->output, &output));
-  bool guard = !s->no_guard && !s->model;  // a shape's costs are compared with others' that do not count
+  if (s->result) TW_TRY(tw_output_parse(s->result, &output));
+  bool guard = !s->no_guard && !s->shape;  // a shape's costs are compared with others' that do not count
   return tw_plan_make(config, (int)s->seq, rounding, output, guard, bounds, plan);
 }
 
@@ -322,14 +299,12 @@ static tw_status write_plan(const tw_plan *plan, tw_new_files *places) {
 
 static tw_status show_plan(const tw_plan *plan, const tw_bounds *measured, const settings *s, bool quiet) {
   tw_costs costs;
-  link_speed link;
-  TW_TRY(parse_link(s->link, &link));
   TW_TRY(tw_costs_of_plan(plan, &costs));
   tw_status status = TW_OK;
   if (s->json)
-    status = print_json(plan, measured, &costs, &link);
+    status = print_json(plan, measured, &costs, &s->link);
   else if (!quiet)
-    print_plan(plan, measured, &costs, s, &link);
+    print_plan(plan, measured, &costs, s);
   if (!s->json && !quiet) tell_output(plan);
   tw_free((void *)costs.rows);
   return status;
@@ -337,18 +312,17 @@ static tw_status show_plan(const tw_plan *plan, const tw_bounds *measured, const
 
 static tw_status check_request(const tw_call *call) {
   const settings *s = call->settings;
-  link_speed link;
-  if (call->count == 0 && !s->model)
-    return tw_fail(TW_ERR_USAGE, "NAME or --model SHAPE is needed; usage: twain plan %s", call->command->arguments);
-  if (call->count && s->model)
+  if (call->count == 0 && !s->shape)
+    return tw_fail(TW_ERR_USAGE, "NAME or --shape SHAPE is needed; usage: twain plan %s", call->command->arguments);
+  if (call->count && s->shape)
     return tw_fail(TW_ERR_USAGE,
-                   "NAME has its shape from NAME.model.h5: leave --model out, or NAME (then nothing is "
+                   "NAME has its shape from NAME.model.h5: leave --shape out, or NAME (then nothing is "
                    "written)");
   if (!s->calibrate && s->margin > 0) return tw_fail(TW_ERR_USAGE, "--margin widens what --calibrate FILE measures");
-  if (s->calibrate && s->model) return tw_fail(TW_ERR_USAGE, "--calibrate measures NAME.model.h5; leave --model out");
-  if (s->layers > 0 && !s->model) return tw_fail(TW_ERR_USAGE, "--layers goes with --model; NAME.model.h5 has its own");
+  if (s->calibrate && s->shape) return tw_fail(TW_ERR_USAGE, "--calibrate measures NAME.model.h5; leave --shape out");
+  if (s->layers > 0 && !s->shape) return tw_fail(TW_ERR_USAGE, "--layers goes with --shape; NAME.model.h5 has its own");
   if (call->count) TW_TRY(tw_name_check(call->arguments[0]));
-  return parse_link(s->link, &link);
+  return TW_OK;
 }
 
 static tw_status run(const tw_call *call) {
@@ -375,11 +349,11 @@ static tw_status run(const tw_call *call) {
 
 const tw_command tw_command_plan = {
     .name = "plan",
-    .arguments = "NAME | --model SHAPE [--seq S]",
+    .arguments = "NAME | --shape SHAPE [--seq S]",
     .summary = "choose rings; tell keys, bytes and rounds",
     .about =
-        "Reads NAME.model.h5 (for --calibrate also NAME.client.h5); writes NAME.plan.json, which is public.\n"
-        "Without NAME nothing is written: `twain plan --model bert-base --seq 128`.\n"
+        "Reads NAME.model.h5 (for --calibrate also NAME.client.h5); writes NAME.plan.json, which is public. Without "
+        "NAME nothing is written: `twain plan --shape bert-base --seq 128`.\n"
         "A plan whose bounds fit no ring is refused with the tensor's name.",
     .options = options,
     .option_count = sizeof options / sizeof *options,

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "app/commands.h"
+#include "app/common_options.h"
 #include "app/show/print.h"
 #include "app/show/run_report.h"
 #include "app/show/trace_view.h"
@@ -11,23 +12,20 @@
 #include "jobs/parties/beside.h"
 
 typedef struct {
-  const char *trace;
+  const char *timeline;
   bool json, verbose, force;
 } settings;
 
 static const tw_option options[] = {
-    {.name = "verbose",
-     .letter = 'v',
-     .field = offsetof(settings, verbose),
-     .help = "costs of every gate in every layer"},
-    {.name = "trace",
+    {.common = &tw_option_verbose, .field = offsetof(settings, verbose)},
+    {.name = "timeline",
      .kind = TW_OPTION_TEXT,
-     .field = offsetof(settings, trace),
+     .field = offsetof(settings, timeline),
      .value = "PREFIX",
-     .help = "of a run recorded with `run --trace`: write PREFIX.svg, a timeline, and PREFIX.json, for "
+     .help = "of a run recorded with `run --trace`: write PREFIX.svg, a drawing, and PREFIX.json, for "
              "https://ui.perfetto.dev or chrome://tracing"},
-    {.name = "force", .field = offsetof(settings, force), .help = "replace PREFIX.svg and PREFIX.json"},
-    {.name = "json", .field = offsetof(settings, json), .help = "print JSON instead of tables"},
+    {.common = &tw_option_force, .field = offsetof(settings, force)},
+    {.common = &tw_option_json, .field = offsetof(settings, json)},
 };
 
 // A party's own result is enough; party 0's is taken where both are there.
@@ -126,10 +124,10 @@ static tw_status show_one(const tw_call *call, const tw_result_share *run) {
   const settings *s = call->settings;
   TW_TRY(read_other(call->arguments[0], run, &other, &found));
   tw_status status = TW_OK;
-  if (s->trace) {
+  if (s->timeline) {
     const tw_result_share *parties[] = {run, &other};
-    status = tw_trace_write(s->trace, &(tw_trace_runs){parties, 1 + found}, s->force);
-    if (status == TW_OK && !call->quiet) printf("written: %s.svg, %s.json\n", s->trace, s->trace);
+    status = tw_trace_write(s->timeline, &(tw_trace_runs){parties, 1 + found}, s->force);
+    if (status == TW_OK && !call->quiet) printf("written: %s.svg, %s.json\n", s->timeline, s->timeline);
   } else {
     note_stale(call->arguments[0], run);
     print_identity(run);
@@ -144,8 +142,8 @@ static tw_status show_one(const tw_call *call, const tw_result_share *run) {
 
 static tw_status show(const tw_call *call, const tw_result_share *runs) {
   const settings *s = call->settings;
-  if (s->trace && (s->json || call->count > 1))
-    return tw_fail(TW_ERR_USAGE, "--trace draws one run; leave out %s", s->json ? "--json" : "the other names");
+  if (s->timeline && (s->json || call->count > 1))
+    return tw_fail(TW_ERR_USAGE, "--timeline draws one run; leave out %s", s->json ? "--json" : "the other names");
   if (s->json && call->count == 1) return print_json(call, &runs[0]);
   if (s->json) return tw_json_print(runs_json(call->arguments, runs, call->count));
   if (call->count > 1) {

@@ -2,6 +2,7 @@
 #include <stdio.h>
 
 #include "app/commands.h"
+#include "app/common_options.h"
 #include "io/new_files.h"
 #include "jobs/parties/reveal.h"
 
@@ -10,7 +11,7 @@ typedef struct {
 } settings;
 
 static const tw_option options[] = {
-    {.name = "force", .field = offsetof(settings, force), .help = "replace a result that is there"},
+    {.common = &tw_option_force, .field = offsetof(settings, force)},
 };
 
 enum { TRUSTED, UNTRUSTED, NAMES };
@@ -56,10 +57,9 @@ const tw_command tw_command_reveal = {
     .summary = "join the two halves of a result (the client's step)",
     .about =
         "Reads NAME.result.p0.h5 and .p1.h5, which must come from one run, and be of NAME.input.h5, NAME.model.json "
-        "and\n"
-        "NAME.plan.json where these are there; writes NAME.result.h5.\n"
+        "and NAME.plan.json where these are there; writes NAME.result.h5.\n"
         "Where the plan counted values out of bound the result goes to NAME.result.untrusted.h5 instead, and the "
-        "exit\ncode is 8.",
+        "exit code is 8.",
     .options = options,
     .option_count = sizeof options / sizeof *options,
     .settings_size = sizeof(settings),

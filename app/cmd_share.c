@@ -2,6 +2,7 @@
 #include <stdio.h>
 
 #include "app/commands.h"
+#include "app/common_options.h"
 #include "app/secrets.h"
 #include "base/memory.h"
 #include "io/model_id.h"
@@ -16,8 +17,8 @@ static const tw_option options[] = {
     {.name = "input",
      .field = offsetof(settings, input),
      .help = "split NAME.input.h5 (the client's step) instead of the model"},
-    TW_SECRETS_OPTION(settings),
-    {.name = "force", .field = offsetof(settings, force), .help = "replace files that are there"},
+    {.common = &tw_option_allow_unlocked, .field = offsetof(settings, allow_unlocked)},
+    {.common = &tw_option_force, .field = offsetof(settings, force)},
 };
 
 // ---- the model
@@ -116,8 +117,7 @@ const tw_command tw_command_share = {
     .summary = "split a model, or an input, between the two parties",
     .about =
         "Reads NAME.model.h5; writes NAME.model.p0.h5 and .p1.h5 (one for each party), NAME.model.dealer.h5 (mask "
-        "seeds,\n"
-        "no weights) and NAME.model.json (the model's public id). One sharing serves every plan.\n"
+        "seeds, no weights) and NAME.model.json (the model's public id). One sharing serves every plan.\n"
         "With --input: reads NAME.input.h5, NAME.plan.json and NAME.model.json; writes NAME.input.p0.h5 and .p1.h5.",
     .options = options,
     .option_count = sizeof options / sizeof *options,

@@ -3,6 +3,7 @@
 #include <sys/stat.h>
 
 #include "app/commands.h"
+#include "app/common_options.h"
 #include "app/secrets.h"
 #include "base/memory.h"
 #include "io/format.h"
@@ -15,7 +16,7 @@ typedef struct {
   bool allow_unlocked;
 } settings;
 
-static const tw_option options[] = {TW_SECRETS_OPTION(settings)};
+static const tw_option options[] = {{.common = &tw_option_allow_unlocked, .field = offsetof(settings, allow_unlocked)}};
 
 enum { EARLIER = 1 };  // the one version before this
 
@@ -83,7 +84,7 @@ const tw_command tw_command_upgrade = {
     .arguments = "FILE|LEDGER ...",
     .summary = "bring files of an earlier twain to this version",
     .about =
-        "For what cannot be made again: ledgers (their id and all marks stay), NAME.model.p0.h5 and .p1.h5,\n"
+        "For what cannot be made again: ledgers (their id and all marks stay), NAME.model.p0.h5 and .p1.h5, "
         "NAME.model.dealer.h5, NAME.model.json and NAME.client.h5. A file is read whole and checked, then replaced.\n"
         "Plans, inputs and models are written anew by the command that made them. Keys are never carried over: deal "
         "new ones.",

@@ -42,6 +42,14 @@ void tw_launcher_look(void) {
   slurm_task = number("SLURM_PROCID");
 }
 
+int tw_launcher_rank(void) {
+  for (int i = 0; i < LAUNCHERS; i++) {
+    long rank = number(launchers[i].rank);
+    if (rank >= 0) return (int)rank;
+  }
+  return -1;
+}
+
 static tw_status other_mpi(const char *command, const char *who, const char *variable, long value) {
   char library[MPI_MAX_LIBRARY_VERSION_STRING];
   int length;

@@ -7,6 +7,9 @@
 // Before MPI starts, which may change what the environment says: reads it.
 void tw_launcher_look(void);
 
+// This process's rank as its launcher says it, before MPI is up; -1: no launcher is seen.
+int tw_launcher_rank(void);
+
 // TW_ERR_USAGE for a command that needs two ranks and has `count`: says so, and where the environment shows that
 // somebody did start several processes, who it was and what to do.
 tw_status tw_launcher_refuse(const char *command, int count);

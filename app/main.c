@@ -8,6 +8,8 @@
 #include <sys/stat.h>
 
 #include "app/commands.h"
+#include "app/help.h"
+#include "app/launcher.h"
 #include "app/show/print.h"
 #include "base/interrupt.h"
 #include "base/memory.h"
@@ -20,37 +22,60 @@ static const tw_command *const commands[] = {&tw_command_import,  &tw_command_pl
                                              &tw_command_check,   &tw_command_report, &tw_command_bench};
 enum { COMMANDS = sizeof commands / sizeof *commands };
 
-static const char exit_codes[] =
-    "exit codes:\n"
-    "   0  done\n"
-    "   1  internal error (please report it)\n"
-    "   2  command line\n"
-    "   3  a file is missing, unreadable or unwritable, or the disk is full\n"
-    "   4  a file is truncated, damaged or malformed\n"
-    "   5  files or parties do not belong together\n"
-    "   6  a one-time key slot was used before, or none is left\n"
-    "   7  the other party ended, hung, or spoke out of turn; or a time limit passed\n"
-    "   8  a value or plan does not fit its rings or windows\n"
-    "   9  out of memory\n"
-    "  10  a check came out negative\n";
+static const struct {
+  const char *code, *meaning;
+} exit_codes[] = {
+    {" 0", "done"},
+    {" 1", "internal error (please report it)"},
+    {" 2", "command line"},
+    {" 3", "a file is missing, unreadable or unwritable, or the disk is full"},
+    {" 4", "a file is truncated, damaged or malformed"},
+    {" 5", "files or parties do not belong together"},
+    {" 6", "a one-time key slot was used before, or none is left"},
+    {" 7", "the other party ended, hung, or spoke out of turn; or a time limit passed"},
+    {" 8", "a value or plan does not fit its rings or windows"},
+    {" 9", "out of memory"},
+    {"10", "a check came out negative"},
+};
+
+// What the environment may say; docs/operating.md has more on some of them.
+static const struct {
+  const char *name, *meaning;
+} environment[] = {
+    {"TWAIN_ISA", "highest instruction set that is used: portable, avx2, avx512 (not set: what the CPU has)"},
+    {"XDG_STATE_HOME", "holds the ledger of used keys when none is named (not set: ~/.local/state)"},
+    {"TMPDIR", "holds the key files of `bench model --keys file` (not set: /tmp)"},
+    {"COLUMNS", "width of help (not set: the terminal's, else 80)"},
+    {"CUDA_DEVICE_MAX_CONNECTIONS", "hardware queues of a GPU (not set: 32)"},
+};
+
+static void print_row(FILE *file, const char *name, const char *text, int indent) {
+  char left[64];
+  snprintf(left, sizeof left, "  %s", name);
+  tw_help_row(file, left, text, indent, tw_help_width(file));
+}
 
 static void print_help(FILE *file) {
-  fputs(
-      "twain runs a transformer between two MPI ranks that see neither its input nor its weights.\n\n"
-      "usage: twain COMMAND ...\n\n",
-      file);
-  for (int i = 0; i < COMMANDS; i++) fprintf(file, "  %-8s  %s\n", commands[i]->name, commands[i]->summary);
-  fputs(
-      "\n`twain COMMAND --help` lists a command's options with their defaults; `twain --version` says what is inside.\n"
-      "NAME in a command stands for a path and the beginning of file names: runs/minilm for runs/minilm.model.h5, "
-      "...\n\n",
-      file);
-  fputs(exit_codes, file);
-  fputs(
-      "\nenvironment:\n"
-      "  TWAIN_ISA       highest instruction set that is used: portable, avx2, avx512 (default: what the CPU has)\n"
-      "  XDG_STATE_HOME  holds the ledger of used keys when none is named (default ~/.local/state)\n",
-      file);
+  enum { COMMAND_COLUMN = 12, CODE_COLUMN = 6, VARIABLE_COLUMN = 20 };
+  int width = tw_help_width(file);
+  tw_help_wrap(file, "twain runs a transformer between two MPI ranks that see neither its input nor its weights.", 0, 0,
+               width);
+  fputs("\nusage: twain COMMAND ...\n\n", file);
+  for (int i = 0; i < COMMANDS; i++) print_row(file, commands[i]->name, commands[i]->summary, COMMAND_COLUMN);
+  fputc('\n', file);
+  tw_help_wrap(
+      file,
+      "`twain help COMMAND` lists a command's options with their defaults; `twain --version` (-V) says what is "
+      "inside.\n"
+      "NAME in a command stands for a path and the beginning of file names: runs/minilm for "
+      "runs/minilm.model.h5, ...",
+      0, 0, width);
+  fputs("\nexit codes:\n", file);
+  for (size_t i = 0; i < sizeof exit_codes / sizeof *exit_codes; i++)
+    print_row(file, exit_codes[i].code, exit_codes[i].meaning, CODE_COLUMN);
+  fputs("\nenvironment:\n", file);
+  for (size_t i = 0; i < sizeof environment / sizeof *environment; i++)
+    print_row(file, environment[i].name, environment[i].meaning, VARIABLE_COLUMN);
 }
 
 static void print_version(void) {
@@ -78,13 +103,23 @@ static tw_status unknown_command(const char *word) {
   return tw_fail(TW_ERR_USAGE, "unknown command '%s'; `twain --help` lists all", word);
 }
 
-static tw_status help(const char *name) {
+static tw_status unknown_part(const tw_command *command, const char *word) {
+  return tw_fail(TW_ERR_USAGE, "unknown workload '%s'; usage: twain %s %s", word, command->name, command->arguments);
+}
+
+// names: of a command, and of one of its parts; either may be NULL.
+static tw_status help(const char *name, const char *part_name) {
   if (!name) {
     print_help(stdout);
     return TW_OK;
   }
   const tw_command *command = find(name);
   if (!command) return unknown_command(name);
+  if (command->parts && part_name) {
+    const tw_command *part = tw_command_part(command, part_name);
+    if (!part) return unknown_part(command, part_name);
+    command = part;
+  }
   tw_help_print(stdout, command);
   return TW_OK;
 }
@@ -107,24 +142,16 @@ static tw_status dispatch(int argc, char **argv) {
     return tw_fail(TW_ERR_USAGE, "a command is missing");
   }
   const char *word = argv[1];
-  if (strcmp(word, "--help") == 0 || strcmp(word, "-h") == 0 || strcmp(word, "help") == 0) return help(argv[2]);
-  if (strcmp(word, "--version") == 0) {
+  if (strcmp(word, "--help") == 0 || strcmp(word, "-h") == 0 || strcmp(word, "help") == 0)
+    return help(argv[2], argc > 3 ? argv[3] : NULL);
+  if (strcmp(word, "--version") == 0 || strcmp(word, "-V") == 0) {
     print_version();
     return TW_OK;
   }
   const tw_command *command = find(word);
-  return command ? call(command, argc - 2, argv + 2) : unknown_command(word);
-}
-
-// Before MPI is up, its launcher has said who this is.
-static void speak_as_rank(void) {
-  static const char *const variables[] = {"OMPI_COMM_WORLD_RANK", "PMI_RANK"};
-  for (size_t i = 0; i < sizeof variables / sizeof *variables; i++) {
-    const char *party = getenv(variables[i]);
-    if (!party || !*party) continue;
-    tw_say_as(atoi(party));
-    return;
-  }
+  if (!command) return unknown_command(word);
+  const tw_command *part = argc > 2 ? tw_command_part(command, argv[2]) : NULL;
+  return part ? call(part, argc - 3, argv + 3) : call(command, argc - 2, argv + 2);
 }
 
 static void end_by_signal(void) {
@@ -137,7 +164,7 @@ int main(int argc, char **argv) {
   tw_hide_stack();
   tw_interrupts_catch(end_by_signal);
   umask(077);
-  speak_as_rank();
+  if (tw_launcher_rank() >= 0) tw_say_as(tw_launcher_rank());  // before MPI is up
   tw_status status = dispatch(argc, argv);
   if (status == TW_OK && (fflush(stdout) != 0 || ferror(stdout)))
     status = tw_fail(TW_ERR_IO, "cannot write to standard output");

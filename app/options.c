@@ -5,15 +5,34 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/units.h"
+
 // Every command has these, at the end of its help.
-static const tw_option common[] = {
+static const tw_option always[TW_OPTIONS_ALWAYS] = {
     {.name = "quiet",
      .letter = 'q',
      .field = offsetof(tw_call, quiet),
      .help = "no progress, no notes; warnings and errors stay"},
     {.name = "help", .letter = 'h', .field = offsetof(tw_call, help), .help = "this text"},
 };
-enum { COMMON = sizeof common / sizeof *common };
+
+// What options were called before: a command that has the new one says so.
+static const struct {
+  const char *before, *now, *what;
+} renamed[] = {
+    {"bind", "affinity", "binding to cores"},
+    {"by-gate", "verbose", "the time of each gate"},
+    {"emulate-link", "link-latency", "an emulated link, as in --link-latency 10us --link-rate 10Gbit/s,"},
+    {"link", "link-latency", "the link, as in --link-latency 10us --link-rate 10Gbit/s,"},
+    {"model", "shape", "a model's shape"},
+    {"open-budget-jobs", "coalesce", "what makes openings share a message"},
+    {"open-budget-words", "coalesce", "what makes openings share a message, in bytes,"},
+    {"output", "result", "what is opened"},
+    {"overlap", "split-batch", "halves of a batch that take turns"},
+    {"synthetic", "shape", "a model's shape"},
+    {"timeout", "silence-limit", "the time of silence that is borne"},
+    {"trace", "timeline", "the drawing"},
+};
 
 // ---- nearest word: Levenshtein's distance
 
@@ -51,23 +70,69 @@ const char *tw_nearest(const char *word, const char *const *words, int count, si
   return best;
 }
 
+// ---- rows
+
+static tw_option whole(const tw_option *row) {
+  if (!row->common) return *row;
+  tw_option o = *row->common;
+  o.group = row->group;
+  o.field = row->field;
+  if (row->fallback) o.fallback = row->fallback;
+  if (row->help) o.help = row->help;
+  return o;
+}
+
+int tw_command_options(const tw_command *command, tw_option out[TW_OPTIONS_MOST]) {
+  int count = 0;
+  while (count < command->option_count && count < TW_OPTIONS_MOST - TW_OPTIONS_ALWAYS) {
+    out[count] = whole(&command->options[count]);
+    count++;
+  }
+  for (int i = 0; i < TW_OPTIONS_ALWAYS; i++) out[count++] = always[i];
+  return count;
+}
+
+const tw_command *tw_command_part(const tw_command *command, const char *word) {
+  size_t length = strlen(command->name) + 1;  // "bench "
+  for (int i = 0; command->parts && command->parts[i]; i++)
+    if (strcmp(command->parts[i]->name + length, word) == 0) return command->parts[i];
+  return NULL;
+}
+
 // ---- values
 
-static void *field_of(tw_call *call, const tw_option *option) {
-  bool is_common = option >= common && option < common + COMMON;
-  return (is_common ? (char *)call : (char *)call->settings) + option->field;
+// The options of one call, and where their values go.
+typedef struct {
+  tw_call *call;
+  int count;
+  tw_option options[TW_OPTIONS_MOST];
+} table;
+
+static void *field_of(const table *t, const tw_option *option) {
+  bool every = option >= t->options + t->count - TW_OPTIONS_ALWAYS;
+  return (every ? (char *)t->call : (char *)t->call->settings) + option->field;
 }
 
 static tw_status bad_value(const tw_option *option, const char *text, const char *wanted) {
-  if (option->kind == TW_OPTION_TEXT) return tw_fail(TW_ERR_USAGE, "--%s '%s': %s", option->name, text, wanted);
   return tw_fail(TW_ERR_USAGE, "--%s '%s': %s from %.15g to %.15g is needed", option->name, text, wanted, option->low,
                  option->high);
 }
 
-static tw_status set_value(tw_call *call, const tw_option *option, const char *text) {
-  void *field = field_of(call, option);
+// A number with its unit.
+static tw_status set_quantity(const tw_option *option, const char *text, double *field) {
+  bool time = option->kind == TW_OPTION_TIME;
+  tw_status status = time ? tw_parse_seconds(text, field) : tw_parse_rate(text, field);
+  if (status != TW_OK) return tw_fail_in(status, "--%s", option->name);
+  if (*field >= option->low && *field <= option->high) return TW_OK;
+  return tw_fail(TW_ERR_USAGE, "--%s '%s': is %.15g %s, from %.15g to %.15g are possible", option->name, text, *field,
+                 time ? "s" : "bytes/s", option->low, option->high);
+}
+
+static tw_status set_value(const table *t, const tw_option *option, const char *text) {
+  void *field = field_of(t, option);
   char *end;
   errno = 0;
+  if (option->kind == TW_OPTION_TIME || option->kind == TW_OPTION_RATE) return set_quantity(option, text, field);
   if (option->kind == TW_OPTION_INTEGER) {
     long long value = strtoll(text, &end, 10);
     if (errno || end == text || *end || (double)value < option->low || (double)value > option->high)
@@ -84,65 +149,66 @@ static tw_status set_value(tw_call *call, const tw_option *option, const char *t
   return TW_OK;
 }
 
-static tw_status set_defaults(tw_call *call) {
-  for (int i = 0; i < call->command->option_count; i++) {
-    const tw_option *option = &call->command->options[i];
+static tw_status set_defaults(const table *t) {
+  for (int i = 0; i < t->count; i++) {
+    const tw_option *option = &t->options[i];
     if (option->fallback)
-      TW_TRY(set_value(call, option, option->fallback));
+      TW_TRY(set_value(t, option, option->fallback));
     else if (option->kind == TW_OPTION_INTEGER)
-      *(int64_t *)field_of(call, option) = -1;
+      *(int64_t *)field_of(t, option) = -1;
+    else if (option->kind == TW_OPTION_TIME)
+      *(double *)field_of(t, option) = -1;
   }
   return TW_OK;
 }
 
 // ---- words
 
-static const tw_option *option_at(const tw_command *command, int i) {
-  return i < command->option_count ? &command->options[i] : &common[i - command->option_count];
-}
-
-static const tw_option *find(const tw_command *command, const char *name, size_t length, char letter) {
-  for (int i = 0; i < command->option_count + COMMON; i++) {
-    const tw_option *option = option_at(command, i);
+static const tw_option *find(const table *t, const char *name, size_t length, char letter) {
+  for (int i = 0; i < t->count; i++) {
+    const tw_option *option = &t->options[i];
     if (letter ? option->letter == letter : strlen(option->name) == length && strncmp(option->name, name, length) == 0)
       return option;
   }
   return NULL;
 }
 
-static tw_status unknown(const tw_command *command, const char *word) {
+static tw_status unknown(const table *t, const char *word) {
+  const char *command = t->call->command->name, *begin = word + strspn(word, "-");
   char name[64];
-  const char *begin = word + strspn(word, "-");
   snprintf(name, sizeof name, "%.*s", (int)strcspn(begin, "="), begin);
-  const char *near = tw_nearest(name, &command->options[0].name, command->option_count, sizeof(tw_option));
-  if (!near) near = tw_nearest(name, &common[0].name, COMMON, sizeof(tw_option));
+  for (size_t i = 0; i < sizeof renamed / sizeof *renamed; i++)
+    if (strcmp(name, renamed[i].before) == 0 && find(t, renamed[i].now, strlen(renamed[i].now), 0))
+      return tw_fail(TW_ERR_USAGE, "unknown option --%s: %s is --%s now; `twain help %s` lists all", name,
+                     renamed[i].what, renamed[i].now, command);
+  const char *near = tw_nearest(name, &t->options[0].name, t->count, sizeof(tw_option));
   if (near)
-    return tw_fail(TW_ERR_USAGE, "unknown option %s; did you mean --%s? `twain %s --help` lists all", word, near,
-                   command->name);
-  return tw_fail(TW_ERR_USAGE, "unknown option %s; `twain %s --help` lists all", word, command->name);
+    return tw_fail(TW_ERR_USAGE, "unknown option %s; did you mean --%s? `twain help %s` lists all", word, near,
+                   command);
+  return tw_fail(TW_ERR_USAGE, "unknown option %s; `twain help %s` lists all", word, command);
 }
 
 // One option at argv[*i], whose value may be the word behind it.
-static tw_status parse_option(tw_call *call, int argc, char **argv, int *i) {
+static tw_status parse_option(const table *t, int argc, char **argv, int *i) {
   const char *word = argv[*i], *value = NULL;
   const tw_option *option;
   if (word[1] == '-') {
     size_t length = strcspn(word + 2, "=");
-    option = find(call->command, word + 2, length, 0);
+    option = find(t, word + 2, length, 0);
     if (word[2 + length] == '=') value = word + 3 + length;
   } else {
-    option = find(call->command, NULL, 0, word[1]);
+    option = find(t, NULL, 0, word[1]);
     if (word[2]) value = word + 2 + (word[2] == '=');
   }
-  if (!option) return unknown(call->command, word);
+  if (!option) return unknown(t, word);
   if (option->kind == TW_OPTION_FLAG) {
     if (value) return tw_fail(TW_ERR_USAGE, "--%s takes no value", option->name);
-    *(bool *)field_of(call, option) = true;
+    *(bool *)field_of(t, option) = true;
     return TW_OK;
   }
   if (!value && *i + 1 < argc) value = argv[++*i];
   if (!value) return tw_fail(TW_ERR_USAGE, "--%s needs a value: %s", option->name, option->value);
-  return set_value(call, option, value);
+  return set_value(t, option, value);
 }
 
 static tw_status check_count(const tw_call *call) {
@@ -159,13 +225,15 @@ tw_status tw_call_parse(const tw_command *command, int argc, char **argv, tw_cal
   call->arguments = calloc((size_t)argc + 1, sizeof(char *));
   call->settings = calloc(1, command->settings_size + 1);
   if (!call->arguments || !call->settings) return tw_fail(TW_ERR_MEMORY, "out of memory");
-  TW_TRY(set_defaults(call));
+  table t = {.call = call};
+  t.count = tw_command_options(command, t.options);
+  TW_TRY(set_defaults(&t));
   bool options = true;
   for (int i = 0; i < argc; i++) {
     if (options && strcmp(argv[i], "--") == 0)
       options = false;
     else if (options && argv[i][0] == '-' && argv[i][1])
-      TW_TRY(parse_option(call, argc, argv, &i));
+      TW_TRY(parse_option(&t, argc, argv, &i));
     else
       call->arguments[call->count++] = argv[i];
   }
@@ -177,23 +245,4 @@ void tw_call_free(tw_call *call) {
   free(call->settings);
   call->arguments = NULL;
   call->settings = NULL;
-}
-
-// ---- help
-
-static void print_option(FILE *file, const tw_option *option) {
-  char left[64];
-  int used = option->letter ? snprintf(left, sizeof left, "  -%c, --%s", option->letter, option->name)
-                            : snprintf(left, sizeof left, "      --%s", option->name);
-  if (option->value) snprintf(left + used, sizeof left - (size_t)used, " %s", option->value);
-  fprintf(file, "%-30s  %s", left, option->help);
-  if (option->fallback) fprintf(file, " (default %s)", option->fallback);
-  fputc('\n', file);
-}
-
-void tw_help_print(FILE *file, const tw_command *command) {
-  fprintf(file, "usage: twain %s %s\n\n%s\n", command->name, command->arguments, command->summary);
-  if (command->about) fprintf(file, "\n%s\n", command->about);
-  fprintf(file, "\noptions:\n");
-  for (int i = 0; i < command->option_count + COMMON; i++) print_option(file, option_at(command, i));
 }

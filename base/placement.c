@@ -20,7 +20,7 @@ static tw_status load_machine(hwloc_topology_t *out) {
   if (hwloc_topology_load(*out) == 0) return TW_OK;
   hwloc_topology_destroy(*out);
   *out = NULL;
-  return tw_fail(TW_ERR_INTERNAL, "hwloc cannot read this machine's topology; use --bind none");
+  return tw_fail(TW_ERR_INTERNAL, "hwloc cannot read this machine's topology; use --affinity none");
 }
 
 // Cores on which the system lets this process run; all of them where it does not tell.

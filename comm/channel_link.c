@@ -133,7 +133,7 @@ static tw_status compare_profiles(const link_state *s) {
   return tw_fail(
       TW_ERR_MISMATCH,
       "party %d emulates a link of %g us and %g bytes/s, party %d one of %g us and %g bytes/s; give both parties "
-      "the same --emulate-link",
+      "the same --link-latency and --link-rate",
       s->inner->party, 1e6 * s->profile.latency_seconds, s->profile.bytes_per_second, 1 - s->inner->party,
       1e6 * theirs.latency_seconds, theirs.bytes_per_second);
 }
@@ -181,17 +181,5 @@ tw_status tw_channel_link(tw_channel *inner, const tw_link_profile *profile, tw_
                             .close = link_close,
                             .state = s};
   *out = &s->channel;
-  return TW_OK;
-}
-
-tw_status tw_link_parse(const char *text, tw_link_profile *out) {
-  double us, gbit;
-  int read = 0;
-  if (sscanf(text, "%lf,%lf%n", &us, &gbit, &read) != 2 || text[read] || !(us >= 0 && us <= 1e7) ||
-      !(gbit == 0 || (gbit >= 1e-6 && gbit <= 1e6)))
-    return tw_fail(TW_ERR_USAGE,
-                   "--emulate-link %s: give microseconds, a comma and Gbit/s, as in 100,10 (0 Gbit/s: without limit)",
-                   text);
-  *out = (tw_link_profile){1e-6 * us, 1e9 / 8 * gbit};
   return TW_OK;
 }

@@ -10,9 +10,6 @@ typedef struct {
   double bytes_per_second;  // each way, both at once; 0: without limit
 } tw_link_profile;
 
-// "LATENCY,BANDWIDTH": microseconds, then Gbit/s (0: without limit), as in "100,10". TW_ERR_USAGE.
-tw_status tw_link_parse(const char *text, tw_link_profile *out);
-
 // Each message carries the time at which it was sent. The receiver lets it arrive when a link would: messages of one
 // direction follow one another at the bandwidth, each then takes the latency. The parties' clocks are compared once, at
 // the start (both call it), so between two hosts their drift shows in long runs. The inner channel is borrowed and must

@@ -129,7 +129,7 @@ static tw_status loopback_wait(tw_channel *c, tw_exchange *x) {
   if (!m)
     return broken_end(e, tw_fail(TW_ERR_PEER,
                                  "party %d: waited %g s for %zu bytes from party %d; look at the log of party %d, "
-                                 "or raise --timeout if it is only slow",
+                                 "or raise --silence-limit if it is only slow",
                                  c->party, c->timeout_seconds, x->bytes, 1 - c->party, 1 - c->party));
   size_t got = m->bytes;
   size_t common = got < x->bytes ? got : x->bytes;

@@ -246,7 +246,7 @@ static tw_status mpi_wait(tw_channel *c, tw_exchange *x) {
       return abandon(s, x,
                      tw_fail(TW_ERR_PEER,
                              "party %d: nothing moved for %g s in an exchange with party %d: %zu of %zu bytes "
-                             "received; look at the log of party %d, or raise --timeout if it is only slow",
+                             "received; look at the log of party %d, or raise --silence-limit if it is only slow",
                              c->party, c->timeout_seconds, 1 - c->party, arrived(f), x->bytes, 1 - c->party));
     idle(idle_ns);
   }
@@ -278,9 +278,10 @@ static tw_status duplicate_world(const tw_channel *c, MPI_Comm *out) {
     if (rc != MPI_SUCCESS || done) break;
     uint64_t spent = tw_clock_ns() - begin;
     if ((double)spent * 1e-9 > c->timeout_seconds)
-      return tw_fail(TW_ERR_PEER,
-                     "party %d: party %d has not opened its channel for %g s; look at its log, or raise --timeout",
-                     c->party, 1 - c->party, c->timeout_seconds);
+      return tw_fail(
+          TW_ERR_PEER,
+          "party %d: party %d has not opened its channel for %g s; look at its log, or raise --silence-limit", c->party,
+          1 - c->party, c->timeout_seconds);
     idle(spent);
   }
   if (rc != MPI_SUCCESS) return mpi_failure(c, rc, "cannot open a channel to");

@@ -21,7 +21,7 @@ struct tw_nccl {
 
 static tw_status checked(ncclResult_t result, const char *call) {
   if (result == ncclSuccess) return TW_OK;
-  return tw_fail(TW_ERR_PEER, "%s: %s; --transport mpi goes through host memory instead", call,
+  return tw_fail(TW_ERR_PEER, "%s: %s; --transport host-window goes through host memory instead", call,
                  ncclGetErrorString(result));
 }
 

@@ -15,7 +15,8 @@ struct tw_shared_window {
 };
 
 static tw_status failed(const char *call) {
-  return tw_fail(TW_ERR_PEER, "%s failed: no shared memory between the parties; use --transport mpi-p2p or nccl", call);
+  return tw_fail(TW_ERR_PEER, "%s failed: no shared memory between the parties; use --transport host-relay or nccl",
+                 call);
 }
 
 // MPI puts parts anywhere; the window has a page to spare, so that each begins on one, at the same place for both

@@ -66,14 +66,14 @@ timed() {
 
 if [ "$model" = --synthetic ]; then
   title "1. Model owner: make a model of all-MiniLM-L6-v2's shape with SYNTHETIC weights"
-  show "$twain" import --synthetic minilm -o "$name"
+  show "$twain" import --shape minilm -o "$name"
 else
   title "1. Model owner: import the model"
   show "$twain" import "$model" -o "$name"
 fi
 
 title "2. Model owner: choose number formats for sequences of 128 tokens, split the weights between the parties"
-show "$twain" plan "$name" --seq 128 --output pooled
+show "$twain" plan "$name" --seq 128 --result pooled
 show "$twain" share "$name"
 
 title "3. Dealer: one-time keys for $count inferences, before any input exists"

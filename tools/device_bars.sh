@@ -17,7 +17,7 @@ part() { # SECONDS COMMAND...
   echo "## $((SECONDS - begin)) s"
 }
 parties() { part 150 mpirun -np 2 "$twain" bench "$@" --device cuda; }
-model() { parties model --model "$@" --seq 128; }
+model() { parties model --shape "$@" --seq 128 --prepare "${prepare:-before}"; }
 clean() { # TOOL PROGRAM [[not] ENTRY ..]
   part 200 compute-sanitizer --tool "$1" --error-exitcode 1 "$folder/$2" small "${@:3}"
 }
@@ -48,21 +48,21 @@ sanitizers() {
   cat "$log"
   rm "$log"
 }
-opens() { for way in peer nccl mpi mpi-p2p; do parties opens --transport "$way"; done; }
+opens() { for way in peer nccl host-window host-relay; do parties opens --transport "$way"; done; }
 models() {
   model bert-tiny --repeat 20
   model bert-base --repeat 20
   model bert-large --repeat 10
-  for way in nccl mpi mpi-p2p; do model bert-base --repeat 5 --transport "$way"; done
-  model bert-base --repeat 10 --by-gate
-  part 60 "$twain" bench kernels --model bert-base --seq 128 --device cuda
+  for way in nccl host-window host-relay; do model bert-base --repeat 5 --transport "$way"; done
+  model bert-base --repeat 10 --verbose
+  part 60 "$twain" bench kernels --shape bert-base --seq 128 --device cuda
   part 60 "$folder/cuda_gemm" bench
-  part 60 "$twain" bench deal --model bert-base --seq 128 --device cuda
+  part 60 "$twain" bench deal --shape bert-base --seq 128 --device cuda
 }
 keys() { for where in resident memory file; do model bert-base --repeat 10 --keys "$where"; done; }
 batches() {
   model bert-base --batch 4 --repeat 5 --keys resident --compare-overlap
-  for batch in 1 4; do model bert-base --batch $batch --repeat 5 --keys resident --prepare beside --compare-overlap; done
+  for batch in 1 4; do prepare=during model bert-base --batch $batch --repeat 5 --keys resident --compare-overlap; done
   for where in resident memory; do model bert-base --batch 16 --repeat 2 --keys "$where"; done
 }
 

@@ -9,7 +9,7 @@ export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1 OMPI_MCA_rmaps_
 same() { # MODEL SEQ OPTION...
   local model=$1 seq=$2 begin=$SECONDS said
   shift 2
-  said=$(timeout 400 mpirun -np 2 "$twain" bench model --model "$model" --seq "$seq" --repeat 1 --device "$device" \
+  said=$(timeout 400 mpirun -np 2 "$twain" bench model --shape "$model" --seq "$seq" --repeat 1 --device "$device" \
     --json "$@" 2>&1)
   local code=$?
   printf '%-10s %3d %-22s exit %d, %s, %d s\n' "$model" "$seq" "$*" "$code" \
@@ -23,5 +23,5 @@ for seq in 16 128 384 512; do same bert-base "$seq" --keys file; done
 same bert-base 128 --guard
 same bert-base 512 --guard
 same bert-large 256 --keys file
-same bert-tiny 37 --guard --batch 3 --overlap always
+same bert-tiny 37 --guard --batch 3 --split-batch always
 exit "$failed"

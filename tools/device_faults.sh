@@ -8,7 +8,7 @@ trap 'rm -rf "$work"' EXIT
 export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1 OMPI_MCA_rmaps_base_oversubscribe=1 OMPI_MCA_hwloc_base_binding_policy=none
 cd "$work"
 
-"$TWAIN" import --synthetic 8x128x2x512 -o n -q
+"$TWAIN" import --shape 8x128x2x512 -o n -q
 "$TWAIN" plan n --seq 128 -q
 "$TWAIN" share n -q
 "$TWAIN" deal n -n 8 -q
@@ -20,7 +20,7 @@ cd "$work"
 mpirun -np 2 "$TWAIN" run n --device cuda --ledger ledger --trace --json >run.json
 "$TWAIN" reveal n >/dev/null
 "$TWAIN" check n >/dev/null
-"$TWAIN" report n --trace out -q
+"$TWAIN" report n --timeline out -q
 python3 - <<'PYTHON'
 import json
 spans = [e for e in json.load(open('out.json'))['traceEvents'] if e['ph'] == 'X']
@@ -37,9 +37,9 @@ PYTHON
 rm n.result.*.h5
 
 lose() { # SIGNAL SLOT OPTION..
-  status=$(lose_party_one "$@" --device cuda --timeout 3)
+  status=$(lose_party_one "$@" --device cuda --silence-limit 3)
   echo "party 1 got $*: exit code $status; $(grep twain said | grep -vm1 WARNING || true)"
 }
 lose STOP 2
 lose KILL 4
-lose STOP 6 --transport mpi
+lose STOP 6 --transport host-window

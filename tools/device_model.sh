@@ -8,9 +8,9 @@ export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1 OMPI_MCA_rmaps_
 bench() { timeout 300 mpirun -np 2 "$twain" bench model "$@" 2>&1 || echo "exit code $?: bench model $*"; }
 nvidia-smi --query-gpu=name,driver_version --format=csv,noheader
 if [ "$2" = quick ]; then
-  bench --model bert-tiny --seq 32 --repeat 2 --device cuda --transport mpi
-  bench --model bert-tiny --seq 37 --batch 3 --repeat 2 --device cuda --transport mpi
-  bench --model minilm --seq 64 --repeat 2 --device cuda --transport mpi
+  bench --shape bert-tiny --seq 32 --repeat 2 --device cuda --transport host-window
+  bench --shape bert-tiny --seq 37 --batch 3 --repeat 2 --device cuda --transport host-window
+  bench --shape minilm --seq 64 --repeat 2 --device cuda --transport host-window
 else
-  bench --model "$2" --seq 128 --repeat "$3" --device cuda "${@:4}"
+  bench --shape "$2" --seq 128 --repeat "$3" --device cuda "${@:4}"
 fi

@@ -11,7 +11,7 @@ cd "$work"
 export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1 OMPI_MCA_rmaps_base_oversubscribe=1 OMPI_MCA_hwloc_base_binding_policy=none
 python3 "$source/make_sentences.py" "$count" >all
 "$twain" import "$folder" -o n -q
-"$twain" plan n --seq 64 --output pooled -q --force
+"$twain" plan n --seq 64 --result pooled -q --force
 "$twain" share n -q
 "$twain" ledger --new ledger
 split -l "$batch" -d -a 4 all part.

@@ -3,22 +3,20 @@
 #define TW_BENCH_H
 
 #include "app/options.h"
+#include "jobs/parties/hardware.h"
 
+// Of all workloads; each has options for some.
 typedef struct {
-  const char *model, *device, *transport, *bind, *keys, *overlap, *prepare;
-  int64_t seq, repeat, layers, batch;
-  const char *link;  // NULL: as it is
-  int64_t budget_words, budget_jobs;
-  bool json, by_gate, compare_overlap, guard;
+  tw_party_words party;
+  const char *model, *keys;  // model: a shape's name
+  int64_t seq, repeat, layers, batch, coalesce;
+  bool json, verbose, compare_overlap, guard;
 } tw_bench_settings;
 
-// Whole inferences; two MPI ranks.
-tw_status tw_bench_model(const tw_call *call);
-// Openings of growing size by one transport; two MPI ranks.
-tw_status tw_bench_opens(const tw_call *call);
-// Dealing of both parties' keys into memory; one process.
-tw_status tw_bench_deal(const tw_call *call);
-// Each kernel of a layer; one process.
-tw_status tw_bench_kernels(const tw_call *call);
+extern const tw_option tw_bench_repeat, tw_bench_layers, tw_bench_batch;  // int64_t
+
+// Whole inferences, openings of growing size by one transport: two MPI ranks each. Dealing of both parties' keys into
+// memory, each kernel of a layer: one process.
+extern const tw_command tw_bench_model, tw_bench_opens, tw_bench_deal, tw_bench_kernels;
 
 #endif

@@ -1,9 +1,11 @@
 #include <sodium.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "app/bench/bench.h"
+#include "app/common_options.h"
 #include "app/show/print.h"
 #include "base/clock.h"
 #include "base/median.h"
@@ -11,7 +13,6 @@
 #include "jobs/models/import.h"
 #include "jobs/parties/deal.h"
 #include "jobs/parties/device_dealer.h"
-#include "jobs/parties/hardware.h"
 #include "kernels/device.h"
 
 enum { LIMIT_BYTES = 256 << 20, LIMIT_REPEATS = 5 };
@@ -31,7 +32,7 @@ typedef struct {
 
 static tw_status prepare(bench *b) {
   void *memory;
-  TW_TRY(tw_hardware_alone(b->s->device, &b->device));
+  TW_TRY(tw_hardware_alone(b->s->party.device, &b->device));
   TW_TRY(tw_shape_config(b->s->model, &b->dealer.config));
   if (b->s->layers > 0 && b->s->layers < b->dealer.config.layers) b->dealer.config.layers = (int)b->s->layers;
   TW_TRY(tw_plan_make(&b->dealer.config, (int)b->s->seq, TW_DITHERED, TW_OUTPUT_TOKENS, false, NULL, &b->plan));
@@ -212,7 +213,8 @@ static tw_status print(bench *b) {
                                  "stream_bytes_per_second", b->stream_rate, "verified", b->verified));
 }
 
-tw_status tw_bench_deal(const tw_call *call) {
+static tw_status run(const tw_call *call) {
+  tw_seeds_may_be_unlocked();  // nothing here is a secret
   bench b = {.s = call->settings};
   tw_status status = prepare(&b);
 #ifdef TWAIN_CUDA
@@ -229,3 +231,22 @@ tw_status tw_bench_deal(const tw_call *call) {
   tw_plan_free(&b.plan);
   return status;
 }
+
+typedef tw_bench_settings settings;
+static const tw_option options[] = {
+    {.common = &tw_option_shape, .field = offsetof(settings, model), .fallback = "bert-base"},
+    {.common = &tw_bench_layers, .field = offsetof(settings, layers)},
+    {.common = &tw_option_seq, .field = offsetof(settings, seq)},
+    {.common = &tw_bench_repeat, .field = offsetof(settings, repeat), .help = "slots; the median counts"},
+    {.common = &tw_option_device, .field = offsetof(settings, party.device)},
+    {.common = &tw_option_json, .field = offsetof(settings, json)},
+};
+
+const tw_command tw_bench_deal = {.name = "bench deal",
+                                  .arguments = "",
+                                  .summary = "one-time keys of both parties into memory, in one process",
+                                  .about = "A slot that was dealt on a GPU is compared with the CPU's, byte for byte.",
+                                  .options = options,
+                                  .option_count = sizeof options / sizeof *options,
+                                  .settings_size = sizeof(settings),
+                                  .run = run};

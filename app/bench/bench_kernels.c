@@ -2,17 +2,18 @@
 #include "app/bench/bench_kernels.h"
 
 #include <sodium.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "app/bench/peak.h"
+#include "app/common_options.h"
 #include "app/show/print.h"
 #include "base/clock.h"
 #include "base/median.h"
 #include "base/memory.h"
 #include "jobs/models/import.h"
-#include "jobs/parties/hardware.h"
 #include "kernels/device.h"
 
 enum { RANDOM_BYTES = 4 << 20, COPY_WORDS = 32 << 20, REPLAYED = 50 };
@@ -249,7 +250,7 @@ static tw_status time_layer(bench *w) {
 static tw_status prepare(bench *w) {
   tw_device_kind device;
   void *memory;
-  TW_TRY(tw_hardware_alone(w->s->device, &device));
+  TW_TRY(tw_hardware_alone(w->s->party.device, &device));
   TW_TRY(tw_alloc(RANDOM_BYTES, &memory));
   w->random = memory;
   randombytes_buf(w->random, RANDOM_BYTES);
@@ -299,7 +300,7 @@ static tw_status print(bench *w) {
   return TW_OK;
 }
 
-tw_status tw_bench_kernels(const tw_call *call) {
+static tw_status run(const tw_call *call) {
   bench w = {.s = call->settings, .list = json_array()};
   w.b.state = &w;
   tw_status status = prepare(&w);
@@ -308,3 +309,23 @@ tw_status tw_bench_kernels(const tw_call *call) {
   clean_up(&w);
   return status;
 }
+
+typedef tw_bench_settings settings;
+static const tw_option options[] = {
+    {.common = &tw_option_shape, .field = offsetof(settings, model), .fallback = "bert-base"},
+    {.common = &tw_option_seq, .field = offsetof(settings, seq)},
+    {.common = &tw_bench_batch, .field = offsetof(settings, batch)},
+    {.common = &tw_bench_repeat, .field = offsetof(settings, repeat), .help = "times; the median counts"},
+    {.common = &tw_option_device, .field = offsetof(settings, party.device)},
+    {.common = &tw_option_json, .field = offsetof(settings, json)},
+};
+
+const tw_command tw_bench_kernels = {
+    .name = "bench kernels",
+    .arguments = "",
+    .summary = "every kernel that a layer's gates run, at the sizes of the model's plan",
+    .about = "Each beside the time that its bytes or multiply-adds take at least.",
+    .options = options,
+    .option_count = sizeof options / sizeof *options,
+    .settings_size = sizeof(settings),
+    .run = run};

@@ -1,17 +1,18 @@
 #include <sodium.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "app/bench/bench.h"
+#include "app/common_options.h"
 #include "app/show/print.h"
 #include "app/two_ranks.h"
 #include "base/clock.h"
 #include "base/median.h"
 #include "base/memory.h"
 #include "jobs/parties/bench_job.h"
-#include "jobs/parties/hardware.h"
 
 enum { WARM_UP = 1, MOST_REPEATS = 1000, PASSES = 2 };
 
@@ -147,7 +148,7 @@ static void print_table(const bench *b, double online, double preparation) {
   tw_grid_row(&grid, "keys a party\t%.1f MB, %.2f GB/s while online", 1e-6 * (double)keys,
               1e-9 * (double)keys / online);
   tw_grid_row(&grid, "keys come from\t%s", b->s->keys);
-  if (b->hardware.device == TW_DEVICE_CPU || b->s->by_gate)
+  if (b->hardware.device == TW_DEVICE_CPU || b->s->verbose)
     tw_grid_row(&grid, "gates waited for keys\t%.2f ms", 1e-6 * (double)b->stats.key_wait_ns);
   tw_grid_row(&grid, "sent a party\t%.1f MB, %.2f GB/s while online",
               1e-6 * (double)b->stats.counters.open_payload_bytes,
@@ -227,7 +228,7 @@ static tw_status pass(bench *b, bool overlap, bool beside, bool time_gates) {
                          .device = b->hardware.device,
                          .transports = b->hardware.ways,
                          .overlap = overlap,
-                         .budget = {(size_t)b->s->budget_words, (size_t)b->s->budget_jobs},
+                         .budget = {.words = b->s->coalesce > 8 ? (size_t)b->s->coalesce / 8 : 1},
                          .prepare_beside = beside,
                          .keys = b->keys,
                          .input = tw_bench_job_input(b->bench_job),
@@ -247,22 +248,22 @@ static tw_status measure_serial(bench *b) {
 
 static tw_status measure(bench *b) {
   bool overlap, beside;
-  TW_TRY(tw_hardware_choose(b->channel, b->s->device, b->s->transport, &b->hardware));
+  TW_TRY(tw_hardware_choose(b->channel, &b->s->party, &b->hardware));
   TW_TRY(tw_hardware_take(b->channel, &b->hardware));
-  TW_TRY(tw_hardware_place(b->channel, &b->hardware, b->s->bind, b->placement, sizeof b->placement));
-  TW_TRY(tw_hardware_link(&b->hardware, b->s->link));
-  TW_TRY(tw_hardware_prepare(&b->hardware, b->s->prepare, &beside));
-  TW_TRY(tw_hardware_overlap(&b->hardware, b->s->overlap, &overlap));
+  TW_TRY(tw_hardware_place(b->channel, &b->hardware, &b->s->party, b->placement, sizeof b->placement));
+  TW_TRY(tw_hardware_link(&b->hardware, &b->s->party));
+  TW_TRY(tw_hardware_prepare(&b->hardware, &b->s->party, &beside));
+  TW_TRY(tw_hardware_split(&b->hardware, &b->s->party, &overlap));
   if (b->s->compare_overlap && !beside) {
     if (b->s->batch < 2)
       return tw_fail(TW_ERR_USAGE,
-                     "--compare-overlap: a single sequence has no halves; use --batch 2 or more, or --prepare beside");
+                     "--compare-overlap: a single sequence has no halves; use --batch 2 or more, or --prepare during");
     overlap = true;
   }
   TW_TRY(choose_keys(b));
   TW_TRY(create_bench_job(b));
   if (b->s->compare_overlap) TW_TRY(measure_serial(b));
-  TW_TRY(pass(b, overlap, beside, b->s->by_gate));
+  TW_TRY(pass(b, overlap, beside, b->s->verbose));
   return verify(b);
 }
 
@@ -278,7 +279,7 @@ static tw_status body(const tw_call *call, tw_channel *channel) {
       status = print_json(b, online, preparation);
     else
       print_table(b, online, preparation);
-    if (b->s->by_gate && !b->s->json) print_gates(b);
+    if (b->s->verbose && !b->s->json) print_gates(b);
   }
   const tw_bench_job_verdict *v = &b->verdict;
   if (status == TW_OK && v->mismatches)
@@ -292,4 +293,67 @@ static tw_status body(const tw_call *call, tw_channel *channel) {
   return status;
 }
 
-tw_status tw_bench_model(const tw_call *call) { return tw_two_ranks(call, &(tw_limits){600, 0}, body); }
+static tw_status run(const tw_call *call) {
+  const tw_bench_settings *s = call->settings;
+  tw_seeds_may_be_unlocked();  // nothing here is a secret
+  TW_TRY(tw_hardware_check(&s->party));
+  return tw_two_ranks(call, &(tw_limits){s->party.silence_limit, 0}, body);
+}
+
+typedef tw_bench_settings settings;
+static const tw_option options[] = {
+    {.group = "what is run", .common = &tw_option_shape, .field = offsetof(settings, model), .fallback = "bert-base"},
+    {.common = &tw_bench_layers, .field = offsetof(settings, layers)},
+    {.common = &tw_option_seq, .field = offsetof(settings, seq)},
+    {.common = &tw_bench_batch, .field = offsetof(settings, batch)},
+    {.common = &tw_bench_repeat,
+     .field = offsetof(settings, repeat),
+     .help = "inferences, after one to warm up; the median counts"},
+    {.name = "guard",
+     .field = offsetof(settings, guard),
+     .help = "the plan counts values out of bound, as `twain plan` makes it unless told otherwise"},
+    {.name = "keys",
+     .kind = TW_OPTION_TEXT,
+     .field = offsetof(settings, keys),
+     .value = "WHERE",
+     .fallback = "memory",
+     .help = "where keys lie when the clock starts: memory (page-locked for a GPU, and streamed to it), file (a key "
+             "file under $TMPDIR, in the system's cache; read, checked and streamed), or resident (on the GPU)"},
+    {.group = "where a party computes", .common = &tw_option_device, .field = offsetof(settings, party.device)},
+    {.common = &tw_option_affinity, .field = offsetof(settings, party.affinity)},
+    {.group = "between the parties", .common = &tw_option_transport, .field = offsetof(settings, party.transport)},
+    {.common = &tw_option_split_batch, .field = offsetof(settings, party.split_batch)},
+    {.common = &tw_option_prepare, .field = offsetof(settings, party.prepare)},
+    {.common = &tw_option_link_latency, .field = offsetof(settings, party.link.latency_seconds)},
+    {.common = &tw_option_link_rate, .field = offsetof(settings, party.link.bytes_per_second)},
+    {.common = &tw_option_silence_limit,
+     .field = offsetof(settings, party.silence_limit),
+     .fallback = "600"},  // party 1 hears nothing while party 0 runs the emulator
+    {.name = "coalesce",
+     .kind = TW_OPTION_INTEGER,
+     .field = offsetof(settings, coalesce),
+     .value = "BYTES",
+     .fallback = "0",
+     .help = "with halves of a batch: openings wait until so many bytes of them share a message (0: each half sends "
+             "its openings at once)",
+     .low = 0,
+     .high = 1e12},
+    {.group = "what is told",
+     .name = "compare-overlap",
+     .field = offsetof(settings, compare_overlap),
+     .help = "first without --split-batch and --prepare during, then with: how much of the openings' time is hidden"},
+    {.common = &tw_option_verbose,
+     .field = offsetof(settings, verbose),
+     .help = "time of each gate (slows a GPU a little)"},
+    {.common = &tw_option_json, .field = offsetof(settings, json)},
+};
+
+const tw_command tw_bench_model = {
+    .name = "bench model",
+    .arguments = "",
+    .summary = "whole inferences with generated weights and TEST keys; under mpirun -np 2",
+    .about = "The last output is compared with the clear emulator's, bit for bit.",
+    .options = options,
+    .option_count = sizeof options / sizeof *options,
+    .settings_size = sizeof(settings),
+    .run = run};

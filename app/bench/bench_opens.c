@@ -1,16 +1,17 @@
 // Openings of growing size, from a share and a mask to the opened value: latency and bandwidth of a transport.
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "app/bench/bench.h"
+#include "app/common_options.h"
 #include "app/show/print.h"
 #include "app/two_ranks.h"
 #include "base/clock.h"
 #include "base/memory.h"
 #include "comm/opens.h"
 #include "jobs/engine/device_opener.h"
-#include "jobs/parties/hardware.h"
 #include "kernels/device.h"
 #include "kernels/digest.h"
 #include "kernels/pack.h"
@@ -115,12 +116,12 @@ static tw_status print(const bench *b) {
 
 static tw_status body(const tw_call *call, tw_channel *channel) {
   bench b = {.s = call->settings, .channel = channel};
-  TW_TRY(tw_hardware_choose(channel, b.s->device, b.s->transport, &b.hardware));
+  TW_TRY(tw_hardware_choose(channel, &b.s->party, &b.hardware));
   char placement[256];
   TW_TRY(tw_hardware_take(channel, &b.hardware));
-  TW_TRY(tw_hardware_link(&b.hardware, b.s->link));
+  TW_TRY(tw_hardware_link(&b.hardware, &b.s->party));
   b.channel = b.hardware.channel;
-  TW_TRY(tw_hardware_place(channel, &b.hardware, b.s->bind, placement, sizeof placement));
+  TW_TRY(tw_hardware_place(channel, &b.hardware, &b.s->party, placement, sizeof placement));
 #ifdef TWAIN_CUDA
   if (b.hardware.device == TW_DEVICE_CUDA) {
     tw_status status = measure_device(&b);
@@ -135,4 +136,28 @@ static tw_status body(const tw_call *call, tw_channel *channel) {
   return channel->party == 0 ? print(&b) : TW_OK;
 }
 
-tw_status tw_bench_opens(const tw_call *call) { return tw_two_ranks(call, &(tw_limits){60, 0}, body); }
+static tw_status run(const tw_call *call) {
+  const tw_bench_settings *s = call->settings;
+  return tw_two_ranks(call, &(tw_limits){s->party.silence_limit, 0}, body);
+}
+
+typedef tw_bench_settings settings;
+static const tw_option options[] = {
+    {.group = "where a party computes", .common = &tw_option_device, .field = offsetof(settings, party.device)},
+    {.common = &tw_option_affinity, .field = offsetof(settings, party.affinity)},
+    {.group = "between the parties", .common = &tw_option_transport, .field = offsetof(settings, party.transport)},
+    {.common = &tw_option_link_latency, .field = offsetof(settings, party.link.latency_seconds)},
+    {.common = &tw_option_link_rate, .field = offsetof(settings, party.link.bytes_per_second)},
+    {.common = &tw_option_silence_limit, .field = offsetof(settings, party.silence_limit)},
+    {.group = "what is told", .common = &tw_option_json, .field = offsetof(settings, json)},
+};
+
+const tw_command tw_bench_opens = {
+    .name = "bench opens",
+    .arguments = "",
+    .summary = "single openings of growing size, from shares to opened values; under mpirun -np 2",
+    .about = "One opening after the other by one transport; every value is checked.",
+    .options = options,
+    .option_count = sizeof options / sizeof *options,
+    .settings_size = sizeof(settings),
+    .run = run};

@@ -137,7 +137,7 @@ static tw_status open_window(tw_channel *channel, tw_mailboxes *m) {
     if (m->count > 1) b->turns = (uint32_t *)((uint64_t *)m->state + STATE_WORDS - 3);
     b->words_per_us = BOTH_WAYS * words_per_us;
   }
-  m->name = "mpi, shared window";
+  m->name = "host-window";
   return TW_OK;
 }
 
@@ -151,7 +151,7 @@ static tw_status open_relayed(tw_channel *channel, tw_mailboxes *m, bool on_devi
   if (level < MPI_THREAD_SERIALIZED)
     status = tw_fail(TW_ERR_USAGE,
                      "this MPI serves one thread only, and the relay is another; use --transport peer, nccl "
-                     "or, on one host, mpi");
+                     "or, on one host, host-window");
   if (status == TW_OK) status = tw_pinned_alloc(2 * half, &m->pinned);
   if (status == TW_OK) memset(m->pinned, 0, 2 * half);
   if (status == TW_OK) status = tw_pinned_device(m->pinned, &reach);
@@ -171,7 +171,7 @@ static tw_status open_relayed(tw_channel *channel, tw_mailboxes *m, bool on_devi
                                 .stop = (_Atomic int *)m->stop};
   }
   m->relayed = true;
-  m->name = on_device ? "mpi, from device memory" : "mpi, point to point";
+  m->name = on_device ? "gpu-relay" : "host-relay";
   return TW_OK;
 }
 
@@ -186,8 +186,8 @@ static tw_status cuda_aware(tw_channel *channel) {
   bool said = false;
 #endif
   if (!said)
-    status =
-        tw_fail(TW_ERR_USAGE, "this MPI does not take device memory (MPIX_Query_cuda_support); use --transport mpi");
+    status = tw_fail(TW_ERR_USAGE,
+                     "this MPI does not take device memory (MPIX_Query_cuda_support); use --transport host-window");
   TW_TRY(agree(channel, status));
   for (uint64_t i = 0; i < 64; i++) words[i] = (i + 1) * 0x9e3779b97f4a7c15ull + (uint64_t)channel->party;
   TW_TRY(tw_cuda_backend.alloc(2 * sizeof words, &device));
@@ -197,19 +197,20 @@ static tw_status cuda_aware(tw_channel *channel) {
   tw_cuda_backend.release(device, 2 * sizeof words);
   for (uint64_t i = 0; status == TW_OK && i < 64; i++)
     if (got[i] != words[i] + 1 - 2 * (uint64_t)channel->party)
-      status = tw_fail(TW_ERR_USAGE,
-                       "this MPI says that it takes device memory, but delivers other bytes; use --transport mpi");
+      status =
+          tw_fail(TW_ERR_USAGE,
+                  "this MPI says that it takes device memory, but delivers other bytes; use --transport host-window");
   return agree(channel, status);
 }
 
 static tw_status open_transport(tw_channel *channel, tw_transport transport, tw_mailboxes *m) {
   if (transport == TW_TRANSPORT_PEER) return open_peer(channel, m);
   if (transport == TW_TRANSPORT_NCCL) return open_nccl(channel, m);
-  if (transport == TW_TRANSPORT_MPI_CUDA) {
+  if (transport == TW_TRANSPORT_GPU_RELAY) {
     TW_TRY(cuda_aware(channel));
     return open_relayed(channel, m, true);
   }
-  if (transport == TW_TRANSPORT_MPI)
+  if (transport == TW_TRANSPORT_HOST_WINDOW)
     TW_TRY(tw_shared_window_create(channel, 8 * WINDOW_WORDS * (size_t)m->count, &m->window));
   return m->window ? open_window(channel, m) : open_relayed(channel, m, false);
 }

@@ -30,8 +30,8 @@ typedef struct {
   void *stop;    // pinned
 } tw_mailboxes;
 
-// Both parties; peer, nccl (where its windows reach the other GPU), mpi, mpi-p2p, mpi-cuda. TW_ERR_USAGE on both where
-// it cannot be.
+// Both parties; peer, nccl (where its windows reach the other GPU), host-window, host-relay, gpu-relay. TW_ERR_USAGE on
+// both where it cannot be.
 tw_status tw_mailboxes_create(tw_channel *channel, tw_transport transport, struct tw_nccl *nccl, int count,
                               size_t message_words, tw_mailboxes *m);
 // held: the transport may still touch what the relay carries, which stays.

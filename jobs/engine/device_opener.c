@@ -67,7 +67,7 @@ static tw_status open_nccl(tw_device_opener *o) {
   return tw_nccl_create(o->o.channel, &o->nccl);
 #else
   (void)o;
-  return tw_fail(TW_ERR_USAGE, "this twain was built without NCCL; use --transport mpi");
+  return tw_fail(TW_ERR_USAGE, "this twain was built without NCCL; use --transport host-window");
 #endif
 }
 
@@ -346,7 +346,7 @@ static tw_status check_failed_flag(tw_device_opener *o) {
   return tw_fail(
       TW_ERR_PEER,
       "party %d: an open of party %d did not come, or is not the one of the plan; look at the log of party %d, "
-      "or raise --timeout (%g s)",
+      "or raise --silence-limit (%g s)",
       o->o.channel->party, 1 - o->o.channel->party, 1 - o->o.channel->party, o->o.channel->timeout_seconds);
 }
 

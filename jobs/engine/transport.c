@@ -2,7 +2,7 @@
 
 #include <string.h>
 
-static const char *const words[TW_TRANSPORTS] = {"auto", "peer", "nccl", "mpi", "mpi-p2p", "mpi-cuda"};
+static const char *const words[TW_TRANSPORTS] = {"auto", "peer", "nccl", "host-window", "host-relay", "gpu-relay"};
 
 const char *tw_transport_word(tw_transport t) { return t < TW_TRANSPORTS ? words[t] : "?"; }
 
@@ -14,12 +14,13 @@ tw_transport tw_transport_of(const char *word) {
 
 static void add_way(tw_ways *w, tw_transport t) { w->way[w->count++] = t; }
 
-// In order of speed: GPUs of one host reach each other's memory, by CUDA or NCCL; NCCL goes between hosts, too; MPI
-// always. Where two GPUs of one host may not reach each other, NCCL would send and receive through that host, and comes
-// last.
+// In order of speed: GPUs of one host reach each other's memory, by CUDA or NCCL; NCCL goes between hosts, too; memory
+// of the host always. Where two GPUs of one host may not reach each other, NCCL would send and receive through that
+// host, and comes last.
 tw_ways tw_ways_between(const tw_pair *p, tw_transport wanted) {
   tw_ways w = {.count = 0};
-  if (p->link) wanted = TW_TRANSPORT_MPI_P2P;  // whose messages it slows
+  if (!p->gpus) return w;
+  if (p->link) wanted = TW_TRANSPORT_HOST_RELAY;  // whose messages it slows
   bool two_gpus = p->gpus && !p->one_gpu, doubtful = p->apart || p->unseen;
   if (wanted != TW_TRANSPORT_AUTO) {
     add_way(&w, wanted);
@@ -27,7 +28,7 @@ tw_ways tw_ways_between(const tw_pair *p, tw_transport wanted) {
   }
   if (two_gpus && p->one_host && !p->apart) add_way(&w, TW_TRANSPORT_PEER);
   if (two_gpus && p->nccl && !doubtful) add_way(&w, TW_TRANSPORT_NCCL);
-  add_way(&w, TW_TRANSPORT_MPI);
+  add_way(&w, TW_TRANSPORT_HOST_WINDOW);
   if (two_gpus && p->nccl && doubtful) add_way(&w, TW_TRANSPORT_NCCL);
   return w;
 }
@@ -36,11 +37,11 @@ tw_ways tw_ways_between(const tw_pair *p, tw_transport wanted) {
 // of the host's memory two GPUs wait. What NCCL sends and receives takes longer by more than what runs beside it gains
 // (docs/performance.md).
 bool tw_ways_wait(const tw_pair *p, const tw_ways *ways) {
-  tw_transport way = ways->way[0];
   if (p->link) return true;
   if (!p->gpus) return !p->one_host;
+  tw_transport way = ways->way[0];
   if (way == TW_TRANSPORT_PEER || way == TW_TRANSPORT_NCCL) return false;
-  return way != TW_TRANSPORT_MPI || !p->one_gpu;
+  return way != TW_TRANSPORT_HOST_WINDOW || !p->one_gpu;
 }
 
 // A GPU has processors to spare while others compute; cores only have while a message is awaited.

@@ -1,4 +1,4 @@
-// How the parties' GPUs exchange opens.
+// How the parties' GPUs exchange what they open. Parties on CPUs send by the channel and have no choice.
 #ifndef TW_TRANSPORT_H
 #define TW_TRANSPORT_H
 
@@ -6,15 +6,16 @@
 
 typedef enum {
   TW_TRANSPORT_AUTO,
-  TW_TRANSPORT_PEER,      // kernels write into the other GPU's memory (CUDA IPC)
-  TW_TRANSPORT_NCCL,      // NCCL send and receive in order of the stream
-  TW_TRANSPORT_MPI,       // a window of host memory that parties of one host share; otherwise MPI_P2P
-  TW_TRANSPORT_MPI_P2P,   // MPI messages from pinned memory, relayed by a host thread
-  TW_TRANSPORT_MPI_CUDA,  // the same from device memory, with a CUDA-aware MPI
+  TW_TRANSPORT_PEER,         // kernels write into the other GPU's memory (CUDA IPC)
+  TW_TRANSPORT_NCCL,         // the same in NCCL's window; where it has none, NCCL's send and receive
+  TW_TRANSPORT_HOST_WINDOW,  // a window of host memory that parties of one host share; otherwise HOST_RELAY
+  TW_TRANSPORT_HOST_RELAY,   // the channel's messages from pinned memory, relayed by a host thread
+  TW_TRANSPORT_GPU_RELAY,    // the same from device memory, with a CUDA-aware MPI
   TW_TRANSPORTS
 } tw_transport;
 
-// What may serve, best first; auto leaves several, of which the first that can be opened is taken.
+// What may serve, best first; auto leaves several, of which the first that can be opened is taken. None: by the
+// channel.
 typedef struct {
   tw_transport way[4];
   int count;
@@ -38,7 +39,7 @@ tw_ways tw_ways_between(const tw_pair *p, tw_transport wanted);
 bool tw_ways_wait(const tw_pair *p, const tw_ways *ways);
 bool tw_ways_leave_idle(const tw_pair *p, const tw_ways *ways);
 
-// "auto", "peer", "nccl", "mpi", "mpi-p2p", "mpi-cuda"
+// "auto", "peer", "nccl", "host-window", "host-relay", "gpu-relay"
 const char *tw_transport_word(tw_transport t);
 // TW_TRANSPORTS: no such word.
 tw_transport tw_transport_of(const char *word);

@@ -43,12 +43,9 @@ static tw_status compare_options(int party, const tw_terms *a, const tw_terms *b
   TW_TRY(same_text("list of key slots", party, a->slots.hex, b->slots.hex, "run the same twain on both"));
   TW_TRY(same_number("use of TEST keys", party, a->test_keys, b->test_keys, "give both the files of one `twain deal`"));
   TW_TRY(same_text("transport", party, a->transport, b->transport, "give both the same --transport"));
-  TW_TRY(same_text("emulated link", party, a->link, b->link, "give both the same --emulate-link"));
-  TW_TRY(same_text("overlap", party, halves(a->overlap), halves(b->overlap), "give both the same --overlap"));
-  TW_TRY(same_number("words of an opening's message", party, a->budget_words, b->budget_words,
-                     "give both the same --open-budget-words"));
-  return same_number("openings of a message", party, a->budget_jobs, b->budget_jobs,
-                     "give both the same --open-budget-jobs");
+  TW_TRY(same_text("emulated link", party, a->link, b->link, "give both the same --link-latency and --link-rate"));
+  return same_text("division of the batch", party, halves(a->overlap), halves(b->overlap),
+                   "give both the same --split-batch");
 }
 
 static tw_status compare(int party, const tw_terms *a, const tw_terms *b) {

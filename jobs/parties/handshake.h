@@ -5,7 +5,7 @@
 #include "comm/channel.h"
 #include "io/ids.h"
 
-#define TW_PROTOCOL_VERSION 2
+#define TW_PROTOCOL_VERSION 3
 
 // What must be the same on both parties; a party leaves out (zero) what is not known yet.
 typedef struct {
@@ -14,9 +14,9 @@ typedef struct {
   tw_digest plan, lengths;
   tw_digest slots;  // of the list, "" before they are chosen
   uint64_t count, seq, test_keys;
-  // How openings are exchanged, and cut into messages.
+  // How openings are exchanged.
   char transport[16], link[64];  // as words: asked for; emulated, or "none"
-  uint64_t overlap, budget_words, budget_jobs;
+  uint64_t overlap;
 } tw_terms;
 
 // On the wire as it is in memory; parties run the same build on the same kind of host. version stays at the beginning.

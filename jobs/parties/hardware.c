@@ -7,7 +7,6 @@
 
 #include "base/placement.h"
 #include "base/watchdog.h"
-#include "comm/channel_link.h"
 #include "kernels/device.h"
 
 static int word_index(const char *word, const char *const *words, int count) {
@@ -41,58 +40,70 @@ static tw_status parse_device(const char *word, tw_device_kind *kind) {
 }
 
 static tw_status parse_transport(const char *word, tw_transport *transport) {
+  static const char *const before[] = {"mpi", "mpi-p2p", "mpi-cuda"}, *const now[] = {"host-window", "host-relay",
+                                                                                      "gpu-relay"};
   *transport = tw_transport_of(word);
   if (*transport != TW_TRANSPORTS) return TW_OK;
-  return tw_fail(TW_ERR_USAGE, "unknown transport '%s'; use auto, peer, nccl, mpi, mpi-p2p or mpi-cuda", word);
+  int old = word_index(word, before, 3);
+  if (old >= 0) return tw_fail(TW_ERR_USAGE, "--transport %s: is %s now; on the CPU leave it out", word, now[old]);
+  return tw_fail(TW_ERR_USAGE, "unknown transport '%s'; use auto, peer, nccl, host-window, host-relay or gpu-relay",
+                 word);
 }
 
-static tw_status parse_overlap(const char *word, int *index) {
+static tw_status parse_split(const char *word, int *index) {
   static const char *const words[] = {"never", "always", "auto"};
   *index = word_index(word, words, 3);
   if (*index >= 0) return TW_OK;
-  return tw_fail(TW_ERR_USAGE, "unknown --overlap '%s'; use auto, always or never", word);
+  return tw_fail(TW_ERR_USAGE, "unknown --split-batch '%s'; use auto, always or never", word);
 }
 
 static tw_status parse_prepare(const char *word, int *index) {
-  static const char *const words[] = {"first", "beside", "auto"};
+  static const char *const words[] = {"before", "during", "auto"}, *const old[] = {"first", "beside"};
   *index = word_index(word, words, 3);
   if (*index >= 0) return TW_OK;
-  return tw_fail(TW_ERR_USAGE, "unknown --prepare '%s'; use auto, first or beside", word);
+  int was = word_index(word, old, 2);
+  if (was >= 0) return tw_fail(TW_ERR_USAGE, "--prepare %s: is --prepare %s now", word, words[was]);
+  return tw_fail(TW_ERR_USAGE, "unknown --prepare '%s'; use auto, before or during", word);
 }
 
-static tw_status parse_bind(const char *word, int *index) {
+static tw_status parse_affinity(const char *word, int *index) {
   static const char *const words[] = {"auto", "none"};
   *index = word_index(word, words, 2);
   if (*index >= 0) return TW_OK;
-  return tw_fail(TW_ERR_USAGE, "unknown --bind '%s'; use auto or none", word);
+  return tw_fail(TW_ERR_USAGE, "unknown --affinity '%s'; use auto or none", word);
 }
 
-tw_status tw_hardware_check(const tw_hardware_words *w) {
+tw_status tw_hardware_check(const tw_party_words *w) {
   tw_device_kind device;
   tw_transport transport;
-  tw_link_profile profile;
   int index;
   TW_TRY(parse_device(w->device, &device));
   TW_TRY(parse_transport(w->transport, &transport));
-  TW_TRY(parse_bind(w->bind, &index));
-  TW_TRY(parse_overlap(w->overlap, &index));
-  TW_TRY(parse_prepare(w->prepare, &index));
-  return w->link ? tw_link_parse(w->link, &profile) : TW_OK;
+  TW_TRY(parse_affinity(w->affinity, &index));
+  TW_TRY(parse_split(w->split_batch, &index));
+  return parse_prepare(w->prepare, &index);
 }
 
-void tw_hardware_link_text(const char *link, char *text, size_t size) {
+// Whether a link is emulated: what is not said of it takes no time.
+static bool emulated(const tw_party_words *w, tw_link_profile *p) {
+  *p = w->link;
+  if (p->latency_seconds < 0) p->latency_seconds = 0;
+  return w->link.latency_seconds >= 0 || w->link.bytes_per_second > 0;
+}
+
+void tw_hardware_link_text(const tw_party_words *w, char *text, size_t size) {
   tw_link_profile p;
-  if (link && tw_link_parse(link, &p) == TW_OK)
+  if (emulated(w, &p))
     snprintf(text, size, "%.9g us, %.9g Gbit/s", 1e6 * p.latency_seconds, 8e-9 * p.bytes_per_second);
   else
     snprintf(text, size, "none");
 }
 
-tw_status tw_hardware_choose(const tw_channel *channel, const char *device, const char *transport, tw_hardware *out) {
+tw_status tw_hardware_choose(const tw_channel *channel, const tw_party_words *w, tw_hardware *out) {
   tw_device_kind wanted = TW_DEVICE_AUTO;
   out->local_rank = rank_on_host(channel);
-  TW_TRY(parse_device(device, &wanted));
-  TW_TRY(parse_transport(transport, &out->transport));
+  TW_TRY(parse_device(w->device, &wanted));
+  TW_TRY(parse_transport(w->transport, &out->transport));
   return tw_device_choose(wanted, out->local_rank, &out->device, &out->gpu);
 }
 
@@ -113,13 +124,14 @@ typedef struct {
   int device, nccl, transport;
 } hardware_place;
 
-tw_status tw_hardware_link(tw_hardware *h, const char *link) {
+tw_status tw_hardware_link(tw_hardware *h, const tw_party_words *w) {
   tw_link_profile profile;
-  if (!link) return TW_OK;
-  TW_TRY(tw_link_parse(link, &profile));
-  bool relayed = h->transport == TW_TRANSPORT_AUTO || h->transport == TW_TRANSPORT_MPI_P2P;
+  if (!emulated(w, &profile)) return TW_OK;
+  bool relayed = h->transport == TW_TRANSPORT_AUTO || h->transport == TW_TRANSPORT_HOST_RELAY;
   if (h->device == TW_DEVICE_CUDA && !relayed)
-    return tw_fail(TW_ERR_USAGE, "--emulate-link slows messages of MPI; use it with --transport mpi-p2p, not %s",
+    return tw_fail(TW_ERR_USAGE,
+                   "--link-latency and --link-rate slow messages of the host; use them with --transport host-relay, "
+                   "not %s",
                    tw_transport_word(h->transport));
   TW_TRY(tw_channel_link(h->channel, &profile, &h->link));
   h->channel = h->link;
@@ -128,17 +140,17 @@ tw_status tw_hardware_link(tw_hardware *h, const char *link) {
   return TW_OK;
 }
 
-tw_status tw_hardware_overlap(const tw_hardware *h, const char *when, bool *halves) {
+tw_status tw_hardware_split(const tw_hardware *h, const tw_party_words *words, bool *halves) {
   int w;
-  TW_TRY(parse_overlap(when, &w));
+  TW_TRY(parse_split(words->split_batch, &w));
   *halves = w == 2 ? tw_ways_wait(&h->pair, &h->ways) : w;
   return TW_OK;
 }
 
-tw_status tw_hardware_prepare(const tw_hardware *h, const char *when, bool *beside) {
+tw_status tw_hardware_prepare(const tw_hardware *h, const tw_party_words *words, bool *during) {
   int w;
-  TW_TRY(parse_prepare(when, &w));
-  *beside = w == 2 ? tw_ways_leave_idle(&h->pair, &h->ways) : w;
+  TW_TRY(parse_prepare(words->prepare, &w));
+  *during = w == 2 ? tw_ways_leave_idle(&h->pair, &h->ways) : w;
   return TW_OK;
 }
 
@@ -191,13 +203,11 @@ static tw_status find_reach(tw_channel *channel, const char *other_gpu, tw_pair 
 }
 
 static tw_status check_transport(const tw_hardware *h) {
-  bool needs_gpus =
-      h->transport == TW_TRANSPORT_NCCL || h->transport == TW_TRANSPORT_PEER || h->transport == TW_TRANSPORT_MPI_CUDA;
-  if (needs_gpus && h->device != TW_DEVICE_CUDA)
-    return tw_fail(TW_ERR_USAGE, "--transport %s goes between GPUs; on the CPU use --transport mpi",
+  if (h->transport != TW_TRANSPORT_AUTO && h->device != TW_DEVICE_CUDA)
+    return tw_fail(TW_ERR_USAGE, "--transport %s goes between GPUs; on the CPU leave it out",
                    tw_transport_word(h->transport));
   if (h->transport == TW_TRANSPORT_NCCL && h->pair.one_gpu)
-    return tw_fail(TW_ERR_USAGE, "--transport nccl needs a GPU of its own for each party; use --transport mpi");
+    return tw_fail(TW_ERR_USAGE, "--transport nccl needs a GPU of its own for each party; use --transport host-window");
   return TW_OK;
 }
 
@@ -255,10 +265,11 @@ static tw_status place(tw_channel *channel, const tw_hardware *h, bool bind, tw_
   return TW_OK;
 }
 
-tw_status tw_hardware_place(tw_channel *channel, const tw_hardware *h, const char *bind, char *text, size_t size) {
+tw_status tw_hardware_place(tw_channel *channel, const tw_hardware *h, const tw_party_words *w, char *text,
+                            size_t size) {
   tw_placement p = {.bound = false};
   int mode;
-  TW_TRY(parse_bind(bind, &mode));
+  TW_TRY(parse_affinity(w->affinity, &mode));
   tw_status status = place(channel, h, mode == 0, &p);
   if (status == TW_OK) tw_placement_text(&p, text, size);
   tw_placement_free(&p);

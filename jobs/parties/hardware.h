@@ -2,7 +2,7 @@
 #ifndef TW_HARDWARE_H
 #define TW_HARDWARE_H
 
-#include "comm/channel.h"
+#include "comm/channel_link.h"
 #include "jobs/engine/engine.h"
 
 typedef struct {
@@ -16,31 +16,34 @@ typedef struct {
   char pci[16];         // the GPU's address on the PCI bus; "": none
 } tw_hardware;
 
-// Options' words.
+// What the options in app/common_options.h say of a party.
 typedef struct {
-  const char *device, *transport, *bind, *link, *overlap, *prepare;
-} tw_hardware_words;
+  const char *device, *transport, *affinity, *split_batch, *prepare;
+  tw_link_profile link;  // --link-latency and --link-rate; a latency below 0 and no rate: the link as it is
+  double silence_limit;  // seconds
+} tw_party_words;
 
 // TW_ERR_USAGE unless each is one that the functions below know. What a party's command line gets wrong is told to the
 // other before either waits for it.
-tw_status tw_hardware_check(const tw_hardware_words *words);
-// The emulated link in words, "none" without; link has been checked.
-void tw_hardware_link_text(const char *link, char *text, size_t size);
+tw_status tw_hardware_check(const tw_party_words *w);
+// The emulated link in words, "none" without.
+void tw_hardware_link_text(const tw_party_words *w, char *text, size_t size);
 
 // Both parties call it.
-tw_status tw_hardware_choose(const tw_channel *channel, const char *device, const char *transport, tw_hardware *out);
+tw_status tw_hardware_choose(const tw_channel *channel, const tw_party_words *w, tw_hardware *out);
 // Both parties call it: they must compute on the same kind of device; finds the ways to exchange, and selects the GPU.
 tw_status tw_hardware_take(tw_channel *channel, tw_hardware *h);
 // Both parties call it, after tw_hardware_take and before memory is taken or threads are started: finds cores, memory
-// and network near the party's GPU, apart from a party on the same host, and (bind: "auto", else "none") binds this
-// process there. text: the placement.
-tw_status tw_hardware_place(tw_channel *channel, const tw_hardware *h, const char *bind, char *text, size_t size);
-// After tw_hardware_take: h->channel becomes one over an emulated link ("LATENCY,BANDWIDTH"; NULL: none). Both parties.
-tw_status tw_hardware_link(tw_hardware *h, const char *link);
-// After tw_hardware_link: whether halves of a batch take turns. when: "always", "never" or "auto".
-tw_status tw_hardware_overlap(const tw_hardware *h, const char *when, bool *halves);
-// The same: whether preparation runs beside the online phase. when: "first", "beside" or "auto".
-tw_status tw_hardware_prepare(const tw_hardware *h, const char *when, bool *beside);
+// and network near the party's GPU, apart from a party on the same host, and (affinity "auto") binds this process
+// there. text: the placement.
+tw_status tw_hardware_place(tw_channel *channel, const tw_hardware *h, const tw_party_words *w, char *text,
+                            size_t size);
+// After tw_hardware_take: where a link is to be emulated h->channel becomes one over it. Both parties.
+tw_status tw_hardware_link(tw_hardware *h, const tw_party_words *w);
+// After tw_hardware_link: whether halves of a batch take turns.
+tw_status tw_hardware_split(const tw_hardware *h, const tw_party_words *w, bool *halves);
+// The same: whether preparation goes on during the online phase.
+tw_status tw_hardware_prepare(const tw_hardware *h, const tw_party_words *w, bool *during);
 void tw_hardware_release(tw_hardware *h);
 // For one process alone: chooses and selects the GPU.
 tw_status tw_hardware_alone(const char *device, tw_device_kind *chosen);

@@ -117,21 +117,20 @@ static tw_status compute(const tw_party_options *o, party_files *f, tw_hardware 
                         .device = hardware->device,
                         .transports = hardware->ways,
                         .trace = o->trace,
-                        .budget = o->budget,
                         .progress = o->progress,
                         .progress_state = o->progress_state};
-  TW_TRY(tw_hardware_overlap(hardware, o->words.overlap, &run.overlap));
-  TW_TRY(tw_hardware_prepare(hardware, o->words.prepare, &run.prepare_beside));
+  TW_TRY(tw_hardware_split(hardware, &o->words, &run.overlap));
+  TW_TRY(tw_hardware_prepare(hardware, &o->words, &run.prepare_beside));
   return tw_run(&run, out);
 }
 
 static tw_status infer(const tw_party_options *o, party_files *f, tw_channel *channel, tw_environment *e,
                        tw_result_share *out) {
   tw_hardware hardware;
-  TW_TRY(agree(channel, tw_hardware_choose(channel, o->words.device, o->words.transport, &hardware)));
+  TW_TRY(agree(channel, tw_hardware_choose(channel, &o->words, &hardware)));
   TW_TRY(tw_hardware_take(channel, &hardware));
-  TW_TRY(tw_hardware_place(channel, &hardware, o->words.bind, e->placement, sizeof e->placement));
-  TW_TRY(agree(channel, tw_hardware_link(&hardware, o->words.link)));
+  TW_TRY(tw_hardware_place(channel, &hardware, &o->words, e->placement, sizeof e->placement));
+  TW_TRY(agree(channel, tw_hardware_link(&hardware, &o->words)));
   if (tw_key_store_info(&f->keys)->test && o->allow_test_keys && channel->party == 0)
     tw_warn(&o->listener, "WARNING: TEST keys: everybody can derive their seeds; NOTHING IN THIS RUN IS PRIVATE");
   tw_status status = compute(o, f, &hardware, out);
@@ -155,11 +154,11 @@ static tw_status write_result(tw_channel *channel, party_files *f, const tw_resu
 }
 
 // With the words that both parties must have been given.
-static tw_status agree_on_words(tw_channel *channel, const tw_hardware_words *w, tw_status found) {
+static tw_status agree_on_words(tw_channel *channel, const tw_party_words *w, tw_status found) {
   tw_terms words;
   memset(&words, 0, sizeof words);
   snprintf(words.transport, sizeof words.transport, "%s", w->transport);
-  tw_hardware_link_text(w->link, words.link, sizeof words.link);
+  tw_hardware_link_text(w, words.link, sizeof words.link);
   return tw_agree(channel, found, &words);
 }
 

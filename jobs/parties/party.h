@@ -9,9 +9,8 @@
 typedef struct {
   const char *name;    // party R reads NAME.plan.json, .model.pR.h5, .keys.pR.h5, .input.pR.h5; NAME is checked
   const char *ledger;  // folder; NULL: the default one
-  tw_hardware_words words;
-  tw_open_budget budget;  // of halves of the batch
-  int64_t first_slot;     // of a row; -1: the first that are free on both parties
+  tw_party_words words;
+  int64_t first_slot;  // of a row; -1: the first that are free on both parties
   bool allow_test_keys, trace;
   bool force;                                      // a result file that is there is replaced
   tw_listener listener;                            // for warnings

@@ -96,8 +96,6 @@ static void fill_terms(const tw_run_options *o, tw_terms *t) {
   t->test_keys = k->test;
   if (!o->overlap || o->input->count < 2) return;
   t->overlap = 1;
-  t->budget_words = o->budget.words;
-  t->budget_jobs = o->budget.jobs;
 }
 
 // The same slots and ledgers on both parties; then marked, erased, and acknowledged by both before anything masked is
@@ -246,7 +244,7 @@ static tw_status infer(party_run *r, tw_result_share *out) {
                                .device = o->device,
                                .transports = o->transports,
                                .overlap = o->overlap,
-                               .budget = o->budget,
+                               .budget = {.words = 1},  // each half sends its openings at once
                                .prepare_beside = o->prepare_beside,
                                .keys = TW_KEYS_FILE,
                                .input = o->input->share,

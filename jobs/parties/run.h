@@ -20,10 +20,9 @@ typedef struct {
   const tw_ledger *ledger;
   int64_t first_slot;  // of a row of slots; -1: the first ones that are free on both parties
   bool allow_test_keys;
-  tw_device_kind device;  // chosen (tw_device_choose), not auto
-  tw_ways transports;     // between GPUs, best first
-  bool overlap;           // halves of a batch of two or more take turns
-  tw_open_budget budget;
+  tw_device_kind device;                           // chosen (tw_device_choose), not auto
+  tw_ways transports;                              // between GPUs, best first
+  bool overlap;                                    // halves of a batch of two or more take turns
   bool prepare_beside;                             // preparation runs beside the online phase
   bool trace;                                      // record what happened when (tw_result_share.spans)
   void (*progress)(void *state, double fraction);  // may be NULL

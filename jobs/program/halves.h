@@ -11,7 +11,6 @@
 typedef struct {
   size_t words, jobs;  // queued, from which a message leaves; 0: no such limit
 } tw_open_budget;
-#define TW_OPEN_BUDGET_WORDS "1"  // the command line's default
 
 // Runs the halves (sessions of one program, prepared) to their ends. With one half every message leaves on demand.
 tw_status tw_halves_run(tw_session *const *halves, int count, const tw_open_budget *budget, tw_open_counters *counters,

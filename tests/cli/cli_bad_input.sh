@@ -22,13 +22,13 @@ rm broken/config.json
 expect 3 'broken/config.json' "$TWAIN" import broken -o m
 mkdir broken/config.json
 expect 4 'broken/config.json' "$TWAIN" import broken -o m
-expect 2 'unknown shape' "$TWAIN" import --synthetic bert-enormous -o m
-expect 3 'nowhere' "$TWAIN" import --synthetic 1x32x2x64 -o nowhere/m
+expect 2 'unknown shape' "$TWAIN" import --shape bert-enormous -o m
+expect 3 'nowhere' "$TWAIN" import --shape 1x32x2x64 -o nowhere/m
 [ -z "$(ls m.* 2>/dev/null)" ] || fail "a refused import left $(ls m.*)"
 
 # ---- the good files that everything below spoils
-"$TWAIN" import --synthetic 1x32x2x64 -o n -q
-expect 3 'n.model.h5: exists already' "$TWAIN" import --synthetic 1x32x2x64 -o n
+"$TWAIN" import --shape 1x32x2x64 -o n -q
+expect 3 'n.model.h5: exists already' "$TWAIN" import --shape 1x32x2x64 -o n
 expect 3 'n.plan.json: no such file; run `twain plan' "$TWAIN" encode n hello
 "$TWAIN" plan n --seq 8 -q
 "$TWAIN" share n -q

@@ -1,7 +1,7 @@
 # Benchmarks: JSON whose rates are positive; whole inferences with keys from memory and from a file.
 source "$SOURCE_DIR/tests/cli/cli.bash"
 
-timeout 100 "$TWAIN" bench kernels --model bert-tiny --seq 32 --repeat 1 --device cpu --json >kernels.json
+timeout 100 "$TWAIN" bench kernels --shape bert-tiny --seq 32 --repeat 1 --device cpu --json >kernels.json
 [ "$(json kernels.json 'all(k["seconds"] > 0 and k["bytes_per_second"] > 0 and k["work_per_second"] > 0 and
   k["limit_seconds"] > 0 for k in j["kernels"])')" = True ] || fail "a kernel without a rate"
 for kernel in mask shift view combine share extend multiply multiply_rows square select constants sum_planes zero pool \
@@ -11,14 +11,14 @@ for kernel in mask shift view combine share extend multiply multiply_rows square
 done
 
 # a batch is one launch on more elements, not another list of kernels
-timeout 100 "$TWAIN" bench kernels --model bert-tiny --seq 16 --batch 3 --repeat 1 --device cpu --json >batch.json
-timeout 100 "$TWAIN" bench kernels --model bert-tiny --seq 16 --repeat 1 --device cpu --json >single.json
+timeout 100 "$TWAIN" bench kernels --shape bert-tiny --seq 16 --batch 3 --repeat 1 --device cpu --json >batch.json
+timeout 100 "$TWAIN" bench kernels --shape bert-tiny --seq 16 --repeat 1 --device cpu --json >single.json
 [ "$(json batch.json 'j["batch"]')" = 3 ] || fail "bench kernels without its batch"
 [ "$(json batch.json 'sum(k["work"] for k in j["kernels"] if k["kernel"] in ("corrections", "lookup", "select"))')" = \
   "$(json single.json '3 * sum(k["work"] for k in j["kernels"] if k["kernel"] in ("corrections", "lookup", "select"))')" ] ||
   fail "three sequences are not three times the work of one"
 
-timeout 100 "$TWAIN" bench gemm --model bert-tiny --seq 32 --repeat 1 --json >gemm.json
+timeout 100 "$TWAIN" bench gemm --shape bert-tiny --seq 32 --repeat 1 --json >gemm.json
 [ "$(json gemm.json 'len(j) > 0 and all(p["macs_per_second"] > 0 and p["limit_macs_per_second"] > 0 for p in j)')" = \
   True ] || fail "a product without a rate"
 
@@ -27,14 +27,14 @@ mkdir tmp
 bench_model() { TMPDIR=$PWD/tmp timeout 100 mpirun -np 2 "$TWAIN" bench model --device cpu "$@"; }
 export -f bench_model
 for keys in memory file; do
-  bench_model --model bert-tiny --seq 16 --batch 3 --repeat 2 --keys "$keys" --json >model.json
+  bench_model --shape bert-tiny --seq 16 --batch 3 --repeat 2 --keys "$keys" --json >model.json
   [ "$(json model.json 'j["verified"] and j["online_seconds"] > 0 and j["keys"]')" = "$keys" ] || fail "keys from $keys"
   [ -z "$(ls tmp)" ] || fail "left in TMPDIR: $(ls tmp)"
 done
-expect 2 'resident: needs a GPU' bash -c 'bench_model --model bert-tiny --seq 16 --keys resident'
+expect 2 'resident: needs a GPU' bash -c 'bench_model --shape bert-tiny --seq 16 --keys resident'
 expect 2 "unknown --keys 'disk'; use memory, file or resident" bash -c \
-  'bench_model --model bert-tiny --seq 16 --keys disk'
+  'bench_model --shape bert-tiny --seq 16 --keys disk'
 expect 3 'nowhere.*cannot make a folder for keys' bash -c \
-  'timeout 100 mpirun -np 2 env TMPDIR=$PWD/nowhere "$TWAIN" bench model --device cpu --model bert-tiny --seq 16 --keys file'
+  'timeout 100 mpirun -np 2 env TMPDIR=$PWD/nowhere "$TWAIN" bench model --device cpu --shape bert-tiny --seq 16 --keys file'
 
 expect 2 "unknown device 'tpu'" "$TWAIN" bench kernels --device tpu

@@ -2,7 +2,7 @@
 source "$SOURCE_DIR/tests/cli/cli.bash"
 
 texts=('a short one' 'this one has quite a few more words in it than the first' 'x')
-"$TWAIN" import --synthetic 2x64x2x128 -o n -q
+"$TWAIN" import --shape 2x64x2x128 -o n -q
 "$TWAIN" share n -q
 "$TWAIN" ledger --new ledger -q
 
@@ -10,7 +10,7 @@ texts=('a short one' 'this one has quite a few more words in it than the first' 
 check_exactly() { # OUTPUT ROUNDING
   local name=$1-$2 part
   for part in model.h5 client.h5 model.p0.h5 model.p1.h5 model.dealer.h5 model.json; do ln -s "n.$part" "$name.$part"; done
-  "$TWAIN" plan "$name" --seq 20 --output "$1" --rounding "$2" -q
+  "$TWAIN" plan "$name" --seq 20 --result "$1" --rounding "$2" -q
   "$TWAIN" deal "$name" -n 3 --test-seed 11 -q 2>/dev/null
   "$TWAIN" encode "$name" "${texts[@]}" -q
   "$TWAIN" share "$name" --input -q
@@ -28,8 +28,8 @@ expect 0 '^cosine\(private, float\) = (0\.999[0-9]{2}|1\.00000)  a short one$' "
 grep -q 'largest difference of similarity' said || fail "check prints no similarities"
 
 # ---- real keys, pooled, several sequences
-"$TWAIN" plan n --seq 20 --output pooled -q
-"$TWAIN" plan n --seq 20 --output pooled --json --force >plan.json
+"$TWAIN" plan n --seq 20 --result pooled -q
+"$TWAIN" plan n --seq 20 --result pooled --json --force >plan.json
 "$TWAIN" deal n -n 4 -q
 cp n.keys.p0.h5 copy.p0
 cp n.keys.p1.h5 copy.p1
@@ -85,7 +85,7 @@ cp copy.p0 n.keys.p0.h5 # only the other party remembers
 expect_run 6 'slot 0 was used before' n --ledger ledger --force --slot 0
 
 # ---- calibration
-expect 0 'measured on texts.txt' "$TWAIN" plan n --seq 20 --output pooled --calibrate texts.txt --force
+expect 0 'measured on texts.txt' "$TWAIN" plan n --seq 20 --result pooled --calibrate texts.txt --force
 [ "$("$TWAIN" plan n --seq 20 --calibrate texts.txt --force --json | python3 -c 'import json,sys; j=json.load(sys.stdin); print(j["measured"][0]["logit"] > 0 and j["bounds"][0]["logit"] < 255)')" = True ] ||
   fail "calibration did not narrow the bounds"
 

@@ -44,9 +44,9 @@ expect 5 'digest' "$TWAIN" deal a -n 1 --force
 
 # ---- asked for something else: said, and tokens are not scaled
 "$TWAIN" import folder -o b -q
-expect 0 'note: the model.s folder pools to pooled; this plan gives tokens, as asked' "$TWAIN" plan b --seq 12 --output tokens
+expect 0 'note: the model.s folder pools to pooled; this plan gives tokens, as asked' "$TWAIN" plan b --seq 12 --result tokens
 rm b.plan.json
-whole_run b --output tokens
+whole_run b --result tokens
 [ "$(lengths b)" = 'other 0 tokens' ] || fail "lengths: $(lengths b)"
 
 # ---- cls without Normalize; the float model agrees
@@ -64,7 +64,7 @@ expect 4 'folder/1_Pooling/config.json: pooling by max is not supported.*--encod
 [ ! -e d.model.h5 ] || fail "a refused folder left a file"
 expect 0 'written' "$TWAIN" import folder --encoder-only -o d
 expect 0 'output tokens' "$TWAIN" plan d --seq 12
-expect 2 'goes with a folder' "$TWAIN" import --synthetic 1x8x1x8 --encoder-only -o e
+expect 2 'goes with a folder' "$TWAIN" import --shape 1x8x1x8 --encoder-only -o e
 
 # ---- what the client gets
 set_mode '{"pooling_mode": "mean"}'

@@ -1,7 +1,7 @@
 # The guard from end to end: a model whose logits leave the plan's bounds gives a result under a name of its own, exit
 # code 8 and a place; inside its bounds, and measured ones, it gives an ordinary result. Costs no round.
 source "$SOURCE_DIR/tests/cli/cli.bash"
-"$TWAIN" import --synthetic 2x32x2x64 -o n -q
+"$TWAIN" import --shape 2x32x2x64 -o n -q
 "$TWAIN" ledger --new ledger -q
 
 scale_logits() { # FACTOR: queries and keys of layer 1

@@ -8,19 +8,57 @@ for command in $commands; do
 done
 for command in $commands; do
   expect 0 "^usage: twain $command" "$TWAIN" "$command" --help
-  grep -q -- '-q, --quiet' said || fail "$command --help has no --quiet"
+  [ "$command" = bench ] || grep -q -- '-q, --quiet' said || fail "$command --help has no --quiet"
   cp said first
   expect 0 "^usage: twain $command" "$TWAIN" help "$command"
   cmp -s first said || fail "help $command differs from $command --help"
 done
+for workload in model opens deal kernels gemm; do
+  expect 0 "^  $workload " "$TWAIN" help bench
+  expect 0 "^usage: twain bench $workload \[options\]" "$TWAIN" bench "$workload" --help
+  cp said first
+  expect 0 "[-]q, --quiet" "$TWAIN" help bench "$workload"
+  cmp -s first said || fail "help bench $workload differs from bench $workload --help"
+done
+expect 2 "unknown workload 'nothing'" "$TWAIN" help bench nothing
+expect 2 'unknown option --prepare' "$TWAIN" bench gemm --prepare before
+
+# every line fits, whatever the width; a terminal's is found without COLUMNS
+for page in '' $commands 'bench model' 'bench opens' 'bench kernels'; do
+  for width in 60 80 132; do
+    # shellcheck disable=SC2086
+    COLUMNS=$width "$TWAIN" help $page >said
+    [ "$(awk -v w="$width" 'length > w' said)" = "" ] || fail "help $page is wider than $width columns: $(awk -v w="$width" 'length > w' said)"
+  done
+done
+COLUMNS= "$TWAIN" help plan >said
+[ "$(awk 'length > most { most = length } END { print most }' said)" -le 80 ] || fail "help is wider than 80 columns"
+
+# an old name's error gives the new one
+renamed() { expect 2 "unknown option --$1: .* is --$2 now" "$TWAIN" "${@:3}"; }
+renamed timeout silence-limit run n --timeout 3
+renamed emulate-link link-latency run n --emulate-link 10,10
+renamed link link-latency plan n --link 10,10
+renamed output result plan n --output tokens
+renamed bind affinity run n --bind none
+renamed overlap split-batch bench model --overlap=never
+renamed open-budget-words coalesce bench model --open-budget-words 64
+renamed by-gate verbose bench model --by-gate
+renamed trace timeline report n --trace out
+renamed model shape plan --model bert-tiny
+renamed synthetic shape import --synthetic bert-tiny -o n
+expect 2 'unknown option --output; `twain help run`' "$TWAIN" run n --output x # which has nothing of it
+
 expect 0 'default 128' "$TWAIN" plan --help
 expect 0 'default 60' "$TWAIN" run -h
-expect 0 'default dithered' "$TWAIN" plan NAME --help # help wins over everything else
+expect 0 'default dithered' env COLUMNS=200 "$TWAIN" plan NAME --help # help wins over everything else
 
 expect 0 '^twain [0-9]+\.[0-9]+\.[0-9]+$' "$TWAIN" --version
 for part in '^MPI   .*[0-9]' '^HDF5  [0-9.]+$' '^ISA   (portable|avx2|avx512)$'; do
   grep -qE "$part" said || fail "--version does not say $part"
 done
+"$TWAIN" --version >said
+[ "$("$TWAIN" -V)" = "$(cat said)" ] || fail "-V differs from --version"
 TWAIN_ISA=portable expect 0 '^ISA   portable$' "$TWAIN" --version
 
 expect 2 'a command is missing' "$TWAIN"
@@ -35,14 +73,18 @@ expect 2 "--seq '0': a whole number from 1 to 512" "$TWAIN" plan n --seq=0
 expect 2 "--seq '99999999999999999999'" "$TWAIN" plan n -s99999999999999999999
 expect 2 "--margin 'nan'" "$TWAIN" plan n --margin nan
 expect 2 '--json takes no value' "$TWAIN" plan n --json=yes
+expect 2 "link-rate: '10' has no unit: kbit/s" "$TWAIN" plan n --link-rate 10
+expect 2 "link-latency '11s': is 11 s, from 0 to 10 are possible" "$TWAIN" plan n --link-latency 11s
+expect 2 'a workload is missing' "$TWAIN" bench
+expect 0 'a link of 500 us one way and 0.1 Gbit/s' "$TWAIN" plan --shape bert-tiny --link-latency 0.5ms --link-rate 100Mbit/s
 expect 2 "'m' is one argument too many" "$TWAIN" plan n m
 expect 2 'an argument is missing' "$TWAIN" deal
-expect 2 'either a folder or --synthetic' "$TWAIN" import -o n
+expect 2 'either a folder or --shape' "$TWAIN" import -o n
 expect 2 'texts or --file FILE are needed' "$TWAIN" encode n
 expect 2 'go together' "$TWAIN" check n --exact
 expect 2 "is a file; give the NAME" "$TWAIN" deal n.plan.json
 expect 2 'unknown workload' "$TWAIN" bench nothing
-expect 2 "unknown shape 'bert-huge'" "$TWAIN" plan --model bert-huge
+expect 2 "unknown shape 'bert-huge'" "$TWAIN" plan --shape bert-huge
 
 # an error is one line on stderr, and nothing on stdout
 "$TWAIN" deal n >out 2>err && fail "deal without files went through"
@@ -50,11 +92,11 @@ expect 2 "unknown shape 'bert-huge'" "$TWAIN" plan --model bert-huge
 [ "$(wc -l <err)" = 1 ] || fail "an error is not one line"
 
 # a plan needs no file; output that cannot be written is an error
-"$TWAIN" plan --model bert-tiny --seq 16 --json >plan.json
+"$TWAIN" plan --shape bert-tiny --seq 16 --json >plan.json
 [ "$(json plan.json 'j["rounds"] > 0 and j["correction_bytes_per_party"] > 0 and j["sent_bytes_per_party"] > 0')" = True ] ||
   fail "plan --json lacks costs"
 [ "$(json plan.json 'len(j["rings"])')" = 2 ] || fail "plan --json lacks rings"
 [ "$(json plan.json 'sum(g["sent_bytes_per_party"] for g in j["steps"]) == j["sent_bytes_per_party"]')" = True ] ||
   fail "the gates' bytes do not add up"
-[ -z "$("$TWAIN" plan --model bert-tiny -q)" ] || fail "-q prints"
-expect 3 'standard output' bash -c '"$TWAIN" plan --model bert-tiny >/dev/full'
+[ -z "$("$TWAIN" plan --shape bert-tiny -q)" ] || fail "-q prints"
+expect 3 'standard output' bash -c '"$TWAIN" plan --shape bert-tiny >/dev/full'

@@ -2,7 +2,7 @@
 # of the new ones is left; after KILL the next command says how to get the old ones back.
 source "$SOURCE_DIR/tests/cli/cli.bash"
 
-"$TWAIN" import --synthetic 1x16x2x32 -o n -q
+"$TWAIN" import --shape 1x16x2x32 -o n -q
 "$TWAIN" plan n --seq 4 -q
 "$TWAIN" share n -q
 "$TWAIN" encode n 'any' -q

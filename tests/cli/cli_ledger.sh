@@ -8,13 +8,13 @@ same_ledger() { # OVERLAP SHAPE SEQ TEXT...
   local overlap=$1 shape=$2 seq=$3 batch
   shift 3
   batch=$#
-  "$TWAIN" import --synthetic "$shape" -o n -q --force
+  "$TWAIN" import --shape "$shape" -o n -q --force
   "$TWAIN" plan n --seq "$seq" --force --json >plan.json
   "$TWAIN" share n -q --force
   "$TWAIN" deal n -n "$batch" -q --force
   "$TWAIN" encode n "$@" -q --force
   "$TWAIN" share n --input -q --force
-  two_ranks n --ledger ledger --force --json --overlap "$overlap" --open-budget-words 64 >run.json 2>said ||
+  two_ranks n --ledger ledger --force --json --split-batch "$overlap" >run.json 2>said ||
     { cat said >&2; fail "run of $shape, overlap $overlap"; }
   python3 - "$batch" "$overlap" <<'PYTHON' || fail "plan and run of $shape differ, overlap $overlap"
 import json

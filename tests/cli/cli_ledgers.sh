@@ -18,7 +18,7 @@ expect_parties() { # CODE TEXT LEDGER LEDGER OPTION...
   expect "$code" "$text" bash -c 'two_parties "$@"' parties "$@"
 }
 
-"$TWAIN" import --synthetic 1x24x3x40 -o n -q
+"$TWAIN" import --shape 1x24x3x40 -o n -q
 "$TWAIN" plan n --seq 7 -q
 "$TWAIN" share n -q
 "$TWAIN" deal n -n 12 -q

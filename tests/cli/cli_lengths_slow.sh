@@ -5,7 +5,7 @@ source "$SOURCE_DIR/tests/cli/cli.bash"
 exact() { # MODEL SEQ OPTION...
   local model=$1 seq=$2
   shift 2
-  mpirun -np 2 "$TWAIN" bench model --model "$model" --seq "$seq" --device cpu --repeat 1 --json "$@" >length.json \
+  mpirun -np 2 "$TWAIN" bench model --shape "$model" --seq "$seq" --device cpu --repeat 1 --json "$@" >length.json \
     2>said </dev/null || { cat said >&2; fail "$model, $seq tokens $*"; }
   [ "$(json length.json '[j["verified"], j["out_of_bound"], j["seq"]]')" = "[True, 0, $seq]" ] ||
     fail "$model, $seq tokens $*: $(json length.json '[j["verified"], j["out_of_bound"], j["seq"]]')"

@@ -6,7 +6,7 @@ source "$SOURCE_DIR/tests/cli/cli.bash"
 [ -e "$TWAIN_PRELOAD/preload_peer.so" ] || exit 77
 
 "$TWAIN" ledger --new ledger -q
-"$TWAIN" import --synthetic 1x24x3x40 -o n -q
+"$TWAIN" import --shape 1x24x3x40 -o n -q
 "$TWAIN" plan n --seq 7 -q
 "$TWAIN" share n -q
 "$TWAIN" deal n -n 60 -q
@@ -45,8 +45,8 @@ expect_lie 7 'a word without end' words 0 0
 expect_lie 7 'sent one of another size' cut 1 100
 expect_lie 7 'sent a description of its hardware that no twain sends' hardware 0 0
 expect_lie 7 'sent a list of cores that no twain sends' cores 0 0
-expect_lie 7 'nothing moved for 1 s' silent 1 0 --timeout 1
-expect_lie 7 'does not say for 1 s on which host it is' absent 0 0 --timeout 1
+expect_lie 7 'nothing moved for 1 s' silent 1 0 --silence-limit 1
+expect_lie 7 'does not say for 1 s on which host it is' absent 0 0 --silence-limit 1
 text=$(printf 'disk full\n\033[2J\033[31mtwain: party 0 on honest: done, result written\033[0m \xff')
 expect_lie 3 'stopped: disk full' status 2 3
 [ "$(grep -c 'party 0 on honest' said)" = 1 ] || fail "a peer's text made a line of its own"
@@ -69,8 +69,8 @@ spends 7 'another size|the payload length' length 7 0
 spends 7 'message 6.*(checksum|CRC|damaged)' checksum 6 0
 spends 7 'the parties opened different values' values 40 0
 spends 7 'the parties opened different values' transcript 0 0
-spends 7 'nothing moved for 1 s' silent 60 0 --timeout 1
-spends 7 'the time limit of the whole run \(--time-limit\) has passed' drip 0 100 --timeout 10 --time-limit 4
+spends 7 'nothing moved for 1 s' silent 60 0 --silence-limit 1
+spends 7 'the time limit of the whole run \(--time-limit\) has passed' drip 0 100 --silence-limit 10 --time-limit 4
 spends 7 'a greeting that no twain sends' status 10 256 # the other party's last word, its result is written
 
 # ---- an honest run takes other slots; what it leaves does not pass for another input's

@@ -13,7 +13,7 @@ warnings() { grep -c 'not locked in memory' said; }
 
 # 3 tokens: a share smaller than a page. 32: one that spans several.
 for seq in 32 3; do
-  "$TWAIN" import --synthetic 4x64x2x128 -o n -q --force
+  "$TWAIN" import --shape 4x64x2x128 -o n -q --force
   "$TWAIN" plan n --seq $seq -q --force
   scan share n
   "$TWAIN" encode n 'any' 'some' -q --force

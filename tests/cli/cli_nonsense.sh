@@ -3,8 +3,8 @@
 source "$SOURCE_DIR/tests/cli/cli.bash"
 
 "$TWAIN" ledger --new ledger -q
-"$TWAIN" import --synthetic 1x24x3x40 -o n -q
-"$TWAIN" plan n --seq 7 --output pooled -q
+"$TWAIN" import --shape 1x24x3x40 -o n -q
+"$TWAIN" plan n --seq 7 --result pooled -q
 "$TWAIN" share n -q
 "$TWAIN" deal n -n 4 -q
 "$TWAIN" encode n 'an input of words' 'b' -q

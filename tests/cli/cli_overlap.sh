@@ -4,14 +4,14 @@ source "$SOURCE_DIR/tests/cli/cli.bash"
 bench_model() { timeout 100 mpirun -np 2 "$TWAIN" bench model --device cpu "$@"; }
 export -f bench_model
 
-# Halves of a batch that take turns, verified; a message leaves on demand or by budget, and never without a reason.
-bench_model --model bert-tiny --seq 16 --batch 3 --repeat 1 --compare-overlap --open-budget-words 64 --json >overlap.json
+# Halves of a batch that take turns, verified; a message leaves on demand or once enough is queued, and never without a reason.
+bench_model --shape bert-tiny --seq 16 --batch 3 --repeat 1 --compare-overlap --coalesce 512 --json >overlap.json
 [ "$(json overlap.json '(j["verified"] and j["open_flushes_budget"] > 0 and j["flushes_overlapped"] > 0 and
   j["serial_online_seconds"] > 0 and j["serial_open_seconds"] > 0)')" = True ] || fail "halves that overlap: $(cat overlap.json)"
-bench_model --model bert-tiny --seq 16 --batch 3 --repeat 1 --overlap always --open-budget-words 0 --open-budget-jobs 0 --json >none.json
+bench_model --shape bert-tiny --seq 16 --batch 3 --repeat 1 --split-batch always --coalesce 1000000000 --json >none.json
 [ "$(json none.json 'j["verified"] and j["open_flushes_budget"] == 0 and j["open_flushes_demand"] > 0')" = True ] ||
-  fail "without a budget: $(cat none.json)"
-bench_model --model bert-tiny --seq 16 --batch 3 --repeat 1 --overlap never --json >whole.json
+  fail "openings that wait for the most: $(cat none.json)"
+bench_model --shape bert-tiny --seq 16 --batch 3 --repeat 1 --split-batch never --json >whole.json
 [ "$(json whole.json 'j["verified"] and j["open_flushes_budget"] == 0 and j["open_flushes_demand"] == j["rounds"]')" = True ] ||
   fail "a whole batch: $(cat whole.json)"
 [ "$(json whole.json 'j["sent_bytes_per_party"]')" = "$(json overlap.json 'j["sent_bytes_per_party"]')" ] || fail "bytes sent"
@@ -19,23 +19,29 @@ bench_model --model bert-tiny --seq 16 --batch 3 --repeat 1 --overlap never --js
 # Preparation beside the online work, of a whole batch and of halves; over a link that is waited for it costs nothing.
 # What is left before the input is opening sessions: microseconds, where a busy machine lets it be. One of five tries.
 for try in 1 2 3 4 5; do
-  bench_model --model bert-tiny --seq 16 --batch 3 --repeat 3 --prepare beside --overlap never --compare-overlap --json >beside.json
+  bench_model --shape bert-tiny --seq 16 --batch 3 --repeat 3 --prepare during --split-batch never --compare-overlap --json >beside.json
   [ "$(json beside.json 'j["verified"]')" = True ] || fail "preparation beside: $(cat beside.json)"
   [ "$(json beside.json 'j["preparation_seconds"] < j["serial_preparation_seconds"]')" = False ] || break
   [ "$try" != 5 ] || fail "preparation beside: $(cat beside.json)"
 done
-bench_model --model bert-tiny --seq 16 --batch 2 --repeat 1 --prepare beside --overlap always --emulate-link 5000,0 --json >beside.json
+bench_model --shape bert-tiny --seq 16 --batch 2 --repeat 1 --prepare during --split-batch always --link-latency 5000us --json >beside.json
 [ "$(json beside.json 'j["verified"] and j["products_prepared_beside"] == 2 * 4 and j["open_flushes_budget"] > 0')" = True ] ||
   fail "preparation beside in halves: $(cat beside.json)"
 
 # Over an emulated link an open takes at least its latency and its bytes over the bandwidth; rounds do, too.
 bench_opens() { timeout 100 mpirun -np 2 "$TWAIN" bench opens --device cpu "$@"; }
 export -f bench_opens
-bench_opens --emulate-link 2000,2 --json >link.json
+bench_opens --link-latency 2000us --link-rate 2Gbit/s --json >link.json
 [ "$(json link.json 'all(o["ring_seconds"] >= 0.95 * (2e-3 + (o["bytes"] + 64) / 0.25e9) for o in j["opens"])')" = True ] ||
   fail "faster than the link: $(cat link.json)"
 [ "$(json link.json '"link of 2000 us, 2 Gbit/s" in j["transport"]')" = True ] || fail "the link is not named"
-bench_model --model bert-tiny --seq 16 --layers 1 --repeat 1 --emulate-link 1000,0 --json >slow.json
+bench_model --shape bert-tiny --seq 16 --layers 1 --repeat 1 --link-latency 1000us --json >slow.json
 [ "$(json slow.json 'j["verified"] and j["online_seconds"] >= 0.95e-3 * j["rounds"]')" = True ] || fail "rounds faster than the link"
-expect 2 'give microseconds, a comma and Gbit/s' bash -c 'bench_opens --emulate-link fast'
-expect 2 'goes between GPUs' bash -c 'bench_opens --transport peer'
+expect 2 "link-latency: 'fast': a number with its unit is needed" bash -c 'bench_opens --link-latency fast'
+expect 2 "link-rate: '10' has no unit" bash -c 'bench_opens --link-rate 10'
+expect 2 "link-rate '0.5kbit/s': is 62.5 bytes/s, from 125 to" bash -c 'bench_opens --link-rate 0.5kbit/s'
+for value in -1 x 1.5 ''; do
+  expect 2 "coalesce '$value': a whole number" "$TWAIN" bench model --coalesce="$value"
+done
+expect 2 'goes between GPUs; on the CPU leave it out' bash -c 'bench_opens --transport peer'
+expect 2 'transport mpi-p2p: is host-relay now' bash -c 'bench_opens --transport mpi-p2p'

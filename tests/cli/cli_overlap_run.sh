@@ -1,10 +1,10 @@
-# One inference on copies of the same TEST keys, whole and in halves that overlap under several budgets: the emulator's
+# One inference on copies of the same TEST keys, whole and in halves that overlap over several links: the emulator's
 # outputs bit for bit and one transcript, whatever was cut where. Option values that cannot be are refused.
 source "$SOURCE_DIR/tests/cli/cli.bash"
 
-"$TWAIN" import --synthetic 2x64x2x128 -o n -q
+"$TWAIN" import --shape 2x64x2x128 -o n -q
 "$TWAIN" share n -q
-"$TWAIN" plan n --seq 20 --output pooled -q
+"$TWAIN" plan n --seq 20 --result pooled -q
 "$TWAIN" deal n -n 3 --test-seed 11 -q 2>/dev/null
 for party in 0 1; do cp "n.keys.p$party.h5" "fresh.p$party"; done # a run erases the seeds that it used
 "$TWAIN" encode n 'a short one' 'this one has more words in it' 'x' -q
@@ -31,33 +31,27 @@ same_run() { # CONDITION OPTION...: on the counters c (d, b, o, p) of a run of r
     [ "$(transcript "n.result.p$party.h5")" = "$first" ] || fail "party $party, run $*: another transcript"
   done
 }
-same_run 'd == r and b == 0 and o == 0' --overlap never
-same_run 'd == r and b == 0 and o == 0' --overlap always --open-budget-words 0 --open-budget-jobs 0 # both halves share every message
-same_run 'd == 0 and b == 2 * r and o > 0' --overlap always --open-budget-words 1
-same_run 'd == 0 and b == 2 * r and o > 0' --overlap always --open-budget-words 0 --open-budget-jobs 1
-same_run 'd > 0 and b > 0 and o > 0' --overlap always --open-budget-words 64
+same_run 'd == r and b == 0 and o == 0' --split-batch never
+same_run 'd == 0 and b == 2 * r and o > 0' --split-batch always
 expect 10 'outputs differ from the emulator' "$TWAIN" check n --exact --test-seed 12
 
 refused() { # TEXT OPTION...: by run and by bench model
   local text=$1
   shift
   expect_run 2 "$text" n --ledger ledger --allow-test-keys --force "$@"
-  expect 2 "$text" mpirun -np 2 "$TWAIN" bench model --device cpu --model bert-tiny --seq 16 --layers 1 "$@"
+  expect 2 "$text" mpirun -np 2 "$TWAIN" bench model --device cpu --shape bert-tiny --seq 16 --layers 1 "$@"
 }
-for value in -1 x 1.5 ''; do
-  refused "open-budget-words '$value': a whole number" --open-budget-words="$value"
-  refused "open-budget-jobs '$value': a whole number" --open-budget-jobs="$value"
-done
 same_run 'd == r and b == 0 and o == 0'                              # nothing is waited for on one host
-same_run 'd + b > r and o > 0' --emulate-link 300,10
-same_run 'd == r and p == 0' --prepare first
+same_run 'd + b > r and o > 0' --link-latency 300us --link-rate 10Gbit/s
+same_run 'd == r and p == 0' --prepare before
 same_run 'd == r and p == 0' # auto, on one host's cores
-same_run 'd == r and p >= 0' --prepare beside # products that are not there yet when a gate wants them count for none
-same_run 'd == r and p == 2 * 4' --prepare beside --emulate-link 20000,10 --overlap never
-same_run 'd + b > r and o > 0 and p == 2 * 4' --emulate-link 20000,10 # auto, over a link
-refused "unknown --prepare 'later'" --prepare later
-refused "unknown --overlap 'perhaps'" --overlap perhaps
-expect 2 'has no halves; use --batch 2 or more, or --prepare beside' mpirun -np 2 "$TWAIN" bench model --device cpu --model bert-tiny --compare-overlap
+same_run 'd == r and p >= 0' --prepare during # products that are not there yet when a gate wants them count for none
+same_run 'd == r and p == 2 * 4' --prepare during --link-latency 20000us --link-rate 10Gbit/s --split-batch never
+same_run 'd + b > r and o > 0 and p == 2 * 4' --link-latency 20000us --link-rate 10Gbit/s # auto, over a link
+refused "unknown --prepare 'later'; use auto, before or during" --prepare later
+refused 'prepare beside: is --prepare during now' --prepare beside
+refused "unknown --split-batch 'perhaps'" --split-batch perhaps
+expect 2 'has no halves; use --batch 2 or more, or --prepare during' mpirun -np 2 "$TWAIN" bench model --device cpu --shape bert-tiny --compare-overlap
 for value in 0 -1 x; do
   expect 2 "batch '$value': a whole number" mpirun -np 2 "$TWAIN" bench model --device cpu --batch="$value"
 done

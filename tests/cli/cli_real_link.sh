@@ -38,7 +38,7 @@ end_line() {
   wait "$line" || true
 }
 
-readonly bench=(bench model --model bert-tiny --seq 32 --device cpu --repeat 3 --json)
+readonly bench=(bench model --shape bert-tiny --seq 32 --device cpu --repeat 3 --json)
 online_ms() { python3 -c "import json; print(round(1e3 * json.load(open('$1'))['online_seconds'], 1))"; }
 
 # MPI would announce messages above its eager limit first, which costs two latencies more (docs/operating.md).
@@ -52,7 +52,9 @@ compare() { # MICROSECONDS MBIT
   begin_line "$1" "$2"
   on_line >real.json
   end_line
-  timeout -k 2 30 mpirun -np 2 "$TWAIN" "${bench[@]}" --emulate-link "$1,$(python3 -c "print($2 / 1000)")" >emulated.json
+  local link=(--link-latency "$1us")
+  [ "$2" = 0 ] || link+=(--link-rate "$2Mbit/s")
+  timeout -k 2 30 mpirun -np 2 "$TWAIN" "${bench[@]}" "${link[@]}" >emulated.json
   python3 - "$1" "$2" "$(online_ms real.json)" "$(online_ms emulated.json)" <<'PYTHON'
 import sys
 microseconds, rate, real, emulated = map(float, sys.argv[1:])

@@ -3,7 +3,7 @@
 source "$SOURCE_DIR/tests/cli/cli.bash"
 
 "$TWAIN" ledger --new ledger -q
-"$TWAIN" import --synthetic 1x24x3x40 -o n -q
+"$TWAIN" import --shape 1x24x3x40 -o n -q
 "$TWAIN" plan n --seq 7 -q
 "$TWAIN" share n -q
 "$TWAIN" deal n -n 12 -q
@@ -67,7 +67,7 @@ fi
 no_leftovers
 
 # a party that is killed leaves at most an empty file of the result's size, which the next run takes over
-status=$(lose_party_one KILL 0 --timeout 2 --emulate-link 20000,0)
+status=$(lose_party_one KILL 0 --silence-limit 2 --link-latency 20000us)
 for party in 0 1; do
   file=n.result.p$party.h5.partial
   [ ! -e $file ] || cmp -s $file <(head -c "$(stat -c %s $file)" /dev/zero) || fail "$file of a killed run is not empty"
@@ -83,7 +83,7 @@ if [ -e "$TWAIN_PRELOAD/preload_peer.so" ]; then
   no_leftovers
 fi
 # a launcher that is told to end: nothing is left
-mpirun -np 2 "$TWAIN" run n --ledger ledger --force --emulate-link 50000,0 >said 2>&1 &
+mpirun -np 2 "$TWAIN" run n --ledger ledger --force --link-latency 50000us >said 2>&1 &
 launcher=$!
 for ((i = 0; i < 400; i++)); do
   [ -e n.result.p0.h5.partial ] && [ -e n.result.p1.h5.partial ] && break

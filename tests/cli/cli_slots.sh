@@ -5,7 +5,7 @@ source "$SOURCE_DIR/tests/cli/cli.bash"
 id_of() { json "$1/ledger.json" 'j["id"]'; }
 fresh_keys() { "$TWAIN" deal n -n 12 -q --force; }
 
-"$TWAIN" import --synthetic 1x24x3x40 -o n -q
+"$TWAIN" import --shape 1x24x3x40 -o n -q
 "$TWAIN" plan n --seq 7 -q
 "$TWAIN" share n -q
 "$TWAIN" deal n -n 12 -q
@@ -60,7 +60,7 @@ time.sleep(8)
 PYTHON
 held=$!
 until [ -e locked ]; do sleep 0.01; done
-expect_run 0 '' n --ledger W -q --force --timeout 4
+expect_run 0 '' n --ledger W -q --force --silence-limit 4
 ! kill -0 "$held" 2>/dev/null || fail "the run did not wait for the lock"
 wait "$held"
 no_leftovers

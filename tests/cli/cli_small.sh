@@ -4,14 +4,14 @@ source "$SOURCE_DIR/tests/cli/cli.bash"
 
 chain() { # SHAPE ROUNDING OUTPUT OVERLAP
   rm -rf n.* ledger
-  "$TWAIN" import --synthetic "$1" -o n -q
-  "$TWAIN" plan n --seq 2 --rounding "$2" --output "$3" -q
+  "$TWAIN" import --shape "$1" -o n -q
+  "$TWAIN" plan n --seq 2 --rounding "$2" --result "$3" -q
   "$TWAIN" share n -q
   "$TWAIN" deal n -n 2 --test-seed 7 -q 2>said
   "$TWAIN" encode n '' '' -q # the two tokens that every text has
   "$TWAIN" share n --input -q
   "$TWAIN" ledger --new ledger -q
-  expect_run 0 '"transcript"' n --ledger ledger --allow-test-keys --overlap "$4" --device cpu --json
+  expect_run 0 '"transcript"' n --ledger ledger --allow-test-keys --split-batch "$4" --device cpu --json
   "$TWAIN" reveal n -q
   "$TWAIN" check n --exact --test-seed 7 --json >check.json || fail "check of $*"
   [ "$(json check.json 'j["exact"]["outputs_that_differ"], j["exact"]["transcript_equal"]')" = '(0, True)' ] ||

@@ -4,7 +4,7 @@ source "$SOURCE_DIR/tests/cli/cli.bash"
 
 starts=${TWAIN_STARTS:-10}
 each=3
-"$TWAIN" import --synthetic 1x24x3x40 -o n -q
+"$TWAIN" import --shape 1x24x3x40 -o n -q
 "$TWAIN" plan n --seq 7 -q
 "$TWAIN" share n -q
 "$TWAIN" deal n -n $((starts * each + 30)) -q
@@ -22,7 +22,7 @@ for ((i = 0; i < starts; i++)); do
 done
 pids=()
 for ((i = 0; i < starts; i++)); do
-  timeout 900 mpirun -np 2 "$TWAIN" run "$i/n" --ledger ledger --timeout 300 -q >"$i/said" 2>&1 </dev/null &
+  timeout 900 mpirun -np 2 "$TWAIN" run "$i/n" --ledger ledger --silence-limit 300 -q >"$i/said" 2>&1 </dev/null &
   pids+=($!)
 done
 codes=''

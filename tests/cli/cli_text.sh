@@ -12,7 +12,7 @@ P
 }
 is() { [ "$1" = "$2" ] || fail "'$1' instead of '$2'"; }
 "$TWAIN" import folder -o n -q
-"$TWAIN" plan n --seq 8 --output tokens -q
+"$TWAIN" plan n --seq 8 --result tokens -q
 
 # ---- pairs: ids, types, values of a whole run
 expect 0 'token types: 0, in second texts 1' "$TWAIN" encode n --pair 'the cat' 'dog' 'the [SEP] cat' 'sat'
@@ -50,20 +50,20 @@ printf 'the cat\n\nthe cat sat on the mat and ran\ndog\nthe cat sat on the mat. 
 expect 8 'text 2 \(line 3\) has 12 tokens, text 4 \(line 5\) has 10 tokens, more than the sequence length 8' \
   "$TWAIN" encode n --file long --force
 grep -qE 'encode --truncate.*plan --seq 12' said || fail "no remedy: $(cat said)"
-"$TWAIN" plan n --seq "$(grep -oE 'plan --seq [0-9]+' said | grep -oE '[0-9]+')" --output tokens -q --force
+"$TWAIN" plan n --seq "$(grep -oE 'plan --seq [0-9]+' said | grep -oE '[0-9]+')" --result tokens -q --force
 "$TWAIN" encode n --file long --force -q
-"$TWAIN" plan n --seq 8 --output tokens -q --force
+"$TWAIN" plan n --seq 8 --result tokens -q --force
 expect 0 'cut to 8 tokens: 2 of 4 texts' "$TWAIN" encode n --file long --truncate --force
 is "$(row 3)" '2 45 46 47 51 45 48 3 /'
 expect 8 'the model takes up to 24 tokens' "$TWAIN" encode n "$(printf 'the %.0s' {1..40})" --force
 expect 2 'unknown option --seq' "$TWAIN" encode n --seq 16 'the cat'
 expect 0 'cut to 8 tokens: 1 of 1 texts' "$TWAIN" encode n --pair --truncate --force 'the cat' 'the cat sat on the mat'
 is "$(row 0)" '2 45 46 3 45 46 47 3 / 0 0 0 0 1 1 1 1'
-"$TWAIN" plan n --seq 4 --output tokens -q --force
+"$TWAIN" plan n --seq 4 --result tokens -q --force
 expect 8 'text 1: a length of 4 tokens leaves no room for two texts' "$TWAIN" encode n --pair --truncate --force a b
 
 # ---- unknown tokens, standard input
-"$TWAIN" plan n --seq 12 --output tokens -q --force
+"$TWAIN" plan n --seq 12 --result tokens -q --force
 printf 'the cat\n\n日本 the ᚠ\n' >odd
 expect 0 'text 2 \(line 3\): 3 of 6 tokens unknown' "$TWAIN" encode n --file odd --force
 grep -q 'unknown in all: 3 of 10 tokens, in 1 of 2 texts' said || fail "$(cat said)"
@@ -110,7 +110,7 @@ json.dump({'version': '1.0', 'truncation': None, 'padding': None, 'added_tokens'
 P
 rm folder/vocab.txt
 "$TWAIN" import folder -o n -q
-"$TWAIN" plan n --seq 8 --output tokens -q
+"$TWAIN" plan n --seq 8 --result tokens -q
 "$TWAIN" encode n 'The CAT sat.' -q
 is "$(row 0)" '2 45 46 47 53 3 /'
 echo '{"[E1]": 60}' >folder/added_tokens.json

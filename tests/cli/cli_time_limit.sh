@@ -2,7 +2,7 @@
 source "$SOURCE_DIR/tests/cli/cli.bash"
 
 "$TWAIN" ledger --new ledger -q
-"$TWAIN" import --synthetic 1x24x3x40 -o n -q
+"$TWAIN" import --shape 1x24x3x40 -o n -q
 "$TWAIN" plan n --seq 7 -q
 "$TWAIN" share n -q
 "$TWAIN" deal n -n 12 -q
@@ -18,7 +18,7 @@ limited() { # SECONDS MOST COMMAND...: ends with 7 between the two
 }
 
 # every message comes within the silence limit, all together take 30 s
-limited 2 20 bash -c 'two_ranks n --ledger ledger --emulate-link 200000,0 --timeout 20 --time-limit 2'
+limited 2 20 bash -c 'two_ranks n --ledger ledger --link-latency 200000us --silence-limit 20 --time-limit 2'
 # the other party is stopped in its set-up, and this one waits longer than its limit for it
 if [ -e "$TWAIN_PRELOAD/preload_peer.so" ]; then
   limited 2 30 timeout 60 mpirun -np 1 "$TWAIN" run n --ledger ledger --time-limit 2 : -np 1 \

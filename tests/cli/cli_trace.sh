@@ -1,15 +1,15 @@
 # A recorded run: its trace as JSON and as a picture, counters of both parties, placement.
 source "$SOURCE_DIR/tests/cli/cli.bash"
 
-"$TWAIN" import --synthetic 3x64x2x128 -o n -q
+"$TWAIN" import --shape 3x64x2x128 -o n -q
 "$TWAIN" share n -q
 "$TWAIN" plan n --seq 16 -q
 "$TWAIN" deal n -n 8 -q
 "$TWAIN" encode n 'one' 'two of them' 'three' -q
 "$TWAIN" share n --input -q
 "$TWAIN" ledger --new ledger -q
-expect_run 2 "unknown --bind 'tight'; use auto or none" n --ledger ledger --bind tight
-two_ranks n --ledger ledger --trace --overlap always --prepare beside --json >run.json 2>said || { cat said >&2; fail "run"; }
+expect_run 2 "unknown --affinity 'tight'; use auto or none" n --ledger ledger --affinity tight
+two_ranks n --ledger ledger --trace --split-batch always --prepare during --json >run.json 2>said || { cat said >&2; fail "run"; }
 
 cat >check.py <<'PY'
 import json, re, sys
@@ -88,13 +88,13 @@ for rect in root.iter(svg + 'rect'):
     assert 0 <= float(rect.get('x')) and float(rect.get('x')) + float(rect.get('width')) <= 1200, rect.attrib
 PY
 
-"$TWAIN" report n --trace out >said
+"$TWAIN" report n --timeline out >said
 grep -q '^written: out.svg, out.json$' said || fail "report names no files"
 rounds=$("$TWAIN" plan n --seq 16 --json --force | python3 -c 'import json, sys; print(json.load(sys.stdin)["rounds"])')
 python3 check.py "$rounds"
-expect 3 'out.json.*exists already' "$TWAIN" report n --trace out
-"$TWAIN" report n --trace out --force -q
-expect 2 'leave out --json' "$TWAIN" report n --trace other --json
+expect 3 'out.json.*exists already' "$TWAIN" report n --timeline out
+"$TWAIN" report n --timeline out --force -q
+expect 2 'leave out --json' "$TWAIN" report n --timeline other --json
 [ ! -e other.svg ] || fail "a refused report left a picture"
 
 # counters of both parties side by side, and the place of each
@@ -113,12 +113,12 @@ fi
 # one party's file alone is enough
 mkdir alone
 cp n.result.p1.h5 alone
-(cd alone && "$TWAIN" report n --trace one -q && python3 -c '
+(cd alone && "$TWAIN" report n --timeline one -q && python3 -c '
 import json
 assert {e["pid"] for e in json.load(open("one.json"))["traceEvents"]} == {1}')
 
 # a run that recorded nothing, and was not bound; one half only
-two_ranks n --ledger ledger --force --bind none -q 2>said || { cat said >&2; fail "run without trace"; }
-expect 2 'recorded no trace; run again with' "$TWAIN" report n --trace none
+two_ranks n --ledger ledger --force --affinity none -q 2>said || { cat said >&2; fail "run without trace"; }
+expect 2 'recorded no trace; run again with' "$TWAIN" report n --timeline none
 expect 0 'not bound' "$TWAIN" report n
 no_leftovers

@@ -1,7 +1,7 @@
 # Files of an earlier version: refused with the way out; ledgers and model shares are carried over whole, keys never.
 source "$SOURCE_DIR/tests/cli/cli.bash"
 
-"$TWAIN" import --synthetic 1x24x3x40 -o n -q
+"$TWAIN" import --shape 1x24x3x40 -o n -q
 "$TWAIN" plan n --seq 7 -q
 "$TWAIN" share n -q
 "$TWAIN" deal n -n 4 -q

@@ -61,8 +61,8 @@ def corrections(name):
 
 
 def run_case(shape, tokens, result, rounding, batch):
-    twain("import", "--synthetic", shape, "-o", "n", "-q", "--force")
-    plan = json.loads(twain("plan", "n", "--seq", str(tokens), "--output", result, "--rounding", rounding, "--json", "--force"))
+    twain("import", "--shape", shape, "-o", "n", "-q", "--force")
+    plan = json.loads(twain("plan", "n", "--seq", str(tokens), "--result", result, "--rounding", rounding, "--json", "--force"))
     twain("share", "n", "-q", "--force")
     for kind in ("plan.json", "model.json", "model.p0.h5", "model.p1.h5", "model.dealer.h5"):
         Path(f"fixed.{kind}").write_bytes(Path(f"n.{kind}").read_bytes())

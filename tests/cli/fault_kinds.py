@@ -396,7 +396,7 @@ def slow_party(world, told):
 
 @fault(lies=True)
 def silent_party(world, told):
-    lie(world, told, "silent", world.chance.randrange(MESSAGES + GREETINGS + 10), 0, kind="silent", common=("--timeout", "1"))
+    lie(world, told, "silent", world.chance.randrange(MESSAGES + GREETINGS + 10), 0, kind="silent", common=("--silence-limit", "1"))
 
 
 # ---- commands that are cut short

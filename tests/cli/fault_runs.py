@@ -48,7 +48,7 @@ class World:
                                         capture_output=True).returncode == 0
         if self.can_mount:
             os.chdir(os.getcwd())
-        for args in (["import", "--synthetic", "1x24x3x40", "-o", "n"], ["plan", "n", "--seq", "7"], ["share", "n"],
+        for args in (["import", "--shape", "1x24x3x40", "-o", "n"], ["plan", "n", "--seq", "7"], ["share", "n"],
                      *(["ledger", "--new", name] for name in (*LEDGERS, "another"))):
             self.must(*args, "-q")
 

@@ -88,7 +88,7 @@ static void silent_peer(void) {
   CU_ASSERT_EQUAL(tw_channel_exchange(ends[1], &byte, &got, 1), TW_ERR_PEER);
   CU_ASSERT(seconds_since(begin) >= 0.3);
   CU_ASSERT(seconds_since(begin) < 5);
-  CU_ASSERT_PTR_NOT_NULL(strstr(tw_error_message(), "--timeout"));
+  CU_ASSERT_PTR_NOT_NULL(strstr(tw_error_message(), "--silence-limit"));
   CU_ASSERT_PTR_NOT_NULL(strstr(tw_error_message(), "party 0"));
   for (int r = 0; r < 2; r++) tw_channel_destroy(ends[r]);
 }

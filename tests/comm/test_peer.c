@@ -176,8 +176,9 @@ static void gave_up_in_time(const outcome *out) {
 }
 
 static void peer_asleep(void) {
-  outcome out = expect("asleep", TW_ERR_PEER, 3,
-                       (const char *[]){"message 2", "bytes received; look at the log of party 1", "raise --timeout"});
+  outcome out =
+      expect("asleep", TW_ERR_PEER, 3,
+             (const char *[]){"message 2", "bytes received; look at the log of party 1", "raise --silence-limit"});
   gave_up_in_time(&out);
 }
 

@@ -5,9 +5,9 @@
 #define AUTO TW_TRANSPORT_AUTO
 #define PEER TW_TRANSPORT_PEER
 #define NCCL TW_TRANSPORT_NCCL
-#define MPI TW_TRANSPORT_MPI
-#define P2P TW_TRANSPORT_MPI_P2P
-#define CUDA TW_TRANSPORT_MPI_CUDA
+#define WINDOW TW_TRANSPORT_HOST_WINDOW
+#define RELAY TW_TRANSPORT_HOST_RELAY
+#define GPU_RELAY TW_TRANSPORT_GPU_RELAY
 
 typedef struct {
   tw_pair pair;
@@ -16,33 +16,32 @@ typedef struct {
 } expectation;
 
 static const expectation table[] = {
-    // cores
-    {{.one_host = true, .nccl = true}, AUTO, {MPI}, false, false},
-    {{.one_host = false}, AUTO, {MPI}, true, true},
-    {{.one_host = true}, P2P, {P2P}, false, false},
-    {{.one_host = true, .link = true}, AUTO, {P2P}, true, true},
-    {{.one_host = true, .link = true}, MPI, {P2P}, true, true},
+    // cores: by the channel
+    {{.one_host = true, .nccl = true}, AUTO, {AUTO}, false, false},
+    {{.one_host = false}, AUTO, {AUTO}, true, true},
+    {{.one_host = true, .link = true}, AUTO, {AUTO}, true, true},
     // GPUs of one host
-    {{.gpus = true, .one_host = true, .nccl = true}, AUTO, {PEER, NCCL, MPI}, false, true},
-    {{.gpus = true, .one_host = true}, AUTO, {PEER, MPI}, false, true},
-    {{.gpus = true, .one_host = true, .nccl = true, .apart = true}, AUTO, {MPI, NCCL}, true, true},
+    {{.gpus = true, .one_host = true, .nccl = true}, AUTO, {PEER, NCCL, WINDOW}, false, true},
+    {{.gpus = true, .one_host = true}, AUTO, {PEER, WINDOW}, false, true},
+    {{.gpus = true, .one_host = true, .nccl = true, .apart = true}, AUTO, {WINDOW, NCCL}, true, true},
     {{.gpus = true, .one_host = true, .nccl = true, .apart = true}, NCCL, {NCCL}, false, false},
-    {{.gpus = true, .one_host = true, .apart = true}, AUTO, {MPI}, true, true},
-    {{.gpus = true, .one_host = true, .nccl = true, .unseen = true}, AUTO, {PEER, MPI, NCCL}, false, true},
-    {{.gpus = true, .one_host = true, .unseen = true}, AUTO, {PEER, MPI}, false, true},
-    {{.gpus = true, .one_host = true, .nccl = true}, MPI, {MPI}, true, true},
+    {{.gpus = true, .one_host = true, .apart = true}, AUTO, {WINDOW}, true, true},
+    {{.gpus = true, .one_host = true, .nccl = true, .unseen = true}, AUTO, {PEER, WINDOW, NCCL}, false, true},
+    {{.gpus = true, .one_host = true, .unseen = true}, AUTO, {PEER, WINDOW}, false, true},
+    {{.gpus = true, .one_host = true, .nccl = true}, WINDOW, {WINDOW}, true, true},
     {{.gpus = true, .one_host = true, .nccl = true}, NCCL, {NCCL}, false, true},
-    {{.gpus = true, .one_host = true, .nccl = true}, P2P, {P2P}, true, true},
-    {{.gpus = true, .one_host = true, .nccl = true, .link = true}, AUTO, {P2P}, true, true},
+    {{.gpus = true, .one_host = true, .nccl = true}, RELAY, {RELAY}, true, true},
+    {{.gpus = true, .one_host = true, .nccl = true, .link = true}, AUTO, {RELAY}, true, true},
+    {{.gpus = true, .one_host = true, .link = true}, WINDOW, {RELAY}, true, true},
     // one GPU
-    {{.gpus = true, .one_host = true, .one_gpu = true, .link = true}, AUTO, {P2P}, true, true},
-    {{.gpus = true, .one_host = true, .one_gpu = true}, P2P, {P2P}, true, true},
-    {{.gpus = true, .one_host = true, .one_gpu = true, .nccl = true}, AUTO, {MPI}, false, true},
+    {{.gpus = true, .one_host = true, .one_gpu = true, .link = true}, AUTO, {RELAY}, true, true},
+    {{.gpus = true, .one_host = true, .one_gpu = true}, RELAY, {RELAY}, true, true},
+    {{.gpus = true, .one_host = true, .one_gpu = true, .nccl = true}, AUTO, {WINDOW}, false, true},
     {{.gpus = true, .one_host = true, .one_gpu = true}, PEER, {PEER}, false, true},
     // between hosts
-    {{.gpus = true, .nccl = true}, AUTO, {NCCL, MPI}, false, false},
-    {{.gpus = true}, AUTO, {MPI}, true, true},
-    {{.gpus = true, .nccl = true}, CUDA, {CUDA}, true, true},
+    {{.gpus = true, .nccl = true}, AUTO, {NCCL, WINDOW}, false, false},
+    {{.gpus = true}, AUTO, {WINDOW}, true, true},
+    {{.gpus = true, .nccl = true}, GPU_RELAY, {GPU_RELAY}, true, true},
 };
 
 static void test_table(void) {

@@ -42,8 +42,6 @@ static tw_terms fresh_terms(void) {
   tw_id_random(&t.ledgers[1]);
   tw_digest_of(&t.lengths, sizeof t.lengths, &t.slots);
   t.overlap = 1;
-  t.budget_words = 1 + randombytes_uniform(100);
-  t.budget_jobs = randombytes_uniform(100);
   strcpy(t.transport, "auto");
   strcpy(t.link, "none");
   return t;
@@ -150,16 +148,12 @@ static void different_options(void) {
   expect_difference(&a, &b, "party 1's ledger", a.ledgers[1].hex, b.ledgers[1].hex);
   b = a, b.test_keys = 1;
   expect_difference(&a, &b, "TEST keys", "party 0 has 0", "has 1");
-  b = a, strcpy(b.transport, "mpi-p2p");
-  expect_difference(&a, &b, "transport", "has auto", "has mpi-p2p");
+  b = a, strcpy(b.transport, "host-relay");
+  expect_difference(&a, &b, "transport", "has auto", "has host-relay");
   b = a, strcpy(b.link, "100 us, 10 Gbit/s");
-  expect_difference(&a, &b, "--emulate-link", "has none", "100 us, 10 Gbit/s");
+  expect_difference(&a, &b, "--link-latency", "has none", "100 us, 10 Gbit/s");
   b = a, b.overlap = 0;
-  expect_difference(&a, &b, "--overlap", "halves that take turns", "the whole batch at once");
-  b = a, b.budget_words = 66666;
-  expect_difference(&a, &b, "--open-budget-words", "party 0 has", "66666");
-  b = a, b.budget_jobs = 55555;
-  expect_difference(&a, &b, "--open-budget-jobs", "party 0 has", "55555");
+  expect_difference(&a, &b, "--split-batch", "halves that take turns", "the whole batch at once");
 }
 
 static void expect_refusal(const tw_terms *mine, const tw_greeting *g, const char *what) {

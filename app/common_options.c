@@ -1,0 +1,102 @@
+#include "app/common_options.h"
+
+#include "io/model.h"
+
+const tw_option tw_option_seq = {.name = "seq",
+                                 .letter = 's',
+                                 .kind = TW_OPTION_INTEGER,
+                                 .value = "S",
+                                 .fallback = "128",
+                                 .help = "tokens of a sequence; shorter ones are padded",
+                                 .low = 1,
+                                 .high = TW_MOST_TOKENS};
+
+const tw_option tw_option_shape = {
+    .name = "shape",
+    .kind = TW_OPTION_TEXT,
+    .value = "SHAPE",
+    .help =
+        "a model of this shape with random weights: bert-tiny, -mini, -small, -medium, -base, -large, minilm, or "
+        "LAYERSxHIDDENxHEADSxINTERMEDIATE"};
+
+const tw_option tw_option_device = {.name = "device",
+                                    .kind = TW_OPTION_TEXT,
+                                    .value = "WHICH",
+                                    .fallback = "auto",
+                                    .help = "cpu, cuda (one GPU a party), or auto: a GPU where there is one"};
+
+const tw_option tw_option_affinity = {
+    .name = "affinity",
+    .kind = TW_OPTION_TEXT,
+    .value = "WHICH",
+    .fallback = "auto",
+    .help =
+        "auto: bind to cores and memory near the party's GPU, parties of one host apart, always inside what the "
+        "launcher gave; none: stay where the launcher put the party"};
+
+const tw_option tw_option_transport = {
+    .name = "transport",
+    .kind = TW_OPTION_TEXT,
+    .value = "WHICH",
+    .fallback = "auto",
+    .help =
+        "how GPUs exchange: peer (each writes into the other's memory), nccl, host-window (memory of their host "
+        "that both map), host-relay (messages from host memory), gpu-relay (messages from GPU memory), or auto: "
+        "the first of peer, nccl, host-window, host-relay that works"};
+
+const tw_option tw_option_link_latency = {
+    .name = "link-latency",
+    .kind = TW_OPTION_TIME,
+    .value = "TIME",
+    .help =
+        "one-way latency of the link between the parties, in us, ms or s; plan forecasts with it, run and bench "
+        "hold messages back as such a link would, where it is given",
+    .low = 0,
+    .high = 10};
+
+const tw_option tw_option_link_rate = {
+    .name = "link-rate",
+    .kind = TW_OPTION_RATE,
+    .value = "RATE",
+    .help =
+        "bandwidth of that link each way, in kbit/s, Mbit/s, Gbit/s, kB/s, MB/s or GB/s; run and bench: no limit "
+        "unless it is given",
+    .low = 125,
+    .high = 125e12};
+
+const tw_option tw_option_split_batch = {
+    .name = "split-batch",
+    .kind = TW_OPTION_TEXT,
+    .value = "WHEN",
+    .fallback = "auto",
+    .help =
+        "halves of a batch take turns, so that one computes while the other's openings are on their way: always, "
+        "never, or auto: where openings are waited for (between hosts unless by NCCL, by host-relay and gpu-relay, "
+        "and by host-window between two GPUs)"};
+
+const tw_option tw_option_prepare = {
+    .name = "prepare",
+    .kind = TW_OPTION_TEXT,
+    .value = "WHEN",
+    .fallback = "auto",
+    .help =
+        "work that needs no input: before the online phase, which is shortest then; during it, so that both "
+        "together are shortest; or auto: during it on a GPU and between hosts, but not with NCCL between hosts"};
+
+const tw_option tw_option_silence_limit = {.name = "silence-limit",
+                                           .kind = TW_OPTION_REAL,
+                                           .value = "SECONDS",
+                                           .fallback = "60",
+                                           .help = "give up when nothing comes from the other party for so long",
+                                           .low = 0.1,
+                                           .high = 1e6};
+
+const tw_option tw_option_allow_unlocked = {
+    .name = "allow-unlocked",
+    .help =
+        "go on where seeds cannot be locked in memory (`ulimit -l`): they may reach swap, which must be off or "
+        "encrypted"};
+
+const tw_option tw_option_verbose = {.name = "verbose", .letter = 'v', .help = "costs of every gate in every layer"};
+const tw_option tw_option_json = {.name = "json", .help = "print JSON instead of tables"};
+const tw_option tw_option_force = {.name = "force", .help = "replace files that are there"};

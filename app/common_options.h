@@ -1,0 +1,27 @@
+// Options that several commands have. A command's table names one and says where its value goes:
+//   {.common = &tw_option_seq, .field = offsetof(settings, seq)}
+// with a default or a help text of its own where it differs. docs/options.md lists all options.
+#ifndef TW_COMMON_OPTIONS_H
+#define TW_COMMON_OPTIONS_H
+
+#include "app/options.h"
+
+// The model and what is computed with it.
+extern const tw_option tw_option_seq,  // int64_t
+    tw_option_shape;                   // const char *; a word that tw_shape_config knows
+
+// Where a party computes (jobs/parties/hardware.h, tw_party_words).
+extern const tw_option tw_option_device, tw_option_affinity;
+
+// The link between the parties, and how they use it (the same).
+extern const tw_option tw_option_transport, tw_option_split_batch, tw_option_prepare;  // const char *
+extern const tw_option tw_option_link_latency, tw_option_link_rate;                    // double: tw_link_profile
+extern const tw_option tw_option_silence_limit;                                        // double
+
+// Secrets in this process's memory (app/secrets.h).
+extern const tw_option tw_option_allow_unlocked;  // bool
+
+// What is written.
+extern const tw_option tw_option_verbose, tw_option_json, tw_option_force;  // bool
+
+#endif

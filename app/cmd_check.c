@@ -36,7 +36,7 @@ static const tw_option options[] = {
      .field = offsetof(settings, tolerance),
      .value = "X",
      .fallback = "0.05",
-     .help = "largest relative error |private - float| / |float| of a sequence; beyond it the exit code is 10",
+     .help = "largest relative error of a sequence against the float model; beyond it the exit code is 10",
      .low = 0,
      .high = 1e6},
     {.common = &tw_option_json, .field = offsetof(settings, json)},

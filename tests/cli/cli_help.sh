@@ -66,7 +66,7 @@ expect 2 "unknown command 'shaer'; did you mean share\?" "$TWAIN" shaer
 expect 2 "unknown command 'xyzzy'; " "$TWAIN" xyzzy
 expect 2 'unknown option --sequence; did you mean --seq\?' "$TWAIN" plan n --sequence 9
 expect 2 'unknown option --rouding; did you mean --rounding\?' "$TWAIN" plan n --rouding faithful
-expect 2 'unknown option -Z; `twain plan --help`' "$TWAIN" plan n -Z
+expect 2 'unknown option -Z; `twain help plan`' "$TWAIN" plan n -Z
 expect 2 '--seq needs a value' "$TWAIN" plan n --seq
 expect 2 "--seq '12x'" "$TWAIN" plan n --seq 12x
 expect 2 "--seq '0': a whole number from 1 to 512" "$TWAIN" plan n --seq=0

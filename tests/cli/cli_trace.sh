@@ -48,7 +48,7 @@ for party in (0, 1):
 end = max(s['ts'] + s['dur'] for s in spans if s['pid'] == 0) * 1e-6
 assert 0.5 * run['online_seconds'] < end <= run['online_seconds'], (end, run['online_seconds'])
 busy = sum(s['dur'] for s in spans if s['pid'] == 0 and s['cat'] == 'compute') * 1e-6
-gates = sum(g['seconds'] for g in run['gates'])
+gates = sum(g['seconds'] for g in run['steps'])
 assert 0.95 * gates < busy < run['online_seconds'], (busy, gates)  # sending by budget counts as work
 
 c = run['counters']

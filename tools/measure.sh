@@ -9,7 +9,7 @@ limit=${SECONDS_LEFT:-330}
 source "$(dirname "${BASH_SOURCE[0]}")/measure.bash"
 
 model() { # NAME MODEL OPTION...
-  measure "model-$1" "${pair[@]}" "$twain" bench model --model "$2" --seq 128 --device cuda --json "${@:3}"
+  measure "model-$1" "${pair[@]}" "$twain" bench model --shape "$2" --seq 128 --device cuda --prepare before --json "${@:3}"
 }
 
 nvidia-smi --query-gpu=name,driver_version --format=csv,noheader
@@ -20,11 +20,11 @@ model bert-base-guard bert-base --repeat 20 --guard
 for way in peer nccl host-window host-relay; do
   measure "opens-$way" "${pair[@]}" "$twain" bench opens --device cuda --transport "$way" --json
 done
-measure deal-bert-base "$twain" bench deal --model bert-base --seq 128 --device cuda --repeat 10 --json
+measure deal-bert-base "$twain" bench deal --shape bert-base --seq 128 --device cuda --repeat 10 --json
 model bert-base-batch-4 bert-base --batch 4 --repeat 5 --keys resident
 model bert-base-batch-16 bert-base --batch 16 --repeat 2 --keys resident
 model bert-base-resident bert-base --repeat 10 --keys resident
-measure steps-bert-base "${pair[@]}" "$twain" bench model --model bert-base --seq 128 --device cuda --json -v --repeat 10
+measure steps-bert-base "${pair[@]}" "$twain" bench model --shape bert-base --seq 128 --device cuda --prepare before --json -v --repeat 10
 for way in nccl host-window host-relay; do model "bert-base-$way" bert-base --repeat 5 --transport "$way"; done
 model bert-tiny-guard bert-tiny --repeat 20 --guard
 model bert-large-guard bert-large --repeat 5 --guard

@@ -10,7 +10,7 @@ source "$(dirname "${BASH_SOURCE[0]}")/measure.bash"
 
 lan=(--link-latency 100us --link-rate 10Gbit/s) wan=(--link-latency 20ms --link-rate 200Mbit/s)
 model() { # NAME MODEL OPTION...
-  measure "model-$1" "${pair[@]}" "$twain" bench model --model "$2" --seq 128 --device cpu --json "${@:3}"
+  measure "model-$1" "${pair[@]}" "$twain" bench model --shape "$2" --seq 128 --device cpu --json "${@:3}"
 }
 
 for name in bert-tiny minilm bert-base; do
@@ -19,6 +19,6 @@ for name in bert-tiny minilm bert-base; do
   model "$name-wan" "$name" --repeat 1 "${wan[@]}"
 done
 model bert-base-guard bert-base --repeat 5 --guard
-measure deal-bert-base "$twain" bench deal --model bert-base --seq 128 --device cpu --json
-measure plan-bert-base "$twain" plan --model bert-base --seq 128 --json
+measure deal-bert-base "$twain" bench deal --shape bert-base --seq 128 --device cpu --json
+measure plan-bert-base "$twain" plan --shape bert-base --seq 128 --json
 finish

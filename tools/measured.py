@@ -145,7 +145,7 @@ def others(r):
                          duration(m.get("preparation_median_ns")), megabytes(m.get("key_bytes")),
                          megabytes(m.get("sent_bytes")), str(m.get("rounds", ""))])
     head = ["128 tokens, online", "SIGMA", "FuseFSS", "twain", "preparation", "keys a party", "sent a party", "rounds"]
-    return table(head, rows) + "\n\n" + r.note("`mpirun -np 2 twain bench model --model MODEL --seq 128 --device cuda`, "
+    return table(head, rows) + "\n\n" + r.note("`mpirun -np 2 twain bench model --shape MODEL --seq 128 --device cuda`, "
                                                "with `--guard` where it says so")
 
 
@@ -161,7 +161,7 @@ def results(r):
             rows.append([what if "same" in what else f"{NAMES[m['model']]}, {what}", duration(m["online_median_ns"]),
                          megabytes(m.get("key_bytes")), megabytes(m.get("sent_bytes")), str(m.get("rounds", ""))])
     head = ["model, on what", "online", "keys a party", "sent a party", "rounds"]
-    return table(head, rows) + "\n\n" + r.note("`mpirun -np 2 build/twain bench model --model bert-base --seq 128`")
+    return table(head, rows) + "\n\n" + r.note("`mpirun -np 2 build/twain bench model --shape bert-base --seq 128 --prepare before`")
 
 
 def limits(r):
@@ -210,7 +210,7 @@ def transports(r):
             rows.append([f"`{way}`"] + [duration(t) for t in times] + [rate, duration(m.get("online_median_ns"))])
     head = ["transport", "64 B", "4 KiB", "64 KiB", "1 MiB", "16 MiB", "16 MiB each way", "BERT-base online"]
     return table(head, rows) + "\n\n" + r.note("`mpirun -np 2 twain bench opens --device cuda --transport WAY`, last column "
-                                               "`bench model --model bert-base --transport WAY`")
+                                               "`bench model --shape bert-base --transport WAY`")
 
 
 def batches(r):
@@ -224,7 +224,7 @@ def batches(r):
             rows.append([title, duration(online), duration(online / m["batch"]), duration(before),
                          digits(1e9 * m["batch"] / (online + before)) if before else ""])
     head = ["batch", "online", "a sequence", "preparation", "sequences a second, with preparation"]
-    return table(head, rows) + "\n\n" + r.note("`mpirun -np 2 twain bench model --model bert-base --device cuda --batch B "
+    return table(head, rows) + "\n\n" + r.note("`mpirun -np 2 twain bench model --shape bert-base --prepare before --batch B "
                                                "--keys WHERE`")
 
 
@@ -237,7 +237,7 @@ def links(r):
                         [duration(times[0].get("preparation_median_ns")), megabytes(times[0].get("key_bytes")),
                          megabytes(times[0].get("sent_bytes")), str(times[0].get("rounds", ""))])
     head = ["128 tokens, online", "no link", "LAN", "WAN", "preparation", "keys a party", "sent a party", "rounds"]
-    return table(head, rows) + "\n\n" + r.note("`mpirun -np 2 twain bench model --model MODEL --device cpu`, with "
+    return table(head, rows) + "\n\n" + r.note("`mpirun -np 2 twain bench model --shape MODEL --device cpu`, with "
                                                "`--link-latency 100us --link-rate 10Gbit/s` (LAN) or "
                                                "`--link-latency 20ms --link-rate 200Mbit/s` (WAN)")
 
@@ -254,7 +254,7 @@ def whole(r):
             ["preparation", "an inference", part(gpu, "preparation_median_ns"), part(cpu, "preparation_median_ns")],
             ["online", "an inference", part(gpu, "online_median_ns"), part(cpu, "online_median_ns")]]
     return table(["BERT-base, 128 tokens", "once", "two GPUs, guard", "two cores"], rows, 2) + "\n\n" + r.note(
-        "`twain bench deal --model bert-base` and `mpirun -np 2 twain bench model --model bert-base`")
+        "`twain bench deal --shape bert-base` and `mpirun -np 2 twain bench model --shape bert-base`")
 
 
 TABLES = {"results": results, "others": others, "limits": limits, "transports": transports, "batches": batches,

@@ -14,8 +14,8 @@ typedef struct tw_opens tw_opens;
 // Why a message leaves: what it opens is needed now, or enough is queued.
 typedef enum { TW_FLUSH_DEMAND, TW_FLUSH_BUDGET } tw_flush_reason;
 
-// Of an online phase. flushes_overlapped: levels of one part of the batch evaluated while another part's
-// openings were in flight. rounds: openings one behind the other, the most of any part.
+// Of an online phase. flushes_overlapped: levels of one half of the batch evaluated while the other half's
+// openings were in flight. rounds: openings one behind the other, the most of any half.
 typedef struct {
   uint64_t rounds;
   uint64_t open_flushes_demand, open_flushes_budget, flushes_overlapped, open_comm_ns, gate_ns, open_wire_bytes_sent,
@@ -40,8 +40,8 @@ void tw_opens_destroy(tw_opens *);
 // TW_ERR_INTERNAL for arguments out of range.
 tw_status tw_opens_ring(tw_opens *, uint32_t use, uint64_t slot, int ring_bits, size_t n, uint64_t *data);
 
-// Queue the open of bit planes (1..65535): planes * ceil(n/64) words, XOR-combined. Lanes past n are neither sent nor
-// kept: they are zero afterwards.
+// Queue the open of bit planes (1..65535): planes * ceil(n/64) words, XOR-combined. Elements past n are neither sent
+// nor kept: they are zero afterwards.
 tw_status tw_opens_bits(tw_opens *, uint32_t use, uint64_t slot, int planes, size_t n, uint64_t *data);
 
 // Number of opens queued for the next flush; and their words of payload.

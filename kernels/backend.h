@@ -66,10 +66,10 @@ typedef struct {
   // All corrections of one gate at once, at most 8, for as many sequences each.
   tw_status (*corrections)(const tw_correction_args *args, int count, void *stream);
   // A gate and its corrections: args point at the corrections' `out`, which the backend may leave as it was.
-#define TW_DECLARE_TAKING_OP(op) \
+#define TW_DECLARE_CORRECTED_OP(op) \
   tw_status (*op##_corrected)(const tw_##op##_args *args, const tw_correction_args *taken, int count, void *stream);
-  TW_TAKING_OPS(TW_DECLARE_TAKING_OP)
-#undef TW_DECLARE_TAKING_OP
+  TW_CORRECTED_OPS(TW_DECLARE_CORRECTED_OP)
+#undef TW_DECLARE_CORRECTED_OP
   // Dealer: halves of one gate's corrections for both parties, at most TW_GIVE_MOST.
   tw_status (*give)(const tw_give_args *args, int count, void *stream);
 

@@ -8,7 +8,7 @@
 #include "base/memory.h"
 #include "kernels/pack.h"
 
-enum { BLOCK_BYTES = 64, PIECE_BLOCKS = 64, PIECE_BYTES = PIECE_BLOCKS * BLOCK_BYTES };
+enum { BLOCK_BYTES = 64, STRETCH_BLOCKS = 64, STRETCH_BYTES = STRETCH_BLOCKS * BLOCK_BYTES };
 
 // Picks libsodium's vectorised ChaCha20 and opens the system's generator. Without either nothing here is safe.
 static void ensure_sodium(void) {
@@ -45,13 +45,13 @@ void tw_seed_test(tw_seed *seed, uint64_t number, const char *label, uint64_t in
   tw_wipe(&state, sizeof state);
 }
 
-// A position inside one stream, and the piece of key stream around it.
+// A position inside one stream, and the stretch of key stream around it.
 typedef struct {
   const tw_seed *seed;
   uint8_t nonce[crypto_stream_chacha20_ietf_NONCEBYTES];
   size_t word_bytes;
   uint64_t next;  // stream word that comes next
-  uint8_t piece[PIECE_BYTES] __attribute__((aligned(64)));
+  uint8_t stretch[STRETCH_BYTES] __attribute__((aligned(64)));
 } prg_stream;
 
 static void stream_open(prg_stream *s, const tw_seed *seed, uint32_t use, uint64_t slot, size_t word_bytes,
@@ -67,18 +67,18 @@ static void stream_open(prg_stream *s, const tw_seed *seed, uint32_t use, uint64
   s->next = first;
 }
 
-// Produces up to `wanted` words from the current position; they start at *words, which is inside s->piece.
-static size_t stream_piece(prg_stream *s, size_t wanted, const uint8_t **words) {
+// Produces up to `wanted` words from the current position; they start at *words, which is inside s->stretch.
+static size_t stream_stretch(prg_stream *s, size_t wanted, const uint8_t **words) {
   size_t block_words = BLOCK_BYTES / s->word_bytes;
   uint64_t block = s->next / block_words;
   size_t skip = (size_t)(s->next % block_words);
-  size_t room = PIECE_BYTES / s->word_bytes - skip;
+  size_t room = STRETCH_BYTES / s->word_bytes - skip;
   size_t count = wanted < room ? wanted : room;
   size_t bytes = (skip + count) * s->word_bytes;
-  memset(s->piece, 0, bytes);
-  crypto_stream_chacha20_ietf_xor_ic(s->piece, s->piece, bytes, s->nonce, (uint32_t)block, s->seed->key);
+  memset(s->stretch, 0, bytes);
+  crypto_stream_chacha20_ietf_xor_ic(s->stretch, s->stretch, bytes, s->nonce, (uint32_t)block, s->seed->key);
   s->next += count;
-  *words = s->piece + skip * s->word_bytes;
+  *words = s->stretch + skip * s->word_bytes;
   return count;
 }
 
@@ -104,14 +104,14 @@ void tw_prg_ring(const tw_seed *seed, uint32_t use, uint64_t slot, int ring_bits
   stream_open(&s, seed, use, slot, ring_bits <= 32 ? 4 : 8, first, n);
   for (size_t done = 0; done < n;) {
     const uint8_t *words;
-    size_t count = stream_piece(&s, n - done, &words);
+    size_t count = stream_stretch(&s, n - done, &words);
     if (ring_bits <= 32)
       ring_from_u32(words, count, (uint32_t)tw_mask(ring_bits), out + done);
     else
       ring_from_u64(words, count, tw_mask(ring_bits), out + done);
     done += count;
   }
-  tw_wipe(s.piece, sizeof s.piece);
+  tw_wipe(s.stretch, sizeof s.stretch);
 }
 
 void tw_prg_words(const tw_seed *seed, uint32_t use, uint64_t slot, uint64_t first_word, size_t n, uint64_t *out) {

@@ -365,7 +365,7 @@ TW_ELEMENT uint64_t tw_floor_at(const tw_floor_args *a, size_t row, size_t col) 
 
 // Those whose corrections are read by nothing else, element j of one for element j of the gate: a backend may expand
 // them on the way.
-#define TW_TAKING_OPS(X) X(combine) X(extend) X(multiply) X(multiply_rows) X(square) X(select) X(piece) X(floor)
+#define TW_CORRECTED_OPS(X) X(combine) X(extend) X(multiply) X(multiply_rows) X(square) X(select) X(piece) X(floor)
 
 // Every formula of this file, for tables and twins.
 // clang-format off

@@ -18,7 +18,7 @@ TW_BIT_OPS(CALL_OF)
     const tw_corrected *t = args;                                                                       \
     return k->op##_corrected(t->args, t->taken, t->count, stream);                                      \
   }
-TW_TAKING_OPS(CALL_TAKING)
+TW_CORRECTED_OPS(CALL_TAKING)
 #undef CALL_TAKING
 
 #define TIME_ROWS(g, op, a) time_rows(g, #op, (a).rows, (a).cols, call_##op, &(a))

@@ -14,13 +14,13 @@ TW_BIT_OPS(NO_OP)
 TW_DEAL_OPS(NO_OP)
 TW_DEAL_BIT_OPS(NO_OP)
 
-#define NO_TAKING_OP(op)                                                                                       \
+#define NO_CORRECTED_OP(op)                                                                                    \
   static tw_status no_##op##_corrected(const tw_##op##_args *args, const tw_correction_args *taken, int count, \
                                        void *stream) {                                                         \
     (void)args, (void)taken, (void)count, (void)stream;                                                        \
     return TW_OK;                                                                                              \
   }
-TW_TAKING_OPS(NO_TAKING_OP)
+TW_CORRECTED_OPS(NO_CORRECTED_OP)
 
 static tw_status no_copy(void *to, const void *from, size_t bytes, void *stream) {
   (void)to, (void)from, (void)bytes, (void)stream;
@@ -108,7 +108,7 @@ static tw_status no_finish(void *state, int half, uint64_t message) {
 }
 
 #define NO_OP_ENTRY(op) no.op = no_##op;
-#define NO_TAKING_ENTRY(op) no.op##_corrected = no_##op##_corrected;
+#define NO_CORRECTED_ENTRY(op) no.op##_corrected = no_##op##_corrected;
 
 static tw_backend silent(const tw_backend *backend) {
   tw_backend no = *backend;
@@ -116,7 +116,7 @@ static tw_backend silent(const tw_backend *backend) {
   TW_BIT_OPS(NO_OP_ENTRY)
   TW_DEAL_OPS(NO_OP_ENTRY)
   TW_DEAL_BIT_OPS(NO_OP_ENTRY)
-  TW_TAKING_OPS(NO_TAKING_ENTRY)
+  TW_CORRECTED_OPS(NO_CORRECTED_ENTRY)
   no.copy = no.upload = no.download = no_copy;
   no.fill = no_fill;
   no.row_sums = no_row_sums;

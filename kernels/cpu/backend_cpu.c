@@ -65,13 +65,13 @@ static tw_status corrections(const tw_correction_args *args, int count, void *st
   return TW_OK;
 }
 
-#define TW_CPU_TAKING_OP(op)                                                                              \
+#define TW_CPU_CORRECTED_OP(op)                                                                           \
   static tw_status op##_corrected(const tw_##op##_args *args, const tw_correction_args *taken, int count, \
                                   void *stream) {                                                         \
     TW_TRY(corrections(taken, count, stream));                                                            \
     return tw_cpu_##op(args, stream);                                                                     \
   }
-TW_TAKING_OPS(TW_CPU_TAKING_OP)
+TW_CORRECTED_OPS(TW_CPU_CORRECTED_OP)
 
 static tw_status gemm(size_t count, size_t m, size_t n, size_t k, const uint64_t *a, const uint64_t *b, uint64_t *c,
                       int ring_bits, int accumulate, void *stream) {
@@ -99,7 +99,7 @@ static tw_status product(const void *v, size_t m, size_t n, size_t k, const uint
 }
 
 #define TW_CPU_ENTRY(op) .op = tw_cpu_##op,
-#define TW_CPU_TAKING_ENTRY(op) .op##_corrected = op##_corrected,
+#define TW_CPU_CORRECTED_ENTRY(op) .op##_corrected = op##_corrected,
 const tw_backend tw_cpu_backend = {.name = "cpu",
                                    .alloc = tw_secret_alloc,
                                    .release = tw_secret_free,
@@ -118,4 +118,4 @@ const tw_backend tw_cpu_backend = {.name = "cpu",
                                    .operand_free = operand_free,
                                    .product = product,
                                    TW_RING_OPS(TW_CPU_ENTRY) TW_BIT_OPS(TW_CPU_ENTRY) TW_DEAL_OPS(TW_CPU_ENTRY)
-                                       TW_DEAL_BIT_OPS(TW_CPU_ENTRY) TW_TAKING_OPS(TW_CPU_TAKING_ENTRY)};
+                                       TW_DEAL_BIT_OPS(TW_CPU_ENTRY) TW_CORRECTED_OPS(TW_CPU_CORRECTED_ENTRY)};

@@ -73,11 +73,11 @@ tw_status tw_cpu_deal_subsets(const tw_deal_subsets_args *a, void *stream) {
 
 // ---- halves of corrections ----
 
-enum { PIECE = 2048 };  // elements at once; a piece of packed elements ends at a whole word
+enum { AT_ONCE = 2048 };  // elements; so many packed ones end at a whole word
 
 static void give_ring(const tw_give_args *a, uint64_t *pad) {
-  for (size_t at = 0; at < a->count; at += PIECE) {
-    size_t n = a->count - at < PIECE ? a->count - at : PIECE;
+  for (size_t at = 0; at < a->count; at += AT_ONCE) {
+    size_t n = a->count - at < AT_ONCE ? a->count - at : AT_ONCE;
     tw_prg_ring(a->seed, a->use, *a->slot, a->width, a->first + at, n, pad);
     for (size_t j = 0; j < n; j++) pad[j] = a->values[a->first + at + j] - pad[j];
     tw_pack(pad, n, a->width, a->packed + at / 8 * (size_t)a->width);
@@ -88,8 +88,8 @@ static void give_bits(const tw_give_args *a, uint64_t *pad) {
   size_t words = tw_words(a->n), first = tw_words(a->first), mine = tw_words(a->count);
   uint64_t *packed = (uint64_t *)(void *)a->packed;
   for (size_t plane = 0; plane < (size_t)a->width; plane++, packed += mine)
-    for (size_t at = 0; at < mine; at += PIECE) {
-      size_t from = plane * words + first + at, n = mine - at < PIECE ? mine - at : PIECE;
+    for (size_t at = 0; at < mine; at += AT_ONCE) {
+      size_t from = plane * words + first + at, n = mine - at < AT_ONCE ? mine - at : AT_ONCE;
       tw_prg_words(a->seed, a->use, *a->slot, from, n, pad);
       for (size_t w = 0; w < n; w++) packed[at + w] = a->values[from + w] ^ pad[w];
     }
@@ -97,7 +97,7 @@ static void give_bits(const tw_give_args *a, uint64_t *pad) {
 
 tw_status tw_cpu_give(const tw_give_args *args, int count, void *stream) {
   (void)stream;
-  uint64_t pad[PIECE];
+  uint64_t pad[AT_ONCE];
   for (int i = 0; i < count; i++) {
     const tw_give_args *a = &args[i];
     if (a->bytes == 0) continue;

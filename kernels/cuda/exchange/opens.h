@@ -400,11 +400,11 @@ struct exchange_args {
   tw_mailbox box;
   uint64_t number;
   uint64_t *digests;
-  int rounds, alone;  // alone: no other lane's exchange may have to come up beside this one
+  int rounds, alone;  // alone: no other half's exchange may have to come up beside this one
 };
 
 // A kernel that waits for the other party lets later ones come up early only when it is alone: they would hold the
-// multiprocessors that another lane's exchange needs, for which the other party may be waiting.
+// multiprocessors that another half's exchange needs, for which the other party may be waiting.
 inline __device__ bool begin_exchange(const exchange_args &a) {
   if (a.alone)
     tw_begin();

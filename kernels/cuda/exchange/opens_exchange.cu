@@ -40,7 +40,7 @@ __device__ void receive_rounds(const exchange_args &a, uint64_t number, uint64_t
   }
 }
 
-// A multiprocessor takes blocks of two lanes with half as many warps, or one of a lane alone.
+// A multiprocessor takes blocks of two halves of a batch with half as many warps, or one of a whole batch.
 template <int warps>
 __global__ void __launch_bounds__(64 * warps, 16 / warps) exchange_kernel(const __grid_constant__ exchange_args a) {
   __shared__ uint64_t stage[2 * warps][2 * UNIT];

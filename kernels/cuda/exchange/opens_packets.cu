@@ -114,7 +114,7 @@ __device__ bool receive_small(const exchange_args &a, const uint64_t *slot, uint
   return true;
 }
 
-// A multiprocessor takes blocks of two lanes.
+// A multiprocessor takes blocks of two halves of a batch.
 __global__ void __launch_bounds__(SMALL_THREADS, 2) exchange_small_kernel(const __grid_constant__ exchange_args a) {
   __shared__ uint64_t stage[SMALL_WARPS][2 * UNIT];
   uint64_t number = *a.box.base + a.number;

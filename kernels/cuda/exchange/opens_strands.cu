@@ -4,8 +4,8 @@
 // goes by strands, each a ring of a few lines and a pair of warps in either party: one packs a part of the message and
 // sends it, frame after frame at a pace; the other looks for a frame of the other party when BEHIND later ones have
 // been sent, so that as many bytes are read as are written, and what is looked for is there. Where many warps wait,
-// they look rarely. Large messages of two lanes are sent one after the other, in the order in which both parties
-// recorded them: side by side they would end together, and neither lane's gates would fill the other's wait.
+// they look rarely. Large messages of two halves are sent one after the other, in the order in which both parties
+// recorded them: side by side they would end together, and neither half's gates would fill the other's wait.
 //
 // Every packet of 16 bytes says whether it is there: 127 bits are the message's and one tells odd laps of the ring from
 // even ones. So nothing is fenced, and no flag is waited for. A line that is used is written to its end, so that every

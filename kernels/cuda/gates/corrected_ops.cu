@@ -12,7 +12,7 @@ enum {
   THREADS = 128,
   WARPS = THREADS / 32,
   SEGMENT = 512,  // elements of a block
-  MOST_PARTS = 8
+  MOST_CORRECTIONS = 8
 };
 
 // A correction with an element for each of the gate's; the others are expanded beforehand.
@@ -25,25 +25,25 @@ typedef struct {
   uint32_t own_first, own_end;          // drawn elements
   uint32_t packed_first, packed_count;  // the others
   uint32_t place;                       // of its pointer among the 8-byte words of the gate's arguments
-} part;
+} correction;
 
 typedef struct {
-  part each[MOST_PARTS];
+  correction each[MOST_CORRECTIONS];
   int count;
   uint32_t n;  // elements of a sequence
-} part_list;
+} correction_list;
 
 template <class type>
 struct corrected_call {
   type a;
-  part_list parts;
+  correction_list corrections;
 };
 
 // Elements [low, low + 32 per) of a correction, from the warp's blocks of its stream, as far as they are drawn (all:
 // they all are); values: those of the segment from `begin` on.
 template <uint32_t per, bool all>
-static __device__ __forceinline__ void keep_drawn(const part &p, uint32_t low, uint32_t begin, const uint32_t *words,
-                                                  uint64_t *values) {
+static __device__ __forceinline__ void keep_drawn(const correction &p, uint32_t low, uint32_t begin,
+                                                  const uint32_t *words, uint64_t *values) {
   const uint32_t lane = threadIdx.x % 32;
   const uint64_t mask = p.mask;
 #pragma unroll
@@ -56,8 +56,8 @@ static __device__ __forceinline__ void keep_drawn(const part &p, uint32_t low, u
 }
 
 template <uint32_t per>
-static __device__ __forceinline__ void draw_elements(const part &p, uint32_t sequence, uint32_t low, uint32_t begin,
-                                                     uint32_t *words, uint64_t *values) {
+static __device__ __forceinline__ void draw_elements(const correction &p, uint32_t sequence, uint32_t low,
+                                                     uint32_t begin, uint32_t *words, uint64_t *values) {
   const uint32_t lane = threadIdx.x % 32, mine = low + per * lane, high = low + 32 * per;
   if (high <= p.own_first || low >= p.own_end) return;
   if (mine + per > p.own_first && mine < p.own_end)
@@ -71,23 +71,24 @@ static __device__ __forceinline__ void draw_elements(const part &p, uint32_t seq
 }
 
 // The warps share out the streams: a warp draws 512 elements of up to 32 bits, or 256 wider ones.
-static __device__ __forceinline__ void draw_parts(const part_list &parts, uint32_t sequence, uint32_t begin,
-                                                  uint32_t *words, uint64_t *values) {
+static __device__ __forceinline__ void draw_corrections(const correction_list &corrections, uint32_t sequence,
+                                                        uint32_t begin, uint32_t *words, uint64_t *values) {
   const uint32_t warp = threadIdx.x / 32;
-  uint32_t turn = 0;
-  for (int i = 0; i < parts.count; i++, values += SEGMENT) {
-    const part &p = parts.each[i];
+  uint32_t at_warp = 0;
+  for (int i = 0; i < corrections.count; i++, values += SEGMENT) {
+    const correction &p = corrections.each[i];
     if (p.width <= 32) {
-      if (turn++ % WARPS == warp) draw_elements<BLOCK_WORDS>(p, sequence, begin, begin, words, values);
+      if (at_warp++ % WARPS == warp) draw_elements<BLOCK_WORDS>(p, sequence, begin, begin, words, values);
     } else {
       for (uint32_t low = begin; low < begin + SEGMENT; low += SEGMENT / 2)
-        if (turn++ % WARPS == warp) draw_elements<BLOCK_WORDS / 2>(p, sequence, low, begin, words, values);
+        if (at_warp++ % WARPS == warp) draw_elements<BLOCK_WORDS / 2>(p, sequence, low, begin, words, values);
     }
   }
 }
 
 // A thread's elements are all read before the first is stored.
-static __device__ __forceinline__ void unpack_part(const part &p, uint32_t sequence, uint32_t begin, uint64_t *values) {
+static __device__ __forceinline__ void unpack_correction(const correction &p, uint32_t sequence, uint32_t begin,
+                                                         uint64_t *values) {
   constexpr uint32_t each = SEGMENT / THREADS;
   if (begin + SEGMENT <= p.packed_first || begin >= p.packed_first + p.packed_count) return;
   const uint64_t *const packed = p.packed + sequence * p.packed_words;
@@ -112,35 +113,36 @@ static __device__ __forceinline__ void unpack_part(const part &p, uint32_t seque
 template <class type, uint64_t (*element)(const type *, size_t, size_t)>
 static __device__ __forceinline__ void apply(const corrected_call<type> &call, type &mine, unsigned char *memory) {
   uint64_t *const values = (uint64_t *)memory;
-  uint32_t *const words = (uint32_t *)(values + call.parts.count * SEGMENT) + threadIdx.x / 32 * 32 * LANE_WORDS;
+  uint32_t *const words = (uint32_t *)(values + call.corrections.count * SEGMENT) + threadIdx.x / 32 * 32 * LANE_WORDS;
   const uint32_t begin = blockIdx.x * SEGMENT;
-  const uint32_t sequence = blockIdx.y, first = sequence * call.parts.n;
+  const uint32_t sequence = blockIdx.y, first = sequence * call.corrections.n;
   tw_let_next_start();
-  draw_parts(call.parts, sequence, begin, words, values);
+  draw_corrections(call.corrections, sequence, begin, words, values);
   tw_await_earlier();
-  for (int i = 0; i < call.parts.count; i++) unpack_part(call.parts.each[i], sequence, begin, values + i * SEGMENT);
+  for (int i = 0; i < call.corrections.count; i++)
+    unpack_correction(call.corrections.each[i], sequence, begin, values + i * SEGMENT);
   // The gate's arguments, with pointers at which element begin of this sequence is the segment's first.
   for (uint32_t i = threadIdx.x; i < sizeof(type) / 8; i += THREADS)
     ((uint64_t *)&mine)[i] = ((const uint64_t *)&call.a)[i];
   __syncthreads();
-  if ((int)threadIdx.x < call.parts.count)
-    ((uint64_t *)&mine)[call.parts.each[threadIdx.x].place] =
+  if ((int)threadIdx.x < call.corrections.count)
+    ((uint64_t *)&mine)[call.corrections.each[threadIdx.x].place] =
         (uint64_t)(uintptr_t)(values + threadIdx.x * SEGMENT) - 8 * (uint64_t)(first + begin);
   __syncthreads();
   const uint32_t at = begin + threadIdx.x, cols = (uint32_t)mine.cols;
   uint64_t value[SEGMENT / THREADS];
 #pragma unroll
   for (uint32_t i = 0; i < SEGMENT / THREADS; i++) {
-    const uint32_t e = at + THREADS * i < call.parts.n ? at + THREADS * i : call.parts.n - 1, j = first + e;
+    const uint32_t e = at + THREADS * i < call.corrections.n ? at + THREADS * i : call.corrections.n - 1, j = first + e;
     value[i] = element(&mine, j / cols, j % cols);
   }
   uint64_t *const out = mine.out + first;
 #pragma unroll
   for (uint32_t i = 0; i < SEGMENT / THREADS; i++)
-    if (at + THREADS * i < call.parts.n) out[at + THREADS * i] = value[i];
+    if (at + THREADS * i < call.corrections.n) out[at + THREADS * i] = value[i];
 }
 
-static tw_status make_part(const tw_correction_args *c, uint32_t place, part *p) {
+static tw_status make_correction(const tw_correction_args *c, uint32_t place, correction *p) {
   if ((uintptr_t)c->seeds % 4 || (uintptr_t)c->slots % 8 || (uintptr_t)c->packed % 8 || c->packed_stride % 8)
     return tw_fail(TW_ERR_INTERNAL, "seed, slot or packed half of a correction is not aligned");
   *p = {};
@@ -166,20 +168,20 @@ static uint32_t place_of(const void *args, size_t count, const void *pointer) {
   return (uint32_t)count;
 }
 
-// Parts with n elements go to the kernel, the others' memory is filled now.
-static tw_status split_parts(const void *args, size_t words, const tw_correction_args *taken, int count, size_t n,
-                             part_list *parts, void *stream) {
-  tw_correction_args others[MOST_PARTS];
+// Corrections with n elements go to the kernel, the others' memory is filled now.
+static tw_status split_corrections(const void *args, size_t words, const tw_correction_args *taken, int count, size_t n,
+                                   correction_list *corrections, void *stream) {
+  tw_correction_args others[MOST_CORRECTIONS];
   int other_count = 0;
-  if (count > MOST_PARTS) return tw_fail(TW_ERR_INTERNAL, "%d corrections at once", count);
-  *parts = {};
-  parts->n = (uint32_t)n;
+  if (count > MOST_CORRECTIONS) return tw_fail(TW_ERR_INTERNAL, "%d corrections at once", count);
+  *corrections = {};
+  corrections->n = (uint32_t)n;
   for (int i = 0; i < count; i++) {
     const uint32_t place = place_of(args, words, taken[i].out);
     if (taken[i].bits || taken[i].n != n || place == words)
       others[other_count++] = taken[i];
     else
-      TW_TRY(make_part(&taken[i], place, &parts->each[parts->count++]));
+      TW_TRY(make_correction(&taken[i], place, &corrections->each[corrections->count++]));
   }
   return other_count > 0 ? tw_cuda_corrections(others, other_count, stream) : TW_OK;
 }
@@ -189,26 +191,26 @@ static size_t elements_of(size_t elements, const tw_correction_args *taken, int 
   return count > 0 && taken[0].sequences > 0 && elements % taken[0].sequences == 0 ? elements / taken[0].sequences : 0;
 }
 
-static size_t shared_bytes(int parts) {
-  return sizeof(uint64_t) * SEGMENT * parts + sizeof(uint32_t) * WARPS * 32 * LANE_WORDS;
+static size_t shared_bytes(int corrections) {
+  return sizeof(uint64_t) * SEGMENT * corrections + sizeof(uint32_t) * WARPS * 32 * LANE_WORDS;
 }
 
-#define TAKING_OP(op)                                                                                        \
-  static __global__ void __launch_bounds__(THREADS, 8)                                                       \
-      op##_corrected_kernel(const __grid_constant__ corrected_call<tw_##op##_args> call) {                   \
-    extern __shared__ __align__(16) unsigned char memory[];                                                  \
-    __shared__ tw_##op##_args mine;                                                                          \
-    apply<tw_##op##_args, tw_##op##_at>(call, mine, memory);                                                 \
-  }                                                                                                          \
-  tw_status tw_cuda_##op##_corrected(const tw_##op##_args *args, const tw_correction_args *taken, int count, \
-                                     void *stream) {                                                         \
-    const size_t elements = args->rows * args->cols, n = elements_of(elements, taken, count);                \
-    corrected_call<tw_##op##_args> call = {*args, {}};                                                       \
-    if (elements > TW_MOST_ELEMENTS)                                                                         \
-      return tw_fail(TW_ERR_RANGE, "a kernel on %zu elements; use a smaller batch", elements);               \
-    TW_TRY(split_parts(args, sizeof *args / 8, taken, count, n, &call.parts, stream));                       \
-    if (call.parts.count == 0) return tw_cuda_##op(args, stream);                                            \
-    const dim3 grid((unsigned)tw_ceil_div(n, SEGMENT), (unsigned)taken[0].sequences);                        \
-    return tw_enqueue(op##_corrected_kernel, grid, THREADS, shared_bytes(call.parts.count), stream, call);   \
+#define CORRECTED_OP(op)                                                                                         \
+  static __global__ void __launch_bounds__(THREADS, 8)                                                           \
+      op##_corrected_kernel(const __grid_constant__ corrected_call<tw_##op##_args> call) {                       \
+    extern __shared__ __align__(16) unsigned char memory[];                                                      \
+    __shared__ tw_##op##_args mine;                                                                              \
+    apply<tw_##op##_args, tw_##op##_at>(call, mine, memory);                                                     \
+  }                                                                                                              \
+  tw_status tw_cuda_##op##_corrected(const tw_##op##_args *args, const tw_correction_args *taken, int count,     \
+                                     void *stream) {                                                             \
+    const size_t elements = args->rows * args->cols, n = elements_of(elements, taken, count);                    \
+    corrected_call<tw_##op##_args> call = {*args, {}};                                                           \
+    if (elements > TW_MOST_ELEMENTS)                                                                             \
+      return tw_fail(TW_ERR_RANGE, "a kernel on %zu elements; use a smaller batch", elements);                   \
+    TW_TRY(split_corrections(args, sizeof *args / 8, taken, count, n, &call.corrections, stream));               \
+    if (call.corrections.count == 0) return tw_cuda_##op(args, stream);                                          \
+    const dim3 grid((unsigned)tw_ceil_div(n, SEGMENT), (unsigned)taken[0].sequences);                            \
+    return tw_enqueue(op##_corrected_kernel, grid, THREADS, shared_bytes(call.corrections.count), stream, call); \
   }
-TW_TAKING_OPS(TAKING_OP)
+TW_CORRECTED_OPS(CORRECTED_OP)

@@ -78,7 +78,7 @@ static __device__ __forceinline__ uint2 evaluate_part(const uint32_t entry[PART]
 
 // Bit planes of (X - offset) mod ring, 32 or 64 of them; elements past the last have 0.
 template <class word>
-static __device__ __forceinline__ void load_planes(const tw_leaves_args &a, const tw_transposer &turn,
+static __device__ __forceinline__ void load_planes(const tw_leaves_args &a, const tw_transposer &transposer,
                                                    const uint64_t *X, word offset, size_t first_group,
                                                    uint32_t (*planes)[PLANE_STRIDE]) {
   const uint32_t lane = threadIdx.x % 32, warp = threadIdx.x / 32;
@@ -91,8 +91,9 @@ static __device__ __forceinline__ void load_planes(const tw_leaves_args &a, cons
   }
 #pragma unroll
   for (uint32_t i = 0; i < GROUPS / WARPS; i++) {
-    planes[lane][WARPS * i + warp] = transpose_bits(turn, (uint32_t)x[i]);
-    if constexpr (sizeof(word) == 8) planes[32 + lane][WARPS * i + warp] = transpose_bits(turn, (uint32_t)(x[i] >> 32));
+    planes[lane][WARPS * i + warp] = transpose_bits(transposer, (uint32_t)x[i]);
+    if constexpr (sizeof(word) == 8)
+      planes[32 + lane][WARPS * i + warp] = transpose_bits(transposer, (uint32_t)(x[i] >> 32));
   }
 }
 
@@ -222,7 +223,7 @@ static __global__ void __launch_bounds__(THREADS, 4) leaves_kernel(const __grid_
   const size_t stride = 2 * a.words, first_leaf = (size_t)blockIdx.y * call.block_leaves;
   const int count = a.count - first_leaf < (size_t)call.block_leaves ? (int)(a.count - first_leaf) : call.block_leaves;
   const uint32_t lane = threadIdx.x % 32, warp = threadIdx.x / 32, one = a.party == 0 ? ~0u : 0;
-  const tw_transposer turn = make_transposer();
+  const tw_transposer transposer = make_transposer();
 
   tw_let_next_start();
   if (warp == 0) leaves[lane] = (int)lane < count ? leaf_at(a, first_leaf + lane) : leaf{};
@@ -242,7 +243,7 @@ static __global__ void __launch_bounds__(THREADS, 4) leaves_kernel(const __grid_
       uint32_t entry[PART], part = 0;
       int d = 0;
       if (warp < round.parts) part = load_part(round, warp, &d, onehot, stride, entry);
-      load_planes<word>(a, turn, a.X + sequence * a.n, (word)round.offset[0], first_group, planes[0]);
+      load_planes<word>(a, transposer, a.X + sequence * a.n, (word)round.offset[0], first_group, planes[0]);
       __syncthreads();
       if (round.sets > 1) {
         if (warp < (uint32_t)round.sets - 1)

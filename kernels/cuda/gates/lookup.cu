@@ -1,8 +1,8 @@
 // Table lookup by masked sums (kernels/digit.h) for digits and sub-tables of any size, as products of int8 matrices
 // (lookup.h). The blocks of a cluster turn one tile of elements each into rows of bits, in their shared memory; then a
 // block looks up the elements of all the cluster's tiles whose public value names its sub-table, so that a table is
-// read once a cluster. A row is multiplied in pieces of 512 bits, a warp's each, that are added up. Digits of fewer
-// bits are repeated to fill a piece, against entries of 0.
+// read once a cluster. A row is multiplied in strips of 512 bits, a warp's each, that are added up. Digits of fewer
+// bits are repeated to fill a strip, against entries of 0.
 #include "kernels/cuda/exchange/ptx.h"
 #include "kernels/cuda/gates/lookup.h"
 #include "kernels/cuda/gates/transpose.h"
@@ -12,8 +12,8 @@ enum {
   THREADS = 32 * WARPS,
   MOST_BLOCKS_OF_CLUSTER = 8,
   ROWS = 16,                // of a product
-  PIECE = 16,               // words of a row: four of each lane
-  PAD = 4,                  // words between rows, so that their pieces lie on all banks
+  STRIP = 16,               // words of a row: four of each lane
+  PAD = 4,                  // words between rows, so that their strips lie on all banks
   STEPS_AT_ONCE = 64,       // of 32 planes, in shared memory
   SMALL_TILES = 132,        // tiles of 64 elements that run at once on an H100 or H200
   MOST_WIDTH_OF_LARGE = 11  // a large tile's rows of more bits would not fit
@@ -29,13 +29,13 @@ typedef struct {
 template <int bytes, int tile_words>
 struct layout {
   typedef typename std::conditional<bytes == 4, uint32_t, uint64_t>::type word;
-  typedef word piece_sums[2][ROWS];                                                    // of a piece: [table][row]
+  typedef word strip_sums[2][ROWS];                                                    // of a strip: [table][row]
   static constexpr uint32_t tile = 64 * tile_words, step_words = 32 * tile_words + 1;  // lanes hit all banks
   static constexpr uint32_t plane_bytes = STEPS_AT_ONCE * step_words * sizeof(uint64_t);
-  static constexpr uint32_t pieces_at_once = plane_bytes / sizeof(piece_sums);
+  static constexpr uint32_t strips_at_once = plane_bytes / sizeof(strip_sums);
 
   uint64_t *planes;  // [step][32 planes][tile_words]
-  piece_sums *sums;
+  strip_sums *sums;
   uint32_t *rows, *fine;  // [element of the tile][steps + PAD]; public values, [element of the cluster's tiles]
   uint2 *operands;        // [step][product][lane]
   uint16_t *list;         // of a sub-table: its elements of the cluster's tiles
@@ -46,7 +46,7 @@ struct layout {
   }
   __device__ layout(const lookup_call &call, unsigned char *memory) {
     planes = (uint64_t *)memory;
-    sums = (piece_sums *)memory;
+    sums = (strip_sums *)memory;
     rows = (uint32_t *)(memory + plane_bytes);
     operands = (uint2 *)(rows + tile * (call.steps + PAD));
     fine = (uint32_t *)(operands + 32 * columns_of<bytes>::products * call.steps);
@@ -58,7 +58,7 @@ template <int bytes>
 static __device__ void load_operands(const lookup_call &call, uint32_t sub, uint2 *operands) {
 #pragma unroll 2
   for (uint32_t t = threadIdx.x; t < 16 * call.steps; t += THREADS)
-    load_operand<bytes, PIECE>(call.a, sub, t, columns_of<bytes>::products, 0, operands);
+    load_operand<bytes, STRIP>(call.a, sub, t, columns_of<bytes>::products, 0, operands);
 }
 
 // Where element e of the tiles from first_tile on lies among all sequences' elements; false: nowhere.
@@ -156,13 +156,13 @@ static __device__ void list_elements(const uint32_t *fine, uint32_t elements, ui
   }
 }
 
-// sum += rows by the operands of a piece; the lane's four words of both its rows.
+// sum += rows by the operands of a strip; the lane's four words of both its rows.
 template <int products>
-static __device__ __forceinline__ void multiply_piece(int32_t (&sum)[products][4], uint4 row0, uint4 row1,
+static __device__ __forceinline__ void multiply_strip(int32_t (&sum)[products][4], uint4 row0, uint4 row1,
                                                       const uint2 *operands) {
   const uint32_t word0[4] = {row0.x, row0.y, row0.z, row0.w}, word1[4] = {row1.x, row1.y, row1.z, row1.w};
 #pragma unroll
-  for (uint32_t i = 0; i < PIECE; i++) {
+  for (uint32_t i = 0; i < STRIP; i++) {
     const uint32_t bits0 = word0[i / 4] >> i % 4, bits1 = word1[i / 4] >> i % 4;
     const uint32_t part[4] = {bits0 & 0x01010101, bits1 & 0x01010101, bits0 >> 4 & 0x01010101, bits1 >> 4 & 0x01010101};
 #pragma unroll
@@ -171,7 +171,7 @@ static __device__ __forceinline__ void multiply_piece(int32_t (&sum)[products][4
   }
 }
 
-// Both tables' sums of a piece of 16 rows; `part` as in c of a product: 0 for the rows lane / 4, 2 for those eight on.
+// Both tables' sums of a strip of 16 rows; `part` as in c of a product: 0 for the rows lane / 4, 2 for those eight on.
 template <int bytes, class word>
 static __device__ __forceinline__ void keep_sums(const int32_t (*sum)[4], int part, word (*sums)[ROWS]) {
   const uint32_t q = threadIdx.x % 4, row = threadIdx.x % 32 / 4 + 4 * (uint32_t)part;
@@ -184,26 +184,26 @@ static __device__ __forceinline__ void keep_sums(const int32_t (*sum)[4], int pa
   }
 }
 
-// Looks up the listed elements of one sub-table, as many at once as there is room for their pieces' sums.
+// Looks up the listed elements of one sub-table, as many at once as there is room for their strips' sums.
 template <int bytes, int tile_words>
 static __device__ void look_up(const lookup_call &call, uint32_t first_tile, const layout<bytes, tile_words> &at,
                                uint32_t count) {
   constexpr int products = columns_of<bytes>::products;
   constexpr uint32_t tile = at.tile;
   const uint32_t q = threadIdx.x % 4, row = threadIdx.x % 32 / 4, stride = call.steps + PAD;
-  const uint32_t pieces = call.steps / PIECE, rows_at_once = at.pieces_at_once / pieces * ROWS;
+  const uint32_t strips = call.steps / STRIP, rows_at_once = at.strips_at_once / strips * ROWS;
   for (uint32_t first = 0; first < count; first += rows_at_once) {
     const uint32_t rows = min(count - first, rows_at_once);
-    for (uint32_t item = threadIdx.x / 32; item < (rows + ROWS - 1) / ROWS * pieces; item += WARPS) {
-      const uint32_t piece = item & (pieces - 1), place = first + item / pieces * ROWS + row;
+    for (uint32_t item = threadIdx.x / 32; item < (rows + ROWS - 1) / ROWS * strips; item += WARPS) {
+      const uint32_t strip = item & (strips - 1), place = first + item / strips * ROWS + row;
       uint4 words[2];  // from their elements' blocks
 #pragma unroll
       for (uint32_t i = 0; i < 2; i++) {
         const uint32_t e = at.list[min(place + 8 * i, count - 1)];
-        words[i] = *(const uint4 *)cluster_peer(at.rows + e % tile * stride + PIECE * piece + 4 * q, e / tile);
+        words[i] = *(const uint4 *)cluster_peer(at.rows + e % tile * stride + STRIP * strip + 4 * q, e / tile);
       }
       int32_t sum[products][4] = {};
-      multiply_piece<products>(sum, words[0], words[1], at.operands + 32 * products * PIECE * piece);
+      multiply_strip<products>(sum, words[0], words[1], at.operands + 32 * products * STRIP * strip);
       keep_sums<bytes>(sum, 0, at.sums[item]);
       keep_sums<bytes>(sum, 2, at.sums[item]);
     }
@@ -211,7 +211,7 @@ static __device__ void look_up(const lookup_call &call, uint32_t first_tile, con
     for (uint32_t t = threadIdx.x; t < 2 * rows; t += THREADS) {
       const uint32_t table = t % 2, i = t / 2;
       uint64_t sum = 0;
-      for (uint32_t piece = 0; piece < pieces; piece++) sum += at.sums[i / ROWS * pieces + piece][table][i % ROWS];
+      for (uint32_t strip = 0; strip < strips; strip++) sum += at.sums[i / ROWS * strips + strip][table][i % ROWS];
       size_t to;
       find_element<tile>(call, first_tile, at.list[first + i], &to);
       write_sum(call.a, (int)table, to, sum);
@@ -273,7 +273,7 @@ static tw_status launch_lookup(lookup_call call, void *stream) {
 static tw_status run_lookup(const tw_lookup_args *args, void *stream) {
   lookup_call call = {*args};
   call.planes = 1u << args->width;
-  call.steps = call.planes < 32u * PIECE ? PIECE : call.planes / 32;
+  call.steps = call.planes < 32u * STRIP ? STRIP : call.planes / 32;
   // code that starts early is Hopper's, which has clusters; a block of one has a sub-table at least
   call.cluster = tw_cuda_starts_early() ? min(1u << args->sub_bits, (uint32_t)MOST_BLOCKS_OF_CLUSTER) : 1;
   const bool small = args->sequences * tw_ceil_div(args->n, 64) <= SMALL_TILES;

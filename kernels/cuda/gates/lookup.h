@@ -40,16 +40,16 @@ static __device__ __forceinline__ uint32_t operand_place(uint32_t product, uint3
   return 32 * product + (lane ^ (product % 4 * 4));
 }
 
-// Operands are made of a sub-table's entries by pieces: the entries -u of `piece` words u / 32 of a row, which take
-// `piece` steps. A quarter q of the words belongs to lanes 4 column + q; four steps take a word's 32 entries, step i
+// Operands are made of a sub-table's entries by strips: the entries -u of `strip` words u / 32 of a row, which take
+// `strip` steps. A quarter q of the words belongs to lanes 4 column + q; four steps take a word's 32 entries, step i
 // those of bits u % 32 = i + 0, 8, 16, 24, then i + 4, 12... A column is a byte of an entry, in four bytes of both
 // tables. t numbers what a thread makes: the half of a step, q, table, step; a step has `products`, of which the
 // sub-table's begin with `first`. Sub-tables and entries that are not there are 0.
-template <int bytes, int piece>
+template <int bytes, int strip>
 static __device__ __forceinline__ void load_operand(const tw_lookup_args &a, uint32_t sub, uint32_t t,
                                                     uint32_t products, uint32_t first, uint2 *operands) {
   const uint32_t half = t % 2, q = t / 2 % 4, table = t / 8 % 2, step = t / 16, planes = 1u << a.width,
-                 word = step / piece * piece + piece / 4 * q + step % piece / 4;
+                 word = step / strip * strip + strip / 4 * q + step % strip / 4;
   uint32_t low[4], high[4], split[4];
 #pragma unroll
   for (uint32_t i = 0; i < 4; i++) {

@@ -147,7 +147,7 @@ static __global__ void __launch_bounds__(THREADS, subs *columns_of<bytes>::produ
                  sub_mask = (1u << a.sub_bits) - 1;
   const size_t sequence = blockIdx.y;
   const uint64_t *const onehot = a.onehot + sequence * a.onehot_words, *const X = a.X + sequence * a.n;
-  const tw_transposer turn = make_transposer();
+  const tw_transposer transposer = make_transposer();
 
   tw_let_next_start();
   load_tables<steps, subs, bytes>(a, operands);
@@ -165,7 +165,7 @@ static __global__ void __launch_bounds__(THREADS, subs *columns_of<bytes>::produ
     __align__(16) uint32_t row[steps];
 #pragma unroll
     for (int step = 0; step < steps; step++)
-      row[step] = transpose_bits(turn, planes[now * plane_words + (32 * step + lane) * STRIDE + warp]);
+      row[step] = transpose_bits(transposer, planes[now * plane_words + (32 * step + lane) * STRIDE + warp]);
     turn_row<steps>(row, fine >> a.sub_bits);
     copy_words<steps>(rows + lane * steps, row);
     __syncwarp();

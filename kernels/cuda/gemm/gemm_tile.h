@@ -1,4 +1,4 @@
-// Pieces of the ring product kernels: 64-bit elements from global to shared memory, limbs from shared memory to
+// What the ring product kernels are built of: 64-bit elements from global to shared memory, limbs from shared memory to
 // registers, limb products, and sums put together again.
 #ifndef TW_CUDA_GEMM_TILE_H
 #define TW_CUDA_GEMM_TILE_H

@@ -132,9 +132,9 @@ static constexpr tw_backend make_table(void) {
   TW_DEAL_OPS(TW_CUDA_ENTRY)
   TW_DEAL_BIT_OPS(TW_CUDA_ENTRY)
 #undef TW_CUDA_ENTRY
-#define TW_CUDA_TAKING_ENTRY(op) b.op##_corrected = tw_cuda_##op##_corrected;
-  TW_TAKING_OPS(TW_CUDA_TAKING_ENTRY)
-#undef TW_CUDA_TAKING_ENTRY
+#define TW_CUDA_CORRECTED_ENTRY(op) b.op##_corrected = tw_cuda_##op##_corrected;
+  TW_CORRECTED_OPS(TW_CUDA_CORRECTED_ENTRY)
+#undef TW_CUDA_CORRECTED_ENTRY
   b.row_sums = tw_cuda_row_sums;
   b.draw = tw_cuda_draw;
   b.draw_all = tw_cuda_draw_all;

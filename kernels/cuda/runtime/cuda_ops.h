@@ -14,11 +14,11 @@ TW_BIT_OPS(TW_DECLARE_CUDA_OP)
 TW_DEAL_OPS(TW_DECLARE_CUDA_OP)
 TW_DEAL_BIT_OPS(TW_DECLARE_CUDA_OP)
 #undef TW_DECLARE_CUDA_OP
-#define TW_DECLARE_CUDA_TAKING_OP(op)                                                                        \
+#define TW_DECLARE_CUDA_CORRECTED_OP(op)                                                                     \
   tw_status tw_cuda_##op##_corrected(const tw_##op##_args *args, const tw_correction_args *taken, int count, \
                                      void *stream);
-TW_TAKING_OPS(TW_DECLARE_CUDA_TAKING_OP)
-#undef TW_DECLARE_CUDA_TAKING_OP
+TW_CORRECTED_OPS(TW_DECLARE_CUDA_CORRECTED_OP)
+#undef TW_DECLARE_CUDA_CORRECTED_OP
 
 tw_status tw_cuda_row_sums(const uint64_t *x, size_t rows, size_t cols, const uint64_t *addend, uint64_t ring,
                            uint64_t *out, void *stream);

@@ -37,7 +37,7 @@ static __device__ __forceinline__ void tw_begin(void) {
 }
 
 // A multiprocessor divides its memory between shared memory and cache anew only while it is empty. All kernels launched
-// here ask for the same division, so that one of another lane, or of preparation, need not wait for that.
+// here ask for the same division, so that one of another half, or of preparation, need not wait for that.
 static inline void tw_share_places(cudaLaunchConfig_t *config, cudaLaunchAttribute *attributes) {
 #if CUDART_VERSION >= 12080
   if (!tw_cuda_takes_division()) return;

@@ -28,7 +28,7 @@ typedef struct {
   bool prepare_beside;    // preparation runs beside the online work, where that would wait; else before the input
   tw_key_location keys;   // where every job's keys lie; RESIDENT: GPU only
   const uint64_t *input;  // where every job's input lies, if that is known: it is page-locked for a GPU
-  bool time_gates;        // GPU: time each label's work (costs about a microsecond a stretch)
+  bool time_gates;        // GPU: time each step's work (costs about a microsecond a stretch)
   bool trace;             // record spans (tw_engine_get_trace); on a GPU also times gates
 } tw_engine_options;
 
@@ -67,7 +67,7 @@ tw_status tw_engine_output(tw_engine *e, uint64_t *masked, uint64_t *mask);
 tw_status tw_engine_guard(tw_engine *e, uint64_t *masked, uint64_t *mask);
 // Counted over the last online phase.
 tw_status tw_engine_get_stats(tw_engine *e, tw_engine_stats *stats);
-// With `trace`: the spans of the last online phase, labels as in the plan's program; free with tw_free.
+// With `trace`: the spans of the last online phase, rows as steps of the plan's program; free with tw_free.
 tw_status tw_engine_get_trace(const tw_engine *e, tw_span **spans, int *count, uint64_t *dropped);
 const double *tw_engine_step_seconds(tw_engine *e);     // of the last online phase; GPU: with time_gates, else zeros
 const char *tw_engine_device_name(const tw_engine *e);  // "cpu", or the GPU's name

@@ -315,12 +315,12 @@ static tw_status record(tw_engine *e) {
 
 // Of the parts together.
 static tw_status read_timers(tw_engine *e) {
-  int labels = e->o.plan->program.step_count;
-  memset(e->step_seconds, 0, sizeof(double) * (size_t)labels);
+  int steps = e->o.plan->program.step_count;
+  memset(e->step_seconds, 0, sizeof(double) * (size_t)steps);
   for (int i = 0; i < e->count; i++) {
     tw_engine_part *p = &e->parts[i];
     TW_TRY(tw_step_timer_read(p->timer, p->session.step_seconds));
-    for (int j = 0; j < labels; j++) e->step_seconds[j] += p->session.step_seconds[j];
+    for (int j = 0; j < steps; j++) e->step_seconds[j] += p->session.step_seconds[j];
   }
   return TW_OK;
 }

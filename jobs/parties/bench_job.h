@@ -38,7 +38,7 @@ typedef struct {
   uint64_t out_of_bound;        // values that the emulator met out of bound, and
   char first_out_of_bound[96];  // where first
 } tw_bench_job_verdict;
-// Compare a repetition's output, and the guard's count where there is one, with the clear emulator.
+// Compare a repetition's output, and the guard's count where there is one, with the emulator.
 tw_status tw_bench_job_verify(tw_bench_job *r, int repetition, const tw_bench_job_wire *output,
                               const tw_bench_job_wire *guard, const char *transcript, tw_bench_job_verdict *out);
 

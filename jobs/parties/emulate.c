@@ -115,14 +115,14 @@ static tw_status start_sequence(const tw_plan *plan, const tw_model *model, cons
 static void note_bounds(const tw_plan *plan, const tw_session *s, tw_emulation *out) {
   if (s->misses.count && out->out_of_bound == 0) {
     const tw_op *op = &plan->program.ops[s->misses.first_op];
-    const tw_step *label = &plan->program.steps[op->step];
+    const tw_step *step = &plan->program.steps[op->step];
     int limit = op->out_count ? plan->program.tensors[op->out[0]].limit : 0;
     if (limit)
-      snprintf(out->first_out_of_bound, sizeof out->first_out_of_bound, "layer %d, %s, bound of %s", label->layer,
-               label->name, plan->program.limits[limit - 1].name);
+      snprintf(out->first_out_of_bound, sizeof out->first_out_of_bound, "layer %d, %s, bound of %s", step->layer,
+               step->name, plan->program.limits[limit - 1].name);
     else
-      snprintf(out->first_out_of_bound, sizeof out->first_out_of_bound, "layer %d, %s, gate %s", label->layer,
-               label->name, op->gate->name);
+      snprintf(out->first_out_of_bound, sizeof out->first_out_of_bound, "layer %d, %s, gate %s", step->layer,
+               step->name, op->gate->name);
   }
   out->out_of_bound += s->misses.count;
 }

@@ -1,4 +1,4 @@
-// The clear emulator on a whole model: what the parties must have opened, from both seeds of TEST keys and the plain
+// The emulator on a whole model: what the parties must have opened, from both seeds of TEST keys and the plain
 // model and input. An offline tool: it computes on values and rounding offsets, never on shares.
 #ifndef TW_EMULATE_H
 #define TW_EMULATE_H

@@ -62,7 +62,7 @@ typedef struct {
 
 // A gate's functions, side by side in its file. mask: the output's mask share of one side (both roles that know seeds,
 // and a party for its own side); deal: corrections from both sides' masks; prepare: a party's input-independent work;
-// party: on shares and opened values; clear: on values and rounding offsets.
+// party: on shares and opened values; emulate: on values and rounding offsets.
 typedef struct {
   const char *name;
   tw_status (*mask)(tw_session *, const tw_op *, int side);

@@ -242,8 +242,8 @@ static void test_damage(void) {
 static void test_bert_base_bars(void) {
   tw_plan plan;
   CU_ASSERT_EQUAL_FATAL(make("bert-base", 128, TW_DITHERED, TW_OUTPUT_TOKENS, NULL, &plan), TW_OK);
-  tw_cost total, *labels = calloc((size_t)plan.program.step_count + 1, sizeof *labels);
-  tw_program_costs(&plan.program, labels, &total);
+  tw_cost total, *steps = calloc((size_t)plan.program.step_count + 1, sizeof *steps);
+  tw_program_costs(&plan.program, steps, &total);
   for (int party = 0; party < 2; party++) {
     CU_ASSERT(total.correction_bytes[party] <= 470000000);
     CU_ASSERT(total.correction_bytes[party] >= 200000000);  // a bar that is met by leaving things out is not met
@@ -251,7 +251,7 @@ static void test_bert_base_bars(void) {
   }
   CU_ASSERT(total.sent_bytes <= 260000000);
   CU_ASSERT(total.rounds <= 560);
-  free(labels);
+  free(steps);
   tw_plan_free(&plan);
 }
 

@@ -172,6 +172,22 @@ static void kinds_of_config(void) {
   }
 }
 
+static void every_activation(void) {
+  static const char *const names[] = {"gelu", "silu", "sigmoid", "tanh"};
+  for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+    char field[64];
+    snprintf(field, sizeof field, "\"hidden_act\": \"%s\"", names[i]);
+    fresh();
+    change("config.json", field);
+    taken();
+    CU_ASSERT_STRING_EQUAL(model.config.activation, names[i]);
+    forget();
+  }
+  fresh();
+  change("config.json", "\"hidden_act\": 1");
+  refused("hidden_act is \"(no text)\"; only gelu, silu, sigmoid, tanh are supported", "config.json");
+}
+
 static void adapters(void) {
   fresh();
   put("adapter_config.json", "{\"peft_type\": \"LORA\", \"base_model_name_or_path\": \"x\"}");
@@ -558,6 +574,7 @@ int main(void) {
   static const suite_test tests[] = {{"integers", integers},
                                      {"large numbers in a folder", large_numbers_in_a_folder},
                                      {"kinds of config.json", kinds_of_config},
+                                     {"every activation", every_activation},
                                      {"heads are named", heads_are_named},
                                      {"config against weights", config_against_weights},
                                      {"pooling modes", pooling_modes},

@@ -31,7 +31,7 @@ static void draw_input(double *x, uint64_t *fixed, int batch, int seq, int hidde
 }
 
 typedef struct {
-  const char *shape;
+  const char *shape, *activation;  // NULL: the shape's own
   int seq, batch;
   const int *lengths;
   bool pre_norm, causal, keep_masks;
@@ -62,6 +62,7 @@ static uint64_t run_case(const layer_case *c) {
   CU_ASSERT_EQUAL_FATAL(tw_import_synthetic(c->shape, &model, &client), TW_OK);
   tw_client_free(&client);
   model.config.pre_norm = c->pre_norm;
+  if (c->activation) snprintf(model.config.activation, sizeof model.config.activation, "%s", c->activation);
   model.config.causal = c->causal;
   CU_ASSERT_EQUAL_FATAL(tw_plan_make(&model.config, c->seq, c->rounding, TW_OUTPUT_TOKENS, false, NULL, &plan), TW_OK);
   size_t n = (size_t)c->batch * (size_t)c->seq * (size_t)model.config.hidden;
@@ -87,10 +88,10 @@ static uint64_t run_case(const layer_case *c) {
   double error = relative_error(c, &model, &w, x);
   tw_cost total, *costs = calloc((size_t)plan.program.step_count, sizeof *costs);
   tw_program_costs(&plan.program, costs, &total);
-  printf("\n    %s, seq %d, batch %d%s%s, %s: relative error %.2e, %.3f MB of keys, %.3f MB sent, %lu rounds", c->shape,
-         c->seq, c->batch, c->pre_norm ? ", pre-norm" : "", c->causal ? ", causal" : "", tw_rounding_name(c->rounding),
-         error, 1e-6 * (double)(total.correction_bytes[0] * (uint64_t)c->batch), 1e-6 * (double)w.payload_bytes,
-         w.rounds);
+  printf("\n    %s, %s, seq %d, batch %d%s%s, %s: relative error %.2e, %.3f MB of keys, %.3f MB sent, %lu rounds",
+         c->shape, model.config.activation, c->seq, c->batch, c->pre_norm ? ", pre-norm" : "",
+         c->causal ? ", causal" : "", tw_rounding_name(c->rounding), error,
+         1e-6 * (double)(total.correction_bytes[0] * (uint64_t)c->batch), 1e-6 * (double)w.payload_bytes, w.rounds);
   CU_ASSERT(error <= c->limit);
   CU_ASSERT_EQUAL(w.mismatches, 0);
   CU_ASSERT_EQUAL(w.rounds, total.rounds);
@@ -132,6 +133,14 @@ static void causal_layer(void) {
       &(layer_case){.shape = "1x128x2x256", .seq = 24, .batch = 1, .pre_norm = true, .causal = true, .limit = 2e-3});
 }
 
+// Each that a model may name.
+static void every_activation(void) {
+#define NAME(name) #name,
+  static const char *const names[] = {TW_ACTIVATIONS(NAME)};
+  for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+    run_case(&(layer_case){.shape = "1x128x2x256", .activation = names[i], .seq = 16, .batch = 1, .limit = 2e-3});
+}
+
 static void kept_masks(void) {
   static const int lengths[] = {24, 11};
   layer_case c = {.shape = "2x128x4x256", .seq = 24, .batch = 2, .lengths = lengths, .keep_masks = true, .limit = 2e-3};
@@ -152,6 +161,7 @@ int main(void) {
   CU_ADD_TEST(suite, batch_shares_rounds);
   CU_ADD_TEST(suite, pre_norm_layer);
   CU_ADD_TEST(suite, causal_layer);
+  CU_ADD_TEST(suite, every_activation);
   CU_ADD_TEST(suite, kept_masks);
   CU_ADD_TEST(suite, faithful_layer);
   CU_basic_set_mode(CU_BRM_VERBOSE);

@@ -58,14 +58,20 @@ TW_ELEMENT tw_ext tw_ext_public(uint64_t wire, int k) {
   return e;
 }
 
-// Live keys of a sequence's attention row: its length, and for causal attention at most its own position + 1.
+// Of rows of `queries` tokens from token `first` on, by columns of `keys` tokens from token 0 on: tokens below the
+// sequence's length live, and for causal attention a query's keys end at its own token.
 typedef struct {
-  const int *lengths;
-  int seq, causal;
+  const int *lengths;  // [sequences]; NULL: all keys live
+  int queries, keys, first, causal;
 } tw_liveness;
+TW_ELEMENT int tw_live_tokens(tw_liveness l, size_t sequence) { return l.lengths ? l.lengths[sequence] : l.keys; }
 TW_ELEMENT int tw_live_keys(tw_liveness l, size_t sequence, size_t row) {
-  int live = l.lengths ? l.lengths[sequence] : l.seq, query = (int)tw_rest(row, (size_t)l.seq);
-  return l.causal && query + 1 < live ? query + 1 : live;
+  int live = tw_live_tokens(l, sequence), token = l.first + (int)tw_rest(row, (size_t)l.queries);
+  return l.causal && token + 1 < live ? token + 1 : live;
+}
+TW_ELEMENT int tw_live_queries(tw_liveness l, size_t sequence) {
+  int live = tw_live_tokens(l, sequence) - l.first;
+  return live < 0 ? 0 : live < l.queries ? live : l.queries;
 }
 
 // How a second operand's elements go with those of [rows][cols]: sequences of rows_per_sequence rows each.
@@ -313,7 +319,7 @@ typedef struct {
   tw_liveness live;
 } tw_pool_args;
 TW_ELEMENT uint64_t tw_pool_at(const tw_pool_args *a, size_t row, size_t col) {
-  size_t live = (size_t)(a->live.lengths ? a->live.lengths[row] : a->live.seq);
+  size_t live = (size_t)tw_live_queries(a->live, row);
   uint64_t sum = 0;
   for (size_t i = 0; i < live; i++) sum += a->x[tw_at(tw_at(row, a->x_rows, i), a->cols, col)];
   return sum & a->ring;

@@ -127,6 +127,11 @@ static void time_sums(const tw_gate_bench *g, bool addend) {
 }
 static void time_row_sum(const tw_gate_bench *g) { time_sums(g, false); }
 
+// All tokens live.
+static tw_liveness live(const tw_gate_bench *g, int at) {
+  return (tw_liveness){NULL, (int)arg(g, at), (int)arg(g, at + 1), (int)arg(g, at + 2), (int)arg(g, at + 3)};
+}
+
 static void time_pool(const tw_gate_bench *g) {
   tw_pool_args a = {.rows = g->b->batch,
                     .cols = result(g)->n,
@@ -134,17 +139,17 @@ static void time_pool(const tw_gate_bench *g) {
                     .x = read_in(g, 0),
                     .out = write_out(g),
                     .ring = ring_of(g),
-                    .live = {NULL, g->p->seq, g->p->causal}};
+                    .live = live(g, 0)};
   time_rows(g, "pool", a.rows * a.x_rows, a.cols, call_pool, &a);
 }
 
 static void time_zero(const tw_gate_bench *g) {
   tw_zero_args a = {.rows = g->b->batch * arg(g, 0),
-                    .cols = arg(g, 1),
+                    .cols = in(g, 0)->n / arg(g, 0),
                     .rows_per_sequence = arg(g, 0),
                     .x = read_in(g, 0),
                     .out = write_out(g),
-                    .live = {NULL, g->p->seq, g->p->causal}};
+                    .live = live(g, 1)};
   TIME_ROWS(g, zero, a);
 }
 
@@ -520,7 +525,7 @@ static void time_kill(const tw_gate_bench *g) {
                     .mine = 1,
                     .x = read_in(g, 0),
                     .out = write_out(g),
-                    .live = {NULL, g->p->seq, g->p->causal}};
+                    .live = live(g, 4)};
   time_rows(g, "kill", a.sequences, result(g)->n, call_kill, &a);
 }
 

@@ -242,35 +242,38 @@ int tw_bits_reshape(tw_builder *b, int bits, int planes, size_t n) {
 }
 
 // ---- tournament pairs with a dead second member: the public constant 1 ----
-// arg: 0 rows, 1 first, 2 group, 3 groups; list: first-group sizes of the earlier levels
+// list: first-group sizes of the earlier levels
+enum { KILL_ROWS, KILL_FIRST, KILL_GROUP, KILL_GROUPS, KILL_TOKENS };
+
 static tw_status kill_value(tw_session *s, const tw_op *op) {
   TW_TRY(tw_make_value(s, op->out[0]));
   tw_kill_args a = {.sequences = (size_t)s->batch,
-                    .rows = (size_t)op->arg[0],
-                    .first = (size_t)op->arg[1],
-                    .group = (size_t)op->arg[2],
-                    .groups = (size_t)op->arg[3],
+                    .rows = (size_t)op->arg[KILL_ROWS],
+                    .first = (size_t)op->arg[KILL_FIRST],
+                    .group = (size_t)op->arg[KILL_GROUP],
+                    .groups = (size_t)op->arg[KILL_GROUPS],
                     .words = tw_words_of(s, op->out[0]),
                     .earlier = tw_list(s, op),
                     .levels = (int)op->list_count,
                     .mine = s->role != TW_PARTY || s->party == 0,
                     .x = tw_b(s, op->in[0])->value,
                     .out = tw_b(s, op->out[0])->value,
-                    .live = tw_live(s)};
+                    .live = tw_live(s, op, KILL_TOKENS)};
   return s->backend->kill(&a, s->stream);
 }
 
 static const tw_gate kill_gate = {"dead pairs", NULL, NULL, NULL, kill_value, kill_value};
 
 int tw_kill_pairs(tw_builder *b, int bits, size_t rows, int first, int group, size_t groups, const int64_t *earlier,
-                  int earlier_count) {
+                  int earlier_count, tw_tokens tokens) {
   tw_tensor t = tw_look(b, bits);
   tw_op *op = tw_emit(b, &kill_gate);
   tw_emit_in(op, bits);
-  op->arg[0] = (int64_t)rows;
-  op->arg[1] = first;
-  op->arg[2] = group;
-  op->arg[3] = (int64_t)groups;
+  op->arg[KILL_ROWS] = (int64_t)rows;
+  op->arg[KILL_FIRST] = first;
+  op->arg[KILL_GROUP] = group;
+  op->arg[KILL_GROUPS] = (int64_t)groups;
+  tw_emit_tokens(op, KILL_TOKENS, tokens);
   tw_emit_list(b, op, earlier, (size_t)earlier_count);
   return tw_emit_out(b, op, t);
 }

@@ -150,7 +150,7 @@ static int members(tw_builder *b, int x, size_t rows, size_t cols, size_t first,
 
 // Maxima of `groups` groups of `group` neighbours from column `first`: WIRE [rows][groups].
 static int group_maximum(tw_builder *b, int x, size_t rows, size_t cols, size_t first, int group, size_t groups,
-                         const int64_t *earlier, int earlier_count) {
+                         const int64_t *earlier, int earlier_count, tw_tokens tokens) {
   int m = members(b, x, rows, cols, first, group, groups);
   if (group == 1) return m;
   size_t n = rows * groups;
@@ -158,7 +158,8 @@ static int group_maximum(tw_builder *b, int x, size_t rows, size_t cols, size_t 
   int difference = tw_pair_differences(b, x, rows, cols, first, group, groups);
   tw_digits d = tw_comparison_digits(b, difference);
   int64_t zero = 0;
-  int wins = tw_kill_pairs(b, tw_at_least(b, &d, &zero, 1), rows, (int)first, group, groups, earlier, earlier_count);
+  int wins =
+      tw_kill_pairs(b, tw_at_least(b, &d, &zero, 1), rows, (int)first, group, groups, earlier, earlier_count, tokens);
   int opened = tw_open(b, tw_bits_reshape(b, wins, pairs, n));
   int ring = tw_look(b, x).ring, scale = tw_look(b, x).scale;
   if (group == 2) {  // x_1 + [x_0 >= x_1] (x_0 - x_1)
@@ -179,16 +180,17 @@ static int group_maximum(tw_builder *b, int x, size_t rows, size_t cols, size_t 
 }
 
 // The first group takes the remainder, so that live columns stay a prefix of every level.
-int tw_row_maximum(tw_builder *b, int wire, size_t rows, size_t cols) {
+int tw_row_maximum(tw_builder *b, int wire, size_t rows, tw_tokens tokens) {
   int64_t earlier[8];
+  size_t cols = tokens.keys;
   int level = 0;
   while (cols > 1) {
     size_t groups = (cols + 7) / 8, first = cols - 8 * (groups - 1);
     if (first == 8 || groups == 1) {
-      wire = group_maximum(b, wire, rows, cols, 0, groups == 1 ? (int)cols : 8, groups, earlier, level);
+      wire = group_maximum(b, wire, rows, cols, 0, groups == 1 ? (int)cols : 8, groups, earlier, level, tokens);
     } else {
-      int head = group_maximum(b, wire, rows, cols, 0, (int)first, 1, earlier, level);
-      int tail = group_maximum(b, wire, rows, cols, first, 8, groups - 1, earlier, level);
+      int head = group_maximum(b, wire, rows, cols, 0, (int)first, 1, earlier, level, tokens);
+      int tail = group_maximum(b, wire, rows, cols, first, 8, groups - 1, earlier, level, tokens);
       wire = tw_concat(b, head, tail, rows);
     }
     if (level == 8) return tw_build_fail(b, TW_ERR_RANGE, "a row maximum of %zu columns", cols);

@@ -12,29 +12,29 @@ static void add_count(tw_builder *b, int share) {
   b->count = b->count < 0 ? share : tw_combine(b, 1, b->count, 1, share, false);
 }
 
-// Sum of a SHARE [seq][cols] over live tokens.
-static void count_rows(tw_builder *b, int share, size_t seq, size_t cols) {
-  add_count(b, tw_row_sum(b, tw_pool_live(b, share, seq, cols), cols));
+// Sum of a SHARE [queries][cols] over live tokens.
+static void count_rows(tw_builder *b, int share, tw_tokens tokens, size_t cols) {
+  add_count(b, tw_row_sum(b, tw_pool_live(b, share, tokens, cols), cols));
 }
 
-static void count_live(tw_builder *b, int share, tw_layout layout, size_t parts) {
-  size_t n = tw_look(b, share).n, seq = (size_t)b->program->seq, cols = n / parts / seq;
-  tw_view_map map = {{1, seq, parts, cols}, {0, cols, seq * cols, 1}, 0};
+static void count_live(tw_builder *b, int share, tw_layout layout, size_t parts, tw_tokens tokens) {
+  size_t n = tw_look(b, share).n, queries = tokens.queries, keys = tokens.keys, cols = n / parts / queries;
+  tw_view_map map = {{1, queries, parts, cols}, {0, cols, queries * cols, 1}, 0};
   switch (layout) {
     case TW_BY_ROW:
-      count_rows(b, share, seq, n / seq);
+      count_rows(b, share, tokens, n / queries);
       return;
     case TW_BY_COLUMN:
-      map = (tw_view_map){{1, 1, seq, n / seq}, {0, 0, 1, seq}, 0};
-      count_rows(b, tw_view(b, share, map), seq, n / seq);
+      map = (tw_view_map){{1, 1, keys, n / keys}, {0, 0, 1, keys}, 0};
+      count_rows(b, tw_view(b, share, map), (tw_tokens){keys, keys, 0, false}, n / keys);
       return;
     case TW_BY_PAIR:
-      share = tw_row_sum(b, tw_zero_dead(b, share, parts * seq, seq), seq);
-      map = (tw_view_map){{1, 1, seq, parts}, {0, 0, 1, seq}, 0};
-      count_rows(b, tw_view(b, share, map), seq, parts);
+      share = tw_row_sum(b, tw_zero_dead(b, share, parts * queries, tokens), keys);
+      map = (tw_view_map){{1, 1, queries, parts}, {0, 0, 1, queries}, 0};
+      count_rows(b, tw_view(b, share, map), tokens, parts);
       return;
     default:
-      count_rows(b, tw_view(b, share, map), seq, n / seq);
+      count_rows(b, tw_view(b, share, map), tokens, n / queries);
   }
 }
 
@@ -51,9 +51,9 @@ int tw_guard_bit(tw_builder *b, int wire, int low) {
 }
 
 void tw_declare_range(tw_builder *b, int wire, const char *name, int64_t low, int64_t high, tw_layout layout,
-                      size_t parts) {
+                      size_t parts, tw_tokens tokens) {
   tw_program *p = b->program;
-  tw_limit limit = {.low = low, .high = high, .layout = layout, .parts = parts};
+  tw_limit limit = {.low = low, .high = high, .layout = layout, .parts = parts, .tokens = tokens};
   snprintf(limit.name, sizeof limit.name, "%s", name);
   if (b->status != TW_OK || !tw_builder_grow(b, (void **)&p->limits, &p->limit_room, p->limit_count + 1, sizeof limit))
     return;
@@ -61,7 +61,7 @@ void tw_declare_range(tw_builder *b, int wire, const char *name, int64_t low, in
   p->tensors[wire].limit = ++p->limit_count;
 }
 
-void tw_declare(tw_builder *b, int wire, const char *name, int bits, tw_layout layout, size_t parts) {
+void tw_declare(tw_builder *b, int wire, const char *name, int bits, tw_layout layout, size_t parts, tw_tokens tokens) {
   tw_tensor t = tw_look(b, wire);
   int beyond = b->guard ? TW_GUARD_BITS : 2;
   if (bits == 0) bits = t.ring - beyond;
@@ -70,19 +70,20 @@ void tw_declare(tw_builder *b, int wire, const char *name, int bits, tw_layout l
     return;
   }
   int64_t most = (int64_t)1 << bits, one = 1;
-  tw_declare_range(b, wire, name, -most, most, layout, parts);
+  tw_declare_range(b, wire, name, -most, most, layout, parts, tokens);
   if (b->guard)
-    count_live(b, tw_bit_constants(b, tw_guard_bit(b, wire, bits), 0, 1, &one, TW_GUARD_RING, 0), layout, parts);
+    count_live(b, tw_bit_constants(b, tw_guard_bit(b, wire, bits), 0, 1, &one, TW_GUARD_RING, 0), layout, parts,
+               tokens);
 }
 
-void tw_guard_planes(tw_builder *b, int bitwire, int plane0, int count) {
+void tw_guard_planes(tw_builder *b, int bitwire, int plane0, int count, tw_tokens tokens) {
   int64_t ones[2] = {1, 1};
   if (count > 2) {
     tw_build_fail(b, TW_ERR_INTERNAL, "a guard of %d planes", count);
     return;
   }
   int share = tw_bit_constants(b, bitwire, plane0, count, ones, TW_GUARD_RING, 0);
-  count_rows(b, share, (size_t)b->program->seq, tw_look(b, share).n / (size_t)b->program->seq);
+  count_rows(b, share, tokens, tw_look(b, share).n / tokens.queries);
 }
 
 void tw_guard_finish(tw_builder *b) {

@@ -16,15 +16,15 @@ enum {
 };
 
 // Live |x| < 2^bits, in units of the wire's integers; bits 0: whatever its ring holds. name: of the bound.
-void tw_declare(tw_builder *b, int wire, const char *name, int bits, tw_layout layout, size_t parts);
+void tw_declare(tw_builder *b, int wire, const char *name, int bits, tw_layout layout, size_t parts, tw_tokens tokens);
 // The same, low <= x < high, for the emulator alone: the caller has bits that tell (tw_guard_planes).
 void tw_declare_range(tw_builder *b, int wire, const char *name, int64_t low, int64_t high, tw_layout layout,
-                      size_t parts);
+                      size_t parts, tw_tokens tokens);
 // The guard's bit of every element, opened under a mask of its own: 1 ^ [c - a in {-1, 0, 1}], the three bits from
 // `low` up.
 int tw_guard_bit(tw_builder *b, int wire, int low);
 // Counts the set bits of `count` planes from plane0 of an opened tensor with one element a token.
-void tw_guard_planes(tw_builder *b, int bitwire, int plane0, int count);
+void tw_guard_planes(tw_builder *b, int bitwire, int plane0, int count, tw_tokens tokens);
 // Opens the count, if there is a guard: the program's second output.
 void tw_guard_finish(tw_builder *b);
 

@@ -238,6 +238,8 @@ int tw_row_sum(tw_builder *b, int x, size_t cols) {
   return tw_emit_out(b, op, t);
 }
 
+enum { POOL_TOKENS };
+
 static tw_status pool_live(tw_session *s, const tw_op *op, const uint64_t *const *in, uint64_t *out) {
   size_t cols = tw_t(s, op->out[0])->n;
   return s->backend->pool(&(tw_pool_args){.rows = (size_t)s->batch,
@@ -246,16 +248,17 @@ static tw_status pool_live(tw_session *s, const tw_op *op, const uint64_t *const
                                           .x = in[0],
                                           .out = out,
                                           .ring = tw_ring_of(s, op->out[0]),
-                                          .live = tw_live(s)},
+                                          .live = tw_live(s, op, POOL_TOKENS)},
                           s->stream);
 }
 TW_LOCAL_GATE(pool_gate, pool_live);
 
-int tw_pool_live(tw_builder *b, int wire, size_t rows, size_t cols) {
-  tw_tensor t = tw_look(b, wire);
+int tw_pool_live(tw_builder *b, int x, tw_tokens tokens, size_t cols) {
+  tw_tensor t = tw_look(b, x);
   tw_op *op = tw_emit(b, &pool_gate);
-  tw_emit_in(op, wire);
-  if (t.n != rows * cols) return tw_build_fail(b, TW_ERR_INTERNAL, "pooling of another shape");
+  tw_emit_in(op, x);
+  tw_emit_tokens(op, POOL_TOKENS, tokens);
+  if (t.n != tokens.queries * cols) return tw_build_fail(b, TW_ERR_INTERNAL, "pooling of another shape");
   t.n = cols;
   t.form = tw_form_totals(t.form);
   return tw_emit_out(b, op, t);

@@ -211,24 +211,27 @@ int tw_sum_planes(tw_builder *b, int share, int count, const int64_t *shifts, in
 }
 
 // ---- columns of dead keys become 0: local ----
+enum { ZERO_ROWS, ZERO_TOKENS };
+
 static tw_status zero_dead(tw_session *s, const tw_op *op, const uint64_t *const *in, uint64_t *out) {
-  size_t rows = (size_t)op->arg[0];
+  size_t rows = (size_t)op->arg[ZERO_ROWS];
   return s->backend->zero(&(tw_zero_args){.rows = (size_t)s->batch * rows,
-                                          .cols = (size_t)op->arg[1],
+                                          .cols = tw_t(s, op->in[0])->n / rows,
                                           .rows_per_sequence = rows,
                                           .x = in[0],
                                           .out = out,
-                                          .live = tw_live(s)},
+                                          .live = tw_live(s, op, ZERO_TOKENS)},
                           s->stream);
 }
 TW_LOCAL_GATE(zero_gate, zero_dead);
 
-int tw_zero_dead(tw_builder *b, int share, size_t rows, size_t cols) {
+int tw_zero_dead(tw_builder *b, int share, size_t rows, tw_tokens tokens) {
   tw_tensor t = tw_look(b, share);
   tw_op *op = tw_emit(b, &zero_gate);
   tw_emit_in(op, share);
-  op->arg[0] = (int64_t)rows;
-  op->arg[1] = (int64_t)cols;
-  if (t.kind != TW_SHARE || t.n != rows * cols) return tw_build_fail(b, TW_ERR_INTERNAL, "zeroing of another shape");
+  op->arg[ZERO_ROWS] = (int64_t)rows;
+  tw_emit_tokens(op, ZERO_TOKENS, tokens);
+  if (t.kind != TW_SHARE || t.n != rows * tokens.keys || tokens.queries == 0 || rows % tokens.queries)
+    return tw_build_fail(b, TW_ERR_INTERNAL, "zeroing of another shape");
   return tw_emit_out(b, op, t);
 }

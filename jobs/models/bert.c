@@ -12,7 +12,7 @@ static int norm(tw_builder *b, const tw_layer *at, const char *step, int gamma_e
   tw_step_begin(b, at->index, step);
   int gamma = tw_weight_wire(b, tensor(at, gamma_entry), TW_SCALE, hidden);
   int beta = tw_weight_wire(b, tensor(at, gamma_entry + 1), TW_SCALE, hidden);
-  return tw_build_norm(b, x, gamma, beta, hidden, at->rings->product, ring, at->shape->config.norm_epsilon);
+  return tw_build_norm(b, at->tokens, x, gamma, beta, hidden, at->rings->product, ring, at->shape->config.norm_epsilon);
 }
 
 static int norm1(tw_builder *b, const tw_layer *at, int x) {
@@ -35,23 +35,25 @@ static int feed_forward(tw_builder *b, const tw_layer *at, int x) {
 static int pre_norm_layer(tw_builder *b, const tw_layer *at, bool exact, int x) {
   b->exact_result = exact;
   x = tw_reduce(b, x, at->rings->out - TW_SCALE);  // the residual stream's ring
-  x = tw_build_residual(b, x, attention(b, at, norm1(b, at, x)));
-  return tw_build_residual(b, x, feed_forward(b, at, norm2(b, at, x)));
+  x = tw_build_residual(b, at, x, attention(b, at, norm1(b, at, x)));
+  return tw_build_residual(b, at, x, feed_forward(b, at, norm2(b, at, x)));
 }
 
 // exact: the layer's result is rounded like floor, its inner norm is not.
 static int post_norm_layer(tw_builder *b, const tw_layer *at, bool exact, int x) {
   b->exact_result = false;
-  x = norm1(b, at, tw_build_residual(b, x, attention(b, at, x)));
-  int y = tw_build_residual(b, x, feed_forward(b, at, x));
+  x = norm1(b, at, tw_build_residual(b, at, x, attention(b, at, x)));
+  int y = tw_build_residual(b, at, x, feed_forward(b, at, x));
   b->exact_result = exact;
   return norm2(b, at, y);
 }
 
 static int emit(tw_builder *b, const tw_layer_shape *shape, const tw_rings *rings, bool exact, int x) {
-  tw_declare(b, x, "input", rings[0].input_limit, TW_BY_ROW, 1);
+  size_t seq = (size_t)shape->seq;
+  tw_tokens tokens = {seq, seq, 0, shape->config.causal};
+  tw_declare(b, x, "input", rings[0].input_limit, TW_BY_ROW, 1, tokens);
   for (int layer = 0; layer < shape->config.layers; layer++) {
-    tw_layer at = {shape, &rings[layer], layer};
+    tw_layer at = {shape, &rings[layer], layer, tokens};
     bool last = layer == shape->config.layers - 1;
     x = (shape->config.pre_norm ? pre_norm_layer : post_norm_layer)(b, &at, exact && last, x);
   }

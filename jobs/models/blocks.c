@@ -8,10 +8,10 @@
 // ----
 
 // Maximum, kept a little above the row's own dithered values: z = max + 1/8 - s > 0.
-static int distance_to_maximum(tw_builder *b, int s, size_t rows, size_t cols) {
+static int distance_to_maximum(tw_builder *b, int s, size_t rows, tw_tokens tokens) {
   enum { COARSE = 8 };
   int t = tw_truncate_dithered(b, s, COARSE);
-  int maximum = tw_shift_left(b, tw_row_maximum(b, t, rows, cols), COARSE);
+  int maximum = tw_shift_left(b, tw_row_maximum(b, t, rows, tokens), COARSE);
   int z = tw_combine(b, -1, s, 1, maximum, true);
   return tw_add_constant(b, z, (int64_t)1 << (TW_SCALE - 3));
 }
@@ -20,17 +20,17 @@ int tw_build_softmax_values(tw_builder *b, const tw_layer *at, int s, int v, siz
   const tw_layer_shape *shape = at->shape;
   const tw_rings *rings = at->rings;
   int layer = at->index;
-  size_t seq = (size_t)shape->seq, rows = heads * seq;
+  size_t queries = at->tokens.queries, keys = at->tokens.keys, rows = heads * queries;
   int back = tw_step_begin(b, layer, "values");
   if (rings->v > tw_look(b, v).ring) v = tw_open(b, tw_extend(b, v, rings->v));  // beside the row maximum
   tw_step_begin(b, layer, "row maximum");
-  int z = distance_to_maximum(b, s, rows, seq);
+  int z = distance_to_maximum(b, s, rows, at->tokens);
   tw_step_begin(b, layer, "exp");
-  int e = tw_open(b, tw_zero_dead(b, tw_apply_spec(b, z, &tw_spec_exp, rings->v), rows, seq));
+  int e = tw_open(b, tw_zero_dead(b, tw_apply_spec(b, z, &tw_spec_exp, rings->v), rows, at->tokens));
   tw_step_begin(b, layer, "reciprocal");
-  int inverse = tw_apply_spec(b, tw_row_sum(b, e, seq), &shape->reciprocal, 0);
+  int inverse = tw_apply_spec(b, tw_row_sum(b, e, keys), &shape->reciprocal, 0);
   tw_step_begin(b, layer, "values");
-  int context = tw_truncate(b, tw_open(b, tw_matmul(b, e, v, heads, seq, head_dim, seq, rings->v)), TW_SCALE);
+  int context = tw_truncate(b, tw_open(b, tw_matmul(b, e, v, heads, queries, head_dim, keys, rings->v)), TW_SCALE);
   tw_step_begin(b, layer, "normalise");
   int ring = rings->out + shape->reciprocal.out_scale;
   bool narrow = tw_look(b, inverse).ring < ring;
@@ -67,22 +67,22 @@ int tw_build_attention(tw_builder *b, const tw_layer *at, int qkv_weight, int ou
   int q = tw_truncate(b, tw_reduce(b, head_part(b, qkv, shape, 0, false), rings->qk + down), down);
   int k = tw_truncate(b, tw_reduce(b, head_part(b, qkv, shape, 1, true), rings->qk + down), down);
   int v = tw_truncate(b, value_product(b, head_part(b, qkv, shape, 2, false), rings), TW_SCALE);
-  tw_declare(b, q, "query", 0, TW_BY_HEAD, heads);
-  tw_declare(b, k, "key", 0, TW_BY_COLUMN, 1);
-  tw_declare(b, v, "value", rings->value_limit, TW_BY_HEAD, heads);
+  tw_declare(b, q, "query", 0, TW_BY_HEAD, heads, at->tokens);
+  tw_declare(b, k, "key", 0, TW_BY_COLUMN, 1, at->tokens);
+  tw_declare(b, v, "value", rings->value_limit, TW_BY_HEAD, heads, at->tokens);
   tw_step_begin(b, layer, "logits");
   int s = tw_open(b, tw_matmul(b, q, k, heads, seq, seq, dim, rings->qk));
   // 1 / sqrt(head_dim) is read into the scale; its odd half power of two is folded into W_Q
   tw_rescale(b, s, tw_look(b, s).scale + shift);
   s = tw_truncate(b, s, tw_look(b, s).scale - TW_SCALE);
-  tw_declare(b, s, "logit", 0, TW_BY_PAIR, heads);
+  tw_declare(b, s, "logit", 0, TW_BY_PAIR, heads, at->tokens);
   int context = tw_build_softmax_values(b, at, s, v, heads, dim);
   tw_step_begin(b, layer, "normalise");
   context = tw_truncate(b, tw_open(b, context), shape->reciprocal.out_scale);
   int rows = tw_view(b, context, (tw_view_map){{1, seq, heads, dim}, {0, dim, seq * dim, 1}, 0});
   tw_step_begin(b, layer, "out-projection");
   int y = tw_truncate(b, tw_open(b, tw_linear(b, rows, out_weight, hidden, hidden, rings->out, TW_SCALE)), TW_SCALE);
-  tw_declare(b, y, "attention", 0, TW_BY_ROW, 1);
+  tw_declare(b, y, "attention", 0, TW_BY_ROW, 1, at->tokens);
   return y;
 }
 
@@ -93,12 +93,12 @@ int tw_build_feed_forward(tw_builder *b, const tw_layer *at, int up_weight, int 
   size_t hidden = (size_t)shape->config.hidden, inner = (size_t)shape->config.intermediate;
   tw_step_begin(b, layer, "ffn-up");
   int u = tw_truncate(b, tw_open(b, tw_linear(b, x, up_weight, hidden, inner, rings->up, TW_SCALE)), TW_SCALE);
-  tw_declare(b, u, "up", 0, TW_BY_ROW, 1);
+  tw_declare(b, u, "up", 0, TW_BY_ROW, 1, at->tokens);
   tw_step_begin(b, layer, shape->activation->name);
   int a = tw_open(b, tw_apply_spec(b, u, shape->activation, rings->down));
   tw_step_begin(b, layer, "ffn-down");
   int y = tw_truncate(b, tw_open(b, tw_linear(b, a, down_weight, inner, hidden, rings->down, TW_SCALE)), TW_SCALE);
-  tw_declare(b, y, "feed_forward", 0, TW_BY_ROW, 1);
+  tw_declare(b, y, "feed_forward", 0, TW_BY_ROW, 1, at->tokens);
   return y;
 }
 
@@ -121,7 +121,7 @@ static int centre(tw_builder *b, int x, size_t hidden) {
 
 // One bit an exponent: [2^j <= v < 2^(j+1)], the outer ones open-ended; with a guard two more: [v < 2^LOWEST], [v >=
 // 2^(HIGHEST + 1)].
-static int exponent_bits(tw_builder *b, int v) {
+static int exponent_bits(tw_builder *b, tw_tokens tokens, int v) {
   enum { SMALL = EXPONENTS, LARGE, PLANES };
   int64_t thresholds[EXPONENTS + 1];
   tw_term terms[2 * EXPONENTS + 2];
@@ -131,7 +131,7 @@ static int exponent_bits(tw_builder *b, int v) {
   tw_digits digits = tw_comparison_digits(b, v);
   thresholds[EXPONENTS - 1] = (int64_t)1 << (V_SCALE + LOWEST);
   thresholds[EXPONENTS] = (int64_t)1 << (V_SCALE + HIGHEST + 1);
-  tw_declare_range(b, v, "sum of squares", thresholds[EXPONENTS - 1], thresholds[EXPONENTS], TW_BY_ROW, 1);
+  tw_declare_range(b, v, "sum of squares", thresholds[EXPONENTS - 1], thresholds[EXPONENTS], TW_BY_ROW, 1, tokens);
   int t = tw_at_least(b, &digits, thresholds, EXPONENTS - 1 + guards);
   for (int i = 0; i < EXPONENTS; i++) {
     if (i > 0) terms[count++] = (tw_term){i, t, i - 1};
@@ -139,7 +139,7 @@ static int exponent_bits(tw_builder *b, int v) {
   }
   for (int i = 0; i < guards; i++) terms[count++] = (tw_term){SMALL + i, t, EXPONENTS - 1 + i};
   int bits = tw_open(b, tw_xor_planes(b, terms, count, EXPONENTS + guards, constant));
-  if (b->guard) tw_guard_planes(b, bits, SMALL, 2);
+  if (b->guard) tw_guard_planes(b, bits, SMALL, 2, tokens);
   return bits;
 }
 
@@ -148,12 +148,13 @@ static int normal_ring(size_t hidden, int scale) {
   return scale + 3 + (int)floor(log2(1.01 * sqrt(2.0 * (double)hidden)));
 }
 
-int tw_build_norm(tw_builder *b, int x, int gamma, int beta, size_t hidden, int product, int ring, double epsilon) {
+int tw_build_norm(tw_builder *b, tw_tokens tokens, int x, int gamma, int beta, size_t hidden, int product, int ring,
+                  double epsilon) {
   enum { G_RING = 48, G_SCALE = 18, M_SCALE = 20, NORMAL_SCALE = 14 };
   int z = beta < 0 ? x : centre(b, x, hidden);
   int v = tw_sum_of_squares(b, z, hidden, V_RING);
   v = tw_open(b, tw_add_constant(b, v, llrint(ldexp(epsilon * (double)hidden, V_SCALE))));
-  int h = exponent_bits(b, v);
+  int h = exponent_bits(b, tokens, v);
   int64_t shifts[EXPONENTS], roots[EXPONENTS];
   for (int i = 0; i < EXPONENTS; i++) {
     shifts[i] = EXPONENTS - 1 - i;
@@ -179,14 +180,14 @@ int tw_build_norm(tw_builder *b, int x, int gamma, int beta, size_t hidden, int 
                          : tw_truncate(b, y, product_scale - TW_SCALE);
 }
 
-int tw_build_residual(tw_builder *b, int x, int y) {
+int tw_build_residual(tw_builder *b, const tw_layer *at, int x, int y) {
   int sum = tw_combine(b, 1, x, 1, y, false);
-  tw_declare(b, sum, "residual", 0, TW_BY_ROW, 1);
+  tw_declare(b, sum, "residual", 0, TW_BY_ROW, 1, at->tokens);
   return sum;
 }
 
-int tw_build_pooled(tw_builder *b, tw_model_output output, int x, size_t seq, size_t hidden) {
-  if (output == TW_OUTPUT_POOLED) return tw_pool_live(b, x, seq, hidden);
+int tw_build_pooled(tw_builder *b, tw_model_output output, int x, tw_tokens tokens, size_t hidden) {
+  if (output == TW_OUTPUT_POOLED) return tw_pool_live(b, x, tokens, hidden);
   if (output == TW_OUTPUT_CLS) return tw_view(b, x, (tw_view_map){{1, 1, 1, hidden}, {0, 0, 0, 1}, 0});
   return x;
 }

@@ -37,6 +37,7 @@ typedef struct {
   const tw_layer_shape *shape;
   const tw_rings *rings;
   int index;
+  tw_tokens tokens;
 } tw_layer;
 
 // All blocks take and return WIREs of scale TW_SCALE, rows of one sequence. A matrix is named by its index among the
@@ -49,17 +50,18 @@ int tw_build_attention(tw_builder *b, const tw_layer *at, int qkv_weight, int ou
 // TW_SCALE.
 int tw_build_feed_forward(tw_builder *b, const tw_layer *at, int up_weight, int down_weight, int x);
 // x + y, declared to the guard.
-int tw_build_residual(tw_builder *b, int x, int y);
-// What comes out for a sequence: x [seq][hidden] itself, the sum over its live rows, or its first row.
-int tw_build_pooled(tw_builder *b, tw_model_output output, int x, size_t seq, size_t hidden);
+int tw_build_residual(tw_builder *b, const tw_layer *at, int x, int y);
+// What comes out for a sequence: x [queries][hidden] itself, the sum over its live rows, or its first row.
+int tw_build_pooled(tw_builder *b, tw_model_output output, int x, tw_tokens tokens, size_t hidden);
 
-// Softmax-weighted sum of values. s: logits [heads * seq][seq]; v: [heads][seq][head_dim], ring `rings->v` or extended
-// to it. Returns the normalised context, SHARE [heads][seq][head_dim] at scale TW_SCALE + reciprocal.out_scale in ring
-// out + that scale.
+// Softmax-weighted sum of values. s: logits [heads * queries][keys]; v: [heads][keys][head_dim], ring `rings->v` or
+// extended to it. Returns the normalised context, SHARE [heads][queries][head_dim] at scale TW_SCALE +
+// reciprocal.out_scale in ring out + that scale.
 int tw_build_softmax_values(tw_builder *b, const tw_layer *at, int s, int v, size_t heads, size_t head_dim);
 // LayerNorm of rows of `hidden` elements, or with beta < 0 RMSNorm: no mean is taken, no beta added. gamma, beta: WIREs
 // [hidden]. product: ring of a row times gamma, scale 26. Returns a WIRE in ring `ring`. The builder's exact_result
 // rounds it like floor.
-int tw_build_norm(tw_builder *b, int x, int gamma, int beta, size_t hidden, int product, int ring, double epsilon);
+int tw_build_norm(tw_builder *b, tw_tokens tokens, int x, int gamma, int beta, size_t hidden, int product, int ring,
+                  double epsilon);
 
 #endif

@@ -73,12 +73,13 @@ static tw_status check_files(const tw_run_options *o, int party) {
   if (o->input->count < 1 || (uint64_t)o->input->count > k->count)
     return tw_fail(TW_ERR_USED, "%d sequences need %d key slots, the key file holds %" PRIu64 "; deal more keys",
                    o->input->count, o->input->count, k->count);
-  if (o->input->seq != p->seq || o->input->hidden != p->hidden)
+  int seq = o->plan->shape.seq, hidden = o->plan->shape.config.hidden;
+  if (o->input->seq != seq || o->input->hidden != hidden)
     return tw_fail(TW_ERR_MISMATCH, "the input is [%d][%d], the plan wants [%d][%d]; encode and share again",
-                   o->input->seq, o->input->hidden, p->seq, p->hidden);
+                   o->input->seq, o->input->hidden, seq, hidden);
   for (int i = 0; i < o->input->count; i++)
-    if (o->input->lengths[i] < 1 || o->input->lengths[i] > p->seq)
-      return tw_fail(TW_ERR_FORMAT, "sequence %d has %d live tokens of %d", i, o->input->lengths[i], p->seq);
+    if (o->input->lengths[i] < 1 || o->input->lengths[i] > seq)
+      return tw_fail(TW_ERR_FORMAT, "sequence %d has %d live tokens of %d", i, o->input->lengths[i], seq);
   return TW_OK;
 }
 

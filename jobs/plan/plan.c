@@ -50,7 +50,7 @@ static tw_status fit_tables(tw_plan *plan) {
 static int build_output(tw_builder *b, const tw_plan *plan, int x) {
   size_t seq = (size_t)plan->shape.seq, hidden = (size_t)plan->shape.config.hidden;
   tw_step_begin(b, -1, "output");
-  x = tw_build_pooled(b, plan->output, x, seq, hidden);
+  x = tw_build_pooled(b, plan->output, x, (tw_tokens){seq, seq, 0, plan->shape.config.causal}, hidden);
   // opened afresh in its final ring: a party gives the client this mask and nothing wider
   int ring = tw_look(b, x).ring;
   return tw_open(b, tw_reduce(b, tw_as_share(b, x), ring < TW_OUTPUT_RING ? ring : TW_OUTPUT_RING));
@@ -70,7 +70,7 @@ static tw_status build_program(tw_plan *plan) {
   size_t n = (size_t)plan->shape.seq * (size_t)plan->shape.config.hidden;
   plan->program.tables = plan->tables;
   plan->program.table_count = plan->table_count;
-  tw_builder_start(&b, &plan->program, plan->shape.seq, plan->shape.config.hidden, plan->shape.config.causal);
+  tw_builder_start(&b, &plan->program);
   b.faithful = plan->rounding == TW_FAITHFUL;
   b.guard = plan->shape.guard;
   int x = tw_build_input(&b, TW_INPUT_RING, TW_INPUT_SCALE, n);

@@ -31,16 +31,13 @@ bool tw_builder_grow(tw_builder *b, void **array, int *room, int need, size_t si
   return true;
 }
 
-void tw_builder_start(tw_builder *b, tw_program *p, int seq, int hidden, bool causal) {
+void tw_builder_start(tw_builder *b, tw_program *p) {
   const tw_table *tables = p->tables;
   int table_count = p->table_count;
   memset(b, 0, sizeof *b);
   memset(p, 0, sizeof *p);
   p->tables = tables;
   p->table_count = table_count;
-  p->seq = seq;
-  p->hidden = hidden;
-  p->causal = causal;
   p->input = p->output = p->guard = -1;
   b->count = -1;
   b->program = p;
@@ -137,6 +134,13 @@ void tw_emit_ring(tw_builder *b, tw_op *op, int ring, size_t n) {
 
 void tw_emit_bits(tw_builder *b, tw_op *op, int planes, size_t n) {
   emit_correction(b, op, (tw_correction){.bits = true, .width = planes, .n = n});
+}
+
+void tw_emit_tokens(tw_op *op, int at, tw_tokens tokens) {
+  op->arg[at] = (int64_t)tokens.queries;
+  op->arg[at + 1] = (int64_t)tokens.keys;
+  op->arg[at + 2] = (int64_t)tokens.first;
+  op->arg[at + 3] = tokens.causal;
 }
 
 void tw_emit_list(tw_builder *b, tw_op *op, const int64_t *values, size_t count) {

@@ -18,7 +18,7 @@ typedef struct {
   bool faithful;      // truncations round like floor instead of with a dither (protocols, section 2)
 } tw_builder;
 
-void tw_builder_start(tw_builder *b, tw_program *p, int seq, int hidden, bool causal);
+void tw_builder_start(tw_builder *b, tw_program *p);
 // Later gates belong to this step of this layer; returns the step to go back to.
 int tw_step_begin(tw_builder *b, int layer, const char *name);
 void tw_step_back(tw_builder *b, int step);
@@ -32,6 +32,7 @@ void tw_emit_in(tw_op *op, int id);
 int tw_emit_out(tw_builder *b, tw_op *op, tw_tensor t);
 void tw_emit_ring(tw_builder *b, tw_op *op, int ring, size_t n);    // one ring correction
 void tw_emit_bits(tw_builder *b, tw_op *op, int planes, size_t n);  // one correction of bit planes
+void tw_emit_tokens(tw_op *op, int at, tw_tokens tokens);           // TW_TOKEN_ARGS arguments; read by tw_live
 void tw_emit_list(tw_builder *b, tw_op *op, const int64_t *values, size_t count);
 int tw_build_fail(tw_builder *b, tw_status code, const char *format, ...) __attribute__((format(printf, 3, 4)));
 tw_tensor tw_look(const tw_builder *b, int id);
@@ -62,7 +63,8 @@ int tw_rescale(tw_builder *b, int x, int scale);       // declare another scale,
 int tw_reduce(tw_builder *b, int x, int ring);         // mod a smaller ring
 int tw_row_sum(tw_builder *b, int x, size_t cols);     // [rows][cols] -> [rows]
 int tw_as_share(tw_builder *b, int wire);
-int tw_pool_live(tw_builder *b, int wire, size_t rows, size_t cols);  // sum over live rows of [rows][cols] -> [cols]
+// Sum over live rows of x [tokens.queries][cols] -> [cols].
+int tw_pool_live(tw_builder *b, int x, tw_tokens tokens, size_t cols);
 
 // ---- gates/extend.c ----
 int tw_extend(tw_builder *b, int wire, int ring);  // WIRE mod 2^k -> SHARE mod 2^ring, |x| < 2^(k-2)
@@ -123,9 +125,10 @@ typedef struct {
 } tw_term;
 int tw_xor_planes(tw_builder *b, const tw_term *terms, int count, int planes, const uint8_t *constant);
 int tw_bits_reshape(tw_builder *b, int bits, int planes, size_t n);  // same flat order of elements
-// Comparison bits [pair][row][group] of a tournament: pairs whose second member is a dead key become 1.
+// Comparison bits [pair][row][group] of a tournament: pairs whose second member is a dead key become 1. Groups begin at
+// column `first`; earlier: sizes of the first groups of the levels before.
 int tw_kill_pairs(tw_builder *b, int bits, size_t rows, int first, int group, size_t groups, const int64_t *earlier,
-                  int earlier_count);
+                  int earlier_count, tw_tokens tokens);
 
 // ---- gates/select.c ----
 // bit * x for planes [plane0, plane0 + count) of a BITWIRE; x has one element a bit ([plane][n]) or is shared by all
@@ -133,7 +136,8 @@ int tw_kill_pairs(tw_builder *b, int bits, size_t rows, int first, int group, si
 int tw_select(tw_builder *b, int bitwire, int plane0, int count, int x, int ring);
 int tw_bit_constants(tw_builder *b, int bitwire, int plane0, int count, const int64_t *constants, int ring, int scale);
 int tw_sum_planes(tw_builder *b, int share, int count, const int64_t *shifts, int ring, int scale);
-int tw_zero_dead(tw_builder *b, int share, size_t rows, size_t cols);  // columns at or past the live length become 0
+// Dead keys of [rows][tokens.keys] become 0. rows: a multiple of tokens.queries.
+int tw_zero_dead(tw_builder *b, int share, size_t rows, tw_tokens tokens);
 
 // ---- gates/pairs.c ----
 // Differences x[i] - x[j], i < j, within groups of `group` columns from column `first` of [rows][cols]:
@@ -152,7 +156,8 @@ int tw_floor_share(tw_builder *b, int wire, int borrow, int bits);  // borrow: o
 int tw_at_least(tw_builder *b, const tw_digits *d, const int64_t *thresholds, int count);
 // BITS: u = x - lo in [0, 2^bits), on the whole ring; digits must break at `bits`.
 int tw_in_window(tw_builder *b, const tw_digits *d, int64_t lo, int bits);
-int tw_row_maximum(tw_builder *b, int wire, size_t rows, size_t cols);  // live columns; WIRE [rows]
-int tw_truncate_faithful(tw_builder *b, int wire, int bits);            // floor
+// Of the live keys of [rows][tokens.keys]: WIRE [rows].
+int tw_row_maximum(tw_builder *b, int wire, size_t rows, tw_tokens tokens);
+int tw_truncate_faithful(tw_builder *b, int wire, int bits);  // floor
 
 #endif

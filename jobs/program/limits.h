@@ -7,10 +7,10 @@
 
 // How the elements of a wire go with tokens; those of dead ones are never counted.
 typedef enum {
-  TW_BY_ROW,     // [seq][n / seq]
-  TW_BY_HEAD,    // [parts][seq][n / parts / seq]
-  TW_BY_COLUMN,  // [n / seq][seq], as K transposed
-  TW_BY_PAIR     // [parts][seq][seq], query and key
+  TW_BY_ROW,     // [queries][n / queries]
+  TW_BY_HEAD,    // [parts][queries][n / parts / queries]
+  TW_BY_COLUMN,  // [n / keys][keys], as K transposed
+  TW_BY_PAIR     // [parts][queries][keys]
 } tw_layout;
 
 // Clear: notes live values of a declared wire that are out of bound (tw_out_of_bound).

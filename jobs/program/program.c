@@ -187,10 +187,7 @@ static void absorb_int(crypto_generichash_state *h, int64_t value) {
 void tw_program_digest(const tw_program *p, tw_digest *out) {
   crypto_generichash_state h;
   crypto_generichash_init(&h, NULL, 0, 32);
-  absorb(&h, "twain program 1", 15);
-  absorb_int(&h, p->seq);
-  absorb_int(&h, p->hidden);
-  absorb_int(&h, p->causal);
+  absorb(&h, "twain program 2", 15);
   absorb_int(&h, p->output);
   absorb_int(&h, p->guard);
   for (int i = 0; i < p->tensor_count; i++) {

@@ -44,12 +44,21 @@ typedef struct {
   int limit;  // 1 + its place in the program's limits; 0: not a declared wire
 } tw_tensor;
 
+// Which tokens rows and columns are: rows of `queries` tokens, the first of which is token `first`, by columns of the
+// `keys` tokens from token 0 on. Causal: a query's keys end at its own token. A whole sequence is {n, n, 0, causal};
+// the next token after t others {1, t + 1, t, true}. A sequence's live tokens are those below its length.
+typedef struct {
+  size_t queries, keys, first;
+  bool causal;
+} tw_tokens;
+
 // A declared bound (jobs/gates/guard.h): low <= x < high for live elements, in units of the wire's integers.
 typedef struct {
   char name[24];
   int64_t low, high;
   int layout;
   size_t parts;
+  tw_tokens tokens;
 } tw_limit;
 
 typedef struct {
@@ -73,6 +82,7 @@ typedef struct {
 } tw_gate;
 
 enum { TW_MAX_IN = TW_OPERANDS, TW_MAX_OUT = 2, TW_MAX_ARG = 12, TW_MAX_CORRECTIONS = 8 };  // of one gate
+enum { TW_TOKEN_ARGS = 4 };  // what a tw_tokens takes of an operation's arguments
 
 struct tw_op {
   const tw_gate *gate;
@@ -116,8 +126,6 @@ typedef struct {
   int step_count;
   const tw_table *tables;  // owned by the plan
   int table_count;
-  int seq, hidden;
-  bool causal;
   int input, output;  // tensor ids: input share, output wire
   int guard;          // wire of one element: how many values were out of bound; -1: not counted
   tw_limit *limits;

@@ -120,9 +120,10 @@ tw_status tw_draw_mask(tw_session *s, const tw_op *op, int side);
 // Pad of correction c of side for one sequence: ring elements, or whole planes (bits). Host memory.
 void tw_draw_pad(tw_session *s, const tw_correction *c, int side, int batch_index, uint64_t *out);
 
-// Live lengths and causality, for gates on attention rows.
-static inline tw_liveness tw_live(const tw_session *s) {
-  return (tw_liveness){s->sequences.lengths, s->program->seq, s->program->causal};
+// The gate's tokens, which begin at argument `at`, with the lengths of the batch.
+static inline tw_liveness tw_live(const tw_session *s, const tw_op *op, int at) {
+  return (tw_liveness){s->sequences.lengths, (int)op->arg[at], (int)op->arg[at + 1], (int)op->arg[at + 2],
+                       op->arg[at + 3] != 0};
 }
 
 // This op's list, and a table of the program, in backend memory.

@@ -25,7 +25,7 @@ int trial_start(trial *t, int ring, size_t n, int batch) {
     t->seeds[party] = room(sequences, sizeof(tw_seed));
     for (size_t b = 0; b < sequences; b++) tw_seed_random(&t->seeds[party][b]);
   }
-  tw_builder_start(&t->b, &t->program, 1, 1, false);
+  tw_builder_start(&t->b, &t->program);
   t->w = (walk){.batch = batch, .input = t->input, .slots = t->slots, .seeds = {t->seeds[0], t->seeds[1]}};
   return tw_build_input(&t->b, ring, 0, n);
 }

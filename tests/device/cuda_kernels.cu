@@ -183,16 +183,19 @@ void add_selections(arena &m, trials &out, size_t sequences, size_t planes, size
   out.push_back(TRIAL(floor, floor, 32.0 * (double)(sequences * n), (double)(sequences * n)));
 }
 
-tw_liveness liveness(arena &m, size_t sequences, int seq) {
-  if (m.below(4) == 0) return {nullptr, seq, (int)m.below(2)};
+// Of `seq` queries, the last ones of `keys` tokens.
+tw_liveness liveness(arena &m, size_t sequences, int seq, int keys) {
+  tw_liveness live = {nullptr, seq, keys, keys - seq, (int)m.below(2)};
   std::vector<int> lengths;
-  for (size_t i = 0; i < sequences; i++) lengths.push_back(m.between(1, seq));
-  return {m.list(lengths), seq, (int)m.below(2)};
+  for (size_t i = 0; i < sequences; i++) lengths.push_back(m.between(1, keys));
+  if (m.below(4) > 0) live.lengths = m.list(lengths);
+  return live;
 }
 
 void add_attention(arena &m, trials &out, size_t sequences, size_t heads, size_t seq) {
-  const size_t rows = heads * seq, n = sequences * rows * seq;
-  tw_zero_args zero = {sequences * rows, seq, rows, m.words(n), m.words(n), liveness(m, sequences, (int)seq)};
+  const size_t keys = seq + m.below(2) * m.below(9), rows = heads * seq, n = sequences * rows * keys;
+  tw_zero_args zero = {sequences * rows, keys,       rows,
+                       m.words(n),       m.words(n), liveness(m, sequences, (int)seq, (int)keys)};
   out.push_back(TRIAL(zero, zero, 16.0 * (double)n, (double)n));
   const size_t cols = (size_t)m.between(1, 300);
   tw_pool_args pool = {sequences,
@@ -201,7 +204,7 @@ void add_attention(arena &m, trials &out, size_t sequences, size_t heads, size_t
                        m.words(sequences * seq * cols),
                        m.words(sequences * cols),
                        ring_of(m),
-                       liveness(m, sequences, (int)seq)};
+                       liveness(m, sequences, (int)seq, (int)keys)};
   out.push_back(TRIAL(pool, pool, 8.0 * (double)(sequences * seq * cols), (double)(sequences * seq * cols)));
   const size_t group = (size_t)m.between(2, 8), groups = (size_t)m.between(1, 20), first = m.below(4),
                pairs = group * (group - 1) / 2;
@@ -232,7 +235,7 @@ void add_attention(arena &m, trials &out, size_t sequences, size_t heads, size_t
                        (int)m.below(2),
                        m.words(sequences * words),
                        m.words(sequences * words),
-                       liveness(m, sequences, (int)seq)};
+                       liveness(m, sequences, (int)seq, (int)keys)};
   out.push_back(TRIAL(kill, kill, 16.0 * (double)(sequences * words), 64.0 * (double)(sequences * words)));
 }
 

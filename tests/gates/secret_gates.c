@@ -112,13 +112,12 @@ static int selection(tw_builder *b, int x) {
   return tw_open(b, tw_combine(b, 1, both, 1, tw_bit_constants(b, bits, 0, 1, &five, 36, 0), false));
 }
 static int maximum(tw_builder *b, int x) {
-  b->program->seq = 14;
-  return tw_row_maximum(b, part(b, x, 0, 14), 5, 14);
+  return tw_row_maximum(b, part(b, x, 0, 14), 5, (tw_tokens){5, 14, 9, false});
 }
 static int dead_keys(tw_builder *b, int x) {
-  b->program->seq = 14;
-  int alive = tw_zero_dead(b, tw_view(b, x, (tw_view_map){{1, 1, 1, N}, {0, 0, 0, 1}, 0}), 5, 14);
-  return tw_pool_live(b, tw_open(b, alive), 14, 5);
+  tw_tokens tokens = {5, 14, 9, false};
+  int alive = tw_zero_dead(b, tw_view(b, x, (tw_view_map){{1, 1, 1, N}, {0, 0, 0, 1}, 0}), 5, tokens);
+  return tw_pool_live(b, tw_open(b, alive), (tw_tokens){14, 14, 0, false}, 5);
 }
 static int window(tw_builder *b, int x) {
   int widths[TW_MAX_DIGITS], count = tw_split_digits(16, widths), wire = part(b, x, 0, 22);
@@ -156,7 +155,7 @@ static bool run_gate(builder *build, tw_status (*party)(tw_session *, const tw_o
   if (tw_spec_fit(&tw_spec_gelu, tables) != TW_OK) return false;
   p.tables = tables;
   p.table_count = 2;
-  tw_builder_start(&b, &p, 1, 1, false);
+  tw_builder_start(&b, &p);
   tw_status status = tw_builder_finish(&b, build(&b, tw_build_input(&b, 40, 0, 3 * N)));
   if (status != TW_OK) fprintf(stderr, "%s\n", tw_error_message());
   walk w = {.program = &p,
@@ -166,7 +165,7 @@ static bool run_gate(builder *build, tw_status (*party)(tw_session *, const tw_o
             .weight_rows = weight_rows,
             .weight_cols = weight_cols,
             .weight_values = list,
-            .lengths = p.seq > 1 ? lengths : NULL,
+            .lengths = lengths,
             .secrecy = mark};
   replace_openings(&p, party);
   if (status == TW_OK) status = walk_run(&w);

@@ -45,15 +45,16 @@ static void build_attention(attention *a, int seq, bool guard) {
   a->program = (tw_program){.tables = a->tables, .table_count = 4};
   tw_builder b;
   size_t n = (size_t)seq, logits = n * n, values = n * DIM;
-  tw_builder_start(&b, &a->program, seq, 768, false);
+  tw_builder_start(&b, &a->program);
   b.guard = guard;
   int narrow = a->rings.qkv - SCALE < a->rings.v ? a->rings.qkv - SCALE : a->rings.v;
   int x = tw_open(&b, tw_build_input(&b, narrow, SCALE, logits + values));
   int s = tw_reduce(&b, tw_view(&b, x, (tw_view_map){{1, 1, 1, logits}, {0, 0, 0, 1}, 0}), a->rings.logit);
   int v = tw_view(&b, x, (tw_view_map){{1, 1, 1, values}, {0, 0, 0, 1}, logits});
-  tw_declare(&b, s, "logit", 0, TW_BY_PAIR, 1);
-  tw_declare(&b, v, "value", a->rings.value_limit, TW_BY_HEAD, 1);
-  int c = tw_open(&b, tw_build_softmax_values(&b, &(tw_layer){&a->shape, &a->rings, 0}, s, v, 1, DIM));
+  tw_tokens tokens = {n, n, 0, false};
+  tw_declare(&b, s, "logit", 0, TW_BY_PAIR, 1, tokens);
+  tw_declare(&b, v, "value", a->rings.value_limit, TW_BY_HEAD, 1, tokens);
+  int c = tw_open(&b, tw_build_softmax_values(&b, &(tw_layer){&a->shape, &a->rings, 0, tokens}, s, v, 1, DIM));
   c = tw_truncate(&b, c, a->shape.reciprocal.out_scale);
   tw_guard_finish(&b);
   CU_ASSERT_EQUAL_FATAL(tw_builder_finish(&b, c), TW_OK);
@@ -189,12 +190,13 @@ static void norm_extremes(void) {
     CU_ASSERT_EQUAL_FATAL(tw_spec_fit(&tw_spec_rsqrt, tables), TW_OK);
     tw_program program = {.tables = tables, .table_count = 2};
     tw_builder b;
-    tw_builder_start(&b, &program, ROWS, HIDDEN, false);
+    tw_builder_start(&b, &program);
     b.guard = guard;
     int wire = tw_open(&b, tw_build_input(&b, r->out - SCALE, SCALE, ROWS * HIDDEN));
-    tw_declare(&b, wire, "residual", 0, TW_BY_ROW, 1);
-    int y = tw_build_norm(&b, wire, tw_weight_wire(&b, 0, SCALE, HIDDEN), tw_weight_wire(&b, 1, SCALE, HIDDEN), HIDDEN,
-                          r->product, r->norm1, 1e-12);
+    tw_tokens tokens = {ROWS, ROWS, 0, false};
+    tw_declare(&b, wire, "residual", 0, TW_BY_ROW, 1, tokens);
+    int y = tw_build_norm(&b, tokens, wire, tw_weight_wire(&b, 0, SCALE, HIDDEN), tw_weight_wire(&b, 1, SCALE, HIDDEN),
+                          HIDDEN, r->product, r->norm1, 1e-12);
     tw_guard_finish(&b);
     CU_ASSERT_EQUAL_FATAL(tw_builder_finish(&b, y), TW_OK);
     size_t rows[2] = {1, 1}, cols[2] = {HIDDEN, HIDDEN};
@@ -368,10 +370,10 @@ static void guard_on_small_ring(void) {
       tw_program program = {0};
       tw_builder b;
       uint64_t input = (uint64_t)x & tw_mask(RING);
-      tw_builder_start(&b, &program, 1, 1, false);
+      tw_builder_start(&b, &program);
       b.guard = true;
       int wire = tw_open(&b, tw_build_input(&b, RING, 0, 1));
-      tw_declare(&b, wire, "x", 3, TW_BY_ROW, 1);
+      tw_declare(&b, wire, "x", 3, TW_BY_ROW, 1, (tw_tokens){1, 1, 0, false});
       int y = tw_open(&b, tw_as_share(&b, wire));
       tw_guard_finish(&b);
       CU_ASSERT_EQUAL_FATAL(tw_builder_finish(&b, y), TW_OK);

@@ -134,9 +134,8 @@ static void pooling(void) {
     trial t;
     size_t wrong = 0;
     int x = tw_open(&t.b, trial_start(&t, 40, ROWS * COLS, 3));
-    t.program.seq = ROWS;
     if (given) t.w.lengths = lengths;
-    trial_run(&t, tw_pool_live(&t.b, x, ROWS, COLS));
+    trial_run(&t, tw_pool_live(&t.b, x, (tw_tokens){ROWS, ROWS, 0, false}, COLS));
     for (int b = 0; b < 3; b++)
       for (size_t j = 0; j < COLS; j++) {
         uint64_t sum = 0;
@@ -156,10 +155,8 @@ static void dead_columns(void) {
     trial t;
     size_t wrong = 0;
     int x = trial_start(&t, 36, ROWS * SEQ, 3);
-    t.program.seq = SEQ;
-    t.program.causal = causal;
     t.w.lengths = lengths;
-    trial_run(&t, tw_open(&t.b, tw_zero_dead(&t.b, x, ROWS, SEQ)));
+    trial_run(&t, tw_open(&t.b, tw_zero_dead(&t.b, x, ROWS, (tw_tokens){SEQ, SEQ, 0, causal})));
     for (int b = 0; b < 3; b++)
       for (size_t j = 0; j < ROWS * SEQ; j++) {
         size_t query = j / SEQ % SEQ, key = j % SEQ;

@@ -115,10 +115,8 @@ static void check_maximum(max_case c, int batch) {
     for (size_t i = 0; i < rows; i++)
       for (size_t j = (size_t)live_keys(&c, b, (int)i); j < cols; j++)
         t.input[(size_t)b * rows * cols + i * cols + j] = walk_random() & tw_mask(c.ring);
-  t.program.seq = c.cols;
-  t.program.causal = c.causal;
   t.w.lengths = c.lengths;
-  int m = tw_row_maximum(&t.b, x, rows, cols);
+  int m = tw_row_maximum(&t.b, x, rows, (tw_tokens){(size_t)c.rows, cols, 0, c.causal});
   trial_run(&t, tw_open(&t.b, tw_as_share(&t.b, m)));
   for (int b = 0; b < batch; b++)
     for (size_t i = 0; i < rows; i++) wrong += trial_y(&t, b, i) != live_maximum(&t, &c, b, (int)i);

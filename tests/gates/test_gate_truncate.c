@@ -90,7 +90,6 @@ enum { ELEMENTS = 8, SEQUENCES = 64 };
 static void start_zeros(trial *t, int wire[2]) {
   int input = trial_start(t, 24, 2 * ELEMENTS, SEQUENCES);
   trial_fill(t, 0, 2 * ELEMENTS, 0, 0);
-  t->program.seq = 2;
   for (int i = 0; i < 2; i++) {
     wire[i] = tw_open(&t->b, trial_slice(t, input, (size_t)i * ELEMENTS, ELEMENTS));
     tw_as_share(&t->b, wire[i]);  // so that somebody reads it
@@ -182,7 +181,8 @@ static int numbered(tw_builder *b, int number, int x, int y) {
     case 21:
       return two_sums(b, y, x, 3);
     case 22:
-      return tw_pool_live(b, tw_view(b, x, (tw_view_map){{1, 1, 2, ELEMENTS}, {0, 0, 0, 1}, 0}), 2, ELEMENTS);
+      return tw_pool_live(b, tw_view(b, x, (tw_view_map){{1, 1, 2, ELEMENTS}, {0, 0, 0, 1}, 0}),
+                          (tw_tokens){2, 2, 0, false}, ELEMENTS);
     case 23:
       return row_sums(b, spread_sum(b, 1, x, 2, y), 4, 1);
     case 24:
@@ -282,7 +282,7 @@ static void guarded_and_looked_up(void) {
   int x[2];
   start_zeros(&t, x);
   t.b.guard = true;
-  tw_declare(&t.b, sum(&t.b, 2, x[0], 2, x[1]), "even", 10, TW_BY_ROW, 1);
+  tw_declare(&t.b, sum(&t.b, 2, x[0], 2, x[1]), "even", 10, TW_BY_ROW, 1, (tw_tokens){2, 2, 0, false});
   trial_refused(&t, x[0], "guarded: biased");
   trial_end(&t);
   start_zeros(&t, x);

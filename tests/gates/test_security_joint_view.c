@@ -43,7 +43,7 @@ static void build(const joint_case *c, size_t lanes, tw_program *p, const tw_tab
   memset(p, 0, sizeof *p);
   p->tables = tables;
   p->table_count = 2;
-  tw_builder_start(&b, p, 1, 1, false);
+  tw_builder_start(&b, p);
   int output = c->build(&b, tw_build_input(&b, c->ring, 0, lanes * (size_t)c->elements));
   CU_ASSERT_EQUAL_FATAL(tw_builder_finish(&b, output), TW_OK);
   if (c->mutate) c->mutate(p);
@@ -306,8 +306,7 @@ static int guarded(tw_builder *b, int x) {
   return tw_open(b, tw_bit_constants(b, tw_guard_bit(b, tw_open(b, x), 0), 0, 1, &one, 2, 0));
 }
 static int row_maximum(tw_builder *b, int x) {
-  b->program->seq = 2;
-  return tw_row_maximum(b, tw_open(b, x), tape.lanes, 2);
+  return tw_row_maximum(b, tw_open(b, x), tape.lanes, (tw_tokens){tape.lanes, 2, 0, false});
 }
 
 // Table lookup, both entries opened under one sign, the sign undone: what every scalar function does.

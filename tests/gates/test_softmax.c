@@ -28,11 +28,12 @@ static void build(softmax_program *p, int seq, bool causal) {
   p->program = (tw_program){.tables = p->tables, .table_count = 4};
   tw_builder b;
   size_t n = (size_t)seq, logits = HEADS * n * n;
-  tw_builder_start(&b, &p->program, seq, 768, causal);
+  tw_builder_start(&b, &p->program);
   int x = tw_open(&b, tw_build_input(&b, p->rings.v, SCALE, 2 * logits));
   int s = tw_reduce(&b, tw_view(&b, x, (tw_view_map){{1, 1, 1, logits}, {0, 0, 0, 1}, 0}), p->rings.logit);
   int v = tw_view(&b, x, (tw_view_map){{1, 1, 1, logits}, {0, 0, 0, 1}, logits});
-  int c = tw_open(&b, tw_build_softmax_values(&b, &(tw_layer){&p->shape, &p->rings, 0}, s, v, HEADS, n));
+  tw_layer layer = {&p->shape, &p->rings, 0, {n, n, 0, causal}};
+  int c = tw_open(&b, tw_build_softmax_values(&b, &layer, s, v, HEADS, n));
   CU_ASSERT_EQUAL_FATAL(tw_builder_finish(&b, tw_truncate(&b, c, p->shape.reciprocal.out_scale)), TW_OK);
 }
 

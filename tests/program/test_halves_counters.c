@@ -99,7 +99,7 @@ static tw_status see_gate(void *state, int step) {
 // Large openings (48 words a sequence), then small ones (6), one a level. Ends in gates, or in its last opening.
 static void build(tw_program *p, bool ends_in_open) {
   tw_builder b;
-  tw_builder_start(&b, p, 1, N, false);
+  tw_builder_start(&b, p);
   int x = tw_open(&b, tw_build_input(&b, RING, 12, N));
   for (int i = 1; i < LARGE; i++) x = tw_open(&b, tw_as_share(&b, x));
   x = tw_row_sum(&b, tw_as_share(&b, x), COLS);

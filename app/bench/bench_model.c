@@ -107,8 +107,8 @@ static tw_status verify(bench *b) {
   const tw_plan *plan = tw_bench_job_plan(b->bench_job);
   bool guarded = plan->program.guard >= 0;
   tw_bench_job_wire output = {0}, guard = {0};
-  tw_status status =
-      exchange_wire(b, tw_engine_output, plan->program.tensors[plan->program.output].n * (size_t)b->s->batch, &output);
+  tw_status status = exchange_wire(b, tw_engine_output,
+                                   plan->program.tensors[plan->program.outputs[0]].n * (size_t)b->s->batch, &output);
   if (status == TW_OK && guarded) status = exchange_wire(b, tw_engine_guard, (size_t)b->s->batch, &guard);
   if (status == TW_OK && b->channel->party == 0)
     status = tw_bench_job_verify(b->bench_job, b->used - 1, &output, &guard, b->stats.transcript, &b->verdict);

@@ -68,7 +68,7 @@ static tw_session_config configure(const tw_engine *e, int first, int batch) {
                          .sequences = {.slots = e->host_slots + at,
                                        .backend_slots = e->slots ? e->slots + at : NULL,
                                        .lengths = e->lengths ? e->lengths + at : NULL,
-                                       .input = e->input ? e->input + at * tw_engine_input_words(e) : NULL},
+                                       .inputs = {e->input ? e->input + at * tw_engine_input_words(e) : NULL}},
                          .copies = {.pool = e->pool, .tables = e->tables},
                          .keep_masks = e->device};
   c.sequences.seeds[e->party] = e->seeds ? e->seeds + at : NULL;
@@ -314,7 +314,7 @@ static tw_status read_wire(tw_engine *e, const tw_engine_part *p, int wire, cons
 
 tw_status tw_engine_output(tw_engine *e, uint64_t *masked, uint64_t *mask) {
   for (int i = 0; i < e->count; i++)
-    TW_TRY(read_wire(e, &e->parts[i], e->o.plan->program.output, e->parts[i].output, masked, mask));
+    TW_TRY(read_wire(e, &e->parts[i], e->o.plan->program.outputs[0], e->parts[i].output, masked, mask));
   return TW_OK;
 }
 

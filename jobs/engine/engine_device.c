@@ -301,7 +301,7 @@ static tw_status enqueue(tw_engine *e) {
     tw_engine_part *p = &e->parts[i];
     TW_TRY(tw_step_timer_end(p->timer));
     const tw_program *program = p->session.program;
-    p->output = p->session.memory.buffers[program->output].value;
+    p->output = p->session.memory.buffers[program->outputs[0]].value;
     if (program->guard >= 0) p->guard = p->session.memory.buffers[program->guard].value;
   }
   TW_TRY(tw_device_opener_record_end(e->opener));

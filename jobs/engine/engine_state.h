@@ -71,7 +71,7 @@ struct tw_engine {
 
 static inline size_t tw_engine_elements(const tw_model_share *m, int i) { return m->rows[i] * m->cols[i]; }
 static inline size_t tw_engine_input_words(const tw_engine *e) {
-  return e->o.plan->program.tensors[e->o.plan->program.input].n;
+  return e->o.plan->program.tensors[e->o.plan->program.inputs[0]].n;
 }
 static inline size_t tw_engine_input_bytes(const tw_engine *e) {
   return 8 * (size_t)e->o.batch * tw_engine_input_words(e);

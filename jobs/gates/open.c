@@ -3,12 +3,14 @@
 #include "jobs/gates/mask_form.h"
 
 // ---- additive shares of the input ----
+enum { INPUT_NUMBER };  // of the program
+
 static tw_status input_value(tw_session *s, const tw_op *op) {
   TW_TRY(tw_make_value(s, op->out[0]));
   size_t n = tw_batch_n(s, op->out[0]);
   return s->backend->combine(&(tw_combine_args){.rows = 1,
                                                 .cols = n,
-                                                .x = s->sequences.input,
+                                                .x = s->sequences.inputs[op->arg[INPUT_NUMBER]],
                                                 .out = tw_b(s, op->out[0])->value,
                                                 .p = 1,
                                                 .ring = tw_ring_of(s, op->out[0])},
@@ -19,8 +21,13 @@ static const tw_gate input_gate = {"input", NULL, NULL, NULL, input_value, input
 
 int tw_build_input(tw_builder *b, int ring, int scale, size_t n) {
   tw_op *op = tw_emit(b, &input_gate);
-  b->program->input = tw_emit_out(b, op, (tw_tensor){.kind = TW_SHARE, .ring = ring, .scale = scale, .n = n});
-  return b->program->input;
+  tw_program *p = b->program;
+  if (p->input_count == TW_MOST_INPUTS)
+    return tw_build_fail(b, TW_ERR_INTERNAL, "a program of more than %d inputs", TW_MOST_INPUTS);
+  op->arg[INPUT_NUMBER] = p->input_count;
+  int id = tw_emit_out(b, op, (tw_tensor){.kind = TW_SHARE, .ring = ring, .scale = scale, .n = n});
+  p->inputs[p->input_count++] = id;
+  return id;
 }
 
 // ---- open: party b sends its share plus its mask share; one round, no key ----

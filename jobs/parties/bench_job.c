@@ -377,7 +377,7 @@ tw_status tw_bench_job_verify(tw_bench_job *r, int repetition, const tw_bench_jo
                               const tw_bench_job_wire *guard, const char *transcript, tw_bench_job_verdict *out) {
   tw_emulation e;
   const tw_program *p = &r->plan.program;
-  const tw_tensor *t = &p->tensors[p->output];
+  const tw_tensor *t = &p->tensors[p->outputs[0]];
   TW_TRY(tw_emulate(&r->plan, &r->model, &r->input, r->slot_numbers + repetition * r->o.batch, r->o.number, &e));
   *out = (tw_bench_job_verdict){.mismatches = strcmp(transcript, e.transcript) != 0, .out_of_bound = e.out_of_bound};
   memcpy(out->first_out_of_bound, e.first_out_of_bound, sizeof out->first_out_of_bound);

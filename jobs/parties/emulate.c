@@ -107,7 +107,7 @@ static tw_status start_sequence(const tw_plan *plan, const tw_model *model, cons
                               .sequences = {.seeds = {&l->seed[0], &l->seed[1]},
                                             .slots = slot,
                                             .lengths = &input->lengths[i],
-                                            .input = l->input},
+                                            .inputs = {l->input}},
                               .observers = {.watch = watch, .watch_state = l}};
   return tw_session_create(&config, &l->session);
 }
@@ -137,13 +137,13 @@ static tw_status walk(const tw_plan *plan, emulated *sequences, int count, tw_em
   }
   crypto_generichash_blake2b_final(&h, digest, sizeof digest);
   sodium_bin2hex(out->transcript, sizeof out->transcript, digest, sizeof digest);
-  const tw_tensor *t = &plan->program.tensors[plan->program.output];
+  const tw_tensor *t = &plan->program.tensors[plan->program.outputs[0]];
   for (int i = 0; i < count; i++) {
     note_bounds(plan, &sequences[i].session, out);
     if (plan->program.guard >= 0) out->guard[i] = sequences[i].session.memory.buffers[plan->program.guard].value[0];
     for (size_t j = 0; j < t->n; j++)
       out->output[(size_t)i * t->n + j] =
-          tw_signed(sequences[i].session.memory.buffers[plan->program.output].value[j], t->ring);
+          tw_signed(sequences[i].session.memory.buffers[plan->program.outputs[0]].value[j], t->ring);
   }
   return TW_OK;
 }
@@ -154,7 +154,7 @@ tw_status tw_emulate(const tw_plan *plan, const tw_model *model, const tw_input 
   clear_model m;
   emulated *sequences = NULL;
   memset(out, 0, sizeof *out);
-  TW_TRY(tw_alloc(8 * (size_t)input->count * plan->program.tensors[plan->program.output].n, &memory));
+  TW_TRY(tw_alloc(8 * (size_t)input->count * plan->program.tensors[plan->program.outputs[0]].n, &memory));
   out->output = memory;
   tw_status counts = tw_alloc(8 * (size_t)input->count, &memory);
   out->guard = memory;

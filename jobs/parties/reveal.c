@@ -115,7 +115,7 @@ int tw_result_first_bad(const tw_result *r) {
 // What the result files say of themselves is what the plan makes of a run.
 static tw_status compare_with_plan(const tw_result_share *r, const tw_plan *plan) {
   const tw_program *p = &plan->program;
-  const tw_tensor *t = &p->tensors[p->output];
+  const tw_tensor *t = &p->tensors[p->outputs[0]];
   int rows, cols;
   bool scales = tw_config_scales(&plan->shape.config, plan->output);
   tw_plan_output_shape(plan, &rows, &cols);

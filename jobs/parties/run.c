@@ -183,7 +183,7 @@ static tw_status fill_costs(party_run *r, tw_result_share *out) {
 
 static tw_status fill_result(party_run *r, const tw_engine_stats *stats, tw_result_share *out) {
   const tw_run_options *o = r->o;
-  const tw_tensor *t = &o->plan->program.tensors[o->plan->program.output];
+  const tw_tensor *t = &o->plan->program.tensors[o->plan->program.outputs[0]];
   size_t n = (size_t)r->batch * t->n;
   void *memory;
   out->party = r->party;

@@ -78,7 +78,8 @@ static tw_status build_program(tw_plan *plan) {
   x = plan->architecture->emit(&b, &plan->shape, plan->rings, plan->rounding == TW_FAITHFUL_OUTPUT, x);
   x = build_output(&b, plan, x);
   tw_guard_finish(&b);
-  TW_TRY(tw_builder_finish(&b, x));
+  tw_build_output(&b, x);
+  TW_TRY(tw_builder_finish(&b));
   tw_program_digest(&plan->program, &plan->digest);
   cover_scaling(plan);
   return TW_OK;

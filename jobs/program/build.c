@@ -38,7 +38,7 @@ void tw_builder_start(tw_builder *b, tw_program *p) {
   memset(p, 0, sizeof *p);
   p->tables = tables;
   p->table_count = table_count;
-  p->input = p->output = p->guard = -1;
+  p->guard = -1;
   b->count = -1;
   b->program = p;
   // tensor 0 stands for results after a failure
@@ -70,9 +70,19 @@ int tw_step_begin(tw_builder *b, int layer, const char *name) {
 
 void tw_step_back(tw_builder *b, int step) { b->step = step; }
 
-tw_status tw_builder_finish(tw_builder *b, int output) {
+void tw_build_output(tw_builder *b, int id) {
+  tw_program *p = b->program;
+  tw_kind kind = p->tensors[id].kind;
+  if (b->status == TW_OK && kind != TW_WIRE && kind != TW_BITWIRE)
+    tw_build_fail(b, TW_ERR_INTERNAL, "a result that is not opened");
+  if (b->status != TW_OK ||
+      !tw_builder_grow(b, (void **)&p->outputs, &p->output_room, p->output_count + 1, sizeof(int)))
+    return;
+  p->outputs[p->output_count++] = id;
+}
+
+tw_status tw_builder_finish(tw_builder *b) {
   if (b->status != TW_OK) return tw_fail(b->status, "%s", b->message);
-  b->program->output = output;
   return tw_program_finish(b->program);
 }
 

@@ -22,7 +22,8 @@ void tw_builder_start(tw_builder *b, tw_program *p);
 // Later gates belong to this step of this layer; returns the step to go back to.
 int tw_step_begin(tw_builder *b, int layer, const char *name);
 void tw_step_back(tw_builder *b, int step);
-tw_status tw_builder_finish(tw_builder *b, int output);  // finishes the program
+void tw_build_output(tw_builder *b, int id);  // one of the program's results, after those named before
+tw_status tw_builder_finish(tw_builder *b);   // finishes the program
 
 // ---- used by gates ----
 // Grow an array to hold `need` entries; on failure the builder keeps its old contents and fails.
@@ -38,7 +39,7 @@ int tw_build_fail(tw_builder *b, tw_status code, const char *format, ...) __attr
 tw_tensor tw_look(const tw_builder *b, int id);
 
 // ---- gates/open.c: inputs and openings ----
-int tw_build_input(tw_builder *b, int ring, int scale, size_t n);   // additive shares from the input file
+int tw_build_input(tw_builder *b, int ring, int scale, size_t n);   // additive shares: the program's next input
 int tw_open(tw_builder *b, int x);                                  // SHARE -> WIRE, BITS -> BITWIRE
 int tw_weight_wire(tw_builder *b, int index, int scale, size_t n);  // a secret model vector as a wire of ring 64
 

@@ -15,6 +15,7 @@ void tw_program_free(tw_program *p) {
   free(p->corrections);
   free(p->steps);
   free(p->limits);
+  free(p->outputs);
   memset(p, 0, sizeof *p);
 }
 
@@ -108,7 +109,7 @@ static tw_status assign_lifetimes(tw_program *p) {
       t->first_op = t->last_op = i;
     }
   }
-  if (p->output >= 0) p->tensors[p->output].last_op = p->op_count;
+  for (int i = 0; i < p->output_count; i++) p->tensors[p->outputs[i]].last_op = p->op_count;
   if (p->guard >= 0) p->tensors[p->guard].last_op = p->op_count;
   // its storage would be released before the flush that fills it
   for (int i = 0; i < p->op_count; i++)
@@ -188,7 +189,10 @@ void tw_program_digest(const tw_program *p, tw_digest *out) {
   crypto_generichash_state h;
   crypto_generichash_init(&h, NULL, 0, 32);
   absorb(&h, "twain program 2", 15);
-  absorb_int(&h, p->output);
+  absorb_int(&h, p->input_count);
+  for (int i = 0; i < p->input_count; i++) absorb_int(&h, p->inputs[i]);
+  absorb_int(&h, p->output_count);
+  for (int i = 0; i < p->output_count; i++) absorb_int(&h, p->outputs[i]);
   absorb_int(&h, p->guard);
   for (int i = 0; i < p->tensor_count; i++) {
     const tw_tensor *t = &p->tensors[i];

@@ -82,6 +82,7 @@ typedef struct {
 } tw_gate;
 
 enum { TW_MAX_IN = TW_OPERANDS, TW_MAX_OUT = 2, TW_MAX_ARG = 12, TW_MAX_CORRECTIONS = 8 };  // of one gate
+enum { TW_MOST_INPUTS = 8 };                                                                // of a program
 enum { TW_TOKEN_ARGS = 4 };  // what a tw_tokens takes of an operation's arguments
 
 struct tw_op {
@@ -126,8 +127,9 @@ typedef struct {
   int step_count;
   const tw_table *tables;  // owned by the plan
   int table_count;
-  int input, output;  // tensor ids: input share, output wire
-  int guard;          // wire of one element: how many values were out of bound; -1: not counted
+  int inputs[TW_MOST_INPUTS], input_count;  // tensor ids of the shares that come in
+  int *outputs, output_count;               // of the wires that are the results, in the order in which they were named
+  int guard;                                // wire of one element: how many values were out of bound; -1: not counted
   tw_limit *limits;
   int limit_count, limit_room;
   int levels;  // rounds
@@ -135,7 +137,7 @@ typedef struct {
   uint32_t use_count;
   uint64_t slot_bytes[2];
   // capacities, for growth
-  int tensor_room, op_room, correction_room, step_room;
+  int tensor_room, op_room, correction_room, step_room, output_room;
   size_t pool_room;
   bool finished;
 } tw_program;

@@ -152,7 +152,7 @@ static tw_status open_level(tw_session *s) {
 }
 
 void tw_session_rewind(tw_session *s) {
-  if (s->program->output >= 0) tw_session_release_tensor(s, s->program->output);
+  for (int i = 0; i < s->program->output_count; i++) tw_session_release_tensor(s, s->program->outputs[i]);
   if (s->program->guard >= 0) tw_session_release_tensor(s, s->program->guard);
   s->walk.next_op = s->walk.level_start = s->preparation.drawn_to = 0;
   s->preparation.columns_done = 0;

@@ -17,11 +17,11 @@ typedef struct {
 
 // What belongs to each sequence of the batch.
 typedef struct {
-  const tw_seed *seeds[2];        // [side][batch], backend memory; party: own side only
-  const uint64_t *slots;          // [batch], host memory
-  const uint64_t *backend_slots;  // the same in backend memory; NULL: `slots`
-  const int *lengths;             // live tokens of each sequence (backend memory); NULL: all
-  const uint64_t *input;          // backend memory, [batch][n]; party: shares; emulator: values
+  const tw_seed *seeds[2];                 // [side][batch], backend memory; party: own side only
+  const uint64_t *slots;                   // [batch], host memory
+  const uint64_t *backend_slots;           // the same in backend memory; NULL: `slots`
+  const int *lengths;                      // live tokens of each sequence (backend memory); NULL: all
+  const uint64_t *inputs[TW_MOST_INPUTS];  // backend memory, each [batch][n]; party: shares; emulator: values
 } tw_sequences;
 
 // The program's lists and tables in backend memory; NULL: the program's own.

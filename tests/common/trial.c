@@ -57,7 +57,8 @@ int trial_bits(trial *t, int x, int planes, size_t n) {
 }
 
 void trial_run(trial *t, int output) {
-  tw_status status = tw_builder_finish(&t->b, output);
+  tw_build_output(&t->b, output);
+  tw_status status = tw_builder_finish(&t->b);
   if (status == TW_OK) {
     t->w.program = &t->program;
     status = walk_run(&t->w);
@@ -68,7 +69,8 @@ void trial_run(trial *t, int output) {
 }
 
 void trial_refused(trial *t, int output, const char *text) {
-  CU_ASSERT_NOT_EQUAL(tw_builder_finish(&t->b, output), TW_OK);
+  tw_build_output(&t->b, output);
+  CU_ASSERT_NOT_EQUAL(tw_builder_finish(&t->b), TW_OK);
   CU_ASSERT_PTR_NOT_NULL(strstr(tw_error_message(), text));
 }
 
@@ -84,11 +86,11 @@ void trial_end(trial *t) {
 int64_t trial_x(const trial *t, int b, size_t j) { return tw_signed(t->input[(size_t)b * t->n + j], t->ring); }
 
 int64_t trial_y(const trial *t, int b, size_t j) {
-  return walk_signed(&t->w, (size_t)b * t->program.tensors[t->program.output].n + j);
+  return walk_signed(&t->w, (size_t)b * t->program.tensors[t->program.outputs[0]].n + j);
 }
 
 int trial_bit(const trial *t, int b, int plane, size_t j) {
-  const tw_tensor *out = &t->program.tensors[t->program.output];
+  const tw_tensor *out = &t->program.tensors[t->program.outputs[0]];
   size_t words = tw_words(out->n);
   return (int)(t->w.output[((size_t)b * (size_t)out->planes + (size_t)plane) * words + j / 64] >> (j % 64) & 1);
 }

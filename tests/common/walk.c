@@ -52,11 +52,25 @@ static void *room(size_t count, size_t size) {
   return p;
 }
 
-// Elements, or words of planes, of one sequence's output.
-static size_t output_words(const walk *w) {
-  const tw_tensor *t = &w->program->tensors[w->program->output];
+// Elements, or words of planes, of one sequence's output number i; of all outputs before number `end`.
+static size_t words_of_output(const walk *w, int i) {
+  const tw_tensor *t = &w->program->tensors[w->program->outputs[i]];
   return t->kind == TW_WIRE ? t->n : (size_t)t->planes * tw_words(t->n);
 }
+static size_t words_before(const walk *w, int end) {
+  size_t words = 0;
+  for (int i = 0; i < end; i++) words += words_of_output(w, i);
+  return words;
+}
+static size_t output_words(const walk *w) { return words_before(w, w->program->output_count); }
+
+// Where input number i begins in memory that holds all inputs, one behind the other.
+static size_t input_begin(const walk *w, int i) {
+  size_t at = 0;
+  for (int j = 0; j < i; j++) at += (size_t)w->batch * w->program->tensors[w->program->inputs[j]].n;
+  return at;
+}
+static size_t input_words(const walk *w) { return input_begin(w, w->program->input_count); }
 
 static size_t weight_size(const walk *w, int i) { return w->weight_rows[i] * w->weight_cols[i]; }
 
@@ -98,12 +112,14 @@ static void share_model(stage *st) {
 }
 
 static void share_input(stage *st) {
-  const tw_tensor *t = &st->w->program->tensors[st->w->program->input];
-  size_t all = t->n * (size_t)st->w->batch;
-  for (int party = 0; party < 2; party++) st->input[party] = room(all, 8);
-  for (size_t j = 0; j < all; j++) {
-    st->input[0][j] = walk_random() & tw_mask(t->ring);
-    st->input[1][j] = (st->w->input[j] - st->input[0][j]) & tw_mask(t->ring);
+  const walk *w = st->w;
+  for (int party = 0; party < 2; party++) st->input[party] = room(input_words(w), 8);
+  for (int i = 0; i < w->program->input_count; i++) {
+    uint64_t ring = tw_mask(w->program->tensors[w->program->inputs[i]].ring);
+    for (size_t j = input_begin(w, i); j < input_begin(w, i + 1); j++) {
+      st->input[0][j] = walk_random() & ring;
+      st->input[1][j] = (w->input[j] - st->input[0][j]) & ring;
+    }
   }
 }
 
@@ -250,21 +266,23 @@ static bool guarded(const stage *st) { return st->w->program->guard >= 0; }
 static tw_status emulate(stage *st, int b) {
   walk *w = st->w;
   const tw_program *program = w->program;
-  size_t words = output_words(w);
   tw_session s;
   tw_session_config config = {.program = program,
                               .role = TW_EMULATOR,
                               .batch = 1,
                               .sequences = {.seeds = {st->seeds[0] + b, st->seeds[1] + b},
                                             .slots = st->slots + b,
-                                            .lengths = w->lengths ? w->lengths + b : NULL,
-                                            .input = w->input + (size_t)b * program->tensors[program->input].n},
+                                            .lengths = w->lengths ? w->lengths + b : NULL},
                               .weights = weights_of(st, TW_EMULATOR, 0),
                               .observers = {.watch = watch, .watch_state = &st->opened[EMULATOR][b]}};
+  for (int i = 0; i < program->input_count; i++)
+    config.sequences.inputs[i] = w->input + input_begin(w, i) + (size_t)b * program->tensors[program->inputs[i]].n;
   tw_status status = tw_session_create(&config, &s);
   if (status == TW_OK) status = tw_session_run(&s);
-  if (status == TW_OK)
-    memcpy(st->value[EMULATOR] + (size_t)b * words, s.memory.buffers[program->output].value, 8 * words);
+  for (int i = 0; i < program->output_count && status == TW_OK; i++) {
+    size_t words = words_of_output(w, i), at = (size_t)w->batch * words_before(w, i) + (size_t)b * words;
+    memcpy(st->value[EMULATOR] + at, s.memory.buffers[program->outputs[i]].value, 8 * words);
+  }
   if (status == TW_OK && guarded(st)) st->guard[EMULATOR][b] = s.memory.buffers[program->guard].value[0];
   w->out_of_bound += s.misses.count;
   tw_session_destroy(&s);
@@ -282,9 +300,9 @@ typedef struct {
 static void tell_secrets(party_state *p) {
   walk *w = p->st->w;
   stage *st = p->st;
-  size_t batch = (size_t)w->batch, n = w->program->tensors[w->program->input].n;
+  size_t batch = (size_t)w->batch;
   w->secrecy(st->seeds[p->party], batch * sizeof(tw_seed), true);
-  w->secrecy(st->input[p->party], 8 * batch * n, true);
+  w->secrecy(st->input[p->party], 8 * input_words(w), true);
   for (size_t b = 0; b < batch; b++) w->secrecy(st->slot[p->party][b].data, st->slot[p->party][b].size, true);
   for (int i = 0; i < w->weight_count; i++) {
     w->secrecy(st->model_mask[p->party][i], 8 * weight_size(w, i), true);
@@ -294,11 +312,13 @@ static void tell_secrets(party_state *p) {
 
 static void keep_output(party_state *p, const tw_session *s) {
   stage *st = p->st;
-  const tw_buffer *out = &s->memory.buffers[s->program->output];
-  size_t bytes = 8 * (size_t)s->batch * output_words(st->w);
-  memcpy(st->value[p->party], out->value, bytes);
-  memcpy(st->mask[p->party], out->mask[p->party], bytes);
-  if (st->w->secrecy) st->w->secrecy(st->mask[p->party], bytes, false);
+  for (int i = 0; i < s->program->output_count; i++) {
+    const tw_buffer *out = &s->memory.buffers[s->program->outputs[i]];
+    size_t at = (size_t)s->batch * words_before(st->w, i), bytes = 8 * (size_t)s->batch * words_of_output(st->w, i);
+    memcpy(st->value[p->party] + at, out->value, bytes);
+    memcpy(st->mask[p->party] + at, out->mask[p->party], bytes);
+    if (st->w->secrecy) st->w->secrecy(st->mask[p->party] + at, bytes, false);
+  }
   if (!guarded(st)) return;
   const tw_buffer *count = &s->memory.buffers[s->program->guard];
   memcpy(st->guard[p->party], count->value, 8 * (size_t)s->batch);
@@ -335,18 +355,19 @@ static tw_status party_run(party_state *p) {
   tw_opens *opens;
   TW_TRY(tw_opens_create(p->channel, &opens));
   tw_session s;
-  tw_session_config config = {
-      .program = st->w->program,
-      .role = TW_PARTY,
-      .party = p->party,
-      .batch = st->w->batch,
-      .sequences = {.slots = st->slots, .lengths = st->w->lengths, .input = st->input[p->party]},
-      .weights = weights_of(st, TW_PARTY, p->party),
-      .source = {.read = read_slot, .state = st->slot[p->party]},
-      .opener = tw_host_opener(opens),
-      .keep_masks = st->w->keep_masks,
-      .observers = {.watch = watch, .watch_state = st->opened[p->party]}};
+  tw_session_config config = {.program = st->w->program,
+                              .role = TW_PARTY,
+                              .party = p->party,
+                              .batch = st->w->batch,
+                              .sequences = {.slots = st->slots, .lengths = st->w->lengths},
+                              .weights = weights_of(st, TW_PARTY, p->party),
+                              .source = {.read = read_slot, .state = st->slot[p->party]},
+                              .opener = tw_host_opener(opens),
+                              .keep_masks = st->w->keep_masks,
+                              .observers = {.watch = watch, .watch_state = st->opened[p->party]}};
   config.sequences.seeds[p->party] = st->seeds[p->party];
+  for (int i = 0; i < st->w->program->input_count; i++)
+    config.sequences.inputs[i] = st->input[p->party] + input_begin(st->w, i);
   if (st->w->secrecy) tell_secrets(p);
   tw_status status = tw_session_create(&config, &s);
   if (status == TW_OK) status = config.keep_masks ? prepare_kept(&s) : tw_session_prepare(&s);
@@ -393,17 +414,22 @@ static void compare_opened(stage *st, int b) {
     st->w->mismatches += party0->data[i] != party1->data[i] || party0->data[i] != clear->data[i];
 }
 
-static void reveal_output(stage *st) {
+static void reveal_one(stage *st, int i) {
   walk *w = st->w;
-  const tw_tensor *t = &w->program->tensors[w->program->output];
-  size_t words = output_words(w), all = words * (size_t)w->batch, row = tw_words(t->n);
-  w->output = room(all, 8);
-  for (size_t j = 0; j < all; j++) {
+  const tw_tensor *t = &w->program->tensors[w->program->outputs[i]];
+  size_t batch = (size_t)w->batch, first = batch * words_before(w, i), end = first + batch * words_of_output(w, i);
+  size_t row = tw_words(t->n);
+  for (size_t j = first; j < end; j++) {
     uint64_t live = tw_mask(t->ring), value = st->value[0][j], m0 = st->mask[0][j], m1 = st->mask[1][j];
-    if (t->kind != TW_WIRE) live = t->n % 64 && j % row == row - 1 ? tw_mask((int)(t->n % 64)) : ~0ull;
+    if (t->kind != TW_WIRE) live = t->n % 64 && (j - first) % row == row - 1 ? tw_mask((int)(t->n % 64)) : ~0ull;
     w->output[j] = (t->kind == TW_WIRE ? value - m0 - m1 : value ^ m0 ^ m1) & live;
     w->mismatches += st->value[0][j] != st->value[1][j] || w->output[j] != (st->value[EMULATOR][j] & live);
   }
+}
+
+static void reveal_outputs(stage *st) {
+  st->w->output = room(output_words(st->w) * (size_t)st->w->batch, 8);
+  for (int i = 0; i < st->w->program->output_count; i++) reveal_one(st, i);
 }
 
 static void reveal_guard(stage *st) {
@@ -425,7 +451,7 @@ tw_status walk_run(walk *w) {
   if (status == TW_OK) status = both_parties(&st);
   if (status == TW_OK) {
     for (int b = 0; b < w->batch; b++) compare_opened(&st, b);
-    reveal_output(&st);
+    reveal_outputs(&st);
     if (guarded(&st)) reveal_guard(&st);
     w->rounds = st.stats.flushes;
     w->payload_bytes = st.stats.payload_bytes;
@@ -453,9 +479,9 @@ void walk_free(walk *w) {
 }
 
 int64_t walk_signed(const walk *w, size_t i) {
-  return tw_signed(w->output[i], w->program->tensors[w->program->output].ring);
+  return tw_signed(w->output[i], w->program->tensors[w->program->outputs[0]].ring);
 }
 
 double walk_real(const walk *w, size_t i) {
-  return ldexp((double)walk_signed(w, i), -w->program->tensors[w->program->output].scale);
+  return ldexp((double)walk_signed(w, i), -w->program->tensors[w->program->outputs[0]].scale);
 }

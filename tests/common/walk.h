@@ -12,7 +12,7 @@ typedef struct {
   const tw_program *program;
   int batch;
   const int *lengths;     // may be NULL: all live
-  const uint64_t *input;  // values of the input tensor, [batch][n], mod its ring
+  const uint64_t *input;  // values of the inputs mod their rings, [batch][n], one input behind the other
   int weight_count;       // secret model tensors, values mod 2^64
   const size_t *weight_rows, *weight_cols;
   uint64_t *const *weight_values;
@@ -25,7 +25,8 @@ typedef struct {
   // told before a party starts of all that it must keep secret (true), and of what it hands to the client (false)
   void (*secrecy)(void *data, size_t bytes, bool secret);
   // out; walk_free frees
-  uint64_t *output;       // [batch][n] values of the output wire mod its ring, or [batch][planes][words] of bits
+  // values of the output wires mod their rings, [batch][n], or [batch][planes][words] of bits, one behind the other
+  uint64_t *output;
   uint64_t *guard;        // [batch] the guard's count; NULL: the program has none
   uint64_t mismatches;    // opened and output values that differ between parties and emulator (0 wanted)
   uint64_t out_of_bound;  // noted by the emulator
@@ -39,7 +40,7 @@ typedef struct {
 tw_status walk_run(walk *w);
 void walk_free(walk *w);
 
-// Signed value of output element i.
+// Signed value of element i of the first output.
 int64_t walk_signed(const walk *w, size_t i);
 double walk_real(const walk *w, size_t i);
 

@@ -156,7 +156,8 @@ static bool run_gate(builder *build, tw_status (*party)(tw_session *, const tw_o
   p.tables = tables;
   p.table_count = 2;
   tw_builder_start(&b, &p);
-  tw_status status = tw_builder_finish(&b, build(&b, tw_build_input(&b, 40, 0, 3 * N)));
+  tw_build_output(&b, build(&b, tw_build_input(&b, 40, 0, 3 * N)));
+  tw_status status = tw_builder_finish(&b);
   if (status != TW_OK) fprintf(stderr, "%s\n", tw_error_message());
   walk w = {.program = &p,
             .batch = 1,

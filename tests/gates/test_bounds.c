@@ -57,7 +57,8 @@ static void build_attention(attention *a, int seq, bool guard) {
   int c = tw_open(&b, tw_build_softmax_values(&b, &(tw_layer){&a->shape, &a->rings, 0, tokens}, s, v, 1, DIM));
   c = tw_truncate(&b, c, a->shape.reciprocal.out_scale);
   tw_guard_finish(&b);
-  CU_ASSERT_EQUAL_FATAL(tw_builder_finish(&b, c), TW_OK);
+  tw_build_output(&b, c);
+  CU_ASSERT_EQUAL_FATAL(tw_builder_finish(&b), TW_OK);
 }
 
 static void drop_attention(attention *a) {
@@ -97,7 +98,7 @@ static void run_attention(attention *a, logit_kind kind) {
   size_t seq = (size_t)a->shape.seq, n = seq * seq + seq * DIM;
   int64_t *x = calloc(n, sizeof *x);
   uint64_t *input = calloc(n, sizeof *input);
-  int ring = a->program.tensors[a->program.input].ring;
+  int ring = a->program.tensors[a->program.inputs[0]].ring;
   draw_rows(a, kind, x);
   for (size_t i = 0; i < n; i++) input[i] = (uint64_t)x[i] & tw_mask(ring);
   walk w = {.program = &a->program, .batch = 1, .input = input};
@@ -198,7 +199,8 @@ static void norm_extremes(void) {
     int y = tw_build_norm(&b, tokens, wire, tw_weight_wire(&b, 0, SCALE, HIDDEN), tw_weight_wire(&b, 1, SCALE, HIDDEN),
                           HIDDEN, r->product, r->norm1, 1e-12);
     tw_guard_finish(&b);
-    CU_ASSERT_EQUAL_FATAL(tw_builder_finish(&b, y), TW_OK);
+    tw_build_output(&b, y);
+    CU_ASSERT_EQUAL_FATAL(tw_builder_finish(&b), TW_OK);
     size_t rows[2] = {1, 1}, cols[2] = {HIDDEN, HIDDEN};
     uint64_t *weights[2] = {gamma, beta};
     walk w = {.program = &program,
@@ -376,7 +378,8 @@ static void guard_on_small_ring(void) {
       tw_declare(&b, wire, "x", 3, TW_BY_ROW, 1, (tw_tokens){1, 1, 0, false});
       int y = tw_open(&b, tw_as_share(&b, wire));
       tw_guard_finish(&b);
-      CU_ASSERT_EQUAL_FATAL(tw_builder_finish(&b, y), TW_OK);
+      tw_build_output(&b, y);
+      CU_ASSERT_EQUAL_FATAL(tw_builder_finish(&b), TW_OK);
       walk w = {.program = &program, .batch = 1, .input = &input};
       CU_ASSERT_EQUAL_FATAL(walk_run(&w), TW_OK);
       CU_ASSERT_EQUAL(w.mismatches, 0);

@@ -39,7 +39,7 @@ static void views(void) {
     }
   trial t;
   trial_start(&t, 8, 10, 1);
-  trial_refused(&t, trial_slice(&t, t.program.input, 5, 6), "past the end");
+  trial_refused(&t, trial_slice(&t, t.program.inputs[0], 5, 6), "past the end");
   trial_end(&t);
 }
 
@@ -102,7 +102,7 @@ static void constants(void) {
           wrong += trial_y(&t, b, j) != in_ring(sum << 6, 39);
         }
       CU_ASSERT_EQUAL(wrong, 0);
-      CU_ASSERT_EQUAL(tw_look(&t.b, t.program.output).scale, 9);
+      CU_ASSERT_EQUAL(tw_look(&t.b, t.program.outputs[0]).scale, 9);
       trial_end(&t);
     }
 }

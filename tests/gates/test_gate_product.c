@@ -40,7 +40,8 @@ static void extension_out_of_bound(void) {
   trial_fill(&t, 0, 93, -limit(12), limit(12) - 1);
   trial_fill(&t, 93, 7, limit(12), 2 * limit(12) - 1);
   int y = tw_open(&t.b, tw_extend(&t.b, x, 20));
-  CU_ASSERT_EQUAL_FATAL(tw_builder_finish(&t.b, y), TW_OK);
+  tw_build_output(&t.b, y);
+  CU_ASSERT_EQUAL_FATAL(tw_builder_finish(&t.b), TW_OK);
   t.w.program = &t.program;
   CU_ASSERT_EQUAL(walk_run(&t.w), TW_OK);
   CU_ASSERT_EQUAL(t.w.out_of_bound, 7);

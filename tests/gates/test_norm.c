@@ -71,7 +71,8 @@ static row_errors run_case(size_t hidden, bool rms, double deviation) {
   int x = tw_open(&b, tw_build_input(&b, RING, SCALE, ROWS * hidden));
   int gamma = tw_weight_wire(&b, 0, SCALE, hidden), beta = rms ? -1 : tw_weight_wire(&b, 1, SCALE, hidden);
   int y = tw_build_norm(&b, (tw_tokens){ROWS, ROWS, 0, false}, x, gamma, beta, hidden, PRODUCT_RING, OUT_RING, 1e-12);
-  CU_ASSERT_EQUAL_FATAL(tw_builder_finish(&b, y), TW_OK);
+  tw_build_output(&b, y);
+  CU_ASSERT_EQUAL_FATAL(tw_builder_finish(&b), TW_OK);
   size_t rows[2] = {1, 1}, cols[2] = {hidden, hidden};
   uint64_t *weights[2] = {c.gamma, c.beta};
   walk w = {.program = &program,

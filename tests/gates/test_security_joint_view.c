@@ -45,7 +45,8 @@ static void build(const joint_case *c, size_t lanes, tw_program *p, const tw_tab
   p->table_count = 2;
   tw_builder_start(&b, p);
   int output = c->build(&b, tw_build_input(&b, c->ring, 0, lanes * (size_t)c->elements));
-  CU_ASSERT_EQUAL_FATAL(tw_builder_finish(&b, output), TW_OK);
+  tw_build_output(&b, output);
+  CU_ASSERT_EQUAL_FATAL(tw_builder_finish(&b), TW_OK);
   if (c->mutate) c->mutate(p);
 }
 

@@ -105,7 +105,8 @@ static void build(tw_program *p, bool ends_in_open) {
   x = tw_row_sum(&b, tw_as_share(&b, x), COLS);
   for (int i = 0; i < SMALL; i++) x = tw_open(&b, i ? tw_as_share(&b, x) : x);
   if (!ends_in_open) x = tw_add_constant(&b, x, 1);
-  CU_ASSERT_EQUAL_FATAL(tw_builder_finish(&b, x), TW_OK);
+  tw_build_output(&b, x);
+  CU_ASSERT_EQUAL_FATAL(tw_builder_finish(&b), TW_OK);
 }
 
 typedef struct {
@@ -122,7 +123,7 @@ static void open_half(const run_case *c, const tw_program *p, witness_of_half *l
       .role = TW_PARTY,
       .batch = c->batch,
       .place = {.half = l->half, .first_sequence = l->half * c->batch, .total_batch = c->count * c->batch},
-      .sequences = {.seeds = {seeds}, .slots = slots, .input = input},
+      .sequences = {.seeds = {seeds}, .slots = slots, .inputs = {input}},
       .opener = {queue_open, tell_queued, start_message, finish_message, l->w, NULL, see_arrival},
       .observers = {.mark = see_gate, .mark_state = l}};
   CU_ASSERT_EQUAL_FATAL(tw_session_create(&config, s), TW_OK);

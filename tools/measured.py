@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """Keeps what was measured, and fills the tables of README.md and docs/performance.md with it.
 
-    tools/measured.py keep RAW docs/measured/FOLDER   records of tools/measure.sh or measure_cpu.sh, without names of the
-                                                      host and its user, become docs/measured/FOLDER/NAME.json
+    tools/measured.py keep RAW docs/measured/FOLDER   records of tools/measure.sh or measure_cpu.sh, without the names
+                                                      of host and user, become docs/measured/FOLDER/NAME.json
     tools/measured.py tables                          fills the tables between <!-- table NAME --> and <!--end-->
     tools/measured.py check                           exit code 1 if a table is not what the records give
 
@@ -93,7 +93,8 @@ class Records:
         dates = sorted({r["date"][:10] for r in self.used})
         commits = sorted({r["git_commit"][:7] for r in self.used if r.get("git_commit")})
         self.used = []
-        said = f"Command: {command}. Machine: {'; '.join(machines)}. Date: {', '.join(dates)}; commit {', '.join(commits)}. <!--end-->"
+        said = f"Command: {command}. Machine: {'; '.join(machines)}. Date: {', '.join(dates)}; " \
+            f"commit {', '.join(commits)}. <!--end-->"
         return "\n".join(textwrap.wrap(said, 120, break_on_hyphens=False, break_long_words=False))
 
 
@@ -145,8 +146,8 @@ def others(r):
                          duration(m.get("preparation_median_ns")), megabytes(m.get("key_bytes")),
                          megabytes(m.get("sent_bytes")), str(m.get("rounds", ""))])
     head = ["128 tokens, online", "SIGMA", "FuseFSS", "twain", "preparation", "keys a party", "sent a party", "rounds"]
-    return table(head, rows) + "\n\n" + r.note("`mpirun -np 2 twain bench model --shape MODEL --seq 128 --device cuda`, "
-                                               "with `--guard` where it says so")
+    return table(head, rows) + "\n\n" + r.note(
+        "`mpirun -np 2 twain bench model --shape MODEL --seq 128 --prepare before`, with `--guard` where it says so")
 
 
 def results(r):
@@ -181,13 +182,14 @@ def limits(r):
         f"42 GB/s: {window[1]}")
     base, big, deal = (r.one(f"h200x2/{n}") for n in ("model-bert-base", "model-bert-base-batch-16-streamed",
                                                       "deal-bert-base"))
-    add("BERT-base online: its rounds", base["online_median_ns"], base["rounds"] * one_way[0], "a way of NVLink for each")
+    add("BERT-base online: its rounds", base["online_median_ns"], base["rounds"] * one_way[0], "NVLink, once a round")
     add("BERT-base online: its openings", base["online_median_ns"], 1e9 * base["sent_bytes"] / nvlink[0],
         "NVLink at 450 GB/s")
     add("BERT-base online: its keys", base["online_median_ns"], 1e9 * base["key_bytes"] / copies[0],
         f"PCIe at 55 GB/s: {copies[1]}")
     if big:
-        add("batch 16, keys streamed: its keys", big["online_median_ns"], 16e9 * base["key_bytes"] / copies[0], "the same")
+        add("batch 16, keys streamed: its keys", big["online_median_ns"], 16e9 * base["key_bytes"] / copies[0],
+            "the same")
     add("BERT-base's keys dealt, both parties", deal["time_median_ns"],
         1e9 * deal["key_bytes"] / deal["copy_bytes_per_second"],
         f"copies at {1e-9 * deal['copy_bytes_per_second']:.1f} GB/s, measured by the command")
@@ -209,8 +211,9 @@ def transports(r):
             rate = f"{digits((16 << 20) / times[-1])} GB/s" if times[-1] else ""
             rows.append([f"`{way}`"] + [duration(t) for t in times] + [rate, duration(m.get("online_median_ns"))])
     head = ["transport", "64 B", "4 KiB", "64 KiB", "1 MiB", "16 MiB", "16 MiB each way", "BERT-base online"]
-    return table(head, rows) + "\n\n" + r.note("`mpirun -np 2 twain bench opens --device cuda --transport WAY`, last column "
-                                               "`bench model --shape bert-base --transport WAY`")
+    return table(head, rows) + "\n\n" + r.note(
+        "`mpirun -np 2 twain bench opens --device cuda --transport WAY`, last column "
+        "`bench model --shape bert-base --prepare before --transport WAY`")
 
 
 def batches(r):
@@ -224,8 +227,8 @@ def batches(r):
             rows.append([title, duration(online), duration(online / m["batch"]), duration(before),
                          digits(1e9 * m["batch"] / (online + before)) if before else ""])
     head = ["batch", "online", "a sequence", "preparation", "sequences a second, with preparation"]
-    return table(head, rows) + "\n\n" + r.note("`mpirun -np 2 twain bench model --shape bert-base --prepare before --batch B "
-                                               "--keys WHERE`")
+    return table(head, rows) + "\n\n" + r.note(
+        "`mpirun -np 2 twain bench model --shape bert-base --prepare before --batch B --keys WHERE`")
 
 
 def links(r):
@@ -237,9 +240,9 @@ def links(r):
                         [duration(times[0].get("preparation_median_ns")), megabytes(times[0].get("key_bytes")),
                          megabytes(times[0].get("sent_bytes")), str(times[0].get("rounds", ""))])
     head = ["128 tokens, online", "no link", "LAN", "WAN", "preparation", "keys a party", "sent a party", "rounds"]
-    return table(head, rows) + "\n\n" + r.note("`mpirun -np 2 twain bench model --shape MODEL --device cpu`, with "
-                                               "`--link-latency 100us --link-rate 10Gbit/s` (LAN) or "
-                                               "`--link-latency 20ms --link-rate 200Mbit/s` (WAN)")
+    return table(head, rows) + "\n\n" + r.note(
+        "`mpirun -np 2 twain bench model --shape MODEL --device cpu --prepare before`, with `--link-latency 100us "
+        "--link-rate 10Gbit/s` (LAN) or `--link-latency 20ms --link-rate 200Mbit/s` (WAN)")
 
 
 def whole(r):
@@ -248,7 +251,8 @@ def whole(r):
     hand = f"counted: {megabytes(gpu.get('key_bytes'))} at 10 Gbit/s"
     over = duration(8 * gpu["key_bytes"] / 10) if gpu else ""
     part = lambda m, field: duration(m.get(field))
-    rows = [["deal, both parties' keys", "an inference", part(gpu_deal, "time_median_ns"), part(cpu_deal, "time_median_ns")],
+    rows = [["deal, both parties' keys", "an inference", part(gpu_deal, "time_median_ns"),
+             part(cpu_deal, "time_median_ns")],
             [f"hand-over of one key file ({hand})", "an inference", over, over],
             ["set-up", "a model", part(gpu, "setup_ns"), part(cpu, "setup_ns")],
             ["preparation", "an inference", part(gpu, "preparation_median_ns"), part(cpu, "preparation_median_ns")],
@@ -280,8 +284,8 @@ def main(arguments):
             wrong += 1
             if arguments == ["tables"]:
                 page.write_text(made)
-            print(f"{page.relative_to(ROOT)}: " + ("filled" if arguments == ["tables"] else
-                                                   "a table is not what the records give; run tools/measured.py tables"))
+            print(f"{page.relative_to(ROOT)}: " + ("filled" if arguments == ["tables"] else "a table is not what the "
+                                                   "records give; run tools/measured.py tables"))
         return arguments == ["check"] and wrong > 0
     else:
         print(__doc__, file=sys.stderr)

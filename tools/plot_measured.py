@@ -37,9 +37,10 @@ class Svg:
 
     def curve(self, points, stroke):
         path = " ".join(f"{'M' if i == 0 else 'L'}{x:.1f} {y:.1f}" for i, (x, y) in enumerate(points))
-        self.parts.append(f'<path d="{path}" fill="none" stroke="{stroke}" stroke-width="2.2" stroke-linejoin="round"/>')
+        self.parts.append(f'<path d="{path}" fill="none" stroke="{stroke}" stroke-width="2.2"/>')
         for x, y in points:
-            self.parts.append(f'<circle cx="{x:.1f}" cy="{y:.1f}" r="3.4" fill="#fff" stroke="{stroke}" stroke-width="2"/>')
+            self.parts.append(f'<circle cx="{x:.1f}" cy="{y:.1f}" r="3.4" fill="#fff" stroke="{stroke}" '
+                              'stroke-width="2"/>')
 
     def box(self, x, y, width, height, fill):
         self.parts.append(f'<rect x="{x:.1f}" y="{y:.1f}" width="{width:.1f}" height="{height:.1f}" fill="{fill}"/>')
@@ -47,7 +48,8 @@ class Svg:
     def __str__(self):
         return (f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {self.height}" width="{WIDTH}" '
                 f'height="{self.height}" font-family="Helvetica, Arial, sans-serif">\n'
-                f'<rect width="{WIDTH}" height="{self.height}" rx="6" fill="#fff"/>\n' + "\n".join(self.parts) + "\n</svg>\n")
+                f'<rect width="{WIDTH}" height="{self.height}" rx="6" fill="#fff"/>\n' +
+                "\n".join(self.parts) + "\n</svg>\n")
 
 
 class Axes:
@@ -112,7 +114,8 @@ def spread(wanted, gap):
 
 def opens(records):
     svg = Svg(470, "Opening a value between two GPUs of one host",
-              "From share and mask to opened value, one opening after the other, ring of 32 bits; dashed: what the way can carry")
+              "From share and mask to opened value, one opening after the other, ring of 32 bits; "
+              "dashed: what the way can carry")
     largest = max(r["opened_bytes"] for n, f in records.files.items() if "/opens-" in n for r in f)
     axes = Axes(svg, (74, 92, 628, 404), (48, largest * 1.25), (0.7e3, 12e6 if largest == 16 << 20 else 40e6))
     axes.grid([(s, size_words(s)) for s in (64, 1 << 10, 16 << 10, 256 << 10, 4 << 20, 64 << 20) if s <= largest] +
@@ -134,7 +137,8 @@ def opens(records):
 
 
 def batch(records):
-    svg = Svg(400, "A larger batch shares its rounds", "BERT-base, 128 tokens, two GPUs, keys on the GPU when the clock starts")
+    svg = Svg(400, "A larger batch shares its rounds",
+              "BERT-base, 128 tokens, two GPUs, keys on the GPU when the clock starts")
     found = [records.one(f"h200x2/model-bert-base-{n}") for n in ("resident", "batch-4", "batch-16")]
     points = [(m["batch"], 1e-6 * m["online_median_ns"]) for m in found if m]
     for left, title, values, colour in ((70, "online time of the batch, ms", points, BLUE),
@@ -173,7 +177,8 @@ def grouped(record, field):
 
 def steps(records):
     svg = Svg(372, "What a step costs",
-              "BERT-base, 128 tokens, one inference; parts of each total. Steps side by side share rounds, and count in both")
+              "BERT-base, 128 tokens, one inference; parts of each total. "
+              "Steps side by side share rounds, and count in both")
     timed, plan = records.one("h200x2/steps-bert-base"), records.one("cpu2/plan-bert-base")
     times = grouped(timed, "step_ns")
     times["openings"] = timed.get("open_comm_ns", 0)
@@ -190,7 +195,8 @@ def steps(records):
             part = width * sums[group] / whole if whole else 0
             svg.box(x, y, max(0, part - 1), 32, colour)
             if part > 26:
-                svg.text(x + (part - 1) / 2, y + 20.5, f"{100 * sums[group] / whole:.0f} %", fill=ink, anchor="middle", size=11.5)
+                svg.text(x + (part - 1) / 2, y + 20.5, f"{100 * sums[group] / whole:.0f} %", fill=ink,
+                         anchor="middle", size=11.5)
             x += part
         svg.text(left + width + 10, y + 21, total, fill=QUIET, size=13)
         y += 46
@@ -203,7 +209,8 @@ def steps(records):
 
 
 def others(records):
-    svg = Svg(400, "Online time beside other systems", "128 tokens, two GPUs of one host, logarithmic; conditions in performance.md")
+    svg = Svg(400, "Online time beside other systems",
+              "128 tokens, two GPUs of one host, logarithmic; conditions in performance.md")
     axes = Axes(svg, (118, 84, 676, 356), (1, 4000), (0, 1), y_log=False)
     for e in (1, 10, 100, 1000):
         svg.line(axes.x(e), 78, axes.x(e), 356)
@@ -216,7 +223,8 @@ def others(records):
         ours = records.one(f"h200x2/model-{model}")["online_median_ns"]
         for system, ms, colour, words in bars + [("twain", 1e-6 * ours, BLUE, duration(ours))]:
             svg.box(axes.left, y, axes.x(ms) - axes.left, 22, colour)
-            svg.text(axes.x(ms) + 8, y + 15.5, f"{system}  {words}", weight="600" if system == "twain" else "400", halo=True)
+            weight = "600" if system == "twain" else "400"
+            svg.text(axes.x(ms) + 8, y + 15.5, f"{system}  {words}", weight=weight, halo=True)
             y += 27
         y += 13
     return svg

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# The checks and times of docs/performance.md, on two GPUs of one host:
-#   tools/device_bars.sh FOLDER [checks|sanitizers|opens|models|keys|batches ...]     default: all, about eight minutes
+# Whether a GPU computes what a CPU does, on two GPUs of one host; how fast is measured by tools/measure.sh:
+#   tools/device_checks.sh FOLDER [checks|sanitizers ...]     default: both
 # FOLDER: where twain was built with CUDA. What fails is named; the rest goes on, and the exit code says so.
 set -uo pipefail
 folder=${1:?the build folder is needed}
@@ -16,8 +16,6 @@ part() { # SECONDS COMMAND...
   timeout "$limit" "$@" 2>&1 || { echo "FAILED ($?): $*"; failed=1; }
   echo "## $((SECONDS - begin)) s"
 }
-parties() { part 150 mpirun -np 2 "$twain" bench "$@" --device cuda; }
-model() { parties model --shape "$@" --seq 128 --prepare "${prepare:-before}"; }
 clean() { # TOOL PROGRAM [[not] ENTRY ..]
   part 200 compute-sanitizer --tool "$1" --error-exitcode 1 "$folder/$2" small "${@:3}"
 }
@@ -48,30 +46,12 @@ sanitizers() {
   cat "$log"
   rm "$log"
 }
-opens() { for way in peer nccl host-window host-relay; do parties opens --transport "$way"; done; }
-models() {
-  model bert-tiny --repeat 20
-  model bert-base --repeat 20
-  model bert-large --repeat 10
-  for way in nccl host-window host-relay; do model bert-base --repeat 5 --transport "$way"; done
-  model bert-base --repeat 10 --verbose
-  part 60 "$twain" bench kernels --shape bert-base --seq 128 --device cuda
-  part 60 "$folder/cuda_gemm" bench
-  part 60 "$twain" bench deal --shape bert-base --seq 128 --device cuda
-}
-keys() { for where in resident memory file; do model bert-base --repeat 10 --keys "$where"; done; }
-batches() {
-  model bert-base --batch 4 --repeat 5 --keys resident --compare-overlap
-  for batch in 1 4; do prepare=during model bert-base --batch $batch --repeat 5 --keys resident --compare-overlap; done
-  for where in resident memory; do model bert-base --batch 16 --repeat 2 --keys "$where"; done
-}
-
 nvidia-smi --query-gpu=name,driver_version --format=csv,noheader
-[ $# -gt 0 ] || set -- checks sanitizers opens models keys batches
+[ $# -gt 0 ] || set -- checks sanitizers
 for name in "$@"; do
   case $name in
-    checks | sanitizers | opens | models | keys | batches) "$name" ;;
-    *) echo "usage: tools/device_bars.sh FOLDER [checks|sanitizers|opens|models|keys|batches ...]" >&2; exit 2 ;;
+    checks | sanitizers) "$name" ;;
+    *) echo "usage: tools/device_checks.sh FOLDER [checks|sanitizers ...]" >&2; exit 2 ;;
   esac
 done
 exit "$failed"

@@ -12,17 +12,7 @@
 #include "base/text.h"
 #include "io/activations.h"
 #include "io/hf_modules.h"
-#include "io/json_read.h"
 #include "io/tensors.h"
-
-tw_status tw_hf_file_read(const char *folder, const char *file, bool needed, char **path, json_t **json) {
-  *json = NULL;
-  if (asprintf(path, "%s/%s", folder, file) < 0) {
-    *path = NULL;
-    return tw_fail(TW_ERR_MEMORY, "out of memory");
-  }
-  return tw_json_read(*path, needed, json);
-}
 
 static tw_status take_int(const char *path, const json_t *config, const char *field, int *out) {
   const json_t *value = json_object_get(config, field);
@@ -156,7 +146,6 @@ static tw_status take_sizes(const char *path, const json_t *config, tw_model_con
 }
 
 static tw_status parse_model(const char *path, const json_t *config, tw_hf_config *out, tw_notes *notes) {
-  if (!json_is_object(config)) return tw_fail(TW_ERR_FORMAT, "%s: not a JSON object", path);
   TW_TRY(check_type(path, config));
   TW_TRY(check_classes(path, config, notes));
   TW_TRY(take_activation(path, config, &out->model));
@@ -169,12 +158,9 @@ static tw_status parse_model(const char *path, const json_t *config, tw_hf_confi
   return take_sizes(path, config, &out->model);
 }
 
-static tw_status parse_tokenizer(const char *path, const json_t *config, tw_hf_config *out) {
-  if (!json_is_object(config)) return tw_fail(TW_ERR_FORMAT, "%s: not a JSON object", path);
-  const json_t *length = json_object_get(config, "model_max_length");  // 1e30 where nobody set one
-  json_int_t most = json_integer_value(length);
+static void take_length(const json_t *tokenizer, tw_hf_config *out) {
+  json_int_t most = json_integer_value(json_object_get(tokenizer, "model_max_length"));  // 1e30 where nobody set one
   if (!out->max_seq_length && most > 0 && most <= INT_MAX) out->max_seq_length = (int)most;
-  return TW_OK;
 }
 
 static tw_status folder_name(const char *folder, char *name, size_t size) {
@@ -199,22 +185,10 @@ static tw_status refuse_adapter(const tw_hf_config *out) {
   return status;
 }
 
-static tw_status read_config(tw_hf_config *out, tw_notes *notes) {
+static tw_status parse(tw_hf_config *out, tw_notes *notes) {
   char *path;
-  json_t *json;
-  tw_status status = tw_hf_file_read(out->encoder, "config.json", true, &path, &json);
-  if (status == TW_OK) status = parse_model(path, json, out, notes);
-  json_decref(json);
-  free(path);
-  return status;
-}
-
-static tw_status read_tokenizer(tw_hf_config *out) {
-  char *path;
-  json_t *json;
-  tw_status status = tw_hf_file_read(out->encoder, "tokenizer_config.json", false, &path, &json);
-  if (status == TW_OK && json) status = parse_tokenizer(path, json, out);
-  json_decref(json);
+  if (asprintf(&path, "%s/config.json", out->encoder) < 0) return tw_fail(TW_ERR_MEMORY, "out of memory");
+  tw_status status = parse_model(path, out->json.config, out, notes);
   free(path);
   return status;
 }
@@ -226,8 +200,9 @@ tw_status tw_hf_config_read(const char *folder, bool encoder_only, tw_hf_config 
   if (!out->encoder) return tw_fail(TW_ERR_MEMORY, "out of memory");
   if (!encoder_only) TW_TRY(tw_hf_modules_read(folder, out, notes));
   TW_TRY(refuse_adapter(out));
-  TW_TRY(read_config(out, notes));
-  TW_TRY(read_tokenizer(out));
+  TW_TRY(tw_hf_json_read(out->encoder, true, &out->json));
+  TW_TRY(parse(out, notes));
+  take_length(out->json.tokenizer, out);
   if (out->max_seq_length > out->model.max_positions) out->max_seq_length = out->model.max_positions;
   return TW_OK;
 }
@@ -235,5 +210,6 @@ tw_status tw_hf_config_read(const char *folder, bool encoder_only, tw_hf_config 
 void tw_hf_config_free(tw_hf_config *config) {
   free(config->default_prompt);
   free(config->encoder);
+  tw_hf_json_free(&config->json);
   memset(config, 0, sizeof *config);
 }

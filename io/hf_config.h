@@ -3,22 +3,22 @@
 #ifndef TW_HF_CONFIG_H
 #define TW_HF_CONFIG_H
 
-#include <jansson.h>
 #include <stdbool.h>
 
 #include "base/status.h"
+#include "io/hf_json.h"
 #include "io/model.h"
 #include "io/notes.h"
 
 typedef struct {
-  tw_model_config model;  // with output and normalise_output from modules.json
-  bool
-      sentence_lower_case;  // sentence_bert_config.json: do_lower_case; text is lower-cased whatever the tokenizer does
-  int max_seq_length;       // tokens; 0: nothing says
-  char *default_prompt;     // config_sentence_transformers.json; NULL: none
-  char *encoder;            // folder of config.json, weights and tokenizer: FOLDER, or the one modules.json names
-  char dtype[16];           // config.json: torch_dtype or dtype; "": not said
-  bool relative_positions;  // config.json asks for them; what that means depends on the weights
+  tw_model_config model;     // with output and normalise_output from modules.json
+  bool sentence_lower_case;  // sentence_bert_config.json: do_lower_case, whatever the tokenizer does
+  int max_seq_length;        // tokens; 0: nothing says
+  char *default_prompt;      // config_sentence_transformers.json; NULL: none
+  char *encoder;             // folder of config.json, weights and tokenizer: FOLDER, or the one modules.json names
+  char dtype[16];            // config.json: torch_dtype or dtype; "": not said
+  tw_hf_json json;           // the encoder's, for tw_text_rules_read
+  bool relative_positions;   // config.json asks for them; what that means depends on the weights
 } tw_hf_config;
 
 // FOLDER/config.json is required; its neighbours are read when present. encoder_only: as if modules.json and the files
@@ -27,10 +27,6 @@ typedef struct {
 // error.
 tw_status tw_hf_config_read(const char *folder, bool encoder_only, tw_hf_config *out, tw_notes *notes);
 void tw_hf_config_free(tw_hf_config *config);
-
-// FOLDER/FILE parsed; *json = NULL if it is absent and not needed. free(*path), json_decref(*json), also after an
-// error.
-tw_status tw_hf_file_read(const char *folder, const char *file, bool needed, char **path, json_t **json);
 
 // Shapes that everything else relies on: positive, in reach, heads divide hidden. `where` begins the message.
 tw_status tw_model_config_check(const char *where, const tw_model_config *config);

@@ -5,7 +5,6 @@
 #include <string.h>
 
 #include "base/memory.h"
-#include "io/hf_config.h"
 #include "io/text_rules_parts.h"
 
 tw_status tw_text_rules_add(tw_text_rules *rules, const tw_added_token *token) {
@@ -245,23 +244,13 @@ static tw_status list_pieces(const tw_text_reader *r, char ***out) {
   return check_size(r, used);
 }
 
-static tw_status read_file(const tw_text_reader *r, const char *name, json_t **out) {
-  char *path;
-  tw_status status = tw_hf_file_read(r->folder, name, false, &path, out);
-  if (status == TW_OK && *out && !json_is_object(*out)) status = tw_fail(TW_ERR_FORMAT, "%s: not a JSON object", path);
-  free(path);
-  return status;
-}
-
 static tw_status read_rules(tw_text_reader *r, bool lower_first, char ***vocabulary) {
   r->defaults = json_pack("{s:s, s:s, s:s, s:s, s:s}", "unk_token", "[UNK]", "sep_token", "[SEP]", "pad_token", "[PAD]",
                           "cls_token", "[CLS]", "mask_token", "[MASK]");
   if (!r->defaults) return tw_fail(TW_ERR_MEMORY, "out of memory");
-  TW_TRY(read_file(r, "config.json", &r->model));
-  TW_TRY(read_file(r, "tokenizer_config.json", &r->config));
-  TW_TRY(read_file(r, "special_tokens_map.json", &r->map));
-  TW_TRY(read_file(r, "added_tokens.json", &r->added));
-  TW_TRY(read_file(r, "tokenizer.json", &r->tokenizer));
+  TW_TRY(tw_hf_object_read(r->folder, "special_tokens_map.json", false, &r->map));
+  TW_TRY(tw_hf_object_read(r->folder, "added_tokens.json", false, &r->added));
+  TW_TRY(tw_hf_object_read(r->folder, "tokenizer.json", false, &r->tokenizer));
   TW_TRY(choose_class(r, r->model));
   TW_TRY(take_sides(r));
   if (!r->tokenizer && r->general)
@@ -275,13 +264,18 @@ static tw_status read_rules(tw_text_reader *r, bool lower_first, char ***vocabul
   return list_pieces(r, vocabulary);
 }
 
-tw_status tw_text_rules_read(const char *folder, int vocab_size, bool lower_first, tw_text_rules *rules,
-                             char ***vocabulary, tw_notes *notes) {
+tw_status tw_text_rules_read(const char *folder, const tw_hf_json *json, int vocab_size, bool lower_first,
+                             tw_text_rules *rules, char ***vocabulary, tw_notes *notes) {
   *rules = plain_rules();
   *vocabulary = NULL;
-  tw_text_reader r = {.folder = folder, .vocab_size = vocab_size, .rules = rules, .notes = notes};
+  tw_text_reader r = {.folder = folder,
+                      .model = json->config,
+                      .config = json->tokenizer,
+                      .vocab_size = vocab_size,
+                      .rules = rules,
+                      .notes = notes};
   tw_status status = read_rules(&r, lower_first, vocabulary);
-  json_t *const files[] = {r.model, r.config, r.map, r.added, r.tokenizer, r.ids, r.defaults};
+  json_t *const files[] = {r.map, r.added, r.tokenizer, r.ids, r.defaults};
   for (size_t i = 0; i < sizeof files / sizeof *files; i++) json_decref(files[i]);
   if (status != TW_OK) {
     tw_vocabulary_free(*vocabulary, vocab_size);

@@ -5,6 +5,7 @@
 #include <stdbool.h>
 
 #include "base/status.h"
+#include "io/hf_json.h"
 #include "io/normalise.h"
 #include "io/notes.h"
 
@@ -42,14 +43,14 @@ void tw_text_rules_free(tw_text_rules *rules);
 // Append a copy of *token.
 tw_status tw_text_rules_add(tw_text_rules *rules, const tw_added_token *token);
 
-// From FOLDER: tokenizer.json or vocab.txt, and tokenizer_config.json, special_tokens_map.json, added_tokens.json,
-// config.json (tokenizer_class) where they are. Ids are those of the fast tokenizers of transformers 4 and 5; *notes
-// says where the two differ and which one is followed, and what contradicts itself is refused.
-// lower_first: sentence-transformers' do_lower_case, small letters whatever the tokenizer does.
+// From FOLDER: tokenizer.json or vocab.txt, and special_tokens_map.json and added_tokens.json where they are; from
+// *json, its other files: tokenizer_config.json, and config.json (tokenizer_class). Ids are those of the fast
+// tokenizers of transformers 4 and 5; *notes says where the two differ and which one is followed, and what contradicts
+// itself is refused. lower_first: sentence-transformers' do_lower_case, small letters whatever the tokenizer does.
 // vocabulary: vocab_size pieces by id ("": none), free with tw_vocabulary_free. TW_ERR_FORMAT names file, field and
 // remedy, also for tokenizers that are sound but not of BERT's kind; then nothing is left to free.
-tw_status tw_text_rules_read(const char *folder, int vocab_size, bool lower_first, tw_text_rules *rules,
-                             char ***vocabulary, tw_notes *notes);
+tw_status tw_text_rules_read(const char *folder, const tw_hf_json *json, int vocab_size, bool lower_first,
+                             tw_text_rules *rules, char ***vocabulary, tw_notes *notes);
 void tw_vocabulary_free(char **vocabulary, int count);
 
 #endif

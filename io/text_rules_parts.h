@@ -8,8 +8,9 @@
 
 typedef struct {
   const char *folder;
-  json_t *model, *config, *map, *added, *tokenizer;  // config.json, tokenizer_config.json ...; NULL: absent
-  json_t *defaults;                                  // special tokens of classes of their own
+  const json_t *model, *config;     // config.json, tokenizer_config.json; NULL: absent
+  json_t *map, *added, *tokenizer;  // special_tokens_map.json ...; NULL: absent
+  json_t *defaults;                 // special tokens of classes of their own
   int vocab_size;
   // A class of its own (BertTokenizer ...) makes the tokenizer anew from tokenizer_config.json and the vocabulary; the
   // general ones (PreTrainedTokenizerFast, TokenizersBackend) take tokenizer.json as it is.

@@ -186,7 +186,7 @@ static tw_status import_all(import *in, const tw_hf_config *config, tw_notes *no
   tw_safetensors_digest(in->weights, &in->model->source);
   TW_TRY(read_weights(in));
   TW_TRY(name_unread(in, notes));
-  return tw_text_rules_read(config->encoder, c->vocab, config->sentence_lower_case, &in->client->rules,
+  return tw_text_rules_read(config->encoder, &config->json, c->vocab, config->sentence_lower_case, &in->client->rules,
                             &in->client->vocabulary, notes);
 }
 

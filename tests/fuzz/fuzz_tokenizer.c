@@ -60,7 +60,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes) {
   tw_tokenizer *t;
   tw_notes notes = {NULL};
   char **vocabulary;
-  if (tw_text_rules_read(fuzz_folder(), PIECES, false, &rules, &vocabulary, &notes) == TW_OK) {
+  tw_hf_json json;
+  tw_status status = tw_hf_json_read(fuzz_folder(), false, &json);
+  if (status == TW_OK) status = tw_text_rules_read(fuzz_folder(), &json, PIECES, false, &rules, &vocabulary, &notes);
+  tw_hf_json_free(&json);
+  if (status == TW_OK) {
     if (tw_tokenizer_new(vocabulary, PIECES, &rules, &t) == TW_OK) {
       encode(t, first, second, most);
       tw_tokenizer_free(t);

@@ -47,6 +47,15 @@ static void write_vocabulary(const json_t *list, size_t count) {
   fclose(f);
 }
 
+static tw_status read_rules(int size, bool lower_first, tw_text_rules *rules, char ***pieces, tw_notes *notes) {
+  tw_hf_json json;
+  *rules = (tw_text_rules){0};
+  tw_status status = tw_hf_json_read(scratch, false, &json);
+  if (status == TW_OK) status = tw_text_rules_read(scratch, &json, size, lower_first, rules, pieces, notes);
+  tw_hf_json_free(&json);
+  return status;
+}
+
 // ---- the vectors
 
 static void write_folder(json_t *folder) {
@@ -108,7 +117,7 @@ static void test_reference(void) {
     tw_notes notes = {NULL};
     tw_tokenizer *t;
     write_folder(folder);
-    CU_ASSERT_EQUAL_FATAL(tw_text_rules_read(scratch, size, false, &rules, &pieces, &notes), TW_OK);
+    CU_ASSERT_EQUAL_FATAL(read_rules(size, false, &rules, &pieces, &notes), TW_OK);
     // "word" may be a piece: then it keeps that id, and the file's is noted
     CU_ASSERT_TRUE(!notes.text || strstr(json_string_value(json_object_get(folder, "name")), "added"));
     free(notes.text);
@@ -154,7 +163,7 @@ static const char *answer(int size, bool lower_first, const char *first, const c
   tw_tokenizer *t;
   tw_encoding e;
   size_t used = 0;
-  if (tw_text_rules_read(scratch, size, lower_first, &rules, &pieces, &notes) != TW_OK) {
+  if (read_rules(size, lower_first, &rules, &pieces, &notes) != TW_OK) {
     snprintf(said, sizeof said, "refused: %s", tw_error_message());
     free(notes.text);
     return said;
@@ -352,7 +361,7 @@ static void test_random_damage(void) {
     tw_text_rules rules;
     char **pieces;
     tw_notes notes = {NULL};
-    tw_status status = tw_text_rules_read(scratch, SMALL, false, &rules, &pieces, &notes);
+    tw_status status = read_rules(SMALL, false, &rules, &pieces, &notes);
     CU_ASSERT_TRUE(status == TW_OK || status == TW_ERR_FORMAT || status == TW_ERR_IO);
     refused += status != TW_OK;
     if (status == TW_OK) tw_vocabulary_free(pieces, SMALL);

@@ -10,7 +10,7 @@
 #include "app/show/print.h"
 #include "app/texts.h"
 #include "base/memory.h"
-#include "comm/channel_link.h"
+#include "comm/link.h"
 #include "io/new_files.h"
 #include "jobs/models/architecture.h"
 #include "jobs/models/calibrate.h"

@@ -159,7 +159,16 @@ static void end_by_signal(void) {
   tw_say_ended();
 }
 
+// CUDA reads it at its first call. Streams whose work goes through one of the hardware's queues wait for each other:
+// gates, preparation and keys would come one after the other.
+static void ask_for_queues(void) {
+#ifdef TWAIN_CUDA
+  setenv("CUDA_DEVICE_MAX_CONNECTIONS", "32", 0);  // the most there are, unless the user chose
+#endif
+}
+
 int main(int argc, char **argv) {
+  ask_for_queues();
   tw_no_core_dumps();
   tw_hide_stack();
   tw_interrupts_catch(end_by_signal);

@@ -9,6 +9,7 @@
 #include "app/show/print.h"
 #include "base/clock.h"
 #include "base/watchdog.h"
+#include "comm/link.h"
 #include "io/unfinished.h"
 
 // After a failure: does the other rank know that it has failed, too? Outside the channel, which may be broken.
@@ -29,8 +30,7 @@ static bool both_failed(int rank) {
 static tw_status run_two(const tw_call *call, int rank, const tw_limits *limits, uint64_t deadline,
                          tw_status (*body)(const tw_call *, tw_channel *)) {
   tw_channel *channel = NULL;
-  tw_status status = tw_channel_mpi(limits->silence, &channel);
-  if (status == TW_OK) channel->deadline_ns = deadline;
+  tw_status status = tw_link_open(&(tw_link_spec){TW_LINK_MPI, limits->silence, deadline}, rank, &channel);
   if (status == TW_OK) status = body(call, channel);
   if (status != TW_OK && !both_failed(rank)) {
     tw_say_error();

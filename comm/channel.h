@@ -1,4 +1,5 @@
-// A two-ended, message-preserving channel between the two parties. Nonblocking: start, then wait.
+// A two-ended, message-preserving channel between the two parties. Nonblocking: start, then wait. comm/link.h opens
+// one. There are two parties, 0 and 1: the other one is 1 - party, here and wherever a message names it.
 #ifndef TW_CHANNEL_H
 #define TW_CHANNEL_H
 
@@ -36,15 +37,6 @@ struct tw_channel {
   void (*close)(tw_channel *);                     // never waits for the other party
   void *state;
 };
-
-// The channel of MPI_COMM_WORLD with exactly two ranks (MPI must be initialised; TW_ERR_USAGE for another party count).
-// Large exchanges are split so that no count exceeds INT_MAX. A peer that dies or stalls for timeout_seconds
-// gives TW_ERR_PEER (never an endless wait); the caller's answer to it is MPI_Abort.
-tw_status tw_channel_mpi(double timeout_seconds, tw_channel **out);
-
-// A connected pair inside one process, for tests and `check`: each end is driven by its own thread.
-// An end that closes gives the other TW_ERR_PEER at once (after what it had sent has been taken).
-tw_status tw_channel_loopback(double timeout_seconds, tw_channel *out[2]);
 
 // TW_ERR_PEER once the deadline has passed.
 static inline tw_status tw_channel_in_time(const tw_channel *c) {

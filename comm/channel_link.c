@@ -1,6 +1,4 @@
 #define _GNU_SOURCE
-#include "comm/channel_link.h"
-
 #include <sched.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -10,6 +8,7 @@
 
 #include "base/clock.h"
 #include "base/memory.h"
+#include "comm/channels.h"
 
 enum { IN_FLIGHT = 64, CLOCK_TRIES = 200 };
 

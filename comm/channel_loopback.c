@@ -7,7 +7,7 @@
 #include <time.h>
 
 #include "base/memory.h"
-#include "comm/channel.h"
+#include "comm/channels.h"
 
 typedef struct message {
   struct message *next;

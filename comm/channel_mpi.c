@@ -8,7 +8,7 @@
 
 #include "base/clock.h"
 #include "base/memory.h"
-#include "comm/channel.h"
+#include "comm/channels.h"
 
 enum { CHUNK_BYTES = 64 << 20, TAG_LIMIT = 32767 };  // every MPI allows tags up to 32767
 

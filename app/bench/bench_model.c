@@ -248,7 +248,8 @@ static tw_status measure_serial(bench *b) {
 
 static tw_status measure(bench *b) {
   bool overlap, beside;
-  TW_TRY(tw_hardware_choose(b->channel, &b->s->party, &b->hardware));
+  TW_TRY(tw_hardware_meet(b->channel, &b->hardware));
+  TW_TRY(tw_hardware_choose(&b->s->party, &b->hardware));
   TW_TRY(tw_hardware_take(b->channel, &b->hardware));
   TW_TRY(tw_hardware_place(b->channel, &b->hardware, &b->s->party, b->placement, sizeof b->placement));
   TW_TRY(tw_hardware_link(&b->hardware, &b->s->party));

@@ -116,7 +116,8 @@ static tw_status print(const bench *b) {
 
 static tw_status body(const tw_call *call, tw_channel *channel) {
   bench b = {.s = call->settings, .channel = channel};
-  TW_TRY(tw_hardware_choose(channel, &b.s->party, &b.hardware));
+  TW_TRY(tw_hardware_meet(channel, &b.hardware));
+  TW_TRY(tw_hardware_choose(&b.s->party, &b.hardware));
   char placement[256];
   TW_TRY(tw_hardware_take(channel, &b.hardware));
   TW_TRY(tw_hardware_link(&b.hardware, &b.s->party));

@@ -29,6 +29,7 @@ struct tw_device_opener {
   tw_device_opener_options o;
   half halves[TW_HALVES];
   tw_mailboxes boxes;  // unless by NCCL
+  char name[112];
   tw_nccl *nccl;
   uint64_t *sent, *received;  // device: whole messages, for NCCL's send and receive
   int last_half;              // of the exchange before by NCCL, which serves one half at a time; -1: none
@@ -100,6 +101,13 @@ static tw_status open_transport(tw_device_opener *o) {
   return o->boxes.relayed ? tw_relay_create(o->o.channel, o->boxes.host, o->o.halves, &o->relay) : TW_OK;
 }
 
+// Relayed messages go by the channel: which one, and over which emulated link, is part of the name.
+static void name_transport(tw_device_opener *o) {
+  const char *name = o->boxes.count ? o->boxes.name : "nccl, send and receive";
+  snprintf(o->name, sizeof o->name, "%s%s%s", name, o->boxes.relayed ? " by " : "",
+           o->boxes.relayed ? o->o.channel->name : "");
+}
+
 // A message has an open at least; a probe has one a message.
 static size_t most_messages(const tw_device_opener *o) { return o->o.opens + TW_PROBE_MESSAGES; }
 static size_t digests_bytes(const tw_device_opener *o) { return 8 * (size_t)(o->o.opens + 1); }
@@ -121,6 +129,7 @@ tw_status tw_device_opener_create(const tw_device_opener_options *options, tw_de
   if (status == TW_OK) o->digests = memory;
   if (status == TW_OK) o->times = o->digests + digests_bytes(o) / 8;
   if (status == TW_OK) status = open_transport(o);
+  if (status == TW_OK) name_transport(o);
   if (status != TW_OK) {
     tw_device_opener_destroy(o, true);
     return status;
@@ -161,10 +170,7 @@ void tw_device_opener_destroy(tw_device_opener *o, bool abort) {
   free(o);
 }
 
-const char *tw_device_opener_name(const tw_device_opener *o) {
-  if (o->boxes.relayed && strcmp(o->o.channel->name, "mpi") != 0) return o->o.channel->name;  // an emulated link
-  return o->boxes.count ? o->boxes.name : "nccl, send and receive";
-}
+const char *tw_device_opener_name(const tw_device_opener *o) { return o->name; }
 
 void tw_device_opener_stop_flag(tw_device_opener *o, const int *stop) {
   o->stop_flag = stop;

@@ -1,34 +1,16 @@
 #include "jobs/parties/hardware.h"
 
-#include <mpi.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "base/placement.h"
-#include "base/watchdog.h"
 #include "kernels/device.h"
 
 static int word_index(const char *word, const char *const *words, int count) {
   for (int i = 0; i < count; i++)
     if (strcmp(word, words[i]) == 0) return i;
   return -1;
-}
-
-// MPI waits for the other party here, and knows no limit.
-static int rank_on_host(const tw_channel *channel) {
-  char reason[160];
-  MPI_Comm host;
-  int party = 0;
-  snprintf(reason, sizeof reason, "the other party does not say for %g s on which host it is; look at its log",
-           channel->timeout_seconds);
-  tw_watchdog_guard(channel->timeout_seconds, reason);
-  if (MPI_Comm_split_type(MPI_COMM_WORLD, MPI_COMM_TYPE_SHARED, 0, MPI_INFO_NULL, &host) == MPI_SUCCESS) {
-    MPI_Comm_rank(host, &party);
-    MPI_Comm_free(&host);
-  }
-  tw_watchdog_release();
-  return party;
 }
 
 static tw_status parse_device(const char *word, tw_device_kind *kind) {
@@ -99,12 +81,11 @@ void tw_hardware_link_text(const tw_party_words *w, char *text, size_t size) {
     snprintf(text, size, "none");
 }
 
-tw_status tw_hardware_choose(const tw_channel *channel, const tw_party_words *w, tw_hardware *out) {
+tw_status tw_hardware_choose(const tw_party_words *w, tw_hardware *h) {
   tw_device_kind wanted = TW_DEVICE_AUTO;
-  out->local_rank = rank_on_host(channel);
   TW_TRY(parse_device(w->device, &wanted));
-  TW_TRY(parse_transport(w->transport, &out->transport));
-  return tw_device_choose(wanted, out->local_rank, &out->device, &out->gpu);
+  TW_TRY(parse_transport(w->transport, &h->transport));
+  return tw_device_choose(wanted, h->local_rank, &h->device, &h->gpu);
 }
 
 tw_status tw_hardware_alone(const char *device, tw_device_kind *chosen) {
@@ -120,7 +101,7 @@ tw_status tw_hardware_alone(const char *device, tw_device_kind *chosen) {
 
 // What the other party must know to choose the same transport.
 typedef struct {
-  char host[256], pci[16];
+  char pci[16];
   int device, nccl, transport;
 } hardware_place;
 
@@ -133,7 +114,7 @@ tw_status tw_hardware_link(tw_hardware *h, const tw_party_words *w) {
                    "--link-latency and --link-rate slow messages of the host; use them with --transport host-relay, "
                    "not %s",
                    tw_transport_word(h->transport));
-  TW_TRY(tw_channel_link(h->channel, &profile, &h->link));
+  TW_TRY(tw_link_emulate(h->channel, &profile, &h->link));
   h->channel = h->link;
   h->pair.link = true;
   h->ways = tw_ways_between(&h->pair, h->transport);
@@ -167,9 +148,19 @@ static tw_status nonsense(const tw_channel *channel, const char *what) {
 
 static bool ends(const char *text, size_t size) { return memchr(text, '\0', size) != NULL; }
 
+tw_status tw_hardware_meet(tw_channel *channel, tw_hardware *h) {
+  char mine[256] = {0}, theirs[256];
+  gethostname(mine, sizeof mine - 1);
+  TW_TRY(tw_channel_exchange(channel, mine, theirs, sizeof mine));
+  if (!ends(theirs, sizeof theirs)) return nonsense(channel, "a host's name");
+  *h = (tw_hardware){.channel = channel};
+  h->pair.one_host = strcmp(mine, theirs) == 0;
+  h->local_rank = h->pair.one_host ? channel->party : 0;
+  return TW_OK;
+}
+
 static tw_status check_theirs(const tw_channel *channel, const hardware_place *p) {
-  bool words = ends(p->host, sizeof p->host) && ends(p->pci, sizeof p->pci) &&
-               p->pci[strspn(p->pci, "0123456789abcdefABCDEF:.")] == '\0';
+  bool words = ends(p->pci, sizeof p->pci) && p->pci[strspn(p->pci, "0123456789abcdefABCDEF:.")] == '\0';
   bool device = p->device == TW_DEVICE_CPU || p->device == TW_DEVICE_CUDA;
   bool transport = p->transport >= 0 && p->transport < TW_TRANSPORTS;
   if (words && device && transport && (p->nccl == 0 || p->nccl == 1)) return TW_OK;
@@ -212,13 +203,10 @@ static tw_status check_transport(const tw_hardware *h) {
 }
 
 tw_status tw_hardware_take(tw_channel *channel, tw_hardware *h) {
-  h->channel = channel;
-  h->link = NULL;
   hardware_place mine = {.device = (int)h->device, .transport = (int)h->transport}, theirs;
 #ifdef TWAIN_NCCL
   mine.nccl = 1;
 #endif
-  gethostname(mine.host, sizeof mine.host - 1);
   tw_status taken = take_gpu(h);
   memcpy(mine.pci, h->pci, sizeof mine.pci);
   TW_TRY(tw_channel_exchange(channel, &mine, &theirs, sizeof mine));
@@ -233,7 +221,8 @@ tw_status tw_hardware_take(tw_channel *channel, tw_hardware *h) {
                    tw_transport_word((tw_transport)theirs.transport));
   if (*mine.pci && !*theirs.pci) return tw_fail(TW_ERR_PEER, "the other party cannot take its GPU; see its message");
   tw_pair *p = &h->pair;
-  *p = (tw_pair){.gpus = *mine.pci, .one_host = strcmp(mine.host, theirs.host) == 0, .nccl = mine.nccl && theirs.nccl};
+  p->gpus = *mine.pci;
+  p->nccl = mine.nccl && theirs.nccl;
   p->one_gpu = p->gpus && p->one_host && strcmp(mine.pci, theirs.pci) == 0;
   if (p->gpus && p->one_host && !p->one_gpu) TW_TRY(find_reach(channel, theirs.pci, p));
   TW_TRY(check_transport(h));

@@ -2,7 +2,7 @@
 #ifndef TW_HARDWARE_H
 #define TW_HARDWARE_H
 
-#include "comm/channel_link.h"
+#include "comm/link.h"
 #include "jobs/engine/engine.h"
 
 typedef struct {
@@ -29,8 +29,10 @@ tw_status tw_hardware_check(const tw_party_words *w);
 // The emulated link in words, "none" without.
 void tw_hardware_link_text(const tw_party_words *w, char *text, size_t size);
 
-// Both parties call it.
-tw_status tw_hardware_choose(const tw_channel *channel, const tw_party_words *w, tw_hardware *out);
+// Both parties call it first: whether they share a host.
+tw_status tw_hardware_meet(tw_channel *channel, tw_hardware *h);
+// After tw_hardware_meet: the device and, of a host's GPUs, this party's.
+tw_status tw_hardware_choose(const tw_party_words *w, tw_hardware *h);
 // Both parties call it: they must compute on the same kind of device; finds the ways to exchange, and selects the GPU.
 tw_status tw_hardware_take(tw_channel *channel, tw_hardware *h);
 // Both parties call it, after tw_hardware_take and before memory is taken or threads are started: finds cores, memory

@@ -127,7 +127,8 @@ static tw_status compute(const tw_party_options *o, party_files *f, tw_hardware 
 static tw_status infer(const tw_party_options *o, party_files *f, tw_channel *channel, tw_environment *e,
                        tw_result_share *out) {
   tw_hardware hardware;
-  TW_TRY(agree(channel, tw_hardware_choose(channel, &o->words, &hardware)));
+  TW_TRY(tw_hardware_meet(channel, &hardware));
+  TW_TRY(agree(channel, tw_hardware_choose(&o->words, &hardware)));
   TW_TRY(tw_hardware_take(channel, &hardware));
   TW_TRY(tw_hardware_place(channel, &hardware, &o->words, e->placement, sizeof e->placement));
   TW_TRY(agree(channel, tw_hardware_link(&hardware, &o->words)));

@@ -43,10 +43,10 @@ expect_lie 5 'differ in protocol version: party 0 has [0-9]+, party 1 has 77' ve
 expect_lie 5 'differ in plan' terms 8 0
 expect_lie 7 'a word without end' words 0 0
 expect_lie 7 'sent one of another size' cut 1 100
+expect_lie 7 "sent a host's name that no twain sends" host 0 0
 expect_lie 7 'sent a description of its hardware that no twain sends' hardware 0 0
 expect_lie 7 'sent a list of cores that no twain sends' cores 0 0
 expect_lie 7 'nothing moved for 1 s' silent 1 0 --silence-limit 1
-expect_lie 7 'does not say for 1 s on which host it is' absent 0 0 --silence-limit 1
 text=$(printf 'disk full\n\033[2J\033[31mtwain: party 0 on honest: done, result written\033[0m \xff')
 expect_lie 3 'stopped: disk full' status 2 3
 [ "$(grep -c 'party 0 on honest' said)" = 1 ] || fail "a peer's text made a line of its own"

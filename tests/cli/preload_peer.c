@@ -5,6 +5,7 @@
 //   terms       a greeting's plan is another one
 //   words       a greeting's link has no end
 //   cut         a greeting is VALUE bytes shorter
+//   host        the name of its host has no end
 //   hardware    the address of its GPU has no end, and its device is none
 //   cores       its list of cores has no end
 //   sequence    an opening's message has the next one's number
@@ -14,8 +15,8 @@
 //   transcript  the transcript is another one
 //   drip        every message leaves VALUE milliseconds late
 //   silent      the message, of any kind, never leaves
+//   absent      the party never joins MPI (MPI_Init_thread)
 //   noflock     (no lie) file systems know no flock, as on some clusters
-//   absent      the party never says on which host it is (MPI_Comm_split_type)
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <errno.h>
@@ -28,8 +29,8 @@
 #include "comm/opens_header.h"
 #include "jobs/parties/handshake.h"
 
-// jobs/parties/hardware.c: host, pci, device, nccl, transport; cores, failed, bind.
-enum { TRANSCRIPT_BYTES = 65, HOST_BYTES = 256, HARDWARE_BYTES = 284, CORES_BYTES = 776 };
+// jobs/parties/hardware.c: host; pci, device, nccl, transport; cores, failed, bind.
+enum { TRANSCRIPT_BYTES = 65, HOST_BYTES = 256, HARDWARE_BYTES = 28, CORES_BYTES = 776 };
 
 static const char *word(const char *name) {
   const char *value = getenv(name);
@@ -88,7 +89,9 @@ static const void *spoil(const void *buffer, int *bytes) {
   else if (*bytes == TRANSCRIPT_BYTES && lie("transcript") && (spoilt = its_turn()))
     copy[9] = copy[9] == 'a' ? 'b' : 'a';
   else if (*bytes == HARDWARE_BYTES && lie("hardware") && (spoilt = its_turn()))
-    memset(copy + HOST_BYTES, 'x', HARDWARE_BYTES - HOST_BYTES);
+    memset(copy, 'x', HARDWARE_BYTES);
+  else if (*bytes == HOST_BYTES && lie("host") && (spoilt = its_turn()))
+    memset(copy, 'x', HOST_BYTES);
   else if (*bytes == CORES_BYTES && lie("cores") && (spoilt = its_turn()))
     memset(copy, 'x', CORES_BYTES);
   if (spoilt) return copy;
@@ -111,7 +114,7 @@ int flock(int file, int operation) {
   return -1;
 }
 
-int MPI_Comm_split_type(MPI_Comm comm, int type, int key, MPI_Info info, MPI_Comm *out) {
+int MPI_Init_thread(int *argc, char ***argv, int required, int *provided) {
   if (lie("absent")) for_ever();
-  return PMPI_Comm_split_type(comm, type, key, info, out);
+  return PMPI_Init_thread(argc, argv, required, provided);
 }

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "comm/channels.h"
 #include "comm/opens.h"
 
 static int party, failures;

@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "comm/channels.h"
 #include "comm/opens.h"
 
 enum { HEADER = 64, MAX_ITEMS = 160 };

@@ -6,7 +6,7 @@
 #include <string.h>
 
 #include "base/clock.h"
-#include "comm/channel.h"
+#include "comm/channels.h"
 #include "tests/common/suite.h"
 
 static double seconds_since(uint64_t begin_ns) { return (double)(tw_clock_ns() - begin_ns) * 1e-9; }

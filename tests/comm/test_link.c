@@ -8,7 +8,7 @@
 #include <string.h>
 
 #include "base/clock.h"
-#include "comm/channel_link.h"
+#include "comm/channels.h"
 #include "tests/common/suite.h"
 
 enum { BURST = 4 };

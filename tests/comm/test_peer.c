@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "comm/channels.h"
 #include "comm/opens.h"
 #include "tests/common/suite.h"
 

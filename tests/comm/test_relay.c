@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "comm/channels.h"
 #include "comm/relay.h"
 #include "tests/common/suite.h"
 

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "comm/channels.h"
 #include "jobs/gates/guard.h"
 #include "jobs/program/host_opener.h"
 #include "kernels/digit.h"

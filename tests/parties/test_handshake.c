@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "comm/channels.h"
 #include "jobs/parties/handshake.h"
 #include "tests/common/suite.h"
 

@@ -11,6 +11,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "comm/channels.h"
 #include "jobs/parties/handshake.h"
 #include "jobs/parties/slots.h"
 #include "tests/common/scratch.h"

@@ -8,11 +8,9 @@
 #include "kernels/cuda/runtime/check.h"
 #include "kernels/device.h"
 
-// The first call of CUDA. Streams whose work goes through one of the hardware's queues wait for each other: gates,
-// preparation and keys would come one after the other.
+// The first call of CUDA.
 extern "C" int tw_device_count(void) {
   int count = 0;
-  setenv("CUDA_DEVICE_MAX_CONNECTIONS", "32", 0);  // the most there are, unless the user chose
   return cudaGetDeviceCount(&count) == cudaSuccess ? count : 0;
 }
 

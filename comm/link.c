@@ -1,0 +1,20 @@
+#include "comm/link.h"
+
+#include "comm/channels.h"
+
+tw_status tw_link_open(const tw_link_spec *spec, int party, tw_channel **out) {
+  *out = NULL;
+  if (spec->carrier != TW_LINK_MPI) return tw_fail(TW_ERR_INTERNAL, "a link by carrier %d", (int)spec->carrier);
+  TW_TRY(tw_channel_mpi(spec->silence_seconds, out));
+  (*out)->deadline_ns = spec->deadline_ns;
+  if (party < 0 || party == (*out)->party) return TW_OK;
+  tw_status status = tw_fail(TW_ERR_USAGE, "party %d: MPI makes this process party %d; start the parties in that order",
+                             party, (*out)->party);
+  tw_channel_destroy(*out);
+  *out = NULL;
+  return status;
+}
+
+tw_status tw_link_emulate(tw_channel *inner, const tw_link_profile *profile, tw_channel **out) {
+  return tw_channel_link(inner, profile, out);
+}

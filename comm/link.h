@@ -1,0 +1,32 @@
+// The one door to the other party. What carries a link is said here and nowhere else: MPI between the two ranks of one
+// job; links between two sites come beside it.
+#ifndef TW_LINK_H
+#define TW_LINK_H
+
+#include "comm/channel.h"
+
+typedef enum {
+  TW_LINK_MPI  // the two ranks of MPI_COMM_WORLD, which has been initialised; a party is its rank
+} tw_link_carrier;
+
+typedef struct {
+  tw_link_carrier carrier;
+  double silence_seconds;  // without progress, then TW_ERR_PEER
+  uint64_t deadline_ns;    // of tw_clock_ns, after which no exchange is waited for; 0: none
+} tw_link_spec;
+
+// party: 0 or 1, or -1: the one that the carrier gives this process. TW_ERR_USAGE where the carrier gives another, or
+// does not connect two parties; TW_ERR_PEER where the other one does not come. Close with tw_channel_destroy.
+tw_status tw_link_open(const tw_link_spec *spec, int party, tw_channel **out);
+
+// A link as it might be.
+typedef struct {
+  double latency_seconds;   // one way
+  double bytes_per_second;  // each way, both at once; 0: without limit
+} tw_link_profile;
+
+// Both parties, with the same profile: a channel over `inner` whose messages arrive no earlier than over a link of that
+// latency and bandwidth. The inner channel is borrowed and must outlive this one; use one of them at a time.
+tw_status tw_link_emulate(tw_channel *inner, const tw_link_profile *profile, tw_channel **out);
+
+#endif

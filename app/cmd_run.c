@@ -106,9 +106,9 @@ static tw_status run(const tw_call *call) {
 const tw_command tw_command_run = {
     .name = "run",
     .arguments = "NAME",
-    .summary = "the inference; under mpirun -np 2",
+    .summary = "the inference, by both parties",
     .about =
-        "Started as two MPI ranks: mpirun -np 2 twain run NAME. Each rank is a party. Party R reads NAME.plan.json, "
+        "Each of the two MPI ranks is a party. Party R reads NAME.plan.json, "
         "NAME.model.pR.h5, NAME.keys.pR.h5 and NAME.input.pR.h5, and nothing of the other's; it writes "
         "NAME.result.pR.h5. Every sequence of the input uses one key slot, for good; the party's ledger says which "
         "are used.\n"
@@ -116,6 +116,7 @@ const tw_command tw_command_run = {
     .options = options,
     .option_count = sizeof options / sizeof *options,
     .settings_size = sizeof(settings),
+    .launched = true,
     .least = 1,
     .most = 1,
     .run = run};

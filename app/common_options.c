@@ -31,8 +31,8 @@ const tw_option tw_option_affinity = {
     .value = "WHICH",
     .fallback = "auto",
     .help =
-        "auto: bind to cores and memory near the party's GPU, parties of one host apart, always inside what the "
-        "launcher gave; none: stay where the launcher put the party"};
+        "auto: bind to cores and memory near the party's GPU, parties of one host apart, always inside "
+        "what the launcher gave. none: stay where the launcher put the party"};
 
 const tw_option tw_option_transport = {
     .name = "transport",
@@ -40,17 +40,17 @@ const tw_option tw_option_transport = {
     .value = "WHICH",
     .fallback = "auto",
     .help =
-        "how GPUs exchange: peer (each writes into the other's memory), nccl, host-window (memory of their host "
-        "that both map), host-relay (messages from host memory), gpu-relay (messages from GPU memory), or auto: "
-        "the first of peer, nccl, host-window, host-relay that works"};
+        "how GPUs exchange: peer (each writes into the other's memory), nccl, host-window (memory of "
+        "their host that both map), host-relay (messages from host memory) or gpu-relay (messages from "
+        "GPU memory). auto: the first of peer, nccl, host-window and host-relay that works"};
 
 const tw_option tw_option_link_latency = {
     .name = "link-latency",
     .kind = TW_OPTION_TIME,
     .value = "TIME",
     .help =
-        "one-way latency of the link between the parties, in us, ms or s; plan forecasts with it, run and bench "
-        "hold messages back as such a link would, where it is given",
+        "one-way latency of the link between the parties, in us, ms or s. plan forecasts with it. run "
+        "and bench hold messages back as such a link would, where it is given",
     .low = 0,
     .high = 10};
 
@@ -59,8 +59,8 @@ const tw_option tw_option_link_rate = {
     .kind = TW_OPTION_RATE,
     .value = "RATE",
     .help =
-        "bandwidth of that link each way, in kbit/s, Mbit/s, Gbit/s, kB/s, MB/s or GB/s; run and bench: no limit "
-        "unless it is given",
+        "bandwidth of that link each way, in kbit/s, Mbit/s, Gbit/s, kB/s, MB/s or GB/s. run and bench: "
+        "no limit unless it is given",
     .low = 125,
     .high = 125e12};
 
@@ -70,9 +70,9 @@ const tw_option tw_option_split_batch = {
     .value = "WHEN",
     .fallback = "auto",
     .help =
-        "halves of a batch take turns, so that one computes while the other's openings are on their way: always, "
-        "never, or auto: where openings are waited for (between hosts unless by NCCL, by host-relay and gpu-relay, "
-        "and by host-window between two GPUs)"};
+        "halves of a batch take turns: one computes while the other's openings are on their way. always, "
+        "never, or auto: where openings are waited for. That is between hosts unless by NCCL, by "
+        "host-relay and gpu-relay, and by host-window between two GPUs"};
 
 const tw_option tw_option_prepare = {
     .name = "prepare",
@@ -80,8 +80,9 @@ const tw_option tw_option_prepare = {
     .value = "WHEN",
     .fallback = "auto",
     .help =
-        "work that needs no input: before the online phase, which is shortest then; during it, so that both "
-        "together are shortest; or auto: during it on a GPU and between hosts, but not with NCCL between hosts"};
+        "when work is done that needs no input. before: before the online phase, which is shortest then. "
+        "during: during it, so that both together are shortest. auto: during it on a GPU and between "
+        "hosts, but not with NCCL between hosts"};
 
 const tw_option tw_option_silence_limit = {.name = "silence-limit",
                                            .kind = TW_OPTION_REAL,

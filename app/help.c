@@ -86,8 +86,8 @@ static void print_parts(FILE *file, const tw_command *command, int width) {
 
 void tw_help_print(FILE *file, const tw_command *command) {
   int width = tw_help_width(file);
-  fprintf(file, "usage: twain %s%s%s%s\n\n", command->name, *command->arguments ? " " : "", command->arguments,
-          command->parts ? "" : " [options]");
+  fprintf(file, "usage: %stwain %s%s%s%s\n\n", command->launched ? "mpirun -np 2 " : "", command->name,
+          *command->arguments ? " " : "", command->arguments, command->parts ? "" : " [options]");
   tw_help_wrap(file, command->summary, 0, 0, width);
   if (command->about) {
     fputc('\n', file);

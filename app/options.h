@@ -44,6 +44,7 @@ struct tw_command {
   int option_count;
   size_t settings_size;
   int least, most;  // arguments that are not options; most < 0: any number
+  bool launched;    // as two MPI ranks, by mpirun
   tw_status (*run)(const tw_call *call);
   const tw_command *const *parts;  // NULL-terminated: the next word chooses one, which has all of the above; or NULL
 };

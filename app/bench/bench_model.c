@@ -155,7 +155,7 @@ static void print_table(const bench *b, double online, double preparation) {
               1e-9 * (double)b->stats.counters.open_payload_bytes / online);
   tw_grid_row(&grid, "rounds\t%llu, %.1f us each", (unsigned long long)b->stats.counters.rounds,
               1e6 * online / (double)b->stats.counters.rounds);
-  tw_grid_row(&grid, "messages\t%llu on demand, %llu by budget",
+  tw_grid_row(&grid, "messages\t%llu on demand, %llu once enough was queued",
               (unsigned long long)b->stats.counters.open_flushes_demand,
               (unsigned long long)b->stats.counters.open_flushes_budget);
   tw_grid_row(&grid, "levels evaluated while an open was in flight\t%llu",
@@ -228,7 +228,7 @@ static tw_status pass(bench *b, bool overlap, bool beside, bool time_gates) {
                          .device = b->hardware.device,
                          .transports = b->hardware.ways,
                          .overlap = overlap,
-                         .budget = {.words = b->s->coalesce > 8 ? (size_t)b->s->coalesce / 8 : 1},
+                         .coalesce = b->s->coalesce > 8 ? (size_t)b->s->coalesce / 8 : 1,
                          .prepare_beside = beside,
                          .keys = b->keys,
                          .input = tw_bench_job_input(b->bench_job),
@@ -349,12 +349,12 @@ static const tw_option options[] = {
     {.common = &tw_option_json, .field = offsetof(settings, json)},
 };
 
-const tw_command tw_bench_model = {
-    .name = "bench model",
-    .arguments = "",
-    .summary = "whole inferences with generated weights and TEST keys; under mpirun -np 2",
-    .about = "The last output is compared with the emulator's, bit for bit.",
-    .options = options,
-    .option_count = sizeof options / sizeof *options,
-    .settings_size = sizeof(settings),
-    .run = run};
+const tw_command tw_bench_model = {.name = "bench model",
+                                   .arguments = "",
+                                   .summary = "whole inferences with generated weights and TEST keys, by two parties",
+                                   .about = "The last output is compared with the emulator's, bit for bit.",
+                                   .options = options,
+                                   .option_count = sizeof options / sizeof *options,
+                                   .settings_size = sizeof(settings),
+                                   .launched = true,
+                                   .run = run};

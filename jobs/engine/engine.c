@@ -123,7 +123,7 @@ tw_status tw_engine_run_halves(tw_engine *e, void (*progress)(void *state, doubl
   tw_session *halves[TW_HALVES];
   for (int i = 0; i < e->count; i++) halves[i] = &e->parts[i].session;
   memset(&e->counters, 0, sizeof e->counters);
-  return tw_halves_run(halves, e->count, &e->o.budget, &e->counters, progress, progress_state);
+  return tw_halves_run(halves, e->count, e->o.coalesce, &e->counters, progress, progress_state);
 }
 
 // Every stretch of gates and every chunk of keys may be a span.

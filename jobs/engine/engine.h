@@ -24,7 +24,7 @@ typedef struct {
   tw_device_kind device;  // not AUTO: the caller chose (tw_device_choose)
   tw_ways transports;     // between GPUs, best first
   bool overlap;           // halves of a batch of two or more take turns, openings behind each other's work
-  tw_open_budget budget;  // with overlap
+  size_t coalesce;        // with overlap (tw_halves_run)
   bool prepare_beside;    // preparation runs beside the online work, where that would wait; else before the input
   tw_key_location keys;   // where every job's keys lie; RESIDENT: GPU only
   const uint64_t *input;  // where every job's input lies, if that is known: it is page-locked for a GPU

@@ -245,7 +245,7 @@ static tw_status infer(party_run *r, tw_result_share *out) {
                                .device = o->device,
                                .transports = o->transports,
                                .overlap = o->overlap,
-                               .budget = {.words = 1},  // each half sends its openings at once
+                               .coalesce = 1,  // each half sends its openings at once
                                .prepare_beside = o->prepare_beside,
                                .keys = TW_KEYS_FILE,
                                .input = o->input->share,

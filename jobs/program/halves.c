@@ -13,7 +13,7 @@ typedef struct {
 typedef struct {
   half halves[TW_HALVES];
   int count;
-  const tw_open_budget *budget;
+  size_t coalesce;
   tw_open_counters *counters;
   unsigned turn;  // whose preparation goes on in the next wait
 } race;
@@ -35,12 +35,12 @@ static tw_status send(race *r, tw_flush_reason reason) {
   return TW_OK;
 }
 
-static bool over_budget(race *r) {
+static bool enough_is_queued(race *r) {
   size_t words, jobs;
   tw_opener *o = opener_of(r);
   if (r->count == 1) return false;
   o->queued(o->state, &words, &jobs);
-  return jobs > 0 && ((r->budget->words && words >= r->budget->words) || (r->budget->jobs && jobs >= r->budget->jobs));
+  return jobs > 0 && r->coalesce && words >= r->coalesce;
 }
 
 // The halves that share a message have it at the same time, whoever waited for it.
@@ -101,7 +101,7 @@ static tw_status advance(race *r, half *l) {
   TW_TRY(tw_session_level(l->session, &l->done));
   r->counters->gate_ns += tw_clock_ns() - begin;
   l->waiting = l->queued = l->session->walk.opening;
-  return over_budget(r) ? send(r, TW_FLUSH_BUDGET) : TW_OK;
+  return enough_is_queued(r) ? send(r, TW_FLUSH_BUDGET) : TW_OK;
 }
 
 static double fraction_done(const race *r) {
@@ -111,9 +111,9 @@ static double fraction_done(const race *r) {
   return sum / r->count;
 }
 
-tw_status tw_halves_run(tw_session *const *halves, int count, const tw_open_budget *budget, tw_open_counters *counters,
+tw_status tw_halves_run(tw_session *const *halves, int count, size_t coalesce, tw_open_counters *counters,
                         void (*progress)(void *state, double fraction), void *progress_state) {
-  race r = {.count = count, .budget = budget, .counters = counters};
+  race r = {.count = count, .coalesce = coalesce, .counters = counters};
   if (count < 1 || count > TW_HALVES) return tw_fail(TW_ERR_INTERNAL, "a run of %d halves", count);
   for (int i = 0; i < count; i++) r.halves[i].session = halves[i];
   for (bool running = true; running;) {

@@ -1,5 +1,5 @@
 // What tw_halves_run counts, against an opener that sees every message come and go and every gate run. It opens
-// nothing: counts follow from the program and the budget, never from values.
+// nothing: counts follow from the program and how much shares a message, never from values.
 #include "jobs/program/halves.h"
 #include "kernels/prg.h"
 #include "tests/common/suite.h"
@@ -112,7 +112,7 @@ static void build(tw_program *p, bool ends_in_open) {
 typedef struct {
   int count, batch;  // halves, sequences a half
   bool ends_in_open;
-  tw_open_budget budget;
+  size_t coalesce;
   uint64_t pieces;  // of preparation, each half's
 } run_case;
 
@@ -148,7 +148,7 @@ static void run(const run_case *c, witness *w, tw_open_counters *counters) {
     halves[i] = w->halves[i] = &session[i];
     open_half(c, &program, &of_half[i], seeds, slots, input, &session[i]);
   }
-  CU_ASSERT_EQUAL(tw_halves_run(halves, c->count, &c->budget, counters, NULL, NULL), TW_OK);
+  CU_ASSERT_EQUAL(tw_halves_run(halves, c->count, c->coalesce, counters, NULL, NULL), TW_OK);
   for (int i = 0; i < c->count; i++) {
     CU_ASSERT_EQUAL(session[i].walk.next_op, program.op_count);
     tw_session_destroy(&session[i]);
@@ -156,7 +156,7 @@ static void run(const run_case *c, witness *w, tw_open_counters *counters) {
   tw_program_free(&program);
 }
 
-// What holds for every budget: the counters are what the witness saw, and nothing stays behind.
+// What holds whatever shares a message: the counters are what the witness saw, and nothing stays behind.
 static void agree(const run_case *c, witness *w, tw_open_counters *counters) {
   run(c, w, counters);
   CU_ASSERT_EQUAL(counters->open_flushes_demand, w->sent[TW_FLUSH_DEMAND]);
@@ -172,7 +172,7 @@ static void one_half_waits_for_every_message(void) {
     for (size_t words = 0; words < 2; words++) {
       witness w;
       tw_open_counters counters;
-      agree(&(run_case){.count = 1, .batch = 3, .ends_in_open = ends, .budget = {words, words}}, &w, &counters);
+      agree(&(run_case){.count = 1, .batch = 3, .ends_in_open = ends, .coalesce = words}, &w, &counters);
       CU_ASSERT_EQUAL(counters.open_flushes_demand, LEVELS);
       CU_ASSERT_EQUAL(counters.open_flushes_budget, 0);
       CU_ASSERT_EQUAL(counters.flushes_overlapped, 0);
@@ -180,7 +180,7 @@ static void one_half_waits_for_every_message(void) {
 }
 
 // Both halves share every message, and the half that asks for it waits: nothing is hidden, and nothing is said to be.
-static void without_a_budget_nothing_overlaps(void) {
+static void on_demand_nothing_overlaps(void) {
   for (int ends = 0; ends < 2; ends++) {
     witness w;
     tw_open_counters counters;
@@ -192,37 +192,29 @@ static void without_a_budget_nothing_overlaps(void) {
   }
 }
 
-static void smallest_budget_overlaps_all_but_the_ends(void) {
-  for (int ends = 0; ends < 2; ends++)
-    for (int by_jobs = 0; by_jobs < 2; by_jobs++) {
-      witness w;
-      tw_open_counters counters;
-      agree(&(run_case){.count = 2, .batch = 1, .ends_in_open = ends, .budget = {by_jobs ? 0 : 1, by_jobs ? 1 : 0}}, &w,
-            &counters);
-      CU_ASSERT_EQUAL(counters.open_flushes_demand, 0);
-      CU_ASSERT_EQUAL(counters.open_flushes_budget, 2 * LEVELS);
-      // not the first level of the first half; and without a last opening in flight not the last one of the second
-      CU_ASSERT_EQUAL(counters.flushes_overlapped, 2 * (LEVELS + !ends) - 1 - !ends);
-    }
+static void at_once_overlaps_all_but_the_ends(void) {
+  for (int ends = 0; ends < 2; ends++) {
+    witness w;
+    tw_open_counters counters;
+    agree(&(run_case){.count = 2, .batch = 1, .ends_in_open = ends, .coalesce = 1}, &w, &counters);
+    CU_ASSERT_EQUAL(counters.open_flushes_demand, 0);
+    CU_ASSERT_EQUAL(counters.open_flushes_budget, 2 * LEVELS);
+    // not the first level of the first half; and without a last opening in flight not the last one of the second
+    CU_ASSERT_EQUAL(counters.flushes_overlapped, 2 * (LEVELS + !ends) - 1 - !ends);
+  }
 }
 
-// Every budget from one word to more than a level has, by words and by jobs: large openings leave alone, small ones of
-// both halves together.
-static void any_budget(void) {
+// Every size from one word to more than a level has: large openings leave alone, small ones of both halves together.
+static void any_size(void) {
   witness w;
   tw_open_counters counters;
   uint64_t shared = 0;
   for (size_t limit = 1; limit <= 2 * 2 * 48 + 1; limit++)
-    for (int k = 0; k < 4; k++) {
-      bool by_jobs = k & 1;
-      if (by_jobs && limit > 5) continue;
-      run_case c = {
-          .count = 2, .batch = 2, .ends_in_open = k >> 1, .budget = {by_jobs ? 0 : limit, by_jobs ? limit : 0}};
-      agree(&c, &w, &counters);
+    for (int ends = 0; ends < 2; ends++) {
+      agree(&(run_case){.count = 2, .batch = 2, .ends_in_open = ends, .coalesce = limit}, &w, &counters);
       uint64_t messages = counters.open_flushes_demand + counters.open_flushes_budget;
       CU_ASSERT(messages >= LEVELS && messages <= 2 * LEVELS);
-      CU_ASSERT(!by_jobs || limit < 5 || counters.open_flushes_budget == 0);
-      if (!by_jobs && limit > 12 && limit <= 48) shared += w.largest_of[TW_FLUSH_BUDGET] > 2;
+      if (limit > 12 && limit <= 48) shared += w.largest_of[TW_FLUSH_BUDGET] > 2;
     }
   CU_ASSERT(shared > 0);
 }
@@ -233,7 +225,7 @@ static void waits_prepare(void) {
     for (int count = 1; count <= TW_HALVES; count++) {
       witness w;
       tw_open_counters counters;
-      agree(&(run_case){.count = count, .batch = 1, .budget = {1, 0}, .pieces = pieces}, &w, &counters);
+      agree(&(run_case){.count = count, .batch = 1, .coalesce = 1, .pieces = pieces}, &w, &counters);
       uint64_t waits = 2 * LEVELS, most = pieces < waits ? pieces : waits;
       for (int i = 0; i < count; i++) CU_ASSERT_EQUAL(w.idle[i], most);
       CU_ASSERT_EQUAL(w.late, 0);
@@ -242,6 +234,6 @@ static void waits_prepare(void) {
 }
 
 SUITE_MAIN("halves' counters", {"one half waits for every message", one_half_waits_for_every_message},
-           {"without a budget nothing overlaps", without_a_budget_nothing_overlaps},
-           {"the smallest budget overlaps all but the ends", smallest_budget_overlaps_all_but_the_ends},
-           {"any budget", any_budget}, {"waits prepare", waits_prepare})
+           {"all on demand: nothing overlaps", on_demand_nothing_overlaps},
+           {"at once: all but the ends overlaps", at_once_overlaps_all_but_the_ends}, {"any size", any_size},
+           {"waits prepare", waits_prepare})

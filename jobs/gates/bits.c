@@ -6,6 +6,8 @@
 // ---- ANDs of opened bits: [AND (v ^ m)] from public v and one correction bit for every product of two or more masks
 // ---- list: for each product: out plane, count, per literal (input, plane, negate), then 2^count correction planes
 // (-1: none). Behind the list, in the pool, its outline (kernels/bit_ops.h)
+enum { AND_PRODUCTS };
+
 typedef struct {
   int out, count;
   const int64_t *literal, *subset;
@@ -29,7 +31,7 @@ static tw_status and_deal(tw_session *s, const tw_op *op) {
   size_t words = tw_words(tw_t(s, op->out[0])->n);
   tw_deal_subsets_args a = {.words = words,
                             .list_count = op->list_count,
-                            .products = (int)op->arg[0],
+                            .products = (int)op->arg[AND_PRODUCTS],
                             .list = tw_list(s, op),
                             .starts = tw_list(s, op) + op->list_count + tw_t(s, op->out[0])->planes + 1};
   for (int i = 0; i < op->in_count; i++) {
@@ -60,7 +62,7 @@ static tw_status and_party(tw_session *s, const tw_op *op) {
                         .list_count = op->list_count,
                         .operands = op->in_count,
                         .party = s->party,
-                        .products = (int)op->arg[0],
+                        .products = (int)op->arg[AND_PRODUCTS],
                         .dealt = dealt,
                         .out_words = out_words,
                         .list = tw_list(s, op),
@@ -172,7 +174,7 @@ int tw_and_products(tw_builder *b, const tw_product *products, int count, int pl
     tw_products_outline(list, count, planes, list + at);
     tw_emit_list(b, op, list, room);
     op->list_count = at;  // without the outline, which follows from it
-    op->arg[0] = count;
+    op->arg[AND_PRODUCTS] = count;
     if (set_count > 0) tw_emit_bits(b, op, set_count, n);
   }
   free(list);
@@ -182,11 +184,13 @@ int tw_and_products(tw_builder *b, const tw_product *products, int count, int pl
 
 // ---- XORs of shares and public constants: local ----
 // list: per term (out, input, plane); then planes constants
+enum { XOR_TERMS };
+
 static tw_status xor_value(tw_session *s, const tw_op *op) {
   TW_TRY(tw_make_value(s, op->out[0]));
   tw_parity_args a = {.sequences = (size_t)s->batch,
                       .words = tw_words(tw_t(s, op->out[0])->n),
-                      .terms = (size_t)op->arg[0],
+                      .terms = (size_t)op->arg[XOR_TERMS],
                       .operands = op->in_count,
                       .planes = tw_t(s, op->out[0])->planes,
                       .mine = s->role != TW_PARTY || s->party == 0,
@@ -203,7 +207,7 @@ static const tw_gate xor_gate = {"xor", NULL, NULL, NULL, xor_value, xor_value};
 
 int tw_xor_planes(tw_builder *b, const tw_term *terms, int count, int planes, const uint8_t *constant) {
   tw_op *op = tw_emit(b, &xor_gate);
-  op->arg[0] = count;
+  op->arg[XOR_TERMS] = count;
   int64_t *list = calloc(3 * (size_t)count + (size_t)planes, sizeof *list);
   if (!list) return tw_build_fail(b, TW_ERR_MEMORY, "out of memory for bit sums");
   for (int i = 0; i < count; i++) {

@@ -3,9 +3,15 @@
 #include "jobs/gates/mask_form.h"
 
 // ---- dealing digits: 2^w correction bits a digit, one more for the mask's top bit ----
-// arg: 0 low bit, 1 sign bit dealt, 2 looked-up digit or -1; list: widths
+// list: widths
+enum {
+  DIGITS_LOW,       // lowest bit
+  DIGITS_SIGN,      // the sign bit is dealt, too
+  DIGITS_LOOKED_UP  // digit, or -1
+};
+
 static int digit_low(const tw_session *s, const tw_op *op, int digit) {
-  int64_t at = op->arg[0];
+  int64_t at = op->arg[DIGITS_LOW];
   for (int i = 0; i < digit; i++) at += s->program->pool[op->list + (size_t)i];
   return (int)at;
 }
@@ -14,7 +20,7 @@ static int digit_low(const tw_session *s, const tw_op *op, int digit) {
 // pad and on the second half party 0's. Known to dealer (which reads it off the dealt halves) and emulator, never
 // opened.
 static tw_status digits_mask(tw_session *s, const tw_op *op, int side) {
-  int looked_up = (int)op->arg[2];
+  int looked_up = (int)op->arg[DIGITS_LOOKED_UP];
   if (s->role != TW_EMULATOR || side == 0 || looked_up < 0) return TW_OK;
   const tw_correction *c = &s->program->corrections[op->correction];
   size_t words = tw_words(c->n), h = tw_first_half(c->n);
@@ -39,7 +45,7 @@ static tw_status digits_mask(tw_session *s, const tw_op *op, int side) {
 }
 
 static tw_status deal_sign(tw_session *s, const tw_op *op) {
-  int looked_up = (int)op->arg[2];
+  int looked_up = (int)op->arg[DIGITS_LOOKED_UP];
   const tw_correction *c = &s->program->corrections[op->correction];
   size_t words = tw_words(c->n), half = tw_words(tw_first_half(c->n)), first = 0;
   for (int i = 0; i < looked_up; i++) first += (size_t)1 << s->program->pool[op->list + (size_t)i];
@@ -72,12 +78,12 @@ static tw_status digits_deal(tw_session *s, const tw_op *op) {
                            .widths = tw_list(s, op),
                            .count = (int)op->list_count,
                            .ring = tw_t(s, op->in[0])->ring,
-                           .low = (int)op->arg[0],
-                           .sign_bit = op->arg[1] != 0,
+                           .low = (int)op->arg[DIGITS_LOW],
+                           .sign_bit = op->arg[DIGITS_SIGN] != 0,
                            .planes = planes};
   TW_TRY(s->backend->deal_digits(&a, s->stream));
   TW_TRY(tw_give(s, op, 0, planes));
-  return op->arg[2] >= 0 ? deal_sign(s, op) : TW_OK;
+  return op->arg[DIGITS_LOOKED_UP] >= 0 ? deal_sign(s, op) : TW_OK;
 }
 
 static tw_status digits_party(tw_session *s, const tw_op *op) {
@@ -93,9 +99,9 @@ tw_digits tw_deal_digits(tw_builder *b, int wire, int low_bit, const int *widths
   tw_tensor t = tw_look(b, wire);
   tw_op *op = tw_emit(b, &digits_gate);
   tw_emit_in(op, wire);
-  op->arg[0] = low_bit;
-  op->arg[1] = sign_bit;
-  op->arg[2] = looked_up;
+  op->arg[DIGITS_LOW] = low_bit;
+  op->arg[DIGITS_SIGN] = sign_bit;
+  op->arg[DIGITS_LOOKED_UP] = looked_up;
   int64_t list[TW_MAX_DIGITS];
   int planes = sign_bit, top = low_bit;
   for (int i = 0; i < count && i < TW_MAX_DIGITS; i++) {
@@ -125,7 +131,9 @@ tw_digits tw_comparison_digits(tw_builder *b, int wire) {
 }
 
 // ---- leaves: local ----
-// arg: 0 leaf count; list: three words a leaf, as kernels/bit_ops.h wants them
+// list: three words a leaf, as kernels/bit_ops.h wants them
+enum { LEAVES_COUNT };
+
 static tw_status leaves_party(tw_session *s, const tw_op *op) {
   TW_TRY(tw_make_value(s, op->out[0]));
   const tw_tensor *x = tw_t(s, op->in[1]);
@@ -137,7 +145,7 @@ static tw_status leaves_party(tw_session *s, const tw_op *op) {
                       .leaves = tw_list(s, op),
                       .out = tw_b(s, op->out[0])->value,
                       .onehot_words = tw_words_of(s, op->in[0]),
-                      .count = (int)op->arg[0],
+                      .count = (int)op->arg[LEAVES_COUNT],
                       .ring = x->ring,
                       .party = s->party};
   return s->backend->leaves(&a, s->stream);
@@ -159,7 +167,7 @@ static tw_status leaves_emulate(tw_session *s, const tw_op *op) {
   TW_TRY(tw_make_value(s, op->out[0]));
   uint64_t *out = tw_b(s, op->out[0])->value;
   memset(out, 0, 8 * tw_words_of(s, op->out[0]));
-  for (int64_t i = 0; i < op->arg[0]; i++)
+  for (int64_t i = 0; i < op->arg[LEAVES_COUNT]; i++)
     for (size_t j = 0; j < x->n; j++) {
       uint64_t r = (w->mask[0][j] + w->mask[1][j]) & tw_mask(x->ring);
       out[(size_t)i * words + j / 64] |= clear_leaf(tw_list(s, op) + 3 * i, r, tw_public(s, op->in[1], j), x->ring)
@@ -183,7 +191,7 @@ int tw_leaves(tw_builder *b, const tw_digits *d, const tw_leaf *leaf, int count)
     low[i + 1] = low[i] + d->width[i];
     first_plane[i + 1] = first_plane[i] + ((int64_t)1 << d->width[i]);
   }
-  op->arg[0] = count;
+  op->arg[LEAVES_COUNT] = count;
   for (int i = 0; i < count; i++) {
     // the mask's sign bit is the one-hot tensor's last plane
     bool sign = leaf[i].kind == TW_LEAF_SIGN;
@@ -197,26 +205,34 @@ int tw_leaves(tw_builder *b, const tw_digits *d, const tw_leaf *leaf, int count)
 }
 
 // ---- lookup: local; the entry leaves with a sign that the dealer alone knows ----
-// arg: 0 first one-hot plane, 1 width, 2 sub bits, 3 offset, 4 low bit of the digit, 5 6 tables
+enum {
+  LOOKUP_PLANE,  // first of the one-hot
+  LOOKUP_WIDTH,
+  LOOKUP_SUB_BITS,
+  LOOKUP_OFFSET,
+  LOOKUP_LOW,     // lowest bit of the digit
+  LOOKUP_TABLES,  // two
+};
+
 static tw_status lookup_party(tw_session *s, const tw_op *op) {
   size_t n = tw_t(s, op->in[1])->n, words = tw_words(n);
   tw_lookup_args a = {.sequences = (size_t)s->batch,
                       .n = n,
                       .words = words,
                       .X = tw_b(s, op->in[1])->value,
-                      .onehot = tw_b(s, op->in[0])->value + (size_t)op->arg[0] * words,
+                      .onehot = tw_b(s, op->in[0])->value + (size_t)op->arg[LOOKUP_PLANE] * words,
                       .onehot_words = tw_words_of(s, op->in[0]),
-                      .offset = (uint64_t)op->arg[3],
+                      .offset = (uint64_t)op->arg[LOOKUP_OFFSET],
                       .ring_out = tw_ring_of(s, op->out[0]),
                       .ring = tw_t(s, op->in[1])->ring,
-                      .low_bit = (int)op->arg[4],
-                      .width = (int)op->arg[1],
-                      .sub_bits = (int)op->arg[2],
+                      .low_bit = (int)op->arg[LOOKUP_LOW],
+                      .width = (int)op->arg[LOOKUP_WIDTH],
+                      .sub_bits = (int)op->arg[LOOKUP_SUB_BITS],
                       .party = s->party};
   for (int i = 0; i < 2; i++) {
     TW_TRY(tw_make_value(s, op->out[i]));
     a.out[i] = tw_b(s, op->out[i])->value;
-    a.table[i] = tw_table_values(s, (int)op->arg[5 + i]);
+    a.table[i] = tw_table_values(s, (int)op->arg[LOOKUP_TABLES + i]);
   }
   return s->backend->lookup(&a, s->stream);
 }
@@ -224,15 +240,16 @@ static tw_status lookup_party(tw_session *s, const tw_op *op) {
 static tw_status lookup_emulate(tw_session *s, const tw_op *op) {
   const tw_tensor *x = tw_t(s, op->in[1]);
   const tw_buffer *w = tw_b(s, op->in[1]);
-  int out_ring = tw_t(s, op->out[0])->ring, width = (int)op->arg[1], sub = (int)op->arg[2], at = (int)op->arg[4];
+  int out_ring = tw_t(s, op->out[0])->ring, width = (int)op->arg[LOOKUP_WIDTH], sub = (int)op->arg[LOOKUP_SUB_BITS],
+      at = (int)op->arg[LOOKUP_LOW];
   for (int i = 0; i < 2; i++) TW_TRY(tw_make_value(s, op->out[i]));
   const uint64_t *sign = tw_b(s, op->in[0])->sign;
   for (size_t j = 0; j < x->n; j++) {
     uint64_t a = ((w->mask[0][j] + w->mask[1][j]) & tw_mask(x->ring)) >> at & tw_mask(width);
-    uint64_t fine = ((tw_public(s, op->in[1], j) - (uint64_t)op->arg[3]) & tw_mask(x->ring)) >> (at - sub);
+    uint64_t fine = ((tw_public(s, op->in[1], j) - (uint64_t)op->arg[LOOKUP_OFFSET]) & tw_mask(x->ring)) >> (at - sub);
     uint64_t piece = (fine - (a << sub)) & tw_mask(width + sub);
     for (int i = 0; i < 2; i++) {
-      uint64_t entry = s->program->tables[op->arg[5 + i]].values[piece];
+      uint64_t entry = s->program->tables[op->arg[LOOKUP_TABLES + i]].values[piece];
       tw_b(s, op->out[i])->value[j] = (tw_bit(sign, j) ? entry : 0 - entry) & tw_mask(out_ring);
     }
   }
@@ -248,16 +265,16 @@ void tw_lookup(tw_builder *b, const tw_digits *d, int index, int sub_bits, uint6
   tw_emit_in(op, d->wire);
   int low = d->low_bit;
   for (int i = 0; i < index; i++) {
-    op->arg[0] += 1 << d->width[i];
+    op->arg[LOOKUP_PLANE] += 1 << d->width[i];
     low += d->width[i];
   }
   if (low > 0) tw_form_dithers(b, d->wire, "looked up");
-  op->arg[1] = d->width[index];
-  op->arg[2] = sub_bits;
-  op->arg[3] = (int64_t)offset;
-  op->arg[4] = low;
+  op->arg[LOOKUP_WIDTH] = d->width[index];
+  op->arg[LOOKUP_SUB_BITS] = sub_bits;
+  op->arg[LOOKUP_OFFSET] = (int64_t)offset;
+  op->arg[LOOKUP_LOW] = low;
   for (int i = 0; i < 2; i++) {
-    op->arg[5 + i] = table[i];
+    op->arg[LOOKUP_TABLES + i] = table[i];
     if (b->program->tables[table[i]].n != (size_t)1 << (d->width[index] + sub_bits))
       tw_build_fail(b, TW_ERR_MISMATCH, "table %s does not fit its digit", b->program->tables[table[i]].name);
   }

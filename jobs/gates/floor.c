@@ -3,6 +3,8 @@
 // f], [m].
 #include "jobs/gates/gate.h"
 
+enum { FLOOR_BITS };
+
 static tw_status floor_deal(tw_session *s, const tw_op *op) {
   const tw_tensor *x = tw_t(s, op->in[0]);
   const tw_buffer *r = tw_b(s, op->in[0]), *bit = tw_b(s, op->in[1]);
@@ -18,7 +20,7 @@ static tw_status floor_deal(tw_session *s, const tw_op *op) {
                           .high = high,
                           .m = m,
                           .k = x->ring,
-                          .shift = (int)op->arg[0]};
+                          .shift = (int)op->arg[FLOOR_BITS]};
   TW_TRY(s->backend->deal_floor(&a, s->stream));
   TW_TRY(tw_give(s, op, 0, high));
   return tw_give(s, op, 1, m);
@@ -39,7 +41,7 @@ static tw_status floor_party(tw_session *s, const tw_op *op) {
                      .sequence_words = tw_words_of(s, op->in[1]),
                      .one = tw_one(s),
                      .ring = tw_ring_of(s, op->out[0]),
-                     .shift = (int)op->arg[0]};
+                     .shift = (int)op->arg[FLOOR_BITS]};
   return s->backend->floor_corrected(&a, tw_taken(s), op->correction_count, s->stream);
 }
 
@@ -48,7 +50,8 @@ static tw_status floor_emulate(tw_session *s, const tw_op *op) {
   const tw_tensor *x = tw_t(s, op->in[0]);
   for (size_t j = 0; j < x->n; j++)
     tw_b(s, op->out[0])->value[j] =
-        (uint64_t)(tw_signed(tw_b(s, op->in[0])->value[j], x->ring) >> op->arg[0]) & tw_mask(tw_t(s, op->out[0])->ring);
+        (uint64_t)(tw_signed(tw_b(s, op->in[0])->value[j], x->ring) >> op->arg[FLOOR_BITS]) &
+        tw_mask(tw_t(s, op->out[0])->ring);
   return TW_OK;
 }
 
@@ -59,7 +62,7 @@ int tw_floor_share(tw_builder *b, int wire, int borrow, int bits) {
   tw_op *op = tw_emit(b, &floor_gate);
   tw_emit_in(op, wire);
   tw_emit_in(op, borrow);
-  op->arg[0] = bits;
+  op->arg[FLOOR_BITS] = bits;
   if (t.ring <= bits) return tw_build_fail(b, TW_ERR_RANGE, "truncation of a ring of %d bits by %d", t.ring, bits);
   tw_emit_ring(b, op, t.ring - bits, t.n);
   tw_emit_ring(b, op, t.ring - bits, t.n);

@@ -11,8 +11,8 @@ typedef struct {
 } linear_shape;
 
 static linear_shape shape_of(const tw_session *s, const tw_op *op) {
-  return (linear_shape){tw_t(s, op->in[0])->n / (size_t)op->arg[1], (size_t)op->arg[1], (size_t)op->arg[2],
-                        (int)op->arg[0]};
+  return (linear_shape){tw_t(s, op->in[0])->n / (size_t)op->arg[TW_LINEAR_INNER], (size_t)op->arg[TW_LINEAR_INNER],
+                        (size_t)op->arg[TW_LINEAR_COLS], (int)op->arg[TW_LINEAR_WEIGHT]};
 }
 
 static tw_status check_weight(const tw_session *s, linear_shape d) {
@@ -143,9 +143,9 @@ int tw_linear(tw_builder *b, int x, int weight, size_t inner, size_t cols, int r
   tw_tensor t = tw_look(b, x);
   tw_op *op = tw_emit(b, &linear_gate);
   tw_emit_in(op, x);
-  op->arg[0] = weight;
-  op->arg[1] = (int64_t)inner;
-  op->arg[2] = (int64_t)cols;
+  op->arg[TW_LINEAR_WEIGHT] = weight;
+  op->arg[TW_LINEAR_INNER] = (int64_t)inner;
+  op->arg[TW_LINEAR_COLS] = (int64_t)cols;
   if (t.kind != TW_WIRE || t.n % inner || t.ring < ring)
     return tw_build_fail(b, TW_ERR_RANGE, "weight product in ring %d of a wire of ring %d", ring, t.ring);
   size_t n = t.n / inner * cols;
@@ -154,19 +154,21 @@ int tw_linear(tw_builder *b, int x, int weight, size_t inner, size_t cols, int r
 }
 
 // ---- Z = X Y, batches of matrices: (b X^ - r_b) Y^ - X^ q_b + [r q]_b ----
+enum { MATMUL_COUNT, MATMUL_M, MATMUL_N, MATMUL_K };
+
 static tw_status matmul_deal(tw_session *s, const tw_op *op) {
   uint64_t *r, *q, *out;
   TW_TRY(whole_mask(s, op->in[0], &r));
   TW_TRY(whole_mask(s, op->in[1], &q));
   TW_TRY(tw_scratch(s, tw_t(s, op->out[0])->n, &out));
-  TW_TRY(s->backend->gemm((size_t)op->arg[0], (size_t)op->arg[1], (size_t)op->arg[2], (size_t)op->arg[3], r, q, out,
-                          tw_t(s, op->out[0])->ring, 0, s->stream));
+  TW_TRY(s->backend->gemm((size_t)op->arg[MATMUL_COUNT], (size_t)op->arg[MATMUL_M], (size_t)op->arg[MATMUL_N],
+                          (size_t)op->arg[MATMUL_K], r, q, out, tw_t(s, op->out[0])->ring, 0, s->stream));
   return tw_give(s, op, 0, out);
 }
 
 static tw_status matmul_party(tw_session *s, const tw_op *op) {
-  size_t nx = tw_batch_n(s, op->in[0]), count = (size_t)s->batch * (size_t)op->arg[0];
-  size_t m = (size_t)op->arg[1], n = (size_t)op->arg[2], k = (size_t)op->arg[3];
+  size_t nx = tw_batch_n(s, op->in[0]), count = (size_t)s->batch * (size_t)op->arg[MATMUL_COUNT];
+  size_t m = (size_t)op->arg[MATMUL_M], n = (size_t)op->arg[MATMUL_N], k = (size_t)op->arg[MATMUL_K];
   int ring = tw_t(s, op->out[0])->ring;
   uint64_t *left;
   TW_TRY(tw_scratch(s, nx, &left));
@@ -191,7 +193,8 @@ static tw_status matmul_emulate(tw_session *s, const tw_op *op) {
   TW_TRY(tw_make_value(s, op->out[0]));
   int ring = tw_t(s, op->out[0])->ring;
   uint64_t *out = tw_b(s, op->out[0])->value;
-  size_t count = (size_t)op->arg[0], m = (size_t)op->arg[1], n = (size_t)op->arg[2], k = (size_t)op->arg[3];
+  size_t count = (size_t)op->arg[MATMUL_COUNT], m = (size_t)op->arg[MATMUL_M], n = (size_t)op->arg[MATMUL_N],
+         k = (size_t)op->arg[MATMUL_K];
   const uint64_t *x = tw_b(s, op->in[0])->value, *y = tw_b(s, op->in[1])->value;
   for (size_t i = 0; i < count; i++) tw_gemm(m, n, k, x + i * m * k, k, y + i * k * n, n, out + i * m * n, n, ring, 0);
   for (size_t j = 0; j < tw_t(s, op->out[0])->n; j++) out[j] &= tw_mask(ring);
@@ -205,10 +208,10 @@ int tw_matmul(tw_builder *b, int x, int y, size_t count, size_t m, size_t n, siz
   tw_op *op = tw_emit(b, &matmul_gate);
   tw_emit_in(op, x);
   tw_emit_in(op, y);
-  op->arg[0] = (int64_t)count;
-  op->arg[1] = (int64_t)m;
-  op->arg[2] = (int64_t)n;
-  op->arg[3] = (int64_t)k;
+  op->arg[MATMUL_COUNT] = (int64_t)count;
+  op->arg[MATMUL_M] = (int64_t)m;
+  op->arg[MATMUL_N] = (int64_t)n;
+  op->arg[MATMUL_K] = (int64_t)k;
   if (t.kind != TW_WIRE || u.kind != TW_WIRE || t.n != count * m * k || u.n != count * k * n || t.ring < ring ||
       u.ring < ring)
     return tw_build_fail(b, TW_ERR_RANGE, "matrix product in ring %d of wires of rings %d and %d", ring, t.ring,

@@ -20,6 +20,8 @@ tw_status tw_local_value(tw_session *s, const tw_op *op, tw_local_map map) {
 }
 
 // ---- truncation by shifting the wire (protocols, section 2) ----
+enum { TRUNCATE_BITS };
+
 static tw_status truncate_mask(tw_session *s, const tw_op *op, int side) {
   TW_TRY(tw_make_mask(s, op->out[0], side));
   tw_shift_args a = {.rows = 1,
@@ -27,7 +29,7 @@ static tw_status truncate_mask(tw_session *s, const tw_op *op, int side) {
                      .x = tw_b(s, op->in[0])->mask[side],
                      .out = tw_b(s, op->out[0])->mask[side],
                      .ring = tw_ring_of(s, op->in[0]),
-                     .bits = (int)op->arg[0]};
+                     .bits = (int)op->arg[TRUNCATE_BITS]};
   return s->backend->shift(&a, s->stream);
 }
 
@@ -37,16 +39,16 @@ static tw_status truncate_party(tw_session *s, const tw_op *op) {
                      .cols = tw_batch_n(s, op->out[0]),
                      .x = tw_b(s, op->in[0])->value,
                      .out = tw_b(s, op->out[0])->value,
-                     .half = 1ull << (op->arg[0] - 1),
+                     .half = 1ull << (op->arg[TRUNCATE_BITS] - 1),
                      .ring = tw_ring_of(s, op->in[0]),
-                     .bits = (int)op->arg[0]};
+                     .bits = (int)op->arg[TRUNCATE_BITS]};
   return s->backend->shift(&a, s->stream);
 }
 
 // y = ceil((x - h + p_0 - t) / 2^f), with party 0's rounding offset p_0 - t.
 static tw_status truncate_emulate(tw_session *s, const tw_op *op) {
   TW_TRY(tw_make_value(s, op->out[0]));
-  int f = (int)op->arg[0], ring = tw_t(s, op->in[0])->ring, out_ring = tw_t(s, op->out[0])->ring;
+  int f = (int)op->arg[TRUNCATE_BITS], ring = tw_t(s, op->in[0])->ring, out_ring = tw_t(s, op->out[0])->ring;
   __int128 half = (__int128)1 << (f - 1), unit = (__int128)1 << f;
   const tw_buffer *in = tw_b(s, op->in[0]);
   uint64_t *out = tw_b(s, op->out[0])->value;
@@ -66,7 +68,7 @@ int tw_truncate_dithered(tw_builder *b, int wire, int bits) {
   tw_tensor t = tw_look(b, wire);
   tw_op *op = tw_emit(b, &truncate_gate);
   tw_emit_in(op, wire);
-  op->arg[0] = bits;
+  op->arg[TRUNCATE_BITS] = bits;
   if (t.kind != TW_WIRE) return tw_build_fail(b, TW_ERR_INTERNAL, "only wires may be truncated");
   if (!tw_form_dithers(b, wire, "truncated")) return 0;
   t.ring -= bits;
@@ -79,15 +81,17 @@ int tw_truncate(tw_builder *b, int wire, int bits) {
 }
 
 // ---- strided views ----
+enum { VIEW_DIM, VIEW_STRIDE = VIEW_DIM + 4, VIEW_OFFSET = VIEW_STRIDE + 4 };
+
 static tw_status view(tw_session *s, const tw_op *op, const uint64_t *const *in, uint64_t *out) {
-  tw_view_args a = {.cols = (size_t)op->arg[3],
+  tw_view_args a = {.cols = (size_t)op->arg[VIEW_DIM + 3],
                     .x = in[0],
                     .out = out,
-                    .offset = (size_t)op->arg[8],
+                    .offset = (size_t)op->arg[VIEW_OFFSET],
                     .sequence_stride = tw_t(s, op->in[0])->n};
   for (int i = 0; i < 4; i++) {
-    a.dim[i] = (size_t)op->arg[i];
-    a.stride[i] = (size_t)op->arg[4 + i];
+    a.dim[i] = (size_t)op->arg[VIEW_DIM + i];
+    a.stride[i] = (size_t)op->arg[VIEW_STRIDE + i];
   }
   a.rows = (size_t)s->batch * a.dim[0] * a.dim[1] * a.dim[2];
   return s->backend->view(&a, s->stream);
@@ -101,23 +105,28 @@ int tw_view(tw_builder *b, int x, tw_view_map map) {
   size_t last = map.offset;
   t.n = 1;
   for (int i = 0; i < 4; i++) {
-    op->arg[i] = (int64_t)map.dim[i];
-    op->arg[4 + i] = (int64_t)map.stride[i];
+    op->arg[VIEW_DIM + i] = (int64_t)map.dim[i];
+    op->arg[VIEW_STRIDE + i] = (int64_t)map.stride[i];
     t.n *= map.dim[i];
     last += (map.dim[i] - 1) * map.stride[i];
   }
-  op->arg[8] = (int64_t)map.offset;
+  op->arg[VIEW_OFFSET] = (int64_t)map.offset;
   if (last >= tw_look(b, x).n) return tw_build_fail(b, TW_ERR_INTERNAL, "view past the end of its tensor");
   t.form = tw_form_view(t.form, map);
   return tw_emit_out(b, op, t);
 }
 
+enum { CONCAT_ROWS, CONCAT_COLS_X, CONCAT_COLS_Y };
+
 static tw_status concat(tw_session *s, const tw_op *op, const uint64_t *const *in, uint64_t *out) {
-  size_t cx = (size_t)op->arg[1], cy = (size_t)op->arg[2];
-  return s->backend->concat(
-      &(tw_concat_args){
-          .rows = (size_t)s->batch * (size_t)op->arg[0], .cols = cx + cy, .x = in[0], .y = in[1], .out = out, .cx = cx},
-      s->stream);
+  size_t cx = (size_t)op->arg[CONCAT_COLS_X], cy = (size_t)op->arg[CONCAT_COLS_Y];
+  return s->backend->concat(&(tw_concat_args){.rows = (size_t)s->batch * (size_t)op->arg[CONCAT_ROWS],
+                                              .cols = cx + cy,
+                                              .x = in[0],
+                                              .y = in[1],
+                                              .out = out,
+                                              .cx = cx},
+                            s->stream);
 }
 TW_LOCAL_GATE(concat_gate, concat);
 
@@ -128,26 +137,36 @@ int tw_concat(tw_builder *b, int x, int y, size_t rows) {
   tw_emit_in(op, y);
   if (t.kind != u.kind || t.ring != u.ring || t.scale != u.scale)
     return tw_build_fail(b, TW_ERR_INTERNAL, "concatenated tensors differ in ring or scale");
-  op->arg[0] = (int64_t)rows;
-  op->arg[1] = (int64_t)(t.n / rows);
-  op->arg[2] = (int64_t)(u.n / rows);
+  op->arg[CONCAT_ROWS] = (int64_t)rows;
+  op->arg[CONCAT_COLS_X] = (int64_t)(t.n / rows);
+  op->arg[CONCAT_COLS_Y] = (int64_t)(u.n / rows);
   t.n += u.n;
   t.form = tw_form_joined(t.form, u.form);
   return tw_emit_out(b, op, t);
 }
 
 // ---- p x + q y ----
+enum {
+  COMBINE_P,
+  COMBINE_Q,
+  COMBINE_ROWS,
+  COMBINE_COLS,
+  COMBINE_ROW_STRIDE,  // of y
+  COMBINE_COL_STRIDE
+};
+
 static tw_status combine(tw_session *s, const tw_op *op, const uint64_t *const *in, uint64_t *out) {
-  size_t rows = (size_t)op->arg[2];
+  size_t rows = (size_t)op->arg[COMBINE_ROWS];
   tw_combine_args a = {.rows = (size_t)s->batch * rows,
-                       .cols = (size_t)op->arg[3],
+                       .cols = (size_t)op->arg[COMBINE_COLS],
                        .x = in[0],
                        .y = in[1],
                        .out = out,
-                       .p = (uint64_t)op->arg[0],
-                       .q = (uint64_t)op->arg[1],
+                       .p = (uint64_t)op->arg[COMBINE_P],
+                       .q = (uint64_t)op->arg[COMBINE_Q],
                        .ring = tw_ring_of(s, op->out[0])};
-  a.pair = (tw_pairing){rows, tw_t(s, op->in[1])->n, (size_t)op->arg[4], (size_t)op->arg[5]};
+  a.pair = (tw_pairing){rows, tw_t(s, op->in[1])->n, (size_t)op->arg[COMBINE_ROW_STRIDE],
+                        (size_t)op->arg[COMBINE_COL_STRIDE]};
   return s->backend->combine(&a, s->stream);
 }
 TW_LOCAL_GATE(combine_gate, combine);
@@ -161,24 +180,26 @@ int tw_combine(tw_builder *b, int64_t p, int x, int64_t q, int y, bool rows) {
     return tw_build_fail(b, TW_ERR_INTERNAL, "sum of unlike tensors (kind %d %d, scale %d %d)", t.kind, u.kind, t.scale,
                          u.scale);
   if (p == 0 && q == 0) return tw_build_fail(b, TW_ERR_INTERNAL, "a sum of nothing");
-  op->arg[0] = p;
-  op->arg[1] = q;
-  op->arg[2] = (int64_t)(rows ? u.n : t.n / u.n);
-  op->arg[3] = (int64_t)(rows ? t.n / u.n : u.n);
-  op->arg[4] = rows;
-  op->arg[5] = !rows;
+  op->arg[COMBINE_P] = p;
+  op->arg[COMBINE_Q] = q;
+  op->arg[COMBINE_ROWS] = (int64_t)(rows ? u.n : t.n / u.n);
+  op->arg[COMBINE_COLS] = (int64_t)(rows ? t.n / u.n : u.n);
+  op->arg[COMBINE_ROW_STRIDE] = rows;
+  op->arg[COMBINE_COL_STRIDE] = !rows;
   if (u.ring < t.ring) t.ring = u.ring;
   t.form = tw_form_sum(p, t.form, q, u.form, u.n < t.n);
   return tw_emit_out(b, op, t);
 }
 
 // ---- multiples, sums, rings ----
+enum { SCALED_FACTOR };
+
 static tw_status scaled(tw_session *s, const tw_op *op, const uint64_t *const *in, uint64_t *out) {
   return s->backend->combine(&(tw_combine_args){.rows = 1,
                                                 .cols = tw_batch_n(s, op->out[0]),
                                                 .x = in[0],
                                                 .out = out,
-                                                .p = (uint64_t)op->arg[0],
+                                                .p = (uint64_t)op->arg[SCALED_FACTOR],
                                                 .ring = tw_ring_of(s, op->out[0])},
                              s->stream);
 }
@@ -187,7 +208,7 @@ TW_LOCAL_GATE(scaled_gate, scaled);
 static int emit_scaled(tw_builder *b, int x, int64_t factor, tw_tensor t) {
   tw_op *op = tw_emit(b, &scaled_gate);
   tw_emit_in(op, x);
-  op->arg[0] = factor;
+  op->arg[SCALED_FACTOR] = factor;
   return tw_emit_out(b, op, t);
 }
 
@@ -221,9 +242,11 @@ int tw_rescale(tw_builder *b, int x, int scale) {
   return x;
 }
 
+enum { ROW_SUM_COLS };
+
 static tw_status row_sum(tw_session *s, const tw_op *op, const uint64_t *const *in, uint64_t *out) {
-  return s->backend->row_sums(in[0], tw_batch_n(s, op->out[0]), (size_t)op->arg[0], NULL, tw_ring_of(s, op->out[0]),
-                              out, s->stream);
+  return s->backend->row_sums(in[0], tw_batch_n(s, op->out[0]), (size_t)op->arg[ROW_SUM_COLS], NULL,
+                              tw_ring_of(s, op->out[0]), out, s->stream);
 }
 TW_LOCAL_GATE(row_sum_gate, row_sum);
 
@@ -232,7 +255,7 @@ int tw_row_sum(tw_builder *b, int x, size_t cols) {
   tw_op *op = tw_emit(b, &row_sum_gate);
   tw_emit_in(op, x);
   if (cols == 0 || t.n % cols) return tw_build_fail(b, TW_ERR_INTERNAL, "row sums of another shape");
-  op->arg[0] = (int64_t)cols;
+  op->arg[ROW_SUM_COLS] = (int64_t)cols;
   t.n /= cols;
   t.form = tw_form_totals(t.form);
   return tw_emit_out(b, op, t);
@@ -265,6 +288,8 @@ int tw_pool_live(tw_builder *b, int x, tw_tokens tokens, size_t cols) {
 }
 
 // ---- public constants: into the public value of a wire, into party 0's share ----
+enum { ADD_VALUE };
+
 static tw_status add_mask(tw_session *s, const tw_op *op, int side) {
   if (tw_t(s, op->out[0])->kind != TW_WIRE) return TW_OK;
   TW_TRY(tw_make_mask(s, op->out[0], side));
@@ -280,7 +305,7 @@ static tw_status add_value(tw_session *s, const tw_op *op) {
                        .x = tw_b(s, op->in[0])->value,
                        .out = tw_b(s, op->out[0])->value,
                        .p = 1,
-                       .c = mine ? (uint64_t)op->arg[0] : 0,
+                       .c = mine ? (uint64_t)op->arg[ADD_VALUE] : 0,
                        .ring = tw_ring_of(s, op->out[0])};
   return s->backend->combine(&a, s->stream);
 }
@@ -290,7 +315,7 @@ static const tw_gate add_gate = {"add constant", add_mask, NULL, NULL, add_value
 int tw_add_constant(tw_builder *b, int x, int64_t value) {
   tw_op *op = tw_emit(b, &add_gate);
   tw_emit_in(op, x);
-  op->arg[0] = value;
+  op->arg[ADD_VALUE] = value;
   return tw_emit_out(b, op, tw_look(b, x));
 }
 

@@ -75,8 +75,10 @@ int tw_open(tw_builder *b, int x) {
 }
 
 // ---- a model vector: W^ = W + p_0 + p_1 was opened once, when the model was shared ----
+enum { WEIGHT_INDEX };  // among the model's tensors
+
 static tw_status weight_copy(tw_session *s, const tw_op *op, const uint64_t *from, uint64_t *to) {
-  size_t n = tw_t(s, op->out[0])->n, index = (size_t)op->arg[0];
+  size_t n = tw_t(s, op->out[0])->n, index = (size_t)op->arg[WEIGHT_INDEX];
   if ((int)index >= s->weights.count || s->weights.rows[index] * s->weights.cols[index] != n)
     return tw_fail(TW_ERR_MISMATCH, "model tensor %zu does not fit the plan; plan and share must come from one model",
                    index);
@@ -87,24 +89,24 @@ static tw_status weight_copy(tw_session *s, const tw_op *op, const uint64_t *fro
 
 static tw_status weight_mask(tw_session *s, const tw_op *op, int side) {
   TW_TRY(tw_make_mask(s, op->out[0], side));
-  return weight_copy(s, op, s->weights.mask[side][op->arg[0]], tw_b(s, op->out[0])->mask[side]);
+  return weight_copy(s, op, s->weights.mask[side][op->arg[WEIGHT_INDEX]], tw_b(s, op->out[0])->mask[side]);
 }
 
 static tw_status weight_party(tw_session *s, const tw_op *op) {
   TW_TRY(tw_make_value(s, op->out[0]));
-  return weight_copy(s, op, s->weights.masked[op->arg[0]], tw_b(s, op->out[0])->value);
+  return weight_copy(s, op, s->weights.masked[op->arg[WEIGHT_INDEX]], tw_b(s, op->out[0])->value);
 }
 
 static tw_status weight_emulate(tw_session *s, const tw_op *op) {
   TW_TRY(tw_make_value(s, op->out[0]));
-  return weight_copy(s, op, s->weights.value[op->arg[0]], tw_b(s, op->out[0])->value);
+  return weight_copy(s, op, s->weights.value[op->arg[WEIGHT_INDEX]], tw_b(s, op->out[0])->value);
 }
 
 static const tw_gate weight_gate = {"weight", weight_mask, NULL, NULL, weight_party, weight_emulate};
 
 int tw_weight_wire(tw_builder *b, int index, int scale, size_t n) {
   tw_op *op = tw_emit(b, &weight_gate);
-  op->arg[0] = index;
+  op->arg[WEIGHT_INDEX] = index;
   return tw_emit_out(
       b, op, (tw_tensor){.kind = TW_WIRE, .ring = 64, .scale = scale, .n = n, .form = tw_form_of_weight(index)});
 }

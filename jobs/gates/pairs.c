@@ -2,14 +2,15 @@
 #include "jobs/gates/gate.h"
 #include "jobs/gates/mask_form.h"
 
-// arg: 0 rows, 1 cols, 2 first, 3 group, 4 groups
+enum { PAIRS_ROWS, PAIRS_COLS, PAIRS_FIRST, PAIRS_GROUP, PAIRS_GROUPS };
+
 static tw_status pair_differences(tw_session *s, const tw_op *op, const uint64_t *const *in, uint64_t *out) {
-  size_t rows = (size_t)op->arg[0], group = (size_t)op->arg[3], pairs = group * (group - 1) / 2;
+  size_t rows = (size_t)op->arg[PAIRS_ROWS], group = (size_t)op->arg[PAIRS_GROUP], pairs = group * (group - 1) / 2;
   tw_pairs_args a = {.rows = (size_t)s->batch * pairs * rows,
-                     .cols = (size_t)op->arg[4],
+                     .cols = (size_t)op->arg[PAIRS_GROUPS],
                      .x_rows = rows,
-                     .x_cols = (size_t)op->arg[1],
-                     .first = (size_t)op->arg[2],
+                     .x_cols = (size_t)op->arg[PAIRS_COLS],
+                     .first = (size_t)op->arg[PAIRS_FIRST],
                      .group = group,
                      .pairs = pairs,
                      .x = in[0],
@@ -23,11 +24,11 @@ int tw_pair_differences(tw_builder *b, int wire, size_t rows, size_t cols, size_
   tw_tensor t = tw_look(b, wire);
   tw_op *op = tw_emit(b, &pairs_gate);
   tw_emit_in(op, wire);
-  op->arg[0] = (int64_t)rows;
-  op->arg[1] = (int64_t)cols;
-  op->arg[2] = (int64_t)first;
-  op->arg[3] = group;
-  op->arg[4] = (int64_t)groups;
+  op->arg[PAIRS_ROWS] = (int64_t)rows;
+  op->arg[PAIRS_COLS] = (int64_t)cols;
+  op->arg[PAIRS_FIRST] = (int64_t)first;
+  op->arg[PAIRS_GROUP] = group;
+  op->arg[PAIRS_GROUPS] = (int64_t)groups;
   if (t.n != rows * cols || first + (size_t)group * groups > cols)
     return tw_build_fail(b, TW_ERR_INTERNAL, "pairs of another shape");
   t.n = (size_t)(group * (group - 1) / 2) * rows * groups;

@@ -6,9 +6,11 @@ typedef struct {
   size_t rows, cols, row_stride, col_stride;
 } pairing;
 
+enum { MULTIPLY_REPEAT };  // a tw_repeat
+
 static pairing pairing_of(const tw_session *s, const tw_op *op) {
   size_t n = tw_t(s, op->in[0])->n, m = tw_t(s, op->in[1])->n;
-  switch ((tw_repeat)op->arg[0]) {
+  switch ((tw_repeat)op->arg[MULTIPLY_REPEAT]) {
     case TW_PER_ROW:
       return (pairing){m, n / m, 1, 0};
     case TW_PER_COLUMN:
@@ -105,7 +107,7 @@ int tw_multiply(tw_builder *b, int x, int y, int ring, tw_repeat repeat) {
   tw_op *op = tw_emit(b, &multiply_gate);
   tw_emit_in(op, x);
   tw_emit_in(op, y);
-  op->arg[0] = repeat;
+  op->arg[MULTIPLY_REPEAT] = repeat;
   if (t.kind != TW_WIRE || u.kind != TW_WIRE || u.n == 0 || t.n % u.n || u.ring < ring)
     return tw_build_fail(b, TW_ERR_RANGE, "product in ring %d of wires of rings %d and %d", ring, t.ring, u.ring);
   if (t.ring < ring) {

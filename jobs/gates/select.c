@@ -2,8 +2,13 @@
 #include "jobs/gates/gate.h"
 
 // ---- [d x] for `count` planes of bits; x narrower than the result is extended. Corrections: for x in ring k < K, per
-// element of x [o], [rho] (K - k); then per bit [m], [m r] (K) and, when extended, [m rho] (K - k) ---- arg: 0 first
-// plane, 1 planes, 2 x is shared by all planes
+// element of x [o], [rho] (K - k); then per bit [m], [m r] (K) and, when extended, [m rho] (K - k) ----
+enum {
+  SELECT_FIRST,  // plane
+  SELECT_PLANES,
+  SELECT_SHARED  // x serves all planes
+};
+
 typedef struct {
   int k, K, first, planes;
   size_t n, x_n, words;
@@ -12,8 +17,9 @@ typedef struct {
 
 static select_shape shape_of(const tw_session *s, const tw_op *op) {
   const tw_tensor *bits = tw_t(s, op->in[0]), *x = tw_t(s, op->in[1]);
-  return (select_shape){x->ring, tw_t(s, op->out[0])->ring, (int)op->arg[0], (int)op->arg[1], bits->n,
-                        x->n,    tw_words(bits->n),         op->arg[2] != 0};
+  return (select_shape){
+      x->ring, tw_t(s, op->out[0])->ring, (int)op->arg[SELECT_FIRST], (int)op->arg[SELECT_PLANES], bits->n,
+      x->n,    tw_words(bits->n),         op->arg[SELECT_SHARED] != 0};
 }
 
 static tw_status select_deal(tw_session *s, const tw_op *op) {
@@ -111,9 +117,9 @@ int tw_select(tw_builder *b, int bitwire, int plane0, int count, int x, int ring
   tw_emit_in(op, bitwire);
   tw_emit_in(op, x);
   size_t n = bits.n * (size_t)count;
-  op->arg[0] = plane0;
-  op->arg[1] = count;
-  op->arg[2] = count > 1 && t.n == bits.n;
+  op->arg[SELECT_FIRST] = plane0;
+  op->arg[SELECT_PLANES] = count;
+  op->arg[SELECT_SHARED] = count > 1 && t.n == bits.n;
   if (bits.kind != TW_BITWIRE || t.kind != TW_WIRE || (t.n != n && t.n != bits.n) || plane0 + count > bits.planes)
     return tw_build_fail(b, TW_ERR_INTERNAL, "select of unlike tensors");
   if (t.ring < ring) {
@@ -127,12 +133,14 @@ int tw_select(tw_builder *b, int bitwire, int plane0, int count, int x, int ring
 }
 
 // ---- sum over planes of constant_p d_p: one correction [m] a bit ----
-// arg: 0 first plane, 1 planes; list: constants
+// list: constants
+enum { CONSTANTS_FIRST, CONSTANTS_PLANES };
+
 static tw_status constants_deal(tw_session *s, const tw_op *op) {
-  size_t n = tw_t(s, op->in[0])->n, words = tw_words(n), first = (size_t)op->arg[0] * words;
+  size_t n = tw_t(s, op->in[0])->n, words = tw_words(n), first = (size_t)op->arg[CONSTANTS_FIRST] * words;
   uint64_t *m;
-  TW_TRY(tw_scratch(s, n * (size_t)op->arg[1], &m));
-  tw_deal_select_args a = {.rows = (size_t)op->arg[1],
+  TW_TRY(tw_scratch(s, n * (size_t)op->arg[CONSTANTS_PLANES], &m));
+  tw_deal_select_args a = {.rows = (size_t)op->arg[CONSTANTS_PLANES],
                            .cols = n,
                            .m0 = tw_b(s, op->in[0])->mask[0] + first,
                            .m1 = tw_b(s, op->in[0])->mask[1] + first,
@@ -151,8 +159,8 @@ static tw_status constants_value(tw_session *s, const tw_op *op, const uint64_t 
                          .m = m,
                          .constants = tw_list(s, op),
                          .out = tw_b(s, op->out[0])->value,
-                         .planes = (size_t)op->arg[1],
-                         .first_plane = (size_t)op->arg[0],
+                         .planes = (size_t)op->arg[CONSTANTS_PLANES],
+                         .first_plane = (size_t)op->arg[CONSTANTS_FIRST],
                          .plane_words = tw_words(n),
                          .sequence_words = tw_words_of(s, op->in[0]),
                          .mine = s->role != TW_PARTY || s->party == 0,
@@ -174,8 +182,8 @@ int tw_bit_constants(tw_builder *b, int bitwire, int plane0, int count, const in
   tw_tensor bits = tw_look(b, bitwire);
   tw_op *op = tw_emit(b, &constants_gate);
   tw_emit_in(op, bitwire);
-  op->arg[0] = plane0;
-  op->arg[1] = count;
+  op->arg[CONSTANTS_FIRST] = plane0;
+  op->arg[CONSTANTS_PLANES] = count;
   tw_emit_list(b, op, constants, (size_t)count);
   if (bits.kind != TW_BITWIRE || plane0 + count > bits.planes)
     return tw_build_fail(b, TW_ERR_INTERNAL, "constants of unopened bits");
@@ -184,10 +192,12 @@ int tw_bit_constants(tw_builder *b, int bitwire, int plane0, int count, const in
 }
 
 // ---- sum over planes, shifted: local ----
+enum { SUM_PLANES };
+
 static tw_status sum_planes(tw_session *s, const tw_op *op, const uint64_t *const *in, uint64_t *out) {
   return s->backend->sum_planes(&(tw_sum_planes_args){.rows = (size_t)s->batch,
                                                       .cols = tw_t(s, op->out[0])->n,
-                                                      .planes = (size_t)op->arg[0],
+                                                      .planes = (size_t)op->arg[SUM_PLANES],
                                                       .x = in[0],
                                                       .shifts = tw_list(s, op),
                                                       .out = out,
@@ -200,7 +210,7 @@ int tw_sum_planes(tw_builder *b, int share, int count, const int64_t *shifts, in
   tw_tensor t = tw_look(b, share);
   tw_op *op = tw_emit(b, &sum_gate);
   tw_emit_in(op, share);
-  op->arg[0] = count;
+  op->arg[SUM_PLANES] = count;
   tw_emit_list(b, op, shifts, (size_t)count);
   if (t.kind != TW_SHARE || t.n % (size_t)count || ring > t.ring)
     return tw_build_fail(b, TW_ERR_INTERNAL, "sum of unlike planes");

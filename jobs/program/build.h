@@ -81,6 +81,8 @@ int tw_sum_of_squares(tw_builder *b, int x, size_t cols, int ring);        // x 
 // ---- gates/linear.c ----
 // [rows][inner] times secret W [inner][cols] plus bias (model tensors weight, weight + 1), in ring `ring`.
 int tw_linear(tw_builder *b, int x, int weight, size_t inner, size_t cols, int ring, int weight_scale);
+// Its arguments, for those who make the weights that a program needs.
+enum { TW_LINEAR_WEIGHT, TW_LINEAR_INNER, TW_LINEAR_COLS };
 // `count` products [m][k] [k][n]
 int tw_matmul(tw_builder *b, int x, int y, size_t count, size_t m, size_t n, size_t k, int ring);
 

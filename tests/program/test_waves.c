@@ -230,10 +230,10 @@ static void open_stage(stage *st, const char *shape, bool causal, int seq, int b
   const tw_program *p = &st->plan.program;
   for (int i = 0; i < p->op_count; i++) {
     const tw_op *op = &p->ops[i];
-    size_t index = (size_t)op->arg[0];
+    size_t index = (size_t)op->arg[TW_LINEAR_WEIGHT];
     if (op->gate->prepare) {
-      add_tensor(st, index, (size_t)op->arg[1], (size_t)op->arg[2]);
-      add_tensor(st, index + 1, 1, (size_t)op->arg[2]);
+      add_tensor(st, index, (size_t)op->arg[TW_LINEAR_INNER], (size_t)op->arg[TW_LINEAR_COLS]);
+      add_tensor(st, index + 1, 1, (size_t)op->arg[TW_LINEAR_COLS]);
     } else if (strcmp(op->gate->name, "weight") == 0) {
       add_tensor(st, index, 1, p->tensors[op->out[0]].n);
     }

@@ -28,7 +28,7 @@ _Static_assert(sizeof(layout_entry) == 24, "layout entries without gaps");
 typedef struct {
   layout_entry *layout;
   uint64_t **data;
-  size_t *place;  // in the transcript
+  size_t *index;  // in the transcript
   size_t count, capacity;
   bool in_flight, leads;  // leads: left because it was full, in the middle of what its queue was to hold
   uint64_t number;
@@ -49,8 +49,8 @@ struct tw_opens {
   uint64_t failed;    // the message that broke it
   uint64_t sequence;  // number of the next message
   size_t most_words, most_jobs;
-  uint64_t *digests;  // by place in the transcript
-  size_t digest_count, digest_room, next_place;
+  uint64_t *digests;  // by index in the transcript
+  size_t digest_count, digest_room, next_index;
   tw_opens_stats stats;
 };
 
@@ -82,7 +82,7 @@ void tw_opens_destroy(tw_opens *o) {
     batch *b = &o->batches[i];
     tw_free(b->layout);
     tw_free(b->data);
-    tw_free(b->place);
+    tw_free(b->index);
     // A transport that could not be stopped may still read or write its buffers; the process is about to end then.
     if (b->exchange.handle) continue;
     tw_free(b->sent);
@@ -104,7 +104,7 @@ static tw_status grow_list(batch *b) {
   size_t capacity = b->capacity ? 2 * b->capacity : 64;
   TW_TRY(grow((void **)&b->layout, b->count, capacity, sizeof *b->layout));
   TW_TRY(grow((void **)&b->data, b->count, capacity, sizeof *b->data));
-  TW_TRY(grow((void **)&b->place, b->count, capacity, sizeof *b->place));
+  TW_TRY(grow((void **)&b->index, b->count, capacity, sizeof *b->index));
   b->capacity = capacity;
   return TW_OK;
 }
@@ -128,17 +128,17 @@ static tw_status usable(const tw_opens *o) {
                  o->failed);
 }
 
-static tw_status place_next(tw_opens *o, const layout_entry *e, size_t *place) {
-  *place = o->next_place;
+static tw_status take_index(tw_opens *o, const layout_entry *e, size_t *index) {
+  *index = o->next_index;
   if (!entry_bytes(e)) return TW_OK;  // takes none
-  o->next_place++;
-  if (*place >= o->digest_room) {
-    size_t room = 2 * *place + 64;
+  o->next_index++;
+  if (*index >= o->digest_room) {
+    size_t room = 2 * *index + 64;
     TW_TRY(grow((void **)&o->digests, o->digest_room, room, sizeof *o->digests));
     o->digest_room = room;
   }
-  o->digests[*place] = 0;
-  if (*place >= o->digest_count) o->digest_count = *place + 1;
+  o->digests[*index] = 0;
+  if (*index >= o->digest_count) o->digest_count = *index + 1;
   return TW_OK;
 }
 
@@ -153,7 +153,7 @@ static tw_status enqueue(tw_opens *o, layout_entry e, uint64_t *data) {
   batch *b = &o->batches[o->queue];
   size_t payload = b->payload + padded(entry_bytes(&e));
   tw_status status = b->count == b->capacity ? grow_list(b) : TW_OK;
-  if (status == TW_OK) status = place_next(o, &e, &b->place[b->count]);
+  if (status == TW_OK) status = take_index(o, &e, &b->index[b->count]);
   if (status == TW_OK && TW_OPENS_HEADER_BYTES + payload > b->buffer_bytes)
     status = grow_buffers(b, TW_OPENS_HEADER_BYTES + payload);
   if (status != TW_OK) {
@@ -317,7 +317,7 @@ static void combine_batch(tw_opens *o, batch *b) {
     size_t bytes = entry_bytes(e);
     if (!bytes) continue;
     size_t words = combine_entry(e, b->sent + at, b->received + at, b->data[i]);
-    o->digests[b->place[i]] = tw_open_digest(b->data[i], words);
+    o->digests[b->index[i]] = tw_open_digest(b->data[i], words);
     at += padded(bytes);
   }
 }
@@ -374,7 +374,7 @@ void tw_opens_limit(tw_opens *o, size_t words, size_t jobs) {
   o->most_jobs = jobs ? jobs : SIZE_MAX;
 }
 
-void tw_opens_place(tw_opens *o, size_t place) { o->next_place = place; }
+void tw_opens_next_index(tw_opens *o, size_t index) { o->next_index = index; }
 
 void tw_opens_queued(const tw_opens *o, size_t *words, size_t *jobs) {
   *words = o->batches[o->queue].payload / 8;
@@ -391,4 +391,4 @@ void tw_opens_transcript(const tw_opens *o, uint8_t digest[32]) {
   crypto_generichash_blake2b_final(&h, digest, 32);
 }
 
-void tw_opens_restart_transcript(tw_opens *o) { o->digest_count = o->next_place = 0; }
+void tw_opens_restart_transcript(tw_opens *o) { o->digest_count = o->next_index = 0; }

@@ -48,9 +48,9 @@ tw_status tw_opens_bits(tw_opens *, uint32_t use, uint64_t slot, int planes, siz
 size_t tw_opens_pending(const tw_opens *);
 void tw_opens_queued(const tw_opens *, size_t *words, size_t *jobs);
 
-// The next open queued takes this place in the transcript, those after it the following ones: so the transcript does
-// not depend on how messages were cut. At first: place 0. Opens without elements take none.
-void tw_opens_place(tw_opens *, size_t place);
+// The next open queued takes this index in the transcript, those after it the following ones: so the transcript does
+// not depend on how messages were cut. At first: 0. Opens without elements take none.
+void tw_opens_next_index(tw_opens *, size_t index);
 
 // Exchange everything queued in one message each way. Header: sequence, digest of (use, slot, width, length) list,
 // payload length, CRC32C; a difference is TW_ERR_PEER and names both values. Nothing queued: no message.
@@ -76,8 +76,8 @@ void tw_opens_limit(tw_opens *, size_t words, size_t jobs);
 
 void tw_opens_get_stats(const tw_opens *, tw_opens_stats *);
 
-// BLAKE2b-256 over the digests (kernels/digest.h) of everything opened so far, in order of their places: public values,
-// equal on both parties, whatever messages they travelled in.
+// BLAKE2b-256 over the digests (kernels/digest.h) of everything opened so far, in order of their indices: public
+// values, equal on both parties, whatever messages they travelled in.
 void tw_opens_transcript(const tw_opens *, uint8_t digest[32]);
 // Begin a new transcript, as of a new inference; nothing may be queued or in flight.
 void tw_opens_restart_transcript(tw_opens *);

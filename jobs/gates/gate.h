@@ -35,12 +35,12 @@ static inline uint64_t *tw_value(const tw_session *s, int id, int b) {
 static inline uint64_t *tw_mask_of(const tw_session *s, int id, int side, int b) {
   return tw_b(s, id)->mask[side] + (size_t)b * tw_words_of(s, id);
 }
-// Clear: the public value of a wire.
+// Emulator: the public value of a wire.
 static inline uint64_t tw_public(const tw_session *s, int id, size_t j) {
   const tw_buffer *w = tw_b(s, id);
   return (w->value[j] + w->mask[0][j] + w->mask[1][j]) & tw_mask(tw_t(s, id)->ring);
 }
-// Clear: the value of a wire as an integer; notes values outside |x| < 2^bits.
+// Emulator: the value of a wire as an integer; notes values outside |x| < 2^bits.
 static inline uint64_t tw_extended(tw_session *s, const tw_op *op, uint64_t value, int ring) {
   int64_t x = tw_signed(value, ring);
   if (x >= (int64_t)1 << (ring - 2) || x < -((int64_t)1 << (ring - 2))) tw_out_of_bound(s, op);

@@ -14,7 +14,7 @@ static tw_status open_one(void *state, int half, const tw_open_request *r) {
                     .ring = tw_mask(r->bits ? 64 : r->width),
                     .bits = r->bits};
   TW_TRY(tw_cpu_backend.mask(&a, NULL));
-  tw_opens_place(opens, r->index);
+  tw_opens_next_index(opens, r->index);
   if (r->bits) return tw_opens_bits(opens, r->use, r->slot, r->width, r->n, r->out);
   return tw_opens_ring(opens, r->use, r->slot, r->width, r->n, r->out);
 }

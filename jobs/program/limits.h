@@ -13,7 +13,7 @@ typedef enum {
   TW_BY_PAIR     // [parts][queries][keys]
 } tw_layout;
 
-// Clear: notes live values of a declared wire that are out of bound (tw_out_of_bound).
+// Emulator: notes live values of a declared wire that are out of bound (tw_out_of_bound).
 void tw_limits_watch(tw_session *s, const tw_op *op, int tensor);
 
 #endif

@@ -56,7 +56,7 @@ static tw_status follow(party *p) {
     item *it = &p->items[plan.order[i]];
     size_t place = 0;  // among opens that have elements, in serial order
     for (int j = 0; j < plan.order[i]; j++) place += p->items[j].words > 0;
-    tw_opens_place(p->opens, place);
+    tw_opens_next_index(p->opens, place);
     TW_TRY(queue_item(p->opens, it, p->party));
     if (!plan.start[i] && i + 1 < plan.count) continue;
     while (f.count >= most) TW_TRY(finish_one(p, &f, &choice));

@@ -406,13 +406,13 @@ static tw_status both_parties(stage *st) {
 // ---- comparison and results ----
 
 static void compare_opened(stage *st, int b) {
-  const trace *party0 = &st->opened[0][b], *party1 = &st->opened[1][b], *clear = &st->opened[EMULATOR][b];
-  if (party0->count != party1->count || party0->count != clear->count) {
+  const trace *party0 = &st->opened[0][b], *party1 = &st->opened[1][b], *emulator = &st->opened[EMULATOR][b];
+  if (party0->count != party1->count || party0->count != emulator->count) {
     st->w->mismatches++;
     return;
   }
-  for (size_t i = 0; i < clear->count; i++)
-    st->w->mismatches += party0->data[i] != party1->data[i] || party0->data[i] != clear->data[i];
+  for (size_t i = 0; i < emulator->count; i++)
+    st->w->mismatches += party0->data[i] != party1->data[i] || party0->data[i] != emulator->data[i];
 }
 
 static void reveal_one(stage *st, int i) {

@@ -1,5 +1,5 @@
-// Digit kernels against one element at a time: the shares of both parties are put together and compared with what the
-// clear digits give. Every instruction set this machine has.
+// Digit kernels against one element at a time: the shares of both parties are put together and compared with what
+// the digits themselves give. Every instruction set this machine has.
 #include <CUnit/Basic.h>
 #include <CUnit/CUnit.h>
 #include <sodium.h>
@@ -157,7 +157,7 @@ static void copies_and_expansion(void) {
   }
 }
 
-// Products of up to eight opened literals: both parties' shares together are the AND of the clear literals.
+// Products of up to eight opened literals: both parties' shares together are the AND of the literals themselves.
 static void check_product(int count, size_t words) {
   size_t subsets = (size_t)1 << count, wrong = 0;
   uint64_t *masks[8], *values[8], *shares[2][256], *out[2], *before[2];

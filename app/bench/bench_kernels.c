@@ -1,13 +1,13 @@
 // Every kernel that the gates of one layer run, at the sizes of the model's plan, beside what bounds it.
-#include "app/bench/bench_kernels.h"
-
 #include <sodium.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "app/bench/bench.h"
 #include "app/bench/peak.h"
+#include "app/bench/random_session.h"
 #include "app/common_options.h"
 #include "app/show/print.h"
 #include "base/clock.h"
@@ -22,8 +22,10 @@ enum { RANDOM_BYTES = 4 << 20, COPY_WORDS = 32 << 20, REPLAYED = 50 };
 #define DATASHEET_INT8_MACS (1979e12 / 2)
 
 typedef struct {
-  tw_kernel_bench b;
   const tw_bench_settings *s;
+  const tw_backend *backend;
+  bool on_device;
+  void *stream;
   char device_name[64];
   uint8_t *random;
   double *times;
@@ -31,60 +33,22 @@ typedef struct {
   void *timer[2];
   tw_grid grid;
   json_t *list;
+  // of the plan whose kernels run now
+  const tw_program *program;
+  const char *only;  // this gate alone; NULL: those of layer 0
+  const tw_op *op;   // NULL: not to be timed
 } bench;
-
-// ---- memory ----
-
-static void fill(tw_kernel_bench *b, void *memory, size_t bytes) {
-  bench *w = b->state;
-  for (size_t at = 0; at < bytes && b->status == TW_OK; at += RANDOM_BYTES) {
-    size_t part = bytes - at < RANDOM_BYTES ? bytes - at : RANDOM_BYTES;
-    b->status = b->backend->upload((uint8_t *)memory + at, w->random, part, b->stream);
-  }
-}
-
-uint64_t *tw_bench_room(tw_kernel_bench *b, size_t n) {
-  void *memory;
-  if (b->status == TW_OK && b->piece_count == TW_BENCH_PIECES)
-    b->status = tw_fail(TW_ERR_INTERNAL, "a kernel with more than %d arrays", TW_BENCH_PIECES);
-  if (b->status != TW_OK) return NULL;
-  b->status = b->backend->alloc(8 * n, &memory);
-  if (b->status != TW_OK) return NULL;
-  b->pieces[b->piece_count].memory = memory;
-  b->pieces[b->piece_count++].bytes = 8 * n;
-  fill(b, memory, 8 * n);
-  return memory;
-}
-
-static uint64_t *counted(tw_kernel_bench *b, size_t n) {
-  b->bytes += 8 * (double)n;
-  return tw_bench_room(b, n);
-}
-uint64_t *tw_bench_in(tw_kernel_bench *b, size_t n) { return counted(b, n); }
-uint64_t *tw_bench_out(tw_kernel_bench *b, size_t n) { return counted(b, n); }
-
-const int64_t *tw_bench_list(tw_kernel_bench *b, const int64_t *list, size_t count) {
-  uint64_t *memory = tw_bench_in(b, count);
-  if (b->status == TW_OK && count > 0) b->status = b->backend->upload(memory, list, 8 * count, b->stream);
-  return (const int64_t *)memory;
-}
-
-static void release(tw_kernel_bench *b) {
-  for (int i = 0; i < b->piece_count; i++) b->backend->release(b->pieces[i].memory, b->pieces[i].bytes);
-  b->piece_count = 0;
-  b->bytes = 0;
-}
 
 // ---- time ----
 
-static tw_status measure_host(bench *w, tw_kernel_call *call, const void *args, double *seconds) {
+static tw_status measure_host(bench *w, const tw_timed_call *call, double *seconds) {
   double start = tw_seconds();
-  TW_TRY(call(w->b.backend, args, NULL));
+  TW_TRY(call->run(call->args, NULL));
   double once = tw_seconds() - start;
   int inside = once < LEAST_SECONDS ? (int)(LEAST_SECONDS / (once + 1e-8)) + 1 : 1;
   for (int64_t r = 0; r < w->s->repeat; r++) {
     start = tw_seconds();
-    for (int i = 0; i < inside; i++) TW_TRY(call(w->b.backend, args, NULL));
+    for (int i = 0; i < inside; i++) TW_TRY(call->run(call->args, NULL));
     w->times[r] = (tw_seconds() - start) / inside;
   }
   *seconds = tw_median(w->times, (int)w->s->repeat);
@@ -93,27 +57,27 @@ static tw_status measure_host(bench *w, tw_kernel_call *call, const void *args, 
 
 #ifdef TWAIN_CUDA
 static tw_status replay(bench *w, void *graph) {
-  TW_TRY(tw_device_graph_launch(graph, w->b.stream));
-  TW_TRY(tw_device_wait(w->b.stream));
+  TW_TRY(tw_device_graph_launch(graph, w->stream));
+  TW_TRY(tw_device_wait(w->stream));
   for (int64_t r = 0; r < w->s->repeat; r++) {
-    TW_TRY(tw_device_timer_record(w->timer[0], w->b.stream));
-    TW_TRY(tw_device_graph_launch(graph, w->b.stream));
-    TW_TRY(tw_device_timer_record(w->timer[1], w->b.stream));
-    TW_TRY(tw_device_wait(w->b.stream));
+    TW_TRY(tw_device_timer_record(w->timer[0], w->stream));
+    TW_TRY(tw_device_graph_launch(graph, w->stream));
+    TW_TRY(tw_device_timer_record(w->timer[1], w->stream));
+    TW_TRY(tw_device_wait(w->stream));
     TW_TRY(tw_device_timer_between(w->timer[0], w->timer[1], &w->times[r]));
     w->times[r] /= REPLAYED;
   }
   return TW_OK;
 }
 
-static tw_status measure_device(bench *w, tw_kernel_call *call, const void *args, double *seconds) {
+static tw_status measure_device(bench *w, const tw_timed_call *call, double *seconds) {
   void *graph = NULL;
-  TW_TRY(call(w->b.backend, args, w->b.stream));  // what it allocates on its first use
-  TW_TRY(tw_device_wait(w->b.stream));
-  TW_TRY(tw_device_capture_begin(w->b.stream));
+  TW_TRY(call->run(call->args, w->stream));  // what it allocates on its first use
+  TW_TRY(tw_device_wait(w->stream));
+  TW_TRY(tw_device_capture_begin(w->stream));
   tw_status status = TW_OK;
-  for (int i = 0; i < REPLAYED && status == TW_OK; i++) status = call(w->b.backend, args, w->b.stream);
-  status = tw_device_capture_end(w->b.stream, status, &graph);
+  for (int i = 0; i < REPLAYED && status == TW_OK; i++) status = call->run(call->args, w->stream);
+  status = tw_device_capture_end(w->stream, status, &graph);
   if (status == TW_OK) status = replay(w, graph);
   if (graph) tw_device_graph_destroy(graph);
   if (status == TW_OK) *seconds = tw_median(w->times, (int)w->s->repeat);
@@ -121,11 +85,11 @@ static tw_status measure_device(bench *w, tw_kernel_call *call, const void *args
 }
 #endif
 
-static tw_status measure(bench *w, tw_kernel_call *call, const void *args, double *seconds) {
+static tw_status measure(bench *w, const tw_timed_call *call, double *seconds) {
 #ifdef TWAIN_CUDA
-  if (w->b.on_device) return measure_device(w, call, args, seconds);
+  if (w->on_device) return measure_device(w, call, seconds);
 #endif
-  return measure_host(w, call, args, seconds);
+  return measure_host(w, call, seconds);
 }
 
 // ---- limits and rows ----
@@ -133,60 +97,74 @@ static tw_status measure(bench *w, tw_kernel_call *call, const void *args, doubl
 // Ring multiply-adds a second; a ring of L bytes takes L (L + 1) / 2 products of int8 limbs on a GPU.
 static double peak_of(const bench *w, int ring) {
   double limbs = (ring + 7) / 8;
-  if (w->b.on_device) return DATASHEET_INT8_MACS / (limbs * (limbs + 1) / 2);
+  if (w->on_device) return DATASHEET_INT8_MACS / (limbs * (limbs + 1) / 2);
   return tw_peak_macs(tw_isa_active(), ring);
 }
 
-static void add_row(bench *w, const tw_kernel_case *c, double seconds) {
-  double memory = w->b.bytes / w->copy_rate, arithmetic = c->ring ? c->work / peak_of(w, c->ring) : 0;
+static void add_row(bench *w, const char *kernel, const tw_kernel_cost *c, double seconds) {
+  const char *part = w->program->steps[w->op->step].name;
+  double memory = c->bytes / w->copy_rate, arithmetic = c->ring ? c->work / peak_of(w, c->ring) : 0;
   double limit = memory > arithmetic ? memory : arithmetic;
   if (!w->s->json)
-    tw_grid_row(&w->grid, "%s\t%s\t%s\t%.2f\t%.1f\t%.2f%s\t%.2f%s\t%.0f %%", c->kernel, c->part, c->size, 1e6 * seconds,
-                1e-9 * w->b.bytes / seconds, 1e-9 * c->work / seconds, c->ring ? " MAC" : "", 1e6 * limit,
+    tw_grid_row(&w->grid, "%s\t%s\t%s\t%.2f\t%.1f\t%.2f%s\t%.2f%s\t%.0f %%", kernel, part, c->size, 1e6 * seconds,
+                1e-9 * c->bytes / seconds, 1e-9 * c->work / seconds, c->ring ? " MAC" : "", 1e6 * limit,
                 memory > arithmetic ? "" : " MAC", 100 * limit / seconds);
-  json_array_append_new(
-      w->list, json_pack("{s:s, s:s, s:s, s:f, s:f, s:f, s:s, s:f, s:f, s:f, s:s}", "kernel", c->kernel, "part",
-                         c->part, "size", c->size, "seconds", seconds, "bytes", w->b.bytes, "work", c->work, "unit",
-                         c->ring ? "multiply-adds" : "elements", "bytes_per_second", w->b.bytes / seconds,
-                         "work_per_second", c->work / seconds, "limit_seconds", limit, "limited_by",
-                         memory > arithmetic ? "memory" : "arithmetic"));
+  json_array_append_new(w->list, json_pack("{s:s, s:s, s:s, s:f, s:f, s:f, s:s, s:f, s:f, s:f, s:s}", "kernel", kernel,
+                                           "part", part, "size", c->size, "seconds", seconds, "bytes", c->bytes, "work",
+                                           c->work, "unit", c->ring ? "multiply-adds" : "elements", "bytes_per_second",
+                                           c->bytes / seconds, "work_per_second", c->work / seconds, "limit_seconds",
+                                           limit, "limited_by", memory > arithmetic ? "memory" : "arithmetic"));
 }
 
 // Two parts of a layer may run the same kernel at one size.
-static bool has_row(const bench *w, const tw_kernel_case *c) {
+static bool has_row(const bench *w, const char *kernel, const char *size) {
   size_t i;
   json_t *row;
   json_array_foreach(w->list, i, row) {
-    if (strcmp(json_string_value(json_object_get(row, "kernel")), c->kernel) == 0 &&
-        strcmp(json_string_value(json_object_get(row, "size")), c->size) == 0)
+    if (strcmp(json_string_value(json_object_get(row, "kernel")), kernel) == 0 &&
+        strcmp(json_string_value(json_object_get(row, "size")), size) == 0)
       return true;
   }
   return false;
 }
 
-void tw_bench_time(tw_kernel_bench *b, const tw_kernel_case *c, tw_kernel_call *call, const void *args) {
-  double seconds = 0;
-  if (b->status == TW_OK && !has_row(b->state, c)) {
-    b->status = measure(b->state, call, args, &seconds);
-    if (b->status == TW_OK) add_row(b->state, c, seconds);
-  }
-  release(b);
+static bool wanted(void *state, const char *kernel, const tw_kernel_cost *cost) {
+  const bench *w = state;
+  return w->op && !has_row(w, kernel, cost->size);
+}
+
+static tw_status time_call(void *state, const tw_timed_call *call, void *stream) {
+  bench *w = state;
+  double seconds;
+  (void)stream;
+  TW_TRY(measure(w, call, &seconds));
+  add_row(w, call->kernel, &call->cost, seconds);
+  return TW_OK;
 }
 
 typedef struct {
-  uint64_t *to, *from;
+  const tw_backend *backend;
+  void *to, *from;
 } copy_args;
-static tw_status call_copy(const tw_backend *k, const void *args, void *stream) {
+
+static tw_status run_copy(const void *args, void *stream) {
   const copy_args *a = args;
-  return k->copy(a->to, a->from, 8 * (size_t)COPY_WORDS, stream);
+  return a->backend->copy(a->to, a->from, 8 * (size_t)COPY_WORDS, stream);
 }
+
 static tw_status measure_copy(bench *w) {
-  copy_args a = {.to = tw_bench_out(&w->b, COPY_WORDS), .from = tw_bench_in(&w->b, COPY_WORDS)};
+  copy_args a = {.backend = w->backend};
+  tw_timed_call call = {.kernel = "copy", .run = run_copy, .args = &a};
+  size_t bytes = 8 * (size_t)COPY_WORDS;
   double seconds = 0;
-  if (w->b.status == TW_OK) w->b.status = measure(w, call_copy, &a, &seconds);
-  if (w->b.status == TW_OK) w->copy_rate = w->b.bytes / seconds;
-  release(&w->b);
-  return w->b.status;
+  TW_TRY(w->backend->alloc(bytes, &a.to));
+  tw_status status = w->backend->alloc(bytes, &a.from);
+  if (status == TW_OK) status = w->backend->fill(a.from, 0x5a, bytes, w->stream);
+  if (status == TW_OK) status = measure(w, &call, &seconds);
+  if (a.from) w->backend->release(a.from, bytes);
+  w->backend->release(a.to, bytes);
+  if (status == TW_OK) w->copy_rate = 2 * (double)bytes / seconds;
+  return status;
 }
 
 // ---- a layer ----
@@ -215,21 +193,37 @@ static bool stands_for_its_kind(const tw_program *p, int index) {
   return true;
 }
 
-// Gates of layer 0 and of the ends of the plan; `only`: this gate alone.
+static tw_status choose(void *state, int index) {
+  bench *w = state;
+  const tw_op *op = &w->program->ops[index];
+  bool here = w->only ? strcmp(op->gate->name, w->only) == 0 : w->program->steps[op->step].layer == 0;
+  w->op = here && stands_for_its_kind(w->program, index) ? op : NULL;
+  return TW_OK;
+}
+
+// Gates of layer 0; `only`: this gate alone.
 static tw_status time_plan(bench *w, const tw_model_config *config, tw_rounding rounding, tw_output output,
                            const char *only) {
   tw_plan plan;
   TW_TRY(tw_plan_make(config, (int)w->s->seq, rounding, output, false, NULL, &plan));
-  const tw_program *p = &plan.program;
-  for (int i = 0; i < p->op_count && w->b.status == TW_OK; i++) {
-    const tw_op *op = &p->ops[i];
-    if (only ? strcmp(op->gate->name, only) != 0 : p->steps[op->step].layer != 0) continue;
-    if (!stands_for_its_kind(p, i)) continue;
-    tw_bench_gate(&w->b, p, op);
-    if (op->correction_count && !only && !tw_bench_takes(op)) tw_bench_corrections(&w->b, p, op);
-  }
+  w->program = &plan.program;
+  w->only = only;
+  w->op = NULL;
+  tw_random_session r = {.plan = &plan,
+                         .config = config,
+                         .batch = (int)w->s->batch,
+                         .backend = w->backend,
+                         .on_device = w->on_device,
+                         .stream = w->stream,
+                         .random = w->random,
+                         .random_bytes = RANDOM_BYTES,
+                         .wanted = wanted,
+                         .time = time_call,
+                         .gate = choose,
+                         .state = w};
+  tw_status status = tw_random_session_run(&r);
   tw_plan_free(&plan);
-  return w->b.status;
+  return status;
 }
 
 static tw_status time_layer(bench *w) {
@@ -256,16 +250,15 @@ static tw_status prepare(bench *w) {
   randombytes_buf(w->random, RANDOM_BYTES);
   TW_TRY(tw_alloc(sizeof(double) * (size_t)w->s->repeat, &memory));
   w->times = memory;
-  w->b.backend = &tw_cpu_backend;
-  w->b.batch = (size_t)w->s->batch;
+  w->backend = &tw_cpu_backend;
   snprintf(w->device_name, sizeof w->device_name, "cpu, one core, %s", tw_isa_name(tw_isa_active()));
 #ifdef TWAIN_CUDA
   uint64_t left;
   if (device != TW_DEVICE_CUDA) return TW_OK;
-  w->b.backend = &tw_cuda_backend;
-  w->b.on_device = true;
+  w->backend = &tw_cuda_backend;
+  w->on_device = true;
   TW_TRY(tw_device_describe(w->device_name, sizeof w->device_name, &left));
-  TW_TRY(tw_device_stream_create(&w->b.stream));
+  TW_TRY(tw_device_stream_create(&w->stream));
   TW_TRY(tw_device_timer_create(&w->timer[0]));
   TW_TRY(tw_device_timer_create(&w->timer[1]));
 #endif
@@ -276,7 +269,7 @@ static void clean_up(bench *w) {
 #ifdef TWAIN_CUDA
   for (int i = 0; i < 2; i++)
     if (w->timer[i]) tw_device_event_destroy(w->timer[i]);
-  if (w->b.stream) tw_device_stream_destroy(w->b.stream);
+  if (w->stream) tw_device_stream_destroy(w->stream);
 #endif
   json_decref(w->list);
   tw_free(w->random);
@@ -295,14 +288,13 @@ static tw_status print(bench *w) {
       "G/s: elements, or multiply-adds (MAC). limit: the bytes at %.0f GB/s, a copy of %d MB measured here; data\n"
       "that stays in a cache can be faster than that. ",
       1e-9 * w->copy_rate, (int)(8e-6 * COPY_WORDS));
-  puts(w->b.on_device ? "MAC: int8 limbs at 1979e12 operations/s, a datasheet's\nnumber (H100, H200 SXM), not measured."
-                      : "MAC: measured, the same instructions on registers alone.");
+  puts(w->on_device ? "MAC: int8 limbs at 1979e12 operations/s, a datasheet's\nnumber (H100, H200 SXM), not measured."
+                    : "MAC: measured, the same instructions on registers alone.");
   return TW_OK;
 }
 
 static tw_status run(const tw_call *call) {
   bench w = {.s = call->settings, .list = json_array()};
-  w.b.state = &w;
   tw_status status = prepare(&w);
   if (status == TW_OK) status = time_layer(&w);
   if (status == TW_OK) status = print(&w);

@@ -22,6 +22,8 @@ typedef struct {
   const uint64_t *slots;       // [batch]
   // parties prepare as on a GPU: masks are kept, made in waves spread over streams, for stretches of random length
   bool keep_masks;
+  // parties' kernels are run three more times where they are called (jobs/program/timed_backend.h)
+  bool repeat_kernels;
   // told before a party starts of all that it must keep secret (true), and of what it hands to the client (false)
   void (*secrecy)(void *data, size_t bytes, bool secret);
   // out; walk_free frees
@@ -31,6 +33,7 @@ typedef struct {
   uint64_t mismatches;    // opened and output values that differ between parties and emulator (0 wanted)
   uint64_t out_of_bound;  // noted by the emulator
   uint64_t rounds, payload_bytes;
+  uint64_t repeated;        // kernels of party 0 that were run again
   uint8_t *corrections[2];  // both parties' corrections as dealt, first sequence
   uint64_t *opened;  // all that the first sequence opened, in order: ring elements, words of planes with zero tails
   size_t opened_count;

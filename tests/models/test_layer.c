@@ -34,7 +34,7 @@ typedef struct {
   const char *shape, *activation;  // NULL: the shape's own
   int seq, batch;
   const int *lengths;
-  bool pre_norm, causal, keep_masks;
+  bool pre_norm, causal, keep_masks, repeat_kernels;
   tw_rounding rounding;
   double limit;
 } layer_case;
@@ -83,7 +83,8 @@ static uint64_t run_case(const layer_case *c) {
             .weight_rows = rows,
             .weight_cols = cols,
             .weight_values = weights,
-            .keep_masks = c->keep_masks};
+            .keep_masks = c->keep_masks,
+            .repeat_kernels = c->repeat_kernels};
   CU_ASSERT_EQUAL_FATAL(walk_run(&w), TW_OK);
   double error = relative_error(c, &model, &w, x);
   tw_cost total, *costs = calloc((size_t)plan.program.step_count, sizeof *costs);
@@ -94,6 +95,7 @@ static uint64_t run_case(const layer_case *c) {
          1e-6 * (double)(total.correction_bytes[0] * (uint64_t)c->batch), 1e-6 * (double)w.payload_bytes, w.rounds);
   CU_ASSERT(error <= c->limit);
   CU_ASSERT_EQUAL(w.mismatches, 0);
+  CU_ASSERT_EQUAL(w.repeated > 0, c->repeat_kernels);
   CU_ASSERT_EQUAL(w.rounds, total.rounds);
   CU_ASSERT_EQUAL(w.payload_bytes, total.sent_bytes * (uint64_t)c->batch);
   uint64_t rounds = w.rounds;
@@ -149,6 +151,20 @@ static void kept_masks(void) {
   run_case(&c);
 }
 
+static void repeated_kernels(void) {
+  static const int lengths[] = {24, 11};
+  layer_case c = {.shape = "2x128x4x256",
+                  .seq = 24,
+                  .batch = 2,
+                  .lengths = lengths,
+                  .repeat_kernels = true,
+                  .rounding = TW_FAITHFUL,
+                  .limit = 2e-3};
+  run_case(&c);
+  c.keep_masks = c.causal = true;
+  run_case(&c);
+}
+
 static void faithful_layer(void) {
   run_case(&(layer_case){.shape = "1x128x2x256", .seq = 16, .batch = 1, .rounding = TW_FAITHFUL, .limit = 2e-3});
   run_case(&(layer_case){.shape = "1x128x2x256", .seq = 16, .batch = 1, .rounding = TW_FAITHFUL_OUTPUT, .limit = 2e-3});
@@ -163,6 +179,7 @@ int main(void) {
   CU_ADD_TEST(suite, causal_layer);
   CU_ADD_TEST(suite, every_activation);
   CU_ADD_TEST(suite, kept_masks);
+  CU_ADD_TEST(suite, repeated_kernels);
   CU_ADD_TEST(suite, faithful_layer);
   CU_basic_set_mode(CU_BRM_VERBOSE);
   return suite_end();

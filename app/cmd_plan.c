@@ -258,7 +258,7 @@ static tw_status look_at_model(const char *name, const settings *s, bool quiet, 
     status = tw_alloc((size_t)config->layers * sizeof **measured, (void **)measured);
     if (status == TW_OK) status = calibrate(name, s, &model, quiet, *measured);
     for (int i = 0; status == TW_OK && i < config->layers; i++)
-      (*bounds)[i] = tw_bounds_with_margin(&(*measured)[i], margin_of(s));
+      (*bounds)[i] = tw_architecture_by_name(config->architecture)->widened(&(*measured)[i], margin_of(s));
   }
   tw_model_free(&model);
   return status;

@@ -9,6 +9,8 @@ typedef struct {
   const tw_tensor_table *tensors;  // its name, and what it is made of
   // Bounds of a layer that nobody measured.
   tw_bounds (*default_bounds)(void);
+  // Measured bounds of a layer times `margin` (>= 1), and never below what keeps rare inputs safe.
+  tw_bounds (*widened)(const tw_bounds *measured, double margin);
   // Ring widths of all layers from their bounds; TW_ERR_RANGE names the tensor that does not fit.
   tw_status (*rings)(const tw_layer_shape *shape, const tw_bounds *bounds, tw_rings *out);
   // Raises a layer's declared bounds to what its rings hold anyway: the rings stay, and what the guard counts is beyond

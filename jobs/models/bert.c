@@ -62,6 +62,7 @@ static int emit(tw_builder *b, const tw_layer_shape *shape, const tw_rings *ring
 
 const tw_architecture tw_bert = {.tensors = &tw_bert_tensors,
                                  .default_bounds = tw_bert_bounds,
+                                 .widened = tw_bert_widened,
                                  .rings = tw_bert_rings,
                                  .raise_bounds = tw_bert_raise_bounds,
                                  .emit = emit,

@@ -31,6 +31,20 @@ tw_bounds tw_bert_bounds(void) {
                      .norm_bias = 1023};
 }
 
+tw_bounds tw_bert_widened(const tw_bounds *measured, double margin) {
+  tw_bounds b = *measured;
+  // a sample of text says little about outliers: keep at least these
+  const struct {
+    double *bound, least;
+  } widened[] = {{&b.input, 31},     {&b.query, 31},       {&b.key, 31},      {&b.value, 7},
+                 {&b.logit, 15},     {&b.up, 31},          {&b.residual, 63}, {&b.variance_sum_max, 0},
+                 {&b.attention, 63}, {&b.feed_forward, 63}};
+  for (size_t i = 0; i < sizeof widened / sizeof *widened; i++)
+    *widened[i].bound = fmax(*widened[i].bound * margin, widened[i].least);
+  b.variance_sum_min /= margin;
+  return b;
+}
+
 static int bits_for(double bound) { return bound < 1 ? 0 : (int)floor(log2(bound)) + 1; }
 // The largest bound below 2^bits, in units of TW_SCALE or coarser.
 static double below(int bits) { return ldexp(1, bits) - ldexp(1, -TW_SCALE); }

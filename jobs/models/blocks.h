@@ -1,4 +1,4 @@
-// Blocks that architectures are built from: attention, feed-forward, norm, residual, pooling (protocols, sections 8
+// Building blocks of architectures: attention, feed-forward, norm, residual, pooling (protocols, sections 8
 // and 9).
 #ifndef TW_BLOCKS_H
 #define TW_BLOCKS_H
@@ -40,7 +40,7 @@ typedef struct {
   tw_tokens tokens;
 } tw_layer;
 
-// All blocks take and return WIREs of scale TW_SCALE, rows of one sequence. A matrix is named by its index among the
+// All take and return WIREs of scale TW_SCALE, rows of one sequence. A matrix is named by its index among the
 // model's tensors; its bias is the next one.
 
 // Self-attention of x [seq][hidden]: qkv [hidden][3 hidden] (Q, K, V), out [hidden][hidden]. Returns [seq][hidden] in

@@ -18,32 +18,25 @@ tw_status tw_rounding_parse(const char *text, tw_rounding *out) {
   return tw_fail(TW_ERR_USAGE, "unknown rounding '%s'; use dithered, faithful or faithful-output", text);
 }
 
-tw_bounds tw_bounds_with_margin(const tw_bounds *m, double margin) {
-  tw_bounds b = *m;
-  // a sample of text says little about outliers: keep at least these
-  const struct {
-    double *bound, least;
-  } widened[] = {{&b.input, 31},     {&b.query, 31},       {&b.key, 31},      {&b.value, 7},
-                 {&b.logit, 15},     {&b.up, 31},          {&b.residual, 63}, {&b.variance_sum_max, 0},
-                 {&b.attention, 63}, {&b.feed_forward, 63}};
-  for (size_t i = 0; i < sizeof widened / sizeof *widened; i++)
-    *widened[i].bound = fmax(*widened[i].bound * margin, widened[i].least);
-  b.variance_sum_min /= margin;
-  return b;
-}
-
 void tw_plan_output_shape(const tw_plan *plan, int *rows, int *cols) {
   *rows = plan->output == TW_OUTPUT_TOKENS ? plan->shape.seq : 1;
   *cols = plan->shape.config.hidden;
 }
 
+void tw_plan_specs(const tw_plan *plan, const tw_spec *specs[TW_PLAN_SPECS]) {
+  specs[0] = plan->shape.activation;
+  specs[1] = &tw_spec_exp;
+  specs[2] = &plan->shape.reciprocal;
+  specs[3] = &tw_spec_rsqrt;
+}
+
 static tw_status fit_tables(tw_plan *plan) {
-  const tw_spec *specs[] = {plan->shape.activation, &tw_spec_exp, &plan->shape.reciprocal, &tw_spec_rsqrt};
-  int count = (int)(sizeof specs / sizeof *specs);
-  plan->tables = calloc(2 * (size_t)count, sizeof(tw_table));
+  const tw_spec *specs[TW_PLAN_SPECS];
+  tw_plan_specs(plan, specs);
+  plan->tables = calloc(2 * TW_PLAN_SPECS, sizeof(tw_table));
   if (!plan->tables) return tw_fail(TW_ERR_MEMORY, "out of memory for a plan's tables");
-  plan->table_count = 2 * count;
-  for (int i = 0; i < count; i++) TW_TRY(tw_spec_fit(specs[i], plan->tables + 2 * i));
+  plan->table_count = 2 * TW_PLAN_SPECS;
+  for (int i = 0; i < TW_PLAN_SPECS; i++) TW_TRY(tw_spec_fit(specs[i], plan->tables + 2 * i));
   return TW_OK;
 }
 

@@ -30,8 +30,6 @@ tw_status tw_rounding_parse(const char *text, tw_rounding *out);
 // guard: the program counts values of declared wires out of bound.
 tw_status tw_plan_make(const tw_model_config *config, int seq, tw_rounding rounding, tw_output output, bool guard,
                        const tw_bounds *bounds, tw_plan *out);
-// Widen measured bounds by `margin` (>= 1), and never below a floor that keeps rare inputs safe.
-tw_bounds tw_bounds_with_margin(const tw_bounds *measured, double margin);
 // A model whose gamma or beta is beyond a layer's bounds needs another plan: TW_ERR_MISMATCH.
 tw_status tw_plan_allows_norms(const tw_plan *plan, double weight, double bias);
 void tw_plan_free(tw_plan *plan);

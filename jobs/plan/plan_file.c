@@ -43,19 +43,10 @@ static json_t *layers_json(const tw_plan *plan) {
   return layers;
 }
 
-// The specs of a plan's tables, in the order of plan.c.
-enum { SPECS = 4 };
-static void specs_of(const tw_plan *plan, const tw_spec *specs[SPECS]) {
-  specs[0] = plan->shape.activation;
-  specs[1] = &tw_spec_exp;
-  specs[2] = &plan->shape.reciprocal;
-  specs[3] = &tw_spec_rsqrt;
-}
-
 static json_t *tables_json(const tw_plan *plan) {
   json_t *tables = json_array();
-  const tw_spec *specs[SPECS];
-  specs_of(plan, specs);
+  const tw_spec *specs[TW_PLAN_SPECS];
+  tw_plan_specs(plan, specs);
   for (int i = 0; i < plan->table_count; i++) {
     const tw_table *t = &plan->tables[i];
     int ring = specs[i / 2]->ring;
@@ -303,16 +294,16 @@ static tw_status read_values(const char *path, const json_t *values, const tw_sp
 }
 
 static tw_status read_tables(const char *path, const json_t *root, tw_plan *plan) {
-  const tw_spec *specs[SPECS];
+  const tw_spec *specs[TW_PLAN_SPECS];
   json_t *tables, *values;
-  specs_of(plan, specs);
+  tw_plan_specs(plan, specs);
   TW_TRY(member(path, root, "", "tables", JSON_ARRAY, &tables));
-  if (json_array_size(tables) != 2 * SPECS)
-    return wrong(path, "tables has %zu entries, not %d", json_array_size(tables), 2 * SPECS);
-  plan->tables = calloc(2 * SPECS, sizeof(tw_table));
+  if (json_array_size(tables) != 2 * TW_PLAN_SPECS)
+    return wrong(path, "tables has %zu entries, not %d", json_array_size(tables), 2 * TW_PLAN_SPECS);
+  plan->tables = calloc(2 * TW_PLAN_SPECS, sizeof(tw_table));
   if (!plan->tables) return tw_fail(TW_ERR_MEMORY, "%s: out of memory", path);
-  plan->table_count = 2 * SPECS;
-  for (int i = 0; i < 2 * SPECS; i++) {
+  plan->table_count = 2 * TW_PLAN_SPECS;
+  for (int i = 0; i < 2 * TW_PLAN_SPECS; i++) {
     tw_table *table = &plan->tables[i];
     const json_t *entry = json_array_get(tables, (size_t)i);
     char of[32], name[40];

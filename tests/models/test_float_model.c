@@ -385,6 +385,10 @@ static void refusals(void) {
   CU_ASSERT_EQUAL(tw_float_forward(&model, x, 4, 5, 0, y, NULL), TW_ERR_RANGE);
   strcpy(model.config.activation, "relu");
   CU_ASSERT_EQUAL(tw_float_forward(&model, x, 4, 4, 0, y, NULL), TW_ERR_FORMAT);
+  strcpy(model.config.activation, "gelu");
+  strcpy(model.config.architecture, "gpt2");
+  CU_ASSERT_EQUAL(tw_float_forward(&model, x, 4, 4, 0, y, NULL), TW_ERR_FORMAT);
+  strcpy(model.config.architecture, "bert");
   tw_model_free(&model);
 }
 

@@ -150,6 +150,39 @@ static void three_types(void) {
 }
 
 // Every half: the known values, and all finite ones against the formula sign * (1 + f/1024) * 2^(e-15).
+static void replace_all(char *data, size_t bytes, const char *from, const char *to) {
+  for (char *at = data; (at = memmem(at, bytes - (size_t)(at - data), from, strlen(from))); at++)
+    memcpy(at, to, strlen(to));
+}
+
+// Old checkpoints call the parameters of norms gamma and beta, some only one of them.
+static void old_names(void) {
+  static const char *const renamed[][2] = {{"LayerNorm.weight\"", "LayerNorm.gamma\" "},
+                                           {"LayerNorm.bias\"", "LayerNorm.beta\""}};
+  tw_model now, old;
+  tw_client client;
+  fresh_copy("f32");
+  CU_ASSERT_EQUAL_FATAL(tw_import_folder(scratch, &now, &client), TW_OK);
+  tw_client_free(&client);
+  for (int i = 0; i < 2; i++) {
+    size_t bytes;
+    char *data = (char *)slurp(in_scratch("model.safetensors"), &bytes);
+    replace_all(data, bytes, renamed[i][0], renamed[i][1]);
+    spill(in_scratch("model.safetensors"), data, bytes);
+    CU_ASSERT_PTR_NOT_NULL(memmem(data, bytes, renamed[i][1], strlen(renamed[i][1])));
+    free(data);
+    CU_ASSERT_EQUAL_FATAL(tw_import_folder(scratch, &old, &client), TW_OK);
+    CU_ASSERT_EQUAL_FATAL(old.count, now.count);
+    for (int t = 0; t < now.count; t++)
+      CU_ASSERT_EQUAL(memcmp(old.tensors[t].values, now.tensors[t].values,
+                             now.tensors[t].rows * now.tensors[t].cols * sizeof(float)),
+                      0);
+    tw_model_free(&old);
+    tw_client_free(&client);
+  }
+  tw_model_free(&now);
+}
+
 static void half_floats(void) {
   enum { N = 1 << 16 };
   const char *header = "{\"h\":{\"dtype\":\"F16\",\"shape\":[65536],\"data_offsets\":[0,131072]}}";
@@ -511,6 +544,7 @@ int main(void) {
   must(mkdtemp(scratch) && mkdir(in_scratch("1_Pooling"), 0700) == 0, scratch);
   CU_pSuite suite = CU_add_suite("import and encode", NULL, NULL);
   CU_ADD_TEST(suite, three_types);
+  CU_ADD_TEST(suite, old_names);
   CU_ADD_TEST(suite, half_floats);
   CU_ADD_TEST(suite, damaged_config);
   CU_ADD_TEST(suite, damaged_neighbours);

@@ -9,6 +9,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "jobs/models/bert.h"
 #include "jobs/models/import.h"
 #include "jobs/plan/plan.h"
 #include "tests/common/suite.h"
@@ -342,7 +343,7 @@ static void test_waves(void) {
 }
 
 static void test_margin(void) {
-  tw_bounds measured = random_bounds(), wide = tw_bounds_with_margin(&measured, 3);
+  tw_bounds measured = random_bounds(), wide = tw_bert_widened(&measured, 3);
   CU_ASSERT(wide.logit >= 3 * measured.logit && wide.value >= 3 * measured.value && wide.up >= 3 * measured.up);
   CU_ASSERT(wide.variance_sum_max >= 3 * measured.variance_sum_max &&
             wide.variance_sum_min <= measured.variance_sum_min / 3);

@@ -18,7 +18,7 @@ void fuzz_seeds(void) {
   fuzz_seed("honest", "\0", 1);
   fuzz_seed("other status", "\1\0\x08\7\0\x0c\x41\0\0\0", 10);
   fuzz_seed("payload", "\1\0\0\0\1\0\0\0\5\0\x45\1\0\x50\2\0\0\0", 18);
-  fuzz_seed("lanes past the end", "\0\3\0\xc0\xff\0\0\0", 8);
+  fuzz_seed("bits past the end", "\0\3\0\xc0\xff\0\0\0", 8);
   fuzz_seed("short", "\2\3", 2);
 }
 
@@ -93,7 +93,7 @@ static void open_some(tw_channel *channel) {
     if (tw_opens_bits(opens, 10 + round, 1, 3, N, bits) != TW_OK) break;
     if (tw_opens_flush(opens) != TW_OK) break;
     for (size_t i = 0; i < N; i++) fuzz_must(ring[i] >> (13 + round) == 0, "an opened value is in its ring");
-    for (int i = 0; i < 3; i++) fuzz_must(bits[2 * i + 1] >> (N - 64) == 0, "no lane past the end");
+    for (int i = 0; i < 3; i++) fuzz_must(bits[2 * i + 1] >> (N - 64) == 0, "no bit past the end");
   }
   tw_opens_transcript(opens, digest);
   tw_opens_destroy(opens);

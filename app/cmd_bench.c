@@ -7,10 +7,13 @@
 #include "app/bench/peak.h"
 #include "app/commands.h"
 #include "app/common_options.h"
+#include "app/secrets.h"
 #include "app/show/print.h"
+#include "app/show/record.h"
 #include "base/clock.h"
 #include "base/memory.h"
 #include "jobs/models/import.h"
+#include "jobs/parties/machine.h"
 #include "kernels/gemm.h"
 
 typedef tw_bench_settings settings;
@@ -34,34 +37,55 @@ static int products_of(const tw_model_config *c, int seq, product out[6]) {
   return count;
 }
 
-// Multiply-adds a second; small products are repeated until they take a few milliseconds.
-static double measure(const product *p, int ring, int64_t repeat, const uint64_t *a, const uint64_t *b, uint64_t *c) {
-  double work = (double)p->m * (double)p->n * (double)p->k, best = 0;
-  int inside = work < 2e7 ? (int)(2e7 / work) + 1 : 1;
-  for (int64_t r = 0; r < repeat; r++) {
-    double start = tw_seconds();
-    for (int i = 0; i < inside; i++) tw_gemm(p->m, p->n, p->k, a, p->k, b, p->n, c, p->n, ring, 0);
-    double rate = work * inside / (tw_seconds() - start);
-    if (rate > best) best = rate;
-  }
-  return best;
-}
+static double work_of(const product *p) { return (double)p->m * (double)p->n * (double)p->k; }
 
 typedef struct {
   const settings *s;
+  tw_machine machine;
+  tw_model_config config;
+  double *seconds;  // [repeat]
   uint64_t *a, *b, *c;
   tw_grid grid;
   json_t *list;
 } bench;
 
+// Seconds of a product, [repeat]; small ones are repeated until they take a few milliseconds.
+static void measure(bench *w, const product *p, int ring) {
+  int inside = work_of(p) < 2e7 ? (int)(2e7 / work_of(p)) + 1 : 1;
+  for (int64_t r = 0; r < w->s->repeat; r++) {
+    double start = tw_seconds();
+    for (int i = 0; i < inside; i++) tw_gemm(p->m, p->n, p->k, w->a, p->k, w->b, p->n, w->c, p->n, ring, 0);
+    w->seconds[r] = (tw_seconds() - start) / inside;
+  }
+}
+
+static json_t *record_of(const bench *w, const product *p, tw_isa isa, int ring, double peak) {
+  json_t *r = tw_record_create("bench gemm");
+  tw_record_machine(r, &w->machine);
+  tw_record_text(r, "isa", tw_isa_name(isa));
+  tw_record_text(r, "device", "cpu");
+  tw_record_shape(r, &w->config);
+  tw_record_integer(r, "tokens", w->s->seq);
+  tw_record_text(r, "part", p->name);
+  tw_record_integer(r, "m", (int64_t)p->m);
+  tw_record_integer(r, "n", (int64_t)p->n);
+  tw_record_integer(r, "k", (int64_t)p->k);
+  tw_record_integer(r, "ring_bits", ring);
+  tw_record_real(r, "work", work_of(p));
+  tw_record_text(r, "work_unit", "multiply-adds");
+  tw_record_integer(r, "repeats", w->s->repeat);
+  tw_record_times(r, "time", w->seconds, (int)w->s->repeat);
+  tw_record_ns(r, "limit_ns", work_of(p) / peak);
+  tw_record_text(r, "limited_by", "arithmetic");
+  return r;
+}
+
 static void bench_product(bench *w, const product *p, tw_isa isa, int ring, double peak) {
-  double rate = measure(p, ring, w->s->repeat, w->a, w->b, w->c);
+  measure(w, p, ring);
+  double rate = work_of(p) / tw_spread_of(w->seconds, (int)w->s->repeat).least;
   tw_grid_row(&w->grid, "%s\t%zu x %zu x %zu\t%s\t%d\t%.2f\t%.2f\t%.0f %%", p->name, p->m, p->n, p->k, tw_isa_name(isa),
               ring, 1e-9 * rate, 1e-9 * peak, 100 * rate / peak);
-  json_array_append_new(
-      w->list, json_pack("{s:s, s:I, s:I, s:I, s:s, s:i, s:f, s:f}", "product", p->name, "m", (json_int_t)p->m, "n",
-                         (json_int_t)p->n, "k", (json_int_t)p->k, "isa", tw_isa_name(isa), "ring_bits", ring,
-                         "macs_per_second", rate, "limit_macs_per_second", peak));
+  json_array_append_new(w->list, record_of(w, p, isa, ring, peak));
 }
 
 static void bench_all(bench *w, const product *products, int count) {
@@ -90,6 +114,7 @@ static tw_status allocate(bench *w, const product *products, int count) {
   TW_TRY(tw_alloc(8 * a, (void **)&w->a));
   TW_TRY(tw_alloc(8 * b, (void **)&w->b));
   TW_TRY(tw_alloc(8 * c, (void **)&w->c));
+  TW_TRY(tw_alloc(sizeof(double) * (size_t)w->s->repeat, (void **)&w->seconds));
   randombytes_buf(w->a, 8 * a);
   randombytes_buf(w->b, 8 * b);
   return TW_OK;
@@ -98,15 +123,18 @@ static tw_status allocate(bench *w, const product *products, int count) {
 static tw_status bench_gemm(const tw_call *call) {
   const settings *s = call->settings;
   bench w = {.s = s, .list = json_array()};
-  tw_model_config config;
   product products[6];
-  TW_TRY(tw_shape_config(s->model, &config));
-  int count = products_of(&config, (int)s->seq, products);
+  tw_format format;
+  TW_TRY(tw_format_of(s->json, s->csv, &format));
+  TW_TRY(tw_shape_config(s->model, &w.config));
+  TW_TRY(tw_machine_look(NULL, NULL, 1, &w.machine));
+  tw_machine_warn(&tw_speaker, &w.machine);
+  int count = products_of(&w.config, (int)s->seq, products);
   tw_status status = allocate(&w, products, count);
   if (status == TW_OK) {
     bench_all(&w, products, count);
-    if (s->json) {
-      status = tw_json_print(json_incref(w.list));
+    if (format != TW_AS_TABLE) {
+      status = tw_records_print(json_incref(w.list), format);
     } else {
       tw_grid_print(&w.grid);
       puts("one core; the limit is measured: the same instructions on registers alone");
@@ -116,6 +144,7 @@ static tw_status bench_gemm(const tw_call *call) {
   tw_free(w.a);
   tw_free(w.b);
   tw_free(w.c);
+  tw_free(w.seconds);
   return status;
 }
 
@@ -124,6 +153,7 @@ static const tw_option gemm_options[] = {
     {.common = &tw_option_seq, .field = offsetof(settings, seq)},
     {.common = &tw_bench_repeat, .field = offsetof(settings, repeat), .help = "times; the best counts"},
     {.common = &tw_option_json, .field = offsetof(settings, json)},
+    {.common = &tw_option_csv, .field = offsetof(settings, csv)},
 };
 
 static const tw_command bench_of_gemm = {

@@ -39,7 +39,7 @@ static const tw_option options[] = {
      .help = "largest relative error of a sequence against the float model; beyond it the exit code is 10",
      .low = 0,
      .high = 1e6},
-    {.common = &tw_option_json, .field = offsetof(settings, json)},
+    {.common = &tw_option_json, .field = offsetof(settings, json), .help = "print JSON instead of tables"},
 };
 
 // ---- --exact

@@ -8,6 +8,7 @@
 #include "app/common_options.h"
 #include "app/show/costs.h"
 #include "app/show/print.h"
+#include "app/show/record.h"
 #include "app/texts.h"
 #include "base/memory.h"
 #include "comm/link.h"
@@ -22,7 +23,7 @@ typedef struct {
   tw_link_profile link;
   int64_t seq, layers;
   double margin;
-  bool no_guard, json, verbose, force;
+  bool no_guard, json, csv, verbose, force;
 } settings;
 
 static const tw_option options[] = {
@@ -70,6 +71,7 @@ static const tw_option options[] = {
     {.common = &tw_option_link_rate, .field = offsetof(settings, link.bytes_per_second), .fallback = "10GB/s"},
     {.group = "what is told and kept", .common = &tw_option_verbose, .field = offsetof(settings, verbose)},
     {.common = &tw_option_json, .field = offsetof(settings, json)},
+    {.common = &tw_option_csv, .field = offsetof(settings, csv)},
     {.common = &tw_option_force, .field = offsetof(settings, force)},
 };
 
@@ -181,27 +183,22 @@ static json_t *layer_objects(const tw_plan *plan, const tw_bounds *bounds) {
   return list;
 }
 
-static tw_status print_json(const tw_plan *plan, const tw_bounds *measured, const tw_costs *costs,
-                            const tw_link_profile *link) {
-  const tw_model_config *c = &plan->shape.config;
-  json_t *json =
-      json_pack("{s:s, s:i, s:i, s:i, s:i, s:i, s:s, s:s, s:s}", "model", c->name, "layers", c->layers, "hidden",
-                c->hidden, "heads", c->heads, "intermediate", c->intermediate, "seq", plan->shape.seq, "output",
-                tw_output_name(plan->output), "rounding", tw_rounding_name(plan->rounding), "digest", plan->digest.hex);
-  json_object_set_new(json, "correction_bytes_per_party", json_integer((json_int_t)costs->correction_bytes));
-  json_object_set_new(json, "sent_bytes_per_party", json_integer((json_int_t)costs->sent_bytes));
-  json_object_set_new(json, "rounds", json_integer((json_int_t)costs->rounds));
-  json_object_set_new(json, "link",
-                      json_pack("{s:f, s:f, s:f}", "latency_seconds", link->latency_seconds, "bytes_per_second",
-                                link->bytes_per_second, "least_seconds", least_time(costs, link)));
-  json_object_set_new(json, "guard", json_boolean(plan->shape.guard));
-  json_object_set_new(json, "bounds_assumed", json_boolean(!measured));
-  json_object_set_new(json, "rings", layer_objects(plan, NULL));
-  json_object_set_new(json, "bounds", layer_objects(plan, plan->bounds));
-  if (measured) json_object_set_new(json, "measured", layer_objects(plan, measured));
-  json_object_set_new(json, "steps", tw_costs_json(costs, TW_BY_STEP));
-  json_object_set_new(json, "layers_and_steps", tw_costs_json(costs, TW_BY_LAYER_AND_GATE));
-  return tw_json_print(json);
+static tw_status print_record(const tw_plan *plan, const tw_bounds *measured, const tw_costs *costs,
+                              const tw_link_profile *link, tw_format format) {
+  json_t *r = tw_record_create("plan");
+  tw_record_plan(r, plan);
+  tw_record_integer(r, "batch", 1);
+  tw_record_integer(r, "key_bytes", (int64_t)costs->correction_bytes);
+  tw_record_integer(r, "sent_bytes", (int64_t)costs->sent_bytes);
+  tw_record_integer(r, "rounds", (int64_t)costs->rounds);
+  tw_record_link(r, link->latency_seconds, link->bytes_per_second);
+  tw_record_ns(r, "link_least_ns", least_time(costs, link));
+  tw_record_flag(r, "bounds_assumed", !measured);
+  tw_record_json(r, "rings", layer_objects(plan, NULL));
+  tw_record_json(r, "bounds", layer_objects(plan, plan->bounds));
+  if (measured) tw_record_json(r, "measured_bounds", layer_objects(plan, measured));
+  tw_record_steps(r, costs);
+  return tw_record_print(r, format);
 }
 
 // ---- making the plan
@@ -299,19 +296,23 @@ static tw_status write_plan(const tw_plan *plan, tw_new_files *places) {
 
 static tw_status show_plan(const tw_plan *plan, const tw_bounds *measured, const settings *s, bool quiet) {
   tw_costs costs;
+  tw_format format;
+  TW_TRY(tw_format_of(s->json, s->csv, &format));
   TW_TRY(tw_costs_of_plan(plan, &costs));
   tw_status status = TW_OK;
-  if (s->json)
-    status = print_json(plan, measured, &costs, &s->link);
+  if (format != TW_AS_TABLE)
+    status = print_record(plan, measured, &costs, &s->link, format);
   else if (!quiet)
     print_plan(plan, measured, &costs, s);
-  if (!s->json && !quiet) tell_output(plan);
+  if (format == TW_AS_TABLE && !quiet) tell_output(plan);
   tw_free((void *)costs.rows);
   return status;
 }
 
 static tw_status check_request(const tw_call *call) {
   const settings *s = call->settings;
+  tw_format format;
+  TW_TRY(tw_format_of(s->json, s->csv, &format));
   if (call->count == 0 && !s->shape)
     return tw_fail(TW_ERR_USAGE, "NAME or --shape SHAPE is needed; usage: twain plan %s", call->command->arguments);
   if (call->count && s->shape)
@@ -339,7 +340,7 @@ static tw_status run(const tw_call *call) {
   if (status == TW_OK && (status = make_plan(&config, s, bounds, &plan)) == TW_OK) {
     if (name) status = write_plan(&plan, &places);
     if (status == TW_OK) status = show_plan(&plan, measured, s, call->quiet);
-    if (status == TW_OK && name && !s->json && !call->quiet) printf("written: %s\n", places.path[0].text);
+    if (status == TW_OK && name && !s->json && !s->csv && !call->quiet) printf("written: %s\n", places.path[0].text);
     tw_plan_free(&plan);
   }
   tw_free(measured);

@@ -6,14 +6,16 @@
 #include "app/commands.h"
 #include "app/common_options.h"
 #include "app/show/print.h"
+#include "app/show/record.h"
 #include "app/show/run_report.h"
 #include "app/show/trace_view.h"
 #include "io/new_files.h"
 #include "jobs/parties/beside.h"
+#include "jobs/plan/plan.h"
 
 typedef struct {
   const char *timeline;
-  bool json, verbose, force;
+  bool json, csv, verbose, force;
 } settings;
 
 static const tw_option options[] = {
@@ -26,6 +28,7 @@ static const tw_option options[] = {
              "https://ui.perfetto.dev or chrome://tracing"},
     {.common = &tw_option_force, .field = offsetof(settings, force)},
     {.common = &tw_option_json, .field = offsetof(settings, json)},
+    {.common = &tw_option_csv, .field = offsetof(settings, csv)},
 };
 
 // A party's own result is enough; party 0's is taken where both are there.
@@ -89,33 +92,35 @@ static void compare_runs(char *const *names, const tw_result_share *runs, int co
   tw_grid_print(&grid);
 }
 
-static json_t *runs_json(char *const *names, const tw_result_share *runs, int count) {
-  json_t *list = json_array();
-  for (int i = 0; i < count; i++) {
-    json_t *run = tw_run_report_json(&runs[i]);
-    json_object_set_new(run, "name", json_string(names[i]));
-    json_array_append_new(list, run);
-  }
-  return list;
+// What printed the report is not what ran.
+static json_t *record_of(const char *name, const tw_result_share *run, const tw_plan *plan) {
+  json_t *record = tw_run_report_record("report", name, run, plan);
+  tw_record_text(record, "git_commit", NULL);
+  tw_record_json(record, "git_dirty", NULL);
+  return record;
 }
 
-// Party 1's counters and place beside party 0's.
-static tw_status print_json(const tw_call *call, const tw_result_share *run) {
+// A record of each party's file that is there.
+static tw_status add_records(json_t *records, const char *name, const tw_result_share *run) {
   tw_result_share other;
+  tw_plan plan;
   bool found;
-  TW_TRY(read_other(call->arguments[0], run, &other, &found));
-  json_t *json = tw_run_report_json(run);
-  if (found) {
-    json_t *whole = tw_run_report_json(&other);
-    static const char *const parts[] = {"party", "online_seconds", "communication_seconds", "counters", "environment"};
-    json_t *part = json_object();
-    for (size_t i = 0; i < sizeof parts / sizeof *parts; i++)
-      json_object_set(part, parts[i], json_object_get(whole, parts[i]));
-    json_object_set_new(json, "other_party", part);
-    json_decref(whole);
-    tw_result_share_free(&other);
-  }
-  return tw_json_print(json);
+  TW_TRY(read_other(name, run, &other, &found));
+  bool planned = tw_run_report_plan(name, run, &plan);
+  json_array_append_new(records, record_of(name, run, planned ? &plan : NULL));
+  if (found) json_array_append_new(records, record_of(name, &other, planned ? &plan : NULL));
+  if (planned) tw_plan_free(&plan);
+  if (found) tw_result_share_free(&other);
+  return TW_OK;
+}
+
+static tw_status print_records(const tw_call *call, const tw_result_share *runs, tw_format format) {
+  json_t *records = json_array();
+  tw_status status = records ? TW_OK : tw_fail(TW_ERR_MEMORY, "out of memory for records");
+  for (int i = 0; i < call->count && status == TW_OK; i++) status = add_records(records, call->arguments[i], &runs[i]);
+  if (status == TW_OK) return tw_records_print(records, format);
+  json_decref(records);
+  return status;
 }
 
 static tw_status show_one(const tw_call *call, const tw_result_share *run) {
@@ -142,10 +147,14 @@ static tw_status show_one(const tw_call *call, const tw_result_share *run) {
 
 static tw_status show(const tw_call *call, const tw_result_share *runs) {
   const settings *s = call->settings;
-  if (s->timeline && (s->json || call->count > 1))
-    return tw_fail(TW_ERR_USAGE, "--timeline draws one run; leave out %s", s->json ? "--json" : "the other names");
-  if (s->json && call->count == 1) return print_json(call, &runs[0]);
-  if (s->json) return tw_json_print(runs_json(call->arguments, runs, call->count));
+  tw_format format;
+  TW_TRY(tw_format_of(s->json, s->csv, &format));
+  if (s->timeline && (format != TW_AS_TABLE || call->count > 1))
+    return tw_fail(TW_ERR_USAGE, "--timeline draws one run; leave out %s",
+                   s->json  ? "--json"
+                   : s->csv ? "--csv"
+                            : "the other names");
+  if (format != TW_AS_TABLE) return print_records(call, runs, format);
   if (call->count > 1) {
     compare_runs(call->arguments, runs, call->count);
     return TW_OK;

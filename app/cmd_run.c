@@ -5,6 +5,7 @@
 #include "app/common_options.h"
 #include "app/secrets.h"
 #include "app/show/print.h"
+#include "app/show/record.h"
 #include "app/show/run_report.h"
 #include "app/two_ranks.h"
 #include "base/memory.h"
@@ -16,7 +17,7 @@ typedef struct {
   const char *ledger;
   int64_t slot;
   double time_limit;
-  bool allow_test_keys, allow_unlocked, json, verbose, force, trace;
+  bool allow_test_keys, allow_unlocked, json, csv, verbose, force, trace;
 } settings;
 
 static const tw_option options[] = {
@@ -62,10 +63,11 @@ static const tw_option options[] = {
      .help = "record when each gate, opening and key was at work, for `twain report --timeline`"},
     {.common = &tw_option_verbose, .field = offsetof(settings, verbose)},
     {.common = &tw_option_json, .field = offsetof(settings, json)},
+    {.common = &tw_option_csv, .field = offsetof(settings, csv)},
     {.common = &tw_option_force, .field = offsetof(settings, force)},
 };
 
-static tw_party_options party_options(const tw_call *call, tw_progress *progress) {
+static tw_party_options party_options(const tw_call *call, tw_progress *progress, tw_circumstances *how) {
   const settings *s = call->settings;
   return (tw_party_options){.name = call->arguments[0],
                             .ledger = s->ledger,
@@ -76,21 +78,40 @@ static tw_party_options party_options(const tw_call *call, tw_progress *progress
                             .force = s->force,
                             .listener = tw_speaker,
                             .progress = tw_progress_show,
-                            .progress_state = progress};
+                            .progress_state = progress,
+                            .how = how};
+}
+
+static tw_status print_record(const tw_call *call, const tw_result_share *result, const tw_circumstances *how,
+                              tw_format format) {
+  const settings *s = call->settings;
+  const tw_link_profile *link = &s->party.link;
+  tw_plan plan;
+  bool planned = tw_run_report_plan(call->arguments[0], result, &plan);
+  json_t *r = tw_run_report_record("run", call->arguments[0], result, planned ? &plan : NULL);
+  if (planned) tw_plan_free(&plan);
+  tw_record_machine(r, &how->machine);
+  tw_record_flag(r, "split_batch", how->split_batch);
+  tw_record_text(r, "prepare", how->prepare_during ? "during" : "before");
+  tw_record_link(r, link->latency_seconds, link->bytes_per_second);
+  return tw_record_print(r, format);
 }
 
 static tw_status body(const tw_call *call, tw_channel *channel) {
   const settings *s = call->settings;
   tw_progress progress;
   tw_result_share result;
+  tw_circumstances how;
+  tw_format format;
+  TW_TRY(tw_format_of(s->json, s->csv, &format));
   if (s->allow_unlocked) tw_seeds_may_be_unlocked();
-  tw_party_options options = party_options(call, &progress);
+  tw_party_options options = party_options(call, &progress, &how);
   tw_progress_start(&progress, "running", call->quiet || channel->party != 0);
   tw_status status = tw_party(&options, channel, &result);
   tw_progress_end(&progress);
   TW_TRY(status);
-  if (channel->party == 0 && s->json)
-    status = tw_json_print(tw_run_report_json(&result));
+  if (channel->party == 0 && format != TW_AS_TABLE)
+    status = print_record(call, &result, &how, format);
   else if (channel->party == 0 && !call->quiet)
     tw_run_report_print(&result, s->verbose);
   tw_result_share_free(&result);

@@ -99,5 +99,6 @@ const tw_option tw_option_allow_unlocked = {
         "encrypted"};
 
 const tw_option tw_option_verbose = {.name = "verbose", .letter = 'v', .help = "costs of every gate in every layer"};
-const tw_option tw_option_json = {.name = "json", .help = "print JSON instead of tables"};
+const tw_option tw_option_json = {.name = "json", .help = "print records as JSON, see docs/records.md"};
+const tw_option tw_option_csv = {.name = "csv", .help = "print records as CSV"};
 const tw_option tw_option_force = {.name = "force", .help = "replace files that are there"};

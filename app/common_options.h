@@ -22,6 +22,6 @@ extern const tw_option tw_option_silence_limit;                                 
 extern const tw_option tw_option_allow_unlocked;  // bool
 
 // What is written.
-extern const tw_option tw_option_verbose, tw_option_json, tw_option_force;  // bool
+extern const tw_option tw_option_verbose, tw_option_json, tw_option_csv, tw_option_force;  // bool
 
 #endif

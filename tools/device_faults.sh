@@ -31,7 +31,7 @@ for party in (0, 1):
     opens = sum(s['dur'] for s in mine if s['cat'] == 'open')
     assert layers >= set(range(8)), layers
     assert 0 < opens < end, (opens, end)
-print(f"recorded: {len(spans)} spans of {1e-3 * end:.1f} ms; online {1e3 * json.load(open('run.json'))['online_seconds']:.1f} ms")
+print(f"recorded: {len(spans)} spans of {1e-3 * end:.1f} ms; online {1e-6 * json.load(open('run.json'))[0]['online_ns'][0]:.1f} ms")
 PYTHON
 [ -s out.svg ] || fail "no picture"
 rm n.result.*.h5

@@ -10,7 +10,7 @@ typedef struct {
   tw_party_words party;
   const char *model, *keys;  // model: a shape's name
   int64_t seq, repeat, layers, batch, coalesce;
-  bool json, verbose, compare_overlap, guard;
+  bool json, csv, verbose, compare_overlap, guard;
 } tw_bench_settings;
 
 extern const tw_option tw_bench_repeat, tw_bench_layers, tw_bench_batch;  // int64_t

@@ -6,13 +6,15 @@
 
 #include "app/bench/bench.h"
 #include "app/common_options.h"
+#include "app/secrets.h"
 #include "app/show/print.h"
+#include "app/show/record.h"
 #include "base/clock.h"
-#include "base/median.h"
 #include "base/memory.h"
 #include "jobs/models/import.h"
 #include "jobs/parties/deal.h"
 #include "jobs/parties/device_dealer.h"
+#include "jobs/parties/machine.h"
 #include "kernels/device.h"
 
 enum { LIMIT_BYTES = 256 << 20, LIMIT_REPEATS = 5 };
@@ -25,7 +27,8 @@ typedef struct {
   tw_model_dealer dealer;
   tw_seed seed[2];
   uint8_t *half[2];  // of the CPU's slot
-  double setup, best, *seconds;
+  double setup, *seconds;
+  tw_machine machine;
   double copy_rate, stream_rate;  // bytes a second; 0: unknown
   bool verified;
 } bench;
@@ -45,7 +48,9 @@ static tw_status prepare(bench *b) {
   TW_TRY(tw_alloc(sizeof(double) * (size_t)b->s->repeat, &memory));
   b->seconds = memory;
   snprintf(b->device_name, sizeof b->device_name, "cpu");
-  return TW_OK;
+  TW_TRY(tw_machine_look(NULL, NULL, 1, &b->machine));
+  tw_machine_warn(&tw_speaker, &b->machine);
+  return b->device == TW_DEVICE_CUDA ? tw_machine_look_at_gpu(&b->machine) : TW_OK;
 }
 
 // ---- the CPU's slot ----
@@ -176,16 +181,17 @@ static double stream_bytes(const tw_program *p) {
   return bytes;
 }
 
-static void print_table(const bench *b, double bytes, double median) {
+static void print_table(const bench *b, double bytes) {
+  tw_spread time = tw_spread_of(b->seconds, (int)b->s->repeat);
   tw_grid grid = {0};
   tw_grid_row(&grid, "keys for %s, %d tokens\t%s", b->s->model, (int)b->s->seq, "");
   tw_grid_rule(&grid);
   tw_grid_row(&grid, "device\t%s", b->device_name);
   tw_grid_row(&grid, "set-up, once a model and plan\t%.1f ms", 1e3 * b->setup);
   tw_grid_row(&grid, "a slot, both parties' halves\t%.1f MB", 1e-6 * bytes);
-  tw_grid_row(&grid, "time a slot, median of %d\t%.2f ms", (int)b->s->repeat, 1e3 * median);
-  tw_grid_row(&grid, "the best\t%.2f ms", 1e3 * b->best);
-  tw_grid_row(&grid, "rate\t%.2f GB/s", 1e-9 * bytes / median);
+  tw_grid_row(&grid, "time a slot, median of %d\t%.2f ms", (int)b->s->repeat, 1e3 * time.median);
+  tw_grid_row(&grid, "  shortest, longest\t%.2f ms, %.2f ms", 1e3 * time.least, 1e3 * time.most);
+  tw_grid_row(&grid, "rate\t%.2f GB/s", 1e-9 * bytes / time.median);
   if (b->copy_rate > 0)
     tw_grid_row(&grid, "limit by copies to pinned memory\t%.2f ms (%.1f GB/s)", 1e3 * bytes / b->copy_rate,
                 1e-9 * b->copy_rate);
@@ -197,20 +203,29 @@ static void print_table(const bench *b, double bytes, double median) {
   tw_grid_print(&grid);
 }
 
-static tw_status print(bench *b) {
-  int repeat = (int)b->s->repeat;
-  double bytes = (double)(b->plan.program.slot_bytes[0] + b->plan.program.slot_bytes[1]);
-  double median = tw_median(b->seconds, repeat);
-  b->best = b->seconds[0];
-  if (!b->s->json) {
-    print_table(b, bytes, median);
-    return TW_OK;
-  }
-  return tw_json_print(json_pack("{s:s, s:I, s:s, s:f, s:f, s:f, s:f, s:f, s:f, s:b}", "model", b->s->model, "seq",
-                                 (json_int_t)b->s->seq, "device", b->device_name, "setup_seconds", b->setup,
-                                 "slot_seconds", median, "slot_bytes", bytes, "stream_bytes",
-                                 stream_bytes(&b->plan.program), "copy_bytes_per_second", b->copy_rate,
-                                 "stream_bytes_per_second", b->stream_rate, "verified", b->verified));
+static json_t *record_of(const bench *b) {
+  json_t *r = tw_record_create("bench deal");
+  tw_record_machine(r, &b->machine);
+  tw_record_text(r, "device", b->device == TW_DEVICE_CUDA ? "cuda" : "cpu");
+  tw_record_plan(r, &b->plan);
+  tw_record_integer(r, "batch", 1);
+  tw_record_integer(r, "key_bytes", (int64_t)b->plan.program.slot_bytes[0]);
+  tw_record_integer(r, "repeats", b->s->repeat);
+  tw_record_ns(r, "setup_ns", b->setup);
+  tw_record_times(r, "time", b->seconds, (int)b->s->repeat);
+  tw_record_integer(r, "stream_bytes", (int64_t)stream_bytes(&b->plan.program));
+  if (b->copy_rate > 0) tw_record_real(r, "copy_bytes_per_second", b->copy_rate);
+  if (b->stream_rate > 0) tw_record_real(r, "stream_bytes_per_second", b->stream_rate);
+  if (b->verified) tw_record_flag(r, "verified", true);  // what was not is a failure, or was dealt on the CPU
+  return r;
+}
+
+static tw_status print(const bench *b) {
+  tw_format format;
+  TW_TRY(tw_format_of(b->s->json, b->s->csv, &format));
+  if (format != TW_AS_TABLE) return tw_record_print(record_of(b), format);
+  print_table(b, (double)(b->plan.program.slot_bytes[0] + b->plan.program.slot_bytes[1]));
+  return TW_OK;
 }
 
 static tw_status run(const tw_call *call) {
@@ -240,6 +255,7 @@ static const tw_option options[] = {
     {.common = &tw_bench_repeat, .field = offsetof(settings, repeat), .help = "slots; the median counts"},
     {.common = &tw_option_device, .field = offsetof(settings, party.device)},
     {.common = &tw_option_json, .field = offsetof(settings, json)},
+    {.common = &tw_option_csv, .field = offsetof(settings, csv)},
 };
 
 const tw_command tw_bench_deal = {.name = "bench deal",

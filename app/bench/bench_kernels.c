@@ -9,11 +9,13 @@
 #include "app/bench/peak.h"
 #include "app/bench/random_session.h"
 #include "app/common_options.h"
+#include "app/secrets.h"
 #include "app/show/print.h"
+#include "app/show/record.h"
 #include "base/clock.h"
-#include "base/median.h"
 #include "base/memory.h"
 #include "jobs/models/import.h"
+#include "jobs/parties/machine.h"
 #include "kernels/device.h"
 
 enum { RANDOM_BYTES = 4 << 20, COPY_WORDS = 32 << 20, REPLAYED = 50 };
@@ -31,6 +33,8 @@ typedef struct {
   double *times;
   double copy_rate;  // bytes read and written a second
   void *timer[2];
+  tw_machine machine;
+  tw_format format;
   tw_grid grid;
   json_t *list;
   // of the plan whose kernels run now
@@ -51,7 +55,7 @@ static tw_status measure_host(bench *w, const tw_timed_call *call, double *secon
     for (int i = 0; i < inside; i++) TW_TRY(call->run(call->args, NULL));
     w->times[r] = (tw_seconds() - start) / inside;
   }
-  *seconds = tw_median(w->times, (int)w->s->repeat);
+  *seconds = tw_spread_of(w->times, (int)w->s->repeat).median;
   return TW_OK;
 }
 
@@ -80,7 +84,7 @@ static tw_status measure_device(bench *w, const tw_timed_call *call, double *sec
   status = tw_device_capture_end(w->stream, status, &graph);
   if (status == TW_OK) status = replay(w, graph);
   if (graph) tw_device_graph_destroy(graph);
-  if (status == TW_OK) *seconds = tw_median(w->times, (int)w->s->repeat);
+  if (status == TW_OK) *seconds = tw_spread_of(w->times, (int)w->s->repeat).median;
   return status;
 }
 #endif
@@ -101,19 +105,38 @@ static double peak_of(const bench *w, int ring) {
   return tw_peak_macs(tw_isa_active(), ring);
 }
 
+static json_t *record_of(const bench *w, const char *kernel, const tw_kernel_cost *c, double limit,
+                         const char *limited_by) {
+  json_t *r = tw_record_create("bench kernels");
+  tw_record_machine(r, &w->machine);
+  tw_record_text(r, "device", w->on_device ? "cuda" : "cpu");
+  tw_record_text(r, "model", w->s->model);
+  tw_record_integer(r, "tokens", w->s->seq);
+  tw_record_integer(r, "batch", w->s->batch);
+  tw_record_text(r, "part", w->program->steps[w->op->step].name);
+  tw_record_text(r, "kernel", kernel);
+  tw_record_text(r, "size", c->size);
+  if (c->ring) tw_record_integer(r, "ring_bits", c->ring);
+  tw_record_integer(r, "moved_bytes", (int64_t)c->bytes);
+  tw_record_real(r, "work", c->work);
+  tw_record_text(r, "work_unit", c->ring ? "multiply-adds" : "elements");
+  tw_record_integer(r, "repeats", w->s->repeat);
+  tw_record_times(r, "time", w->times, (int)w->s->repeat);
+  tw_record_ns(r, "limit_ns", limit);
+  tw_record_text(r, "limited_by", limited_by);
+  tw_record_real(r, "copy_bytes_per_second", w->copy_rate);
+  return r;
+}
+
 static void add_row(bench *w, const char *kernel, const tw_kernel_cost *c, double seconds) {
   const char *part = w->program->steps[w->op->step].name;
   double memory = c->bytes / w->copy_rate, arithmetic = c->ring ? c->work / peak_of(w, c->ring) : 0;
   double limit = memory > arithmetic ? memory : arithmetic;
-  if (!w->s->json)
+  if (w->format == TW_AS_TABLE)
     tw_grid_row(&w->grid, "%s\t%s\t%s\t%.2f\t%.1f\t%.2f%s\t%.2f%s\t%.0f %%", kernel, part, c->size, 1e6 * seconds,
                 1e-9 * c->bytes / seconds, 1e-9 * c->work / seconds, c->ring ? " MAC" : "", 1e6 * limit,
                 memory > arithmetic ? "" : " MAC", 100 * limit / seconds);
-  json_array_append_new(w->list, json_pack("{s:s, s:s, s:s, s:f, s:f, s:f, s:s, s:f, s:f, s:f, s:s}", "kernel", kernel,
-                                           "part", part, "size", c->size, "seconds", seconds, "bytes", c->bytes, "work",
-                                           c->work, "unit", c->ring ? "multiply-adds" : "elements", "bytes_per_second",
-                                           c->bytes / seconds, "work_per_second", c->work / seconds, "limit_seconds",
-                                           limit, "limited_by", memory > arithmetic ? "memory" : "arithmetic"));
+  json_array_append_new(w->list, record_of(w, kernel, c, limit, memory > arithmetic ? "memory" : "arithmetic"));
 }
 
 // Two parts of a layer may run the same kernel at one size.
@@ -231,7 +254,7 @@ static tw_status time_layer(bench *w) {
   TW_TRY(tw_shape_config(w->s->model, &config));
   config.layers = 1;
   TW_TRY(measure_copy(w));
-  if (!w->s->json) {
+  if (w->format == TW_AS_TABLE) {
     tw_grid_row(&w->grid, "kernel\tpart\tsize\tus\tGB/s\tG/s\tlimit us\tof limit");
     tw_grid_rule(&w->grid);
   }
@@ -244,7 +267,10 @@ static tw_status time_layer(bench *w) {
 static tw_status prepare(bench *w) {
   tw_device_kind device;
   void *memory;
+  TW_TRY(tw_format_of(w->s->json, w->s->csv, &w->format));
   TW_TRY(tw_hardware_alone(w->s->party.device, &device));
+  TW_TRY(tw_machine_look(NULL, NULL, 1, &w->machine));
+  tw_machine_warn(&tw_speaker, &w->machine);
   TW_TRY(tw_alloc(RANDOM_BYTES, &memory));
   w->random = memory;
   randombytes_buf(w->random, RANDOM_BYTES);
@@ -258,6 +284,7 @@ static tw_status prepare(bench *w) {
   w->backend = &tw_cuda_backend;
   w->on_device = true;
   TW_TRY(tw_device_describe(w->device_name, sizeof w->device_name, &left));
+  TW_TRY(tw_machine_look_at_gpu(&w->machine));
   TW_TRY(tw_device_stream_create(&w->stream));
   TW_TRY(tw_device_timer_create(&w->timer[0]));
   TW_TRY(tw_device_timer_create(&w->timer[1]));
@@ -277,10 +304,7 @@ static void clean_up(bench *w) {
 }
 
 static tw_status print(bench *w) {
-  if (w->s->json)
-    return tw_json_print(json_pack("{s:s, s:I, s:I, s:s, s:f, s:O}", "model", w->s->model, "seq", (json_int_t)w->s->seq,
-                                   "batch", (json_int_t)w->s->batch, "device", w->device_name, "copy_bytes_per_second",
-                                   w->copy_rate, "kernels", w->list));
+  if (w->format != TW_AS_TABLE) return tw_records_print(json_incref(w->list), w->format);
   tw_grid_print(&w->grid);
   printf("%s; %s, %d tokens, batch %d: the largest of each kind of gate in each part of a layer\n", w->device_name,
          w->s->model, (int)w->s->seq, (int)w->s->batch);
@@ -310,6 +334,7 @@ static const tw_option options[] = {
     {.common = &tw_bench_repeat, .field = offsetof(settings, repeat), .help = "times; the median counts"},
     {.common = &tw_option_device, .field = offsetof(settings, party.device)},
     {.common = &tw_option_json, .field = offsetof(settings, json)},
+    {.common = &tw_option_csv, .field = offsetof(settings, csv)},
 };
 
 const tw_command tw_bench_kernels = {

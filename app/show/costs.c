@@ -105,21 +105,3 @@ void tw_costs_print(const tw_costs *costs, tw_costs_by by) {
   if (shared) puts("(steps that share a round each count it; the total counts it once)");
   free(rows);
 }
-
-json_t *tw_costs_json(const tw_costs *costs, tw_costs_by by) {
-  int count;
-  tw_cost_row *rows = merge(costs, by, &count);
-  json_t *list = json_array();
-  for (int i = 0; rows && i < count; i++) {
-    json_t *row = json_object();
-    if (by != TW_BY_STEP) json_object_set_new(row, "layer", json_integer(rows[i].layer));
-    if (by != TW_BY_LAYER) json_object_set_new(row, "step", json_string(rows[i].step));
-    json_object_set_new(row, "correction_bytes_per_party", json_integer((json_int_t)rows[i].correction_bytes));
-    json_object_set_new(row, "sent_bytes_per_party", json_integer((json_int_t)rows[i].sent_bytes));
-    json_object_set_new(row, "rounds", json_integer((json_int_t)rows[i].rounds));
-    if (costs->timed) json_object_set_new(row, "seconds", json_real(rows[i].seconds));
-    json_array_append_new(list, row);
-  }
-  free(rows);
-  return list;
-}

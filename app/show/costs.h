@@ -1,8 +1,6 @@
-// Costs of gates as a table and as JSON, planned or measured.
+// Costs of steps as a table, planned or measured.
 #ifndef TW_APP_COSTS_H
 #define TW_APP_COSTS_H
-
-#include <jansson.h>
 
 #include "io/result.h"
 #include "jobs/plan/plan.h"
@@ -24,7 +22,5 @@ typedef enum { TW_BY_STEP, TW_BY_LAYER, TW_BY_LAYER_AND_GATE } tw_costs_by;
 
 // Gates without any cost are left out.
 void tw_costs_print(const tw_costs *costs, tw_costs_by by);
-// Objects gate, layer, correction_bytes_per_party, sent_bytes_per_party, rounds, seconds (as far as they apply).
-json_t *tw_costs_json(const tw_costs *costs, tw_costs_by by);
 
 #endif

@@ -1,8 +1,11 @@
 #include "app/show/run_report.h"
 
 #include <stdio.h>
+#include <string.h>
 
 #include "app/show/print.h"
+#include "app/show/record.h"
+#include "io/new_files.h"
 
 static void print_times(const tw_result_share *r) {
   tw_grid grid = {0};
@@ -90,46 +93,73 @@ void tw_run_report_print(const tw_result_share *r, bool verbose) {
   if (e->parties_share_host) puts("both parties on one host: a test set-up, which protects nothing");
 }
 
-static json_t *environment_json(const tw_environment *e) {
-  return json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:b}", "host", e->host, "user",
-                   e->user, "cpu", e->cpu, "isa", e->isa, "device", e->device, "transport", e->transport,
-                   "transport_why", e->transport_why, "placement", e->placement, "software", e->software, "mpi", e->mpi,
-                   "hdf5", e->hdf5, "job", e->job, "started", e->started, "parties_share_host", e->parties_share_host);
-}
-
-static json_t *counters_json(const tw_result_counters *c) {
-  json_t *json = json_pack(
-      "{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "open_flushes_demand", (json_int_t)c->open_flushes_demand,
-      "open_flushes_budget", (json_int_t)c->open_flushes_budget, "flushes_overlapped",
-      (json_int_t)c->flushes_overlapped, "open_comm_ns", (json_int_t)c->open_comm_ns, "gate_ns", (json_int_t)c->gate_ns,
-      "open_wire_bytes_sent", (json_int_t)c->open_wire_bytes_sent, "open_payload_bytes",
-      (json_int_t)c->open_payload_bytes, "key_bytes", (json_int_t)c->key_bytes, "key_wait_ns",
-      (json_int_t)c->key_wait_ns, "products_prepared_beside", (json_int_t)c->products_prepared_beside);
+static void record_counters(json_t *r, const tw_result_counters *c) {
+  const struct {
+    const char *field;
+    uint64_t value;
+  } counters[] = {{"open_flushes_demand", c->open_flushes_demand},
+                  {"open_flushes_budget", c->open_flushes_budget},
+                  {"flushes_overlapped", c->flushes_overlapped},
+                  {"open_comm_ns", c->open_comm_ns},
+                  {"gate_ns", c->gate_ns},
+                  {"sent_wire_bytes", c->open_wire_bytes_sent},
+                  {"sent_bytes", c->open_payload_bytes},
+                  {"key_read_bytes", c->key_bytes},
+                  {"key_wait_ns", c->key_wait_ns},
+                  {"products_prepared_beside", c->products_prepared_beside}};
+  for (size_t i = 0; i < sizeof counters / sizeof *counters; i++)
+    tw_record_integer(r, counters[i].field, (int64_t)counters[i].value);
   if (c->probe_bytes_per_second > 0) {
-    json_object_set_new(json, "probe_latency_seconds", json_real(c->probe_latency_seconds));
-    json_object_set_new(json, "probe_bytes_per_second", json_real(c->probe_bytes_per_second));
+    tw_record_ns(r, "probe_latency_ns", c->probe_latency_seconds);
+    tw_record_real(r, "probe_bytes_per_second", c->probe_bytes_per_second);
   }
-  return json;
 }
 
-json_t *tw_run_report_json(const tw_result_share *r) {
-  tw_costs costs = tw_costs_of_result(r);
-  json_t *json = json_pack("{s:s, s:s, s:s, s:s, s:s, s:i, s:i, s:s, s:b}", "run_id", r->run_id.hex, "model_id",
-                           r->model_id.hex, "key_id", r->key_id.hex, "input_id", r->input_id.hex, "plan", r->plan.hex,
-                           "party", r->party, "sequences", r->count, "output", r->output, "test_keys", r->test_keys);
-  json_object_set_new(json, "correction_bytes_per_party", json_integer((json_int_t)r->correction_bytes));
-  json_object_set_new(json, "sent_bytes_per_party", json_integer((json_int_t)r->sent_bytes));
-  json_object_set_new(json, "rounds", json_integer((json_int_t)r->rounds));
-  json_object_set_new(json, "setup_seconds", json_real(r->setup_seconds));
-  json_object_set_new(json, "preparation_seconds", json_real(r->preparation_seconds));
-  json_object_set_new(json, "online_seconds", json_real(r->online_seconds));
-  json_object_set_new(json, "communication_seconds", json_real(r->comm_seconds));
-  json_object_set_new(json, "transcript", json_string(r->transcript));
-  json_object_set_new(json, "counters", counters_json(&r->counters));
-  json_object_set_new(json, "trace_spans", json_integer(r->span_count));
-  json_object_set_new(json, "environment", environment_json(&r->environment));
-  json_object_set_new(json, "steps", tw_costs_json(&costs, TW_BY_STEP));
-  json_object_set_new(json, "layers", tw_costs_json(&costs, TW_BY_LAYER));
-  json_object_set_new(json, "layers_and_steps", tw_costs_json(&costs, TW_BY_LAYER_AND_GATE));
-  return json;
+static void record_ids(json_t *r, const tw_result_share *result) {
+  json_t *lengths = json_array(), *slots = json_array();
+  for (int i = 0; i < result->count; i++) {
+    json_array_append_new(lengths, json_integer(result->lengths[i]));
+    json_array_append_new(slots, json_integer((json_int_t)result->slots[i]));
+  }
+  tw_record_json(r, "lengths", lengths);
+  tw_record_json(r, "slots", slots);
+  tw_record_text(r, "run_id", result->run_id.hex);
+  tw_record_text(r, "model_id", result->model_id.hex);
+  tw_record_text(r, "key_id", result->key_id.hex);
+  tw_record_text(r, "input_id", result->input_id.hex);
+  tw_record_text(r, "plan_digest", result->plan.hex);
+  tw_record_text(r, "transcript", result->transcript);
+}
+
+bool tw_run_report_plan(const char *name, const tw_result_share *result, tw_plan *out) {
+  tw_digest digest;
+  tw_path path = tw_path_of(name, "plan.json");
+  return tw_path_exists(&path) && tw_plan_read_digest(path.text, &digest) == TW_OK &&
+         strcmp(digest.hex, result->plan.hex) == 0 && tw_plan_read(path.text, out) == TW_OK;
+}
+
+json_t *tw_run_report_record(const char *command, const char *name, const tw_result_share *result,
+                             const tw_plan *plan) {
+  tw_costs costs = tw_costs_of_result(result);
+  json_t *r = tw_record_create(command);
+  tw_record_environment(r, &result->environment);
+  if (plan) tw_record_plan(r, plan);
+  record_ids(r, result);
+  tw_record_text(r, "name", name);
+  tw_record_integer(r, "party", result->party);
+  tw_record_integer(r, "batch", result->count);
+  tw_record_text(r, "result", result->output);
+  tw_record_flag(r, "guard", result->guard);
+  tw_record_flag(r, "test_keys", result->test_keys);
+  tw_record_text(r, "keys", "file");
+  tw_record_integer(r, "key_bytes", (int64_t)result->correction_bytes);
+  tw_record_integer(r, "rounds", (int64_t)result->rounds);
+  tw_record_integer(r, "trace_spans", result->span_count);
+  tw_record_integer(r, "repeats", 1);
+  tw_record_ns(r, "setup_ns", result->setup_seconds);
+  tw_record_times(r, "preparation", &result->preparation_seconds, 1);
+  tw_record_times(r, "online", &result->online_seconds, 1);
+  record_counters(r, &result->counters);
+  tw_record_steps(r, &costs);
+  return r;
 }

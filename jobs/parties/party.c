@@ -105,6 +105,16 @@ static tw_status agree(tw_channel *channel, tw_status found) {
 
 // ---- the run
 
+enum { THREADS = 2 };  // one computes, one reads keys
+
+static tw_status look_at_machine(const tw_party_options *o, tw_channel *channel, const tw_hardware *hardware) {
+  tw_machine machine;
+  TW_TRY(tw_machine_look(channel, hardware, THREADS, &machine));
+  if (channel->party == 0 || !hardware->pair.one_host) tw_machine_warn(&o->listener, &machine);
+  if (o->how) o->how->machine = machine;
+  return TW_OK;
+}
+
 static tw_status compute(const tw_party_options *o, party_files *f, tw_hardware *hardware, tw_result_share *out) {
   tw_run_options run = {.plan = &f->plan,
                         .model = &f->model,
@@ -121,6 +131,10 @@ static tw_status compute(const tw_party_options *o, party_files *f, tw_hardware 
                         .progress_state = o->progress_state};
   TW_TRY(tw_hardware_split(hardware, &o->words, &run.overlap));
   TW_TRY(tw_hardware_prepare(hardware, &o->words, &run.prepare_beside));
+  if (o->how) {
+    o->how->split_batch = run.overlap && f->input.count > 1;
+    o->how->prepare_during = run.prepare_beside;
+  }
   return tw_run(&run, out);
 }
 
@@ -131,6 +145,7 @@ static tw_status infer(const tw_party_options *o, party_files *f, tw_channel *ch
   TW_TRY(agree(channel, tw_hardware_choose(&o->words, &hardware)));
   TW_TRY(tw_hardware_take(channel, &hardware));
   TW_TRY(tw_hardware_place(channel, &hardware, &o->words, e->placement, sizeof e->placement));
+  TW_TRY(look_at_machine(o, channel, &hardware));
   TW_TRY(agree(channel, tw_hardware_link(&hardware, &o->words)));
   if (tw_key_store_info(&f->keys)->test && o->allow_test_keys && channel->party == 0)
     tw_warn(&o->listener, "WARNING: TEST keys: everybody can derive their seeds; NOTHING IN THIS RUN IS PRIVATE");

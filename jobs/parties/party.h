@@ -3,8 +3,15 @@
 #define TW_PARTY_H
 
 #include "jobs/parties/hardware.h"
+#include "jobs/parties/machine.h"
 #include "jobs/parties/run.h"
 #include "jobs/parties/warnings.h"
+
+// How a run went, which its result file does not tell.
+typedef struct {
+  tw_machine machine;
+  bool split_batch, prepare_during;  // halves of the batch took turns; preparation went on during the online phase
+} tw_circumstances;
 
 typedef struct {
   const char *name;    // party R reads NAME.plan.json, .model.pR.h5, .keys.pR.h5, .input.pR.h5; NAME is checked
@@ -16,6 +23,7 @@ typedef struct {
   tw_listener listener;                            // for warnings
   void (*progress)(void *state, double fraction);  // may be NULL
   void *progress_state;
+  tw_circumstances *how;  // filled in; may be NULL
 } tw_party_options;
 
 // Both parties call it, whatever they find: a failure of one is a failure of both, each with both messages. Writes

@@ -34,8 +34,8 @@ expect 0 'relative error' "$TWAIN" check n
 [ ! -e n.result.untrusted.h5 ] || fail "an ordinary result is not trusted"
 "$TWAIN" plan n --seq 16 --json --force >with.json
 "$TWAIN" plan n --seq 16 --json --force --no-guard >without.json
-[ "$(json with.json "j['rounds']")" = "$(json without.json "j['rounds']")" ] || fail "the guard costs rounds"
-[ "$(json with.json "j['guard'], j['bounds_assumed']")" = "(True, True)" ] || fail "the plan does not say what it counts"
+[ "$(json with.json "j[0]['rounds']")" = "$(json without.json "j[0]['rounds']")" ] || fail "the guard costs rounds"
+[ "$(json with.json "j[0]['guard'], j[0]['bounds_assumed']")" = "(True, True)" ] || fail "the plan does not say what it counts"
 expect 0 'ASSUMED, not measured' "$TWAIN" plan n --seq 16 --force
 expect 0 'NOT counted' "$TWAIN" plan n --seq 16 --force --no-guard
 

@@ -93,10 +93,10 @@ expect 2 "unknown shape 'bert-huge'" "$TWAIN" plan --shape bert-huge
 
 # a plan needs no file; output that cannot be written is an error
 "$TWAIN" plan --shape bert-tiny --seq 16 --json >plan.json
-[ "$(json plan.json 'j["rounds"] > 0 and j["correction_bytes_per_party"] > 0 and j["sent_bytes_per_party"] > 0')" = True ] ||
+[ "$(json plan.json 'j[0]["rounds"] > 0 and j[0]["key_bytes"] > 0 and j[0]["sent_bytes"] > 0')" = True ] ||
   fail "plan --json lacks costs"
-[ "$(json plan.json 'len(j["rings"])')" = 2 ] || fail "plan --json lacks rings"
-[ "$(json plan.json 'sum(g["sent_bytes_per_party"] for g in j["steps"]) == j["sent_bytes_per_party"]')" = True ] ||
-  fail "the gates' bytes do not add up"
+[ "$(json plan.json 'len(j[0]["rings"])')" = 2 ] || fail "plan --json lacks rings"
+[ "$(json plan.json 'sum(j[0]["step_sent_bytes"]) == j[0]["sent_bytes"]')" = True ] ||
+  fail "the steps' bytes do not add up"
 [ -z "$("$TWAIN" plan --shape bert-tiny -q)" ] || fail "-q prints"
 expect 3 'standard output' bash -c '"$TWAIN" plan --shape bert-tiny >/dev/full'

@@ -21,7 +21,7 @@ import json
 import sys
 
 batch = int(sys.argv[1])
-plan, run = (json.load(open(f)) for f in ("plan.json", "run.json"))
+(plan,), (run,) = (json.load(open(f)) for f in ("plan.json", "run.json"))
 wrong = []
 
 
@@ -30,20 +30,20 @@ def compare(what, planned, ran):
         wrong.append(f"{what}: plan {planned}, run {ran}")
 
 
-compare("sequences", batch, run["sequences"])
+compare("sequences", batch, run["batch"])
 compare("rounds", plan["rounds"], run["rounds"])
-compare("correction bytes", batch * plan["correction_bytes_per_party"], run["correction_bytes_per_party"])
-messages = run["counters"]["open_flushes_demand"] + run["counters"]["open_flushes_budget"]
-compare("bytes sent", batch * plan["sent_bytes_per_party"] + 64 * messages, run["sent_bytes_per_party"])
+compare("key bytes", batch * plan["key_bytes"], run["key_bytes"])
+messages = run["open_flushes_demand"] + run["open_flushes_budget"]
+compare("bytes sent", batch * plan["sent_bytes"], run["sent_bytes"])
+compare("bytes on the wire", batch * plan["sent_bytes"] + 64 * messages, run["sent_wire_bytes"])
 if batch == 1 or sys.argv[2] == "never":
     compare("messages", plan["rounds"], messages)
 elif not plan["rounds"] <= messages <= 2 * plan["rounds"]:
     wrong.append(f"{messages} messages of two halves in {plan['rounds']} rounds")
-compare("steps", [g["step"] for g in plan["steps"]], [g["step"] for g in run["steps"]])
-for p, r in zip(plan["steps"], run["steps"]):
-    compare(p["step"] + ": rounds", p["rounds"], r["rounds"])
-    for key in ("correction_bytes_per_party", "sent_bytes_per_party"):
-        compare(f"{p['step']}: {key}", batch * p[key], r[key])
+for key in ("step", "step_layer", "step_rounds"):
+    compare(key, plan[key], run[key])
+for key in ("step_key_bytes", "step_sent_bytes"):
+    compare(key, [batch * x for x in plan[key]], run[key])
 print("\n".join(wrong), end="")
 sys.exit(bool(wrong))
 PYTHON

@@ -7,8 +7,8 @@ exact() { # MODEL SEQ OPTION...
   shift 2
   mpirun -np 2 "$TWAIN" bench model --shape "$model" --seq "$seq" --device cpu --repeat 1 --json "$@" >length.json \
     2>said </dev/null || { cat said >&2; fail "$model, $seq tokens $*"; }
-  [ "$(json length.json '[j["verified"], j["out_of_bound"], j["seq"]]')" = "[True, 0, $seq]" ] ||
-    fail "$model, $seq tokens $*: $(json length.json '[j["verified"], j["out_of_bound"], j["seq"]]')"
+  [ "$(json length.json '[j[0]["verified"], j[0]["out_of_bound"], j[0]["tokens"]]')" = "[True, 0, $seq]" ] ||
+    fail "$model, $seq tokens $*: $(json length.json '[j[0]["verified"], j[0]["out_of_bound"], j[0]["tokens"]]')"
 }
 
 exact bert-tiny 128

@@ -19,9 +19,8 @@ same_run() { # CONDITION OPTION...: on the counters c (d, b, o, p) of a run of r
   rm -rf ledger
   "$TWAIN" ledger --new ledger -q
   two_ranks n --ledger ledger --allow-test-keys --force --json "$@" >run.json 2>said || { cat said >&2; fail "run $*"; }
-  [ "$(json run.json "(lambda c, d, b, o, p, r: bool($condition))(j['counters'], j['counters']['open_flushes_demand'],
-    j['counters']['open_flushes_budget'], j['counters']['flushes_overlapped'],
-    j['counters']['products_prepared_beside'], j['rounds'])")" = True ] ||
+  [ "$(json run.json "(lambda c, d, b, o, p, r: bool($condition))(j[0], j[0]['open_flushes_demand'], j[0]['open_flushes_budget'],
+    j[0]['flushes_overlapped'], j[0]['products_prepared_beside'], j[0]['rounds'])")" = True ] ||
     fail "counters of run $*: $(cat run.json)"
   "$TWAIN" reveal n --force -q
   expect 0 'outputs equal the emulator.s, transcript equal' "$TWAIN" check n --exact --test-seed 11

@@ -39,7 +39,7 @@ end_line() {
 }
 
 readonly bench=(bench model --shape bert-tiny --seq 32 --device cpu --repeat 3 --json)
-online_ms() { python3 -c "import json; print(round(1e3 * json.load(open('$1'))['online_seconds'], 1))"; }
+online_ms() { python3 -c "import json; print(round(1e-6 * json.load(open('$1'))[0]['online_median_ns'], 1))"; }
 
 # MPI would announce messages above its eager limit first, which costs two latencies more (docs/operating.md).
 on_line() {

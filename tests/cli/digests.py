@@ -60,9 +60,18 @@ def corrections(name):
     return digest(*rows)
 
 
+def costs_by_step(plan):
+    """Summed over layers, steps in the order in which they come first; without those that cost nothing."""
+    sums = {}
+    for step, *cost in zip(plan["step"], plan["step_key_bytes"], plan["step_rounds"], plan["step_sent_bytes"]):
+        if any(cost):
+            sums[step] = [a + b for a, b in zip(sums.get(step, [0, 0, 0]), cost)]
+    return [[keys, step, rounds, sent] for step, (keys, rounds, sent) in sums.items()]
+
+
 def run_case(shape, tokens, result, rounding, batch):
     twain("import", "--shape", shape, "-o", "n", "-q", "--force")
-    plan = json.loads(twain("plan", "n", "--seq", str(tokens), "--result", result, "--rounding", rounding, "--json", "--force"))
+    plan, = json.loads(twain("plan", "n", "--seq", str(tokens), "--result", result, "--rounding", rounding, "--json", "--force"))
     twain("share", "n", "-q", "--force")
     for kind in ("plan.json", "model.json", "model.p0.h5", "model.p1.h5", "model.dealer.h5"):
         Path(f"fixed.{kind}").write_bytes(Path(f"n.{kind}").read_bytes())
@@ -76,9 +85,9 @@ def run_case(shape, tokens, result, rounding, batch):
     twain("reveal", "n", "-q", "--force")
     with h5py.File("n.result.p0.h5") as f, h5py.File("n.result.h5") as joined:
         opened, outputs = f.attrs["transcript"].decode(), digest(joined["values"][()])
-    costs = [[g[k] for k in ("correction_bytes_per_party", "step", "rounds", "sent_bytes_per_party")] for g in plan["steps"]]
+    costs = costs_by_step(plan)
     return {"corrections": corrections("fixed"), "opened": opened, "outputs": outputs,
-            "costs": digest(costs, plan["correction_bytes_per_party"], plan["sent_bytes_per_party"], plan["rounds"])}
+            "costs": digest(costs, plan["key_bytes"], plan["sent_bytes"], plan["rounds"])}
 
 
 def main():

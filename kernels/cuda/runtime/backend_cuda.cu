@@ -9,6 +9,11 @@ enum { OPERAND_LIMBS = 8, MAX_STREAMS = 16, MAX_SUM_INNER = 131072 };
 
 // ---- memory ----
 
+static int64_t taken, most;  // bytes; the backend's memory is allocated by one thread
+
+extern "C" int64_t tw_device_memory_peak(void) { return most; }
+extern "C" void tw_device_memory_reset_peak(void) { most = taken; }
+
 static tw_status alloc(size_t bytes, void **out) {
   *out = nullptr;
   const size_t size = bytes ? bytes : 1;
@@ -23,6 +28,8 @@ static tw_status alloc(size_t bytes, void **out) {
   TW_CUDA(error);
   TW_CUDA(cudaMemset(*out, 0, size));
   TW_CUDA(cudaStreamSynchronize(cudaStreamLegacy));  // streams that do not wait for this one may use it next
+  taken += (int64_t)bytes;
+  if (taken > most) most = taken;
   return TW_OK;
 }
 
@@ -31,6 +38,7 @@ static void release(void *memory, size_t bytes) {
   cudaDeviceSynchronize();
   cudaMemset(memory, 0, bytes);
   cudaFree(memory);
+  taken -= (int64_t)bytes;
 }
 
 static tw_status upload(void *to, const void *from, size_t bytes, void *stream) {

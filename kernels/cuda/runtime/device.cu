@@ -32,6 +32,12 @@ extern "C" tw_status tw_device_describe(char *name, size_t size, uint64_t *free_
   return TW_OK;
 }
 
+extern "C" void tw_device_cuda_version(char text[16]) {
+  int version = 0;
+  cudaRuntimeGetVersion(&version);
+  snprintf(text, 16, "%d.%d", version / 1000, version % 1000 / 10);
+}
+
 extern "C" tw_status tw_device_pci(char bus_id[16]) {
   int index;
   TW_CUDA(cudaGetDevice(&index));

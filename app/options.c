@@ -156,8 +156,6 @@ static tw_status set_defaults(const table *t) {
       TW_TRY(set_value(t, option, option->fallback));
     else if (option->kind == TW_OPTION_INTEGER)
       *(int64_t *)field_of(t, option) = -1;
-    else if (option->kind == TW_OPTION_TIME)
-      *(double *)field_of(t, option) = -1;
   }
   return TW_OK;
 }

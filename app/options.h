@@ -13,7 +13,7 @@ typedef enum {
   TW_OPTION_FLAG,     // bool
   TW_OPTION_INTEGER,  // int64_t; -1 when it has no default and is not given
   TW_OPTION_REAL,     // double; 0 when it has no default and is not given
-  TW_OPTION_TIME,     // double, seconds, typed with a unit (base/units.h); -1 when it has no default and is not given
+  TW_OPTION_TIME,     // double, seconds, typed with a unit (base/units.h); 0 when it has no default and is not given
   TW_OPTION_RATE,     // double, bytes a second, typed with a unit; 0 when it has no default and is not given
   TW_OPTION_TEXT      // const char *; NULL when it has no default and is not given
 } tw_option_kind;

@@ -66,19 +66,16 @@ tw_status tw_hardware_check(const tw_party_words *w) {
   return parse_prepare(w->prepare, &index);
 }
 
-// Whether a link is emulated: what is not said of it takes no time.
-static bool emulated(const tw_party_words *w, tw_link_profile *p) {
-  *p = w->link;
-  if (p->latency_seconds < 0) p->latency_seconds = 0;
-  return w->link.latency_seconds >= 0 || w->link.bytes_per_second > 0;
-}
+static bool emulated(const tw_link_profile *p) { return p->latency_seconds > 0 || p->bytes_per_second > 0; }
 
 void tw_hardware_link_text(const tw_party_words *w, char *text, size_t size) {
-  tw_link_profile p;
-  if (emulated(w, &p))
-    snprintf(text, size, "%.9g us, %.9g Gbit/s", 1e6 * p.latency_seconds, 8e-9 * p.bytes_per_second);
-  else
+  const tw_link_profile *p = &w->link;
+  if (!emulated(p))
     snprintf(text, size, "none");
+  else if (p->bytes_per_second > 0)
+    snprintf(text, size, "%.9g us, %.9g Gbit/s", 1e6 * p->latency_seconds, 8e-9 * p->bytes_per_second);
+  else
+    snprintf(text, size, "%.9g us, no limit of the rate", 1e6 * p->latency_seconds);
 }
 
 tw_status tw_hardware_choose(const tw_party_words *w, tw_hardware *h) {
@@ -106,15 +103,14 @@ typedef struct {
 } hardware_place;
 
 tw_status tw_hardware_link(tw_hardware *h, const tw_party_words *w) {
-  tw_link_profile profile;
-  if (!emulated(w, &profile)) return TW_OK;
+  if (!emulated(&w->link)) return TW_OK;
   bool relayed = h->transport == TW_TRANSPORT_AUTO || h->transport == TW_TRANSPORT_HOST_RELAY;
   if (h->device == TW_DEVICE_CUDA && !relayed)
     return tw_fail(TW_ERR_USAGE,
                    "--link-latency and --link-rate slow messages of the host; use them with --transport host-relay, "
                    "not %s",
                    tw_transport_word(h->transport));
-  TW_TRY(tw_link_emulate(h->channel, &profile, &h->link));
+  TW_TRY(tw_link_emulate(h->channel, &w->link, &h->link));
   h->channel = h->link;
   h->pair.link = true;
   h->ways = tw_ways_between(&h->pair, h->transport);

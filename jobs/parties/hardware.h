@@ -19,7 +19,7 @@ typedef struct {
 // What the options in app/common_options.h say of a party.
 typedef struct {
   const char *device, *transport, *affinity, *split_batch, *prepare;
-  tw_link_profile link;  // --link-latency and --link-rate; a latency below 0 and no rate: the link as it is
+  tw_link_profile link;  // --link-latency and --link-rate; 0 and 0: the link as it is
   double silence_limit;  // seconds
 } tw_party_words;
 

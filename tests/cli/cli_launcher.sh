@@ -8,7 +8,7 @@ alone() { # CODE TEXT VARIABLE=VALUE...: started without mpirun, in such an envi
   expect "$code" "$text" env "$@" "$TWAIN" bench model
 }
 
-alone 2 'run needs exactly two ranks, not 1|bench needs exactly two ranks, not 1' A=1
+alone 2 'run needs exactly two ranks, not 1|bench model needs exactly two ranks, not 1' A=1
 alone 2 'MPICH.*PMI_SIZE=2.*another MPI.*mpi(run|exec).* -np 2 twain' PMI_SIZE=2 PMI_RANK=0
 alone 2 'PMI_SIZE=2.*another MPI' PMI_SIZE=2 PMI_RANK=1 SLURM_NTASKS=2 SLURM_PROCID=1
 alone 2 'MVAPICH.*another MPI' MV2_COMM_WORLD_SIZE=2 MV2_COMM_WORLD_RANK=1

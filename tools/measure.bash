@@ -9,14 +9,14 @@ begun=$SECONDS
 mkdir -p "$folder"
 
 measure() { # NAME COMMAND...: its standard output becomes NAME.json, its errors NAME.log
-  local name=$1 start=$SECONDS
+  local name=$1 start=$SECONDS left=$((limit + begun - SECONDS))
   shift
-  if [ $((SECONDS - begun)) -gt "$limit" ]; then
+  if [ "$left" -le 0 ]; then
     echo "left out, out of time: $name"
     failed=1
     return
   fi
-  if timeout 150 "$@" >"$folder/$name.json.part" 2>"$folder/$name.log"; then
+  if timeout $((left < 120 ? left + 30 : 150)) "$@" >"$folder/$name.json.part" 2>"$folder/$name.log"; then
     mv "$folder/$name.json.part" "$folder/$name.json"
     echo "$name: $((SECONDS - start)) s"
   else

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # The measurements of docs/performance.md on two GPUs of one host, a record (docs/records.md) each:
 #   tools/measure.sh TWAIN FOLDER     TWAIN: the program, built with CUDA; FOLDER: for NAME.json and NAME.log
-# Takes less than six minutes on two H200. What would begin after SECONDS_LEFT (default 330) is left out and named.
+# Six minutes at most. What would begin after SECONDS_LEFT (default 330) is left out and named; the first are the most needed.
 # Then, where Python is: tools/measured.py keep FOLDER docs/measured/h200x2, tools/measured.py tables, tools/plot_measured.py
 set -uo pipefail
 twain=${1:?usage: tools/measure.sh TWAIN FOLDER} folder=${2:?usage: tools/measure.sh TWAIN FOLDER}

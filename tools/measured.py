@@ -162,7 +162,8 @@ def results(r):
             rows.append([what if "same" in what else f"{NAMES[m['model']]}, {what}", duration(m["online_median_ns"]),
                          megabytes(m.get("key_bytes")), megabytes(m.get("sent_bytes")), str(m.get("rounds", ""))])
     head = ["model, on what", "online", "keys a party", "sent a party", "rounds"]
-    return table(head, rows) + "\n\n" + r.note("`mpirun -np 2 build/twain bench model --shape bert-base --seq 128 --prepare before`")
+    return table(head, rows) + "\n\n" + r.note(
+        "`mpirun -np 2 build/twain bench model --shape bert-base --seq 128 --prepare before`")
 
 
 def limits(r):

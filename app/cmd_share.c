@@ -8,6 +8,7 @@
 #include "io/model_id.h"
 #include "io/new_files.h"
 #include "jobs/parties/share.h"
+#include "jobs/parties/share_input.h"
 
 typedef struct {
   bool input, allow_unlocked, force;
@@ -62,41 +63,16 @@ static tw_status share_model(const char *name, bool force, bool quiet) {
 
 // ---- an input
 
-static tw_status write_input(tw_new_files *places, const tw_input_share shares[2]) {
-  TW_TRY(tw_new_files_begin(places));
-  for (int party = 0; party < 2; party++) {
-    TW_TRY(tw_input_share_write(places->path[party].text, &shares[party]));
-    places->written[party] = true;
-  }
-  return TW_OK;
-}
-
-static tw_status split_input(const char *name, const tw_input *input, tw_input_share shares[2]) {
-  tw_id model_id;
-  tw_plan plan;
-  TW_TRY(tw_model_id_read(tw_path_of(name, "model.json").text, &model_id));
-  TW_TRY(tw_plan_read(tw_path_of(name, "plan.json").text, &plan));
-  tw_status status = tw_share_input(input, &plan, &model_id, shares);
-  tw_plan_free(&plan);
-  return status;
-}
-
 static tw_status share_input(const char *name, bool force, bool quiet) {
-  static const char *const suffixes[] = {"input.p0.h5", "input.p1.h5"};
-  tw_new_files places;
   tw_input input;
-  tw_input_share shares[2];
-  TW_TRY(tw_new_files_check(&places, name, suffixes, 2, force));
+  tw_id id;
   TW_TRY(tw_input_read(tw_path_of(name, "input.h5").text, &input));
   int count = input.count;
-  tw_status status = split_input(name, &input, shares);
+  tw_status status = tw_share_input_files(name, &input, force, &id);
   tw_input_free(&input);
-  TW_TRY(status);
-  status = tw_new_files_end(&places, write_input(&places, shares));
   if (status == TW_OK && !quiet)
-    printf("input %s, %d sequence%s\nfor party 0: %s\nfor party 1: %s\n", shares[0].input_id.hex, count,
-           count == 1 ? "" : "s", places.path[0].text, places.path[1].text);
-  for (int party = 0; party < 2; party++) tw_input_share_free(&shares[party]);
+    printf("input %s, %d sequence%s\nfor party 0: %s\nfor party 1: %s\n", id.hex, count, count == 1 ? "" : "s",
+           tw_path_of(name, "input.p0.h5").text, tw_path_of(name, "input.p1.h5").text);
   return status;
 }
 

@@ -30,7 +30,8 @@ static bool both_failed(int rank) {
 static tw_status run_two(const tw_call *call, int rank, const tw_limits *limits, uint64_t deadline,
                          tw_status (*body)(const tw_call *, tw_channel *)) {
   tw_channel *channel = NULL;
-  tw_status status = tw_link_open(&(tw_link_spec){TW_LINK_MPI, limits->silence, deadline}, rank, &channel);
+  tw_link_spec spec = {.carrier = TW_LINK_MPI, .silence_seconds = limits->silence, .deadline_ns = deadline};
+  tw_status status = tw_link_open(&spec, rank, &channel);
   if (status == TW_OK) status = body(call, channel);
   if (status != TW_OK && !both_failed(rank)) {
     tw_say_error();

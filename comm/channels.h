@@ -9,6 +9,10 @@
 // gives TW_ERR_PEER (never an endless wait); the caller's answer to it is MPI_Abort.
 tw_status tw_channel_mpi(double timeout_seconds, tw_channel **out);
 
+// Over a caller's stream. Every message is preceded by its length, 8 bytes, little-endian; nothing else is sent.
+// TW_ERR_USAGE for another party than 0 and 1, or no timeout.
+tw_status tw_channel_stream(const tw_stream *stream, int party, double timeout_seconds, tw_channel **out);
+
 // A connected pair inside one process, for tests and `check`: each end is driven by its own thread.
 // An end that closes gives the other TW_ERR_PEER at once (after what it had sent has been taken).
 tw_status tw_channel_loopback(double timeout_seconds, tw_channel *out[2]);

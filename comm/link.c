@@ -4,8 +4,10 @@
 
 tw_status tw_link_open(const tw_link_spec *spec, int party, tw_channel **out) {
   *out = NULL;
-  if (spec->carrier != TW_LINK_MPI) return tw_fail(TW_ERR_INTERNAL, "a link by carrier %d", (int)spec->carrier);
-  TW_TRY(tw_channel_mpi(spec->silence_seconds, out));
+  if (spec->carrier == TW_LINK_STREAM)
+    TW_TRY(tw_channel_stream(&spec->stream, party, spec->silence_seconds, out));
+  else
+    TW_TRY(tw_channel_mpi(spec->silence_seconds, out));
   (*out)->deadline_ns = spec->deadline_ns;
   if (party < 0 || party == (*out)->party) return TW_OK;
   tw_status status = tw_fail(TW_ERR_USAGE, "party %d: MPI makes this process party %d; start the parties in that order",

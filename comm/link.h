@@ -1,16 +1,25 @@
 // The one door to the other party. What carries a link is said here and nowhere else: MPI between the two ranks of one
-// job; links between two sites come beside it.
+// job, or a stream of bytes that the caller has opened and protected (a socket, a TLS connection).
 #ifndef TW_LINK_H
 #define TW_LINK_H
 
 #include "comm/channel.h"
 
+// Both return at once: how many of the bytes went or came, 0: none just now, negative: the stream has ended.
+typedef struct {
+  ptrdiff_t (*send)(void *state, const void *data, size_t bytes);
+  ptrdiff_t (*receive)(void *state, void *data, size_t bytes);
+  void *state;
+} tw_stream;
+
 typedef enum {
-  TW_LINK_MPI  // the two ranks of MPI_COMM_WORLD, which has been initialised; a party is its rank
+  TW_LINK_MPI,    // the two ranks of MPI_COMM_WORLD, which has been initialised; a party is its rank
+  TW_LINK_STREAM  // the caller says which party it is; GPUs need MPI
 } tw_link_carrier;
 
 typedef struct {
   tw_link_carrier carrier;
+  tw_stream stream;        // TW_LINK_STREAM: the caller's, who closes it
   double silence_seconds;  // without progress, then TW_ERR_PEER
   uint64_t deadline_ns;    // of tw_clock_ns, after which no exchange is waited for; 0: none
 } tw_link_spec;

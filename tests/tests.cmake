@@ -64,6 +64,8 @@ foreach(source IN LISTS unit_sources)
     " suites +[0-9]+ +[0-9]+ +n/a +[1-9];  tests +[0-9]+ +0 ")
   list(APPEND unit_tests ${name})
 endforeach()
+# by its header alone; its own copy of the rest stays inside
+target_link_libraries(test_library PRIVATE libtwain)
 add_custom_target(unit_tests DEPENDS ${unit_tests})
 
 file(GLOB secret_sources CONFIGURE_DEPENDS tests/*/secret_*.c)
@@ -92,6 +94,7 @@ if(NOT TWAIN_SANITIZE)  # whose own library must come first
   foreach(source IN LISTS preload_sources)
     get_filename_component(name ${source} NAME_WE)
     add_library(${name} MODULE ${source} comm/opens_header.c base/status.c)
+    set_target_properties(${name} PROPERTIES C_VISIBILITY_PRESET default)  # its functions stand before others
     target_link_libraries(${name} PRIVATE twain_flags MPI::MPI_C PkgConfig::ISAL PkgConfig::SODIUM ${CMAKE_DL_LIBS})
     set_target_properties(${name} PROPERTIES PREFIX "" LIBRARY_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/preload)
   endforeach()
@@ -104,7 +107,7 @@ if(TARGET twain)
     add_test(NAME ${name} COMMAND bash -c
       "folder=$(mktemp -d) && trap 'rm -rf \"$folder\"' EXIT && cd \"$folder\" && bash \"$1\"" cli ${source})
     twain_register(${name} cli ${mpi_environment} ${no_leak_check} TWAIN=$<TARGET_FILE:twain>
-      SOURCE_DIR=${CMAKE_SOURCE_DIR} TWAIN_PRELOAD=${CMAKE_BINARY_DIR}/preload)
+      SOURCE_DIR=${CMAKE_SOURCE_DIR} TWAIN_PRELOAD=${CMAKE_BINARY_DIR}/preload TWAIN_BUILD=${CMAKE_BINARY_DIR})
     set_tests_properties(${name} PROPERTIES PROCESSORS 2 SKIP_RETURN_CODE 77)
   endforeach()
 endif()

@@ -7,8 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-ROOMS = ["base", "kernels", "kernels/cpu", "kernels/cuda", "comm", "io", "jobs/program", "jobs/gates", "jobs/models",
-         "jobs/plan", "jobs/keys", "jobs/engine", "jobs/parties", "app", "tests"]
+ROOMS = ["include", "base", "kernels", "kernels/cpu", "kernels/cuda", "comm", "io", "jobs/program", "jobs/gates", "jobs/models",
+         "jobs/plan", "jobs/keys", "jobs/engine", "jobs/parties", "jobs/api", "app", "tests"]
 SIDES = {("comm", "io"), ("io", "kernels"), ("io", "kernels/cpu"), ("io", "kernels/cuda")}  # neighbours: neither may include the other
 
 

@@ -6,7 +6,8 @@
 enum { ROWS = 4, COLS = 8 };
 typedef double lanes __attribute__((vector_size(COLS * sizeof(double))));
 
-#if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__)
+// Not under ThreadSanitizer, which is not there yet when the loader chooses.
+#if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__) && !defined(__SANITIZE_THREAD__)
 #define WIDEST __attribute__((target_clones("default", "arch=haswell", "arch=skylake-avx512")))
 #else
 #define WIDEST

@@ -22,6 +22,7 @@ for workload in model opens deal kernels gemm; do
 done
 expect 2 "unknown workload 'nothing'" "$TWAIN" help bench nothing
 expect 2 'unknown option --prepare' "$TWAIN" bench gemm --prepare before
+expect 2 "silence-limit '0': a number from 0.1" "$TWAIN" bench model --silence-limit 0
 
 # every line fits, whatever the width; a terminal's is found without COLUMNS
 for page in '' $commands 'bench model' 'bench opens' 'bench kernels'; do

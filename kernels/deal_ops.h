@@ -174,18 +174,19 @@ typedef struct {
 
 #define TW_DEAL_BIT_OPS(X) X(deal_digits) X(deal_sign) X(deal_subsets)
 
-// One party's half of a correction, for its key slot: values less the other party's pad, packed (kernels/pack.h), or
-// planes XOR pad.
+// One party's part of a correction, for its key slot: values less the other party's pad, packed (kernels/pack.h), or
+// planes XOR pad; `plain`: the values themselves.
 typedef struct {
   const tw_seed *seed;     // the other party's; backend memory
   const uint64_t *slot;    // backend memory
   const uint64_t *values;  // of the whole correction
   uint8_t *packed;         // 8-byte aligned
   size_t bytes;            // of it, a multiple of 8; zeros behind the data
-  size_t n, first, count;  // elements; those of the half
+  size_t n, first, count;  // elements; those of the part
   uint32_t use;
   int bits;   // 1: planes of bits, else ring elements
   int width;  // ring bits, or planes
+  int plain;  // ring elements only: no pad
 } tw_give_args;
 enum { TW_GIVE_MOST = 16 };  // in one call
 

@@ -171,7 +171,7 @@ static double stream_bytes(const tw_program *p) {
   double bytes = 0;
   for (int i = 0; i < p->correction_count; i++) {
     const tw_correction *c = &p->corrections[i];
-    bytes += c->bits ? (double)c->n / 8 * c->width : (double)c->n * (c->width <= 32 ? 4 : 8);
+    bytes += c->kind == TW_DEALT_BITS ? (double)c->n / 8 * c->width : (double)c->n * (c->width <= 32 ? 4 : 8);
   }
   for (int i = 0; i < p->op_count; i++) {
     if (!p->ops[i].opens) continue;

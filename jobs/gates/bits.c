@@ -47,15 +47,15 @@ static tw_status and_deal(tw_session *s, const tw_op *op) {
     TW_TRY(s->backend->mask(&x, s->stream));
     a.mask[i] = both;
   }
-  TW_TRY(tw_scratch(s, (size_t)s->program->corrections[op->correction].width * words, &a.out));
+  TW_TRY(tw_dealt_memory(s, op, &a.out));
   TW_TRY(s->backend->deal_subsets(&a, s->stream));
-  return tw_give(s, op, 0, a.out);
+  return tw_give(s, op, &a.out);
 }
 
 static tw_status and_party(tw_session *s, const tw_op *op) {
-  uint64_t *dealt = NULL;
+  uint64_t *dealt;
   size_t words = tw_words(tw_t(s, op->out[0])->n), out_words = tw_words_of(s, op->out[0]);
-  if (op->correction_count) TW_TRY(tw_take(s, op, 0, &dealt));
+  TW_TRY(tw_take(s, op, &dealt));
   TW_TRY(tw_make_value(s, op->out[0]));
   tw_products_args a = {.sequences = (size_t)s->batch,
                         .words = words,
@@ -175,7 +175,7 @@ int tw_and_products(tw_builder *b, const tw_product *products, int count, int pl
     tw_emit_list(b, op, list, room);
     op->list_count = at;  // without the outline, which follows from it
     op->arg[AND_PRODUCTS] = count;
-    if (set_count > 0) tw_emit_bits(b, op, set_count, n);
+    tw_emit_dealt(b, op, &(tw_dealt){TW_DEALT_BITS, set_count, n}, 1);
   }
   free(list);
   free(sets);

@@ -70,7 +70,7 @@ static tw_status digits_deal(tw_session *s, const tw_op *op) {
   const tw_correction *c = &s->program->corrections[op->correction];
   const tw_buffer *w = tw_b(s, op->in[0]);
   uint64_t *planes;
-  TW_TRY(tw_scratch(s, (size_t)c->width * tw_words(c->n), &planes));
+  TW_TRY(tw_dealt_memory(s, op, &planes));
   tw_deal_digits_args a = {.n = c->n,
                            .words = tw_words(c->n),
                            .r0 = w->mask[0],
@@ -82,7 +82,7 @@ static tw_status digits_deal(tw_session *s, const tw_op *op) {
                            .sign_bit = op->arg[DIGITS_SIGN] != 0,
                            .planes = planes};
   TW_TRY(s->backend->deal_digits(&a, s->stream));
-  TW_TRY(tw_give(s, op, 0, planes));
+  TW_TRY(tw_give(s, op, &planes));
   return op->arg[DIGITS_LOOKED_UP] >= 0 ? deal_sign(s, op) : TW_OK;
 }
 
@@ -113,7 +113,7 @@ tw_digits tw_deal_digits(tw_builder *b, int wire, int low_bit, const int *widths
   if (t.kind != TW_WIRE || count > TW_MAX_DIGITS || top > t.ring)
     tw_build_fail(b, TW_ERR_RANGE, "digits up to bit %d of a ring of %d bits", top, t.ring);
   tw_emit_list(b, op, list, (size_t)count);
-  tw_emit_bits(b, op, planes, t.n);
+  tw_emit_dealt(b, op, &(tw_dealt){TW_DEALT_BITS, planes, t.n}, 1);
   d.tensor = tw_emit_out(b, op, (tw_tensor){.kind = TW_ONEHOT, .planes = planes, .n = t.n});
   return d;
 }

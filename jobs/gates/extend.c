@@ -2,38 +2,36 @@
 #include "jobs/gates/gate.h"
 
 // Per element [o] and [rho].
-static tw_status deal_parts(tw_session *s, const tw_op *op, uint64_t **carry, uint64_t **top) {
-  size_t n = tw_t(s, op->in[0])->n;
-  TW_TRY(tw_scratch(s, n, carry));
-  TW_TRY(tw_scratch(s, n, top));
+static tw_status deal_parts(tw_session *s, const tw_op *op, uint64_t *carry, uint64_t *top) {
   tw_deal_extend_args a = {.rows = 1,
-                           .cols = n,
+                           .cols = tw_t(s, op->in[0])->n,
                            .r0 = tw_b(s, op->in[0])->mask[0],
                            .r1 = tw_b(s, op->in[0])->mask[1],
-                           .carry = *carry,
-                           .top = *top,
+                           .carry = carry,
+                           .top = top,
                            .k = tw_t(s, op->in[0])->ring};
   return s->backend->deal_extend(&a, s->stream);
 }
 
+enum { CARRY, TOP, PARTS };  // dealt
+
 static tw_status extend_deal(tw_session *s, const tw_op *op) {
-  uint64_t *carry, *top;
-  TW_TRY(deal_parts(s, op, &carry, &top));
-  TW_TRY(tw_give(s, op, 0, carry));
-  return tw_give(s, op, 1, top);
+  uint64_t *part[PARTS];
+  TW_TRY(tw_dealt_memory(s, op, part));
+  TW_TRY(deal_parts(s, op, part[CARRY], part[TOP]));
+  return tw_give(s, op, part);
 }
 
 static tw_status extend_party(tw_session *s, const tw_op *op) {
-  uint64_t *carry, *top;
-  TW_TRY(tw_take_later(s, op, 0, &carry));
-  TW_TRY(tw_take_later(s, op, 1, &top));
+  uint64_t *part[PARTS];
+  TW_TRY(tw_take_later(s, op, part));
   TW_TRY(tw_make_value(s, op->out[0]));
   tw_extend_args a = {.rows = 1,
                       .cols = tw_batch_n(s, op->out[0]),
                       .X = tw_b(s, op->in[0])->value,
                       .r = tw_b(s, op->in[0])->mask[s->party],
-                      .carry = carry,
-                      .top = top,
+                      .carry = part[CARRY],
+                      .top = part[TOP],
                       .out = tw_b(s, op->out[0])->value,
                       .one = tw_one(s),
                       .ring = tw_ring_of(s, op->out[0]),
@@ -57,8 +55,8 @@ int tw_extend(tw_builder *b, int wire, int ring) {
   tw_emit_in(op, wire);
   if (t.kind != TW_WIRE || ring <= t.ring || t.ring < 3)
     return tw_build_fail(b, TW_ERR_INTERNAL, "extension from ring %d to ring %d", t.ring, ring);
-  tw_emit_ring(b, op, ring - t.ring, t.n);
-  tw_emit_ring(b, op, ring - t.ring, t.n);
+  tw_dealt each = {TW_DEALT_RING, ring - t.ring, t.n};
+  tw_emit_dealt(b, op, (tw_dealt[PARTS]){[CARRY] = each, [TOP] = each}, PARTS);
   t.kind = TW_SHARE;
   t.ring = ring;
   t.form = (tw_mask_form){0};
@@ -66,39 +64,41 @@ int tw_extend(tw_builder *b, int wire, int ring) {
 }
 
 // ---- row sums of extended elements: per element [rho] (K - k bits), per row [2^k sum of o] (K) ----
+enum { ROW_TOP, ROW_CARRIES, ROW_PARTS };
+
 static tw_status row_deal(tw_session *s, const tw_op *op) {
   size_t n = tw_t(s, op->in[0])->n, rows = tw_t(s, op->out[0])->n;
   int k = tw_t(s, op->in[0])->ring;
-  uint64_t *carry, *top, *sum;
-  TW_TRY(deal_parts(s, op, &carry, &top));
-  TW_TRY(tw_scratch(s, rows, &sum));
+  uint64_t *part[ROW_PARTS], *carry;
+  TW_TRY(tw_dealt_memory(s, op, part));
+  TW_TRY(tw_scratch(s, n, &carry));
+  TW_TRY(deal_parts(s, op, carry, part[ROW_TOP]));
+  uint64_t *sum = part[ROW_CARRIES];
   TW_TRY(s->backend->row_sums(carry, rows, n / rows, NULL, ~0ull, sum, s->stream));
   tw_combine_args shifted = {
       .rows = 1, .cols = rows, .x = sum, .out = sum, .p = 1ull << k, .ring = tw_ring_of(s, op->out[0])};
   TW_TRY(s->backend->combine(&shifted, s->stream));
-  TW_TRY(tw_give(s, op, 0, top));
-  return tw_give(s, op, 1, sum);
+  return tw_give(s, op, part);
 }
 
 static tw_status row_party(tw_session *s, const tw_op *op) {
-  uint64_t *top, *sum, *extended;
+  uint64_t *part[ROW_PARTS], *extended;
   size_t n = tw_batch_n(s, op->in[0]), rows = tw_batch_n(s, op->out[0]);
-  TW_TRY(tw_take_later(s, op, 0, &top));
-  TW_TRY(tw_take_later(s, op, 1, &sum));
+  TW_TRY(tw_take_later(s, op, part));
   TW_TRY(tw_scratch(s, n, &extended));
   TW_TRY(tw_make_value(s, op->out[0]));
   tw_extend_args a = {.rows = 1,
                       .cols = n,
                       .X = tw_b(s, op->in[0])->value,
                       .r = tw_b(s, op->in[0])->mask[s->party],
-                      .top = top,
+                      .top = part[ROW_TOP],
                       .out = extended,
                       .one = tw_one(s),
                       .ring = tw_ring_of(s, op->out[0]),
                       .k = tw_t(s, op->in[0])->ring};
   TW_TRY(s->backend->extend_corrected(&a, tw_taken(s), op->correction_count, s->stream));
-  return s->backend->row_sums(extended, rows, n / rows, sum, tw_ring_of(s, op->out[0]), tw_b(s, op->out[0])->value,
-                              s->stream);
+  return s->backend->row_sums(extended, rows, n / rows, part[ROW_CARRIES], tw_ring_of(s, op->out[0]),
+                              tw_b(s, op->out[0])->value, s->stream);
 }
 
 static tw_status row_emulate(tw_session *s, const tw_op *op) {
@@ -122,8 +122,9 @@ int tw_extended_row_sum(tw_builder *b, int wire, size_t cols, int ring) {
   tw_emit_in(op, wire);
   if (t.kind != TW_WIRE || ring <= t.ring || t.ring < 3 || t.n % cols)
     return tw_build_fail(b, TW_ERR_INTERNAL, "row sums from ring %d to ring %d", t.ring, ring);
-  tw_emit_ring(b, op, ring - t.ring, t.n);
-  tw_emit_ring(b, op, ring, t.n / cols);
+  tw_dealt dealt[ROW_PARTS] = {
+      [ROW_TOP] = {TW_DEALT_RING, ring - t.ring, t.n}, [ROW_CARRIES] = {TW_DEALT_RING, ring, t.n / cols}};
+  tw_emit_dealt(b, op, dealt, ROW_PARTS);
   t.kind = TW_SHARE;
   t.ring = ring;
   t.form = (tw_mask_form){0};

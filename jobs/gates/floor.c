@@ -4,39 +4,37 @@
 #include "jobs/gates/gate.h"
 
 enum { FLOOR_BITS };
+enum { HIGH, BIT, PARTS };  // dealt: [r >> f], [m]
 
 static tw_status floor_deal(tw_session *s, const tw_op *op) {
   const tw_tensor *x = tw_t(s, op->in[0]);
   const tw_buffer *r = tw_b(s, op->in[0]), *bit = tw_b(s, op->in[1]);
-  uint64_t *high, *m;
-  TW_TRY(tw_scratch(s, x->n, &high));
-  TW_TRY(tw_scratch(s, x->n, &m));
+  uint64_t *part[PARTS];
+  TW_TRY(tw_dealt_memory(s, op, part));
   tw_deal_floor_args a = {.rows = 1,
                           .cols = x->n,
                           .r0 = r->mask[0],
                           .r1 = r->mask[1],
                           .m0 = bit->mask[0],
                           .m1 = bit->mask[1],
-                          .high = high,
-                          .m = m,
+                          .high = part[HIGH],
+                          .m = part[BIT],
                           .k = x->ring,
                           .shift = (int)op->arg[FLOOR_BITS]};
   TW_TRY(s->backend->deal_floor(&a, s->stream));
-  TW_TRY(tw_give(s, op, 0, high));
-  return tw_give(s, op, 1, m);
+  return tw_give(s, op, part);
 }
 
 static tw_status floor_party(tw_session *s, const tw_op *op) {
-  uint64_t *high, *m;
-  TW_TRY(tw_take_later(s, op, 0, &high));
-  TW_TRY(tw_take_later(s, op, 1, &m));
+  uint64_t *part[PARTS];
+  TW_TRY(tw_take_later(s, op, part));
   TW_TRY(tw_make_value(s, op->out[0]));
   tw_floor_args a = {.rows = (size_t)s->batch,
                      .cols = tw_t(s, op->in[0])->n,
                      .X = tw_b(s, op->in[0])->value,
                      .bits = tw_b(s, op->in[1])->value,
-                     .high = high,
-                     .m = m,
+                     .high = part[HIGH],
+                     .m = part[BIT],
                      .out = tw_b(s, op->out[0])->value,
                      .sequence_words = tw_words_of(s, op->in[1]),
                      .one = tw_one(s),
@@ -64,7 +62,7 @@ int tw_floor_share(tw_builder *b, int wire, int borrow, int bits) {
   tw_emit_in(op, borrow);
   op->arg[FLOOR_BITS] = bits;
   if (t.ring <= bits) return tw_build_fail(b, TW_ERR_RANGE, "truncation of a ring of %d bits by %d", t.ring, bits);
-  tw_emit_ring(b, op, t.ring - bits, t.n);
-  tw_emit_ring(b, op, t.ring - bits, t.n);
+  tw_dealt each = {TW_DEALT_RING, t.ring - bits, t.n};
+  tw_emit_dealt(b, op, (tw_dealt[PARTS]){[HIGH] = each, [BIT] = each}, PARTS);
   return tw_emit_out(b, op, (tw_tensor){.kind = TW_SHARE, .ring = t.ring - bits, .scale = t.scale - bits, .n = t.n});
 }

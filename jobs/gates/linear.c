@@ -43,10 +43,10 @@ static tw_status linear_deal(tw_session *s, const tw_op *op) {
   TW_TRY(check_weight(s, d));
   uint64_t *r, *out;
   TW_TRY(whole_mask(s, op->in[0], &r));
-  TW_TRY(tw_scratch(s, d.rows * d.cols, &out));
+  TW_TRY(tw_dealt_memory(s, op, &out));
   TW_TRY(s->backend->product(s->weights.mask_sum[d.weight], d.rows, d.cols, d.inner, r, NULL, tw_t(s, op->out[0])->ring,
                              out, s->stream));
-  return tw_give(s, op, 0, out);
+  return tw_give(s, op, &out);
 }
 
 // -[bias]_b = q_b - b B^ into every row of k.
@@ -106,7 +106,7 @@ static tw_status linear_party(tw_session *s, const tw_op *op) {
   const uint64_t *k = s->preparation.products[op - s->program->ops];
   if (!k) return tw_fail(TW_ERR_INTERNAL, "weight product before its preparation");
   uint64_t *rp;
-  TW_TRY(tw_take_later(s, op, 0, &rp));
+  TW_TRY(tw_take_later(s, op, &rp));
   TW_TRY(tw_make_value(s, op->out[0]));
   uint64_t *out = tw_b(s, op->out[0])->value, ring = tw_ring_of(s, op->out[0]);
   tw_combine_args addend = {.rows = 1,
@@ -149,7 +149,7 @@ int tw_linear(tw_builder *b, int x, int weight, size_t inner, size_t cols, int r
   if (t.kind != TW_WIRE || t.n % inner || t.ring < ring)
     return tw_build_fail(b, TW_ERR_RANGE, "weight product in ring %d of a wire of ring %d", ring, t.ring);
   size_t n = t.n / inner * cols;
-  tw_emit_ring(b, op, ring, n);
+  tw_emit_dealt(b, op, &(tw_dealt){TW_DEALT_RING, ring, n}, 1);
   return tw_emit_out(b, op, (tw_tensor){.kind = TW_SHARE, .ring = ring, .scale = t.scale + weight_scale, .n = n});
 }
 
@@ -160,10 +160,10 @@ static tw_status matmul_deal(tw_session *s, const tw_op *op) {
   uint64_t *r, *q, *out;
   TW_TRY(whole_mask(s, op->in[0], &r));
   TW_TRY(whole_mask(s, op->in[1], &q));
-  TW_TRY(tw_scratch(s, tw_t(s, op->out[0])->n, &out));
+  TW_TRY(tw_dealt_memory(s, op, &out));
   TW_TRY(s->backend->gemm((size_t)op->arg[MATMUL_COUNT], (size_t)op->arg[MATMUL_M], (size_t)op->arg[MATMUL_N],
                           (size_t)op->arg[MATMUL_K], r, q, out, tw_t(s, op->out[0])->ring, 0, s->stream));
-  return tw_give(s, op, 0, out);
+  return tw_give(s, op, &out);
 }
 
 static tw_status matmul_party(tw_session *s, const tw_op *op) {
@@ -216,7 +216,7 @@ int tw_matmul(tw_builder *b, int x, int y, size_t count, size_t m, size_t n, siz
       u.ring < ring)
     return tw_build_fail(b, TW_ERR_RANGE, "matrix product in ring %d of wires of rings %d and %d", ring, t.ring,
                          u.ring);
-  tw_emit_ring(b, op, ring, count * m * n);
+  tw_emit_dealt(b, op, &(tw_dealt){TW_DEALT_RING, ring, count * m * n}, 1);
   return tw_emit_out(b, op,
                      (tw_tensor){.kind = TW_SHARE, .ring = ring, .scale = t.scale + u.scale, .n = count * m * n});
 }

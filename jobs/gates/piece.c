@@ -6,12 +6,11 @@
 enum { SIGN, SIGN_RB, SIGN_R, SIGN_REST, PARTS };
 
 static tw_status piece_deal(tw_session *s, const tw_op *op) {
-  size_t n = tw_t(s, op->out[0])->n;
   const tw_buffer *a = tw_b(s, op->in[0]), *b = tw_b(s, op->in[1]), *x = tw_b(s, op->in[2]);
   uint64_t *part[PARTS];
-  for (int i = 0; i < PARTS; i++) TW_TRY(tw_scratch(s, n, &part[i]));
+  TW_TRY(tw_dealt_memory(s, op, part));
   tw_deal_piece_args args = {.rows = 1,
-                             .cols = n,
+                             .cols = tw_t(s, op->out[0])->n,
                              .a0 = a->mask[0],
                              .a1 = a->mask[1],
                              .b0 = b->mask[0],
@@ -24,13 +23,12 @@ static tw_status piece_deal(tw_session *s, const tw_op *op) {
                              .sign_r = part[SIGN_R],
                              .rest = part[SIGN_REST]};
   TW_TRY(s->backend->deal_piece(&args, s->stream));
-  for (int i = 0; i < PARTS; i++) TW_TRY(tw_give(s, op, i, part[i]));
-  return TW_OK;
+  return tw_give(s, op, part);
 }
 
 static tw_status piece_party(tw_session *s, const tw_op *op) {
   uint64_t *part[PARTS];
-  for (int i = 0; i < PARTS; i++) TW_TRY(tw_take_later(s, op, i, &part[i]));
+  TW_TRY(tw_take_later(s, op, part));
   TW_TRY(tw_make_value(s, op->out[0]));
   tw_piece_args a = {.rows = 1,
                      .cols = tw_batch_n(s, op->out[0]),
@@ -68,6 +66,8 @@ int tw_piece(tw_builder *b, int a, int bb, int x, const tw_digits *d) {
   tw_emit_in(op, d->tensor);
   if (ta.ring != tb.ring || tx.ring < ta.ring || ta.scale != tb.scale + tx.scale)
     return tw_build_fail(b, TW_ERR_RANGE, "a piece of ring %d with an argument of ring %d", ta.ring, tx.ring);
-  for (int i = 0; i < PARTS; i++) tw_emit_ring(b, op, ta.ring, ta.n);
+  tw_dealt dealt[PARTS];
+  for (int i = 0; i < PARTS; i++) dealt[i] = (tw_dealt){TW_DEALT_RING, ta.ring, ta.n};
+  tw_emit_dealt(b, op, dealt, PARTS);
   return tw_emit_out(b, op, (tw_tensor){.kind = TW_SHARE, .ring = ta.ring, .scale = ta.scale, .n = ta.n});
 }

@@ -22,18 +22,12 @@ static pairing pairing_of(const tw_session *s, const tw_op *op) {
 
 // ---- x y in ring K, x extended from ring k when k < K: corrections [o], [rho], [r q], [rho q] (K - k, K - k, K, K - k
 // bits), or [r q] alone ----
+enum { CARRY, TOP, RQ, TQ, PARTS };
+
 static tw_status multiply_deal(tw_session *s, const tw_op *op) {
-  int k = tw_t(s, op->in[0])->ring, at = 0;
-  bool extended = k < tw_t(s, op->out[0])->ring;
-  size_t n = tw_t(s, op->in[0])->n;
   const tw_buffer *x = tw_b(s, op->in[0]), *y = tw_b(s, op->in[1]);
-  uint64_t *carry = NULL, *top = NULL, *rq, *tq = NULL;
-  if (extended) {
-    TW_TRY(tw_scratch(s, n, &carry));
-    TW_TRY(tw_scratch(s, n, &top));
-    TW_TRY(tw_scratch(s, n, &tq));
-  }
-  TW_TRY(tw_scratch(s, n, &rq));
+  uint64_t *part[PARTS];
+  TW_TRY(tw_dealt_memory(s, op, part));
   pairing p = pairing_of(s, op);
   tw_deal_multiply_args a = {.rows = p.rows,
                              .cols = p.cols,
@@ -41,32 +35,20 @@ static tw_status multiply_deal(tw_session *s, const tw_op *op) {
                              .r1 = x->mask[1],
                              .q0 = y->mask[0],
                              .q1 = y->mask[1],
-                             .carry = carry,
-                             .top = top,
-                             .rq = rq,
-                             .tq = tq,
-                             .k = k,
+                             .carry = part[CARRY],
+                             .top = part[TOP],
+                             .rq = part[RQ],
+                             .tq = part[TQ],
+                             .k = tw_t(s, op->in[0])->ring,
                              .pair = {p.rows, 0, p.row_stride, p.col_stride}};
   TW_TRY(s->backend->deal_multiply(&a, s->stream));
-  if (extended) {
-    TW_TRY(tw_give(s, op, at++, carry));
-    TW_TRY(tw_give(s, op, at++, top));
-  }
-  TW_TRY(tw_give(s, op, at++, rq));
-  return extended ? tw_give(s, op, at, tq) : TW_OK;
+  return tw_give(s, op, part);
 }
 
 static tw_status multiply_party(tw_session *s, const tw_op *op) {
-  int at = 0;
-  bool extended = tw_t(s, op->in[0])->ring < tw_t(s, op->out[0])->ring;
   pairing p = pairing_of(s, op);
-  uint64_t *carry = NULL, *top = NULL, *rq, *tq = NULL;
-  if (extended) {
-    TW_TRY(tw_take_later(s, op, at++, &carry));
-    TW_TRY(tw_take_later(s, op, at++, &top));
-  }
-  TW_TRY(tw_take_later(s, op, at++, &rq));
-  if (extended) TW_TRY(tw_take_later(s, op, at, &tq));
+  uint64_t *part[PARTS];
+  TW_TRY(tw_take_later(s, op, part));
   TW_TRY(tw_make_value(s, op->out[0]));
   tw_multiply_args a = {.rows = (size_t)s->batch * p.rows,
                         .cols = p.cols,
@@ -74,10 +56,10 @@ static tw_status multiply_party(tw_session *s, const tw_op *op) {
                         .r = tw_b(s, op->in[0])->mask[s->party],
                         .Y = tw_b(s, op->in[1])->value,
                         .q = tw_b(s, op->in[1])->mask[s->party],
-                        .carry = carry,
-                        .top = top,
-                        .rq = rq,
-                        .tq = tq,
+                        .carry = part[CARRY],
+                        .top = part[TOP],
+                        .rq = part[RQ],
+                        .tq = part[TQ],
                         .out = tw_b(s, op->out[0])->value,
                         .one = tw_one(s),
                         .ring = tw_ring_of(s, op->out[0]),
@@ -110,12 +92,9 @@ int tw_multiply(tw_builder *b, int x, int y, int ring, tw_repeat repeat) {
   op->arg[MULTIPLY_REPEAT] = repeat;
   if (t.kind != TW_WIRE || u.kind != TW_WIRE || u.n == 0 || t.n % u.n || u.ring < ring)
     return tw_build_fail(b, TW_ERR_RANGE, "product in ring %d of wires of rings %d and %d", ring, t.ring, u.ring);
-  if (t.ring < ring) {
-    tw_emit_ring(b, op, ring - t.ring, t.n);
-    tw_emit_ring(b, op, ring - t.ring, t.n);
-  }
-  tw_emit_ring(b, op, ring, t.n);
-  if (t.ring < ring) tw_emit_ring(b, op, ring - t.ring, t.n);
+  tw_dealt extension = {TW_DEALT_RING, ring - t.ring, t.n};  // none where x is as wide
+  tw_dealt dealt[PARTS] = {extension, extension, {TW_DEALT_RING, ring, t.n}, extension};
+  tw_emit_dealt(b, op, dealt, PARTS);
   return tw_emit_out(b, op, (tw_tensor){.kind = TW_SHARE, .ring = ring, .scale = t.scale + u.scale, .n = t.n});
 }
 
@@ -123,15 +102,13 @@ int tw_multiply(tw_builder *b, int x, int y, int ring, tw_repeat repeat) {
 // [rho sigma]; per row [o'], [sigma] ----
 enum { X_CARRY, X_TOP, Y_CARRY, Y_TOP, R_Q, TOP_Q, R_SIGMA, TOP_SIGMA, ROW_PARTS };
 
-// [rho sigma] is multiplied by 2^(k+l): nothing is left of it in a ring of K <= k + l bits.
-static int row_parts(int k, int l, int K) { return K > k + l ? ROW_PARTS : ROW_PARTS - 1; }
-
 static tw_status rows_deal(tw_session *s, const tw_op *op) {
-  int k = tw_t(s, op->in[0])->ring, l = tw_t(s, op->in[1])->ring, K = tw_t(s, op->out[0])->ring;
   size_t n = tw_t(s, op->in[0])->n, rows = tw_t(s, op->in[1])->n;
   const tw_buffer *x = tw_b(s, op->in[0]), *y = tw_b(s, op->in[1]);
   uint64_t *part[ROW_PARTS];
-  for (int i = 0; i < ROW_PARTS; i++) TW_TRY(tw_scratch(s, i == Y_CARRY || i == Y_TOP ? rows : n, &part[i]));
+  TW_TRY(tw_dealt_memory(s, op, part));
+  uint64_t *ts = part[TOP_SIGMA];
+  if (!ts) TW_TRY(tw_scratch(s, n, &ts));
   tw_deal_multiply_rows_args a = {.rows = rows,
                                   .cols = n / rows,
                                   .r0 = x->mask[0],
@@ -145,18 +122,17 @@ static tw_status rows_deal(tw_session *s, const tw_op *op) {
                                   .rq = part[R_Q],
                                   .tq = part[TOP_Q],
                                   .rs = part[R_SIGMA],
-                                  .ts = part[TOP_SIGMA],
-                                  .k = k,
-                                  .l = l};
+                                  .ts = ts,
+                                  .k = tw_t(s, op->in[0])->ring,
+                                  .l = tw_t(s, op->in[1])->ring};
   TW_TRY(s->backend->deal_multiply_rows(&a, s->stream));
-  for (int i = 0; i < row_parts(k, l, K); i++) TW_TRY(tw_give(s, op, i, part[i]));
-  return TW_OK;
+  return tw_give(s, op, part);
 }
 
 static tw_status rows_party(tw_session *s, const tw_op *op) {
   int k = tw_t(s, op->in[0])->ring, l = tw_t(s, op->in[1])->ring;
-  uint64_t *part[ROW_PARTS] = {0};
-  for (int i = 0; i < row_parts(k, l, tw_t(s, op->out[0])->ring); i++) TW_TRY(tw_take_later(s, op, i, &part[i]));
+  uint64_t *part[ROW_PARTS];
+  TW_TRY(tw_take_later(s, op, part));
   TW_TRY(tw_make_value(s, op->out[0]));
   size_t rows = tw_batch_n(s, op->in[1]);
   tw_multiply_rows_args a = {.rows = rows,
@@ -202,67 +178,60 @@ int tw_multiply_rows(tw_builder *b, int x, int y, int ring) {
   tw_emit_in(op, y);
   if (t.kind != TW_WIRE || u.kind != TW_WIRE || t.n % u.n || ring <= t.ring || ring <= u.ring)
     return tw_build_fail(b, TW_ERR_RANGE, "row product in ring %d of wires of rings %d and %d", ring, t.ring, u.ring);
-  tw_emit_ring(b, op, ring - t.ring, t.n);
-  tw_emit_ring(b, op, ring - t.ring, t.n);
-  tw_emit_ring(b, op, ring - u.ring, u.n);
-  tw_emit_ring(b, op, ring - u.ring, u.n);
-  tw_emit_ring(b, op, ring, t.n);
-  tw_emit_ring(b, op, ring - t.ring, t.n);
-  tw_emit_ring(b, op, ring - u.ring, t.n);
-  if (row_parts(t.ring, u.ring, ring) == ROW_PARTS) tw_emit_ring(b, op, ring - t.ring - u.ring, t.n);
+  tw_dealt x_wide = {TW_DEALT_RING, ring - t.ring, t.n}, y_wide = {TW_DEALT_RING, ring - u.ring, u.n};
+  tw_dealt dealt[ROW_PARTS] = {
+      [X_CARRY] = x_wide, [X_TOP] = x_wide, [Y_CARRY] = y_wide, [Y_TOP] = y_wide, [TOP_Q] = x_wide};
+  dealt[R_Q] = (tw_dealt){TW_DEALT_RING, ring, t.n};
+  dealt[R_SIGMA] = (tw_dealt){TW_DEALT_RING, ring - u.ring, t.n};
+  // multiplied by 2^(k+l): nothing is left of it in a ring of K <= k + l bits
+  dealt[TOP_SIGMA] = (tw_dealt){TW_DEALT_RING, ring - t.ring - u.ring, t.n};
+  tw_emit_dealt(b, op, dealt, ROW_PARTS);
   return tw_emit_out(b, op, (tw_tensor){.kind = TW_SHARE, .ring = ring, .scale = t.scale + u.scale, .n = t.n});
 }
 
 // ---- sum of squares of a row, elements extended k -> K: per element [o], [rho], [rho r] (K - k - 1 bits); per row
 // [sum r^2]. x~^2 = u^2 - 2 u a + a^2 with a^2 = r^2 - 2^(k+1) g rho r + 2^(2k) g rho ----
+enum { SQUARE_CARRY, SQUARE_TOP, SQUARE_TOP_R, SQUARE_SUM, SQUARE_PARTS };
+
 static tw_status squares_deal(tw_session *s, const tw_op *op) {
   size_t n = tw_t(s, op->in[0])->n, rows = tw_t(s, op->out[0])->n;
   const tw_buffer *x = tw_b(s, op->in[0]);
-  uint64_t *carry, *top, *tr, *square, *sum;
-  TW_TRY(tw_scratch(s, n, &carry));
-  TW_TRY(tw_scratch(s, n, &top));
-  TW_TRY(tw_scratch(s, n, &tr));
+  uint64_t *part[SQUARE_PARTS], *square;
+  TW_TRY(tw_dealt_memory(s, op, part));
   TW_TRY(tw_scratch(s, n, &square));
-  TW_TRY(tw_scratch(s, rows, &sum));
   tw_deal_square_args a = {.rows = 1,
                            .cols = n,
                            .r0 = x->mask[0],
                            .r1 = x->mask[1],
-                           .carry = carry,
-                           .top = top,
-                           .tr = tr,
+                           .carry = part[SQUARE_CARRY],
+                           .top = part[SQUARE_TOP],
+                           .tr = part[SQUARE_TOP_R],
                            .square = square,
                            .k = tw_t(s, op->in[0])->ring};
   TW_TRY(s->backend->deal_square(&a, s->stream));
-  TW_TRY(s->backend->row_sums(square, rows, n / rows, NULL, ~0ull, sum, s->stream));
-  TW_TRY(tw_give(s, op, 0, carry));
-  TW_TRY(tw_give(s, op, 1, top));
-  TW_TRY(tw_give(s, op, 2, tr));
-  return tw_give(s, op, 3, sum);
+  TW_TRY(s->backend->row_sums(square, rows, n / rows, NULL, ~0ull, part[SQUARE_SUM], s->stream));
+  return tw_give(s, op, part);
 }
 
 static tw_status squares_party(tw_session *s, const tw_op *op) {
-  uint64_t *carry, *top, *tr, *sum, *square;
+  uint64_t *part[SQUARE_PARTS], *square;
   size_t n = tw_batch_n(s, op->in[0]), rows = tw_batch_n(s, op->out[0]);
-  TW_TRY(tw_take_later(s, op, 0, &carry));
-  TW_TRY(tw_take_later(s, op, 1, &top));
-  TW_TRY(tw_take_later(s, op, 2, &tr));
-  TW_TRY(tw_take_later(s, op, 3, &sum));
+  TW_TRY(tw_take_later(s, op, part));
   TW_TRY(tw_scratch(s, n, &square));
   TW_TRY(tw_make_value(s, op->out[0]));
   tw_square_args a = {.rows = 1,
                       .cols = n,
                       .X = tw_b(s, op->in[0])->value,
                       .r = tw_b(s, op->in[0])->mask[s->party],
-                      .carry = carry,
-                      .top = top,
-                      .tr = tr,
+                      .carry = part[SQUARE_CARRY],
+                      .top = part[SQUARE_TOP],
+                      .tr = part[SQUARE_TOP_R],
                       .out = square,
                       .one = tw_one(s),
                       .k = tw_t(s, op->in[0])->ring};
   TW_TRY(s->backend->square_corrected(&a, tw_taken(s), op->correction_count, s->stream));
-  return s->backend->row_sums(square, rows, n / rows, sum, tw_ring_of(s, op->out[0]), tw_b(s, op->out[0])->value,
-                              s->stream);
+  return s->backend->row_sums(square, rows, n / rows, part[SQUARE_SUM], tw_ring_of(s, op->out[0]),
+                              tw_b(s, op->out[0])->value, s->stream);
 }
 
 static tw_status squares_emulate(tw_session *s, const tw_op *op) {
@@ -288,9 +257,9 @@ int tw_sum_of_squares(tw_builder *b, int x, size_t cols, int ring) {
   tw_emit_in(op, x);
   if (t.kind != TW_WIRE || t.n % cols || ring < t.ring + 2)
     return tw_build_fail(b, TW_ERR_RANGE, "sum of squares in ring %d of a wire of ring %d", ring, t.ring);
-  tw_emit_ring(b, op, ring - t.ring, t.n);
-  tw_emit_ring(b, op, ring - t.ring, t.n);
-  tw_emit_ring(b, op, ring - t.ring - 1, t.n);
-  tw_emit_ring(b, op, ring, t.n / cols);
+  tw_dealt each = {TW_DEALT_RING, ring - t.ring, t.n};
+  tw_dealt dealt[SQUARE_PARTS] = {
+      each, each, {TW_DEALT_RING, ring - t.ring - 1, t.n}, {TW_DEALT_RING, ring, t.n / cols}};
+  tw_emit_dealt(b, op, dealt, SQUARE_PARTS);
   return tw_emit_out(b, op, (tw_tensor){.kind = TW_SHARE, .ring = ring, .scale = 2 * t.scale, .n = t.n / cols});
 }

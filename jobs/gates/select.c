@@ -15,6 +15,8 @@ typedef struct {
   bool shared;
 } select_shape;
 
+enum { CARRY, TOP, BIT, BIT_R, BIT_TOP, PARTS };  // dealt
+
 static select_shape shape_of(const tw_session *s, const tw_op *op) {
   const tw_tensor *bits = tw_t(s, op->in[0]), *x = tw_t(s, op->in[1]);
   return (select_shape){
@@ -26,60 +28,46 @@ static tw_status select_deal(tw_session *s, const tw_op *op) {
   select_shape d = shape_of(s, op);
   const tw_buffer *x = tw_b(s, op->in[1]), *bits = tw_b(s, op->in[0]);
   size_t n = d.n * (size_t)d.planes, first = (size_t)d.first * d.words;
-  uint64_t *carry, *top, *m, *mr, *mt;
-  int at = 0;
-  TW_TRY(tw_scratch(s, n, &m));
-  TW_TRY(tw_scratch(s, n, &mr));
-  TW_TRY(tw_scratch(s, n, &mt));
+  uint64_t *part[PARTS];
+  TW_TRY(tw_dealt_memory(s, op, part));
+  uint64_t *mt = part[BIT_TOP];
+  if (!mt) TW_TRY(tw_scratch(s, n, &mt));
   tw_deal_select_args a = {.rows = (size_t)d.planes,
                            .cols = d.n,
                            .m0 = bits->mask[0] + first,
                            .m1 = bits->mask[1] + first,
                            .r0 = x->mask[0],
                            .r1 = x->mask[1],
-                           .m = m,
-                           .mr = mr,
+                           .m = part[BIT],
+                           .mr = part[BIT_R],
                            .mt = mt,
                            .plane_words = d.words,
                            .r_plane_stride = d.shared ? 0 : d.n,
                            .k = d.k};
   TW_TRY(s->backend->deal_select(&a, s->stream));
-  if (d.k < d.K) {
-    TW_TRY(tw_scratch(s, d.x_n, &carry));
-    TW_TRY(tw_scratch(s, d.x_n, &top));
+  if (part[CARRY]) {
     tw_deal_extend_args e = {
-        .rows = 1, .cols = d.x_n, .r0 = x->mask[0], .r1 = x->mask[1], .carry = carry, .top = top, .k = d.k};
+        .rows = 1, .cols = d.x_n, .r0 = x->mask[0], .r1 = x->mask[1], .carry = part[CARRY], .top = part[TOP], .k = d.k};
     TW_TRY(s->backend->deal_extend(&e, s->stream));
-    TW_TRY(tw_give(s, op, at++, carry));
-    TW_TRY(tw_give(s, op, at++, top));
   }
-  TW_TRY(tw_give(s, op, at++, m));
-  TW_TRY(tw_give(s, op, at++, mr));
-  return d.k < d.K ? tw_give(s, op, at, mt) : TW_OK;
+  return tw_give(s, op, part);
 }
 
 static tw_status select_party(tw_session *s, const tw_op *op) {
   select_shape d = shape_of(s, op);
-  uint64_t *carry = NULL, *top = NULL, *m, *mr, *mt = NULL;
-  int at = 0;
-  if (d.k < d.K) {
-    TW_TRY(tw_take_later(s, op, at++, &carry));
-    TW_TRY(tw_take_later(s, op, at++, &top));
-  }
-  TW_TRY(tw_take_later(s, op, at++, &m));
-  TW_TRY(tw_take_later(s, op, at++, &mr));
-  if (d.k < d.K) TW_TRY(tw_take_later(s, op, at, &mt));
+  uint64_t *part[PARTS];
+  TW_TRY(tw_take_later(s, op, part));
   TW_TRY(tw_make_value(s, op->out[0]));
   tw_select_args a = {.rows = (size_t)s->batch * (size_t)d.planes,
                       .cols = d.n,
                       .bits = tw_b(s, op->in[0])->value,
                       .X = tw_b(s, op->in[1])->value,
                       .r = tw_b(s, op->in[1])->mask[s->party],
-                      .carry = carry,
-                      .top = top,
-                      .m = m,
-                      .mr = mr,
-                      .mt = mt,
+                      .carry = part[CARRY],
+                      .top = part[TOP],
+                      .m = part[BIT],
+                      .mr = part[BIT_R],
+                      .mt = part[BIT_TOP],
                       .out = tw_b(s, op->out[0])->value,
                       .planes = (size_t)d.planes,
                       .first_plane = (size_t)d.first,
@@ -122,13 +110,9 @@ int tw_select(tw_builder *b, int bitwire, int plane0, int count, int x, int ring
   op->arg[SELECT_SHARED] = count > 1 && t.n == bits.n;
   if (bits.kind != TW_BITWIRE || t.kind != TW_WIRE || (t.n != n && t.n != bits.n) || plane0 + count > bits.planes)
     return tw_build_fail(b, TW_ERR_INTERNAL, "select of unlike tensors");
-  if (t.ring < ring) {
-    tw_emit_ring(b, op, ring - t.ring, t.n);
-    tw_emit_ring(b, op, ring - t.ring, t.n);
-  }
-  tw_emit_ring(b, op, ring, n);
-  tw_emit_ring(b, op, ring, n);
-  if (t.ring < ring) tw_emit_ring(b, op, ring - t.ring, n);
+  tw_dealt of_x = {TW_DEALT_RING, ring - t.ring, t.n}, of_bit = {TW_DEALT_RING, ring, n};
+  tw_dealt dealt[PARTS] = {of_x, of_x, of_bit, of_bit, {TW_DEALT_RING, ring - t.ring, n}};
+  tw_emit_dealt(b, op, dealt, PARTS);
   return tw_emit_out(b, op, (tw_tensor){.kind = TW_SHARE, .ring = ring, .scale = t.scale, .n = n});
 }
 
@@ -139,7 +123,7 @@ enum { CONSTANTS_FIRST, CONSTANTS_PLANES };
 static tw_status constants_deal(tw_session *s, const tw_op *op) {
   size_t n = tw_t(s, op->in[0])->n, words = tw_words(n), first = (size_t)op->arg[CONSTANTS_FIRST] * words;
   uint64_t *m;
-  TW_TRY(tw_scratch(s, n * (size_t)op->arg[CONSTANTS_PLANES], &m));
+  TW_TRY(tw_dealt_memory(s, op, &m));
   tw_deal_select_args a = {.rows = (size_t)op->arg[CONSTANTS_PLANES],
                            .cols = n,
                            .m0 = tw_b(s, op->in[0])->mask[0] + first,
@@ -147,7 +131,7 @@ static tw_status constants_deal(tw_session *s, const tw_op *op) {
                            .m = m,
                            .plane_words = words};
   TW_TRY(s->backend->deal_select(&a, s->stream));
-  return tw_give(s, op, 0, m);
+  return tw_give(s, op, &m);
 }
 
 static tw_status constants_value(tw_session *s, const tw_op *op, const uint64_t *m) {
@@ -170,7 +154,7 @@ static tw_status constants_value(tw_session *s, const tw_op *op, const uint64_t 
 
 static tw_status constants_party(tw_session *s, const tw_op *op) {
   uint64_t *m;
-  TW_TRY(tw_take(s, op, 0, &m));
+  TW_TRY(tw_take(s, op, &m));
   return constants_value(s, op, m);
 }
 
@@ -187,7 +171,7 @@ int tw_bit_constants(tw_builder *b, int bitwire, int plane0, int count, const in
   tw_emit_list(b, op, constants, (size_t)count);
   if (bits.kind != TW_BITWIRE || plane0 + count > bits.planes)
     return tw_build_fail(b, TW_ERR_INTERNAL, "constants of unopened bits");
-  tw_emit_ring(b, op, ring, bits.n * (size_t)count);
+  tw_emit_dealt(b, op, &(tw_dealt){TW_DEALT_RING, ring, bits.n * (size_t)count}, 1);
   return tw_emit_out(b, op, (tw_tensor){.kind = TW_SHARE, .ring = ring, .scale = scale, .n = bits.n});
 }
 

@@ -76,10 +76,11 @@ static json_t *costs_json(const tw_program *p) {
                    (json_int_t)total.rounds, "steps", steps);
 }
 
-static json_t *stream(uint32_t use, const tw_step *step, const char *role, bool bits, int width, size_t n) {
-  return json_pack("[I, i, s, s, s, i, I]", (json_int_t)use, step->layer, step->name, role, bits ? "bits" : "ring",
-                   width, (json_int_t)n);
+static json_t *stream(uint32_t use, const tw_step *step, const char *role, const char *kind, int width, size_t n) {
+  return json_pack("[I, i, s, s, s, i, I]", (json_int_t)use, step->layer, step->name, role, kind, width, (json_int_t)n);
 }
+
+static const char *const dealt_names[] = {"ring", "bits", "common"};  // by tw_dealt_kind
 
 static json_t *streams_json(const tw_program *p) {
   json_t *streams = json_array();
@@ -89,11 +90,12 @@ static json_t *streams_json(const tw_program *p) {
     if (op->opens) {
       const tw_tensor *t = &p->tensors[op->out[0]];
       bool bits = t->kind == TW_BITWIRE;
-      json_array_append_new(streams, stream(op->mask_use, step, "mask", bits, bits ? t->planes : t->ring, t->n));
+      json_array_append_new(
+          streams, stream(op->mask_use, step, "mask", bits ? "bits" : "ring", bits ? t->planes : t->ring, t->n));
     }
     for (int j = 0; j < op->correction_count; j++) {
       const tw_correction *c = &p->corrections[op->correction + j];
-      json_array_append_new(streams, stream(c->use, step, "pad", c->bits, c->width, c->n));
+      json_array_append_new(streams, stream(c->use, step, "pad", dealt_names[c->kind], c->width, c->n));
     }
   }
   return streams;

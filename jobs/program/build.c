@@ -120,30 +120,31 @@ int tw_emit_out(tw_builder *b, tw_op *op, tw_tensor t) {
   return p->tensor_count++;
 }
 
-static void emit_correction(tw_builder *b, tw_op *op, tw_correction c) {
+static void emit_correction(tw_builder *b, tw_op *op, const tw_dealt *dealt) {
   tw_program *p = b->program;
   if (b->status != TW_OK) return;
-  if (c.width < 1 || (!c.bits && c.width > 64)) {
-    tw_build_fail(b, TW_ERR_RANGE, "gate %s deals a correction of %d bits", op->gate->name, c.width);
-    return;
-  }
-  if (op->correction_count == TW_MAX_CORRECTIONS) {
-    tw_build_fail(b, TW_ERR_INTERNAL, "gate %s deals more than 8 corrections", op->gate->name);
+  if (dealt->kind != TW_DEALT_BITS && dealt->width > 64) {
+    tw_build_fail(b, TW_ERR_RANGE, "gate %s deals a correction of %d bits", op->gate->name, dealt->width);
     return;
   }
   if (!tw_builder_grow(b, (void **)&p->corrections, &p->correction_room, p->correction_count + 1,
                        sizeof(tw_correction)))
     return;
-  p->corrections[p->correction_count++] = c;
+  p->corrections[p->correction_count++] = (tw_correction){.kind = dealt->kind, .width = dealt->width, .n = dealt->n};
   op->correction_count++;
 }
 
-void tw_emit_ring(tw_builder *b, tw_op *op, int ring, size_t n) {
-  emit_correction(b, op, (tw_correction){.width = ring, .n = n});
-}
-
-void tw_emit_bits(tw_builder *b, tw_op *op, int planes, size_t n) {
-  emit_correction(b, op, (tw_correction){.bits = true, .width = planes, .n = n});
+void tw_emit_dealt(tw_builder *b, tw_op *op, const tw_dealt *dealt, int count) {
+  if (count > TW_MAX_CORRECTIONS) {
+    tw_build_fail(b, TW_ERR_INTERNAL, "gate %s deals more than %d corrections", op->gate->name, TW_MAX_CORRECTIONS);
+    return;
+  }
+  op->dealt_count = count;
+  for (int i = 0; i < count; i++) {
+    if (dealt[i].width < 1) continue;
+    op->dealt |= 1u << i;
+    emit_correction(b, op, &dealt[i]);
+  }
 }
 
 void tw_emit_tokens(tw_op *op, int at, tw_tokens tokens) {

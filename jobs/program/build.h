@@ -31,9 +31,9 @@ bool tw_builder_grow(tw_builder *b, void **array, int *room, int need, size_t si
 tw_op *tw_emit(tw_builder *b, const tw_gate *gate);  // never NULL; a spare op after a failure
 void tw_emit_in(tw_op *op, int id);
 int tw_emit_out(tw_builder *b, tw_op *op, tw_tensor t);
-void tw_emit_ring(tw_builder *b, tw_op *op, int ring, size_t n);    // one ring correction
-void tw_emit_bits(tw_builder *b, tw_op *op, int planes, size_t n);  // one correction of bit planes
-void tw_emit_tokens(tw_op *op, int at, tw_tokens tokens);           // TW_TOKEN_ARGS arguments; read by tw_live
+// What the gate is dealt, by number: dealer and party find it under the same numbers (session_corrections.h).
+void tw_emit_dealt(tw_builder *b, tw_op *op, const tw_dealt *dealt, int count);
+void tw_emit_tokens(tw_op *op, int at, tw_tokens tokens);  // TW_TOKEN_ARGS arguments; read by tw_live
 void tw_emit_list(tw_builder *b, tw_op *op, const int64_t *values, size_t count);
 int tw_build_fail(tw_builder *b, tw_status code, const char *format, ...) __attribute__((format(printf, 3, 4)));
 tw_tensor tw_look(const tw_builder *b, int id);

@@ -54,9 +54,13 @@ static tw_status order_by_level(tw_program *p) {
   return TW_OK;
 }
 
-static uint64_t half_bytes(const tw_correction *c, int party) {
-  size_t h = tw_first_half(c->n), mine = party == 0 ? h : c->n - h;
-  size_t bytes = c->bits ? 8 * tw_words(mine) * (size_t)c->width : tw_packed_bytes(mine, c->width);
+size_t tw_correction_words(const tw_correction *c) {
+  return c->kind == TW_DEALT_BITS ? (size_t)c->width * tw_words(c->n) : c->n;
+}
+
+uint64_t tw_correction_bytes(const tw_correction *c, int party) {
+  size_t mine = tw_part_of(c, party).count;
+  size_t bytes = c->kind == TW_DEALT_BITS ? 8 * tw_words(mine) * (size_t)c->width : tw_packed_bytes(mine, c->width);
   return (bytes + 63) / 64 * 64;
 }
 
@@ -78,7 +82,7 @@ static tw_status assign_streams(tw_program *p) {
       c.use = use++;
       for (int party = 0; party < 2; party++) {
         c.offset[party] = offset[party];
-        c.bytes[party] = half_bytes(&c, party);
+        c.bytes[party] = tw_correction_bytes(&c, party);
         offset[party] += c.bytes[party];
       }
       ordered[count++] = c;
@@ -213,7 +217,7 @@ void tw_program_digest(const tw_program *p, tw_digest *out) {
     for (int j = 0; j < op->correction_count; j++) {
       const tw_correction *c = &p->corrections[op->correction + j];
       absorb_int(&h, c->use);
-      absorb_int(&h, c->bits);
+      absorb_int(&h, c->kind);
       absorb_int(&h, c->width);
       absorb_int(&h, (int64_t)c->n);
     }
@@ -262,7 +266,7 @@ tw_status tw_program_index(const tw_program *p, int party, tw_key_index_entry **
   *out = memory;
   for (int i = 0; i < p->correction_count; i++) {
     const tw_correction *c = &p->corrections[i];
-    (*out)[i] = (tw_key_index_entry){c->use, c->bits, (uint32_t)c->width, 0, c->n, c->offset[party]};
+    (*out)[i] = (tw_key_index_entry){c->use, c->kind, (uint32_t)c->width, 0, c->n, c->offset[party]};
   }
   return TW_OK;
 }

@@ -61,10 +61,24 @@ typedef struct {
   tw_tokens tokens;
 } tw_limit;
 
+// How the dealer's values reach the parties (docs/formats.md, "Corrections").
+typedef enum {
+  TW_DEALT_RING,   // shared mod 2^width: each party reads half of the elements, its pad is its share of the others
+  TW_DEALT_BITS,   // the same of `width` planes of bits, by XOR
+  TW_DEALT_COMMON  // read by both parties as they are, mod 2^width: what hides them is up to the gate
+} tw_dealt_kind;
+
+// What a gate is dealt under one number. width below 1: nothing.
+typedef struct {
+  tw_dealt_kind kind;
+  int width;  // ring bits, or planes
+  size_t n;   // elements (of each plane)
+} tw_dealt;
+
 typedef struct {
   uint32_t use;  // stream of its pad
-  bool bits;
-  int width;  // ring bits, or planes
+  tw_dealt_kind kind;
+  int width;
   size_t n;
   uint64_t offset[2], bytes[2];  // in each party's slot
 } tw_correction;
@@ -92,6 +106,8 @@ struct tw_op {
   int64_t arg[TW_MAX_ARG];
   size_t list, list_count;           // in program->pool
   int correction, correction_count;  // in program->corrections
+  int dealt_count;                   // numbers in the gate's declaration of corrections,
+  unsigned dealt;                    // and a bit for each that has one
   uint32_t mask_use;                 // openings: stream of the mask
   bool opens;
   bool for_product;  // a prepared product, or a mask that one is computed from
@@ -160,6 +176,20 @@ static inline size_t tw_first_half(size_t n) {
   size_t h = 64 * ((n + 127) / 128);
   return h < n ? h : n;
 }
+
+// Elements of a correction in a party's slot: `count` from `first` on.
+typedef struct {
+  size_t first, count;
+} tw_correction_part;
+static inline tw_correction_part tw_part_of(const tw_correction *c, int party) {
+  size_t h = tw_first_half(c->n);
+  if (c->kind == TW_DEALT_COMMON) return (tw_correction_part){0, c->n};
+  return party == 0 ? (tw_correction_part){0, h} : (tw_correction_part){h, c->n - h};
+}
+// Words of all its elements: one an element, or of planes.
+size_t tw_correction_words(const tw_correction *c);
+// Bytes of its part in a party's slot, a multiple of 64.
+uint64_t tw_correction_bytes(const tw_correction *c, int party);
 
 // Cost of each step: correction bytes of each party, bytes sent by one party, rounds (levels with an open).
 typedef struct {

@@ -34,6 +34,9 @@ static tw_status take_gate(uses *u, int i, int *corrections, uint64_t end[2]) {
     const tw_correction *c = &u->p->corrections[*corrections];
     TW_TRY(take(u, c->use, i, "correction"));
     for (int party = 0; party < 2; party++) {
+      if (c->bytes[party] != tw_correction_bytes(c, party))
+        return tw_fail(TW_ERR_INTERNAL, "gate %d (%s): a correction's room in a slot does not fit its kind", i,
+                       op->gate->name);
       if (c->offset[party] != end[party])
         return tw_fail(TW_ERR_INTERNAL, "gate %d (%s): a correction lies in another's place", i, op->gate->name);
       end[party] += c->bytes[party];

@@ -112,7 +112,7 @@ static inline tw_buffer *tw_b(const tw_session *s, int id) { return &s->memory.b
 
 // Party: the corrections that tw_take_later described, for kernels that apply them.
 static inline const tw_correction_args *tw_taken(const tw_session *s) { return s->corrections.taken; }
-// Dealer: a party's packed halves of the gate's corrections, after the last tw_give.
+// Dealer: a party's packed parts of the gate's corrections, after the last tw_give.
 static inline const uint64_t *tw_given(const tw_session *s, int party) { return s->corrections.packed[party]; }
 
 // Mask stream of an opening: fills mask[side] of out[0].

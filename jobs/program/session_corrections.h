@@ -13,7 +13,7 @@ typedef struct {
   tw_status (*window)(void *state, int batch_index, size_t bytes, const uint8_t **packed);
 } tw_correction_reader;
 
-// Where one party's halves of the corrections go, in order of use: bytes in backend memory, written in order of the
+// Where one party's parts of the corrections go, in order of use: bytes in backend memory, written in order of the
 // stream.
 typedef struct {
   tw_status (*append)(void *state, const void *data, size_t bytes);
@@ -24,21 +24,26 @@ typedef struct {
 typedef struct {
   tw_correction_reader source;  // party
   tw_sink sink[2];              // dealer
-  uint8_t *dealt[2];  // dealer: each party's whole slot in backend memory; NULL: a gate's halves live until its sink
+  uint8_t *dealt[2];  // dealer: each party's whole slot in backend memory; NULL: a gate's parts live until its sink
                       // has them
   tw_correction_args taken[TW_MAX_CORRECTIONS];  // party: the running gate's, for kernels that apply them
   const uint64_t *given[TW_MAX_CORRECTIONS];     // dealer: the running gate's values
-  const uint64_t *packed[2];                     // dealer: both parties' packed halves of them
+  const uint64_t *packed[2];                     // dealer: both parties' packed parts of them
 } tw_session_corrections;
 
-// Party: shares of correction i of this op for the whole batch ([batch][n] or [batch][planes][words]).
-tw_status tw_take(tw_session *s, const tw_op *op, int i, uint64_t **out);
-// The same, and correction 0 goes into memory of the gate.
+// ---- For gates. `part` has a place for every number of the gate's declaration (tw_emit_dealt); NULL: nothing is dealt
+// under that number. A part is [n] words, or [planes][words of n]; at a party [batch] of them.
+
+// Dealer: memory for all parts, until the gate ends.
+tw_status tw_dealt_memory(tw_session *s, const tw_op *op, uint64_t **part);
+// Dealer: the parts' values (backend memory that lives until the gate ends). What each party reads of them is packed
+// and handed out; it begins at tw_given(s, party).
+tw_status tw_give(tw_session *s, const tw_op *op, uint64_t *const *part);
+// Party: its shares of all parts, of a common one the values.
+tw_status tw_take(tw_session *s, const tw_op *op, uint64_t **part);
+// The same, of a gate with one part, into memory of the gate.
 tw_status tw_take_into(tw_session *s, const tw_op *op, uint64_t *memory);
-// Where correction i will be, for the backend's gates that apply their corrections (tw_taken) themselves.
-tw_status tw_take_later(tw_session *s, const tw_op *op, int i, uint64_t **out);
-// Dealer: correction i's values (backend memory that lives until the gate ends). With the last one both parties' halves
-// of all of them are packed and handed out; correction i = 0 begins at tw_given(s, party).
-tw_status tw_give(tw_session *s, const tw_op *op, int i, const uint64_t *values);
+// Where the parts will be, for the backend's gates that apply their corrections (tw_taken) themselves.
+tw_status tw_take_later(tw_session *s, const tw_op *op, uint64_t **part);
 
 #endif

@@ -38,7 +38,7 @@ tw_status tw_draw_mask(tw_session *s, const tw_op *op, int side) {
 
 void tw_draw_pad(tw_session *s, const tw_correction *c, int side, int b, uint64_t *out) {
   tw_session_note_stream(s, c->use, 2);
-  if (c->bits)
+  if (c->kind == TW_DEALT_BITS)
     tw_prg_words(&s->sequences.seeds[side][b], c->use, s->sequences.slots[b], 0, (size_t)c->width * tw_words(c->n),
                  out);
   else

@@ -78,7 +78,10 @@ enum { AT_ONCE = 2048 };  // elements; so many packed ones end at a whole word
 static void give_ring(const tw_give_args *a, uint64_t *pad) {
   for (size_t at = 0; at < a->count; at += AT_ONCE) {
     size_t n = a->count - at < AT_ONCE ? a->count - at : AT_ONCE;
-    tw_prg_ring(a->seed, a->use, *a->slot, a->width, a->first + at, n, pad);
+    if (a->plain)
+      memset(pad, 0, 8 * n);
+    else
+      tw_prg_ring(a->seed, a->use, *a->slot, a->width, a->first + at, n, pad);
     for (size_t j = 0; j < n; j++) pad[j] = a->values[a->first + at + j] - pad[j];
     tw_pack(pad, n, a->width, a->packed + at / 8 * (size_t)a->width);
   }

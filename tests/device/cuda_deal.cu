@@ -150,6 +150,15 @@ tw_give_args half(arena &m, int party, int bits, int width, size_t n) {
   return a;
 }
 
+// Of a correction that both parties read as it is.
+tw_give_args whole(arena &m, int width, size_t n) {
+  tw_give_args a = half(m, 0, 0, width, 2 * n + 128);
+  a.n = a.count = n;
+  a.bytes = ((n * (size_t)width + 7) / 8 + 63) / 64 * 64;
+  a.plain = 1;
+  return a;
+}
+
 void add_give(arena &m, trials &out, const std::vector<tw_give_args> &args) {
   std::string name = "give";
   for (const tw_give_args &a : args)
@@ -200,9 +209,10 @@ int check(bool small) {
     flush(m, list, n);
     for (int planes : {1, 2, 7, 33, 209})
       for (int party : {0, 1}) add_give(m, list, {half(m, party, 1, planes, n)});
+    for (int width : {1, 31, 32, 33, 64}) add_give(m, list, {whole(m, width, n)});
     flush(m, list, n);
-    std::vector<tw_give_args> together;
-    for (int i = 0; i < TW_GIVE_MOST; i++)
+    std::vector<tw_give_args> together = {whole(m, m.between(1, 64), n)};
+    for (int i = 1; i < TW_GIVE_MOST; i++)
       together.push_back(half(m, i / 8, i % 2, m.between(1, 64), 1 + m.below(2 * n)));
     add_give(m, list, together), flush(m, list, n);
   }

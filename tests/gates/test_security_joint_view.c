@@ -13,6 +13,7 @@
 #include "jobs/gates/guard.h"
 #include "tests/common/suite.h"
 #include "tests/common/walk.h"
+#include "tests/gates/common_gate.h"
 #include "tests/gates/enumerated_streams.h"
 
 enum { CYCLES = 2 };  // lanes whose corrections party 0 reads, and those that party 1 reads
@@ -111,12 +112,13 @@ static void see_corrections(views *v, const tw_program *p, const walk *w, int pa
   if (!value) abort();
   for (int i = 0; i < p->correction_count; i++) {
     const tw_correction *c = &p->corrections[i];
-    size_t h = tw_first_half(c->n), first = party ? h : 0, mine = party ? c->n - h : h;
+    size_t first = tw_part_of(c, party).first, mine = tw_part_of(c, party).count;
+    bool bits = c->kind == TW_DEALT_BITS;
     const uint8_t *packed = w->corrections[party] + c->offset[party];
-    if (!c->bits) tw_unpack(packed, mine, c->width, value);
+    if (!bits) tw_unpack(packed, mine, c->width, value);
     for (size_t j = 0; j < mine; j++)
-      see(v, c->n, first + j,
-          c->bits ? plane_bits((const uint64_t *)(const void *)packed, mine, c->width, j) : value[j], c->width);
+      see(v, c->n, first + j, bits ? plane_bits((const uint64_t *)(const void *)packed, mine, c->width, j) : value[j],
+          c->width);
   }
   free(value);
 }
@@ -336,6 +338,10 @@ static int mixed_reads(tw_builder *b, int x) {
   return tw_open(b, tw_combine(b, 1, tw_select(b, bit, 0, 1, t, 2), 1, residual, false));
 }
 
+static int dealt_in_common(tw_builder *b, int x) {
+  return tw_open(b, common_product(b, wire(b, x, 0, 2), wire(b, x, 1, 2)));
+}
+
 #define GATE(test, r, n, ...)                                                                   \
   static void test##_view(void) {                                                               \
     CU_ASSERT(all_views_uniform((joint_case){.ring = r, .elements = n, .build = __VA_ARGS__})); \
@@ -362,6 +368,7 @@ GATE(guarded, 3, 1, guarded)
 GATE(row_maximum, 2, 2, row_maximum, .rows = true)
 GATE(looked_up, 3, 1, looked_up)
 GATE(mixed_reads, 3, 1, mixed_reads)
+GATE(dealt_in_common, 2, 2, dealt_in_common)
 
 // ---- the check itself: what breaks the rules must be reported ----
 
@@ -413,15 +420,15 @@ static void reused_streams_are_found(void) {
 static tw_status early_mask(tw_session *s, const tw_op *op, int side) { return tw_draw_mask(s, op, side); }
 static tw_status early_deal(tw_session *s, const tw_op *op) {
   uint64_t *r;
-  TW_TRY(tw_scratch(s, tw_t(s, op->out[0])->n, &r));
+  TW_TRY(tw_dealt_memory(s, op, &r));
   for (size_t j = 0; j < tw_t(s, op->out[0])->n; j++)
     r[j] = tw_b(s, op->out[0])->mask[0][j] + tw_b(s, op->out[0])->mask[1][j];
-  return tw_give(s, op, 0, r);
+  return tw_give(s, op, &r);
 }
 static tw_status early_party(tw_session *s, const tw_op *op) {
   int id = op->out[0];
   uint64_t *r, *out;
-  TW_TRY(tw_take(s, op, 0, &r));
+  TW_TRY(tw_take(s, op, &r));
   TW_TRY(tw_make_value(s, id));
   out = tw_b(s, id)->value;
   for (size_t j = 0; j < tw_t(s, id)->n; j++)
@@ -441,7 +448,7 @@ static int opened_early(tw_builder *b, int x) {
   tw_tensor t = tw_look(b, x);
   tw_op *op = tw_emit(b, &early_gate);
   tw_emit_in(op, x);
-  tw_emit_ring(b, op, t.ring, t.n);
+  tw_emit_dealt(b, op, &(tw_dealt){TW_DEALT_RING, t.ring, t.n}, 1);
   op->opens = true;
   t.kind = TW_WIRE;
   return tw_emit_out(b, op, t);
@@ -449,6 +456,12 @@ static int opened_early(tw_builder *b, int x) {
 
 static void wrong_order_is_found(void) {
   CU_ASSERT_FALSE(all_views_uniform((joint_case){.ring = 3, .elements = 1, .build = opened_early}));
+}
+
+// What both read must be hidden from each by the other's pad.
+static void unhidden_is_found(void) {
+  for (hidden_by = 0; hidden_by < 3; hidden_by++)
+    CU_ASSERT_FALSE(all_views_uniform((joint_case){.ring = 2, .elements = 2, .build = dealt_in_common}));
 }
 
 SUITE_MAIN("joint view", {"open", open_twice_view}, {"truncate", truncated_view}, {"floor", floored_view},
@@ -459,5 +472,7 @@ SUITE_MAIN("joint view", {"open", open_twice_view}, {"truncate", truncated_view}
            {"products of bits", multiplied_bits_view}, {"select", selected_view},
            {"select, extended", selected_extended_view}, {"bit constant", bit_constant_view}, {"guard", guarded_view},
            {"row maximum", row_maximum_view}, {"lookup and piece", looked_up_view},
-           {"one wire, many gates", mixed_reads_view}, {"reused streams are found", reused_streams_are_found},
+           {"one wire, many gates", mixed_reads_view}, {"common correction", dealt_in_common_view},
+           {"an unhidden common correction is found", unhidden_is_found},
+           {"reused streams are found", reused_streams_are_found},
            {"a mask before its opening is found", wrong_order_is_found})

@@ -195,10 +195,13 @@ static bool drew_exactly(const stream_record *r, size_t rows, size_t row, size_t
 // Both roles draw a mask whole; a pad of side s is drawn by the party where the other party reads a correction, and
 // there the dealer hides the correction with it (the sign of a lookup needs the dealer's whole view of a pad).
 static size_t wrong_pads(const tw_correction *c, int side, const stream_record *dealer, const stream_record *party) {
-  size_t unit = c->bits ? tw_words(c->n) : c->n, h = c->bits ? tw_words(tw_first_half(c->n)) : tw_first_half(c->n);
-  size_t rows = c->bits ? (size_t)c->width : 1, from = side == 0 ? h : 0, to = side == 0 ? unit : h, hidden = 0;
+  size_t unit = (c->kind == TW_DEALT_BITS) ? tw_words(c->n) : c->n,
+         h = (c->kind == TW_DEALT_BITS) ? tw_words(tw_first_half(c->n)) : tw_first_half(c->n);
+  size_t rows = (c->kind == TW_DEALT_BITS) ? (size_t)c->width : 1, from = side == 0 ? h : 0, to = side == 0 ? unit : h,
+         hidden = 0;
   for (size_t i = 0; i < rows; i++) hidden += count_drawn(dealer, i * unit + from, i * unit + to);
-  bool kinds = (to == from) || (party->words == c->bits && (c->bits || party->width == c->width));
+  bool kinds = (to == from) ||
+               (party->words == (c->kind == TW_DEALT_BITS) && ((c->kind == TW_DEALT_BITS) || party->width == c->width));
   return !drew_exactly(party, rows, unit, from, to) + (hidden != rows * (to - from)) + !kinds;
 }
 
@@ -293,7 +296,7 @@ static size_t entry_values(const entry *e, const walk *w, int party, uint64_t *o
   }
   size_t h = tw_first_half(e->read->n), n = party == 0 ? h : e->read->n - h;
   const uint8_t *packed = w->corrections[party] + e->read->offset[party];
-  if (!e->read->bits) {
+  if (!(e->read->kind == TW_DEALT_BITS)) {
     tw_unpack(packed, n, e->read->width, out);
     return n;
   }
@@ -321,7 +324,7 @@ static size_t differing(const entry *e, const walk *a, const walk *b, int party,
 // A place in the honest stream of entry e whose change the corrupted party sees: element or word of the stream, and its
 // index among the entry's values.
 static void pick_place(const entry *e, int party, size_t *at, size_t *value) {
-  bool bits = e->read ? e->read->bits : e->opened->kind != TW_WIRE;
+  bool bits = e->read ? (e->read->kind == TW_DEALT_BITS) : e->opened->kind != TW_WIRE;
   size_t n = e->read ? e->read->n : e->opened->n, row = bits ? tw_words(n) : n, first = 0, mine = row;
   if (e->read) {
     size_t h = bits ? tw_words(tw_first_half(n)) : tw_first_half(n);
@@ -341,7 +344,8 @@ static bool own_entry_moved(const entry *e, const walk *before, const walk *afte
   size_t where = 0;
   uint64_t pair[2] = {0, 0};
   if (differing(e, before, after, party, &where, pair) != 1 || where != value) return false;
-  if (e->read ? e->read->bits : e->opened->kind != TW_WIRE) return (pair[0] ^ pair[1]) == streams.delta;
+  if (e->read ? (e->read->kind == TW_DEALT_BITS) : e->opened->kind != TW_WIRE)
+    return (pair[0] ^ pair[1]) == streams.delta;
   int ring = e->read ? e->read->width : e->opened->ring;
   return ((e->read ? pair[0] - pair[1] : pair[1] - pair[0]) & tw_mask(ring)) == (streams.delta & tw_mask(ring));
 }

@@ -19,6 +19,7 @@ typedef struct {
   uint32_t lines, line_stride, line_first, line_count,
       line_blocks;  // stretches of the pad's words in which the half lies
   uint32_t warps;
+  uint32_t plain;  // no pad
 } give_job;
 
 typedef struct {
@@ -35,7 +36,7 @@ typedef struct {
 template <uint32_t per>
 static __device__ __forceinline__ void give_ring(const give_job &g, uint32_t warp, warp_memory &m) {
   const uint32_t lane = threadIdx.x % 32, base = warp * 32 * per;
-  if (base + lane * per < g.count)
+  if (!g.plain && base + lane * per < g.count)
     chacha20_block(g.key, g.use, *g.slot, (g.first + base) / per + lane, m.pad + LANE_WORDS * lane);
   __syncwarp();
   tw_await_earlier();
@@ -44,8 +45,10 @@ static __device__ __forceinline__ void give_ring(const give_job &g, uint32_t war
     const uint32_t e = 32 * i + lane;
     const uint32_t *at = m.pad + LANE_WORDS * (e / per) + (per == BLOCK_WORDS ? 1 : 2) * (e % per);
     uint64_t difference = 0;
-    if (base + e < g.count)
-      difference = g.values[(size_t)g.first + base + e] - (per == BLOCK_WORDS ? at[0] : (uint64_t)at[1] << 32 | at[0]);
+    if (base + e < g.count) {
+      const uint64_t pad = g.plain ? 0 : per == BLOCK_WORDS ? at[0] : (uint64_t)at[1] << 32 | at[0];
+      difference = g.values[(size_t)g.first + base + e] - pad;
+    }
     m.difference[e] = difference & g.mask;
   }
   __syncwarp();
@@ -140,6 +143,7 @@ static tw_status make_job(const tw_give_args *a, give_job *g) {
   g->packed = (uint64_t *)a->packed;
   g->packed_words = (uint32_t)(a->bytes / 8);
   g->use = a->use;
+  g->plain = a->plain && !a->bits;
   if (a->bits)
     planes_job(a, g);
   else

@@ -135,16 +135,16 @@ def rooms():
     p.rect(x, 112, w, 178, PURPLE)
     p.text(x + 18, 140, "jobs", 16, PURPLE[0], bold=True)
     p.text(x + 64, 140, "what is computed, and by whom", 12.5, SOFT)
-    inside = (("parties", ("run, deal, share", "emulator, slots")), ("engine", ("one party's work", "on CPU or GPU")),
+    inside = (("api", ("what programs", "call")), ("parties", ("run, deal, share,", "reveal, slots")), ("engine", ("a party's work", "on CPU or GPU")),
               ("keys", ("from file or", "memory to gates")), ("plan", ("rings, bounds,", "tables, digest")),
               ("models", ("layers, specs,", "import, text")), ("gates", ("one file an", "operation")),
               ("program", ("the list, and", "who walks it")))
-    step, wide = 128, 114
+    step, wide = 112, 98
     for i, (name, rows) in enumerate(inside):
-        left = x + 16 + i * (step - 0.4)
+        left = x + 15 + i * step
         p.box(left, 158, wide, 84, name, rows, (PURPLE[0], PAPER), 12)
         if i:
-            p.arrow([(left - step + wide + 0.9, 200), (left - 0.8, 200)], PURPLE[0], width=1.4)
+            p.arrow([(left - step + wide + 1, 200), (left - 1, 200)], PURPLE[0], width=1.4)
     p.text(x + 18, 270, "An include points to the right or stays in its room.", 12.5, SOFT)
     third, gap = 288, 24
     under = (("comm", "how parties talk", ("channel: MPI, or a pair in one process", "the collector of openings", "ways between GPUs"), GREEN),

@@ -35,6 +35,16 @@ tw_status tw_alloc(size_t bytes, void **out) {
 
 void tw_free(void *p) { free(p); }
 
+tw_status tw_grow(void **list, size_t *room, size_t need, size_t size) {
+  if (need <= *room) return TW_OK;
+  size_t wanted = need + need / 2 + 16;
+  void *larger = wanted > SIZE_MAX / size ? NULL : realloc(*list, wanted * size);
+  if (!larger) return tw_fail(TW_ERR_MEMORY, "out of memory for a list of %zu entries", wanted);
+  *list = larger;
+  *room = wanted;
+  return TW_OK;
+}
+
 tw_status tw_secret_alloc(size_t bytes, void **out) {
   size_t size = rounded(bytes, PAGE);
   *out = aligned_alloc(PAGE, size);

@@ -19,6 +19,11 @@ extern "C" {
 tw_status tw_alloc(size_t bytes, void **out);
 void tw_free(void *p);
 
+// Room for `need` entries of `size` bytes in a list that grows; *room is how many it holds now. *list is NULL, or comes
+// from here, from tw_alloc or from malloc; free it as that. New entries are not zeroed. Not for secrets: what was there
+// is not overwritten. TW_ERR_MEMORY leaves the list as it was.
+tw_status tw_grow(void **list, size_t *room, size_t need, size_t size);
+
 // As tw_alloc; free with the same number of bytes.
 tw_status tw_secret_alloc(size_t bytes, void **out);
 void tw_secret_free(void *p, size_t bytes);

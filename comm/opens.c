@@ -91,21 +91,13 @@ void tw_opens_destroy(tw_opens *o) {
   tw_free(o);
 }
 
-static tw_status grow(void **list, size_t count, size_t capacity, size_t size) {
-  void *larger = NULL;
-  TW_TRY(tw_alloc(capacity * size, &larger));
-  if (count) memcpy(larger, *list, count * size);
-  tw_free(*list);
-  *list = larger;
-  return TW_OK;
-}
-
-static tw_status grow_list(batch *b) {
-  size_t capacity = b->capacity ? 2 * b->capacity : 64;
-  TW_TRY(grow((void **)&b->layout, b->count, capacity, sizeof *b->layout));
-  TW_TRY(grow((void **)&b->data, b->count, capacity, sizeof *b->data));
-  TW_TRY(grow((void **)&b->index, b->count, capacity, sizeof *b->index));
-  b->capacity = capacity;
+// Three lists of one length.
+static tw_status grow_lists(batch *b, size_t need) {
+  size_t data_room = b->capacity, index_room = b->capacity, room = b->capacity;
+  TW_TRY(tw_grow((void **)&b->data, &data_room, need, sizeof *b->data));
+  TW_TRY(tw_grow((void **)&b->index, &index_room, need, sizeof *b->index));
+  TW_TRY(tw_grow((void **)&b->layout, &room, need, sizeof *b->layout));
+  b->capacity = room;
   return TW_OK;
 }
 
@@ -132,11 +124,9 @@ static tw_status take_index(tw_opens *o, const layout_entry *e, size_t *index) {
   *index = o->next_index;
   if (!entry_bytes(e)) return TW_OK;  // takes none
   o->next_index++;
-  if (*index >= o->digest_room) {
-    size_t room = 2 * *index + 64;
-    TW_TRY(grow((void **)&o->digests, o->digest_room, room, sizeof *o->digests));
-    o->digest_room = room;
-  }
+  size_t before = o->digest_room;
+  TW_TRY(tw_grow((void **)&o->digests, &o->digest_room, *index + 1, sizeof *o->digests));
+  memset(o->digests + before, 0, (o->digest_room - before) * sizeof *o->digests);
   o->digests[*index] = 0;
   if (*index >= o->digest_count) o->digest_count = *index + 1;
   return TW_OK;
@@ -152,7 +142,7 @@ static tw_status enqueue(tw_opens *o, layout_entry e, uint64_t *data) {
   TW_TRY(start_full(o, padded(entry_bytes(&e))));
   batch *b = &o->batches[o->queue];
   size_t payload = b->payload + padded(entry_bytes(&e));
-  tw_status status = b->count == b->capacity ? grow_list(b) : TW_OK;
+  tw_status status = grow_lists(b, b->count + 1);
   if (status == TW_OK) status = take_index(o, &e, &b->index[b->count]);
   if (status == TW_OK && TW_OPENS_HEADER_BYTES + payload > b->buffer_bytes)
     status = grow_buffers(b, TW_OPENS_HEADER_BYTES + payload);
@@ -177,8 +167,6 @@ tw_status tw_opens_bits(tw_opens *o, uint32_t use, uint64_t slot, int planes, si
     return tw_fail(TW_ERR_INTERNAL, "open of use %u: %d bit planes; 1 to 65535 are possible", use, planes);
   return enqueue(o, (layout_entry){use, KIND_BITS, (uint16_t)planes, slot, n}, data);
 }
-
-size_t tw_opens_pending(const tw_opens *o) { return o->batches[o->queue].count; }
 
 static void pack_entry(const layout_entry *e, const uint64_t *data, uint8_t *out) {
   size_t bytes = entry_bytes(e);

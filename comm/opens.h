@@ -44,8 +44,7 @@ tw_status tw_opens_ring(tw_opens *, uint32_t use, uint64_t slot, int ring_bits, 
 // nor kept: they are zero afterwards.
 tw_status tw_opens_bits(tw_opens *, uint32_t use, uint64_t slot, int planes, size_t n, uint64_t *data);
 
-// Number of opens queued for the next flush; and their words of payload.
-size_t tw_opens_pending(const tw_opens *);
+// What is queued for the next flush: words of payload, and opens.
 void tw_opens_queued(const tw_opens *, size_t *words, size_t *jobs);
 
 // The next open queued takes this index in the transcript, those after it the following ones: so the transcript does

@@ -26,7 +26,7 @@ void tw_host_name(char *text, size_t size) {
   copy(text, size, name);
 }
 
-void tw_host_user(char *text, size_t size) {
+static void host_user(char *text, size_t size) {
   struct passwd entry, *found = NULL;
   char room[4096];
   if (getpwuid_r(geteuid(), &entry, room, sizeof room, &found) == 0 && found)
@@ -60,7 +60,7 @@ static void cpu_model(char *text, size_t size) {
 void tw_environment_collect(tw_environment *env) {
   *env = (tw_environment){0};
   tw_host_name(env->host, sizeof env->host);
-  tw_host_user(env->user, sizeof env->user);
+  host_user(env->user, sizeof env->user);
   tw_host_job(env->job, sizeof env->job);
   tw_host_time(env->started, sizeof env->started);
   cpu_model(env->cpu, sizeof env->cpu);

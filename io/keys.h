@@ -71,14 +71,13 @@ tw_status tw_keys_check_ledger(tw_keys *, const tw_id *ledger, bool *recorded);
 // other one finds erased seeds when it looks at them after recording.
 tw_status tw_keys_record_ledger(tw_keys *, const tw_id *ledger);
 
-// Sequential reading of one slot's corrections, each chunk checked against its CRC32C before any byte of it is handed
-// out (TW_ERR_FORMAT names file, dataset, slot and byte range). Several streams may be open at once, and a
-// stream may be read by another thread than the one that opened it (no HDF5 call is made).
+// One slot's corrections, chunk by chunk. Several streams may be open at once, and a stream may be read by other
+// threads than the one that opened it (no HDF5 call is made).
 tw_status tw_key_stream_create(tw_keys *, uint64_t slot, tw_key_stream **out);
-tw_status tw_key_stream_read(tw_key_stream *, void *dst, size_t bytes);
-// Chunk `number` of the slot (TW_KEY_CHUNK bytes, the last one fewer), checked the same way, straight into `dst`, which
-// is wiped when the check fails. In any order, by any number of threads at once, also beside tw_key_stream_read.
+// Chunk `number` of the slot (TW_KEY_CHUNK bytes, the last one fewer) into `dst`, checked against its CRC32C. When the
+// check fails `dst` is wiped, and TW_ERR_FORMAT names file, dataset, slot and byte range. In any order, by any number
+// of threads at once.
 tw_status tw_key_stream_chunk(const tw_key_stream *, uint64_t number, void *dst);
-void tw_key_stream_destroy(tw_key_stream *);  // wipes its buffer, and lets the system's cache forget the slot
+void tw_key_stream_destroy(tw_key_stream *);  // lets the system's cache forget the slot
 
 #endif

@@ -19,10 +19,7 @@ static const uint64_t ahead = 8;
 struct tw_key_stream {
   const tw_keys *keys;
   uint64_t slot;
-  uint64_t position;  // bytes of the slot already read from the file
-  uint32_t *crc;      // [chunks]
-  uint8_t *chunk;     // [TW_KEY_CHUNK]
-  size_t filled, used;
+  uint32_t *crc;  // [chunks]
 };
 
 static tw_status get_index(const tw_h5 *f, tw_keys_info *info) {
@@ -127,7 +124,6 @@ tw_status tw_key_stream_create(tw_keys *keys, uint64_t slot, tw_key_stream **out
   s->slot = slot;
   size_t bytes = keys->layout.chunks * sizeof *s->crc;
   tw_status status = tw_alloc(bytes, (void **)&s->crc);
-  if (status == TW_OK) status = tw_secret_alloc(TW_KEY_CHUNK, (void **)&s->chunk);
   if (status == TW_OK)
     status =
         tw_read_at(keys->fd, keys->path, "dataset chunk_crc32c", s->crc, bytes, keys->layout.chunk_crc + slot * bytes);
@@ -173,38 +169,11 @@ tw_status tw_key_stream_chunk(const tw_key_stream *s, uint64_t number, void *dst
   return status;
 }
 
-static tw_status next_chunk(tw_key_stream *s) {
-  uint64_t number = s->position / TW_KEY_CHUNK;
-  s->filled = s->used = 0;
-  TW_TRY(tw_key_stream_chunk(s, number, s->chunk));
-  s->filled = chunk_bytes(s, number);
-  s->position += s->filled;
-  return TW_OK;
-}
-
-tw_status tw_key_stream_read(tw_key_stream *s, void *dst, size_t bytes) {
-  uint8_t *to = dst;
-  uint64_t left = s->keys->info.slot_bytes - s->position + (s->filled - s->used);
-  if (bytes > left)
-    return tw_fail(TW_ERR_INTERNAL, "%s: slot %llu: %zu bytes asked for, %llu left", s->keys->path,
-                   (unsigned long long)s->slot, bytes, (unsigned long long)left);
-  while (bytes > 0) {
-    if (s->used == s->filled) TW_TRY(next_chunk(s));
-    size_t part = s->filled - s->used < bytes ? s->filled - s->used : bytes;
-    memcpy(to, s->chunk + s->used, part);
-    s->used += part;
-    to += part;
-    bytes -= part;
-  }
-  return TW_OK;
-}
-
 void tw_key_stream_destroy(tw_key_stream *s) {
   if (!s) return;
   const tw_keys *keys = s->keys;  // read once, then never again
   posix_fadvise(keys->fd, (off_t)(keys->layout.corrections + s->slot * keys->info.slot_bytes),
                 (off_t)keys->info.slot_bytes, POSIX_FADV_DONTNEED);
-  tw_secret_free(s->chunk, TW_KEY_CHUNK);
   tw_free(s->crc);
   free(s);
 }

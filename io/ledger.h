@@ -70,8 +70,8 @@ typedef struct {
 typedef struct {
   int party;
   tw_id key_id;
-  tw_id peer;  // the other party's ledger; "" before first use
-  size_t count;
+  tw_id peer;                  // the other party's ledger; "" before first use
+  size_t count, room;          // of marks; room: for how many there is memory
   tw_ledger_mark_note *marks;  // by slot
 } tw_ledger_key;
 

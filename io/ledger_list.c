@@ -6,13 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/memory.h"
 #include "io/ledger_paths.h"
-
-// Room for one more element of `size` bytes behind `count` of them.
-static void *grow(void *array, size_t count, size_t size) {
-  if (count & (count + 1)) return array;  // 0, 1, 3, 7, ...: full
-  return realloc(array, (2 * count + 1) * size);
-}
 
 static int by_slot(const void *a, const void *b) {
   const tw_ledger_mark_note *x = a, *y = b;
@@ -29,9 +24,7 @@ static tw_status add_mark(const tw_ledger *ledger, const char *name, uint64_t sl
   tw_ledger_path path;
   char note[2048];
   TW_TRY(tw_ledger_key_path(ledger, key->party, &key->key_id, name, &path));
-  void *grown = grow(key->marks, key->count, sizeof *key->marks);
-  if (!grown) return tw_fail(TW_ERR_MEMORY, "%s: out of memory", path.text);
-  key->marks = grown;
+  TW_TRY(tw_grow((void **)&key->marks, &key->room, key->count + 1, sizeof *key->marks));
   tw_ledger_mark_note *mark = &key->marks[key->count++];
   tw_ledger_read_note(path.text, note, sizeof note);
   mark->slot = slot;
@@ -59,7 +52,7 @@ typedef struct {
   const tw_ledger *ledger;
   int party;
   tw_ledger_key *keys;
-  size_t count;
+  size_t count, room;
 } listing;
 
 static tw_status each_mark(void *state, const char *name) {
@@ -74,9 +67,7 @@ static tw_status each_key(void *state, const char *name) {
   bool there;
   char note[256];
   if (!tw_is_hex(name, 32)) return TW_OK;
-  void *grown = grow(l->keys, l->count, sizeof *l->keys);
-  if (!grown) return tw_fail(TW_ERR_MEMORY, "%s: out of memory", l->ledger->dir);
-  l->keys = grown;
+  TW_TRY(tw_grow((void **)&l->keys, &l->room, l->count + 1, sizeof *l->keys));
   tw_ledger_key *key = &l->keys[l->count++];
   *key = (tw_ledger_key){.party = l->party};
   memcpy(key->key_id.hex, name, sizeof key->key_id.hex);

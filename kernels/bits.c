@@ -1,4 +1,4 @@
-// Copies, expansion and products of opened bits, on planes of 64 elements a word.
+// Copies and products of opened bits, on planes of 64 elements a word.
 #include <string.h>
 
 #include "base/memory.h"
@@ -19,15 +19,6 @@ void tw_bits_copy(const uint64_t *src, size_t src_first, size_t n, uint64_t *dst
   for (size_t j = 0; j < n; j += 64) {
     uint64_t keep = n - j >= 64 ? ~0ull : (1ull << (n - j)) - 1;
     dst[j / 64] = word_at(src, src_first + j, words) & keep;
-  }
-}
-
-void tw_bits_expand(const uint64_t *plane, size_t first, size_t n, uint64_t *out) {
-  size_t words = tw_words(first + n);
-  for (size_t j = 0; j < n; j += 64) {
-    uint64_t bits = word_at(plane, first + j, words);
-    size_t count = n - j < 64 ? n - j : 64;
-    for (size_t i = 0; i < count; i++) out[j + i] = bits >> i & 1;
   }
 }
 

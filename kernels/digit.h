@@ -29,9 +29,6 @@ void tw_digit_leaf(const uint64_t *onehot, size_t words, int width, const uint64
 void tw_digit_lookup(const uint64_t *onehot, size_t words, int width, int sub_bits, const uint64_t *fine, size_t n,
                      const uint64_t *const *tables, int table_count, uint64_t *const *out);
 
-// Bits of planes to/from one byte... used by select: spread bit j of `plane` (starting at bit `first`) to u64 0/1.
-void tw_bits_expand(const uint64_t *plane, size_t first, size_t n, uint64_t *out);
-
 // Copy n bits from src starting at bit src_first to dst starting at bit 0; tail of the last dst word zero.
 void tw_bits_copy(const uint64_t *src, size_t src_first, size_t n, uint64_t *dst);
 

@@ -13,7 +13,7 @@
 #include "base/clock.h"
 #include "base/memory.h"
 #include "comm/opens.h"
-#include "jobs/engine/device_opener.h"
+#include "jobs/engine/device_probe.h"
 #include "jobs/parties/machine.h"
 #include "kernels/device.h"
 #include "kernels/digest.h"

@@ -6,14 +6,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/median.h"
 #include "base/memory.h"
 #include "comm/nccl.h"
 #include "jobs/engine/device_mailbox.h"
 #include "kernels/backend.h"
-#include "kernels/digest.h"
-#include "kernels/digit.h"
-#include "kernels/pack.h"
 
 // Words of a round, so that packing, the way and unpacking overlap in large messages: 4 MiB between GPUs, and for MPI
 // what stays in a core's cache.
@@ -171,6 +167,7 @@ void tw_device_opener_destroy(tw_device_opener *o, bool abort) {
 }
 
 const char *tw_device_opener_name(const tw_device_opener *o) { return o->name; }
+const tw_device_opener_options *tw_device_opener_get_options(const tw_device_opener *o) { return &o->o; }
 
 void tw_device_opener_stop_flag(tw_device_opener *o, const int *stop) {
   o->stop_flag = stop;
@@ -248,18 +245,8 @@ static void queued(void *state, size_t *words, size_t *jobs) {
   for (int i = 0; i < m->count; i++) *jobs += m->open[i].sequences;
 }
 
-static tw_status grow(void **list, size_t *room, size_t count, size_t size) {
-  if (count < *room) return TW_OK;
-  size_t wanted = *room ? 2 * *room : 1024;
-  void *larger = realloc(*list, wanted * size);
-  if (!larger) return tw_fail(TW_ERR_MEMORY, "out of memory for a list of messages");
-  *list = larger;
-  *room = wanted;
-  return TW_OK;
-}
-
 static tw_status note_for_relay(tw_device_opener *o, int box, int rounds) {
-  TW_TRY(grow((void **)&o->relayed, &o->relayed_room, o->relayed_count, sizeof *o->relayed));
+  TW_TRY(tw_grow((void **)&o->relayed, &o->relayed_room, o->relayed_count + 1, sizeof *o->relayed));
   tw_relay_message *m = &o->relayed[o->relayed_count++];
   *m = (tw_relay_message){.box = box, .blocks = tw_exchange_blocks(&o->queue, &o->boxes.box[box]), .rounds = rounds};
   for (int r = 0; r <= rounds; r++) m->round[r] = tw_exchange_word_of_round(&o->queue, rounds, r);
@@ -313,7 +300,7 @@ static tw_status start(void *state, tw_flush_reason reason, uint64_t *message) {
   }
   TW_TRY(o->boxes.count ? exchange_by_mailbox(o, l) : exchange_by_nccl(o, l));
   if (o->o.halves > 1) TW_TRY(tw_device_event_record(o->halves[l].done, o->halves[l].stream));
-  TW_TRY(grow((void **)&o->half_of, &o->half_of_room, o->counts.flushes, sizeof *o->half_of));
+  TW_TRY(tw_grow((void **)&o->half_of, &o->half_of_room, o->counts.flushes + 1, sizeof *o->half_of));
   o->half_of[o->counts.flushes++] = (int8_t)l;
   o->counts.payload_bytes += 8 * tw_device_message_words(&o->queue);
   memset(&o->queue, 0, sizeof o->queue);
@@ -386,125 +373,6 @@ tw_status tw_device_opener_transcript(tw_device_opener *o, char transcript[65]) 
   crypto_generichash_blake2b(digest, sizeof digest, memory, bytes, NULL, 0);
   sodium_bin2hex(transcript, 65, digest, sizeof digest);
   tw_free(memory);
-  return status;
-}
-
-// ---- probe ----
-
-enum { PROBE_RING = 32 };
-
-// Word j of a party's share and mask: ring elements, or words of one bit plane.
-static uint64_t probe_share(int party, size_t j) { return tw_mix(2 * j + (uint64_t)party); }
-static uint64_t probe_mask(int party, size_t j) { return tw_mix(~(2 * j + (uint64_t)party)); }
-
-static uint64_t probe_opened(bool bits, size_t j) {
-  uint64_t x[4] = {probe_share(0, j), probe_share(1, j), probe_mask(0, j), probe_mask(1, j)};
-  return bits ? x[0] ^ x[1] ^ x[2] ^ x[3] : (x[0] + x[1] + x[2] + x[3]) & tw_mask(PROBE_RING);
-}
-
-typedef struct {
-  bool bits;
-  size_t n;                             // words of the arrays
-  uint64_t *host, *share, *mask, *out;  // out: device
-  void *graph, *timer[2];
-} probe;
-
-static tw_status make_probe(tw_device_opener *o, probe *p) {
-  void *memory;
-  uint64_t **arrays[] = {&p->share, &p->mask, &p->out};
-  TW_TRY(tw_alloc(8 * p->n, &memory));
-  p->host = memory;
-  for (int i = 0; i < 3; i++) {
-    TW_TRY(tw_cuda_backend.alloc(8 * p->n, &memory));
-    *arrays[i] = memory;
-    for (size_t j = 0; j < p->n; j++)
-      p->host[j] = i == 0 ? probe_share(o->o.channel->party, j) : probe_mask(o->o.channel->party, j);
-    TW_TRY(tw_cuda_backend.upload(memory, p->host, 8 * p->n, o->halves[0].stream));
-    TW_TRY(tw_device_wait(o->halves[0].stream));
-  }
-  for (int i = 0; i < 2; i++) TW_TRY(tw_device_timer_create(&p->timer[i]));
-  return TW_OK;
-}
-
-static void free_probe(probe *p) {
-  uint64_t *arrays[] = {p->share, p->mask, p->out};
-  for (int i = 0; i < 3; i++)
-    if (arrays[i]) tw_cuda_backend.release(arrays[i], 8 * p->n);
-  tw_free(p->host);
-  tw_device_graph_destroy(p->graph);
-  for (int i = 0; i < 2; i++) tw_device_event_destroy(p->timer[i]);
-}
-
-static tw_status record_probe(tw_device_opener *o, const probe *p, int count) {
-  uint64_t message;
-  tw_open_request r = {.bits = p->bits,
-                       .width = p->bits ? 1 : PROBE_RING,
-                       .n = p->bits ? 64 * p->n : p->n,
-                       .words = p->n,
-                       .share = p->share,
-                       .mask = p->mask,
-                       .out = p->out};
-  TW_TRY(tw_device_opener_record_begin(o));
-  for (int i = 0; i <= count; i++) {
-    TW_TRY(open_one(o, 0, &r));
-    TW_TRY(start(o, TW_FLUSH_DEMAND, &message));
-    if (i == 0) TW_TRY(tw_device_timer_record(p->timer[0], o->halves[0].stream));  // the parties have met
-  }
-  TW_TRY(tw_device_timer_record(p->timer[1], o->halves[0].stream));
-  return tw_device_opener_record_end(o);
-}
-
-static tw_status capture_probe(tw_device_opener *o, probe *p, int count) {
-  TW_TRY(tw_device_capture_begin(o->halves[0].stream));
-  if (o->o.halves > 1) {
-    TW_TRY(tw_device_event_record(o->halves[0].ready, o->halves[0].stream));
-    TW_TRY(tw_device_event_wait(o->halves[0].ready, o->halves[1].stream));
-  }
-  tw_status recorded = record_probe(o, p, count);
-  if (o->o.halves > 1 && recorded == TW_OK) {
-    recorded = tw_device_event_record(o->halves[1].ready, o->halves[1].stream);
-    if (recorded == TW_OK) recorded = tw_device_event_wait(o->halves[1].ready, o->halves[0].stream);
-  }
-  return tw_device_capture_end(o->halves[0].stream, recorded, &p->graph);
-}
-
-static tw_status run_probe(tw_device_opener *o, const probe *p) {
-  void *stream = o->halves[0].stream;
-  TW_TRY(tw_device_opener_run_begin(o));
-  tw_status status = tw_device_graph_launch(p->graph, stream);
-  if (status == TW_OK) status = tw_device_wait_for(stream, o->o.channel->timeout_seconds);
-  tw_status ended = tw_device_opener_run_end(o, status != TW_OK);
-  TW_TRY(status);
-  return ended;
-}
-
-static tw_status check_probe(tw_device_opener *o, const probe *p) {
-  TW_TRY(tw_cuda_backend.download(p->host, p->out, 8 * p->n, o->halves[0].stream));
-  for (size_t j = 0; j < p->n; j++)
-    if (p->host[j] != probe_opened(p->bits, j))
-      return tw_fail(TW_ERR_PEER, "--transport %s delivers wrong bytes (word %zu of %zu); use another",
-                     tw_transport_word(o->o.transport), j, p->n);
-  return TW_OK;
-}
-
-static tw_status measure_probe(tw_device_opener *o, probe *p, int count, double *seconds) {
-  enum { RUNS = 3 };
-  double taken[RUNS];
-  TW_TRY(make_probe(o, p));
-  TW_TRY(capture_probe(o, p, count));
-  TW_TRY(run_probe(o, p));  // warms up
-  for (int i = 0; i < RUNS; i++) {
-    TW_TRY(run_probe(o, p));
-    TW_TRY(tw_device_timer_between(p->timer[0], p->timer[1], &taken[i]));
-  }
-  *seconds = tw_median(taken, RUNS) / count;
-  return check_probe(o, p);
-}
-
-tw_status tw_device_opener_probe(tw_device_opener *o, size_t bytes, bool bits, int count, double *seconds) {
-  probe p = {.bits = bits, .n = bits ? bytes / 8 : 8 * bytes / PROBE_RING};
-  tw_status status = measure_probe(o, &p, count, seconds);
-  free_probe(&p);
   return status;
 }
 #endif

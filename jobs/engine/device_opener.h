@@ -31,6 +31,7 @@ tw_status tw_device_opener_choose(tw_device_opener_options *options, const tw_wa
 void tw_device_opener_destroy(tw_device_opener *o, bool abort);
 tw_opener tw_device_opener_table(tw_device_opener *o);
 const char *tw_device_opener_name(const tw_device_opener *o);  // the transport, in words
+const tw_device_opener_options *tw_device_opener_get_options(const tw_device_opener *o);
 
 // Around the recording of an online phase: counts and digests from zero; where the next run's messages begin.
 tw_status tw_device_opener_record_begin(tw_device_opener *o);
@@ -51,9 +52,7 @@ tw_device_opener_counts tw_device_opener_get_counts(const tw_device_opener *o);
 tw_status tw_device_opener_comm_ns(const tw_device_opener *o, uint64_t *sum);
 tw_status tw_device_opener_transcript(tw_device_opener *o, char transcript[65]);
 
-// One open of `bytes` packed bytes of a 32-bit ring, or of bits, from share and mask to opened value, `count` times
-// (fewer than TW_PROBE_MESSAGES) one behind the other in a graph; checks what was opened. Seconds of one.
+// Most messages of a probe (jobs/engine/device_probe.h).
 enum { TW_PROBE_MESSAGES = 1024 };
-tw_status tw_device_opener_probe(tw_device_opener *o, size_t bytes, bool bits, int count, double *seconds);
 
 #endif

@@ -18,6 +18,7 @@ tw_status tw_device_choose(tw_device_kind wanted, int local_rank, tw_device_kind
 
 #include "base/memory.h"
 #include "io/keys.h"
+#include "jobs/engine/device_probe.h"
 #include "kernels/device.h"
 
 tw_status tw_device_choose(tw_device_kind wanted, int local_rank, tw_device_kind *chosen, int *index) {

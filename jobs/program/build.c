@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/memory.h"
+
 int tw_build_fail(tw_builder *b, tw_status code, const char *format, ...) {
   if (b->status != TW_OK) return 0;
   b->status = code;
@@ -19,15 +21,12 @@ int tw_build_fail(tw_builder *b, tw_status code, const char *format, ...) {
 }
 
 bool tw_builder_grow(tw_builder *b, void **array, int *room, int need, size_t size) {
-  if (need <= *room) return true;
-  int want = need + need / 2 + 64;
-  void *bigger = realloc(*array, (size_t)want * size);
-  if (!bigger) {
-    tw_build_fail(b, TW_ERR_MEMORY, "out of memory for a program of %d entries", want);
+  size_t now = (size_t)*room;
+  if (tw_grow(array, &now, (size_t)need, size) != TW_OK) {
+    tw_build_fail(b, TW_ERR_MEMORY, "out of memory for a program of %d entries", need);
     return false;
   }
-  *array = bigger;
-  *room = want;
+  *room = (int)now;
   return true;
 }
 
@@ -157,15 +156,9 @@ void tw_emit_tokens(tw_op *op, int at, tw_tokens tokens) {
 void tw_emit_list(tw_builder *b, tw_op *op, const int64_t *values, size_t count) {
   tw_program *p = b->program;
   if (b->status != TW_OK) return;
-  if (p->pool_count + count > p->pool_room) {
-    size_t want = (p->pool_count + count) * 3 / 2 + 256;
-    int64_t *bigger = realloc(p->pool, want * sizeof(int64_t));
-    if (!bigger) {
-      tw_build_fail(b, TW_ERR_MEMORY, "out of memory for a program's lists");
-      return;
-    }
-    p->pool = bigger;
-    p->pool_room = want;
+  if (tw_grow((void **)&p->pool, &p->pool_room, p->pool_count + count, sizeof *p->pool) != TW_OK) {
+    tw_build_fail(b, TW_ERR_MEMORY, "out of memory for a program's lists");
+    return;
   }
   op->list = p->pool_count;
   op->list_count = count;

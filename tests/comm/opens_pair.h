@@ -113,11 +113,17 @@ typedef struct party {
   tw_opens_stats stats;
 } party;
 
+static inline size_t pending(const tw_opens *o) {
+  size_t words, jobs;
+  tw_opens_queued(o, &words, &jobs);
+  return jobs;
+}
+
 static inline tw_status one_flush(party *p) {
   for (int i = 0; i < p->count; i++) TW_TRY(queue_item(p->opens, &p->items[i], p->party));
-  if (tw_opens_pending(p->opens) != (size_t)p->count) p->wrong++;
+  if (pending(p->opens) != (size_t)p->count) p->wrong++;
   TW_TRY(tw_opens_flush(p->opens));
-  if (tw_opens_pending(p->opens) != 0) p->wrong++;
+  if (pending(p->opens) != 0) p->wrong++;
   for (int i = 0; i < p->count; i++) p->wrong += !opened(&p->items[i], p->party);
   return TW_OK;
 }

@@ -58,7 +58,7 @@ static tw_status overlapped(party *p) {
       p->wrong += !opened(&p->items[i - 1], p->party) + !untouched(&p->items[i], p->party);
     }
     TW_TRY(tw_opens_start(p->opens, &message));
-    p->wrong += tw_opens_pending(p->opens) != 0;
+    p->wrong += pending(p->opens) != 0;
   }
   TW_TRY(tw_opens_finish(p->opens, message));
   p->wrong += !opened(&p->items[p->count - 1], p->party);
@@ -269,7 +269,7 @@ static void impossible_arguments(void) {
   CU_ASSERT_EQUAL(tw_opens_bits(o, 1, 1, 65536, 1, &word), TW_ERR_INTERNAL);
   CU_ASSERT_EQUAL(tw_opens_ring(o, 1, 1, 8, 1, NULL), TW_ERR_INTERNAL);
   CU_ASSERT_EQUAL(tw_opens_ring(o, 1, 1, 8, SIZE_MAX, &word), TW_ERR_INTERNAL);
-  CU_ASSERT_EQUAL(tw_opens_pending(o), 0);
+  CU_ASSERT_EQUAL(pending(o), 0);
   CU_ASSERT_EQUAL(word, 1);
   pair_close(parties);
 }

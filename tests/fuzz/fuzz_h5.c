@@ -71,15 +71,14 @@ static void seal_keys(const char *path) {
 static void read_keys(const char *path) {
   tw_keys *keys;
   if (tw_keys_open(path, 0, &keys) != TW_OK) return;
-  uint64_t count = tw_keys_get_info(keys)->count, bytes = tw_keys_get_info(keys)->slot_bytes;
+  uint64_t count = tw_keys_get_info(keys)->count;
   for (uint64_t slot = 0; slot < count && slot < 4; slot++) {
-    uint8_t seed[32], data[512];
+    static uint8_t data[TW_KEY_CHUNK];
+    uint8_t seed[32];
     tw_key_stream *s;
     (void)tw_keys_seed(keys, slot, seed);
     if (tw_key_stream_create(keys, slot, &s) != TW_OK) continue;
-    tw_status status = TW_OK;
-    for (uint64_t done = 0; done < bytes && done < 1 << 16 && status == TW_OK; done += sizeof data)
-      status = tw_key_stream_read(s, data, bytes - done < sizeof data ? (size_t)(bytes - done) : sizeof data);
+    (void)tw_key_stream_chunk(s, 0, data);
     tw_key_stream_destroy(s);
     if (slot == 1) (void)tw_keys_erase_seeds(keys, &slot, 1);
   }

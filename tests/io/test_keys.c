@@ -18,7 +18,7 @@
 #include "tests/common/scratch.h"
 #include "tests/common/suite.h"
 
-enum { SLOTS = 3, INDEX = 5 };
+enum { SLOTS = 3, INDEX = 5, CHUNKS = 3 };
 static const size_t slot_bytes = 2 * TW_KEY_CHUNK + 777 * 64;
 
 static uint8_t *corrections[SLOTS];
@@ -72,10 +72,15 @@ static bool same_header(const tw_keys_info *a) {
          !memcmp(a->index, entries, sizeof entries);
 }
 
+static bool is_chunk(const uint8_t *block, uint64_t slot, uint64_t number) {
+  size_t at = (size_t)number * TW_KEY_CHUNK, part = slot_bytes - at < TW_KEY_CHUNK ? slot_bytes - at : TW_KEY_CHUNK;
+  return memcmp(block, corrections[slot] + at, part) == 0;
+}
+
 // Reads everything; *same tells whether what was handed out is what was written.
 static tw_status read_file(const char *path, bool *same) {
   tw_keys *keys;
-  static uint8_t block[700001];
+  static uint8_t block[TW_KEY_CHUNK];
   *same = true;
   TW_TRY(tw_keys_open(path, info.party, &keys));
   *same = same_header(tw_keys_get_info(keys));
@@ -86,11 +91,9 @@ static tw_status read_file(const char *path, bool *same) {
     status = tw_keys_seed(keys, s, seed);
     if (status == TW_OK && memcmp(seed, seeds[s], 32)) *same = false;
     if (status == TW_OK) status = tw_key_stream_create(keys, s, &stream);
-    for (size_t at = 0; status == TW_OK && at < slot_bytes;) {
-      size_t part = slot_bytes - at < sizeof block ? slot_bytes - at : sizeof block;
-      status = tw_key_stream_read(stream, block, part);
-      if (status == TW_OK && memcmp(block, corrections[s] + at, part)) *same = false;
-      at += part;
+    for (uint64_t c = 0; status == TW_OK && c < CHUNKS; c++) {
+      status = tw_key_stream_chunk(stream, c, block);
+      if (status == TW_OK && !is_chunk(block, s, c)) *same = false;
     }
     tw_key_stream_destroy(stream);
   }
@@ -150,8 +153,7 @@ static void test_streams(void) {
   const char *path = in_folder("s.keys.p0.h5");
   tw_keys *keys;
   tw_key_stream *s[SLOTS];
-  size_t at[SLOTS] = {0};
-  uint8_t *block = malloc(slot_bytes);
+  uint8_t *block = malloc(TW_KEY_CHUNK);
   fresh(0);
   CU_ASSERT_EQUAL_FATAL(write_file(path), TW_OK);
   CU_ASSERT_EQUAL_FATAL(tw_keys_open(path, 0, &keys), TW_OK);
@@ -159,14 +161,12 @@ static void test_streams(void) {
   bool same = true;
   for (int turn = 0; turn < 60; turn++) {
     int i = (int)randombytes_uniform(SLOTS);
-    size_t part = randombytes_uniform(300000);
-    if (part > slot_bytes - at[i]) part = slot_bytes - at[i];
-    CU_ASSERT_EQUAL(tw_key_stream_read(s[i], block, part), TW_OK);
-    same = same && !memcmp(block, corrections[i] + at[i], part);
-    at[i] += part;
+    uint64_t number = randombytes_uniform(CHUNKS);
+    CU_ASSERT_EQUAL(tw_key_stream_chunk(s[i], number, block), TW_OK);
+    same = same && is_chunk(block, (uint64_t)i, number);
   }
   CU_ASSERT_TRUE(same);
-  CU_ASSERT_EQUAL(tw_key_stream_read(s[1], block, slot_bytes - at[1] + 1), TW_ERR_INTERNAL);
+  CU_ASSERT_EQUAL(tw_key_stream_chunk(s[1], CHUNKS, block), TW_ERR_INTERNAL);
   for (int i = 0; i < SLOTS; i++) tw_key_stream_destroy(s[i]);
   tw_key_stream *none;
   CU_ASSERT_EQUAL(tw_key_stream_create(keys, SLOTS, &none), TW_ERR_USAGE);

@@ -8,7 +8,7 @@
 #include "jobs/engine/engine.h"
 
 typedef struct {
-  const char *shape;  // as `import --synthetic`
+  const char *shape;  // as `import --shape`
   int layers;         // 0: the shape's own
   int seq, batch, repeat, party;
   uint64_t number;

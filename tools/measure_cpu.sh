@@ -10,7 +10,7 @@ source "$(dirname "${BASH_SOURCE[0]}")/measure.bash"
 
 lan=(--link-latency 100us --link-rate 10Gbit/s) wan=(--link-latency 20ms --link-rate 200Mbit/s)
 model() { # NAME MODEL OPTION...
-  measure "model-$1" "${pair[@]}" "$twain" bench model --shape "$2" --seq 128 --device cpu --json "${@:3}"
+  measure "model-$1" "${pair[@]}" "$twain" bench model --shape "$2" --seq 128 --device cpu --prepare before --json "${@:3}"
 }
 
 for name in bert-tiny minilm bert-base; do

@@ -1,10 +1,11 @@
 #!/usr/bin/env python3
 """Keeps what was measured, and fills the tables of README.md and docs/performance.md with it.
 
-    tools/measured.py keep RAW docs/measured/FOLDER   records of tools/measure.sh or measure_cpu.sh, without the names
-                                                      of host and user, become docs/measured/FOLDER/NAME.json
-    tools/measured.py tables                          fills the tables between <!-- table NAME --> and <!--end-->
-    tools/measured.py check                           exit code 1 if a table is not what the records give
+    tools/measured.py keep RAW docs/measured/FOLDER [COMMIT]
+                              records of tools/measure.sh or measure_cpu.sh, without the names of host and user, become
+                              docs/measured/FOLDER/NAME.json; COMMIT: of a program that was built outside a repository
+    tools/measured.py tables  fills the tables between <!-- table NAME --> and <!--end-->
+    tools/measured.py check   exit code 1 if a table is not what the records give
 
 A file holds a list of records, whose fields docs/records.md explains. "source" stands where a record was taken from an
 older document. docs/measured/peers.json and limits.json are lists of their own kind."""
@@ -34,20 +35,24 @@ def text_of(records):
     return "[\n" + ",\n".join(objects) + "\n]\n"
 
 
-def without_names(record):
+def without_names(record, commit):
     kept = {k: v for k, v in record.items() if v is not None and k not in HIDDEN}
-    if "command_line" in kept:
-        kept["command_line"] = re.sub(r"^\S*/", "", kept["command_line"])
+    kept["command_line"] = re.sub(r"^\S*/", "", kept["command_line"])
+    if commit and kept["git_commit"] == "unknown":
+        kept["git_commit"] = commit
     return kept
 
 
-def keep(raw, folder):
+def keep(raw, folder, commit=None):
     Path(folder).mkdir(parents=True, exist_ok=True)
     for path in sorted(Path(raw).glob("*.json")):
-        records = [without_names(r) for r in read(path)]
-        wrong = [r for r in records if r.get("verified") is False]
-        if not records or wrong:
-            raise SystemExit(f"{path}: {'an output differs from the emulator' if wrong else 'no record'}; not kept")
+        records = [without_names(r, commit) for r in read(path)]
+        wrong = "no record" if not records else \
+            "an output differs from the emulator's" if any(r.get("verified") is False for r in records) else \
+            "built from changed files" if any(r.get("git_dirty") for r in records) else \
+            "commit unknown" if any(r["git_commit"] == "unknown" for r in records) else None
+        if wrong:
+            raise SystemExit(f"{path}: {wrong}; not kept")
         (Path(folder) / path.name).write_text(text_of(records))
         print(f"kept {folder}/{path.name}")
 
@@ -92,9 +97,10 @@ class Records:
         machines = sorted({machine(r) for r in self.used})
         dates = sorted({r["date"][:10] for r in self.used})
         commits = sorted({r["git_commit"][:7] for r in self.used if r.get("git_commit")})
+        shared = any("load" in r.get("cores_shared", "") for r in self.used)
         self.used = []
         said = f"Command: {command}. Machine: {'; '.join(machines)}. Date: {', '.join(dates)}; " \
-            f"commit {', '.join(commits)}. <!--end-->"
+            f"commit {', '.join(commits)}. {'Other work shared the cores. ' if shared else ''}<!--end-->"
         return "\n".join(textwrap.wrap(said, 120, break_on_hyphens=False, break_long_words=False))
 
 
@@ -273,7 +279,7 @@ def filled(page, records):
 
 
 def main(arguments):
-    if len(arguments) == 3 and arguments[0] == "keep":
+    if len(arguments) in (3, 4) and arguments[0] == "keep":
         keep(*arguments[1:])
     elif arguments in (["tables"], ["check"]):
         wrong, records = 0, Records()

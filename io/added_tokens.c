@@ -130,7 +130,7 @@ static size_t skip_white_right(const char *text, size_t bytes, size_t stop) {
   return stop;
 }
 
-tw_status tw_added_split(const tw_added_set *set, const char *text, size_t bytes, tw_take_piece take, void *state) {
+tw_status tw_added_split(const tw_added_set *set, const char *text, size_t bytes, tw_take_stretch take, void *state) {
   size_t done = 0;  // all before has been handed out
   for (size_t at = 0; at < bytes;) {
     const pattern *found = longest_at(set, text + at, bytes - at);

@@ -11,8 +11,8 @@ typedef struct tw_added_set tw_added_set;
 tw_status tw_added_set_new(const tw_text_rules *rules, bool normalised, tw_added_set **out);
 void tw_added_set_free(tw_added_set *set);
 
-// Hand `text`, piece after piece, to `take`: id of an added token, or -1 with a stretch of other text.
-typedef tw_status (*tw_take_piece)(void *state, const char *text, size_t bytes, int id);
-tw_status tw_added_split(const tw_added_set *set, const char *text, size_t bytes, tw_take_piece take, void *state);
+// Hand `text`, stretch after stretch, to `take`: id of an added token, or -1 with a stretch of other text.
+typedef tw_status (*tw_take_stretch)(void *state, const char *text, size_t bytes, int id);
+tw_status tw_added_split(const tw_added_set *set, const char *text, size_t bytes, tw_take_stretch take, void *state);
 
 #endif

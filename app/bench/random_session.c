@@ -17,9 +17,9 @@ typedef struct {
   struct {
     void *memory;
     size_t bytes;
-  } * pieces;
+  } * arrays;
   void **operands;
-  int piece_count, piece_room, model_count;
+  int array_count, array_room, model_count;
   size_t *rows, *cols;
   uint64_t **vectors;
   tw_session_config config;
@@ -32,10 +32,10 @@ typedef struct {
 // ---- random memory of the backend
 
 static tw_status room(random_run *r, size_t bytes, void **out) {
-  if (r->piece_count == r->piece_room) return tw_fail(TW_ERR_INTERNAL, "a plan with more arrays than expected");
+  if (r->array_count == r->array_room) return tw_fail(TW_ERR_INTERNAL, "a plan with more arrays than expected");
   TW_TRY(r->o->backend->alloc(bytes, out));
-  r->pieces[r->piece_count].memory = *out;
-  r->pieces[r->piece_count++].bytes = bytes;
+  r->arrays[r->array_count].memory = *out;
+  r->arrays[r->array_count++].bytes = bytes;
   return TW_OK;
 }
 
@@ -287,9 +287,9 @@ static tw_status make_lists(random_run *r, void **tables) {
   enum { OTHERS = 16 };
   size_t count = (size_t)r->model_count;
   void *memory;
-  r->piece_room = r->model_count + r->program->table_count + TW_MOST_INPUTS + OTHERS;
-  TW_TRY(tw_alloc(sizeof *r->pieces * (size_t)r->piece_room, &memory));
-  r->pieces = memory;
+  r->array_room = r->model_count + r->program->table_count + TW_MOST_INPUTS + OTHERS;
+  TW_TRY(tw_alloc(sizeof *r->arrays * (size_t)r->array_room, &memory));
+  r->arrays = memory;
   TW_TRY(tw_alloc(sizeof(void *) * count, &memory));
   r->operands = memory;
   TW_TRY(tw_alloc(sizeof(size_t) * count, &memory));
@@ -312,8 +312,8 @@ static tw_status make(random_run *r, const uint64_t **tables) {
 static void release(random_run *r) {
   for (int i = 0; r->operands && i < r->model_count; i++)
     if (r->operands[i]) r->o->backend->operand_free(r->operands[i]);
-  for (int i = 0; i < r->piece_count; i++) r->o->backend->release(r->pieces[i].memory, r->pieces[i].bytes);
-  tw_free(r->pieces);
+  for (int i = 0; i < r->array_count; i++) r->o->backend->release(r->arrays[i].memory, r->arrays[i].bytes);
+  tw_free(r->arrays);
   tw_free(r->operands);
   tw_free(r->rows);
   tw_free(r->cols);

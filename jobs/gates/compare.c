@@ -1,7 +1,7 @@
 // Comparisons from digits, the window test, the row maximum and faithful truncation (protocols, sections 2, 6 and 8).
 #include <string.h>
 
-#include "jobs/program/build.h"
+#include "jobs/gates/digit.h"
 
 enum { NODE = 4, MAX_THRESHOLDS = 32, MAX_PRODUCTS = 1024 };
 
@@ -87,17 +87,50 @@ static int less_than(tw_builder *b, const tw_digits *d, int count, const uint64_
   return reduce_verdicts(b, v, sets, count);
 }
 
-int tw_at_least(tw_builder *b, const tw_digits *d, const int64_t *thresholds, int count) {
+// ---- what a wire is made ready for ----
+
+tw_compared tw_compare_wire(tw_builder *b, int wire) {
+  int widths[TW_MAX_DIGITS], count = tw_split_digits(tw_look(b, wire).ring - 1, widths);
+  tw_digits d = tw_deal_digits(b, wire, 0, widths, count, true, -1);
+  return tw_compared_by(&d);
+}
+
+// Digits below the window, the index digit, and those above: for a window up to the whole ring, for thresholds up to
+// the sign bit, which is dealt apart.
+tw_compared tw_compare_pieces(tw_builder *b, int wire, const tw_pieces *pieces) {
+  int widths[TW_MAX_DIGITS], index = 0, ring = tw_look(b, wire).ring;
+  tw_digits d;
+  if (pieces->asked == TW_ASK_NOTHING) {
+    d = tw_deal_digits(b, wire, pieces->low_bits, &pieces->index_bits, 1, false, index);
+    return tw_compared_by(&d);
+  }
+  index = tw_split_digits(pieces->low_bits, widths);
+  widths[index] = pieces->index_bits;
+  bool sign = pieces->asked == TW_ASK_AT_LEAST;
+  int above = ring - sign - pieces->low_bits - pieces->index_bits;
+  if (above < 1) {
+    tw_build_fail(b, TW_ERR_RANGE, "%s needs an argument ring of at least %d bits, not %d; raise the bound",
+                  pieces->name, pieces->low_bits + pieces->index_bits + sign + 1, ring);
+    above = 0;
+  }
+  int count = index + 1 + tw_split_digits(above, widths + index + 1);
+  d = tw_deal_digits(b, wire, 0, widths, count, sign, index);
+  return tw_compared_by(&d);
+}
+
+int tw_at_least(tw_builder *b, tw_compared x, const int64_t *thresholds, int count) {
+  tw_digits d;
+  if (!tw_digits_of(b, x, &d)) return 0;
   uint64_t offset[MAX_THRESHOLDS] = {0};
   tw_leaf sign[MAX_THRESHOLDS];
   tw_term terms[2 * MAX_THRESHOLDS];
-  if (count > MAX_THRESHOLDS || !d->sign_bit)
+  if (count > MAX_THRESHOLDS || !d.sign_bit)
     return tw_build_fail(b, TW_ERR_INTERNAL, "comparison with %d thresholds", count);
   for (int i = 0; i < count; i++) {
     offset[i] = (uint64_t)thresholds[i];
     sign[i] = (tw_leaf){offset[i], 0, TW_LEAF_SIGN};
   }
-  int lt = less_than(b, d, d->count, offset, count), signs = tw_leaves(b, d, sign, count);
+  int lt = less_than(b, &d, d.count, offset, count), signs = tw_leaves(b, &d, sign, count);
   for (int i = 0; i < count; i++) {
     terms[2 * i] = (tw_term){i, lt, i};
     terms[2 * i + 1] = (tw_term){i, signs, i};
@@ -125,13 +158,15 @@ static int equal_digits(tw_builder *b, const tw_digits *d, int from, const uint6
 }
 
 // Inside = E0 ^ beta (E0 ^ E1): E_v equality of the digits above the window of u^ - v 2^bits, beta the borrow below it.
-int tw_in_window(tw_builder *b, const tw_digits *d, int64_t lo, int bits) {
-  int low = 0, covered = d->low_bit;
-  while (low < d->count && covered < bits) covered += d->width[low++];
-  if (covered != bits || low == d->count || d->low_bit != 0)
+int tw_in_window(tw_builder *b, tw_compared x, int64_t lo, int bits) {
+  tw_digits d;
+  if (!tw_digits_of(b, x, &d)) return 0;
+  int low = 0, covered = d.low_bit;
+  while (low < d.count && covered < bits) covered += d.width[low++];
+  if (covered != bits || low == d.count || d.low_bit != 0)
     return tw_build_fail(b, TW_ERR_INTERNAL, "digits do not break at the window's %d bits", bits);
   uint64_t offset[2] = {(uint64_t)lo, (uint64_t)lo + (1ull << bits)};
-  int borrow = less_than(b, d, low, offset, 1), equal = equal_digits(b, d, low, offset);
+  int borrow = less_than(b, &d, low, offset, 1), equal = equal_digits(b, &d, low, offset);
   tw_term terms[4] = {{0, borrow, 0}, {1, equal, 0}, {2, equal, 0}, {2, equal, 1}};
   int opened = tw_open(b, tw_xor_planes(b, terms, 4, 3, NULL));
   tw_product p[2] = {{.out = 0, .count = 1}, {.out = 0, .count = 2}};
@@ -156,10 +191,9 @@ static int group_maximum(tw_builder *b, int x, size_t rows, size_t cols, size_t 
   size_t n = rows * groups;
   int pairs = group * (group - 1) / 2;
   int difference = tw_pair_differences(b, x, rows, cols, first, group, groups);
-  tw_digits d = tw_comparison_digits(b, difference);
   int64_t zero = 0;
-  int wins =
-      tw_kill_pairs(b, tw_at_least(b, &d, &zero, 1), rows, (int)first, group, groups, earlier, earlier_count, tokens);
+  int wins = tw_kill_pairs(b, tw_at_least(b, tw_compare_wire(b, difference), &zero, 1), rows, (int)first, group, groups,
+                           earlier, earlier_count, tokens);
   int opened = tw_open(b, tw_bits_reshape(b, wins, pairs, n));
   int ring = tw_look(b, x).ring, scale = tw_look(b, x).scale;
   if (group == 2) {  // x_1 + [x_0 >= x_1] (x_0 - x_1)

@@ -1,4 +1,6 @@
 // One-hot digits of a wire's mask, comparisons' leaves and table lookups on them (protocols, sections 5 to 7).
+#include "jobs/gates/digit.h"
+
 #include "jobs/gates/gate.h"
 #include "jobs/gates/mask_form.h"
 
@@ -95,7 +97,7 @@ static const tw_gate digits_gate = {"digits", digits_mask, digits_deal, NULL, di
 
 tw_digits tw_deal_digits(tw_builder *b, int wire, int low_bit, const int *widths, int count, bool sign_bit,
                          int looked_up) {
-  tw_digits d = {.wire = wire, .count = count, .low_bit = low_bit, .sign_bit = sign_bit};
+  tw_digits d = {.wire = wire, .count = count, .low_bit = low_bit, .sign_bit = sign_bit, .looked_up = looked_up};
   tw_tensor t = tw_look(b, wire);
   tw_op *op = tw_emit(b, &digits_gate);
   tw_emit_in(op, wire);
@@ -114,6 +116,7 @@ tw_digits tw_deal_digits(tw_builder *b, int wire, int low_bit, const int *widths
     tw_build_fail(b, TW_ERR_RANGE, "digits up to bit %d of a ring of %d bits", top, t.ring);
   tw_emit_list(b, op, list, (size_t)count);
   tw_emit_dealt(b, op, &(tw_dealt){TW_DEALT_BITS, planes, t.n}, 1);
+  d.op = b->program->op_count - 1;
   d.tensor = tw_emit_out(b, op, (tw_tensor){.kind = TW_ONEHOT, .planes = planes, .n = t.n});
   return d;
 }
@@ -125,9 +128,20 @@ int tw_split_digits(int bits, int *widths) {
   return count;
 }
 
-tw_digits tw_comparison_digits(tw_builder *b, int wire) {
-  int widths[TW_MAX_DIGITS], count = tw_split_digits(tw_look(b, wire).ring - 1, widths);
-  return tw_deal_digits(b, wire, 0, widths, count, true, -1);
+tw_compared tw_compared_by(const tw_digits *d) { return (tw_compared){d->op}; }
+
+bool tw_digits_of(const tw_builder *b, tw_compared compared, tw_digits *out) {
+  if (b->status != TW_OK) return false;
+  const tw_op *op = &b->program->ops[compared.op];
+  *out = (tw_digits){.op = compared.op,
+                     .tensor = op->out[0],
+                     .wire = op->in[0],
+                     .count = (int)op->list_count,
+                     .low_bit = (int)op->arg[DIGITS_LOW],
+                     .sign_bit = op->arg[DIGITS_SIGN] != 0,
+                     .looked_up = (int)op->arg[DIGITS_LOOKED_UP]};
+  for (int i = 0; i < out->count; i++) out->width[i] = (int)b->program->pool[op->list + (size_t)i];
+  return true;
 }
 
 // ---- leaves: local ----
@@ -258,27 +272,34 @@ static tw_status lookup_emulate(tw_session *s, const tw_op *op) {
 
 static const tw_gate lookup_gate = {"lookup", NULL, NULL, NULL, lookup_party, lookup_emulate};
 
-void tw_lookup(tw_builder *b, const tw_digits *d, int index, int sub_bits, uint64_t offset, const int table[2],
-               int ring, const int scale[2], int out[2]) {
-  tw_op *op = tw_emit(b, &lookup_gate);
-  tw_emit_in(op, d->tensor);
-  tw_emit_in(op, d->wire);
-  int low = d->low_bit;
-  for (int i = 0; i < index; i++) {
-    op->arg[LOOKUP_PLANE] += 1 << d->width[i];
-    low += d->width[i];
+void tw_lookup(tw_builder *b, tw_compared compared, int sub_bits, uint64_t lo, const int table[2], int ring,
+               const int scale[2], int out[2]) {
+  tw_digits d;
+  out[0] = out[1] = 0;
+  if (!tw_digits_of(b, compared, &d)) return;
+  if (d.looked_up < 0) {
+    tw_build_fail(b, TW_ERR_INTERNAL, "a lookup by a wire that was not made ready for it");
+    return;
   }
-  if (low > 0) tw_form_dithers(b, d->wire, "looked up");
-  op->arg[LOOKUP_WIDTH] = d->width[index];
+  tw_op *op = tw_emit(b, &lookup_gate);
+  tw_emit_in(op, d.tensor);
+  tw_emit_in(op, d.wire);
+  int low = d.low_bit, index = d.looked_up;
+  for (int i = 0; i < index; i++) {
+    op->arg[LOOKUP_PLANE] += 1 << d.width[i];
+    low += d.width[i];
+  }
+  if (low > 0) tw_form_dithers(b, d.wire, "looked up");
+  op->arg[LOOKUP_WIDTH] = d.width[index];
   op->arg[LOOKUP_SUB_BITS] = sub_bits;
-  op->arg[LOOKUP_OFFSET] = (int64_t)offset;
+  op->arg[LOOKUP_OFFSET] = (int64_t)lo;
   op->arg[LOOKUP_LOW] = low;
   for (int i = 0; i < 2; i++) {
     op->arg[LOOKUP_TABLES + i] = table[i];
-    if (b->program->tables[table[i]].n != (size_t)1 << (d->width[index] + sub_bits))
+    if (b->program->tables[table[i]].n != (size_t)1 << (d.width[index] + sub_bits))
       tw_build_fail(b, TW_ERR_MISMATCH, "table %s does not fit its digit", b->program->tables[table[i]].name);
   }
-  tw_tensor t = {.kind = TW_SHARE, .ring = ring, .n = tw_look(b, d->wire).n};
+  tw_tensor t = {.kind = TW_SHARE, .ring = ring, .n = tw_look(b, d.wire).n};
   for (int i = 0; i < 2; i++) {
     t.scale = scale[i];
     out[i] = tw_emit_out(b, op, t);

@@ -2,6 +2,7 @@
 
 #include <stdio.h>
 
+#include "jobs/gates/digit.h"
 #include "jobs/gates/gate.h"
 #include "jobs/gates/mask_form.h"
 #include "kernels/bit_ops.h"

@@ -1,6 +1,7 @@
 // The linear piece of a scalar function: P = A + B x from the opened s A, s B and x, where s = +-1 is known to the
 // dealer alone (protocols, section 7). With A^ = sA + r_A, B^ = sB + r_B, X^ = x + r:
 //   P = s (A^ + B^ X^) - X^ [s r_B] - B^ [s r] + [s (r_B r - r_A)]: four corrections in the piece's ring.
+#include "jobs/gates/digit.h"
 #include "jobs/gates/gate.h"
 
 enum { SIGN, SIGN_RB, SIGN_R, SIGN_REST, PARTS };
@@ -57,13 +58,15 @@ static tw_status piece_emulate(tw_session *s, const tw_op *op) {
 
 static const tw_gate piece_gate = {"piece", NULL, piece_deal, NULL, piece_party, piece_emulate};
 
-int tw_piece(tw_builder *b, int a, int bb, int x, const tw_digits *d) {
+int tw_piece(tw_builder *b, int a, int bb, int x, tw_compared compared) {
+  tw_digits d;
+  if (!tw_digits_of(b, compared, &d)) return 0;
   tw_tensor ta = tw_look(b, a), tb = tw_look(b, bb), tx = tw_look(b, x);
   tw_op *op = tw_emit(b, &piece_gate);
   tw_emit_in(op, a);
   tw_emit_in(op, bb);
   tw_emit_in(op, x);
-  tw_emit_in(op, d->tensor);
+  tw_emit_in(op, d.tensor);
   if (ta.ring != tb.ring || tx.ring < ta.ring || ta.scale != tb.scale + tx.scale)
     return tw_build_fail(b, TW_ERR_RANGE, "a piece of ring %d with an argument of ring %d", ta.ring, tx.ring);
   tw_dealt dealt[PARTS];

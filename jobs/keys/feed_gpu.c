@@ -10,7 +10,7 @@
 #include "kernels/backend.h"
 #include "kernels/device.h"
 
-enum { PIECE = 8 << 20, DEPTH = 48, MOST_READERS = 14, PATIENCE = 10 };  // the ring: 384 MiB
+enum { BLOCK = 8 << 20, DEPTH = 48, MOST_READERS = 14, PATIENCE = 10 };  // the ring: 384 MiB
 // Bytes of a slot that are copied ahead of the gates: two layers of BERT-large. All at once, they would be in the way
 // of openings through host memory.
 enum { LEAD = 96 << 20 };
@@ -52,7 +52,7 @@ static tw_status create_ring(tw_key_feed *f) {
   int all = f->blocks * f->o.batch;
   f->ring_options = (tw_key_ring_options){.slot_bytes = f->o.slot_bytes,
                                           .batch = f->o.batch,
-                                          .block_bytes = PIECE,
+                                          .block_bytes = BLOCK,
                                           .depth = all < DEPTH ? all : DEPTH,
                                           .in_order = true,
                                           .polled = true,
@@ -66,7 +66,7 @@ static tw_status create_ring(tw_key_feed *f) {
 
 static tw_status create_lists(tw_key_feed *f) {
   void *memory;
-  TW_TRY(tw_key_blocks(f->o.slot_bytes, PIECE, &f->starts, &f->blocks));
+  TW_TRY(tw_key_blocks(f->o.slot_bytes, BLOCK, &f->starts, &f->blocks));
   TW_TRY(tw_alloc(8 * (size_t)f->o.batch, &memory));
   f->read = memory;
   TW_TRY(tw_alloc(sizeof(uint8_t *) * (size_t)f->o.batch, &memory));

@@ -128,11 +128,11 @@ static int exponent_bits(tw_builder *b, tw_tokens tokens, int v) {
   uint8_t constant[PLANES] = {[0] = 1, [SMALL] = 1};
   int count = 0, guards = b->guard ? 2 : 0;
   for (int i = 0; i < EXPONENTS - 1; i++) thresholds[i] = (int64_t)1 << (V_SCALE + LOWEST + 1 + i);
-  tw_digits digits = tw_comparison_digits(b, v);
+  tw_compared compared = tw_compare_wire(b, v);
   thresholds[EXPONENTS - 1] = (int64_t)1 << (V_SCALE + LOWEST);
   thresholds[EXPONENTS] = (int64_t)1 << (V_SCALE + HIGHEST + 1);
   tw_declare_range(b, v, "sum of squares", thresholds[EXPONENTS - 1], thresholds[EXPONENTS], TW_BY_ROW, 1, tokens);
-  int t = tw_at_least(b, &digits, thresholds, EXPONENTS - 1 + guards);
+  int t = tw_at_least(b, compared, thresholds, EXPONENTS - 1 + guards);
   for (int i = 0; i < EXPONENTS; i++) {
     if (i > 0) terms[count++] = (tw_term){i, t, i - 1};
     if (i < EXPONENTS - 1) terms[count++] = (tw_term){i, t, i};

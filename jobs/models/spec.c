@@ -66,45 +66,23 @@ static int find_table(tw_builder *b, const tw_spec *spec, char which) {
   return -1;
 }
 
-// Digits below the window, the index digit, and those above (for a zero outside up to the whole ring, for sides up to
-// the sign bit, which is dealt apart).
-static tw_digits deal_spec_digits(tw_builder *b, int x, const tw_spec *spec, int *index) {
-  int widths[TW_MAX_DIGITS], count = 0, ring = tw_look(b, x).ring;
-  if (spec->region == TW_EVERYWHERE) {
-    *index = 0;
-    return tw_deal_digits(b, x, spec->low_bits, &spec->width, 1, false, 0);
-  }
-  count = tw_split_digits(spec->low_bits, widths);
-  *index = count;
-  widths[count++] = spec->width;
-  bool sides = spec->region == TW_SIDES;
-  int above = ring - sides - spec->low_bits - spec->width;
-  if (above < 1) {
-    tw_build_fail(b, TW_ERR_RANGE, "%s needs an argument ring of at least %d bits, not %d; raise the bound", spec->name,
-                  spec->low_bits + spec->width + sides + 1, ring);
-    above = 0;
-  }
-  count += tw_split_digits(above, widths + count);
-  return tw_deal_digits(b, x, 0, widths, count, sides, *index);
-}
-
 // Opened A + B x at out_scale; beside it the caller compares.
-static int piece_value(tw_builder *b, int x, const tw_spec *spec, const tw_digits *d, int index, uint64_t lo) {
+static int piece_value(tw_builder *b, int x, const tw_spec *spec, tw_compared compared, uint64_t lo) {
   int table[2] = {find_table(b, spec, 'A'), find_table(b, spec, 'B')}, entry[2];
   if (table[0] < 0 || table[1] < 0) return 0;
   int scale[2] = {spec->slope_scale + spec->argument_scale, spec->slope_scale};
-  tw_lookup(b, d, index, spec->sub_bits, lo, table, spec->ring, scale, entry);
+  tw_lookup(b, compared, spec->sub_bits, lo, table, spec->ring, scale, entry);
   int a = tw_open(b, entry[0]), slope = tw_open(b, entry[1]);
   if (spec->ring > tw_look(b, x).ring) x = tw_open(b, tw_extend(b, x, spec->ring));
-  int p = tw_open(b, tw_piece(b, a, slope, x, d));
+  int p = tw_open(b, tw_piece(b, a, slope, x, compared));
   return tw_truncate_dithered(b, p, scale[0] - spec->out_scale);
 }
 
 // y = i P + d (c_R + s_R x) + e (c_L + s_L x), i inside, d right, e = 1 - i - d left.
-static int with_sides(tw_builder *b, int x, int p, const tw_spec *spec, const tw_digits *digits, int64_t lo,
+static int with_sides(tw_builder *b, int x, int p, const tw_spec *spec, tw_compared compared, int64_t lo,
                       int out_ring) {
   int64_t hi = lo + ((((int64_t)1 << spec->width) - 1) << spec->low_bits), thresholds[2] = {lo, hi};
-  int at_least = tw_at_least(b, digits, thresholds, 2), planes = 1, right = -1, left = -1;
+  int at_least = tw_at_least(b, compared, thresholds, 2), planes = 1, right = -1, left = -1;
   int64_t c_left = llrint(ldexp(spec->left.constant, spec->out_scale)),
           c_right = llrint(ldexp(spec->right.constant, spec->out_scale));
   tw_term terms[4] = {{0, at_least, 0}, {0, at_least, 1}};
@@ -138,11 +116,13 @@ int tw_apply_spec(tw_builder *b, int x, const tw_spec *spec, int out_ring) {
     return tw_build_fail(b, TW_ERR_INTERNAL, "%s of an argument of scale %d, not %d", spec->name, t.scale,
                          spec->argument_scale);
   int64_t lo = llrint(ldexp(spec->lo, spec->argument_scale));
-  int index;
-  tw_digits digits = deal_spec_digits(b, x, spec, &index);
-  int p = piece_value(b, x, spec, &digits, index, (uint64_t)lo);
+  static const tw_asked asked[] = {
+      [TW_EVERYWHERE] = TW_ASK_NOTHING, [TW_ZERO_OUTSIDE] = TW_ASK_IN_WINDOW, [TW_SIDES] = TW_ASK_AT_LEAST};
+  tw_pieces pieces = {spec->name, spec->low_bits, spec->width, asked[spec->region]};
+  tw_compared compared = tw_compare_pieces(b, x, &pieces);
+  int p = piece_value(b, x, spec, compared, (uint64_t)lo);
   if (spec->region == TW_EVERYWHERE) return p;
-  if (spec->region == TW_SIDES) return with_sides(b, x, p, spec, &digits, lo, out_ring);
-  int inside = tw_open(b, tw_in_window(b, &digits, lo, spec->low_bits + spec->width));
+  if (spec->region == TW_SIDES) return with_sides(b, x, p, spec, compared, lo, out_ring);
+  int inside = tw_open(b, tw_in_window(b, compared, lo, spec->low_bits + spec->width));
   return tw_select(b, inside, 0, 1, p, out_ring);
 }

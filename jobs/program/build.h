@@ -86,31 +86,6 @@ enum { TW_LINEAR_WEIGHT, TW_LINEAR_INNER, TW_LINEAR_COLS };
 // `count` products [m][k] [k][n]
 int tw_matmul(tw_builder *b, int x, int y, size_t count, size_t m, size_t n, size_t k, int ring);
 
-// ---- gates/digit.c ----
-enum { TW_MAX_DIGITS = 20 };
-typedef struct {
-  int tensor, wire;
-  int count, low_bit;  // digits cover bits low_bit.. of the mask, least significant first
-  int width[TW_MAX_DIGITS];
-  bool sign_bit;  // the mask's top bit is dealt as well
-} tw_digits;
-tw_digits tw_deal_digits(tw_builder *b, int wire, int low_bit, const int *widths, int count, bool sign_bit,
-                         int looked_up);
-// Digits for comparisons of bits 0..k-2 with the top bit.
-tw_digits tw_comparison_digits(tw_builder *b, int wire);
-int tw_split_digits(int bits, int *widths);  // widths of 4 and a remainder; returns their count
-typedef struct {
-  uint64_t offset;
-  int digit;
-  tw_leaf_kind kind;
-} tw_leaf;
-// Plane i: [c < a] or [c == a] of the digit of (X - offset) and the mask's, or for SIGN: msb(mask) ^ msb(X - offset)
-// ^ 1.
-int tw_leaves(tw_builder *b, const tw_digits *d, const tw_leaf *leaf, int count);
-// sgn * table[piece] for two tables, SHAREs in ring `ring`; the digit `index`, sub-tables by 2^sub_bits.
-void tw_lookup(tw_builder *b, const tw_digits *d, int index, int sub_bits, uint64_t offset, const int table[2],
-               int ring, const int scale[2], int out[2]);
-
 // ---- gates/bits.c ----
 typedef struct {
   int tensor, plane;
@@ -147,18 +122,38 @@ int tw_zero_dead(tw_builder *b, int share, size_t rows, tw_tokens tokens);
 // [pair][row][group].
 int tw_pair_differences(tw_builder *b, int wire, size_t rows, size_t cols, size_t first, int group, size_t groups);
 
-// ---- gates/piece.c ----
-// A + B x for a looked-up piece: opened sgn A, sgn B and x; sign undone. SHARE.
-int tw_piece(tw_builder *b, int a, int bb, int x, const tw_digits *d);
-
 // ---- gates/floor.c ----
 int tw_floor_share(tw_builder *b, int wire, int borrow, int bits);  // borrow: opened BITWIRE
 
-// ---- gates/compare.c ----
+// ---- gates/compare.c, digit.c, piece.c: a wire against public values, and functions by table ----
+// A wire made ready for the questions below; any number of them, until the builder finishes. What the dealer deals for
+// it is the gates' own business.
+typedef struct {
+  int op;
+} tw_compared;
+// For thresholds.
+tw_compared tw_compare_wire(tw_builder *b, int wire);
+
+// A function that is linear on each of 2^index_bits pieces of 2^low_bits units of the wire, and what else is asked.
+typedef enum { TW_ASK_NOTHING, TW_ASK_IN_WINDOW, TW_ASK_AT_LEAST } tw_asked;
+typedef struct {
+  const char *name;  // of the function, for messages
+  int low_bits, index_bits;
+  tw_asked asked;
+} tw_pieces;
+tw_compared tw_compare_pieces(tw_builder *b, int wire, const tw_pieces *pieces);
+
 // BITS, plane i = [x >= threshold i] (|x| < 2^(k-1) - |t|).
-int tw_at_least(tw_builder *b, const tw_digits *d, const int64_t *thresholds, int count);
-// BITS: u = x - lo in [0, 2^bits), on the whole ring; digits must break at `bits`.
-int tw_in_window(tw_builder *b, const tw_digits *d, int64_t lo, int bits);
+int tw_at_least(tw_builder *b, tw_compared x, const int64_t *thresholds, int count);
+// BITS: u = x - lo in [0, 2^bits), on the whole ring; of pieces, bits = low_bits + index_bits.
+int tw_in_window(tw_builder *b, tw_compared x, int64_t lo, int bits);
+// sgn * table[piece] of x - lo for two tables, SHAREs in ring `ring`; pieces are 2^sub_bits times finer.
+void tw_lookup(tw_builder *b, tw_compared x, int sub_bits, uint64_t lo, const int table[2], int ring,
+               const int scale[2], int out[2]);
+// A + B x for what was looked up and opened, sgn A and sgn B; x as a wire at least as wide as A. Sign undone. SHARE.
+int tw_piece(tw_builder *b, int a, int bb, int x, tw_compared compared);
+
+// ---- gates/compare.c ----
 // Of the live keys of [rows][tokens.keys]: WIRE [rows].
 int tw_row_maximum(tw_builder *b, int wire, size_t rows, tw_tokens tokens);
 int tw_truncate_faithful(tw_builder *b, int wire, int bits);  // floor

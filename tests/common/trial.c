@@ -52,8 +52,7 @@ int trial_bits(trial *t, int x, int planes, size_t n) {
   static const int64_t zero = 0;
   trial_fill(t, 0, (size_t)planes * n, -127, 127);
   int wire = tw_open(&t->b, tw_reduce(&t->b, trial_slice(t, x, 0, (size_t)planes * n), 8));
-  tw_digits digits = tw_comparison_digits(&t->b, wire);
-  return tw_bits_reshape(&t->b, tw_at_least(&t->b, &digits, &zero, 1), planes, n);
+  return tw_bits_reshape(&t->b, tw_at_least(&t->b, tw_compare_wire(&t->b, wire), &zero, 1), planes, n);
 }
 
 void trial_run(trial *t, int output) {

@@ -45,7 +45,7 @@ struct arena {
   uint64_t below(uint64_t n) { return next() % n; }
   int between(int low, int high) { return low + (int)below((uint64_t)(high - low + 1)); }
 
-  // Random words; 8 of them lie between two pieces, so that a write past an end shows.
+  // Random words; 8 of them lie between two arrays, so that a write past an end shows.
   uint64_t *words(size_t n, size_t misaligned = 0) {
     used = (used + 8 * 8 + 63) / 64 * 64 + 8 * misaligned;
     uint64_t *out = (uint64_t *)(host + used);

@@ -226,7 +226,7 @@ static int check_small(void) {
   return 0;
 }
 
-// Median seconds of one of `inside` equal pieces of work enqueued by `enqueue`, replayed as a graph.
+// Median seconds of one of `inside` equal lots of work enqueued by `enqueue`, replayed as a graph.
 static double graph_seconds(int inside, const std::function<void()> &enqueue) {
   cudaGraph_t graph;
   cudaGraphExec_t executable;

@@ -24,7 +24,7 @@ void fuzz_remove(const char *name);
 // Whole file; free with free().
 uint8_t *fuzz_read(const char *path, size_t *bytes);
 
-// Reading an input piece by piece; zeros after its end.
+// Reading an input part by part; zeros after its end.
 typedef struct {
   const uint8_t *at;
   size_t left;

@@ -10,6 +10,7 @@
 #include <unistd.h>
 #include <valgrind/memcheck.h>
 
+#include "jobs/gates/digit.h"
 #include "jobs/gates/gate.h"
 #include "jobs/models/spec.h"
 #include "kernels/isa.h"
@@ -79,8 +80,7 @@ static int part(tw_builder *b, int x, size_t which, int ring) {
 static int bit_of(tw_builder *b, int x, size_t which) {
   static const int64_t zero = 0;
   int wire = part(b, x, which, 14);
-  tw_digits d = tw_comparison_digits(b, wire);
-  return tw_at_least(b, &d, &zero, 1);
+  return tw_at_least(b, tw_compare_wire(b, wire), &zero, 1);
 }
 
 static int truncation(tw_builder *b, int x) { return tw_truncate_dithered(b, part(b, x, 0, 36), 12); }
@@ -102,8 +102,7 @@ static int weights(tw_builder *b, int x) { return tw_open(b, tw_linear(b, part(b
 static int comparison(tw_builder *b, int x) {
   static const int64_t thresholds[3] = {-70000, 0, 123456};
   int wire = part(b, x, 0, 24);
-  tw_digits d = tw_comparison_digits(b, wire);
-  return tw_open(b, tw_at_least(b, &d, thresholds, 3));
+  return tw_open(b, tw_at_least(b, tw_compare_wire(b, wire), thresholds, 3));
 }
 static int selection(tw_builder *b, int x) {
   static const int64_t five = 5;
@@ -123,7 +122,7 @@ static int window(tw_builder *b, int x) {
   int widths[TW_MAX_DIGITS], count = tw_split_digits(16, widths), wire = part(b, x, 0, 22);
   count += tw_split_digits(6, widths + count);
   tw_digits d = tw_deal_digits(b, wire, 0, widths, count, false, -1);
-  return tw_open(b, tw_in_window(b, &d, -256, 16));
+  return tw_open(b, tw_in_window(b, tw_compared_by(&d), -256, 16));
 }
 static int gelu(tw_builder *b, int x) {
   return tw_open(b, tw_apply_spec(b, tw_rescale(b, part(b, x, 0, 24), 12), &tw_spec_gelu, 38));

@@ -2,6 +2,7 @@
 // values.
 #include <stdlib.h>
 
+#include "jobs/gates/digit.h"
 #include "jobs/models/spec.h"
 #include "kernels/pack.h"
 #include "tests/common/suite.h"
@@ -70,7 +71,7 @@ static void lookup(void) {
     t.program.table_count = 2;
     x = tw_open(&t.b, x);
     tw_digits d = tw_deal_digits(&t.b, x, 0, widths, 3, false, 2);
-    tw_lookup(&t.b, &d, 2, SUB, offset, index, OUT_RING, scale, out);
+    tw_lookup(&t.b, tw_compared_by(&d), SUB, offset, index, OUT_RING, scale, out);
     int each[2] = {tw_view(&t.b, out[0], (tw_view_map){{1, 1, N, 1}, {0, 0, 1, 0}, 0}), out[1]};
     trial_run(&t, tw_open(&t.b, tw_concat(&t.b, each[0], each[1], 1)));
     size_t wrong = 0, minus = 0;
@@ -106,8 +107,14 @@ static void check_at_least(int ring, const int64_t *thresholds, int count, int64
     int64_t near = thresholds[j / 2] - (int64_t)(j % 2);
     if (near >= low && near <= high) t.input[j] = (uint64_t)near & tw_mask(ring);
   }
-  tw_digits d = widths ? tw_deal_digits(&t.b, x, 0, widths, digits, true, -1) : tw_comparison_digits(&t.b, x);
-  trial_run(&t, tw_open(&t.b, tw_at_least(&t.b, &d, thresholds, count)));
+  tw_compared compared;
+  if (widths) {
+    tw_digits d = tw_deal_digits(&t.b, x, 0, widths, digits, true, -1);
+    compared = tw_compared_by(&d);
+  } else {
+    compared = tw_compare_wire(&t.b, x);
+  }
+  trial_run(&t, tw_open(&t.b, tw_at_least(&t.b, compared, thresholds, count)));
   size_t wrong = 0;
   for (int b = 0; b < batch; b++)
     for (size_t j = 0; j < n; j++)
@@ -153,7 +160,7 @@ static void check_window(int ring, int bits, int64_t lo, size_t n, int batch, bo
   for (int i = 0; i < top_count; i++) widths[count++] = top[i];
   if (!top) count += tw_split_digits(ring - bits, widths + count);
   tw_digits d = tw_deal_digits(&t.b, x, 0, widths, count, false, -1);
-  trial_run(&t, tw_open(&t.b, tw_in_window(&t.b, &d, lo, bits)));
+  trial_run(&t, tw_open(&t.b, tw_in_window(&t.b, tw_compared_by(&d), lo, bits)));
   size_t wrong = 0;
   for (int b = 0; b < batch; b++)
     for (size_t j = 0; j < n; j++) {
@@ -242,6 +249,60 @@ static void xors_and_reshaping(void) {
   }
 }
 
+// ---- what a wire was not made ready for ----
+
+static void questions_refused(void) {
+  static const int64_t zero = 0;
+  uint64_t values[64] = {0};
+  tw_table tables[1] = {{.n = 64, .values = values}};
+  const int table[2] = {0, 0}, scale[2] = {0, 0};
+  for (int question = 0; question < 5; question++) {
+    trial t;
+    int out[2] = {0, 0}, x = tw_open(&t.b, trial_start(&t, 20, 4, 1));
+    t.program.tables = tables;
+    t.program.table_count = 1;
+    tw_pieces pieces = {"a function", 6, 6, question == 1 ? TW_ASK_IN_WINDOW : TW_ASK_AT_LEAST};
+    if (question == 4) pieces.low_bits = 14;
+    tw_compared compared = question == 0 ? tw_compare_wire(&t.b, x) : tw_compare_pieces(&t.b, x, &pieces);
+    if (question == 0) tw_lookup(&t.b, compared, 0, 0, table, 20, scale, out);
+    if (question == 1) out[0] = tw_at_least(&t.b, compared, &zero, 1);
+    if (question == 2) out[0] = tw_in_window(&t.b, compared, 0, 11);
+    if (question == 3) tw_lookup(&t.b, compared, 1, 0, table, 20, scale, out);
+    static const char *const refused[] = {"not made ready", "comparison with", "do not break", "does not fit",
+                                          "a function needs an argument ring"};
+    // whatever is asked after a failure is harmless
+    tw_piece(&t.b, out[0], out[0], x, compared);
+    tw_in_window(&t.b, compared, 0, 12);
+    trial_refused(&t, tw_at_least(&t.b, compared, &zero, 1), refused[question]);
+    trial_end(&t);
+  }
+}
+
+// One wire, made ready once: thresholds, a window that ends with the looked-up piece, and the lookup itself.
+static void pieces_answer_all(void) {
+  enum { RING = 16, LOW = 5, INDEX = 4, N = 300 };
+  static const int64_t thresholds[3] = {-100, 0, 77};
+  for (int asked = TW_ASK_IN_WINDOW; asked <= TW_ASK_AT_LEAST; asked++) {
+    trial t;
+    size_t wrong = 0;
+    int x = tw_open(&t.b, trial_start(&t, RING, N, 2));
+    trial_fill(&t, 0, N, -12000, 12000);
+    tw_compared compared = tw_compare_pieces(&t.b, x, &(tw_pieces){"f", LOW, INDEX, (tw_asked)asked});
+    bool window = asked == TW_ASK_IN_WINDOW;
+    int bits = window ? tw_in_window(&t.b, compared, -40, LOW + INDEX) : tw_at_least(&t.b, compared, thresholds, 3);
+    trial_run(&t, tw_open(&t.b, bits));
+    for (int b = 0; b < 2; b++)
+      for (size_t j = 0; j < N; j++) {
+        int64_t value = trial_x(&t, b, j);
+        if (window) wrong += trial_bit(&t, b, 0, j) != (value >= -40 && value < -40 + (1 << (LOW + INDEX)));
+        for (int i = 0; i < 3 && !window; i++) wrong += trial_bit(&t, b, i, j) != (value >= thresholds[i]);
+      }
+    CU_ASSERT_EQUAL(wrong, 0);
+    trial_end(&t);
+  }
+}
+
 SUITE_MAIN("compare", {"leaves", leaves}, {"lookup", lookup}, {"thresholds, exhaustive", thresholds_exhaustive},
            {"thresholds, large rings", thresholds_large_rings}, {"windows", windows},
-           {"products of bits", and_products}, {"xor and reshape", xors_and_reshaping})
+           {"products of bits", and_products}, {"xor and reshape", xors_and_reshaping},
+           {"questions refused", questions_refused}, {"pieces answer all", pieces_answer_all})

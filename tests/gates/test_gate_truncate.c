@@ -1,6 +1,7 @@
 // Truncation: the dithered shift against its exact statement, its error and bias, and the faithful mode against floor.
 #include <math.h>
 
+#include "jobs/gates/digit.h"
 #include "jobs/gates/guard.h"
 #include "kernels/pack.h"
 #include "tests/common/suite.h"
@@ -292,7 +293,7 @@ static void guarded_and_looked_up(void) {
   t.program.tables = tables;
   t.program.table_count = 1;
   tw_digits d = tw_deal_digits(&t.b, sum(&t.b, 1, x[0], 1, x[0]), 0, widths, 2, false, 1);
-  tw_lookup(&t.b, &d, 1, 0, 0, table, 20, scale, out);
+  tw_lookup(&t.b, tw_compared_by(&d), 0, 0, table, 20, scale, out);
   trial_refused(&t, x[0], "looked up: biased");
   trial_end(&t);
 }

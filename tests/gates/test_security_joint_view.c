@@ -9,6 +9,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "jobs/gates/digit.h"
 #include "jobs/gates/gate.h"
 #include "jobs/gates/guard.h"
 #include "tests/common/suite.h"
@@ -271,14 +272,14 @@ static int matrices(tw_builder *b, int x) {  // a row of two times a column of t
 static int compared(tw_builder *b, int x, const int *widths, int digits, int thresholds) {
   static const int64_t threshold[2] = {1, -1};
   tw_digits d = tw_deal_digits(b, tw_open(b, x), 0, widths, digits, true, -1);
-  return tw_open(b, tw_at_least(b, &d, threshold, thresholds));
+  return tw_open(b, tw_at_least(b, tw_compared_by(&d), threshold, thresholds));
 }
 static int compared_one_digit(tw_builder *b, int x) { return compared(b, x, (const int[]){3}, 1, 1); }
 static int compared_two_digits(tw_builder *b, int x) { return compared(b, x, (const int[]){1, 1}, 2, 1); }
 static int compared_two_thresholds(tw_builder *b, int x) { return compared(b, x, (const int[]){1, 1}, 2, 2); }
 static int in_window(tw_builder *b, int x) {
   tw_digits d = tw_deal_digits(b, tw_open(b, x), 0, (const int[]){2, 1}, 2, false, -1);
-  return tw_open(b, tw_in_window(b, &d, 1, 2));
+  return tw_open(b, tw_in_window(b, tw_compared_by(&d), 1, 2));
 }
 
 // An opened secret bit with little randomness: [x mod 2 = 0].
@@ -317,9 +318,9 @@ static int looked_up(tw_builder *b, int x) {
   static const int table[2] = {0, 1}, scale[2] = {0, 0};
   int entry[2], w = tw_open(b, x);
   tw_digits d = tw_deal_digits(b, w, 1, (const int[]){1}, 1, false, 0);
-  tw_lookup(b, &d, 0, 1, 0, table, 2, scale, entry);
+  tw_lookup(b, tw_compared_by(&d), 1, 0, table, 2, scale, entry);
   int slope = tw_open(b, entry[1]);
-  return tw_open(b, tw_piece(b, tw_open(b, entry[0]), slope, w, &d));
+  return tw_open(b, tw_piece(b, tw_open(b, entry[0]), slope, w, tw_compared_by(&d)));
 }
 
 // One wire read by several gates: truncated, compared after and before that, the verdicts' product selects, and the
@@ -331,7 +332,7 @@ static int mixed_reads(tw_builder *b, int x) {
             low = tw_deal_digits(b, w, 0, (const int[]){1}, 1, false, -1);
   tw_leaf even = {0, 0, TW_LEAF_EQ};
   tw_product both = {.count = 2};
-  both.literal[0].tensor = tw_open(b, tw_at_least(b, &high, &one, 1));
+  both.literal[0].tensor = tw_open(b, tw_at_least(b, tw_compared_by(&high), &one, 1));
   both.literal[1].tensor = tw_open(b, tw_leaves(b, &low, &even, 1));
   int bit = tw_open(b, tw_and_products(b, &both, 1, 1));
   int residual = tw_rescale(b, tw_reduce(b, tw_as_share(b, w), 2), -1);

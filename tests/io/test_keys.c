@@ -38,7 +38,7 @@ static void fresh(int party) {
   for (int i = 0; i < SLOTS; i++) randombytes_buf(corrections[i], slot_bytes);
 }
 
-static tw_status append_pieces(tw_keys_writer *w, const uint8_t *data) {
+static tw_status append_parts(tw_keys_writer *w, const uint8_t *data) {
   for (size_t at = 0; at < slot_bytes;) {
     size_t part = randombytes_uniform(3) ? randombytes_uniform(5000) : randombytes_uniform(2 * TW_KEY_CHUNK);
     if (part > slot_bytes - at) part = slot_bytes - at;
@@ -55,7 +55,7 @@ static tw_status write_file(const char *path) {
   static const uint64_t order[SLOTS] = {1, 0, 2};
   for (int i = 0; i < SLOTS; i++) {
     tw_status status = tw_keys_begin_slot(w, order[i], seeds[order[i]]);
-    if (status == TW_OK) status = append_pieces(w, corrections[order[i]]);
+    if (status == TW_OK) status = append_parts(w, corrections[order[i]]);
     if (status == TW_OK) status = tw_keys_end_slot(w);
     if (status != TW_OK) {
       tw_keys_abort(w);
@@ -423,7 +423,7 @@ static void test_ledger_record(void) {
   CU_ASSERT_EQUAL(memcmp(whole, mine.hex, 32), 0);
   CU_ASSERT_EQUAL_FATAL(tw_keys_open(path, 0, &keys), TW_OK);
   for (int turn = 0; turn < 200; turn++) {
-    int from = (int)randombytes_uniform(16), to = 24 + (int)randombytes_uniform(24);  // a piece of at least 8 digits
+    int from = (int)randombytes_uniform(16), to = 24 + (int)randombytes_uniform(24);  // a stretch of at least 8 digits
     memset(part, 0, sizeof part);
     memcpy(part + from, whole + from, (size_t)(to - from));
     CU_ASSERT_EQUAL(pwrite(fd, part, 48, (off_t)at), 48);

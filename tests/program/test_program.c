@@ -95,8 +95,7 @@ static void build_two(tw_program *p, bool swapped) {
   int x = tw_build_input(&b, NARROW, 0, FIRST), y = tw_build_input(&b, WIDE, 0, SECOND);
   int64_t zero = 0;
   int wire = tw_open(&b, x);
-  tw_digits digits = tw_comparison_digits(&b, wire);
-  int bits = tw_open(&b, tw_at_least(&b, &digits, &zero, 1));
+  int bits = tw_open(&b, tw_at_least(&b, tw_compare_wire(&b, wire), &zero, 1));
   int head = tw_view(&b, tw_extend(&b, wire, WIDE), (tw_view_map){{1, 1, 1, SECOND}, {0, 0, 0, 1}, 0});
   int sum = tw_open(&b, tw_combine(&b, 1, head, 1, y, false));
   int product = tw_open(&b, tw_multiply(&b, sum, sum, WIDE, TW_EACH));

@@ -1,9 +1,10 @@
 #!/usr/bin/env python3
 """Draws docs/pictures/*.svg. Nothing but the standard library; the same bytes every time.
 
-    tools/draw.py            # writes the pictures
-    tools/draw.py --check    # exit code 1 if a committed picture is not what this script draws
+tools/draw.py            # writes the pictures
+tools/draw.py --check    # exit code 1 if a committed picture is not what this script draws
 """
+
 import re
 import sys
 from html import escape
@@ -22,7 +23,8 @@ MONO = "Menlo, Consolas, 'Liberation Mono', monospace"
 def lowered(words, size):
     """A_b with b as an index below the line."""
     drop = size * 0.26
-    return re.sub(r"_(\w)", rf'<tspan dy="{drop:.2g}" font-size="{size * 0.74:.3g}">\1</tspan><tspan dy="-{drop:.2g}">&#8203;</tspan>', words)
+    below = rf'<tspan dy="{drop:.2g}" font-size="{size * 0.74:.3g}">\1</tspan><tspan dy="-{drop:.2g}">&#8203;</tspan>'
+    return re.sub(r"_(\w)", below, words)
 
 
 class Picture:
@@ -38,8 +40,10 @@ class Picture:
     def text(self, x, y, words, size=13, colour=INK, anchor="start", bold=False, mono=False):
         weight = ' font-weight="600"' if bold else ""
         family = f' font-family="{MONO}"' if mono else ""
-        self.add(f'<text x="{x:g}" y="{y:g}" font-size="{size:g}" fill="{colour}" text-anchor="{anchor}"{weight}{family}>'
-                 f"{lowered(escape(words), size)}</text>")
+        self.add(
+            f'<text x="{x:g}" y="{y:g}" font-size="{size:g}" fill="{colour}" text-anchor="{anchor}"{weight}{family}>'
+            f"{lowered(escape(words), size)}</text>"
+        )
 
     def lines(self, x, y, rows, size=13, step=None, **style):
         for i, words in enumerate(rows):
@@ -47,8 +51,10 @@ class Picture:
 
     def rect(self, x, y, w, h, colour=PLAIN, radius=7, dashed=False, width=1.3):
         dash = ' stroke-dasharray="5 4"' if dashed else ""
-        self.add(f'<rect x="{x:g}" y="{y:g}" width="{w:g}" height="{h:g}" rx="{radius:g}" fill="{colour[1]}" '
-                 f'stroke="{colour[0]}" stroke-width="{width:g}"{dash}/>')
+        self.add(
+            f'<rect x="{x:g}" y="{y:g}" width="{w:g}" height="{h:g}" rx="{radius:g}" fill="{colour[1]}" '
+            f'stroke="{colour[0]}" stroke-width="{width:g}"{dash}/>'
+        )
 
     def box(self, x, y, w, h, head, rows=(), colour=PLAIN, size=12.5, mono=False):
         """A box with a bold head and lines below, all centred."""
@@ -66,28 +72,37 @@ class Picture:
         path = "M" + " L".join(f"{x:g},{y:g}" for x, y in points)
         dash = ' stroke-dasharray="5 4"' if dashed else ""
         start = f' marker-start="{self.marker(colour)}"' if both else ""
-        self.add(f'<path d="{path}" fill="none" stroke="{colour}" stroke-width="{width:g}"{dash} '
-                 f'marker-end="{self.marker(colour)}"{start}/>')
+        self.add(
+            f'<path d="{path}" fill="none" stroke="{colour}" stroke-width="{width:g}"{dash} '
+            f'marker-end="{self.marker(colour)}"{start}/>'
+        )
 
     def rule(self, x1, y1, x2, y2, colour=LINE, dashed=False, width=1):
         dash = ' stroke-dasharray="4 4"' if dashed else ""
-        self.add(f'<line x1="{x1:g}" y1="{y1:g}" x2="{x2:g}" y2="{y2:g}" stroke="{colour}" stroke-width="{width:g}"{dash}/>')
+        self.add(
+            f'<line x1="{x1:g}" y1="{y1:g}" x2="{x2:g}" y2="{y2:g}" stroke="{colour}" stroke-width="{width:g}"{dash}/>'
+        )
 
     def svg(self):
         heads = "".join(
             f'<marker id="{name}" viewBox="0 0 10 10" refX="9" refY="5" markerWidth="7.5" markerHeight="7.5" '
             f'orient="auto-start-reverse"><path d="M0,1 L9.5,5 L0,9 z" fill="{colour}"/></marker>\n'
-            for colour, name in self.markers.items())
+            for colour, name in self.markers.items()
+        )
         body = "\n".join(self.parts)
-        return (f'<svg xmlns="http://www.w3.org/2000/svg" width="{self.width}" height="{self.height}" '
-                f'viewBox="0 0 {self.width} {self.height}" font-family="{SANS}" role="img">\n'
-                f"<title>{escape(self.title)}</title>\n<defs>\n{heads}</defs>\n"
-                f'<rect width="{self.width}" height="{self.height}" rx="10" fill="{PAPER}"/>\n{body}\n</svg>\n')
+        return (
+            f'<svg xmlns="http://www.w3.org/2000/svg" width="{self.width}" height="{self.height}" '
+            f'viewBox="0 0 {self.width} {self.height}" font-family="{SANS}" role="img">\n'
+            f"<title>{escape(self.title)}</title>\n<defs>\n{heads}</defs>\n"
+            f'<rect width="{self.width}" height="{self.height}" rx="10" fill="{PAPER}"/>\n{body}\n</svg>\n'
+        )
 
 
 def inference():
     """Who holds what, and which files pass between them."""
-    p = Picture(960, 600, "The parties, the dealer, the owner and the client of one inference, and the files between them")
+    p = Picture(
+        960, 600, "The parties, the dealer, the owner and the client of one inference, and the files between them"
+    )
     left, middle, right, wide = 30, 365, 700, 230
     card = ("#c9bde0", PAPER)
     for x, party, side in ((left, 0, "A"), (right, 1, "B")):
@@ -95,8 +110,12 @@ def inference():
         p.text(x + wide / 2, 43, f"administration {side}", 12.5, SOFT, "middle")
         p.rect(x, 56, wide, 436, PURPLE)
         p.text(x + wide / 2, 84, f"party {party}", 17, PURPLE[0], "middle", bold=True)
-        for y, words in ((130, "its keys, used once"), (258, "its share of the model"), (378, "its share of the input"),
-                         (438, "its half of the result")):
+        for y, words in (
+            (130, "its keys, used once"),
+            (258, "its share of the model"),
+            (378, "its share of the input"),
+            (438, "its half of the result"),
+        ):
             p.rect(x + 20, y - 18, wide - 40, 36, card, 5, width=1)
             p.text(x + wide / 2, y + 4.5, words, 13, anchor="middle")
         p.text(x + wide / 2, 198.5, "its ledger of used key slots", 13, anchor="middle")
@@ -104,7 +123,12 @@ def inference():
     p.box(middle, 84, wide, 92, "dealer", ["makes one-time keys,", "before there is any input"], ORANGE)
     p.box(middle, 212, wide, 92, "model owner", ["masks the weights", "and splits the masks"], BLUE)
     p.box(middle, 348, wide, 120, "client", ["splits the input,", "joins the halves of the result"], GREEN)
-    for y, file, colour in ((130, "keys", ORANGE), (258, "model", BLUE), (378, "input", GREEN), (438, "result", PURPLE)):
+    for y, file, colour in (
+        (130, "keys", ORANGE),
+        (258, "model", BLUE),
+        (378, "input", GREEN),
+        (438, "result", PURPLE),
+    ):
         ends = [[(middle, y), (left + wide, y)], [(middle + wide, y), (right, y)]]
         for party, (points, at) in enumerate(zip(ends, (312.5, 647.5))):
             p.arrow(points[::-1] if file == "result" else points, colour[0])
@@ -115,8 +139,22 @@ def inference():
     p.text(490, 330, "vocabulary, embeddings", 12, BLUE[0])
     p.arrow([(145, 492), (145, 542), (815, 542), (815, 492)], PURPLE[0], both=True, width=2)
     p.text(480, 532, "one message each way in every round", 13.5, PURPLE[0], "middle", bold=True)
-    p.text(480, 564, "Only masked values cross: x + r. Each party holds half of the mask r; each mask serves once.", 13, INK, "middle")
-    p.text(480, 585, "The plan is public. Every file goes to one reader, mode 0600, over an encrypted channel.", 12.5, SOFT, "middle")
+    p.text(
+        480,
+        564,
+        "Only masked values cross: x + r. Each party holds half of the mask r; each mask serves once.",
+        13,
+        INK,
+        "middle",
+    )
+    p.text(
+        480,
+        585,
+        "The plan is public. Every file goes to one reader, mode 0600, over an encrypted channel.",
+        12.5,
+        SOFT,
+        "middle",
+    )
     return p
 
 
@@ -127,18 +165,25 @@ def rooms():
     p.rect(x, 24, w, 62, BLUE)
     p.text(x + 18, 51, "app", 16, BLUE[0], bold=True)
     p.text(x + 18, 71, "what a person can ask for", 12.5, SOFT)
-    for i, (name, row) in enumerate((("cmd_*.c", "a file a subcommand"), ("show/", "tables, reports, traces"),
-                                     ("bench/", "the benchmarks"))):
+    for i, (name, row) in enumerate(
+        (("cmd_*.c", "a file a subcommand"), ("show/", "tables, reports, traces"), ("bench/", "the benchmarks"))
+    ):
         p.text(x + 330 + i * 205, 51, name, 13, mono=True)
         p.text(x + 330 + i * 205, 71, row, 12.5, SOFT)
     p.arrow([(480, 86), (480, 112)], SOFT)
     p.rect(x, 112, w, 178, PURPLE)
     p.text(x + 18, 140, "jobs", 16, PURPLE[0], bold=True)
     p.text(x + 64, 140, "what is computed, and by whom", 12.5, SOFT)
-    inside = (("api", ("what programs", "call")), ("parties", ("run, deal, share,", "reveal, slots")), ("engine", ("a party's work", "on CPU or GPU")),
-              ("keys", ("from file or", "memory to gates")), ("plan", ("rings, bounds,", "tables, digest")),
-              ("models", ("layers, specs,", "import, text")), ("gates", ("one file an", "operation")),
-              ("program", ("the list, and", "who walks it")))
+    inside = (
+        ("api", ("what programs", "call")),
+        ("parties", ("run, deal, share,", "reveal, slots")),
+        ("engine", ("a party's work", "on CPU or GPU")),
+        ("keys", ("from file or", "memory to gates")),
+        ("plan", ("rings, bounds,", "tables, digest")),
+        ("models", ("layers, specs,", "import, text")),
+        ("gates", ("one file an", "operation")),
+        ("program", ("the list, and", "who walks it")),
+    )
     step, wide = 112, 98
     for i, (name, rows) in enumerate(inside):
         left = x + 15 + i * step
@@ -147,9 +192,26 @@ def rooms():
             p.arrow([(left - step + wide + 1, 200), (left - 1, 200)], PURPLE[0], width=1.4)
     p.text(x + 18, 270, "An include points to the right or stays in its room.", 12.5, SOFT)
     third, gap = 288, 24
-    under = (("comm", "how parties talk", ("channel: MPI, or a pair in one process", "the collector of openings", "ways between GPUs"), GREEN),
-             ("io", "what is on disk", ("HDF5 files, JSON, the ledger", "safetensors, tokenizer files", "whole or not at all"), GREEN),
-             ("kernels", "how arrays are computed", ("portable C: the reference", "cpu/: AVX2, AVX-512", "cuda/: the same bits on a GPU"), ORANGE))
+    under = (
+        (
+            "comm",
+            "how parties talk",
+            ("channel: MPI, or a pair in one process", "the collector of openings", "ways between GPUs"),
+            GREEN,
+        ),
+        (
+            "io",
+            "what is on disk",
+            ("HDF5 files, JSON, the ledger", "safetensors, tokenizer files", "whole or not at all"),
+            GREEN,
+        ),
+        (
+            "kernels",
+            "how arrays are computed",
+            ("portable C: the reference", "cpu/: AVX2, AVX-512", "cuda/: the same bits on a GPU"),
+            ORANGE,
+        ),
+    )
     for i, (name, what, rows, colour) in enumerate(under):
         left = x + i * (third + gap)
         p.arrow([(left + third / 2, 290), (left + third / 2, 316)], SOFT)
@@ -172,11 +234,16 @@ def operation():
     p.rect(352, 24, 584, 96, PLAIN)
     p.text(370, 50, "program", 14.5, INK, bold=True)
     p.text(446, 50, "one list of operations, the same for every role", 12.5, SOFT)
-    for i, (words, colour) in enumerate((("truncate", PLAIN), ("multiply", PURPLE), ("open", PLAIN), ("select", PLAIN), ("open", PLAIN))):
+    for i, (words, colour) in enumerate(
+        (("truncate", PLAIN), ("multiply", PURPLE), ("open", PLAIN), ("select", PLAIN), ("open", PLAIN))
+    ):
         p.rect(370 + i * 112, 66, 98, 36, (colour[0], colour[1] if colour != PLAIN else PAPER), 6)
         p.text(419 + i * 112, 89, words, 13, colour[0] if colour != PLAIN else INK, "middle", mono=True)
-    roles = ((24, "dealer", ORANGE, "both seeds, no values"), (342, "party b", PURPLE, "its own seed, shares, public values"),
-             (660, "emulator", GREEN, "both seeds and the values; TEST keys"))
+    roles = (
+        (24, "dealer", ORANGE, "both seeds, no values"),
+        (342, "party b", PURPLE, "its own seed, shares, public values"),
+        (660, "emulator", GREEN, "both seeds and the values; TEST keys"),
+    )
     p.arrow([(531, 102), (531, 136), (162, 136), (162, 158)], SOFT)
     p.arrow([(531, 102), (531, 136), (480, 136), (480, 158)], SOFT)
     p.arrow([(531, 102), (531, 136), (798, 136), (798, 158)], SOFT)
@@ -219,14 +286,21 @@ def times():
     """Set-up, preparation and online part, as lanes of time."""
     p = Picture(960, 528, "Set-up once a model, preparation once an inference, the online part from input to output")
     x0, cut, end, red = 150, (342, 530), 930, "#b3261e"
-    heads = ((x0 + 40, cut[0], "set-up", "once a model", BLUE), (cut[0], cut[1], "preparation", "once an inference, no input yet", ORANGE),
-             (cut[1], end, "online", "from the shares of the input to the output", GREEN))
+    heads = (
+        (x0 + 40, cut[0], "set-up", "once a model", BLUE),
+        (cut[0], cut[1], "preparation", "once an inference, no input yet", ORANGE),
+        (cut[1], end, "online", "from the shares of the input to the output", GREEN),
+    )
     for a, b, name, what, colour in heads:
         p.rect(a + 4, 22, b - a - 8, 52, colour)
         p.text((a + b) / 2, 45, name, 15, colour[0], "middle", bold=True)
         p.text((a + b) / 2, 63, what, 12, SOFT, "middle")
-    for y, name, what in ((104, "party 0", "its gates"), (200, "openings", "between the two"), (296, "party 1", "its gates"),
-                          (392, "keys", "of each party")):
+    for y, name, what in (
+        (104, "party 0", "its gates"),
+        (200, "openings", "between the two"),
+        (296, "party 1", "its gates"),
+        (392, "keys", "of each party"),
+    ):
         p.rect(x0 + 4, y, end - x0 - 8, 76, ("#e3e8ec", "#fafbfc"), 6, width=1)
         p.text(24, y + 36, name, 14.5, INK, bold=True)
         p.text(24, y + 54, what, 12.5, SOFT)

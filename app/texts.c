@@ -105,7 +105,7 @@ tw_status tw_texts_read(const char *path, bool pairs, tw_texts *out) {
   *out = (tw_texts){0};
   TW_TRY(read_all(path, &r));
   *out = (tw_texts){.count = r.count, .lines = r.lines, .blank = r.blank};
-  out->texts = calloc((size_t)r.count, sizeof *out->texts);
+  out->texts = calloc((size_t)r.count + 1, sizeof *out->texts);
   tw_status status = out->texts ? TW_OK : out_of_memory();
   for (int i = 0; i < r.count && status == TW_OK; i++) {
     out->texts[i] = (tw_text){.first = r.lines[i], .line = r.numbers[i]};

@@ -32,12 +32,8 @@ uint32_t tw_crc32c(uint32_t previous, const void *data, size_t bytes) {
 tw_status tw_folder_of(const char *path, char *folder) {
   if (strlen(path) + sizeof ".partial" > PATH_MAX) return tw_fail(TW_ERR_IO, "%s: the path is too long", path);
   const char *slash = strrchr(path, '/');
-  if (!slash)
-    strcpy(folder, ".");
-  else if (slash == path)
-    strcpy(folder, "/");
-  else
-    snprintf(folder, PATH_MAX, "%.*s", (int)(slash - path), path);
+  int bytes = slash && slash != path ? (int)(slash - path) : 1;
+  snprintf(folder, PATH_MAX, "%.*s", bytes, slash ? path : ".");
   return TW_OK;
 }
 

@@ -178,8 +178,8 @@ static tw_status read_bytes(const tw_h5 *f, const char *name, void *data, size_t
 
 tw_status tw_h5_get(const tw_h5 *f, const char *name, hid_t type, int dims, const hsize_t *shape, void *data) {
   hid_t set;
-  size_t bytes;
-  uint64_t offset;
+  size_t bytes = 0;
+  uint64_t offset = 0;
   TW_TRY(open_dataset(f, name, type, dims, shape, &set, &bytes, &offset));
   H5Dclose(set);
   TW_TRY(read_bytes(f, name, data, bytes, offset));

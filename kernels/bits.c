@@ -37,6 +37,7 @@ static inline __attribute__((always_inline)) void product_block(const tw_bit_pro
     for (size_t s = 0; s < half; s++) {
       uint64_t *to = folded[s];
       if (i < top)
+        // NOLINTNEXTLINE: the literal before this one has filled twice as many
         for (size_t w = 0; w < count; w++) to[w] = folded[s + half][w] ^ ((value[w] ^ flip) & to[w]);
       else if (s == 0)
         for (size_t w = 0; w < count; w++) to[w] = p->subset[half][first + w] ^ ((value[w] ^ flip) & one);
@@ -45,7 +46,7 @@ static inline __attribute__((always_inline)) void product_block(const tw_bit_pro
           to[w] = p->subset[s + half][first + w] ^ ((value[w] ^ flip) & p->subset[s][first + w]);
     }
   }
-  for (size_t w = 0; w < count; w++) out[w] ^= folded[0][w];
+  for (size_t w = 0; w < count; w++) out[w] ^= folded[0][w];  // NOLINT: a product has a literal
 }
 
 void tw_bits_product(const tw_bit_product *p, size_t words, uint64_t one, uint64_t *out) {

@@ -1,5 +1,5 @@
 # Tests are found by their names:
-#   test_NAME.c    a CUnit executable                                                   label unit
+#   test_NAME.c    a CUnit executable                                        labels unit, threads
 #   secret_NAME.c  an executable run under valgrind, which reports every branch and
 #                  address that depends on memory the test marked as secret             label valgrind
 #   mpi_NAME.c     an executable run as two MPI ranks                                   label mpi
@@ -43,7 +43,7 @@ endfunction()
 function(twain_register name label)
   set(labels ${label})
   set(timeout 300)
-  if(TWAIN_SANITIZE)
+  if(TWAIN_SANITIZE OR TWAIN_TSAN)
     set(timeout 600)
   endif()
   if(name MATCHES "_slow$")
@@ -53,12 +53,21 @@ function(twain_register name label)
   set_tests_properties(${name} PROPERTIES LABELS "${labels}" TIMEOUT ${timeout} ENVIRONMENT "${ARGN}")
 endfunction()
 
+# Tests of code that runs in several threads: under ThreadSanitizer, too (preset tsan). That does not know MPI.
+set(threaded test_channel test_halves_counters test_handshake test_key_feed test_library test_link test_opens
+    test_opens_faults test_opens_flight test_relay test_slots test_stream test_trace test_waves)
+
 file(GLOB unit_sources CONFIGURE_DEPENDS tests/*/test_*.c)
 foreach(source IN LISTS unit_sources)
   get_filename_component(name ${source} NAME_WE)
   twain_test_executable(${name} ${source})
   add_test(NAME ${name} COMMAND ${name})
   twain_register(${name} unit)
+  if(name IN_LIST threaded)
+    set_property(TEST ${name} APPEND PROPERTY LABELS threads)
+    list(REMOVE_ITEM threaded ${name})
+    list(APPEND thread_tests ${name})
+  endif()
   # CUnit's summary: a suite that was not set up, or no test that ran, whatever the exit code (tests/common/suite.h) says
   set_tests_properties(${name} PROPERTIES FAIL_REGULAR_EXPRESSION
     " suites +[0-9]+ +[0-9]+ +n/a +[1-9];  tests +[0-9]+ +0 ")
@@ -67,16 +76,20 @@ endforeach()
 # by its header alone; its own copy of the rest stays inside
 target_link_libraries(test_library PRIVATE libtwain)
 add_custom_target(unit_tests DEPENDS ${unit_tests})
+add_custom_target(thread_tests DEPENDS ${thread_tests})
+if(threaded)
+  message(FATAL_ERROR "there are no such tests to run under ThreadSanitizer: ${threaded}")
+endif()
 
 file(GLOB secret_sources CONFIGURE_DEPENDS tests/*/secret_*.c)
-if(VALGRIND AND NOT TWAIN_SANITIZE)  # the sanitizers and valgrind exclude each other
+if(VALGRIND AND NOT TWAIN_SANITIZE AND NOT TWAIN_TSAN)  # the sanitizers and valgrind exclude each other
   foreach(source IN LISTS secret_sources)
     get_filename_component(name ${source} NAME_WE)
     twain_test_executable(${name} ${source})
     add_test(NAME ${name} COMMAND ${VALGRIND} --quiet --error-exitcode=1 --track-origins=yes $<TARGET_FILE:${name}>)
     twain_register(${name} valgrind)
   endforeach()
-elseif(secret_sources AND NOT TWAIN_SANITIZE)
+elseif(secret_sources AND NOT TWAIN_SANITIZE AND NOT TWAIN_TSAN)
   message(WARNING "valgrind is missing: the constant-time tests (tests/*/secret_*.c) are left out")
 endif()
 
@@ -90,7 +103,7 @@ foreach(source IN LISTS mpi_sources)
 endforeach()
 
 file(GLOB preload_sources CONFIGURE_DEPENDS tests/*/preload_*.c)
-if(NOT TWAIN_SANITIZE)  # whose own library must come first
+if(NOT TWAIN_SANITIZE AND NOT TWAIN_TSAN)  # whose own library must come first
   foreach(source IN LISTS preload_sources)
     get_filename_component(name ${source} NAME_WE)
     add_library(${name} MODULE ${source} comm/opens_header.c base/status.c)

@@ -38,7 +38,7 @@ static void say(const char *message) {
     snprintf(line, sizeof line - 1, "twain: %s", message);
   }
   tw_text_make_plain(line);
-  strcat(line, "\n");
+  memcpy(line + strlen(line), "\n", 2);
   fflush(stdout);
   fputs(line, stderr);
   fflush(stderr);

@@ -275,9 +275,9 @@ static void draw_axis(canvas *c, double top) {
   const char *name = unit == 1e9 ? "s" : unit == 1e6 ? "ms" : "\xc2\xb5s";
   fprintf(c->out, "<line x1=\"%d\" y1=\"%.1f\" x2=\"%d\" y2=\"%.1f\" class=\"axis\"/>\n", LEFT, c->y, LEFT + PLOT,
           c->y);
-  for (double at = ceil(c->from / step) * step; at <= c->to; at += step) {
+  for (long i = (long)ceil(c->from / step); (double)i * step <= c->to; i++) {
     char text[48];
-    double x = pixel(c, at);
+    double at = (double)i * step, x = pixel(c, at);
     fprintf(c->out, "<line x1=\"%.2f\" y1=\"%.1f\" x2=\"%.2f\" y2=\"%.1f\" class=\"tick\"/>\n", x, top, x, c->y + 5);
     snprintf(text, sizeof text, "%.6g %s", at / unit, name);
     label(c, x, c->y + 17, "number", text);
@@ -382,7 +382,8 @@ static tw_status draw_all(const tw_trace_runs *t, double merge, char **text, siz
 
 // Coarser as long as it is too large.
 tw_status tw_trace_svg(const tw_trace_runs *t, char **text, size_t *bytes) {
-  for (double merge = 1;; merge *= 2) {
+  for (int times = 1;; times *= 2) {
+    double merge = times;
     *text = NULL;
     tw_status status = draw_all(t, merge, text, bytes);
     if (status != TW_OK || *bytes <= LARGEST || merge > 64) return status;

@@ -19,7 +19,7 @@ static int add_node(tw_product *out, const verdict *in, int count, int lt_plane,
     tw_product *p = &out[made++];
     *p = (tw_product){.out = lt_plane};
     for (int j = 0; j < i; j++) p->literal[p->count++] = bit(in[j].tensor, in[j].eq);
-    p->literal[p->count++] = bit(in[i].tensor, in[i].lt);
+    p->literal[p->count++] = bit(in[i].tensor, in[i].lt);  // NOLINT: every digit has a verdict
   }
   if (eq_plane >= 0) {
     tw_product *p = &out[made++];

@@ -55,7 +55,7 @@ static void transpose(const float *stored, size_t outputs, size_t inputs, size_t
 
 // A tensor of the table into out [rows][cols], which its sources share evenly by columns.
 static tw_status read_entry(const import *in, const tw_tensor_entry *e, int layer, float *out) {
-  size_t rows = e->rows(in->config), cols = e->cols(in->config), sources = 0;
+  size_t rows = e->rows(in->config), cols = e->cols(in->config), sources = 1;
   while (sources < TW_TENSOR_SOURCES && e->source[sources]) sources++;
   size_t width = cols / sources;
   for (size_t s = 0; s < sources; s++) {

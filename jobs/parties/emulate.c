@@ -151,7 +151,7 @@ static tw_status walk(const tw_plan *plan, emulated *sequences, int count, tw_em
 tw_status tw_emulate(const tw_plan *plan, const tw_model *model, const tw_input *input, const uint64_t *slots,
                      uint64_t test_seed, tw_emulation *out) {
   void *memory;
-  clear_model m;
+  clear_model m = {0};
   emulated *sequences = NULL;
   memset(out, 0, sizeof *out);
   TW_TRY(tw_alloc(8 * (size_t)input->count * plan->program.tensors[plan->program.outputs[0]].n, &memory));

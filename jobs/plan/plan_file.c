@@ -243,7 +243,7 @@ static tw_status read_model(const char *path, const json_t *root, tw_model_confi
 
 static tw_status read_shape(const char *path, const json_t *root, tw_plan *plan) {
   tw_model_config config;
-  int seq;
+  int seq = 0;
   char rounding_text[32], output_text[32];
   tw_rounding rounding;
   tw_output output;
@@ -330,7 +330,7 @@ static tw_status compare_rings(const char *path, const json_t *root, const tw_pl
     TW_TRY(member(path, json_array_get(json_object_get(root, "layers"), (size_t)i), of, "rings", JSON_OBJECT, &rings));
     snprintf(of, sizeof of, "layers[%d].rings", i);
     for (int k = 0; k < TW_RING_FIELDS; k++) {
-      int ring, wanted = *tw_ring_at(&plan->rings[i], k);
+      int ring = 0, wanted = *tw_ring_at(&plan->rings[i], k);
       TW_TRY(get_int(path, rings, of, tw_ring_fields[k].name, 1, 64, &ring));
       if (ring != wanted)
         return tw_fail(TW_ERR_MISMATCH,

@@ -1,16 +1,9 @@
 #include "jobs/engine/transport.h"
 
-#include <string.h>
+const char *const tw_transport_words[TW_TRANSPORTS + 1] = {"auto",        "peer",       "nccl",
+                                                           "host-window", "host-relay", "gpu-relay"};
 
-static const char *const words[TW_TRANSPORTS] = {"auto", "peer", "nccl", "host-window", "host-relay", "gpu-relay"};
-
-const char *tw_transport_word(tw_transport t) { return t < TW_TRANSPORTS ? words[t] : "?"; }
-
-tw_transport tw_transport_of(const char *word) {
-  int t = 0;
-  while (t < TW_TRANSPORTS && strcmp(word, words[t]) != 0) t++;
-  return (tw_transport)t;
-}
+const char *tw_transport_word(tw_transport t) { return t < TW_TRANSPORTS ? tw_transport_words[t] : "?"; }
 
 static void add_way(tw_ways *w, tw_transport t) { w->way[w->count++] = t; }
 

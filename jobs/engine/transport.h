@@ -39,9 +39,8 @@ tw_ways tw_ways_between(const tw_pair *p, tw_transport wanted);
 bool tw_ways_wait(const tw_pair *p, const tw_ways *ways);
 bool tw_ways_leave_idle(const tw_pair *p, const tw_ways *ways);
 
-// "auto", "peer", "nccl", "host-window", "host-relay", "gpu-relay"
+// "auto", "peer", "nccl", "host-window", "host-relay", "gpu-relay", NULL.
+extern const char *const tw_transport_words[TW_TRANSPORTS + 1];
 const char *tw_transport_word(tw_transport t);
-// TW_TRANSPORTS: no such word.
-tw_transport tw_transport_of(const char *word);
 
 #endif

@@ -7,63 +7,49 @@
 #include "base/placement.h"
 #include "kernels/device.h"
 
-static int word_index(const char *word, const char *const *words, int count) {
-  for (int i = 0; i < count; i++)
-    if (strcmp(word, words[i]) == 0) return i;
+// ---- words
+
+#define WORDS(...) ((const char *const[]){__VA_ARGS__, NULL})
+
+// What an option may be, and what that was called before 0.2, in the same order.
+typedef struct {
+  const char *option;
+  const char *const *words, *const *before;
+} choice;
+
+static const choice device_words = {"device", WORDS("auto", "cpu", "cuda"), WORDS(NULL)};  // as tw_device_kind
+static const choice transport_words = {"transport", tw_transport_words,
+                                       WORDS("auto", "peer", "nccl", "mpi", "mpi-p2p", "mpi-cuda")};
+static const choice split_words = {"split-batch", WORDS("never", "always", "auto"), WORDS(NULL)};
+static const choice prepare_words = {"prepare", WORDS("before", "during", "auto"), WORDS("first", "beside")};
+static const choice affinity_words = {"affinity", WORDS("auto", "none"), WORDS(NULL)};
+
+static int index_of(const char *const *words, const char *word) {
+  for (int i = 0; words[i]; i++)
+    if (strcmp(words[i], word) == 0) return i;
   return -1;
 }
 
-static tw_status parse_device(const char *word, tw_device_kind *kind) {
-  static const char *const devices[] = {"auto", "cpu", "cuda"};
-  int d = word_index(word, devices, 3);
-  if (d < 0) return tw_fail(TW_ERR_USAGE, "unknown device '%s'; use auto, cpu or cuda", word);
-  *kind = (tw_device_kind)d;
-  return TW_OK;
-}
-
-static tw_status parse_transport(const char *word, tw_transport *transport) {
-  static const char *const before[] = {"mpi", "mpi-p2p", "mpi-cuda"}, *const now[] = {"host-window", "host-relay",
-                                                                                      "gpu-relay"};
-  *transport = tw_transport_of(word);
-  if (*transport != TW_TRANSPORTS) return TW_OK;
-  int old = word_index(word, before, 3);
-  if (old >= 0) return tw_fail(TW_ERR_USAGE, "--transport %s: is %s now; on the CPU leave it out", word, now[old]);
-  return tw_fail(TW_ERR_USAGE, "unknown transport '%s'; use auto, peer, nccl, host-window, host-relay or gpu-relay",
-                 word);
-}
-
-static tw_status parse_split(const char *word, int *index) {
-  static const char *const words[] = {"never", "always", "auto"};
-  *index = word_index(word, words, 3);
+static tw_status choose(const choice *c, const char *word, int *index) {
+  char words[120] = "";
+  *index = index_of(c->words, word);
   if (*index >= 0) return TW_OK;
-  return tw_fail(TW_ERR_USAGE, "unknown --split-batch '%s'; use auto, always or never", word);
-}
-
-static tw_status parse_prepare(const char *word, int *index) {
-  static const char *const words[] = {"before", "during", "auto"}, *const old[] = {"first", "beside"};
-  *index = word_index(word, words, 3);
-  if (*index >= 0) return TW_OK;
-  int was = word_index(word, old, 2);
-  if (was >= 0) return tw_fail(TW_ERR_USAGE, "--prepare %s: is --prepare %s now", word, words[was]);
-  return tw_fail(TW_ERR_USAGE, "unknown --prepare '%s'; use auto, before or during", word);
-}
-
-static tw_status parse_affinity(const char *word, int *index) {
-  static const char *const words[] = {"auto", "none"};
-  *index = word_index(word, words, 2);
-  if (*index >= 0) return TW_OK;
-  return tw_fail(TW_ERR_USAGE, "unknown --affinity '%s'; use auto or none", word);
+  int before = index_of(c->before, word);
+  if (before >= 0) return tw_fail(TW_ERR_USAGE, "--%s %s: is %s now", c->option, word, c->words[before]);
+  for (int i = 0, used = 0; c->words[i]; i++) {
+    const char *between = i == 0 ? "" : c->words[i + 1] ? ", " : " or ";
+    used += snprintf(words + used, sizeof words - (size_t)used, "%s%s", between, c->words[i]);
+  }
+  return tw_fail(TW_ERR_USAGE, "unknown --%s '%s'; use %s", c->option, word, words);
 }
 
 tw_status tw_hardware_check(const tw_party_words *w) {
-  tw_device_kind device;
-  tw_transport transport;
   int index;
-  TW_TRY(parse_device(w->device, &device));
-  TW_TRY(parse_transport(w->transport, &transport));
-  TW_TRY(parse_affinity(w->affinity, &index));
-  TW_TRY(parse_split(w->split_batch, &index));
-  return parse_prepare(w->prepare, &index);
+  TW_TRY(choose(&device_words, w->device, &index));
+  TW_TRY(choose(&transport_words, w->transport, &index));
+  TW_TRY(choose(&affinity_words, w->affinity, &index));
+  TW_TRY(choose(&split_words, w->split_batch, &index));
+  return choose(&prepare_words, w->prepare, &index);
 }
 
 static bool emulated(const tw_link_profile *p) { return p->latency_seconds > 0 || p->bytes_per_second > 0; }
@@ -79,17 +65,17 @@ void tw_hardware_link_text(const tw_party_words *w, char *text, size_t size) {
 }
 
 tw_status tw_hardware_choose(const tw_party_words *w, tw_hardware *h) {
-  tw_device_kind wanted = TW_DEVICE_AUTO;
-  TW_TRY(parse_device(w->device, &wanted));
-  TW_TRY(parse_transport(w->transport, &h->transport));
-  return tw_device_choose(wanted, h->local_rank, &h->device, &h->gpu);
+  int device, transport;
+  TW_TRY(choose(&device_words, w->device, &device));
+  TW_TRY(choose(&transport_words, w->transport, &transport));
+  h->transport = (tw_transport)transport;
+  return tw_device_choose((tw_device_kind)device, h->local_rank, &h->device, &h->gpu);
 }
 
 tw_status tw_hardware_alone(const char *device, tw_device_kind *chosen) {
-  tw_device_kind wanted = TW_DEVICE_AUTO;
-  int gpu;
-  TW_TRY(parse_device(device, &wanted));
-  TW_TRY(tw_device_choose(wanted, 0, chosen, &gpu));
+  int wanted, gpu;
+  TW_TRY(choose(&device_words, device, &wanted));
+  TW_TRY(tw_device_choose((tw_device_kind)wanted, 0, chosen, &gpu));
 #ifdef TWAIN_CUDA
   if (*chosen == TW_DEVICE_CUDA) return tw_device_select(gpu);
 #endif
@@ -119,14 +105,14 @@ tw_status tw_hardware_link(tw_hardware *h, const tw_party_words *w) {
 
 tw_status tw_hardware_split(const tw_hardware *h, const tw_party_words *words, bool *halves) {
   int w;
-  TW_TRY(parse_split(words->split_batch, &w));
+  TW_TRY(choose(&split_words, words->split_batch, &w));
   *halves = w == 2 ? tw_ways_wait(&h->pair, &h->ways) : w;
   return TW_OK;
 }
 
 tw_status tw_hardware_prepare(const tw_hardware *h, const tw_party_words *words, bool *during) {
   int w;
-  TW_TRY(parse_prepare(words->prepare, &w));
+  TW_TRY(choose(&prepare_words, words->prepare, &w));
   *during = w == 2 ? tw_ways_leave_idle(&h->pair, &h->ways) : w;
   return TW_OK;
 }
@@ -254,7 +240,7 @@ tw_status tw_hardware_place(tw_channel *channel, const tw_hardware *h, const tw_
                             size_t size) {
   tw_placement p = {.bound = false};
   int mode;
-  TW_TRY(parse_affinity(w->affinity, &mode));
+  TW_TRY(choose(&affinity_words, w->affinity, &mode));
   tw_status status = place(channel, h, mode == 0, &p);
   if (status == TW_OK) tw_placement_text(&p, text, size);
   tw_placement_free(&p);

@@ -37,4 +37,4 @@ expect 2 "unknown --keys 'disk'; use memory, file or resident" bash -c \
 expect 3 'nowhere.*cannot make a folder for keys' bash -c \
   'timeout 100 mpirun -np 2 env TMPDIR=$PWD/nowhere "$TWAIN" bench model --device cpu --shape bert-tiny --seq 16 --keys file'
 
-expect 2 "unknown device 'tpu'" "$TWAIN" bench kernels --device tpu
+expect 2 "unknown --device 'tpu'; use auto, cpu or cuda" "$TWAIN" bench kernels --device tpu

@@ -47,8 +47,8 @@ same_run 'd == r and p == 0' # auto, on one host's cores
 same_run 'd == r and p >= 0' --prepare during # products that are not there yet when a gate wants them count for none
 same_run 'd == r and p == 2 * 4' --prepare during --link-latency 20000us --link-rate 10Gbit/s --split-batch never
 same_run 'd + b > r and o > 0 and p == 2 * 4' --link-latency 20000us --link-rate 10Gbit/s # auto, over a link
-refused "unknown --prepare 'later'; use auto, before or during" --prepare later
-refused 'prepare beside: is --prepare during now' --prepare beside
+refused "unknown --prepare 'later'; use before, during or auto" --prepare later
+refused 'prepare beside: is during now' --prepare beside
 refused "unknown --split-batch 'perhaps'" --split-batch perhaps
 expect 2 'has no halves; use --batch 2 or more, or --prepare during' mpirun -np 2 "$TWAIN" bench model --device cpu --shape bert-tiny --compare-overlap
 for value in 0 -1 x; do

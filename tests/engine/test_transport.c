@@ -58,9 +58,10 @@ static void test_table(void) {
 }
 
 static void test_words(void) {
-  for (int t = 0; t < TW_TRANSPORTS; t++)
-    CU_ASSERT_EQUAL(tw_transport_of(tw_transport_word((tw_transport)t)), (tw_transport)t);
-  CU_ASSERT_EQUAL(tw_transport_of("pigeon"), TW_TRANSPORTS);
+  for (int t = 0; t < TW_TRANSPORTS; t++) CU_ASSERT_PTR_NOT_NULL_FATAL(tw_transport_words[t]);
+  CU_ASSERT_PTR_NULL(tw_transport_words[TW_TRANSPORTS]);
+  CU_ASSERT_STRING_EQUAL(tw_transport_word(RELAY), "host-relay");
+  CU_ASSERT_STRING_EQUAL(tw_transport_word(TW_TRANSPORTS), "?");
 }
 
 SUITE_MAIN("transport", {"ways and what runs beside", test_table}, {"words", test_words})

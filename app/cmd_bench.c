@@ -21,17 +21,29 @@ const tw_option tw_bench_batch = {.name = "batch",
                                   .low = 1,
                                   .high = 1024};
 
+const tw_option tw_bench_guard = {
+    .name = "guard", .help = "the plan counts values out of bound, as `twain plan` makes it unless told otherwise"};
+const tw_option tw_bench_keys = {
+    .name = "keys",
+    .kind = TW_OPTION_TEXT,
+    .value = "WHERE",
+    .fallback = "memory",
+    .help =
+        "where keys lie when the clock starts: memory (page-locked for a GPU, and streamed to it), file (a key "
+        "file under $TMPDIR, in the system's cache; read, checked and streamed), or resident (on the GPU)"};
+
 static tw_status run(const tw_call *call) {
   if (call->count == 0)
     return tw_fail(TW_ERR_USAGE, "a workload is missing; usage: twain bench %s", call->command->arguments);
-  return tw_fail(TW_ERR_USAGE, "unknown workload '%s'; use gemm, model, opens, deal or kernels", call->arguments[0]);
+  return tw_fail(TW_ERR_USAGE, "unknown workload '%s'; use gemm, model, sweep, opens, deal or kernels",
+                 call->arguments[0]);
 }
 
-static const tw_command *const workloads[] = {&tw_bench_model,   &tw_bench_opens, &tw_bench_deal,
-                                              &tw_bench_kernels, &tw_bench_gemm,  NULL};
+static const tw_command *const workloads[] = {
+    &tw_bench_model, &tw_bench_sweep, &tw_bench_opens, &tw_bench_deal, &tw_bench_kernels, &tw_bench_gemm, NULL};
 
 const tw_command tw_command_bench = {.name = "bench",
-                                     .arguments = "model|opens|deal|kernels|gemm",
+                                     .arguments = "model|sweep|opens|deal|kernels|gemm",
                                      .summary = "speed of synthetic workloads",
                                      .about =
                                          "Nothing in them is private: weights, inputs and keys are made from "

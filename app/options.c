@@ -128,8 +128,7 @@ static tw_status set_quantity(const tw_option *option, const char *text, double 
                  time ? "s" : "bytes/s", option->low, option->high);
 }
 
-static tw_status set_value(const table *t, const tw_option *option, const char *text) {
-  void *field = field_of(t, option);
+tw_status tw_option_parse(const tw_option *option, const char *text, void *field) {
   char *end;
   errno = 0;
   if (option->kind == TW_OPTION_TIME || option->kind == TW_OPTION_RATE) return set_quantity(option, text, field);
@@ -147,6 +146,10 @@ static tw_status set_value(const table *t, const tw_option *option, const char *
     *(const char **)field = text;
   }
   return TW_OK;
+}
+
+static tw_status set_value(const table *t, const tw_option *option, const char *text) {
+  return tw_option_parse(option, text, field_of(t, option));
 }
 
 static tw_status set_defaults(const table *t) {

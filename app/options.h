@@ -68,6 +68,9 @@ enum { TW_OPTIONS_MOST = 40, TW_OPTIONS_ALWAYS = 2 };
 // Returns their number; the last TW_OPTIONS_ALWAYS are every command's.
 int tw_command_options(const tw_command *command, tw_option out[TW_OPTIONS_MOST]);
 
+// A value as it is typed for an option; field: what the option's kind says. TW_ERR_USAGE.
+tw_status tw_option_parse(const tw_option *option, const char *text, void *field);
+
 // A part of a command, or NULL.
 const tw_command *tw_command_part(const tw_command *command, const char *word);
 

@@ -14,9 +14,10 @@ typedef struct {
 } tw_bench_settings;
 
 extern const tw_option tw_bench_repeat, tw_bench_layers, tw_bench_batch;  // int64_t
+extern const tw_option tw_bench_guard, tw_bench_keys;                     // bool, const char *
 
-// Whole inferences, openings of growing size by one transport: two MPI ranks each. Dealing of both parties' keys into
-// memory, each kernel of a layer, ring products: one process.
-extern const tw_command tw_bench_model, tw_bench_opens, tw_bench_deal, tw_bench_kernels, tw_bench_gemm;
+// Whole inferences, one or many, openings of growing size by one transport: two MPI ranks each. Dealing of both
+// parties' keys into memory, each kernel of a layer, ring products: one process.
+extern const tw_command tw_bench_model, tw_bench_sweep, tw_bench_opens, tw_bench_deal, tw_bench_kernels, tw_bench_gemm;
 
 #endif

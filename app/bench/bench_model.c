@@ -99,7 +99,7 @@ static tw_status print(const point *p) {
 }
 
 static tw_status measure(const tw_bench_settings *s, tw_bench_parties *parties, point *p) {
-  tw_status status = tw_bench_point_measure(parties, s, p);
+  tw_status status = tw_bench_point_measure(parties, s, false, p);
   if (status == TW_OK && parties->channel->party == 0) status = print(p);
   const tw_bench_job_verdict *v = &p->verdict;
   if (status == TW_OK && v->mismatches)
@@ -136,16 +136,8 @@ static const tw_option options[] = {
     {.common = &tw_bench_repeat,
      .field = offsetof(settings, repeat),
      .help = "inferences, after one to warm up; the median counts"},
-    {.name = "guard",
-     .field = offsetof(settings, guard),
-     .help = "the plan counts values out of bound, as `twain plan` makes it unless told otherwise"},
-    {.name = "keys",
-     .kind = TW_OPTION_TEXT,
-     .field = offsetof(settings, keys),
-     .value = "WHERE",
-     .fallback = "memory",
-     .help = "where keys lie when the clock starts: memory (page-locked for a GPU, and streamed to it), file (a key "
-             "file under $TMPDIR, in the system's cache; read, checked and streamed), or resident (on the GPU)"},
+    {.common = &tw_bench_guard, .field = offsetof(settings, guard)},
+    {.common = &tw_bench_keys, .field = offsetof(settings, keys)},
     {.group = "where a party computes", .common = &tw_option_device, .field = offsetof(settings, party.device)},
     {.common = &tw_option_affinity, .field = offsetof(settings, party.affinity)},
     {.group = "between the parties", .common = &tw_option_transport, .field = offsetof(settings, party.transport)},

@@ -1,6 +1,7 @@
 #include "app/bench/bench_point.h"
 
 #include <sodium.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -29,9 +30,13 @@ tw_status tw_bench_meet(tw_channel *channel, const tw_bench_settings *s, tw_benc
 static tw_status together(tw_bench_point *p, tw_status mine) {
   uint8_t here = mine == TW_OK, there = 0;
   TW_TRY(tw_channel_exchange(p->parties->channel, &here, &there, 1));
-  p->refused = !here || there != 1;
-  if (mine == TW_OK && p->refused) return tw_fail(TW_ERR_PEER, "the other party refuses: see its message");
-  return mine;
+  if (here && there == 1) return TW_OK;
+  char said[256] = "", heard[256];
+  if (!here) snprintf(said, sizeof said, "%s", tw_error_message());
+  TW_TRY(tw_channel_exchange(p->parties->channel, said, heard, sizeof said));
+  p->refused = true;
+  heard[sizeof heard - 1] = '\0';
+  return here ? tw_fail(TW_ERR_PEER, "the other party refuses: %s", heard) : mine;
 }
 
 // ---- set-up
@@ -61,8 +66,18 @@ static tw_status choose(tw_bench_point *p) {
   return choose_keys(p);
 }
 
+static tw_status check_room(const tw_bench_point *p, const tw_bench_job_options *o) {
+  uint64_t bytes;
+  int64_t left = tw_machine_memory_left();
+  int parties = p->hardware.pair.one_host ? 2 : 1;
+  TW_TRY(tw_bench_job_forecast(o, &bytes));
+  if (left < 0 || bytes <= (uint64_t)left / (uint64_t)parties) return TW_OK;
+  return tw_fail(TW_ERR_MEMORY, "needs about %.1f GB of memory a party, and %.1f GB are left for %s",
+                 1e-9 * (double)bytes, 1e-9 * (double)left, parties == 2 ? "both" : "it");
+}
+
 // Everything derives from a number that party 0 draws.
-static tw_status create_job(tw_bench_point *p, uint64_t number) {
+static tw_status create_job(tw_bench_point *p, bool careful, uint64_t number) {
   TW_TRY(choose(p));
   tw_bench_job_options o = {.shape = p->s->model,
                             .layers = (int)p->s->layers,
@@ -74,6 +89,7 @@ static tw_status create_job(tw_bench_point *p, uint64_t number) {
                             .device = p->hardware.device,
                             .keys = p->keys,
                             .number = number};
+  if (careful) TW_TRY(check_room(p, &o));
   return tw_bench_job_create(&o, &p->job);
 }
 
@@ -162,14 +178,15 @@ static tw_status verify(tw_bench_point *p) {
   return status;
 }
 
-tw_status tw_bench_point_measure(const tw_bench_parties *parties, const tw_bench_settings *s, tw_bench_point *p) {
+tw_status tw_bench_point_measure(const tw_bench_parties *parties, const tw_bench_settings *s, bool careful,
+                                 tw_bench_point *p) {
   uint64_t mine, theirs;
   *p = (tw_bench_point){.s = s, .parties = parties, .hardware = parties->hardware};
   bool reset = tw_machine_reset_peaks();
   TW_TRY(together(p, tw_hardware_link(&p->hardware, &s->party)));
   randombytes_buf(&mine, sizeof mine);
   TW_TRY(tw_channel_exchange(parties->channel, &mine, &theirs, sizeof mine));
-  TW_TRY(together(p, create_job(p, parties->channel->party == 0 ? mine : theirs)));
+  TW_TRY(together(p, create_job(p, careful, parties->channel->party == 0 ? mine : theirs)));
   if (s->compare_overlap) TW_TRY(measure_serial(p));
   TW_TRY(pass(p, p->split, p->during, &p->times));
   p->host_peak = reset ? tw_machine_memory_peak() : -1;

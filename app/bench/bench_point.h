@@ -21,8 +21,7 @@ typedef struct {
   char placement[256];
 } tw_bench_parties;
 
-// Both parties call it: finds, takes and binds to the hardware, and warns where cores are shared. Release
-// parties->hardware, also after a failure.
+// Both parties call it: finds, takes and binds to the hardware, and warns where cores are shared.
 tw_status tw_bench_meet(tw_channel *channel, const tw_bench_settings *s, tw_bench_parties *parties);
 
 // Seconds of every repetition, in their order.
@@ -31,7 +30,6 @@ typedef struct {
 } tw_bench_times;
 
 typedef struct {
-  const char *command;
   const tw_bench_settings *s;
   const tw_bench_parties *parties;
   tw_hardware hardware;  // over the point's link
@@ -49,9 +47,11 @@ typedef struct {
   bool refused;                 // both parties refuse this point, for a reason that is no fault: others may go on
 } tw_bench_point;
 
-// Both parties call it. After a failure with p->refused the channel is as it was before. An output that differs from
+// Both parties call it. careful: a point that is not likely to fit the memory that is left is refused before any is
+// taken. After a failure with p->refused the channel is as it was before. An output that differs from
 // the emulator's is in the verdict, and no failure. Destroy, also after a failure.
-tw_status tw_bench_point_measure(const tw_bench_parties *parties, const tw_bench_settings *s, tw_bench_point *p);
+tw_status tw_bench_point_measure(const tw_bench_parties *parties, const tw_bench_settings *s, bool careful,
+                                 tw_bench_point *p);
 void tw_bench_point_destroy(tw_bench_point *p);
 
 // With --compare-overlap: (wall without overlap - wall with) / time that opens were under way without.

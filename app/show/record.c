@@ -227,7 +227,7 @@ void tw_record_plan(json_t *r, const tw_plan *plan) {
 }
 
 void tw_record_link(json_t *r, double latency_seconds, double bytes_per_second) {
-  if (latency_seconds >= 0) tw_record_ns(r, "link_latency_ns", latency_seconds);
+  if (latency_seconds > 0 || bytes_per_second > 0) tw_record_ns(r, "link_latency_ns", latency_seconds);
   if (bytes_per_second > 0) tw_record_real(r, "link_rate_bits_per_second", 8 * bytes_per_second);
 }
 

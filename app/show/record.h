@@ -43,7 +43,7 @@ void tw_record_machine(json_t *record, const tw_machine *machine);
 void tw_record_environment(json_t *record, const tw_environment *environment);  // of a run
 void tw_record_shape(json_t *record, const tw_model_config *config);
 void tw_record_plan(json_t *record, const tw_plan *plan);  // with the shape
-// An emulated or assumed link: a latency below 0 is none, 0 bytes a second is no limit.
+// An emulated or assumed link; 0 bytes a second: without limit; 0 and 0: none.
 void tw_record_link(json_t *record, double latency_seconds, double bytes_per_second);
 // Costs of every step in every layer; seconds where they are timed.
 void tw_record_steps(json_t *record, const tw_costs *costs);

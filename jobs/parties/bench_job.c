@@ -166,6 +166,22 @@ static tw_status open_dealer(tw_bench_job *r) {
   return tw_model_masks_draw(&r->dealer, &tw_cpu_backend, NULL, &r->masks);
 }
 
+// A weight lies there as the float model's, as both parties' shares while it is split, as masks, and as operands of
+// products. A slot's keys are joined by the session's tensors, which on a GPU are in its memory.
+tw_status tw_bench_job_forecast(const tw_bench_job_options *o, uint64_t *bytes) {
+  const double bytes_per_weight = 36, session_per_key = o->device == TW_DEVICE_CUDA ? 0.1 : 0.9;
+  tw_model_config c;
+  tw_plan plan;
+  TW_TRY(tw_shape_config(o->shape, &c));
+  if (o->layers > 0 && o->layers < c.layers) c.layers = o->layers;
+  TW_TRY(tw_plan_make(&c, o->seq, TW_DITHERED, TW_OUTPUT_TOKENS, o->guard, NULL, &plan));
+  double hidden = c.hidden, weights = c.layers * hidden * (4 * hidden + 2 * (double)c.intermediate);
+  double keys = (double)plan.program.slot_bytes[o->party] * o->batch;
+  *bytes = (uint64_t)(bytes_per_weight * weights + 8 * hidden * (double)c.vocab + (1 + session_per_key) * keys);
+  tw_plan_free(&plan);
+  return TW_OK;
+}
+
 tw_status tw_bench_job_create(const tw_bench_job_options *options, tw_bench_job **out) {
   tw_bench_job *r = calloc(1, sizeof *r);
   if (!r) return tw_fail(TW_ERR_MEMORY, "out of memory for a bench_job");

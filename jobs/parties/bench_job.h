@@ -19,6 +19,10 @@ typedef struct {
 
 typedef struct tw_bench_job tw_bench_job;
 
+// About how many bytes of host memory a party takes for such a job with its engine and check: a rule found by
+// measuring, within a quarter of what was met.
+tw_status tw_bench_job_forecast(const tw_bench_job_options *options, uint64_t *bytes);
+
 tw_status tw_bench_job_create(const tw_bench_job_options *options, tw_bench_job **out);
 void tw_bench_job_destroy(tw_bench_job *r);
 const tw_plan *tw_bench_job_plan(const tw_bench_job *r);

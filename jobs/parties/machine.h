@@ -22,6 +22,8 @@ tw_status tw_machine_look_at_gpu(tw_machine *machine);
 // One line, where cores are shared.
 void tw_machine_warn(const tw_listener *to, const tw_machine *machine);
 
+// Bytes that processes of this host, or of this job where its memory is limited, can still take; -1: not known.
+int64_t tw_machine_memory_left(void);
 // Most memory that this process has held since it started, or since the reset; -1: the system does not tell.
 int64_t tw_machine_memory_peak(void);
 // The same for what this process has allocated on its GPU; -1: it has none.

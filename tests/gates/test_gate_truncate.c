@@ -133,9 +133,9 @@ static int sum_of_differences(tw_builder *b, int x) {
   return tw_view(b, tw_row_sum(b, d, 3), (tw_view_map){{1, 1, 2, 4}, {0, 0, 1, 0}, 0});
 }
 
-// A wire of x and y, by number; even numbers are biased.
-enum { WIRES = 30 };
-static int numbered(tw_builder *b, int number, int x, int y) {
+// A wire of x and y, by number; even numbers are biased. The first SUMS are sums element by element.
+enum { SUMS = 14, WIRES = 30 };
+static int numbered_sum(tw_builder *b, int number, int x, int y) {
   switch (number) {
     case 0:
       return sum(b, 2, x, 2, y);
@@ -163,8 +163,14 @@ static int numbered(tw_builder *b, int number, int x, int y) {
       return sum(b, 1, sum(b, 1, x, 1, y), 1, x);
     case 12:
       return sum(b, 1, tw_multiply_constant(b, x, 2, 0), 4, y);
-    case 13:
+    default:
       return sum(b, 1, tw_multiply_constant(b, x, 2, 0), 3, y);
+  }
+}
+
+static int numbered(tw_builder *b, int number, int x, int y) {
+  if (number < SUMS) return numbered_sum(b, number, x, y);
+  switch (number) {
     case 14:
       return row_sums(b, x, 4, 0);
     case 15:

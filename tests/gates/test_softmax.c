@@ -18,7 +18,8 @@ typedef struct {
   tw_program program;
 } softmax_program;
 
-static void build(softmax_program *p, int seq, bool causal) {
+static void build(softmax_program *p, tw_tokens tokens) {
+  int seq = (int)tokens.keys;
   *p = (softmax_program){.shape = {.seq = seq, .activation = &tw_spec_gelu, .reciprocal = tw_spec_reciprocal(seq)}};
   p->shape.config = (tw_model_config){.layers = 1, .hidden = 768, .heads = 12, .intermediate = 3072};
   tw_bounds bounds = tw_bert_bounds();
@@ -27,12 +28,12 @@ static void build(softmax_program *p, int seq, bool causal) {
   CU_ASSERT_EQUAL_FATAL(tw_spec_fit(&p->shape.reciprocal, p->tables + 2), TW_OK);
   p->program = (tw_program){.tables = p->tables, .table_count = 4};
   tw_builder b;
-  size_t n = (size_t)seq, logits = HEADS * n * n;
+  size_t n = tokens.keys, logits = HEADS * tokens.queries * n, values = HEADS * n * n;
   tw_builder_start(&b, &p->program);
-  int x = tw_open(&b, tw_build_input(&b, p->rings.v, SCALE, 2 * logits));
+  int x = tw_open(&b, tw_build_input(&b, p->rings.v, SCALE, logits + values));
   int s = tw_reduce(&b, tw_view(&b, x, (tw_view_map){{1, 1, 1, logits}, {0, 0, 0, 1}, 0}), p->rings.logit);
-  int v = tw_view(&b, x, (tw_view_map){{1, 1, 1, logits}, {0, 0, 0, 1}, logits});
-  tw_layer layer = {&p->shape, &p->rings, 0, {n, n, 0, causal}};
+  int v = tw_view(&b, x, (tw_view_map){{1, 1, 1, values}, {0, 0, 0, 1}, logits});
+  tw_layer layer = {&p->shape, &p->rings, 0, tokens};
   int c = tw_open(&b, tw_build_softmax_values(&b, &layer, s, v, HEADS, n));
   tw_build_output(&b, tw_truncate(&b, c, p->shape.reciprocal.out_scale));
   CU_ASSERT_EQUAL_FATAL(tw_builder_finish(&b), TW_OK);
@@ -43,11 +44,12 @@ static void drop(softmax_program *p) {
   tw_tables_free(p->tables, 4);
 }
 
-// Largest error of a probability; logits [HEADS * seq][seq] in units of 2^-12.
-static double largest_error(const walk *w, const int64_t *logits, int seq, int length, bool causal) {
+// Largest error of a probability; logits [HEADS * queries][keys] in units of 2^-12.
+static double largest_error(const walk *w, const int64_t *logits, tw_tokens tokens, int length) {
   double worst = 0;
-  for (int row = 0; row < HEADS * seq; row++) {
-    int live = causal && row % seq + 1 < length ? row % seq + 1 : length;
+  int seq = (int)tokens.keys, queries = (int)tokens.queries;
+  for (int row = 0; row < HEADS * queries; row++) {
+    int token = (int)tokens.first + row % queries, live = tokens.causal && token + 1 < length ? token + 1 : length;
     double sum = 0, top = -INFINITY;
     for (int j = 0; j < live; j++) top = fmax(top, ldexp((double)logits[row * seq + j], -SCALE));
     for (int j = 0; j < live; j++) sum += exp(ldexp((double)logits[row * seq + j], -SCALE) - top);
@@ -59,16 +61,17 @@ static double largest_error(const walk *w, const int64_t *logits, int seq, int l
   return worst;
 }
 
-static double run_case(const softmax_program *p, const int64_t *logits, int seq, int length, bool causal) {
-  size_t n = (size_t)(HEADS * seq * seq);
-  uint64_t *input = calloc(2 * n, sizeof *input);
+static double run_case(const softmax_program *p, const int64_t *logits, tw_tokens tokens, int length) {
+  int seq = (int)tokens.keys;
+  size_t n = HEADS * tokens.queries * tokens.keys;
+  uint64_t *input = calloc(n + HEADS * tokens.keys * tokens.keys, sizeof *input);
   for (size_t i = 0; i < n; i++) input[i] = (uint64_t)logits[i] & tw_mask(p->rings.v);
   for (int h = 0; h < HEADS; h++)
     for (int i = 0; i < seq; i++) input[n + (size_t)((h * seq + i) * seq + i)] = 1 << SCALE;
   walk w = {.program = &p->program, .batch = 1, .lengths = &length, .input = input};
   CU_ASSERT_EQUAL_FATAL(walk_run(&w), TW_OK);
   CU_ASSERT_EQUAL(w.mismatches, 0);
-  double worst = largest_error(&w, logits, seq, length, causal);
+  double worst = largest_error(&w, logits, tokens, length);
   walk_free(&w);
   free(input);
   return worst;
@@ -83,20 +86,26 @@ static int64_t draw(const char *kind, int i, int j) {
   return walk_random_range(-6 * 4096, 6 * 4096);
 }
 
-static void check(int seq, int length, bool causal) {
+static void check_tokens(tw_tokens tokens, int length) {
   static const char *const kinds[] = {"ties", "dominant", "equal", "spread 200", "random"};
   softmax_program p;
-  build(&p, seq, causal);
-  int64_t *logits = calloc((size_t)(HEADS * seq * seq), sizeof *logits);
+  int seq = (int)tokens.keys, rows = HEADS * (int)tokens.queries;
+  build(&p, tokens);
+  int64_t *logits = calloc((size_t)(rows * seq), sizeof *logits);
   for (size_t k = 0; k < sizeof kinds / sizeof *kinds; k++) {
-    for (int i = 0; i < HEADS * seq; i++)
+    for (int i = 0; i < rows; i++)
       for (int j = 0; j < seq; j++) logits[i * seq + j] = draw(kinds[k], i, j);
-    double worst = run_case(&p, logits, seq, length, causal);
-    printf("\n    seq %d, live %d%s, %s: largest error %.5f", seq, length, causal ? ", causal" : "", kinds[k], worst);
+    double worst = run_case(&p, logits, tokens, length);
+    printf("\n    %zu queries of %d, live %d%s, %s: largest error %.5f", tokens.queries, seq, length,
+           tokens.causal ? ", causal" : "", kinds[k], worst);
     CU_ASSERT(worst <= 0.004);
   }
   free(logits);
   drop(&p);
+}
+
+static void check(int seq, int length, bool causal) {
+  check_tokens((tw_tokens){(size_t)seq, (size_t)seq, 0, causal}, length);
 }
 
 static void full_rows(void) { check(64, 64, false); }
@@ -104,6 +113,9 @@ static void ragged_rows(void) { check(37, 37, false); }
 static void dead_keys(void) { check(64, 19, false); }
 static void one_live_key(void) { check(24, 1, false); }
 static void causal_rows(void) { check(40, 33, true); }
+// A next token against those before it, and three of them.
+static void one_query(void) { check_tokens((tw_tokens){1, 37, 36, true}, 37); }
+static void last_queries(void) { check_tokens((tw_tokens){3, 37, 34, true}, 36); }
 
 int main(void) {
   CU_initialize_registry();
@@ -113,6 +125,8 @@ int main(void) {
   CU_ADD_TEST(suite, dead_keys);
   CU_ADD_TEST(suite, one_live_key);
   CU_ADD_TEST(suite, causal_rows);
+  CU_ADD_TEST(suite, one_query);
+  CU_ADD_TEST(suite, last_queries);
   CU_basic_set_mode(CU_BRM_VERBOSE);
   return suite_end();
 }

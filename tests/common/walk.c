@@ -15,16 +15,6 @@
 #include "kernels/digit.h"
 #include "kernels/pack.h"
 
-uint64_t walk_random(void) {
-  uint64_t x;
-  randombytes_buf(&x, sizeof x);
-  return x;
-}
-
-int64_t walk_random_range(int64_t low, int64_t high) {
-  return low + (int64_t)(walk_random() % ((uint64_t)(high - low) + 1));
-}
-
 typedef struct {
   uint8_t *data;
   size_t used, size;
@@ -502,12 +492,4 @@ void walk_free(walk *w) {
   for (int party = 0; party < 2; party++) free(w->corrections[party]);
   w->output = w->opened = w->guard = NULL;
   w->corrections[0] = w->corrections[1] = NULL;
-}
-
-int64_t walk_signed(const walk *w, size_t i) {
-  return tw_signed(w->output[i], w->program->tensors[w->program->outputs[0]].ring);
-}
-
-double walk_real(const walk *w, size_t i) {
-  return ldexp((double)walk_signed(w, i), -w->program->tensors[w->program->outputs[0]].scale);
 }

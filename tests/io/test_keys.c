@@ -1,4 +1,4 @@
-// Key files: what is dealt is what is read, and nothing damaged, foreign or used is ever handed out.
+// Key files: what is dealt is what is read, and nothing damaged or foreign is ever handed out.
 #define _GNU_SOURCE
 #include <CUnit/Basic.h>
 #include <fcntl.h>
@@ -13,99 +13,7 @@
 #include <unistd.h>
 
 #include "io/file.h"
-#include "io/keys.h"
-#include "io/ledger.h"
-#include "tests/common/scratch.h"
-#include "tests/common/suite.h"
-
-enum { SLOTS = 3, INDEX = 5, CHUNKS = 3 };
-static const size_t slot_bytes = 2 * TW_KEY_CHUNK + 777 * 64;
-
-static uint8_t *corrections[SLOTS];
-static uint8_t seeds[SLOTS][32];
-static tw_key_index_entry entries[INDEX];
-static tw_keys_info info;
-
-static void fresh(int party) {
-  info =
-      (tw_keys_info){.party = party, .count = SLOTS, .slot_bytes = slot_bytes, .index_count = INDEX, .index = entries};
-  tw_id_random(&info.key_id);
-  tw_id_random(&info.model_id);
-  tw_digest_of(&info, sizeof info, &info.plan);
-  randombytes_buf(entries, sizeof entries);
-  for (int i = 0; i < INDEX; i++) entries[i].offset = 64 * (uint64_t)randombytes_uniform(1000);
-  randombytes_buf(seeds, sizeof seeds);
-  for (int i = 0; i < SLOTS; i++) randombytes_buf(corrections[i], slot_bytes);
-}
-
-static tw_status append_parts(tw_keys_writer *w, const uint8_t *data) {
-  for (size_t at = 0; at < slot_bytes;) {
-    size_t part = randombytes_uniform(3) ? randombytes_uniform(5000) : randombytes_uniform(2 * TW_KEY_CHUNK);
-    if (part > slot_bytes - at) part = slot_bytes - at;
-    TW_TRY(tw_keys_append(w, data + at, part));
-    at += part;
-  }
-  return TW_OK;
-}
-
-// Slots are written in an order of their own.
-static tw_status write_file(const char *path) {
-  tw_keys_writer *w;
-  TW_TRY(tw_keys_create(path, &info, &w));
-  static const uint64_t order[SLOTS] = {1, 0, 2};
-  for (int i = 0; i < SLOTS; i++) {
-    tw_status status = tw_keys_begin_slot(w, order[i], seeds[order[i]]);
-    if (status == TW_OK) status = append_parts(w, corrections[order[i]]);
-    if (status == TW_OK) status = tw_keys_end_slot(w);
-    if (status != TW_OK) {
-      tw_keys_abort(w);
-      return status;
-    }
-  }
-  return tw_keys_commit(w);
-}
-
-static bool same_header(const tw_keys_info *a) {
-  return a->party == info.party && !strcmp(a->key_id.hex, info.key_id.hex) &&
-         !strcmp(a->model_id.hex, info.model_id.hex) && !strcmp(a->plan.hex, info.plan.hex) && a->test == info.test &&
-         a->count == info.count && a->slot_bytes == info.slot_bytes && a->index_count == info.index_count &&
-         !memcmp(a->index, entries, sizeof entries);
-}
-
-static bool is_chunk(const uint8_t *block, uint64_t slot, uint64_t number) {
-  size_t at = (size_t)number * TW_KEY_CHUNK, part = slot_bytes - at < TW_KEY_CHUNK ? slot_bytes - at : TW_KEY_CHUNK;
-  return memcmp(block, corrections[slot] + at, part) == 0;
-}
-
-// Reads everything; *same tells whether what was handed out is what was written.
-static tw_status read_file(const char *path, bool *same) {
-  tw_keys *keys;
-  static uint8_t block[TW_KEY_CHUNK];
-  *same = true;
-  TW_TRY(tw_keys_open(path, info.party, &keys));
-  *same = same_header(tw_keys_get_info(keys));
-  tw_status status = TW_OK;
-  for (uint64_t s = 0; s < SLOTS && status == TW_OK; s++) {
-    uint8_t seed[32];
-    tw_key_stream *stream = NULL;
-    status = tw_keys_seed(keys, s, seed);
-    if (status == TW_OK && memcmp(seed, seeds[s], 32)) *same = false;
-    if (status == TW_OK) status = tw_key_stream_create(keys, s, &stream);
-    for (uint64_t c = 0; status == TW_OK && c < CHUNKS; c++) {
-      status = tw_key_stream_chunk(stream, c, block);
-      if (status == TW_OK && !is_chunk(block, s, c)) *same = false;
-    }
-    tw_key_stream_destroy(stream);
-  }
-  tw_keys_close(keys);
-  return status;
-}
-
-static void copy_file(const char *from, const char *to) {
-  char command[400];
-  snprintf(command, sizeof command, "cp -p %s %s", from, to);
-  CU_ASSERT_EQUAL(system(command), 0);
-}
+#include "tests/io/key_file.h"
 
 static void test_checksums(void) {
   uint8_t block[32];
@@ -323,158 +231,6 @@ static void test_permissions(void) {
   unlink(path);
 }
 
-static void test_erased_and_copied(void) {
-  const char *path = in_folder("e.keys.p0.h5"), *copy = in_folder("e2.keys.p0.h5"), *dir = in_folder("ledger");
-  tw_keys *keys;
-  tw_ledger ledger;
-  uint8_t seed[32];
-  uint64_t live, offset, bytes, one = 1;
-  fresh(0);
-  CU_ASSERT_EQUAL_FATAL(write_file(path), TW_OK);
-  copy_file(path, copy);
-  CU_ASSERT_EQUAL_FATAL(tw_keys_open(path, 0, &keys), TW_OK);
-  CU_ASSERT_EQUAL_FATAL(tw_ledger_create(dir, &ledger), TW_OK);
-  CU_ASSERT_EQUAL(tw_keys_survey(keys, &live), TW_OK);
-  CU_ASSERT_EQUAL(live, 7);
-  CU_ASSERT_EQUAL(tw_ledger_mark(&ledger, 0, &info.key_id, &one, 1, "test"), TW_OK);
-  CU_ASSERT_EQUAL(tw_keys_erase_seeds(keys, &one, 1), TW_OK);
-  CU_ASSERT_EQUAL(tw_keys_survey(keys, &live), TW_OK);
-  CU_ASSERT_EQUAL(live, 5);
-  CU_ASSERT_EQUAL(tw_keys_seed(keys, 1, seed), TW_ERR_USED);
-  CU_ASSERT_TRUE(message_has("slot 1 was used before") && message_has(info.key_id.hex));
-  CU_ASSERT_EQUAL(tw_keys_seed(keys, 0, seed), TW_OK);
-  CU_ASSERT_EQUAL(memcmp(seed, seeds[0], 32), 0);
-  tw_keys_close(keys);
-  CU_ASSERT_EQUAL_FATAL(tw_keys_open(path, 0, &keys), TW_OK);  // still a sound file, the slot still erased
-  CU_ASSERT_EQUAL(tw_keys_seed(keys, 1, seed), TW_ERR_USED);
-  CU_ASSERT_EQUAL(tw_keys_seed(keys, 2, seed), TW_OK);
-  tw_keys_close(keys);
-  place_of(path, "seeds", &offset, &bytes);
-  int fd = open(path, O_RDONLY);
-  CU_ASSERT_EQUAL(pread(fd, seed, 32, (off_t)offset + 32), 32);
-  CU_ASSERT_TRUE(sodium_is_zero(seed, 32));
-  place_of(path, "seed_tags", &offset, &bytes);
-  CU_ASSERT_EQUAL(pread(fd, seed, 16, (off_t)offset + 16), 16);
-  CU_ASSERT_TRUE(sodium_is_zero(seed, 16));
-  close(fd);
-
-  // The copy still has the seed; its slot is burned by the ledger.
-  CU_ASSERT_EQUAL_FATAL(tw_keys_open(copy, 0, &keys), TW_OK);
-  CU_ASSERT_EQUAL(tw_keys_seed(keys, 1, seed), TW_OK);
-  CU_ASSERT_EQUAL(tw_ledger_check(&ledger, 0, &tw_keys_get_info(keys)->key_id, 1), TW_ERR_USED);
-  tw_keys_close(keys);
-  unlink(path);
-  unlink(copy);
-}
-
-// A seed or a tag that a crash has erased alone is a rest, and erased with the others.
-static void test_rests(void) {
-  const char *path = in_folder("r.keys.p0.h5");
-  uint64_t live, seeds_at, tags_at, bytes;
-  tw_keys *keys;
-  static const uint8_t zeros[32];
-  fresh(0);
-  CU_ASSERT_EQUAL_FATAL(write_file(path), TW_OK);
-  place_of(path, "seeds", &seeds_at, &bytes);
-  place_of(path, "seed_tags", &tags_at, &bytes);
-  int fd = open(path, O_RDWR);
-  CU_ASSERT_EQUAL(pwrite(fd, zeros, 32, (off_t)seeds_at), 32);
-  CU_ASSERT_EQUAL(pwrite(fd, zeros, 16, (off_t)tags_at + 16), 16);
-  close(fd);
-  CU_ASSERT_EQUAL_FATAL(tw_keys_open(path, 0, &keys), TW_OK);
-  CU_ASSERT_EQUAL(tw_keys_survey(keys, &live), TW_OK);
-  CU_ASSERT_EQUAL(live, 7);
-  CU_ASSERT_EQUAL(tw_keys_erase_seeds(keys, (uint64_t[]){0, 1}, 2), TW_OK);
-  CU_ASSERT_EQUAL(tw_keys_survey(keys, &live), TW_OK);
-  CU_ASSERT_EQUAL(live, 4);
-  CU_ASSERT_EQUAL(tw_keys_erase_seeds(keys, (uint64_t[]){SLOTS}, 1), TW_ERR_USAGE);
-  CU_ASSERT_EQUAL(tw_keys_erase_seeds(keys, NULL, 0), TW_OK);
-  tw_keys_close(keys);
-  unlink(path);
-}
-
-// The file belongs to the first ledger, and a record that a power failure cut off to the one that began it.
-static void test_ledger_record(void) {
-  const char *path = in_folder("b.keys.p0.h5"), *copy = in_folder("b2.keys.p0.h5");
-  uint64_t at, bytes;
-  tw_id mine, other;
-  uint8_t whole[48], part[48];
-  tw_keys *keys;
-  bool recorded, same;
-  tw_id_random(&mine);
-  tw_id_random(&other);
-  fresh(0);
-  CU_ASSERT_EQUAL_FATAL(write_file(path), TW_OK);
-  copy_file(path, copy);
-  CU_ASSERT_EQUAL_FATAL(tw_keys_open(path, 0, &keys), TW_OK);
-  CU_ASSERT_TRUE(tw_keys_check_ledger(keys, &mine, &recorded) == TW_OK && !recorded);
-  CU_ASSERT_TRUE(tw_keys_check_ledger(keys, &other, &recorded) == TW_OK && !recorded);
-  CU_ASSERT_EQUAL(tw_keys_record_ledger(keys, &mine), TW_OK);
-  CU_ASSERT_TRUE(tw_keys_check_ledger(keys, &mine, &recorded) == TW_OK && recorded);
-  CU_ASSERT_EQUAL(tw_keys_record_ledger(keys, &mine), TW_OK);
-  CU_ASSERT_EQUAL(tw_keys_record_ledger(keys, &other), TW_ERR_MISMATCH);
-  CU_ASSERT_TRUE(message_has(mine.hex) && message_has(other.hex) && message_has("not the key file's ledger"));
-  tw_keys_close(keys);
-  CU_ASSERT_TRUE(read_file(path, &same) == TW_OK && same);
-  place_of(path, "ledger", &at, &bytes);
-  CU_ASSERT_EQUAL_FATAL(bytes, 48);
-  int fd = open(path, O_RDWR);
-  CU_ASSERT_EQUAL_FATAL(pread(fd, whole, 48, (off_t)at), 48);
-  CU_ASSERT_EQUAL(memcmp(whole, mine.hex, 32), 0);
-  CU_ASSERT_EQUAL_FATAL(tw_keys_open(path, 0, &keys), TW_OK);
-  for (int turn = 0; turn < 200; turn++) {
-    int from = (int)randombytes_uniform(16), to = 24 + (int)randombytes_uniform(24);  // a stretch of at least 8 digits
-    memset(part, 0, sizeof part);
-    memcpy(part + from, whole + from, (size_t)(to - from));
-    CU_ASSERT_EQUAL(pwrite(fd, part, 48, (off_t)at), 48);
-    CU_ASSERT_EQUAL(tw_keys_check_ledger(keys, &other, &recorded), TW_ERR_FORMAT);
-    CU_ASSERT_TRUE(tw_keys_check_ledger(keys, &mine, &recorded) == TW_OK && !recorded);
-    CU_ASSERT_EQUAL(tw_keys_record_ledger(keys, &mine), TW_OK);
-    CU_ASSERT_TRUE(tw_keys_check_ledger(keys, &mine, &recorded) == TW_OK && recorded);
-  }
-  flip_bit(path, at + randombytes_uniform(48), (int)randombytes_uniform(8));
-  CU_ASSERT_EQUAL(tw_keys_check_ledger(keys, &mine, &recorded), TW_ERR_FORMAT);
-  CU_ASSERT_EQUAL(tw_keys_check_ledger(keys, &other, &recorded), TW_ERR_FORMAT);
-  // another key's record is no record of this one's
-  tw_keys_close(keys);
-  fresh(0);
-  unlink(path);
-  CU_ASSERT_EQUAL_FATAL(write_file(path), TW_OK);
-  place_of(path, "ledger", &at, &bytes);
-  close(fd);
-  fd = open(path, O_RDWR);
-  CU_ASSERT_EQUAL(pwrite(fd, whole, 48, (off_t)at), 48);
-  close(fd);
-  CU_ASSERT_EQUAL_FATAL(tw_keys_open(path, 0, &keys), TW_OK);
-  CU_ASSERT_EQUAL(tw_keys_check_ledger(keys, &mine, &recorded), TW_ERR_FORMAT);
-  tw_keys_close(keys);
-  CU_ASSERT_EQUAL_FATAL(tw_keys_open(copy, 0, &keys), TW_OK);  // a copy made before first use knows nothing
-  CU_ASSERT_TRUE(tw_keys_check_ledger(keys, &other, &recorded) == TW_OK && !recorded);
-  tw_keys_close(keys);
-  unlink(path);
-  unlink(copy);
-}
-
-// Seeds of two slots exchanged: each is sound in itself, but not in its place.
-static void test_exchanged_seeds(void) {
-  const char *path = in_folder("x.keys.p1.h5");
-  uint64_t offset, bytes;
-  uint8_t seed[32];
-  tw_keys *keys;
-  fresh(1);
-  CU_ASSERT_EQUAL_FATAL(write_file(path), TW_OK);
-  place_of(path, "seeds", &offset, &bytes);
-  int fd = open(path, O_RDWR);
-  CU_ASSERT_EQUAL(pwrite(fd, seeds[1], 32, (off_t)offset), 32);
-  close(fd);
-  CU_ASSERT_EQUAL_FATAL(tw_keys_open(path, 1, &keys), TW_OK);
-  CU_ASSERT_EQUAL(tw_keys_seed(keys, 0, seed), TW_ERR_FORMAT);
-  CU_ASSERT_TRUE(sodium_is_zero(seed, 32));
-  CU_ASSERT_EQUAL(tw_keys_seed(keys, 1, seed), TW_OK);
-  tw_keys_close(keys);
-  unlink(path);
-}
-
 // In a child: a limit on file sizes that strikes in the middle of a slot.
 static int write_under_limit(void *state) {
   const char *path = state;
@@ -499,16 +255,6 @@ static void test_write_error(void) {
   CU_ASSERT_TRUE(no_trace(path));
 }
 
-static int set_up(void) {
-  for (int i = 0; i < SLOTS; i++) corrections[i] = malloc(slot_bytes);
-  return scratch_open();
-}
-
-static int tear_down(void) {
-  for (int i = 0; i < SLOTS; i++) free(corrections[i]);
-  return scratch_close();
-}
-
 int main(void) {
   if (CU_initialize_registry() != CUE_SUCCESS) return 2;
   CU_pSuite suite = CU_add_suite("key files", set_up, tear_down);
@@ -522,10 +268,6 @@ int main(void) {
   CU_add_test(suite, "a changed attribute", test_changed_header);
   CU_add_test(suite, "truncated", test_truncated);
   CU_add_test(suite, "missing, open to others, of another user", test_permissions);
-  CU_add_test(suite, "erased seeds, and a copy made before", test_erased_and_copied);
-  CU_add_test(suite, "half erased seeds", test_rests);
-  CU_add_test(suite, "the ledger's id", test_ledger_record);
-  CU_add_test(suite, "exchanged seeds", test_exchanged_seeds);
   CU_add_test(suite, "a write that fails half way", test_write_error);
   CU_basic_set_mode(CU_BRM_VERBOSE);
   return suite_end();

@@ -103,6 +103,24 @@ static __device__ __forceinline__ void finish_pair(const fused_args &g, int row,
   }
 }
 
+// The blocks of a cluster have each a part of the sums over `inner`: every block finishes its share of the tile.
+template <int columns>
+static __device__ __forceinline__ void finish_cluster(const fused_args &g, const ulonglong2 *partial, int split,
+                                                      int splits, int first_row, int first_column) {
+  const int lane = (int)(threadIdx.x % 32);
+  cluster_barrier();
+  for (int part = split; part < columns / 4; part += splits) {
+    ulonglong2 value = {0, 0};
+    for (int peer = 0; peer < splits; peer++) {
+      const ulonglong2 share = *cluster_peer(&partial[part * THREADS + threadIdx.x], (unsigned)peer);
+      value.x += share.x;
+      value.y += share.y;
+    }
+    finish_pair(g, first_row + lane / 4 + part % 2 * 8, first_column + part / 2 * 8 + lane % 4 * 2, value);
+  }
+  cluster_barrier();  // no block leaves while another reads its part
+}
+
 template <int limbs, int columns>
 static __global__ void __launch_bounds__(THREADS, 1) fused_kernel(const fused_args g) {
   unsigned char *const memory = dynamic_shared();
@@ -152,18 +170,7 @@ static __global__ void __launch_bounds__(THREADS, 1) fused_kernel(const fused_ar
     else
       finish_pair(g, first_row + lane / 4 + part % 2 * 8, first_column + part / 2 * 8 + lane % 4 * 2, value);
   }
-  if (splits == 1) return;
-  cluster_barrier();
-  for (int part = split; part < parts; part += splits) {
-    ulonglong2 value = {0, 0};
-    for (int peer = 0; peer < splits; peer++) {
-      const ulonglong2 share = *cluster_peer(&partial[part * THREADS + threadIdx.x], (unsigned)peer);
-      value.x += share.x;
-      value.y += share.y;
-    }
-    finish_pair(g, first_row + lane / 4 + part % 2 * 8, first_column + part / 2 * 8 + lane % 4 * 2, value);
-  }
-  cluster_barrier();  // no block leaves while another reads its part
+  if (splits > 1) finish_cluster<columns>(g, partial, split, splits, first_row, first_column);
 }
 
 typedef void (*fused_function)(fused_args);

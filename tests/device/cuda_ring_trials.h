@@ -1,0 +1,199 @@
+// Trials of elementwise gates; included by cuda_kernels.cu alone.
+#ifndef TW_TEST_CUDA_RING_TRIALS_H
+#define TW_TEST_CUDA_RING_TRIALS_H
+
+#include "tests/device/cuda_trials.h"
+
+namespace {
+
+// ---- elementwise gates: rows = sequences * rows of a sequence ----
+
+void add_local(arena &m, trials &out, size_t sequences, size_t rows, size_t cols) {
+  const size_t all = sequences * rows, n = all * cols;
+  const double size = 8.0 * (double)n;
+  tw_mask_args mask = {all, cols, m.words(n), m.words(n), m.words(n), ring_of(m), (int)m.below(2)};
+  out.push_back(TRIAL(mask, mask, 3 * size, n));
+  const uint64_t ring = ring_of(m);
+  tw_shift_args shift = {all, cols, m.words(n), m.words(n), m.next() & ring, ring, m.between(0, 40)};
+  out.push_back(TRIAL(shift, shift, 2 * size, n));
+  tw_view_args view = {all, cols, m.words(n), m.words(n), {1, 1, rows, cols}, {0, 0, cols, 1}, 0, rows * cols};
+  if (rows % 3 == 0) view = {all, cols, view.x, view.out, {rows / 3, 1, 3, cols}, {3, 0, 1, rows}, 0, rows * cols};
+  out.push_back(TRIAL(view, view, 2 * size, n));
+  const size_t cx = m.below(cols + 1);
+  tw_concat_args concat = {all, cols, m.words(all * cx), m.words(all * (cols - cx)), m.words(n), cx};
+  out.push_back(TRIAL(concat, concat, 2 * size, n));
+  size_t other;
+  const tw_pairing pair = pairing(m, sequences, rows, cols, &other);
+  tw_combine_args combine = {all,      cols,     m.words(n), m.words(other), m.words(n),
+                             m.next(), m.next(), m.next(),   ring_of(m),     pair};
+  out.push_back(TRIAL(combine, combine, 3 * size, n));
+  combine.y = nullptr;
+  combine.out = m.words(n);
+  out.push_back(TRIAL(combine, combine, 2 * size, n));
+  tw_share_args share = {all, cols, m.words(other), m.words(other), m.words(n), one_of(m), ring_of(m), pair};
+  out.push_back(TRIAL(share, share, 3 * size, n));
+}
+
+void add_products(arena &m, trials &out, size_t sequences, size_t rows, size_t cols) {
+  const size_t all = sequences * rows, n = all * cols;
+  const double size = 8.0 * (double)n;
+  tw_extend_args extend = {all,        cols,       m.words(n), m.words(n), m.words(n),
+                           m.words(n), m.words(n), one_of(m),  ring_of(m), m.between(3, 62)};
+  out.push_back(TRIAL(extend, extend, 5 * size, n));
+  size_t other;
+  const tw_pairing pair = pairing(m, sequences, rows, cols, &other);
+  tw_multiply_args multiply = {
+      all,        cols,       m.words(n), m.words(n), m.words(other), m.words(other),   m.words(n), m.words(n),
+      m.words(n), m.words(n), m.words(n), one_of(m),  ring_of(m),     m.between(3, 62), pair};
+  out.push_back(TRIAL(multiply, multiply, 9 * size, n));
+  multiply.carry = multiply.top = multiply.tq = nullptr;
+  multiply.out = m.words(n);
+  out.push_back(TRIAL(multiply, multiply, 6 * size, n));
+  tw_multiply_rows_args by_rows = {all,          cols,       m.words(n),       m.words(n),      m.words(all),
+                                   m.words(all), m.words(n), m.words(n),       m.words(all),    m.words(all),
+                                   m.words(n),   m.words(n), m.words(n),       m.words(n),      m.words(n),
+                                   one_of(m),    ring_of(m), m.between(3, 31), m.between(3, 31)};
+  out.push_back(TRIAL(multiply_rows, by_rows, 9 * size, n));
+  by_rows.ts = nullptr;
+  by_rows.k = m.between(33, 62), by_rows.l = m.between(33, 62);
+  by_rows.out = m.words(n);
+  out.push_back(TRIAL(multiply_rows, by_rows, 8 * size, n));
+  for (int k : {m.between(3, 31), m.between(32, 62)}) {
+    tw_square_args square = {all,        cols,       m.words(n), m.words(n), m.words(n),
+                             m.words(n), m.words(n), m.words(n), one_of(m),  k};
+    out.push_back(TRIAL(square, square, 6 * size, n));
+  }
+  tw_piece_args piece = {all,        cols,       m.words(n), m.words(n), m.words(n), m.words(n),
+                         m.words(n), m.words(n), m.words(n), m.words(n), ring_of(m)};
+  out.push_back(TRIAL(piece, piece, 8 * size, n));
+}
+
+// Gates on planes of bits: [sequences][planes][n].
+void add_selections(arena &m, trials &out, size_t sequences, size_t planes, size_t n) {
+  const size_t words = words_of(n), first = m.below(3), sequence_words = (planes + first) * words,
+               all = sequences * planes * n;
+  const bool shared = m.below(2);
+  const size_t x = shared ? sequences * n : all;
+  tw_select_args select = {sequences * planes,
+                           n,
+                           m.words(sequences * sequence_words),
+                           m.words(x),
+                           m.words(x),
+                           m.words(x),
+                           m.words(x),
+                           m.words(all),
+                           m.words(all),
+                           m.words(all),
+                           m.words(all),
+                           planes,
+                           first,
+                           words,
+                           sequence_words,
+                           shared ? n : planes * n,
+                           shared ? 0 : n,
+                           one_of(m),
+                           ring_of(m),
+                           m.between(3, 62)};
+  out.push_back(TRIAL(select, select, 8.0 * (double)(4 * x + 4 * all), (double)all));
+  select.carry = select.top = select.mt = nullptr;
+  select.out = m.words(all);
+  out.push_back(TRIAL(select, select, 8.0 * (double)(2 * x + 3 * all), (double)all));
+  std::vector<int64_t> constants, shifts;
+  for (size_t i = 0; i < planes; i++) {
+    constants.push_back((int64_t)m.next());
+    shifts.push_back(m.between(0, 40));
+  }
+  tw_constants_args sums = {sequences, n,     select.bits, m.words(all),   m.list(constants), m.words(sequences * n),
+                            planes,    first, words,       sequence_words, m.below(2),        ring_of(m)};
+  out.push_back(TRIAL(constants, sums, 8.0 * (double)all, (double)all));
+  sums.m = nullptr;
+  sums.out = m.words(sequences * n);
+  out.push_back(TRIAL(constants, sums, (double)all / 8, (double)all));
+  tw_sum_planes_args planes_sum = {sequences, n, planes, m.words(all), m.list(shifts), m.words(sequences * n),
+                                   ring_of(m)};
+  out.push_back(TRIAL(sum_planes, planes_sum, 8.0 * (double)all, (double)all));
+  tw_floor_args floor = {sequences,
+                         n,
+                         m.words(sequences * n),
+                         m.words(sequences * sequence_words),
+                         m.words(sequences * n),
+                         m.words(sequences * n),
+                         m.words(sequences * n),
+                         sequence_words,
+                         one_of(m),
+                         ring_of(m),
+                         m.between(0, 30)};
+  out.push_back(TRIAL(floor, floor, 32.0 * (double)(sequences * n), (double)(sequences * n)));
+}
+
+// Of `seq` queries, the last ones of `keys` tokens.
+tw_liveness liveness(arena &m, size_t sequences, int seq, int keys) {
+  tw_liveness live = {nullptr, seq, keys, keys - seq, (int)m.below(2)};
+  std::vector<int> lengths;
+  for (size_t i = 0; i < sequences; i++) lengths.push_back(m.between(1, keys));
+  if (m.below(4) > 0) live.lengths = m.list(lengths);
+  return live;
+}
+
+void add_attention(arena &m, trials &out, size_t sequences, size_t heads, size_t seq) {
+  const size_t keys = seq + m.below(2) * m.below(9), rows = heads * seq, n = sequences * rows * keys;
+  tw_zero_args zero = {sequences * rows, keys,       rows,
+                       m.words(n),       m.words(n), liveness(m, sequences, (int)seq, (int)keys)};
+  out.push_back(TRIAL(zero, zero, 16.0 * (double)n, (double)n));
+  const size_t cols = (size_t)m.between(1, 300);
+  tw_pool_args pool = {sequences,
+                       cols,
+                       seq,
+                       m.words(sequences * seq * cols),
+                       m.words(sequences * cols),
+                       ring_of(m),
+                       liveness(m, sequences, (int)seq, (int)keys)};
+  out.push_back(TRIAL(pool, pool, 8.0 * (double)(sequences * seq * cols), (double)(sequences * seq * cols)));
+  const size_t group = (size_t)m.between(2, 8), groups = (size_t)m.between(1, 20), first = m.below(4),
+               pairs = group * (group - 1) / 2;
+  const size_t x_cols = first + group * groups + m.below(3);
+  tw_pairs_args pair = {sequences * pairs * rows,
+                        groups,
+                        rows,
+                        x_cols,
+                        first,
+                        group,
+                        pairs,
+                        m.words(sequences * rows * x_cols),
+                        m.words(sequences * pairs * rows * groups),
+                        ring_of(m)};
+  out.push_back(TRIAL(pairs, pair, 24.0 * (double)(sequences * pairs * rows * groups),
+                      (double)(sequences * pairs * rows * groups)));
+  std::vector<int64_t> earlier;
+  for (int i = m.between(0, 2); i > 0; i--) earlier.push_back(m.between(1, 8));
+  const size_t words = words_of(pairs * rows * groups);
+  tw_kill_args kill = {sequences,
+                       rows,
+                       group,
+                       groups,
+                       first,
+                       words,
+                       m.list(earlier),
+                       (int)earlier.size(),
+                       (int)m.below(2),
+                       m.words(sequences * words),
+                       m.words(sequences * words),
+                       liveness(m, sequences, (int)seq, (int)keys)};
+  out.push_back(TRIAL(kill, kill, 16.0 * (double)(sequences * words), 64.0 * (double)(sequences * words)));
+}
+
+void add_sums(arena &m, trials &out, size_t rows, size_t cols) {
+  const uint64_t *x = m.words(rows * cols), *addend = m.below(2) ? m.words(rows) : nullptr;
+  const uint64_t ring = ring_of(m);
+  uint64_t *to = m.words(rows);
+  out.push_back({"row_sums",
+                 [&m, x, addend, rows, cols, ring, to](const tw_backend *k, bool device, void *stream) {
+                   if (!device) return k->row_sums(x, rows, cols, addend, ring, to, stream);
+                   return k->row_sums(m.on_device(x), rows, cols, m.on_device(addend), ring, m.on_device(to), stream);
+                 },
+                 8.0 * (double)(rows * cols), (double)(rows * cols)});
+}
+
+}  // namespace
+
+#endif

@@ -104,6 +104,11 @@ def size_words(n):
     return f"{n} B"
 
 
+def power_words(e):
+    """10^e ns."""
+    return f"{10 ** (e % 3)} {('ns', 'us', 'ms', 's')[e // 3]}"
+
+
 def spread(wanted, gap):
     """Heights of labels, moved apart where they would overlap, in their order."""
     order, placed = sorted(range(len(wanted)), key=lambda i: wanted[i]), list(wanted)
@@ -120,7 +125,7 @@ def opens(records):
     axes = Axes(svg, (74, 92, 628, 404), (48, largest * 1.25), (0.7e3, 12e6 if largest == 16 << 20 else 40e6))
     axes.grid([(s, size_words(s)) for s in (64, 1 << 10, 16 << 10, 256 << 10, 4 << 20, 64 << 20) if s <= largest] +
               ([(16 << 20, "16 MiB")] if largest == 16 << 20 else []),
-              [(10.0 ** e, duration(10.0 ** e)) for e in range(3, 8)], "bytes each way", "time")
+              [(10.0 ** e, power_words(e)) for e in range(3, 8)], "bytes each way", "time")
     axes.limit(1e-9 * records.limit("nvlink_bytes_per_second")[0], "NVLink, 450 GB/s", GREY)
     axes.limit(1e-9 * records.limit("host_window_bytes_per_second")[0], "host memory, 42 GB/s", GREY)
     ends = []
@@ -212,9 +217,9 @@ def others(records):
     svg = Svg(400, "Online time beside other systems",
               "128 tokens, two GPUs of one host, logarithmic; conditions in performance.md")
     axes = Axes(svg, (118, 84, 676, 356), (1, 4000), (0, 1), y_log=False)
-    for e in (1, 10, 100, 1000):
-        svg.line(axes.x(e), 78, axes.x(e), 356)
-        svg.text(axes.x(e), 376, duration(1e6 * e), fill=QUIET, anchor="middle")
+    for e in range(4):
+        svg.line(axes.x(10 ** e), 78, axes.x(10 ** e), 356)
+        svg.text(axes.x(10 ** e), 376, power_words(6 + e), fill=QUIET, anchor="middle")
     y = 86
     for model in ("bert-tiny", "bert-base", "bert-large"):
         svg.text(106, y + 42, NAMES[model], anchor="end", size=13, weight="600")

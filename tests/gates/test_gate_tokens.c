@@ -153,7 +153,7 @@ static void live_queries(void) {
     trial_run(&t, y);
     for (int b = 0; b < 3; b++) {
       int tokens_live = by_key ? lengths[b] : live[b];
-      CU_ASSERT_EQUAL(t.w.guard[b], COLS * tokens_live);
+      CU_ASSERT_EQUAL(t.w.guard[b], (uint64_t)(COLS * tokens_live));
       for (size_t j = 0; j < COLS && !by_key; j++) wrong += trial_y(&t, b, j) != (3 << 10) * live[b];
     }
     CU_ASSERT_EQUAL(wrong, 0);

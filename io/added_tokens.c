@@ -24,12 +24,16 @@ static int by_bytes(const void *a, const void *b) {
   return order ? order : (x->bytes > y->bytes) - (x->bytes < y->bytes);
 }
 
-static tw_status add_pattern(tw_added_set *set, const tw_text_rules *rules, const tw_added_token *token) {
-  static const tw_normaliser none = {0};
+static tw_status add_pattern(tw_added_set *set, tw_normal_form form, const void *state, const tw_added_token *token) {
   pattern *p = &set->patterns[set->count];
   p->token = token;
-  TW_TRY(tw_normalise(token->normalised ? &rules->normaliser : &none, token->text, strlen(token->text), &p->text,
-                      &p->bytes));
+  if (token->normalised) {
+    TW_TRY(form(state, token->text, strlen(token->text), &p->text, &p->bytes));
+  } else {
+    p->text = strdup(token->text);
+    p->bytes = strlen(token->text);
+    if (!p->text) return tw_fail(TW_ERR_MEMORY, "out of memory in the tokenizer");
+  }
   set->count++;
   if (p->bytes > 0) return TW_OK;
   return tw_fail(TW_ERR_FORMAT, "added token \"%s\" (id %d) is empty once it is normalised; remove it from the folder",
@@ -48,13 +52,14 @@ static tw_status check_distinct(const tw_added_set *set) {
   return TW_OK;
 }
 
-tw_status tw_added_set_new(const tw_text_rules *rules, bool normalised, tw_added_set **out) {
+tw_status tw_added_set_new(const tw_added_token *tokens, int count, bool normalised, tw_normal_form form,
+                           const void *state, tw_added_set **out) {
   *out = NULL;
   tw_added_set *set = calloc(1, sizeof *set);
-  if (set) set->patterns = calloc((size_t)rules->added_count + 1, sizeof *set->patterns);
+  if (set) set->patterns = calloc((size_t)count + 1, sizeof *set->patterns);
   tw_status status = set && set->patterns ? TW_OK : tw_fail(TW_ERR_MEMORY, "out of memory in the tokenizer");
-  for (int i = 0; status == TW_OK && i < rules->added_count; i++)
-    if (rules->added[i].normalised == normalised) status = add_pattern(set, rules, &rules->added[i]);
+  for (int i = 0; status == TW_OK && i < count; i++)
+    if (tokens[i].normalised == normalised) status = add_pattern(set, form, state, &tokens[i]);
   if (status == TW_OK) {
     qsort(set->patterns, (size_t)set->count, sizeof *set->patterns, by_bytes);
     status = check_distinct(set);

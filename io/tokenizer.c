@@ -9,6 +9,7 @@
 #include "base/memory.h"
 #include "io/added_tokens.h"
 #include "io/characters.h"
+#include "io/cut.h"
 
 struct tw_tokenizer {
   char *const *vocabulary;
@@ -73,10 +74,15 @@ static tw_status check_ids(const tw_text_rules *r, int count) {
   return TW_OK;
 }
 
+static tw_status normal_form(const void *state, const char *text, size_t bytes, char **out, size_t *used) {
+  return tw_normalise(&((const tw_text_rules *)state)->normaliser, text, bytes, out, used);
+}
+
 static tw_status prepare(tw_tokenizer *t) {
   TW_TRY(check_ids(t->rules, t->count));
-  TW_TRY(tw_added_set_new(t->rules, false, &t->raw));
-  TW_TRY(tw_added_set_new(t->rules, true, &t->normalised));
+  const tw_text_rules *r = t->rules;
+  TW_TRY(tw_added_set_new(r->added, r->added_count, false, normal_form, r, &t->raw));
+  TW_TRY(tw_added_set_new(r->added, r->added_count, true, normal_form, r, &t->normalised));
   return t->vocabulary ? index_vocabulary(t) : TW_OK;
 }
 
@@ -201,34 +207,6 @@ static tw_status add_text(id_list *out, const char *text) {
 
 // ---- the frame
 
-// How many tokens of texts of n[0] and n[1] stay when `room` may: "longest first" of the tokenizers library.
-static void cut_pair(int n[2], int room) {
-  if (n[0] + n[1] <= room) return;
-  int small = n[0] > n[1], shorter = n[small], longer;
-  if (shorter > room)
-    longer = shorter;
-  else
-    longer = room - shorter > shorter ? room - shorter : shorter;
-  if (shorter + longer > room) {
-    shorter = room / 2;
-    longer = shorter + room % 2;
-  }
-  n[small] = shorter;
-  n[!small] = longer;
-}
-
-static tw_status choose_cut(int n[2], bool pair, int most) {
-  int room = most - 2 - pair;
-  if (room < 1 + pair)
-    return tw_fail(TW_ERR_RANGE, "a length of %d tokens leaves no room for %s between the special tokens", most,
-                   pair ? "two texts" : "a text");
-  if (pair)
-    cut_pair(n, room);
-  else if (n[0] > room)
-    n[0] = room;
-  return TW_OK;
-}
-
 static void put(tw_encoding *out, int id, int type) {
   out->ids[out->count] = id;
   out->types[out->count++] = type;
@@ -246,7 +224,7 @@ static void put_text(const tw_text_rules *r, const id_list *list, int kept, int 
 static tw_status frame(const tw_text_rules *r, const id_list lists[2], bool pair, int most, tw_encoding *out) {
   int kept[2] = {lists[0].count, lists[1].count};
   out->whole = kept[0] + kept[1] + 2 + pair;
-  if (most > 0) TW_TRY(choose_cut(kept, pair, most));
+  if (most > 0) TW_TRY(tw_cut(kept, pair, 2 + pair, most));
   size_t tokens = (size_t)(kept[0] + kept[1]) + 3;
   out->ids = malloc(tokens * sizeof *out->ids);
   out->types = malloc(tokens * sizeof *out->types);

@@ -177,9 +177,14 @@ static tw_status check_files(const tw_model *model, const tw_input *input, const
     return tw_fail(TW_ERR_MISMATCH,
                    "the result is of input %s, the input file is %s; check a result with its own input",
                    result->input_id.hex, input->input_id.hex);
-  if (input->hidden != model->config.hidden || input->hidden != result->cols || input->count != result->count ||
+  const tw_model_config *c = &model->config;
+  tw_model_output output;
+  TW_TRY(tw_output_parse(result->output, &output));
+  TW_TRY(tw_config_allows_output(c, output));
+  if (input->hidden != c->hidden || result->cols != (tw_output_of_head(output) ? c->head.outputs : c->hidden) ||
+      input->count != result->count ||
       memcmp(input->lengths, result->lengths, sizeof(int) * (size_t)input->count) != 0 ||
-      (result->rows != 1 && result->rows != input->seq))
+      result->rows != (tw_config_by_row(c, output) ? input->seq : 1))
     return tw_fail(
         TW_ERR_MISMATCH, "model, input and result have different shapes: %d wide; [%d][%d][%d]; [%d][%d][%d]",
         model->config.hidden, input->count, input->seq, input->hidden, result->count, result->rows, result->cols);

@@ -1,5 +1,6 @@
 #include <stddef.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "app/commands.h"
 #include "app/common_options.h"
@@ -62,6 +63,15 @@ static tw_status forecast(const tw_plan *plan, const char *path, uint64_t count,
 
 static tw_status check_model(const tw_plan *plan, const tw_model_dealer *dealer) {
   const tw_model_config *p = &plan->shape.config, *d = &dealer->config;
+  bool alike = strcmp(p->architecture, d->architecture) == 0 && p->head.kind == d->head.kind &&
+               p->head.outputs == d->head.outputs;
+  if (!alike)
+    return tw_fail(
+        TW_ERR_MISMATCH,
+        "the plan is for %s with a head %s of %d outputs; the shared model is %s with a head %s of %d; plan for "
+        "this model, or share the right one",
+        p->architecture, tw_head_name(p->head.kind), p->head.outputs, d->architecture, tw_head_name(d->head.kind),
+        d->head.outputs);
   if (p->layers == d->layers && p->hidden == d->hidden && p->heads == d->heads && p->intermediate == d->intermediate)
     return tw_plan_allows_norms(plan, dealer->norm_weight, dealer->norm_bias);
   return tw_fail(

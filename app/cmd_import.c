@@ -22,7 +22,8 @@ static const tw_option options[] = {
     {.common = &tw_option_shape, .field = offsetof(settings, shape)},
     {.name = "encoder-only",
      .field = offsetof(settings, encoder_only),
-     .help = "the encoder alone: without the pooling, scaling, prompts and other modules of sentence-transformers"},
+     .help = "the encoder alone: without a classifier, and without the pooling, scaling, prompts and other modules of "
+             "sentence-transformers"},
     {.common = &tw_option_force, .field = offsetof(settings, force)},
 };
 
@@ -35,13 +36,25 @@ static tw_status write_files(tw_new_files *places, const tw_model *model, const 
   return TW_OK;
 }
 
+static void describe_head(const tw_model_config *c, const tw_client *client) {
+  const tw_labels *l = &client->labels;
+  if (c->head.kind == TW_HEAD_DENSE) printf("head: a Dense module, %d wide\n", c->head.outputs);
+  if (l->count == 0) return;
+  printf("head: %s %s, %d label%s:", l->problem == TW_REGRESSION ? "regression on" : "classifier of",
+         c->head.kind == TW_HEAD_TOKENS ? "every token" : "the sequence", l->count, l->count == 1 ? "" : "s");
+  for (int i = 0; i < l->count && i < 8; i++) printf(" %s", l->names[i]);
+  puts(l->count > 8 ? " ..." : "");
+}
+
 static void describe(const tw_model *model, const tw_client *client, const tw_notes *notes,
                      const tw_new_files *places) {
   const tw_model_config *c = &model->config;
   printf("%s%s: %d layers, %d wide, %d heads, %d in the feed-forward part, %s, up to %d tokens\n", c->name,
          c->synthetic ? " (SYNTHETIC weights: outputs mean nothing)" : "", c->layers, c->hidden, c->heads,
          c->intermediate, c->activation, c->max_positions);
-  printf("vocabulary: %d %s\n", c->vocab, client->vocabulary ? "pieces" : "numbers, texts are hashed to them");
+  printf("vocabulary: %d %s\n", c->vocab,
+         client->vocabulary || client->rules.tokenizer ? "pieces" : "numbers, texts are hashed to them");
+  describe_head(c, client);
   if (c->output != TW_OUTPUT_TOKENS)
     printf("output: %s%s, plan's default\n", tw_output_name(c->output),
            c->normalise_output ? " scaled to length 1" : "");

@@ -32,8 +32,8 @@ static const tw_option options[] = {
      .kind = TW_OPTION_TEXT,
      .field = offsetof(settings, result),
      .value = "WHAT",
-     .help = "what a run opens for the client: tokens (all rows), pooled (mean over the live rows) or cls (the first "
-             "row); not given: what the model's folder pools to, else tokens"},
+     .help = "what a run opens for the client: tokens (all rows), pooled (their mean), cls (the first), logits (of a "
+             "classifier) or dense (of a Dense module); not given: what the folder says, else tokens"},
     {.name = "rounding",
      .kind = TW_OPTION_TEXT,
      .field = offsetof(settings, rounding),
@@ -79,11 +79,17 @@ static double least_time(const tw_costs *costs, const tw_link_profile *link) {
   return (double)costs->rounds * link->latency_seconds + (double)costs->sent_bytes / link->bytes_per_second;
 }
 
+// One entry a layer, tw_free'd, and the head's.
+typedef struct {
+  tw_bounds *layers;
+  tw_head_bounds head;
+} bounds;
+
 // ---- layers whose columns are alike share a line
 
 typedef struct {
   const tw_plan *plan;
-  const tw_bounds *measured;  // NULL without calibration
+  const bounds *measured;  // NULL without calibration
 } layer_table;
 
 static double margin_of(const settings *s) { return s->margin > 0 ? s->margin : 2; }
@@ -134,7 +140,7 @@ static void print_bounds(const layer_table *t) {
     used = name_layers(row, sizeof row, first, last);
     for (int k = 0; k < TW_BOUND_FIELDS; k++) {
       char measured[32] = "";
-      if (t->measured) snprintf(measured, sizeof measured, "%.3g/", *tw_bound_at(&t->measured[first], k));
+      if (t->measured) snprintf(measured, sizeof measured, "%.3g/", *tw_bound_at(&t->measured->layers[first], k));
       used += snprintf(row + used, sizeof row - (size_t)used, "\t%s%.4g", measured,
                        *tw_bound_at(&t->plan->bounds[first], k));
     }
@@ -143,9 +149,26 @@ static void print_bounds(const layer_table *t) {
   tw_grid_print(&grid);
 }
 
+static void print_head(const layer_table *t) {
+  const tw_plan *plan = t->plan;
+  const struct {
+    const char *name;
+    double bound, measured;
+    int ring;
+  } parts[] = {
+      {"dense", plan->head_bounds.dense, t->measured ? t->measured->head.dense : 0, plan->head_rings.dense},
+      {"out", plan->head_bounds.outputs, t->measured ? t->measured->head.outputs : 0, plan->head_rings.outputs}};
+  for (size_t i = 0; i < sizeof parts / sizeof *parts; i++) {
+    if (parts[i].ring == 0) continue;
+    printf("head %s: bound %.4g, ring %d bits", parts[i].name, parts[i].bound, parts[i].ring);
+    if (t->measured) printf(", measured %.3g", parts[i].measured);
+    putchar('\n');
+  }
+}
+
 // ---- reports
 
-static void print_plan(const tw_plan *plan, const tw_bounds *measured, const tw_costs *costs, const settings *s) {
+static void print_plan(const tw_plan *plan, const bounds *measured, const tw_costs *costs, const settings *s) {
   const tw_model_config *c = &plan->shape.config;
   printf("%s: %d layers, %d wide, %d heads, %d in the feed-forward part; %d tokens, output %s, rounding %s\n\n",
          c->name, c->layers, c->hidden, c->heads, c->intermediate, plan->shape.seq, tw_output_name(plan->output),
@@ -160,6 +183,7 @@ static void print_plan(const tw_plan *plan, const tw_bounds *measured, const tw_
                            : "(values out of these bounds are NOT counted: a result may be wrong without a word)\n");
   putchar('\n');
   print_rings(plan);
+  print_head(&(layer_table){plan, measured});
   putchar('\n');
   tw_costs_print(costs, s->verbose ? TW_BY_LAYER_AND_GATE : TW_BY_STEP);
   printf("\nkeys: %s a party and inference; sent: %s a party; rounds: %llu\n",
@@ -183,7 +207,7 @@ static json_t *layer_objects(const tw_plan *plan, const tw_bounds *bounds) {
   return list;
 }
 
-static tw_status print_record(const tw_plan *plan, const tw_bounds *measured, const tw_costs *costs,
+static tw_status print_record(const tw_plan *plan, const bounds *measured, const tw_costs *costs,
                               const tw_link_profile *link, tw_format format) {
   json_t *r = tw_record_create("plan");
   tw_record_plan(r, plan);
@@ -196,15 +220,14 @@ static tw_status print_record(const tw_plan *plan, const tw_bounds *measured, co
   tw_record_flag(r, "bounds_assumed", !measured);
   tw_record_json(r, "rings", layer_objects(plan, NULL));
   tw_record_json(r, "bounds", layer_objects(plan, plan->bounds));
-  if (measured) tw_record_json(r, "measured_bounds", layer_objects(plan, measured));
+  if (measured) tw_record_json(r, "measured_bounds", layer_objects(plan, measured->layers));
   tw_record_steps(r, costs);
   return tw_record_print(r, format);
 }
 
 // ---- making the plan
 
-static tw_status calibrate(const char *name, const settings *s, const tw_model *model, bool quiet,
-                           tw_bounds *measured) {
+static tw_status calibrate(const char *name, const settings *s, const tw_model *model, bool quiet, bounds *measured) {
   tw_client client;
   tw_progress progress;
   char **lines;
@@ -214,7 +237,7 @@ static tw_status calibrate(const char *name, const settings *s, const tw_model *
   if (status == TW_OK) {
     tw_progress_start(&progress, "measuring bounds", quiet);
     tw_calibration sample = {(const char *const *)lines, count, (int)s->seq, tw_progress_show, &progress};
-    status = tw_calibrate(model, &client, &sample, measured);
+    status = tw_calibrate(model, &client, &sample, measured->layers, &measured->head);
     if (status != TW_OK) tw_fail_in(status, "%s", s->calibrate);
     tw_progress_end(&progress);
     tw_client_free(&client);
@@ -224,44 +247,49 @@ static tw_status calibrate(const char *name, const settings *s, const tw_model *
 }
 
 // Assumed bounds of every layer, with those of the model's own weights where these are larger.
-static tw_status assume(const tw_model *model, const tw_model_config *config, tw_bounds **bounds) {
-  void *memory;
+static tw_status assume(const tw_model *model, const tw_model_config *config, bounds *out) {
   tw_bounds common = tw_architecture_by_name(config->architecture)->default_bounds();
-  TW_TRY(tw_alloc((size_t)config->layers * sizeof **bounds, &memory));
-  *bounds = memory;
-  if (model) tw_bounds_of_weights(model, *bounds);
+  TW_TRY(tw_alloc((size_t)config->layers * sizeof *out->layers, (void **)&out->layers));
+  if (model) tw_bounds_of_weights(model, out->layers);
   for (int i = 0; i < config->layers; i++) {
-    tw_bounds own = (*bounds)[i];
-    (*bounds)[i] = common;
-    (*bounds)[i].norm_weight = fmax(common.norm_weight, own.norm_weight);
-    (*bounds)[i].norm_bias = fmax(common.norm_bias, own.norm_bias);
+    tw_bounds own = out->layers[i];
+    out->layers[i] = common;
+    out->layers[i].norm_weight = fmax(common.norm_weight, own.norm_weight);
+    out->layers[i].norm_bias = fmax(common.norm_bias, own.norm_bias);
   }
+  out->head = tw_head_default_bounds();
   return TW_OK;
 }
 
-// The model's shape and bounds; with calibration also *measured (tw_free both).
+static tw_status measure(const char *name, const settings *s, const tw_model *model, bool quiet, bounds *measured,
+                         bounds *out) {
+  TW_TRY(tw_alloc((size_t)model->config.layers * sizeof *out->layers, (void **)&measured->layers));
+  TW_TRY(calibrate(name, s, model, quiet, measured));
+  const tw_architecture *a = tw_architecture_by_name(model->config.architecture);
+  for (int i = 0; i < model->config.layers; i++) out->layers[i] = a->widened(&measured->layers[i], margin_of(s));
+  out->head = tw_head_widened(&measured->head, margin_of(s));
+  return TW_OK;
+}
+
+// The model's shape and bounds; with calibration also *measured.
 static tw_status look_at_model(const char *name, const settings *s, bool quiet, tw_model_config *config,
-                               tw_bounds **measured, tw_bounds **bounds) {
+                               bounds *measured, bounds *out) {
   tw_model model;
   if (s->shape) {
     TW_TRY(tw_shape_config(s->shape, config));
     if (s->layers > 0) config->layers = (int)s->layers;
-    return assume(NULL, config, bounds);
+    return assume(NULL, config, out);
   }
   TW_TRY(tw_model_read(tw_path_of(name, "model.h5").text, &model));
   *config = model.config;
-  tw_status status = assume(&model, config, bounds);
-  if (status == TW_OK && s->calibrate) {
-    status = tw_alloc((size_t)config->layers * sizeof **measured, (void **)measured);
-    if (status == TW_OK) status = calibrate(name, s, &model, quiet, *measured);
-    for (int i = 0; status == TW_OK && i < config->layers; i++)
-      (*bounds)[i] = tw_architecture_by_name(config->architecture)->widened(&(*measured)[i], margin_of(s));
-  }
+  tw_status status = assume(&model, config, out);
+  if (status == TW_OK && s->calibrate) status = measure(name, s, &model, quiet, measured, out);
   tw_model_free(&model);
   return status;
 }
 
-static tw_status make_plan(const tw_model_config *config, const settings *s, tw_bounds *bounds, tw_plan *plan) {
+static tw_status make_plan(const tw_model_config *config, const settings *s, const bounds *all, tw_plan *plan) {
+  tw_bounds *bounds = all->layers;
   tw_rounding rounding;
   tw_output output = config->output;
   for (int i = 0; i < config->layers; i++) {  // a share says one of all its norms
@@ -275,14 +303,14 @@ static tw_status make_plan(const tw_model_config *config, const settings *s, tw_
   TW_TRY(tw_rounding_parse(s->rounding, &rounding));
   if (s->result) TW_TRY(tw_output_parse(s->result, &output));
   bool guard = !s->no_guard && !s->shape;  // a shape's costs are compared with others' that do not count
-  return tw_plan_make(config, (int)s->seq, rounding, output, guard, bounds, plan);
+  return tw_plan_make(config, (int)s->seq, rounding, output, guard, &(tw_model_bounds){bounds, all->head}, plan);
 }
 
 // A folder's own pooling is not left without a word.
 static void tell_output(const tw_plan *plan) {
   const tw_model_config *c = &plan->shape.config;
   if (plan->output != c->output && c->output != TW_OUTPUT_TOKENS)
-    printf("note: the model's folder pools to %s; this plan gives %s, as asked\n", tw_output_name(c->output),
+    printf("note: the model's folder gives %s; this plan gives %s, as asked\n", tw_output_name(c->output),
            tw_output_name(plan->output));
   if (tw_config_scales(c, plan->output))
     puts("note: `twain reveal` scales each output to length 1, as the folder says");
@@ -294,7 +322,7 @@ static tw_status write_plan(const tw_plan *plan, tw_new_files *places) {
   return tw_new_files_end(places, status);
 }
 
-static tw_status show_plan(const tw_plan *plan, const tw_bounds *measured, const settings *s, bool quiet) {
+static tw_status show_plan(const tw_plan *plan, const bounds *measured, const settings *s, bool quiet) {
   tw_costs costs;
   tw_format format;
   TW_TRY(tw_format_of(s->json, s->csv, &format));
@@ -332,19 +360,19 @@ static tw_status run(const tw_call *call) {
   const char *name = call->count ? call->arguments[0] : NULL;
   tw_new_files places;
   tw_model_config config;
-  tw_bounds *measured = NULL, *bounds = NULL;
+  bounds measured = {NULL}, all = {NULL};
   tw_plan plan;
   TW_TRY(check_request(call));
   if (name) TW_TRY(tw_new_files_check(&places, name, suffix, 1, s->force));
-  tw_status status = look_at_model(name, s, call->quiet, &config, &measured, &bounds);
-  if (status == TW_OK && (status = make_plan(&config, s, bounds, &plan)) == TW_OK) {
+  tw_status status = look_at_model(name, s, call->quiet, &config, &measured, &all);
+  if (status == TW_OK && (status = make_plan(&config, s, &all, &plan)) == TW_OK) {
     if (name) status = write_plan(&plan, &places);
-    if (status == TW_OK) status = show_plan(&plan, measured, s, call->quiet);
+    if (status == TW_OK) status = show_plan(&plan, measured.layers ? &measured : NULL, s, call->quiet);
     if (status == TW_OK && name && !s->json && !s->csv && !call->quiet) printf("written: %s\n", places.path[0].text);
     tw_plan_free(&plan);
   }
-  tw_free(measured);
-  tw_free(bounds);
+  tw_free(measured.layers);
+  tw_free(all.layers);
   return status;
 }
 

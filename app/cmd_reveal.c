@@ -1,8 +1,10 @@
 #include <stddef.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "app/commands.h"
 #include "app/common_options.h"
+#include "app/show/labels.h"
 #include "io/new_files.h"
 #include "jobs/parties/reveal.h"
 
@@ -33,6 +35,22 @@ static void print(const tw_result *r, const char *path, bool with_input) {
     puts("values out of the plan's bounds: none counted");
 }
 
+// With the names that the client's file has for them, and the texts of its input; without that file, nothing.
+static tw_status print_labels(const char *name, const tw_result *r, bool with_input) {
+  tw_path path = tw_path_of(name, "client.h5");
+  tw_client client;
+  tw_input input;
+  if (strcmp(r->output, "logits") != 0 || !tw_path_exists(&path)) return TW_OK;
+  TW_TRY(tw_client_read(path.text, &client));
+  tw_status status = with_input ? tw_input_read(tw_path_of(name, "input.h5").text, &input) : TW_OK;
+  if (status == TW_OK) {
+    status = tw_labels_print(r, &client, with_input ? &input : NULL);
+    if (with_input) tw_input_free(&input);
+  }
+  tw_client_free(&client);
+  return status;
+}
+
 static tw_status run(const tw_call *call) {
   const settings *s = call->settings;
   const char *name = call->arguments[0];
@@ -46,6 +64,7 @@ static tw_status run(const tw_call *call) {
   int which = tw_result_first_bad(&result) >= 0 ? UNTRUSTED : TRUSTED;
   tw_status status = write_result(&places, &result, which);
   if (status == TW_OK && !call->quiet) print(&result, places.path[which].text, with_input);
+  if (status == TW_OK && !call->quiet) status = print_labels(name, &result, with_input);
   if (status == TW_OK) status = tw_result_judge(&result, places.path[which].text);
   tw_result_free(&result);
   return status;
@@ -57,7 +76,8 @@ const tw_command tw_command_reveal = {
     .summary = "join the two halves of a result (the client's step)",
     .about =
         "Reads NAME.result.p0.h5 and .p1.h5, which must come from one run, and be of NAME.input.h5, NAME.model.json "
-        "and NAME.plan.json where these are there; writes NAME.result.h5.\n"
+        "and NAME.plan.json where these are there; writes NAME.result.h5. Logits are also shown as labels and "
+        "probabilities, if NAME.client.h5 is there.\n"
         "Where the plan counted values out of bound the result goes to NAME.result.untrusted.h5 instead, and the "
         "exit code is 8.",
     .options = options,

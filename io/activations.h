@@ -7,6 +7,11 @@
 
 #define TW_ACTIVATIONS(ROW) \
   ROW(gelu)                 \
+  ROW(gelu_new)             \
+  ROW(gelu_fast)            \
+  ROW(gelu_pytorch_tanh)    \
+  ROW(quick_gelu)           \
+  ROW(relu)                 \
   ROW(silu)                 \
   ROW(sigmoid)              \
   ROW(tanh)

@@ -1,4 +1,5 @@
-// The tensors of a BERT encoder.
+// The tensors of BERT's kin: encoders with BERT's arithmetic under other names. A layer and a head have the same
+// tensors in the same order in every one of them.
 #ifndef TW_BERT_TENSORS_H
 #define TW_BERT_TENSORS_H
 
@@ -17,15 +18,14 @@ enum {
   TW_BERT_DOWN_BIAS,
   TW_BERT_NORM2_GAMMA,
   TW_BERT_NORM2_BETA,
-  TW_BERT_IN_LAYER,
-  TW_BERT_WORD = TW_BERT_IN_LAYER,
-  TW_BERT_POSITION,
-  TW_BERT_TYPE,
-  TW_BERT_EMBEDDING_GAMMA,
-  TW_BERT_EMBEDDING_BETA,
-  TW_BERT_TENSORS
+  TW_BERT_IN_LAYER
 };
 
-extern const tw_tensor_table tw_bert_tensors;
+// On top: a head's, behind those in a layer. A head for tokens has the last two alone, a Dense module the first two.
+enum { TW_HEAD_DENSE_WEIGHT, TW_HEAD_DENSE_BIAS, TW_HEAD_OUT_WEIGHT, TW_HEAD_OUT_BIAS };
+
+// Each family has a table for each kind of head.
+extern const tw_tensor_table tw_bert_tensors[TW_HEADS], tw_roberta_tensors[TW_HEADS], tw_distilbert_tensors[TW_HEADS],
+    tw_electra_tensors[TW_HEADS];
 
 #endif

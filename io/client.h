@@ -6,15 +6,29 @@
 #include "io/model.h"
 #include "io/text_rules.h"
 
+// What a classifier's outputs are called, and what they mean: one class of several (probabilities by softmax), any of
+// them (each by sigmoid), or numbers.
+typedef enum { TW_SINGLE_LABEL, TW_MULTI_LABEL, TW_REGRESSION } tw_problem;
+typedef struct {
+  tw_problem problem;
+  int count;     // config.head.outputs, 0 where there is no classifier
+  char **names;  // free with tw_labels_free
+} tw_labels;
+const char *tw_problem_name(tw_problem problem);
+void tw_labels_free(tw_labels *labels);
+
 // NAME.client.h5
 typedef struct {
   tw_model_config config;
-  tw_text_rules rules;            // how text becomes tokens
-  char **vocabulary;              // config.vocab strings (UTF-8); NULL for synthetic models
-  float *word, *position, *type;  // [vocab|max_positions|type_vocab][hidden]
-  float *gamma, *beta;            // embedding LayerNorm
-  char *default_prompt;           // put before every text; NULL: nothing is
-  int max_seq_length;             // tokens after which the model's own software cuts a text; 0: it does not say
+  tw_text_rules rules;  // how text becomes tokens
+  char **vocabulary;    // config.vocab strings (UTF-8); NULL where rules.tokenizer has them, or synthetic
+  // [vocab | position_offset + max_positions | type_vocab][width of embeddings]; what the architecture has not is NULL
+  float *word, *position, *type;
+  float *gamma, *beta;                         // embedding LayerNorm
+  float *projection_weight, *projection_bias;  // [width of embeddings][hidden], [hidden], or NULL
+  tw_labels labels;                            // of a classifier
+  char *default_prompt;                        // put before every text; NULL: nothing is
+  int max_seq_length;  // tokens after which the model's own software cuts a text; 0: it does not say
 } tw_client;
 
 // Sets the config and allocates the tables of its architecture, zeroed; tw_client_free also after an error.

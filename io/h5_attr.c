@@ -137,36 +137,74 @@ tw_status tw_h5_get_digest(const tw_h5 *f, const char *name, tw_digest *digest) 
   return get_hex(f, name, digest->hex, 64);
 }
 
+// ---- a model's config
+
+static tw_status put_head(tw_h5 *f, const tw_head *h) {
+  TW_TRY(tw_h5_put_text(f, "/", "head", tw_head_name(h->kind)));
+  TW_TRY(tw_h5_put_int(f, "/", "head_outputs", h->outputs));
+  TW_TRY(tw_h5_put_text(f, "/", "head_activation", h->activation));
+  return tw_h5_put_text(f, "/", "head_rows", tw_output_name(h->rows));
+}
+
 tw_status tw_h5_put_config(tw_h5 *f, const tw_model_config *c) {
   TW_TRY(tw_model_config_check(f->path, c));
   TW_TRY(tw_h5_put_text(f, "/", "model_name", c->name));
+  TW_TRY(tw_h5_put_text(f, "/", "architecture", c->architecture));
   TW_TRY(tw_h5_put_text(f, "/", "activation", c->activation));
   TW_TRY(tw_h5_put_int(f, "/", "layers", c->layers));
   TW_TRY(tw_h5_put_int(f, "/", "hidden", c->hidden));
   TW_TRY(tw_h5_put_int(f, "/", "heads", c->heads));
   TW_TRY(tw_h5_put_int(f, "/", "intermediate", c->intermediate));
   TW_TRY(tw_h5_put_int(f, "/", "max_positions", c->max_positions));
+  TW_TRY(tw_h5_put_int(f, "/", "position_offset", c->position_offset));
+  TW_TRY(tw_h5_put_int(f, "/", "embedding", c->embedding));
   TW_TRY(tw_h5_put_int(f, "/", "vocab", c->vocab));
   TW_TRY(tw_h5_put_int(f, "/", "type_vocab", c->type_vocab));
   TW_TRY(tw_h5_put_real(f, "/", "norm_epsilon", c->norm_epsilon));
   TW_TRY(tw_h5_put_int(f, "/", "pre_norm", c->pre_norm));
   TW_TRY(tw_h5_put_int(f, "/", "causal", c->causal));
   TW_TRY(tw_h5_put_int(f, "/", "synthetic", c->synthetic));
+  TW_TRY(put_head(f, &c->head));
   TW_TRY(tw_h5_put_text(f, "/", "model_output", tw_output_name(c->output)));
   return tw_h5_put_int(f, "/", "normalise_output", c->normalise_output);
 }
 
-static tw_status get_output(const tw_h5 *f, tw_model_output *out) {
+static tw_status get_output(const tw_h5 *f, const char *name, tw_model_output *out) {
   char text[16];
-  TW_TRY(tw_h5_get_text(f, "/", "model_output", text, sizeof text));
+  TW_TRY(tw_h5_get_text(f, "/", name, text, sizeof text));
   if (tw_output_parse(text, out) == TW_OK) return TW_OK;
-  return tw_h5_fail(TW_ERR_FORMAT, f, "attribute", "model_output", "not one of tokens, pooled and cls");
+  return tw_h5_fail(TW_ERR_FORMAT, f, "attribute", name, "not one of tokens, pooled, cls, logits and dense");
+}
+
+static tw_status get_head(const tw_h5 *f, tw_head *h) {
+  char kind[16];
+  TW_TRY(tw_h5_get_text(f, "/", "head", kind, sizeof kind));
+  if (tw_head_parse(kind, &h->kind) != TW_OK)
+    return tw_h5_fail(TW_ERR_FORMAT, f, "attribute", "head", "not one of none, sequence, tokens and dense");
+  TW_TRY(tw_h5_get_small(f, "head_outputs", 0, 1 << 30, &h->outputs));
+  TW_TRY(tw_h5_get_text(f, "/", "head_activation", h->activation, sizeof h->activation));
+  return get_output(f, "head_rows", &h->rows);
+}
+
+// What version 1 does not say: its models are BERT encoders without a head.
+static tw_status get_family(const tw_h5 *f, tw_model_config *c) {
+  char version[16];
+  TW_TRY(tw_h5_get_text(f, "/", "version", version, sizeof version));
+  if (strcmp(version, "1") == 0) {
+    snprintf(c->architecture, sizeof c->architecture, "bert");
+    return TW_OK;
+  }
+  TW_TRY(tw_h5_get_text(f, "/", "architecture", c->architecture, sizeof c->architecture));
+  TW_TRY(tw_h5_get_small(f, "position_offset", 0, 1 << 30, &c->position_offset));
+  TW_TRY(tw_h5_get_small(f, "embedding", 0, 1 << 30, &c->embedding));
+  return get_head(f, &c->head);
 }
 
 tw_status tw_h5_get_config(const tw_h5 *f, tw_model_config *c) {
   const int most = 1 << 30;  // tw_model_config_check knows the real limits
-  *c = (tw_model_config){.architecture = "bert"};
+  *c = (tw_model_config){.layers = 0};
   TW_TRY(tw_h5_get_text(f, "/", "model_name", c->name, sizeof c->name));
+  TW_TRY(get_family(f, c));
   TW_TRY(tw_h5_get_text(f, "/", "activation", c->activation, sizeof c->activation));
   TW_TRY(tw_h5_get_small(f, "layers", 1, most, &c->layers));
   TW_TRY(tw_h5_get_small(f, "hidden", 1, most, &c->hidden));
@@ -180,6 +218,6 @@ tw_status tw_h5_get_config(const tw_h5 *f, tw_model_config *c) {
   TW_TRY(tw_h5_get_bool(f, "causal", &c->causal));
   TW_TRY(tw_h5_get_bool(f, "synthetic", &c->synthetic));
   TW_TRY(tw_h5_get_bool(f, "normalise_output", &c->normalise_output));
-  TW_TRY(get_output(f, &c->output));
+  TW_TRY(get_output(f, "model_output", &c->output));
   return tw_model_config_check(f->path, c);
 }

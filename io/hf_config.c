@@ -11,6 +11,8 @@
 
 #include "base/text.h"
 #include "io/activations.h"
+#include "io/hf_families.h"
+#include "io/hf_labels.h"
 #include "io/hf_modules.h"
 #include "io/tensors.h"
 
@@ -35,13 +37,31 @@ static tw_status expect_text(const char *path, const json_t *config, const char 
 
 static tw_status expect_false(const char *path, const json_t *config, const char *field) {
   if (!json_is_true(json_object_get(config, field))) return TW_OK;
-  return tw_fail(TW_ERR_FORMAT, "%s: %s is true; only BERT encoders are supported", path, field);
+  return tw_fail(TW_ERR_FORMAT, "%s: %s is true; only encoders are supported", path, field);
+}
+
+static tw_status check_head(const char *where, const tw_model_config *c) {
+  const tw_head *h = &c->head;
+  bool none = h->kind == TW_HEAD_NONE, tokens = h->kind == TW_HEAD_TOKENS;
+  bool rows = tokens ? h->rows == TW_OUTPUT_TOKENS : h->rows == TW_OUTPUT_CLS || h->rows == TW_OUTPUT_POOLED;
+  if (none ? h->outputs != 0 : h->outputs < 1 || h->outputs > 1 << 16 || !rows)
+    return tw_fail(TW_ERR_FORMAT, "%s: a %s head with %d outputs on %s is not supported", where, tw_head_name(h->kind),
+                   h->outputs, tw_output_name(h->rows));
+  if (h->kind == TW_HEAD_SEQUENCE ? !tw_activation_known(h->activation)
+                                  : *h->activation && (none || tokens || !tw_activation_known(h->activation)))
+    return tw_fail(TW_ERR_FORMAT, "%s: activation '%s' of a %s head; twain computes %s", where, h->activation,
+                   tw_head_name(h->kind), tw_activation_names());
+  if (tw_config_allows_output(c, c->output) != TW_OK)
+    return tw_fail(TW_ERR_FORMAT, "%s: output %s of a model whose head is %s", where, tw_output_name(c->output),
+                   tw_head_name(h->kind));
+  return TW_OK;
 }
 
 tw_status tw_model_config_check(const char *where, const tw_model_config *c) {
   if (c->layers < 1 || c->layers > 1024 || c->hidden < 8 || c->hidden > 65536 || c->intermediate < 1 ||
       c->intermediate > 1 << 20 || c->max_positions < 1 || c->max_positions > 1 << 20 || c->vocab < 4 ||
-      c->vocab > 1 << 24 || c->type_vocab < 1 || c->type_vocab > 1 << 16)
+      c->vocab > 1 << 24 || c->type_vocab < 1 || c->type_vocab > 1 << 16 || c->position_offset < 0 ||
+      c->position_offset > 1 << 20 || c->embedding < 0 || c->embedding > 65536)
     return tw_fail(TW_ERR_FORMAT,
                    "%s: a size is out of reach: %d layers, hidden %d, intermediate %d, %d positions, %d tokens", where,
                    c->layers, c->hidden, c->intermediate, c->max_positions, c->vocab);
@@ -50,10 +70,11 @@ tw_status tw_model_config_check(const char *where, const tw_model_config *c) {
   if (!isfinite(c->norm_epsilon) || c->norm_epsilon < 0 || c->norm_epsilon > 1)
     return tw_fail(TW_ERR_FORMAT, "%s: layer_norm_eps %g is not in [0, 1]", where, c->norm_epsilon);
   if (!tw_tensor_table_by_name(c->architecture))
-    return tw_fail(TW_ERR_FORMAT, "%s: architecture '%s' is unknown", where, c->architecture);
+    return tw_fail(TW_ERR_FORMAT, "%s: architecture '%s' is unknown to this twain", where, c->architecture);
   if (!tw_activation_known(c->activation))
     return tw_fail(TW_ERR_FORMAT, "%s: activation '%s'; twain computes %s", where, c->activation,
                    tw_activation_names());
+  TW_TRY(check_head(where, c));
   if (!tw_text_is_plain(c->name))
     return tw_fail(TW_ERR_FORMAT, "%s: the model's name holds control characters, or is not UTF-8", where);
   return TW_OK;
@@ -65,11 +86,10 @@ static bool is_bert_class(const char *name) {
 }
 
 // Folders written before 2020 have no model_type; then all else must say BERT.
-static tw_status check_type(const char *path, const json_t *config) {
-  const json_t *type = json_object_get(config, "model_type"), *classes = json_object_get(config, "architectures"),
-               *pad = json_object_get(config, "pad_token_id"), *name;
+static tw_status check_untyped(const char *path, const json_t *config) {
+  const json_t *classes = json_object_get(config, "architectures"), *pad = json_object_get(config, "pad_token_id"),
+               *name;
   size_t i;
-  if (type && !json_is_null(type)) return expect_text(path, config, "model_type", "bert", true);
   json_array_foreach(classes, i, name) {
     const char *text = json_string_value(name);
     if (!is_bert_class(text))
@@ -84,8 +104,22 @@ static tw_status check_type(const char *path, const json_t *config) {
   return TW_OK;
 }
 
-// Code of the folder's own may compute anything under the name of bert.
-static tw_status check_classes(const char *path, const json_t *config, tw_notes *notes) {
+static tw_status find_family(const char *path, const json_t *config, const tw_hf_family **out) {
+  const json_t *type = json_object_get(config, "model_type");
+  const char *text = type && !json_is_null(type) ? json_string_value(type) : "bert";
+  if (!type || json_is_null(type)) TW_TRY(check_untyped(path, config));
+  *out = text ? tw_hf_family_by_type(text) : NULL;
+  if (*out) return TW_OK;
+  return tw_fail(TW_ERR_FORMAT, "%s: model_type is \"%s\"; only %s are supported", path, text ? text : "(no text)",
+                 tw_hf_family_types());
+}
+
+// Code of the folder's own may compute anything under the name of bert. with_head: what the first class has
+// on top is computed.
+static tw_status check_classes(const char *path, const json_t *config, const tw_hf_family *family, bool with_head,
+                               tw_notes *notes) {
+  char plain[40];
+  snprintf(plain, sizeof plain, "%sModel", family->classes);
   const json_t *classes = json_object_get(config, "architectures"), *name;
   const char *key;
   size_t i;
@@ -98,7 +132,7 @@ static tw_status check_classes(const char *path, const json_t *config, tw_notes 
   }
   json_array_foreach(classes, i, name) {
     const char *text = json_string_value(name);
-    if (text && strcmp(text, "BertModel") != 0)
+    if (text && strcmp(text, plain) != 0 && !(with_head && i == 0))
       TW_TRY(tw_note(notes, "%s: architectures is %s: only its encoder is run; what stands on top is left out", path,
                      text));
   }
@@ -114,11 +148,13 @@ static tw_status take_positions(const char *path, const json_t *config, tw_hf_co
   return expect_text(path, config, "position_embedding_type", "absolute", false);
 }
 
-static tw_status take_activation(const char *path, const json_t *config, tw_model_config *out) {
-  const json_t *value = json_object_get(config, "hidden_act");
+static tw_status take_activation(const char *path, const json_t *config, const char *field, tw_model_config *out) {
+  const json_t *value = json_object_get(config, field);
   const char *name = value ? json_string_value(value) : "gelu";  // transformers' default
+  if (name && strcmp(name, "gelu_python") == 0) name = "gelu";   // the same, written out
+  if (name && strcmp(name, "swish") == 0) name = "silu";
   if (!name || !tw_activation_known(name))
-    return tw_fail(TW_ERR_FORMAT, "%s: hidden_act is \"%s\"; only %s are supported", path, name ? name : "(no text)",
+    return tw_fail(TW_ERR_FORMAT, "%s: %s is \"%s\"; only %s are supported", path, field, name ? name : "(no text)",
                    tw_activation_names());
   snprintf(out->activation, sizeof out->activation, "%s", name);
   return TW_OK;
@@ -130,32 +166,64 @@ static void take_dtype(const json_t *config, tw_hf_config *out) {
   snprintf(out->dtype, sizeof out->dtype, "%s", text ? text : "");
 }
 
-static tw_status take_sizes(const char *path, const json_t *config, tw_model_config *out) {
-  TW_TRY(take_int(path, config, "num_hidden_layers", &out->layers));
-  TW_TRY(take_int(path, config, "hidden_size", &out->hidden));
-  TW_TRY(take_int(path, config, "num_attention_heads", &out->heads));
-  TW_TRY(take_int(path, config, "intermediate_size", &out->intermediate));
-  TW_TRY(take_int(path, config, "max_position_embeddings", &out->max_positions));
-  TW_TRY(take_int(path, config, "vocab_size", &out->vocab));
-  TW_TRY(take_int(path, config, "type_vocab_size", &out->type_vocab));
-  const json_t *epsilon = json_object_get(config, "layer_norm_eps");
+// RoBERTa's first token has the row behind the padding's, so that fewer positions are left than rows.
+static tw_status take_position_offset(const char *path, const json_t *config, tw_model_config *out) {
+  const json_t *pad = json_object_get(config, "pad_token_id");
+  json_int_t index = pad ? json_integer_value(pad) : 1;  // transformers' default
+  if ((pad && !json_is_integer(pad)) || index < 0 || index + 1 >= out->max_positions)
+    return tw_fail(TW_ERR_FORMAT,
+                   "%s: pad_token_id must be a number below max_position_embeddings - 1: positions begin "
+                   "behind it",
+                   path);
+  out->position_offset = (int)index + 1;
+  out->max_positions -= out->position_offset;
+  return TW_OK;
+}
+
+static tw_status take_epsilon(const char *path, const json_t *config, const tw_hf_family *family,
+                              tw_model_config *out) {
+  const json_t *epsilon = family->fixed_epsilon ? NULL : json_object_get(config, "layer_norm_eps");
   if (epsilon && !json_is_number(epsilon)) return tw_fail(TW_ERR_FORMAT, "%s: layer_norm_eps is not a number", path);
   out->norm_epsilon = epsilon ? json_number_value(epsilon) : 1e-12;
-  snprintf(out->architecture, sizeof out->architecture, "bert");
+  return TW_OK;
+}
+
+static tw_status take_sizes(const char *path, const json_t *config, const tw_hf_family *family, tw_model_config *out) {
+  TW_TRY(take_int(path, config, family->layers, &out->layers));
+  TW_TRY(take_int(path, config, family->hidden, &out->hidden));
+  TW_TRY(take_int(path, config, family->heads, &out->heads));
+  TW_TRY(take_int(path, config, family->intermediate, &out->intermediate));
+  TW_TRY(take_int(path, config, "max_position_embeddings", &out->max_positions));
+  TW_TRY(take_int(path, config, "vocab_size", &out->vocab));
+  out->type_vocab = 1;
+  if (family->types) TW_TRY(take_int(path, config, "type_vocab_size", &out->type_vocab));
+  if (family->projects && json_object_get(config, "embedding_size"))
+    TW_TRY(take_int(path, config, "embedding_size", &out->embedding));
+  else if (family->projects)
+    out->embedding = 128;  // transformers' default
+  if (out->embedding == out->hidden) out->embedding = 0;
+  if (family->positions_after_padding) TW_TRY(take_position_offset(path, config, out));
+  TW_TRY(take_epsilon(path, config, family, out));
+  snprintf(out->architecture, sizeof out->architecture, "%s", family->architecture);
   return tw_model_config_check(path, out);
 }
 
-static tw_status parse_model(const char *path, const json_t *config, tw_hf_config *out, tw_notes *notes) {
-  TW_TRY(check_type(path, config));
-  TW_TRY(check_classes(path, config, notes));
-  TW_TRY(take_activation(path, config, &out->model));
+static tw_status parse_model(const char *path, const json_t *config, bool encoder_only, tw_hf_config *out,
+                             tw_notes *notes) {
+  const tw_hf_family *family;
+  TW_TRY(find_family(path, config, &family));
+  bool head_wanted = !encoder_only && !out->modules;
+  if (head_wanted) TW_TRY(tw_hf_head_read(path, config, family, &out->model.head, &out->labels));
+  if (out->labels.count) out->model.output = TW_OUTPUT_LOGITS;
+  TW_TRY(check_classes(path, config, family, out->labels.count > 0, notes));
+  TW_TRY(take_activation(path, config, family->activation, &out->model));
   TW_TRY(take_positions(path, config, out));
   TW_TRY(expect_false(path, config, "is_decoder"));
   TW_TRY(expect_false(path, config, "add_cross_attention"));
   if (json_is_object(json_object_get(config, "quantization_config")))
     return tw_fail(TW_ERR_FORMAT, "%s: quantization_config: the weights are quantised; save the model without", path);
   take_dtype(config, out);
-  return take_sizes(path, config, &out->model);
+  return take_sizes(path, config, family, &out->model);
 }
 
 static void take_length(const json_t *tokenizer, tw_hf_config *out) {
@@ -185,10 +253,10 @@ static tw_status refuse_adapter(const tw_hf_config *out) {
   return status;
 }
 
-static tw_status parse(tw_hf_config *out, tw_notes *notes) {
+static tw_status parse(bool encoder_only, tw_hf_config *out, tw_notes *notes) {
   char *path;
   if (asprintf(&path, "%s/config.json", out->encoder) < 0) return tw_fail(TW_ERR_MEMORY, "out of memory");
-  tw_status status = parse_model(path, out->json.config, out, notes);
+  tw_status status = parse_model(path, out->json.config, encoder_only, out, notes);
   free(path);
   return status;
 }
@@ -201,7 +269,7 @@ tw_status tw_hf_config_read(const char *folder, bool encoder_only, tw_hf_config 
   if (!encoder_only) TW_TRY(tw_hf_modules_read(folder, out, notes));
   TW_TRY(refuse_adapter(out));
   TW_TRY(tw_hf_json_read(out->encoder, true, &out->json));
-  TW_TRY(parse(out, notes));
+  TW_TRY(parse(encoder_only, out, notes));
   take_length(out->json.tokenizer, out);
   if (out->max_seq_length > out->model.max_positions) out->max_seq_length = out->model.max_positions;
   return TW_OK;
@@ -209,6 +277,8 @@ tw_status tw_hf_config_read(const char *folder, bool encoder_only, tw_hf_config 
 
 void tw_hf_config_free(tw_hf_config *config) {
   free(config->default_prompt);
+  free(config->dense);
+  tw_labels_free(&config->labels);
   free(config->encoder);
   tw_hf_json_free(&config->json);
   memset(config, 0, sizeof *config);

@@ -1,4 +1,4 @@
-// config.json and its neighbours in a Hugging Face folder: the shape of a BERT encoder, how its text is prepared, and
+// config.json and its neighbours in a Hugging Face folder: the shape of an encoder, how its text is prepared, and
 // what sentence-transformers makes of its output.
 #ifndef TW_HF_CONFIG_H
 #define TW_HF_CONFIG_H
@@ -6,18 +6,22 @@
 #include <stdbool.h>
 
 #include "base/status.h"
+#include "io/client.h"
 #include "io/hf_json.h"
 #include "io/model.h"
 #include "io/notes.h"
 
 typedef struct {
-  tw_model_config model;     // with output and normalise_output from modules.json
+  tw_model_config model;     // with head, and output and normalise_output from modules.json
   bool sentence_lower_case;  // sentence_bert_config.json: do_lower_case, whatever the tokenizer does
   int max_seq_length;        // tokens; 0: nothing says
   char *default_prompt;      // config_sentence_transformers.json; NULL: none
   char *encoder;             // folder of config.json, weights and tokenizer: FOLDER, or the one modules.json names
   char dtype[16];            // config.json: torch_dtype or dtype; "": not said
   tw_hf_json json;           // the encoder's, for tw_text_rules_read
+  tw_labels labels;          // of a classifier
+  bool modules;              // there is a modules.json: sentence-transformers' own chain counts, not architectures
+  char *dense;               // folder of a Dense module; NULL: there is none
   bool relative_positions;   // config.json asks for them; what that means depends on the weights
 } tw_hf_config;
 

@@ -302,7 +302,7 @@ tw_status tw_hf_modules_read(const char *folder, tw_hf_config *out, tw_notes *no
   char *path;
   json_t *json;
   tw_status status = tw_hf_file_read(folder, "modules.json", false, &path, &json);
-  bool listed = json != NULL;
+  bool listed = out->modules = json != NULL;
   if (status == TW_OK && listed) status = take_modules(&c, path, json);
   json_decref(json);
   free(path);

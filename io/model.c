@@ -10,21 +10,49 @@
 
 static const tw_h5_kind kind = {"twain-model", "model", false, false, "twain import", NULL};
 
-static const char *const output_names[] = {"tokens", "pooled", "cls"};
+static const char *const output_names[TW_OUTPUTS] = {"tokens", "pooled", "cls", "logits", "dense"};
 
 const char *tw_output_name(tw_model_output o) { return output_names[o]; }
 
 tw_status tw_output_parse(const char *text, tw_model_output *out) {
-  for (int i = 0; i < 3; i++)
+  for (int i = 0; i < TW_OUTPUTS; i++)
     if (strcmp(text, output_names[i]) == 0) {
       *out = (tw_model_output)i;
       return TW_OK;
     }
-  return tw_fail(TW_ERR_USAGE, "unknown output '%s'; use tokens, pooled or cls", text);
+  return tw_fail(TW_ERR_USAGE, "unknown output '%s'; use tokens, pooled, cls, logits or dense", text);
+}
+
+static const char *const head_names[TW_HEADS] = {"none", "sequence", "tokens", "dense"};
+
+const char *tw_head_name(tw_head_kind kind) { return head_names[kind]; }
+
+tw_status tw_head_parse(const char *text, tw_head_kind *out) {
+  for (int i = 0; i < TW_HEADS; i++)
+    if (strcmp(text, head_names[i]) == 0) {
+      *out = (tw_head_kind)i;
+      return TW_OK;
+    }
+  return tw_fail(TW_ERR_FORMAT, "unknown head '%s'", text);
 }
 
 bool tw_config_scales(const tw_model_config *config, tw_model_output output) {
   return config->normalise_output && output != TW_OUTPUT_TOKENS;
+}
+
+bool tw_output_of_head(tw_model_output output) { return output == TW_OUTPUT_LOGITS || output == TW_OUTPUT_DENSE; }
+
+tw_status tw_config_allows_output(const tw_model_config *c, tw_model_output output) {
+  bool classifier = c->head.kind == TW_HEAD_SEQUENCE || c->head.kind == TW_HEAD_TOKENS;
+  if (output == TW_OUTPUT_LOGITS && !classifier)
+    return tw_fail(TW_ERR_USAGE, "model %s has no classifier that gives logits; use tokens, pooled or cls", c->name);
+  if (output == TW_OUTPUT_DENSE && c->head.kind != TW_HEAD_DENSE)
+    return tw_fail(TW_ERR_USAGE, "model %s has no Dense module; use tokens, pooled or cls", c->name);
+  return TW_OK;
+}
+
+bool tw_config_by_row(const tw_model_config *c, tw_model_output output) {
+  return output == TW_OUTPUT_TOKENS || (output == TW_OUTPUT_LOGITS && c->head.kind == TW_HEAD_TOKENS);
 }
 
 tw_status tw_model_allocate(const tw_model_config *config, tw_model *out) {

@@ -16,19 +16,44 @@ enum {
   TW_MOST_TOKENS = 512
 };
 
-// What comes out for a sequence: all its rows, the mean over its live ones, or the first.
-typedef enum { TW_OUTPUT_TOKENS, TW_OUTPUT_POOLED, TW_OUTPUT_CLS } tw_model_output;
+// What comes out for a sequence: all its rows, the mean over its live ones, or the first; or what the model's head
+// makes of them: a classifier's logits, or what a Dense module puts out.
+typedef enum {
+  TW_OUTPUT_TOKENS,
+  TW_OUTPUT_POOLED,
+  TW_OUTPUT_CLS,
+  TW_OUTPUT_LOGITS,
+  TW_OUTPUT_DENSE,
+  TW_OUTPUTS
+} tw_model_output;
 const char *tw_output_name(tw_model_output o);
 tw_status tw_output_parse(const char *text, tw_model_output *out);
 
+enum { TW_ACTIVATION_NAME = 24 };
+
+// What stands on the layers: a classifier of the sequence (matrix, activation, matrix), one of every token (matrix), or
+// sentence-transformers' Dense module (matrix, activation).
+typedef enum { TW_HEAD_NONE, TW_HEAD_SEQUENCE, TW_HEAD_TOKENS, TW_HEAD_DENSE, TW_HEADS } tw_head_kind;
+typedef struct {
+  tw_head_kind kind;
+  int outputs;                          // labels, or the width of what Dense puts out
+  char activation[TW_ACTIVATION_NAME];  // behind the first of two matrices, or behind Dense's; "": none
+  tw_model_output rows;                 // what it stands on: tokens, pooled or cls
+} tw_head;
+const char *tw_head_name(tw_head_kind kind);  // "none", "sequence", "tokens", "dense"
+tw_status tw_head_parse(const char *text, tw_head_kind *out);
+
 typedef struct {
   char name[64];          // "all-MiniLM-L6-v2", "bert-base", ...
-  char architecture[16];  // "bert", the only one: files do not say it
+  char architecture[16];  // "bert": one of io/tensors.h
   int layers, hidden, heads, intermediate;
-  int max_positions;  // longest sequence
+  int max_positions;    // longest sequence
+  int position_offset;  // rows of the position table before the first token's: RoBERTa has its padding index + 1
   int vocab, type_vocab;
+  int embedding;  // width of the embedding tables where a projection brings it to `hidden`; 0: they are `hidden` wide
   double norm_epsilon;
-  char activation[16];    // one of io/activations.h
+  char activation[TW_ACTIVATION_NAME];  // one of io/activations.h
+  tw_head head;
   bool pre_norm, causal;  // false for BERT encoders
   bool synthetic;
   tw_model_output output;  // what the model's folder pools to, and plans unless told otherwise
@@ -37,6 +62,12 @@ typedef struct {
 
 // Whether a plan with this output ends with rows of length 1.
 bool tw_config_scales(const tw_model_config *config, tw_model_output output);
+// Whether the output is the model's head's.
+bool tw_output_of_head(tw_model_output output);
+// TW_ERR_USAGE for an output of a head that the model does not have.
+tw_status tw_config_allows_output(const tw_model_config *config, tw_model_output output);
+// Whether each row of a sequence has a row of the output, or all have one together.
+bool tw_config_by_row(const tw_model_config *config, tw_model_output output);
 
 // One tensor of a plain model, row-major. A vector has rows = 1.
 typedef struct {

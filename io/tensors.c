@@ -5,21 +5,29 @@
 
 #include "io/bert_tensors.h"
 
-const tw_tensor_table *tw_tensor_table_by_name(const char *architecture) {
-  static const tw_tensor_table *const all[] = {&tw_bert_tensors};
+// A family's tables, one for each kind of head.
+static const tw_tensor_table *family(const char *architecture) {
+  static const tw_tensor_table *const all[] = {tw_bert_tensors, tw_roberta_tensors, tw_distilbert_tensors,
+                                               tw_electra_tensors};
   for (size_t i = 0; i < sizeof all / sizeof *all; i++)
     if (strcmp(all[i]->architecture, architecture) == 0) return all[i];
   return NULL;
 }
 
+const tw_tensor_table *tw_tensor_table_by_name(const char *architecture) { return family(architecture); }
+
 const tw_tensor_table *tw_tensor_table_of(const tw_model_config *config) {
-  return tw_tensor_table_by_name(config->architecture);
+  return family(config->architecture) + config->head.kind;
+}
+
+const tw_tensor_entry *tw_tensor_table_entry(const tw_tensor_table *table, int entry) {
+  return entry < table->in_layer ? &table->layer[entry] : &table->top[entry - table->in_layer];
 }
 
 int tw_tensor_count(const tw_tensor_table *table, int layers) { return layers * table->in_layer + table->on_top; }
 
 int tw_tensor_number(const tw_tensor_table *table, int layers, int layer, int entry) {
-  bool inside = table->entries[entry].part == TW_IN_LAYER;
+  bool inside = entry < table->in_layer;
   return inside ? layer * table->in_layer + entry : (layers - 1) * table->in_layer + entry;
 }
 
@@ -27,7 +35,7 @@ const tw_tensor_entry *tw_tensor_entry_of(const tw_tensor_table *table, int laye
   int at = number / table->in_layer;
   bool inside = at < layers;
   if (layer) *layer = inside ? at : -1;
-  return &table->entries[inside ? number % table->in_layer : number - (layers - 1) * table->in_layer];
+  return tw_tensor_table_entry(table, inside ? number % table->in_layer : number - (layers - 1) * table->in_layer);
 }
 
 int tw_model_tensor_count(const tw_model_config *config) {

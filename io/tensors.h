@@ -24,19 +24,23 @@ typedef struct {
   int scale;   // of its fixed-point integers; 0 for embeddings, which nobody rounds
   bool query;  // columns below `hidden` make queries: they take tw_query_fold before they are rounded
   // Names in a Hugging Face folder; %d is the layer. Of several tensors the outputs stand side by side. A matrix is
-  // stored as [outputs][inputs] there, all else as it is.
+  // stored as [outputs][inputs] there, all else as it is. Those on top are whole names, all others may have a prefix.
   const char *source[TW_TENSOR_SOURCES];
 } tw_tensor_entry;
 
 typedef struct {
-  const char *architecture;          // "bert"
-  const char *prefix;                // what all names of a Hugging Face folder may begin with
-  const tw_tensor_entry *entries;    // those in a layer first, then those on top, then embeddings
-  int in_layer, on_top, embeddings;  // how many of each
+  const char *architecture;  // "bert"
+  const char *prefix;        // what names of a Hugging Face folder may begin with
+  const tw_tensor_entry *layer, *top, *embedding;
+  int in_layer, on_top, embeddings;  // how many of each; an embedding without rows is not there
 } tw_tensor_table;
 
-const tw_tensor_table *tw_tensor_table_by_name(const char *architecture);  // NULL when unknown
-const tw_tensor_table *tw_tensor_table_of(const tw_model_config *config);  // of a checked config
+// Of an architecture without a head; NULL when unknown.
+const tw_tensor_table *tw_tensor_table_by_name(const char *architecture);
+const tw_tensor_table *tw_tensor_table_of(const tw_model_config *config);  // of a checked config, with its head
+
+// Entries are numbered as well: those in a layer from 0, then those on top.
+const tw_tensor_entry *tw_tensor_table_entry(const tw_tensor_table *table, int entry);
 
 // The model's tensors are numbered: layer by layer in the order of the table, then those on top. The number names a
 // tensor's mask stream and its place in a program.

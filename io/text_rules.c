@@ -21,6 +21,7 @@ tw_status tw_text_rules_add(tw_text_rules *rules, const tw_added_token *token) {
 void tw_text_rules_free(tw_text_rules *rules) {
   for (int i = 0; i < rules->added_count; i++) free(rules->added[i].text);
   free(rules->added);
+  free(rules->tokenizer);
   *rules = (tw_text_rules){0};
 }
 
@@ -106,8 +107,9 @@ static tw_status choose_class(tw_text_reader *r, const json_t *model) {
     return TW_OK;
   }
   return tw_fail(TW_ERR_FORMAT,
-                 "%s/%s: tokenizer_class is %s, which splits text in its own way; only BertTokenizer and its kin "
-                 "(DistilBertTokenizer, ElectraTokenizer, PreTrainedTokenizerFast ...) are supported",
+                 "%s/%s: tokenizer_class is %s, which splits text in its own way; without a tokenizer.json "
+                 "(AutoTokenizer's save_pretrained writes one) only BertTokenizer and its kin (DistilBertTokenizer, "
+                 "ElectraTokenizer, PreTrainedTokenizerFast ...) are supported",
                  r->folder, file, r->class);
 }
 
@@ -208,7 +210,7 @@ static tw_status take_special_ids(tw_text_reader *r) {
 // ---- the whole
 
 // Model makers round the embedding table up to a multiple of 8 or more; a vocabulary that lacks more is a cut one.
-static tw_status check_size(const tw_text_reader *r, int used) {
+tw_status tw_check_vocabulary_size(const tw_text_reader *r, int used) {
   int missing = r->vocab_size - used;
   if (missing == 0) return TW_OK;
   if (r->vocab_size % 8 == 0 && missing < 64 && missing <= used / 16)
@@ -241,7 +243,7 @@ static tw_status list_pieces(const tw_text_reader *r, char ***out) {
     if (r->rules->added[i].id >= used) used = r->rules->added[i].id + 1;
   for (int id = 0; id < r->vocab_size; id++)
     if (!pieces[id] && !(pieces[id] = strdup(""))) return tw_fail(TW_ERR_MEMORY, "out of memory");
-  return check_size(r, used);
+  return tw_check_vocabulary_size(r, used);
 }
 
 static tw_status read_rules(tw_text_reader *r, bool lower_first, char ***vocabulary) {
@@ -251,6 +253,10 @@ static tw_status read_rules(tw_text_reader *r, bool lower_first, char ***vocabul
   TW_TRY(tw_hf_object_read(r->folder, "special_tokens_map.json", false, &r->map));
   TW_TRY(tw_hf_object_read(r->folder, "added_tokens.json", false, &r->added));
   TW_TRY(tw_hf_object_read(r->folder, "tokenizer.json", false, &r->tokenizer));
+  if (tw_is_byte_level(r->tokenizer)) {
+    TW_TRY(tw_byte_level_take(r, lower_first));
+    return take_sides(r);
+  }
   TW_TRY(choose_class(r, r->model));
   TW_TRY(take_sides(r));
   if (!r->tokenizer && r->general)

@@ -35,6 +35,8 @@ typedef struct {
   bool cut_left;    // what is too long loses its beginning
   int added_count;
   tw_added_token *added;
+  // JSON of a tokenizer (io/json_tokenizer.h), which then does all but cut_left and pair_types; NULL: word pieces
+  char *tokenizer;
 } tw_text_rules;
 
 // BERT's uncased rules, [PAD], [UNK], [CLS], [SEP] at 0 .. 3: for synthetic models.
@@ -47,8 +49,9 @@ tw_status tw_text_rules_add(tw_text_rules *rules, const tw_added_token *token);
 // *json, its other files: tokenizer_config.json, and config.json (tokenizer_class). Ids are those of the fast
 // tokenizers of transformers 4 and 5; *notes says where the two differ and which one is followed, and what contradicts
 // itself is refused. lower_first: sentence-transformers' do_lower_case, small letters whatever the tokenizer does.
-// vocabulary: vocab_size pieces by id ("": none), free with tw_vocabulary_free. TW_ERR_FORMAT names file, field and
-// remedy, also for tokenizers that are sound but not of BERT's kind; then nothing is left to free.
+// vocabulary: vocab_size pieces by id ("": none), free with tw_vocabulary_free; NULL where rules->tokenizer has them.
+// TW_ERR_FORMAT names file, field and remedy, also for tokenizers that are sound but not supported; then nothing is
+// left to free.
 tw_status tw_text_rules_read(const char *folder, const tw_hf_json *json, int vocab_size, bool lower_first,
                              tw_text_rules *rules, char ***vocabulary, tw_notes *notes);
 void tw_vocabulary_free(char **vocabulary, int count);

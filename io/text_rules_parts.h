@@ -27,6 +27,12 @@ typedef struct {
 tw_status tw_vocab_txt_read(tw_text_reader *r);
 // tokenizer.json to ids, normaliser, prefix, longest_word, unknown, start, end.
 tw_status tw_tokenizer_json_take(tw_text_reader *r);
+// A tokenizer.json that is no WordPiece.
+bool tw_is_byte_level(const json_t *tokenizer);
+// Such a file, as its class of transformers runs it, to rules->tokenizer; lower_first: of tw_text_rules_read.
+tw_status tw_byte_level_take(tw_text_reader *r, bool lower_first);
+// used: largest id + 1. TW_ERR_FORMAT where config.json's vocab_size is far beyond it.
+tw_status tw_check_vocabulary_size(const tw_text_reader *r, int used);
 // Added and special tokens of all files to rules->added, with their ids.
 tw_status tw_added_tokens_read(tw_text_reader *r);
 

@@ -15,10 +15,12 @@ typedef struct {
   const tw_model *model;
   const tw_input *input;
   const tw_result *result;
+  bool by_row, head;   // a row of the output a token; the output is a head's
   double *x;           // embedded input of one sequence
   double *rounded;     // output with rounded weights
-  double *vectors[2];  // one_row: [count][hidden] private, float
+  double *vectors[2];  // one_row: [count][cols] private, float
   tw_bounds *bounds;
+  tw_head_bounds *head_bounds;
 } work;
 
 // Output rows of sequence s in the result's shape; returns their number.
@@ -28,66 +30,89 @@ static tw_status forward(const work *w, int s, int rounded, double *out, int *ro
   const float *values = in->values + (size_t)s * in->seq * in->hidden;
   for (size_t i = 0; i < (size_t)length * in->hidden; i++) w->x[i] = values[i];
   TW_TRY(tw_float_forward(w->model, w->x, length, length, rounded, w->x, rounded ? w->bounds : NULL));
-  *rows = w->result->rows == 1 ? 1 : length;
-  if (strcmp(w->result->output, "pooled") == 0)
+  *rows = w->by_row ? length : 1;
+  if (w->head)
+    TW_TRY(tw_float_head(w->model, w->x, length, rounded, out, rounded ? w->head_bounds : NULL));
+  else if (strcmp(w->result->output, "pooled") == 0)
     tw_pool_mean(w->x, length, in->hidden, out);
   else
     memcpy(out, w->x, (size_t)*rows * in->hidden * sizeof *out);
-  if (w->result->normalised) tw_unit_length(out, in->hidden);
+  if (w->result->normalised) tw_unit_length(out, w->result->cols);
   return TW_OK;
 }
 
-static double relative(const double *a, const double *b, size_t n) {
+// least: of the length that the difference is set against.
+static double relative(const double *a, const double *b, size_t n, double least) {
   double difference = 0, norm = 0;
   for (size_t i = 0; i < n; i++) {
     difference += (a[i] - b[i]) * (a[i] - b[i]);
     norm += b[i] * b[i];
   }
-  return sqrt(difference / norm);
+  return sqrt(difference) / fmax(sqrt(norm), least);
+}
+
+static int largest_of(const double *row, int n) {
+  int best = 0;
+  for (int i = 1; i < n; i++)
+    if (row[i] > row[best]) best = i;
+  return best;
+}
+
+static void compare_labels(const double *y, const double *reference, int rows, int labels, tw_comparison *c) {
+  for (int i = 0; i < rows; i++) {
+    const double *f = reference + (size_t)i * labels;
+    int a = largest_of(y + (size_t)i * labels, labels), b = largest_of(f, labels);
+    c->decided++;
+    c->decided_otherwise += a != b;
+    c->widest_gap = fmax(c->widest_gap, f[b] - f[a]);
+  }
 }
 
 static tw_status compare_sequence(const work *w, int s, double *reference, tw_comparison *c) {
-  int rows, hidden = w->input->hidden;
-  const double *y = w->result->values + (size_t)s * w->result->rows * hidden;
+  int rows, cols = w->result->cols;
+  const double *y = w->result->values + (size_t)s * w->result->rows * cols;
   tw_sequence_error *e = &c->sequences[s];
   TW_TRY(forward(w, s, 1, w->rounded, &rows));
   TW_TRY(forward(w, s, 0, reference, &rows));
-  size_t n = (size_t)rows * hidden;
+  size_t n = (size_t)rows * cols;
+  double least = strcmp(w->result->output, "logits") == 0;
   e->text = w->input->texts[s];
   e->cosine = tw_cosine(y, reference, (int)n);
-  e->relative_error = relative(y, reference, n);
-  e->relative_error_rounded = relative(y, w->rounded, n);
+  e->relative_error = relative(y, reference, n, least);
+  e->relative_error_rounded = relative(y, w->rounded, n, least);
   for (size_t i = 0; i < n; i++) {
     e->largest_error = fmax(e->largest_error, fabs(y[i] - reference[i]));
     if (!isfinite(y[i]) && c->not_finite < 0) c->not_finite = s;
   }
+  if (c->logits) compare_labels(y, reference, rows, cols, c);
   if (c->one_row) {
-    memcpy(w->vectors[0] + (size_t)s * hidden, y, (size_t)hidden * sizeof *y);
-    memcpy(w->vectors[1] + (size_t)s * hidden, reference, (size_t)hidden * sizeof *y);
+    memcpy(w->vectors[0] + (size_t)s * cols, y, (size_t)cols * sizeof *y);
+    memcpy(w->vectors[1] + (size_t)s * cols, reference, (size_t)cols * sizeof *y);
   }
   return TW_OK;
 }
 
 static void compare_pairs(const work *w, tw_comparison *c) {
-  size_t hidden = (size_t)w->input->hidden, count = (size_t)c->count;
+  size_t cols = (size_t)w->result->cols, count = (size_t)c->count;
   for (size_t i = 0; i < count; i++)
     for (size_t j = 0; j < count; j++) {
       for (int which = 0; which < 2; which++)
         c->similarity[which][i * count + j] =
-            tw_cosine(w->vectors[which] + i * hidden, w->vectors[which] + j * hidden, (int)hidden);
+            tw_cosine(w->vectors[which] + i * cols, w->vectors[which] + j * cols, (int)cols);
       c->largest_difference =
           fmax(c->largest_difference, fabs(c->similarity[0][i * count + j] - c->similarity[1][i * count + j]));
     }
 }
 
 static tw_status allocate(work *w, double **reference, tw_comparison *c) {
-  size_t count = (size_t)c->count, hidden = (size_t)w->input->hidden, most = (size_t)w->input->seq * hidden;
+  size_t count = (size_t)c->count, cols = (size_t)w->result->cols, seq = (size_t)w->input->seq;
+  size_t hidden = (size_t)w->input->hidden, most = seq * (hidden > cols ? hidden : cols);
   TW_TRY(tw_alloc(count * sizeof *c->sequences, (void **)&c->sequences));
   TW_TRY(tw_alloc(most * sizeof(double), (void **)&w->x));
   TW_TRY(tw_alloc(most * sizeof(double), (void **)&w->rounded));
   TW_TRY(tw_alloc(most * sizeof(double), (void **)reference));
   for (int which = 0; c->one_row && which < 2; which++) {
-    TW_TRY(tw_alloc(count * hidden * sizeof(double), (void **)&w->vectors[which]));
+    TW_TRY(tw_alloc(count * cols * sizeof(double), (void **)&w->vectors[which]));
     TW_TRY(tw_alloc(count * count * sizeof(double), (void **)&c->similarity[which]));
   }
   return TW_OK;
@@ -95,9 +120,19 @@ static tw_status allocate(work *w, double **reference, tw_comparison *c) {
 
 tw_status tw_compare(const tw_model *model, const tw_input *input, const tw_result *result,
                      void (*progress)(void *state, double fraction), void *progress_state, tw_comparison *out) {
-  work w = {.model = model, .input = input, .result = result};
+  tw_model_output output;
+  TW_TRY(tw_output_parse(result->output, &output));
+  work w = {.model = model,
+            .input = input,
+            .result = result,
+            .by_row = tw_config_by_row(&model->config, output),
+            .head = tw_output_of_head(output),
+            .head_bounds = &out->head};
   double *reference = NULL;
-  *out = (tw_comparison){.one_row = strcmp(result->output, "tokens") != 0, .count = result->count, .not_finite = -1};
+  *out = (tw_comparison){.one_row = output != TW_OUTPUT_TOKENS && output != TW_OUTPUT_LOGITS,
+                         .logits = output == TW_OUTPUT_LOGITS && result->cols > 1,
+                         .count = result->count,
+                         .not_finite = -1};
   tw_status status = allocate(&w, &reference, out);
   if (status == TW_OK) status = tw_alloc(sizeof *out->bounds * (size_t)model->config.layers, (void **)&out->bounds);
   if (status == TW_OK) {
@@ -126,6 +161,11 @@ tw_excess tw_comparison_excess(const tw_comparison *c, const tw_plan *plan) {
       bool least = strcmp(tw_bound_fields[k].name, "variance_sum_min") == 0;
       if (least ? value < bound : value > bound) return (tw_excess){layer, tw_bound_fields[k].name, value, bound};
     }
+  int layers = plan->shape.config.layers;
+  if (tw_output_of_head(plan->output) && c->head.dense > plan->head_bounds.dense)
+    return (tw_excess){layers, "head dense", c->head.dense, plan->head_bounds.dense};
+  if (tw_output_of_head(plan->output) && c->head.outputs > plan->head_bounds.outputs)
+    return (tw_excess){layers, "head out", c->head.outputs, plan->head_bounds.outputs};
   return (tw_excess){.layer = -1};
 }
 
@@ -180,6 +220,9 @@ void tw_comparison_print(const tw_comparison *c) {
                 c->sequences[s].relative_error_rounded, c->sequences[s].largest_error);
   tw_grid_print(&grid);
   if (c->one_row) print_similarities(c);
+  if (c->logits)
+    printf("labels: %d of %d as the float model's; of the others its logits differ by at most %.3g\n",
+           c->decided - c->decided_otherwise, c->decided, c->widest_gap);
 }
 
 static json_t *number(double value) { return isfinite(value) ? json_real(value) : json_null(); }
@@ -204,6 +247,10 @@ json_t *tw_comparison_json(const tw_comparison *c) {
                                     number(e->relative_error_rounded), "largest_error", number(e->largest_error)));
   }
   json_object_set_new(json, "sequences", sequences);
+  if (c->logits)
+    json_object_set_new(json, "labels",
+                        json_pack("{s:i, s:i, s:o}", "rows", c->decided, "differ", c->decided_otherwise, "widest_gap",
+                                  number(c->widest_gap)));
   if (c->one_row) {
     json_object_set_new(json, "similarity_private", matrix_json(c->similarity[0], c->count));
     json_object_set_new(json, "similarity_float", matrix_json(c->similarity[1], c->count));

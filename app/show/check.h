@@ -12,22 +12,27 @@
 typedef struct {
   const char *text;
   double cosine;
-  double relative_error, relative_error_rounded;  // |y - f| / |f| against the model, and against its rounded weights
+  // |y - f| / |f| against the model, and against its rounded weights; of logits / max(|f|, 1), as they may well be 0
+  double relative_error, relative_error_rounded;
   double largest_error;
 } tw_sequence_error;
 
 typedef struct {
-  bool one_row;           // pooled and cls: sequences have one vector
-  int count, not_finite;  // first sequence with NaN or Inf, or -1
+  bool one_row;                    // pooled, cls, dense: sequences have one vector
+  bool logits;                     // of two labels or more: rows have a largest one
+  int decided, decided_otherwise;  // rows with a label, and those whose private one is not the float model's
+  double widest_gap;               // of those, between the two labels in the float model
+  int count, not_finite;           // first sequence with NaN or Inf, or -1
   tw_sequence_error *sequences;
   double *similarity[2];  // private, float: [count][count] cosines between sequences; one_row only
   double largest_difference;
-  tw_bounds *bounds;  // [layers] the float model's largest values on these sequences
+  tw_bounds *bounds;    // [layers] the float model's largest values on these sequences
+  tw_head_bounds head;  // and its head's
 } tw_comparison;
 
 // A value of the float model beyond what the plan declares.
 typedef struct {
-  int layer;         // -1: none
+  int layer;         // -1: none; the number of layers: the head
   const char *name;  // of the bound
   double value, bound;
 } tw_excess;

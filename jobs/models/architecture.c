@@ -5,7 +5,7 @@
 #include "jobs/models/bert.h"
 
 const tw_architecture *tw_architecture_by_name(const char *name) {
-  static const tw_architecture *const all[] = {&tw_bert};
+  static const tw_architecture *const all[] = {&tw_bert, &tw_roberta, &tw_distilbert, &tw_electra};
   for (size_t i = 0; i < sizeof all / sizeof *all; i++)
     if (strcmp(all[i]->tensors->architecture, name) == 0) return all[i];
   return NULL;

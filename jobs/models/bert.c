@@ -4,7 +4,7 @@
 #include "io/bert_tensors.h"
 
 static int tensor(const tw_layer *at, int entry) {
-  return tw_tensor_number(&tw_bert_tensors, at->shape->config.layers, at->index, entry);
+  return tw_tensor_number(tw_tensor_table_of(&at->shape->config), at->shape->config.layers, at->index, entry);
 }
 
 static int norm(tw_builder *b, const tw_layer *at, const char *step, int gamma_entry, int ring, int x) {
@@ -60,10 +60,12 @@ static int emit(tw_builder *b, const tw_layer_shape *shape, const tw_rings *ring
   return x;
 }
 
-const tw_architecture tw_bert = {.tensors = &tw_bert_tensors,
-                                 .default_bounds = tw_bert_bounds,
-                                 .widened = tw_bert_widened,
-                                 .rings = tw_bert_rings,
-                                 .raise_bounds = tw_bert_raise_bounds,
-                                 .emit = emit,
-                                 .reference = tw_bert_forward};
+// BERT's kin have its arithmetic under other names.
+#define KIN(family)                                                                                          \
+  {                                                                                                          \
+    .tensors = family, .default_bounds = tw_bert_bounds, .widened = tw_bert_widened, .rings = tw_bert_rings, \
+    .raise_bounds = tw_bert_raise_bounds, .emit = emit, .reference = tw_bert_forward                         \
+  }
+
+const tw_architecture tw_bert = KIN(tw_bert_tensors), tw_roberta = KIN(tw_roberta_tensors),
+                      tw_distilbert = KIN(tw_distilbert_tensors), tw_electra = KIN(tw_electra_tensors);

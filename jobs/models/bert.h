@@ -1,10 +1,10 @@
-// BERT encoders: the program (bert.c), rings from bounds (bert_rings.c), the float model (bert_float.c).
+// BERT encoders and their kin: the program (bert.c), rings from bounds (bert_rings.c), the float model (bert_float.c).
 #ifndef TW_BERT_H
 #define TW_BERT_H
 
 #include "jobs/models/architecture.h"
 
-extern const tw_architecture tw_bert;
+extern const tw_architecture tw_bert, tw_roberta, tw_distilbert, tw_electra;
 
 tw_bounds tw_bert_bounds(void);
 tw_bounds tw_bert_widened(const tw_bounds *measured, double margin);

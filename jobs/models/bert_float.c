@@ -27,13 +27,13 @@ static void observe_all(double *bound, const double *values, size_t n) {
 }
 
 static int number(const workspace *w, int layer, int entry) {
-  return tw_tensor_number(&tw_bert_tensors, w->model->config.layers, layer, entry);
+  return tw_tensor_number(tw_tensor_table_of(&w->model->config), w->model->config.layers, layer, entry);
 }
 
 // A layer's tensor as the parties see it: Q columns folded, then rounded when quantised.
 static const double *load(const workspace *w, int layer, int entry, double *into) {
   const tw_model_tensor *t = &w->model->tensors[number(w, layer, entry)];
-  const tw_tensor_entry *e = &tw_bert_tensors.entries[entry];
+  const tw_tensor_entry *e = tw_tensor_table_entry(tw_tensor_table_of(&w->model->config), entry);
   size_t folded;
   double unit = ldexp(1, e->scale), fold = tw_tensor_fold(&w->model->config, e, &folded);
   for (size_t r = 0; r < t->rows; r++)

@@ -9,7 +9,7 @@
 enum {
   NORM_WIDEST = 64 - 15,  // a norm's last product takes 15 bits more than its output
   RESIDUAL_WIDEST = 40,   // with 24 bits more for the mean, and room for what a norm multiplies
-  LAST_NORM = 32,         // the model's output
+  LAST_NORM = 32,         // the model's output, where no head reads it
   COARSEST_QUERY = 8,     // scale of Q and K
   DEFAULT_RESIDUAL = 14   // bits of a residual element that nobody measured
 };
@@ -183,7 +183,8 @@ tw_status tw_bert_rings(const tw_layer_shape *shape, const tw_bounds *bounds, tw
       r->norm2 = r->up;
     } else {
       r->norm1 = larger(r->up, r->out - TW_SCALE);
-      r->norm2 = i + 1 < layers ? larger(out[i + 1].input, out[i + 1].out - TW_SCALE) : LAST_NORM;
+      r->norm2 =
+          i + 1 < layers ? larger(out[i + 1].input, out[i + 1].out - TW_SCALE) : larger(LAST_NORM, shape->last_ring);
     }
     TW_TRY(check_layer(shape, i, &bounds[i], r));
   }

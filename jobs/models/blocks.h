@@ -27,7 +27,8 @@ typedef struct {
 typedef struct {
   tw_model_config config;
   int seq;
-  bool guard;  // values of declared wires out of bound are counted (jobs/gates/guard.h)
+  bool guard;     // values of declared wires out of bound are counted (jobs/gates/guard.h)
+  int last_ring;  // that a head needs of the rows it stands on; 0: there is none
   const tw_spec *activation;
   tw_spec reciprocal;
 } tw_layer_shape;

@@ -5,12 +5,13 @@
 
 // The whole sample is tokenised first: a text that is too long must not end an hour's measurement.
 static tw_status measure(const tw_model *model, const tw_input *input, const tw_calibration *sample, double *x,
-                         tw_bounds *bounds) {
+                         double *out, tw_bounds *bounds, tw_head_bounds *head) {
   for (int t = 0; t < input->count; t++) {
     int length = input->lengths[t];
     const float *values = input->values + (size_t)t * input->seq * input->hidden;
     for (size_t i = 0; i < (size_t)length * input->hidden; i++) x[i] = values[i];
     TW_TRY(tw_float_forward(model, x, length, length, 1, x, bounds));
+    if (model->config.head.kind != TW_HEAD_NONE) TW_TRY(tw_float_head(model, x, length, 1, out, head));
     if (sample->progress) sample->progress(sample->progress_state, (t + 1.0) / input->count);
   }
   return TW_OK;
@@ -27,20 +28,22 @@ static tw_status encode(const tw_client *client, const tw_calibration *sample, t
   return status;
 }
 
-tw_status tw_calibrate(const tw_model *model, const tw_client *client, const tw_calibration *sample,
-                       tw_bounds *bounds) {
+tw_status tw_calibrate(const tw_model *model, const tw_client *client, const tw_calibration *sample, tw_bounds *bounds,
+                       tw_head_bounds *head) {
   if (client->config.hidden != model->config.hidden)
     return tw_fail(TW_ERR_MISMATCH,
                    "model %s is %d wide, the client's part belongs to %s, %d wide; import both together",
                    model->config.name, model->config.hidden, client->config.name, client->config.hidden);
   tw_input input;
   double *x;
+  *head = (tw_head_bounds){0};
   tw_bounds_reset(bounds, model->config.layers);
   tw_bounds_of_weights(model, bounds);
   TW_TRY(encode(client, sample, &input));
-  tw_status status = tw_alloc((size_t)input.seq * input.hidden * sizeof *x, (void **)&x);
+  size_t width = (size_t)input.hidden + (size_t)model->config.head.outputs;
+  tw_status status = tw_alloc((size_t)input.seq * width * sizeof *x, (void **)&x);
   if (status == TW_OK) {
-    status = measure(model, &input, sample, x, bounds);
+    status = measure(model, &input, sample, x, x + (size_t)input.seq * input.hidden, bounds, head);
     tw_free(x);
   }
   tw_input_free(&input);

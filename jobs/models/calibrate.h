@@ -5,6 +5,7 @@
 #include "io/client.h"
 #include "io/model.h"
 #include "jobs/models/float_model.h"
+#include "jobs/models/head.h"
 
 typedef struct {
   const char *const *texts;
@@ -14,7 +15,9 @@ typedef struct {
   void *progress_state;
 } tw_calibration;
 
-// Largest magnitudes over all texts in the float model with the parties' rounded weights: bounds[config.layers].
-tw_status tw_calibrate(const tw_model *model, const tw_client *client, const tw_calibration *sample, tw_bounds *bounds);
+// Largest magnitudes over all texts in the float model with the parties' rounded weights: bounds[config.layers], and
+// the head's, where the model has one.
+tw_status tw_calibrate(const tw_model *model, const tw_client *client, const tw_calibration *sample, tw_bounds *bounds,
+                       tw_head_bounds *head);
 
 #endif

@@ -6,7 +6,7 @@
 #include <string.h>
 
 #include "base/memory.h"
-#include "io/tokenizer.h"
+#include "io/json_tokenizer.h"
 #include "jobs/models/float_model.h"
 
 static tw_status check_request(const tw_client *client, int count, int seq) {
@@ -31,13 +31,31 @@ static tw_status allocate(const tw_client *client, int count, int seq, tw_input 
   return tw_alloc(rows * out->hidden * sizeof *out->values, (void **)&out->values);
 }
 
+static size_t row_width(const tw_client *client) {
+  return (size_t)(client->config.embedding ? client->config.embedding : client->config.hidden);
+}
+
+// LayerNorm(word + position + type), and what a projection makes of it. row: room for the width of the tables.
 static void embed_token(const tw_client *client, int token, int type, int position, double *row, float *out) {
-  size_t hidden = (size_t)client->config.hidden;
-  const float *word = client->word + (size_t)token * hidden, *place = client->position + (size_t)position * hidden,
-              *kind = client->type + (size_t)type * hidden;
-  for (size_t c = 0; c < hidden; c++) row[c] = (double)word[c] + place[c] + kind[c];
-  tw_normalise_row(row, client->config.hidden, client->config.norm_epsilon);
-  for (size_t c = 0; c < hidden; c++) out[c] = (float)(row[c] * client->gamma[c] + client->beta[c]);
+  size_t hidden = (size_t)client->config.hidden, width = row_width(client);
+  const float *word = client->word + (size_t)token * width, *place = client->position + (size_t)position * width,
+              *kind = client->type ? client->type + (size_t)type * width : NULL;
+  for (size_t c = 0; c < width; c++) row[c] = (double)word[c] + place[c] + (kind ? kind[c] : 0);
+  tw_normalise_row(row, (int)width, client->config.norm_epsilon);
+  for (size_t c = 0; c < width; c++) row[c] = row[c] * client->gamma[c] + client->beta[c];
+  for (size_t c = 0; c < hidden; c++) {
+    double y = client->projection_weight ? client->projection_bias[c] : row[c];
+    for (size_t k = 0; client->projection_weight && k < width; k++)
+      y += row[k] * client->projection_weight[k * hidden + c];
+    out[c] = (float)y;
+  }
+}
+
+// The row of the position table. RoBERTa counts tokens other than its padding, which has a row of its own: *counted.
+static int position_of(const tw_client *client, int token, int index, int *counted) {
+  int offset = client->config.position_offset;
+  if (offset == 0) return index;
+  return token == offset - 1 ? offset - 1 : offset + (*counted)++;
 }
 
 // Sequence `index` of out: the given ids and types (NULL: 0), then padding.
@@ -48,6 +66,7 @@ static tw_status place(const tw_client *client, const int *ids, const int *types
     return tw_fail(TW_ERR_RANGE, "text %d has %d tokens, more than the sequence length %d", index + 1, length,
                    out->seq);
   out->lengths[index] = length;
+  int counted = 0;
   for (int i = 0; i < out->seq; i++) {
     int token = i < length ? ids[i] : client->rules.special.pad, type = i < length && types ? types[i] : 0;
     if (token < 0 || token >= client->config.vocab)
@@ -56,7 +75,7 @@ static tw_status place(const tw_client *client, const int *ids, const int *types
     size_t at = (size_t)index * out->seq + i;
     out->tokens[at] = token;
     if (type) out->types[at] = type;
-    embed_token(client, token, type, i, row, out->values + at * out->hidden);
+    embed_token(client, token, type, position_of(client, token, i, &counted), row, out->values + at * out->hidden);
   }
   return TW_OK;
 }
@@ -75,27 +94,58 @@ int tw_encode_limit(const tw_client *client, int seq) {
   return client->max_seq_length > 0 && client->max_seq_length < seq ? client->max_seq_length : seq;
 }
 
+// Of word pieces, or one that a tokenizer.json describes.
+typedef struct {
+  const tw_client *client;
+  tw_tokenizer *pieces;
+  tw_json_tokenizer *json;
+} tokenizer;
+
+static tw_status tokenizer_start(const tw_client *client, tokenizer *out) {
+  const tw_text_rules *rules = &client->rules;
+  json_error_t error;
+  *out = (tokenizer){.client = client};
+  if (!rules->tokenizer) return tw_tokenizer_new(client->vocabulary, client->config.vocab, rules, &out->pieces);
+  json_t *root = json_loads(rules->tokenizer, 0, &error);
+  if (!root) return tw_fail(TW_ERR_FORMAT, "model %s: its tokenizer is no JSON: %s", client->config.name, error.text);
+  tw_status status = tw_json_tokenizer_new(root, client->config.name, &out->json);
+  json_decref(root);
+  return status;
+}
+
+static void tokenizer_end(tokenizer *t) {
+  tw_tokenizer_free(t->pieces);
+  tw_json_tokenizer_free(t->json);
+}
+
+static tw_status tokenizer_encode(const tokenizer *t, const char *first, const char *second, int most,
+                                  tw_encoding *out) {
+  const tw_text_rules *rules = &t->client->rules;
+  if (!t->json) return tw_tokenizer_encode(t->pieces, first, second, most, out);
+  TW_TRY(tw_json_tokenizer_encode(t->json, first, second, true, most, rules->cut_left, out));
+  for (int i = 0; i < out->count && !rules->pair_types; i++) out->types[i] = 0;
+  return TW_OK;
+}
+
 // A pair is for a model that compares its two texts; sentence-transformers puts prompts before single ones only.
-static tw_status tokenise_one(const tw_client *client, const tw_tokenizer *tokenizer, const tw_text *text, int most,
+static tw_status tokenise_one(const tw_client *client, const tokenizer *t, const tw_text *text, int most,
                               tw_encoding *out) {
-  if (!client->default_prompt || text->second)
-    return tw_tokenizer_encode(tokenizer, text->first, text->second, most, out);
+  if (!client->default_prompt || text->second) return tokenizer_encode(t, text->first, text->second, most, out);
   char *whole;
   if (asprintf(&whole, "%s%s", client->default_prompt, text->first) < 0) return tw_fail(TW_ERR_MEMORY, "out of memory");
-  tw_status status = tw_tokenizer_encode(tokenizer, whole, NULL, most, out);
+  tw_status status = tokenizer_encode(t, whole, NULL, most, out);
   free(whole);
   return status;
 }
 
 static tw_status tokenise(const tw_client *client, const tw_text *texts, int count, int most, tw_encoding *out) {
-  tw_tokenizer *tokenizer;
-  TW_TRY(tw_tokenizer_new(client->vocabulary, client->config.vocab, &client->rules, &tokenizer));
-  tw_status status = TW_OK;
+  tokenizer t;
+  tw_status status = tokenizer_start(client, &t);
   for (int i = 0; i < count && status == TW_OK; i++) {
-    status = tokenise_one(client, tokenizer, &texts[i], most, &out[i]);
+    status = tokenise_one(client, &t, &texts[i], most, &out[i]);
     if (status != TW_OK) tw_fail_in(status, "%s", tw_text_name_of(texts, i).text);
   }
-  tw_tokenizer_free(tokenizer);
+  tokenizer_end(&t);
   return status;
 }
 
@@ -153,7 +203,7 @@ static tw_status embed_all(const tw_client *client, const tw_text *texts, const 
   double *row;
   TW_TRY(allocate(client, count, seq, out));
   TW_TRY(allocate_types(client, encodings, out));
-  TW_TRY(tw_alloc((size_t)out->hidden * sizeof *row, (void **)&row));
+  TW_TRY(tw_alloc(row_width(client) * sizeof *row, (void **)&row));
   tw_status status = TW_OK;
   for (int i = 0; i < count && status == TW_OK; i++) {
     status = keep_text(&texts[i], &out->texts[i]);
@@ -211,7 +261,7 @@ tw_status tw_encode_ids(const tw_client *client, const int *const *ids, const in
   TW_TRY(check_request(client, count, seq));
   tw_status status = allocate(client, count, seq, out);
   double *row = NULL;
-  if (status == TW_OK) status = tw_alloc((size_t)out->hidden * sizeof *row, (void **)&row);
+  if (status == TW_OK) status = tw_alloc(row_width(client) * sizeof *row, (void **)&row);
   for (int i = 0; i < count && status == TW_OK; i++) {
     status = place(client, ids[i], NULL, lengths[i], i, row, out);
     if (status == TW_OK) status = describe_ids(ids[i], lengths[i], &out->texts[i]);

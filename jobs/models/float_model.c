@@ -15,7 +15,7 @@ tw_bounds tw_bounds_of_layer(const tw_model *model, int layer) {
   const tw_tensor_table *table = tw_tensor_table_of(&model->config);
   tw_bounds b = {.norm_weight = 1, .norm_bias = 1};
   for (int i = 0; i < table->in_layer; i++) {
-    tw_tensor_kind kind = table->entries[i].kind;
+    tw_tensor_kind kind = table->layer[i].kind;
     if (kind != TW_GAMMA && kind != TW_BETA) continue;
     const tw_model_tensor *t = &model->tensors[tw_tensor_number(table, model->config.layers, layer, i)];
     double *bound = kind == TW_BETA ? &b.norm_bias : &b.norm_weight;

@@ -13,7 +13,8 @@
 
 typedef struct {
   tw_safetensors *weights;
-  const char *prefix;  // the table's, or ""
+  tw_safetensors *dense;  // of a Dense module, or NULL
+  const char *prefix;     // the table's, or ""
   const tw_model_config *config;
   tw_model *model;
   tw_client *client;
@@ -26,21 +27,22 @@ typedef struct {
 // of another shape, is refused before anything is allocated for it. `out` is not touched then.
 static bool looking(const import *in) { return in->model->tensors == NULL; }
 
-static tw_status read_tensor(const import *in, const char *name, size_t rows, size_t cols, float *out) {
-  return looking(in) ? tw_safetensors_check(in->weights, name, rows, cols)
-                     : tw_safetensors_read(in->weights, name, rows, cols, out);
+static tw_status read_tensor(const import *in, const tw_tensor_entry *e, const char *name, size_t rows, size_t cols,
+                             float *out) {
+  tw_safetensors *from = in->dense && e->part == TW_ON_TOP ? in->dense : in->weights;
+  return looking(in) ? tw_safetensors_check(from, name, rows, cols) : tw_safetensors_read(from, name, rows, cols, out);
 }
 
 enum { NAME = 160 };
 
 // A source's name in this folder. Parameters of norms are called weight and bias, in checkpoints of old gamma and beta.
 static void name_of(const import *in, const tw_tensor_entry *e, int source, int layer, char name[NAME]) {
-  const char *percent = strstr(e->source[source], "%d");
+  const char *percent = strstr(e->source[source], "%d"), *prefix = e->part == TW_ON_TOP ? "" : in->prefix;
   if (percent)
-    snprintf(name, NAME, "%s%.*s%d%s", in->prefix, (int)(percent - e->source[source]), e->source[source], layer,
+    snprintf(name, NAME, "%s%.*s%d%s", prefix, (int)(percent - e->source[source]), e->source[source], layer,
              percent + 2);
   else
-    snprintf(name, NAME, "%s%s", in->prefix, e->source[source]);
+    snprintf(name, NAME, "%s%s", prefix, e->source[source]);
   if (e->kind != TW_GAMMA && e->kind != TW_BETA) return;
   char old[NAME];
   snprintf(old, sizeof old, "%.*s.%s", (int)(strrchr(name, '.') - name), name, e->kind == TW_GAMMA ? "gamma" : "beta");
@@ -62,10 +64,10 @@ static tw_status read_entry(const import *in, const tw_tensor_entry *e, int laye
     char name[NAME];
     name_of(in, e, (int)s, layer, name);
     if (e->kind == TW_MATRIX) {
-      TW_TRY(read_tensor(in, name, width, rows, in->scratch));
+      TW_TRY(read_tensor(in, e, name, width, rows, in->scratch));
       if (!looking(in)) transpose(in->scratch, width, rows, s * width, cols, out);
     } else {
-      TW_TRY(read_tensor(in, name, rows, width, looking(in) ? NULL : out + s * width));
+      TW_TRY(read_tensor(in, e, name, rows, width, looking(in) ? NULL : out + s * width));
     }
   }
   return TW_OK;
@@ -73,25 +75,37 @@ static tw_status read_entry(const import *in, const tw_tensor_entry *e, int laye
 
 static tw_status read_weights(const import *in) {
   const tw_tensor_table *table = tw_tensor_table_of(in->config);
-  const tw_tensor_entry *embeddings = table->entries + table->in_layer + table->on_top;
   for (int i = 0; i < tw_model_tensor_count(in->config); i++) {
     int layer;
     const tw_tensor_entry *e = tw_tensor_entry_of(table, in->config->layers, i, &layer);
-    TW_TRY(read_entry(in, e, layer, looking(in) ? NULL : in->model->tensors[i].values));
+    tw_status status = read_entry(in, e, layer, looking(in) ? NULL : in->model->tensors[i].values);
+    if (status != TW_OK && e->part == TW_ON_TOP && !in->dense)
+      return tw_fail_in(status,
+                        "the head that config.json's architectures name (`twain import --encoder-only` leaves it out)");
+    TW_TRY(status);
   }
-  for (int i = 0; i < table->embeddings; i++)
-    TW_TRY(read_entry(in, &embeddings[i], -1, looking(in) ? NULL : tw_client_table(in->client, embeddings[i].name)));
+  for (int i = 0; i < table->embeddings; i++) {
+    const tw_tensor_entry *e = &table->embedding[i];
+    if (e->rows(in->config) == 0) continue;
+    TW_TRY(read_entry(in, e, -1, looking(in) ? NULL : tw_client_table(in->client, e->name)));
+  }
   return TW_OK;
+}
+
+static void take_larger(const tw_model_config *config, const tw_tensor_entry *e, int count, size_t *largest) {
+  for (int i = 0; i < count; i++) {
+    size_t n = e[i].rows(config) * e[i].cols(config);
+    if (e[i].kind == TW_MATRIX && n > *largest) *largest = n;
+  }
 }
 
 // Elements of the largest matrix that is transposed.
 static size_t largest_matrix(const tw_model_config *config) {
   const tw_tensor_table *table = tw_tensor_table_of(config);
   size_t largest = 0;
-  for (int i = 0; i < table->in_layer + table->on_top; i++) {
-    size_t n = table->entries[i].rows(config) * table->entries[i].cols(config);
-    if (table->entries[i].kind == TW_MATRIX && n > largest) largest = n;
-  }
+  take_larger(config, table->layer, table->in_layer, &largest);
+  take_larger(config, table->top, table->on_top, &largest);
+  take_larger(config, table->embedding, table->embeddings, &largest);
   return largest;
 }
 
@@ -111,7 +125,8 @@ static void kind_of(const import *in, const char *name, char *kind, size_t size)
   size_t prefix = strlen(in->prefix), used = 0;
   bool inside = strncmp(name, in->prefix, prefix) == 0;
   if (inside) name += prefix;
-  inside = strncmp(name, "encoder.", 8) == 0 || strncmp(name, "embeddings.", 11) == 0;
+  inside = strncmp(name, "encoder.", 8) == 0 || strncmp(name, "transformer.", 12) == 0 ||
+           strncmp(name, "embeddings.", 11) == 0;
   for (int dots = 0; *name && used + 1 < size; name++) {
     dots += *name == '.';
     if (!inside && (dots == 2 || strcmp(name, ".weight") == 0 || strcmp(name, ".bias") == 0)) break;
@@ -201,7 +216,7 @@ static void discard(tw_model *model, tw_client *client) {
 static const char *prefix_of(const tw_model_config *config, const tw_safetensors *weights) {
   const tw_tensor_table *table = tw_tensor_table_of(config);
   char name[NAME];
-  snprintf(name, sizeof name, "%s%s", table->prefix, table->entries[table->in_layer + table->on_top].source[0]);
+  snprintf(name, sizeof name, "%s%s", table->prefix, table->embedding[0].source[0]);
   return tw_safetensors_has(weights, name) ? table->prefix : "";
 }
 
@@ -211,6 +226,8 @@ static tw_status import_folder(tw_hf_config *config, tw_model *model, tw_client 
   client->max_seq_length = config->max_seq_length;
   client->default_prompt = config->default_prompt;
   config->default_prompt = NULL;
+  client->labels = config->labels;
+  config->labels = (tw_labels){.count = 0};
   const char *prefix = prefix_of(&config->model, weights);
 import in = {.weights = weights, .prefix = prefix, .config = & config->model, .model = model, .client = client };
   tw_status status = import_all(&in, config, notes);

@@ -110,11 +110,19 @@ static int with_sides(tw_builder *b, int x, int p, const tw_spec *spec, tw_compa
   return c_left != 0 ? tw_add_constant(b, y, c_left) : y;
 }
 
+// [x >= 0] x.
+static int positive_part(tw_builder *b, int x, int out_ring) {
+  tw_digits digits = tw_comparison_digits(b, x);
+  int64_t zero = 0;
+  return tw_select(b, tw_open(b, tw_at_least(b, &digits, &zero, 1)), 0, 1, x, out_ring);
+}
+
 int tw_apply_spec(tw_builder *b, int x, const tw_spec *spec, int out_ring) {
   tw_tensor t = tw_look(b, x);
   if (t.scale != spec->argument_scale)
     return tw_build_fail(b, TW_ERR_INTERNAL, "%s of an argument of scale %d, not %d", spec->name, t.scale,
                          spec->argument_scale);
+  if (spec->region == TW_POSITIVE_PART) return positive_part(b, x, out_ring);
   int64_t lo = llrint(ldexp(spec->lo, spec->argument_scale));
   static const tw_asked asked[] = {
       [TW_EVERYWHERE] = TW_ASK_NOTHING, [TW_ZERO_OUTSIDE] = TW_ASK_IN_WINDOW, [TW_SIDES] = TW_ASK_AT_LEAST};

@@ -9,7 +9,8 @@
 typedef enum {
   TW_EVERYWHERE,    // the window covers every argument that occurs
   TW_ZERO_OUTSIDE,  // 0 outside the window, right on the whole ring
-  TW_SIDES          // a linear form on each side
+  TW_SIDES,         // a linear form on each side
+  TW_POSITIVE_PART  // no window and no table: x from 0 on, 0 below; exact
 } tw_region;
 
 typedef struct {
@@ -39,6 +40,7 @@ extern const tw_spec tw_spec_exp, tw_spec_rsqrt;
 // 1 / max(x, 1/4) for row sums up to `largest`.
 tw_spec tw_spec_reciprocal(double largest);
 const tw_spec *tw_spec_by_name(const char *name);  // NULL when unknown
+bool tw_spec_has_tables(const tw_spec *spec);
 
 // Fit the two tables (A and B) of a spec: entry g covers the arguments that can be looked up there. Integers mod
 // 2^ring. Done once, by `plan`: libm differs between hosts.
@@ -46,7 +48,7 @@ tw_status tw_spec_fit(const tw_spec *spec, tw_table out[2]);
 void tw_tables_free(tw_table *tables, int count);
 
 // f(x): WIRE at out_scale for TW_EVERYWHERE, else SHARE mod 2^out_ring at out_scale. The program's tables must hold the
-// spec's, named NAME.A and NAME.B.
+// spec's, if it has any, named NAME.A and NAME.B.
 int tw_apply_spec(tw_builder *b, int x, const tw_spec *spec, int out_ring);
 
 #endif

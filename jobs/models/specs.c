@@ -6,7 +6,14 @@
 #include "kernels/digit.h"
 
 static double gelu(double x) { return 0.5 * x * (1 + erf(x / sqrt(2.0))); }
+// The three that take tanh for erf: transformers' NewGELUActivation, FastGELUActivation and torch's approximation.
+static double gelu_tanh(double x) {
+  return 0.5 * x * (1 + tanh(sqrt(2 / 3.14159265358979323846) * (x + 0.044715 * x * x * x)));
+}
+static double gelu_fast(double x) { return 0.5 * x * (1 + tanh(x * 0.7978845608 * (1 + 0.044715 * x * x))); }
+static double relu(double x) { return fmax(x, 0); }
 static double sigmoid(double x) { return 1 / (1 + exp(-x)); }
+static double quick_gelu(double x) { return x * sigmoid(1.702 * x); }
 static double silu(double x) { return x * sigmoid(x); }
 static double exp_minus(double x) { return exp(-x); }
 static double reciprocal(double x) { return 1 / fmax(x, 0.25); }
@@ -25,6 +32,58 @@ const tw_spec tw_spec_gelu = {.name = "gelu",
                               .argument_scale = TW_SCALE,
                               .out_scale = TW_SCALE,
                               .right = {0, 1}};
+// Up to 1.9 units of 2^-12 from gelu; on -4 all of them are within 0.6 units of zero.
+const tw_spec tw_spec_gelu_new = {.name = "gelu_new",
+                                  .f = gelu_tanh,
+                                  .region = TW_SIDES,
+                                  .lo = -4,
+                                  .width = 7,
+                                  .low_bits = 8,
+                                  .sub_bits = 2,
+                                  .slope_scale = 8,
+                                  .ring = 24,
+                                  .argument_scale = TW_SCALE,
+                                  .out_scale = TW_SCALE,
+                                  .right = {0, 1}};
+const tw_spec tw_spec_gelu_fast = {.name = "gelu_fast",
+                                   .f = gelu_fast,
+                                   .region = TW_SIDES,
+                                   .lo = -4,
+                                   .width = 7,
+                                   .low_bits = 8,
+                                   .sub_bits = 2,
+                                   .slope_scale = 8,
+                                   .ring = 24,
+                                   .argument_scale = TW_SCALE,
+                                   .out_scale = TW_SCALE,
+                                   .right = {0, 1}};
+const tw_spec tw_spec_gelu_pytorch_tanh = {.name = "gelu_pytorch_tanh",
+                                           .f = gelu_tanh,
+                                           .region = TW_SIDES,
+                                           .lo = -4,
+                                           .width = 7,
+                                           .low_bits = 8,
+                                           .sub_bits = 2,
+                                           .slope_scale = 8,
+                                           .ring = 24,
+                                           .argument_scale = TW_SCALE,
+                                           .out_scale = TW_SCALE,
+                                           .right = {0, 1}};
+// quick_gelu(-4) is still 18 units below zero.
+const tw_spec tw_spec_quick_gelu = {.name = "quick_gelu",
+                                    .f = quick_gelu,
+                                    .region = TW_SIDES,
+                                    .lo = -8,
+                                    .width = 8,
+                                    .low_bits = 8,
+                                    .sub_bits = 2,
+                                    .slope_scale = 8,
+                                    .ring = 26,
+                                    .argument_scale = TW_SCALE,
+                                    .out_scale = TW_SCALE,
+                                    .right = {0, 1}};
+const tw_spec tw_spec_relu = {
+    .name = "relu", .f = relu, .region = TW_POSITIVE_PART, .argument_scale = TW_SCALE, .out_scale = TW_SCALE};
 // silu(-8) is still 11 units of 2^-12 below zero, hence the wide window.
 const tw_spec tw_spec_silu = {.name = "silu",
                               .f = silu,
@@ -108,6 +167,8 @@ tw_spec tw_spec_reciprocal(double largest) {
   }
   return spec;
 }
+
+bool tw_spec_has_tables(const tw_spec *spec) { return spec->region != TW_POSITIVE_PART; }
 
 const tw_spec *tw_spec_by_name(const char *name) {
 #define ROW(name) &tw_spec_##name,

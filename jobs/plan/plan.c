@@ -19,34 +19,44 @@ tw_status tw_rounding_parse(const char *text, tw_rounding *out) {
 }
 
 void tw_plan_output_shape(const tw_plan *plan, int *rows, int *cols) {
-  *rows = plan->output == TW_OUTPUT_TOKENS ? plan->shape.seq : 1;
-  *cols = plan->shape.config.hidden;
+  const tw_model_config *c = &plan->shape.config;
+  *rows = tw_config_by_row(c, plan->output) ? plan->shape.seq : 1;
+  *cols = tw_output_of_head(plan->output) ? c->head.outputs : c->hidden;
 }
 
-void tw_plan_specs(const tw_plan *plan, const tw_spec *specs[TW_PLAN_SPECS]) {
-  specs[0] = plan->shape.activation;
-  specs[1] = &tw_spec_exp;
-  specs[2] = &plan->shape.reciprocal;
-  specs[3] = &tw_spec_rsqrt;
+int tw_plan_specs(const tw_plan *plan, const tw_spec *specs[TW_PLAN_SPECS]) {
+  const tw_spec *activation = plan->shape.activation, *head = NULL;
+  int count = 0;
+  if (tw_output_of_head(plan->output)) head = tw_spec_by_name(plan->shape.config.head.activation);
+  if (tw_spec_has_tables(activation)) specs[count++] = activation;
+  specs[count++] = &tw_spec_exp;
+  specs[count++] = &plan->shape.reciprocal;
+  specs[count++] = &tw_spec_rsqrt;
+  if (head && head != activation && tw_spec_has_tables(head)) specs[count++] = head;
+  return count;
 }
 
 static tw_status fit_tables(tw_plan *plan) {
   const tw_spec *specs[TW_PLAN_SPECS];
-  tw_plan_specs(plan, specs);
-  plan->tables = calloc(2 * TW_PLAN_SPECS, sizeof(tw_table));
+  int count = tw_plan_specs(plan, specs);
+  plan->tables = calloc(2 * (size_t)count, sizeof(tw_table));
   if (!plan->tables) return tw_fail(TW_ERR_MEMORY, "out of memory for a plan's tables");
-  plan->table_count = 2 * TW_PLAN_SPECS;
-  for (int i = 0; i < TW_PLAN_SPECS; i++) TW_TRY(tw_spec_fit(specs[i], plan->tables + 2 * i));
+  plan->table_count = 2 * count;
+  for (int i = 0; i < count; i++) TW_TRY(tw_spec_fit(specs[i], plan->tables + 2 * i));
   return TW_OK;
 }
 
 static int build_output(tw_builder *b, const tw_plan *plan, int x) {
   size_t seq = (size_t)plan->shape.seq, hidden = (size_t)plan->shape.config.hidden;
+  if (tw_output_of_head(plan->output))
+    x = tw_build_head(b, &plan->shape, &plan->head_rings, plan->rounding == TW_FAITHFUL_OUTPUT, x);
   tw_step_begin(b, -1, "output");
-  x = tw_build_pooled(b, plan->output, x, (tw_tokens){seq, seq, 0, plan->shape.config.causal}, hidden);
+  if (!tw_output_of_head(plan->output))
+    x = tw_build_pooled(b, plan->output, x, (tw_tokens){seq, seq, 0, plan->shape.config.causal}, hidden);
   // opened afresh in its final ring: a party gives the client this mask and nothing wider
   int ring = tw_look(b, x).ring;
-  return tw_open(b, tw_reduce(b, tw_as_share(b, x), ring < TW_OUTPUT_RING ? ring : TW_OUTPUT_RING));
+  if (tw_look(b, x).kind == TW_WIRE) x = tw_as_share(b, x);
+  return tw_open(b, tw_reduce(b, x, ring < TW_OUTPUT_RING ? ring : TW_OUTPUT_RING));
 }
 
 // What the client does with the result belongs to what all parties agree on.
@@ -68,7 +78,8 @@ static tw_status build_program(tw_plan *plan) {
   b.guard = plan->shape.guard;
   int x = tw_build_input(&b, TW_INPUT_RING, TW_INPUT_SCALE, n);
   x = tw_open(&b, tw_reduce(&b, x, plan->rings[0].input));
-  x = plan->architecture->emit(&b, &plan->shape, plan->rings, plan->rounding == TW_FAITHFUL_OUTPUT, x);
+  bool exact = plan->rounding == TW_FAITHFUL_OUTPUT && !tw_output_of_head(plan->output);
+  x = plan->architecture->emit(&b, &plan->shape, plan->rings, exact, x);
   x = build_output(&b, plan, x);
   tw_guard_finish(&b);
   tw_build_output(&b, x);
@@ -85,6 +96,7 @@ tw_status tw_plan_shape(tw_plan *plan, const tw_model_config *config, int seq, t
   if (seq < 1 || seq > longest)
     return tw_fail(TW_ERR_USAGE, "sequence length %d: this model takes 1 to %d tokens; choose another --seq", seq,
                    longest);
+  TW_TRY(tw_config_allows_output(config, output));
   plan->architecture = tw_architecture_by_name(config->architecture);
   if (!plan->architecture) return tw_fail(TW_ERR_FORMAT, "architecture '%s' is unknown", config->architecture);
   plan->shape.config = *config;
@@ -100,19 +112,29 @@ tw_status tw_plan_shape(tw_plan *plan, const tw_model_config *config, int seq, t
   return plan->bounds && plan->rings ? TW_OK : tw_fail(TW_ERR_MEMORY, "out of memory for a plan");
 }
 
+// The head's first: the layers' output has to be as wide as it needs.
+static tw_status choose_rings(tw_plan *plan) {
+  if (tw_output_of_head(plan->output))
+    TW_TRY(tw_head_choose_rings(&plan->shape, &plan->head_bounds, &plan->head_rings));
+  plan->shape.last_ring = plan->head_rings.rows;
+  return plan->architecture->rings(&plan->shape, plan->bounds, plan->rings);
+}
+
 tw_status tw_plan_complete(tw_plan *plan) {
-  TW_TRY(plan->architecture->rings(&plan->shape, plan->bounds, plan->rings));
+  TW_TRY(choose_rings(plan));
   return build_program(plan);
 }
 
 tw_status tw_plan_make(const tw_model_config *config, int seq, tw_rounding rounding, tw_output output, bool guard,
-                       const tw_bounds *bounds, tw_plan *out) {
+                       const tw_model_bounds *bounds, tw_plan *out) {
   tw_status status = tw_plan_shape(out, config, seq, rounding, output, guard);
   for (int layer = 0; status == TW_OK && layer < config->layers; layer++)
-    out->bounds[layer] = bounds ? bounds[layer] : out->architecture->default_bounds();
-  if (status == TW_OK) status = out->architecture->rings(&out->shape, out->bounds, out->rings);
+    out->bounds[layer] = bounds ? bounds->layers[layer] : out->architecture->default_bounds();
+  out->head_bounds = bounds ? bounds->head : tw_head_default_bounds();
+  if (status == TW_OK) status = choose_rings(out);
   for (int layer = 0; status == TW_OK && layer < config->layers; layer++)
     out->architecture->raise_bounds(&out->shape, &out->rings[layer], &out->bounds[layer]);
+  if (status == TW_OK) tw_head_raise_bounds(&out->shape, &out->head_rings, &out->head_bounds);
   if (status == TW_OK) status = fit_tables(out);
   if (status == TW_OK) status = tw_plan_complete(out);
   if (status != TW_OK) tw_plan_free(out);

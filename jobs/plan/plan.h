@@ -4,6 +4,7 @@
 #define TW_PLAN_H
 
 #include "jobs/models/architecture.h"
+#include "jobs/models/head.h"
 
 typedef enum { TW_DITHERED, TW_FAITHFUL, TW_FAITHFUL_OUTPUT } tw_rounding;
 typedef tw_model_output tw_output;  // names: tw_output_name, tw_output_parse (io/model.h)
@@ -17,6 +18,8 @@ typedef struct {
   tw_output output;
   tw_bounds *bounds;  // per layer
   tw_rings *rings;
+  tw_head_bounds head_bounds;  // where the output is the head's
+  tw_head_rings head_rings;
   tw_table *tables;
   int table_count;
   tw_program program;
@@ -26,10 +29,16 @@ typedef struct {
 const char *tw_rounding_name(tw_rounding r);
 tw_status tw_rounding_parse(const char *text, tw_rounding *out);
 
-// bounds: one entry a layer, or NULL for the defaults. TW_ERR_RANGE names a tensor that fits no ring.
-// guard: the program counts values of declared wires out of bound.
+// Bounds of a whole model: one entry a layer, and its head's.
+typedef struct {
+  const tw_bounds *layers;
+  tw_head_bounds head;
+} tw_model_bounds;
+
+// bounds: NULL for the defaults. TW_ERR_RANGE names a tensor that fits no ring, TW_ERR_USAGE an output of a head that
+// the model does not have. guard: the program counts values of declared wires out of bound.
 tw_status tw_plan_make(const tw_model_config *config, int seq, tw_rounding rounding, tw_output output, bool guard,
-                       const tw_bounds *bounds, tw_plan *out);
+                       const tw_model_bounds *bounds, tw_plan *out);
 // A model whose gamma or beta is beyond a layer's bounds needs another plan: TW_ERR_MISMATCH.
 tw_status tw_plan_allows_norms(const tw_plan *plan, double weight, double bias);
 void tw_plan_free(tw_plan *plan);

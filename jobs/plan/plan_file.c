@@ -22,12 +22,24 @@ enum { MOST_LAYERS = 1024 };
 // ---- writing
 
 static json_t *model_json(const tw_model_config *c) {
-  return json_pack("{s:s, s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:f, s:s, s:b, s:b, s:b, s:s, s:b}", "name", c->name,
-                   "layers", c->layers, "hidden", c->hidden, "heads", c->heads, "intermediate", c->intermediate,
-                   "max_positions", c->max_positions, "vocab", c->vocab, "type_vocab", c->type_vocab, "norm_epsilon",
-                   c->norm_epsilon, "activation", c->activation, "pre_norm", c->pre_norm, "causal", c->causal,
-                   "synthetic", c->synthetic, "output", tw_output_name(c->output), "normalise_output",
-                   c->normalise_output);
+  json_t *head = json_pack("{s:s, s:i, s:s, s:s}", "kind", tw_head_name(c->head.kind), "outputs", c->head.outputs,
+                           "activation", c->head.activation, "rows", tw_output_name(c->head.rows));
+  return json_pack("{s:s, s:s, s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:f, s:s, s:b, s:b, s:b, s:o, s:s, s:b}",
+                   "name", c->name, "architecture", c->architecture, "layers", c->layers, "hidden", c->hidden, "heads",
+                   c->heads, "intermediate", c->intermediate, "max_positions", c->max_positions, "position_offset",
+                   c->position_offset, "vocab", c->vocab, "type_vocab", c->type_vocab, "embedding", c->embedding,
+                   "norm_epsilon", c->norm_epsilon, "activation", c->activation, "pre_norm", c->pre_norm, "causal",
+                   c->causal, "synthetic", c->synthetic, "head", head, "output", tw_output_name(c->output),
+                   "normalise_output", c->normalise_output);
+}
+
+// Null where the output is not the head's.
+static json_t *head_json(const tw_plan *plan) {
+  if (!tw_output_of_head(plan->output)) return json_null();
+  const tw_head_bounds *b = &plan->head_bounds;
+  const tw_head_rings *r = &plan->head_rings;
+  return json_pack("{s:{s:f, s:f}, s:{s:i, s:i, s:i}}", "bounds", "dense", b->dense, "outputs", b->outputs, "rings",
+                   "rows", r->rows, "dense", r->dense, "outputs", r->outputs);
 }
 
 static json_t *layers_json(const tw_plan *plan) {
@@ -104,12 +116,12 @@ static json_t *streams_json(const tw_program *p) {
 static json_t *plan_json(const tw_plan *plan) {
   char created[32];
   tw_host_time(created, sizeof created);
-  return json_pack("{s:s, s:i, s:s, s:s, s:s, s:o, s:i, s:s, s:s, s:b, s:o, s:o, s:o, s:o}", "format", format_name,
+  return json_pack("{s:s, s:i, s:s, s:s, s:s, s:o, s:i, s:s, s:s, s:b, s:o, s:o, s:o, s:o, s:o}", "format", format_name,
                    "version", TW_FORMAT_VERSION, "software", "twain " TWAIN_VERSION, "created", created, "digest",
                    plan->digest.hex, "model", model_json(&plan->shape.config), "seq", plan->shape.seq, "output",
                    tw_output_name(plan->output), "rounding", tw_rounding_name(plan->rounding), "guard",
-                   plan->shape.guard, "layers", layers_json(plan), "costs", costs_json(&plan->program), "tables",
-                   tables_json(plan), "streams", streams_json(&plan->program));
+                   plan->shape.guard, "layers", layers_json(plan), "head", head_json(plan), "costs",
+                   costs_json(&plan->program), "tables", tables_json(plan), "streams", streams_json(&plan->program));
 }
 
 // One line a key, and in arrays one line an element: readable, and small.
@@ -216,19 +228,36 @@ static tw_status get_bool(const char *path, const json_t *object, const char *of
   return TW_OK;
 }
 
+static tw_status read_head(const char *path, const json_t *model, tw_head *h) {
+  static const char of[] = "model.head";
+  char kind[16], rows[16];
+  json_t *head;
+  TW_TRY(member(path, model, "model", "head", JSON_OBJECT, &head));
+  TW_TRY(get_text(path, head, of, "kind", kind, sizeof kind));
+  TW_TRY(get_text(path, head, of, "rows", rows, sizeof rows));
+  TW_TRY(get_text(path, head, of, "activation", h->activation, sizeof h->activation));
+  TW_TRY(get_int(path, head, of, "outputs", 0, 1 << 16, &h->outputs));
+  if (tw_head_parse(kind, &h->kind) != TW_OK) return wrong(path, "%s.kind '%s' is unknown", of, kind);
+  if (tw_output_parse(rows, &h->rows) != TW_OK) return wrong(path, "%s.rows '%s' is unknown", of, rows);
+  return TW_OK;
+}
+
 static tw_status read_model(const char *path, const json_t *root, tw_model_config *c) {
   enum { MOST = 1 << 24 };
   json_t *m;
   char output[32];
-  *c = (tw_model_config){.architecture = "bert"};
+  *c = (tw_model_config){.layers = 0};
   TW_TRY(member(path, root, "", "model", JSON_OBJECT, &m));
   TW_TRY(get_text(path, m, "model", "name", c->name, sizeof c->name));
+  TW_TRY(get_text(path, m, "model", "architecture", c->architecture, sizeof c->architecture));
   TW_TRY(get_text(path, m, "model", "activation", c->activation, sizeof c->activation));
   TW_TRY(get_int(path, m, "model", "layers", 1, MOST_LAYERS, &c->layers));
   TW_TRY(get_int(path, m, "model", "hidden", 1, MOST, &c->hidden));
   TW_TRY(get_int(path, m, "model", "heads", 1, MOST, &c->heads));
   TW_TRY(get_int(path, m, "model", "intermediate", 1, MOST, &c->intermediate));
   TW_TRY(get_int(path, m, "model", "max_positions", 1, MOST, &c->max_positions));
+  TW_TRY(get_int(path, m, "model", "position_offset", 0, MOST, &c->position_offset));
+  TW_TRY(get_int(path, m, "model", "embedding", 0, MOST, &c->embedding));
   TW_TRY(get_int(path, m, "model", "vocab", 1, MOST, &c->vocab));
   TW_TRY(get_int(path, m, "model", "type_vocab", 1, MOST, &c->type_vocab));
   TW_TRY(get_positive(path, m, "model", "norm_epsilon", &c->norm_epsilon));
@@ -236,6 +265,7 @@ static tw_status read_model(const char *path, const json_t *root, tw_model_confi
   TW_TRY(get_bool(path, m, "model", "causal", &c->causal));
   TW_TRY(get_bool(path, m, "model", "synthetic", &c->synthetic));
   TW_TRY(get_bool(path, m, "model", "normalise_output", &c->normalise_output));
+  TW_TRY(read_head(path, m, &c->head));
   TW_TRY(get_text(path, m, "model", "output", output, sizeof output));
   if (tw_output_parse(output, &c->output) != TW_OK) return wrong(path, "model.output '%s' is unknown", output);
   return tw_model_config_check(path, c);
@@ -277,6 +307,15 @@ static tw_status read_bounds(const char *path, const json_t *root, tw_plan *plan
   return TW_OK;
 }
 
+static tw_status read_head_bounds(const char *path, const json_t *root, tw_plan *plan) {
+  json_t *head, *bounds;
+  if (!tw_output_of_head(plan->output)) return TW_OK;
+  TW_TRY(member(path, root, "", "head", JSON_OBJECT, &head));
+  TW_TRY(member(path, head, "head", "bounds", JSON_OBJECT, &bounds));
+  TW_TRY(get_positive(path, bounds, "head.bounds", "dense", &plan->head_bounds.dense));
+  return get_positive(path, bounds, "head.bounds", "outputs", &plan->head_bounds.outputs);
+}
+
 static tw_status read_values(const char *path, const json_t *values, const tw_spec *spec, tw_table *table) {
   size_t n = (size_t)1 << (spec->width + spec->sub_bits);
   if (json_array_size(values) != n)
@@ -298,14 +337,14 @@ static tw_status read_values(const char *path, const json_t *values, const tw_sp
 static tw_status read_tables(const char *path, const json_t *root, tw_plan *plan) {
   const tw_spec *specs[TW_PLAN_SPECS];
   json_t *tables, *values;
-  tw_plan_specs(plan, specs);
+  int count = 2 * tw_plan_specs(plan, specs);
   TW_TRY(member(path, root, "", "tables", JSON_ARRAY, &tables));
-  if (json_array_size(tables) != 2 * TW_PLAN_SPECS)
-    return wrong(path, "tables has %zu entries, not %d", json_array_size(tables), 2 * TW_PLAN_SPECS);
-  plan->tables = calloc(2 * TW_PLAN_SPECS, sizeof(tw_table));
+  if (json_array_size(tables) != (size_t)count)
+    return wrong(path, "tables has %zu entries, not %d", json_array_size(tables), count);
+  plan->tables = calloc((size_t)count, sizeof(tw_table));
   if (!plan->tables) return tw_fail(TW_ERR_MEMORY, "%s: out of memory", path);
-  plan->table_count = 2 * TW_PLAN_SPECS;
-  for (int i = 0; i < 2 * TW_PLAN_SPECS; i++) {
+  plan->table_count = count;
+  for (int i = 0; i < count; i++) {
     tw_table *table = &plan->tables[i];
     const json_t *entry = json_array_get(tables, (size_t)i);
     char of[32], name[40];
@@ -363,11 +402,13 @@ static tw_status compare_part(const char *path, const json_t *root, const char *
 static tw_status read_plan(const char *path, const json_t *root, tw_plan *plan) {
   TW_TRY(read_shape(path, root, plan));
   TW_TRY(read_bounds(path, root, plan));
+  TW_TRY(read_head_bounds(path, root, plan));
   TW_TRY(read_tables(path, root, plan));
   tw_status status = tw_plan_complete(plan);
   if (status != TW_OK) return tw_fail_in(status, "%s", path);
   TW_TRY(compare_rings(path, root, plan));
   TW_TRY(compare_digest(path, root, plan));
+  TW_TRY(compare_part(path, root, "head", head_json(plan)));
   TW_TRY(compare_part(path, root, "costs", costs_json(&plan->program)));
   return compare_part(path, root, "streams", streams_json(&plan->program));
 }

@@ -5,9 +5,10 @@
 #include "io/client.h"
 #include "jobs/plan/plan.h"
 
-// The specs whose tables a plan holds, in this order: two tables each.
-enum { TW_PLAN_SPECS = 4 };
-void tw_plan_specs(const tw_plan *plan, const tw_spec *specs[TW_PLAN_SPECS]);
+// The specs whose tables a plan holds, in this order, two tables each; returns how many. A spec of two lines alone has
+// none.
+enum { TW_PLAN_SPECS = 5 };
+int tw_plan_specs(const tw_plan *plan, const tw_spec *specs[TW_PLAN_SPECS]);
 
 // Everything but bounds, rings and tables, checked; arrays allocated.
 tw_status tw_plan_shape(tw_plan *plan, const tw_model_config *config, int seq, tw_rounding rounding, tw_output output,

@@ -44,7 +44,7 @@ expect 5 'digest' "$TWAIN" deal a -n 1 --force
 
 # ---- asked for something else: said, and tokens are not scaled
 "$TWAIN" import folder -o b -q
-expect 0 'note: the model.s folder pools to pooled; this plan gives tokens, as asked' "$TWAIN" plan b --seq 12 --result tokens
+expect 0 'note: the model.s folder gives pooled; this plan gives tokens, as asked' "$TWAIN" plan b --seq 12 --result tokens
 rm b.plan.json
 whole_run b --result tokens
 [ "$(lengths b)" = 'other 0 tokens' ] || fail "lengths: $(lengths b)"

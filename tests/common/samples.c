@@ -279,7 +279,10 @@ void samples_fresh(int party) {
 // ---- Comparisons with the samples
 
 static bool same_config(const tw_model_config *a, const tw_model_config *b) {
-  return !strcmp(a->name, b->name) && !strcmp(a->activation, b->activation) && a->layers == b->layers &&
+  return !strcmp(a->name, b->name) && !strcmp(a->activation, b->activation) &&
+         !strcmp(a->architecture, b->architecture) && a->position_offset == b->position_offset &&
+         a->embedding == b->embedding && a->head.kind == b->head.kind && a->head.outputs == b->head.outputs &&
+         a->head.rows == b->head.rows && !strcmp(a->head.activation, b->head.activation) && a->layers == b->layers &&
          a->hidden == b->hidden && a->heads == b->heads && a->intermediate == b->intermediate &&
          a->max_positions == b->max_positions && a->vocab == b->vocab && a->type_vocab == b->type_vocab &&
          a->norm_epsilon == b->norm_epsilon && a->pre_norm == b->pre_norm && a->causal == b->causal &&

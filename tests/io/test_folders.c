@@ -71,10 +71,10 @@ static void kinds_of_config(void) {
   static const char *const damaged[][2] = {
       {"\"-model_type\": 0, \"architectures\": [\"RobertaModel\"]", "RobertaModel"},
       {"\"-model_type\": 0, \"pad_token_id\": 1", "pad_token_id"},
-      {"\"model_type\": \"roberta\", \"architectures\": [\"BertModel\"]", "model_type is \"roberta\""},
+      {"\"model_type\": \"mpnet\", \"architectures\": [\"BertModel\"]", "model_type is \"mpnet\""},
       {"\"auto_map\": {\"AutoModel\": \"x--modeling_bert.JinaBertModel\"}", "auto_map.AutoModel"},
       {"\"position_embedding_type\": \"alibi\"", "position_embedding_type is \"alibi\""},
-      {"\"hidden_act\": \"relu\"", "hidden_act is \"relu\""},
+      {"\"hidden_act\": \"relu6\"", "hidden_act is \"relu6\""},
       {"\"quantization_config\": {\"bits\": 4}", "quantization_config"}};
   for (size_t i = 0; i < sizeof sound / sizeof *sound; i++) {
     fresh();
@@ -90,19 +90,29 @@ static void kinds_of_config(void) {
 }
 
 static void every_activation(void) {
-  static const char *const names[] = {"gelu", "silu", "sigmoid", "tanh"};
+  static const char *const names[][2] = {{"gelu", "gelu"},
+                                         {"gelu_new", "gelu_new"},
+                                         {"gelu_fast", "gelu_fast"},
+                                         {"gelu_pytorch_tanh", "gelu_pytorch_tanh"},
+                                         {"gelu_python", "gelu"},
+                                         {"quick_gelu", "quick_gelu"},
+                                         {"relu", "relu"},
+                                         {"silu", "silu"},
+                                         {"swish", "silu"},
+                                         {"sigmoid", "sigmoid"},
+                                         {"tanh", "tanh"}};
   for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
     char field[64];
-    snprintf(field, sizeof field, "\"hidden_act\": \"%s\"", names[i]);
+    snprintf(field, sizeof field, "\"hidden_act\": \"%s\"", names[i][0]);
     fresh();
     change("config.json", field);
     taken();
-    CU_ASSERT_STRING_EQUAL(model.config.activation, names[i]);
+    CU_ASSERT_STRING_EQUAL(model.config.activation, names[i][1]);
     forget();
   }
   fresh();
   change("config.json", "\"hidden_act\": 1");
-  refused("hidden_act is \"(no text)\"; only gelu, silu, sigmoid, tanh are supported", "config.json");
+  refused("hidden_act is \"(no text)\"; only gelu, gelu_new, gelu_fast, ", "config.json");
 }
 
 static void adapters(void) {

@@ -1,4 +1,5 @@
-// Tables of tensors: numbers, names and shapes of BERT's, and of a made-up architecture with tensors on top.
+// Tables of tensors: numbers, names and shapes of BERT's and its kin's, and of a made-up architecture with tensors on
+// top.
 #include <string.h>
 
 #include "io/bert_tensors.h"
@@ -31,56 +32,93 @@ static void names_and_shapes(void) {
   CU_ASSERT_EQUAL(total, 4 * 64 + 2 * 8 * 32 + 9 * 8 + 32);
 }
 
-// What programs rely on: a matrix's bias and a norm's beta are the next tensor.
-static void pairs(void) {
-  tw_model_config c = shape();
-  const tw_tensor_entry *e = tw_bert_tensors.entries;
-  CU_ASSERT_EQUAL(tw_bert_tensors.in_layer % 2, 0);
-  for (int i = 0; i < tw_bert_tensors.in_layer; i += 2) {
-    CU_ASSERT_EQUAL(e[i + 1].kind, e[i].kind == TW_MATRIX ? TW_BIAS : TW_BETA);
-    CU_ASSERT_EQUAL(e[i + 1].rows(&c), 1);
-    CU_ASSERT_EQUAL(e[i + 1].cols(&c), e[i].cols(&c));
-    CU_ASSERT_EQUAL(e[i + 1].query, e[i].query);
+enum { FAMILIES = 4 };
+static const tw_tensor_table *const families[FAMILIES] = {tw_bert_tensors, tw_roberta_tensors, tw_distilbert_tensors,
+                                                          tw_electra_tensors};
+
+// What programs rely on: a matrix's bias and a norm's beta are the next tensor; layers are alike in all families.
+static void pairs_of(const tw_model_config *c, const tw_tensor_table *t) {
+  CU_ASSERT_EQUAL_FATAL(t->in_layer, TW_BERT_IN_LAYER);
+  for (int i = 0; i < t->in_layer + t->on_top; i += 2) {
+    const tw_tensor_entry *e = tw_tensor_table_entry(t, i), *next = tw_tensor_table_entry(t, i + 1);
+    CU_ASSERT_EQUAL(next->kind, e->kind == TW_MATRIX ? TW_BIAS : TW_BETA);
+    CU_ASSERT_EQUAL(next->rows(c), 1);
+    CU_ASSERT_EQUAL(next->cols(c), e->cols(c));
+    CU_ASSERT_EQUAL(next->query, e->query);
+    if (i < t->in_layer) CU_ASSERT_STRING_EQUAL(e->name, tw_bert_tensors[0].layer[i].name);
   }
 }
 
-// Every entry names at least one source, its columns are shared evenly, and parts stand in their order.
+static void pairs(void) {
+  tw_model_config c = shape();
+  for (int i = 0; i < FAMILIES * TW_HEADS; i++) pairs_of(&c, &families[i / TW_HEADS][i % TW_HEADS]);
+}
+
+// Every entry names at least one source, its columns are shared evenly, and it says where it stands.
+static void sources_of(const tw_model_config *c, const tw_tensor_entry *entries, int count, tw_model_part part) {
+  for (int i = 0; i < count; i++) {
+    const tw_tensor_entry *e = &entries[i];
+    size_t sources = 0;
+    for (int s = 0; s < TW_TENSOR_SOURCES && e->source[s]; s++) {
+      sources++;
+      CU_ASSERT_EQUAL(strstr(e->source[s], "%d") != NULL, part == TW_IN_LAYER);
+    }
+    CU_ASSERT_FATAL(sources > 0);
+    CU_ASSERT_EQUAL(e->cols(c) % sources, 0);
+    CU_ASSERT_EQUAL(e->part, part);
+  }
+}
+
 static void sources(void) {
   tw_model_config c = shape();
-  c.vocab = 11, c.max_positions = 13, c.type_vocab = 2;
-  int entries = tw_bert_tensors.in_layer + tw_bert_tensors.on_top + tw_bert_tensors.embeddings;
-  for (int i = 0; i < entries; i++) {
-    const tw_tensor_entry *e = &tw_bert_tensors.entries[i];
-    size_t count = 0;
-    for (int s = 0; s < TW_TENSOR_SOURCES && e->source[s]; s++) {
-      count++;
-      CU_ASSERT_EQUAL(strstr(e->source[s], "%d") != NULL, e->part == TW_IN_LAYER);
-    }
-    CU_ASSERT_FATAL(count > 0);
-    CU_ASSERT_EQUAL(e->cols(&c) % count, 0);
-    CU_ASSERT_EQUAL(e->part, i < tw_bert_tensors.in_layer ? TW_IN_LAYER : TW_EMBEDDING);
+  c.vocab = 11, c.max_positions = 13, c.type_vocab = 2, c.embedding = 4, c.head.outputs = 3;
+  for (int i = 0; i < FAMILIES * TW_HEADS; i++) {
+    const tw_tensor_table *t = &families[i / TW_HEADS][i % TW_HEADS];
+    sources_of(&c, t->layer, t->in_layer, TW_IN_LAYER);
+    sources_of(&c, t->top, t->on_top, TW_ON_TOP);
+    sources_of(&c, t->embedding, t->embeddings, TW_EMBEDDING);
   }
+}
+
+// A head's tensors, behind the layers: BERT's pooler and classifier, RoBERTa's own, and what has none.
+static void heads(void) {
+  static const int tops[TW_HEADS] = {0, 4, 2, 2};
+  for (int kind = 0; kind < TW_HEADS; kind++) {
+    tw_model_config c = shape();
+    c.head = (tw_head){.kind = (tw_head_kind)kind, .outputs = 3};
+    CU_ASSERT_EQUAL(tw_model_tensor_count(&c), 24 + tops[kind]);
+    for (int i = 24; i < 24 + tops[kind]; i++) {
+      char name[TW_TENSOR_NAME];
+      size_t rows, cols;
+      tw_model_tensor_shape(&c, i, name, &rows, &cols);
+      CU_ASSERT_EQUAL(strncmp(name, "head.", 5), 0);
+      bool last = kind == TW_HEAD_SEQUENCE ? i >= 26 : true;
+      CU_ASSERT_EQUAL(cols, last ? 3 : 8);
+      CU_ASSERT_EQUAL(rows, i % 2 ? 1 : 8);
+    }
+  }
+  CU_ASSERT_STRING_EQUAL(tw_bert_tensors[TW_HEAD_SEQUENCE].top[0].source[0], "bert.pooler.dense.weight");
+  CU_ASSERT_STRING_EQUAL(tw_roberta_tensors[TW_HEAD_SEQUENCE].top[2].source[0], "classifier.out_proj.weight");
+  CU_ASSERT_STRING_EQUAL(tw_distilbert_tensors[TW_HEAD_SEQUENCE].top[0].source[0], "pre_classifier.weight");
 }
 
 static void on_top(void) {
-  static const tw_tensor_entry entries[] = {{.name = "a", .part = TW_IN_LAYER},
-                                            {.name = "b", .part = TW_IN_LAYER},
-                                            {.name = "norm", .part = TW_ON_TOP},
-                                            {.name = "head", .part = TW_ON_TOP}};
-  const tw_tensor_table table = {.architecture = "made up", .entries = entries, .in_layer = 2, .on_top = 2};
+  static const tw_tensor_entry layer[] = {{.name = "a", .part = TW_IN_LAYER}, {.name = "b", .part = TW_IN_LAYER}};
+  static const tw_tensor_entry top[] = {{.name = "norm", .part = TW_ON_TOP}, {.name = "head", .part = TW_ON_TOP}};
+  const tw_tensor_table table = {.architecture = "made up", .layer = layer, .top = top, .in_layer = 2, .on_top = 2};
   static const char *const order[] = {"a", "b", "a", "b", "a", "b", "norm", "head"};
   CU_ASSERT_EQUAL(tw_tensor_count(&table, 3), 8);
   for (int i = 0; i < 8; i++) {
-    int layer;
-    const tw_tensor_entry *e = tw_tensor_entry_of(&table, 3, i, &layer);
+    int at;
+    const tw_tensor_entry *e = tw_tensor_entry_of(&table, 3, i, &at);
     CU_ASSERT_STRING_EQUAL(e->name, order[i]);
-    CU_ASSERT_EQUAL(layer, i < 6 ? i / 2 : -1);
-    CU_ASSERT_EQUAL(tw_tensor_number(&table, 3, layer, (int)(e - entries)), i);
+    CU_ASSERT_EQUAL(at, i < 6 ? i / 2 : -1);
+    CU_ASSERT_EQUAL(tw_tensor_number(&table, 3, at, i < 6 ? (int)(e - layer) : 2 + (int)(e - top)), i);
   }
 }
 
 static void by_name(void) {
-  CU_ASSERT_PTR_EQUAL(tw_tensor_table_by_name("bert"), &tw_bert_tensors);
+  CU_ASSERT_PTR_EQUAL(tw_tensor_table_by_name("bert"), tw_bert_tensors);
   CU_ASSERT_PTR_NULL(tw_tensor_table_by_name("berta"));
 }
 
@@ -97,5 +135,5 @@ static void keep_layers(void) {
   tw_model_free(&model);
 }
 
-SUITE_MAIN("tensors", {"names and shapes", names_and_shapes}, {"pairs", pairs}, {"sources", sources},
+SUITE_MAIN("tensors", {"names and shapes", names_and_shapes}, {"pairs", pairs}, {"sources", sources}, {"heads", heads},
            {"on top", on_top}, {"by name", by_name}, {"fewer layers", keep_layers})

@@ -383,7 +383,7 @@ static void refusals(void) {
   double x[4 * 8] = {1}, y[4 * 8];
   CU_ASSERT_EQUAL(tw_float_forward(&model, x, 4, 0, 0, y, NULL), TW_ERR_RANGE);
   CU_ASSERT_EQUAL(tw_float_forward(&model, x, 4, 5, 0, y, NULL), TW_ERR_RANGE);
-  strcpy(model.config.activation, "relu");
+  strcpy(model.config.activation, "relu6");
   CU_ASSERT_EQUAL(tw_float_forward(&model, x, 4, 4, 0, y, NULL), TW_ERR_FORMAT);
   strcpy(model.config.activation, "gelu");
   strcpy(model.config.architecture, "gpt2");

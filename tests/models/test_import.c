@@ -220,8 +220,8 @@ static void damaged_config(void) {
   static const struct {
     const char *from, *to, *message;
   } cases[] = {
-      {"\"bert\"", "\"roberta\"", "model_type is \"roberta\""},
-      {"\"gelu\"", "\"gelu_new\"", "hidden_act is \"gelu_new\""},
+      {"\"bert\"", "\"mpnet\"", "model_type is \"mpnet\""},
+      {"\"gelu\"", "\"gelu_10\"", "hidden_act is \"gelu_10\""},
       {"\"absolute\"", "\"alibi\"", "position_embedding_type"},
       {"\"num_attention_heads\": 4", "\"num_attention_heads\": 5", "5 heads do not divide"},
       {"\"num_hidden_layers\": 2", "\"num_hidden_layers\": -2", "num_hidden_layers"},

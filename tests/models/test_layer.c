@@ -37,20 +37,46 @@ typedef struct {
   bool pre_norm, causal, keep_masks, repeat_kernels;
   tw_rounding rounding;
   double limit;
+  tw_head head;  // and then the result is its
 } layer_case;
 
+static tw_output output_of(const layer_case *c) {
+  if (c->head.kind == TW_HEAD_NONE) return TW_OUTPUT_TOKENS;
+  return c->head.kind == TW_HEAD_DENSE ? TW_OUTPUT_DENSE : TW_OUTPUT_LOGITS;
+}
+
+// The model with random tensors of a head behind its own.
+static void add_head(const tw_head *head, tw_model *model) {
+  tw_model with;
+  tw_model_config config = model->config;
+  config.head = *head;
+  CU_ASSERT_EQUAL_FATAL(tw_model_allocate(&config, &with), TW_OK);
+  for (int i = 0; i < with.count; i++) {
+    tw_model_tensor *t = &with.tensors[i];
+    size_t n = t->rows * t->cols;
+    for (size_t j = 0; j < n; j++)
+      t->values[j] = i < model->count ? model->tensors[i].values[j] : (float)(0.1 * normal());
+  }
+  tw_model_free(model);
+  *model = with;
+}
+
 static double relative_error(const layer_case *c, const tw_model *model, const walk *w, const double *x) {
-  int hidden = model->config.hidden;
-  size_t n = (size_t)c->seq * (size_t)hidden;
-  double *reference = calloc(n, sizeof *reference), error = 0, length = 0;
+  int hidden = model->config.hidden, outputs = c->head.kind ? c->head.outputs : hidden;
+  size_t n = (size_t)c->seq * (size_t)hidden, by_row = tw_config_by_row(&model->config, output_of(c));
+  size_t each = (by_row ? (size_t)c->seq : 1) * (size_t)outputs;
+  double *rows = calloc(n, sizeof *rows), *reference = calloc(each, sizeof *reference), error = 0, length = 0;
   for (int b = 0; b < c->batch; b++) {
     int live = c->lengths ? c->lengths[b] : c->seq;
-    CU_ASSERT_EQUAL_FATAL(tw_float_forward(model, x + (size_t)b * n, c->seq, live, 1, reference, NULL), TW_OK);
-    for (size_t j = 0; j < (size_t)live * (size_t)hidden; j++) {
-      error += pow(walk_real(w, (size_t)b * n + j) - reference[j], 2);
-      length += reference[j] * reference[j];
+    CU_ASSERT_EQUAL_FATAL(tw_float_forward(model, x + (size_t)b * n, c->seq, live, 1, rows, NULL), TW_OK);
+    if (c->head.kind) CU_ASSERT_EQUAL_FATAL(tw_float_head(model, rows, live, 1, reference, NULL), TW_OK);
+    const double *wanted = c->head.kind ? reference : rows;
+    for (size_t j = 0; j < (by_row ? (size_t)live : 1) * (size_t)outputs; j++) {
+      error += pow(walk_real(w, (size_t)b * each + j) - wanted[j], 2);
+      length += wanted[j] * wanted[j];
     }
   }
+  free(rows);
   free(reference);
   return sqrt(error / length);
 }
@@ -64,7 +90,9 @@ static uint64_t run_case(const layer_case *c) {
   model.config.pre_norm = c->pre_norm;
   if (c->activation) snprintf(model.config.activation, sizeof model.config.activation, "%s", c->activation);
   model.config.causal = c->causal;
-  CU_ASSERT_EQUAL_FATAL(tw_plan_make(&model.config, c->seq, c->rounding, TW_OUTPUT_TOKENS, false, NULL, &plan), TW_OK);
+  if (c->head.kind) add_head(&c->head, &model);
+  CU_ASSERT_EQUAL_FATAL(tw_plan_make(&model.config, c->seq, c->rounding, output_of(c), c->head.kind, NULL, &plan),
+                        TW_OK);
   size_t n = (size_t)c->batch * (size_t)c->seq * (size_t)model.config.hidden;
   double *x = calloc(n, sizeof *x);
   uint64_t *fixed = calloc(n, sizeof *fixed), **weights;
@@ -165,6 +193,32 @@ static void repeated_kernels(void) {
   run_case(&c);
 }
 
+// Classifiers of the sequence and of tokens, with the guard, every rounding, masks that are kept and lengths that
+// differ.
+static void heads(void) {
+  static const int lengths[] = {16, 5};
+  static const tw_head activated[] = {{TW_HEAD_SEQUENCE, 2, "tanh", TW_OUTPUT_CLS},
+                                      {TW_HEAD_SEQUENCE, 3, "relu", TW_OUTPUT_CLS},
+                                      {TW_HEAD_SEQUENCE, 4, "gelu", TW_OUTPUT_CLS}};
+  for (int i = 0; i < 3; i++)
+    run_case(&(layer_case){.shape = "1x128x2x256",
+                           .seq = 16,
+                           .batch = 2,
+                           .lengths = lengths,
+                           .keep_masks = i == 1,
+                           .repeat_kernels = i == 2,
+                           .rounding = (tw_rounding)i,
+                           .limit = 4e-3,
+                           .head = activated[i]});
+  run_case(&(layer_case){.shape = "1x128x2x256",
+                         .seq = 16,
+                         .batch = 2,
+                         .lengths = lengths,
+                         .rounding = TW_FAITHFUL_OUTPUT,
+                         .limit = 4e-3,
+                         .head = {TW_HEAD_TOKENS, 7, .rows = TW_OUTPUT_TOKENS}});
+}
+
 static void faithful_layer(void) {
   run_case(&(layer_case){.shape = "1x128x2x256", .seq = 16, .batch = 1, .rounding = TW_FAITHFUL, .limit = 2e-3});
   run_case(&(layer_case){.shape = "1x128x2x256", .seq = 16, .batch = 1, .rounding = TW_FAITHFUL_OUTPUT, .limit = 2e-3});
@@ -180,6 +234,7 @@ int main(void) {
   CU_ADD_TEST(suite, every_activation);
   CU_ADD_TEST(suite, kept_masks);
   CU_ADD_TEST(suite, repeated_kernels);
+  CU_ADD_TEST(suite, heads);
   CU_ADD_TEST(suite, faithful_layer);
   CU_basic_set_mode(CU_BRM_VERBOSE);
   return suite_end();

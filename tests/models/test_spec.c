@@ -9,8 +9,11 @@
 #include "tests/common/suite.h"
 
 static double gelu(double x) { return 0.5 * x * erfc(-x * M_SQRT1_2); }
+static double gelu_tanh(double x) { return 0.5 * x * (1 + tanh(0.79788456080286536 * (x + 0.044715 * x * x * x))); }
+static double relu(double x) { return x > 0 ? x : 0; }
 static double sigmoid(double x) { return 1 / (1 + exp(-x)); }
 static double silu(double x) { return x * sigmoid(x); }
+static double quick_gelu(double x) { return x * sigmoid(1.702 * x); }
 static double exp_minus(double x) { return exp(-x); }
 static double reciprocal(double x) { return 1 / x; }
 static double rsqrt(double x) { return 1 / sqrt(x); }
@@ -20,6 +23,23 @@ static const double PERMILLE = 1e-3;
 
 static void activation_gelu(void) {
   spec_check((spec_case){&tw_spec_gelu, gelu, 24, 38, -12, 12, 1, 1024, false}, UNITS, 0);
+}
+// Of tanh in place of erf. The two functions differ by 1.9 units at most, so that one table would not do for both.
+static void activation_gelu_tanh(void) {
+  static const tw_spec *const specs[] = {&tw_spec_gelu_new, &tw_spec_gelu_fast, &tw_spec_gelu_pytorch_tanh};
+  for (int i = 0; i < 3; i++) spec_check((spec_case){specs[i], gelu_tanh, 24, 38, -12, 12, 1, 1024, false}, UNITS, 0);
+  double widest = 0;
+  for (double x = -12; x < 12; x += 0x1p-12) widest = fmax(widest, fabs(gelu(x) - gelu_tanh(x)));
+  CU_ASSERT(widest > ldexp(1.9, -12) && widest < ldexp(2, -12));
+}
+static void activation_quick_gelu(void) {
+  spec_check((spec_case){&tw_spec_quick_gelu, quick_gelu, 26, 38, -12, 12, 1, 1024, false}, UNITS, 0);
+}
+// Exact, and without a table.
+static void activation_relu(void) {
+  CU_ASSERT_FALSE(tw_spec_has_tables(&tw_spec_relu));
+  spec_check((spec_case){&tw_spec_relu, relu, 24, 38, -12, 12, 1, 1024, false}, 0x1p-20, 0);
+  spec_check((spec_case){&tw_spec_relu, relu, 20, 20, -12, 12, 1, 120, false}, 0x1p-20, 0);
 }
 static void activation_silu(void) {
   spec_check((spec_case){&tw_spec_silu, silu, 28, 40, -20, 20, 1, 16384, false}, UNITS, 0);
@@ -84,8 +104,10 @@ static void rsqrt_of_mantissas(void) {
 }
 
 static void lookup_by_name(void) {
-  static const tw_spec *const all[] = {&tw_spec_gelu, &tw_spec_silu, &tw_spec_sigmoid,
-                                       &tw_spec_tanh, &tw_spec_exp,  &tw_spec_rsqrt};
+  static const tw_spec *const all[] = {
+      &tw_spec_gelu,       &tw_spec_gelu_new, &tw_spec_gelu_fast, &tw_spec_gelu_pytorch_tanh,
+      &tw_spec_quick_gelu, &tw_spec_relu,     &tw_spec_silu,      &tw_spec_sigmoid,
+      &tw_spec_tanh,       &tw_spec_exp,      &tw_spec_rsqrt};
   for (size_t i = 0; i < sizeof all / sizeof *all; i++) CU_ASSERT_PTR_EQUAL(tw_spec_by_name(all[i]->name), all[i]);
   CU_ASSERT_PTR_NULL(tw_spec_by_name("relu6"));
 }
@@ -108,7 +130,8 @@ static void refusals(void) {
   tw_tables_free(tables, 2);
 }
 
-SUITE_MAIN("spec", {"gelu", activation_gelu}, {"silu", activation_silu}, {"sigmoid", activation_sigmoid},
-           {"tanh", activation_tanh}, {"gelu in a wide ring", activation_wide_ring}, {"exp", exponential},
-           {"exp outside", exponential_outside}, {"reciprocal", reciprocal_of_sums}, {"rsqrt", rsqrt_of_mantissas},
-           {"by name", lookup_by_name}, {"refusals", refusals})
+SUITE_MAIN("spec", {"gelu", activation_gelu}, {"gelu by tanh", activation_gelu_tanh},
+           {"quick_gelu", activation_quick_gelu}, {"relu", activation_relu}, {"silu", activation_silu},
+           {"sigmoid", activation_sigmoid}, {"tanh", activation_tanh}, {"gelu in a wide ring", activation_wide_ring},
+           {"exp", exponential}, {"exp outside", exponential_outside}, {"reciprocal", reciprocal_of_sums},
+           {"rsqrt", rsqrt_of_mantissas}, {"by name", lookup_by_name}, {"refusals", refusals})

@@ -18,14 +18,16 @@ static char folder[] = "/tmp/twain-plan-XXXXXX", path[64];
 
 static bool guard;
 
+static double uniform(double low, double high) { return low + (high - low) * (double)randombytes_random() / 0x1p32; }
+
 static tw_status make(const char *shape, int seq, tw_rounding rounding, tw_output output, const tw_bounds *bounds,
                       tw_plan *plan) {
   tw_model_config config;
   CU_ASSERT_EQUAL_FATAL(tw_shape_config(shape, &config), TW_OK);
-  return tw_plan_make(&config, seq, rounding, output, guard, bounds, plan);
+  if (output == TW_OUTPUT_LOGITS) config.head = (tw_head){TW_HEAD_SEQUENCE, 3, "tanh", TW_OUTPUT_CLS};
+  tw_model_bounds all = {bounds, {uniform(3, 500), uniform(3, 500)}};
+  return tw_plan_make(&config, seq, rounding, output, guard, bounds ? &all : NULL, plan);
 }
-
-static double uniform(double low, double high) { return low + (high - low) * (double)randombytes_random() / 0x1p32; }
 
 // Bounds of a well-behaved model, different in every layer.
 static tw_bounds random_bounds(void) {
@@ -54,6 +56,10 @@ static void check_same(const tw_plan *a, const tw_plan *b) {
   CU_ASSERT_EQUAL(a->output, b->output);
   CU_ASSERT_EQUAL(memcmp(a->bounds, b->bounds, layers * sizeof *a->bounds), 0);
   CU_ASSERT_EQUAL(memcmp(a->rings, b->rings, layers * sizeof *a->rings), 0);
+  if (a->output == TW_OUTPUT_LOGITS)
+    CU_ASSERT_EQUAL(memcmp(&a->head_bounds, &b->head_bounds, sizeof a->head_bounds), 0);
+  CU_ASSERT_EQUAL(memcmp(&a->head_rings, &b->head_rings, sizeof a->head_rings), 0);
+  CU_ASSERT_EQUAL(memcmp(&a->shape.config.head, &b->shape.config.head, sizeof a->shape.config.head), 0);
   CU_ASSERT_EQUAL_FATAL(a->table_count, b->table_count);
   for (int i = 0; i < a->table_count; i++) {
     CU_ASSERT_STRING_EQUAL(a->tables[i].name, b->tables[i].name);
@@ -68,7 +74,7 @@ static void check_same(const tw_plan *a, const tw_plan *b) {
 static void test_round_trip(void) {
   for (int i = 0; i < 2; i++, guard = !guard)
     for (int rounding = TW_DITHERED; rounding <= TW_FAITHFUL_OUTPUT; rounding++)
-      for (int output = TW_OUTPUT_TOKENS; output <= TW_OUTPUT_CLS; output++) {
+      for (int output = TW_OUTPUT_TOKENS; output <= TW_OUTPUT_LOGITS; output++) {
         tw_bounds bounds[3] = {random_bounds(), random_bounds(), random_bounds()};
         tw_plan plan, again;
         CU_ASSERT_EQUAL_FATAL(make("3x32x2x64", 5 + (int)randombytes_uniform(20), (tw_rounding)rounding,

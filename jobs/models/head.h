@@ -1,0 +1,35 @@
+// What stands on the layers of a model (tw_head): a classifier of the sequence or of every token, or a Dense module.
+// Its weights are secret like all others; its activation is a table like the layers'.
+#ifndef TW_HEAD_H
+#define TW_HEAD_H
+
+#include "jobs/models/blocks.h"
+
+// Declared bounds, as tw_bounds are: largest magnitudes of what the two matrices put out. A head without the one or the
+// other leaves it 0 while measuring.
+typedef struct {
+  double dense, outputs;
+} tw_head_bounds;
+
+// Ring widths: of both products (scale 24), and of what the head reads (scale 12), which must hold the first product.
+typedef struct {
+  int rows, dense, outputs;
+} tw_head_rings;
+
+tw_head_bounds tw_head_default_bounds(void);  // that nobody measured
+tw_head_bounds tw_head_widened(const tw_head_bounds *measured, double margin);
+// From bounds; TW_ERR_RANGE names what does not fit.
+tw_status tw_head_choose_rings(const tw_layer_shape *shape, const tw_head_bounds *bounds, tw_head_rings *out);
+// To what the rings hold anyway.
+void tw_head_raise_bounds(const tw_layer_shape *shape, const tw_head_rings *rings, tw_head_bounds *bounds);
+
+// The head of x [seq][hidden], a WIRE of scale TW_SCALE in a ring of at least rings->rows bits. exact: its last
+// rounding is like floor. Returns [seq][outputs] or [outputs], a WIRE or SHARE of scale TW_SCALE.
+int tw_build_head(tw_builder *b, const tw_layer_shape *shape, const tw_head_rings *rings, bool exact, int x);
+
+// The same in double precision, of rows [length][hidden] that tw_float_forward made. out [length][outputs] or
+// [outputs]; bounds: updated, may be NULL.
+tw_status tw_float_head(const tw_model *model, const double *rows, int length, int quantised, double *out,
+                        tw_head_bounds *bounds);
+
+#endif

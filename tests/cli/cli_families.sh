@@ -1,0 +1,99 @@
+# Every family and head on tiny random models: token ids, logits and rows as PyTorch has them (tests/vectors/families.json),
+# parties equal to the emulator bit for bit, labels and probabilities.
+source "$SOURCE_DIR/tests/cli/cli.bash"
+export PYTHONPATH="$SOURCE_DIR/tests/cli"
+vectors="$SOURCE_DIR/tests/vectors/families.json"
+families="$SOURCE_DIR/tests/cli/families.py"
+
+# compare NAME FIRST: input and result of NAME with the texts of the vectors from FIRST on
+compare() {
+  "$python" - "$1" "$2" "$vectors" <<'P'
+import h5py, json, numpy as np, sys
+name, first, vectors = sys.argv[1], int(sys.argv[2]), sys.argv[3]
+wanted = json.load(open(vectors))[name]
+wanted = wanted[-1:] if first else wanted[:-1]
+with h5py.File(name + ".input.h5") as f, h5py.File(name + ".result.h5") as g:
+    ids, lengths, got = f["tokens"][()], f["lengths"][()], g["values"][()]
+    types = f["types"][()] if "types" in f else np.zeros_like(ids)
+    output = g.attrs["output"].decode()
+least, largest = 1, 0
+for i, w in enumerate(wanted):
+    n = lengths[i]
+    assert list(ids[i, :n]) == w["ids"], (name, i, list(ids[i, :n]), w["ids"])
+    assert list(types[i, :n]) == w["types"], (name, i, "types")
+    values = np.array(w["values"]).reshape(-1, got.shape[2])
+    rows = got[i, : len(values)]
+    largest = max(largest, abs(rows - values).max())
+    if got.shape[2] > 1:
+        least = min(least, *(a @ b / np.linalg.norm(a) / np.linalg.norm(b) for a, b in zip(rows, values)))
+        for a, b in zip(rows, values):
+            if output == "logits":
+                assert a.argmax() == b.argmax() or np.diff(np.sort(b))[-1] < 0.01, (name, i, a, b)
+print(f"{name}: cosine {least:.6f}, largest difference {largest:.4f}")
+assert least >= 0.9999 and largest < 0.03, name
+P
+}
+
+run_texts() { # NAME COUNT OPTION... : encode's arguments
+  local name=$1 count=$2
+  shift 2
+  "$TWAIN" deal "$name" -n "$count" --test-seed 7 -q --force 2>/dev/null
+  "$TWAIN" encode "$name" -q --force "$@"
+  "$TWAIN" share "$name" --input -q --force
+  expect_run 0 '' "$name" --ledger ledger --allow-test-keys -q --force --device cpu
+  expect 0 'sequence' "$TWAIN" reveal "$name" --force
+  cp said revealed
+  expect 0 "equal the emulator.s, transcript equal" "$TWAIN" check "$name" --exact --test-seed 7
+  cp said checked
+}
+
+"$TWAIN" ledger --new ledger -q
+mapfile -t texts < <("$python" -c 'import families; print("\n".join(families.TEXTS))')
+mapfile -t pair < <("$python" -c 'import families; print("\n".join(families.PAIR))')
+for name in $("$python" -c 'import families; print(*families.FAMILIES)'); do
+  "$python" "$families" "$name" "$name.folder"
+  expect 0 '' "$TWAIN" import "$name.folder" -o "$name"
+  expect 0 '' "$TWAIN" plan "$name" --seq 40
+  "$TWAIN" share "$name" -q
+  run_texts "$name" 5 -- "${texts[@]}"
+  compare "$name" 0 || fail "$name differs from PyTorch"
+  cp revealed "$name.revealed"
+done
+
+# ---- a pair; DistilBERT and RoBERTa have no types
+for name in bert-number roberta-classes; do
+  run_texts "$name" 1 --pair -- "${pair[@]}"
+  compare "$name" 5 || fail "the pair of $name differs from PyTorch"
+done
+
+# ---- what reveal says: softmax adds up to 1, sigmoid does not, a regression's number is its logit
+grep -Eq '^1: (bad|so-so|good) 0\.[0-9]+, .*the cat sat on the mat' bert-classes.revealed || fail "no label"
+grep -Eq '^1: (red|blue|big) ' bert-many.revealed || fail "no label of many"
+grep -Eq '^1: likeness -?[0-9]' bert-number.revealed || fail "no number"
+grep -Eq '^1\.2: [OBI]' bert-tokens.revealed || fail "no labels of tokens"
+"$python" - <<'P' || fail "probabilities"
+import h5py, re, numpy as np
+def said(name):
+    line = next(l for l in open(name + ".revealed") if l.startswith("1: "))
+    return {a: float(b) for a, b in re.findall(r"([\w-]+) (-?\d+\.\d+)(?=,|  )", line[3:])}
+def logits(name):
+    with h5py.File(name + ".result.h5") as f:
+        return f["values"][0, 0]
+soft, many = said("bert-classes"), said("bert-many")
+e = np.exp(logits("bert-classes") - logits("bert-classes").max())
+assert np.allclose([soft[k] for k in ("bad", "so-so", "good")], e / e.sum(), atol=1e-4), (soft, e)
+assert np.allclose([many[k] for k in ("red", "blue", "big")], 1 / (1 + np.exp(-logits("bert-many"))), atol=1e-4), many
+P
+
+# ---- a smaller version of tools/check_labels.py: labels of random texts, and every value against the float model
+"$python" "$families" bert-classes texts 11 40 >random.txt
+run_texts bert-classes 40 --file random.txt
+grep -Eq 'labels: (3[6-9]|40) of 40 as the float' checked || fail "$(cat checked)"
+
+# ---- another result of a classifier; results that a model does not have
+"$TWAIN" plan bert-classes --seq 12 --result cls -q --force
+run_texts bert-classes 1 'the cat'
+expect 2 'has no classifier' "$TWAIN" plan roberta --seq 12 --result logits --force
+expect 2 'has no Dense module' "$TWAIN" plan bert-classes --seq 12 --result dense --force
+expect 0 'only its encoder is run' "$TWAIN" import bert-classes.folder -o bare --encoder-only
+expect 2 'has no classifier' "$TWAIN" plan bare --seq 12 --result logits

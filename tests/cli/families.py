@@ -1,0 +1,181 @@
+"""Tiny random models of every family and head, as transformers saves them: weights from a seed (numpy's RandomState,
+whose numbers never change), a tokenizer, texts. tests/vectors/families.json holds what PyTorch makes of them
+(tools/make_families.py).
+
+    families.py NAME FOLDER       writes the folder
+    families.py NAME texts SEED N prints N random texts, one a line
+"""
+import json
+import os
+import struct
+import sys
+
+import numpy as np
+
+PIECES = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"] + (
+    "the a cat dog sat on mat and runs fast in rain house tree blue red green big small old new . , ! ? - ' "
+    "un ##able ##s ##ed ##ing ##er play work jump read write good bad very not is was he she it they").split() + [
+    c for c in "bcdefghijklmnopqrstuvwxyz0123456789"] + ["##" + c for c in "abcdefghijklmnopqrstuvwxyz"]
+WORDS = [p for p in PIECES[5:] if p.isalpha() and len(p) > 1] + ["plays", "unread", "jumping", "worker", "zebra", "don't"]
+MERGES = "t h;th e;\u0120 the;a t;i n;in g;\u0120 a;\u0120 c;\u0120c at;o n;\u0120 on;\u0120 m;\u0120m at;r e;d o;do g;\u0120 dog".split(";")
+
+BERT = dict(model_type="bert", hidden_size=32, num_hidden_layers=2, num_attention_heads=4, intermediate_size=64,
+            max_position_embeddings=48, type_vocab_size=2, hidden_act="gelu", layer_norm_eps=1e-12, pad_token_id=0)
+ROBERTA = dict(BERT, model_type="roberta", type_vocab_size=1, max_position_embeddings=50, pad_token_id=1,
+               layer_norm_eps=1e-5, bos_token_id=0, eos_token_id=2)
+DISTILBERT = dict(model_type="distilbert", dim=32, n_layers=2, n_heads=4, hidden_dim=64, activation="gelu",
+                  max_position_embeddings=48, pad_token_id=0, sinusoidal_pos_embds=False)
+ELECTRA = dict(BERT, model_type="electra", embedding_size=16)
+
+
+def labels(*names):
+    return dict(id2label={str(i): n for i, n in enumerate(names)}, label2id={n: i for i, n in enumerate(names)})
+
+
+# name: config, class of transformers
+FAMILIES = {
+    "bert-classes": (dict(BERT, **labels("bad", "so-so", "good")), "BertForSequenceClassification"),
+    "bert-many": (dict(BERT, problem_type="multi_label_classification", **labels("red", "blue", "big")),
+                  "BertForSequenceClassification"),
+    "bert-number": (dict(BERT, **labels("likeness")), "BertForSequenceClassification"),
+    "bert-tokens": (dict(BERT, **labels("O", "B-THING", "I-THING", "B-PLACE", "I-PLACE")), "BertForTokenClassification"),
+    "roberta": (ROBERTA, "RobertaModel"),
+    "roberta-classes": (dict(ROBERTA, hidden_act="gelu_new", **labels("no", "yes")), "RobertaForSequenceClassification"),
+    "distilbert": (DISTILBERT, "DistilBertModel"),
+    "distilbert-classes": (dict(DISTILBERT, activation="relu", **labels("NEGATIVE", "POSITIVE")),
+                           "DistilBertForSequenceClassification"),
+    "electra": (dict(ELECTRA, hidden_act="quick_gelu"), "ElectraModel"),
+    "electra-classes": (dict(ELECTRA, hidden_act="gelu_pytorch_tanh", **labels("a", "b", "c", "d")),
+                        "ElectraForSequenceClassification"),
+    "electra-tokens": (dict(ELECTRA, embedding_size=32, hidden_act="gelu_fast", **labels("in", "out")),
+                       "ElectraForTokenClassification"),
+}
+TEXTS = ["the cat sat on the mat", "The old dog runs fast in the rain!", "he is not very good, she was",
+         "zebra 2 workers playing - unreadable?", "a"]
+PAIR = ["the cat sat", "a dog runs fast"]
+
+
+def byte_letters():
+    """GPT-2's alphabet, in the order of the letters."""
+    plain = [*range(33, 127), *range(161, 173), *range(174, 256)]
+    return [chr(b) for b in plain] + [chr(256 + i) for i in range(256 - len(plain))]
+
+
+def byte_tokenizer():
+    pieces = ["<s>", "<pad>", "</s>", "<unk>"] + byte_letters() + [m.replace(" ", "") for m in MERGES] + ["<mask>"]
+    token = lambda i, lstrip=False: dict(id=i, content=pieces[i], single_word=False, lstrip=lstrip, rstrip=False,
+                                         normalized=False, special=True)
+    return pieces, dict(
+        version="1.0", truncation=None, padding=None, normalizer=None,
+        added_tokens=[token(i) for i in range(4)] + [token(len(pieces) - 1, True)],
+        pre_tokenizer=dict(type="ByteLevel", add_prefix_space=False, trim_offsets=True, use_regex=True),
+        post_processor=dict(type="RobertaProcessing", sep=["</s>", 2], cls=["<s>", 0], trim_offsets=True,
+                            add_prefix_space=False),
+        decoder=dict(type="ByteLevel", add_prefix_space=True, trim_offsets=True, use_regex=True),
+        model=dict(type="BPE", dropout=None, unk_token=None, continuing_subword_prefix="", end_of_word_suffix="",
+                   fuse_unk=False, byte_fallback=False, vocab={p: i for i, p in enumerate(pieces)}, merges=MERGES))
+
+
+def shapes(config, kind):
+    """Names and shapes of all parameters, as the class of transformers has them."""
+    family = config["model_type"]
+    c = config if family != "distilbert" else dict(hidden_size=config["dim"], intermediate_size=config["hidden_dim"],
+                                                   num_hidden_layers=config["n_layers"])
+    h, m = c["hidden_size"], c["intermediate_size"]
+    e = config.get("embedding_size", h)
+    out = {}
+    linear = lambda name, o, i: out.update({name + ".weight": (o, i), name + ".bias": (o,)})
+    norm = lambda name, n: out.update({name + ".weight": (n,), name + ".bias": (n,)})
+    out["embeddings.word_embeddings.weight"] = (config["vocab_size"], e)
+    out["embeddings.position_embeddings.weight"] = (config["max_position_embeddings"], e)
+    if "type_vocab_size" in config:
+        out["embeddings.token_type_embeddings.weight"] = (config["type_vocab_size"], e)
+    norm("embeddings.LayerNorm", e)
+    if e != h:
+        linear("embeddings_project", h, e)
+    for i in range(c["num_hidden_layers"]):
+        if family == "distilbert":
+            p = f"transformer.layer.{i}."
+            names = ["attention.q_lin", "attention.k_lin", "attention.v_lin", "attention.out_lin", "sa_layer_norm",
+                     "ffn.lin1", "ffn.lin2", "output_layer_norm"]
+        else:
+            p = f"encoder.layer.{i}."
+            names = ["attention.self.query", "attention.self.key", "attention.self.value", "attention.output.dense",
+                     "attention.output.LayerNorm", "intermediate.dense", "output.dense", "output.LayerNorm"]
+        for name in names[:4]:
+            linear(p + name, h, h)
+        norm(p + names[4], h)
+        linear(p + names[5], m, h)
+        linear(p + names[6], h, m)
+        norm(p + names[7], h)
+    if kind.endswith("Model"):
+        return out
+    out = {f"{family}.{k}": v for k, v in out.items()}
+    n = len(config["id2label"])
+    if kind.endswith("ForTokenClassification"):
+        linear("classifier", n, h)
+    elif family == "bert":
+        linear("bert.pooler.dense", h, h)
+        linear("classifier", n, h)
+    elif family == "distilbert":
+        linear("pre_classifier", h, h)
+        linear("classifier", n, h)
+    else:
+        linear("classifier.dense", h, h)
+        linear("classifier.out_proj", n, h)
+    return out
+
+
+def weights(name, config, kind):
+    r = np.random.RandomState(sum(map(ord, name)))
+    out = {}
+    for k, shape in shapes(config, kind).items():
+        norm = "layer_norm" in k or "LayerNorm" in k
+        values = r.standard_normal(shape) * (0.1 if norm else 0.2 if len(shape) > 1 else 0.1)
+        if norm and k.endswith("weight"):
+            values += 1
+        if k.startswith("classifier") and len(shape) > 1 and shape[0] < 16:
+            values *= 3  # so that labels differ
+        out[k] = values.astype(np.float32)
+    return out
+
+
+def save_safetensors(path, tensors):
+    head, at = {"__metadata__": {"format": "pt"}}, 0
+    for k, v in tensors.items():
+        head[k] = dict(dtype="F32", shape=list(v.shape), data_offsets=[at, at + v.nbytes])
+        at += v.nbytes
+    text = json.dumps(head).encode()
+    text += b" " * (-len(text) % 8)
+    with open(path, "wb") as f:
+        f.write(struct.pack("<Q", len(text)) + text + b"".join(v.tobytes() for v in tensors.values()))
+
+
+def write(name, folder):
+    config, kind = FAMILIES[name]
+    os.makedirs(folder, exist_ok=True)
+    j = lambda file, x: open(os.path.join(folder, file), "w").write(json.dumps(x, indent=1))
+    if config["model_type"] == "roberta":
+        pieces, tokenizer = byte_tokenizer()
+        j("tokenizer.json", tokenizer)
+        j("tokenizer_config.json", dict(tokenizer_class="RobertaTokenizer", add_prefix_space=False))
+    else:
+        pieces = PIECES
+        tokenizers = dict(bert="BertTokenizer", distilbert="DistilBertTokenizer", electra="ElectraTokenizer")
+        open(os.path.join(folder, "vocab.txt"), "w").write("".join(p + "\n" for p in pieces))
+        j("tokenizer_config.json", dict(tokenizer_class=tokenizers[config["model_type"]], do_lower_case=True))
+    config = dict(config, architectures=[kind], vocab_size=len(pieces))
+    j("config.json", config)
+    save_safetensors(os.path.join(folder, "model.safetensors"), weights(name, config, kind))
+
+
+def texts(seed, count):
+    r = np.random.RandomState(seed)
+    return [" ".join(WORDS[i] for i in r.randint(len(WORDS), size=r.randint(1, 12))) for _ in range(count)]
+
+
+if __name__ == "__main__":
+    if sys.argv[2] == "texts":
+        print("\n".join(texts(int(sys.argv[3]), int(sys.argv[4]))))
+    else:
+        write(sys.argv[1], sys.argv[2])

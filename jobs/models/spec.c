@@ -112,9 +112,8 @@ static int with_sides(tw_builder *b, int x, int p, const tw_spec *spec, tw_compa
 
 // [x >= 0] x.
 static int positive_part(tw_builder *b, int x, int out_ring) {
-  tw_digits digits = tw_comparison_digits(b, x);
   int64_t zero = 0;
-  return tw_select(b, tw_open(b, tw_at_least(b, &digits, &zero, 1)), 0, 1, x, out_ring);
+  return tw_select(b, tw_open(b, tw_at_least(b, tw_compare_wire(b, x), &zero, 1)), 0, 1, x, out_ring);
 }
 
 int tw_apply_spec(tw_builder *b, int x, const tw_spec *spec, int out_ring) {

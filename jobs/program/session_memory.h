@@ -11,12 +11,12 @@
 //   party     SHARE, BITS, ONEHOT  value = its own share
 //   dealer    WIRE                 mask[0], mask[1] = r_0, r_1
 //   dealer    BITWIRE              mask[0], mask[1] = m_0, m_1
-//   dealer    ONEHOT               value = sign plane of the looked-up digit
+//   dealer    ONEHOT               sign = plane of the looked-up digit's signs: 1 where it is +1
 //   emulator  all                  as the dealer; and value = the true value of WIRE, SHARE, BITS and BITWIRE
 // clang-format on
 typedef struct {
   uint64_t *value, *mask[2];
-  uint64_t *sign;  // ONEHOT of dealer and emulator: bit 1 where the looked-up digit's sign is +1
+  uint64_t *sign;
 } tw_buffer;
 
 // Memory that the caller provides for all of a session; its owner wipes and releases it.

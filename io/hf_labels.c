@@ -21,6 +21,11 @@ static tw_status count_labels(const char *path, const json_t *config, int *count
   enum { MOST = 1 << 16 };
   const json_t *names = json_object_get(config, "id2label"), *number = json_object_get(config, "num_labels");
   json_int_t n = 2;
+  if (names && json_is_integer(number) && json_integer_value(number) != (json_int_t)json_object_size(names))
+    return tw_fail(TW_ERR_FORMAT,
+                   "%s: id2label names %zu labels, num_labels is %lld; transformers 4 follows the first, 5 the second: "
+                   "make them equal",
+                   path, json_object_size(names), (long long)json_integer_value(number));
   if (names && !json_is_null(names))
     n = (json_int_t)json_object_size(names);
   else if (number && !json_is_null(number))

@@ -71,10 +71,10 @@ static tw_status parse_pooling(const char *path, const json_t *config, tw_hf_con
 
 // Kinds by the last part of their type. Types moved between versions (sentence_transformers.models.Pooling became
 // sentence_transformers.sentence_transformer.modules.pooling.Pooling); a type outside the package is foreign code.
-typedef enum { TRANSFORMER, POOLING, NORMALIZE, DROPOUT, UNKNOWN } module_kind;
+typedef enum { TRANSFORMER, POOLING, NORMALIZE, DROPOUT, DENSE, UNKNOWN } module_kind;
 
 static module_kind kind_of(const char *type) {
-  static const char *const names[] = {"Transformer", "Pooling", "Normalize", "Dropout"};
+  static const char *const names[] = {"Transformer", "Pooling", "Normalize", "Dropout", "Dense"};
   const char *last = strrchr(type, '.');
   if (strncmp(type, "sentence_transformers.", 22) != 0 || !last) return UNKNOWN;
   for (int i = 0; i < UNKNOWN; i++)
@@ -162,6 +162,62 @@ static tw_status take_normalize(chain *c, const char *where, const module *m) {
   return status;
 }
 
+// ---- 2_Dense
+
+// torch's modules, as Dense's config.json names them. Identity: none.
+static const char *const dense_activations[][2] = {
+    {"torch.nn.modules.linear.Identity", ""},     {"torch.nn.modules.activation.Tanh", "tanh"},
+    {"torch.nn.modules.activation.ReLU", "relu"}, {"torch.nn.modules.activation.GELU", "gelu"},
+    {"torch.nn.modules.activation.SiLU", "silu"}, {"torch.nn.modules.activation.Sigmoid", "sigmoid"}};
+
+static tw_status parse_dense(const char *path, const json_t *config, tw_head *head) {
+  static const char *const fields[] = {"module_input_name", "module_output_name"};
+  const json_t *width = json_object_get(config, "out_features");
+  const char *name = json_string_value(json_object_get(config, "activation_function"));
+  if (!json_is_integer(width) || json_integer_value(width) < 1 || json_integer_value(width) > 1 << 16)
+    return tw_fail(TW_ERR_FORMAT, "%s: out_features must be a positive integer", path);
+  if (json_is_false(json_object_get(config, "bias")))
+    return tw_fail(TW_ERR_FORMAT, "%s: bias is false; only Dense with a bias is supported%s", path, remedy);
+  for (int i = 0; i < 2; i++) {
+    const json_t *feature = json_object_get(config, fields[i]);
+    if (feature && !json_is_null(feature) && !is_text(feature, "sentence_embedding"))
+      return tw_fail(TW_ERR_FORMAT, "%s: %s is not \"sentence_embedding\"; that is not supported%s", path, fields[i],
+                     remedy);
+  }
+  head->outputs = (int)json_integer_value(width);
+  for (size_t i = 0; i < sizeof dense_activations / sizeof *dense_activations; i++) {
+    if (!name || strcmp(name, dense_activations[i][0]) != 0) continue;
+    snprintf(head->activation, sizeof head->activation, "%s", dense_activations[i][1]);
+    return TW_OK;
+  }
+  return tw_fail(TW_ERR_FORMAT,
+                 "%s: activation_function is %s; only Identity, Tanh, ReLU, GELU, SiLU and Sigmoid are "
+                 "supported%s",
+                 path, name ? name : "no text", remedy);
+}
+
+static tw_status take_dense(chain *c, const char *where, const module *m) {
+  char *path;
+  json_t *json;
+  tw_head *head = &c->out->model.head;
+  if (!c->pooled || head->kind != TW_HEAD_NONE || c->out->model.normalise_output || !*m->path)
+    return tw_fail(TW_ERR_FORMAT,
+                   "%s: Dense is supported once, with a folder of its own, behind Pooling and before "
+                   "Normalize%s",
+                   where, remedy);
+  tw_status status = module_file(c, m, "config.json", true, &path, &json);
+  if (status == TW_OK) status = parse_dense(path, json, head);
+  json_decref(json);
+  free(path);
+  TW_TRY(status);
+  head->kind = TW_HEAD_DENSE;
+  head->rows = c->out->model.output;
+  c->out->model.output = TW_OUTPUT_DENSE;
+  if (asprintf(&c->out->dense, "%s/%s", c->folder, m->path) >= 0) return TW_OK;
+  c->out->dense = NULL;
+  return tw_fail(TW_ERR_MEMORY, "out of memory");
+}
+
 // ---- sentence_bert_config.json, beside the encoder
 
 static tw_status take_length(const char *path, const json_t *config, tw_hf_config *out) {
@@ -231,11 +287,13 @@ static tw_status take_module(chain *c, const char *where, size_t i, const module
       return take_pooling(c, where, m);
     case NORMALIZE:
       return take_normalize(c, where, m);
+    case DENSE:
+      return take_dense(c, where, m);
     case DROPOUT:
       return TW_OK;  // does nothing outside training
     default:
-      return tw_fail(TW_ERR_FORMAT, "%s: module %s is not supported (only Transformer, Pooling and Normalize)%s", where,
-                     m->type, remedy);
+      return tw_fail(TW_ERR_FORMAT, "%s: module %s is not supported (only Transformer, Pooling, Dense and Normalize)%s",
+                     where, m->type, remedy);
   }
 }
 

@@ -310,18 +310,21 @@ TW_ELEMENT uint64_t tw_zero_at(const tw_zero_args *a, size_t row, size_t col) {
   return (int64_t)col < live ? a->x[j] : 0;
 }
 
-// ---- sum over live rows: x [sequences][x_rows][cols]; rows = sequences ----
+// ---- sum over live rows: x [sequences][x_rows][cols]; rows = sequences; mean_bits > 0: times round(2^mean_bits / live
+// rows) ----
 typedef struct {
   size_t rows, cols, x_rows;
   const uint64_t *x;
   uint64_t *out;
   uint64_t ring;
   tw_liveness live;
+  int mean_bits;
 } tw_pool_args;
 TW_ELEMENT uint64_t tw_pool_at(const tw_pool_args *a, size_t row, size_t col) {
   size_t live = (size_t)tw_live_queries(a->live, row);
   uint64_t sum = 0;
   for (size_t i = 0; i < live; i++) sum += a->x[tw_at(tw_at(row, a->x_rows, i), a->cols, col)];
+  if (a->mean_bits) sum *= (((uint64_t)1 << a->mean_bits) + live / 2) / live;
   return sum & a->ring;
 }
 

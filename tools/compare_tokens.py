@@ -266,8 +266,8 @@ def vectors():
                                   ensure_ascii=True, separators=(",", ":")).replace('"name":', '\n"name":') + "\n", encoding="ascii")
 
 
-if sys.argv[1] == "--vectors":
+if __name__ == "__main__" and sys.argv[1] == "--vectors":
     vectors()
-else:
+elif __name__ == "__main__":
     seed = int(sys.argv[3]) if len(sys.argv) > 3 else random.SystemRandom().randrange(1 << 30)
     sys.exit(compare(os.path.abspath(sys.argv[1]), int(sys.argv[2]) if len(sys.argv) > 2 else 3000, seed) != 0)

@@ -261,7 +261,7 @@ int tw_row_sum(tw_builder *b, int x, size_t cols) {
   return tw_emit_out(b, op, t);
 }
 
-enum { POOL_TOKENS };
+enum { POOL_TOKENS, POOL_MEAN_BITS = POOL_TOKENS + TW_TOKEN_ARGS };
 
 static tw_status pool_live(tw_session *s, const tw_op *op, const uint64_t *const *in, uint64_t *out) {
   size_t cols = tw_t(s, op->out[0])->n;
@@ -271,20 +271,30 @@ static tw_status pool_live(tw_session *s, const tw_op *op, const uint64_t *const
                                           .x = in[0],
                                           .out = out,
                                           .ring = tw_ring_of(s, op->out[0]),
-                                          .live = tw_live(s, op, POOL_TOKENS)},
+                                          .live = tw_live(s, op, POOL_TOKENS),
+                                          .mean_bits = (int)op->arg[POOL_MEAN_BITS]},
                           s->stream);
 }
 TW_LOCAL_GATE(pool_gate, pool_live);
 
-int tw_pool_live(tw_builder *b, int x, tw_tokens tokens, size_t cols) {
+static int pool(tw_builder *b, int x, tw_tokens tokens, size_t cols, int bits) {
   tw_tensor t = tw_look(b, x);
   tw_op *op = tw_emit(b, &pool_gate);
   tw_emit_in(op, x);
   tw_emit_tokens(op, POOL_TOKENS, tokens);
   if (t.n != tokens.queries * cols) return tw_build_fail(b, TW_ERR_INTERNAL, "pooling of another shape");
+  op->arg[POOL_MEAN_BITS] = bits;
   t.n = cols;
-  t.form = tw_form_totals(t.form);
+  t.scale += bits;
+  t.form = bits ? (tw_mask_form){.shift = 0} : tw_form_totals(t.form);  // a factor that depends on the length
   return tw_emit_out(b, op, t);
+}
+
+int tw_pool_live(tw_builder *b, int x, tw_tokens tokens, size_t cols) { return pool(b, x, tokens, cols, 0); }
+
+int tw_mean_live(tw_builder *b, int x, tw_tokens tokens, size_t cols, int bits) {
+  if (bits < 1 || bits > 30) return tw_build_fail(b, TW_ERR_INTERNAL, "a mean at %d bits more", bits);
+  return pool(b, x, tokens, cols, bits);
 }
 
 // ---- public constants: into the public value of a wire, into party 0's share ----

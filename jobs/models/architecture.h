@@ -16,6 +16,8 @@ typedef struct {
   // Raises a layer's declared bounds to what its rings hold anyway: the rings stay, and what the guard counts is beyond
   // what the plan says.
   void (*raise_bounds)(const tw_layer_shape *shape, const tw_rings *rings, tw_bounds *bounds);
+  // The largest magnitude that these bounds allow the layers' output.
+  double (*largest_output)(const tw_layer_shape *shape, const tw_bounds *last);
   // All layers on x [seq][hidden], a WIRE of scale TW_SCALE in ring rings[0].input; rings: one entry a layer. exact:
   // the last rounding is like floor. Returns a WIRE of the same shape and scale.
   int (*emit)(tw_builder *b, const tw_layer_shape *shape, const tw_rings *rings, bool exact, int x);

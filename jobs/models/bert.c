@@ -64,7 +64,8 @@ static int emit(tw_builder *b, const tw_layer_shape *shape, const tw_rings *ring
 #define KIN(family)                                                                                          \
   {                                                                                                          \
     .tensors = family, .default_bounds = tw_bert_bounds, .widened = tw_bert_widened, .rings = tw_bert_rings, \
-    .raise_bounds = tw_bert_raise_bounds, .emit = emit, .reference = tw_bert_forward                         \
+    .raise_bounds = tw_bert_raise_bounds, .largest_output = tw_bert_largest, .emit = emit,                   \
+    .reference = tw_bert_forward                                                                             \
   }
 
 const tw_architecture tw_bert = KIN(tw_bert_tensors), tw_roberta = KIN(tw_roberta_tensors),

@@ -10,6 +10,7 @@ tw_bounds tw_bert_bounds(void);
 tw_bounds tw_bert_widened(const tw_bounds *measured, double margin);
 tw_status tw_bert_rings(const tw_layer_shape *shape, const tw_bounds *bounds, tw_rings *out);
 void tw_bert_raise_bounds(const tw_layer_shape *shape, const tw_rings *rings, tw_bounds *bounds);
+double tw_bert_largest(const tw_layer_shape *shape, const tw_bounds *last);
 tw_status tw_bert_forward(const tw_model *model, const double *x, int seq, int length, int quantised, double *out,
                           tw_bounds *bounds);
 

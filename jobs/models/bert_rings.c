@@ -64,6 +64,10 @@ static double norm_output(const tw_layer_shape *shape, const tw_bounds *b) {
   return 1.01 * norm_product(shape, b) + b->norm_bias;
 }
 
+double tw_bert_largest(const tw_layer_shape *shape, const tw_bounds *last) {
+  return shape->config.pre_norm ? last->residual : norm_output(shape, last);
+}
+
 // Extended element by element for the row's mean, and less its mean for the sum of squares.
 static int residual_ring(const tw_layer_shape *shape, const tw_bounds *b) {
   double centred = fmin(2 * b->residual, sqrt(b->variance_sum_max));

@@ -7,7 +7,10 @@
 #include "io/bert_tensors.h"
 #include "jobs/models/float_matmul.h"
 
-enum { WIDEST_ROWS = 64 - 15 };  // what a norm puts out (jobs/models/bert_rings.c)
+enum {
+  WIDEST_ROWS = 64 - 15,  // what a norm puts out (jobs/models/bert_rings.c)
+  MEAN_BITS = 20          // a mean's factor: 1/n to 2^-21, for n = 512 0.02 percent
+};
 
 // Numbers of the head's tensors: behind those of the layers.
 static int first_tensor(const tw_model_config *c) {
@@ -40,7 +43,8 @@ static tw_status refuse(const char *what, int ring, double bound) {
                  what, bound, ring, WIDEST_ROWS);
 }
 
-tw_status tw_head_choose_rings(const tw_layer_shape *shape, const tw_head_bounds *bounds, tw_head_rings *out) {
+tw_status tw_head_choose_rings(const tw_layer_shape *shape, const tw_head_bounds *bounds, double largest_row,
+                               tw_head_rings *out) {
   const tw_head *h = &shape->config.head;
   int extra = room(shape);
   *out = (tw_head_rings){.rows = 0};
@@ -50,6 +54,11 @@ tw_status tw_head_choose_rings(const tw_layer_shape *shape, const tw_head_bounds
     int argument = TW_SCALE + extra + bits_for(bounds->dense);
     if (spec) argument = larger(argument, larger(spec->width + spec->low_bits + 2, spec->ring));
     out->dense = out->rows = argument + TW_SCALE;
+  }
+  if (h->kind == TW_HEAD_DENSE && h->rows == TW_OUTPUT_POOLED) {
+    int mean = TW_SCALE + MEAN_BITS + extra + bits_for(largest_row);
+    if (mean > WIDEST_ROWS) return refuse("mean of the output rows", mean, largest_row);
+    out->rows = WIDEST_ROWS;
   }
   if (out->dense > WIDEST_ROWS) return refuse("head.dense", out->dense, bounds->dense);
   if (out->outputs > WIDEST_ROWS) return refuse("head.out", out->outputs, bounds->outputs);
@@ -69,13 +78,24 @@ static int truncate(tw_builder *b, bool exact, int x) {
   return exact ? tw_truncate_faithful(b, x, TW_SCALE) : tw_truncate(b, x, TW_SCALE);
 }
 
+// The mean over live rows in ring `ring`: opened afresh, as the sum's mask has a factor, and once more, as it is
+// narrower then.
+static int mean_of(tw_builder *b, int x, tw_tokens tokens, size_t hidden, int ring) {
+  x = tw_reduce(b, x, WIDEST_ROWS);
+  x = tw_open(b, tw_as_share(b, tw_mean_live(b, x, tokens, hidden, MEAN_BITS)));
+  x = tw_truncate(b, x, MEAN_BITS);
+  tw_declare(b, x, "head mean", 0, TW_BY_ROW, 1, (tw_tokens){1, 1, 0, false});
+  return tw_open(b, tw_extend(b, x, ring));
+}
+
 int tw_build_head(tw_builder *b, const tw_layer_shape *shape, const tw_head_rings *rings, bool exact, int x) {
   const tw_model_config *c = &shape->config;
   const tw_head *h = &c->head;
   size_t seq = (size_t)shape->seq, hidden = (size_t)c->hidden, outputs = (size_t)h->outputs;
   tw_tokens all = {seq, seq, 0, c->causal}, one = {1, 1, 0, false}, tokens = h->rows == TW_OUTPUT_TOKENS ? all : one;
   tw_step_begin(b, -1, "head dense");
-  x = tw_build_pooled(b, h->rows, x, all, hidden);
+  x = h->rows == TW_OUTPUT_POOLED ? mean_of(b, x, all, hidden, rings->dense)
+                                  : tw_build_pooled(b, h->rows, x, all, hidden);
   if (has_dense(h)) {
     size_t wide = has_out(h) ? hidden : outputs;
     x = tw_open(b, tw_linear(b, x, dense_weight(c), hidden, wide, rings->dense, TW_SCALE));

@@ -18,8 +18,9 @@ typedef struct {
 
 tw_head_bounds tw_head_default_bounds(void);  // that nobody measured
 tw_head_bounds tw_head_widened(const tw_head_bounds *measured, double margin);
-// From bounds; TW_ERR_RANGE names what does not fit.
-tw_status tw_head_choose_rings(const tw_layer_shape *shape, const tw_head_bounds *bounds, tw_head_rings *out);
+// From bounds, and the largest magnitude of the rows it stands on; TW_ERR_RANGE names what does not fit.
+tw_status tw_head_choose_rings(const tw_layer_shape *shape, const tw_head_bounds *bounds, double largest_row,
+                               tw_head_rings *out);
 // To what the rings hold anyway.
 void tw_head_raise_bounds(const tw_layer_shape *shape, const tw_head_rings *rings, tw_head_bounds *bounds);
 

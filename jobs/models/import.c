@@ -191,6 +191,16 @@ static tw_status compare_config(const import *in, const tw_hf_config *config, tw
 
 // ---- all of it
 
+// Of all files that tensors come from.
+static void digest_source(const import *in) {
+  tw_digest both[2];
+  tw_safetensors_digest(in->weights, &in->model->source);
+  if (!in->dense) return;
+  both[0] = in->model->source;
+  tw_safetensors_digest(in->dense, &both[1]);
+  tw_digest_of(both, sizeof both, &in->model->source);
+}
+
 static tw_status import_all(import *in, const tw_hf_config *config, tw_notes *notes) {
   const tw_model_config *c = in->config;
   TW_TRY(read_weights(in));  // looks
@@ -198,7 +208,7 @@ static tw_status import_all(import *in, const tw_hf_config *config, tw_notes *no
   TW_TRY(tw_model_allocate(c, in->model));
   TW_TRY(tw_client_allocate(c, in->client));
   TW_TRY(tw_alloc(largest_matrix(c) * sizeof(float), (void **)&in->scratch));
-  tw_safetensors_digest(in->weights, &in->model->source);
+  digest_source(in);
   TW_TRY(read_weights(in));
   TW_TRY(name_unread(in, notes));
   return tw_text_rules_read(config->encoder, &config->json, c->vocab, config->sentence_lower_case, &in->client->rules,
@@ -221,17 +231,23 @@ static const char *prefix_of(const tw_model_config *config, const tw_safetensors
 }
 
 static tw_status import_folder(tw_hf_config *config, tw_model *model, tw_client *client, tw_notes *notes) {
-  tw_safetensors *weights;
+  tw_safetensors *weights, *dense = NULL;
   TW_TRY(tw_safetensors_open(config->encoder, &weights));
+  if (config->dense) {
+    tw_status opened = tw_safetensors_open(config->dense, &dense);
+    if (opened != TW_OK) tw_safetensors_close(weights);
+    TW_TRY(opened);
+  }
   client->max_seq_length = config->max_seq_length;
   client->default_prompt = config->default_prompt;
   config->default_prompt = NULL;
   client->labels = config->labels;
   config->labels = (tw_labels){.count = 0};
   const char *prefix = prefix_of(&config->model, weights);
-import in = {.weights = weights, .prefix = prefix, .config = & config->model, .model = model, .client = client };
+import in = {.weights = weights, .dense = dense, .prefix = prefix, .config = & config->model, .model = model, .client = client };
   tw_status status = import_all(&in, config, notes);
   tw_free(in.scratch);
+  tw_safetensors_close(dense);
   tw_safetensors_close(weights);
   return status;
 }

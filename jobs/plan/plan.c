@@ -114,8 +114,10 @@ tw_status tw_plan_shape(tw_plan *plan, const tw_model_config *config, int seq, t
 
 // The head's first: the layers' output has to be as wide as it needs.
 static tw_status choose_rings(tw_plan *plan) {
+  const tw_bounds *last = &plan->bounds[plan->shape.config.layers - 1];
   if (tw_output_of_head(plan->output))
-    TW_TRY(tw_head_choose_rings(&plan->shape, &plan->head_bounds, &plan->head_rings));
+    TW_TRY(tw_head_choose_rings(&plan->shape, &plan->head_bounds,
+                                plan->architecture->largest_output(&plan->shape, last), &plan->head_rings));
   plan->shape.last_ring = plan->head_rings.rows;
   return plan->architecture->rings(&plan->shape, plan->bounds, plan->rings);
 }

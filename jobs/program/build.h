@@ -66,6 +66,9 @@ int tw_row_sum(tw_builder *b, int x, size_t cols);     // [rows][cols] -> [rows]
 int tw_as_share(tw_builder *b, int wire);
 // Sum over live rows of x [tokens.queries][cols] -> [cols].
 int tw_pool_live(tw_builder *b, int x, tw_tokens tokens, size_t cols);
+// The same sum times round(2^bits / live rows): the mean, at a scale of `bits` more. Its mask is no longer uniform in
+// its low bits: it is opened afresh before it is truncated. The ring holds |mean| 2^(scale + bits + 1).
+int tw_mean_live(tw_builder *b, int x, tw_tokens tokens, size_t cols, int bits);
 
 // ---- gates/extend.c ----
 int tw_extend(tw_builder *b, int wire, int ring);  // WIRE mod 2^k -> SHARE mod 2^ring, |x| < 2^(k-2)

@@ -97,3 +97,28 @@ expect 2 'has no classifier' "$TWAIN" plan roberta --seq 12 --result logits --fo
 expect 2 'has no Dense module' "$TWAIN" plan bert-classes --seq 12 --result dense --force
 expect 0 'only its encoder is run' "$TWAIN" import bert-classes.folder -o bare --encoder-only
 expect 2 'has no classifier' "$TWAIN" plan bare --seq 12 --result logits
+
+# ---- refused by name: another architecture in a file, tokenizers and heads that are not computed
+"$python" - <<'P'
+import h5py
+with h5py.File("bare.model.h5", "r+") as f:
+    f.attrs.modify("architecture", b"gpt9")
+P
+expect 4 "bare.model.h5: architecture 'gpt9' is unknown" "$TWAIN" plan bare --seq 12 --force
+change() { # FILE KEY VALUE: of JSON
+  "$python" -c 'import json, sys; f = sys.argv[1]; j = json.load(open(f)); j[sys.argv[2]] = json.loads(sys.argv[3]); json.dump(j, open(f, "w"))' "$@"
+}
+cp -r roberta.folder xlm
+change xlm/config.json model_type '"xlm-roberta"'
+change xlm/config.json architectures '["XLMRobertaModel"]'
+change xlm/tokenizer_config.json tokenizer_class '"XLMRobertaTokenizer"'
+expect 4 'tokenizer_class is XLMRobertaTokenizer' "$TWAIN" import xlm -o refused
+change xlm/tokenizer.json model '{"type": "Unigram", "unk_id": 3, "vocab": [["<s>", 0.0]]}'
+expect 4 'tokenizer.json: model is Unigram; only WordPiece and BPE' "$TWAIN" import xlm -o refused
+rm roberta.folder/tokenizer.json
+expect 4 'RobertaTokenizer, .*without a tokenizer.json' "$TWAIN" import roberta.folder -o refused
+change bert-classes.folder/config.json num_labels 2
+expect 4 'id2label names 3 labels, num_labels is 2' "$TWAIN" import bert-classes.folder -o refused
+change bert-many.folder/config.json id2label '{"0": "one", "1": "two"}'
+expect 4 'classifier.weight.*\[3\]\[32\]|classifier.weight' "$TWAIN" import bert-many.folder -o refused
+expect 0 '' "$TWAIN" import bert-many.folder -o encoder --encoder-only

@@ -77,3 +77,35 @@ with h5py.File('f.client.h5') as f:
     assert f['default_prompt'][0] == b'the query: ' and f.attrs['max_seq_length'] == 9, dict(f.attrs)
     assert f.attrs['model_output'] == b'pooled' and f.attrs['normalise_output'] == 0, dict(f.attrs)
 P
+
+# ---- a Dense module behind the mean: the same as numpy makes of the pooled rows
+cp -r "$SOURCE_DIR/tests/vectors/tiny-bert/f32" dense
+PYTHONPATH="$SOURCE_DIR/tests/cli" "$python" - <<'P'
+import families, json, numpy as np, os
+m = json.load(open("dense/modules.json"))
+m.insert(2, dict(idx=2, name="2", path="2_Dense", type="sentence_transformers.models.Dense"))
+json.dump(m, open("dense/modules.json", "w"))
+os.mkdir("dense/2_Dense")
+json.dump(dict(in_features=32, out_features=12, bias=True, activation_function="torch.nn.modules.activation.Tanh"),
+          open("dense/2_Dense/config.json", "w"))
+r = np.random.RandomState(5)
+families.save_safetensors("dense/2_Dense/model.safetensors", {"linear.weight": r.standard_normal((12, 32)).astype("f4") / 4,
+                                                              "linear.bias": r.standard_normal(12).astype("f4") / 4})
+P
+expect 0 'output: dense scaled to length 1, plan.s default' "$TWAIN" import dense -o dd
+whole_run dd
+"$TWAIN" check dd --exact --test-seed 5 --json >check.json
+[ "$(json check.json 'min(s["cosine"] for s in j["sequences"]) > 0.9999')" = True ] || fail "$(cat check.json)"
+"$python" - <<'P' || fail "Dense differs from numpy"
+import h5py, numpy as np
+r = np.random.RandomState(5)
+w, b = r.standard_normal((12, 32)).astype("f4") / 4, r.standard_normal(12).astype("f4") / 4
+with h5py.File("b.result.h5") as f, h5py.File("dd.result.h5") as g:
+    rows, lengths, got = f["values"][()], f["lengths"][()], g["values"][()]
+    assert g.attrs["output"].decode() == "dense" and got.shape == (2, 1, 12)
+for i, n in enumerate(lengths):
+    y = np.tanh(w @ rows[i, :n].mean(0) + b)
+    assert abs(got[i, 0] - y / np.linalg.norm(y)).max() < 0.005, (got[i, 0], y)
+P
+sed -i 's/modules.activation.Tanh/modules.activation.Mish/' dense/2_Dense/config.json
+expect 4 'activation_function is torch.nn.modules.activation.Mish' "$TWAIN" import dense -o dd --force

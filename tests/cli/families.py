@@ -171,7 +171,7 @@ def write(name, folder):
 
 def texts(seed, count):
     r = np.random.RandomState(seed)
-    return [" ".join(WORDS[i] for i in r.randint(len(WORDS), size=r.randint(1, 12))) for _ in range(count)]
+    return [" ".join(WORDS[i] for i in r.randint(len(WORDS), size=r.randint(1, 8))) for _ in range(count)]
 
 
 if __name__ == "__main__":

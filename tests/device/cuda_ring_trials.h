@@ -147,7 +147,8 @@ void add_attention(arena &m, trials &out, size_t sequences, size_t heads, size_t
                        m.words(sequences * seq * cols),
                        m.words(sequences * cols),
                        ring_of(m),
-                       liveness(m, sequences, (int)seq, (int)keys)};
+                       liveness(m, sequences, (int)seq, (int)keys),
+                       (int)(m.below(2) * 20)};
   out.push_back(TRIAL(pool, pool, 8.0 * (double)(sequences * seq * cols), (double)(sequences * seq * cols)));
   const size_t group = (size_t)m.between(2, 8), groups = (size_t)m.between(1, 20), first = m.below(4),
                pairs = group * (group - 1) / 2;

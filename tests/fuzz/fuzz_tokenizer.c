@@ -65,7 +65,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes) {
   if (status == TW_OK) status = tw_text_rules_read(fuzz_folder(), &json, PIECES, false, &rules, &vocabulary, &notes);
   tw_hf_json_free(&json);
   if (status == TW_OK) {
-    if (tw_tokenizer_new(vocabulary, PIECES, &rules, &t) == TW_OK) {
+    if (vocabulary && tw_tokenizer_new(vocabulary, PIECES, &rules, &t) == TW_OK) {
       encode(t, first, second, most);
       tw_tokenizer_free(t);
     }

@@ -127,6 +127,32 @@ static void row_sums(void) {
       }
 }
 
+// Against a product of the sum with the rounded quotient, in the ring.
+static void means(void) {
+  enum { ROWS = 17, COLS = 5, BITS = 20 };
+  static const int lengths[3] = {1, 17, 9};
+  trial t;
+  size_t wrong = 0;
+  int x = tw_open(&t.b, trial_start(&t, 60, ROWS * COLS, 3));
+  t.w.lengths = lengths;
+  int mean = tw_mean_live(&t.b, x, (tw_tokens){ROWS, ROWS, 0, false}, COLS, BITS);
+  CU_ASSERT_EQUAL(tw_look(&t.b, mean).scale, tw_look(&t.b, x).scale + BITS);
+  trial_run(&t, tw_open(&t.b, tw_as_share(&t.b, mean)));
+  for (int b = 0; b < 3; b++)
+    for (size_t j = 0; j < COLS; j++) {
+      uint64_t sum = 0, factor = (uint64_t)llrint(ldexp(1, BITS) / lengths[b]);
+      for (size_t i = 0; i < (size_t)lengths[b]; i++) sum += ux(&t, b, i * COLS + j);
+      wrong += trial_y(&t, b, j) != in_ring(sum * factor, 60);
+    }
+  CU_ASSERT_EQUAL(wrong, 0);
+  trial_end(&t);
+  x = tw_open(&t.b, trial_start(&t, 60, ROWS * COLS, 1));  // and it is not truncated as it is
+  trial_refused(&t,
+                tw_truncate_dithered(&t.b, tw_mean_live(&t.b, x, (tw_tokens){ROWS, ROWS, 0, false}, COLS, BITS), BITS),
+                "mask");
+  trial_end(&t);
+}
+
 static void pooling(void) {
   enum { ROWS = 17, COLS = 5 };
   static const int lengths[3] = {1, 17, 9};
@@ -205,5 +231,5 @@ static void model_vectors(void) {
 }
 
 SUITE_MAIN("local", {"views", views}, {"concatenation", concatenation}, {"combinations", combinations},
-           {"constants", constants}, {"row sums", row_sums}, {"pooling", pooling}, {"dead columns", dead_columns},
-           {"wires as shares", wires_as_shares}, {"model vectors", model_vectors})
+           {"constants", constants}, {"row sums", row_sums}, {"pooling", pooling}, {"means", means},
+           {"dead columns", dead_columns}, {"wires as shares", wires_as_shares}, {"model vectors", model_vectors})

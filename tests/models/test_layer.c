@@ -217,6 +217,18 @@ static void heads(void) {
                          .rounding = TW_FAITHFUL_OUTPUT,
                          .limit = 4e-3,
                          .head = {TW_HEAD_TOKENS, 7, .rows = TW_OUTPUT_TOKENS}});
+  static const tw_head dense[] = {{TW_HEAD_DENSE, 24, "tanh", TW_OUTPUT_POOLED},
+                                  {TW_HEAD_DENSE, 24, "", TW_OUTPUT_POOLED},
+                                  {TW_HEAD_DENSE, 130, "relu", TW_OUTPUT_CLS}};
+  for (int i = 0; i < 3; i++)
+    run_case(&(layer_case){.shape = "1x128x2x256",
+                           .seq = 16,
+                           .batch = 2,
+                           .lengths = lengths,
+                           .keep_masks = i == 2,
+                           .rounding = (tw_rounding)i,
+                           .limit = 4e-3,
+                           .head = dense[i]});
 }
 
 static void faithful_layer(void) {

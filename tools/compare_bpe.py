@@ -1,0 +1,175 @@
+#!/usr/bin/env python3
+"""Compare twain's token ids with those of tokenizers, for tokenizer.json files with byte-pair encoding, and make test
+vectors of them.
+
+    python3 -m venv .venv && .venv/bin/pip install transformers==4.57.6 tokenizers==0.22.2 numpy h5py
+    .venv/bin/python tools/compare_bpe.py TWAIN [LINES [SEED]]   # 10000 lines, a seed of its own
+    .venv/bin/python tools/compare_bpe.py --vectors              # tests/vectors/bpe.json
+
+Sixteen kinds of tokenizers, trained on the lines: GPT-2's, RoBERTa's, LLaMA's, Qwen's and SmolLM's rules, Metaspace, and
+each way of splitting. Lines from 90 blocks of Unicode (more than 40 scripts) and from its whole range, digits, runs of
+blanks, code, controls; single texts and pairs. Ends with 1 on a difference.
+"""
+import json
+import os
+import pathlib
+import random
+import shutil
+import sys
+import tempfile
+
+from compare_tokens import BLANKS, BLOCKS, CONTROLS, MARKS, count_differences, twain, write_weights
+from tokenizers import AddedToken, Regex, Tokenizer, __version__, decoders, models, normalizers, pre_tokenizers, processors, trainers
+
+VECTORS = pathlib.Path(__file__).resolve().parent.parent / "tests" / "vectors" / "bpe.json"
+WORDS = ["the quick brown fox", " jumps over", "Hello, world!", "na\u00efve caf\u00e9", "\u65e5\u672c\u8a9e\u306e\u30c6\u30ad\u30b9\u30c8",
+         "\u0645\u0631\u062d\u0628\u0627", "\u041f\u0440\u0438\u0432\u0435\u0442 \u043c\u0438\u0440", "\uc548\ub155\ud558\uc138\uc694", "\u0e2a\u0e27\u0e31\u0e2a\u0e14\u0e35", "\U0001f642\U0001f44d\U0001f3fd\U0001f468\u200d\U0001f469\u200d\U0001f467"]
+SHORT = ["don't", "I'LL", "we'Ve", "it\u2019s", "'S", "'\u017f", "'tis", "O'RE", " 'd", "\u0130'm"]
+CODE = ["for (int i = 0; i < n; i++) {\n    x[i] += 1;\n}", "def f(x):\n\treturn x**2", "<|im_start|>", "<|endoftext|>",
+        " <|im_end|> ", "<s>", "</s>", "[INST]", "<mask>", " <mask> "]
+LLAMA3 = (r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|"
+          r"\s+(?!\S)|\s+")
+QWEN = LLAMA3.replace(r"\p{N}{1,3}", r"\p{N}")
+
+
+def line(r, most=12):
+    out = []
+    for _ in range(r.randint(1, most)):
+        k = r.random()
+        if k < .25: out.append("".join(chr(r.randint(*r.choice(BLOCKS))) for _ in range(r.randint(1, 6))))
+        elif k < .28: out.append(chr(r.randrange(1, 0x110000)))
+        elif k < .35: out.append(r.choice(BLANKS) * r.randint(1, 4))
+        elif k < .42: out.append(r.choice(CONTROLS))
+        elif k < .5: out.append(chr(r.randint(*r.choice(MARKS))))
+        elif k < .6: out.append(str(r.randrange(10 ** r.randint(1, 12))))
+        elif k < .65: out.append(" " * r.randint(1, 30))
+        elif k < .7: out.append("\n" * r.randint(1, 3) + "\r\n" * r.randint(0, 2) + "\t" * r.randint(0, 3))
+        elif k < .8: out.append(r.choice(SHORT))
+        elif k < .87: out.append(r.choice(CODE))
+        else: out.append(r.choice(WORDS))
+        if r.random() < .5: out.append(" ")
+    return "".join(c for c in "".join(out) if not 0xd800 <= ord(c) < 0xe000)
+
+
+def kinds(corpus, size, most_letters=500):
+    """name, tokenizer; size: pieces beyond the letters; most_letters: of kinds that do not work on bytes."""
+    def train(t, special, letters=True, limit=most_letters):
+        alphabet = pre_tokenizers.ByteLevel.alphabet() if letters else []
+        most = {} if letters else dict(limit_alphabet=limit)
+        t.train_from_iterator(corpus, trainers.BpeTrainer(
+            vocab_size=size + (256 if letters else limit), special_tokens=special, initial_alphabet=alphabet,
+            show_progress=False, **most))
+        return t
+
+    def byte_level(prefix, first=None, normalizer=None, frame=None, special=("<|endoftext|>", "<|im_start|>", "<|im_end|>"), **model):
+        t = Tokenizer(models.BPE(**model))
+        last = pre_tokenizers.ByteLevel(add_prefix_space=prefix, use_regex=not isinstance(first, pre_tokenizers.Split))
+        t.pre_tokenizer = pre_tokenizers.Sequence([first, last]) if first else last
+        t.decoder = decoders.ByteLevel()
+        if normalizer:
+            t.normalizer = normalizer
+        t = train(t, list(special))
+        t.post_processor = frame or processors.ByteLevel(trim_offsets=False)
+        return t
+
+    template = lambda token, id: processors.TemplateProcessing(single=token + " $A", pair=f"{token} $A {token}:1 $B:1",
+                                                               special_tokens=[(token, id)])
+    framed = processors.Sequence([processors.ByteLevel(trim_offsets=False), template("<|endoftext|>", 0)])
+    yield "gpt2", byte_level(False)
+    yield "gpt2, a blank before", byte_level(True)
+    roberta = byte_level(False, special=["<s>", "<pad>", "</s>", "<unk>"],
+                         frame=processors.RobertaProcessing(("</s>", 2), ("<s>", 0)))
+    roberta.add_special_tokens([AddedToken("<mask>", lstrip=True, special=True)])
+    yield "roberta", roberta
+    yield "llama 3", byte_level(False, pre_tokenizers.Split(Regex(LLAMA3), "isolated"), frame=framed, ignore_merges=True)
+    yield "qwen 2", byte_level(False, pre_tokenizers.Split(Regex(QWEN), "isolated"), normalizers.NFC(), framed)
+    yield "smollm", byte_level(False, pre_tokenizers.Digits(individual_digits=True))
+    t = Tokenizer(models.BPE(byte_fallback=True, fuse_unk=True, unk_token="<unk>"))
+    t.normalizer = normalizers.Sequence([normalizers.Prepend("\u2581"), normalizers.Replace(" ", "\u2581")])
+    t = train(t, ["<unk>", "<s>", "</s>"] + [f"<0x{i:02X}>" for i in range(256)], False)
+    t.decoder = decoders.Sequence([decoders.Replace("\u2581", " "), decoders.ByteFallback(), decoders.Fuse(),
+                                   decoders.Strip(" ", 1, 0)])
+    t.post_processor = template("<s>", 1)
+    t.add_tokens([AddedToken("[INST]", normalized=True), AddedToken("jumps over", normalized=True, single_word=True)])
+    yield "llama 2", t
+    for scheme in ("first", "always", "never"):
+        t = Tokenizer(models.BPE(unk_token="<unk>", fuse_unk=True))
+        t.pre_tokenizer = pre_tokenizers.Metaspace(prepend_scheme=scheme)
+        t.decoder = decoders.Metaspace(prepend_scheme=scheme)
+        yield "metaspace, " + scheme, train(t, ["<unk>", "<s>", "</s>"], False)
+    for behaviour, invert in (("removed", False), ("isolated", False), ("contiguous", False), ("merged_with_previous", False),
+                              ("merged_with_next", False), ("contiguous", True)):
+        t = Tokenizer(models.BPE(unk_token="<unk>"))
+        t.pre_tokenizer = pre_tokenizers.Split(Regex(r"[\s\p{P}]"), behaviour, invert=invert)
+        yield f"split, {behaviour}{', inverted' if invert else ''}", train(t, ["<unk>"], False)
+
+
+def reference(t, texts):
+    return [(e.ids, e.type_ids) for e in (t.encode(*text) for text in texts)]
+
+
+def encoded(program, texts, *options):
+    import h5py
+    out = []
+    for first in range(0, len(texts), 500):
+        part = texts[first:first + 500]
+        twain(program, "encode", "m", "--force", "-q", *options, "--", *[x for t in part for x in t])
+        with h5py.File("m.input.h5") as f:
+            types = f["types"][()] if "types" in f else 0 * f["tokens"][()]
+            out += [(list(map(int, a[:n])), list(map(int, b[:n]))) for a, b, n in zip(f["tokens"], types, f["lengths"])]
+    return out
+
+
+def write_folder(path, t):
+    path.mkdir()
+    size = max(t.get_vocab().values()) + 1
+    save = lambda name, value: (path / name).write_text(json.dumps(value))
+    t.save(str(path / "tokenizer.json"))
+    save("tokenizer_config.json", dict(tokenizer_class="PreTrainedTokenizerFast", model_max_length=1024, add_prefix_space=json.loads(
+        t.to_str())["pre_tokenizer"].get("add_prefix_space", False) if t.pre_tokenizer else False))
+    save("config.json", dict(model_type="bert", architectures=["BertModel"], hidden_act="gelu", hidden_size=8,
+                             num_hidden_layers=1, num_attention_heads=1, intermediate_size=8, max_position_embeddings=512,
+                             type_vocab_size=2, pad_token_id=0, vocab_size=size))
+    write_weights(path, size)
+
+
+def compare(program, count, seed):
+    r = random.Random(seed)
+    print(f"tokenizers {__version__}, seed {seed}")
+    os.chdir(tempfile.mkdtemp(prefix="twain-bpe-"))
+    lines = [line(r) for _ in range(count)]
+    bad, folder = 0, pathlib.Path("m")
+    for name, t in kinds([line(r) for _ in range(3000)], 4000):
+        shutil.rmtree(folder, True)
+        write_folder(folder, t)
+        twain(program, "import", "m", "-o", "m", "-q", "--force")
+        twain(program, "plan", "m", "--seq", "512", "-q", "--force")
+        fits = lambda text: 0 < len(t.encode(*text).ids) <= 512
+        single = [(s,) for s in lines if fits((s,))]
+        pairs = [p for p in zip(lines[::8], lines[1::8]) if fits(p)]
+        bad += count_differences(name, single, reference(t, single), encoded(program, single))
+        bad += count_differences(name + ", pairs", pairs, reference(t, pairs), encoded(program, pairs, "--pair"))
+    shutil.rmtree(os.getcwd())
+    print(f"{bad} differences in all")
+    return bad
+
+
+def vectors():
+    r = random.Random(7)
+    out = []
+    for name, t in kinds([line(r, 6) for _ in range(400)], 60, 100):
+        texts = [(line(r, 4),) for _ in range(20)]
+        texts += [(line(r, 3), line(r, 3)) for _ in range(4)]
+        rows = [dict(text=list(text), ids=ids, types=types, decoded=t.decode(ids, skip_special_tokens=True))
+                for text, (ids, types) in zip(texts, reference(t, texts))]
+        out.append(dict(name=name, tokenizer=json.loads(t.to_str()), texts=rows))
+    made = dict(tokenizers=__version__, script="tools/compare_bpe.py --vectors")
+    VECTORS.write_text(json.dumps(dict(made_with=made, kinds=out), separators=(",", ":")).replace('{"name":', '\n{"name":') + "\n",
+                       encoding="ascii")
+
+
+if sys.argv[1] == "--vectors":
+    vectors()
+else:
+    seed = int(sys.argv[3]) if len(sys.argv) > 3 else random.SystemRandom().randrange(1 << 30)
+    sys.exit(compare(os.path.abspath(sys.argv[1]), int(sys.argv[2]) if len(sys.argv) > 2 else 10000, seed) != 0)

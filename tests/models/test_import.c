@@ -248,7 +248,7 @@ static void damaged_neighbours(void) {
       {"tokenizer_config.json", "{", "{\"strip_accents\": \"no\",", "strip_accents"},
       {"tokenizer_config.json", "{", "{\"tokenize_chinese_chars\": 0,", "tokenize_chinese_chars"},
       {"tokenizer_config.json", "{", "{\"tokenizer_class\": \"BertJapaneseTokenizer\",", "BertJapaneseTokenizer"},
-      {"modules.json", ".Normalize", ".Dense", "Dense"},
+      {"modules.json", ".Normalize", ".LSTM", "LSTM"},
       {"vocab.txt", "the\n", "the\nmore\n", "61 pieces, more than the 60"}};
   for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
     fresh_copy("f32");

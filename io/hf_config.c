@@ -212,8 +212,14 @@ static tw_status parse_model(const char *path, const json_t *config, bool encode
                              tw_notes *notes) {
   const tw_hf_family *family;
   TW_TRY(find_family(path, config, &family));
-  bool head_wanted = !encoder_only && !out->modules;
+  bool head_wanted = !encoder_only && (!out->modules || out->classifier);
   if (head_wanted) TW_TRY(tw_hf_head_read(path, config, family, &out->model.head, &out->labels));
+  if (out->scores_by_sigmoid) out->labels.problem = TW_MULTI_LABEL;
+  if (out->classifier && out->model.head.kind != TW_HEAD_SEQUENCE)
+    return tw_fail(TW_ERR_FORMAT,
+                   "%s: architectures names no classifier of sequences, which sentence_bert_config.json "
+                   "asks for; `twain import --encoder-only` takes the encoder alone",
+                   path);
   if (out->labels.count) out->model.output = TW_OUTPUT_LOGITS;
   TW_TRY(check_classes(path, config, family, out->labels.count > 0, notes));
   TW_TRY(take_activation(path, config, family->activation, &out->model));

@@ -21,6 +21,8 @@ typedef struct {
   tw_hf_json json;           // the encoder's, for tw_text_rules_read
   tw_labels labels;          // of a classifier
   bool modules;              // there is a modules.json: sentence-transformers' own chain counts, not architectures
+  bool classifier;           // ... which asks for a classifier's logits
+  bool scores_by_sigmoid;    // ... and for the sigmoid of each
   char *dense;               // folder of a Dense module; NULL: there is none
   bool relative_positions;   // config.json asks for them; what that means depends on the weights
 } tw_hf_config;

@@ -53,11 +53,15 @@ static tw_status read_names(const char *path, const json_t *names, tw_labels *ou
   return TW_OK;
 }
 
-// One label alone is a number, unless problem_type says otherwise.
+// One label alone is a number, unless problem_type or a cross-encoder's own entry (sentence-transformers 2 to 5.6) says
+// otherwise.
 static tw_status read_problem(const char *path, const json_t *config, tw_labels *out) {
   const json_t *type = json_object_get(config, "problem_type");
   const char *text = json_string_value(type);
-  if (!type || json_is_null(type))
+  if (tw_hf_is_sigmoid(json_object_get(json_object_get(config, "sentence_transformers"), "activation_fn")) ||
+      tw_hf_is_sigmoid(json_object_get(config, "sbert_ce_default_activation_function")))
+    out->problem = TW_MULTI_LABEL;
+  else if (!type || json_is_null(type))
     out->problem = out->count == 1 ? TW_REGRESSION : TW_SINGLE_LABEL;
   else if (text && strcmp(text, "regression") == 0)
     out->problem = TW_REGRESSION;
@@ -68,6 +72,11 @@ static tw_status read_problem(const char *path, const json_t *config, tw_labels 
   else
     return tw_fail(TW_ERR_FORMAT, "%s: problem_type is %s, which is unknown", path, text ? text : "no text");
   return TW_OK;
+}
+
+bool tw_hf_is_sigmoid(const json_t *name) {
+  const char *text = json_string_value(name), *last = text ? strrchr(text, '.') : NULL;
+  return last && strcmp(last, ".Sigmoid") == 0;
 }
 
 tw_status tw_hf_head_read(const char *path, const json_t *config, const tw_hf_family *family, tw_head *head,

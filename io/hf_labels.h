@@ -12,4 +12,7 @@
 tw_status tw_hf_head_read(const char *path, const json_t *config, const tw_hf_family *family, tw_head *head,
                           tw_labels *labels);
 
+// Whether a name of a torch module, as cross-encoders keep what follows their logits, is Sigmoid's.
+bool tw_hf_is_sigmoid(const json_t *name);
+
 #endif

@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "io/hf_labels.h"
+
 static const char remedy[] = "; `twain import --encoder-only` takes the encoder alone";
 
 static bool is_text(const json_t *value, const char *wanted) {
@@ -176,6 +178,8 @@ static tw_status parse_dense(const char *path, const json_t *config, tw_head *he
   const char *name = json_string_value(json_object_get(config, "activation_function"));
   if (!json_is_integer(width) || json_integer_value(width) < 1 || json_integer_value(width) > 1 << 16)
     return tw_fail(TW_ERR_FORMAT, "%s: out_features must be a positive integer", path);
+  if (json_is_true(json_object_get(config, "use_residual")))
+    return tw_fail(TW_ERR_FORMAT, "%s: use_residual is true; that is not supported%s", path, remedy);
   if (json_is_false(json_object_get(config, "bias")))
     return tw_fail(TW_ERR_FORMAT, "%s: bias is false; only Dense with a bias is supported%s", path, remedy);
   for (int i = 0; i < 2; i++) {
@@ -229,7 +233,15 @@ static tw_status take_length(const char *path, const json_t *config, tw_hf_confi
   return TW_OK;
 }
 
-// Since version 5 the file says what is asked of the encoder; twain computes its last rows.
+// A cross-encoder since version 5.7: the classifier's logits are what is asked for.
+static tw_status expect_logits(const char *path, const json_t *name, const json_t *output, const chain *c) {
+  c->out->classifier = true;
+  if ((output && !is_text(output, "logits")) || (name && !is_text(name, "scores")))
+    return tw_fail(TW_ERR_FORMAT, "%s: asks for another output than the classifier's logits%s", path, remedy);
+  return TW_OK;
+}
+
+// Since version 5 the file says what is asked of the encoder.
 static tw_status expect_rows(const char *path, const json_t *config, const chain *c) {
   const json_t *task = json_object_get(config, "transformer_task"),
                *name = json_object_get(config, "module_output_name"),
@@ -239,6 +251,7 @@ static tw_status expect_rows(const char *path, const json_t *config, const chain
   if (json_object_size(more) > 0)
     return tw_fail(TW_ERR_FORMAT, "%s: processing_kwargs changes how text is prepared; that is not supported%s", path,
                    remedy);
+  if (task && is_text(task, "sequence-classification")) return expect_logits(path, name, rows, c);
   if (task && !is_text(task, "feature-extraction"))
     return tw_note(c->notes, "left out: what %s asks for as transformer_task (%s); the encoder's rows are computed",
                    path, json_is_string(task) ? json_string_value(task) : "no text");
@@ -277,6 +290,9 @@ static tw_status take_transformer(chain *c, const module *m) {
 }
 
 static tw_status take_module(chain *c, const char *where, size_t i, const module *m) {
+  if (i > 0 && c->out->classifier)
+    return tw_fail(TW_ERR_FORMAT, "%s: module %zu (%s) behind a classifier is not supported%s", where, i, m->type,
+                   remedy);
   if ((i == 0) != (m->kind == TRANSFORMER) && m->kind != UNKNOWN)
     return tw_fail(TW_ERR_FORMAT, "%s: module %zu is %s; one Transformer stands first, and only there", where, i,
                    m->type);
@@ -349,6 +365,7 @@ static tw_status take_prompt(const chain *c, const char *path, const json_t *con
 static tw_status parse_sentence_config(const chain *c, const char *path, const json_t *config) {
   const json_t *cut = json_object_get(config, "truncate_dim");
   if (!json_is_object(config)) return tw_fail(TW_ERR_FORMAT, "%s: not a JSON object", path);
+  c->out->scores_by_sigmoid = tw_hf_is_sigmoid(json_object_get(config, "activation_fn"));
   if (cut && !json_is_null(cut))
     return tw_fail(TW_ERR_FORMAT, "%s: truncate_dim keeps a part of each embedding; that is not supported%s", path,
                    remedy);

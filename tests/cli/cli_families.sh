@@ -122,3 +122,31 @@ expect 4 'id2label names 3 labels, num_labels is 2' "$TWAIN" import bert-classes
 change bert-many.folder/config.json id2label '{"0": "one", "1": "two"}'
 expect 4 'classifier.weight.*\[3\]\[32\]|classifier.weight' "$TWAIN" import bert-many.folder -o refused
 expect 0 '' "$TWAIN" import bert-many.folder -o encoder --encoder-only
+
+# ---- a cross-encoder as sentence-transformers 6 saves it: its modules.json asks for the classifier, and for sigmoid
+cp -r bert-number.folder cross
+cat >cross/modules.json <<'J'
+[{"idx": 0, "name": "0", "path": "", "type": "sentence_transformers.base.modules.transformer.Transformer"}]
+J
+cat >cross/sentence_bert_config.json <<'J'
+{"transformer_task": "sequence-classification", "module_output_name": "scores",
+ "modality_config": {"text": {"method": "forward", "method_output_name": "logits"}}}
+J
+cat >cross/config_sentence_transformers.json <<'J'
+{"activation_fn": "torch.nn.modules.activation.Sigmoid", "default_prompt_name": null, "model_type": "CrossEncoder", "prompts": {}}
+J
+expect 0 'head: classifier of the sequence, 1 label: likeness' "$TWAIN" import cross -o cross
+"$TWAIN" plan cross --seq 40 -q --calibrate random.txt --margin 3
+expect 0 'head out: bound .*measured' "$TWAIN" plan cross --seq 40 --calibrate random.txt --margin 3 --force
+"$TWAIN" share cross -q
+run_texts cross 1 --pair -- "${pair[@]}"
+"$python" - <<'P' || fail "$(cat revealed)"
+import h5py, math, re
+with h5py.File("cross.result.h5") as f, h5py.File("bert-number.result.h5") as g:
+    logit = f["values"][0, 0, 0]
+    assert abs(logit - g["values"][0, 0, 0]) < 0.01, logit
+said = float(re.search(r"1: likeness ([0-9.]+)", open("revealed").read())[1])
+assert abs(said - 1 / (1 + math.exp(-logit))) < 1e-4, (said, logit)
+P
+echo '[{"type": "sentence_transformers.models.Transformer", "path": ""}, {"type": "sentence_transformers.models.Pooling", "path": "1_Pooling"}]' >cross/modules.json
+expect 4 'behind a classifier' "$TWAIN" import cross -o refused

@@ -18,17 +18,19 @@ import h5py
 import numpy as np
 
 import checksum
+import families
 
 os.environ.update(OMPI_ALLOW_RUN_AS_ROOT="1", OMPI_ALLOW_RUN_AS_ROOT_CONFIRM="1", OMPI_MCA_rmaps_base_oversubscribe="1",
                   OMPI_MCA_hwloc_base_binding_policy="none")
 VECTORS = Path(__file__).resolve().parents[1] / "vectors" / "digests.json"
 TEXTS = ["a few words of text", "one", "what it says here is a little longer than the others, and has a comma"]
-# shape, tokens, result, rounding, batch
+# shape or one of families.py, tokens, result, rounding, batch
 CASES = [("bert-tiny", 7, "tokens", "dithered", 1), ("bert-tiny", 32, "pooled", "faithful", 3),
          ("bert-tiny", 128, "cls", "faithful-output", 1), ("1x24x3x40", 7, "cls", "faithful", 3),
          ("1x24x3x40", 32, "tokens", "faithful-output", 3), ("1x24x3x40", 128, "pooled", "dithered", 1),
          ("1x24x3x40", 384, "tokens", "dithered", 1), ("minilm", 7, "pooled", "faithful-output", 1),
-         ("minilm", 32, "tokens", "dithered", 3), ("minilm", 128, "cls", "dithered", 1)]
+         ("minilm", 32, "tokens", "dithered", 3), ("minilm", 128, "cls", "dithered", 1),
+         ("distilbert-classes", 24, "logits", "dithered", 3), ("electra-tokens", 24, "logits", "faithful-output", 1)]
 
 
 def digest(*parts):
@@ -70,7 +72,9 @@ def costs_by_step(plan):
 
 
 def run_case(shape, tokens, result, rounding, batch):
-    twain("import", "--shape", shape, "-o", "n", "-q", "--force")
+    if shape in families.FAMILIES:
+        families.write(shape, shape)
+    twain("import", *([shape] if shape in families.FAMILIES else ["--shape", shape]), "-o", "n", "-q", "--force")
     plan, = json.loads(twain("plan", "n", "--seq", str(tokens), "--result", result, "--rounding", rounding, "--json", "--force"))
     twain("share", "n", "-q", "--force")
     for kind in ("plan.json", "model.json", "model.p0.h5", "model.p1.h5", "model.dealer.h5"):

@@ -16,7 +16,7 @@ void fuzz_begin(void) {}
   "\"byte_fallback\":true,\"fuse_unk\":true,\"ignore_merges\":false,\"vocab\":{" vocabulary "},\"merges\":[" merges \
   "]}}"
 #define SEQUENCE(name, list) "{\"type\":\"Sequence\",\"" name "\":[" list "]}"
-#define PIECES "\"<unk>\":0,\"<s>\":1,\"</s>\":2,\"a\":3,\"b\":4,\"ab\":5,\"\xc4\xa0\":6,\"\xc4\xa0a\":7,\"<0xE2>\":8"
+#define PIECES "\"<unk>\":0,\"<s>\":1,\"</s>\":2,\"a\":3,\"b\":4,\"ab\":5,\"\304\240\":6,\"\304\240a\":7,\"<0xE2>\":8"
 #define START                                                                                                 \
   "{\"id\":1,\"content\":\"<s>\",\"single_word\":false,\"lstrip\":true,\"rstrip\":false,\"normalized\":true," \
   "\"special\":true}"
@@ -28,7 +28,7 @@ void fuzz_seeds(void) {
                                                    "{\"type\":\"Digits\",\"individual_digits\":true},{\"type\":"
                                                    "\"ByteLevel\",\"add_prefix_space\":true,\"use_regex\":true}"),
                                           "{\"type\":\"RobertaProcessing\",\"sep\":[\"</s>\",2],\"cls\":[\"<s>\",1]}",
-                                          "{\"type\":\"ByteLevel\"}", PIECES, "\"a b\",[\"\xc4\xa0\",\"a\"]");
+                                          "{\"type\":\"ByteLevel\"}", PIECES, "\"a b\",[\"\304\240\",\"a\"]");
   static const char marks[] = "\4ab, a\0\0" BPE(
       START,
       SEQUENCE("normalizers",

@@ -64,7 +64,7 @@ static tw_status run(const tw_call *call) {
   int which = tw_result_first_bad(&result) >= 0 ? UNTRUSTED : TRUSTED;
   tw_status status = write_result(&places, &result, which);
   if (status == TW_OK && !call->quiet) print(&result, places.path[which].text, with_input);
-  if (status == TW_OK && !call->quiet) status = print_labels(name, &result, with_input);
+  if (status == TW_OK && !call->quiet && which == TRUSTED) status = print_labels(name, &result, with_input);
   if (status == TW_OK) status = tw_result_judge(&result, places.path[which].text);
   tw_result_free(&result);
   return status;

@@ -55,7 +55,7 @@ for name in $("$python" -c 'import families; print(*families.FAMILIES)'); do
   expect 0 '' "$TWAIN" import "$name.folder" -o "$name"
   expect 0 '' "$TWAIN" plan "$name" --seq 40
   "$TWAIN" share "$name" -q
-  run_texts "$name" 5 -- "${texts[@]}"
+  run_texts "$name" 6 -- "${texts[@]}"
   compare "$name" 0 || fail "$name differs from PyTorch"
   cp revealed "$name.revealed"
 done

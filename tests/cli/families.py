@@ -51,7 +51,8 @@ FAMILIES = {
                        "ElectraForTokenClassification"),
 }
 TEXTS = ["the cat sat on the mat", "The old dog runs fast in the rain!", "he is not very good, she was",
-         "zebra 2 workers playing - unreadable?", "a"]
+         "zebra 2 workers playing - unreadable?", "a",
+         "the <pad> dog <mask> sat<pad>"]  # padding inside a text does not move RoBERTa's positions on
 PAIR = ["the cat sat", "a dog runs fast"]
 
 

@@ -44,7 +44,8 @@ ROWS(multiply_rows, 3 * n + 2 * (double)a->rows)
 ROWS(square, 3 * n)
 ROWS(zero, 2 * n)
 ROWS(pairs, n + (double)(a->rows / a->pairs) * (double)(a->group * a->cols))
-ROWS(piece, 4 * n)
+ROWS(offset, 4 * n)
+ROWS(piece, 3 * n)
 ROWS(floor, 2 * n + (double)(a->rows * tw_words(a->cols)))
 
 tw_kernel_cost tw_cost_select(const tw_select_args *a) {

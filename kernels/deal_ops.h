@@ -121,20 +121,20 @@ TW_ELEMENT void tw_deal_select_at(const tw_deal_select_args *a, size_t row, size
   a->mt[j] = m & r.top;
 }
 
-// ---- the linear piece A + B x under the sign s of `plus`: s, s b, s r, s (b r - a); rows = 1 ----
+// ---- the linear piece V - B rho under the sign s of `plus`, rho = r & low: s, s rho, s (b rho - v); rows = 1 ----
 typedef struct {
   size_t rows, cols;
-  const uint64_t *a0, *a1, *b0, *b1, *r0, *r1, *plus;
-  uint64_t *sign, *sign_rb, *sign_r, *rest;
+  const uint64_t *v0, *v1, *b0, *b1, *r0, *r1, *plus;
+  uint64_t low;
+  uint64_t *sign, *sign_rho, *rest;
 } tw_deal_piece_args;
 TW_ELEMENT void tw_deal_piece_at(const tw_deal_piece_args *p, size_t row, size_t col) {
   size_t j = row * p->cols + col;
   uint64_t sign = 2 * tw_plane_bit(p->plus, j) - 1;
-  uint64_t a = p->a0[j] + p->a1[j], b = p->b0[j] + p->b1[j], r = p->r0[j] + p->r1[j];
+  uint64_t v = p->v0[j] + p->v1[j], b = p->b0[j] + p->b1[j], rho = (p->r0[j] + p->r1[j]) & p->low;
   p->sign[j] = sign;
-  p->sign_rb[j] = sign * b;
-  p->sign_r[j] = sign * r;
-  p->rest[j] = sign * (b * r - a);
+  p->sign_rho[j] = sign * rho;
+  p->rest[j] = sign * (b * rho - v);
 }
 
 // clang-format off

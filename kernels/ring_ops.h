@@ -343,17 +343,28 @@ TW_ELEMENT uint64_t tw_pairs_at(const tw_pairs_args *a, size_t row, size_t col) 
   return (x[i] - x[i + 1 + pair]) & a->ring;
 }
 
-// ---- A + B x with the looked-up sign undone: s (A^ + B^ X^) - X^ [s r_B] - B^ [s r] + [s (r_B r - r_A)] ----
+// ---- base + c slope for the public part c of an offset inside a piece: c = (X^ - lo) & low ----
 typedef struct {
   size_t rows, cols;
-  const uint64_t *A, *B, *X, *sign, *sign_rb, *sign_r, *rest;
+  const uint64_t *X, *base, *slope;
+  uint64_t *out;
+  uint64_t lo, low, ring;
+} tw_offset_args;
+TW_ELEMENT uint64_t tw_offset_at(const tw_offset_args *a, size_t row, size_t col) {
+  size_t j = tw_at(row, a->cols, col);
+  return (a->base[j] + ((a->X[j] - a->lo) & a->low) * a->slope[j]) & a->ring;
+}
+
+// ---- V - B rho with the looked-up sign undone: V^ [s] - B^ [s rho] + [s (r_B rho - r_V)] ----
+typedef struct {
+  size_t rows, cols;
+  const uint64_t *V, *B, *sign, *sign_rho, *rest;
   uint64_t *out;
   uint64_t ring;
 } tw_piece_args;
 TW_ELEMENT uint64_t tw_piece_at(const tw_piece_args *a, size_t row, size_t col) {
   size_t j = tw_at(row, a->cols, col);
-  return (a->sign[j] * (a->A[j] + a->B[j] * a->X[j]) - a->X[j] * a->sign_rb[j] - a->B[j] * a->sign_r[j] + a->rest[j]) &
-         a->ring;
+  return (a->V[j] * a->sign[j] - a->B[j] * a->sign_rho[j] + a->rest[j]) & a->ring;
 }
 
 // ---- (X^ >> f) - [r >> f] - [borrow]: rows = sequences ----
@@ -381,7 +392,7 @@ TW_ELEMENT uint64_t tw_floor_at(const tw_floor_args *a, size_t row, size_t col) 
 #define TW_RING_OPS(X) \
   X(mask) X(shift) X(view) X(concat) X(combine) X(share) X(extend) X(multiply) \
   X(multiply_rows) X(square) X(select) X(constants) X(sum_planes) X(zero) X(pool) X(pairs) \
-  X(piece) X(floor)
+  X(offset) X(piece) X(floor)
 // clang-format on
 
 #endif

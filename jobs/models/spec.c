@@ -20,6 +20,13 @@ static void piece_interval(const tw_spec *spec, size_t g, double *from, double *
   if (*to <= *from) *to = *from + step;
 }
 
+// Where entry g's piece begins, in units of the argument: its base is the line's value there.
+static int64_t piece_begin(const tw_spec *spec, size_t g) {
+  size_t fine = (size_t)1 << spec->sub_bits, n = (size_t)1 << (spec->width + spec->sub_bits);
+  size_t at = spec->region == TW_ZERO_OUTSIDE && g < fine ? g + n : g;
+  return llrint(ldexp(spec->lo, spec->argument_scale)) + (int64_t)(at >> spec->sub_bits << spec->low_bits);
+}
+
 // Slope by the secant through the Chebyshev points, rounded; then the intercept that balances the error left.
 static void fit_piece(const tw_spec *spec, double from, double to, int64_t *a, int64_t *b) {
   enum { SAMPLES = 64 };
@@ -39,7 +46,7 @@ tw_status tw_spec_fit(const tw_spec *spec, tw_table out[2]) {
   for (int i = 0; i < 2; i++) {
     out[i].n = n;
     out[i].values = calloc(n, sizeof(uint64_t));
-    snprintf(out[i].name, sizeof out[i].name, "%s.%c", spec->name, 'A' + i);
+    snprintf(out[i].name, sizeof out[i].name, "%s.%s", spec->name, i ? "slope" : "base");
   }
   if (!out[0].values || !out[1].values) return tw_fail(TW_ERR_MEMORY, "out of memory for the tables of %s", spec->name);
   for (size_t g = 0; g < n; g++) {
@@ -47,7 +54,7 @@ tw_status tw_spec_fit(const tw_spec *spec, tw_table out[2]) {
     int64_t a, b;
     piece_interval(spec, g, &from, &to);
     fit_piece(spec, from, to, &a, &b);
-    out[0].values[g] = (uint64_t)a & tw_mask(spec->ring);
+    out[0].values[g] = (uint64_t)(a + b * piece_begin(spec, g)) & tw_mask(spec->ring);
     out[1].values[g] = (uint64_t)b & tw_mask(spec->ring);
   }
   return TW_OK;
@@ -57,24 +64,23 @@ void tw_tables_free(tw_table *tables, int count) {
   for (int i = 0; i < count; i++) free(tables[i].values);
 }
 
-static int find_table(tw_builder *b, const tw_spec *spec, char which) {
+static int find_table(tw_builder *b, const tw_spec *spec, const char *which) {
   char name[32];
-  snprintf(name, sizeof name, "%s.%c", spec->name, which);
+  snprintf(name, sizeof name, "%s.%s", spec->name, which);
   for (int i = 0; i < b->program->table_count; i++)
     if (strcmp(b->program->tables[i].name, name) == 0) return i;
   tw_build_fail(b, TW_ERR_MISMATCH, "the plan holds no table %s; make the plan again with this version", name);
   return -1;
 }
 
-// Opened A + B x at out_scale; beside it the caller compares.
+// Opened base + slope (x - begin) at out_scale; beside it the caller compares.
 static int piece_value(tw_builder *b, int x, const tw_spec *spec, tw_compared compared, uint64_t lo) {
-  int table[2] = {find_table(b, spec, 'A'), find_table(b, spec, 'B')}, entry[2];
+  int table[2] = {find_table(b, spec, "base"), find_table(b, spec, "slope")}, entry[2];
   if (table[0] < 0 || table[1] < 0) return 0;
   int scale[2] = {spec->slope_scale + spec->argument_scale, spec->slope_scale};
   tw_lookup(b, compared, spec->sub_bits, lo, table, spec->ring, scale, entry);
-  int a = tw_open(b, entry[0]), slope = tw_open(b, entry[1]);
-  if (spec->ring > tw_look(b, x).ring) x = tw_open(b, tw_extend(b, x, spec->ring));
-  int p = tw_open(b, tw_piece(b, a, slope, x, compared));
+  int v = tw_open(b, tw_offset(b, entry[0], entry[1], x, (int64_t)lo, spec->low_bits)), slope = tw_open(b, entry[1]);
+  int p = tw_open(b, tw_piece(b, v, slope, x, spec->low_bits, compared));
   return tw_truncate_dithered(b, p, scale[0] - spec->out_scale);
 }
 

@@ -350,7 +350,7 @@ static tw_status read_tables(const char *path, const json_t *root, tw_plan *plan
     char of[32], name[40];
     int ring, wanted = specs[i / 2]->ring;
     snprintf(of, sizeof of, "tables[%d]", i);
-    snprintf(name, sizeof name, "%s.%c", specs[i / 2]->name, 'A' + i % 2);
+    snprintf(name, sizeof name, "%s.%s", specs[i / 2]->name, i % 2 ? "slope" : "base");
     TW_TRY(get_text(path, entry, of, "name", table->name, sizeof table->name));
     if (strcmp(table->name, name) != 0) return wrong(path, "%s.name is %s, not %s", of, table->name, name);
     TW_TRY(get_int(path, entry, of, "ring", wanted, wanted, &ring));

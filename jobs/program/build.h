@@ -153,8 +153,11 @@ int tw_in_window(tw_builder *b, tw_compared x, int64_t lo, int bits);
 // sgn * table[piece] of x - lo for two tables, SHAREs in ring `ring`; pieces are 2^sub_bits times finer.
 void tw_lookup(tw_builder *b, tw_compared x, int sub_bits, uint64_t lo, const int table[2], int ring,
                const int scale[2], int out[2]);
-// A + B x for what was looked up and opened, sgn A and sgn B; x as a wire at least as wide as A. Sign undone. SHARE.
-int tw_piece(tw_builder *b, int a, int bb, int x, tw_compared compared);
+// base + c slope of looked-up SHAREs, c = (X^ - lo) mod 2^bits of the wire x: SHARE.
+int tw_offset(tw_builder *b, int base, int slope, int x, int64_t lo, int bits);
+// What the argument x lies behind the piece's beginning is c - rho: V - slope rho of the opened sgn V (tw_offset) and
+// sgn slope, rho the `bits` low bits of x's mask. Sign undone. SHARE.
+int tw_piece(tw_builder *b, int v, int slope, int x, int bits, tw_compared compared);
 
 // ---- gates/compare.c ----
 // Of the live keys of [rows][tokens.keys]: WIRE [rows].

@@ -74,7 +74,7 @@ void add_elements(arena &m, trials &out, size_t rows, size_t cols) {
   select = {rows, cols, select.m0, select.m1, nullptr, nullptr, m.words(n), nullptr, nullptr, plane, 0, 0};
   out.push_back(TRIAL(deal_select, select));
   tw_deal_piece_args piece = {1,          n,          m.words(n), m.words(n),           m.words(n),
-                              m.words(n), m.words(n), m.words(n), m.words(words_of(n)), m.words(n),
+                              m.words(n), m.words(n), m.words(n), m.words(words_of(n)), tw_ring_mask(m.between(1, 20)),
                               m.words(n), m.words(n), m.words(n)};
   out.push_back(TRIAL(deal_piece, piece));
 }

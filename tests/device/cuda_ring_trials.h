@@ -63,9 +63,11 @@ void add_products(arena &m, trials &out, size_t sequences, size_t rows, size_t c
                              m.words(n), m.words(n), m.words(n), one_of(m),  k};
     out.push_back(TRIAL(square, square, 6 * size, n));
   }
-  tw_piece_args piece = {all,        cols,       m.words(n), m.words(n), m.words(n), m.words(n),
-                         m.words(n), m.words(n), m.words(n), m.words(n), ring_of(m)};
-  out.push_back(TRIAL(piece, piece, 8 * size, n));
+  tw_offset_args offset = {
+      all, cols, m.words(n), m.words(n), m.words(n), m.words(n), m.next(), tw_ring_mask(m.between(1, 20)), ring_of(m)};
+  out.push_back(TRIAL(offset, offset, 4 * size, n));
+  tw_piece_args piece = {all, cols, m.words(n), m.words(n), m.words(n), m.words(n), m.words(n), m.words(n), ring_of(m)};
+  out.push_back(TRIAL(piece, piece, 6 * size, n));
 }
 
 // Gates on planes of bits: [sequences][planes][n].

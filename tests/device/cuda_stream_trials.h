@@ -127,8 +127,7 @@ struct corrected_case {
 
 void corrected_case::elements() const {
   auto t = fresh();
-  tw_piece_args piece = {1,      n,      m.words(n), m.words(n), m.words(n), add(t),
-                         add(t), add(t), add(t),     m.words(n), ring_of(m)};
+  tw_piece_args piece = {1, n, m.words(n), m.words(n), add(t), add(t), add(t), m.words(n), ring_of(m)};
   add_corrected(m, out, "piece_corrected", &tw_backend::piece_corrected, piece, t);
   t = fresh();
   tw_combine_args combine = {1, n, add(t), m.words(n), m.words(n), 1, ~0ull, 0, ring_of(m), flat(n)};

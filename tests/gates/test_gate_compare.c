@@ -271,7 +271,7 @@ static void questions_refused(void) {
     static const char *const refused[] = {"not made ready", "comparison with", "do not break", "does not fit",
                                           "a function needs an argument ring"};
     // whatever is asked after a failure is harmless
-    tw_piece(&t.b, out[0], out[0], x, compared);
+    tw_piece(&t.b, out[0], out[0], x, 4, compared);
     tw_in_window(&t.b, compared, 0, 12);
     trial_refused(&t, tw_at_least(&t.b, compared, &zero, 1), refused[question]);
     trial_end(&t);

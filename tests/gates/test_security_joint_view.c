@@ -319,8 +319,8 @@ static int looked_up(tw_builder *b, int x) {
   int entry[2], w = tw_open(b, x);
   tw_digits d = tw_deal_digits(b, w, 1, (const int[]){1}, 1, false, 0);
   tw_lookup(b, tw_compared_by(&d), 1, 0, table, 2, scale, entry);
-  int slope = tw_open(b, entry[1]);
-  return tw_open(b, tw_piece(b, tw_open(b, entry[0]), slope, w, tw_compared_by(&d)));
+  int v = tw_open(b, tw_offset(b, entry[0], entry[1], w, 0, 1)), slope = tw_open(b, entry[1]);
+  return tw_open(b, tw_piece(b, v, slope, w, 1, tw_compared_by(&d)));
 }
 
 // One wire read by several gates: truncated, compared after and before that, the verdicts' product selects, and the

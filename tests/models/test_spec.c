@@ -117,7 +117,7 @@ static void refusals(void) {
   trial t;
   int x = trial_start(&t, 24, 10, 1);
   x = tw_open(&t.b, tw_rescale(&t.b, x, 12));
-  trial_refused(&t, tw_open(&t.b, tw_apply_spec(&t.b, x, &tw_spec_gelu, 38)), "gelu.A");
+  trial_refused(&t, tw_open(&t.b, tw_apply_spec(&t.b, x, &tw_spec_gelu, 38)), "gelu.base");
   trial_end(&t);
   tw_table tables[2];
   CU_ASSERT_EQUAL_FATAL(tw_spec_fit(&tw_spec_gelu, tables), TW_OK);

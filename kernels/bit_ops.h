@@ -64,19 +64,19 @@ typedef struct {
 // Comparison bits [pair][row][group] whose second member is a dead key: `mine` sets them, else they are cleared.
 typedef struct {
   size_t sequences, rows, group, groups, first, words;
-  const int64_t *earlier;  // first-group sizes of the earlier levels
+  const int64_t *earlier;  // sizes of the first group and of the others, of every earlier level
   int levels, mine;
   const uint64_t *x;
   uint64_t *out;
   tw_liveness live;
 } tw_kill_args;
 
-// Live members of a row at this level of a tournament in groups of 8 whose first group takes the remainder.
+// Live members of a row at this level of a tournament in groups whose first takes the remainder.
 TW_ELEMENT int tw_live_members(const tw_kill_args *a, size_t sequence, size_t row) {
   int live = tw_live_keys(a->live, sequence, row);
   for (int i = 0; i < a->levels; i++) {
-    int first = (int)a->earlier[i];
-    live = live <= 0 ? 0 : live <= first ? 1 : 1 + (live - first + 7) / 8;
+    int first = (int)a->earlier[2 * i], group = (int)a->earlier[2 * i + 1];
+    live = live <= 0 ? 0 : live <= first ? 1 : 1 + (live - first + group - 1) / group;
   }
   return live;
 }

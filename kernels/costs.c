@@ -54,6 +54,12 @@ tw_kernel_cost tw_cost_select(const tw_select_args *a) {
   return of_planes(a->rows, a->cols, n, n + 2 * x + (double)(a->rows * tw_words(a->cols)));
 }
 
+tw_kernel_cost tw_cost_choose(const tw_choose_args *a) {
+  double n = (double)a->rows * (double)a->cols, sets = (double)((1 << a->factors) - 1);
+  return of_planes(a->rows, a->cols, n,
+                   (3 + 2 * sets) * n + (double)(a->rows * (size_t)a->factors * tw_words(a->cols)));
+}
+
 tw_kernel_cost tw_cost_constants(const tw_constants_args *a) {
   double out = (double)a->rows * (double)a->cols, n = (double)a->planes * out,
          bits = (double)(a->rows * a->planes * tw_words(a->cols));

@@ -121,6 +121,27 @@ TW_ELEMENT void tw_deal_select_at(const tw_deal_select_args *a, size_t row, size
   a->mt[j] = m & r.top;
 }
 
+// ---- products m_T of bit masks and m_T r: rows = (2^factors - 1) * planes, the subsets T in order; plane p's masks
+// are planes p * factors on ----
+typedef struct {
+  size_t rows, cols;
+  const uint64_t *m0, *m1, *r0, *r1;
+  uint64_t *m, *mr;
+  size_t planes, plane_words, r_plane_stride;
+  int factors;
+} tw_deal_choose_args;
+TW_ELEMENT void tw_deal_choose_at(const tw_deal_choose_args *a, size_t row, size_t col) {
+  size_t j = row * a->cols + col, set = row / a->planes + 1, plane = row % a->planes;
+  size_t i = plane * a->r_plane_stride + col, first = plane * (size_t)a->factors;
+  uint64_t m = 1;
+  for (size_t f = 0; f < (size_t)a->factors; f++) {
+    size_t at = (first + f) * a->plane_words;
+    m &= (tw_plane_bit(a->m0 + at, col) ^ tw_plane_bit(a->m1 + at, col)) | (~set >> f & 1);
+  }
+  a->m[j] = m;
+  a->mr[j] = m * (a->r0[i] + a->r1[i]);
+}
+
 // ---- the linear piece V - B rho under the sign s of `plus`, rho = r & low: s, s rho, s (b rho - v); rows = 1 ----
 typedef struct {
   size_t rows, cols;
@@ -140,7 +161,7 @@ TW_ELEMENT void tw_deal_piece_at(const tw_deal_piece_args *p, size_t row, size_t
 // clang-format off
 #define TW_DEAL_OPS(X) \
   X(deal_extend) X(deal_floor) X(deal_multiply) X(deal_multiply_rows) X(deal_square) \
-  X(deal_select) X(deal_piece)
+  X(deal_select) X(deal_choose) X(deal_piece)
 // clang-format on
 
 // One-hot planes of r's digits (widths from the first's low bit upwards), and r's top bit as one more plane when

@@ -263,6 +263,36 @@ TW_ELEMENT uint64_t tw_select_at(const tw_select_args *a, size_t row, size_t col
   return ((share & tw_all_ones(v)) + tw_negate_if(v, product)) & a->ring;
 }
 
+// ---- product of bits times wire: d_j = v_j ^ m_j, j < factors;
+// prod d_j x = prod v_j [x] + sum over subsets T of prod_(j not in T) v_j prod_(j in T) (1 - 2 v_j) (X^ [m_T] - [m_T
+// r]), m_T the product of T's masks. rows = sequences * planes; plane p's bits are the opened planes p * factors on
+// ----
+enum { TW_MOST_FACTORS = 4 };
+typedef struct {
+  size_t rows, cols;
+  const uint64_t *bits, *X, *r, *m, *mr;  // m, mr: [sequences][2^factors - 1][planes][cols]
+  uint64_t *out;
+  size_t planes, plane_words, sequence_words;  // of the opened bits
+  size_t x_sequence_stride, x_plane_stride;
+  uint64_t one, ring;
+  int factors;
+} tw_choose_args;
+TW_ELEMENT uint64_t tw_choose_at(const tw_choose_args *a, size_t row, size_t col) {
+  size_t sequence = tw_over(row, a->planes), plane = tw_rest(row, a->planes), f = (size_t)a->factors;
+  size_t i = tw_at(sequence, a->x_sequence_stride, tw_at(plane, a->x_plane_stride, col));
+  const uint64_t *bits = a->bits + tw_at(sequence, a->sequence_words, tw_at(tw_at(plane, f, 0), a->plane_words, 0));
+  uint64_t v = 0, x = a->X[i];
+  for (size_t j = 0; j < f; j++) v |= tw_plane_bit(bits + tw_at(j, a->plane_words, 0), col) << j;
+  size_t sets = ((size_t)1 << f) - 1, at = tw_at(tw_at(sequence, sets, 0), a->planes, plane);
+  uint64_t all = sets, sum = ((x & a->one) - a->r[i]) & tw_all_ones(v == all);
+  for (size_t set = 1; set <= sets; set++, at += a->planes) {
+    uint64_t m = a->m[tw_at(at, a->cols, col)], mr = a->mr[tw_at(at, a->cols, col)], odd = 0;
+    for (size_t j = 0; j < f; j++) odd ^= v >> j & set >> j & 1;
+    sum += tw_negate_if(odd, x * m - mr) & tw_all_ones((v | set) == all);
+  }
+  return sum & a->ring;
+}
+
 // ---- sum over planes of constant d: rows = sequences, cols = bits of a plane; m may be NULL (true bits) ----
 typedef struct {
   size_t rows, cols;
@@ -391,7 +421,7 @@ TW_ELEMENT uint64_t tw_floor_at(const tw_floor_args *a, size_t row, size_t col) 
 // clang-format off
 #define TW_RING_OPS(X) \
   X(mask) X(shift) X(view) X(concat) X(combine) X(share) X(extend) X(multiply) \
-  X(multiply_rows) X(square) X(select) X(constants) X(sum_planes) X(zero) X(pool) X(pairs) \
+  X(multiply_rows) X(square) X(select) X(choose) X(constants) X(sum_planes) X(zero) X(pool) X(pairs) \
   X(offset) X(piece) X(floor)
 // clang-format on
 

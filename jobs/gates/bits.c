@@ -104,7 +104,7 @@ typedef struct {
   int count;
   int64_t key[8];
 } literal_set;
-enum { MAX_SETS = 4096, BUCKETS = 2 * MAX_SETS };
+enum { MAX_SETS = 8192, BUCKETS = 2 * MAX_SETS };
 typedef struct {
   literal_set set[MAX_SETS];
   int16_t bucket[BUCKETS];  // 0: empty, else 1 + a set's number; collisions go to the next one
@@ -246,7 +246,7 @@ int tw_bits_reshape(tw_builder *b, int bits, int planes, size_t n) {
 }
 
 // ---- tournament pairs with a dead second member: the public constant 1 ----
-// list: first-group sizes of the earlier levels
+// list: sizes of the first group and of the others, of every earlier level
 enum { KILL_ROWS, KILL_FIRST, KILL_GROUP, KILL_GROUPS, KILL_TOKENS };
 
 static tw_status kill_value(tw_session *s, const tw_op *op) {
@@ -258,7 +258,7 @@ static tw_status kill_value(tw_session *s, const tw_op *op) {
                     .groups = (size_t)op->arg[KILL_GROUPS],
                     .words = tw_words_of(s, op->out[0]),
                     .earlier = tw_list(s, op),
-                    .levels = (int)op->list_count,
+                    .levels = (int)op->list_count / 2,
                     .mine = s->role != TW_PARTY || s->party == 0,
                     .x = tw_b(s, op->in[0])->value,
                     .out = tw_b(s, op->out[0])->value,
@@ -269,7 +269,7 @@ static tw_status kill_value(tw_session *s, const tw_op *op) {
 static const tw_gate kill_gate = {"dead pairs", NULL, NULL, NULL, kill_value, kill_value};
 
 int tw_kill_pairs(tw_builder *b, int bits, size_t rows, int first, int group, size_t groups, const int64_t *earlier,
-                  int earlier_count, tw_tokens tokens) {
+                  int earlier_levels, tw_tokens tokens) {
   tw_tensor t = tw_look(b, bits);
   tw_op *op = tw_emit(b, &kill_gate);
   tw_emit_in(op, bits);
@@ -278,6 +278,6 @@ int tw_kill_pairs(tw_builder *b, int bits, size_t rows, int first, int group, si
   op->arg[KILL_GROUP] = group;
   op->arg[KILL_GROUPS] = (int64_t)groups;
   tw_emit_tokens(op, KILL_TOKENS, tokens);
-  tw_emit_list(b, op, earlier, (size_t)earlier_count);
+  tw_emit_list(b, op, earlier, 2 * (size_t)earlier_levels);
   return tw_emit_out(b, op, t);
 }

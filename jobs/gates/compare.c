@@ -3,7 +3,7 @@
 
 #include "jobs/gates/digit.h"
 
-enum { NODE = 4, MAX_THRESHOLDS = 32, MAX_PRODUCTS = 1024 };
+enum { NODE = 4, WIDE_NODE = 8, MAX_THRESHOLDS = 32, MAX_PRODUCTS = 1024 };
 
 // A pair (lt, eq) of one neighbourhood of digits: planes of an opened tensor, or of a share before the first open.
 typedef struct {
@@ -33,19 +33,20 @@ static int add_node(tw_product *out, const verdict *in, int count, int lt_plane,
 // each. A group of one keeps its opened bits: they are not opened again.
 static int reduce_verdicts(tw_builder *b, verdict v[][TW_MAX_DIGITS], int sets, int count) {
   for (;;) {
-    int first = count % NODE ? count % NODE : NODE, groups = (count + NODE - 1) / NODE;
+    int node = b->choices.wide_nodes && count > NODE && count <= WIDE_NODE ? count : NODE;
+    int first = count % node ? count % node : node, groups = (count + node - 1) / node;
     static _Thread_local tw_product products[MAX_PRODUCTS];
     verdict next[MAX_THRESHOLDS][TW_MAX_DIGITS];
     int made = 0, planes = 0;
     bool last = groups == 1;
     for (int set = 0; set < sets; set++)
       for (int g = 0, at = 0; g < groups; g++) {
-        int size = g == 0 ? first : NODE;
+        int size = g == 0 ? first : node;
         bool lowest = g == groups - 1;
         if (size == 1 && !last) {
           next[set][g] = v[set][at];
         } else {
-          if (made + NODE + 1 > MAX_PRODUCTS)
+          if (made + node + 1 > MAX_PRODUCTS)
             return tw_build_fail(b, TW_ERR_INTERNAL, "too many thresholds in one comparison");
           next[set][g] = (verdict){-1, planes, lowest ? -1 : planes + 1};
           made += add_node(products + made, v[set] + at, size, planes, lowest ? -1 : planes + 1);
@@ -157,6 +158,29 @@ static int equal_digits(tw_builder *b, const tw_digits *d, int from, const uint6
   return tw_and_products(b, p, 2, 2);
 }
 
+// The same in one level: E0 ^ beta E0 ^ beta E1, the products of beta's terms and of E0 and E1 straight from the
+// leaves.
+static int window_from_leaves(tw_builder *b, const tw_digits *d, int low, const uint64_t offset[2]) {
+  tw_leaf leaf[4 * TW_MAX_DIGITS];
+  tw_product p[1 + 2 * WIDE_NODE] = {{0}};
+  int count = 0, above = d->count - low, made = 1;
+  for (int i = low - 1; i >= 0; i--) leaf[count++] = (tw_leaf){offset[0], i, TW_LEAF_LT};  // planes 0 .. low - 1
+  for (int i = low - 1; i > 0; i--) leaf[count++] = (tw_leaf){offset[0], i, TW_LEAF_EQ};   // then low - 1 of these
+  int equal = count;
+  for (int set = 0; set < 2; set++)
+    for (int i = low; i < d->count; i++) leaf[count++] = (tw_leaf){offset[set], i, TW_LEAF_EQ};
+  int opened = tw_open(b, tw_leaves(b, d, leaf, count));
+  for (int i = 0; i < above; i++) p[0].literal[p[0].count++] = bit(opened, equal + i);
+  for (int term = 0; term < low; term++)
+    for (int set = 0; set < 2; set++) {
+      tw_product *q = &p[made++];
+      for (int i = 0; i < term; i++) q->literal[q->count++] = bit(opened, low + i);
+      q->literal[q->count++] = bit(opened, term);
+      for (int i = 0; i < above; i++) q->literal[q->count++] = bit(opened, equal + set * above + i);
+    }
+  return tw_and_products(b, p, made, 1);
+}
+
 // Inside = E0 ^ beta (E0 ^ E1): E_v equality of the digits above the window of u^ - v 2^bits, beta the borrow below it.
 int tw_in_window(tw_builder *b, tw_compared x, int64_t lo, int bits) {
   tw_digits d;
@@ -166,6 +190,7 @@ int tw_in_window(tw_builder *b, tw_compared x, int64_t lo, int bits) {
   if (covered != bits || low == d.count || d.low_bit != 0)
     return tw_build_fail(b, TW_ERR_INTERNAL, "digits do not break at the window's %d bits", bits);
   uint64_t offset[2] = {(uint64_t)lo, (uint64_t)lo + (1ull << bits)};
+  if (b->choices.flat_windows && d.count <= WIDE_NODE) return window_from_leaves(b, &d, low, offset);
   int borrow = less_than(b, &d, low, offset, 1), equal = equal_digits(b, &d, low, offset);
   tw_term terms[4] = {{0, borrow, 0}, {1, equal, 0}, {2, equal, 0}, {2, equal, 1}};
   int opened = tw_open(b, tw_xor_planes(b, terms, 4, 3, NULL));
@@ -176,60 +201,78 @@ int tw_in_window(tw_builder *b, tw_compared x, int64_t lo, int bits) {
   return tw_and_products(b, p, 2, 1);
 }
 
-// ---- maximum of a row: a tournament in groups of 8 ----
+// ---- maximum of a row: a tournament in groups ----
+
+enum { GROUP = 8, WIN_BITS = 7 };  // the usual group; bits of a product of wins
+
+// A level of the tournament: who takes part, and the sizes of first and other groups at the levels before.
+typedef struct {
+  size_t rows, cols;
+  tw_tokens tokens;
+  int64_t earlier[2 * TW_MOST_LEVELS];
+  int levels;
+} tournament;
 
 // Columns first.. of [rows][cols] as [member][row][group].
-static int members(tw_builder *b, int x, size_t rows, size_t cols, size_t first, int group, size_t groups) {
-  return tw_view(b, x, (tw_view_map){{1, (size_t)group, rows, groups}, {0, 1, cols, (size_t)group}, first});
+static int members(tw_builder *b, int x, const tournament *t, size_t first, int group, size_t groups) {
+  return tw_view(b, x, (tw_view_map){{1, (size_t)group, t->rows, groups}, {0, 1, t->cols, (size_t)group}, first});
+}
+
+// "i wins" is the product of its group - 1 comparison bits; in `factors` products, factor f of member i in plane
+// i * factors + f.
+static int winners(tw_builder *b, int opened, int group, int factors) {
+  tw_product best[TW_LARGEST_GROUP * TW_MOST_FACTORS];
+  int used[TW_LARGEST_GROUP] = {0};
+  memset(best, 0, sizeof best);
+  for (int i = 0, plane = 0; i < group; i++)
+    for (int j = i + 1; j < group; j++, plane++)
+      for (int loser = 0; loser < 2; loser++) {
+        int who = loser ? j : i;
+        tw_product *p = &best[who * factors + used[who]++ % factors];
+        p->literal[p->count++] = (tw_literal){opened, plane, loser};
+      }
+  for (int i = 0; i < group * factors; i++) best[i].out = i;
+  return tw_open(b, tw_and_products(b, best, group * factors, group * factors));
 }
 
 // Maxima of `groups` groups of `group` neighbours from column `first`: WIRE [rows][groups].
-static int group_maximum(tw_builder *b, int x, size_t rows, size_t cols, size_t first, int group, size_t groups,
-                         const int64_t *earlier, int earlier_count, tw_tokens tokens) {
-  int m = members(b, x, rows, cols, first, group, groups);
+static int group_maximum(tw_builder *b, int x, const tournament *t, size_t first, int group, size_t groups) {
+  int m = members(b, x, t, first, group, groups);
   if (group == 1) return m;
-  size_t n = rows * groups;
-  int pairs = group * (group - 1) / 2;
-  int difference = tw_pair_differences(b, x, rows, cols, first, group, groups);
-  int64_t zero = 0;
-  int wins = tw_kill_pairs(b, tw_at_least(b, tw_compare_wire(b, difference), &zero, 1), rows, (int)first, group, groups,
-                           earlier, earlier_count, tokens);
+  size_t n = t->rows * groups;
+  int pairs = group * (group - 1) / 2, factors = (group - 1 + WIN_BITS - 1) / WIN_BITS;
+  int difference = tw_pair_differences(b, x, t->rows, t->cols, first, group, groups);
+  int64_t zero = 0, shifts[TW_LARGEST_GROUP] = {0};
+  int wins = tw_kill_pairs(b, tw_at_least(b, tw_compare_wire(b, difference), &zero, 1), t->rows, (int)first, group,
+                           groups, t->earlier, t->levels, t->tokens);
   int opened = tw_open(b, tw_bits_reshape(b, wins, pairs, n));
   int ring = tw_look(b, x).ring, scale = tw_look(b, x).scale;
   if (group == 2) {  // x_1 + [x_0 >= x_1] (x_0 - x_1)
     int x1 = tw_as_share(b, tw_view(b, m, (tw_view_map){{1, 1, 1, n}, {0, 0, 0, 1}, n}));
     return tw_open(b, tw_combine(b, 1, tw_select(b, opened, 0, 1, difference, ring), 1, x1, false));
   }
-  tw_product best[8];
-  memset(best, 0, sizeof best);
-  for (int i = 0, plane = 0; i < group; i++)
-    for (int j = i + 1; j < group; j++, plane++) {
-      best[i].literal[best[i].count++] = (tw_literal){opened, plane, false};
-      best[j].literal[best[j].count++] = (tw_literal){opened, plane, true};
-    }
-  for (int i = 0; i < group; i++) best[i].out = i;
-  int chosen = tw_open(b, tw_and_products(b, best, group, group));
-  int64_t shifts[8] = {0};
-  return tw_open(b, tw_sum_planes(b, tw_select(b, chosen, 0, group, m, ring), group, shifts, ring, scale));
+  int chosen = winners(b, opened, group, factors);
+  int selected = factors == 1 ? tw_select(b, chosen, 0, group, m, ring) : tw_choose(b, chosen, factors, m);
+  return tw_open(b, tw_sum_planes(b, selected, group, shifts, ring, scale));
 }
 
 // The first group takes the remainder, so that live columns stay a prefix of every level.
 int tw_row_maximum(tw_builder *b, int wire, size_t rows, tw_tokens tokens) {
-  int64_t earlier[8];
-  size_t cols = tokens.keys;
-  int level = 0;
-  while (cols > 1) {
-    size_t groups = (cols + 7) / 8, first = cols - 8 * (groups - 1);
-    if (first == 8 || groups == 1) {
-      wire = group_maximum(b, wire, rows, cols, 0, groups == 1 ? (int)cols : 8, groups, earlier, level, tokens);
+  tournament t = {.rows = rows, .cols = tokens.keys, .tokens = tokens};
+  while (t.cols > 1) {
+    if (t.levels == TW_MOST_LEVELS) return tw_build_fail(b, TW_ERR_RANGE, "a row maximum of %zu columns", tokens.keys);
+    size_t group = b->choices.maximum[t.levels] > 1 ? (size_t)b->choices.maximum[t.levels] : GROUP;
+    if (group > t.cols) group = t.cols;
+    size_t groups = (t.cols + group - 1) / group, first = t.cols - group * (groups - 1);
+    if (first == group) {
+      wire = group_maximum(b, wire, &t, 0, (int)group, groups);
     } else {
-      int head = group_maximum(b, wire, rows, cols, 0, (int)first, 1, earlier, level, tokens);
-      int tail = group_maximum(b, wire, rows, cols, first, 8, groups - 1, earlier, level, tokens);
-      wire = tw_concat(b, head, tail, rows);
+      int head = group_maximum(b, wire, &t, 0, (int)first, 1);
+      wire = tw_concat(b, head, group_maximum(b, wire, &t, first, (int)group, groups - 1), rows);
     }
-    if (level == 8) return tw_build_fail(b, TW_ERR_RANGE, "a row maximum of %zu columns", cols);
-    earlier[level++] = (int64_t)first;
-    cols = groups;
+    t.earlier[2 * t.levels] = (int64_t)first;
+    t.earlier[2 * t.levels++ + 1] = (int64_t)group;
+    t.cols = groups;
   }
   return wire;
 }

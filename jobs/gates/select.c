@@ -116,6 +116,87 @@ int tw_select(tw_builder *b, int bitwire, int plane0, int count, int x, int ring
   return tw_emit_out(b, op, (tw_tensor){.kind = TW_SHARE, .ring = ring, .scale = t.scale, .n = n});
 }
 
+// ---- [prod_j d_j x] for planes of x, the last product of bits and the selection in one: per plane and set of factors
+// [m_T] and [m_T r] ----
+enum { CHOOSE_PLANES, CHOOSE_FACTORS };
+enum { CHOOSE_M, CHOOSE_MR, CHOOSE_PARTS };
+
+static tw_status choose_deal(tw_session *s, const tw_op *op) {
+  const tw_buffer *x = tw_b(s, op->in[1]), *bits = tw_b(s, op->in[0]);
+  size_t n = tw_t(s, op->in[0])->n, planes = (size_t)op->arg[CHOOSE_PLANES];
+  uint64_t *part[CHOOSE_PARTS];
+  TW_TRY(tw_dealt_memory(s, op, part));
+  tw_deal_choose_args a = {.rows = (((size_t)1 << op->arg[CHOOSE_FACTORS]) - 1) * planes,
+                           .cols = n,
+                           .m0 = bits->mask[0],
+                           .m1 = bits->mask[1],
+                           .r0 = x->mask[0],
+                           .r1 = x->mask[1],
+                           .m = part[CHOOSE_M],
+                           .mr = part[CHOOSE_MR],
+                           .planes = planes,
+                           .plane_words = tw_words(n),
+                           .r_plane_stride = n,
+                           .factors = (int)op->arg[CHOOSE_FACTORS]};
+  TW_TRY(s->backend->deal_choose(&a, s->stream));
+  return tw_give(s, op, part);
+}
+
+static tw_status choose_party(tw_session *s, const tw_op *op) {
+  size_t n = tw_t(s, op->in[0])->n, planes = (size_t)op->arg[CHOOSE_PLANES];
+  uint64_t *part[CHOOSE_PARTS];
+  TW_TRY(tw_take(s, op, part));
+  TW_TRY(tw_make_value(s, op->out[0]));
+  tw_choose_args a = {.rows = (size_t)s->batch * planes,
+                      .cols = n,
+                      .bits = tw_b(s, op->in[0])->value,
+                      .X = tw_b(s, op->in[1])->value,
+                      .r = tw_b(s, op->in[1])->mask[s->party],
+                      .m = part[CHOOSE_M],
+                      .mr = part[CHOOSE_MR],
+                      .out = tw_b(s, op->out[0])->value,
+                      .planes = planes,
+                      .plane_words = tw_words(n),
+                      .sequence_words = tw_words_of(s, op->in[0]),
+                      .x_sequence_stride = planes * n,
+                      .x_plane_stride = n,
+                      .one = tw_one(s),
+                      .ring = tw_ring_of(s, op->out[0]),
+                      .factors = (int)op->arg[CHOOSE_FACTORS]};
+  return s->backend->choose(&a, s->stream);
+}
+
+static tw_status choose_emulate(tw_session *s, const tw_op *op) {
+  size_t n = tw_t(s, op->in[0])->n, words = tw_words(n);
+  int planes = (int)op->arg[CHOOSE_PLANES], factors = (int)op->arg[CHOOSE_FACTORS];
+  TW_TRY(tw_make_value(s, op->out[0]));
+  for (int p = 0; p < planes; p++)
+    for (size_t j = 0; j < n; j++) {
+      uint64_t all = 1;
+      for (int f = 0; f < factors; f++) all &= tw_bit(tw_b(s, op->in[0])->value + (size_t)(p * factors + f) * words, j);
+      size_t at = (size_t)p * n + j;
+      tw_b(s, op->out[0])->value[at] = all ? tw_b(s, op->in[1])->value[at] : 0;
+    }
+  return TW_OK;
+}
+
+static const tw_gate choose_gate = {"choose", NULL, choose_deal, NULL, choose_party, choose_emulate};
+
+int tw_choose(tw_builder *b, int bitwire, int factors, int x) {
+  tw_tensor bits = tw_look(b, bitwire), t = tw_look(b, x);
+  tw_op *op = tw_emit(b, &choose_gate);
+  tw_emit_in(op, bitwire);
+  tw_emit_in(op, x);
+  op->arg[CHOOSE_PLANES] = bits.planes / (factors > 0 ? factors : 1);
+  op->arg[CHOOSE_FACTORS] = factors;
+  if (factors < 1 || factors > TW_MOST_FACTORS || bits.kind != TW_BITWIRE || t.kind != TW_WIRE ||
+      bits.planes % factors != 0 || t.n != bits.n * (size_t)(bits.planes / factors))
+    return tw_build_fail(b, TW_ERR_INTERNAL, "a choice by %d of %d planes of bits", factors, bits.planes);
+  tw_dealt dealt = {TW_DEALT_RING, t.ring, (((size_t)1 << factors) - 1) * t.n};
+  tw_emit_dealt(b, op, (tw_dealt[]){dealt, dealt}, CHOOSE_PARTS);
+  return tw_emit_out(b, op, (tw_tensor){.kind = TW_SHARE, .ring = t.ring, .scale = t.scale, .n = t.n});
+}
+
 // ---- sum over planes of constant_p d_p: one correction [m] a bit ----
 // list: constants
 enum { CONSTANTS_FIRST, CONSTANTS_PLANES };

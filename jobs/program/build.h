@@ -6,6 +6,14 @@
 #include "jobs/program/program.h"
 #include "kernels/bit_ops.h"
 
+// What a plan may choose between keys and rounds. All zeros: as few key bytes as possible.
+enum { TW_MOST_LEVELS = 6, TW_LARGEST_GROUP = 26 };
+typedef struct {
+  bool wide_nodes;              // comparisons of 17 to 32 bits in one node: a round less, some keys more
+  bool flat_windows;            // a window's test straight from the leaves: the same
+  int maximum[TW_MOST_LEVELS];  // members of a group at every level of a row maximum; 0 on: groups of 8
+} tw_choices;
+
 typedef struct {
   tw_program *program;
   tw_status status;
@@ -15,7 +23,8 @@ typedef struct {
   bool exact_result;  // the next norm's last truncation is faithful
   bool guard;         // count values of declared wires that are out of bound
   int count;          // SHARE of the count so far, -1: none
-  bool faithful;      // truncations round like floor instead of with a dither (protocols, section 2)
+  tw_choices choices;
+  bool faithful;  // truncations round like floor instead of with a dither (protocols, section 2)
 } tw_builder;
 
 void tw_builder_start(tw_builder *b, tw_program *p);
@@ -109,12 +118,15 @@ int tw_bits_reshape(tw_builder *b, int bits, int planes, size_t n);  // same fla
 // Comparison bits [pair][row][group] of a tournament: pairs whose second member is a dead key become 1. Groups begin at
 // column `first`; earlier: sizes of the first groups of the levels before.
 int tw_kill_pairs(tw_builder *b, int bits, size_t rows, int first, int group, size_t groups, const int64_t *earlier,
-                  int earlier_count, tw_tokens tokens);
+                  int earlier_levels, tw_tokens tokens);
 
 // ---- gates/select.c ----
 // bit * x for planes [plane0, plane0 + count) of a BITWIRE; x has one element a bit ([plane][n]) or is shared by all
 // planes.
 int tw_select(tw_builder *b, int bitwire, int plane0, int count, int x, int ring);
+// Product of the `factors` bits that belong to each plane of x (opened planes p * factors on) times x: SHARE in x's
+// ring.
+int tw_choose(tw_builder *b, int bitwire, int factors, int x);
 int tw_bit_constants(tw_builder *b, int bitwire, int plane0, int count, const int64_t *constants, int ring, int scale);
 int tw_sum_planes(tw_builder *b, int share, int count, const int64_t *shifts, int ring, int scale);
 // Dead keys of [rows][tokens.keys] become 0. rows: a multiple of tokens.queries.

@@ -89,6 +89,7 @@ typedef struct {
   int ring, heads, rows, cols;  // rows of one head
   bool causal, few_values;      // few: ties
   const int *lengths;
+  int groups[TW_MOST_LEVELS];  // none: the usual ones
 } max_case;
 
 static int live_keys(const max_case *c, int b, int row) {
@@ -116,6 +117,7 @@ static void check_maximum(max_case c, int batch) {
       for (size_t j = (size_t)live_keys(&c, b, (int)i); j < cols; j++)
         t.input[(size_t)b * rows * cols + i * cols + j] = walk_random() & tw_mask(c.ring);
   t.w.lengths = c.lengths;
+  memcpy(t.b.choices.maximum, c.groups, sizeof c.groups);
   int m = tw_row_maximum(&t.b, x, rows, (tw_tokens){(size_t)c.rows, cols, 0, c.causal});
   trial_run(&t, tw_open(&t.b, tw_as_share(&t.b, m)));
   for (int b = 0; b < batch; b++)
@@ -126,13 +128,13 @@ static void check_maximum(max_case c, int batch) {
 
 static void maximum_ragged(void) {
   for (int cols = 1; cols <= 40; cols++) {
-    check_maximum((max_case){14, 1, 23, cols, false, false, NULL}, 1);
-    check_maximum((max_case){14, 1, 40, cols, false, true, NULL}, cols % 7 == 0 ? 3 : 1);
+    check_maximum((max_case){14, 1, 23, cols, false, false, NULL, {0}}, 1);
+    check_maximum((max_case){14, 1, 40, cols, false, true, NULL, {0}}, cols % 7 == 0 ? 3 : 1);
   }
-  check_maximum((max_case){14, 1, 9, 64, false, false, NULL}, 3);
-  check_maximum((max_case){14, 1, 9, 65, false, true, NULL}, 1);
-  check_maximum((max_case){14, 1, 9, 128, false, false, NULL}, 1);
-  check_maximum((max_case){20, 1, 3, 513, false, false, NULL}, 1);
+  check_maximum((max_case){14, 1, 9, 64, false, false, NULL, {0}}, 3);
+  check_maximum((max_case){14, 1, 9, 65, false, true, NULL, {0}}, 1);
+  check_maximum((max_case){14, 1, 9, 128, false, false, NULL, {0}}, 1);
+  check_maximum((max_case){20, 1, 3, 513, false, false, NULL, {0}}, 1);
 }
 
 // Dead keys hold values of the whole ring: they must not count, whatever they are.
@@ -140,13 +142,30 @@ static void maximum_dead_keys(void) {
   for (int causal = 0; causal < 2; causal++)
     for (int cols = 1; cols <= 40; cols += cols < 20 ? 1 : 7) {
       int lengths[3] = {1, cols, (int)walk_random_range(1, cols)};
-      check_maximum((max_case){12, 2, cols, cols, causal, false, lengths}, 3);
-      check_maximum((max_case){12, 2, cols, cols, causal, true, lengths}, 3);
+      check_maximum((max_case){12, 2, cols, cols, causal, false, lengths, {0}}, 3);
+      check_maximum((max_case){12, 2, cols, cols, causal, true, lengths, {0}}, 3);
     }
   static const int lengths[3] = {77, 64, 9};
-  check_maximum((max_case){14, 1, 128, 128, true, false, lengths}, 3);
+  check_maximum((max_case){14, 1, 128, 128, true, false, lengths, {0}}, 3);
+}
+
+// Groups of other sizes, whose last product of wins is the selection's.
+static void maximum_groups(void) {
+  static const int groups[][TW_MOST_LEVELS] = {{7, 19}, {2, 5, 13}, {3, 2, 22}, {9}, {16, 26}, {26, 3, 2}, {15, 2, 2}};
+  for (size_t g = 0; g < sizeof groups / sizeof *groups; g++)
+    for (int causal = 0; causal < 2; causal++)
+      for (int cols = 2; cols <= 128; cols = cols * 7 / 5 + 3) {
+        int lengths[3] = {1, cols, (int)walk_random_range(1, cols)};
+        max_case c = {14, 1, causal ? cols : 5, cols, causal, g % 2 == 1, lengths, {0}};
+        memcpy(c.groups, groups[g], sizeof c.groups);
+        if (cols > 60 && causal) continue;
+        check_maximum(c, 3);
+      }
+  static const int rows[3] = {77, 128, 9};
+  check_maximum((max_case){14, 1, 12, 128, false, false, rows, {7, 19}}, 3);
+  check_maximum((max_case){14, 1, 12, 128, false, true, rows, {2, 5, 13}}, 3);
 }
 
 SUITE_MAIN("select", {"small rings", select_small_rings}, {"large rings", select_large_rings},
            {"bit constants", bit_constants}, {"plane sums", plane_sums}, {"maximum, ragged rows", maximum_ragged},
-           {"maximum, dead keys", maximum_dead_keys})
+           {"maximum, dead keys", maximum_dead_keys}, {"maximum, other groups", maximum_groups})

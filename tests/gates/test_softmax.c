@@ -18,6 +18,8 @@ typedef struct {
   tw_program program;
 } softmax_program;
 
+static tw_choices choices;
+
 static void build(softmax_program *p, tw_tokens tokens) {
   int seq = (int)tokens.keys;
   *p = (softmax_program){.shape = {.seq = seq, .activation = &tw_spec_gelu, .reciprocal = tw_spec_reciprocal(seq)}};
@@ -30,6 +32,7 @@ static void build(softmax_program *p, tw_tokens tokens) {
   tw_builder b;
   size_t n = tokens.keys, logits = HEADS * tokens.queries * n, values = HEADS * n * n;
   tw_builder_start(&b, &p->program);
+  b.choices = choices;
   int x = tw_open(&b, tw_build_input(&b, p->rings.v, SCALE, logits + values));
   int s = tw_reduce(&b, tw_view(&b, x, (tw_view_map){{1, 1, 1, logits}, {0, 0, 0, 1}, 0}), p->rings.logit);
   int v = tw_view(&b, x, (tw_view_map){{1, 1, 1, values}, {0, 0, 0, 1}, logits});
@@ -117,6 +120,16 @@ static void causal_rows(void) { check(40, 33, true); }
 static void one_query(void) { check_tokens((tw_tokens){1, 37, 36, true}, 37); }
 static void last_queries(void) { check_tokens((tw_tokens){3, 37, 34, true}, 36); }
 
+// As few rounds as can be.
+static void few_rounds(void) {
+  choices = (tw_choices){.wide_nodes = true, .flat_windows = true, .maximum = {5, 13}};
+  check(64, 64, false);
+  check(37, 37, false);
+  check(64, 19, false);
+  check(40, 33, true);
+  choices = (tw_choices){0};
+}
+
 int main(void) {
   CU_initialize_registry();
   CU_pSuite suite = CU_add_suite("softmax", NULL, NULL);
@@ -127,6 +140,7 @@ int main(void) {
   CU_ADD_TEST(suite, causal_rows);
   CU_ADD_TEST(suite, one_query);
   CU_ADD_TEST(suite, last_queries);
+  CU_ADD_TEST(suite, few_rounds);
   CU_basic_set_mode(CU_BRM_VERBOSE);
   return suite_end();
 }

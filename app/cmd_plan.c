@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "app/choices.h"
 #include "app/commands.h"
 #include "app/common_options.h"
 #include "app/show/costs.h"
@@ -21,6 +22,7 @@
 typedef struct {
   const char *shape, *result, *rounding, *calibrate;
   tw_link_profile link;
+  tw_choice_words choices;
   int64_t seq, layers;
   double margin;
   bool no_guard, json, csv, verbose, force;
@@ -56,6 +58,9 @@ static const tw_option options[] = {
     {.name = "no-guard",
      .field = offsetof(settings, no_guard),
      .help = "do not count values out of bound; fewer keys, and a result that may be wrong without a word"},
+    {.group = "keys against rounds", .common = &tw_option_maximum_groups, .field = offsetof(settings, choices.maximum)},
+    {.common = &tw_option_node_arity, .field = offsetof(settings, choices.arity)},
+    {.common = &tw_option_window_levels, .field = offsetof(settings, choices.levels)},
     {.group = "without a model", .common = &tw_option_shape, .field = offsetof(settings, shape)},
     {.name = "layers",
      .kind = TW_OPTION_INTEGER,
@@ -303,7 +308,9 @@ static tw_status make_plan(const tw_model_config *config, const settings *s, con
   TW_TRY(tw_rounding_parse(s->rounding, &rounding));
   if (s->result) TW_TRY(tw_output_parse(s->result, &output));
   bool guard = !s->no_guard && !s->shape;  // a shape's costs are compared with others' that do not count
-  return tw_plan_make(config, (int)s->seq, rounding, output, guard, &(tw_model_bounds){bounds, all->head}, plan);
+  tw_plan_request request = {(int)s->seq, rounding, output, guard, {0}};
+  TW_TRY(tw_choices_of(&s->choices, config, &request));
+  return tw_plan_make(config, &request, &(tw_model_bounds){bounds, all->head}, plan);
 }
 
 // A folder's own pooling is not left without a word.

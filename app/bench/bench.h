@@ -2,12 +2,13 @@
 #ifndef TW_BENCH_H
 #define TW_BENCH_H
 
-#include "app/options.h"
+#include "app/choices.h"
 #include "jobs/parties/hardware.h"
 
 // Of all workloads; each has options for some.
 typedef struct {
   tw_party_words party;
+  tw_choice_words choices;
   const char *model, *keys;  // model: a shape's name
   int64_t seq, repeat, layers, batch, coalesce;
   bool json, csv, verbose, compare_overlap, guard;

@@ -9,6 +9,7 @@
 #include "app/secrets.h"
 #include "base/clock.h"
 #include "base/memory.h"
+#include "jobs/models/import.h"
 
 enum { WARM_UP = 1, PASSES = 2 };
 
@@ -78,14 +79,17 @@ static tw_status check_room(const tw_bench_point *p, const tw_bench_job_options 
 
 // Everything derives from a number that party 0 draws.
 static tw_status create_job(tw_bench_point *p, bool careful, uint64_t number) {
+  tw_model_config config;
+  tw_plan_request plan = {.seq = (int)p->s->seq, .guard = p->s->guard};
   TW_TRY(choose(p));
+  TW_TRY(tw_shape_config(p->s->model, &config));
+  TW_TRY(tw_choices_of(&p->s->choices, &config, &plan));
   tw_bench_job_options o = {.shape = p->s->model,
                             .layers = (int)p->s->layers,
-                            .seq = (int)p->s->seq,
                             .batch = (int)p->s->batch,
                             .repeat = (p->s->compare_overlap ? PASSES : 1) * ((int)p->s->repeat + WARM_UP),
                             .party = p->parties->channel->party,
-                            .guard = p->s->guard,
+                            .plan = plan,
                             .device = p->hardware.device,
                             .keys = p->keys,
                             .number = number};

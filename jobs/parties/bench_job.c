@@ -61,25 +61,25 @@ static uint64_t random_word(const tw_bench_job *r, const char *label, uint64_t i
 
 // Tokens drawn from the number, embedded by the synthetic client; every sequence fills its length.
 static tw_status make_input(tw_bench_job *r) {
-  size_t n = (size_t)r->o.batch * (size_t)r->o.seq;
+  size_t n = (size_t)r->o.batch * (size_t)r->o.plan.seq;
   void *memory;
   TW_TRY(tw_alloc(sizeof(int) * n, &memory));
   int *ids = memory;
   TW_TRY(tw_alloc(sizeof(int) * (size_t)r->o.batch, &memory));
   r->lengths = memory;
-  for (int b = 0; b < r->o.batch; b++) r->lengths[b] = r->o.seq;
+  for (int b = 0; b < r->o.batch; b++) r->lengths[b] = r->o.plan.seq;
   for (size_t i = 0; i < n; i++) ids[i] = (int)(random_word(r, "token", i) % (uint64_t)r->client.config.vocab);
   TW_TRY(tw_alloc(sizeof(int *) * (size_t)r->o.batch, &memory));
   const int **rows = memory;
-  for (int b = 0; b < r->o.batch; b++) rows[b] = ids + (size_t)b * (size_t)r->o.seq;
-  tw_status status = tw_encode_ids(&r->client, rows, r->lengths, r->o.batch, r->o.seq, &r->input);
+  for (int b = 0; b < r->o.batch; b++) rows[b] = ids + (size_t)b * (size_t)r->o.plan.seq;
+  tw_status status = tw_encode_ids(&r->client, rows, r->lengths, r->o.batch, r->o.plan.seq, &r->input);
   tw_free(rows);
   tw_free(ids);
   return status;
 }
 
 static tw_status share_input(tw_bench_job *r) {
-  size_t n = (size_t)r->o.batch * (size_t)r->o.seq * (size_t)r->input.hidden;
+  size_t n = (size_t)r->o.batch * (size_t)r->o.plan.seq * (size_t)r->input.hidden;
   void *memory;
   tw_seed seed;
   TW_TRY(tw_alloc(8 * n, &memory));
@@ -96,7 +96,7 @@ static tw_status make_model(tw_bench_job *r) {
   tw_seed seeds[2];
   TW_TRY(tw_import_synthetic(r->o.shape, &r->model, &r->client));
   if (r->o.layers > 0 && r->o.layers < r->model.config.layers) tw_model_keep_layers(&r->model, r->o.layers);
-  TW_TRY(tw_plan_make(&r->model.config, r->o.seq, TW_DITHERED, TW_OUTPUT_TOKENS, r->o.guard, NULL, &r->plan));
+  TW_TRY(tw_plan_make(&r->model.config, &r->o.plan, NULL, &r->plan));
   for (int party = 0; party < 2; party++) tw_seed_test(&seeds[party], r->o.number, "model mask", (uint64_t)party);
   TW_TRY(tw_share_model_with(&r->model, seeds, r->shares, &r->dealer));
   tw_model_share_free(&r->shares[1 - r->o.party]);
@@ -174,7 +174,7 @@ tw_status tw_bench_job_forecast(const tw_bench_job_options *o, uint64_t *bytes) 
   tw_plan plan;
   TW_TRY(tw_shape_config(o->shape, &c));
   if (o->layers > 0 && o->layers < c.layers) c.layers = o->layers;
-  TW_TRY(tw_plan_make(&c, o->seq, TW_DITHERED, TW_OUTPUT_TOKENS, o->guard, NULL, &plan));
+  TW_TRY(tw_plan_make(&c, &o->plan, NULL, &plan));
   double hidden = c.hidden, weights = c.layers * hidden * (4 * hidden + 2 * (double)c.intermediate);
   double keys = (double)plan.program.slot_bytes[o->party] * o->batch;
   *bytes = (uint64_t)(bytes_per_weight * weights + 8 * hidden * (double)c.vocab + (1 + session_per_key) * keys);

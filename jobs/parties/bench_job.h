@@ -10,10 +10,10 @@
 typedef struct {
   const char *shape;  // as `import --shape`
   int layers;         // 0: the shape's own
-  int seq, batch, repeat, party;
+  int batch, repeat, party;
   uint64_t number;
   tw_device_kind device;  // that deals, and for which keys are placed; not AUTO
-  bool guard;             // the plan counts values out of bound
+  tw_plan_request plan;   // seq and guard, and what is chosen
   tw_key_location keys;   // FILE: in a folder of its own under $TMPDIR, removed on closing
 } tw_bench_job_options;
 

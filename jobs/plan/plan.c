@@ -76,6 +76,7 @@ static tw_status build_program(tw_plan *plan) {
   tw_builder_start(&b, &plan->program);
   b.faithful = plan->rounding == TW_FAITHFUL;
   b.guard = plan->shape.guard;
+  b.choices = plan->choices;
   int x = tw_build_input(&b, TW_INPUT_RING, TW_INPUT_SCALE, n);
   x = tw_open(&b, tw_reduce(&b, x, plan->rings[0].input));
   bool exact = plan->rounding == TW_FAITHFUL_OUTPUT && !tw_output_of_head(plan->output);
@@ -89,24 +90,34 @@ static tw_status build_program(tw_plan *plan) {
   return TW_OK;
 }
 
-tw_status tw_plan_shape(tw_plan *plan, const tw_model_config *config, int seq, tw_rounding rounding, tw_output output,
-                        bool guard) {
+static tw_status check_choices(const tw_choices *c) {
+  for (int i = 0; i < TW_MOST_LEVELS; i++)
+    if (c->maximum[i] != 0 && (c->maximum[i] < 2 || c->maximum[i] > TW_LARGEST_GROUP))
+      return tw_fail(TW_ERR_USAGE, "groups of %d members for a row maximum; a group has 2 to %d", c->maximum[i],
+                     TW_LARGEST_GROUP);
+  return TW_OK;
+}
+
+tw_status tw_plan_shape(tw_plan *plan, const tw_model_config *config, const tw_plan_request *request) {
   memset(plan, 0, sizeof *plan);
+  int seq = request->seq;
+  TW_TRY(check_choices(&request->choices));
   int longest = config->max_positions < TW_MOST_TOKENS ? config->max_positions : TW_MOST_TOKENS;
   if (seq < 1 || seq > longest)
     return tw_fail(TW_ERR_USAGE, "sequence length %d: this model takes 1 to %d tokens; choose another --seq", seq,
                    longest);
-  TW_TRY(tw_config_allows_output(config, output));
+  TW_TRY(tw_config_allows_output(config, request->output));
   plan->architecture = tw_architecture_by_name(config->architecture);
   if (!plan->architecture) return tw_fail(TW_ERR_FORMAT, "architecture '%s' is unknown", config->architecture);
   plan->shape.config = *config;
   plan->shape.seq = seq;
-  plan->shape.guard = guard;
+  plan->shape.guard = request->guard;
   plan->shape.activation = tw_spec_by_name(config->activation);
   if (!plan->shape.activation) return tw_fail(TW_ERR_FORMAT, "activation '%s' has no spec", config->activation);
   plan->shape.reciprocal = tw_spec_reciprocal(seq);
-  plan->rounding = rounding;
-  plan->output = output;
+  plan->rounding = request->rounding;
+  plan->output = request->output;
+  plan->choices = request->choices;
   plan->bounds = calloc((size_t)config->layers, sizeof(tw_bounds));
   plan->rings = calloc((size_t)config->layers, sizeof(tw_rings));
   return plan->bounds && plan->rings ? TW_OK : tw_fail(TW_ERR_MEMORY, "out of memory for a plan");
@@ -127,9 +138,9 @@ tw_status tw_plan_complete(tw_plan *plan) {
   return build_program(plan);
 }
 
-tw_status tw_plan_make(const tw_model_config *config, int seq, tw_rounding rounding, tw_output output, bool guard,
-                       const tw_model_bounds *bounds, tw_plan *out) {
-  tw_status status = tw_plan_shape(out, config, seq, rounding, output, guard);
+tw_status tw_plan_make(const tw_model_config *config, const tw_plan_request *request, const tw_model_bounds *bounds,
+                       tw_plan *out) {
+  tw_status status = tw_plan_shape(out, config, request);
   for (int layer = 0; status == TW_OK && layer < config->layers; layer++)
     out->bounds[layer] = bounds ? bounds->layers[layer] : out->architecture->default_bounds();
   out->head_bounds = bounds ? bounds->head : tw_head_default_bounds();

@@ -16,6 +16,7 @@ typedef struct {
   tw_layer_shape shape;
   tw_rounding rounding;
   tw_output output;
+  tw_choices choices;
   tw_bounds *bounds;  // per layer
   tw_rings *rings;
   tw_head_bounds head_bounds;  // where the output is the head's
@@ -35,10 +36,19 @@ typedef struct {
   tw_head_bounds head;
 } tw_model_bounds;
 
+// What is asked of a plan beside the model.
+typedef struct {
+  int seq;
+  tw_rounding rounding;
+  tw_output output;
+  bool guard;  // the program counts values of declared wires out of bound
+  tw_choices choices;
+} tw_plan_request;
+
 // bounds: NULL for the defaults. TW_ERR_RANGE names a tensor that fits no ring, TW_ERR_USAGE an output of a head that
-// the model does not have. guard: the program counts values of declared wires out of bound.
-tw_status tw_plan_make(const tw_model_config *config, int seq, tw_rounding rounding, tw_output output, bool guard,
-                       const tw_model_bounds *bounds, tw_plan *out);
+// the model does not have, or groups of a row maximum that there are not.
+tw_status tw_plan_make(const tw_model_config *config, const tw_plan_request *request, const tw_model_bounds *bounds,
+                       tw_plan *out);
 // A model whose gamma or beta is beyond a layer's bounds needs another plan: TW_ERR_MISMATCH.
 tw_status tw_plan_allows_norms(const tw_plan *plan, double weight, double bias);
 void tw_plan_free(tw_plan *plan);

@@ -113,14 +113,21 @@ static json_t *streams_json(const tw_program *p) {
   return streams;
 }
 
+static json_t *choices_json(const tw_choices *c) {
+  json_t *groups = json_array();
+  for (int i = 0; i < TW_MOST_LEVELS && c->maximum[i]; i++) json_array_append_new(groups, json_integer(c->maximum[i]));
+  return json_pack("{s:b, s:b, s:o}", "wide_nodes", c->wide_nodes, "flat_windows", c->flat_windows, "maximum", groups);
+}
+
 static json_t *plan_json(const tw_plan *plan) {
   char created[32];
   tw_host_time(created, sizeof created);
-  return json_pack("{s:s, s:i, s:s, s:s, s:s, s:o, s:i, s:s, s:s, s:b, s:o, s:o, s:o, s:o, s:o}", "format", format_name,
+  return json_pack("{s:s, s:i, s:s, s:s, s:s, s:o, s:i, s:s, s:s, s:b, s:o, s:o, s:o, s:o, s:o, s:o}", "format", format_name,
                    "version", TW_FORMAT_VERSION, "software", "twain " TWAIN_VERSION, "created", created, "digest",
                    plan->digest.hex, "model", model_json(&plan->shape.config), "seq", plan->shape.seq, "output",
                    tw_output_name(plan->output), "rounding", tw_rounding_name(plan->rounding), "guard",
-                   plan->shape.guard, "layers", layers_json(plan), "head", head_json(plan), "costs",
+                   plan->shape.guard, "choices", choices_json(&plan->choices), "layers", layers_json(plan), "head",
+                   head_json(plan), "costs",
                    costs_json(&plan->program), "tables", tables_json(plan), "streams", streams_json(&plan->program));
 }
 
@@ -271,22 +278,36 @@ static tw_status read_model(const char *path, const json_t *root, tw_model_confi
   return tw_model_config_check(path, c);
 }
 
+static tw_status read_choices(const char *path, const json_t *root, tw_choices *c) {
+  json_t *choices, *groups;
+  TW_TRY(member(path, root, "", "choices", JSON_OBJECT, &choices));
+  TW_TRY(get_bool(path, choices, "choices", "wide_nodes", &c->wide_nodes));
+  TW_TRY(get_bool(path, choices, "choices", "flat_windows", &c->flat_windows));
+  TW_TRY(member(path, choices, "choices", "maximum", JSON_ARRAY, &groups));
+  size_t n = json_array_size(groups);
+  if (n > TW_MOST_LEVELS) return wrong(path, "choices.maximum has %zu entries; at most %d", n, TW_MOST_LEVELS);
+  for (size_t i = 0; i < n; i++) {
+    json_int_t group = json_integer_value(json_array_get(groups, i));
+    if (group < 2 || group > TW_LARGEST_GROUP)
+      return wrong(path, "choices.maximum[%zu] is no integer from 2 to %d", i, TW_LARGEST_GROUP);
+    c->maximum[i] = (int)group;
+  }
+  return TW_OK;
+}
+
 static tw_status read_shape(const char *path, const json_t *root, tw_plan *plan) {
   tw_model_config config;
-  int seq = 0;
-  char rounding_text[32], output_text[32];
-  tw_rounding rounding;
-  tw_output output;
-  bool guard;
+  tw_plan_request r = {0};
+  char rounding[32], output[32];
   TW_TRY(read_model(path, root, &config));
-  TW_TRY(get_int(path, root, "", "seq", 1, 1 << 20, &seq));
-  TW_TRY(get_text(path, root, "", "rounding", rounding_text, sizeof rounding_text));
-  TW_TRY(get_text(path, root, "", "output", output_text, sizeof output_text));
-  TW_TRY(get_bool(path, root, "", "guard", &guard));
-  if (tw_rounding_parse(rounding_text, &rounding) != TW_OK)
-    return wrong(path, "rounding '%s' is unknown", rounding_text);
-  if (tw_output_parse(output_text, &output) != TW_OK) return wrong(path, "output '%s' is unknown", output_text);
-  if (tw_plan_shape(plan, &config, seq, rounding, output, guard) != TW_OK) return tw_fail_in(TW_ERR_FORMAT, "%s", path);
+  TW_TRY(get_int(path, root, "", "seq", 1, 1 << 20, &r.seq));
+  TW_TRY(get_text(path, root, "", "rounding", rounding, sizeof rounding));
+  TW_TRY(get_text(path, root, "", "output", output, sizeof output));
+  TW_TRY(get_bool(path, root, "", "guard", &r.guard));
+  TW_TRY(read_choices(path, root, &r.choices));
+  if (tw_rounding_parse(rounding, &r.rounding) != TW_OK) return wrong(path, "rounding '%s' is unknown", rounding);
+  if (tw_output_parse(output, &r.output) != TW_OK) return wrong(path, "output '%s' is unknown", output);
+  if (tw_plan_shape(plan, &config, &r) != TW_OK) return tw_fail_in(TW_ERR_FORMAT, "%s", path);
   return TW_OK;
 }
 

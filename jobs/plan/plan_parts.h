@@ -11,8 +11,7 @@ enum { TW_PLAN_SPECS = 5 };
 int tw_plan_specs(const tw_plan *plan, const tw_spec *specs[TW_PLAN_SPECS]);
 
 // Everything but bounds, rings and tables, checked; arrays allocated.
-tw_status tw_plan_shape(tw_plan *plan, const tw_model_config *config, int seq, tw_rounding rounding, tw_output output,
-                        bool guard);
+tw_status tw_plan_shape(tw_plan *plan, const tw_model_config *config, const tw_plan_request *request);
 // Rings from bounds, then the program; the tables are there already.
 tw_status tw_plan_complete(tw_plan *plan);
 

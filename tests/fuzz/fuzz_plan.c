@@ -15,7 +15,10 @@ void fuzz_seeds(void) {
     char name[16];
     snprintf(name, sizeof name, "plan%d", i);
     fuzz_must(tw_shape_config(shapes[i], &config) == TW_OK, "a shape");
-    fuzz_must(tw_plan_make(&config, 2 + i, (tw_rounding)i, (tw_output)i, i == 1, NULL, &plan) == TW_OK, "a plan");
+    fuzz_must(tw_plan_make(&config,
+                           &(tw_plan_request){2 + i, (tw_rounding)i, (tw_output)i, i == 1, {.maximum = {2 * i, 3 * i}}},
+                           NULL, &plan) == TW_OK,
+              "a plan");
     fuzz_remove("seed");
     fuzz_must(tw_plan_write(fuzz_path("seed"), &plan) == TW_OK, "its file");
     fuzz_seed_file(name, fuzz_path("seed"));

@@ -270,7 +270,7 @@ static void start_whole(whole *t, int seq, bool guard, const made *m) {
   tw_client_free(&client);
   t->model.config.max_positions = 512;
   set_biases(&t->model, m);
-  CU_ASSERT_EQUAL_FATAL(tw_plan_make(&t->model.config, seq, TW_DITHERED, TW_OUTPUT_TOKENS, guard, NULL, &t->plan),
+  CU_ASSERT_EQUAL_FATAL(tw_plan_make(&t->model.config, &(tw_plan_request){.seq = seq, .guard = guard}, NULL, &t->plan),
                         TW_OK);
   size_t n = (size_t)seq * WIDE;
   t->x = calloc(n, sizeof *t->x);

@@ -91,8 +91,9 @@ static uint64_t run_case(const layer_case *c) {
   if (c->activation) snprintf(model.config.activation, sizeof model.config.activation, "%s", c->activation);
   model.config.causal = c->causal;
   if (c->head.kind) add_head(&c->head, &model);
-  CU_ASSERT_EQUAL_FATAL(tw_plan_make(&model.config, c->seq, c->rounding, output_of(c), c->head.kind, NULL, &plan),
-                        TW_OK);
+  tw_plan_request request = {
+      .seq = c->seq, .rounding = c->rounding, .output = output_of(c), .guard = c->head.kind != TW_HEAD_NONE};
+  CU_ASSERT_EQUAL_FATAL(tw_plan_make(&model.config, &request, NULL, &plan), TW_OK);
   size_t n = (size_t)c->batch * (size_t)c->seq * (size_t)model.config.hidden;
   double *x = calloc(n, sizeof *x);
   uint64_t *fixed = calloc(n, sizeof *fixed), **weights;

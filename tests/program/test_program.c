@@ -15,9 +15,14 @@ static tw_plan random_plan(void) {
   tw_model_config config;
   tw_plan plan;
   CU_ASSERT_EQUAL_FATAL(tw_shape_config("2x16x2x24", &config), TW_OK);
-  CU_ASSERT_EQUAL_FATAL(tw_plan_make(&config, 2 + (int)randombytes_uniform(9), (tw_rounding)randombytes_uniform(3),
-                                     (tw_output)randombytes_uniform(3), randombytes_uniform(2), NULL, &plan),
-                        TW_OK);
+  tw_plan_request request = {.seq = 2 + (int)randombytes_uniform(9),
+                             .rounding = (tw_rounding)randombytes_uniform(3),
+                             .output = (tw_output)randombytes_uniform(3),
+                             .guard = randombytes_uniform(2),
+                             .choices = {.wide_nodes = randombytes_uniform(2),
+                                         .flat_windows = randombytes_uniform(2),
+                                         .maximum = {2 + (int)randombytes_uniform(8), 3}}};
+  CU_ASSERT_EQUAL_FATAL(tw_plan_make(&config, &request, NULL, &plan), TW_OK);
   return plan;
 }
 

@@ -222,7 +222,7 @@ static void open_stage(stage *st, const char *shape, bool causal, int seq, int b
   memset(st, 0, sizeof *st);
   CU_ASSERT_EQUAL_FATAL(tw_shape_config(shape, &config), TW_OK);
   config.pre_norm = config.causal = causal;
-  CU_ASSERT_EQUAL_FATAL(tw_plan_make(&config, seq, TW_DITHERED, TW_OUTPUT_TOKENS, false, NULL, &st->plan), TW_OK);
+  CU_ASSERT_EQUAL_FATAL(tw_plan_make(&config, &(tw_plan_request){.seq = seq}, NULL, &st->plan), TW_OK);
   st->rows = calloc(TENSORS, sizeof *st->rows);
   st->cols = calloc(TENSORS, sizeof *st->cols);
   st->values = calloc(TENSORS, sizeof *st->values);

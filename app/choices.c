@@ -1,0 +1,55 @@
+#include "app/choices.h"
+
+#include <stdlib.h>
+
+#include "jobs/plan/choices.h"
+
+const tw_option tw_option_maximum_groups = {
+    .name = "maximum-groups",
+    .kind = TW_OPTION_TEXT,
+    .value = "G,G,..",
+    .help =
+        "members of a group at every level of a row maximum, e.g. 7,19 (few rounds) or 2,5,13 (few keys); what is "
+        "left over counts in groups of 8 (not given: what takes least on one host)"};
+const tw_option tw_option_node_arity = {
+    .name = "node-arity",
+    .kind = TW_OPTION_INTEGER,
+    .value = "N",
+    .help =
+        "digits that one node of a comparison joins at most: 4, or 8 for comparisons of 17 to 32 bits, which take a "
+        "round less and more keys (not given: what takes least on one host)",
+    .low = 4,
+    .high = 8};
+const tw_option tw_option_window_levels = {
+    .name = "window-levels",
+    .kind = TW_OPTION_INTEGER,
+    .value = "N",
+    .help =
+        "levels of a window's test: 2, or 1, which takes a round less and more keys (not given: what takes least on "
+        "one host)",
+    .low = 1,
+    .high = 2};
+
+static tw_status parse_groups(const char *text, int groups[TW_MOST_LEVELS]) {
+  const char *at = text;
+  for (int i = 0; i < TW_MOST_LEVELS; i++) {
+    char *end;
+    long group = strtol(at, &end, 10);
+    if (end == at || group < 2 || group > TW_LARGEST_GROUP || (*end && *end != ',')) break;
+    groups[i] = (int)group;
+    if (!*end) return TW_OK;
+    at = end + 1;
+  }
+  return tw_fail(TW_ERR_USAGE, "--maximum-groups %s: give up to %d numbers from 2 to %d with commas between", text,
+                 TW_MOST_LEVELS, TW_LARGEST_GROUP);
+}
+
+tw_status tw_choices_of(const tw_choice_words *words, const tw_model_config *config, tw_plan_request *request) {
+  tw_made made = {words->arity >= 0, words->levels >= 0, words->maximum != NULL};
+  if (words->arity >= 0 && words->arity != 4 && words->arity != 8)
+    return tw_fail(TW_ERR_USAGE, "--node-arity is 4 or 8, not %d", (int)words->arity);
+  if (words->maximum) TW_TRY(parse_groups(words->maximum, request->choices.maximum));
+  request->choices.wide_nodes = words->arity == 8;
+  request->choices.flat_windows = words->levels == 1;
+  return tw_choices_find(config, request, &made, &tw_place_one_host, &request->choices);
+}

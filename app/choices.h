@@ -1,0 +1,19 @@
+// The command line's words for what a plan chooses between keys and rounds (jobs/plan/choices.h).
+#ifndef TW_APP_CHOICES_H
+#define TW_APP_CHOICES_H
+
+#include "app/options.h"
+#include "jobs/plan/plan.h"
+
+typedef struct {
+  const char *maximum;    // "7,19"; NULL: not said
+  int64_t arity, levels;  // -1: not said
+} tw_choice_words;
+
+extern const tw_option tw_option_maximum_groups;                       // const char *
+extern const tw_option tw_option_node_arity, tw_option_window_levels;  // int64_t
+
+// request->choices from the words, and where they say nothing what takes least on one host. TW_ERR_USAGE.
+tw_status tw_choices_of(const tw_choice_words *words, const tw_model_config *config, tw_plan_request *request);
+
+#endif

@@ -7,7 +7,7 @@
 const tw_option tw_option_maximum_groups = {
     .name = "maximum-groups",
     .kind = TW_OPTION_TEXT,
-    .value = "G,G,..",
+    .value = "GROUPS",
     .help =
         "members of a group at every level of a row maximum, e.g. 7,19 (few rounds) or 2,5,13 (few keys); what is "
         "left over counts in groups of 8 (not given: what takes least on one host)"};

@@ -191,7 +191,10 @@ static void print_plan(const tw_plan *plan, const bounds *measured, const tw_cos
   print_head(&(layer_table){plan, measured});
   putchar('\n');
   tw_costs_print(costs, s->verbose ? TW_BY_LAYER_AND_GATE : TW_BY_STEP);
-  printf("\nkeys: %s a party and inference; sent: %s a party; rounds: %llu\n",
+  char choices[TW_CHOICES_TEXT];
+  tw_choices_text(&plan->choices, choices);
+  printf("\nchosen: %s\n", choices);
+  printf("keys: %s a party and inference; sent: %s a party; rounds: %llu\n",
          tw_text_bytes((double)costs->correction_bytes), tw_text_bytes((double)costs->sent_bytes),
          (unsigned long long)costs->rounds);
   printf("messages take at least %s over a link of %g us one way and %g Gbit/s\ndigest: %s\n",

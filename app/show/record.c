@@ -29,7 +29,7 @@ static const char *const fields[] = {
     "prepare", "probe_latency_ns", "probe_bytes_per_second",
     // the work
     "name", "party", "model", "layers", "hidden", "heads", "intermediate", "tokens", "batch", "lengths", "result",
-    "rounding", "guard", "bounds_assumed", "keys", "test_keys", "run_id", "model_id", "key_id", "input_id",
+    "rounding", "choices", "guard", "bounds_assumed", "keys", "test_keys", "run_id", "model_id", "key_id", "input_id",
     "plan_digest", "slots", "transcript",
     // costs, of one party and the whole batch
     "key_bytes", "sent_bytes", "sent_wire_bytes", "rounds", "key_read_bytes", "key_wait_ns", "open_flushes_demand",
@@ -222,6 +222,9 @@ void tw_record_plan(json_t *r, const tw_plan *plan) {
   tw_record_integer(r, "tokens", plan->shape.seq);
   tw_record_text(r, "result", tw_output_name(plan->output));
   tw_record_text(r, "rounding", tw_rounding_name(plan->rounding));
+  char choices[TW_CHOICES_TEXT];
+  tw_choices_text(&plan->choices, choices);
+  tw_record_text(r, "choices", choices);
   tw_record_flag(r, "guard", plan->shape.guard);
   tw_record_text(r, "plan_digest", plan->digest.hex);
 }

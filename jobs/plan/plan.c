@@ -90,6 +90,14 @@ static tw_status build_program(tw_plan *plan) {
   return TW_OK;
 }
 
+void tw_choices_text(const tw_choices *c, char text[TW_CHOICES_TEXT]) {
+  int used = snprintf(text, TW_CHOICES_TEXT, "groups %d", c->maximum[0] ? c->maximum[0] : 8);
+  for (int i = 1; i < TW_MOST_LEVELS && c->maximum[i]; i++)
+    used += snprintf(text + used, TW_CHOICES_TEXT - (size_t)used, ",%d", c->maximum[i]);
+  snprintf(text + used, TW_CHOICES_TEXT - (size_t)used, ", nodes of %d, windows in %d level%s", c->wide_nodes ? 8 : 4,
+           c->flat_windows ? 1 : 2, c->flat_windows ? "" : "s");
+}
+
 static tw_status check_choices(const tw_choices *c) {
   for (int i = 0; i < TW_MOST_LEVELS; i++)
     if (c->maximum[i] != 0 && (c->maximum[i] < 2 || c->maximum[i] > TW_LARGEST_GROUP))

@@ -27,6 +27,10 @@ typedef struct {
   tw_digest digest;
 } tw_plan;
 
+// "groups 3,6,8, nodes of 4, windows in 2 levels"; room for TW_CHOICES_TEXT bytes.
+enum { TW_CHOICES_TEXT = 96 };
+void tw_choices_text(const tw_choices *c, char text[TW_CHOICES_TEXT]);
+
 const char *tw_rounding_name(tw_rounding r);
 tw_status tw_rounding_parse(const char *text, tw_rounding *out);
 

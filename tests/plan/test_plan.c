@@ -172,11 +172,11 @@ static void test_changed_tables(void) {
   json_t *plan = fresh_plan(), *entry = json_array_get(json_object_get(plan, "tables"), 0);
   json_array_set_new(json_object_get(entry, "values"), 7,
                      json_integer((json_int_t)1 << 40));  // gelu's ring has 24 bits
-  refuses(plan, TW_ERR_FORMAT, "table gelu.A, value 7");
+  refuses(plan, TW_ERR_FORMAT, "table gelu.base, value 7");
   plan = fresh_plan();
   entry = json_array_get(json_object_get(plan, "tables"), 3);
   json_array_remove(json_object_get(entry, "values"), 0);
-  refuses(plan, TW_ERR_FORMAT, "table exp.B has");
+  refuses(plan, TW_ERR_FORMAT, "table exp.slope has");
   plan = fresh_plan();
   json_array_remove(json_object_get(plan, "tables"), 2);
   refuses(plan, TW_ERR_FORMAT, "tables has 7");

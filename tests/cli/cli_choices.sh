@@ -1,0 +1,46 @@
+# What a plan chooses between keys and rounds: any choice gives the emulator's values and costs what the plan says, the
+# choices are in the plan's digest, and what is said is what is chosen.
+source "$SOURCE_DIR/tests/cli/cli.bash"
+
+"$TWAIN" import --shape 1x24x3x40 -o n -q
+"$TWAIN" share n -q
+"$TWAIN" ledger --new L -q
+digests=
+for choice in '2,5,4 4 2' '8,8 8 1' '3,14 8 2' '26,2 4 1'; do
+  read -r groups arity levels <<<"$choice"
+  expect 0 "chosen: groups $groups, nodes of $arity, windows in $levels level" "$TWAIN" plan n --seq 40 --force --no-guard \
+    --maximum-groups "$groups" --node-arity "$arity" --window-levels "$levels"
+  digests="$digests $(json n.plan.json 'j["digest"]')"
+  rounds=$("$TWAIN" plan --shape 1x24x3x40 --seq 40 --maximum-groups "$groups" --node-arity "$arity" --window-levels "$levels" | sed -n 's/.*rounds: //p')
+  "$TWAIN" deal n -n 2 --test-seed 7 -q --force
+  "$TWAIN" encode n 'a few words of text' 'one' -q --force
+  "$TWAIN" share n --input -q --force
+  expect_run 0 '' n --ledger L -q --force --allow-test-keys
+  "$TWAIN" reveal n -q --force
+  "$TWAIN" check n --exact --test-seed 7 -q || fail "groups $groups: not the emulator's values"
+  said=$("$TWAIN" report n --json >report.json; json report.json 'j["rounds"] if isinstance(j, dict) else j[0]["rounds"]')
+  [ "$said" = "$rounds" ] || fail "groups $groups: $said rounds in the report, $rounds in the plan"
+done
+[ "$(printf '%s\n' $digests | sort -u | wc -l)" = 4 ] || fail "plans of different choices have one digest"
+
+# not said: what takes least, with no more than any of these
+"$TWAIN" plan --shape 1x24x3x40 --seq 40 >least
+grep -qE '^chosen: groups [0-9,]+, nodes of [48], windows in [12] level' least || fail "the choice is not told"
+
+expect 2 'maximum-groups 1,2: give up to 6 numbers from 2 to 26' "$TWAIN" plan n --seq 40 --force --maximum-groups 1,2
+expect 2 'maximum-groups 7,: give' "$TWAIN" plan n --seq 40 --force --maximum-groups 7,
+expect 2 'maximum-groups 27: give' "$TWAIN" plan n --seq 40 --force --maximum-groups 27
+expect 2 'node-arity is 4 or 8' "$TWAIN" plan n --seq 40 --force --node-arity 5
+expect 2 'window-levels' "$TWAIN" plan n --seq 40 --force --window-levels 3
+python3 - <<'PY'
+import json
+plan = json.load(open("n.plan.json"))
+plan["choices"]["maximum"] = [1]
+json.dump(plan, open("bad.plan.json", "w"))
+plan["choices"]["maximum"] = [2, 3]
+json.dump(plan, open("other.plan.json", "w"))
+PY
+cp n.model.dealer.h5 bad.model.dealer.h5
+cp n.model.dealer.h5 other.model.dealer.h5
+expect 4 'bad.plan.json: choices.maximum\[0\] is no integer from 2 to 26' "$TWAIN" deal bad
+expect 5 'other.plan.json.*digest' "$TWAIN" deal other

@@ -122,13 +122,13 @@ static json_t *choices_json(const tw_choices *c) {
 static json_t *plan_json(const tw_plan *plan) {
   char created[32];
   tw_host_time(created, sizeof created);
-  return json_pack("{s:s, s:i, s:s, s:s, s:s, s:o, s:i, s:s, s:s, s:b, s:o, s:o, s:o, s:o, s:o, s:o}", "format", format_name,
-                   "version", TW_FORMAT_VERSION, "software", "twain " TWAIN_VERSION, "created", created, "digest",
-                   plan->digest.hex, "model", model_json(&plan->shape.config), "seq", plan->shape.seq, "output",
-                   tw_output_name(plan->output), "rounding", tw_rounding_name(plan->rounding), "guard",
+  return json_pack("{s:s, s:i, s:s, s:s, s:s, s:o, s:i, s:s, s:s, s:b, s:o, s:o, s:o, s:o, s:o, s:o}", "format",
+                   format_name, "version", TW_FORMAT_VERSION, "software", "twain " TWAIN_VERSION, "created", created,
+                   "digest", plan->digest.hex, "model", model_json(&plan->shape.config), "seq", plan->shape.seq,
+                   "output", tw_output_name(plan->output), "rounding", tw_rounding_name(plan->rounding), "guard",
                    plan->shape.guard, "choices", choices_json(&plan->choices), "layers", layers_json(plan), "head",
-                   head_json(plan), "costs",
-                   costs_json(&plan->program), "tables", tables_json(plan), "streams", streams_json(&plan->program));
+                   head_json(plan), "costs", costs_json(&plan->program), "tables", tables_json(plan), "streams",
+                   streams_json(&plan->program));
 }
 
 // One line a key, and in arrays one line an element: readable, and small.

@@ -111,6 +111,7 @@ static int selection(tw_builder *b, int x) {
   return tw_open(b, tw_combine(b, 1, both, 1, tw_bit_constants(b, bits, 0, 1, &five, 36, 0), false));
 }
 static int maximum(tw_builder *b, int x) {
+  b->choices.maximum[0] = 14;  // the last product of wins is the selection's
   return tw_row_maximum(b, part(b, x, 0, 14), 5, (tw_tokens){5, 14, 9, false});
 }
 static int dead_keys(tw_builder *b, int x) {

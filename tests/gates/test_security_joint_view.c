@@ -300,6 +300,12 @@ static int selected(tw_builder *b, int x) {
 static int selected_extended(tw_builder *b, int x) {
   return tw_open(b, tw_reduce(b, tw_select(b, bit_of(b, x, 0), 0, 1, wire(b, x, 1, 3), 4), 1));
 }
+// Two opened bits and a wire; the bits are [x = 0] and [x = 1].
+static int chosen(tw_builder *b, int x) {
+  tw_digits d = tw_deal_digits(b, wire(b, x, 0, 1), 0, (const int[]){1}, 1, false, -1);
+  tw_leaf leaf[2] = {{0, 0, TW_LEAF_EQ}, {1, 0, TW_LEAF_EQ}};
+  return tw_open(b, tw_choose(b, tw_open(b, tw_leaves(b, &d, leaf, 2)), 2, wire(b, x, 1, 1)));
+}
 static int bit_constant(tw_builder *b, int x) {
   static const int64_t five = 5;
   return tw_open(b, tw_bit_constants(b, bit_of(b, x, 0), 0, 1, &five, 4, 0));
@@ -364,6 +370,7 @@ GATE(in_window, 3, 1, in_window)
 GATE(multiplied_bits, 1, 3, multiplied_bits)
 GATE(selected, 3, 2, selected)
 GATE(selected_extended, 3, 2, selected_extended)
+GATE(chosen, 1, 2, chosen)
 GATE(bit_constant, 3, 1, bit_constant)
 GATE(guarded, 3, 1, guarded)
 GATE(row_maximum, 2, 2, row_maximum, .rows = true)
@@ -471,8 +478,8 @@ SUITE_MAIN("joint view", {"open", open_twice_view}, {"truncate", truncated_view}
            {"matmul", matrices_view}, {"one digit", compared_one_digit_view}, {"two digits", compared_two_digits_view},
            {"two thresholds", compared_two_thresholds_view}, {"window", in_window_view},
            {"products of bits", multiplied_bits_view}, {"select", selected_view},
-           {"select, extended", selected_extended_view}, {"bit constant", bit_constant_view}, {"guard", guarded_view},
-           {"row maximum", row_maximum_view}, {"lookup and piece", looked_up_view},
+           {"select, extended", selected_extended_view}, {"choose", chosen_view}, {"bit constant", bit_constant_view},
+           {"guard", guarded_view}, {"row maximum", row_maximum_view}, {"lookup and piece", looked_up_view},
            {"one wire, many gates", mixed_reads_view}, {"common correction", dealt_in_common_view},
            {"an unhidden common correction is found", unhidden_is_found},
            {"reused streams are found", reused_streams_are_found},

@@ -9,15 +9,15 @@ const tw_option tw_option_maximum_groups = {
     .kind = TW_OPTION_TEXT,
     .value = "GROUPS",
     .help =
-        "members of a group at every level of a row maximum, e.g. 7,19 (few rounds) or 2,5,13 (few keys); what is "
-        "left over counts in groups of 8 (not given: what takes least on one host)"};
+        "members of a group at every level of a row maximum: 7,19 for few rounds, 2,5,13 for few keys; what is left "
+        "counts in groups of 8 (not given: what takes least on one host)"};
 const tw_option tw_option_node_arity = {
     .name = "node-arity",
     .kind = TW_OPTION_INTEGER,
     .value = "N",
     .help =
-        "digits that one node of a comparison joins at most: 4, or 8 for comparisons of 17 to 32 bits, which take a "
-        "round less and more keys (not given: what takes least on one host)",
+        "digits that one node of a comparison joins at most: 4, or 8, which saves a round of 17 to 32 bits and takes "
+        "more keys (not given: what takes least on one host)",
     .low = 4,
     .high = 8};
 const tw_option tw_option_window_levels = {

@@ -43,7 +43,7 @@ typedef enum {
 // ---- the process
 
 TWAIN_API int twain_abi(void);              // of the library; TWAIN_ABI is the program's
-TWAIN_API const char *twain_version(void);  // "0.1.0"
+TWAIN_API const char *twain_version(void);  // "0.2.0"
 // Of the last failure in this thread, "" when none; until the next failure.
 TWAIN_API const char *twain_message(void);
 

@@ -2,7 +2,8 @@
 # GPU runs that are recorded, and that lose a party half-way: the other must say so and end, and leave no result.
 #   tools/device_faults.sh TWAIN     both parties may share one GPU
 TWAIN=$(realpath "$1")
-source "$(dirname "$0")/../tests/cli/cli.bash"
+SOURCE_DIR=$(cd "$(dirname "$0")/.." && pwd)
+source "$SOURCE_DIR/tests/cli/cli.bash"
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1 OMPI_MCA_rmaps_base_oversubscribe=1 OMPI_MCA_hwloc_base_binding_policy=none

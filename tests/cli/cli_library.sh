@@ -23,7 +23,7 @@ mkdir by_cmake && cp "$SOURCE_DIR/examples/embed.c" by_cmake/
 cat >by_cmake/CMakeLists.txt <<'TEXT'
 cmake_minimum_required(VERSION 3.21)
 project(embed C)
-find_package(twain 0.1 REQUIRED)
+find_package(twain 0.2 REQUIRED)
 add_executable(embed embed.c)
 target_link_libraries(embed PRIVATE twain::twain)
 TEXT

@@ -145,6 +145,13 @@ static tw_status take(tw_text_reader *r, const tw_json_tokenizer *t) {
   return keep(r);
 }
 
+tw_status tw_byte_level_defaults(tw_text_reader *r) {
+  json_decref(r->defaults);
+  r->defaults = json_pack("{s:s, s:s, s:s, s:s, s:s}", "unk_token", "<unk>", "sep_token", "</s>", "pad_token", "<pad>",
+                          "cls_token", "<s>", "mask_token", "<mask>");
+  return r->defaults ? TW_OK : tw_fail(TW_ERR_MEMORY, "out of memory");
+}
+
 tw_status tw_byte_level_take(tw_text_reader *r, bool lower_first) {
   const char *frame;
   char where[512];
@@ -158,10 +165,7 @@ tw_status tw_byte_level_take(tw_text_reader *r, bool lower_first) {
   if (lower_first)
     return tw_fail(TW_ERR_FORMAT, "%s: do_lower_case of sentence-transformers is not supported with byte-pair encoding",
                    r->folder);
-  json_decref(r->defaults);
-  r->defaults = json_pack("{s:s, s:s, s:s, s:s}", "unk_token", "<unk>", "sep_token", "</s>", "pad_token", "<pad>",
-                          "cls_token", "<s>");
-  if (!r->defaults) return tw_fail(TW_ERR_MEMORY, "out of memory");
+  TW_TRY(tw_byte_level_defaults(r));
   TW_TRY(take_prefix_space(r));
   TW_TRY(tw_json_tokenizer_new(r->tokenizer, where, &t));
   tw_status status = take(r, t);

@@ -253,6 +253,7 @@ static tw_status read_rules(tw_text_reader *r, bool lower_first, char ***vocabul
   TW_TRY(tw_hf_object_read(r->folder, "special_tokens_map.json", false, &r->map));
   TW_TRY(tw_hf_object_read(r->folder, "added_tokens.json", false, &r->added));
   TW_TRY(tw_hf_object_read(r->folder, "tokenizer.json", false, &r->tokenizer));
+  if (!r->tokenizer) TW_TRY(tw_merges_txt_read(r));
   if (tw_is_byte_level(r->tokenizer)) {
     TW_TRY(tw_byte_level_take(r, lower_first));
     return take_sides(r);

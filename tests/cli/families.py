@@ -158,8 +158,13 @@ def write(name, folder):
     j = lambda file, x: open(os.path.join(folder, file), "w").write(json.dumps(x, indent=1))
     if config["model_type"] == "roberta":
         pieces, tokenizer = byte_tokenizer()
-        j("tokenizer.json", tokenizer)
-        j("tokenizer_config.json", dict(tokenizer_class="RobertaTokenizer", add_prefix_space=False))
+        if name == "roberta":
+            j("tokenizer.json", tokenizer)
+        else:  # as folders were before tokenizer.json
+            j("vocab.json", tokenizer["model"]["vocab"])
+            open(os.path.join(folder, "merges.txt"), "w").write("#version: 0.2\n" + "".join(m + "\n" for m in MERGES))
+        mask = dict(__type="AddedToken", content="<mask>", lstrip=True, rstrip=False, single_word=False, normalized=True)
+        j("tokenizer_config.json", dict(tokenizer_class="RobertaTokenizer", add_prefix_space=False, mask_token=mask))
     else:
         pieces = PIECES
         tokenizers = dict(bert="BertTokenizer", distilbert="DistilBertTokenizer", electra="ElectraTokenizer")

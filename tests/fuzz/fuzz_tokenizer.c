@@ -6,8 +6,14 @@
 #include "io/tokenizer.h"
 #include "tests/fuzz/fuzz.h"
 
-static const char *const files[] = {"vocab.txt",         "tokenizer_config.json", "special_tokens_map.json",
-                                    "added_tokens.json", "tokenizer.json",        "config.json"};
+static const char *const files[] = {"vocab.txt",
+                                    "tokenizer_config.json",
+                                    "special_tokens_map.json",
+                                    "added_tokens.json",
+                                    "tokenizer.json",
+                                    "config.json",
+                                    "vocab.json",
+                                    "merges.txt"};
 enum { FILES = sizeof files / sizeof *files, PIECES = 16 };
 
 #define PIECES_OF_SEEDS \
@@ -34,6 +40,11 @@ void fuzz_seeds(void) {
       "\"model\":{\"type\":\"WordPiece\",\"unk_token\":\"[UNK]\",\"continuing_subword_prefix\":\"##\","
       "\"max_input_chars_per_word\":100,\"vocab\":{\"[PAD]\":0,\"[UNK]\":1,\"[CLS]\":2,\"[SEP]\":3,\"the\":4,\"cat\":5,"
       "\"##s\":6}}}";
+  static const char merges[] =
+      "\0the "
+      "cats\0\0\0{\"tokenizer_class\":\"RobertaTokenizer\"}\0\0\0\0\0{\"<s>\":0,\"<pad>\":1,\"</s>\":2,\"<unk>\":3,"
+      "\"<mask>\":4,\"t\":5,\"h\":6,\"th\":7}\0#version: 0.2\nt h\n";
+  fuzz_seed("merges", merges, sizeof merges - 1);
   fuzz_seed("plain", plain, sizeof plain - 1);
   fuzz_seed("pair", pair, sizeof pair - 1);
   fuzz_seed("json", json, sizeof json - 1);

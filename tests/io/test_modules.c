@@ -83,7 +83,11 @@ static void lists_of_modules(void) {
        NULL,
        true},
       {{OLD "Transformer ", OLD "Pooling ./1_Pooling/", OLD "Dropout 2_Dropout"}, NULL, false},
-      {{OLD "Transformer ", OLD "Pooling 1_Pooling", OLD "Dense 2_Dense"}, "models.Dense is not supported", false},
+      {{OLD "Transformer ", OLD "Pooling 1_Pooling", OLD "LSTM 2_LSTM"}, "models.LSTM is not supported", false},
+      {{OLD "Transformer ", OLD "Dense 2_Dense", OLD "Pooling 1_Pooling"}, "Dense is supported once", false},
+      {{OLD "Transformer ", OLD "Pooling 1_Pooling", OLD "Normalize 2_Normalize", OLD "Dense 2_Dense"},
+       "before Normalize",
+       false},
       {{OLD "Transformer ", OLD "Pooling 1_Pooling", OLD "LayerNorm 2_LayerNorm"}, "LayerNorm is not supported", false},
       {{OLD "Transformer ", OLD "WeightedLayerPooling 1_Pooling"}, "WeightedLayerPooling is not supported", false},
       {{"custom_st.Transformer ", OLD "Pooling 1_Pooling"}, "custom_st.Transformer is not supported", false},
@@ -115,6 +119,29 @@ static void lists_of_modules(void) {
   forget();
   put("2_Normalize/config.json", "{\"module_input_name\": \"token_embeddings\"}");
   refused("module_input_name is not", "2_Normalize/config.json");
+}
+
+// What of Dense is not computed is refused; a sound one asks for its weights next.
+static void dense_configs(void) {
+  static const char *const cases[][2] = {
+      {"{\"out_features\": 4, \"use_residual\": true}", "use_residual is true"},
+      {"{\"out_features\": 4, \"bias\": false}", "bias is false"},
+      {"{\"out_features\": 0}", "out_features"},
+      {"{\"out_features\": 4, \"activation_function\": \"torch.nn.modules.activation.ELU\"}", "activation.ELU"},
+      {"{\"out_features\": 4, \"activation_function\": \"torch.nn.modules.activation.Tanh\", "
+       "\"module_input_name\": \"token_embeddings\"}",
+       "module_input_name is not"}};
+  fresh();
+  list_modules((const char *[]){OLD "Transformer ", OLD "Pooling 1_Pooling", OLD "Dense 2_Dense", NULL});
+  mkdir(in_folder("2_Dense"), 0700);
+  for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+    put("2_Dense/config.json", cases[i][0]);
+    refused(cases[i][1], "2_Dense/config.json");
+  }
+  put("2_Dense/config.json", "{\"out_features\": 4, \"activation_function\": \"torch.nn.modules.linear.Identity\"}");
+  CU_ASSERT_NOT_EQUAL(tw_import_folder_noting(scratch_folder(), false, &model, &client, &notes), TW_OK);
+  CU_ASSERT_TRUE(message_has("2_Dense") && message_has("safetensors"));
+  forget();
 }
 
 // Folders of the first versions have the encoder in a folder of its own.
@@ -214,11 +241,9 @@ static void lengths(void) {
 }
 
 int main(void) {
-  static const suite_test tests[] = {{"pooling modes", pooling_modes},
-                                     {"lists of modules", lists_of_modules},
-                                     {"encoder below", encoder_below},
-                                     {"prompts", prompts},
-                                     {"lengths", lengths}};
+  static const suite_test tests[] = {
+      {"pooling modes", pooling_modes}, {"Dense", dense_configs}, {"lists of modules", lists_of_modules},
+      {"encoder below", encoder_below}, {"prompts", prompts},     {"lengths", lengths}};
   if (scratch_open() != 0) return 2;
   int status = suite_run("modules", tests, sizeof tests / sizeof *tests);
   return scratch_close() != 0 ? 1 : status;

@@ -370,7 +370,7 @@ static tw_status run(const tw_call *call) {
   const char *name = call->count ? call->arguments[0] : NULL;
   tw_new_files places;
   tw_model_config config;
-  bounds measured = {NULL}, all = {NULL};
+  bounds measured = {0}, all = {0};
   tw_plan plan;
   TW_TRY(check_request(call));
   if (name) TW_TRY(tw_new_files_check(&places, name, suffix, 1, s->force));

@@ -58,16 +58,14 @@ static tw_status read_names(const char *path, const json_t *names, tw_labels *ou
 static tw_status read_problem(const char *path, const json_t *config, tw_labels *out) {
   const json_t *type = json_object_get(config, "problem_type");
   const char *text = json_string_value(type);
-  if (tw_hf_is_sigmoid(json_object_get(json_object_get(config, "sentence_transformers"), "activation_fn")) ||
-      tw_hf_is_sigmoid(json_object_get(config, "sbert_ce_default_activation_function")))
+  bool sigmoid = tw_hf_is_sigmoid(json_object_get(json_object_get(config, "sentence_transformers"), "activation_fn")) ||
+                 tw_hf_is_sigmoid(json_object_get(config, "sbert_ce_default_activation_function"));
+  bool unsaid = !type || json_is_null(type);
+  if (sigmoid || (text && strcmp(text, "multi_label_classification") == 0))
     out->problem = TW_MULTI_LABEL;
-  else if (!type || json_is_null(type))
-    out->problem = out->count == 1 ? TW_REGRESSION : TW_SINGLE_LABEL;
-  else if (text && strcmp(text, "regression") == 0)
+  else if ((unsaid && out->count == 1) || (text && strcmp(text, "regression") == 0))
     out->problem = TW_REGRESSION;
-  else if (text && strcmp(text, "multi_label_classification") == 0)
-    out->problem = TW_MULTI_LABEL;
-  else if (text && strcmp(text, "single_label_classification") == 0)
+  else if (unsaid || (text && strcmp(text, "single_label_classification") == 0))
     out->problem = TW_SINGLE_LABEL;
   else
     return tw_fail(TW_ERR_FORMAT, "%s: problem_type is %s, which is unknown", path, text ? text : "no text");

@@ -181,7 +181,8 @@ static tw_status prepend(const char *what, const tw_stretch *in, tw_stretches *o
   char *text = malloc(more + in->bytes + 1);
   if (!text) return out_of_memory();
   memcpy(text, what, more);
-  memcpy(text + more, in->text, in->bytes + 1);
+  memcpy(text + more, in->text, in->bytes);
+  text[more + in->bytes] = '\0';
   return tw_stretches_add(out, text, more + in->bytes, in->first);
 }
 

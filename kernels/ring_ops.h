@@ -354,7 +354,7 @@ TW_ELEMENT uint64_t tw_pool_at(const tw_pool_args *a, size_t row, size_t col) {
   size_t live = (size_t)tw_live_queries(a->live, row);
   uint64_t sum = 0;
   for (size_t i = 0; i < live; i++) sum += a->x[tw_at(tw_at(row, a->x_rows, i), a->cols, col)];
-  if (a->mean_bits) sum *= (((uint64_t)1 << a->mean_bits) + live / 2) / live;
+  if (a->mean_bits && live) sum *= (((uint64_t)1 << a->mean_bits) + live / 2) / live;
   return sum & a->ring;
 }
 

@@ -14,7 +14,7 @@ static char folder[64];
 static const char *seeds;
 
 // libhdf5 forgets a few hundred bytes when it meets a damaged file; what twain forgets has none of its frames.
-const char *__lsan_default_suppressions(void);
+__attribute__((visibility("default"))) const char *__lsan_default_suppressions(void);
 const char *__lsan_default_suppressions(void) { return "leak:libhdf5"; }
 
 static int remove_entry(const char *path, const struct stat *info, int type, struct FTW *place) {

@@ -13,6 +13,7 @@ typedef struct {
 extern const tw_option tw_option_maximum_groups;                       // const char *
 extern const tw_option tw_option_node_arity, tw_option_window_levels;  // int64_t
 
+static const tw_choice_words nothing_chosen = {NULL, -1, -1};
 // request->choices from the words, and where they say nothing what takes least on one host. TW_ERR_USAGE.
 tw_status tw_choices_of(const tw_choice_words *words, const tw_model_config *config, tw_plan_request *request);
 

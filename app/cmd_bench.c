@@ -22,7 +22,7 @@ const tw_option tw_bench_batch = {.name = "batch",
                                   .high = 1024};
 
 const tw_option tw_bench_guard = {
-    .name = "guard", .help = "the plan counts values out of bound, as `twain plan` makes it unless told otherwise"};
+    .name = "guard", .help = "the plan counts values out of bound, as `twain plan NAME` does unless told otherwise"};
 const tw_option tw_bench_keys = {
     .name = "keys",
     .kind = TW_OPTION_TEXT,

@@ -62,8 +62,8 @@ static void print_tables(const tw_ledger *ledger, const tw_ledger_key *keys, siz
     printf("no key was used\n");
     return;
   }
-  tw_grid_row(&spent, "key\tparty\tused\tslots\tother party's ledger");
-  tw_grid_row(&runs, "key\tparty\tslots\tused\ttime\thost\tprocess\tjob");
+  tw_grid_row(&spent, "key\tparty\tslots used\twhich\tother party's ledger");
+  tw_grid_row(&runs, "key\tparty\twhich slots\tcount\ttime\thost\tprocess\tjob");
   tw_grid_rule(&spent);
   tw_grid_rule(&runs);
   for (size_t i = 0; i < count; i++) {

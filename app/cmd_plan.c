@@ -57,7 +57,8 @@ static const tw_option options[] = {
      .high = 1e6},
     {.name = "no-guard",
      .field = offsetof(settings, no_guard),
-     .help = "do not count values out of bound; fewer keys, and a result that may be wrong without a word"},
+     .help = "do not count values out of bound: fewer keys, and a result that may be wrong without a word; a plan by "
+             "--shape never counts"},
     {.group = "keys against rounds", .common = &tw_option_maximum_groups, .field = offsetof(settings, choices.maximum)},
     {.common = &tw_option_node_arity, .field = offsetof(settings, choices.arity)},
     {.common = &tw_option_window_levels, .field = offsetof(settings, choices.levels)},
@@ -184,8 +185,9 @@ static void print_plan(const tw_plan *plan, const bounds *measured, const tw_cos
   else
     printf("(%s%s; `twain plan NAME --calibrate FILE` measures them on texts like those to come)\n", assumed,
            s->shape ? "" : ", but for norm_weight and norm_bias, which hold this model's own");
-  printf(plan->shape.guard ? "(values out of these bounds are counted: `twain reveal` does not trust such a result)\n"
-                           : "(values out of these bounds are NOT counted: a result may be wrong without a word)\n");
+  puts(plan->shape.guard ? "(values out of these bounds are counted: `twain reveal` does not trust such a result)"
+       : s->shape ? "(values out of these bounds are not counted in a plan by --shape; `twain plan NAME` counts them)"
+                  : "(values out of these bounds are NOT counted: a result may be wrong without a word)");
   putchar('\n');
   print_rings(plan);
   print_head(&(layer_table){plan, measured});

@@ -42,7 +42,8 @@ const tw_option tw_option_transport = {
     .help =
         "how GPUs exchange: peer (each writes into the other's memory), nccl, host-window (memory of "
         "their host that both map), host-relay (messages from host memory) or gpu-relay (messages from "
-        "GPU memory). auto: the first of peer, nccl, host-window and host-relay that works"};
+        "GPU memory). auto: the first of peer, nccl and host-window that both parties can open; host-relay over an "
+        "emulated link"};
 
 const tw_option tw_option_link_latency = {
     .name = "link-latency",

@@ -253,19 +253,18 @@ def links(r):
 
 
 def whole(r):
-    gpu, gpu_deal = r.one("h200x2/model-bert-base-guard"), r.one("h200x2/deal-bert-base")
-    cpu, cpu_deal = r.one("cpu2/model-bert-base-none"), r.one("cpu2/deal-bert-base")
-    hand = f"counted: {megabytes(gpu.get('key_bytes'))} at 10 Gbit/s"
-    over = duration(8 * gpu["key_bytes"] / 10) if gpu else ""
-    part = lambda m, field: duration(m.get(field))
-    rows = [["deal, both parties' keys", "an inference", part(gpu_deal, "time_median_ns"),
-             part(cpu_deal, "time_median_ns")],
-            [f"hand-over of one key file ({hand})", "an inference", over, over],
-            ["set-up", "a model", part(gpu, "setup_ns"), part(cpu, "setup_ns")],
-            ["preparation", "an inference", part(gpu, "preparation_median_ns"), part(cpu, "preparation_median_ns")],
-            ["online", "an inference", part(gpu, "online_median_ns"), part(cpu, "online_median_ns")]]
-    return table(["BERT-base, 128 tokens", "once", "two GPUs, guard", "two cores"], rows, 2) + "\n\n" + r.note(
-        "`twain bench deal --shape bert-base` and `mpirun -np 2 twain bench model --shape bert-base`")
+    columns = [(r.one(f"{where}/model-bert-base-guard"), r.one(f"{where}/deal-bert-base")) for where in ("h200x2", "cpu2")]
+    part = lambda m, field: duration(m.get(field)) if m else ""
+    over = lambda m: duration(8 * m["key_bytes"] / 10) if m else ""
+    dealt = lambda d: f"{part(d, 'time_median_ns')} ({megabytes(d.get('key_bytes'))} a party)" if d else ""
+    each = lambda what, once, of: [what, once] + [of(m, d) for m, d in columns]
+    rows = [each("deal, both parties' keys, without guard", "an inference", lambda m, d: dealt(d)),
+            each("hand-over of one key file (counted, at 10 Gbit/s)", "an inference", lambda m, d: over(m)),
+            each("set-up", "a model", lambda m, d: part(m, "setup_ns")),
+            each("preparation", "an inference", lambda m, d: part(m, "preparation_median_ns")),
+            each("online", "an inference", lambda m, d: part(m, "online_median_ns"))]
+    return table(["BERT-base, 128 tokens, guard", "once", "two GPUs", "two cores"], rows, 2) + "\n\n" + r.note(
+        "`twain bench deal --shape bert-base` and `mpirun -np 2 twain bench model --shape bert-base --guard`")
 
 
 TABLES = {"results": results, "others": others, "limits": limits, "transports": transports, "batches": batches,

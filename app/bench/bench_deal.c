@@ -38,7 +38,9 @@ static tw_status prepare(bench *b) {
   TW_TRY(tw_hardware_alone(b->s->party.device, &b->device));
   TW_TRY(tw_shape_config(b->s->model, &b->dealer.config));
   if (b->s->layers > 0 && b->s->layers < b->dealer.config.layers) b->dealer.config.layers = (int)b->s->layers;
-  TW_TRY(tw_plan_make(&b->dealer.config, &(tw_plan_request){.seq = (int)b->s->seq}, NULL, &b->plan));
+  tw_plan_request request = {.seq = (int)b->s->seq};
+  TW_TRY(tw_choices_of(&nothing_chosen, &b->dealer.config, &request));
+  TW_TRY(tw_plan_make(&b->dealer.config, &request, NULL, &b->plan));
   TW_TRY(tw_seed_alloc(2 * sizeof b->dealer.mask_seed[0], (void **)&b->dealer.mask_seed));
   randombytes_buf(b->dealer.mask_seed, 2 * sizeof b->dealer.mask_seed[0]);
   for (int party = 0; party < 2; party++) {

@@ -228,8 +228,9 @@ static tw_status choose(void *state, int index) {
 static tw_status time_plan(bench *w, const tw_model_config *config, tw_rounding rounding, tw_output output,
                            const char *only) {
   tw_plan plan;
-  TW_TRY(tw_plan_make(config, &(tw_plan_request){.seq = (int)w->s->seq, .rounding = rounding, .output = output}, NULL,
-                      &plan));
+  tw_plan_request request = {.seq = (int)w->s->seq, .rounding = rounding, .output = output};
+  TW_TRY(tw_choices_of(&nothing_chosen, config, &request));
+  TW_TRY(tw_plan_make(config, &request, NULL, &plan));
   w->program = &plan.program;
   w->only = only;
   w->op = NULL;

@@ -14,7 +14,8 @@ enum { TW_FORMAT_VERSION = 2 };
 // The remedy where there is an upgrade.
 #define TW_UPGRADE "`twain upgrade` brings it to this version"
 
-// TW_ERR_FORMAT for a file of another version; remedy: what to do about a file of an earlier one.
+// TW_ERR_FORMAT for a file of another version than the one wanted; TW_ERR_USAGE where an earlier one was wanted for an
+// upgrade and the file is of this version. remedy: what to do about a file of an earlier one.
 tw_status tw_format_other_version(const char *path, const char *format, const char *found, const char *remedy);
 
 #endif

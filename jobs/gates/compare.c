@@ -260,7 +260,11 @@ static int group_maximum(tw_builder *b, int x, const tournament *t, size_t first
 int tw_row_maximum(tw_builder *b, int wire, size_t rows, tw_tokens tokens) {
   tournament t = {.rows = rows, .cols = tokens.keys, .tokens = tokens};
   while (t.cols > 1) {
-    if (t.levels == TW_MOST_LEVELS) return tw_build_fail(b, TW_ERR_RANGE, "a row maximum of %zu columns", tokens.keys);
+    if (t.levels == TW_MOST_LEVELS)
+      return tw_build_fail(b, TW_ERR_RANGE,
+                           "a row maximum of %zu columns in more than %d levels; choose larger groups "
+                           "(--maximum-groups)",
+                           tokens.keys, TW_MOST_LEVELS);
     size_t group = b->choices.maximum[t.levels] > 1 ? (size_t)b->choices.maximum[t.levels] : GROUP;
     if (group > t.cols) group = t.cols;
     size_t groups = (t.cols + group - 1) / group, first = t.cols - group * (groups - 1);

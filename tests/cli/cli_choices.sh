@@ -30,6 +30,8 @@ grep -qE '^chosen: groups [0-9,]+, nodes of [48], windows in [12] level' least |
 expect 2 'maximum-groups 1,2: give up to 6 numbers from 2 to 26' "$TWAIN" plan n --seq 40 --force --maximum-groups 1,2
 expect 2 'maximum-groups 7,: give' "$TWAIN" plan n --seq 40 --force --maximum-groups 7,
 expect 2 'maximum-groups 27: give' "$TWAIN" plan n --seq 40 --force --maximum-groups 27
+expect 8 'row maximum of 65 columns in more than 6 levels' "$TWAIN" plan --shape 1x24x3x40 --seq 65 --maximum-groups 2,2,2,2,2,2
+expect 8 'row maximum of 128 columns in more than 6 levels' "$TWAIN" plan --shape bert-base --maximum-groups 2,2,2,2,2,2
 expect 2 'node-arity is 4 or 8' "$TWAIN" plan n --seq 40 --force --node-arity 5
 expect 2 'window-levels' "$TWAIN" plan n --seq 40 --force --window-levels 3
 python3 - <<'PY'

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "io/file.h"
 #include "io/new_files.h"
@@ -122,6 +123,15 @@ static tw_status write_both(tw_new_files *places, const tw_trace_runs *t) {
   return TW_OK;
 }
 
+// --force replaces an earlier drawing, never a plan, a ledger or another's file of that name.
+static tw_status check_own(const char *path) {
+  if (access(path, F_OK) != 0) return TW_OK;
+  json_t *json = json_load_file(path, 0, NULL);
+  bool own = json_is_array(json_object_get(json, "traceEvents"));
+  json_decref(json);
+  return own ? TW_OK : tw_fail(TW_ERR_USAGE, "%s: is no timeline, and is not replaced; choose another PREFIX", path);
+}
+
 tw_status tw_trace_write(const char *prefix, const tw_trace_runs *t, bool force) {
   static const char *const suffixes[] = {"json", "svg"};
   tw_new_files places;
@@ -130,7 +140,9 @@ tw_status tw_trace_write(const char *prefix, const tw_trace_runs *t, bool force)
   if (!spans)
     return tw_fail(TW_ERR_USAGE, "run %s recorded no trace; run again with `twain run --trace`",
                    t->runs[0]->run_id.hex);
+  TW_TRY(tw_name_check(prefix));
   TW_TRY(tw_new_files_check(&places, prefix, suffixes, 2, force));
+  TW_TRY(check_own(places.path[0].text));
   tw_status status = tw_new_files_begin(&places);
   if (status == TW_OK) status = write_both(&places, t);
   return tw_new_files_end(&places, status);

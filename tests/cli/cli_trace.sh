@@ -94,6 +94,10 @@ rounds=$("$TWAIN" plan n --seq 16 --json --force | python3 -c 'import json, sys;
 python3 check.py "$rounds"
 expect 3 'out.json.*exists already' "$TWAIN" report n --timeline out
 "$TWAIN" report n --timeline out --force -q
+cp n.plan.json plan.kept
+expect 2 'n.plan.json: is no timeline' "$TWAIN" report n --timeline n.plan --force
+cmp n.plan.json plan.kept || fail "a plan was replaced by a timeline"
+expect 2 'NAME' "$TWAIN" report n --timeline ''
 expect 2 'leave out --json' "$TWAIN" report n --timeline other --json
 [ ! -e other.svg ] || fail "a refused report left a picture"
 

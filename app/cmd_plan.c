@@ -34,8 +34,9 @@ static const tw_option options[] = {
      .kind = TW_OPTION_TEXT,
      .field = offsetof(settings, result),
      .value = "WHAT",
-     .help = "what a run opens for the client: tokens (all rows), pooled (their mean), cls (the first), logits (of a "
-             "classifier) or dense (of a Dense module); not given: what the folder says, else tokens"},
+     .help = "what a run opens for the client: tokens (all rows), pooled (their mean), cls (the first), dense (of a "
+             "Dense module), logits (of a classifier, or a decoder's last row) or all-logits (a decoder's rows). Not "
+             "given: what the folder says, else tokens"},
     {.name = "rounding",
      .kind = TW_OPTION_TEXT,
      .field = offsetof(settings, rounding),

@@ -7,7 +7,8 @@
 // Shapes.
 size_t tw_one(const tw_model_config *c);
 size_t tw_hidden(const tw_model_config *c);
-size_t tw_three_hidden(const tw_model_config *c);
+size_t tw_queries(const tw_model_config *c);  // columns of Q
+size_t tw_qkv(const tw_model_config *c);      // of Q, K and V
 size_t tw_inner(const tw_model_config *c);
 size_t tw_words(const tw_model_config *c);
 size_t tw_positions(const tw_model_config *c);  // and those in front of the first token's
@@ -19,7 +20,7 @@ size_t tw_head_outputs(const tw_model_config *c);
 
 // clang-format off
 #define TW_ROW(name, part, kind, rows, cols, scale, query, ...) \
-  {name, part, kind, rows, cols, scale, query, {__VA_ARGS__}}
+  {name, part, kind, rows, cols, scale, query, .source = {__VA_ARGS__}}
 #define TW_LINEAR_ROWS(name, part, rows, cols, source) \
   TW_ROW(name ".weight", part, TW_MATRIX, rows, cols, TW_SCALE, false, source ".weight"), \
   TW_ROW(name ".bias", part, TW_BIAS, tw_one, cols, TW_BIAS_SCALE, false, source ".bias")
@@ -29,9 +30,9 @@ size_t tw_head_outputs(const tw_model_config *c);
 
 // In the order of TW_BERT_QKV_WEIGHT and so on.
 #define TW_LAYER_ROWS(q, k, v, out, norm1, up, down, norm2) \
-  TW_ROW("qkv.weight", TW_IN_LAYER, TW_MATRIX, tw_hidden, tw_three_hidden, TW_SCALE, true, \
+  TW_ROW("qkv.weight", TW_IN_LAYER, TW_MATRIX, tw_hidden, tw_qkv, TW_SCALE, true, \
          q ".weight", k ".weight", v ".weight"), \
-  TW_ROW("qkv.bias", TW_IN_LAYER, TW_BIAS, tw_one, tw_three_hidden, TW_BIAS_SCALE, true, \
+  TW_ROW("qkv.bias", TW_IN_LAYER, TW_BIAS, tw_one, tw_qkv, TW_BIAS_SCALE, true, \
          q ".bias", k ".bias", v ".bias"), \
   TW_LINEAR_ROWS("out", TW_IN_LAYER, tw_hidden, tw_hidden, out), \
   TW_NORM_ROWS("norm1", norm1), \
@@ -41,9 +42,9 @@ size_t tw_head_outputs(const tw_model_config *c);
 
 // In the order of TW_HEAD_DENSE_WEIGHT and so on.
 #define TW_HEAD_ROWS(dense, out) \
-  TW_LINEAR_ROWS("head.dense", TW_ON_TOP, tw_hidden, tw_hidden, dense), \
-  TW_LINEAR_ROWS("head.out", TW_ON_TOP, tw_hidden, tw_head_outputs, out)
-#define TW_TOKENS_ROWS(out) TW_LINEAR_ROWS("head.out", TW_ON_TOP, tw_hidden, tw_head_outputs, out)
+  TW_LINEAR_ROWS("head.dense", TW_OF_HEAD, tw_hidden, tw_hidden, dense), \
+  TW_LINEAR_ROWS("head.out", TW_OF_HEAD, tw_hidden, tw_head_outputs, out)
+#define TW_TOKENS_ROWS(out) TW_LINEAR_ROWS("head.out", TW_OF_HEAD, tw_hidden, tw_head_outputs, out)
 
 #define TW_TABLE_ROWS(name, rows, cols, source) TW_ROW(name, TW_EMBEDDING, TW_ROWS, rows, cols, 0, false, source)
 #define TW_TYPE_ROW TW_TABLE_ROWS("type", tw_types, tw_embedding, "embeddings.token_type_embeddings.weight")

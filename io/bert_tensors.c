@@ -8,7 +8,8 @@ size_t tw_one(const tw_model_config *c) {
   return 1;
 }
 size_t tw_hidden(const tw_model_config *c) { return (size_t)c->hidden; }
-size_t tw_three_hidden(const tw_model_config *c) { return 3 * (size_t)c->hidden; }
+size_t tw_queries(const tw_model_config *c) { return (size_t)tw_config_query_width(c); }
+size_t tw_qkv(const tw_model_config *c) { return (size_t)tw_config_query_width(c) + 2 * (size_t)tw_config_kv_width(c); }
 size_t tw_inner(const tw_model_config *c) { return (size_t)c->intermediate; }
 size_t tw_words(const tw_model_config *c) { return (size_t)c->vocab; }
 size_t tw_positions(const tw_model_config *c) { return (size_t)c->max_positions + (size_t)c->position_offset; }
@@ -19,7 +20,7 @@ size_t tw_projection_biases(const tw_model_config *c) { return c->embedding != 0
 size_t tw_head_outputs(const tw_model_config *c) { return (size_t)c->head.outputs; }
 
 const tw_tensor_entry tw_dense_rows[2] = {
-    TW_LINEAR_ROWS("head.dense", TW_ON_TOP, tw_hidden, tw_head_outputs, "linear")};
+    TW_LINEAR_ROWS("head.dense", TW_OF_HEAD, tw_hidden, tw_head_outputs, "linear")};
 
 #define LAYER "encoder.layer.%d."
 static const tw_tensor_entry layer[] = {TW_LAYER_ROWS(LAYER "attention.self.query", LAYER "attention.self.key",

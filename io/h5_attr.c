@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/text.h"
+#include "io/decoder_tensors.h"
 #include "io/h5.h"
 #include "io/hf_config.h"
 
@@ -146,6 +147,42 @@ static tw_status put_head(tw_h5 *f, const tw_head *h) {
   return tw_h5_put_text(f, "/", "head_rows", tw_output_name(h->rows));
 }
 
+// Files of encoders do without these.
+static tw_status put_decoder(tw_h5 *f, const tw_model_config *c) {
+  if (!tw_decoder_layout_of(c)) return TW_OK;
+  TW_TRY(tw_h5_put_int(f, "/", "kv_heads", c->kv_heads));
+  TW_TRY(tw_h5_put_int(f, "/", "head_dim", c->head_dim));
+  TW_TRY(tw_h5_put_int(f, "/", "unscaled_logits", c->unscaled_logits));
+  TW_TRY(tw_h5_put_int(f, "/", "local_window", c->local_window));
+  TW_TRY(tw_h5_put_int(f, "/", "local_layers", (int64_t)c->local_layers));
+  TW_TRY(tw_h5_put_text(f, "/", "rotary", tw_rotary_name(c->rotary.kind)));
+  TW_TRY(tw_h5_put_real(f, "/", "rotary_theta", c->rotary.theta));
+  TW_TRY(tw_h5_put_real(f, "/", "rotary_factor", c->rotary.factor));
+  TW_TRY(tw_h5_put_real(f, "/", "rotary_low_factor", c->rotary.low_factor));
+  TW_TRY(tw_h5_put_real(f, "/", "rotary_high_factor", c->rotary.high_factor));
+  return tw_h5_put_int(f, "/", "rotary_original_positions", c->rotary.original_positions);
+}
+
+static tw_status get_decoder(const tw_h5 *f, tw_model_config *c) {
+  char rotary[16];
+  int64_t layers;
+  if (!tw_decoder_layout_of(c)) return TW_OK;
+  TW_TRY(tw_h5_get_small(f, "kv_heads", 0, 1 << 30, &c->kv_heads));
+  TW_TRY(tw_h5_get_small(f, "head_dim", 0, 1 << 30, &c->head_dim));
+  TW_TRY(tw_h5_get_bool(f, "unscaled_logits", &c->unscaled_logits));
+  TW_TRY(tw_h5_get_small(f, "local_window", 0, 1 << 30, &c->local_window));
+  TW_TRY(tw_h5_get_int(f, "/", "local_layers", INT64_MIN, INT64_MAX, &layers));
+  c->local_layers = (uint64_t)layers;
+  TW_TRY(tw_h5_get_text(f, "/", "rotary", rotary, sizeof rotary));
+  if (tw_rotary_parse(rotary, &c->rotary.kind) != TW_OK)
+    return tw_h5_fail(TW_ERR_FORMAT, f, "attribute", "rotary", "not one of none, plain, linear and llama3");
+  TW_TRY(tw_h5_get_real(f, "/", "rotary_theta", &c->rotary.theta));
+  TW_TRY(tw_h5_get_real(f, "/", "rotary_factor", &c->rotary.factor));
+  TW_TRY(tw_h5_get_real(f, "/", "rotary_low_factor", &c->rotary.low_factor));
+  TW_TRY(tw_h5_get_real(f, "/", "rotary_high_factor", &c->rotary.high_factor));
+  return tw_h5_get_small(f, "rotary_original_positions", 0, 1 << 30, &c->rotary.original_positions);
+}
+
 tw_status tw_h5_put_config(tw_h5 *f, const tw_model_config *c) {
   TW_TRY(tw_model_config_check(f->path, c));
   TW_TRY(tw_h5_put_text(f, "/", "model_name", c->name));
@@ -164,6 +201,7 @@ tw_status tw_h5_put_config(tw_h5 *f, const tw_model_config *c) {
   TW_TRY(tw_h5_put_int(f, "/", "pre_norm", c->pre_norm));
   TW_TRY(tw_h5_put_int(f, "/", "causal", c->causal));
   TW_TRY(tw_h5_put_int(f, "/", "synthetic", c->synthetic));
+  TW_TRY(put_decoder(f, c));
   TW_TRY(put_head(f, &c->head));
   TW_TRY(tw_h5_put_text(f, "/", "model_output", tw_output_name(c->output)));
   return tw_h5_put_int(f, "/", "normalise_output", c->normalise_output);
@@ -173,14 +211,15 @@ static tw_status get_output(const tw_h5 *f, const char *name, tw_model_output *o
   char text[16];
   TW_TRY(tw_h5_get_text(f, "/", name, text, sizeof text));
   if (tw_output_parse(text, out) == TW_OK) return TW_OK;
-  return tw_h5_fail(TW_ERR_FORMAT, f, "attribute", name, "not one of tokens, pooled, cls, logits and dense");
+  return tw_h5_fail(TW_ERR_FORMAT, f, "attribute", name,
+                    "not one of tokens, pooled, cls, logits, dense and all-logits");
 }
 
 static tw_status get_head(const tw_h5 *f, tw_head *h) {
   char kind[16];
   TW_TRY(tw_h5_get_text(f, "/", "head", kind, sizeof kind));
   if (tw_head_parse(kind, &h->kind) != TW_OK)
-    return tw_h5_fail(TW_ERR_FORMAT, f, "attribute", "head", "not one of none, sequence, tokens and dense");
+    return tw_h5_fail(TW_ERR_FORMAT, f, "attribute", "head", "not one of none, sequence, tokens, dense and words");
   TW_TRY(tw_h5_get_small(f, "head_outputs", 0, 1 << 30, &h->outputs));
   TW_TRY(tw_h5_get_text(f, "/", "head_activation", h->activation, sizeof h->activation));
   return get_output(f, "head_rows", &h->rows);
@@ -205,6 +244,7 @@ tw_status tw_h5_get_config(const tw_h5 *f, tw_model_config *c) {
   *c = (tw_model_config){.layers = 0};
   TW_TRY(tw_h5_get_text(f, "/", "model_name", c->name, sizeof c->name));
   TW_TRY(get_family(f, c));
+  TW_TRY(get_decoder(f, c));
   TW_TRY(tw_h5_get_text(f, "/", "activation", c->activation, sizeof c->activation));
   TW_TRY(tw_h5_get_small(f, "layers", 1, most, &c->layers));
   TW_TRY(tw_h5_get_small(f, "hidden", 1, most, &c->hidden));

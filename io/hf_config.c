@@ -11,6 +11,7 @@
 
 #include "base/text.h"
 #include "io/activations.h"
+#include "io/decoder_tensors.h"
 #include "io/hf_families.h"
 #include "io/hf_labels.h"
 #include "io/hf_modules.h"
@@ -42,9 +43,14 @@ static tw_status expect_false(const char *path, const json_t *config, const char
 
 static tw_status check_head(const char *where, const tw_model_config *c) {
   const tw_head *h = &c->head;
-  bool none = h->kind == TW_HEAD_NONE, tokens = h->kind == TW_HEAD_TOKENS;
+  bool none = h->kind == TW_HEAD_NONE, tokens = h->kind == TW_HEAD_TOKENS || h->kind == TW_HEAD_WORDS;
+  if (!tw_tensor_table_of(c)->architecture)
+    return tw_fail(TW_ERR_FORMAT, "%s: a %s head on architecture %s is not supported", where, tw_head_name(h->kind),
+                   c->architecture);
+  if (h->kind == TW_HEAD_WORDS && h->outputs != c->vocab)
+    return tw_fail(TW_ERR_FORMAT, "%s: a head of %d words for a vocabulary of %d", where, h->outputs, c->vocab);
   bool rows = tokens ? h->rows == TW_OUTPUT_TOKENS : h->rows == TW_OUTPUT_CLS || h->rows == TW_OUTPUT_POOLED;
-  if (none ? h->outputs != 0 : h->outputs < 1 || h->outputs > 1 << 16 || !rows)
+  if (none ? h->outputs != 0 : h->outputs < 1 || h->outputs > 1 << 24 || !rows)
     return tw_fail(TW_ERR_FORMAT, "%s: a %s head with %d outputs on %s is not supported", where, tw_head_name(h->kind),
                    h->outputs, tw_output_name(h->rows));
   if (h->kind == TW_HEAD_SEQUENCE ? !tw_activation_known(h->activation)
@@ -57,6 +63,46 @@ static tw_status check_head(const char *where, const tw_model_config *c) {
   return TW_OK;
 }
 
+static tw_status check_rotary(const char *where, const tw_model_config *c) {
+  const tw_rotary *r = &c->rotary;
+  bool scaled = r->kind == TW_ROTARY_LINEAR || r->kind == TW_ROTARY_LLAMA3, low = r->kind == TW_ROTARY_LLAMA3;
+  if (r->kind == TW_ROTARY_NONE) return TW_OK;
+  if (tw_config_head_dim(c) % 2 || !(r->theta > 1 && isfinite(r->theta)) ||
+      (scaled && !(r->factor >= 1 && isfinite(r->factor))) ||
+      (low && !(r->low_factor > 0 && r->high_factor > r->low_factor && r->original_positions > 0)))
+    return tw_fail(TW_ERR_FORMAT,
+                   "%s: rotary positions with theta %g, factor %g (%g to %g of %d positions) in heads of %d are not "
+                   "supported",
+                   where, r->theta, r->factor, r->low_factor, r->high_factor, r->original_positions,
+                   tw_config_head_dim(c));
+  return TW_OK;
+}
+
+// Encoders have nothing of what only decoders have.
+static tw_status check_attention(const char *where, const tw_model_config *c) {
+  const tw_decoder_layout *layout = tw_decoder_layout_of(c);
+  if (c->heads < 1 || (!c->head_dim && c->hidden % c->heads != 0))
+    return tw_fail(TW_ERR_FORMAT, "%s: %d heads do not divide hidden size %d", where, c->heads, c->hidden);
+  if (!layout) {
+    bool plain = !c->kv_heads && !c->head_dim && !c->unscaled_logits && !c->local_window && !c->local_layers &&
+                 c->rotary.kind == TW_ROTARY_NONE;
+    return plain ? TW_OK
+                 : tw_fail(TW_ERR_FORMAT, "%s: attention of a decoder in an encoder (%s)", where, c->architecture);
+  }
+  if (c->head_dim < 0 || c->head_dim > 4096 || c->kv_heads < 0 || c->kv_heads > c->heads ||
+      c->heads % tw_config_kv_heads(c) != 0 || tw_config_query_width(c) > 65536)
+    return tw_fail(TW_ERR_FORMAT, "%s: %d heads of %d that share %d keys and values are not supported", where, c->heads,
+                   tw_config_head_dim(c), c->kv_heads);
+  if (c->local_window < 0 || !c->local_window != !c->local_layers || (c->layers < 64 && c->local_layers >> c->layers))
+    return tw_fail(TW_ERR_FORMAT, "%s: a window of %d tokens in layers %#llx of %d", where, c->local_window,
+                   (unsigned long long)c->local_layers, c->layers);
+  if (!c->pre_norm || !c->causal || c->type_vocab != 1 || c->position_offset || c->embedding ||
+      (layout->position < 0) != (c->rotary.kind != TW_ROTARY_NONE))
+    return tw_fail(TW_ERR_FORMAT, "%s: is no %s decoder: it must be causal, with norms first, and know positions",
+                   where, c->architecture);
+  return check_rotary(where, c);
+}
+
 tw_status tw_model_config_check(const char *where, const tw_model_config *c) {
   if (c->layers < 1 || c->layers > 1024 || c->hidden < 8 || c->hidden > 65536 || c->intermediate < 1 ||
       c->intermediate > 1 << 20 || c->max_positions < 1 || c->max_positions > 1 << 20 || c->vocab < 4 ||
@@ -65,8 +111,6 @@ tw_status tw_model_config_check(const char *where, const tw_model_config *c) {
     return tw_fail(TW_ERR_FORMAT,
                    "%s: a size is out of reach: %d layers, hidden %d, intermediate %d, %d positions, %d tokens", where,
                    c->layers, c->hidden, c->intermediate, c->max_positions, c->vocab);
-  if (c->heads < 1 || c->hidden % c->heads != 0)
-    return tw_fail(TW_ERR_FORMAT, "%s: %d heads do not divide hidden size %d", where, c->heads, c->hidden);
   if (!isfinite(c->norm_epsilon) || c->norm_epsilon < 0 || c->norm_epsilon > 1)
     return tw_fail(TW_ERR_FORMAT, "%s: layer_norm_eps %g is not in [0, 1]", where, c->norm_epsilon);
   if (!tw_tensor_table_by_name(c->architecture))
@@ -74,6 +118,7 @@ tw_status tw_model_config_check(const char *where, const tw_model_config *c) {
   if (!tw_activation_known(c->activation))
     return tw_fail(TW_ERR_FORMAT, "%s: activation '%s'; twain computes %s", where, c->activation,
                    tw_activation_names());
+  TW_TRY(check_attention(where, c));
   TW_TRY(check_head(where, c));
   if (!tw_text_is_plain(c->name))
     return tw_fail(TW_ERR_FORMAT, "%s: the model's name holds control characters, or is not UTF-8", where);

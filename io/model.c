@@ -5,12 +5,13 @@
 #include <string.h>
 
 #include "base/memory.h"
+#include "io/decoder_tensors.h"
 #include "io/h5.h"
 #include "io/tensors.h"
 
 static const tw_h5_kind kind = {"twain-model", "model", false, false, "twain import", NULL};
 
-static const char *const output_names[TW_OUTPUTS] = {"tokens", "pooled", "cls", "logits", "dense"};
+static const char *const output_names[TW_OUTPUTS] = {"tokens", "pooled", "cls", "logits", "dense", "all-logits"};
 
 const char *tw_output_name(tw_model_output o) { return output_names[o]; }
 
@@ -20,10 +21,10 @@ tw_status tw_output_parse(const char *text, tw_model_output *out) {
       *out = (tw_model_output)i;
       return TW_OK;
     }
-  return tw_fail(TW_ERR_USAGE, "unknown output '%s'; use tokens, pooled, cls, logits or dense", text);
+  return tw_fail(TW_ERR_USAGE, "unknown output '%s'; use tokens, pooled, cls, logits, all-logits or dense", text);
 }
 
-static const char *const head_names[TW_HEADS] = {"none", "sequence", "tokens", "dense"};
+static const char *const head_names[TW_HEADS] = {"none", "sequence", "tokens", "dense", "words"};
 
 const char *tw_head_name(tw_head_kind kind) { return head_names[kind]; }
 
@@ -36,14 +37,45 @@ tw_status tw_head_parse(const char *text, tw_head_kind *out) {
   return tw_fail(TW_ERR_FORMAT, "unknown head '%s'", text);
 }
 
+static const char *const rotary_names[TW_ROTARIES] = {"none", "plain", "linear", "llama3"};
+
+const char *tw_rotary_name(tw_rotary_kind kind) { return rotary_names[kind]; }
+
+tw_status tw_rotary_parse(const char *text, tw_rotary_kind *out) {
+  for (int i = 0; i < TW_ROTARIES; i++)
+    if (strcmp(text, rotary_names[i]) == 0) {
+      *out = (tw_rotary_kind)i;
+      return TW_OK;
+    }
+  return tw_fail(TW_ERR_FORMAT, "unknown rotary positions '%s'", text);
+}
+
+int tw_config_head_dim(const tw_model_config *c) { return c->head_dim ? c->head_dim : c->hidden / c->heads; }
+int tw_config_kv_heads(const tw_model_config *c) { return c->kv_heads ? c->kv_heads : c->heads; }
+int tw_config_query_width(const tw_model_config *c) { return c->heads * tw_config_head_dim(c); }
+int tw_config_kv_width(const tw_model_config *c) { return tw_config_kv_heads(c) * tw_config_head_dim(c); }
+
+int tw_config_window(const tw_model_config *c, int layer) {
+  return layer < 64 && (c->local_layers >> layer & 1) ? c->local_window : 0;
+}
+
 bool tw_config_scales(const tw_model_config *config, tw_model_output output) {
   return config->normalise_output && output != TW_OUTPUT_TOKENS;
 }
 
-bool tw_output_of_head(tw_model_output output) { return output == TW_OUTPUT_LOGITS || output == TW_OUTPUT_DENSE; }
+bool tw_output_of_head(tw_model_output output) {
+  return output == TW_OUTPUT_LOGITS || output == TW_OUTPUT_ALL_LOGITS || output == TW_OUTPUT_DENSE;
+}
 
 tw_status tw_config_allows_output(const tw_model_config *c, tw_model_output output) {
   bool classifier = c->head.kind == TW_HEAD_SEQUENCE || c->head.kind == TW_HEAD_TOKENS;
+  bool words = c->head.kind == TW_HEAD_WORDS;
+  if (tw_decoder_layout_of(c) && (output == TW_OUTPUT_POOLED || output == TW_OUTPUT_CLS))
+    return tw_fail(TW_ERR_USAGE, "model %s is a decoder, whose rows are not pooled; use tokens%s", c->name,
+                   words ? ", logits or all-logits" : "");
+  if ((output == TW_OUTPUT_LOGITS || output == TW_OUTPUT_ALL_LOGITS) && words) return TW_OK;
+  if (output == TW_OUTPUT_ALL_LOGITS)
+    return tw_fail(TW_ERR_USAGE, "model %s has no head that gives a word's logits for every row; use tokens", c->name);
   if (output == TW_OUTPUT_LOGITS && !classifier)
     return tw_fail(TW_ERR_USAGE, "model %s has no classifier that gives logits; use tokens, pooled or cls", c->name);
   if (output == TW_OUTPUT_DENSE && c->head.kind != TW_HEAD_DENSE)
@@ -52,7 +84,8 @@ tw_status tw_config_allows_output(const tw_model_config *c, tw_model_output outp
 }
 
 bool tw_config_by_row(const tw_model_config *c, tw_model_output output) {
-  return output == TW_OUTPUT_TOKENS || (output == TW_OUTPUT_LOGITS && c->head.kind == TW_HEAD_TOKENS);
+  return output == TW_OUTPUT_TOKENS || output == TW_OUTPUT_ALL_LOGITS ||
+         (output == TW_OUTPUT_LOGITS && c->head.kind == TW_HEAD_TOKENS);
 }
 
 tw_status tw_model_allocate(const tw_model_config *config, tw_model *out) {

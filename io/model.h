@@ -17,13 +17,15 @@ enum {
 };
 
 // What comes out for a sequence: all its rows, the mean over its live ones, or the first; or what the model's head
-// makes of them: a classifier's logits, or what a Dense module puts out.
+// makes of them: a classifier's logits, or what a Dense module puts out. Of a decoder `logits` are those of its last
+// live row, all-logits those of every row, and its rows have gone through the norm behind the layers.
 typedef enum {
   TW_OUTPUT_TOKENS,
   TW_OUTPUT_POOLED,
   TW_OUTPUT_CLS,
   TW_OUTPUT_LOGITS,
   TW_OUTPUT_DENSE,
+  TW_OUTPUT_ALL_LOGITS,
   TW_OUTPUTS
 } tw_model_output;
 const char *tw_output_name(tw_model_output o);
@@ -31,17 +33,30 @@ tw_status tw_output_parse(const char *text, tw_model_output *out);
 
 enum { TW_ACTIVATION_NAME = 24 };
 
-// What stands on the layers: a classifier of the sequence (matrix, activation, matrix), one of every token (matrix), or
-// sentence-transformers' Dense module (matrix, activation).
-typedef enum { TW_HEAD_NONE, TW_HEAD_SEQUENCE, TW_HEAD_TOKENS, TW_HEAD_DENSE, TW_HEADS } tw_head_kind;
+// What stands on the layers: a classifier of the sequence (matrix, activation, matrix), one of every token (matrix),
+// sentence-transformers' Dense module (matrix, activation), or a decoder's matrix to the words of its vocabulary.
+typedef enum { TW_HEAD_NONE, TW_HEAD_SEQUENCE, TW_HEAD_TOKENS, TW_HEAD_DENSE, TW_HEAD_WORDS, TW_HEADS } tw_head_kind;
 typedef struct {
   tw_head_kind kind;
-  int outputs;                          // labels, or the width of what Dense puts out
+  int outputs;                          // labels, the width of what Dense puts out, or words
   char activation[TW_ACTIVATION_NAME];  // behind the first of two matrices, or behind Dense's; "": none
   tw_model_output rows;                 // what it stands on: tokens, pooled or cls
 } tw_head;
-const char *tw_head_name(tw_head_kind kind);  // "none", "sequence", "tokens", "dense"
+const char *tw_head_name(tw_head_kind kind);  // "none", "sequence", "tokens", "dense", "words"
 tw_status tw_head_parse(const char *text, tw_head_kind *out);
+
+// How positions turn queries and keys. In every head the elements c and c + head_dim / 2 are one pair, which token i
+// turns by i times the pair's frequency (jobs/models/rotary.h).
+typedef enum { TW_ROTARY_NONE, TW_ROTARY_PLAIN, TW_ROTARY_LINEAR, TW_ROTARY_LLAMA3, TW_ROTARIES } tw_rotary_kind;
+typedef struct {
+  tw_rotary_kind kind;
+  double theta;                    // frequency of pair c: theta^(-2 c / head_dim); kinds differ in what they do to it
+  double factor;                   // LINEAR: all frequencies are divided by it; LLAMA3: the low ones
+  double low_factor, high_factor;  // LLAMA3: what is low and high, in turns over original_positions
+  int original_positions;          // LLAMA3: tokens that the model was first trained on
+} tw_rotary;
+const char *tw_rotary_name(tw_rotary_kind kind);  // "none", "plain", "linear", "llama3"
+tw_status tw_rotary_parse(const char *text, tw_rotary_kind *out);
 
 typedef struct {
   char name[64];          // "all-MiniLM-L6-v2", "bert-base", ...
@@ -54,11 +69,24 @@ typedef struct {
   double norm_epsilon;
   char activation[TW_ACTIVATION_NAME];  // one of io/activations.h
   tw_head head;
-  bool pre_norm, causal;  // false for BERT encoders
+  bool pre_norm, causal;  // false for BERT encoders, true for decoders
+  // Of decoders (io/decoder_tensors.h); 0 and false for encoders.
+  int kv_heads;           // heads of K and V, each for heads / kv_heads heads of Q in turn; 0: as many as heads
+  int head_dim;           // width of a head; 0: hidden / heads
+  bool unscaled_logits;   // q k is not divided by the root of head_dim
+  int local_window;       // a local layer's query sees that many keys, its own token's the last; 0: no layer is local
+  uint64_t local_layers;  // bit i: layer i is local
+  tw_rotary rotary;
   bool synthetic;
   tw_model_output output;  // what the model's folder pools to, and plans unless told otherwise
   bool normalise_output;   // pooled and cls are scaled to length 1, which the client does (tw_config_scales)
 } tw_model_config;
+
+int tw_config_head_dim(const tw_model_config *config);
+int tw_config_kv_heads(const tw_model_config *config);
+int tw_config_query_width(const tw_model_config *config);        // heads * head_dim: columns of Q
+int tw_config_kv_width(const tw_model_config *config);           // kv_heads * head_dim: columns of K, and of V
+int tw_config_window(const tw_model_config *config, int layer);  // keys that a query sees at most; 0: all before it
 
 // Whether a plan with this output ends with rows of length 1.
 bool tw_config_scales(const tw_model_config *config, tw_model_output output);

@@ -4,11 +4,13 @@
 #include <string.h>
 
 #include "io/bert_tensors.h"
+#include "io/decoder_tensors.h"
 
 // A family's tables, one for each kind of head.
 static const tw_tensor_table *family(const char *architecture) {
-  static const tw_tensor_table *const all[] = {tw_bert_tensors, tw_roberta_tensors, tw_distilbert_tensors,
-                                               tw_electra_tensors};
+  static const tw_tensor_table *const all[] = {tw_bert_tensors,    tw_roberta_tensors, tw_distilbert_tensors,
+                                               tw_electra_tensors, tw_gpt2_tensors,    tw_gpt_neo_tensors,
+                                               tw_llama_tensors};
   for (size_t i = 0; i < sizeof all / sizeof *all; i++)
     if (strcmp(all[i]->architecture, architecture) == 0) return all[i];
   return NULL;

@@ -7,11 +7,15 @@
 
 typedef enum {
   TW_IN_LAYER,  // once in every layer
-  TW_ON_TOP,    // once, after the layers
+  TW_ON_TOP,    // once, behind the layers
+  TW_OF_HEAD,   // the same, of a head: its names in a Hugging Face folder are whole
   TW_EMBEDDING  // once, in the client's file: never shared, and no tensor of the model's file
 } tw_model_part;
 
 typedef enum { TW_MATRIX, TW_BIAS, TW_GAMMA, TW_BETA, TW_ROWS } tw_tensor_kind;
+
+// Biases that some models of a family have, as bits of a set.
+typedef enum { TW_NOT_OPTIONAL, TW_QKV_BIASES = 1, TW_OUT_BIASES = 2, TW_MLP_BIASES = 4 } tw_optional_bias;
 
 enum { TW_TENSOR_SOURCES = 3, TW_TENSOR_NAME = 48 };
 
@@ -22,10 +26,13 @@ typedef struct {
   // [inputs][outputs] of a matrix that multiplies rows from the right; one row of a vector; any number of TW_ROWS.
   size_t (*rows)(const tw_model_config *), (*cols)(const tw_model_config *);
   int scale;   // of its fixed-point integers; 0 for embeddings, which nobody rounds
-  bool query;  // columns below `hidden` make queries: they take tw_query_fold before they are rounded
+  bool query;  // its columns are Q, K, V side by side; those of Q take tw_query_fold before they are rounded
   // Names in a Hugging Face folder; %d is the layer. Of several tensors the outputs stand side by side. A matrix is
-  // stored as [outputs][inputs] there, all else as it is. Those on top are whole names, all others may have a prefix.
+  // stored as [outputs][inputs] there, all else as it is. Names of a head are whole, all others may have a prefix.
+  // None: zeros, of a bias that the program wants and the family has not.
   const char *source[TW_TENSOR_SOURCES];
+  bool inputs_first;          // a matrix that is stored as it is used
+  tw_optional_bias optional;  // zeros, too, unless the folder says that it has these
 } tw_tensor_entry;
 
 typedef struct {

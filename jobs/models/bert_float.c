@@ -172,7 +172,7 @@ tw_status tw_bert_forward(const tw_model *model, const double *x, int seq, int l
                           tw_bounds *bounds) {
   const tw_model_config *c = &model->config;
   int shift;
-  tw_query_fold(c->hidden / c->heads, &shift);
+  tw_query_fold(c, &shift);
   workspace w = {.model = model,
                  .seq = seq,
                  .length = length,

@@ -86,7 +86,7 @@ static tw_status refuse(int layer, const char *tensor, int ring, int most, doubl
 // Products and activations of one layer.
 static void choose_products(const tw_layer_shape *shape, const tw_bounds *b, tw_rings *r) {
   int shift, residual = residual_ring(shape, b), spec = shape->activation->ring;
-  tw_query_fold(shape->config.hidden / shape->config.heads, &shift);
+  tw_query_fold(&shape->config, &shift);
   // differences of two logits, each dithered to 1/16
   r->logit = larger(TW_SCALE + 1 + bits_for(2 * b->logit + 0.25), tw_spec_exp.ring);
   if (shape->guard) r->logit = larger(r->logit, TW_SCALE + TW_GUARD_BITS + bits_for(b->logit));

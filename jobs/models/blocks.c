@@ -60,7 +60,7 @@ int tw_build_attention(tw_builder *b, const tw_layer *at, int qkv_weight, int ou
   size_t hidden = (size_t)shape->config.hidden, heads = (size_t)shape->config.heads, dim = hidden / heads,
          seq = (size_t)shape->seq;
   int layer = at->index, shift;
-  tw_query_fold((int)dim, &shift);
+  tw_query_fold(&shape->config, &shift);
   tw_step_begin(b, layer, "qkv");
   int qkv = tw_open(b, tw_linear(b, x, qkv_weight, hidden, 3 * hidden, rings->qkv, TW_SCALE));
   int down = 2 * TW_SCALE - rings->query_scale;

@@ -6,8 +6,8 @@
 #include "io/tensors.h"
 
 // f = 2^(*shift) / sqrt(head_dim), *shift = round(log2(sqrt(head_dim))), halves to even:
-// q k / sqrt(head_dim) = (f q) k / 2^(*shift). head_dim >= 1.
-double tw_query_fold(int head_dim, int *shift);
+// q k / sqrt(head_dim) = (f q) k / 2^(*shift). 1 and 0 where the model does not scale its logits.
+double tw_query_fold(const tw_model_config *config, int *shift);
 
 // What a tensor's first *columns columns are multiplied with before they are rounded; none where it makes no queries.
 double tw_tensor_fold(const tw_model_config *config, const tw_tensor_entry *entry, size_t *columns);

@@ -29,7 +29,7 @@ static bool looking(const import *in) { return in->model->tensors == NULL; }
 
 static tw_status read_tensor(const import *in, const tw_tensor_entry *e, const char *name, size_t rows, size_t cols,
                              float *out) {
-  tw_safetensors *from = in->dense && e->part == TW_ON_TOP ? in->dense : in->weights;
+  tw_safetensors *from = in->dense && e->part == TW_OF_HEAD ? in->dense : in->weights;
   return looking(in) ? tw_safetensors_check(from, name, rows, cols) : tw_safetensors_read(from, name, rows, cols, out);
 }
 
@@ -37,7 +37,7 @@ enum { NAME = 160 };
 
 // A source's name in this folder. Parameters of norms are called weight and bias, in checkpoints of old gamma and beta.
 static void name_of(const import *in, const tw_tensor_entry *e, int source, int layer, char name[NAME]) {
-  const char *percent = strstr(e->source[source], "%d"), *prefix = e->part == TW_ON_TOP ? "" : in->prefix;
+  const char *percent = strstr(e->source[source], "%d"), *prefix = e->part == TW_OF_HEAD ? "" : in->prefix;
   if (percent)
     snprintf(name, NAME, "%s%.*s%d%s", prefix, (int)(percent - e->source[source]), e->source[source], layer,
              percent + 2);
@@ -79,7 +79,7 @@ static tw_status read_weights(const import *in) {
     int layer;
     const tw_tensor_entry *e = tw_tensor_entry_of(table, in->config->layers, i, &layer);
     tw_status status = read_entry(in, e, layer, looking(in) ? NULL : in->model->tensors[i].values);
-    if (status != TW_OK && e->part == TW_ON_TOP && !in->dense)
+    if (status != TW_OK && e->part == TW_OF_HEAD && !in->dense)
       return tw_fail_in(status,
                         "the head that config.json's architectures name (`twain import --encoder-only` leaves it out)");
     TW_TRY(status);

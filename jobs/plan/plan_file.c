@@ -2,17 +2,17 @@
 // fitting a table anew: libm differs between hosts) and refuses a file that says something else than the program.
 #define _GNU_SOURCE
 #include <jansson.h>
-#include <math.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "io/decoder_tensors.h"
 #include "io/format.h"
 #include "io/hf_config.h"
 #include "io/host.h"
 #include "io/json_file.h"
 #include "jobs/plan/plan_fields.h"
+#include "jobs/plan/plan_json.h"
 #include "jobs/plan/plan_parts.h"
 #include "kernels/pack.h"
 
@@ -21,16 +21,27 @@ enum { MOST_LAYERS = 1024 };
 
 // ---- writing
 
+// Null for encoders.
+static json_t *decoder_json(const tw_model_config *c) {
+  const tw_rotary *r = &c->rotary;
+  if (!tw_decoder_layout_of(c)) return json_null();
+  return json_pack("{s:i, s:i, s:b, s:i, s:I, s:{s:s, s:f, s:f, s:f, s:f, s:i}}", "kv_heads", c->kv_heads, "head_dim",
+                   c->head_dim, "unscaled_logits", c->unscaled_logits, "local_window", c->local_window, "local_layers",
+                   (json_int_t)c->local_layers, "rotary", "kind", tw_rotary_name(r->kind), "theta", r->theta, "factor",
+                   r->factor, "low_factor", r->low_factor, "high_factor", r->high_factor, "original_positions",
+                   r->original_positions);
+}
+
 static json_t *model_json(const tw_model_config *c) {
   json_t *head = json_pack("{s:s, s:i, s:s, s:s}", "kind", tw_head_name(c->head.kind), "outputs", c->head.outputs,
                            "activation", c->head.activation, "rows", tw_output_name(c->head.rows));
-  return json_pack("{s:s, s:s, s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:f, s:s, s:b, s:b, s:b, s:o, s:s, s:b}",
-                   "name", c->name, "architecture", c->architecture, "layers", c->layers, "hidden", c->hidden, "heads",
-                   c->heads, "intermediate", c->intermediate, "max_positions", c->max_positions, "position_offset",
-                   c->position_offset, "vocab", c->vocab, "type_vocab", c->type_vocab, "embedding", c->embedding,
-                   "norm_epsilon", c->norm_epsilon, "activation", c->activation, "pre_norm", c->pre_norm, "causal",
-                   c->causal, "synthetic", c->synthetic, "head", head, "output", tw_output_name(c->output),
-                   "normalise_output", c->normalise_output);
+  return json_pack(
+      "{s:s, s:s, s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:f, s:s, s:b, s:b, s:b, s:o, s:o, s:s, s:b}", "name",
+      c->name, "architecture", c->architecture, "layers", c->layers, "hidden", c->hidden, "heads", c->heads,
+      "intermediate", c->intermediate, "max_positions", c->max_positions, "position_offset", c->position_offset,
+      "vocab", c->vocab, "type_vocab", c->type_vocab, "embedding", c->embedding, "norm_epsilon", c->norm_epsilon,
+      "activation", c->activation, "pre_norm", c->pre_norm, "causal", c->causal, "synthetic", c->synthetic, "decoder",
+      decoder_json(c), "head", head, "output", tw_output_name(c->output), "normalise_output", c->normalise_output);
 }
 
 // Null where the output is not the head's.
@@ -176,77 +187,47 @@ tw_status tw_plan_write(const char *path, const tw_plan *plan) {
 
 // ---- reading
 
-__attribute__((format(printf, 2, 3))) static tw_status wrong(const char *path, const char *format, ...) {
-  char problem[512];
-  va_list args;
-  va_start(args, format);
-  vsnprintf(problem, sizeof problem, format, args);
-  va_end(args);
-  return tw_fail(TW_ERR_FORMAT, "%s: %s; make the plan again (`twain plan`) or fetch a fresh copy", path, problem);
-}
-
-// A value of `object`, whose own name in messages is `of` ("" for the root).
-static tw_status member(const char *path, const json_t *object, const char *of, const char *key, json_type type,
-                        json_t **out) {
-  static const char *const types[] = {"an object", "an array",      "a string",     "a whole number",
-                                      "a number",  "true or false", "true or false"};
-  *out = json_object_get(object, key);
-  const char *dot = *of ? "." : "";
-  if (!*out) return wrong(path, "%s%s%s is missing", of, dot, key);
-  bool fits = type == JSON_REAL   ? json_is_number(*out)
-              : type == JSON_TRUE ? json_is_boolean(*out)
-                                  : json_typeof(*out) == type;
-  return fits ? TW_OK : wrong(path, "%s%s%s is not %s", of, dot, key, types[type]);
-}
-
-static tw_status get_int(const char *path, const json_t *object, const char *of, const char *key, int low, int high,
-                         int *out) {
-  json_t *value;
-  TW_TRY(member(path, object, of, key, JSON_INTEGER, &value));
-  json_int_t v = json_integer_value(value);
-  if (v < low || v > high)
-    return wrong(path, "%s%s%s is %lld, not in %d .. %d", of, *of ? "." : "", key, (long long)v, low, high);
-  *out = (int)v;
-  return TW_OK;
-}
-
-static tw_status get_positive(const char *path, const json_t *object, const char *of, const char *key, double *out) {
-  json_t *value;
-  TW_TRY(member(path, object, of, key, JSON_REAL, &value));
-  *out = json_number_value(value);
-  if (!(*out > 0) || !isfinite(*out)) return wrong(path, "%s.%s is %g; a number above 0 is needed", of, key, *out);
-  return TW_OK;
-}
-
-static tw_status get_text(const char *path, const json_t *object, const char *of, const char *key, char *out,
-                          size_t size) {
-  json_t *value;
-  TW_TRY(member(path, object, of, key, JSON_STRING, &value));
-  if (json_string_length(value) >= size)
-    return wrong(path, "%s%s%s is longer than %zu bytes", of, *of ? "." : "", key, size - 1);
-  snprintf(out, size, "%s", json_string_value(value));
-  return TW_OK;
-}
-
-static tw_status get_bool(const char *path, const json_t *object, const char *of, const char *key, bool *out) {
-  json_t *value;
-  TW_TRY(member(path, object, of, key, JSON_TRUE, &value));
-  *out = json_is_true(value);
-  return TW_OK;
-}
-
 static tw_status read_head(const char *path, const json_t *model, tw_head *h) {
   static const char of[] = "model.head";
   char kind[16], rows[16];
   json_t *head;
-  TW_TRY(member(path, model, "model", "head", JSON_OBJECT, &head));
-  TW_TRY(get_text(path, head, of, "kind", kind, sizeof kind));
-  TW_TRY(get_text(path, head, of, "rows", rows, sizeof rows));
-  TW_TRY(get_text(path, head, of, "activation", h->activation, sizeof h->activation));
-  TW_TRY(get_int(path, head, of, "outputs", 0, 1 << 16, &h->outputs));
-  if (tw_head_parse(kind, &h->kind) != TW_OK) return wrong(path, "%s.kind '%s' is unknown", of, kind);
-  if (tw_output_parse(rows, &h->rows) != TW_OK) return wrong(path, "%s.rows '%s' is unknown", of, rows);
+  TW_TRY(tw_plan_member(path, model, "model", "head", JSON_OBJECT, &head));
+  TW_TRY(tw_plan_text(path, head, of, "kind", kind, sizeof kind));
+  TW_TRY(tw_plan_text(path, head, of, "rows", rows, sizeof rows));
+  TW_TRY(tw_plan_text(path, head, of, "activation", h->activation, sizeof h->activation));
+  TW_TRY(tw_plan_int(path, head, of, "outputs", 0, 1 << 24, &h->outputs));
+  if (tw_head_parse(kind, &h->kind) != TW_OK) return tw_plan_wrong(path, "%s.kind '%s' is unknown", of, kind);
+  if (tw_output_parse(rows, &h->rows) != TW_OK) return tw_plan_wrong(path, "%s.rows '%s' is unknown", of, rows);
   return TW_OK;
+}
+
+static tw_status read_rotary(const char *path, const json_t *decoder, tw_rotary *r) {
+  static const char of[] = "model.decoder.rotary";
+  char kind[16];
+  json_t *rotary;
+  TW_TRY(tw_plan_member(path, decoder, "model.decoder", "rotary", JSON_OBJECT, &rotary));
+  TW_TRY(tw_plan_text(path, rotary, of, "kind", kind, sizeof kind));
+  if (tw_rotary_parse(kind, &r->kind) != TW_OK) return tw_plan_wrong(path, "%s.kind '%s' is unknown", of, kind);
+  TW_TRY(tw_plan_number(path, rotary, of, "theta", &r->theta));
+  TW_TRY(tw_plan_number(path, rotary, of, "factor", &r->factor));
+  TW_TRY(tw_plan_number(path, rotary, of, "low_factor", &r->low_factor));
+  TW_TRY(tw_plan_number(path, rotary, of, "high_factor", &r->high_factor));
+  return tw_plan_int(path, rotary, of, "original_positions", 0, 1 << 30, &r->original_positions);
+}
+
+static tw_status read_decoder(const char *path, const json_t *model, tw_model_config *c) {
+  enum { MOST = 1 << 24 };
+  static const char of[] = "model.decoder";
+  json_t *decoder, *layers;
+  if (!tw_decoder_layout_of(c)) return TW_OK;
+  TW_TRY(tw_plan_member(path, model, "model", "decoder", JSON_OBJECT, &decoder));
+  TW_TRY(tw_plan_int(path, decoder, of, "kv_heads", 0, MOST, &c->kv_heads));
+  TW_TRY(tw_plan_int(path, decoder, of, "head_dim", 0, MOST, &c->head_dim));
+  TW_TRY(tw_plan_bool(path, decoder, of, "unscaled_logits", &c->unscaled_logits));
+  TW_TRY(tw_plan_int(path, decoder, of, "local_window", 0, MOST, &c->local_window));
+  TW_TRY(tw_plan_member(path, decoder, of, "local_layers", JSON_INTEGER, &layers));
+  c->local_layers = (uint64_t)json_integer_value(layers);
+  return read_rotary(path, decoder, &c->rotary);
 }
 
 static tw_status read_model(const char *path, const json_t *root, tw_model_config *c) {
@@ -254,42 +235,43 @@ static tw_status read_model(const char *path, const json_t *root, tw_model_confi
   json_t *m;
   char output[32];
   *c = (tw_model_config){.layers = 0};
-  TW_TRY(member(path, root, "", "model", JSON_OBJECT, &m));
-  TW_TRY(get_text(path, m, "model", "name", c->name, sizeof c->name));
-  TW_TRY(get_text(path, m, "model", "architecture", c->architecture, sizeof c->architecture));
-  TW_TRY(get_text(path, m, "model", "activation", c->activation, sizeof c->activation));
-  TW_TRY(get_int(path, m, "model", "layers", 1, MOST_LAYERS, &c->layers));
-  TW_TRY(get_int(path, m, "model", "hidden", 1, MOST, &c->hidden));
-  TW_TRY(get_int(path, m, "model", "heads", 1, MOST, &c->heads));
-  TW_TRY(get_int(path, m, "model", "intermediate", 1, MOST, &c->intermediate));
-  TW_TRY(get_int(path, m, "model", "max_positions", 1, MOST, &c->max_positions));
-  TW_TRY(get_int(path, m, "model", "position_offset", 0, MOST, &c->position_offset));
-  TW_TRY(get_int(path, m, "model", "embedding", 0, MOST, &c->embedding));
-  TW_TRY(get_int(path, m, "model", "vocab", 1, MOST, &c->vocab));
-  TW_TRY(get_int(path, m, "model", "type_vocab", 1, MOST, &c->type_vocab));
-  TW_TRY(get_positive(path, m, "model", "norm_epsilon", &c->norm_epsilon));
-  TW_TRY(get_bool(path, m, "model", "pre_norm", &c->pre_norm));
-  TW_TRY(get_bool(path, m, "model", "causal", &c->causal));
-  TW_TRY(get_bool(path, m, "model", "synthetic", &c->synthetic));
-  TW_TRY(get_bool(path, m, "model", "normalise_output", &c->normalise_output));
+  TW_TRY(tw_plan_member(path, root, "", "model", JSON_OBJECT, &m));
+  TW_TRY(tw_plan_text(path, m, "model", "name", c->name, sizeof c->name));
+  TW_TRY(tw_plan_text(path, m, "model", "architecture", c->architecture, sizeof c->architecture));
+  TW_TRY(tw_plan_text(path, m, "model", "activation", c->activation, sizeof c->activation));
+  TW_TRY(tw_plan_int(path, m, "model", "layers", 1, MOST_LAYERS, &c->layers));
+  TW_TRY(tw_plan_int(path, m, "model", "hidden", 1, MOST, &c->hidden));
+  TW_TRY(tw_plan_int(path, m, "model", "heads", 1, MOST, &c->heads));
+  TW_TRY(tw_plan_int(path, m, "model", "intermediate", 1, MOST, &c->intermediate));
+  TW_TRY(tw_plan_int(path, m, "model", "max_positions", 1, MOST, &c->max_positions));
+  TW_TRY(tw_plan_int(path, m, "model", "position_offset", 0, MOST, &c->position_offset));
+  TW_TRY(tw_plan_int(path, m, "model", "embedding", 0, MOST, &c->embedding));
+  TW_TRY(tw_plan_int(path, m, "model", "vocab", 1, MOST, &c->vocab));
+  TW_TRY(tw_plan_int(path, m, "model", "type_vocab", 1, MOST, &c->type_vocab));
+  TW_TRY(tw_plan_positive(path, m, "model", "norm_epsilon", &c->norm_epsilon));
+  TW_TRY(tw_plan_bool(path, m, "model", "pre_norm", &c->pre_norm));
+  TW_TRY(tw_plan_bool(path, m, "model", "causal", &c->causal));
+  TW_TRY(tw_plan_bool(path, m, "model", "synthetic", &c->synthetic));
+  TW_TRY(tw_plan_bool(path, m, "model", "normalise_output", &c->normalise_output));
+  TW_TRY(read_decoder(path, m, c));
   TW_TRY(read_head(path, m, &c->head));
-  TW_TRY(get_text(path, m, "model", "output", output, sizeof output));
-  if (tw_output_parse(output, &c->output) != TW_OK) return wrong(path, "model.output '%s' is unknown", output);
+  TW_TRY(tw_plan_text(path, m, "model", "output", output, sizeof output));
+  if (tw_output_parse(output, &c->output) != TW_OK) return tw_plan_wrong(path, "model.output '%s' is unknown", output);
   return tw_model_config_check(path, c);
 }
 
 static tw_status read_choices(const char *path, const json_t *root, tw_choices *c) {
   json_t *choices, *groups;
-  TW_TRY(member(path, root, "", "choices", JSON_OBJECT, &choices));
-  TW_TRY(get_bool(path, choices, "choices", "wide_nodes", &c->wide_nodes));
-  TW_TRY(get_bool(path, choices, "choices", "flat_windows", &c->flat_windows));
-  TW_TRY(member(path, choices, "choices", "maximum", JSON_ARRAY, &groups));
+  TW_TRY(tw_plan_member(path, root, "", "choices", JSON_OBJECT, &choices));
+  TW_TRY(tw_plan_bool(path, choices, "choices", "wide_nodes", &c->wide_nodes));
+  TW_TRY(tw_plan_bool(path, choices, "choices", "flat_windows", &c->flat_windows));
+  TW_TRY(tw_plan_member(path, choices, "choices", "maximum", JSON_ARRAY, &groups));
   size_t n = json_array_size(groups);
-  if (n > TW_MOST_LEVELS) return wrong(path, "choices.maximum has %zu entries; at most %d", n, TW_MOST_LEVELS);
+  if (n > TW_MOST_LEVELS) return tw_plan_wrong(path, "choices.maximum has %zu entries; at most %d", n, TW_MOST_LEVELS);
   for (size_t i = 0; i < n; i++) {
     json_int_t group = json_integer_value(json_array_get(groups, i));
     if (group < 2 || group > TW_LARGEST_GROUP)
-      return wrong(path, "choices.maximum[%zu] is no integer from 2 to %d", i, TW_LARGEST_GROUP);
+      return tw_plan_wrong(path, "choices.maximum[%zu] is no integer from 2 to %d", i, TW_LARGEST_GROUP);
     c->maximum[i] = (int)group;
   }
   return TW_OK;
@@ -300,30 +282,31 @@ static tw_status read_shape(const char *path, const json_t *root, tw_plan *plan)
   tw_plan_request r = {0};
   char rounding[32], output[32];
   TW_TRY(read_model(path, root, &config));
-  TW_TRY(get_int(path, root, "", "seq", 1, 1 << 20, &r.seq));
-  TW_TRY(get_text(path, root, "", "rounding", rounding, sizeof rounding));
-  TW_TRY(get_text(path, root, "", "output", output, sizeof output));
-  TW_TRY(get_bool(path, root, "", "guard", &r.guard));
+  TW_TRY(tw_plan_int(path, root, "", "seq", 1, 1 << 20, &r.seq));
+  TW_TRY(tw_plan_text(path, root, "", "rounding", rounding, sizeof rounding));
+  TW_TRY(tw_plan_text(path, root, "", "output", output, sizeof output));
+  TW_TRY(tw_plan_bool(path, root, "", "guard", &r.guard));
   TW_TRY(read_choices(path, root, &r.choices));
-  if (tw_rounding_parse(rounding, &r.rounding) != TW_OK) return wrong(path, "rounding '%s' is unknown", rounding);
-  if (tw_output_parse(output, &r.output) != TW_OK) return wrong(path, "output '%s' is unknown", output);
+  if (tw_rounding_parse(rounding, &r.rounding) != TW_OK)
+    return tw_plan_wrong(path, "rounding '%s' is unknown", rounding);
+  if (tw_output_parse(output, &r.output) != TW_OK) return tw_plan_wrong(path, "output '%s' is unknown", output);
   if (tw_plan_shape(plan, &config, &r) != TW_OK) return tw_fail_in(TW_ERR_FORMAT, "%s", path);
   return TW_OK;
 }
 
 static tw_status read_bounds(const char *path, const json_t *root, tw_plan *plan) {
   json_t *layers, *bounds;
-  TW_TRY(member(path, root, "", "layers", JSON_ARRAY, &layers));
+  TW_TRY(tw_plan_member(path, root, "", "layers", JSON_ARRAY, &layers));
   if (json_array_size(layers) != (size_t)plan->shape.config.layers)
-    return wrong(path, "layers has %zu entries, model.layers is %d", json_array_size(layers),
-                 plan->shape.config.layers);
+    return tw_plan_wrong(path, "layers has %zu entries, model.layers is %d", json_array_size(layers),
+                         plan->shape.config.layers);
   for (int i = 0; i < plan->shape.config.layers; i++) {
     char of[48];
     snprintf(of, sizeof of, "layers[%d]", i);
-    TW_TRY(member(path, json_array_get(layers, (size_t)i), of, "bounds", JSON_OBJECT, &bounds));
+    TW_TRY(tw_plan_member(path, json_array_get(layers, (size_t)i), of, "bounds", JSON_OBJECT, &bounds));
     snprintf(of, sizeof of, "layers[%d].bounds", i);
     for (int k = 0; k < TW_BOUND_FIELDS; k++)
-      TW_TRY(get_positive(path, bounds, of, tw_bound_fields[k].name, tw_bound_at(&plan->bounds[i], k)));
+      TW_TRY(tw_plan_positive(path, bounds, of, tw_bound_fields[k].name, tw_bound_at(&plan->bounds[i], k)));
   }
   return TW_OK;
 }
@@ -331,16 +314,16 @@ static tw_status read_bounds(const char *path, const json_t *root, tw_plan *plan
 static tw_status read_head_bounds(const char *path, const json_t *root, tw_plan *plan) {
   json_t *head, *bounds;
   if (!tw_output_of_head(plan->output)) return TW_OK;
-  TW_TRY(member(path, root, "", "head", JSON_OBJECT, &head));
-  TW_TRY(member(path, head, "head", "bounds", JSON_OBJECT, &bounds));
-  TW_TRY(get_positive(path, bounds, "head.bounds", "dense", &plan->head_bounds.dense));
-  return get_positive(path, bounds, "head.bounds", "outputs", &plan->head_bounds.outputs);
+  TW_TRY(tw_plan_member(path, root, "", "head", JSON_OBJECT, &head));
+  TW_TRY(tw_plan_member(path, head, "head", "bounds", JSON_OBJECT, &bounds));
+  TW_TRY(tw_plan_positive(path, bounds, "head.bounds", "dense", &plan->head_bounds.dense));
+  return tw_plan_positive(path, bounds, "head.bounds", "outputs", &plan->head_bounds.outputs);
 }
 
 static tw_status read_values(const char *path, const json_t *values, const tw_spec *spec, tw_table *table) {
   size_t n = (size_t)1 << (spec->width + spec->sub_bits);
   if (json_array_size(values) != n)
-    return wrong(path, "table %s has %zu values, not %zu", table->name, json_array_size(values), n);
+    return tw_plan_wrong(path, "table %s has %zu values, not %zu", table->name, json_array_size(values), n);
   table->n = n;
   table->values = calloc(n, sizeof(uint64_t));
   if (!table->values) return tw_fail(TW_ERR_MEMORY, "%s: out of memory", path);
@@ -349,7 +332,7 @@ static tw_status read_values(const char *path, const json_t *values, const tw_sp
     const json_t *value = json_array_get(values, j);
     json_int_t v = json_integer_value(value);
     if (!json_is_integer(value) || (int64_t)((uint64_t)v << unused) >> unused != v)
-      return wrong(path, "table %s, value %zu is not a whole number of %d bits", table->name, j, spec->ring);
+      return tw_plan_wrong(path, "table %s, value %zu is not a whole number of %d bits", table->name, j, spec->ring);
     table->values[j] = (uint64_t)v & tw_mask(spec->ring);
   }
   return TW_OK;
@@ -359,9 +342,9 @@ static tw_status read_tables(const char *path, const json_t *root, tw_plan *plan
   const tw_spec *specs[TW_PLAN_SPECS];
   json_t *tables, *values;
   int count = 2 * tw_plan_specs(plan, specs);
-  TW_TRY(member(path, root, "", "tables", JSON_ARRAY, &tables));
+  TW_TRY(tw_plan_member(path, root, "", "tables", JSON_ARRAY, &tables));
   if (json_array_size(tables) != (size_t)count)
-    return wrong(path, "tables has %zu entries, not %d", json_array_size(tables), count);
+    return tw_plan_wrong(path, "tables has %zu entries, not %d", json_array_size(tables), count);
   plan->tables = calloc((size_t)count, sizeof(tw_table));
   if (!plan->tables) return tw_fail(TW_ERR_MEMORY, "%s: out of memory", path);
   plan->table_count = count;
@@ -372,10 +355,10 @@ static tw_status read_tables(const char *path, const json_t *root, tw_plan *plan
     int ring, wanted = specs[i / 2]->ring;
     snprintf(of, sizeof of, "tables[%d]", i);
     snprintf(name, sizeof name, "%s.%s", specs[i / 2]->name, i % 2 ? "slope" : "base");
-    TW_TRY(get_text(path, entry, of, "name", table->name, sizeof table->name));
-    if (strcmp(table->name, name) != 0) return wrong(path, "%s.name is %s, not %s", of, table->name, name);
-    TW_TRY(get_int(path, entry, of, "ring", wanted, wanted, &ring));
-    TW_TRY(member(path, entry, of, "values", JSON_ARRAY, &values));
+    TW_TRY(tw_plan_text(path, entry, of, "name", table->name, sizeof table->name));
+    if (strcmp(table->name, name) != 0) return tw_plan_wrong(path, "%s.name is %s, not %s", of, table->name, name);
+    TW_TRY(tw_plan_int(path, entry, of, "ring", wanted, wanted, &ring));
+    TW_TRY(tw_plan_member(path, entry, of, "values", JSON_ARRAY, &values));
     TW_TRY(read_values(path, values, specs[i / 2], table));
   }
   return TW_OK;
@@ -387,11 +370,12 @@ static tw_status compare_rings(const char *path, const json_t *root, const tw_pl
   for (int i = 0; i < plan->shape.config.layers; i++) {
     char of[48];
     snprintf(of, sizeof of, "layers[%d]", i);
-    TW_TRY(member(path, json_array_get(json_object_get(root, "layers"), (size_t)i), of, "rings", JSON_OBJECT, &rings));
+    TW_TRY(tw_plan_member(path, json_array_get(json_object_get(root, "layers"), (size_t)i), of, "rings", JSON_OBJECT,
+                          &rings));
     snprintf(of, sizeof of, "layers[%d].rings", i);
     for (int k = 0; k < TW_RING_FIELDS; k++) {
       int ring = 0, wanted = *tw_ring_at(&plan->rings[i], k);
-      TW_TRY(get_int(path, rings, of, tw_ring_fields[k].name, 1, 64, &ring));
+      TW_TRY(tw_plan_int(path, rings, of, tw_ring_fields[k].name, 1, 64, &ring));
       if (ring != wanted)
         return tw_fail(TW_ERR_MISMATCH,
                        "%s: %s.%s is %d, but the layer's bounds give %d; make the plan again (`twain plan`)", path, of,
@@ -403,7 +387,7 @@ static tw_status compare_rings(const char *path, const json_t *root, const tw_pl
 
 static tw_status compare_digest(const char *path, const json_t *root, const tw_plan *plan) {
   char digest[80];
-  TW_TRY(get_text(path, root, "", "digest", digest, sizeof digest));
+  TW_TRY(tw_plan_text(path, root, "", "digest", digest, sizeof digest));
   if (strcmp(digest, plan->digest.hex) == 0) return TW_OK;
   return tw_fail(
       TW_ERR_MISMATCH,
@@ -437,7 +421,7 @@ static tw_status read_plan(const char *path, const json_t *root, tw_plan *plan) 
 tw_status tw_plan_read_digest(const char *path, tw_digest *digest) {
   json_t *root;
   TW_TRY(tw_json_file_read(path, format_name, TW_FORMAT_VERSION, "twain plan", NULL, &root));
-  tw_status status = get_text(path, root, "", "digest", digest->hex, sizeof digest->hex);
+  tw_status status = tw_plan_text(path, root, "", "digest", digest->hex, sizeof digest->hex);
   json_decref(root);
   return status;
 }

@@ -1,8 +1,10 @@
 // Tables of tensors: numbers, names and shapes of BERT's and its kin's, and of a made-up architecture with tensors on
 // top.
+#include <stdio.h>
 #include <string.h>
 
 #include "io/bert_tensors.h"
+#include "io/decoder_tensors.h"
 #include "tests/common/suite.h"
 
 // A model in front of the table: two layers of width 8.
@@ -32,7 +34,7 @@ static void names_and_shapes(void) {
   CU_ASSERT_EQUAL(total, 4 * 64 + 2 * 8 * 32 + 9 * 8 + 32);
 }
 
-enum { FAMILIES = 4 };
+enum { FAMILIES = 4, KINDS = TW_HEAD_WORDS };  // heads of encoders
 static const tw_tensor_table *const families[FAMILIES] = {tw_bert_tensors, tw_roberta_tensors, tw_distilbert_tensors,
                                                           tw_electra_tensors};
 
@@ -51,7 +53,7 @@ static void pairs_of(const tw_model_config *c, const tw_tensor_table *t) {
 
 static void pairs(void) {
   tw_model_config c = shape();
-  for (int i = 0; i < FAMILIES * TW_HEADS; i++) pairs_of(&c, &families[i / TW_HEADS][i % TW_HEADS]);
+  for (int i = 0; i < FAMILIES * KINDS; i++) pairs_of(&c, &families[i / KINDS][i % KINDS]);
 }
 
 // Every entry names at least one source, its columns are shared evenly, and it says where it stands.
@@ -72,18 +74,18 @@ static void sources_of(const tw_model_config *c, const tw_tensor_entry *entries,
 static void sources(void) {
   tw_model_config c = shape();
   c.vocab = 11, c.max_positions = 13, c.type_vocab = 2, c.embedding = 4, c.head.outputs = 3;
-  for (int i = 0; i < FAMILIES * TW_HEADS; i++) {
-    const tw_tensor_table *t = &families[i / TW_HEADS][i % TW_HEADS];
+  for (int i = 0; i < FAMILIES * KINDS; i++) {
+    const tw_tensor_table *t = &families[i / KINDS][i % KINDS];
     sources_of(&c, t->layer, t->in_layer, TW_IN_LAYER);
-    sources_of(&c, t->top, t->on_top, TW_ON_TOP);
+    sources_of(&c, t->top, t->on_top, TW_OF_HEAD);
     sources_of(&c, t->embedding, t->embeddings, TW_EMBEDDING);
   }
 }
 
 // A head's tensors, behind the layers: BERT's pooler and classifier, RoBERTa's own, and what has none.
 static void heads(void) {
-  static const int tops[TW_HEADS] = {0, 4, 2, 2};
-  for (int kind = 0; kind < TW_HEADS; kind++) {
+  static const int tops[] = {0, 4, 2, 2};
+  for (int kind = 0; kind < TW_HEAD_WORDS; kind++) {
     tw_model_config c = shape();
     c.head = (tw_head){.kind = (tw_head_kind)kind, .outputs = 3};
     CU_ASSERT_EQUAL(tw_model_tensor_count(&c), 24 + tops[kind]);
@@ -100,6 +102,57 @@ static void heads(void) {
   CU_ASSERT_STRING_EQUAL(tw_bert_tensors[TW_HEAD_SEQUENCE].top[0].source[0], "bert.pooler.dense.weight");
   CU_ASSERT_STRING_EQUAL(tw_roberta_tensors[TW_HEAD_SEQUENCE].top[2].source[0], "classifier.out_proj.weight");
   CU_ASSERT_STRING_EQUAL(tw_distilbert_tensors[TW_HEAD_SEQUENCE].top[0].source[0], "pre_classifier.weight");
+}
+
+// What programs of decoders rely on: where the layout says that a tensor is, with its bias or beta next.
+static void decoders(void) {
+  static const char *const names[] = {"gpt2", "gpt_neo", "llama"};
+  for (int i = 0; i < 3; i++) {
+    tw_model_config c = shape();
+    snprintf(c.architecture, sizeof c.architecture, "%s", names[i]);
+    c.heads = 2, c.vocab = 11, c.max_positions = 13, c.type_vocab = 1;
+    if (i == 2) c.kv_heads = 1, c.head_dim = 6;
+    c.head = (tw_head){TW_HEAD_WORDS, 11, .rows = TW_OUTPUT_TOKENS};
+    const tw_decoder_layout *l = tw_decoder_layout_of(&c);
+    CU_ASSERT_PTR_NOT_NULL_FATAL(l);
+    size_t q = i == 2 ? 12 : 8, kv = i == 2 ? 6 : 8;
+    const struct {
+      int entry;
+      const char *name;
+      size_t rows, cols;
+    } known[] = {{l->qkv, "layer.1.qkv.weight", 8, q + 2 * kv},
+                 {l->out, "layer.1.out.weight", q, 8},
+                 {l->norm1, "layer.1.norm1.gamma", 1, 8},
+                 {l->up, "layer.1.up.weight", 8, 32},
+                 {l->down, "layer.1.down.weight", 32, 8},
+                 {l->norm2, "layer.1.norm2.gamma", 1, 8},
+                 {l->final_norm, "norm.gamma", 1, 8},
+                 {l->word, "word.weight", 11, 8},
+                 {l->head, "head.out.weight", 8, 11},
+                 {l->gate, "layer.1.gate.weight", 8, 32},
+                 {l->position, "position", 13, 8}};
+    CU_ASSERT_EQUAL(l->gate >= 0, l->gated);
+    for (size_t k = 0; k < sizeof known / sizeof *known; k++) {
+      char name[TW_TENSOR_NAME];
+      size_t rows, cols;
+      if (known[k].entry < 0) continue;
+      int number = tw_tensor_number(tw_tensor_table_of(&c), c.layers, 1, known[k].entry);
+      tw_model_tensor_shape(&c, number, name, &rows, &cols);
+      CU_ASSERT_STRING_EQUAL(name, known[k].name);
+      CU_ASSERT_EQUAL(rows, known[k].rows);
+      CU_ASSERT_EQUAL(cols, known[k].cols);
+      const tw_tensor_entry *e = tw_model_tensor_entry(&c, number), *next = tw_model_tensor_entry(&c, number + 1);
+      if (e->kind == TW_ROWS || (e->kind == TW_GAMMA && l->rms_norm)) continue;
+      CU_ASSERT_EQUAL(next->kind, e->kind == TW_MATRIX ? TW_BIAS : TW_BETA);
+      CU_ASSERT_EQUAL(next->cols(&c), cols);
+      CU_ASSERT_EQUAL(next->query, e->query);
+    }
+    int all = tw_model_tensor_count(&c);
+    c.head = (tw_head){.kind = TW_HEAD_NONE};
+    CU_ASSERT_EQUAL(all, tw_model_tensor_count(&c) + 2);
+    CU_ASSERT_PTR_NULL(
+        tw_tensor_table_of(&(tw_model_config){.architecture = "llama", .head.kind = TW_HEAD_DENSE})->top);
+  }
 }
 
 static void on_top(void) {
@@ -136,4 +189,4 @@ static void keep_layers(void) {
 }
 
 SUITE_MAIN("tensors", {"names and shapes", names_and_shapes}, {"pairs", pairs}, {"sources", sources}, {"heads", heads},
-           {"on top", on_top}, {"by name", by_name}, {"fewer layers", keep_layers})
+           {"decoders", decoders}, {"on top", on_top}, {"by name", by_name}, {"fewer layers", keep_layers})

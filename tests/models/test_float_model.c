@@ -166,7 +166,7 @@ static double *naive_attention(naive *n, const double *x) {
   const tw_model_config *config = &n->model->config;
   int d = config->hidden, dh = d / config->heads, shift;
   double *qkv = naive_linear(n, 0, x), *context = malloc((size_t)n->seq * d * sizeof *context), p[64];
-  double fold = tw_query_fold(dh, &shift);
+  double fold = tw_query_fold(config, &shift);
   for (int i = 0; i < n->seq * d; i++) {
     bool live = i / d < n->length;
     int h = i % d / dh, keys = config->causal && live ? i / d + 1 : n->length;
@@ -337,14 +337,17 @@ static void query_fold(void) {
   } known[] = {{64, 3, 1}, {32, 2, M_SQRT1_2}, {16, 2, 1}, {128, 4, M_SQRT2}, {8, 2, M_SQRT2}, {1, 0, 1}, {256, 4, 1}};
   int shift;
   for (size_t i = 0; i < sizeof known / sizeof *known; i++) {
-    CU_ASSERT_DOUBLE_EQUAL(tw_query_fold(known[i].head_dim, &shift), known[i].fold, 1e-15);
+    CU_ASSERT_DOUBLE_EQUAL(tw_query_fold(&(tw_model_config){.head_dim = known[i].head_dim}, &shift), known[i].fold,
+                           1e-15);
     CU_ASSERT_EQUAL(shift, known[i].shift);
   }
   for (int d = 1; d < 300; d++) {
-    double fold = tw_query_fold(d, &shift);
+    double fold = tw_query_fold(&(tw_model_config){.hidden = 2 * d, .heads = 2}, &shift);
     CU_ASSERT_DOUBLE_EQUAL(ldexp(fold, -shift) * sqrt(d), 1, 1e-14);
     CU_ASSERT_TRUE(fold > 0.707 && fold < 1.415);
   }
+  CU_ASSERT_EQUAL(tw_query_fold(&(tw_model_config){.head_dim = 50, .unscaled_logits = true}, &shift), 1);
+  CU_ASSERT_EQUAL(shift, 0);
 }
 
 static void matmul(void) {

@@ -16,10 +16,10 @@
 #include "io/new_files.h"
 #include "kernels/isa.h"
 
-static const tw_command *const commands[] = {&tw_command_import,  &tw_command_plan,   &tw_command_share,
-                                             &tw_command_deal,    &tw_command_encode, &tw_command_ledger,
-                                             &tw_command_upgrade, &tw_command_run,    &tw_command_reveal,
-                                             &tw_command_check,   &tw_command_report, &tw_command_bench};
+static const tw_command *const commands[] = {
+    &tw_command_site,   &tw_command_import, &tw_command_plan,    &tw_command_share, &tw_command_deal,
+    &tw_command_encode, &tw_command_ledger, &tw_command_upgrade, &tw_command_run,   &tw_command_reveal,
+    &tw_command_check,  &tw_command_report, &tw_command_bench};
 enum { COMMANDS = sizeof commands / sizeof *commands };
 
 static const struct {
@@ -36,6 +36,7 @@ static const struct {
     {" 8", "a value or plan does not fit its rings or windows"},
     {" 9", "out of memory"},
     {"10", "a check came out negative"},
+    {"12", "a site or a sender is not who it should be, or its certificate is not valid now"},
 };
 
 // What the environment may say; docs/operating.md has more on some of them.
@@ -104,7 +105,7 @@ static tw_status unknown_command(const char *word) {
 }
 
 static tw_status unknown_part(const tw_command *command, const char *word) {
-  return tw_fail(TW_ERR_USAGE, "unknown workload '%s'; usage: twain %s %s", word, command->name, command->arguments);
+  return tw_fail(TW_ERR_USAGE, "unknown word '%s'; usage: twain %s %s", word, command->name, command->arguments);
 }
 
 // names: of a command, and of one of its parts; either may be NULL.

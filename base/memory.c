@@ -77,22 +77,28 @@ static void unmap(void *p, size_t bytes) {
 // Out of dumps in any case; true when locked, too.
 static bool lock(void *p, size_t bytes) { return sodium_mlock(p, rounded(bytes, PAGE)) == 0; }
 
-tw_status tw_seed_alloc(size_t bytes, void **out) {
+tw_status tw_seeds_elsewhere(size_t bytes, bool locked) {
   struct rlimit limit = {0, 0};
-  *out = map(bytes);
-  if (!*out) return out_of_memory(bytes);
-  if (lock(*out, bytes) && !stack_unlocked) return TW_OK;
+  if (locked && !stack_unlocked) return TW_OK;
   if (may_be_unlocked) {
     seeds_unlocked += bytes;
     return TW_OK;
   }
-  unmap(*out, bytes);
-  *out = NULL;
   getrlimit(RLIMIT_MEMLOCK, &limit);
   return tw_fail(TW_ERR_MEMORY,
                  "%zu bytes of seeds%s cannot be locked in memory: the limit (`ulimit -l`) is %llu kB; raise it, or "
                  "say --allow-unlocked where swap is off or encrypted",
                  bytes, stack_unlocked ? ", and the stack," : "", (unsigned long long)limit.rlim_cur / 1024);
+}
+
+tw_status tw_seed_alloc(size_t bytes, void **out) {
+  *out = map(bytes);
+  if (!*out) return out_of_memory(bytes);
+  tw_status status = tw_seeds_elsewhere(bytes, lock(*out, bytes));
+  if (status == TW_OK) return TW_OK;
+  unmap(*out, bytes);
+  *out = NULL;
+  return status;
 }
 
 void tw_seed_free(void *p, size_t bytes) { unmap(p, bytes); }

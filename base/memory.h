@@ -31,6 +31,8 @@ void tw_secret_free(void *p, size_t bytes);
 // Whole pages of their own. TW_ERR_MEMORY when they cannot be locked, unless tw_seeds_may_be_unlocked was called.
 tw_status tw_seed_alloc(size_t bytes, void **out);
 void tw_seed_free(void *p, size_t bytes);
+// The same rule for seeds in a library's memory: TW_ERR_MEMORY unless it is locked, or may be unlocked.
+tw_status tw_seeds_elsewhere(size_t bytes, bool locked);
 
 // Whole pages of their own, locked if the limit leaves room for seeds as well.
 tw_status tw_share_alloc(size_t bytes, void **out);

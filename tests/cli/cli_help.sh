@@ -20,7 +20,7 @@ for workload in model opens deal kernels gemm; do
   expect 0 "[-]q, --quiet" "$TWAIN" help bench "$workload"
   cmp -s first said || fail "help bench $workload differs from bench $workload --help"
 done
-expect 2 "unknown workload 'nothing'" "$TWAIN" help bench nothing
+expect 2 "unknown word 'nothing'" "$TWAIN" help bench nothing
 expect 2 'unknown option --prepare' "$TWAIN" bench gemm --prepare before
 expect 2 "silence-limit '0': a number from 0.1" "$TWAIN" bench model --silence-limit 0
 

@@ -17,13 +17,13 @@ def page(*words):
                           env={**os.environ, "COLUMNS": "4000"}).stdout.splitlines()
 
 
-def names_in(lines):  # of commands or workloads: "  NAME  what it does"
+def names_in(lines):  # of commands and of their parts: "  NAME  what it does"
     return [m[1] for m in (re.match(r"^  ([a-z]+) {2,}\S", line) for line in lines) if m]
 
 
 def commands():
     for command in names_in(page()):
-        parts = names_in(page(command)) if "|" in page(command)[0] and command == "bench" else []
+        parts = names_in(page(command)) if "|" in page(command)[0] and command in ("bench", "site") else []
         yield from ([command, part] for part in parts) if parts else [[command]]
 
 

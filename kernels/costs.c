@@ -47,6 +47,9 @@ ROWS(pairs, n + (double)(a->rows / a->pairs) * (double)(a->group * a->cols))
 ROWS(offset, 4 * n)
 ROWS(piece, 3 * n)
 ROWS(floor, 2 * n + (double)(a->rows * tw_words(a->cols)))
+ROWS(gather, (a->addend ? 3 : 2) * n + (double)a->cols)
+ROWS(turn, 2 * n + 2 * (double)(a->tokens * a->half))
+ROWS(last_row, 2 * n)
 
 tw_kernel_cost tw_cost_select(const tw_select_args *a) {
   size_t sequences = a->rows / a->planes;

@@ -413,6 +413,47 @@ TW_ELEMENT uint64_t tw_floor_at(const tw_floor_args *a, size_t row, size_t col) 
   return ((a->X[j] >> a->shift & a->one) - a->high[j] - borrow) & a->ring;
 }
 
+// ---- elements by their places in a block: rows = sequences * blocks, cols = places; of place -1: 0; plus addend (may
+// be NULL) ----
+typedef struct {
+  size_t rows, cols, x_cols;
+  const uint64_t *x, *addend;
+  const int64_t *places;  // [cols], below x_cols
+  uint64_t *out;
+  uint64_t ring;
+} tw_gather_args;
+TW_ELEMENT uint64_t tw_gather_at(const tw_gather_args *a, size_t row, size_t col) {
+  int64_t place = a->places[col];
+  uint64_t x = place < 0 ? 0 : a->x[tw_at(row, a->x_cols, (size_t)place)];
+  return (x + (a->addend ? a->addend[tw_at(row, a->cols, col)] : 0)) & a->ring;
+}
+
+// ---- pairs (i, i + half) of blocks of 2 half columns, turned by the token's angles: rows = sequences * tokens ----
+typedef struct {
+  size_t rows, cols, tokens, half;
+  const uint64_t *x, *cosine, *sine;  // [tokens][half]
+  uint64_t *out;
+  uint64_t ring;
+} tw_turn_args;
+TW_ELEMENT uint64_t tw_turn_at(const tw_turn_args *a, size_t row, size_t col) {
+  size_t inside = tw_rest(col, 2 * a->half), pair = tw_rest(inside, a->half), j = tw_at(row, a->cols, col);
+  size_t angle = tw_at(tw_rest(row, a->tokens), a->half, pair);
+  uint64_t c = a->cosine[angle], s = a->sine[angle];
+  return (inside < a->half ? a->x[j] * c - a->x[j + a->half] * s : a->x[j] * c + a->x[j - a->half] * s) & a->ring;
+}
+
+// ---- the row of a sequence's last live token: rows = sequences ----
+typedef struct {
+  size_t rows, cols, x_rows;
+  const uint64_t *x;
+  uint64_t *out;
+  tw_liveness live;
+} tw_last_row_args;
+TW_ELEMENT uint64_t tw_last_row_at(const tw_last_row_args *a, size_t row, size_t col) {
+  size_t live = (size_t)tw_live_queries(a->live, row);
+  return a->x[tw_at(tw_at(row, a->x_rows, live ? live - 1 : 0), a->cols, col)];
+}
+
 // Those whose corrections are read by nothing else, element j of one for element j of the gate: a backend may expand
 // them on the way.
 #define TW_CORRECTED_OPS(X) X(combine) X(extend) X(multiply) X(multiply_rows) X(square) X(select) X(piece) X(floor)
@@ -422,7 +463,7 @@ TW_ELEMENT uint64_t tw_floor_at(const tw_floor_args *a, size_t row, size_t col) 
 #define TW_RING_OPS(X) \
   X(mask) X(shift) X(view) X(concat) X(combine) X(share) X(extend) X(multiply) \
   X(multiply_rows) X(square) X(select) X(choose) X(constants) X(sum_planes) X(zero) X(pool) X(pairs) \
-  X(offset) X(piece) X(floor)
+  X(offset) X(piece) X(floor) X(gather) X(turn) X(last_row)
 // clang-format on
 
 #endif

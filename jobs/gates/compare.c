@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "jobs/gates/digit.h"
+#include "jobs/gates/tournament.h"
 
 enum { NODE = 4, WIDE_NODE = 8, MAX_THRESHOLDS = 32, MAX_PRODUCTS = 1024 };
 
@@ -208,7 +209,7 @@ enum { GROUP = 8, WIN_BITS = 7 };  // the usual group; bits of a product of wins
 // A level of the tournament: who takes part, and the sizes of first and other groups at the levels before.
 typedef struct {
   size_t rows, cols;
-  tw_tokens tokens;
+  tw_tokens tokens;  // keys 0: all members live
   int64_t earlier[2 * TW_MOST_LEVELS];
   int levels;
 } tournament;
@@ -243,8 +244,9 @@ static int group_maximum(tw_builder *b, int x, const tournament *t, size_t first
   int pairs = group * (group - 1) / 2, factors = (group - 1 + WIN_BITS - 1) / WIN_BITS;
   int difference = tw_pair_differences(b, x, t->rows, t->cols, first, group, groups);
   int64_t zero = 0, shifts[TW_LARGEST_GROUP] = {0};
-  int wins = tw_kill_pairs(b, tw_at_least(b, tw_compare_wire(b, difference), &zero, 1), t->rows, (int)first, group,
-                           groups, t->earlier, t->levels, t->tokens);
+  int wins = tw_at_least(b, tw_compare_wire(b, difference), &zero, 1);
+  if (t->tokens.keys > 0)
+    wins = tw_kill_pairs(b, wins, t->rows, (int)first, group, groups, t->earlier, t->levels, t->tokens);
   int opened = tw_open(b, tw_bits_reshape(b, wins, pairs, n));
   int ring = tw_look(b, x).ring, scale = tw_look(b, x).scale;
   if (group == 2) {  // x_1 + [x_0 >= x_1] (x_0 - x_1)
@@ -256,6 +258,15 @@ static int group_maximum(tw_builder *b, int x, const tournament *t, size_t first
   return tw_open(b, tw_sum_planes(b, selected, group, shifts, ring, scale));
 }
 
+int tw_group_arity(const tw_builder *b, int level) {
+  return b->choices.maximum[level] > 1 ? b->choices.maximum[level] : GROUP;
+}
+
+int tw_group_maxima(tw_builder *b, int x, size_t rows, int group) {
+  if (b->status != TW_OK) return 0;
+  return group_maximum(b, x, &(tournament){.rows = rows, .cols = (size_t)group}, 0, group, 1);
+}
+
 // The first group takes the remainder, so that live columns stay a prefix of every level.
 int tw_row_maximum(tw_builder *b, int wire, size_t rows, tw_tokens tokens) {
   tournament t = {.rows = rows, .cols = tokens.keys, .tokens = tokens};
@@ -265,7 +276,7 @@ int tw_row_maximum(tw_builder *b, int wire, size_t rows, tw_tokens tokens) {
                            "a row maximum of %zu columns in more than %d levels; choose larger groups "
                            "(--maximum-groups)",
                            tokens.keys, TW_MOST_LEVELS);
-    size_t group = b->choices.maximum[t.levels] > 1 ? (size_t)b->choices.maximum[t.levels] : GROUP;
+    size_t group = (size_t)tw_group_arity(b, t.levels);
     if (group > t.cols) group = t.cols;
     size_t groups = (t.cols + group - 1) / group, first = t.cols - group * (groups - 1);
     if (first == group) {

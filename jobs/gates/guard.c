@@ -34,6 +34,11 @@ static void count_live(tw_builder *b, int share, tw_layout layout, size_t parts,
       map = (tw_view_map){{1, 1, queries, parts}, {0, 0, 1, queries}, 0};
       count_rows(b, tw_view(b, share, map), tokens, parts);
       return;
+    case TW_BY_PACKED:
+      share = tw_triangle_sums(b, share, parts, (tw_triangle){queries, keys});
+      map = (tw_view_map){{1, 1, queries, parts}, {0, 0, 1, queries}, 0};
+      count_rows(b, tw_view(b, share, map), (tw_tokens){queries, queries, 0, true}, parts);
+      return;
     default:
       count_rows(b, tw_view(b, share, map), tokens, n / queries);
   }

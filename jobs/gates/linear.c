@@ -1,4 +1,5 @@
 // Products with secret weights, and of two secret activations (protocols, section 4).
+#include <stdlib.h>
 #include <string.h>
 
 #include "jobs/gates/gate.h"
@@ -153,70 +154,178 @@ int tw_linear(tw_builder *b, int x, int weight, size_t inner, size_t cols, int r
   return tw_emit_out(b, op, (tw_tensor){.kind = TW_SHARE, .ring = ring, .scale = t.scale + weight_scale, .n = n});
 }
 
-// ---- Z = X Y, batches of matrices: (b X^ - r_b) Y^ - X^ q_b + [r q]_b ----
-enum { MATMUL_COUNT, MATMUL_M, MATMUL_N, MATMUL_K };
+// ---- Z = X Y, batches of matrices: (b X^ - r_b) Y^ - X^ q_b + [r q]_b. Z or X may be packed pairs
+// (jobs/program/triangle.h), of `blocks` rectangles; the products are those of the rectangles, with zeros where X has
+// no pair ---- list: of packed pairs the place in the rectangle, or of the rectangle's places the pair or -1
+enum { MATMUL_COUNT, MATMUL_M, MATMUL_N, MATMUL_K, MATMUL_PACKED, MATMUL_BLOCKS };
+enum { PACKED_NOTHING, PACKED_Z, PACKED_X };
+
+typedef struct {
+  size_t count, m, n, k;  // of the whole batch, or of one sequence where the dealer and the emulator work
+  size_t blocks;
+  int packed;
+} matmul_shape;
+
+static matmul_shape matmul_of(const tw_op *op, size_t batch) {
+  return (matmul_shape){batch * (size_t)op->arg[MATMUL_COUNT],
+                        (size_t)op->arg[MATMUL_M],
+                        (size_t)op->arg[MATMUL_N],
+                        (size_t)op->arg[MATMUL_K],
+                        batch * (size_t)op->arg[MATMUL_BLOCKS],
+                        (int)op->arg[MATMUL_PACKED]};
+}
+
+// x itself, or its pairs in rectangles.
+static tw_status unpacked(tw_session *s, const tw_op *op, matmul_shape d, const uint64_t *x, const uint64_t **out) {
+  uint64_t *whole;
+  *out = x;
+  if (d.packed != PACKED_X) return TW_OK;
+  size_t each = d.count * d.m * d.k / d.blocks;
+  TW_TRY(tw_scratch(s, d.blocks * each, &whole));
+  *out = whole;
+  return s->backend->gather(&(tw_gather_args){.rows = d.blocks,
+                                              .cols = each,
+                                              .x_cols = tw_t(s, op->in[0])->n / (size_t)op->arg[MATMUL_BLOCKS],
+                                              .x = x,
+                                              .places = tw_list(s, op),
+                                              .out = whole,
+                                              .ring = ~0ull},
+                            s->stream);
+}
+
+// Where the products are made that end in `out`: there, or in rectangles.
+static tw_status product_memory(tw_session *s, matmul_shape d, uint64_t *out, uint64_t **whole) {
+  *whole = out;
+  return d.packed == PACKED_Z ? tw_scratch(s, d.count * d.m * d.n, whole) : TW_OK;
+}
+
+// The pairs of rectangles, plus `addend` (may be NULL).
+static tw_status pack(tw_session *s, const tw_op *op, matmul_shape d, const uint64_t *whole, const uint64_t *addend,
+                      uint64_t *out) {
+  if (d.packed != PACKED_Z) return TW_OK;
+  return s->backend->gather(&(tw_gather_args){.rows = d.blocks,
+                                              .cols = tw_t(s, op->out[0])->n / (size_t)op->arg[MATMUL_BLOCKS],
+                                              .x_cols = d.count * d.m * d.n / d.blocks,
+                                              .x = whole,
+                                              .addend = addend,
+                                              .places = tw_list(s, op),
+                                              .out = out,
+                                              .ring = tw_ring_of(s, op->out[0])},
+                            s->stream);
+}
 
 static tw_status matmul_deal(tw_session *s, const tw_op *op) {
-  uint64_t *r, *q, *out;
+  matmul_shape d = matmul_of(op, 1);
+  uint64_t *r, *q, *out, *whole;
+  const uint64_t *left;
   TW_TRY(whole_mask(s, op->in[0], &r));
   TW_TRY(whole_mask(s, op->in[1], &q));
   TW_TRY(tw_dealt_memory(s, op, &out));
-  TW_TRY(s->backend->gemm((size_t)op->arg[MATMUL_COUNT], (size_t)op->arg[MATMUL_M], (size_t)op->arg[MATMUL_N],
-                          (size_t)op->arg[MATMUL_K], r, q, out, tw_t(s, op->out[0])->ring, 0, s->stream));
+  TW_TRY(unpacked(s, op, d, r, &left));
+  TW_TRY(product_memory(s, d, out, &whole));
+  TW_TRY(s->backend->gemm(d.count, d.m, d.n, d.k, left, q, whole, tw_t(s, op->out[0])->ring, 0, s->stream));
+  TW_TRY(pack(s, op, d, whole, NULL, out));
   return tw_give(s, op, &out);
 }
 
 static tw_status matmul_party(tw_session *s, const tw_op *op) {
-  size_t nx = tw_batch_n(s, op->in[0]), count = (size_t)s->batch * (size_t)op->arg[MATMUL_COUNT];
-  size_t m = (size_t)op->arg[MATMUL_M], n = (size_t)op->arg[MATMUL_N], k = (size_t)op->arg[MATMUL_K];
-  int ring = tw_t(s, op->out[0])->ring;
-  uint64_t *left;
-  TW_TRY(tw_scratch(s, nx, &left));
+  size_t nx = tw_batch_n(s, op->in[0]);
+  matmul_shape d = matmul_of(op, (size_t)s->batch);
+  int ring = tw_t(s, op->out[0])->ring, packed = d.packed == PACKED_Z;
+  uint64_t *share, *whole, *dealt;
+  const uint64_t *left, *opened;
+  TW_TRY(tw_scratch(s, nx, &share));
   TW_TRY(tw_make_value(s, op->out[0]));
-  TW_TRY(tw_take_into(s, op, tw_b(s, op->out[0])->value));
-  uint64_t *out = tw_b(s, op->out[0])->value;
+  uint64_t *out = dealt = tw_b(s, op->out[0])->value;
+  if (packed) TW_TRY(tw_scratch(s, tw_batch_n(s, op->out[0]), &dealt));
+  TW_TRY(tw_take_into(s, op, dealt));
   const tw_buffer *x = tw_b(s, op->in[0]), *y = tw_b(s, op->in[1]);
   tw_share_args a = {.rows = 1,
                      .cols = nx,
                      .X = x->value,
                      .r = x->mask[s->party],
-                     .out = left,
+                     .out = share,
                      .one = tw_one(s),
                      .ring = ~0ull,
                      .pair = tw_flat(nx)};
   TW_TRY(s->backend->share(&a, s->stream));
-  TW_TRY(s->backend->gemm(count, m, n, k, left, y->value, out, ring, 1, s->stream));
-  return s->backend->gemm(count, m, n, k, x->value, y->mask[s->party], out, ring, -1, s->stream);
+  TW_TRY(unpacked(s, op, d, share, &left));
+  TW_TRY(unpacked(s, op, d, x->value, &opened));
+  TW_TRY(product_memory(s, d, out, &whole));
+  TW_TRY(s->backend->gemm(d.count, d.m, d.n, d.k, left, y->value, whole, ring, !packed, s->stream));
+  TW_TRY(s->backend->gemm(d.count, d.m, d.n, d.k, opened, y->mask[s->party], whole, ring, -1, s->stream));
+  return pack(s, op, d, whole, dealt, out);
 }
 
 static tw_status matmul_emulate(tw_session *s, const tw_op *op) {
   TW_TRY(tw_make_value(s, op->out[0]));
+  matmul_shape d = matmul_of(op, 1);
   int ring = tw_t(s, op->out[0])->ring;
-  uint64_t *out = tw_b(s, op->out[0])->value;
-  size_t count = (size_t)op->arg[MATMUL_COUNT], m = (size_t)op->arg[MATMUL_M], n = (size_t)op->arg[MATMUL_N],
-         k = (size_t)op->arg[MATMUL_K];
-  const uint64_t *x = tw_b(s, op->in[0])->value, *y = tw_b(s, op->in[1])->value;
-  for (size_t i = 0; i < count; i++) tw_gemm(m, n, k, x + i * m * k, k, y + i * k * n, n, out + i * m * n, n, ring, 0);
+  uint64_t *out = tw_b(s, op->out[0])->value, *whole;
+  const uint64_t *x, *y = tw_b(s, op->in[1])->value;
+  TW_TRY(unpacked(s, op, d, tw_b(s, op->in[0])->value, &x));
+  TW_TRY(product_memory(s, d, out, &whole));
+  for (size_t i = 0; i < d.count; i++)
+    tw_gemm(d.m, d.n, d.k, x + i * d.m * d.k, d.k, y + i * d.k * d.n, d.n, whole + i * d.m * d.n, d.n, ring, 0);
+  TW_TRY(pack(s, op, d, whole, NULL, out));
   for (size_t j = 0; j < tw_t(s, op->out[0])->n; j++) out[j] &= tw_mask(ring);
   return TW_OK;
 }
 
 static const tw_gate matmul_gate = {"matmul", NULL, matmul_deal, NULL, matmul_party, matmul_emulate};
 
-int tw_matmul(tw_builder *b, int x, int y, size_t count, size_t m, size_t n, size_t k, int ring) {
+// nx, nz: elements of x and of the result.
+static int emit_matmul(tw_builder *b, int x, int y, matmul_shape d, size_t nx, size_t nz, int ring,
+                       const int64_t *places, size_t place_count) {
   tw_tensor t = tw_look(b, x), u = tw_look(b, y);
   tw_op *op = tw_emit(b, &matmul_gate);
   tw_emit_in(op, x);
   tw_emit_in(op, y);
-  op->arg[MATMUL_COUNT] = (int64_t)count;
-  op->arg[MATMUL_M] = (int64_t)m;
-  op->arg[MATMUL_N] = (int64_t)n;
-  op->arg[MATMUL_K] = (int64_t)k;
-  if (t.kind != TW_WIRE || u.kind != TW_WIRE || t.n != count * m * k || u.n != count * k * n || t.ring < ring ||
+  op->arg[MATMUL_COUNT] = (int64_t)d.count;
+  op->arg[MATMUL_M] = (int64_t)d.m;
+  op->arg[MATMUL_N] = (int64_t)d.n;
+  op->arg[MATMUL_K] = (int64_t)d.k;
+  op->arg[MATMUL_PACKED] = d.packed;
+  op->arg[MATMUL_BLOCKS] = (int64_t)d.blocks;
+  if (t.kind != TW_WIRE || u.kind != TW_WIRE || t.n != nx || u.n != d.count * d.k * d.n || t.ring < ring ||
       u.ring < ring)
     return tw_build_fail(b, TW_ERR_RANGE, "matrix product in ring %d of wires of rings %d and %d", ring, t.ring,
                          u.ring);
-  tw_emit_dealt(b, op, &(tw_dealt){TW_DEALT_RING, ring, count * m * n}, 1);
-  return tw_emit_out(b, op,
-                     (tw_tensor){.kind = TW_SHARE, .ring = ring, .scale = t.scale + u.scale, .n = count * m * n});
+  if (place_count) tw_emit_shared_list(b, op, places, place_count);
+  tw_emit_dealt(b, op, &(tw_dealt){TW_DEALT_RING, ring, nz}, 1);
+  return tw_emit_out(b, op, (tw_tensor){.kind = TW_SHARE, .ring = ring, .scale = t.scale + u.scale, .n = nz});
+}
+
+int tw_matmul(tw_builder *b, int x, int y, size_t count, size_t m, size_t n, size_t k, int ring) {
+  matmul_shape d = {count, m, n, k, 0, PACKED_NOTHING};
+  return emit_matmul(b, x, y, d, count * m * k, count * m * n, ring, NULL, 0);
+}
+
+// A key's column in the rectangle [n][n] of a query.
+static size_t column(tw_triangle t, size_t query, size_t j) { return query + 1 - tw_triangle_length(t, query) + j; }
+
+int tw_triangle_logits(tw_builder *b, int x, int y, size_t heads, size_t group, size_t dim, tw_triangle t, int ring) {
+  size_t pairs = tw_triangle_pairs(t);
+  int64_t *places = malloc(pairs * sizeof *places);
+  if (!places) return tw_build_fail(b, TW_ERR_MEMORY, "out of memory for the pairs of a head");
+  for (size_t i = 0; i < t.n; i++)
+    for (size_t j = 0; j < tw_triangle_length(t, i); j++)
+      places[tw_triangle_begin(t, i) + j] = (int64_t)(i * t.n + column(t, i, j));
+  matmul_shape d = {heads / group, group * t.n, t.n, dim, heads, PACKED_Z};
+  int z = emit_matmul(b, x, y, d, heads * t.n * dim, heads * pairs, ring, places, pairs);
+  free(places);
+  return z;
+}
+
+int tw_triangle_values(tw_builder *b, int x, int y, size_t heads, size_t group, size_t dim, tw_triangle t, int ring) {
+  int64_t *places = malloc(t.n * t.n * sizeof *places);
+  if (!places) return tw_build_fail(b, TW_ERR_MEMORY, "out of memory for the pairs of a head");
+  for (size_t i = 0; i < t.n * t.n; i++) places[i] = -1;
+  for (size_t i = 0; i < t.n; i++)
+    for (size_t j = 0; j < tw_triangle_length(t, i); j++)
+      places[i * t.n + column(t, i, j)] = (int64_t)(tw_triangle_begin(t, i) + j);
+  matmul_shape d = {heads / group, group * t.n, dim, t.n, heads, PACKED_X};
+  int z = emit_matmul(b, x, y, d, heads * tw_triangle_pairs(t), heads * t.n * dim, ring, places, t.n * t.n);
+  free(places);
+  return z;
 }

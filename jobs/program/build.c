@@ -169,3 +169,16 @@ void tw_emit_list(tw_builder *b, tw_op *op, const int64_t *values, size_t count)
   memcpy(p->pool + p->pool_count, values, count * sizeof(int64_t));
   p->pool_count += count;
 }
+
+void tw_emit_shared_list(tw_builder *b, tw_op *op, const int64_t *values, size_t count) {
+  const tw_program *p = b->program;
+  for (int i = 0; b->status == TW_OK && i < p->op_count; i++) {
+    const tw_op *other = &p->ops[i];
+    if (other == op || other->list_count != count || memcmp(p->pool + other->list, values, count * sizeof *values) != 0)
+      continue;
+    op->list = other->list;
+    op->list_count = count;
+    return;
+  }
+  tw_emit_list(b, op, values, count);
+}

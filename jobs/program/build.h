@@ -4,6 +4,7 @@
 #define TW_BUILD_H
 
 #include "jobs/program/program.h"
+#include "jobs/program/triangle.h"
 #include "kernels/bit_ops.h"
 
 // What a plan may choose between keys and rounds. All zeros: as few key bytes as possible.
@@ -44,6 +45,8 @@ int tw_emit_out(tw_builder *b, tw_op *op, tw_tensor t);
 void tw_emit_dealt(tw_builder *b, tw_op *op, const tw_dealt *dealt, int count);
 void tw_emit_tokens(tw_op *op, int at, tw_tokens tokens);  // TW_TOKEN_ARGS arguments; read by tw_live
 void tw_emit_list(tw_builder *b, tw_op *op, const int64_t *values, size_t count);
+// The same; an earlier list of the same values serves both.
+void tw_emit_shared_list(tw_builder *b, tw_op *op, const int64_t *values, size_t count);
 int tw_build_fail(tw_builder *b, tw_status code, const char *format, ...) __attribute__((format(printf, 3, 4)));
 tw_tensor tw_look(const tw_builder *b, int id);
 
@@ -79,6 +82,15 @@ int tw_pool_live(tw_builder *b, int x, tw_tokens tokens, size_t cols);
 // its low bits: it is opened afresh before it is truncated. The ring holds |mean| 2^(scale + bits + 1).
 int tw_mean_live(tw_builder *b, int x, tw_tokens tokens, size_t cols, int bits);
 
+// ---- gates/gather.c: by public places; no keys, no messages ----
+// out[block][i] = x[block][place i] of x [blocks][any]: [blocks][count]. WIRE or SHARE.
+int tw_gather(tw_builder *b, int x, size_t blocks, const int64_t *places, size_t count);
+// SHARE [tokens][blocks][2 half]: (x_i, x_(i + half)) of token t becomes (c x_i - s x_(i + half), c x_(i + half) + s
+// x_i), c and s from tables [tokens][half] of integers at angle_scale. The scale grows by it, the ring stays.
+int tw_turn(tw_builder *b, int share, const int table[2], size_t half, int angle_scale);
+// The row of the last live token of x [tokens.queries][cols].
+int tw_last_live_row(tw_builder *b, int x, tw_tokens tokens);
+
 // ---- gates/extend.c ----
 int tw_extend(tw_builder *b, int wire, int ring);  // WIRE mod 2^k -> SHARE mod 2^ring, |x| < 2^(k-2)
 // Row sums of elements extended so: WIRE [rows][cols] -> SHARE [rows].
@@ -97,6 +109,16 @@ int tw_linear(tw_builder *b, int x, int weight, size_t inner, size_t cols, int r
 enum { TW_LINEAR_WEIGHT, TW_LINEAR_INNER, TW_LINEAR_COLS };
 // `count` products [m][k] [k][n]
 int tw_matmul(tw_builder *b, int x, int y, size_t count, size_t m, size_t n, size_t k, int ring);
+// Products with packed pairs of `heads` heads; `group` heads, one after the other, share one y.
+// x [heads][n][dim] times y [heads / group][dim][n]: packed pairs, SHARE.
+int tw_triangle_logits(tw_builder *b, int x, int y, size_t heads, size_t group, size_t dim, tw_triangle t, int ring);
+// Packed x times y [heads / group][n][dim]: SHARE [heads][n][dim].
+int tw_triangle_values(tw_builder *b, int x, int y, size_t heads, size_t group, size_t dim, tw_triangle t, int ring);
+
+// ---- gates/triangle.c: of packed pairs of `heads` heads; ties of a maximum go to the lower index ----
+int tw_triangle_sums(tw_builder *b, int x, size_t heads, tw_triangle t);        // of rows: [heads][n]. WIRE or SHARE
+int tw_triangle_maximum(tw_builder *b, int wire, size_t heads, tw_triangle t);  // of rows: WIRE [heads][n]
+int tw_triangle_spread(tw_builder *b, int x, size_t heads, tw_triangle t);      // [heads][n] to every pair of its row
 
 // ---- gates/bits.c ----
 typedef struct {

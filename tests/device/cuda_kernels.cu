@@ -103,6 +103,7 @@ void checker::elementwise(size_t sequences, size_t n) {
     flush();
   }
   add_attention(m, list, sequences, (size_t)m.between(1, 4), (size_t)m.between(1, n < 40 ? (int)n : 40));
+  add_places(m, list, sequences, (size_t)m.between(1, 4), (size_t)m.between(1, n < 40 ? (int)n : 40));
   flush();
 }
 
@@ -271,6 +272,7 @@ int bench() {
   add_selections(m, list, 1, 2, 393216), flush("2 planes of 128x3072");
   add_selections(m, list, 1, 29, 128), flush("29 planes of 128");
   add_attention(m, list, 1, 12, 128), flush("12x128x128");
+  add_places(m, list, 1, 12, 128), flush("places of 12x128x128");
   add_sums(m, list, 128, 768), flush("128x768");
   add_sums(m, list, 1536, 128), flush("1536x128");
   for (int ring : {24, 48}) add_draw(m, list, 1, ring, 393216);

@@ -137,6 +137,33 @@ tw_liveness liveness(arena &m, size_t sequences, int seq, int keys) {
   return live;
 }
 
+// By public places: a sequence's last live row, elements of blocks, turns of pairs.
+void add_places(arena &m, trials &out, size_t sequences, size_t heads, size_t seq) {
+  const size_t keys = seq + m.below(9), rows = heads * seq, cols = (size_t)m.between(1, 300);
+  tw_last_row_args last = {sequences,
+                           cols,
+                           seq,
+                           m.words(sequences * seq * cols),
+                           m.words(sequences * cols),
+                           liveness(m, sequences, (int)seq, (int)keys)};
+  out.push_back(TRIAL(last_row, last, 16.0 * (double)(sequences * cols), (double)(sequences * cols)));
+  std::vector<int64_t> places;
+  for (size_t i = 0; i < cols; i++) places.push_back(m.between(-1, (int)keys - 1));
+  tw_gather_args gather = {sequences * rows,
+                           cols,
+                           keys,
+                           m.words(sequences * rows * keys),
+                           m.below(2) ? m.words(sequences * rows * cols) : nullptr,
+                           m.list(places),
+                           m.words(sequences * rows * cols),
+                           ring_of(m)};
+  out.push_back(TRIAL(gather, gather, 24.0 * (double)(sequences * rows * cols), (double)(sequences * rows * cols)));
+  const size_t half = (size_t)m.between(1, 40), turned = sequences * seq * heads * 2 * half;
+  tw_turn_args turn = {sequences * seq,     heads * 2 * half, seq,       half, m.words(turned), m.words(seq * half),
+                       m.words(seq * half), m.words(turned),  ring_of(m)};
+  out.push_back(TRIAL(turn, turn, 16.0 * (double)turned, (double)turned));
+}
+
 void add_attention(arena &m, trials &out, size_t sequences, size_t heads, size_t seq) {
   const size_t keys = seq + m.below(2) * m.below(9), rows = heads * seq, n = sequences * rows * keys;
   tw_zero_args zero = {sequences * rows, keys,       rows,

@@ -119,6 +119,24 @@ static int dead_keys(tw_builder *b, int x) {
   int alive = tw_zero_dead(b, tw_view(b, x, (tw_view_map){{1, 1, 1, N}, {0, 0, 0, 1}, 0}), 5, tokens);
   return tw_pool_live(b, tw_open(b, alive), (tw_tokens){14, 14, 0, false}, 5);
 }
+// Four heads of four queries, two of which share their keys and values.
+static int triangle(tw_builder *b, int x) {
+  tw_triangle t = {4, 3};
+  x = tw_reduce(b, x, 36);
+  int q = tw_view(b, x, (tw_view_map){{1, 1, 1, 32}, {0, 0, 0, 1}, 0}),
+      k = tw_view(b, x, (tw_view_map){{1, 1, 1, 16}, {0, 0, 0, 1}, 32});
+  int s = tw_open(b, tw_triangle_logits(b, tw_open(b, q), tw_open(b, k), 4, 2, 2, t, 36)), v = tw_open(b, k);
+  int top = tw_triangle_spread(b, tw_triangle_maximum(b, s, 4, t), 4, t);
+  int e = tw_open(b, tw_as_share(b, tw_combine(b, 1, top, -1, s, false)));
+  int context = tw_triangle_values(b, e, v, 4, 2, 2, t, 36);
+  return tw_open(b, tw_concat(b, context, tw_as_share(b, tw_triangle_sums(b, e, 4, t)), 1));
+}
+// By tables of 4 tokens and 128 pairs: they are gelu's.
+static int turning(tw_builder *b, int x) {
+  int wide = tw_view(b, x, (tw_view_map){{1, 1, 8, 128}, {0, 0, 1, 1}, 0});
+  int y = tw_open(b, tw_turn(b, wide, (const int[]){0, 1}, 128, 12));
+  return tw_open(b, tw_as_share(b, tw_last_live_row(b, y, (tw_tokens){4, 9, 5, true})));
+}
 static int window(tw_builder *b, int x) {
   int widths[TW_MAX_DIGITS], count = tw_split_digits(16, widths), wire = part(b, x, 0, 22);
   count += tw_split_digits(6, widths + count);
@@ -138,6 +156,7 @@ static const struct {
              {"matmul", matrices},         {"linear", weights},
              {"comparison", comparison},   {"select", selection},
              {"row maximum", maximum},     {"dead keys", dead_keys},
+             {"packed pairs", triangle},   {"turn", turning},
              {"window", window},           {"gelu", gelu}};
 
 static const int lengths[1] = {9};

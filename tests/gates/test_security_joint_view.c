@@ -1,7 +1,8 @@
 // The joint view of a corrupted party, enumerated: with its own randomness fixed, let the honest party's masks and pads
 // run through all their values. What the corrupted party reads (corrections) and hears (opened values) must then take
 // every value of its domain equally often, for every secret input: so it depends on no input (docs/security.md). The
-// lanes of a tensor hold the values side by side: one walk of a program on tiny rings enumerates them all.
+// lanes of a tensor hold the values side by side: one walk of a program on tiny rings enumerates them all. Long because
+// every gate is here, beside the mutants that must be found.
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -319,6 +320,24 @@ static int row_maximum(tw_builder *b, int x) {
   return tw_row_maximum(b, tw_open(b, x), tape.lanes, (tw_tokens){tape.lanes, 2, 0, false});
 }
 
+// A packed pair with one query and key a lane; and two queries, of which the later has two keys.
+static int triangle(tw_builder *b, int x) {
+  int left = tw_view(b, x, (tw_view_map){{1, 1, tape.lanes, 2}, {0, 0, 4, 1}, 0});
+  int right = tw_view(b, x, (tw_view_map){{1, 1, tape.lanes, 2}, {0, 0, 4, 1}, 2});
+  return tw_open(b,
+                 tw_triangle_logits(b, tw_open(b, left), tw_open(b, right), tape.lanes, 1, 2, (tw_triangle){1, 1}, 2));
+}
+static int triangle_values(tw_builder *b, int x) {
+  int left = tw_view(b, x, (tw_view_map){{1, 1, tape.lanes, 3}, {0, 0, 5, 1}, 0});
+  int right = tw_view(b, x, (tw_view_map){{1, 1, tape.lanes, 2}, {0, 0, 5, 1}, 3});
+  return tw_open(b,
+                 tw_triangle_values(b, tw_open(b, left), tw_open(b, right), tape.lanes, 1, 1, (tw_triangle){2, 2}, 1));
+}
+static int triangle_maximum(tw_builder *b, int x) {
+  tw_triangle t = {2, 2};
+  return tw_open(b, tw_as_share(b, tw_triangle_maximum(b, tw_open(b, x), tape.lanes, t)));
+}
+
 // Table lookup, both entries opened under one sign, the sign undone: what every scalar function does.
 static int looked_up(tw_builder *b, int x) {
   static const int table[2] = {0, 1}, scale[2] = {0, 0};
@@ -374,6 +393,9 @@ GATE(chosen, 1, 2, chosen)
 GATE(bit_constant, 3, 1, bit_constant)
 GATE(guarded, 3, 1, guarded)
 GATE(row_maximum, 2, 2, row_maximum, .rows = true)
+GATE(triangle, 2, 4, triangle, .rows = true)
+GATE(triangle_values, 1, 5, triangle_values, .rows = true)
+GATE(triangle_maximum, 2, 3, triangle_maximum, .rows = true)
 GATE(looked_up, 3, 1, looked_up)
 GATE(mixed_reads, 3, 1, mixed_reads)
 GATE(dealt_in_common, 2, 2, dealt_in_common)
@@ -479,8 +501,9 @@ SUITE_MAIN("joint view", {"open", open_twice_view}, {"truncate", truncated_view}
            {"two thresholds", compared_two_thresholds_view}, {"window", in_window_view},
            {"products of bits", multiplied_bits_view}, {"select", selected_view},
            {"select, extended", selected_extended_view}, {"choose", chosen_view}, {"bit constant", bit_constant_view},
-           {"guard", guarded_view}, {"row maximum", row_maximum_view}, {"lookup and piece", looked_up_view},
-           {"one wire, many gates", mixed_reads_view}, {"common correction", dealt_in_common_view},
-           {"an unhidden common correction is found", unhidden_is_found},
+           {"guard", guarded_view}, {"row maximum", row_maximum_view}, {"packed pairs", triangle_view},
+           {"packed pairs times values", triangle_values_view}, {"row maximum of packed pairs", triangle_maximum_view},
+           {"lookup and piece", looked_up_view}, {"one wire, many gates", mixed_reads_view},
+           {"common correction", dealt_in_common_view}, {"an unhidden common correction is found", unhidden_is_found},
            {"reused streams are found", reused_streams_are_found},
            {"a mask before its opening is found", wrong_order_is_found})

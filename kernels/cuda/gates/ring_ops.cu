@@ -63,6 +63,9 @@ ELEMENT_ENTRY(pairs)
 ELEMENT_ENTRY(offset)
 ELEMENT_ENTRY(piece)
 ELEMENT_ENTRY(floor)
+ELEMENT_ENTRY(gather)
+ELEMENT_ENTRY(turn)
+ELEMENT_ENTRY(last_row)
 
 // ---- sums over planes in parts ----
 

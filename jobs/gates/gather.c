@@ -1,0 +1,110 @@
+// Local gates by public places: elements of blocks in another order, pairs of columns turned by public angles, the row
+// of the last live token.
+#include <stdlib.h>
+
+#include "jobs/gates/gate.h"
+#include "jobs/gates/mask_form.h"
+
+// ---- out[block][i] = x[block][place i] ----
+// list: places
+enum { GATHER_BLOCKS };
+
+static tw_status gather(tw_session *s, const tw_op *op, const uint64_t *const *in, uint64_t *out) {
+  size_t blocks = (size_t)op->arg[GATHER_BLOCKS];
+  return s->backend->gather(&(tw_gather_args){.rows = (size_t)s->batch * blocks,
+                                              .cols = tw_t(s, op->out[0])->n / blocks,
+                                              .x_cols = tw_t(s, op->in[0])->n / blocks,
+                                              .x = in[0],
+                                              .places = tw_list(s, op),
+                                              .out = out,
+                                              .ring = tw_ring_of(s, op->out[0])},
+                            s->stream);
+}
+TW_LOCAL_GATE(gather_gate, gather);
+
+// Whether no place below `n` is met twice.
+static bool met_once(const int64_t *places, size_t count, size_t n) {
+  uint8_t *seen = calloc(n, 1);
+  bool once = seen != NULL;
+  for (size_t i = 0; i < count && once; i++) once = !seen[places[i]]++;
+  free(seen);
+  return once;
+}
+
+int tw_gather(tw_builder *b, int x, size_t blocks, const int64_t *places, size_t count) {
+  tw_tensor t = tw_look(b, x);
+  tw_op *op = tw_emit(b, &gather_gate);
+  tw_emit_in(op, x);
+  op->arg[GATHER_BLOCKS] = (int64_t)blocks;
+  if (b->status != TW_OK) return 0;
+  if ((t.kind != TW_WIRE && t.kind != TW_SHARE) || count == 0 || blocks == 0 || t.n % blocks)
+    return tw_build_fail(b, TW_ERR_INTERNAL, "elements of %zu blocks of another shape", blocks);
+  size_t n = t.n / blocks;
+  for (size_t i = 0; i < count; i++)
+    if (places[i] < 0 || (size_t)places[i] >= n)
+      return tw_build_fail(b, TW_ERR_INTERNAL, "an element past the end of its block");
+  tw_emit_shared_list(b, op, places, count);
+  t.n = blocks * count;
+  t.form.distinct = t.form.distinct && met_once(places, count, n);
+  return tw_emit_out(b, op, t);
+}
+
+// ---- rotary embedding: the pair (i, i + half) of every block of 2 half columns of row t turns by the angle of (t, i)
+// ----
+enum { TURN_COSINE, TURN_SINE, TURN_HALF };
+
+static tw_status turn(tw_session *s, const tw_op *op, const uint64_t *const *in, uint64_t *out) {
+  size_t half = (size_t)op->arg[TURN_HALF], tokens = s->program->tables[op->arg[TURN_COSINE]].n / half;
+  return s->backend->turn(&(tw_turn_args){.rows = (size_t)s->batch * tokens,
+                                          .cols = tw_t(s, op->out[0])->n / tokens,
+                                          .tokens = tokens,
+                                          .half = half,
+                                          .x = in[0],
+                                          .cosine = tw_table_values(s, (int)op->arg[TURN_COSINE]),
+                                          .sine = tw_table_values(s, (int)op->arg[TURN_SINE]),
+                                          .out = out,
+                                          .ring = tw_ring_of(s, op->out[0])},
+                          s->stream);
+}
+TW_LOCAL_GATE(turn_gate, turn);
+
+int tw_turn(tw_builder *b, int share, const int table[2], size_t half, int angle_scale) {
+  tw_tensor t = tw_look(b, share);
+  tw_op *op = tw_emit(b, &turn_gate);
+  tw_emit_in(op, share);
+  op->arg[TURN_COSINE] = table[0];
+  op->arg[TURN_SINE] = table[1];
+  op->arg[TURN_HALF] = (int64_t)half;
+  if (b->status != TW_OK) return 0;
+  const tw_table *cosine = &b->program->tables[table[0]], *sine = &b->program->tables[table[1]];
+  if (t.kind != TW_SHARE || half == 0 || cosine->n != sine->n || cosine->n % half || t.n % (2 * cosine->n))
+    return tw_build_fail(b, TW_ERR_INTERNAL, "a turn of another shape");
+  t.scale += angle_scale;
+  return tw_emit_out(b, op, t);
+}
+
+// ---- the row of the last live token of [queries][cols] ----
+enum { LAST_TOKENS };
+
+static tw_status last_row(tw_session *s, const tw_op *op, const uint64_t *const *in, uint64_t *out) {
+  size_t cols = tw_t(s, op->out[0])->n;
+  return s->backend->last_row(&(tw_last_row_args){.rows = (size_t)s->batch,
+                                                  .cols = cols,
+                                                  .x_rows = tw_t(s, op->in[0])->n / cols,
+                                                  .x = in[0],
+                                                  .out = out,
+                                                  .live = tw_live(s, op, LAST_TOKENS)},
+                              s->stream);
+}
+TW_LOCAL_GATE(last_row_gate, last_row);
+
+int tw_last_live_row(tw_builder *b, int x, tw_tokens tokens) {
+  tw_tensor t = tw_look(b, x);
+  tw_op *op = tw_emit(b, &last_row_gate);
+  tw_emit_in(op, x);
+  tw_emit_tokens(op, LAST_TOKENS, tokens);
+  if ((t.kind != TW_WIRE && t.kind != TW_SHARE) || tokens.queries == 0 || t.n % tokens.queries)
+    return tw_build_fail(b, TW_ERR_INTERNAL, "the last row of another shape");
+  t.n /= tokens.queries;
+  return tw_emit_out(b, op, t);
+}

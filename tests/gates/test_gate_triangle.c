@@ -1,0 +1,216 @@
+// Packed pairs of causal attention against plain integers: products, sums, maxima, windows, heads that share keys; and
+// rotary turns, elements by places, the last live row.
+#include <stdlib.h>
+
+#include "jobs/gates/guard.h"
+#include "kernels/pack.h"
+#include "tests/common/suite.h"
+#include "tests/common/trial.h"
+
+enum { RING = 40 };
+
+static int64_t in_ring(uint64_t x, int ring) { return tw_signed(x & tw_mask(ring), ring); }
+static size_t first_key(tw_triangle t, size_t query) { return query + 1 > t.widest ? query + 1 - t.widest : 0; }
+
+static const tw_triangle shapes[] = {{1, 1}, {2, 2}, {5, 5}, {9, 4}, {13, 13}, {18, 1}, {23, 7}};
+enum { SHAPES = sizeof shapes / sizeof *shapes };
+
+static void pairs_are_counted(void) {
+  for (size_t i = 0; i < SHAPES; i++) {
+    size_t pairs = 0;
+    for (size_t q = 0; q < shapes[i].n; q++) {
+      CU_ASSERT_EQUAL(tw_triangle_begin(shapes[i], q), pairs);
+      pairs += q + 1 - first_key(shapes[i], q);
+    }
+    CU_ASSERT_EQUAL(tw_triangle_pairs(shapes[i]), pairs);
+  }
+}
+
+// Two groups of heads; the keys of a group are one.
+static void logits(void) {
+  enum { HEADS = 4, GROUP = 2, DIM = 3 };
+  for (size_t i = 0; i < SHAPES; i++)
+    for (int batch = 1; batch <= 3; batch += 2) {
+      trial t;
+      tw_triangle shape = shapes[i];
+      size_t n = shape.n, nq = HEADS * n * DIM, nk = HEADS / GROUP * DIM * n, wrong = 0, at;
+      int x = tw_open(&t.b, trial_start(&t, RING, nq + nk, batch));
+      int z =
+          tw_triangle_logits(&t.b, trial_slice(&t, x, 0, nq), trial_slice(&t, x, nq, nk), HEADS, GROUP, DIM, shape, 33);
+      trial_run(&t, tw_open(&t.b, z));
+      CU_ASSERT_EQUAL(tw_look(&t.b, z).n, HEADS * tw_triangle_pairs(shape));
+      for (int b = 0; b < batch; b++) {
+        at = 0;
+        for (size_t h = 0; h < HEADS; h++)
+          for (size_t q = 0; q < n; q++)
+            for (size_t k = first_key(shape, q); k <= q; k++) {
+              uint64_t dot = 0;
+              for (size_t d = 0; d < DIM; d++)
+                dot += (uint64_t)trial_x(&t, b, (h * n + q) * DIM + d) *
+                       (uint64_t)trial_x(&t, b, nq + (h / GROUP * DIM + d) * n + k);
+              wrong += trial_y(&t, b, at++) != in_ring(dot, 33);
+            }
+      }
+      CU_ASSERT_EQUAL(wrong, 0);
+      trial_end(&t);
+    }
+}
+
+static void values(void) {
+  enum { HEADS = 4, GROUP = 2, DIM = 3 };
+  for (size_t i = 0; i < SHAPES; i++)
+    for (int batch = 1; batch <= 3; batch += 2) {
+      trial t;
+      tw_triangle shape = shapes[i];
+      size_t n = shape.n, pairs = tw_triangle_pairs(shape), ne = HEADS * pairs, nv = HEADS / GROUP * n * DIM, wrong = 0;
+      int x = tw_open(&t.b, trial_start(&t, RING, ne + nv, batch));
+      int z = tw_triangle_values(&t.b, trial_slice(&t, x, 0, ne), trial_slice(&t, x, ne, nv), HEADS, GROUP, DIM, shape,
+                                 RING);
+      trial_run(&t, tw_open(&t.b, z));
+      for (int b = 0; b < batch; b++)
+        for (size_t h = 0; h < HEADS; h++)
+          for (size_t q = 0; q < n; q++)
+            for (size_t d = 0; d < DIM; d++) {
+              uint64_t sum = 0;
+              for (size_t k = first_key(shape, q); k <= q; k++)
+                sum += (uint64_t)trial_x(&t, b, h * pairs + tw_triangle_begin(shape, q) + k - first_key(shape, q)) *
+                       (uint64_t)trial_x(&t, b, ne + (h / GROUP * n + k) * DIM + d);
+              wrong += trial_y(&t, b, (h * n + q) * DIM + d) != in_ring(sum, RING);
+            }
+      CU_ASSERT_EQUAL(wrong, 0);
+      trial_end(&t);
+    }
+}
+
+// Sums of shares and of wires, and maxima by several choices of groups, spread over the pairs again.
+static void rows(void) {
+  enum { HEADS = 3 };
+  static const tw_choices choices[] = {{0}, {.maximum = {2, 5, 13}}, {.maximum = {26}}, {.maximum = {3, 2, 2, 2}}};
+  for (size_t i = 0; i < SHAPES; i++)
+    for (size_t c = 0; c < sizeof choices / sizeof *choices; c++) {
+      trial t;
+      tw_triangle shape = shapes[i];
+      size_t n = shape.n, pairs = tw_triangle_pairs(shape), wrong = 0;
+      int share = trial_start(&t, 14, HEADS * pairs, 2), x = tw_open(&t.b, share);
+      trial_fill(&t, 0, HEADS * pairs, -4, 4);  // ties
+      if (c % 2) trial_fill(&t, 0, HEADS * pairs, -4000, 4000);
+      t.b.choices = choices[c];
+      int most = tw_triangle_spread(&t.b, tw_triangle_maximum(&t.b, x, HEADS, shape), HEADS, shape);
+      int sums = tw_triangle_sums(&t.b, c % 2 ? share : tw_as_share(&t.b, x), HEADS, shape);
+      int wide = tw_as_share(&t.b, tw_triangle_sums(&t.b, x, HEADS, shape));
+      int y = tw_concat(&t.b, tw_concat(&t.b, tw_as_share(&t.b, most), sums, HEADS), wide, HEADS);
+      trial_run(&t, tw_open(&t.b, y));
+      for (int b = 0; b < 2; b++)
+        for (size_t h = 0; h < HEADS; h++)
+          for (size_t q = 0; q < n; q++) {
+            size_t begin = tw_triangle_begin(shape, q), length = tw_triangle_length(shape, q), each = pairs + 2 * n;
+            int64_t sum = 0, top = INT64_MIN;
+            for (size_t k = 0; k < length; k++) {
+              int64_t v = trial_x(&t, b, h * pairs + begin + k);
+              sum += v;
+              if (v > top) top = v;
+            }
+            for (size_t k = 0; k < length; k++) wrong += trial_y(&t, b, h * each + begin + k) != top;
+            wrong += trial_y(&t, b, h * each + pairs + q) != in_ring((uint64_t)sum, 14);
+            wrong += trial_y(&t, b, h * each + pairs + n + q) != in_ring((uint64_t)sum, 14);
+          }
+      CU_ASSERT_EQUAL(wrong, 0);
+      trial_end(&t);
+    }
+}
+
+// Packed rows of live queries only are counted, by the guard and by the emulator.
+static void guarded(void) {
+  enum { HEADS = 2 };
+  static const int lengths[3] = {5, 23, 1};
+  tw_triangle shape = {23, 7};
+  size_t n = HEADS * tw_triangle_pairs(shape);
+  trial t;
+  int x = tw_open(&t.b, trial_start(&t, 20, n, 3));
+  trial_fill(&t, 0, n, 3 << 10, 3 << 10);
+  t.w.lengths = lengths;
+  t.b.guard = true;
+  tw_declare(&t.b, x, "all out of bound", 10, TW_BY_PACKED, HEADS, (tw_tokens){shape.n, shape.widest, 0, true});
+  int y = tw_open(&t.b, tw_as_share(&t.b, x));
+  tw_guard_finish(&t.b);
+  trial_run(&t, y);
+  uint64_t all = 0;
+  for (int b = 0; b < 3; b++) {
+    uint64_t wanted = HEADS * tw_triangle_begin(shape, (size_t)lengths[b]);
+    CU_ASSERT_EQUAL(t.w.guard[b], wanted);
+    all += wanted;
+  }
+  CU_ASSERT_EQUAL(t.w.out_of_bound, all);
+  trial_end(&t);
+}
+
+static void turns(void) {
+  enum { TOKENS = 5, BLOCKS = 3, HALF = 2, WIDTH = 2 * HALF * BLOCKS, SCALE = 12 };
+  uint64_t angle[2][TOKENS * HALF];
+  const tw_table tables[2] = {{"cosine", TOKENS * HALF, angle[0]}, {"sine", TOKENS * HALF, angle[1]}};
+  for (size_t i = 0; i < TOKENS * HALF; i++)
+    for (int j = 0; j < 2; j++) angle[j][i] = (uint64_t)walk_random_range(-4096, 4096);
+  for (int batch = 1; batch <= 3; batch += 2) {
+    trial t;
+    size_t wrong = 0;
+    int x = trial_start(&t, 37, TOKENS * WIDTH, batch);
+    t.program.tables = tables;
+    t.program.table_count = 2;
+    int y = tw_turn(&t.b, x, (const int[]){0, 1}, HALF, SCALE);
+    CU_ASSERT_EQUAL(tw_look(&t.b, y).scale, SCALE);
+    trial_run(&t, tw_open(&t.b, y));
+    for (int b = 0; b < batch; b++)
+      for (size_t token = 0; token < TOKENS; token++)
+        for (size_t block = 0; block < BLOCKS; block++)
+          for (size_t p = 0; p < HALF; p++) {
+            size_t at = token * WIDTH + block * 2 * HALF + p;
+            uint64_t c = angle[0][token * HALF + p], s = angle[1][token * HALF + p];
+            uint64_t u = (uint64_t)trial_x(&t, b, at), v = (uint64_t)trial_x(&t, b, at + HALF);
+            wrong += trial_y(&t, b, at) != in_ring(c * u - s * v, 37);
+            wrong += trial_y(&t, b, at + HALF) != in_ring(c * v + s * u, 37);
+          }
+    CU_ASSERT_EQUAL(wrong, 0);
+    trial_end(&t);
+  }
+}
+
+static void places(void) {
+  static const int64_t place[] = {4, 0, 0, 3, 4};
+  for (int share = 0; share < 2; share++) {
+    trial t;
+    size_t wrong = 0;
+    int x = trial_start(&t, 30, 3 * 5, 3);
+    int y = tw_gather(&t.b, share ? x : tw_open(&t.b, x), 3, place, 5);
+    trial_run(&t, share ? tw_open(&t.b, y) : y);
+    for (int b = 0; b < 3; b++)
+      for (size_t block = 0; block < 3; block++)
+        for (size_t i = 0; i < 5; i++)
+          wrong += trial_y(&t, b, block * 5 + i) != trial_x(&t, b, block * 5 + (size_t)place[i]);
+    CU_ASSERT_EQUAL(wrong, 0);
+    trial_end(&t);
+  }
+  trial t;  // a sum that counts an element twice has an even mask
+  int x = tw_open(&t.b, trial_start(&t, 30, 5, 1));
+  trial_refused(&t, tw_truncate_dithered(&t.b, tw_row_sum(&t.b, tw_gather(&t.b, x, 1, place, 5), 5), 3), "biased");
+  trial_end(&t);
+}
+
+static void last_rows(void) {
+  enum { ROWS = 9, COLS = 5 };
+  static const int lengths[3] = {9, 1, 4};
+  for (int given = 0; given < 2; given++) {
+    trial t;
+    size_t wrong = 0;
+    int x = tw_open(&t.b, trial_start(&t, 30, ROWS * COLS, 3));
+    if (given) t.w.lengths = lengths;
+    trial_run(&t, tw_last_live_row(&t.b, x, (tw_tokens){ROWS, ROWS, 0, true}));
+    for (int b = 0; b < 3; b++)
+      for (size_t c = 0; c < COLS; c++)
+        wrong += trial_y(&t, b, c) != trial_x(&t, b, (size_t)((given ? lengths[b] : ROWS) - 1) * COLS + c);
+    CU_ASSERT_EQUAL(wrong, 0);
+    trial_end(&t);
+  }
+}
+
+SUITE_MAIN("triangle", {"pairs are counted", pairs_are_counted}, {"logits", logits}, {"values", values}, {"rows", rows},
+           {"guarded", guarded}, {"turns", turns}, {"places", places}, {"last rows", last_rows})

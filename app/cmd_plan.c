@@ -13,6 +13,7 @@
 #include "app/texts.h"
 #include "base/memory.h"
 #include "comm/link.h"
+#include "io/decoder_tensors.h"
 #include "io/new_files.h"
 #include "jobs/models/architecture.h"
 #include "jobs/models/calibrate.h"
@@ -139,7 +140,8 @@ static void print_bounds(const layer_table *t) {
   int layers = t->plan->shape.config.layers,
       used = snprintf(row, sizeof row, "%s, layer", t->measured ? "measured/bound" : "bound");
   for (int k = 0; k < TW_BOUND_FIELDS; k++)
-    used += snprintf(row + used, sizeof row - (size_t)used, "\t%s", tw_bound_fields[k].name);
+    if (tw_field_applies(&tw_bound_fields[k], &t->plan->shape.config))
+      used += snprintf(row + used, sizeof row - (size_t)used, "\t%s", tw_bound_fields[k].name);
   tw_grid_row(&grid, "%s", row);
   tw_grid_rule(&grid);
   for (int first = 0, last; first < layers; first = last + 1) {
@@ -147,6 +149,7 @@ static void print_bounds(const layer_table *t) {
     used = name_layers(row, sizeof row, first, last);
     for (int k = 0; k < TW_BOUND_FIELDS; k++) {
       char measured[32] = "";
+      if (!tw_field_applies(&tw_bound_fields[k], &t->plan->shape.config)) continue;
       if (t->measured) snprintf(measured, sizeof measured, "%.3g/", *tw_bound_at(&t->measured->layers[first], k));
       used += snprintf(row + used, sizeof row - (size_t)used, "\t%s%.4g", measured,
                        *tw_bound_at(&t->plan->bounds[first], k));
@@ -210,7 +213,8 @@ static json_t *layer_objects(const tw_plan *plan, const tw_bounds *bounds) {
   for (int i = 0; i < plan->shape.config.layers; i++) {
     json_t *object = json_object();
     for (int k = 0; bounds && k < TW_BOUND_FIELDS; k++)
-      json_object_set_new(object, tw_bound_fields[k].name, json_real(*tw_bound_at(&bounds[i], k)));
+      if (tw_field_applies(&tw_bound_fields[k], &plan->shape.config))
+        json_object_set_new(object, tw_bound_fields[k].name, json_real(*tw_bound_at(&bounds[i], k)));
     for (int k = 0; !bounds && k < TW_RING_FIELDS; k++)
       json_object_set_new(object, tw_ring_fields[k].name, json_integer(*tw_ring_at(&plan->rings[i], k)));
     json_array_append_new(list, object);
@@ -269,6 +273,11 @@ static tw_status assume(const tw_model *model, const tw_model_config *config, bo
     out->layers[i].norm_bias = fmax(common.norm_bias, own.norm_bias);
   }
   out->head = tw_head_default_bounds();
+  if (model) {
+    tw_norm_bounds own = tw_bounds_of_top(model);
+    out->head.norm.norm_weight = fmax(out->head.norm.norm_weight, own.norm_weight);
+    out->head.norm.norm_bias = fmax(out->head.norm.norm_bias, own.norm_bias);
+  }
   return TW_OK;
 }
 
@@ -299,24 +308,30 @@ static tw_status look_at_model(const char *name, const settings *s, bool quiet, 
   return status;
 }
 
-static tw_status make_plan(const tw_model_config *config, const settings *s, const bounds *all, tw_plan *plan) {
-  tw_bounds *bounds = all->layers;
+// To those of the largest: a share says one of all its norms.
+static void align_norms(const tw_model_config *config, bounds *all) {
+  tw_bounds *layers = all->layers;
+  double weight = 0, bias = 0;
+  if (tw_decoder_layout_of(config)) weight = all->head.norm.norm_weight, bias = all->head.norm.norm_bias;
+  for (int i = 0; i < config->layers; i++) {
+    weight = fmax(weight, layers[i].norm_weight);
+    bias = fmax(bias, layers[i].norm_bias);
+  }
+  for (int i = 0; i < config->layers; i++) layers[i].norm_weight = weight, layers[i].norm_bias = bias;
+  all->head.norm.norm_weight = weight;
+  all->head.norm.norm_bias = bias;
+}
+
+static tw_status make_plan(const tw_model_config *config, const settings *s, bounds *all, tw_plan *plan) {
   tw_rounding rounding;
   tw_output output = config->output;
-  for (int i = 0; i < config->layers; i++) {  // a share says one of all its norms
-    bounds[0].norm_weight = fmax(bounds[0].norm_weight, bounds[i].norm_weight);
-    bounds[0].norm_bias = fmax(bounds[0].norm_bias, bounds[i].norm_bias);
-  }
-  for (int i = 1; i < config->layers; i++) {
-    bounds[i].norm_weight = bounds[0].norm_weight;
-    bounds[i].norm_bias = bounds[0].norm_bias;
-  }
+  align_norms(config, all);
   TW_TRY(tw_rounding_parse(s->rounding, &rounding));
   if (s->result) TW_TRY(tw_output_parse(s->result, &output));
   bool guard = !s->no_guard && !s->shape;  // a shape's costs are compared with others' that do not count
   tw_plan_request request = {(int)s->seq, rounding, output, guard, {0}};
   TW_TRY(tw_choices_of(&s->choices, config, &request));
-  return tw_plan_make(config, &request, &(tw_model_bounds){bounds, all->head}, plan);
+  return tw_plan_make(config, &request, &(tw_model_bounds){all->layers, all->head}, plan);
 }
 
 // A folder's own pooling is not left without a word.

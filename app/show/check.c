@@ -15,7 +15,8 @@ typedef struct {
   const tw_model *model;
   const tw_input *input;
   const tw_result *result;
-  bool by_row, head;   // a row of the output a token; the output is a head's
+  tw_model_output output;
+  bool by_row;         // a row of the output a token
   double *x;           // embedded input of one sequence
   double *rounded;     // output with rounded weights
   double *vectors[2];  // one_row: [count][cols] private, float
@@ -31,12 +32,7 @@ static tw_status forward(const work *w, int s, int rounded, double *out, int *ro
   for (size_t i = 0; i < (size_t)length * in->hidden; i++) w->x[i] = values[i];
   TW_TRY(tw_float_forward(w->model, w->x, length, length, rounded, w->x, rounded ? w->bounds : NULL));
   *rows = w->by_row ? length : 1;
-  if (w->head)
-    TW_TRY(tw_float_head(w->model, w->x, length, rounded, out, rounded ? w->head_bounds : NULL));
-  else if (strcmp(w->result->output, "pooled") == 0)
-    tw_pool_mean(w->x, length, in->hidden, out);
-  else
-    memcpy(out, w->x, (size_t)*rows * in->hidden * sizeof *out);
+  TW_TRY(tw_float_output(w->model, w->output, w->x, length, rounded, out, rounded ? w->head_bounds : NULL));
   if (w->result->normalised) tw_unit_length(out, w->result->cols);
   return TW_OK;
 }
@@ -75,7 +71,7 @@ static tw_status compare_sequence(const work *w, int s, double *reference, tw_co
   TW_TRY(forward(w, s, 1, w->rounded, &rows));
   TW_TRY(forward(w, s, 0, reference, &rows));
   size_t n = (size_t)rows * cols;
-  double least = strcmp(w->result->output, "logits") == 0;
+  double least = w->output == TW_OUTPUT_LOGITS || w->output == TW_OUTPUT_ALL_LOGITS;
   e->text = w->input->texts[s];
   e->cosine = tw_cosine(y, reference, (int)n);
   e->relative_error = relative(y, reference, n, least);
@@ -126,19 +122,21 @@ tw_status tw_compare(const tw_model *model, const tw_input *input, const tw_resu
             .input = input,
             .result = result,
             .by_row = tw_config_by_row(&model->config, output),
-            .head = tw_output_of_head(output),
+            .output = output,
             .head_bounds = &out->head};
   double *reference = NULL;
-  *out = (tw_comparison){.one_row = output != TW_OUTPUT_TOKENS && output != TW_OUTPUT_LOGITS,
-                         .logits = output == TW_OUTPUT_LOGITS && result->cols > 1,
-                         .count = result->count,
-                         .not_finite = -1};
+  *out = (tw_comparison){
+      .one_row = output != TW_OUTPUT_TOKENS && output != TW_OUTPUT_LOGITS && output != TW_OUTPUT_ALL_LOGITS,
+      .logits = (output == TW_OUTPUT_LOGITS || output == TW_OUTPUT_ALL_LOGITS) && result->cols > 1,
+      .count = result->count,
+      .not_finite = -1};
   tw_status status = allocate(&w, &reference, out);
   if (status == TW_OK) status = tw_alloc(sizeof *out->bounds * (size_t)model->config.layers, (void **)&out->bounds);
   if (status == TW_OK) {
     tw_bounds_reset(out->bounds, model->config.layers);
     tw_bounds_of_weights(model, out->bounds);
     w.bounds = out->bounds;
+    out->head = tw_head_bounds_start(model);
   }
   for (int s = 0; s < out->count && status == TW_OK; s++) {
     status = compare_sequence(&w, s, reference, out);
@@ -166,6 +164,11 @@ tw_excess tw_comparison_excess(const tw_comparison *c, const tw_plan *plan) {
     return (tw_excess){layers, "head dense", c->head.dense, plan->head_bounds.dense};
   if (tw_output_of_head(plan->output) && c->head.outputs > plan->head_bounds.outputs)
     return (tw_excess){layers, "head out", c->head.outputs, plan->head_bounds.outputs};
+  const tw_norm_bounds *seen = &c->head.norm, *norm = &plan->head_bounds.norm;
+  if (seen->variance_sum_max > 0 && seen->variance_sum_min < norm->variance_sum_min)
+    return (tw_excess){layers, "variance_sum_min", seen->variance_sum_min, norm->variance_sum_min};
+  if (seen->variance_sum_max > norm->variance_sum_max)
+    return (tw_excess){layers, "variance_sum_max", seen->variance_sum_max, norm->variance_sum_max};
   return (tw_excess){.layer = -1};
 }
 

@@ -3,15 +3,23 @@
 #include "base/memory.h"
 #include "jobs/models/encode.h"
 
+// The output that reads most of what stands on the layers.
+static tw_model_output widest_output(const tw_model_config *c) {
+  if (c->head.kind == TW_HEAD_WORDS) return TW_OUTPUT_ALL_LOGITS;
+  if (c->head.kind == TW_HEAD_DENSE) return TW_OUTPUT_DENSE;
+  return c->head.kind == TW_HEAD_NONE ? TW_OUTPUT_TOKENS : TW_OUTPUT_LOGITS;
+}
+
 // The whole sample is tokenised first: a text that is too long must not end an hour's measurement.
 static tw_status measure(const tw_model *model, const tw_input *input, const tw_calibration *sample, double *x,
                          double *out, tw_bounds *bounds, tw_head_bounds *head) {
+  tw_model_output output = widest_output(&model->config);
   for (int t = 0; t < input->count; t++) {
     int length = input->lengths[t];
     const float *values = input->values + (size_t)t * input->seq * input->hidden;
     for (size_t i = 0; i < (size_t)length * input->hidden; i++) x[i] = values[i];
     TW_TRY(tw_float_forward(model, x, length, length, 1, x, bounds));
-    if (model->config.head.kind != TW_HEAD_NONE) TW_TRY(tw_float_head(model, x, length, 1, out, head));
+    TW_TRY(tw_float_output(model, output, x, length, 1, out, head));
     if (sample->progress) sample->progress(sample->progress_state, (t + 1.0) / input->count);
   }
   return TW_OK;
@@ -36,11 +44,12 @@ tw_status tw_calibrate(const tw_model *model, const tw_client *client, const tw_
                    model->config.name, model->config.hidden, client->config.name, client->config.hidden);
   tw_input input;
   double *x;
-  *head = (tw_head_bounds){0};
+  *head = tw_head_bounds_start(model);
   tw_bounds_reset(bounds, model->config.layers);
   tw_bounds_of_weights(model, bounds);
   TW_TRY(encode(client, sample, &input));
-  size_t width = (size_t)input.hidden + (size_t)model->config.head.outputs;
+  size_t outputs = (size_t)model->config.head.outputs, hidden = (size_t)input.hidden;
+  size_t width = hidden + (outputs > hidden ? outputs : hidden);
   tw_status status = tw_alloc((size_t)input.seq * width * sizeof *x, (void **)&x);
   if (status == TW_OK) {
     status = measure(model, &input, sample, x, x + (size_t)input.seq * input.hidden, bounds, head);

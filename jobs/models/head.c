@@ -5,7 +5,9 @@
 
 #include "base/memory.h"
 #include "io/bert_tensors.h"
-#include "jobs/models/float_matmul.h"
+#include "io/decoder_tensors.h"
+#include "jobs/models/decoder_float.h"
+#include "jobs/models/float_parts.h"
 
 enum {
   WIDEST_ROWS = 64 - 15,  // what a norm puts out (jobs/models/bert_rings.c)
@@ -18,18 +20,25 @@ static int first_tensor(const tw_model_config *c) {
 }
 static int dense_weight(const tw_model_config *c) { return first_tensor(c) + TW_HEAD_DENSE_WEIGHT; }
 static int out_weight(const tw_model_config *c) {
+  if (c->head.kind == TW_HEAD_WORDS)
+    return tw_tensor_number(tw_tensor_table_of(c), c->layers, 0, tw_decoder_layout_of(c)->head);
   return first_tensor(c) + (c->head.kind == TW_HEAD_TOKENS ? 0 : TW_HEAD_OUT_WEIGHT);
 }
 
-static bool has_dense(const tw_head *h) { return h->kind != TW_HEAD_TOKENS; }
+static bool has_dense(const tw_head *h) { return h->kind != TW_HEAD_TOKENS && h->kind != TW_HEAD_WORDS; }
 static bool has_out(const tw_head *h) { return h->kind != TW_HEAD_DENSE; }
 
 // ---- bounds and rings
 
-tw_head_bounds tw_head_default_bounds(void) { return (tw_head_bounds){.dense = 1023, .outputs = 1023}; }
+tw_head_bounds tw_head_default_bounds(void) {
+  return (tw_head_bounds){.dense = 1023, .outputs = 1023, .norm = {0.0625, 0x1p34, 63, 1023}};
+}
 
 tw_head_bounds tw_head_widened(const tw_head_bounds *measured, double margin) {
-  return (tw_head_bounds){fmax(measured->dense * margin, 31), fmax(measured->outputs * margin, 31)};
+  tw_norm_bounds norm = measured->norm;
+  norm.variance_sum_min /= margin;
+  norm.variance_sum_max *= margin;
+  return (tw_head_bounds){fmax(measured->dense * margin, 31), fmax(measured->outputs * margin, 31), norm};
 }
 
 static int bits_for(double bound) { return bound < 1 ? 0 : (int)floor(log2(bound)) + 1; }
@@ -116,27 +125,7 @@ int tw_build_head(tw_builder *b, const tw_layer_shape *shape, const tw_head_ring
 
 // ---- in double precision
 
-// z [rows][cols] = x W + b, with the tensors rounded when quantised.
-static tw_status linear(const tw_model *model, int weight, int quantised, const double *x, int rows, double *z) {
-  const tw_model_tensor *t = &model->tensors[weight], *bias = t + 1;
-  double *w, units[2] = {ldexp(1, TW_SCALE), ldexp(1, TW_BIAS_SCALE)};
-  TW_TRY(tw_alloc(t->rows * t->cols * sizeof *w, (void **)&w));
-  for (size_t i = 0; i < t->rows * t->cols; i++)
-    w[i] = quantised ? rint(t->values[i] * units[0]) / units[0] : (double)t->values[i];
-  tw_status status = tw_float_matmul(x, w, (size_t)rows, t->rows, t->cols, z);
-  for (size_t i = 0; i < (size_t)rows * t->cols; i++) {
-    double add = bias->values[i % t->cols];
-    z[i] += quantised ? rint(add * units[1]) / units[1] : add;
-  }
-  tw_free(w);
-  return status;
-}
-
-static void observe(double *bound, const double *values, size_t n) {
-  for (size_t i = 0; i < n; i++) *bound = fmax(*bound, fabs(values[i]));
-}
-
-// From rows [count][hidden].
+// From rows [count][hidden]; middle: as large.
 static tw_status head_of(const tw_model *model, const double *rows, int count, int quantised, double *middle,
                          double *out, tw_head_bounds *bounds) {
   const tw_model_config *c = &model->config;
@@ -144,31 +133,53 @@ static tw_status head_of(const tw_model *model, const double *rows, int count, i
   if (has_dense(h)) {
     double *to = has_out(h) ? middle : out;
     size_t n = (size_t)count * (size_t)(has_out(h) ? c->hidden : h->outputs);
-    TW_TRY(linear(model, dense_weight(c), quantised, rows, count, to));
-    if (bounds) observe(&bounds->dense, to, n);
+    TW_TRY(tw_float_linear(model, dense_weight(c), quantised, rows, (size_t)count, to));
+    if (bounds) tw_observe(&bounds->dense, to, n);
     const tw_spec *spec = *h->activation ? tw_spec_by_name(h->activation) : NULL;
     for (size_t i = 0; spec && i < n; i++) to[i] = spec->f(to[i]);
     rows = middle;
   }
   if (!has_out(h)) return TW_OK;
-  TW_TRY(linear(model, out_weight(c), quantised, rows, count, out));
-  if (bounds) observe(&bounds->outputs, out, (size_t)count * (size_t)h->outputs);
+  TW_TRY(tw_float_linear(model, out_weight(c), quantised, rows, (size_t)count, out));
+  if (bounds) tw_observe(&bounds->outputs, out, (size_t)count * (size_t)h->outputs);
   return TW_OK;
 }
 
-tw_status tw_float_head(const tw_model *model, const double *rows, int length, int quantised, double *out,
-                        tw_head_bounds *bounds) {
+// The rows that `output` reads, into chosen [*count][hidden]. Sums of squares of all rows are observed: which of them
+// is the last depends on the sequence.
+static tw_status choose_rows(const tw_model *model, tw_model_output output, const double *rows, int length,
+                             int quantised, double *chosen, int *count, tw_head_bounds *bounds) {
   const tw_model_config *c = &model->config;
-  int count = c->head.rows == TW_OUTPUT_TOKENS ? length : 1;
   size_t hidden = (size_t)c->hidden;
-  double *pooled, *middle;
-  TW_TRY(tw_alloc((size_t)count * 2 * hidden * sizeof *pooled, (void **)&pooled));
-  middle = pooled + (size_t)count * hidden;
-  if (c->head.rows == TW_OUTPUT_POOLED)
-    tw_pool_mean(rows, length, c->hidden, pooled);
+  bool decoder = tw_decoder_layout_of(c) != NULL;
+  tw_model_output taken = output;
+  if (tw_output_of_head(output)) taken = c->head.rows;
+  *count = taken == TW_OUTPUT_TOKENS ? length : 1;
+  if (decoder)
+    TW_TRY(tw_float_decoder_rows(model, rows, length, quantised, chosen, bounds ? &bounds->norm : NULL));
+  else if (taken == TW_OUTPUT_POOLED)
+    tw_pool_mean(rows, length, c->hidden, chosen);
   else
-    memcpy(pooled, rows, (size_t)count * hidden * sizeof *rows);
-  tw_status status = head_of(model, pooled, count, quantised, middle, out, bounds);
-  tw_free(pooled);
+    memcpy(chosen, rows, (size_t)*count * hidden * sizeof *rows);
+  if (!decoder || output != TW_OUTPUT_LOGITS) return TW_OK;
+  memmove(chosen, chosen + (size_t)(length - 1) * hidden, hidden * sizeof *rows);
+  *count = 1;
+  return TW_OK;
+}
+
+tw_status tw_float_output(const tw_model *model, tw_model_output output, const double *rows, int length, int quantised,
+                          double *out, tw_head_bounds *bounds) {
+  size_t hidden = (size_t)model->config.hidden, n = (size_t)length * hidden;
+  double *chosen;
+  int count;
+  TW_TRY(tw_alloc(2 * n * sizeof *chosen, (void **)&chosen));
+  tw_status status = choose_rows(model, output, rows, length, quantised, chosen, &count, bounds);
+  if (status == TW_OK && tw_output_of_head(output))
+    status = head_of(model, chosen, count, quantised, chosen + n, out, bounds);
+  else if (status == TW_OK)
+    memcpy(out, chosen, (size_t)count * hidden * sizeof *out);
+  tw_free(chosen);
   return status;
 }
+
+tw_head_bounds tw_head_bounds_start(const tw_model *model) { return (tw_head_bounds){.norm = tw_bounds_of_top(model)}; }

@@ -1,4 +1,5 @@
-// What stands on the layers of a model (tw_head): a classifier of the sequence or of every token, or a Dense module.
+// What stands on the layers of a model (tw_head): a classifier of the sequence or of every token, a Dense module, or a
+// decoder's matrix to its words behind a norm.
 // Its weights are secret like all others; its activation is a table like the layers'.
 #ifndef TW_HEAD_H
 #define TW_HEAD_H
@@ -9,6 +10,7 @@
 // other leaves it 0 while measuring.
 typedef struct {
   double dense, outputs;
+  tw_norm_bounds norm;  // behind the layers of a decoder, with any head or none; 0 of an encoder
 } tw_head_bounds;
 
 // Ring widths: of both products (scale 24), and of what the head reads (scale 12), which must hold the first product.
@@ -28,9 +30,13 @@ void tw_head_raise_bounds(const tw_layer_shape *shape, const tw_head_rings *ring
 // rounding is like floor. Returns [seq][outputs] or [outputs], a WIRE or SHARE of scale TW_SCALE.
 int tw_build_head(tw_builder *b, const tw_layer_shape *shape, const tw_head_rings *rings, bool exact, int x);
 
-// The same in double precision, of rows [length][hidden] that tw_float_forward made. out [length][outputs] or
-// [outputs]; bounds: updated, may be NULL.
-tw_status tw_float_head(const tw_model *model, const double *rows, int length, int quantised, double *out,
-                        tw_head_bounds *bounds);
+// In double precision: what `output` is made of rows [length][hidden] that tw_float_forward made. out: as many rows as
+// tw_config_by_row says, else one, of `hidden`, or of the head's outputs. A decoder's rows go through its norm, and
+// `logits` are those of the last. bounds: updated, may be NULL.
+tw_status tw_float_output(const tw_model *model, tw_model_output output, const double *rows, int length, int quantised,
+                          double *out, tw_head_bounds *bounds);
+
+// Nothing measured yet, but for what the weights of a decoder's norm say.
+tw_head_bounds tw_head_bounds_start(const tw_model *model);
 
 #endif

@@ -93,6 +93,9 @@ static void bounds_of_norms(const tw_model *model, double *weight, double *bias)
     *weight = fmax(*weight, b.norm_weight);
     *bias = fmax(*bias, b.norm_bias);
   }
+  tw_norm_bounds top = tw_bounds_of_top(model);
+  *weight = fmax(*weight, top.norm_weight);
+  *bias = fmax(*bias, top.norm_bias);
 }
 
 tw_status tw_share_model_with(const tw_model *model, const tw_seed seeds[2], tw_model_share out[2],

@@ -1,9 +1,13 @@
 #include "jobs/plan/plan_fields.h"
 
+#include "io/decoder_tensors.h"
+
 #define BOUND(field) \
-  { #field, offsetof(tw_bounds, field) }
+  { #field, offsetof(tw_bounds, field), false }
+#define GATED(field) \
+  { #field, offsetof(tw_bounds, field), true }
 #define RING(field) \
-  { #field, offsetof(tw_rings, field) }
+  { #field, offsetof(tw_rings, field), false }
 
 const tw_field tw_bound_fields[TW_BOUND_FIELDS] = {BOUND(input),
                                                    BOUND(query),
@@ -12,6 +16,8 @@ const tw_field tw_bound_fields[TW_BOUND_FIELDS] = {BOUND(input),
                                                    BOUND(logit),
                                                    BOUND(attention),
                                                    BOUND(up),
+                                                   GATED(gate),
+                                                   GATED(product),
                                                    BOUND(feed_forward),
                                                    BOUND(residual),
                                                    BOUND(variance_sum_min),
@@ -25,3 +31,8 @@ const tw_field tw_ring_fields[TW_RING_FIELDS] = {RING(input), RING(qkv),   RING(
 
 _Static_assert(sizeof(tw_bounds) == TW_BOUND_FIELDS * sizeof(double), "a bound is missing here");
 _Static_assert(sizeof(tw_rings) == TW_RING_FIELDS * sizeof(int), "a ring is missing here");
+
+bool tw_field_applies(const tw_field *field, const tw_model_config *config) {
+  const tw_decoder_layout *layout = tw_decoder_layout_of(config);
+  return !field->gated || (layout && layout->gated);
+}

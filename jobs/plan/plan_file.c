@@ -44,13 +44,23 @@ static json_t *model_json(const tw_model_config *c) {
       decoder_json(c), "head", head, "output", tw_output_name(c->output), "normalise_output", c->normalise_output);
 }
 
-// Null where the output is not the head's.
+static bool has_head(const tw_plan *plan) {
+  return tw_output_of_head(plan->output) || tw_decoder_layout_of(&plan->shape.config);
+}
+
+// Null where the output is neither the head's nor a decoder's, whose norm stands here.
 static json_t *head_json(const tw_plan *plan) {
-  if (!tw_output_of_head(plan->output)) return json_null();
+  if (!has_head(plan)) return json_null();
   const tw_head_bounds *b = &plan->head_bounds;
   const tw_head_rings *r = &plan->head_rings;
-  return json_pack("{s:{s:f, s:f}, s:{s:i, s:i, s:i}}", "bounds", "dense", b->dense, "outputs", b->outputs, "rings",
-                   "rows", r->rows, "dense", r->dense, "outputs", r->outputs);
+  json_t *bounds = json_pack("{s:f, s:f}", "dense", b->dense, "outputs", b->outputs);
+  if (tw_decoder_layout_of(&plan->shape.config))
+    json_object_set_new(
+        bounds, "norm",
+        json_pack("{s:f, s:f, s:f, s:f}", "variance_sum_min", b->norm.variance_sum_min, "variance_sum_max",
+                  b->norm.variance_sum_max, "norm_weight", b->norm.norm_weight, "norm_bias", b->norm.norm_bias));
+  return json_pack("{s:o, s:{s:i, s:i, s:i}}", "bounds", bounds, "rings", "rows", r->rows, "dense", r->dense, "outputs",
+                   r->outputs);
 }
 
 static json_t *layers_json(const tw_plan *plan) {
@@ -58,7 +68,8 @@ static json_t *layers_json(const tw_plan *plan) {
   for (int i = 0; i < plan->shape.config.layers; i++) {
     json_t *bounds = json_object(), *rings = json_object();
     for (int k = 0; k < TW_BOUND_FIELDS; k++)
-      json_object_set_new(bounds, tw_bound_fields[k].name, json_real(*tw_bound_at(&plan->bounds[i], k)));
+      if (tw_field_applies(&tw_bound_fields[k], &plan->shape.config))
+        json_object_set_new(bounds, tw_bound_fields[k].name, json_real(*tw_bound_at(&plan->bounds[i], k)));
     for (int k = 0; k < TW_RING_FIELDS; k++)
       json_object_set_new(rings, tw_ring_fields[k].name, json_integer(*tw_ring_at(&plan->rings[i], k)));
     json_array_append_new(layers, json_pack("{s:o, s:o}", "bounds", bounds, "rings", rings));
@@ -306,16 +317,28 @@ static tw_status read_bounds(const char *path, const json_t *root, tw_plan *plan
     TW_TRY(tw_plan_member(path, json_array_get(layers, (size_t)i), of, "bounds", JSON_OBJECT, &bounds));
     snprintf(of, sizeof of, "layers[%d].bounds", i);
     for (int k = 0; k < TW_BOUND_FIELDS; k++)
-      TW_TRY(tw_plan_positive(path, bounds, of, tw_bound_fields[k].name, tw_bound_at(&plan->bounds[i], k)));
+      if (tw_field_applies(&tw_bound_fields[k], &plan->shape.config))
+        TW_TRY(tw_plan_positive(path, bounds, of, tw_bound_fields[k].name, tw_bound_at(&plan->bounds[i], k)));
   }
   return TW_OK;
 }
 
+static tw_status read_norm_bounds(const char *path, const json_t *bounds, tw_norm_bounds *b) {
+  static const char of[] = "head.bounds.norm";
+  json_t *norm;
+  TW_TRY(tw_plan_member(path, bounds, "head.bounds", "norm", JSON_OBJECT, &norm));
+  TW_TRY(tw_plan_positive(path, norm, of, "variance_sum_min", &b->variance_sum_min));
+  TW_TRY(tw_plan_positive(path, norm, of, "variance_sum_max", &b->variance_sum_max));
+  TW_TRY(tw_plan_positive(path, norm, of, "norm_weight", &b->norm_weight));
+  return tw_plan_positive(path, norm, of, "norm_bias", &b->norm_bias);
+}
+
 static tw_status read_head_bounds(const char *path, const json_t *root, tw_plan *plan) {
   json_t *head, *bounds;
-  if (!tw_output_of_head(plan->output)) return TW_OK;
+  if (!has_head(plan)) return TW_OK;
   TW_TRY(tw_plan_member(path, root, "", "head", JSON_OBJECT, &head));
   TW_TRY(tw_plan_member(path, head, "head", "bounds", JSON_OBJECT, &bounds));
+  if (tw_decoder_layout_of(&plan->shape.config)) TW_TRY(read_norm_bounds(path, bounds, &plan->head_bounds.norm));
   TW_TRY(tw_plan_positive(path, bounds, "head.bounds", "dense", &plan->head_bounds.dense));
   return tw_plan_positive(path, bounds, "head.bounds", "outputs", &plan->head_bounds.outputs);
 }

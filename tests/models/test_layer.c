@@ -69,7 +69,8 @@ static double relative_error(const layer_case *c, const tw_model *model, const w
   for (int b = 0; b < c->batch; b++) {
     int live = c->lengths ? c->lengths[b] : c->seq;
     CU_ASSERT_EQUAL_FATAL(tw_float_forward(model, x + (size_t)b * n, c->seq, live, 1, rows, NULL), TW_OK);
-    if (c->head.kind) CU_ASSERT_EQUAL_FATAL(tw_float_head(model, rows, live, 1, reference, NULL), TW_OK);
+    if (c->head.kind)
+      CU_ASSERT_EQUAL_FATAL(tw_float_output(model, output_of(c), rows, live, 1, reference, NULL), TW_OK);
     const double *wanted = c->head.kind ? reference : rows;
     for (size_t j = 0; j < (by_row ? (size_t)live : 1) * (size_t)outputs; j++) {
       error += pow(walk_real(w, (size_t)b * each + j) - wanted[j], 2);

@@ -50,6 +50,10 @@ ROWS(floor, 2 * n + (double)(a->rows * tw_words(a->cols)))
 ROWS(gather, (a->addend ? 3 : 2) * n + (double)a->cols)
 ROWS(turn, 2 * n + 2 * (double)(a->tokens * a->half))
 ROWS(last_row, 2 * n)
+ROWS(to_planes, n + (double)(a->rows / a->planes * a->n))
+ROWS(to_numbers, n + (1 + (a->y != NULL)) * (double)(a->rows * a->planes * a->words))
+ROWS(turn_line, n + (double)a->rows + (double)(a->rows / a->n * a->onehot_words))
+ROWS(turn_place, 2 * n + (double)a->rows)
 
 tw_kernel_cost tw_cost_select(const tw_select_args *a) {
   size_t sequences = a->rows / a->planes;

@@ -158,10 +158,21 @@ TW_ELEMENT void tw_deal_piece_at(const tw_deal_piece_args *p, size_t row, size_t
   p->rest[j] = sign * (b * rho - v);
 }
 
+// ---- one-hots of the low bits of numbers r under the signs of `plus`; cols is a power of two ----
+typedef struct {
+  size_t rows, cols;
+  const uint64_t *r, *plus;  // [rows], a plane
+  uint64_t *out;
+} tw_deal_places_args;
+TW_ELEMENT void tw_deal_places_at(const tw_deal_places_args *a, size_t row, size_t col) {
+  uint64_t here = (a->r[row] & (a->cols - 1)) == col;
+  a->out[row * a->cols + col] = here * (2 * tw_plane_bit(a->plus, row) - 1);
+}
+
 // clang-format off
 #define TW_DEAL_OPS(X) \
   X(deal_extend) X(deal_floor) X(deal_multiply) X(deal_multiply_rows) X(deal_square) \
-  X(deal_select) X(deal_choose) X(deal_piece)
+  X(deal_select) X(deal_choose) X(deal_piece) X(deal_places)
 // clang-format on
 
 // One-hot planes of r's digits (widths from the first's low bit upwards), and r's top bit as one more plane when

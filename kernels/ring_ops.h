@@ -2,7 +2,7 @@
 // (kernels/cuda/gates/ring_ops.cu) from this file: the twins cannot differ. Arguments are plain data with pointers into
 // one backend's memory. A formula returns element (row, col) of `out`, [rows][cols]; the twins store it, so that a GPU
 // reads for many elements before it writes the first. X: public values, r: the party's mask shares, `one`: all ones on
-// party 1, else 0.
+// party 1, else 0. Long because one list names every formula, and both twins are made of it.
 #ifndef TW_RING_OPS_H
 #define TW_RING_OPS_H
 
@@ -454,6 +454,64 @@ TW_ELEMENT uint64_t tw_last_row_at(const tw_last_row_args *a, size_t row, size_t
   return a->x[tw_at(tw_at(row, a->x_rows, live ? live - 1 : 0), a->cols, col)];
 }
 
+// ---- numbers below 2^planes as bit planes: rows = sequences * planes, cols = words of a plane ----
+typedef struct {
+  size_t rows, cols;
+  const uint64_t *x;  // [sequences][n]
+  uint64_t *out;
+  size_t planes, n;
+} tw_to_planes_args;
+TW_ELEMENT uint64_t tw_to_planes_at(const tw_to_planes_args *a, size_t row, size_t col) {
+  size_t plane = tw_rest(row, a->planes), first = 64 * col, count = a->n - first < 64 ? a->n - first : 64;
+  const uint64_t *x = a->x + tw_at(tw_over(row, a->planes), a->n, first);
+  uint64_t word = 0;
+  for (size_t j = 0; j < count; j++) word |= (x[j] >> plane & 1) << j;
+  return word;
+}
+
+// ---- and back, of x XOR y where there is a y: rows = sequences, cols = n ----
+typedef struct {
+  size_t rows, cols;
+  const uint64_t *x, *y;
+  uint64_t *out;
+  size_t planes, words;
+} tw_to_numbers_args;
+TW_ELEMENT uint64_t tw_to_numbers_at(const tw_to_numbers_args *a, size_t row, size_t col) {
+  uint64_t number = 0;
+  for (size_t plane = 0; plane < a->planes; plane++) {
+    size_t at = tw_at(tw_at(row, a->planes, plane), a->words, col / 64);
+    number |= ((a->x[at] ^ (a->y ? a->y[at] : 0)) >> (col % 64) & 1) << plane;
+  }
+  return number;
+}
+
+// ---- entry i of a one-hot that is turned by a public number c: bit i XOR c; -1 for 1 where `negative`. rows =
+// sequences * n, element j's bits are bit j of the planes; c = number >> low ----
+typedef struct {
+  size_t rows, cols;
+  const uint64_t *number, *onehot;  // [rows], [sequences][onehot_words]
+  uint64_t *out;
+  size_t n, words, onehot_words;
+  uint64_t negative, ring;
+  int low;
+} tw_turn_line_args;
+TW_ELEMENT uint64_t tw_turn_line_at(const tw_turn_line_args *a, size_t row, size_t col) {
+  size_t plane = col ^ (size_t)(a->number[row] >> a->low), j = tw_rest(row, a->n);
+  const uint64_t *onehot = a->onehot + tw_at(tw_over(row, a->n), a->onehot_words, 0);
+  return tw_negate_if(a->negative, onehot[tw_at(plane, a->words, j / 64)] >> (j % 64) & 1) & a->ring;
+}
+
+// ---- element i XOR c of each row, c the number's low bits; cols is a power of two ----
+typedef struct {
+  size_t rows, cols;
+  const uint64_t *number, *x;  // [rows], [rows][cols]
+  uint64_t *out;
+  uint64_t ring;
+} tw_turn_place_args;
+TW_ELEMENT uint64_t tw_turn_place_at(const tw_turn_place_args *a, size_t row, size_t col) {
+  return a->x[tw_at(row, a->cols, col ^ (size_t)(a->number[row] & (a->cols - 1)))] & a->ring;
+}
+
 // Those whose corrections are read by nothing else, element j of one for element j of the gate: a backend may expand
 // them on the way.
 #define TW_CORRECTED_OPS(X) X(combine) X(extend) X(multiply) X(multiply_rows) X(square) X(select) X(piece) X(floor)
@@ -463,7 +521,8 @@ TW_ELEMENT uint64_t tw_last_row_at(const tw_last_row_args *a, size_t row, size_t
 #define TW_RING_OPS(X) \
   X(mask) X(shift) X(view) X(concat) X(combine) X(share) X(extend) X(multiply) \
   X(multiply_rows) X(square) X(select) X(choose) X(constants) X(sum_planes) X(zero) X(pool) X(pairs) \
-  X(offset) X(piece) X(floor) X(gather) X(turn) X(last_row)
+  X(offset) X(piece) X(floor) X(gather) X(turn) X(last_row) \
+  X(to_planes) X(to_numbers) X(turn_line) X(turn_place)
 // clang-format on
 
 #endif

@@ -3,6 +3,7 @@
 #ifndef TW_BUILD_H
 #define TW_BUILD_H
 
+#include "io/word_table.h"
 #include "jobs/program/program.h"
 #include "jobs/program/triangle.h"
 #include "kernels/bit_ops.h"
@@ -119,6 +120,16 @@ int tw_triangle_values(tw_builder *b, int x, int y, size_t heads, size_t group, 
 int tw_triangle_sums(tw_builder *b, int x, size_t heads, tw_triangle t);        // of rows: [heads][n]. WIRE or SHARE
 int tw_triangle_maximum(tw_builder *b, int wire, size_t heads, tw_triangle t);  // of rows: WIRE [heads][n]
 int tw_triangle_spread(tw_builder *b, int x, size_t heads, tw_triangle t);      // [heads][n] to every pair of its row
+
+// ---- gates/words.c: rows of a secret table by secret numbers ----
+enum { TW_MOST_LINE_BITS = 18 };
+int tw_build_numbers(tw_builder *b, int bits, size_t n);  // the program's next input: numbers shared by XOR; BITS
+// numbers: opened, line_bits + place_bits planes. SHAREs of sgn [line = i] and sgn [place in it = i], [n][lines] and
+// [n][places]; sgn, -1 or 1 and the same for both, is the dealer's.
+void tw_place_words(tw_builder *b, int numbers, const tw_word_table *table, int ring, int out[2]);
+// Their rows of model tensor `weight`, which has the table's shape (its bias is the next tensor): SHARE [n][width] at
+// `scale` in ring `ring`. A number past the words gives zeros. Two rounds behind the opened numbers.
+int tw_look_up_words(tw_builder *b, int numbers, int weight, const tw_word_table *table, int ring, int scale);
 
 // ---- gates/bits.c ----
 typedef struct {

@@ -108,10 +108,12 @@ static void share_input(stage *st) {
   const walk *w = st->w;
   for (int party = 0; party < 2; party++) st->input[party] = room(input_words(w), 8);
   for (int i = 0; i < w->program->input_count; i++) {
-    uint64_t ring = tw_mask(w->program->tensors[w->program->inputs[i]].ring);
+    const tw_tensor *t = &w->program->tensors[w->program->inputs[i]];
+    bool bits = t->kind == TW_BITS;
+    uint64_t ring = tw_mask(bits ? t->planes : t->ring);
     for (size_t j = input_begin(w, i); j < input_begin(w, i + 1); j++) {
       st->input[0][j] = walk_random() & ring;
-      st->input[1][j] = (w->input[j] - st->input[0][j]) & ring;
+      st->input[1][j] = (bits ? w->input[j] ^ st->input[0][j] : w->input[j] - st->input[0][j]) & ring;
     }
   }
 }

@@ -77,6 +77,10 @@ void add_elements(arena &m, trials &out, size_t rows, size_t cols) {
                               m.words(n), m.words(n), m.words(n), m.words(words_of(n)), tw_ring_mask(m.between(1, 20)),
                               m.words(n), m.words(n), m.words(n)};
   out.push_back(TRIAL(deal_piece, piece));
+  size_t columns = 1;
+  while (2 * columns <= cols && columns < 16) columns *= 2;
+  tw_deal_places_args ones = {rows, columns, m.words(rows), m.words(words_of(rows)), m.words(rows * columns)};
+  out.push_back(TRIAL(deal_places, ones));
 }
 
 void add_digits(arena &m, trials &out, size_t n, int ring, int low, const std::vector<int64_t> &widths, bool sign_bit) {

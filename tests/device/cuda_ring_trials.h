@@ -212,6 +212,41 @@ void add_attention(arena &m, trials &out, size_t sequences, size_t heads, size_t
   out.push_back(TRIAL(kill, kill, 16.0 * (double)(sequences * words), 64.0 * (double)(sequences * words)));
 }
 
+// Numbers of `bits` bits and one-hots of the upper `width` of them.
+void add_words(arena &m, trials &out, size_t sequences, size_t n) {
+  const int bits = m.between(2, 9), width = m.between(1, bits - 1);
+  const size_t words = words_of(n), planes = (size_t)bits, entries = (size_t)1 << width, all = sequences * n;
+  tw_to_planes_args to_planes = {
+      sequences * planes, words, m.words(all), m.words(sequences * planes * words), planes, n};
+  out.push_back(TRIAL(to_planes, to_planes, 8.0 * (double)all, (double)all));
+  tw_to_numbers_args to_numbers = {sequences,
+                                   n,
+                                   m.words(sequences * planes * words),
+                                   m.below(2) ? m.words(sequences * planes * words) : nullptr,
+                                   m.words(all),
+                                   planes,
+                                   words};
+  out.push_back(TRIAL(to_numbers, to_numbers, 8.0 * (double)all, (double)all));
+  std::vector<uint64_t> numbers;
+  for (size_t j = 0; j < all; j++) numbers.push_back(m.below((size_t)1 << bits));
+  const size_t lines = (size_t)m.between(1, (int)entries), columns = (size_t)1 << m.below(5);
+  tw_turn_line_args turn_line = {all,
+                                 lines,
+                                 m.list(numbers),
+                                 m.words(sequences * entries * words),
+                                 m.words(all * lines),
+                                 n,
+                                 words,
+                                 entries * words,
+                                 m.below(2),
+                                 ring_of(m),
+                                 bits - width};
+  out.push_back(TRIAL(turn_line, turn_line, 8.0 * (double)(all * lines), (double)(all * lines)));
+  tw_turn_place_args turn_place = {all,       columns, m.words(all), m.words(all * columns), m.words(all * columns),
+                                   ring_of(m)};
+  out.push_back(TRIAL(turn_place, turn_place, 16.0 * (double)(all * columns), (double)(all * columns)));
+}
+
 void add_sums(arena &m, trials &out, size_t rows, size_t cols) {
   const uint64_t *x = m.words(rows * cols), *addend = m.below(2) ? m.words(rows) : nullptr;
   const uint64_t ring = ring_of(m);

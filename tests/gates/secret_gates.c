@@ -147,17 +147,42 @@ static int gelu(tw_builder *b, int x) {
   return tw_open(b, tw_apply_spec(b, tw_rescale(b, part(b, x, 0, 24), 12), &tw_spec_gelu, 38));
 }
 
+// Numbers that come in, and a table of 7 words of 3 in one column.
+static int words(tw_builder *b, int x) {
+  static const tw_word_table table = {7, 3, 7, 1, 3, 0};
+  (void)x;
+  return tw_open(b, tw_look_up_words(b, tw_open(b, tw_build_numbers(b, 3, N)), 0, &table, 38, 0));
+}
+// Two words in a line.
+static int words_in_lines(tw_builder *b, int x) {
+  static const tw_word_table table = {13, 2, 7, 2, 3, 1};
+  int numbers = tw_open(b, tw_build_numbers(b, 4, N)), place[2];
+  (void)x;
+  tw_place_words(b, numbers, &table, 30, place);
+  return tw_concat(b, tw_open(b, place[0]), tw_open(b, place[1]), N);
+}
+
 static const struct {
   const char *name;
   builder *build;
-} gates[] = {{"truncation", truncation},   {"faithful truncation", faithful},
-             {"extension", extension},     {"product", product},
-             {"row product", row_product}, {"sum of squares", squares},
-             {"matmul", matrices},         {"linear", weights},
-             {"comparison", comparison},   {"select", selection},
-             {"row maximum", maximum},     {"dead keys", dead_keys},
-             {"packed pairs", triangle},   {"turn", turning},
-             {"window", window},           {"gelu", gelu}};
+} gates[] = {{"truncation", truncation},
+             {"faithful truncation", faithful},
+             {"extension", extension},
+             {"product", product},
+             {"row product", row_product},
+             {"sum of squares", squares},
+             {"matmul", matrices},
+             {"linear", weights},
+             {"comparison", comparison},
+             {"select", selection},
+             {"row maximum", maximum},
+             {"dead keys", dead_keys},
+             {"packed pairs", triangle},
+             {"turn", turning},
+             {"window", window},
+             {"gelu", gelu},
+             {"words", words},
+             {"words in lines", words_in_lines}};
 
 static const int lengths[1] = {9};
 static uint64_t weight_values[2][21];
@@ -168,8 +193,9 @@ static bool run_gate(builder *build, tw_status (*party)(tw_session *, const tw_o
   tw_program p = {0};
   tw_table tables[2];
   tw_builder b;
-  uint64_t input[3 * N], *list[2] = {weight_values[0], weight_values[1]};
+  uint64_t input[4 * N], *list[2] = {weight_values[0], weight_values[1]};
   for (size_t j = 0; j < 3 * N; j++) input[j] = (uint64_t)walk_random_range(-4000, 4000) & tw_mask(40);
+  for (size_t j = 3 * N; j < 4 * N; j++) input[j] = walk_random();  // numbers
   for (size_t j = 0; j < 42; j++) weight_values[j / 21][j % 21] = walk_random();
   if (tw_spec_fit(&tw_spec_gelu, tables) != TW_OK) return false;
   p.tables = tables;

@@ -25,6 +25,7 @@ enum { CYCLES = 2 };  // lanes whose corrections party 0 reads, and those that p
 typedef struct {
   int ring, elements;                  // input: `elements` secrets of `ring` bits in every lane
   int (*build)(tw_builder *b, int x);  // from the input share to an opened output
+  bool numbers;                        // the input is of XOR shares instead
   bool rows;                           // all tensors are [lane][element], not [element][lane]
   int model_bits;                      // of the ring in which model elements are used; 0: no model
   void (*mutate)(tw_program *p);       // applied to the finished program
@@ -47,7 +48,8 @@ static void build(const joint_case *c, size_t lanes, tw_program *p, const tw_tab
   p->tables = tables;
   p->table_count = 2;
   tw_builder_start(&b, p);
-  int output = c->build(&b, tw_build_input(&b, c->ring, 0, lanes * (size_t)c->elements));
+  size_t n = lanes * (size_t)c->elements;
+  int output = c->build(&b, c->numbers ? tw_build_numbers(&b, c->ring, n) : tw_build_input(&b, c->ring, 0, n));
   tw_build_output(&b, output);
   CU_ASSERT_EQUAL_FATAL(tw_builder_finish(&b), TW_OK);
   if (c->mutate) c->mutate(p);
@@ -368,6 +370,20 @@ static int dealt_in_common(tw_builder *b, int x) {
   return tw_open(b, common_product(b, wire(b, x, 0, 2), wire(b, x, 1, 2)));
 }
 
+// Lines and places of numbers of 2 bits: 3 words in 2 lines of 2, 4 words in as many lines.
+static int placed(tw_builder *b, int numbers, tw_word_table table) {
+  int place[2];
+  tw_place_words(b, tw_open(b, numbers), &table, 2, place);
+  return tw_concat(b, tw_open(b, place[0]), tw_open(b, place[1]), tape.lanes);
+}
+static int placed_in_lines(tw_builder *b, int x) { return placed(b, x, (tw_word_table){3, 1, 2, 2, 1, 1}); }
+static int placed_alone(tw_builder *b, int x) { return placed(b, x, (tw_word_table){3, 1, 3, 1, 2, 0}); }
+// A word of one bit: the whole lookup.
+static int looked_up_word(tw_builder *b, int x) {
+  tw_word_table table = {1, 1, 1, 1, 1, 0};
+  return tw_open(b, tw_look_up_words(b, tw_open(b, x), 0, &table, 2, 0));
+}
+
 #define GATE(test, r, n, ...)                                                                   \
   static void test##_view(void) {                                                               \
     CU_ASSERT(all_views_uniform((joint_case){.ring = r, .elements = n, .build = __VA_ARGS__})); \
@@ -399,6 +415,9 @@ GATE(triangle_maximum, 2, 3, triangle_maximum, .rows = true)
 GATE(looked_up, 3, 1, looked_up)
 GATE(mixed_reads, 3, 1, mixed_reads)
 GATE(dealt_in_common, 2, 2, dealt_in_common)
+GATE(placed_in_lines, 2, 1, placed_in_lines, .numbers = true, .rows = true)
+GATE(placed_alone, 2, 1, placed_alone, .numbers = true, .rows = true)
+GATE(looked_up_word, 1, 1, looked_up_word, .numbers = true, .rows = true, .model_bits = 2)
 
 // ---- the check itself: what breaks the rules must be reported ----
 
@@ -412,6 +431,7 @@ static void one_mask_for_two_opens(tw_program *p) { nth_open(p, 1)->mask_use = n
 static void one_mask_for_input_and_output(tw_program *p) { nth_open(p, 2)->mask_use = nth_open(p, 0)->mask_use; }
 static void one_pad_for_two_corrections(tw_program *p) { p->corrections[1].use = p->corrections[0].use; }
 static void a_pad_for_a_mask(tw_program *p) { nth_open(p, 2)->mask_use = p->corrections[0].use; }
+static void one_mask_for_line_and_place(tw_program *p) { nth_open(p, 2)->mask_use = nth_open(p, 1)->mask_use; }
 static void one_bit_mask_for_two(tw_program *p) { nth_open(p, 4)->mask_use = nth_open(p, 3)->mask_use; }
 
 #ifdef TWAIN_DEBUG_PRG
@@ -444,6 +464,12 @@ static void reused_streams_are_found(void) {
       (joint_case){.ring = 3, .elements = 1, .build = guarded, .mutate = one_mask_for_input_and_output}));
   CU_ASSERT_FALSE(all_views_uniform(
       (joint_case){.ring = 1, .elements = 3, .build = multiplied_bits, .mutate = one_bit_mask_for_two}));
+  CU_ASSERT_FALSE(all_views_uniform((joint_case){.ring = 2,
+                                                 .elements = 1,
+                                                 .build = placed_in_lines,
+                                                 .numbers = true,
+                                                 .rows = true,
+                                                 .mutate = one_mask_for_line_and_place}));
 }
 
 // A gate that opens x + r - r: its correction depends on the mask of the opening it goes into.
@@ -504,6 +530,8 @@ SUITE_MAIN("joint view", {"open", open_twice_view}, {"truncate", truncated_view}
            {"guard", guarded_view}, {"row maximum", row_maximum_view}, {"packed pairs", triangle_view},
            {"packed pairs times values", triangle_values_view}, {"row maximum of packed pairs", triangle_maximum_view},
            {"lookup and piece", looked_up_view}, {"one wire, many gates", mixed_reads_view},
-           {"common correction", dealt_in_common_view}, {"an unhidden common correction is found", unhidden_is_found},
+           {"common correction", dealt_in_common_view}, {"words in lines", placed_in_lines_view},
+           {"words alone", placed_alone_view}, {"words times their table", looked_up_word_view},
+           {"an unhidden common correction is found", unhidden_is_found},
            {"reused streams are found", reused_streams_are_found},
            {"a mask before its opening is found", wrong_order_is_found})

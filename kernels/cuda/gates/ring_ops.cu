@@ -66,6 +66,10 @@ ELEMENT_ENTRY(floor)
 ELEMENT_ENTRY(gather)
 ELEMENT_ENTRY(turn)
 ELEMENT_ENTRY(last_row)
+ELEMENT_ENTRY(to_planes)
+ELEMENT_ENTRY(to_numbers)
+ELEMENT_ENTRY(turn_line)
+ELEMENT_ENTRY(turn_place)
 
 // ---- sums over planes in parts ----
 

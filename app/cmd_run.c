@@ -1,5 +1,6 @@
 #include <stddef.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "app/commands.h"
 #include "app/common_options.h"
@@ -8,12 +9,15 @@
 #include "app/show/record.h"
 #include "app/show/run_report.h"
 #include "app/two_ranks.h"
+#include "app/two_sites.h"
 #include "base/memory.h"
 #include "io/new_files.h"
 #include "jobs/parties/party.h"
 
 typedef struct {
   tw_party_words party;
+  tw_site_words site;
+  char spent[TW_SLOTS_TEXT];  // no option: key slots that this run has used up
   const char *ledger;
   int64_t slot;
   double time_limit;
@@ -42,6 +46,13 @@ static const tw_option options[] = {
     {.common = &tw_option_allow_unlocked, .field = offsetof(settings, allow_unlocked)},
     {.group = "where a party computes", .common = &tw_option_device, .field = offsetof(settings, party.device)},
     {.common = &tw_option_affinity, .field = offsetof(settings, party.affinity)},
+    {.group = "a party of its own", .common = &tw_option_party, .field = offsetof(settings, site.party)},
+    {.common = &tw_option_listen, .field = offsetof(settings, site.listen)},
+    {.common = &tw_option_connect, .field = offsetof(settings, site.dial)},
+    {.common = &tw_option_site, .field = offsetof(settings, site.site)},
+    {.common = &tw_option_peer, .field = offsetof(settings, site.peer)},
+    {.common = &tw_option_streams, .field = offsetof(settings, site.streams)},
+    {.common = &tw_option_wait_limit, .field = offsetof(settings, site.wait)},
     {.group = "between the parties", .common = &tw_option_transport, .field = offsetof(settings, party.transport)},
     {.common = &tw_option_split_batch, .field = offsetof(settings, party.split_batch)},
     {.common = &tw_option_prepare, .field = offsetof(settings, party.prepare)},
@@ -76,6 +87,7 @@ static tw_party_options party_options(const tw_call *call, tw_progress *progress
                             .allow_test_keys = s->allow_test_keys,
                             .trace = s->trace,
                             .force = s->force,
+                            .two_jobs = s->site.party >= 0,
                             .listener = tw_speaker,
                             .progress = tw_progress_show,
                             .progress_state = progress,
@@ -98,21 +110,23 @@ static tw_status print_record(const tw_call *call, const tw_result_share *result
 }
 
 static tw_status body(const tw_call *call, tw_channel *channel) {
-  const settings *s = call->settings;
+  settings *s = call->settings;
+  bool speaks = channel->party == 0 || s->site.party >= 0;
   tw_progress progress;
   tw_result_share result;
-  tw_circumstances how;
+  tw_circumstances how = {.spent = ""};
   tw_format format;
   TW_TRY(tw_format_of(s->json, s->csv, &format));
   if (s->allow_unlocked) tw_seeds_may_be_unlocked();
   tw_party_options options = party_options(call, &progress, &how);
-  tw_progress_start(&progress, "running", call->quiet || channel->party != 0);
+  tw_progress_start(&progress, "running", call->quiet || !speaks);
   tw_status status = tw_party(&options, channel, &result);
   tw_progress_end(&progress);
+  memcpy(s->spent, how.spent, sizeof s->spent);
   TW_TRY(status);
-  if (channel->party == 0 && format != TW_AS_TABLE)
+  if (speaks && format != TW_AS_TABLE)
     status = print_record(call, &result, &how, format);
-  else if (channel->party == 0 && !call->quiet)
+  else if (speaks && !call->quiet)
     tw_run_report_print(&result, s->verbose);
   tw_result_share_free(&result);
   return status;
@@ -121,7 +135,10 @@ static tw_status body(const tw_call *call, tw_channel *channel) {
 static tw_status run(const tw_call *call) {
   TW_TRY(tw_name_check(call->arguments[0]));
   const settings *s = call->settings;
-  return tw_two_ranks(call, &(tw_limits){s->party.silence_limit, s->time_limit}, body);
+  tw_limits limits = {s->party.silence_limit, s->time_limit};
+  TW_TRY(tw_two_sites_check(&s->site));
+  if (s->site.party >= 0) return tw_two_sites(call, &s->site, &limits, s->spent, body);
+  return tw_two_ranks(call, &limits, body);
 }
 
 const tw_command tw_command_run = {
@@ -129,7 +146,8 @@ const tw_command tw_command_run = {
     .arguments = "NAME",
     .summary = "the inference, by both parties",
     .about =
-        "Each of the two MPI ranks is a party. Party R reads NAME.plan.json, "
+        "Each of the two MPI ranks is a party; with --party a party is a job of its own, under its own user, and TLS "
+        "connects the two. Party R reads NAME.plan.json, "
         "NAME.model.pR.h5, NAME.keys.pR.h5 and NAME.input.pR.h5, and nothing of the other's; it writes "
         "NAME.result.pR.h5. Every sequence of the input uses one key slot, for good; the party's ledger says which "
         "are used.\n"

@@ -8,9 +8,7 @@
 #include "app/launcher.h"
 #include "app/show/print.h"
 #include "base/clock.h"
-#include "base/watchdog.h"
 #include "comm/link.h"
-#include "io/unfinished.h"
 
 // After a failure: does the other rank know that it has failed, too? Outside the channel, which may be broken.
 static bool both_failed(int rank) {
@@ -42,37 +40,13 @@ static tw_status run_two(const tw_call *call, int rank, const tw_limits *limits,
   return status;
 }
 
-// ---- the time limit
-
-// On the watchdog's thread, while the rank is stuck in something that cannot be called off.
-static void end_stuck(const char *reason) {
-  tw_say("%s", reason);
-  tw_unfinished_remove();
-  _exit(TW_ERR_PEER);
-}
-
-// Who waits for the other rank sees the deadline by itself, and ends in order within seconds; what sees nothing is
-// ended after that.
-static tw_status watch(const tw_limits *limits, uint64_t *deadline) {
-  const double grace = 5;
-  char reason[160];
-  *deadline = limits->whole > 0 ? tw_clock_ns() + (uint64_t)(1e9 * limits->whole) : 0;
-  TW_TRY(tw_watchdog_start(end_stuck));
-  if (!*deadline) return TW_OK;
-  snprintf(reason, sizeof reason,
-           "the time limit of %g s (--time-limit) has passed, and this rank is stuck in a call that does not end",
-           limits->whole);
-  tw_watchdog_limit(*deadline + (uint64_t)(1e9 * grace), reason);
-  return TW_OK;
-}
-
 tw_status tw_two_ranks(const tw_call *call, const tw_limits *limits,
                        tw_status (*body)(const tw_call *call, tw_channel *channel)) {
   const char *name = call->command->name;
   int ranks = 0, rank = 0;
   int level;  // the relay of a GPU's messages calls MPI from a thread of its own
   uint64_t deadline;
-  TW_TRY(watch(limits, &deadline));
+  TW_TRY(tw_time_limits_watch(limits, &deadline));
   tw_launcher_look();
   if (MPI_Init_thread(NULL, NULL, MPI_THREAD_SERIALIZED, &level) != MPI_SUCCESS)
     return tw_fail(TW_ERR_PEER, "MPI cannot start; try mpirun -np 2 twain %s", name);

@@ -4,13 +4,8 @@
 #define TW_TWO_RANKS_H
 
 #include "app/options.h"
+#include "app/time_limits.h"
 #include "comm/channel.h"
-
-// Seconds. silence: in which nothing comes from the other rank. whole: from the start of this rank to its end, whatever
-// it does; 0: no limit. Past either a rank ends with TW_ERR_PEER.
-typedef struct {
-  double silence, whole;
-} tw_limits;
 
 // Calls body on both ranks; another number of ranks is TW_ERR_USAGE on each. A rank that fails alone aborts the job.
 tw_status tw_two_ranks(const tw_call *call, const tw_limits *limits,

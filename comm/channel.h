@@ -27,14 +27,17 @@ typedef struct {
 // TW_ERR_PEER on both, and recv holds as much of the other's message as both fit, so that a header may say why.
 struct tw_channel {
   int party;               // 0 or 1
-  const char *name;        // "mpi", "loopback"
+  const char *name;        // "mpi", "loopback", "tls"
+  bool mpi;                // MPI carries it, and may be used beside it
   double timeout_seconds;  // without progress; then TW_ERR_PEER
   uint64_t deadline_ns;    // of tw_clock_ns, after which no exchange is waited for, moving or not; 0: none
   tw_status (*start)(tw_channel *, tw_exchange *);
   tw_status (*wait)(tw_channel *, tw_exchange *);  // completes both directions
   bool (*arrived)(tw_channel *, tw_exchange *);    // wait would return at once (also with a failure)
   tw_status (*poll)(tw_channel *);                 // moves exchanges in flight on; may be NULL: they move by themselves
-  void (*close)(tw_channel *);                     // never waits for the other party
+  // Before close, after a failure: tells the other end why, as far as it goes without waiting. May be NULL.
+  void (*tell)(tw_channel *, tw_status, const char *message);
+  void (*close)(tw_channel *);  // never waits for the other party
   void *state;
 };
 
@@ -62,6 +65,10 @@ static inline tw_status tw_channel_exchange(tw_channel *c, const void *send, voi
   tw_exchange x = {send, recv, bytes, NULL, 0};
   TW_TRY(c->start(c, &x));
   return c->wait(c, &x);
+}
+// Says nothing where the channel has no way, or all is well.
+static inline void tw_channel_tell(tw_channel *c, tw_status status, const char *message) {
+  if (c && c->tell && status != TW_OK) c->tell(c, status, message);
 }
 static inline void tw_channel_destroy(tw_channel *c) {
   if (c) c->close(c);

@@ -305,6 +305,7 @@ tw_status tw_channel_mpi(double timeout_seconds, tw_channel **out) {
   TW_TRY(tw_alloc(sizeof *s, (void **)&s));
   s->channel = (tw_channel){.party = party,
                             .name = "mpi",
+                            .mpi = true,
                             .timeout_seconds = timeout_seconds,
                             .start = mpi_start,
                             .wait = mpi_wait,

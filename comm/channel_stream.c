@@ -147,6 +147,7 @@ static void idle(uint64_t idle_ns) {
 static tw_status keep_waiting(const tw_channel *c, const link_state *s, const flight *f) {
   double idle_seconds = 1e-9 * (double)(tw_clock_ns() - s->moved);
   TW_TRY(tw_channel_in_time(c));
+  if ((s->mute || s->deaf) && s->stream.failure) return s->stream.failure(s->stream.state);
   if (s->mute || s->deaf)
     return tw_fail(TW_ERR_PEER, "party %d: the connection to party %d has ended; look at the log of party %d", c->party,
                    1 - c->party, 1 - c->party);

@@ -13,6 +13,17 @@ tw_status tw_channel_mpi(double timeout_seconds, tw_channel **out);
 // TW_ERR_USAGE for another party than 0 and 1, or no timeout.
 tw_status tw_channel_stream(const tw_stream *stream, int party, double timeout_seconds, tw_channel **out);
 
+// Between two sites (comm/tls.h): as tw_channel_stream, over a pair of connections a stream, one a direction. One
+// stream is used by the caller's thread alone. Of several, the others have a thread each and carry parts of large
+// messages.
+tw_status tw_channel_tls(const tw_meeting *meeting, int party, double timeout_seconds, uint64_t deadline_ns,
+                         tw_channel **out);
+
+// Large messages in as many parts as there are channels: parts[0] is used by the caller's thread, each other by one of
+// its own. interrupt: makes what they wait for fail. Takes the channels over, also when it fails.
+tw_status tw_channel_striped(tw_channel *parts[], int count, void (*interrupt)(void *state), void *state,
+                             tw_channel **out);
+
 // A connected pair inside one process, for tests and `check`: each end is driven by its own thread.
 // An end that closes gives the other TW_ERR_PEER at once (after what it had sent has been taken).
 tw_status tw_channel_loopback(double timeout_seconds, tw_channel *out[2]);

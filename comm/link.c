@@ -6,6 +6,8 @@ tw_status tw_link_open(const tw_link_spec *spec, int party, tw_channel **out) {
   *out = NULL;
   if (spec->carrier == TW_LINK_STREAM)
     TW_TRY(tw_channel_stream(&spec->stream, party, spec->silence_seconds, out));
+  else if (spec->carrier == TW_LINK_TLS)
+    TW_TRY(tw_channel_tls(spec->meeting, party, spec->silence_seconds, spec->deadline_ns, out));
   else
     TW_TRY(tw_channel_mpi(spec->silence_seconds, out));
   (*out)->deadline_ns = spec->deadline_ns;

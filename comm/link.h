@@ -1,31 +1,49 @@
 // The one door to the other party. What carries a link is said here and nowhere else: MPI between the two ranks of one
-// job, or a stream of bytes that the caller has opened and protected (a socket, a TLS connection).
+// job, TLS between two sites, or a stream of bytes that the caller has opened and protected.
 #ifndef TW_LINK_H
 #define TW_LINK_H
 
 #include "comm/channel.h"
+#include "comm/tls_hello.h"
 
 // Both return at once: how many of the bytes went or came, 0: none just now, negative: the stream has ended.
 typedef struct {
   ptrdiff_t (*send)(void *state, const void *data, size_t bytes);
   ptrdiff_t (*receive)(void *state, void *data, size_t bytes);
   void *state;
+  tw_status (*failure)(void *state);  // after one of them was negative: why; may be NULL
 } tw_stream;
 
+// How two sites meet.
+typedef struct {
+  tw_tls_identity who;  // borrowed until the channel is closed
+  tw_lines lines;
+  bool answers;  // this end answers; the other one speaks first
+  // The next connected descriptor, not blocking, which the link closes: of 2 * lines.streams, in this order for the end
+  // that speaks first.
+  tw_status (*next)(void *state, uint64_t until_ns, int *fd);
+  void *state;
+  double wait_seconds;   // for the first connection
+  uint64_t rekey_bytes;  // 0: as usual (comm/tls.h)
+} tw_meeting;
+
 typedef enum {
-  TW_LINK_MPI,    // the two ranks of MPI_COMM_WORLD, which has been initialised; a party is its rank
-  TW_LINK_STREAM  // the caller says which party it is; GPUs need MPI
+  TW_LINK_MPI,     // the two ranks of MPI_COMM_WORLD, which has been initialised; a party is its rank
+  TW_LINK_STREAM,  // the caller says which party it is; GPUs need MPI
+  TW_LINK_TLS      // the same
 } tw_link_carrier;
 
 typedef struct {
   tw_link_carrier carrier;
-  tw_stream stream;        // TW_LINK_STREAM: the caller's, who closes it
-  double silence_seconds;  // without progress, then TW_ERR_PEER
-  uint64_t deadline_ns;    // of tw_clock_ns, after which no exchange is waited for; 0: none
+  tw_stream stream;           // TW_LINK_STREAM: the caller's, who closes it
+  const tw_meeting *meeting;  // TW_LINK_TLS
+  double silence_seconds;     // without progress, then TW_ERR_PEER
+  uint64_t deadline_ns;       // of tw_clock_ns, after which no exchange is waited for; 0: none
 } tw_link_spec;
 
 // party: 0 or 1, or -1: the one that the carrier gives this process. TW_ERR_USAGE where the carrier gives another, or
-// does not connect two parties; TW_ERR_PEER where the other one does not come. Close with tw_channel_destroy.
+// does not connect two parties; TW_ERR_PEER where the other one does not come, TW_ERR_IDENTITY where it is not the one
+// that it should be. Close with tw_channel_destroy.
 tw_status tw_link_open(const tw_link_spec *spec, int party, tw_channel **out);
 
 // A link as it might be.

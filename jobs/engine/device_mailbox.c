@@ -145,8 +145,8 @@ static tw_status open_window(tw_channel *channel, tw_mailboxes *m) {
 static tw_status open_relayed(tw_channel *channel, tw_mailboxes *m, bool on_device) {
   size_t half = m->bytes * (size_t)m->count;
   void *reach, *data;
-  int level = MPI_THREAD_SINGLE;
-  MPI_Query_thread(&level);
+  int level = MPI_THREAD_MULTIPLE;
+  if (channel->mpi) MPI_Query_thread(&level);
   tw_status status = TW_OK;
   if (level < MPI_THREAD_SERIALIZED)
     status = tw_fail(TW_ERR_USAGE,

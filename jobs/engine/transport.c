@@ -13,7 +13,7 @@ static void add_way(tw_ways *w, tw_transport t) { w->way[w->count++] = t; }
 tw_ways tw_ways_between(const tw_pair *p, tw_transport wanted) {
   tw_ways w = {.count = 0};
   if (!p->gpus) return w;
-  if (p->link) wanted = TW_TRANSPORT_HOST_RELAY;  // whose messages it slows
+  if (p->link || p->sites) wanted = TW_TRANSPORT_HOST_RELAY;  // whose messages go by the channel
   bool two_gpus = p->gpus && !p->one_gpu, doubtful = p->apart || p->unseen;
   if (wanted != TW_TRANSPORT_AUTO) {
     add_way(&w, wanted);

@@ -30,6 +30,7 @@ typedef struct {
   bool unseen;    // or a party does not see the other's GPU, and cannot know
   bool nccl;      // both were built with it
   bool link;      // an emulated link is between them
+  bool sites;     // no MPI is between them: they are two jobs
 } tw_pair;
 
 tw_ways tw_ways_between(const tw_pair *p, tw_transport wanted);

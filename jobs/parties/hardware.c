@@ -137,6 +137,7 @@ tw_status tw_hardware_meet(tw_channel *channel, tw_hardware *h) {
   if (!ends(theirs, sizeof theirs)) return nonsense(channel, "a host's name");
   *h = (tw_hardware){.channel = channel};
   h->pair.one_host = strcmp(mine, theirs) == 0;
+  h->pair.sites = !channel->mpi;
   h->local_rank = h->pair.one_host ? channel->party : 0;
   return TW_OK;
 }
@@ -178,6 +179,9 @@ static tw_status find_reach(tw_channel *channel, const char *other_gpu, tw_pair 
 static tw_status check_transport(const tw_hardware *h) {
   if (h->transport != TW_TRANSPORT_AUTO && h->device != TW_DEVICE_CUDA)
     return tw_fail(TW_ERR_USAGE, "--transport %s goes between GPUs; on the CPU leave it out",
+                   tw_transport_word(h->transport));
+  if (h->pair.sites && h->transport != TW_TRANSPORT_AUTO && h->transport != TW_TRANSPORT_HOST_RELAY)
+    return tw_fail(TW_ERR_USAGE, "--transport %s goes between ranks of one MPI job; two jobs have host-relay",
                    tw_transport_word(h->transport));
   if (h->transport == TW_TRANSPORT_NCCL && h->pair.one_gpu)
     return tw_fail(TW_ERR_USAGE, "--transport nccl needs a GPU of its own for each party; use --transport host-window");

@@ -64,13 +64,15 @@ static void unload(party_files *f) {
   if (f->has_plan) tw_plan_free(&f->plan);
 }
 
-// ---- warnings, by party 0
+// ---- warnings, by party 0 for both, unless they are two jobs
+
+static bool is_told(const tw_party_options *o, const tw_channel *channel) { return channel->party == 0 || o->two_jobs; }
 
 typedef struct {
   char host[128], user[64];
 } place;
 
-static tw_status meet(const tw_listener *listener, tw_channel *channel, tw_environment *e) {
+static tw_status meet(const tw_party_options *o, tw_channel *channel, tw_environment *e) {
   place mine = {{0}, {0}}, theirs;
   memcpy(mine.host, e->host, sizeof mine.host);
   memcpy(mine.user, e->user, sizeof mine.user);
@@ -78,8 +80,8 @@ static tw_status meet(const tw_listener *listener, tw_channel *channel, tw_envir
   theirs.host[sizeof theirs.host - 1] = theirs.user[sizeof theirs.user - 1] = '\0';
   bool host = strcmp(mine.host, theirs.host) == 0, user = strcmp(mine.user, theirs.user) == 0;
   e->parties_share_host = host;
-  if (channel->party == 0 && (host || user))
-    tw_warn(listener, "WARNING: both parties run%s%s%s%s: no protection against %s; a test set-up",
+  if (is_told(o, channel) && (host || user))
+    tw_warn(&o->listener, "WARNING: both parties run%s%s%s%s: no protection against %s; a test set-up",
             host ? " on host " : "", host ? mine.host : "", user ? " as user " : "", user ? mine.user : "",
             host && user ? "that host's administrator or that user"
             : host       ? "that host's administrator"
@@ -110,7 +112,7 @@ enum { THREADS = 2 };  // one computes, one reads keys
 static tw_status look_at_machine(const tw_party_options *o, tw_channel *channel, const tw_hardware *hardware) {
   tw_machine machine;
   TW_TRY(tw_machine_look(channel, hardware, THREADS, &machine));
-  if (channel->party == 0 || !hardware->pair.one_host) tw_machine_warn(&o->listener, &machine);
+  if (is_told(o, channel) || !hardware->pair.one_host) tw_machine_warn(&o->listener, &machine);
   if (o->how) o->how->machine = machine;
   return TW_OK;
 }
@@ -128,7 +130,8 @@ static tw_status compute(const tw_party_options *o, party_files *f, tw_hardware 
                         .transports = hardware->ways,
                         .trace = o->trace,
                         .progress = o->progress,
-                        .progress_state = o->progress_state};
+                        .progress_state = o->progress_state,
+                        .spent = o->how ? o->how->spent : NULL};
   TW_TRY(tw_hardware_split(hardware, &o->words, &run.overlap));
   TW_TRY(tw_hardware_prepare(hardware, &o->words, &run.prepare_beside));
   if (o->how) {
@@ -147,7 +150,7 @@ static tw_status infer(const tw_party_options *o, party_files *f, tw_channel *ch
   TW_TRY(tw_hardware_place(channel, &hardware, &o->words, e->placement, sizeof e->placement));
   TW_TRY(look_at_machine(o, channel, &hardware));
   TW_TRY(agree(channel, tw_hardware_link(&hardware, &o->words)));
-  if (tw_key_store_info(&f->keys)->test && o->allow_test_keys && channel->party == 0)
+  if (tw_key_store_info(&f->keys)->test && o->allow_test_keys && is_told(o, channel))
     tw_warn(&o->listener, "WARNING: TEST keys: everybody can derive their seeds; NOTHING IN THIS RUN IS PRIVATE");
   tw_status status = compute(o, f, &hardware, out);
   tw_warn_of_memory(&o->listener);
@@ -183,7 +186,7 @@ static tw_status run_with(const tw_party_options *o, tw_channel *channel, party_
   collect(&e);
   TW_TRY(agree_on_words(channel, &o->words, load(o, channel->party, f)));
   tw_warn_of_ledger(&o->listener, &f->ledger);
-  TW_TRY(meet(&o->listener, channel, &e));
+  TW_TRY(meet(o, channel, &e));
   tw_warn_of_memory(&o->listener);
   TW_TRY(infer(o, f, channel, &e, out));
   tw_status status = write_result(channel, f, out);

@@ -10,6 +10,8 @@
 // How a run went, which its result file does not tell.
 typedef struct {
   tw_machine machine;
+  char spent[TW_SLOTS_TEXT];  // key slots that were used up, also by a run that failed: "3", "0-7", "1, 4 and 6 more";
+                              // ""
   bool split_batch, prepare_during;  // halves of the batch took turns; preparation went on during the online phase
 } tw_circumstances;
 
@@ -19,6 +21,7 @@ typedef struct {
   tw_party_words words;
   int64_t first_slot;  // of a row; -1: the first that are free on both parties
   bool allow_test_keys, trace;
+  bool two_jobs;                                   // each party is told what else the first one is told for both
   bool force;                                      // a result file that is there is replaced
   tw_listener listener;                            // for warnings
   void (*progress)(void *state, double fraction);  // may be NULL

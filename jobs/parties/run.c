@@ -99,6 +99,18 @@ static void fill_terms(const tw_run_options *o, tw_terms *t) {
   t->overlap = 1;
 }
 
+static void name_slots(const uint64_t *slots, int count, char *text) {
+  bool row = slots[count - 1] - slots[0] == (uint64_t)count - 1;
+  if (count == 1)
+    snprintf(text, TW_SLOTS_TEXT, "%" PRIu64, slots[0]);
+  else if (row)
+    snprintf(text, TW_SLOTS_TEXT, "%" PRIu64 "-%" PRIu64, slots[0], slots[count - 1]);
+  else if (count == 2)
+    snprintf(text, TW_SLOTS_TEXT, "%" PRIu64 " and %" PRIu64, slots[0], slots[1]);
+  else
+    snprintf(text, TW_SLOTS_TEXT, "%" PRIu64 ", %" PRIu64 " and %d more", slots[0], slots[1], count - 2);
+}
+
 // The same slots and ledgers on both parties; then marked, erased, and acknowledged by both before anything masked is
 // sent.
 static tw_status take_slots(party_run *r, tw_slots *s, tw_terms *terms) {
@@ -108,6 +120,7 @@ static tw_status take_slots(party_run *r, tw_slots *s, tw_terms *terms) {
   tw_digest_of(r->slots, sizeof *r->slots * (size_t)r->batch, &terms->slots);
   memcpy(terms->ledgers, s->ledgers, sizeof terms->ledgers);
   TW_TRY(tw_agree(r->o->channel, TW_OK, terms));
+  if (r->o->spent) name_slots(r->slots, r->batch, r->o->spent);
   return tw_agree(r->o->channel, tw_slots_burn(s, r->slots, note, r->seeds), terms);
 }
 

@@ -11,6 +11,8 @@
 #include "jobs/engine/engine.h"
 #include "jobs/plan/plan.h"
 
+enum { TW_SLOTS_TEXT = 64 };
+
 typedef struct {
   const tw_plan *plan;
   const tw_model_share *model;  // the party's own
@@ -27,6 +29,7 @@ typedef struct {
   bool trace;                                      // record what happened when (tw_result_share.spans)
   void (*progress)(void *state, double fraction);  // may be NULL
   void *progress_state;
+  char *spent;  // [TW_SLOTS_TEXT]: the slots, as soon as they may be marked; may be NULL
 } tw_run_options;
 
 // Handshake (protocol version, model, plan, key, ledgers, slots, input, lengths, batch), both parties' slots marked in

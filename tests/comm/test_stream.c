@@ -49,8 +49,8 @@ static void connect_pair(endpoint ends[2], tw_channel *channels[2], double timeo
   for (int party = 0; party < 2; party++) {
     setsockopt(fds[party], SOL_SOCKET, SO_SNDBUF, &small, sizeof small);
     ends[party] = (endpoint){fds[party], crumbs};
-    CU_ASSERT_EQUAL_FATAL(tw_channel_stream(&(tw_stream){give, take, &ends[party]}, party, timeout, &channels[party]),
-                          TW_OK);
+    CU_ASSERT_EQUAL_FATAL(
+        tw_channel_stream(&(tw_stream){give, take, &ends[party], NULL}, party, timeout, &channels[party]), TW_OK);
   }
 }
 
@@ -186,9 +186,9 @@ static void nonsense_for_a_length(void) {
 
 static void impossible_arguments(void) {
   tw_channel *c;
-  CU_ASSERT_EQUAL(tw_channel_stream(&(tw_stream){give, take, NULL}, 2, 1, &c), TW_ERR_USAGE);
-  CU_ASSERT_EQUAL(tw_channel_stream(&(tw_stream){give, take, NULL}, 0, 0, &c), TW_ERR_USAGE);
-  CU_ASSERT_EQUAL(tw_channel_stream(&(tw_stream){give, take, NULL}, 0, 0.0 / 0.0, &c), TW_ERR_USAGE);
+  CU_ASSERT_EQUAL(tw_channel_stream(&(tw_stream){give, take, NULL, NULL}, 2, 1, &c), TW_ERR_USAGE);
+  CU_ASSERT_EQUAL(tw_channel_stream(&(tw_stream){give, take, NULL, NULL}, 0, 0, &c), TW_ERR_USAGE);
+  CU_ASSERT_EQUAL(tw_channel_stream(&(tw_stream){give, take, NULL, NULL}, 0, 0.0 / 0.0, &c), TW_ERR_USAGE);
   CU_ASSERT_PTR_NULL(c);
 }
 

@@ -1,0 +1,132 @@
+#include "app/two_sites.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "app/show/print.h"
+#include "base/site.h"
+#include "comm/link.h"
+#include "comm/sockets.h"
+
+const tw_option tw_option_party = {
+    .name = "party",
+    .kind = TW_OPTION_INTEGER,
+    .value = "N",
+    .help =
+        "0 or 1: this process is that party and the other one a job of its own elsewhere; with --site, --peer, and "
+        "--listen or --connect (not given: both parties are ranks of one MPI job)",
+    .low = 0,
+    .high = 1};
+const tw_option tw_option_listen = {
+    .name = "listen",
+    .kind = TW_OPTION_TEXT,
+    .value = "WHERE",
+    .help = "wait for the other party at this port, PORT or ADDR:PORT; port 0: one that is free, and is said"};
+const tw_option tw_option_connect = {.name = "connect",
+                                     .kind = TW_OPTION_TEXT,
+                                     .value = "WHERE",
+                                     .help = "go to the other party, HOST:PORT; an IPv6 address stands in brackets"};
+const tw_option tw_option_site = {
+    .name = "site", .kind = TW_OPTION_TEXT, .value = "DIR", .help = "this party's site folder, with its keys"};
+const tw_option tw_option_peer = {
+    .name = "peer",
+    .kind = TW_OPTION_TEXT,
+    .value = "FILE",
+    .help = "the other party's site file, as it came from there; nobody else is talked to"};
+const tw_option tw_option_streams = {
+    .name = "streams",
+    .kind = TW_OPTION_INTEGER,
+    .value = "N",
+    .fallback = "1",
+    .help = "connections each way; large messages are split among them, with a thread each",
+    .low = 1,
+    .high = TW_MOST_STREAMS};
+const tw_option tw_option_wait_limit = {.name = "wait-limit",
+                                        .kind = TW_OPTION_REAL,
+                                        .value = "SECONDS",
+                                        .fallback = "600",
+                                        .help = "give up when the other party's job has not come after so long",
+                                        .low = 0.1,
+                                        .high = 1e7};
+
+tw_status tw_two_sites_check(const tw_site_words *w) {
+  bool all = w->site && w->peer && (w->listen || w->dial), some = w->site || w->peer || w->listen || w->dial;
+  if (w->party < 0 && some)
+    return tw_fail(TW_ERR_USAGE,
+                   "--site, --peer, --listen and --connect are for a party of its own: say --party 0 or 1");
+  if (w->party >= 0 && !all)
+    return tw_fail(TW_ERR_USAGE, "--party %d needs --site DIR, --peer FILE, and --listen or --connect", (int)w->party);
+  if (w->listen && w->dial)
+    return tw_fail(TW_ERR_USAGE, "--listen and --connect: one party listens, the other one connects");
+  return TW_OK;
+}
+
+// ---- who meets whom
+
+// This party's own files, before anybody else is asked: what is wrong here is not the other's fault.
+static tw_status know_both(const tw_site_words *w, tw_site *own, tw_peer *peer) {
+  TW_TRY(tw_site_load(w->site, own));
+  TW_TRY(tw_peer_load(w->peer, peer));
+  const tw_site_role mine = w->party ? TW_SITE_PARTY_1 : TW_SITE_PARTY_0;
+  const tw_site_role theirs = w->party ? TW_SITE_PARTY_0 : TW_SITE_PARTY_1;
+  if (own->self.role != mine)
+    return tw_fail(TW_ERR_IDENTITY, "%s: is the site of the %s, and --party %d needs one of %s", w->site,
+                   tw_site_role_name(own->self.role), (int)w->party, tw_site_role_name(mine));
+  if (peer->role != theirs)
+    return tw_fail(TW_ERR_IDENTITY, "%s: is the file of the %s, and --party %d needs the one of %s", w->peer,
+                   tw_site_role_name(peer->role), (int)w->party, tw_site_role_name(theirs));
+  return TW_OK;
+}
+
+static tw_status next_connection(void *state, uint64_t until_ns, int *fd) {
+  return tw_sockets_next(state, until_ns, fd);
+}
+
+static tw_status connect_sites(const tw_site_words *w, const tw_limits *limits, uint64_t deadline,
+                               const tw_tls_identity *who, bool quiet, tw_channel **channel) {
+  tw_sockets *sockets = NULL;
+  TW_TRY(w->listen ? tw_sockets_listen(w->listen, &sockets) : tw_sockets_dial(w->dial, &sockets));
+  if (w->listen && !quiet) tw_say("waits for party %d on port %d", 1 - (int)w->party, tw_sockets_port(sockets));
+  tw_meeting meeting = {.who = *who,
+                        .lines = {.process = 0, .processes = 1, .streams = (uint32_t)w->streams},
+                        .answers = w->listen != NULL,
+                        .next = next_connection,
+                        .state = sockets,
+                        .wait_seconds = w->wait};
+  tw_link_spec spec = {
+      .carrier = TW_LINK_TLS, .meeting = &meeting, .silence_seconds = limits->silence, .deadline_ns = deadline};
+  tw_status status = tw_link_open(&spec, (int)w->party, channel);
+  tw_sockets_close(sockets);
+  return status;
+}
+
+// ---- the run
+
+// What became of the key slots stands behind every reason.
+static tw_status with_slots(tw_status status, const char *spent) {
+  char message[2048];
+  if (status == TW_OK) return status;
+  snprintf(message, sizeof message, "%s", tw_error_message());
+  if (*spent) return tw_fail(status, "%s; used up: key slots %s", message, spent);
+  return tw_fail(status, "%s; no key slot was used", message);
+}
+
+tw_status tw_two_sites(const tw_call *call, const tw_site_words *w, const tw_limits *limits, const char *spent,
+                       tw_status (*body)(const tw_call *, tw_channel *)) {
+  tw_site own = {.signing = NULL};
+  tw_peer peer = {.file = NULL};
+  tw_channel *channel = NULL;
+  uint64_t deadline;
+  tw_say_as((int)w->party);
+  TW_TRY(tw_time_limits_watch(limits, &deadline));
+  tw_status status = know_both(w, &own, &peer);
+  tw_tls_identity who = {&own, &peer};
+  if (status == TW_OK) status = connect_sites(w, limits, deadline, &who, call->quiet, &channel);
+  if (status == TW_OK) status = body(call, channel);
+  tw_channel_tell(channel, status, tw_error_message());
+  status = with_slots(status, spent);
+  tw_channel_destroy(channel);
+  tw_peer_free(&peer);
+  tw_site_free(&own);
+  return status;
+}

@@ -1,0 +1,30 @@
+// A party as a job of its own, under its own user, on its own machines: a site. The other party's job is reached by
+// TLS.
+#ifndef TW_TWO_SITES_H
+#define TW_TWO_SITES_H
+
+#include "app/options.h"
+#include "app/time_limits.h"
+#include "comm/channel.h"
+
+// As they are typed.
+typedef struct {
+  int64_t party;              // -1: both parties are ranks of one MPI job
+  const char *listen, *dial;  // one of them
+  const char *site, *peer;    // this party's folder, the other's file
+  int64_t streams;
+  double wait;  // seconds for the other party to come
+} tw_site_words;
+
+extern const tw_option tw_option_party, tw_option_streams;                                   // int64_t
+extern const tw_option tw_option_listen, tw_option_connect, tw_option_site, tw_option_peer;  // const char *
+extern const tw_option tw_option_wait_limit;                                                 // double
+
+// TW_ERR_USAGE unless the words say all of what they need, or nothing.
+tw_status tw_two_sites_check(const tw_site_words *words);
+// Calls body with a channel to the other party. After a failure both know why, as far as the line goes. spent: where
+// body writes which key slots it has used up; "": none.
+tw_status tw_two_sites(const tw_call *call, const tw_site_words *words, const tw_limits *limits, const char *spent,
+                       tw_status (*body)(const tw_call *call, tw_channel *channel));
+
+#endif

@@ -1,0 +1,372 @@
+#define _GNU_SOURCE
+#include "comm/tls.h"
+
+#include <errno.h>
+#include <openssl/err.h>
+#include <openssl/ssl.h>
+#include <poll.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+
+#include "base/clock.h"
+#include "base/memory.h"
+#include "comm/sockets.h"
+#include "comm/tls_peer.h"
+
+// The certificates of a handshake are padded to whole blocks: its records tell nothing of the names in them. What comes
+// after has one length anyway.
+enum { HANDSHAKE_BLOCK = 4096, READ_AHEAD = 1 << 17 };
+// RFC 8446, 5.5: 2^24.5 full records under one AES-GCM key. This is 2^21 of them.
+static const uint64_t usual_rekey_bytes = (uint64_t)1 << 35;
+static const uint64_t last_words_ns = 500000000;  // for the other end to read what was sent last
+
+struct tw_tls_context {
+  SSL_CTX *ssl;
+  BIO_METHOD *bio;
+  tw_tls_identity who;
+  bool answers;
+  uint64_t rekey_bytes;
+};
+
+struct tw_tls {
+  SSL *ssl;
+  int fd;
+  tw_tls_context *context;
+  tw_peer_verdict verdict;        // on the peer's certificate
+  uint64_t sent, rekeyed;         // bytes under the present key; how often it was changed
+  bool blocked, ended, stranger;  // blocked: a record has not left yet
+  char reason[512];
+};
+
+// ---- bytes to the socket: never a signal, never a wait
+
+static int bio_write(BIO *b, const char *data, int bytes) {
+  const tw_tls *t = BIO_get_data(b);
+  ssize_t n = send(t->fd, data, (size_t)bytes, MSG_DONTWAIT | MSG_NOSIGNAL);
+  BIO_clear_retry_flags(b);
+  if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR)) BIO_set_retry_write(b);
+  return (int)n;
+}
+
+static int bio_read(BIO *b, char *data, int bytes) {
+  const tw_tls *t = BIO_get_data(b);
+  ssize_t n = recv(t->fd, data, (size_t)bytes, MSG_DONTWAIT);
+  BIO_clear_retry_flags(b);
+  if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR)) BIO_set_retry_read(b);
+  if (n == 0) BIO_set_flags(b, BIO_FLAGS_IN_EOF);
+  return (int)n;
+}
+
+static long bio_control(BIO *b, int command, long number, void *pointer) {
+  (void)number;
+  (void)pointer;
+  if (command == BIO_CTRL_EOF) return BIO_test_flags(b, BIO_FLAGS_IN_EOF) != 0;
+  return command == BIO_CTRL_FLUSH;
+}
+
+static BIO_METHOD *bio_method(void) {
+  BIO_METHOD *m = BIO_meth_new(BIO_get_new_index() | BIO_TYPE_SOURCE_SINK, "socket");
+  if (!m) return NULL;
+  if (BIO_meth_set_write(m, bio_write) == 1 && BIO_meth_set_read(m, bio_read) == 1 &&
+      BIO_meth_set_ctrl(m, bio_control) == 1)
+    return m;
+  BIO_meth_free(m);
+  return NULL;
+}
+
+// ---- the context
+
+static int verify(X509_STORE_CTX *store, void *argument) {
+  (void)argument;
+  SSL *ssl = X509_STORE_CTX_get_ex_data(store, SSL_get_ex_data_X509_STORE_CTX_idx());
+  tw_tls *t = SSL_get_app_data(ssl);
+  int error = tw_peer_judge(X509_STORE_CTX_get0_cert(store), t->context->who.peer, &t->verdict);
+  X509_STORE_CTX_set_error(store, error);
+  return error == X509_V_OK;
+}
+
+static bool narrow(SSL_CTX *c) {
+  SSL_CTX_set_options(c, SSL_OP_NO_TICKET | SSL_OP_NO_COMPRESSION | SSL_OP_NO_RENEGOTIATION);
+  SSL_CTX_set_session_cache_mode(c, SSL_SESS_CACHE_OFF);
+  SSL_CTX_set_mode(c, SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
+  SSL_CTX_set_read_ahead(c, 1);
+  SSL_CTX_set_default_read_buffer_len(c, READ_AHEAD);
+  SSL_CTX_set_security_level(c, 2);
+  return SSL_CTX_set_min_proto_version(c, TLS1_3_VERSION) == 1 &&
+         SSL_CTX_set_max_proto_version(c, TLS1_3_VERSION) == 1 &&
+         SSL_CTX_set_ciphersuites(c, "TLS_AES_128_GCM_SHA256:TLS_CHACHA20_POLY1305_SHA256") == 1 &&
+         SSL_CTX_set1_groups_list(c, "X25519:P-256") == 1 && SSL_CTX_set_num_tickets(c, 0) == 1 &&
+         SSL_CTX_set_max_early_data(c, 0) == 1 && SSL_CTX_set_recv_max_early_data(c, 0) == 1 &&
+         SSL_CTX_set_block_padding(c, HANDSHAKE_BLOCK) == 1;
+}
+
+tw_status tw_tls_context_create(const tw_tls_identity *who, bool answers, uint64_t rekey_bytes, tw_tls_context **out) {
+  tw_tls_context *c;
+  *out = NULL;
+  TW_TRY(tw_alloc(sizeof *c, (void **)&c));
+  c->who = *who;
+  c->answers = answers;
+  c->rekey_bytes = rekey_bytes ? rekey_bytes : usual_rekey_bytes;
+  c->bio = bio_method();
+  c->ssl = SSL_CTX_new(answers ? TLS_server_method() : TLS_client_method());
+  tw_status status = TW_OK;
+  ERR_clear_error();
+  if (!c->bio || !c->ssl || !narrow(c->ssl)) {
+    status = tw_openssl_fail(TW_ERR_INTERNAL, "cannot prepare TLS 1.3");
+  } else {
+    SSL_CTX_set_verify(c->ssl, SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT, NULL);
+    SSL_CTX_set_cert_verify_callback(c->ssl, verify, NULL);
+    if (SSL_CTX_use_certificate(c->ssl, who->own->self.certificate) != 1 ||
+        SSL_CTX_use_PrivateKey(c->ssl, who->own->signing) != 1)
+      status = tw_openssl_fail(TW_ERR_INTERNAL, "this party's key and certificate do not go together");
+  }
+  if (status == TW_OK)
+    *out = c;
+  else
+    tw_tls_context_destroy(c);
+  return status;
+}
+
+void tw_tls_context_destroy(tw_tls_context *c) {
+  if (!c) return;
+  SSL_CTX_free(c->ssl);
+  BIO_meth_free(c->bio);
+  tw_free(c);
+}
+
+// ---- what went wrong
+
+static const char *peer_name(const tw_tls *t) { return tw_site_role_name(t->context->who.peer->role); }
+
+static void end(tw_tls *t, bool stranger, const char *reason) {
+  t->ended = true;
+  t->stranger = stranger;
+  snprintf(t->reason, sizeof t->reason, "%s", reason);
+}
+
+// What the peer refuses comes as an alert, whatever this end was doing.
+static const char *refusal(int alert) {
+  switch (alert) {
+    case SSL_AD_UNKNOWN_CA:
+      return "it does not know this party's public key: does its file of this party come from this site?";
+    case SSL_AD_UNSUPPORTED_CERTIFICATE:
+      return "this party's certificate is of another role";
+    case SSL_AD_CERTIFICATE_EXPIRED:
+      return "this party's certificate is not valid at this time: it has expired, or a clock is wrong";
+    case SSL_AD_CERTIFICATE_REQUIRED:
+    case SSL_AD_BAD_CERTIFICATE:
+    case SSL_AD_CERTIFICATE_UNKNOWN:
+    case SSL_AD_CERTIFICATE_REVOKED:
+    case SSL_AD_ACCESS_DENIED:
+      return "it does not take this party's certificate";
+    default:
+      return NULL;
+  }
+}
+
+static void note_failure(tw_tls *t) {
+  enum { ALERTS = 1000 };
+  char text[400];
+  unsigned long error = ERR_peek_last_error();
+  int reason = ERR_GET_REASON(error), alert = reason > ALERTS && reason < ALERTS + 256 ? reason - ALERTS : -1;
+  const char *peer = peer_name(t), *refused = refusal(alert), *why = ERR_reason_error_string(error);
+  if (t->verdict.refused) {
+    end(t, true, t->verdict.reason);
+  } else if (refused) {
+    snprintf(text, sizeof text, "%s refuses this party: %s", peer, refused);
+    end(t, true, text);
+  } else if (reason == SSL_R_UNEXPECTED_EOF_WHILE_READING) {
+    end(t, false, "the connection was cut");
+  } else if (reason == SSL_R_PEER_DID_NOT_RETURN_A_CERTIFICATE) {
+    end(t, true, "what connected has no certificate");
+  } else if (!SSL_is_init_finished(t->ssl)) {
+    snprintf(text, sizeof text, "no TLS 1.3 with %s there: %s", peer, why ? why : "what came is not TLS");
+    end(t, true, text);
+  } else {
+    snprintf(text, sizeof text, "the connection is damaged: %s", why ? why : "unknown");
+    end(t, false, text);
+  }
+}
+
+// 0: to be tried again; -1: ended.
+static int outcome(tw_tls *t, int rc) {
+  int error = errno;
+  char text[128];
+  switch (SSL_get_error(t->ssl, rc)) {
+    case SSL_ERROR_WANT_READ:
+    case SSL_ERROR_WANT_WRITE:
+      return 0;
+    case SSL_ERROR_ZERO_RETURN:
+      end(t, false, "the other end has closed the connection");
+      return -1;
+    case SSL_ERROR_SYSCALL:
+      snprintf(text, sizeof text, "the connection was cut%s%s", error ? ": " : "", error ? strerror(error) : "");
+      end(t, false, text);
+      return -1;
+    default:
+      note_failure(t);
+      return -1;
+  }
+}
+
+static tw_status ended(const tw_tls *t) {
+  return tw_fail(t->stranger ? TW_ERR_IDENTITY : TW_ERR_PEER, "%s", t->reason);
+}
+
+// ---- a connection
+
+static tw_status shake_hands(tw_tls *t, uint64_t until_ns) {
+  for (;;) {
+    ERR_clear_error();
+    errno = 0;
+    int rc = SSL_do_handshake(t->ssl);
+    if (rc == 1) return TW_OK;
+    if (outcome(t, rc) < 0) return ended(t);
+    short events = SSL_want_write(t->ssl) ? POLLOUT : POLLIN;
+    if (!tw_socket_ready(t->fd, events, until_ns))
+      return tw_fail(TW_ERR_PEER, "%s does not go on with the TLS handshake: silence", peer_name(t));
+  }
+}
+
+static tw_status attach(tw_tls *t) {
+  BIO *bio = BIO_new(t->context->bio);
+  t->ssl = SSL_new(t->context->ssl);
+  if (!t->ssl || !bio) {
+    BIO_free(bio);
+    return tw_openssl_fail(TW_ERR_INTERNAL, "cannot prepare a connection");
+  }
+  BIO_set_data(bio, t);
+  BIO_set_init(bio, 1);
+  SSL_set_bio(t->ssl, bio, bio);
+  SSL_set_app_data(t->ssl, t);
+  if (t->context->answers)
+    SSL_set_accept_state(t->ssl);
+  else
+    SSL_set_connect_state(t->ssl);
+  return TW_OK;
+}
+
+tw_status tw_tls_open(tw_tls_context *c, int fd, uint64_t until_ns, tw_tls **out) {
+  tw_tls *t;
+  *out = NULL;
+  tw_status status = tw_alloc(sizeof *t, (void **)&t);
+  if (status != TW_OK) {
+    tw_socket_hang_up(fd, 0);
+    return status;
+  }
+  t->fd = fd;
+  t->context = c;
+  status = attach(t);
+  if (status == TW_OK) status = shake_hands(t, until_ns);
+  if (status == TW_OK) {
+    SSL_set_block_padding(t->ssl, 0);
+    *out = t;
+  } else {
+    tw_tls_close(&t, 1);
+  }
+  return status;
+}
+
+tw_status tw_tls_exporter(tw_tls *t, const char *label, uint8_t out[TW_EXPORTER_BYTES]) {
+  if (SSL_export_keying_material(t->ssl, out, TW_EXPORTER_BYTES, label, strlen(label), NULL, 0, 0) == 1) return TW_OK;
+  return tw_openssl_fail(TW_ERR_INTERNAL, "no exporter");
+}
+
+// Under one key no more than is safe; the other end follows by itself.
+static void change_keys(tw_tls *t) {
+  if (t->blocked || t->sent < t->context->rekey_bytes) return;
+  if (SSL_key_update(t->ssl, SSL_KEY_UPDATE_NOT_REQUESTED) != 1) return;  // it stays due
+  t->sent = 0;
+  t->rekeyed++;
+}
+
+ptrdiff_t tw_tls_send(tw_tls *t, const void *data, size_t bytes) {
+  size_t went = 0;
+  if (t->ended) return -1;
+  if (bytes == 0) return 0;
+  change_keys(t);
+  ERR_clear_error();
+  errno = 0;
+  int rc = SSL_write_ex(t->ssl, data, bytes, &went);
+  t->blocked = rc != 1;
+  if (rc != 1) return outcome(t, rc);
+  t->sent += went;
+  return (ptrdiff_t)went;
+}
+
+ptrdiff_t tw_tls_receive(tw_tls *t, void *data, size_t bytes) {
+  size_t came = 0;
+  if (t->ended) return -1;
+  if (bytes == 0) return 0;
+  ERR_clear_error();
+  errno = 0;
+  int rc = SSL_read_ex(t->ssl, data, bytes, &came);
+  if (rc != 1) return outcome(t, rc);
+  return (ptrdiff_t)came;
+}
+
+// A peer that refuses this party closes the connection behind its alert. What is written then fails first; the alert is
+// still there to be read.
+static void look_for_refusal(tw_tls *t) {
+  char byte;
+  if (t->stranger) return;
+  t->ended = false;
+  if (tw_tls_receive(t, &byte, 1) < 0) return;
+  end(t, false, "the connection was cut");
+}
+
+tw_status tw_tls_put(tw_tls *t, const void *data, size_t bytes, uint64_t until_ns) {
+  for (const char *from = data; bytes;) {
+    ptrdiff_t n = tw_tls_send(t, from, bytes);
+    if (n < 0) look_for_refusal(t);
+    if (n < 0) return ended(t);
+    from += n;
+    bytes -= (size_t)n;
+    if (n == 0 && !tw_socket_ready(t->fd, SSL_want_read(t->ssl) ? POLLIN : POLLOUT, until_ns))
+      return tw_fail(TW_ERR_PEER, "%s takes nothing: silence", peer_name(t));
+  }
+  return TW_OK;
+}
+
+tw_status tw_tls_get(tw_tls *t, void *data, size_t bytes, uint64_t until_ns) {
+  for (char *to = data; bytes;) {
+    ptrdiff_t n = tw_tls_receive(t, to, bytes);
+    if (n < 0) return ended(t);
+    to += n;
+    bytes -= (size_t)n;
+    if (n == 0 && !tw_socket_ready(t->fd, SSL_want_write(t->ssl) ? POLLOUT : POLLIN, until_ns))
+      return tw_fail(TW_ERR_PEER, "%s says nothing: silence", peer_name(t));
+  }
+  return TW_OK;
+}
+
+const char *tw_tls_reason(const tw_tls *t) { return t->reason; }
+uint64_t tw_tls_rekeyed(const tw_tls *t) { return t->rekeyed; }
+void tw_tls_interrupt(tw_tls *t) { shutdown(t->fd, SHUT_RDWR); }
+
+tw_status tw_tls_last_words(tw_tls *t, void *data, size_t bytes, uint64_t until_ns) {
+  t->ended = false;
+  return tw_tls_get(t, data, bytes, until_ns);
+}
+
+static void say_good_bye(tw_tls *t) {
+  ERR_clear_error();
+  if (t->ssl && !t->ended && !t->blocked && SSL_is_init_finished(t->ssl)) (void)SSL_shutdown(t->ssl);
+  ERR_clear_error();
+  shutdown(t->fd, SHUT_WR);
+}
+
+void tw_tls_close(tw_tls **list, int count) {
+  uint64_t until_ns = tw_clock_ns() + last_words_ns;
+  for (int i = 0; i < count; i++)
+    if (list[i]) say_good_bye(list[i]);
+  for (int i = 0; i < count; i++) {
+    tw_tls *t = list[i];
+    if (!t) continue;
+    SSL_free(t->ssl);
+    tw_socket_hang_up(t->fd, until_ns);
+    tw_free(t);
+    list[i] = NULL;
+  }
+}

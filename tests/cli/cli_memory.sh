@@ -3,7 +3,7 @@
 source "$SOURCE_DIR/tests/cli/cli.bash"
 
 scan() {
-  timeout 60 "$python" "$SOURCE_DIR/tests/cli/memory_scan.py" "$@" >said 2>&1 || { cat said >&2; fail "memory of $*"; }
+  timeout 300 "$python" "$SOURCE_DIR/tests/cli/memory_scan.py" "$@" >said 2>&1 || { cat said >&2; fail "memory of $*"; }
 }
 
 # limited KILOBYTES COMMAND...: with that limit on locked memory, which root is held to as well.

@@ -65,6 +65,8 @@ pkg-config --exists cunit   | libcunit1-dev  | cunit         | cunit
 pkg-config --exists libsodium | libsodium-dev | libsodium    | libsodium
 pkg-config --exists libutf8proc | libutf8proc-dev | utf8proc | utf8proc
 pkg-config --exists libpcre2-8 | libpcre2-dev | pcre2      | pcre2
+pkg-config --exists sentencepiece | libsentencepiece-dev | sentencepiece | sentencepiece
+command -v g++              | g++            | gcc           | gcc
 pkg-config --exists jansson | libjansson-dev | jansson       | jansson
 pkg-config --atleast-version=3.0 libssl | libssl-dev | openssl | openssl
 pkg-config --exists libisal | libisal-dev    | isa-l         | isa-l

@@ -15,10 +15,7 @@ typedef struct {
 } merge;
 
 struct tw_bpe {
-  char **pieces;  // by id; NULL: none
-  int count;
-  int *names;  // open addressing over pieces
-  size_t name_mask;
+  tw_pieces pieces;
   merge *merges;  // open addressing over (left, right); rank -1: free
   size_t merge_mask;
   int unknown;        // -1: none
@@ -28,74 +25,33 @@ struct tw_bpe {
 
 static tw_status out_of_memory(void) { return tw_fail(TW_ERR_MEMORY, "out of memory in the tokenizer"); }
 
-tw_status tw_ids_push(tw_ids *ids, int id) {
-  if (ids->count == ids->room) {
-    int room = ids->room ? 2 * ids->room : 64;
-    int *grown = realloc(ids->ids, (size_t)room * sizeof *grown);
-    if (!grown) return out_of_memory();
-    ids->ids = grown;
-    ids->room = room;
-  }
-  ids->ids[ids->count++] = id;
-  return TW_OK;
-}
+// ---- vocabulary
 
-// ---- pieces by name
+static int find(const tw_bpe *b, const char *text, size_t bytes) { return tw_pieces_find(&b->pieces, text, bytes); }
 
-static size_t hash_bytes(const char *text, size_t bytes) {
-  uint64_t h = 0xcbf29ce484222325u;
-  for (size_t i = 0; i < bytes; i++) h = (h ^ (unsigned char)text[i]) * 0x100000001b3u;
-  return (size_t)(h ^ h >> 29);
-}
-
-static size_t name_slot(const tw_bpe *b, const char *text, size_t bytes) {
-  size_t i = hash_bytes(text, bytes) & b->name_mask;
-  for (; b->names[i] >= 0; i = (i + 1) & b->name_mask) {
-    const char *piece = b->pieces[b->names[i]];
-    if (strncmp(piece, text, bytes) == 0 && piece[bytes] == '\0') break;
-  }
-  return i;
-}
-
-static int find(const tw_bpe *b, const char *text, size_t bytes) { return b->names[name_slot(b, text, bytes)]; }
-
-int tw_bpe_id(const tw_bpe *b, const char *piece) { return find(b, piece, strlen(piece)); }
-int tw_bpe_vocabulary(const tw_bpe *b) { return b->count; }
-const char *tw_bpe_piece(const tw_bpe *b, int id) { return id >= 0 && id < b->count ? b->pieces[id] : NULL; }
+const tw_pieces *tw_bpe_pieces(const tw_bpe *b) { return &b->pieces; }
 int tw_bpe_unknown(const tw_bpe *b) { return b->unknown; }
-
-static tw_status index_names(tw_bpe *b) {
-  size_t slots = 16;
-  while (slots < 2 * (size_t)b->count) slots *= 2;
-  b->name_mask = slots - 1;
-  b->names = malloc(slots * sizeof *b->names);
-  if (!b->names) return out_of_memory();
-  memset(b->names, -1, slots * sizeof *b->names);
-  for (int id = 0; id < b->count; id++)
-    if (b->pieces[id]) b->names[name_slot(b, b->pieces[id], strlen(b->pieces[id]))] = id;
-  return TW_OK;
-}
 
 static tw_status take_vocabulary(const json_t *vocabulary, const char *where, tw_bpe *b) {
   enum { MOST = 1 << 24 };
   const char *piece;
   json_t *value;
+  int count = 0;
   if (!json_is_object(vocabulary)) return tw_fail(TW_ERR_FORMAT, "%s: model.vocab is no table of pieces", where);
   json_object_foreach((json_t *)vocabulary, piece, value) {
     json_int_t id = json_integer_value(value);
     if (!json_is_integer(value) || id < 0 || id >= MOST)
       return tw_fail(TW_ERR_FORMAT, "%s: model.vocab: the id of \"%s\" is no id", where, piece);
-    if (id >= b->count) b->count = (int)id + 1;
+    if (id >= count) count = (int)id + 1;
   }
-  b->pieces = calloc((size_t)b->count + 1, sizeof *b->pieces);
-  if (!b->pieces) return out_of_memory();
+  TW_TRY(tw_pieces_allocate(&b->pieces, count));
   json_object_foreach((json_t *)vocabulary, piece, value) {
-    char **slot = &b->pieces[json_integer_value(value)];
+    char **slot = &b->pieces.text[json_integer_value(value)];
     if (*slot)
       return tw_fail(TW_ERR_FORMAT, "%s: model.vocab: \"%s\" and \"%s\" have the same id", where, *slot, piece);
     if (!(*slot = strdup(piece))) return out_of_memory();
   }
-  return index_names(b);
+  return tw_pieces_index(&b->pieces);
 }
 
 // ---- merges
@@ -171,14 +127,14 @@ static tw_status take_settings(const json_t *model, const char *where, tw_bpe *b
   }
   if (json_number_value(json_object_get(model, "dropout")) != 0) return refuse_setting(where, "dropout");
   const char *unknown = json_string_value(json_object_get(model, "unk_token"));
-  b->unknown = unknown ? tw_bpe_id(b, unknown) : -1;
+  b->unknown = unknown ? find(b, unknown, strlen(unknown)) : -1;
   b->byte_fallback = json_is_true(json_object_get(model, "byte_fallback"));
   b->fuse_unknown = json_is_true(json_object_get(model, "fuse_unk"));
   b->ignore_merges = json_is_true(json_object_get(model, "ignore_merges"));
   for (int i = 0; i < 256; i++) {
     char name[8];
     snprintf(name, sizeof name, "<0x%02X>", i);
-    b->byte_ids[i] = tw_bpe_id(b, name);
+    b->byte_ids[i] = find(b, name, strlen(name));
   }
   return TW_OK;
 }
@@ -199,9 +155,7 @@ tw_status tw_bpe_read(const json_t *model, const char *where, tw_bpe **out) {
 
 void tw_bpe_free(tw_bpe *b) {
   if (!b) return;
-  for (int i = 0; b->pieces && i < b->count; i++) free(b->pieces[i]);
-  free(b->pieces);
-  free(b->names);
+  tw_pieces_free(&b->pieces);
   free(b->merges);
   free(b);
 }

@@ -7,23 +7,17 @@
 #include <stddef.h>
 
 #include "base/status.h"
+#include "io/id_list.h"
+#include "io/pieces.h"
 
 typedef struct tw_bpe tw_bpe;
-
-typedef struct {
-  int *ids;
-  int count, room;
-} tw_ids;
-tw_status tw_ids_push(tw_ids *ids, int id);
 
 // "model" of a tokenizer.json whose type is BPE. TW_ERR_FORMAT names `where` and what is not supported.
 tw_status tw_bpe_read(const json_t *model, const char *where, tw_bpe **out);
 void tw_bpe_free(tw_bpe *b);
 
-int tw_bpe_vocabulary(const tw_bpe *b);             // largest id + 1
-int tw_bpe_id(const tw_bpe *b, const char *piece);  // -1: none
-const char *tw_bpe_piece(const tw_bpe *b, int id);  // NULL: none
-int tw_bpe_unknown(const tw_bpe *b);                // id of unk_token, -1: none
+const tw_pieces *tw_bpe_pieces(const tw_bpe *b);
+int tw_bpe_unknown(const tw_bpe *b);  // id of unk_token, -1: none
 
 // A word's ids; valid UTF-8.
 tw_status tw_bpe_encode(const tw_bpe *b, const char *word, size_t bytes, tw_ids *out);

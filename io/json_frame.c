@@ -117,7 +117,7 @@ tw_status tw_frame_read(tw_json_tokenizer *t, const json_t *value, const char *w
 // ---- putting
 
 static void put(const tw_json_tokenizer *t, tw_encoding *out, int id, int type) {
-  out->unknown += id == tw_bpe_unknown(t->bpe);
+  out->unknown += id == tw_json_model_unknown(t->model);
   out->ids[out->count] = id;
   out->types[out->count++] = type;
 }

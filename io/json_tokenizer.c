@@ -6,7 +6,6 @@
 #include <string.h>
 
 #include "io/added_tokens.h"
-#include "io/bpe.h"
 #include "io/json_tokenizer_parts.h"
 #include "io/split_rules.h"
 
@@ -63,21 +62,14 @@ static tw_status normal_form(const void *state, const char *text, size_t bytes, 
 }
 
 static tw_status read_parts(tw_json_tokenizer *t, const json_t *root, const char *where) {
-  const json_t *model = json_object_get(root, "model");
-  const char *type = json_string_value(json_object_get(model, "type"));
-  if (!json_is_object(model)) return tw_fail(TW_ERR_FORMAT, "%s: it has no model", where);
-  // files of before 0.10 name no type; merges are BPE's alone
-  if (type ? strcmp(type, "BPE") != 0 : !json_object_get(model, "merges"))
-    return tw_fail(TW_ERR_FORMAT, "%s: model is %s; only BPE and WordPiece are supported", where,
-                   type ? type : "of an unknown form");
-  TW_TRY(tw_bpe_read(model, where, &t->bpe));
+  TW_TRY(tw_json_model_new(json_object_get(root, "model"), where, &t->model));
   TW_TRY(tw_normalizers_read(json_object_get(root, "normalizer"), where, &t->normalizers));
   TW_TRY(tw_pre_tokenizers_read(json_object_get(root, "pre_tokenizer"), where, &t->pre_tokenizers));
   TW_TRY(take_added(t, json_object_get(root, "added_tokens"), where));
   TW_TRY(tw_added_set_new(t->added, t->added_count, false, normal_form, t, &t->raw));
   TW_TRY(tw_added_set_new(t->added, t->added_count, true, normal_form, t, &t->normalised));
   TW_TRY(tw_frame_read(t, json_object_get(root, "post_processor"), where));
-  return tw_decoder_read(t, json_object_get(root, "decoder"), where);
+  return tw_decoder_new(json_object_get(root, "decoder"), where, &t->decoder);
 }
 
 tw_status tw_json_tokenizer_new(const json_t *root, const char *where, tw_json_tokenizer **out) {
@@ -98,11 +90,11 @@ void tw_json_tokenizer_free(tw_json_tokenizer *t) {
   tw_added_set_free(t->normalised);
   for (int i = 0; i < t->added_count; i++) free(t->added[i].text);
   free(t->added);
-  tw_bpe_free(t->bpe);
+  tw_json_model_free(t->model);
   tw_rules_list_free(t->normalizers);
   tw_rules_list_free(t->pre_tokenizers);
   for (int i = 0; i < 2; i++) free(t->frame[i].parts);
-  tw_decoder_free(t);
+  tw_decoder_free(t->decoder);
   free(t);
 }
 
@@ -115,7 +107,7 @@ static const tw_added_token *added_by_id(const tw_json_tokenizer *t, int id) {
 }
 
 int tw_json_tokenizer_vocabulary(const tw_json_tokenizer *t) {
-  int n = tw_bpe_vocabulary(t->bpe);
+  int n = tw_json_model_pieces(t->model)->count;
   for (int i = 0; i < t->added_count; i++)
     if (t->added[i].id >= n) n = t->added[i].id + 1;
   return n;
@@ -124,17 +116,20 @@ int tw_json_tokenizer_vocabulary(const tw_json_tokenizer *t) {
 int tw_json_tokenizer_id(const tw_json_tokenizer *t, const char *token) {
   for (int i = 0; i < t->added_count; i++)
     if (strcmp(t->added[i].text, token) == 0) return t->added[i].id;
-  return tw_bpe_id(t->bpe, token);
+  return tw_pieces_find(tw_json_model_pieces(t->model), token, strlen(token));
 }
 
 const char *tw_json_tokenizer_piece(const tw_json_tokenizer *t, int id) {
   const tw_added_token *a = added_by_id(t, id);
-  return a ? a->text : tw_bpe_piece(t->bpe, id);
+  const tw_pieces *p = tw_json_model_pieces(t->model);
+  return a ? a->text : id >= 0 && id < p->count ? p->text[id] : NULL;
 }
 
-bool tw_json_tokenizer_special(const tw_json_tokenizer *t, int id) {
-  const tw_added_token *a = added_by_id(t, id);
-  return a && a->special;
+// By its text, as the library does it: a piece of the same name with another id is one, too.
+static bool is_special(const tw_json_tokenizer *t, const char *piece) {
+  for (int i = 0; i < t->added_count; i++)
+    if (t->added[i].special && strcmp(t->added[i].text, piece) == 0) return true;
+  return false;
 }
 
 // ---- text to ids
@@ -153,7 +148,7 @@ static tw_status take_normalised(void *state, const char *text, size_t bytes, in
   tw_status status = tw_stretches_copy(&words, text, bytes, e->first && text == e->begin);
   if (status == TW_OK) status = tw_rules_apply(e->t->pre_tokenizers, &words);
   for (int i = 0; status == TW_OK && i < words.count; i++)
-    status = tw_bpe_encode(e->t->bpe, words.items[i].text, words.items[i].bytes, &e->ids);
+    status = tw_json_model_encode(e->t->model, words.items[i].text, words.items[i].bytes, &e->ids);
   tw_stretches_free(&words);
   return status;
 }
@@ -195,5 +190,22 @@ tw_status tw_json_tokenizer_encode(const tw_json_tokenizer *t, const char *first
   free(ids[0].ids);
   free(ids[1].ids);
   if (status != TW_OK) tw_encoding_free(out);
+  return status;
+}
+
+// ---- ids to text
+
+tw_status tw_json_tokenizer_decode(const tw_json_tokenizer *t, const int *ids, int count, bool skip, char **text,
+                                   size_t *bytes) {
+  const char **pieces = malloc(((size_t)count + 1) * sizeof *pieces);
+  int kept = 0;
+  *text = NULL;
+  if (!pieces) return out_of_memory();
+  for (int i = 0; i < count; i++) {
+    const char *piece = tw_json_tokenizer_piece(t, ids[i]);
+    if (piece && !(skip && is_special(t, piece))) pieces[kept++] = piece;
+  }
+  tw_status status = tw_decoder_run(t->decoder, pieces, kept, text, bytes);
+  free(pieces);
   return status;
 }

@@ -1,5 +1,5 @@
-// A tokenizer.json as the tokenizers library (0.22) would run it: added tokens, normalizer, pre-tokenizer, BPE,
-// post-processor; and back from ids to text. What it does not know it refuses.
+// A tokenizer.json as the tokenizers library (0.22) would run it: added tokens, normalizer, pre-tokenizer, model
+// (BPE, Unigram), post-processor; and back from ids to text. What it does not know it refuses.
 #ifndef TW_JSON_TOKENIZER_H
 #define TW_JSON_TOKENIZER_H
 
@@ -25,7 +25,9 @@ const char *tw_json_tokenizer_piece(const tw_json_tokenizer *t, int id);  // NUL
 tw_status tw_json_tokenizer_encode(const tw_json_tokenizer *t, const char *first, const char *second, bool special,
                                    int most, bool cut_left, tw_encoding *out);
 
-// The text of `count` ids, valid UTF-8, malloc's; skip: without special tokens. What is no UTF-8 becomes U+FFFD.
-tw_status tw_json_tokenizer_decode(const tw_json_tokenizer *t, const int *ids, int count, bool skip, char **text);
+// The text of `count` ids, valid UTF-8: malloc's, *bytes (of which some may be zero) and a zero byte. skip: without
+// special tokens. What is no UTF-8 becomes U+FFFD, and ids that are not there are left out.
+tw_status tw_json_tokenizer_decode(const tw_json_tokenizer *t, const int *ids, int count, bool skip, char **text,
+                                   size_t *bytes);
 
 #endif

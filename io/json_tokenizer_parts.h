@@ -3,7 +3,8 @@
 #define TW_JSON_TOKENIZER_PARTS_H
 
 #include "io/added_tokens.h"
-#include "io/bpe.h"
+#include "io/decoders.h"
+#include "io/json_model.h"
 #include "io/json_tokenizer.h"
 #include "io/split_rules.h"
 
@@ -18,30 +19,19 @@ typedef struct {
   int count;
 } tw_frame;
 
-typedef enum { TW_DECODE_JOIN, TW_DECODE_BYTE_LEVEL, TW_DECODE_PIECES } tw_decode_kind;
-
 struct tw_json_tokenizer {
-  tw_bpe *bpe;
+  tw_json_model *model;
   tw_rules_list *normalizers, *pre_tokenizers;
   tw_added_token *added;
   int added_count;
   tw_added_set *raw, *normalised;  // looked for in the text, in its normal form
   tw_frame frame[2];               // of one text, of a pair
-  tw_decode_kind decode;
-  char *decode_from, *decode_to;  // PIECES: what is replaced in every piece, and by what
-  bool decode_bytes;              // <0x41> is a byte
-  char *strip;                    // PIECES: what goes from the beginning of the whole
-  int strip_most;
+  tw_decoder *decoder;
 };
-
-bool tw_json_tokenizer_special(const tw_json_tokenizer *t, int id);
 
 // json_frame.c
 tw_status tw_frame_read(tw_json_tokenizer *t, const json_t *post_processor, const char *where);
 tw_status tw_frame_put(const tw_json_tokenizer *t, const tw_ids ids[2], bool pair, bool special, int most,
                        bool cut_left, tw_encoding *out);
-// json_decode.c
-tw_status tw_decoder_read(tw_json_tokenizer *t, const json_t *decoder, const char *where);
-void tw_decoder_free(tw_json_tokenizer *t);
 
 #endif

@@ -94,7 +94,7 @@ tw_status tw_merges_txt_read(tw_text_reader *r) {
   if (!roberta && strncmp(name, "GPT2Tokenizer", 13) != 0) return TW_OK;
   TW_TRY(tw_hf_object_read(r->folder, "vocab.json", false, &vocabulary));
   if (!vocabulary) return TW_OK;
-  tw_status status = tw_byte_level_defaults(r);
+  tw_status status = tw_roberta_defaults(r);
   if (status == TW_OK) status = make(r, vocabulary, roberta);
   json_decref(vocabulary);
   return status;

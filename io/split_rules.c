@@ -256,6 +256,13 @@ tw_status tw_rule_bert(const tw_rule *r, const tw_stretch *in, tw_stretches *out
   return tw_stretches_add(out, text, used, in->first);
 }
 
+tw_status tw_rule_map(const tw_rule *r, const tw_stretch *in, tw_stretches *out) {
+  char *text;
+  size_t used;
+  TW_TRY(tw_charsmap_apply(r->map, in->text, in->bytes, &text, &used));
+  return tw_stretches_add(out, text, used, in->first);
+}
+
 tw_status tw_rule_strip(const tw_rule *r, const tw_stretch *in, tw_stretches *out) {
   size_t begin = 0, end = in->bytes;
   for (size_t at = 0; r->left && at < in->bytes && tw_char_white(tw_code_point(in->text, in->bytes, &at));) begin = at;

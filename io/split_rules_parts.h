@@ -2,6 +2,7 @@
 #ifndef TW_SPLIT_RULES_PARTS_H
 #define TW_SPLIT_RULES_PARTS_H
 
+#include "io/charsmap.h"
 #include "io/normalise.h"
 #include "io/pattern.h"
 #include "io/split_rules.h"
@@ -20,6 +21,7 @@ struct tw_rule {
   bool invert, left, right, individual, prefix, use_regex;
   int form;  // utf8proc's options, or a tw_prepend
   tw_normaliser bert;
+  tw_charsmap *map;
 };
 
 struct tw_rules_list {
@@ -36,6 +38,7 @@ tw_status tw_rule_prepend(const tw_rule *r, const tw_stretch *in, tw_stretches *
 tw_status tw_rule_replace(const tw_rule *r, const tw_stretch *in, tw_stretches *out);
 tw_status tw_rule_form(const tw_rule *r, const tw_stretch *in, tw_stretches *out);
 tw_status tw_rule_bert(const tw_rule *r, const tw_stretch *in, tw_stretches *out);
+tw_status tw_rule_map(const tw_rule *r, const tw_stretch *in, tw_stretches *out);
 tw_status tw_rule_strip(const tw_rule *r, const tw_stretch *in, tw_stretches *out);
 tw_status tw_rule_byte_level(const tw_rule *r, const tw_stretch *in, tw_stretches *out);
 tw_status tw_rule_metaspace(const tw_rule *r, const tw_stretch *in, tw_stretches *out);

@@ -135,6 +135,12 @@ static tw_status read_bert(const json_t *v, const char *where, tw_rule *r) {
   return TW_OK;
 }
 
+static tw_status read_precompiled(const json_t *v, const char *where, tw_rule *r) {
+  const char *map = json_string_value(json_object_get(v, "precompiled_charsmap"));
+  r->apply = tw_rule_map;
+  return tw_charsmap_new(map ? map : "", where, &r->map);
+}
+
 static tw_status form(tw_rule *r, int options) {
   r->apply = tw_rule_form;
   r->form = options;
@@ -154,15 +160,10 @@ typedef struct {
   tw_status (*read)(const json_t *value, const char *where, tw_rule *r);
 } reader;
 
-static const reader normalizers[] = {{"NFC", read_nfc},
-                                     {"NFD", read_nfd},
-                                     {"Prepend", read_prepend},
-                                     {"Replace", read_replace},
-                                     {"Strip", read_strip},
-
-                                     {"Lowercase", read_lower},
-                                     {"BertNormalizer", read_bert},
-                                     {NULL, NULL}};
+static const reader normalizers[] = {
+    {"NFC", read_nfc},     {"NFD", read_nfd},         {"Prepend", read_prepend},         {"Replace", read_replace},
+    {"Strip", read_strip}, {"Lowercase", read_lower}, {"Precompiled", read_precompiled}, {"BertNormalizer", read_bert},
+    {NULL, NULL}};
 static const reader pre_tokenizers[] = {{"Split", read_split},
                                         {"Digits", read_digits},
                                         {"ByteLevel", read_byte_level},
@@ -226,6 +227,7 @@ void tw_rules_list_free(tw_rules_list *list) {
   if (!list) return;
   for (int i = 0; i < list->count; i++) {
     tw_pattern_free(list->rules[i].pattern);
+    tw_charsmap_free(list->rules[i].map);
     free(list->rules[i].text);
   }
   free(list->rules);

@@ -209,11 +209,12 @@ static tw_status take_special_ids(tw_text_reader *r) {
 
 // ---- the whole
 
-// Model makers round the embedding table up to a multiple of 8 or more; a vocabulary that lacks more is a cut one.
+// Model makers round the embedding table up to a multiple of 8 or more; a vocabulary that lacks more is a cut one. A
+// tokenizer.json that is cut is no JSON, and Qwen's tables have some 300 rows to spare.
 tw_status tw_check_vocabulary_size(const tw_text_reader *r, int used) {
   int missing = r->vocab_size - used;
   if (missing == 0) return TW_OK;
-  if (r->vocab_size % 8 == 0 && missing < 64 && missing <= used / 16)
+  if (r->vocab_size % 8 == 0 && missing < (r->tokenizer ? 1024 : 64) && missing <= used / 16)
     return tw_note(
         r->notes,
         "warning: %s: the vocabulary has only %d of the %d tokens of config.json's vocab_size; the last rows "
@@ -254,8 +255,8 @@ static tw_status read_rules(tw_text_reader *r, bool lower_first, char ***vocabul
   TW_TRY(tw_hf_object_read(r->folder, "added_tokens.json", false, &r->added));
   TW_TRY(tw_hf_object_read(r->folder, "tokenizer.json", false, &r->tokenizer));
   if (!r->tokenizer) TW_TRY(tw_merges_txt_read(r));
-  if (tw_is_byte_level(r->tokenizer)) {
-    TW_TRY(tw_byte_level_take(r, lower_first));
+  if (tw_json_is_whole(r->tokenizer)) {
+    TW_TRY(tw_json_take_whole(r, lower_first));
     return take_sides(r);
   }
   TW_TRY(choose_class(r, r->model));

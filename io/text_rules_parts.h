@@ -28,13 +28,13 @@ tw_status tw_vocab_txt_read(tw_text_reader *r);
 // tokenizer.json to ids, normaliser, prefix, longest_word, unknown, start, end.
 tw_status tw_tokenizer_json_take(tw_text_reader *r);
 // A tokenizer.json that is no WordPiece.
-bool tw_is_byte_level(const json_t *tokenizer);
+bool tw_json_is_whole(const json_t *tokenizer);
 // RoBERTa's names for special tokens, where a folder says nothing.
-tw_status tw_byte_level_defaults(tw_text_reader *r);
+tw_status tw_roberta_defaults(tw_text_reader *r);
 // vocab.json and merges.txt to reader->tokenizer, where they are there and RobertaTokenizer's or GPT2Tokenizer's.
 tw_status tw_merges_txt_read(tw_text_reader *r);
 // Such a file, as its class of transformers runs it, to rules->tokenizer; lower_first: of tw_text_rules_read.
-tw_status tw_byte_level_take(tw_text_reader *r, bool lower_first);
+tw_status tw_json_take_whole(tw_text_reader *r, bool lower_first);
 // used: largest id + 1. TW_ERR_FORMAT where config.json's vocab_size is far beyond it.
 tw_status tw_check_vocabulary_size(const tw_text_reader *r, int used);
 // Added and special tokens of all files to rules->added, with their ids.

@@ -7,6 +7,7 @@
 #                  the working folder fresh and removed afterwards                      label cli
 #   preload_NAME.c a library that a cli test loads before a party's others; TWAIN_PRELOAD is their folder
 #   gpu_NAME.c     an executable that needs a GPU to run; built with CUDA, by the CMakeLists.txt above
+#   tool_NAME.c    an executable that a script of tools/ asks; no test
 #   any other .c   code that tests share
 # A test has five minutes, ten under the sanitizers: a machine with other work may take five times as long as an
 # idle one. A name that ends in _slow also gets the label slow and ten minutes.
@@ -27,7 +28,7 @@ set(mpi_environment
 set(no_leak_check ASAN_OPTIONS=detect_leaks=0)
 
 file(GLOB shared_sources CONFIGURE_DEPENDS tests/*/*.c)
-list(FILTER shared_sources EXCLUDE REGEX "/(test|secret|mpi|gpu|preload)_[^/]*$|/fuzz/")
+list(FILTER shared_sources EXCLUDE REGEX "/(test|secret|mpi|gpu|preload|tool)_[^/]*$|/fuzz/")
 if(shared_sources)
   add_library(twain_testing STATIC ${shared_sources})
   target_link_libraries(twain_testing PUBLIC twain_jobs PkgConfig::CUNIT)
@@ -38,6 +39,12 @@ function(twain_test_executable name source)
   target_link_libraries(${name} PRIVATE $<TARGET_NAME_IF_EXISTS:twain_testing> twain_jobs PkgConfig::CUNIT)
   target_compile_definitions(${name} PRIVATE TWAIN_SOURCE_DIR="${CMAKE_SOURCE_DIR}")
 endfunction()
+
+file(GLOB tool_sources CONFIGURE_DEPENDS tests/*/tool_*.c)
+foreach(source IN LISTS tool_sources)
+  get_filename_component(name ${source} NAME_WE)
+  twain_test_executable(${name} ${source})
+endforeach()
 
 # twain_register(NAME LABEL ENVIRONMENT... ): labels, time limit and environment of a test made by add_test.
 function(twain_register name label)

@@ -2,7 +2,7 @@
 # Formats every C and CUDA file with clang-format; --check only names the files that would change and exits 1.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
-mapfile -t files < <(find . -path './build*' -prune -o -regex '.*\.\(c\|h\|cu\|cuh\)' -print | sort)
+mapfile -t files < <(find . -path './build*' -prune -o -regex '.*\.\(c\|h\|cc\|cu\|cuh\)' -print | sort)
 [ ${#files[@]} -gt 0 ] || exit 0
 case ${1:-} in
   --check)

@@ -112,9 +112,12 @@ cp -r roberta.folder xlm
 change xlm/config.json model_type '"xlm-roberta"'
 change xlm/config.json architectures '["XLMRobertaModel"]'
 change xlm/tokenizer_config.json tokenizer_class '"XLMRobertaTokenizer"'
-expect 4 'tokenizer_class is XLMRobertaTokenizer' "$TWAIN" import xlm -o refused
-change xlm/tokenizer.json model '{"type": "Unigram", "unk_id": 3, "vocab": [["<s>", 0.0]]}'
-expect 4 'tokenizer.json: model is Unigram; only WordPiece and BPE' "$TWAIN" import xlm -o refused
+expect 0 'tokenizer.json cuts text otherwise than XLMRobertaTokenizer does' "$TWAIN" import xlm -o followed
+change xlm/tokenizer_config.json tokenizer_class '"NllbTokenizer"'
+expect 4 'tokenizer_class is NllbTokenizer' "$TWAIN" import xlm -o refused
+change xlm/tokenizer_config.json tokenizer_class '"XLMRobertaTokenizer"'
+change xlm/tokenizer.json model '{"type": "WordLevel", "unk_token": "<unk>", "vocab": {"<s>": 0}}'
+expect 4 'tokenizer.json: model is WordLevel; only WordPiece, BPE and Unigram' "$TWAIN" import xlm -o refused
 rm roberta.folder/tokenizer.json
 expect 4 'RobertaTokenizer, .*without a tokenizer.json' "$TWAIN" import roberta.folder -o refused
 change bert-classes.folder/config.json num_labels 2

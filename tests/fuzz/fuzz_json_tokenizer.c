@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "io/json_tokenizer.h"
+#include "io/normalise.h"
 #include "tests/fuzz/fuzz.h"
 
 void fuzz_begin(void) {}
@@ -56,10 +57,14 @@ void fuzz_seeds(void) {
 static void encode(const tw_json_tokenizer *t, const char *first, const char *second, int most, bool left) {
   tw_encoding e;
   char *text;
+  size_t bytes;
   if (tw_json_tokenizer_encode(t, first, second, true, most, left, &e) != TW_OK) return;
   fuzz_must(e.whole >= e.count && (most == 0 || e.count <= most), "as many tokens as asked for");
   for (int i = 0; i < e.count; i++) fuzz_must(e.ids[i] >= 0, "an id");
-  if (tw_json_tokenizer_decode(t, e.ids, e.count, false, &text) == TW_OK) free(text);
+  if (tw_json_tokenizer_decode(t, e.ids, e.count, false, &text, &bytes) == TW_OK) {
+    fuzz_must(tw_utf8_valid(text, bytes) == bytes, "decoded text is UTF-8");
+    free(text);
+  }
   tw_encoding_free(&e);
 }
 

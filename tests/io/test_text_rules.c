@@ -257,7 +257,7 @@ static void test_tokenizer_json(void) {
       {true, "model", "max_input_chars_per_word", "3", "cats cat", "2 1 5 3"},
       {true, "model", "unk_token", "\"the\"", "q", "2 6 3"},
       {false, "model", "unk_token", "\"the\"", "q", "*make them equal"},
-      {true, "model", "type", "\"Unigram\"", "q", "*model is Unigram; only WordPiece"},
+      {true, "model", "type", "\"WordLevel\"", "q", "*model is WordLevel; only WordPiece"},
       {true, "model", "type", "\"BPE\"", "q", "*model.continuing_subword_prefix is set"},
       {true, "model", "vocab", "[[\"a\", 0]]", "q", "*model.vocab"},
       {true, "model", "vocab", "{\"a\": 99}", "q", "*\"a\" has id 99"},

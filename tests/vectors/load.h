@@ -18,7 +18,7 @@ static inline const char *vector_path(const char *file) {
 
 static inline json_t *vector_load(const char *file) {
   json_error_t error;
-  json_t *json = json_load_file(vector_path(file), 0, &error);
+  json_t *json = json_load_file(vector_path(file), JSON_ALLOW_NUL, &error);
   if (!json) {
     fprintf(stderr, "%s: %s\n", vector_path(file), error.text);
     exit(1);

@@ -1,27 +1,32 @@
 #!/usr/bin/env python3
-"""Compare twain's token ids with those of tokenizers, for tokenizer.json files with byte-pair encoding, and make test
-vectors of them.
+"""Compare twain's token ids with those of tokenizers, and its texts of ids, for tokenizer.json files (byte-pair encoding,
+Unigram), and make test vectors of them.
 
-    python3 -m venv .venv && .venv/bin/pip install transformers==4.57.6 tokenizers==0.22.2 numpy h5py
-    .venv/bin/python tools/compare_bpe.py TWAIN [LINES [SEED]]   # 10000 lines, a seed of its own
-    .venv/bin/python tools/compare_bpe.py --vectors              # tests/vectors/bpe.json
+    python3 -m venv .venv
+    .venv/bin/pip install transformers==4.57.6 tokenizers==0.22.2 sentencepiece==0.2.1 protobuf==6.33.5 numpy h5py
+    .venv/bin/python tools/compare_tokenizers.py TWAIN [LINES [SEED]]   # 10000 lines, a seed of its own
+    .venv/bin/python tools/compare_tokenizers.py --vectors              # tests/vectors/tokenizers.json
 
-Sixteen kinds of tokenizers, trained on the lines: GPT-2's, RoBERTa's, LLaMA's, Qwen's and SmolLM's rules, Metaspace, and
-each way of splitting. Lines from 90 blocks of Unicode (more than 40 scripts) and from its whole range, digits, runs of
-blanks, code, controls; single texts and pairs. Ends with 1 on a difference.
+Twenty kinds of tokenizers, trained on the lines: GPT-2's, RoBERTa's, LLaMA's, Qwen's and SmolLM's rules, Metaspace, each
+way of splitting, and Unigram with XLM-R's rules. Lines from 90 blocks of Unicode (more than 40 scripts) and from its
+whole range, digits, runs of blanks, code, controls; single texts and pairs. The same ids, and random ones, as text, with
+and without special tokens. TWAIN is the program; tool_tokens lies beside it. Ends with 1 on a difference.
 """
+import collections
+import io
 import json
 import os
 import pathlib
 import random
 import shutil
+import subprocess
 import sys
 import tempfile
 
 from compare_tokens import BLANKS, BLOCKS, CONTROLS, MARKS, count_differences, twain, write_weights
 from tokenizers import AddedToken, Regex, Tokenizer, __version__, decoders, models, normalizers, pre_tokenizers, processors, trainers
 
-VECTORS = pathlib.Path(__file__).resolve().parent.parent / "tests" / "vectors" / "bpe.json"
+VECTORS = pathlib.Path(__file__).resolve().parent.parent / "tests" / "vectors" / "tokenizers.json"
 WORDS = ["the quick brown fox", " jumps over", "Hello, world!", "na\u00efve caf\u00e9", "\u65e5\u672c\u8a9e\u306e\u30c6\u30ad\u30b9\u30c8",
          "\u0645\u0631\u062d\u0628\u0627", "\u041f\u0440\u0438\u0432\u0435\u0442 \u043c\u0438\u0440", "\uc548\ub155\ud558\uc138\uc694", "\u0e2a\u0e27\u0e31\u0e2a\u0e14\u0e35", "\U0001f642\U0001f44d\U0001f3fd\U0001f468\u200d\U0001f469\u200d\U0001f467"]
 SHORT = ["don't", "I'LL", "we'Ve", "it\u2019s", "'S", "'\u017f", "'tis", "O'RE", " 'd", "\u0130'm"]
@@ -51,8 +56,75 @@ def line(r, most=12):
     return "".join(c for c in "".join(out) if not 0xd800 <= ord(c) < 0xe000)
 
 
-def kinds(corpus, size, most_letters=500):
+# What is written for what, in the vectors: letters, a pair of them, one in the place of a pair, a mark that vanishes.
+RULES = [("\uff21", "A"), ("\u212b", "\xc5"), ("A\u030a", "\xc5"), ("\ufb01", "fi"), ("\u00bd", "1/2"), ("\u3000", " "), ("\t", " "),
+         ("\r", ""), ("\u200d", ""), ("\uff21\u030a", "\xc5"), ("\u1100\u1161", "\uac00"), ("e\u0301", "\xe9")]
+
+
+def charsmap(whole):
+    """sentencepiece's table of nmt_nfkc, which XLM-R has, or a small one of RULES."""
+    import sentencepiece
+    model, rules = io.BytesIO(), {}
+    with tempfile.NamedTemporaryFile("w", suffix=".tsv", encoding="utf-8") as f:
+        if not whole:
+            code = lambda text: " ".join(f"{ord(c):X}" for c in text)
+            f.write("".join(f"{code(a)}\t{code(b)}\n" for a, b in RULES))
+            f.flush()
+            rules = dict(normalization_rule_tsv=f.name)
+        sentencepiece.SentencePieceTrainer.train(sentence_iterator=iter(["a b c"] * 20), model_writer=model, vocab_size=7,
+                                                 model_type="char", minloglevel=2, **rules)
+    from sentencepiece import sentencepiece_model_pb2
+    proto = sentencepiece_model_pb2.ModelProto()
+    proto.ParseFromString(model.getvalue())
+    return proto.normalizer_spec.precompiled_charsmap
+
+
+def unigrams(corpus, size, limit, whole):
+    mark, fallback = "\u2581", [f"<0x{i:02X}>" for i in range(256)]
+    precompiled = normalizers.Precompiled(charsmap(whole))
+    special = ["<s>", "<pad>", "</s>", "<unk>"]
+    frame = processors.TemplateProcessing(single="<s> $A </s>", pair="<s> $A </s> </s> $B </s>", special_tokens=[("<s>", 0), ("</s>", 2)])
+
+    # the trainer takes no more letters than pieces
+    common = {c for c, _ in collections.Counter("".join(corpus)).most_common(limit)}
+    few = ["".join(c for c in text if c in common) for text in corpus]
+
+    def train(t):
+        t.train_from_iterator(few, trainers.UnigramTrainer(vocab_size=size + 2 * limit, special_tokens=special, unk_token="<unk>",
+                                                           show_progress=False))
+        return t
+    t = Tokenizer(models.Unigram())
+    t.normalizer = precompiled
+    t.pre_tokenizer = pre_tokenizers.Sequence([pre_tokenizers.WhitespaceSplit(), pre_tokenizers.Metaspace(mark, "always")])
+    t.decoder = decoders.Metaspace(mark, "always")
+    t = train(t)
+    t.post_processor = frame
+    t.add_special_tokens([AddedToken("<mask>", lstrip=True, special=True)])
+    yield "xlm-roberta", t
+    t = Tokenizer(models.Unigram())
+    t.normalizer = normalizers.Sequence([precompiled, normalizers.Replace(Regex(" {2,}"), " ")])
+    t.pre_tokenizer = pre_tokenizers.Metaspace(mark, "always")
+    t.decoder = decoders.Metaspace(mark, "always")
+    t = train(t)
+    t.post_processor = frame
+    yield "unigram, runs of blanks", t
+    t = Tokenizer(models.Unigram())
+    t.pre_tokenizer = pre_tokenizers.Metaspace(mark, "first", split=False)
+    t.decoder = decoders.Sequence([decoders.Replace(mark, " "), decoders.ByteFallback(), decoders.Fuse(), decoders.Strip(" ", 1, 0)])
+    t = train(t)
+    model = json.loads(t.to_str())
+    model["model"]["vocab"] += [[piece, -20 - i / 64] for i, piece in enumerate(fallback)]
+    model["model"]["byte_fallback"] = True
+    yield "unigram, bytes", Tokenizer.from_str(json.dumps(model))
+
+
+def kinds(corpus, size, most_letters=500, whole=True):
     """name, tokenizer; size: pieces beyond the letters; most_letters: of kinds that do not work on bytes."""
+    yield from byte_pairs(corpus, size, most_letters)
+    yield from unigrams(corpus, size, most_letters, whole)
+
+
+def byte_pairs(corpus, size, most_letters):
     def train(t, special, letters=True, limit=most_letters):
         alphabet = pre_tokenizers.ByteLevel.alphabet() if letters else []
         most = {} if letters else dict(limit_alphabet=limit)
@@ -102,6 +174,10 @@ def kinds(corpus, size, most_letters=500):
         t = Tokenizer(models.BPE(unk_token="<unk>"))
         t.pre_tokenizer = pre_tokenizers.Split(Regex(r"[\s\p{P}]"), behaviour, invert=invert)
         yield f"split, {behaviour}{', inverted' if invert else ''}", train(t, ["<unk>"], False)
+    t = Tokenizer(models.BPE(unk_token="[UNK]"))
+    t.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
+    t.decoder = decoders.WordPiece("##", True)  # no such prefix in the pieces: blanks before all but signs
+    yield "decoded as word pieces", train(t, ["[UNK]"], False)
 
 
 def reference(t, texts):
@@ -133,22 +209,52 @@ def write_folder(path, t):
     write_weights(path, size)
 
 
+def ask(tool, folder, questions):
+    asked = "".join(json.dumps(q) + "\n" for q in questions)
+    out = subprocess.run([tool, folder / "tokenizer.json"], input=asked.encode(), stdout=subprocess.PIPE, check=True)
+    return [json.loads(line) for line in out.stdout.split(b"\n")[:-1]]
+
+
+def random_ids(r, t, count):
+    """Of pieces, bytes and special tokens in any order, and some that are not there."""
+    size = max(t.get_vocab().values()) + 1
+    first = lambda: r.randrange(size + 3) if r.random() < .6 else r.randrange(min(300, size))
+    return [[first() for _ in range(r.randrange(12))] for _ in range(count)]
+
+
+def compare_texts(r, tool, folder, name, t, rows):
+    """From ids back."""
+    lists = rows + random_ids(r, t, len(rows))
+    bad = 0
+    for skip in (True, False):
+        want = [t.decode(ids, skip_special_tokens=skip) for ids in lists]
+        got = [a.get("text") for a in ask(tool, folder, [dict(ids=ids, skip=skip) for ids in lists])]
+        bad += count_differences(f"{name}, decoded {'without' if skip else 'with'} special tokens", lists, want, got)
+    return bad
+
+
 def compare(program, count, seed):
     r = random.Random(seed)
     print(f"tokenizers {__version__}, seed {seed}")
-    os.chdir(tempfile.mkdtemp(prefix="twain-bpe-"))
+    os.chdir(tempfile.mkdtemp(prefix="twain-tokenizers-"))
+    tool = os.path.join(os.path.dirname(program), "tool_tokens")
     lines = [line(r) for _ in range(count)]
     bad, folder = 0, pathlib.Path("m")
     for name, t in kinds([line(r) for _ in range(3000)], 4000):
         shutil.rmtree(folder, True)
         write_folder(folder, t)
+        texts = [(s,) for s in lines] + list(zip(lines[::8], lines[1::8]))
+        want = reference(t, texts)
+        got = [(a.get("ids"), a.get("types")) for a in ask(tool, folder, [dict(text=text) for text in texts])]
+        bad += count_differences(name, texts, want, got)
+        bad += compare_texts(r, tool, folder, name, t, [ids for ids, _ in want[:len(lines)]])
+        # a part of them by the commands, from the folder
         twain(program, "import", "m", "-o", "m", "-q", "--force")
         twain(program, "plan", "m", "--seq", "512", "-q", "--force")
-        fits = lambda text: 0 < len(t.encode(*text).ids) <= 512
-        single = [(s,) for s in lines if fits((s,))]
-        pairs = [p for p in zip(lines[::8], lines[1::8]) if fits(p)]
-        bad += count_differences(name, single, reference(t, single), encoded(program, single))
-        bad += count_differences(name + ", pairs", pairs, reference(t, pairs), encoded(program, pairs, "--pair"))
+        some = [i for i, (ids, _) in enumerate(want) if 0 < len(ids) <= 512]
+        for options, some in (((), [i for i in some if i < len(lines)][:1000]), (("--pair",), [i for i in some if i >= len(lines)][:200])):
+            part = [texts[i] for i in some]
+            bad += count_differences(f"{name}, twain encode {' '.join(options)}", part, [want[i] for i in some], encoded(program, part, *options))
     shutil.rmtree(os.getcwd())
     print(f"{bad} differences in all")
     return bad
@@ -157,13 +263,15 @@ def compare(program, count, seed):
 def vectors():
     r = random.Random(7)
     out = []
-    for name, t in kinds([line(r, 6) for _ in range(400)], 60, 100):
+    for name, t in kinds([line(r, 6) for _ in range(400)], 60, 100, False):
         texts = [(line(r, 4),) for _ in range(20)]
         texts += [(line(r, 3), line(r, 3)) for _ in range(4)]
-        rows = [dict(text=list(text), ids=ids, types=types, decoded=t.decode(ids, skip_special_tokens=True))
-                for text, (ids, types) in zip(texts, reference(t, texts))]
-        out.append(dict(name=name, tokenizer=json.loads(t.to_str()), texts=rows))
-    made = dict(tokenizers=__version__, script="tools/compare_bpe.py --vectors")
+        texts += [("A\u030a \uff21\u030a\ufb01  \u1100\u1161\r\n\u3000\u00bd",)]
+        rows = [dict(text=list(text), ids=ids, types=types) for text, (ids, types) in zip(texts, reference(t, texts))]
+        lists = [row["ids"] for row in rows] + random_ids(random.Random(9), t, 20)
+        decoded = [[ids, t.decode(ids), t.decode(ids, skip_special_tokens=False)] for ids in lists]
+        out.append(dict(name=name, tokenizer=json.loads(t.to_str()), texts=rows, decoded=decoded))
+    made = dict(tokenizers=__version__, script="tools/compare_tokenizers.py --vectors")
     VECTORS.write_text(json.dumps(dict(made_with=made, kinds=out), separators=(",", ":")).replace('{"name":', '\n{"name":') + "\n",
                        encoding="ascii")
 

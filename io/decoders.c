@@ -316,7 +316,7 @@ static tw_status read_replace(const json_t *value, const char *where, step *s) {
 
 // One code point, as the library wants it.
 static bool single(const char *text) {
-  size_t bytes = strlen(text), at = 0;
+  size_t bytes = text ? strlen(text) : 0, at = 0;
   if (bytes == 0) return false;
   tw_code_point(text, bytes, &at);
   return at == bytes;

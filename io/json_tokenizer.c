@@ -127,8 +127,10 @@ const char *tw_json_tokenizer_piece(const tw_json_tokenizer *t, int id) {
 
 // By its text, as the library does it: a piece of the same name with another id is one, too.
 static bool is_special(const tw_json_tokenizer *t, const char *piece) {
-  for (int i = 0; i < t->added_count; i++)
-    if (t->added[i].special && strcmp(t->added[i].text, piece) == 0) return true;
+  for (int i = 0; i < t->added_count; i++) {
+    const char *name = t->added[i].special ? t->added[i].text : NULL;
+    if (name && strcmp(name, piece) == 0) return true;
+  }
   return false;
 }
 

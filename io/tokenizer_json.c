@@ -138,6 +138,17 @@ static tw_status check_id(const tw_text_reader *r, const char *token, const json
                  token);
 }
 
+// A token of a template stands for one id here. The library takes a list of them.
+static tw_status check_ids(const tw_text_reader *r, const json_t *special, const char *token) {
+  const json_t *ids = json_object_get(json_object_get(special, token), "ids");
+  if (json_array_size(ids) > 1)
+    return tw_fail(TW_ERR_FORMAT,
+                   "%s/tokenizer.json: post_processor puts %zu ids for %s around a text; with WordPiece only one is "
+                   "supported",
+                   r->folder, json_array_size(ids), token);
+  return check_id(r, token, json_array_get(ids, 0));
+}
+
 static tw_status take_pair(tw_text_reader *r, const json_t *pair) {
   if (json_array_size(pair) == 0) return TW_OK;
   int type[5];
@@ -163,8 +174,8 @@ static tw_status take_template(tw_text_reader *r, const json_t *post) {
     return odd_template(r, "single");
   r->start = start;
   r->end = end;
-  TW_TRY(check_id(r, start, json_array_get(json_object_get(json_object_get(special, start), "ids"), 0)));
-  TW_TRY(check_id(r, end, json_array_get(json_object_get(json_object_get(special, end), "ids"), 0)));
+  TW_TRY(check_ids(r, special, start));
+  TW_TRY(check_ids(r, special, end));
   return take_pair(r, json_object_get(post, "pair"));
 }
 

@@ -148,7 +148,9 @@ def byte_pairs(corpus, size, most_letters):
                                                                special_tokens=[(token, id)])
     framed = processors.Sequence([processors.ByteLevel(trim_offsets=False), template("<|endoftext|>", 0)])
     yield "gpt2", byte_level(False)
-    yield "gpt2, a blank before", byte_level(True)
+    both = dict(id="both", ids=[0, 1], tokens=["<|endoftext|>", "<|im_start|>"])  # one name of a template, two ids
+    yield "gpt2, a blank before", byte_level(True, frame=processors.TemplateProcessing(
+        single="both $A", pair="$A both:1 $B:1 both:0", special_tokens=[both]))
     roberta = byte_level(False, special=["<s>", "<pad>", "</s>", "<unk>"],
                          frame=processors.RobertaProcessing(("</s>", 2), ("<s>", 0)))
     roberta.add_special_tokens([AddedToken("<mask>", lstrip=True, special=True)])

@@ -282,6 +282,27 @@ static void test_tokenizer_json(void) {
   }
 }
 
+// A token of a template stands for a list of ids; more than one is refused, not shortened.
+static void test_templates(void) {
+  static const struct {
+    const char *ids, *wanted;
+  } cases[] = {{"[5]", "5 6 3"}, {"[]", "5 6 3"}, {"[5, 6]", "*2 ids for cat"}, {"[6]", "*another id than"}};
+  for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+    json_t *json = small_json();
+    json_t *frame = json_pack("{s:s, s:[{s:{s:s, s:i}}, {s:{s:s, s:i}}, {s:{s:s, s:i}}], s:[], s:{s:{s:o}, s:{s:[i]}}}",
+                              "type", "TemplateProcessing", "single", "SpecialToken", "id", "cat", "type_id", 0,
+                              "Sequence", "id", "A", "type_id", 0, "SpecialToken", "id", "[SEP]", "type_id", 0, "pair",
+                              "special_tokens", "cat", "ids", json_loads(cases[i].ids, 0, NULL), "[SEP]", "ids", 3);
+    CU_ASSERT_PTR_NOT_NULL_FATAL(frame);
+    json_object_set_new(json, "post_processor", frame);
+    empty_scratch();
+    write_json("tokenizer.json", json);
+    write_text("tokenizer_config.json", "{\"tokenizer_class\": \"TokenizersBackend\"}");
+    expect(answer(SMALL, false, "the", NULL), cases[i].wanted);
+    json_decref(json);
+  }
+}
+
 // sentence-transformers: small letters whatever the tokenizer does, accents as the tokenizer says.
 static void test_lower_first(void) {
   empty_scratch();
@@ -382,6 +403,7 @@ int main(void) {
   CU_add_test(suite, "settings beside vocab.txt", test_settings);
   CU_add_test(suite, "types of pairs", test_pair_types);
   CU_add_test(suite, "tokenizer.json", test_tokenizer_json);
+  CU_add_test(suite, "templates", test_templates);
   CU_add_test(suite, "small letters first", test_lower_first);
   CU_add_test(suite, "added tokens", test_added);
   CU_add_test(suite, "cut, padded and foreign vocabularies", test_cut_vocabulary);

@@ -17,6 +17,7 @@
 #include "io/new_files.h"
 #include "jobs/models/architecture.h"
 #include "jobs/models/calibrate.h"
+#include "jobs/models/embed.h"
 #include "jobs/models/import.h"
 #include "jobs/plan/plan_fields.h"
 
@@ -273,7 +274,8 @@ static tw_status assume(const tw_model *model, const tw_model_config *config, bo
     out->layers[i].norm_bias = fmax(common.norm_bias, own.norm_bias);
   }
   out->head = tw_head_default_bounds();
-  if (model) {
+  if (model && tw_decoder_layout_of(config)) {
+    out->layers[0].input = fmax(common.input, tw_bound_of_words(model));
     tw_norm_bounds own = tw_bounds_of_top(model);
     out->head.norm.norm_weight = fmax(out->head.norm.norm_weight, own.norm_weight);
     out->head.norm.norm_bias = fmax(out->head.norm.norm_bias, own.norm_bias);

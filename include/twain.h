@@ -72,15 +72,15 @@ TWAIN_API void twain_model_close(twain_model *model);
 
 typedef struct twain_input twain_input;
 
-// Texts to embedded tokens, padded to the plan's length. cut: what is longer is cut as transformers does; 0: it is
-// TWAIN_ERR_RANGE. End with twain_input_free.
+// Texts to embedded tokens, padded to the plan's length; to token ids where the plan's parties embed. cut: what is
+// longer is cut as transformers does; 0: it is TWAIN_ERR_RANGE. End with twain_input_free.
 TWAIN_API twain_status twain_encode_text(const twain_model *model, const twain_plan *plan, const char *const *texts,
                                          int count, int cut, twain_input **input);
 // The same from token ids, lengths[i] of them at ids[i], taken as they are: no [CLS] or [SEP] is added.
 TWAIN_API twain_status twain_encode_ids(const twain_model *model, const twain_plan *plan, const int *const *ids,
                                         const int *lengths, int count, twain_input **input);
 // The same from embeddings after the model's first LayerNorm: rows [count][tokens][width] of the plan. lengths[i]: live
-// rows of sequence i; the others hold the padding token's embedding.
+// rows of sequence i; the others hold the padding token's embedding. TWAIN_ERR_MISMATCH: the plan's parties embed.
 TWAIN_API twain_status twain_encode_rows(const twain_plan *plan, const float *rows, const int *lengths, int count,
                                          twain_input **input);
 TWAIN_API int twain_input_length(const twain_input *input, int sequence);  // live tokens; -1: no such sequence

@@ -1,4 +1,4 @@
-// The client's files: vocabulary and embedding tables (in clear at the client), embedded inputs, shares of inputs.
+// The client's files: vocabulary and embedding tables (in clear at the client), inputs, shares of inputs.
 // Arrays are tw_alloc's, single strings malloc's; the free functions below release both.
 #ifndef TW_CLIENT_H
 #define TW_CLIENT_H
@@ -41,15 +41,17 @@ tw_status tw_client_read(const char *path, tw_client *client);
 tw_status tw_client_read_version(const char *path, int version, tw_client *client);  // of an earlier file
 void tw_client_free(tw_client *client);
 
-// NAME.input.h5 (plain, the client's): count sequences padded to seq tokens.
+// NAME.input.h5 (plain, the client's): count sequences padded to seq tokens. Rows that the client embedded, or token
+// ids alone where the parties embed (tw_config_parties_embed).
 typedef struct {
   tw_id input_id;
-  int count, seq, hidden;
+  int count, seq;
+  int hidden;    // width of the rows; 0: there are none
   int *lengths;  // live tokens
   int *tokens;   // [count][seq] token ids, padded with [PAD]
   int *types;    // [count][seq] token types; NULL: all are 0
   char **texts;
-  float *values;  // [count][seq][hidden] embeddings after LayerNorm
+  float *values;  // [count][seq][hidden] embeddings after LayerNorm; NULL: there are none
 } tw_input;
 
 tw_status tw_input_write(const char *path, const tw_input *input);
@@ -57,16 +59,21 @@ tw_status tw_input_read(const char *path, tw_input *input);
 tw_status tw_input_read_id(const char *path, tw_id *id);
 void tw_input_free(tw_input *input);
 
-// NAME.input.p0/p1.h5: additive shares mod 2^56 of round(value * 2^12), sequence lengths (public).
+// NAME.input.p0/p1.h5: additive shares mod 2^56 of round(value * 2^12), or of word numbers by XOR; sequence lengths
+// (public).
 #define TW_INPUT_RING 56
 #define TW_INPUT_SCALE TW_SCALE
 typedef struct {
   tw_id input_id, model_id;
   tw_digest plan;
-  int party, count, seq, hidden;
+  int party, count, seq;
+  int hidden;       // width of the rows; 0: numbers of number_bits bits are shared
+  int number_bits;  // 0: rows are shared
   int *lengths;
-  uint64_t *share;  // [count][seq][hidden]
+  uint64_t *share;  // [count][seq][hidden], or [count][seq]
 } tw_input_share;
+// Elements of all sequences.
+size_t tw_input_share_elements(const tw_input_share *share);
 
 tw_status tw_input_share_write(const char *path, const tw_input_share *share);
 tw_status tw_input_share_read(const char *path, int party, tw_input_share *share);

@@ -10,5 +10,6 @@ static const tw_tensor_entry layer[] = {TW_CONV_ROWS("qkv", tw_hidden, tw_qkv, t
                                         TW_NORM_ROWS("norm2", LAYER "ln_2")};
 static const tw_tensor_entry top[] = {TW_GAMMA_ROW("norm", TW_ON_TOP, "ln_f"), TW_BETA_ROW("norm", TW_ON_TOP, "ln_f"),
                                       TW_WORD_ROWS("wte"), TW_POSITION_ROW("wpe"), TW_HEAD_OF_WORDS_ROWS};
+static const tw_tensor_entry embedding[] = {TW_CLIENT_WORDS_ROW("wte"), TW_CLIENT_POSITIONS_ROW("wpe")};
 
 const tw_tensor_table tw_gpt2_tensors[TW_HEADS] = TW_DECODERS("gpt2", "transformer.");

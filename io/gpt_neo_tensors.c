@@ -14,5 +14,6 @@ static const tw_tensor_entry layer[] = {
     TW_NORM_ROWS("norm2", LAYER "ln_2")};
 static const tw_tensor_entry top[] = {TW_GAMMA_ROW("norm", TW_ON_TOP, "ln_f"), TW_BETA_ROW("norm", TW_ON_TOP, "ln_f"),
                                       TW_WORD_ROWS("wte"), TW_POSITION_ROW("wpe"), TW_HEAD_OF_WORDS_ROWS};
+static const tw_tensor_entry embedding[] = {TW_CLIENT_WORDS_ROW("wte"), TW_CLIENT_POSITIONS_ROW("wpe")};
 
 const tw_tensor_table tw_gpt_neo_tensors[TW_HEADS] = TW_DECODERS("gpt_neo", "transformer.");

@@ -160,7 +160,8 @@ static tw_status put_decoder(tw_h5 *f, const tw_model_config *c) {
   TW_TRY(tw_h5_put_real(f, "/", "rotary_factor", c->rotary.factor));
   TW_TRY(tw_h5_put_real(f, "/", "rotary_low_factor", c->rotary.low_factor));
   TW_TRY(tw_h5_put_real(f, "/", "rotary_high_factor", c->rotary.high_factor));
-  return tw_h5_put_int(f, "/", "rotary_original_positions", c->rotary.original_positions);
+  TW_TRY(tw_h5_put_int(f, "/", "rotary_original_positions", c->rotary.original_positions));
+  return tw_h5_put_int(f, "/", "client_embeds", c->client_embeds);
 }
 
 static tw_status get_decoder(const tw_h5 *f, tw_model_config *c) {
@@ -180,7 +181,8 @@ static tw_status get_decoder(const tw_h5 *f, tw_model_config *c) {
   TW_TRY(tw_h5_get_real(f, "/", "rotary_factor", &c->rotary.factor));
   TW_TRY(tw_h5_get_real(f, "/", "rotary_low_factor", &c->rotary.low_factor));
   TW_TRY(tw_h5_get_real(f, "/", "rotary_high_factor", &c->rotary.high_factor));
-  return tw_h5_get_small(f, "rotary_original_positions", 0, 1 << 30, &c->rotary.original_positions);
+  TW_TRY(tw_h5_get_small(f, "rotary_original_positions", 0, 1 << 30, &c->rotary.original_positions));
+  return tw_h5_get_bool(f, "client_embeds", &c->client_embeds);
 }
 
 tw_status tw_h5_put_config(tw_h5 *f, const tw_model_config *c) {

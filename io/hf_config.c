@@ -85,7 +85,7 @@ static tw_status check_attention(const char *where, const tw_model_config *c) {
     return tw_fail(TW_ERR_FORMAT, "%s: %d heads do not divide hidden size %d", where, c->heads, c->hidden);
   if (!layout) {
     bool plain = !c->kv_heads && !c->head_dim && !c->unscaled_logits && !c->local_window && !c->local_layers &&
-                 c->rotary.kind == TW_ROTARY_NONE;
+                 c->rotary.kind == TW_ROTARY_NONE && !c->client_embeds;
     return plain ? TW_OK
                  : tw_fail(TW_ERR_FORMAT, "%s: attention of a decoder in an encoder (%s)", where, c->architecture);
   }

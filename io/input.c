@@ -1,4 +1,4 @@
-// Embedded inputs and their shares.
+// Inputs and their shares: rows that the client embedded, or token ids.
 #include "base/memory.h"
 #include "io/client.h"
 #include "io/h5.h"
@@ -6,8 +6,11 @@
 static const tw_h5_kind kind = {"twain-input", "input", false, false, "twain encode", NULL};
 static const tw_h5_kind share_kind = {"twain-input-share", "input-share", true, true, "twain share --input", NULL};
 
+enum { MOST_NUMBER_BITS = 32 };
+
+// hidden 0: there are no rows.
 static tw_status put_sizes(tw_h5 *f, int count, int seq, int hidden, const int *lengths) {
-  if (count < 1 || seq < 1 || hidden < 1) return tw_fail(TW_ERR_INTERNAL, "%s: empty input", f->path);
+  if (count < 1 || seq < 1 || hidden < 0) return tw_fail(TW_ERR_INTERNAL, "%s: empty input", f->path);
   for (int i = 0; i < count; i++)
     if (lengths[i] < 1 || lengths[i] > seq)
       return tw_fail(TW_ERR_RANGE, "%s: dataset lengths: sequence %d has %d of %d tokens", f->path, i, lengths[i], seq);
@@ -21,7 +24,7 @@ static tw_status get_sizes(const tw_h5 *f, int *count, int *seq, int *hidden, in
   uint64_t offset;
   TW_TRY(tw_h5_get_small(f, "count", 1, 1 << 24, count));
   TW_TRY(tw_h5_get_small(f, "seq", 1, 1 << 20, seq));
-  TW_TRY(tw_h5_get_small(f, "hidden", 1, 1 << 20, hidden));
+  TW_TRY(tw_h5_get_small(f, "hidden", 0, 1 << 20, hidden));
   TW_TRY(tw_h5_locate(f, "lengths", H5T_STD_I32LE, 1, (hsize_t[]){(hsize_t)*count}, &offset));
   TW_TRY(tw_alloc((size_t)*count * sizeof **lengths, (void **)lengths));
   TW_TRY(tw_h5_get(f, "lengths", H5T_STD_I32LE, 1, (hsize_t[]){(hsize_t)*count}, *lengths));
@@ -39,7 +42,7 @@ static tw_status put_input(tw_h5 *f, const tw_input *in) {
   TW_TRY(tw_h5_put(f, "tokens", H5T_STD_I32LE, 2, shape, in->tokens));
   if (in->types) TW_TRY(tw_h5_put(f, "types", H5T_STD_I32LE, 2, shape, in->types));
   TW_TRY(tw_h5_put_texts(f, "texts", in->count, in->texts));
-  return tw_h5_put_f32(f, "values", 3, shape, in->values);
+  return in->hidden ? tw_h5_put_f32(f, "values", 3, shape, in->values) : TW_OK;
 }
 
 tw_status tw_input_write(const char *path, const tw_input *input) {
@@ -60,23 +63,29 @@ static tw_status get_types(const tw_h5 *f, const hsize_t *shape, size_t tokens, 
   return TW_OK;
 }
 
+static tw_status get_rows(const tw_h5 *f, tw_input *in) {
+  uint64_t offset;
+  hsize_t shape[3] = {(hsize_t)in->count, (hsize_t)in->seq, (hsize_t)in->hidden};
+  TW_TRY(tw_h5_locate(f, "values", H5T_IEEE_F32LE, 3, shape, &offset));
+  TW_TRY(tw_alloc((size_t)in->count * in->seq * in->hidden * sizeof *in->values, (void **)&in->values));
+  return tw_h5_get_f32(f, "values", 3, shape, in->values);
+}
+
 static tw_status get_input(const tw_h5 *f, tw_input *in) {
   uint64_t offset;
   TW_TRY(tw_h5_get_id(f, "input_id", &in->input_id));
   TW_TRY(get_sizes(f, &in->count, &in->seq, &in->hidden, &in->lengths));
-  hsize_t shape[3] = {(hsize_t)in->count, (hsize_t)in->seq, (hsize_t)in->hidden};
+  hsize_t shape[2] = {(hsize_t)in->count, (hsize_t)in->seq};
   size_t tokens = (size_t)in->count * in->seq;
   TW_TRY(tw_h5_locate(f, "tokens", H5T_STD_I32LE, 2, shape, &offset));
-  TW_TRY(tw_h5_locate(f, "values", H5T_IEEE_F32LE, 3, shape, &offset));
   TW_TRY(tw_alloc(tokens * sizeof *in->tokens, (void **)&in->tokens));
-  TW_TRY(tw_alloc(tokens * in->hidden * sizeof *in->values, (void **)&in->values));
   TW_TRY(tw_h5_get(f, "tokens", H5T_STD_I32LE, 2, shape, in->tokens));
   if (tw_h5_has(f, "types")) TW_TRY(get_types(f, shape, tokens, in));
   TW_TRY(tw_h5_get_texts(f, "texts", in->count, &in->texts));
   for (size_t i = 0; i < tokens; i++)
     if (in->tokens[i] < 0)
       return tw_fail(TW_ERR_FORMAT, "%s: dataset tokens: negative id at [%zu][%zu]", f->path, i / in->seq, i % in->seq);
-  return tw_h5_get_f32(f, "values", 3, shape, in->values);
+  return in->hidden ? get_rows(f, in) : TW_OK;
 }
 
 tw_status tw_input_read(const char *path, tw_input *input) {
@@ -106,15 +115,28 @@ void tw_input_free(tw_input *input) {
   *input = (tw_input){0};
 }
 
+size_t tw_input_share_elements(const tw_input_share *in) {
+  return (size_t)in->count * (size_t)in->seq * (size_t)(in->hidden ? in->hidden : 1);
+}
+
+static tw_status put_elements(tw_h5 *f, const tw_input_share *in) {
+  hsize_t shape[3] = {(hsize_t)in->count, (hsize_t)in->seq, (hsize_t)in->hidden};
+  if (in->number_bits) {
+    TW_TRY(tw_h5_put_int(f, "/", "number_bits", in->number_bits));
+    return tw_h5_put(f, "numbers", H5T_STD_U64LE, 2, shape, in->share);
+  }
+  TW_TRY(tw_h5_put_int(f, "/", "ring_bits", TW_INPUT_RING));
+  TW_TRY(tw_h5_put_int(f, "/", "scale", TW_INPUT_SCALE));
+  return tw_h5_put(f, "share", H5T_STD_U64LE, 3, shape, in->share);
+}
+
 static tw_status put_share(tw_h5 *f, const tw_input_share *in) {
+  if (!in->hidden == !in->number_bits) return tw_fail(TW_ERR_INTERNAL, "%s: neither rows nor numbers", f->path);
   TW_TRY(tw_h5_put_id(f, "input_id", &in->input_id));
   TW_TRY(tw_h5_put_id(f, "model_id", &in->model_id));
   TW_TRY(tw_h5_put_digest(f, "plan", &in->plan));
-  TW_TRY(tw_h5_put_int(f, "/", "ring_bits", TW_INPUT_RING));
-  TW_TRY(tw_h5_put_int(f, "/", "scale", TW_INPUT_SCALE));
   TW_TRY(put_sizes(f, in->count, in->seq, in->hidden, in->lengths));
-  return tw_h5_put(f, "share", H5T_STD_U64LE, 3, (hsize_t[]){(hsize_t)in->count, (hsize_t)in->seq, (hsize_t)in->hidden},
-                   in->share);
+  return put_elements(f, in);
 }
 
 tw_status tw_input_share_write(const char *path, const tw_input_share *share) {
@@ -123,24 +145,31 @@ tw_status tw_input_share_write(const char *path, const tw_input_share *share) {
   return tw_h5_finish(&f, put_share(&f, share));
 }
 
-static size_t share_bytes(const tw_input_share *in) {
-  return (size_t)in->count * in->seq * in->hidden * sizeof *in->share;
+static size_t share_bytes(const tw_input_share *in) { return tw_input_share_elements(in) * sizeof *in->share; }
+
+// Elements of `bits` bits.
+static tw_status get_elements(const tw_h5 *f, const char *name, int dims, int bits, tw_input_share *in) {
+  uint64_t offset;
+  hsize_t shape[3] = {(hsize_t)in->count, (hsize_t)in->seq, (hsize_t)in->hidden};
+  TW_TRY(tw_h5_locate(f, name, H5T_STD_U64LE, dims, shape, &offset));
+  TW_TRY(tw_share_alloc(share_bytes(in), (void **)&in->share));
+  return tw_h5_get_ring(f, name, bits, dims, shape, in->share);
 }
 
 static tw_status get_share(const tw_h5 *f, tw_input_share *in) {
   int fixed;
-  uint64_t offset;
   in->party = f->party;
   TW_TRY(tw_h5_get_id(f, "input_id", &in->input_id));
   TW_TRY(tw_h5_get_id(f, "model_id", &in->model_id));
   TW_TRY(tw_h5_get_digest(f, "plan", &in->plan));
+  TW_TRY(get_sizes(f, &in->count, &in->seq, &in->hidden, &in->lengths));
+  if (!in->hidden) {
+    TW_TRY(tw_h5_get_small(f, "number_bits", 1, MOST_NUMBER_BITS, &in->number_bits));
+    return get_elements(f, "numbers", 2, in->number_bits, in);
+  }
   TW_TRY(tw_h5_get_small(f, "ring_bits", TW_INPUT_RING, TW_INPUT_RING, &fixed));
   TW_TRY(tw_h5_get_small(f, "scale", TW_INPUT_SCALE, TW_INPUT_SCALE, &fixed));
-  TW_TRY(get_sizes(f, &in->count, &in->seq, &in->hidden, &in->lengths));
-  hsize_t shape[3] = {(hsize_t)in->count, (hsize_t)in->seq, (hsize_t)in->hidden};
-  TW_TRY(tw_h5_locate(f, "share", H5T_STD_U64LE, 3, shape, &offset));
-  TW_TRY(tw_share_alloc(share_bytes(in), (void **)&in->share));
-  return tw_h5_get_ring(f, "share", TW_INPUT_RING, 3, shape, in->share);
+  return get_elements(f, "share", 3, TW_INPUT_RING, in);
 }
 
 tw_status tw_input_share_read(const char *path, int party, tw_input_share *share) {

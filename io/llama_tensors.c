@@ -23,5 +23,6 @@ static const tw_tensor_entry layer[] = {
     TW_GAMMA_ROW("norm2", TW_IN_LAYER, LAYER "post_attention_layernorm")};
 static const tw_tensor_entry top[] = {TW_GAMMA_ROW("norm", TW_ON_TOP, "norm"), TW_WORD_ROWS("embed_tokens"),
                                       TW_HEAD_OF_WORDS_ROWS};
+static const tw_tensor_entry embedding[] = {TW_CLIENT_WORDS_ROW("embed_tokens")};
 
 const tw_tensor_table tw_llama_tensors[TW_HEADS] = TW_DECODERS("llama", "model.");

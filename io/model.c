@@ -59,6 +59,8 @@ int tw_config_window(const tw_model_config *c, int layer) {
   return layer < 64 && (c->local_layers >> layer & 1) ? c->local_window : 0;
 }
 
+bool tw_config_parties_embed(const tw_model_config *c) { return tw_decoder_layout_of(c) && !c->client_embeds; }
+
 bool tw_config_scales(const tw_model_config *config, tw_model_output output) {
   return config->normalise_output && output != TW_OUTPUT_TOKENS;
 }

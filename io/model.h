@@ -77,6 +77,7 @@ typedef struct {
   int local_window;       // a local layer's query sees that many keys, its own token's the last; 0: no layer is local
   uint64_t local_layers;  // bit i: layer i is local
   tw_rotary rotary;
+  bool client_embeds;  // the client has the word table in clear and looks words up; else the parties do, on shares
   bool synthetic;
   tw_model_output output;  // what the model's folder pools to, and plans unless told otherwise
   bool normalise_output;   // pooled and cls are scaled to length 1, which the client does (tw_config_scales)
@@ -87,6 +88,8 @@ int tw_config_kv_heads(const tw_model_config *config);
 int tw_config_query_width(const tw_model_config *config);        // heads * head_dim: columns of Q
 int tw_config_kv_width(const tw_model_config *config);           // kv_heads * head_dim: columns of K, and of V
 int tw_config_window(const tw_model_config *config, int layer);  // keys that a query sees at most; 0: all before it
+// Whether inputs are word numbers, whose rows the parties look up; else they are rows that the client looked up.
+bool tw_config_parties_embed(const tw_model_config *config);
 
 // Whether a plan with this output ends with rows of length 1.
 bool tw_config_scales(const tw_model_config *config, tw_model_output output);

@@ -32,6 +32,7 @@ typedef struct {
   // None: zeros, of a bias that the program wants and the family has not.
   const char *source[TW_TENSOR_SOURCES];
   bool inputs_first;          // a matrix that is stored as it is used
+  bool in_lines;              // a word table: stored as [words][width], here in whole lines (io/word_table.h)
   tw_optional_bias optional;  // zeros, too, unless the folder says that it has these
 } tw_tensor_entry;
 

@@ -212,7 +212,7 @@ static tw_status make_model(random_run *r) {
     char name[TW_TENSOR_NAME];
     tw_model_tensor_shape(r->o->config, i, name, &r->rows[i], &r->cols[i]);
     TW_TRY(random_words(r, r->rows[i] * r->cols[i], &r->vectors[i]));
-    if (r->rows[i] > 1)
+    if (tw_model_tensor_entry(r->o->config, i)->kind == TW_MATRIX)
       TW_TRY(r->o->backend->operand(r->rows[i], r->cols[i], r->vectors[i], r->o->stream, &r->operands[i]));
   }
   r->config.weights = (tw_weights){.count = r->model_count,

@@ -6,7 +6,7 @@
 
 #include "app/show/print.h"
 #include "base/memory.h"
-#include "jobs/models/float_model.h"
+#include "jobs/models/decoder_float.h"
 #include "jobs/plan/plan_fields.h"
 
 // ---- computing
@@ -28,8 +28,12 @@ typedef struct {
 static tw_status forward(const work *w, int s, int rounded, double *out, int *rows) {
   const tw_input *in = w->input;
   int length = in->lengths[s];
-  const float *values = in->values + (size_t)s * in->seq * in->hidden;
-  for (size_t i = 0; i < (size_t)length * in->hidden; i++) w->x[i] = values[i];
+  if (in->values) {
+    const float *values = in->values + (size_t)s * in->seq * in->hidden;
+    for (size_t i = 0; i < (size_t)length * in->hidden; i++) w->x[i] = values[i];
+  } else {
+    TW_TRY(tw_float_embed(w->model, in->tokens + (size_t)s * in->seq, length, rounded, w->x));
+  }
   TW_TRY(tw_float_forward(w->model, w->x, length, length, rounded, w->x, rounded ? w->bounds : NULL));
   *rows = w->by_row ? length : 1;
   TW_TRY(tw_float_output(w->model, w->output, w->x, length, rounded, out, rounded ? w->head_bounds : NULL));
@@ -102,7 +106,7 @@ static void compare_pairs(const work *w, tw_comparison *c) {
 
 static tw_status allocate(work *w, double **reference, tw_comparison *c) {
   size_t count = (size_t)c->count, cols = (size_t)w->result->cols, seq = (size_t)w->input->seq;
-  size_t hidden = (size_t)w->input->hidden, most = seq * (hidden > cols ? hidden : cols);
+  size_t hidden = (size_t)w->model->config.hidden, most = seq * (hidden > cols ? hidden : cols);
   TW_TRY(tw_alloc(count * sizeof *c->sequences, (void **)&c->sequences));
   TW_TRY(tw_alloc(most * sizeof(double), (void **)&w->x));
   TW_TRY(tw_alloc(most * sizeof(double), (void **)&w->rounded));

@@ -133,6 +133,9 @@ static tw_status check_rows(const request *r, const tw_input *input, const float
 static tw_status fill_rows(const request *r, tw_input *out) {
   int seq = twain_plan_tokens(r->plan), hidden = twain_plan_width(r->plan);
   const float *rows = r->content;
+  if (tw_config_parties_embed(&r->plan->plan.shape.config))
+    return tw_fail(TW_ERR_MISMATCH,
+                   "this plan's parties embed tokens themselves: it takes texts or ids, not embedded rows");
   size_t n = (size_t)r->count * (size_t)seq * (size_t)hidden;
   *out = (tw_input){.count = r->count, .seq = seq, .hidden = hidden};
   TW_TRY(tw_api_given(r->lengths, "lengths"));

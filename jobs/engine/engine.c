@@ -67,11 +67,14 @@ static tw_session_config configure(const tw_engine *e, int first, int batch) {
                          .place = {.first_sequence = first, .total_batch = e->o.batch},
                          .sequences = {.slots = e->host_slots + at,
                                        .backend_slots = e->slots ? e->slots + at : NULL,
-                                       .lengths = e->lengths ? e->lengths + at : NULL,
-                                       .inputs = {e->input ? e->input + at * tw_engine_input_words(e) : NULL}},
+                                       .lengths = e->lengths ? e->lengths + at : NULL},
                          .copies = {.pool = e->pool, .tables = e->tables},
                          .keep_masks = e->device};
   c.sequences.seeds[e->party] = e->seeds ? e->seeds + at : NULL;
+  for (int i = 0; e->input && i < e->o.plan->program.input_count; i++) {
+    size_t before = tw_engine_input_words(e, i), own = tw_engine_input_words(e, i + 1) - before;
+    c.sequences.inputs[i] = e->input + (size_t)e->o.batch * before + at * own;
+  }
   c.weights = (tw_weights){.count = m->count,
                            .rows = m->rows,
                            .cols = m->cols,

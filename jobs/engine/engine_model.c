@@ -1,7 +1,8 @@
-// Set-up: a model's share as operands of weight products and vectors' masks, in the backend's memory.
+// Set-up: a model's share as operands of weight products and masks of all else, in the backend's memory.
 #include <string.h>
 
 #include "base/memory.h"
+#include "io/tensors.h"
 #include "jobs/engine/engine_state.h"
 
 // Host values where the backend can read them: themselves on the CPU.
@@ -56,7 +57,7 @@ static tw_status set_up_tensor(tw_engine *e, const tw_seed *seed, const uint64_t
   uint64_t *mask;
   TW_TRY(tw_engine_to_backend(e, e->o.model->masked[i], bytes, &masked));
   TW_TRY(draw_model_mask(e, seed, zero_slot, i, &mask));
-  if (e->o.model->rows[i] == 1) {
+  if (tw_model_tensor_entry(&e->o.model->config, i)->kind != TW_MATRIX) {
     e->masked[i] = masked;
     e->vector_mask[i] = mask;
     return TW_OK;

@@ -70,11 +70,15 @@ struct tw_engine {
 };
 
 static inline size_t tw_engine_elements(const tw_model_share *m, int i) { return m->rows[i] * m->cols[i]; }
-static inline size_t tw_engine_input_words(const tw_engine *e) {
-  return e->o.plan->program.tensors[e->o.plan->program.inputs[0]].n;
+// Elements of the inputs before input `count`, of one sequence.
+static inline size_t tw_engine_input_words(const tw_engine *e, int count) {
+  const tw_program *p = &e->o.plan->program;
+  size_t words = 0;
+  for (int i = 0; i < count; i++) words += p->tensors[p->inputs[i]].n;
+  return words;
 }
 static inline size_t tw_engine_input_bytes(const tw_engine *e) {
-  return 8 * (size_t)e->o.batch * tw_engine_input_words(e);
+  return 8 * (size_t)e->o.batch * tw_engine_input_words(e, e->o.plan->program.input_count);
 }
 static inline size_t tw_engine_key_bytes(const tw_engine *e) {
   return e->o.plan->program.slot_bytes[e->party] * (size_t)e->o.batch;

@@ -74,12 +74,13 @@ int tw_open(tw_builder *b, int x) {
   return tw_emit_out(b, op, t);
 }
 
-// ---- a model vector: W^ = W + p_0 + p_1 was opened once, when the model was shared ----
+// ---- a model vector, or the first rows of a table: W^ = W + p_0 + p_1 was opened once, when the model was shared ----
 enum { WEIGHT_INDEX };  // among the model's tensors
 
 static tw_status weight_copy(tw_session *s, const tw_op *op, const uint64_t *from, uint64_t *to) {
   size_t n = tw_t(s, op->out[0])->n, index = (size_t)op->arg[WEIGHT_INDEX];
-  if ((int)index >= s->weights.count || s->weights.rows[index] * s->weights.cols[index] != n)
+  if ((int)index >= s->weights.count || n % s->weights.cols[index] ||
+      n / s->weights.cols[index] > s->weights.rows[index])
     return tw_fail(TW_ERR_MISMATCH, "model tensor %zu does not fit the plan; plan and share must come from one model",
                    index);
   tw_view_args a = {

@@ -1,6 +1,9 @@
 #include "jobs/models/calibrate.h"
 
 #include "base/memory.h"
+#include "io/decoder_tensors.h"
+#include "jobs/models/decoder_float.h"
+#include "jobs/models/embed.h"
 #include "jobs/models/encode.h"
 
 // The output that reads most of what stands on the layers.
@@ -16,8 +19,12 @@ static tw_status measure(const tw_model *model, const tw_input *input, const tw_
   tw_model_output output = widest_output(&model->config);
   for (int t = 0; t < input->count; t++) {
     int length = input->lengths[t];
-    const float *values = input->values + (size_t)t * input->seq * input->hidden;
-    for (size_t i = 0; i < (size_t)length * input->hidden; i++) x[i] = values[i];
+    if (input->values) {
+      const float *values = input->values + (size_t)t * input->seq * input->hidden;
+      for (size_t i = 0; i < (size_t)length * input->hidden; i++) x[i] = values[i];
+    } else {
+      TW_TRY(tw_float_embed(model, input->tokens + (size_t)t * input->seq, length, 1, x));
+    }
     TW_TRY(tw_float_forward(model, x, length, length, 1, x, bounds));
     TW_TRY(tw_float_output(model, output, x, length, 1, out, head));
     if (sample->progress) sample->progress(sample->progress_state, (t + 1.0) / input->count);
@@ -47,12 +54,13 @@ tw_status tw_calibrate(const tw_model *model, const tw_client *client, const tw_
   *head = tw_head_bounds_start(model);
   tw_bounds_reset(bounds, model->config.layers);
   tw_bounds_of_weights(model, bounds);
+  if (tw_decoder_layout_of(&model->config)) bounds[0].input = tw_bound_of_words(model);
   TW_TRY(encode(client, sample, &input));
-  size_t outputs = (size_t)model->config.head.outputs, hidden = (size_t)input.hidden;
+  size_t outputs = (size_t)model->config.head.outputs, hidden = (size_t)model->config.hidden;
   size_t width = hidden + (outputs > hidden ? outputs : hidden);
   tw_status status = tw_alloc((size_t)input.seq * width * sizeof *x, (void **)&x);
   if (status == TW_OK) {
-    status = measure(model, &input, sample, x, x + (size_t)input.seq * input.hidden, bounds, head);
+    status = measure(model, &input, sample, x, x + (size_t)input.seq * hidden, bounds, head);
     tw_free(x);
   }
   tw_input_free(&input);

@@ -16,7 +16,7 @@ typedef struct {
 } tw_calibration;
 
 // Largest magnitudes over all texts in the float model with the parties' rounded weights: bounds[config.layers], and
-// the head's, where the model has one.
+// the head's, where the model has one. The first layer's input bound of a decoder holds all its words, read or not.
 tw_status tw_calibrate(const tw_model *model, const tw_client *client, const tw_calibration *sample, tw_bounds *bounds,
                        tw_head_bounds *head);
 

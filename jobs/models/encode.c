@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/memory.h"
+#include "io/decoder_tensors.h"
 #include "io/json_tokenizer.h"
 #include "jobs/models/float_model.h"
 
@@ -23,26 +24,28 @@ static tw_status allocate(const tw_client *client, int count, int seq, tw_input 
   size_t rows = (size_t)count * seq;
   out->count = count;
   out->seq = seq;
-  out->hidden = client->config.hidden;
+  out->hidden = tw_config_parties_embed(&client->config) ? 0 : client->config.hidden;
   tw_id_random(&out->input_id);
   TW_TRY(tw_alloc((size_t)count * sizeof *out->lengths, (void **)&out->lengths));
   TW_TRY(tw_alloc(rows * sizeof *out->tokens, (void **)&out->tokens));
   TW_TRY(tw_alloc((size_t)count * sizeof *out->texts, (void **)&out->texts));
-  return tw_alloc(rows * out->hidden * sizeof *out->values, (void **)&out->values);
+  return out->hidden ? tw_alloc(rows * out->hidden * sizeof *out->values, (void **)&out->values) : TW_OK;
 }
 
 static size_t row_width(const tw_client *client) {
   return (size_t)(client->config.embedding ? client->config.embedding : client->config.hidden);
 }
 
-// LayerNorm(word + position + type), and what a projection makes of it. row: room for the width of the tables.
+// LayerNorm(word + position + type), and what a projection makes of it; without the norm where the model has none
+// there. row: room for the width of the tables.
 static void embed_token(const tw_client *client, int token, int type, int position, double *row, float *out) {
   size_t hidden = (size_t)client->config.hidden, width = row_width(client);
-  const float *word = client->word + (size_t)token * width, *place = client->position + (size_t)position * width,
+  const float *word = client->word + (size_t)token * width,
+              *place = client->position ? client->position + (size_t)position * width : NULL,
               *kind = client->type ? client->type + (size_t)type * width : NULL;
-  for (size_t c = 0; c < width; c++) row[c] = (double)word[c] + place[c] + (kind ? kind[c] : 0);
-  tw_normalise_row(row, (int)width, client->config.norm_epsilon);
-  for (size_t c = 0; c < width; c++) row[c] = row[c] * client->gamma[c] + client->beta[c];
+  for (size_t c = 0; c < width; c++) row[c] = (double)word[c] + (place ? place[c] : 0) + (kind ? kind[c] : 0);
+  if (client->gamma) tw_normalise_row(row, (int)width, client->config.norm_epsilon);
+  for (size_t c = 0; client->gamma && c < width; c++) row[c] = row[c] * client->gamma[c] + client->beta[c];
   for (size_t c = 0; c < hidden; c++) {
     double y = client->projection_weight ? client->projection_bias[c] : row[c];
     for (size_t k = 0; client->projection_weight && k < width; k++)
@@ -58,6 +61,12 @@ static int position_of(const tw_client *client, int token, int index, int *count
   return token == offset - 1 ? offset - 1 : offset + (*counted)++;
 }
 
+// Behind the live tokens, which is read by nothing; decoders have no token of their own for it.
+static int padding(const tw_client *client) {
+  int pad = client->rules.special.pad;
+  return tw_decoder_layout_of(&client->config) && (pad < 0 || pad >= client->config.vocab) ? 0 : pad;
+}
+
 // Sequence `index` of out: the given ids and types (NULL: 0), then padding.
 static tw_status place(const tw_client *client, const int *ids, const int *types, int length, int index, double *row,
                        tw_input *out) {
@@ -68,14 +77,15 @@ static tw_status place(const tw_client *client, const int *ids, const int *types
   out->lengths[index] = length;
   int counted = 0;
   for (int i = 0; i < out->seq; i++) {
-    int token = i < length ? ids[i] : client->rules.special.pad, type = i < length && types ? types[i] : 0;
+    int token = i < length ? ids[i] : padding(client), type = i < length && types ? types[i] : 0;
     if (token < 0 || token >= client->config.vocab)
       return tw_fail(TW_ERR_RANGE, "text %d: token id %d at position %d is not in 0 .. %d", index + 1, token, i,
                      client->config.vocab - 1);
     size_t at = (size_t)index * out->seq + i;
     out->tokens[at] = token;
     if (type) out->types[at] = type;
-    embed_token(client, token, type, position_of(client, token, i, &counted), row, out->values + at * out->hidden);
+    if (out->values)
+      embed_token(client, token, type, position_of(client, token, i, &counted), row, out->values + at * out->hidden);
   }
   return TW_OK;
 }

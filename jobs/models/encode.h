@@ -1,4 +1,5 @@
-// The client's step: texts or token ids to embedded, padded input.
+// The client's step: texts or token ids to padded input: embedded rows, or ids where the parties embed
+// (tw_config_parties_embed).
 #ifndef TW_ENCODE_H
 #define TW_ENCODE_H
 
@@ -15,7 +16,8 @@ typedef struct {
   int unknown;  // of those that are left
 } tw_text_count;
 
-// Tokenise `count` texts and embed each at length seq: LayerNorm(word + position + type), [PAD] after the live tokens.
+// Tokenise `count` texts and embed each at length seq: LayerNorm(word + position + type), [PAD] after the live tokens;
+// a decoder's client that embeds takes word + position.
 // The model's default prompt comes before each single text. cut: what is longer than seq, or than the model's
 // max_seq_length, is cut as transformers does; otherwise TW_ERR_RANGE names all texts of more than seq tokens.
 // counts: `count` of them, or NULL. Free with tw_input_free.

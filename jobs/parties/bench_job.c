@@ -17,6 +17,7 @@
 #include "jobs/parties/device_dealer.h"
 #include "jobs/parties/emulate.h"
 #include "jobs/parties/share.h"
+#include "jobs/parties/share_input.h"
 #ifdef TWAIN_CUDA
 #include "kernels/device.h"
 #endif
@@ -79,16 +80,19 @@ static tw_status make_input(tw_bench_job *r) {
 }
 
 static tw_status share_input(tw_bench_job *r) {
-  size_t n = (size_t)r->o.batch * (size_t)r->o.plan.seq * (size_t)r->input.hidden;
+  size_t n = (size_t)r->o.batch * tw_plan_input_elements(&r->plan);
   void *memory;
   tw_seed seed;
   TW_TRY(tw_alloc(8 * n, &memory));
   r->input_share = memory;
   tw_seed_test(&seed, r->o.number, "input", 0);
-  tw_prg_ring(&seed, 0, 0, TW_INPUT_RING, 0, n, r->input_share);
-  for (size_t j = 0; r->o.party == 1 && j < n; j++)
-    r->input_share[j] =
-        ((uint64_t)tw_fixed_value((double)r->input.values[j]) - r->input_share[j]) & tw_mask(TW_INPUT_RING);
+  tw_prg_ring(&seed, 0, 0, tw_input_bits(&r->plan), 0, n, r->input_share);
+  if (r->o.party == 0) return TW_OK;
+  TW_TRY(tw_alloc(8 * n, &memory));
+  tw_input_integers(&r->plan, &r->input, memory);
+  tw_input_split(&r->plan, n, r->input_share, memory);
+  tw_free(r->input_share);
+  r->input_share = memory;
   return TW_OK;
 }
 

@@ -7,6 +7,7 @@
 #include "base/memory.h"
 #include "jobs/parties/deal.h"
 #include "jobs/parties/share.h"
+#include "jobs/parties/share_input.h"
 #include "jobs/program/session.h"
 #include "kernels/digest.h"
 #include "kernels/digit.h"
@@ -16,7 +17,6 @@
 typedef struct {
   tw_session session;
   tw_seed seed[2];
-  uint64_t *input;
   uint64_t *digests;  // of the level's opens
   int opens;
 } emulated;
@@ -85,17 +85,13 @@ static void free_model(clear_model *m, int count) {
   tw_free(m->zeros);
 }
 
-static tw_status start_sequence(const tw_plan *plan, const tw_model *model, const tw_input *input, const clear_model *m,
-                                int i, const uint64_t *slot, uint64_t test_seed, emulated *l) {
-  size_t n = (size_t)input->seq * (size_t)input->hidden;
+static tw_status start_sequence(const tw_plan *plan, const tw_model *model, const tw_input *input,
+                                const uint64_t *integers, const clear_model *m, int i, const uint64_t *slot,
+                                uint64_t test_seed, emulated *l) {
   void *memory;
   for (int party = 0; party < 2; party++) tw_deal_test_seed(test_seed, party, *slot, &l->seed[party]);
-  TW_TRY(tw_alloc(8 * n, &memory));
-  l->input = memory;
   TW_TRY(tw_alloc(sizeof(uint64_t) * (size_t)plan->program.op_count, &memory));
   l->digests = memory;
-  for (size_t j = 0; j < n; j++)
-    l->input[j] = (uint64_t)tw_fixed_value((double)input->values[(size_t)i * n + j]) & tw_mask(TW_INPUT_RING);
   tw_session_config config = {.program = &plan->program,
                               .role = TW_EMULATOR,
                               .batch = 1,
@@ -107,7 +103,7 @@ static tw_status start_sequence(const tw_plan *plan, const tw_model *model, cons
                               .sequences = {.seeds = {&l->seed[0], &l->seed[1]},
                                             .slots = slot,
                                             .lengths = &input->lengths[i],
-                                            .inputs = {l->input}},
+                                            .inputs = {integers + (size_t)i * tw_plan_input_elements(plan)}},
                               .observers = {.watch = watch, .watch_state = l}};
   return tw_session_create(&config, &l->session);
 }
@@ -153,6 +149,7 @@ tw_status tw_emulate(const tw_plan *plan, const tw_model *model, const tw_input 
   void *memory;
   clear_model m = {0};
   emulated *sequences = NULL;
+  uint64_t *integers = NULL;
   memset(out, 0, sizeof *out);
   TW_TRY(tw_alloc(8 * (size_t)input->count * plan->program.tensors[plan->program.outputs[0]].n, &memory));
   out->output = memory;
@@ -161,15 +158,17 @@ tw_status tw_emulate(const tw_plan *plan, const tw_model *model, const tw_input 
   tw_status status = counts == TW_OK ? load_model(model, &m) : counts;
   if (status == TW_OK) status = tw_alloc(sizeof(emulated) * (size_t)input->count, &memory);
   if (status == TW_OK) sequences = memory;
+  if (status == TW_OK) status = tw_alloc(8 * (size_t)input->count * tw_plan_input_elements(plan), &memory);
+  if (status == TW_OK) tw_input_integers(plan, input, integers = memory);
   for (int i = 0; i < input->count && status == TW_OK; i++)
-    status = start_sequence(plan, model, input, &m, i, &slots[i], test_seed, &sequences[i]);
+    status = start_sequence(plan, model, input, integers, &m, i, &slots[i], test_seed, &sequences[i]);
   if (status == TW_OK) status = walk(plan, sequences, input->count, out);
   for (int i = 0; sequences && i < input->count; i++) {
     if (sequences[i].session.program) tw_session_destroy(&sequences[i].session);
-    tw_free(sequences[i].input);
     tw_free(sequences[i].digests);
   }
   tw_free(sequences);
+  tw_free(integers);
   free_model(&m, model->count);
   if (status != TW_OK) tw_emulation_free(out);
   return status;

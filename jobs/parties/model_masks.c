@@ -79,7 +79,7 @@ static tw_status draw_all(const tw_model_dealer *dealer, const source *s, tw_mod
     char name[TW_TENSOR_NAME];
     tw_model_tensor_shape(&dealer->config, i, name, &m->rows[i], &m->cols[i]);
     for (int party = 0; party < 2; party++) TW_TRY(draw(s, m, party, i));
-    if (m->rows[i] > 1) TW_TRY(add_up(s, m, i));
+    if (tw_model_tensor_entry(&dealer->config, i)->kind == TW_MATRIX) TW_TRY(add_up(s, m, i));
   }
   return TW_OK;
 }

@@ -1,5 +1,5 @@
-// What the dealer keeps of a model: both parties' masks, from the dealer's seeds, on either backend. Vectors as they
-// are; of matrices their sum, as the operand of products.
+// What the dealer keeps of a model: both parties' masks, from the dealer's seeds, on either backend. Of matrices their
+// sum, as the operand of products; of all else as they are.
 #ifndef TW_MODEL_MASKS_H
 #define TW_MODEL_MASKS_H
 
@@ -10,7 +10,7 @@ typedef struct {
   const tw_backend *backend;
   int count;
   size_t *rows, *cols;
-  uint64_t **mask[2];     // vectors, else NULL; backend memory
+  uint64_t **mask[2];     // of what is no matrix, else NULL; backend memory
   void **sum;             // matrices' operands, else NULL
   uint64_t **sum_values;  // what they read, where the backend's operands do
 } tw_model_masks;

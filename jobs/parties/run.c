@@ -46,6 +46,26 @@ static tw_status check_index(const tw_keys_info *k, const tw_program *p, int par
                  party, i, here, there);
 }
 
+static tw_status check_input(const tw_input_share *input, const tw_plan *plan) {
+  int bits = tw_plan_number_bits(plan), seq = plan->shape.seq, hidden = bits ? 0 : plan->shape.config.hidden;
+  if (!bits != !input->number_bits)
+    return tw_fail(TW_ERR_MISMATCH, "the input file holds %s, but this plan takes %s; encode and share again",
+                   input->number_bits ? "word numbers" : "embedded rows", bits ? "word numbers" : "embedded rows");
+  if (input->number_bits != bits)
+    return tw_fail(TW_ERR_MISMATCH,
+                   "the input holds word numbers of %d bits, the plan's have %d; encode and share again",
+                   input->number_bits, bits);
+  if (input->seq != seq || input->hidden != hidden)
+    return tw_fail(TW_ERR_MISMATCH, "the input is [%d][%d], the plan wants [%d][%d]; encode and share again",
+                   input->seq, input->hidden, seq, hidden);
+  for (int i = 0; i < input->count; i++)
+    if (input->lengths[i] < 1 || input->lengths[i] > seq)
+      return tw_fail(TW_ERR_FORMAT, "sequence %d has %d live tokens of %d", i, input->lengths[i], seq);
+  if (plan->program.input_count == 1 && plan->program.output_count == 1) return TW_OK;
+  return tw_fail(TW_ERR_INTERNAL, "a plan of %d inputs and %d results; files hold one of each",
+                 plan->program.input_count, plan->program.output_count);
+}
+
 static tw_status check_files(const tw_run_options *o, int party) {
   const tw_keys_info *k = tw_key_store_info(o->keys);
   const tw_program *p = &o->plan->program;
@@ -73,14 +93,7 @@ static tw_status check_files(const tw_run_options *o, int party) {
   if (o->input->count < 1 || (uint64_t)o->input->count > k->count)
     return tw_fail(TW_ERR_USED, "%d sequences need %d key slots, the key file holds %" PRIu64 "; deal more keys",
                    o->input->count, o->input->count, k->count);
-  int seq = o->plan->shape.seq, hidden = o->plan->shape.config.hidden;
-  if (o->input->seq != seq || o->input->hidden != hidden)
-    return tw_fail(TW_ERR_MISMATCH, "the input is [%d][%d], the plan wants [%d][%d]; encode and share again",
-                   o->input->seq, o->input->hidden, seq, hidden);
-  for (int i = 0; i < o->input->count; i++)
-    if (o->input->lengths[i] < 1 || o->input->lengths[i] > seq)
-      return tw_fail(TW_ERR_FORMAT, "sequence %d has %d live tokens of %d", i, o->input->lengths[i], seq);
-  return TW_OK;
+  return check_input(o->input, o->plan);
 }
 
 // ---- slots

@@ -1,7 +1,6 @@
 #include "jobs/parties/share.h"
 
 #include <math.h>
-#include <sodium.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -139,59 +138,4 @@ tw_status tw_share_model(const tw_model *model, tw_model_share out[2], tw_model_
   tw_seed_free(seeds, 2 * sizeof *seeds);
   tw_wipe_stack();
   return status;
-}
-
-static tw_status allocate_input_share(const tw_input *input, tw_input_share *share) {
-  void *memory;
-  *share =
-      (tw_input_share){.count = input->count, .seq = input->seq, .hidden = input->hidden, .input_id = input->input_id};
-  TW_TRY(tw_alloc(sizeof(int) * (size_t)input->count, &memory));
-  share->lengths = memory;
-  memcpy(share->lengths, input->lengths, sizeof(int) * (size_t)input->count);
-  TW_TRY(tw_share_alloc(8 * (size_t)input->count * (size_t)input->seq * (size_t)input->hidden, &memory));
-  share->share = memory;
-  return TW_OK;
-}
-
-static tw_status check_input(const tw_input *input, const tw_plan *plan) {
-  if (input->seq != plan->shape.seq || input->hidden != plan->shape.config.hidden)
-    return tw_fail(TW_ERR_MISMATCH,
-                   "the input is [%d tokens][%d wide], the plan wants [%d][%d]; encode again with this plan",
-                   input->seq, input->hidden, plan->shape.seq, plan->shape.config.hidden);
-  double bound = plan->bounds[0].residual;
-  size_t n = (size_t)input->seq * (size_t)input->hidden;
-  for (size_t j = 0; j < (size_t)input->count * n; j++)
-    if (!(fabs((double)input->values[j]) <= bound))
-      return tw_fail(
-          TW_ERR_RANGE,
-          "sequence %zu, token %zu, element %zu is %g, past the plan's bound of %g; make a plan with a larger bound",
-          j / n, j % n / (size_t)input->hidden, j % (size_t)input->hidden, (double)input->values[j], bound);
-  return TW_OK;
-}
-
-int64_t tw_fixed_value(double value) { return (int64_t)rint(ldexp(value, TW_INPUT_SCALE)); }
-
-tw_status tw_share_input(const tw_input *input, const tw_plan *plan, const tw_id *model_id, tw_input_share out[2]) {
-  memset(out, 0, 2 * sizeof *out);
-  TW_TRY(check_input(input, plan));
-  tw_status status = TW_OK;
-  for (int party = 0; party < 2 && status == TW_OK; party++) {
-    status = allocate_input_share(input, &out[party]);
-    out[party].party = party;
-    out[party].model_id = *model_id;
-    out[party].plan = plan->digest;
-  }
-  if (status != TW_OK) {
-    tw_input_share_free(&out[0]);
-    tw_input_share_free(&out[1]);
-    return status;
-  }
-  size_t n = (size_t)input->count * (size_t)input->seq * (size_t)input->hidden;
-  randombytes_buf(out[0].share, 8 * n);
-  for (size_t j = 0; j < n; j++) {
-    out[0].share[j] &= tw_mask(TW_INPUT_RING);
-    out[1].share[j] = ((uint64_t)tw_fixed_value((double)input->values[j]) - out[0].share[j]) & tw_mask(TW_INPUT_RING);
-  }
-  tw_wipe_stack();
-  return TW_OK;
 }

@@ -1,8 +1,7 @@
-// Splitting a model and an input between the two parties (and the dealer). Done by their owners, never by a party.
+// Splitting a model between the two parties and the dealer. Done by its owner, never by a party.
 #ifndef TW_SHARE_H
 #define TW_SHARE_H
 
-#include "io/client.h"
 #include "io/model.h"
 #include "jobs/plan/plan.h"
 #include "kernels/prg.h"
@@ -13,13 +12,6 @@ tw_status tw_share_model(const tw_model *model, tw_model_share out[2], tw_model_
 // The same with given seeds (benchmarks, which agree on TEST seeds).
 tw_status tw_share_model_with(const tw_model *model, const tw_seed seeds[2], tw_model_share out[2],
                               tw_model_dealer *dealer);
-
-// Additive shares mod 2^48 of the embedded input, fresh OS randomness. TW_ERR_RANGE names sequence and position of a
-// value past the plan's bound on its input.
-tw_status tw_share_input(const tw_input *input, const tw_plan *plan, const tw_id *model_id, tw_input_share out[2]);
-
-// An input element as the integer that is shared.
-int64_t tw_fixed_value(double value);
 
 // The integer tensors a share encodes, before masking: count arrays, each rows * cols (emulator, tests). Free with
 // tw_fixed_free.

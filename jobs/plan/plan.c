@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "jobs/models/embed.h"
 #include "jobs/plan/plan_parts.h"
 
 static const char *const rounding_names[] = {"dithered", "faithful", "faithful-output"};
@@ -16,6 +17,13 @@ tw_status tw_rounding_parse(const char *text, tw_rounding *out) {
       return TW_OK;
     }
   return tw_fail(TW_ERR_USAGE, "unknown rounding '%s'; use dithered, faithful or faithful-output", text);
+}
+
+size_t tw_plan_input_elements(const tw_plan *plan) { return plan->program.tensors[plan->program.inputs[0]].n; }
+
+int tw_plan_number_bits(const tw_plan *plan) {
+  const tw_model_config *c = &plan->shape.config;
+  return tw_config_parties_embed(c) ? tw_word_number_bits(c) : 0;
 }
 
 void tw_plan_output_shape(const tw_plan *plan, int *rows, int *cols) {
@@ -67,18 +75,25 @@ static void cover_scaling(tw_plan *plan) {
   tw_digest_of(text, (size_t)length, &plan->digest);
 }
 
+// The first layer's rows: from the numbers of words, or as the client embedded them.
+static int build_input(tw_builder *b, const tw_plan *plan) {
+  const tw_model_config *c = &plan->shape.config;
+  int ring = plan->rings[0].input;
+  if (tw_config_parties_embed(c)) return tw_build_embedding(b, &plan->shape, ring);
+  size_t n = (size_t)plan->shape.seq * (size_t)c->hidden;
+  return tw_open(b, tw_reduce(b, tw_build_input(b, TW_INPUT_RING, TW_INPUT_SCALE, n), ring));
+}
+
 // Builds plan->program from shape, rings and tables.
 static tw_status build_program(tw_plan *plan) {
   tw_builder b;
-  size_t n = (size_t)plan->shape.seq * (size_t)plan->shape.config.hidden;
   plan->program.tables = plan->tables;
   plan->program.table_count = plan->table_count;
   tw_builder_start(&b, &plan->program);
   b.faithful = plan->rounding == TW_FAITHFUL;
   b.guard = plan->shape.guard;
   b.choices = plan->choices;
-  int x = tw_build_input(&b, TW_INPUT_RING, TW_INPUT_SCALE, n);
-  x = tw_open(&b, tw_reduce(&b, x, plan->rings[0].input));
+  int x = build_input(&b, plan);
   bool exact = plan->rounding == TW_FAITHFUL_OUTPUT && !tw_output_of_head(plan->output);
   x = plan->architecture->emit(&b, &plan->shape, plan->rings, exact, x);
   x = build_output(&b, plan, x);

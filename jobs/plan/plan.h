@@ -63,6 +63,11 @@ tw_status tw_plan_read(const char *path, tw_plan *plan);
 // The digest that the file says it has.
 tw_status tw_plan_read_digest(const char *path, tw_digest *digest);
 
+// Elements of one sequence's input, and, where these are word numbers (tw_config_parties_embed), the bits of each; else
+// 0.
+size_t tw_plan_input_elements(const tw_plan *plan);
+int tw_plan_number_bits(const tw_plan *plan);
+
 // Rows and columns of one sequence's output.
 void tw_plan_output_shape(const tw_plan *plan, int *rows, int *cols);
 

@@ -25,11 +25,11 @@ enum { MOST_LAYERS = 1024 };
 static json_t *decoder_json(const tw_model_config *c) {
   const tw_rotary *r = &c->rotary;
   if (!tw_decoder_layout_of(c)) return json_null();
-  return json_pack("{s:i, s:i, s:b, s:i, s:I, s:{s:s, s:f, s:f, s:f, s:f, s:i}}", "kv_heads", c->kv_heads, "head_dim",
-                   c->head_dim, "unscaled_logits", c->unscaled_logits, "local_window", c->local_window, "local_layers",
-                   (json_int_t)c->local_layers, "rotary", "kind", tw_rotary_name(r->kind), "theta", r->theta, "factor",
-                   r->factor, "low_factor", r->low_factor, "high_factor", r->high_factor, "original_positions",
-                   r->original_positions);
+  return json_pack("{s:i, s:i, s:b, s:b, s:i, s:I, s:{s:s, s:f, s:f, s:f, s:f, s:i}}", "kv_heads", c->kv_heads,
+                   "head_dim", c->head_dim, "client_embeds", c->client_embeds, "unscaled_logits", c->unscaled_logits,
+                   "local_window", c->local_window, "local_layers", (json_int_t)c->local_layers, "rotary", "kind",
+                   tw_rotary_name(r->kind), "theta", r->theta, "factor", r->factor, "low_factor", r->low_factor,
+                   "high_factor", r->high_factor, "original_positions", r->original_positions);
 }
 
 static json_t *model_json(const tw_model_config *c) {
@@ -234,6 +234,7 @@ static tw_status read_decoder(const char *path, const json_t *model, tw_model_co
   TW_TRY(tw_plan_member(path, model, "model", "decoder", JSON_OBJECT, &decoder));
   TW_TRY(tw_plan_int(path, decoder, of, "kv_heads", 0, MOST, &c->kv_heads));
   TW_TRY(tw_plan_int(path, decoder, of, "head_dim", 0, MOST, &c->head_dim));
+  TW_TRY(tw_plan_bool(path, decoder, of, "client_embeds", &c->client_embeds));
   TW_TRY(tw_plan_bool(path, decoder, of, "unscaled_logits", &c->unscaled_logits));
   TW_TRY(tw_plan_int(path, decoder, of, "local_window", 0, MOST, &c->local_window));
   TW_TRY(tw_plan_member(path, decoder, of, "local_layers", JSON_INTEGER, &layers));

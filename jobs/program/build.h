@@ -52,9 +52,10 @@ int tw_build_fail(tw_builder *b, tw_status code, const char *format, ...) __attr
 tw_tensor tw_look(const tw_builder *b, int id);
 
 // ---- gates/open.c: inputs and openings ----
-int tw_build_input(tw_builder *b, int ring, int scale, size_t n);   // additive shares: the program's next input
-int tw_open(tw_builder *b, int x);                                  // SHARE -> WIRE, BITS -> BITWIRE
-int tw_weight_wire(tw_builder *b, int index, int scale, size_t n);  // a secret model vector as a wire of ring 64
+int tw_build_input(tw_builder *b, int ring, int scale, size_t n);  // additive shares: the program's next input
+int tw_open(tw_builder *b, int x);                                 // SHARE -> WIRE, BITS -> BITWIRE
+// A secret model vector of n elements as a wire of ring 64, or the first rows of a table that is no matrix.
+int tw_weight_wire(tw_builder *b, int index, int scale, size_t n);
 
 // ---- gates/local.c: no keys, no messages ----
 int tw_truncate(tw_builder *b, int wire, int bits);  // by the builder's rounding mode

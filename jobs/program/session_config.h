@@ -37,7 +37,7 @@ typedef struct {
   uint64_t *const *masked;      // party: W^
   void *const *masked_operand;  // party: matrices W^ as product operands (preparation)
   void *const *share_operand;   // party: V_b = b W^ - p_b as product operands (online)
-  uint64_t *const *mask[2];     // dealer (vectors), emulator: p_0, p_1; party: own side only
+  uint64_t *const *mask[2];     // dealer (no matrices), emulator: p_0, p_1; party: own side only
   void *const *mask_sum;        // dealer: matrices p_0 + p_1 as product operands
   uint64_t *const *value;       // emulator: W
 } tw_weights;

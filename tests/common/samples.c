@@ -148,23 +148,24 @@ static void make_client(void) {
   sample_client.beta = random_floats(h);
 }
 
-static void make_inputs(void) {
-  int count = 1 + (int)randombytes_uniform(4), seq = 3 + (int)randombytes_uniform(6), hidden = 8;
-  size_t n = (size_t)count * seq;
+static void make_inputs(int hidden) {
+  int count = 1 + (int)randombytes_uniform(4), seq = 3 + (int)randombytes_uniform(6), bits = hidden ? 0 : 15;
+  size_t n = (size_t)count * seq, elements = n * (hidden ? hidden : 1);
   sample_input = (tw_input){.count = count, .seq = seq, .hidden = hidden};
   tw_id_random(&sample_input.input_id);
   sample_input.lengths = random_ints(count, 1, seq);
   sample_input.tokens = random_ints(n, 0, 30000);
   sample_input.types = randombytes_uniform(2) ? random_ints(n, 0, 1) : NULL;
   sample_input.texts = random_texts(count);
-  sample_input.values = random_floats(n * hidden);
-  input_share = (tw_input_share){.input_id = sample_input.input_id, .count = count, .seq = seq, .hidden = hidden};
+  if (hidden) sample_input.values = random_floats(elements);
+  input_share = (tw_input_share){
+      .input_id = sample_input.input_id, .count = count, .seq = seq, .hidden = hidden, .number_bits = bits};
   tw_id_random(&input_share.model_id);
   tw_digest_of(&sample_input, sizeof sample_input, &input_share.plan);
   input_share.lengths = random_ints(count, 1, seq);
-  CU_ASSERT_EQUAL_FATAL(tw_share_alloc(8 * n * hidden, (void **)&input_share.share), TW_OK);
-  uint64_t *share = random_ring(n * hidden, TW_INPUT_RING);
-  memcpy(input_share.share, share, 8 * n * hidden);
+  CU_ASSERT_EQUAL_FATAL(tw_share_alloc(8 * elements, (void **)&input_share.share), TW_OK);
+  uint64_t *share = random_ring(elements, bits ? bits : TW_INPUT_RING);
+  memcpy(input_share.share, share, 8 * elements);
   tw_free(share);
 }
 
@@ -271,9 +272,17 @@ void samples_fresh(int party) {
   samples_free();
   make_models();
   make_client();
-  make_inputs();
+  make_inputs(8);
   make_results();
   model_share.party = input_share.party = sample_result_share.party = party;
+}
+
+void samples_fresh_ids(int party) {
+  samples_fresh(party);
+  tw_input_free(&sample_input);
+  tw_input_share_free(&input_share);
+  make_inputs(0);
+  input_share.party = party;
 }
 
 // ---- Comparisons with the samples
@@ -365,8 +374,8 @@ static tw_status read_input(const char *path, int party, bool *same) {
           !memcmp(in.lengths, sample_input.lengths, sizeof(int) * in.count) &&
           !memcmp(in.tokens, sample_input.tokens, sizeof(int) * n) && !in.types == !sample_input.types &&
           (!in.types || !memcmp(in.types, sample_input.types, sizeof(int) * n)) &&
-          same_texts(in.texts, sample_input.texts, in.count) &&
-          !memcmp(in.values, sample_input.values, sizeof(float) * n * in.hidden);
+          same_texts(in.texts, sample_input.texts, in.count) && !in.values == !sample_input.values &&
+          (!in.values || !memcmp(in.values, sample_input.values, sizeof(float) * n * in.hidden));
   tw_input_free(&in);
   return TW_OK;
 }
@@ -377,8 +386,9 @@ static tw_status read_input_share(const char *path, int party, bool *same) {
   TW_TRY(tw_input_share_read(path, party, &in));
   *same = same_id(&in.input_id, &w->input_id) && same_id(&in.model_id, &w->model_id) &&
           !strcmp(in.plan.hex, w->plan.hex) && in.party == w->party && in.count == w->count && in.seq == w->seq &&
-          in.hidden == w->hidden && !memcmp(in.lengths, w->lengths, sizeof(int) * in.count) &&
-          !memcmp(in.share, w->share, 8 * (size_t)in.count * in.seq * in.hidden);
+          in.hidden == w->hidden && in.number_bits == w->number_bits &&
+          !memcmp(in.lengths, w->lengths, sizeof(int) * in.count) &&
+          !memcmp(in.share, w->share, 8 * tw_input_share_elements(w));
   tw_input_share_free(&in);
   return TW_OK;
 }

@@ -26,6 +26,8 @@ extern const sample_kind sample_kinds[SAMPLE_KINDS];
 
 // Fresh random values in every sample, those of party's in the per_party ones.
 void samples_fresh(int party);
+// The same, and the input holds token ids alone, its shares word numbers.
+void samples_fresh_ids(int party);
 void samples_free(void);
 
 #endif

@@ -21,7 +21,7 @@
 
 static void test_round_trips(void) {
   for (int turn = 0; turn < 6; turn++) {
-    samples_fresh(turn % 2);
+    (turn < 3 ? samples_fresh : samples_fresh_ids)(turn % 2);
     for (int k = 0; k < SAMPLE_KINDS; k++) {
       char path[200], partial[210];
       struct stat st;
@@ -132,40 +132,45 @@ static void test_other_versions(void) {
 }
 
 // Whatever is cut or flipped: refused with a message that names the file, or without effect. Never a crash.
-static void test_damage(void) {
-  samples_fresh(0);
-  for (int k = 0; k < SAMPLE_KINDS; k++) {
-    const char *path = in_folder(sample_kinds[k].name);
-    size_t bytes;
-    bool same;
-    CU_ASSERT_EQUAL(sample_kinds[k].write(path), TW_OK);
-    uint8_t *data = slurp(path, &bytes);
-    for (int turn = 0; turn < 25; turn++) {
-      size_t left = turn < 4 ? (size_t)turn * 16 : turn == 4 ? bytes - 1 : randombytes_uniform((uint32_t)bytes);
-      dump(path, data, left);
-      CU_ASSERT_EQUAL(sample_kinds[k].read(path, 0, &same), TW_ERR_FORMAT);
+static void damage(int k) {
+  const char *path = in_folder(sample_kinds[k].name);
+  size_t bytes;
+  bool same;
+  CU_ASSERT_EQUAL(sample_kinds[k].write(path), TW_OK);
+  uint8_t *data = slurp(path, &bytes);
+  for (int turn = 0; turn < 25; turn++) {
+    size_t left = turn < 4 ? (size_t)turn * 16 : turn == 4 ? bytes - 1 : randombytes_uniform((uint32_t)bytes);
+    dump(path, data, left);
+    CU_ASSERT_EQUAL(sample_kinds[k].read(path, 0, &same), TW_ERR_FORMAT);
+    CU_ASSERT_TRUE(message_has(path));
+  }
+  int refused = 0;
+  for (int turn = 0; turn < 400; turn++) {
+    size_t at = randombytes_uniform((uint32_t)bytes);
+    uint8_t bit = (uint8_t)(1u << randombytes_uniform(8));
+    data[at] ^= bit;
+    dump(path, data, bytes);
+    same = false;
+    if (sample_kinds[k].read(path, 0, &same) == TW_OK) {
+      CU_ASSERT_TRUE(same);
+      if (!same) printf("\n  %s: a flip of byte %zu of %zu was not noticed\n", path, at, bytes);
+    } else {
+      refused++;
       CU_ASSERT_TRUE(message_has(path));
     }
-    int refused = 0;
-    for (int turn = 0; turn < 400; turn++) {
-      size_t at = randombytes_uniform((uint32_t)bytes);
-      uint8_t bit = (uint8_t)(1u << randombytes_uniform(8));
-      data[at] ^= bit;
-      dump(path, data, bytes);
-      same = false;
-      if (sample_kinds[k].read(path, 0, &same) == TW_OK) {
-        CU_ASSERT_TRUE(same);
-        if (!same) printf("\n  %s: a flip of byte %zu of %zu was not noticed\n", path, at, bytes);
-      } else {
-        refused++;
-        CU_ASSERT_TRUE(message_has(path));
-      }
-      data[at] ^= bit;
-    }
-    CU_ASSERT_TRUE(refused > 40);
-    unlink(path);
-    free(data);
+    data[at] ^= bit;
   }
+  CU_ASSERT_TRUE(refused > 40);
+  unlink(path);
+  free(data);
+}
+
+static void test_damage(void) {
+  samples_fresh(0);
+  for (int k = 0; k < SAMPLE_KINDS; k++) damage(k);
+  samples_fresh_ids(0);
+  damage(INPUT);
+  damage(INPUT_SHARE);
 }
 
 static void test_flipped_datasets(void) {

@@ -7,6 +7,7 @@
 #include "jobs/models/float_model.h"
 #include "jobs/models/import.h"
 #include "jobs/parties/share.h"
+#include "jobs/parties/share_input.h"
 #include "jobs/plan/plan.h"
 #include "kernels/pack.h"
 #include "tests/common/suite.h"

@@ -1,0 +1,44 @@
+#include "jobs/models/embed.h"
+
+#include <math.h>
+
+#include "io/decoder_tensors.h"
+
+static int number_of(const tw_model_config *c, int entry) {
+  return tw_tensor_number(tw_tensor_table_of(c), c->layers, 0, entry);
+}
+
+int tw_word_number_bits(const tw_model_config *config) {
+  tw_word_table table = tw_config_word_table(config);
+  return table.line_bits + table.place_bits;
+}
+
+int tw_build_embedding(tw_builder *b, const tw_layer_shape *shape, int ring) {
+  const tw_model_config *c = &shape->config;
+  const tw_decoder_layout *layout = tw_decoder_layout_of(c);
+  tw_word_table table = tw_config_word_table(c);
+  size_t seq = (size_t)shape->seq, n = seq * (size_t)c->hidden;
+  int numbers = tw_open(b, tw_build_numbers(b, tw_word_number_bits(c), seq));
+  tw_step_begin(b, -1, "words");
+  int x = tw_look_up_words(b, numbers, number_of(c, layout->word), &table, ring, TW_SCALE);
+  if (layout->position >= 0) {
+    int position = tw_weight_wire(b, number_of(c, layout->position), TW_SCALE, n);
+    x = tw_combine(b, 1, x, 1, tw_as_share(b, tw_reduce(b, position, ring)), false);
+  }
+  return tw_open(b, x);
+}
+
+static double largest_of(const tw_model *model, int entry) {
+  const tw_model_tensor *t = &model->tensors[number_of(&model->config, entry)];
+  double largest = 0;
+  for (size_t i = 0; i < t->rows * t->cols; i++) largest = fmax(largest, fabs((double)t->values[i]));
+  return largest;
+}
+
+double tw_bound_of_words(const tw_model *model) {
+  const tw_decoder_layout *layout = tw_decoder_layout_of(&model->config);
+  double largest = largest_of(model, layout->word), bound = 1;
+  if (layout->position >= 0) largest += largest_of(model, layout->position);
+  while (bound < largest) bound *= 2;
+  return bound;
+}

@@ -1,0 +1,17 @@
+// A decoder's first rows, of word numbers that the parties never see: x = word[number] (+ position[i]), from the shared
+// model (jobs/gates/words.c).
+#ifndef TW_EMBED_H
+#define TW_EMBED_H
+
+#include "jobs/models/blocks.h"
+
+// Bits of a word's number, as its client shares it: line and place in the word table.
+int tw_word_number_bits(const tw_model_config *config);
+// The program's next input: numbers of a sequence's words, below the vocabulary's size. Returns their rows
+// [seq][hidden] in ring `ring`, a WIRE of scale TW_SCALE, of four rounds. A number past the vocabulary has zeros for
+// its word.
+int tw_build_embedding(tw_builder *b, const tw_layer_shape *shape, int ring);
+// The power of two that holds every element of every row that it can return.
+double tw_bound_of_words(const tw_model *model);
+
+#endif

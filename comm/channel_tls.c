@@ -166,7 +166,7 @@ static tw_status connect_one(link_state *s, const tw_meeting *m, int k) {
 }
 
 static tw_status open_streams(link_state *s) {
-  tw_channel *parts[TW_MOST_STREAMS];
+  tw_channel *parts[TW_MOST_STREAMS] = {0};
   for (int i = 0; i < s->streams; i++) {
     pair *p = &s->pairs[i];
     p->link = s;

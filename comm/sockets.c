@@ -84,7 +84,7 @@ static int look_up(const tw_sockets *s, struct addrinfo **list) {
 // ---- listening
 
 static int port_of(int fd) {
-  struct sockaddr_storage a;
+  struct sockaddr_storage a = {0};
   socklen_t size = sizeof a;
   if (getsockname(fd, (struct sockaddr *)&a, &size) != 0) return 0;
   if (a.ss_family == AF_INET6) return ntohs(((struct sockaddr_in6 *)&a)->sin6_port);

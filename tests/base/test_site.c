@@ -47,7 +47,7 @@ static void test_made(void) {
     CU_ASSERT_EQUAL(mode_of(inside(name, "seal.key")), 0600);
     CU_ASSERT_EQUAL(tw_site_load(in_folder(name), &site), TW_OK);
     CU_ASSERT_EQUAL(tw_peer_load(inside(name, "site.pem"), &peer), TW_OK);
-    CU_ASSERT_EQUAL(peer.role, role);
+    CU_ASSERT_EQUAL((int)peer.role, role);
     CU_ASSERT_EQUAL(tw_peer_check_same(&site.self, &peer), TW_OK);
     CU_ASSERT_EQUAL(memcmp(site.self.sealing_key, peer.sealing_key, 32), 0);
     CU_ASSERT_EQUAL(memcmp(site.self.fingerprint, peer.fingerprint, 32), 0);

@@ -141,7 +141,7 @@ static void against_bytes(const void *bytes, size_t count, bool end, tw_status w
     two_ends(ends, 1);
     ends[0].answers = answers;
     ends[0].silence = end ? 20 : 0.2;
-    CU_ASSERT_EQUAL(send(ends[1].fds[0], bytes, count, MSG_NOSIGNAL), count);
+    CU_ASSERT_EQUAL(send(ends[1].fds[0], bytes, count, MSG_NOSIGNAL), (ssize_t)count);
     if (end) shutdown(ends[1].fds[0], SHUT_WR);
     meet_alone(&ends[0]);
     for (int k = 0; k < 2; k++) close(ends[1].fds[k]);

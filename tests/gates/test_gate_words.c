@@ -165,8 +165,8 @@ static void costs(void) {
     tw_program_costs(&p, steps, &total);
     CU_ASSERT_EQUAL(t.places, shapes[i].places);
     CU_ASSERT(t.lines * t.places >= t.words && (t.lines - 1) * t.places < t.words);
-    CU_ASSERT(total.sent_bytes < TOKENS * shapes[i].sent);
-    for (int party = 0; party < 2; party++) CU_ASSERT(total.correction_bytes[party] < TOKENS * shapes[i].keys);
+    CU_ASSERT((double)total.sent_bytes < TOKENS * shapes[i].sent);
+    for (int party = 0; party < 2; party++) CU_ASSERT((double)total.correction_bytes[party] < TOKENS * shapes[i].keys);
     printf("%zu words of %zu: %zu a line; sent %.1f kB, keys %.1f kB a token\n", t.words, t.width, t.places,
            (double)total.sent_bytes / 1e3 / TOKENS, (double)total.correction_bytes[0] / 1e3 / TOKENS);
     tw_program_free(&p);

@@ -135,7 +135,7 @@ static int play(tw_builder *b, int x, size_t heads, rows_now *now, size_t arity,
 
 // One level: winners of all groups, in one tensor.
 static int level(tw_builder *b, int x, size_t heads, rows_now *now, int arity) {
-  int sizes[SIZES], count = usual_sizes(arity, sizes), all = -1;
+  int sizes[SIZES] = {0}, count = usual_sizes(arity, sizes), all = -1;
   int64_t base = 0;
   for (int i = 0; i <= count && b->status == TW_OK; i++) {
     size_t made;

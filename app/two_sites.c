@@ -14,18 +14,41 @@ const tw_option tw_option_party = {
     .value = "N",
     .help =
         "0 or 1: this process is that party and the other one a job of its own elsewhere; with --site, --peer, and "
-        "--listen or --connect (not given: both parties are ranks of one MPI job)",
+        "--listen, --connect or --relay (not given: both parties are ranks of one MPI job)",
     .low = 0,
     .high = 1};
 const tw_option tw_option_listen = {
     .name = "listen",
     .kind = TW_OPTION_TEXT,
     .value = "WHERE",
-    .help = "wait for the other party at this port, PORT or ADDR:PORT; port 0: one that is free, and is said"};
+    .help =
+        "wait for the other party at this port, PORT or ADDR:PORT; port 0: one that is free, and is said. fd:N: at an "
+        "inherited socket"};
 const tw_option tw_option_connect = {.name = "connect",
                                      .kind = TW_OPTION_TEXT,
                                      .value = "WHERE",
-                                     .help = "go to the other party, HOST:PORT; an IPv6 address stands in brackets"};
+                                     .help =
+                                         "go to the other party, HOST:PORT; an IPv6 address stands in brackets. "
+                                         "fd:N,N: inherited connections, two for each of --streams"};
+const tw_option tw_option_relay = {
+    .name = "relay",
+    .kind = TW_OPTION_TEXT,
+    .value = "WHERE",
+    .help =
+        "meet the other party at a line relay (`twain relay`), HOST:PORT; each party names its own of the two ports"};
+const tw_option tw_option_proxy = {.name = "proxy",
+                                   .kind = TW_OPTION_TEXT,
+                                   .value = "URL",
+                                   .help =
+                                       "go to --connect or --relay through this HTTP proxy, http://HOST:PORT, which "
+                                       "must not ask for a password"};
+const tw_option tw_option_proxy_command = {
+    .name = "proxy-command",
+    .kind = TW_OPTION_TEXT,
+    .value = "COMMAND",
+    .help =
+        "go to --connect or --relay through this command, whose standard input and output are a connection: 'ssh -W "
+        "%h:%p login'; %h and %p are host and port"};
 const tw_option tw_option_site = {
     .name = "site", .kind = TW_OPTION_TEXT, .value = "DIR", .help = "this party's site folder, with its keys"};
 const tw_option tw_option_peer = {
@@ -50,14 +73,16 @@ const tw_option tw_option_wait_limit = {.name = "wait-limit",
                                         .high = 1e7};
 
 tw_status tw_two_sites_check(const tw_site_words *w) {
-  bool all = w->site && w->peer && (w->listen || w->dial), some = w->site || w->peer || w->listen || w->dial;
+  const tw_route *ways = &w->ways;
+  bool some_way = ways->listen || ways->connect || ways->relay;
+  bool some = w->site || w->peer || some_way || ways->proxy || ways->command;
   if (w->party < 0 && some)
     return tw_fail(TW_ERR_USAGE,
-                   "--site, --peer, --listen and --connect are for a party of its own: say --party 0 or 1");
-  if (w->party >= 0 && !all)
-    return tw_fail(TW_ERR_USAGE, "--party %d needs --site DIR, --peer FILE, and --listen or --connect", (int)w->party);
-  if (w->listen && w->dial)
-    return tw_fail(TW_ERR_USAGE, "--listen and --connect: one party listens, the other one connects");
+                   "--site, --peer, --listen, --connect, --relay and ways to them are for a party of its own: say "
+                   "--party 0 or 1");
+  if (w->party >= 0 && !(w->site && w->peer && some_way))
+    return tw_fail(TW_ERR_USAGE, "--party %d needs --site DIR, --peer FILE, and --listen, --connect or --relay",
+                   (int)w->party);
   return TW_OK;
 }
 
@@ -85,14 +110,16 @@ static tw_status next_connection(void *state, uint64_t until_ns, int *fd) {
 static tw_status connect_sites(const tw_site_words *w, const tw_limits *limits, uint64_t deadline,
                                const tw_tls_identity *who, bool quiet, tw_channel **channel) {
   tw_sockets *sockets = NULL;
-  TW_TRY(w->listen ? tw_sockets_listen(w->listen, &sockets) : tw_sockets_dial(w->dial, &sockets));
-  if (w->listen && !quiet) tw_say("waits for party %d on port %d", 1 - (int)w->party, tw_sockets_port(sockets));
+  TW_TRY(tw_sockets_open(&w->ways, &sockets));
+  if (tw_sockets_port(sockets) && !quiet)
+    tw_say("waits for party %d on port %d", 1 - (int)w->party, tw_sockets_port(sockets));
   tw_meeting meeting = {.who = *who,
                         .lines = {.process = 0, .processes = 1, .streams = (uint32_t)w->streams},
-                        .answers = w->listen != NULL,
+                        .answers = w->ways.listen || (w->ways.relay && w->party == 0),
                         .next = next_connection,
                         .state = sockets,
-                        .wait_seconds = w->wait};
+                        .wait_seconds = w->wait,
+                        .detour = tw_sockets_detour(sockets)};
   tw_link_spec spec = {
       .carrier = TW_LINK_TLS, .meeting = &meeting, .silence_seconds = limits->silence, .deadline_ns = deadline};
   tw_status status = tw_link_open(&spec, (int)w->party, channel);

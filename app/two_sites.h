@@ -6,19 +6,22 @@
 #include "app/options.h"
 #include "app/time_limits.h"
 #include "comm/channel.h"
+#include "comm/sockets.h"
 
 // As they are typed.
 typedef struct {
-  int64_t party;              // -1: both parties are ranks of one MPI job
-  const char *listen, *dial;  // one of them
-  const char *site, *peer;    // this party's folder, the other's file
+  int64_t party;  // -1: both parties are ranks of one MPI job
+  tw_route ways;
+  const char *site, *peer;  // this party's folder, the other's file
   int64_t streams;
   double wait;  // seconds for the other party to come
 } tw_site_words;
 
-extern const tw_option tw_option_party, tw_option_streams;                                   // int64_t
-extern const tw_option tw_option_listen, tw_option_connect, tw_option_site, tw_option_peer;  // const char *
-extern const tw_option tw_option_wait_limit;                                                 // double
+extern const tw_option tw_option_party, tw_option_streams;  // int64_t
+// const char *
+extern const tw_option tw_option_listen, tw_option_connect, tw_option_relay, tw_option_proxy, tw_option_proxy_command,
+    tw_option_site, tw_option_peer;
+extern const tw_option tw_option_wait_limit;  // double
 
 // TW_ERR_USAGE unless the words say all of what they need, or nothing.
 tw_status tw_two_sites_check(const tw_site_words *words);

@@ -2,6 +2,7 @@
 #include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
 
 #include "base/memory.h"
 #include "comm/channels.h"
@@ -41,6 +42,7 @@ typedef union {
   uint8_t bytes[512];
 } note;
 static const char note_magic[16] = "twain stops";
+static const uint64_t pause_ns = 500000000;      // before a connection is tried again
 static const uint64_t patience_ns = 2000000000;  // for the other party's last words, which take another connection
 
 static void tls_tell(tw_channel *c, tw_status status, const char *message) {
@@ -155,12 +157,32 @@ static uint64_t in_time(const link_state *s, double seconds) {
   return deadline && deadline < until ? deadline : until;
 }
 
+// A line relay, or a command, takes a connection before the other party is there, and ends it when that does not come.
+static tw_status connect_by_detour(link_state *s, const tw_meeting *m, tw_tls **t) {
+  uint64_t until_ns = in_time(s, m->wait_seconds);
+  for (;;) {
+    int fd;
+    bool heard;
+    TW_TRY(m->next(m->state, until_ns, &fd));
+    tw_status status = tw_tls_open(s->context, fd, until_ns, t, &heard);
+    if (status != TW_ERR_PEER || heard) return status;
+    if (tw_clock_ns() + pause_ns >= until_ns)
+      return tw_fail(TW_ERR_PEER, "party %d has not come in time to where this one waits for it (--wait-limit)",
+                     1 - s->channel.party);
+    nanosleep(&(struct timespec){0, (long)pause_ns}, NULL);
+  }
+}
+
 static tw_status connect_one(link_state *s, const tw_meeting *m, int k) {
   int fd;
   double silence = s->channel.timeout_seconds;
   tw_tls **t = place_of(s, k);
-  TW_TRY(m->next(m->state, in_time(s, k ? silence : m->wait_seconds), &fd));
-  TW_TRY(tw_tls_open(s->context, fd, in_time(s, silence), t));
+  if (k == 0 && m->detour) {
+    TW_TRY(connect_by_detour(s, m, t));
+  } else {
+    TW_TRY(m->next(m->state, in_time(s, k ? silence : m->wait_seconds), &fd));
+    TW_TRY(tw_tls_open(s->context, fd, in_time(s, silence), t, NULL));
+  }
   if (k == 0) return tw_hello_meet(&s->hello, *t, in_time(s, silence));
   return tw_hello_line(&s->hello, k, *t, in_time(s, silence));
 }

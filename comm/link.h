@@ -24,6 +24,7 @@ typedef struct {
   tw_status (*next)(void *state, uint64_t until_ns, int *fd);
   void *state;
   double wait_seconds;   // for the first connection
+  bool detour;           // what leads there may take it too early, and end it: it is then asked for again
   uint64_t rekey_bytes;  // 0: as usual (comm/tls.h)
 } tw_meeting;
 

@@ -24,6 +24,12 @@ static bool is_port(const char *text, bool zero) {
   return *end == '\0' && port >= (zero ? 0 : 1) && port <= 65535 && end - text <= 5;
 }
 
+static bool is_host(const char *text, size_t length) {
+  for (size_t i = 0; i < length; i++)
+    if (text[i] <= ' ' || text[i] > '~') return false;
+  return length < TW_MOST_HOST;
+}
+
 tw_status tw_place_parse(const char *option, const char *where, bool dials, tw_place *out) {
   const char *colon = strrchr(where, ':'), *port = colon ? colon + 1 : where, *host = where;
   size_t length = colon ? (size_t)(colon - where) : 0;
@@ -35,7 +41,7 @@ tw_status tw_place_parse(const char *option, const char *where, bool dials, tw_p
   } else if (memchr(host, ':', length)) {
     return no_place(option, where, dials);
   }
-  if (length >= sizeof out->host) return no_place(option, where, dials);
+  if (!is_host(host, length)) return no_place(option, where, dials);
   snprintf(out->host, sizeof out->host, "%.*s", (int)length, host);
   snprintf(out->port, sizeof out->port, "%s", port);
   return TW_OK;
@@ -44,7 +50,7 @@ tw_status tw_place_parse(const char *option, const char *where, bool dials, tw_p
 // ---- listening
 
 int tw_socket_port(int fd) {
-  struct sockaddr_storage a;
+  struct sockaddr_storage a = {0};
   socklen_t size = sizeof a;
   if (getsockname(fd, (struct sockaddr *)&a, &size) != 0) return 0;
   if (a.ss_family == AF_INET6) return ntohs(((struct sockaddr_in6 *)(void *)&a)->sin6_port);

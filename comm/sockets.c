@@ -8,7 +8,6 @@
 #include <netinet/tcp.h>
 #include <poll.h>
 #include <stdbool.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -17,123 +16,115 @@
 
 #include "base/clock.h"
 #include "base/memory.h"
+#include "comm/detours.h"
+#include "comm/places.h"
 
-enum { MOST_ADDRESSES = 16, MOST_HOST = 256 };
+enum { MOST_GIVEN = 32 };
 static const uint64_t attempt_ns = 10000000000u;  // for one address: behind it may be a wall that says nothing
+static const uint64_t proxy_ns = 90000000000u;    // for a proxy, which dials in turn
 static const uint64_t pause_ns = 500000000;       // before all addresses are tried again
 
 struct tw_sockets {
-  char host[MOST_HOST], port[8];
-  bool dials, connected;
-  struct pollfd fds[MOST_ADDRESSES];  // that listen
-  int count;
+  const char *option;  // that named the place
+  tw_place place;      // to be dialled
+  tw_place proxy;      // host "": none
+  char *command;       // or NULL
+  bool dials, connected, detour;
+  int listeners[TW_MOST_LISTENERS], count;
+  int given[MOST_GIVEN], given_count, used;  // inherited; `used` of them are the callers'
 };
 
-// ---- names
+// ---- inherited descriptors
 
-static tw_status no_place(const char *where, bool dials) {
-  return tw_fail(TW_ERR_USAGE, "'%s': is not %s; an IPv6 address stands in brackets: [::1]:4433", where,
-                 dials ? "HOST:PORT" : "PORT or ADDR:PORT");
+static tw_status no_descriptor(const char *option, const char *where, const char *why) {
+  return tw_fail(TW_ERR_USAGE, "%s %s: %s; fd:3 is descriptor 3, and fd:3,4 are two", option, where, why);
 }
 
-static bool is_port(const char *text, bool zero) {
-  char *end;
-  if (*text < '0' || *text > '9') return false;
-  long port = strtol(text, &end, 10);
-  return *end == '\0' && port >= (zero ? 0 : 1) && port <= 65535 && end - text <= 5;
-}
-
-// "[ADDR]:PORT", "HOST:PORT" or "PORT".
-static tw_status split(const char *where, bool dials, tw_sockets *s) {
-  const char *colon = strrchr(where, ':'), *port = colon ? colon + 1 : where;
-  const char *host = where;
-  size_t length = colon ? (size_t)(colon - where) : 0;
-  if (!is_port(port, !dials) || (dials && length == 0) || (colon && length == 0)) return no_place(where, dials);
-  if (length && host[0] == '[') {
-    if (length < 3 || host[length - 1] != ']') return no_place(where, dials);
-    host++;
-    length -= 2;
-  } else if (memchr(host, ':', length)) {
-    return no_place(where, dials);
-  }
-  if (length >= sizeof s->host) return no_place(where, dials);
-  snprintf(s->host, sizeof s->host, "%.*s", (int)length, host);
-  snprintf(s->port, sizeof s->port, "%s", port);
+// Connected, or, for `may_listen`, listening.
+static tw_status take_descriptor(tw_sockets *s, const char *where, int fd, bool may_listen) {
+  int type = 0, listens = 0;
+  socklen_t size = sizeof type;
+  if (getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &size) != 0 || type != SOCK_STREAM)
+    return no_descriptor(s->option, where, "a descriptor is not an inherited socket of a stream");
+  size = sizeof listens;
+  if (getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listens, &size) != 0) listens = 0;
+  if (listens && !may_listen)
+    return no_descriptor(s->option, where, "a descriptor listens, and is needed alone, by --listen");
+  for (int i = 0; i < s->given_count; i++)
+    if (s->given[i] == fd) return no_descriptor(s->option, where, "a descriptor is named twice");
+  if (fcntl(fd, F_SETFL, O_NONBLOCK) != 0 || fcntl(fd, F_SETFD, FD_CLOEXEC) != 0)
+    return no_descriptor(s->option, where, strerror(errno));
+  if (listens)
+    s->listeners[s->count++] = fd;
+  else
+    s->given[s->given_count++] = fd;
   return TW_OK;
 }
 
-static tw_status make(const char *where, bool dials, tw_sockets **out) {
+static tw_status take_descriptors(tw_sockets *s, const char *where, bool listen) {
+  for (const char *at = where + 3;; at++) {
+    char *end;
+    long fd = strtol(at, &end, 10);
+    if (*at < '0' || *at > '9' || fd > 1 << 20 || (*end && *end != ','))
+      return no_descriptor(s->option, where, "is no list of descriptors");
+    if (s->given_count == MOST_GIVEN) return no_descriptor(s->option, where, "too many descriptors");
+    TW_TRY(take_descriptor(s, where, (int)fd, listen && at == where + 3 && !*end));
+    at = end;
+    if (!*at) return TW_OK;
+  }
+}
+
+// ---- opening
+
+static bool inherited(const char *where) { return where && strncmp(where, "fd:", 3) == 0; }
+
+static tw_status check_ways(const tw_route *w) {
+  const char *where = w->listen ? w->listen : w->connect;
+  if (!!w->listen + !!w->connect + !!w->relay != 1)
+    return tw_fail(TW_ERR_USAGE, "one of --listen, --connect and --relay is needed, and no more");
+  if (w->proxy && w->command) return tw_fail(TW_ERR_USAGE, "either --proxy or --proxy-command");
+  if ((w->proxy || w->command) && (w->listen || inherited(where)))
+    return tw_fail(TW_ERR_USAGE, "%s: is a way to HOST:PORT of --connect or --relay",
+                   w->proxy ? "--proxy" : "--proxy-command");
+  return TW_OK;
+}
+
+static tw_status open_dialling(tw_sockets *s, const tw_route *w) {
+  s->dials = true;
+  s->detour = w->relay || w->command;
+  TW_TRY(tw_place_parse(s->option, w->relay ? w->relay : w->connect, true, &s->place));
+  if (w->proxy) TW_TRY(tw_proxy_parse(w->proxy, &s->proxy));
+  if (!w->command) return TW_OK;
+  s->command = strdup(w->command);
+  return s->command ? TW_OK : tw_fail(TW_ERR_MEMORY, "out of memory for a command");
+}
+
+static tw_status open_as(tw_sockets *s, const tw_route *w) {
+  const char *where = w->listen ? w->listen : w->connect;
+  s->option = w->listen ? "--listen" : w->connect ? "--connect" : "--relay";
+  if (inherited(where)) return take_descriptors(s, where, w->listen != NULL);
+  if (!w->listen) return open_dialling(s, w);
+  TW_TRY(tw_place_parse(s->option, w->listen, false, &s->place));
+  return tw_place_listen(s->option, &s->place, s->listeners, &s->count);
+}
+
+tw_status tw_sockets_open(const tw_route *ways, tw_sockets **out) {
   tw_sockets *s;
   *out = NULL;
+  TW_TRY(check_ways(ways));
   TW_TRY(tw_alloc(sizeof *s, (void **)&s));
-  s->dials = dials;
-  tw_status status = split(where, dials, s);
+  tw_status status = open_as(s, ways);
   if (status == TW_OK)
     *out = s;
   else
-    tw_free(s);
+    tw_sockets_close(s);
   return status;
 }
 
-static int look_up(const tw_sockets *s, struct addrinfo **list) {
-  struct addrinfo hints = {
-      .ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM, .ai_flags = AI_NUMERICSERV | (s->dials ? 0 : AI_PASSIVE)};
-  return getaddrinfo(*s->host ? s->host : NULL, s->port, &hints, list);
-}
+int tw_sockets_port(const tw_sockets *s) { return s->count ? tw_socket_port(s->listeners[0]) : 0; }
+bool tw_sockets_detour(const tw_sockets *s) { return s->detour; }
 
 // ---- listening
-
-static int port_of(int fd) {
-  struct sockaddr_storage a = {0};
-  socklen_t size = sizeof a;
-  if (getsockname(fd, (struct sockaddr *)&a, &size) != 0) return 0;
-  if (a.ss_family == AF_INET6) return ntohs(((struct sockaddr_in6 *)&a)->sin6_port);
-  return a.ss_family == AF_INET ? ntohs(((struct sockaddr_in *)&a)->sin_port) : 0;
-}
-
-static int listen_on(const struct addrinfo *a) {
-  int on = 1, fd = socket(a->ai_family, a->ai_socktype | SOCK_NONBLOCK | SOCK_CLOEXEC, a->ai_protocol);
-  if (fd < 0) return -1;
-  setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);  // the port of a run that has just ended
-  // each address has a socket of its own, also where all are asked for
-  if (a->ai_family == AF_INET6) setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof on);
-  if (bind(fd, a->ai_addr, a->ai_addrlen) == 0 && listen(fd, 64) == 0) return fd;
-  int error = errno;
-  close(fd);
-  errno = error;
-  return -1;
-}
-
-// Port 0 gets a number at the first address, which the others take, too.
-static void set_port(struct addrinfo *a, int port) {
-  if (a->ai_family == AF_INET6) ((struct sockaddr_in6 *)(void *)a->ai_addr)->sin6_port = htons((uint16_t)port);
-  if (a->ai_family == AF_INET) ((struct sockaddr_in *)(void *)a->ai_addr)->sin_port = htons((uint16_t)port);
-}
-
-tw_status tw_sockets_listen(const char *where, tw_sockets **out) {
-  struct addrinfo *list = NULL;
-  int error = 0;
-  TW_TRY(make(where, false, out));
-  tw_sockets *s = *out;
-  int rc = look_up(s, &list);
-  for (struct addrinfo *a = list; rc == 0 && a && s->count < MOST_ADDRESSES; a = a->ai_next) {
-    if (s->count) set_port(a, tw_sockets_port(s));
-    int fd = listen_on(a);
-    if (fd >= 0)
-      s->fds[s->count++] = (struct pollfd){.fd = fd, .events = POLLIN};
-    else if (errno != EAFNOSUPPORT && errno != EADDRNOTAVAIL)
-      error = errno;
-  }
-  if (list) freeaddrinfo(list);
-  if (s->count && !error) return TW_OK;
-  tw_sockets_close(s);
-  *out = NULL;
-  if (rc != 0) return tw_fail(TW_ERR_USAGE, "--listen %s: %s", where, gai_strerror(rc));
-  return tw_fail(TW_ERR_IO, "--listen %s: %s; name a free port and an address of this host", where,
-                 error ? strerror(error) : "this host has no such address");
-}
-
-int tw_sockets_port(const tw_sockets *s) { return s->count ? port_of(s->fds[0].fd) : 0; }
 
 static int milliseconds_to(uint64_t until_ns) {
   uint64_t now = tw_clock_ns();
@@ -143,22 +134,22 @@ static int milliseconds_to(uint64_t until_ns) {
 }
 
 static tw_status answer(tw_sockets *s, uint64_t until_ns, int *fd) {
+  struct pollfd fds[TW_MOST_LISTENERS];
   for (;;) {
     for (int i = 0; i < s->count; i++) {
-      *fd = accept4(s->fds[i].fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+      *fd = accept4(s->listeners[i], NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
       if (*fd >= 0) return TW_OK;
       if (errno == EMFILE || errno == ENFILE || errno == ENOMEM || errno == ENOBUFS)
         return tw_fail(TW_ERR_IO, "cannot take a connection on port %d: %s", tw_sockets_port(s), strerror(errno));
+      fds[i] = (struct pollfd){.fd = s->listeners[i], .events = POLLIN};
     }
     if (tw_clock_ns() >= until_ns)
       return tw_fail(TW_ERR_PEER, "nobody has connected to port %d in time", tw_sockets_port(s));
-    poll(s->fds, (nfds_t)s->count, milliseconds_to(until_ns));
+    poll(fds, (nfds_t)s->count, milliseconds_to(until_ns));
   }
 }
 
 // ---- dialling
-
-tw_status tw_sockets_dial(const char *where, tw_sockets **out) { return make(where, true, out); }
 
 bool tw_socket_ready(int fd, short events, uint64_t until_ns) {
   for (;;) {
@@ -199,27 +190,58 @@ static int dial_all(const struct addrinfo *list, uint64_t until_ns, int *fd) {
   return error;
 }
 
+// *absent: nobody is there yet.
+static tw_status dial_place(const char *option, const tw_place *p, uint64_t until_ns, int *fd, bool *absent) {
+  struct addrinfo hints = {.ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM, .ai_flags = AI_NUMERICSERV};
+  struct addrinfo *list = NULL;
+  int rc = getaddrinfo(p->host, p->port, &hints, &list), error = 0;
+  if (rc == 0) error = dial_all(list, until_ns, fd);
+  if (list) freeaddrinfo(list);
+  *absent = rc == 0 || rc == EAI_AGAIN;
+  if (rc == 0 && !error) return TW_OK;
+  if (!*absent) return tw_fail(TW_ERR_USAGE, "%s %s:%s: %s", option, p->host, p->port, gai_strerror(rc));
+  return tw_fail(TW_ERR_PEER, "no connection to %s, port %s: %s", p->host, p->port,
+                 rc ? gai_strerror(rc) : strerror(error));
+}
+
+static tw_status dial_once(tw_sockets *s, uint64_t until_ns, int *fd, bool *absent) {
+  *absent = false;
+  if (s->command) return tw_command_start(s->command, &s->place, fd);
+  if (!*s->proxy.host) return dial_place(s->option, &s->place, until_ns, fd, absent);
+  TW_TRY(dial_place("--proxy", &s->proxy, until_ns, fd, absent));
+  uint64_t limit = tw_clock_ns() + proxy_ns;
+  tw_status status = tw_proxy_ask(*fd, &s->proxy, &s->place, limit < until_ns ? limit : until_ns, absent);
+  if (status == TW_OK) return TW_OK;
+  close(*fd);
+  *fd = -1;
+  return status;
+}
+
 static tw_status dial(tw_sockets *s, uint64_t until_ns, int *fd) {
   for (;;) {
-    struct addrinfo *list = NULL;
-    int rc = look_up(s, &list), error = 0;
-    if (rc == 0) error = dial_all(list, until_ns, fd);
-    if (list) freeaddrinfo(list);
-    if (rc == 0 && !error) return TW_OK;
-    if (rc != 0 && rc != EAI_AGAIN)
-      return tw_fail(TW_ERR_USAGE, "--connect %s:%s: %s", s->host, s->port, gai_strerror(rc));
-    uint64_t now = tw_clock_ns();
-    if (s->connected || now + pause_ns >= until_ns)
-      return tw_fail(TW_ERR_PEER, "no connection to %s, port %s: %s", s->host, s->port,
-                     rc ? gai_strerror(rc) : strerror(error));
+    bool absent;
+    tw_status status = dial_once(s, until_ns, fd, &absent);
+    if (status == TW_OK || !absent || (s->connected && !s->detour) || tw_clock_ns() + pause_ns >= until_ns)
+      return status;
     nanosleep(&(struct timespec){0, (long)pause_ns}, NULL);
   }
+}
+
+static tw_status next_given(tw_sockets *s, int *fd) {
+  if (s->used == s->given_count)
+    return tw_fail(TW_ERR_USAGE, "%s names %d descriptors, and two are needed for each of --streams", s->option,
+                   s->given_count);
+  *fd = s->given[s->used++];
+  return TW_OK;
 }
 
 tw_status tw_sockets_next(tw_sockets *s, uint64_t until_ns, int *fd) {
   int on = 1;
   *fd = -1;
-  TW_TRY(s->dials ? dial(s, until_ns, fd) : answer(s, until_ns, fd));
+  if (s->given_count)
+    TW_TRY(next_given(s, fd));
+  else
+    TW_TRY(s->dials ? dial(s, until_ns, fd) : answer(s, until_ns, fd));
   setsockopt(*fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
   setsockopt(*fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof on);  // a wall on the way forgets what is silent
   s->connected = true;
@@ -228,7 +250,9 @@ tw_status tw_sockets_next(tw_sockets *s, uint64_t until_ns, int *fd) {
 
 void tw_sockets_close(tw_sockets *s) {
   if (!s) return;
-  for (int i = 0; i < s->count; i++) close(s->fds[i].fd);
+  for (int i = 0; i < s->count; i++) close(s->listeners[i]);
+  while (s->used < s->given_count) close(s->given[s->used++]);
+  free(s->command);
   tw_free(s);
 }
 

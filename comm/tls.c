@@ -36,6 +36,7 @@ struct tw_tls {
   tw_peer_verdict verdict;        // on the peer's certificate
   uint64_t sent, rekeyed;         // bytes under the present key; how often it was changed
   bool blocked, ended, stranger;  // blocked: a record has not left yet
+  bool heard;                     // anything at all
   char reason[512];
 };
 
@@ -50,8 +51,9 @@ static int bio_write(BIO *b, const char *data, int bytes) {
 }
 
 static int bio_read(BIO *b, char *data, int bytes) {
-  const tw_tls *t = BIO_get_data(b);
+  tw_tls *t = BIO_get_data(b);
   ssize_t n = recv(t->fd, data, (size_t)bytes, MSG_DONTWAIT);
+  if (n > 0) t->heard = true;
   BIO_clear_retry_flags(b);
   if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR)) BIO_set_retry_read(b);
   if (n == 0) BIO_set_flags(b, BIO_FLAGS_IN_EOF);
@@ -247,9 +249,10 @@ static tw_status attach(tw_tls *t) {
   return TW_OK;
 }
 
-tw_status tw_tls_open(tw_tls_context *c, int fd, uint64_t until_ns, tw_tls **out) {
+tw_status tw_tls_open(tw_tls_context *c, int fd, uint64_t until_ns, tw_tls **out, bool *heard) {
   tw_tls *t;
   *out = NULL;
+  if (heard) *heard = false;
   tw_status status = tw_alloc(sizeof *t, (void **)&t);
   if (status != TW_OK) {
     tw_socket_hang_up(fd, 0);
@@ -259,6 +262,7 @@ tw_status tw_tls_open(tw_tls_context *c, int fd, uint64_t until_ns, tw_tls **out
   t->context = c;
   status = attach(t);
   if (status == TW_OK) status = shake_hands(t, until_ns);
+  if (heard) *heard = t->heard;
   if (status == TW_OK) {
     SSL_set_block_padding(t->ssl, 0);
     *out = t;

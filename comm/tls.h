@@ -28,8 +28,9 @@ void tw_tls_context_destroy(tw_tls_context *c);
 
 // Takes fd, not blocking, also when it fails. The handshake: TW_ERR_IDENTITY when the other end is not the peer, or
 // does not speak TLS 1.3; TW_ERR_PEER when it ends, or `until_ns` (tw_clock_ns) passes. On the end that does not
-// answer, success does not yet mean that the peer accepts this party: its first message does.
-tw_status tw_tls_open(tw_tls_context *c, int fd, uint64_t until_ns, tw_tls **out);
+// answer, success does not yet mean that the peer accepts this party: its first message does. *heard (or NULL): whether
+// anything at all came from the other end, also after a failure.
+tw_status tw_tls_open(tw_tls_context *c, int fd, uint64_t until_ns, tw_tls **out, bool *heard);
 // 32 bytes that only the two ends of this very connection know (RFC 8446, 7.5).
 tw_status tw_tls_exporter(tw_tls *t, const char *label, uint8_t out[TW_EXPORTER_BYTES]);
 

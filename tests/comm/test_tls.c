@@ -90,7 +90,7 @@ static void *open_line(void *argument) {
   tw_tls_context *c;
   uint64_t until = tw_clock_ns() + 20000000000u;
   CU_ASSERT_EQUAL_FATAL(tw_tls_context_create(e->who, e->answers, 1000, &c), TW_OK);
-  CU_ASSERT_EQUAL(tw_tls_open(c, e->fd, until, &e->tls), TW_OK);
+  CU_ASSERT_EQUAL(tw_tls_open(c, e->fd, until, &e->tls, NULL), TW_OK);
   CU_ASSERT_EQUAL(tw_tls_exporter(e->tls, "EXPORTER-test", e->exported), TW_OK);
   uint8_t sent[3000], got[3000];
   memset(sent, 7, sizeof sent);

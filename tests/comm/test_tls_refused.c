@@ -184,7 +184,7 @@ static void *lie(void *argument) {
   else
     randombytes_buf(record, sizeof record);
   CU_ASSERT_EQUAL_FATAL(tw_tls_context_create(&l->end->who, false, 0, &c), TW_OK);
-  CU_ASSERT_EQUAL_FATAL(tw_tls_open(c, l->end->fds[0], until, &t), TW_OK);
+  CU_ASSERT_EQUAL_FATAL(tw_tls_open(c, l->end->fds[0], until, &t, NULL), TW_OK);
   CU_ASSERT_EQUAL(tw_tls_exporter(t, "EXPORTER-twain hello", key), TW_OK);
   crypto_auth_hmacsha256_state state;
   crypto_auth_hmacsha256_init(&state, key, sizeof key);

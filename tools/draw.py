@@ -334,10 +334,72 @@ def times():
     return p
 
 
+def way(title, middle, note, arrows, tunnel=True):
+    """Two sites and what stands between them: middle is (head, rows, colour) or None; arrows: who dials whom."""
+    p = Picture(960, 178, title)
+    wide, left, right, y, high = 196, 24, 740, 44, 84
+    for x, party in ((left, 0), (right, 1)):
+        p.box(x, y, wide, high, f"party {party}", ["site, keys, ledger"], PURPLE)
+        wall = left + wide + 26 if party == 0 else right - 26
+        p.rule(wall, 26, wall, 146, LINE, dashed=True, width=1.4)
+    p.text(left + wide + 26, 20, "firewall", 11.5, SOFT, "middle")
+    p.text(right - 26, 20, "firewall", 11.5, SOFT, "middle")
+    if middle:
+        head, rows, colour = middle
+        p.box(370, y, 220, high, head, rows, colour)
+    for (a, b), words in arrows:
+        p.arrow([(a, y + 26), (b, y + 26)], INK, width=2)
+        p.text((a + b) / 2, y + 18, words, 12, INK, "middle")
+    if tunnel:
+        p.rule(left + wide, y + 58, 370 if middle else right, y + 58, GREEN[0], width=3)
+        if middle:
+            p.rule(590, y + 58, right, y + 58, GREEN[0], width=3)
+        p.text(295 if middle else 480, y + 76, "TLS, end to end", 12, GREEN[0], "middle")
+    p.text(480, 168, note, 12.5, SOFT, "middle")
+    return p
+
+
+def way_listen():
+    return way(
+        "One party listens, the other one connects",
+        None,
+        "Party 0's firewall lets party 1's address in to one port. Or the other way round.",
+        [((740, 220), "dials the port that is open")],
+    )
+
+
+def way_relay():
+    return way(
+        "Both parties dial a line relay, each at its own port",
+        ("line relay", ["no keys, no files;", "passes bytes on, unread"], ORANGE),
+        "No port is open at either party. The relay's host lets both addresses in, each to one port.",
+        [((220, 370), "port 7000"), ((740, 590), "port 7001")],
+    )
+
+
+def way_proxy():
+    return way(
+        "A party goes out through an HTTP proxy to the one that listens",
+        ("HTTP proxy of party 0", ["asked by CONNECT,", "it dials party 1"], BLUE),
+        "Party 1 listens, often at port 443, since many proxies allow no other.",
+        [((220, 370), "CONNECT"), ((590, 740), "dials")],
+    )
+
+
+def way_command():
+    return way(
+        "A party goes out through a command such as ssh -W",
+        ("login node", ["twain starts ssh -W,", "which leads through it"], BLUE),
+        "The command's standard input and output are a connection. It sees what the wire sees.",
+        [((220, 370), "ssh"), ((590, 740), "dials")],
+    )
+
+
 def main():
     wrong = 0
     PICTURES.mkdir(parents=True, exist_ok=True)
-    for name, draw in (("inference", inference), ("rooms", rooms), ("operation", operation), ("times", times)):
+    pictures = (inference, rooms, operation, times, way_listen, way_relay, way_proxy, way_command)
+    for name, draw in ((draw.__name__.replace("_", "-"), draw) for draw in pictures):
         path, text = PICTURES / f"{name}.svg", draw().svg()
         if "--check" in sys.argv[1:]:
             if not path.exists() or path.read_text() != text:

@@ -8,15 +8,15 @@
 #include "comm/link.h"
 #include "comm/sockets.h"
 
-const tw_option tw_option_party = {
-    .name = "party",
-    .kind = TW_OPTION_INTEGER,
-    .value = "N",
-    .help =
-        "0 or 1: this process is that party and the other one a job of its own elsewhere; with --site, --peer, and "
-        "--listen, --connect or --relay (not given: both parties are ranks of one MPI job)",
-    .low = 0,
-    .high = 1};
+const tw_option tw_option_party = {.name = "party",
+                                   .kind = TW_OPTION_INTEGER,
+                                   .value = "N",
+                                   .help =
+                                       "0 or 1: this process is that party, the other one a job elsewhere; with "
+                                       "--site, --peer, and --listen, --connect "
+                                       "or --relay (not given: both parties are ranks of one MPI job)",
+                                   .low = 0,
+                                   .high = 1};
 const tw_option tw_option_listen = {
     .name = "listen",
     .kind = TW_OPTION_TEXT,

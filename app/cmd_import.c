@@ -27,10 +27,12 @@ static const tw_option options[] = {
     {.common = &tw_option_force, .field = offsetof(settings, force)},
 };
 
-static tw_status write_files(tw_new_files *places, const tw_model *model, const tw_client *client) {
+// The model first, a tensor at a time: then its memory is free again, and the client's tables come.
+static tw_status write_files(tw_new_files *places, tw_import *in, tw_client *client) {
   TW_TRY(tw_new_files_begin(places));
-  TW_TRY(tw_model_write(places->path[0].text, model));
+  TW_TRY(tw_model_write_stream(places->path[0].text, tw_import_model(in)));
   places->written[0] = true;
+  TW_TRY(tw_import_client(in, client));
   TW_TRY(tw_client_write(places->path[1].text, client));
   places->written[1] = true;
   return TW_OK;
@@ -46,9 +48,8 @@ static void describe_head(const tw_model_config *c, const tw_client *client) {
   puts(l->count > 8 ? " ..." : "");
 }
 
-static void describe(const tw_model *model, const tw_client *client, const tw_notes *notes,
-                     const tw_new_files *places) {
-  const tw_model_config *c = &model->config;
+static void describe(const tw_client *client, const tw_notes *notes, const tw_new_files *places) {
+  const tw_model_config *c = &client->config;
   printf("%s%s: %d layers, %d wide, %d heads, %d in the feed-forward part, %s, up to %d tokens\n", c->name,
          c->synthetic ? " (SYNTHETIC weights: outputs mean nothing)" : "", c->layers, c->hidden, c->heads,
          c->intermediate, c->activation, c->max_positions);
@@ -67,8 +68,6 @@ static tw_status run(const tw_call *call) {
   const settings *s = call->settings;
   static const char *const suffixes[] = {"model.h5", "client.h5"};
   tw_new_files places;
-  tw_model model;
-  tw_client client;
   if (!s->output) return tw_fail(TW_ERR_USAGE, "-o NAME is missing; usage: twain import %s", call->command->arguments);
   if ((call->count == 1) == (s->shape != NULL))
     return tw_fail(TW_ERR_USAGE, "either a folder or --shape SHAPE is needed; usage: twain import %s",
@@ -77,14 +76,14 @@ static tw_status run(const tw_call *call) {
   TW_TRY(tw_name_check(s->output));
   TW_TRY(tw_new_files_check(&places, s->output, suffixes, 2, s->force));
   tw_notes notes = {NULL};
-  tw_status status = s->shape ? tw_import_synthetic(s->shape, &model, &client)
-                              : tw_import_folder_noting(call->arguments[0], s->encoder_only, &model, &client, &notes);
-  if (status == TW_OK) {
-    status = tw_new_files_end(&places, write_files(&places, &model, &client));
-    if (status == TW_OK && !call->quiet) describe(&model, &client, &notes, &places);
-    tw_model_free(&model);
-    tw_client_free(&client);
-  }
+  tw_import *in = NULL;
+  tw_client client = {.max_seq_length = 0};
+  tw_status status = s->shape ? tw_import_open_shape(s->shape, &in)
+                              : tw_import_open_folder(call->arguments[0], s->encoder_only, &notes, &in);
+  if (status == TW_OK) status = tw_new_files_end(&places, write_files(&places, in, &client));
+  if (status == TW_OK && !call->quiet) describe(&client, &notes, &places);
+  tw_client_free(&client);
+  tw_import_close(in);
   free(notes.text);
   return status;
 }

@@ -5,10 +5,9 @@
 #include "app/common_options.h"
 #include "app/secrets.h"
 #include "base/memory.h"
-#include "io/model_id.h"
 #include "io/new_files.h"
-#include "jobs/parties/share.h"
 #include "jobs/parties/share_input.h"
+#include "jobs/parties/share_model.h"
 
 typedef struct {
   bool input, allow_unlocked, force;
@@ -24,41 +23,14 @@ static const tw_option options[] = {
 
 // ---- the model
 
-static tw_status write_model(tw_new_files *secret, tw_new_files *public, const tw_model_share shares[2],
-                             const tw_model_dealer *dealer) {
-  TW_TRY(tw_new_files_begin(secret));
-  TW_TRY(tw_new_files_begin(public));
-  for (int party = 0; party < 2; party++) {
-    TW_TRY(tw_model_share_write(secret->path[party].text, &shares[party]));
-    secret->written[party] = true;
-  }
-  TW_TRY(tw_model_dealer_write(secret->path[2].text, dealer));
-  secret->written[2] = true;
-  return tw_model_id_write(public->path[0].text, &dealer->model_id, &dealer->config);
-}
-
 static tw_status share_model(const char *name, bool force, bool quiet) {
-  static const char *const suffixes[] = {"model.p0.h5", "model.p1.h5", "model.dealer.h5"}, *const id_suffix[] = {
-                                                                                               "model.json"};
-  tw_new_files secret, public;
-  tw_model model;
-  tw_model_share shares[2];
-  tw_model_dealer dealer;
-  TW_TRY(tw_new_files_check(&secret, name, suffixes, 3, force));
-  TW_TRY(tw_new_files_check(&public, name, id_suffix, 1, force));
-  TW_TRY(tw_model_read(tw_path_of(name, "model.h5").text, &model));
-  tw_status status = tw_share_model(&model, shares, &dealer);
-  tw_model_free(&model);
-  TW_TRY(status);
-  status = write_model(&secret, &public, shares, &dealer);
-  tw_new_files_end(&secret, status);
-  tw_new_files_end(&public, status);
-  if (status == TW_OK && !quiet)
-    printf("model %s\nfor party 0: %s\nfor party 1: %s\nfor the dealer: %s\nfor everybody: %s\n", dealer.model_id.hex,
-           secret.path[0].text, secret.path[1].text, secret.path[2].text, public.path[0].text);
-  for (int party = 0; party < 2; party++) tw_model_share_free(&shares[party]);
-  tw_model_dealer_free(&dealer);
-  return status;
+  tw_id id;
+  TW_TRY(tw_share_model_files(name, force, &id));
+  if (!quiet)
+    printf("model %s\nfor party 0: %s\nfor party 1: %s\nfor the dealer: %s\nfor everybody: %s\n", id.hex,
+           tw_path_of(name, "model.p0.h5").text, tw_path_of(name, "model.p1.h5").text,
+           tw_path_of(name, "model.dealer.h5").text, tw_path_of(name, "model.json").text);
+  return TW_OK;
 }
 
 // ---- an input

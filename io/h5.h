@@ -33,6 +33,9 @@ typedef struct {
   uint64_t offset, bytes;
   const void *data;  // NULL: the caller writes it
   const char *name;
+  bool later;      // comes by tw_h5_add
+  uint64_t added;  // bytes of it so far
+  uint32_t crc;    // of those
 } tw_h5_extent;
 
 typedef struct {
@@ -66,10 +69,21 @@ tw_status tw_h5_fill(tw_h5 *f, tw_output *out, tw_status status);
 // alignment.
 uint64_t tw_h5_layout_room(int attributes, int datasets);
 
+// Files larger than memory. tw_h5_put_later declares a dataset whose data come by tw_h5_add, in parts, each dataset
+// from its beginning to its end; *number is the dataset's. tw_h5_begin, after all datasets and attributes, takes the
+// room on the disk. tw_h5_end (status TW_OK: all data must be there) writes the layout with the checksums, fsync,
+// rename; with another status it drops everything. It ends `f` and `out`, also where tw_h5_begin failed or was never
+// called.
+tw_status tw_h5_put_later(tw_h5 *f, const char *name, hid_t type, int dims, const hsize_t *shape, int *number);
+tw_status tw_h5_begin(tw_h5 *f, tw_output *out);
+tw_status tw_h5_add(tw_h5 *f, tw_output *out, int number, const void *data, size_t bytes);
+tw_status tw_h5_end(tw_h5 *f, tw_output *out, tw_status status);
+
 tw_status tw_h5_group(tw_h5 *f, const char *name);
 // Attributes of `object` ("/", "/environment").
 tw_status tw_h5_put_text(tw_h5 *f, const char *object, const char *name, const char *text);
 tw_status tw_h5_put_int(tw_h5 *f, const char *object, const char *name, int64_t value);
+tw_status tw_h5_set_int(tw_h5 *f, const char *object, const char *name, int64_t value);  // of one that was put
 tw_status tw_h5_put_real(tw_h5 *f, const char *object, const char *name, double value);
 tw_status tw_h5_put_id(tw_h5 *f, const char *name, const tw_id *id);  // of "/"; TW_ERR_INTERNAL unless set
 tw_status tw_h5_put_digest(tw_h5 *f, const char *name, const tw_digest *digest);
@@ -109,6 +123,16 @@ void tw_h5_free_texts(char **texts, int count);
 
 // Where a dataset's bytes lie, after the same checks of type, shape and file size.
 tw_status tw_h5_locate(const tw_h5 *f, const char *name, hid_t type, int dims, const hsize_t *shape, uint64_t *offset);
+// The same as tw_h5_get in parts: after the last one the checksum must hold. Nothing that was read before may count
+// until then. The name must stay.
+typedef struct {
+  const char *name;
+  uint64_t at, left;  // bytes
+  uint32_t crc;
+} tw_h5_reader;
+tw_status tw_h5_read_begin(const tw_h5 *f, const char *name, hid_t type, int dims, const hsize_t *shape,
+                           tw_h5_reader *reader);
+tw_status tw_h5_read_next(const tw_h5 *f, tw_h5_reader *reader, void *data, size_t bytes);
 // As tw_h5_get for `count` values of 64 bits each below 2^bits (shape may be of any dimension).
 tw_status tw_h5_get_ring(const tw_h5 *f, const char *name, int bits, int dims, const hsize_t *shape, uint64_t *data);
 
@@ -131,5 +155,8 @@ tw_status tw_h5_elements(int dims, const hsize_t *shape, size_t size, size_t *el
 // TW_ERR_FORMAT (or `code`) with the position of the first NaN or Inf.
 tw_status tw_h5_finite(const tw_h5 *f, tw_status code, const char *name, int dims, const hsize_t *shape,
                        const float *f32, const double *f64);
+// The same of elements first .. first + n, which are at f32.
+tw_status tw_h5_finite_part(const tw_h5 *f, tw_status code, const char *name, int dims, const hsize_t *shape,
+                            size_t first, size_t n, const float *f32);
 
 #endif

@@ -186,6 +186,28 @@ tw_status tw_h5_get(const tw_h5 *f, const char *name, hid_t type, int dims, cons
   return check_crc(f, name, tw_crc32c(0, data, bytes));
 }
 
+tw_status tw_h5_read_begin(const tw_h5 *f, const char *name, hid_t type, int dims, const hsize_t *shape,
+                           tw_h5_reader *reader) {
+  hid_t set;
+  size_t bytes = 0;
+  *reader = (tw_h5_reader){.name = name};
+  TW_TRY(open_dataset(f, name, type, dims, shape, &set, &bytes, &reader->at));
+  H5Dclose(set);
+  reader->left = bytes;
+  return TW_OK;
+}
+
+tw_status tw_h5_read_next(const tw_h5 *f, tw_h5_reader *reader, void *data, size_t bytes) {
+  if (bytes > reader->left)
+    return tw_fail(TW_ERR_INTERNAL, "%s: dataset %s: %zu bytes asked for, %llu are left", f->path, reader->name, bytes,
+                   (unsigned long long)reader->left);
+  TW_TRY(read_bytes(f, reader->name, data, bytes, reader->at));
+  reader->crc = tw_crc32c(reader->crc, data, bytes);
+  reader->at += bytes;
+  reader->left -= bytes;
+  return reader->left ? TW_OK : check_crc(f, reader->name, reader->crc);
+}
+
 tw_status tw_h5_get_f32(const tw_h5 *f, const char *name, int dims, const hsize_t *shape, float *data) {
   TW_TRY(tw_h5_get(f, name, H5T_IEEE_F32LE, dims, shape, data));
   return tw_h5_finite(f, TW_ERR_FORMAT, name, dims, shape, data, NULL);

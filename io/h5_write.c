@@ -52,20 +52,24 @@ static bool align(hid_t access, bool secret) {
   return secret ? H5Pset_alignment(access, 1, 512) >= 0 : H5Pset_alignment(access, 1 << 16, 4096) >= 0;
 }
 
-static tw_status create_layout(tw_h5 *f, bool secret) {
-  f->memory = memfd_create("twain", MFD_CLOEXEC);
-  if (f->memory < 0) return tw_fail(TW_ERR_IO, "%s: cannot create a memory file: %s", f->path, strerror(errno));
+// The layout's memory file: made, or open again. The stdio driver, as HDF5's default one does not take its name.
+static tw_status open_layout(tw_h5 *f, bool make, bool secret) {
   char name[64];
   snprintf(name, sizeof name, "/proc/self/fd/%d", f->memory);
   hid_t access = H5Pcreate(H5P_FILE_ACCESS);
-  // The stdio driver, as HDF5's default one does not take the name of a memory file.
   bool ready = access >= 0 && H5Pset_fapl_stdio(access) >= 0 &&
                H5Pset_libver_bounds(access, H5F_LIBVER_V18, H5F_LIBVER_V18) >= 0 && tw_h5_no_locks(access) &&
                align(access, secret);
-  if (ready) f->file = H5Fcreate(name, H5F_ACC_TRUNC, H5P_DEFAULT, access);
-  tw_status status = f->file >= 0 ? TW_OK : tw_h5_fail(TW_ERR_IO, f, "file", name, "cannot be created in memory");
+  if (ready) f->file = make ? H5Fcreate(name, H5F_ACC_TRUNC, H5P_DEFAULT, access) : H5Fopen(name, H5F_ACC_RDWR, access);
+  tw_status status = f->file >= 0 ? TW_OK : tw_h5_fail(TW_ERR_IO, f, "file", name, "cannot be opened in memory");
   if (access >= 0) H5Pclose(access);
   return status;
+}
+
+static tw_status create_layout(tw_h5 *f, bool secret) {
+  f->memory = memfd_create("twain", MFD_CLOEXEC);
+  if (f->memory < 0) return tw_fail(TW_ERR_IO, "%s: cannot create a memory file: %s", f->path, strerror(errno));
+  return open_layout(f, true, secret);
 }
 
 static tw_status put_header(tw_h5 *f, const tw_h5_kind *kind, int party) {
@@ -150,7 +154,8 @@ static hid_t create_dataset(tw_h5 *f, const char *name, hid_t type, int dims, co
   return set;
 }
 
-tw_status tw_h5_put(tw_h5 *f, const char *name, hid_t type, int dims, const hsize_t *shape, const void *data) {
+// A dataset's place. Its name, as all of an extent, must stay.
+static tw_status declare(tw_h5 *f, const char *name, hid_t type, int dims, const hsize_t *shape, tw_h5_extent *out) {
   size_t n = 0, size = H5Tget_size(type);
   if (tw_h5_elements(dims, shape, size, &n) != TW_OK) return tw_fail_in(TW_ERR_RANGE, "%s: dataset %s", f->path, name);
   TW_TRY(account(f, n * size));
@@ -158,31 +163,58 @@ tw_status tw_h5_put(tw_h5 *f, const char *name, hid_t type, int dims, const hsiz
   if (set < 0) return tw_h5_fail(TW_ERR_IO, f, "dataset", name, "cannot be created");
   haddr_t offset = H5Dget_offset(set);
   H5Dclose(set);
-  if (data || n == 0) TW_TRY(tw_h5_put_int(f, name, "crc32c", (int64_t)tw_crc32c(0, data, n * size)));
-  if (n == 0) return TW_OK;
-  if (offset == HADDR_UNDEF) return tw_h5_fail(TW_ERR_INTERNAL, f, "dataset", name, "has no place in the file");
-  return remember(f, (tw_h5_extent){.offset = offset, .bytes = n * size, .data = data, .name = name});
+  if (n && offset == HADDR_UNDEF) return tw_h5_fail(TW_ERR_INTERNAL, f, "dataset", name, "has no place in the file");
+  *out = (tw_h5_extent){.offset = offset, .bytes = n * size, .name = name};
+  return TW_OK;
+}
+
+tw_status tw_h5_put(tw_h5 *f, const char *name, hid_t type, int dims, const hsize_t *shape, const void *data) {
+  tw_h5_extent extent;
+  TW_TRY(declare(f, name, type, dims, shape, &extent));
+  extent.data = data;
+  if (data || extent.bytes == 0)
+    TW_TRY(tw_h5_put_int(f, name, "crc32c", (int64_t)tw_crc32c(0, data, (size_t)extent.bytes)));
+  return extent.bytes ? remember(f, extent) : TW_OK;
+}
+
+// The checksum is filled in at the end: its attribute takes its place in the layout now.
+tw_status tw_h5_put_later(tw_h5 *f, const char *name, hid_t type, int dims, const hsize_t *shape, int *number) {
+  tw_h5_extent extent;
+  TW_TRY(declare(f, name, type, dims, shape, &extent));
+  extent.later = true;
+  TW_TRY(tw_h5_put_int(f, name, "crc32c", 0));
+  *number = f->count;
+  return remember(f, extent);
+}
+
+static tw_status not_finite(const tw_h5 *f, tw_status code, const char *name, int dims, const hsize_t *shape, size_t at,
+                            bool nan) {
+  char place[128] = "";
+  size_t used = 0, stride = 1;
+  for (int d = 0; d < dims; d++) stride *= shape[d];
+  for (int d = 0; d < dims; d++) {
+    stride /= shape[d];
+    used += (size_t)snprintf(place + used, sizeof place - used, "[%zu]", at / stride);
+    at %= stride;
+  }
+  return tw_fail(code, "%s: tensor %s: %s at %s; make the file again from a sound source", f->path, name,
+                 nan ? "NaN" : "Inf", place);
+}
+
+tw_status tw_h5_finite_part(const tw_h5 *f, tw_status code, const char *name, int dims, const hsize_t *shape,
+                            size_t first, size_t n, const float *f32) {
+  size_t i = 0;
+  while (i < n && isfinite(f32[i])) i++;
+  return i == n ? TW_OK : not_finite(f, code, name, dims, shape, first + i, isnan(f32[i]));
 }
 
 tw_status tw_h5_finite(const tw_h5 *f, tw_status code, const char *name, int dims, const hsize_t *shape,
                        const float *f32, const double *f64) {
   size_t n = 0, i = 0;
   TW_TRY(tw_h5_elements(dims, shape, sizeof(double), &n));
-  if (f32)
-    while (i < n && isfinite(f32[i])) i++;
-  else
-    while (i < n && isfinite(f64[i])) i++;
-  if (i == n) return TW_OK;
-  char place[128] = "";
-  size_t at = i, used = 0, stride = n;
-  for (int d = 0; d < dims; d++) {
-    stride /= shape[d];
-    used += (size_t)snprintf(place + used, sizeof place - used, "[%zu]", at / stride);
-    at %= stride;
-  }
-  bool nan = f32 ? isnan(f32[i]) : isnan(f64[i]);
-  return tw_fail(code, "%s: tensor %s: %s at %s; make the file again from a sound source", f->path, name,
-                 nan ? "NaN" : "Inf", place);
+  if (f32) return tw_h5_finite_part(f, code, name, dims, shape, 0, n, f32);
+  while (i < n && isfinite(f64[i])) i++;
+  return i == n ? TW_OK : not_finite(f, code, name, dims, shape, i, isnan(f64[i]));
 }
 
 tw_status tw_h5_put_f32(tw_h5 *f, const char *name, int dims, const hsize_t *shape, const float *data) {
@@ -214,6 +246,7 @@ static tw_status copy_layout(tw_h5 *f, tw_output *out, uint64_t from, uint64_t t
 
 static tw_status write_all(tw_h5 *f, tw_output *out) {
   uint64_t at = 0;
+  if (f->count) qsort(f->extents, (size_t)f->count, sizeof *f->extents, by_offset);
   for (int i = 0; i < f->count; i++) {
     const tw_h5_extent *e = &f->extents[i];
     TW_TRY(copy_layout(f, out, at, e->offset));
@@ -230,7 +263,6 @@ static tw_status complete_layout(tw_h5 *f, uint64_t *bytes) {
   TW_TRY(status);
   off_t size = lseek(f->memory, 0, SEEK_END);
   if (size < 0) return tw_fail(TW_ERR_IO, "%s: cannot size the memory file: %s", f->path, strerror(errno));
-  if (f->count) qsort(f->extents, (size_t)f->count, sizeof *f->extents, by_offset);
   *bytes = (uint64_t)size;
   return TW_OK;
 }
@@ -271,4 +303,50 @@ tw_status tw_h5_finish(tw_h5 *f, tw_status status) {
   }
   TW_TRY(tw_h5_place(f, &out));
   return tw_output_commit(&out);
+}
+
+// ---- data that come later
+
+// Only a file that HDF5 has closed has its final size.
+tw_status tw_h5_begin(tw_h5 *f, tw_output *out) {
+  uint64_t bytes = 0;
+  *out = (tw_output){.fd = -1};
+  TW_TRY(complete_layout(f, &bytes));
+  return tw_output_begin(out, f->path, bytes);
+}
+
+tw_status tw_h5_add(tw_h5 *f, tw_output *out, int number, const void *data, size_t bytes) {
+  tw_h5_extent *e = &f->extents[number];
+  if (!e->later || bytes > e->bytes - e->added)
+    return tw_fail(TW_ERR_INTERNAL, "%s: dataset %s: more data than it has room for", f->path, e->name);
+  TW_TRY(tw_output_write(out, e->name, data, bytes, e->offset + e->added));
+  e->crc = tw_crc32c(e->crc, data, bytes);
+  e->added += bytes;
+  return TW_OK;
+}
+
+static tw_status put_checksums(tw_h5 *f, uint64_t announced) {
+  uint64_t bytes = 0;
+  TW_TRY(open_layout(f, false, false));
+  for (int i = 0; i < f->count; i++) {
+    const tw_h5_extent *e = &f->extents[i];
+    if (!e->later) continue;
+    if (e->added != e->bytes)
+      return tw_fail(TW_ERR_INTERNAL, "%s: dataset %s: %llu of its %llu bytes came", f->path, e->name,
+                     (unsigned long long)e->added, (unsigned long long)e->bytes);
+    TW_TRY(tw_h5_set_int(f, e->name, "crc32c", (int64_t)e->crc));
+  }
+  TW_TRY(complete_layout(f, &bytes));
+  if (bytes == announced) return TW_OK;
+  return tw_fail(TW_ERR_INTERNAL, "%s: %llu bytes were announced, %llu came", f->path, (unsigned long long)announced,
+                 (unsigned long long)bytes);
+}
+
+tw_status tw_h5_end(tw_h5 *f, tw_output *out, tw_status status) {
+  if (status == TW_OK) status = put_checksums(f, out->bytes);
+  if (status == TW_OK) status = write_all(f, out);
+  drop(f);
+  if (status == TW_OK) return tw_output_commit(out);
+  tw_output_abort(out);
+  return status;
 }

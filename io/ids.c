@@ -20,3 +20,17 @@ void tw_digest_of(const void *data, size_t bytes, tw_digest *out) {
   crypto_generichash(hash, sizeof hash, data, bytes, NULL, 0);
   sodium_bin2hex(out->hex, sizeof out->hex, hash, sizeof hash);
 }
+
+void tw_digest_of_parts(const void *data, size_t bytes, void (*done)(const void *, size_t), tw_digest *out) {
+  const unsigned char *at = data;
+  unsigned char hash[32];
+  crypto_generichash_state state;
+  crypto_generichash_init(&state, NULL, 0, sizeof hash);
+  for (size_t part; bytes > 0; bytes -= part, at += part) {
+    part = bytes < 1 << 20 ? bytes : 1 << 20;
+    crypto_generichash_update(&state, at, part);
+    done(at, part);
+  }
+  crypto_generichash_final(&state, hash, sizeof hash);
+  sodium_bin2hex(out->hex, sizeof out->hex, hash, sizeof hash);
+}

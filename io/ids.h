@@ -20,5 +20,7 @@ void tw_id_random(tw_id *id);
 bool tw_is_hex(const char *text, size_t digits);
 bool tw_id_is_hex(const tw_id *id);
 void tw_digest_of(const void *data, size_t bytes, tw_digest *out);
+// The same from beginning to end in parts of at most 1 MiB; done hears of each that is not needed any more.
+void tw_digest_of_parts(const void *data, size_t bytes, void (*done)(const void *, size_t), tw_digest *out);
 
 #endif

@@ -1,4 +1,4 @@
-// Plain models and the canonical list of tensors.
+// Plain models in memory.
 #include "io/model.h"
 
 #include <stdio.h>
@@ -6,10 +6,7 @@
 
 #include "base/memory.h"
 #include "io/decoder_tensors.h"
-#include "io/h5.h"
 #include "io/tensors.h"
-
-static const tw_h5_kind kind = {"twain-model", "model", false, false, "twain import", NULL};
 
 static const char *const output_names[TW_OUTPUTS] = {"tokens", "pooled", "cls", "logits", "dense", "all-logits"};
 
@@ -117,73 +114,4 @@ void tw_model_keep_layers(tw_model *model, int layers) {
   memmove(&model->tensors[kept], &model->tensors[kept + dropped], (size_t)table->on_top * sizeof *model->tensors);
   model->count -= dropped;
   model->config.layers = layers;
-}
-
-static tw_status check_canonical(const char *path, const tw_model *model) {
-  if (model->count != tw_model_tensor_count(&model->config))
-    return tw_fail(TW_ERR_INTERNAL, "%s: %d tensors for %d layers", path, model->count, model->config.layers);
-  for (int i = 0; i < model->count; i++) {
-    const tw_model_tensor *t = &model->tensors[i];
-    char name[48];
-    size_t rows, cols;
-    tw_model_tensor_shape(&model->config, i, name, &rows, &cols);
-    if (strcmp(name, t->name) != 0 || rows != t->rows || cols != t->cols)
-      return tw_fail(TW_ERR_INTERNAL, "%s: tensor %s [%zu][%zu] stands where %s [%zu][%zu] belongs", path, t->name,
-                     t->rows, t->cols, name, rows, cols);
-  }
-  return TW_OK;
-}
-
-static tw_status put_model(tw_h5 *f, const tw_model *model) {
-  TW_TRY(tw_h5_put_config(f, &model->config));
-  TW_TRY(check_canonical(f->path, model));
-  TW_TRY(tw_h5_put_digest(f, "source", &model->source));
-  for (int i = 0; i < model->count; i++) {
-    const tw_model_tensor *t = &model->tensors[i];
-    TW_TRY(tw_h5_put_f32(f, t->name, 2, (hsize_t[]){t->rows, t->cols}, t->values));
-  }
-  return TW_OK;
-}
-
-tw_status tw_model_write(const char *path, const tw_model *model) {
-  tw_h5 f;
-  TW_TRY(tw_h5_create(&f, path, &kind, -1));
-  return tw_h5_finish(&f, put_model(&f, model));
-}
-
-// Before anything is allocated: all tensors are there and inside the file, whatever the attributes claim.
-static tw_status locate_all(const tw_h5 *f, const tw_model_config *config, hid_t type) {
-  for (int i = 0; i < tw_model_tensor_count(config); i++) {
-    char name[48];
-    size_t rows, cols;
-    uint64_t offset;
-    tw_model_tensor_shape(config, i, name, &rows, &cols);
-    TW_TRY(tw_h5_locate(f, name, type, 2, (hsize_t[]){rows, cols}, &offset));
-  }
-  return TW_OK;
-}
-
-static tw_status get_model(const tw_h5 *f, tw_model *model) {
-  tw_model_config config;
-  tw_digest source;
-  TW_TRY(tw_h5_get_config(f, &config));
-  TW_TRY(tw_h5_get_digest(f, "source", &source));
-  TW_TRY(locate_all(f, &config, H5T_IEEE_F32LE));
-  TW_TRY(tw_model_allocate(&config, model));
-  model->source = source;
-  for (int i = 0; i < model->count; i++) {
-    tw_model_tensor *t = &model->tensors[i];
-    TW_TRY(tw_h5_get_f32(f, t->name, 2, (hsize_t[]){t->rows, t->cols}, t->values));
-  }
-  return TW_OK;
-}
-
-tw_status tw_model_read(const char *path, tw_model *model) {
-  tw_h5 f;
-  *model = (tw_model){0};
-  TW_TRY(tw_h5_open(&f, path, &kind, -1));
-  tw_status status = get_model(&f, model);
-  tw_h5_close(&f);
-  if (status != TW_OK) tw_model_free(model);
-  return status;
 }

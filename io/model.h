@@ -145,6 +145,13 @@ typedef struct {
 
 // File role attributes: "model-share-0", "model-share-1", "model-dealer".
 tw_status tw_model_share_write(const char *path, const tw_model_share *share);
+// The same in parts: masked values come tensor by tensor, in order or not, of each from its beginning to its end. What
+// share->rows, cols and masked hold is not looked at; its mask_seed must stay until the end. tw_model_share_end with
+// TW_OK writes the file, else it drops all, and returns what became of it. `file` may be NULL there.
+typedef struct tw_model_share_file tw_model_share_file;
+tw_status tw_model_share_begin(const char *path, const tw_model_share *share, tw_model_share_file **out);
+tw_status tw_model_share_add(tw_model_share_file *file, int number, const uint64_t *masked, size_t n);
+tw_status tw_model_share_end(tw_model_share_file *file, tw_status status);
 tw_status tw_model_share_read(const char *path, int party, tw_model_share *share);  // refuses the other party's file
 // Of an earlier version of the file (io/format.h).
 tw_status tw_model_share_read_version(const char *path, int party, int version, tw_model_share *share);

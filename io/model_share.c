@@ -24,33 +24,89 @@ static tw_status get_norms(const tw_h5 *f, double *weight, double *bias) {
   return tw_h5_fail(TW_ERR_FORMAT, f, "attribute", "norm_weight, norm_bias", "not above 0; run `twain share` again");
 }
 
-static tw_status put_share(tw_h5 *f, const tw_model_share *share, tensor_name *names) {
+// ---- a party's, written
+
+struct tw_model_share_file {
+  tw_h5 f;
+  tw_output out;
+  int count;
+  tensor_name *names;
+  int *numbers;  // of the datasets
+};
+
+static tw_status declare(tw_model_share_file *file, const tw_model_share *share) {
+  tw_h5 *f = &file->f;
+  TW_TRY(tw_alloc((size_t)file->count * sizeof *file->names, (void **)&file->names));
+  TW_TRY(tw_alloc((size_t)file->count * sizeof *file->numbers, (void **)&file->numbers));
   TW_TRY(tw_h5_put_config(f, &share->config));
   TW_TRY(tw_h5_put_id(f, "model_id", &share->model_id));
   TW_TRY(put_norms(f, share->norm_weight, share->norm_bias));
   TW_TRY(tw_h5_put(f, "mask_seed", H5T_STD_U8LE, 1, (hsize_t[]){32}, share->mask_seed));
-  for (int i = 0; i < share->count; i++) {
+  for (int i = 0; i < file->count; i++) {
     size_t rows, cols;
-    tw_model_tensor_shape(&share->config, i, names[i], &rows, &cols);
+    tw_model_tensor_shape(&share->config, i, file->names[i], &rows, &cols);
+    TW_TRY(tw_h5_put_later(f, file->names[i], H5T_STD_U64LE, 2, (hsize_t[]){rows, cols}, &file->numbers[i]));
+  }
+  return tw_h5_begin(f, &file->out);
+}
+
+tw_status tw_model_share_begin(const char *path, const tw_model_share *share, tw_model_share_file **out) {
+  tw_model_share_file *file;
+  *out = NULL;
+  TW_TRY(tw_alloc(sizeof *file, (void **)&file));
+  file->out.fd = -1;
+  file->count = tw_model_tensor_count(&share->config);
+  tw_status status = tw_h5_create(&file->f, path, &share_kind, share->party);
+  if (status != TW_OK) {
+    tw_free(file);
+    return status;
+  }
+  status = declare(file, share);
+  if (status == TW_OK)
+    *out = file;
+  else
+    tw_model_share_end(file, status);
+  return status;
+}
+
+tw_status tw_model_share_add(tw_model_share_file *file, int number, const uint64_t *masked, size_t n) {
+  return tw_h5_add(&file->f, &file->out, file->numbers[number], masked, n * sizeof *masked);
+}
+
+tw_status tw_model_share_end(tw_model_share_file *file, tw_status status) {
+  if (!file) return status;
+  status = tw_h5_end(&file->f, &file->out, status);
+  tw_free(file->names);
+  tw_free(file->numbers);
+  tw_free(file);
+  return status;
+}
+
+static tw_status check_shapes(const char *path, const tw_model_share *share) {
+  if (share->count != tw_model_tensor_count(&share->config))
+    return tw_fail(TW_ERR_INTERNAL, "%s: %d tensors for %d layers", path, share->count, share->config.layers);
+  for (int i = 0; i < share->count; i++) {
+    tensor_name name;
+    size_t rows, cols;
+    tw_model_tensor_shape(&share->config, i, name, &rows, &cols);
     if (rows != share->rows[i] || cols != share->cols[i])
-      return tw_fail(TW_ERR_INTERNAL, "%s: tensor %s is [%zu][%zu], expected [%zu][%zu]", f->path, names[i],
-                     share->rows[i], share->cols[i], rows, cols);
-    TW_TRY(tw_h5_put(f, names[i], H5T_STD_U64LE, 2, (hsize_t[]){rows, cols}, share->masked[i]));
+      return tw_fail(TW_ERR_INTERNAL, "%s: tensor %s is [%zu][%zu], expected [%zu][%zu]", path, name, share->rows[i],
+                     share->cols[i], rows, cols);
   }
   return TW_OK;
 }
 
 tw_status tw_model_share_write(const char *path, const tw_model_share *share) {
-  tw_h5 f;
-  tensor_name *names;
-  if (share->count != tw_model_tensor_count(&share->config))
-    return tw_fail(TW_ERR_INTERNAL, "%s: %d tensors for %d layers", path, share->count, share->config.layers);
-  TW_TRY(tw_alloc((size_t)share->count * sizeof *names, (void **)&names));
-  tw_status status = tw_h5_create(&f, path, &share_kind, share->party);
-  if (status == TW_OK) status = tw_h5_finish(&f, put_share(&f, share, names));
-  tw_free(names);
-  return status;
+  tw_model_share_file *file;
+  TW_TRY(check_shapes(path, share));
+  TW_TRY(tw_model_share_begin(path, share, &file));
+  tw_status status = TW_OK;
+  for (int i = 0; i < share->count && status == TW_OK; i++)
+    status = tw_model_share_add(file, i, share->masked[i], share->rows[i] * share->cols[i]);
+  return tw_model_share_end(file, status);
 }
+
+// ---- a party's, read
 
 static tw_status allocate_share(const tw_h5 *f, const tw_model_config *config, tw_model_share *share) {
   int count = tw_model_tensor_count(config);
@@ -120,6 +176,8 @@ void tw_model_share_free(tw_model_share *share) {
   tw_seed_free(share->mask_seed, 32);
   *share = (tw_model_share){0};
 }
+
+// ---- the dealer's
 
 static tw_status put_dealer(tw_h5 *f, const tw_model_dealer *dealer) {
   TW_TRY(tw_h5_put_config(f, &dealer->config));

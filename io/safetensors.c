@@ -18,6 +18,8 @@
 // The format's own limit on its header.
 static const uint64_t max_header = 100000000;
 static const size_t max_shards = 4096;
+// What is read at a time.
+static const size_t part_elements = 1 << 18;
 
 typedef struct {
   const char *name;
@@ -39,7 +41,7 @@ typedef struct {
   uint64_t elements, begin, end;  // begin, end: bytes after the header
   const unsigned char *data;
   size_t shard;
-  bool was_read;
+  bool was_asked;
 } entry;
 
 typedef struct {
@@ -368,7 +370,7 @@ bool tw_safetensors_has(const tw_safetensors *st, const char *name) { return fin
 static tw_status require(const tw_safetensors *st, const char *name, entry **out) {
   *out = find(st, name);
   if (*out) return TW_OK;
-  return tw_fail(TW_ERR_FORMAT, "%s%s: tensor %s is missing; is this a complete BERT model?", st->shards[0].path,
+  return tw_fail(TW_ERR_FORMAT, "%s%s: tensor %s is missing; is this a complete model?", st->shards[0].path,
                  st->shard_count > 1 ? " and its other shards" : "", name);
 }
 
@@ -377,10 +379,10 @@ const char *tw_safetensors_type(const tw_safetensors *st, const char *name) {
   return e ? e->type->name : NULL;
 }
 
-const char *tw_safetensors_unread(const tw_safetensors *st, size_t *at) {
+const char *tw_safetensors_unasked(const tw_safetensors *st, size_t *at) {
   while (*at < st->entry_count) {
     const entry *e = &st->entries[(*at)++];
-    if (!e->was_read) return e->name;
+    if (!e->was_asked) return e->name;
   }
   return NULL;
 }
@@ -400,9 +402,8 @@ static float from_half(uint16_t half) {
   return sign ? -magnitude : magnitude;
 }
 
-// The format is little-endian and need not be aligned.
-static void widen(const entry *e, size_t n, float *out) {
-  const unsigned char *p = e->data;
+// n elements from byte p on. The format is little-endian and need not be aligned.
+static void widen(const entry *e, const unsigned char *p, size_t n, float *out) {
   if (e->type->bits == 32)
     for (size_t i = 0; i < n; i++, p += 4)
       out[i] = from_bits(p[0] | (uint32_t)p[1] << 8 | (uint32_t)p[2] << 16 | (uint32_t)p[3] << 24);
@@ -432,34 +433,55 @@ static tw_status locate(const tw_safetensors *st, const char *name, size_t rows,
   return check_shape(st, *out, rows, cols);
 }
 
-tw_status tw_safetensors_check(const tw_safetensors *st, const char *name, size_t rows, size_t cols) {
-  entry *e;
-  return locate(st, name, rows, cols, &e);
-}
-
-tw_status tw_safetensors_read(tw_safetensors *st, const char *name, size_t rows, size_t cols, float *out) {
+tw_status tw_safetensors_check(tw_safetensors *st, const char *name, size_t rows, size_t cols) {
   entry *e;
   TW_TRY(locate(st, name, rows, cols, &e));
-  const char *path = st->shards[e->shard].path;
-  e->was_read = true;
-  widen(e, rows * cols, out);
-  for (size_t i = 0; i < rows * cols; i++)
-    if (!isfinite(out[i]))
-      return tw_fail(TW_ERR_FORMAT, "%s: tensor %s holds %s at element %zu; the weights are damaged", path, name,
-                     isnan(out[i]) ? "NaN" : "Inf", i);
+  e->was_asked = true;
   return TW_OK;
 }
 
+// Pages of a map that were read stay in this process's memory until it says that they need not.
+static void forget(const void *data, size_t bytes) {
+  uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE), from = (uintptr_t)data / page * page;
+  madvise((void *)from, (uintptr_t)data + bytes - from, MADV_DONTNEED);
+}
+
+tw_status tw_safetensors_read_rows(tw_safetensors *st, const char *name, size_t rows, size_t cols, size_t first,
+                                   size_t count, float *out) {
+  entry *e;
+  TW_TRY(locate(st, name, rows, cols, &e));
+  const char *path = st->shards[e->shard].path;
+  size_t size = (size_t)e->type->bits / 8, n = count * cols;
+  e->was_asked = true;
+  for (size_t at = 0, part; at < n; at += part) {
+    const unsigned char *data = e->data + (first * cols + at) * size;
+    part = n - at < part_elements ? n - at : part_elements;
+    widen(e, data, part, out + at);
+    forget(data, part * size);
+    for (size_t i = at; i < at + part; i++)
+      if (!isfinite(out[i]))
+        return tw_fail(TW_ERR_FORMAT, "%s: tensor %s holds %s at element %zu; the weights are damaged", path, name,
+                       isnan(out[i]) ? "NaN" : "Inf", first * cols + i);
+  }
+  return TW_OK;
+}
+
+tw_status tw_safetensors_read(tw_safetensors *st, const char *name, size_t rows, size_t cols, float *out) {
+  return tw_safetensors_read_rows(st, name, rows, cols, 0, rows, out);
+}
+
+static void digest_shard(const shard *s, tw_digest *out) { tw_digest_of_parts(s->map, s->bytes, forget, out); }
+
 void tw_safetensors_digest(const tw_safetensors *st, tw_digest *out) {
   if (st->shard_count == 1) {
-    tw_digest_of(st->shards[0].map, st->shards[0].bytes, out);
+    digest_shard(&st->shards[0], out);
     return;
   }
   tw_digest total = {{0}}, pair[2];
   for (size_t i = 0; i < st->shard_count; i++) {
     // A running digest of digests: no list to allocate.
     pair[0] = total;
-    tw_digest_of(st->shards[i].map, st->shards[i].bytes, &pair[1]);
+    digest_shard(&st->shards[i], &pair[1]);
     tw_digest_of(pair, sizeof pair, &total);
   }
   *out = total;

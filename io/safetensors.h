@@ -22,15 +22,18 @@ bool tw_safetensors_has(const tw_safetensors *st, const char *name);
 
 // Tensor `name` is there, of exactly shape [rows][cols] (or [cols] when rows is 1) and of a type that is read.
 // TW_ERR_FORMAT names tensor and file. Nothing is allocated or read for it.
-tw_status tw_safetensors_check(const tw_safetensors *st, const char *name, size_t rows, size_t cols);
+tw_status tw_safetensors_check(tw_safetensors *st, const char *name, size_t rows, size_t cols);
 
 // Copy tensor `name`, checked as above, to out, row-major. F32, F16 and BF16 are widened exactly; NaN and Inf are
-// refused by name.
+// refused by name. What was read of the file does not stay in memory.
 tw_status tw_safetensors_read(tw_safetensors *st, const char *name, size_t rows, size_t cols, float *out);
+// The same of `count` rows from `first` on.
+tw_status tw_safetensors_read_rows(tw_safetensors *st, const char *name, size_t rows, size_t cols, size_t first,
+                                   size_t count, float *out);
 
-// Names of the tensors that were not read so far, in order of their names: the first one after place *at (0 to begin
-// with), or NULL.
-const char *tw_safetensors_unread(const tw_safetensors *st, size_t *at);
+// Names of the tensors that were neither checked nor read so far, in order of their names: the first one after place
+// *at (0 to begin with), or NULL.
+const char *tw_safetensors_unasked(const tw_safetensors *st, size_t *at);
 
 // "F32", "BF16", ...; NULL: no such tensor.
 const char *tw_safetensors_type(const tw_safetensors *st, const char *name);

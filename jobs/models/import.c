@@ -1,6 +1,4 @@
 #define _GNU_SOURCE
-#include "jobs/models/import.h"
-
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -10,30 +8,24 @@
 #include "io/json_read.h"
 #include "io/safetensors.h"
 #include "io/tensors.h"
+#include "jobs/models/import_parts.h"
 
 typedef struct {
+  tw_import base;
   tw_safetensors *weights;
   tw_safetensors *dense;  // of a Dense module, or NULL
   const char *prefix;     // the table's, or ""
   const tw_model_config *config;
-  tw_model *model;
-  tw_client *client;
-  float *scratch;  // room for the largest matrix
+  tw_client client;  // all but its tables, until it is handed out
 } import;
 
 // ---- tensors
 
-// While in->model has no tensors everything is only looked up, in the same order: a file that lacks one, or holds one
-// of another shape, is refused before anything is allocated for it. `out` is not touched then.
-static bool looking(const import *in) { return in->model->tensors == NULL; }
-
-static tw_status read_tensor(const import *in, const tw_tensor_entry *e, const char *name, size_t rows, size_t cols,
-                             float *out) {
-  tw_safetensors *from = in->dense && e->part == TW_OF_HEAD ? in->dense : in->weights;
-  return looking(in) ? tw_safetensors_check(from, name, rows, cols) : tw_safetensors_read(from, name, rows, cols, out);
+static tw_safetensors *file_of(const import *in, const tw_tensor_entry *e) {
+  return in->dense && e->part == TW_OF_HEAD ? in->dense : in->weights;
 }
 
-enum { NAME = 160 };
+enum { NAME = 160, PART = 1 << 18 };  // PART: numbers that are read at a time
 
 // A source's name in this folder. Parameters of norms are called weight and bias, in checkpoints of old gamma and beta.
 static void name_of(const import *in, const tw_tensor_entry *e, int source, int layer, char name[NAME]) {
@@ -49,64 +41,74 @@ static void name_of(const import *in, const tw_tensor_entry *e, int source, int 
   if (tw_safetensors_has(in->weights, old)) memcpy(name, old, NAME);
 }
 
-// `stored` [outputs][inputs] becomes columns first .. first + outputs of a matrix [inputs][cols].
-static void transpose(const float *stored, size_t outputs, size_t inputs, size_t first, size_t cols, float *matrix) {
-  for (size_t o = 0; o < outputs; o++)
-    for (size_t i = 0; i < inputs; i++) matrix[i * cols + first + o] = stored[o * inputs + i];
+// `stored`, rows first .. first + count of [outputs][inputs], becomes columns at .. of a matrix [inputs][cols].
+static void transpose(const float *stored, size_t count, size_t inputs, size_t at, size_t cols, float *matrix) {
+  for (size_t i = 0; i < inputs; i++)
+    for (size_t o = 0; o < count; o++) matrix[i * cols + at + o] = stored[o * inputs + i];
 }
 
-// A tensor of the table into out [rows][cols], which its sources share evenly by columns.
+// A stored matrix [outputs][inputs] to columns at .. at + outputs of out [inputs][cols], some rows at a time.
+static tw_status read_matrix(tw_safetensors *from, const char *name, size_t outputs, size_t inputs, size_t at,
+                             size_t cols, float *out) {
+  size_t rows = PART / inputs ? PART / inputs : 1;
+  float *stored;
+  TW_TRY(tw_alloc(rows * inputs * sizeof *stored, (void **)&stored));
+  tw_status status = TW_OK;
+  for (size_t first = 0; first < outputs && status == TW_OK; first += rows) {
+    size_t count = outputs - first < rows ? outputs - first : rows;
+    status = tw_safetensors_read_rows(from, name, outputs, inputs, first, count, stored);
+    if (status == TW_OK) transpose(stored, count, inputs, at + first, cols, out);
+  }
+  tw_free(stored);
+  return status;
+}
+
+// A tensor of the table into out [rows][cols], which its sources share evenly by columns. Without `out` it is only
+// looked up: a file that lacks one, or holds one of another shape, is refused before anything is allocated for it.
 static tw_status read_entry(const import *in, const tw_tensor_entry *e, int layer, float *out) {
   size_t rows = e->rows(in->config), cols = e->cols(in->config), sources = 1;
   while (sources < TW_TENSOR_SOURCES && e->source[sources]) sources++;
   size_t width = cols / sources;
+  tw_safetensors *from = file_of(in, e);
   for (size_t s = 0; s < sources; s++) {
     char name[NAME];
     name_of(in, e, (int)s, layer, name);
-    if (e->kind == TW_MATRIX) {
-      TW_TRY(read_tensor(in, e, name, width, rows, in->scratch));
-      if (!looking(in)) transpose(in->scratch, width, rows, s * width, cols, out);
-    } else {
-      TW_TRY(read_tensor(in, e, name, rows, width, looking(in) ? NULL : out + s * width));
-    }
+    bool matrix = e->kind == TW_MATRIX;
+    if (!out)
+      TW_TRY(tw_safetensors_check(from, name, matrix ? width : rows, matrix ? rows : width));
+    else if (matrix)
+      TW_TRY(read_matrix(from, name, width, rows, s * width, cols, out));
+    else
+      TW_TRY(tw_safetensors_read(from, name, rows, width, out + s * width));
   }
   return TW_OK;
 }
 
-static tw_status read_weights(const import *in) {
+// Tensor `number` of the model.
+static tw_status read_number(const import *in, int number, float *out) {
+  int layer;
+  const tw_tensor_entry *e = tw_tensor_entry_of(tw_tensor_table_of(in->config), in->config->layers, number, &layer);
+  tw_status status = read_entry(in, e, layer, out);
+  if (status != TW_OK && e->part == TW_OF_HEAD && !in->dense)
+    return tw_fail_in(status,
+                      "the head that config.json's architectures name (`twain import --encoder-only` leaves it out)");
+  return status;
+}
+
+// The client's tables; without a client they are only looked up.
+static tw_status read_tables(const import *in, tw_client *client) {
   const tw_tensor_table *table = tw_tensor_table_of(in->config);
-  for (int i = 0; i < tw_model_tensor_count(in->config); i++) {
-    int layer;
-    const tw_tensor_entry *e = tw_tensor_entry_of(table, in->config->layers, i, &layer);
-    tw_status status = read_entry(in, e, layer, looking(in) ? NULL : in->model->tensors[i].values);
-    if (status != TW_OK && e->part == TW_OF_HEAD && !in->dense)
-      return tw_fail_in(status,
-                        "the head that config.json's architectures name (`twain import --encoder-only` leaves it out)");
-    TW_TRY(status);
-  }
   for (int i = 0; i < table->embeddings; i++) {
     const tw_tensor_entry *e = &table->embedding[i];
     if (e->rows(in->config) == 0) continue;
-    TW_TRY(read_entry(in, e, -1, looking(in) ? NULL : tw_client_table(in->client, e->name)));
+    TW_TRY(read_entry(in, e, -1, client ? tw_client_table(client, e->name) : NULL));
   }
   return TW_OK;
 }
 
-static void take_larger(const tw_model_config *config, const tw_tensor_entry *e, int count, size_t *largest) {
-  for (int i = 0; i < count; i++) {
-    size_t n = e[i].rows(config) * e[i].cols(config);
-    if (e[i].kind == TW_MATRIX && n > *largest) *largest = n;
-  }
-}
-
-// Elements of the largest matrix that is transposed.
-static size_t largest_matrix(const tw_model_config *config) {
-  const tw_tensor_table *table = tw_tensor_table_of(config);
-  size_t largest = 0;
-  take_larger(config, table->layer, table->in_layer, &largest);
-  take_larger(config, table->top, table->on_top, &largest);
-  take_larger(config, table->embedding, table->embeddings, &largest);
-  return largest;
+static tw_status look(const import *in) {
+  for (int i = 0; i < tw_model_tensor_count(in->config); i++) TW_TRY(read_number(in, i, NULL));
+  return read_tables(in, NULL);
 }
 
 // ---- what the file has beside it
@@ -145,7 +147,7 @@ static tw_status name_unread(const import *in, tw_notes *notes) {
   int counts[MOST] = {0}, known = 0, more = 0;
   const char *name;
   size_t at = 0;
-  while ((name = tw_safetensors_unread(in->weights, &at))) {
+  while ((name = tw_safetensors_unasked(in->weights, &at))) {
     if (is_buffer(name)) continue;
     kind_of(in, name, kind, sizeof kind);
     int i = 0;
@@ -192,34 +194,34 @@ static tw_status compare_config(const import *in, const tw_hf_config *config, tw
 // ---- all of it
 
 // Of all files that tensors come from.
-static void digest_source(const import *in) {
+static void digest_source(const import *in, tw_digest *out) {
   tw_digest both[2];
-  tw_safetensors_digest(in->weights, &in->model->source);
+  tw_safetensors_digest(in->weights, out);
   if (!in->dense) return;
-  both[0] = in->model->source;
+  both[0] = *out;
   tw_safetensors_digest(in->dense, &both[1]);
-  tw_digest_of(both, sizeof both, &in->model->source);
+  tw_digest_of(both, sizeof both, out);
 }
 
-static tw_status import_all(import *in, const tw_hf_config *config, tw_notes *notes) {
-  const tw_model_config *c = in->config;
-  TW_TRY(read_weights(in));  // looks
-  TW_TRY(compare_config(in, config, notes));
-  TW_TRY(tw_model_allocate(c, in->model));
-  TW_TRY(tw_client_allocate(c, in->client));
-  TW_TRY(tw_alloc(largest_matrix(c) * sizeof(float), (void **)&in->scratch));
-  digest_source(in);
-  TW_TRY(read_weights(in));
-  TW_TRY(name_unread(in, notes));
-  return tw_text_rules_read(config->encoder, &config->json, c->vocab, config->sentence_lower_case, &in->client->rules,
-                            &in->client->vocabulary, notes);
+static tw_status give_tensor(void *state, int number, const float **values) {
+  import *in = state;
+  *values = in->base.values;
+  return read_number(in, number, in->base.values);
 }
 
-static void discard(tw_model *model, tw_client *client) {
-  tw_model_free(model);
-  tw_client_free(client);
-  memset(model, 0, sizeof *model);
-  memset(client, 0, sizeof *client);
+static tw_status give_client(tw_import *base, tw_client *client) {
+  import *in = (import *)base;
+  *client = in->client;
+  in->client = (tw_client){.max_seq_length = 0};
+  TW_TRY(tw_client_allocate(in->config, client));
+  return read_tables(in, client);
+}
+
+static void close_folder(tw_import *base) {
+  import *in = (import *)base;
+  tw_client_free(&in->client);
+  tw_safetensors_close(in->dense);
+  tw_safetensors_close(in->weights);
 }
 
 // Whether names begin with the architecture's prefix: its first embedding says.
@@ -230,37 +232,105 @@ static const char *prefix_of(const tw_model_config *config, const tw_safetensors
   return tw_safetensors_has(weights, name) ? table->prefix : "";
 }
 
-static tw_status import_folder(tw_hf_config *config, tw_model *model, tw_client *client, tw_notes *notes) {
-  tw_safetensors *weights, *dense = NULL;
-  TW_TRY(tw_safetensors_open(config->encoder, &weights));
-  if (config->dense) {
-    tw_status opened = tw_safetensors_open(config->dense, &dense);
-    if (opened != TW_OK) tw_safetensors_close(weights);
-    TW_TRY(opened);
-  }
-  client->max_seq_length = config->max_seq_length;
-  client->default_prompt = config->default_prompt;
+static tw_status open_folder(import *in, tw_hf_config *config, tw_notes *notes) {
+  in->base.model.config = config->model;
+  in->config = &in->base.model.config;
+  TW_TRY(tw_safetensors_open(config->encoder, &in->weights));
+  if (config->dense) TW_TRY(tw_safetensors_open(config->dense, &in->dense));
+  in->client.config = config->model;
+  in->client.max_seq_length = config->max_seq_length;
+  in->client.default_prompt = config->default_prompt;
   config->default_prompt = NULL;
-  client->labels = config->labels;
+  in->client.labels = config->labels;
   config->labels = (tw_labels){.count = 0};
-  const char *prefix = prefix_of(&config->model, weights);
-import in = {.weights = weights, .dense = dense, .prefix = prefix, .config = & config->model, .model = model, .client = client };
-  tw_status status = import_all(&in, config, notes);
-  tw_free(in.scratch);
-  tw_safetensors_close(dense);
-  tw_safetensors_close(weights);
+  in->prefix = prefix_of(in->config, in->weights);
+  TW_TRY(look(in));
+  TW_TRY(compare_config(in, config, notes));
+  TW_TRY(name_unread(in, notes));
+  digest_source(in, &in->base.model.source);
+  return tw_text_rules_read(config->encoder, &config->json, in->config->vocab, config->sentence_lower_case,
+                            &in->client.rules, &in->client.vocabulary, notes);
+}
+
+tw_status tw_import_open_folder(const char *folder, bool encoder_only, tw_notes *notes, tw_import **out) {
+  import *in;
+  tw_hf_config config;
+  *out = NULL;
+  TW_TRY(tw_alloc(sizeof *in, (void **)&in));
+  in->base = (tw_import){.model = {.read = give_tensor, .state = in}, .client = give_client, .close = close_folder};
+  tw_status status = tw_hf_config_read(folder, encoder_only, &config, notes);
+  if (status == TW_OK) status = open_folder(in, &config, notes);
+  tw_hf_config_free(&config);
+  return tw_import_opened(&in->base, status, out);
+}
+
+// ---- any import
+
+// Room for the largest tensor of the model.
+static tw_status allocate(tw_import *in) {
+  size_t largest = 0;
+  for (int i = 0; i < tw_model_tensor_count(&in->model.config); i++) {
+    char name[TW_TENSOR_NAME];
+    size_t rows, cols;
+    tw_model_tensor_shape(&in->model.config, i, name, &rows, &cols);
+    if (rows * cols > largest) largest = rows * cols;
+  }
+  return tw_alloc(largest * sizeof *in->values, (void **)&in->values);
+}
+
+tw_status tw_import_opened(tw_import *in, tw_status status, tw_import **out) {
+  if (status == TW_OK) status = allocate(in);
+  if (status == TW_OK)
+    *out = in;
+  else
+    tw_import_close(in);
+  return status;
+}
+
+const tw_model_stream *tw_import_model(const tw_import *in) { return &in->model; }
+
+tw_status tw_import_client(tw_import *in, tw_client *client) {
+  tw_free(in->values);  // the model's turn is over
+  in->values = NULL;
+  memset(client, 0, sizeof *client);
+  tw_status status = in->client(in, client);
+  if (status != TW_OK) tw_client_free(client);
+  return status;
+}
+
+void tw_import_close(tw_import *in) {
+  if (!in) return;
+  in->close(in);
+  tw_free(in->values);
+  tw_free(in);
+}
+
+// The whole of it into memory.
+static tw_status import_all(tw_import *in, tw_model *model, tw_client *client) {
+  TW_TRY(tw_model_of_stream(&in->model, model));
+  tw_status status = tw_import_client(in, client);
+  if (status != TW_OK) tw_model_free(model);
+  return status;
+}
+
+tw_status tw_import_synthetic(const char *shape, tw_model *model, tw_client *client) {
+  tw_import *in;
+  memset(model, 0, sizeof *model);
+  memset(client, 0, sizeof *client);
+  TW_TRY(tw_import_open_shape(shape, &in));
+  tw_status status = import_all(in, model, client);
+  tw_import_close(in);
   return status;
 }
 
 tw_status tw_import_folder_noting(const char *folder, bool encoder_only, tw_model *model, tw_client *client,
                                   tw_notes *notes) {
-  tw_hf_config config;
+  tw_import *in;
   memset(model, 0, sizeof *model);
   memset(client, 0, sizeof *client);
-  tw_status status = tw_hf_config_read(folder, encoder_only, &config, notes);
-  if (status == TW_OK) status = import_folder(&config, model, client, notes);
-  tw_hf_config_free(&config);
-  if (status != TW_OK) discard(model, client);
+  TW_TRY(tw_import_open_folder(folder, encoder_only, notes, &in));
+  tw_status status = import_all(in, model, client);
+  tw_import_close(in);
   return status;
 }
 

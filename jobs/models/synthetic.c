@@ -6,7 +6,7 @@
 #include "base/memory.h"
 #include "io/hf_config.h"
 #include "io/tensors.h"
-#include "jobs/models/import.h"
+#include "jobs/models/import_parts.h"
 #include "kernels/prg.h"
 
 static const struct {
@@ -68,16 +68,24 @@ static void sharpen(tw_model_tensor *qkv) {
     for (size_t c = 0; c < qkv->cols / 3 * 2; c++) qkv->values[r * qkv->cols + c] *= 1.6f;
 }
 
-static void fill_model(const tw_seed *seed, tw_model *model) {
-  double deviation = 0.04 * sqrt(768.0 / model->config.hidden);
-  for (int i = 0; i < model->count; i++) {
-    tw_model_tensor *t = &model->tensors[i];
-    const tw_tensor_entry *entry = tw_model_tensor_entry(&model->config, i);
-    bool norm = entry->kind == TW_GAMMA || entry->kind == TW_BETA;
-    double spread = entry->kind == TW_MATRIX ? deviation : norm ? 0.1 : 0.05;
-    fill(seed, (uint32_t)i, entry->kind == TW_GAMMA ? 0.8 : 0, spread, t->rows * t->cols, t->values);
-    if (entry->kind == TW_MATRIX && entry->query) sharpen(t);
-  }
+typedef struct {
+  tw_import base;
+  tw_seed layers, embeddings;
+} import;
+
+static tw_status give_tensor(void *state, int number, const float **values) {
+  const import *in = state;
+  const tw_model_config *config = &in->base.model.config;
+  double deviation = 0.04 * sqrt(768.0 / config->hidden);
+  tw_model_tensor t = {.values = in->base.values};
+  const tw_tensor_entry *entry = tw_model_tensor_entry(config, number);
+  tw_model_tensor_shape(config, number, t.name, &t.rows, &t.cols);
+  bool norm = entry->kind == TW_GAMMA || entry->kind == TW_BETA;
+  double spread = entry->kind == TW_MATRIX ? deviation : norm ? 0.1 : 0.05;
+  fill(&in->layers, (uint32_t)number, entry->kind == TW_GAMMA ? 0.8 : 0, spread, t.rows * t.cols, t.values);
+  if (entry->kind == TW_MATRIX && entry->query) sharpen(&t);
+  *values = t.values;
+  return TW_OK;
 }
 
 static tw_status make_client(const tw_seed *seed, const tw_model_config *config, tw_client *client) {
@@ -92,27 +100,20 @@ static tw_status make_client(const tw_seed *seed, const tw_model_config *config,
   return TW_OK;
 }
 
-tw_status tw_import_synthetic(const char *shape, tw_model *model, tw_client *client) {
-  memset(model, 0, sizeof *model);
-  memset(client, 0, sizeof *client);
-  tw_model_config config;
-  TW_TRY(tw_shape_config(shape, &config));
-  tw_seed layers, embeddings;
-  tw_seed_test(&layers, 0, "synthetic layers", 0);
-  tw_seed_test(&embeddings, 0, "synthetic embeddings", 0);
-  tw_digest_of(&layers, sizeof layers, &model->source);
-  tw_digest source = model->source;
-  tw_status status = tw_model_allocate(&config, model);
-  if (status == TW_OK) {
-    model->source = source;
-    fill_model(&layers, model);
-    status = make_client(&embeddings, &config, client);
-    if (status == TW_OK) status = tw_text_rules_default(&client->rules);
-  }
-  if (status == TW_OK) return TW_OK;
-  tw_model_free(model);
-  tw_client_free(client);
-  memset(model, 0, sizeof *model);
-  memset(client, 0, sizeof *client);
-  return status;
+static tw_status give_client(tw_import *base, tw_client *client) {
+  TW_TRY(make_client(&((const import *)base)->embeddings, &base->model.config, client));
+  return tw_text_rules_default(&client->rules);
+}
+
+static void close_shape(tw_import *base) { (void)base; }
+
+tw_status tw_import_open_shape(const char *shape, tw_import **out) {
+  import *in;
+  *out = NULL;
+  TW_TRY(tw_alloc(sizeof *in, (void **)&in));
+  in->base = (tw_import){.model = {.read = give_tensor, .state = in}, .client = give_client, .close = close_shape};
+  tw_seed_test(&in->layers, 0, "synthetic layers", 0);
+  tw_seed_test(&in->embeddings, 0, "synthetic embeddings", 0);
+  tw_digest_of(&in->layers, sizeof in->layers, &in->base.model.source);
+  return tw_import_opened(&in->base, tw_shape_config(shape, &in->base.model.config), out);
 }

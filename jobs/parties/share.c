@@ -14,22 +14,30 @@ void tw_fixed_free(uint64_t **tensors, int count) {
   tw_free(tensors);
 }
 
-static tw_status fix_tensor(const tw_model *model, int index, uint64_t *out) {
-  const tw_model_tensor *t = &model->tensors[index];
-  const tw_tensor_entry *entry = tw_model_tensor_entry(&model->config, index);
-  int scale = entry->scale;
-  size_t folded;
-  double fold = tw_tensor_fold(&model->config, entry, &folded);
-  for (size_t i = 0; i < t->rows; i++)
-    for (size_t j = 0; j < t->cols; j++) {
-      double v = rint(ldexp((double)t->values[i * t->cols + j] * (j < folded ? fold : 1), scale));
-      // products of weights and activations stay exact far above any real weight
-      if (!(fabs(v) < 0x1p40))
-        return tw_fail(TW_ERR_RANGE, "tensor %s: element [%zu][%zu] = %g cannot be shared at scale %d", t->name, i, j,
-                       (double)t->values[i * t->cols + j], scale);
-      out[i * t->cols + j] = (uint64_t)(int64_t)v;
-    }
+tw_status tw_fix_values(const tw_model_config *config, int number, size_t first, size_t n, const float *values,
+                        uint64_t *out) {
+  char name[TW_TENSOR_NAME];
+  size_t rows, cols, folded;
+  const tw_tensor_entry *entry = tw_model_tensor_entry(config, number);
+  tw_model_tensor_shape(config, number, name, &rows, &cols);
+  double fold = tw_tensor_fold(config, entry, &folded);
+  for (size_t i = 0; i < n; i++) {
+    size_t col = (first + i) % cols;
+    double v = rint(ldexp((double)values[i] * (col < folded ? fold : 1), entry->scale));
+    // products of weights and activations stay exact far above any real weight
+    if (!(fabs(v) < 0x1p40))
+      return tw_fail(TW_ERR_RANGE, "tensor %s: element [%zu][%zu] = %g cannot be shared at scale %d", name,
+                     (first + i) / cols, col, (double)values[i], entry->scale);
+    out[i] = (uint64_t)(int64_t)v;
+  }
   return TW_OK;
+}
+
+void tw_mask_values(const tw_seed seeds[2], int number, size_t first, size_t n, uint64_t *mask, uint64_t *values) {
+  for (int party = 0; party < 2; party++) {
+    tw_prg_ring(&seeds[party], (uint32_t)number, 0, 64, first, n, mask);
+    for (size_t j = 0; j < n; j++) values[j] += mask[j];
+  }
 }
 
 tw_status tw_fixed_tensors(const tw_model *model, uint64_t ***out) {
@@ -38,9 +46,10 @@ tw_status tw_fixed_tensors(const tw_model *model, uint64_t ***out) {
   uint64_t **tensors = memory;
   tw_status status = TW_OK;
   for (int i = 0; i < model->count && status == TW_OK; i++) {
-    status = tw_alloc(8 * model->tensors[i].rows * model->tensors[i].cols, &memory);
+    const tw_model_tensor *t = &model->tensors[i];
+    status = tw_alloc(8 * t->rows * t->cols, &memory);
     tensors[i] = memory;
-    if (status == TW_OK) status = fix_tensor(model, i, tensors[i]);
+    if (status == TW_OK) status = tw_fix_values(&model->config, i, 0, t->rows * t->cols, t->values, tensors[i]);
   }
   if (status != TW_OK) {
     tw_fixed_free(tensors, model->count);
@@ -56,12 +65,8 @@ static tw_status mask_tensors(const tw_model *model, const tw_seed seeds[2], uin
     size_t n = model->tensors[i].rows * model->tensors[i].cols;
     void *memory;
     TW_TRY(tw_secret_alloc(8 * n, &memory));
-    uint64_t *mask = memory;
-    for (int party = 0; party < 2; party++) {
-      tw_prg_ring(&seeds[party], (uint32_t)i, 0, 64, 0, n, mask);
-      for (size_t j = 0; j < n; j++) tensors[i][j] += mask[j];
-    }
-    tw_secret_free(mask, 8 * n);
+    tw_mask_values(seeds, i, 0, n, memory, tensors[i]);
+    tw_secret_free(memory, 8 * n);
   }
   return TW_OK;
 }
@@ -85,7 +90,7 @@ static tw_status describe_share(const tw_model *model, tw_model_share *share) {
   return TW_OK;
 }
 
-static void bounds_of_norms(const tw_model *model, double *weight, double *bias) {
+void tw_bounds_of_norms(const tw_model *model, double *weight, double *bias) {
   *weight = *bias = 1;
   for (int layer = 0; layer < model->config.layers; layer++) {
     tw_bounds b = tw_bounds_of_layer(model, layer);
@@ -104,7 +109,7 @@ tw_status tw_share_model_with(const tw_model *model, const tw_seed seeds[2], tw_
   memset(dealer, 0, sizeof *dealer);
   dealer->config = model->config;
   tw_id_random(&dealer->model_id);
-  bounds_of_norms(model, &dealer->norm_weight, &dealer->norm_bias);
+  tw_bounds_of_norms(model, &dealer->norm_weight, &dealer->norm_bias);
   tw_status status = tw_fixed_tensors(model, &tensors);
   if (status == TW_OK) status = tw_seed_alloc(2 * 32, (void **)&dealer->mask_seed);
   for (int party = 0; party < 2 && status == TW_OK; party++) {
@@ -127,15 +132,5 @@ tw_status tw_share_model_with(const tw_model *model, const tw_seed seeds[2], tw_
     tw_model_share_free(&out[1]);
     tw_model_dealer_free(dealer);
   }
-  return status;
-}
-
-tw_status tw_share_model(const tw_model *model, tw_model_share out[2], tw_model_dealer *dealer) {
-  tw_seed *seeds;
-  TW_TRY(tw_seed_alloc(2 * sizeof *seeds, (void **)&seeds));
-  for (int party = 0; party < 2; party++) tw_seed_random(&seeds[party]);
-  tw_status status = tw_share_model_with(model, seeds, out, dealer);
-  tw_seed_free(seeds, 2 * sizeof *seeds);
-  tw_wipe_stack();
   return status;
 }

@@ -92,6 +92,6 @@ done
 [ -e n.result.p1.h5.partial ] || { cat said >&2; fail "no place was taken before the run"; }
 kill -TERM $launcher
 wait $launcher && fail "a run that was told to end succeeded"
-for ((i = 0; i < 200; i++)); do compgen -G 'n.*.partial' >/dev/null || break; sleep 0.02; done
+for ((i = 0; i < 1500; i++)); do compgen -G 'n.*.partial' >/dev/null || break; sleep 0.02; done
 no_leftovers
 expect 0 written "$TWAIN" reveal n --force # the earlier result, of this input, is still there

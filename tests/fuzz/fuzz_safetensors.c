@@ -53,7 +53,7 @@ static void read_all(tw_safetensors *st) {
     fuzz_must(fits || !read, "what does not fit is not read");
   }
   size_t at = 0;
-  while (tw_safetensors_unread(st, &at)) continue;
+  while (tw_safetensors_unasked(st, &at)) continue;
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes) {

@@ -1,0 +1,134 @@
+#include "jobs/parties/share_model.h"
+
+#include <string.h>
+
+#include "base/memory.h"
+#include "io/model_file.h"
+#include "io/model_id.h"
+#include "io/new_files.h"
+#include "io/tensors.h"
+#include "jobs/parties/share.h"
+
+enum { PART = 1 << 17 };  // elements at a time
+
+typedef struct {
+  tw_model_file *model;
+  tw_model_dealer dealer;
+  tw_seed *seeds;  // [2]
+  tw_model_share_file *share[2];
+  float *values;
+  uint64_t *masked, *mask;
+} sharing;
+
+static tw_status read_tensor(tw_model_file *file, int number, tw_model_tensor *t) {
+  TW_TRY(tw_alloc(t->rows * t->cols * sizeof *t->values, (void **)&t->values));
+  TW_TRY(tw_model_file_begin(file, number));
+  return tw_model_file_next(file, t->rows * t->cols, t->values);
+}
+
+// The file's head states what holds gamma and beta of all norms: these vectors are read before all else.
+static tw_status look_at_norms(sharing *s) {
+  const tw_model_config *config = tw_model_file_config(s->model);
+  int count = tw_model_tensor_count(config);
+  tw_model norms = {.config = *config, .count = count};
+  tw_status status = tw_alloc((size_t)count * sizeof *norms.tensors, (void **)&norms.tensors);
+  for (int i = 0; i < count && status == TW_OK; i++) {
+    tw_model_tensor *t = &norms.tensors[i];
+    tw_tensor_kind kind = tw_model_tensor_entry(config, i)->kind;
+    tw_model_tensor_shape(config, i, t->name, &t->rows, &t->cols);
+    if (kind == TW_GAMMA || kind == TW_BETA) status = read_tensor(s->model, i, t);
+  }
+  if (status == TW_OK) tw_bounds_of_norms(&norms, &s->dealer.norm_weight, &s->dealer.norm_bias);
+  tw_model_free(&norms);
+  return status;
+}
+
+static tw_status allocate(sharing *s) {
+  TW_TRY(tw_seed_alloc(2 * sizeof *s->seeds, (void **)&s->seeds));
+  TW_TRY(tw_seed_alloc(2 * 32, (void **)&s->dealer.mask_seed));
+  TW_TRY(tw_alloc(PART * sizeof *s->values, (void **)&s->values));
+  TW_TRY(tw_secret_alloc(PART * sizeof *s->masked, (void **)&s->masked));
+  TW_TRY(tw_secret_alloc(PART * sizeof *s->mask, (void **)&s->mask));
+  for (int party = 0; party < 2; party++) {
+    tw_seed_random(&s->seeds[party]);
+    memcpy(s->dealer.mask_seed[party], s->seeds[party].key, 32);
+  }
+  return TW_OK;
+}
+
+static tw_status begin_shares(sharing *s, const tw_new_files *files) {
+  for (int party = 0; party < 2; party++) {
+    tw_model_share head = {.config = s->dealer.config,
+                           .model_id = s->dealer.model_id,
+                           .party = party,
+                           .norm_weight = s->dealer.norm_weight,
+                           .norm_bias = s->dealer.norm_bias,
+                           .mask_seed = s->dealer.mask_seed[party]};
+    TW_TRY(tw_model_share_begin(files->path[party].text, &head, &s->share[party]));
+  }
+  return TW_OK;
+}
+
+static tw_status share_tensor(sharing *s, int number) {
+  char name[TW_TENSOR_NAME];
+  size_t rows, cols;
+  tw_model_tensor_shape(&s->dealer.config, number, name, &rows, &cols);
+  TW_TRY(tw_model_file_begin(s->model, number));
+  for (size_t at = 0, part; at < rows * cols; at += part) {
+    part = rows * cols - at < PART ? rows * cols - at : PART;
+    TW_TRY(tw_model_file_next(s->model, part, s->values));
+    TW_TRY(tw_fix_values(&s->dealer.config, number, at, part, s->values, s->masked));
+    tw_mask_values(s->seeds, number, at, part, s->mask, s->masked);
+    for (int party = 0; party < 2; party++) TW_TRY(tw_model_share_add(s->share[party], number, s->masked, part));
+  }
+  return TW_OK;
+}
+
+static tw_status write_shares(sharing *s, tw_new_files *files) {
+  tw_status status = begin_shares(s, files);
+  for (int i = 0; i < tw_model_tensor_count(&s->dealer.config) && status == TW_OK; i++) status = share_tensor(s, i);
+  for (int party = 0; party < 2; party++) {
+    status = tw_model_share_end(s->share[party], status);
+    files->written[party] = status == TW_OK;
+  }
+  return status;
+}
+
+static tw_status write_files(sharing *s, tw_new_files *secret, tw_new_files *public) {
+  TW_TRY(tw_new_files_begin(secret));
+  TW_TRY(tw_new_files_begin(public));
+  TW_TRY(write_shares(s, secret));
+  TW_TRY(tw_model_dealer_write(secret->path[2].text, &s->dealer));
+  secret->written[2] = true;
+  return tw_model_id_write(public->path[0].text, &s->dealer.model_id, &s->dealer.config);
+}
+
+static tw_status share(sharing *s, const char *name, tw_new_files *secret, tw_new_files *public) {
+  TW_TRY(tw_model_file_open(tw_path_of(name, "model.h5").text, &s->model));
+  s->dealer.config = *tw_model_file_config(s->model);
+  tw_id_random(&s->dealer.model_id);
+  TW_TRY(look_at_norms(s));
+  TW_TRY(allocate(s));
+  tw_status status = write_files(s, secret, public);
+  tw_new_files_end(secret, status);
+  return tw_new_files_end(public, status);
+}
+
+tw_status tw_share_model_files(const char *name, bool force, tw_id *model_id) {
+  static const char *const suffixes[] = {"model.p0.h5", "model.p1.h5", "model.dealer.h5"}, *const id_suffix[] = {
+                                                                                               "model.json"};
+  tw_new_files secret, public;
+  sharing s = {.model = NULL};
+  TW_TRY(tw_new_files_check(&secret, name, suffixes, 3, force));
+  TW_TRY(tw_new_files_check(&public, name, id_suffix, 1, force));
+  tw_status status = share(&s, name, &secret, &public);
+  *model_id = s.dealer.model_id;
+  tw_model_file_close(s.model);
+  tw_model_dealer_free(&s.dealer);
+  tw_seed_free(s.seeds, 2 * sizeof *s.seeds);
+  tw_free(s.values);
+  tw_secret_free(s.masked, PART * sizeof *s.masked);
+  tw_secret_free(s.mask, PART * sizeof *s.mask);
+  tw_wipe_stack();
+  return status;
+}

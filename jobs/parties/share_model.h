@@ -1,0 +1,12 @@
+// The owner's split of a model, from file to files.
+#ifndef TW_SHARE_MODEL_H
+#define TW_SHARE_MODEL_H
+
+#include "io/model.h"
+
+// NAME.model.h5 into NAME.model.p0.h5, NAME.model.p1.h5, NAME.model.dealer.h5 and NAME.model.json, all or none, with
+// fresh OS-random mask seeds. A stream: a part of one tensor is in memory at a time. force: files that are there are
+// replaced, else they are TW_ERR_IO.
+tw_status tw_share_model_files(const char *name, bool force, tw_id *model_id);
+
+#endif

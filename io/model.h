@@ -13,7 +13,7 @@
 enum {
   TW_SCALE = 12,       // activations, weights, gamma, beta: integers stand for multiples of 2^-12
   TW_BIAS_SCALE = 24,  // biases, which are added to products of two such numbers
-  TW_MOST_TOKENS = 512
+  TW_MOST_TOKENS = 2048
 };
 
 // What comes out for a sequence: all its rows, the mean over its live ones, or the first; or what the model's head

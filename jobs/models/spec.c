@@ -116,6 +116,16 @@ static int with_sides(tw_builder *b, int x, int p, const tw_spec *spec, tw_compa
   return c_left != 0 ? tw_add_constant(b, y, c_left) : y;
 }
 
+// P inside the window, elsewhere the value of the spec beyond, whose window holds every argument that occurs.
+static int with_beyond(tw_builder *b, int x, int p, const tw_spec *spec, tw_compared compared, int64_t lo) {
+  int far = tw_apply_spec(b, x, spec->beyond, 0), inside = tw_in_window(b, compared, lo, spec->low_bits + spec->width);
+  int near_ring = tw_look(b, p).ring, far_ring = tw_look(b, far).ring,
+      ring = near_ring < far_ring ? near_ring : far_ring;
+  int difference = tw_combine(b, 1, tw_reduce(b, p, ring), -1, tw_reduce(b, far, ring), false);
+  int y = tw_select(b, tw_open(b, inside), 0, 1, difference, ring);
+  return tw_open(b, tw_combine(b, 1, y, 1, tw_as_share(b, tw_reduce(b, far, ring)), false));
+}
+
 // [x >= 0] x.
 static int positive_part(tw_builder *b, int x, int out_ring) {
   int64_t zero = 0;
@@ -129,6 +139,10 @@ int tw_apply_spec(tw_builder *b, int x, const tw_spec *spec, int out_ring) {
                          spec->argument_scale);
   if (spec->region == TW_POSITIVE_PART) return positive_part(b, x, out_ring);
   int64_t lo = llrint(ldexp(spec->lo, spec->argument_scale));
+  if (spec->beyond) {  // bits above all windows are compared for nothing
+    int enough = spec->beyond->low_bits + spec->beyond->width + 2;
+    if (t.ring > enough) x = tw_reduce(b, x, enough);
+  }
   static const tw_asked asked[] = {
       [TW_EVERYWHERE] = TW_ASK_NOTHING, [TW_ZERO_OUTSIDE] = TW_ASK_IN_WINDOW, [TW_SIDES] = TW_ASK_AT_LEAST};
   tw_pieces pieces = {spec->name, spec->low_bits, spec->width, asked[spec->region]};
@@ -136,6 +150,7 @@ int tw_apply_spec(tw_builder *b, int x, const tw_spec *spec, int out_ring) {
   int p = piece_value(b, x, spec, compared, (uint64_t)lo);
   if (spec->region == TW_EVERYWHERE) return p;
   if (spec->region == TW_SIDES) return with_sides(b, x, p, spec, compared, lo, out_ring);
+  if (spec->beyond) return with_beyond(b, x, p, spec, compared, lo);
   int inside = tw_open(b, tw_in_window(b, compared, lo, spec->low_bits + spec->width));
   return tw_select(b, inside, 0, 1, p, out_ring);
 }

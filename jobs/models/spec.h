@@ -18,7 +18,7 @@ typedef struct {
   int slope;
 } tw_side;  // constant + slope x, slope -1, 0 or 1
 
-typedef struct {
+typedef struct tw_spec {
   const char *name;
   double (*f)(double);
   tw_region region;
@@ -30,6 +30,7 @@ typedef struct {
   int ring;         // ring of A + B x
   int argument_scale, out_scale;
   tw_side left, right;
+  const struct tw_spec *beyond;  // TW_ZERO_OUTSIDE: its value, at the same scale, in the place of 0; or NULL
 } tw_spec;
 
 // Those of io/activations.h, which are right on the whole ring; and what softmax and the norms need.
@@ -37,7 +38,8 @@ typedef struct {
 TW_ACTIVATIONS(TW_DECLARE_SPEC)
 #undef TW_DECLARE_SPEC
 extern const tw_spec tw_spec_exp, tw_spec_rsqrt;
-// 1 / max(x, 1/4) for row sums up to `largest`.
+// 1 / max(x, 1/4) for row sums up to `largest`, at most TW_MOST_TOKENS. Those of more than 512 tokens have two tables,
+// a fine one for small sums and one beyond.
 tw_spec tw_spec_reciprocal(double largest);
 const tw_spec *tw_spec_by_name(const char *name);  // NULL when unknown
 bool tw_spec_has_tables(const tw_spec *spec);
@@ -47,8 +49,8 @@ bool tw_spec_has_tables(const tw_spec *spec);
 tw_status tw_spec_fit(const tw_spec *spec, tw_table out[2]);
 void tw_tables_free(tw_table *tables, int count);
 
-// f(x): WIRE at out_scale for TW_EVERYWHERE, else SHARE mod 2^out_ring at out_scale. The program's tables must hold the
-// spec's, if it has any, named NAME.A and NAME.B.
+// f(x): WIRE at out_scale for TW_EVERYWHERE and where a spec stands beyond (out_ring is not looked at), else SHARE mod
+// 2^out_ring at out_scale. The program's tables must hold the spec's, if it has any, named NAME.A and NAME.B.
 int tw_apply_spec(tw_builder *b, int x, const tw_spec *spec, int out_ring);
 
 #endif

@@ -147,6 +147,19 @@ const tw_spec tw_spec_rsqrt = {.name = "rsqrt",
                                .argument_scale = 20,
                                .out_scale = 13};
 
+// From 128 on a sixteenth is finer than needed: pieces of 4.
+static const tw_spec reciprocal_far = {.name = "reciprocal_far",
+                                       .f = reciprocal,
+                                       .region = TW_EVERYWHERE,
+                                       .lo = 0,
+                                       .width = 10,
+                                       .low_bits = 14,
+                                       .sub_bits = 3,
+                                       .slope_scale = 24,
+                                       .ring = 64,
+                                       .argument_scale = TW_SCALE,
+                                       .out_scale = 22};
+
 tw_spec tw_spec_reciprocal(double largest) {
   tw_spec spec = {.name = "reciprocal",
                   .f = reciprocal,
@@ -159,6 +172,13 @@ tw_spec tw_spec_reciprocal(double largest) {
                   .ring = 64,
                   .argument_scale = TW_SCALE,
                   .out_scale = 18};
+  if (largest > 512) {
+    spec.region = TW_ZERO_OUTSIDE;
+    spec.beyond = &reciprocal_far;
+    spec.slope_scale += reciprocal_far.out_scale - spec.out_scale;
+    spec.out_scale = reciprocal_far.out_scale;
+    return spec;
+  }
   // small results need finer units: 0.1 percent of 1/largest
   while (spec.width < TW_DIGIT_MAX_BITS && ldexp(1, spec.width + spec.low_bits - spec.argument_scale) < largest) {
     spec.width++;

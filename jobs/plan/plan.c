@@ -39,6 +39,7 @@ int tw_plan_specs(const tw_plan *plan, const tw_spec *specs[TW_PLAN_SPECS]) {
   if (tw_spec_has_tables(activation)) specs[count++] = activation;
   specs[count++] = &tw_spec_exp;
   specs[count++] = &plan->shape.reciprocal;
+  if (plan->shape.reciprocal.beyond) specs[count++] = plan->shape.reciprocal.beyond;
   specs[count++] = &tw_spec_rsqrt;
   if (head && head != activation && tw_spec_has_tables(head)) specs[count++] = head;
   return count;

@@ -7,7 +7,7 @@
 
 // The specs whose tables a plan holds, in this order, two tables each; returns how many. A spec of two lines alone has
 // none.
-enum { TW_PLAN_SPECS = 5 };
+enum { TW_PLAN_SPECS = 6 };
 int tw_plan_specs(const tw_plan *plan, const tw_spec *specs[TW_PLAN_SPECS]);
 
 // Everything but bounds, rings and tables, checked; arrays allocated.

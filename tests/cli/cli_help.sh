@@ -70,7 +70,7 @@ expect 2 'unknown option --rouding; did you mean --rounding\?' "$TWAIN" plan n -
 expect 2 'unknown option -Z; `twain help plan`' "$TWAIN" plan n -Z
 expect 2 '--seq needs a value' "$TWAIN" plan n --seq
 expect 2 "--seq '12x'" "$TWAIN" plan n --seq 12x
-expect 2 "--seq '0': a whole number from 1 to 512" "$TWAIN" plan n --seq=0
+expect 2 "--seq '0': a whole number from 1 to 2048" "$TWAIN" plan n --seq=0
 expect 2 "--seq '99999999999999999999'" "$TWAIN" plan n -s99999999999999999999
 expect 2 "--margin 'nan'" "$TWAIN" plan n --margin nan
 expect 2 '--json takes no value' "$TWAIN" plan n --json=yes

@@ -30,7 +30,7 @@ python3 check.py sweep.csv || fail "$(cat sweep.csv)"
 expect 10 'skipped: bert-large, 512 tokens, batch 1024, .*: needs about [0-9.]* GB of memory a party, and [0-9.]* GB are left' \
   bash -c 'sweep --shape bert-large --seq 512 --batch 1024'
 grep -q 'none of 1 points could be measured' said || fail "a sweep without a point"
-expect 2 "seq 'x': a whole number from 1 to 512" bash -c 'sweep --seq 8,x'
+expect 2 "seq 'x': a whole number from 1 to 2048" bash -c 'sweep --seq 8,x'
 expect 2 'seq: a list of 1 to 64 values with commas' bash -c 'sweep --seq 8,,16'
 expect 2 "link-rate: '10' has no unit" bash -c 'sweep --link-rate none,10'
 

@@ -7,7 +7,7 @@
 #include "kernels/pack.h"
 #include "tests/common/suite.h"
 
-void spec_apply(trial *t, const spec_case *c, tw_table tables[2]) {
+void spec_apply(trial *t, const spec_case *c, tw_table tables[SPEC_TABLES]) {
   enum { RANDOM = 20000 };
   int scale = c->spec->argument_scale;
   int64_t from = (int64_t)ceil(ldexp(c->dense_from, scale)), to = (int64_t)floor(ldexp(c->dense_to, scale));
@@ -15,11 +15,12 @@ void spec_apply(trial *t, const spec_case *c, tw_table tables[2]) {
   size_t dense = (size_t)((to - from) / c->step + 1);
   int x = trial_start(t, c->ring, dense + RANDOM, 1);
   t->program.tables = tables;
-  t->program.table_count = tw_spec_has_tables(c->spec) ? 2 : 0;
-  memset(tables, 0, 2 * sizeof *tables);
+  t->program.table_count = !tw_spec_has_tables(c->spec) ? 0 : c->spec->beyond ? 4 : 2;
+  memset(tables, 0, SPEC_TABLES * sizeof *tables);
   for (size_t j = 0; j < dense; j++) t->input[j] = (uint64_t)(from + (int64_t)j * c->step) & tw_mask(c->ring);
   trial_fill(t, dense, RANDOM, c->one_sided ? from : -most, most);
   if (tw_spec_has_tables(c->spec)) CU_ASSERT_EQUAL_FATAL(tw_spec_fit(c->spec, tables), TW_OK);
+  if (c->spec->beyond) CU_ASSERT_EQUAL_FATAL(tw_spec_fit(c->spec->beyond, tables + 2), TW_OK);
   int y = tw_apply_spec(&t->b, tw_open(&t->b, tw_rescale(&t->b, x, scale)), c->spec, c->out_ring);
   trial_run(t, tw_look(&t->b, y).kind == TW_WIRE ? y : tw_open(&t->b, y));
   CU_ASSERT_EQUAL(t->w.out_of_bound, 0);
@@ -27,7 +28,7 @@ void spec_apply(trial *t, const spec_case *c, tw_table tables[2]) {
 
 // Largest error in units of the output's scale, and the largest relative one.
 void spec_check(spec_case c, double most_units, double most_relative) {
-  tw_table tables[2];
+  tw_table tables[SPEC_TABLES];
   trial t;
   spec_apply(&t, &c, tables);
   double units = 0, relative = 0, at = 0;
@@ -45,5 +46,5 @@ void spec_check(spec_case c, double most_units, double most_relative) {
   printf("\n    %s: %.2f units of its output (at %g), relative error %.3g", c.spec->name, units, at, relative);
   CU_ASSERT(passed);
   trial_end(&t);
-  tw_tables_free(tables, 2);
+  tw_tables_free(tables, SPEC_TABLES);
 }

@@ -5,6 +5,8 @@
 #include "jobs/models/spec.h"
 #include "tests/common/trial.h"
 
+enum { SPEC_TABLES = 4 };  // of a spec and the one beyond
+
 typedef struct {
   const tw_spec *spec;
   double (*exact)(double);      // from libm
@@ -16,7 +18,7 @@ typedef struct {
 } spec_case;
 
 // Walks the spec over the arguments of *c; the caller ends the trial and frees the tables.
-void spec_apply(trial *t, const spec_case *c, tw_table tables[2]);
+void spec_apply(trial *t, const spec_case *c, tw_table tables[SPEC_TABLES]);
 // The same, and asserts the largest error: at most most_units of the output's scale, or with
 // most_units = 0 at most most_relative.
 void spec_check(spec_case c, double most_units, double most_relative);

@@ -14,7 +14,7 @@ enum { HEADS = 2, SCALE = 12 };
 typedef struct {
   tw_layer_shape shape;
   tw_rings rings;
-  tw_table tables[6];
+  tw_table tables[6];  // the last two of sums of long rows
   tw_program program;
 } softmax_program;
 
@@ -28,7 +28,9 @@ static void build(softmax_program *p, tw_tokens tokens) {
   CU_ASSERT_EQUAL_FATAL(tw_bert_rings(&p->shape, &bounds, &p->rings), TW_OK);
   CU_ASSERT_EQUAL_FATAL(tw_spec_fit(&tw_spec_exp, p->tables), TW_OK);
   CU_ASSERT_EQUAL_FATAL(tw_spec_fit(&p->shape.reciprocal, p->tables + 2), TW_OK);
-  p->program = (tw_program){.tables = p->tables, .table_count = 4};
+  const tw_spec *beyond = p->shape.reciprocal.beyond;
+  if (beyond) CU_ASSERT_EQUAL_FATAL(tw_spec_fit(beyond, p->tables + 4), TW_OK);
+  p->program = (tw_program){.tables = p->tables, .table_count = beyond ? 6 : 4};
   tw_builder b;
   size_t n = tokens.keys, logits = HEADS * tokens.queries * n, values = HEADS * n * n;
   tw_builder_start(&b, &p->program);
@@ -44,7 +46,7 @@ static void build(softmax_program *p, tw_tokens tokens) {
 
 static void drop(softmax_program *p) {
   tw_program_free(&p->program);
-  tw_tables_free(p->tables, 4);
+  tw_tables_free(p->tables, 6);
 }
 
 // Largest error of a probability; logits [HEADS * queries][keys] in units of 2^-12.
@@ -89,13 +91,12 @@ static int64_t draw(const char *kind, int i, int j) {
   return walk_random_range(-6 * 4096, 6 * 4096);
 }
 
-static void check_tokens(tw_tokens tokens, int length) {
-  static const char *const kinds[] = {"ties", "dominant", "equal", "spread 200", "random"};
+static void check_kinds(tw_tokens tokens, int length, const char *const *kinds, size_t count) {
   softmax_program p;
   int seq = (int)tokens.keys, rows = HEADS * (int)tokens.queries;
   build(&p, tokens);
   int64_t *logits = calloc((size_t)(rows * seq), sizeof *logits);
-  for (size_t k = 0; k < sizeof kinds / sizeof *kinds; k++) {
+  for (size_t k = 0; k < count; k++) {
     for (int i = 0; i < rows; i++)
       for (int j = 0; j < seq; j++) logits[i * seq + j] = draw(kinds[k], i, j);
     double worst = run_case(&p, logits, tokens, length);
@@ -105,6 +106,11 @@ static void check_tokens(tw_tokens tokens, int length) {
   }
   free(logits);
   drop(&p);
+}
+
+static void check_tokens(tw_tokens tokens, int length) {
+  static const char *const kinds[] = {"ties", "dominant", "equal", "spread 200", "random"};
+  check_kinds(tokens, length, kinds, 5);
 }
 
 static void check(int seq, int length, bool causal) {
@@ -119,6 +125,13 @@ static void causal_rows(void) { check(40, 33, true); }
 // A next token against those before it, and three of them.
 static void one_query(void) { check_tokens((tw_tokens){1, 37, 36, true}, 37); }
 static void last_queries(void) { check_tokens((tw_tokens){3, 37, 34, true}, 36); }
+
+// As long as a row can be, and as short as one of two tables for its sum can be.
+static void long_rows(void) {
+  static const char *const kinds[] = {"equal", "dominant"};  // sums of 1,800 and of 1
+  check_kinds((tw_tokens){1, TW_MOST_TOKENS, TW_MOST_TOKENS - 1, true}, TW_MOST_TOKENS, kinds, 2);
+  check_kinds((tw_tokens){3, 513, 510, true}, 512, kinds, 2);
+}
 
 // As few rounds as can be.
 static void few_rounds(void) {
@@ -140,6 +153,7 @@ int main(void) {
   CU_ADD_TEST(suite, causal_rows);
   CU_ADD_TEST(suite, one_query);
   CU_ADD_TEST(suite, last_queries);
+  CU_ADD_TEST(suite, long_rows);
   CU_ADD_TEST(suite, few_rounds);
   CU_basic_set_mode(CU_BRM_VERBOSE);
   return suite_end();

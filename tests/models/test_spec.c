@@ -67,7 +67,7 @@ static double zero(double x) {
 
 // Outside the window [-1/16, 16 - 1/16) the result is exactly zero, on the whole ring.
 static void exponential_outside(void) {
-  tw_table tables[2];
+  tw_table tables[SPEC_TABLES];
   spec_case c = {&tw_spec_exp, zero, 22, 36, 16, 511.9, 7, 512, true};
   trial t;
   spec_apply(&t, &c, tables);
@@ -95,6 +95,15 @@ static void reciprocal_of_sums(void) {
   spec_check((spec_case){&spec, reciprocal, 36, 0, 0.8, 4, 1, 4, true}, 0, PERMILLE);
   spec_check((spec_case){&wide, reciprocal, 36, 0, 0.8, 512 - 0.07, 97, 512 - 0.07, true}, 0, PERMILLE);
   spec_check((spec_case){&wide, reciprocal, 36, 0, 0.8, 2, 1, 2, true}, 0, PERMILLE);
+}
+
+// Of long rows: two tables, which meet at 128.
+static void reciprocal_of_long_rows(void) {
+  tw_spec spec = tw_spec_reciprocal(513), longest = tw_spec_reciprocal(TW_MOST_TOKENS);
+  CU_ASSERT(spec.beyond && spec.beyond == longest.beyond);
+  spec_check((spec_case){&longest, reciprocal, 43, 0, 0.8, TW_MOST_TOKENS, 97, TW_MOST_TOKENS, true}, 0, PERMILLE);
+  spec_check((spec_case){&longest, reciprocal, 43, 0, 127, 129, 1, 129, true}, 0, PERMILLE);
+  spec_check((spec_case){&longest, reciprocal, 26, 0, 0.8, 2, 1, 2, true}, 0, PERMILLE);
 }
 
 // What LayerNorm hands over: [1, 2), a rounding step more on either side.
@@ -134,4 +143,5 @@ SUITE_MAIN("spec", {"gelu", activation_gelu}, {"gelu by tanh", activation_gelu_t
            {"quick_gelu", activation_quick_gelu}, {"relu", activation_relu}, {"silu", activation_silu},
            {"sigmoid", activation_sigmoid}, {"tanh", activation_tanh}, {"gelu in a wide ring", activation_wide_ring},
            {"exp", exponential}, {"exp outside", exponential_outside}, {"reciprocal", reciprocal_of_sums},
-           {"rsqrt", rsqrt_of_mantissas}, {"by name", lookup_by_name}, {"refusals", refusals})
+           {"reciprocal of long rows", reciprocal_of_long_rows}, {"rsqrt", rsqrt_of_mantissas},
+           {"by name", lookup_by_name}, {"refusals", refusals})

@@ -78,7 +78,7 @@ static tw_status run(const tw_call *call) {
   tw_notes notes = {NULL};
   tw_import *in = NULL;
   tw_client client = {.max_seq_length = 0};
-  tw_status status = s->shape ? tw_import_open_shape(s->shape, &in)
+  tw_status status = s->shape ? tw_import_open_shape(s->shape, 0, &in)
                               : tw_import_open_folder(call->arguments[0], s->encoder_only, &notes, &in);
   if (status == TW_OK) status = tw_new_files_end(&places, write_files(&places, in, &client));
   if (status == TW_OK && !call->quiet) describe(&client, &notes, &places);

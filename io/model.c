@@ -106,12 +106,3 @@ void tw_model_free(tw_model *model) {
   tw_free(model->tensors);
   *model = (tw_model){0};
 }
-
-void tw_model_keep_layers(tw_model *model, int layers) {
-  const tw_tensor_table *table = tw_tensor_table_of(&model->config);
-  int kept = layers * table->in_layer, dropped = model->config.layers * table->in_layer - kept;
-  for (int i = kept; i < kept + dropped; i++) tw_free(model->tensors[i].values);
-  memmove(&model->tensors[kept], &model->tensors[kept + dropped], (size_t)table->on_top * sizeof *model->tensors);
-  model->count -= dropped;
-  model->config.layers = layers;
-}

@@ -117,8 +117,6 @@ typedef struct {
 // All tensors of the architecture's table (io/tensors.h), zeroed.
 tw_status tw_model_allocate(const tw_model_config *config, tw_model *out);
 void tw_model_free(tw_model *model);
-// Drops all layers but the first `layers`.
-void tw_model_keep_layers(tw_model *model, int layers);
 
 tw_status tw_model_write(const char *path, const tw_model *model);  // NAME.model.h5, 0600
 tw_status tw_model_read(const char *path, tw_model *model);         // checks shapes, refuses NaN and Inf by tensor name

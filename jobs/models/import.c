@@ -317,7 +317,7 @@ tw_status tw_import_synthetic(const char *shape, tw_model *model, tw_client *cli
   tw_import *in;
   memset(model, 0, sizeof *model);
   memset(client, 0, sizeof *client);
-  TW_TRY(tw_import_open_shape(shape, &in));
+  TW_TRY(tw_import_open_shape(shape, 0, &in));
   tw_status status = import_all(in, model, client);
   tw_import_close(in);
   return status;

@@ -17,7 +17,8 @@ typedef struct tw_import tw_import;
 tw_status tw_import_open_folder(const char *folder, bool encoder_only, tw_notes *notes, tw_import **out);
 // Random weights with the statistics of a trained BERT, the same on every call (up to the last bit of libm's logarithm
 // and cosine). No vocabulary: texts are hashed to tokens.
-tw_status tw_import_open_shape(const char *shape, tw_import **out);
+// layers: as many of the shape's instead; 0: all.
+tw_status tw_import_open_shape(const char *shape, int layers, tw_import **out);
 // The owner's part, for tw_model_write_stream or tw_model_of_stream.
 const tw_model_stream *tw_import_model(const tw_import *in);
 // Then the client's (vocabulary, embeddings); free with tw_client_free. The model is not read again.

@@ -107,7 +107,7 @@ static tw_status give_client(tw_import *base, tw_client *client) {
 
 static void close_shape(tw_import *base) { (void)base; }
 
-tw_status tw_import_open_shape(const char *shape, tw_import **out) {
+tw_status tw_import_open_shape(const char *shape, int layers, tw_import **out) {
   import *in;
   *out = NULL;
   TW_TRY(tw_alloc(sizeof *in, (void **)&in));
@@ -115,5 +115,8 @@ tw_status tw_import_open_shape(const char *shape, tw_import **out) {
   tw_seed_test(&in->layers, 0, "synthetic layers", 0);
   tw_seed_test(&in->embeddings, 0, "synthetic embeddings", 0);
   tw_digest_of(&in->layers, sizeof in->layers, &in->base.model.source);
-  return tw_import_opened(&in->base, tw_shape_config(shape, &in->base.model.config), out);
+  tw_model_config *config = &in->base.model.config;
+  tw_status status = tw_shape_config(shape, config);
+  if (layers > 0 && layers < config->layers) config->layers = layers;
+  return tw_import_opened(&in->base, status, out);
 }

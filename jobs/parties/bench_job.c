@@ -11,6 +11,7 @@
 
 #include "base/memory.h"
 #include "io/key_store.h"
+#include "io/tensors.h"
 #include "jobs/models/encode.h"
 #include "jobs/models/import.h"
 #include "jobs/parties/deal.h"
@@ -27,10 +28,9 @@ enum { PATH_ROOM = 4000 };
 
 struct tw_bench_job {
   tw_bench_job_options o;
-  tw_model model;
   tw_client client;
   tw_plan plan;
-  tw_model_share shares[2];
+  tw_model_share share;
   tw_model_dealer dealer;
   tw_model_masks masks;
   tw_input input;
@@ -96,15 +96,22 @@ static tw_status share_input(tw_bench_job *r) {
   return TW_OK;
 }
 
-static tw_status make_model(tw_bench_job *r) {
+static tw_status make_model_of(tw_bench_job *r, tw_import *in) {
+  const tw_model_stream *model = tw_import_model(in);
   tw_seed seeds[2];
-  TW_TRY(tw_import_synthetic(r->o.shape, &r->model, &r->client));
-  if (r->o.layers > 0 && r->o.layers < r->model.config.layers) tw_model_keep_layers(&r->model, r->o.layers);
-  TW_TRY(tw_plan_make(&r->model.config, &r->o.plan, NULL, &r->plan));
+  TW_TRY(tw_plan_make(&model->config, &r->o.plan, NULL, &r->plan));
   for (int party = 0; party < 2; party++) tw_seed_test(&seeds[party], r->o.number, "model mask", (uint64_t)party);
-  TW_TRY(tw_share_model_with(&r->model, seeds, r->shares, &r->dealer));
-  tw_model_share_free(&r->shares[1 - r->o.party]);
-  return TW_OK;
+  TW_TRY(tw_share_stream_with(model, seeds, r->o.party, &r->share, &r->dealer));
+  return tw_import_client(in, &r->client);
+}
+
+// In clear it is made tensor by tensor, here and again by who verifies.
+static tw_status make_model(tw_bench_job *r) {
+  tw_import *in;
+  TW_TRY(tw_import_open_shape(r->o.shape, r->o.layers, &in));
+  tw_status status = make_model_of(r, in);
+  tw_import_close(in);
+  return status;
 }
 
 static bool on_gpu(const tw_bench_job *r) { return r->o.device == TW_DEVICE_CUDA; }
@@ -170,18 +177,29 @@ static tw_status open_dealer(tw_bench_job *r) {
   return tw_model_masks_draw(&r->dealer, &tw_cpu_backend, NULL, &r->masks);
 }
 
-// A weight lies there as the float model's, as both parties' shares while it is split, as masks, and as operands of
-// products. A slot's keys are joined by the session's tensors, which on a GPU are in its memory.
+static double weights_of(const tw_model_config *c) {
+  double sum = 0;
+  for (int i = 0; i < tw_model_tensor_count(c); i++) {
+    char name[TW_TENSOR_NAME];
+    size_t rows, cols;
+    tw_model_tensor_shape(c, i, name, &rows, &cols);
+    sum += (double)rows * (double)cols;
+  }
+  return sum;
+}
+
+// A weight lies there as the party's share, as masks, and as operands of products; where the emulator verifies, in its
+// model, too. A slot's keys are joined by the session's tensors, which on a GPU are in its memory.
 tw_status tw_bench_job_forecast(const tw_bench_job_options *o, uint64_t *bytes) {
-  const double bytes_per_weight = 36, session_per_key = o->device == TW_DEVICE_CUDA ? 0.1 : 0.9;
+  const double bytes_per_weight = 40, session_per_key = o->device == TW_DEVICE_CUDA ? 0.1 : 0.9;
   tw_model_config c;
   tw_plan plan;
   TW_TRY(tw_shape_config(o->shape, &c));
   if (o->layers > 0 && o->layers < c.layers) c.layers = o->layers;
   TW_TRY(tw_plan_make(&c, &o->plan, NULL, &plan));
-  double hidden = c.hidden, weights = c.layers * hidden * (4 * hidden + 2 * (double)c.intermediate);
   double keys = (double)plan.program.slot_bytes[o->party] * o->batch;
-  *bytes = (uint64_t)(bytes_per_weight * weights + 8 * hidden * (double)c.vocab + (1 + session_per_key) * keys);
+  double table = 4 * (double)c.hidden * (double)c.vocab;  // of words, the client's
+  *bytes = (uint64_t)(bytes_per_weight * weights_of(&c) + table + (1 + session_per_key) * keys);
   tw_plan_free(&plan);
   return TW_OK;
 }
@@ -225,16 +243,15 @@ void tw_bench_job_destroy(tw_bench_job *r) {
   tw_input_free(&r->input);
   if (r->masks.count) tw_model_masks_free(&r->masks);
   tw_model_dealer_free(&r->dealer);
-  if (r->shares[r->o.party].count) tw_model_share_free(&r->shares[r->o.party]);
+  if (r->share.count) tw_model_share_free(&r->share);
   tw_plan_free(&r->plan);
   tw_client_free(&r->client);
-  tw_model_free(&r->model);
   pthread_mutex_destroy(&r->lock);
   free(r);
 }
 
 const tw_plan *tw_bench_job_plan(const tw_bench_job *r) { return &r->plan; }
-const tw_model_share *tw_bench_job_model(const tw_bench_job *r) { return &r->shares[r->o.party]; }
+const tw_model_share *tw_bench_job_model(const tw_bench_job *r) { return &r->share; }
 const uint64_t *tw_bench_job_input(const tw_bench_job *r) { return r->input_share; }
 
 // ---- the key file ----
@@ -393,12 +410,24 @@ static uint64_t open_element(const tw_bench_job_wire *w, size_t j, int ring) {
   return (w->masked[j] - w->mask[0][j] - w->mask[1][j]) & tw_mask(ring);
 }
 
+static tw_status emulate(tw_bench_job *r, int repetition, tw_emulation *e) {
+  tw_import *in;
+  tw_model model = {0};
+  TW_TRY(tw_import_open_shape(r->o.shape, r->o.layers, &in));
+  tw_status status = tw_model_of_stream(tw_import_model(in), &model);
+  tw_import_close(in);
+  TW_TRY(status);
+  status = tw_emulate(&r->plan, &model, &r->input, r->slot_numbers + repetition * r->o.batch, r->o.number, e);
+  tw_model_free(&model);
+  return status;
+}
+
 tw_status tw_bench_job_verify(tw_bench_job *r, int repetition, const tw_bench_job_wire *output,
                               const tw_bench_job_wire *guard, const char *transcript, tw_bench_job_verdict *out) {
   tw_emulation e;
   const tw_program *p = &r->plan.program;
   const tw_tensor *t = &p->tensors[p->outputs[0]];
-  TW_TRY(tw_emulate(&r->plan, &r->model, &r->input, r->slot_numbers + repetition * r->o.batch, r->o.number, &e));
+  TW_TRY(emulate(r, repetition, &e));
   *out = (tw_bench_job_verdict){.mismatches = strcmp(transcript, e.transcript) != 0, .out_of_bound = e.out_of_bound};
   memcpy(out->first_out_of_bound, e.first_out_of_bound, sizeof out->first_out_of_bound);
   for (size_t j = 0; j < (size_t)r->o.batch * t->n; j++)

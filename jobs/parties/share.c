@@ -71,21 +71,17 @@ static tw_status mask_tensors(const tw_model *model, const tw_seed seeds[2], uin
   return TW_OK;
 }
 
-static tw_status describe_share(const tw_model *model, tw_model_share *share) {
-  void *memory;
-  TW_TRY(tw_alloc(sizeof(size_t) * (size_t)model->count, &memory));
-  share->rows = memory;
-  TW_TRY(tw_alloc(sizeof(size_t) * (size_t)model->count, &memory));
-  share->cols = memory;
-  TW_TRY(tw_alloc(sizeof(uint64_t *) * (size_t)model->count, &memory));
-  share->masked = memory;
-  share->config = model->config;
-  share->count = model->count;
-  for (int i = 0; i < model->count; i++) {
-    share->rows[i] = model->tensors[i].rows;
-    share->cols[i] = model->tensors[i].cols;
-    TW_TRY(tw_alloc(8 * share->rows[i] * share->cols[i], &memory));
-    share->masked[i] = memory;
+static tw_status describe_share(const tw_model_config *config, tw_model_share *share) {
+  int count = tw_model_tensor_count(config);
+  TW_TRY(tw_alloc(sizeof(size_t) * (size_t)count, (void **)&share->rows));
+  TW_TRY(tw_alloc(sizeof(size_t) * (size_t)count, (void **)&share->cols));
+  TW_TRY(tw_alloc(sizeof(uint64_t *) * (size_t)count, (void **)&share->masked));
+  share->config = *config;
+  share->count = count;
+  for (int i = 0; i < count; i++) {
+    char name[TW_TENSOR_NAME];
+    tw_model_tensor_shape(config, i, name, &share->rows[i], &share->cols[i]);
+    TW_TRY(tw_alloc(8 * share->rows[i] * share->cols[i], (void **)&share->masked[i]));
   }
   return TW_OK;
 }
@@ -116,7 +112,7 @@ tw_status tw_share_model_with(const tw_model *model, const tw_seed seeds[2], tw_
     memcpy(dealer->mask_seed[party], seeds[party].key, 32);
     status = tw_seed_alloc(32, (void **)&out[party].mask_seed);
     if (status == TW_OK) memcpy(out[party].mask_seed, seeds[party].key, 32);
-    if (status == TW_OK) status = describe_share(model, &out[party]);
+    if (status == TW_OK) status = describe_share(&model->config, &out[party]);
     out[party].model_id = dealer->model_id;
     out[party].party = party;
     out[party].norm_weight = dealer->norm_weight;
@@ -130,6 +126,70 @@ tw_status tw_share_model_with(const tw_model *model, const tw_seed seeds[2], tw_
   if (status != TW_OK) {
     tw_model_share_free(&out[0]);
     tw_model_share_free(&out[1]);
+    tw_model_dealer_free(dealer);
+  }
+  return status;
+}
+
+// ---- one party's, of a stream
+
+// Of a norm's gamma or beta a copy stays, for the bounds.
+static tw_status keep_norm(const tw_model_stream *model, int number, const float *values, size_t n, tw_model *norms) {
+  tw_tensor_kind kind = tw_model_tensor_entry(&model->config, number)->kind;
+  if (kind != TW_GAMMA && kind != TW_BETA) return TW_OK;
+  TW_TRY(tw_alloc(n * sizeof *values, (void **)&norms->tensors[number].values));
+  memcpy(norms->tensors[number].values, values, n * sizeof *values);
+  return TW_OK;
+}
+
+static tw_status share_tensors(const tw_model_stream *model, const tw_seed seeds[2], tw_model_share *out,
+                               tw_model *norms) {
+  enum { PART = 1 << 17 };
+  uint64_t *mask;
+  TW_TRY(tw_secret_alloc(PART * sizeof *mask, (void **)&mask));
+  tw_status status = TW_OK;
+  for (int i = 0; i < out->count && status == TW_OK; i++) {
+    const float *values;
+    size_t n = out->rows[i] * out->cols[i];
+    norms->tensors[i].rows = out->rows[i];
+    norms->tensors[i].cols = out->cols[i];
+    status = model->read(model->state, i, &values);
+    if (status == TW_OK) status = keep_norm(model, i, values, n, norms);
+    if (status == TW_OK) status = tw_fix_values(&model->config, i, 0, n, values, out->masked[i]);
+    for (size_t at = 0, part; at < n && status == TW_OK; at += part) {
+      part = n - at < PART ? n - at : PART;
+      tw_mask_values(seeds, i, at, part, mask, out->masked[i] + at);
+    }
+  }
+  tw_secret_free(mask, PART * sizeof *mask);
+  return status;
+}
+
+static tw_status share_stream(const tw_model_stream *model, const tw_seed seeds[2], tw_model_share *out,
+                              tw_model_dealer *dealer, tw_model *norms) {
+  TW_TRY(tw_seed_alloc(2 * 32, (void **)&dealer->mask_seed));
+  TW_TRY(tw_seed_alloc(32, (void **)&out->mask_seed));
+  for (int party = 0; party < 2; party++) memcpy(dealer->mask_seed[party], seeds[party].key, 32);
+  memcpy(out->mask_seed, seeds[out->party].key, 32);
+  TW_TRY(describe_share(&model->config, out));
+  TW_TRY(tw_alloc((size_t)norms->count * sizeof *norms->tensors, (void **)&norms->tensors));
+  TW_TRY(share_tensors(model, seeds, out, norms));
+  tw_bounds_of_norms(norms, &dealer->norm_weight, &dealer->norm_bias);
+  out->norm_weight = dealer->norm_weight;
+  out->norm_bias = dealer->norm_bias;
+  return TW_OK;
+}
+
+tw_status tw_share_stream_with(const tw_model_stream *model, const tw_seed seeds[2], int party, tw_model_share *out,
+                               tw_model_dealer *dealer) {
+  tw_model norms = {.config = model->config, .count = tw_model_tensor_count(&model->config)};
+  *dealer = (tw_model_dealer){.config = model->config};
+  tw_id_random(&dealer->model_id);
+  *out = (tw_model_share){.model_id = dealer->model_id, .party = party};
+  tw_status status = share_stream(model, seeds, out, dealer, &norms);
+  if (norms.tensors) tw_model_free(&norms);
+  if (status != TW_OK) {
+    tw_model_share_free(out);
     tw_model_dealer_free(dealer);
   }
   return status;

@@ -2,7 +2,7 @@
 #ifndef TW_SHARE_H
 #define TW_SHARE_H
 
-#include "io/model.h"
+#include "io/model_file.h"
 #include "jobs/plan/plan.h"
 #include "kernels/prg.h"
 
@@ -11,6 +11,10 @@
 // b_Q.
 tw_status tw_share_model_with(const tw_model *model, const tw_seed seeds[2], tw_model_share out[2],
                               tw_model_dealer *dealer);
+
+// One party's share alone of a model that comes as a stream, and the dealer's part: no more of the model is in memory.
+tw_status tw_share_stream_with(const tw_model_stream *model, const tw_seed seeds[2], int party, tw_model_share *out,
+                               tw_model_dealer *dealer);
 
 // The integer tensors a share encodes, before masking: count arrays, each rows * cols (emulator, tests). Free with
 // tw_fixed_free.

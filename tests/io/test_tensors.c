@@ -175,18 +175,5 @@ static void by_name(void) {
   CU_ASSERT_PTR_NULL(tw_tensor_table_by_name("berta"));
 }
 
-// Fewer layers of a model: the first ones stay as they are.
-static void keep_layers(void) {
-  tw_model model;
-  tw_model_config c = shape();
-  CU_ASSERT_EQUAL_FATAL(tw_model_allocate(&c, &model), TW_OK);
-  for (int i = 0; i < model.count; i++) model.tensors[i].values[0] = (float)i;
-  tw_model_keep_layers(&model, 1);
-  CU_ASSERT_EQUAL(model.config.layers, 1);
-  CU_ASSERT_EQUAL_FATAL(model.count, 12);
-  for (int i = 0; i < model.count; i++) CU_ASSERT_EQUAL(model.tensors[i].values[0], (float)i);
-  tw_model_free(&model);
-}
-
 SUITE_MAIN("tensors", {"names and shapes", names_and_shapes}, {"pairs", pairs}, {"sources", sources}, {"heads", heads},
-           {"decoders", decoders}, {"on top", on_top}, {"by name", by_name}, {"fewer layers", keep_layers})
+           {"decoders", decoders}, {"on top", on_top}, {"by name", by_name})

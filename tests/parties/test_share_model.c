@@ -64,6 +64,33 @@ static void test_equals_memory(void) {
   tw_model_free(&model);
 }
 
+// One party's share of a stream is its share of the model.
+static void test_one_party(void) {
+  tw_model_dealer dealer, again;
+  tw_model_share share, wanted[2];
+  tw_client client;
+  tw_import *in;
+  tw_seed seeds[2];
+  CU_ASSERT_EQUAL_FATAL(tw_import_synthetic("2x192x3x800", &model, &client), TW_OK);
+  tw_client_free(&client);
+  for (int party = 0; party < 2; party++) tw_seed_random(&seeds[party]);
+  CU_ASSERT_EQUAL_FATAL(tw_share_model_with(&model, seeds, wanted, &again), TW_OK);
+  for (int party = 0; party < 2; party++) {
+    CU_ASSERT_EQUAL_FATAL(tw_import_open_shape("2x192x3x800", 0, &in), TW_OK);
+    CU_ASSERT_EQUAL_FATAL(tw_share_stream_with(tw_import_model(in), seeds, party, &share, &dealer), TW_OK);
+    CU_ASSERT_EQUAL(share.party, party);
+    CU_ASSERT_EQUAL(memcmp(share.mask_seed, &seeds[party], 32), 0);
+    CU_ASSERT_EQUAL(memcmp(dealer.mask_seed, again.mask_seed, 64), 0);
+    compare(&share, &wanted[party]);
+    tw_model_share_free(&share);
+    tw_model_share_free(&wanted[party]);
+    tw_model_dealer_free(&dealer);
+    tw_import_close(in);
+  }
+  tw_model_dealer_free(&again);
+  tw_model_free(&model);
+}
+
 static bool nothing_left(const char *name) {
   static const char *const suffixes[] = {"model.p0.h5", "model.p1.h5", "model.dealer.h5", "model.json"};
   bool nothing = true;
@@ -103,6 +130,7 @@ int main(void) {
   CU_pSuite suite = CU_add_suite("sharing a model", scratch_open, scratch_close);
   if (!suite) return 2;
   CU_add_test(suite, "the stream equals the split in memory", test_equals_memory);
+  CU_add_test(suite, "one party's of a stream", test_one_party);
   CU_add_test(suite, "all files or none", test_all_or_none);
   CU_basic_set_mode(CU_BRM_VERBOSE);
   return suite_end();

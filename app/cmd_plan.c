@@ -302,7 +302,8 @@ static tw_status look_at_model(const char *name, const settings *s, bool quiet, 
     if (s->layers > 0) config->layers = (int)s->layers;
     return assume(NULL, config, out);
   }
-  TW_TRY(tw_model_read(tw_path_of(name, "model.h5").text, &model));
+  tw_path path = tw_path_of(name, "model.h5");
+  TW_TRY(s->calibrate ? tw_model_read(path.text, &model) : tw_model_read_norms(path.text, &model));
   *config = model.config;
   tw_status status = assume(&model, config, out);
   if (status == TW_OK && s->calibrate) status = measure(name, s, &model, quiet, measured, out);

@@ -20,27 +20,13 @@ typedef struct {
   uint64_t *masked, *mask;
 } sharing;
 
-static tw_status read_tensor(tw_model_file *file, int number, tw_model_tensor *t) {
-  TW_TRY(tw_alloc(t->rows * t->cols * sizeof *t->values, (void **)&t->values));
-  TW_TRY(tw_model_file_begin(file, number));
-  return tw_model_file_next(file, t->rows * t->cols, t->values);
-}
-
 // The file's head states what holds gamma and beta of all norms: these vectors are read before all else.
 static tw_status look_at_norms(sharing *s) {
-  const tw_model_config *config = tw_model_file_config(s->model);
-  int count = tw_model_tensor_count(config);
-  tw_model norms = {.config = *config, .count = count};
-  tw_status status = tw_alloc((size_t)count * sizeof *norms.tensors, (void **)&norms.tensors);
-  for (int i = 0; i < count && status == TW_OK; i++) {
-    tw_model_tensor *t = &norms.tensors[i];
-    tw_tensor_kind kind = tw_model_tensor_entry(config, i)->kind;
-    tw_model_tensor_shape(config, i, t->name, &t->rows, &t->cols);
-    if (kind == TW_GAMMA || kind == TW_BETA) status = read_tensor(s->model, i, t);
-  }
-  if (status == TW_OK) tw_bounds_of_norms(&norms, &s->dealer.norm_weight, &s->dealer.norm_bias);
+  tw_model norms;
+  TW_TRY(tw_model_file_norms(s->model, &norms));
+  tw_bounds_of_norms(&norms, &s->dealer.norm_weight, &s->dealer.norm_bias);
   tw_model_free(&norms);
-  return status;
+  return TW_OK;
 }
 
 static tw_status allocate(sharing *s) {

@@ -158,7 +158,7 @@ static const tw_spec reciprocal_far = {.name = "reciprocal_far",
                                        .slope_scale = 24,
                                        .ring = 64,
                                        .argument_scale = TW_SCALE,
-                                       .out_scale = 22};
+                                       .out_scale = 21};
 
 tw_spec tw_spec_reciprocal(double largest) {
   tw_spec spec = {.name = "reciprocal",

@@ -1,19 +1,26 @@
 #include <stddef.h>
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
+#include <unistd.h>
 
 #include "app/commands.h"
 #include "app/common_options.h"
 #include "app/secrets.h"
 #include "app/show/print.h"
+#include "app/stop_signals.h"
+#include "app/two_sites.h"
 #include "base/memory.h"
 #include "io/new_files.h"
 #include "jobs/parties/deal.h"
 #include "jobs/parties/hardware.h"
+#include "jobs/parties/serve.h"
 
 typedef struct {
-  int64_t count, test_seed;
+  int64_t count, test_seed, connections;
   const char *device;
+  const char *serve, *site, *pairs;
+  double silence;
   bool allow_unlocked, force;
 } settings;
 
@@ -41,7 +48,37 @@ static const tw_option options[] = {
     {.common = &tw_option_force,
      .field = offsetof(settings, force),
      .help = "replace key files that are there; never while a copy of them may still be used"},
+    {.group = "a live dealer",
+     .name = "serve",
+     .kind = TW_OPTION_TEXT,
+     .field = offsetof(settings, serve),
+     .value = "WHERE",
+     .help = "write no file: deal to parties that come to this port, PORT or ADDR:PORT, while their runs go on; on the "
+             "CPU, until a signal. Port 0: one that is free, and is said"},
+    {.common = &tw_option_site, .field = offsetof(settings, site), .help = "with --serve: the dealer's site folder"},
+    {.name = "pairs",
+     .kind = TW_OPTION_TEXT,
+     .field = offsetof(settings, pairs),
+     .value = "FILE",
+     .help = "with --serve: the pairs of sites that get keys, by their pins (docs/formats.md)"},
+    {.common = &tw_option_connections,
+     .field = offsetof(settings, connections),
+     .help = "with --serve: most at a time, one for each party of a run"},
+    {.common = &tw_option_silence_limit,
+     .field = offsetof(settings, silence),
+     .fallback = "600",
+     .help = "with --serve: give up a party that says or takes nothing for so long"},
 };
+
+static void say(void *state, const char *text) {
+  (void)state;
+  tw_say("%s", text);
+}
+
+static void stay_silent(void *state, const char *text) {
+  (void)state;
+  (void)text;
+}
 
 static tw_status forecast(const tw_plan *plan, const char *path, uint64_t count, bool quiet) {
   uint64_t needed = tw_deal_bytes(plan, count), room;
@@ -106,6 +143,76 @@ static tw_status deal(const tw_plan *plan, const tw_model_dealer *dealer, const 
   return TW_OK;
 }
 
+// ---- serving
+
+static tw_status serve_until_told(const tw_call *call, tw_serve_options *o) {
+  tw_serve *serve = NULL;
+  int signals;
+  TW_TRY(tw_serve_create(o, &serve));
+  tw_status status = tw_stop_signals(&signals);
+  if (status == TW_OK) {
+    tw_say("deals to %d pair%s on port %d", o->pairs->count, o->pairs->count == 1 ? "" : "s", tw_serve_port(serve));
+    tw_secrets_warn();
+    status = tw_serve_work(serve, signals);
+    close(signals);
+  }
+  tw_serve_destroy(serve);
+  if (status == TW_OK && !call->quiet) tw_say("stopped");
+  return status;
+}
+
+static tw_status serve_with(const tw_call *call, const tw_plan *plan, const tw_model_dealer *dealer) {
+  const settings *s = call->settings;
+  tw_site own = {.signing = NULL};
+  tw_site_pairs pairs = {.file = NULL};
+  tw_serve_options o = {.plan = plan,
+                        .dealer = dealer,
+                        .pairs = &pairs,
+                        .own = &own,
+                        .option = "--serve",
+                        .connections = (int)s->connections,
+                        .silence_seconds = s->silence,
+                        .note = call->quiet ? stay_silent : say};
+  tw_status status = check_model(plan, dealer);
+  if (status == TW_OK) status = tw_place_parse("--serve", s->serve, false, &o.place);
+  if (status == TW_OK) status = tw_site_load(s->site, &own);
+  if (status == TW_OK && own.self.role != TW_SITE_DEALER)
+    status = tw_fail(TW_ERR_IDENTITY, "%s: is the site of the %s, and --serve needs a dealer's", s->site,
+                     tw_site_role_name(own.self.role));
+  if (status == TW_OK) status = tw_peer_check_time(&own.self, (int64_t)time(NULL));
+  if (status == TW_OK) status = tw_site_pairs_read(s->pairs, &pairs);
+  if (status == TW_OK) status = serve_until_told(call, &o);
+  tw_site_pairs_free(&pairs);
+  tw_site_free(&own);
+  return status;
+}
+
+static tw_status check_serving(const settings *s) {
+  if (!s->serve && !s->site && !s->pairs) return TW_OK;
+  if (!s->serve || !s->site || !s->pairs)
+    return tw_fail(TW_ERR_USAGE, "--serve WHERE, --site DIR and --pairs FILE: all of them or none");
+  if (s->test_seed >= 0)
+    return tw_fail(TW_ERR_USAGE, "--test-seed: TEST keys are not served; nothing would be private with them");
+  if (strcmp(s->device, "cuda") == 0)
+    return tw_fail(TW_ERR_USAGE, "--device cuda: a live dealer deals on the CPU; say cpu or auto");
+  return TW_OK;
+}
+
+static tw_status serve(const tw_call *call, const char *name) {
+  tw_plan plan;
+  tw_model_dealer dealer;
+  TW_TRY(tw_plan_read(tw_path_of(name, "plan.json").text, &plan));
+  tw_status status = tw_model_dealer_read(tw_path_of(name, "model.dealer.h5").text, &dealer);
+  if (status == TW_OK) {
+    status = serve_with(call, &plan, &dealer);
+    tw_model_dealer_free(&dealer);
+  }
+  tw_plan_free(&plan);
+  return status;
+}
+
+// ---- files
+
 static tw_status run(const tw_call *call) {
   const settings *s = call->settings;
   const char *name = call->arguments[0];
@@ -116,6 +223,8 @@ static tw_status run(const tw_call *call) {
   tw_not_dumpable();
   if (s->allow_unlocked) tw_seeds_may_be_unlocked();
   TW_TRY(tw_name_check(name));
+  TW_TRY(check_serving(s));
+  if (s->serve) return serve(call, name);
   TW_TRY(tw_new_files_check(&places, name, suffixes, 2, s->force));
   TW_TRY(tw_plan_read(tw_path_of(name, "plan.json").text, &plan));
   tw_status status = tw_model_dealer_read(tw_path_of(name, "model.dealer.h5").text, &dealer);
@@ -128,12 +237,15 @@ static tw_status run(const tw_call *call) {
 }
 
 const tw_command tw_command_deal = {.name = "deal",
-                                    .arguments = "NAME [-n COUNT]",
-                                    .summary = "make one-time keys for COUNT inferences",
+                                    .arguments = "NAME [-n COUNT | --serve WHERE]",
+                                    .summary = "make one-time keys, as files or while runs go on",
                                     .about =
                                         "Reads NAME.plan.json and NAME.model.dealer.h5; says how much disk the keys "
                                         "need; writes NAME.keys.p0.h5 and .p1.h5, "
-                                        "one for each party. Hand them over and delete the dealer's copies.",
+                                        "one for each party. Hand them over and delete the dealer's copies.\n"
+                                        "With --serve it is a live dealer: parties come with `run --dealer`, "
+                                        "prove who they are, and get keys that nobody keeps. A signal stops it: runs "
+                                        "that are under way go on to their end, a second signal ends them.",
                                     .options = options,
                                     .option_count = sizeof options / sizeof *options,
                                     .settings_size = sizeof(settings),

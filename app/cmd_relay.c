@@ -1,13 +1,12 @@
-#define _GNU_SOURCE
-#include <signal.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/signalfd.h>
 #include <unistd.h>
 
 #include "app/commands.h"
+#include "app/common_options.h"
 #include "app/show/print.h"
+#include "app/stop_signals.h"
 #include "comm/line_relay.h"
 
 typedef struct {
@@ -42,14 +41,9 @@ static const tw_option options[] = {
      .value = "LIST",
      .help = "the same for party 1; needed"},
     {.group = "limits",
-     .name = "connections",
-     .kind = TW_OPTION_INTEGER,
+     .common = &tw_option_connections,
      .field = offsetof(settings, connections),
-     .value = "N",
-     .fallback = "32",
-     .help = "most that are joined at a time: two for each of --streams",
-     .low = 1,
-     .high = TW_LINE_RELAY_MOST},
+     .help = "most that are joined at a time: two for each of --streams"},
     {.name = "complete-limit",
      .kind = TW_OPTION_REAL,
      .field = offsetof(settings, complete),
@@ -58,14 +52,10 @@ static const tw_option options[] = {
      .help = "a connection to one port waits so long for one to the other; a party then comes again",
      .low = 0.1,
      .high = 3600},
-    {.name = "silence-limit",
-     .kind = TW_OPTION_REAL,
+    {.common = &tw_option_silence_limit,
      .field = offsetof(settings, silence),
-     .value = "SECONDS",
      .fallback = "600",
-     .help = "end a run in which nothing moves for so long",
-     .low = 0.1,
-     .high = 1e6},
+     .help = "end a run in which nothing moves for so long"},
     {.name = "time-limit",
      .kind = TW_OPTION_REAL,
      .field = offsetof(settings, whole),
@@ -94,18 +84,6 @@ static void stay_silent(void *state, const char *text) {
   (void)text;
 }
 
-// SIGINT, SIGTERM and SIGHUP as something that can be read.
-static tw_status catch_signals(int *fd) {
-  sigset_t set;
-  sigemptyset(&set);
-  sigaddset(&set, SIGINT);
-  sigaddset(&set, SIGTERM);
-  sigaddset(&set, SIGHUP);
-  sigprocmask(SIG_BLOCK, &set, NULL);
-  *fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
-  return *fd >= 0 ? TW_OK : tw_fail(TW_ERR_IO, "no descriptor for signals");
-}
-
 static tw_status run(const tw_call *call) {
   const settings *s = call->settings;
   tw_line_relay *relay = NULL;
@@ -124,7 +102,7 @@ static tw_status run(const tw_call *call) {
     TW_TRY(tw_nets_parse(i ? "--allow-1" : "--allow-0", s->allow[i], &o.allow[i]));
   }
   TW_TRY(tw_line_relay_create(&o, &relay));
-  tw_status status = catch_signals(&signals);
+  tw_status status = tw_stop_signals(&signals);
   if (status == TW_OK) {
     tw_say("party 0 comes to port %d, party 1 to port %d", tw_line_relay_port(relay, 0), tw_line_relay_port(relay, 1));
     status = tw_line_relay_work(relay, signals);

@@ -54,6 +54,8 @@ static const tw_option options[] = {
     {.common = &tw_option_proxy_command, .field = offsetof(settings, site.ways.command)},
     {.common = &tw_option_site, .field = offsetof(settings, site.site)},
     {.common = &tw_option_peer, .field = offsetof(settings, site.peer)},
+    {.common = &tw_option_dealer, .field = offsetof(settings, site.dealer)},
+    {.common = &tw_option_dealer_peer, .field = offsetof(settings, site.dealer_peer)},
     {.common = &tw_option_streams, .field = offsetof(settings, site.streams)},
     {.common = &tw_option_wait_limit, .field = offsetof(settings, site.wait)},
     {.group = "between the parties", .common = &tw_option_transport, .field = offsetof(settings, party.transport)},
@@ -91,6 +93,7 @@ static tw_party_options party_options(const tw_call *call, tw_progress *progress
                             .trace = s->trace,
                             .force = s->force,
                             .two_jobs = s->site.party >= 0,
+                            .dealer = s->site.dealer ? &s->site.live : NULL,
                             .listener = tw_speaker,
                             .progress = tw_progress_show,
                             .progress_state = progress,
@@ -137,7 +140,7 @@ static tw_status body(const tw_call *call, tw_channel *channel) {
 
 static tw_status run(const tw_call *call) {
   TW_TRY(tw_name_check(call->arguments[0]));
-  const settings *s = call->settings;
+  settings *s = call->settings;
   tw_limits limits = {s->party.silence_limit, s->time_limit};
   TW_TRY(tw_two_sites_check(&s->site));
   if (s->site.party >= 0) return tw_two_sites(call, &s->site, &limits, s->spent, body);

@@ -93,6 +93,9 @@ const tw_option tw_option_silence_limit = {.name = "silence-limit",
                                            .low = 0.1,
                                            .high = 1e6};
 
+const tw_option tw_option_connections = {
+    .name = "connections", .kind = TW_OPTION_INTEGER, .value = "N", .fallback = "32", .low = 2, .high = 64};
+
 const tw_option tw_option_allow_unlocked = {
     .name = "allow-unlocked",
     .help =

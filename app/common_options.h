@@ -18,6 +18,9 @@ extern const tw_option tw_option_transport, tw_option_split_batch, tw_option_pre
 extern const tw_option tw_option_link_latency, tw_option_link_rate;                    // double: tw_link_profile
 extern const tw_option tw_option_silence_limit;                                        // double
 
+// Who listens for others.
+extern const tw_option tw_option_connections;  // int64_t
+
 // Secrets in this process's memory (app/secrets.h).
 extern const tw_option tw_option_allow_unlocked;  // bool
 

@@ -56,6 +56,18 @@ const tw_option tw_option_peer = {
     .kind = TW_OPTION_TEXT,
     .value = "FILE",
     .help = "the other party's site file, as it came from there; nobody else is talked to"};
+const tw_option tw_option_dealer = {
+    .name = "dealer",
+    .kind = TW_OPTION_TEXT,
+    .value = "WHERE",
+    .help =
+        "keys come from a live dealer at HOST:PORT (`twain deal --serve`) in the place of a key file; both parties say "
+        "it. --proxy and --proxy-command lead there, too"};
+const tw_option tw_option_dealer_peer = {
+    .name = "dealer-peer",
+    .kind = TW_OPTION_TEXT,
+    .value = "FILE",
+    .help = "the dealer's site file, as it came from there; nobody else's keys are taken"};
 const tw_option tw_option_streams = {
     .name = "streams",
     .kind = TW_OPTION_INTEGER,
@@ -75,14 +87,17 @@ const tw_option tw_option_wait_limit = {.name = "wait-limit",
 tw_status tw_two_sites_check(const tw_site_words *w) {
   const tw_route *ways = &w->ways;
   bool some_way = ways->listen || ways->connect || ways->relay;
-  bool some = w->site || w->peer || some_way || ways->proxy || ways->command;
+  bool some = w->site || w->peer || some_way || ways->proxy || ways->command || w->dealer || w->dealer_peer;
   if (w->party < 0 && some)
-    return tw_fail(TW_ERR_USAGE,
-                   "--site, --peer, --listen, --connect, --relay and ways to them are for a party of its own: say "
-                   "--party 0 or 1");
+    return tw_fail(
+        TW_ERR_USAGE,
+        "--site, --peer, --listen, --connect, --relay, --dealer and ways to them are for a party of its own: "
+        "say --party 0 or 1");
   if (w->party >= 0 && !(w->site && w->peer && some_way))
     return tw_fail(TW_ERR_USAGE, "--party %d needs --site DIR, --peer FILE, and --listen, --connect or --relay",
                    (int)w->party);
+  if (!w->dealer != !w->dealer_peer)
+    return tw_fail(TW_ERR_USAGE, "--dealer HOST:PORT and --dealer-peer FILE: both or neither");
   return TW_OK;
 }
 
@@ -103,6 +118,26 @@ static tw_status know_both(const tw_site_words *w, tw_site *own, tw_peer *peer) 
   return TW_OK;
 }
 
+static void say_of_dealer(void *state, const char *text) {
+  (void)state;
+  tw_say("%s", text);
+}
+
+static tw_status know_dealer(const tw_call *call, tw_site_words *w, const tw_limits *limits, const tw_site *own,
+                             tw_peer *dealer) {
+  if (!w->dealer) return TW_OK;
+  TW_TRY(tw_peer_load(w->dealer_peer, dealer));
+  if (dealer->role != TW_SITE_DEALER)
+    return tw_fail(TW_ERR_IDENTITY, "%s: is the file of the %s, and --dealer-peer needs a dealer's", w->dealer_peer,
+                   tw_site_role_name(dealer->role));
+  w->live = (tw_live_dealer){
+      .who = {.own = own, .peer = dealer, .secret = true},
+      .route = {.connect = w->dealer, .proxy = w->ways.proxy, .command = w->ways.command, .option = "--dealer"},
+      .silence_seconds = limits->silence,
+      .note = call->quiet ? NULL : say_of_dealer};
+  return TW_OK;
+}
+
 static tw_status next_connection(void *state, uint64_t until_ns, int *fd) {
   return tw_sockets_next(state, until_ns, fd);
 }
@@ -110,7 +145,9 @@ static tw_status next_connection(void *state, uint64_t until_ns, int *fd) {
 static tw_status connect_sites(const tw_site_words *w, const tw_limits *limits, uint64_t deadline,
                                const tw_tls_identity *who, bool quiet, tw_channel **channel) {
   tw_sockets *sockets = NULL;
-  TW_TRY(tw_sockets_open(&w->ways, &sockets));
+  tw_route way = w->ways;
+  if (w->dealer && way.listen) way.proxy = way.command = NULL;  // to the dealer alone
+  TW_TRY(tw_sockets_open(&way, &sockets));
   if (tw_sockets_port(sockets) && !quiet)
     tw_say("waits for party %d on port %d", 1 - (int)w->party, tw_sockets_port(sockets));
   tw_meeting meeting = {.who = *who,
@@ -138,21 +175,23 @@ static tw_status with_slots(tw_status status, const char *spent) {
   return tw_fail(status, "%s; no key slot was used", message);
 }
 
-tw_status tw_two_sites(const tw_call *call, const tw_site_words *w, const tw_limits *limits, const char *spent,
+tw_status tw_two_sites(const tw_call *call, tw_site_words *w, const tw_limits *limits, const char *spent,
                        tw_status (*body)(const tw_call *, tw_channel *)) {
   tw_site own = {.signing = NULL};
-  tw_peer peer = {.file = NULL};
+  tw_peer peer = {.file = NULL}, dealer = {.file = NULL};
   tw_channel *channel = NULL;
   uint64_t deadline;
   tw_say_as((int)w->party);
   TW_TRY(tw_time_limits_watch(limits, &deadline));
   tw_status status = know_both(w, &own, &peer);
-  tw_tls_identity who = {&own, &peer};
+  tw_tls_identity who = {.own = &own, .peer = &peer};
+  if (status == TW_OK) status = know_dealer(call, w, limits, &own, &dealer);
   if (status == TW_OK) status = connect_sites(w, limits, deadline, &who, call->quiet, &channel);
   if (status == TW_OK) status = body(call, channel);
   tw_channel_tell(channel, status, tw_error_message());
   status = with_slots(status, spent);
   tw_channel_destroy(channel);
+  tw_peer_free(&dealer);
   tw_peer_free(&peer);
   tw_site_free(&own);
   return status;

@@ -7,6 +7,7 @@
 #include "app/time_limits.h"
 #include "comm/channel.h"
 #include "comm/sockets.h"
+#include "jobs/parties/live_keys.h"
 
 // As they are typed.
 typedef struct {
@@ -14,20 +15,22 @@ typedef struct {
   tw_route ways;
   const char *site, *peer;  // this party's folder, the other's file
   int64_t streams;
-  double wait;  // seconds for the other party to come
+  double wait;                       // seconds for the other party to come
+  const char *dealer, *dealer_peer;  // HOST:PORT and file of a live dealer; NULL: keys come from a key file
+  tw_live_dealer live;               // no word: filled in for body, where a dealer is named
 } tw_site_words;
 
 extern const tw_option tw_option_party, tw_option_streams;  // int64_t
 // const char *
 extern const tw_option tw_option_listen, tw_option_connect, tw_option_relay, tw_option_proxy, tw_option_proxy_command,
-    tw_option_site, tw_option_peer;
+    tw_option_site, tw_option_peer, tw_option_dealer, tw_option_dealer_peer;
 extern const tw_option tw_option_wait_limit;  // double
 
 // TW_ERR_USAGE unless the words say all of what they need, or nothing.
 tw_status tw_two_sites_check(const tw_site_words *words);
 // Calls body with a channel to the other party. After a failure both know why, as far as the line goes. spent: where
 // body writes which key slots it has used up; "": none.
-tw_status tw_two_sites(const tw_call *call, const tw_site_words *words, const tw_limits *limits, const char *spent,
+tw_status tw_two_sites(const tw_call *call, tw_site_words *words, const tw_limits *limits, const char *spent,
                        tw_status (*body)(const tw_call *call, tw_channel *channel));
 
 #endif

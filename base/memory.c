@@ -141,6 +141,20 @@ void tw_hide_stack(void) {
   stack_unlocked = mlock(end - STACK_DEPTH, STACK_DEPTH) != 0;
 }
 
+tw_status tw_thread_stack_hide(void) {
+  char *here = __builtin_frame_address(0), *end = here + PAGE - (uintptr_t)here % PAGE;
+  sodium_stackzero(STACK_DEPTH);
+  madvise(end - STACK_DEPTH, STACK_DEPTH, MADV_DONTDUMP);
+  return tw_seeds_elsewhere(STACK_DEPTH, mlock(end - STACK_DEPTH, STACK_DEPTH) == 0);
+}
+
+void tw_thread_stack_forget(void) {
+  char *here = __builtin_frame_address(0), *end = here + PAGE - (uintptr_t)here % PAGE;
+  sodium_stackzero(STACK_DEPTH);
+  madvise(end - STACK_DEPTH, STACK_DEPTH, MADV_DODUMP);
+  munlock(end - STACK_DEPTH, STACK_DEPTH);
+}
+
 void tw_no_core_dumps(void) {
   struct rlimit none = {0, 0};
   setrlimit(RLIMIT_CORE, &none);

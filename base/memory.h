@@ -51,8 +51,12 @@ void tw_wipe(void *p, size_t bytes);
 // Overwrite what functions that have returned left on this thread's stack.
 void tw_wipe_stack(void);
 // What a cipher has on the stack while it works is a seed as well: the stack below the caller is kept out of dumps and
-// locked, or tw_seed_alloc refuses. Once, from main: no other thread meets a seed.
+// locked, or tw_seed_alloc refuses. Once, from main.
 void tw_hide_stack(void);
+// The same for the stack of a thread that is not main, which calls both: hide, or TW_ERR_MEMORY as tw_seed_alloc; and
+// in the end, from the same function, overwrite it and let it go.
+tw_status tw_thread_stack_hide(void);
+void tw_thread_stack_forget(void);
 
 // No core files from this process (RLIMIT_CORE 0). Call once from main.
 void tw_no_core_dumps(void);

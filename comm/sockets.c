@@ -101,7 +101,7 @@ static tw_status open_dialling(tw_sockets *s, const tw_route *w) {
 
 static tw_status open_as(tw_sockets *s, const tw_route *w) {
   const char *where = w->listen ? w->listen : w->connect;
-  s->option = w->listen ? "--listen" : w->connect ? "--connect" : "--relay";
+  s->option = w->option ? w->option : w->listen ? "--listen" : w->connect ? "--connect" : "--relay";
   if (inherited(where)) return take_descriptors(s, where, w->listen != NULL);
   if (!w->listen) return open_dialling(s, w);
   TW_TRY(tw_place_parse(s->option, w->listen, false, &s->place));

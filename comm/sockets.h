@@ -18,6 +18,7 @@ typedef struct {
   const char *relay;    // "HOST:PORT" of a line relay (comm/line_relay.h)
   const char *proxy;    // with connect or relay, one of these or none: "http://HOST:PORT",
   const char *command;  // or a command (comm/detours.h)
+  const char *option;   // what the place is called in messages; NULL: --listen, --connect or --relay
 } tw_route;
 
 // An IPv6 address stands in brackets. Without ADDR all addresses of this host are listened on, with a name of several

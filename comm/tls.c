@@ -34,6 +34,7 @@ struct tw_tls {
   int fd;
   tw_tls_context *context;
   tw_peer_verdict verdict;        // on the peer's certificate
+  int which;                      // of the peers
   uint64_t sent, rekeyed;         // bytes under the present key; how often it was changed
   bool blocked, ended, stranger;  // blocked: a record has not left yet
   bool heard;                     // anything at all
@@ -83,9 +84,18 @@ static int verify(X509_STORE_CTX *store, void *argument) {
   (void)argument;
   SSL *ssl = X509_STORE_CTX_get_ex_data(store, SSL_get_ex_data_X509_STORE_CTX_idx());
   tw_tls *t = SSL_get_app_data(ssl);
-  int error = tw_peer_judge(X509_STORE_CTX_get0_cert(store), t->context->who.peer, &t->verdict);
+  const tw_tls_identity *who = &t->context->who;
+  int error =
+      tw_peer_judge(X509_STORE_CTX_get0_cert(store), who->peer, who->peers ? who->peers : 1, &t->which, &t->verdict);
   X509_STORE_CTX_set_error(store, error);
   return error == X509_V_OK;
+}
+
+// ML-KEM beside X25519: who records today and has a quantum computer later learns nothing. OpenSSL has it from 3.5 on.
+static bool set_groups(SSL_CTX *c) {
+  if (SSL_CTX_set1_groups_list(c, "X25519MLKEM768:X25519:P-256") == 1) return true;
+  ERR_clear_error();
+  return SSL_CTX_set1_groups_list(c, "X25519:P-256") == 1;
 }
 
 static bool narrow(SSL_CTX *c) {
@@ -97,10 +107,9 @@ static bool narrow(SSL_CTX *c) {
   SSL_CTX_set_security_level(c, 2);
   return SSL_CTX_set_min_proto_version(c, TLS1_3_VERSION) == 1 &&
          SSL_CTX_set_max_proto_version(c, TLS1_3_VERSION) == 1 &&
-         SSL_CTX_set_ciphersuites(c, "TLS_AES_128_GCM_SHA256:TLS_CHACHA20_POLY1305_SHA256") == 1 &&
-         SSL_CTX_set1_groups_list(c, "X25519:P-256") == 1 && SSL_CTX_set_num_tickets(c, 0) == 1 &&
-         SSL_CTX_set_max_early_data(c, 0) == 1 && SSL_CTX_set_recv_max_early_data(c, 0) == 1 &&
-         SSL_CTX_set_block_padding(c, HANDSHAKE_BLOCK) == 1;
+         SSL_CTX_set_ciphersuites(c, "TLS_AES_128_GCM_SHA256:TLS_CHACHA20_POLY1305_SHA256") == 1 && set_groups(c) &&
+         SSL_CTX_set_num_tickets(c, 0) == 1 && SSL_CTX_set_max_early_data(c, 0) == 1 &&
+         SSL_CTX_set_recv_max_early_data(c, 0) == 1 && SSL_CTX_set_block_padding(c, HANDSHAKE_BLOCK) == 1;
 }
 
 tw_status tw_tls_context_create(const tw_tls_identity *who, bool answers, uint64_t rekey_bytes, tw_tls_context **out) {
@@ -123,6 +132,7 @@ tw_status tw_tls_context_create(const tw_tls_identity *who, bool answers, uint64
         SSL_CTX_use_PrivateKey(c->ssl, who->own->signing) != 1)
       status = tw_openssl_fail(TW_ERR_INTERNAL, "this party's key and certificate do not go together");
   }
+  if (status == TW_OK && who->secret) SSL_CTX_set_options(c->ssl, SSL_OP_CLEANSE_PLAINTEXT);
   if (status == TW_OK)
     *out = c;
   else
@@ -139,7 +149,11 @@ void tw_tls_context_destroy(tw_tls_context *c) {
 
 // ---- what went wrong
 
-static const char *peer_name(const tw_tls *t) { return tw_site_role_name(t->context->who.peer->role); }
+static const char *peer_name(const tw_tls *t) {
+  return t->context->who.peers > 1 && !SSL_is_init_finished(t->ssl)
+             ? "what connected"
+             : tw_site_role_name(t->context->who.peer[t->which].role);
+}
 
 static void end(tw_tls *t, bool stranger, const char *reason) {
   t->ended = true;
@@ -272,6 +286,13 @@ tw_status tw_tls_open(tw_tls_context *c, int fd, uint64_t until_ns, tw_tls **out
   return status;
 }
 
+int tw_tls_peer(const tw_tls *t) { return t->which; }
+
+const char *tw_tls_group(const tw_tls *t) {
+  const char *name = SSL_group_to_name(t->ssl, (int)SSL_get_negotiated_group(t->ssl));
+  return name ? name : "unknown";
+}
+
 tw_status tw_tls_exporter(tw_tls *t, const char *label, uint8_t out[TW_EXPORTER_BYTES]) {
   if (SSL_export_keying_material(t->ssl, out, TW_EXPORTER_BYTES, label, strlen(label), NULL, 0, 0) == 1) return TW_OK;
   return tw_openssl_fail(TW_ERR_INTERNAL, "no exporter");
@@ -343,6 +364,11 @@ tw_status tw_tls_get(tw_tls *t, void *data, size_t bytes, uint64_t until_ns) {
       return tw_fail(TW_ERR_PEER, "%s says nothing: silence", peer_name(t));
   }
   return TW_OK;
+}
+
+bool tw_tls_gone(const tw_tls *t) {
+  struct pollfd p = {.fd = t->fd, .events = POLLRDHUP};
+  return t->ended || (poll(&p, 1, 0) > 0 && p.revents);
 }
 
 const char *tw_tls_reason(const tw_tls *t) { return t->reason; }

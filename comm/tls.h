@@ -15,7 +15,9 @@ enum { TW_EXPORTER_BYTES = 32 };
 // Who meets whom; borrowed as long as a context made of it lives.
 typedef struct {
   const tw_site *own;
-  const tw_peer *peer;
+  const tw_peer *peer;  // or several, each of whom may come
+  int peers;            // how many; 0: one
+  bool secret;          // what comes is a secret: no copy of it stays in OpenSSL's buffers
 } tw_tls_identity;
 
 typedef struct tw_tls_context tw_tls_context;
@@ -31,6 +33,10 @@ void tw_tls_context_destroy(tw_tls_context *c);
 // answer, success does not yet mean that the peer accepts this party: its first message does. *heard (or NULL): whether
 // anything at all came from the other end, also after a failure.
 tw_status tw_tls_open(tw_tls_context *c, int fd, uint64_t until_ns, tw_tls **out, bool *heard);
+// Which of the peers is there, from 0 on.
+int tw_tls_peer(const tw_tls *t);
+// How both ends came to their keys: "X25519MLKEM768", where both ends' OpenSSL has it, "x25519" or "P-256".
+const char *tw_tls_group(const tw_tls *t);
 // 32 bytes that only the two ends of this very connection know (RFC 8446, 7.5).
 tw_status tw_tls_exporter(tw_tls *t, const char *label, uint8_t out[TW_EXPORTER_BYTES]);
 
@@ -42,6 +48,8 @@ tw_status tw_tls_get(tw_tls *t, void *data, size_t bytes, uint64_t until_ns);
 // ended. One thread at a time uses a connection.
 ptrdiff_t tw_tls_send(tw_tls *t, const void *data, size_t bytes);
 ptrdiff_t tw_tls_receive(tw_tls *t, void *data, size_t bytes);
+// Whether the other end has closed the connection, as far as it shows without reading. For who has nothing to say yet.
+bool tw_tls_gone(const tw_tls *t);
 const char *tw_tls_reason(const tw_tls *t);  // why it ended
 // As tw_tls_get, also after the connection has ended for what this end writes: the other end's last words.
 tw_status tw_tls_last_words(tw_tls *t, void *data, size_t bytes, uint64_t until_ns);

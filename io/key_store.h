@@ -1,8 +1,10 @@
-// Where a run's one-time keys come from. A key file today (tw_key_store_open); whoever else can tell what it holds,
-// hand out a slot's seed once, forget it durably and deliver a slot's chunks can stand here, too.
+// Where a run's one-time keys come from: a key file (tw_key_store_open), or a live dealer (jobs/parties/live_keys.h).
+// Whoever else can tell what it holds, hand out a slot's seed once, forget it durably and deliver a slot's chunks can
+// stand here, too.
 //
-// In order: info, check_ledger, survey; then, under the ledger's lock, record_ledger, seed, take, erase; then chunk,
-// from any thread. The rules about slots and ledgers (docs/security.md) are kept by who calls (jobs/parties/slots.h).
+// In order: reserve, where there is one; info, check_ledger, survey; then, under the ledger's lock, record_ledger,
+// seed, take, erase; then chunk, from any thread. The rules about slots and ledgers (docs/security.md) are kept by who
+// calls (jobs/parties/slots.h).
 #ifndef TW_KEY_STORE_H
 #define TW_KEY_STORE_H
 
@@ -10,6 +12,9 @@
 
 typedef struct {
   void *state;
+  // NULL: the parties choose among the slots that are left. Else the store does, for a run by whose number (32 bytes)
+  // both parties' stores know it: `count` slots from *first on. Before it info has no key id.
+  tw_status (*reserve)(void *state, const uint8_t run[32], int count, uint64_t *first);
   const tw_keys_info *(*info)(void *state);
   // Bit s of live[s / 64]: something is left of slot s's seed. [ceil(count / 64)]
   tw_status (*survey)(void *state, uint64_t *live);

@@ -25,16 +25,21 @@ void tw_deal_test_seed(uint64_t number, int party, uint64_t slot, tw_seed *out) 
 
 static tw_status append_key(void *state, const void *data, size_t bytes) { return tw_keys_append(state, data, bytes); }
 
-tw_status tw_deal_slot(const tw_plan *plan, const tw_model_masks *m, const tw_seed seed[2], uint64_t slot,
-                       const tw_sink sink[2], void (*progress)(void *state, double fraction), void *progress_state) {
-  tw_session s;
+tw_status tw_deal_session(const tw_plan *plan, const tw_model_masks *m, const tw_seed *const seed[2],
+                          const uint64_t *slot, const tw_sink sink[2], tw_session *out) {
   tw_session_config config = {.program = &plan->program,
                               .role = TW_DEALER,
                               .batch = 1,
-                              .sequences = {.slots = &slot, .seeds = {&seed[0], &seed[1]}},
+                              .sequences = {.slots = slot, .seeds = {seed[0], seed[1]}},
                               .sink = {sink[0], sink[1]},
                               .weights = tw_model_masks_weights(m)};
-  tw_status status = tw_session_create(&config, &s);
+  return tw_session_create(&config, out);
+}
+
+tw_status tw_deal_slot(const tw_plan *plan, const tw_model_masks *m, const tw_seed seed[2], uint64_t slot,
+                       const tw_sink sink[2], void (*progress)(void *state, double fraction), void *progress_state) {
+  tw_session s;
+  tw_status status = tw_deal_session(plan, m, (const tw_seed *const[2]){&seed[0], &seed[1]}, &slot, sink, &s);
   for (bool done = false; !done && status == TW_OK;) {
     status = tw_session_level(&s, &done);
     if (progress) progress(progress_state, (double)s.walk.next_op / s.program->op_count);

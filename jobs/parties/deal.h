@@ -27,6 +27,10 @@ tw_status tw_deal(const tw_plan *plan, const tw_model_dealer *dealer, const tw_d
 tw_status tw_deal_slot(const tw_plan *plan, const tw_model_masks *masks, const tw_seed seed[2], uint64_t slot,
                        const tw_sink sink[2], void (*progress)(void *state, double fraction), void *progress_state);
 
+// The session of one slot, for who walks several side by side (tw_session_level). slot and seeds stay as long as it.
+tw_status tw_deal_session(const tw_plan *plan, const tw_model_masks *masks, const tw_seed *const seed[2],
+                          const uint64_t *slot, const tw_sink sink[2], tw_session *out);
+
 // A sink's append into memory; state: a `uint8_t *`, which moves on.
 tw_status tw_deal_to_memory(void *state, const void *data, size_t bytes);
 

@@ -36,12 +36,16 @@ static tw_status compare_files(int party, const tw_terms *a, const tw_terms *b) 
 
 static const char *halves(uint64_t overlap) { return overlap ? "halves that take turns" : "the whole batch at once"; }
 
+static const char *origin(uint64_t live_keys) { return live_keys ? "a live dealer" : "a key file"; }
+
 static tw_status compare_options(int party, const tw_terms *a, const tw_terms *b) {
   for (int i = 0; i < 2; i++)
     TW_TRY(same_text(i ? "party 1's ledger" : "party 0's ledger", party, a->ledgers[i].hex, b->ledgers[i].hex,
                      "run the same twain on both"));
   TW_TRY(same_text("list of key slots", party, a->slots.hex, b->slots.hex, "run the same twain on both"));
   TW_TRY(same_number("use of TEST keys", party, a->test_keys, b->test_keys, "give both the files of one `twain deal`"));
+  TW_TRY(same_text("where keys come from", party, origin(a->live_keys), origin(b->live_keys),
+                   "give both --dealer, or neither"));
   TW_TRY(same_text("transport", party, a->transport, b->transport, "give both the same --transport"));
   TW_TRY(same_text("emulated link", party, a->link, b->link, "give both the same --link-latency and --link-rate"));
   return same_text("division of the batch", party, halves(a->overlap), halves(b->overlap),
@@ -79,7 +83,8 @@ static tw_status check_terms(int party, const tw_terms *t) {
     return nonsense(party, "a digest is not hexadecimal");
   if (!ends(t->transport, sizeof t->transport) || !ends(t->link, sizeof t->link))
     return nonsense(party, "a word without end");
-  if (t->test_keys > 1 || t->overlap > 1) return nonsense(party, "a truth value that is neither 0 nor 1");
+  if (t->test_keys > 1 || t->overlap > 1 || t->live_keys > 1)
+    return nonsense(party, "a truth value that is neither 0 nor 1");
   return TW_OK;
 }
 

@@ -5,7 +5,7 @@
 #include "comm/channel.h"
 #include "io/ids.h"
 
-#define TW_PROTOCOL_VERSION 3
+#define TW_PROTOCOL_VERSION 4
 
 // What must be the same on both parties; a party leaves out (zero) what is not known yet.
 typedef struct {
@@ -17,6 +17,7 @@ typedef struct {
   // How openings are exchanged.
   char transport[16], link[64];  // as words: asked for; emulated, or "none"
   uint64_t overlap;
+  uint64_t live_keys;  // keys come from a live dealer
 } tw_terms;
 
 // On the wire as it is in memory; parties run the same build on the same kind of host. version stays at the beginning.

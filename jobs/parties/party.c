@@ -50,9 +50,11 @@ static tw_status load(const tw_party_options *o, int party, party_files *f) {
   TW_TRY(tw_input_share_read(tw_path_of(o->name, party ? "input.p1.h5" : "input.p0.h5").text, party, &f->input));
   f->has_input = true;
   TW_TRY(claim_result(o, party, f));
-  TW_TRY(tw_key_store_open(tw_path_of(o->name, party ? "keys.p1.h5" : "keys.p0.h5").text, party, &f->keys));
+  if (!o->dealer)
+    TW_TRY(tw_key_store_open(tw_path_of(o->name, party ? "keys.p1.h5" : "keys.p0.h5").text, party, &f->keys));
   TW_TRY(tw_model_share_read(tw_path_of(o->name, party ? "model.p1.h5" : "model.p0.h5").text, party, &f->model));
   f->has_model = true;
+  if (o->dealer) TW_TRY(tw_live_keys_open(o->dealer, &f->plan, &f->model.model_id, party, &f->keys));
   return TW_OK;
 }
 
@@ -173,9 +175,10 @@ static tw_status write_result(tw_channel *channel, party_files *f, const tw_resu
 }
 
 // With the words that both parties must have been given.
-static tw_status agree_on_words(tw_channel *channel, const tw_party_words *w, tw_status found) {
+static tw_status agree_on_words(tw_channel *channel, const tw_party_words *w, bool live_keys, tw_status found) {
   tw_terms words;
   memset(&words, 0, sizeof words);
+  words.live_keys = live_keys;
   snprintf(words.transport, sizeof words.transport, "%s", w->transport);
   tw_hardware_link_text(w, words.link, sizeof words.link);
   return tw_agree(channel, found, &words);
@@ -184,7 +187,7 @@ static tw_status agree_on_words(tw_channel *channel, const tw_party_words *w, tw
 static tw_status run_with(const tw_party_options *o, tw_channel *channel, party_files *f, tw_result_share *out) {
   tw_environment e;
   collect(&e);
-  TW_TRY(agree_on_words(channel, &o->words, load(o, channel->party, f)));
+  TW_TRY(agree_on_words(channel, &o->words, o->dealer != NULL, load(o, channel->party, f)));
   tw_warn_of_ledger(&o->listener, &f->ledger);
   TW_TRY(meet(o, channel, &e));
   tw_warn_of_memory(&o->listener);

@@ -3,6 +3,7 @@
 #define TW_PARTY_H
 
 #include "jobs/parties/hardware.h"
+#include "jobs/parties/live_keys.h"
 #include "jobs/parties/machine.h"
 #include "jobs/parties/run.h"
 #include "jobs/parties/warnings.h"
@@ -19,7 +20,8 @@ typedef struct {
   const char *name;    // party R reads NAME.plan.json, .model.pR.h5, .keys.pR.h5, .input.pR.h5; NAME is checked
   const char *ledger;  // folder; NULL: the default one
   tw_party_words words;
-  int64_t first_slot;  // of a row; -1: the first that are free on both parties
+  int64_t first_slot;            // of a row; -1: the first that are free on both parties
+  const tw_live_dealer *dealer;  // in the place of .keys.pR.h5; NULL: none
   bool allow_test_keys, trace;
   bool two_jobs;                                   // each party is told what else the first one is told for both
   bool force;                                      // a result file that is there is replaced

@@ -1,6 +1,7 @@
 #include "jobs/parties/run.h"
 
 #include <inttypes.h>
+#include <sodium.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -137,9 +138,29 @@ static tw_status take_slots(party_run *r, tw_slots *s, tw_terms *terms) {
   return tw_agree(r->o->channel, tw_slots_burn(s, r->slots, note, r->seeds), terms);
 }
 
+// Where a dealer chooses the slots, it knows the run by a number that both parties had a part in: nobody can have it
+// give a party slots that the other one does not get.
+static tw_status number_run(const party_run *r, uint8_t run[32]) {
+  uint8_t said[2][32];
+  randombytes_buf(said[r->party], sizeof said[0]);
+  TW_TRY(tw_channel_exchange(r->o->channel, said[r->party], said[1 - r->party], sizeof said[0]));
+  crypto_generichash(run, 32, said[0], sizeof said, NULL, 0);
+  return TW_OK;
+}
+
+static tw_status reserve(const party_run *r, const uint8_t run[32], int64_t *first_slot) {
+  uint64_t first;
+  if (r->o->first_slot >= 0)
+    return tw_fail(TW_ERR_USAGE, "--slot %" PRId64 ": a live dealer numbers the slots itself", r->o->first_slot);
+  TW_TRY(r->o->keys->reserve(r->o->keys->state, run, r->batch, &first));
+  *first_slot = (int64_t)first;
+  return TW_OK;
+}
+
 static tw_status agree_and_burn(party_run *r) {
   const tw_run_options *o = r->o;
   tw_terms terms;
+  uint8_t run[32];
   tw_slots slots = {.channel = o->channel,
                     .keys = o->keys,
                     .ledger = o->ledger,
@@ -147,6 +168,10 @@ static tw_status agree_and_burn(party_run *r) {
                     .first_slot = o->first_slot,
                     .lock = -1};
   tw_status found = check_files(o, r->party);
+  if (o->keys->reserve) {
+    TW_TRY(number_run(r, run));
+    if (found == TW_OK) found = reserve(r, run, &slots.first_slot);
+  }
   memset(&terms, 0, sizeof terms);
   if (found == TW_OK) fill_terms(o, &terms);
   TW_TRY(tw_agree(o->channel, found, &terms));

@@ -59,13 +59,14 @@ def expected():
 
 wanted = list(expected())
 text = open(document).read()
-found = re.findall(r"^\| `--.*\|$", text.split("## Reserved")[0], re.M)
-reserved = re.findall(r"`--([\w-]+)`", text.split("## Reserved")[1])
+table, _, kept = text.partition("## Reserved")  # words kept for what is to come, if there are any
+found = re.findall(r"^\| `--.*\|$", table, re.M)
+reserved = re.findall(r"`--([\w-]+)`", kept)
 taken = [name for name in reserved if any(re.match(rf"\| `--{name}[` ]", row) for row in wanted)]
 wrong = [f"+{row}" for row in wanted if row not in found] + [f"-{row}" for row in found if row not in wanted]
 wrong += [f"--{name} is an option and stands under Reserved" for name in taken]
-if not reserved or len(wanted) < 30:
-    wrong.append(f"{len(wanted)} options in help, {len(reserved)} words reserved: not read as they should be")
+if len(wanted) < 30:
+    wrong.append(f"{len(wanted)} options in help: not read as they should be")
 if not wrong and found != wanted:
     wrong.append("the rows are not in the order of their names")
 print("\n".join(wrong))

@@ -39,7 +39,7 @@ void two_ends(site_end ends[2], uint32_t streams) {
   }
   made = true;
   for (int party = 0; party < 2; party++)
-    ends[party] = (site_end){.who = {&sites[party], &files[1 - party]},
+    ends[party] = (site_end){.who = {.own = &sites[party], .peer = &files[1 - party]},
                              .lines = {0, 1, streams},
                              .party = party,
                              .answers = party == 0,

@@ -155,6 +155,8 @@ static void different_options(void) {
   expect_difference(&a, &b, "--link-latency", "has none", "100 us, 10 Gbit/s");
   b = a, b.overlap = 0;
   expect_difference(&a, &b, "--split-batch", "halves that take turns", "the whole batch at once");
+  b = a, b.live_keys = 1;
+  expect_difference(&a, &b, "--dealer", "has a key file", "has a live dealer");
 }
 
 static void expect_refusal(const tw_terms *mine, const tw_greeting *g, const char *what) {
@@ -203,6 +205,8 @@ static void other_nonsense(void) {
   g = good, memset(g.terms.transport, 'x', sizeof g.terms.transport);
   expect_refusal(&t, &g, "word without end");
   g = good, g.terms.overlap = 2 + randombytes_random();
+  expect_refusal(&t, &g, "truth value");
+  g = good, g.terms.live_keys = 2;
   expect_refusal(&t, &g, "truth value");
   g = good, g.terms.test_keys = UINT64_MAX;
   expect_refusal(&t, &g, "truth value");

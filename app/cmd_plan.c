@@ -303,7 +303,7 @@ static tw_status look_at_model(const char *name, const settings *s, bool quiet, 
     return assume(NULL, config, out);
   }
   tw_path path = tw_path_of(name, "model.h5");
-  TW_TRY(s->calibrate ? tw_model_read(path.text, &model) : tw_model_read_norms(path.text, &model));
+  TW_TRY(s->calibrate ? tw_model_read(path.text, &model) : tw_model_read_part(path.text, tw_bounds_look_at, &model));
   *config = model.config;
   tw_status status = assume(&model, config, out);
   if (status == TW_OK && s->calibrate) status = measure(name, s, &model, quiet, measured, out);

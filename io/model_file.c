@@ -169,13 +169,17 @@ tw_status tw_model_file_next(tw_model_file *file, size_t n, float *values) {
   return TW_OK;
 }
 
-static tw_status read_norms(tw_model_file *file, tw_model *out) {
+bool tw_model_is_norm(const tw_model_config *config, int number) {
+  tw_tensor_kind kind = tw_model_tensor_entry(config, number)->kind;
+  return kind == TW_GAMMA || kind == TW_BETA;
+}
+
+static tw_status read_part(tw_model_file *file, tw_model_choice *wanted, tw_model *out) {
   TW_TRY(tw_alloc((size_t)out->count * sizeof *out->tensors, (void **)&out->tensors));
   for (int i = 0; i < out->count; i++) {
     tw_model_tensor *t = &out->tensors[i];
-    tw_tensor_kind kind = tw_model_tensor_entry(&file->config, i)->kind;
     tw_model_tensor_shape(&file->config, i, t->name, &t->rows, &t->cols);
-    if (kind != TW_GAMMA && kind != TW_BETA) continue;
+    if (!wanted(&file->config, i)) continue;
     TW_TRY(tw_alloc(t->rows * t->cols * sizeof *t->values, (void **)&t->values));
     TW_TRY(tw_model_file_begin(file, i));
     TW_TRY(tw_model_file_next(file, t->rows * t->cols, t->values));
@@ -183,18 +187,18 @@ static tw_status read_norms(tw_model_file *file, tw_model *out) {
   return TW_OK;
 }
 
-tw_status tw_model_file_norms(tw_model_file *file, tw_model *out) {
+tw_status tw_model_file_part(tw_model_file *file, tw_model_choice *wanted, tw_model *out) {
   *out = (tw_model){.config = file->config, .source = file->source, .count = tw_model_tensor_count(&file->config)};
-  tw_status status = read_norms(file, out);
+  tw_status status = read_part(file, wanted, out);
   if (status != TW_OK) tw_model_free(out);
   return status;
 }
 
-tw_status tw_model_read_norms(const char *path, tw_model *out) {
+tw_status tw_model_read_part(const char *path, tw_model_choice *wanted, tw_model *out) {
   tw_model_file *file;
   *out = (tw_model){0};
   TW_TRY(tw_model_file_open(path, &file));
-  tw_status status = tw_model_file_norms(file, out);
+  tw_status status = tw_model_file_part(file, wanted, out);
   tw_model_file_close(file);
   return status;
 }

@@ -29,8 +29,11 @@ const tw_model_config *tw_model_file_config(const tw_model_file *file);
 // for NaN and Inf, by tensor name. What was read before must not count until then.
 tw_status tw_model_file_begin(tw_model_file *file, int number);
 tw_status tw_model_file_next(tw_model_file *file, size_t n, float *values);
-// The model with values of its norms' gammas and betas alone; free with tw_model_free, not after an error.
-tw_status tw_model_file_norms(tw_model_file *file, tw_model *out);
-tw_status tw_model_read_norms(const char *path, tw_model *out);
+// The model with values of those tensors alone that are wanted, by their numbers; free with tw_model_free, not after an
+// error.
+typedef bool tw_model_choice(const tw_model_config *config, int number);
+tw_status tw_model_file_part(tw_model_file *file, tw_model_choice *wanted, tw_model *out);
+tw_status tw_model_read_part(const char *path, tw_model_choice *wanted, tw_model *out);
+bool tw_model_is_norm(const tw_model_config *config, int number);  // a choice: gammas and betas
 
 #endif

@@ -3,6 +3,7 @@
 #include <math.h>
 
 #include "io/decoder_tensors.h"
+#include "io/model_file.h"
 
 static int number_of(const tw_model_config *c, int entry) {
   return tw_tensor_number(tw_tensor_table_of(c), c->layers, 0, entry);
@@ -33,6 +34,12 @@ static double largest_of(const tw_model *model, int entry) {
   double largest = 0;
   for (size_t i = 0; i < t->rows * t->cols; i++) largest = fmax(largest, fabs((double)t->values[i]));
   return largest;
+}
+
+bool tw_bounds_look_at(const tw_model_config *config, int number) {
+  const tw_decoder_layout *l = tw_decoder_layout_of(config);
+  if (tw_model_is_norm(config, number)) return true;
+  return l && (number == number_of(config, l->word) || (l->position >= 0 && number == number_of(config, l->position)));
 }
 
 double tw_bound_of_words(const tw_model *model) {

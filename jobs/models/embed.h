@@ -13,5 +13,7 @@ int tw_word_number_bits(const tw_model_config *config);
 int tw_build_embedding(tw_builder *b, const tw_layer_shape *shape, int ring);
 // The power of two that holds every element of every row that it can return.
 double tw_bound_of_words(const tw_model *model);
+// Whether this or a bound of norms (jobs/models/float_model.h) looks at a tensor of the model.
+bool tw_bounds_look_at(const tw_model_config *config, int number);
 
 #endif

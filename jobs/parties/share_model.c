@@ -23,7 +23,7 @@ typedef struct {
 // The file's head states what holds gamma and beta of all norms: these vectors are read before all else.
 static tw_status look_at_norms(sharing *s) {
   tw_model norms;
-  TW_TRY(tw_model_file_norms(s->model, &norms));
+  TW_TRY(tw_model_file_part(s->model, tw_model_is_norm, &norms));
   tw_bounds_of_norms(&norms, &s->dealer.norm_weight, &s->dealer.norm_bias);
   tw_model_free(&norms);
   return TW_OK;

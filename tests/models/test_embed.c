@@ -5,9 +5,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "base/memory.h"
 #include "io/decoder_tensors.h"
 #include "jobs/models/decoder_float.h"
 #include "jobs/models/embed.h"
+#include "jobs/models/float_model.h"
 #include "jobs/parties/share.h"
 #include "kernels/pack.h"
 #include "tests/common/suite.h"
@@ -143,6 +145,32 @@ static void rows(void) {
   }
 }
 
+// Bounds of weights look at nothing but what plans read for them.
+static void bounds_of_parts(void) {
+  for (int f = 0; f < 3; f++) {
+    decoder d;
+    tw_model_config config = family(families[f], 77, 12);
+    decoder_start(&d, &config, 5, 1);
+    double words = tw_bound_of_words(&d.model);
+    tw_bounds layer = tw_bounds_of_layer(&d.model, 0);
+    tw_norm_bounds top = tw_bounds_of_top(&d.model);
+    int kept = 0;
+    for (int i = 0; i < d.model.count; i++) {
+      if (tw_bounds_look_at(&config, i))
+        kept++;
+      else
+        tw_free(d.model.tensors[i].values), d.model.tensors[i].values = NULL;
+    }
+    CU_ASSERT(kept > 2 && kept < d.model.count);
+    CU_ASSERT_EQUAL(tw_bound_of_words(&d.model), words);
+    CU_ASSERT_EQUAL(tw_bounds_of_layer(&d.model, 0).norm_weight, layer.norm_weight);
+    CU_ASSERT_EQUAL(tw_bounds_of_layer(&d.model, 0).norm_bias, layer.norm_bias);
+    CU_ASSERT_EQUAL(tw_bounds_of_top(&d.model).norm_weight, top.norm_weight);
+    CU_ASSERT_EQUAL(tw_bounds_of_top(&d.model).norm_bias, top.norm_bias);
+    decoder_end(&d);
+  }
+}
+
 // What a decoder's first layer reads: the norm of those rows.
 static void normed(const char *architecture) {
   enum { VOCAB = 300, HIDDEN = 32, SEQ = 9 };
@@ -204,4 +232,5 @@ static void past_the_words(void) {
   decoder_end(&d);
 }
 
-SUITE_MAIN("embed", {"rows", rows}, {"norms", norms}, {"past the words", past_the_words})
+SUITE_MAIN("embed", {"rows", rows}, {"norms", norms}, {"bounds of parts", bounds_of_parts},
+           {"past the words", past_the_words})

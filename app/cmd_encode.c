@@ -1,6 +1,7 @@
 #include <stddef.h>
 #include <stdio.h>
 
+#include "app/chats.h"
 #include "app/commands.h"
 #include "app/common_options.h"
 #include "app/texts.h"
@@ -11,7 +12,7 @@
 
 typedef struct {
   const char *file;
-  bool pair, truncate, force;
+  bool pair, chat, messages, truncate, force;
 } settings;
 
 static const tw_option options[] = {
@@ -26,6 +27,14 @@ static const tw_option options[] = {
      .help =
          "pairs of texts, as cross-encoders take them: two arguments a pair, or two texts a line of FILE with a tab "
          "between them; the second has token type 1"},
+    {.name = "chat",
+     .field = offsetof(settings, chat),
+     .help = "each text is what a user says to the model: it is put into the model's chat template, up to where the "
+             "answer begins"},
+    {.name = "messages",
+     .field = offsetof(settings, messages),
+     .help = "as --chat, but each text is a whole conversation: a list in JSON of objects with role (system, user, "
+             "assistant) and content"},
     {.name = "truncate",
      .field = offsetof(settings, truncate),
      .help =
@@ -74,9 +83,12 @@ static void describe_length(const tw_client *client, const settings *s, const tw
         limit, over, input->count);
 }
 
-static void describe_prompt(const tw_client *client, bool pair) {
+static void describe_prompt(const tw_client *client, const settings *s) {
+  bool chat = s->chat || s->messages;
   if (!client->default_prompt) return;
-  printf("%s: the model's prompt \"", pair ? "not put before pairs" : "put before each text");
+  printf("%s: the model's prompt \"", s->pair ? "not put before pairs"
+                                      : chat  ? "not put before chats"
+                                              : "put before each text");
   for (const char *at = client->default_prompt; *at; at++) putchar((unsigned char)*at < ' ' || *at == 127 ? '?' : *at);
   printf("\"\n");
 }
@@ -98,7 +110,7 @@ static void describe_tokens(const tw_input *input, const settings *s) {
 
 static void describe(const tw_client *client, const tw_texts *texts, const settings *s, const tw_text_count *counts,
                      const tw_input *input, const char *path) {
-  describe_prompt(client, s->pair);
+  describe_prompt(client, s);
   describe_tokens(input, s);
   if (texts->blank) printf("blank lines left out: %d\n", texts->blank);
   describe_length(client, s, counts, input);
@@ -129,7 +141,7 @@ static tw_status encode(const tw_client *client, const tw_texts *texts, int seq,
   return status;
 }
 
-static tw_status encode_texts(const char *name, const tw_texts *texts, const settings *s, bool quiet) {
+static tw_status encode_texts(const char *name, tw_texts *texts, const settings *s, bool quiet) {
   static const char *const suffix[] = {"input.h5"};
   tw_new_files places;
   tw_client client;
@@ -138,7 +150,9 @@ static tw_status encode_texts(const char *name, const tw_texts *texts, const set
   TW_TRY(sequence_length(name, &seq));
   TW_TRY(tw_client_read(tw_path_of(name, "client.h5").text, &client));
   tw_path older = tw_path_of(name, "input.p0.h5");
-  tw_status status = encode(&client, texts, seq, s, &places, quiet);
+  tw_chat_kind chat = s->messages ? TW_CHAT_MESSAGES : s->chat ? TW_CHAT_QUESTIONS : TW_NO_CHAT;
+  tw_status status = tw_chats_format(&client, chat, texts);
+  if (status == TW_OK) status = encode(&client, texts, seq, s, &places, quiet);
   if (status == TW_OK && !quiet && tw_path_exists(&older))
     printf("%s is of an earlier input: `twain share %s --input --force` comes next\n", older.text, name);
   tw_client_free(&client);
@@ -154,6 +168,8 @@ static tw_status run(const tw_call *call) {
     return tw_fail(TW_ERR_USAGE, "%s; usage: twain encode %s",
                    s->file ? "either texts or --file FILE, not both" : "texts or --file FILE are needed",
                    call->command->arguments);
+  if (s->pair + s->chat + s->messages > 1)
+    return tw_fail(TW_ERR_USAGE, "--pair, --chat and --messages say different things about a text; take one of them");
   if (s->file)
     TW_TRY(tw_texts_read(s->file, s->pair, &texts));
   else

@@ -5,6 +5,7 @@
 #include "app/commands.h"
 #include "app/common_options.h"
 #include "app/show/labels.h"
+#include "app/show/words.h"
 #include "io/new_files.h"
 #include "jobs/parties/reveal.h"
 
@@ -35,16 +36,20 @@ static void print(const tw_result *r, const char *path, bool with_input) {
     puts("values out of the plan's bounds: none counted");
 }
 
-// With the names that the client's file has for them, and the texts of its input; without that file, nothing.
+// Logits with what the client's file says of them, labels or words, and the texts of its input; without that file,
+// nothing.
 static tw_status print_labels(const char *name, const tw_result *r, bool with_input) {
   tw_path path = tw_path_of(name, "client.h5");
   tw_client client;
   tw_input input;
-  if (strcmp(r->output, "logits") != 0 || !tw_path_exists(&path)) return TW_OK;
+  bool logits = strcmp(r->output, "logits") == 0 || strcmp(r->output, "all-logits") == 0;
+  if (!logits || !tw_path_exists(&path)) return TW_OK;
   TW_TRY(tw_client_read(path.text, &client));
   tw_status status = with_input ? tw_input_read(tw_path_of(name, "input.h5").text, &input) : TW_OK;
   if (status == TW_OK) {
-    status = tw_labels_print(r, &client, with_input ? &input : NULL);
+    const tw_input *own = with_input ? &input : NULL;
+    bool words = client.config.head.kind == TW_HEAD_WORDS;
+    status = words ? tw_words_print(r, &client, own) : tw_labels_print(r, &client, own);
     if (with_input) tw_input_free(&input);
   }
   tw_client_free(&client);
@@ -77,7 +82,7 @@ const tw_command tw_command_reveal = {
     .about =
         "Reads NAME.result.p0.h5 and .p1.h5, which must come from one run, and be of NAME.input.h5, NAME.model.json "
         "and NAME.plan.json where these are there; writes NAME.result.h5. Logits are also shown as labels and "
-        "probabilities, if NAME.client.h5 is there.\n"
+        "probabilities, a decoder's as the likeliest next tokens, if NAME.client.h5 is there.\n"
         "Where the plan counted values out of bound the result goes to NAME.result.untrusted.h5 instead, and the "
         "exit code is 8.",
     .options = options,

@@ -131,6 +131,7 @@ tw_status tw_texts_take(const char *const *arguments, int count, bool pairs, tw_
 
 void tw_texts_free(tw_texts *texts) {
   if (texts->lines) tw_lines_free(texts->lines, texts->count);
+  if (texts->written) tw_lines_free(texts->written, texts->count);
   free(texts->texts);
   *texts = (tw_texts){0};
 }

@@ -9,8 +9,9 @@
 typedef struct {
   int count;
   tw_text *texts;
-  char **lines;  // what the texts point into; NULL: the command line
-  int blank;     // lines left out
+  char **lines;    // what the texts point into; NULL: the command line
+  char **written;  // what they became in a chat's form (app/chats.h), or NULL
+  int blank;       // lines left out
 } tw_texts;
 
 // The lines of a UTF-8 file that are not blank; path "-" is standard input. pairs: two texts a line, a tab between.

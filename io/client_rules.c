@@ -43,6 +43,7 @@ tw_status tw_rules_put(tw_h5 *f, const tw_text_rules *r, tw_rules_buffers *buffe
   TW_TRY(tw_h5_put_int(f, "/", "start_id", r->special.start));
   TW_TRY(tw_h5_put_int(f, "/", "end_id", r->special.end));
   if (r->tokenizer) TW_TRY(tw_h5_put_texts(f, "tokenizer", 1, (char *const *)&r->tokenizer));
+  if (r->chat) TW_TRY(tw_h5_put_texts(f, "chat", 1, (char *const *)&r->chat));
   return put_added(f, r, buffers);
 }
 
@@ -88,11 +89,12 @@ static tw_status get_added(const tw_h5 *f, int vocab, tw_text_rules *r) {
   return status;
 }
 
-static tw_status get_tokenizer(const tw_h5 *f, tw_text_rules *r) {
+// A text that a file may have, malloc's.
+static tw_status get_text(const tw_h5 *f, const char *name, char **text) {
   char **one;
-  if (!tw_h5_has(f, "tokenizer")) return TW_OK;
-  TW_TRY(tw_h5_get_texts(f, "tokenizer", 1, &one));
-  r->tokenizer = one[0];
+  if (!tw_h5_has(f, name)) return TW_OK;
+  TW_TRY(tw_h5_get_texts(f, name, 1, &one));
+  *text = one[0];
   one[0] = NULL;
   tw_h5_free_texts(one, 1);
   return TW_OK;
@@ -117,6 +119,7 @@ tw_status tw_rules_get(const tw_h5 *f, int vocab, tw_text_rules *r) {
   TW_TRY(tw_h5_get_small(f, "unknown_id", 0, vocab - 1, &r->special.unknown));
   TW_TRY(tw_h5_get_small(f, "start_id", 0, vocab - 1, &r->special.start));
   TW_TRY(tw_h5_get_small(f, "end_id", 0, vocab - 1, &r->special.end));
-  TW_TRY(get_tokenizer(f, r));
+  TW_TRY(get_text(f, "tokenizer", &r->tokenizer));
+  TW_TRY(get_text(f, "chat", &r->chat));
   return get_added(f, vocab, r);
 }

@@ -22,7 +22,7 @@ struct tw_json_model {
 static tw_status out_of_memory(void) { return tw_fail(TW_ERR_MEMORY, "out of memory in the tokenizer"); }
 
 // ---- sentencepiece: "proto" is the model file in base64. The ids are its own raised by "shift", but the unknown one
-// is "unk_id".
+// is "unk_id", or raised like the others where that is null.
 
 static tw_status list_own(tw_json_model *m, const char *where) {
   int n = tw_sentencepiece_count(m->sentencepiece), unknown = tw_sentencepiece_unknown(m->sentencepiece);
@@ -40,7 +40,7 @@ static tw_status list_own(tw_json_model *m, const char *where) {
 static tw_status read_sentencepiece(tw_json_model *m, const json_t *value, const char *where) {
   const char *base64 = json_string_value(json_object_get(value, "proto"));
   const json_t *shift = json_object_get(value, "shift"), *unknown = json_object_get(value, "unk_id");
-  if (!base64 || !json_is_integer(shift) || !json_is_integer(unknown))
+  if (!base64 || !json_is_integer(shift) || (!json_is_integer(unknown) && !json_is_null(unknown)))
     return tw_fail(TW_ERR_FORMAT, "%s: model: no proto, shift and unk_id", where);
   size_t length = strlen(base64), used;
   unsigned char *proto = malloc(length + 1);
@@ -52,7 +52,8 @@ static tw_status read_sentencepiece(tw_json_model *m, const json_t *value, const
   free(proto);
   TW_TRY(status);
   m->shift = (int)json_integer_value(shift);
-  m->unknown = (int)json_integer_value(unknown);
+  m->unknown =
+      json_is_null(unknown) ? tw_sentencepiece_unknown(m->sentencepiece) + m->shift : (int)json_integer_value(unknown);
   return list_own(m, where);
 }
 

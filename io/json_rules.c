@@ -79,13 +79,17 @@ typedef struct {
   bool (*as_own)(const json_t *tokenizer);
   bool strict;  // a file that says otherwise is refused
   bool starts;  // transformers 4 puts bos_token before a text unless add_bos_token is false, whatever the file says
+  const char *bos, *eos;  // where the folder does not name them; NULL: none
 } own_class;
 
-static const own_class classes[] = {{"RobertaTokenizer", " roberta ", as_roberta, true, false},
-                                    {"GPT2Tokenizer", " gpt2 gpt_neo ", as_gpt2, false, false},
-                                    {"LlamaTokenizer", " llama mistral ", as_llama, false, true},
-                                    {"Qwen2Tokenizer", " qwen2 ", as_qwen, false, false},
-                                    {"XLMRobertaTokenizer", " xlm-roberta ", as_xlm_roberta, false, false}};
+#define END "<|endoftext|>"
+static const own_class classes[] = {
+    {"RobertaTokenizer", " roberta ", as_roberta, true, false, "<s>", "</s>"},
+    {"GPT2Tokenizer", " gpt2 gpt_neo ", as_gpt2, false, false, END, END},
+    {"LlamaTokenizer", " llama mistral ", as_llama, false, true, "<s>", "</s>"},
+    {"Qwen2Tokenizer", " qwen2 ", as_qwen, false, false, NULL, END},
+    {"XLMRobertaTokenizer", " xlm-roberta ", as_xlm_roberta, false, false, "<s>", "</s>"}};
+#undef END
 
 static const own_class *class_of_model(const tw_text_reader *r) {
   const char *type = json_string_value(json_object_get(r->model, "model_type"));
@@ -148,7 +152,7 @@ static tw_status check_ends(const tw_text_reader *r, const own_class *own, const
     return TW_OK;
   const char *bos = tw_special_name(r, "bos_token"), *eos = tw_special_name(r, "eos_token");
   int wanted[2], n = 0;
-  if (starts && !bos) bos = "<s>";
+  if (starts && !bos) bos = own->bos;
   if (bos && told(r, "add_bos_token", starts)) wanted[n++] = tw_json_tokenizer_id(t, bos);
   if (eos && told(r, "add_eos_token", false)) wanted[n++] = tw_json_tokenizer_id(t, eos);
   tw_encoding e;
@@ -263,8 +267,9 @@ tw_status tw_roberta_defaults(tw_text_reader *r) {
 
 static tw_status take_all(tw_text_reader *r, const own_class *own, const tw_json_tokenizer *t) {
   TW_TRY(take(r, t));
+  TW_TRY(tw_chat_read(r, own ? own->bos : NULL, own ? own->eos : NULL));
   if (!own) return check_ends(r, own, t);
-  TW_TRY(check_own(r, own));
+  if (!is_type(json_object_get(r->tokenizer, "model"), "SentencePiece")) TW_TRY(check_own(r, own));
   TW_TRY(check_ends(r, own, t));
   TW_TRY(check_frame(r, "cls_token", "cls"));
   return check_frame(r, "sep_token", "sep");

@@ -1,11 +1,12 @@
 // The thin layer between C and sentencepiece's C++.
 #include <sentencepiece_processor.h>
 
-#include <new>
+#include <memory>
 #include <string>
 #include <vector>
 
 #include "io/sentencepiece.h"
+#include "io/sentencepiece_check.h"
 
 struct tw_sentencepiece {
   sentencepiece::SentencePieceProcessor processor;
@@ -17,14 +18,12 @@ static tw_status failed(const char *where, const std::string &why) {
 
 tw_status tw_sentencepiece_new(const void *model, size_t bytes, const char *where, tw_sentencepiece **out) {
   *out = nullptr;
+  TW_TRY(tw_sentencepiece_check(model, bytes, where));
   try {
-    tw_sentencepiece *s = new tw_sentencepiece;
+    auto s = std::make_unique<tw_sentencepiece>();
     const auto status = s->processor.LoadFromSerializedProto({static_cast<const char *>(model), bytes});
-    if (!status.ok()) {
-      delete s;
-      return failed(where, status.ToString());
-    }
-    *out = s;
+    if (!status.ok()) return failed(where, status.ToString());
+    *out = s.release();
     return TW_OK;
   } catch (const std::exception &e) {
     return failed(where, e.what());

@@ -22,6 +22,7 @@ void tw_text_rules_free(tw_text_rules *rules) {
   for (int i = 0; i < rules->added_count; i++) free(rules->added[i].text);
   free(rules->added);
   free(rules->tokenizer);
+  free(rules->chat);
   *rules = (tw_text_rules){0};
 }
 
@@ -255,6 +256,7 @@ static tw_status read_rules(tw_text_reader *r, bool lower_first, char ***vocabul
   TW_TRY(tw_hf_object_read(r->folder, "added_tokens.json", false, &r->added));
   TW_TRY(tw_hf_object_read(r->folder, "tokenizer.json", false, &r->tokenizer));
   if (!r->tokenizer) TW_TRY(tw_merges_txt_read(r));
+  if (!r->tokenizer) TW_TRY(tw_sentencepiece_read(r));
   if (tw_json_is_whole(r->tokenizer)) {
     TW_TRY(tw_json_take_whole(r, lower_first));
     return take_sides(r);

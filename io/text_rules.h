@@ -37,6 +37,7 @@ typedef struct {
   tw_added_token *added;
   // JSON of a tokenizer (io/json_tokenizer.h), which then does all but cut_left and pair_types; NULL: word pieces
   char *tokenizer;
+  char *chat;  // the chat template (io/chat.h); NULL: none
 } tw_text_rules;
 
 // BERT's uncased rules, [PAD], [UNK], [CLS], [SEP] at 0 .. 3: for synthetic models.

@@ -33,8 +33,13 @@ bool tw_json_is_whole(const json_t *tokenizer);
 tw_status tw_roberta_defaults(tw_text_reader *r);
 // vocab.json and merges.txt to reader->tokenizer, where they are there and RobertaTokenizer's or GPT2Tokenizer's.
 tw_status tw_merges_txt_read(tw_text_reader *r);
+// A model of sentencepiece, of LlamaTokenizer and XLMRobertaTokenizer, to reader->tokenizer, where it is there.
+tw_status tw_sentencepiece_read(tw_text_reader *r);
 // Such a file, as its class of transformers runs it, to rules->tokenizer; lower_first: of tw_text_rules_read.
 tw_status tw_json_take_whole(tw_text_reader *r, bool lower_first);
+// The chat template to rules->chat, where the folder has one, with a note where it cannot be run here. bos, eos: the
+// class's own special tokens, where the folder names none; NULL: none.
+tw_status tw_chat_read(tw_text_reader *r, const char *bos, const char *eos);
 // used: largest id + 1. TW_ERR_FORMAT where config.json's vocab_size is far beyond it.
 tw_status tw_check_vocabulary_size(const tw_text_reader *r, int used);
 // Added and special tokens of all files to rules->added, with their ids.

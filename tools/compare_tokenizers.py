@@ -1,17 +1,19 @@
 #!/usr/bin/env python3
 """Compare twain's token ids with those of tokenizers, and its texts of ids, for tokenizer.json files (byte-pair encoding,
-Unigram), and make test vectors of them.
+Unigram) and folders with a model of sentencepiece, and make test vectors of them.
 
     python3 -m venv .venv
     .venv/bin/pip install transformers==4.57.6 tokenizers==0.22.2 sentencepiece==0.2.1 protobuf==6.33.5 numpy h5py
     .venv/bin/python tools/compare_tokenizers.py TWAIN [LINES [SEED]]   # 10000 lines, a seed of its own
-    .venv/bin/python tools/compare_tokenizers.py --vectors              # tests/vectors/tokenizers.json
+    .venv/bin/python tools/compare_tokenizers.py --vectors              # tests/vectors/tokenizers.json, sentencepiece.json
 
 Twenty kinds of tokenizers, trained on the lines: GPT-2's, RoBERTa's, LLaMA's, Qwen's and SmolLM's rules, Metaspace, each
 way of splitting, and Unigram with XLM-R's rules. Lines from 90 blocks of Unicode (more than 40 scripts) and from its
 whole range, digits, runs of blanks, code, controls; single texts and pairs. The same ids, and random ones, as text, with
-and without special tokens. TWAIN is the program; tool_tokens lies beside it. Ends with 1 on a difference.
+and without special tokens. LLaMA's and XLM-R's models of sentencepiece are compared with transformers' slow
+tokenizers. TWAIN is the program; tool_tokens lies beside it. Ends with 1 on a difference.
 """
+import base64
 import collections
 import io
 import json
@@ -61,16 +63,18 @@ RULES = [("\uff21", "A"), ("\u212b", "\xc5"), ("A\u030a", "\xc5"), ("\ufb01", "f
          ("\r", ""), ("\u200d", ""), ("\uff21\u030a", "\xc5"), ("\u1100\u1161", "\uac00"), ("e\u0301", "\xe9")]
 
 
+def write_rules(path):
+    code = lambda text: " ".join(f"{ord(c):X}" for c in text)
+    path.write_text("".join(f"{code(a)}\t{code(b)}\n" for a, b in RULES), encoding="utf-8")
+    return dict(normalization_rule_tsv=str(path))
+
+
 def charsmap(whole):
     """sentencepiece's table of nmt_nfkc, which XLM-R has, or a small one of RULES."""
     import sentencepiece
-    model, rules = io.BytesIO(), {}
-    with tempfile.NamedTemporaryFile("w", suffix=".tsv", encoding="utf-8") as f:
-        if not whole:
-            code = lambda text: " ".join(f"{ord(c):X}" for c in text)
-            f.write("".join(f"{code(a)}\t{code(b)}\n" for a, b in RULES))
-            f.flush()
-            rules = dict(normalization_rule_tsv=f.name)
+    model = io.BytesIO()
+    with tempfile.TemporaryDirectory() as folder:
+        rules = {} if whole else write_rules(pathlib.Path(folder) / "rules.tsv")
         sentencepiece.SentencePieceTrainer.train(sentence_iterator=iter(["a b c"] * 20), model_writer=model, vocab_size=7,
                                                  model_type="char", minloglevel=2, **rules)
     from sentencepiece import sentencepiece_model_pb2
@@ -182,6 +186,30 @@ def byte_pairs(corpus, size, most_letters):
     yield "decoded as word pieces", train(t, ["[UNK]"], False)
 
 
+def slow_tokenizers(corpus, letters, size, folder, whole):
+    """Folder without tokenizer.json, transformers' slow tokenizer; letters: how many; size: pieces of each model."""
+    import sentencepiece
+    from transformers import LlamaTokenizer, XLMRobertaTokenizer
+    common = {c for c, _ in collections.Counter("".join(corpus)).most_common(letters)} - set("\0\n")
+    few = ["".join(c for c in text if c in common) for text in corpus]
+    rules = dict(normalization_rule_name="nmt_nfkc") if whole else write_rules(folder / "rules.tsv")
+    llama = dict(model_type="bpe", byte_fallback=True, split_digits=True, allow_whitespace_only_pieces=True,
+                 remove_extra_whitespaces=False, normalization_rule_name="identity")
+    for name, class_, options in (("llama", LlamaTokenizer, llama), ("xlm-roberta", XLMRobertaTokenizer, dict(model_type="unigram", **rules))):
+        path = folder / name
+        path.mkdir()
+        model = folder / (name + ".model")
+        with open(model, "wb") as f:
+            sentencepiece.SentencePieceTrainer.train(
+                sentence_iterator=iter(few), model_writer=f, vocab_size=size + (256 if name == "llama" else 0), character_coverage=1.0,
+                hard_vocab_limit=False, max_sentence_length=100000, minloglevel=2, **options)
+        t = class_(str(model), **(dict(legacy=True) if name == "llama" else {}))
+        t.model_max_length = 1024
+        t.add_tokens([AddedToken("jumps over", single_word=True), AddedToken("<|im_start|>", rstrip=True)])
+        t.save_pretrained(str(path))
+        yield name, path, t
+
+
 def reference(t, texts):
     return [(e.ids, e.type_ids) for e in (t.encode(*text) for text in texts)]
 
@@ -200,11 +228,16 @@ def encoded(program, texts, *options):
 
 def write_folder(path, t):
     path.mkdir()
-    size = max(t.get_vocab().values()) + 1
     save = lambda name, value: (path / name).write_text(json.dumps(value))
     t.save(str(path / "tokenizer.json"))
     save("tokenizer_config.json", dict(tokenizer_class="PreTrainedTokenizerFast", model_max_length=1024, add_prefix_space=json.loads(
         t.to_str())["pre_tokenizer"].get("add_prefix_space", False) if t.pre_tokenizer else False))
+    write_model(path, t)
+
+
+def write_model(path, t):
+    size = max(t.get_vocab().values()) + 1
+    save = lambda name, value: (path / name).write_text(json.dumps(value))
     save("config.json", dict(model_type="bert", architectures=["BertModel"], hidden_act="gelu", hidden_size=8,
                              num_hidden_layers=1, num_attention_heads=1, intermediate_size=8, max_position_embeddings=512,
                              type_vocab_size=2, pad_token_id=0, vocab_size=size))
@@ -235,6 +268,34 @@ def compare_texts(r, tool, folder, name, t, rows):
     return bad
 
 
+def by_commands(program, folder, name, texts, want, count):
+    """Singles, of which there are `count`, and pairs, as many as fit, through import, plan and encode."""
+    bad = 0
+    twain(program, "import", str(folder), "-o", "m", "-q", "--force")
+    twain(program, "plan", "m", "--seq", "512", "-q", "--force")
+    some = [i for i, (ids, _) in enumerate(want) if 0 < len(ids) <= 512]
+    for options, most in (((), 1000), (("--pair",), 200)):
+        part = [i for i in some if (i >= count) == bool(options)][:most]
+        bad += count_differences(f"{name}, twain encode {' '.join(options)}", [texts[i] for i in part], [want[i] for i in part],
+                                 encoded(program, [texts[i] for i in part], *options))
+    return bad
+
+
+def compare_models(program, corpus, texts, count):
+    bad = 0
+    for name, path, t in slow_tokenizers(corpus, 600, 4000, pathlib.Path("."), True):
+        write_model(path, t)
+        want = [(t(*text)["input_ids"], None) for text in texts]
+        want = [(ids, [0] * len(ids)) for ids, _ in want]
+        rules = f"{name}, a model of sentencepiece"
+        for first in range(0, count, 1000):  # all singles, part by part; pairs with the first
+            part = slice(first, min(first + 1000, count))
+            pairs = texts[count:] if first == 0 else []
+            bad += by_commands(program, path, f"{rules}, from {first}", texts[part] + pairs, want[part] + (want[count:] if pairs else []),
+                               part.stop - part.start)
+    return bad
+
+
 def compare(program, count, seed):
     r = random.Random(seed)
     print(f"tokenizers {__version__}, seed {seed}")
@@ -242,7 +303,8 @@ def compare(program, count, seed):
     tool = os.path.join(os.path.dirname(program), "tool_tokens")
     lines = [line(r) for _ in range(count)]
     bad, folder = 0, pathlib.Path("m")
-    for name, t in kinds([line(r) for _ in range(3000)], 4000):
+    corpus = [line(r) for _ in range(3000)]
+    for name, t in kinds(corpus, 4000):
         shutil.rmtree(folder, True)
         write_folder(folder, t)
         texts = [(s,) for s in lines] + list(zip(lines[::8], lines[1::8]))
@@ -250,16 +312,29 @@ def compare(program, count, seed):
         got = [(a.get("ids"), a.get("types")) for a in ask(tool, folder, [dict(text=text) for text in texts])]
         bad += count_differences(name, texts, want, got)
         bad += compare_texts(r, tool, folder, name, t, [ids for ids, _ in want[:len(lines)]])
-        # a part of them by the commands, from the folder
-        twain(program, "import", "m", "-o", "m", "-q", "--force")
-        twain(program, "plan", "m", "--seq", "512", "-q", "--force")
-        some = [i for i, (ids, _) in enumerate(want) if 0 < len(ids) <= 512]
-        for options, some in (((), [i for i in some if i < len(lines)][:1000]), (("--pair",), [i for i in some if i >= len(lines)][:200])):
-            part = [texts[i] for i in some]
-            bad += count_differences(f"{name}, twain encode {' '.join(options)}", part, [want[i] for i in some], encoded(program, part, *options))
+        bad += by_commands(program, folder, name, texts, want, len(lines))
+    bad += compare_models(program, corpus, texts, len(lines))
     shutil.rmtree(os.getcwd())
     print(f"{bad} differences in all")
     return bad
+
+
+def model_vectors():
+    r, out, folder = random.Random(11), [], pathlib.Path(tempfile.mkdtemp())
+    corpus = [line(r, 6) for _ in range(300)]
+    lines = ["\uff21\u030a \ufb01\u3000\xbd\t\u1100\u1161"] + [text for text in (line(r, 5) for _ in range(60)) if text.strip()][:39]
+    for name, path, t in slow_tokenizers(corpus, 60, 110, folder, False):
+        files = {f.name: json.loads(f.read_text()) for f in path.glob("*.json")}
+        model = {f.name: base64.b64encode(f.read_bytes()).decode() for f in path.glob("*.model")}
+        out.append(dict(name=name, size=max(t.get_vocab().values()) + 1, files=files, model=model,
+                        texts=[[text, t(text)["input_ids"]] for text in lines],
+                        pairs=[[a, b, t(a, b)["input_ids"]] for a, b in zip(lines[::4], lines[1::4])]))
+    shutil.rmtree(folder)
+    import sentencepiece, transformers
+    made = dict(transformers=transformers.__version__, sentencepiece=sentencepiece.__version__,
+                script="tools/compare_tokenizers.py --vectors")
+    (VECTORS.parent / "sentencepiece.json").write_text(
+        json.dumps(dict(made_with=made, kinds=out), separators=(",", ":")).replace('{"name":', '\n{"name":') + "\n", encoding="ascii")
 
 
 def vectors():
@@ -280,6 +355,7 @@ def vectors():
 
 if sys.argv[1] == "--vectors":
     vectors()
+    model_vectors()
 else:
     seed = int(sys.argv[3]) if len(sys.argv) > 3 else random.SystemRandom().randrange(1 << 30)
     sys.exit(compare(os.path.abspath(sys.argv[1]), int(sys.argv[2]) if len(sys.argv) > 2 else 10000, seed) != 0)

@@ -128,11 +128,12 @@ static void tokenizer_end(tokenizer *t) {
   tw_json_tokenizer_free(t->json);
 }
 
-static tw_status tokenizer_encode(const tokenizer *t, const char *first, const char *second, int most,
+static tw_status tokenizer_encode(const tokenizer *t, const char *first, const char *second, bool special, int most,
                                   tw_encoding *out) {
   const tw_text_rules *rules = &t->client->rules;
+  if (!t->json && !special) return tw_fail(TW_ERR_FORMAT, "this tokenizer has no texts with their own special tokens");
   if (!t->json) return tw_tokenizer_encode(t->pieces, first, second, most, out);
-  TW_TRY(tw_json_tokenizer_encode(t->json, first, second, true, most, rules->cut_left, out));
+  TW_TRY(tw_json_tokenizer_encode(t->json, first, second, special, most, rules->cut_left, out));
   for (int i = 0; i < out->count && !rules->pair_types; i++) out->types[i] = 0;
   return TW_OK;
 }
@@ -140,10 +141,11 @@ static tw_status tokenizer_encode(const tokenizer *t, const char *first, const c
 // A pair is for a model that compares its two texts; sentence-transformers puts prompts before single ones only.
 static tw_status tokenise_one(const tw_client *client, const tokenizer *t, const tw_text *text, int most,
                               tw_encoding *out) {
-  if (!client->default_prompt || text->second) return tokenizer_encode(t, text->first, text->second, most, out);
+  if (!client->default_prompt || text->second || text->framed)
+    return tokenizer_encode(t, text->first, text->second, !text->framed, most, out);
   char *whole;
   if (asprintf(&whole, "%s%s", client->default_prompt, text->first) < 0) return tw_fail(TW_ERR_MEMORY, "out of memory");
-  tw_status status = tokenizer_encode(t, whole, NULL, most, out);
+  tw_status status = tokenizer_encode(t, whole, NULL, true, most, out);
   free(whole);
   return status;
 }

@@ -7,6 +7,7 @@
 
 typedef struct {
   const char *first, *second;  // second: NULL unless it is a pair
+  bool framed;                 // it has its special tokens and its prompt: nothing is put around
   int line;                    // of the file it comes from, for messages; 0: none
 } tw_text;
 

@@ -66,6 +66,29 @@ for name in bert-number roberta-classes; do
   compare "$name" 5 || fail "the pair of $name differs from PyTorch"
 done
 
+# ---- chats: a template that writes the frame itself gives the ids of the text; RoBERTa as transformers calls its tokens
+cp -r roberta.folder chat.folder
+ids() { "$python" -c 'import h5py, sys; f = h5py.File(sys.argv[1]); print([list(map(int, t[:n])) for t, n in zip(f["tokens"], f["lengths"])])' "$1"; }
+echo "{{ bos_token }}{% for m in messages %}{{ m.content | trim }}{% if not loop.last %} {% endif %}{% endfor %}{{ eos_token }}" \
+  >chat.folder/chat_template.jinja
+expect 0 '' "$TWAIN" import chat.folder -o chat
+grep -q 'chat template' said && fail "a template that is run is said not to be"
+expect 0 '' "$TWAIN" plan chat --seq 40
+expect 0 '' "$TWAIN" encode chat 'the cat' 'a dog in the'
+ids chat.input.h5 >plain
+expect 0 '' "$TWAIN" encode chat --force --chat ' the cat ' 'a dog in the'
+ids chat.input.h5 | diff - plain || fail "--chat"
+expect 0 '' "$TWAIN" encode chat --force --messages '[{"role": "system", "content": "the cat"}]' \
+  '[{"role": "user", "content": "a dog"}, {"role": "assistant", "content": "in the"}]'
+ids chat.input.h5 | diff - plain || fail "--messages"
+expect 4 'text 2: the messages are no JSON.*without --chat' "$TWAIN" encode chat --force --messages '[{"role": "a", "content": "b"}]' 'the cat'
+expect 2 'take one of them' "$TWAIN" encode chat --force --chat --pair a b
+expect 4 'roberta.* came without a chat template' "$TWAIN" encode roberta --force --chat a
+echo '{% macro f() %}{% endmacro %}' >chat.folder/chat_template.jinja
+expect 0 'its chat template is not run by this twain .line 1.*macro' "$TWAIN" import chat.folder -o chat --force
+expect 4 'text 1: line 1 of the chat template: the tag "macro" is not known.*write the text yourself' "$TWAIN" encode chat --force --chat a
+expect 0 '' "$TWAIN" encode chat --force a
+
 # ---- what reveal says: softmax adds up to 1, sigmoid does not, a regression's number is its logit
 grep -Eq '^1: (bad|so-so|good) 0\.[0-9]+, .*the cat sat on the mat' bert-classes.revealed || fail "no label"
 grep -Eq '^1: (red|blue|big) ' bert-many.revealed || fail "no label of many"

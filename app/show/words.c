@@ -1,0 +1,111 @@
+#include "app/show/words.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "app/show/print.h"
+#include "jobs/models/words.h"
+
+enum { MOST = 5 };
+
+typedef struct {
+  const tw_result *r;
+  const tw_input *input;
+  const tw_words *words;
+} source;
+
+// `"the" 0.4310, "a" 0.0923`, behind the first `count` tokens of the sequence.
+static tw_status describe(const source *s, const double *logits, const int *ids, int count, char *text, size_t room) {
+  tw_word next[MOST];
+  int most = s->r->cols < MOST ? s->r->cols : MOST;
+  size_t used = 0;
+  tw_words_likeliest(logits, s->r->cols, most, next);
+  for (int i = 0; i < most; i++) {
+    char *word;
+    TW_TRY(tw_words_text(s->words, ids, count, next[i].id, &word));
+    int n = snprintf(text + used, room - used, "%s%s %.4f", i ? ", " : "", word, next[i].probability);
+    free(word);
+    if (n < 0 || (size_t)n >= room - used) break;
+    used += (size_t)n;
+  }
+  text[used] = '\0';
+  return TW_OK;
+}
+
+static const double *row_of(const tw_result *r, int sequence, int row) {
+  return r->values + ((size_t)sequence * r->rows + row) * r->cols;
+}
+
+static const int *ids_of(const source *s, int sequence) {
+  return s->input ? s->input->tokens + (size_t)sequence * s->input->seq : NULL;
+}
+
+static tw_status print_last(const source *s, int sequence) {
+  char text[1024];
+  const int *ids = ids_of(s, sequence);
+  TW_TRY(describe(s, row_of(s->r, sequence, 0), ids, ids ? s->input->lengths[sequence] : 0, text, sizeof text));
+  tw_print_line("%d: next %s%s%s", sequence + 1, text, ids ? "  after " : "", ids ? s->input->texts[sequence] : "");
+  return TW_OK;
+}
+
+// The token of a row, with the probability that the row before gave it, and what may come next.
+static tw_status print_row(const source *s, int sequence, int row, double *sum) {
+  char text[1024], *word = NULL;
+  const int *ids = ids_of(s, sequence);
+  int known = ids ? row + 1 : 0;
+  TW_TRY(describe(s, row_of(s->r, sequence, row), ids, known, text, sizeof text));
+  if (!ids) {
+    tw_print_line("%d.%d: next %s", sequence + 1, row + 1, text);
+    return TW_OK;
+  }
+  TW_TRY(tw_words_text(s->words, ids, row, ids[row], &word));
+  if (row == 0) {
+    tw_print_line("%d.1: %s, next %s", sequence + 1, word, text);
+  } else {
+    double ln = tw_words_log_probability(row_of(s->r, sequence, row - 1), s->r->cols, ids[row]);
+    *sum += ln;
+    tw_print_line("%d.%d: %s %.4f, next %s", sequence + 1, row + 1, word, exp(ln), text);
+  }
+  free(word);
+  return TW_OK;
+}
+
+static tw_status print_rows(const source *s, int sequence) {
+  double sum = 0;
+  int length = s->r->lengths[sequence];
+  for (int row = 0; row < length; row++) TW_TRY(print_row(s, sequence, row, &sum));
+  if (s->input && length > 1)
+    printf("%d: log probability %.4f of %d tokens behind the first, perplexity %.4f\n", sequence + 1, sum, length - 1,
+           exp(-sum / (length - 1)));
+  return TW_OK;
+}
+
+static tw_status check(const source *s) {
+  const tw_result *r = s->r;
+  if (s->input && (s->input->count != r->count || s->input->seq < 1))
+    return tw_fail(TW_ERR_MISMATCH, "the result has %d sequences, the input %d", r->count, s->input->count);
+  for (int i = 0; i < r->count && s->input; i++)
+    for (int k = 0; k < s->input->lengths[i]; k++)
+      if (ids_of(s, i)[k] < 0 || ids_of(s, i)[k] >= r->cols)
+        return tw_fail(TW_ERR_MISMATCH,
+                       "the input has token %d, the result logits of %d words; take the files of one run",
+                       ids_of(s, i)[k], r->cols);
+  return TW_OK;
+}
+
+tw_status tw_words_print(const tw_result *r, const tw_client *client, const tw_input *input) {
+  tw_words *words;
+  if (r->cols != client->config.vocab)
+    return tw_fail(TW_ERR_MISMATCH,
+                   "the result has %d logits a row, the client's file %d words; take the files of one model", r->cols,
+                   client->config.vocab);
+  TW_TRY(tw_words_new(client, &words));
+  source s = {r, input, words};
+  bool last = strcmp(r->output, "logits") == 0;  // one row a sequence
+  tw_status status = check(&s);
+  for (int i = 0; i < r->count && status == TW_OK; i++) status = last ? print_last(&s, i) : print_rows(&s, i);
+  tw_words_free(words);
+  return status;
+}

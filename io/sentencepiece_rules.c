@@ -69,8 +69,7 @@ static tw_status read_model(const tw_text_reader *r, const kind *k, json_t **mod
 
 static json_t *token(const char *text, int id, const json_t *flags, bool special, bool left) {
   bool told = json_is_object(flags);
-  return json_pack("{s:i, s:s, s:b, s:b, s:b, s:b, s:b}", "id", id, "content", text, "single_word",
-                   told && json_is_true(json_object_get(flags, "single_word")), "lstrip",
+  return json_pack("{s:i, s:s, s:b, s:b, s:b, s:b, s:b}", "id", id, "content", text, "single_word", 0, "lstrip",
                    told ? json_is_true(json_object_get(flags, "lstrip")) : left, "rstrip",
                    told && json_is_true(json_object_get(flags, "rstrip")), "normalized", 0, "special", special);
 }
@@ -85,6 +84,15 @@ static bool has(const json_t *list, const char *text) {
   return false;
 }
 
+// What is one word and what is not slow tokenizers decide in a way of their own.
+static tw_status refuse_single_word(const tw_text_reader *r, const kind *k, const char *text) {
+  return tw_fail(TW_ERR_FORMAT,
+                 "%s/tokenizer_config.json: added_tokens_decoder: \"%s\" is looked for as a whole word (single_word), "
+                 "which is not supported with %s: save the tokenizer again, so that there is a tokenizer.json "
+                 "(AutoTokenizer's save_pretrained)",
+                 r->folder, text, k->file);
+}
+
 // Tokens that the files number themselves.
 static tw_status add_numbered(const tw_text_reader *r, const kind *k, const tw_pieces *pieces, json_t *added) {
   json_t *value;
@@ -96,6 +104,7 @@ static tw_status add_numbered(const tw_text_reader *r, const kind *k, const tw_p
         (k->shift == 0 && tw_pieces_find(pieces, text, strlen(text)) != id && id < pieces->count))
       return tw_fail(TW_ERR_FORMAT, "%s/tokenizer_config.json: added_tokens_decoder: token %s is not %s's", r->folder,
                      key, k->file);
+    if (json_is_true(json_object_get(value, "single_word"))) return refuse_single_word(r, k, text);
     json_array_append_new(added, token(text, id, value, json_is_true(json_object_get(value, "special")), false));
   }
   json_object_foreach(r->added, key, value) {

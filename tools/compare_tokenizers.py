@@ -205,7 +205,7 @@ def slow_tokenizers(corpus, letters, size, folder, whole):
                 hard_vocab_limit=False, max_sentence_length=100000, minloglevel=2, **options)
         t = class_(str(model), **(dict(legacy=True) if name == "llama" else {}))
         t.model_max_length = 1024
-        t.add_tokens([AddedToken("jumps over", single_word=True), AddedToken("<|im_start|>", rstrip=True)])
+        t.add_tokens([AddedToken("jumps over", lstrip=True), AddedToken("<|im_start|>", rstrip=True)])
         t.save_pretrained(str(path))
         yield name, path, t
 

@@ -142,6 +142,8 @@ static void refusals(void) {
   refuses("legacy", json_false(), 0, "legacy false");
   refuses("pad_token", json_string("<|none|>"), 0, "which tokenizer.model lacks");
   refuses("added_tokens_decoder", json_pack("{s:{s:s}}", "0", "content", "<s>"), 0, "token 0 is not tokenizer.model's");
+  refuses("added_tokens_decoder", json_pack("{s:{s:s, s:b}}", "400", "content", "word", "single_word", 1), 0,
+          "\"word\" is looked for as a whole word");
   refuses("add_bos_token", json_true(), -1, "vocab_size is 367");
   refuses(NULL, NULL, 0, "sentencepiece");
 }

@@ -30,6 +30,16 @@ const tw_option tw_option_window_levels = {
     .low = 1,
     .high = 2};
 
+const tw_option tw_option_norm_means = {
+    .name = "norm-means",
+    .kind = TW_OPTION_INTEGER,
+    .value = "N",
+    .help =
+        "means of a row that a norm takes: 1, or 0, which takes a round less and fewer keys; weights are centred when "
+        "they are shared (not given: 0 where the model allows it)",
+    .low = 0,
+    .high = 1};
+
 static tw_status parse_groups(const char *text, int groups[TW_MOST_LEVELS]) {
   const char *at = text;
   for (int i = 0; i < TW_MOST_LEVELS; i++) {
@@ -45,11 +55,12 @@ static tw_status parse_groups(const char *text, int groups[TW_MOST_LEVELS]) {
 }
 
 tw_status tw_choices_of(const tw_choice_words *words, const tw_model_config *config, tw_plan_request *request) {
-  tw_made made = {words->arity >= 0, words->levels >= 0, words->maximum != NULL};
+  tw_made made = {words->arity >= 0, words->levels >= 0, words->means >= 0, words->maximum != NULL};
   if (words->arity >= 0 && words->arity != 4 && words->arity != 8)
     return tw_fail(TW_ERR_USAGE, "--node-arity is 4 or 8, not %d", (int)words->arity);
   if (words->maximum) TW_TRY(parse_groups(words->maximum, request->choices.maximum));
   request->choices.wide_nodes = words->arity == 8;
   request->choices.flat_windows = words->levels == 1;
+  request->choices.centred = words->means == 0;
   return tw_choices_find(config, request, &made, &tw_place_one_host, &request->choices);
 }

@@ -65,6 +65,7 @@ static const tw_option options[] = {
     {.group = "keys against rounds", .common = &tw_option_maximum_groups, .field = offsetof(settings, choices.maximum)},
     {.common = &tw_option_node_arity, .field = offsetof(settings, choices.arity)},
     {.common = &tw_option_window_levels, .field = offsetof(settings, choices.levels)},
+    {.common = &tw_option_norm_means, .field = offsetof(settings, choices.means)},
     {.group = "without a model", .common = &tw_option_shape, .field = offsetof(settings, shape)},
     {.name = "layers",
      .kind = TW_OPTION_INTEGER,

@@ -24,6 +24,10 @@ size_t tw_head_outputs(const tw_model_config *c);
 #define TW_LINEAR_ROWS(name, part, rows, cols, source) \
   TW_ROW(name ".weight", part, TW_MATRIX, rows, cols, TW_SCALE, false, source ".weight"), \
   TW_ROW(name ".bias", part, TW_BIAS, tw_one, cols, TW_BIAS_SCALE, false, source ".bias")
+// Of outputs that are added to what a norm reads.
+#define TW_ADDED_ROWS(name, rows, from) \
+  {name ".weight", TW_IN_LAYER, TW_MATRIX, rows, tw_hidden, TW_SCALE, .centred = true, .source = {from ".weight"}}, \
+  {name ".bias", TW_IN_LAYER, TW_BIAS, tw_one, tw_hidden, TW_BIAS_SCALE, .centred = true, .source = {from ".bias"}}
 #define TW_NORM_ROWS(name, source) \
   TW_ROW(name ".gamma", TW_IN_LAYER, TW_GAMMA, tw_one, tw_hidden, TW_SCALE, false, source ".weight"), \
   TW_ROW(name ".beta", TW_IN_LAYER, TW_BETA, tw_one, tw_hidden, TW_SCALE, false, source ".bias")
@@ -34,10 +38,10 @@ size_t tw_head_outputs(const tw_model_config *c);
          q ".weight", k ".weight", v ".weight"), \
   TW_ROW("qkv.bias", TW_IN_LAYER, TW_BIAS, tw_one, tw_qkv, TW_BIAS_SCALE, true, \
          q ".bias", k ".bias", v ".bias"), \
-  TW_LINEAR_ROWS("out", TW_IN_LAYER, tw_hidden, tw_hidden, out), \
+  TW_ADDED_ROWS("out", tw_hidden, out), \
   TW_NORM_ROWS("norm1", norm1), \
   TW_LINEAR_ROWS("up", TW_IN_LAYER, tw_hidden, tw_inner, up), \
-  TW_LINEAR_ROWS("down", TW_IN_LAYER, tw_inner, tw_hidden, down), \
+  TW_ADDED_ROWS("down", tw_inner, down), \
   TW_NORM_ROWS("norm2", norm2)
 
 // In the order of TW_HEAD_DENSE_WEIGHT and so on.

@@ -107,6 +107,7 @@ tw_status tw_h5_get_text(const tw_h5 *f, const char *object, const char *name, c
 tw_status tw_h5_get_int(const tw_h5 *f, const char *object, const char *name, int64_t low, int64_t high,
                         int64_t *value);
 tw_status tw_h5_get_small(const tw_h5 *f, const char *name, int low, int high, int *value);  // attribute of "/"
+bool tw_h5_has_attribute(const tw_h5 *f, const char *name);                                  // of the root
 tw_status tw_h5_get_bool(const tw_h5 *f, const char *name, bool *value);
 tw_status tw_h5_get_real(const tw_h5 *f, const char *object, const char *name, double *value);  // finite
 tw_status tw_h5_get_id(const tw_h5 *f, const char *name, tw_id *id);

@@ -128,6 +128,10 @@ tw_status tw_h5_get_bool(const tw_h5 *f, const char *name, bool *value) {
   return TW_OK;
 }
 
+bool tw_h5_has_attribute(const tw_h5 *f, const char *name) {
+  return H5Aexists_by_name(f->file, "/", name, H5P_DEFAULT) > 0;
+}
+
 tw_status tw_h5_get_real(const tw_h5 *f, const char *object, const char *name, double *value) {
   *value = 0;
   TW_TRY(get_number(f, object, name, H5T_IEEE_F64LE, value));

@@ -127,6 +127,7 @@ typedef struct {
   tw_id model_id;
   int party;
   double norm_weight, norm_bias;  // powers of two that hold gamma and beta of all norms: a plan must allow for them
+  bool centred;                   // rows of centred tensors add up to zero: norms may take no mean
   uint8_t *mask_seed;             // [32], tw_seed_alloc; mask of tensor i: PRG stream (use = i, slot = 0), ring 64
   int count;
   size_t *rows, *cols;
@@ -138,7 +139,8 @@ typedef struct {
   tw_model_config config;
   tw_id model_id;
   double norm_weight, norm_bias;  // as in a share
-  uint8_t (*mask_seed)[32];       // [2], tw_seed_alloc
+  bool centred;
+  uint8_t (*mask_seed)[32];  // [2], tw_seed_alloc
 } tw_model_dealer;
 
 // File role attributes: "model-share-0", "model-share-1", "model-dealer".

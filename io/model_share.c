@@ -12,12 +12,15 @@ static const tw_h5_kind dealer_kind = {"twain-model-dealer", "model-dealer", fal
 
 typedef char tensor_name[TW_TENSOR_NAME];
 
-static tw_status put_norms(tw_h5 *f, double weight, double bias) {
+static tw_status put_norms(tw_h5 *f, double weight, double bias, bool centred) {
+  TW_TRY(tw_h5_put_int(f, "/", "centred", centred));
   TW_TRY(tw_h5_put_real(f, "/", "norm_weight", weight));
   return tw_h5_put_real(f, "/", "norm_bias", bias);
 }
 
-static tw_status get_norms(const tw_h5 *f, double *weight, double *bias) {
+// Who says nothing of it did not centre: earlier versions did not.
+static tw_status get_norms(const tw_h5 *f, double *weight, double *bias, bool *centred) {
+  if (tw_h5_has_attribute(f, "centred")) TW_TRY(tw_h5_get_bool(f, "centred", centred));
   TW_TRY(tw_h5_get_real(f, "/", "norm_weight", weight));
   TW_TRY(tw_h5_get_real(f, "/", "norm_bias", bias));
   if (*weight > 0 && *bias > 0) return TW_OK;
@@ -40,7 +43,7 @@ static tw_status declare(tw_model_share_file *file, const tw_model_share *share)
   TW_TRY(tw_alloc((size_t)file->count * sizeof *file->numbers, (void **)&file->numbers));
   TW_TRY(tw_h5_put_config(f, &share->config));
   TW_TRY(tw_h5_put_id(f, "model_id", &share->model_id));
-  TW_TRY(put_norms(f, share->norm_weight, share->norm_bias));
+  TW_TRY(put_norms(f, share->norm_weight, share->norm_bias, share->centred));
   TW_TRY(tw_h5_put(f, "mask_seed", H5T_STD_U8LE, 1, (hsize_t[]){32}, share->mask_seed));
   for (int i = 0; i < file->count; i++) {
     size_t rows, cols;
@@ -138,7 +141,7 @@ static tw_status get_share(const tw_h5 *f, tw_model_share *share) {
   share->party = f->party;
   TW_TRY(tw_h5_get_config(f, &config));
   TW_TRY(tw_h5_get_id(f, "model_id", &share->model_id));
-  TW_TRY(get_norms(f, &share->norm_weight, &share->norm_bias));
+  TW_TRY(get_norms(f, &share->norm_weight, &share->norm_bias, &share->centred));
   TW_TRY(tw_seed_alloc(32, (void **)&share->mask_seed));
   TW_TRY(tw_h5_get(f, "mask_seed", H5T_STD_U8LE, 1, (hsize_t[]){32}, share->mask_seed));
   TW_TRY(check_seed(f, share->mask_seed, 1));
@@ -182,7 +185,7 @@ void tw_model_share_free(tw_model_share *share) {
 static tw_status put_dealer(tw_h5 *f, const tw_model_dealer *dealer) {
   TW_TRY(tw_h5_put_config(f, &dealer->config));
   TW_TRY(tw_h5_put_id(f, "model_id", &dealer->model_id));
-  TW_TRY(put_norms(f, dealer->norm_weight, dealer->norm_bias));
+  TW_TRY(put_norms(f, dealer->norm_weight, dealer->norm_bias, dealer->centred));
   return tw_h5_put(f, "mask_seeds", H5T_STD_U8LE, 2, (hsize_t[]){2, 32}, dealer->mask_seed);
 }
 
@@ -195,7 +198,7 @@ tw_status tw_model_dealer_write(const char *path, const tw_model_dealer *dealer)
 static tw_status get_dealer(const tw_h5 *f, tw_model_dealer *dealer) {
   TW_TRY(tw_h5_get_config(f, &dealer->config));
   TW_TRY(tw_h5_get_id(f, "model_id", &dealer->model_id));
-  TW_TRY(get_norms(f, &dealer->norm_weight, &dealer->norm_bias));
+  TW_TRY(get_norms(f, &dealer->norm_weight, &dealer->norm_bias, &dealer->centred));
   TW_TRY(tw_seed_alloc(2 * 32, (void **)&dealer->mask_seed));
   TW_TRY(tw_h5_get(f, "mask_seeds", H5T_STD_U8LE, 2, (hsize_t[]){2, 32}, dealer->mask_seed));
   return check_seed(f, dealer->mask_seed[0], 2);

@@ -34,6 +34,7 @@ typedef struct {
   bool inputs_first;          // a matrix that is stored as it is used
   bool in_lines;              // a word table: stored as [words][width], here in whole lines (io/word_table.h)
   tw_optional_bias optional;  // zeros, too, unless the folder says that it has these
+  bool centred;  // outputs are added to rows that norms read: rows of it lose their means where an architecture centres
 } tw_tensor_entry;
 
 typedef struct {

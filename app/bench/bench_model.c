@@ -140,6 +140,7 @@ static const tw_option options[] = {
     {.common = &tw_option_maximum_groups, .field = offsetof(settings, choices.maximum)},
     {.common = &tw_option_node_arity, .field = offsetof(settings, choices.arity)},
     {.common = &tw_option_window_levels, .field = offsetof(settings, choices.levels)},
+    {.common = &tw_option_norm_means, .field = offsetof(settings, choices.means)},
     {.common = &tw_bench_keys, .field = offsetof(settings, keys)},
     {.group = "where a party computes", .common = &tw_option_device, .field = offsetof(settings, party.device)},
     {.common = &tw_option_affinity, .field = offsetof(settings, party.affinity)},

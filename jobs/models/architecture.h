@@ -18,6 +18,10 @@ typedef struct {
   void (*raise_bounds)(const tw_layer_shape *shape, const tw_rings *rings, tw_bounds *bounds);
   // The largest magnitude that these bounds allow the layers' output.
   double (*largest_output)(const tw_layer_shape *shape, const tw_bounds *last);
+  // Whether all rows that its norms read may lose their means: norms take them off, and nothing else reads them. Then
+  // matrices whose outputs are added to such rows are centred when the model is shared (tw_tensor_entry), and a plan
+  // may choose norms that take no mean (tw_choices): `emit` leaves it out where shape->centred says so. NULL: never.
+  bool (*centres)(const tw_model_config *config);
   // All layers on x [seq][hidden], a WIRE of scale TW_SCALE in ring rings[0].input; rings: one entry a layer. exact:
   // the last rounding is like floor. Returns a WIRE of the same shape and scale.
   int (*emit)(tw_builder *b, const tw_layer_shape *shape, const tw_rings *rings, bool exact, int x);

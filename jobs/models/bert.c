@@ -12,7 +12,8 @@ static int norm(tw_builder *b, const tw_layer *at, const char *step, int gamma_e
   tw_step_begin(b, at->index, step);
   int gamma = tw_weight_wire(b, tensor(at, gamma_entry), TW_SCALE, hidden);
   int beta = tw_weight_wire(b, tensor(at, gamma_entry + 1), TW_SCALE, hidden);
-  return tw_build_norm(b, at->tokens, x, gamma, beta, hidden, at->rings->product, ring, at->shape->config.norm_epsilon);
+  return tw_build_norm(b, at->tokens, x, !at->shape->centred, gamma, beta, hidden, at->rings->product, ring,
+                       at->shape->config.norm_epsilon);
 }
 
 static int norm1(tw_builder *b, const tw_layer *at, int x) {
@@ -31,6 +32,14 @@ static int feed_forward(tw_builder *b, const tw_layer *at, int x) {
   return tw_build_feed_forward(b, at, tensor(at, TW_BERT_UP_WEIGHT), tensor(at, TW_BERT_DOWN_WEIGHT), x);
 }
 
+// x + y of a norm that takes no mean: y has none, as the columns of its weights have none; x loses its own.
+static int centred_residual(tw_builder *b, const tw_layer *at, int x, int y) {
+  if (!at->shape->centred) return tw_build_residual(b, at, x, y);
+  tw_step_begin(b, at->index, "row mean");
+  x = tw_build_centred(b, x, (size_t)at->shape->config.hidden, at->rings->out - TW_SCALE);
+  return tw_build_residual(b, at, x, y);
+}
+
 // exact: both norms are rounded like floor, as what they hand on is part of the result.
 static int pre_norm_layer(tw_builder *b, const tw_layer *at, bool exact, int x) {
   b->exact_result = exact;
@@ -42,8 +51,8 @@ static int pre_norm_layer(tw_builder *b, const tw_layer *at, bool exact, int x) 
 // exact: the layer's result is rounded like floor, its inner norm is not.
 static int post_norm_layer(tw_builder *b, const tw_layer *at, bool exact, int x) {
   b->exact_result = false;
-  x = norm1(b, at, tw_build_residual(b, at, x, attention(b, at, x)));
-  int y = tw_build_residual(b, at, x, feed_forward(b, at, x));
+  x = norm1(b, at, centred_residual(b, at, x, attention(b, at, x)));
+  int y = centred_residual(b, at, x, feed_forward(b, at, x));
   b->exact_result = exact;
   return norm2(b, at, y);
 }
@@ -60,12 +69,15 @@ static int emit(tw_builder *b, const tw_layer_shape *shape, const tw_rings *ring
   return x;
 }
 
+// Of pre_norm the residual stream itself comes out, and its means with it.
+static bool centres(const tw_model_config *config) { return !config->pre_norm; }
+
 // BERT's kin have its arithmetic under other names.
-#define KIN(family)                                                                                          \
-  {                                                                                                          \
-    .tensors = family, .default_bounds = tw_bert_bounds, .widened = tw_bert_widened, .rings = tw_bert_rings, \
-    .raise_bounds = tw_bert_raise_bounds, .largest_output = tw_bert_largest, .emit = emit,                   \
-    .reference = tw_bert_forward                                                                             \
+#define KIN(family)                                                                                            \
+  {                                                                                                            \
+    .tensors = family, .default_bounds = tw_bert_bounds, .widened = tw_bert_widened, .rings = tw_bert_rings,   \
+    .raise_bounds = tw_bert_raise_bounds, .largest_output = tw_bert_largest, .centres = centres, .emit = emit, \
+    .reference = tw_bert_forward                                                                               \
   }
 
 const tw_architecture tw_bert = KIN(tw_bert_tensors), tw_roberta = KIN(tw_roberta_tensors),

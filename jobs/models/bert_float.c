@@ -82,6 +82,13 @@ static tw_status feed_forward(const workspace *w, int layer, const double *x, do
   return TW_OK;
 }
 
+// Of x + y with and without its rows' means: a plan's residuals have them or not.
+static void observe_residual(const workspace *w, const double *x, tw_bounds *bounds) {
+  size_t hidden = (size_t)w->model->config.hidden;
+  tw_observe(&bounds->residual, x, (size_t)w->length * hidden);
+  if (tw_model_centres(&w->model->config)) tw_observe_centred(&bounds->residual, x, (size_t)w->length, hidden);
+}
+
 // x is replaced by the layer's output.
 static tw_status forward_layer(const workspace *w, int layer, double *x, tw_bounds *bounds) {
   size_t hidden = (size_t)w->model->config.hidden, n = (size_t)w->seq * hidden;
@@ -93,7 +100,7 @@ static tw_status forward_layer(const workspace *w, int layer, double *x, tw_boun
     const double *input = pre ? w->normed : x;
     TW_TRY(half ? feed_forward(w, layer, input, w->delta, bounds) : attention(w, layer, input, w->delta, bounds));
     for (size_t i = 0; i < n; i++) x[i] += w->delta[i];
-    if (bounds) tw_observe(&bounds->residual, x, (size_t)w->length * hidden);
+    if (bounds) observe_residual(w, x, bounds);
     if (!pre) TW_TRY(norm(w, layer, gamma, x, x, bounds));
   }
   return TW_OK;

@@ -64,6 +64,15 @@ static double norm_output(const tw_layer_shape *shape, const tw_bounds *b) {
   return 1.01 * norm_product(shape, b) + b->norm_bias;
 }
 
+// Sum of a row that a residual takes off its mean: of a norm's output, |z g P| has length sqrt(d), so that its elements
+// add up to d norm_weight at most; of the layers' input, which the client's bound is for.
+static double norm_total(const tw_layer_shape *shape, const tw_bounds *b) {
+  return shape->config.hidden * (1.02 * b->norm_weight + b->norm_bias);
+}
+static double input_total(const tw_layer_shape *shape, const tw_bounds *b) {
+  return shape->config.hidden * ldexp(1, bits_for(b->input));
+}
+
 double tw_bert_largest(const tw_layer_shape *shape, const tw_bounds *last) {
   return shape->config.pre_norm ? last->residual : norm_output(shape, last);
 }
@@ -108,6 +117,23 @@ static void choose_products(const tw_layer_shape *shape, const tw_bounds *b, tw_
   r->input = larger(r->qkv, residual);
   r->input_limit = TW_SCALE + bits_for(b->input);
   r->value_limit = TW_SCALE + bits_for(b->value);
+}
+
+// Ring of a wire whose row sums, with this bound, are extended.
+static int total_ring(double total) { return TW_SCALE + 2 + bits_for(total); }
+
+// Where norms take no mean the rows that a residual reads hold their own sums.
+static tw_status hold_totals(const tw_layer_shape *shape, int layer, const tw_bounds *b, tw_rings *r) {
+  if (!shape->centred) return TW_OK;
+  bool first = layer == 0, last = layer + 1 == shape->config.layers;
+  int norm = total_ring(norm_total(shape, b)), input = total_ring(input_total(shape, b));
+  if (norm > NORM_WIDEST) return refuse(layer, "norm output (sum of a row)", norm, NORM_WIDEST, norm_total(shape, b));
+  if (first && input > NORM_WIDEST)
+    return refuse(layer, "layer input (sum of a row)", input, NORM_WIDEST, input_total(shape, b));
+  if (first) r->input = larger(r->input, input);
+  r->norm1 = larger(r->norm1, norm);
+  if (!last) r->norm2 = larger(r->norm2, norm);
+  return TW_OK;
 }
 
 static tw_status check_norm(const tw_layer_shape *shape, int layer, const tw_bounds *b, const tw_rings *r) {
@@ -190,6 +216,7 @@ tw_status tw_bert_rings(const tw_layer_shape *shape, const tw_bounds *bounds, tw
       r->norm2 =
           i + 1 < layers ? larger(out[i + 1].input, out[i + 1].out - TW_SCALE) : larger(LAST_NORM, shape->last_ring);
     }
+    TW_TRY(hold_totals(shape, i, &bounds[i], r));
     TW_TRY(check_layer(shape, i, &bounds[i], r));
   }
   return TW_OK;

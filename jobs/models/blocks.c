@@ -102,21 +102,30 @@ int tw_build_feed_forward(tw_builder *b, const tw_layer *at, int up_weight, int 
   return y;
 }
 
-// ---- LayerNorm in 9 rounds: extended row sums; v = sum z^2; exponent j of v from thresholds 2^j; M = v 2^-j in [1,
-// 2), G = sqrt(d) 2^(-j/2); 1/sqrt(M) by table beside z G gamma; their product ----
+// ---- LayerNorm in 9 rounds, or 8 of a centred row: extended row sums; v = sum z^2; exponent j of v from thresholds
+// 2^j; M = v 2^-j in [1, 2), G = sqrt(d) 2^(-j/2); 1/sqrt(M) by table beside z G gamma; their product ----
 enum { LOWEST = -4, HIGHEST = 24, EXPONENTS = HIGHEST - LOWEST + 1, V_SCALE = 24, V_RING = 54 };
 
-// x - row mean; the mean is sum * round(2^24 / d) >> 24, its powers of two taken from the shift (a shifted mask must
-// not be truncated).
-static int centre(tw_builder *b, int x, size_t hidden) {
-  enum { MEAN_BITS = 24 };
-  tw_tensor t = tw_look(b, x);
-  int sum = tw_open(b, tw_extended_row_sum(b, x, hidden, t.ring + MEAN_BITS));
+enum { MEAN_BITS = 24 };
+
+// x - row mean, from the row's sum in a ring of MEAN_BITS more; the mean is sum * round(2^24 / d) >> 24, its powers of
+// two taken from the shift (a shifted mask must not be truncated).
+static int less_mean(tw_builder *b, int x, int sum, size_t hidden) {
   int64_t factor = llrint(ldexp(1, MEAN_BITS) / (double)hidden);
   int even = __builtin_ctzll((unsigned long long)factor), shift = MEAN_BITS - even;
   int mean = tw_multiply_constant(b, sum, factor >> even, shift);
-  mean = tw_reduce(b, tw_truncate_dithered(b, mean, shift), t.ring);
+  mean = tw_reduce(b, tw_truncate_dithered(b, mean, shift), tw_look(b, x).ring);
   return tw_combine(b, 1, x, -1, mean, true);
+}
+
+static int centre(tw_builder *b, int x, size_t hidden) {
+  return less_mean(b, x, tw_open(b, tw_extended_row_sum(b, x, hidden, tw_look(b, x).ring + MEAN_BITS)), hidden);
+}
+
+int tw_build_centred(tw_builder *b, int x, size_t hidden, int ring) {
+  int sum = tw_row_sum(b, x, hidden), wide = ring + MEAN_BITS;
+  sum = tw_look(b, sum).ring < wide ? tw_open(b, tw_extend(b, sum, wide)) : tw_reduce(b, sum, wide);
+  return less_mean(b, tw_reduce(b, x, ring), sum, hidden);
 }
 
 // One bit an exponent: [2^j <= v < 2^(j+1)], the outer ones open-ended; with a guard two more: [v < 2^LOWEST], [v >=
@@ -148,10 +157,10 @@ static int normal_ring(size_t hidden, int scale) {
   return scale + 3 + (int)floor(log2(1.01 * sqrt(2.0 * (double)hidden)));
 }
 
-int tw_build_norm(tw_builder *b, tw_tokens tokens, int x, int gamma, int beta, size_t hidden, int product, int ring,
-                  double epsilon) {
+int tw_build_norm(tw_builder *b, tw_tokens tokens, int x, bool mean, int gamma, int beta, size_t hidden, int product,
+                  int ring, double epsilon) {
   enum { G_RING = 48, G_SCALE = 18, M_SCALE = 20, NORMAL_SCALE = 14 };
-  int z = beta < 0 ? x : centre(b, x, hidden);
+  int z = mean ? centre(b, x, hidden) : x;
   int v = tw_sum_of_squares(b, z, hidden, V_RING);
   v = tw_open(b, tw_add_constant(b, v, llrint(ldexp(epsilon * (double)hidden, V_SCALE))));
   int h = exponent_bits(b, tokens, v);

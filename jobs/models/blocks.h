@@ -28,6 +28,7 @@ typedef struct {
   tw_model_config config;
   int seq;
   bool guard;     // values of declared wires out of bound are counted (jobs/gates/guard.h)
+  bool centred;   // rows that norms read have mean zero (tw_choices)
   int last_ring;  // that a head needs of the rows it stands on; 0: there is none
   const tw_spec *activation;
   tw_spec reciprocal;
@@ -50,6 +51,9 @@ int tw_build_attention(tw_builder *b, const tw_layer *at, int qkv_weight, int ou
 // activation(x up) down: up [hidden][intermediate], down [intermediate][hidden]. Returns [seq][hidden] in ring down -
 // TW_SCALE.
 int tw_build_feed_forward(tw_builder *b, const tw_layer *at, int up_weight, int down_weight, int x);
+// x [rows][hidden] less the means of its rows, in ring `ring`, which may be less than x's own; x's ring holds a row's
+// sum as it would hold an element before an extension. One element a row is opened, beside whatever else reads x.
+int tw_build_centred(tw_builder *b, int x, size_t hidden, int ring);
 // x + y, declared to the guard.
 int tw_build_residual(tw_builder *b, const tw_layer *at, int x, int y);
 // What comes out for a sequence: x [queries][hidden] itself, the sum over its live rows, or its first row.
@@ -59,10 +63,10 @@ int tw_build_pooled(tw_builder *b, tw_model_output output, int x, tw_tokens toke
 // extended to it. Returns the normalised context, SHARE [heads][queries][head_dim] at scale TW_SCALE +
 // reciprocal.out_scale in ring out + that scale.
 int tw_build_softmax_values(tw_builder *b, const tw_layer *at, int s, int v, size_t heads, size_t head_dim);
-// LayerNorm of rows of `hidden` elements, or with beta < 0 RMSNorm: no mean is taken, no beta added. gamma, beta: WIREs
-// [hidden]. product: ring of a row times gamma, scale 26. Returns a WIRE in ring `ring`. The builder's exact_result
-// rounds it like floor.
-int tw_build_norm(tw_builder *b, tw_tokens tokens, int x, int gamma, int beta, size_t hidden, int product, int ring,
-                  double epsilon);
+// A norm of rows of `hidden` elements. mean: a row's mean is taken off first; not for RMSNorm, and not for LayerNorm of
+// rows whose makers centred them. gamma, beta: WIREs [hidden]; beta < 0: none. product: ring of a row times gamma,
+// scale 26. Returns a WIRE in ring `ring`. The builder's exact_result rounds it like floor.
+int tw_build_norm(tw_builder *b, tw_tokens tokens, int x, bool mean, int gamma, int beta, size_t hidden, int product,
+                  int ring, double epsilon);
 
 #endif

@@ -11,13 +11,10 @@
 void tw_float_columns(const tw_model *model, int number, int quantised, size_t first, size_t count, double *out) {
   const tw_model_tensor *t = &model->tensors[number];
   const tw_tensor_entry *e = tw_model_tensor_entry(&model->config, number);
-  size_t folded;
-  double unit = ldexp(1, e->scale), fold = tw_tensor_fold(&model->config, e, &folded);
+  double unit = ldexp(1, e->scale);
   for (size_t r = 0; r < t->rows; r++)
-    for (size_t c = 0; c < count; c++) {
-      double value = t->values[r * t->cols + first + c] * (first + c < folded ? fold : 1);
-      out[r * count + c] = quantised ? rint(value * unit) / unit : value;
-    }
+    tw_tensor_columns(&model->config, e, quantised, t->values + r * t->cols, first, count, out + r * count);
+  for (size_t i = 0; i < t->rows * count; i++) out[i] /= unit;
 }
 
 tw_status tw_float_linear(const tw_model *model, int weight, int quantised, const double *x, size_t count, double *z) {
@@ -79,4 +76,11 @@ void tw_observe(double *bound, const double *values, size_t n) {
   double top = *bound;
   for (size_t i = 0; i < n; i++) top = fmax(top, fabs(values[i]));
   *bound = top;
+}
+
+void tw_observe_centred(double *bound, const double *rows, size_t count, size_t n) {
+  for (size_t i = 0; i < count; i++) {
+    double mean = row_mean(rows + i * n, n);
+    for (size_t c = 0; c < n; c++) *bound = fmax(*bound, fabs(rows[i * n + c] - mean));
+  }
 }

@@ -5,8 +5,8 @@
 #include "io/model.h"
 #include "jobs/models/float_model.h"
 
-// Tensor `number` as the parties see it: columns of Q folded, then rounded when quantised. Columns first .. first +
-// count of each row, side by side into out [rows][count].
+// Tensor `number` with its columns of Q folded; when quantised, as the parties share it (tw_tensor_columns). Columns
+// first .. first + count of each row, side by side into out [rows][count].
 void tw_float_columns(const tw_model *model, int number, int quantised, size_t first, size_t count, double *out);
 
 // z [count][cols] = x [count][rows] W + b, with W tensor `weight` and b the next; some columns at a time.
@@ -19,5 +19,7 @@ tw_status tw_float_norm(const tw_model *model, int gamma, bool rms, int quantise
 
 // *bound becomes the largest magnitude of itself and n values.
 void tw_observe(double *bound, const double *values, size_t n);
+// The same of rows [count][n] less their means.
+void tw_observe_centred(double *bound, const double *rows, size_t count, size_t n);
 
 #endif

@@ -2,6 +2,8 @@
 
 #include <math.h>
 
+#include "jobs/models/architecture.h"
+
 double tw_query_fold(const tw_model_config *config, int *shift) {
   *shift = 0;
   if (config->unscaled_logits) return 1;
@@ -11,8 +13,57 @@ double tw_query_fold(const tw_model_config *config, int *shift) {
   return exp2(whole - half);
 }
 
-double tw_tensor_fold(const tw_model_config *config, const tw_tensor_entry *entry, size_t *columns) {
+bool tw_model_centres(const tw_model_config *config) {
+  const tw_architecture *a = tw_architecture_by_name(config->architecture);
+  return a && a->centres && a->centres(config);
+}
+
+// A row without its mean, and which of its elements are not rounded to the nearest whole number, so that the row adds
+// up to zero: as many as it takes, of those that lie farthest the other way, the first of equals.
+typedef struct {
+  double mean, step;  // step: what those elements take on, 1 or -1
+  double off;         // the least distance, times step, of an element that does
+  size_t last;        // the last of those at that distance
+} balance;
+
+static balance balanced(const float *values, double unit, size_t n) {
+  balance b = {.off = INFINITY};
+  double sum = 0;
+  for (size_t c = 0; c < n; c++) b.mean += (double)values[c] * unit;
+  b.mean /= (double)n;
+  for (size_t c = 0; c < n; c++) sum += rint((double)values[c] * unit - b.mean);
+  b.step = sum > 0 ? -1 : 1;
+  if (!(fabs(sum) <= (double)n)) return b;  // no real weights: they are refused when they are shared
+  for (size_t missing = (size_t)fabs(sum); missing > 0; missing--) {
+    balance next = {.off = -INFINITY};
+    for (size_t c = 0; c < n; c++) {
+      double whole = (double)values[c] * unit - b.mean, off = (whole - rint(whole)) * b.step;
+      bool taken = off > b.off || (off == b.off && c <= b.last);
+      if (taken || off <= next.off) continue;
+      next.off = off;
+      next.last = c;
+    }
+    b.off = next.off;
+    b.last = next.last;
+  }
+  return b;
+}
+
+void tw_tensor_columns(const tw_model_config *config, const tw_tensor_entry *entry, bool rounded, const float *values,
+                       size_t first, size_t count, double *out) {
   int shift;
-  *columns = entry->query ? (size_t)tw_config_query_width(config) : 0;
-  return tw_query_fold(config, &shift);
+  size_t folded = entry->query ? (size_t)tw_config_query_width(config) : 0;
+  double fold = tw_query_fold(config, &shift), unit = ldexp(1, entry->scale);
+  if (rounded && entry->centred && tw_model_centres(config)) {
+    balance b = balanced(values, unit, entry->cols(config));
+    for (size_t i = 0; i < count; i++) {
+      double whole = (double)values[first + i] * unit - b.mean, off = (whole - rint(whole)) * b.step;
+      out[i] = rint(whole) + (off > b.off || (off == b.off && first + i <= b.last) ? b.step : 0);
+    }
+    return;
+  }
+  for (size_t i = 0; i < count; i++) {
+    double value = (double)values[first + i] * (first + i < folded ? fold : 1) * unit;
+    out[i] = rounded ? rint(value) : value;
+  }
 }

@@ -79,7 +79,7 @@ static tw_status check_files(const tw_run_options *o, int party) {
   if (strcmp(k->plan.hex, o->plan->digest.hex) != 0)
     return tw_fail(TW_ERR_MISMATCH, "the keys were dealt for plan %s, the plan file is %s; deal keys for this plan",
                    k->plan.hex, o->plan->digest.hex);
-  TW_TRY(tw_plan_allows_norms(o->plan, o->model->norm_weight, o->model->norm_bias));
+  TW_TRY(tw_plan_allows_norms(o->plan, o->model->norm_weight, o->model->norm_bias, o->model->centred));
   if (strcmp(o->input->plan.hex, o->plan->digest.hex) != 0)
     return tw_fail(TW_ERR_MISMATCH, "the input was shared for plan %s, the plan file is %s; share the input again",
                    o->input->plan.hex, o->plan->digest.hex);

@@ -16,21 +16,28 @@ void tw_fixed_free(uint64_t **tensors, int count) {
 
 tw_status tw_fix_values(const tw_model_config *config, int number, size_t first, size_t n, const float *values,
                         uint64_t *out) {
+  enum { PIECE = 1024 };  // columns at a time
   char name[TW_TENSOR_NAME];
-  size_t rows, cols, folded;
+  size_t rows, cols;
+  double piece[PIECE];
+  tw_status status = TW_OK;
   const tw_tensor_entry *entry = tw_model_tensor_entry(config, number);
   tw_model_tensor_shape(config, number, name, &rows, &cols);
-  double fold = tw_tensor_fold(config, entry, &folded);
-  for (size_t i = 0; i < n; i++) {
-    size_t col = (first + i) % cols;
-    double v = rint(ldexp((double)values[i] * (col < folded ? fold : 1), entry->scale));
-    // products of weights and activations stay exact far above any real weight
-    if (!(fabs(v) < 0x1p40))
-      return tw_fail(TW_ERR_RANGE, "tensor %s: element [%zu][%zu] = %g cannot be shared at scale %d", name,
-                     (first + i) / cols, col, (double)values[i], entry->scale);
-    out[i] = (uint64_t)(int64_t)v;
+  for (size_t i = 0, count; i < n && status == TW_OK; i += count) {
+    size_t col = i % cols, row = i - col;
+    count = cols - col < PIECE ? cols - col : PIECE;
+    tw_tensor_columns(config, entry, true, values + row, col, count, piece);
+    for (size_t j = 0; j < count && status == TW_OK; j++) {
+      // products of weights and activations stay exact far above any real weight
+      if (!(fabs(piece[j]) < 0x1p40))
+        status = tw_fail(TW_ERR_RANGE, "tensor %s: element [%zu][%zu] = %g cannot be shared at scale %d", name,
+                         (first + i) / cols, col + j, (double)values[i + j], entry->scale);
+      else
+        out[i + j] = (uint64_t)(int64_t)piece[j];
+    }
   }
-  return TW_OK;
+  tw_wipe(piece, sizeof piece);
+  return status;
 }
 
 void tw_mask_values(const tw_seed seeds[2], int number, size_t first, size_t n, uint64_t *mask, uint64_t *values) {
@@ -104,6 +111,7 @@ tw_status tw_share_model_with(const tw_model *model, const tw_seed seeds[2], tw_
   memset(out, 0, 2 * sizeof *out);
   memset(dealer, 0, sizeof *dealer);
   dealer->config = model->config;
+  dealer->centred = tw_model_centres(&model->config);
   tw_id_random(&dealer->model_id);
   tw_bounds_of_norms(model, &dealer->norm_weight, &dealer->norm_bias);
   tw_status status = tw_fixed_tensors(model, &tensors);
@@ -117,6 +125,7 @@ tw_status tw_share_model_with(const tw_model *model, const tw_seed seeds[2], tw_
     out[party].party = party;
     out[party].norm_weight = dealer->norm_weight;
     out[party].norm_bias = dealer->norm_bias;
+    out[party].centred = dealer->centred;
   }
   if (status == TW_OK) status = mask_tensors(model, seeds, tensors);
   for (int i = 0; i < model->count && status == TW_OK; i++)
@@ -175,8 +184,10 @@ static tw_status share_stream(const tw_model_stream *model, const tw_seed seeds[
   TW_TRY(tw_alloc((size_t)norms->count * sizeof *norms->tensors, (void **)&norms->tensors));
   TW_TRY(share_tensors(model, seeds, out, norms));
   tw_bounds_of_norms(norms, &dealer->norm_weight, &dealer->norm_bias);
+  dealer->centred = tw_model_centres(&model->config);
   out->norm_weight = dealer->norm_weight;
   out->norm_bias = dealer->norm_bias;
+  out->centred = dealer->centred;
   return TW_OK;
 }
 

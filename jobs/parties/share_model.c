@@ -7,15 +7,17 @@
 #include "io/model_id.h"
 #include "io/new_files.h"
 #include "io/tensors.h"
+#include "jobs/models/fold.h"
 #include "jobs/parties/share.h"
 
-enum { PART = 1 << 17 };  // elements at a time
+enum { PART = 1 << 17 };  // elements at a time, if that is a row
 
 typedef struct {
   tw_model_file *model;
   tw_model_dealer dealer;
   tw_seed *seeds;  // [2]
   tw_model_share_file *share[2];
+  size_t room;  // elements of these
   float *values;
   uint64_t *masked, *mask;
 } sharing;
@@ -29,12 +31,23 @@ static tw_status look_at_norms(sharing *s) {
   return TW_OK;
 }
 
+static void find_room(sharing *s) {
+  s->room = PART;
+  for (int i = 0; i < tw_model_tensor_count(&s->dealer.config); i++) {
+    char name[TW_TENSOR_NAME];
+    size_t rows, cols;
+    tw_model_tensor_shape(&s->dealer.config, i, name, &rows, &cols);
+    if (cols > s->room) s->room = cols;
+  }
+}
+
 static tw_status allocate(sharing *s) {
+  find_room(s);
   TW_TRY(tw_seed_alloc(2 * sizeof *s->seeds, (void **)&s->seeds));
   TW_TRY(tw_seed_alloc(2 * 32, (void **)&s->dealer.mask_seed));
-  TW_TRY(tw_alloc(PART * sizeof *s->values, (void **)&s->values));
-  TW_TRY(tw_secret_alloc(PART * sizeof *s->masked, (void **)&s->masked));
-  TW_TRY(tw_secret_alloc(PART * sizeof *s->mask, (void **)&s->mask));
+  TW_TRY(tw_alloc(s->room * sizeof *s->values, (void **)&s->values));
+  TW_TRY(tw_secret_alloc(s->room * sizeof *s->masked, (void **)&s->masked));
+  TW_TRY(tw_secret_alloc(s->room * sizeof *s->mask, (void **)&s->mask));
   for (int party = 0; party < 2; party++) {
     tw_seed_random(&s->seeds[party]);
     memcpy(s->dealer.mask_seed[party], s->seeds[party].key, 32);
@@ -49,6 +62,7 @@ static tw_status begin_shares(sharing *s, const tw_new_files *files) {
                            .party = party,
                            .norm_weight = s->dealer.norm_weight,
                            .norm_bias = s->dealer.norm_bias,
+                           .centred = s->dealer.centred,
                            .mask_seed = s->dealer.mask_seed[party]};
     TW_TRY(tw_model_share_begin(files->path[party].text, &head, &s->share[party]));
   }
@@ -60,8 +74,9 @@ static tw_status share_tensor(sharing *s, int number) {
   size_t rows, cols;
   tw_model_tensor_shape(&s->dealer.config, number, name, &rows, &cols);
   TW_TRY(tw_model_file_begin(s->model, number));
+  size_t most = s->room / cols * cols;
   for (size_t at = 0, part; at < rows * cols; at += part) {
-    part = rows * cols - at < PART ? rows * cols - at : PART;
+    part = rows * cols - at < most ? rows * cols - at : most;
     TW_TRY(tw_model_file_next(s->model, part, s->values));
     TW_TRY(tw_fix_values(&s->dealer.config, number, at, part, s->values, s->masked));
     tw_mask_values(s->seeds, number, at, part, s->mask, s->masked);
@@ -92,6 +107,7 @@ static tw_status write_files(sharing *s, tw_new_files *secret, tw_new_files *pub
 static tw_status share(sharing *s, const char *name, tw_new_files *secret, tw_new_files *public) {
   TW_TRY(tw_model_file_open(tw_path_of(name, "model.h5").text, &s->model));
   s->dealer.config = *tw_model_file_config(s->model);
+  s->dealer.centred = tw_model_centres(&s->dealer.config);
   tw_id_random(&s->dealer.model_id);
   TW_TRY(look_at_norms(s));
   TW_TRY(allocate(s));
@@ -113,8 +129,8 @@ tw_status tw_share_model_files(const char *name, bool force, tw_id *model_id) {
   tw_model_dealer_free(&s.dealer);
   tw_seed_free(s.seeds, 2 * sizeof *s.seeds);
   tw_free(s.values);
-  tw_secret_free(s.masked, PART * sizeof *s.masked);
-  tw_secret_free(s.mask, PART * sizeof *s.mask);
+  tw_secret_free(s.masked, s.room * sizeof *s.masked);
+  tw_secret_free(s.mask, s.room * sizeof *s.mask);
   tw_wipe_stack();
   return status;
 }

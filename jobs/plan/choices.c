@@ -2,6 +2,8 @@
 
 #include <math.h>
 
+#include "jobs/models/fold.h"
+
 const tw_place tw_place_one_host = {26e-6, 40e9, 118e9};
 
 double tw_place_seconds(const tw_place *place, const tw_program *p) {
@@ -69,6 +71,7 @@ tw_status tw_choices_find(const tw_model_config *config, const tw_plan_request *
   search s = {.layer = *config, .request = *request, .place = place, .least = INFINITY};
   s.layer.layers = 1;
   tw_choices c = request->choices;
+  if (!made->centred) c.centred = tw_model_centres(config);  // a round less and fewer keys, everywhere
   TW_TRY(try_choices(&s, &c));
   if (!made->maximum) TW_TRY(try_maxima(&s, c));
   c = s.best;

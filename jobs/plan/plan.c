@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "jobs/models/embed.h"
+#include "jobs/models/fold.h"
 #include "jobs/plan/plan_parts.h"
 
 static const char *const rounding_names[] = {"dithered", "faithful", "faithful-output"};
@@ -110,8 +111,8 @@ void tw_choices_text(const tw_choices *c, char text[TW_CHOICES_TEXT]) {
   int used = snprintf(text, TW_CHOICES_TEXT, "groups %d", c->maximum[0] ? c->maximum[0] : 8);
   for (int i = 1; i < TW_MOST_LEVELS && c->maximum[i]; i++)
     used += snprintf(text + used, TW_CHOICES_TEXT - (size_t)used, ",%d", c->maximum[i]);
-  snprintf(text + used, TW_CHOICES_TEXT - (size_t)used, ", nodes of %d, windows in %d level%s", c->wide_nodes ? 8 : 4,
-           c->flat_windows ? 1 : 2, c->flat_windows ? "" : "s");
+  snprintf(text + used, TW_CHOICES_TEXT - (size_t)used, ", nodes of %d, windows in %d level%s, norms with%s a mean",
+           c->wide_nodes ? 8 : 4, c->flat_windows ? 1 : 2, c->flat_windows ? "" : "s", c->centred ? "out" : "");
 }
 
 static tw_status check_choices(const tw_choices *c) {
@@ -133,7 +134,10 @@ tw_status tw_plan_shape(tw_plan *plan, const tw_model_config *config, const tw_p
   TW_TRY(tw_config_allows_output(config, request->output));
   plan->architecture = tw_architecture_by_name(config->architecture);
   if (!plan->architecture) return tw_fail(TW_ERR_FORMAT, "architecture '%s' is unknown", config->architecture);
+  if (request->choices.centred && !tw_model_centres(config))
+    return tw_fail(TW_ERR_USAGE, "rows of %s that norms read keep their means; plan with --norm-means 1", config->name);
   plan->shape.config = *config;
+  plan->shape.centred = request->choices.centred;
   plan->shape.seq = seq;
   plan->shape.guard = request->guard;
   plan->shape.activation = tw_spec_by_name(config->activation);
@@ -178,7 +182,12 @@ tw_status tw_plan_make(const tw_model_config *config, const tw_plan_request *req
   return status;
 }
 
-tw_status tw_plan_allows_norms(const tw_plan *plan, double weight, double bias) {
+tw_status tw_plan_allows_norms(const tw_plan *plan, double weight, double bias, bool centred) {
+  if (plan->choices.centred && !centred)
+    return tw_fail(
+        TW_ERR_MISMATCH,
+        "the plan's norms take no mean, but the weights of the shared model are not centred: an earlier twain "
+        "shared it; share the model again (`twain share`), or plan with --norm-means 1");
   for (int i = 0; i < plan->shape.config.layers; i++) {
     const tw_bounds *b = &plan->bounds[i];
     if (weight > b->norm_weight || bias > b->norm_bias)

@@ -27,8 +27,8 @@ typedef struct {
   tw_digest digest;
 } tw_plan;
 
-// "groups 3,6,8, nodes of 4, windows in 2 levels"; room for TW_CHOICES_TEXT bytes.
-enum { TW_CHOICES_TEXT = 96 };
+// "groups 3,6,8, nodes of 4, windows in 2 levels, norms without a mean"; room for TW_CHOICES_TEXT bytes.
+enum { TW_CHOICES_TEXT = 128 };
 void tw_choices_text(const tw_choices *c, char text[TW_CHOICES_TEXT]);
 
 const char *tw_rounding_name(tw_rounding r);
@@ -50,11 +50,13 @@ typedef struct {
 } tw_plan_request;
 
 // bounds: NULL for the defaults. TW_ERR_RANGE names a tensor that fits no ring, TW_ERR_USAGE an output of a head that
-// the model does not have, or groups of a row maximum that there are not.
+// the model does not have, groups of a row maximum that there are not, or norms without a mean of a model that is not
+// centred.
 tw_status tw_plan_make(const tw_model_config *config, const tw_plan_request *request, const tw_model_bounds *bounds,
                        tw_plan *out);
-// A model whose gamma or beta is beyond a layer's bounds needs another plan: TW_ERR_MISMATCH.
-tw_status tw_plan_allows_norms(const tw_plan *plan, double weight, double bias);
+// A model whose gamma or beta is beyond a layer's bounds needs another plan, and so does one that is not centred where
+// norms take no mean: TW_ERR_MISMATCH.
+tw_status tw_plan_allows_norms(const tw_plan *plan, double weight, double bias, bool centred);
 void tw_plan_free(tw_plan *plan);
 
 // NAME.plan.json. Reading builds the program again and refuses a digest that differs.

@@ -8,11 +8,12 @@
 #include "jobs/program/triangle.h"
 #include "kernels/bit_ops.h"
 
-// What a plan may choose between keys and rounds. All zeros: as few key bytes as possible.
+// What a plan may choose between keys and rounds. All zeros: what every model can have with the fewest key bytes.
 enum { TW_MOST_LEVELS = 6, TW_LARGEST_GROUP = 26 };
 typedef struct {
   bool wide_nodes;              // comparisons of 17 to 32 bits in one node: a round less, some keys more
   bool flat_windows;            // a window's test straight from the leaves: the same
+  bool centred;                 // norms take no mean, as the rows they read have none: a round less, fewer keys
   int maximum[TW_MOST_LEVELS];  // members of a group at every level of a row maximum; 0 on: groups of 8
 } tw_choices;
 

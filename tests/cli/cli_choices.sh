@@ -6,12 +6,14 @@ source "$SOURCE_DIR/tests/cli/cli.bash"
 "$TWAIN" share n -q
 "$TWAIN" ledger --new L -q
 digests=
-for choice in '2,5,4 4 2' '8,8 8 1' '3,14 8 2' '26,2 4 1'; do
-  read -r groups arity levels <<<"$choice"
-  expect 0 "chosen: groups $groups, nodes of $arity, windows in $levels level" "$TWAIN" plan n --seq 40 --force --no-guard \
-    --maximum-groups "$groups" --node-arity "$arity" --window-levels "$levels"
+for choice in '2,5,4 4 2 0' '2,5,4 4 2 1' '8,8 8 1 0' '3,14 8 2 1' '26,2 4 1 0'; do
+  read -r groups arity levels means <<<"$choice"
+  options=(--maximum-groups "$groups" --node-arity "$arity" --window-levels "$levels" --norm-means "$means")
+  with=$([ "$means" = 1 ] && echo with || echo without)
+  expect 0 "chosen: groups $groups, nodes of $arity, windows in $levels level.*, norms $with a mean" "$TWAIN" plan n \
+    --seq 40 --force --no-guard "${options[@]}"
   digests="$digests $(json n.plan.json 'j["digest"]')"
-  rounds=$("$TWAIN" plan --shape 1x24x3x40 --seq 40 --maximum-groups "$groups" --node-arity "$arity" --window-levels "$levels" | sed -n 's/.*rounds: //p')
+  rounds=$("$TWAIN" plan --shape 1x24x3x40 --seq 40 "${options[@]}" | sed -n 's/.*rounds: //p')
   "$TWAIN" deal n -n 2 --test-seed 7 -q --force
   "$TWAIN" encode n 'a few words of text' 'one' -q --force
   "$TWAIN" share n --input -q --force
@@ -21,11 +23,11 @@ for choice in '2,5,4 4 2' '8,8 8 1' '3,14 8 2' '26,2 4 1'; do
   said=$("$TWAIN" report n --json >report.json; json report.json 'j["rounds"] if isinstance(j, dict) else j[0]["rounds"]')
   [ "$said" = "$rounds" ] || fail "groups $groups: $said rounds in the report, $rounds in the plan"
 done
-[ "$(printf '%s\n' $digests | sort -u | wc -l)" = 4 ] || fail "plans of different choices have one digest"
+[ "$(printf '%s\n' $digests | sort -u | wc -l)" = 5 ] || fail "plans of different choices have one digest"
 
 # not said: what takes least, with no more than any of these
 "$TWAIN" plan --shape 1x24x3x40 --seq 40 >least
-grep -qE '^chosen: groups [0-9,]+, nodes of [48], windows in [12] level' least || fail "the choice is not told"
+grep -qE '^chosen: groups [0-9,]+, nodes of [48], windows in [12] levels?, norms without a mean' least || fail "the choice is not told"
 
 expect 2 'maximum-groups 1,2: give up to 6 numbers from 2 to 26' "$TWAIN" plan n --seq 40 --force --maximum-groups 1,2
 expect 2 'maximum-groups 7,: give' "$TWAIN" plan n --seq 40 --force --maximum-groups 7,
@@ -34,6 +36,7 @@ expect 8 'row maximum of 65 columns in more than 6 levels' "$TWAIN" plan --shape
 expect 8 'row maximum of 128 columns in more than 6 levels' "$TWAIN" plan --shape bert-base --maximum-groups 2,2,2,2,2,2
 expect 2 'node-arity is 4 or 8' "$TWAIN" plan n --seq 40 --force --node-arity 5
 expect 2 'window-levels' "$TWAIN" plan n --seq 40 --force --window-levels 3
+expect 2 'norm-means' "$TWAIN" plan n --seq 40 --force --norm-means 2
 python3 - <<'PY'
 import json
 plan = json.load(open("n.plan.json"))
@@ -46,3 +49,19 @@ cp n.model.dealer.h5 bad.model.dealer.h5
 cp n.model.dealer.h5 other.model.dealer.h5
 expect 4 'bad.plan.json: choices.maximum\[0\] is no integer from 2 to 26' "$TWAIN" deal bad
 expect 5 'other.plan.json.*digest' "$TWAIN" deal other
+
+# a model that was shared before weights were centred, as twain 0.1 did: any plan but one of norms without a mean
+"$python" - n.model.p0.h5 n.model.p1.h5 n.model.dealer.h5 <<'PY'
+import sys
+import h5py
+for path in sys.argv[1:]:
+    with h5py.File(path, "r+") as f:
+        del f.attrs["centred"]
+PY
+"$TWAIN" plan n --seq 40 --force -q --norm-means 0
+expect 5 'weights of the shared model are not centred.*`twain share`.*--norm-means 1' "$TWAIN" deal n --force
+"$TWAIN" plan n --seq 40 --force -q --norm-means 1
+"$TWAIN" deal n --force -q
+"$TWAIN" encode n one -q --force
+"$TWAIN" share n --input -q --force
+expect_run 0 '' n --ledger L -q --force

@@ -76,7 +76,9 @@ static void make_models(void) {
   model_share = (tw_model_share){.config = c, .count = sample_model.count};
   model_share.norm_weight = 2 + random_real() / 64;
   model_share.norm_bias = 4;
-  dealer = (tw_model_dealer){.config = c, .norm_weight = 2 + random_real() / 64, .norm_bias = 2};
+  model_share.centred = randombytes_uniform(2);
+  dealer = (tw_model_dealer){
+      .config = c, .norm_weight = 2 + random_real() / 64, .norm_bias = 2, .centred = !model_share.centred};
   tw_id_random(&model_share.model_id);
   tw_id_random(&dealer.model_id);
   CU_ASSERT_EQUAL_FATAL(tw_seed_alloc(32, (void **)&model_share.mask_seed), TW_OK);
@@ -327,8 +329,8 @@ static tw_status read_model_share(const char *path, int party, bool *same) {
   const tw_model_share *w = &model_share;
   TW_TRY(tw_model_share_read(path, party, &m));
   *same = same_config(&m.config, &w->config) && same_id(&m.model_id, &w->model_id) && m.party == w->party &&
-          m.norm_weight == w->norm_weight && m.norm_bias == w->norm_bias && !memcmp(m.mask_seed, w->mask_seed, 32) &&
-          m.count == w->count;
+          m.norm_weight == w->norm_weight && m.norm_bias == w->norm_bias && m.centred == w->centred &&
+          !memcmp(m.mask_seed, w->mask_seed, 32) && m.count == w->count;
   for (int i = 0; *same && i < m.count; i++)
     *same = m.rows[i] == w->rows[i] && m.cols[i] == w->cols[i] &&
             !memcmp(m.masked[i], w->masked[i], m.rows[i] * m.cols[i] * 8);
@@ -341,7 +343,7 @@ static tw_status read_dealer(const char *path, int party, bool *same) {
   tw_model_dealer d;
   TW_TRY(tw_model_dealer_read(path, &d));
   *same = same_config(&d.config, &dealer.config) && same_id(&d.model_id, &dealer.model_id) &&
-          d.norm_weight == dealer.norm_weight && d.norm_bias == dealer.norm_bias &&
+          d.norm_weight == dealer.norm_weight && d.norm_bias == dealer.norm_bias && d.centred == dealer.centred &&
           !memcmp(d.mask_seed, dealer.mask_seed, 64);
   tw_model_dealer_free(&d);
   return TW_OK;

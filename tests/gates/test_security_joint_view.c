@@ -339,6 +339,12 @@ static int triangle_maximum(tw_builder *b, int x) {
   tw_triangle t = {2, 2};
   return tw_open(b, tw_as_share(b, tw_triangle_maximum(b, tw_open(b, x), tape.lanes, t)));
 }
+// The mean of a row of two, from a sum that is extended and opened beside the row, taken off what is opened next.
+static int less_mean(tw_builder *b, int x) {
+  int w = tw_open(b, x), sum = tw_open(b, tw_extend(b, tw_row_sum(b, w, 2), 4));
+  int mean = tw_truncate_dithered(b, tw_multiply_constant(b, sum, 1, 1), 1);
+  return tw_open(b, tw_reduce(b, tw_as_share(b, tw_combine(b, 1, w, -1, mean, true)), 1));
+}
 
 // Table lookup, both entries opened under one sign, the sign undone: what every scalar function does.
 static int looked_up(tw_builder *b, int x) {
@@ -412,6 +418,7 @@ GATE(row_maximum, 2, 2, row_maximum, .rows = true)
 GATE(triangle, 2, 4, triangle, .rows = true)
 GATE(triangle_values, 1, 5, triangle_values, .rows = true)
 GATE(triangle_maximum, 2, 3, triangle_maximum, .rows = true)
+GATE(less_mean, 3, 2, less_mean, .rows = true)
 GATE(looked_up, 3, 1, looked_up)
 GATE(mixed_reads, 3, 1, mixed_reads)
 GATE(dealt_in_common, 2, 2, dealt_in_common)
@@ -529,9 +536,10 @@ SUITE_MAIN("joint view", {"open", open_twice_view}, {"truncate", truncated_view}
            {"select, extended", selected_extended_view}, {"choose", chosen_view}, {"bit constant", bit_constant_view},
            {"guard", guarded_view}, {"row maximum", row_maximum_view}, {"packed pairs", triangle_view},
            {"packed pairs times values", triangle_values_view}, {"row maximum of packed pairs", triangle_maximum_view},
-           {"lookup and piece", looked_up_view}, {"one wire, many gates", mixed_reads_view},
-           {"common correction", dealt_in_common_view}, {"words in lines", placed_in_lines_view},
-           {"words alone", placed_alone_view}, {"words times their table", looked_up_word_view},
+           {"less the mean of a row", less_mean_view}, {"lookup and piece", looked_up_view},
+           {"one wire, many gates", mixed_reads_view}, {"common correction", dealt_in_common_view},
+           {"words in lines", placed_in_lines_view}, {"words alone", placed_alone_view},
+           {"words times their table", looked_up_word_view},
            {"an unhidden common correction is found", unhidden_is_found},
            {"reused streams are found", reused_streams_are_found},
            {"a mask before its opening is found", wrong_order_is_found})

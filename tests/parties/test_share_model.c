@@ -25,6 +25,7 @@ static void compare(const tw_model_share *stream, const tw_model_share *memory) 
   CU_ASSERT_EQUAL_FATAL(stream->count, memory->count);
   CU_ASSERT_EQUAL(stream->norm_weight, memory->norm_weight);
   CU_ASSERT_EQUAL(stream->norm_bias, memory->norm_bias);
+  CU_ASSERT_TRUE(stream->centred && memory->centred);
   for (int i = 0; i < stream->count; i++) {
     size_t n = stream->rows[i] * stream->cols[i];
     CU_ASSERT_EQUAL(n, memory->rows[i] * memory->cols[i]);

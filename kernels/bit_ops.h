@@ -81,6 +81,26 @@ TW_ELEMENT int tw_live_members(const tw_kill_args *a, size_t sequence, size_t ro
   return live;
 }
 
-#define TW_BIT_OPS(X) X(leaves) X(lookup) X(products) X(parity) X(reshape) X(kill)
+// [x >= t] for thresholds t of a wire X, by keys of point functions (kernels/dpf.h) of its mask's bits below the top
+// one, r': x - t >= 0 where msb(X - t) ^ msb(r) ^ [r' <= (X - t)'] = 1. One key an element, with leaf words.
+typedef struct {
+  size_t sequences, n, words;
+  const uint64_t *X;                      // [sequences][n]
+  const int64_t *thresholds;              // [count]
+  const uint64_t *root;                   // [sequences][n][halves]
+  const uint64_t *seed, *control, *leaf;  // [sequences] of tw_dpf_words' arrays
+  const uint64_t *top;                    // shares of msb(r): [sequences][words]
+  const uint64_t *slots;                  // [sequences]
+  uint64_t *out;                          // [sequences][count][words]
+  uint32_t use;                           // of the root seeds
+  int count, ring, party;                 // ring: 2 to TW_KEY_MOST_RING
+} tw_thresholds_args;
+enum { TW_KEY_MOST_RING = 61 };
+// Bits of the mask that a leaf word stands for, levels above it, and 64-bit words of a leaf word (halves).
+TW_ELEMENT int tw_key_leaf_bits(int ring) { return ring < 8 ? ring - 1 : 7; }
+TW_ELEMENT int tw_key_levels(int ring) { return ring < 8 ? 0 : ring - 8; }
+TW_ELEMENT int tw_key_halves(int ring) { return ring < 8 ? 1 : 2; }
+
+#define TW_BIT_OPS(X) X(leaves) X(lookup) X(products) X(parity) X(reshape) X(kill) X(thresholds)
 
 #endif

@@ -159,6 +159,15 @@ tw_kernel_cost tw_cost_kill(const tw_kill_args *a) {
   return of_rows(a->sequences, bits, (double)(2 * a->sequences * a->words) + a->levels);
 }
 
+// Words that a walk reads beside X, its root, leaf word and top bit: three a level.
+tw_kernel_cost tw_cost_thresholds(const tw_thresholds_args *a) {
+  size_t planes = a->sequences * (size_t)a->count;
+  double walks = (double)planes * (double)a->n, n = (double)a->sequences * (double)a->n;
+  return of_planes(
+      planes, a->n, walks,
+      n * (1 + 2 * tw_key_halves(a->ring) + 3 * tw_key_levels(a->ring)) + (double)((planes + a->sequences) * a->words));
+}
+
 // ---- streams and corrections
 
 tw_kernel_cost tw_cost_draw(const tw_draw_args *a) {

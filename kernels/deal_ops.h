@@ -204,7 +204,18 @@ typedef struct {
   uint64_t *out;
 } tw_deal_subsets_args;
 
-#define TW_DEAL_BIT_OPS(X) X(deal_digits) X(deal_sign) X(deal_subsets)
+// Keys of point functions for tw_thresholds_args, of one sequence: their words, and msb(r).
+typedef struct {
+  size_t n, words;
+  const uint64_t *r0, *r1, *root[2];  // root[b]: [n][halves]
+  const uint64_t *slot;               // backend memory
+  uint64_t *seed, *control, *leaf;    // tw_dpf_words
+  uint64_t *top;                      // a plane
+  uint32_t use;
+  int ring;
+} tw_deal_keys_args;
+
+#define TW_DEAL_BIT_OPS(X) X(deal_digits) X(deal_sign) X(deal_subsets) X(deal_keys)
 
 // One party's part of a correction, for its key slot: values less the other party's pad, packed (kernels/pack.h), or
 // planes XOR pad; `plain`: the values themselves.

@@ -8,7 +8,9 @@
 #include "kernels/dpf_nodes.h"
 #include "kernels/pack.h"
 
-int tw_dpf_levels(const tw_dpf_shape *shape) { return shape->bits - (shape->leaves ? TW_DPF_LEAF_BITS : 0); }
+int tw_dpf_levels(const tw_dpf_shape *shape) { return shape->bits - (shape->leaves ? tw_dpf_leaf_bits(shape) : 0); }
+
+int tw_dpf_halves(const tw_dpf_shape *shape) { return shape->leaves && shape->bits < TW_DPF_LEAF_BITS ? 1 : 2; }
 
 size_t tw_dpf_value_words(const tw_dpf_shape *shape) {
   return (size_t)(__builtin_popcountll(shape->value_levels) * shape->values);
@@ -16,7 +18,7 @@ size_t tw_dpf_value_words(const tw_dpf_shape *shape) {
 
 bool tw_dpf_shape_valid(const tw_dpf_shape *s) {
   int levels = tw_dpf_levels(s);
-  if (s->bits < 1 || s->bits > TW_DPF_MOST_BITS || levels < 0) return false;
+  if (s->bits < 1 || s->bits > TW_DPF_MOST_BITS) return false;
   if (s->value_levels == 0) return s->leaves && s->values == 0 && s->ring_bits == 0;
   if (s->values < 1 || s->values > TW_DPF_MOST_VALUES || s->ring_bits < 1 || s->ring_bits > 64) return false;
   return s->value_levels >> (s->leaves ? levels : levels + 1) == 0;
@@ -36,10 +38,10 @@ tw_level_word tw_dpf_level_word(const tw_dpf_words *words, size_t n, int level, 
   return (tw_level_word){seed, seed + n, words->control + n * (size_t)level + first, stride};
 }
 
-void tw_nodes_root(const uint64_t *root, size_t stride, size_t count, int party, tw_nodes *nodes) {
+void tw_nodes_root(const uint64_t *root, int halves, size_t stride, size_t count, int party, tw_nodes *nodes) {
   for (size_t j = 0; j < count; j++)
     for (int half = 0; half < 2; half++) {
-      uint64_t word = root[2 * stride * j + (size_t)half];
+      uint64_t word = half < halves ? root[(size_t)halves * stride * j + (size_t)half] : 0;
       nodes->seed[2 * half][j] = (uint32_t)word;
       nodes->seed[2 * half + 1][j] = (uint32_t)(word >> 32);
     }
@@ -130,12 +132,12 @@ static uint64_t seed_half(const tw_nodes *nodes, int half, size_t j) {
 }
 
 // Leaf words; returns party 0's bit at alpha.
-static uint64_t deal_leaves(const dealing *d, const uint64_t *alpha, size_t n, size_t first, size_t count,
-                            uint64_t *leaf) {
+static uint64_t deal_leaves(const tw_dpf_shape *s, const dealing *d, const uint64_t *alpha, size_t n, size_t first,
+                            size_t count, uint64_t *leaf) {
   uint64_t sign = 0;
   for (size_t j = 0; j < count; j++) {
-    int bit = (int)(alpha[j] & (((uint64_t)1 << TW_DPF_LEAF_BITS) - 1));
-    for (int half = 0; half < 2; half++) {
+    int bit = (int)(alpha[j] & tw_mask(tw_dpf_leaf_bits(s)));
+    for (int half = 0; half < tw_dpf_halves(s); half++) {
       uint64_t point = bit / 64 == half ? (uint64_t)1 << bit % 64 : 0, own = seed_half(&d->nodes[0], half, j);
       uint64_t word = own ^ seed_half(&d->nodes[1], half, j) ^ point;
       leaf[(size_t)half * n + first + j] = word;
@@ -174,15 +176,16 @@ static uint64_t deal_chunk(const tw_dpf_shape *s, const tw_dpf_name *name, deali
                     &d->next[b]);
     memcpy(d->nodes, d->next, sizeof d->nodes);
   }
-  return s->leaves ? deal_leaves(d, alpha + first, n, first, count, words->leaf) : 0;
+  return s->leaves ? deal_leaves(s, d, alpha + first, n, first, count, words->leaf) : 0;
 }
 
 void tw_dpf_deal(const tw_dpf_shape *shape, const tw_dpf_name *name, const uint64_t *const root[2],
                  const uint64_t *alpha, const uint64_t *beta, size_t n, const tw_dpf_words *words, uint64_t *sign) {
   dealing d;
+  int halves = tw_dpf_halves(shape);
   for (size_t first = 0; first < n; first += TW_NODES) {
     size_t count = n - first < TW_NODES ? n - first : TW_NODES;
-    for (int b = 0; b < 2; b++) tw_nodes_root(root[b] + 2 * first, 1, count, b, &d.nodes[b]);
+    for (int b = 0; b < 2; b++) tw_nodes_root(root[b] + (size_t)halves * first, halves, 1, count, b, &d.nodes[b]);
     uint64_t plane = deal_chunk(shape, name, &d, alpha, beta, n, first, count, words);
     if (sign) sign[first / TW_NODES] = plane;
   }

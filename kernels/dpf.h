@@ -22,8 +22,9 @@ enum {
 };
 
 typedef struct {
-  int bits;               // of alpha, 1 .. TW_DPF_MOST_BITS
-  bool leaves;            // paths end in leaf words, after bits - 7 levels; else after as many levels as there are bits
+  int bits;     // of alpha, 1 .. TW_DPF_MOST_BITS
+  bool leaves;  // paths end in leaf words, after bits - 7 levels; else after as many levels as there are bits.
+                // Of fewer bits than 7 a leaf word, of 2^bits bits, is all there is
   uint64_t value_levels;  // bit i: nodes i levels below the root carry values; above leaf words only
   int values, ring_bits;  // how many values such a node carries, and their ring; both 0 without
 } tw_dpf_shape;
@@ -31,13 +32,14 @@ typedef struct {
 // False: no key is like that.
 bool tw_dpf_shape_valid(const tw_dpf_shape *shape);
 int tw_dpf_levels(const tw_dpf_shape *shape);          // from the root to where paths end
+int tw_dpf_halves(const tw_dpf_shape *shape);          // 64-bit words of a seed and of a leaf word: 2, or 1 of few bits
 size_t tw_dpf_value_words(const tw_dpf_shape *shape);  // of one key: levels that carry values, times values
 
 // The words of n keys. A plain array for each level and each half of a seed, so that neighbours lie side by side.
 typedef struct {
   uint64_t *seed;     // [levels][2][n]
   uint64_t *control;  // [levels][n]: bit 0 left, bit 1 right
-  uint64_t *leaf;     // [2][n], where there are leaf words
+  uint64_t *leaf;     // [halves][n], where there are leaf words
   uint64_t *value;    // [level that carries values][values][n], in ring ring_bits
 } tw_dpf_words;
 
@@ -49,8 +51,8 @@ typedef struct {
   uint64_t first;
 } tw_dpf_name;
 
-// Dealer. root[b]: party b's seeds, [n][2]; alpha [n]; beta [level that carries values][values][n]. Fills the words,
-// and unless it is NULL sign: bit planes, 1 where party 0's own share of [alpha = alpha] is 1 (leaf words only).
+// Dealer. root[b]: party b's seeds, [n][halves]; alpha [n]; beta [level that carries values][values][n]. Fills the
+// words, and unless it is NULL sign: bit planes, 1 where party 0's own share of [alpha = alpha] is 1 (leaf words only).
 void tw_dpf_deal(const tw_dpf_shape *shape, const tw_dpf_name *name, const uint64_t *const root[2],
                  const uint64_t *alpha, const uint64_t *beta, size_t n, const tw_dpf_words *words, uint64_t *sign);
 
@@ -60,13 +62,15 @@ typedef struct {
   tw_dpf_name name;
   int party;
   size_t n;
-  const uint64_t *root;  // [n][2]
+  const uint64_t *root;  // [n][halves]
   tw_dpf_words words;
 } tw_dpf_keys;
 
-// XOR shares of [alpha < c[j]], c[j] < 2^bits, into a plane of n bits; the last word's other bits are 0.
-void tw_dpf_below(const tw_dpf_keys *keys, const uint64_t *c, uint64_t *plane);
-// XOR shares of [alpha = c], of the 128 numbers c from 128 at[j] on: bit i of half h is that of 64 h + i. out [2][n].
+// XOR shares of [alpha < c[j]], or with `at` of [alpha <= c[j]], c[j] < 2^bits, into a plane of n bits; the last word's
+// other bits are 0.
+void tw_dpf_below(const tw_dpf_keys *keys, const uint64_t *c, bool at, uint64_t *plane);
+// XOR shares of [alpha = c], of the 128 numbers c from 128 at[j] on: bit i of half h is that of 64 h + i. out
+// [halves][n].
 void tw_dpf_leaf(const tw_dpf_keys *keys, const uint64_t *at, uint64_t *out);
 // Shares of the values of node at[j], `level` levels below the root: of beta if alpha's path leads through it, else of
 // 0. out [values][n].

@@ -30,8 +30,12 @@ tw_level_word tw_dpf_level_word(const tw_dpf_words *words, size_t n, int level, 
 uint64_t tw_nodes_step(uint64_t control, const tw_blocks block, size_t count, tw_level_word word, uint64_t right,
                        tw_nodes *children);
 
-// Root seeds [count][2] of a party.
-void tw_nodes_root(const uint64_t *root, size_t stride, size_t count, int party, tw_nodes *nodes);
+// Root seeds [count][halves] of a party; stride 0: all nodes are of the first key.
+void tw_nodes_root(const uint64_t *root, int halves, size_t stride, size_t count, int party, tw_nodes *nodes);
+// Bits of alpha that a leaf word stands for.
+static inline int tw_dpf_leaf_bits(const tw_dpf_shape *s) {
+  return s->bits < TW_DPF_LEAF_BITS ? s->bits : TW_DPF_LEAF_BITS;
+}
 // Value v of a node's block.
 static inline uint64_t tw_block_value(const tw_blocks block, int v, size_t j) {
   return block[TW_BLOCK_VALUE + 2 * v][j] | (uint64_t)block[TW_BLOCK_VALUE + 2 * v + 1][j] << 32;

@@ -29,7 +29,8 @@ static uint64_t turns(const uint64_t *c, size_t count, int shift) {
 // From the roots to the nodes `levels` levels below whose numbers are c >> drop.
 static void walk(walking *w, int levels, const uint64_t *c, int drop) {
   const tw_dpf_keys *k = w->keys;
-  tw_nodes_root(k->root + 2 * w->first, 1, w->count, k->party, &w->nodes);
+  int halves = tw_dpf_halves(&k->shape);
+  tw_nodes_root(k->root + (size_t)halves * w->first, halves, 1, w->count, k->party, &w->nodes);
   w->parity = 0;
   for (int level = 0; level < levels; level++) {
     uint64_t right = turns(c + w->first, w->count, levels - 1 - level + drop);
@@ -54,6 +55,7 @@ static bool next_keys(walking *w) {
 // ---- along a path
 
 static uint64_t leaf_half(const walking *w, int half, size_t j) {
+  if (half >= tw_dpf_halves(&w->keys->shape)) return 0;
   uint64_t own = w->nodes.seed[2 * half][j] | (uint64_t)w->nodes.seed[2 * half + 1][j] << 32;
   uint64_t word = w->keys->words.leaf[(size_t)half * w->keys->n + w->first + j];
   return own ^ ((0 - (w->nodes.control >> j & 1)) & word);
@@ -64,19 +66,21 @@ static uint64_t parity(uint64_t x) {
   return x & 1;
 }
 
-// Parity of a leaf word's bits before bit `at`.
-static uint64_t parity_before(const walking *w, size_t j, int at) {
-  uint64_t low = at < 64 ? ((uint64_t)1 << at) - 1 : ~(uint64_t)0, high = at > 64 ? tw_mask(at - 64) : 0;
+// Parity of a leaf word's first `count` bits.
+static uint64_t parity_of_first(const walking *w, size_t j, int count) {
+  uint64_t low = count < 64 ? ((uint64_t)1 << count) - 1 : ~(uint64_t)0, high = count > 64 ? tw_mask(count - 64) : 0;
   return parity((leaf_half(w, 0, j) & low) ^ (leaf_half(w, 1, j) & high));
 }
 
-void tw_dpf_below(const tw_dpf_keys *keys, const uint64_t *c, uint64_t *plane) {
+void tw_dpf_below(const tw_dpf_keys *keys, const uint64_t *c, bool at, uint64_t *plane) {
   bool leaves = keys->shape.leaves;
+  int leaf_bits = tw_dpf_leaf_bits(&keys->shape);
   walking w = {.keys = keys};
   while (next_keys(&w)) {
-    walk(&w, tw_dpf_levels(&keys->shape), c, leaves ? TW_DPF_LEAF_BITS : 0);
+    walk(&w, tw_dpf_levels(&keys->shape), c, leaves ? leaf_bits : 0);
     for (size_t j = 0; leaves && j < w.count; j++)
-      w.parity ^= parity_before(&w, j, (int)(c[w.first + j] & tw_mask(TW_DPF_LEAF_BITS))) << j;
+      w.parity ^= parity_of_first(&w, j, (int)(c[w.first + j] & tw_mask(leaf_bits)) + at) << j;
+    if (!leaves && at) w.parity ^= w.nodes.control;
     plane[w.first / TW_NODES] = w.parity & tw_mask((int)w.count);
   }
 }
@@ -85,7 +89,7 @@ void tw_dpf_leaf(const tw_dpf_keys *keys, const uint64_t *at, uint64_t *out) {
   walking w = {.keys = keys};
   while (next_keys(&w)) {
     walk(&w, tw_dpf_levels(&keys->shape), at, 0);
-    for (int half = 0; half < 2; half++)
+    for (int half = 0; half < tw_dpf_halves(&keys->shape); half++)
       for (size_t j = 0; j < w.count; j++) out[(size_t)half * keys->n + w.first + j] = leaf_half(&w, half, j);
   }
 }
@@ -202,7 +206,7 @@ size_t tw_dpf_runs(const tw_dpf_keys *keys, size_t j, const tw_dpf_run *runs, in
   sweeping w = {.keys = keys, .key = j};
   size_t blocks = 0;
   find_wanted(&w, runs, run_count);
-  for (size_t i = 0; i < CHUNKS; i++) tw_nodes_root(keys->root + 2 * j, 0, TW_NODES, keys->party, &w.nodes[i]);
+  for (size_t i = 0; i < CHUNKS; i++) tw_nodes_root(keys->root + 2 * j, 2, 0, TW_NODES, keys->party, &w.nodes[i]);
   for (int level = 0; level <= TW_DPF_MOST_BITS && w.wanted[level].count > 0; level++) {
     tw_node_name name = {keys->name.slot, keys->name.use, (uint32_t)level, keys->name.first + j, 0};
     for (size_t done = 0; done < w.wanted[level].count; done += TW_NODES) {

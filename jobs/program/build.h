@@ -206,6 +206,11 @@ int tw_offset(tw_builder *b, int base, int slope, int x, int64_t lo, int bits);
 // sgn slope, rho the `bits` low bits of x's mask. Sign undone. SHARE.
 int tw_piece(tw_builder *b, int v, int slope, int x, int bits, tw_compared compared);
 
+// ---- gates/point_keys.c: by keys of point functions ----
+// BITS, plane i = [x >= threshold i], like tw_at_least, in no round and for more keys: 130 bits for every bit of the
+// ring above 8, and 129 more. Rings of 2 to 61 bits.
+int tw_at_least_by_key(tw_builder *b, int wire, const int64_t *thresholds, int count);
+
 // ---- gates/compare.c ----
 // Of the live keys of [rows][tokens.keys]: WIRE [rows].
 int tw_row_maximum(tw_builder *b, int wire, size_t rows, tw_tokens tokens);

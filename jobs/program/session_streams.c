@@ -44,3 +44,15 @@ void tw_draw_pad(tw_session *s, const tw_correction *c, int side, int b, uint64_
   else
     tw_prg_ring(&s->sequences.seeds[side][b], c->use, s->sequences.slots[b], c->width, 0, c->n, out);
 }
+
+tw_status tw_draw_pads(tw_session *s, const tw_correction *c, int side, uint64_t *out) {
+  tw_session_note_stream(s, c->use, 2);
+  tw_draw_args a = {.sequences = (size_t)s->batch,
+                    .seeds = s->sequences.seeds[side],
+                    .slots = s->sequences.backend_slots,
+                    .use = c->use,
+                    .ring = c->width,
+                    .n = c->n,
+                    .out = out};
+  return s->backend->draw(&a, s->stream);
+}

@@ -25,6 +25,7 @@ TW_RING_OPS(TIMED_OP)
 TIMED_OP(lookup)
 TIMED_OP(reshape)
 TIMED_OP(kill)
+TIMED_OP(thresholds)
 TIMED_OP(draw)
 
 typedef struct {

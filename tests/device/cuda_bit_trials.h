@@ -74,6 +74,31 @@ void add_lookup(arena &m, trials &out, size_t sequences, size_t n, int width, in
       TRIAL(lookup, a, elements * (24 + (double)((size_t)1 << width) / 8), elements * (double)((size_t)1 << width)));
 }
 
+// Words of keys may be anything here: what is read from them is the same on both devices.
+void add_thresholds(arena &m, trials &out, size_t sequences, size_t n, int ring, int count) {
+  const size_t words = words_of(n), levels = (size_t)tw_key_levels(ring), all = sequences * n;
+  std::vector<int64_t> thresholds;
+  for (int i = 0; i < count; i++) thresholds.push_back((int64_t)m.next());
+  tw_thresholds_args a = {sequences,
+                          n,
+                          words,
+                          m.words(all),
+                          m.list(thresholds),
+                          m.words(2 * all),
+                          m.words(2 * levels * all),
+                          m.words(levels * all),
+                          m.words(2 * all),
+                          m.words(sequences * words),
+                          m.words(sequences),
+                          m.words(sequences * (size_t)count * words),
+                          (uint32_t)m.next(),
+                          count,
+                          ring,
+                          (int)m.below(2)};
+  out.push_back(
+      TRIAL(thresholds, a, 8.0 * (double)all * (double)(5 + 3 * levels), (double)all * (double)count * (double)levels));
+}
+
 // counts: literals of each product; several go to one out plane.
 void add_bit_products(arena &m, trials &out, size_t sequences, size_t n, const std::vector<int> &counts) {
   const size_t words = words_of(n), operands = 1 + m.below(TW_OPERANDS), operand_planes = 9,

@@ -109,6 +109,23 @@ void add_digits(arena &m, trials &out, size_t n, int ring, int low, const std::v
   out.push_back(TRIAL(deal_digits, digits));
 }
 
+void add_keys(arena &m, trials &out, size_t n, int ring) {
+  const size_t words = words_of(n), levels = (size_t)tw_key_levels(ring);
+  tw_deal_keys_args keys = {n,
+                            words,
+                            m.words(n),
+                            m.words(n),
+                            {m.words(2 * n), m.words(2 * n)},
+                            m.words(1),
+                            m.words(2 * levels * n + 1),
+                            m.words(levels * n + 1),
+                            m.words(2 * n),
+                            m.words(words),
+                            (uint32_t)m.next(),
+                            ring};
+  out.push_back(TRIAL(deal_keys, keys));
+}
+
 // Products of `counts` literals each; every subset of two or more literals has a plane, save a few; every third product
 // comes twice.
 void add_subsets(arena &m, trials &out, size_t n, const std::vector<int> &counts) {
@@ -205,6 +222,7 @@ int check(bool small) {
     add_digits(m, list, n, 24, 0, {4, 4, 7, 4, 4}, true), flush(m, list, n);
     add_digits(m, list, n, 54, 3, {4, 1, 8, 2, 5}, false), flush(m, list, n);
     add_digits(m, list, n, 64, 30, {11}, true), flush(m, list, n);
+    for (int ring : {2, 7, 8, 9, 20, 61}) add_keys(m, list, n, ring), flush(m, list, n);
     add_subsets(m, list, n, {1, 2, 3, 4, 3, 1, 2}), flush(m, list, n);
     add_subsets(m, list, n, {7, 8, 2}), flush(m, list, n);
     if (n <= 200) add_subsets(m, list, n, std::vector<int>(400, 4)), flush(m, list, n);

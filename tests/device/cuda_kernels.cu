@@ -125,6 +125,7 @@ void checker::streams(size_t sequences, size_t n) {
 }
 
 void checker::leaves(size_t sequences, size_t n) {
+  for (int ring : {2, 7, 8, 9, 20, 61}) add_thresholds(m, list, sequences, n, ring, 1 + (int)m.below(3));
   add_leaves(m, list, sequences, n, 24, {4, 4, 7, 4, 4}, 1, true);
   add_leaves(m, list, sequences, n, 54, {4, 4, 3, 2, 1, 4, 4, 4, 4, 4, 4, 4, 4, 4}, 3, true);
   add_leaves(m, list, sequences, n, 17, {5, 8, 2}, 2, false);

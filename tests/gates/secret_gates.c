@@ -104,6 +104,10 @@ static int comparison(tw_builder *b, int x) {
   int wire = part(b, x, 0, 24);
   return tw_open(b, tw_at_least(b, tw_compare_wire(b, wire), thresholds, 3));
 }
+static int key_comparison(tw_builder *b, int x) {
+  static const int64_t thresholds[3] = {-70000, 0, 123456};
+  return tw_open(b, tw_at_least_by_key(b, part(b, x, 0, 24), thresholds, 3));
+}
 static int selection(tw_builder *b, int x) {
   static const int64_t five = 5;
   int bits = tw_open(b, bit_of(b, x, 0)), wide = tw_select(b, bits, 0, 1, part(b, x, 1, 22), 36);
@@ -174,6 +178,7 @@ static const struct {
              {"matmul", matrices},
              {"linear", weights},
              {"comparison", comparison},
+             {"comparison by key", key_comparison},
              {"select", selection},
              {"row maximum", maximum},
              {"dead keys", dead_keys},

@@ -280,6 +280,15 @@ static int compared(tw_builder *b, int x, const int *widths, int digits, int thr
 static int compared_one_digit(tw_builder *b, int x) { return compared(b, x, (const int[]){3}, 1, 1); }
 static int compared_two_digits(tw_builder *b, int x) { return compared(b, x, (const int[]){1, 1}, 2, 1); }
 static int compared_two_thresholds(tw_builder *b, int x) { return compared(b, x, (const int[]){1, 1}, 2, 2); }
+static int compared_by_key(tw_builder *b, int x) {
+  return tw_open(b, tw_at_least_by_key(b, tw_open(b, x), (const int64_t[]){1, -1}, 2));
+}
+static int two_keys(tw_builder *b, int x) {
+  static const int64_t one = 1;
+  int first = tw_at_least_by_key(b, wire(b, x, 0, 2), &one, 1),
+      second = tw_at_least_by_key(b, wire(b, x, 1, 2), &one, 1);
+  return tw_open(b, tw_xor_planes(b, (tw_term[]){{0, first, 0}, {0, second, 0}}, 2, 1, NULL));
+}
 static int in_window(tw_builder *b, int x) {
   tw_digits d = tw_deal_digits(b, tw_open(b, x), 0, (const int[]){2, 1}, 2, false, -1);
   return tw_open(b, tw_in_window(b, tw_compared_by(&d), 1, 2));
@@ -407,6 +416,8 @@ GATE(matrices, 2, 4, matrices, .rows = true)
 GATE(compared_one_digit, 4, 1, compared_one_digit)
 GATE(compared_two_digits, 3, 1, compared_two_digits)
 GATE(compared_two_thresholds, 3, 1, compared_two_thresholds)
+GATE(compared_by_key, 4, 1, compared_by_key)
+GATE(two_keys, 2, 2, two_keys)
 GATE(in_window, 3, 1, in_window)
 GATE(multiplied_bits, 1, 3, multiplied_bits)
 GATE(selected, 3, 2, selected)
@@ -454,6 +465,15 @@ static bool aborts(joint_case c) {
 }
 #endif
 
+static void one_root_for_two_keys(tw_program *p) {
+  tw_correction *first = NULL;
+  for (int i = 0; i < p->correction_count; i++) {
+    if (p->corrections[i].kind != TW_DEALT_COMMON) continue;
+    if (first) p->corrections[i].use = first->use;
+    if (!first) first = &p->corrections[i];
+  }
+}
+
 static void reused_streams_are_found(void) {
   joint_case two_roles = {.ring = 3, .elements = 2, .build = multiplied, .mutate = a_pad_for_a_mask};
 #ifdef TWAIN_DEBUG_PRG
@@ -471,6 +491,8 @@ static void reused_streams_are_found(void) {
       (joint_case){.ring = 3, .elements = 1, .build = guarded, .mutate = one_mask_for_input_and_output}));
   CU_ASSERT_FALSE(all_views_uniform(
       (joint_case){.ring = 1, .elements = 3, .build = multiplied_bits, .mutate = one_bit_mask_for_two}));
+  CU_ASSERT_FALSE(
+      all_views_uniform((joint_case){.ring = 2, .elements = 2, .build = two_keys, .mutate = one_root_for_two_keys}));
   CU_ASSERT_FALSE(all_views_uniform((joint_case){.ring = 2,
                                                  .elements = 1,
                                                  .build = placed_in_lines,
@@ -531,15 +553,15 @@ SUITE_MAIN("joint view", {"open", open_twice_view}, {"truncate", truncated_view}
            {"extend", extended_view}, {"multiply", multiplied_view}, {"multiply, extended", multiplied_extended_view},
            {"multiply rows", multiplied_rows_view}, {"sum of squares", squared_view}, {"linear", linear_view},
            {"matmul", matrices_view}, {"one digit", compared_one_digit_view}, {"two digits", compared_two_digits_view},
-           {"two thresholds", compared_two_thresholds_view}, {"window", in_window_view},
-           {"products of bits", multiplied_bits_view}, {"select", selected_view},
-           {"select, extended", selected_extended_view}, {"choose", chosen_view}, {"bit constant", bit_constant_view},
-           {"guard", guarded_view}, {"row maximum", row_maximum_view}, {"packed pairs", triangle_view},
-           {"packed pairs times values", triangle_values_view}, {"row maximum of packed pairs", triangle_maximum_view},
-           {"less the mean of a row", less_mean_view}, {"lookup and piece", looked_up_view},
-           {"one wire, many gates", mixed_reads_view}, {"common correction", dealt_in_common_view},
-           {"words in lines", placed_in_lines_view}, {"words alone", placed_alone_view},
-           {"words times their table", looked_up_word_view},
+           {"two thresholds", compared_two_thresholds_view}, {"thresholds by key", compared_by_key_view},
+           {"two keys", two_keys_view}, {"window", in_window_view}, {"products of bits", multiplied_bits_view},
+           {"select", selected_view}, {"select, extended", selected_extended_view}, {"choose", chosen_view},
+           {"bit constant", bit_constant_view}, {"guard", guarded_view}, {"row maximum", row_maximum_view},
+           {"packed pairs", triangle_view}, {"packed pairs times values", triangle_values_view},
+           {"row maximum of packed pairs", triangle_maximum_view}, {"less the mean of a row", less_mean_view},
+           {"lookup and piece", looked_up_view}, {"one wire, many gates", mixed_reads_view},
+           {"common correction", dealt_in_common_view}, {"words in lines", placed_in_lines_view},
+           {"words alone", placed_alone_view}, {"words times their table", looked_up_word_view},
            {"an unhidden common correction is found", unhidden_is_found},
            {"reused streams are found", reused_streams_are_found},
            {"a mask before its opening is found", wrong_order_is_found})

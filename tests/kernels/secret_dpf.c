@@ -45,7 +45,7 @@ typedef enum { CAREFUL, BRANCHES, ADDRESSES } reader;
 
 static void read_all(const tw_dpf_keys *k, const uint64_t *c, const uint64_t *at, reader how, shares *out) {
   static const int table[2] = {3, 5};
-  tw_dpf_below(k, c, out->below);
+  tw_dpf_below(k, c, false, out->below);
   if (how == BRANCHES && out->below[0] & 1) sink++;
   if (how == ADDRESSES) sink += table[out->below[0] & 1];
   tw_dpf_leaf(k, at, out->leaf);

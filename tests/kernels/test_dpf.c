@@ -87,6 +87,7 @@ static void open_keys(keys *k, tw_dpf_shape shape, size_t n) {
   for (int b = 0; b < 2; b++) {
     k->root[b] = malloc(16 * n);
     randombytes_buf(k->root[b], 16 * n);
+    for (size_t j = 0; j < n && shape.leaves && shape.bits < 7; j++) k->root[b][j] &= tw_mask(1 << shape.bits);
   }
   tw_dpf_deal(&shape, &name, (const uint64_t *const[2]){k->root[0], k->root[1]}, k->alpha, k->beta, n, &w, k->sign);
   for (int b = 0; b < 2; b++)
@@ -106,34 +107,36 @@ static void check_below(const keys *k) {
   static uint64_t c[MOST], share[2][MOST / 64];
   const tw_dpf_keys *p = k->party;
   size_t n = p->n, domain = (size_t)1 << p->shape.bits, wrong = 0, ones[2] = {0};
-  for (size_t round = 0; round < domain; round++) {
-    for (size_t j = 0; j < n; j++) c[j] = (round + 37 * j) & (domain - 1);
+  for (size_t round = 0; round < 2 * domain; round++) {
+    for (size_t j = 0; j < n; j++) c[j] = (round / 2 + 37 * j) & (domain - 1);
     memset(share, 0xff, sizeof share);
-    for (int b = 0; b < 2; b++) tw_dpf_below(&p[b], c, share[b]);
+    bool at = round & 1;
+    for (int b = 0; b < 2; b++) tw_dpf_below(&p[b], c, at, share[b]);
     for (size_t j = 0; j < n; j++) {
-      wrong += (bit(share[0], j) ^ bit(share[1], j)) != (k->alpha[j] < c[j]);
+      wrong += (bit(share[0], j) ^ bit(share[1], j)) != (k->alpha[j] < c[j] + at);
       for (int b = 0; b < 2; b++) ones[b] += bit(share[b], j);
     }
     for (int b = 0; b < 2; b++) wrong += n % 64 != 0 && share[b][n / 64] >> n % 64 != 0;
   }
   CU_ASSERT_EQUAL(wrong, 0);
-  if (domain * n > 4096)  // shares are no constants
-    for (int b = 0; b < 2; b++) CU_ASSERT(ones[b] > domain * n / 5 && ones[b] < domain * n * 4 / 5);
+  size_t all = 2 * domain * n;
+  for (int b = 0; b < 2 && all > 8192; b++) CU_ASSERT(ones[b] > all / 5 && ones[b] < all * 4 / 5);  // no constants
 }
 
 // Every leaf word; the sum of a table over all leaves is the entry at alpha, with the dealer's sign.
 static void check_leaves(const keys *k) {
   static uint64_t at[MOST], out[2][2 * MOST], sum[2][MOST], table[MOST];
   const tw_dpf_keys *p = k->party;
-  size_t n = p->n, words = (size_t)1 << (p->shape.bits - TW_DPF_LEAF_BITS), wrong = 0;
+  size_t n = p->n, words = p->shape.bits > 7 ? (size_t)1 << (p->shape.bits - 7) : 1, wrong = 0;
+  size_t in_word = p->shape.bits > 7 ? 128 : (size_t)1 << p->shape.bits;
   randombytes_buf(table, sizeof table);
   memset(sum, 0, sizeof sum);
   for (size_t w = 0; w < words; w++) {
     for (size_t j = 0; j < n; j++) at[j] = (w + j) % words;
     for (int b = 0; b < 2; b++) tw_dpf_leaf(&p[b], at, out[b]);
     for (size_t j = 0; j < n; j++)
-      for (size_t i = 0; i < 128; i++) {
-        uint64_t y[2], c = 128 * at[j] + i;
+      for (size_t i = 0; i < in_word; i++) {
+        uint64_t y[2], c = in_word * at[j] + i;
         for (int b = 0; b < 2; b++) {
           y[b] = out[b][i / 64 * n + j] >> i % 64 & 1;
           sum[b][j] += y[b] ? table[c] : 0;
@@ -175,7 +178,7 @@ static void check_values(const keys *k) {
 // ---- every alpha and every point
 
 static void whole_leaf_keys(void) {
-  for (int bits = 7; bits <= 10; bits++) {
+  for (int bits = 1; bits <= 10; bits++) {
     keys k;
     open_keys(&k, (tw_dpf_shape){.bits = bits, .leaves = true}, (size_t)1 << bits);
     check_below(&k);
@@ -240,8 +243,9 @@ static void wide_keys(void) {
         const uint64_t edges[] = {k.alpha[j], k.alpha[j] + 1, k.alpha[j] - 1, 0, top, random_word(), k.alpha[j] ^ 128};
         c[j] = edges[(j + (size_t)round) % (sizeof edges / sizeof *edges)] & top;
       }
-      for (int b = 0; b < 2; b++) tw_dpf_below(&k.party[b], c, share[b]);
-      for (size_t j = 0; j < N; j++) wrong += (bit(share[0], j) ^ bit(share[1], j)) != (k.alpha[j] < c[j]);
+      bool at = random_word() & 1;
+      for (int b = 0; b < 2; b++) tw_dpf_below(&k.party[b], c, at, share[b]);
+      for (size_t j = 0; j < N; j++) wrong += (bit(share[0], j) ^ bit(share[1], j)) != (k.alpha[j] < c[j] + at);
     }
     CU_ASSERT_EQUAL(wrong, 0);
     close_keys(&k);
@@ -344,7 +348,9 @@ static void shapes(void) {
     tw_dpf_shape shape;
     bool valid;
   } cases[] = {{{.bits = 7, .leaves = true}, true},
-               {{.bits = 6, .leaves = true}, false},
+               {{.bits = 6, .leaves = true}, true},
+               {{.bits = 6, .leaves = true, .value_levels = 1, .values = 1, .ring_bits = 8}, false},
+               {{.bits = 0, .leaves = true}, false},
                {{.bits = TW_DPF_MOST_BITS, .leaves = true}, true},
                {{.bits = TW_DPF_MOST_BITS + 1, .leaves = true}, false},
                {{.bits = 0, .value_levels = 1, .values = 1, .ring_bits = 8}, false},

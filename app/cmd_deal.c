@@ -6,6 +6,7 @@
 
 #include "app/commands.h"
 #include "app/common_options.h"
+#include "app/sealing.h"
 #include "app/secrets.h"
 #include "app/show/print.h"
 #include "app/stop_signals.h"
@@ -18,8 +19,9 @@
 
 typedef struct {
   int64_t count, test_seed, connections;
-  const char *device;
-  const char *serve, *site, *pairs;
+  const char *device, *site;
+  tw_option_texts seal_to;
+  const char *serve, *pairs;
   double silence;
   bool allow_unlocked, force;
 } settings;
@@ -44,6 +46,8 @@ static const tw_option options[] = {
     {.common = &tw_option_device,
      .field = offsetof(settings, device),
      .help = "cpu, cuda, or auto: a GPU where there is one; the keys are the same"},
+    {.common = &tw_option_site, .field = offsetof(settings, site)},
+    {.common = &tw_option_seal_to, .field = offsetof(settings, seal_to)},
     {.common = &tw_option_allow_unlocked, .field = offsetof(settings, allow_unlocked)},
     {.common = &tw_option_force,
      .field = offsetof(settings, force),
@@ -55,7 +59,6 @@ static const tw_option options[] = {
      .value = "WHERE",
      .help = "write no file: deal to parties that come to this port, PORT or ADDR:PORT, while their runs go on; on the "
              "CPU, until a signal. Port 0: one that is free, and is said"},
-    {.common = &tw_option_site, .field = offsetof(settings, site), .help = "with --serve: the dealer's site folder"},
     {.name = "pairs",
      .kind = TW_OPTION_TEXT,
      .field = offsetof(settings, pairs),
@@ -188,9 +191,10 @@ static tw_status serve_with(const tw_call *call, const tw_plan *plan, const tw_m
 }
 
 static tw_status check_serving(const settings *s) {
-  if (!s->serve && !s->site && !s->pairs) return TW_OK;
+  if (!s->serve && !s->pairs) return TW_OK;
   if (!s->serve || !s->site || !s->pairs)
-    return tw_fail(TW_ERR_USAGE, "--serve WHERE, --site DIR and --pairs FILE: all of them or none");
+    return tw_fail(TW_ERR_USAGE, "--serve WHERE, --site FOLDER and --pairs FILE: all of them or none");
+  if (s->seal_to.count > 0) return tw_fail(TW_ERR_USAGE, "--seal-to is for key files; --serve writes none");
   if (s->test_seed >= 0)
     return tw_fail(TW_ERR_USAGE, "--test-seed: TEST keys are not served; nothing would be private with them");
   if (strcmp(s->device, "cuda") == 0)
@@ -213,26 +217,47 @@ static tw_status serve(const tw_call *call, const char *name) {
 
 // ---- files
 
-static tw_status run(const tw_call *call) {
-  const settings *s = call->settings;
-  const char *name = call->arguments[0];
-  static const char *const suffixes[] = {"keys.p0.h5", "keys.p1.h5"};
+// Neither party is the dealer: both files are sealed, or none.
+static tw_status choose_places(const char *name, const settings *s, const tw_sealing *sealing, tw_new_files *places) {
+  char room[2][32];
+  const char *suffixes[2];
+  if (sealing->count == 1)
+    return tw_fail(TW_ERR_USAGE, "--seal-to names %s only: both parties' keys are sealed, or none", s->seal_to.text[0]);
+  for (int party = 0; party < 2; party++)
+    suffixes[party] = tw_sealing_name(sealing, (tw_site_role)party, party ? "keys.p1.h5" : "keys.p0.h5", room[party],
+                                      sizeof room[party]);
+  TW_TRY(tw_new_files_check(places, name, suffixes, 2, s->force));
+  for (int party = 0; party < 2; party++)
+    TW_TRY(tw_sealing_path(sealing, (tw_site_role)party, places->path[party].text));
+  return TW_OK;
+}
+
+static tw_status deal_name(const char *name, const settings *s, const tw_sealing *sealing, bool quiet) {
   tw_new_files places;
   tw_plan plan;
   tw_model_dealer dealer;
-  tw_not_dumpable();
-  if (s->allow_unlocked) tw_seeds_may_be_unlocked();
-  TW_TRY(tw_name_check(name));
-  TW_TRY(check_serving(s));
-  if (s->serve) return serve(call, name);
-  TW_TRY(tw_new_files_check(&places, name, suffixes, 2, s->force));
+  TW_TRY(choose_places(name, s, sealing, &places));
   TW_TRY(tw_plan_read(tw_path_of(name, "plan.json").text, &plan));
   tw_status status = tw_model_dealer_read(tw_path_of(name, "model.dealer.h5").text, &dealer);
   if (status == TW_OK) {
-    status = deal(&plan, &dealer, s, &places, call->quiet);
+    status = deal(&plan, &dealer, s, &places, quiet);
     tw_model_dealer_free(&dealer);
   }
   tw_plan_free(&plan);
+  return status;
+}
+
+static tw_status run(const tw_call *call) {
+  const settings *s = call->settings;
+  tw_sealing sealing;
+  tw_not_dumpable();
+  if (s->allow_unlocked) tw_seeds_may_be_unlocked();
+  TW_TRY(tw_name_check(call->arguments[0]));
+  TW_TRY(check_serving(s));
+  if (s->serve) return serve(call, call->arguments[0]);
+  tw_status status = tw_sealing_begin(s->site, &s->seal_to, 1u << TW_SITE_PARTY_0 | 1u << TW_SITE_PARTY_1, &sealing);
+  if (status == TW_OK) status = deal_name(call->arguments[0], s, &sealing, call->quiet);
+  tw_sealing_end(&sealing);
   return status;
 }
 
@@ -245,7 +270,9 @@ const tw_command tw_command_deal = {.name = "deal",
                                         "one for each party. Hand them over and delete the dealer's copies.\n"
                                         "With --serve it is a live dealer: parties come with `run --dealer`, "
                                         "prove who they are, and get keys that nobody keeps. A signal stops it: runs "
-                                        "that are under way go on to their end, a second signal ends them.",
+                                        "that are under way go on to their end, a second signal ends them.\n"
+                                        "With --seal-to (twice) and --site both are written sealed, and no key lies on "
+                                        "the dealer's disk in clear.",
                                     .options = options,
                                     .option_count = sizeof options / sizeof *options,
                                     .settings_size = sizeof(settings),

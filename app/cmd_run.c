@@ -34,12 +34,7 @@ static const tw_option options[] = {
              "both parties, wherever they lie)",
      .low = 0,
      .high = 1e9},
-    {.name = "ledger",
-     .kind = TW_OPTION_TEXT,
-     .field = offsetof(settings, ledger),
-     .value = "DIR",
-     .help = "ledger of used slots, made once by `twain ledger --new`, on durable storage (not given: "
-             "$XDG_STATE_HOME/twain/ledger or ~/.local/state/twain/ledger)"},
+    {.common = &tw_option_ledger, .field = offsetof(settings, ledger)},
     {.name = "allow-test-keys",
      .field = offsetof(settings, allow_test_keys),
      .help = "accept TEST keys, with which nothing is private"},

@@ -3,6 +3,7 @@
 
 #include "app/commands.h"
 #include "app/common_options.h"
+#include "app/sealing.h"
 #include "app/secrets.h"
 #include "base/memory.h"
 #include "io/new_files.h"
@@ -11,40 +12,62 @@
 
 typedef struct {
   bool input, allow_unlocked, force;
+  const char *site;
+  tw_option_texts seal_to;
 } settings;
 
 static const tw_option options[] = {
     {.name = "input",
      .field = offsetof(settings, input),
      .help = "split NAME.input.h5 (the client's step) instead of the model"},
+    {.common = &tw_option_site, .field = offsetof(settings, site)},
+    {.common = &tw_option_seal_to, .field = offsetof(settings, seal_to)},
     {.common = &tw_option_allow_unlocked, .field = offsetof(settings, allow_unlocked)},
     {.common = &tw_option_force, .field = offsetof(settings, force)},
 };
 
+// Where the file for `role` will be, and what its name ends in.
+static tw_status place(const char *name, const char *suffix, const tw_sealing *sealing, tw_site_role role,
+                       tw_path *path, const char **ending) {
+  char room[32];
+  *path = tw_path_of(name, tw_sealing_name(sealing, role, suffix, room, sizeof room));
+  *ending = tw_sealing_for(sealing, role) ? TW_SEALED_ENDING : "";
+  return tw_sealing_path(sealing, role, path->text);
+}
+
 // ---- the model
 
-static tw_status share_model(const char *name, bool force, bool quiet) {
+static tw_status share_model(const char *name, const tw_sealing *sealing, bool force, bool quiet) {
+  static const char *const names[] = {"model.p0.h5", "model.p1.h5", "model.dealer.h5"};
+  static const tw_site_role roles[] = {TW_SITE_PARTY_0, TW_SITE_PARTY_1, TW_SITE_DEALER};
+  const char *endings[3];
+  tw_path path[3];
   tw_id id;
-  TW_TRY(tw_share_model_files(name, force, &id));
+  for (int i = 0; i < 3; i++) TW_TRY(place(name, names[i], sealing, roles[i], &path[i], &endings[i]));
+  TW_TRY(tw_share_model_files(name, force, endings, &id));
   if (!quiet)
-    printf("model %s\nfor party 0: %s\nfor party 1: %s\nfor the dealer: %s\nfor everybody: %s\n", id.hex,
-           tw_path_of(name, "model.p0.h5").text, tw_path_of(name, "model.p1.h5").text,
-           tw_path_of(name, "model.dealer.h5").text, tw_path_of(name, "model.json").text);
+    printf("model %s\nfor party 0: %s\nfor party 1: %s\nfor the dealer: %s\nfor everybody: %s\n", id.hex, path[0].text,
+           path[1].text, path[2].text, tw_path_of(name, "model.json").text);
   return TW_OK;
 }
 
 // ---- an input
 
-static tw_status share_input(const char *name, bool force, bool quiet) {
+static tw_status share_input(const char *name, const tw_sealing *sealing, bool force, bool quiet) {
   tw_input input;
   tw_id id;
+  tw_path path[2];
+  const char *endings[2];
+  for (int party = 0; party < 2; party++)
+    TW_TRY(place(name, party ? "input.p1.h5" : "input.p0.h5", sealing, (tw_site_role)party, &path[party],
+                 &endings[party]));
   TW_TRY(tw_input_read(tw_path_of(name, "input.h5").text, &input));
   int count = input.count;
-  tw_status status = tw_share_input_files(name, &input, force, &id);
+  tw_status status = tw_share_input_files(name, &input, force, endings, &id);
   tw_input_free(&input);
   if (status == TW_OK && !quiet)
     printf("input %s, %d sequence%s\nfor party 0: %s\nfor party 1: %s\n", id.hex, count, count == 1 ? "" : "s",
-           tw_path_of(name, "input.p0.h5").text, tw_path_of(name, "input.p1.h5").text);
+           path[0].text, path[1].text);
   return status;
 }
 
@@ -54,7 +77,13 @@ static tw_status run(const tw_call *call) {
   tw_not_dumpable();
   if (s->allow_unlocked) tw_seeds_may_be_unlocked();
   TW_TRY(tw_name_check(name));
-  tw_status status = s->input ? share_input(name, s->force, call->quiet) : share_model(name, s->force, call->quiet);
+  tw_sealing sealing;
+  unsigned to = 1u << TW_SITE_PARTY_0 | 1u << TW_SITE_PARTY_1 | (s->input ? 0 : 1u << TW_SITE_DEALER);
+  tw_status status = tw_sealing_begin(s->site, &s->seal_to, to, &sealing);
+  if (status == TW_OK)
+    status = s->input ? share_input(name, &sealing, s->force, call->quiet)
+                      : share_model(name, &sealing, s->force, call->quiet);
+  tw_sealing_end(&sealing);
   tw_secrets_warn();
   return status;
 }
@@ -66,6 +95,8 @@ const tw_command tw_command_share = {
     .about =
         "Reads NAME.model.h5; writes NAME.model.p0.h5 and .p1.h5 (one for each party), NAME.model.dealer.h5 (mask "
         "seeds, no weights) and NAME.model.json (the model's public id). One sharing serves every plan.\n"
+        "With --seal-to and --site what goes to a recipient is written sealed and never lies on the disk in clear; "
+        "what has no recipient is written plain, for a role of one's own.\n"
         "With --input: reads NAME.input.h5, NAME.plan.json and NAME.model.json; writes NAME.input.p0.h5 and .p1.h5.",
     .options = options,
     .option_count = sizeof options / sizeof *options,

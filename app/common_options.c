@@ -102,6 +102,28 @@ const tw_option tw_option_allow_unlocked = {
         "go on where seeds cannot be locked in memory (`ulimit -l`): they may reach swap, which must be off or "
         "encrypted"};
 
+const tw_option tw_option_ledger = {
+    .name = "ledger",
+    .kind = TW_OPTION_TEXT,
+    .value = "DIR",
+    .help =
+        "ledger of used slots, made once by `twain ledger --new`, on durable storage (not given: "
+        "$XDG_STATE_HOME/twain/ledger or ~/.local/state/twain/ledger)"};
+
+const tw_option tw_option_site = {
+    .name = "site", .kind = TW_OPTION_TEXT, .value = "FOLDER", .help = "one's own site, as `twain site init` made it"};
+
+const tw_option tw_option_from = {
+    .name = "from", .kind = TW_OPTION_TEXT, .value = "FILE", .help = "site file of the one who must have sealed it"};
+
+const tw_option tw_option_seal_to = {
+    .name = "seal-to",
+    .kind = TW_OPTION_TEXTS,
+    .value = "FILE",
+    .help =
+        "site file of a recipient: what is written for it is encrypted to it and signed by --site, and gets the ending "
+        ".sealed; once for each recipient"};
+
 const tw_option tw_option_verbose = {.name = "verbose", .letter = 'v', .help = "costs of every gate in every layer"};
 const tw_option tw_option_json = {.name = "json", .help = "print records as JSON, see docs/records.md"};
 const tw_option tw_option_csv = {.name = "csv", .help = "print records as CSV"};

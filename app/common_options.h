@@ -24,6 +24,13 @@ extern const tw_option tw_option_connections;  // int64_t
 // Secrets in this process's memory (app/secrets.h).
 extern const tw_option tw_option_allow_unlocked;  // bool
 
+// A party's ledger.
+extern const tw_option tw_option_ledger;  // const char *
+
+// Sites (app/sealing.h): one's own, the sender's, and those to whom files are sealed.
+extern const tw_option tw_option_site, tw_option_from;  // const char *
+extern const tw_option tw_option_seal_to;               // tw_option_texts
+
 // What is written.
 extern const tw_option tw_option_verbose, tw_option_json, tw_option_csv, tw_option_force;  // bool
 

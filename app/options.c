@@ -142,6 +142,10 @@ tw_status tw_option_parse(const tw_option *option, const char *text, void *field
     if (errno || end == text || *end || !(value >= option->low && value <= option->high))
       return bad_value(option, text, "a number");
     *(double *)field = value;
+  } else if (option->kind == TW_OPTION_TEXTS) {
+    tw_option_texts *texts = field;
+    if (texts->count == TW_TEXTS_MOST) return tw_fail(TW_ERR_USAGE, "--%s is given too often", option->name);
+    texts->text[texts->count++] = text;
   } else {
     *(const char **)field = text;
   }

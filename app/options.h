@@ -15,8 +15,15 @@ typedef enum {
   TW_OPTION_REAL,     // double; 0 when it has no default and is not given
   TW_OPTION_TIME,     // double, seconds, typed with a unit (base/units.h); 0 when it has no default and is not given
   TW_OPTION_RATE,     // double, bytes a second, typed with a unit; 0 when it has no default and is not given
-  TW_OPTION_TEXT      // const char *; NULL when it has no default and is not given
+  TW_OPTION_TEXT,     // const char *; NULL when it has no default and is not given
+  TW_OPTION_TEXTS     // tw_option_texts; may be given several times
 } tw_option_kind;
+
+enum { TW_TEXTS_MOST = 4 };
+typedef struct {
+  int count;
+  const char *text[TW_TEXTS_MOST];
+} tw_option_texts;
 
 typedef struct tw_option tw_option;
 struct tw_option {

@@ -49,8 +49,6 @@ const tw_option tw_option_proxy_command = {
     .help =
         "go to --connect or --relay through this command, whose standard input and output are a connection: 'ssh -W "
         "%h:%p login'; %h and %p are host and port"};
-const tw_option tw_option_site = {
-    .name = "site", .kind = TW_OPTION_TEXT, .value = "DIR", .help = "this party's site folder, with its keys"};
 const tw_option tw_option_peer = {
     .name = "peer",
     .kind = TW_OPTION_TEXT,
@@ -94,7 +92,7 @@ tw_status tw_two_sites_check(const tw_site_words *w) {
         "--site, --peer, --listen, --connect, --relay, --dealer and ways to them are for a party of its own: "
         "say --party 0 or 1");
   if (w->party >= 0 && !(w->site && w->peer && some_way))
-    return tw_fail(TW_ERR_USAGE, "--party %d needs --site DIR, --peer FILE, and --listen, --connect or --relay",
+    return tw_fail(TW_ERR_USAGE, "--party %d needs --site FOLDER, --peer FILE, and --listen, --connect or --relay",
                    (int)w->party);
   if (!w->dealer != !w->dealer_peer)
     return tw_fail(TW_ERR_USAGE, "--dealer HOST:PORT and --dealer-peer FILE: both or neither");

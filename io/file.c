@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "base/interrupt.h"
+#include "io/seal_paths.h"
 #include "io/unfinished.h"
 
 uint32_t tw_crc32c(uint32_t previous, const void *data, size_t bytes) {
@@ -148,6 +149,7 @@ static tw_status reserve(tw_output *out) {
 
 static void end(tw_output *out) {
   if (out->fd >= 0) close(out->fd);
+  tw_sealer_destroy(out->sealer);
   free(out->path);
   free(out->partial);
   *out = (tw_output){.fd = -1};
@@ -178,7 +180,8 @@ static void discard(const char *path) {
 }
 
 tw_status tw_output_begin(tw_output *out, const char *path, uint64_t bytes) {
-  *out = (tw_output){.fd = -1, .bytes = bytes};
+  const tw_seal_target *seal = tw_seal_target_of(path);
+  *out = (tw_output){.fd = -1, .bytes = seal ? tw_sealed_bytes(bytes) : bytes, .plain = bytes};
   TW_TRY(tw_file_check_new(path));
   TW_TRY(name(out, path));
   create(out);
@@ -188,6 +191,8 @@ tw_status tw_output_begin(tw_output *out, const char *path, uint64_t bytes) {
     return status;
   }
   tw_status status = reserve(out);
+  if (status == TW_OK && seal)
+    status = tw_sealer_create(path, seal->site, seal->recipient, &seal->about, bytes, &out->sealer);
   if (status != TW_OK) tw_output_abort(out);
   return status;
 }
@@ -248,7 +253,8 @@ static tw_status check_replaceable(const char *path) {
 }
 
 tw_status tw_output_claim(tw_output *out, const char *path, uint64_t bytes, bool replace) {
-  *out = (tw_output){.fd = -1, .bytes = bytes, .replace = replace};
+  *out = (tw_output){.fd = -1, .bytes = bytes, .plain = bytes, .replace = replace};
+  if (tw_seal_target_of(path)) return tw_fail(TW_ERR_INTERNAL, "%s: cannot be claimed and sealed", path);
   TW_TRY(check_folder(path));
   TW_TRY(replace ? check_replaceable(path) : check_absent(path));
   TW_TRY(name(out, path));
@@ -264,11 +270,11 @@ tw_status tw_output_claim(tw_output *out, const char *path, uint64_t bytes, bool
 }
 
 tw_status tw_output_resize(tw_output *out, uint64_t bytes) {
-  out->bytes = bytes;
+  out->bytes = out->plain = bytes;
   return ftruncate(out->fd, (off_t)bytes) == 0 ? TW_OK : no_room(out, "the file", errno);
 }
 
-tw_status tw_output_write(tw_output *out, const char *what, const void *data, size_t bytes, uint64_t offset) {
+static tw_status write_as_is(tw_output *out, const char *what, const void *data, size_t bytes, uint64_t offset) {
   const char *at = data;
   while (bytes > 0) {
     ssize_t done = pwrite(out->fd, at, bytes, (off_t)offset);
@@ -279,6 +285,23 @@ tw_status tw_output_write(tw_output *out, const char *what, const void *data, si
     offset += (uint64_t)done;
   }
   return TW_OK;
+}
+
+static tw_status put_sealed(void *out, const void *data, size_t bytes, uint64_t offset) {
+  return write_as_is(out, "a sealed chunk", data, bytes, offset);
+}
+
+static tw_status get_sealed(void *file, void *data, size_t bytes, uint64_t offset) {
+  const tw_output *out = file;
+  return tw_read_at(out->fd, out->partial, "a sealed chunk", data, bytes, offset);
+}
+
+static tw_seal_file_ways ways(tw_output *out) { return (tw_seal_file_ways){put_sealed, get_sealed, out}; }
+
+tw_status tw_output_write(tw_output *out, const char *what, const void *data, size_t bytes, uint64_t offset) {
+  const tw_seal_file_ways to = ways(out);
+  if (out->sealer) return tw_sealer_write(out->sealer, &to, data, bytes, offset);
+  return write_as_is(out, what, data, bytes, offset);
 }
 
 // Under its final name the file must not replace another one; renameat2 makes that atomic where it exists.
@@ -312,9 +335,10 @@ static int rename_over(const char *from, const char *to) {
 }
 
 tw_status tw_output_commit(tw_output *out) {
-  tw_status status;
   bool renamed = false;
-  status = tw_output_sync(out);
+  const tw_seal_file_ways to = ways(out);
+  tw_status status = out->sealer ? tw_sealer_finish(out->sealer, &to) : TW_OK;
+  if (status == TW_OK) status = tw_output_sync(out);
   int fd = out->fd;
   out->fd = -1;
   // close may be the first to hear of a write error or a quota on network file systems

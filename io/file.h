@@ -23,8 +23,10 @@ tw_status tw_file_check_readable(const char *path, const char *maker, bool secre
 typedef struct {
   int fd;
   uint64_t bytes;  // final size
+  uint64_t plain;  // the same of what is written, less than that of a sealed file
   char *path, *partial;
-  bool replace;  // an existing PATH, in one step
+  bool replace;              // an existing PATH, in one step
+  struct tw_sealer *sealer;  // of a path that is written sealed (tw_seal_path)
 } tw_output;
 
 // Reserves `bytes` on the disk where the file system can; TW_ERR_IO tells needed and free bytes when there is no room.
@@ -36,7 +38,7 @@ tw_status tw_output_begin(tw_output *out, const char *path, uint64_t bytes);
 tw_status tw_output_claim(tw_output *out, const char *path, uint64_t bytes, bool replace);
 // The final size, known when the file is written.
 tw_status tw_output_resize(tw_output *out, uint64_t bytes);
-// what: name of the dataset, for messages.
+// what: name of the dataset, for messages. Of a sealed file: bytes and offset of the plain one; each byte once.
 tw_status tw_output_write(tw_output *out, const char *what, const void *data, size_t bytes, uint64_t offset);
 // All that was written is on the disk.
 tw_status tw_output_sync(tw_output *out);

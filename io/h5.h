@@ -18,6 +18,7 @@
 #include "io/format.h"
 #include "io/ids.h"
 #include "io/model.h"
+#include "io/seal.h"
 
 _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "files are little-endian and written from memory");
 
@@ -136,6 +137,9 @@ tw_status tw_h5_read_begin(const tw_h5 *f, const char *name, hid_t type, int dim
 tw_status tw_h5_read_next(const tw_h5 *f, tw_h5_reader *reader, void *data, size_t bytes);
 // As tw_h5_get for `count` values of 64 bits each below 2^bits (shape may be of any dimension).
 tw_status tw_h5_get_ring(const tw_h5 *f, const char *name, int bits, int dims, const hsize_t *shape, uint64_t *data);
+
+// What a file of twain's, read or being written, is: format, role, plan and id, as far as it has them.
+tw_status tw_h5_about(const tw_h5 *f, tw_seal_about *about);
 
 // ---- Model configuration as root attributes.
 tw_status tw_h5_put_config(tw_h5 *f, const tw_model_config *config);

@@ -10,6 +10,7 @@
 
 #include "io/h5.h"
 #include "io/host.h"
+#include "io/seal_paths.h"
 
 // Room for the layout itself when limits are compared.
 static const uint64_t layout_bytes = 1 << 20;
@@ -253,7 +254,7 @@ static tw_status write_all(tw_h5 *f, tw_output *out) {
     if (e->data) TW_TRY(tw_output_write(out, e->name, e->data, e->bytes, e->offset));
     at = e->offset + e->bytes;
   }
-  return copy_layout(f, out, at, out->bytes);
+  return copy_layout(f, out, at, out->plain);
 }
 
 static tw_status complete_layout(tw_h5 *f, uint64_t *bytes) {
@@ -282,10 +283,17 @@ uint64_t tw_h5_layout_room(int attributes, int datasets) {
   return fixed + attribute * (uint64_t)attributes + dataset * (uint64_t)datasets;
 }
 
+// What a file is that will be sealed: while HDF5 has it open.
+static tw_status tell_seal(const tw_h5 *f) {
+  tw_seal_target *seal = tw_seal_target_of(f->path);
+  return seal ? tw_h5_about(f, &seal->about) : TW_OK;
+}
+
 tw_status tw_h5_place(tw_h5 *f, tw_output *out) {
   uint64_t bytes = 0;
   *out = (tw_output){.fd = -1};
-  tw_status status = complete_layout(f, &bytes);
+  tw_status status = tell_seal(f);
+  if (status == TW_OK) status = complete_layout(f, &bytes);
   if (status == TW_OK) status = tw_output_begin(out, f->path, bytes);
   if (status == TW_OK) {
     status = write_all(f, out);
@@ -311,6 +319,7 @@ tw_status tw_h5_finish(tw_h5 *f, tw_status status) {
 tw_status tw_h5_begin(tw_h5 *f, tw_output *out) {
   uint64_t bytes = 0;
   *out = (tw_output){.fd = -1};
+  TW_TRY(tell_seal(f));
   TW_TRY(complete_layout(f, &bytes));
   return tw_output_begin(out, f->path, bytes);
 }
@@ -343,7 +352,7 @@ static tw_status put_checksums(tw_h5 *f, uint64_t announced) {
 }
 
 tw_status tw_h5_end(tw_h5 *f, tw_output *out, tw_status status) {
-  if (status == TW_OK) status = put_checksums(f, out->bytes);
+  if (status == TW_OK) status = put_checksums(f, out->plain);
   if (status == TW_OK) status = write_all(f, out);
   drop(f);
   if (status == TW_OK) return tw_output_commit(out);

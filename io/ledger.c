@@ -44,9 +44,7 @@ bool tw_ledger_slot_of(const char *name, uint64_t *slot) {
   return errno == 0;
 }
 
-// TW_ERR_IO unless DIR, DIR/pPARTY and the key's folder, as far as they are there, pass tw_ledger_check_own. *there:
-// the key's folder is.
-static tw_status check_key_folder(const tw_ledger *ledger, int party, const tw_id *key_id, bool *there) {
+tw_status tw_ledger_check_key_folder(const tw_ledger *ledger, int party, const tw_id *key_id, bool *there) {
   tw_ledger_path path;
   TW_TRY(tw_ledger_key_path(ledger, party, key_id, NULL, &path));
   TW_TRY(tw_ledger_check_own(ledger->dir, true, true, there));
@@ -64,9 +62,7 @@ static tw_status make_folder(const char *path) {
   return TW_OK;
 }
 
-// Makes DIR/pPARTY/KEY_ID where it is missing, and fsyncs it and the folders above up to DIR. Also a folder that is
-// there is synced: who made it may have been killed before that.
-static tw_status make_key_folder(const tw_ledger *ledger, int party, const tw_id *key_id) {
+tw_status tw_ledger_make_key_folder(const tw_ledger *ledger, int party, const tw_id *key_id) {
   tw_ledger_path path;
   bool there;
   TW_TRY(tw_ledger_key_path(ledger, party, key_id, NULL, &path));
@@ -78,13 +74,12 @@ static tw_status make_key_folder(const tw_ledger *ledger, int party, const tw_id
   if (status == TW_OK) status = make_folder(path.text);
   if (status == TW_OK) status = tw_sync_folder_of(path.text);
   if (status != TW_OK) return tw_fail_in(status, "ledger");
-  return check_key_folder(ledger, party, key_id, &there);
+  return tw_ledger_check_key_folder(ledger, party, key_id, &there);
 }
 
 // ---- notes
 
-// "time=...\nhost=...\npid=...\njob=...\nnote=...\n" of this process; its length.
-static size_t write_note(char *text, size_t size, const char *note) {
+size_t tw_ledger_write_note(char *text, size_t size, const char *note) {
   char when[32], host[256], job[64];
   tw_host_time(when, sizeof when);
   tw_host_name(host, sizeof host);
@@ -140,7 +135,7 @@ static void pause_ms(long ms) {
 // For those who wait and want to know for whom; a note that cannot be written is no reason to stop.
 static void sign(int fd) {
   char text[1024];
-  size_t bytes = write_note(text, sizeof text, "holds the lock, or held it last");
+  size_t bytes = tw_ledger_write_note(text, sizeof text, "holds the lock, or held it last");
   if (ftruncate(fd, 0) != 0 || pwrite(fd, text, bytes, 0) < 0) return;
 }
 
@@ -148,7 +143,7 @@ tw_status tw_ledger_lock(const tw_ledger *ledger, int party, const tw_id *key_id
   tw_ledger_path path;
   double end = tw_seconds() + seconds;
   *fd = -1;
-  TW_TRY(make_key_folder(ledger, party, key_id));
+  TW_TRY(tw_ledger_make_key_folder(ledger, party, key_id));
   TW_TRY(tw_ledger_key_path(ledger, party, key_id, "lock", &path));
   for (;;) {
     // for writing: NFS locks no other files
@@ -224,7 +219,7 @@ tw_status tw_ledger_record_peer(const tw_ledger *ledger, int party, const tw_id 
   tw_ledger_path path, partial;
   bool recorded;
   char text[64];
-  TW_TRY(make_key_folder(ledger, party, key_id));
+  TW_TRY(tw_ledger_make_key_folder(ledger, party, key_id));
   TW_TRY(tw_ledger_check_peer(ledger, party, key_id, peer, &recorded));
   TW_TRY(tw_ledger_key_path(ledger, party, key_id, "peer", &path));
   if (recorded) return tw_sync_folder_of(path.text);
@@ -257,7 +252,7 @@ tw_status tw_ledger_check(const tw_ledger *ledger, int party, const tw_id *key_i
   tw_ledger_path path;
   struct stat info;
   bool there;
-  TW_TRY(check_key_folder(ledger, party, key_id, &there));
+  TW_TRY(tw_ledger_check_key_folder(ledger, party, key_id, &there));
   TW_TRY(mark_path(ledger, party, key_id, slot, &path));
   if (lstat(path.text, &info) == 0) return used_before(path.text, key_id, slot);
   // free only where the file system says that the mark or its folder does not exist
@@ -272,7 +267,7 @@ tw_status tw_ledger_marks(const tw_ledger *ledger, int party, const tw_id *key_i
   bool there;
   uint64_t slot;
   memset(bits, 0, (count + 63) / 64 * sizeof *bits);
-  TW_TRY(check_key_folder(ledger, party, key_id, &there));
+  TW_TRY(tw_ledger_check_key_folder(ledger, party, key_id, &there));
   if (!there) return TW_OK;
   TW_TRY(tw_ledger_key_path(ledger, party, key_id, NULL, &path));
   DIR *stream = opendir(path.text);
@@ -297,7 +292,7 @@ static tw_status mark_one(const char *path, const tw_id *key_id, uint64_t slot, 
   int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
   if (fd < 0 && errno == EEXIST) return used_before(path, key_id, slot);
   if (fd < 0) return tw_fail(TW_ERR_IO, "%s: cannot mark the slot as used: %s", path, strerror(errno));
-  size_t bytes = write_note(text, sizeof text, note);
+  size_t bytes = tw_ledger_write_note(text, sizeof text, note);
   bool written = write(fd, text, bytes) == (ssize_t)bytes && fsync(fd) == 0;
   if (close(fd) != 0) written = false;
   if (!written)
@@ -309,7 +304,7 @@ static tw_status mark_one(const char *path, const tw_id *key_id, uint64_t slot, 
 tw_status tw_ledger_mark(const tw_ledger *ledger, int party, const tw_id *key_id, const uint64_t *slots, size_t n,
                          const char *note) {
   tw_ledger_path path;
-  TW_TRY(make_key_folder(ledger, party, key_id));
+  TW_TRY(tw_ledger_make_key_folder(ledger, party, key_id));
   for (size_t i = 0; i < n; i++) {
     TW_TRY(mark_path(ledger, party, key_id, slots[i], &path));
     TW_TRY(mark_one(path.text, key_id, slots[i], note));

@@ -60,6 +60,13 @@ tw_status tw_ledger_check(const tw_ledger *ledger, int party, const tw_id *key_i
 tw_status tw_ledger_mark(const tw_ledger *ledger, int party, const tw_id *key_id, const uint64_t *slots, size_t n,
                          const char *note);
 
+// ---- sealed key files (io/seal.h)
+
+// TW_ERR_USED when a sealed file of this key was unsealed before, with time and place; not with `again`.
+tw_status tw_ledger_unseal_check(const tw_ledger *ledger, int party, const tw_id *key_id, bool again);
+// Records it durably, as a mark is; TW_ERR_USED as above, also in a race. out: where the plain file will be.
+tw_status tw_ledger_unseal_mark(const tw_ledger *ledger, int party, const tw_id *key_id, const char *out, bool again);
+
 // ---- what a person wants to see
 
 typedef struct {

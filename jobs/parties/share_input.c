@@ -2,6 +2,7 @@
 
 #include <math.h>
 #include <sodium.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "base/memory.h"
@@ -135,8 +136,12 @@ static tw_status split_input(const char *name, const tw_input *input, tw_input_s
   return status;
 }
 
-tw_status tw_share_input_files(const char *name, const tw_input *input, bool force, tw_id *input_id) {
-  static const char *const suffixes[] = {"input.p0.h5", "input.p1.h5"};
+tw_status tw_share_input_files(const char *name, const tw_input *input, bool force, const char *const endings[2],
+                               tw_id *input_id) {
+  char suffix[2][32];
+  const char *const suffixes[] = {suffix[0], suffix[1]};
+  for (int party = 0; party < 2; party++)
+    snprintf(suffix[party], sizeof suffix[party], "input.p%d.h5%s", party, endings ? endings[party] : "");
   tw_new_files places;
   tw_input_share shares[2];
   TW_TRY(tw_new_files_check(&places, name, suffixes, 2, force));

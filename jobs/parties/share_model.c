@@ -1,5 +1,6 @@
 #include "jobs/parties/share_model.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #include "base/memory.h"
@@ -116,9 +117,12 @@ static tw_status share(sharing *s, const char *name, tw_new_files *secret, tw_ne
   return tw_new_files_end(public, status);
 }
 
-tw_status tw_share_model_files(const char *name, bool force, tw_id *model_id) {
-  static const char *const suffixes[] = {"model.p0.h5", "model.p1.h5", "model.dealer.h5"}, *const id_suffix[] = {
-                                                                                               "model.json"};
+tw_status tw_share_model_files(const char *name, bool force, const char *const endings[3], tw_id *model_id) {
+  static const char *const names[] = {"model.p0.h5", "model.p1.h5", "model.dealer.h5"}, *const id_suffix[] = {
+                                                                                            "model.json"};
+  char room[3][32];
+  const char *const suffixes[] = {room[0], room[1], room[2]};
+  for (int i = 0; i < 3; i++) snprintf(room[i], sizeof room[i], "%s%s", names[i], endings ? endings[i] : "");
   tw_new_files secret, public;
   sharing s = {.model = NULL};
   TW_TRY(tw_new_files_check(&secret, name, suffixes, 3, force));

@@ -13,7 +13,7 @@ function(twain_fuzz_target name)
   set_property(GLOBAL APPEND PROPERTY twain_fuzz_targets fuzz_${name})
 endfunction()
 
-foreach(name IN ITEMS safetensors config tokenizer json_tokenizer sentencepiece chat plan messages)
+foreach(name IN ITEMS safetensors config tokenizer json_tokenizer sentencepiece chat plan messages sealed)
   twain_fuzz_target(${name} tests/fuzz/fuzz_${name}.c)
 endforeach()
 # by tests/common/samples.h's kinds, and key files

@@ -42,7 +42,7 @@ static void test_equals_memory(void) {
   name_of_model(name);
   model.tensors[model.count - 2].values[3] = -5;  // a gamma: bounds are of all norms
   CU_ASSERT_EQUAL(tw_model_write(tw_path_of(name, "model.h5").text, &model), TW_OK);
-  CU_ASSERT_EQUAL_FATAL(tw_share_model_files(name, false, &id), TW_OK);
+  CU_ASSERT_EQUAL_FATAL(tw_share_model_files(name, false, NULL, &id), TW_OK);
   CU_ASSERT_EQUAL_FATAL(tw_model_dealer_read(tw_path_of(name, "model.dealer.h5").text, &dealer), TW_OK);
   CU_ASSERT_STRING_EQUAL(dealer.model_id.hex, id.hex);
   for (int party = 0; party < 2; party++) memcpy(seeds[party].key, dealer.mask_seed[party], 32);
@@ -60,7 +60,7 @@ static void test_equals_memory(void) {
   }
   tw_model_dealer_free(&dealer);
   tw_model_dealer_free(&again);
-  CU_ASSERT_EQUAL(tw_share_model_files(name, false, &id), TW_ERR_IO);
+  CU_ASSERT_EQUAL(tw_share_model_files(name, false, NULL, &id), TW_ERR_IO);
   CU_ASSERT_TRUE(message_has("exists already"));
   tw_model_free(&model);
 }
@@ -111,7 +111,7 @@ static void test_all_or_none(void) {
   float kept = model.tensors[last].values[col];
   model.tensors[last].values[col] = 0x1p30f;  // 2^42 at scale 12
   CU_ASSERT_EQUAL(tw_model_write(path.text, &model), TW_OK);
-  CU_ASSERT_EQUAL(tw_share_model_files(name, false, &id), TW_ERR_RANGE);
+  CU_ASSERT_EQUAL(tw_share_model_files(name, false, NULL, &id), TW_ERR_RANGE);
   CU_ASSERT_TRUE(message_has("tensor layer.1.norm2.beta: element [0][190]"));
   CU_ASSERT_TRUE(nothing_left(name));
   unlink(path.text);
@@ -120,7 +120,7 @@ static void test_all_or_none(void) {
   CU_ASSERT_EQUAL(tw_model_write(path.text, &model), TW_OK);
   place_of(path.text, "layer.1.down.weight", &offset, &bytes);
   flip_bit(path.text, offset + bytes - 4, 2);
-  CU_ASSERT_EQUAL(tw_share_model_files(name, false, &id), TW_ERR_FORMAT);
+  CU_ASSERT_EQUAL(tw_share_model_files(name, false, NULL, &id), TW_ERR_FORMAT);
   CU_ASSERT_TRUE(message_has("dataset layer.1.down.weight: checksum mismatch"));
   CU_ASSERT_TRUE(nothing_left(name));
   tw_model_free(&model);

@@ -1,0 +1,146 @@
+# The scripts of slurm/ under a real Slurm: a dealer and two parties are jobs of three users. Slurm, munge, users and
+# their files live in namespaces and on a disk in memory, and go with the last process. Left out without Slurm or root.
+source "$SOURCE_DIR/tests/cli/cli.bash"
+
+leave_out() { echo "left out: $*"; exit 77; }
+if [ -z "${OWN_NAMESPACE:-}" ]; then
+  for tool in slurmctld slurmd munged sbatch unshare setpriv ip; do command -v "$tool" >/dev/null || leave_out "no $tool"; done
+  [ "$(id -u)" = 0 ] || leave_out "only root starts jobs of three users"
+  unshare --mount --pid --net --fork --mount-proc true 2>/dev/null || leave_out "no namespaces may be made"
+  OWN_NAMESPACE=1 exec unshare --mount --pid --net --fork --mount-proc --kill-child bash "$0"
+fi
+
+# ---- a cluster of one node
+top=/mnt
+mount -t tmpfs none $top || leave_out "no tmpfs may be mounted"
+ip link set lo up
+ip addr add 10.213.78.1/32 dev lo # with 127.0.0.1 alone Slurm finds no address to listen at
+cp "$TWAIN" $top/twain
+cp "$SOURCE_DIR"/slurm/*.sbatch $top
+chmod -R go+rX $top
+export TWAIN=$top/twain SLURM_CONF=$top/slurm.conf
+cd $top
+umask 022
+mkdir munge spool mail
+install -d -m 700 state owner
+readonly users=(party0 party1 dealer)
+grep -vE '^(party0|party1|dealer):' /etc/passwd >passwd
+for i in 0 1 2; do
+  echo "${users[i]}:x:$((52000 + i)):$((52000 + i))::$top/${users[i]}:/bin/bash" >>passwd
+  install -d -m 700 -o $((52000 + i)) -g $((52000 + i)) "${users[i]}"
+done
+mount --bind passwd /etc/passwd
+head -c 128 /dev/urandom >munge/key
+chmod 400 munge/key
+munged --force --key-file=$top/munge/key --socket=$top/munge/socket --pid-file=$top/munge/pid \
+  --log-file=$top/munge/log --seed-file=$top/munge/seed 2>said || leave_out "munged: $(cat said)"
+node=$(hostname -s)
+cat >slurm.conf <<END
+ClusterName=twain
+SlurmctldHost=$node(127.0.0.1)
+SlurmUser=root
+AuthType=auth/munge
+CredType=cred/munge
+AuthInfo=socket=$top/munge/socket
+StateSaveLocation=$top/state
+SlurmdSpoolDir=$top/spool
+SlurmctldPidFile=$top/slurmctld.pid
+SlurmdPidFile=$top/slurmd.pid
+SlurmctldLogFile=$top/slurmctld.log
+SlurmdLogFile=$top/slurmd.log
+ProctrackType=proctrack/linuxproc
+TaskPlugin=task/none
+SelectType=select/cons_tres
+SelectTypeParameters=CR_Core
+SlurmdParameters=config_overrides
+KillWait=5
+NodeName=$node NodeAddr=127.0.0.1 CPUs=4
+PartitionName=all Nodes=ALL Default=YES
+END
+{ slurmctld && slurmd; } >said 2>&1 || leave_out "Slurm does not start: $(cat said)"
+until timeout 5 sinfo --noheader --format=%T 2>/dev/null | grep -q idle; do
+  [ $SECONDS -lt 60 ] || { cat slurmctld.log slurmd.log; fail "the node does not come up"; }
+  sleep 0.2
+done
+
+as() { # as USER COMMAND...: in that user's folder
+  local user=$1
+  shift
+  (umask 077 && cd "$user" && HOME=$top/$user exec setpriv --reuid="$user" --regid="$(id -u "$user")" --clear-groups "$@")
+}
+job() { # job USER SCRIPT VARIABLE=VALUE...: waits for its end, and ends with its code
+  local user=$1 script=$2
+  shift 2
+  as "$user" timeout 200 env "$@" sbatch --quiet --wait --cpus-per-task=2 --output=job.log "$top/$script"
+}
+post() { for file in "$@"; do install -m 644 "$file" mail; done; }
+
+# ---- sites and files
+for i in 0 1; do
+  as party$i "$TWAIN" site init site --role $i -q
+  as party$i "$TWAIN" ledger --new ledger -q
+done
+as dealer "$TWAIN" site init site --role dealer -q
+"$TWAIN" site init owner/site --role owner -q
+"$TWAIN" site init client --role client -q
+for who in party0 party1 dealer owner; do install -m 644 $who/site/site.pem mail/$who.pem; done
+install -m 644 client/site.pem mail/client.pem
+"$TWAIN" import --shape 1x8x1x8 -o owner/n -q
+"$TWAIN" plan owner/n --seq 4 -q
+"$TWAIN" share owner/n -q --site owner/site --seal-to mail/party0.pem --seal-to mail/party1.pem --seal-to mail/dealer.pem
+"$TWAIN" encode owner/n 'two words' -q
+"$TWAIN" share owner/n --input -q --site client --seal-to mail/party0.pem --seal-to mail/party1.pem
+post owner/n.*.sealed owner/n.plan.json
+for user in "${users[@]}"; do as "$user" cp ../mail/n.plan.json .; done
+
+# ---- the dealer's job
+as dealer "$TWAIN" unseal ../mail/n.model.dealer.h5.sealed --site site --from ../mail/owner.pem -o n.model.dealer.h5 -q
+dealer=(NAME=n SITE=site PARTY_0=../mail/party0.pem PARTY_1=../mail/party1.pem COUNT=3)
+job dealer twain-deal.sbatch "${dealer[@]}" || { cat dealer/job.log; fail "the dealer's job"; }
+grep -q "n.keys.p1.h5.sealed .*party 1" dealer/job.log || { cat dealer/job.log; fail "the dealer's job says no digest"; }
+[ ! -e dealer/n.keys.p0.h5 ] && [ -s dealer/n.keys.p0.h5.sealed ] || fail "the dealer's keys are not sealed"
+post dealer/n.keys.p?.h5.sealed
+
+# ---- the parties' jobs
+for i in 0 1; do
+  for from in owner:model dealer:keys client:input; do
+    file=n.${from#*:}.p$i.h5
+    as party$i "$TWAIN" unseal "../mail/$file.sealed" --site site --from "../mail/${from%:*}.pem" -o "$file" --ledger ledger -q
+  done
+done
+party0=(NAME=n PARTY=0 LISTEN=4433 SITE=site PEER=../mail/party1.pem LEDGER=ledger SEAL_TO=../mail/client.pem)
+party1=(NAME=n PARTY=1 CONNECT=localhost:4433 SITE=site PEER=../mail/party0.pem LEDGER=ledger SEAL_TO=../mail/client.pem)
+job party1 twain-party.sbatch "${party1[@]}" & # comes first, and waits
+other=$!
+job party0 twain-party.sbatch "${party0[@]}" || { cat party0/job.log; fail "party 0's job"; }
+wait $other || { cat party1/job.log; fail "party 1's job"; }
+for i in 0 1; do
+  "$TWAIN" unseal party$i/n.result.p$i.h5.sealed --site client --from mail/party$i.pem -o owner/n.result.p$i.h5 -q
+  as party$((1 - i)) test -r ../party$i/n.keys.p$i.h5 && fail "a party reads the other's keys"
+done
+"$TWAIN" reveal owner/n -q
+expect 0 '' "$TWAIN" check owner/n
+
+# ---- what the scripts refuse, and a job that is cancelled while it waits
+refused() { # CODE TEXT VARIABLE...: of party 0's job
+  local code=$1 text=$2 status=0
+  shift 2
+  rm -f party0/job.log
+  job party0 twain-party.sbatch "${party0[@]}" "$@" || status=$?
+  [ $status = "$code" ] && grep -q -- "$text" party0/job.log || { cat party0/job.log; fail "code $status, not $code with '$text'"; }
+}
+refused 2 'set LISTEN' CONNECT=localhost:4433
+refused 2 'set LISTEN' LISTEN=
+refused 12 'is the file of the dealer' PEER=../mail/dealer.pem OPTIONS=--force
+as party0 touch n.keys.p1.h5
+refused 5 "is the other party's"
+as party0 rm n.keys.p1.h5
+rm -f party0/job.log
+job party0 twain-party.sbatch "${party0[@]}" OPTIONS='--force --silence-limit 20' &
+waits=$!
+until grep -qs 'waits for party 1' party0/job.log || ! kill -0 $waits 2>/dev/null; do sleep 0.2; done
+scancel --signal=TERM --user=party0
+! wait $waits || fail "a cancelled job ended well"
+grep -qE 'SIGTERM|ended by' party0/job.log || { cat party0/job.log; fail "a cancelled job says nothing"; }
+[ -z "$(find party0 -name '*.partial')" ] || fail "a cancelled job left something"
+echo "three users' jobs under $(slurmctld -V)"

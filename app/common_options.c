@@ -16,8 +16,8 @@ const tw_option tw_option_shape = {
     .kind = TW_OPTION_TEXT,
     .value = "SHAPE",
     .help =
-        "a model of this shape with random weights: bert-tiny, -mini, -small, -medium, -base, -large, minilm, or "
-        "LAYERSxHIDDENxHEADSxINTERMEDIATE"};
+        "a model of this shape with random weights: bert-tiny, -mini, -small, -medium, -base, -large, minilm, gpt2, "
+        "gpt-neo-1.3b, llama-2-7b, llama-3-8b, smollm2-135m, or LAYERSxHIDDENxHEADSxINTERMEDIATE"};
 
 const tw_option tw_option_device = {.name = "device",
                                     .kind = TW_OPTION_TEXT,

@@ -12,6 +12,7 @@
 #include "base/text.h"
 #include "io/activations.h"
 #include "io/decoder_tensors.h"
+#include "io/hf_decoders.h"
 #include "io/hf_families.h"
 #include "io/hf_labels.h"
 #include "io/hf_modules.h"
@@ -155,26 +156,30 @@ static tw_status find_family(const char *path, const json_t *config, const tw_hf
   if (!type || json_is_null(type)) TW_TRY(check_untyped(path, config));
   *out = text ? tw_hf_family_by_type(text) : NULL;
   if (*out) return TW_OK;
-  return tw_fail(TW_ERR_FORMAT, "%s: model_type is \"%s\"; only %s are supported", path, text ? text : "(no text)",
-                 tw_hf_family_types());
+  return tw_fail(TW_ERR_FORMAT, "%s: model_type is \"%s\"; only %s, %s are supported", path, text ? text : "(no text)",
+                 tw_hf_family_types(), tw_hf_decoder_types());
 }
 
-// Code of the folder's own may compute anything under the name of bert. with_head: what the first class has
-// on top is computed.
+// Code of the folder's own may compute anything under the name of bert.
+static tw_status refuse_code(const char *path, const json_t *config) {
+  const char *key;
+  json_t *map = json_object_get(config, "auto_map"), *value;
+  json_object_foreach(map, key, value) {
+    if (strncmp(key, "AutoModel", 9) == 0)
+      return tw_fail(TW_ERR_FORMAT,
+                     "%s: auto_map.%s: the model is computed by code of its own; only the family itself is supported",
+                     path, key);
+  }
+  return TW_OK;
+}
+
+// with_head: what the first class has on top is computed.
 static tw_status check_classes(const char *path, const json_t *config, const tw_hf_family *family, bool with_head,
                                tw_notes *notes) {
   char plain[40];
   snprintf(plain, sizeof plain, "%sModel", family->classes);
   const json_t *classes = json_object_get(config, "architectures"), *name;
-  const char *key;
   size_t i;
-  json_t *map = json_object_get(config, "auto_map"), *value;
-  json_object_foreach(map, key, value) {
-    if (strncmp(key, "AutoModel", 9) == 0)
-      return tw_fail(TW_ERR_FORMAT,
-                     "%s: auto_map.%s: the model is computed by code of its own; only BERT itself is supported", path,
-                     key);
-  }
   json_array_foreach(classes, i, name) {
     const char *text = json_string_value(name);
     if (text && strcmp(text, plain) != 0 && !(with_head && i == 0))
@@ -256,6 +261,13 @@ static tw_status take_sizes(const char *path, const json_t *config, const tw_hf_
 static tw_status parse_model(const char *path, const json_t *config, bool encoder_only, tw_hf_config *out,
                              tw_notes *notes) {
   const tw_hf_family *family;
+  const char *type = json_string_value(json_object_get(config, "model_type"));
+  TW_TRY(refuse_code(path, config));
+  if (type && tw_hf_is_decoder(type)) {
+    TW_TRY(tw_hf_decoder_read(path, config, encoder_only, out, notes));
+    take_dtype(config, out);
+    return tw_model_config_check(path, &out->model);
+  }
   TW_TRY(find_family(path, config, &family));
   bool head_wanted = !encoder_only && (!out->modules || out->classifier);
   if (head_wanted) TW_TRY(tw_hf_head_read(path, config, family, &out->model.head, &out->labels));

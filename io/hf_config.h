@@ -25,6 +25,8 @@ typedef struct {
   bool scores_by_sigmoid;    // ... and for the sigmoid of each
   char *dense;               // folder of a Dense module; NULL: there is none
   bool relative_positions;   // config.json asks for them; what that means depends on the weights
+  unsigned biases;           // of a decoder: which of its optional ones it has, a set of tw_optional_bias
+  bool tied;                 // its head is its word table, unless the weights hold another
 } tw_hf_config;
 
 // FOLDER/config.json is required; its neighbours are read when present. encoder_only: as if modules.json and the files

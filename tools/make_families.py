@@ -5,7 +5,9 @@ build or test).
     python3 -m venv .venv && .venv/bin/pip install 'torch==2.15.0' 'transformers==5.24.0' numpy
     .venv/bin/python tools/make_families.py
 
-For every model: token ids and types of its texts and of a pair, and logits, or the last rows of an encoder.
+For every model: token ids and types of its texts and of a pair, and logits, or the last rows of an encoder. For every
+decoder, in decoders.json: token ids of three texts, and of each the logits behind its last token and the logarithm of
+every next token's probability; or the rows of one without a head.
 """
 import json
 import pathlib
@@ -36,16 +38,40 @@ def rows(name, folder):
                "values": [float("%.6g" % v) for v in numpy.asarray(values).reshape(-1)]}
 
 
-def main():
+def numbers(values):
+    return [float("%.6g" % v) for v in numpy.asarray(values).reshape(-1)]
+
+
+def decoder_rows(name, folder):
+    _, kind = families.DECODERS[name]
+    model = getattr(transformers, kind).from_pretrained(folder, dtype=torch.float32).double().eval()
+    tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
+    for text in families.DECODER_TEXTS:
+        ids = tokenizer(text, return_tensors="pt")["input_ids"]
+        with torch.no_grad():
+            out = model(ids)
+        if not hasattr(out, "logits"):
+            yield {"ids": ids[0].tolist(), "rows": numbers(out.last_hidden_state[0])}
+            continue
+        next_ = torch.log_softmax(out.logits[0, :-1], -1).gather(1, ids[0, 1:, None])
+        yield {"ids": ids[0].tolist(), "logits": numbers(out.logits[0, -1]), "likelihood": numbers(next_)}
+
+
+def write(file, names, make):
     found = {"made_with": {"torch": torch.__version__, "transformers": transformers.__version__,
                            "script": "tools/make_families.py"}}
-    for name in families.FAMILIES:
+    for name in names:
         with tempfile.TemporaryDirectory() as folder:
             families.write(name, folder)
-            found[name] = list(rows(name, folder))
+            found[name] = list(make(name, folder))
     text = json.dumps(found, indent=1)
     text = re.sub(r"\[\s+([-+0-9.e,\s]+?)\s+\]", lambda m: "[" + re.sub(r"\s+", "", m[1]) + "]", text)
-    (ROOT / "tests" / "vectors" / "families.json").write_text(text + "\n")
+    (ROOT / "tests" / "vectors" / file).write_text(text + "\n")
+
+
+def main():
+    write("families.json", families.FAMILIES, rows)
+    write("decoders.json", families.DECODERS, decoder_rows)
 
 
 main()

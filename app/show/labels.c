@@ -49,6 +49,7 @@ static void print_row(const tw_result *r, const tw_client *client, const tw_inpu
 
 tw_status tw_labels_print(const tw_result *r, const tw_client *client, const tw_input *input) {
   double *values;
+  if (client->config.head.kind == TW_HEAD_WORDS) return TW_OK;  // no labels, but words
   if (client->labels.count != r->cols)
     return tw_fail(TW_ERR_MISMATCH,
                    "the result has %d logits a row, the client's file names %d labels; take the files "

@@ -4,7 +4,7 @@
 #include "jobs/gates/digit.h"
 #include "jobs/gates/tournament.h"
 
-enum { NODE = 4, WIDE_NODE = 8, MAX_THRESHOLDS = 32, MAX_PRODUCTS = 1024 };
+enum { NODE = 4, WIDE_NODE = 8, MAX_THRESHOLDS = 44, MAX_PRODUCTS = 1024 };
 
 // A pair (lt, eq) of one neighbourhood of digits: planes of an opened tensor, or of a share before the first open.
 typedef struct {

@@ -193,7 +193,7 @@ static tw_status leaves_emulate(tw_session *s, const tw_op *op) {
 static const tw_gate leaves_gate = {"leaves", NULL, NULL, NULL, leaves_party, leaves_emulate};
 
 int tw_leaves(tw_builder *b, const tw_digits *d, const tw_leaf *leaf, int count) {
-  enum { MAX_LEAVES = 1024 };
+  enum { MAX_LEAVES = 2048 };
   int64_t list[3 * MAX_LEAVES];
   int low[TW_MAX_DIGITS + 1] = {d->low_bit};
   int64_t first_plane[TW_MAX_DIGITS + 1] = {0};

@@ -98,12 +98,13 @@ static tw_status last_row(tw_session *s, const tw_op *op, const uint64_t *const 
 }
 TW_LOCAL_GATE(last_row_gate, last_row);
 
-int tw_last_live_row(tw_builder *b, int x, tw_tokens tokens) {
-  tw_tensor t = tw_look(b, x);
+int tw_last_live_row(tw_builder *b, int share, tw_tokens tokens) {
+  tw_tensor t = tw_look(b, share);
   tw_op *op = tw_emit(b, &last_row_gate);
-  tw_emit_in(op, x);
+  tw_emit_in(op, share);
   tw_emit_tokens(op, LAST_TOKENS, tokens);
-  if ((t.kind != TW_WIRE && t.kind != TW_SHARE) || tokens.queries == 0 || t.n % tokens.queries)
+  if (t.kind != TW_SHARE) return tw_build_fail(b, TW_ERR_INTERNAL, "the last row of what is no share");
+  if (tokens.queries == 0 || t.n % tokens.queries)
     return tw_build_fail(b, TW_ERR_INTERNAL, "the last row of another shape");
   t.n /= tokens.queries;
   return tw_emit_out(b, op, t);

@@ -12,7 +12,9 @@ static int norm(tw_builder *b, const tw_layer *at, const char *step, int gamma_e
   tw_step_begin(b, at->index, step);
   int gamma = tw_weight_wire(b, tensor(at, gamma_entry), TW_SCALE, hidden);
   int beta = tw_weight_wire(b, tensor(at, gamma_entry + 1), TW_SCALE, hidden);
-  return tw_build_norm(b, at->tokens, x, !at->shape->centred, gamma, beta, hidden, at->rings->product, ring,
+  const tw_rings *r = at->rings;
+  tw_norm_rings rings = {r->product, r->squares, r->exponents, r->highest};
+  return tw_build_norm(b, at->tokens, x, !at->shape->centred, gamma, beta, hidden, rings, ring,
                        at->shape->config.norm_epsilon);
 }
 
@@ -62,7 +64,8 @@ static int emit(tw_builder *b, const tw_layer_shape *shape, const tw_rings *ring
   tw_tokens tokens = {seq, seq, 0, shape->config.causal};
   tw_declare(b, x, "input", rings[0].input_limit, TW_BY_ROW, 1, tokens);
   for (int layer = 0; layer < shape->config.layers; layer++) {
-    tw_layer at = {shape, &rings[layer], layer, tokens};
+    tw_layer at = {.shape = shape, .rings = &rings[layer], .index = layer, .tokens = tokens};
+    if (shape->config.causal) at.triangle = (tw_triangle){seq, seq};
     bool last = layer == shape->config.layers - 1;
     x = (shape->config.pre_norm ? pre_norm_layer : post_norm_layer)(b, &at, exact && last, x);
   }

@@ -114,6 +114,9 @@ static void choose_products(const tw_layer_shape *shape, const tw_bounds *b, tw_
   r->activation = larger(TW_SCALE + room(shape) + bits_for(b->up), larger(window, spec));
   r->up = r->activation + TW_SCALE;
   r->product = TW_SCALE + 14 + 2 + bits_for(norm_product(shape, b));
+  r->squares = 54;  // of sums from 2^-4 to 2^25
+  r->exponents = 29;
+  r->highest = 24;
   r->input = larger(r->qkv, residual);
   r->input_limit = TW_SCALE + bits_for(b->input);
   r->value_limit = TW_SCALE + bits_for(b->value);

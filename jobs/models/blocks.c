@@ -8,29 +8,39 @@
 // ----
 
 // Maximum, kept a little above the row's own dithered values: z = max + 1/8 - s > 0.
-static int distance_to_maximum(tw_builder *b, int s, size_t rows, tw_tokens tokens) {
+static int distance_to_maximum(tw_builder *b, const tw_layer *at, int s, size_t heads) {
   enum { COARSE = 8 };
+  bool packed = at->triangle.n > 0;
   int t = tw_truncate_dithered(b, s, COARSE);
-  int maximum = tw_shift_left(b, tw_row_maximum(b, t, rows, tokens), COARSE);
-  int z = tw_combine(b, -1, s, 1, maximum, true);
+  int maximum = packed ? tw_triangle_maximum(b, t, heads, at->triangle)
+                       : tw_row_maximum(b, t, heads * at->tokens.queries, at->tokens);
+  maximum = tw_shift_left(b, maximum, COARSE);
+  if (packed) maximum = tw_triangle_spread(b, maximum, heads, at->triangle);
+  int z = tw_combine(b, -1, s, 1, maximum, !packed);
   return tw_add_constant(b, z, (int64_t)1 << (TW_SCALE - 3));
 }
 
-int tw_build_softmax_values(tw_builder *b, const tw_layer *at, int s, int v, size_t heads, size_t head_dim) {
+int tw_build_softmax_values(tw_builder *b, const tw_layer *at, int s, int v, size_t heads, size_t group,
+                            size_t head_dim) {
   const tw_layer_shape *shape = at->shape;
   const tw_rings *rings = at->rings;
   int layer = at->index;
+  bool packed = at->triangle.n > 0;
   size_t queries = at->tokens.queries, keys = at->tokens.keys, rows = heads * queries;
   int back = tw_step_begin(b, layer, "values");
   if (rings->v > tw_look(b, v).ring) v = tw_open(b, tw_extend(b, v, rings->v));  // beside the row maximum
   tw_step_begin(b, layer, "row maximum");
-  int z = distance_to_maximum(b, s, rows, at->tokens);
+  int z = distance_to_maximum(b, at, s, heads);
   tw_step_begin(b, layer, "exp");
-  int e = tw_open(b, tw_zero_dead(b, tw_apply_spec(b, z, &tw_spec_exp, rings->v), rows, at->tokens));
+  int e = tw_apply_spec(b, z, &tw_spec_exp, rings->v);
+  e = tw_open(b, packed ? e : tw_zero_dead(b, e, rows, at->tokens));
   tw_step_begin(b, layer, "reciprocal");
-  int inverse = tw_apply_spec(b, tw_row_sum(b, e, keys), &shape->reciprocal, 0);
+  int sums = packed ? tw_triangle_sums(b, e, heads, at->triangle) : tw_row_sum(b, e, keys);
+  int inverse = tw_apply_spec(b, sums, &shape->reciprocal, 0);
   tw_step_begin(b, layer, "values");
-  int context = tw_truncate(b, tw_open(b, tw_matmul(b, e, v, heads, queries, head_dim, keys, rings->v)), TW_SCALE);
+  int context = packed ? tw_triangle_values(b, e, v, heads, group, head_dim, at->triangle, rings->v)
+                       : tw_matmul(b, e, v, heads / group, group * queries, head_dim, keys, rings->v);
+  context = tw_truncate(b, tw_open(b, context), TW_SCALE);
   tw_step_begin(b, layer, "normalise");
   int ring = rings->out + shape->reciprocal.out_scale;
   bool narrow = tw_look(b, inverse).ring < ring;
@@ -40,13 +50,22 @@ int tw_build_softmax_values(tw_builder *b, const tw_layer *at, int s, int v, siz
   return normalised;
 }
 
-// [seq][3 hidden] -> head-major part `which` (0 Q, 1 K, 2 V); transposed for K: [heads][head_dim][seq].
-static int head_part(tw_builder *b, int qkv, const tw_layer_shape *shape, int which, bool transposed) {
-  size_t hidden = (size_t)shape->config.hidden, heads = (size_t)shape->config.heads, dim = hidden / heads,
-         seq = (size_t)shape->seq;
-  tw_view_map map = {{1, heads, seq, dim}, {0, dim, 3 * hidden, 1}, (size_t)which * hidden};
-  if (transposed) map = (tw_view_map){{1, heads, dim, seq}, {0, dim, 1, 3 * hidden}, (size_t)which * hidden};
-  return tw_view(b, qkv, map);
+// Widths of Q, and of K or V.
+typedef struct {
+  size_t heads, kv_heads, dim, q, kv;
+} head_widths;
+
+static head_widths widths_of(const tw_model_config *c) {
+  return (head_widths){(size_t)c->heads, (size_t)tw_config_kv_heads(c), (size_t)tw_config_head_dim(c),
+                       (size_t)tw_config_query_width(c), (size_t)tw_config_kv_width(c)};
+}
+
+// Heads that begin at column `first` of x [n][cols], head by head; transposed: [heads][dim][n].
+static int heads_of(tw_builder *b, int x, size_t n, size_t first, size_t heads, size_t dim, bool transposed) {
+  size_t cols = tw_look(b, x).n / n;
+  tw_view_map map = {{1, heads, n, dim}, {0, dim, cols, 1}, first};
+  if (transposed) map = (tw_view_map){{1, heads, dim, n}, {0, dim, 1, cols}, first};
+  return tw_view(b, x, map);
 }
 
 // V's product in the ring that its sum over keys needs, as far as it reaches.
@@ -54,57 +73,166 @@ static int value_product(tw_builder *b, int v, const tw_rings *rings) {
   return tw_reduce(b, v, rings->v + TW_SCALE < rings->qkv ? rings->v + TW_SCALE : rings->qkv);
 }
 
-int tw_build_attention(tw_builder *b, const tw_layer *at, int qkv_weight, int out_weight, int x) {
-  const tw_layer_shape *shape = at->shape;
-  const tw_rings *rings = at->rings;
-  size_t hidden = (size_t)shape->config.hidden, heads = (size_t)shape->config.heads, dim = hidden / heads,
-         seq = (size_t)shape->seq;
-  int layer = at->index, shift;
-  tw_query_fold(&shape->config, &shift);
-  tw_step_begin(b, layer, "qkv");
-  int qkv = tw_open(b, tw_linear(b, x, qkv_weight, hidden, 3 * hidden, rings->qkv, TW_SCALE));
+// Q and K at the scale of their product, in its ring.
+static int narrowed(tw_builder *b, int x, const tw_rings *rings) {
   int down = 2 * TW_SCALE - rings->query_scale;
-  int q = tw_truncate(b, tw_reduce(b, head_part(b, qkv, shape, 0, false), rings->qk + down), down);
-  int k = tw_truncate(b, tw_reduce(b, head_part(b, qkv, shape, 1, true), rings->qk + down), down);
-  int v = tw_truncate(b, value_product(b, head_part(b, qkv, shape, 2, false), rings), TW_SCALE);
-  tw_declare(b, q, "query", 0, TW_BY_HEAD, heads, at->tokens);
-  tw_declare(b, k, "key", 0, TW_BY_COLUMN, 1, at->tokens);
-  tw_declare(b, v, "value", rings->value_limit, TW_BY_HEAD, heads, at->tokens);
-  tw_step_begin(b, layer, "logits");
-  int s = tw_open(b, tw_matmul(b, q, k, heads, seq, seq, dim, rings->qk));
+  return tw_truncate(b, tw_reduce(b, x, rings->qk + down), down);
+}
+
+typedef struct {
+  int q, k, v;  // [heads][queries][dim], [kv_heads][dim][keys], [kv_heads][keys][dim]
+} attention_heads;
+
+// Columns first .. first + count of x [rows][any].
+static int columns(tw_builder *b, int x, size_t rows, size_t first, size_t count) {
+  return tw_view(b, x, (tw_view_map){{1, 1, rows, count}, {0, 0, tw_look(b, x).n / rows, 1}, first});
+}
+
+// Q and K of all rows, turned by the positions of their tokens: in a wider ring, for one opening. SHARE [seq][Q, K].
+static int turned(tw_builder *b, const tw_layer *at, int qkv, head_widths w) {
+  int qk = narrowed(b, columns(b, qkv, (size_t)at->shape->seq, 0, w.q + w.kv), at->rings);
+  tw_step_begin(b, at->index, "turn");
+  int wide = tw_extend(b, qk, at->rings->qk + TW_ANGLE_SCALE);
+  return tw_turn(b, wide, at->turn, w.dim / 2, TW_ANGLE_SCALE);
+}
+
+// Heads of Q and K from a SHARE [seq][Q, K and what else], opened here: Q of all rows, or of the last live one.
+static void open_heads(tw_builder *b, const tw_layer *at, int share, head_widths w, attention_heads *h) {
+  size_t seq = (size_t)at->shape->seq, cols = tw_look(b, share).n / seq;
+  int rows;
+  if (at->tokens.queries == seq) {
+    rows = tw_open(b, share);
+    h->q = heads_of(b, rows, seq, 0, w.heads, w.dim, false);
+    h->k = heads_of(b, rows, seq, w.q, w.kv_heads, w.dim, true);
+  } else {
+    int last = tw_last_live_row(b, columns(b, share, seq, 0, w.q), (tw_tokens){seq, seq, 0, true});
+    h->q = heads_of(b, tw_open(b, last), 1, 0, w.heads, w.dim, false);
+    rows = tw_open(b, columns(b, share, seq, w.q, cols - w.q));
+    h->k = heads_of(b, rows, seq, 0, w.kv_heads, w.dim, true);
+  }
+  if (cols > w.q + w.kv)  // V stands there, too
+    h->v = heads_of(b, rows, seq, tw_look(b, rows).n / seq - w.kv, w.kv_heads, w.dim, false);
+}
+
+// From the product's SHARE [seq][Q, K, V].
+static attention_heads split(tw_builder *b, const tw_layer *at, int share, head_widths w) {
+  size_t seq = (size_t)at->shape->seq;
+  tw_tokens all = {seq, seq, 0, at->shape->config.causal};
+  attention_heads h = {0};
+  if (at->turn[0] != at->turn[1]) {
+    int qkv = tw_open(b, share);
+    h.v = heads_of(b, qkv, seq, w.q + w.kv, w.kv_heads, w.dim, false);
+    open_heads(b, at, turned(b, at, qkv, w), w, &h);
+    h.q = tw_truncate(b, h.q, TW_ANGLE_SCALE);
+    h.k = tw_truncate(b, h.k, TW_ANGLE_SCALE);
+  } else {
+    open_heads(b, at, share, w, &h);
+    h.q = narrowed(b, h.q, at->rings);
+    h.k = narrowed(b, h.k, at->rings);
+  }
+  h.v = tw_truncate(b, value_product(b, h.v, at->rings), TW_SCALE);
+  tw_declare(b, h.q, "query", 0, TW_BY_HEAD, w.heads, at->tokens);
+  tw_declare(b, h.k, "key", 0, TW_BY_COLUMN, 1, all);
+  tw_declare(b, h.v, "value", at->rings->value_limit, TW_BY_HEAD, w.kv_heads, all);
+  return h;
+}
+
+// Logits at TW_SCALE.
+static int logits(tw_builder *b, const tw_layer *at, attention_heads h, head_widths w) {
+  size_t group = w.heads / w.kv_heads, queries = at->tokens.queries, keys = at->tokens.keys;
+  tw_triangle t = at->triangle;
+  int shift;
+  tw_query_fold(&at->shape->config, &shift);
+  int s = t.n > 0 ? tw_triangle_logits(b, h.q, h.k, w.heads, group, w.dim, t, at->rings->qk)
+                  : tw_matmul(b, h.q, h.k, w.kv_heads, group * queries, keys, w.dim, at->rings->qk);
+  s = tw_open(b, s);
   // 1 / sqrt(head_dim) is read into the scale; its odd half power of two is folded into W_Q
   tw_rescale(b, s, tw_look(b, s).scale + shift);
   s = tw_truncate(b, s, tw_look(b, s).scale - TW_SCALE);
-  tw_declare(b, s, "logit", 0, TW_BY_PAIR, heads, at->tokens);
-  int context = tw_build_softmax_values(b, at, s, v, heads, dim);
+  if (t.n > 0)
+    tw_declare(b, s, "logit", 0, TW_BY_PACKED, w.heads, (tw_tokens){t.n, t.widest, 0, true});
+  else
+    tw_declare(b, s, "logit", 0, TW_BY_PAIR, w.heads, at->tokens);
+  return s;
+}
+
+// The context's rows [queries][columns of Q], from a SHARE head by head; of `last` the last live one alone.
+static int context_rows(tw_builder *b, const tw_layer *at, int context, head_widths w, bool last) {
+  size_t n = at->tokens.queries;
+  int scale = at->shape->reciprocal.out_scale;
+  tw_view_map rows = {{1, n, w.heads, w.dim}, {0, w.dim, n * w.dim, 1}, 0};
+  if (!last) return tw_view(b, tw_truncate(b, tw_open(b, context), scale), rows);
+  return tw_truncate(b, tw_open(b, tw_last_live_row(b, tw_view(b, context, rows), at->tokens)), scale);
+}
+
+int tw_build_attention(tw_builder *b, const tw_layer *at, int qkv_weight, int out_weight, int x) {
+  const tw_layer_shape *shape = at->shape;
+  const tw_rings *rings = at->rings;
+  head_widths w = widths_of(&shape->config);
+  size_t hidden = (size_t)shape->config.hidden;
+  int layer = at->index;
+  tw_layer inside = *at;
+  // which keys a window holds depends on the length: such a layer computes all rows and keeps the last
+  bool narrow = at->last && at->triangle.widest < at->triangle.n;
+  if (at->last && !narrow) {
+    inside.tokens = (tw_tokens){1, at->tokens.keys, 0, false};
+    inside.triangle = (tw_triangle){0, 0};
+  }
+  tw_step_begin(b, layer, "qkv");
+  attention_heads h = split(b, &inside, tw_linear(b, x, qkv_weight, hidden, w.q + 2 * w.kv, rings->qkv, TW_SCALE), w);
+  tw_step_begin(b, layer, "logits");
+  int s = logits(b, &inside, h, w);
+  int context = tw_build_softmax_values(b, &inside, s, h.v, w.heads, w.heads / w.kv_heads, w.dim);
   tw_step_begin(b, layer, "normalise");
-  context = tw_truncate(b, tw_open(b, context), shape->reciprocal.out_scale);
-  int rows = tw_view(b, context, (tw_view_map){{1, seq, heads, dim}, {0, dim, seq * dim, 1}, 0});
+  int rows = context_rows(b, &inside, context, w, narrow);
   tw_step_begin(b, layer, "out-projection");
-  int y = tw_truncate(b, tw_open(b, tw_linear(b, rows, out_weight, hidden, hidden, rings->out, TW_SCALE)), TW_SCALE);
-  tw_declare(b, y, "attention", 0, TW_BY_ROW, 1, at->tokens);
+  int y = tw_truncate(b, tw_open(b, tw_linear(b, rows, out_weight, w.q, hidden, rings->out, TW_SCALE)), TW_SCALE);
+  tw_declare(b, y, "attention", 0, TW_BY_ROW, 1, at->last ? (tw_tokens){1, 1, 0, false} : at->tokens);
   return y;
 }
 
-int tw_build_feed_forward(tw_builder *b, const tw_layer *at, int up_weight, int down_weight, int x) {
-  const tw_layer_shape *shape = at->shape;
+// What the feed-forward part puts out, from the activations.
+static int feed_down(tw_builder *b, const tw_layer *at, int down_weight, int a) {
   const tw_rings *rings = at->rings;
-  int layer = at->index;
-  size_t hidden = (size_t)shape->config.hidden, inner = (size_t)shape->config.intermediate;
-  tw_step_begin(b, layer, "ffn-up");
-  int u = tw_truncate(b, tw_open(b, tw_linear(b, x, up_weight, hidden, inner, rings->up, TW_SCALE)), TW_SCALE);
-  tw_declare(b, u, "up", 0, TW_BY_ROW, 1, at->tokens);
-  tw_step_begin(b, layer, shape->activation->name);
-  int a = tw_open(b, tw_apply_spec(b, u, shape->activation, rings->down));
-  tw_step_begin(b, layer, "ffn-down");
+  size_t hidden = (size_t)at->shape->config.hidden, inner = (size_t)at->shape->config.intermediate;
+  tw_step_begin(b, at->index, "ffn-down");
   int y = tw_truncate(b, tw_open(b, tw_linear(b, a, down_weight, inner, hidden, rings->down, TW_SCALE)), TW_SCALE);
   tw_declare(b, y, "feed_forward", 0, TW_BY_ROW, 1, at->tokens);
   return y;
 }
 
+// x times a matrix [hidden][intermediate], at TW_SCALE.
+static int feed_up(tw_builder *b, const tw_layer *at, int weight, int ring, const char *name, int x) {
+  size_t hidden = (size_t)at->shape->config.hidden, inner = (size_t)at->shape->config.intermediate;
+  int u = tw_truncate(b, tw_open(b, tw_linear(b, x, weight, hidden, inner, ring, TW_SCALE)), TW_SCALE);
+  tw_declare(b, u, name, 0, TW_BY_ROW, 1, at->tokens);
+  return u;
+}
+
+int tw_build_feed_forward(tw_builder *b, const tw_layer *at, int up_weight, int down_weight, int x) {
+  tw_step_begin(b, at->index, "ffn-up");
+  int u = feed_up(b, at, up_weight, at->rings->up, "up", x);
+  tw_step_begin(b, at->index, at->shape->activation->name);
+  int a = tw_open(b, tw_apply_spec(b, u, at->shape->activation, at->rings->down));
+  return feed_down(b, at, down_weight, a);
+}
+
+// The activation is opened in its own narrow ring before it is multiplied: a round more than products with both of its
+// pieces would take, and fewer wide corrections.
+int tw_build_gated(tw_builder *b, const tw_layer *at, int gate_weight, int up_weight, int down_weight, int x) {
+  const tw_rings *rings = at->rings;
+  tw_step_begin(b, at->index, "ffn-up");
+  int u = feed_up(b, at, up_weight, rings->up, "up", x);
+  int gate = feed_up(b, at, gate_weight, rings->activation + TW_SCALE, "gate", x);
+  tw_step_begin(b, at->index, at->shape->activation->name);
+  int a = tw_open(b, tw_apply_spec(b, gate, at->shape->activation, rings->activation));
+  int product = tw_open(b, tw_multiply_rows(b, a, u, rings->down + TW_SCALE));
+  return feed_down(b, at, down_weight, tw_truncate(b, product, TW_SCALE));
+}
+
 // ---- LayerNorm in 9 rounds, or 8 of a centred row: extended row sums; v = sum z^2; exponent j of v from thresholds
 // 2^j; M = v 2^-j in [1, 2), G = sqrt(d) 2^(-j/2); 1/sqrt(M) by table beside z G gamma; their product ----
-enum { LOWEST = -4, HIGHEST = 24, EXPONENTS = HIGHEST - LOWEST + 1, V_SCALE = 24, V_RING = 54 };
+enum { V_SCALE = 2 * TW_SCALE, G_SCALE = 18, G_HIGHEST = 24 };
 
 enum { MEAN_BITS = 24 };
 
@@ -128,27 +256,29 @@ int tw_build_centred(tw_builder *b, int x, size_t hidden, int ring) {
   return less_mean(b, tw_reduce(b, x, ring), sum, hidden);
 }
 
-// One bit an exponent: [2^j <= v < 2^(j+1)], the outer ones open-ended; with a guard two more: [v < 2^LOWEST], [v >=
-// 2^(HIGHEST + 1)].
-static int exponent_bits(tw_builder *b, tw_tokens tokens, int v) {
-  enum { SMALL = EXPONENTS, LARGE, PLANES };
-  int64_t thresholds[EXPONENTS + 1];
-  tw_term terms[2 * EXPONENTS + 2];
-  uint8_t constant[PLANES] = {[0] = 1, [SMALL] = 1};
-  int count = 0, guards = b->guard ? 2 : 0;
-  for (int i = 0; i < EXPONENTS - 1; i++) thresholds[i] = (int64_t)1 << (V_SCALE + LOWEST + 1 + i);
+// One bit an exponent: [2^j <= v < 2^(j+1)], the outer ones open-ended; with a guard two more: [v < 2^lowest], [v >=
+// 2^(highest + 1)].
+static int exponent_bits(tw_builder *b, tw_tokens tokens, int v, tw_norm_rings r) {
+  int64_t thresholds[TW_MOST_EXPONENTS + 1];
+  tw_term terms[2 * TW_MOST_EXPONENTS + 2];
+  int count = 0, guards = b->guard ? 2 : 0, n = r.exponents, lowest = r.highest + 1 - n, small = n, large = n + 1;
+  uint8_t constant[TW_MOST_EXPONENTS + 2] = {[0] = 1};
+  if (n < 2 || n > TW_MOST_EXPONENTS)
+    return tw_build_fail(b, TW_ERR_RANGE, "a norm over %d powers of two; 2 to %d are possible", n, TW_MOST_EXPONENTS);
+  constant[small] = 1;
+  for (int i = 0; i < n - 1; i++) thresholds[i] = (int64_t)1 << (V_SCALE + lowest + 1 + i);
   tw_compared compared = tw_compare_wire(b, v);
-  thresholds[EXPONENTS - 1] = (int64_t)1 << (V_SCALE + LOWEST);
-  thresholds[EXPONENTS] = (int64_t)1 << (V_SCALE + HIGHEST + 1);
-  tw_declare_range(b, v, "sum of squares", thresholds[EXPONENTS - 1], thresholds[EXPONENTS], TW_BY_ROW, 1, tokens);
-  int t = tw_at_least(b, compared, thresholds, EXPONENTS - 1 + guards);
-  for (int i = 0; i < EXPONENTS; i++) {
+  thresholds[n - 1] = (int64_t)1 << (V_SCALE + lowest);
+  thresholds[n] = (int64_t)1 << (V_SCALE + r.highest + 1);
+  tw_declare_range(b, v, "sum of squares", thresholds[n - 1], thresholds[n], TW_BY_ROW, 1, tokens);
+  int t = tw_at_least(b, compared, thresholds, n - 1 + guards);
+  for (int i = 0; i < n; i++) {
     if (i > 0) terms[count++] = (tw_term){i, t, i - 1};
-    if (i < EXPONENTS - 1) terms[count++] = (tw_term){i, t, i};
+    if (i < n - 1) terms[count++] = (tw_term){i, t, i};
   }
-  for (int i = 0; i < guards; i++) terms[count++] = (tw_term){SMALL + i, t, EXPONENTS - 1 + i};
-  int bits = tw_open(b, tw_xor_planes(b, terms, count, EXPONENTS + guards, constant));
-  if (b->guard) tw_guard_planes(b, bits, SMALL, 2, tokens);
+  for (int i = 0; i < guards; i++) terms[count++] = (tw_term){i ? large : small, t, n - 1 + i};
+  int bits = tw_open(b, tw_xor_planes(b, terms, count, n + guards, constant));
+  if (b->guard) tw_guard_planes(b, bits, small, 2, tokens);
   return bits;
 }
 
@@ -157,26 +287,33 @@ static int normal_ring(size_t hidden, int scale) {
   return scale + 3 + (int)floor(log2(1.01 * sqrt(2.0 * (double)hidden)));
 }
 
-int tw_build_norm(tw_builder *b, tw_tokens tokens, int x, bool mean, int gamma, int beta, size_t hidden, int product,
-                  int ring, double epsilon) {
-  enum { G_RING = 48, G_SCALE = 18, M_SCALE = 20, NORMAL_SCALE = 14 };
+// Of sqrt(d) 2^(-j/2), so that it keeps its precision where sums are large.
+static int root_scale(int highest) { return G_SCALE + (highest > G_HIGHEST ? (highest - G_HIGHEST + 1) / 2 : 0); }
+
+int tw_build_norm(tw_builder *b, tw_tokens tokens, int x, bool mean, int gamma, int beta, size_t hidden,
+                  tw_norm_rings r, int ring, double epsilon) {
+  enum { G_RING = 48, M_SCALE = 20, NORMAL_SCALE = 14 };
+  int g_scale = root_scale(r.highest), exponents = r.exponents;
   int z = mean ? centre(b, x, hidden) : x;
-  int v = tw_sum_of_squares(b, z, hidden, V_RING);
+  int v = tw_sum_of_squares(b, z, hidden, r.squares);
   v = tw_open(b, tw_add_constant(b, v, llrint(ldexp(epsilon * (double)hidden, V_SCALE))));
-  int h = exponent_bits(b, tokens, v);
-  int64_t shifts[EXPONENTS], roots[EXPONENTS];
-  for (int i = 0; i < EXPONENTS; i++) {
-    shifts[i] = EXPONENTS - 1 - i;
-    roots[i] = llrint(sqrt((double)hidden) * exp2(-0.5 * (LOWEST + i)) * ldexp(1, G_SCALE));
+  int h = exponent_bits(b, tokens, v, r);
+  int64_t shifts[TW_MOST_EXPONENTS], roots[TW_MOST_EXPONENTS];
+  if (b->status != TW_OK) return 0;
+  for (int i = 0; i < exponents; i++) {
+    int lowest = r.highest + 1 - exponents;
+    shifts[i] = exponents - 1 - i;
+    roots[i] = llrint(sqrt((double)hidden) * exp2(-0.5 * (lowest + i)) * ldexp(1, g_scale));
   }
-  int m = tw_sum_planes(b, tw_select(b, h, 0, EXPONENTS, v, V_RING), EXPONENTS, shifts, V_RING, V_SCALE + HIGHEST);
-  int g = tw_open(b, tw_bit_constants(b, h, 0, EXPONENTS, roots, G_RING, G_SCALE));
-  m = tw_truncate_dithered(b, tw_open(b, m), V_SCALE + HIGHEST - M_SCALE);
+  int m =
+      tw_sum_planes(b, tw_select(b, h, 0, exponents, v, r.squares), exponents, shifts, r.squares, V_SCALE + r.highest);
+  int g = tw_open(b, tw_bit_constants(b, h, 0, exponents, roots, G_RING, g_scale));
+  m = tw_truncate_dithered(b, tw_open(b, m), V_SCALE + r.highest - M_SCALE);
   int root = tw_apply_spec(b, m, &tw_spec_rsqrt, 0);
-  int narrow = normal_ring(hidden, TW_SCALE + G_SCALE), own = tw_look(b, z).ring;
+  int narrow = normal_ring(hidden, TW_SCALE + g_scale), own = tw_look(b, z).ring;
   int w = tw_open(b, tw_multiply(b, z, g, narrow > own ? narrow : own, TW_PER_ROW));
-  w = tw_truncate(b, w, TW_SCALE + G_SCALE - NORMAL_SCALE);
-  int u = tw_truncate(b, tw_open(b, tw_multiply(b, w, gamma, product, TW_PER_COLUMN)), TW_SCALE);
+  w = tw_truncate(b, w, TW_SCALE + g_scale - NORMAL_SCALE);
+  int u = tw_truncate(b, tw_open(b, tw_multiply(b, w, gamma, r.product, TW_PER_COLUMN)), TW_SCALE);
   int product_scale = NORMAL_SCALE + tw_spec_rsqrt.out_scale;
   int y = tw_multiply_rows(b, u, root, ring + product_scale - TW_SCALE);
   if (beta >= 0) {

@@ -9,6 +9,13 @@
 #include "jobs/models/spec.h"
 #include "jobs/program/build.h"
 
+// What a norm needs: the rings of a row times gamma (scale 26) and of a row's sum of squares (scale 24), how many
+// powers of two such a sum is compared with, and the largest.
+enum { TW_MOST_EXPONENTS = 40 };
+typedef struct {
+  int product, squares, exponents, highest;
+} tw_norm_rings;
+
 // Ring widths of one layer, from its bounds. Every capacity (ring - scale) is at least log2(bound) + 1, before an
 // extension log2(bound) + 2.
 typedef struct {
@@ -18,9 +25,9 @@ typedef struct {
   int qk, logit;       // Q and K; logits
   int v, context;      // V (extended where qkv - TW_SCALE is less), e and the PV product; context before normalisation
   int out, down;       // out-projection and FFN-down products, residual = that - TW_SCALE
-  int up, activation;  // FFN-up product; activation input = that - TW_SCALE
-  int product;         // norms: row times gamma
-  int norm1, norm2;    // outputs of the norms
+  int up, activation;  // FFN-up product; the activation's argument, that of the product less TW_SCALE
+  int product, squares, exponents, highest;  // norms, as in tw_norm_rings
+  int norm1, norm2;                          // outputs of the norms
   int input_limit, value_limit;  // no widths, but bits of the largest integer allowed in the layer's input and in V
 } tw_rings;
 
@@ -30,6 +37,7 @@ typedef struct {
   bool guard;     // values of declared wires out of bound are counted (jobs/gates/guard.h)
   bool centred;   // rows that norms read have mean zero (tw_choices)
   int last_ring;  // that a head needs of the rows it stands on; 0: there is none
+  bool last_row;  // of a decoder's last layer only the row of the last live token is read
   const tw_spec *activation;
   tw_spec reciprocal;
 } tw_layer_shape;
@@ -39,18 +47,25 @@ typedef struct {
   const tw_layer_shape *shape;
   const tw_rings *rings;
   int index;
-  tw_tokens tokens;
+  tw_tokens tokens;      // of queries by keys
+  tw_triangle triangle;  // n > 0: logits are packed pairs
+  bool last;             // of attention only the row of the last live token is wanted, which sees all live ones
+  int turn[2];           // tables of cosines and sines that turn Q and K (tw_turn); both 0: they are not turned
 } tw_layer;
+
+enum { TW_ANGLE_SCALE = 12 };  // of cosines and sines: a turn grows Q and K for one opening
 
 // All take and return WIREs of scale TW_SCALE, rows of one sequence. A matrix is named by its index among the
 // model's tensors; its bias is the next one.
 
-// Self-attention of x [seq][hidden]: qkv [hidden][3 hidden] (Q, K, V), out [hidden][hidden]. Returns [seq][hidden] in
-// ring out - TW_SCALE.
+// Self-attention of x [keys][hidden]: qkv [hidden][Q, K, V side by side], out [columns of Q][hidden]. Several heads in
+// turn may share one of K and V. Returns [queries][hidden], or one row of the last live token, in ring out - TW_SCALE.
 int tw_build_attention(tw_builder *b, const tw_layer *at, int qkv_weight, int out_weight, int x);
-// activation(x up) down: up [hidden][intermediate], down [intermediate][hidden]. Returns [seq][hidden] in ring down -
+// activation(x up) down: up [hidden][intermediate], down [intermediate][hidden]. Returns [rows][hidden] in ring down -
 // TW_SCALE.
 int tw_build_feed_forward(tw_builder *b, const tw_layer *at, int up_weight, int down_weight, int x);
+// (activation(x gate) * (x up)) down: gate like up.
+int tw_build_gated(tw_builder *b, const tw_layer *at, int gate_weight, int up_weight, int down_weight, int x);
 // x [rows][hidden] less the means of its rows, in ring `ring`, which may be less than x's own; x's ring holds a row's
 // sum as it would hold an element before an extension. One element a row is opened, beside whatever else reads x.
 int tw_build_centred(tw_builder *b, int x, size_t hidden, int ring);
@@ -59,14 +74,15 @@ int tw_build_residual(tw_builder *b, const tw_layer *at, int x, int y);
 // What comes out for a sequence: x [queries][hidden] itself, the sum over its live rows, or its first row.
 int tw_build_pooled(tw_builder *b, tw_model_output output, int x, tw_tokens tokens, size_t hidden);
 
-// Softmax-weighted sum of values. s: logits [heads * queries][keys]; v: [heads][keys][head_dim], ring `rings->v` or
-// extended to it. Returns the normalised context, SHARE [heads][queries][head_dim] at scale TW_SCALE +
-// reciprocal.out_scale in ring out + that scale.
-int tw_build_softmax_values(tw_builder *b, const tw_layer *at, int s, int v, size_t heads, size_t head_dim);
+// Softmax-weighted sum of values. s: logits [heads * queries][keys], or packed pairs; v: [heads /
+// group][keys][head_dim], `group` heads in turn share one, ring `rings->v` or extended to it. Returns the normalised
+// context, SHARE [heads][queries][head_dim] at scale TW_SCALE + reciprocal.out_scale in ring out + that scale.
+int tw_build_softmax_values(tw_builder *b, const tw_layer *at, int s, int v, size_t heads, size_t group,
+                            size_t head_dim);
 // A norm of rows of `hidden` elements. mean: a row's mean is taken off first; not for RMSNorm, and not for LayerNorm of
-// rows whose makers centred them. gamma, beta: WIREs [hidden]; beta < 0: none. product: ring of a row times gamma,
-// scale 26. Returns a WIRE in ring `ring`. The builder's exact_result rounds it like floor.
-int tw_build_norm(tw_builder *b, tw_tokens tokens, int x, bool mean, int gamma, int beta, size_t hidden, int product,
-                  int ring, double epsilon);
+// rows whose makers centred them. gamma, beta: WIREs [hidden]; beta < 0: none. Returns a WIRE in ring `ring`. The
+// builder's exact_result rounds it like floor.
+int tw_build_norm(tw_builder *b, tw_tokens tokens, int x, bool mean, int gamma, int beta, size_t hidden,
+                  tw_norm_rings r, int ring, double epsilon);
 
 #endif

@@ -6,10 +6,12 @@
 #include "base/memory.h"
 #include "io/bert_tensors.h"
 #include "io/decoder_tensors.h"
+#include "jobs/models/decoder.h"
 #include "jobs/models/decoder_float.h"
 #include "jobs/models/float_parts.h"
 
 enum {
+  LAST_NORM = 32,         // rows that are the output
   WIDEST_ROWS = 64 - 15,  // what a norm puts out (jobs/models/bert_rings.c)
   MEAN_BITS = 20          // a mean's factor: 1/n to 2^-21, for n = 512 0.02 percent
 };
@@ -52,11 +54,21 @@ static tw_status refuse(const char *what, int ring, double bound) {
                  what, bound, ring, WIDEST_ROWS);
 }
 
+static tw_status choose_decoder(const tw_layer_shape *shape, const tw_head_bounds *bounds, tw_head_rings *out) {
+  const tw_norm_bounds *norm = &bounds->norm;
+  out->norm = tw_decoder_norm_rings(shape, norm->variance_sum_min, norm->variance_sum_max, norm->norm_weight);
+  if (shape->config.head.kind == TW_HEAD_WORDS) out->outputs = 2 * TW_SCALE + room(shape) + bits_for(bounds->outputs);
+  out->rows = larger(LAST_NORM, out->outputs);
+  if (out->outputs > WIDEST_ROWS) return refuse("head.out", out->outputs, bounds->outputs);
+  return tw_decoder_check_norm(shape, -1, norm, &out->norm, out->rows);
+}
+
 tw_status tw_head_choose_rings(const tw_layer_shape *shape, const tw_head_bounds *bounds, double largest_row,
                                tw_head_rings *out) {
   const tw_head *h = &shape->config.head;
   int extra = room(shape);
   *out = (tw_head_rings){.rows = 0};
+  if (tw_decoder_layout_of(&shape->config)) return choose_decoder(shape, bounds, out);
   if (has_out(h)) out->outputs = out->rows = 2 * TW_SCALE + extra + bits_for(bounds->outputs);
   if (has_dense(h)) {
     const tw_spec *spec = *h->activation ? tw_spec_by_name(h->activation) : NULL;
@@ -118,6 +130,29 @@ int tw_build_head(tw_builder *b, const tw_layer_shape *shape, const tw_head_ring
   }
   if (!has_out(h)) return x;
   tw_step_begin(b, -1, "head out");
+  x = truncate(b, exact, tw_open(b, tw_linear(b, x, out_weight(c), hidden, outputs, rings->outputs, TW_SCALE)));
+  tw_declare(b, x, "head out", 0, TW_BY_ROW, 1, tokens);
+  return x;
+}
+
+int tw_build_decoder_output(tw_builder *b, const tw_layer_shape *shape, const tw_head_rings *rings,
+                            tw_model_output output, bool exact, int x) {
+  const tw_model_config *c = &shape->config;
+  const tw_decoder_layout *l = tw_decoder_layout_of(c);
+  bool words = tw_output_of_head(output);
+  size_t hidden = (size_t)c->hidden, rows = tw_look(b, x).n / hidden;
+  if (b->status != TW_OK) return 0;  // there are no rows
+  tw_tokens tokens = {rows, rows, 0, rows > 1};
+  if (output == TW_OUTPUT_LOGITS && rows > 1) return tw_build_fail(b, TW_ERR_INTERNAL, "logits of every row");
+  int gamma = tw_tensor_number(tw_tensor_table_of(c), c->layers, 0, l->final_norm), beta = -1;
+  tw_step_begin(b, -1, "norm");
+  b->exact_result = exact && !words;
+  if (!l->rms_norm) beta = tw_weight_wire(b, gamma + 1, TW_SCALE, hidden);
+  x = tw_build_norm(b, tokens, x, beta >= 0, tw_weight_wire(b, gamma, TW_SCALE, hidden), beta, hidden, rings->norm,
+                    rings->rows, c->norm_epsilon);
+  if (!words) return x;
+  tw_step_begin(b, -1, "head out");
+  size_t outputs = (size_t)c->head.outputs;
   x = truncate(b, exact, tw_open(b, tw_linear(b, x, out_weight(c), hidden, outputs, rings->outputs, TW_SCALE)));
   tw_declare(b, x, "head out", 0, TW_BY_ROW, 1, tokens);
   return x;

@@ -16,6 +16,7 @@ typedef struct {
 // Ring widths: of both products (scale 24), and of what the head reads (scale 12), which must hold the first product.
 typedef struct {
   int rows, dense, outputs;
+  tw_norm_rings norm;  // behind the layers of a decoder, whose output has ring `rows`
 } tw_head_rings;
 
 tw_head_bounds tw_head_default_bounds(void);  // that nobody measured
@@ -29,6 +30,11 @@ void tw_head_raise_bounds(const tw_layer_shape *shape, const tw_head_rings *ring
 // The head of x [seq][hidden], a WIRE of scale TW_SCALE in a ring of at least rings->rows bits. exact: its last
 // rounding is like floor. Returns [seq][outputs] or [outputs], a WIRE or SHARE of scale TW_SCALE.
 int tw_build_head(tw_builder *b, const tw_layer_shape *shape, const tw_head_rings *rings, bool exact, int x);
+
+// The same of a decoder, for any of its outputs, from what stands on its layers: x [rows][hidden], all rows, or the
+// last live one for `logits`. exact: its last rounding is like floor.
+int tw_build_decoder_output(tw_builder *b, const tw_layer_shape *shape, const tw_head_rings *rings,
+                            tw_model_output output, bool exact, int x);
 
 // In double precision: what `output` is made of rows [length][hidden] that tw_float_forward made. out: as many rows as
 // tw_config_by_row says, else one, of `hidden`, or of the head's outputs. A decoder's rows go through its norm, and

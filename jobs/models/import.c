@@ -16,6 +16,8 @@ typedef struct {
   tw_safetensors *dense;  // of a Dense module, or NULL
   const char *prefix;     // the table's, or ""
   const tw_model_config *config;
+  unsigned biases;   // the optional ones that are there
+  bool tied;         // a decoder's head may be its word table
   tw_client client;  // all but its tables, until it is handed out
 } import;
 
@@ -63,23 +65,52 @@ static tw_status read_matrix(tw_safetensors *from, const char *name, size_t outp
   return status;
 }
 
-// A tensor of the table into out [rows][cols], which its sources share evenly by columns. Without `out` it is only
-// looked up: a file that lacks one, or holds one of another shape, is refused before anything is allocated for it.
-static tw_status read_entry(const import *in, const tw_tensor_entry *e, int layer, float *out) {
-  size_t rows = e->rows(in->config), cols = e->cols(in->config), sources = 1;
-  while (sources < TW_TENSOR_SOURCES && e->source[sources]) sources++;
-  size_t width = cols / sources;
+// Zeros: of a bias that the model has not.
+static bool absent(const import *in, const tw_tensor_entry *e) {
+  return !e->source[0] || (e->optional && !(in->biases & (unsigned)e->optional));
+}
+
+// Columns of one of several sources: those of queries may be wider than those of keys and values.
+static size_t width_of(const import *in, const tw_tensor_entry *e, size_t cols, size_t source, size_t sources) {
+  if (!e->query || sources == 1) return cols / sources;
+  return (size_t)(source == 0 ? tw_config_query_width(in->config) : tw_config_kv_width(in->config));
+}
+
+// A head that is not in the file is the word table, stored as a head would be.
+static const tw_tensor_entry *source_entry(const import *in, const tw_tensor_entry *e, tw_tensor_entry *tied) {
+  const tw_tensor_table *table = tw_tensor_table_of(in->config);
+  if (in->config->head.kind != TW_HEAD_WORDS || e->part != TW_OF_HEAD || !in->tied || !e->source[0] ||
+      tw_safetensors_has(in->weights, e->source[0]))
+    return e;
+  *tied = *e;
+  tied->part = TW_ON_TOP;
+  tied->source[0] = table->embedding[0].source[0];
+  return tied;
+}
+
+// A tensor of the table into out [rows][cols], whose columns its sources share. Without `out` it is only looked up: a
+// file that lacks one, or holds one of another shape, is refused before anything is allocated for it.
+static tw_status read_entry(const import *in, const tw_tensor_entry *entry, int layer, float *out) {
+  tw_tensor_entry tied;
+  const tw_tensor_entry *e = source_entry(in, entry, &tied);
+  size_t rows = e->rows(in->config), cols = e->cols(in->config), sources = 1, at = 0;
   tw_safetensors *from = file_of(in, e);
+  if (out && (absent(in, e) || e->in_lines)) memset(out, 0, rows * cols * sizeof *out);
+  if (absent(in, e)) return TW_OK;
+  if (e->in_lines) rows = (size_t)in->config->vocab, cols = (size_t)in->config->hidden;
+  while (sources < TW_TENSOR_SOURCES && e->source[sources]) sources++;
   for (size_t s = 0; s < sources; s++) {
     char name[NAME];
+    size_t width = width_of(in, e, cols, s, sources);
     name_of(in, e, (int)s, layer, name);
-    bool matrix = e->kind == TW_MATRIX;
+    bool turned = e->kind == TW_MATRIX && !e->inputs_first;
     if (!out)
-      TW_TRY(tw_safetensors_check(from, name, matrix ? width : rows, matrix ? rows : width));
-    else if (matrix)
-      TW_TRY(read_matrix(from, name, width, rows, s * width, cols, out));
+      TW_TRY(tw_safetensors_check(from, name, turned ? width : rows, turned ? rows : width));
+    else if (turned)
+      TW_TRY(read_matrix(from, name, width, rows, at, cols, out));
     else
-      TW_TRY(tw_safetensors_read(from, name, rows, width, out + s * width));
+      TW_TRY(tw_safetensors_read(from, name, rows, width, out + at));
+    at += width;
   }
   return TW_OK;
 }
@@ -113,9 +144,11 @@ static tw_status look(const import *in) {
 
 // ---- what the file has beside it
 
-// Buffers that old versions of transformers saved: the numbers 0, 1, 2 ..., and zeros.
+// Buffers that old versions of transformers saved: the numbers 0, 1, 2 ..., zeros, triangles, frequencies.
 static bool is_buffer(const char *name) {
-  static const char *const ends[] = {"embeddings.position_ids", "embeddings.token_type_ids"};
+  static const char *const ends[] = {"embeddings.position_ids", "embeddings.token_type_ids", ".attn.bias",
+                                     ".attn.masked_bias",       ".attention.bias",           ".attention.masked_bias",
+                                     ".rotary_emb.inv_freq"};
   size_t length = strlen(name);
   for (size_t i = 0; i < sizeof ends / sizeof *ends; i++)
     if (length >= strlen(ends[i]) && strcmp(name + length - strlen(ends[i]), ends[i]) == 0) return true;
@@ -180,9 +213,15 @@ static tw_status compare_config(const import *in, const tw_hf_config *config, tw
                 "%s/config.json: position_embedding_type is not absolute, but the weights have no tables for relative "
                 "positions: absolute ones are computed, as transformers 5 does",
                 config->encoder));
-  snprintf(name, sizeof name, "%sembeddings.word_embeddings.weight", in->prefix);
+  snprintf(name, sizeof name, "%s%s", in->prefix, tw_tensor_table_of(in->config)->embedding[0].source[0]);
   const char *type = tw_safetensors_type(in->weights, name);
   bool half = strcmp(config->dtype, "bfloat16") == 0 || strcmp(config->dtype, "float16") == 0;
+  if (in->tied && in->config->head.kind == TW_HEAD_WORDS && tw_safetensors_has(in->weights, "lm_head.weight"))
+    TW_TRY(
+        tw_note(notes,
+                "%s: the weights hold a head (lm_head.weight), though config.json says that it is the word table; it "
+                "is taken, as transformers 5 does where the two differ",
+                config->encoder));
   if (half && strcmp(type, "F32") == 0)
     return tw_note(notes,
                    "%s/config.json: dtype is %s, the weights are float32 and taken as they are (transformers 5 rounds "
@@ -243,6 +282,8 @@ static tw_status open_folder(import *in, tw_hf_config *config, tw_notes *notes) 
   config->default_prompt = NULL;
   in->client.labels = config->labels;
   config->labels = (tw_labels){.count = 0};
+  in->biases = config->biases;
+  in->tied = config->tied;
   in->prefix = prefix_of(in->config, in->weights);
   TW_TRY(look(in));
   TW_TRY(compare_config(in, config, notes));

@@ -32,8 +32,9 @@ tw_status tw_import_folder_noting(const char *folder, bool encoder_only, tw_mode
 tw_status tw_import_folder(const char *folder, tw_model *model, tw_client *client);  // for callers that show no notes
 tw_status tw_import_synthetic(const char *shape, tw_model *model, tw_client *client);
 
-// The configuration of a shape, without weights: bert-tiny, -mini, -small, -medium, -base, -large, minilm, or
-// LAYERSxHIDDENxHEADSxINTERMEDIATE. TW_ERR_USAGE lists the names.
+// The configuration of a shape, without weights: bert-tiny, -mini, -small, -medium, -base, -large, minilm, gpt2,
+// gpt-neo-1.3b, llama-2-7b, llama-3-8b, smollm2-135m, or LAYERSxHIDDENxHEADSxINTERMEDIATE. TW_ERR_USAGE lists the
+// names.
 tw_status tw_shape_config(const char *shape, tw_model_config *config);
 
 #endif

@@ -1,48 +1,11 @@
-// Synthetic models: shapes by name, and weights with the statistics of a trained BERT.
+// Synthetic models: weights of a named shape, with the statistics of a trained BERT.
 #include <math.h>
-#include <stdio.h>
 #include <string.h>
 
 #include "base/memory.h"
-#include "io/hf_config.h"
 #include "io/tensors.h"
 #include "jobs/models/import_parts.h"
 #include "kernels/prg.h"
-
-static const struct {
-  const char *name;
-  int layers, hidden, heads, intermediate;
-} shapes[] = {{"bert-tiny", 2, 128, 2, 512},    {"bert-mini", 4, 256, 4, 1024},   {"bert-small", 4, 512, 8, 2048},
-              {"bert-medium", 8, 512, 8, 2048}, {"bert-base", 12, 768, 12, 3072}, {"bert-large", 24, 1024, 16, 4096},
-              {"minilm", 6, 384, 12, 1536}};
-
-tw_status tw_shape_config(const char *shape, tw_model_config *config) {
-  *config = (tw_model_config){.architecture = "bert",
-                              .max_positions = 512,
-                              .vocab = 30522,
-                              .type_vocab = 2,
-                              .norm_epsilon = 1e-12,
-                              .activation = "gelu",
-                              .synthetic = true};
-  int used = 0;
-  for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++)
-    if (strcmp(shapes[i].name, shape) == 0) {
-      config->layers = shapes[i].layers;
-      config->hidden = shapes[i].hidden;
-      config->heads = shapes[i].heads;
-      config->intermediate = shapes[i].intermediate;
-    }
-  if (config->layers == 0 && (sscanf(shape, "%7dx%7dx%7dx%7d%n", &config->layers, &config->hidden, &config->heads,
-                                     &config->intermediate, &used) != 4 ||
-                              shape[used] != '\0'))
-    return tw_fail(
-        TW_ERR_USAGE,
-        "unknown shape '%s': use bert-tiny, bert-mini, bert-small, bert-medium, bert-base, bert-large, minilm "
-        "or LAYERSxHIDDENxHEADSxINTERMEDIATE",
-        shape);
-  snprintf(config->name, sizeof config->name, "%s", shape);
-  return tw_model_config_check(shape, config);
-}
 
 // values = mean + deviation * N(0, 1), from stream `use` of a seed that everybody knows: Box-Muller on halves of words.
 static void fill(const tw_seed *seed, uint32_t use, double mean, double deviation, size_t n, float *values) {
@@ -63,9 +26,10 @@ static void fill(const tw_seed *seed, uint32_t use, double mean, double deviatio
 }
 
 // Queries and keys are wider than values, as trained attention is sharper than random attention.
-static void sharpen(tw_model_tensor *qkv) {
+static void sharpen(const tw_model_config *config, tw_model_tensor *qkv) {
+  size_t wider = qkv->cols - (size_t)tw_config_kv_width(config);
   for (size_t r = 0; r < qkv->rows; r++)
-    for (size_t c = 0; c < qkv->cols / 3 * 2; c++) qkv->values[r * qkv->cols + c] *= 1.6f;
+    for (size_t c = 0; c < wider; c++) qkv->values[r * qkv->cols + c] *= 1.6f;
 }
 
 typedef struct {
@@ -80,19 +44,22 @@ static tw_status give_tensor(void *state, int number, const float **values) {
   tw_model_tensor t = {.values = in->base.values};
   const tw_tensor_entry *entry = tw_model_tensor_entry(config, number);
   tw_model_tensor_shape(config, number, t.name, &t.rows, &t.cols);
+  *values = t.values;
+  memset(t.values, 0, t.rows * t.cols * sizeof *t.values);
+  if (!entry->source[0] || entry->optional) return TW_OK;
   bool norm = entry->kind == TW_GAMMA || entry->kind == TW_BETA;
   double spread = entry->kind == TW_MATRIX ? deviation : norm ? 0.1 : 0.05;
   fill(&in->layers, (uint32_t)number, entry->kind == TW_GAMMA ? 0.8 : 0, spread, t.rows * t.cols, t.values);
-  if (entry->kind == TW_MATRIX && entry->query) sharpen(&t);
-  *values = t.values;
+  if (entry->kind == TW_MATRIX && entry->query) sharpen(config, &t);
   return TW_OK;
 }
 
 static tw_status make_client(const tw_seed *seed, const tw_model_config *config, tw_client *client) {
   TW_TRY(tw_client_allocate(config, client));
   size_t hidden = (size_t)config->hidden;
-  fill(seed, 0, 0, 0.05, (size_t)config->vocab * hidden, client->word);
-  fill(seed, 1, 0, 0.02, (size_t)config->max_positions * hidden, client->position);
+  if (client->word) fill(seed, 0, 0, 0.05, (size_t)config->vocab * hidden, client->word);
+  if (client->position) fill(seed, 1, 0, 0.02, (size_t)config->max_positions * hidden, client->position);
+  if (!client->gamma) return TW_OK;
   fill(seed, 2, 0, 0.02, (size_t)config->type_vocab * hidden, client->type);
   fill(seed, 3, 0.8, 0.1, hidden, client->gamma);
   fill(seed, 4, 0, 0.2, hidden, client->beta);

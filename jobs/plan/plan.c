@@ -3,6 +3,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "io/decoder_tensors.h"
+#include "jobs/models/decoder.h"
 #include "jobs/models/embed.h"
 #include "jobs/models/fold.h"
 #include "jobs/plan/plan_parts.h"
@@ -46,22 +48,47 @@ int tw_plan_specs(const tw_plan *plan, const tw_spec *specs[TW_PLAN_SPECS]) {
   return count;
 }
 
+static bool turns(const tw_plan *plan) { return plan->shape.config.rotary.kind != TW_ROTARY_NONE; }
+
+int tw_plan_table_count(const tw_plan *plan) {
+  const tw_spec *specs[TW_PLAN_SPECS];
+  return 2 * (tw_plan_specs(plan, specs) + turns(plan));
+}
+
+tw_plan_entry tw_plan_table(const tw_plan *plan, int i) {
+  const tw_spec *specs[TW_PLAN_SPECS];
+  const tw_model_config *c = &plan->shape.config;
+  tw_plan_entry entry = {.ring = 64, .n = (size_t)plan->shape.seq * (size_t)tw_config_head_dim(c) / 2};
+  if (i < 2 * tw_plan_specs(plan, specs)) {
+    const tw_spec *spec = specs[i / 2];
+    snprintf(entry.name, sizeof entry.name, "%s.%s", spec->name, i % 2 ? "slope" : "base");
+    entry.ring = spec->ring;
+    entry.n = (size_t)1 << (spec->width + spec->sub_bits);
+  } else {
+    snprintf(entry.name, sizeof entry.name, "%s", i % 2 ? tw_rotary_sine : tw_rotary_cosine);
+  }
+  return entry;
+}
+
 static tw_status fit_tables(tw_plan *plan) {
   const tw_spec *specs[TW_PLAN_SPECS];
   int count = tw_plan_specs(plan, specs);
-  plan->tables = calloc(2 * (size_t)count, sizeof(tw_table));
+  plan->table_count = tw_plan_table_count(plan);
+  plan->tables = calloc((size_t)plan->table_count, sizeof(tw_table));
   if (!plan->tables) return tw_fail(TW_ERR_MEMORY, "out of memory for a plan's tables");
-  plan->table_count = 2 * count;
   for (int i = 0; i < count; i++) TW_TRY(tw_spec_fit(specs[i], plan->tables + 2 * i));
-  return TW_OK;
+  return turns(plan) ? tw_rotary_tables(&plan->shape.config, plan->shape.seq, plan->tables + 2 * count) : TW_OK;
 }
 
 static int build_output(tw_builder *b, const tw_plan *plan, int x) {
   size_t seq = (size_t)plan->shape.seq, hidden = (size_t)plan->shape.config.hidden;
-  if (tw_output_of_head(plan->output))
-    x = tw_build_head(b, &plan->shape, &plan->head_rings, plan->rounding == TW_FAITHFUL_OUTPUT, x);
+  bool exact = plan->rounding == TW_FAITHFUL_OUTPUT, decoder = tw_decoder_layout_of(&plan->shape.config) != NULL;
+  if (decoder)
+    x = tw_build_decoder_output(b, &plan->shape, &plan->head_rings, plan->output, exact, x);
+  else if (tw_output_of_head(plan->output))
+    x = tw_build_head(b, &plan->shape, &plan->head_rings, exact, x);
   tw_step_begin(b, -1, "output");
-  if (!tw_output_of_head(plan->output))
+  if (!decoder && !tw_output_of_head(plan->output))
     x = tw_build_pooled(b, plan->output, x, (tw_tokens){seq, seq, 0, plan->shape.config.causal}, hidden);
   // opened afresh in its final ring: a party gives the client this mask and nothing wider
   int ring = tw_look(b, x).ring;
@@ -140,7 +167,10 @@ tw_status tw_plan_shape(tw_plan *plan, const tw_model_config *config, const tw_p
   plan->shape.centred = request->choices.centred;
   plan->shape.seq = seq;
   plan->shape.guard = request->guard;
+  const tw_decoder_layout *decoder = tw_decoder_layout_of(config);
+  plan->shape.last_row = decoder && request->output == TW_OUTPUT_LOGITS;
   plan->shape.activation = tw_spec_by_name(config->activation);
+  if (decoder && decoder->gated && plan->shape.activation == &tw_spec_silu) plan->shape.activation = &tw_spec_silu_gate;
   if (!plan->shape.activation) return tw_fail(TW_ERR_FORMAT, "activation '%s' has no spec", config->activation);
   plan->shape.reciprocal = tw_spec_reciprocal(seq);
   plan->rounding = request->rounding;
@@ -154,7 +184,7 @@ tw_status tw_plan_shape(tw_plan *plan, const tw_model_config *config, const tw_p
 // The head's first: the layers' output has to be as wide as it needs.
 static tw_status choose_rings(tw_plan *plan) {
   const tw_bounds *last = &plan->bounds[plan->shape.config.layers - 1];
-  if (tw_output_of_head(plan->output))
+  if (tw_output_of_head(plan->output) || tw_decoder_layout_of(&plan->shape.config))
     TW_TRY(tw_head_choose_rings(&plan->shape, &plan->head_bounds,
                                 plan->architecture->largest_output(&plan->shape, last), &plan->head_rings));
   plan->shape.last_ring = plan->head_rings.rows;

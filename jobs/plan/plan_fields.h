@@ -13,7 +13,7 @@ typedef struct {
   bool gated;     // of models whose feed-forward part has a gate
 } tw_field;
 
-enum { TW_BOUND_FIELDS = 15, TW_RING_FIELDS = 16 };
+enum { TW_BOUND_FIELDS = 15, TW_RING_FIELDS = 19 };
 extern const tw_field tw_bound_fields[TW_BOUND_FIELDS], tw_ring_fields[TW_RING_FIELDS];
 
 // Whether a model has it.

@@ -54,13 +54,17 @@ static json_t *head_json(const tw_plan *plan) {
   const tw_head_bounds *b = &plan->head_bounds;
   const tw_head_rings *r = &plan->head_rings;
   json_t *bounds = json_pack("{s:f, s:f}", "dense", b->dense, "outputs", b->outputs);
-  if (tw_decoder_layout_of(&plan->shape.config))
+  json_t *rings = json_pack("{s:i, s:i, s:i}", "rows", r->rows, "dense", r->dense, "outputs", r->outputs);
+  if (tw_decoder_layout_of(&plan->shape.config)) {
     json_object_set_new(
         bounds, "norm",
         json_pack("{s:f, s:f, s:f, s:f}", "variance_sum_min", b->norm.variance_sum_min, "variance_sum_max",
                   b->norm.variance_sum_max, "norm_weight", b->norm.norm_weight, "norm_bias", b->norm.norm_bias));
-  return json_pack("{s:o, s:{s:i, s:i, s:i}}", "bounds", bounds, "rings", "rows", r->rows, "dense", r->dense, "outputs",
-                   r->outputs);
+    json_object_set_new(rings, "norm",
+                        json_pack("{s:i, s:i, s:i, s:i}", "product", r->norm.product, "squares", r->norm.squares,
+                                  "exponents", r->norm.exponents, "highest", r->norm.highest));
+  }
+  return json_pack("{s:o, s:o}", "bounds", bounds, "rings", rings);
 }
 
 static json_t *layers_json(const tw_plan *plan) {
@@ -79,11 +83,9 @@ static json_t *layers_json(const tw_plan *plan) {
 
 static json_t *tables_json(const tw_plan *plan) {
   json_t *tables = json_array();
-  const tw_spec *specs[TW_PLAN_SPECS];
-  tw_plan_specs(plan, specs);
   for (int i = 0; i < plan->table_count; i++) {
     const tw_table *t = &plan->tables[i];
-    int ring = specs[i / 2]->ring;
+    int ring = tw_plan_table(plan, i).ring;
     json_t *values = json_array();
     for (size_t j = 0; j < t->n; j++) {
       int unused = 64 - ring;
@@ -346,28 +348,26 @@ static tw_status read_head_bounds(const char *path, const json_t *root, tw_plan 
   return tw_plan_positive(path, bounds, "head.bounds", "outputs", &plan->head_bounds.outputs);
 }
 
-static tw_status read_values(const char *path, const json_t *values, const tw_spec *spec, tw_table *table) {
-  size_t n = (size_t)1 << (spec->width + spec->sub_bits);
-  if (json_array_size(values) != n)
-    return tw_plan_wrong(path, "table %s has %zu values, not %zu", table->name, json_array_size(values), n);
-  table->n = n;
-  table->values = calloc(n, sizeof(uint64_t));
+static tw_status read_values(const char *path, const json_t *values, const tw_plan_entry *wanted, tw_table *table) {
+  if (json_array_size(values) != wanted->n)
+    return tw_plan_wrong(path, "table %s has %zu values, not %zu", table->name, json_array_size(values), wanted->n);
+  table->n = wanted->n;
+  table->values = calloc(wanted->n, sizeof(uint64_t));
   if (!table->values) return tw_fail(TW_ERR_MEMORY, "%s: out of memory", path);
-  int unused = 64 - spec->ring;
-  for (size_t j = 0; j < n; j++) {
+  int unused = 64 - wanted->ring;
+  for (size_t j = 0; j < wanted->n; j++) {
     const json_t *value = json_array_get(values, j);
     json_int_t v = json_integer_value(value);
     if (!json_is_integer(value) || (int64_t)((uint64_t)v << unused) >> unused != v)
-      return tw_plan_wrong(path, "table %s, value %zu is not a whole number of %d bits", table->name, j, spec->ring);
-    table->values[j] = (uint64_t)v & tw_mask(spec->ring);
+      return tw_plan_wrong(path, "table %s, value %zu is not a whole number of %d bits", table->name, j, wanted->ring);
+    table->values[j] = (uint64_t)v & tw_mask(wanted->ring);
   }
   return TW_OK;
 }
 
 static tw_status read_tables(const char *path, const json_t *root, tw_plan *plan) {
-  const tw_spec *specs[TW_PLAN_SPECS];
   json_t *tables, *values;
-  int count = 2 * tw_plan_specs(plan, specs);
+  int count = tw_plan_table_count(plan);
   TW_TRY(tw_plan_member(path, root, "", "tables", JSON_ARRAY, &tables));
   if (json_array_size(tables) != (size_t)count)
     return tw_plan_wrong(path, "tables has %zu entries, not %d", json_array_size(tables), count);
@@ -376,16 +376,17 @@ static tw_status read_tables(const char *path, const json_t *root, tw_plan *plan
   plan->table_count = count;
   for (int i = 0; i < count; i++) {
     tw_table *table = &plan->tables[i];
+    tw_plan_entry wanted = tw_plan_table(plan, i);
     const json_t *entry = json_array_get(tables, (size_t)i);
-    char of[32], name[40];
-    int ring, wanted = specs[i / 2]->ring;
+    char of[32];
+    int ring;
     snprintf(of, sizeof of, "tables[%d]", i);
-    snprintf(name, sizeof name, "%s.%s", specs[i / 2]->name, i % 2 ? "slope" : "base");
     TW_TRY(tw_plan_text(path, entry, of, "name", table->name, sizeof table->name));
-    if (strcmp(table->name, name) != 0) return tw_plan_wrong(path, "%s.name is %s, not %s", of, table->name, name);
-    TW_TRY(tw_plan_int(path, entry, of, "ring", wanted, wanted, &ring));
+    if (strcmp(table->name, wanted.name) != 0)
+      return tw_plan_wrong(path, "%s.name is %s, not %s", of, table->name, wanted.name);
+    TW_TRY(tw_plan_int(path, entry, of, "ring", wanted.ring, wanted.ring, &ring));
     TW_TRY(tw_plan_member(path, entry, of, "values", JSON_ARRAY, &values));
-    TW_TRY(read_values(path, values, specs[i / 2], table));
+    TW_TRY(read_values(path, values, &wanted, table));
   }
   return TW_OK;
 }

@@ -9,6 +9,15 @@
 // none.
 enum { TW_PLAN_SPECS = 6 };
 int tw_plan_specs(const tw_plan *plan, const tw_spec *specs[TW_PLAN_SPECS]);
+// All of a plan's tables: two of each of these specs, then those of positions that turn (jobs/models/decoder.h). What
+// table `i` is: its name, how many integers it has, and of how many bits.
+typedef struct {
+  char name[40];
+  int ring;
+  size_t n;
+} tw_plan_entry;
+int tw_plan_table_count(const tw_plan *plan);
+tw_plan_entry tw_plan_table(const tw_plan *plan, int i);
 
 // Everything but bounds, rings and tables, checked; arrays allocated.
 tw_status tw_plan_shape(tw_plan *plan, const tw_model_config *config, const tw_plan_request *request);

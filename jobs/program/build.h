@@ -91,8 +91,9 @@ int tw_gather(tw_builder *b, int x, size_t blocks, const int64_t *places, size_t
 // SHARE [tokens][blocks][2 half]: (x_i, x_(i + half)) of token t becomes (c x_i - s x_(i + half), c x_(i + half) + s
 // x_i), c and s from tables [tokens][half] of integers at angle_scale. The scale grows by it, the ring stays.
 int tw_turn(tw_builder *b, int share, const int table[2], size_t half, int angle_scale);
-// The row of the last live token of x [tokens.queries][cols].
-int tw_last_live_row(tw_builder *b, int x, tw_tokens tokens);
+// The row of the last live token of a SHARE [tokens.queries][cols]. No wire: the dealer knows no lengths, hence not
+// what mask such a row would have.
+int tw_last_live_row(tw_builder *b, int share, tw_tokens tokens);
 
 // ---- gates/extend.c ----
 int tw_extend(tw_builder *b, int wire, int ring);  // WIRE mod 2^k -> SHARE mod 2^ring, |x| < 2^(k-2)

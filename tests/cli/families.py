@@ -28,6 +28,18 @@ DISTILBERT = dict(model_type="distilbert", dim=32, n_layers=2, n_heads=4, hidden
 ELECTRA = dict(BERT, model_type="electra", embedding_size=16)
 
 
+GPT2 = dict(model_type="gpt2", n_layer=2, n_embd=32, n_head=4, n_inner=None, n_positions=48, activation_function="gelu_new",
+            layer_norm_epsilon=1e-5)
+NEO = dict(model_type="gpt_neo", num_layers=2, hidden_size=32, num_heads=4, intermediate_size=48,
+           max_position_embeddings=48, activation_function="gelu_new", layer_norm_epsilon=1e-5,
+           attention_types=[[["global", "local"], 1]], window_size=5)
+LLAMA = dict(model_type="llama", num_hidden_layers=2, hidden_size=32, num_attention_heads=4, num_key_value_heads=2,
+             intermediate_size=48, max_position_embeddings=48, hidden_act="silu", rms_norm_eps=1e-5, rope_theta=100.0,
+             tie_word_embeddings=False)
+LLAMA3 = dict(rope_type="llama3", factor=4.0, low_freq_factor=1.0, high_freq_factor=4.0,
+              original_max_position_embeddings=16)
+
+
 def labels(*names):
     return dict(id2label={str(i): n for i, n in enumerate(names)}, label2id={n: i for i, n in enumerate(names)})
 
@@ -50,9 +62,19 @@ FAMILIES = {
     "electra-tokens": (dict(ELECTRA, embedding_size=32, hidden_act="gelu_fast", **labels("in", "out")),
                        "ElectraForTokenClassification"),
 }
+# The same of decoders; heads of 12 in one of them, four of Q for one of K and V in another.
+DECODERS = {
+    "gpt2": (GPT2, "GPT2LMHeadModel"),
+    "gpt2-rows": (dict(GPT2, scale_attn_weights=False, activation_function="gelu"), "GPT2Model"),
+    "gpt-neo": (NEO, "GPTNeoForCausalLM"),
+    "llama": (dict(LLAMA, head_dim=12, attention_bias=True, mlp_bias=True, rope_scaling=LLAMA3), "LlamaForCausalLM"),
+    "llama-tied": (dict(LLAMA, num_key_value_heads=1, tie_word_embeddings=True), "LlamaForCausalLM"),
+    "qwen2": (dict(LLAMA, model_type="qwen2", rope_scaling=dict(rope_type="linear", factor=2.0)), "Qwen2ForCausalLM"),
+}
 TEXTS = ["the cat sat on the mat", "The old dog runs fast in the rain!", "he is not very good, she was",
          "zebra 2 workers playing - unreadable?", "a",
          "the <pad> dog <mask> sat<pad>"]  # padding inside a text does not move RoBERTa's positions on
+DECODER_TEXTS = ["the cat sat on the mat", "The dog", "a"]
 PAIR = ["the cat sat", "a dog runs fast"]
 
 
@@ -77,9 +99,65 @@ def byte_tokenizer():
                    fuse_unk=False, byte_fallback=False, vocab={p: i for i, p in enumerate(pieces)}, merges=MERGES))
 
 
+def decoder_tokenizer():
+    end = "<|endoftext|>"
+    pieces = byte_letters() + [m.replace(" ", "") for m in MERGES] + [end]
+    level = dict(type="ByteLevel", add_prefix_space=False, trim_offsets=True, use_regex=True)
+    added = dict(id=len(pieces) - 1, content=end, single_word=False, lstrip=False, rstrip=False, normalized=False,
+                 special=True)
+    return pieces, dict(
+        version="1.0", truncation=None, padding=None, normalizer=None, added_tokens=[added], pre_tokenizer=level,
+        post_processor=level, decoder=level,
+        model=dict(type="BPE", dropout=None, unk_token=None, continuing_subword_prefix="", end_of_word_suffix="",
+                   fuse_unk=False, byte_fallback=False, vocab={p: i for i, p in enumerate(pieces)}, merges=MERGES))
+
+
+def decoder_shapes(config, kind):
+    """The same of a decoder; GPT-2 keeps its matrices with inputs first."""
+    family, out = config["model_type"], {}
+    h = config.get("hidden_size") or config["n_embd"]
+    m = config.get("intermediate_size") or config.get("n_inner") or 4 * h
+    norm = lambda name, bias=True: out.update({name + ".weight": (h,), **({name + ".bias": (h,)} if bias else {})})
+    linear = lambda name, o, i, bias: out.update({name + ".weight": (o, i), **({name + ".bias": (o,)} if bias else {})})
+    conv = lambda name, o, i: out.update({name + ".weight": (i, o), name + ".bias": (o,)})
+    before = "" if kind.endswith("2Model") else "transformer." if "gpt" in family else "model."
+    for i in range(config.get("num_hidden_layers") or config.get("num_layers") or config["n_layer"]):
+        p = before + ("h.%d." if "gpt" in family else "layers.%d.") % i
+        if family == "gpt2":
+            conv(p + "attn.c_attn", 3 * h, h), conv(p + "attn.c_proj", h, h)
+            conv(p + "mlp.c_fc", m, h), conv(p + "mlp.c_proj", h, m)
+        elif family == "gpt_neo":
+            for name in "qkv":
+                linear(p + f"attn.attention.{name}_proj", h, h, False)
+            linear(p + "attn.attention.out_proj", h, h, True)
+            linear(p + "mlp.c_fc", m, h, True), linear(p + "mlp.c_proj", h, m, True)
+        else:
+            heads, kv = config["num_attention_heads"], config["num_key_value_heads"]
+            d, own = config.get("head_dim", h // heads), config.get("attention_bias", False)
+            for name, n in ("q", heads * d), ("k", kv * d), ("v", kv * d):
+                linear(p + f"self_attn.{name}_proj", n, h, own or family == "qwen2")
+            linear(p + "self_attn.o_proj", h, heads * d, own)
+            for name, o, n in ("gate", m, h), ("up", m, h), ("down", h, m):
+                linear(p + f"mlp.{name}_proj", o, n, config.get("mlp_bias", False))
+        for name in ("ln_1", "ln_2") if "gpt" in family else ("input_layernorm", "post_attention_layernorm"):
+            norm(p + name, "gpt" in family)
+    if "gpt" in family:
+        positions = config.get("n_positions") or config["max_position_embeddings"]
+        out.update({before + "wte.weight": (config["vocab_size"], h), before + "wpe.weight": (positions, h)})
+        norm(before + "ln_f")
+    else:
+        out[before + "embed_tokens.weight"] = (config["vocab_size"], h)
+        norm(before + "norm", False)
+        if not config["tie_word_embeddings"]:
+            out["lm_head.weight"] = (config["vocab_size"], h)
+    return out
+
+
 def shapes(config, kind):
     """Names and shapes of all parameters, as the class of transformers has them."""
     family = config["model_type"]
+    if family in ("gpt2", "gpt_neo", "llama", "qwen2"):
+        return decoder_shapes(config, kind)
     c = config if family != "distilbert" else dict(hidden_size=config["dim"], intermediate_size=config["hidden_dim"],
                                                    num_hidden_layers=config["n_layers"])
     h, m = c["hidden_size"], c["intermediate_size"]
@@ -131,7 +209,7 @@ def weights(name, config, kind):
     r = np.random.RandomState(sum(map(ord, name)))
     out = {}
     for k, shape in shapes(config, kind).items():
-        norm = "layer_norm" in k or "LayerNorm" in k
+        norm = any(n in k for n in ("layer_norm", "LayerNorm", "layernorm", "ln_", ".norm."))
         values = r.standard_normal(shape) * (0.1 if norm else 0.2 if len(shape) > 1 else 0.1)
         if norm and k.endswith("weight"):
             values += 1
@@ -153,10 +231,15 @@ def save_safetensors(path, tensors):
 
 
 def write(name, folder):
-    config, kind = FAMILIES[name]
+    config, kind = (FAMILIES | DECODERS)[name]
     os.makedirs(folder, exist_ok=True)
     j = lambda file, x: open(os.path.join(folder, file), "w").write(json.dumps(x, indent=1))
-    if config["model_type"] == "roberta":
+    if name in DECODERS:
+        pieces, tokenizer = decoder_tokenizer()
+        j("tokenizer.json", tokenizer)
+        j("tokenizer_config.json", dict(tokenizer_class="PreTrainedTokenizerFast", bos_token="<|endoftext|>",
+                                        eos_token="<|endoftext|>", model_input_names=["input_ids", "attention_mask"]))
+    elif config["model_type"] == "roberta":
         pieces, tokenizer = byte_tokenizer()
         if name == "roberta":
             j("tokenizer.json", tokenizer)

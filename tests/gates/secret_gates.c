@@ -139,7 +139,7 @@ static int triangle(tw_builder *b, int x) {
 static int turning(tw_builder *b, int x) {
   int wide = tw_view(b, x, (tw_view_map){{1, 1, 8, 128}, {0, 0, 1, 1}, 0});
   int y = tw_open(b, tw_turn(b, wide, (const int[]){0, 1}, 128, 12));
-  return tw_open(b, tw_as_share(b, tw_last_live_row(b, y, (tw_tokens){4, 9, 5, true})));
+  return tw_open(b, tw_last_live_row(b, tw_as_share(b, y), (tw_tokens){4, 9, 5, true}));
 }
 static int window(tw_builder *b, int x) {
   int widths[TW_MAX_DIGITS], count = tw_split_digits(16, widths), wire = part(b, x, 0, 22);

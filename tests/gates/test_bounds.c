@@ -54,7 +54,8 @@ static void build_attention(attention *a, int seq, bool guard) {
   tw_tokens tokens = {n, n, 0, false};
   tw_declare(&b, s, "logit", 0, TW_BY_PAIR, 1, tokens);
   tw_declare(&b, v, "value", a->rings.value_limit, TW_BY_HEAD, 1, tokens);
-  int c = tw_open(&b, tw_build_softmax_values(&b, &(tw_layer){&a->shape, &a->rings, 0, tokens}, s, v, 1, DIM));
+  int c = tw_open(&b, tw_build_softmax_values(&b, &(tw_layer){.shape = &a->shape, .rings = &a->rings, .tokens = tokens},
+                                              s, v, 1, 1, DIM));
   c = tw_truncate(&b, c, a->shape.reciprocal.out_scale);
   tw_guard_finish(&b);
   tw_build_output(&b, c);
@@ -197,7 +198,8 @@ static void norm_extremes(void) {
     tw_tokens tokens = {ROWS, ROWS, 0, false};
     tw_declare(&b, wire, "residual", 0, TW_BY_ROW, 1, tokens);
     int gamma_wire = tw_weight_wire(&b, 0, SCALE, HIDDEN), beta_wire = tw_weight_wire(&b, 1, SCALE, HIDDEN);
-    int y = tw_build_norm(&b, tokens, wire, true, gamma_wire, beta_wire, HIDDEN, r->product, r->norm1, 1e-12);
+    int y = tw_build_norm(&b, tokens, wire, true, gamma_wire, beta_wire, HIDDEN,
+                          (tw_norm_rings){r->product, r->squares, r->exponents, r->highest}, r->norm1, 1e-12);
     tw_guard_finish(&b);
     tw_build_output(&b, y);
     CU_ASSERT_EQUAL_FATAL(tw_builder_finish(&b), TW_OK);

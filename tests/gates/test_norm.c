@@ -76,8 +76,8 @@ static row_errors run_case(size_t hidden, norm_kind kind, double deviation) {
   int x = tw_open(&b, tw_build_input(&b, centred ? OUT_RING : RING, SCALE, ROWS * hidden));
   if (centred) x = tw_build_centred(&b, x, hidden, RING);
   int gamma = tw_weight_wire(&b, 0, SCALE, hidden), beta = rms ? -1 : tw_weight_wire(&b, 1, SCALE, hidden);
-  int y = tw_build_norm(&b, (tw_tokens){ROWS, ROWS, 0, false}, x, kind == LAYER, gamma, beta, hidden, PRODUCT_RING,
-                        OUT_RING, 1e-12);
+  int y = tw_build_norm(&b, (tw_tokens){ROWS, ROWS, 0, false}, x, kind == LAYER, gamma, beta, hidden,
+                        (tw_norm_rings){PRODUCT_RING, 54, 29, 24}, OUT_RING, 1e-12);
   tw_build_output(&b, y);
   CU_ASSERT_EQUAL_FATAL(tw_builder_finish(&b), TW_OK);
   size_t rows[2] = {1, 1}, cols[2] = {hidden, hidden};

@@ -38,8 +38,8 @@ static void build(softmax_program *p, tw_tokens tokens) {
   int x = tw_open(&b, tw_build_input(&b, p->rings.v, SCALE, logits + values));
   int s = tw_reduce(&b, tw_view(&b, x, (tw_view_map){{1, 1, 1, logits}, {0, 0, 0, 1}, 0}), p->rings.logit);
   int v = tw_view(&b, x, (tw_view_map){{1, 1, 1, values}, {0, 0, 0, 1}, logits});
-  tw_layer layer = {&p->shape, &p->rings, 0, tokens};
-  int c = tw_open(&b, tw_build_softmax_values(&b, &layer, s, v, HEADS, n));
+  tw_layer layer = {.shape = &p->shape, .rings = &p->rings, .tokens = tokens};
+  int c = tw_open(&b, tw_build_softmax_values(&b, &layer, s, v, HEADS, 1, n));
   tw_build_output(&b, tw_truncate(&b, c, p->shape.reciprocal.out_scale));
   CU_ASSERT_EQUAL_FATAL(tw_builder_finish(&b), TW_OK);
 }

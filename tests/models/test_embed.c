@@ -188,9 +188,9 @@ static void normed(const char *architecture) {
   int gamma = tw_tensor_number(tw_tensor_table_of(&config), config.layers, 0, layout->final_norm);
   int rows = tw_build_embedding(&b, &d.shape, RING), beta = -1;
   if (!layout->rms_norm) beta = tw_weight_wire(&b, gamma + 1, TW_SCALE, HIDDEN);
-  gamma = tw_weight_wire(&b, gamma, TW_SCALE, HIDDEN);
-  tw_build_output(&b, tw_build_norm(&b, (tw_tokens){SEQ, SEQ, 0, true}, rows, !layout->rms_norm, gamma, beta, HIDDEN,
-                                    40, 36, config.norm_epsilon));
+  int weight = tw_weight_wire(&b, gamma, TW_SCALE, HIDDEN);
+  tw_build_output(&b, tw_build_norm(&b, (tw_tokens){SEQ, SEQ, 0, true}, rows, beta >= 0, weight, beta, HIDDEN,
+                                    (tw_norm_rings){40, 54, 29, 24}, 36, config.norm_epsilon));
   CU_ASSERT_EQUAL_FATAL(tw_builder_finish(&b), TW_OK);
   decoder_run(&d, layout->rms_norm ? 12 : 13);
   CU_ASSERT_EQUAL(d.w.out_of_bound, 0);

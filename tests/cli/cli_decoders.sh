@@ -1,0 +1,122 @@
+# Every family of decoders on tiny random models: token ids, logits of the last row and of every row, and rows as PyTorch
+# has them (tests/vectors/decoders.json); parties equal to the emulator bit for bit.
+source "$SOURCE_DIR/tests/cli/cli.bash"
+export PYTHONPATH="$SOURCE_DIR/tests/cli"
+vectors="$SOURCE_DIR/tests/vectors/decoders.json"
+
+# compare NAME: its result against the vectors
+compare() {
+  "$python" - "$1" "$vectors" <<'P'
+import h5py, json, numpy as np, sys
+name, vectors = sys.argv[1:]
+wanted = json.load(open(vectors))[name]
+with h5py.File(name + ".input.h5") as f, h5py.File(name + ".result.h5") as g:
+    ids, lengths, got = f["tokens"][()], f["lengths"][()], g["values"][()]
+    output = g.attrs["output"].decode()
+least, largest = 1, 0
+for i, w in enumerate(wanted):
+    n = lengths[i]
+    assert list(ids[i, :n]) == w["ids"], (name, i, list(ids[i, :n]), w["ids"])
+    if output == "tokens":
+        mine, theirs = got[i, :n], np.array(w["rows"]).reshape(n, -1)
+    else:
+        mine, theirs = got[i, n - 1 : n] if output == "all-logits" else got[i], np.array([w["logits"]])
+    for a, b in zip(mine, theirs, strict=True):
+        least = min(least, a @ b / np.linalg.norm(a) / np.linalg.norm(b))
+        largest = max(largest, abs(a - b).max())
+        if output != "tokens":
+            assert a.argmax() == b.argmax() or np.diff(np.sort(b))[-1] < 0.01, (name, i)
+    if output == "all-logits":
+        top = got[i, : n - 1].max(-1, keepdims=True)
+        p = got[i, : n - 1] - top - np.log(np.exp(got[i, : n - 1] - top).sum(-1, keepdims=True))
+        p = p[np.arange(n - 1), w["ids"][1:]]
+        largest = max(largest, abs(p - w["likelihood"]).max(initial=0))
+print(f"{name}, {output}: cosine {least:.6f}, largest difference {largest:.4f}")
+assert least >= 0.9999 and largest < 0.05, name
+P
+}
+
+go() { # NAME PLAN'S-OPTION...
+  local name=$1
+  shift
+  "$TWAIN" plan "$name" -q --force "$@"
+  "$TWAIN" deal "$name" -n 3 --test-seed 7 -q --force 2>/dev/null
+  "$TWAIN" encode "$name" -q --force -- "${texts[@]}"
+  "$TWAIN" share "$name" --input -q --force
+  expect_run 0 '' "$name" --ledger ledger --allow-test-keys -q --force --device cpu
+  expect 0 'out of the plan.s bounds: (none|NOT) counted' "$TWAIN" reveal "$name" --force
+  cp said revealed
+  expect 0 "equal the emulator.s, transcript equal" "$TWAIN" check "$name" --exact --test-seed 7
+}
+
+"$TWAIN" ledger --new ledger -q
+mapfile -t texts < <("$python" -c 'import families; print("\n".join(families.DECODER_TEXTS))')
+printf '%s\n' "${texts[@]}" 'a small kitten naps on our old couch' >sample.txt
+for name in $("$python" -c 'import families; print(*families.DECODERS)'); do
+  "$python" "$SOURCE_DIR/tests/cli/families.py" "$name" "$name.folder"
+  expect 0 '' "$TWAIN" import "$name.folder" -o "$name"
+  "$TWAIN" plan "$name" -q --seq 12
+  "$TWAIN" share "$name" -q
+  if [ "$name" = gpt2-rows ]; then
+    go "$name" --seq 12
+    compare "$name" || fail "$name differs from PyTorch"
+    continue
+  fi
+  go "$name" --seq 12
+  compare "$name" || fail "$name: the last row differs from PyTorch"
+  go "$name" --seq 12 --result all-logits
+  compare "$name" || fail "$name differs from PyTorch"
+done
+
+# ---- bounds of a sample, both faithful modes, one token, no guard, choices, a folder's layers alone
+expect 0 'sum_max.*' "$TWAIN" plan gpt2 --seq 12 --calibrate sample.txt --force
+for options in "--seq 12 --calibrate sample.txt" "--seq 10 --rounding faithful" "--seq 9 --rounding faithful-output" \
+  "--seq 8 --no-guard --maximum-groups 2,3" "--seq 9 --result tokens --rounding faithful-output"; do
+  # shellcheck disable=SC2086
+  go gpt2 $options
+  # shellcheck disable=SC2086
+  go llama-tied $options
+done
+texts=(a a a)
+go qwen2 --seq 1
+go gpt-neo --seq 1
+expect 2 'is a decoder, whose rows are not pooled' "$TWAIN" plan qwen2 --seq 9 --result pooled --force
+expect 2 'has no head' "$TWAIN" plan gpt2-rows --seq 9 --result all-logits --force
+expect 0 'only its layers are run|up to 48 tokens' "$TWAIN" import llama.folder -o bare --encoder-only
+expect 2 'has no' "$TWAIN" plan bare --seq 9 --result logits
+
+# ---- refused by name
+change() { # FILE KEY VALUE: of JSON
+  "$python" -c 'import json, sys; f = sys.argv[1]; j = json.load(open(f)); j[sys.argv[2]] = json.loads(sys.argv[3]); json.dump(j, open(f, "w"))' "$@"
+}
+refuse() { # WHAT FOLDER KEY VALUE
+  rm -rf changed
+  cp -r "$2" changed
+  change changed/config.json "$3" "$4"
+  expect 4 "$1" "$TWAIN" import changed -o refused
+}
+refuse 'rope_type is "yarn"' llama.folder rope_scaling '{"rope_type": "yarn", "factor": 2.0}'
+refuse 'rope_parameters.factor is not a number' llama.folder rope_scaling '{"rope_type": "linear"}'
+refuse 'partial_rotary_factor is 0.5' llama.folder partial_rotary_factor 0.5
+refuse 'head_dim must be a positive integer' llama.folder head_dim -2
+refuse '4 heads of 12 that share 3' llama.folder num_key_value_heads 3
+refuse 'layer 0 is sliding_attention' qwen2.folder layer_types '["sliding_attention", "full_attention"]'
+refuse 'use_sliding_window is true' qwen2.folder use_sliding_window true
+refuse 'scale_attn_by_inverse_layer_idx is true' gpt2.folder scale_attn_by_inverse_layer_idx true
+refuse 'attention_types names 1 layers, num_layers is 2' gpt-neo.folder attention_types '[[["local"], 1]]'
+refuse 'attention_types names no 2 layers' gpt-neo.folder attention_types '[[["sparse"], 2]]'
+refuse 'lm_head.weight' gpt2.folder tie_word_embeddings false
+refuse 'hidden_act is "mish"' qwen2.folder hidden_act '"mish"'
+refuse 'model_type is "gptj"; only bert, .*gpt2, gpt_neo, llama, qwen2 are supported' gpt2.folder model_type '"gptj"'
+
+# ---- where the file says more than config.json: a head beside "tied", two generations of rotary fields
+cp -r llama.folder both
+change both/config.json tie_word_embeddings true
+expect 0 'the weights hold a head' "$TWAIN" import both -o both
+cmp <(h5dump -d /head.out.weight both.model.h5 | tail -n +4) <(h5dump -d /head.out.weight llama.model.h5 | tail -n +4) ||
+  fail "the head beside tied was not taken"
+change both/config.json rope_theta null
+change both/config.json rope_parameters '{"rope_type": "default", "rope_theta": 100.0}'
+expect 4 'loses the second.s rope_theta' "$TWAIN" import both -o refused
+change both/config.json rope_scaling null
+expect 0 '' "$TWAIN" import both -o both --force

@@ -9,7 +9,7 @@
 
 typedef struct {
   const char *shape, *output;
-  bool encoder_only, force;
+  bool encoder_only, client_embeds, force;
 } settings;
 
 static const tw_option options[] = {
@@ -24,6 +24,10 @@ static const tw_option options[] = {
      .field = offsetof(settings, encoder_only),
      .help = "the encoder alone: without a classifier, and without the pooling, scaling, prompts and other modules of "
              "sentence-transformers"},
+    {.name = "client-embeds",
+     .field = offsetof(settings, client_embeds),
+     .help = "of a decoder: the client has the word table in clear and looks its tokens up, instead of the parties on "
+             "shares; where table and head are one it holds the head, too"},
     {.common = &tw_option_force, .field = offsetof(settings, force)},
 };
 
@@ -55,6 +59,11 @@ static void describe(const tw_client *client, const tw_notes *notes, const tw_ne
          c->intermediate, c->activation, c->max_positions);
   printf("vocabulary: %d %s\n", c->vocab,
          client->vocabulary || client->rules.tokenizer ? "pieces" : "numbers, texts are hashed to them");
+  if (tw_config_parties_embed(c))
+    puts("embedded by the parties, on shares: the client has no word table");
+  else
+    puts(c->client_embeds ? "embedded by the client, which has the word table, and with it a head that is tied to it"
+                          : "embedded by the client, which has these tables");
   describe_head(c, client);
   if (c->output != TW_OUTPUT_TOKENS)
     printf("output: %s%s, plan's default\n", tw_output_name(c->output),
@@ -80,6 +89,7 @@ static tw_status run(const tw_call *call) {
   tw_client client = {.max_seq_length = 0};
   tw_status status = s->shape ? tw_import_open_shape(s->shape, 0, &in)
                               : tw_import_open_folder(call->arguments[0], s->encoder_only, &notes, &in);
+  if (status == TW_OK && s->client_embeds) status = tw_import_let_client_embed(in);
   if (status == TW_OK) status = tw_new_files_end(&places, write_files(&places, in, &client));
   if (status == TW_OK && !call->quiet) describe(&client, &notes, &places);
   tw_client_free(&client);
@@ -96,7 +106,8 @@ const tw_command tw_command_import = {
         "DIR holds config.json, model.safetensors (or its shards) and tokenizer.json or vocab.txt of a BERT-type "
         "encoder. What a folder of sentence-transformers says of pooling, scaling and prompts is kept; what is left "
         "out (heads) is named.\n"
-        "Writes NAME.model.h5 (the owner's) and NAME.client.h5 (vocabulary and embeddings, in clear at the client).",
+        "Writes NAME.model.h5 (the owner's) and NAME.client.h5 (vocabulary, and an encoder's embeddings, in clear at "
+        "the client).",
     .options = options,
     .option_count = sizeof options / sizeof *options,
     .settings_size = sizeof(settings),

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/memory.h"
+#include "io/decoder_tensors.h"
 #include "io/hf_config.h"
 #include "io/json_read.h"
 #include "io/safetensors.h"
@@ -326,6 +327,15 @@ tw_status tw_import_opened(tw_import *in, tw_status status, tw_import **out) {
   else
     tw_import_close(in);
   return status;
+}
+
+tw_status tw_import_let_client_embed(tw_import *in) {
+  tw_model_config *c = &in->model.config;
+  if (!tw_decoder_layout_of(c))
+    return tw_fail(TW_ERR_USAGE, "model %s is no decoder: its client embeds in any case; leave --client-embeds out",
+                   c->name);
+  c->client_embeds = true;
+  return TW_OK;
 }
 
 const tw_model_stream *tw_import_model(const tw_import *in) { return &in->model; }

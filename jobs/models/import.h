@@ -19,6 +19,9 @@ tw_status tw_import_open_folder(const char *folder, bool encoder_only, tw_notes 
 // and cosine). No vocabulary: texts are hashed to tokens.
 // layers: as many of the shape's instead; 0: all.
 tw_status tw_import_open_shape(const char *shape, int layers, tw_import **out);
+// Before anything is read: the client of this decoder will have its word table in clear, and look words up
+// (client_embeds). TW_ERR_USAGE: it is no decoder.
+tw_status tw_import_let_client_embed(tw_import *in);
 // The owner's part, for tw_model_write_stream or tw_model_of_stream.
 const tw_model_stream *tw_import_model(const tw_import *in);
 // Then the client's (vocabulary, embeddings); free with tw_client_free. The model is not read again.

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "base/memory.h"
+#include "io/decoder_tensors.h"
 #include "io/tensors.h"
 #include "jobs/models/import_parts.h"
 #include "kernels/prg.h"
@@ -37,38 +38,63 @@ typedef struct {
   tw_seed layers, embeddings;
 } import;
 
+// Elements from the first on; biases that the family has not are zeros.
+static void fill_tensor(const import *in, int number, size_t n, float *values) {
+  const tw_model_config *config = &in->base.model.config;
+  double deviation = 0.04 * sqrt(768.0 / config->hidden);
+  const tw_tensor_entry *entry = tw_model_tensor_entry(config, number);
+  bool norm = entry->kind == TW_GAMMA || entry->kind == TW_BETA;
+  double spread = entry->kind == TW_MATRIX ? deviation : norm ? 0.1 : 0.05;
+  memset(values, 0, n * sizeof *values);
+  if (entry->source[0] && !entry->optional)
+    fill(&in->layers, (uint32_t)number, entry->kind == TW_GAMMA ? 0.8 : 0, spread, n, values);
+}
+
+static size_t words_of(const tw_model_config *config) { return (size_t)config->vocab * (size_t)config->hidden; }
+
 static tw_status give_tensor(void *state, int number, const float **values) {
   const import *in = state;
   const tw_model_config *config = &in->base.model.config;
-  double deviation = 0.04 * sqrt(768.0 / config->hidden);
   tw_model_tensor t = {.values = in->base.values};
   const tw_tensor_entry *entry = tw_model_tensor_entry(config, number);
   tw_model_tensor_shape(config, number, t.name, &t.rows, &t.cols);
-  *values = t.values;
-  memset(t.values, 0, t.rows * t.cols * sizeof *t.values);
-  if (!entry->source[0] || entry->optional) return TW_OK;
-  bool norm = entry->kind == TW_GAMMA || entry->kind == TW_BETA;
-  double spread = entry->kind == TW_MATRIX ? deviation : norm ? 0.1 : 0.05;
-  fill(&in->layers, (uint32_t)number, entry->kind == TW_GAMMA ? 0.8 : 0, spread, t.rows * t.cols, t.values);
+  fill_tensor(in, number, t.rows * t.cols, t.values);
+  size_t words = words_of(config);
+  if (entry->in_lines) memset(t.values + words, 0, (t.rows * t.cols - words) * sizeof *t.values);
   if (entry->kind == TW_MATRIX && entry->query) sharpen(config, &t);
+  *values = t.values;
   return TW_OK;
 }
 
-static tw_status make_client(const tw_seed *seed, const tw_model_config *config, tw_client *client) {
-  TW_TRY(tw_client_allocate(config, client));
+static void make_client(const tw_seed *seed, const tw_model_config *config, tw_client *client) {
   size_t hidden = (size_t)config->hidden;
-  if (client->word) fill(seed, 0, 0, 0.05, (size_t)config->vocab * hidden, client->word);
-  if (client->position) fill(seed, 1, 0, 0.02, (size_t)config->max_positions * hidden, client->position);
-  if (!client->gamma) return TW_OK;
+  fill(seed, 0, 0, 0.05, (size_t)config->vocab * hidden, client->word);
+  fill(seed, 1, 0, 0.02, (size_t)config->max_positions * hidden, client->position);
   fill(seed, 2, 0, 0.02, (size_t)config->type_vocab * hidden, client->type);
   fill(seed, 3, 0.8, 0.1, hidden, client->gamma);
   fill(seed, 4, 0, 0.2, hidden, client->beta);
   client->gamma[5] *= 8;  // one outlying coordinate, as trained BERTs have
-  return TW_OK;
+}
+
+// A decoder's client has no tables, or those of the model.
+static void make_decoder_client(const import *in, tw_client *client) {
+  const tw_model_config *c = &in->base.model.config;
+  const tw_decoder_layout *layout = tw_decoder_layout_of(c);
+  int word = tw_tensor_number(tw_tensor_table_of(c), c->layers, 0, layout->word);
+  if (client->word) fill_tensor(in, word, words_of(c), client->word);
+  if (client->position)
+    fill_tensor(in, word - layout->word + layout->position, (size_t)c->max_positions * (size_t)c->hidden,
+                client->position);
 }
 
 static tw_status give_client(tw_import *base, tw_client *client) {
-  TW_TRY(make_client(&((const import *)base)->embeddings, &base->model.config, client));
+  const import *in = (const import *)base;
+  const tw_model_config *config = &base->model.config;
+  TW_TRY(tw_client_allocate(config, client));
+  if (tw_decoder_layout_of(config))
+    make_decoder_client(in, client);
+  else
+    make_client(&in->embeddings, config, client);
   return tw_text_rules_default(&client->rules);
 }
 

@@ -395,10 +395,30 @@ def way_command():
     )
 
 
+def live_dealer():
+    """Three sites, three lines, in the order in which they are used."""
+    p = Picture(960, 330, "Two parties and a live dealer: who connects to whom, and what passes")
+    p.box(370, 24, 220, 92, "live dealer", ["the model's masks, a list of pairs;", "keeps no key"], ORANGE)
+    p.box(24, 190, 240, 92, "party 0", ["its shares, its ledger"], PURPLE)
+    p.box(696, 190, 240, 92, "party 1", ["its shares, its ledger"], PURPLE)
+    p.arrow([(264, 222), (696, 222)], PURPLE[0], both=True, width=2)
+    p.text(480, 213, "1. they meet, agree, and number their run", 13, PURPLE[0], "middle")
+    p.text(480, 247, "3. compare key id and slots, mark both ledgers", 13, PURPLE[0], "middle")
+    p.arrow([(264, 268), (696, 268)], PURPLE[0], both=True, width=2)
+    p.text(480, 288, "5. masked values, as in any run", 13, PURPLE[0], "middle")
+    for x, bend, words, anchor in ((110, 370, "stream 0", "end"), (850, 590, "stream 1", "start")):
+        side = -1 if anchor == "end" else 1
+        p.arrow([(x, 190), (x, 70), (bend, 70)], INK, both=True)
+        p.text(x + side * -12, 60, "2. slots of this run, and seeds", 12.5, INK, "start" if side < 0 else "end")
+        p.text(x + side * -12, 92, f"4. {words}, in order of use", 12.5, ORANGE[0], "start" if side < 0 else "end")
+    p.text(480, 318, "Each line is TLS with certificates on both ends, which say whose stream it is.", 12.5, SOFT, "middle")
+    return p
+
+
 def main():
     wrong = 0
     PICTURES.mkdir(parents=True, exist_ok=True)
-    pictures = (inference, rooms, operation, times, way_listen, way_relay, way_proxy, way_command)
+    pictures = (inference, rooms, operation, times, way_listen, way_relay, way_proxy, way_command, live_dealer)
     for name, draw in ((draw.__name__.replace("_", "-"), draw) for draw in pictures):
         path, text = PICTURES / f"{name}.svg", draw().svg()
         if "--check" in sys.argv[1:]:

@@ -75,6 +75,18 @@ python=python3
 # A number or word out of a JSON file: json FILE EXPRESSION, with j for the file's content.
 json() { python3 -c 'import json, sys; j = json.load(open(sys.argv[1])); print(eval(sys.argv[2]))' "$1" "$2"; }
 
+# A port of 127.0.0.1 that nobody has, below those that connections get for themselves: it stays free for a while.
+free_port() {
+  python3 -c '
+import random, socket
+while True:
+    try:
+        print(socket.create_server(("127.0.0.1", random.randint(20000, 32000))).getsockname()[1])
+        break
+    except OSError:
+        pass'
+}
+
 no_leftovers() {
   local left
   left=$(find . -name '*.partial' -o -name '*.replaced')

@@ -51,7 +51,7 @@ both() {
 
 start_relay() { # sets ports[0], ports[1] and relay
   : >relay.said
-  "$TWAIN" relay --port-0 "127.0.0.1:${1:-0}" --port-1 "127.0.0.1:${2:-0}" --allow-0 127.0.0.1 --allow-1 127.0.0.1 \
+  "$TWAIN" relay --port-0 "127.0.0.1:${1:-$(free_port)}" --port-1 "127.0.0.1:${2:-$(free_port)}" --allow-0 127.0.0.1 --allow-1 127.0.0.1 \
     "${@:3}" 2>relay.said &
   relay=$!
   children+=("$relay")
@@ -83,7 +83,7 @@ start_proxy() {
   proxy=http://127.0.0.1:$(cat proxy.port)
   rm proxy.port
 }
-listen=127.0.0.1:$(python3 -c 'import socket; s = socket.create_server(("127.0.0.1", 0)); print(s.getsockname()[1])')
+listen=127.0.0.1:$(free_port)
 start_proxy good
 both 0 '' '' -- --listen "$listen" -- --connect "$listen" --proxy "$proxy/" --streams 1
 late=1 both 0 '' '' -- --connect "$listen" --proxy "$proxy" --streams 2 -- --listen "$listen" --streams 2

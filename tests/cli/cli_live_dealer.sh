@@ -48,7 +48,7 @@ party() { # PARTY OPTION...
     --silence-limit 20 --wait-limit 30 --allow-unlocked "${dealer[@]}" "${@:2}"
 }
 export -f party
-listen=127.0.0.1:$(python3 -c 'import socket; s = socket.create_server(("127.0.0.1", 0)); print(s.getsockname()[1])')
+listen=127.0.0.1:$(free_port)
 
 # both CODE TEXT0 TEXT1 -- OPTION-OF-0... -- OPTION-OF-1...
 both() {
@@ -147,7 +147,7 @@ wait $dealer || fail "the dealer ended with $?"
 mkdir t
 cp n.* t/
 for party in 0 1; do "$TWAIN" ledger --new tl$party -q; done
-other_listen=127.0.0.1:$(python3 -c 'import socket; s = socket.create_server(("127.0.0.1", 0)); print(s.getsockname()[1])')
+other_listen=127.0.0.1:$(free_port)
 
 # Until both parties of the first pair have marked as many slots more.
 marked() {

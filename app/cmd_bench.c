@@ -39,8 +39,8 @@ static tw_status run(const tw_call *call) {
                  call->arguments[0]);
 }
 
-static const tw_command *const workloads[] = {
-    &tw_bench_model, &tw_bench_sweep, &tw_bench_opens, &tw_bench_deal, &tw_bench_kernels, &tw_bench_gemm, NULL};
+static const tw_command *const workloads[] = {&tw_bench_model,   &tw_bench_sweep, &tw_bench_opens, &tw_bench_deal,
+                                              &tw_bench_kernels, &tw_bench_gemm,  &tw_bench_line,  NULL};
 
 const tw_command tw_command_bench = {.name = "bench",
                                      .arguments = "model|sweep|opens|deal|kernels|gemm",

@@ -8,7 +8,6 @@
 #include "app/show/print.h"
 #include "app/show/record.h"
 #include "app/show/run_report.h"
-#include "app/two_ranks.h"
 #include "app/two_sites.h"
 #include "base/memory.h"
 #include "io/new_files.h"
@@ -78,9 +77,14 @@ static const tw_option options[] = {
     {.common = &tw_option_force, .field = offsetof(settings, force)},
 };
 
+// Process i's own.
+static const char *name_of(const tw_call *call) {
+  return call->arguments[((const settings *)call->settings)->site.processes.index];
+}
+
 static tw_party_options party_options(const tw_call *call, tw_progress *progress, tw_circumstances *how) {
   const settings *s = call->settings;
-  return (tw_party_options){.name = call->arguments[0],
+  return (tw_party_options){.name = name_of(call),
                             .ledger = s->ledger,
                             .words = s->party,
                             .first_slot = s->slot,
@@ -100,8 +104,8 @@ static tw_status print_record(const tw_call *call, const tw_result_share *result
   const settings *s = call->settings;
   const tw_link_profile *link = &s->party.link;
   tw_plan plan;
-  bool planned = tw_run_report_plan(call->arguments[0], result, &plan);
-  json_t *r = tw_run_report_record("run", call->arguments[0], result, planned ? &plan : NULL);
+  bool planned = tw_run_report_plan(name_of(call), result, &plan);
+  json_t *r = tw_run_report_record("run", name_of(call), result, planned ? &plan : NULL);
   if (planned) tw_plan_free(&plan);
   tw_record_machine(r, &how->machine);
   tw_record_flag(r, "split_batch", how->split_batch);
@@ -133,30 +137,46 @@ static tw_status body(const tw_call *call, tw_channel *channel) {
   return status;
 }
 
+// A NAME for each process. Where there are several, their launcher says where they run.
+static tw_status check_processes(const tw_call *call) {
+  settings *s = call->settings;
+  const tw_processes *p = &s->site.processes;
+  if (s->site.party < 0 && call->count > 1)
+    return tw_fail(TW_ERR_USAGE, "several NAMEs are for the processes of a party of its own: say --party 0 or 1");
+  if (call->count != p->count)
+    return tw_fail(TW_ERR_USAGE, "%d NAME%s for %d process%s of this party: name one for each; process i runs the i-th",
+                   call->count, call->count > 1 ? "s" : "", p->count, p->count > 1 ? "es" : "");
+  for (int i = 0; i < call->count; i++) TW_TRY(tw_name_check(call->arguments[i]));
+  s->party.local_process = p->local;
+  s->party.processes = p->count;
+  if (p->count > 1 && strcmp(s->party.affinity, "auto") == 0) s->party.affinity = "none";
+  return TW_OK;
+}
+
 static tw_status run(const tw_call *call) {
-  TW_TRY(tw_name_check(call->arguments[0]));
   settings *s = call->settings;
   tw_limits limits = {s->party.silence_limit, s->time_limit};
   TW_TRY(tw_two_sites_check(&s->site));
-  if (s->site.party >= 0) return tw_two_sites(call, &s->site, &limits, s->spent, body);
-  return tw_two_ranks(call, &limits, body);
+  TW_TRY(check_processes(call));
+  return tw_two_parties(call, &s->site, &limits, s->spent, body);
 }
 
 const tw_command tw_command_run = {
     .name = "run",
-    .arguments = "NAME",
+    .arguments = "NAME...",
     .summary = "the inference, by both parties",
     .about =
         "Each of the two MPI ranks is a party; with --party a party is a job of its own, under its own user, and TLS "
         "connects the two. Party R reads NAME.plan.json, "
         "NAME.model.pR.h5, NAME.keys.pR.h5 and NAME.input.pR.h5, and nothing of the other's; it writes "
         "NAME.result.pR.h5. Every sequence of the input uses one key slot, for good; the party's ledger says which "
-        "are used.\n"
+        "are used. Where a party has several processes, one a GPU, started by its own mpirun or srun, each is given "
+        "its own NAME, and process i talks to the other party's process i.\n"
         "Both parties are given the same --transport, --split-batch, --link-latency, --link-rate and --slot.",
     .options = options,
     .option_count = sizeof options / sizeof *options,
     .settings_size = sizeof(settings),
     .launched = true,
     .least = 1,
-    .most = 1,
+    .most = -1,
     .run = run};

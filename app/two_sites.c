@@ -1,9 +1,11 @@
 #include "app/two_sites.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "app/show/print.h"
+#include "app/two_ranks.h"
 #include "base/site.h"
 #include "comm/link.h"
 #include "comm/sockets.h"
@@ -82,7 +84,7 @@ const tw_option tw_option_wait_limit = {.name = "wait-limit",
                                         .low = 0.1,
                                         .high = 1e7};
 
-tw_status tw_two_sites_check(const tw_site_words *w) {
+tw_status tw_two_sites_check(tw_site_words *w) {
   const tw_route *ways = &w->ways;
   bool some_way = ways->listen || ways->connect || ways->relay;
   bool some = w->site || w->peer || some_way || ways->proxy || ways->command || w->dealer || w->dealer_peer;
@@ -96,6 +98,25 @@ tw_status tw_two_sites_check(const tw_site_words *w) {
                    (int)w->party);
   if (!w->dealer != !w->dealer_peer)
     return tw_fail(TW_ERR_USAGE, "--dealer HOST:PORT and --dealer-peer FILE: both or neither");
+  w->processes = w->party < 0 ? (tw_processes){0, 1, 0} : tw_processes_find();
+  return TW_OK;
+}
+
+// Process i's place: the port plus i. What is no place is refused where it is read.
+static tw_status place_of_process(const char **place, int index, char *out, size_t size) {
+  char *end;
+  const char *where = *place;
+  if (!where || index == 0) return TW_OK;
+  if (strncmp(where, "fd:", 3) == 0)
+    return tw_fail(TW_ERR_USAGE, "%s: a party of several processes inherits no sockets", where);
+  const char *colon = strrchr(where, ':'), *port = colon ? colon + 1 : where;
+  long number = strtol(port, &end, 10);
+  if (*end || end == port) return TW_OK;
+  if (number < 1 || number + index > 65535)
+    return tw_fail(TW_ERR_USAGE, "%s: process %d takes the port that is %d more, and there is none", where, index,
+                   index);
+  snprintf(out, size, "%.*s%ld", (int)(port - where), where, number + index);
+  *place = out;
   return TW_OK;
 }
 
@@ -143,13 +164,19 @@ static tw_status next_connection(void *state, uint64_t until_ns, int *fd) {
 static tw_status connect_sites(const tw_site_words *w, const tw_limits *limits, uint64_t deadline,
                                const tw_tls_identity *who, bool quiet, tw_channel **channel) {
   tw_sockets *sockets = NULL;
-  tw_route way = w->ways;
-  if (w->dealer && way.listen) way.proxy = way.command = NULL;  // to the dealer alone
-  TW_TRY(tw_sockets_open(&way, &sockets));
+  char where[3][512];
+  tw_route ways = w->ways;
+  if (w->dealer && ways.listen) ways.proxy = ways.command = NULL;  // to the dealer alone
+  TW_TRY(place_of_process(&ways.listen, w->processes.index, where[0], sizeof where[0]));
+  TW_TRY(place_of_process(&ways.connect, w->processes.index, where[1], sizeof where[1]));
+  TW_TRY(place_of_process(&ways.relay, w->processes.index, where[2], sizeof where[2]));
+  TW_TRY(tw_sockets_open(&ways, &sockets));
   if (tw_sockets_port(sockets) && !quiet)
     tw_say("waits for party %d on port %d", 1 - (int)w->party, tw_sockets_port(sockets));
   tw_meeting meeting = {.who = *who,
-                        .lines = {.process = 0, .processes = 1, .streams = (uint32_t)w->streams},
+                        .lines = {.process = (uint32_t)w->processes.index,
+                                  .processes = (uint32_t)w->processes.count,
+                                  .streams = (uint32_t)w->streams},
                         .answers = w->ways.listen || (w->ways.relay && w->party == 0),
                         .next = next_connection,
                         .state = sockets,
@@ -167,7 +194,7 @@ static tw_status connect_sites(const tw_site_words *w, const tw_limits *limits, 
 // What became of the key slots stands behind every reason.
 static tw_status with_slots(tw_status status, const char *spent) {
   char message[2048];
-  if (status == TW_OK) return status;
+  if (status == TW_OK || !spent) return status;
   snprintf(message, sizeof message, "%s", tw_error_message());
   if (*spent) return tw_fail(status, "%s; used up: key slots %s", message, spent);
   return tw_fail(status, "%s; no key slot was used", message);
@@ -180,6 +207,7 @@ tw_status tw_two_sites(const tw_call *call, tw_site_words *w, const tw_limits *l
   tw_channel *channel = NULL;
   uint64_t deadline;
   tw_say_as((int)w->party);
+  if (w->processes.count > 1) tw_say_as_process(w->processes.index);
   TW_TRY(tw_time_limits_watch(limits, &deadline));
   tw_status status = know_both(w, &own, &peer);
   tw_tls_identity who = {.own = &own, .peer = &peer};
@@ -193,4 +221,9 @@ tw_status tw_two_sites(const tw_call *call, tw_site_words *w, const tw_limits *l
   tw_peer_free(&peer);
   tw_site_free(&own);
   return status;
+}
+
+tw_status tw_two_parties(const tw_call *call, tw_site_words *w, const tw_limits *limits, const char *spent,
+                         tw_status (*body)(const tw_call *, tw_channel *)) {
+  return w->party < 0 ? tw_two_ranks(call, limits, body) : tw_two_sites(call, w, limits, spent, body);
 }

@@ -4,6 +4,7 @@
 #define TW_TWO_SITES_H
 
 #include "app/options.h"
+#include "app/processes.h"
 #include "app/time_limits.h"
 #include "comm/channel.h"
 #include "comm/sockets.h"
@@ -18,6 +19,7 @@ typedef struct {
   double wait;                       // seconds for the other party to come
   const char *dealer, *dealer_peer;  // HOST:PORT and file of a live dealer; NULL: keys come from a key file
   tw_live_dealer live;               // no word: filled in for body, where a dealer is named
+  tw_processes processes;            // no word: of this party, as the launcher says
 } tw_site_words;
 
 extern const tw_option tw_option_party, tw_option_streams;  // int64_t
@@ -26,11 +28,15 @@ extern const tw_option tw_option_listen, tw_option_connect, tw_option_relay, tw_
     tw_option_peer, tw_option_dealer, tw_option_dealer_peer;
 extern const tw_option tw_option_wait_limit;  // double
 
-// TW_ERR_USAGE unless the words say all of what they need, or nothing.
-tw_status tw_two_sites_check(const tw_site_words *words);
+// TW_ERR_USAGE unless the words say all of what they need, or nothing. Finds the party's processes: process i talks to
+// the other party's process i, at the named port plus i.
+tw_status tw_two_sites_check(tw_site_words *words);
 // Calls body with a channel to the other party. After a failure both know why, as far as the line goes. spent: where
-// body writes which key slots it has used up; "": none.
+// body writes which key slots it has used up; "": none; NULL: it uses no slots of anybody.
 tw_status tw_two_sites(const tw_call *call, tw_site_words *words, const tw_limits *limits, const char *spent,
                        tw_status (*body)(const tw_call *call, tw_channel *channel));
+// After tw_two_sites_check: the same, by tw_two_ranks where the words say nothing.
+tw_status tw_two_parties(const tw_call *call, tw_site_words *words, const tw_limits *limits, const char *spent,
+                         tw_status (*body)(const tw_call *call, tw_channel *channel));
 
 #endif

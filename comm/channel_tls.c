@@ -45,27 +45,36 @@ static const char note_magic[16] = "twain stops";
 static const uint64_t pause_ns = 500000000;      // before a connection is tried again
 static const uint64_t patience_ns = 2000000000;  // for the other party's last words, which take another connection
 
-static void tls_tell(tw_channel *c, tw_status status, const char *message) {
-  link_state *s = c->state;
+static void say_last_words(tw_tls *t, tw_status status, const char *message) {
   note n;
   memset(&n, 0, sizeof n);
   memcpy(n.says.magic, note_magic, sizeof n.says.magic);
   n.says.status = (int32_t)status;
-  snprintf(n.says.message, sizeof n.says.message, "%s", message);
-  if (s->pairs[0].in && !s->heard) (void)tw_tls_send(s->pairs[0].in, n.bytes, sizeof n.bytes);
+  snprintf(n.says.message, sizeof n.says.message, "%.*s", (int)sizeof n.says.message - 1, message);
+  (void)tw_tls_send(t, n.bytes, sizeof n.bytes);
 }
 
-// A stream has ended. Whoever gave up has said why, unless the line itself is gone. False: nothing was said.
-static bool hear(link_state *s, tw_status *status) {
+// False, and *status unchanged: there are none.
+static bool hear_last_words(link_state *s, tw_tls *t, uint64_t until_ns, tw_status *status) {
   note n;
-  if (s->asked) return false;
-  s->asked = true;
-  s->heard = tw_tls_last_words(s->pairs[0].out, n.bytes, sizeof n.bytes, tw_clock_ns() + patience_ns) == TW_OK;
+  s->heard = tw_tls_last_words(t, n.bytes, sizeof n.bytes, until_ns) == TW_OK;
   if (!s->heard || memcmp(n.says.magic, note_magic, sizeof n.says.magic) != 0 || n.says.status == TW_OK ||
       !tw_status_known(n.says.status) || !memchr(n.says.message, '\0', sizeof n.says.message))
     return false;
   *status = tw_fail((tw_status)n.says.status, "the other party (%d) stopped: %s", 1 - s->channel.party, n.says.message);
   return true;
+}
+
+static void tls_tell(tw_channel *c, tw_status status, const char *message) {
+  link_state *s = c->state;
+  if (s->pairs[0].in && !s->heard) say_last_words(s->pairs[0].in, status, message);
+}
+
+// A stream has ended. Whoever gave up has said why, unless the line itself is gone. False: nothing was said.
+static bool hear(link_state *s, tw_status *status) {
+  if (s->asked) return false;
+  s->asked = true;
+  return hear_last_words(s, s->pairs[0].out, tw_clock_ns() + patience_ns, status);
 }
 
 static tw_status broken(const pair *p) {
@@ -173,6 +182,28 @@ static tw_status connect_by_detour(link_state *s, const tw_meeting *m, tw_tls **
   }
 }
 
+// Before the streams are there connection 0 is free both ways: an end that gives up says why on it.
+static tw_status other_end_left(link_state *s, uint64_t patience) {
+  tw_status status = TW_OK;
+  tw_tls *t = *place_of(s, 0);
+  if (hear_last_words(s, t, tw_clock_ns() + patience, &status) || !*tw_tls_reason(t)) return status;
+  return tw_fail(TW_ERR_PEER, "party %d left before all connections were there: %s; look at the log of party %d",
+                 1 - s->channel.party, tw_tls_reason(t), 1 - s->channel.party);
+}
+
+// Who listens for a further connection looks now and then whether the other end is still there.
+static tw_status next_of(link_state *s, const tw_meeting *m, int k, int *fd) {
+  static const uint64_t look_ns = 100000000;
+  uint64_t until_ns = in_time(s, k ? s->channel.timeout_seconds : m->wait_seconds);
+  if (k == 0 || !m->answers || m->detour) return m->next(m->state, until_ns, fd);
+  for (;;) {
+    uint64_t soon_ns = tw_clock_ns() + look_ns;
+    tw_status status = m->next(m->state, soon_ns < until_ns ? soon_ns : until_ns, fd);
+    if (status != TW_ERR_PEER || soon_ns >= until_ns) return status;
+    TW_TRY(other_end_left(s, 0));
+  }
+}
+
 static tw_status connect_one(link_state *s, const tw_meeting *m, int k) {
   int fd;
   double silence = s->channel.timeout_seconds;
@@ -180,7 +211,7 @@ static tw_status connect_one(link_state *s, const tw_meeting *m, int k) {
   if (k == 0 && m->detour) {
     TW_TRY(connect_by_detour(s, m, t));
   } else {
-    TW_TRY(m->next(m->state, in_time(s, k ? silence : m->wait_seconds), &fd));
+    TW_TRY(next_of(s, m, k, &fd));
     TW_TRY(tw_tls_open(s->context, fd, in_time(s, silence), t, NULL));
   }
   if (k == 0) return tw_hello_meet(&s->hello, *t, in_time(s, silence));
@@ -204,10 +235,24 @@ static tw_status open_streams(link_state *s) {
   return TW_OK;
 }
 
+// Each end knows why: this one's reason, or the other's.
+static tw_status give_up(link_state *s, tw_status status) {
+  static const uint64_t moment_ns = 200000000;
+  char message[600];
+  snprintf(message, sizeof message, "%s", tw_error_message());
+  if (status == TW_ERR_PEER && hear_last_words(s, *place_of(s, 0), tw_clock_ns() + moment_ns, &status)) return status;
+  if (!s->heard) say_last_words(*place_of(s, 0), status, message);
+  return tw_fail(status, "%s", message);
+}
+
 static tw_status meet(link_state *s, const tw_meeting *m) {
   TW_TRY(tw_tls_context_create(&m->who, m->answers, m->rekey_bytes, &s->context));
   tw_hello_begin(&s->hello, &m->lines, s->channel.party, m->answers);
-  for (int k = 0; k < 2 * s->streams; k++) TW_TRY(connect_one(s, m, k));
+  TW_TRY(connect_one(s, m, 0));
+  for (int k = 1; k < 2 * s->streams; k++) {
+    tw_status status = connect_one(s, m, k);
+    if (status != TW_OK) return give_up(s, status);
+  }
   return open_streams(s);
 }
 

@@ -16,7 +16,9 @@
 
 // The certificates of a handshake are padded to whole blocks: its records tell nothing of the names in them. What comes
 // after has one length anyway.
-enum { HANDSHAKE_BLOCK = 4096, READ_AHEAD = 1 << 17 };
+enum { HANDSHAKE_BLOCK = 4096, READ_AHEAD = 1 << 18 };
+// Records leave together: a call of the system for each of 16 KiB takes as long as the cipher does.
+enum { TOGETHER = 1 << 17, OUT_BYTES = TOGETHER + (1 << 16) };
 // RFC 8446, 5.5: 2^24.5 full records under one AES-GCM key. This is 2^21 of them.
 static const uint64_t usual_rekey_bytes = (uint64_t)1 << 35;
 static const uint64_t last_words_ns = 500000000;  // for the other end to read what was sent last
@@ -38,16 +40,38 @@ struct tw_tls {
   uint64_t sent, rekeyed;         // bytes under the present key; how often it was changed
   bool blocked, ended, stranger;  // blocked: a record has not left yet
   bool heard;                     // anything at all
+  size_t held;                    // bytes of the caller's that are encrypted and have not all left
+  size_t out_begin, out_end;      // of `out`: records on their way
   char reason[512];
+  char out[OUT_BYTES];
 };
 
 // ---- bytes to the socket: never a signal, never a wait
 
+static bool is_for_later(void) { return errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR; }
+
+// 1: nothing is left in `out`; 0: the socket takes no more just now; -1: it has ended.
+static int let_out(tw_tls *t) {
+  while (t->out_begin < t->out_end) {
+    ssize_t n = send(t->fd, t->out + t->out_begin, t->out_end - t->out_begin, MSG_DONTWAIT | MSG_NOSIGNAL);
+    if (n < 0) return is_for_later() ? 0 : -1;
+    t->out_begin += (size_t)n;
+  }
+  t->out_begin = t->out_end = 0;
+  return 1;
+}
+
 static int bio_write(BIO *b, const char *data, int bytes) {
-  const tw_tls *t = BIO_get_data(b);
-  ssize_t n = send(t->fd, data, (size_t)bytes, MSG_DONTWAIT | MSG_NOSIGNAL);
+  tw_tls *t = BIO_get_data(b);
   BIO_clear_retry_flags(b);
-  if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR)) BIO_set_retry_write(b);
+  if ((size_t)bytes > OUT_BYTES - t->out_end) {
+    int rc = let_out(t);
+    if (rc == 0) BIO_set_retry_write(b);
+    if (rc != 1) return -1;
+  }
+  size_t n = (size_t)bytes < OUT_BYTES - t->out_end ? (size_t)bytes : OUT_BYTES - t->out_end;
+  memcpy(t->out + t->out_end, data, n);
+  t->out_end += n;
   return (int)n;
 }
 
@@ -56,7 +80,7 @@ static int bio_read(BIO *b, char *data, int bytes) {
   ssize_t n = recv(t->fd, data, (size_t)bytes, MSG_DONTWAIT);
   if (n > 0) t->heard = true;
   BIO_clear_retry_flags(b);
-  if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR)) BIO_set_retry_read(b);
+  if (n < 0 && is_for_later()) BIO_set_retry_read(b);
   if (n == 0) BIO_set_flags(b, BIO_FLAGS_IN_EOF);
   return (int)n;
 }
@@ -65,7 +89,8 @@ static long bio_control(BIO *b, int command, long number, void *pointer) {
   (void)number;
   (void)pointer;
   if (command == BIO_CTRL_EOF) return BIO_test_flags(b, BIO_FLAGS_IN_EOF) != 0;
-  return command == BIO_CTRL_FLUSH;
+  // what the socket does not take now stays in `out`: OpenSSL's own buffer does not pass on that a flush has to wait
+  return command == BIO_CTRL_FLUSH && let_out(BIO_get_data(b)) >= 0;
 }
 
 static BIO_METHOD *bio_method(void) {
@@ -232,14 +257,39 @@ static tw_status ended(const tw_tls *t) {
 
 // ---- a connection
 
+// As let_out; -1: the reason is noted.
+static int push_out(tw_tls *t) {
+  errno = 0;
+  int rc = let_out(t), error = errno;
+  char text[128];
+  if (rc >= 0) return rc;
+  snprintf(text, sizeof text, "the connection was cut: %s", strerror(error));
+  end(t, false, text);
+  return -1;
+}
+
+// A peer that refuses this party closes the connection behind its alert. What is written then fails first; the alert is
+// still there to be read.
+static void look_for_refusal(tw_tls *t) {
+  char byte;
+  if (t->stranger) return;
+  t->ended = false;
+  if (tw_tls_receive(t, &byte, 1) < 0) return;
+  end(t, false, "the connection was cut");
+}
+
 static tw_status shake_hands(tw_tls *t, uint64_t until_ns) {
   for (;;) {
     ERR_clear_error();
     errno = 0;
-    int rc = SSL_do_handshake(t->ssl);
-    if (rc == 1) return TW_OK;
-    if (outcome(t, rc) < 0) return ended(t);
-    short events = SSL_want_write(t->ssl) ? POLLOUT : POLLIN;
+    int rc = SSL_do_handshake(t->ssl), left;
+    if (rc != 1 && outcome(t, rc) < 0) return ended(t);
+    if ((left = push_out(t)) < 0) {
+      look_for_refusal(t);
+      return ended(t);
+    }
+    if (rc == 1 && left == 1) return TW_OK;
+    short events = left == 0 ? POLLOUT : POLLIN;
     if (!tw_socket_ready(t->fd, events, until_ns))
       return tw_fail(TW_ERR_PEER, "%s does not go on with the TLS handshake: silence", peer_name(t));
   }
@@ -306,10 +356,9 @@ static void change_keys(tw_tls *t) {
   t->rekeyed++;
 }
 
-ptrdiff_t tw_tls_send(tw_tls *t, const void *data, size_t bytes) {
+// One record, into `out`. 1; else as outcome.
+static int encrypt_one(tw_tls *t, const char *data, size_t bytes) {
   size_t went = 0;
-  if (t->ended) return -1;
-  if (bytes == 0) return 0;
   change_keys(t);
   ERR_clear_error();
   errno = 0;
@@ -317,28 +366,37 @@ ptrdiff_t tw_tls_send(tw_tls *t, const void *data, size_t bytes) {
   t->blocked = rc != 1;
   if (rc != 1) return outcome(t, rc);
   t->sent += went;
+  t->held += went;
+  return 1;
+}
+
+// What is encrypted counts as sent when all of it has left: until then the caller comes with the same bytes again.
+ptrdiff_t tw_tls_send(tw_tls *t, const void *data, size_t bytes) {
+  int rc = 1;
+  if (t->ended) return -1;
+  if (bytes == 0) return 0;
+  while (rc == 1 && t->held < bytes && t->held < TOGETHER)
+    rc = encrypt_one(t, (const char *)data + t->held, bytes - t->held);
+  if (rc < 0 || (rc = push_out(t)) <= 0) return rc;
+  size_t went = t->held < bytes ? t->held : bytes;
+  t->held = 0;
   return (ptrdiff_t)went;
 }
 
 ptrdiff_t tw_tls_receive(tw_tls *t, void *data, size_t bytes) {
   size_t came = 0;
+  int rc = 1;
   if (t->ended) return -1;
   if (bytes == 0) return 0;
   ERR_clear_error();
   errno = 0;
-  int rc = SSL_read_ex(t->ssl, data, bytes, &came);
-  if (rc != 1) return outcome(t, rc);
-  return (ptrdiff_t)came;
-}
-
-// A peer that refuses this party closes the connection behind its alert. What is written then fails first; the alert is
-// still there to be read.
-static void look_for_refusal(tw_tls *t) {
-  char byte;
-  if (t->stranger) return;
-  t->ended = false;
-  if (tw_tls_receive(t, &byte, 1) < 0) return;
-  end(t, false, "the connection was cut");
+  while (rc == 1 && came < bytes && came < TOGETHER) {
+    size_t n = 0;
+    rc = SSL_read_ex(t->ssl, (char *)data + came, bytes - came, &n);
+    came += n;
+  }
+  if (rc != 1) rc = outcome(t, rc);  // an end is told when all before it has been taken
+  return came ? (ptrdiff_t)came : rc;
 }
 
 tw_status tw_tls_put(tw_tls *t, const void *data, size_t bytes, uint64_t until_ns) {
@@ -383,6 +441,7 @@ tw_status tw_tls_last_words(tw_tls *t, void *data, size_t bytes, uint64_t until_
 static void say_good_bye(tw_tls *t) {
   ERR_clear_error();
   if (t->ssl && !t->ended && !t->blocked && SSL_is_init_finished(t->ssl)) (void)SSL_shutdown(t->ssl);
+  (void)let_out(t);
   ERR_clear_error();
   shutdown(t->fd, SHUT_WR);
 }

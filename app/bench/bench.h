@@ -3,12 +3,14 @@
 #define TW_BENCH_H
 
 #include "app/choices.h"
+#include "app/two_sites.h"
 #include "jobs/parties/hardware.h"
 
 // Of all workloads; each has options for some.
 typedef struct {
   tw_party_words party;
   tw_choice_words choices;
+  tw_site_words site;
   const char *model, *keys;  // model: a shape's name
   int64_t seq, repeat, layers, batch, coalesce;
   bool json, csv, verbose, compare_overlap, guard;
@@ -18,7 +20,8 @@ extern const tw_option tw_bench_repeat, tw_bench_layers, tw_bench_batch;  // int
 extern const tw_option tw_bench_guard, tw_bench_keys;                     // bool, const char *
 
 // Whole inferences, one or many, openings of growing size by one transport: two MPI ranks each. Dealing of both
-// parties' keys into memory, each kernel of a layer, ring products: one process.
-extern const tw_command tw_bench_model, tw_bench_sweep, tw_bench_opens, tw_bench_deal, tw_bench_kernels, tw_bench_gemm;
+// parties' keys into memory, each kernel of a layer, ring products, a line between two sites: one process.
+extern const tw_command tw_bench_model, tw_bench_sweep, tw_bench_opens, tw_bench_deal, tw_bench_kernels, tw_bench_gemm,
+    tw_bench_line;
 
 #endif

@@ -9,7 +9,6 @@
 #include "app/secrets.h"
 #include "app/show/print.h"
 #include "app/show/record.h"
-#include "app/two_ranks.h"
 #include "base/clock.h"
 #include "base/memory.h"
 #include "comm/opens.h"
@@ -182,14 +181,25 @@ static tw_status body(const tw_call *call, tw_channel *channel) {
 }
 
 static tw_status run(const tw_call *call) {
-  const tw_bench_settings *s = call->settings;
-  return tw_two_ranks(call, &(tw_limits){s->party.silence_limit, 0}, body);
+  tw_bench_settings *s = call->settings;
+  TW_TRY(tw_two_sites_check(&s->site));
+  return tw_two_parties(call, &s->site, &(tw_limits){s->party.silence_limit, 0}, NULL, body);
 }
 
 typedef tw_bench_settings settings;
 static const tw_option options[] = {
     {.group = "where a party computes", .common = &tw_option_device, .field = offsetof(settings, party.device)},
     {.common = &tw_option_affinity, .field = offsetof(settings, party.affinity)},
+    {.group = "a party of its own", .common = &tw_option_party, .field = offsetof(settings, site.party)},
+    {.common = &tw_option_listen, .field = offsetof(settings, site.ways.listen)},
+    {.common = &tw_option_connect, .field = offsetof(settings, site.ways.connect)},
+    {.common = &tw_option_relay, .field = offsetof(settings, site.ways.relay)},
+    {.common = &tw_option_proxy, .field = offsetof(settings, site.ways.proxy)},
+    {.common = &tw_option_proxy_command, .field = offsetof(settings, site.ways.command)},
+    {.common = &tw_option_site, .field = offsetof(settings, site.site)},
+    {.common = &tw_option_peer, .field = offsetof(settings, site.peer)},
+    {.common = &tw_option_streams, .field = offsetof(settings, site.streams)},
+    {.common = &tw_option_wait_limit, .field = offsetof(settings, site.wait)},
     {.group = "between the parties", .common = &tw_option_transport, .field = offsetof(settings, party.transport)},
     {.common = &tw_option_link_latency, .field = offsetof(settings, party.link.latency_seconds)},
     {.common = &tw_option_link_rate, .field = offsetof(settings, party.link.bytes_per_second)},

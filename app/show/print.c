@@ -11,7 +11,7 @@
 #include "base/text.h"
 #include "io/host.h"
 
-static int speaker = -1;
+static int speaker = -1, process = -1;
 static char ended[400] = "twain: ended by a signal, from the launcher, the system or a person\n";
 static atomic_bool error_said;
 
@@ -23,6 +23,8 @@ void tw_say_as(int party) {
            party, host);
 }
 
+void tw_say_as_process(int index) { process = index; }
+
 void tw_say_ended(void) {
   if (!atomic_load(&error_said) && write(STDERR_FILENO, ended, strlen(ended)) < 0) return;
 }
@@ -32,8 +34,10 @@ void tw_say_ended(void) {
 static void say(const char *message) {
   char line[4096], host[256];
   if (speaker >= 0) {
+    char which[32] = "";
     tw_host_name(host, sizeof host);
-    snprintf(line, sizeof line - 1, "twain: party %d on %s: %s", speaker, host, message);
+    if (process >= 0) snprintf(which, sizeof which, ", process %d", process);
+    snprintf(line, sizeof line - 1, "twain: party %d%s on %s: %s", speaker, which, host, message);
   } else {
     snprintf(line, sizeof line - 1, "twain: %s", message);
   }

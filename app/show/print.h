@@ -18,6 +18,8 @@ void tw_print_line(const char *format, ...) __attribute__((format(printf, 1, 2))
 void tw_say_ended(void);
 // Which party speaks from now on.
 void tw_say_as(int party);
+// And which of the party's several processes says it.
+void tw_say_as_process(int index);
 
 // A percentage on a terminal; shown is set up by tw_progress_start, which is silent when `quiet` or not on a terminal.
 typedef struct {

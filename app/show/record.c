@@ -25,8 +25,8 @@ static const char *const fields[] = {
     "parties_share_host", "device", "gpu", "gpu_driver", "cuda", "mpi", "hdf5", "host_memory_peak_bytes",
     "gpu_memory_peak_bytes",
     // the exchange
-    "transport", "transport_why", "link_latency_ns", "link_rate_bits_per_second", "link_least_ns", "split_batch",
-    "prepare", "probe_latency_ns", "probe_bytes_per_second",
+    "transport", "transport_why", "streams", "direction", "link_latency_ns", "link_rate_bits_per_second",
+    "link_least_ns", "split_batch", "prepare", "probe_latency_ns", "probe_bytes_per_second",
     // the work
     "name", "party", "model", "layers", "hidden", "heads", "intermediate", "tokens", "batch", "lengths", "result",
     "rounding", "choices", "guard", "bounds_assumed", "keys", "test_keys", "run_id", "model_id", "key_id", "input_id",
@@ -43,8 +43,8 @@ static const char *const fields[] = {
     // the check
     "verified", "mismatches", "out_of_bound",
     // one part of the work
-    "part", "kernel", "size", "m", "n", "k", "ring_bits", "opened", "opened_bytes", "moved_bytes", "work", "work_unit",
-    "limit_ns", "limited_by", "copy_bytes_per_second", "stream_bytes", "stream_bytes_per_second",
+    "part", "kernel", "size", "m", "n", "k", "ring_bits", "opened", "opened_bytes", "line_bytes", "moved_bytes", "work",
+    "work_unit", "limit_ns", "limited_by", "copy_bytes_per_second", "stream_bytes", "stream_bytes_per_second",
     // steps
     "step", "step_layer", "step_key_bytes", "step_sent_bytes", "step_rounds", "step_ns"};
 // Objects, which CSV leaves out.

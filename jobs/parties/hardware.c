@@ -69,6 +69,7 @@ tw_status tw_hardware_choose(const tw_party_words *w, tw_hardware *h) {
   TW_TRY(choose(&device_words, w->device, &device));
   TW_TRY(choose(&transport_words, w->transport, &transport));
   h->transport = (tw_transport)transport;
+  if (w->processes > 1) h->local_rank = h->local_rank * w->processes + w->local_process;
   return tw_device_choose((tw_device_kind)device, h->local_rank, &h->device, &h->gpu);
 }
 

@@ -21,6 +21,8 @@ typedef struct {
   const char *device, *transport, *affinity, *split_batch, *prepare;
   tw_link_profile link;  // --link-latency and --link-rate; 0 and 0: the link as it is
   double silence_limit;  // seconds
+  // Of a party that has a job of its own; 0 and 0: it has one process.
+  int local_process, processes;  // this one among those of its host; all
 } tw_party_words;
 
 // TW_ERR_USAGE unless each is one that the functions below know. What a party's command line gets wrong is told to the

@@ -33,6 +33,7 @@ both 'bench opens' mpirun -np 2 "$TWAIN" bench opens --device cpu
 both 'bench deal' "$TWAIN" bench deal --shape bert-tiny --seq 16 --device cpu
 both 'bench kernels' "$TWAIN" bench kernels --shape bert-tiny --seq 16 --repeat 1 --device cpu
 both 'bench gemm' "$TWAIN" bench gemm --shape bert-tiny --seq 16 --repeat 2
+both 'bench line' "$TWAIN" bench line --repeat 2 --streams 2
 
 expect 2 '--json and --csv are two forms of one record' "$TWAIN" plan --shape bert-tiny --json --csv
 expect 2 '--json and --csv are two forms' "$TWAIN" report 'n,1' --json --csv

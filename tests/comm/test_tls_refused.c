@@ -272,6 +272,21 @@ static void connections_of_another_place(void) {
   for (int party = 0; party < 2; party++) CU_ASSERT_NOT_EQUAL(ends[party].status, TW_OK);
 }
 
+// The one that dials has a reason of its own; the one that listens for the next connection hears of it at once.
+static void one_that_leaves(void) {
+  site_end ends[2];
+  two_ends(ends, 2);
+  close(ends[0].fds[2]);
+  close(ends[1].fds[2]);
+  ends[0].fds[2] = ends[1].fds[2] = -1;
+  uint64_t begin = tw_clock_ns();
+  meet_ends(ends);
+  CU_ASSERT(tw_clock_ns() - begin < 10000000000u);  // of 20
+  for (int party = 0; party < 2; party++) CU_ASSERT_EQUAL(ends[party].status, TW_ERR_PEER);
+  CU_ASSERT(says(&ends[1], "no further connection"));
+  CU_ASSERT(says(&ends[0], "the other party (1) stopped: no further connection"));
+}
+
 static int open_suite(void) { return sodium_init() < 0 ? 1 : scratch_open(); }
 
 int main(void) {
@@ -286,5 +301,6 @@ int main(void) {
   CU_ADD_TEST(suite, streams_that_differ);
   CU_ADD_TEST(suite, connections_of_another_run);
   CU_ADD_TEST(suite, connections_of_another_place);
+  CU_ADD_TEST(suite, one_that_leaves);
   return suite_end();
 }

@@ -121,6 +121,32 @@ done
 "$TWAIN" reveal owner/n -q
 expect 0 '' "$TWAIN" check owner/n
 
+# ---- the same with a live dealer and without key files
+pin() { "$TWAIN" site show "mail/$1.pem" --json | python3 -c 'import json, sys; print(json.load(sys.stdin)["pin"])'; }
+cat >mail/pairs.json <<END
+{"format": "twain pairs", "version": 2, "pairs": [{"party_0": "$(pin party0)", "party_1": "$(pin party1)"}]}
+END
+as dealer "$TWAIN" deal n --serve 4500 --site site --pairs ../mail/pairs.json >dealer.log 2>&1 &
+dealer=$!
+until grep -qs 'deals to 1 pair' dealer.log; do kill -0 $dealer 2>/dev/null || { cat dealer.log; fail "no live dealer"; }; sleep 0.1; done
+for i in 0 1; do as party$i rm n.keys.p$i.h5 n.result.p$i.h5.sealed job.log; done
+live=(DEALER=localhost:4500 DEALER_PEER=../mail/dealer.pem OPTIONS=--force)
+job party1 twain-party.sbatch "${party1[@]}" "${live[@]}" &
+other=$!
+job party0 twain-party.sbatch "${party0[@]}" "${live[@]}" || { cat party0/job.log; fail "party 0's job with a live dealer"; }
+wait $other || { cat party1/job.log; fail "party 1's job with a live dealer"; }
+kill "$(pgrep -u dealer -x twain)"
+wait $dealer || { cat dealer.log; fail "the live dealer"; }
+for i in 0 1; do
+  "$TWAIN" unseal party$i/n.result.p$i.h5.sealed --site client --from mail/party$i.pem -o live.result.p$i.h5 -q
+done
+cp owner/n.plan.json live.plan.json
+cp owner/n.model.json live.model.json
+cp owner/n.input.h5 live.input.h5
+cp owner/n.client.h5 live.client.h5
+"$TWAIN" reveal live -q
+as party0 touch n.keys.p0.h5 # for the checks below
+
 # ---- what the scripts refuse, and a job that is cancelled while it waits
 refused() { # CODE TEXT VARIABLE...: of party 0's job
   local code=$1 text=$2 status=0

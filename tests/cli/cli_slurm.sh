@@ -71,7 +71,7 @@ as() { # as USER COMMAND...: in that user's folder
 job() { # job USER SCRIPT VARIABLE=VALUE...: waits for its end, and ends with its code
   local user=$1 script=$2
   shift 2
-  as "$user" timeout 200 env "$@" sbatch --quiet --wait --cpus-per-task=2 --output=job.log "$top/$script"
+  as "$user" timeout 200 env "$@" bash -c 'exec sbatch --quiet --wait --output=job.log ${SBATCH_OPTIONS:---cpus-per-task=2} "$0"' "$top/$script"
 }
 post() { for file in "$@"; do install -m 644 "$file" mail; done; }
 
@@ -135,11 +135,24 @@ job party1 twain-party.sbatch "${party1[@]}" "${live[@]}" &
 other=$!
 job party0 twain-party.sbatch "${party0[@]}" "${live[@]}" || { cat party0/job.log; fail "party 0's job with a live dealer"; }
 wait $other || { cat party1/job.log; fail "party 1's job with a live dealer"; }
-kill "$(pgrep -u dealer -x twain)"
-wait $dealer || { cat dealer.log; fail "the live dealer"; }
 for i in 0 1; do
   "$TWAIN" unseal party$i/n.result.p$i.h5.sealed --site client --from mail/party$i.pem -o live.result.p$i.h5 -q
 done
+# two processes a party, with a name each
+for i in 0 1; do
+  for file in party$i/n.*; do
+    case $file in *.result.*) ;; *) as party$i ln -s "${file#*/}" "m.${file#*/n.}" ;; esac
+  done
+  rm -f party$i/job.log party$i/*.result.*
+done
+live+=('NAME=n m' 'SBATCH_OPTIONS=--ntasks=2 --cpus-per-task=1')
+job party1 twain-party.sbatch "${party1[@]}" "${live[@]}" &
+other=$!
+job party0 twain-party.sbatch "${party0[@]}" "${live[@]}" || { cat party0/job.log; fail "party 0's job of two processes"; }
+wait $other || { cat party1/job.log; fail "party 1's job of two processes"; }
+for name in n m; do for i in 0 1; do [ -s party$i/$name.result.p$i.h5.sealed ] || fail "no result of process $name"; done; done
+kill "$(pgrep -u dealer -x twain)"
+wait $dealer || { cat dealer.log; fail "the live dealer"; }
 cp owner/n.plan.json live.plan.json
 cp owner/n.model.json live.model.json
 cp owner/n.input.h5 live.input.h5

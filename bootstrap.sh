@@ -15,7 +15,8 @@ usage() {
 usage: ./bootstrap.sh COMMAND
 
   demo    build twain, fetch a small sentence-embedding model, run it between two parties on secret shares,
-          compare the result with the plain model
+          compare the result with the plain model; with --model smollm2 a language model (93 MB, 4 GB of disk) that says
+          which words may come next
   test    build twain and run every test, the unit tests again under the sanitizers, and, where there is clang,
           what reads files and messages under libFuzzer
   build   build twain: build/twain
@@ -24,7 +25,7 @@ usage: ./bootstrap.sh COMMAND
 
 Environment:
   TWAIN_PRESET   configure preset of CMakePresets.json: default, debug, asan, ci
-  TWAIN_MODEL    demo: folder of a Hugging Face BERT model to use instead of the one fetched
+  TWAIN_MODEL    demo: folder of a Hugging Face model of the same kind to use instead of the one fetched
   TWAIN_MINILM   test: folder of all-MiniLM-L6-v2; by default the one that a demo has fetched, if any
 TEXT
 }
@@ -188,27 +189,40 @@ tests() {
   [ "$failed" = 0 ]
 }
 
-demo() {
-  local model vectors=
-  deps
-  build twain
-  title "Model"
+# The folder of the model that FETCH makes, or --synthetic.
+model_of() { # FETCH WHAT
   if [ -n "${TWAIN_MODEL:-}" ]; then
     model=$TWAIN_MODEL
     printf '  %s\n' "$model"
-  elif ! model=$(tools/fetch_minilm.sh); then
+  elif ! model=$("$1"); then
     printf '  The model could not be fetched. The demonstration goes on with SYNTHETIC (random) weights of the same\n'
-    printf '  shape: times, key sizes and traffic are the same, the sentences'"'"' similarities mean nothing.\n'
+    printf '  shape: times, key sizes and traffic are the same, %s mean nothing.\n' "$2"
     model=--synthetic
-  else
-    vectors=tests/vectors/minilm.json
   fi
-  demo/run.sh "$(build_folder)/twain" "$model" $vectors
+}
+
+demo() { # [--model MODEL]
+  local model vectors=
+  case "$*" in
+    '' | '--model minilm' | '--model smollm2') ;;
+    *) usage >&2; exit 2 ;;
+  esac
+  deps
+  build twain
+  title "Model"
+  if [ "${2:-}" = smollm2 ]; then
+    model_of tools/fetch_smollm2.sh "the words"
+    demo/words.sh "$(build_folder)/twain" "$model"
+  else
+    model_of tools/fetch_minilm.sh "the sentences' similarities"
+    [ -n "${TWAIN_MODEL:-}" ] || [ "$model" = --synthetic ] || vectors=tests/vectors/minilm.json
+    demo/run.sh "$(build_folder)/twain" "$model" $vectors
+  fi
   printf '\nTotal, with build and download: %d s\n' $((SECONDS - started))
 }
 
 case ${1:-help} in
-  demo) demo ;;
+  demo) shift && demo "$@" ;;
   test) tests ;;
   build) deps && build ;;
   deps) deps && printf 'All packages are present.\n' ;;

@@ -15,3 +15,4 @@ exact bert-tiny 128
 exact bert-tiny 128 --guard
 exact minilm 384 --guard
 exact minilm 512 --guard
+exact smollm2-135m 520 --layers 1 --guard

@@ -1,5 +1,6 @@
 # What the demonstrations share; sourced. Every command is shown before it runs; the first one that fails ends the
-# demonstration. Needs: work, its folder; name, of the files in it; count, inferences.
+# demonstration. Needs: work, its folder; name, of the files in it; count, inferences; started, of SECONDS.
+# shellcheck disable=SC2154
 
 # Two parties on any machine: as root, in a container, on a single core, without ssh. For Open MPI only; others ignore it.
 export OMPI_MCA_rmaps_base_oversubscribe=1 OMPI_MCA_hwloc_base_binding_policy=none PMIX_MCA_gds=hash

@@ -59,14 +59,13 @@ static bool make_model(void) {
 static bool make_sites(void) {
   static const tw_site_role roles[3] = {TW_SITE_PARTY_0, TW_SITE_PARTY_1, TW_SITE_DEALER};
   int64_t now = (int64_t)time(NULL);
-  char name[8], file[32];
+  char name[16];
   for (int i = 0; i < 3; i++) {
     snprintf(name, sizeof name, "s%d", i);
     if (tw_site_create(in_folder(name), roles[i], now - DAY, now + DAY) != TW_OK) return false;
     if (tw_site_load(in_folder(name), &sites[i]) != TW_OK) return false;
   }
-  snprintf(file, sizeof file, "s2/site.pem");
-  if (tw_peer_load(in_folder(file), &dealer_file) != TW_OK) return false;
+  if (tw_peer_load(in_folder("s2/site.pem"), &dealer_file) != TW_OK) return false;
   if (tw_alloc(sizeof *pairs.pair, (void **)&pairs.pair) != TW_OK) return false;
   pairs.count = 1;
   pairs.file = strdup("pairs.json");

@@ -36,6 +36,50 @@ assert least >= 0.9999 and largest < 0.05, name
 P
 }
 
+# words NAME: what reveal prints of its logits, against the result: next tokens, probabilities, perplexity
+words() {
+  "$python" - "$1" revealed <<'P'
+import families, h5py, json, numpy as np, re, sys
+name, revealed = sys.argv[1], open(sys.argv[2]).read()
+plain = [*range(33, 127), *range(161, 173), *range(174, 256)]
+byte = dict(zip(families.byte_letters(), plain + [b for b in range(256) if b not in plain]))
+tokenizer = json.load(open(name + ".folder/tokenizer.json"))
+special = {t["id"] for t in tokenizer["added_tokens"]}
+pieces = {i: p for p, i in tokenizer["model"]["vocab"].items()}
+text = lambda i: pieces[i] if i in special else bytes(byte[c] for c in pieces[i]).decode("utf-8", "replace")
+with h5py.File(name + ".input.h5") as f, h5py.File(name + ".result.h5") as g:
+    ids, lengths, values = f["tokens"][()], f["lengths"][()], g["values"][()]
+    rows = g.attrs["output"].decode() == "all-logits"
+p = np.exp(values - values.max(-1, keepdims=True))
+p /= p.sum(-1, keepdims=True)
+seen, read = 0, json.JSONDecoder().raw_decode
+for line in revealed.split("\n"):
+    found = re.match(r"(\d+)(?:\.(\d+))?: (.*next .*)", line)
+    if not found:
+        continue
+    s, row, rest = int(found[1]) - 1, int(found[2] or 1) - 1, found[3]
+    assert rows == bool(found[2]), line
+    if rows:
+        own, end = read(rest)
+        assert own == text(ids[s, row]), (line, ids[s, row])
+        assert row == 0 or abs(float(rest[end:].split(",")[0]) - p[s, row - 1, ids[s, row]]) < 1e-4, line
+    at = rest.index("next ") + 5
+    for i in np.argsort(-p[s, row], kind="stable")[:5]:
+        word, at = read(rest, at)
+        number = re.match(r" ([0-9.]+)(, |)", rest[at:])
+        at += number.end()
+        alike = [text(k) for k in range(p.shape[2]) if k in pieces and abs(p[s, row, k] - p[s, row, i]) < 1e-12]
+        assert abs(float(number[1]) - p[s, row, i]) < 1e-4 and (word in alike or "\ufffd" in word), (line, word, text(i))
+    seen += 1
+assert seen == (sum(lengths) if rows else len(lengths)), seen
+for s, n in enumerate(lengths):
+    if rows and n > 1:
+        mean = np.log(p[s, np.arange(n - 1), ids[s, 1:n]]).mean()
+        said = re.search(rf"^{s + 1}: .* of {n - 1} tokens behind the first, perplexity ([0-9.]+)$", revealed, re.M)
+        assert abs(float(said[1]) / np.exp(-mean) - 1) < 1e-4, (said, np.exp(-mean))
+P
+}
+
 go() { # NAME PLAN'S-OPTION...
   local name=$1
   shift
@@ -64,8 +108,10 @@ for name in $("$python" -c 'import families; print(*families.DECODERS)'); do
   fi
   go "$name" --seq 12
   compare "$name" || fail "$name: the last row differs from PyTorch"
+  words "$name" || fail "$name: what reveal says of the last row"
   go "$name" --seq 12 --result all-logits
   compare "$name" || fail "$name differs from PyTorch"
+  words "$name" || fail "$name: what reveal says of all rows"
 done
 
 # ---- bounds of a sample, both faithful modes, one token, no guard, choices, a folder's layers alone

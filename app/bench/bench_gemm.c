@@ -23,12 +23,13 @@ typedef struct {
 } product;
 
 static int products_of(const tw_model_config *c, int seq, product out[6]) {
-  size_t s = (size_t)seq, hidden = (size_t)c->hidden, inner = (size_t)c->intermediate, dim = hidden / (size_t)c->heads;
+  size_t s = (size_t)seq, hidden = (size_t)c->hidden, inner = (size_t)c->intermediate;
+  size_t dim = (size_t)tw_config_head_dim(c), queries = (size_t)tw_config_query_width(c);
   int count = 0;
-  out[count++] = (product){"qkv", s, 3 * hidden, hidden};
+  out[count++] = (product){"qkv", s, queries + 2 * (size_t)tw_config_kv_width(c), hidden};
   out[count++] = (product){"logits of a head", s, s, dim};
   out[count++] = (product){"values of a head", s, dim, s};
-  out[count++] = (product){"out-projection", s, hidden, hidden};
+  out[count++] = (product){"out-projection", s, hidden, queries};
   out[count++] = (product){"ffn-up", s, inner, hidden};
   out[count++] = (product){"ffn-down", s, hidden, inner};
   return count;

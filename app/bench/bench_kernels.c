@@ -14,6 +14,7 @@
 #include "app/show/record.h"
 #include "base/clock.h"
 #include "base/memory.h"
+#include "io/decoder_tensors.h"
 #include "jobs/models/import.h"
 #include "jobs/parties/machine.h"
 #include "kernels/device.h"
@@ -262,7 +263,7 @@ static tw_status time_layer(bench *w) {
   }
   TW_TRY(time_plan(w, &config, TW_DITHERED, TW_OUTPUT_TOKENS, NULL));
   // what only other outputs and roundings run
-  TW_TRY(time_plan(w, &config, TW_DITHERED, TW_OUTPUT_POOLED, "pool_live"));
+  if (!tw_decoder_layout_of(&config)) TW_TRY(time_plan(w, &config, TW_DITHERED, TW_OUTPUT_POOLED, "pool_live"));
   return time_plan(w, &config, TW_FAITHFUL, TW_OUTPUT_TOKENS, "floor");
 }
 

@@ -114,6 +114,19 @@ for name in $("$python" -c 'import families; print(*families.DECODERS)'); do
   words "$name" || fail "$name: what reveal says of all rows"
 done
 
+# ---- what reveal says: the probability of every token but the first, the perplexity, and the next words
+"$python" - "$vectors" <<'P' || fail "$(cat revealed)"
+import json, math, re, sys
+wanted = json.load(open(sys.argv[1]))["qwen2"]
+said = {m[1]: float(m[2]) for m in re.finditer(r"^([0-9]+\.[0-9]+): .* ([0-9.]+), next ", open("revealed").read(), re.M)}
+for i, w in enumerate(wanted):
+    for j, p in enumerate(w["likelihood"]):
+        assert abs(said[f"{i + 1}.{j + 2}"] - math.exp(p)) < 0.001, (i, j, p)
+P
+grep -Eq '^1: log probability -[0-9.]+ of 7 tokens behind the first, perplexity [0-9.]+' revealed || fail "$(cat revealed)"
+go llama --seq 9
+grep -Eq '^2: next ".+" 0\.[0-9]+, .*  after The dog' revealed || fail "$(cat revealed)"
+
 # ---- bounds of a sample, both faithful modes, one token, no guard, choices, a folder's layers alone
 expect 0 'sum_max.*' "$TWAIN" plan gpt2 --seq 12 --calibrate sample.txt --force
 for options in "--seq 12 --calibrate sample.txt" "--seq 10 --rounding faithful" "--seq 9 --rounding faithful-output" \

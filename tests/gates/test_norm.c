@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "jobs/gates/guard.h"
 #include "jobs/models/blocks.h"
 #include "kernels/pack.h"
 #include "tests/common/suite.h"
@@ -120,6 +121,51 @@ static void check(size_t hidden, norm_kind kind) {
   }
 }
 
+// Rows of a decoder's first token: one channel holds nearly all. Powers of two from -4 to 34, and the ring that they
+// ask for; the last row is an ordinary one.
+static void massive_rows(void) {
+  enum { HIDDEN = 576, WIDE = 33, LAST = ROWS - 1 };
+  norm_case c = {HIDDEN, true, calloc(ROWS * HIDDEN, 8), calloc(HIDDEN, 8), NULL};
+  tw_table tables[2];
+  for (size_t i = 0; i < ROWS; i++)
+    for (size_t j = 0; j < HIDDEN; j++) c.x[i * HIDDEN + j] = (uint64_t)llrint(ldexp(normal(), SCALE));
+  for (size_t i = 0; i < LAST; i++) c.x[i * HIDDEN + 7] = (uint64_t)llrint(ldexp(exp2((double)i - 2) * 0.999, SCALE));
+  for (size_t j = 0; j < HIDDEN; j++) c.gamma[j] = (uint64_t)llrint(ldexp(0.8 + 0.2 * normal(), SCALE));
+  CU_ASSERT_EQUAL_FATAL(tw_spec_fit(&tw_spec_rsqrt, tables), TW_OK);
+  for (int guard = 0; guard < 2; guard++) {
+    tw_program program = {.tables = tables, .table_count = 2};
+    tw_builder b;
+    tw_builder_start(&b, &program);
+    b.guard = guard;
+    int x = tw_open(&b, tw_build_input(&b, WIDE, SCALE, ROWS * HIDDEN)), gamma = tw_weight_wire(&b, 0, SCALE, HIDDEN);
+    int y = tw_build_norm(&b, (tw_tokens){ROWS, ROWS, 0, false}, x, false, gamma, -1, HIDDEN,
+                          (tw_norm_rings){PRODUCT_RING, 24 + 34 + 2 + 2 * guard, 39, 34}, OUT_RING, 1e-5);
+    tw_guard_finish(&b);
+    tw_build_output(&b, y);
+    CU_ASSERT_EQUAL_FATAL(tw_builder_finish(&b), TW_OK);
+    size_t one = 1, cols = HIDDEN;
+    walk w = {.program = &program,
+              .batch = 1,
+              .input = c.x,
+              .weight_count = 1,
+              .weight_rows = &one,
+              .weight_cols = &cols,
+              .weight_values = &c.gamma};
+    CU_ASSERT_EQUAL_FATAL(walk_run(&w), TW_OK);
+    CU_ASSERT_EQUAL(w.mismatches, 0);
+    CU_ASSERT_EQUAL(w.out_of_bound, 0);
+    row_errors e = measure(&c, &w);
+    printf("\n    one channel to 2^16: row errors, largest %.5f, mean %.5f", e.largest, e.mean);
+    CU_ASSERT(e.largest <= 0.001);
+    CU_ASSERT(e.mean <= 0.0004);
+    walk_free(&w);
+    tw_program_free(&program);
+  }
+  tw_tables_free(tables, 2);
+  free(c.x);
+  free(c.gamma);
+}
+
 static void layer_norm_768(void) { check(768, LAYER); }
 static void layer_norm_384(void) { check(384, LAYER); }
 static void layer_norm_128(void) { check(128, LAYER); }
@@ -140,6 +186,7 @@ int main(void) {
   CU_ADD_TEST(suite, layer_norm_1024);
   CU_ADD_TEST(suite, centred_rows);
   CU_ADD_TEST(suite, rms_norm_768);
+  CU_ADD_TEST(suite, massive_rows);
   CU_basic_set_mode(CU_BRM_VERBOSE);
   return suite_end();
 }

@@ -78,9 +78,9 @@ typedef struct {
                     int ring_bits, int accumulate, void *stream);
 
   bool operand_is_values;  // the operand below reads the values it was made from, which must outlive it
-  // The right operand V [k][n] of weight products, prepared once per model from values in backend memory; out = (x V +
-  // addend) mod 2^ring_bits, addend may be NULL or out itself.
-  tw_status (*operand)(size_t k, size_t n, const uint64_t *v, void *stream, void **out);
+  // The right operand V [k][n] of weight products in rings of at most ring_bits, prepared once per model from values in
+  // backend memory; out = (x V + addend) mod 2^ring_bits, addend may be NULL or out itself.
+  tw_status (*operand)(size_t k, size_t n, int ring_bits, const uint64_t *v, void *stream, void **out);
   void (*operand_free)(void *operand);
   tw_status (*product)(const void *operand, size_t m, size_t n, size_t k, const uint64_t *x, const uint64_t *addend,
                        int ring_bits, uint64_t *out, void *stream);

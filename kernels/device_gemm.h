@@ -21,6 +21,8 @@ extern "C" {
 
 #include "base/status.h"
 
+enum { TW_MAX_SUM_INNER = 131072 };
+
 // Limbs of a weight matrix V [inner][n], split once per model.
 typedef struct tw_limbs tw_limbs;
 

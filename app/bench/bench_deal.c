@@ -70,7 +70,7 @@ static void draw_seeds(bench *b) {
 static tw_status measure_host(bench *b) {
   tw_model_masks masks;
   double start = tw_seconds();
-  tw_status status = tw_model_masks_draw(&b->dealer, &tw_cpu_backend, NULL, &masks);
+  tw_status status = tw_model_masks_draw(&b->dealer, &b->plan.program, &tw_cpu_backend, NULL, &masks);
   b->setup = tw_seconds() - start;
   for (int i = 0; i < b->s->repeat && status == TW_OK; i++) {
     draw_seeds(b);
@@ -140,7 +140,7 @@ static tw_status repeat_on_device(bench *b, tw_device_dealer *d) {
 static tw_status verify(bench *b, const tw_device_dealer *d) {
   tw_model_masks masks;
   int last = (int)b->s->repeat - 1;
-  tw_status status = tw_model_masks_draw(&b->dealer, &tw_cpu_backend, NULL, &masks);
+  tw_status status = tw_model_masks_draw(&b->dealer, &b->plan.program, &tw_cpu_backend, NULL, &masks);
   if (status == TW_OK) status = deal_on_host(b, &masks, (uint64_t)last);
   tw_model_masks_free(&masks);
   TW_TRY(status);

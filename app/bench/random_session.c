@@ -2,6 +2,7 @@
 
 #include "base/memory.h"
 #include "io/tensors.h"
+#include "jobs/program/build.h"
 #include "jobs/program/session.h"
 #include "kernels/device_opens.h"
 #include "kernels/digit.h"
@@ -212,8 +213,9 @@ static tw_status make_model(random_run *r) {
     char name[TW_TENSOR_NAME];
     tw_model_tensor_shape(r->o->config, i, name, &r->rows[i], &r->cols[i]);
     TW_TRY(random_words(r, r->rows[i] * r->cols[i], &r->vectors[i]));
-    if (tw_model_tensor_entry(r->o->config, i)->kind == TW_MATRIX)
-      TW_TRY(r->o->backend->operand(r->rows[i], r->cols[i], r->vectors[i], r->o->stream, &r->operands[i]));
+    int ring = tw_weight_ring(r->program, i);
+    if (ring)
+      TW_TRY(r->o->backend->operand(r->rows[i], r->cols[i], ring, r->vectors[i], r->o->stream, &r->operands[i]));
   }
   r->config.weights = (tw_weights){.count = r->model_count,
                                    .rows = r->rows,

@@ -46,12 +46,18 @@ static tw_status upload_program(tw_engine *e) {
   return TW_OK;
 }
 
+// Limbs of W^ and V_b; of a vector its values and its mask.
+static size_t weight_bytes(const tw_engine *e, int i) {
+  bool matrix = tw_model_tensor_entry(&e->o.model->config, i)->kind == TW_MATRIX;
+  size_t limbs = matrix ? ((size_t)tw_weight_ring(&e->o.plan->program, i) + 7) / 8 : 8;
+  return 2 * limbs * tw_engine_elements(e->o.model, i);
+}
+
 // What the GPU must hold, said before it is asked for.
 static tw_status check_memory(tw_engine *e, uint64_t left) {
   size_t weights = 0, arenas = e->preparation.arena.bytes,
          keys = e->o.keys == TW_KEYS_RESIDENT ? 0 : tw_engine_key_bytes(e);  // resident: there already
-  for (int i = 0; i < e->o.model->count; i++)
-    weights += 2 * 8 * tw_engine_elements(e->o.model, i);  // limbs of W^ and V_b
+  for (int i = 0; i < e->o.model->count; i++) weights += weight_bytes(e, i);
   for (int i = 0; i < e->count; i++) arenas += e->parts[i].arena.bytes;
   uint64_t needed = (uint64_t)arenas + weights + keys + tw_engine_input_bytes(e);
   if (needed <= left) return TW_OK;

@@ -4,6 +4,7 @@
 #include "base/memory.h"
 #include "io/tensors.h"
 #include "jobs/engine/engine_state.h"
+#include "jobs/program/build.h"
 
 // Host values where the backend can read them: themselves on the CPU.
 tw_status tw_engine_to_backend(tw_engine *e, const void *host, size_t bytes, void **out) {
@@ -35,10 +36,10 @@ static tw_status draw_model_mask(tw_engine *e, const tw_seed *seed, const uint64
 }
 
 // A matrix: operands of W^ and of V_b = b W^ - p_b.
-static tw_status set_up_matrix(tw_engine *e, int i, const uint64_t *masked, uint64_t *mask) {
+static tw_status set_up_matrix(tw_engine *e, int i, int ring, const uint64_t *masked, uint64_t *mask) {
   const tw_model_share *m = e->o.model;
   size_t n = tw_engine_elements(m, i);
-  TW_TRY(e->k->operand(m->rows[i], m->cols[i], masked, e->stream, &e->masked_operand[i]));
+  TW_TRY(e->k->operand(m->rows[i], m->cols[i], ring, masked, e->stream, &e->masked_operand[i]));
   tw_share_args a = {.rows = 1,
                      .cols = n,
                      .X = masked,
@@ -48,21 +49,24 @@ static tw_status set_up_matrix(tw_engine *e, int i, const uint64_t *masked, uint
                      .ring = ~0ull,
                      .pair = {1, n, 0, 1}};
   TW_TRY(e->k->share(&a, e->stream));
-  return e->k->operand(m->rows[i], m->cols[i], mask, e->stream, &e->share_operand[i]);
+  return e->k->operand(m->rows[i], m->cols[i], ring, mask, e->stream, &e->share_operand[i]);
 }
 
 static tw_status set_up_tensor(tw_engine *e, const tw_seed *seed, const uint64_t *zero_slot, int i) {
   size_t bytes = 8 * tw_engine_elements(e->o.model, i);
   void *masked;
   uint64_t *mask;
+  bool matrix = tw_model_tensor_entry(&e->o.model->config, i)->kind == TW_MATRIX;
+  int ring = matrix ? tw_weight_ring(&e->o.plan->program, i) : 0;
+  if (matrix && !ring) return TW_OK;  // no product reads it
   TW_TRY(tw_engine_to_backend(e, e->o.model->masked[i], bytes, &masked));
   TW_TRY(draw_model_mask(e, seed, zero_slot, i, &mask));
-  if (tw_model_tensor_entry(&e->o.model->config, i)->kind != TW_MATRIX) {
+  if (!matrix) {
     e->masked[i] = masked;
     e->vector_mask[i] = mask;
     return TW_OK;
   }
-  tw_status status = set_up_matrix(e, i, masked, mask);
+  tw_status status = set_up_matrix(e, i, ring, masked, mask);
   if (e->k->operand_is_values) {
     e->values[i] = mask;
     return status;

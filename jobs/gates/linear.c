@@ -140,6 +140,16 @@ static tw_status linear_emulate(tw_session *s, const tw_op *op) {
 
 static const tw_gate linear_gate = {"linear", NULL, linear_deal, linear_prepare, linear_party, linear_emulate};
 
+int tw_weight_ring(const tw_program *p, int weight) {
+  int most = 0;
+  for (int i = 0; i < p->op_count; i++) {
+    const tw_op *op = &p->ops[i];
+    if (op->gate != &linear_gate || op->arg[TW_LINEAR_WEIGHT] != weight) continue;
+    if (p->tensors[op->out[0]].ring > most) most = p->tensors[op->out[0]].ring;
+  }
+  return most;
+}
+
 int tw_linear(tw_builder *b, int x, int weight, size_t inner, size_t cols, int ring, int weight_scale) {
   tw_tensor t = tw_look(b, x);
   tw_op *op = tw_emit(b, &linear_gate);

@@ -174,7 +174,7 @@ static tw_status open_dealer(tw_bench_job *r) {
     return tw_device_dealer_create(&r->plan, &r->dealer, (const bool[2]){r->o.party == 0, r->o.party == 1}, 1,
                                    &r->dealing);
 #endif
-  return tw_model_masks_draw(&r->dealer, &tw_cpu_backend, NULL, &r->masks);
+  return tw_model_masks_draw(&r->dealer, &r->plan.program, &tw_cpu_backend, NULL, &r->masks);
 }
 
 static double weights_of(const tw_model_config *c) {

@@ -87,7 +87,7 @@ static tw_status deal_all_on_host(const tw_plan *plan, const tw_model_dealer *de
   tw_model_masks masks;
   tw_seed *seed;
   TW_TRY(tw_seed_alloc(2 * sizeof *seed, (void **)&seed));
-  tw_status status = tw_model_masks_draw(dealer, &tw_cpu_backend, NULL, &masks);
+  tw_status status = tw_model_masks_draw(dealer, &plan->program, &tw_cpu_backend, NULL, &masks);
   for (uint64_t slot = 0; slot < o->count && status == TW_OK; slot++)
     status = deal_on_host(plan, &masks, o, slot, seed, writer);
   tw_model_masks_free(&masks);

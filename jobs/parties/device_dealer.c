@@ -122,7 +122,7 @@ static tw_status open_all(tw_device_dealer *d, const tw_model_dealer *dealer, co
   TW_TRY(tw_device_stream_create(&d->stream));
   TW_TRY(tw_device_stream_create(&d->copies));
   TW_TRY(tw_device_event_create(&d->event));
-  TW_TRY(tw_model_masks_draw(dealer, k, d->stream, &d->masks));
+  TW_TRY(tw_model_masks_draw(dealer, &d->plan->program, k, d->stream, &d->masks));
   TW_TRY(allocate(d, wanted));
   TW_TRY(open_session(d));
   TW_TRY(record_all(d));

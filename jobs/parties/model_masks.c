@@ -4,6 +4,7 @@
 
 #include "base/memory.h"
 #include "io/tensors.h"
+#include "jobs/program/build.h"
 
 // Seeds and the slot of model streams, where the backend reads them.
 typedef struct {
@@ -57,14 +58,14 @@ static void drop(const tw_model_masks *m, uint64_t **values, int i) {
   *values = NULL;
 }
 
-static tw_status add_up(const source *s, tw_model_masks *m, int i) {
+static tw_status add_up(const source *s, tw_model_masks *m, int i, int ring) {
   uint64_t **p0 = &m->mask[0][i], **p1 = &m->mask[1][i];
   size_t n = elements(m, i);
   tw_combine_args a = {
       .rows = 1, .cols = n, .x = *p0, .y = *p1, .out = *p0, .p = 1, .q = 1, .ring = ~0ull, .pair = {1, n, 0, 1}};
   TW_TRY(s->k->combine(&a, s->stream));
   drop(m, p1, i);
-  TW_TRY(s->k->operand(m->rows[i], m->cols[i], *p0, s->stream, &m->sum[i]));
+  TW_TRY(s->k->operand(m->rows[i], m->cols[i], ring, *p0, s->stream, &m->sum[i]));
   if (s->k->operand_is_values) {
     m->sum_values[i] = *p0;
     *p0 = NULL;
@@ -74,18 +75,22 @@ static tw_status add_up(const source *s, tw_model_masks *m, int i) {
   return TW_OK;
 }
 
-static tw_status draw_all(const tw_model_dealer *dealer, const source *s, tw_model_masks *m) {
+static tw_status draw_all(const tw_model_dealer *dealer, const tw_program *program, const source *s,
+                          tw_model_masks *m) {
   for (int i = 0; i < m->count; i++) {
     char name[TW_TENSOR_NAME];
     tw_model_tensor_shape(&dealer->config, i, name, &m->rows[i], &m->cols[i]);
+    bool matrix = tw_model_tensor_entry(&dealer->config, i)->kind == TW_MATRIX;
+    int ring = matrix ? tw_weight_ring(program, i) : 0;
+    if (matrix && !ring) continue;  // no product reads it
     for (int party = 0; party < 2; party++) TW_TRY(draw(s, m, party, i));
-    if (tw_model_tensor_entry(&dealer->config, i)->kind == TW_MATRIX) TW_TRY(add_up(s, m, i));
+    if (matrix) TW_TRY(add_up(s, m, i, ring));
   }
   return TW_OK;
 }
 
-tw_status tw_model_masks_draw(const tw_model_dealer *dealer, const tw_backend *backend, void *stream,
-                              tw_model_masks *m) {
+tw_status tw_model_masks_draw(const tw_model_dealer *dealer, const tw_program *program, const tw_backend *backend,
+                              void *stream, tw_model_masks *m) {
   *m = (tw_model_masks){.backend = backend, .count = tw_model_tensor_count(&dealer->config)};
   size_t count = (size_t)m->count;
   void **lists[] = {(void **)&m->mask[0], (void **)&m->mask[1], (void **)&m->sum, (void **)&m->sum_values};
@@ -97,7 +102,7 @@ tw_status tw_model_masks_draw(const tw_model_dealer *dealer, const tw_backend *b
   m->cols = memory;
   for (size_t i = 0; i < sizeof lists / sizeof *lists; i++) TW_TRY(tw_alloc(sizeof(void *) * count, lists[i]));
   tw_status status = source_open(dealer, backend, stream, &s);
-  if (status == TW_OK) status = draw_all(dealer, &s, m);
+  if (status == TW_OK) status = draw_all(dealer, program, &s, m);
   source_close(&s);
   return status;
 }

@@ -15,8 +15,9 @@ typedef struct {
   uint64_t **sum_values;  // what they read, where the backend's operands do
 } tw_model_masks;
 
-tw_status tw_model_masks_draw(const tw_model_dealer *dealer, const tw_backend *backend, void *stream,
-                              tw_model_masks *out);
+// program: what the masks are for; its products' rings decide how wide an operand is.
+tw_status tw_model_masks_draw(const tw_model_dealer *dealer, const tw_program *program, const tw_backend *backend,
+                              void *stream, tw_model_masks *out);
 void tw_model_masks_free(tw_model_masks *m);  // wipes
 tw_weights tw_model_masks_weights(const tw_model_masks *m);
 

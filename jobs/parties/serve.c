@@ -74,7 +74,7 @@ tw_status tw_serve_create(const tw_serve_options *o, tw_serve **out) {
   tw_status status = tw_alloc(sizeof *s->guests * (size_t)o->connections, (void **)&s->guests);
   if (status == TW_OK) status = know_pairs(s);
   if (status == TW_OK) status = tw_place_listen(o->option, &o->place, s->listeners, &s->count);
-  if (status == TW_OK) status = tw_model_masks_draw(o->dealer, &tw_cpu_backend, NULL, &s->masks);
+  if (status == TW_OK) status = tw_model_masks_draw(o->dealer, &o->plan->program, &tw_cpu_backend, NULL, &s->masks);
   if (status == TW_OK) status = tw_live_runs_create(o->plan, &s->masks, o->pairs, &s->runs);
   if (status == TW_OK)
     *out = s;

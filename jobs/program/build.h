@@ -111,6 +111,8 @@ int tw_sum_of_squares(tw_builder *b, int x, size_t cols, int ring);        // x 
 int tw_linear(tw_builder *b, int x, int weight, size_t inner, size_t cols, int ring, int weight_scale);
 // Its arguments, for those who make the weights that a program needs.
 enum { TW_LINEAR_WEIGHT, TW_LINEAR_INNER, TW_LINEAR_COLS };
+// Bits of the largest ring in which the program multiplies by this model tensor; 0: in none.
+int tw_weight_ring(const tw_program *p, int weight);
 // `count` products [m][k] [k][n]
 int tw_matmul(tw_builder *b, int x, int y, size_t count, size_t m, size_t n, size_t k, int ring);
 // Products with packed pairs of `heads` heads; `group` heads, one after the other, share one y.

@@ -84,8 +84,8 @@ static tw_status gemm(size_t count, size_t m, size_t n, size_t k, const uint64_t
 }
 
 // The values themselves serve as the operand.
-static tw_status operand(size_t k, size_t n, const uint64_t *v, void *stream, void **out) {
-  (void)k, (void)n, (void)stream;
+static tw_status operand(size_t k, size_t n, int ring_bits, const uint64_t *v, void *stream, void **out) {
+  (void)k, (void)n, (void)ring_bits, (void)stream;
   *out = (void *)v;
   return TW_OK;
 }

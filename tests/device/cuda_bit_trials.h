@@ -194,7 +194,7 @@ void add_product(arena &m, trials &out, size_t rows, size_t cols, size_t inner, 
                  [=, &m](const tw_backend *k, bool device, void *stream) {
                    void *operand;
                    const auto at = [&](const uint64_t *p) { return device ? m.on_device(p) : p; };
-                   TW_TRY(k->operand(inner, cols, at(v), stream, &operand));
+                   TW_TRY(k->operand(inner, cols, ring, at(v), stream, &operand));
                    tw_status status =
                        k->product(operand, rows, cols, inner, at(x), at(plus), ring, (uint64_t *)at(to), stream);
                    if (device) cudaStreamSynchronize((cudaStream_t)stream);

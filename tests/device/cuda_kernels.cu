@@ -173,7 +173,8 @@ void checker::matrices() {
                   addend);
       flush();
     }
-  add_product(m, list, 1100, 64, 96, 48, 1);  // more rows than the fused kernel takes: with workspace
+  add_product(m, list, 37, 40, 40001, 31, 1);  // more inner elements than one sum holds
+  add_product(m, list, 1100, 64, 96, 48, 1);   // more rows than the fused kernel takes: with workspace
   flush();
 }
 

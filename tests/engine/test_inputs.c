@@ -100,7 +100,7 @@ static void make_input(job *j) {
 
 static void deal(job *j) {
   tw_model_masks masks;
-  CU_ASSERT_EQUAL_FATAL(tw_model_masks_draw(&j->dealer, &tw_cpu_backend, NULL, &masks), TW_OK);
+  CU_ASSERT_EQUAL_FATAL(tw_model_masks_draw(&j->dealer, &j->plan.program, &tw_cpu_backend, NULL, &masks), TW_OK);
   for (int p = 0; p < 2; p++) j->keys[p] = room(BATCH * MOST);
   for (int s = 0; s < BATCH; s++) {
     uint8_t *at[2] = {j->keys[0] + (size_t)s * MOST, j->keys[1] + (size_t)s * MOST};

@@ -206,7 +206,7 @@ static void leave(reader *r) {
 
 static void compare(const reader r[2]) {
   tw_model_masks masks;
-  CU_ASSERT_EQUAL_FATAL(tw_model_masks_draw(&dealer, &tw_cpu_backend, NULL, &masks), TW_OK);
+  CU_ASSERT_EQUAL_FATAL(tw_model_masks_draw(&dealer, &plan.program, &tw_cpu_backend, NULL, &masks), TW_OK);
   for (int i = 0; i < BATCH; i++) {
     uint8_t *made[2], *at[2];
     tw_seed seeds[2] = {r[0].seeds[i], r[1].seeds[i]};

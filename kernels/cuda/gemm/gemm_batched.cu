@@ -142,8 +142,8 @@ extern "C" tw_status tw_device_gemm_batched(size_t count, size_t m, size_t n, si
                                             void *workspace, void *stream) {
   (void)workspace;
   if (count == 0 || m == 0 || n == 0) return TW_OK;
-  if (ring_bits < 1 || ring_bits > 64 || inner == 0 || inner * tw_ring_limbs(ring_bits) >= 131072 || count > 1 << 30 ||
-      m > 65535 * ROWS || n > 65535 * COLUMNS)
+  if (ring_bits < 1 || ring_bits > 64 || inner == 0 || inner * tw_ring_limbs(ring_bits) >= TW_MAX_SUM_INNER ||
+      count > 1 << 30 || m > 65535 * ROWS || n > 65535 * COLUMNS)
     return tw_fail(TW_ERR_RANGE, "batched ring product on the GPU: %zu of %zu x %zu x %zu in %d bits are out of range",
                    count, m, inner, n, ring_bits);
   static bool prepared[TW_MAX_LIMBS];

@@ -90,11 +90,10 @@ static tw_status fill_limbs(tw_limbs *v, const uint64_t *device_v, cudaStream_t 
 
 tw_status tw_limbs_create(size_t inner, size_t n, int limbs, const uint64_t *device_v, void *stream, tw_limbs **out) {
   *out = NULL;
-  if (limbs < 1 || limbs > TW_MAX_LIMBS || inner == 0 || n == 0 || n > 1 << 20 || inner * limbs >= 131072)
-    return tw_fail(
-        TW_ERR_RANGE,
-        "ring product on the GPU: weights of %zu x %zu in %d limbs are out of range (inner * limbs < 131072)", inner, n,
-        limbs);
+  if (limbs < 1 || limbs > TW_MAX_LIMBS || inner == 0 || n == 0 || n > 1 << 20 || inner * limbs >= TW_MAX_SUM_INNER)
+    return tw_fail(TW_ERR_RANGE,
+                   "ring product on the GPU: weights of %zu x %zu in %d limbs are out of range (inner * limbs < %d)",
+                   inner, n, limbs, TW_MAX_SUM_INNER);
   tw_limbs *const v = (tw_limbs *)calloc(1, sizeof *v);
   if (!v) return tw_fail(TW_ERR_MEMORY, "out of memory for the weights' limbs");
   v->inner = inner;

@@ -1,0 +1,112 @@
+// Weight products of the backend's table. A sum over more elements than a limb product's sums can hold is split: the
+// matrix in parts of rows, X in the same parts of columns, and every part adds to the result of those before it.
+#include <algorithm>
+
+#include "kernels/cuda/gemm/gemm.h"
+#include "kernels/cuda/runtime/cuda_ops.h"
+
+enum {
+  MAX_STREAMS = 16,
+  MOST_INNER = (TW_MAX_SUM_INNER - 1) / TW_MAX_LIMBS / TW_LIMB_ALIGN * TW_LIMB_ALIGN  // of one part
+};
+
+typedef struct {
+  size_t count;
+  tw_limbs *part[];
+} weight_parts;
+
+static size_t part_count(size_t inner) { return tw_ceil_div(inner, (size_t)MOST_INNER); }
+// Rows of every part but the last.
+static size_t part_rows(size_t inner) { return tw_round_up(tw_ceil_div(inner, part_count(inner)), TW_LIMB_ALIGN); }
+
+void tw_cuda_operand_free(void *operand) {
+  weight_parts *const w = (weight_parts *)operand;
+  if (!w) return;
+  for (size_t i = 0; i < w->count; i++) tw_limbs_free(w->part[i]);
+  free(w);
+}
+
+tw_status tw_cuda_operand(size_t k, size_t n, int ring_bits, const uint64_t *v, void *stream, void **out) {
+  *out = nullptr;
+  if (k == 0) return tw_fail(TW_ERR_RANGE, "ring product on the GPU: weights without rows");
+  const size_t rows = part_rows(k), count = tw_ceil_div(k, rows);
+  weight_parts *const w = (weight_parts *)calloc(1, sizeof *w + count * sizeof *w->part);
+  if (!w) return tw_fail(TW_ERR_MEMORY, "out of memory for the weights' parts");
+  w->count = count;
+  tw_status status = TW_OK;
+  for (size_t i = 0; i < count && status == TW_OK; i++)
+    status = tw_limbs_create(std::min(rows, k - i * rows), n, tw_ring_limbs(ring_bits), v + i * rows * n, stream,
+                             &w->part[i]);
+  if (status == TW_OK)
+    *out = w;
+  else
+    tw_cuda_operand_free(w);
+  return status;
+}
+
+// One workspace a stream, since its products run one after another. It grows before work is recorded; a smaller one is
+// kept to the end, because a captured graph may use it.
+static tw_status workspace_of(void *stream, size_t bytes, char **out) {
+  typedef struct {
+    void *stream, *memory;
+    size_t bytes;
+  } workspace;
+  static workspace known[MAX_STREAMS];
+  *out = nullptr;
+  if (bytes == 0) return TW_OK;
+  int i = 0;
+  while (i < MAX_STREAMS && known[i].memory && known[i].stream != stream) i++;
+  if (i == MAX_STREAMS) return tw_fail(TW_ERR_INTERNAL, "weight products on more than %d streams", MAX_STREAMS);
+  if (known[i].bytes < bytes) {
+    void *memory;
+    cudaStreamCaptureStatus capture;
+    TW_CUDA(cudaStreamIsCapturing((cudaStream_t)stream, &capture));
+    if (capture != cudaStreamCaptureStatusNone)
+      return tw_fail(TW_ERR_INTERNAL, "a weight product lacks %zu bytes that were not reserved before recording",
+                     bytes - known[i].bytes);
+    TW_TRY(tw_cuda_alloc(bytes, &memory));
+    known[i].stream = stream;
+    known[i].memory = memory;
+    known[i].bytes = bytes;
+  }
+  *out = (char *)known[i].memory;
+  return TW_OK;
+}
+
+// Bytes of one part of X; 0 where X is taken as it is.
+static size_t copied_bytes(size_t m, size_t k) {
+  return part_count(k) > 1 ? tw_round_up(8 * m * part_rows(k), 256) : 0;
+}
+
+static tw_status workspace_for(size_t m, size_t n, size_t k, int ring_bits, void *stream, char **out) {
+  const size_t rows = part_rows(k), last = k - (tw_ceil_div(k, rows) - 1) * rows;
+  return workspace_of(stream,
+                      copied_bytes(m, k) + std::max(tw_device_gemm_workspace(m, n, rows, ring_bits),
+                                                    tw_device_gemm_workspace(m, n, last, ring_bits)),
+                      out);
+}
+
+tw_status tw_cuda_product(const void *operand, size_t m, size_t n, size_t k, const uint64_t *x, const uint64_t *addend,
+                          int ring_bits, uint64_t *out, void *stream) {
+  const weight_parts *const w = (const weight_parts *)operand;
+  const size_t rows = part_rows(k);
+  char *workspace;
+  TW_TRY(workspace_for(m, n, k, ring_bits, stream, &workspace));
+  if (w->count == 1) return tw_device_gemm(w->part[0], m, x, ring_bits, addend, out, workspace, stream);
+  for (size_t i = 0; i < w->count && m > 0; i++) {
+    const size_t width = 8 * std::min(rows, k - i * rows);
+    TW_CUDA(cudaMemcpy2DAsync(workspace, width, x + i * rows, 8 * k, width, m, cudaMemcpyDeviceToDevice,
+                              (cudaStream_t)stream));
+    TW_TRY(tw_device_gemm(w->part[i], m, (const uint64_t *)workspace, ring_bits, i ? out : addend, out,
+                          workspace + copied_bytes(m, k), stream));
+  }
+  return TW_OK;
+}
+
+tw_status tw_cuda_product_reserve(size_t m, size_t n, size_t k, int ring_bits, void *stream) {
+  const size_t rows = part_rows(k), last = k - (tw_ceil_div(k, rows) - 1) * rows;
+  char *workspace;
+  TW_TRY(workspace_for(m, n, k, ring_bits, stream, &workspace));
+  TW_TRY(tw_device_gemm_reserve(m, n, rows, ring_bits, stream));
+  return tw_device_gemm_reserve(m, n, last, ring_bits, stream);
+}

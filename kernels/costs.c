@@ -54,6 +54,9 @@ ROWS(to_planes, n + (double)(a->rows / a->planes * a->n))
 ROWS(to_numbers, n + (1 + (a->y != NULL)) * (double)(a->rows * a->planes * a->words))
 ROWS(turn_line, n + (double)a->rows + (double)(a->rows / a->n * a->onehot_words))
 ROWS(turn_place, 2 * n + (double)a->rows)
+ROWS(opponents, n + (double)(a->rows / (a->group - 1) * a->x_words))
+ROWS(members, n + (double)(a->rows * a->x_words))
+ROWS(fold, n + (double)(a->rows / a->planes * (a->digits ? 1 : a->planes) * a->x_words))
 
 tw_kernel_cost tw_cost_select(const tw_select_args *a) {
   size_t sequences = a->rows / a->planes;

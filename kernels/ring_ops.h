@@ -267,7 +267,7 @@ TW_ELEMENT uint64_t tw_select_at(const tw_select_args *a, size_t row, size_t col
 // prod d_j x = prod v_j [x] + sum over subsets T of prod_(j not in T) v_j prod_(j in T) (1 - 2 v_j) (X^ [m_T] - [m_T
 // r]), m_T the product of T's masks. rows = sequences * planes; plane p's bits are the opened planes p * factors on
 // ----
-enum { TW_MOST_FACTORS = 4 };
+enum { TW_MOST_FACTORS = 7 };
 typedef struct {
   size_t rows, cols;
   const uint64_t *bits, *X, *r, *m, *mr;  // m, mr: [sequences][2^factors - 1][planes][cols]
@@ -512,6 +512,77 @@ TW_ELEMENT uint64_t tw_turn_place_at(const tw_turn_place_args *a, size_t row, si
   return a->x[tw_at(row, a->cols, col ^ (size_t)(a->number[row] & (a->cols - 1)))] & a->ring;
 }
 
+// ---- bits of groups' members, for a tournament (jobs/gates/argmax.c): an element is a word of a plane. lines: rows times
+// groups. Members lie [member][line]; what is behind the last bit is 0 ----
+TW_ELEMENT uint64_t tw_low_bits(size_t count) { return count >= 64 ? ~0ull : (1ull << count) - 1; }
+// 64 bits of an array of `words` from bit `at` on.
+TW_ELEMENT uint64_t tw_bits_from(const uint64_t *x, size_t words, size_t at) {
+  size_t word = at / 64, shift = at % 64;
+  uint64_t bits = x[word] >> shift;
+  return shift && word + 1 < words ? bits | x[word + 1] << (64 - shift) : bits;
+}
+
+// Comparison bits x [pair][line], pairs (i, j) with i < j, 1 where i wins: plane p has what member i makes of its p-th
+// opponent. flip: all ones of bits, 0 of their masks. rows = sequences * (group - 1), cols = words of group * lines
+typedef struct {
+  size_t rows, cols, group, lines, x_words;
+  const uint64_t *x;
+  uint64_t *out;
+  uint64_t flip;
+} tw_opponents_args;
+TW_ELEMENT uint64_t tw_opponents_at(const tw_opponents_args *a, size_t row, size_t col) {
+  size_t planes = a->group - 1, plane = tw_rest(row, planes), at = 64 * col, n = tw_at(a->group, a->lines, 0);
+  const uint64_t *x = a->x + tw_at(tw_over(row, planes), a->x_words, 0);
+  uint64_t out = 0;
+  for (size_t bit = 0, run; bit < 64 && at + bit < n; bit += run) {
+    size_t i = tw_over(at + bit, a->lines), line = tw_rest(at + bit, a->lines), j = plane + (plane >= i),
+           lower = i < j ? i : j, higher = i < j ? j : i,
+           pair = tw_at(lower, 2 * a->group - lower - 1, 0) / 2 + higher - lower - 1;
+    run = a->lines - line < 64 - bit ? a->lines - line : 64 - bit;
+    uint64_t bits = tw_bits_from(x, a->x_words, tw_at(pair, a->lines, line)) ^ (i > j ? a->flip : 0);
+    out |= (bits & tw_low_bits(run)) << bit;
+  }
+  return out;
+}
+
+// x [row][members of a row] as [member][row][group], planes by planes; past a row's last member that one again.
+// rows = sequences * planes, cols = words of group * x_rows * groups
+typedef struct {
+  size_t rows, cols, group, groups, x_rows, members, x_words;  // x_words: of a plane
+  const uint64_t *x;
+  uint64_t *out;
+} tw_members_args;
+TW_ELEMENT uint64_t tw_members_at(const tw_members_args *a, size_t row, size_t col) {
+  size_t lines = tw_at(a->x_rows, a->groups, 0), n = tw_at(a->group, lines, 0);
+  const uint64_t *x = a->x + tw_at(row, a->x_words, 0);
+  uint64_t out = 0;
+  for (size_t bit = 0, at = 64 * col; bit < 64 && at < n; bit++, at++) {
+    size_t i = tw_over(at, lines), line = tw_rest(at, lines), in = tw_over(line, a->groups),
+           member = tw_at(tw_rest(line, a->groups), a->group, i);
+    if (member >= a->members) member = a->members - 1;
+    out |= tw_plane_bit(x, tw_at(in, a->members, member)) << bit;
+  }
+  return out;
+}
+
+// XOR over a line's members: of plane `first` + p, or, where `digits`, of plane `first` over the members whose number has
+// bit p. rows = sequences * out planes, cols = words of lines
+typedef struct {
+  size_t rows, cols, group, lines, planes, first, x_words, x_planes;  // planes: of out; x_words: of a plane
+  const uint64_t *x;
+  uint64_t *out;
+  int digits;
+} tw_fold_args;
+TW_ELEMENT uint64_t tw_fold_at(const tw_fold_args *a, size_t row, size_t col) {
+  size_t p = tw_rest(row, a->planes), sequence = tw_over(row, a->planes), left = a->lines - 64 * col,
+         plane = tw_at(sequence, a->x_planes, a->first + (a->digits ? 0 : p));
+  const uint64_t *x = a->x + tw_at(plane, a->x_words, 0);
+  uint64_t out = 0;
+  for (size_t i = 0; i < a->group; i++)
+    if (!a->digits || i >> p & 1) out ^= tw_bits_from(x, a->x_words, tw_at(i, a->lines, 64 * col));
+  return out & tw_low_bits(left);
+}
+
 // Those whose corrections are read by nothing else, element j of one for element j of the gate: a backend may expand
 // them on the way.
 #define TW_CORRECTED_OPS(X) X(combine) X(extend) X(multiply) X(multiply_rows) X(square) X(select) X(piece) X(floor)
@@ -522,7 +593,7 @@ TW_ELEMENT uint64_t tw_turn_place_at(const tw_turn_place_args *a, size_t row, si
   X(mask) X(shift) X(view) X(concat) X(combine) X(share) X(extend) X(multiply) \
   X(multiply_rows) X(square) X(select) X(choose) X(constants) X(sum_planes) X(zero) X(pool) X(pairs) \
   X(offset) X(piece) X(floor) X(gather) X(turn) X(last_row) \
-  X(to_planes) X(to_numbers) X(turn_line) X(turn_place)
+  X(to_planes) X(to_numbers) X(turn_line) X(turn_place) X(opponents) X(members) X(fold)
 // clang-format on
 
 #endif

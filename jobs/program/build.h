@@ -175,6 +175,22 @@ int tw_zero_dead(tw_builder *b, int share, size_t rows, tw_tokens tokens);
 // [pair][row][group].
 int tw_pair_differences(tw_builder *b, int wire, size_t rows, size_t cols, size_t first, int group, size_t groups);
 
+// ---- gates/argmax.c, argmax_levels.c: the place of the largest ----
+// A level of a tournament: groups of `members` neighbours, "wins" as a product of `factors` opened bits. A level but the
+// last has a power of two of members; the last one takes all that are left.
+enum { TW_ARGMAX_LEVELS = 20, TW_MOST_MEMBERS = 128, TW_MOST_PLACE_BITS = 24 };
+typedef struct {
+  int members, factors;
+} tw_argmax_level;
+// Levels for rows of n elements of a ring, of fewest bytes of keys and messages in at most `rounds` rounds (until the
+// opened places are there), of fewest of all where `rounds` is 0. Returns their rounds; 0: there are none so short.
+int tw_argmax_find(size_t n, int ring, bool wide_nodes, int rounds, tw_argmax_level out[TW_ARGMAX_LEVELS]);
+// Places of the largest of rows of a WIRE [rows][n]: BITS, as many planes as a place has bits. Ties go to the lower
+// place. |x| < 2^(ring - 2). ended: an opened bit a row (-1: none); where it is 1 the place is `otherwise`.
+int tw_argmax(tw_builder *b, int wire, size_t rows, const tw_argmax_level *levels, int ended, uint64_t otherwise);
+// Of opened numbers: a bit each, whether it is one of `count` different ones. BITS, of one round.
+int tw_is_one_of(tw_builder *b, int numbers, const uint64_t *ones, int count);
+
 // ---- gates/floor.c ----
 int tw_floor_share(tw_builder *b, int wire, int borrow, int bits);  // borrow: opened BITWIRE
 

@@ -105,6 +105,7 @@ void checker::elementwise(size_t sequences, size_t n) {
   }
   add_attention(m, list, sequences, (size_t)m.between(1, 4), (size_t)m.between(1, n < 40 ? (int)n : 40));
   add_places(m, list, sequences, (size_t)m.between(1, 4), (size_t)m.between(1, n < 40 ? (int)n : 40));
+  add_members(m, list, sequences, (size_t)m.between(1, 4), (size_t)m.between(1, n < 400 ? (int)n : 400));
   flush();
 }
 

@@ -247,6 +247,45 @@ void add_words(arena &m, trials &out, size_t sequences, size_t n) {
   out.push_back(TRIAL(turn_place, turn_place, 16.0 * (double)(all * columns), (double)(all * columns)));
 }
 
+// Bits of groups' members in a tournament.
+void add_members(arena &m, trials &out, size_t sequences, size_t rows, size_t groups) {
+  const size_t group = (size_t)m.between(2, 40), lines = rows * groups, pairs = group * (group - 1) / 2,
+               planes = (size_t)m.between(1, 6), words = words_of(group * lines), all = 8 * words * sequences;
+  tw_opponents_args opponents = {sequences * (group - 1),
+                                 words,
+                                 group,
+                                 lines,
+                                 words_of(pairs * lines),
+                                 m.words(sequences * words_of(pairs * lines)),
+                                 m.words(sequences * (group - 1) * words),
+                                 m.below(2) ? ~0ull : 0};
+  out.push_back(TRIAL(opponents, opponents, (double)(all * group), (double)(64 * all)));
+  const size_t count = group * (groups - 1) + 1 + m.below(group), from = words_of(rows * count);
+  tw_members_args members = {sequences * planes,
+                             words,
+                             group,
+                             groups,
+                             rows,
+                             count,
+                             from,
+                             m.words(sequences * planes * from),
+                             m.words(sequences * planes * words)};
+  out.push_back(TRIAL(members, members, (double)(2 * all * planes), (double)(64 * all)));
+  const size_t first = m.below(3), x_planes = first + planes + m.below(2);
+  tw_fold_args fold = {sequences * planes,
+                       words_of(lines),
+                       group,
+                       lines,
+                       planes,
+                       first,
+                       words,
+                       x_planes,
+                       m.words(sequences * x_planes * words),
+                       m.words(sequences * planes * words_of(lines)),
+                       (int)m.below(2)};
+  out.push_back(TRIAL(fold, fold, (double)(all * planes), (double)(64 * all)));
+}
+
 void add_sums(arena &m, trials &out, size_t rows, size_t cols) {
   const uint64_t *x = m.words(rows * cols), *addend = m.below(2) ? m.words(rows) : nullptr;
   const uint64_t ring = ring_of(m);

@@ -331,6 +331,21 @@ static int row_maximum(tw_builder *b, int x) {
   return tw_row_maximum(b, tw_open(b, x), tape.lanes, (tw_tokens){tape.lanes, 2, 0, false});
 }
 
+// The place of the larger of two; and where a third value of a lane says so, 1.
+static int argmax(tw_builder *b, int x) {
+  return tw_open(b, tw_argmax(b, tw_open(b, x), tape.lanes, (tw_argmax_level[TW_ARGMAX_LEVELS]){{2, 1}}, -1, 0));
+}
+static int argmax_ended(tw_builder *b, int x) {
+  int end = tw_view(b, x, (tw_view_map){{1, 1, tape.lanes, 1}, {0, 0, 3, 1}, 2});
+  int pair = tw_view(b, x, (tw_view_map){{1, 1, tape.lanes, 2}, {0, 0, 3, 1}, 0});
+  tw_digits d = tw_deal_digits(b, tw_open(b, tw_reduce(b, end, 1)), 0, (const int[]){1}, 1, false, -1);
+  int ended = tw_open(b, tw_leaves(b, &d, &(tw_leaf){0, 0, TW_LEAF_EQ}, 1));
+  return tw_open(b, tw_argmax(b, tw_open(b, pair), tape.lanes, (tw_argmax_level[TW_ARGMAX_LEVELS]){{2, 1}}, ended, 1));
+}
+static int one_of_two(tw_builder *b, int x) {
+  return tw_open(b, tw_is_one_of(b, tw_open(b, x), (const uint64_t[]){1, 2}, 2));
+}
+
 // A packed pair with one query and key a lane; and two queries, of which the later has two keys.
 static int triangle(tw_builder *b, int x) {
   int left = tw_view(b, x, (tw_view_map){{1, 1, tape.lanes, 2}, {0, 0, 4, 1}, 0});
@@ -426,6 +441,9 @@ GATE(chosen, 1, 2, chosen)
 GATE(bit_constant, 3, 1, bit_constant)
 GATE(guarded, 3, 1, guarded)
 GATE(row_maximum, 2, 2, row_maximum, .rows = true)
+GATE(argmax, 2, 2, argmax, .rows = true)
+GATE(argmax_ended, 2, 3, argmax_ended, .rows = true)
+GATE(one_of_two, 2, 1, one_of_two, .numbers = true, .rows = true)
 GATE(triangle, 2, 4, triangle, .rows = true)
 GATE(triangle_values, 1, 5, triangle_values, .rows = true)
 GATE(triangle_maximum, 2, 3, triangle_maximum, .rows = true)
@@ -450,6 +468,8 @@ static void one_mask_for_input_and_output(tw_program *p) { nth_open(p, 2)->mask_
 static void one_pad_for_two_corrections(tw_program *p) { p->corrections[1].use = p->corrections[0].use; }
 static void a_pad_for_a_mask(tw_program *p) { nth_open(p, 2)->mask_use = p->corrections[0].use; }
 static void one_mask_for_line_and_place(tw_program *p) { nth_open(p, 2)->mask_use = nth_open(p, 1)->mask_use; }
+// A win is opened under the mask of what it follows from.
+static void one_mask_for_win_and_place(tw_program *p) { nth_open(p, 2)->mask_use = nth_open(p, 1)->mask_use; }
 static void one_bit_mask_for_two(tw_program *p) { nth_open(p, 4)->mask_use = nth_open(p, 3)->mask_use; }
 
 #ifdef TWAIN_DEBUG_PRG
@@ -491,6 +511,8 @@ static void reused_streams_are_found(void) {
       (joint_case){.ring = 3, .elements = 1, .build = guarded, .mutate = one_mask_for_input_and_output}));
   CU_ASSERT_FALSE(all_views_uniform(
       (joint_case){.ring = 1, .elements = 3, .build = multiplied_bits, .mutate = one_bit_mask_for_two}));
+  CU_ASSERT_FALSE(all_views_uniform((joint_case){
+      .ring = 2, .elements = 2, .build = argmax, .rows = true, .mutate = one_mask_for_win_and_place}));
   CU_ASSERT_FALSE(
       all_views_uniform((joint_case){.ring = 2, .elements = 2, .build = two_keys, .mutate = one_root_for_two_keys}));
   CU_ASSERT_FALSE(all_views_uniform((joint_case){.ring = 2,
@@ -539,8 +561,26 @@ static int opened_early(tw_builder *b, int x) {
   return tw_emit_out(b, op, t);
 }
 
+// A win whose mask is nothing: the opened bit is bare.
+static tw_status bare_mask(tw_session *s, const tw_op *op, int side) {
+  TW_TRY(tw_draw_mask(s, op, side));
+  return s->backend->fill(tw_b(s, op->out[0])->mask[side], 0, 8 * tw_words_of(s, op->out[0]), s->stream);
+}
+static void a_bare_win(tw_program *p) {
+  static tw_gate bare;
+  tw_op *op = nth_open(p, 1);
+  bare = *op->gate;
+  bare.mask = bare_mask;
+  op->gate = &bare;
+}
+
 static void wrong_order_is_found(void) {
   CU_ASSERT_FALSE(all_views_uniform((joint_case){.ring = 3, .elements = 1, .build = opened_early}));
+}
+
+static void a_bare_bit_is_found(void) {
+  CU_ASSERT_FALSE(
+      all_views_uniform((joint_case){.ring = 2, .elements = 2, .build = argmax, .rows = true, .mutate = a_bare_win}));
 }
 
 // What both read must be hidden from each by the other's pad.
@@ -557,6 +597,7 @@ SUITE_MAIN("joint view", {"open", open_twice_view}, {"truncate", truncated_view}
            {"two keys", two_keys_view}, {"window", in_window_view}, {"products of bits", multiplied_bits_view},
            {"select", selected_view}, {"select, extended", selected_extended_view}, {"choose", chosen_view},
            {"bit constant", bit_constant_view}, {"guard", guarded_view}, {"row maximum", row_maximum_view},
+           {"argmax", argmax_view}, {"argmax, ended", argmax_ended_view}, {"one of two", one_of_two_view},
            {"packed pairs", triangle_view}, {"packed pairs times values", triangle_values_view},
            {"row maximum of packed pairs", triangle_maximum_view}, {"less the mean of a row", less_mean_view},
            {"lookup and piece", looked_up_view}, {"one wire, many gates", mixed_reads_view},
@@ -564,4 +605,4 @@ SUITE_MAIN("joint view", {"open", open_twice_view}, {"truncate", truncated_view}
            {"words alone", placed_alone_view}, {"words times their table", looked_up_word_view},
            {"an unhidden common correction is found", unhidden_is_found},
            {"reused streams are found", reused_streams_are_found},
-           {"a mask before its opening is found", wrong_order_is_found})
+           {"a mask before its opening is found", wrong_order_is_found}, {"a bare bit is found", a_bare_bit_is_found})

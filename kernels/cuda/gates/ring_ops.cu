@@ -70,6 +70,9 @@ ELEMENT_ENTRY(to_planes)
 ELEMENT_ENTRY(to_numbers)
 ELEMENT_ENTRY(turn_line)
 ELEMENT_ENTRY(turn_place)
+ELEMENT_ENTRY(opponents)
+ELEMENT_ENTRY(members)
+ELEMENT_ENTRY(fold)
 
 // ---- sums over planes in parts ----
 

@@ -1,0 +1,272 @@
+// The place of a row's largest element, among shares (protocols, section 8): a tournament in groups of neighbours whose
+// sizes are chosen. All members of a group are compared with each other. A member wins that wins every comparison; its
+// bit selects the value that goes on, and the bits of its place. Members lie [member][row][group], so that a plane is
+// full however few groups there are, and all members share one list of products.
+#include "jobs/gates/gate.h"
+
+// ---- local gates on bits of members (kernels/ring_ops.h) ----
+
+enum { BITS_GROUP, BITS_LINES, BITS_ROWS, BITS_FIRST, BITS_DIGITS };
+
+static tw_status opponents(tw_session *s, const tw_op *op, const uint64_t *x, uint64_t flip, uint64_t *out) {
+  size_t group = (size_t)op->arg[BITS_GROUP];
+  tw_opponents_args a = {.rows = (size_t)s->batch * (group - 1),
+                         .cols = tw_words(tw_t(s, op->out[0])->n),
+                         .group = group,
+                         .lines = (size_t)op->arg[BITS_LINES],
+                         .x_words = tw_words_of(s, op->in[0]),
+                         .x = x,
+                         .out = out,
+                         .flip = flip};
+  return s->backend->opponents(&a, s->stream);
+}
+
+static tw_status opponents_mask(tw_session *s, const tw_op *op, int side) {
+  TW_TRY(tw_make_mask(s, op->out[0], side));
+  return opponents(s, op, tw_b(s, op->in[0])->mask[side], 0, tw_b(s, op->out[0])->mask[side]);
+}
+
+static tw_status opponents_value(tw_session *s, const tw_op *op) {
+  TW_TRY(tw_make_value(s, op->out[0]));
+  return opponents(s, op, tw_b(s, op->in[0])->value, ~0ull, tw_b(s, op->out[0])->value);
+}
+
+static const tw_gate opponents_gate = {"opponents", opponents_mask, NULL, NULL, opponents_value, opponents_value};
+
+// Opened comparisons of all pairs of each line, one plane [pair][line]: what each member made of its group - 1 opponents,
+// planes of n = group * lines.
+static int against_opponents(tw_builder *b, int bitwire, int group, size_t lines) {
+  tw_op *op = tw_emit(b, &opponents_gate);
+  tw_emit_in(op, bitwire);
+  op->arg[BITS_GROUP] = group;
+  op->arg[BITS_LINES] = (int64_t)lines;
+  return tw_emit_out(b, op, (tw_tensor){.kind = TW_BITWIRE, .planes = group - 1, .n = (size_t)group * lines});
+}
+
+static tw_status members(tw_session *s, const tw_op *op, const uint64_t *x, uint64_t *out) {
+  const tw_tensor *t = tw_t(s, op->in[0]), *y = tw_t(s, op->out[0]);
+  size_t group = (size_t)op->arg[BITS_GROUP], rows = (size_t)op->arg[BITS_ROWS];
+  tw_members_args a = {.rows = (size_t)s->batch * (size_t)y->planes,
+                       .cols = tw_words(y->n),
+                       .group = group,
+                       .groups = y->n / group / rows,
+                       .x_rows = rows,
+                       .members = t->n / rows,
+                       .x_words = tw_words(t->n),
+                       .x = x,
+                       .out = out};
+  return s->backend->members(&a, s->stream);
+}
+
+static tw_status members_mask(tw_session *s, const tw_op *op, int side) {
+  TW_TRY(tw_make_mask(s, op->out[0], side));
+  return members(s, op, tw_b(s, op->in[0])->mask[side], tw_b(s, op->out[0])->mask[side]);
+}
+
+static tw_status members_value(tw_session *s, const tw_op *op) {
+  TW_TRY(tw_make_value(s, op->out[0]));
+  return members(s, op, tw_b(s, op->in[0])->value, tw_b(s, op->out[0])->value);
+}
+
+static const tw_gate members_gate = {"members", members_mask, NULL, NULL, members_value, members_value};
+
+// Opened bits [rows][any], by members of groups; past the last member that one again.
+static int by_members(tw_builder *b, int bitwire, size_t rows, int group, size_t groups) {
+  tw_tensor t = tw_look(b, bitwire);
+  tw_op *op = tw_emit(b, &members_gate);
+  tw_emit_in(op, bitwire);
+  op->arg[BITS_GROUP] = group;
+  op->arg[BITS_ROWS] = (int64_t)rows;
+  t.n = (size_t)group * rows * groups;
+  return tw_emit_out(b, op, t);
+}
+
+static tw_status fold_value(tw_session *s, const tw_op *op) {
+  const tw_tensor *t = tw_t(s, op->in[0]), *y = tw_t(s, op->out[0]);
+  TW_TRY(tw_make_value(s, op->out[0]));
+  tw_fold_args a = {.rows = (size_t)s->batch * (size_t)y->planes,
+                    .cols = tw_words(y->n),
+                    .group = (size_t)op->arg[BITS_GROUP],
+                    .lines = y->n,
+                    .planes = (size_t)y->planes,
+                    .first = (size_t)op->arg[BITS_FIRST],
+                    .x_words = tw_words(t->n),
+                    .x_planes = (size_t)t->planes,
+                    .x = tw_b(s, op->in[0])->value,
+                    .out = tw_b(s, op->out[0])->value,
+                    .digits = op->arg[BITS_DIGITS] != 0};
+  return s->backend->fold(&a, s->stream);
+}
+
+static const tw_gate fold_gate = {"fold", NULL, NULL, NULL, fold_value, fold_value};
+
+// XORs over members: of planes first .. first + count of BITS, or, digits: of the members with bit p of their number,
+// count planes of one.
+static int fold(tw_builder *b, int bits, int group, int first, int count, bool digits) {
+  size_t lines = tw_look(b, bits).n / (size_t)group;
+  tw_op *op = tw_emit(b, &fold_gate);
+  tw_emit_in(op, bits);
+  op->arg[BITS_GROUP] = group;
+  op->arg[BITS_FIRST] = first;
+  op->arg[BITS_DIGITS] = digits;
+  return tw_emit_out(b, op, (tw_tensor){.kind = TW_BITS, .planes = count, .n = lines});
+}
+
+// ---- a level ----
+
+// Where the tournament stands: who is left, and the places of these so far.
+typedef struct {
+  size_t rows, cols;
+  int values;  // WIRE [rows][cols]
+  int places;  // opened bits of their places within what they have won, `known` planes; -1: none
+  int known;
+} contest;
+
+// [rows][cols], filled up to whole groups by the last member.
+static int whole_groups(tw_builder *b, const contest *c, size_t wanted) {
+  if (wanted == c->cols) return c->values;
+  tw_view_map last = {{1, 1, c->rows, wanted - c->cols}, {0, 0, c->cols, 0}, c->cols - 1};
+  return tw_concat(b, c->values, tw_view(b, c->values, last), c->rows);
+}
+
+// Products of at most so many literals, until `factors` of them are left, each a plane of an opened tensor.
+enum { MOST_LITERALS = 8 };
+static int multiply_down(tw_builder *b, tw_literal *literal, int count, int factors) {
+  while (count > factors) {
+    int left = (count + MOST_LITERALS - 1) / MOST_LITERALS;
+    if (left < factors) left = factors;
+    tw_product product[TW_MOST_MEMBERS] = {{0}};
+    for (int i = 0; i < count; i++) {
+      tw_product *p = &product[i % left];
+      p->out = i % left;
+      p->literal[p->count++] = literal[i];  // NOLINT: at most MOST_LITERALS of each
+    }
+    int opened = tw_open(b, tw_and_products(b, product, left, left));
+    for (int i = 0; i < left; i++) literal[i] = (tw_literal){opened, i, false};
+    count = left;
+  }
+  return count;
+}
+
+static int bits_of(int count) {
+  int bits = 0;
+  while (1 << bits < count) bits++;
+  return bits;
+}
+
+// The winners' bits alone and times each bit of the members' places: BITS of 1 + known planes.
+static int winning_bits(tw_builder *b, const contest *c, const tw_literal *literal, int factors, int group,
+                        size_t groups) {
+  tw_product product[1 + TW_MOST_PLACE_BITS] = {{0}};
+  int places = c->known > 0 ? by_members(b, c->places, c->rows, group, groups) : -1;
+  for (int p = 0; p <= c->known; p++) {
+    product[p] = (tw_product){.out = p, .count = factors};
+    for (int f = 0; f < factors; f++) product[p].literal[f] = literal[f];
+    if (p > 0) product[p].literal[product[p].count++] = (tw_literal){places, p - 1, false};
+  }
+  return tw_and_products(b, product, 1 + c->known, 1 + c->known);
+}
+
+// The winners' places: those within their group behind those that they had. BITS of known + digits planes.
+static int winners_places(tw_builder *b, int won, int group, int known, int digits) {
+  int place = fold(b, won, group, 0, digits, true);
+  if (known == 0) return place;
+  tw_term terms[TW_MOST_PLACE_BITS];
+  int before = fold(b, won, group, 1, known, false);
+  for (int p = 0; p < known + digits; p++)
+    terms[p] = (tw_term){p, p < known ? before : place, p < known ? p : p - known};
+  return tw_xor_planes(b, terms, known + digits, known + digits, NULL);
+}
+
+// The values of the winners, whose bits are the products of `factors` planes of one opened tensor: WIRE [rows][groups].
+static int winners_values(tw_builder *b, const contest *c, int values, int compared, int difference,
+                          const tw_literal *literal, int factors, int group, size_t groups) {
+  size_t lines = c->rows * groups;
+  int ring = tw_look(b, values).ring, scale = tw_look(b, values).scale;
+  tw_view_map by_member = {{1, (size_t)group, c->rows, groups}, {0, 1, (size_t)group * groups, (size_t)group}, 0};
+  int m = tw_view(b, values, by_member);
+  if (group == 2) {  // x_1 + [x_0 >= x_1] (x_0 - x_1)
+    int second = tw_as_share(b, tw_view(b, m, (tw_view_map){{1, 1, 1, lines}, {0, 0, 0, 1}, lines}));
+    return tw_open(b, tw_combine(b, 1, tw_select(b, compared, 0, 1, difference, ring), 1, second, false));
+  }
+  int64_t shifts[TW_MOST_MEMBERS] = {0};
+  int chosen = tw_choose(b, literal[0].tensor, factors, m);
+  return tw_open(b, tw_sum_planes(b, chosen, group, shifts, ring, scale));
+}
+
+// One level; of the last only the winners' places come out, as BITS. The last level of a row whose `ended` bit (opened;
+// -1: none) is set has no winner.
+static int play(tw_builder *b, contest *c, tw_argmax_level level, bool last, int ended) {
+  int group = level.members, factors = level.factors, count = group - 1;
+  size_t groups = (c->cols + (size_t)group - 1) / (size_t)group, lines = c->rows * groups;
+  int values = whole_groups(b, c, groups * (size_t)group);
+  int difference = tw_pair_differences(b, values, c->rows, groups * (size_t)group, 0, group, groups);
+  int compared = tw_open(b, tw_at_least(b, tw_compare_wire(b, difference), &(int64_t){0}, 1));
+  tw_literal literal[TW_MOST_MEMBERS] = {{0}};
+  int opponent = against_opponents(b, compared, group, lines);
+  for (int i = 0; i < count; i++) literal[i] = (tw_literal){opponent, i, false};
+  if (last && ended >= 0) {
+    if (factors == count && factors < MOST_LITERALS - 1) factors++;  // no round for one bit more
+    literal[count++] = (tw_literal){by_members(b, ended, c->rows, group, 1), 0, true};
+  }
+  factors = multiply_down(b, literal, count, factors);
+  int won = winning_bits(b, c, literal, factors, group, groups), digits = bits_of(group);
+  int places = winners_places(b, won, group, c->known, digits);
+  if (last) return places;
+  c->values = winners_values(b, c, values, compared, difference, literal, factors, group, groups);
+  c->places = tw_open(b, places);
+  c->known += digits;
+  c->cols = groups;
+  return places;
+}
+
+int tw_argmax(tw_builder *b, int wire, size_t rows, const tw_argmax_level *levels, int ended, uint64_t otherwise) {
+  tw_tensor t = tw_look(b, wire);
+  if (b->status != TW_OK) return 0;
+  contest c = {rows, t.n / rows, wire, -1, 0};
+  int places = 0, level = 0;
+  for (; level < TW_ARGMAX_LEVELS && levels[level].members > 0; level++) {
+    int group = levels[level].members;
+    bool last = (size_t)group >= c.cols;
+    bool power = (group & (group - 1)) == 0, allowed = levels[level].factors >= 1 && group >= 2;
+    if (!allowed || group > TW_MOST_MEMBERS || (!last && !power) || c.known + bits_of(group) > TW_MOST_PLACE_BITS ||
+        levels[level].factors > (last ? MOST_LITERALS - 1 : TW_MOST_FACTORS))
+      return tw_build_fail(b, TW_ERR_INTERNAL, "an argmax with groups of %d in %d factors", group,
+                           levels[level].factors);
+    places = play(b, &c, levels[level], last, ended);
+    if (last) break;
+  }
+  if (level == TW_ARGMAX_LEVELS || levels[level].members == 0)
+    return tw_build_fail(b, TW_ERR_INTERNAL, "an argmax whose levels leave %zu of %zu", c.cols, t.n / rows);
+  if (ended < 0) return places;
+  tw_product as_bits = {.count = 1};
+  as_bits.literal[0] = (tw_literal){ended, 0, false};
+  int end = tw_and_products(b, &as_bits, 1, 1), planes = tw_look(b, places).planes, count = 0;
+  tw_term terms[2 * TW_MOST_PLACE_BITS];
+  for (int p = 0; p < planes; p++) {
+    terms[count++] = (tw_term){p, places, p};
+    if (otherwise >> p & 1) terms[count++] = (tw_term){p, end, 0};
+  }
+  return tw_xor_planes(b, terms, count, planes, NULL);
+}
+
+int tw_is_one_of(tw_builder *b, int numbers, const uint64_t *ones, int count) {
+  enum { MOST = 16 };
+  tw_product half[2 * MOST] = {{0}}, whole[MOST] = {{0}};
+  int bits = tw_look(b, numbers).planes, first = (bits + 1) / 2;
+  if (count < 1 || count > MOST || bits < 2 || first > MOST_LITERALS)
+    return tw_build_fail(b, TW_ERR_RANGE, "%d numbers of %d bits to compare with; 1 to %d of 2 to %d are possible",
+                         count, bits, MOST, 2 * MOST_LITERALS);
+  for (int i = 0; i < count; i++)
+    for (int p = 0; p < bits; p++) {
+      tw_product *to = &half[2 * i + (p >= first)];
+      to->out = 2 * i + (p >= first);
+      to->literal[to->count++] = (tw_literal){numbers, p, !(ones[i] >> p & 1)};
+    }
+  int halves = tw_open(b, tw_and_products(b, half, 2 * count, 2 * count));
+  for (int i = 0; i < count; i++) {
+    whole[i].count = 2;
+    for (int k = 0; k < 2; k++) whole[i].literal[k] = (tw_literal){halves, 2 * i + k, false};
+  }
+  return tw_and_products(b, whole, count, 1);
+}

@@ -1,0 +1,137 @@
+// Which groups an argmax plays in (argmax.c): the cheapest of all that stay within a number of rounds. Costs are those of
+// the gates, with planes of whole words.
+#include <math.h>
+#include <string.h>
+
+#include "jobs/program/build.h"
+
+enum {
+  MOST_ROUNDS = 80,
+  MOST_DEPTH = 24,    // halvings of the row
+  LARGEST_POWER = 6,  // groups of 2^6 members but for the last
+  MOST_FACTORS = 7,   // of a bit that selects a value (TW_MOST_FACTORS) or a place
+  MOST_LITERALS = 8   // of a product
+};
+
+// Bits of corrections, in both key files together, and bits that a party sends.
+typedef struct {
+  double dealt, sent;
+  int rounds;
+} cost;
+
+static double subsets(int bits) { return (double)((1 << bits) - bits - 1); }  // of two bits or more
+
+// LT and EQ of a node of digits: sets that occur, whatever they are shared by.
+static double node_subsets(int size, bool equal) {
+  double sets = 0;
+  for (int i = 0; i < size; i++) sets += (double)((1 << i) - 1);  // l_i with some of e_0 .. e_(i - 1)
+  if (equal)
+    sets += subsets(size);  // of the e's
+  else if (size > 1)
+    sets += subsets(size - 1);
+  return sets;
+}
+
+// A comparison of one element, opened.
+static cost comparison(int ring, bool wide_nodes) {
+  int bits = ring - 1, digits = (bits + 3) / 4;
+  cost c = {.dealt = 16.0 * (bits / 4) + (bits % 4 ? 1 << bits % 4 : 0) + 1, .sent = 1, .rounds = 1};
+  if (digits > 1) c.sent += 2 * digits - 1, c.rounds++;
+  while (digits > 1) {
+    int node = wide_nodes && digits > 4 && digits <= MOST_LITERALS ? digits : 4;
+    int groups = (digits + node - 1) / node, first = digits % node ? digits % node : node;
+    for (int g = 0; g < groups; g++) {
+      int size = g ? node : first;
+      if (size == 1) continue;
+      c.dealt += node_subsets(size, g < groups - 1);
+      if (groups > 1) c.sent += g < groups - 1 ? 2 : 1;
+    }
+    if (groups > 1) c.rounds++;
+    digits = groups;
+  }
+  return c;
+}
+
+// Elements of planes that both parties' halves fill.
+static double whole(double n) { return 128 * ceil(n / 128); }
+
+static cost level_cost(cost compared, int ring, tw_argmax_level level, double lines, int known, bool last) {
+  double members = whole(level.members * lines), pairs = whole(level.members * (level.members - 1) / 2 * lines);
+  int bits = level.members - 1, f = level.factors, digits = 0;
+  cost c = {compared.dealt * pairs, compared.sent * pairs, compared.rounds};
+  while (1 << digits < level.members) digits++;
+  while (bits > f) {
+    int left = (bits + MOST_LITERALS - 1) / MOST_LITERALS;
+    if (left < f) left = f;
+    c.dealt += members * ((bits % left) * subsets(bits / left + 1) + (left - bits % left) * subsets(bits / left));
+    c.sent += members * left;
+    c.rounds++;
+    bits = left;
+  }
+  c.dealt += members * (subsets(f) + known * (double)((1 << f) - 1));
+  c.sent += (known + digits) * whole(lines);
+  c.rounds++;
+  if (last) return c;
+  c.dealt += 2 * ring * lines * (level.members == 2 ? 1 : level.members * (double)((1 << f) - 1));
+  c.sent += ring * lines;
+  return c;
+}
+
+typedef struct {
+  double weight;  // bits of keys a party and of messages; negative: cannot be
+  tw_argmax_level first;
+} found;
+
+typedef struct {
+  size_t n;
+  int ring, wide_nodes;
+  cost compared;
+  found best[MOST_DEPTH + 1][MOST_ROUNDS + 1];  // after so many halvings, with so many rounds left
+} search;
+
+static void offer(search *s, int depth, int rounds, double lines, tw_argmax_level level, bool last) {
+  cost c = level_cost(s->compared, s->ring, level, lines, depth, last);
+  double weight = c.dealt / 2 + c.sent;
+  if (c.rounds > rounds) return;
+  if (!last) {
+    int digits = __builtin_ctz((unsigned)level.members);
+    const found *rest = &s->best[depth + digits][rounds - c.rounds];
+    if (rest->weight < 0) return;
+    weight += rest->weight;
+  }
+  found *best = &s->best[depth][rounds];
+  if (best->weight < 0 || weight < best->weight) *best = (found){weight, level};
+}
+
+// After `depth` halvings the rest of the row plays one level or more.
+static void play_from(search *s, int depth, int rounds) {
+  size_t left = (s->n + ((size_t)1 << depth) - 1) >> depth;
+  s->best[depth][rounds].weight = -1;
+  int group = left < 2 ? 2 : (int)(left < TW_MOST_MEMBERS + 1 ? left : 0);
+  for (int f = 1; f <= MOST_FACTORS && f < group; f++) offer(s, depth, rounds, 1, (tw_argmax_level){group, f}, true);
+  for (int power = 1; power <= LARGEST_POWER && (size_t)1 << power < left; power++)
+    for (int f = 1; f <= MOST_FACTORS && f < 1 << power; f++) {
+      double lines = (double)((left + ((size_t)1 << power) - 1) >> power);
+      offer(s, depth, rounds, lines, (tw_argmax_level){1 << power, f}, false);
+    }
+}
+
+int tw_argmax_find(size_t n, int ring, bool wide_nodes, int rounds, tw_argmax_level out[TW_ARGMAX_LEVELS]) {
+  search s = {.n = n, .ring = ring, .wide_nodes = wide_nodes, .compared = comparison(ring, wide_nodes)};
+  int depth = 0, all = 0, left = rounds > 0 && rounds < MOST_ROUNDS ? rounds : MOST_ROUNDS;
+  memset(out, 0, sizeof *out * TW_ARGMAX_LEVELS);
+  while (depth < MOST_DEPTH && (size_t)1 << depth < n) depth++;
+  for (int r = 0; r <= MOST_ROUNDS; r++) s.best[depth][r].weight = -1;
+  for (int d = depth - (depth > 0); d >= 0; d--)
+    for (int r = 0; r <= left; r++) play_from(&s, d, r);
+  if (s.best[0][left].weight < 0) return 0;
+  for (int level = 0, d = 0; level < TW_ARGMAX_LEVELS; level++) {
+    size_t rest = (n + ((size_t)1 << d) - 1) >> d;
+    tw_argmax_level chosen = out[level] = s.best[d][left - all].first;
+    bool last = (size_t)chosen.members >= rest;
+    all += level_cost(s.compared, ring, chosen, 1, d, last).rounds;
+    if (last) return all;
+    d += __builtin_ctz((unsigned)chosen.members);
+  }
+  return 0;
+}

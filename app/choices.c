@@ -40,6 +40,16 @@ const tw_option tw_option_norm_means = {
     .low = 0,
     .high = 1};
 
+const tw_option tw_option_argmax_rounds = {.name = "argmax-rounds",
+                                           .kind = TW_OPTION_INTEGER,
+                                           .value = "N",
+                                           .help =
+                                               "rounds in which the largest logit is found, at most: about 13 for "
+                                               "50,000 words; more take fewer keys (not given: "
+                                               "what takes least on one host)",
+                                           .low = 1,
+                                           .high = TW_ARGMAX_MOST_ROUNDS};
+
 static tw_status parse_groups(const char *text, int groups[TW_MOST_LEVELS]) {
   const char *at = text;
   for (int i = 0; i < TW_MOST_LEVELS; i++) {
@@ -55,12 +65,15 @@ static tw_status parse_groups(const char *text, int groups[TW_MOST_LEVELS]) {
 }
 
 tw_status tw_choices_of(const tw_choice_words *words, const tw_model_config *config, tw_plan_request *request) {
-  tw_made made = {words->arity >= 0, words->levels >= 0, words->means >= 0, words->maximum != NULL};
+  tw_made made = {words->arity >= 0, words->levels >= 0, words->means >= 0, words->maximum != NULL, words->argmax >= 0};
   if (words->arity >= 0 && words->arity != 4 && words->arity != 8)
     return tw_fail(TW_ERR_USAGE, "--node-arity is 4 or 8, not %d", (int)words->arity);
   if (words->maximum) TW_TRY(parse_groups(words->maximum, request->choices.maximum));
   request->choices.wide_nodes = words->arity == 8;
   request->choices.flat_windows = words->levels == 1;
   request->choices.centred = words->means == 0;
+  if (words->argmax >= 0 && request->output != TW_OUTPUT_NEXT_TOKEN)
+    return tw_fail(TW_ERR_USAGE, "--argmax-rounds goes with --result next-token");
+  if (words->argmax >= 0) request->choices.argmax_rounds = (int)words->argmax;
   return tw_choices_find(config, request, &made, &tw_place_one_host, &request->choices);
 }

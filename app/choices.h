@@ -6,14 +6,15 @@
 #include "jobs/plan/plan.h"
 
 typedef struct {
-  const char *maximum;           // "7,19"; NULL: not said
-  int64_t arity, levels, means;  // -1: not said
+  const char *maximum;                   // "7,19"; NULL: not said
+  int64_t arity, levels, means, argmax;  // -1: not said
 } tw_choice_words;
 
-extern const tw_option tw_option_maximum_groups;                                             // const char *
-extern const tw_option tw_option_node_arity, tw_option_window_levels, tw_option_norm_means;  // int64_t
+extern const tw_option tw_option_maximum_groups;  // const char *
+extern const tw_option tw_option_node_arity, tw_option_window_levels, tw_option_norm_means,
+    tw_option_argmax_rounds;  // int64_t
 
-static const tw_choice_words nothing_chosen = {NULL, -1, -1, -1};
+static const tw_choice_words nothing_chosen = {NULL, -1, -1, -1, -1};
 // request->choices from the words, and where they say nothing what takes least on one host. TW_ERR_USAGE.
 tw_status tw_choices_of(const tw_choice_words *words, const tw_model_config *config, tw_plan_request *request);
 

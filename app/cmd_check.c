@@ -182,8 +182,7 @@ static tw_status check_files(const tw_model *model, const tw_input *input, const
   TW_TRY(tw_output_parse(result->output, &output));
   TW_TRY(tw_config_allows_output(c, output));
   int hidden = tw_config_parties_embed(c) ? 0 : c->hidden;
-  if (input->hidden != hidden || result->cols != (tw_output_of_head(output) ? c->head.outputs : c->hidden) ||
-      input->count != result->count ||
+  if (input->hidden != hidden || result->cols != tw_config_output_cols(c, output) || input->count != result->count ||
       memcmp(input->lengths, result->lengths, sizeof(int) * (size_t)input->count) != 0 ||
       result->rows != (tw_config_by_row(c, output) ? input->seq : 1))
     return tw_fail(TW_ERR_MISMATCH,

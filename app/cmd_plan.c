@@ -36,9 +36,10 @@ static const tw_option options[] = {
      .kind = TW_OPTION_TEXT,
      .field = offsetof(settings, result),
      .value = "WHAT",
-     .help = "what a run opens for the client: tokens (all rows), pooled (their mean), cls (the first), dense (of a "
-             "Dense module), logits (of a classifier, or a decoder's last row) or all-logits (a decoder's rows). Not "
-             "given: what the folder says, else tokens"},
+     .help =
+         "what a run opens for the client: tokens (all rows), pooled (their mean), cls (the first), dense (of a Dense "
+         "module) or logits (of a classifier). Of a decoder: tokens, logits (of the last row), all-logits (of all "
+         "rows), next-token (the id of the last row's largest logit). Not given: what the folder says, else tokens"},
     {.name = "rounding",
      .kind = TW_OPTION_TEXT,
      .field = offsetof(settings, rounding),
@@ -66,6 +67,7 @@ static const tw_option options[] = {
     {.common = &tw_option_node_arity, .field = offsetof(settings, choices.arity)},
     {.common = &tw_option_window_levels, .field = offsetof(settings, choices.levels)},
     {.common = &tw_option_norm_means, .field = offsetof(settings, choices.means)},
+    {.common = &tw_option_argmax_rounds, .field = offsetof(settings, choices.argmax)},
     {.group = "without a model", .common = &tw_option_shape, .field = offsetof(settings, shape)},
     {.name = "layers",
      .kind = TW_OPTION_INTEGER,

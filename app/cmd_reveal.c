@@ -42,8 +42,9 @@ static tw_status print_labels(const char *name, const tw_result *r, bool with_in
   tw_path path = tw_path_of(name, "client.h5");
   tw_client client;
   tw_input input;
-  bool logits = strcmp(r->output, "logits") == 0 || strcmp(r->output, "all-logits") == 0;
-  if (!logits || !tw_path_exists(&path)) return TW_OK;
+  bool named =
+      strcmp(r->output, "logits") == 0 || strcmp(r->output, "all-logits") == 0 || strcmp(r->output, "next-token") == 0;
+  if (!named || !tw_path_exists(&path)) return TW_OK;
   TW_TRY(tw_client_read(path.text, &client));
   tw_status status = with_input ? tw_input_read(tw_path_of(name, "input.h5").text, &input) : TW_OK;
   if (status == TW_OK) {
@@ -82,7 +83,9 @@ const tw_command tw_command_reveal = {
     .about =
         "Reads NAME.result.p0.h5 and .p1.h5, which must come from one run, and be of NAME.input.h5, NAME.model.json "
         "and NAME.plan.json where these are there; writes NAME.result.h5. Logits are also shown as labels and "
-        "probabilities, a decoder's as the likeliest next tokens, if NAME.client.h5 is there.\n"
+        "probabilities, a decoder's as the likeliest next tokens, and a next token as its id and text, if "
+        "NAME.client.h5 is "
+        "there.\n"
         "Where the plan counted values out of bound the result goes to NAME.result.untrusted.h5 instead, and the "
         "exit code is 8.",
     .options = options,

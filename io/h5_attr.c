@@ -228,7 +228,7 @@ static tw_status get_output(const tw_h5 *f, const char *name, tw_model_output *o
   TW_TRY(tw_h5_get_text(f, "/", name, text, sizeof text));
   if (tw_output_parse(text, out) == TW_OK) return TW_OK;
   return tw_h5_fail(TW_ERR_FORMAT, f, "attribute", name,
-                    "not one of tokens, pooled, cls, logits, dense and all-logits");
+                    "not one of tokens, pooled, cls, logits, dense, all-logits and next-token");
 }
 
 static tw_status get_head(const tw_h5 *f, tw_head *h) {

@@ -8,7 +8,8 @@
 #include "io/decoder_tensors.h"
 #include "io/tensors.h"
 
-static const char *const output_names[TW_OUTPUTS] = {"tokens", "pooled", "cls", "logits", "dense", "all-logits"};
+static const char *const output_names[TW_OUTPUTS] = {"tokens", "pooled",     "cls",       "logits",
+                                                     "dense",  "all-logits", "next-token"};
 
 const char *tw_output_name(tw_model_output o) { return output_names[o]; }
 
@@ -18,7 +19,8 @@ tw_status tw_output_parse(const char *text, tw_model_output *out) {
       *out = (tw_model_output)i;
       return TW_OK;
     }
-  return tw_fail(TW_ERR_USAGE, "unknown output '%s'; use tokens, pooled, cls, logits, all-logits or dense", text);
+  return tw_fail(TW_ERR_USAGE, "unknown output '%s'; use tokens, pooled, cls, logits, all-logits, next-token or dense",
+                 text);
 }
 
 static const char *const head_names[TW_HEADS] = {"none", "sequence", "tokens", "dense", "words"};
@@ -63,7 +65,17 @@ bool tw_config_scales(const tw_model_config *config, tw_model_output output) {
 }
 
 bool tw_output_of_head(tw_model_output output) {
-  return output == TW_OUTPUT_LOGITS || output == TW_OUTPUT_ALL_LOGITS || output == TW_OUTPUT_DENSE;
+  return output == TW_OUTPUT_LOGITS || output == TW_OUTPUT_ALL_LOGITS || output == TW_OUTPUT_NEXT_TOKEN ||
+         output == TW_OUTPUT_DENSE;
+}
+
+bool tw_output_of_last_row(tw_model_output output) {
+  return output == TW_OUTPUT_LOGITS || output == TW_OUTPUT_NEXT_TOKEN;
+}
+
+int tw_config_output_cols(const tw_model_config *c, tw_model_output output) {
+  if (output == TW_OUTPUT_NEXT_TOKEN) return 1;
+  return tw_output_of_head(output) ? c->head.outputs : c->hidden;
 }
 
 tw_status tw_config_allows_output(const tw_model_config *c, tw_model_output output) {
@@ -71,10 +83,12 @@ tw_status tw_config_allows_output(const tw_model_config *c, tw_model_output outp
   bool words = c->head.kind == TW_HEAD_WORDS;
   if (tw_decoder_layout_of(c) && (output == TW_OUTPUT_POOLED || output == TW_OUTPUT_CLS))
     return tw_fail(TW_ERR_USAGE, "model %s is a decoder, whose rows are not pooled; use tokens%s", c->name,
-                   words ? ", logits or all-logits" : "");
-  if ((output == TW_OUTPUT_LOGITS || output == TW_OUTPUT_ALL_LOGITS) && words) return TW_OK;
+                   words ? ", logits, all-logits or next-token" : "");
+  if (tw_output_of_head(output) && output != TW_OUTPUT_DENSE && words) return TW_OK;
   if (output == TW_OUTPUT_ALL_LOGITS)
     return tw_fail(TW_ERR_USAGE, "model %s has no head that gives a word's logits for every row; use tokens", c->name);
+  if (output == TW_OUTPUT_NEXT_TOKEN)
+    return tw_fail(TW_ERR_USAGE, "model %s has no head that gives a next word; use tokens", c->name);
   if (output == TW_OUTPUT_LOGITS && !classifier)
     return tw_fail(TW_ERR_USAGE, "model %s has no classifier that gives logits; use tokens, pooled or cls", c->name);
   if (output == TW_OUTPUT_DENSE && c->head.kind != TW_HEAD_DENSE)

@@ -18,7 +18,8 @@ enum {
 
 // What comes out for a sequence: all its rows, the mean over its live ones, or the first; or what the model's head
 // makes of them: a classifier's logits, or what a Dense module puts out. Of a decoder `logits` are those of its last
-// live row, all-logits those of every row, and its rows have gone through the norm behind the layers.
+// live row, next-token the id of the largest of these, all-logits those of every row, and its rows have gone through
+// the norm behind the layers.
 typedef enum {
   TW_OUTPUT_TOKENS,
   TW_OUTPUT_POOLED,
@@ -26,6 +27,7 @@ typedef enum {
   TW_OUTPUT_LOGITS,
   TW_OUTPUT_DENSE,
   TW_OUTPUT_ALL_LOGITS,
+  TW_OUTPUT_NEXT_TOKEN,
   TW_OUTPUTS
 } tw_model_output;
 const char *tw_output_name(tw_model_output o);
@@ -95,6 +97,10 @@ bool tw_config_parties_embed(const tw_model_config *config);
 bool tw_config_scales(const tw_model_config *config, tw_model_output output);
 // Whether the output is the model's head's.
 bool tw_output_of_head(tw_model_output output);
+// Whether it is made of the last live row of a decoder alone.
+bool tw_output_of_last_row(tw_model_output output);
+// Numbers in a row of it.
+int tw_config_output_cols(const tw_model_config *config, tw_model_output output);
 // TW_ERR_USAGE for an output of a head that the model does not have.
 tw_status tw_config_allows_output(const tw_model_config *config, tw_model_output output);
 // Whether each row of a sequence has a row of the output, or all have one together.

@@ -512,8 +512,8 @@ TW_ELEMENT uint64_t tw_turn_place_at(const tw_turn_place_args *a, size_t row, si
   return a->x[tw_at(row, a->cols, col ^ (size_t)(a->number[row] & (a->cols - 1)))] & a->ring;
 }
 
-// ---- bits of groups' members, for a tournament (jobs/gates/argmax.c): an element is a word of a plane. lines: rows times
-// groups. Members lie [member][line]; what is behind the last bit is 0 ----
+// ---- bits of groups' members, for a tournament (jobs/gates/argmax.c): an element is a word of a plane. lines: rows
+// times groups. Members lie [member][line]; what is behind the last bit is 0 ----
 TW_ELEMENT uint64_t tw_low_bits(size_t count) { return count >= 64 ? ~0ull : (1ull << count) - 1; }
 // 64 bits of an array of `words` from bit `at` on.
 TW_ELEMENT uint64_t tw_bits_from(const uint64_t *x, size_t words, size_t at) {
@@ -565,8 +565,8 @@ TW_ELEMENT uint64_t tw_members_at(const tw_members_args *a, size_t row, size_t c
   return out;
 }
 
-// XOR over a line's members: of plane `first` + p, or, where `digits`, of plane `first` over the members whose number has
-// bit p. rows = sequences * out planes, cols = words of lines
+// XOR over a line's members: of plane `first` + p, or, where `digits`, of plane `first` over the members whose number
+// has bit p. rows = sequences * out planes, cols = words of lines
 typedef struct {
   size_t rows, cols, group, lines, planes, first, x_words, x_planes;  // planes: of out; x_words: of a plane
   const uint64_t *x;

@@ -17,6 +17,7 @@ typedef struct {
   const tw_result *result;
   tw_model_output output;
   bool by_row;         // a row of the output a token
+  int cols;            // of what is compared: of logits where the result is a next token
   double *x;           // embedded input of one sequence
   double *rounded;     // output with rounded weights
   double *vectors[2];  // one_row: [count][cols] private, float
@@ -68,8 +69,37 @@ static void compare_labels(const double *y, const double *reference, int rows, i
   }
 }
 
+// How far the token's logit is below the largest one, as a part of what that one stands above the mean.
+static double shortfall(const double *logits, int words, int token) {
+  int best = largest_of(logits, words);
+  double mean = 0;
+  for (int i = 0; i < words; i++) mean += logits[i] / words;
+  return (logits[best] - logits[token]) / fmax(logits[best] - mean, 1);
+}
+
+// A token has no length of its own: its error is the shortfall.
+static tw_status compare_token(const work *w, int s, double *reference, tw_comparison *c) {
+  int rows, token = (int)w->result->values[s];
+  tw_sequence_error *e = &c->sequences[s];
+  if (token < 0 || token >= w->cols)
+    return tw_fail(TW_ERR_CHECK, "check failed: sequence %d has token %d, and there are %d", s + 1, token, w->cols);
+  TW_TRY(forward(w, s, 1, w->rounded, &rows));
+  TW_TRY(forward(w, s, 0, reference, &rows));
+  int best = largest_of(reference, w->cols);
+  *e = (tw_sequence_error){.text = w->input->texts[s],
+                           .cosine = NAN,
+                           .relative_error = shortfall(reference, w->cols, token),
+                           .relative_error_rounded = shortfall(w->rounded, w->cols, token),
+                           .largest_error = reference[best] - reference[token]};
+  c->decided++;
+  c->decided_otherwise += token != best;
+  c->widest_gap = fmax(c->widest_gap, e->largest_error);
+  return TW_OK;
+}
+
 static tw_status compare_sequence(const work *w, int s, double *reference, tw_comparison *c) {
   int rows, cols = w->result->cols;
+  if (w->output == TW_OUTPUT_NEXT_TOKEN) return compare_token(w, s, reference, c);
   const double *y = w->result->values + (size_t)s * w->result->rows * cols;
   tw_sequence_error *e = &c->sequences[s];
   TW_TRY(forward(w, s, 1, w->rounded, &rows));
@@ -105,7 +135,7 @@ static void compare_pairs(const work *w, tw_comparison *c) {
 }
 
 static tw_status allocate(work *w, double **reference, tw_comparison *c) {
-  size_t count = (size_t)c->count, cols = (size_t)w->result->cols, seq = (size_t)w->input->seq;
+  size_t count = (size_t)c->count, cols = (size_t)w->cols, seq = (size_t)w->input->seq;
   size_t hidden = (size_t)w->model->config.hidden, most = seq * (hidden > cols ? hidden : cols);
   TW_TRY(tw_alloc(count * sizeof *c->sequences, (void **)&c->sequences));
   TW_TRY(tw_alloc(most * sizeof(double), (void **)&w->x));
@@ -127,13 +157,13 @@ tw_status tw_compare(const tw_model *model, const tw_input *input, const tw_resu
             .result = result,
             .by_row = tw_config_by_row(&model->config, output),
             .output = output,
+            .cols = output == TW_OUTPUT_NEXT_TOKEN ? model->config.head.outputs : result->cols,
             .head_bounds = &out->head};
   double *reference = NULL;
-  *out = (tw_comparison){
-      .one_row = output != TW_OUTPUT_TOKENS && output != TW_OUTPUT_LOGITS && output != TW_OUTPUT_ALL_LOGITS,
-      .logits = (output == TW_OUTPUT_LOGITS || output == TW_OUTPUT_ALL_LOGITS) && result->cols > 1,
-      .count = result->count,
-      .not_finite = -1};
+  *out = (tw_comparison){.one_row = output == TW_OUTPUT_POOLED || output == TW_OUTPUT_CLS || output == TW_OUTPUT_DENSE,
+                         .logits = tw_output_of_head(output) && output != TW_OUTPUT_DENSE && w.cols > 1,
+                         .count = result->count,
+                         .not_finite = -1};
   tw_status status = allocate(&w, &reference, out);
   if (status == TW_OK) status = tw_alloc(sizeof *out->bounds * (size_t)model->config.layers, (void **)&out->bounds);
   if (status == TW_OK) {

@@ -12,14 +12,16 @@
 typedef struct {
   const char *text;
   double cosine;
-  // |y - f| / |f| against the model, and against its rounded weights; of logits / max(|f|, 1), as they may well be 0
+  // |y - f| / |f| against the model, and against its rounded weights; of logits / max(|f|, 1), as they may well be 0;
+  // of a next token: by what part of the largest logit's distance from the mean (1 where that is less) its own is below
+  // it
   double relative_error, relative_error_rounded;
   double largest_error;
 } tw_sequence_error;
 
 typedef struct {
   bool one_row;                    // pooled, cls, dense: sequences have one vector
-  bool logits;                     // of two labels or more: rows have a largest one
+  bool logits;                     // of two labels or more, or a token: rows have a largest one
   int decided, decided_otherwise;  // rows with a label, and those whose private one is not the float model's
   double widest_gap;               // of those, between the two labels in the float model
   int count, not_finite;           // first sequence with NaN or Inf, or -1

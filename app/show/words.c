@@ -82,30 +82,54 @@ static tw_status print_rows(const source *s, int sequence) {
   return TW_OK;
 }
 
-static tw_status check(const source *s) {
+static tw_status print_token(const source *s, int sequence) {
+  const int *ids = ids_of(s, sequence);
+  int token = (int)s->r->values[sequence];
+  char *word;
+  TW_TRY(tw_words_text(s->words, ids, ids ? s->input->lengths[sequence] : 0, token, &word));
+  tw_print_line("%d: next %d %s%s%s", sequence + 1, token, word, ids ? "  after " : "",
+                ids ? s->input->texts[sequence] : "");
+  free(word);
+  return TW_OK;
+}
+
+static tw_status check_tokens(const source *s, int words) {
+  for (int i = 0; i < s->r->count; i++)
+    if (s->r->values[i] < 0 || s->r->values[i] >= words)
+      return tw_fail(
+          TW_ERR_RANGE,
+          "sequence %d has token %.0f, and there are %d words: arithmetic wrapped; plan again with a guard or "
+          "with bounds of text like this (`twain plan --calibrate FILE`)",
+          i + 1, s->r->values[i], words);
+  return TW_OK;
+}
+
+static tw_status check(const source *s, int words) {
   const tw_result *r = s->r;
   if (s->input && (s->input->count != r->count || s->input->seq < 1))
     return tw_fail(TW_ERR_MISMATCH, "the result has %d sequences, the input %d", r->count, s->input->count);
   for (int i = 0; i < r->count && s->input; i++)
     for (int k = 0; k < s->input->lengths[i]; k++)
-      if (ids_of(s, i)[k] < 0 || ids_of(s, i)[k] >= r->cols)
-        return tw_fail(TW_ERR_MISMATCH,
-                       "the input has token %d, the result logits of %d words; take the files of one run",
-                       ids_of(s, i)[k], r->cols);
+      if (ids_of(s, i)[k] < 0 || ids_of(s, i)[k] >= words)
+        return tw_fail(TW_ERR_MISMATCH, "the input has token %d, the result is of %d words; take the files of one run",
+                       ids_of(s, i)[k], words);
   return TW_OK;
 }
 
 tw_status tw_words_print(const tw_result *r, const tw_client *client, const tw_input *input) {
   tw_words *words;
-  if (r->cols != client->config.vocab)
+  bool token = strcmp(r->output, "next-token") == 0;
+  if (!token && r->cols != client->config.vocab)
     return tw_fail(TW_ERR_MISMATCH,
                    "the result has %d logits a row, the client's file %d words; take the files of one model", r->cols,
                    client->config.vocab);
   TW_TRY(tw_words_new(client, &words));
   source s = {r, input, words};
   bool last = strcmp(r->output, "logits") == 0;  // one row a sequence
-  tw_status status = check(&s);
-  for (int i = 0; i < r->count && status == TW_OK; i++) status = last ? print_last(&s, i) : print_rows(&s, i);
+  tw_status status = check(&s, client->config.vocab);
+  if (status == TW_OK && token) status = check_tokens(&s, client->config.vocab);
+  for (int i = 0; i < r->count && status == TW_OK; i++)
+    status = token ? print_token(&s, i) : last ? print_last(&s, i) : print_rows(&s, i);
   tw_words_free(words);
   return status;
 }

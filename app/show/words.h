@@ -1,12 +1,12 @@
-// A decoder's logits as the tokens that are likely to come next.
+// A decoder's next token, or its logits as the tokens that are likely to come next.
 #ifndef TW_APP_WORDS_H
 #define TW_APP_WORDS_H
 
 #include "io/client.h"
 #include "io/result.h"
 
-// Of every row of r the likeliest next tokens; where all rows of a sequence are there, and its input is, also how
-// likely each of its tokens was, and their perplexity. input: NULL where it is not there.
+// The next token, or of every row of r the likeliest ones; where all rows of a sequence are there, and its input is,
+// also how likely each of its tokens was, and their perplexity. input: NULL where it is not there.
 tw_status tw_words_print(const tw_result *r, const tw_client *client, const tw_input *input);
 
 #endif

@@ -33,8 +33,8 @@ static tw_status opponents_value(tw_session *s, const tw_op *op) {
 
 static const tw_gate opponents_gate = {"opponents", opponents_mask, NULL, NULL, opponents_value, opponents_value};
 
-// Opened comparisons of all pairs of each line, one plane [pair][line]: what each member made of its group - 1 opponents,
-// planes of n = group * lines.
+// Opened comparisons of all pairs of each line, one plane [pair][line]: what each member made of its group - 1
+// opponents, planes of n = group * lines.
 static int against_opponents(tw_builder *b, int bitwire, int group, size_t lines) {
   tw_op *op = tw_emit(b, &opponents_gate);
   tw_emit_in(op, bitwire);

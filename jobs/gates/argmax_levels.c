@@ -1,12 +1,11 @@
-// Which groups an argmax plays in (argmax.c): the cheapest of all that stay within a number of rounds. Costs are those of
-// the gates, with planes of whole words.
+// Which groups an argmax plays in (argmax.c): the cheapest of all that stay within a number of rounds. Costs are those
+// of the gates, with planes of whole words.
 #include <math.h>
 #include <string.h>
 
 #include "jobs/program/build.h"
 
 enum {
-  MOST_ROUNDS = 80,
   MOST_DEPTH = 24,    // halvings of the row
   LARGEST_POWER = 6,  // groups of 2^6 members but for the last
   MOST_FACTORS = 7,   // of a bit that selects a value (TW_MOST_FACTORS) or a place
@@ -86,7 +85,7 @@ typedef struct {
   size_t n;
   int ring, wide_nodes;
   cost compared;
-  found best[MOST_DEPTH + 1][MOST_ROUNDS + 1];  // after so many halvings, with so many rounds left
+  found best[MOST_DEPTH + 1][TW_ARGMAX_MOST_ROUNDS + 1];  // after so many halvings, with so many rounds left
 } search;
 
 static void offer(search *s, int depth, int rounds, double lines, tw_argmax_level level, bool last) {
@@ -118,10 +117,10 @@ static void play_from(search *s, int depth, int rounds) {
 
 int tw_argmax_find(size_t n, int ring, bool wide_nodes, int rounds, tw_argmax_level out[TW_ARGMAX_LEVELS]) {
   search s = {.n = n, .ring = ring, .wide_nodes = wide_nodes, .compared = comparison(ring, wide_nodes)};
-  int depth = 0, all = 0, left = rounds > 0 && rounds < MOST_ROUNDS ? rounds : MOST_ROUNDS;
+  int depth = 0, all = 0, left = rounds > 0 && rounds < TW_ARGMAX_MOST_ROUNDS ? rounds : TW_ARGMAX_MOST_ROUNDS;
   memset(out, 0, sizeof *out * TW_ARGMAX_LEVELS);
   while (depth < MOST_DEPTH && (size_t)1 << depth < n) depth++;
-  for (int r = 0; r <= MOST_ROUNDS; r++) s.best[depth][r].weight = -1;
+  for (int r = 0; r <= TW_ARGMAX_MOST_ROUNDS; r++) s.best[depth][r].weight = -1;
   for (int d = depth - (depth > 0); d >= 0; d--)
     for (int r = 0; r <= left; r++) play_from(&s, d, r);
   if (s.best[0][left].weight < 0) return 0;

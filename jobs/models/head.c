@@ -135,6 +135,26 @@ int tw_build_head(tw_builder *b, const tw_layer_shape *shape, const tw_head_ring
   return x;
 }
 
+// The id of the largest of a row of logits, from differences at COARSE fractional bits: SHARE of one element. Their
+// ring has two bits more than the bound, as differences have one.
+static int next_token(tw_builder *b, const tw_layer_shape *shape, int logits) {
+  enum { COARSE = 7 };
+  tw_argmax_level levels[TW_ARGMAX_LEVELS];
+  int64_t unit[TW_MOST_PLACE_BITS];
+  tw_step_begin(b, -1, "argmax");
+  int x = tw_truncate_dithered(b, logits, TW_SCALE - COARSE), ring = tw_look(b, x).ring - (room(shape) - 2);
+  int rounds = b->choices.argmax_rounds;
+  if (b->status != TW_OK) return 0;
+  if (tw_argmax_find(tw_look(b, x).n, ring, b->choices.wide_nodes, rounds, levels) == 0)
+    return tw_build_fail(b, TW_ERR_USAGE,
+                         "no argmax of %zu words of %d bits takes %d rounds; allow more (--argmax-rounds), or nodes of "
+                         "8 digits (--node-arity 8)",
+                         tw_look(b, x).n, ring, rounds);
+  int places = tw_open(b, tw_argmax(b, tw_reduce(b, x, ring), 1, levels, -1, 0)), bits = tw_look(b, places).planes;
+  for (int p = 0; p < bits && p < TW_MOST_PLACE_BITS; p++) unit[p] = (int64_t)1 << p;
+  return tw_bit_constants(b, places, 0, bits, unit, bits + 1, 0);
+}
+
 int tw_build_decoder_output(tw_builder *b, const tw_layer_shape *shape, const tw_head_rings *rings,
                             tw_model_output output, bool exact, int x) {
   const tw_model_config *c = &shape->config;
@@ -143,7 +163,8 @@ int tw_build_decoder_output(tw_builder *b, const tw_layer_shape *shape, const tw
   size_t hidden = (size_t)c->hidden, rows = tw_look(b, x).n / hidden;
   if (b->status != TW_OK) return 0;  // there are no rows
   tw_tokens tokens = {rows, rows, 0, rows > 1};
-  if (output == TW_OUTPUT_LOGITS && rows > 1) return tw_build_fail(b, TW_ERR_INTERNAL, "logits of every row");
+  if (tw_output_of_last_row(output) && rows > 1)
+    return tw_build_fail(b, TW_ERR_INTERNAL, "%s of every row", tw_output_name(output));
   int gamma = tw_tensor_number(tw_tensor_table_of(c), c->layers, 0, l->final_norm), beta = -1;
   tw_step_begin(b, -1, "norm");
   b->exact_result = exact && !words;
@@ -155,7 +176,7 @@ int tw_build_decoder_output(tw_builder *b, const tw_layer_shape *shape, const tw
   size_t outputs = (size_t)c->head.outputs;
   x = truncate(b, exact, tw_open(b, tw_linear(b, x, out_weight(c), hidden, outputs, rings->outputs, TW_SCALE)));
   tw_declare(b, x, "head out", 0, TW_BY_ROW, 1, tokens);
-  return x;
+  return output == TW_OUTPUT_NEXT_TOKEN ? next_token(b, shape, x) : x;
 }
 
 // ---- in double precision
@@ -196,7 +217,7 @@ static tw_status choose_rows(const tw_model *model, tw_model_output output, cons
     tw_pool_mean(rows, length, c->hidden, chosen);
   else
     memcpy(chosen, rows, (size_t)*count * hidden * sizeof *rows);
-  if (!decoder || output != TW_OUTPUT_LOGITS) return TW_OK;
+  if (!decoder || !tw_output_of_last_row(output)) return TW_OK;
   memmove(chosen, chosen + (size_t)(length - 1) * hidden, hidden * sizeof *rows);
   *count = 1;
   return TW_OK;

@@ -32,13 +32,13 @@ void tw_head_raise_bounds(const tw_layer_shape *shape, const tw_head_rings *ring
 int tw_build_head(tw_builder *b, const tw_layer_shape *shape, const tw_head_rings *rings, bool exact, int x);
 
 // The same of a decoder, for any of its outputs, from what stands on its layers: x [rows][hidden], all rows, or the
-// last live one for `logits`. exact: its last rounding is like floor.
+// last live one for `logits` and `next-token`, a SHARE of scale 0. exact: its last rounding is like floor.
 int tw_build_decoder_output(tw_builder *b, const tw_layer_shape *shape, const tw_head_rings *rings,
                             tw_model_output output, bool exact, int x);
 
 // In double precision: what `output` is made of rows [length][hidden] that tw_float_forward made. out: as many rows as
 // tw_config_by_row says, else one, of `hidden`, or of the head's outputs. A decoder's rows go through its norm, and
-// `logits` are those of the last. bounds: updated, may be NULL.
+// `logits` are those of the last; they stand for next-token, too. bounds: updated, may be NULL.
 tw_status tw_float_output(const tw_model *model, tw_model_output output, const double *rows, int length, int quantised,
                           double *out, tw_head_bounds *bounds);
 

@@ -66,11 +66,22 @@ static tw_status try_maxima(search *s, tw_choices c) {
   return TW_OK;
 }
 
+// Fewest rounds first: what takes as long in more of them is not taken.
+static tw_status try_argmax(search *s, tw_choices c) {
+  enum { MOST = 40 };
+  for (c.argmax_rounds = 1; c.argmax_rounds <= MOST; c.argmax_rounds++) {
+    tw_status status = try_choices(s, &c);
+    if (status != TW_OK && status != TW_ERR_USAGE) return status;
+  }
+  return TW_OK;
+}
+
 tw_status tw_choices_find(const tw_model_config *config, const tw_plan_request *request, const tw_made *made,
                           const tw_place *place, tw_choices *out) {
   search s = {.layer = *config, .request = *request, .place = place, .least = INFINITY};
   s.layer.layers = 1;
   tw_choices c = request->choices;
+  c.argmax_rounds = 0;                                       // they depend on the nodes, and no other choice on them
   if (!made->centred) c.centred = tw_model_centres(config);  // a round less and fewer keys, everywhere
   TW_TRY(try_choices(&s, &c));
   if (!made->maximum) TW_TRY(try_maxima(&s, c));
@@ -82,6 +93,10 @@ tw_status tw_choices_find(const tw_model_config *config, const tw_plan_request *
       if (!made->flat_windows) other.flat_windows = flat;
       TW_TRY(try_choices(&s, &other));
     }
+  if (made->argmax)
+    s.best.argmax_rounds = request->choices.argmax_rounds;
+  else if (request->output == TW_OUTPUT_NEXT_TOKEN)
+    TW_TRY(try_argmax(&s, s.best));
   *out = s.best;
   return TW_OK;
 }

@@ -20,7 +20,7 @@ double tw_place_seconds(const tw_place *place, const tw_program *program);
 // The choices by which a layer of this model takes least. request->choices: those that are made already are kept, where
 // `made` says so.
 typedef struct {
-  bool wide_nodes, flat_windows, centred, maximum;
+  bool wide_nodes, flat_windows, centred, maximum, argmax;
 } tw_made;
 tw_status tw_choices_find(const tw_model_config *config, const tw_plan_request *request, const tw_made *made,
                           const tw_place *place, tw_choices *out);

@@ -32,7 +32,7 @@ int tw_plan_number_bits(const tw_plan *plan) {
 void tw_plan_output_shape(const tw_plan *plan, int *rows, int *cols) {
   const tw_model_config *c = &plan->shape.config;
   *rows = tw_config_by_row(c, plan->output) ? plan->shape.seq : 1;
-  *cols = tw_output_of_head(plan->output) ? c->head.outputs : c->hidden;
+  *cols = tw_config_output_cols(c, plan->output);
 }
 
 int tw_plan_specs(const tw_plan *plan, const tw_spec *specs[TW_PLAN_SPECS]) {
@@ -138,8 +138,11 @@ void tw_choices_text(const tw_choices *c, char text[TW_CHOICES_TEXT]) {
   int used = snprintf(text, TW_CHOICES_TEXT, "groups %d", c->maximum[0] ? c->maximum[0] : 8);
   for (int i = 1; i < TW_MOST_LEVELS && c->maximum[i]; i++)
     used += snprintf(text + used, TW_CHOICES_TEXT - (size_t)used, ",%d", c->maximum[i]);
-  snprintf(text + used, TW_CHOICES_TEXT - (size_t)used, ", nodes of %d, windows in %d level%s, norms with%s a mean",
-           c->wide_nodes ? 8 : 4, c->flat_windows ? 1 : 2, c->flat_windows ? "" : "s", c->centred ? "out" : "");
+  used +=
+      snprintf(text + used, TW_CHOICES_TEXT - (size_t)used, ", nodes of %d, windows in %d level%s, norms with%s a mean",
+               c->wide_nodes ? 8 : 4, c->flat_windows ? 1 : 2, c->flat_windows ? "" : "s", c->centred ? "out" : "");
+  if (c->argmax_rounds)
+    snprintf(text + used, TW_CHOICES_TEXT - (size_t)used, ", argmax in %d rounds", c->argmax_rounds);
 }
 
 static tw_status check_choices(const tw_choices *c) {
@@ -168,7 +171,7 @@ tw_status tw_plan_shape(tw_plan *plan, const tw_model_config *config, const tw_p
   plan->shape.seq = seq;
   plan->shape.guard = request->guard;
   const tw_decoder_layout *decoder = tw_decoder_layout_of(config);
-  plan->shape.last_row = decoder && request->output == TW_OUTPUT_LOGITS;
+  plan->shape.last_row = decoder && tw_output_of_last_row(request->output);
   plan->shape.activation = tw_spec_by_name(config->activation);
   if (decoder && decoder->gated && plan->shape.activation == &tw_spec_silu) plan->shape.activation = &tw_spec_silu_gate;
   if (!plan->shape.activation) return tw_fail(TW_ERR_FORMAT, "activation '%s' has no spec", config->activation);

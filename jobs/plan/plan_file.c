@@ -140,8 +140,8 @@ static json_t *streams_json(const tw_program *p) {
 static json_t *choices_json(const tw_choices *c) {
   json_t *groups = json_array();
   for (int i = 0; i < TW_MOST_LEVELS && c->maximum[i]; i++) json_array_append_new(groups, json_integer(c->maximum[i]));
-  return json_pack("{s:b, s:b, s:b, s:o}", "wide_nodes", c->wide_nodes, "flat_windows", c->flat_windows, "centred",
-                   c->centred, "maximum", groups);
+  return json_pack("{s:b, s:b, s:b, s:o, s:i}", "wide_nodes", c->wide_nodes, "flat_windows", c->flat_windows, "centred",
+                   c->centred, "maximum", groups, "argmax_rounds", c->argmax_rounds);
 }
 
 static json_t *plan_json(const tw_plan *plan) {
@@ -281,6 +281,7 @@ static tw_status read_choices(const char *path, const json_t *root, tw_choices *
   TW_TRY(tw_plan_bool(path, choices, "choices", "wide_nodes", &c->wide_nodes));
   TW_TRY(tw_plan_bool(path, choices, "choices", "flat_windows", &c->flat_windows));
   TW_TRY(tw_plan_bool(path, choices, "choices", "centred", &c->centred));
+  TW_TRY(tw_plan_int(path, choices, "choices", "argmax_rounds", 0, TW_ARGMAX_MOST_ROUNDS, &c->argmax_rounds));
   TW_TRY(tw_plan_member(path, choices, "choices", "maximum", JSON_ARRAY, &groups));
   size_t n = json_array_size(groups);
   if (n > TW_MOST_LEVELS) return tw_plan_wrong(path, "choices.maximum has %zu entries; at most %d", n, TW_MOST_LEVELS);

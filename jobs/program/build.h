@@ -15,6 +15,7 @@ typedef struct {
   bool flat_windows;            // a window's test straight from the leaves: the same
   bool centred;                 // norms take no mean, as the rows they read have none: a round less, fewer keys
   int maximum[TW_MOST_LEVELS];  // members of a group at every level of a row maximum; 0 on: groups of 8
+  int argmax_rounds;            // of an argmax at most (tw_argmax_find); 0: any number
 } tw_choices;
 
 typedef struct {
@@ -176,9 +177,9 @@ int tw_zero_dead(tw_builder *b, int share, size_t rows, tw_tokens tokens);
 int tw_pair_differences(tw_builder *b, int wire, size_t rows, size_t cols, size_t first, int group, size_t groups);
 
 // ---- gates/argmax.c, argmax_levels.c: the place of the largest ----
-// A level of a tournament: groups of `members` neighbours, "wins" as a product of `factors` opened bits. A level but the
-// last has a power of two of members; the last one takes all that are left.
-enum { TW_ARGMAX_LEVELS = 20, TW_MOST_MEMBERS = 128, TW_MOST_PLACE_BITS = 24 };
+// A level of a tournament: groups of `members` neighbours, "wins" as a product of `factors` opened bits. A level but
+// the last has a power of two of members; the last one takes all that are left.
+enum { TW_ARGMAX_LEVELS = 20, TW_ARGMAX_MOST_ROUNDS = 80, TW_MOST_MEMBERS = 128, TW_MOST_PLACE_BITS = 24 };
 typedef struct {
   int members, factors;
 } tw_argmax_level;

@@ -1,5 +1,5 @@
-# Every family of decoders on tiny random models: token ids, logits of the last row and of every row, and rows as PyTorch
-# has them (tests/vectors/decoders.json); parties equal to the emulator bit for bit.
+# Every family of decoders on tiny random models: token ids, logits of the last row and of every row, rows, and the next
+# token as PyTorch has them (tests/vectors/decoders.json); parties equal to the emulator bit for bit.
 source "$SOURCE_DIR/tests/cli/cli.bash"
 export PYTHONPATH="$SOURCE_DIR/tests/cli"
 vectors="$SOURCE_DIR/tests/vectors/decoders.json"
@@ -33,6 +33,26 @@ for i, w in enumerate(wanted):
         largest = max(largest, abs(p - w["likelihood"]).max(initial=0))
 print(f"{name}, {output}: cosine {least:.6f}, largest difference {largest:.4f}")
 assert least >= 0.9999 and largest < 0.05, name
+P
+}
+
+# next_token NAME: its result, and what reveal prints of it, against the vectors
+next_token() {
+  "$python" - "$1" "$vectors" revealed <<'P'
+import h5py, json, numpy as np, re, sys
+name, vectors, revealed = sys.argv[1:]
+wanted = json.load(open(vectors))[name]
+with h5py.File(name + ".result.h5") as g:
+    got = g["values"][()]
+    assert g.attrs["output"] == b"next-token" and got.shape == (len(wanted), 1, 1), got.shape
+said = {int(m[1]) - 1: int(m[2]) for m in re.finditer(r"^(\d+): next (\d+) \".*\"  after ", open(revealed).read(), re.M)}
+near = 0
+for i, w in enumerate(wanted):
+    token, logits = int(got[i, 0, 0]), np.array(w["logits"])
+    assert said[i] == token, (name, i, said, token)
+    near += token != logits.argmax()
+    assert logits.max() - logits[token] < 0.03, (name, i, token, logits.argmax())
+print(f"{name}: {len(wanted) - near} of {len(wanted)} next tokens are PyTorch's, the others near ties")
 P
 }
 
@@ -109,6 +129,8 @@ for name in $("$python" -c 'import families; print(*families.DECODERS)'); do
   go "$name" --seq 12
   compare "$name" || fail "$name: the last row differs from PyTorch"
   words "$name" || fail "$name: what reveal says of the last row"
+  go "$name" --seq 12 --result next-token
+  next_token "$name" || fail "$name: the next token differs from PyTorch's"
   go "$name" --seq 12 --result all-logits
   compare "$name" || fail "$name differs from PyTorch"
   words "$name" || fail "$name: what reveal says of all rows"
@@ -136,11 +158,21 @@ for options in "--seq 12 --calibrate sample.txt" "--seq 10 --rounding faithful" 
   # shellcheck disable=SC2086
   go llama-tied $options
 done
+# ---- the next token in few rounds and in many, by bounds of a sample, rounded down everywhere; alone
+for options in "--argmax-rounds 9 --node-arity 8" "--argmax-rounds 40" "--calibrate sample.txt" "--rounding faithful" "--no-guard"; do
+  # shellcheck disable=SC2086
+  go llama-tied --seq 12 --result next-token $options
+  next_token llama-tied || fail "llama-tied, $options: the next token differs from PyTorch's"
+done
+expect 2 'no argmax of .* takes 3 rounds; allow more' "$TWAIN" plan qwen2 --seq 9 --result next-token --argmax-rounds 3 --force
+expect 2 'goes with --result next-token' "$TWAIN" plan qwen2 --seq 9 --argmax-rounds 13 --force
 texts=(a a a)
 go qwen2 --seq 1
 go gpt-neo --seq 1
+go gpt-neo --seq 1 --result next-token
 expect 2 'is a decoder, whose rows are not pooled' "$TWAIN" plan qwen2 --seq 9 --result pooled --force
 expect 2 'has no head' "$TWAIN" plan gpt2-rows --seq 9 --result all-logits --force
+expect 2 'has no head that gives a next word' "$TWAIN" plan gpt2-rows --seq 9 --result next-token --force
 expect 0 'only its layers are run|up to 48 tokens' "$TWAIN" import llama.folder -o bare --encoder-only
 expect 2 'has no' "$TWAIN" plan bare --seq 9 --result logits
 

@@ -118,6 +118,16 @@ static int maximum(tw_builder *b, int x) {
   b->choices.maximum[0] = 14;  // the last product of wins is the selection's
   return tw_row_maximum(b, part(b, x, 0, 14), 5, (tw_tokens){5, 14, 9, false});
 }
+// Five rows of 14 in groups of 4, where no row has ended; and whether their places are known ones.
+static int largest(tw_builder *b, int x) {
+  static const int64_t never = 1 << 20;
+  static const uint64_t ones[2] = {3, 12};
+  int wire = tw_view(b, x, (tw_view_map){{1, 1, 1, 5}, {0, 0, 0, 1}, N});
+  int ended = tw_open(b, tw_at_least(b, tw_compare_wire(b, tw_open(b, wire)), &never, 1));
+  tw_argmax_level levels[TW_ARGMAX_LEVELS] = {{4, 2}, {4, 1}};
+  int places = tw_open(b, tw_argmax(b, part(b, x, 0, 14), 5, levels, ended, 9));
+  return tw_open(b, tw_is_one_of(b, places, ones, 2));
+}
 static int dead_keys(tw_builder *b, int x) {
   tw_tokens tokens = {5, 14, 9, false};
   int alive = tw_zero_dead(b, tw_view(b, x, (tw_view_map){{1, 1, 1, N}, {0, 0, 0, 1}, 0}), 5, tokens);
@@ -181,6 +191,7 @@ static const struct {
              {"comparison by key", key_comparison},
              {"select", selection},
              {"row maximum", maximum},
+             {"argmax", largest},
              {"dead keys", dead_keys},
              {"packed pairs", triangle},
              {"turn", turning},

@@ -121,7 +121,8 @@ static void vocabulary(void) {
     int input = trial_start(&t, c->ring, c->cols, i == 0 ? 3 : 1);
     trial_fill(&t, 0, c->cols, -5000, 5000);
     for (int b = 0; b < t.w.batch; b++)
-      for (int k = 0; k < 2; k++) t.input[(size_t)b * c->cols + (size_t)walk_random_range(0, (int64_t)c->cols - 1)] = 5001;
+      for (int k = 0; k < 2; k++)
+        t.input[(size_t)b * c->cols + (size_t)walk_random_range(0, (int64_t)c->cols - 1)] = 5001;
     play(&t, input, c);
     trial_end(&t);
   }
@@ -163,7 +164,8 @@ static void one_of(void) {
     int bits = tw_is_one_of(&b, tw_open(&b, tw_build_numbers(&b, BITS, N)), ones, count);
     tw_build_output(&b, tw_open(&b, bits));
     CU_ASSERT_EQUAL_FATAL(tw_builder_finish(&b), TW_OK);
-    for (int j = 0; j < N; j++) numbers[j] = j % 2 ? ones[j / 2 % 4] ^ (j > 100 ? 1ull << j % BITS : 0) : walk_random() % 65536;
+    for (int j = 0; j < N; j++)
+      numbers[j] = j % 2 ? ones[j / 2 % 4] ^ (j > 100 ? 1ull << j % BITS : 0) : walk_random() % 65536;
     walk w = {.program = &p, .batch = 1, .input = numbers};
     CU_ASSERT_EQUAL_FATAL(walk_run(&w), TW_OK);
     CU_ASSERT_EQUAL(w.mismatches, 0);
@@ -210,17 +212,16 @@ static int place_bits_of(size_t n) {
 
 typedef struct {
   size_t n;
-  int ring, rounds;  // asked for; 0: any
+  int ring, rounds;   // asked for; 0: any
   double keys, sent;  // MB a party, at most
 } wanted_cost;
 
 // The prototype's numbers, a little above: rounds until the places are there, keys, bytes.
 static void levels(void) {
   static const wanted_cost cases[] = {
-      {49152, 17, 12, 8.4, 0.83}, {49152, 17, 13, 3.5, 0.46}, {49152, 17, 15, 1.75, 0.2},
-      {49152, 17, 16, 1.1, 0.2},  {49152, 17, 20, 0.65, 0.2}, {49152, 17, 0, 0.4, 0.19},
-      {50257, 17, 13, 3.6, 0.47}, {32000, 17, 13, 2.3, 0.31}, {128256, 17, 16, 4.6, 0.6},
-      {151936, 20, 0, 1.3, 0.7}};
+      {49152, 17, 12, 8.4, 0.83}, {49152, 17, 13, 3.5, 0.46}, {49152, 17, 15, 1.75, 0.2}, {49152, 17, 16, 1.1, 0.2},
+      {49152, 17, 20, 0.65, 0.2}, {49152, 17, 0, 0.4, 0.19},  {50257, 17, 13, 3.6, 0.47}, {32000, 17, 13, 2.3, 0.31},
+      {128256, 17, 16, 4.6, 0.6}, {151936, 20, 0, 1.3, 0.7}};
   for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
     const wanted_cost *c = &cases[i];
     tw_argmax_level l[TW_ARGMAX_LEVELS];
@@ -268,14 +269,16 @@ static void fewer_rounds(void) {
   CU_ASSERT(before > 0);
 }
 
-// Where [x_i - x_j >= 1] stands for [x_i - x_j >= 0], ties go to the higher place: a search that takes the lower sees it.
+// Where [x_i - x_j >= 1] stands for [x_i - x_j >= 0], ties go to the higher place: a search that takes the lower sees
+// it.
 static void other_ties_are_found(void) {
   trial t;
   enum { ROWS = 50, COLS = 9 };
   size_t wrong = 0;
   int input = trial_start(&t, 12, ROWS * COLS, 1);
   trial_fill(&t, 0, ROWS * COLS, 0, 1);
-  int places = tw_open(&t.b, tw_argmax(&t.b, tw_open(&t.b, input), ROWS, (tw_argmax_level[TW_ARGMAX_LEVELS]){{4, 3}, {3, 1}}, -1, 0));
+  int places = tw_open(
+      &t.b, tw_argmax(&t.b, tw_open(&t.b, input), ROWS, (tw_argmax_level[TW_ARGMAX_LEVELS]){{4, 3}, {3, 1}}, -1, 0));
   for (int i = 0; i < t.program.op_count; i++) {
     const tw_op *op = &t.program.ops[i];
     if (strcmp(op->gate->name, "leaves") == 0)
@@ -288,8 +291,8 @@ static void other_ties_are_found(void) {
 }
 
 static void refusals(void) {
-  static const tw_argmax_level wrong[][TW_ARGMAX_LEVELS] = {
-      {{0}}, {{3, 1}, {4, 1}}, {{2, 1}, {2, 1}}, {{12, 8}}, {{4, 0}, {3, 1}}, {{1, 1}, {12, 1}}};
+  static const tw_argmax_level wrong[][TW_ARGMAX_LEVELS] = {{{0}},     {{3, 1}, {4, 1}}, {{2, 1}, {2, 1}},
+                                                            {{12, 8}}, {{4, 0}, {3, 1}}, {{1, 1}, {12, 1}}};
   for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
     trial t;
     int input = trial_start(&t, 12, 12, 1);

@@ -511,8 +511,8 @@ static void reused_streams_are_found(void) {
       (joint_case){.ring = 3, .elements = 1, .build = guarded, .mutate = one_mask_for_input_and_output}));
   CU_ASSERT_FALSE(all_views_uniform(
       (joint_case){.ring = 1, .elements = 3, .build = multiplied_bits, .mutate = one_bit_mask_for_two}));
-  CU_ASSERT_FALSE(all_views_uniform((joint_case){
-      .ring = 2, .elements = 2, .build = argmax, .rows = true, .mutate = one_mask_for_win_and_place}));
+  CU_ASSERT_FALSE(all_views_uniform(
+      (joint_case){.ring = 2, .elements = 2, .build = argmax, .rows = true, .mutate = one_mask_for_win_and_place}));
   CU_ASSERT_FALSE(
       all_views_uniform((joint_case){.ring = 2, .elements = 2, .build = two_keys, .mutate = one_root_for_two_keys}));
   CU_ASSERT_FALSE(all_views_uniform((joint_case){.ring = 2,

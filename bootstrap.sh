@@ -16,7 +16,9 @@ usage: ./bootstrap.sh COMMAND
 
   demo    build twain, fetch a small sentence-embedding model, run it between two parties on secret shares,
           compare the result with the plain model; with --model smollm2 a language model (93 MB, 4 GB of disk) that says
-          which words may come next
+          which words may come next; with --two-sites the parties, the dealer, the model owner and the client are users on
+          hosts of their own (as root: in namespaces), TLS connects the parties over a slow line, and at the end a table
+          says who could read what
   test    build twain and run every test, the unit tests again under the sanitizers, and, where there is clang,
           what reads files and messages under libFuzzer
   build   build twain: build/twain
@@ -201,10 +203,10 @@ model_of() { # FETCH WHAT
   fi
 }
 
-demo() { # [--model MODEL]
+demo() { # [--model MODEL | --two-sites]
   local model vectors=
   case "$*" in
-    '' | '--model minilm' | '--model smollm2') ;;
+    '' | '--model minilm' | '--model smollm2' | --two-sites) ;;
     *) usage >&2; exit 2 ;;
   esac
   deps
@@ -216,7 +218,13 @@ demo() { # [--model MODEL]
   else
     model_of tools/fetch_minilm.sh "the sentences' similarities"
     [ -n "${TWAIN_MODEL:-}" ] || [ "$model" = --synthetic ] || vectors=tests/vectors/minilm.json
-    demo/run.sh "$(build_folder)/twain" "$model" $vectors
+    if [ "${1:-}" = --two-sites ]; then
+      # without it the demonstration says what it cannot show
+      command -v tc >/dev/null || (install_with_apt iproute2) || true
+      demo/two_sites.sh "$(build_folder)/twain" "$model" $vectors
+    else
+      demo/run.sh "$(build_folder)/twain" "$model" $vectors
+    fi
   fi
   printf '\nTotal, with build and download: %d s\n' $((SECONDS - started))
 }

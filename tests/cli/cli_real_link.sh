@@ -10,8 +10,9 @@ if [ -z "${OWN_NAMESPACE:-}" ]; then
 fi
 ip link set lo up
 
-line= # the process that carries packets, and whose namespace is the other one
-there() { nsenter -t "$line" -n "$@"; }
+line= # the process that carries packets
+other= # the other namespace
+there() { nsenter --net="$other" "$@"; }
 begin_line() { # MICROSECONDS MBIT
   local status=0
   mkfifo line
@@ -19,10 +20,11 @@ begin_line() { # MICROSECONDS MBIT
   line=$!
   exec {to_line}>line
   rm line
-  until grep -qx ready ready; do
+  until grep -q '^ready' ready; do
     kill -0 "$line" 2>/dev/null || { wait "$line" || status=$?; [ $status = 77 ] && leave_out "$(cat ready)"; cat ready; fail "no line"; }
     sleep 0.05
   done
+  read -r _ _ other <ready
   ip addr add 10.213.77.1/30 dev here
   ip link set here mtu 9000 up
   there ip addr add 10.213.77.2/30 dev there
@@ -45,7 +47,7 @@ online_ms() { python3 -c "import json; print(round(1e-6 * json.load(open('$1'))[
 on_line() {
   timeout -k 2 30 env PMIX_MCA_ptl_tcp_if_include=here,there PMIX_MCA_ptl_tcp_remote_connections=1 \
     mpirun --mca pml ob1 --mca btl tcp,self --mca btl_tcp_if_include 10.213.77.0/30 --mca btl_tcp_eager_limit 1048576 \
-    -np 1 "$TWAIN" "${bench[@]}" : -np 1 nsenter -t "$line" -n "$TWAIN" "${bench[@]}" {to_line}>&-
+    -np 1 "$TWAIN" "${bench[@]}" : -np 1 nsenter --net="$other" "$TWAIN" "${bench[@]}" {to_line}>&-
 }
 
 compare() { # MICROSECONDS MBIT

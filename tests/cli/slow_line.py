@@ -1,10 +1,10 @@
-"""A slow line from this network namespace to one of its own: what one end sends leaves the other a time later.
+"""A slow line between network namespaces: what one end sends leaves another a time later.
 
-    slow_line.py MICROSECONDS DEVICE OTHER_DEVICE
+    slow_line.py MICROSECONDS DEVICE DEVICE...
 
-Makes a TUN device in each, says "ready", and carries packets until standard input ends. The other namespace is this
-process's: `nsenter -t PID -n` enters it. Rates are for `tc` to set on the devices. Exit code 77: such devices or
-namespaces are refused.
+Makes a TUN device in this namespace and one in a new namespace for each further name. Says "ready" and a file for each
+device's namespace, which `nsenter --net=FILE` enters, and carries IPv4 packets until standard input ends. Addresses are
+for `ip` to set on the devices, rates for `tc`. Exit code 77: such devices or namespaces are refused.
 """
 import collections
 import ctypes
@@ -31,43 +31,60 @@ def enter_new_namespace():
         raise OSError(ctypes.get_errno(), "unshare")
 
 
-def receive(device, queue, delay):
+def file_of_namespace():
+    """By which others find it while this process lives."""
+    return f"/proc/{os.getpid()}/fd/{os.open('/proc/self/ns/net', os.O_RDONLY)}"
+
+
+def receive(device, queues, places, due):
+    """Puts what comes out of a device into the queues of those that it may be for."""
     try:
         while True:
-            queue.append((time.monotonic() + delay, os.read(device, LARGEST)))
+            packet = os.read(device, LARGEST)
+            source, destination = packet[12:16], packet[16:20]
+            places[source] = device
+            for other in [places[destination]] if destination in places else queues:
+                if other != device:
+                    queues[other].append((due, packet))
     except BlockingIOError:
         pass
 
 
 def carry(devices, delay):
-    queues = {device: collections.deque() for device in devices}  # of what comes out of a device
+    queues = {device: collections.deque() for device in devices}  # of what goes into a device
+    places = {}  # the device behind which an address is, as its packets have told
     while True:
-        due = [queue[0][0] for queue in queues.values() if queue]
-        wait = max(0, min(due) - time.monotonic()) if due else None
+        first = [queue[0][0] for queue in queues.values() if queue]
+        wait = max(0, min(first) - time.monotonic()) if first else None
         ready = select.select([*devices, sys.stdin], [], [], wait)[0]
         if sys.stdin in ready:
             return
-        for device, other in (devices, devices[::-1]):
-            receive(device, queues[device], delay)
-            while queues[device] and queues[device][0][0] <= time.monotonic():
+        for device in devices:
+            if device in ready:
+                receive(device, queues, places, time.monotonic() + delay)
+        for device, queue in queues.items():
+            while queue and queue[0][0] <= time.monotonic():
                 try:
-                    os.write(other, queues[device].popleft()[1])
+                    os.write(device, queue.popleft()[1])
                 except OSError:  # the device is not up
                     pass
 
 
 def main():
+    devices, files = [], []
     try:
-        device = make_device(sys.argv[2])
-        enter_new_namespace()
-        other = make_device(sys.argv[3])
+        for name in sys.argv[2:]:
+            if devices:
+                enter_new_namespace()
+            devices.append(make_device(name))
+            files.append(file_of_namespace())
     except OSError as error:
         if error.errno not in (errno.EPERM, errno.EACCES, errno.ENOENT, errno.ENODEV):
             raise
         print(error)
         sys.exit(REFUSED)
-    print("ready", flush=True)
-    carry((device, other), 1e-6 * float(sys.argv[1]))
+    print("ready", *files, flush=True)
+    carry(devices, 1e-6 * float(sys.argv[1]))
 
 
 main()

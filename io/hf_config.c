@@ -13,34 +13,10 @@
 #include "io/activations.h"
 #include "io/decoder_tensors.h"
 #include "io/hf_decoders.h"
-#include "io/hf_families.h"
+#include "io/hf_fields.h"
 #include "io/hf_labels.h"
 #include "io/hf_modules.h"
 #include "io/tensors.h"
-
-static tw_status take_int(const char *path, const json_t *config, const char *field, int *out) {
-  const json_t *value = json_object_get(config, field);
-  if (!json_is_integer(value) || json_integer_value(value) < 1 || json_integer_value(value) > INT_MAX)
-    return tw_fail(TW_ERR_FORMAT, "%s: %s must be a positive integer", path, field);
-  *out = (int)json_integer_value(value);
-  return TW_OK;
-}
-
-// A field, if present, must say what twain computes.
-static tw_status expect_text(const char *path, const json_t *config, const char *field, const char *wanted,
-                             bool required) {
-  const json_t *value = json_object_get(config, field);
-  if (!value && !required) return TW_OK;
-  const char *text = json_string_value(value);
-  if (text && strcmp(text, wanted) == 0) return TW_OK;
-  return tw_fail(TW_ERR_FORMAT, "%s: %s is \"%s\"; only \"%s\" is supported", path, field, text ? text : "(no text)",
-                 wanted);
-}
-
-static tw_status expect_false(const char *path, const json_t *config, const char *field) {
-  if (!json_is_true(json_object_get(config, field))) return TW_OK;
-  return tw_fail(TW_ERR_FORMAT, "%s: %s is true; only encoders are supported", path, field);
-}
 
 static tw_status check_head(const char *where, const tw_model_config *c) {
   const tw_head *h = &c->head;
@@ -68,14 +44,19 @@ static tw_status check_rotary(const char *where, const tw_model_config *c) {
   const tw_rotary *r = &c->rotary;
   bool scaled = r->kind == TW_ROTARY_LINEAR || r->kind == TW_ROTARY_LLAMA3, low = r->kind == TW_ROTARY_LLAMA3;
   if (r->kind == TW_ROTARY_NONE) return TW_OK;
-  if (tw_config_head_dim(c) % 2 || !(r->theta > 1 && isfinite(r->theta)) ||
-      (scaled && !(r->factor >= 1 && isfinite(r->factor))) ||
-      (low && !(r->low_factor > 0 && r->high_factor > r->low_factor && r->original_positions > 0)))
-    return tw_fail(TW_ERR_FORMAT,
-                   "%s: rotary positions with theta %g, factor %g (%g to %g of %d positions) in heads of %d are not "
-                   "supported",
-                   where, r->theta, r->factor, r->low_factor, r->high_factor, r->original_positions,
+  if (tw_config_head_dim(c) % 2)
+    return tw_fail(TW_ERR_FORMAT, "%s: heads of %d: rotary positions turn pairs, so a head's width must be even", where,
                    tw_config_head_dim(c));
+  if (!(r->theta > 1 && isfinite(r->theta)))
+    return tw_fail(TW_ERR_FORMAT, "%s: rope_theta is %g; a number above 1 is needed", where, r->theta);
+  if (scaled && !(r->factor >= 1 && isfinite(r->factor)))
+    return tw_fail(TW_ERR_FORMAT, "%s: the factor of rotary positions is %g; a number of at least 1 is needed", where,
+                   r->factor);
+  if (low && !(r->low_factor > 0 && r->high_factor > r->low_factor && r->original_positions > 0))
+    return tw_fail(TW_ERR_FORMAT,
+                   "%s: low_freq_factor is %g and high_freq_factor %g, of %d positions; the first must be above 0 and "
+                   "the second above the first",
+                   where, r->low_factor, r->high_factor, r->original_positions);
   return TW_OK;
 }
 
@@ -112,8 +93,9 @@ tw_status tw_model_config_check(const char *where, const tw_model_config *c) {
     return tw_fail(TW_ERR_FORMAT,
                    "%s: a size is out of reach: %d layers, hidden %d, intermediate %d, %d positions, %d tokens", where,
                    c->layers, c->hidden, c->intermediate, c->max_positions, c->vocab);
-  if (!isfinite(c->norm_epsilon) || c->norm_epsilon < 0 || c->norm_epsilon > 1)
-    return tw_fail(TW_ERR_FORMAT, "%s: layer_norm_eps %g is not in [0, 1]", where, c->norm_epsilon);
+  if (!(c->norm_epsilon > 0 && c->norm_epsilon <= 1))
+    return tw_fail(TW_ERR_FORMAT, "%s: the epsilon of norms is %g; a number above 0 and at most 1 is needed", where,
+                   c->norm_epsilon);
   if (!tw_tensor_table_by_name(c->architecture))
     return tw_fail(TW_ERR_FORMAT, "%s: architecture '%s' is unknown to this twain", where, c->architecture);
   if (!tw_activation_known(c->activation))
@@ -150,14 +132,16 @@ static tw_status check_untyped(const char *path, const json_t *config) {
   return TW_OK;
 }
 
-static tw_status find_family(const char *path, const json_t *config, const tw_hf_family **out) {
-  const json_t *type = json_object_get(config, "model_type");
-  const char *text = type && !json_is_null(type) ? json_string_value(type) : "bert";
-  if (!type || json_is_null(type)) TW_TRY(check_untyped(path, config));
-  *out = text ? tw_hf_family_by_type(text) : NULL;
+static tw_status find_family(const tw_hf_object *config, const tw_hf_family **out) {
+  const char *type = "bert";
+  if (tw_hf_says(config, "model_type"))
+    TW_TRY(tw_hf_take_text(config, "model_type", &type));
+  else
+    TW_TRY(check_untyped(config->path, config->json));
+  *out = tw_hf_family_by_type(type);
   if (*out) return TW_OK;
-  return tw_fail(TW_ERR_FORMAT, "%s: model_type is \"%s\"; only %s, %s are supported", path, text ? text : "(no text)",
-                 tw_hf_family_types(), tw_hf_decoder_types());
+  return tw_fail(TW_ERR_FORMAT, "%s: model_type is \"%s\"; only %s are supported", config->path, type,
+                 tw_hf_family_types());
 }
 
 // Code of the folder's own may compute anything under the name of bert.
@@ -173,39 +157,50 @@ static tw_status refuse_code(const char *path, const json_t *config) {
   return TW_OK;
 }
 
+// A list of names, or nothing.
+static tw_status check_architectures(const tw_hf_object *config) {
+  const json_t *classes = json_object_get(config->json, "architectures"), *name;
+  bool sound = !tw_hf_says(config, "architectures") || json_is_array(classes);
+  size_t i;
+  json_array_foreach((json_t *)classes, i, name) sound &= json_is_string(name);
+  return sound ? TW_OK : tw_hf_wrong(config, "architectures", "a list of names is needed");
+}
+
 // with_head: what the first class has on top is computed.
-static tw_status check_classes(const char *path, const json_t *config, const tw_hf_family *family, bool with_head,
+static tw_status check_classes(const tw_hf_object *config, const tw_hf_family *family, bool with_head,
                                tw_notes *notes) {
   char plain[40];
   snprintf(plain, sizeof plain, "%sModel", family->classes);
-  const json_t *classes = json_object_get(config, "architectures"), *name;
+  const json_t *classes = json_object_get(config->json, "architectures"), *name;
   size_t i;
-  json_array_foreach(classes, i, name) {
+  json_array_foreach((json_t *)classes, i, name) {
     const char *text = json_string_value(name);
-    if (text && strcmp(text, plain) != 0 && !(with_head && i == 0))
-      TW_TRY(tw_note(notes, "%s: architectures is %s: only its encoder is run; what stands on top is left out", path,
-                     text));
+    if (strcmp(text, plain) != 0 && !(with_head && i == 0))
+      TW_TRY(tw_note(notes, "%s: architectures is %s: only its encoder is run; what stands on top is left out",
+                     config->path, text));
   }
   return TW_OK;
 }
 
 // transformers 5 computes absolute positions whatever this says; transformers 4 computes relative ones where the
 // weights have tables for them (jobs/models/import.c looks).
-static tw_status take_positions(const char *path, const json_t *config, tw_hf_config *out) {
-  const char *text = json_string_value(json_object_get(config, "position_embedding_type"));
-  out->relative_positions = text && (strcmp(text, "relative_key") == 0 || strcmp(text, "relative_key_query") == 0);
-  if (out->relative_positions) return TW_OK;
-  return expect_text(path, config, "position_embedding_type", "absolute", false);
+static tw_status take_positions(const tw_hf_object *config, tw_hf_config *out) {
+  const char *text = "absolute";
+  TW_TRY(tw_hf_take_text(config, "position_embedding_type", &text));
+  out->relative_positions = strcmp(text, "relative_key") == 0 || strcmp(text, "relative_key_query") == 0;
+  if (out->relative_positions || strcmp(text, "absolute") == 0) return TW_OK;
+  return tw_hf_wrong(config, "position_embedding_type", "only absolute positions are computed");
 }
 
-static tw_status take_activation(const char *path, const json_t *config, const char *field, tw_model_config *out) {
-  const json_t *value = json_object_get(config, field);
-  const char *name = value ? json_string_value(value) : "gelu";  // transformers' default
-  if (name && strcmp(name, "gelu_python") == 0) name = "gelu";   // the same, written out
+static tw_status take_activation(const tw_hf_object *config, const tw_hf_family *family, tw_model_config *out) {
+  const char *name = family->usual_activation;
+  char needed[200];
+  snprintf(needed, sizeof needed, "only %s are supported", tw_activation_names());
+  const json_t *value = json_object_get(config->json, family->activation);
+  if (value) name = json_string_value(value);
+  if (name && strcmp(name, "gelu_python") == 0) name = "gelu";  // the same, written out
   if (name && strcmp(name, "swish") == 0) name = "silu";
-  if (!name || !tw_activation_known(name))
-    return tw_fail(TW_ERR_FORMAT, "%s: %s is \"%s\"; only %s are supported", path, field, name ? name : "(no text)",
-                   tw_activation_names());
+  if (!name || !tw_activation_known(name)) return tw_hf_wrong(config, family->activation, needed);
   snprintf(out->activation, sizeof out->activation, "%s", name);
   return TW_OK;
 }
@@ -217,76 +212,76 @@ static void take_dtype(const json_t *config, tw_hf_config *out) {
 }
 
 // RoBERTa's first token has the row behind the padding's, so that fewer positions are left than rows.
-static tw_status take_position_offset(const char *path, const json_t *config, tw_model_config *out) {
-  const json_t *pad = json_object_get(config, "pad_token_id");
+static tw_status take_position_offset(const tw_hf_object *config, tw_model_config *out) {
+  const json_t *pad = json_object_get(config->json, "pad_token_id");
   json_int_t index = pad ? json_integer_value(pad) : 1;  // transformers' default
   if ((pad && !json_is_integer(pad)) || index < 0 || index + 1 >= out->max_positions)
-    return tw_fail(TW_ERR_FORMAT,
-                   "%s: pad_token_id must be a number below max_position_embeddings - 1: positions begin "
-                   "behind it",
-                   path);
+    return tw_hf_wrong(config, "pad_token_id",
+                       "a number below max_position_embeddings - 1 is needed: positions begin behind it");
   out->position_offset = (int)index + 1;
   out->max_positions -= out->position_offset;
   return TW_OK;
 }
 
-static tw_status take_epsilon(const char *path, const json_t *config, const tw_hf_family *family,
-                              tw_model_config *out) {
-  const json_t *epsilon = family->fixed_epsilon ? NULL : json_object_get(config, "layer_norm_eps");
-  if (epsilon && !json_is_number(epsilon)) return tw_fail(TW_ERR_FORMAT, "%s: layer_norm_eps is not a number", path);
-  out->norm_epsilon = epsilon ? json_number_value(epsilon) : 1e-12;
-  return TW_OK;
+static tw_status take_epsilon(const tw_hf_object *config, const tw_hf_family *family, tw_model_config *out) {
+  out->norm_epsilon = family->usual_epsilon;
+  if (!family->epsilon) return TW_OK;
+  TW_TRY(tw_hf_take_number(config, family->epsilon, &out->norm_epsilon));
+  if (out->norm_epsilon > 0 && out->norm_epsilon <= 1) return TW_OK;
+  return tw_hf_wrong(config, family->epsilon, "a number above 0 and at most 1 is needed");
 }
 
-static tw_status take_sizes(const char *path, const json_t *config, const tw_hf_family *family, tw_model_config *out) {
-  TW_TRY(take_int(path, config, family->layers, &out->layers));
-  TW_TRY(take_int(path, config, family->hidden, &out->hidden));
-  TW_TRY(take_int(path, config, family->heads, &out->heads));
-  TW_TRY(take_int(path, config, family->intermediate, &out->intermediate));
-  TW_TRY(take_int(path, config, "max_position_embeddings", &out->max_positions));
-  TW_TRY(take_int(path, config, "vocab_size", &out->vocab));
+static tw_status take_sizes(const tw_hf_object *config, const tw_hf_family *family, tw_notes *notes,
+                            tw_model_config *out) {
+  TW_TRY(tw_hf_take(config, &family->layers, notes, &out->layers));
+  TW_TRY(tw_hf_take(config, &family->hidden, notes, &out->hidden));
+  TW_TRY(tw_hf_take(config, &family->heads, notes, &out->heads));
+  TW_TRY(tw_hf_take(config, &family->positions, notes, &out->max_positions));
+  TW_TRY(tw_hf_take(config, &family->words, notes, &out->vocab));
+  if (family->inner.otherwise || tw_hf_says(config, family->inner.name))
+    TW_TRY(tw_hf_take(config, &family->inner, notes, &out->intermediate));
+  else
+    out->intermediate = out->hidden < INT_MAX / 4 ? 4 * out->hidden : INT_MAX;
   out->type_vocab = 1;
-  if (family->types) TW_TRY(take_int(path, config, "type_vocab_size", &out->type_vocab));
-  if (family->projects && json_object_get(config, "embedding_size"))
-    TW_TRY(take_int(path, config, "embedding_size", &out->embedding));
-  else if (family->projects)
-    out->embedding = 128;  // transformers' default
+  if (family->types.name) TW_TRY(tw_hf_take(config, &family->types, notes, &out->type_vocab));
+  if (family->embedding.name) TW_TRY(tw_hf_take(config, &family->embedding, notes, &out->embedding));
   if (out->embedding == out->hidden) out->embedding = 0;
-  if (family->positions_after_padding) TW_TRY(take_position_offset(path, config, out));
-  TW_TRY(take_epsilon(path, config, family, out));
+  if (family->positions_after_padding) TW_TRY(take_position_offset(config, out));
   snprintf(out->architecture, sizeof out->architecture, "%s", family->architecture);
-  return tw_model_config_check(path, out);
+  return take_epsilon(config, family, out);
 }
 
-static tw_status parse_model(const char *path, const json_t *config, bool encoder_only, tw_hf_config *out,
-                             tw_notes *notes) {
-  const tw_hf_family *family;
-  const char *type = json_string_value(json_object_get(config, "model_type"));
-  TW_TRY(refuse_code(path, config));
-  if (type && tw_hf_is_decoder(type)) {
-    TW_TRY(tw_hf_decoder_read(path, config, encoder_only, out, notes));
-    take_dtype(config, out);
-    return tw_model_config_check(path, &out->model);
-  }
-  TW_TRY(find_family(path, config, &family));
+static tw_status take_encoder(const tw_hf_object *config, const tw_hf_family *family, bool encoder_only,
+                              tw_hf_config *out, tw_notes *notes) {
   bool head_wanted = !encoder_only && (!out->modules || out->classifier);
-  if (head_wanted) TW_TRY(tw_hf_head_read(path, config, family, &out->model.head, &out->labels));
+  if (head_wanted) TW_TRY(tw_hf_head_read(config, family, &out->model.head, &out->labels));
   if (out->scores_by_sigmoid) out->labels.problem = TW_MULTI_LABEL;
   if (out->classifier && out->model.head.kind != TW_HEAD_SEQUENCE)
     return tw_fail(TW_ERR_FORMAT,
                    "%s: architectures names no classifier of sequences, which sentence_bert_config.json "
                    "asks for; `twain import --encoder-only` takes the encoder alone",
-                   path);
+                   config->path);
   if (out->labels.count) out->model.output = TW_OUTPUT_LOGITS;
-  TW_TRY(check_classes(path, config, family, out->labels.count > 0, notes));
-  TW_TRY(take_activation(path, config, family->activation, &out->model));
-  TW_TRY(take_positions(path, config, out));
-  TW_TRY(expect_false(path, config, "is_decoder"));
-  TW_TRY(expect_false(path, config, "add_cross_attention"));
-  if (json_is_object(json_object_get(config, "quantization_config")))
-    return tw_fail(TW_ERR_FORMAT, "%s: quantization_config: the weights are quantised; save the model without", path);
-  take_dtype(config, out);
-  return take_sizes(path, config, family, &out->model);
+  TW_TRY(check_classes(config, family, out->labels.count > 0, notes));
+  return take_positions(config, out);
+}
+
+static tw_status parse_model(const char *path, const json_t *json, bool encoder_only, tw_hf_config *out,
+                             tw_notes *notes) {
+  const tw_hf_object config = {path, "", json};
+  const tw_hf_family *family;
+  TW_TRY(refuse_code(path, json));
+  TW_TRY(check_architectures(&config));
+  TW_TRY(find_family(&config, &family));
+  TW_TRY(take_sizes(&config, family, notes, &out->model));
+  TW_TRY(take_activation(&config, family, &out->model));
+  TW_TRY(tw_hf_check_fields(&config, family, out->model.layers, notes));
+  if (family->kind & TW_HF_DECODER)
+    TW_TRY(tw_hf_decoder_read(&config, family, encoder_only, out, notes));
+  else
+    TW_TRY(take_encoder(&config, family, encoder_only, out, notes));
+  take_dtype(json, out);
+  return tw_model_config_check(path, &out->model);
 }
 
 static void take_length(const json_t *tokenizer, tw_hf_config *out) {

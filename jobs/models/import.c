@@ -15,7 +15,7 @@ typedef struct {
   tw_import base;
   tw_safetensors *weights;
   tw_safetensors *dense;  // of a Dense module, or NULL
-  const char *prefix;     // the table's, or ""
+  bool bare;              // the first embedding's name is without the table's prefix
   const tw_model_config *config;
   unsigned biases;   // the optional ones that are there
   bool tied;         // a decoder's head may be its word table
@@ -30,18 +30,32 @@ static tw_safetensors *file_of(const import *in, const tw_tensor_entry *e) {
 
 enum { NAME = 160, PART = 1 << 18 };  // PART: numbers that are read at a time
 
-// A source's name in this folder. Parameters of norms are called weight and bias, in checkpoints of old gamma and beta.
+// A name of the table in this folder: with the architecture's prefix or without, as most names are or the other way, of
+// each tensor by itself, as transformers looks for it.
+static void prefixed(const import *in, const char *bare, char name[NAME]) {
+  const char *own = tw_tensor_table_of(in->config)->prefix;
+  char other[NAME];
+  snprintf(name, NAME, "%s%s", in->bare ? "" : own, bare);
+  snprintf(other, NAME, "%s%s", in->bare ? own : "", bare);
+  if (!tw_safetensors_has(in->weights, name) && tw_safetensors_has(in->weights, other)) memcpy(name, other, NAME);
+}
+
+// A source's name. Parameters of norms are called weight and bias, in checkpoints of old gamma and beta.
 static void name_of(const import *in, const tw_tensor_entry *e, int source, int layer, char name[NAME]) {
-  const char *percent = strstr(e->source[source], "%d"), *prefix = e->part == TW_OF_HEAD ? "" : in->prefix;
+  const char *percent = strstr(e->source[source], "%d");
+  char bare[NAME], old[NAME];
   if (percent)
-    snprintf(name, NAME, "%s%.*s%d%s", prefix, (int)(percent - e->source[source]), e->source[source], layer,
-             percent + 2);
+    snprintf(bare, NAME, "%.*s%d%s", (int)(percent - e->source[source]), e->source[source], layer, percent + 2);
   else
-    snprintf(name, NAME, "%s%s", prefix, e->source[source]);
+    snprintf(bare, NAME, "%s", e->source[source]);
+  if (e->part == TW_OF_HEAD)
+    memcpy(name, bare, NAME);
+  else
+    prefixed(in, bare, name);
   if (e->kind != TW_GAMMA && e->kind != TW_BETA) return;
-  char old[NAME];
-  snprintf(old, sizeof old, "%.*s.%s", (int)(strrchr(name, '.') - name), name, e->kind == TW_GAMMA ? "gamma" : "beta");
-  if (tw_safetensors_has(in->weights, old)) memcpy(name, old, NAME);
+  snprintf(old, sizeof old, "%.*s.%s", (int)(strrchr(bare, '.') - bare), bare, e->kind == TW_GAMMA ? "gamma" : "beta");
+  prefixed(in, old, bare);
+  if (tw_safetensors_has(in->weights, bare)) memcpy(name, bare, NAME);
 }
 
 // `stored`, rows first .. first + count of [outputs][inputs], becomes columns at .. of a matrix [inputs][cols].
@@ -121,10 +135,11 @@ static tw_status read_number(const import *in, int number, float *out) {
   int layer;
   const tw_tensor_entry *e = tw_tensor_entry_of(tw_tensor_table_of(in->config), in->config->layers, number, &layer);
   tw_status status = read_entry(in, e, layer, out);
-  if (status != TW_OK && e->part == TW_OF_HEAD && !in->dense)
-    return tw_fail_in(status,
-                      "the head that config.json's architectures name (`twain import --encoder-only` leaves it out)");
-  return status;
+  if (status == TW_OK || e->part != TW_OF_HEAD || in->dense) return status;
+  const char *hint =
+      in->config->head.kind == TW_HEAD_WORDS && !in->tied ? "its word table, if tie_word_embeddings were true; " : "";
+  return tw_fail_in(
+      status, "the head that config.json's architectures name (%s`twain import --encoder-only` leaves it out)", hint);
 }
 
 // The client's tables; without a client they are only looked up.
@@ -158,8 +173,9 @@ static bool is_buffer(const char *name) {
 
 // One name for alike tensors: numbers become *, and of a head's name two parts are enough.
 static void kind_of(const import *in, const char *name, char *kind, size_t size) {
-  size_t prefix = strlen(in->prefix), used = 0;
-  bool inside = strncmp(name, in->prefix, prefix) == 0;
+  const char *own = tw_tensor_table_of(in->config)->prefix;
+  size_t prefix = strlen(own), used = 0;
+  bool inside = strncmp(name, own, prefix) == 0;
   if (inside) name += prefix;
   inside = strncmp(name, "encoder.", 8) == 0 || strncmp(name, "transformer.", 12) == 0 ||
            strncmp(name, "embeddings.", 11) == 0;
@@ -174,8 +190,21 @@ static void kind_of(const import *in, const char *name, char *kind, size_t size)
   kind[used] = '\0';
 }
 
+// A tensor that is there with the prefix and without is one tensor to transformers, which takes whichever it meets
+// first.
+static tw_status refuse_twin(const import *in, const char *folder, const char *name) {
+  const char *own = tw_tensor_table_of(in->config)->prefix;
+  size_t length = strlen(own);
+  char twin[NAME];
+  snprintf(twin, NAME, "%s%s", strncmp(name, own, length) == 0 ? "" : own,
+           strncmp(name, own, length) == 0 ? name + length : name);
+  if (!tw_safetensors_has(in->weights, twin)) return TW_OK;
+  return tw_fail(TW_ERR_FORMAT, "%s: the weights hold %s and %s, two names of one tensor; leave one of them out",
+                 folder, name, twin);
+}
+
 // A line for each kind of tensor that nothing reads: heads, the pooler, layers beyond num_hidden_layers.
-static tw_status name_unread(const import *in, tw_notes *notes) {
+static tw_status name_unread(const import *in, const char *folder, tw_notes *notes) {
   enum { MOST = 24 };
   char kinds[MOST][160], kind[160];
   int counts[MOST] = {0}, known = 0, more = 0;
@@ -183,6 +212,7 @@ static tw_status name_unread(const import *in, tw_notes *notes) {
   size_t at = 0;
   while ((name = tw_safetensors_unasked(in->weights, &at))) {
     if (is_buffer(name)) continue;
+    TW_TRY(refuse_twin(in, folder, name));
     kind_of(in, name, kind, sizeof kind);
     int i = 0;
     while (i < known && strcmp(kinds[i], kind) != 0) i++;
@@ -200,8 +230,8 @@ static tw_status name_unread(const import *in, tw_notes *notes) {
 
 // Where config.json and the weights disagree.
 static tw_status compare_config(const import *in, const tw_hf_config *config, tw_notes *notes) {
-  char name[96];
-  snprintf(name, sizeof name, "%sencoder.layer.0.attention.self.distance_embedding.weight", in->prefix);
+  char name[NAME];
+  prefixed(in, "encoder.layer.0.attention.self.distance_embedding.weight", name);
   if (config->relative_positions && tw_safetensors_has(in->weights, name))
     return tw_fail(
         TW_ERR_FORMAT,
@@ -214,7 +244,7 @@ static tw_status compare_config(const import *in, const tw_hf_config *config, tw
                 "%s/config.json: position_embedding_type is not absolute, but the weights have no tables for relative "
                 "positions: absolute ones are computed, as transformers 5 does",
                 config->encoder));
-  snprintf(name, sizeof name, "%s%s", in->prefix, tw_tensor_table_of(in->config)->embedding[0].source[0]);
+  prefixed(in, tw_tensor_table_of(in->config)->embedding[0].source[0], name);
   const char *type = tw_safetensors_type(in->weights, name);
   bool half = strcmp(config->dtype, "bfloat16") == 0 || strcmp(config->dtype, "float16") == 0;
   if (in->tied && in->config->head.kind == TW_HEAD_WORDS && tw_safetensors_has(in->weights, "lm_head.weight"))
@@ -264,14 +294,6 @@ static void close_folder(tw_import *base) {
   tw_safetensors_close(in->weights);
 }
 
-// Whether names begin with the architecture's prefix: its first embedding says.
-static const char *prefix_of(const tw_model_config *config, const tw_safetensors *weights) {
-  const tw_tensor_table *table = tw_tensor_table_of(config);
-  char name[NAME];
-  snprintf(name, sizeof name, "%s%s", table->prefix, table->embedding[0].source[0]);
-  return tw_safetensors_has(weights, name) ? table->prefix : "";
-}
-
 static tw_status open_folder(import *in, tw_hf_config *config, tw_notes *notes) {
   in->base.model.config = config->model;
   in->config = &in->base.model.config;
@@ -285,10 +307,10 @@ static tw_status open_folder(import *in, tw_hf_config *config, tw_notes *notes) 
   config->labels = (tw_labels){.count = 0};
   in->biases = config->biases;
   in->tied = config->tied;
-  in->prefix = prefix_of(in->config, in->weights);
+  in->bare = tw_safetensors_has(in->weights, tw_tensor_table_of(in->config)->embedding[0].source[0]);
   TW_TRY(look(in));
   TW_TRY(compare_config(in, config, notes));
-  TW_TRY(name_unread(in, notes));
+  TW_TRY(name_unread(in, config->encoder, notes));
   digest_source(in, &in->base.model.source);
   return tw_text_rules_read(config->encoder, &config->json, in->config->vocab, config->sentence_lower_case,
                             &in->client.rules, &in->client.vocabulary, notes);

@@ -23,8 +23,7 @@ static tw_status choose_rotary(const tw_hf_object *config, tw_hf_object *chosen,
     if (json_is_object(value)) return tw_hf_wrong(chosen, key, "positions by kind of layer are not supported");
   }
   *theta = 1e4;  // transformers' default
-  TW_TRY(tw_hf_take_number(config, "rope_theta", theta));
-  TW_TRY(tw_hf_take_number(chosen, "rope_theta", theta));
+  TW_TRY(tw_hf_take_number(tw_hf_has(chosen, "rope_theta") ? chosen : config, "rope_theta", theta));
   if (by_old && json_object_get(new, "rope_theta") && !tw_hf_has(chosen, "rope_theta") &&
       !tw_hf_has(config, "rope_theta"))
     return tw_fail(TW_ERR_FORMAT,

@@ -64,14 +64,16 @@ tw_status tw_hf_take_text(const tw_hf_object *object, const char *field, const c
 }
 
 tw_status tw_hf_take(const tw_hf_object *config, const tw_hf_size *size, tw_notes *notes, int *out) {
+  bool named = tw_hf_has(config, size->name), other = size->alias && tw_hf_has(config, size->alias);
   *out = size->otherwise;
   TW_TRY(tw_hf_take_size(config, size->name, out));
-  if (!size->alias) return TW_OK;
-  int named = *out;
-  TW_TRY(tw_hf_take_size(config, size->alias, out));
-  if (*out == named || !tw_hf_has(config, size->name)) return TW_OK;
+  int by_name = *out;
+  if (other) TW_TRY(tw_hf_take_size(config, size->alias, out));
+  if (!named && !other)
+    return tw_note(notes, "%s: %s is missing: %d, transformers' default", config->path, size->name, *out);
+  if (!named || *out == by_name) return TW_OK;
   return tw_note(notes, "%s: %s is %d and %s %d: the first counts, as in transformers", config->path, size->alias, *out,
-                 size->name, named);
+                 size->name, by_name);
 }
 
 // ---- all fields of the file that say, or sound as if they said, what is computed

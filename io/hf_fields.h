@@ -27,7 +27,8 @@ tw_status tw_hf_take_flag(const tw_hf_object *object, const char *field, bool *o
 tw_status tw_hf_take_text(const tw_hf_object *object, const char *field, const char **out);
 tw_status tw_hf_need_number(const tw_hf_object *object, const char *field, double *out);  // missing is refused
 
-// A size of a family: its alias before its name, else the default. *notes gets a line where both are there and differ.
+// A size of a family: its alias before its name, else the default. *notes gets a line where
+// neither is there, or both are and differ.
 tw_status tw_hf_take(const tw_hf_object *config, const tw_hf_size *size, tw_notes *notes, int *out);
 
 // Refuses what would change the result and is not computed. *notes gets the names of fields that sound as if they did

@@ -48,10 +48,12 @@ static void name_of(const import *in, const tw_tensor_entry *e, int source, int 
     snprintf(bare, NAME, "%.*s%d%s", (int)(percent - e->source[source]), e->source[source], layer, percent + 2);
   else
     snprintf(bare, NAME, "%s", e->source[source]);
-  if (e->part == TW_OF_HEAD)
+  const char *own = tw_tensor_table_of(in->config)->prefix;
+  bool on_top = e->part == TW_OF_HEAD, pooler = on_top && strncmp(bare, own, strlen(own)) == 0;
+  if (on_top && !pooler)
     memcpy(name, bare, NAME);
   else
-    prefixed(in, bare, name);
+    prefixed(in, bare + (pooler ? strlen(own) : 0), name);
   if (e->kind != TW_GAMMA && e->kind != TW_BETA) return;
   snprintf(old, sizeof old, "%.*s.%s", (int)(strrchr(bare, '.') - bare), bare, e->kind == TW_GAMMA ? "gamma" : "beta");
   prefixed(in, old, bare);

@@ -230,7 +230,7 @@ static void damaged_config(void) {
       {"\"hidden_size\": 32", "\"hidden_size\": 64", "encoder.layer.0.attention.self.query.weight has shape [32 x 32]"},
       {"\"vocab_size\": 60", "\"vocab_size\": 61", "embeddings.word_embeddings.weight has shape"},
       {"\"vocab_size\": 60", "\"vocab_size\": 99999999999", "vocab_size"},
-      {"\"max_position_embeddings\": 24,", "", "max_position_embeddings"},
+      {"\"max_position_embeddings\": 24,", "", "position_embeddings.weight has shape [24 x 32]"},
       {"\"layer_norm_eps\": 1e-12", "\"layer_norm_eps\": -1", "layer_norm_eps"},
       {"{", "{\"is_decoder\": true,", "is_decoder"},
       {"{", "[", "config.json"}};

@@ -1,0 +1,116 @@
+#!/usr/bin/env python3
+"""The folders of tests/cli/config_cases.py, on shares by twain and by transformers (not needed to build or test): where
+twain imports a folder, rows or logits of both must agree; where it refuses one, a line says what transformers does.
+
+    python3 -m venv .venv && .venv/bin/pip install 'torch==2.15.0' 'transformers==5.24.0' numpy h5py
+    .venv/bin/python tools/compare_folders.py build/twain [WORD...]    # only changes whose text has one of the words
+"""
+import os
+import pathlib
+import subprocess
+import sys
+import tempfile
+import warnings
+
+import h5py
+import numpy as np
+import torch
+import transformers
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "tests" / "cli"))
+import config_cases as cases  # noqa: E402
+import families  # noqa: E402
+
+os.environ.update(OMPI_ALLOW_RUN_AS_ROOT="1", OMPI_ALLOW_RUN_AS_ROOT_CONFIRM="1", OMPI_MCA_rmaps_base_oversubscribe="1")
+TWAIN, WORDS, LEAST = os.path.abspath(sys.argv[1]), sys.argv[2:], 0.9999
+
+
+def twain(*words, parties=0):
+    launch = ["mpirun", "-np", "2", "--bind-to", "none"] if parties else []
+    done = subprocess.run([*launch, TWAIN, *words], capture_output=True, text=True)
+    return done.stderr.strip().splitlines()[-1] if done.returncode else None
+
+
+def by_twain(folder):
+    """Ids, types and what comes out, text by text; or why not."""
+    texts = families.DECODER_TEXTS if os.path.basename(folder).split("-")[0] in ("gpt2", "gpt", "llama", "qwen2") else families.TEXTS[:3]
+    for step in (["import", folder, "-o", "m", "--force"], ["plan", "m", "--seq", "40", "--force"], ["share", "m", "--force"],
+                 ["deal", "m", "-n", str(len(texts)), "--force"], ["encode", "m", "--force", "--", *texts],
+                 ["share", "m", "--input", "--force"]):
+        problem = twain(*step)
+        if problem:
+            return None, problem
+    problem = twain("run", "m", "--ledger", "ledger", "--device", "cpu", "--force", parties=2) or twain("reveal", "m", "--force")
+    if problem:
+        return None, problem
+    with h5py.File("m.input.h5") as f, h5py.File("m.result.h5") as g:
+        ids, lengths, values = f["tokens"][()], f["lengths"][()], g["values"][()]
+        types = f["types"][()] if "types" in f else None
+    return [(t[:n], None if types is None else types[i, :n], values[i]) for i, (t, n) in enumerate(zip(ids, lengths))], None
+
+
+def by_transformers(folder, inputs):
+    config = cases.json.load(open(f"{folder}/config.json"))
+    kind = getattr(transformers, config["architectures"][0]) if isinstance(config["architectures"], list) else transformers.AutoModel
+    model = kind.from_pretrained(folder, dtype=torch.float32, attn_implementation="eager").eval()
+    out = []
+    for ids, types, _ in inputs:
+        more = {} if types is None or "type_vocab_size" not in config else dict(token_type_ids=torch.tensor([types.tolist()]))
+        with torch.no_grad():
+            done = model(torch.tensor([ids.tolist()]), **more)
+        rows = done.logits if hasattr(done, "logits") else done.last_hidden_state
+        out.append(rows[0].double().numpy().reshape(-1, rows.shape[-1]))
+    return out
+
+
+def compare(inputs, wanted):
+    least, largest = 1.0, 0.0
+    for (ids, _, mine), theirs in zip(inputs, wanted):
+        theirs = theirs[-1:] if len(mine) == 1 else theirs  # a decoder's last row
+        for a, b in zip(mine, theirs):
+            if len(b) > 1:
+                least = min(least, a @ b / np.linalg.norm(a) / np.linalg.norm(b))
+            largest = max(largest, abs(a - b).max())
+    return least, largest
+
+
+def show(what, folder):
+    inputs, problem = by_twain(folder)
+    try:
+        wanted = by_transformers(folder, inputs or [(np.array([5, 6, 7]), None, None)])
+    except Exception as e:  # of any class, also from PyTorch
+        print(f"{what}: transformers: {' '.join(str(e).split())[:70]}; twain: {problem or 'TAKES IT'}", flush=True)
+        return problem is not None
+    if problem:
+        print(f"{what}: refused, though transformers takes it: {problem}", flush=True)
+        return True
+    least, largest = compare(inputs, wanted)
+    good = least >= LEAST and largest < 0.1
+    print(f"{what}: {'alike' if good else 'OTHERWISE'}, cosine {least:.6f}, largest difference {largest:.4f}", flush=True)
+    return good
+
+
+def main():
+    warnings.filterwarnings("ignore")
+    transformers.logging.set_verbosity_error()
+    transformers.logging.disable_progress_bar()
+    torch.set_num_threads(1)
+    os.umask(0o077)
+    os.chdir(tempfile.mkdtemp())
+    twain("ledger", "--new", "ledger")
+    print("transformers", transformers.__version__, "torch", torch.__version__, flush=True)
+    bad, seen = 0, set()
+    for name, change, _ in cases.ALIKE + cases.SAID + cases.REFUSED:
+        what = f"{name} {cases.clean(change)}" + "".join(f" without {k}" for k, v in change.items() if v is cases.DROP)
+        if what not in seen and (not WORDS or any(w in what for w in WORDS)):
+            bad += not show(what, cases.changed(name, change))
+        seen.add(what)
+    for name, prefix, some in cases.PREFIXES:
+        if not WORDS or any(w in "prefixes" for w in WORDS):
+            folder = cases.renamed(name, lambda k: [k.removeprefix(prefix) if some in k else k])
+            bad += not show(f"{name}, {some} without {prefix}", folder)
+    print(bad, "otherwise")
+    sys.exit(bad > 0)
+
+
+main()

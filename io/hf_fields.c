@@ -78,9 +78,9 @@ tw_status tw_hf_take(const tw_hf_object *config, const tw_hf_size *size, tw_note
 
 // ---- all fields of the file that say, or sound as if they said, what is computed
 
-typedef enum { KNOWN, MUST_BE_FALSE, MUST_BE_TRUE, MUST_BE_NULL } meaning;
+typedef enum { KNOWN, A_FLAG, MUST_BE_FALSE, MUST_BE_TRUE, MUST_BE_NULL } meaning;
 
-// KNOWN: read elsewhere, or without effect on the numbers of a family that has it.
+// KNOWN: read elsewhere, or without effect on the numbers of a family that has it; A_FLAG: the same, true or false.
 static const struct {
   const char *name;
   int kinds;  // set of tw_hf_kind
@@ -97,6 +97,7 @@ static const struct {
     {"configuration_files", TW_HF_ANY, MUST_BE_NULL, "transformers reads another file; give that as config.json"},
     {"transformers_weights", TW_HF_ANY, MUST_BE_NULL,
      "transformers reads weights of another name; call them model.safetensors"},
+    {"attribute_map", TW_HF_ANY, MUST_BE_NULL, "it renames fields for transformers; give them the family's names"},
     {"text_config", TW_HF_ANY, MUST_BE_NULL, "a model within a model is not computed; save it alone"},
     {"text_encoder", TW_HF_ANY, MUST_BE_NULL, "a model within a model is not computed; save it alone"},
     {"decoder", TW_HF_ANY, MUST_BE_NULL, "a model within a model is not computed; save it alone"},
@@ -104,7 +105,7 @@ static const struct {
     {"layer_types", TW_HF_ANY, KNOWN, NULL},
     {"position_embedding_type", TW_HF_ENCODER, KNOWN, NULL},
     {"scale_attn_weights", TW_HF_GPT2, KNOWN, NULL},
-    {"reorder_and_upcast_attn", TW_HF_GPT2, KNOWN, NULL},
+    {"reorder_and_upcast_attn", TW_HF_GPT2, A_FLAG, NULL},
     {"attn_pdrop", TW_HF_GPT2, KNOWN, NULL},
     {"attention_types", TW_HF_NEO, KNOWN, NULL},
     {"attention_layers", TW_HF_NEO, KNOWN, NULL},
@@ -170,7 +171,7 @@ static tw_status check_field(const tw_hf_object *config, int i) {
   if (fields[i].meaning == MUST_BE_NULL)
     return tw_hf_says(config, name) ? tw_hf_wrong(config, name, fields[i].why) : TW_OK;
   TW_TRY(tw_hf_take_flag(config, name, &got));
-  return got == wanted ? TW_OK : tw_hf_wrong(config, name, fields[i].why);
+  return got == wanted || fields[i].meaning == A_FLAG ? TW_OK : tw_hf_wrong(config, name, fields[i].why);
 }
 
 // A list with a kind for every layer.

@@ -55,7 +55,7 @@ static tw_status take_original(const tw_hf_object *config, const tw_hf_object *c
 
 static tw_status take_rotary(const tw_hf_object *config, tw_notes *notes, tw_model_config *out) {
   tw_rotary *r = &out->rotary;
-  tw_hf_object p;
+  tw_hf_object p = {config->path, "", NULL};
   const char *kind = "default";
   TW_TRY(choose_rotary(config, &p, &r->theta));
   const char *field = tw_hf_has(&p, "rope_type") ? "rope_type" : "type";

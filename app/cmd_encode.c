@@ -11,11 +11,12 @@
 #include "jobs/plan/plan.h"
 
 typedef struct {
-  const char *file;
+  const char *model, *file;
   bool pair, chat, messages, truncate, force;
 } settings;
 
 static const tw_option options[] = {
+    {.common = &tw_option_model, .field = offsetof(settings, model)},
     {.name = "file",
      .letter = 'f',
      .kind = TW_OPTION_TEXT,
@@ -141,14 +142,25 @@ static tw_status encode(const tw_client *client, const tw_texts *texts, int seq,
   return status;
 }
 
-static tw_status encode_texts(const char *name, tw_texts *texts, const settings *s, bool quiet) {
+// A second input beside the first: its own NAME, the model's files by --model.
+static tw_status check_place(const char *name, const char *model, bool force) {
+  tw_path path = tw_path_of(name, "input.h5");
+  if (force || !tw_path_exists(&path)) return TW_OK;
+  return tw_fail(TW_ERR_IO,
+                 "%s: exists already; give this input a NAME of its own: `twain encode NAME2 --model %s`, and the same "
+                 "for share --input, run and reveal; or replace it with --force",
+                 path.text, model);
+}
+
+static tw_status encode_texts(const char *name, const char *model, tw_texts *texts, const settings *s, bool quiet) {
   static const char *const suffix[] = {"input.h5"};
   tw_new_files places;
   tw_client client;
   int seq;
+  TW_TRY(check_place(name, model, s->force));
   TW_TRY(tw_new_files_check(&places, name, suffix, 1, s->force));
-  TW_TRY(sequence_length(name, &seq));
-  TW_TRY(tw_client_read(tw_path_of(name, "client.h5").text, &client));
+  TW_TRY(sequence_length(model, &seq));
+  TW_TRY(tw_client_read(tw_path_of(model, "client.h5").text, &client));
   tw_path older = tw_path_of(name, "input.p0.h5");
   tw_chat_kind chat = s->messages ? TW_CHAT_MESSAGES : s->chat ? TW_CHAT_QUESTIONS : TW_NO_CHAT;
   tw_status status = tw_chats_format(&client, chat, texts);
@@ -161,9 +173,10 @@ static tw_status encode_texts(const char *name, tw_texts *texts, const settings 
 
 static tw_status run(const tw_call *call) {
   const settings *s = call->settings;
-  const char *name = call->arguments[0];
+  const char *name = call->arguments[0], *model;
   tw_texts texts;
   TW_TRY(tw_name_check(name));
+  TW_TRY(tw_model_name(s->model, name, &model));
   if ((call->count > 1) == (s->file != NULL))
     return tw_fail(TW_ERR_USAGE, "%s; usage: twain encode %s",
                    s->file ? "either texts or --file FILE, not both" : "texts or --file FILE are needed",
@@ -174,7 +187,7 @@ static tw_status run(const tw_call *call) {
     TW_TRY(tw_texts_read(s->file, s->pair, &texts));
   else
     TW_TRY(tw_texts_take((const char *const *)call->arguments + 1, call->count - 1, s->pair, &texts));
-  tw_status status = encode_texts(name, &texts, s, call->quiet);
+  tw_status status = encode_texts(name, model, &texts, s, call->quiet);
   tw_texts_free(&texts);
   return status;
 }
@@ -184,7 +197,8 @@ const tw_command tw_command_encode = {
     .arguments = "NAME TEXT...|--file FILE",
     .summary = "turn texts into an input (the client's step)",
     .about =
-        "Reads NAME.client.h5 and the sequence length from NAME.plan.json; writes NAME.input.h5. "
+        "Reads NAME.client.h5 and the sequence length from NAME.plan.json; writes NAME.input.h5. A second input has a "
+        "NAME of its own: `encode NAME2 --model NAME`. "
         "Token ids are those of transformers' fast tokenizers. Tokens that the vocabulary lacks are counted.",
     .options = options,
     .option_count = sizeof options / sizeof *options,

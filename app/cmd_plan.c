@@ -11,6 +11,7 @@
 #include "app/show/print.h"
 #include "app/show/record.h"
 #include "app/texts.h"
+#include "app/void_files.h"
 #include "base/memory.h"
 #include "comm/link.h"
 #include "io/decoder_tensors.h"
@@ -31,7 +32,16 @@ typedef struct {
 } settings;
 
 static const tw_option options[] = {
-    {.group = "what is computed", .common = &tw_option_seq, .field = offsetof(settings, seq)},
+    {.group = "what is computed",
+     .name = "seq",
+     .letter = 's',
+     .kind = TW_OPTION_INTEGER,
+     .field = offsetof(settings, seq),
+     .value = "S",
+     .help =
+         "tokens of a sequence; shorter ones are padded (not given: 128, or all positions of a model that has fewer)",
+     .low = 1,
+     .high = TW_MOST_TOKENS},
     {.name = "result",
      .kind = TW_OPTION_TEXT,
      .field = offsetof(settings, result),
@@ -184,9 +194,10 @@ static void print_head(const layer_table *t) {
 
 static void print_plan(const tw_plan *plan, const bounds *measured, const tw_costs *costs, const settings *s) {
   const tw_model_config *c = &plan->shape.config;
-  printf("%s: %d layers, %d wide, %d heads, %d in the feed-forward part; %d tokens, output %s, rounding %s\n\n",
-         c->name, c->layers, c->hidden, c->heads, c->intermediate, plan->shape.seq, tw_output_name(plan->output),
-         tw_rounding_name(plan->rounding));
+  printf("%s: %d layers, %d wide, %d heads, %d in the feed-forward part; %d tokens%s, output %s, rounding %s\n\n",
+         c->name, c->layers, c->hidden, c->heads, c->intermediate, plan->shape.seq,
+         plan->shape.seq == c->max_positions ? " (all that the model has positions for)" : "",
+         tw_output_name(plan->output), tw_rounding_name(plan->rounding));
   print_bounds(&(layer_table){plan, measured});
   if (measured)
     printf("(measured on %s, widened by %g; what its ring holds anyway is allowed)\n", s->calibrate, margin_of(s));
@@ -296,18 +307,26 @@ static tw_status measure(const char *name, const settings *s, const tw_model *mo
   return TW_OK;
 }
 
+// What is not given: 128 tokens, where the model has so many positions.
+static void choose_length(settings *s, const tw_model_config *config) {
+  enum { USUAL = 128 };
+  if (s->seq < 0) s->seq = config->max_positions < USUAL ? config->max_positions : USUAL;
+}
+
 // The model's shape and bounds; with calibration also *measured.
-static tw_status look_at_model(const char *name, const settings *s, bool quiet, tw_model_config *config,
-                               bounds *measured, bounds *out) {
+static tw_status look_at_model(const char *name, settings *s, bool quiet, tw_model_config *config, bounds *measured,
+                               bounds *out) {
   tw_model model;
   if (s->shape) {
     TW_TRY(tw_shape_config(s->shape, config));
     if (s->layers > 0) config->layers = (int)s->layers;
+    choose_length(s, config);
     return assume(NULL, config, out);
   }
   tw_path path = tw_path_of(name, "model.h5");
   TW_TRY(s->calibrate ? tw_model_read(path.text, &model) : tw_model_read_part(path.text, tw_bounds_look_at, &model));
   *config = model.config;
+  choose_length(s, config);
   tw_status status = assume(&model, config, out);
   if (status == TW_OK && s->calibrate) status = measure(name, s, &model, quiet, measured, out);
   tw_model_free(&model);
@@ -350,10 +369,24 @@ static void tell_output(const tw_plan *plan) {
     puts("note: `twain reveal` scales each output to length 1, as the folder says");
 }
 
-static tw_status write_plan(const tw_plan *plan, tw_new_files *places) {
+static tw_status put_plan(const tw_plan *plan, tw_new_files *places) {
   tw_status status = tw_new_files_begin(places);
   if (status == TW_OK) status = tw_plan_write(places->path[0].text, plan);
   return tw_new_files_end(places, status);
+}
+
+// Another plan in the place of one that files were made for.
+static tw_status write_plan(const tw_plan *plan, const char *name, tw_new_files *places, bool quiet) {
+  static const char *const made[] = {"keys.p0.h5",  "keys.p1.h5",   "input.p0.h5",
+                                     "input.p1.h5", "result.p0.h5", "result.p1.h5"};
+  tw_digest before;
+  bool other = tw_path_exists(&places->path[0]) && (tw_plan_read_digest(places->path[0].text, &before) != TW_OK ||
+                                                    strcmp(before.hex, plan->digest.hex) != 0);
+  TW_TRY(put_plan(plan, places));
+  if (other && !quiet)
+    tw_say_void(name, made, sizeof made / sizeof *made,
+                "of the plan before: `deal`, `share --input` and `run` come again");
+  return TW_OK;
 }
 
 static tw_status show_plan(const tw_plan *plan, const bounds *measured, const settings *s, bool quiet) {
@@ -389,7 +422,7 @@ static tw_status check_request(const tw_call *call) {
 }
 
 static tw_status run(const tw_call *call) {
-  const settings *s = call->settings;
+  settings *s = call->settings;
   static const char *const suffix[] = {"plan.json"};
   const char *name = call->count ? call->arguments[0] : NULL;
   tw_new_files places;
@@ -400,7 +433,7 @@ static tw_status run(const tw_call *call) {
   if (name) TW_TRY(tw_new_files_check(&places, name, suffix, 1, s->force));
   tw_status status = look_at_model(name, s, call->quiet, &config, &measured, &all);
   if (status == TW_OK && (status = make_plan(&config, s, &all, &plan)) == TW_OK) {
-    if (name) status = write_plan(&plan, &places);
+    if (name) status = write_plan(&plan, name, &places, call->quiet || s->json || s->csv);
     if (status == TW_OK) status = show_plan(&plan, measured.layers ? &measured : NULL, s, call->quiet);
     if (status == TW_OK && name && !s->json && !s->csv && !call->quiet) printf("written: %s\n", places.path[0].text);
     tw_plan_free(&plan);

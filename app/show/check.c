@@ -162,6 +162,7 @@ tw_status tw_compare(const tw_model *model, const tw_input *input, const tw_resu
   double *reference = NULL;
   *out = (tw_comparison){.one_row = output == TW_OUTPUT_POOLED || output == TW_OUTPUT_CLS || output == TW_OUTPUT_DENSE,
                          .logits = tw_output_of_head(output) && output != TW_OUTPUT_DENSE && w.cols > 1,
+                         .words = model->config.head.kind == TW_HEAD_WORDS,
                          .count = result->count,
                          .not_finite = -1};
   tw_status status = allocate(&w, &reference, out);
@@ -245,6 +246,13 @@ static void print_similarities(const tw_comparison *c) {
   printf("largest difference of similarity: %.5f\n", c->largest_difference);
 }
 
+static void print_decided(const tw_comparison *c) {
+  printf("%s: %d of %d as the float model's", c->words ? "likeliest next tokens" : "labels",
+         c->decided - c->decided_otherwise, c->decided);
+  if (c->decided_otherwise > 0) printf("; of the others its logits differ by at most %.3g", c->widest_gap);
+  putchar('\n');
+}
+
 void tw_comparison_print(const tw_comparison *c) {
   for (int s = 0; s < c->count && c->one_row; s++)
     tw_print_line("cosine(private, float) = %.5f  %s", c->sequences[s].cosine, c->sequences[s].text);
@@ -257,9 +265,7 @@ void tw_comparison_print(const tw_comparison *c) {
                 c->sequences[s].relative_error_rounded, c->sequences[s].largest_error);
   tw_grid_print(&grid);
   if (c->one_row) print_similarities(c);
-  if (c->logits)
-    printf("labels: %d of %d as the float model's; of the others its logits differ by at most %.3g\n",
-           c->decided - c->decided_otherwise, c->decided, c->widest_gap);
+  if (c->logits) print_decided(c);
 }
 
 static json_t *number(double value) { return isfinite(value) ? json_real(value) : json_null(); }

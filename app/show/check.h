@@ -22,6 +22,7 @@ typedef struct {
 typedef struct {
   bool one_row;                    // pooled, cls, dense: sequences have one vector
   bool logits;                     // of two labels or more, or a token: rows have a largest one
+  bool words;                      // a decoder's: what is largest is the next token
   int decided, decided_otherwise;  // rows with a label, and those whose private one is not the float model's
   double widest_gap;               // of those, between the two labels in the float model
   int count, not_finite;           // first sequence with NaN or Inf, or -1

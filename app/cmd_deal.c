@@ -203,10 +203,10 @@ static tw_status check_serving(const settings *s) {
   return TW_OK;
 }
 
-static tw_status serve(const tw_call *call, const char *model) {
+static tw_status serve(const tw_call *call, const char *name, const char *model) {
   tw_plan plan;
   tw_model_dealer dealer;
-  TW_TRY(tw_plan_read(tw_path_of(model, "plan.json").text, &plan));
+  TW_TRY(tw_plan_read_of(((const settings *)call->settings)->model, name, &plan));
   tw_status status = tw_model_dealer_read(tw_path_of(model, "model.dealer.h5").text, &dealer);
   if (status == TW_OK) {
     status = serve_with(call, &plan, &dealer);
@@ -254,7 +254,7 @@ static tw_status deal_name(const char *name, const char *model, const settings *
   tw_plan plan;
   tw_model_dealer dealer;
   TW_TRY(choose_places(name, model, s, sealing, &places));
-  TW_TRY(tw_plan_read(tw_path_of(model, "plan.json").text, &plan));
+  TW_TRY(tw_plan_read_of(s->model, name, &plan));
   tw_status status = tw_model_dealer_read(tw_path_of(model, "model.dealer.h5").text, &dealer);
   if (status == TW_OK) {
     status = deal(&plan, &dealer, s, &places, quiet);
@@ -273,7 +273,7 @@ static tw_status run(const tw_call *call) {
   TW_TRY(tw_name_check(name));
   TW_TRY(tw_model_name(s->model, name, &model));
   TW_TRY(check_serving(s));
-  if (s->serve) return serve(call, model);
+  if (s->serve) return serve(call, name, model);
   tw_status status = tw_sealing_begin(s->site, &s->seal_to, 1u << TW_SITE_PARTY_0 | 1u << TW_SITE_PARTY_1, &sealing);
   if (status == TW_OK) status = deal_name(name, model, s, &sealing, call->quiet);
   tw_sealing_end(&sealing);

@@ -44,9 +44,9 @@ static const tw_option options[] = {
     {.common = &tw_option_force, .field = offsetof(settings, force)},
 };
 
-static tw_status sequence_length(const char *name, int *seq) {
+static tw_status sequence_length(const settings *s, const char *name, int *seq) {
   tw_plan plan;
-  TW_TRY(tw_plan_read(tw_path_of(name, "plan.json").text, &plan));
+  TW_TRY(tw_plan_read_of(s->model, name, &plan));
   *seq = plan.shape.seq;
   tw_plan_free(&plan);
   return TW_OK;
@@ -159,7 +159,7 @@ static tw_status encode_texts(const char *name, const char *model, tw_texts *tex
   int seq;
   TW_TRY(check_place(name, model, s->force));
   TW_TRY(tw_new_files_check(&places, name, suffix, 1, s->force));
-  TW_TRY(sequence_length(model, &seq));
+  TW_TRY(sequence_length(s, name, &seq));
   TW_TRY(tw_client_read(tw_path_of(model, "client.h5").text, &client));
   tw_path older = tw_path_of(name, "input.p0.h5");
   tw_chat_kind chat = s->messages ? TW_CHAT_MESSAGES : s->chat ? TW_CHAT_QUESTIONS : TW_NO_CHAT;

@@ -87,17 +87,17 @@ static tw_status share_input(const char *name, const char *model, const tw_seali
 
 static tw_status run(const tw_call *call) {
   const settings *s = call->settings;
-  const char *name = call->arguments[0], *model;
+  const char *name = call->arguments[0];
   tw_not_dumpable();
   if (s->allow_unlocked) tw_seeds_may_be_unlocked();
   TW_TRY(tw_name_check(name));
-  TW_TRY(tw_model_name(s->model, name, &model));
+  if (s->model) TW_TRY(tw_name_check(s->model));
   if (s->model && !s->input) return tw_fail(TW_ERR_USAGE, "--model goes with --input: NAME is the model's own");
   tw_sealing sealing;
   unsigned to = 1u << TW_SITE_PARTY_0 | 1u << TW_SITE_PARTY_1 | (s->input ? 0 : 1u << TW_SITE_DEALER);
   tw_status status = tw_sealing_begin(s->site, &s->seal_to, to, &sealing);
   if (status == TW_OK)
-    status = s->input ? share_input(name, model, &sealing, s->force, call->quiet)
+    status = s->input ? share_input(name, s->model, &sealing, s->force, call->quiet)
                       : share_model(name, &sealing, s->force, call->quiet);
   tw_sealing_end(&sealing);
   tw_secrets_warn();

@@ -187,7 +187,7 @@ static tw_status share(const twain_input *input, const char *name, int replace) 
   TW_TRY(tw_api_given(input, "input"));
   TW_TRY(tw_api_name(name));
   tw_hide_stack();
-  return tw_share_input_files(name, name, &input->input, replace != 0, NULL, &id);
+  return tw_share_input_files(name, NULL, &input->input, replace != 0, NULL, &id);
 }
 
 twain_status twain_share(const twain_input *input, const char *name, int replace) {

@@ -47,7 +47,7 @@ static tw_status check_result(const tw_party_options *o, int party) {
 static tw_status load(const tw_party_options *o, int party, tw_party_files *f) {
   TW_TRY(tw_hardware_check(&o->words));
   TW_TRY(check_result(o, party));
-  TW_TRY(tw_plan_read(tw_path_of(model_name(o), "plan.json").text, &f->plan));
+  TW_TRY(tw_plan_read_of(o->model, o->name, &f->plan));
   f->has_plan = true;
   TW_TRY(tw_ledger_find(o->ledger, &f->ledger));
   TW_TRY(tw_input_share_read(tw_path_of(o->name, party ? "input.p1.h5" : "input.p0.h5").text, party, &f->input));

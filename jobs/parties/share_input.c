@@ -126,12 +126,12 @@ static tw_status write_input(tw_new_files *places, const tw_input_share shares[2
   return TW_OK;
 }
 
-static tw_status split_input(const char *model, const tw_input *input, tw_input_share shares[2]) {
+static tw_status split_input(const char *name, const char *model, const tw_input *input, tw_input_share shares[2]) {
   tw_id model_id;
   tw_plan plan;
-  TW_TRY(tw_model_id_read(tw_path_of(model, "model.json").text, &model_id));
-  TW_TRY(tw_plan_read(tw_path_of(model, "plan.json").text, &plan));
-  tw_status status = tw_share_input(input, &plan, &model_id, shares);
+  TW_TRY(tw_plan_read_of(model, name, &plan));
+  tw_status status = tw_model_id_read(tw_path_of(model ? model : name, "model.json").text, &model_id);
+  if (status == TW_OK) status = tw_share_input(input, &plan, &model_id, shares);
   tw_plan_free(&plan);
   return status;
 }
@@ -145,7 +145,7 @@ tw_status tw_share_input_files(const char *name, const char *model, const tw_inp
   tw_new_files places;
   tw_input_share shares[2];
   TW_TRY(tw_new_files_check(&places, name, suffixes, 2, force));
-  TW_TRY(split_input(model, input, shares));
+  TW_TRY(split_input(name, model, input, shares));
   *input_id = shares[0].input_id;
   tw_status status = tw_new_files_end(&places, write_input(&places, shares));
   for (int party = 0; party < 2; party++) tw_input_share_free(&shares[party]);

@@ -62,6 +62,8 @@ void tw_plan_free(tw_plan *plan);
 // NAME.plan.json. Reading builds the program again and refuses a digest that differs.
 tw_status tw_plan_write(const char *path, const tw_plan *plan);
 tw_status tw_plan_read(const char *path, tw_plan *plan);
+// MODEL.plan.json; model NULL: NAME.plan.json, and where that is not there the message has --model, too.
+tw_status tw_plan_read_of(const char *model, const char *name, tw_plan *plan);
 // The digest that the file says it has.
 tw_status tw_plan_read_digest(const char *path, tw_digest *digest);
 

@@ -11,6 +11,7 @@
 #include "io/hf_config.h"
 #include "io/host.h"
 #include "io/json_file.h"
+#include "io/new_files.h"
 #include "jobs/plan/plan_fields.h"
 #include "jobs/plan/plan_json.h"
 #include "jobs/plan/plan_parts.h"
@@ -462,4 +463,13 @@ tw_status tw_plan_read(const char *path, tw_plan *plan) {
   json_decref(root);
   if (status != TW_OK) tw_plan_free(plan);
   return status;
+}
+
+tw_status tw_plan_read_of(const char *model, const char *name, tw_plan *plan) {
+  char message[1024];
+  tw_path path = tw_path_of(model ? model : name, "plan.json");
+  tw_status status = tw_plan_read(path.text, plan);
+  if (status == TW_OK || model || tw_path_exists(&path)) return status;
+  snprintf(message, sizeof message, "%s", tw_error_message());
+  return tw_fail(status, "%s; or say --model NAME, where model and plan have another NAME than this", message);
 }

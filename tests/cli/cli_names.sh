@@ -28,11 +28,13 @@ two_ranks n --ledger ledger --allow-test-keys -q
 
 sha256sum n.input.* n.result.* >first
 expect 3 'give this input a NAME of its own: `twain encode NAME2 --model n`' "$TWAIN" encode n 'a second text'
+expect 3 'm.plan.json: no such file; .*; or say --model NAME' "$TWAIN" encode m 'a second text'
+expect 3 'k.plan.json: no such file; run `twain plan` first$' "$TWAIN" encode m --model k 'a second text'
 expect 0 'written: m.input.h5' "$TWAIN" encode m --model n 'a second text'
 expect 2 '--model goes with --input' "$TWAIN" share m --model n
-expect 3 'm.model.json' "$TWAIN" share m --input
+expect 3 'm.plan.json: no such file; .*; or say --model NAME' "$TWAIN" share m --input
 expect 0 'for party 0: m.input.p0.h5' "$TWAIN" share m --input --model n
-expect_run 3 'm.plan.json' m --ledger ledger --allow-test-keys
+expect_run 3 'm.plan.json: no such file; .*; or say --model NAME' m --ledger ledger --allow-test-keys
 expect_run 2 "'n.plan.json' is a file" m --ledger ledger --model n.plan.json
 two_ranks m --ledger ledger --allow-test-keys --model n --json 2>/dev/null >ran
 [ "$(json ran 'j[0]["slots"]')" = '[1]' ] || { cat ran; fail "not slot 1 of n's plan"; }

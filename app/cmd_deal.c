@@ -151,11 +151,13 @@ static tw_status deal(const tw_plan *plan, const tw_model_dealer *dealer, const 
 
 static tw_status serve_until_told(const tw_call *call, tw_serve_options *o) {
   tw_serve *serve = NULL;
+  char at[300];
   int signals;
   TW_TRY(tw_serve_create(o, &serve));
   tw_status status = tw_stop_signals(&signals);
   if (status == TW_OK) {
-    tw_say("deals to %d pair%s on port %d", o->pairs->count, o->pairs->count == 1 ? "" : "s", tw_serve_port(serve));
+    tw_say("deals to %d pair%s on port %d, %s", o->pairs->count, o->pairs->count == 1 ? "" : "s", tw_serve_port(serve),
+           tw_listened_at(((const settings *)call->settings)->serve, at, sizeof at));
     tw_secrets_warn();
     status = tw_serve_work(serve, signals);
     close(signals);

@@ -166,8 +166,7 @@ static tw_status next_connection(void *state, uint64_t until_ns, int *fd) {
   return tw_sockets_next(state, until_ns, fd);
 }
 
-// WHERE of --listen, in words.
-static const char *listened_at(const char *where, char *out, size_t size) {
+const char *tw_listened_at(const char *where, char *out, size_t size) {
   if (!where || strncmp(where, "fd:", 3) == 0) return "an inherited socket";
   const char *colon = strrchr(where, ':');
   if (!colon) return "at all addresses of this host";
@@ -187,7 +186,7 @@ static tw_status connect_sites(const tw_site_words *w, const tw_limits *limits, 
   TW_TRY(tw_sockets_open(&ways, &sockets));
   if (tw_sockets_port(sockets) && !quiet)
     tw_say("waits for party %d on port %d, %s", 1 - (int)w->party, tw_sockets_port(sockets),
-           listened_at(ways.listen, at, sizeof at));
+           tw_listened_at(ways.listen, at, sizeof at));
   tw_meeting meeting = {.who = *who,
                         .lines = {.process = (uint32_t)w->processes.index,
                                   .processes = (uint32_t)w->processes.count,

@@ -38,6 +38,8 @@ typedef struct {
   const char *spent;  // where `both` writes which key slots it has used up; "": none; NULL: it uses no slots of anybody
 } tw_party_work;
 
+// WHERE of a place that is listened at, in words, "at all addresses of this host". out: for an address.
+const char *tw_listened_at(const char *where, char *out, size_t size);
 // Calls work->alone, then work->both with a channel to the other party. After a failure both know why, as far as the
 // line goes.
 tw_status tw_two_sites(const tw_call *call, tw_site_words *words, const tw_limits *limits, const tw_party_work *work);

@@ -37,7 +37,7 @@ start_dealer() {
   dealer=$!
   children+=("$dealer")
   until grep -q 'on port' dealer.said; do kill -0 $dealer || { cat dealer.said; fail "no dealer"; }; sleep 0.02; done
-  port=$(grep -oE 'on port [0-9]+' dealer.said | cut -c9-)
+  port=$(grep -oE 'on port [0-9]+, at ' dealer.said | grep -oE '[0-9]+')
 }
 
 party() { # PARTY OPTION...

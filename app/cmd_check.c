@@ -124,6 +124,18 @@ static tw_status look_at_bounds(const char *name, const tw_comparison *c, const 
   return TW_OK;
 }
 
+// At which the plan beside it draws a next token.
+static tw_status temperature_of(const char *name, double *out) {
+  tw_path path = tw_path_of(name, "plan.json");
+  tw_plan plan;
+  *out = 0;
+  if (!tw_path_exists(&path)) return TW_OK;
+  TW_TRY(tw_plan_read(path.text, &plan));
+  *out = plan.shape.temperature;
+  tw_plan_free(&plan);
+  return TW_OK;
+}
+
 static bool beyond(const bounds_verdict *b) { return b->known && b->first.layer >= 0; }
 
 static const char *beyond_text(const bounds_verdict *b, char *text, size_t size) {
@@ -202,11 +214,13 @@ static tw_status check(const tw_call *call, const char *of, const tw_model *mode
   bounds_verdict b;
   char more[160];
   tw_progress progress;
+  double temperature = 0;
   TW_TRY(check_files(model, input, result));
   TW_TRY(tw_beside_check(name, of, &result->input_id, &result->model_id, NULL, &(bool){false}));
   if (s->exact) TW_TRY(emulate(name, of, model, input, result, s->test_seed, &v));
+  if (strcmp(result->output, tw_output_name(TW_OUTPUT_NEXT_TOKEN)) == 0) TW_TRY(temperature_of(of, &temperature));
   tw_progress_start(&progress, "computing the float model", call->quiet);
-  tw_status status = tw_compare(model, input, result, tw_progress_show, &progress, &c);
+  tw_status status = tw_compare(model, input, result, temperature, tw_progress_show, &progress, &c);
   tw_progress_end(&progress);
   TW_TRY(status);
   status = look_at_bounds(of, &c, model, &b);

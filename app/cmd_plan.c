@@ -20,6 +20,7 @@
 #include "jobs/models/calibrate.h"
 #include "jobs/models/embed.h"
 #include "jobs/models/import.h"
+#include "jobs/models/noise.h"
 #include "jobs/plan/plan_fields.h"
 
 typedef struct {
@@ -27,7 +28,7 @@ typedef struct {
   tw_link_profile link;
   tw_choice_words choices;
   int64_t seq, layers;
-  double margin;
+  double margin, temperature;
   bool no_guard, json, csv, verbose, force;
 } settings;
 
@@ -50,6 +51,14 @@ static const tw_option options[] = {
          "what a run opens for the client: tokens (all rows), pooled (their mean), cls (the first), dense (of a Dense "
          "module) or logits (of a classifier). Of a decoder: tokens, logits (of the last row), all-logits (of all "
          "rows), next-token (the id of the last row's largest logit). Not given: what the folder says, else tokens"},
+    {.name = "temperature",
+     .kind = TW_OPTION_REAL,
+     .field = offsetof(settings, temperature),
+     .value = "T",
+     .fallback = "0",
+     .help = "with --result next-token: draw the token with probabilities softmax(logits / T); 0: the largest logit's",
+     .low = 0,
+     .high = TW_MOST_TEMPERATURE},
     {.name = "rounding",
      .kind = TW_OPTION_TEXT,
      .field = offsetof(settings, rounding),
@@ -194,10 +203,12 @@ static void print_head(const layer_table *t) {
 
 static void print_plan(const tw_plan *plan, const bounds *measured, const tw_costs *costs, const settings *s) {
   const tw_model_config *c = &plan->shape.config;
-  printf("%s: %d layers, %d wide, %d heads, %d in the feed-forward part; %d tokens%s, output %s, rounding %s\n\n",
+  char drawn[48] = "";
+  if (plan->shape.temperature > 0) snprintf(drawn, sizeof drawn, " at temperature %g", plan->shape.temperature);
+  printf("%s: %d layers, %d wide, %d heads, %d in the feed-forward part; %d tokens%s, output %s%s, rounding %s\n\n",
          c->name, c->layers, c->hidden, c->heads, c->intermediate, plan->shape.seq,
          plan->shape.seq == c->max_positions ? " (all that the model has positions for)" : "",
-         tw_output_name(plan->output), tw_rounding_name(plan->rounding));
+         tw_output_name(plan->output), drawn, tw_rounding_name(plan->rounding));
   print_bounds(&(layer_table){plan, measured});
   if (measured)
     printf("(measured on %s, widened by %g; what its ring holds anyway is allowed)\n", s->calibrate, margin_of(s));
@@ -354,7 +365,7 @@ static tw_status make_plan(const tw_model_config *config, const settings *s, bou
   TW_TRY(tw_rounding_parse(s->rounding, &rounding));
   if (s->result) TW_TRY(tw_output_parse(s->result, &output));
   bool guard = !s->no_guard && !s->shape;  // a shape's costs are compared with others' that do not count
-  tw_plan_request request = {(int)s->seq, rounding, output, guard, {0}};
+  tw_plan_request request = {(int)s->seq, rounding, output, guard, {0}, s->temperature};
   TW_TRY(tw_choices_of(&s->choices, config, &request));
   return tw_plan_make(config, &request, &(tw_model_bounds){all->layers, all->head}, plan);
 }

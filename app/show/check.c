@@ -7,6 +7,8 @@
 #include "app/show/print.h"
 #include "base/memory.h"
 #include "jobs/models/decoder_float.h"
+#include "jobs/models/noise.h"
+#include "jobs/models/words.h"
 #include "jobs/plan/plan_fields.h"
 
 // ---- computing
@@ -69,12 +71,14 @@ static void compare_labels(const double *y, const double *reference, int rows, i
   }
 }
 
-// How far the token's logit is below the largest one, as a part of what that one stands above the mean.
-static double shortfall(const double *logits, int words, int token) {
+// How far the token's logit is below the largest one, and what noise may add, as a part of what that one stands above
+// the mean.
+static double shortfall(const double *logits, int words, int token, double temperature) {
   int best = largest_of(logits, words);
   double mean = 0;
   for (int i = 0; i < words; i++) mean += logits[i] / words;
-  return (logits[best] - logits[token]) / fmax(logits[best] - mean, 1);
+  double gap = logits[best] - logits[token] - (TW_NOISE_LARGEST + TW_NOISE_LEAST) * temperature;
+  return fmax(gap, 0) / fmax(logits[best] - mean, 1);
 }
 
 // A token has no length of its own: its error is the shortfall.
@@ -88,9 +92,11 @@ static tw_status compare_token(const work *w, int s, double *reference, tw_compa
   int best = largest_of(reference, w->cols);
   *e = (tw_sequence_error){.text = w->input->texts[s],
                            .cosine = NAN,
-                           .relative_error = shortfall(reference, w->cols, token),
-                           .relative_error_rounded = shortfall(w->rounded, w->cols, token),
+                           .relative_error = shortfall(reference, w->cols, token, c->temperature),
+                           .relative_error_rounded = shortfall(w->rounded, w->cols, token, c->temperature),
                            .largest_error = reference[best] - reference[token]};
+  for (int i = 0; i < w->cols && c->temperature > 0; i++) reference[i] /= c->temperature;
+  if (c->temperature > 0) e->probability = exp(tw_words_log_probability(reference, w->cols, token));
   c->decided++;
   c->decided_otherwise += token != best;
   c->widest_gap = fmax(c->widest_gap, e->largest_error);
@@ -148,7 +154,7 @@ static tw_status allocate(work *w, double **reference, tw_comparison *c) {
   return TW_OK;
 }
 
-tw_status tw_compare(const tw_model *model, const tw_input *input, const tw_result *result,
+tw_status tw_compare(const tw_model *model, const tw_input *input, const tw_result *result, double temperature,
                      void (*progress)(void *state, double fraction), void *progress_state, tw_comparison *out) {
   tw_model_output output;
   TW_TRY(tw_output_parse(result->output, &output));
@@ -160,11 +166,13 @@ tw_status tw_compare(const tw_model *model, const tw_input *input, const tw_resu
             .cols = output == TW_OUTPUT_NEXT_TOKEN ? model->config.head.outputs : result->cols,
             .head_bounds = &out->head};
   double *reference = NULL;
-  *out = (tw_comparison){.one_row = output == TW_OUTPUT_POOLED || output == TW_OUTPUT_CLS || output == TW_OUTPUT_DENSE,
-                         .logits = tw_output_of_head(output) && output != TW_OUTPUT_DENSE && w.cols > 1,
-                         .words = model->config.head.kind == TW_HEAD_WORDS,
-                         .count = result->count,
-                         .not_finite = -1};
+  *out = (tw_comparison){
+      .one_row = output == TW_OUTPUT_POOLED || output == TW_OUTPUT_CLS || output == TW_OUTPUT_DENSE,
+      .logits = tw_output_of_head(output) && output != TW_OUTPUT_DENSE && w.cols > 1 && temperature == 0,
+      .words = model->config.head.kind == TW_HEAD_WORDS,
+      .temperature = temperature,
+      .count = result->count,
+      .not_finite = -1};
   tw_status status = allocate(&w, &reference, out);
   if (status == TW_OK) status = tw_alloc(sizeof *out->bounds * (size_t)model->config.layers, (void **)&out->bounds);
   if (status == TW_OK) {
@@ -265,6 +273,9 @@ void tw_comparison_print(const tw_comparison *c) {
                 c->sequences[s].relative_error_rounded, c->sequences[s].largest_error);
   tw_grid_print(&grid);
   if (c->one_row) print_similarities(c);
+  for (int s = 0; s < c->count && c->temperature > 0; s++)
+    printf("%d: drawn at temperature %g, where the float model gives it a probability of %.4g\n", s + 1, c->temperature,
+           c->sequences[s].probability);
   if (c->logits) print_decided(c);
 }
 
@@ -284,10 +295,11 @@ json_t *tw_comparison_json(const tw_comparison *c) {
   json_t *json = json_object(), *sequences = json_array();
   for (int s = 0; s < c->count; s++) {
     const tw_sequence_error *e = &c->sequences[s];
-    json_array_append_new(sequences,
-                          json_pack("{s:s, s:o, s:o, s:o, s:o}", "text", e->text, "cosine", number(e->cosine),
-                                    "relative_error", number(e->relative_error), "relative_error_rounded_weights",
-                                    number(e->relative_error_rounded), "largest_error", number(e->largest_error)));
+    json_t *probability = c->temperature > 0 ? number(e->probability) : json_null();
+    json_array_append_new(sequences, json_pack("{s:s, s:o, s:o, s:o, s:o, s:o}", "text", e->text, "cosine",
+                                               number(e->cosine), "relative_error", number(e->relative_error),
+                                               "relative_error_rounded_weights", number(e->relative_error_rounded),
+                                               "largest_error", number(e->largest_error), "probability", probability));
   }
   json_object_set_new(json, "sequences", sequences);
   if (c->logits)

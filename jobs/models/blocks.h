@@ -34,10 +34,11 @@ typedef struct {
 typedef struct {
   tw_model_config config;
   int seq;
-  bool guard;     // values of declared wires out of bound are counted (jobs/gates/guard.h)
-  bool centred;   // rows that norms read have mean zero (tw_choices)
-  int last_ring;  // that a head needs of the rows it stands on; 0: there is none
-  bool last_row;  // of a decoder's last layer only the row of the last live token is read
+  bool guard;          // values of declared wires out of bound are counted (jobs/gates/guard.h)
+  bool centred;        // rows that norms read have mean zero (tw_choices)
+  int last_ring;       // that a head needs of the rows it stands on; 0: there is none
+  bool last_row;       // of a decoder's last layer only the row of the last live token is read
+  double temperature;  // by which a next token is drawn; 0: the largest logit's
   const tw_spec *activation;
   tw_spec reciprocal;
 } tw_layer_shape;

@@ -33,13 +33,6 @@ tw_status tw_rotary_tables(const tw_model_config *config, int seq, tw_table out[
   return room ? TW_OK : tw_fail(TW_ERR_MEMORY, "out of memory for the angles of %d positions", seq);
 }
 
-static int table_named(tw_builder *b, const char *name) {
-  for (int i = 0; i < b->program->table_count; i++)
-    if (strcmp(b->program->tables[i].name, name) == 0) return i;
-  tw_build_fail(b, TW_ERR_MISMATCH, "the plan holds no table %s; make the plan again with this version", name);
-  return 0;
-}
-
 // ---- layers ----
 
 static int tensor(const tw_layer *at, int entry) {
@@ -85,8 +78,8 @@ static int emit(tw_builder *b, const tw_layer_shape *shape, const tw_rings *ring
   tw_layer at = {.shape = shape, .tokens = tokens};
   (void)exact;
   if (c->rotary.kind != TW_ROTARY_NONE) {
-    at.turn[0] = table_named(b, tw_rotary_cosine);
-    at.turn[1] = table_named(b, tw_rotary_sine);
+    at.turn[0] = tw_table_named(b, tw_rotary_cosine);
+    at.turn[1] = tw_table_named(b, tw_rotary_sine);
   }
   tw_declare(b, x, "input", rings[0].input_limit, TW_BY_ROW, 1, tokens);
   for (int i = 0; i < c->layers; i++) {

@@ -7,6 +7,7 @@
 #include "jobs/models/decoder.h"
 #include "jobs/models/embed.h"
 #include "jobs/models/fold.h"
+#include "jobs/models/noise.h"
 #include "jobs/plan/plan_parts.h"
 
 static const char *const rounding_names[] = {"dithered", "faithful", "faithful-output"};
@@ -50,22 +51,28 @@ int tw_plan_specs(const tw_plan *plan, const tw_spec *specs[TW_PLAN_SPECS]) {
 
 static bool turns(const tw_plan *plan) { return plan->shape.config.rotary.kind != TW_ROTARY_NONE; }
 
+static bool samples(const tw_plan *plan) { return plan->shape.temperature > 0; }
+
 int tw_plan_table_count(const tw_plan *plan) {
   const tw_spec *specs[TW_PLAN_SPECS];
-  return 2 * (tw_plan_specs(plan, specs) + turns(plan));
+  return 2 * (tw_plan_specs(plan, specs) + turns(plan) + samples(plan));
 }
 
 tw_plan_entry tw_plan_table(const tw_plan *plan, int i) {
   const tw_spec *specs[TW_PLAN_SPECS];
   const tw_model_config *c = &plan->shape.config;
   tw_plan_entry entry = {.ring = 64, .n = (size_t)plan->shape.seq * (size_t)tw_config_head_dim(c) / 2};
-  if (i < 2 * tw_plan_specs(plan, specs)) {
+  int count = tw_plan_specs(plan, specs);
+  if (i < 2 * count) {
     const tw_spec *spec = specs[i / 2];
     snprintf(entry.name, sizeof entry.name, "%s.%s", spec->name, i % 2 ? "slope" : "base");
     entry.ring = spec->ring;
     entry.n = (size_t)1 << (spec->width + spec->sub_bits);
-  } else {
+  } else if (i < 2 * (count + turns(plan))) {
     snprintf(entry.name, sizeof entry.name, "%s", i % 2 ? tw_rotary_sine : tw_rotary_cosine);
+  } else {
+    snprintf(entry.name, sizeof entry.name, "%s", i % 2 ? tw_noise_slope : tw_noise_base);
+    entry.n = TW_NOISE_ENTRIES;
   }
   return entry;
 }
@@ -77,7 +84,8 @@ static tw_status fit_tables(tw_plan *plan) {
   plan->tables = calloc((size_t)plan->table_count, sizeof(tw_table));
   if (!plan->tables) return tw_fail(TW_ERR_MEMORY, "out of memory for a plan's tables");
   for (int i = 0; i < count; i++) TW_TRY(tw_spec_fit(specs[i], plan->tables + 2 * i));
-  return turns(plan) ? tw_rotary_tables(&plan->shape.config, plan->shape.seq, plan->tables + 2 * count) : TW_OK;
+  if (turns(plan)) TW_TRY(tw_rotary_tables(&plan->shape.config, plan->shape.seq, plan->tables + 2 * count));
+  return samples(plan) ? tw_noise_tables(plan->shape.temperature, plan->tables + 2 * (count + turns(plan))) : TW_OK;
 }
 
 static int build_output(tw_builder *b, const tw_plan *plan, int x) {
@@ -162,6 +170,11 @@ tw_status tw_plan_shape(tw_plan *plan, const tw_model_config *config, const tw_p
     return tw_fail(TW_ERR_USAGE, "sequence length %d: this model takes 1 to %d tokens; choose another --seq", seq,
                    longest);
   TW_TRY(tw_config_allows_output(config, request->output));
+  double temperature = request->temperature;
+  if (!(temperature >= 0 && temperature <= TW_MOST_TEMPERATURE))
+    return tw_fail(TW_ERR_USAGE, "temperature %g: 0 to %d are possible", temperature, TW_MOST_TEMPERATURE);
+  if (temperature > 0 && request->output != TW_OUTPUT_NEXT_TOKEN)
+    return tw_fail(TW_ERR_USAGE, "a temperature goes with --result next-token");
   plan->architecture = tw_architecture_by_name(config->architecture);
   if (!plan->architecture) return tw_fail(TW_ERR_FORMAT, "architecture '%s' is unknown", config->architecture);
   if (request->choices.centred && !tw_model_centres(config))
@@ -170,6 +183,7 @@ tw_status tw_plan_shape(tw_plan *plan, const tw_model_config *config, const tw_p
   plan->shape.centred = request->choices.centred;
   plan->shape.seq = seq;
   plan->shape.guard = request->guard;
+  plan->shape.temperature = temperature;
   const tw_decoder_layout *decoder = tw_decoder_layout_of(config);
   plan->shape.last_row = decoder && tw_output_of_last_row(request->output);
   plan->shape.activation = tw_spec_by_name(config->activation);

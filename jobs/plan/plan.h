@@ -47,11 +47,12 @@ typedef struct {
   tw_output output;
   bool guard;  // the program counts values of declared wires out of bound
   tw_choices choices;
+  double temperature;  // of a next token, at most TW_MOST_TEMPERATURE; 0: the likeliest
 } tw_plan_request;
 
 // bounds: NULL for the defaults. TW_ERR_RANGE names a tensor that fits no ring, TW_ERR_USAGE an output of a head that
-// the model does not have, groups of a row maximum that there are not, or norms without a mean of a model that is not
-// centred.
+// the model does not have, a temperature of another output than a next token, groups of a row maximum that there are
+// not, or norms without a mean of a model that is not centred.
 tw_status tw_plan_make(const tw_model_config *config, const tw_plan_request *request, const tw_model_bounds *bounds,
                        tw_plan *out);
 // A model whose gamma or beta is beyond a layer's bounds needs another plan, and so does one that is not centred where

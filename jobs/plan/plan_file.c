@@ -130,6 +130,8 @@ static json_t *streams_json(const tw_program *p) {
       json_array_append_new(
           streams, stream(op->mask_use, step, "mask", bits ? "bits" : "ring", bits ? t->planes : t->ring, t->n));
     }
+    if (op->draws)
+      json_array_append_new(streams, stream(op->mask_use, step, "noise", "ring", 64, p->tensors[op->out[0]].n));
     for (int j = 0; j < op->correction_count; j++) {
       const tw_correction *c = &p->corrections[op->correction + j];
       json_array_append_new(streams, stream(c->use, step, "pad", dealt_names[c->kind], c->width, c->n));
@@ -148,13 +150,13 @@ static json_t *choices_json(const tw_choices *c) {
 static json_t *plan_json(const tw_plan *plan) {
   char created[32];
   tw_host_time(created, sizeof created);
-  return json_pack("{s:s, s:i, s:s, s:s, s:s, s:o, s:i, s:s, s:s, s:b, s:o, s:o, s:o, s:o, s:o, s:o}", "format",
+  return json_pack("{s:s, s:i, s:s, s:s, s:s, s:o, s:i, s:s, s:f, s:s, s:b, s:o, s:o, s:o, s:o, s:o, s:o}", "format",
                    format_name, "version", TW_FORMAT_VERSION, "software", "twain " TWAIN_VERSION, "created", created,
                    "digest", plan->digest.hex, "model", model_json(&plan->shape.config), "seq", plan->shape.seq,
-                   "output", tw_output_name(plan->output), "rounding", tw_rounding_name(plan->rounding), "guard",
-                   plan->shape.guard, "choices", choices_json(&plan->choices), "layers", layers_json(plan), "head",
-                   head_json(plan), "costs", costs_json(&plan->program), "tables", tables_json(plan), "streams",
-                   streams_json(&plan->program));
+                   "output", tw_output_name(plan->output), "temperature", plan->shape.temperature, "rounding",
+                   tw_rounding_name(plan->rounding), "guard", plan->shape.guard, "choices",
+                   choices_json(&plan->choices), "layers", layers_json(plan), "head", head_json(plan), "costs",
+                   costs_json(&plan->program), "tables", tables_json(plan), "streams", streams_json(&plan->program));
 }
 
 // One line a key, and in arrays one line an element: readable, and small.
@@ -303,6 +305,7 @@ static tw_status read_shape(const char *path, const json_t *root, tw_plan *plan)
   TW_TRY(tw_plan_int(path, root, "", "seq", 1, 1 << 20, &r.seq));
   TW_TRY(tw_plan_text(path, root, "", "rounding", rounding, sizeof rounding));
   TW_TRY(tw_plan_text(path, root, "", "output", output, sizeof output));
+  TW_TRY(tw_plan_number(path, root, "", "temperature", &r.temperature));
   TW_TRY(tw_plan_bool(path, root, "", "guard", &r.guard));
   TW_TRY(read_choices(path, root, &r.choices));
   if (tw_rounding_parse(rounding, &r.rounding) != TW_OK)

@@ -192,6 +192,11 @@ int tw_argmax(tw_builder *b, int wire, size_t rows, const tw_argmax_level *level
 // Of opened numbers: a bit each, whether it is one of `count` different ones. BITS, of one round.
 int tw_is_one_of(tw_builder *b, int numbers, const uint64_t *ones, int count);
 
+// ---- gates/noise.c ----
+// A SHARE plus noise that the dealer alone knows: of each element a function of 64 uniform bits, by tables of bases and
+// slopes in the share's units (kernels/deal_ops.h). SHARE.
+int tw_add_noise(tw_builder *b, int share, const int table[2]);
+
 // ---- gates/floor.c ----
 int tw_floor_share(tw_builder *b, int wire, int borrow, int bits);  // borrow: opened BITWIRE
 

@@ -108,8 +108,9 @@ struct tw_op {
   int correction, correction_count;  // in program->corrections
   int dealt_count;                   // numbers in the gate's declaration of corrections,
   unsigned dealt;                    // and a bit for each that has one
-  uint32_t mask_use;                 // openings: stream of the mask
+  uint32_t mask_use;                 // openings: stream of the mask; of what `draws`: stream of its half
   bool opens;
+  bool draws;        // both seeds make a random number of which each party knows a half, and the dealer all
   bool for_product;  // a prepared product, or a mask that one is computed from
   int ordinal;       // opens: among the program's opening gates, in order
   int step, level;

@@ -65,15 +65,15 @@ static tw_status parse_groups(const char *text, int groups[TW_MOST_LEVELS]) {
 }
 
 tw_status tw_choices_of(const tw_choice_words *words, const tw_model_config *config, tw_plan_request *request) {
-  tw_made made = {words->arity >= 0, words->levels >= 0, words->means >= 0, words->maximum != NULL, words->argmax >= 0};
+  tw_made made = {words->arity >= 0, words->levels >= 0, words->means >= 0, words->maximum != NULL, words->argmax > 0};
   if (words->arity >= 0 && words->arity != 4 && words->arity != 8)
     return tw_fail(TW_ERR_USAGE, "--node-arity is 4 or 8, not %d", (int)words->arity);
   if (words->maximum) TW_TRY(parse_groups(words->maximum, request->choices.maximum));
   request->choices.wide_nodes = words->arity == 8;
   request->choices.flat_windows = words->levels == 1;
   request->choices.centred = words->means == 0;
-  if (words->argmax >= 0 && request->output != TW_OUTPUT_NEXT_TOKEN)
+  if (words->argmax > 0 && request->output != TW_OUTPUT_NEXT_TOKEN)
     return tw_fail(TW_ERR_USAGE, "--argmax-rounds goes with --result next-token");
-  if (words->argmax >= 0) request->choices.argmax_rounds = (int)words->argmax;
+  if (words->argmax > 0) request->choices.argmax_rounds = (int)words->argmax;
   return tw_choices_find(config, request, &made, &tw_place_one_host, &request->choices);
 }

@@ -7,7 +7,7 @@
 
 typedef struct {
   const char *maximum;                   // "7,19"; NULL: not said
-  int64_t arity, levels, means, argmax;  // -1: not said
+  int64_t arity, levels, means, argmax;  // -1: not said; argmax also 0, where there is no such option
 } tw_choice_words;
 
 extern const tw_option tw_option_maximum_groups;  // const char *

@@ -15,12 +15,14 @@
 #include "jobs/parties/reveal.h"
 
 typedef struct {
+  const char *model;
   int64_t test_seed;
   double tolerance;
   bool exact, json;
 } settings;
 
 static const tw_option options[] = {
+    {.common = &tw_option_model, .field = offsetof(settings, model)},
     {.name = "exact",
      .field = offsetof(settings, exact),
      .help = "run the emulator as well and compare bit for bit; needs TEST keys and --test-seed"},
@@ -77,7 +79,7 @@ static tw_status match_plan(const tw_plan *plan, const tw_result_share *r) {
                  r->plan.hex, plan->digest.hex);
 }
 
-static tw_status emulate(const char *name, const tw_model *model, const tw_prefix *prefix, const tw_input *input,
+static tw_status emulate(const char *name, const char *of, const tw_model *model, const tw_input *input,
                          const tw_result *result, int64_t seed, exact_verdict *verdict) {
   tw_result_share pair[2];
   tw_plan plan;
@@ -91,9 +93,9 @@ static tw_status emulate(const char *name, const tw_model *model, const tw_prefi
   else if (!pair[0].test_keys)
     status = tw_fail(TW_ERR_USAGE,
                      "--exact needs a run on TEST keys (`twain deal --test-seed N`); this run's keys were real");
-  if (status == TW_OK && (status = tw_plan_read(tw_path_of(name, "plan.json").text, &plan)) == TW_OK) {
+  if (status == TW_OK && (status = tw_plan_read(tw_path_of(of, "plan.json").text, &plan)) == TW_OK) {
     status = match_plan(&plan, &pair[0]);
-    if (status == TW_OK) status = tw_emulate(&plan, model, prefix, input, pair[0].slots, (uint64_t)seed, &e);
+    if (status == TW_OK) status = tw_emulate(&plan, model, input, pair[0].slots, (uint64_t)seed, &e);
     if (status == TW_OK) {
       compare_exactly(pair, &e, verdict);
       tw_emulation_free(&e);
@@ -118,6 +120,18 @@ static tw_status look_at_bounds(const char *name, const tw_comparison *c, const 
   TW_TRY(tw_plan_read(path.text, &plan));
   v->known = plan.shape.config.layers == model->config.layers && plan.shape.config.hidden == model->config.hidden;
   if (v->known) v->first = tw_comparison_excess(c, &plan);
+  tw_plan_free(&plan);
+  return TW_OK;
+}
+
+// At which the plan beside it draws a next token.
+static tw_status temperature_of(const char *name, double *out) {
+  tw_path path = tw_path_of(name, "plan.json");
+  tw_plan plan;
+  *out = 0;
+  if (!tw_path_exists(&path)) return TW_OK;
+  TW_TRY(tw_plan_read(path.text, &plan));
+  *out = plan.shape.temperature;
   tw_plan_free(&plan);
   return TW_OK;
 }
@@ -191,22 +205,25 @@ static tw_status check_files(const tw_model *model, const tw_input *input, const
   return TW_OK;
 }
 
-static tw_status check_with(const tw_call *call, const tw_model *model, const tw_prefix *prefix, const tw_input *input,
-                            const tw_result *result) {
+static tw_status check(const tw_call *call, const char *of, const tw_model *model, const tw_input *input,
+                       const tw_result *result) {
   const settings *s = call->settings;
+  const char *name = call->arguments[0];
   tw_comparison c;
   exact_verdict v;
   bounds_verdict b;
   char more[160];
   tw_progress progress;
+  double temperature = 0;
   TW_TRY(check_files(model, input, result));
-  TW_TRY(tw_beside_check(call->arguments[0], &result->input_id, &result->model_id, NULL, &(bool){false}));
-  if (s->exact) TW_TRY(emulate(call->arguments[0], model, prefix, input, result, s->test_seed, &v));
+  TW_TRY(tw_beside_check(name, of, &result->input_id, &result->model_id, NULL, &(bool){false}));
+  if (s->exact) TW_TRY(emulate(name, of, model, input, result, s->test_seed, &v));
+  if (strcmp(result->output, tw_output_name(TW_OUTPUT_NEXT_TOKEN)) == 0) TW_TRY(temperature_of(of, &temperature));
   tw_progress_start(&progress, "computing the float model", call->quiet);
-  tw_status status = tw_compare(model, prefix, input, result, tw_progress_show, &progress, &c);
+  tw_status status = tw_compare(model, input, result, temperature, tw_progress_show, &progress, &c);
   tw_progress_end(&progress);
   TW_TRY(status);
-  status = look_at_bounds(call->arguments[0], &c, model, &b);
+  status = look_at_bounds(of, &c, model, &b);
   if (status != TW_OK) {
     tw_comparison_free(&c);
     return status;
@@ -234,37 +251,42 @@ static tw_status check_with(const tw_call *call, const tw_model *model, const tw
   return status;
 }
 
-static tw_status check(const tw_call *call, const tw_model *model, const tw_input *input, const tw_result *result) {
-  tw_prefix *prefix;
-  TW_TRY(tw_prefix_beside(call->arguments[0], &input->prefix, &prefix));
-  tw_status status = check_with(call, model, prefix, input, result);
-  tw_prefix_drop(prefix);
-  return status;
-}
-
 static bool counted(const tw_result *r) {
   for (int s = 0; r->out_of_bound && s < r->count; s++)
     if (r->out_of_bound[s] != 0) return true;
   return false;
 }
 
+// Only who has both the model and the input in clear can compare: one who is owner and client.
+static tw_status check_model_here(const char *of) {
+  tw_path path = tw_path_of(of, "model.h5");
+  if (tw_path_exists(&path)) return TW_OK;
+  return tw_fail(TW_ERR_IO,
+                 "%s: is not here, and check compares with the model in clear, which its owner alone has (under "
+                 "another NAME: --model). A client has `reveal`, which says whether values were out of bound; an owner "
+                 "checks a run on a text of the owner's own",
+                 path.text);
+}
+
 static tw_status run(const tw_call *call) {
   const settings *s = call->settings;
-  const char *name = call->arguments[0];
+  const char *name = call->arguments[0], *of;
   tw_model model;
   tw_input input;
   tw_result result;
   TW_TRY(tw_name_check(name));
+  TW_TRY(tw_model_name(s->model, name, &of));
   if (s->exact != (s->test_seed >= 0)) return tw_fail(TW_ERR_USAGE, "--exact and --test-seed N go together");
+  TW_TRY(check_model_here(of));
   tw_path path = tw_path_of(name, "result.h5"), untrusted = tw_path_of(name, "result.untrusted.h5");
   if (!tw_path_exists(&path) && tw_path_exists(&untrusted)) path = untrusted;
   TW_TRY(tw_result_read(path.text, &result));
   if (counted(&result)) tw_say("warning: %s: values out of the plan's bounds were counted in it", path.text);
   tw_status status = tw_input_read(tw_path_of(name, "input.h5").text, &input);
   if (status == TW_OK) {
-    status = tw_model_read(tw_path_of(name, "model.h5").text, &model);
+    status = tw_model_read(tw_path_of(of, "model.h5").text, &model);
     if (status == TW_OK) {
-      status = check(call, &model, &input, &result);
+      status = check(call, of, &model, &input, &result);
       tw_model_free(&model);
     }
     tw_input_free(&input);
@@ -278,9 +300,8 @@ const tw_command tw_command_check = {
     .arguments = "NAME",
     .summary = "compare a result with the float model",
     .about =
-        "Reads NAME.model.h5, NAME.input.h5 and NAME.result.h5, of an input behind a prefix NAME.prefix.json (with "
-        "--exact also NAME.plan.json and both parties' "
-        "results); for the owner of model and input.\n"
+        "Reads NAME.model.h5, NAME.input.h5 and NAME.result.h5 (with --exact also NAME.plan.json and both parties' "
+        "results); for the one who has model and input in clear. A client without the model has no use for it.\n"
         "Exit code 10 when a sequence is further from the float model than --tolerance, or --exact finds a difference; "
         "says which of the plan's bounds the float model leaves.",
     .options = options,

@@ -19,7 +19,7 @@
 
 typedef struct {
   int64_t count, test_seed, connections;
-  const char *device, *site;
+  const char *model, *device, *site;
   tw_option_texts seal_to;
   const char *serve, *pairs;
   double silence;
@@ -27,6 +27,7 @@ typedef struct {
 } settings;
 
 static const tw_option options[] = {
+    {.common = &tw_option_model, .field = offsetof(settings, model)},
     {.name = "count",
      .letter = 'n',
      .kind = TW_OPTION_INTEGER,
@@ -112,10 +113,8 @@ static tw_status check_model(const tw_plan *plan, const tw_model_dealer *dealer)
         "this model, or share the right one",
         p->architecture, tw_head_name(p->head.kind), p->head.outputs, d->architecture, tw_head_name(d->head.kind),
         d->head.outputs);
-  if (p->layers == d->layers && p->hidden == d->hidden && p->heads == d->heads && p->intermediate == d->intermediate) {
-    TW_TRY(tw_plan_allows_prefix(plan, &dealer->prefix));
+  if (p->layers == d->layers && p->hidden == d->hidden && p->heads == d->heads && p->intermediate == d->intermediate)
     return tw_plan_allows_norms(plan, dealer->norm_weight, dealer->norm_bias, dealer->centred);
-  }
   return tw_fail(
       TW_ERR_MISMATCH,
       "the plan is for %d layers, %d wide, %d heads, %d in the feed-forward part; the shared model has %d, %d, %d, %d; "
@@ -152,11 +151,13 @@ static tw_status deal(const tw_plan *plan, const tw_model_dealer *dealer, const 
 
 static tw_status serve_until_told(const tw_call *call, tw_serve_options *o) {
   tw_serve *serve = NULL;
+  char at[300];
   int signals;
   TW_TRY(tw_serve_create(o, &serve));
   tw_status status = tw_stop_signals(&signals);
   if (status == TW_OK) {
-    tw_say("deals to %d pair%s on port %d", o->pairs->count, o->pairs->count == 1 ? "" : "s", tw_serve_port(serve));
+    tw_say("deals to %d pair%s on port %d, %s", o->pairs->count, o->pairs->count == 1 ? "" : "s", tw_serve_port(serve),
+           tw_listened_at(((const settings *)call->settings)->serve, at, sizeof at));
     tw_secrets_warn();
     status = tw_serve_work(serve, signals);
     close(signals);
@@ -182,8 +183,8 @@ static tw_status serve_with(const tw_call *call, const tw_plan *plan, const tw_m
   if (status == TW_OK) status = tw_place_parse("--serve", s->serve, false, &o.place);
   if (status == TW_OK) status = tw_site_load(s->site, &own);
   if (status == TW_OK && own.self.role != TW_SITE_DEALER)
-    status = tw_fail(TW_ERR_IDENTITY, "%s: is the site of the %s, and --serve needs a dealer's", s->site,
-                     tw_site_role_name(own.self.role));
+    status = tw_fail(TW_ERR_IDENTITY, "%s: is the site of %s, and --serve needs a dealer's", s->site,
+                     tw_site_role_said(own.self.role));
   if (status == TW_OK) status = tw_peer_check_time(&own.self, (int64_t)time(NULL));
   if (status == TW_OK) status = tw_site_pairs_read(s->pairs, &pairs);
   if (status == TW_OK) status = serve_until_told(call, &o);
@@ -204,11 +205,11 @@ static tw_status check_serving(const settings *s) {
   return TW_OK;
 }
 
-static tw_status serve(const tw_call *call, const char *name) {
+static tw_status serve(const tw_call *call, const char *name, const char *model) {
   tw_plan plan;
   tw_model_dealer dealer;
-  TW_TRY(tw_plan_read(tw_path_of(name, "plan.json").text, &plan));
-  tw_status status = tw_model_dealer_read(tw_path_of(name, "model.dealer.h5").text, &dealer);
+  TW_TRY(tw_plan_read_of(((const settings *)call->settings)->model, name, &plan));
+  tw_status status = tw_model_dealer_read(tw_path_of(model, "model.dealer.h5").text, &dealer);
   if (status == TW_OK) {
     status = serve_with(call, &plan, &dealer);
     tw_model_dealer_free(&dealer);
@@ -219,8 +220,22 @@ static tw_status serve(const tw_call *call, const char *name) {
 
 // ---- files
 
+// More keys are another dealing, which leaves the slots of the first one alone.
+static tw_status check_place(const char *name, const char *model, const char *const suffixes[2], bool force) {
+  for (int party = 0; party < 2; party++) {
+    tw_path path = tw_path_of(name, suffixes[party]);
+    if (force || !tw_path_exists(&path)) continue;
+    return tw_fail(TW_ERR_IO,
+                   "%s: exists already; deal more keys under a NAME of their own, `twain deal NAME2 --model %s`, which "
+                   "both parties name with `run --keys NAME2`; or, where no copy of these is used any more, --force",
+                   path.text, model);
+  }
+  return TW_OK;
+}
+
 // Neither party is the dealer: both files are sealed, or none.
-static tw_status choose_places(const char *name, const settings *s, const tw_sealing *sealing, tw_new_files *places) {
+static tw_status choose_places(const char *name, const char *model, const settings *s, const tw_sealing *sealing,
+                               tw_new_files *places) {
   char room[2][32];
   const char *suffixes[2];
   if (sealing->count == 1)
@@ -228,19 +243,21 @@ static tw_status choose_places(const char *name, const settings *s, const tw_sea
   for (int party = 0; party < 2; party++)
     suffixes[party] = tw_sealing_name(sealing, (tw_site_role)party, party ? "keys.p1.h5" : "keys.p0.h5", room[party],
                                       sizeof room[party]);
+  TW_TRY(check_place(name, model, suffixes, s->force));
   TW_TRY(tw_new_files_check(places, name, suffixes, 2, s->force));
   for (int party = 0; party < 2; party++)
     TW_TRY(tw_sealing_path(sealing, (tw_site_role)party, places->path[party].text));
   return TW_OK;
 }
 
-static tw_status deal_name(const char *name, const settings *s, const tw_sealing *sealing, bool quiet) {
+static tw_status deal_name(const char *name, const char *model, const settings *s, const tw_sealing *sealing,
+                           bool quiet) {
   tw_new_files places;
   tw_plan plan;
   tw_model_dealer dealer;
-  TW_TRY(choose_places(name, s, sealing, &places));
-  TW_TRY(tw_plan_read(tw_path_of(name, "plan.json").text, &plan));
-  tw_status status = tw_model_dealer_read(tw_path_of(name, "model.dealer.h5").text, &dealer);
+  TW_TRY(choose_places(name, model, s, sealing, &places));
+  TW_TRY(tw_plan_read_of(s->model, name, &plan));
+  tw_status status = tw_model_dealer_read(tw_path_of(model, "model.dealer.h5").text, &dealer);
   if (status == TW_OK) {
     status = deal(&plan, &dealer, s, &places, quiet);
     tw_model_dealer_free(&dealer);
@@ -251,14 +268,16 @@ static tw_status deal_name(const char *name, const settings *s, const tw_sealing
 
 static tw_status run(const tw_call *call) {
   const settings *s = call->settings;
+  const char *name = call->arguments[0], *model;
   tw_sealing sealing;
   tw_not_dumpable();
   if (s->allow_unlocked) tw_seeds_may_be_unlocked();
-  TW_TRY(tw_name_check(call->arguments[0]));
+  TW_TRY(tw_name_check(name));
+  TW_TRY(tw_model_name(s->model, name, &model));
   TW_TRY(check_serving(s));
-  if (s->serve) return serve(call, call->arguments[0]);
+  if (s->serve) return serve(call, name, model);
   tw_status status = tw_sealing_begin(s->site, &s->seal_to, 1u << TW_SITE_PARTY_0 | 1u << TW_SITE_PARTY_1, &sealing);
-  if (status == TW_OK) status = deal_name(call->arguments[0], s, &sealing, call->quiet);
+  if (status == TW_OK) status = deal_name(name, model, s, &sealing, call->quiet);
   tw_sealing_end(&sealing);
   return status;
 }

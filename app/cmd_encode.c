@@ -11,11 +11,12 @@
 #include "jobs/plan/plan.h"
 
 typedef struct {
-  const char *file;
+  const char *model, *file;
   bool pair, chat, messages, truncate, force;
 } settings;
 
 static const tw_option options[] = {
+    {.common = &tw_option_model, .field = offsetof(settings, model)},
     {.name = "file",
      .letter = 'f',
      .kind = TW_OPTION_TEXT,
@@ -43,13 +44,12 @@ static const tw_option options[] = {
     {.common = &tw_option_force, .field = offsetof(settings, force)},
 };
 
-static tw_status look_at_plan(const char *name, int *seq, tw_prefix **prefix) {
+static tw_status sequence_length(const settings *s, const char *name, int *seq) {
   tw_plan plan;
-  TW_TRY(tw_plan_read(tw_path_of(name, "plan.json").text, &plan));
+  TW_TRY(tw_plan_read_of(s->model, name, &plan));
   *seq = plan.shape.seq;
-  tw_status status = tw_prefix_beside(name, &plan.prefix, prefix);
   tw_plan_free(&plan);
-  return status;
+  return TW_OK;
 }
 
 // ---- what was done, in words
@@ -72,7 +72,7 @@ static void describe_unknown(const tw_texts *texts, const tw_text_count *counts,
 // Without --truncate nothing is cut, but the model's own software would do so.
 static void describe_length(const tw_client *client, const settings *s, const tw_text_count *counts,
                             const tw_input *input) {
-  int limit = tw_encode_limit(client, input->prefix.rows + input->seq), over = 0;
+  int limit = tw_encode_limit(client, input->seq), over = 0;
   for (int i = 0; i < input->count; i++) over += counts[i].whole > limit;
   if (over == 0) return;
   if (s->truncate)
@@ -103,9 +103,7 @@ static void describe_tokens(const tw_input *input, const settings *s) {
     if (input->lengths[i] > most) most = input->lengths[i];
   }
   if (input->count > 32) printf(" %d to %d", least, most);
-  printf(" tokens, padded to %d", input->seq);
-  if (input->prefix.rows) printf("; before them, the prefix of %d", input->prefix.rows);
-  putchar('\n');
+  printf(" tokens, padded to %d\n", input->seq);
   if (s->pair)
     puts(input->types ? "token types: 0, in second texts 1"
                       : "token types: all 0, as the model's tokenizer gives no others");
@@ -129,12 +127,12 @@ static tw_status write_input(tw_new_files *places, const tw_input *input) {
   return tw_new_files_end(places, status);
 }
 
-static tw_status encode(const tw_client *client, const tw_prefix *prefix, const tw_texts *texts, int seq,
-                        const settings *s, tw_new_files *places, bool quiet) {
+static tw_status encode(const tw_client *client, const tw_texts *texts, int seq, const settings *s,
+                        tw_new_files *places, bool quiet) {
   tw_text_count *counts;
   tw_input input;
   TW_TRY(tw_alloc((size_t)texts->count * sizeof *counts, (void **)&counts));
-  tw_status status = tw_encode_texts(client, prefix, texts->texts, texts->count, seq, s->truncate, counts, &input);
+  tw_status status = tw_encode_texts(client, texts->texts, texts->count, seq, s->truncate, counts, &input);
   if (status == TW_OK) {
     status = write_input(places, &input);
     if (status == TW_OK && !quiet) describe(client, texts, s, counts, &input, places->path[0].text);
@@ -144,37 +142,41 @@ static tw_status encode(const tw_client *client, const tw_prefix *prefix, const 
   return status;
 }
 
-static tw_status encode_at(const char *name, const tw_prefix *prefix, int seq, tw_texts *texts, const settings *s,
-                           bool quiet) {
+// A second input beside the first: its own NAME, the model's files by --model.
+static tw_status check_place(const char *name, const char *model, bool force) {
+  tw_path path = tw_path_of(name, "input.h5");
+  if (force || !tw_path_exists(&path)) return TW_OK;
+  return tw_fail(TW_ERR_IO,
+                 "%s: exists already; give this input a NAME of its own: `twain encode NAME2 --model %s`, and the same "
+                 "for share --input, run and reveal; or replace it with --force",
+                 path.text, model);
+}
+
+static tw_status encode_texts(const char *name, const char *model, tw_texts *texts, const settings *s, bool quiet) {
   static const char *const suffix[] = {"input.h5"};
   tw_new_files places;
   tw_client client;
+  int seq;
+  TW_TRY(check_place(name, model, s->force));
   TW_TRY(tw_new_files_check(&places, name, suffix, 1, s->force));
-  TW_TRY(tw_client_read(tw_path_of(name, "client.h5").text, &client));
+  TW_TRY(sequence_length(s, name, &seq));
+  TW_TRY(tw_client_read(tw_path_of(model, "client.h5").text, &client));
   tw_path older = tw_path_of(name, "input.p0.h5");
   tw_chat_kind chat = s->messages ? TW_CHAT_MESSAGES : s->chat ? TW_CHAT_QUESTIONS : TW_NO_CHAT;
   tw_status status = tw_chats_format(&client, chat, texts);
-  if (status == TW_OK) status = encode(&client, prefix, texts, seq, s, &places, quiet);
+  if (status == TW_OK) status = encode(&client, texts, seq, s, &places, quiet);
   if (status == TW_OK && !quiet && tw_path_exists(&older))
     printf("%s is of an earlier input: `twain share %s --input --force` comes next\n", older.text, name);
   tw_client_free(&client);
   return status;
 }
 
-static tw_status encode_texts(const char *name, tw_texts *texts, const settings *s, bool quiet) {
-  tw_prefix *prefix;
-  int seq;
-  TW_TRY(look_at_plan(name, &seq, &prefix));
-  tw_status status = encode_at(name, prefix, seq, texts, s, quiet);
-  tw_prefix_drop(prefix);
-  return status;
-}
-
 static tw_status run(const tw_call *call) {
   const settings *s = call->settings;
-  const char *name = call->arguments[0];
+  const char *name = call->arguments[0], *model;
   tw_texts texts;
   TW_TRY(tw_name_check(name));
+  TW_TRY(tw_model_name(s->model, name, &model));
   if ((call->count > 1) == (s->file != NULL))
     return tw_fail(TW_ERR_USAGE, "%s; usage: twain encode %s",
                    s->file ? "either texts or --file FILE, not both" : "texts or --file FILE are needed",
@@ -185,7 +187,7 @@ static tw_status run(const tw_call *call) {
     TW_TRY(tw_texts_read(s->file, s->pair, &texts));
   else
     TW_TRY(tw_texts_take((const char *const *)call->arguments + 1, call->count - 1, s->pair, &texts));
-  tw_status status = encode_texts(name, &texts, s, call->quiet);
+  tw_status status = encode_texts(name, model, &texts, s, call->quiet);
   tw_texts_free(&texts);
   return status;
 }
@@ -195,8 +197,8 @@ const tw_command tw_command_encode = {
     .arguments = "NAME TEXT...|--file FILE",
     .summary = "turn texts into an input (the client's step)",
     .about =
-        "Reads NAME.client.h5 and the sequence length from NAME.plan.json; writes NAME.input.h5. Of a plan with a "
-        "prefix each text must begin with that, by NAME.prefix.json. "
+        "Reads NAME.client.h5 and the sequence length from NAME.plan.json; writes NAME.input.h5. A second input has a "
+        "NAME of its own: `encode NAME2 --model NAME`. "
         "Token ids are those of transformers' fast tokenizers. Tokens that the vocabulary lacks are counted.",
     .options = options,
     .option_count = sizeof options / sizeof *options,

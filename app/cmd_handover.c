@@ -1,9 +1,11 @@
 #include <stddef.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 
 #include "app/commands.h"
+#include "app/common_options.h"
 #include "app/sealing.h"
 #include "app/show/print.h"
 #include "io/new_files.h"
@@ -18,12 +20,23 @@ static const struct {
              {"party 1", "model owner", "model.p1.h5", false}, {"party 1", "dealer", "keys.p1.h5", false},
              {"party 1", "client", "input.p1.h5", false},      {"dealer", "model owner", "model.dealer.h5", false},
              {"client", "model owner", "model.json", true},    {"client", "model owner", "client.h5", false},
-             {"client", "model owner", "prefix.json", false},  {"client", "party 0", "result.p0.h5", false},
-             {"client", "party 1", "result.p1.h5", false}};
+             {"client", "party 0", "result.p0.h5", false},     {"client", "party 1", "result.p1.h5", false}};
 
 typedef struct {
+  const char *site;
+} settings;
+
+static const tw_option options[] = {{.common = &tw_option_site,
+                                     .field = offsetof(settings, site),
+                                     .help = "one's own site: what is for it stays plain"}};
+
+// plain: what would be sealed before it leaves: not for this site, and without a sealed form beside it.
+typedef struct {
+  const char *own;  // role of this site, "": not known
   tw_grid grid;
-  int found, plain;
+  int found;
+  tw_path plain[sizeof files / sizeof *files];
+  int plain_count;
 } listing;
 
 static tw_status add(listing *l, size_t row, const tw_path *path, bool sealed) {
@@ -38,8 +51,11 @@ static tw_status add(listing *l, size_t row, const tw_path *path, bool sealed) {
     tw_site_digits(public.recipient, 4, pin, sizeof pin);
     snprintf(how, sizeof how, "to pin %s", pin);
   } else if (!files[row].public) {
-    snprintf(how, sizeof how, "no");
-    l->plain++;
+    tw_path twin;
+    snprintf(twin.text, sizeof twin.text, "%.*s" TW_SEALED_ENDING, TW_NAME_LONGEST + 32, path->text);
+    bool beside = tw_path_exists(&twin), own = strcmp(files[row].to, l->own) == 0;
+    snprintf(how, sizeof how, own ? "no, yours" : beside ? "no, beside" : "no");
+    if (!beside && !own) l->plain[l->plain_count++] = *path;
   }
   if (l->found++ == 0) tw_grid_row(&l->grid, "file\tfor\tfrom\tsealed\tbytes\tSHA-256");
   tw_grid_row(&l->grid, "%s\t%s\t%s\t%s\t%lld\t%s", path->text, files[row].to, files[row].from, how,
@@ -59,16 +75,33 @@ static tw_status list(const char *name, listing *l) {
   return TW_OK;
 }
 
+static void print_plain(const listing *l) {
+  if (l->plain_count == 0) return;
+  for (int i = 0; i < l->plain_count; i++) printf("%s%s", i ? ", " : "\nplain: ", l->plain[i].text);
+  puts("");
+  if (!*l->own) puts("what was unsealed here, or is for this site, stays so (--site FOLDER says which site this is)");
+  puts("before another one leaves this host it is sealed: `twain seal FILE`, or `share` and `deal` with --seal-to");
+}
+
+static tw_status know_role(const char *folder, const char **role) {
+  tw_site own;
+  TW_TRY(tw_site_load(folder, &own));
+  *role = tw_site_role_name(own.self.role);
+  tw_site_free(&own);
+  return TW_OK;
+}
+
 static tw_status run(const tw_call *call) {
-  listing l = {.found = 0};
-  TW_TRY(tw_name_check(call->arguments[0]));
-  tw_status status = list(call->arguments[0], &l);
-  tw_grid_print(&l.grid);
-  if (status == TW_OK && l.plain > 0 && !call->quiet)
-    printf(
-        "%d %s not sealed: one's own, or to be sealed before it leaves this host (`share` and `deal` with --seal-to, "
-        "`twain seal`)\n",
-        l.plain, l.plain == 1 ? "is" : "are");
+  listing *l = calloc(1, sizeof *l);
+  if (!l) return tw_fail(TW_ERR_MEMORY, "out of memory");
+  const char *folder = ((const settings *)call->settings)->site;
+  l->own = "";
+  tw_status status = tw_name_check(call->arguments[0]);
+  if (status == TW_OK && folder) status = know_role(folder, &l->own);
+  if (status == TW_OK) status = list(call->arguments[0], l);
+  tw_grid_print(&l->grid);
+  if (status == TW_OK && !call->quiet) print_plain(l);
+  free(l);
   return status;
 }
 
@@ -77,9 +110,12 @@ const tw_command tw_command_handover = {
     .arguments = "NAME",
     .summary = "who gets which of the files here, with digests",
     .about =
-        "Lists the files of NAME that change hands, plain or sealed, with their recipients and SHA-256 digests, as "
+        "Lists the files of NAME that change hands, plain, sealed, or plain beside their sealed form, with their "
+        "recipients and SHA-256 digests, as "
         "`sha256sum` prints them: a recipient compares them with what arrived. Opens nothing and needs no keys.",
-    .settings_size = 1,
+    .options = options,
+    .option_count = sizeof options / sizeof *options,
+    .settings_size = sizeof(settings),
     .least = 1,
     .most = 1,
     .run = run};

@@ -7,11 +7,11 @@
 #include "app/choices.h"
 #include "app/commands.h"
 #include "app/common_options.h"
-#include "app/prefixes.h"
 #include "app/show/costs.h"
 #include "app/show/print.h"
 #include "app/show/record.h"
 #include "app/texts.h"
+#include "app/void_files.h"
 #include "base/memory.h"
 #include "comm/link.h"
 #include "io/decoder_tensors.h"
@@ -20,19 +20,29 @@
 #include "jobs/models/calibrate.h"
 #include "jobs/models/embed.h"
 #include "jobs/models/import.h"
+#include "jobs/models/noise.h"
 #include "jobs/plan/plan_fields.h"
 
 typedef struct {
-  const char *shape, *result, *rounding, *calibrate, *prefix;
+  const char *shape, *result, *rounding, *calibrate;
   tw_link_profile link;
   tw_choice_words choices;
   int64_t seq, layers;
-  double margin;
+  double margin, temperature;
   bool no_guard, json, csv, verbose, force;
 } settings;
 
 static const tw_option options[] = {
-    {.group = "what is computed", .common = &tw_option_seq, .field = offsetof(settings, seq)},
+    {.group = "what is computed",
+     .name = "seq",
+     .letter = 's',
+     .kind = TW_OPTION_INTEGER,
+     .field = offsetof(settings, seq),
+     .value = "S",
+     .help =
+         "tokens of a sequence; shorter ones are padded (not given: 128, or all positions of a model that has fewer)",
+     .low = 1,
+     .high = TW_MOST_TOKENS},
     {.name = "result",
      .kind = TW_OPTION_TEXT,
      .field = offsetof(settings, result),
@@ -41,20 +51,20 @@ static const tw_option options[] = {
          "what a run opens for the client: tokens (all rows), pooled (their mean), cls (the first), dense (of a Dense "
          "module) or logits (of a classifier). Of a decoder: tokens, logits (of the last row), all-logits (of all "
          "rows), next-token (the id of the last row's largest logit). Not given: what the folder says, else tokens"},
+    {.name = "temperature",
+     .kind = TW_OPTION_REAL,
+     .field = offsetof(settings, temperature),
+     .value = "T",
+     .fallback = "0",
+     .help = "with --result next-token: draw the token with probabilities softmax(logits / T); 0: the largest logit's",
+     .low = 0,
+     .high = TW_MOST_TEMPERATURE},
     {.name = "rounding",
      .kind = TW_OPTION_TEXT,
      .field = offsetof(settings, rounding),
      .value = "MODE",
      .fallback = "dithered",
      .help = "dithered, faithful (all truncations round down; more keys) or faithful-output (only the last)"},
-    {.name = "prefix",
-     .kind = TW_OPTION_TEXT,
-     .field = offsetof(settings, prefix),
-     .value = "FILE",
-     .help =
-         "tokens that all inputs of a decoder begin with; --seq counts those behind them. FILE's text is taken byte "
-         "for byte, with a newline at its end; nothing is put before it: a token like <s> is written so. A FILE "
-         "that ends in .json is a list of token ids"},
     {.group = "bounds of values",
      .name = "calibrate",
      .kind = TW_OPTION_TEXT,
@@ -193,10 +203,12 @@ static void print_head(const layer_table *t) {
 
 static void print_plan(const tw_plan *plan, const bounds *measured, const tw_costs *costs, const settings *s) {
   const tw_model_config *c = &plan->shape.config;
-  printf("%s: %d layers, %d wide, %d heads, %d in the feed-forward part; %d tokens", c->name, c->layers, c->hidden,
-         c->heads, c->intermediate, plan->shape.seq);
-  if (plan->prefix.rows) printf(" behind a prefix of %d", plan->prefix.rows);
-  printf(", output %s, rounding %s\n\n", tw_output_name(plan->output), tw_rounding_name(plan->rounding));
+  char drawn[48] = "";
+  if (plan->shape.temperature > 0) snprintf(drawn, sizeof drawn, " at temperature %g", plan->shape.temperature);
+  printf("%s: %d layers, %d wide, %d heads, %d in the feed-forward part; %d tokens%s, output %s%s, rounding %s\n\n",
+         c->name, c->layers, c->hidden, c->heads, c->intermediate, plan->shape.seq,
+         plan->shape.seq == c->max_positions ? " (all that the model has positions for)" : "",
+         tw_output_name(plan->output), drawn, tw_rounding_name(plan->rounding));
   print_bounds(&(layer_table){plan, measured});
   if (measured)
     printf("(measured on %s, widened by %g; what its ring holds anyway is allowed)\n", s->calibrate, margin_of(s));
@@ -256,8 +268,7 @@ static tw_status print_record(const tw_plan *plan, const bounds *measured, const
 
 // ---- making the plan
 
-static tw_status calibrate(const char *name, const settings *s, const tw_model *model, const tw_prefix *prefix,
-                           bool quiet, bounds *measured) {
+static tw_status calibrate(const char *name, const settings *s, const tw_model *model, bool quiet, bounds *measured) {
   tw_client client;
   tw_progress progress;
   char **lines;
@@ -266,7 +277,7 @@ static tw_status calibrate(const char *name, const settings *s, const tw_model *
   tw_status status = tw_client_read(tw_path_of(name, "client.h5").text, &client);
   if (status == TW_OK) {
     tw_progress_start(&progress, "measuring bounds", quiet);
-    tw_calibration sample = {(const char *const *)lines, count, (int)s->seq, prefix, tw_progress_show, &progress};
+    tw_calibration sample = {(const char *const *)lines, count, (int)s->seq, tw_progress_show, &progress};
     status = tw_calibrate(model, &client, &sample, measured->layers, &measured->head);
     if (status != TW_OK) tw_fail_in(status, "%s", s->calibrate);
     tw_progress_end(&progress);
@@ -297,39 +308,38 @@ static tw_status assume(const tw_model *model, const tw_model_config *config, bo
   return TW_OK;
 }
 
-static tw_status measure(const char *name, const settings *s, const tw_model *model, const tw_prefix *prefix,
-                         bool quiet, bounds *measured, bounds *out) {
+static tw_status measure(const char *name, const settings *s, const tw_model *model, bool quiet, bounds *measured,
+                         bounds *out) {
   TW_TRY(tw_alloc((size_t)model->config.layers * sizeof *out->layers, (void **)&measured->layers));
-  TW_TRY(calibrate(name, s, model, prefix, quiet, measured));
+  TW_TRY(calibrate(name, s, model, quiet, measured));
   const tw_architecture *a = tw_architecture_by_name(model->config.architecture);
   for (int i = 0; i < model->config.layers; i++) out->layers[i] = a->widened(&measured->layers[i], margin_of(s));
   out->head = tw_head_widened(&measured->head, margin_of(s));
   return TW_OK;
 }
 
-static tw_status check_prefix(const tw_model_config *config, const tw_prefix *prefix) {
-  for (int i = 0; prefix && i < prefix->count; i++)
-    if (prefix->ids[i] >= config->vocab)
-      return tw_fail(TW_ERR_RANGE, "token %d of the prefix has id %d, the model's words are 0 .. %d", i + 1,
-                     prefix->ids[i], config->vocab - 1);
-  return TW_OK;
+// What is not given: 128 tokens, where the model has so many positions.
+static void choose_length(settings *s, const tw_model_config *config) {
+  enum { USUAL = 128 };
+  if (s->seq < 0) s->seq = config->max_positions < USUAL ? config->max_positions : USUAL;
 }
 
 // The model's shape and bounds; with calibration also *measured.
-static tw_status look_at_model(const char *name, const settings *s, const tw_prefix *prefix, bool quiet,
-                               tw_model_config *config, bounds *measured, bounds *out) {
+static tw_status look_at_model(const char *name, settings *s, bool quiet, tw_model_config *config, bounds *measured,
+                               bounds *out) {
   tw_model model;
   if (s->shape) {
     TW_TRY(tw_shape_config(s->shape, config));
     if (s->layers > 0) config->layers = (int)s->layers;
+    choose_length(s, config);
     return assume(NULL, config, out);
   }
   tw_path path = tw_path_of(name, "model.h5");
   TW_TRY(s->calibrate ? tw_model_read(path.text, &model) : tw_model_read_part(path.text, tw_bounds_look_at, &model));
   *config = model.config;
-  tw_status status = check_prefix(config, prefix);
-  if (status == TW_OK) status = assume(&model, config, out);
-  if (status == TW_OK && s->calibrate) status = measure(name, s, &model, prefix, quiet, measured, out);
+  choose_length(s, config);
+  tw_status status = assume(&model, config, out);
+  if (status == TW_OK && s->calibrate) status = measure(name, s, &model, quiet, measured, out);
   tw_model_free(&model);
   return status;
 }
@@ -348,16 +358,14 @@ static void align_norms(const tw_model_config *config, bounds *all) {
   all->head.norm.norm_bias = bias;
 }
 
-static tw_status make_plan(const tw_model_config *config, const settings *s, const tw_prefix *prefix, bounds *all,
-                           tw_plan *plan) {
+static tw_status make_plan(const tw_model_config *config, const settings *s, bounds *all, tw_plan *plan) {
   tw_rounding rounding;
   tw_output output = config->output;
   align_norms(config, all);
   TW_TRY(tw_rounding_parse(s->rounding, &rounding));
   if (s->result) TW_TRY(tw_output_parse(s->result, &output));
   bool guard = !s->no_guard && !s->shape;  // a shape's costs are compared with others' that do not count
-  tw_plan_request request = {.seq = (int)s->seq, .rounding = rounding, .output = output, .guard = guard};
-  if (prefix) request.prefix = tw_prefix_facts_of(prefix);
+  tw_plan_request request = {(int)s->seq, rounding, output, guard, {0}, s->temperature};
   TW_TRY(tw_choices_of(&s->choices, config, &request));
   return tw_plan_make(config, &request, &(tw_model_bounds){all->layers, all->head}, plan);
 }
@@ -372,12 +380,24 @@ static void tell_output(const tw_plan *plan) {
     puts("note: `twain reveal` scales each output to length 1, as the folder says");
 }
 
-static tw_status write_plan(const tw_plan *plan, const tw_prefix *prefix, tw_new_files *places) {
+static tw_status put_plan(const tw_plan *plan, tw_new_files *places) {
   tw_status status = tw_new_files_begin(places);
   if (status == TW_OK) status = tw_plan_write(places->path[0].text, plan);
-  places->written[0] = status == TW_OK;
-  if (status == TW_OK && prefix) status = tw_prefix_write(places->path[1].text, prefix);
   return tw_new_files_end(places, status);
+}
+
+// Another plan in the place of one that files were made for.
+static tw_status write_plan(const tw_plan *plan, const char *name, tw_new_files *places, bool quiet) {
+  static const char *const made[] = {"keys.p0.h5",  "keys.p1.h5",   "input.p0.h5",
+                                     "input.p1.h5", "result.p0.h5", "result.p1.h5"};
+  tw_digest before;
+  bool other = tw_path_exists(&places->path[0]) && (tw_plan_read_digest(places->path[0].text, &before) != TW_OK ||
+                                                    strcmp(before.hex, plan->digest.hex) != 0);
+  TW_TRY(put_plan(plan, places));
+  if (other && !quiet)
+    tw_say_void(name, made, sizeof made / sizeof *made,
+                "of the plan before: `deal`, `share --input` and `run` come again");
+  return TW_OK;
 }
 
 static tw_status show_plan(const tw_plan *plan, const bounds *measured, const settings *s, bool quiet) {
@@ -408,43 +428,27 @@ static tw_status check_request(const tw_call *call) {
   if (!s->calibrate && s->margin > 0) return tw_fail(TW_ERR_USAGE, "--margin widens what --calibrate FILE measures");
   if (s->calibrate && s->shape) return tw_fail(TW_ERR_USAGE, "--calibrate measures NAME.model.h5; leave --shape out");
   if (s->layers > 0 && !s->shape) return tw_fail(TW_ERR_USAGE, "--layers goes with --shape; NAME.model.h5 has its own");
-  if (s->prefix && s->shape) return tw_fail(TW_ERR_USAGE, "--prefix is tokens of NAME's model; leave --shape out");
   if (call->count) TW_TRY(tw_name_check(call->arguments[0]));
   return TW_OK;
 }
 
-static void tell_written(const tw_new_files *places, const tw_prefix *prefix) {
-  printf("written: %s\n", places->path[0].text);
-  if (!prefix) return;
-  printf("prefix of %d tokens:", prefix->count);
-  for (int i = 0; i < prefix->count; i++) printf(" %d", prefix->ids[i]);
-  printf(
-      "\nwritten: %s, for the clients; not for parties or dealer. Next: `twain share`, also where the model was "
-      "shared before\n",
-      places->path[1].text);
-}
-
 static tw_status run(const tw_call *call) {
-  const settings *s = call->settings;
-  static const char *const suffix[] = {"plan.json", "prefix.json"};
+  settings *s = call->settings;
+  static const char *const suffix[] = {"plan.json"};
   const char *name = call->count ? call->arguments[0] : NULL;
   tw_new_files places;
   tw_model_config config;
   bounds measured = {0}, all = {0};
   tw_plan plan;
-  tw_prefix given = {.count = 0};
-  const tw_prefix *prefix = s->prefix ? &given : NULL;
   TW_TRY(check_request(call));
-  if (name) TW_TRY(tw_new_files_check(&places, name, suffix, prefix ? 2 : 1, s->force));
-  if (prefix) TW_TRY(tw_prefix_given(name, s->prefix, &given));
-  tw_status status = look_at_model(name, s, prefix, call->quiet, &config, &measured, &all);
-  if (status == TW_OK && (status = make_plan(&config, s, prefix, &all, &plan)) == TW_OK) {
-    if (name) status = write_plan(&plan, prefix, &places);
+  if (name) TW_TRY(tw_new_files_check(&places, name, suffix, 1, s->force));
+  tw_status status = look_at_model(name, s, call->quiet, &config, &measured, &all);
+  if (status == TW_OK && (status = make_plan(&config, s, &all, &plan)) == TW_OK) {
+    if (name) status = write_plan(&plan, name, &places, call->quiet || s->json || s->csv);
     if (status == TW_OK) status = show_plan(&plan, measured.layers ? &measured : NULL, s, call->quiet);
-    if (status == TW_OK && name && !s->json && !s->csv && !call->quiet) tell_written(&places, prefix);
+    if (status == TW_OK && name && !s->json && !s->csv && !call->quiet) printf("written: %s\n", places.path[0].text);
     tw_plan_free(&plan);
   }
-  tw_prefix_free(&given);
   tw_free(measured.layers);
   tw_free(all.layers);
   return status;
@@ -455,10 +459,8 @@ const tw_command tw_command_plan = {
     .arguments = "NAME | --shape SHAPE [--seq S]",
     .summary = "choose rings; tell keys, bytes and rounds",
     .about =
-        "Reads NAME.model.h5 (for --calibrate and a --prefix of text also NAME.client.h5); writes NAME.plan.json, "
-        "which "
-        "is public, and with --prefix NAME.prefix.json, for clients. Without NAME nothing is written: `twain plan "
-        "--shape bert-base --seq 128`.\n"
+        "Reads NAME.model.h5 (for --calibrate also NAME.client.h5); writes NAME.plan.json, which is public. Without "
+        "NAME nothing is written: `twain plan --shape bert-base --seq 128`.\n"
         "A plan whose bounds fit no ring is refused with the tensor's name.",
     .options = options,
     .option_count = sizeof options / sizeof *options,

@@ -65,7 +65,7 @@ static void print_other_party(const tw_result_share *other) {
 // The costs are those of the run, whatever it computed; but what it computed may not be what lies beside it now.
 static void note_stale(const char *name, const tw_result_share *r) {
   bool with_input;
-  if (tw_beside_check(name, &r->input_id, &r->model_id, &r->plan, &with_input) != TW_OK)
+  if (tw_beside_check(name, name, &r->input_id, &r->model_id, &r->plan, &with_input) != TW_OK)
     tw_say("note: %s", tw_error_message());
 }
 

@@ -10,10 +10,12 @@
 #include "jobs/parties/reveal.h"
 
 typedef struct {
+  const char *model;
   bool force;
 } settings;
 
 static const tw_option options[] = {
+    {.common = &tw_option_model, .field = offsetof(settings, model)},
     {.common = &tw_option_force, .field = offsetof(settings, force)},
 };
 
@@ -38,8 +40,9 @@ static void print(const tw_result *r, const char *path, bool with_input) {
 
 // Logits with what the client's file says of them, labels or words, and the texts of its input; without that file,
 // nothing.
-static tw_status print_labels(const char *name, const tw_result *r, bool with_input) {
-  tw_path path = tw_path_of(name, "client.h5");
+static tw_status print_labels(const char *name, const char *model, const tw_result *r, const char *file,
+                              bool with_input) {
+  tw_path path = tw_path_of(model, "client.h5");
   tw_client client;
   tw_input input;
   bool named =
@@ -50,7 +53,7 @@ static tw_status print_labels(const char *name, const tw_result *r, bool with_in
   if (status == TW_OK) {
     const tw_input *own = with_input ? &input : NULL;
     bool words = client.config.head.kind == TW_HEAD_WORDS;
-    status = words ? tw_words_print(r, &client, own) : tw_labels_print(r, &client, own);
+    status = words ? tw_words_print(r, &client, own, file) : tw_labels_print(r, &client, own, file);
     if (with_input) tw_input_free(&input);
   }
   tw_client_free(&client);
@@ -59,18 +62,20 @@ static tw_status print_labels(const char *name, const tw_result *r, bool with_in
 
 static tw_status run(const tw_call *call) {
   const settings *s = call->settings;
-  const char *name = call->arguments[0];
+  const char *name = call->arguments[0], *model;
   static const char *const suffix[] = {"result.h5", "result.untrusted.h5"};
   tw_new_files places;
   tw_result result;
   bool with_input = false;
   TW_TRY(tw_name_check(name));
+  TW_TRY(tw_model_name(s->model, name, &model));
   TW_TRY(tw_new_files_check(&places, name, suffix, NAMES, s->force));
-  TW_TRY(tw_reveal(name, &result, &with_input));
+  TW_TRY(tw_reveal(name, model, &result, &with_input));
   int which = tw_result_first_bad(&result) >= 0 ? UNTRUSTED : TRUSTED;
   tw_status status = write_result(&places, &result, which);
   if (status == TW_OK && !call->quiet) print(&result, places.path[which].text, with_input);
-  if (status == TW_OK && !call->quiet && which == TRUSTED) status = print_labels(name, &result, with_input);
+  if (status == TW_OK && !call->quiet && which == TRUSTED)
+    status = print_labels(name, model, &result, places.path[which].text, with_input);
   if (status == TW_OK) status = tw_result_judge(&result, places.path[which].text);
   tw_result_free(&result);
   return status;

@@ -17,13 +17,21 @@ typedef struct {
   tw_party_words party;
   tw_site_words site;
   char spent[TW_SLOTS_TEXT];  // no option: key slots that this run has used up
-  const char *ledger;
+  const char *model, *keys, *ledger;
+  tw_party_files *files;  // no option: this party's own, opened before the other one is waited for
   int64_t slot;
   double time_limit;
   bool allow_test_keys, allow_unlocked, json, csv, verbose, force, trace;
 } settings;
 
 static const tw_option options[] = {
+    {.group = "whose files", .common = &tw_option_model, .field = offsetof(settings, model)},
+    {.name = "keys",
+     .kind = TW_OPTION_TEXT,
+     .field = offsetof(settings, keys),
+     .value = "NAME",
+     .help = "the NAME whose keys are used, where they were dealt under one of their own (not given: that of the "
+             "model)"},
     {.group = "keys and secrets",
      .name = "slot",
      .kind = TW_OPTION_INTEGER,
@@ -85,6 +93,8 @@ static const char *name_of(const tw_call *call) {
 static tw_party_options party_options(const tw_call *call, tw_progress *progress, tw_circumstances *how) {
   const settings *s = call->settings;
   return (tw_party_options){.name = name_of(call),
+                            .model = s->model,
+                            .keys = s->keys,
                             .ledger = s->ledger,
                             .words = s->party,
                             .first_slot = s->slot,
@@ -104,7 +114,7 @@ static tw_status print_record(const tw_call *call, const tw_result_share *result
   const settings *s = call->settings;
   const tw_link_profile *link = &s->party.link;
   tw_plan plan;
-  bool planned = tw_run_report_plan(name_of(call), result, &plan);
+  bool planned = tw_run_report_plan(s->model ? s->model : name_of(call), result, &plan);
   json_t *r = tw_run_report_record("run", name_of(call), result, planned ? &plan : NULL);
   if (planned) tw_plan_free(&plan);
   tw_record_machine(r, &how->machine);
@@ -112,6 +122,15 @@ static tw_status print_record(const tw_call *call, const tw_result_share *result
   tw_record_text(r, "prepare", how->prepare_during ? "during" : "before");
   tw_record_link(r, link->latency_seconds, link->bytes_per_second);
   return tw_record_print(r, format);
+}
+
+static tw_status open_files(const tw_call *call) {
+  settings *s = call->settings;
+  tw_progress progress;
+  tw_circumstances how = {.spent = ""};
+  if (s->allow_unlocked) tw_seeds_may_be_unlocked();
+  tw_party_options options = party_options(call, &progress, &how);
+  return tw_party_open(&options, (int)s->site.party, &s->files);
 }
 
 static tw_status body(const tw_call *call, tw_channel *channel) {
@@ -125,7 +144,7 @@ static tw_status body(const tw_call *call, tw_channel *channel) {
   if (s->allow_unlocked) tw_seeds_may_be_unlocked();
   tw_party_options options = party_options(call, &progress, &how);
   tw_progress_start(&progress, "running", call->quiet || !speaks);
-  tw_status status = tw_party(&options, channel, &result);
+  tw_status status = tw_party(&options, s->files, channel, &result);
   tw_progress_end(&progress);
   memcpy(s->spent, how.spent, sizeof s->spent);
   TW_TRY(status);
@@ -147,6 +166,10 @@ static tw_status check_processes(const tw_call *call) {
     return tw_fail(TW_ERR_USAGE, "%d NAME%s for %d process%s of this party: name one for each; process i runs the i-th",
                    call->count, call->count > 1 ? "s" : "", p->count, p->count > 1 ? "es" : "");
   for (int i = 0; i < call->count; i++) TW_TRY(tw_name_check(call->arguments[i]));
+  if (s->model) TW_TRY(tw_name_check(s->model));
+  if (s->keys) TW_TRY(tw_name_check(s->keys));
+  if (s->keys && s->site.dealer)
+    return tw_fail(TW_ERR_USAGE, "--keys names a key file, --dealer needs none: take one of them");
   s->party.local_process = p->local;
   s->party.processes = p->count;
   if (p->count > 1 && strcmp(s->party.affinity, "auto") == 0) s->party.affinity = "none";
@@ -158,18 +181,23 @@ static tw_status run(const tw_call *call) {
   tw_limits limits = {s->party.silence_limit, s->time_limit};
   TW_TRY(tw_two_sites_check(&s->site));
   TW_TRY(check_processes(call));
-  return tw_two_parties(call, &s->site, &limits, s->spent, body);
+  tw_status status = tw_two_parties(call, &s->site, &limits, &(tw_party_work){open_files, body, s->spent});
+  tw_party_close(s->files);
+  return status;
 }
 
 const tw_command tw_command_run = {
     .name = "run",
     .arguments = "NAME...",
+    .apart = "NAME --party R --site FOLDER --peer FILE (--listen PORT | --connect HOST:PORT)",
     .summary = "the inference, by both parties",
     .about =
-        "Each of the two MPI ranks is a party; with --party a party is a job of its own, under its own user, and TLS "
-        "connects the two. Party R reads NAME.plan.json, "
+        "With --party a party is a job of its own, under its own user, and TLS connects the two; without, each of two "
+        "MPI ranks is a party, which protects nothing. Party R reads NAME.plan.json, "
         "NAME.model.pR.h5, NAME.keys.pR.h5 and NAME.input.pR.h5, and nothing of the other's; it writes "
-        "NAME.result.pR.h5. Every sequence of the input uses one key slot, for good; the party's ledger says which "
+        "NAME.result.pR.h5. A second input has a NAME of its own: `run NAME2 --model NAME`. With --party a party looks "
+        "at its own files first, and only then for the other party. Every sequence of the input uses one key slot, for "
+        "good; the party's ledger says which "
         "are used. Where a party has several processes, one a GPU, started by its own mpirun or srun, each is given "
         "its own NAME, and process i talks to the other party's process i.\n"
         "Both parties are given the same --transport, --split-batch, --link-latency, --link-rate and --slot.",

@@ -45,8 +45,7 @@ static tw_status run_seal(const tw_call *call) {
   const char *output = s->output ? s->output : out.text;
   tw_status status = tw_sealing_begin(s->site, &s->seal_to, (1u << TW_SITE_ROLES) - 1, &sealing);
   if (status == TW_OK) status = tw_seal_file(file, &sealing.site, &sealing.recipients[0], output);
-  if (status == TW_OK && !call->quiet)
-    printf("for the %s: %s\n", tw_site_role_name(sealing.recipients[0].role), output);
+  if (status == TW_OK && !call->quiet) printf("for %s: %s\n", tw_site_role_said(sealing.recipients[0].role), output);
   tw_sealing_end(&sealing);
   tw_secrets_warn();
   return status;
@@ -124,7 +123,7 @@ static tw_status run_unseal(const tw_call *call) {
   if (status == TW_OK) status = tw_sealed_open(file, &site, &from, &sealed);
   if (status == TW_OK) status = unseal(sealed, output, s);
   if (status == TW_OK && !call->quiet)
-    printf("from the %s: %s\nnow delete %s: whoever gets seal.key can open it again\n", tw_site_role_name(from.role),
+    printf("from %s: %s\nnow delete %s: whoever gets seal.key can open it again\n", tw_site_role_said(from.role),
            output, file);
   tw_sealed_close(sealed);
   tw_peer_free(&from);

@@ -5,6 +5,7 @@
 #include "app/common_options.h"
 #include "app/sealing.h"
 #include "app/secrets.h"
+#include "app/void_files.h"
 #include "base/memory.h"
 #include "io/new_files.h"
 #include "jobs/parties/share_input.h"
@@ -12,7 +13,7 @@
 
 typedef struct {
   bool input, allow_unlocked, force;
-  const char *site;
+  const char *site, *model;
   tw_option_texts seal_to;
 } settings;
 
@@ -20,6 +21,7 @@ static const tw_option options[] = {
     {.name = "input",
      .field = offsetof(settings, input),
      .help = "split NAME.input.h5 (the client's step) instead of the model"},
+    {.common = &tw_option_model, .field = offsetof(settings, model)},
     {.common = &tw_option_site, .field = offsetof(settings, site)},
     {.common = &tw_option_seal_to, .field = offsetof(settings, seal_to)},
     {.common = &tw_option_allow_unlocked, .field = offsetof(settings, allow_unlocked)},
@@ -44,16 +46,24 @@ static tw_status share_model(const char *name, const tw_sealing *sealing, bool f
   tw_path path[3];
   tw_id id;
   for (int i = 0; i < 3; i++) TW_TRY(place(name, names[i], sealing, roles[i], &path[i], &endings[i]));
+  static const char *const made[] = {"keys.p0.h5",  "keys.p1.h5",   "input.p0.h5",
+                                     "input.p1.h5", "result.p0.h5", "result.p1.h5"};
+  tw_path public = tw_path_of(name, "model.json");
+  bool again = tw_path_exists(&public);
   TW_TRY(tw_share_model_files(name, force, endings, &id));
   if (!quiet)
     printf("model %s\nfor party 0: %s\nfor party 1: %s\nfor the dealer: %s\nfor everybody: %s\n", id.hex, path[0].text,
-           path[1].text, path[2].text, tw_path_of(name, "model.json").text);
+           path[1].text, path[2].text, public.text);
+  if (again && !quiet)
+    tw_say_void(name, made, sizeof made / sizeof *made,
+                "of the sharing before, as are shares of the model that went out: `deal`, `share --input` and `run` "
+                "come again");
   return TW_OK;
 }
 
 // ---- an input
 
-static tw_status share_input(const char *name, const tw_sealing *sealing, bool force, bool quiet) {
+static tw_status share_input(const char *name, const char *model, const tw_sealing *sealing, bool force, bool quiet) {
   tw_input input;
   tw_id id;
   tw_path path[2];
@@ -63,11 +73,15 @@ static tw_status share_input(const char *name, const tw_sealing *sealing, bool f
                  &endings[party]));
   TW_TRY(tw_input_read(tw_path_of(name, "input.h5").text, &input));
   int count = input.count;
-  tw_status status = tw_share_input_files(name, &input, force, endings, &id);
+  bool again = tw_path_exists(&path[0]) || tw_path_exists(&path[1]);
+  tw_status status = tw_share_input_files(name, model, &input, force, endings, &id);
   tw_input_free(&input);
   if (status == TW_OK && !quiet)
     printf("input %s, %d sequence%s\nfor party 0: %s\nfor party 1: %s\n", id.hex, count, count == 1 ? "" : "s",
            path[0].text, path[1].text);
+  static const char *const made[] = {"result.p0.h5", "result.p1.h5", "result.h5", "result.untrusted.h5"};
+  if (status == TW_OK && again && !quiet)
+    tw_say_void(name, made, sizeof made / sizeof *made, "of the input shared before");
   return status;
 }
 
@@ -77,11 +91,13 @@ static tw_status run(const tw_call *call) {
   tw_not_dumpable();
   if (s->allow_unlocked) tw_seeds_may_be_unlocked();
   TW_TRY(tw_name_check(name));
+  if (s->model) TW_TRY(tw_name_check(s->model));
+  if (s->model && !s->input) return tw_fail(TW_ERR_USAGE, "--model goes with --input: NAME is the model's own");
   tw_sealing sealing;
   unsigned to = 1u << TW_SITE_PARTY_0 | 1u << TW_SITE_PARTY_1 | (s->input ? 0 : 1u << TW_SITE_DEALER);
   tw_status status = tw_sealing_begin(s->site, &s->seal_to, to, &sealing);
   if (status == TW_OK)
-    status = s->input ? share_input(name, &sealing, s->force, call->quiet)
+    status = s->input ? share_input(name, s->model, &sealing, s->force, call->quiet)
                       : share_model(name, &sealing, s->force, call->quiet);
   tw_sealing_end(&sealing);
   tw_secrets_warn();

@@ -8,6 +8,7 @@
 #include "app/secrets.h"
 #include "app/show/print.h"
 #include "base/memory.h"
+#include "io/model_id.h"
 #include "io/seal_files.h"
 #include "jobs/plan/plan.h"
 
@@ -26,6 +27,11 @@ static const tw_option options[] = {
      .help = "the plan that the file must be of, NAME.plan.json"},
     {.common = &tw_option_allow_unlocked, .field = offsetof(settings, allow_unlocked)},
 };
+
+static bool ends_in(const char *file, const char *ending) {
+  size_t n = strlen(file), m = strlen(ending);
+  return n > m && strcmp(file + n - m, ending) == 0;
+}
 
 static tw_status check_plan(const char *file, const tw_seal_about *about, const char *plan) {
   tw_digest digest;
@@ -55,7 +61,7 @@ static void show_seal(const tw_sealed *sealed, const tw_peer *from) {
   struct tm parts;
   if (gmtime_r(&seconds, &parts)) strftime(when, sizeof when, "%Y-%m-%d %H:%M UTC", &parts);
   tw_site_digits(public->sender, TW_FINGERPRINT_SHOWN, pin, sizeof pin);
-  printf("sealed by the %s (pin %s) at %s, for this site\n", tw_site_role_name(from->role), pin, when);
+  printf("sealed by %s (pin %s) at %s, for this site\n", tw_site_role_said(from->role), pin, when);
 }
 
 static tw_status verify_sealed(const char *file, const settings *s, bool quiet) {
@@ -89,15 +95,34 @@ static tw_status check_mine(const char *file, const tw_seal_about *about, const 
   if (!folder || !tw_seal_way(about, &sender, &recipient)) return TW_OK;
   tw_status status = tw_site_load(folder, &site);
   if (status == TW_OK && site.self.role != recipient)
-    status = tw_fail(TW_ERR_MISMATCH, "%s: %s is for the %s, and %s is the %s", file, about->role,
-                     tw_site_role_name(recipient), folder, tw_site_role_name(site.self.role));
+    status = tw_fail(TW_ERR_MISMATCH, "%s: %s is for %s, and %s is %s", file, about->role, tw_site_role_said(recipient),
+                     folder, tw_site_role_said(site.self.role));
   tw_site_free(&site);
+  return status;
+}
+
+// Plan and model.json are public, and no HDF5.
+static tw_status verify_public(const char *file, const settings *s, bool quiet) {
+  tw_plan plan;
+  tw_id id;
+  if (ends_in(file, ".model.json")) {
+    TW_TRY(tw_model_id_read(file, &id));
+    if (!quiet) printf("%s: whole\nkind model id, public\nid %s\n", file, id.hex);
+    return TW_OK;
+  }
+  TW_TRY(tw_plan_read(file, &plan));
+  tw_seal_about about = {.plan = plan.digest};
+  tw_status status = check_plan(file, &about, s->plan);
+  if (status == TW_OK && !quiet)
+    printf("%s: whole\nkind plan, public\nplan %s%s\n", file, plan.digest.hex, s->plan ? ", as wanted" : "");
+  tw_plan_free(&plan);
   return status;
 }
 
 static tw_status verify_plain(const char *file, const settings *s, bool quiet) {
   tw_seal_about about;
   if (s->from) return tw_fail(TW_ERR_USAGE, "%s: is not sealed, and so says nothing about who made it (--from)", file);
+  if (ends_in(file, ".plan.json") || ends_in(file, ".model.json")) return verify_public(file, s, quiet);
   TW_TRY(tw_plain_about(file, &about));
   TW_TRY(check_mine(file, &about, s->site));
   TW_TRY(check_plan(file, &about, s->plan));
@@ -122,7 +147,8 @@ const tw_command tw_command_verify = {
     .summary = "is a file that was handed over whole, for this site, of this plan",
     .about =
         "Reads FILE to its end with all checks, and writes nothing. Of a sealed file it checks sender, recipient and "
-        "signature, and opens every chunk, with --site and --from, as unseal would. Of a plain file it checks what its "
+        "signature, and opens every chunk, with --site and --from, as unseal would. Of a plain file, a plan or "
+        "model.json, it checks what its "
         "reader checks, and with --site for whom it is. A plain file proves nothing about who made it.",
     .options = options,
     .option_count = sizeof options / sizeof *options,

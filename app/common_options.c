@@ -1,6 +1,7 @@
 #include "app/common_options.h"
 
 #include "io/model.h"
+#include "io/new_files.h"
 
 const tw_option tw_option_seq = {.name = "seq",
                                  .letter = 's',
@@ -18,6 +19,13 @@ const tw_option tw_option_shape = {
     .help =
         "a model of this shape with random weights: bert-tiny, -mini, -small, -medium, -base, -large, minilm, gpt2, "
         "gpt-neo-1.3b, llama-2-7b, llama-3-8b, smollm2-135m, or LAYERSxHIDDENxHEADSxINTERMEDIATE"};
+
+const tw_option tw_option_model = {.name = "model",
+                                   .kind = TW_OPTION_TEXT,
+                                   .value = "NAME",
+                                   .help =
+                                       "the NAME that the model, its plan and its keys have, where NAME is another "
+                                       "input's, or another dealing's (not given: NAME)"};
 
 const tw_option tw_option_device = {.name = "device",
                                     .kind = TW_OPTION_TEXT,
@@ -128,3 +136,8 @@ const tw_option tw_option_verbose = {.name = "verbose", .letter = 'v', .help = "
 const tw_option tw_option_json = {.name = "json", .help = "print records as JSON, see docs/records.md"};
 const tw_option tw_option_csv = {.name = "csv", .help = "print records as CSV"};
 const tw_option tw_option_force = {.name = "force", .help = "replace files that are there"};
+
+tw_status tw_model_name(const char *model, const char *name, const char **out) {
+  *out = model ? model : name;
+  return model ? tw_name_check(model) : TW_OK;
+}

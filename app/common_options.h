@@ -8,7 +8,8 @@
 
 // The model and what is computed with it.
 extern const tw_option tw_option_seq,  // int64_t
-    tw_option_shape;                   // const char *; a word that tw_shape_config knows
+    tw_option_shape,                   // const char *; a word that tw_shape_config knows
+    tw_option_model;                   // const char *, a NAME; tw_model_name
 
 // Where a party computes (jobs/parties/hardware.h, tw_party_words).
 extern const tw_option tw_option_device, tw_option_affinity;
@@ -30,6 +31,10 @@ extern const tw_option tw_option_ledger;  // const char *
 // Sites (app/sealing.h): one's own, the sender's, and those to whom files are sealed.
 extern const tw_option tw_option_site, tw_option_from;  // const char *
 extern const tw_option tw_option_seal_to;               // tw_option_texts
+
+// The NAME whose model and plan a command takes: `model` where --model named one, else its own. TW_ERR_USAGE where it
+// is no NAME.
+tw_status tw_model_name(const char *model, const char *name, const char **out);
 
 // What is written.
 extern const tw_option tw_option_verbose, tw_option_json, tw_option_csv, tw_option_force;  // bool

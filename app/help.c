@@ -84,10 +84,27 @@ static void print_parts(FILE *file, const tw_command *command, int width) {
   fprintf(file, "\n`twain help %s WORD` lists the options of one.\n", command->name);
 }
 
-void tw_help_print(FILE *file, const tw_command *command) {
-  int width = tw_help_width(file);
+// A party of its own comes first: the other way protects nothing.
+static void print_usage(FILE *file, const tw_command *command, int width) {
+  enum { INDENT = 7 };
+  char text[512];
+  if (command->apart) {
+    fputs("usage: ", file);
+    snprintf(text, sizeof text, "twain %s %s [options]", command->name, command->apart);
+    tw_help_wrap(file, text, INDENT, INDENT, width);
+    snprintf(text, sizeof text, "mpirun -np 2 twain %s %s [options], for a trial: both parties in one place",
+             command->name, command->arguments);
+    tw_help_wrap(file, text, 0, INDENT, width);
+    fputc('\n', file);
+    return;
+  }
   fprintf(file, "usage: %stwain %s%s%s%s\n\n", command->launched ? "mpirun -np 2 " : "", command->name,
           *command->arguments ? " " : "", command->arguments, command->parts ? "" : " [options]");
+}
+
+void tw_help_print(FILE *file, const tw_command *command) {
+  int width = tw_help_width(file);
+  print_usage(file, command, width);
   tw_help_wrap(file, command->summary, 0, 0, width);
   if (command->about) {
     fputc('\n', file);

@@ -79,7 +79,10 @@ static tw_status alone(const char *command) {
     own_launcher = own_launcher || sizes[i] == 1;
   }
   if (slurm_tasks > 1 && slurm_task >= 0 && !own_launcher) return slurm(command, slurm_tasks);
-  return tw_fail(TW_ERR_USAGE, "%s needs exactly two ranks, not 1: mpirun -np 2 twain %s ...", command, command);
+  return tw_fail(TW_ERR_USAGE,
+                 "%s needs exactly two ranks, not 1: mpirun -np 2 twain %s ... for a trial in one place; or --party R, "
+                 "with --site, --peer and --listen or --connect, for a party of its own",
+                 command, command);
 }
 
 tw_status tw_launcher_refuse(const char *command, int count) {

@@ -60,7 +60,7 @@ static void print_row(FILE *file, const char *name, const char *text, int indent
 static void print_help(FILE *file) {
   enum { COMMAND_COLUMN = 12, CODE_COLUMN = 6, VARIABLE_COLUMN = 20 };
   int width = tw_help_width(file);
-  tw_help_wrap(file, "twain runs a transformer between two MPI ranks that see neither its input nor its weights.", 0, 0,
+  tw_help_wrap(file, "twain runs a transformer between two parties that see neither its input nor its weights.", 0, 0,
                width);
   fputs("\nusage: twain COMMAND ...\n\n", file);
   for (int i = 0; i < COMMANDS; i++) print_row(file, commands[i]->name, commands[i]->summary, COMMAND_COLUMN);

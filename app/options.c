@@ -34,24 +34,24 @@ static const struct {
     {"trace", "timeline", "the drawing"},
 };
 
-// ---- nearest word: Levenshtein's distance
+// ---- nearest word: Levenshtein's distance, where two neighbours that change places are one error
 
 static int distance(const char *a, const char *b) {
   enum { LONGEST = 40 };
-  int row[LONGEST + 1], n = (int)strlen(b);
-  if (n > LONGEST || strlen(a) > LONGEST) return LONGEST;
-  for (int j = 0; j <= n; j++) row[j] = j;
-  for (int i = 1; a[i - 1]; i++) {
-    int diagonal = row[0];
-    row[0] = i;
+  int d[LONGEST + 1][LONGEST + 1], m = (int)strlen(a), n = (int)strlen(b);
+  if (n > LONGEST || m > LONGEST) return LONGEST;
+  for (int i = 0; i <= m; i++) d[i][0] = i;
+  for (int j = 0; j <= n; j++) d[0][j] = j;
+  for (int i = 1; i <= m; i++)
     for (int j = 1; j <= n; j++) {
-      int change = diagonal + (a[i - 1] != b[j - 1]);
-      diagonal = row[j];
-      if (row[j - 1] + 1 < change) change = row[j - 1] + 1;
-      row[j] = row[j] + 1 < change ? row[j] + 1 : change;
+      int least = d[i - 1][j - 1] + (a[i - 1] != b[j - 1]);
+      if (d[i - 1][j] + 1 < least) least = d[i - 1][j] + 1;
+      if (d[i][j - 1] + 1 < least) least = d[i][j - 1] + 1;
+      bool swapped = i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1];
+      if (swapped && d[i - 2][j - 2] + 1 < least) least = d[i - 2][j - 2] + 1;
+      d[i][j] = least;
     }
-  }
-  return row[n];
+  return d[m][n];
 }
 
 const char *tw_nearest(const char *word, const char *const *words, int count, size_t stride) {
@@ -139,7 +139,8 @@ tw_status tw_option_parse(const tw_option *option, const char *text, void *field
     *(int64_t *)field = value;
   } else if (option->kind == TW_OPTION_REAL) {
     double value = strtod(text, &end);
-    if (errno || end == text || *end || !(value >= option->low && value <= option->high))
+    bool decimal = strspn(text, " +-.0123456789eE") == strlen(text);
+    if (errno || end == text || *end || !decimal || !(value >= option->low && value <= option->high))
       return bad_value(option, text, "a number");
     *(double *)field = value;
   } else if (option->kind == TW_OPTION_TEXTS) {
@@ -222,7 +223,8 @@ static tw_status check_count(const tw_call *call) {
   if (call->count > c->least && c->most >= 0)
     return tw_fail(TW_ERR_USAGE, "'%s' is one argument too many; usage: twain %s %s", call->arguments[c->most], c->name,
                    c->arguments);
-  return tw_fail(TW_ERR_USAGE, "an argument is missing; usage: twain %s %s", c->name, c->arguments);
+  return tw_fail(TW_ERR_USAGE, "an argument is missing; usage: twain %s %s", c->name,
+                 c->apart ? c->apart : c->arguments);
 }
 
 tw_status tw_call_parse(const tw_command *command, int argc, char **argv, tw_call *call) {

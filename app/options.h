@@ -45,6 +45,7 @@ typedef struct tw_command tw_command;
 struct tw_command {
   const char *name;       // "run"; of a part both words: "bench model"
   const char *arguments;  // usage line after the name
+  const char *apart;      // of one that is launched: the same for a party that is a job of its own; or NULL
   const char *summary;    // one line
   const char *about;      // the rest of the help; a line break ends a paragraph
   const tw_option *options;

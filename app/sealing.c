@@ -14,10 +14,10 @@ static tw_status add(tw_sealing *s, const char *file, unsigned roles) {
   tw_status status = tw_peer_load(file, &peer);
   if (status == TW_OK) status = tw_peer_check_time(&peer, (int64_t)time(NULL));
   if (status == TW_OK && !(roles >> peer.role & 1))
-    status = tw_fail(TW_ERR_USAGE, "--seal-to %s: is the %s, for whom this command writes nothing", file,
-                     tw_site_role_name(peer.role));
+    status = tw_fail(TW_ERR_USAGE, "--seal-to %s: is of %s, for whom this command writes nothing", file,
+                     tw_site_role_said(peer.role));
   if (status == TW_OK && tw_sealing_for(s, peer.role))
-    status = tw_fail(TW_ERR_USAGE, "--seal-to %s: there is a %s already", file, tw_site_role_name(peer.role));
+    status = tw_fail(TW_ERR_USAGE, "--seal-to %s: %s is named already", file, tw_site_role_said(peer.role));
   if (status == TW_OK)
     s->recipients[s->count++] = peer;
   else

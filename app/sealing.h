@@ -5,8 +5,6 @@
 #include "app/options.h"
 #include "io/seal.h"
 
-#define TW_SEALED_ENDING ".sealed"
-
 typedef struct {
   bool loaded;
   tw_site site;

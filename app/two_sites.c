@@ -98,6 +98,11 @@ tw_status tw_two_sites_check(tw_site_words *w) {
                    (int)w->party);
   if (!w->dealer != !w->dealer_peer)
     return tw_fail(TW_ERR_USAGE, "--dealer HOST:PORT and --dealer-peer FILE: both or neither");
+  if (w->party >= 0) {
+    tw_route route = *ways;
+    if (w->dealer && route.listen) route.proxy = route.command = NULL;  // to the dealer alone
+    TW_TRY(tw_route_check(&route));
+  }
   w->processes = w->party < 0 ? (tw_processes){0, 1, 0} : tw_processes_find();
   return TW_OK;
 }
@@ -129,11 +134,11 @@ static tw_status know_both(const tw_site_words *w, tw_site *own, tw_peer *peer) 
   const tw_site_role mine = w->party ? TW_SITE_PARTY_1 : TW_SITE_PARTY_0;
   const tw_site_role theirs = w->party ? TW_SITE_PARTY_0 : TW_SITE_PARTY_1;
   if (own->self.role != mine)
-    return tw_fail(TW_ERR_IDENTITY, "%s: is the site of the %s, and --party %d needs one of %s", w->site,
-                   tw_site_role_name(own->self.role), (int)w->party, tw_site_role_name(mine));
+    return tw_fail(TW_ERR_IDENTITY, "%s: is the site of %s, and --party %d needs one of %s", w->site,
+                   tw_site_role_said(own->self.role), (int)w->party, tw_site_role_said(mine));
   if (peer->role != theirs)
-    return tw_fail(TW_ERR_IDENTITY, "%s: is the file of the %s, and --party %d needs the one of %s", w->peer,
-                   tw_site_role_name(peer->role), (int)w->party, tw_site_role_name(theirs));
+    return tw_fail(TW_ERR_IDENTITY, "%s: is the file of %s, and --party %d needs the one of %s", w->peer,
+                   tw_site_role_said(peer->role), (int)w->party, tw_site_role_said(theirs));
   return TW_OK;
 }
 
@@ -147,8 +152,8 @@ static tw_status know_dealer(const tw_call *call, tw_site_words *w, const tw_lim
   if (!w->dealer) return TW_OK;
   TW_TRY(tw_peer_load(w->dealer_peer, dealer));
   if (dealer->role != TW_SITE_DEALER)
-    return tw_fail(TW_ERR_IDENTITY, "%s: is the file of the %s, and --dealer-peer needs a dealer's", w->dealer_peer,
-                   tw_site_role_name(dealer->role));
+    return tw_fail(TW_ERR_IDENTITY, "%s: is the file of %s, and --dealer-peer needs a dealer's", w->dealer_peer,
+                   tw_site_role_said(dealer->role));
   w->live = (tw_live_dealer){
       .who = {.own = own, .peer = dealer, .secret = true},
       .route = {.connect = w->dealer, .proxy = w->ways.proxy, .command = w->ways.command, .option = "--dealer"},
@@ -161,10 +166,18 @@ static tw_status next_connection(void *state, uint64_t until_ns, int *fd) {
   return tw_sockets_next(state, until_ns, fd);
 }
 
+const char *tw_listened_at(const char *where, char *out, size_t size) {
+  if (!where || strncmp(where, "fd:", 3) == 0) return "an inherited socket";
+  const char *colon = strrchr(where, ':');
+  if (!colon) return "at all addresses of this host";
+  snprintf(out, size, "at %.*s", (int)(colon - where), where);
+  return out;
+}
+
 static tw_status connect_sites(const tw_site_words *w, const tw_limits *limits, uint64_t deadline,
                                const tw_tls_identity *who, bool quiet, tw_channel **channel) {
   tw_sockets *sockets = NULL;
-  char where[3][512];
+  char where[3][512], at[300];
   tw_route ways = w->ways;
   if (w->dealer && ways.listen) ways.proxy = ways.command = NULL;  // to the dealer alone
   TW_TRY(place_of_process(&ways.listen, w->processes.index, where[0], sizeof where[0]));
@@ -172,7 +185,8 @@ static tw_status connect_sites(const tw_site_words *w, const tw_limits *limits, 
   TW_TRY(place_of_process(&ways.relay, w->processes.index, where[2], sizeof where[2]));
   TW_TRY(tw_sockets_open(&ways, &sockets));
   if (tw_sockets_port(sockets) && !quiet)
-    tw_say("waits for party %d on port %d", 1 - (int)w->party, tw_sockets_port(sockets));
+    tw_say("waits for party %d on port %d, %s", 1 - (int)w->party, tw_sockets_port(sockets),
+           tw_listened_at(ways.listen, at, sizeof at));
   tw_meeting meeting = {.who = *who,
                         .lines = {.process = (uint32_t)w->processes.index,
                                   .processes = (uint32_t)w->processes.count,
@@ -200,8 +214,7 @@ static tw_status with_slots(tw_status status, const char *spent) {
   return tw_fail(status, "%s; no key slot was used", message);
 }
 
-tw_status tw_two_sites(const tw_call *call, tw_site_words *w, const tw_limits *limits, const char *spent,
-                       tw_status (*body)(const tw_call *, tw_channel *)) {
+tw_status tw_two_sites(const tw_call *call, tw_site_words *w, const tw_limits *limits, const tw_party_work *work) {
   tw_site own = {.signing = NULL};
   tw_peer peer = {.file = NULL}, dealer = {.file = NULL};
   tw_channel *channel = NULL;
@@ -212,10 +225,11 @@ tw_status tw_two_sites(const tw_call *call, tw_site_words *w, const tw_limits *l
   tw_status status = know_both(w, &own, &peer);
   tw_tls_identity who = {.own = &own, .peer = &peer};
   if (status == TW_OK) status = know_dealer(call, w, limits, &own, &dealer);
+  if (status == TW_OK && work->alone) status = work->alone(call);
   if (status == TW_OK) status = connect_sites(w, limits, deadline, &who, call->quiet, &channel);
-  if (status == TW_OK) status = body(call, channel);
+  if (status == TW_OK) status = work->both(call, channel);
   tw_channel_tell(channel, status, tw_error_message());
-  status = with_slots(status, spent);
+  status = with_slots(status, work->spent);
   tw_channel_destroy(channel);
   tw_peer_free(&dealer);
   tw_peer_free(&peer);
@@ -223,7 +237,6 @@ tw_status tw_two_sites(const tw_call *call, tw_site_words *w, const tw_limits *l
   return status;
 }
 
-tw_status tw_two_parties(const tw_call *call, tw_site_words *w, const tw_limits *limits, const char *spent,
-                         tw_status (*body)(const tw_call *, tw_channel *)) {
-  return w->party < 0 ? tw_two_ranks(call, limits, body) : tw_two_sites(call, w, limits, spent, body);
+tw_status tw_two_parties(const tw_call *call, tw_site_words *w, const tw_limits *limits, const tw_party_work *work) {
+  return w->party < 0 ? tw_two_ranks(call, limits, work->both) : tw_two_sites(call, w, limits, work);
 }

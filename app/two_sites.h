@@ -28,15 +28,22 @@ extern const tw_option tw_option_listen, tw_option_connect, tw_option_relay, tw_
     tw_option_peer, tw_option_dealer, tw_option_dealer_peer;
 extern const tw_option tw_option_wait_limit;  // double
 
-// TW_ERR_USAGE unless the words say all of what they need, or nothing. Finds the party's processes: process i talks to
-// the other party's process i, at the named port plus i.
+// TW_ERR_USAGE unless the words say all of what they need, in their form, or nothing. Finds the party's processes:
+// process i talks to the other party's process i, at the named port plus i.
 tw_status tw_two_sites_check(tw_site_words *words);
-// Calls body with a channel to the other party. After a failure both know why, as far as the line goes. spent: where
-// body writes which key slots it has used up; "": none; NULL: it uses no slots of anybody.
-tw_status tw_two_sites(const tw_call *call, tw_site_words *words, const tw_limits *limits, const char *spent,
-                       tw_status (*body)(const tw_call *call, tw_channel *channel));
+// What a command does as a party.
+typedef struct {
+  tw_status (*alone)(const tw_call *call);  // of a job of its own: before anybody is waited for; or NULL
+  tw_status (*both)(const tw_call *call, tw_channel *channel);
+  const char *spent;  // where `both` writes which key slots it has used up; "": none; NULL: it uses no slots of anybody
+} tw_party_work;
+
+// WHERE of a place that is listened at, in words, "at all addresses of this host". out: for an address.
+const char *tw_listened_at(const char *where, char *out, size_t size);
+// Calls work->alone, then work->both with a channel to the other party. After a failure both know why, as far as the
+// line goes.
+tw_status tw_two_sites(const tw_call *call, tw_site_words *words, const tw_limits *limits, const tw_party_work *work);
 // After tw_two_sites_check: the same, by tw_two_ranks where the words say nothing.
-tw_status tw_two_parties(const tw_call *call, tw_site_words *words, const tw_limits *limits, const char *spent,
-                         tw_status (*body)(const tw_call *call, tw_channel *channel));
+tw_status tw_two_parties(const tw_call *call, tw_site_words *words, const tw_limits *limits, const tw_party_work *work);
 
 #endif

@@ -164,7 +164,7 @@ tw_status tw_peer_check_signature(const tw_peer *signer, const char *context, co
   tw_free(whole);
   ERR_clear_error();
   return right ? TW_OK
-               : tw_fail(TW_ERR_IDENTITY, "the signature is not that of the %s of %s", tw_site_role_name(signer->role),
+               : tw_fail(TW_ERR_IDENTITY, "the signature is not that of %s, of %s", tw_site_role_said(signer->role),
                          signer->file);
 }
 

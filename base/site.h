@@ -49,6 +49,8 @@ typedef struct {
 
 // "party 0", "party 1", "dealer", "client", "model owner"; and as it is typed: 0, 1, dealer, client, owner.
 const char *tw_site_role_name(tw_site_role role);
+// As a sentence has it: "party 0", "the dealer".
+const char *tw_site_role_said(tw_site_role role);
 const char *tw_site_role_word(tw_site_role role);
 // TW_ERR_USAGE for any other word.
 tw_status tw_site_role_parse(const char *word, tw_site_role *role);

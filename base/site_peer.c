@@ -23,14 +23,15 @@ enum { FILE_MOST = 1 << 16 };
 // ---- roles
 
 static const struct {
-  const char *name, *word, *uri;
-} roles[TW_SITE_ROLES] = {{"party 0", "0", "twain:party:0"},
-                          {"party 1", "1", "twain:party:1"},
-                          {"dealer", "dealer", "twain:dealer"},
-                          {"client", "client", "twain:client"},
-                          {"model owner", "owner", "twain:owner"}};
+  const char *name, *said, *word, *uri;
+} roles[TW_SITE_ROLES] = {{"party 0", "party 0", "0", "twain:party:0"},
+                          {"party 1", "party 1", "1", "twain:party:1"},
+                          {"dealer", "the dealer", "dealer", "twain:dealer"},
+                          {"client", "the client", "client", "twain:client"},
+                          {"model owner", "the model owner", "owner", "twain:owner"}};
 
 const char *tw_site_role_name(tw_site_role role) { return roles[role].name; }
+const char *tw_site_role_said(tw_site_role role) { return roles[role].said; }
 const char *tw_site_role_word(tw_site_role role) { return roles[role].word; }
 const char *tw_site_role_uri(tw_site_role role) { return roles[role].uri; }
 
@@ -231,8 +232,8 @@ tw_status tw_peer_check_time(const tw_peer *peer, int64_t now) {
   bool early = now < peer->not_before;
   if (!early && now <= peer->not_after) return TW_OK;
   time_text(early ? peer->not_before : peer->not_after, when);
-  return tw_fail(TW_ERR_IDENTITY, "%s%sthe certificate of the %s %s %s; %s", peer->file, peer->file[0] ? ": " : "",
-                 tw_site_role_name(peer->role), early ? "is valid from" : "was valid until", when,
+  return tw_fail(TW_ERR_IDENTITY, "%s%sthe certificate of %s %s %s; %s", peer->file, peer->file[0] ? ": " : "",
+                 tw_site_role_said(peer->role), early ? "is valid from" : "was valid until", when,
                  early ? "is this machine's clock right?" : "its owner makes a new site and sends its file");
 }
 
@@ -240,7 +241,7 @@ tw_status tw_peer_check_same(const tw_peer *expected, const tw_peer *seen) {
   if (memcmp(expected->pin, seen->pin, TW_PIN_BYTES) != 0)
     return tw_fail(TW_ERR_IDENTITY, "the other side is not the site of %s: it has another key", expected->file);
   if (expected->role != seen->role)
-    return tw_fail(TW_ERR_IDENTITY, "the other side has the key of %s but says that it is the %s, not the %s",
-                   expected->file, tw_site_role_name(seen->role), tw_site_role_name(expected->role));
+    return tw_fail(TW_ERR_IDENTITY, "the other side has the key of %s but says that it is %s, not %s", expected->file,
+                   tw_site_role_said(seen->role), tw_site_role_said(expected->role));
   return TW_OK;
 }

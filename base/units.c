@@ -1,6 +1,7 @@
 #include "base/units.h"
 
 #include <math.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
@@ -22,7 +23,8 @@ static const unit rates[] = {{"kbit/s", 1e3 / 8},
 static tw_status parse(const char *text, const unit *units, const char *wanted, double *out) {
   char *end;
   double number = strtod(text, &end);
-  if (end == text || !isfinite(number) || number < 0)
+  bool decimal = end - text <= (ptrdiff_t)strspn(text, " +-.0123456789eE");  // C has hexadecimal numbers, too
+  if (end == text || !decimal || !isfinite(number) || number < 0)
     return tw_fail(TW_ERR_USAGE, "'%s': a number with its unit is needed, %s", text, wanted);
   end += strspn(end, " ");
   if (!*end) return tw_fail(TW_ERR_USAGE, "'%s' has no unit: %s", text, wanted);

@@ -8,6 +8,7 @@
 #include <netinet/tcp.h>
 #include <poll.h>
 #include <stdbool.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -89,6 +90,18 @@ static tw_status check_ways(const tw_route *w) {
   return TW_OK;
 }
 
+static const char *option_of(const tw_route *w) {
+  return w->option ? w->option : w->listen ? "--listen" : w->connect ? "--connect" : "--relay";
+}
+
+tw_status tw_route_check(const tw_route *w) {
+  tw_place place;
+  TW_TRY(check_ways(w));
+  if (w->proxy) TW_TRY(tw_proxy_parse(w->proxy, &place));
+  const char *where = w->listen ? w->listen : w->connect ? w->connect : w->relay;
+  return inherited(w->relay ? NULL : where) ? TW_OK : tw_place_parse(option_of(w), where, !w->listen, &place);
+}
+
 static tw_status open_dialling(tw_sockets *s, const tw_route *w) {
   s->dials = true;
   s->detour = w->relay || w->command;
@@ -101,7 +114,7 @@ static tw_status open_dialling(tw_sockets *s, const tw_route *w) {
 
 static tw_status open_as(tw_sockets *s, const tw_route *w) {
   const char *where = w->listen ? w->listen : w->connect;
-  s->option = w->option ? w->option : w->listen ? "--listen" : w->connect ? "--connect" : "--relay";
+  s->option = option_of(w);
   if (inherited(where)) return take_descriptors(s, where, w->listen != NULL);
   if (!w->listen) return open_dialling(s, w);
   TW_TRY(tw_place_parse(s->option, w->listen, false, &s->place));
@@ -135,6 +148,7 @@ static int milliseconds_to(uint64_t until_ns) {
 
 static tw_status answer(tw_sockets *s, uint64_t until_ns, int *fd) {
   struct pollfd fds[TW_MOST_LISTENERS];
+  uint64_t begin_ns = tw_clock_ns();
   for (;;) {
     for (int i = 0; i < s->count; i++) {
       *fd = accept4(s->listeners[i], NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
@@ -144,7 +158,8 @@ static tw_status answer(tw_sockets *s, uint64_t until_ns, int *fd) {
       fds[i] = (struct pollfd){.fd = s->listeners[i], .events = POLLIN};
     }
     if (tw_clock_ns() >= until_ns)
-      return tw_fail(TW_ERR_PEER, "nobody has connected to port %d in time", tw_sockets_port(s));
+      return tw_fail(TW_ERR_PEER, "nobody has connected to port %d in time (waited for %.1f s)", tw_sockets_port(s),
+                     1e-9 * (double)(tw_clock_ns() - begin_ns));
     poll(fds, (nfds_t)s->count, milliseconds_to(until_ns));
   }
 }
@@ -217,12 +232,20 @@ static tw_status dial_once(tw_sockets *s, uint64_t until_ns, int *fd, bool *abse
   return status;
 }
 
+// Nobody was there: for how long.
+static tw_status tried(tw_status status, uint64_t begin_ns) {
+  char message[1024];
+  snprintf(message, sizeof message, "%s", tw_error_message());
+  return tw_fail(status, "%s (tried for %.1f s)", message, 1e-9 * (double)(tw_clock_ns() - begin_ns));
+}
+
 static tw_status dial(tw_sockets *s, uint64_t until_ns, int *fd) {
+  uint64_t begin_ns = tw_clock_ns();
   for (;;) {
     bool absent;
     tw_status status = dial_once(s, until_ns, fd, &absent);
-    if (status == TW_OK || !absent || (s->connected && !s->detour) || tw_clock_ns() + pause_ns >= until_ns)
-      return status;
+    if (status == TW_OK || !absent) return status;
+    if ((s->connected && !s->detour) || tw_clock_ns() + pause_ns >= until_ns) return tried(status, begin_ns);
     nanosleep(&(struct timespec){0, (long)pause_ns}, NULL);
   }
 }

@@ -21,6 +21,9 @@ typedef struct {
   const char *option;   // what the place is called in messages; NULL: --listen, --connect or --relay
 } tw_route;
 
+// TW_ERR_USAGE for words that are none of these or do not go together. Opens nothing.
+tw_status tw_route_check(const tw_route *ways);
+
 // An IPv6 address stands in brackets. Without ADDR all addresses of this host are listened on, with a name of several
 // all of these; port 0: one that is free, see tw_sockets_port. A host that is dialled is looked up when it is. fd: what
 // this process has inherited: of `listen` one socket that listens, or connected ones, in the order in which they are to

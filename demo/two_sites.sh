@@ -27,7 +27,7 @@ finish() {
   [ -z "$interrupted" ] || printf '\nStopped; everything is removed.\n' >&2
 }
 trap finish EXIT
-trap 'interrupted=1; exit 130' INT TERM HUP
+trap 'interrupted=1; exit 130' INT TERM HUP PIPE
 
 begin() { # WORLD LAUNCHER...: the steps, so that a signal finds this shell waiting
   export TWO_SITES=$1 TWO_SITES_WORK=$work

@@ -97,6 +97,9 @@ static tw_status no_such_file(const char *path, const char *maker) {
                    "%s: no such file, but %s is there: another command is writing it, or was killed; if none is "
                    "running, remove that and run `%s` again",
                    path, beside, maker);
+  snprintf(beside, sizeof beside, "%s" TW_SEALED_ENDING, path);
+  if (lstat(beside, &info) == 0)
+    return tw_fail(TW_ERR_IO, "%s: no such file, but %s is there: open it with `twain unseal`", path, beside);
   return tw_fail(TW_ERR_IO, "%s: no such file; run `%s` first", path, maker);
 }
 

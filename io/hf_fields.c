@@ -138,7 +138,9 @@ static bool is_size(const tw_hf_family *f, const char *key) {
 static bool is_startling(const tw_hf_family *f, const char *key, const json_t *value) {
   static const char *const parts[] = {"attn",   "attention", "rope",       "rotary",  "norm",   "scal", "quant",
                                       "window", "position",  "multiplier", "softcap", "causal", "head", "bias"};
-  if (json_is_null(value) || json_is_false(value) || is_size(f, key) || strstr(key, "dropout")) return false;
+  if (json_is_null(value) || json_is_false(value) || is_size(f, key) || strstr(key, "dropout") ||
+      strstr(key, "pooler_"))
+    return false;
   for (size_t i = 0; i < FIELDS; i++)
     if ((fields[i].kinds & (int)f->kind) && strcmp(fields[i].name, key) == 0) return false;
   for (size_t i = 0; i < sizeof parts / sizeof *parts; i++)

@@ -18,7 +18,7 @@
 
 #define FORMAT "twain-ledger"
 
-static const char make_one[] = "`twain ledger --new DIR` makes a ledger, once";
+static const char make_one[] = "a party that has none yet makes one, once: `twain ledger --new DIR`";
 
 tw_status tw_ledger_default(char *dir, size_t size) {
   const char *state = getenv("XDG_STATE_HOME"), *home = getenv("HOME");
@@ -244,7 +244,7 @@ tw_status tw_ledger_find(const char *named, tw_ledger *ledger) {
   if (named) return tw_ledger_open(named, ledger);
   TW_TRY(tw_ledger_default(dir, sizeof dir));
   tw_status status = tw_ledger_open(dir, ledger);
-  return status == TW_OK ? TW_OK : tw_fail_in(status, "the default ledger (none was named)");
+  return status == TW_OK ? TW_OK : tw_fail_in(status, "the default ledger, as no --ledger DIR names yours");
 }
 
 const char *tw_ledger_forgets(const tw_ledger *ledger) {

@@ -15,6 +15,8 @@
 #include "base/site.h"
 #include "io/ids.h"
 
+#define TW_SEALED_ENDING ".sealed"  // behind the name of a file that is encrypted to a site
+
 enum { TW_SEAL_CHUNK = 1 << 20 };
 
 // What a file is; only the recipient can read it. Empty where there is none.

@@ -67,9 +67,9 @@ tw_status tw_seal_check_roles(const char *path, const tw_seal_about *about, tw_s
   if (!about->format[0]) return TW_OK;
   if (!tw_seal_way(about, &from, &to)) return tw_fail(TW_ERR_IDENTITY, "%s: %s is handed to nobody", path, about->role);
   if (from == sender && to == recipient) return TW_OK;
-  return tw_fail(TW_ERR_IDENTITY, "%s: %s goes from the %s to the %s, not from the %s to the %s", path, about->role,
-                 tw_site_role_name(from), tw_site_role_name(to), tw_site_role_name(sender),
-                 tw_site_role_name(recipient));
+  return tw_fail(TW_ERR_IDENTITY, "%s: %s goes from %s to %s, not from %s to %s", path, about->role,
+                 tw_site_role_said(from), tw_site_role_said(to), tw_site_role_said(sender),
+                 tw_site_role_said(recipient));
 }
 
 // ---- beginning

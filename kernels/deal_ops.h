@@ -169,10 +169,37 @@ TW_ELEMENT void tw_deal_places_at(const tw_deal_places_args *a, size_t row, size
   a->out[row * a->cols + col] = here * (2 * tw_plane_bit(a->plus, row) - 1);
 }
 
+// ---- noise from 64 uniform bits u = u0 ^ u1, which neither party knows: a function of U = (u + 1/2) / 2^64, in pieces
+// of lines. Pieces get finer towards both ends of (0, 1): 2^TW_NOISE_BITS for each power of two that the distance z to
+// an end has. rows = 1 ----
+enum { TW_NOISE_BITS = 6, TW_NOISE_ENTRIES = 2 << (6 + TW_NOISE_BITS), TW_NOISE_OFFSET = 24 };
+typedef struct {
+  size_t rows, cols;
+  const uint64_t *u0, *u1, *base, *slope;  // tables: [end][leading zeros of z][piece]
+  uint64_t *out;
+  uint64_t ring;
+} tw_deal_noise_args;
+TW_ELEMENT int tw_leading_zeros(uint64_t x) {  // x is not 0
+#ifdef __CUDA_ARCH__
+  return __clzll((long long)x);
+#else
+  return __builtin_clzll(x);
+#endif
+}
+TW_ELEMENT void tw_deal_noise_at(const tw_deal_noise_args *a, size_t row, size_t col) {
+  size_t j = row * a->cols + col;
+  uint64_t u = a->u0[j] ^ a->u1[j], upper = u >> 63, z = upper ? ~u : u;
+  int zeros = z ? tw_leading_zeros(z) : 0;  // z is below 2^63: 0 zeros have 0 alone
+  z = z << zeros << 1;
+  size_t at = ((size_t)upper << 6 | (size_t)zeros) << TW_NOISE_BITS | (size_t)(z >> (64 - TW_NOISE_BITS));
+  int64_t offset = (int64_t)(z << TW_NOISE_BITS >> (64 - TW_NOISE_OFFSET));
+  a->out[j] = (a->base[at] + (uint64_t)((int64_t)a->slope[at] * offset >> TW_NOISE_OFFSET)) & a->ring;
+}
+
 // clang-format off
 #define TW_DEAL_OPS(X) \
   X(deal_extend) X(deal_floor) X(deal_multiply) X(deal_multiply_rows) X(deal_square) \
-  X(deal_select) X(deal_choose) X(deal_piece) X(deal_places)
+  X(deal_select) X(deal_choose) X(deal_piece) X(deal_places) X(deal_noise)
 // clang-format on
 
 // One-hot planes of r's digits (widths from the first's low bit upwards), and r's top bit as one more plane when

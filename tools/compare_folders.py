@@ -7,6 +7,7 @@ twain imports a folder, rows or logits of both must agree; where it refuses one,
 """
 import os
 import pathlib
+import signal
 import subprocess
 import sys
 import tempfile
@@ -33,29 +34,38 @@ def twain(*words, parties=0):
 
 def by_twain(folder):
     """Ids, types and what comes out, text by text; or why not."""
-    texts = families.DECODER_TEXTS if os.path.basename(folder).split("-")[0] in ("gpt2", "gpt", "llama", "qwen2") else families.TEXTS[:3]
-    for step in (["import", folder, "-o", "m", "--force"], ["plan", "m", "--seq", "40", "--force"], ["share", "m", "--force"],
-                 ["deal", "m", "-n", str(len(texts)), "--force"], ["encode", "m", "--force", "--", *texts],
-                 ["share", "m", "--input", "--force"]):
-        problem = twain(*step)
+    decoder = folder.removesuffix("-renamed") in families.DECODERS
+    texts = families.DECODER_TEXTS if decoder else families.TEXTS[:3]
+    rows = ["--result", "all-logits"] if decoder else []
+    for step in (["import", folder, "-o", "m"], ["plan", "m", "--seq", "40", *rows], ["share", "m"],
+                 ["deal", "m", "-n", str(len(texts))], ["encode", "m", *texts], ["share", "m", "--input"]):
+        problem = twain(*step, "--force")
         if problem:
             return None, problem
-    problem = twain("run", "m", "--ledger", "ledger", "--device", "cpu", "--force", parties=2) or twain("reveal", "m", "--force")
+    problem = twain("run", "m", "--ledger", "ledger", "--device", "cpu", "--force", parties=2)
+    problem = problem or twain("reveal", "m", "--force")
     if problem:
         return None, problem
     with h5py.File("m.input.h5") as f, h5py.File("m.result.h5") as g:
         ids, lengths, values = f["tokens"][()], f["lengths"][()], g["values"][()]
         types = f["types"][()] if "types" in f else None
-    return [(t[:n], None if types is None else types[i, :n], values[i]) for i, (t, n) in enumerate(zip(ids, lengths))], None
+    typed = lambda i, n: None if types is None else types[i, :n]
+    return [(t[:n], typed(i, n), values[i]) for i, (t, n) in enumerate(zip(ids, lengths))], None
+
+
+def late(*_):
+    raise TimeoutError("no end within a minute")
 
 
 def by_transformers(folder, inputs):
     config = cases.json.load(open(f"{folder}/config.json"))
-    kind = getattr(transformers, config["architectures"][0]) if isinstance(config["architectures"], list) else transformers.AutoModel
+    classes = config["architectures"]
+    kind = getattr(transformers, classes[0] if type(classes) is list and type(classes[0]) is str else "AutoModel")
     model = kind.from_pretrained(folder, dtype=torch.float32, attn_implementation="eager").eval()
     out = []
     for ids, types, _ in inputs:
-        more = {} if types is None or "type_vocab_size" not in config else dict(token_type_ids=torch.tensor([types.tolist()]))
+        typed = types is not None and "type_vocab_size" in config
+        more = dict(token_type_ids=torch.tensor([types.tolist()])) if typed else {}
         with torch.no_grad():
             done = model(torch.tensor([ids.tolist()]), **more)
         rows = done.logits if hasattr(done, "logits") else done.last_hidden_state
@@ -66,8 +76,7 @@ def by_transformers(folder, inputs):
 def compare(inputs, wanted):
     least, largest = 1.0, 0.0
     for (ids, _, mine), theirs in zip(inputs, wanted):
-        theirs = theirs[-1:] if len(mine) == 1 else theirs  # a decoder's last row
-        for a, b in zip(mine, theirs):
+        for a, b in zip(mine[: len(theirs)], theirs, strict=True):
             if len(b) > 1:
                 least = min(least, a @ b / np.linalg.norm(a) / np.linalg.norm(b))
             largest = max(largest, abs(a - b).max())
@@ -76,21 +85,26 @@ def compare(inputs, wanted):
 
 def show(what, folder):
     inputs, problem = by_twain(folder)
+    signal.alarm(60)
     try:
         wanted = by_transformers(folder, inputs or [(np.array([5, 6, 7]), None, None)])
     except Exception as e:  # of any class, also from PyTorch
         print(f"{what}: transformers: {' '.join(str(e).split())[:70]}; twain: {problem or 'TAKES IT'}", flush=True)
         return problem is not None
+    finally:
+        signal.alarm(0)
     if problem:
         print(f"{what}: refused, though transformers takes it: {problem}", flush=True)
         return True
     least, largest = compare(inputs, wanted)
     good = least >= LEAST and largest < 0.1
-    print(f"{what}: {'alike' if good else 'OTHERWISE'}, cosine {least:.6f}, largest difference {largest:.4f}", flush=True)
+    verdict = "alike" if good else "OTHERWISE"
+    print(f"{what}: {verdict}, cosine {least:.6f}, largest difference {largest:.4f}", flush=True)
     return good
 
 
 def main():
+    signal.signal(signal.SIGALRM, late)
     warnings.filterwarnings("ignore")
     transformers.logging.set_verbosity_error()
     transformers.logging.disable_progress_bar()

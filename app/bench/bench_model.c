@@ -124,7 +124,7 @@ static tw_status run(const tw_call *call) {
   tw_seeds_may_be_unlocked();  // nothing here is a secret
   TW_TRY(tw_hardware_check(&s->party));
   TW_TRY(tw_two_sites_check(&s->site));
-  return tw_two_parties(call, &s->site, &(tw_limits){s->party.silence_limit, 0}, NULL, body);
+  return tw_two_parties(call, &s->site, &(tw_limits){s->party.silence_limit, 0}, &(tw_party_work){.both = body});
 }
 
 typedef tw_bench_settings settings;

@@ -6,7 +6,6 @@
 
 #include "io/client.h"
 #include "io/model.h"
-#include "io/prefix.h"
 #include "io/result.h"
 #include "jobs/plan/plan.h"
 
@@ -18,13 +17,16 @@ typedef struct {
   // it
   double relative_error, relative_error_rounded;
   double largest_error;
+  double probability;  // of a drawn token, in the float model
 } tw_sequence_error;
 
 typedef struct {
   bool one_row;                    // pooled, cls, dense: sequences have one vector
   bool logits;                     // of two labels or more, or a token: rows have a largest one
+  bool words;                      // a decoder's: what is largest is the next token
   int decided, decided_otherwise;  // rows with a label, and those whose private one is not the float model's
   double widest_gap;               // of those, between the two labels in the float model
+  double temperature;              // at which next tokens were drawn; 0: they were not
   int count, not_finite;           // first sequence with NaN or Inf, or -1
   tw_sequence_error *sequences;
   double *similarity[2];  // private, float: [count][count] cosines between sequences; one_row only
@@ -44,8 +46,9 @@ tw_excess tw_comparison_excess(const tw_comparison *c, const tw_plan *plan);
 // First sequence whose output is further from the float model's than `tolerance` times its length, -1: none.
 int tw_comparison_far(const tw_comparison *c, double tolerance);
 
-// Live rows only, behind the prefix, which may be NULL. Free with tw_comparison_free; texts stay the input's.
-tw_status tw_compare(const tw_model *model, const tw_prefix *prefix, const tw_input *input, const tw_result *result,
+// Live rows only. Free with tw_comparison_free; texts stay the input's. temperature: at which a next token was drawn;
+// its error is then what no noise explains.
+tw_status tw_compare(const tw_model *model, const tw_input *input, const tw_result *result, double temperature,
                      void (*progress)(void *state, double fraction), void *progress_state, tw_comparison *out);
 void tw_comparison_free(tw_comparison *c);
 

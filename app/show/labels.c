@@ -47,7 +47,13 @@ static void print_row(const tw_result *r, const tw_client *client, const tw_inpu
   tw_print_line("%d.%d: %s  %s", s + 1, row + 1, text, piece);
 }
 
-tw_status tw_labels_print(const tw_result *r, const tw_client *client, const tw_input *input) {
+void tw_rows_left_print(int sequence, int rows, const char *path) {
+  int left = rows - TW_ROWS_SHOWN;
+  if (left > 0)
+    tw_print_line("%d: %d more row%s, in %s (values[%d])", sequence + 1, left, left == 1 ? "" : "s", path, sequence);
+}
+
+tw_status tw_labels_print(const tw_result *r, const tw_client *client, const tw_input *input, const char *path) {
   double *values;
   if (client->config.head.kind == TW_HEAD_WORDS) return TW_OK;  // no labels, but words
   if (client->labels.count != r->cols)
@@ -56,8 +62,11 @@ tw_status tw_labels_print(const tw_result *r, const tw_client *client, const tw_
                    "of one model",
                    r->cols, client->labels.count);
   TW_TRY(tw_alloc((size_t)r->cols * sizeof *values, (void **)&values));
-  for (int s = 0; s < r->count; s++)
-    for (int row = 0; row < (r->rows == 1 ? 1 : r->lengths[s]); row++) print_row(r, client, input, s, row, values);
+  for (int s = 0; s < r->count; s++) {
+    int rows = r->rows == 1 ? 1 : r->lengths[s];
+    for (int row = 0; row < rows && row < TW_ROWS_SHOWN; row++) print_row(r, client, input, s, row, values);
+    tw_rows_left_print(s, rows, path);
+  }
   tw_free(values);
   return TW_OK;
 }

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "app/show/labels.h"
 #include "app/show/print.h"
 #include "jobs/models/words.h"
 
@@ -14,6 +15,7 @@ typedef struct {
   const tw_result *r;
   const tw_input *input;
   const tw_words *words;
+  const char *path;
 } source;
 
 // `"the" 0.4310, "a" 0.0923`, behind the first `count` tokens of the sequence.
@@ -50,8 +52,12 @@ static tw_status print_last(const source *s, int sequence) {
   return TW_OK;
 }
 
+static double log_probability(const source *s, int sequence, int row) {
+  return tw_words_log_probability(row_of(s->r, sequence, row - 1), s->r->cols, ids_of(s, sequence)[row]);
+}
+
 // The token of a row, with the probability that the row before gave it, and what may come next.
-static tw_status print_row(const source *s, int sequence, int row, double *sum) {
+static tw_status print_row(const source *s, int sequence, int row) {
   char text[1024], *word = NULL;
   const int *ids = ids_of(s, sequence);
   int known = ids ? row + 1 : 0;
@@ -64,8 +70,7 @@ static tw_status print_row(const source *s, int sequence, int row, double *sum) 
   if (row == 0) {
     tw_print_line("%d.1: %s, next %s", sequence + 1, word, text);
   } else {
-    double ln = tw_words_log_probability(row_of(s->r, sequence, row - 1), s->r->cols, ids[row]);
-    *sum += ln;
+    double ln = log_probability(s, sequence, row);
     tw_print_line("%d.%d: %s %.4f, next %s", sequence + 1, row + 1, word, exp(ln), text);
   }
   free(word);
@@ -75,7 +80,9 @@ static tw_status print_row(const source *s, int sequence, int row, double *sum) 
 static tw_status print_rows(const source *s, int sequence) {
   double sum = 0;
   int length = s->r->lengths[sequence];
-  for (int row = 0; row < length; row++) TW_TRY(print_row(s, sequence, row, &sum));
+  for (int row = 0; row < length && row < TW_ROWS_SHOWN; row++) TW_TRY(print_row(s, sequence, row));
+  tw_rows_left_print(sequence, length, s->path);
+  for (int row = 1; row < length && s->input; row++) sum += log_probability(s, sequence, row);
   if (s->input && length > 1)
     printf("%d: log probability %.4f of %d tokens behind the first, perplexity %.4f\n", sequence + 1, sum, length - 1,
            exp(-sum / (length - 1)));
@@ -116,7 +123,7 @@ static tw_status check(const source *s, int words) {
   return TW_OK;
 }
 
-tw_status tw_words_print(const tw_result *r, const tw_client *client, const tw_input *input) {
+tw_status tw_words_print(const tw_result *r, const tw_client *client, const tw_input *input, const char *path) {
   tw_words *words;
   bool token = strcmp(r->output, "next-token") == 0;
   if (!token && r->cols != client->config.vocab)
@@ -124,7 +131,7 @@ tw_status tw_words_print(const tw_result *r, const tw_client *client, const tw_i
                    "the result has %d logits a row, the client's file %d words; take the files of one model", r->cols,
                    client->config.vocab);
   TW_TRY(tw_words_new(client, &words));
-  source s = {r, input, words};
+  source s = {r, input, words, path};
   bool last = strcmp(r->output, "logits") == 0;  // one row a sequence
   tw_status status = check(&s, client->config.vocab);
   if (status == TW_OK && token) status = check_tokens(&s, client->config.vocab);

@@ -15,7 +15,7 @@ end_background() {
   wait "${background[@]}" || true
 }
 trap end_background EXIT
-trap 'exit 143' TERM
+trap 'exit 143' TERM PIPE
 
 source demo/show.bash
 source demo/two_sites/who_reads.bash
@@ -32,7 +32,7 @@ both() { # COMMAND-OF-0 COMMAND-OF-1
   local party status=0 parties=()
   for party in 0 1; do
     tell party$party "${@:party+1:1}"
-    at party$party "${@:party+1:1}" >"$top/said$party" 2>&1 &
+    enter party$party "${@:party+1:1}" >"$top/said$party" 2>&1 &
     parties+=($!)
   done
   background+=("${parties[@]}")
@@ -173,7 +173,7 @@ at dealer 'pin() { twain site show ../mail/$1.pem | sed -n "s/^pin //p"; }
 as dealer 'cat pairs.json'
 serve="twain deal n --serve $dealer_port --site site --pairs pairs.json"
 tell dealer "$serve"
-at dealer "$serve" >"$top/dealer.said" 2>&1 &
+enter dealer "$serve" >"$top/dealer.said" 2>&1 &
 server=$!
 background+=("$server")
 until grep -qs 'on port' "$top/dealer.said"; do kill -0 "$server" || { cat "$top/dealer.said"; stopped 7; }; sleep 0.05; done

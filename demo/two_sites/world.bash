@@ -1,5 +1,5 @@
 # Where the roles of demo/two_sites.sh live: users, hosts and a line in namespaces, or folders of one user. Sourced.
-# `at WHO COMMAND` runs a command there, `as WHO COMMAND` shows it first.
+# `at WHO COMMAND` runs a command there, `as WHO COMMAND` shows it first; `enter WHO COMMAND` becomes it.
 # shellcheck disable=SC2034,SC2154 # of and for demo/two_sites.sh and steps.bash
 
 readonly namespaces=(setpriv --pdeathsig KILL unshare --mount --pid --fork --mount-proc --kill-child)
@@ -60,13 +60,15 @@ make_line() {
   mount --bind $top/hosts /etc/hosts
 }
 
-at_users() { # WHO COMMAND
+enter_users() { # WHO COMMAND
   local net=(unshare --net) cores=() id=${uid[$1]}
   [ -z "${network[$1]:-}" ] || net=(nsenter --net="${network[$1]}")
   [ -z "${cores_of[$1]:-}" ] || cores=(taskset --cpu-list "${cores_of[$1]}")
-  (cd "$top/$1" && umask 077 && exec "${net[@]}" unshare --uts bash -c 'echo "$0" >/proc/sys/kernel/hostname; exec "$@"' \
+  cd "$top/$1"
+  umask 077
+  exec "${net[@]}" unshare --uts bash -c 'echo "$0" >/proc/sys/kernel/hostname; exec "$@"' \
     "${host[$1]}" "${cores[@]}" setpriv --reuid "$id" --regid "$id" "${powerless[@]}" \
-    env -i PATH="$top/bin:$PATH" HOME="$top/$1" TMPDIR="$top/$1" LANG=C.UTF-8 bash -c "$2")
+    env -i PATH="$top/bin:$PATH" HOME="$top/$1" TMPDIR="$top/$1" LANG=C.UTF-8 bash -c "$2"
 }
 
 # A site's processors: half of those that this process may use.
@@ -81,8 +83,10 @@ share_cores() {
 
 # ---- one user
 
-at_one_user() { # WHO COMMAND
-  (cd "$top/$1" && umask 077 && PATH=$top/bin:$PATH exec bash -c "$2")
+enter_one_user() { # WHO COMMAND
+  cd "$top/$1"
+  umask 077
+  PATH=$top/bin:$PATH exec bash -c "$2"
 }
 
 free_port() { python3 -c 'import socket; print(socket.create_server(("127.0.0.1", 0)).getsockname()[1])'; }
@@ -112,7 +116,8 @@ make_world() {
   fi
 }
 
-at() { "at_$TWO_SITES" "$@"; }
+enter() { "enter_$TWO_SITES" "$@"; }
+at() { (enter "$@"); }
 tell() { # WHO COMMAND
   local user=$1
   [ "$TWO_SITES" = users ] || user="as $1, $(id -un)"

@@ -95,7 +95,7 @@ static tw_status run(const char *name, twain_link *link, const twain_run_options
                               .listener = {.show = o.warn, .state = o.state},
                               .progress = o.progress,
                               .progress_state = o.state};
-  TW_TRY(tw_party(&options, link->channel, &result));
+  TW_TRY(tw_party(&options, NULL, link->channel, &result));
   tw_result_share_free(&result);
   return TW_OK;
 }

@@ -15,7 +15,7 @@ static tw_status reveal(const char *name, twain_result **out) {
   *out = NULL;
   TW_TRY(tw_api_name(name));
   TW_TRY(tw_alloc(sizeof *r, (void **)&r));
-  tw_status status = tw_reveal(name, &r->result, &with_input);
+  tw_status status = tw_reveal(name, name, &r->result, &with_input);
   if (status == TW_OK) status = tw_result_judge(&r->result, name);
   if (status == TW_OK)
     *out = r;

@@ -9,6 +9,7 @@
 #include "jobs/models/decoder.h"
 #include "jobs/models/decoder_float.h"
 #include "jobs/models/float_parts.h"
+#include "jobs/models/noise.h"
 
 enum {
   LAST_NORM = 32,         // rows that are the output
@@ -57,7 +58,8 @@ static tw_status refuse(const char *what, int ring, double bound) {
 static tw_status choose_decoder(const tw_layer_shape *shape, const tw_head_bounds *bounds, tw_head_rings *out) {
   const tw_norm_bounds *norm = &bounds->norm;
   out->norm = tw_decoder_norm_rings(shape, norm->variance_sum_min, norm->variance_sum_max, norm->norm_weight);
-  if (shape->config.head.kind == TW_HEAD_WORDS) out->outputs = 2 * TW_SCALE + room(shape) + bits_for(bounds->outputs);
+  double largest = bounds->outputs + TW_NOISE_LARGEST * shape->temperature;
+  if (shape->config.head.kind == TW_HEAD_WORDS) out->outputs = 2 * TW_SCALE + room(shape) + bits_for(largest);
   out->rows = larger(LAST_NORM, out->outputs);
   if (out->outputs > WIDEST_ROWS) return refuse("head.out", out->outputs, bounds->outputs);
   return tw_decoder_check_norm(shape, -1, norm, &out->norm, out->rows);
@@ -90,7 +92,8 @@ void tw_head_raise_bounds(const tw_layer_shape *shape, const tw_head_rings *ring
   double unit = ldexp(1, -TW_SCALE);
   int taken = 2 * TW_SCALE + room(shape);
   if (rings->dense) bounds->dense = fmax(bounds->dense, ldexp(1, rings->dense - taken) - unit);
-  if (rings->outputs) bounds->outputs = fmax(bounds->outputs, ldexp(1, rings->outputs - taken) - unit);
+  double noise = TW_NOISE_LARGEST * shape->temperature;
+  if (rings->outputs) bounds->outputs = fmax(bounds->outputs, ldexp(1, rings->outputs - taken) - unit - noise);
 }
 
 // ---- the program
@@ -162,7 +165,7 @@ int tw_build_decoder_output(tw_builder *b, const tw_layer_shape *shape, const tw
   bool words = tw_output_of_head(output);
   size_t hidden = (size_t)c->hidden, rows = tw_look(b, x).n / hidden;
   if (b->status != TW_OK) return 0;  // there are no rows
-  tw_tokens one = {1, 1, 0, false}, tokens = rows > 1 ? tw_shape_tokens(shape) : one;
+  tw_tokens tokens = {rows, rows, 0, rows > 1};
   if (tw_output_of_last_row(output) && rows > 1)
     return tw_build_fail(b, TW_ERR_INTERNAL, "%s of every row", tw_output_name(output));
   int gamma = tw_tensor_number(tw_tensor_table_of(c), c->layers, 0, l->final_norm), beta = -1;
@@ -174,7 +177,10 @@ int tw_build_decoder_output(tw_builder *b, const tw_layer_shape *shape, const tw
   if (!words) return x;
   tw_step_begin(b, -1, "head out");
   size_t outputs = (size_t)c->head.outputs;
-  x = truncate(b, exact, tw_open(b, tw_linear(b, x, out_weight(c), hidden, outputs, rings->outputs, TW_SCALE)));
+  x = tw_linear(b, x, out_weight(c), hidden, outputs, rings->outputs, TW_SCALE);
+  if (shape->temperature > 0)
+    x = tw_add_noise(b, x, (int[]){tw_table_named(b, tw_noise_base), tw_table_named(b, tw_noise_slope)});
+  x = truncate(b, exact, tw_open(b, x));
   tw_declare(b, x, "head out", 0, TW_BY_ROW, 1, tokens);
   return output == TW_OUTPUT_NEXT_TOKEN ? next_token(b, shape, x) : x;
 }

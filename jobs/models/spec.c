@@ -64,13 +64,17 @@ void tw_tables_free(tw_table *tables, int count) {
   for (int i = 0; i < count; i++) free(tables[i].values);
 }
 
-static int find_table(tw_builder *b, const tw_spec *spec, const char *which) {
-  char name[32];
-  snprintf(name, sizeof name, "%s.%s", spec->name, which);
+int tw_table_named(tw_builder *b, const char *name) {
   for (int i = 0; i < b->program->table_count; i++)
     if (strcmp(b->program->tables[i].name, name) == 0) return i;
   tw_build_fail(b, TW_ERR_MISMATCH, "the plan holds no table %s; make the plan again with this version", name);
   return -1;
+}
+
+static int find_table(tw_builder *b, const tw_spec *spec, const char *which) {
+  char name[32];
+  snprintf(name, sizeof name, "%s.%s", spec->name, which);
+  return tw_table_named(b, name);
 }
 
 // Opened base + slope (x - begin) at out_scale; beside it the caller compares.

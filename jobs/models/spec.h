@@ -50,6 +50,8 @@ bool tw_spec_has_tables(const tw_spec *spec);
 // 2^ring. Done once, by `plan`: libm differs between hosts.
 tw_status tw_spec_fit(const tw_spec *spec, tw_table out[2]);
 void tw_tables_free(tw_table *tables, int count);
+// The number of the program's table of this name; -1, and the builder fails, where there is none.
+int tw_table_named(tw_builder *b, const char *name);
 
 // f(x): WIRE at out_scale for TW_EVERYWHERE and where a spec stands beyond (out_ring is not looked at), else SHARE mod
 // 2^out_ring at out_scale. The program's tables must hold the spec's, if it has any, named NAME.A and NAME.B.

@@ -39,9 +39,9 @@ static tw_status check_plan(const char *name, const tw_digest *plan) {
   return strcmp(digest.hex, plan->hex) == 0 ? TW_OK : differ(&path, "plan", digest.hex, plan->hex);
 }
 
-tw_status tw_beside_check(const char *name, const tw_id *input, const tw_id *model, const tw_digest *plan,
-                          bool *with_input) {
+tw_status tw_beside_check(const char *name, const char *of, const tw_id *input, const tw_id *model,
+                          const tw_digest *plan, bool *with_input) {
   TW_TRY(check_input(name, input, with_input));
-  TW_TRY(check_model(name, model));
-  return check_plan(name, plan);
+  TW_TRY(check_model(of, model));
+  return check_plan(of, plan);
 }

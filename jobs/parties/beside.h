@@ -8,9 +8,9 @@
 #include "base/status.h"
 #include "io/ids.h"
 
-// Compares with NAME.input.h5, NAME.model.json and, unless plan is NULL, NAME.plan.json, as far as they are there;
+// Compares with NAME.input.h5, OF.model.json and, unless plan is NULL, OF.plan.json, as far as they are there;
 // TW_ERR_MISMATCH shows both ids. *with_input: the input was there.
-tw_status tw_beside_check(const char *name, const tw_id *input, const tw_id *model, const tw_digest *plan,
-                          bool *with_input);
+tw_status tw_beside_check(const char *name, const char *of, const tw_id *input, const tw_id *model,
+                          const tw_digest *plan, bool *with_input);
 
 #endif

@@ -29,6 +29,7 @@ struct tw_device_dealer {
   tw_seed *seeds;
   uint64_t *device_slot;
   int64_t *pool;
+  uint64_t **tables;  // of the program; the list itself is in host memory
 };
 
 static const tw_backend *const k = &tw_cuda_backend;
@@ -87,6 +88,13 @@ static tw_status allocate(tw_device_dealer *d, const bool wanted[2]) {
   TW_TRY(k->alloc(sizeof(int64_t) * p->pool_count, &memory));
   d->pool = memory;
   TW_TRY(k->upload(d->pool, p->pool, sizeof(int64_t) * p->pool_count, d->stream));
+  TW_TRY(tw_alloc(sizeof(uint64_t *) * (size_t)(p->table_count + 1), &memory));
+  d->tables = memory;
+  for (int i = 0; i < p->table_count; i++) {
+    TW_TRY(k->alloc(8 * p->tables[i].n, &memory));
+    d->tables[i] = memory;
+    TW_TRY(k->upload(d->tables[i], p->tables[i].values, 8 * p->tables[i].n, d->stream));
+  }
   for (int party = 0; party < 2; party++) {
     half *h = &d->half[party];
     *h = (half){.dealer = d, .bytes = p->slot_bytes[party]};
@@ -108,7 +116,7 @@ static tw_status open_session(tw_device_dealer *d) {
       .backend = k,
       .stream = d->stream,
       .sequences = {.slots = &d->slot, .backend_slots = d->device_slot, .seeds = {&d->seeds[0], &d->seeds[1]}},
-      .copies = {.pool = d->pool},
+      .copies = {.pool = d->pool, .tables = (const uint64_t *const *)d->tables},
       .weights = tw_model_masks_weights(&d->masks)};
   for (int party = 0; party < 2; party++) {
     config.sink[party] = (tw_sink){append, &d->half[party]};
@@ -157,6 +165,9 @@ void tw_device_dealer_destroy(tw_device_dealer *d) {
   if (d->seeds) k->release(d->seeds, 2 * sizeof(tw_seed));
   if (d->device_slot) k->release(d->device_slot, sizeof(uint64_t));
   if (d->pool) k->release(d->pool, sizeof(int64_t) * d->plan->program.pool_count);
+  for (int i = 0; d->tables && i < d->plan->program.table_count; i++)
+    if (d->tables[i]) k->release(d->tables[i], 8 * d->plan->program.tables[i].n);
+  tw_free(d->tables);
   if (d->masks.backend) tw_model_masks_free(&d->masks);
   tw_device_event_destroy(d->event);
   tw_device_stream_destroy(d->copies);

@@ -31,6 +31,8 @@ tw_status tw_hardware_check(const tw_party_words *w);
 // The emulated link in words, "none" without.
 void tw_hardware_link_text(const tw_party_words *w, char *text, size_t size);
 
+// For a party alone, before the other one is there: whether this host has the device that it names.
+tw_status tw_hardware_look(const tw_party_words *w);
 // Both parties call it first: whether they share a host.
 tw_status tw_hardware_meet(tw_channel *channel, tw_hardware *h);
 // After tw_hardware_meet: the device and, of a host's GPUs, this party's.

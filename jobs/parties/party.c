@@ -2,6 +2,7 @@
 
 #include <mpi.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/memory.h"
@@ -9,8 +10,7 @@
 #include "jobs/parties/handshake.h"
 #include "kernels/isa.h"
 
-// What one party opens: nothing of the other's.
-typedef struct {
+struct tw_party_files {
   tw_plan plan;
   tw_model_share model;
   tw_key_store keys;
@@ -18,14 +18,17 @@ typedef struct {
   tw_result_claim *result;
   tw_ledger ledger;
   bool has_plan, has_model, has_input;
-} party_files;
+};
+
+static const char *model_name(const tw_party_options *o) { return o->model ? o->model : o->name; }
+static const char *keys_name(const tw_party_options *o) { return o->keys ? o->keys : model_name(o); }
 
 static tw_path result_path(const char *name, int party) {
   return tw_path_of(name, party ? "result.p1.h5" : "result.p0.h5");
 }
 
 // A result that cannot be written must be known before any slot is marked: its room is taken here.
-static tw_status claim_result(const tw_party_options *o, int party, party_files *f) {
+static tw_status claim_result(const tw_party_options *o, int party, tw_party_files *f) {
   tw_result_share shape = {.count = f->input.count, .row_count = f->plan.program.step_count};
   tw_path path = result_path(o->name, party);
   tw_plan_output_shape(&f->plan, &shape.rows, &shape.cols);
@@ -41,29 +44,58 @@ static tw_status check_result(const tw_party_options *o, int party) {
                  path.text);
 }
 
-static tw_status load(const tw_party_options *o, int party, party_files *f) {
+static tw_status load(const tw_party_options *o, int party, tw_party_files *f) {
   TW_TRY(tw_hardware_check(&o->words));
   TW_TRY(check_result(o, party));
-  TW_TRY(tw_plan_read(tw_path_of(o->name, "plan.json").text, &f->plan));
+  TW_TRY(tw_plan_read_of(o->model, o->name, &f->plan));
   f->has_plan = true;
   TW_TRY(tw_ledger_find(o->ledger, &f->ledger));
   TW_TRY(tw_input_share_read(tw_path_of(o->name, party ? "input.p1.h5" : "input.p0.h5").text, party, &f->input));
   f->has_input = true;
   TW_TRY(claim_result(o, party, f));
   if (!o->dealer)
-    TW_TRY(tw_key_store_open(tw_path_of(o->name, party ? "keys.p1.h5" : "keys.p0.h5").text, party, &f->keys));
-  TW_TRY(tw_model_share_read(tw_path_of(o->name, party ? "model.p1.h5" : "model.p0.h5").text, party, &f->model));
+    TW_TRY(tw_key_store_open(tw_path_of(keys_name(o), party ? "keys.p1.h5" : "keys.p0.h5").text, party, &f->keys));
+  TW_TRY(tw_model_share_read(tw_path_of(model_name(o), party ? "model.p1.h5" : "model.p0.h5").text, party, &f->model));
   f->has_model = true;
-  if (o->dealer) TW_TRY(tw_live_keys_open(o->dealer, &f->plan, &f->model.model_id, party, &f->keys));
   return TW_OK;
 }
 
-static void unload(party_files *f) {
+static tw_status look(const tw_party_options *o, int party, const tw_party_files *f) {
+  return tw_run_look(&(tw_run_options){.plan = &f->plan,
+                                       .model = &f->model,
+                                       .keys = &f->keys,
+                                       .input = &f->input,
+                                       .ledger = &f->ledger,
+                                       .first_slot = o->first_slot,
+                                       .allow_test_keys = o->allow_test_keys},
+                     party);
+}
+
+static void unload(tw_party_files *f) {
   tw_result_claim_release(f->result);
   if (f->has_model) tw_model_share_free(&f->model);
   tw_key_store_close(&f->keys);
   if (f->has_input) tw_input_share_free(&f->input);
   if (f->has_plan) tw_plan_free(&f->plan);
+}
+
+tw_status tw_party_open(const tw_party_options *options, int party, tw_party_files **out) {
+  tw_party_files *f = calloc(1, sizeof *f);
+  *out = NULL;
+  if (!f) return tw_fail(TW_ERR_MEMORY, "out of memory");
+  tw_status status = load(options, party, f);
+  if (status == TW_OK) status = tw_hardware_look(&options->words);
+  if (status == TW_OK) status = look(options, party, f);
+  if (status == TW_OK)
+    *out = f;
+  else
+    tw_party_close(f);
+  return status;
+}
+
+void tw_party_close(tw_party_files *files) {
+  if (files) unload(files);
+  free(files);
 }
 
 // ---- warnings, by party 0 for both, unless they are two jobs
@@ -119,7 +151,7 @@ static tw_status look_at_machine(const tw_party_options *o, tw_channel *channel,
   return TW_OK;
 }
 
-static tw_status compute(const tw_party_options *o, party_files *f, tw_hardware *hardware, tw_result_share *out) {
+static tw_status compute(const tw_party_options *o, tw_party_files *f, tw_hardware *hardware, tw_result_share *out) {
   tw_run_options run = {.plan = &f->plan,
                         .model = &f->model,
                         .keys = &f->keys,
@@ -143,7 +175,7 @@ static tw_status compute(const tw_party_options *o, party_files *f, tw_hardware 
   return tw_run(&run, out);
 }
 
-static tw_status infer(const tw_party_options *o, party_files *f, tw_channel *channel, tw_environment *e,
+static tw_status infer(const tw_party_options *o, tw_party_files *f, tw_channel *channel, tw_environment *e,
                        tw_result_share *out) {
   tw_hardware hardware;
   TW_TRY(tw_hardware_meet(channel, &hardware));
@@ -166,7 +198,7 @@ static tw_status infer(const tw_party_options *o, party_files *f, tw_channel *ch
 }
 
 // Both files are whole on their disks before either has its name.
-static tw_status write_result(tw_channel *channel, party_files *f, const tw_result_share *result) {
+static tw_status write_result(tw_channel *channel, tw_party_files *f, const tw_result_share *result) {
   TW_TRY(agree(channel, tw_result_share_fill(f->result, result)));
   tw_result_claim *place = f->result;
   f->result = NULL;
@@ -184,10 +216,14 @@ static tw_status agree_on_words(tw_channel *channel, const tw_party_words *w, bo
   return tw_agree(channel, found, &words);
 }
 
-static tw_status run_with(const tw_party_options *o, tw_channel *channel, party_files *f, tw_result_share *out) {
+// Whatever this party finds is told to the other one. found: of its own files.
+static tw_status run_with(const tw_party_options *o, tw_channel *channel, tw_party_files *f, tw_status found,
+                          tw_result_share *out) {
   tw_environment e;
   collect(&e);
-  TW_TRY(agree_on_words(channel, &o->words, o->dealer != NULL, load(o, channel->party, f)));
+  if (found == TW_OK && o->dealer)
+    found = tw_live_keys_open(o->dealer, &f->plan, &f->model.model_id, channel->party, &f->keys);
+  TW_TRY(agree_on_words(channel, &o->words, o->dealer != NULL, found));
   tw_warn_of_ledger(&o->listener, &f->ledger);
   TW_TRY(meet(o, channel, &e));
   tw_warn_of_memory(&o->listener);
@@ -197,9 +233,10 @@ static tw_status run_with(const tw_party_options *o, tw_channel *channel, party_
   return status;
 }
 
-tw_status tw_party(const tw_party_options *options, tw_channel *channel, tw_result_share *out) {
-  party_files files = {.result = NULL};
-  tw_status status = run_with(options, channel, &files, out);
-  unload(&files);
+tw_status tw_party(const tw_party_options *options, tw_party_files *files, tw_channel *channel, tw_result_share *out) {
+  tw_party_files own = {.result = NULL};
+  if (files) return run_with(options, channel, files, TW_OK, out);
+  tw_status status = run_with(options, channel, &own, load(options, channel->party, &own), out);
+  unload(&own);
   return status;
 }

@@ -17,7 +17,9 @@ typedef struct {
 } tw_circumstances;
 
 typedef struct {
-  const char *name;    // party R reads NAME.plan.json, .model.pR.h5, .keys.pR.h5, .input.pR.h5; NAME is checked
+  const char *name;    // party R reads NAME.input.pR.h5 and writes NAME.result.pR.h5; NAME is checked
+  const char *model;   // whose .plan.json and .model.pR.h5 it reads; NULL: name
+  const char *keys;    // whose .keys.pR.h5; NULL: model's
   const char *ledger;  // folder; NULL: the default one
   tw_party_words words;
   int64_t first_slot;            // of a row; -1: the first that are free on both parties
@@ -31,8 +33,16 @@ typedef struct {
   tw_circumstances *how;  // filled in; may be NULL
 } tw_party_options;
 
+// What one party opens: nothing of the other's.
+typedef struct tw_party_files tw_party_files;
+// Before the other party is there: opens all of one's own files and checks what one can see alone. They belong
+// together, slots are left, and the result has its name and room from here on. No slot is marked, nothing is used.
+tw_status tw_party_open(const tw_party_options *options, int party, tw_party_files **out);
+void tw_party_close(tw_party_files *files);  // NULL: nothing
+
 // Both parties call it, whatever they find: a failure of one is a failure of both, each with both messages. Writes
-// NAME.result.pR.h5. *out: what it holds; free with tw_result_share_free.
-tw_status tw_party(const tw_party_options *options, tw_channel *channel, tw_result_share *out);
+// NAME.result.pR.h5. files: of tw_party_open, with the same options, and used once; NULL: opened here, while the other
+// party waits. *out: what the result holds; free with tw_result_share_free.
+tw_status tw_party(const tw_party_options *options, tw_party_files *files, tw_channel *channel, tw_result_share *out);
 
 #endif

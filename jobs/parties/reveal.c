@@ -142,10 +142,10 @@ static tw_status check_lengths(const char *name, const tw_result_share *r) {
                  path.text);
 }
 
-static tw_status check_beside(const char *name, const tw_result_share *r, bool *with_input) {
-  tw_path path = tw_path_of(name, "plan.json");
+static tw_status check_beside(const char *name, const char *model, const tw_result_share *r, bool *with_input) {
+  tw_path path = tw_path_of(model, "plan.json");
   tw_plan plan;
-  TW_TRY(tw_beside_check(name, &r->input_id, &r->model_id, &r->plan, with_input));
+  TW_TRY(tw_beside_check(name, model, &r->input_id, &r->model_id, &r->plan, with_input));
   if (*with_input) TW_TRY(check_lengths(name, r));
   if (!tw_path_exists(&path)) return TW_OK;
   TW_TRY(tw_plan_read(path.text, &plan));
@@ -169,11 +169,11 @@ tw_status tw_result_judge(const tw_result *r, const char *name) {
                  name, sequences, r->count, worst + 1, (long long)r->out_of_bound[worst]);
 }
 
-tw_status tw_reveal(const char *name, tw_result *out, bool *with_input) {
+tw_status tw_reveal(const char *name, const char *model, tw_result *out, bool *with_input) {
   tw_result_share pair[2];
   *out = (tw_result){.count = 0};
   TW_TRY(tw_result_pair_read(name, pair));
-  tw_status status = check_beside(name, &pair[0], with_input);
+  tw_status status = check_beside(name, model, &pair[0], with_input);
   if (status == TW_OK) status = join(pair, out);
   tw_result_pair_free(pair);
   if (status != TW_OK) tw_result_free(out);

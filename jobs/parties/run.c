@@ -67,23 +67,8 @@ static tw_status check_input(const tw_input_share *input, const tw_plan *plan) {
                  plan->program.input_count, plan->program.output_count);
 }
 
-static tw_status check_files(const tw_run_options *o, int party) {
-  const tw_keys_info *k = tw_key_store_info(o->keys);
+static tw_status check_keys(const tw_run_options *o, const tw_keys_info *k, int party) {
   const tw_program *p = &o->plan->program;
-  if (strcmp(k->model_id.hex, o->model->model_id.hex) != 0)
-    return tw_fail(TW_ERR_MISMATCH, "the keys were dealt for model %s, the model share is %s; deal keys for this model",
-                   k->model_id.hex, o->model->model_id.hex);
-  if (strcmp(o->input->model_id.hex, o->model->model_id.hex) != 0)
-    return tw_fail(TW_ERR_MISMATCH, "the input was shared for model %s, the model share is %s; share the input again",
-                   o->input->model_id.hex, o->model->model_id.hex);
-  if (strcmp(k->plan.hex, o->plan->digest.hex) != 0)
-    return tw_fail(TW_ERR_MISMATCH, "the keys were dealt for plan %s, the plan file is %s; deal keys for this plan",
-                   k->plan.hex, o->plan->digest.hex);
-  TW_TRY(tw_plan_allows_norms(o->plan, o->model->norm_weight, o->model->norm_bias, o->model->centred));
-  TW_TRY(tw_plan_allows_prefix(o->plan, &o->model->prefix));
-  if (strcmp(o->input->plan.hex, o->plan->digest.hex) != 0)
-    return tw_fail(TW_ERR_MISMATCH, "the input was shared for plan %s, the plan file is %s; share the input again",
-                   o->input->plan.hex, o->plan->digest.hex);
   if (k->slot_bytes != p->slot_bytes[party] || k->index_count != (uint64_t)p->correction_count)
     return tw_fail(TW_ERR_MISMATCH, "the key file's slots of %" PRIu64 " bytes do not fit the plan's %" PRIu64,
                    k->slot_bytes, p->slot_bytes[party]);
@@ -95,7 +80,38 @@ static tw_status check_files(const tw_run_options *o, int party) {
   if (o->input->count < 1 || (uint64_t)o->input->count > k->count)
     return tw_fail(TW_ERR_USED, "%d sequences need %d key slots, the key file holds %" PRIu64 "; deal more keys",
                    o->input->count, o->input->count, k->count);
+  return TW_OK;
+}
+
+// k: NULL where a live dealer's keys are still to come.
+static tw_status check_files(const tw_run_options *o, const tw_keys_info *k, int party) {
+  if (k && strcmp(k->model_id.hex, o->model->model_id.hex) != 0)
+    return tw_fail(TW_ERR_MISMATCH, "the keys were dealt for model %s, the model share is %s; deal keys for this model",
+                   k->model_id.hex, o->model->model_id.hex);
+  if (strcmp(o->input->model_id.hex, o->model->model_id.hex) != 0)
+    return tw_fail(TW_ERR_MISMATCH, "the input was shared for model %s, the model share is %s; share the input again",
+                   o->input->model_id.hex, o->model->model_id.hex);
+  if (k && strcmp(k->plan.hex, o->plan->digest.hex) != 0)
+    return tw_fail(TW_ERR_MISMATCH, "the keys were dealt for plan %s, the plan file is %s; deal keys for this plan",
+                   k->plan.hex, o->plan->digest.hex);
+  TW_TRY(tw_plan_allows_norms(o->plan, o->model->norm_weight, o->model->norm_bias, o->model->centred));
+  if (strcmp(o->input->plan.hex, o->plan->digest.hex) != 0)
+    return tw_fail(TW_ERR_MISMATCH, "the input was shared for plan %s, the plan file is %s; share the input again",
+                   o->input->plan.hex, o->plan->digest.hex);
+  if (k) TW_TRY(check_keys(o, k, party));
   return check_input(o->input, o->plan);
+}
+
+static tw_status check_live_slot(const tw_run_options *o) {
+  if (o->first_slot < 0) return TW_OK;
+  return tw_fail(TW_ERR_USAGE, "--slot %" PRId64 ": a live dealer numbers the slots itself", o->first_slot);
+}
+
+tw_status tw_run_look(const tw_run_options *o, int party) {
+  bool live = !o->keys->info;
+  TW_TRY(check_files(o, live ? NULL : tw_key_store_info(o->keys), party));
+  if (live) return check_live_slot(o);
+  return tw_slots_look(o->keys, o->ledger, party, o->input->count, o->first_slot);
 }
 
 // ---- slots
@@ -151,8 +167,7 @@ static tw_status number_run(const party_run *r, uint8_t run[32]) {
 
 static tw_status reserve(const party_run *r, const uint8_t run[32], int64_t *first_slot) {
   uint64_t first;
-  if (r->o->first_slot >= 0)
-    return tw_fail(TW_ERR_USAGE, "--slot %" PRId64 ": a live dealer numbers the slots itself", r->o->first_slot);
+  TW_TRY(check_live_slot(r->o));
   TW_TRY(r->o->keys->reserve(r->o->keys->state, run, r->batch, &first));
   *first_slot = (int64_t)first;
   return TW_OK;
@@ -168,7 +183,7 @@ static tw_status agree_and_burn(party_run *r) {
                     .count = r->batch,
                     .first_slot = o->first_slot,
                     .lock = -1};
-  tw_status found = check_files(o, r->party);
+  tw_status found = check_files(o, tw_key_store_info(o->keys), r->party);
   if (o->keys->reserve) {
     TW_TRY(number_run(r, run));
     if (found == TW_OK) found = reserve(r, run, &slots.first_slot);

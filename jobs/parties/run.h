@@ -32,6 +32,10 @@ typedef struct {
   char *spent;  // [TW_SLOTS_TEXT]: the slots, as soon as they may be marked; may be NULL
 } tw_run_options;
 
+// What party `party` can see alone, of its own files, before the other one is there; of a live dealer's keys (a store
+// that is not open, all zeros) nothing. Uses no slot and changes nothing. channel and what is below ledger, but
+// first_slot and allow_test_keys, may be left out.
+tw_status tw_run_look(const tw_run_options *options, int party);
 // Handshake (protocol version, model, plan, key, ledgers, slots, input, lengths, batch), both parties' slots marked in
 // their ledgers and acknowledged, then the inference. On any difference both parties return TW_ERR_MISMATCH with both
 // values in the message. *out: free with tw_result_share_free; the caller fills the environment, but for device,

@@ -71,11 +71,6 @@ static tw_status check_input(const tw_input *input, const tw_plan *plan) {
     return tw_fail(TW_ERR_MISMATCH,
                    "the input is [%d tokens][%d wide], the plan wants [%d][%d]; encode again with this plan",
                    input->seq, input->hidden, plan->shape.seq, hidden);
-  if (input->prefix.rows != plan->prefix.rows || strcmp(input->prefix.digest.hex, plan->prefix.digest.hex) != 0)
-    return tw_fail(TW_ERR_MISMATCH,
-                   "the input was encoded behind %s of %d tokens, the plan has %s of %d; encode again with this plan",
-                   input->prefix.rows ? "a prefix" : "no prefix, that is,", input->prefix.rows,
-                   plan->prefix.rows ? "one" : "none, that is,", plan->prefix.rows);
   return embed ? check_ids(input, plan) : check_rows(input, plan);
 }
 
@@ -131,18 +126,18 @@ static tw_status write_input(tw_new_files *places, const tw_input_share shares[2
   return TW_OK;
 }
 
-static tw_status split_input(const char *name, const tw_input *input, tw_input_share shares[2]) {
+static tw_status split_input(const char *name, const char *model, const tw_input *input, tw_input_share shares[2]) {
   tw_id model_id;
   tw_plan plan;
-  TW_TRY(tw_model_id_read(tw_path_of(name, "model.json").text, &model_id));
-  TW_TRY(tw_plan_read(tw_path_of(name, "plan.json").text, &plan));
-  tw_status status = tw_share_input(input, &plan, &model_id, shares);
+  TW_TRY(tw_plan_read_of(model, name, &plan));
+  tw_status status = tw_model_id_read(tw_path_of(model ? model : name, "model.json").text, &model_id);
+  if (status == TW_OK) status = tw_share_input(input, &plan, &model_id, shares);
   tw_plan_free(&plan);
   return status;
 }
 
-tw_status tw_share_input_files(const char *name, const tw_input *input, bool force, const char *const endings[2],
-                               tw_id *input_id) {
+tw_status tw_share_input_files(const char *name, const char *model, const tw_input *input, bool force,
+                               const char *const endings[2], tw_id *input_id) {
   char suffix[2][32];
   const char *const suffixes[] = {suffix[0], suffix[1]};
   for (int party = 0; party < 2; party++)
@@ -150,7 +145,7 @@ tw_status tw_share_input_files(const char *name, const tw_input *input, bool for
   tw_new_files places;
   tw_input_share shares[2];
   TW_TRY(tw_new_files_check(&places, name, suffixes, 2, force));
-  TW_TRY(split_input(name, input, shares));
+  TW_TRY(split_input(name, model, input, shares));
   *input_id = shares[0].input_id;
   tw_status status = tw_new_files_end(&places, write_input(&places, shares));
   for (int party = 0; party < 2; party++) tw_input_share_free(&shares[party]);

@@ -9,11 +9,11 @@
 // sequence and token of a value past the plan's bound on its input, or of an id that is no word of the model's.
 tw_status tw_share_input(const tw_input *input, const tw_plan *plan, const tw_id *model_id, tw_input_share out[2]);
 
-// For NAME.plan.json and NAME.model.json: writes NAME.input.p0.h5 and NAME.input.p1.h5, both or none. force: files that
-// are there are replaced, else they are TW_ERR_IO. *input_id: of the shares. endings: what is put behind each name, for
-// files that the caller has sealed (tw_seal_path); NULL: nothing.
-tw_status tw_share_input_files(const char *name, const tw_input *input, bool force, const char *const endings[2],
-                               tw_id *input_id);
+// For MODEL.plan.json and MODEL.model.json (model NULL: NAME's): writes NAME.input.p0.h5 and NAME.input.p1.h5, both or
+// none. force: files that are there are replaced, else they are TW_ERR_IO. *input_id: of the shares. endings: what is
+// put behind each name, for files that the caller has sealed (tw_seal_path); NULL: nothing.
+tw_status tw_share_input_files(const char *name, const char *model, const tw_input *input, bool force,
+                               const char *const endings[2], tw_id *input_id);
 
 // What is shared of a checked input: the integers of all its values, or its word numbers; as many as the input of the
 // plan's program has elements, for every sequence.

@@ -21,6 +21,21 @@ static tw_status vote(const tw_slots *s, tw_status found) {
   return tw_agree(s->channel, found, &none);
 }
 
+static tw_status check_range(const tw_slots *s) {
+  uint64_t first = s->first_slot < 0 ? 0 : (uint64_t)s->first_slot, count = info(s)->count;
+  if (first > count || (uint64_t)s->count > count - first)
+    return tw_fail(TW_ERR_USED,
+                   "%d sequences from key slot %" PRIu64 " on: the key file holds slots 0 to %" PRIu64
+                   "; deal more keys",
+                   s->count, first, count - 1);
+  return TW_OK;
+}
+
+// Where no slot is left, or one sequence is too many, fewer sequences are no help.
+static const char *or_fewer(int needed, uint64_t left) {
+  return needed > 1 && left > 0 ? ", or take fewer sequences at once" : "";
+}
+
 // ---- what the parties bring along
 
 typedef struct {
@@ -46,13 +61,7 @@ static tw_status meet(tw_slots *s) {
                    "; give both the same --slot",
                    party, mine.first_slot, 1 - party, theirs.first_slot);
   if (s->first_slot < 0) s->first_slot = theirs.first_slot;
-  uint64_t first = s->first_slot < 0 ? 0 : (uint64_t)s->first_slot, count = info(s)->count;
-  if (first > count || (uint64_t)s->count > count - first)
-    return tw_fail(TW_ERR_USED,
-                   "%d sequences from key slot %" PRIu64 " on: the key file holds slots 0 to %" PRIu64
-                   "; deal more keys",
-                   s->count, first, count - 1);
-  return TW_OK;
+  return check_range(s);
 }
 
 // ---- the locks
@@ -114,7 +123,7 @@ static tw_status erase_left(const tw_slots *s, const uint64_t *live) {
 // Seeds first, then marks: a run that goes on beside (where locks do not reach) marks before it erases.
 static tw_status compare(tw_slots *s, uint64_t *live, bool used) {
   TW_TRY(s->keys->survey(s->keys->state, live));
-  TW_TRY(tw_ledger_marks(s->ledger, s->channel->party, &info(s)->key_id, info(s)->count, s->marked));
+  TW_TRY(tw_ledger_marks(s->ledger, s->party, &info(s)->key_id, info(s)->count, s->marked));
   for (uint64_t slot = 0; slot < info(s)->count; slot++)
     if (!has(live, slot) && !has(s->marked, slot)) return foreign_ledger(s, slot);
   if (used) TW_TRY(erase_left(s, live));
@@ -149,7 +158,7 @@ static tw_status take_row(tw_slots *s, uint64_t *slots) {
   tw_status found = TW_OK;
   for (int i = 0; i < s->count; i++) {
     slots[i] = (uint64_t)s->first_slot + (uint64_t)i;
-    if (found == TW_OK) found = tw_ledger_check(s->ledger, s->channel->party, &info(s)->key_id, slots[i]);
+    if (found == TW_OK) found = tw_ledger_check(s->ledger, s->party, &info(s)->key_id, slots[i]);
   }
   return vote(s, found);
 }
@@ -177,11 +186,12 @@ static tw_status take_free(tw_slots *s, uint64_t *slots) {
         slots[taken++] = 64 * (first + i) + (uint64_t)__builtin_ctzll(both);
   }
   if (taken == s->count) return TW_OK;
-  return tw_fail(TW_ERR_USED,
-                 "key %s: slots: %d needed, %d free on both parties (of %" PRIu64 ": %" PRIu64
-                 " free on party 0, %" PRIu64
-                 " on party 1, say their ledgers); deal new keys (`twain deal`), or fewer sequences at once",
-                 info(s)->key_id.hex, s->count, taken, info(s)->count, free[0], free[1]);
+  return tw_fail(
+      TW_ERR_USED,
+      "key %s: slots: %d needed, %d free on both parties (of %" PRIu64 ": %" PRIu64 " free on party 0, %" PRIu64
+      " on party 1, say their ledgers); deal new keys under a NAME of their own (`twain deal NAME2 --model "
+      "NAME`) and name them (`--keys NAME2`)%s",
+      info(s)->key_id.hex, s->count, taken, info(s)->count, free[0], free[1], or_fewer(s->count, (uint64_t)taken));
 }
 
 static tw_status allocate(tw_slots *s) {
@@ -195,11 +205,41 @@ static tw_status allocate(tw_slots *s) {
 }
 
 tw_status tw_slots_choose(tw_slots *s, uint64_t *slots) {
+  s->party = s->channel->party;
   TW_TRY(vote(s, allocate(s)));
   TW_TRY(meet(s));
   TW_TRY(lock_both(s));
   TW_TRY(vote(s, inspect(s)));
   return s->first_slot < 0 ? take_free(s, slots) : take_row(s, slots);
+}
+
+// ---- alone
+
+static tw_status look_for_slots(tw_slots *s, uint64_t *live) {
+  bool recorded;
+  TW_TRY(check_range(s));
+  TW_TRY(s->keys->check_ledger(s->keys->state, &s->ledger->id, &recorded));
+  TW_TRY(compare(s, live, false));
+  for (int i = 0; i < s->count && s->first_slot >= 0; i++)
+    TW_TRY(tw_ledger_check(s->ledger, s->party, &info(s)->key_id, (uint64_t)s->first_slot + (uint64_t)i));
+  uint64_t left = count_bits(s->open, words(s));
+  if (left >= (uint64_t)s->count) return TW_OK;
+  return tw_fail(TW_ERR_USED,
+                 "key %s: slots: %d needed, %" PRIu64 " left of %" PRIu64
+                 ", says the ledger %s; ask the dealer for new keys (`twain deal NAME2 --model NAME`) and name them "
+                 "(`--keys NAME2`)%s",
+                 info(s)->key_id.hex, s->count, left, info(s)->count, s->ledger->dir, or_fewer(s->count, left));
+}
+
+tw_status tw_slots_look(const tw_key_store *keys, const tw_ledger *ledger, int party, int count, int64_t first_slot) {
+  tw_slots s = {.keys = keys, .ledger = ledger, .party = party, .count = count, .first_slot = first_slot};
+  void *live = NULL;
+  tw_status status = allocate(&s);
+  if (status == TW_OK) status = tw_alloc(words(&s) * sizeof(uint64_t), &live);
+  if (status == TW_OK) status = look_for_slots(&s, live);
+  tw_free(live);
+  tw_slots_release(&s);
+  return status;
 }
 
 // ---- marking

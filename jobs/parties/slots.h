@@ -17,10 +17,13 @@ typedef struct {
   // found
   tw_id ledgers[2];  // of parties 0 and 1
   // own
-  int lock;
+  int party, lock;
   uint64_t *marked, *open;  // bit s: slot s is marked in the ledger; is neither marked nor erased
 } tw_slots;
 
+// What party `party` can see alone, before the other one is there: its ledger is the key file's, and `count` slots are
+// left, or those from first_slot on. Locks, marks and erases nothing. TW_ERR_USED where too few are left.
+tw_status tw_slots_look(const tw_key_store *keys, const tw_ledger *ledger, int party, int count, int64_t first_slot);
 // On both parties at once. Takes the ledgers' locks, party 0's first, checks that key files, ledgers and parties belong
 // together, erases what a killed run left of marked slots' seeds, and finds the first `count` slots that are free on
 // both parties. Fails on both parties or on none; release it in any case.

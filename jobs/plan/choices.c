@@ -40,7 +40,7 @@ static int groups_of(int members, int group) { return (members + group - 1) / gr
 // One, two and three levels; the last takes all that are left.
 static tw_status try_maxima(search *s, tw_choices c) {
   enum { MOST_FIRST = 12, MOST_SECOND = 8 };
-  int keys = s->request.prefix.rows + s->request.seq;
+  int keys = s->request.seq;
   for (int first = 2; first <= MOST_FIRST; first++) {
     int left = groups_of(keys, first);
     if (left > 1 && left <= TW_LARGEST_GROUP) {

@@ -14,7 +14,6 @@ typedef tw_model_output tw_output;  // names: tw_output_name, tw_output_parse (i
 typedef struct {
   const tw_architecture *architecture;
   tw_layer_shape shape;
-  tw_prefix_facts prefix;
   tw_rounding rounding;
   tw_output output;
   tw_choices choices;
@@ -48,25 +47,24 @@ typedef struct {
   tw_output output;
   bool guard;  // the program counts values of declared wires out of bound
   tw_choices choices;
-  tw_prefix_facts prefix;
+  double temperature;  // of a next token, at most TW_MOST_TEMPERATURE; 0: the likeliest
 } tw_plan_request;
 
 // bounds: NULL for the defaults. TW_ERR_RANGE names a tensor that fits no ring, TW_ERR_USAGE an output of a head that
-// the model does not have, groups of a row maximum that there are not, or norms without a mean of a model that is not
-// centred.
+// the model does not have, a temperature of another output than a next token, groups of a row maximum that there are
+// not, or norms without a mean of a model that is not centred.
 tw_status tw_plan_make(const tw_model_config *config, const tw_plan_request *request, const tw_model_bounds *bounds,
                        tw_plan *out);
 // A model whose gamma or beta is beyond a layer's bounds needs another plan, and so does one that is not centred where
 // norms take no mean: TW_ERR_MISMATCH.
 tw_status tw_plan_allows_norms(const tw_plan *plan, double weight, double bias, bool centred);
-// So does one that was shared with another prefix than the plan's, or with none: TW_ERR_MISMATCH. One with a prefix
-// serves plans without.
-tw_status tw_plan_allows_prefix(const tw_plan *plan, const tw_prefix_facts *shared);
 void tw_plan_free(tw_plan *plan);
 
 // NAME.plan.json. Reading builds the program again and refuses a digest that differs.
 tw_status tw_plan_write(const char *path, const tw_plan *plan);
 tw_status tw_plan_read(const char *path, tw_plan *plan);
+// MODEL.plan.json; model NULL: NAME.plan.json, and where that is not there the message has --model, too.
+tw_status tw_plan_read_of(const char *model, const char *name, tw_plan *plan);
 // The digest that the file says it has.
 tw_status tw_plan_read_digest(const char *path, tw_digest *digest);
 

@@ -11,6 +11,7 @@
 #include "io/hf_config.h"
 #include "io/host.h"
 #include "io/json_file.h"
+#include "io/new_files.h"
 #include "jobs/plan/plan_fields.h"
 #include "jobs/plan/plan_json.h"
 #include "jobs/plan/plan_parts.h"
@@ -129,6 +130,8 @@ static json_t *streams_json(const tw_program *p) {
       json_array_append_new(
           streams, stream(op->mask_use, step, "mask", bits ? "bits" : "ring", bits ? t->planes : t->ring, t->n));
     }
+    if (op->draws)
+      json_array_append_new(streams, stream(op->mask_use, step, "noise", "ring", 64, p->tensors[op->out[0]].n));
     for (int j = 0; j < op->correction_count; j++) {
       const tw_correction *c = &p->corrections[op->correction + j];
       json_array_append_new(streams, stream(c->use, step, "pad", dealt_names[c->kind], c->width, c->n));
@@ -147,13 +150,10 @@ static json_t *choices_json(const tw_choices *c) {
 static json_t *plan_json(const tw_plan *plan) {
   char created[32];
   tw_host_time(created, sizeof created);
-  json_t *prefix = plan->prefix.rows
-                       ? json_pack("{s:i, s:s}", "tokens", plan->prefix.rows, "digest", plan->prefix.digest.hex)
-                       : NULL;
-  return json_pack("{s:s, s:i, s:s, s:s, s:s, s:o, s:i, s:o*, s:s, s:s, s:b, s:o, s:o, s:o, s:o, s:o, s:o}", "format",
+  return json_pack("{s:s, s:i, s:s, s:s, s:s, s:o, s:i, s:s, s:f, s:s, s:b, s:o, s:o, s:o, s:o, s:o, s:o}", "format",
                    format_name, "version", TW_FORMAT_VERSION, "software", "twain " TWAIN_VERSION, "created", created,
                    "digest", plan->digest.hex, "model", model_json(&plan->shape.config), "seq", plan->shape.seq,
-                   "prefix", prefix, "output", tw_output_name(plan->output), "rounding",
+                   "output", tw_output_name(plan->output), "temperature", plan->shape.temperature, "rounding",
                    tw_rounding_name(plan->rounding), "guard", plan->shape.guard, "choices",
                    choices_json(&plan->choices), "layers", layers_json(plan), "head", head_json(plan), "costs",
                    costs_json(&plan->program), "tables", tables_json(plan), "streams", streams_json(&plan->program));
@@ -297,26 +297,15 @@ static tw_status read_choices(const char *path, const json_t *root, tw_choices *
   return TW_OK;
 }
 
-// Nothing where there is none.
-static tw_status read_prefix(const char *path, const json_t *root, tw_prefix_facts *out) {
-  json_t *prefix;
-  if (!json_object_get(root, "prefix")) return TW_OK;
-  TW_TRY(tw_plan_member(path, root, "", "prefix", JSON_OBJECT, &prefix));
-  TW_TRY(tw_plan_int(path, prefix, "prefix", "tokens", 1, TW_MOST_TOKENS, &out->rows));
-  TW_TRY(tw_plan_text(path, prefix, "prefix", "digest", out->digest.hex, sizeof out->digest.hex));
-  if (tw_is_hex(out->digest.hex, sizeof out->digest.hex - 1)) return TW_OK;
-  return tw_plan_wrong(path, "prefix.digest is not 64 hexadecimal digits");
-}
-
 static tw_status read_shape(const char *path, const json_t *root, tw_plan *plan) {
   tw_model_config config;
   tw_plan_request r = {0};
   char rounding[32], output[32];
   TW_TRY(read_model(path, root, &config));
   TW_TRY(tw_plan_int(path, root, "", "seq", 1, 1 << 20, &r.seq));
-  TW_TRY(read_prefix(path, root, &r.prefix));
   TW_TRY(tw_plan_text(path, root, "", "rounding", rounding, sizeof rounding));
   TW_TRY(tw_plan_text(path, root, "", "output", output, sizeof output));
+  TW_TRY(tw_plan_number(path, root, "", "temperature", &r.temperature));
   TW_TRY(tw_plan_bool(path, root, "", "guard", &r.guard));
   TW_TRY(read_choices(path, root, &r.choices));
   if (tw_rounding_parse(rounding, &r.rounding) != TW_OK)
@@ -477,4 +466,13 @@ tw_status tw_plan_read(const char *path, tw_plan *plan) {
   json_decref(root);
   if (status != TW_OK) tw_plan_free(plan);
   return status;
+}
+
+tw_status tw_plan_read_of(const char *model, const char *name, tw_plan *plan) {
+  char message[1024];
+  tw_path path = tw_path_of(model ? model : name, "plan.json");
+  tw_status status = tw_plan_read(path.text, plan);
+  if (status == TW_OK || model || tw_path_exists(&path)) return status;
+  snprintf(message, sizeof message, "%s", tw_error_message());
+  return tw_fail(status, "%s; or say --model NAME, where model and plan have another NAME than this", message);
 }

@@ -117,9 +117,9 @@ int tw_weight_ring(const tw_program *p, int weight);
 // `count` products [m][k] [k][n]
 int tw_matmul(tw_builder *b, int x, int y, size_t count, size_t m, size_t n, size_t k, int ring);
 // Products with packed pairs of `heads` heads; `group` heads, one after the other, share one y.
-// x [heads][n][dim] times y [heads / group][dim][keys]: packed pairs, SHARE.
+// x [heads][n][dim] times y [heads / group][dim][n]: packed pairs, SHARE.
 int tw_triangle_logits(tw_builder *b, int x, int y, size_t heads, size_t group, size_t dim, tw_triangle t, int ring);
-// Packed x times y [heads / group][keys][dim]: SHARE [heads][n][dim].
+// Packed x times y [heads / group][n][dim]: SHARE [heads][n][dim].
 int tw_triangle_values(tw_builder *b, int x, int y, size_t heads, size_t group, size_t dim, tw_triangle t, int ring);
 
 // ---- gates/triangle.c: of packed pairs of `heads` heads; ties of a maximum go to the lower index ----
@@ -191,6 +191,11 @@ int tw_argmax_find(size_t n, int ring, bool wide_nodes, int rounds, tw_argmax_le
 int tw_argmax(tw_builder *b, int wire, size_t rows, const tw_argmax_level *levels, int ended, uint64_t otherwise);
 // Of opened numbers: a bit each, whether it is one of `count` different ones. BITS, of one round.
 int tw_is_one_of(tw_builder *b, int numbers, const uint64_t *ones, int count);
+
+// ---- gates/noise.c ----
+// A SHARE plus noise that the dealer alone knows: of each element a function of 64 uniform bits, by tables of bases and
+// slopes in the share's units (kernels/deal_ops.h). SHARE.
+int tw_add_noise(tw_builder *b, int share, const int table[2]);
 
 // ---- gates/floor.c ----
 int tw_floor_share(tw_builder *b, int wire, int borrow, int bits);  // borrow: opened BITWIRE

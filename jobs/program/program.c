@@ -75,7 +75,8 @@ static tw_status assign_streams(tw_program *p) {
   uint64_t offset[2] = {0, 0};
   for (int i = 0; i < p->op_count; i++) {
     tw_op *op = &p->ops[i];
-    if (op->opens) op->ordinal = openings++, op->mask_use = use++;
+    if (op->opens) op->ordinal = openings++;
+    if (op->opens || op->draws) op->mask_use = use++;
     int first = count;
     for (int j = 0; j < op->correction_count; j++) {
       tw_correction c = p->corrections[op->correction + j];
@@ -213,7 +214,7 @@ void tw_program_digest(const tw_program *p, tw_digest *out) {
     for (int j = 0; j < op->out_count; j++) absorb_int(&h, op->out[j]);
     for (int j = 0; j < TW_MAX_ARG; j++) absorb_int(&h, op->arg[j]);
     for (size_t j = 0; j < op->list_count; j++) absorb_int(&h, p->pool[op->list + j]);
-    absorb_int(&h, op->opens ? (int64_t)op->mask_use : -1);
+    absorb_int(&h, op->opens || op->draws ? (int64_t)op->mask_use : -1);
     for (int j = 0; j < op->correction_count; j++) {
       const tw_correction *c = &p->corrections[op->correction + j];
       absorb_int(&h, c->use);

@@ -46,8 +46,7 @@ typedef struct {
 
 // Which tokens rows and columns are: rows of `queries` tokens, the first of which is token `first`, by columns of the
 // `keys` tokens from token 0 on. Causal: a query's keys end at its own token. A whole sequence is {n, n, 0, causal};
-// the next token after t others {1, t + 1, t, true}; n tokens after t cached rows {n, t + n, t, true}. A sequence's
-// live tokens are those below its length, cached rows counted.
+// the next token after t others {1, t + 1, t, true}. A sequence's live tokens are those below its length.
 typedef struct {
   size_t queries, keys, first;
   bool causal;
@@ -109,8 +108,9 @@ struct tw_op {
   int correction, correction_count;  // in program->corrections
   int dealt_count;                   // numbers in the gate's declaration of corrections,
   unsigned dealt;                    // and a bit for each that has one
-  uint32_t mask_use;                 // openings: stream of the mask
+  uint32_t mask_use;                 // openings: stream of the mask; of what `draws`: stream of its half
   bool opens;
+  bool draws;        // both seeds make a random number of which each party knows a half, and the dealer all
   bool for_product;  // a prepared product, or a mask that one is computed from
   int ordinal;       // opens: among the program's opening gates, in order
   int step, level;

@@ -17,8 +17,8 @@ static tw_status take(uses *u, uint32_t use, int op, const char *role) {
   return TW_OK;
 }
 
-// Of one gate: the mask of the tensor that it opens, a pad for each of its corrections, which follow those of the gates
-// before it, in the program's list and in both parties' slots.
+// Of one gate: the mask of the tensor that it opens, or what it draws, a pad for each of its corrections, which follow
+// those of the gates before it, in the program's list and in both parties' slots.
 static tw_status take_gate(uses *u, int i, int *corrections, uint64_t end[2]) {
   const tw_op *op = &u->p->ops[i];
   if (op->opens) {
@@ -26,6 +26,7 @@ static tw_status take_gate(uses *u, int i, int *corrections, uint64_t end[2]) {
       return tw_fail(TW_ERR_INTERNAL, "gate %d (%s) opens more than one tensor", i, op->gate->name);
     TW_TRY(take(u, op->mask_use, i, "mask"));
   }
+  if (op->draws) TW_TRY(take(u, op->mask_use, i, "random number"));
   if (op->correction_count && op->correction != *corrections)
     return tw_fail(TW_ERR_INTERNAL, "gate %d (%s) shares corrections with another", i, op->gate->name);
   for (int j = 0; j < op->correction_count; j++, (*corrections)++) {

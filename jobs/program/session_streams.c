@@ -24,7 +24,9 @@ tw_status tw_session_describe_draw(tw_session *s, const tw_op *op, int side, tw_
                         .seeds = s->sequences.seeds[side],
                         .slots = s->sequences.backend_slots,
                         .use = op->mask_use,
-                        .ring = t->kind == TW_WIRE ? t->ring : 0,
+                        .ring = op->draws            ? 64
+                                : t->kind == TW_WIRE ? t->ring
+                                                     : 0,
                         .n = tw_words_of(s, id),
                         .out = s->memory.buffers[id].mask[side]};
   return TW_OK;

@@ -257,7 +257,7 @@ static void test_roles(void) {
   X509_free(c);
   tw_peer a = {.file = "a", .role = TW_SITE_PARTY_0}, b = {.file = "", .role = TW_SITE_PARTY_1};
   CU_ASSERT_EQUAL(tw_peer_check_same(&a, &b), TW_ERR_IDENTITY);
-  CU_ASSERT_TRUE(message_has("says that it is the party 1, not the party 0"));
+  CU_ASSERT_TRUE(message_has("says that it is party 1, not party 0"));
   EVP_PKEY_free(key);
   EVP_PKEY_free(other);
 }

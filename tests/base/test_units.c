@@ -38,7 +38,7 @@ static void expect_refusal(tw_status status, const char *text, const char *what)
 }
 
 static void others(void) {
-  static const char *const numbers[] = {"", "us", "fast", "-1us", "nan us", "inf s"},
+  static const char *const numbers[] = {"", "us", "fast", "-1us", "nan us", "inf s", "0x10us", "0X1p3 ms"},
                            *const units[] = {"10 min", "10usx", "10 us us", "10u", "10,10"},
                            *const rate_units[] = {"10Gb/s", "10Gbit", "10GBit/s", "10Mbps", "10gbit/s", "10us"};
   double out;

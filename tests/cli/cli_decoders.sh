@@ -100,17 +100,18 @@ for s, n in enumerate(lengths):
 P
 }
 
+seed=7
 go() { # NAME PLAN'S-OPTION...
   local name=$1
   shift
   "$TWAIN" plan "$name" -q --force "$@"
-  "$TWAIN" deal "$name" -n 3 --test-seed 7 -q --force 2>/dev/null
+  "$TWAIN" deal "$name" -n 3 --test-seed "$seed" -q --force 2>/dev/null
   "$TWAIN" encode "$name" -q --force -- "${texts[@]}"
   "$TWAIN" share "$name" --input -q --force
   expect_run 0 '' "$name" --ledger ledger --allow-test-keys -q --force --device cpu
   expect 0 'out of the plan.s bounds: (none|NOT) counted' "$TWAIN" reveal "$name" --force
   cp said revealed
-  expect 0 "equal the emulator.s, transcript equal" "$TWAIN" check "$name" --exact --test-seed 7
+  expect 0 "equal the emulator.s, transcript equal" "$TWAIN" check "$name" --exact --test-seed "$seed"
 }
 
 "$TWAIN" ledger --new ledger -q
@@ -164,6 +165,17 @@ for options in "--argmax-rounds 9 --node-arity 8" "--argmax-rounds 40" "--calibr
   go llama-tied --seq 12 --result next-token $options
   next_token llama-tied || fail "llama-tied, $options: the next token differs from PyTorch's"
 done
+# ---- tokens drawn by noise: equal to the emulator's; at a temperature near 0 the likeliest; others of other keys
+go llama-tied --seq 12 --result next-token --temperature 0.001
+next_token llama-tied || fail "at a temperature near 0 the next token differs from PyTorch's"
+go llama-tied --seq 12 --result next-token --temperature 2.5
+grep -Eq '^2: drawn at temperature 2.5, where the float model gives it a probability of [0-9.e-]+$' said || fail "$(cat said)"
+grep -o '^[0-9]*: next [0-9]*' revealed >drawn
+seed=8
+go llama-tied --seq 12 --result next-token --temperature 2.5
+grep -o '^[0-9]*: next [0-9]*' revealed | cmp -s - drawn && fail "other keys drew the same three tokens"
+seed=7
+expect 2 'temperature goes with --result next-token' "$TWAIN" plan qwen2 --seq 9 --temperature 1 --force
 expect 2 'no argmax of .* takes 3 rounds; allow more' "$TWAIN" plan qwen2 --seq 9 --result next-token --argmax-rounds 3 --force
 expect 2 'goes with --result next-token' "$TWAIN" plan qwen2 --seq 9 --argmax-rounds 13 --force
 texts=(a a a)

@@ -7,10 +7,10 @@ for command in $commands; do
   grep -qE "^  $command " said || fail "--help does not list $command"
 done
 for command in $commands; do
-  expect 0 "^usage: (mpirun -np 2 )?twain $command" "$TWAIN" "$command" --help
+  expect 0 "^usage: twain $command" "$TWAIN" "$command" --help
   [ "$command" = bench ] || grep -q -- '-q, --quiet' said || fail "$command --help has no --quiet"
   cp said first
-  expect 0 "^usage: (mpirun -np 2 )?twain $command" "$TWAIN" help "$command"
+  expect 0 "^usage: twain $command" "$TWAIN" help "$command"
   cmp -s first said || fail "help $command differs from $command --help"
 done
 for workload in model opens deal kernels gemm; do
@@ -50,7 +50,13 @@ renamed model shape plan --model bert-tiny
 renamed synthetic shape import --synthetic bert-tiny -o n
 expect 2 'unknown option --output; `twain help run`' "$TWAIN" run n --output x # which has nothing of it
 
-expect 0 'default 128' "$TWAIN" plan --help
+expect 0 'default 128' "$TWAIN" bench model --help
+expect 0 'not given: 128, or all positions' env COLUMNS=200 "$TWAIN" plan --help
+# a party of its own comes first, and what protects nothing is called so
+expect 0 '^usage: twain run NAME --party R --site FOLDER --peer FILE' "$TWAIN" help run
+tr -s ' \n' ' ' <said | grep -q 'mpirun -np 2 twain run NAME... \[options\], for a trial' || fail "help run has no trial"
+expect 2 'an argument is missing; usage: twain run NAME --party R' "$TWAIN" run
+expect 2 'for a trial in one place; or --party R, with --site' "$TWAIN" run n
 expect 0 'default 60' "$TWAIN" run -h
 expect 0 'default dithered' env COLUMNS=200 "$TWAIN" plan NAME --help # help wins over everything else
 
@@ -64,7 +70,10 @@ TWAIN_ISA=portable expect 0 '^ISA   portable$' "$TWAIN" --version
 
 expect 2 'a command is missing' "$TWAIN"
 expect 2 "unknown command 'shaer'; did you mean share\?" "$TWAIN" shaer
+expect 2 "unknown command 'rnu'; did you mean run\?" "$TWAIN" rnu # two letters that changed places
+expect 2 "unknown command 'paln'; did you mean plan\?" "$TWAIN" paln
 expect 2 "unknown command 'xyzzy'; " "$TWAIN" xyzzy
+! grep -q 'did you mean' said || fail "a command is meant that is not near"
 expect 2 'unknown option --sequence; did you mean --seq\?' "$TWAIN" plan n --sequence 9
 expect 2 'unknown option --rouding; did you mean --rounding\?' "$TWAIN" plan n --rouding faithful
 expect 2 'unknown option -Z; `twain help plan`' "$TWAIN" plan n -Z
@@ -73,6 +82,11 @@ expect 2 "--seq '12x'" "$TWAIN" plan n --seq 12x
 expect 2 "--seq '0': a whole number from 1 to 2048" "$TWAIN" plan n --seq=0
 expect 2 "--seq '99999999999999999999'" "$TWAIN" plan n -s99999999999999999999
 expect 2 "--margin 'nan'" "$TWAIN" plan n --margin nan
+expect 2 "--margin '0x2'" "$TWAIN" plan n --margin 0x2
+for number in 0x10us 0X1p3ms infs 1e400s; do
+  expect 2 "link-latency: '$number'|is too large" "$TWAIN" plan n --link-latency $number
+done
+expect 0 'a link of 1000 us' "$TWAIN" plan --shape bert-tiny --link-latency 1.0e-3s
 expect 2 '--json takes no value' "$TWAIN" plan n --json=yes
 expect 2 "link-rate: '10' has no unit: kbit/s" "$TWAIN" plan n --link-rate 10
 expect 2 "link-latency '11s': is 11 s, from 0 to 10 are possible" "$TWAIN" plan n --link-latency 11s

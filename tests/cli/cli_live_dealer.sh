@@ -37,7 +37,7 @@ start_dealer() {
   dealer=$!
   children+=("$dealer")
   until grep -q 'on port' dealer.said; do kill -0 $dealer || { cat dealer.said; fail "no dealer"; }; sleep 0.02; done
-  port=$(grep -oE 'on port [0-9]+' dealer.said | cut -c9-)
+  port=$(grep -oE 'on port [0-9]+, at ' dealer.said | grep -oE '[0-9]+')
 }
 
 party() { # PARTY OPTION...
@@ -111,7 +111,7 @@ both 2 "a live dealer numbers the slots itself" "numbers the slots itself" -- --
 both 7 "stopped.*no connection" "no connection to 127.0.0.1, port 9.*no key slot" -- --silence-limit 4 -- --dealer \
   127.0.0.1:9 --silence-limit 4
 [ "$before" = "$(slots 0)" ] && [ "$before" = "$(slots 1)" ] || fail "a slot was marked"
-expect 12 'is the file of the party 1, and --dealer-peer needs' bash -c 'party 0 --listen 0 --dealer-peer s1/site.pem'
+expect 12 'is the file of party 1, and --dealer-peer needs' bash -c 'party 0 --listen 0 --dealer-peer s1/site.pem'
 expect 2 'both or neither' "$TWAIN" run n --party 0 --listen 0 --site s0 --peer s1/site.pem --dealer h:1
 expect 2 'say --party 0 or 1' "$TWAIN" run n --dealer h:1 --dealer-peer dealer/site.pem
 serve() { "$TWAIN" deal n --serve 127.0.0.1:0 --site "${1:-dealer}" --pairs "${2:-pairs.json}" --allow-unlocked "${@:3}"; }
@@ -119,7 +119,7 @@ export -f serve
 refused() { expect "$1" "$2" bash -c 'serve "$@"' refused "${@:3}"; }
 refused 2 'TEST keys are not served' dealer pairs.json --test-seed 5
 refused 2 'deals on the CPU' dealer pairs.json --device cuda
-refused 12 'is the site of the party 0, and --serve needs' s0
+refused 12 'is the site of party 0, and --serve needs' s0
 refused 3 'none.json' dealer none.json
 expect 2 'all of them or none' "$TWAIN" deal n --serve 0
 bad_pairs() { # TEXT ENTRY

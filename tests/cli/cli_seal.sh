@@ -42,6 +42,7 @@ for party in 0 1; do
   unseal client p$party n.result.p$party.h5
 done
 "$TWAIN" reveal client/n -q
+expect 3 'the model in clear, which its owner alone has' "$TWAIN" check client/n
 cp owner/n.model.h5 client
 expect 0 '' "$TWAIN" check client/n
 
@@ -64,7 +65,13 @@ while read -r digest file; do
 done < <(cd mail && sha256sum ./*.sealed | sed 's| \./| mail/|')
 expect 0 'n.plan.json +all +model owner +public' "$TWAIN" handover owner/n
 expect 0 'p0/n.keys.p0.h5 +party 0 +dealer +no ' "$TWAIN" handover p0/n
-grep -q '3 are not sealed\|4 are not sealed' said || { cat said; fail 'handover does not count what is plain'; }
+grep -q '^plain: p0/n.model.p0.h5, p0/n.keys.p0.h5, p0/n.input.p0.h5, p0/n.result.p0.h5$' said || { cat said; fail 'handover does not name what is plain'; }
+expect 0 'p0/n.keys.p0.h5 +party 0 +dealer +no, yours ' "$TWAIN" handover p0/n --site p0/site
+grep -q '^plain: p0/n.result.p0.h5$' said || { cat said; fail 'what a site got is no more to be sealed'; }
+cp mail/n.result.p0.h5.sealed p0
+expect 0 'p0/n.result.p0.h5 +client +party 0 +no, beside ' "$TWAIN" handover p0/n --site p0/site
+! grep -q plain: said || { cat said; fail 'what lies beside its sealed form is to be sealed again'; }
+rm p0/n.result.p0.h5.sealed
 expect 3 'no file of that name' "$TWAIN" handover mail/other
 
 # ---- is it whole, mine, of this plan?
@@ -78,7 +85,11 @@ expect 12 'sealed to another site' "$TWAIN" verify mail/n.keys.p0.h5.sealed --si
 for file in p0/n.model.p0.h5 p0/n.keys.p0.h5 p0/n.input.p0.h5 client/n.result.p1.h5 client/n.client.h5 dealer/n.model.dealer.h5; do
   expect 0 "$file: whole" "$TWAIN" verify $file --site "${file%%/*}/site" --plan p0/n.plan.json
 done
-expect 5 'keys-0 is for the party 0, and p1/site is the party 1' "$TWAIN" verify p0/n.keys.p0.h5 --site p1/site
+expect 0 'n.plan.json: whole' "$TWAIN" verify p0/n.plan.json --plan p0/n.plan.json
+expect 0 'n.model.json: whole' "$TWAIN" verify p0/n.model.json
+expect 5 'is of plan' "$TWAIN" verify p0/n.plan.json --plan other.plan.json
+sed 's/"seq":/"sep":/' p0/n.plan.json >bad.plan.json && expect 4 'bad.plan.json' "$TWAIN" verify bad.plan.json
+expect 5 'keys-0 is for party 0, and p1/site is party 1' "$TWAIN" verify p0/n.keys.p0.h5 --site p1/site
 expect 5 'is of plan' "$TWAIN" verify p0/n.keys.p0.h5 --plan other.plan.json
 expect 2 'is not sealed' "$TWAIN" verify p0/n.keys.p0.h5 --from mail/dealer.pem
 expect 4 'is no file that is handed over' "$TWAIN" verify said
@@ -96,6 +107,7 @@ expect 4 'bad.model.p0.h5: ' "$TWAIN" verify bad.model.p0.h5
 cp p0/n.keys.p0.h5 aside.h5 && rm p0/n.keys.p0.h5
 expect 6 'was unsealed before' "$TWAIN" unseal mail/n.keys.p0.h5.sealed "${from_dealer[@]}" --ledger p0/ledger -o p0/n.keys.p0.h5
 [ ! -e p0/n.keys.p0.h5 ] || fail 'a key file although it was refused'
+expect 3 'no --ledger DIR names yours.*no such ledger' env XDG_STATE_HOME="$PWD/state" "$TWAIN" unseal mail/n.keys.p0.h5.sealed "${from_dealer[@]}" -o p0/n.keys.p0.h5
 expect 3 'no such ledger' "$TWAIN" unseal mail/n.keys.p0.h5.sealed "${from_dealer[@]}" --ledger p0/none -o p0/n.keys.p0.h5
 expect 0 '' "$TWAIN" unseal mail/n.keys.p0.h5.sealed "${from_dealer[@]}" --ledger p0/ledger -o p0/n.keys.p0.h5 --again
 "$python" - aside.h5 p0/n.keys.p0.h5 <<'PY'
@@ -132,10 +144,10 @@ expect 3 'exists' "$TWAIN" unseal mail/n.input.p0.h5.sealed --site p0/site --fro
 expect 2 'go together' "$TWAIN" share owner/n --site owner/site
 expect 2 'go together' "$TWAIN" share owner/n --seal-to mail/p0.pem
 expect 2 "both parties' keys are sealed, or none" "$TWAIN" deal dealer/n --site dealer/site --seal-to mail/p0.pem
-expect 2 'is the client, for whom this command writes nothing' "$TWAIN" deal dealer/n --site dealer/site --seal-to mail/client.pem
-expect 2 'there is a party 0 already' "$TWAIN" deal dealer/n --site dealer/site --seal-to mail/p0.pem --seal-to mail/p0.pem
+expect 2 'is of the client, for whom this command writes nothing' "$TWAIN" deal dealer/n --site dealer/site --seal-to mail/client.pem
+expect 2 'party 0 is named already' "$TWAIN" deal dealer/n --site dealer/site --seal-to mail/p0.pem --seal-to mail/p0.pem
 expect 12 'model-share-0 goes from the model owner' "$TWAIN" share owner/n --force --site dealer/site --seal-to mail/p0.pem
-expect 12 'keys-0 goes from the dealer to the party 0' "$TWAIN" seal p0/n.keys.p0.h5 --site p0/site --seal-to mail/p1.pem
+expect 12 'keys-0 goes from the dealer to party 0' "$TWAIN" seal p0/n.keys.p0.h5 --site p0/site --seal-to mail/p1.pem
 expect 12 'model is handed to nobody' "$TWAIN" seal owner/n.model.h5 --site owner/site --seal-to mail/p0.pem
 expect 2 'one --seal-to FILE is needed' "$TWAIN" seal owner/n.client.h5 --site owner/site
 expect 4 'is no sound site file' "$TWAIN" seal owner/n.client.h5 --site owner/site --seal-to owner/n.plan.json

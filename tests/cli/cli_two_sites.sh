@@ -41,7 +41,7 @@ begin() { # as job, in the background
 listens() { # FOLDER: the port, once it does
   local port='' start=$SECONDS
   until [ -n "$port" ]; do
-    port=$(sed -nE 's/.*waits for party [01] on port ([0-9]+)$/\1/p' "$1/said" 2>/dev/null) || true
+    port=$(sed -nE 's/.*waits for party [01] on port ([0-9]+), .*/\1/p' "$1/said" 2>/dev/null) || true
     [ -n "$port" ] && break
     [ ! -e "$1/code" ] && [ $((SECONDS - start)) -lt 30 ] || { cat "$1/said" >&2; fail "party of folder $1 does not listen"; }
     sleep 0.02
@@ -128,15 +128,73 @@ refused 'needs --site FOLDER, --peer FILE' --party 0 --listen 4433
 refused 'one of --listen, --connect and --relay is needed, and no more' --party 0 --listen 1 --connect a:1 --site 0/site --peer 0/peer.pem
 refused "'nowhere': is not HOST:PORT" --party 0 --connect nowhere --site 0/site --peer 0/peer.pem
 refused "'::1:80': is not PORT" --party 0 --listen ::1:80 --site 0/site --peer 0/peer.pem
-expect 12 'is the site of the party 1, and --party 0 needs one of party 0' "$TWAIN" run n --party 0 --listen 0 \
+expect 12 'is the site of party 1, and --party 0 needs one of party 0' "$TWAIN" run n --party 0 --listen 0 \
   --site 1/site --peer 0/peer.pem
-expect 12 'is the file of the party 0, and --party 0 needs the one of party 1' "$TWAIN" run n --party 0 --listen 0 \
+expect 12 'is the file of party 0, and --party 0 needs the one of party 1' "$TWAIN" run n --party 0 --listen 0 \
   --site 0/site --peer 1/peer.pem
-expect 3 'this host has no such address' "$TWAIN" run n --party 0 --listen 192.0.2.1:0 --site 0/site --peer 0/peer.pem
-expect 7 'nobody has connected to port [0-9]+ in time; no key slot was used' "$TWAIN" run n --party 0 --listen 0 \
-  --site 0/site --peer 0/peer.pem --wait-limit 0.2
-expect 7 'no connection to 127.0.0.1, port 1: .*; no key slot was used' "$TWAIN" run n --party 1 --connect 127.0.0.1:1 \
-  --site 1/site --peer 1/peer.pem --wait-limit 0.2
+alone() { # PARTY OPTION...: one party, in its folder
+  local p=$1
+  shift
+  cd "$p" && exec "$TWAIN" run n --party "$p" --site site --peer peer.pem --ledger ledger --allow-test-keys "$@"
+}
+export -f alone
+expect 3 'this host has no such address' bash -c 'alone 0 --listen 192.0.2.1:0'
+expect 7 'nobody has connected to port [0-9]+ in time \(waited for [0-9.]+ s\); no key slot was used' \
+  bash -c 'alone 0 --listen 127.0.0.1:0 --wait-limit 0.2'
+grep -qE 'waits for party 1 on port [0-9]+, at 127.0.0.1$' said || { cat said; fail "does not say where it listens"; }
+expect 7 'nobody has connected' bash -c 'alone 0 --listen 0 --wait-limit 0.1'
+grep -qE 'waits for party 1 on port [0-9]+, at all addresses of this host$' said || { cat said; fail "does not say where it listens"; }
+expect 7 'no connection to 127.0.0.1, port 1: .* \(tried for [0-9.]+ s\); no key slot was used' \
+  bash -c 'alone 1 --connect 127.0.0.1:1 --wait-limit 0.2'
+
+# ---- a party's own mistakes are told at once, before anybody is waited for, and change nothing
+
+own() { # CODE TEXT OPTION...: of party 0, which would wait for ten minutes
+  local code=$1 text=$2 start=$SECONDS
+  shift 2
+  find 0 -type f -exec sha256sum {} + | sort >before
+  expect "$code" "$text" bash -c 'alone 0 --listen 127.0.0.1:0 "$@"' own "$@"
+  ! grep -q 'waits for' said || { cat said; fail "waits before it looks at its own files"; }
+  [ $((SECONDS - start)) -lt 10 ] || fail "took $((SECONDS - start)) s to see: $text"
+  find 0 -type f -exec sha256sum {} + | sort | cmp -s before - || fail "a look at one's own files changed one: $text"
+}
+for file in n.plan.json n.model.p0.h5 n.keys.p0.h5 n.input.p0.h5; do
+  mv 0/$file kept
+  own 3 "$file: no such file.*; no key slot was used"
+  echo damaged >0/$file
+  chmod 600 0/$file
+  own 4 "$file: "
+  mv kept 0/$file
+done
+mv 0/n.keys.p0.h5 kept
+touch 0/n.keys.p0.h5.sealed
+own 3 'n.keys.p0.h5: no such file, but n.keys.p0.h5.sealed is there: open it with `twain unseal`'
+rm 0/n.keys.p0.h5.sealed
+mv 0/n.model.p0.h5 kept.model
+live=(--dealer 127.0.0.1:1 --dealer-peer ../strangers/dealer/site.pem) # nobody is there: nobody is asked
+own 3 'n.model.p0.h5: no such file' "${live[@]}"
+mv kept.model 0/n.model.p0.h5
+mv kept 0/n.keys.p0.h5
+cp 1/n.keys.p1.h5 other && mv 0/n.keys.p0.h5 kept && mv other 0/n.keys.p0.h5
+own 5 'n.keys.p0.h5: belongs to party 1, but this is party 0'
+mv kept 0/n.keys.p0.h5
+own 3 'none: no such ledger' --ledger none
+"$TWAIN" ledger --new 0/second -q
+own 5 'is recorded|ledger' --ledger second
+rm -rf 0/second
+touch 0/n.result.p0.h5
+own 3 'n.result.p0.h5: exists already'
+rm 0/n.result.p0.h5
+own 6 'from key slot 59 on: the key file holds slots 0 to 59' --slot 59
+own 6 'key slot|used' --slot 0
+own 2 '--keys names a key file, --dealer needs none' --keys n "${live[@]}"
+own 2 'a live dealer numbers the slots itself' --slot 3 "${live[@]}"
+cp 0/n.plan.json kept
+"$TWAIN" plan n --seq 15 -q --force
+mv n.plan.json 0/n.plan.json
+own 5 'the keys were dealt for plan'
+cp kept 0/n.plan.json
+mv kept n.plan.json
 chmod 644 1/site/site.key
 expect 3 'site.key' "$TWAIN" run n --party 1 --connect 127.0.0.1:1 --site 1/site --peer 1/peer.pem
 chmod 600 1/site/site.key
@@ -214,11 +272,10 @@ spends 0 meet
 ends 0 5 'differ in number of streams: this one has 1, the other 2; give both the same --streams'
 ends 1 5 'stopped: the parties differ in number of streams'
 dialler=()
-mv 1/n.input.p1.h5 1/kept.h5
+listener=(--slot 50) dialler=(--slot 51)
 spends 0 meet
-ends 0 3 'stopped: .*n.input.p1.h5'
-ends 1 3 'n.input.p1.h5'
-mv 1/kept.h5 1/n.input.p1.h5
+for p in 0 1; do ends $p 5 'the parties differ in the first key slot'; done
+listener=() dialler=()
 
 # ---- somebody in between
 
@@ -307,7 +364,7 @@ except OSError: pass" 'no TLS 1.3 with party 1 there' 12
 # ---- two processes a party, started by a launcher of its own: process i talks to process i
 
 for p in 0 1; do
-  for file in plan.json "model.p$p.h5" "keys.p$p.h5" "input.p$p.h5"; do ln -s "n.$file" "$p/m.$file"; done
+  ln -s "n.input.p$p.h5" "$p/m.input.p$p.h5" # one input twice; plan, model and keys by --model
 done
 two_ports() { # the first of two neighbours, chosen as free_port does
   python3 -c 'import random, socket
@@ -323,7 +380,7 @@ party_of() { # PARTY PROCESSES NAMES... -- OPTION...
   shift 2
   while [ "$1" != -- ]; do names+=("$1"); shift; done
   shift
-  (cd "$party" && timeout 60 mpirun -np "$processes" "$TWAIN" run "${names[@]}" --party "$party" --site site --peer peer.pem \
+  (cd "$party" && timeout 60 mpirun -np "$processes" "$TWAIN" run "${names[@]}" --model n --party "$party" --site site --peer peer.pem \
     --ledger ledger --allow-test-keys --force --wait-limit 20 "$@" >said 2>&1 </dev/null) || status=$?
   echo "$status" >"$party/code"
 }

@@ -41,7 +41,7 @@ class Job:
 
     def port(self):
         end = time.monotonic() + LIMIT
-        while not (found := re.search(r"waits for party \d on port (\d+)\n", self.words())):
+        while not (found := re.search(r"waits for party \d on port (\d+), .*\n", self.words())):
             if self.process.poll() is not None or time.monotonic() > end:
                 raise Failed(f"party {self.party} does not listen: {self.words()}")
             time.sleep(0.01)

@@ -81,6 +81,9 @@ void add_elements(arena &m, trials &out, size_t rows, size_t cols) {
   while (2 * columns <= cols && columns < 16) columns *= 2;
   tw_deal_places_args ones = {rows, columns, m.words(rows), m.words(words_of(rows)), m.words(rows * columns)};
   out.push_back(TRIAL(deal_places, ones));
+  tw_deal_noise_args noise = {
+      1, n, m.words(n), m.words(n), m.words(TW_NOISE_ENTRIES), m.words(TW_NOISE_ENTRIES), m.words(n), tw_ring_mask(k)};
+  out.push_back(TRIAL(deal_noise, noise));
 }
 
 void add_digits(arena &m, trials &out, size_t n, int ring, int low, const std::vector<int64_t> &widths, bool sign_bit) {

@@ -46,7 +46,7 @@ static void build(const joint_case *c, size_t lanes, tw_program *p, const tw_tab
   tape.rows = c->rows;
   memset(p, 0, sizeof *p);
   p->tables = tables;
-  p->table_count = 2;
+  p->table_count = 4;
   tw_builder_start(&b, p);
   size_t n = lanes * (size_t)c->elements;
   int output = c->build(&b, c->numbers ? tw_build_numbers(&b, c->ring, n) : tw_build_input(&b, c->ring, 0, n));
@@ -72,7 +72,8 @@ static void assign_streams(const tw_program *p) {
   for (int i = 0; i < p->op_count; i++) {
     const tw_op *op = &p->ops[i];
     const tw_tensor *t = &p->tensors[op->out[0]];
-    if (op->opens && !seen[op->mask_use]) assign(op->mask_use, t->n, opened_width(t)), seen[op->mask_use] = true;
+    if ((op->opens || op->draws) && !seen[op->mask_use])
+      assign(op->mask_use, t->n, op->draws ? 2 : opened_width(t)), seen[op->mask_use] = true;
     for (int j = 0; j < op->correction_count; j++) {
       const tw_correction *c = &p->corrections[op->correction + j];
       if (!seen[c->use]) assign(c->use, c->n, c->width);
@@ -225,9 +226,14 @@ static bool view_is_uniform(const joint_case *c, const tw_program *p, secrets *s
 // Both parties corrupted in turn; four secrets (every input, when there are fewer), two where the enumeration is long.
 static bool all_views_uniform(joint_case c) {
   static uint64_t table_values[2][4] = {{1, 2, 3, 0}, {3, 1, 0, 2}};
-  static const tw_table tables[2] = {{"A", 4, table_values[0]}, {"B", 4, table_values[1]}};
+  static uint64_t noise_values[2][TW_NOISE_ENTRIES];
+  static const tw_table tables[4] = {{"A", 4, table_values[0]},
+                                     {"B", 4, table_values[1]},
+                                     {"base", TW_NOISE_ENTRIES, noise_values[0]},
+                                     {"slope", TW_NOISE_ENTRIES, noise_values[1]}};
   tw_program p;
   bool uniform = true;
+  for (size_t i = 0; i < TW_NOISE_ENTRIES; i++) noise_values[0][i] = mixed(i);
   build(&c, 128, &p, tables);
   assign_streams(&p);
   tw_program_free(&p);
@@ -346,21 +352,24 @@ static int one_of_two(tw_builder *b, int x) {
   return tw_open(b, tw_is_one_of(b, tw_open(b, x), (const uint64_t[]){1, 2}, 2));
 }
 
+// The table's values may be anything; of a random number two bits are drawn.
+static int noised(tw_builder *b, int x) { return tw_open(b, tw_add_noise(b, x, (const int[]){2, 3})); }
+
 // A packed pair with one query and key a lane; and two queries, of which the later has two keys.
 static int triangle(tw_builder *b, int x) {
   int left = tw_view(b, x, (tw_view_map){{1, 1, tape.lanes, 2}, {0, 0, 4, 1}, 0});
   int right = tw_view(b, x, (tw_view_map){{1, 1, tape.lanes, 2}, {0, 0, 4, 1}, 2});
-  return tw_open(
-      b, tw_triangle_logits(b, tw_open(b, left), tw_open(b, right), tape.lanes, 1, 2, (tw_triangle){1, 1, 0}, 2));
+  return tw_open(b,
+                 tw_triangle_logits(b, tw_open(b, left), tw_open(b, right), tape.lanes, 1, 2, (tw_triangle){1, 1}, 2));
 }
 static int triangle_values(tw_builder *b, int x) {
   int left = tw_view(b, x, (tw_view_map){{1, 1, tape.lanes, 3}, {0, 0, 5, 1}, 0});
   int right = tw_view(b, x, (tw_view_map){{1, 1, tape.lanes, 2}, {0, 0, 5, 1}, 3});
-  return tw_open(
-      b, tw_triangle_values(b, tw_open(b, left), tw_open(b, right), tape.lanes, 1, 1, (tw_triangle){2, 2, 0}, 1));
+  return tw_open(b,
+                 tw_triangle_values(b, tw_open(b, left), tw_open(b, right), tape.lanes, 1, 1, (tw_triangle){2, 2}, 1));
 }
 static int triangle_maximum(tw_builder *b, int x) {
-  tw_triangle t = {2, 2, 0};
+  tw_triangle t = {2, 2};
   return tw_open(b, tw_as_share(b, tw_triangle_maximum(b, tw_open(b, x), tape.lanes, t)));
 }
 // The mean of a row of two, from a sum that is extended and opened beside the row, taken off what is opened next.
@@ -443,6 +452,7 @@ GATE(guarded, 3, 1, guarded)
 GATE(row_maximum, 2, 2, row_maximum, .rows = true)
 GATE(argmax, 2, 2, argmax, .rows = true)
 GATE(argmax_ended, 2, 3, argmax_ended, .rows = true)
+GATE(noised, 3, 1, noised)
 GATE(one_of_two, 2, 1, one_of_two, .numbers = true, .rows = true)
 GATE(triangle, 2, 4, triangle, .rows = true)
 GATE(triangle_values, 1, 5, triangle_values, .rows = true)
@@ -468,6 +478,11 @@ static void one_mask_for_input_and_output(tw_program *p) { nth_open(p, 2)->mask_
 static void one_pad_for_two_corrections(tw_program *p) { p->corrections[1].use = p->corrections[0].use; }
 static void a_pad_for_a_mask(tw_program *p) { nth_open(p, 2)->mask_use = p->corrections[0].use; }
 static void one_mask_for_line_and_place(tw_program *p) { nth_open(p, 2)->mask_use = nth_open(p, 1)->mask_use; }
+// Noise from the pads of its own correction: the difference of both says what the other's is.
+static void noise_from_its_pads(tw_program *p) {
+  for (int i = 0; i < p->op_count; i++)
+    if (p->ops[i].draws) p->ops[i].mask_use = p->corrections[0].use;
+}
 // A win is opened under the mask of what it follows from.
 static void one_mask_for_win_and_place(tw_program *p) { nth_open(p, 2)->mask_use = nth_open(p, 1)->mask_use; }
 static void one_bit_mask_for_two(tw_program *p) { nth_open(p, 4)->mask_use = nth_open(p, 3)->mask_use; }
@@ -511,6 +526,12 @@ static void reused_streams_are_found(void) {
       (joint_case){.ring = 3, .elements = 1, .build = guarded, .mutate = one_mask_for_input_and_output}));
   CU_ASSERT_FALSE(all_views_uniform(
       (joint_case){.ring = 1, .elements = 3, .build = multiplied_bits, .mutate = one_bit_mask_for_two}));
+  joint_case own_pads = {.ring = 3, .elements = 1, .build = noised, .mutate = noise_from_its_pads};
+#ifdef TWAIN_DEBUG_PRG
+  CU_ASSERT(aborts(own_pads));
+#else
+  CU_ASSERT_FALSE(all_views_uniform(own_pads));
+#endif
   CU_ASSERT_FALSE(all_views_uniform(
       (joint_case){.ring = 2, .elements = 2, .build = argmax, .rows = true, .mutate = one_mask_for_win_and_place}));
   CU_ASSERT_FALSE(
@@ -597,12 +618,13 @@ SUITE_MAIN("joint view", {"open", open_twice_view}, {"truncate", truncated_view}
            {"two keys", two_keys_view}, {"window", in_window_view}, {"products of bits", multiplied_bits_view},
            {"select", selected_view}, {"select, extended", selected_extended_view}, {"choose", chosen_view},
            {"bit constant", bit_constant_view}, {"guard", guarded_view}, {"row maximum", row_maximum_view},
-           {"argmax", argmax_view}, {"argmax, ended", argmax_ended_view}, {"one of two", one_of_two_view},
-           {"packed pairs", triangle_view}, {"packed pairs times values", triangle_values_view},
-           {"row maximum of packed pairs", triangle_maximum_view}, {"less the mean of a row", less_mean_view},
-           {"lookup and piece", looked_up_view}, {"one wire, many gates", mixed_reads_view},
-           {"common correction", dealt_in_common_view}, {"words in lines", placed_in_lines_view},
-           {"words alone", placed_alone_view}, {"words times their table", looked_up_word_view},
+           {"argmax", argmax_view}, {"argmax, ended", argmax_ended_view}, {"noise", noised_view},
+           {"one of two", one_of_two_view}, {"packed pairs", triangle_view},
+           {"packed pairs times values", triangle_values_view}, {"row maximum of packed pairs", triangle_maximum_view},
+           {"less the mean of a row", less_mean_view}, {"lookup and piece", looked_up_view},
+           {"one wire, many gates", mixed_reads_view}, {"common correction", dealt_in_common_view},
+           {"words in lines", placed_in_lines_view}, {"words alone", placed_alone_view},
+           {"words times their table", looked_up_word_view},
            {"an unhidden common correction is found", unhidden_is_found},
            {"reused streams are found", reused_streams_are_found},
            {"a mask before its opening is found", wrong_order_is_found}, {"a bare bit is found", a_bare_bit_is_found})

@@ -131,7 +131,7 @@ static void test_other_party(void) {
   fresh(1);
   CU_ASSERT_EQUAL_FATAL(tw_seal_path(in_folder("other.sealed"), &dealer, &party.self, NULL), TW_OK);
   CU_ASSERT_EQUAL(write_file(in_folder("other.sealed")), TW_ERR_IDENTITY);
-  CU_ASSERT_TRUE(message_has("keys-1 goes from the dealer to the party 1"));
+  CU_ASSERT_TRUE(message_has("keys-1 goes from the dealer to party 1"));
   tw_seal_paths_forget();
   CU_ASSERT_TRUE(no_trace(in_folder("other.sealed")));
 }

@@ -115,6 +115,15 @@ static void touch(const tw_ledger *ledger, int party, uint64_t slot) {
   close(fd);
 }
 
+// Party 0 alone.
+static void look(const tw_ledger *ledger, int count, int64_t first, tw_status wanted, const char *says) {
+  tw_key_store keys;
+  CU_ASSERT_EQUAL_FATAL(tw_key_store_open(key_paths[0], 0, &keys), TW_OK);
+  CU_ASSERT_EQUAL(tw_slots_look(&keys, ledger, 0, count, first), wanted);
+  if (wanted != TW_OK) CU_ASSERT_PTR_NOT_NULL(strstr(tw_error_message(), says));
+  tw_key_store_close(&keys);
+}
+
 // 65,536 slots are told at a time: free ones before and behind that border, at the very end, and one too few.
 static void test_far_apart(void) {
   enum { COUNT = 65536 + 200 };
@@ -133,6 +142,11 @@ static void test_far_apart(void) {
     touch(&ledger, 0, slot);
     if (slot % 9 == 0 && slot != only_one) touch(&ledger, 1, slot);
   }
+  look(&ledger, 5, -1, TW_OK, "");
+  look(&ledger, 6, -1, TW_ERR_USED, "6 needed, 5 left of 65736");
+  look(&ledger, 1, 77, TW_OK, "");
+  look(&ledger, 1, 78, TW_ERR_USED, "78");
+  look(&ledger, 2, COUNT - 1, TW_ERR_USED, "holds slots 0 to 65735");
   run_all(sides, 1, (const tw_ledger *[]){&ledger, &ledger}, 6, 20);
   for (int party = 0; party < 2; party++) {
     CU_ASSERT_EQUAL(sides[0][party].status, TW_ERR_USED);
@@ -145,6 +159,9 @@ static void test_far_apart(void) {
     CU_ASSERT_EQUAL(memcmp(sides[0][party].slots, left, sizeof left), 0);
     for (int i = 0; i < 5; i++) CU_ASSERT_EQUAL(memcmp(sides[0][party].seeds[i].key, dealt[party][left[i]], 32), 0);
   }
+  look(&ledger, 1, -1, TW_ERR_USED, "1 needed, 0 left of 65736");
+  tw_ledger stranger = new_ledger("stranger");
+  look(&stranger, 1, -1, TW_ERR_MISMATCH, stranger.id.hex);
   tw_keys *keys;
   uint64_t *live = malloc((COUNT + 63) / 64 * 8), sum = 0;
   CU_ASSERT_EQUAL_FATAL(tw_keys_open(key_paths[0], 0, &keys), TW_OK);

@@ -39,6 +39,19 @@ typedef struct {
   int plain_count;
 } listing;
 
+typedef enum { NOTHING, SEALED, OLDER } beside;
+
+// The sealed form of a plain file. Where this site is not the recipient, one that is older is of another content; a
+// recipient's is older as a rule.
+static beside look_beside(const tw_path *path, const struct stat *plain) {
+  struct stat sealed;
+  tw_path twin;
+  snprintf(twin.text, sizeof twin.text, "%.*s" TW_SEALED_ENDING, TW_NAME_LONGEST + 32, path->text);
+  if (stat(twin.text, &sealed) != 0) return NOTHING;
+  const struct timespec *p = &plain->st_mtim, *s = &sealed.st_mtim;
+  return p->tv_sec > s->tv_sec || (p->tv_sec == s->tv_sec && p->tv_nsec > s->tv_nsec) ? OLDER : SEALED;
+}
+
 static tw_status add(listing *l, size_t row, const tw_path *path, bool sealed) {
   struct stat info;
   char digest[65], how[16 + TW_FINGERPRINT_TEXT] = "public";
@@ -51,11 +64,11 @@ static tw_status add(listing *l, size_t row, const tw_path *path, bool sealed) {
     tw_site_digits(public.recipient, 4, pin, sizeof pin);
     snprintf(how, sizeof how, "to pin %s", pin);
   } else if (!files[row].public) {
-    tw_path twin;
-    snprintf(twin.text, sizeof twin.text, "%.*s" TW_SEALED_ENDING, TW_NAME_LONGEST + 32, path->text);
-    bool beside = tw_path_exists(&twin), own = strcmp(files[row].to, l->own) == 0;
-    snprintf(how, sizeof how, own ? "no, yours" : beside ? "no, beside" : "no");
-    if (!beside && !own) l->plain[l->plain_count++] = *path;
+    bool own = strcmp(files[row].to, l->own) == 0;
+    beside twin = look_beside(path, &info);
+    bool settled = own || twin == SEALED || (twin == OLDER && !*l->own);
+    snprintf(how, sizeof how, own ? "no, yours" : settled ? "no, beside" : twin == OLDER ? "no, newer" : "no");
+    if (!settled) l->plain[l->plain_count++] = *path;
   }
   if (l->found++ == 0) tw_grid_row(&l->grid, "file\tfor\tfrom\tsealed\tbytes\tSHA-256");
   tw_grid_row(&l->grid, "%s\t%s\t%s\t%s\t%lld\t%s", path->text, files[row].to, files[row].from, how,

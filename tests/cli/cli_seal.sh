@@ -71,6 +71,9 @@ grep -q '^plain: p0/n.result.p0.h5$' said || { cat said; fail 'what a site got i
 cp mail/n.result.p0.h5.sealed p0
 expect 0 'p0/n.result.p0.h5 +client +party 0 +no, beside ' "$TWAIN" handover p0/n --site p0/site
 ! grep -q plain: said || { cat said; fail 'what lies beside its sealed form is to be sealed again'; }
+touch -d '1 minute ago' p0/n.result.p0.h5.sealed
+expect 0 'p0/n.result.p0.h5 +client +party 0 +no, newer ' "$TWAIN" handover p0/n --site p0/site
+grep -q '^plain: p0/n.result.p0.h5$' said || { cat said; fail 'a newer result passes for sealed'; }
 rm p0/n.result.p0.h5.sealed
 expect 3 'no file of that name' "$TWAIN" handover mail/other
 

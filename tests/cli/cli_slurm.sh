@@ -158,7 +158,7 @@ cp owner/n.model.json live.model.json
 cp owner/n.input.h5 live.input.h5
 cp owner/n.client.h5 live.client.h5
 "$TWAIN" reveal live -q
-as party0 touch n.keys.p0.h5 # for the checks below
+as party0 touch n.keys.p0.h5 # for the checks below, of which none comes as far as to read it
 
 # ---- what the scripts refuse, and a job that is cancelled while it waits
 refused() { # CODE TEXT VARIABLE...: of party 0's job
@@ -175,7 +175,7 @@ as party0 touch n.keys.p1.h5
 refused 5 "is the other party's"
 as party0 rm n.keys.p1.h5
 rm -f party0/job.log
-job party0 twain-party.sbatch "${party0[@]}" OPTIONS='--force --silence-limit 20' &
+job party0 twain-party.sbatch "${party0[@]}" DEALER=localhost:4500 DEALER_PEER=../mail/dealer.pem OPTIONS='--force --silence-limit 20' &
 waits=$!
 until grep -qs 'waits for party 1' party0/job.log || ! kill -0 $waits 2>/dev/null; do sleep 0.2; done
 scancel --signal=TERM --user=party0

@@ -2,6 +2,7 @@
 
 #include <stdlib.h>
 
+#include "jobs/models/fold.h"
 #include "jobs/plan/choices.h"
 
 const tw_option tw_option_maximum_groups = {
@@ -10,14 +11,14 @@ const tw_option tw_option_maximum_groups = {
     .value = "GROUPS",
     .help =
         "members of a group at every level of a row maximum: 7,19 for few rounds, 2,5,13 for few keys; what is left "
-        "counts in groups of 8 (not given: what takes least on one host)"};
+        "counts in groups of 8 (not given: what takes least)"};
 const tw_option tw_option_node_arity = {
     .name = "node-arity",
     .kind = TW_OPTION_INTEGER,
     .value = "N",
     .help =
         "digits that one node of a comparison joins at most: 4, or 8, which saves a round of 17 to 32 bits and takes "
-        "more keys (not given: what takes least on one host)",
+        "more keys (not given: what takes least)",
     .low = 4,
     .high = 8};
 const tw_option tw_option_window_levels = {
@@ -25,8 +26,8 @@ const tw_option tw_option_window_levels = {
     .kind = TW_OPTION_INTEGER,
     .value = "N",
     .help =
-        "levels of a window's test: 2, or 1, which takes a round less and more keys (not given: what takes least on "
-        "one host)",
+        "levels of a window's test: 2, or 1, which takes a round less and more keys (not given: what takes "
+        "least)",
     .low = 1,
     .high = 2};
 
@@ -46,7 +47,7 @@ const tw_option tw_option_argmax_rounds = {.name = "argmax-rounds",
                                            .help =
                                                "rounds in which the largest logit is found, at most: about 13 for "
                                                "50,000 words; more take fewer keys (not given: "
-                                               "what takes least on one host)",
+                                               "what takes least)",
                                            .low = 1,
                                            .high = TW_ARGMAX_MOST_ROUNDS};
 
@@ -64,16 +65,25 @@ static tw_status parse_groups(const char *text, int groups[TW_MOST_LEVELS]) {
                  TW_MOST_LEVELS, TW_LARGEST_GROUP);
 }
 
-tw_status tw_choices_of(const tw_choice_words *words, const tw_model_config *config, tw_plan_request *request) {
-  tw_made made = {words->arity >= 0, words->levels >= 0, words->means >= 0, words->maximum != NULL, words->argmax > 0};
+tw_status tw_choices_search(const tw_choice_words *words, const tw_model_config *config, const tw_place *place,
+                            uint64_t key_budget, tw_plan_request *request, tw_found *found) {
+  tw_made made = {{[TW_FORM_MAXIMUM] = words->maximum != NULL,
+                   [TW_FORM_NODES] = words->arity >= 0,
+                   [TW_FORM_WINDOWS] = words->levels >= 0,
+                   [TW_FORM_MEANS] = words->means >= 0,
+                   [TW_FORM_ARGMAX] = words->argmax > 0}};
   if (words->arity >= 0 && words->arity != 4 && words->arity != 8)
     return tw_fail(TW_ERR_USAGE, "--node-arity is 4 or 8, not %d", (int)words->arity);
   if (words->maximum) TW_TRY(parse_groups(words->maximum, request->choices.maximum));
   request->choices.wide_nodes = words->arity == 8;
   request->choices.flat_windows = words->levels == 1;
-  request->choices.centred = words->means == 0;
+  request->choices.centred = words->means < 0 ? tw_model_centres(config) : words->means == 0;
   if (words->argmax > 0 && request->output != TW_OUTPUT_NEXT_TOKEN)
     return tw_fail(TW_ERR_USAGE, "--argmax-rounds goes with --result next-token");
   if (words->argmax > 0) request->choices.argmax_rounds = (int)words->argmax;
-  return tw_choices_find(config, request, &made, &tw_place_one_host, &request->choices);
+  return tw_choices_find(config, request, &made, place, key_budget, &request->choices, found);
+}
+
+tw_status tw_choices_of(const tw_choice_words *words, const tw_model_config *config, tw_plan_request *request) {
+  return tw_choices_search(words, config, &tw_place_one_host, 0, request, NULL);
 }

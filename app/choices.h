@@ -3,7 +3,7 @@
 #define TW_APP_CHOICES_H
 
 #include "app/options.h"
-#include "jobs/plan/plan.h"
+#include "jobs/plan/choices.h"
 
 typedef struct {
   const char *maximum;                   // "7,19"; NULL: not said
@@ -17,5 +17,8 @@ extern const tw_option tw_option_node_arity, tw_option_window_levels, tw_option_
 static const tw_choice_words nothing_chosen = {NULL, -1, -1, -1, -1};
 // request->choices from the words, and where they say nothing what takes least on one host. TW_ERR_USAGE.
 tw_status tw_choices_of(const tw_choice_words *words, const tw_model_config *config, tw_plan_request *request);
+// The same by what takes least at `place` within a budget of keys (jobs/plan/choices.h).
+tw_status tw_choices_search(const tw_choice_words *words, const tw_model_config *config, const tw_place *place,
+                            uint64_t key_budget, tw_plan_request *request, tw_found *found);
 
 #endif

@@ -8,12 +8,13 @@
 #include "app/commands.h"
 #include "app/common_options.h"
 #include "app/show/costs.h"
+#include "app/show/estimate.h"
 #include "app/show/print.h"
 #include "app/show/record.h"
 #include "app/texts.h"
 #include "app/void_files.h"
+#include "app/where.h"
 #include "base/memory.h"
-#include "comm/link.h"
 #include "io/decoder_tensors.h"
 #include "io/new_files.h"
 #include "jobs/models/architecture.h"
@@ -25,7 +26,7 @@
 
 typedef struct {
   const char *shape, *result, *rounding, *calibrate;
-  tw_link_profile link;
+  tw_where_words place;
   tw_choice_words choices;
   int64_t seq, layers;
   double margin, temperature;
@@ -95,26 +96,31 @@ static const tw_option options[] = {
      .help = "with --shape: another number of layers",
      .low = 1,
      .high = 1024},
-    {.group = "forecast",
+    {.group = "where it will run",
      .common = &tw_option_link_latency,
-     .field = offsetof(settings, link.latency_seconds),
-     .fallback = "10us"},
-    {.common = &tw_option_link_rate, .field = offsetof(settings, link.bytes_per_second), .fallback = "10GB/s"},
+     .field = offsetof(settings, place.link.latency_seconds)},
+    {.common = &tw_option_link_rate, .field = offsetof(settings, place.link.bytes_per_second)},
+    {.common = &tw_option_dealer_link_rate, .field = offsetof(settings, place.dealer_rate)},
+    {.common = &tw_option_plan_device, .field = offsetof(settings, place.device)},
+    {.common = &tw_option_key_budget, .field = offsetof(settings, place.key_budget)},
     {.group = "what is told and kept", .common = &tw_option_verbose, .field = offsetof(settings, verbose)},
     {.common = &tw_option_json, .field = offsetof(settings, json)},
     {.common = &tw_option_csv, .field = offsetof(settings, csv)},
     {.common = &tw_option_force, .field = offsetof(settings, force)},
 };
 
-static double least_time(const tw_costs *costs, const tw_link_profile *link) {
-  return (double)costs->rounds * link->latency_seconds + (double)costs->sent_bytes / link->bytes_per_second;
-}
-
 // One entry a layer, tw_free'd, and the head's.
 typedef struct {
   tw_bounds *layers;
   tw_head_bounds head;
 } bounds;
+
+// What was chosen, and by what.
+typedef struct {
+  tw_where where;
+  tw_found found;
+  tw_estimate_view view;
+} choice;
 
 // ---- layers whose columns are alike share a line
 
@@ -201,7 +207,8 @@ static void print_head(const layer_table *t) {
 
 // ---- reports
 
-static void print_plan(const tw_plan *plan, const bounds *measured, const tw_costs *costs, const settings *s) {
+static void print_plan(const tw_plan *plan, const bounds *measured, const tw_costs *costs, const settings *s,
+                       const choice *by) {
   const tw_model_config *c = &plan->shape.config;
   char drawn[48] = "";
   if (plan->shape.temperature > 0) snprintf(drawn, sizeof drawn, " at temperature %g", plan->shape.temperature);
@@ -229,9 +236,11 @@ static void print_plan(const tw_plan *plan, const bounds *measured, const tw_cos
   printf("keys: %s a party and inference; sent: %s a party; rounds: %llu\n",
          tw_text_bytes((double)costs->correction_bytes), tw_text_bytes((double)costs->sent_bytes),
          (unsigned long long)costs->rounds);
+  const tw_link_profile *link = &by->where.place.link;
   printf("messages take at least %s over a link of %g us one way and %g Gbit/s\ndigest: %s\n",
-         tw_text_seconds(least_time(costs, &s->link)), 1e6 * s->link.latency_seconds, 8e-9 * s->link.bytes_per_second,
-         plan->digest.hex);
+         tw_text_seconds(tw_estimate_least(&by->view.whole)), 1e6 * link->latency_seconds,
+         8e-9 * link->bytes_per_second, plan->digest.hex);
+  if (by->where.said) tw_estimate_print(&by->view);
 }
 
 static json_t *layer_objects(const tw_plan *plan, const tw_bounds *bounds) {
@@ -248,16 +257,16 @@ static json_t *layer_objects(const tw_plan *plan, const tw_bounds *bounds) {
   return list;
 }
 
-static tw_status print_record(const tw_plan *plan, const bounds *measured, const tw_costs *costs,
-                              const tw_link_profile *link, tw_format format) {
+static tw_status print_record(const tw_plan *plan, const bounds *measured, const tw_costs *costs, const choice *by,
+                              tw_format format) {
   json_t *r = tw_record_create("plan");
   tw_record_plan(r, plan);
   tw_record_integer(r, "batch", 1);
   tw_record_integer(r, "key_bytes", (int64_t)costs->correction_bytes);
   tw_record_integer(r, "sent_bytes", (int64_t)costs->sent_bytes);
   tw_record_integer(r, "rounds", (int64_t)costs->rounds);
-  tw_record_link(r, link->latency_seconds, link->bytes_per_second);
-  tw_record_ns(r, "link_least_ns", least_time(costs, link));
+  tw_record_link(r, by->where.place.link.latency_seconds, by->where.place.link.bytes_per_second);
+  tw_estimate_record(r, &by->view);
   tw_record_flag(r, "bounds_assumed", !measured);
   tw_record_json(r, "rings", layer_objects(plan, NULL));
   tw_record_json(r, "bounds", layer_objects(plan, plan->bounds));
@@ -358,7 +367,7 @@ static void align_norms(const tw_model_config *config, bounds *all) {
   all->head.norm.norm_bias = bias;
 }
 
-static tw_status make_plan(const tw_model_config *config, const settings *s, bounds *all, tw_plan *plan) {
+static tw_status make_plan(const tw_model_config *config, const settings *s, bounds *all, choice *by, tw_plan *plan) {
   tw_rounding rounding;
   tw_output output = config->output;
   align_norms(config, all);
@@ -366,7 +375,12 @@ static tw_status make_plan(const tw_model_config *config, const settings *s, bou
   if (s->result) TW_TRY(tw_output_parse(s->result, &output));
   bool guard = !s->no_guard && !s->shape;  // a shape's costs are compared with others' that do not count
   tw_plan_request request = {(int)s->seq, rounding, output, guard, {0}, s->temperature};
-  TW_TRY(tw_choices_of(&s->choices, config, &request));
+  uint64_t budget = (uint64_t)s->place.key_budget;
+  TW_TRY(tw_where_find(&s->place, &by->where));
+  by->view = (tw_estimate_view){.place = &by->where.place, .key_budget = budget};
+  if (by->where.said) by->view.found = &by->found;
+  TW_TRY(
+      tw_choices_search(&s->choices, config, &by->where.place, budget, &request, by->where.said ? &by->found : NULL));
   return tw_plan_make(config, &request, &(tw_model_bounds){all->layers, all->head}, plan);
 }
 
@@ -400,16 +414,28 @@ static tw_status write_plan(const tw_plan *plan, const char *name, tw_new_files 
   return TW_OK;
 }
 
-static tw_status show_plan(const tw_plan *plan, const bounds *measured, const settings *s, bool quiet) {
+// The plan's own, and where it was asked for of every step.
+static tw_status estimate(const tw_plan *plan, choice *by, tw_costs *costs) {
+  double *seconds;
+  tw_cost_row *rows = (tw_cost_row *)costs->rows;
+  TW_TRY(tw_alloc(sizeof *seconds * (size_t)(plan->program.step_count + 1), (void **)&seconds));
+  tw_estimate_program(&plan->program, &by->where.place, NULL, NULL, seconds, &by->view.whole);
+  for (int i = 0; by->where.said && i < costs->count; i++) rows[i].seconds = seconds[i];
+  costs->estimated = by->where.said;
+  tw_free(seconds);
+  return TW_OK;
+}
+
+static tw_status show_plan(const tw_plan *plan, const bounds *measured, const settings *s, choice *by, bool quiet) {
   tw_costs costs;
   tw_format format;
   TW_TRY(tw_format_of(s->json, s->csv, &format));
   TW_TRY(tw_costs_of_plan(plan, &costs));
-  tw_status status = TW_OK;
-  if (format != TW_AS_TABLE)
-    status = print_record(plan, measured, &costs, &s->link, format);
-  else if (!quiet)
-    print_plan(plan, measured, &costs, s);
+  tw_status status = estimate(plan, by, &costs);
+  if (status == TW_OK && format != TW_AS_TABLE)
+    status = print_record(plan, measured, &costs, by, format);
+  else if (status == TW_OK && !quiet)
+    print_plan(plan, measured, &costs, s, by);
   if (format == TW_AS_TABLE && !quiet) tell_output(plan);
   tw_free((void *)costs.rows);
   return status;
@@ -439,13 +465,14 @@ static tw_status run(const tw_call *call) {
   tw_new_files places;
   tw_model_config config;
   bounds measured = {0}, all = {0};
+  choice by;
   tw_plan plan;
   TW_TRY(check_request(call));
   if (name) TW_TRY(tw_new_files_check(&places, name, suffix, 1, s->force));
   tw_status status = look_at_model(name, s, call->quiet, &config, &measured, &all);
-  if (status == TW_OK && (status = make_plan(&config, s, &all, &plan)) == TW_OK) {
+  if (status == TW_OK && (status = make_plan(&config, s, &all, &by, &plan)) == TW_OK) {
     if (name) status = write_plan(&plan, name, &places, call->quiet || s->json || s->csv);
-    if (status == TW_OK) status = show_plan(&plan, measured.layers ? &measured : NULL, s, call->quiet);
+    if (status == TW_OK) status = show_plan(&plan, measured.layers ? &measured : NULL, s, &by, call->quiet);
     if (status == TW_OK && name && !s->json && !s->csv && !call->quiet) printf("written: %s\n", places.path[0].text);
     tw_plan_free(&plan);
   }

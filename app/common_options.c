@@ -58,8 +58,8 @@ const tw_option tw_option_link_latency = {
     .kind = TW_OPTION_TIME,
     .value = "TIME",
     .help =
-        "one-way latency of the link between the parties, in us, ms or s. plan forecasts with it. run "
-        "and bench hold messages back as such a link would, where it is given",
+        "one-way latency of the link between the parties, in us, ms or s. plan chooses and estimates by it (10us where "
+        "another option speaks of a place). run and bench hold messages back as such a link would, where it is given",
     .low = 0,
     .high = 10};
 
@@ -68,8 +68,8 @@ const tw_option tw_option_link_rate = {
     .kind = TW_OPTION_RATE,
     .value = "RATE",
     .help =
-        "bandwidth of that link each way, in kbit/s, Mbit/s, Gbit/s, kB/s, MB/s or GB/s. run and bench: "
-        "no limit unless it is given",
+        "bandwidth of that link each way, in kbit/s, Mbit/s, Gbit/s, kB/s, MB/s or GB/s. plan: 10GB/s where another "
+        "option speaks of a place. run and bench: no limit unless it is given",
     .low = 125,
     .high = 125e12};
 

@@ -20,8 +20,9 @@ extern const tw_option tw_bench_repeat, tw_bench_layers, tw_bench_batch;  // int
 extern const tw_option tw_bench_guard, tw_bench_keys;                     // bool, const char *
 
 // Whole inferences, one or many, openings of growing size by one transport: two MPI ranks each. Dealing of both
-// parties' keys into memory, each kernel of a layer, ring products, a line between two sites: one process.
+// parties' keys into memory, each kernel of a layer, ring products, a line between two sites, a
+// machine's rates: one process.
 extern const tw_command tw_bench_model, tw_bench_sweep, tw_bench_opens, tw_bench_deal, tw_bench_kernels, tw_bench_gemm,
-    tw_bench_line;
+    tw_bench_line, tw_bench_calibrate;
 
 #endif

@@ -1,5 +1,6 @@
 #include "app/bench/random_session.h"
 
+#include "base/clock.h"
 #include "base/memory.h"
 #include "io/tensors.h"
 #include "jobs/program/build.h"
@@ -26,7 +27,7 @@ typedef struct {
   tw_session_config config;
   // keys, and an opening's messages and digests
   const uint8_t *keys;
-  size_t key_stride;
+  size_t key_stride, key_offset, key_room;
   uint64_t *message, *theirs, *digests;
 } random_run;
 
@@ -60,12 +61,14 @@ static tw_status uploaded(random_run *r, const void *host, size_t bytes, void **
   return r->o->backend->upload(*out, host, bytes, r->o->stream);
 }
 
-// ---- keys: every gate reads the same
+// ---- keys: every gate reads the same, or the next ones of many
 
 static tw_status find_keys(void *state, int sequence, size_t bytes, const uint8_t **packed) {
   random_run *r = state;
   if (bytes > r->key_stride) return tw_fail(TW_ERR_INTERNAL, "a gate with more corrections than were made");
-  *packed = r->keys + (size_t)sequence * r->key_stride;
+  if (r->key_room && r->key_offset + bytes > r->key_room) r->key_offset = 0;
+  *packed = r->keys + (size_t)sequence * r->key_stride + r->key_offset;
+  if (r->key_room) r->key_offset += bytes;
   return TW_OK;
 }
 
@@ -77,6 +80,9 @@ static tw_status make_keys(random_run *r) {
     for (int j = 0; j < op->correction_count; j++) bytes += r->program->corrections[op->correction + j].bytes[0];
     if (bytes > r->key_stride) r->key_stride = bytes;
   }
+  enum { BEYOND_CACHES = 96 << 20 };
+  if (r->o->walks) r->key_room = r->key_stride > BEYOND_CACHES ? r->key_stride : BEYOND_CACHES;
+  if (r->o->walks) r->key_stride = r->key_room;
   TW_TRY(random_words(r, (size_t)r->o->batch * r->key_stride / 8, &keys));
   r->keys = (const uint8_t *)keys;
   r->config.source = (tw_correction_reader){.state = r, .window = find_keys};
@@ -161,6 +167,20 @@ static tw_status open_on_device(random_run *r, const tw_open_request *q) {
 }
 #endif
 
+// The mask alone: the rest is a collector's.
+static tw_status mask_one(void *state, int half, const tw_open_request *q) {
+  random_run *r = state;
+  (void)half;
+  tw_mask_args mask = {.rows = 1,
+                       .cols = q->words,
+                       .share = q->share,
+                       .mask = q->mask,
+                       .out = q->out,
+                       .ring = tw_mask(q->bits ? 64 : q->width),
+                       .bits = q->bits};
+  return r->o->backend->mask(&mask, r->o->stream);
+}
+
 // Preparation drew the mask already: the same again.
 static tw_status open_one(void *state, int half, const tw_open_request *q) {
   random_run *r = state;
@@ -201,7 +221,8 @@ static tw_status make_opener(random_run *r) {
   TW_TRY(random_words(r, batch * most + 1, &r->message));
   TW_TRY(random_words(r, batch * most + 1, &r->theirs));
   TW_TRY(random_words(r, batch, &r->digests));
-  r->config.opener = (tw_opener){.open = open_one, .start = start, .finish = finish, .state = r};
+  r->config.opener =
+      (tw_opener){.open = r->o->walks ? mask_one : open_one, .start = start, .finish = finish, .state = r};
   return TW_OK;
 }
 
@@ -266,6 +287,27 @@ static tw_status time_call(void *state, const tw_timed_call *call, void *stream)
   return r->o->time(r->o->state, call, stream);
 }
 
+static tw_status walk_timed(random_run *r, tw_session *s) {
+  TW_TRY(tw_session_prepare(s));
+  r->online = true;
+  s->preparer = (tw_preparer){.need = r->o->gate, .state = r->o->state};
+  return tw_session_run(s);
+}
+
+static tw_status walk_plain(random_run *r, tw_session *s) {
+  for (int i = 0; i < r->o->walks; i++) {
+    s->preparer = (tw_preparer){0};
+    if (i) tw_session_rewind(s);
+    double start = tw_seconds();
+    TW_TRY(tw_session_prepare(s));
+    r->o->prepared(r->o->state, tw_seconds() - start);
+    s->preparer = (tw_preparer){.need = r->o->gate, .state = r->o->state};
+    TW_TRY(tw_session_run(s));
+    TW_TRY(r->o->gate(r->o->state, r->program->op_count));
+  }
+  return TW_OK;
+}
+
 static tw_status walk(random_run *r) {
   tw_session s;
   r->timing = (tw_timing){.real = r->o->backend,
@@ -275,12 +317,9 @@ static tw_status walk(random_run *r) {
                           .time = time_call,
                           .state = r};
   r->table = tw_timed_backend(&r->timing);
-  r->config.backend = &r->table;
+  r->config.backend = r->o->walks ? r->o->backend : &r->table;
   tw_status status = tw_session_create(&r->config, &s);
-  if (status == TW_OK) status = tw_session_prepare(&s);
-  r->online = true;
-  s.preparer = (tw_preparer){.need = r->o->gate, .state = r->o->state};
-  if (status == TW_OK) status = tw_session_run(&s);
+  if (status == TW_OK) status = r->o->walks ? walk_plain(r, &s) : walk_timed(r, &s);
   tw_session_destroy(&s);
   return status;
 }
@@ -326,7 +365,7 @@ tw_status tw_random_session_run(const tw_random_session *o) {
   random_run r = {.o = o, .program = &o->plan->program, .model_count = tw_model_tensor_count(o->config)};
   void *tables = NULL;
   r.config = (tw_session_config){
-      .program = r.program, .role = TW_PARTY, .batch = o->batch, .stream = o->stream, .keep_masks = true};
+      .program = r.program, .role = TW_PARTY, .batch = o->batch, .stream = o->stream, .keep_masks = !o->walks};
   tw_status status = make_lists(&r, &tables);
   if (status == TW_OK) status = make(&r, tables);
   if (status == TW_OK) status = walk(&r);

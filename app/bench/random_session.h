@@ -18,7 +18,12 @@ typedef struct {
   // Of tw_timing. Calls of preparation are none of them.
   bool (*wanted)(void *state, const char *kernel, const tw_kernel_cost *cost);
   tw_status (*time)(void *state, const tw_timed_call *call, void *stream);
-  tw_status (*gate)(void *state, int op);  // gate number `op` of the program follows
+  tw_status (*gate)(void *state, int op);  // gate number `op` of the program follows; its op_count: the end
+  // In the place of `wanted` and `time`: the whole session so many times, as it goes on a CPU. Gates read their keys
+  // from memory that no cache holds. Openings take what their masks take. `prepared` hears how long the preparation
+  // took.
+  int walks;
+  void (*prepared)(void *state, double seconds);
   void *state;
 } tw_random_session;
 

@@ -22,14 +22,14 @@ tw_status tw_costs_of_plan(const tw_plan *plan, tw_costs *out) {
                               .rounds = steps[i].rounds};
       memcpy(rows[i].step, p->steps[i].name, sizeof rows[i].step);
     }
-    *out = (tw_costs){rows, p->step_count, total.correction_bytes[party], total.sent_bytes, total.rounds, false};
+    *out = (tw_costs){rows, p->step_count, total.correction_bytes[party], total.sent_bytes, total.rounds, false, false};
   }
   tw_free(steps);
   return status;
 }
 
 tw_costs tw_costs_of_result(const tw_result_share *r) {
-  return (tw_costs){r->rows_table, r->row_count, r->correction_bytes, r->sent_bytes, r->rounds, true};
+  return (tw_costs){r->rows_table, r->row_count, r->correction_bytes, r->sent_bytes, r->rounds, true, false};
 }
 
 // ---- sums over layers, in the order of first appearance
@@ -87,12 +87,16 @@ void tw_costs_print(const tw_costs *costs, tw_costs_by by) {
   int count;
   tw_cost_row *rows = merge(costs, by, &count), total = {.layer = -1};
   tw_grid grid = {0};
-  tw_grid_row(&grid, "%s\tkeys/party\tsent/party\trounds%s", titles[by], costs->timed ? "\tcompute" : "");
+  tw_grid_row(&grid, "%s\tkeys/party\tsent/party\trounds%s", titles[by],
+              costs->timed       ? "\tcompute"
+              : costs->estimated ? "\tonline"
+                                 : "");
+  bool timed = costs->timed || costs->estimated;
   tw_grid_rule(&grid);
   for (int i = 0; rows && i < count; i++) {
     char name[64];
     name_row(&rows[i], by, name, sizeof name);
-    print_row(&grid, name, &rows[i], costs->timed);
+    print_row(&grid, name, &rows[i], timed);
     add(&total, &rows[i]);
   }
   tw_grid_rule(&grid);
@@ -100,7 +104,7 @@ void tw_costs_print(const tw_costs *costs, tw_costs_by by) {
   total.correction_bytes = costs->correction_bytes;
   total.sent_bytes = costs->sent_bytes;
   total.rounds = costs->rounds;
-  print_row(&grid, "total", &total, costs->timed);
+  print_row(&grid, "total", &total, timed);
   tw_grid_print(&grid);
   if (shared) puts("(steps that share a round each count it; the total counts it once)");
   free(rows);

@@ -9,7 +9,8 @@ typedef struct {
   const tw_cost_row *rows;  // by layer and gate
   int count;
   uint64_t correction_bytes, sent_bytes, rounds;
-  bool timed;  // the rows have seconds
+  bool timed;      // the rows have seconds that were measured
+  bool estimated;  // the rows have seconds that a plan foretells, of the whole online phase
 } tw_costs;
 
 // Costs of one inference by plan: a party's corrections are those of the party that has more. Rows: free with tw_free.

@@ -26,7 +26,8 @@ static const char *const fields[] = {
     "gpu_memory_peak_bytes",
     // the exchange
     "transport", "transport_why", "streams", "direction", "link_latency_ns", "link_rate_bits_per_second",
-    "link_least_ns", "split_batch", "prepare", "probe_latency_ns", "probe_bytes_per_second",
+    "link_least_ns", "dealer_rate_bits_per_second", "split_batch", "prepare", "probe_latency_ns",
+    "probe_bytes_per_second",
     // the work
     "name", "party", "model", "layers", "hidden", "heads", "intermediate", "tokens", "batch", "lengths", "result",
     "temperature", "rounding", "choices", "guard", "bounds_assumed", "keys", "test_keys", "run_id", "model_id",
@@ -34,6 +35,10 @@ static const char *const fields[] = {
     // costs, of one party and the whole batch
     "key_bytes", "sent_bytes", "sent_wire_bytes", "rounds", "key_read_bytes", "key_wait_ns", "open_flushes_demand",
     "open_flushes_budget", "flushes_overlapped", "products_prepared_beside", "open_comm_ns", "gate_ns", "trace_spans",
+    // a plan's estimate
+    "key_budget_bytes", "rates_device", "rates_source", "estimated_preparation_ns", "estimated_gates_ns",
+    "estimated_messages_ns", "estimated_latency_ns", "estimated_bytes_ns", "estimated_keys_ns", "estimated_online_ns",
+    "runner_up", "runner_up_ns",
     // times
     "repeats", "setup_ns", "preparation_ns", "preparation_min_ns", "preparation_median_ns", "preparation_max_ns",
     "online_ns", "online_min_ns", "online_median_ns", "online_max_ns", "serial_preparation_ns", "serial_online_ns",
@@ -48,7 +53,7 @@ static const char *const fields[] = {
     // steps
     "step", "step_layer", "step_key_bytes", "step_sent_bytes", "step_rounds", "step_ns"};
 // Objects, which CSV leaves out.
-static const char *const nested[] = {"rings", "bounds", "measured_bounds"};
+static const char *const nested[] = {"rings", "bounds", "measured_bounds", "saved"};
 enum { FIELDS = sizeof fields / sizeof *fields, NESTED = sizeof nested / sizeof *nested };
 
 tw_status tw_format_of(bool json, bool csv, tw_format *out) {
@@ -237,7 +242,7 @@ void tw_record_link(json_t *r, double latency_seconds, double bytes_per_second) 
 
 void tw_record_steps(json_t *r, const tw_costs *costs) {
   json_t *step = json_array(), *layer = json_array(), *keys = json_array(), *sent = json_array(),
-         *rounds = json_array(), *times = costs->timed ? json_array() : NULL;
+         *rounds = json_array(), *times = costs->timed || costs->estimated ? json_array() : NULL;
   for (int i = 0; i < costs->count; i++) {
     const tw_cost_row *row = &costs->rows[i];
     json_array_append_new(step, json_string(row->step));

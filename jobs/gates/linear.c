@@ -339,3 +339,10 @@ int tw_triangle_values(tw_builder *b, int x, int y, size_t heads, size_t group, 
   free(places);
   return z;
 }
+
+double tw_multiply_adds(const tw_program *p, const tw_op *op) {
+  if (op->gate == &linear_gate) return (double)p->tensors[op->in[0]].n * (double)op->arg[TW_LINEAR_COLS];
+  if (op->gate != &matmul_gate) return 0;
+  matmul_shape d = matmul_of(op, 1);
+  return 2 * (double)d.count * (double)d.m * (double)d.n * (double)d.k;
+}

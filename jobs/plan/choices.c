@@ -1,102 +1,162 @@
 #include "jobs/plan/choices.h"
 
-#include <math.h>
+#include <stdlib.h>
+#include <string.h>
 
-#include "jobs/models/fold.h"
+#include "base/memory.h"
+#include "jobs/plan/plan_parts.h"
 
-const tw_place tw_place_one_host = {26e-6, 40e9, 118e9};
-
-double tw_place_seconds(const tw_place *place, const tw_program *p) {
-  uint64_t sent = 0;
-  for (int i = 0; i < p->op_count; i++)
-    if (p->ops[i].opens) sent += tw_program_open_bytes(&p->tensors[p->ops[i].out[0]]);
-  uint64_t keys = p->slot_bytes[0] > p->slot_bytes[1] ? p->slot_bytes[0] : p->slot_bytes[1];
-  return place->round * p->levels + (double)keys / place->key_rate + (double)sent / place->rate;
-}
+// How many go on from one form to the next: choices of one form depend a little on those of another.
+enum { KEPT = 8, MOST_TRIED = 1024 };
 
 typedef struct {
-  tw_model_config layer;  // the model's, of one layer
+  tw_plan first;  // a plan like all that are tried: their tables are the same
   tw_plan_request request;
   const tw_place *place;
-  double least;
-  tw_choices best;
+  uint64_t key_budget;
+  int layers;        // of the model; the plans have at most two
+  int asked_argmax;  // rounds that were asked for: which of them there are depends on other choices
+  tw_candidate *tried;
+  int tried_count;
 } search;
 
-static tw_status try_choices(search *s, const tw_choices *c) {
+// A model of many layers is thought of as its first layer again and again, and its last.
+static double repeats(void *state, int layer) {
+  const search *s = state;
+  return layer == 0 && s->layers > 1 && !s->place->by_one_layer ? s->layers - 1 : 1;
+}
+
+static bool same(const tw_choices *a, const tw_choices *b) {
+  for (int i = 0; i < TW_FORMS; i++)
+    if (!tw_forms[i].same(a, b)) return false;
+  return true;
+}
+
+// Within the budget first, then by time; out of it by keys.
+static bool better(const search *s, const tw_candidate *a, const tw_candidate *b) {
+  bool a_fits = !s->key_budget || a->estimate.key_bytes <= s->key_budget,
+       b_fits = !s->key_budget || b->estimate.key_bytes <= s->key_budget;
+  if (a_fits != b_fits) return a_fits;
+  if (!a_fits) return a->estimate.key_bytes < b->estimate.key_bytes;
+  return tw_estimate_seconds(&a->estimate) < tw_estimate_seconds(&b->estimate);
+}
+
+static tw_status price(search *s, const tw_choices *c, tw_estimate *out) {
   tw_plan plan;
   s->request.choices = *c;
-  TW_TRY(tw_plan_make(&s->layer, &s->request, NULL, &plan));
-  double seconds = tw_place_seconds(s->place, &plan.program);
+  tw_status status = tw_plan_variant(&s->first, &s->request, &plan);
+  if (status == TW_OK) tw_estimate_program(&plan.program, s->place, repeats, s, NULL, out);
   tw_plan_free(&plan);
-  if (seconds < s->least) {
-    s->least = seconds;
-    s->best = *c;
+  return status;
+}
+
+static tw_status try_choices(search *s, const tw_choices *c, tw_candidate *out) {
+  *out = (tw_candidate){.choices = *c, .there = true};
+  for (int i = 0; i < s->tried_count; i++)
+    if (same(&s->tried[i].choices, c)) {
+      *out = s->tried[i];
+      return TW_OK;
+    }
+  tw_status status = price(s, c, &out->estimate);
+  out->there = status == TW_OK;
+  if (status != TW_OK) return status;
+  if (s->tried_count < MOST_TRIED) s->tried[s->tried_count++] = *out;
+  return TW_OK;
+}
+
+// Into a list of the best, best first; of equals the earlier one stays in front.
+static void insert(const search *s, tw_candidate kept[KEPT], int *count, const tw_candidate *c) {
+  int at = *count;
+  for (int i = 0; i < *count; i++)
+    if (same(&kept[i].choices, &c->choices)) return;
+  while (at > 0 && better(s, c, &kept[at - 1])) at--;
+  if (at == KEPT) return;
+  if (*count < KEPT) ++*count;
+  memmove(&kept[at + 1], &kept[at], sizeof *kept * (size_t)(*count - 1 - at));
+  kept[at] = *c;
+}
+
+// All ways of a form from what was kept so far into next.
+static tw_status expand(search *s, int form, const tw_candidate *from, tw_candidate next[KEPT], int *count) {
+  tw_choices ways[TW_MOST_WAYS];
+  tw_candidate candidate;
+  int way_count = tw_forms[form].ways(&s->first.shape.config, &s->request, &from->choices, ways);
+  for (int i = 0; i < way_count; i++) {
+    tw_status status = try_choices(s, &ways[i], &candidate);
+    if (status == TW_ERR_USAGE && tw_forms[form].last) continue;
+    if (status != TW_OK) return status;
+    insert(s, next, count, &candidate);
   }
   return TW_OK;
 }
 
-static int groups_of(int members, int group) { return (members + group - 1) / group; }
-
-// One, two and three levels; the last takes all that are left.
-static tw_status try_maxima(search *s, tw_choices c) {
-  enum { MOST_FIRST = 12, MOST_SECOND = 8 };
-  int keys = s->request.seq;
-  for (int first = 2; first <= MOST_FIRST; first++) {
-    int left = groups_of(keys, first);
-    if (left > 1 && left <= TW_LARGEST_GROUP) {
-      tw_choices two = c;
-      two.maximum[0] = first;
-      two.maximum[1] = left;
-      TW_TRY(try_choices(s, &two));
-    }
-    for (int second = 2; second <= MOST_SECOND && left > second; second++) {
-      int last = groups_of(left, second);
-      if (last < 2 || last > TW_LARGEST_GROUP) continue;
-      tw_choices three = c;
-      three.maximum[0] = first;
-      three.maximum[1] = second;
-      three.maximum[2] = last;
-      TW_TRY(try_choices(s, &three));
-    }
-  }
-  if (keys >= 2 && keys <= TW_LARGEST_GROUP) {
-    c.maximum[0] = keys;
-    return try_choices(s, &c);
+// Form by form; each of the best so far in every way of the next.
+static tw_status search_forms(search *s, const tw_made *made, const tw_choices *start, tw_candidate kept[KEPT]) {
+  int count = 1;
+  TW_TRY(try_choices(s, start, &kept[0]));
+  for (int form = 0; form < TW_FORMS; form++) {
+    tw_candidate next[KEPT];
+    int next_count = 0;
+    if (made->form[form]) continue;
+    for (int i = 0; i < (tw_forms[form].last ? 1 : count); i++) TW_TRY(expand(s, form, &kept[i], next, &next_count));
+    memcpy(kept, next, sizeof next);
+    count = next_count;
   }
   return TW_OK;
 }
 
-// Fewest rounds first: what takes as long in more of them is not taken.
-static tw_status try_argmax(search *s, tw_choices c) {
-  enum { MOST = 40 };
-  for (c.argmax_rounds = 1; c.argmax_rounds <= MOST; c.argmax_rounds++) {
-    tw_status status = try_choices(s, &c);
-    if (status != TW_OK && status != TW_ERR_USAGE) return status;
+// The best with another way of one form.
+static tw_status look_around(search *s, const tw_made *made, tw_found *found) {
+  for (int form = 0; form < TW_FORMS; form++) {
+    tw_candidate next[KEPT];
+    int count = 0;
+    if (made->form[form]) continue;
+    TW_TRY(expand(s, form, &found->best, next, &count));
+    for (int i = 0; i < count && !found->other[form].there; i++)
+      if (!tw_forms[form].same(&next[i].choices, &found->best.choices)) found->other[form] = next[i];
   }
+  for (int i = 0; i < s->tried_count; i++)
+    if (!same(&s->tried[i].choices, &found->best.choices) &&
+        (!found->runner_up.there || better(s, &s->tried[i], &found->runner_up)))
+      found->runner_up = s->tried[i];
   return TW_OK;
+}
+
+static tw_status find(search *s, const tw_made *made, tw_choices *out, tw_found *found) {
+  tw_candidate kept[KEPT];
+  int argmax = s->asked_argmax;
+  TW_TRY(search_forms(s, made, &s->first.choices, kept));
+  if (argmax) {
+    tw_choices asked = kept[0].choices;
+    asked.argmax_rounds = argmax;
+    TW_TRY(try_choices(s, &asked, &kept[0]));
+  }
+  if (s->key_budget && kept[0].estimate.key_bytes > s->key_budget)
+    return tw_fail(TW_ERR_RANGE,
+                   "no choice of forms takes %llu bytes of keys or fewer; %llu are the fewest: allow more by "
+                   "--key-budget, or plan fewer tokens",
+                   (unsigned long long)s->key_budget, (unsigned long long)kept[0].estimate.key_bytes);
+  *out = kept[0].choices;
+  if (!found) return TW_OK;
+  *found = (tw_found){.best = kept[0]};
+  return look_around(s, made, found);
 }
 
 tw_status tw_choices_find(const tw_model_config *config, const tw_plan_request *request, const tw_made *made,
-                          const tw_place *place, tw_choices *out) {
-  search s = {.layer = *config, .request = *request, .place = place, .least = INFINITY};
-  s.layer.layers = 1;
-  tw_choices c = request->choices;
-  c.argmax_rounds = 0;                                       // they depend on the nodes, and no other choice on them
-  if (!made->centred) c.centred = tw_model_centres(config);  // a round less and fewer keys, everywhere
-  TW_TRY(try_choices(&s, &c));
-  if (!made->maximum) TW_TRY(try_maxima(&s, c));
-  c = s.best;
-  for (int wide = 0; wide < 2; wide++)
-    for (int flat = 0; flat < 2; flat++) {
-      tw_choices other = c;
-      if (!made->wide_nodes) other.wide_nodes = wide;
-      if (!made->flat_windows) other.flat_windows = flat;
-      TW_TRY(try_choices(&s, &other));
-    }
-  if (made->argmax)
-    s.best.argmax_rounds = request->choices.argmax_rounds;
-  else if (request->output == TW_OUTPUT_NEXT_TOKEN)
-    TW_TRY(try_argmax(&s, s.best));
-  *out = s.best;
-  return TW_OK;
+                          const tw_place *place, uint64_t key_budget, tw_choices *out, tw_found *found) {
+  search s = {.request = *request,
+              .place = place,
+              .key_budget = key_budget,
+              .layers = config->layers,
+              .asked_argmax = request->choices.argmax_rounds};
+  tw_model_config part = *config;
+  int most = place->by_one_layer ? 1 : 2;
+  if (part.layers > most) part.layers = most;
+  TW_TRY(tw_alloc(sizeof *s.tried * MOST_TRIED, (void **)&s.tried));
+  s.request.choices.argmax_rounds = 0;
+  tw_status status = tw_plan_make(&part, &s.request, NULL, &s.first);
+  if (status == TW_OK) status = find(&s, made, out, found);
+  tw_plan_free(&s.first);
+  tw_free(s.tried);
+  return status;
 }

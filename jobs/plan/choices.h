@@ -1,28 +1,31 @@
-// What a plan chooses between keys and rounds (tw_choices), when nobody says.
+// What a plan chooses among the forms (forms.h), when nobody says.
 #ifndef TW_CHOICES_H
 #define TW_CHOICES_H
 
-#include "jobs/plan/plan.h"
+#include "jobs/plan/estimate.h"
+#include "jobs/plan/forms.h"
 
-// How long things take where a plan will run.
+// The forms that are chosen already, by their place in tw_forms.
 typedef struct {
-  double round;           // seconds of a round beside its bytes
-  double key_rate, rate;  // bytes a second: of keys to their gates, of openings between the parties
-} tw_place;
-
-// Two GPUs of one host: 26 us a round, openings at 118 GB/s, keys between what a copy alone brings (50 GB/s) and what
-// BERT-base takes while it runs (30 GB/s).
-extern const tw_place tw_place_one_host;
-
-// Seconds that keys, bytes and rounds of this program take at least.
-double tw_place_seconds(const tw_place *place, const tw_program *program);
-
-// The choices by which a layer of this model takes least. request->choices: those that are made already are kept, where
-// `made` says so.
-typedef struct {
-  bool wide_nodes, flat_windows, centred, maximum, argmax;
+  bool form[TW_FORMS];
 } tw_made;
+
+// A whole of choices, and what an inference by it costs.
+typedef struct {
+  tw_choices choices;
+  tw_estimate estimate;
+  bool there;
+} tw_candidate;
+
+typedef struct {
+  tw_candidate best, runner_up;
+  tw_candidate other[TW_FORMS];  // the best that differs in this form alone
+} tw_found;
+
+// The choices by which this model takes least at `place`, with at most `key_budget` bytes of keys a party (0: any
+// number). request->choices: those that are made already are kept, where `made` says so. found: NULL, or what the
+// choice was between. TW_ERR_RANGE where no choice is within the budget.
 tw_status tw_choices_find(const tw_model_config *config, const tw_plan_request *request, const tw_made *made,
-                          const tw_place *place, tw_choices *out);
+                          const tw_place *place, uint64_t key_budget, tw_choices *out, tw_found *found);
 
 #endif

@@ -142,17 +142,6 @@ static tw_status build_program(tw_plan *plan) {
   return TW_OK;
 }
 
-void tw_choices_text(const tw_choices *c, char text[TW_CHOICES_TEXT]) {
-  int used = snprintf(text, TW_CHOICES_TEXT, "groups %d", c->maximum[0] ? c->maximum[0] : 8);
-  for (int i = 1; i < TW_MOST_LEVELS && c->maximum[i]; i++)
-    used += snprintf(text + used, TW_CHOICES_TEXT - (size_t)used, ",%d", c->maximum[i]);
-  used +=
-      snprintf(text + used, TW_CHOICES_TEXT - (size_t)used, ", nodes of %d, windows in %d level%s, norms with%s a mean",
-               c->wide_nodes ? 8 : 4, c->flat_windows ? 1 : 2, c->flat_windows ? "" : "s", c->centred ? "out" : "");
-  if (c->argmax_rounds)
-    snprintf(text + used, TW_CHOICES_TEXT - (size_t)used, ", argmax in %d rounds", c->argmax_rounds);
-}
-
 static tw_status check_choices(const tw_choices *c) {
   for (int i = 0; i < TW_MOST_LEVELS; i++)
     if (c->maximum[i] != 0 && (c->maximum[i] < 2 || c->maximum[i] > TW_LARGEST_GROUP))
@@ -226,6 +215,18 @@ tw_status tw_plan_make(const tw_model_config *config, const tw_plan_request *req
   if (status == TW_OK) status = fit_tables(out);
   if (status == TW_OK) status = tw_plan_complete(out);
   if (status != TW_OK) tw_plan_free(out);
+  return status;
+}
+
+tw_status tw_plan_variant(const tw_plan *like, const tw_plan_request *request, tw_plan *out) {
+  const tw_model_config *config = &like->shape.config;
+  TW_TRY(tw_plan_shape(out, config, request));
+  memcpy(out->bounds, like->bounds, sizeof *out->bounds * (size_t)config->layers);
+  out->head_bounds = like->head_bounds;
+  out->tables = like->tables;
+  out->table_count = like->table_count;
+  tw_status status = tw_plan_complete(out);
+  out->tables = NULL;  // they stay the other's
   return status;
 }
 

@@ -114,6 +114,9 @@ int tw_linear(tw_builder *b, int x, int weight, size_t inner, size_t cols, int r
 enum { TW_LINEAR_WEIGHT, TW_LINEAR_INNER, TW_LINEAR_COLS };
 // Bits of the largest ring in which the program multiplies by this model tensor; 0: in none.
 int tw_weight_ring(const tw_program *p, int weight);
+// Multiply-adds of an operation's matrix products for one sequence, online; as many before the input where it is one of
+// a weight. 0: it has none.
+double tw_multiply_adds(const tw_program *p, const tw_op *op);
 // `count` products [m][k] [k][n]
 int tw_matmul(tw_builder *b, int x, int y, size_t count, size_t m, size_t n, size_t k, int ring);
 // Products with packed pairs of `heads` heads; `group` heads, one after the other, share one y.

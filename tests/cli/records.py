@@ -11,7 +11,7 @@ from pathlib import Path
 
 BENCHES = ["bench " + w for w in ("model", "sweep", "opens", "deal", "kernels", "gemm", "line")]
 COMMANDS = ["plan", "run", "report"] + BENCHES
-ONLY_IN_JSON = ["rings", "bounds", "measured_bounds"]
+ONLY_IN_JSON = ["rings", "bounds", "measured_bounds", "saved"]
 
 
 class Field:

@@ -1,0 +1,116 @@
+#include "jobs/plan/forms.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "jobs/models/fold.h"
+
+// ---- groups of a row maximum: one, two and three levels; the last takes all that are left
+
+static int groups_of(int members, int group) { return (members + group - 1) / group; }
+
+static int add_groups(const tw_choices *base, const int groups[3], tw_choices *ways, int count) {
+  if (count == TW_MOST_WAYS) return count;
+  ways[count] = *base;
+  memset(ways[count].maximum, 0, sizeof ways[count].maximum);
+  for (int i = 0; i < 3; i++) ways[count].maximum[i] = groups[i];
+  return count + 1;
+}
+
+static int maximum_ways(const tw_model_config *config, const tw_plan_request *request, const tw_choices *base,
+                        tw_choices *ways) {
+  enum { MOST_FIRST = 12, MOST_SECOND = 8 };
+  int seq = request->seq;
+  (void)config;
+  int count = add_groups(base, (int[3]){0}, ways, 0);
+  for (int first = 2; first <= MOST_FIRST; first++) {
+    int left = groups_of(seq, first);
+    if (left > 1 && left <= TW_LARGEST_GROUP) count = add_groups(base, (int[3]){first, left}, ways, count);
+    for (int second = 2; second <= MOST_SECOND && left > second; second++) {
+      int last = groups_of(left, second);
+      if (last >= 2 && last <= TW_LARGEST_GROUP) count = add_groups(base, (int[3]){first, second, last}, ways, count);
+    }
+  }
+  if (seq >= 2 && seq <= TW_LARGEST_GROUP) count = add_groups(base, (int[3]){seq}, ways, count);
+  return count;
+}
+
+static bool maximum_same(const tw_choices *a, const tw_choices *b) {
+  return memcmp(a->maximum, b->maximum, sizeof a->maximum) == 0;
+}
+
+static void maximum_say(const tw_choices *c, char *text, size_t size) {
+  int used = snprintf(text, size, "groups %d", c->maximum[0] ? c->maximum[0] : 8);
+  for (int i = 1; i < TW_MOST_LEVELS && c->maximum[i]; i++)
+    used += snprintf(text + used, size - (size_t)used, ",%d", c->maximum[i]);
+}
+
+// ---- forms of two ways
+
+#define TWO_WAYS(form, member)                                                                                  \
+  static int form##_ways(const tw_model_config *config, const tw_plan_request *request, const tw_choices *base, \
+                         tw_choices *ways) {                                                                    \
+    (void)config, (void)request;                                                                                \
+    ways[0] = ways[1] = *base;                                                                                  \
+    ways[0].member = false;                                                                                     \
+    ways[1].member = true;                                                                                      \
+    return 2;                                                                                                   \
+  }                                                                                                             \
+  static bool form##_same(const tw_choices *a, const tw_choices *b) { return a->member == b->member; }
+TWO_WAYS(nodes, wide_nodes)
+TWO_WAYS(windows, flat_windows)
+TWO_WAYS(means, centred)
+
+static void nodes_say(const tw_choices *c, char *text, size_t size) {
+  snprintf(text, size, "nodes of %d", c->wide_nodes ? 8 : 4);
+}
+static void windows_say(const tw_choices *c, char *text, size_t size) {
+  snprintf(text, size, c->flat_windows ? "windows in 1 level" : "windows in 2 levels");
+}
+static void means_say(const tw_choices *c, char *text, size_t size) {
+  snprintf(text, size, "norms with%s a mean", c->centred ? "out" : "");
+}
+
+// Only where its weights can be centred.
+static int possible_means_ways(const tw_model_config *config, const tw_plan_request *request, const tw_choices *base,
+                               tw_choices *ways) {
+  int count = means_ways(config, request, base, ways);
+  return tw_model_centres(config) ? count : 1;
+}
+
+// ---- rounds of an argmax: fewest first, so that what takes as long in more of them is not taken
+
+static int argmax_ways(const tw_model_config *config, const tw_plan_request *request, const tw_choices *base,
+                       tw_choices *ways) {
+  enum { MOST = 40 };
+  (void)config;
+  for (int i = 0; i <= MOST; i++) {
+    ways[i] = *base;
+    ways[i].argmax_rounds = i;
+  }
+  return request->output == TW_OUTPUT_NEXT_TOKEN ? MOST + 1 : 1;
+}
+
+static bool argmax_same(const tw_choices *a, const tw_choices *b) { return a->argmax_rounds == b->argmax_rounds; }
+
+static void argmax_say(const tw_choices *c, char *text, size_t size) {
+  text[0] = '\0';
+  if (c->argmax_rounds) snprintf(text, size, "argmax in %d rounds", c->argmax_rounds);
+}
+
+const tw_form tw_forms[TW_FORMS] = {
+    [TW_FORM_MAXIMUM] = {"row maximum", "maximum-groups", maximum_ways, maximum_same, maximum_say, false},
+    [TW_FORM_NODES] = {"comparisons", "node-arity", nodes_ways, nodes_same, nodes_say, false},
+    [TW_FORM_WINDOWS] = {"windows of tables", "window-levels", windows_ways, windows_same, windows_say, false},
+    [TW_FORM_MEANS] = {"norms", "norm-means", possible_means_ways, means_same, means_say, false},
+    [TW_FORM_ARGMAX] = {"argmax", "argmax-rounds", argmax_ways, argmax_same, argmax_say, true}};
+
+void tw_choices_text(const tw_choices *c, char text[TW_CHOICES_TEXT]) {
+  char said[TW_CHOICES_TEXT];
+  size_t used = 0;
+  text[0] = '\0';
+  for (int i = 0; i < TW_FORMS && used < TW_CHOICES_TEXT; i++) {
+    tw_forms[i].say(c, said, sizeof said);
+    if (*said) used += (size_t)snprintf(text + used, TW_CHOICES_TEXT - used, "%s%s", used ? ", " : "", said);
+  }
+}

@@ -1,0 +1,210 @@
+#include "jobs/plan/rates.h"
+
+#include <jansson.h>
+#include <math.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+static const char format_name[] = "twain rates";
+enum { VERSION = 1 };
+
+// Rates that come with the program: text of jobs/plan/rates/*.json, made by CMake.
+typedef struct {
+  const char *name, *text;
+} shipped_rates;
+#include "shipped_rates.h"
+enum { SHIPPED = sizeof shipped / sizeof *shipped };
+
+// Of which device an unknown one is thought to be half as fast.
+static const char guessed_from[] = "h200";
+
+const tw_gate_rate *tw_rate_of(const tw_rates *rates, const char *gate) {
+  for (int i = 0; i < rates->gate_count; i++)
+    if (strcmp(rates->gates[i].gate, gate) == 0) return &rates->gates[i];
+  return &rates->other;
+}
+
+void tw_rates_names(char *text, size_t size) {
+  size_t used = 0;
+  text[0] = '\0';
+  for (int i = 0; i < SHIPPED && used < size; i++)
+    used += (size_t)snprintf(text + used, size - used, "%s%s", i ? ", " : "", shipped[i].name);
+}
+
+// ---- numbers of a file
+
+typedef struct {
+  const char *name;
+  size_t offset;
+  double unit;  // of a number in the file
+} field;
+#define NS(name, member) \
+  { name, offsetof(tw_rates, member), 1e-9 }
+static const field fields[] = {NS("round_ns", round),
+                               NS("opened_byte_ns", opened_byte),
+                               NS("mask_byte_ns", mask_byte),
+                               {"key_bytes_per_second", offsetof(tw_rates, key_rate), 1}};
+static const char *const cost_names[TW_COSTS] = {"gate_ns",        "key_byte_ns",   "opened_byte_ns",
+                                                 "memory_byte_ns", "list_entry_ns", "list_byte_ns"};
+enum { FIELDS = sizeof fields / sizeof *fields };
+
+__attribute__((format(printf, 2, 3))) static tw_status wrong(const char *path, const char *format, ...) {
+  char problem[256];
+  va_list args;
+  va_start(args, format);
+  vsnprintf(problem, sizeof problem, format, args);
+  va_end(args);
+  return tw_fail(TW_ERR_FORMAT, "%s: %s; write it with `twain bench calibrate`", path, problem);
+}
+
+static tw_status read_number(const char *path, const char *of, const char *name, const json_t *value, double unit,
+                             double *out) {
+  double number = json_number_value(value);
+  if (!json_is_number(value) || !isfinite(number) || number < 0)
+    return wrong(path, "%s%s%s is no number from 0 on", of, *of ? "." : "", name);
+  *out = unit * number;
+  return TW_OK;
+}
+
+static tw_status read_fields(const char *path, const json_t *root, tw_rates *out) {
+  for (int i = 0; i < FIELDS; i++)
+    TW_TRY(read_number(path, "", fields[i].name, json_object_get(root, fields[i].name), fields[i].unit,
+                       (double *)(void *)((char *)out + fields[i].offset)));
+  return TW_OK;
+}
+
+// What is not named costs nothing.
+static tw_status read_gate(const char *path, const char *name, const json_t *object, tw_gate_rate *out) {
+  if (!json_is_object(object)) return wrong(path, "%s is not an object", name);
+  for (int i = 0; i < TW_COSTS; i++) {
+    const json_t *value = json_object_get(object, cost_names[i]);
+    if (value) TW_TRY(read_number(path, name, cost_names[i], value, 1e-9, &out->seconds[i]));
+  }
+  return TW_OK;
+}
+
+static tw_status read_text(const char *path, const json_t *root, const char *name, char *out, size_t size) {
+  const char *text = json_string_value(json_object_get(root, name));
+  if (!text || strlen(text) >= size) return wrong(path, "%s is no text of at most %zu bytes", name, size - 1);
+  snprintf(out, size, "%s", text);
+  return TW_OK;
+}
+
+static tw_status read_gates(const char *path, json_t *gates, tw_rates *out) {
+  const char *name;
+  json_t *entry;
+  if (json_object_size(gates) > TW_MOST_GATE_RATES)
+    return wrong(path, "gates has more than %d entries", TW_MOST_GATE_RATES);
+  json_object_foreach(gates, name, entry) {
+    tw_gate_rate *gate = &out->gates[out->gate_count++];
+    if (strlen(name) >= sizeof gate->gate) return wrong(path, "gates: a name is too long");
+    snprintf(gate->gate, sizeof gate->gate, "%s", name);
+    TW_TRY(read_gate(path, name, entry, gate));
+  }
+  return TW_OK;
+}
+
+static tw_status read_root(const char *path, const json_t *root, tw_rates *out) {
+  const char *format = json_string_value(json_object_get(root, "format"));
+  if (!format || strcmp(format, format_name) != 0) return wrong(path, "format is not \"%s\"", format_name);
+  if (json_integer_value(json_object_get(root, "version")) != VERSION) return wrong(path, "version is not %d", VERSION);
+  TW_TRY(read_text(path, root, "device", out->device, sizeof out->device));
+  TW_TRY(read_text(path, root, "source", out->source, sizeof out->source));
+  TW_TRY(read_fields(path, root, out));
+  const json_t *products = json_object_get(root, "multiply_add_ns");
+  if (json_array_size(products) != TW_RING_BYTES)
+    return wrong(path, "multiply_add_ns is no list of %d numbers, one for each byte of a ring", TW_RING_BYTES);
+  for (int i = 0; i < TW_RING_BYTES; i++)
+    TW_TRY(read_number(path, "", "multiply_add_ns", json_array_get(products, (size_t)i), 1e-9, &out->multiply_add[i]));
+  TW_TRY(read_gate(path, "other_gates", json_object_get(root, "other_gates"), &out->other));
+  return read_gates(path, json_object_get(root, "gates"), out);
+}
+
+static tw_status parse(const char *path, json_t *root, const json_error_t *error, tw_rates *out) {
+  memset(out, 0, sizeof *out);
+  if (!root) return wrong(path, "line %d: %s", error->line, error->text);
+  tw_status status = read_root(path, root, out);
+  json_decref(root);
+  return status;
+}
+
+// ---- which rates
+
+// A device that nobody measured.
+static void guess_at(const char *name, tw_rates *rates) {
+  enum { SLOWER = 2 };
+  snprintf(rates->device, sizeof rates->device, "%.80s (unknown)", name);
+  snprintf(rates->source, sizeof rates->source,
+           "a guess: half as fast as %s; `twain bench calibrate` measures a CPU, and a file can be edited",
+           guessed_from);
+  rates->round *= SLOWER;
+  rates->opened_byte *= SLOWER;
+  rates->mask_byte *= SLOWER;
+  rates->key_rate /= SLOWER;
+  for (int i = 0; i < TW_RING_BYTES; i++) rates->multiply_add[i] *= SLOWER;
+  for (int i = 0; i <= rates->gate_count; i++) {
+    tw_gate_rate *gate = i < rates->gate_count ? &rates->gates[i] : &rates->other;
+    for (int j = 0; j < TW_COSTS; j++) gate->seconds[j] *= SLOWER;
+  }
+}
+
+static tw_status find_shipped(const char *name, tw_rates *out) {
+  json_error_t error;
+  for (int i = 0; i < SHIPPED; i++)
+    if (strcmp(shipped[i].name, name) == 0)
+      return parse(name, json_loads(shipped[i].text, JSON_REJECT_DUPLICATES, &error), &error, out);
+  return tw_fail(TW_ERR_INTERNAL, "no rates of %s came with the program", name);
+}
+
+static bool is_shipped(const char *name) {
+  for (int i = 0; i < SHIPPED; i++)
+    if (strcmp(shipped[i].name, name) == 0) return true;
+  return false;
+}
+
+tw_status tw_rates_find(const char *name, tw_rates *out, bool *guess) {
+  json_error_t error;
+  size_t length = strlen(name);
+  bool file = strchr(name, '/') || (length > 5 && strcmp(name + length - 5, ".json") == 0);
+  *guess = false;
+  if (file) {
+    json_t *root = json_load_file(name, JSON_REJECT_DUPLICATES, &error);
+    if (!root && json_error_code(&error) == json_error_cannot_open_file)
+      return tw_fail(TW_ERR_IO, "%s: cannot be read; write it with `twain bench calibrate`", name);
+    return parse(name, root, &error, out);
+  }
+  if (is_shipped(name)) return find_shipped(name, out);
+  TW_TRY(find_shipped(guessed_from, out));
+  guess_at(name, out);
+  *guess = true;
+  return TW_OK;
+}
+
+// ---- writing
+
+static json_t *gate_object(const tw_gate_rate *gate) {
+  json_t *object = json_object();
+  for (int i = 0; i < TW_COSTS; i++)
+    if (gate->seconds[i] > 0) json_object_set_new(object, cost_names[i], json_real(1e9 * gate->seconds[i]));
+  return object;
+}
+
+tw_status tw_rates_write(const char *path, const tw_rates *rates) {
+  json_t *root = json_pack("{s:s, s:i, s:s, s:s}", "format", format_name, "version", VERSION, "device", rates->device,
+                           "source", rates->source),
+         *products = json_array(), *gates = json_object();
+  for (int i = 0; i < FIELDS; i++)
+    json_object_set_new(
+        root, fields[i].name,
+        json_real(*(const double *)(const void *)((const char *)rates + fields[i].offset) / fields[i].unit));
+  for (int i = 0; i < TW_RING_BYTES; i++) json_array_append_new(products, json_real(1e9 * rates->multiply_add[i]));
+  json_object_set_new(root, "multiply_add_ns", products);
+  for (int i = 0; i < rates->gate_count; i++)
+    json_object_set_new(gates, rates->gates[i].gate, gate_object(&rates->gates[i]));
+  json_object_set_new(root, "gates", gates);
+  json_object_set_new(root, "other_gates", gate_object(&rates->other));
+  int failed = json_dump_file(root, path, JSON_INDENT(1) | JSON_REAL_PRECISION(4));
+  json_decref(root);
+  return failed ? tw_fail(TW_ERR_IO, "%s: cannot be written", path) : TW_OK;
+}

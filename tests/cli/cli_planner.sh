@@ -1,0 +1,90 @@
+# A plan that knows its link: forms are chosen by a file of rates, each is sayable by hand, and what is foretold is told
+# part by part. Rates that are edited change the choice and so the digest.
+source "$SOURCE_DIR/tests/cli/cli.bash"
+
+plan() { "$TWAIN" plan --shape minilm --seq 64 "$@"; }
+chosen() { plan "$@" --json >p.json && json p.json 'j[0]["choices"]'; }
+
+# without words of a place nothing is foretold, and the choice is one host's
+[ "$(chosen)" = "groups 5,13, nodes of 8, windows in 1 level, norms without a mean" ] || fail "the usual choice is another"
+[ "$(json p.json 'j[0]["estimated_online_ns"], j[0]["saved"]')" = "(None, None)" ] || fail "something was foretold"
+host=$(json p.json 'j[0]["plan_digest"]')
+
+# a slow line: fewest rounds; a fast one with dear keys: other forms. Its parts add up.
+far=$(chosen --link-latency 10ms --link-rate 1Gbit/s)
+json p.json 'all(s["saved_ns"] >= 0 for s in j[0]["saved"]) and j[0]["runner_up_ns"] > 0' | grep -q True || fail "another choice was better"
+json p.json 'sum(j[0]["estimated_%s_ns" % p] for p in ("gates", "messages", "latency", "bytes", "keys")) - j[0]["estimated_online_ns"] in range(-5, 6)' |
+  grep -q True || fail "parts do not add up"
+json p.json 'abs(sum(j[0]["step_ns"]) - j[0]["estimated_online_ns"]) < 1000' | grep -q True || fail "steps do not add up"
+json p.json 'j[0]["link_least_ns"] == j[0]["estimated_latency_ns"] + j[0]["estimated_bytes_ns"]' | grep -q True || fail "two estimates"
+json p.json 'j[0]["estimated_latency_ns"] == j[0]["rounds"] * 10000000' | grep -q True || fail "latency is not the rounds'"
+[[ $far = *"nodes of 8, windows in 1 level"* ]] || fail "not the fewest rounds on a slow line: $far"
+far_digest=$(json p.json 'j[0]["plan_digest"]')
+
+# the same said by hand is the same plan
+read -r groups <<<"$(sed -E 's/groups ([0-9,]+),.*/\1/' <<<"$far")"
+plan --maximum-groups "$groups" --node-arity 8 --window-levels 1 --norm-means 0 --json >hand.json
+[ "$(json hand.json 'j[0]["plan_digest"]')" = "$far_digest" ] || fail "said by hand it is another plan"
+
+# rates that are edited: an h200 whose bytes of keys are as dear as a second each 10 kB
+python3 - "$SOURCE_DIR/jobs/plan/rates/h200.json" <<'PY'
+import json, sys
+rates = json.load(open(sys.argv[1]))
+rates["other_gates"]["key_byte_ns"] = 1e5
+json.dump(rates, open("dear.json", "w"))
+rates["gates"] = {"and": {"gate_ns": -1}}
+json.dump(rates, open("bad.json", "w"))
+PY
+usual=$(chosen --link-latency 10ms --link-rate 1Gbit/s --device h200)
+usual_digest=$(json p.json 'j[0]["plan_digest"]')
+edited=$(chosen --link-latency 10ms --link-rate 1Gbit/s --device ./dear.json)
+edited_digest=$(json p.json 'j[0]["plan_digest"]')
+[ "$usual" != "$edited" ] && [ "$usual_digest" != "$edited_digest" ] || fail "edited rates choose the same: $edited"
+[[ $edited = *"nodes of 4, windows in 2 levels"* ]] || fail "dear keys, and not the fewest: $edited"
+expect 4 'bad.json: and.gate_ns is no number from 0 on; write it with .twain bench calibrate' "$TWAIN" plan --shape minilm --seq 64 --device ./bad.json
+expect 3 'none.json: cannot be read' "$TWAIN" plan --shape minilm --seq 64 --device ./none.json
+
+# a form that is said by hand stays, and the others are chosen around it
+[[ $(chosen --link-latency 10ms --node-arity 4) = *"nodes of 4"* ]] || fail "a form that was said was changed"
+[ "$(json p.json '[s["form"] for s in j[0]["saved"]]')" = "['row maximum', 'windows of tables', 'norms']" ] || fail "a form that was said is compared"
+
+# a budget of keys
+most=$(plan --link-latency 10ms --json | json /dev/stdin 'j[0]["key_bytes"]')
+plan --link-latency 10ms --key-budget $((most - 1000000)) --json >less.json
+json less.json "j[0]['key_bytes'] <= $most - 1000000 and j[0]['key_budget_bytes'] == $most - 1000000" | grep -q True || fail "the budget is not kept"
+expect 8 'no choice of forms takes 1000 bytes of keys' "$TWAIN" plan --shape minilm --seq 64 --key-budget 1000
+
+# keys on their way from a live dealer
+plan --link-latency 1ms --dealer-link-rate 100Mbit/s --json >dealt.json
+json dealt.json 'j[0]["estimated_keys_ns"] > 1e9 and j[0]["dealer_rate_bits_per_second"] == 100000000' | grep -q True || fail "keys are there at once"
+
+# what people see: parts, what each form saved, the runner-up; a device that nobody measured is a guess
+plan --link-latency 2ms --link-rate 3.2Gbit/s --device some-card >said
+for words in 'preparation, before the input' 'rounds of 2.00 ms one way' 'at 3.2 Gbit/s' 'online, from input to output' \
+  'some-card (unknown) (a guess: half as fast as h200' 'the next best would cost' 'row maximum  *groups' 'runner-up: groups'; do
+  grep -q "$words" said || { cat said >&2; fail "not said: $words"; }
+done
+
+# this machine's rates, and a plan by them; a file that is there stays
+"$TWAIN" bench calibrate own.json --repeat 1 >said 2>&1 || { cat said >&2; fail "bench calibrate"; }
+grep -q 'multiply-adds, rings of 1 to 8 bytes' said || fail "rates are not told"
+plan --device ./own.json --link-latency 1ms --json >p.json
+json p.json 'j[0]["rates_source"].startswith("twain bench calibrate") and j[0]["estimated_gates_ns"] > 0' | grep -q True || fail "rates of this machine are not used"
+expect 3 'own.json: is there already; --force' "$TWAIN" bench calibrate own.json
+expect 2 'FILE.json' "$TWAIN" bench calibrate
+
+# a plan that is written says what was chosen, and runs
+"$TWAIN" import --shape 1x24x3x40 -o n -q
+"$TWAIN" plan n --seq 20 --link-latency 30ms -q
+before=$(json n.plan.json 'j["digest"]')
+"$TWAIN" plan n --seq 20 --device ./dear.json -q --force
+[ "$before" != "$(json n.plan.json 'j["digest"]')" ] || fail "the digest does not know the choice"
+"$TWAIN" share n -q
+"$TWAIN" deal n --test-seed 3 -q
+"$TWAIN" encode n 'a few words' -q
+"$TWAIN" share n --input -q
+"$TWAIN" ledger --new ledger -q
+expect_run 0 '' n --ledger ledger -q --allow-test-keys
+"$TWAIN" reveal n -q
+"$TWAIN" check n --exact --test-seed 3 -q || fail "not the emulator's values"
+no_leftovers

@@ -1,0 +1,217 @@
+// What a plan is foretold to take, and what it chooses by that: sums that follow from the program alone, keys that a
+// gate waits for, budgets, the forms' table, and files of rates.
+#define _GNU_SOURCE
+#include <CUnit/Basic.h>
+#include <math.h>
+#include <sodium.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "jobs/models/fold.h"
+#include "jobs/models/import.h"
+#include "jobs/plan/choices.h"
+#include "tests/common/suite.h"
+
+static char folder[] = "/tmp/twain-rates-XXXXXX", path[64];
+
+static bool close_to(double a, double b) { return fabs(a - b) <= 1e-9 * fabs(b) + 1e-15; }
+
+static void make_plan(const char *shape, int seq, tw_choices choices, tw_plan *plan) {
+  tw_model_config config;
+  tw_plan_request request = {.seq = seq, .choices = choices};
+  CU_ASSERT_EQUAL_FATAL(tw_shape_config(shape, &config), TW_OK);
+  CU_ASSERT_EQUAL_FATAL(tw_plan_make(&config, &request, NULL, plan), TW_OK);
+}
+
+// With one rate at a time an estimate is that rate times a sum of the plan.
+static void test_sums(void) {
+  tw_plan plan;
+  tw_estimate e;
+  make_plan("bert-tiny", 32, (tw_choices){.wide_nodes = true}, &plan);
+  uint64_t keys = plan.program.slot_bytes[0] > plan.program.slot_bytes[1] ? plan.program.slot_bytes[0]
+                                                                           : plan.program.slot_bytes[1];
+  tw_rates rates = {.round = 3e-6};
+  tw_place place = {.rates = &rates, .link = {2e-3, 4e8}};
+  double *steps = calloc((size_t)plan.program.step_count, sizeof *steps), sum = 0;
+  tw_estimate_program(&plan.program, &place, NULL, NULL, steps, &e);
+  CU_ASSERT_EQUAL(e.rounds, (uint64_t)plan.program.levels);
+  CU_ASSERT_EQUAL(e.key_bytes, keys);
+  CU_ASSERT(close_to(e.latency, 2e-3 * plan.program.levels));
+  CU_ASSERT(close_to(e.messages, 3e-6 * plan.program.levels));
+  CU_ASSERT(close_to(e.bytes, (double)e.sent_bytes / 4e8));
+  CU_ASSERT_EQUAL(e.gates, 0);
+  rates.other.seconds[TW_COST_ONCE] = 1e-6;
+  rates.other.seconds[TW_COST_KEYS] = 1e-9;
+  for (int i = 0; i < TW_RING_BYTES; i++) rates.multiply_add[i] = 1e-10;
+  tw_estimate_program(&plan.program, &place, NULL, NULL, steps, &e);
+  CU_ASSERT(e.gates > 1e-6 * plan.program.op_count + 1e-9 * (double)keys);  // and products
+  CU_ASSERT(e.preparation > 0);
+  for (int i = 0; i < plan.program.step_count; i++) sum += steps[i];
+  CU_ASSERT(close_to(sum, tw_estimate_online(&e)));
+  free(steps);
+  tw_plan_free(&plan);
+}
+
+// A dealer who sends no faster than gates take keys is waited for; of both ways the slower one counts.
+static void test_waiting_for_keys(void) {
+  tw_plan plan;
+  tw_estimate e;
+  make_plan("bert-tiny", 32, (tw_choices){0}, &plan);
+  tw_rates rates = {.round = 1e-6};
+  tw_place place = {.rates = &rates, .dealer_rate = 1e6};
+  tw_estimate_program(&plan.program, &place, NULL, NULL, NULL, &e);
+  double all = (double)e.key_bytes / 1e6;
+  CU_ASSERT(e.keys > 0.99 * all - e.messages && tw_estimate_online(&e) < all + 2 * e.messages);
+  rates.key_rate = 5e5;
+  tw_estimate_program(&plan.program, &place, NULL, NULL, NULL, &e);
+  CU_ASSERT(e.keys > 1.9 * all);
+  place.link.latency_seconds = 10;  // while messages are under way keys come
+  tw_estimate_program(&plan.program, &place, NULL, NULL, NULL, &e);
+  CU_ASSERT(e.keys < 0.2 * all);
+  tw_plan_free(&plan);
+}
+
+static tw_found found_at(const char *shape, double latency, const tw_rates *rates, uint64_t budget, tw_choices *out) {
+  tw_found found = {0};
+  tw_model_config config;
+  tw_plan_request request = {.seq = 64};
+  tw_made made = {0};
+  tw_place place = {.rates = rates, .link = {latency, 0}};
+  CU_ASSERT_EQUAL_FATAL(tw_shape_config(shape, &config), TW_OK);
+  CU_ASSERT_EQUAL_FATAL(tw_choices_find(&config, &request, &made, &place, budget, out, &found), TW_OK);
+  return found;
+}
+
+// A slow line asks for few rounds, no line for few keys; a budget is kept.
+static void test_choices(void) {
+  static const tw_rates rates = {.round = 1e-9, .other = {.seconds = {[TW_COST_KEYS] = 1e-9}}};
+  tw_choices fast, slow, tight;
+  tw_found near = found_at("minilm", 0, &rates, 0, &fast), far = found_at("minilm", 0.1, &rates, 0, &slow);
+  CU_ASSERT(far.best.estimate.rounds < near.best.estimate.rounds);
+  CU_ASSERT(far.best.estimate.key_bytes > near.best.estimate.key_bytes);
+  CU_ASSERT(slow.wide_nodes && slow.flat_windows && slow.centred && !fast.wide_nodes);
+  for (int i = 0; i < TW_FORM_ARGMAX; i++) {
+    CU_ASSERT(far.other[i].there && !tw_forms[i].same(&far.other[i].choices, &slow));
+    CU_ASSERT(tw_estimate_seconds(&far.other[i].estimate) >= tw_estimate_seconds(&far.best.estimate));
+  }
+  CU_ASSERT(far.runner_up.there &&
+            tw_estimate_seconds(&far.runner_up.estimate) >= tw_estimate_seconds(&far.best.estimate));
+  uint64_t budget = (near.best.estimate.key_bytes + far.best.estimate.key_bytes) / 2;
+  tw_found within = found_at("minilm", 0.1, &rates, budget, &tight);
+  CU_ASSERT(within.best.estimate.key_bytes <= budget && within.best.estimate.rounds < near.best.estimate.rounds);
+  tw_model_config config;
+  tw_plan_request request = {.seq = 64};
+  tw_place place = {.rates = &rates};
+  CU_ASSERT_EQUAL_FATAL(tw_shape_config("minilm", &config), TW_OK);
+  CU_ASSERT_EQUAL(tw_choices_find(&config, &request, &(tw_made){0}, &place, 1000, &tight, NULL), TW_ERR_RANGE);
+}
+
+// A model of many layers is priced by two: what comes out is the whole plan's.
+static void test_layers(void) {
+  static const tw_rates rates = {.round = 1e-6, .other = {.seconds = {[TW_COST_ONCE] = 1e-6}}};
+  tw_choices chosen;
+  tw_plan plan;
+  tw_estimate whole;
+  tw_found found = found_at("minilm", 1e-3, &rates, 0, &chosen);
+  make_plan("minilm", 64, chosen, &plan);
+  tw_estimate_program(&plan.program, &(tw_place){.rates = &rates, .link = {1e-3, 0}}, NULL, NULL, NULL, &whole);
+  CU_ASSERT_EQUAL(found.best.estimate.key_bytes, whole.key_bytes);
+  CU_ASSERT_EQUAL(found.best.estimate.sent_bytes, whole.sent_bytes);
+  CU_ASSERT_EQUAL(found.best.estimate.rounds, whole.rounds);
+  CU_ASSERT(fabs(tw_estimate_online(&found.best.estimate) / tw_estimate_online(&whole) - 1) < 1e-3);
+  tw_plan_free(&plan);
+}
+
+// Each row's first way is what a plan has where nothing is chosen, and its ways differ in that row alone.
+static void test_forms(void) {
+  tw_model_config config;
+  tw_plan_request request = {.seq = 100, .output = TW_OUTPUT_NEXT_TOKEN};
+  tw_choices none = {0}, ways[TW_MOST_WAYS];
+  CU_ASSERT_EQUAL_FATAL(tw_shape_config("minilm", &config), TW_OK);
+  for (int i = 0; i < TW_FORMS; i++) {
+    int count = tw_forms[i].ways(&config, &request, &none, ways);
+    CU_ASSERT(count >= 2 && count <= TW_MOST_WAYS);
+    CU_ASSERT(tw_forms[i].same(&ways[0], &none));
+    for (int j = 1; j < count; j++) {
+      CU_ASSERT(!tw_forms[i].same(&ways[j], &none));
+      for (int k = 0; k < TW_FORMS; k++) CU_ASSERT(k == i || tw_forms[k].same(&ways[j], &none));
+    }
+  }
+}
+
+// ---- files
+
+static void test_files(void) {
+  tw_rates rates, again;
+  bool guess;
+  char names[128];
+  tw_rates_names(names, sizeof names);
+  CU_ASSERT(strstr(names, "epyc") && strstr(names, "h200"));
+  CU_ASSERT_EQUAL(tw_rates_find("epyc", &rates, &guess), TW_OK);
+  CU_ASSERT(!guess && rates.gate_count > 10 && rates.key_rate > 1e8);
+  CU_ASSERT_EQUAL(tw_rates_write(path, &rates), TW_OK);
+  CU_ASSERT_EQUAL(tw_rates_find(path, &again, &guess), TW_OK);
+  CU_ASSERT_EQUAL(again.gate_count, rates.gate_count);
+  for (int i = 0; i < rates.gate_count; i++)
+    for (int j = 0; j < TW_COSTS; j++)
+      CU_ASSERT(fabs(tw_rate_of(&again, rates.gates[i].gate)->seconds[j] - rates.gates[i].seconds[j]) <=
+                1e-3 * rates.gates[i].seconds[j]);
+  CU_ASSERT_EQUAL(tw_rates_find("h200", &rates, &guess), TW_OK);
+  CU_ASSERT_EQUAL(tw_rates_find("some-other-card", &again, &guess), TW_OK);
+  CU_ASSERT(guess && strstr(again.source, "guess") && close_to(again.round, 2 * rates.round));
+}
+
+static void put(const char *text) {
+  FILE *file = fopen(path, "w");
+  CU_ASSERT_FATAL(file != NULL);
+  fputs(text, file);
+  fclose(file);
+}
+
+#define HEAD "{\"format\": \"twain rates\", \"version\": 1, \"device\": \"d\", \"source\": \"s\", "
+#define NUMBERS "\"round_ns\": 1, \"opened_byte_ns\": 1, \"mask_byte_ns\": 1, \"key_bytes_per_second\": 1, "
+#define PRODUCTS "\"multiply_add_ns\": [1, 1, 1, 1, 1, 1, 1, 1], "
+static void test_bad_files(void) {
+  static const struct {
+    const char *text, *said;
+  } bad[] = {{"", "line"},
+             {"{}", "format"},
+             {"{\"format\": \"twain rates\", \"version\": 2}", "version"},
+             {"{\"format\": \"twain rates\", \"version\": 1}", "device"},
+             {HEAD "\"round_ns\": -1}", "round_ns"},
+             {HEAD "\"round_ns\": \"1\"}", "round_ns"},
+             {HEAD NUMBERS "\"multiply_add_ns\": [1]}", "multiply_add_ns"},
+             {HEAD NUMBERS PRODUCTS "\"gates\": {}}", "other_gates"},
+             {HEAD NUMBERS PRODUCTS "\"other_gates\": {\"gate_ns\": -3}, \"gates\": {}}", "gate_ns"},
+             {HEAD NUMBERS PRODUCTS "\"other_gates\": {}, \"gates\": {\"and\": 3}}", "and"},
+             {HEAD NUMBERS NUMBERS PRODUCTS "\"other_gates\": {}, \"gates\": {}}", "duplicate"}};
+  tw_rates rates;
+  bool guess;
+  for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+    put(bad[i].text);
+    CU_ASSERT_EQUAL(tw_rates_find(path, &rates, &guess), TW_ERR_FORMAT);
+    CU_ASSERT(strstr(tw_error_message(), path) && strstr(tw_error_message(), bad[i].said) &&
+              strstr(tw_error_message(), "bench calibrate"));
+  }
+  put(HEAD NUMBERS PRODUCTS "\"other_gates\": {}, \"gates\": {}}");
+  CU_ASSERT_EQUAL(tw_rates_find(path, &rates, &guess), TW_OK);
+  unlink(path);
+  CU_ASSERT_EQUAL(tw_rates_find(path, &rates, &guess), TW_ERR_IO);
+}
+
+int main(void) {
+  if (sodium_init() < 0 || !mkdtemp(folder)) return 2;
+  snprintf(path, sizeof path, "%s/r.json", folder);
+  static const suite_test tests[] = {{"sums of a plan", test_sums},
+                                     {"keys that are waited for", test_waiting_for_keys},
+                                     {"choices by link and budget", test_choices},
+                                     {"layers", test_layers},
+                                     {"forms", test_forms},
+                                     {"files of rates", test_files},
+                                     {"files that are none", test_bad_files}};
+  int result = suite_run("estimate", tests, sizeof tests / sizeof *tests);
+  rmdir(folder);
+  return result;
+}

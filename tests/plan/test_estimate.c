@@ -30,8 +30,8 @@ static void test_sums(void) {
   tw_plan plan;
   tw_estimate e;
   make_plan("bert-tiny", 32, (tw_choices){.wide_nodes = true}, &plan);
-  uint64_t keys = plan.program.slot_bytes[0] > plan.program.slot_bytes[1] ? plan.program.slot_bytes[0]
-                                                                           : plan.program.slot_bytes[1];
+  uint64_t keys =
+      plan.program.slot_bytes[0] > plan.program.slot_bytes[1] ? plan.program.slot_bytes[0] : plan.program.slot_bytes[1];
   tw_rates rates = {.round = 3e-6};
   tw_place place = {.rates = &rates, .link = {2e-3, 4e8}};
   double *steps = calloc((size_t)plan.program.step_count, sizeof *steps), sum = 0;

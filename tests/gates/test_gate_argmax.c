@@ -180,6 +180,37 @@ static void one_of(void) {
   }
 }
 
+// The place in bits is what the word lookup takes: the row of a secret table that stands for the largest, three rounds
+// behind the opened place. None of it is opened bare.
+static void its_row(void) {
+  enum { ROWS = 5, WORDS = 300, WIDTH = 6, RING = 31 };
+  tw_word_table table = tw_word_table_of(WORDS, WIDTH);
+  size_t rows[2] = {table.lines, 1}, cols[2] = {table.places * WIDTH, table.places * WIDTH}, wrong = 0;
+  uint64_t *values[2] = {calloc(rows[0] * cols[0], 8), calloc(cols[1], 8)};
+  if (!values[0] || !values[1]) abort();
+  for (size_t i = 0; i < WORDS * WIDTH; i++) values[0][i] = walk_random();
+  trial t;
+  argmax_case c = {.ring = 17, .rows = ROWS, .cols = WORDS};
+  int rounds = tw_argmax_find(WORDS, 17, false, 9, c.levels), input = trial_start(&t, 17, ROWS * WORDS, 2);
+  trial_fill(&t, 0, ROWS * WORDS, -40, 40);
+  t.w.weight_count = 2;
+  t.w.weight_rows = rows;
+  t.w.weight_cols = cols;
+  t.w.weight_values = values;
+  int places = tw_open(&t.b, tw_argmax(&t.b, tw_open(&t.b, input), ROWS, c.levels, -1, 0));
+  trial_run(&t, tw_open(&t.b, tw_look_up_words(&t.b, places, 0, &table, RING, 12)));
+  for (int b = 0; b < 2; b++)
+    for (size_t i = 0; i < ROWS * WIDTH; i++) {
+      size_t word = largest_at(&t, b, i / WIDTH * WORDS, WORDS);
+      wrong += ((uint64_t)trial_y(&t, b, i) ^ values[0][word * WIDTH + i % WIDTH]) << (64 - RING) != 0;
+    }
+  CU_ASSERT_EQUAL(wrong, 0);
+  CU_ASSERT_EQUAL(t.w.rounds, (uint64_t)rounds + 1 + 3);
+  trial_end(&t);
+  free(values[0]);
+  free(values[1]);
+}
+
 // ---- other walks ----
 
 static void kept_masks(void) {
@@ -303,5 +334,6 @@ static void refusals(void) {
 
 SUITE_MAIN("argmax", {"every row of small values", every_row}, {"every group", every_group},
            {"rows and batches", rows_and_batches}, {"vocabularies", vocabulary}, {"ended", ended}, {"one of", one_of},
-           {"kept masks, repeated kernels", kept_masks}, {"levels", levels}, {"fewer rounds", fewer_rounds},
-           {"ties to the higher place are found", other_ties_are_found}, {"refusals", refusals})
+           {"its row of a table", its_row}, {"kept masks, repeated kernels", kept_masks}, {"levels", levels},
+           {"fewer rounds", fewer_rounds}, {"ties to the higher place are found", other_ties_are_found},
+           {"refusals", refusals})

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Keeps what was measured, and fills the tables of README.md and docs/performance.md with it.
+"""Keeps what was measured, and fills the tables of README.md, docs/performance.md and docs/notes with it.
 
     tools/measured.py keep RAW docs/measured/FOLDER [COMMIT]
                               records of tools/measure.sh or measure_cpu.sh, without the names of host and user, become
@@ -16,7 +16,7 @@ import textwrap
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-PAGES = [ROOT / "README.md", ROOT / "docs/performance.md"]
+PAGES = [ROOT / "README.md", ROOT / "docs/performance.md", ROOT / "docs/notes/estimates.md"]
 HIDDEN = {"host", "user", "job", "cores", "placement", "rings", "bounds", "measured_bounds"}
 NAMES = {"bert-tiny": "BERT-tiny", "bert-base": "BERT-base", "bert-large": "BERT-large", "minilm": "MiniLM"}
 
@@ -252,6 +252,26 @@ def links(r):
         "--link-rate 10Gbit/s` (LAN) or `--link-latency 20ms --link-rate 200Mbit/s` (WAN)")
 
 
+def estimates(r):
+    rows = []
+    for model in ("bert-tiny", "minilm"):
+        for link, title in (("near", "25 us, 10 Gbit/s"), ("far", "2 ms, 3.2 Gbit/s"), ("farther", "10 ms, 1 Gbit/s")):
+            found = r.all(f"cpu2/estimate-{model}-{link}")
+            if not found:
+                continue
+            plan, chosen, *others = found
+            times = [m["online_median_ns"] for m in others]
+            said = plan["choices"].replace("groups ", "").replace(" nodes of ", " ").replace(" windows in ", " ")
+            rows.append([NAMES[model], title, re.sub(r" levels?, norms (with\w*) a mean", r", \1 means", said),
+                         duration(plan["estimated_online_ns"]), duration(chosen["online_median_ns"]),
+                         f"{100 * plan['estimated_online_ns'] / chosen['online_median_ns'] - 100:+.0f} %",
+                         duration(min(times)), duration(times[-1])])
+    head = ["128 tokens, online", "link", "chosen: groups, nodes, levels, means", "estimate", "measured", "off by",
+            "best other form", "one host's choice"]
+    return table(head, rows, 3) + "\n\n" + r.note(
+        "`BEFORE='chrt -f 1' tools/measure_estimates.py build/twain raw`: the parties had priority over other work")
+
+
 def whole(r):
     columns = [(r.one(f"{where}/model-bert-base-guard"), r.one(f"{where}/deal-bert-base")) for where in ("h200x2", "cpu2")]
     part = lambda m, field: duration(m.get(field)) if m else ""
@@ -268,7 +288,7 @@ def whole(r):
 
 
 TABLES = {"results": results, "others": others, "limits": limits, "transports": transports, "batches": batches,
-          "links": links, "whole": whole}
+          "links": links, "estimates": estimates, "whole": whole}
 
 
 def filled(page, records):

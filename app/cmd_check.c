@@ -79,8 +79,8 @@ static tw_status match_plan(const tw_plan *plan, const tw_result_share *r) {
                  r->plan.hex, plan->digest.hex);
 }
 
-static tw_status emulate(const char *name, const char *of, const tw_model *model, const tw_input *input,
-                         const tw_result *result, int64_t seed, exact_verdict *verdict) {
+static tw_status emulate(const char *name, const char *of, const tw_model *model, const tw_prefix *prefix,
+                         const tw_input *input, const tw_result *result, int64_t seed, exact_verdict *verdict) {
   tw_result_share pair[2];
   tw_plan plan;
   tw_emulation e;
@@ -95,7 +95,7 @@ static tw_status emulate(const char *name, const char *of, const tw_model *model
                      "--exact needs a run on TEST keys (`twain deal --test-seed N`); this run's keys were real");
   if (status == TW_OK && (status = tw_plan_read(tw_path_of(of, "plan.json").text, &plan)) == TW_OK) {
     status = match_plan(&plan, &pair[0]);
-    if (status == TW_OK) status = tw_emulate(&plan, model, input, pair[0].slots, (uint64_t)seed, &e);
+    if (status == TW_OK) status = tw_emulate(&plan, model, prefix, input, pair[0].slots, (uint64_t)seed, &e);
     if (status == TW_OK) {
       compare_exactly(pair, &e, verdict);
       tw_emulation_free(&e);
@@ -205,8 +205,8 @@ static tw_status check_files(const tw_model *model, const tw_input *input, const
   return TW_OK;
 }
 
-static tw_status check(const tw_call *call, const char *of, const tw_model *model, const tw_input *input,
-                       const tw_result *result) {
+static tw_status check_with(const tw_call *call, const char *of, const tw_model *model, const tw_prefix *prefix,
+                            const tw_input *input, const tw_result *result) {
   const settings *s = call->settings;
   const char *name = call->arguments[0];
   tw_comparison c;
@@ -217,10 +217,10 @@ static tw_status check(const tw_call *call, const char *of, const tw_model *mode
   double temperature = 0;
   TW_TRY(check_files(model, input, result));
   TW_TRY(tw_beside_check(name, of, &result->input_id, &result->model_id, NULL, &(bool){false}));
-  if (s->exact) TW_TRY(emulate(name, of, model, input, result, s->test_seed, &v));
+  if (s->exact) TW_TRY(emulate(name, of, model, prefix, input, result, s->test_seed, &v));
   if (strcmp(result->output, tw_output_name(TW_OUTPUT_NEXT_TOKEN)) == 0) TW_TRY(temperature_of(of, &temperature));
   tw_progress_start(&progress, "computing the float model", call->quiet);
-  tw_status status = tw_compare(model, input, result, temperature, tw_progress_show, &progress, &c);
+  tw_status status = tw_compare(model, prefix, input, result, temperature, tw_progress_show, &progress, &c);
   tw_progress_end(&progress);
   TW_TRY(status);
   status = look_at_bounds(of, &c, model, &b);
@@ -248,6 +248,15 @@ static tw_status check(const tw_call *call, const char *of, const tw_model *mode
   }
   if (status == TW_OK) status = judge(&c, s->exact ? &v : NULL, &b, s->tolerance);
   tw_comparison_free(&c);
+  return status;
+}
+
+static tw_status check(const tw_call *call, const char *of, const tw_model *model, const tw_input *input,
+                       const tw_result *result) {
+  tw_prefix *prefix;
+  TW_TRY(tw_prefix_beside(of, &input->prefix, &prefix));
+  tw_status status = check_with(call, of, model, prefix, input, result);
+  tw_prefix_drop(prefix);
   return status;
 }
 
@@ -300,8 +309,10 @@ const tw_command tw_command_check = {
     .arguments = "NAME",
     .summary = "compare a result with the float model",
     .about =
-        "Reads NAME.model.h5, NAME.input.h5 and NAME.result.h5 (with --exact also NAME.plan.json and both parties' "
-        "results); for the one who has model and input in clear. A client without the model has no use for it.\n"
+        "Reads NAME.model.h5, NAME.input.h5 and NAME.result.h5, of an input behind a prefix NAME.prefix.json (with "
+        "--exact also NAME.plan.json and both parties' results); for the one who has model and input in clear. A "
+        "client "
+        "without the model has no use for it.\n"
         "Exit code 10 when a sequence is further from the float model than --tolerance, or --exact finds a difference; "
         "says which of the plan's bounds the float model leaves.",
     .options = options,

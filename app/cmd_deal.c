@@ -113,8 +113,10 @@ static tw_status check_model(const tw_plan *plan, const tw_model_dealer *dealer)
         "this model, or share the right one",
         p->architecture, tw_head_name(p->head.kind), p->head.outputs, d->architecture, tw_head_name(d->head.kind),
         d->head.outputs);
-  if (p->layers == d->layers && p->hidden == d->hidden && p->heads == d->heads && p->intermediate == d->intermediate)
+  if (p->layers == d->layers && p->hidden == d->hidden && p->heads == d->heads && p->intermediate == d->intermediate) {
+    TW_TRY(tw_plan_allows_prefix(plan, &dealer->prefix));
     return tw_plan_allows_norms(plan, dealer->norm_weight, dealer->norm_bias, dealer->centred);
+  }
   return tw_fail(
       TW_ERR_MISMATCH,
       "the plan is for %d layers, %d wide, %d heads, %d in the feed-forward part; the shared model has %d, %d, %d, %d; "

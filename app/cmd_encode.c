@@ -44,12 +44,13 @@ static const tw_option options[] = {
     {.common = &tw_option_force, .field = offsetof(settings, force)},
 };
 
-static tw_status sequence_length(const settings *s, const char *name, int *seq) {
+static tw_status look_at_plan(const settings *s, const char *name, const char *model, int *seq, tw_prefix **prefix) {
   tw_plan plan;
   TW_TRY(tw_plan_read_of(s->model, name, &plan));
   *seq = plan.shape.seq;
+  tw_status status = tw_prefix_beside(model, &plan.prefix, prefix);
   tw_plan_free(&plan);
-  return TW_OK;
+  return status;
 }
 
 // ---- what was done, in words
@@ -72,7 +73,7 @@ static void describe_unknown(const tw_texts *texts, const tw_text_count *counts,
 // Without --truncate nothing is cut, but the model's own software would do so.
 static void describe_length(const tw_client *client, const settings *s, const tw_text_count *counts,
                             const tw_input *input) {
-  int limit = tw_encode_limit(client, input->seq), over = 0;
+  int limit = tw_encode_limit(client, input->prefix.rows + input->seq), over = 0;
   for (int i = 0; i < input->count; i++) over += counts[i].whole > limit;
   if (over == 0) return;
   if (s->truncate)
@@ -103,7 +104,9 @@ static void describe_tokens(const tw_input *input, const settings *s) {
     if (input->lengths[i] > most) most = input->lengths[i];
   }
   if (input->count > 32) printf(" %d to %d", least, most);
-  printf(" tokens, padded to %d\n", input->seq);
+  printf(" tokens, padded to %d", input->seq);
+  if (input->prefix.rows) printf("; before them, the prefix of %d", input->prefix.rows);
+  putchar('\n');
   if (s->pair)
     puts(input->types ? "token types: 0, in second texts 1"
                       : "token types: all 0, as the model's tokenizer gives no others");
@@ -127,12 +130,12 @@ static tw_status write_input(tw_new_files *places, const tw_input *input) {
   return tw_new_files_end(places, status);
 }
 
-static tw_status encode(const tw_client *client, const tw_texts *texts, int seq, const settings *s,
-                        tw_new_files *places, bool quiet) {
+static tw_status encode(const tw_client *client, const tw_prefix *prefix, const tw_texts *texts, int seq,
+                        const settings *s, tw_new_files *places, bool quiet) {
   tw_text_count *counts;
   tw_input input;
   TW_TRY(tw_alloc((size_t)texts->count * sizeof *counts, (void **)&counts));
-  tw_status status = tw_encode_texts(client, texts->texts, texts->count, seq, s->truncate, counts, &input);
+  tw_status status = tw_encode_texts(client, prefix, texts->texts, texts->count, seq, s->truncate, counts, &input);
   if (status == TW_OK) {
     status = write_input(places, &input);
     if (status == TW_OK && !quiet) describe(client, texts, s, counts, &input, places->path[0].text);
@@ -152,22 +155,30 @@ static tw_status check_place(const char *name, const char *model, bool force) {
                  path.text, model);
 }
 
-static tw_status encode_texts(const char *name, const char *model, tw_texts *texts, const settings *s, bool quiet) {
+static tw_status encode_at(const char *name, const char *model, const tw_prefix *prefix, int seq, tw_texts *texts,
+                           const settings *s, bool quiet) {
   static const char *const suffix[] = {"input.h5"};
   tw_new_files places;
   tw_client client;
-  int seq;
   TW_TRY(check_place(name, model, s->force));
   TW_TRY(tw_new_files_check(&places, name, suffix, 1, s->force));
-  TW_TRY(sequence_length(s, name, &seq));
   TW_TRY(tw_client_read(tw_path_of(model, "client.h5").text, &client));
   tw_path older = tw_path_of(name, "input.p0.h5");
   tw_chat_kind chat = s->messages ? TW_CHAT_MESSAGES : s->chat ? TW_CHAT_QUESTIONS : TW_NO_CHAT;
   tw_status status = tw_chats_format(&client, chat, texts);
-  if (status == TW_OK) status = encode(&client, texts, seq, s, &places, quiet);
+  if (status == TW_OK) status = encode(&client, prefix, texts, seq, s, &places, quiet);
   if (status == TW_OK && !quiet && tw_path_exists(&older))
     printf("%s is of an earlier input: `twain share %s --input --force` comes next\n", older.text, name);
   tw_client_free(&client);
+  return status;
+}
+
+static tw_status encode_texts(const char *name, const char *model, tw_texts *texts, const settings *s, bool quiet) {
+  tw_prefix *prefix;
+  int seq;
+  TW_TRY(look_at_plan(s, name, model, &seq, &prefix));
+  tw_status status = encode_at(name, model, prefix, seq, texts, s, quiet);
+  tw_prefix_drop(prefix);
   return status;
 }
 
@@ -197,8 +208,10 @@ const tw_command tw_command_encode = {
     .arguments = "NAME TEXT...|--file FILE",
     .summary = "turn texts into an input (the client's step)",
     .about =
-        "Reads NAME.client.h5 and the sequence length from NAME.plan.json; writes NAME.input.h5. A second input has a "
-        "NAME of its own: `encode NAME2 --model NAME`. "
+        "Reads NAME.client.h5 and the sequence length from NAME.plan.json; writes NAME.input.h5. Of a plan with a "
+        "prefix each text must begin with that, by NAME.prefix.json. A second input has a NAME of its own: `encode "
+        "NAME2 "
+        "--model NAME`. "
         "Token ids are those of transformers' fast tokenizers. Tokens that the vocabulary lacks are counted.",
     .options = options,
     .option_count = sizeof options / sizeof *options,

@@ -20,7 +20,8 @@ static const struct {
              {"party 1", "model owner", "model.p1.h5", false}, {"party 1", "dealer", "keys.p1.h5", false},
              {"party 1", "client", "input.p1.h5", false},      {"dealer", "model owner", "model.dealer.h5", false},
              {"client", "model owner", "model.json", true},    {"client", "model owner", "client.h5", false},
-             {"client", "party 0", "result.p0.h5", false},     {"client", "party 1", "result.p1.h5", false}};
+             {"client", "model owner", "prefix.json", false},  {"client", "party 0", "result.p0.h5", false},
+             {"client", "party 1", "result.p1.h5", false}};
 
 typedef struct {
   const char *site;

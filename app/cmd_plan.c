@@ -7,8 +7,10 @@
 #include "app/choices.h"
 #include "app/commands.h"
 #include "app/common_options.h"
+#include "app/prefixes.h"
 #include "app/show/costs.h"
 #include "app/show/estimate.h"
+#include "app/show/layers.h"
 #include "app/show/print.h"
 #include "app/show/record.h"
 #include "app/texts.h"
@@ -25,7 +27,7 @@
 #include "jobs/plan/plan_fields.h"
 
 typedef struct {
-  const char *shape, *result, *rounding, *calibrate;
+  const char *shape, *result, *rounding, *calibrate, *prefix;
   tw_where_words place;
   tw_choice_words choices;
   int64_t seq, layers;
@@ -66,6 +68,14 @@ static const tw_option options[] = {
      .value = "MODE",
      .fallback = "dithered",
      .help = "dithered, faithful (all truncations round down; more keys) or faithful-output (only the last)"},
+    {.name = "prefix",
+     .kind = TW_OPTION_TEXT,
+     .field = offsetof(settings, prefix),
+     .value = "FILE",
+     .help =
+         "tokens that all inputs of a decoder begin with; --seq counts those behind them. FILE's text is taken byte "
+         "for byte, with a newline at its end; nothing is put before it: a token like <s> is written so. A FILE "
+         "that ends in .json is a list of token ids"},
     {.group = "bounds of values",
      .name = "calibrate",
      .kind = TW_OPTION_TEXT,
@@ -122,101 +132,26 @@ typedef struct {
   tw_estimate_view view;
 } choice;
 
-// ---- layers whose columns are alike share a line
-
-typedef struct {
-  const tw_plan *plan;
-  const bounds *measured;  // NULL without calibration
-} layer_table;
-
 static double margin_of(const settings *s) { return s->margin > 0 ? s->margin : 2; }
 
 // Of an uncalibrated plan, everything but what the model's own weights tell.
 static const char assumed[] = "bounds are ASSUMED, not measured";
-
-static bool same_rings(const tw_plan *plan, int i, int j) {
-  return memcmp(&plan->rings[i], &plan->rings[j], sizeof(tw_rings)) == 0;
-}
-static bool same_bounds(const layer_table *t, int i, int j) {
-  return !t->measured && memcmp(&t->plan->bounds[i], &t->plan->bounds[j], sizeof(tw_bounds)) == 0;
-}
-
-static int name_layers(char *text, size_t size, int first, int last) {
-  return first == last ? snprintf(text, size, "%d", first) : snprintf(text, size, "%d-%d", first, last);
-}
-
-static void print_rings(const tw_plan *plan) {
-  tw_grid grid = {0};
-  char row[512];
-  int used = snprintf(row, sizeof row, "ring bits, layer");
-  for (int k = 0; k < TW_RING_FIELDS; k++)
-    used += snprintf(row + used, sizeof row - (size_t)used, "\t%s", tw_ring_fields[k].name);
-  tw_grid_row(&grid, "%s", row);
-  tw_grid_rule(&grid);
-  for (int first = 0, last; first < plan->shape.config.layers; first = last + 1) {
-    for (last = first; last + 1 < plan->shape.config.layers && same_rings(plan, first, last + 1);) last++;
-    used = name_layers(row, sizeof row, first, last);
-    for (int k = 0; k < TW_RING_FIELDS; k++)
-      used += snprintf(row + used, sizeof row - (size_t)used, "\t%d", *tw_ring_at(&plan->rings[first], k));
-    tw_grid_row(&grid, "%s", row);
-  }
-  tw_grid_print(&grid);
-}
-
-static void print_bounds(const layer_table *t) {
-  tw_grid grid = {0};
-  char row[1024];
-  int layers = t->plan->shape.config.layers,
-      used = snprintf(row, sizeof row, "%s, layer", t->measured ? "measured/bound" : "bound");
-  for (int k = 0; k < TW_BOUND_FIELDS; k++)
-    if (tw_field_applies(&tw_bound_fields[k], &t->plan->shape.config))
-      used += snprintf(row + used, sizeof row - (size_t)used, "\t%s", tw_bound_fields[k].name);
-  tw_grid_row(&grid, "%s", row);
-  tw_grid_rule(&grid);
-  for (int first = 0, last; first < layers; first = last + 1) {
-    for (last = first; last + 1 < layers && same_bounds(t, first, last + 1);) last++;
-    used = name_layers(row, sizeof row, first, last);
-    for (int k = 0; k < TW_BOUND_FIELDS; k++) {
-      char measured[32] = "";
-      if (!tw_field_applies(&tw_bound_fields[k], &t->plan->shape.config)) continue;
-      if (t->measured) snprintf(measured, sizeof measured, "%.3g/", *tw_bound_at(&t->measured->layers[first], k));
-      used += snprintf(row + used, sizeof row - (size_t)used, "\t%s%.4g", measured,
-                       *tw_bound_at(&t->plan->bounds[first], k));
-    }
-    tw_grid_row(&grid, "%s", row);
-  }
-  tw_grid_print(&grid);
-}
-
-static void print_head(const layer_table *t) {
-  const tw_plan *plan = t->plan;
-  const struct {
-    const char *name;
-    double bound, measured;
-    int ring;
-  } parts[] = {
-      {"dense", plan->head_bounds.dense, t->measured ? t->measured->head.dense : 0, plan->head_rings.dense},
-      {"out", plan->head_bounds.outputs, t->measured ? t->measured->head.outputs : 0, plan->head_rings.outputs}};
-  for (size_t i = 0; i < sizeof parts / sizeof *parts; i++) {
-    if (parts[i].ring == 0) continue;
-    printf("head %s: bound %.4g, ring %d bits", parts[i].name, parts[i].bound, parts[i].ring);
-    if (t->measured) printf(", measured %.3g", parts[i].measured);
-    putchar('\n');
-  }
-}
 
 // ---- reports
 
 static void print_plan(const tw_plan *plan, const bounds *measured, const tw_costs *costs, const settings *s,
                        const choice *by) {
   const tw_model_config *c = &plan->shape.config;
-  char drawn[48] = "";
+  char drawn[48] = "", behind[48] = "";
   if (plan->shape.temperature > 0) snprintf(drawn, sizeof drawn, " at temperature %g", plan->shape.temperature);
-  printf("%s: %d layers, %d wide, %d heads, %d in the feed-forward part; %d tokens%s, output %s%s, rounding %s\n\n",
-         c->name, c->layers, c->hidden, c->heads, c->intermediate, plan->shape.seq,
-         plan->shape.seq == c->max_positions ? " (all that the model has positions for)" : "",
+  if (plan->prefix.rows) snprintf(behind, sizeof behind, " behind a prefix of %d", plan->prefix.rows);
+  printf("%s: %d layers, %d wide, %d heads, %d in the feed-forward part; %d tokens%s%s, output %s%s, rounding %s\n\n",
+         c->name, c->layers, c->hidden, c->heads, c->intermediate, plan->shape.seq, behind,
+         tw_shape_keys(&plan->shape) == c->max_positions ? " (all that the model has positions for)" : "",
          tw_output_name(plan->output), drawn, tw_rounding_name(plan->rounding));
-  print_bounds(&(layer_table){plan, measured});
+  tw_model_bounds seen = {0};
+  if (measured) seen = (tw_model_bounds){measured->layers, measured->head};
+  tw_layers_print_bounds(plan, measured ? &seen : NULL);
   if (measured)
     printf("(measured on %s, widened by %g; what its ring holds anyway is allowed)\n", s->calibrate, margin_of(s));
   else
@@ -226,8 +161,8 @@ static void print_plan(const tw_plan *plan, const bounds *measured, const tw_cos
        : s->shape ? "(values out of these bounds are not counted in a plan by --shape; `twain plan NAME` counts them)"
                   : "(values out of these bounds are NOT counted: a result may be wrong without a word)");
   putchar('\n');
-  print_rings(plan);
-  print_head(&(layer_table){plan, measured});
+  tw_layers_print_rings(plan);
+  tw_layers_print_head(plan, measured ? &seen : NULL);
   putchar('\n');
   tw_costs_print(costs, s->verbose ? TW_BY_LAYER_AND_GATE : TW_BY_STEP);
   char choices[TW_CHOICES_TEXT];
@@ -277,7 +212,8 @@ static tw_status print_record(const tw_plan *plan, const bounds *measured, const
 
 // ---- making the plan
 
-static tw_status calibrate(const char *name, const settings *s, const tw_model *model, bool quiet, bounds *measured) {
+static tw_status calibrate(const char *name, const settings *s, const tw_model *model, const tw_prefix *prefix,
+                           bool quiet, bounds *measured) {
   tw_client client;
   tw_progress progress;
   char **lines;
@@ -286,7 +222,7 @@ static tw_status calibrate(const char *name, const settings *s, const tw_model *
   tw_status status = tw_client_read(tw_path_of(name, "client.h5").text, &client);
   if (status == TW_OK) {
     tw_progress_start(&progress, "measuring bounds", quiet);
-    tw_calibration sample = {(const char *const *)lines, count, (int)s->seq, tw_progress_show, &progress};
+    tw_calibration sample = {(const char *const *)lines, count, (int)s->seq, prefix, tw_progress_show, &progress};
     status = tw_calibrate(model, &client, &sample, measured->layers, &measured->head);
     if (status != TW_OK) tw_fail_in(status, "%s", s->calibrate);
     tw_progress_end(&progress);
@@ -317,38 +253,48 @@ static tw_status assume(const tw_model *model, const tw_model_config *config, bo
   return TW_OK;
 }
 
-static tw_status measure(const char *name, const settings *s, const tw_model *model, bool quiet, bounds *measured,
-                         bounds *out) {
+static tw_status measure(const char *name, const settings *s, const tw_model *model, const tw_prefix *prefix,
+                         bool quiet, bounds *measured, bounds *out) {
   TW_TRY(tw_alloc((size_t)model->config.layers * sizeof *out->layers, (void **)&measured->layers));
-  TW_TRY(calibrate(name, s, model, quiet, measured));
+  TW_TRY(calibrate(name, s, model, prefix, quiet, measured));
   const tw_architecture *a = tw_architecture_by_name(model->config.architecture);
   for (int i = 0; i < model->config.layers; i++) out->layers[i] = a->widened(&measured->layers[i], margin_of(s));
   out->head = tw_head_widened(&measured->head, margin_of(s));
   return TW_OK;
 }
 
-// What is not given: 128 tokens, where the model has so many positions.
-static void choose_length(settings *s, const tw_model_config *config) {
+// What is not given: 128 tokens, where the model has so many positions behind the prefix.
+static void choose_length(settings *s, const tw_model_config *config, const tw_prefix *prefix) {
   enum { USUAL = 128 };
-  if (s->seq < 0) s->seq = config->max_positions < USUAL ? config->max_positions : USUAL;
+  int most = config->max_positions - (prefix ? prefix->count : 0);
+  if (s->seq < 0) s->seq = most < USUAL && most > 0 ? most : USUAL;
+}
+
+static tw_status check_prefix(const tw_model_config *config, const tw_prefix *prefix) {
+  for (int i = 0; prefix && i < prefix->count; i++)
+    if (prefix->ids[i] >= config->vocab)
+      return tw_fail(TW_ERR_RANGE, "token %d of the prefix has id %d, the model's words are 0 .. %d", i + 1,
+                     prefix->ids[i], config->vocab - 1);
+  return TW_OK;
 }
 
 // The model's shape and bounds; with calibration also *measured.
-static tw_status look_at_model(const char *name, settings *s, bool quiet, tw_model_config *config, bounds *measured,
-                               bounds *out) {
+static tw_status look_at_model(const char *name, settings *s, const tw_prefix *prefix, bool quiet,
+                               tw_model_config *config, bounds *measured, bounds *out) {
   tw_model model;
   if (s->shape) {
     TW_TRY(tw_shape_config(s->shape, config));
     if (s->layers > 0) config->layers = (int)s->layers;
-    choose_length(s, config);
+    choose_length(s, config, NULL);
     return assume(NULL, config, out);
   }
   tw_path path = tw_path_of(name, "model.h5");
   TW_TRY(s->calibrate ? tw_model_read(path.text, &model) : tw_model_read_part(path.text, tw_bounds_look_at, &model));
   *config = model.config;
-  choose_length(s, config);
-  tw_status status = assume(&model, config, out);
-  if (status == TW_OK && s->calibrate) status = measure(name, s, &model, quiet, measured, out);
+  choose_length(s, config, prefix);
+  tw_status status = check_prefix(config, prefix);
+  if (status == TW_OK) status = assume(&model, config, out);
+  if (status == TW_OK && s->calibrate) status = measure(name, s, &model, prefix, quiet, measured, out);
   tw_model_free(&model);
   return status;
 }
@@ -367,14 +313,17 @@ static void align_norms(const tw_model_config *config, bounds *all) {
   all->head.norm.norm_bias = bias;
 }
 
-static tw_status make_plan(const tw_model_config *config, const settings *s, bounds *all, choice *by, tw_plan *plan) {
+static tw_status make_plan(const tw_model_config *config, const settings *s, const tw_prefix *prefix, bounds *all,
+                           choice *by, tw_plan *plan) {
   tw_rounding rounding;
   tw_output output = config->output;
   align_norms(config, all);
   TW_TRY(tw_rounding_parse(s->rounding, &rounding));
   if (s->result) TW_TRY(tw_output_parse(s->result, &output));
   bool guard = !s->no_guard && !s->shape;  // a shape's costs are compared with others' that do not count
-  tw_plan_request request = {(int)s->seq, rounding, output, guard, {0}, s->temperature};
+  tw_plan_request request = {
+      .seq = (int)s->seq, .rounding = rounding, .output = output, .guard = guard, .temperature = s->temperature};
+  if (prefix) request.prefix = tw_prefix_facts_of(prefix);
   uint64_t budget = (uint64_t)s->place.key_budget;
   TW_TRY(tw_where_find(&s->place, &by->where));
   by->view = (tw_estimate_view){.place = &by->where.place, .key_budget = budget};
@@ -394,20 +343,23 @@ static void tell_output(const tw_plan *plan) {
     puts("note: `twain reveal` scales each output to length 1, as the folder says");
 }
 
-static tw_status put_plan(const tw_plan *plan, tw_new_files *places) {
+static tw_status put_plan(const tw_plan *plan, const tw_prefix *prefix, tw_new_files *places) {
   tw_status status = tw_new_files_begin(places);
   if (status == TW_OK) status = tw_plan_write(places->path[0].text, plan);
+  places->written[0] = status == TW_OK;
+  if (status == TW_OK && prefix) status = tw_prefix_write(places->path[1].text, prefix);
   return tw_new_files_end(places, status);
 }
 
 // Another plan in the place of one that files were made for.
-static tw_status write_plan(const tw_plan *plan, const char *name, tw_new_files *places, bool quiet) {
+static tw_status write_plan(const tw_plan *plan, const tw_prefix *prefix, const char *name, tw_new_files *places,
+                            bool quiet) {
   static const char *const made[] = {"keys.p0.h5",  "keys.p1.h5",   "input.p0.h5",
                                      "input.p1.h5", "result.p0.h5", "result.p1.h5"};
   tw_digest before;
   bool other = tw_path_exists(&places->path[0]) && (tw_plan_read_digest(places->path[0].text, &before) != TW_OK ||
                                                     strcmp(before.hex, plan->digest.hex) != 0);
-  TW_TRY(put_plan(plan, places));
+  TW_TRY(put_plan(plan, prefix, places));
   if (other && !quiet)
     tw_say_void(name, made, sizeof made / sizeof *made,
                 "of the plan before: `deal`, `share --input` and `run` come again");
@@ -454,28 +406,44 @@ static tw_status check_request(const tw_call *call) {
   if (!s->calibrate && s->margin > 0) return tw_fail(TW_ERR_USAGE, "--margin widens what --calibrate FILE measures");
   if (s->calibrate && s->shape) return tw_fail(TW_ERR_USAGE, "--calibrate measures NAME.model.h5; leave --shape out");
   if (s->layers > 0 && !s->shape) return tw_fail(TW_ERR_USAGE, "--layers goes with --shape; NAME.model.h5 has its own");
+  if (s->prefix && s->shape) return tw_fail(TW_ERR_USAGE, "--prefix is tokens of NAME's model; leave --shape out");
   if (call->count) TW_TRY(tw_name_check(call->arguments[0]));
   return TW_OK;
 }
 
+static void tell_written(const tw_new_files *places, const tw_prefix *prefix) {
+  printf("written: %s\n", places->path[0].text);
+  if (!prefix) return;
+  printf("prefix of %d tokens:", prefix->count);
+  for (int i = 0; i < prefix->count; i++) printf(" %d", prefix->ids[i]);
+  printf(
+      "\nwritten: %s, for the clients; not for parties or dealer. Next: `twain share`, also where the model was "
+      "shared before\n",
+      places->path[1].text);
+}
+
 static tw_status run(const tw_call *call) {
   settings *s = call->settings;
-  static const char *const suffix[] = {"plan.json"};
+  static const char *const suffix[] = {"plan.json", "prefix.json"};
   const char *name = call->count ? call->arguments[0] : NULL;
   tw_new_files places;
   tw_model_config config;
   bounds measured = {0}, all = {0};
   choice by;
   tw_plan plan;
+  tw_prefix given = {.count = 0};
+  const tw_prefix *prefix = s->prefix ? &given : NULL;
   TW_TRY(check_request(call));
-  if (name) TW_TRY(tw_new_files_check(&places, name, suffix, 1, s->force));
-  tw_status status = look_at_model(name, s, call->quiet, &config, &measured, &all);
-  if (status == TW_OK && (status = make_plan(&config, s, &all, &by, &plan)) == TW_OK) {
-    if (name) status = write_plan(&plan, name, &places, call->quiet || s->json || s->csv);
+  if (name) TW_TRY(tw_new_files_check(&places, name, suffix, prefix ? 2 : 1, s->force));
+  if (prefix) TW_TRY(tw_prefix_given(name, s->prefix, &given));
+  tw_status status = look_at_model(name, s, prefix, call->quiet, &config, &measured, &all);
+  if (status == TW_OK && (status = make_plan(&config, s, prefix, &all, &by, &plan)) == TW_OK) {
+    if (name) status = write_plan(&plan, prefix, name, &places, call->quiet || s->json || s->csv);
     if (status == TW_OK) status = show_plan(&plan, measured.layers ? &measured : NULL, s, &by, call->quiet);
-    if (status == TW_OK && name && !s->json && !s->csv && !call->quiet) printf("written: %s\n", places.path[0].text);
+    if (status == TW_OK && name && !s->json && !s->csv && !call->quiet) tell_written(&places, prefix);
     tw_plan_free(&plan);
   }
+  tw_prefix_free(&given);
   tw_free(measured.layers);
   tw_free(all.layers);
   return status;
@@ -486,8 +454,10 @@ const tw_command tw_command_plan = {
     .arguments = "NAME | --shape SHAPE [--seq S]",
     .summary = "choose rings; tell keys, bytes and rounds",
     .about =
-        "Reads NAME.model.h5 (for --calibrate also NAME.client.h5); writes NAME.plan.json, which is public. Without "
-        "NAME nothing is written: `twain plan --shape bert-base --seq 128`.\n"
+        "Reads NAME.model.h5 (for --calibrate and a --prefix of text also NAME.client.h5); writes NAME.plan.json, "
+        "which "
+        "is public, and with --prefix NAME.prefix.json, for clients. Without NAME nothing is written: `twain plan "
+        "--shape bert-base --seq 128`.\n"
         "A plan whose bounds fit no ring is refused with the tensor's name.",
     .options = options,
     .option_count = sizeof options / sizeof *options,

@@ -56,7 +56,7 @@ TWAIN_API twain_status twain_begin(int abi);
 typedef struct twain_plan twain_plan;
 typedef struct twain_model twain_model;
 
-// NAME.plan.json. End with twain_plan_close.
+// NAME.plan.json, and NAME.prefix.json where it has a prefix and is to encode. End with twain_plan_close.
 TWAIN_API twain_status twain_plan_open(const char *name, twain_plan **plan);
 TWAIN_API void twain_plan_close(twain_plan *plan);
 TWAIN_API int twain_plan_tokens(const twain_plan *plan);  // of an input, padding included
@@ -73,7 +73,8 @@ TWAIN_API void twain_model_close(twain_model *model);
 typedef struct twain_input twain_input;
 
 // Texts to embedded tokens, padded to the plan's length; to token ids where the plan's parties embed. cut: what is
-// longer is cut as transformers does; 0: it is TWAIN_ERR_RANGE. End with twain_input_free.
+// longer is cut as transformers does; 0: it is TWAIN_ERR_RANGE. A plan's prefix begins each text, or its ids, and only
+// what is behind it is counted; embedded rows are those behind it. End with twain_input_free.
 TWAIN_API twain_status twain_encode_text(const twain_model *model, const twain_plan *plan, const char *const *texts,
                                          int count, int cut, twain_input **input);
 // The same from token ids, lengths[i] of them at ids[i], taken as they are: no [CLS] or [SEP] is added.

@@ -46,10 +46,11 @@ void tw_client_free(tw_client *client);
 typedef struct {
   tw_id input_id;
   int count, seq;
-  int hidden;    // width of the rows; 0: there are none
-  int *lengths;  // live tokens
-  int *tokens;   // [count][seq] token ids, padded with [PAD]
-  int *types;    // [count][seq] token types; NULL: all are 0
+  int hidden;              // width of the rows; 0: there are none
+  int *lengths;            // live tokens
+  int *tokens;             // [count][seq] token ids, padded with [PAD]
+  int *types;              // [count][seq] token types; NULL: all are 0
+  tw_prefix_facts prefix;  // of the plan: tokens before all of these
   char **texts;
   float *values;  // [count][seq][hidden] embeddings after LayerNorm; NULL: there are none
 } tw_input;

@@ -39,6 +39,10 @@ static tw_status put_input(tw_h5 *f, const tw_input *in) {
   hsize_t shape[3] = {(hsize_t)in->count, (hsize_t)in->seq, (hsize_t)in->hidden};
   TW_TRY(tw_h5_put_id(f, "input_id", &in->input_id));
   TW_TRY(put_sizes(f, in->count, in->seq, in->hidden, in->lengths));
+  if (in->prefix.rows) {
+    TW_TRY(tw_h5_put_int(f, "/", "prefix_rows", in->prefix.rows));
+    TW_TRY(tw_h5_put_digest(f, "prefix", &in->prefix.digest));
+  }
   TW_TRY(tw_h5_put(f, "tokens", H5T_STD_I32LE, 2, shape, in->tokens));
   if (in->types) TW_TRY(tw_h5_put(f, "types", H5T_STD_I32LE, 2, shape, in->types));
   TW_TRY(tw_h5_put_texts(f, "texts", in->count, in->texts));
@@ -75,6 +79,10 @@ static tw_status get_input(const tw_h5 *f, tw_input *in) {
   uint64_t offset;
   TW_TRY(tw_h5_get_id(f, "input_id", &in->input_id));
   TW_TRY(get_sizes(f, &in->count, &in->seq, &in->hidden, &in->lengths));
+  if (tw_h5_has_attribute(f, "prefix_rows")) {
+    TW_TRY(tw_h5_get_small(f, "prefix_rows", 1, TW_MOST_TOKENS, &in->prefix.rows));
+    TW_TRY(tw_h5_get_digest(f, "prefix", &in->prefix.digest));
+  }
   hsize_t shape[2] = {(hsize_t)in->count, (hsize_t)in->seq};
   size_t tokens = (size_t)in->count * in->seq;
   TW_TRY(tw_h5_locate(f, "tokens", H5T_STD_I32LE, 2, shape, &offset));

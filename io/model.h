@@ -127,6 +127,13 @@ void tw_model_free(tw_model *model);
 tw_status tw_model_write(const char *path, const tw_model *model);  // NAME.model.h5, 0600
 tw_status tw_model_read(const char *path, tw_model *model);         // checks shapes, refuses NaN and Inf by tensor name
 
+// The first tokens of all sequences of a plan, whose rows no run computes: how many, and a digest. A plan's digest is
+// that of the tokens under a salt (io/prefix.h); a share's covers also at what scales the plan has their keys.
+typedef struct {
+  int rows;  // 0: there are none
+  tw_digest digest;
+} tw_prefix_facts;
+
 // A party's model: what both parties know (masked values, ring 64) and this party's own mask seed.
 typedef struct {
   tw_model_config config;
@@ -135,6 +142,8 @@ typedef struct {
   double norm_weight, norm_bias;  // powers of two that hold gamma and beta of all norms: a plan must allow for them
   bool centred;                   // rows of centred tensors add up to zero: norms may take no mean
   uint8_t *mask_seed;             // [32], tw_seed_alloc; mask of tensor i: PRG stream (use = i, slot = 0), ring 64
+  tw_prefix_facts prefix;         // of the tensors behind the model's own (tw_shared_count), if there are any,
+  uint8_t *prefix_seed;           // and the seed that their masks come from in the same way; else NULL
   int count;
   size_t *rows, *cols;
   uint64_t **masked;  // W^ = W + p_0 + p_1 mod 2^64
@@ -147,6 +156,8 @@ typedef struct {
   double norm_weight, norm_bias;  // as in a share
   bool centred;
   uint8_t (*mask_seed)[32];  // [2], tw_seed_alloc
+  tw_prefix_facts prefix;    // as in a share
+  uint8_t (*prefix_seed)[32];
 } tw_model_dealer;
 
 // File role attributes: "model-share-0", "model-share-1", "model-dealer".

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "base/memory.h"
+#include "io/decoder_tensors.h"
 #include "io/h5.h"
 #include "io/model.h"
 #include "io/tensors.h"
@@ -27,6 +28,29 @@ static tw_status get_norms(const tw_h5 *f, double *weight, double *bias, bool *c
   return tw_h5_fail(TW_ERR_FORMAT, f, "attribute", "norm_weight, norm_bias", "not above 0; run `twain share` again");
 }
 
+// ---- a prefix: in a file without one, nothing
+
+static tw_status put_prefix(tw_h5 *f, const tw_prefix_facts *prefix) {
+  if (!prefix->rows) return TW_OK;
+  TW_TRY(tw_h5_put_int(f, "/", "prefix_rows", prefix->rows));
+  return tw_h5_put_digest(f, "prefix", &prefix->digest);
+}
+
+static tw_status get_prefix(const tw_h5 *f, const tw_model_config *config, tw_prefix_facts *prefix) {
+  if (!tw_h5_has_attribute(f, "prefix_rows")) return TW_OK;
+  TW_TRY(tw_h5_get_small(f, "prefix_rows", 1, TW_MOST_TOKENS - 1, &prefix->rows));
+  TW_TRY(tw_h5_get_digest(f, "prefix", &prefix->digest));
+  if (tw_decoder_layout_of(config)) return TW_OK;
+  return tw_h5_fail(TW_ERR_FORMAT, f, "attribute", "prefix_rows", "a prefix of a model that is no decoder");
+}
+
+static tw_status check_seed(const tw_h5 *f, const char *name, const uint8_t *seeds, int count) {
+  for (int i = 0; i < count; i++)
+    if (sodium_is_zero(seeds + 32 * i, 32))
+      return tw_fail(TW_ERR_FORMAT, "%s: dataset %s: all zero; run `twain share` again", f->path, name);
+  return TW_OK;
+}
+
 // ---- a party's, written
 
 struct tw_model_share_file {
@@ -45,9 +69,12 @@ static tw_status declare(tw_model_share_file *file, const tw_model_share *share)
   TW_TRY(tw_h5_put_id(f, "model_id", &share->model_id));
   TW_TRY(put_norms(f, share->norm_weight, share->norm_bias, share->centred));
   TW_TRY(tw_h5_put(f, "mask_seed", H5T_STD_U8LE, 1, (hsize_t[]){32}, share->mask_seed));
+  TW_TRY(put_prefix(f, &share->prefix));
+  if (share->prefix.rows)
+    TW_TRY(tw_h5_put(f, "prefix_mask_seed", H5T_STD_U8LE, 1, (hsize_t[]){32}, share->prefix_seed));
   for (int i = 0; i < file->count; i++) {
     size_t rows, cols;
-    tw_model_tensor_shape(&share->config, i, file->names[i], &rows, &cols);
+    tw_shared_shape(&share->config, share->prefix.rows, i, file->names[i], &rows, &cols);
     TW_TRY(tw_h5_put_later(f, file->names[i], H5T_STD_U64LE, 2, (hsize_t[]){rows, cols}, &file->numbers[i]));
   }
   return tw_h5_begin(f, &file->out);
@@ -58,7 +85,7 @@ tw_status tw_model_share_begin(const char *path, const tw_model_share *share, tw
   *out = NULL;
   TW_TRY(tw_alloc(sizeof *file, (void **)&file));
   file->out.fd = -1;
-  file->count = tw_model_tensor_count(&share->config);
+  file->count = tw_shared_count(&share->config, share->prefix.rows);
   tw_status status = tw_h5_create(&file->f, path, &share_kind, share->party);
   if (status != TW_OK) {
     tw_free(file);
@@ -86,12 +113,12 @@ tw_status tw_model_share_end(tw_model_share_file *file, tw_status status) {
 }
 
 static tw_status check_shapes(const char *path, const tw_model_share *share) {
-  if (share->count != tw_model_tensor_count(&share->config))
+  if (share->count != tw_shared_count(&share->config, share->prefix.rows))
     return tw_fail(TW_ERR_INTERNAL, "%s: %d tensors for %d layers", path, share->count, share->config.layers);
   for (int i = 0; i < share->count; i++) {
     tensor_name name;
     size_t rows, cols;
-    tw_model_tensor_shape(&share->config, i, name, &rows, &cols);
+    tw_shared_shape(&share->config, share->prefix.rows, i, name, &rows, &cols);
     if (rows != share->rows[i] || cols != share->cols[i])
       return tw_fail(TW_ERR_INTERNAL, "%s: tensor %s is [%zu][%zu], expected [%zu][%zu]", path, name, share->rows[i],
                      share->cols[i], rows, cols);
@@ -112,7 +139,7 @@ tw_status tw_model_share_write(const char *path, const tw_model_share *share) {
 // ---- a party's, read
 
 static tw_status allocate_share(const tw_h5 *f, const tw_model_config *config, tw_model_share *share) {
-  int count = tw_model_tensor_count(config);
+  int count = tw_shared_count(config, share->prefix.rows);
   share->config = *config;
   TW_TRY(tw_alloc((size_t)count * sizeof *share->rows, (void **)&share->rows));
   TW_TRY(tw_alloc((size_t)count * sizeof *share->cols, (void **)&share->cols));
@@ -120,7 +147,7 @@ static tw_status allocate_share(const tw_h5 *f, const tw_model_config *config, t
   for (int i = 0; i < count; i++) {
     tensor_name name;
     uint64_t offset;
-    tw_model_tensor_shape(config, i, name, &share->rows[i], &share->cols[i]);
+    tw_shared_shape(config, share->prefix.rows, i, name, &share->rows[i], &share->cols[i]);
     TW_TRY(tw_h5_locate(f, name, H5T_STD_U64LE, 2, (hsize_t[]){share->rows[i], share->cols[i]}, &offset));
   }
   share->count = count;
@@ -129,11 +156,10 @@ static tw_status allocate_share(const tw_h5 *f, const tw_model_config *config, t
   return TW_OK;
 }
 
-static tw_status check_seed(const tw_h5 *f, const uint8_t *seeds, int count) {
-  for (int i = 0; i < count; i++)
-    if (sodium_is_zero(seeds + 32 * i, 32))
-      return tw_fail(TW_ERR_FORMAT, "%s: dataset mask_seed: all zero; run `twain share` again", f->path);
-  return TW_OK;
+static tw_status get_seed(const tw_h5 *f, const char *name, uint8_t **out) {
+  TW_TRY(tw_seed_alloc(32, (void **)out));
+  TW_TRY(tw_h5_get(f, name, H5T_STD_U8LE, 1, (hsize_t[]){32}, *out));
+  return check_seed(f, name, *out, 1);
 }
 
 static tw_status get_share(const tw_h5 *f, tw_model_share *share) {
@@ -142,14 +168,14 @@ static tw_status get_share(const tw_h5 *f, tw_model_share *share) {
   TW_TRY(tw_h5_get_config(f, &config));
   TW_TRY(tw_h5_get_id(f, "model_id", &share->model_id));
   TW_TRY(get_norms(f, &share->norm_weight, &share->norm_bias, &share->centred));
-  TW_TRY(tw_seed_alloc(32, (void **)&share->mask_seed));
-  TW_TRY(tw_h5_get(f, "mask_seed", H5T_STD_U8LE, 1, (hsize_t[]){32}, share->mask_seed));
-  TW_TRY(check_seed(f, share->mask_seed, 1));
+  TW_TRY(get_seed(f, "mask_seed", &share->mask_seed));
+  TW_TRY(get_prefix(f, &config, &share->prefix));
+  if (share->prefix.rows) TW_TRY(get_seed(f, "prefix_mask_seed", &share->prefix_seed));
   TW_TRY(allocate_share(f, &config, share));
   for (int i = 0; i < share->count; i++) {
     tensor_name name;
     size_t rows, cols;
-    tw_model_tensor_shape(&config, i, name, &rows, &cols);
+    tw_shared_shape(&config, share->prefix.rows, i, name, &rows, &cols);
     TW_TRY(tw_h5_get(f, name, H5T_STD_U64LE, 2, (hsize_t[]){rows, cols}, share->masked[i]));
   }
   return TW_OK;
@@ -177,6 +203,7 @@ void tw_model_share_free(tw_model_share *share) {
   tw_free(share->rows);
   tw_free(share->cols);
   tw_seed_free(share->mask_seed, 32);
+  tw_seed_free(share->prefix_seed, 32);
   *share = (tw_model_share){0};
 }
 
@@ -186,7 +213,10 @@ static tw_status put_dealer(tw_h5 *f, const tw_model_dealer *dealer) {
   TW_TRY(tw_h5_put_config(f, &dealer->config));
   TW_TRY(tw_h5_put_id(f, "model_id", &dealer->model_id));
   TW_TRY(put_norms(f, dealer->norm_weight, dealer->norm_bias, dealer->centred));
-  return tw_h5_put(f, "mask_seeds", H5T_STD_U8LE, 2, (hsize_t[]){2, 32}, dealer->mask_seed);
+  TW_TRY(tw_h5_put(f, "mask_seeds", H5T_STD_U8LE, 2, (hsize_t[]){2, 32}, dealer->mask_seed));
+  if (!dealer->prefix.rows) return TW_OK;
+  TW_TRY(put_prefix(f, &dealer->prefix));
+  return tw_h5_put(f, "prefix_mask_seeds", H5T_STD_U8LE, 2, (hsize_t[]){2, 32}, dealer->prefix_seed);
 }
 
 tw_status tw_model_dealer_write(const char *path, const tw_model_dealer *dealer) {
@@ -195,13 +225,19 @@ tw_status tw_model_dealer_write(const char *path, const tw_model_dealer *dealer)
   return tw_h5_finish(&f, put_dealer(&f, dealer));
 }
 
+static tw_status get_seeds(const tw_h5 *f, const char *name, uint8_t (**out)[32]) {
+  TW_TRY(tw_seed_alloc(2 * 32, (void **)out));
+  TW_TRY(tw_h5_get(f, name, H5T_STD_U8LE, 2, (hsize_t[]){2, 32}, *out));
+  return check_seed(f, name, (*out)[0], 2);
+}
+
 static tw_status get_dealer(const tw_h5 *f, tw_model_dealer *dealer) {
   TW_TRY(tw_h5_get_config(f, &dealer->config));
   TW_TRY(tw_h5_get_id(f, "model_id", &dealer->model_id));
   TW_TRY(get_norms(f, &dealer->norm_weight, &dealer->norm_bias, &dealer->centred));
-  TW_TRY(tw_seed_alloc(2 * 32, (void **)&dealer->mask_seed));
-  TW_TRY(tw_h5_get(f, "mask_seeds", H5T_STD_U8LE, 2, (hsize_t[]){2, 32}, dealer->mask_seed));
-  return check_seed(f, dealer->mask_seed[0], 2);
+  TW_TRY(get_seeds(f, "mask_seeds", &dealer->mask_seed));
+  TW_TRY(get_prefix(f, &dealer->config, &dealer->prefix));
+  return dealer->prefix.rows ? get_seeds(f, "prefix_mask_seeds", &dealer->prefix_seed) : TW_OK;
 }
 
 tw_status tw_model_dealer_read_version(const char *path, int version, tw_model_dealer *dealer) {
@@ -221,5 +257,6 @@ tw_status tw_model_dealer_read(const char *path, tw_model_dealer *dealer) {
 
 void tw_model_dealer_free(tw_model_dealer *dealer) {
   tw_seed_free(dealer->mask_seed, 2 * 32);
+  tw_seed_free(dealer->prefix_seed, 2 * 32);
   *dealer = (tw_model_dealer){0};
 }

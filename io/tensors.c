@@ -59,3 +59,28 @@ void tw_model_tensor_shape(const tw_model_config *config, int number, char name[
   *rows = e->rows(config);
   *cols = e->cols(config);
 }
+
+int tw_cached_tensor(const tw_model_config *config, int layer, int which) {
+  return tw_model_tensor_count(config) + TW_CACHED_TENSORS * layer + which;
+}
+
+int tw_shared_count(const tw_model_config *config, int rows) {
+  return rows ? tw_cached_tensor(config, config->layers, 0) : tw_model_tensor_count(config);
+}
+
+void tw_shared_shape(const tw_model_config *config, int prefix_rows, int number, char name[TW_TENSOR_NAME],
+                     size_t *rows, size_t *cols) {
+  static const char *const names[] = {"keys", "values"};
+  int cached = number - tw_model_tensor_count(config);
+  if (cached < 0) {
+    tw_model_tensor_shape(config, number, name, rows, cols);
+    return;
+  }
+  snprintf(name, TW_TENSOR_NAME, "layer.%d.prefix.%s", cached / TW_CACHED_TENSORS, names[cached % TW_CACHED_TENSORS]);
+  *rows = (size_t)prefix_rows;
+  *cols = (size_t)tw_config_kv_width(config);
+}
+
+bool tw_shared_is_matrix(const tw_model_config *config, int number) {
+  return number < tw_model_tensor_count(config) && tw_model_tensor_entry(config, number)->kind == TW_MATRIX;
+}

@@ -65,4 +65,15 @@ void tw_model_tensor_shape(const tw_model_config *config, int number, char name[
                            size_t *cols);
 const tw_tensor_entry *tw_model_tensor_entry(const tw_model_config *config, int number);
 
+// A shared model of a plan with a prefix has more tensors behind these: keys and values of the prefix's rows, layer by
+// layer, each [rows][kv_heads * head_dim] (cached wires, jobs/models/blocks.h).
+enum { TW_CACHED_KEYS, TW_CACHED_VALUES, TW_CACHED_TENSORS };
+int tw_cached_tensor(const tw_model_config *config, int layer, int which);
+// Of a shared model with `rows` rows of a prefix, which may be 0: its count, name and shape of one tensor, and whether
+// it is a matrix of products.
+int tw_shared_count(const tw_model_config *config, int rows);
+void tw_shared_shape(const tw_model_config *config, int prefix_rows, int number, char name[TW_TENSOR_NAME],
+                     size_t *rows, size_t *cols);
+bool tw_shared_is_matrix(const tw_model_config *config, int number);
+
 #endif

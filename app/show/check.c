@@ -6,8 +6,8 @@
 
 #include "app/show/print.h"
 #include "base/memory.h"
-#include "jobs/models/decoder_float.h"
 #include "jobs/models/noise.h"
+#include "jobs/models/prefix.h"
 #include "jobs/models/words.h"
 #include "jobs/plan/plan_fields.h"
 
@@ -15,6 +15,7 @@
 
 typedef struct {
   const tw_model *model;
+  const tw_prefix *prefix;  // NULL: there is none
   const tw_input *input;
   const tw_result *result;
   tw_model_output output;
@@ -29,15 +30,8 @@ typedef struct {
 
 // Output rows of sequence s in the result's shape; returns their number.
 static tw_status forward(const work *w, int s, int rounded, double *out, int *rows) {
-  const tw_input *in = w->input;
-  int length = in->lengths[s];
-  if (in->values) {
-    const float *values = in->values + (size_t)s * in->seq * in->hidden;
-    for (size_t i = 0; i < (size_t)length * in->hidden; i++) w->x[i] = values[i];
-  } else {
-    TW_TRY(tw_float_embed(w->model, in->tokens + (size_t)s * in->seq, length, rounded, w->x));
-  }
-  TW_TRY(tw_float_forward(w->model, w->x, length, length, rounded, w->x, rounded ? w->bounds : NULL));
+  int length = w->input->lengths[s];
+  TW_TRY(tw_float_sequence(w->model, w->prefix, w->input, s, rounded, w->x, rounded ? w->bounds : NULL));
   *rows = w->by_row ? length : 1;
   TW_TRY(tw_float_output(w->model, w->output, w->x, length, rounded, out, rounded ? w->head_bounds : NULL));
   if (w->result->normalised) tw_unit_length(out, w->result->cols);
@@ -142,7 +136,8 @@ static void compare_pairs(const work *w, tw_comparison *c) {
 
 static tw_status allocate(work *w, double **reference, tw_comparison *c) {
   size_t count = (size_t)c->count, cols = (size_t)w->cols, seq = (size_t)w->input->seq;
-  size_t hidden = (size_t)w->model->config.hidden, most = seq * (hidden > cols ? hidden : cols);
+  size_t rows = (w->prefix ? (size_t)w->prefix->count : 0) + seq;
+  size_t hidden = (size_t)w->model->config.hidden, most = rows * (hidden > cols ? hidden : cols);
   TW_TRY(tw_alloc(count * sizeof *c->sequences, (void **)&c->sequences));
   TW_TRY(tw_alloc(most * sizeof(double), (void **)&w->x));
   TW_TRY(tw_alloc(most * sizeof(double), (void **)&w->rounded));
@@ -154,11 +149,13 @@ static tw_status allocate(work *w, double **reference, tw_comparison *c) {
   return TW_OK;
 }
 
-tw_status tw_compare(const tw_model *model, const tw_input *input, const tw_result *result, double temperature,
-                     void (*progress)(void *state, double fraction), void *progress_state, tw_comparison *out) {
+tw_status tw_compare(const tw_model *model, const tw_prefix *prefix, const tw_input *input, const tw_result *result,
+                     double temperature, void (*progress)(void *state, double fraction), void *progress_state,
+                     tw_comparison *out) {
   tw_model_output output;
   TW_TRY(tw_output_parse(result->output, &output));
   work w = {.model = model,
+            .prefix = prefix,
             .input = input,
             .result = result,
             .by_row = tw_config_by_row(&model->config, output),

@@ -6,6 +6,7 @@
 
 #include "io/client.h"
 #include "io/model.h"
+#include "io/prefix.h"
 #include "io/result.h"
 #include "jobs/plan/plan.h"
 
@@ -46,10 +47,11 @@ tw_excess tw_comparison_excess(const tw_comparison *c, const tw_plan *plan);
 // First sequence whose output is further from the float model's than `tolerance` times its length, -1: none.
 int tw_comparison_far(const tw_comparison *c, double tolerance);
 
-// Live rows only. Free with tw_comparison_free; texts stay the input's. temperature: at which a next token was drawn;
-// its error is then what no noise explains.
-tw_status tw_compare(const tw_model *model, const tw_input *input, const tw_result *result, double temperature,
-                     void (*progress)(void *state, double fraction), void *progress_state, tw_comparison *out);
+// Live rows only, behind the prefix, which may be NULL. Free with tw_comparison_free; texts stay the input's.
+// temperature: at which a next token was drawn; its error is then what no noise explains.
+tw_status tw_compare(const tw_model *model, const tw_prefix *prefix, const tw_input *input, const tw_result *result,
+                     double temperature, void (*progress)(void *state, double fraction), void *progress_state,
+                     tw_comparison *out);
 void tw_comparison_free(tw_comparison *c);
 
 void tw_comparison_print(const tw_comparison *c);

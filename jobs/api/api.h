@@ -6,10 +6,12 @@
 #include "comm/channel.h"
 #include "include/twain.h"
 #include "io/client.h"
+#include "io/prefix.h"
 #include "jobs/plan/plan.h"
 
 struct twain_plan {
   tw_plan plan;
+  tw_prefix *prefix;  // NULL: the plan has none, or NAME.prefix.json was not there
 };
 struct twain_model {
   tw_client client;

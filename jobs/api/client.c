@@ -17,6 +17,11 @@ static tw_status open_plan(const char *name, twain_plan **out) {
   TW_TRY(tw_api_name(name));
   TW_TRY(tw_alloc(sizeof *p, (void **)&p));
   tw_status status = tw_plan_read(tw_path_of(name, "plan.json").text, &p->plan);
+  if (status == TW_OK) {
+    tw_path path = tw_path_of(name, "prefix.json");
+    if (tw_path_exists(&path)) status = tw_prefix_beside(name, &p->plan.prefix, &p->prefix);
+    if (status != TW_OK) tw_plan_free(&p->plan);
+  }
   if (status == TW_OK)
     *out = p;
   else
@@ -29,6 +34,7 @@ twain_status twain_plan_open(const char *name, twain_plan **plan) { return tw_ap
 void twain_plan_close(twain_plan *plan) {
   if (!plan) return;
   tw_plan_free(&plan->plan);
+  tw_prefix_drop(plan->prefix);
   tw_free(plan);
 }
 
@@ -96,15 +102,24 @@ static tw_status make_input(const request *r, tw_status (*fill)(const request *,
   return status;
 }
 
+static tw_status check_prefix(const request *r) {
+  if (r->plan->prefix || !r->plan->plan.prefix.rows) return TW_OK;
+  return tw_fail(TW_ERR_MISMATCH,
+                 "the plan has a prefix of %d tokens: have NAME.prefix.json sent, put it beside the plan, and open the "
+                 "plan again",
+                 r->plan->plan.prefix.rows);
+}
+
 static tw_status fill_texts(const request *r, tw_input *out) {
   const char *const *texts = r->content;
   tw_text *list;
   TW_TRY(tw_api_given(r->model, "model"));
+  TW_TRY(check_prefix(r));
   for (int i = 0; i < r->count; i++) TW_TRY(tw_api_given(texts[i], "texts[i]"));
   TW_TRY(tw_alloc((size_t)r->count * sizeof *list, (void **)&list));
   for (int i = 0; i < r->count; i++) list[i] = (tw_text){.first = texts[i]};
-  tw_status status =
-      tw_encode_texts(&r->model->client, list, r->count, r->plan->plan.shape.seq, r->cut != 0, NULL, out);
+  tw_status status = tw_encode_texts(&r->model->client, r->plan->prefix, list, r->count, r->plan->plan.shape.seq,
+                                     r->cut != 0, NULL, out);
   tw_free(list);
   return status;
 }
@@ -113,8 +128,9 @@ static tw_status fill_ids(const request *r, tw_input *out) {
   const int *const *ids = r->content;
   TW_TRY(tw_api_given(r->model, "model"));
   TW_TRY(tw_api_given(r->lengths, "lengths"));
+  TW_TRY(check_prefix(r));
   for (int i = 0; i < r->count; i++) TW_TRY(tw_api_given(ids[i], "ids[i]"));
-  return tw_encode_ids(&r->model->client, ids, r->lengths, r->count, r->plan->plan.shape.seq, out);
+  return tw_encode_ids(&r->model->client, r->plan->prefix, ids, r->lengths, r->count, r->plan->plan.shape.seq, out);
 }
 
 static tw_status check_rows(const request *r, const tw_input *input, const float *rows) {
@@ -137,7 +153,7 @@ static tw_status fill_rows(const request *r, tw_input *out) {
     return tw_fail(TW_ERR_MISMATCH,
                    "this plan's parties embed tokens themselves: it takes texts or ids, not embedded rows");
   size_t n = (size_t)r->count * (size_t)seq * (size_t)hidden;
-  *out = (tw_input){.count = r->count, .seq = seq, .hidden = hidden};
+  *out = (tw_input){.count = r->count, .seq = seq, .hidden = hidden, .prefix = r->plan->plan.prefix};
   TW_TRY(tw_api_given(r->lengths, "lengths"));
   TW_TRY(check_rows(r, out, rows));
   tw_id_random(&out->input_id);

@@ -42,6 +42,8 @@ tw_status tw_engine_allocate_job(tw_engine *e) {
   e->slots = memory;
   TW_TRY(e->k->alloc(sizeof(int) * batch, &memory));
   e->lengths = memory;
+  TW_TRY(tw_alloc(sizeof(int) * batch, &memory));
+  e->host_lengths = memory;
   return allocate_secrets(e);
 }
 
@@ -237,6 +239,7 @@ void tw_engine_destroy(tw_engine *e) {
     if (e->parts[i].arena.memory) e->k->release(e->parts[i].arena.memory, e->parts[i].arena.bytes);
   if (e->preparation.arena.memory) e->k->release(e->preparation.arena.memory, e->preparation.arena.bytes);
   tw_free(e->host_slots);
+  tw_free(e->host_lengths);
 #ifdef TWAIN_CUDA
   if (e->device) tw_engine_device_destroy(e);
 #endif
@@ -286,9 +289,10 @@ static tw_status prepare_host(tw_engine *e, const tw_engine_job *job) {
 tw_status tw_engine_prepare(tw_engine *e, const tw_engine_job *job) {
   size_t batch = (size_t)e->o.batch;
   memcpy(e->host_slots, job->slots, 8 * batch);
+  for (size_t i = 0; i < batch; i++) e->host_lengths[i] = e->o.plan->shape.prefix + job->lengths[i];
   TW_TRY(e->k->upload(e->seeds, job->seeds, sizeof(tw_seed) * batch, e->stream));
   TW_TRY(e->k->upload(e->slots, job->slots, 8 * batch, e->stream));
-  TW_TRY(e->k->upload(e->lengths, job->lengths, sizeof(int) * batch, e->stream));
+  TW_TRY(e->k->upload(e->lengths, e->host_lengths, sizeof(int) * batch, e->stream));
 #ifdef TWAIN_CUDA
   if (e->device) return tw_engine_device_prepare(e, job);
 #endif

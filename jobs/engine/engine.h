@@ -37,7 +37,7 @@ typedef struct {
 typedef struct {
   const tw_seed *seeds;  // own seed of each slot
   const uint64_t *slots;
-  const int *lengths;
+  const int *lengths;     // live rows of the input
   const uint64_t *input;  // own shares of the program's inputs, one behind the other, each [batch][n]
   tw_key_source source;
 } tw_engine_job;

@@ -48,7 +48,7 @@ static tw_status upload_program(tw_engine *e) {
 
 // Limbs of W^ and V_b; of a vector its values and its mask.
 static size_t weight_bytes(const tw_engine *e, int i) {
-  bool matrix = tw_model_tensor_entry(&e->o.model->config, i)->kind == TW_MATRIX;
+  bool matrix = tw_shared_is_matrix(&e->o.model->config, i);
   size_t limbs = matrix ? ((size_t)tw_weight_ring(&e->o.plan->program, i) + 7) / 8 : 8;
   return 2 * limbs * tw_engine_elements(e->o.model, i);
 }

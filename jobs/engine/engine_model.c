@@ -56,7 +56,7 @@ static tw_status set_up_tensor(tw_engine *e, const tw_seed *seed, const uint64_t
   size_t bytes = 8 * tw_engine_elements(e->o.model, i);
   void *masked;
   uint64_t *mask;
-  bool matrix = tw_model_tensor_entry(&e->o.model->config, i)->kind == TW_MATRIX;
+  bool matrix = tw_shared_is_matrix(&e->o.model->config, i);
   int ring = matrix ? tw_weight_ring(&e->o.plan->program, i) : 0;
   if (matrix && !ring) return TW_OK;  // no product reads it
   TW_TRY(tw_engine_to_backend(e, e->o.model->masked[i], bytes, &masked));
@@ -83,12 +83,14 @@ tw_status tw_engine_set_up_model(tw_engine *e) {
   for (size_t i = 0; i < sizeof lists / sizeof *lists; i++)
     TW_TRY(tw_alloc(sizeof(void *) * (size_t)m->count, lists[i]));
   uint64_t zero = 0;
-  void *backend_seed, *zero_slot;
-  TW_TRY(tw_engine_to_backend(e, m->mask_seed, sizeof(tw_seed), &backend_seed));
+  void *seeds[2] = {NULL, NULL}, *zero_slot;
+  int own = tw_model_tensor_count(&m->config);
+  TW_TRY(tw_engine_to_backend(e, m->mask_seed, sizeof(tw_seed), &seeds[0]));
+  if (m->prefix_seed) TW_TRY(tw_engine_to_backend(e, m->prefix_seed, sizeof(tw_seed), &seeds[1]));
   TW_TRY(tw_engine_to_backend(e, &zero, sizeof zero, &zero_slot));
   tw_status status = TW_OK;
-  for (int i = 0; i < m->count && status == TW_OK; i++) status = set_up_tensor(e, backend_seed, zero_slot, i);
-  tw_engine_drop(e, backend_seed, sizeof(tw_seed));
+  for (int i = 0; i < m->count && status == TW_OK; i++) status = set_up_tensor(e, seeds[i >= own], zero_slot, i);
+  for (int i = 0; i < 2; i++) tw_engine_drop(e, seeds[i], sizeof(tw_seed));
   tw_engine_drop(e, zero_slot, sizeof zero);
   return status;
 }

@@ -45,7 +45,7 @@ struct tw_engine {
   // the job, backend memory
   tw_seed *seeds;
   uint64_t *slots, *host_slots, *input;
-  int *lengths;
+  int *lengths, *host_lengths;  // cached rows counted
   tw_engine_part parts[TW_HALVES];
   int count;                         // parts
   tw_preparation preparation;        // preparation of the whole batch

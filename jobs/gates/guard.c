@@ -26,8 +26,8 @@ static void count_live(tw_builder *b, int share, tw_layout layout, size_t parts,
       count_rows(b, share, tokens, n / queries);
       return;
     case TW_BY_COLUMN:
-      map = (tw_view_map){{1, 1, keys, n / keys}, {0, 0, 1, keys}, 0};
-      count_rows(b, tw_view(b, share, map), (tw_tokens){keys, keys, 0, false}, n / keys);
+      map = (tw_view_map){{1, 1, queries, n / queries}, {0, 0, 1, queries}, 0};
+      count_rows(b, tw_view(b, share, map), tokens, n / queries);
       return;
     case TW_BY_PAIR:
       share = tw_row_sum(b, tw_zero_dead(b, share, parts * queries, tokens), keys);
@@ -35,9 +35,10 @@ static void count_live(tw_builder *b, int share, tw_layout layout, size_t parts,
       count_rows(b, tw_view(b, share, map), tokens, parts);
       return;
     case TW_BY_PACKED:
-      share = tw_triangle_sums(b, share, parts, (tw_triangle){queries, keys});
+      share = tw_triangle_sums(b, share, parts, (tw_triangle){queries, keys, tokens.first});
       map = (tw_view_map){{1, 1, queries, parts}, {0, 0, 1, queries}, 0};
-      count_rows(b, tw_view(b, share, map), (tw_tokens){queries, queries, 0, true}, parts);
+      tokens.keys = tokens.first + queries;
+      count_rows(b, tw_view(b, share, map), tokens, parts);
       return;
     default:
       count_rows(b, tw_view(b, share, map), tokens, n / queries);

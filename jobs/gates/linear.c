@@ -311,31 +311,29 @@ int tw_matmul(tw_builder *b, int x, int y, size_t count, size_t m, size_t n, siz
   return emit_matmul(b, x, y, d, count * m * k, count * m * n, ring, NULL, 0);
 }
 
-// A key's column in the rectangle [n][n] of a query.
-static size_t column(tw_triangle t, size_t query, size_t j) { return query + 1 - tw_triangle_length(t, query) + j; }
-
 int tw_triangle_logits(tw_builder *b, int x, int y, size_t heads, size_t group, size_t dim, tw_triangle t, int ring) {
-  size_t pairs = tw_triangle_pairs(t);
+  size_t pairs = tw_triangle_pairs(t), keys = tw_triangle_keys(t);
   int64_t *places = malloc(pairs * sizeof *places);
   if (!places) return tw_build_fail(b, TW_ERR_MEMORY, "out of memory for the pairs of a head");
   for (size_t i = 0; i < t.n; i++)
     for (size_t j = 0; j < tw_triangle_length(t, i); j++)
-      places[tw_triangle_begin(t, i) + j] = (int64_t)(i * t.n + column(t, i, j));
-  matmul_shape d = {heads / group, group * t.n, t.n, dim, heads, PACKED_Z};
+      places[tw_triangle_begin(t, i) + j] = (int64_t)(i * keys + tw_triangle_first(t, i) + j);
+  matmul_shape d = {heads / group, group * t.n, keys, dim, heads, PACKED_Z};
   int z = emit_matmul(b, x, y, d, heads * t.n * dim, heads * pairs, ring, places, pairs);
   free(places);
   return z;
 }
 
 int tw_triangle_values(tw_builder *b, int x, int y, size_t heads, size_t group, size_t dim, tw_triangle t, int ring) {
-  int64_t *places = malloc(t.n * t.n * sizeof *places);
+  size_t keys = tw_triangle_keys(t), all = t.n * keys;
+  int64_t *places = malloc(all * sizeof *places);
   if (!places) return tw_build_fail(b, TW_ERR_MEMORY, "out of memory for the pairs of a head");
-  for (size_t i = 0; i < t.n * t.n; i++) places[i] = -1;
+  for (size_t i = 0; i < all; i++) places[i] = -1;
   for (size_t i = 0; i < t.n; i++)
     for (size_t j = 0; j < tw_triangle_length(t, i); j++)
-      places[i * t.n + column(t, i, j)] = (int64_t)(tw_triangle_begin(t, i) + j);
-  matmul_shape d = {heads / group, group * t.n, dim, t.n, heads, PACKED_X};
-  int z = emit_matmul(b, x, y, d, heads * tw_triangle_pairs(t), heads * t.n * dim, ring, places, t.n * t.n);
+      places[i * keys + tw_triangle_first(t, i) + j] = (int64_t)(tw_triangle_begin(t, i) + j);
+  matmul_shape d = {heads / group, group * t.n, dim, keys, heads, PACKED_X};
+  int z = emit_matmul(b, x, y, d, heads * tw_triangle_pairs(t), heads * t.n * dim, ring, places, all);
   free(places);
   return z;
 }

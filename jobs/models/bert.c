@@ -65,7 +65,7 @@ static int emit(tw_builder *b, const tw_layer_shape *shape, const tw_rings *ring
   tw_declare(b, x, "input", rings[0].input_limit, TW_BY_ROW, 1, tokens);
   for (int layer = 0; layer < shape->config.layers; layer++) {
     tw_layer at = {.shape = shape, .rings = &rings[layer], .index = layer, .tokens = tokens};
-    if (shape->config.causal) at.triangle = (tw_triangle){seq, seq};
+    if (shape->config.causal) at.triangle = (tw_triangle){seq, seq, 0};
     bool last = layer == shape->config.layers - 1;
     x = (shape->config.pre_norm ? pre_norm_layer : post_norm_layer)(b, &at, exact && last, x);
   }

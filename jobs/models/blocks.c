@@ -20,6 +20,17 @@ static int distance_to_maximum(tw_builder *b, const tw_layer *at, int s, size_t 
   return tw_add_constant(b, z, (int64_t)1 << (TW_SCALE - 3));
 }
 
+// Cached rows as heads, [blocks][...] before those of x, in x's ring. K as [kv_heads * dim][rows], V as
+// [kv_heads][rows][dim].
+static int behind_cached(tw_builder *b, const tw_cached *cached, bool keys, size_t heads, size_t dim, int x) {
+  if (cached->rows == 0) return x;
+  size_t n = cached->rows, cols = heads * dim;
+  tw_view_map map = {{1, heads, n, dim}, {0, dim, cols, 1}, 0};
+  if (keys) map = (tw_view_map){{1, heads, dim, n}, {0, dim, 1, cols}, 0};
+  int wire = tw_reduce(b, keys ? cached->keys : cached->values, tw_look(b, x).ring);
+  return tw_concat(b, tw_view(b, wire, map), x, keys ? cols : heads);
+}
+
 int tw_build_softmax_values(tw_builder *b, const tw_layer *at, int s, int v, size_t heads, size_t group,
                             size_t head_dim) {
   const tw_layer_shape *shape = at->shape;
@@ -29,6 +40,7 @@ int tw_build_softmax_values(tw_builder *b, const tw_layer *at, int s, int v, siz
   size_t queries = at->tokens.queries, keys = at->tokens.keys, rows = heads * queries;
   int back = tw_step_begin(b, layer, "values");
   if (rings->v > tw_look(b, v).ring) v = tw_open(b, tw_extend(b, v, rings->v));  // beside the row maximum
+  v = behind_cached(b, &at->cached, false, heads / group, head_dim, v);
   tw_step_begin(b, layer, "row maximum");
   int z = distance_to_maximum(b, at, s, heads);
   tw_step_begin(b, layer, "exp");
@@ -105,7 +117,7 @@ static void open_heads(tw_builder *b, const tw_layer *at, int share, head_widths
     h->q = heads_of(b, rows, seq, 0, w.heads, w.dim, false);
     h->k = heads_of(b, rows, seq, w.q, w.kv_heads, w.dim, true);
   } else {
-    int last = tw_last_live_row(b, columns(b, share, seq, 0, w.q), (tw_tokens){seq, seq, 0, true});
+    int last = tw_last_live_row(b, columns(b, share, seq, 0, w.q), tw_shape_tokens(at->shape));
     h->q = heads_of(b, tw_open(b, last), 1, 0, w.heads, w.dim, false);
     rows = tw_open(b, columns(b, share, seq, w.q, cols - w.q));
     h->k = heads_of(b, rows, seq, 0, w.kv_heads, w.dim, true);
@@ -117,7 +129,7 @@ static void open_heads(tw_builder *b, const tw_layer *at, int share, head_widths
 // From the product's SHARE [seq][Q, K, V].
 static attention_heads split(tw_builder *b, const tw_layer *at, int share, head_widths w) {
   size_t seq = (size_t)at->shape->seq;
-  tw_tokens all = {seq, seq, 0, at->shape->config.causal};
+  tw_tokens all = tw_shape_tokens(at->shape);
   attention_heads h = {0};
   if (at->turn[0] != at->turn[1]) {
     int qkv = tw_open(b, share);
@@ -134,6 +146,7 @@ static attention_heads split(tw_builder *b, const tw_layer *at, int share, head_
   tw_declare(b, h.q, "query", 0, TW_BY_HEAD, w.heads, at->tokens);
   tw_declare(b, h.k, "key", 0, TW_BY_COLUMN, 1, all);
   tw_declare(b, h.v, "value", at->rings->value_limit, TW_BY_HEAD, w.kv_heads, all);
+  h.k = behind_cached(b, &at->cached, true, w.kv_heads, w.dim, h.k);
   return h;
 }
 
@@ -150,7 +163,7 @@ static int logits(tw_builder *b, const tw_layer *at, attention_heads h, head_wid
   tw_rescale(b, s, tw_look(b, s).scale + shift);
   s = tw_truncate(b, s, tw_look(b, s).scale - TW_SCALE);
   if (t.n > 0)
-    tw_declare(b, s, "logit", 0, TW_BY_PACKED, w.heads, (tw_tokens){t.n, t.widest, 0, true});
+    tw_declare(b, s, "logit", 0, TW_BY_PACKED, w.heads, (tw_tokens){t.n, t.widest, t.before, true});
   else
     tw_declare(b, s, "logit", 0, TW_BY_PAIR, w.heads, at->tokens);
   return s;
@@ -173,10 +186,10 @@ int tw_build_attention(tw_builder *b, const tw_layer *at, int qkv_weight, int ou
   int layer = at->index;
   tw_layer inside = *at;
   // which keys a window holds depends on the length: such a layer computes all rows and keeps the last
-  bool narrow = at->last && at->triangle.widest < at->triangle.n;
+  bool narrow = at->last && at->triangle.widest < tw_triangle_keys(at->triangle);
   if (at->last && !narrow) {
     inside.tokens = (tw_tokens){1, at->tokens.keys, 0, false};
-    inside.triangle = (tw_triangle){0, 0};
+    inside.triangle = (tw_triangle){0, 0, 0};
   }
   tw_step_begin(b, layer, "qkv");
   attention_heads h = split(b, &inside, tw_linear(b, x, qkv_weight, hidden, w.q + 2 * w.kv, rings->qkv, TW_SCALE), w);

@@ -34,6 +34,7 @@ typedef struct {
 typedef struct {
   tw_model_config config;
   int seq;
+  int prefix;          // rows before the sequence's own, whose keys and values are cached wires; 0: none
   bool guard;          // values of declared wires out of bound are counted (jobs/gates/guard.h)
   bool centred;        // rows that norms read have mean zero (tw_choices)
   int last_ring;       // that a head needs of the rows it stands on; 0: there is none
@@ -43,6 +44,22 @@ typedef struct {
   tw_spec reciprocal;
 } tw_layer_shape;
 
+// Keys that a layer's last query has, cached ones counted.
+static inline int tw_shape_keys(const tw_layer_shape *shape) { return shape->prefix + shape->seq; }
+// Of all rows of a sequence.
+static inline tw_tokens tw_shape_tokens(const tw_layer_shape *shape) {
+  size_t before = (size_t)shape->prefix, seq = (size_t)shape->seq;
+  return (tw_tokens){seq, before + seq, before, shape->config.causal};
+}
+
+// Cached wires: keys and values of rows that come before all rows of the sequence, row by row, positions 0 on. Whoever
+// made them, a model's owner or an earlier run, has done all that depends on the row: K is turned by its position and
+// has the scale of the layer's logits (query_scale), V has TW_SCALE. Their public values and masks are of ring 64.
+typedef struct {
+  size_t rows;       // 0: there are none
+  int keys, values;  // WIREs [rows][kv_heads * head_dim]
+} tw_cached;
+
 // One layer.
 typedef struct {
   const tw_layer_shape *shape;
@@ -51,6 +68,7 @@ typedef struct {
   tw_tokens tokens;      // of queries by keys
   tw_triangle triangle;  // n > 0: logits are packed pairs
   bool last;             // of attention only the row of the last live token is wanted, which sees all live ones
+  tw_cached cached;      // before the keys of `tokens`, which count them
   int turn[2];           // tables of cosines and sines that turn Q and K (tw_turn); both 0: they are not turned
 } tw_layer;
 
@@ -59,8 +77,9 @@ enum { TW_ANGLE_SCALE = 12 };  // of cosines and sines: a turn grows Q and K for
 // All take and return WIREs of scale TW_SCALE, rows of one sequence. A matrix is named by its index among the
 // model's tensors; its bias is the next one.
 
-// Self-attention of x [keys][hidden]: qkv [hidden][Q, K, V side by side], out [columns of Q][hidden]. Several heads in
-// turn may share one of K and V. Returns [queries][hidden], or one row of the last live token, in ring out - TW_SCALE.
+// Self-attention of x [rows][hidden], whose keys and values come behind cached ones: qkv [hidden][Q, K, V side by
+// side], out [columns of Q][hidden]. Several heads in turn may share one of K and V. Returns [queries][hidden], or one
+// row of the last live token, in ring out - TW_SCALE.
 int tw_build_attention(tw_builder *b, const tw_layer *at, int qkv_weight, int out_weight, int x);
 // activation(x up) down: up [hidden][intermediate], down [intermediate][hidden]. Returns [rows][hidden] in ring down -
 // TW_SCALE.
@@ -76,7 +95,8 @@ int tw_build_residual(tw_builder *b, const tw_layer *at, int x, int y);
 int tw_build_pooled(tw_builder *b, tw_model_output output, int x, tw_tokens tokens, size_t hidden);
 
 // Softmax-weighted sum of values. s: logits [heads * queries][keys], or packed pairs; v: [heads /
-// group][keys][head_dim], `group` heads in turn share one, ring `rings->v` or extended to it. Returns the normalised
+// group][keys][head_dim] but for cached keys, which are put before it here; `group` heads in turn share one; ring
+// `rings->v` or extended to it. Returns the normalised
 // context, SHARE [heads][queries][head_dim] at scale TW_SCALE + reciprocal.out_scale in ring out + that scale.
 int tw_build_softmax_values(tw_builder *b, const tw_layer *at, int s, int v, size_t heads, size_t group,
                             size_t head_dim);

@@ -15,7 +15,7 @@
 
 const char tw_rotary_cosine[] = "rotary.cosine", tw_rotary_sine[] = "rotary.sine";
 
-tw_status tw_rotary_tables(const tw_model_config *config, int seq, tw_table out[2]) {
+tw_status tw_rotary_tables(const tw_model_config *config, int first, int seq, tw_table out[2]) {
   size_t half = (size_t)tw_config_head_dim(config) / 2, n = (size_t)seq * half;
   double *frequency = calloc(half, sizeof *frequency);
   for (int i = 0; i < 2; i++) {
@@ -25,7 +25,7 @@ tw_status tw_rotary_tables(const tw_model_config *config, int seq, tw_table out[
   bool room = frequency && out[0].values && out[1].values;
   if (room) tw_rotary_frequencies(config, frequency);
   for (size_t j = 0; room && j < n; j++) {
-    double angle = (double)(j / half) * frequency[j % half];
+    double angle = (double)((size_t)first + j / half) * frequency[j % half];
     out[0].values[j] = (uint64_t)llrint(ldexp(cos(angle), TW_ANGLE_SCALE));
     out[1].values[j] = (uint64_t)llrint(ldexp(sin(angle), TW_ANGLE_SCALE));
   }
@@ -55,12 +55,23 @@ static int feed_forward(tw_builder *b, const tw_layer *at, const tw_decoder_layo
   return tw_build_feed_forward(b, at, tensor(at, l->up), tensor(at, l->down), x);
 }
 
+// The prefix of the plan, which stands behind the tensors of the shared model.
+static tw_cached cached(tw_builder *b, const tw_layer *at) {
+  const tw_model_config *c = &at->shape->config;
+  size_t rows = (size_t)at->shape->prefix, n = rows * (size_t)tw_config_kv_width(c);
+  if (rows == 0) return (tw_cached){.rows = 0};
+  tw_step_begin(b, at->index, "qkv");
+  int keys = tw_weight_wire(b, tw_cached_tensor(c, at->index, TW_CACHED_KEYS), at->rings->query_scale, n);
+  return (tw_cached){rows, keys, tw_weight_wire(b, tw_cached_tensor(c, at->index, TW_CACHED_VALUES), TW_SCALE, n)};
+}
+
 // With at.last only the row of the last live token goes on behind attention. It is opened afresh: its mask depends on
 // the length, which the dealer does not know.
 static int layer(tw_builder *b, tw_layer at, int x) {
   const tw_decoder_layout *l = tw_decoder_layout_of(&at.shape->config);
   x = tw_reduce(b, x, at.rings->out - TW_SCALE);
   int y = norm(b, &at, "norm 1", l->norm1, at.rings->norm1, x);
+  at.cached = cached(b, &at);
   y = tw_build_attention(b, &at, tensor(&at, l->qkv), tensor(&at, l->out), y);
   if (at.last) {
     x = tw_open(b, tw_last_live_row(b, tw_as_share(b, x), at.tokens));
@@ -73,8 +84,7 @@ static int layer(tw_builder *b, tw_layer at, int x) {
 // The layers' output is not the model's, which a norm stands behind: `exact` is for that one.
 static int emit(tw_builder *b, const tw_layer_shape *shape, const tw_rings *rings, bool exact, int x) {
   const tw_model_config *c = &shape->config;
-  size_t seq = (size_t)shape->seq;
-  tw_tokens tokens = {seq, seq, 0, true};
+  tw_tokens tokens = tw_shape_tokens(shape);
   tw_layer at = {.shape = shape, .tokens = tokens};
   (void)exact;
   if (c->rotary.kind != TW_ROTARY_NONE) {
@@ -86,8 +96,8 @@ static int emit(tw_builder *b, const tw_layer_shape *shape, const tw_rings *ring
     size_t window = (size_t)tw_config_window(c, i);
     at.rings = &rings[i];
     at.index = i;
-    at.triangle = (tw_triangle){seq, window && window < seq ? window : seq};
-    at.last = shape->last_row && seq > 1 && i == c->layers - 1;
+    at.triangle = (tw_triangle){tokens.queries, window && window < tokens.keys ? window : tokens.keys, tokens.first};
+    at.last = shape->last_row && shape->seq > 1 && i == c->layers - 1;
     x = layer(b, at, x);
   }
   return x;

@@ -9,8 +9,9 @@ extern const tw_architecture tw_gpt2, tw_gpt_neo, tw_llama;
 
 // Names of the plan's tables [seq][head_dim / 2] that turn queries and keys, integers at TW_ANGLE_SCALE.
 extern const char tw_rotary_cosine[], tw_rotary_sine[];
-// The values of both, for a model whose positions turn: seq * head_dim / 2 each, mod 2^64.
-tw_status tw_rotary_tables(const tw_model_config *config, int seq, tw_table out[2]);
+// The values of both, for a model whose positions turn, of `seq` positions from `first` on: seq * head_dim / 2 each,
+// mod 2^64.
+tw_status tw_rotary_tables(const tw_model_config *config, int first, int seq, tw_table out[2]);
 
 tw_bounds tw_gpt_bounds(void);
 tw_bounds tw_llama_bounds(void);

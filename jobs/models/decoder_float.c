@@ -14,6 +14,7 @@ typedef struct {
   const tw_model *model;
   const tw_decoder_layout *layout;
   int seq, length, quantised, layer;
+  const tw_float_prefix *prefix;
   int heads, kv_heads, head_dim;
   size_t hidden, q_width, kv_width, inner;
   double (*activation)(double);
@@ -30,17 +31,37 @@ static tw_status linear(const workspace *w, int entry, const double *x, double *
   return tw_float_linear(w->model, number(w, entry), w->quantised, x, (size_t)w->seq, z);
 }
 
-static tw_status norm(const workspace *w, int entry, const double *x, tw_bounds *b) {
-  return tw_float_norm(w->model, number(w, entry), w->layout->rms_norm, w->quantised, x, (size_t)w->seq,
-                       (size_t)w->length, w->normed, b ? &b->variance_sum_min : NULL, b ? &b->variance_sum_max : NULL);
+// Rows that a run has: live ones behind the prefix.
+static bool counts(const workspace *w, int row) { return row >= w->prefix->rows && row < w->length; }
+static void observe(const workspace *w, double *bound, const double *rows, size_t width) {
+  size_t first = (size_t)w->prefix->rows;
+  tw_observe(bound, rows + first * width, ((size_t)w->length - first) * width);
 }
 
+static tw_status norm(const workspace *w, int entry, const double *x, tw_bounds *b) {
+  size_t first = (size_t)w->prefix->rows, hidden = w->hidden, seq = (size_t)w->seq;
+  bool rms = w->layout->rms_norm;
+  if (first) TW_TRY(tw_float_norm(w->model, number(w, entry), rms, w->quantised, x, first, 0, w->normed, NULL, NULL));
+  return tw_float_norm(w->model, number(w, entry), rms, w->quantised, x + first * hidden, seq - first,
+                       (size_t)w->length - first, w->normed + first * hidden, b ? &b->variance_sum_min : NULL,
+                       b ? &b->variance_sum_max : NULL);
+}
+
+// Of the prefix, what attention reads: keys and values.
 static void observe_qkv(const workspace *w, tw_bounds *b) {
   for (int i = 0; b && i < w->length; i++) {
     const double *row = w->qkv + (size_t)i * (w->q_width + 2 * w->kv_width);
-    tw_observe(&b->query, row, w->q_width);
+    if (counts(w, i)) tw_observe(&b->query, row, w->q_width);
     tw_observe(&b->key, row + w->q_width, w->kv_width);
     tw_observe(&b->value, row + w->q_width + w->kv_width, w->kv_width);
+  }
+}
+
+static void keep(const workspace *w) {
+  size_t n = w->kv_width, stride = w->q_width + 2 * n, at = (size_t)w->layer * (size_t)w->seq * n;
+  for (size_t i = 0; w->prefix->keys && i < (size_t)w->seq; i++) {
+    memcpy(w->prefix->keys + at + i * n, w->qkv + i * stride + w->q_width, n * sizeof(double));
+    memcpy(w->prefix->values + at + i * n, w->qkv + i * stride + w->q_width + n, n * sizeof(double));
   }
 }
 
@@ -81,42 +102,42 @@ static tw_status attention(const workspace *w, tw_bounds *bounds) {
   observe_qkv(w, bounds);
   if (w->frequencies) turn(w);
   observe_qkv(w, bounds);
+  keep(w);
   for (int i = 0; i < w->seq; i++) {
     int last = i < w->length ? i : w->length - 1;  // a row without a token sees all of them
     int first = window && last >= window ? last - window + 1 : 0;
-    for (int h = 0; h < w->heads; h++) attend(w, i, h, first, last - first + 1, i < w->length ? bounds : NULL);
+    for (int h = 0; h < w->heads; h++) attend(w, i, h, first, last - first + 1, counts(w, i) ? bounds : NULL);
   }
   TW_TRY(linear(w, w->layout->out, w->context, w->delta));
-  if (bounds) tw_observe(&bounds->attention, w->delta, (size_t)w->length * w->hidden);
+  if (bounds) observe(w, &bounds->attention, w->delta, w->hidden);
   return TW_OK;
 }
 
 static tw_status feed_forward(const workspace *w, tw_bounds *bounds) {
-  size_t n = (size_t)w->seq * w->inner, live = (size_t)w->length * w->inner;
+  size_t n = (size_t)w->seq * w->inner;
   TW_TRY(linear(w, w->layout->up, w->normed, w->up));
-  if (bounds) tw_observe(&bounds->up, w->up, live);
+  if (bounds) observe(w, &bounds->up, w->up, w->inner);
   if (w->layout->gated) {
     TW_TRY(linear(w, w->layout->gate, w->normed, w->gate));
-    if (bounds) tw_observe(&bounds->gate, w->gate, live);
+    if (bounds) observe(w, &bounds->gate, w->gate, w->inner);
     for (size_t i = 0; i < n; i++) w->up[i] *= w->activation(w->gate[i]);
-    if (bounds) tw_observe(&bounds->product, w->up, live);
+    if (bounds) observe(w, &bounds->product, w->up, w->inner);
   } else {
     for (size_t i = 0; i < n; i++) w->up[i] = w->activation(w->up[i]);
   }
   TW_TRY(linear(w, w->layout->down, w->up, w->delta));
-  if (bounds) tw_observe(&bounds->feed_forward, w->delta, (size_t)w->length * w->hidden);
+  if (bounds) observe(w, &bounds->feed_forward, w->delta, w->hidden);
   return TW_OK;
 }
 
 // x is replaced by the layer's output.
 static tw_status forward_layer(const workspace *w, double *x, tw_bounds *bounds) {
-  size_t live = (size_t)w->length * w->hidden;
-  if (bounds) tw_observe(&bounds->input, x, live);
+  if (bounds) observe(w, &bounds->input, x, w->hidden);
   for (int half = 0; half < 2; half++) {
     TW_TRY(norm(w, half ? w->layout->norm2 : w->layout->norm1, x, bounds));
     TW_TRY(half ? feed_forward(w, bounds) : attention(w, bounds));
     for (size_t i = 0; i < (size_t)w->seq * w->hidden; i++) x[i] += w->delta[i];
-    if (bounds) tw_observe(&bounds->residual, x, live);
+    if (bounds) observe(w, &bounds->residual, x, w->hidden);
   }
   return TW_OK;
 }
@@ -140,6 +161,11 @@ static tw_status reserve(workspace *w, double **block) {
 
 tw_status tw_decoder_forward(const tw_model *model, const double *x, int seq, int length, int quantised, double *out,
                              tw_bounds *bounds) {
+  return tw_decoder_forward_behind(model, &(tw_float_prefix){.rows = 0}, x, seq, length, quantised, out, bounds);
+}
+
+tw_status tw_decoder_forward_behind(const tw_model *model, const tw_float_prefix *prefix, const double *x, int seq,
+                                    int length, int quantised, double *out, tw_bounds *bounds) {
   const tw_model_config *c = &model->config;
   int shift;
   tw_query_fold(c, &shift);
@@ -147,6 +173,7 @@ tw_status tw_decoder_forward(const tw_model *model, const double *x, int seq, in
                  .layout = tw_decoder_layout_of(c),
                  .seq = seq,
                  .length = length,
+                 .prefix = prefix,
                  .quantised = quantised,
                  .heads = c->heads,
                  .kv_heads = tw_config_kv_heads(c),

@@ -140,7 +140,7 @@ static void choose_attention(const tw_layer_shape *shape, const tw_bounds *b, tw
   r->qk = larger(r->qk, r->query_scale + room(shape) + bits_for(fmax(b->query, b->key)));
   int query = r->qk + 2 * TW_SCALE - r->query_scale;
   // e <= 1: their sum is at most S, that of e v at most S times the power of two up to which v passes the guard
-  double sum = shape->seq * fmax(below(bits_for(b->value)), 1);
+  double sum = tw_shape_keys(shape) * fmax(below(bits_for(b->value)), 1);
   r->context = TW_SCALE + 2 + bits_for(sum);
   r->v = r->context + TW_SCALE;
   int value = r->v + TW_SCALE <= NORM_WIDEST ? r->v + TW_SCALE : 2 * TW_SCALE + room(shape) + bits_for(b->value);
@@ -176,7 +176,7 @@ static tw_status check_layer(const tw_layer_shape *shape, int layer, const tw_bo
   int turned = r->qk + (shape->config.rotary.kind == TW_ROTARY_NONE ? 0 : TW_ANGLE_SCALE);
   if (qk > NORM_WIDEST || turned > 64) return refuse(layer, "logits", qk, NORM_WIDEST, b->logit);
   if (r->qkv > NORM_WIDEST) return refuse(layer, "value", r->qkv, NORM_WIDEST, b->value);
-  if (r->v > 64) return refuse(layer, "sum of values", r->v, 64, b->value * shape->seq);
+  if (r->v > 64) return refuse(layer, "sum of values", r->v, 64, b->value * tw_shape_keys(shape));
   if (r->norm2 > NORM_WIDEST)
     return refuse(layer, r->norm2 > r->up ? "ffn-gate" : "ffn-up", r->norm2, NORM_WIDEST, fmax(b->up, b->gate));
   int widest = larger(0, 64 - shape->reciprocal.out_scale - TW_SCALE);

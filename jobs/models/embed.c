@@ -23,7 +23,9 @@ int tw_build_embedding(tw_builder *b, const tw_layer_shape *shape, int ring) {
   tw_step_begin(b, -1, "words");
   int x = tw_look_up_words(b, numbers, number_of(c, layout->word), &table, ring, TW_SCALE);
   if (layout->position >= 0) {
-    int position = tw_weight_wire(b, number_of(c, layout->position), TW_SCALE, n);
+    size_t before = (size_t)shape->prefix * (size_t)c->hidden;
+    int position = tw_weight_wire(b, number_of(c, layout->position), TW_SCALE, before + n);
+    if (before) position = tw_view(b, position, (tw_view_map){{1, 1, 1, n}, {0, 0, 0, 1}, before});
     x = tw_combine(b, 1, x, 1, tw_as_share(b, tw_reduce(b, position, ring)), false);
   }
   return tw_open(b, x);

@@ -10,17 +10,21 @@
 #include "io/json_tokenizer.h"
 #include "jobs/models/float_model.h"
 
-static tw_status check_request(const tw_client *client, int count, int seq) {
+static int rows_of(const tw_prefix *prefix) { return prefix ? prefix->count : 0; }
+
+static tw_status check_request(const tw_client *client, const tw_prefix *prefix, int count, int seq) {
+  int most = client->config.max_positions - rows_of(prefix);
   if (count < 1) return tw_fail(TW_ERR_USAGE, "no text to encode");
-  if (seq < 1 || seq > client->config.max_positions)
+  if (seq < 1 || seq > most)
     return tw_fail(TW_ERR_RANGE,
-                   "sequence length %d is not in 1 .. %d, the positions of model %s; choose another --seq", seq,
-                   client->config.max_positions, client->config.name);
+                   "sequence length %d is not in 1 .. %d, the positions of model %s%s; choose another --seq", seq, most,
+                   client->config.name, prefix ? " behind the prefix" : "");
   return TW_OK;
 }
 
-static tw_status allocate(const tw_client *client, int count, int seq, tw_input *out) {
+static tw_status allocate(const tw_client *client, const tw_prefix *prefix, int count, int seq, tw_input *out) {
   memset(out, 0, sizeof *out);
+  if (prefix) out->prefix = tw_prefix_facts_of(prefix);
   size_t rows = (size_t)count * seq;
   out->count = count;
   out->seq = seq;
@@ -67,9 +71,32 @@ static int padding(const tw_client *client) {
   return tw_decoder_layout_of(&client->config) && (pad < 0 || pad >= client->config.vocab) ? 0 : pad;
 }
 
-// Sequence `index` of out: the given ids and types (NULL: 0), then padding.
-static tw_status place(const tw_client *client, const int *ids, const int *types, int length, int index, double *row,
-                       tw_input *out) {
+// A text must begin with the prefix and go on.
+static tw_status check_prefix(const tw_prefix *prefix, const int *ids, int length, int index) {
+  for (int i = 0; i < rows_of(prefix); i++) {
+    if (i == length)
+      return tw_fail(TW_ERR_MISMATCH, "text %d has %d tokens, the plan's prefix has %d: a text begins with all of it",
+                     index + 1, length, prefix->count);
+    if (ids[i] != prefix->ids[i])
+      return tw_fail(TW_ERR_MISMATCH,
+                     "text %d does not begin with the plan's prefix of %d tokens: token %d has id %d, the prefix has "
+                     "%d; write the prefix before it, or plan with another (`twain plan --prefix`)",
+                     index + 1, prefix->count, i + 1, ids[i], prefix->ids[i]);
+  }
+  if (prefix && length == prefix->count)
+    return tw_fail(TW_ERR_RANGE, "text %d is the plan's prefix and nothing more; it needs a token behind it",
+                   index + 1);
+  return TW_OK;
+}
+
+// Sequence `index` of out: the given ids and types (NULL: 0) behind the prefix, then padding.
+static tw_status place(const tw_client *client, const tw_prefix *prefix, const int *ids, const int *types, int length,
+                       int index, double *row, tw_input *out) {
+  int before = rows_of(prefix);
+  TW_TRY(check_prefix(prefix, ids, length, index));
+  ids += before;
+  length -= before;
+  if (types) types += before;
   if (length < 1) return tw_fail(TW_ERR_RANGE, "text %d has no tokens", index + 1);
   if (length > out->seq)
     return tw_fail(TW_ERR_RANGE, "text %d has %d tokens, more than the sequence length %d", index + 1, length,
@@ -85,7 +112,8 @@ static tw_status place(const tw_client *client, const int *ids, const int *types
     out->tokens[at] = token;
     if (type) out->types[at] = type;
     if (out->values)
-      embed_token(client, token, type, position_of(client, token, i, &counted), row, out->values + at * out->hidden);
+      embed_token(client, token, type, position_of(client, token, before + i, &counted), row,
+                  out->values + at * out->hidden);
   }
   return TW_OK;
 }
@@ -162,13 +190,14 @@ static tw_status tokenise(const tw_client *client, const tw_text *texts, int cou
 }
 
 // All that are too long in one message, as far as it goes.
-static tw_status refuse_long(const tw_client *client, const tw_text *texts, int count, int seq,
+static tw_status refuse_long(const tw_client *client, const tw_prefix *prefix, const tw_text *texts, int count, int seq,
                              const tw_encoding *encodings) {
   char list[1400] = "";
   size_t used = 0;
-  int found = 0, left = 0, longest = 0, most = client->config.max_positions;
+  int found = 0, left = 0, longest = 0, before = rows_of(prefix), most = client->config.max_positions;
+  const char *behind = prefix ? " and its prefix" : "";
   for (int i = 0; i < count; i++) {
-    if (encodings[i].count <= seq) continue;
+    if (encodings[i].count <= before + seq) continue;
     found++;
     if (encodings[i].count > longest) longest = encodings[i].count;
     if (used + 80 > sizeof list)
@@ -182,13 +211,13 @@ static tw_status refuse_long(const tw_client *client, const tw_text *texts, int 
   if (longest <= most)
     return tw_fail(
         TW_ERR_RANGE,
-        "%s, more than the sequence length %d: shorten the texts, cut them with `encode --truncate`, or plan "
+        "%s, more than the sequence length %d%s: shorten the texts, cut them with `encode --truncate`, or plan "
         "again with `plan --seq %d` or more (the model takes up to %d)",
-        list, seq, longest, most);
+        list, seq, behind, longest - before, most);
   return tw_fail(TW_ERR_RANGE,
-                 "%s, more than the sequence length %d: shorten the texts or cut them with `encode --truncate`; the "
+                 "%s, more than the sequence length %d%s: shorten the texts or cut them with `encode --truncate`; the "
                  "model takes up to %d tokens (`plan --seq %d`)",
-                 list, seq, most, most);
+                 list, seq, behind, most, most - before);
 }
 
 static tw_status keep_text(const tw_text *text, char **out) {
@@ -209,32 +238,34 @@ static tw_status allocate_types(const tw_client *client, const tw_encoding *enco
   return tw_alloc((size_t)out->count * out->seq * sizeof *out->types, (void **)&out->types);
 }
 
-static tw_status embed_all(const tw_client *client, const tw_text *texts, const tw_encoding *encodings, int seq,
-                           tw_input *out) {
+static tw_status embed_all(const tw_client *client, const tw_prefix *prefix, const tw_text *texts,
+                           const tw_encoding *encodings, int seq, tw_input *out) {
   int count = out->count;
   double *row;
-  TW_TRY(allocate(client, count, seq, out));
+  TW_TRY(allocate(client, prefix, count, seq, out));
   TW_TRY(allocate_types(client, encodings, out));
   TW_TRY(tw_alloc(row_width(client) * sizeof *row, (void **)&row));
   tw_status status = TW_OK;
   for (int i = 0; i < count && status == TW_OK; i++) {
     status = keep_text(&texts[i], &out->texts[i]);
-    if (status == TW_OK) status = place(client, encodings[i].ids, encodings[i].types, encodings[i].count, i, row, out);
+    const tw_encoding *e = &encodings[i];
+    if (status == TW_OK) status = place(client, prefix, e->ids, e->types, e->count, i, row, out);
   }
   tw_free(row);
   return status;
 }
 
-tw_status tw_encode_texts(const tw_client *client, const tw_text *texts, int count, int seq, bool cut,
-                          tw_text_count *counts, tw_input *out) {
+tw_status tw_encode_texts(const tw_client *client, const tw_prefix *prefix, const tw_text *texts, int count, int seq,
+                          bool cut, tw_text_count *counts, tw_input *out) {
+  int all = rows_of(prefix) + seq;
   memset(out, 0, sizeof *out);
-  TW_TRY(check_request(client, count, seq));
+  TW_TRY(check_request(client, prefix, count, seq));
   tw_encoding *encodings;
   TW_TRY(tw_alloc((size_t)count * sizeof *encodings, (void **)&encodings));
-  tw_status status = tokenise(client, texts, count, cut ? tw_encode_limit(client, seq) : 0, encodings);
-  if (status == TW_OK) status = refuse_long(client, texts, count, seq, encodings);
+  tw_status status = tokenise(client, texts, count, cut ? tw_encode_limit(client, all) : 0, encodings);
+  if (status == TW_OK) status = refuse_long(client, prefix, texts, count, seq, encodings);
   out->count = count;
-  if (status == TW_OK) status = embed_all(client, texts, encodings, seq, out);
+  if (status == TW_OK) status = embed_all(client, prefix, texts, encodings, seq, out);
   for (int i = 0; i < count; i++) {
     if (counts) counts[i] = (tw_text_count){.whole = encodings[i].whole, .unknown = encodings[i].unknown};
     tw_encoding_free(&encodings[i]);
@@ -247,10 +278,10 @@ tw_status tw_encode_texts(const tw_client *client, const tw_text *texts, int cou
 tw_status tw_encode(const tw_client *client, const char *const *texts, int count, int seq, tw_input *out) {
   tw_text *list;
   memset(out, 0, sizeof *out);
-  TW_TRY(check_request(client, count, seq));
+  TW_TRY(check_request(client, NULL, count, seq));
   TW_TRY(tw_alloc((size_t)count * sizeof *list, (void **)&list));
   for (int i = 0; i < count; i++) list[i] = (tw_text){.first = texts[i]};
-  tw_status status = tw_encode_texts(client, list, count, seq, false, NULL, out);
+  tw_status status = tw_encode_texts(client, NULL, list, count, seq, false, NULL, out);
   tw_free(list);
   return status;
 }
@@ -267,18 +298,32 @@ static tw_status describe_ids(const int *ids, int length, char **out) {
   return TW_OK;
 }
 
-tw_status tw_encode_ids(const tw_client *client, const int *const *ids, const int *lengths, int count, int seq,
-                        tw_input *out) {
+tw_status tw_encode_ids(const tw_client *client, const tw_prefix *prefix, const int *const *ids, const int *lengths,
+                        int count, int seq, tw_input *out) {
   memset(out, 0, sizeof *out);
-  TW_TRY(check_request(client, count, seq));
-  tw_status status = allocate(client, count, seq, out);
+  TW_TRY(check_request(client, prefix, count, seq));
+  tw_status status = allocate(client, prefix, count, seq, out);
   double *row = NULL;
   if (status == TW_OK) status = tw_alloc(row_width(client) * sizeof *row, (void **)&row);
   for (int i = 0; i < count && status == TW_OK; i++) {
-    status = place(client, ids[i], NULL, lengths[i], i, row, out);
+    status = place(client, prefix, ids[i], NULL, lengths[i], i, row, out);
     if (status == TW_OK) status = describe_ids(ids[i], lengths[i], &out->texts[i]);
   }
   tw_free(row);
   if (status != TW_OK) tw_input_free(out);
+  return status;
+}
+
+tw_status tw_encode_plain(const tw_client *client, const char *text, int **ids, int *count) {
+  tokenizer t;
+  tw_encoding e = {0};
+  *ids = NULL;
+  tw_status status = tokenizer_start(client, &t);
+  if (status == TW_OK) status = tokenizer_encode(&t, text, NULL, false, 0, &e);
+  tokenizer_end(&t);
+  if (status == TW_OK) status = tw_alloc((size_t)(e.count ? e.count : 1) * sizeof **ids, (void **)ids);
+  for (int i = 0; i < e.count && status == TW_OK; i++) (*ids)[i] = e.ids[i];
+  *count = e.count;
+  tw_encoding_free(&e);
   return status;
 }

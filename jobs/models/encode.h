@@ -4,6 +4,7 @@
 #define TW_ENCODE_H
 
 #include "io/client.h"
+#include "io/prefix.h"
 
 typedef struct {
   const char *first, *second;  // second: NULL unless it is a pair
@@ -21,17 +22,21 @@ typedef struct {
 // a decoder's client that embeds takes word + position.
 // The model's default prompt comes before each single text. cut: what is longer than seq, or than the model's
 // max_seq_length, is cut as transformers does; otherwise TW_ERR_RANGE names all texts of more than seq tokens.
+// prefix: every text begins with its tokens and goes on, else TW_ERR_MISMATCH; what comes out is behind it, seq tokens
+// at most, at positions that count it. NULL: there is none.
 // counts: `count` of them, or NULL. Free with tw_input_free.
-tw_status tw_encode_texts(const tw_client *client, const tw_text *texts, int count, int seq, bool cut,
-                          tw_text_count *counts, tw_input *out);
+tw_status tw_encode_texts(const tw_client *client, const tw_prefix *prefix, const tw_text *texts, int count, int seq,
+                          bool cut, tw_text_count *counts, tw_input *out);
 
-// The same for single texts that are not cut.
+// The same for single texts that are not cut, without a prefix.
 tw_status tw_encode(const tw_client *client, const char *const *texts, int count, int seq, tw_input *out);
 
 // The same from token ids, lengths[i] of them in ids[i], taken as they are (no [CLS] or [SEP] is added), of type 0.
 // TW_ERR_RANGE: an id outside the vocabulary, named by text and position.
-tw_status tw_encode_ids(const tw_client *client, const int *const *ids, const int *lengths, int count, int seq,
-                        tw_input *out);
+tw_status tw_encode_ids(const tw_client *client, const tw_prefix *prefix, const int *const *ids, const int *lengths,
+                        int count, int seq, tw_input *out);
+// The tokens of a text as it stands, without special tokens around it: ids, tw_alloc'd.
+tw_status tw_encode_plain(const tw_client *client, const char *text, int **ids, int *count);
 
 // Where texts are cut: seq, or the model's max_seq_length if that is less.
 int tw_encode_limit(const tw_client *client, int seq);

@@ -165,7 +165,7 @@ int tw_build_decoder_output(tw_builder *b, const tw_layer_shape *shape, const tw
   bool words = tw_output_of_head(output);
   size_t hidden = (size_t)c->hidden, rows = tw_look(b, x).n / hidden;
   if (b->status != TW_OK) return 0;  // there are no rows
-  tw_tokens tokens = {rows, rows, 0, rows > 1};
+  tw_tokens one = {1, 1, 0, false}, tokens = rows > 1 ? tw_shape_tokens(shape) : one;
   if (tw_output_of_last_row(output) && rows > 1)
     return tw_build_fail(b, TW_ERR_INTERNAL, "%s of every row", tw_output_name(output));
   int gamma = tw_tensor_number(tw_tensor_table_of(c), c->layers, 0, l->final_norm), beta = -1;

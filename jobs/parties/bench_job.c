@@ -73,7 +73,7 @@ static tw_status make_input(tw_bench_job *r) {
   TW_TRY(tw_alloc(sizeof(int *) * (size_t)r->o.batch, &memory));
   const int **rows = memory;
   for (int b = 0; b < r->o.batch; b++) rows[b] = ids + (size_t)b * (size_t)r->o.plan.seq;
-  tw_status status = tw_encode_ids(&r->client, rows, r->lengths, r->o.batch, r->o.plan.seq, &r->input);
+  tw_status status = tw_encode_ids(&r->client, NULL, rows, r->lengths, r->o.batch, r->o.plan.seq, &r->input);
   tw_free(rows);
   tw_free(ids);
   return status;
@@ -417,7 +417,7 @@ static tw_status emulate(tw_bench_job *r, int repetition, tw_emulation *e) {
   tw_status status = tw_model_of_stream(tw_import_model(in), &model);
   tw_import_close(in);
   TW_TRY(status);
-  status = tw_emulate(&r->plan, &model, &r->input, r->slot_numbers + repetition * r->o.batch, r->o.number, e);
+  status = tw_emulate(&r->plan, &model, NULL, &r->input, r->slot_numbers + repetition * r->o.batch, r->o.number, e);
   tw_model_free(&model);
   return status;
 }

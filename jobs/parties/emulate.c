@@ -5,6 +5,8 @@
 #include <string.h>
 
 #include "base/memory.h"
+#include "io/tensors.h"
+#include "jobs/models/prefix.h"
 #include "jobs/parties/deal.h"
 #include "jobs/parties/share.h"
 #include "jobs/parties/share_input.h"
@@ -17,6 +19,7 @@
 typedef struct {
   tw_session session;
   tw_seed seed[2];
+  int length;         // live tokens, a prefix's counted
   uint64_t *digests;  // of the level's opens
   int opens;
 } emulated;
@@ -50,59 +53,75 @@ static void absorb_level(crypto_generichash_blake2b_state *h, emulated *sequence
 
 // The parties' own masks of model vectors play no part in any opened value: the emulator takes zeros.
 typedef struct {
+  int count;  // cached tensors counted
   size_t *rows, *cols;
   uint64_t **value, **no_mask;
+  uint64_t **own, **cached;  // what `value` lists
   uint64_t *zeros;
 } clear_model;
 
-static tw_status load_model(const tw_model *model, clear_model *m) {
+static tw_status load_values(const tw_plan *plan, const tw_model *model, const tw_prefix *prefix, clear_model *m) {
+  int own = model->count;
+  void *memory;
+  *m = (clear_model){.count = tw_shared_count(&model->config, plan->prefix.rows)};
+  if (!prefix != !plan->prefix.rows) return tw_fail(TW_ERR_INTERNAL, "a plan's prefix is not there");
+  TW_TRY(tw_fixed_tensors(model, &m->own));
+  if (prefix) TW_TRY(tw_cached_integers(model, prefix, plan->bounds, plan->rings, &m->cached));
+  TW_TRY(tw_alloc(sizeof(uint64_t *) * (size_t)m->count, &memory));
+  m->value = memory;
+  for (int i = 0; i < m->count; i++) m->value[i] = i < own ? m->own[i] : m->cached[i - own];
+  return TW_OK;
+}
+
+static tw_status load_model(const tw_plan *plan, const tw_model *model, const tw_prefix *prefix, clear_model *m) {
   size_t largest = 0;
   void *memory;
-  memset(m, 0, sizeof *m);
-  TW_TRY(tw_fixed_tensors(model, &m->value));
-  TW_TRY(tw_alloc(sizeof(size_t) * (size_t)model->count, &memory));
+  TW_TRY(load_values(plan, model, prefix, m));
+  TW_TRY(tw_alloc(sizeof(size_t) * (size_t)m->count, &memory));
   m->rows = memory;
-  TW_TRY(tw_alloc(sizeof(size_t) * (size_t)model->count, &memory));
+  TW_TRY(tw_alloc(sizeof(size_t) * (size_t)m->count, &memory));
   m->cols = memory;
-  TW_TRY(tw_alloc(sizeof(uint64_t *) * (size_t)model->count, &memory));
+  TW_TRY(tw_alloc(sizeof(uint64_t *) * (size_t)m->count, &memory));
   m->no_mask = memory;
-  for (int i = 0; i < model->count; i++) {
-    m->rows[i] = model->tensors[i].rows;
-    m->cols[i] = model->tensors[i].cols;
+  for (int i = 0; i < m->count; i++) {
+    char name[TW_TENSOR_NAME];
+    tw_shared_shape(&model->config, plan->prefix.rows, i, name, &m->rows[i], &m->cols[i]);
     if (m->rows[i] * m->cols[i] > largest) largest = m->rows[i] * m->cols[i];
   }
   TW_TRY(tw_alloc(8 * largest, &memory));
   m->zeros = memory;
-  for (int i = 0; i < model->count; i++) m->no_mask[i] = m->zeros;
+  for (int i = 0; i < m->count; i++) m->no_mask[i] = m->zeros;
   return TW_OK;
 }
 
-static void free_model(clear_model *m, int count) {
-  tw_fixed_free(m->value, count);
+static void free_model(clear_model *m, int own) {
+  tw_fixed_free(m->own, own);
+  tw_cached_free(m->cached, m->count - own);
+  tw_free(m->value);
   tw_free(m->rows);
   tw_free(m->cols);
   tw_free(m->no_mask);
   tw_free(m->zeros);
 }
 
-static tw_status start_sequence(const tw_plan *plan, const tw_model *model, const tw_input *input,
-                                const uint64_t *integers, const clear_model *m, int i, const uint64_t *slot,
-                                uint64_t test_seed, emulated *l) {
+static tw_status start_sequence(const tw_plan *plan, const tw_input *input, const uint64_t *integers,
+                                const clear_model *m, int i, const uint64_t *slot, uint64_t test_seed, emulated *l) {
   void *memory;
+  l->length = plan->shape.prefix + input->lengths[i];
   for (int party = 0; party < 2; party++) tw_deal_test_seed(test_seed, party, *slot, &l->seed[party]);
   TW_TRY(tw_alloc(sizeof(uint64_t) * (size_t)plan->program.op_count, &memory));
   l->digests = memory;
   tw_session_config config = {.program = &plan->program,
                               .role = TW_EMULATOR,
                               .batch = 1,
-                              .weights = {.count = model->count,
+                              .weights = {.count = m->count,
                                           .rows = m->rows,
                                           .cols = m->cols,
                                           .mask = {m->no_mask, m->no_mask},
                                           .value = m->value},
                               .sequences = {.seeds = {&l->seed[0], &l->seed[1]},
                                             .slots = slot,
-                                            .lengths = &input->lengths[i],
+                                            .lengths = &l->length,
                                             .inputs = {integers + (size_t)i * tw_plan_input_elements(plan)}},
                               .observers = {.watch = watch, .watch_state = l}};
   return tw_session_create(&config, &l->session);
@@ -144,8 +163,8 @@ static tw_status walk(const tw_plan *plan, emulated *sequences, int count, tw_em
   return TW_OK;
 }
 
-tw_status tw_emulate(const tw_plan *plan, const tw_model *model, const tw_input *input, const uint64_t *slots,
-                     uint64_t test_seed, tw_emulation *out) {
+tw_status tw_emulate(const tw_plan *plan, const tw_model *model, const tw_prefix *prefix, const tw_input *input,
+                     const uint64_t *slots, uint64_t test_seed, tw_emulation *out) {
   void *memory;
   clear_model m = {0};
   emulated *sequences = NULL;
@@ -155,13 +174,13 @@ tw_status tw_emulate(const tw_plan *plan, const tw_model *model, const tw_input 
   out->output = memory;
   tw_status counts = tw_alloc(8 * (size_t)input->count, &memory);
   out->guard = memory;
-  tw_status status = counts == TW_OK ? load_model(model, &m) : counts;
+  tw_status status = counts == TW_OK ? load_model(plan, model, prefix, &m) : counts;
   if (status == TW_OK) status = tw_alloc(sizeof(emulated) * (size_t)input->count, &memory);
   if (status == TW_OK) sequences = memory;
   if (status == TW_OK) status = tw_alloc(8 * (size_t)input->count * tw_plan_input_elements(plan), &memory);
   if (status == TW_OK) tw_input_integers(plan, input, integers = memory);
   for (int i = 0; i < input->count && status == TW_OK; i++)
-    status = start_sequence(plan, model, input, integers, &m, i, &slots[i], test_seed, &sequences[i]);
+    status = start_sequence(plan, input, integers, &m, i, &slots[i], test_seed, &sequences[i]);
   if (status == TW_OK) status = walk(plan, sequences, input->count, out);
   for (int i = 0; sequences && i < input->count; i++) {
     if (sequences[i].session.program) tw_session_destroy(&sequences[i].session);

@@ -5,6 +5,7 @@
 
 #include "io/client.h"
 #include "io/model.h"
+#include "io/prefix.h"
 #include "jobs/plan/plan.h"
 
 typedef struct {
@@ -15,9 +16,10 @@ typedef struct {
   char first_out_of_bound[96];  // where first ("layer 3, gelu, gate select")
 } tw_emulation;
 
-// slots[i]: key slot of sequence i; test_seed: the number given to `deal --test-seed`.
-tw_status tw_emulate(const tw_plan *plan, const tw_model *model, const tw_input *input, const uint64_t *slots,
-                     uint64_t test_seed, tw_emulation *out);
+// prefix: the plan's, NULL where it has none. slots[i]: key slot of sequence i; test_seed: the number given to `deal
+// --test-seed`.
+tw_status tw_emulate(const tw_plan *plan, const tw_model *model, const tw_prefix *prefix, const tw_input *input,
+                     const uint64_t *slots, uint64_t test_seed, tw_emulation *out);
 void tw_emulation_free(tw_emulation *e);
 
 #endif

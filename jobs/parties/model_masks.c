@@ -7,11 +7,12 @@
 #include "jobs/program/build.h"
 
 // Seeds and the slot of model streams, where the backend reads them.
+enum { OF_MODEL, OF_PREFIX, SOURCES };
 typedef struct {
   const tw_backend *k;
   void *stream;
-  const void *seeds;  // [2]
-  void *copy;         // GPU
+  const void *seeds[SOURCES];  // [2] each
+  void *copy[SOURCES];         // GPU
   uint64_t *slot;
 } source;
 
@@ -19,15 +20,16 @@ static size_t elements(const tw_model_masks *m, int i) { return m->rows[i] * m->
 
 static tw_status source_open(const tw_model_dealer *dealer, const tw_backend *k, void *stream, source *s) {
   _Static_assert(sizeof(tw_seed) == sizeof dealer->mask_seed[0], "a mask seed is a seed");
+  const void *seeds[SOURCES] = {dealer->mask_seed, dealer->prefix_seed};
   uint64_t slot = 0;
   void *memory;
   *s = (source){.k = k, .stream = stream};
-  if (k == &tw_cpu_backend) {  // seeds are read where they are locked
-    s->seeds = dealer->mask_seed;
-  } else {
-    TW_TRY(k->alloc(2 * sizeof(tw_seed), &s->copy));
-    TW_TRY(k->upload(s->copy, dealer->mask_seed, 2 * sizeof(tw_seed), stream));
-    s->seeds = s->copy;
+  for (int i = 0; i < SOURCES && seeds[i]; i++) {
+    s->seeds[i] = seeds[i];
+    if (k == &tw_cpu_backend) continue;  // seeds are read where they are locked
+    TW_TRY(k->alloc(2 * sizeof(tw_seed), &s->copy[i]));
+    TW_TRY(k->upload(s->copy[i], seeds[i], 2 * sizeof(tw_seed), stream));
+    s->seeds[i] = s->copy[i];
   }
   TW_TRY(k->alloc(sizeof slot, &memory));
   s->slot = memory;
@@ -35,16 +37,17 @@ static tw_status source_open(const tw_model_dealer *dealer, const tw_backend *k,
 }
 
 static void source_close(source *s) {
-  if (s->copy) s->k->release(s->copy, 2 * sizeof(tw_seed));
+  for (int i = 0; i < SOURCES; i++)
+    if (s->copy[i]) s->k->release(s->copy[i], 2 * sizeof(tw_seed));
   if (s->slot) s->k->release(s->slot, sizeof *s->slot);
 }
 
-static tw_status draw(const source *s, tw_model_masks *m, int party, int i) {
+static tw_status draw(const source *s, tw_model_masks *m, int of, int party, int i) {
   void *memory;
   TW_TRY(s->k->alloc(8 * elements(m, i), &memory));
   m->mask[party][i] = memory;
   tw_draw_args a = {.sequences = 1,
-                    .seeds = (const tw_seed *)s->seeds + party,
+                    .seeds = (const tw_seed *)s->seeds[of] + party,
                     .slots = s->slot,
                     .use = (uint32_t)i,
                     .ring = 64,
@@ -77,13 +80,14 @@ static tw_status add_up(const source *s, tw_model_masks *m, int i, int ring) {
 
 static tw_status draw_all(const tw_model_dealer *dealer, const tw_program *program, const source *s,
                           tw_model_masks *m) {
+  int own = tw_model_tensor_count(&dealer->config);
   for (int i = 0; i < m->count; i++) {
     char name[TW_TENSOR_NAME];
-    tw_model_tensor_shape(&dealer->config, i, name, &m->rows[i], &m->cols[i]);
-    bool matrix = tw_model_tensor_entry(&dealer->config, i)->kind == TW_MATRIX;
+    tw_shared_shape(&dealer->config, dealer->prefix.rows, i, name, &m->rows[i], &m->cols[i]);
+    bool matrix = tw_shared_is_matrix(&dealer->config, i);
     int ring = matrix ? tw_weight_ring(program, i) : 0;
     if (matrix && !ring) continue;  // no product reads it
-    for (int party = 0; party < 2; party++) TW_TRY(draw(s, m, party, i));
+    for (int party = 0; party < 2; party++) TW_TRY(draw(s, m, i < own ? OF_MODEL : OF_PREFIX, party, i));
     if (matrix) TW_TRY(add_up(s, m, i, ring));
   }
   return TW_OK;
@@ -91,7 +95,7 @@ static tw_status draw_all(const tw_model_dealer *dealer, const tw_program *progr
 
 tw_status tw_model_masks_draw(const tw_model_dealer *dealer, const tw_program *program, const tw_backend *backend,
                               void *stream, tw_model_masks *m) {
-  *m = (tw_model_masks){.backend = backend, .count = tw_model_tensor_count(&dealer->config)};
+  *m = (tw_model_masks){.backend = backend, .count = tw_shared_count(&dealer->config, dealer->prefix.rows)};
   size_t count = (size_t)m->count;
   void **lists[] = {(void **)&m->mask[0], (void **)&m->mask[1], (void **)&m->sum, (void **)&m->sum_values};
   void *memory;

@@ -95,6 +95,7 @@ static tw_status check_files(const tw_run_options *o, const tw_keys_info *k, int
     return tw_fail(TW_ERR_MISMATCH, "the keys were dealt for plan %s, the plan file is %s; deal keys for this plan",
                    k->plan.hex, o->plan->digest.hex);
   TW_TRY(tw_plan_allows_norms(o->plan, o->model->norm_weight, o->model->norm_bias, o->model->centred));
+  TW_TRY(tw_plan_allows_prefix(o->plan, &o->model->prefix));
   if (strcmp(o->input->plan.hex, o->plan->digest.hex) != 0)
     return tw_fail(TW_ERR_MISMATCH, "the input was shared for plan %s, the plan file is %s; share the input again",
                    o->input->plan.hex, o->plan->digest.hex);

@@ -71,6 +71,11 @@ static tw_status check_input(const tw_input *input, const tw_plan *plan) {
     return tw_fail(TW_ERR_MISMATCH,
                    "the input is [%d tokens][%d wide], the plan wants [%d][%d]; encode again with this plan",
                    input->seq, input->hidden, plan->shape.seq, hidden);
+  if (input->prefix.rows != plan->prefix.rows || strcmp(input->prefix.digest.hex, plan->prefix.digest.hex) != 0)
+    return tw_fail(TW_ERR_MISMATCH,
+                   "the input was encoded behind %s of %d tokens, the plan has %s of %d; encode again with this plan",
+                   input->prefix.rows ? "a prefix" : "no prefix, that is,", input->prefix.rows,
+                   plan->prefix.rows ? "one" : "none, that is,", plan->prefix.rows);
   return embed ? check_ids(input, plan) : check_rows(input, plan);
 }
 

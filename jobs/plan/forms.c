@@ -20,18 +20,18 @@ static int add_groups(const tw_choices *base, const int groups[3], tw_choices *w
 static int maximum_ways(const tw_model_config *config, const tw_plan_request *request, const tw_choices *base,
                         tw_choices *ways) {
   enum { MOST_FIRST = 12, MOST_SECOND = 8 };
-  int seq = request->seq;
+  int keys = request->prefix.rows + request->seq;
   (void)config;
   int count = add_groups(base, (int[3]){0}, ways, 0);
   for (int first = 2; first <= MOST_FIRST; first++) {
-    int left = groups_of(seq, first);
+    int left = groups_of(keys, first);
     if (left > 1 && left <= TW_LARGEST_GROUP) count = add_groups(base, (int[3]){first, left}, ways, count);
     for (int second = 2; second <= MOST_SECOND && left > second; second++) {
       int last = groups_of(left, second);
       if (last >= 2 && last <= TW_LARGEST_GROUP) count = add_groups(base, (int[3]){first, second, last}, ways, count);
     }
   }
-  if (seq >= 2 && seq <= TW_LARGEST_GROUP) count = add_groups(base, (int[3]){seq}, ways, count);
+  if (keys >= 2 && keys <= TW_LARGEST_GROUP) count = add_groups(base, (int[3]){keys}, ways, count);
   return count;
 }
 

@@ -8,6 +8,7 @@
 #include "jobs/models/embed.h"
 #include "jobs/models/fold.h"
 #include "jobs/models/noise.h"
+#include "jobs/models/prefix.h"
 #include "jobs/plan/plan_parts.h"
 
 static const char *const rounding_names[] = {"dithered", "faithful", "faithful-output"};
@@ -84,7 +85,8 @@ static tw_status fit_tables(tw_plan *plan) {
   plan->tables = calloc((size_t)plan->table_count, sizeof(tw_table));
   if (!plan->tables) return tw_fail(TW_ERR_MEMORY, "out of memory for a plan's tables");
   for (int i = 0; i < count; i++) TW_TRY(tw_spec_fit(specs[i], plan->tables + 2 * i));
-  if (turns(plan)) TW_TRY(tw_rotary_tables(&plan->shape.config, plan->shape.seq, plan->tables + 2 * count));
+  const tw_model_config *c = &plan->shape.config;
+  if (turns(plan)) TW_TRY(tw_rotary_tables(c, plan->shape.prefix, plan->shape.seq, plan->tables + 2 * count));
   return samples(plan) ? tw_noise_tables(plan->shape.temperature, plan->tables + 2 * (count + turns(plan))) : TW_OK;
 }
 
@@ -109,6 +111,13 @@ static void cover_scaling(tw_plan *plan) {
   char text[sizeof plan->digest + 16];
   if (!tw_config_scales(&plan->shape.config, plan->output)) return;
   int length = snprintf(text, sizeof text, "%s, length 1", plan->digest.hex);
+  tw_digest_of(text, (size_t)length, &plan->digest);
+}
+
+static void cover_prefix(tw_plan *plan) {
+  char text[2 * sizeof plan->digest + 16];
+  if (!plan->prefix.rows) return;
+  int length = snprintf(text, sizeof text, "%s, prefix %s", plan->digest.hex, plan->prefix.digest.hex);
   tw_digest_of(text, (size_t)length, &plan->digest);
 }
 
@@ -139,6 +148,7 @@ static tw_status build_program(tw_plan *plan) {
   TW_TRY(tw_builder_finish(&b));
   tw_program_digest(&plan->program, &plan->digest);
   cover_scaling(plan);
+  cover_prefix(plan);
   return TW_OK;
 }
 
@@ -150,14 +160,24 @@ static tw_status check_choices(const tw_choices *c) {
   return TW_OK;
 }
 
+static tw_status check_prefix(const tw_model_config *config, int rows, int longest) {
+  if (!tw_decoder_layout_of(config))
+    return tw_fail(TW_ERR_USAGE, "%s is no decoder: its first tokens see the others, and are no constants of the model",
+                   config->name);
+  if (rows >= 1 && rows < longest) return TW_OK;
+  return tw_fail(TW_ERR_USAGE, "a prefix of %d tokens: this model takes %d tokens in all", rows, longest);
+}
+
 tw_status tw_plan_shape(tw_plan *plan, const tw_model_config *config, const tw_plan_request *request) {
   memset(plan, 0, sizeof *plan);
   int seq = request->seq;
   TW_TRY(check_choices(&request->choices));
   int longest = config->max_positions < TW_MOST_TOKENS ? config->max_positions : TW_MOST_TOKENS;
+  if (request->prefix.rows) TW_TRY(check_prefix(config, request->prefix.rows, longest));
+  longest -= request->prefix.rows;
   if (seq < 1 || seq > longest)
-    return tw_fail(TW_ERR_USAGE, "sequence length %d: this model takes 1 to %d tokens; choose another --seq", seq,
-                   longest);
+    return tw_fail(TW_ERR_USAGE, "sequence length %d: this model takes 1 to %d tokens%s; choose another --seq", seq,
+                   longest, request->prefix.rows ? " behind the prefix" : "");
   TW_TRY(tw_config_allows_output(config, request->output));
   double temperature = request->temperature;
   if (!(temperature >= 0 && temperature <= TW_MOST_TEMPERATURE))
@@ -171,6 +191,8 @@ tw_status tw_plan_shape(tw_plan *plan, const tw_model_config *config, const tw_p
   plan->shape.config = *config;
   plan->shape.centred = request->choices.centred;
   plan->shape.seq = seq;
+  plan->shape.prefix = request->prefix.rows;
+  plan->prefix = request->prefix;
   plan->shape.guard = request->guard;
   plan->shape.temperature = temperature;
   const tw_decoder_layout *decoder = tw_decoder_layout_of(config);
@@ -178,7 +200,7 @@ tw_status tw_plan_shape(tw_plan *plan, const tw_model_config *config, const tw_p
   plan->shape.activation = tw_spec_by_name(config->activation);
   if (decoder && decoder->gated && plan->shape.activation == &tw_spec_silu) plan->shape.activation = &tw_spec_silu_gate;
   if (!plan->shape.activation) return tw_fail(TW_ERR_FORMAT, "activation '%s' has no spec", config->activation);
-  plan->shape.reciprocal = tw_spec_reciprocal(seq);
+  plan->shape.reciprocal = tw_spec_reciprocal(tw_shape_keys(&plan->shape));
   plan->rounding = request->rounding;
   plan->output = request->output;
   plan->choices = request->choices;
@@ -246,6 +268,22 @@ tw_status tw_plan_allows_norms(const tw_plan *plan, double weight, double bias, 
           weight, bias, i, b->norm_weight, b->norm_bias);
   }
   return TW_OK;
+}
+
+tw_status tw_plan_allows_prefix(const tw_plan *plan, const tw_prefix_facts *shared) {
+  if (!plan->prefix.rows) return TW_OK;
+  tw_prefix_facts wanted = tw_cached_facts(&plan->prefix, plan->rings, plan->shape.config.layers);
+  if (!shared->rows)
+    return tw_fail(TW_ERR_MISMATCH,
+                   "the plan has a prefix of %d tokens, the model was shared without one: share it again with plan and "
+                   "prefix beside it (`twain share`)",
+                   plan->prefix.rows);
+  if (shared->rows == wanted.rows && strcmp(shared->digest.hex, wanted.digest.hex) == 0) return TW_OK;
+  return tw_fail(
+      TW_ERR_MISMATCH,
+      "the model was shared with another prefix (%d tokens) than the plan's (%d), or for a plan that has its "
+      "keys at other scales: share it again with plan and prefix beside it (`twain share`)",
+      shared->rows, plan->prefix.rows);
 }
 
 void tw_plan_free(tw_plan *plan) {

@@ -14,6 +14,7 @@ typedef tw_model_output tw_output;  // names: tw_output_name, tw_output_parse (i
 typedef struct {
   const tw_architecture *architecture;
   tw_layer_shape shape;
+  tw_prefix_facts prefix;
   tw_rounding rounding;
   tw_output output;
   tw_choices choices;
@@ -48,6 +49,7 @@ typedef struct {
   bool guard;  // the program counts values of declared wires out of bound
   tw_choices choices;
   double temperature;  // of a next token, at most TW_MOST_TEMPERATURE; 0: the likeliest
+  tw_prefix_facts prefix;
 } tw_plan_request;
 
 // bounds: NULL for the defaults. TW_ERR_RANGE names a tensor that fits no ring, TW_ERR_USAGE an output of a head that
@@ -58,6 +60,9 @@ tw_status tw_plan_make(const tw_model_config *config, const tw_plan_request *req
 // A model whose gamma or beta is beyond a layer's bounds needs another plan, and so does one that is not centred where
 // norms take no mean: TW_ERR_MISMATCH.
 tw_status tw_plan_allows_norms(const tw_plan *plan, double weight, double bias, bool centred);
+// So does one that was shared with another prefix than the plan's, or with none: TW_ERR_MISMATCH. One with a prefix
+// serves plans without.
+tw_status tw_plan_allows_prefix(const tw_plan *plan, const tw_prefix_facts *shared);
 void tw_plan_free(tw_plan *plan);
 
 // NAME.plan.json. Reading builds the program again and refuses a digest that differs.

@@ -150,13 +150,17 @@ static json_t *choices_json(const tw_choices *c) {
 static json_t *plan_json(const tw_plan *plan) {
   char created[32];
   tw_host_time(created, sizeof created);
-  return json_pack("{s:s, s:i, s:s, s:s, s:s, s:o, s:i, s:s, s:f, s:s, s:b, s:o, s:o, s:o, s:o, s:o, s:o}", "format",
-                   format_name, "version", TW_FORMAT_VERSION, "software", "twain " TWAIN_VERSION, "created", created,
-                   "digest", plan->digest.hex, "model", model_json(&plan->shape.config), "seq", plan->shape.seq,
-                   "output", tw_output_name(plan->output), "temperature", plan->shape.temperature, "rounding",
-                   tw_rounding_name(plan->rounding), "guard", plan->shape.guard, "choices",
-                   choices_json(&plan->choices), "layers", layers_json(plan), "head", head_json(plan), "costs",
-                   costs_json(&plan->program), "tables", tables_json(plan), "streams", streams_json(&plan->program));
+  json_t *prefix = plan->prefix.rows
+                       ? json_pack("{s:i, s:s}", "tokens", plan->prefix.rows, "digest", plan->prefix.digest.hex)
+                       : NULL;
+  return json_pack("{s:s, s:i, s:s, s:s, s:s, s:o, s:i, s:o*, s:s, s:f, s:s, s:b, s:o, s:o, s:o, s:o, s:o, s:o}",
+                   "format", format_name, "version", TW_FORMAT_VERSION, "software", "twain " TWAIN_VERSION, "created",
+                   created, "digest", plan->digest.hex, "model", model_json(&plan->shape.config), "seq",
+                   plan->shape.seq, "prefix", prefix, "output", tw_output_name(plan->output), "temperature",
+                   plan->shape.temperature, "rounding", tw_rounding_name(plan->rounding), "guard", plan->shape.guard,
+                   "choices", choices_json(&plan->choices), "layers", layers_json(plan), "head", head_json(plan),
+                   "costs", costs_json(&plan->program), "tables", tables_json(plan), "streams",
+                   streams_json(&plan->program));
 }
 
 // One line a key, and in arrays one line an element: readable, and small.
@@ -297,12 +301,24 @@ static tw_status read_choices(const char *path, const json_t *root, tw_choices *
   return TW_OK;
 }
 
+// Nothing where there is none.
+static tw_status read_prefix(const char *path, const json_t *root, tw_prefix_facts *out) {
+  json_t *prefix;
+  if (!json_object_get(root, "prefix")) return TW_OK;
+  TW_TRY(tw_plan_member(path, root, "", "prefix", JSON_OBJECT, &prefix));
+  TW_TRY(tw_plan_int(path, prefix, "prefix", "tokens", 1, TW_MOST_TOKENS, &out->rows));
+  TW_TRY(tw_plan_text(path, prefix, "prefix", "digest", out->digest.hex, sizeof out->digest.hex));
+  if (tw_is_hex(out->digest.hex, sizeof out->digest.hex - 1)) return TW_OK;
+  return tw_plan_wrong(path, "prefix.digest is not 64 hexadecimal digits");
+}
+
 static tw_status read_shape(const char *path, const json_t *root, tw_plan *plan) {
   tw_model_config config;
   tw_plan_request r = {0};
   char rounding[32], output[32];
   TW_TRY(read_model(path, root, &config));
   TW_TRY(tw_plan_int(path, root, "", "seq", 1, 1 << 20, &r.seq));
+  TW_TRY(read_prefix(path, root, &r.prefix));
   TW_TRY(tw_plan_text(path, root, "", "rounding", rounding, sizeof rounding));
   TW_TRY(tw_plan_text(path, root, "", "output", output, sizeof output));
   TW_TRY(tw_plan_number(path, root, "", "temperature", &r.temperature));

@@ -120,9 +120,9 @@ double tw_multiply_adds(const tw_program *p, const tw_op *op);
 // `count` products [m][k] [k][n]
 int tw_matmul(tw_builder *b, int x, int y, size_t count, size_t m, size_t n, size_t k, int ring);
 // Products with packed pairs of `heads` heads; `group` heads, one after the other, share one y.
-// x [heads][n][dim] times y [heads / group][dim][n]: packed pairs, SHARE.
+// x [heads][n][dim] times y [heads / group][dim][keys]: packed pairs, SHARE.
 int tw_triangle_logits(tw_builder *b, int x, int y, size_t heads, size_t group, size_t dim, tw_triangle t, int ring);
-// Packed x times y [heads / group][n][dim]: SHARE [heads][n][dim].
+// Packed x times y [heads / group][keys][dim]: SHARE [heads][n][dim].
 int tw_triangle_values(tw_builder *b, int x, int y, size_t heads, size_t group, size_t dim, tw_triangle t, int ring);
 
 // ---- gates/triangle.c: of packed pairs of `heads` heads; ties of a maximum go to the lower index ----

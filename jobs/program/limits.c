@@ -4,7 +4,7 @@
 
 // The query of a packed pair.
 static size_t query_of(tw_tokens t, size_t pair) {
-  tw_triangle triangle = {t.queries, t.keys};
+  tw_triangle triangle = {t.queries, t.keys, t.first};
   size_t query = 0;
   while (tw_triangle_begin(triangle, query + 1) <= pair) query++;
   return query;
@@ -17,12 +17,12 @@ static bool is_live(const tw_limit *limit, size_t n, size_t j, size_t length) {
     case TW_BY_ROW:
       return t.first + j / (n / t.queries) < length;
     case TW_BY_COLUMN:
-      return key < length;
+      return t.first + j % t.queries < length;
     case TW_BY_PAIR:
       token = t.first + j / t.keys % t.queries;
       return token < length && key < length && (!t.causal || key <= token);
     case TW_BY_PACKED:
-      return query_of(t, j % (n / limit->parts)) < length;
+      return t.first + query_of(t, j % (n / limit->parts)) < length;
     default:
       return t.first + j / cols % t.queries < length;
   }
@@ -32,7 +32,8 @@ void tw_limits_watch(tw_session *s, const tw_op *op, int tensor) {
   const tw_program *p = s->program;
   const tw_tensor *t = tw_t(s, tensor);
   const tw_limit *limit = &p->limits[t->limit - 1];
-  size_t whole = limit->layout == TW_BY_PACKED ? limit->tokens.queries : limit->tokens.keys;
+  tw_tokens tokens = limit->tokens;
+  size_t whole = limit->layout == TW_BY_PACKED ? tokens.first + tokens.queries : tokens.keys;
   for (int b = 0; b < s->batch; b++) {
     size_t length = s->sequences.lengths ? (size_t)s->sequences.lengths[b] : whole;
     const uint64_t *value = tw_b(s, tensor)->value + (size_t)b * tw_words_of(s, tensor);

@@ -9,9 +9,9 @@
 typedef enum {
   TW_BY_ROW,     // [queries][n / queries]
   TW_BY_HEAD,    // [parts][queries][n / parts / queries]
-  TW_BY_COLUMN,  // [n / keys][keys], as K transposed
+  TW_BY_COLUMN,  // [n / queries][queries], as K transposed: of the queries' own tokens
   TW_BY_PAIR,    // [parts][queries][keys]
-  TW_BY_PACKED   // [parts] packed pairs of `queries` tokens with at most `keys` keys each (triangle.h)
+  TW_BY_PACKED   // [parts] packed pairs of `queries` tokens with at most `keys` keys each, `first` before (triangle.h)
 } tw_layout;
 
 // Emulator: notes live values of a declared wire that are out of bound (tw_out_of_bound).

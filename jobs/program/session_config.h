@@ -20,7 +20,7 @@ typedef struct {
   const tw_seed *seeds[2];                 // [side][batch], backend memory; party: own side only
   const uint64_t *slots;                   // [batch], host memory
   const uint64_t *backend_slots;           // the same in backend memory; NULL: `slots`
-  const int *lengths;                      // live tokens of each sequence (backend memory); NULL: all
+  const int *lengths;                      // live tokens, cached rows counted (backend memory); NULL: all
   const uint64_t *inputs[TW_MOST_INPUTS];  // backend memory, each [batch][n]; party: shares; emulator: values
 } tw_sequences;
 

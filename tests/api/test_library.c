@@ -33,7 +33,8 @@ static tw_status write_files(void) {
   tw_id id;
   tw_id_random(&id);
   TW_TRY(tw_import_synthetic("1x24x3x40", &whole, &client));
-  TW_TRY(tw_plan_make(&whole.config, &(tw_plan_request){TOKENS, TW_DITHERED, TW_OUTPUT_CLS, true, {0}, 0}, NULL, &p));
+  TW_TRY(
+      tw_plan_make(&whole.config, &(tw_plan_request){.seq = TOKENS, .output = TW_OUTPUT_CLS, .guard = true}, NULL, &p));
   TW_TRY(tw_plan_write(in_folder("n.plan.json"), &p));
   TW_TRY(tw_client_write(in_folder("n.client.h5"), &client));
   TW_TRY(tw_model_id_write(in_folder("n.model.json"), &id, &whole.config));

@@ -22,7 +22,7 @@ static tw_status prepare(tiny_model *t, const char *shape, int seq, tw_rounding 
   tw_client client;
   TW_TRY(tw_import_synthetic(shape, &t->model, &client));
   tw_client_free(&client);
-  TW_TRY(tw_plan_make(&t->model.config, &(tw_plan_request){seq, rounding, TW_OUTPUT_TOKENS, true, {0}, 0}, NULL,
+  TW_TRY(tw_plan_make(&t->model.config, &(tw_plan_request){.seq = seq, .rounding = rounding, .guard = true}, NULL,
                       &t->plan));
   return tw_fixed_tensors(&t->model, &t->weights);
 }

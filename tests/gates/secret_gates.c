@@ -135,7 +135,7 @@ static int dead_keys(tw_builder *b, int x) {
 }
 // Four heads of four queries, two of which share their keys and values.
 static int triangle(tw_builder *b, int x) {
-  tw_triangle t = {4, 3};
+  tw_triangle t = {4, 3, 0};
   x = tw_reduce(b, x, 36);
   int q = tw_view(b, x, (tw_view_map){{1, 1, 1, 32}, {0, 0, 0, 1}, 0}),
       k = tw_view(b, x, (tw_view_map){{1, 1, 1, 16}, {0, 0, 0, 1}, 32});

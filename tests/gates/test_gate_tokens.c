@@ -139,22 +139,21 @@ static void live_queries(void) {
   static const tw_layout layouts[] = {TW_BY_ROW, TW_BY_HEAD, TW_BY_COLUMN};
   tw_tokens tokens = {QUERIES, KEYS, KEYS - QUERIES, true};
   for (size_t l = 0; l < sizeof layouts / sizeof *layouts; l++) {
-    bool by_key = layouts[l] == TW_BY_COLUMN;
-    size_t n = by_key ? COLS * KEYS : COLS * QUERIES, wrong = 0;
+    bool by_column = layouts[l] == TW_BY_COLUMN;
+    size_t n = COLS * QUERIES, wrong = 0;
     trial t;
     int x = tw_open(&t.b, trial_start(&t, 20, n, 3));
     trial_fill(&t, 0, n, 3 << 10, 3 << 10);
     t.w.lengths = lengths;
     t.b.guard = true;
     tw_declare(&t.b, x, "all out of bound", 10, layouts[l], layouts[l] == TW_BY_HEAD ? HEADS : 1, tokens);
-    int pooled = by_key ? tw_row_sum(&t.b, x, n) : tw_pool_live(&t.b, x, tokens, COLS);
+    int pooled = by_column ? tw_row_sum(&t.b, x, n) : tw_pool_live(&t.b, x, tokens, COLS);
     int y = tw_open(&t.b, tw_as_share(&t.b, pooled));
     tw_guard_finish(&t.b);
     trial_run(&t, y);
     for (int b = 0; b < 3; b++) {
-      int tokens_live = by_key ? lengths[b] : live[b];
-      CU_ASSERT_EQUAL(t.w.guard[b], (uint64_t)(COLS * tokens_live));
-      for (size_t j = 0; j < COLS && !by_key; j++) wrong += trial_y(&t, b, j) != (3 << 10) * live[b];
+      CU_ASSERT_EQUAL(t.w.guard[b], (uint64_t)(COLS * live[b]));
+      for (size_t j = 0; j < COLS && !by_column; j++) wrong += trial_y(&t, b, j) != (3 << 10) * live[b];
     }
     CU_ASSERT_EQUAL(wrong, 0);
     CU_ASSERT_EQUAL(t.w.out_of_bound, t.w.guard[0] + t.w.guard[1] + t.w.guard[2]);

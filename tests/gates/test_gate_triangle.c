@@ -10,9 +10,13 @@
 enum { RING = 40 };
 
 static int64_t in_ring(uint64_t x, int ring) { return tw_signed(x & tw_mask(ring), ring); }
-static size_t first_key(tw_triangle t, size_t query) { return query + 1 > t.widest ? query + 1 - t.widest : 0; }
+static size_t first_key(tw_triangle t, size_t query) {
+  size_t all = t.before + query + 1;
+  return all > t.widest ? all - t.widest : 0;
+}
 
-static const tw_triangle shapes[] = {{1, 1}, {2, 2}, {5, 5}, {9, 4}, {13, 13}, {18, 1}, {23, 7}};
+static const tw_triangle shapes[] = {{1, 1, 0},  {2, 2, 0}, {5, 5, 0}, {9, 4, 0}, {13, 13, 0}, {18, 1, 0},
+                                     {23, 7, 0}, {1, 4, 3}, {5, 9, 4}, {6, 8, 5}, {7, 3, 5},   {4, 5, 2}};
 enum { SHAPES = sizeof shapes / sizeof *shapes };
 
 static void pairs_are_counted(void) {
@@ -20,7 +24,7 @@ static void pairs_are_counted(void) {
     size_t pairs = 0;
     for (size_t q = 0; q < shapes[i].n; q++) {
       CU_ASSERT_EQUAL(tw_triangle_begin(shapes[i], q), pairs);
-      pairs += q + 1 - first_key(shapes[i], q);
+      pairs += shapes[i].before + q + 1 - first_key(shapes[i], q);
     }
     CU_ASSERT_EQUAL(tw_triangle_pairs(shapes[i]), pairs);
   }
@@ -33,7 +37,7 @@ static void logits(void) {
     for (int batch = 1; batch <= 3; batch += 2) {
       trial t;
       tw_triangle shape = shapes[i];
-      size_t n = shape.n, nq = HEADS * n * DIM, nk = HEADS / GROUP * DIM * n, wrong = 0, at;
+      size_t n = shape.n, keys = shape.before + n, nq = HEADS * n * DIM, nk = HEADS / GROUP * DIM * keys, wrong = 0, at;
       int x = tw_open(&t.b, trial_start(&t, RING, nq + nk, batch));
       int z =
           tw_triangle_logits(&t.b, trial_slice(&t, x, 0, nq), trial_slice(&t, x, nq, nk), HEADS, GROUP, DIM, shape, 33);
@@ -43,11 +47,11 @@ static void logits(void) {
         at = 0;
         for (size_t h = 0; h < HEADS; h++)
           for (size_t q = 0; q < n; q++)
-            for (size_t k = first_key(shape, q); k <= q; k++) {
+            for (size_t k = first_key(shape, q); k <= shape.before + q; k++) {
               uint64_t dot = 0;
               for (size_t d = 0; d < DIM; d++)
                 dot += (uint64_t)trial_x(&t, b, (h * n + q) * DIM + d) *
-                       (uint64_t)trial_x(&t, b, nq + (h / GROUP * DIM + d) * n + k);
+                       (uint64_t)trial_x(&t, b, nq + (h / GROUP * DIM + d) * keys + k);
               wrong += trial_y(&t, b, at++) != in_ring(dot, 33);
             }
       }
@@ -62,7 +66,8 @@ static void values(void) {
     for (int batch = 1; batch <= 3; batch += 2) {
       trial t;
       tw_triangle shape = shapes[i];
-      size_t n = shape.n, pairs = tw_triangle_pairs(shape), ne = HEADS * pairs, nv = HEADS / GROUP * n * DIM, wrong = 0;
+      size_t n = shape.n, keys = shape.before + n, pairs = tw_triangle_pairs(shape), ne = HEADS * pairs,
+             nv = HEADS / GROUP * keys * DIM, wrong = 0;
       int x = tw_open(&t.b, trial_start(&t, RING, ne + nv, batch));
       int z = tw_triangle_values(&t.b, trial_slice(&t, x, 0, ne), trial_slice(&t, x, ne, nv), HEADS, GROUP, DIM, shape,
                                  RING);
@@ -72,9 +77,9 @@ static void values(void) {
           for (size_t q = 0; q < n; q++)
             for (size_t d = 0; d < DIM; d++) {
               uint64_t sum = 0;
-              for (size_t k = first_key(shape, q); k <= q; k++)
+              for (size_t k = first_key(shape, q); k <= shape.before + q; k++)
                 sum += (uint64_t)trial_x(&t, b, h * pairs + tw_triangle_begin(shape, q) + k - first_key(shape, q)) *
-                       (uint64_t)trial_x(&t, b, ne + (h / GROUP * n + k) * DIM + d);
+                       (uint64_t)trial_x(&t, b, ne + (h / GROUP * keys + k) * DIM + d);
               wrong += trial_y(&t, b, (h * n + q) * DIM + d) != in_ring(sum, RING);
             }
       CU_ASSERT_EQUAL(wrong, 0);
@@ -120,28 +125,33 @@ static void rows(void) {
 }
 
 // Packed rows of live queries only are counted, by the guard and by the emulator.
-static void guarded(void) {
+static void guarded_after(size_t before) {
   enum { HEADS = 2 };
-  static const int lengths[3] = {5, 23, 1};
-  tw_triangle shape = {23, 7};
+  int first = (int)before, lengths[3] = {first + 5, first + 23, first + 1};
+  tw_triangle shape = {23, 7, before};
   size_t n = HEADS * tw_triangle_pairs(shape);
   trial t;
   int x = tw_open(&t.b, trial_start(&t, 20, n, 3));
   trial_fill(&t, 0, n, 3 << 10, 3 << 10);
   t.w.lengths = lengths;
   t.b.guard = true;
-  tw_declare(&t.b, x, "all out of bound", 10, TW_BY_PACKED, HEADS, (tw_tokens){shape.n, shape.widest, 0, true});
+  tw_declare(&t.b, x, "all out of bound", 10, TW_BY_PACKED, HEADS, (tw_tokens){shape.n, shape.widest, before, true});
   int y = tw_open(&t.b, tw_as_share(&t.b, x));
   tw_guard_finish(&t.b);
   trial_run(&t, y);
   uint64_t all = 0;
   for (int b = 0; b < 3; b++) {
-    uint64_t wanted = HEADS * tw_triangle_begin(shape, (size_t)lengths[b]);
+    uint64_t wanted = HEADS * tw_triangle_begin(shape, (size_t)lengths[b] - before);
     CU_ASSERT_EQUAL(t.w.guard[b], wanted);
     all += wanted;
   }
   CU_ASSERT_EQUAL(t.w.out_of_bound, all);
   trial_end(&t);
+}
+
+static void guarded(void) {
+  guarded_after(0);
+  guarded_after(4);
 }
 
 static void turns(void) {

@@ -359,17 +359,17 @@ static int noised(tw_builder *b, int x) { return tw_open(b, tw_add_noise(b, x, (
 static int triangle(tw_builder *b, int x) {
   int left = tw_view(b, x, (tw_view_map){{1, 1, tape.lanes, 2}, {0, 0, 4, 1}, 0});
   int right = tw_view(b, x, (tw_view_map){{1, 1, tape.lanes, 2}, {0, 0, 4, 1}, 2});
-  return tw_open(b,
-                 tw_triangle_logits(b, tw_open(b, left), tw_open(b, right), tape.lanes, 1, 2, (tw_triangle){1, 1}, 2));
+  return tw_open(
+      b, tw_triangle_logits(b, tw_open(b, left), tw_open(b, right), tape.lanes, 1, 2, (tw_triangle){1, 1, 0}, 2));
 }
 static int triangle_values(tw_builder *b, int x) {
   int left = tw_view(b, x, (tw_view_map){{1, 1, tape.lanes, 3}, {0, 0, 5, 1}, 0});
   int right = tw_view(b, x, (tw_view_map){{1, 1, tape.lanes, 2}, {0, 0, 5, 1}, 3});
-  return tw_open(b,
-                 tw_triangle_values(b, tw_open(b, left), tw_open(b, right), tape.lanes, 1, 1, (tw_triangle){2, 2}, 1));
+  return tw_open(
+      b, tw_triangle_values(b, tw_open(b, left), tw_open(b, right), tape.lanes, 1, 1, (tw_triangle){2, 2, 0}, 1));
 }
 static int triangle_maximum(tw_builder *b, int x) {
-  tw_triangle t = {2, 2};
+  tw_triangle t = {2, 2, 0};
   return tw_open(b, tw_as_share(b, tw_triangle_maximum(b, tw_open(b, x), tape.lanes, t)));
 }
 // The mean of a row of two, from a sum that is extended and opened beside the row, taken off what is opened next.

@@ -17,11 +17,12 @@ static tw_head_bounds head;  // of a model without one: stays 0
 
 static void test_maximum(void) {
   tw_bounds all[LAYERS], each[TEXTS][LAYERS];
-  CU_ASSERT_EQUAL_FATAL(tw_calibrate(&model, &client, &(tw_calibration){texts, TEXTS, 24, NULL, NULL}, all, &head),
-                        TW_OK);
+  CU_ASSERT_EQUAL_FATAL(
+      tw_calibrate(&model, &client, &(tw_calibration){texts, TEXTS, 24, NULL, NULL, NULL}, all, &head), TW_OK);
   for (int t = 0; t < TEXTS; t++)
     CU_ASSERT_EQUAL_FATAL(
-        tw_calibrate(&model, &client, &(tw_calibration){&texts[t], 1, 10 + t, NULL, NULL}, each[t], &head), TW_OK);
+        tw_calibrate(&model, &client, &(tw_calibration){&texts[t], 1, 10 + t, NULL, NULL, NULL}, each[t], &head),
+        TW_OK);
   for (int layer = 0; layer < LAYERS; layer++)
     for (int k = 0; k < TW_BOUND_FIELDS; k++) {
       bool smallest = strcmp(tw_bound_fields[k].name, "variance_sum_min") == 0;
@@ -39,8 +40,9 @@ static void test_maximum(void) {
 static void test_too_long(void) {
   static const char *const cut[] = {"quite a few"};
   tw_bounds bounds[LAYERS], same[LAYERS];
-  CU_ASSERT_EQUAL(tw_calibrate(&model, &client, &(tw_calibration){&texts[2], 1, 5, NULL, NULL}, bounds, &head), TW_OK);
-  CU_ASSERT_EQUAL(tw_calibrate(&model, &client, &(tw_calibration){cut, 1, 5, NULL, NULL}, same, &head), TW_OK);
+  CU_ASSERT_EQUAL(tw_calibrate(&model, &client, &(tw_calibration){&texts[2], 1, 5, NULL, NULL, NULL}, bounds, &head),
+                  TW_OK);
+  CU_ASSERT_EQUAL(tw_calibrate(&model, &client, &(tw_calibration){cut, 1, 5, NULL, NULL, NULL}, same, &head), TW_OK);
   CU_ASSERT_EQUAL(memcmp(bounds, same, sizeof same), 0);
   CU_ASSERT(head.dense == 0 && head.outputs == 0);
 }
@@ -48,7 +50,7 @@ static void test_too_long(void) {
 static void test_other_client(void) {
   tw_bounds bounds[LAYERS];
   client.config.hidden++;
-  CU_ASSERT_EQUAL(tw_calibrate(&model, &client, &(tw_calibration){texts, TEXTS, 24, NULL, NULL}, bounds, &head),
+  CU_ASSERT_EQUAL(tw_calibrate(&model, &client, &(tw_calibration){texts, TEXTS, 24, NULL, NULL, NULL}, bounds, &head),
                   TW_ERR_MISMATCH);
   client.config.hidden--;
 }

@@ -101,7 +101,7 @@ static void encode_texts(void) {
   encoded_rows(&client, &in);
   const int *ids[] = {in.tokens, in.tokens + 12};
   tw_input same;
-  CU_ASSERT_EQUAL_FATAL(tw_encode_ids(&client, ids, lengths, 2, 12, &same), TW_OK);
+  CU_ASSERT_EQUAL_FATAL(tw_encode_ids(&client, NULL, ids, lengths, 2, 12, &same), TW_OK);
   CU_ASSERT_EQUAL(memcmp(in.values, same.values, 2 * 12 * 32 * sizeof(float)), 0);
   CU_ASSERT_STRING_EQUAL(same.texts[0], "2 45 46 47 53 3");
   CU_ASSERT_STRING_NOT_EQUAL(same.input_id.hex, in.input_id.hex);
@@ -129,13 +129,13 @@ static void refused_inputs(void) {
   texts[1] = "the c\xe4t";
   refused_input(tw_encode(&client, texts, 2, 8, &in), TW_ERR_FORMAT, "text 2", "byte 5");
   const int good[] = {2, 59, 3}, high[] = {2, 60, 3}, low[] = {2, 5, -1}, lengths[] = {3, 3}, none[] = {3, 0};
-  refused_input(tw_encode_ids(&client, (const int *[]){good, high}, lengths, 2, 8, &in), TW_ERR_RANGE, "text 2",
+  refused_input(tw_encode_ids(&client, NULL, (const int *[]){good, high}, lengths, 2, 8, &in), TW_ERR_RANGE, "text 2",
                 "60 at position 1");
-  refused_input(tw_encode_ids(&client, (const int *[]){low, good}, lengths, 2, 8, &in), TW_ERR_RANGE, "text 1",
+  refused_input(tw_encode_ids(&client, NULL, (const int *[]){low, good}, lengths, 2, 8, &in), TW_ERR_RANGE, "text 1",
                 "-1 at position 2");
-  refused_input(tw_encode_ids(&client, (const int *[]){good, good}, none, 2, 8, &in), TW_ERR_RANGE, "text 2",
+  refused_input(tw_encode_ids(&client, NULL, (const int *[]){good, good}, none, 2, 8, &in), TW_ERR_RANGE, "text 2",
                 "no tokens");
-  refused_input(tw_encode_ids(&client, (const int *[]){good, good}, lengths, 2, 2, &in), TW_ERR_RANGE, "text 1",
+  refused_input(tw_encode_ids(&client, NULL, (const int *[]){good, good}, lengths, 2, 2, &in), TW_ERR_RANGE, "text 1",
                 "3 tokens");
   tw_model_free(&model);
   tw_client_free(&client);

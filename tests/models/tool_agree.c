@@ -72,7 +72,7 @@ static tw_status agree(const tw_model *model, int *ids, int length, uint64_t slo
   tw_plan_request request = {.seq = length, .output = TW_OUTPUT_ALL_LOGITS, .guard = true};
   tw_input input = {.count = 1, .seq = length, .lengths = &length, .tokens = ids};
   TW_TRY(tw_plan_make(&model->config, &request, NULL, &plan));
-  tw_status status = tw_emulate(&plan, model, &input, &slot, 1, &e);
+  tw_status status = tw_emulate(&plan, model, NULL, &input, &slot, 1, &e);
   if (status == TW_OK) {
     status = float_logits(model, ids, length, &wanted);
     const tw_tensor *out = &plan.program.tensors[plan.program.outputs[0]];

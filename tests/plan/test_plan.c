@@ -26,7 +26,8 @@ static tw_status make(const char *shape, int seq, tw_rounding rounding, tw_outpu
   CU_ASSERT_EQUAL_FATAL(tw_shape_config(shape, &config), TW_OK);
   if (output == TW_OUTPUT_LOGITS) config.head = (tw_head){TW_HEAD_SEQUENCE, 3, "tanh", TW_OUTPUT_CLS};
   tw_model_bounds all = {bounds, {.dense = uniform(3, 500), .outputs = uniform(3, 500)}};
-  return tw_plan_make(&config, &(tw_plan_request){seq, rounding, output, guard, {0}, 0}, bounds ? &all : NULL, plan);
+  return tw_plan_make(&config, &(tw_plan_request){.seq = seq, .rounding = rounding, .output = output, .guard = guard},
+                      bounds ? &all : NULL, plan);
 }
 
 // Bounds of a well-behaved model, different in every layer.

@@ -213,6 +213,31 @@ ends 1 12 'has another key'
 ends 0 12 "party 1 refuses this party: it does not know this party's public key"
 mv 1/good.pem 1/peer.pem
 
+# ---- a certificate that has expired, one that is not valid yet; a twain of another version. The other side is an honest one
+
+if [ -e "$TWAIN_PRELOAD/preload_site.so" ]; then
+  for when in '-60 has expired|was valid until' '60 not valid (yet|before)|valid from'; do
+    for party in 0 1; do
+      mv $party/site $party/kept
+      LD_PRELOAD=$TWAIN_PRELOAD/preload_site.so TWAIN_CLOCK_DAYS=${when%% *} "$TWAIN" site init $party/site --role $party --days 30 -q
+      cp $((1 - party))/peer.pem $((1 - party))/good.pem
+      cp $party/site/site.pem $((1 - party))/peer.pem
+      spends 0 meet
+      ends $((1 - party)) 12 "(${when#* })"
+      ends $party 12 "party $((1 - party)) refuses this party: this party's certificate is not valid at this time"
+      rm -r $party/site
+      mv $party/kept $party/site
+      mv $((1 - party))/good.pem $((1 - party))/peer.pem
+    done
+  done
+  for other in 0 1; do # who answers hears the other's version first
+    spends 0 eval 'begin $((1 - other)) --listen 127.0.0.1:0; port=$(listens $((1 - other)))
+      LD_PRELOAD=$TWAIN_PRELOAD/preload_site.so TWAIN_LINE_VERSION="$other 7" job $other --connect "127.0.0.1:$port"; wait $!'
+    ends $((1 - other)) 5 'differ in version of the line between sites: this one has 1, the other 7; run the same twain on both'
+    ends $other 5 'stopped: the parties differ in version of the line'
+  done
+fi
+
 # ---- what it is: no twain, no TLS, no word
 
 stranger() { # PYTHON TEXT-OF-0 CODE: connects instead of party 1; the program has the port in `port`

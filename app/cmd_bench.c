@@ -34,17 +34,19 @@ const tw_option tw_bench_keys = {
 
 static tw_status run(const tw_call *call) {
   if (call->count == 0)
-    return tw_fail(TW_ERR_USAGE, "a workload is missing: model, sweep, opens, deal, kernels, gemm, line or calibrate");
-  return tw_fail(TW_ERR_USAGE, "unknown workload '%s'; use model, sweep, opens, deal, kernels, gemm, line or calibrate",
+    return tw_fail(TW_ERR_USAGE,
+                   "a workload is missing: model, sweep, opens, deal, kernels, gemm, line, live or calibrate");
+  return tw_fail(TW_ERR_USAGE,
+                 "unknown workload '%s'; use model, sweep, opens, deal, kernels, gemm, line, live or calibrate",
                  call->arguments[0]);
 }
 
-static const tw_command *const workloads[] = {&tw_bench_model, &tw_bench_sweep,     &tw_bench_opens,
-                                              &tw_bench_deal,  &tw_bench_kernels,   &tw_bench_gemm,
-                                              &tw_bench_line,  &tw_bench_calibrate, NULL};
+static const tw_command *const workloads[] = {
+    &tw_bench_model, &tw_bench_sweep, &tw_bench_opens, &tw_bench_deal,      &tw_bench_kernels,
+    &tw_bench_gemm,  &tw_bench_line,  &tw_bench_live,  &tw_bench_calibrate, NULL};
 
 const tw_command tw_command_bench = {.name = "bench",
-                                     .arguments = "model|sweep|opens|deal|kernels|gemm",
+                                     .arguments = "model|sweep|opens|deal|live|kernels|gemm",
                                      .summary = "speed of synthetic workloads",
                                      .about =
                                          "Nothing in them is private: weights, inputs and keys are made from "

@@ -58,8 +58,8 @@ static const tw_option options[] = {
      .kind = TW_OPTION_TEXT,
      .field = offsetof(settings, serve),
      .value = "WHERE",
-     .help = "write no file: deal to parties that come to this port, PORT or ADDR:PORT, while their runs go on; on the "
-             "CPU, until a signal. Port 0: one that is free, and is said"},
+     .help = "write no file: deal to parties that come to this port, PORT or ADDR:PORT, while their runs go "
+             "on, until a signal. Port 0: one that is free, and is said"},
     {.name = "pairs",
      .kind = TW_OPTION_TEXT,
      .field = offsetof(settings, pairs),
@@ -67,7 +67,7 @@ static const tw_option options[] = {
      .help = "with --serve: the pairs of sites that get keys, by their pins (docs/formats.md)"},
     {.common = &tw_option_connections,
      .field = offsetof(settings, connections),
-     .help = "with --serve: most at a time, one for each party of a run"},
+     .help = "with --serve: most at a time, one for each party of a run and each of its --streams"},
     {.common = &tw_option_silence_limit,
      .field = offsetof(settings, silence),
      .fallback = "600",
@@ -151,6 +151,19 @@ static tw_status deal(const tw_plan *plan, const tw_model_dealer *dealer, const 
 
 // ---- serving
 
+// What its memory is bounded by.
+static void say_where(const tw_serve_options *o, const tw_serve *serve) {
+  int room = tw_serve_room(serve);
+  uint64_t slot = o->plan->program.slot_bytes[0] + o->plan->program.slot_bytes[1];
+  if (room)
+    tw_say(
+        "deals on the GPU, in whose memory lie at most %d slots at once, %s; what finds no room there is dealt on the "
+        "CPU",
+        room, tw_text_bytes((double)slot * room));
+  else
+    tw_say("deals on the CPU");
+}
+
 static tw_status serve_until_told(const tw_call *call, tw_serve_options *o) {
   tw_serve *serve = NULL;
   char at[300];
@@ -158,6 +171,7 @@ static tw_status serve_until_told(const tw_call *call, tw_serve_options *o) {
   TW_TRY(tw_serve_create(o, &serve));
   tw_status status = tw_stop_signals(&signals);
   if (status == TW_OK) {
+    say_where(o, serve);
     tw_say("deals to %d pair%s on port %d, %s", o->pairs->count, o->pairs->count == 1 ? "" : "s", tw_serve_port(serve),
            tw_listened_at(((const settings *)call->settings)->serve, at, sizeof at));
     tw_secrets_warn();
@@ -181,8 +195,10 @@ static tw_status serve_with(const tw_call *call, const tw_plan *plan, const tw_m
                         .connections = (int)s->connections,
                         .silence_seconds = s->silence,
                         .note = call->quiet ? stay_silent : say};
-  tw_status status = check_model(plan, dealer);
+  tw_status status = tw_hardware_alone(s->device, &o.device);
+  if (status == TW_OK) status = check_model(plan, dealer);
   if (status == TW_OK) status = tw_place_parse("--serve", s->serve, false, &o.place);
+  if (status == TW_OK) status = tw_private_keys_room((int)s->connections);
   if (status == TW_OK) status = tw_site_load(s->site, &own);
   if (status == TW_OK && own.self.role != TW_SITE_DEALER)
     status = tw_fail(TW_ERR_IDENTITY, "%s: is the site of %s, and --serve needs a dealer's", s->site,
@@ -202,8 +218,6 @@ static tw_status check_serving(const settings *s) {
   if (s->seal_to.count > 0) return tw_fail(TW_ERR_USAGE, "--seal-to is for key files; --serve writes none");
   if (s->test_seed >= 0)
     return tw_fail(TW_ERR_USAGE, "--test-seed: TEST keys are not served; nothing would be private with them");
-  if (strcmp(s->device, "cuda") == 0)
-    return tw_fail(TW_ERR_USAGE, "--device cuda: a live dealer deals on the CPU; say cpu or auto");
   return TW_OK;
 }
 

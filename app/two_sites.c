@@ -157,6 +157,7 @@ static tw_status know_dealer(const tw_call *call, tw_site_words *w, const tw_lim
   w->live = (tw_live_dealer){
       .who = {.own = own, .peer = dealer, .secret = true},
       .route = {.connect = w->dealer, .proxy = w->ways.proxy, .command = w->ways.command, .option = "--dealer"},
+      .streams = (int)w->streams,
       .silence_seconds = limits->silence,
       .note = call->quiet ? NULL : say_of_dealer};
   return TW_OK;

@@ -63,13 +63,18 @@ static bool parse_key_text(int type, const char *text, uint8_t der[DER]) {
          bytes == DER && end == text + head + BASE64 && memcmp(der, prefix, DER_PREFIX) == 0;
 }
 
-tw_status tw_private_keys_ready(void) {
-  enum { HEAP = 1 << 14, LEAST = 32 };
+// OpenSSL's generator of random numbers has a state for each thread there, too, and a handshake's keys.
+tw_status tw_private_keys_room(int threads) {
+  enum { HEAP = 1 << 14, A_THREAD = 1 << 11, LEAST = 32 };
+  size_t bytes = HEAP;  // a power of two
   if (CRYPTO_secure_malloc_initialized()) return TW_OK;
-  int ready = CRYPTO_secure_malloc_init(HEAP, LEAST);
+  while (bytes < HEAP + (size_t)threads * A_THREAD && threads > 1) bytes *= 2;
+  int ready = CRYPTO_secure_malloc_init(bytes, LEAST);
   if (ready == 0) return tw_openssl_fail(TW_ERR_MEMORY, "no memory for private keys");
-  return tw_seeds_elsewhere(HEAP, ready == 1);
+  return tw_seeds_elsewhere(bytes, ready == 1);
 }
+
+tw_status tw_private_keys_ready(void) { return tw_private_keys_room(1); }
 
 // The key's file: a regular file of this user, closed to everyone else.
 static tw_status open_private(const char *path, int *fd) {

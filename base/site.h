@@ -59,6 +59,10 @@ tw_status tw_site_role_parse(const char *word, tw_site_role *role);
 // from not_before to not_after, seconds since 1970. After a failure nothing of it remains.
 tw_status tw_site_create(const char *folder, tw_site_role role, int64_t not_before, int64_t not_after);
 
+// For a process whose handshakes run in many threads, before its first site: locked memory for so many of them.
+// TW_ERR_MEMORY as tw_seed_alloc.
+tw_status tw_private_keys_room(int threads);
+
 // TW_ERR_IO unless folder and keys belong to this user, nobody else may write the folder, and the keys are closed to
 // group and world. TW_ERR_FORMAT for damaged files, TW_ERR_MISMATCH for keys that are not the public file's. The time
 // of validity is not looked at. Free with tw_site_free, also after a failure.

@@ -8,7 +8,7 @@
 #include "io/format.h"
 #include "io/json_read.h"
 
-enum { MOST_PAIRS = 4096, MOST_NUMBER = 1 << 20 };
+enum { MOST_PAIRS = 4096, MOST_NUMBER = 1 << 20, MOST_STREAMS = 16 };
 static const char format_name[] = "twain pairs";
 
 static tw_status wrong(const tw_site_pairs *p, int i, const char *what) {
@@ -49,7 +49,7 @@ static bool take_number(const json_t *value, json_int_t least, uint64_t *out) {
 
 static tw_status read_pair(tw_site_pairs *p, const json_t *entry) {
   static const char *const names[2] = {"party_0", "party_1"};
-  uint64_t sequences = 16, runs = 2;
+  uint64_t sequences = 16, runs = 2, streams = 4;
   tw_site_pair *pair = &p->pair[p->count];
   const char *key;
   json_t *value;
@@ -69,15 +69,17 @@ static tw_status read_pair(tw_site_pairs *p, const json_t *entry) {
       number = take_number(value, 1, &sequences);
     else if (strcmp(key, "most_runs") == 0)
       number = take_number(value, 1, &runs);
+    else if (strcmp(key, "most_streams") == 0)
+      number = take_number(value, 1, &streams) && streams <= MOST_STREAMS;
     else if (strcmp(key, "most_inferences") == 0)
       number = take_number(value, 0, &pair->most_inferences);
     else if (strcmp(key, names[0]) != 0 && strcmp(key, names[1]) != 0 && strcmp(key, "note") != 0)
       return wrong(p, p->count,
                    "has an entry that is none of party_0, party_1, most_sequences, most_runs, "
-                   "most_inferences and note");
+                   "most_streams, most_inferences and note");
     if (!number)
       return wrong(p, p->count,
-                   "a number is needed for most_sequences, most_runs (1 or more), and "
+                   "a number is needed for most_sequences, most_runs (1 or more), most_streams (1 to 16) and "
                    "most_inferences");
   }
   if (pins != 2) return wrong(p, p->count, "both party_0 and party_1 are needed");
@@ -85,6 +87,7 @@ static tw_status read_pair(tw_site_pairs *p, const json_t *entry) {
     return wrong(p, p->count, "one pin for both parties: each is a site of its own");
   pair->most_sequences = (uint32_t)sequences;
   pair->most_runs = (uint32_t)runs;
+  pair->most_streams = (uint32_t)streams;
   p->count++;
   return TW_OK;
 }

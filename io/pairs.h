@@ -4,11 +4,12 @@
 
 #include "base/site.h"
 
-// No run of a pair takes more than most_sequences slots, and no more than most_runs are under way at once.
+// No run of a pair takes more than most_sequences slots, nor its chunks over more than most_streams connections, and no
+// more than most_runs are under way at once.
 // most_inferences: slots for the pair, since the dealer's start; 0: no limit.
 typedef struct {
   uint8_t pin[2][TW_PIN_BYTES];
-  uint32_t most_sequences, most_runs;
+  uint32_t most_sequences, most_runs, most_streams;
   uint64_t most_inferences;
 } tw_site_pair;
 

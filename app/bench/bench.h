@@ -11,7 +11,7 @@ typedef struct {
   tw_party_words party;
   tw_choice_words choices;
   tw_site_words site;
-  const char *model, *keys;  // model: a shape's name
+  const char *model, *keys, *through;  // model: a shape's name
   int64_t seq, repeat, layers, batch, coalesce;
   bool json, csv, verbose, compare_overlap, guard;
 } tw_bench_settings;
@@ -23,6 +23,6 @@ extern const tw_option tw_bench_guard, tw_bench_keys;                     // boo
 // parties' keys into memory, each kernel of a layer, ring products, a line between two sites, a
 // machine's rates: one process.
 extern const tw_command tw_bench_model, tw_bench_sweep, tw_bench_opens, tw_bench_deal, tw_bench_kernels, tw_bench_gemm,
-    tw_bench_line, tw_bench_calibrate;
+    tw_bench_line, tw_bench_live, tw_bench_calibrate;
 
 #endif

@@ -1,17 +1,16 @@
-#include <sodium.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "app/bench/bench.h"
+#include "app/bench/limits.h"
 #include "app/common_options.h"
 #include "app/secrets.h"
 #include "app/show/print.h"
 #include "app/show/record.h"
 #include "base/clock.h"
 #include "base/memory.h"
-#include "jobs/models/import.h"
 #include "jobs/parties/deal.h"
 #include "jobs/parties/device_dealer.h"
 #include "jobs/parties/machine.h"
@@ -36,13 +35,7 @@ typedef struct {
 static tw_status prepare(bench *b) {
   void *memory;
   TW_TRY(tw_hardware_alone(b->s->party.device, &b->device));
-  TW_TRY(tw_shape_config(b->s->model, &b->dealer.config));
-  if (b->s->layers > 0 && b->s->layers < b->dealer.config.layers) b->dealer.config.layers = (int)b->s->layers;
-  tw_plan_request request = {.seq = (int)b->s->seq};
-  TW_TRY(tw_choices_of(&nothing_chosen, &b->dealer.config, &request));
-  TW_TRY(tw_plan_make(&b->dealer.config, &request, NULL, &b->plan));
-  TW_TRY(tw_seed_alloc(2 * sizeof b->dealer.mask_seed[0], (void **)&b->dealer.mask_seed));
-  randombytes_buf(b->dealer.mask_seed, 2 * sizeof b->dealer.mask_seed[0]);
+  TW_TRY(tw_bench_dealer(b->s, &b->plan, &b->dealer));
   for (int party = 0; party < 2; party++) {
     TW_TRY(tw_alloc(b->plan.program.slot_bytes[party], &memory));
     b->half[party] = memory;
@@ -83,18 +76,7 @@ static tw_status measure_host(bench *b) {
 }
 
 #ifdef TWAIN_CUDA
-// ---- what bounds a GPU: copies to pinned memory, and ChaCha20 ----
-
-static tw_status best_copy(bench *b, void *stream, uint8_t *device, uint8_t *pinned) {
-  for (int i = 0; i < LIMIT_REPEATS; i++) {
-    double start = tw_seconds();
-    TW_TRY(tw_device_copy_out(pinned, device, LIMIT_BYTES, stream));
-    TW_TRY(tw_device_wait(stream));
-    double rate = LIMIT_BYTES / (tw_seconds() - start);
-    if (rate > b->copy_rate) b->copy_rate = rate;
-  }
-  return TW_OK;
-}
+// ---- what bounds a GPU: copies to pinned memory (limits.h), and ChaCha20 ----
 
 static tw_status best_stream(bench *b, void *stream, uint64_t *device) {
   tw_draw_args a = {.sequences = 1,
@@ -113,13 +95,11 @@ static tw_status best_stream(bench *b, void *stream, uint64_t *device) {
 }
 
 static tw_status measure_limits(bench *b) {
-  void *stream = NULL, *device = NULL, *pinned = NULL;
+  void *stream = NULL, *device = NULL;
+  TW_TRY(tw_bench_copy_rate(&b->copy_rate));
   tw_status status = tw_device_stream_create(&stream);
   if (status == TW_OK) status = tw_cuda_backend.alloc(LIMIT_BYTES, &device);
-  if (status == TW_OK) status = tw_pinned_alloc(LIMIT_BYTES, &pinned);
-  if (status == TW_OK) status = best_copy(b, stream, device, pinned);
   if (status == TW_OK) status = best_stream(b, stream, device);
-  tw_pinned_free(pinned, LIMIT_BYTES);
   if (device) tw_cuda_backend.release(device, LIMIT_BYTES);
   tw_device_stream_destroy(stream);
   return status;

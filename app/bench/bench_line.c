@@ -4,7 +4,6 @@
 #include <fcntl.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
-#include <openssl/evp.h>
 #include <poll.h>
 #include <pthread.h>
 #include <sodium.h>
@@ -13,10 +12,11 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "app/bench/bench.h"
+#include "app/bench/limits.h"
+#include "app/bench/sites.h"
 #include "app/common_options.h"
 #include "app/secrets.h"
 #include "app/show/print.h"
@@ -28,7 +28,7 @@
 
 typedef tw_bench_settings settings;
 
-enum { MESSAGE = 4 << 20, MESSAGES = 16, BYTES = MESSAGE * MESSAGES, RECORD = 16384, MOST_REPEATS = 1000, ROWS = 5 };
+enum { MESSAGE = 4 << 20, MESSAGES = 16, BYTES = MESSAGE * MESSAGES, MOST_REPEATS = 1000, ROWS = 5 };
 static const double patience_s = 60;
 
 typedef struct {
@@ -37,61 +37,15 @@ typedef struct {
   double seconds[MOST_REPEATS], limit;  // limit: of the least time; 0: none
 } row;
 
-// Both ends, for each other.
-typedef struct {
-  char folder[64];
-  tw_site sites[2];
-  tw_peer files[2];
-  tw_tls_identity who[2];
-} couple;
-
 typedef struct {
   const settings *s;
   tw_machine machine;
-  couple couple;
+  tw_bench_sites sites;
+  tw_tls_identity who[2];
   uint8_t *data[2], *got[2];  // [MESSAGE], of each end
   row rows[ROWS];
   int count;
 } bench;
-
-// ---- two sites for the moment
-
-static void path_in(const couple *c, int party, const char *file, char out[96]) {
-  snprintf(out, 96, "%s/%d%s%s", c->folder, party, *file ? "/" : "", file);
-}
-
-static void forget_couple(couple *c) {
-  static const char *const files[] = {"site.key", "seal.key", "site.pem"};
-  char path[96];
-  for (int party = 0; party < 2; party++) {
-    tw_site_free(&c->sites[party]);
-    tw_peer_free(&c->files[party]);
-    for (int i = 0; i < 3; i++) {
-      path_in(c, party, files[i], path);
-      unlink(path);
-    }
-    path_in(c, party, "", path);
-    rmdir(path);
-  }
-  rmdir(c->folder);
-}
-
-static tw_status make_couple(couple *c) {
-  int64_t now = (int64_t)time(NULL);
-  char path[96];
-  snprintf(c->folder, sizeof c->folder, "/tmp/twain-bench-XXXXXX");
-  if (!mkdtemp(c->folder)) return tw_fail(TW_ERR_IO, "%s: no folder can be made there", c->folder);
-  for (int party = 0; party < 2; party++) {
-    path_in(c, party, "", path);
-    TW_TRY(tw_site_create(path, party ? TW_SITE_PARTY_1 : TW_SITE_PARTY_0, now - 60, now + 86400));
-    TW_TRY(tw_site_load(path, &c->sites[party]));
-    path_in(c, party, "site.pem", path);
-    TW_TRY(tw_peer_load(path, &c->files[party]));
-  }
-  for (int party = 0; party < 2; party++)
-    c->who[party] = (tw_tls_identity){.own = &c->sites[party], .peer = &c->files[1 - party]};
-  return TW_OK;
-}
 
 // ---- the ends
 
@@ -198,7 +152,7 @@ static tw_status tls_one_way(void *argument) {
   bench *b = e->b;
   tw_tls_context *c;
   tw_tls *lines[2] = {NULL, NULL};
-  TW_TRY(tw_tls_context_create(&b->couple.who[e->party], e->party == 0, 0, &c));
+  TW_TRY(tw_tls_context_create(&b->who[e->party], e->party == 0, 0, &c));
   tw_status status = TW_OK;
   for (int k = 0; k < 2 && status == TW_OK; k++) status = tw_tls_open(c, e->fds[k], in_time(), &lines[k], NULL);
   for (int64_t i = 0; i < b->s->repeat && status == TW_OK; i++) {
@@ -232,7 +186,7 @@ static tw_status tls_both_ways(void *argument) {
   end *e = argument;
   bench *b = e->b;
   tw_channel *channel;
-  tw_meeting meeting = {.who = b->couple.who[e->party],
+  tw_meeting meeting = {.who = b->who[e->party],
                         .lines = {0, 1, (uint32_t)e->row->streams},
                         .answers = e->party == 0,
                         .next = next_pair,
@@ -253,36 +207,6 @@ static tw_status tls_both_ways(void *argument) {
   return status;
 }
 
-// ---- the cipher alone, as `openssl speed -evp aes-128-gcm -bytes 16384` measures it
-
-static tw_status seal_all(EVP_CIPHER_CTX *c, const uint8_t *from, uint8_t *to) {
-  uint8_t nonce[12] = {0};
-  for (size_t at = 0; at < BYTES; at += RECORD) {
-    int n;
-    size_t in = at % MESSAGE;
-    memcpy(nonce, &at, sizeof at);
-    if (EVP_EncryptInit_ex(c, NULL, NULL, NULL, nonce) != 1 ||
-        EVP_EncryptUpdate(c, to + in, &n, from + in, RECORD) != 1 || EVP_EncryptFinal_ex(c, to + in, &n) != 1)
-      return tw_fail(TW_ERR_INTERNAL, "AES-128-GCM fails");
-  }
-  return TW_OK;
-}
-
-static tw_status cipher_alone(bench *b, row *r) {
-  static const uint8_t key[16] = {1};  // of nothing
-  EVP_CIPHER_CTX *c = EVP_CIPHER_CTX_new();
-  tw_status status = c && EVP_EncryptInit_ex(c, EVP_aes_128_gcm(), NULL, key, NULL) == 1
-                         ? TW_OK
-                         : tw_fail(TW_ERR_INTERNAL, "no AES-128-GCM");
-  for (int64_t i = 0; i < b->s->repeat && status == TW_OK; i++) {
-    double start = tw_seconds();
-    status = seal_all(c, b->data[0], b->got[0]);
-    r->seconds[i] = tw_seconds() - start;
-  }
-  EVP_CIPHER_CTX_free(c);
-  return status;
-}
-
 // ---- all of it
 
 static double least(const bench *b, int i) { return tw_spread_of(b->rows[i].seconds, (int)b->s->repeat).least; }
@@ -297,7 +221,7 @@ static tw_status measure(bench *b) {
   r[3] = (row){.what = "TLS", .transport = "tls", .direction = "both ways", .streams = 1};
   r[4] = (row){.what = "TLS", .transport = "tls", .direction = "both ways", .streams = (int)b->s->site.streams};
   TW_TRY(run_ends(b, &r[0], plain_one_way));
-  TW_TRY(cipher_alone(b, &r[1]));
+  TW_TRY(tw_bench_cipher(b->data[0], b->got[0], MESSAGE, BYTES, r[1].seconds, (int)b->s->repeat));
   r[2].limit = least(b, 0) + least(b, 1);
   TW_TRY(run_ends(b, &r[2], tls_one_way));
   if (!right(b, 0)) return tw_fail(TW_ERR_CHECK, "other bytes came than were sent");
@@ -356,7 +280,9 @@ static tw_status prepare(bench *b) {
     TW_TRY(tw_alloc(MESSAGE, (void **)&b->got[party]));
     randombytes_buf(b->data[party], MESSAGE);
   }
-  TW_TRY(make_couple(&b->couple));
+  TW_TRY(tw_bench_sites_make(&b->sites, 2));
+  for (int party = 0; party < 2; party++)
+    b->who[party] = (tw_tls_identity){.own = &b->sites.site[party], .peer = &b->sites.file[1 - party]};
   TW_TRY(tw_machine_look(NULL, NULL, 2, &b->machine));
   tw_machine_warn(&tw_speaker, &b->machine);
   return TW_OK;
@@ -372,7 +298,7 @@ static tw_status run(const tw_call *call) {
   tw_status status = prepare(b);
   if (status == TW_OK) status = measure(b);
   if (status == TW_OK) status = print(b, format);
-  if (*b->couple.folder) forget_couple(&b->couple);
+  tw_bench_sites_forget(&b->sites);
   for (int party = 0; party < 2; party++) {
     tw_free(b->data[party]);
     tw_free(b->got[party]);

@@ -22,8 +22,8 @@ struct tw_device_dealer {
   bool open;
   void *stream, *copies, *event;
   half half[2];
-  int buffers, buffer;  // buffer: being recorded
-  void *graph[MOST_BUFFERS];
+  int buffers, buffer;               // buffer: being recorded
+  void *graph[MOST_BUFFERS], *wipe;  // wipe: of all that a walk leaves; where nothing is wanted
   uint64_t slot;
   // GPU memory
   tw_seed *seeds;
@@ -69,13 +69,24 @@ static tw_status record(tw_device_dealer *d, int buffer) {
   return tw_device_capture_end(d->stream, enqueue(d, buffer), &d->graph[buffer]);
 }
 
+static tw_status enqueue_wipe(tw_device_dealer *d) {
+  TW_TRY(k->fill(d->seeds, 0, 2 * sizeof(tw_seed), d->stream));
+  for (int party = 0; party < 2; party++) TW_TRY(k->fill(d->half[party].device, 0, d->half[party].bytes, d->stream));
+  return tw_session_wipe(&d->session);
+}
+
+static tw_status record_wipe(tw_device_dealer *d) {
+  TW_TRY(tw_device_capture_begin(d->stream));
+  return tw_device_capture_end(d->stream, enqueue_wipe(d), &d->wipe);
+}
+
 // Reserving completes the pool; the first real walk lets products plan themselves. Recorded ones then allocate nothing.
 static tw_status record_all(tw_device_dealer *d) {
   TW_TRY(tw_session_reserve(&d->session));
   TW_TRY(enqueue(d, 0));
   TW_TRY(tw_device_wait(d->stream));
   for (int buffer = 0; buffer < d->buffers; buffer++) TW_TRY(record(d, buffer));
-  return TW_OK;
+  return d->half[0].pinned[0] || d->half[1].pinned[0] ? TW_OK : record_wipe(d);
 }
 
 static tw_status allocate(tw_device_dealer *d, const bool wanted[2]) {
@@ -156,6 +167,7 @@ void tw_device_dealer_destroy(tw_device_dealer *d) {
   if (!d) return;
   if (d->stream) (void)tw_device_wait(d->stream);
   for (int buffer = 0; buffer < MOST_BUFFERS; buffer++) tw_device_graph_destroy(d->graph[buffer]);
+  tw_device_graph_destroy(d->wipe);
   if (d->open) tw_session_destroy(&d->session);
   for (int party = 0; party < 2; party++) {
     half *h = &d->half[party];
@@ -184,5 +196,13 @@ tw_status tw_device_dealer_begin(tw_device_dealer *d, int buffer, const tw_seed 
 tw_status tw_device_dealer_wait(tw_device_dealer *d) { return tw_device_wait(d->stream); }
 const uint8_t *tw_device_dealer_half(const tw_device_dealer *d, int buffer, int party) {
   return d->half[party].pinned[buffer];
+}
+
+tw_status tw_device_dealer_into(tw_device_dealer *d, const tw_seed seed[2], uint64_t slot, uint8_t *const to[2]) {
+  TW_TRY(tw_device_dealer_begin(d, 0, seed, slot));
+  for (int party = 0; party < 2; party++)
+    TW_TRY(k->copy(to[party], d->half[party].device, d->half[party].bytes, d->stream));
+  TW_TRY(tw_device_graph_launch(d->wipe, d->stream));
+  return tw_device_wait(d->stream);
 }
 #endif

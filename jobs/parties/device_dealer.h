@@ -19,4 +19,8 @@ tw_status tw_device_dealer_wait(tw_device_dealer *d);
 // slot_bytes[party] bytes, until the buffer is begun again.
 const uint8_t *tw_device_dealer_half(const tw_device_dealer *d, int buffer, int party);
 
+// In the place of page-locked memory (nothing wanted): deals a slot into GPU memory of the caller's, slot_bytes[party]
+// each, waits for it, and leaves nothing of it in the dealer's own.
+tw_status tw_device_dealer_into(tw_device_dealer *d, const tw_seed seed[2], uint64_t slot, uint8_t *const to[2]);
+
 #endif

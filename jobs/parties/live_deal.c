@@ -6,121 +6,54 @@
 #include <time.h>
 
 #include "base/memory.h"
-#include "jobs/parties/deal.h"
 
-enum {
-  PLENTY = 64 << 20,  // bytes in both queues: dealing waits
-  MOST = 1 << 30      // in one of them: dealing waits for a party that takes nothing while the other one takes all
-};
 static const long look_ns = 100000000;
 
-// What one party takes of one sequence.
-typedef struct {
-  tw_live_deal *deal;
-  int party, sequence;
-  uint64_t made;        // pieces
-  tw_live_piece *open;  // not full yet; the dealing thread's
-  tw_live_piece *first, **end;
-} queue;
-
 struct tw_live_deal {
-  const tw_plan *plan;
-  const tw_model_masks *masks;
+  const tw_live_maker *maker;
   const tw_seed *seeds;
+  uint64_t first;
   int count;
-  uint64_t *slots;
-  queue *queues;  // [2][count]
+  tw_live_walk *walk;      // level by level; or, NULL:
+  tw_slot_place **places;  // [count]
+  int dealt;               // so many of them are full
   pthread_t thread;
   bool started;
   pthread_mutex_t lock;
   pthread_cond_t changed;
-  uint64_t waiting[2];  // bytes in the queues
   tw_status status;
   char message[TW_LIVE_MESSAGE];
 };
 
-static queue *queue_of(tw_live_deal *d, int party, int sequence) { return &d->queues[party * d->count + sequence]; }
+// ---- dealing into places
 
-void tw_live_piece_free(tw_live_piece *p) { tw_secret_free(p, sizeof *p); }
-
-// ---- the dealing thread
-
-static void push(queue *q) {
-  tw_live_deal *d = q->deal;
-  tw_live_piece *p = q->open;
-  p->sent.head = (tw_live_head){.sequence = (uint32_t)q->sequence, .bytes = (uint32_t)p->bytes, .number = q->made++};
-  p->bytes += sizeof p->sent.head;
-  q->open = NULL;
+static bool goes_on(tw_live_deal *d) {
   pthread_mutex_lock(&d->lock);
-  *q->end = p;
-  q->end = &p->next;
-  d->waiting[q->party] += p->bytes;
+  bool on = d->status == TW_OK;
+  pthread_mutex_unlock(&d->lock);
+  return on;
+}
+
+static tw_status deal_one(tw_live_deal *d, int i) {
+  const tw_seed *const seed[2] = {&d->seeds[i], &d->seeds[d->count + i]};
+  TW_TRY(tw_slot_store_deal(d->maker->store, seed, d->first + (uint64_t)i, d->places[i]));
+  pthread_mutex_lock(&d->lock);
+  d->dealt = i + 1;
   pthread_cond_broadcast(&d->changed);
   pthread_mutex_unlock(&d->lock);
-}
-
-static tw_status append(void *state, const void *data, size_t bytes) {
-  queue *q = state;
-  for (const uint8_t *from = data; bytes;) {
-    if (!q->open) TW_TRY(tw_secret_alloc(sizeof *q->open, (void **)&q->open));
-    size_t room = TW_KEY_CHUNK - q->open->bytes, part = bytes < room ? bytes : room;
-    memcpy(q->open->sent.data + q->open->bytes, from, part);
-    q->open->bytes += part;
-    from += part;
-    bytes -= part;
-    if (q->open->bytes == TW_KEY_CHUNK) push(q);
-  }
   return TW_OK;
-}
-
-static tw_status await_room(tw_live_deal *d) {
-  pthread_mutex_lock(&d->lock);
-  while (d->status == TW_OK &&
-         ((d->waiting[0] > PLENTY && d->waiting[1] > PLENTY) || d->waiting[0] > MOST || d->waiting[1] > MOST))
-    pthread_cond_wait(&d->changed, &d->lock);
-  tw_status status = d->status;
-  pthread_mutex_unlock(&d->lock);
-  return status;
-}
-
-// A level of every sequence, then the next: what one party needs first is made first.
-static tw_status walk(tw_live_deal *d, tw_session *sessions) {
-  for (bool done = false; !done;) {
-    TW_TRY(await_room(d));
-    for (int i = 0; i < d->count; i++) TW_TRY(tw_session_level(&sessions[i], &done));
-  }
-  for (int i = 0; i < 2 * d->count; i++)
-    if (d->queues[i].open) push(&d->queues[i]);
-  return TW_OK;
-}
-
-static tw_status deal_all(tw_live_deal *d) {
-  tw_session *sessions;
-  int made = 0;
-  TW_TRY(tw_alloc(sizeof *sessions * (size_t)d->count, (void **)&sessions));
-  tw_status status = TW_OK;
-  for (; made < d->count && status == TW_OK; made++) {
-    const tw_seed *seeds[2] = {&d->seeds[made], &d->seeds[d->count + made]};
-    tw_sink sinks[2] = {{append, queue_of(d, 0, made)}, {append, queue_of(d, 1, made)}};
-    status = tw_deal_session(d->plan, d->masks, seeds, &d->slots[made], sinks, &sessions[made]);
-    if (status != TW_OK) break;
-  }
-  if (status == TW_OK) status = walk(d, sessions);
-  while (made--) tw_session_destroy(&sessions[made]);
-  tw_free(sessions);
-  return status;
 }
 
 static void *deal_thread(void *state) {
   tw_live_deal *d = state;
   tw_status status = tw_thread_stack_hide();
-  if (status == TW_OK) status = deal_all(d);
+  for (int i = 0; i < d->count && status == TW_OK && goes_on(d); i++) status = deal_one(d, i);
   tw_thread_stack_forget();
   if (status != TW_OK) tw_live_deal_stop(d, status, tw_error_message());
   return NULL;
 }
 
-// ---- for the others
+// ---- begin and end
 
 static void init(tw_live_deal *d) {
   pthread_condattr_t monotonic;
@@ -131,58 +64,33 @@ static void init(tw_live_deal *d) {
   pthread_condattr_destroy(&monotonic);
 }
 
-static tw_status prepare(tw_live_deal *d, uint64_t first) {
-  TW_TRY(tw_alloc(sizeof *d->slots * (size_t)d->count, (void **)&d->slots));
-  TW_TRY(tw_alloc(sizeof *d->queues * 2 * (size_t)d->count, (void **)&d->queues));
-  for (int i = 0; i < d->count; i++) {
-    d->slots[i] = first + (uint64_t)i;
-    for (int party = 0; party < 2; party++) {
-      queue *q = queue_of(d, party, i);
-      *q = (queue){.deal = d, .party = party, .sequence = i};
-      q->end = &q->first;
-    }
+static tw_status begin(tw_live_deal *d) {
+  const tw_live_maker *m = d->maker;
+  TW_TRY(tw_alloc(sizeof(tw_slot_place *) * (size_t)d->count, (void **)&d->places));
+  if (!m->store || !tw_slot_store_take(m->store, d->count, d->places)) {
+    tw_free(d->places);
+    d->places = NULL;
+    return tw_live_walk_start(m->plan, m->masks, d->seeds, d->first, d->count, &d->walk);
   }
   d->started = pthread_create(&d->thread, NULL, deal_thread, d) == 0;
   return d->started ? TW_OK : tw_fail(TW_ERR_MEMORY, "no thread can be started");
 }
 
-tw_status tw_live_deal_start(const tw_plan *plan, const tw_model_masks *masks, const tw_seed *seeds, uint64_t first,
-                             int count, tw_live_deal **out) {
+tw_status tw_live_deal_start(const tw_live_maker *maker, const tw_seed *seeds, uint64_t first, int count,
+                             tw_live_deal **out) {
   tw_live_deal *d;
   *out = NULL;
   TW_TRY(tw_alloc(sizeof *d, (void **)&d));
-  d->plan = plan;
-  d->masks = masks;
+  d->maker = maker;
   d->seeds = seeds;
+  d->first = first;
   d->count = count;
   init(d);
-  tw_status status = prepare(d, first);
+  tw_status status = begin(d);
   if (status == TW_OK)
     *out = d;
   else
     tw_live_deal_destroy(d);
-  return status;
-}
-
-tw_status tw_live_deal_next(tw_live_deal *d, int party, int sequence, tw_live_piece **out) {
-  queue *q = queue_of(d, party, sequence);
-  struct timespec until;
-  *out = NULL;
-  clock_gettime(CLOCK_MONOTONIC, &until);
-  until.tv_nsec += look_ns;
-  if (until.tv_nsec >= 1000000000) until.tv_sec++, until.tv_nsec -= 1000000000;
-  pthread_mutex_lock(&d->lock);
-  while (d->status == TW_OK && !q->first && pthread_cond_timedwait(&d->changed, &d->lock, &until) == 0) continue;
-  tw_status status = d->status;
-  if (status == TW_OK && q->first) {
-    *out = q->first;
-    q->first = q->first->next;
-    if (!q->first) q->end = &q->first;
-    d->waiting[party] -= (*out)->bytes;
-    pthread_cond_broadcast(&d->changed);
-  }
-  if (status != TW_OK) (void)tw_fail(status, "%s", d->message);
-  pthread_mutex_unlock(&d->lock);
   return status;
 }
 
@@ -194,23 +102,142 @@ void tw_live_deal_stop(tw_live_deal *d, tw_status status, const char *message) {
   }
   pthread_cond_broadcast(&d->changed);
   pthread_mutex_unlock(&d->lock);
+  if (d->walk) tw_live_walk_stop(d->walk, status, message);
 }
 
 void tw_live_deal_destroy(tw_live_deal *d) {
   if (!d) return;
   tw_live_deal_stop(d, TW_ERR_PEER, "the run has ended");
   if (d->started) pthread_join(d->thread, NULL);
-  for (int i = 0; d->queues && i < 2 * d->count; i++) {
-    queue *q = &d->queues[i];
-    for (tw_live_piece *p = q->first, *next; p; p = next) {
-      next = p->next;
-      tw_live_piece_free(p);
-    }
-    tw_live_piece_free(q->open);
-  }
+  tw_live_walk_destroy(d->walk);
+  if (d->places) tw_slot_store_give_back(d->maker->store, d->count, d->places);
+  tw_free(d->places);
   pthread_cond_destroy(&d->changed);
   pthread_mutex_destroy(&d->lock);
-  tw_free(d->queues);
-  tw_free(d->slots);
   tw_free(d);
+}
+
+// ---- taps
+
+struct tw_live_tap {
+  tw_live_deal *deal;
+  int party;
+  uint64_t stream, streams, chunks;  // chunks: of this tap
+  uint64_t asked, given;             // so many copies were begun, pieces given
+  tw_slot_staging *staging;
+  // level by level
+  tw_live_piece *last;  // the tap's own
+  tw_live_piece *const *memory;
+  int depth;
+};
+
+tw_status tw_live_tap_open(tw_live_deal *d, int party, int stream, int streams, tw_live_piece *const *memory, int depth,
+                           tw_live_tap **out) {
+  tw_live_tap *t;
+  uint64_t bytes = d->maker->plan->program.slot_bytes[party];
+  uint64_t all = (bytes + TW_KEY_CHUNK - 1) / TW_KEY_CHUNK * (uint64_t)d->count;
+  *out = NULL;
+  TW_TRY(tw_alloc(sizeof *t, (void **)&t));
+  *t = (tw_live_tap){.deal = d,
+                     .party = party,
+                     .stream = (uint64_t)stream,
+                     .streams = (uint64_t)streams,
+                     .chunks = (all + (uint64_t)(streams - 1 - stream)) / (uint64_t)streams,
+                     .memory = memory,
+                     .depth = depth};
+  tw_status status = TW_OK;
+  if (d->places) status = tw_slot_staging_take(d->maker->store, memory, depth, &t->staging);
+  if (d->places && status == TW_OK) t->depth = tw_slot_staging_depth(t->staging);
+  if (status == TW_OK)
+    *out = t;
+  else
+    tw_free(t);
+  return status;
+}
+
+bool tw_live_tap_ended(const tw_live_tap *t) { return t->given == t->chunks; }
+
+// The tap's k-th chunk.
+static void place_of(const tw_live_tap *t, uint64_t k, int *sequence, uint64_t *number) {
+  uint64_t at = t->stream + k * t->streams, count = (uint64_t)t->deal->count;
+  *sequence = (int)(at % count);
+  *number = at / count;
+}
+
+static tw_status next_of_walk(tw_live_tap *t, tw_live_piece **out) {
+  int sequence;
+  uint64_t number;
+  tw_live_piece *came;
+  place_of(t, t->given, &sequence, &number);
+  tw_live_piece_free(t->last);
+  t->last = NULL;
+  TW_TRY(tw_live_walk_next(t->deal->walk, t->party, sequence, number, &came));
+  if (!came) return TW_OK;
+  *out = t->last = came;
+  if (t->memory) {
+    *out = t->memory[t->given % (uint64_t)t->depth];
+    memcpy(*out, came, offsetof(tw_live_piece, sent) + came->bytes);
+  }
+  t->given++;
+  return TW_OK;
+}
+
+// Whether the next chunk to be asked for has been dealt; waits for it a moment. Fails once dealing has.
+static tw_status is_dealt(const tw_live_tap *t, bool wait, bool *dealt) {
+  tw_live_deal *d = t->deal;
+  int sequence;
+  uint64_t number;
+  struct timespec until;
+  place_of(t, t->asked, &sequence, &number);
+  clock_gettime(CLOCK_MONOTONIC, &until);
+  until.tv_nsec += look_ns;
+  if (until.tv_nsec >= 1000000000) until.tv_sec++, until.tv_nsec -= 1000000000;
+  pthread_mutex_lock(&d->lock);
+  while (wait && d->status == TW_OK && d->dealt <= sequence &&
+         pthread_cond_timedwait(&d->changed, &d->lock, &until) == 0)
+    continue;
+  tw_status status = d->status;
+  *dealt = status == TW_OK && d->dealt > sequence;
+  if (status != TW_OK) (void)tw_fail(status, "%s", d->message);
+  pthread_mutex_unlock(&d->lock);
+  return status;
+}
+
+static tw_status ask(tw_live_tap *t) {
+  int sequence;
+  uint64_t number;
+  place_of(t, t->asked, &sequence, &number);
+  TW_TRY(tw_slot_copy_begin(t->staging, (int)(t->asked % (uint64_t)t->depth), t->deal->places[sequence], t->party,
+                            number));
+  t->asked++;
+  return TW_OK;
+}
+
+static tw_status next_of_store(tw_live_tap *t, int kept, tw_live_piece **out) {
+  uint64_t most = t->given + (uint64_t)(t->depth - kept);
+  for (bool dealt = true; dealt && t->asked < t->chunks && t->asked < most;) {
+    TW_TRY(is_dealt(t, t->asked == t->given, &dealt));
+    if (dealt) TW_TRY(ask(t));
+  }
+  if (t->asked == t->given) return TW_OK;
+  int sequence;
+  uint64_t number;
+  place_of(t, t->given, &sequence, &number);
+  TW_TRY(tw_slot_copy_end(t->staging, (int)(t->given % (uint64_t)t->depth), out));
+  (*out)->sent.head.sequence = (uint32_t)sequence;
+  t->given++;
+  return TW_OK;
+}
+
+tw_status tw_live_tap_next(tw_live_tap *t, int kept, tw_live_piece **out) {
+  *out = NULL;
+  if (tw_live_tap_ended(t)) return tw_fail(TW_ERR_INTERNAL, "more chunks are asked for than there are");
+  return t->deal->walk ? next_of_walk(t, out) : next_of_store(t, kept, out);
+}
+
+void tw_live_tap_close(tw_live_tap *t) {
+  if (!t) return;
+  if (t->staging) tw_slot_staging_give_back(t->deal->maker->store, t->staging);
+  tw_live_piece_free(t->last);
+  tw_free(t);
 }

@@ -1,37 +1,39 @@
-// The slots of one run, dealt while both parties take them: a thread walks the sequences' sessions level by level, side
-// by side, and each party's corrections wait in a queue a sequence, in pieces of a chunk. Nothing is written to a disk.
+// The slots of one run, dealt while both parties take them. Nothing is written to a disk.
 //
-// The thread goes on while either party has little to take. So a party that is ahead never waits for one that is
-// behind; and since the parties are never more than a level apart, neither queue grows much.
+// Whole, into the memory of a GPU (slot_store.h), where there is a store and room in it for all of the run's slots;
+// else on the CPU, level by level (live_walk.h). The bytes are the same.
 #ifndef TW_LIVE_DEAL_H
 #define TW_LIVE_DEAL_H
 
-#include "jobs/parties/live_words.h"
-#include "jobs/parties/model_masks.h"
-#include "jobs/plan/plan.h"
+#include "jobs/parties/live_walk.h"
+#include "jobs/parties/slot_store.h"
+
+// What makes the slots of all runs; borrowed.
+typedef struct {
+  const tw_plan *plan;
+  const tw_model_masks *masks;  // the CPU's
+  tw_slot_store *store;         // NULL: every run is dealt level by level
+} tw_live_maker;
 
 typedef struct tw_live_deal tw_live_deal;
 
-// A chunk with its head, as it goes over the line; bytes: of both together.
-typedef struct tw_live_piece tw_live_piece;
-struct tw_live_piece {
-  tw_live_piece *next;
-  size_t bytes;
-  struct {
-    tw_live_head head;
-    uint8_t data[TW_KEY_CHUNK];
-  } sent;
-};
-
-// seeds [2][count], by party; they, plan and masks stay until tw_live_deal_destroy.
-tw_status tw_live_deal_start(const tw_plan *plan, const tw_model_masks *masks, const tw_seed *seeds, uint64_t first,
-                             int count, tw_live_deal **out);
-// The next piece of this party's queue of this sequence, or *out = NULL after a tenth of a second: so that the caller
-// can look around. Free with tw_live_piece_free. Fails for both parties once dealing has.
-tw_status tw_live_deal_next(tw_live_deal *d, int party, int sequence, tw_live_piece **out);
-void tw_live_piece_free(tw_live_piece *p);  // wipes
+// seeds [2][count], by party; they and what the maker has stay until tw_live_deal_destroy.
+tw_status tw_live_deal_start(const tw_live_maker *maker, const tw_seed *seeds, uint64_t first, int count,
+                             tw_live_deal **out);
 // Dealing ends soon, and whoever takes gets this status and message.
 void tw_live_deal_stop(tw_live_deal *d, tw_status status, const char *message);
-void tw_live_deal_destroy(tw_live_deal *d);  // stops; wipes
+void tw_live_deal_destroy(tw_live_deal *d);  // when all taps are closed; stops; wipes
+
+// Where one connection takes: of the party's chunks - chunk 0 of all slots, chunk 1 of all, ... - every streams-th from
+// number `stream` on. One thread.
+typedef struct tw_live_tap tw_live_tap;
+// memory: `depth` pieces (2 to TW_STAGING_MOST) that are filled in turn; NULL: the tap has its own.
+tw_status tw_live_tap_open(tw_live_deal *d, int party, int stream, int streams, tw_live_piece *const *memory, int depth,
+                           tw_live_tap **out);
+bool tw_live_tap_ended(const tw_live_tap *t);  // all were given
+// The next piece, until the call that is `kept` + 1 calls later; *out = NULL after a tenth of a second: so that the
+// caller can look around. kept: fewer than depth.
+tw_status tw_live_tap_next(tw_live_tap *t, int kept, tw_live_piece **out);
+void tw_live_tap_close(tw_live_tap *t);  // or NULL
 
 #endif

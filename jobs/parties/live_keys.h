@@ -11,6 +11,7 @@
 typedef struct {
   tw_tls_identity who;                          // this party and the dealer; borrowed until the store is closed
   tw_route route;                               // to the dealer
+  int streams;                                  // connections that carry keys, if the dealer allows as many; 0: one
   double silence_seconds;                       // in which nothing comes from the dealer
   void (*note)(void *state, const char *text);  // once: how the connection is protected
   void *state;

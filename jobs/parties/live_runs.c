@@ -17,7 +17,8 @@ struct tw_live_run {
   tw_id key_id;
   uint64_t first;
   tw_seed *seeds;  // [2][count]
-  bool asked[2], goes[2], there[2];
+  bool asked[2], goes[2];
+  uint32_t streams[2], joined[2], there[2];  // there: connections; joined: bit i: stream i has come
   tw_live_deal *deal;
   tw_status status;
   char message[TW_LIVE_MESSAGE];
@@ -27,12 +28,11 @@ struct tw_live_run {
 typedef struct {
   tw_id key_id;
   uint64_t next, given;
-  uint32_t runs, there[2];  // runs under way, connections of each party
+  uint32_t runs, there[2], all[2];  // runs under way, connections of each party: first ones, all
 } account;
 
 struct tw_live_runs {
-  const tw_plan *plan;
-  const tw_model_masks *masks;
+  const tw_live_maker *maker;
   const tw_site_pairs *pairs;
   account *accounts;
   tw_live_run *first;
@@ -41,8 +41,7 @@ struct tw_live_runs {
   pthread_cond_t changed;
 };
 
-tw_status tw_live_runs_create(const tw_plan *plan, const tw_model_masks *masks, const tw_site_pairs *pairs,
-                              tw_live_runs **out) {
+tw_status tw_live_runs_create(const tw_live_maker *maker, const tw_site_pairs *pairs, tw_live_runs **out) {
   tw_live_runs *r;
   pthread_condattr_t monotonic;
   *out = NULL;
@@ -52,8 +51,7 @@ tw_status tw_live_runs_create(const tw_plan *plan, const tw_model_masks *masks, 
     tw_free(r);
     return status;
   }
-  r->plan = plan;
-  r->masks = masks;
+  r->maker = maker;
   r->pairs = pairs;
   for (int i = 0; i < pairs->count; i++) tw_id_random(&r->accounts[i].key_id);
   pthread_condattr_init(&monotonic);
@@ -100,20 +98,27 @@ int tw_live_runs_count(tw_live_runs *r) {
 
 // ---- connections
 
-tw_status tw_live_runs_come_in(tw_live_runs *r, int pair, int party) {
+// Further streams count when they join a run.
+tw_status tw_live_runs_come_in(tw_live_runs *r, int pair, int party, int stream) {
   const uint32_t spare = 2;  // of runs that have just ended, and of the one that asks in vain
+  const tw_site_pair *limits = &r->pairs->pair[pair];
   account *a = &r->accounts[pair];
+  if (stream > 0) return TW_OK;
+  uint32_t *there = stream < 0 ? &a->all[party] : &a->there[party];
+  uint32_t most = (limits->most_runs + spare) * (stream < 0 ? limits->most_streams : 1);
   pthread_mutex_lock(&r->lock);
-  uint32_t there = a->there[party], most = r->pairs->pair[pair].most_runs + spare;
-  if (there < most) a->there[party]++;
+  uint32_t before = *there;
+  if (before < most) ++*there;
   pthread_mutex_unlock(&r->lock);
-  if (there < most) return TW_OK;
-  return tw_fail(TW_ERR_PEER, "%u connections of this party are there already, for %u runs", there, most - spare);
+  if (before < most) return TW_OK;
+  return tw_fail(TW_ERR_PEER, "%u connections of this party are there already, for %u runs", before, limits->most_runs);
 }
 
-void tw_live_runs_go_out(tw_live_runs *r, int pair, int party) {
+void tw_live_runs_go_out(tw_live_runs *r, int pair, int party, int stream) {
+  account *a = &r->accounts[pair];
+  if (stream > 0) return;
   pthread_mutex_lock(&r->lock);
-  r->accounts[pair].there[party]--;
+  --*(stream < 0 ? &a->all[party] : &a->there[party]);
   pthread_mutex_unlock(&r->lock);
 }
 
@@ -176,7 +181,11 @@ static tw_status begin(tw_live_runs *r, int pair, const uint8_t *number, uint32_
   return TW_OK;
 }
 
-static tw_status ask(tw_live_runs *r, int pair, int party, const uint8_t *number, uint32_t count, tw_live_run **out) {
+static tw_status ask(tw_live_runs *r, int pair, int party, const uint8_t *number, uint32_t count, uint32_t streams,
+                     tw_live_run **out) {
+  if (streams < 1 || streams > r->pairs->pair[pair].most_streams)
+    return tw_fail(TW_ERR_MISMATCH, "%u streams for one run: the dealer gives this pair 1 to %u", streams,
+                   r->pairs->pair[pair].most_streams);
   tw_live_run *run = find(r, pair, number);
   if (!run) TW_TRY(begin(r, pair, number, count, &run));
   if (run->asked[party])
@@ -185,16 +194,19 @@ static tw_status ask(tw_live_runs *r, int pair, int party, const uint8_t *number
   if (run->count != (int)count)
     return tw_fail(TW_ERR_MISMATCH, "the other party asked for %d slots of this run, this one asks for %u", run->count,
                    count);
-  run->asked[party] = run->there[party] = true;
+  run->asked[party] = true;
+  run->there[party] = 1;
+  run->streams[party] = streams;
+  run->joined[party] = 1;
   *out = run;
   return TW_OK;
 }
 
 tw_status tw_live_run_ask(tw_live_runs *r, int pair, int party, const uint8_t number[TW_LIVE_RUN_BYTES], uint32_t count,
-                          tw_live_run **out, tw_id *key_id, uint64_t *first, const tw_seed **seeds) {
+                          uint32_t streams, tw_live_run **out, tw_id *key_id, uint64_t *first, const tw_seed **seeds) {
   tw_live_run *run = NULL;
   pthread_mutex_lock(&r->lock);
-  tw_status status = ask(r, pair, party, number, count, &run);
+  tw_status status = ask(r, pair, party, number, count, streams, &run);
   pthread_mutex_unlock(&r->lock);
   TW_TRY(status);
   *key_id = run->key_id;
@@ -204,22 +216,50 @@ tw_status tw_live_run_ask(tw_live_runs *r, int pair, int party, const uint8_t nu
   return TW_OK;
 }
 
+static tw_status join(tw_live_runs *r, int pair, int party, const tw_live_ask *ask, tw_live_run **out) {
+  tw_live_run *run = find(r, pair, ask->says.run);
+  uint32_t stream = ask->says.stream;
+  if (!run || !run->there[party] || run->goes[party] || ask->says.streams != run->streams[party] ||
+      ask->says.count != (uint32_t)run->count || stream < 1 || stream >= run->streams[party] ||
+      run->joined[party] >> stream & 1)
+    return tw_fail(TW_ERR_IDENTITY, "stream %u belongs to no run that lacks it", stream);
+  if (run->status != TW_OK) return tw_fail(run->status, "%s", run->message);
+  run->joined[party] |= 1u << stream;
+  run->there[party]++;
+  *out = run;
+  return TW_OK;
+}
+
+tw_status tw_live_run_join(tw_live_runs *r, int pair, int party, const tw_live_ask *ask, tw_live_run **out) {
+  pthread_mutex_lock(&r->lock);
+  tw_status status = join(r, pair, party, ask, out);
+  pthread_mutex_unlock(&r->lock);
+  return status;
+}
+
 // ---- going
 
 static tw_status look(tw_live_runs *r, tw_live_run *run) {
   if (run->status != TW_OK) return tw_fail(run->status, "%s", run->message);
   if (!run->goes[0] || !run->goes[1] || run->deal) return TW_OK;
-  return tw_live_deal_start(r->plan, r->masks, run->seeds, run->first, run->count, &run->deal);
+  return tw_live_deal_start(r->maker, run->seeds, run->first, run->count, &run->deal);
 }
 
-tw_status tw_live_run_go(tw_live_runs *r, tw_live_run *run, int party, tw_live_deal **deal) {
+static tw_status go(tw_live_run *run, int party) {
+  if (run->joined[party] + 1 != 1u << run->streams[party])
+    return tw_fail(TW_ERR_IDENTITY, "not all of its %u streams have come", run->streams[party]);
+  run->goes[party] = true;
+  return TW_OK;
+}
+
+tw_status tw_live_run_go(tw_live_runs *r, tw_live_run *run, int party, uint32_t stream, tw_live_deal **deal) {
   struct timespec until;
   clock_gettime(CLOCK_MONOTONIC, &until);
   until.tv_nsec += look_ns;
   if (until.tv_nsec >= 1000000000) until.tv_sec++, until.tv_nsec -= 1000000000;
   pthread_mutex_lock(&r->lock);
-  run->goes[party] = true;
-  tw_status status = look(r, run);
+  tw_status status = stream ? TW_OK : go(run, party);
+  if (status == TW_OK) status = look(r, run);
   if (status == TW_OK && run->deal) pthread_cond_broadcast(&r->changed);
   if (status == TW_OK && !run->deal) {
     pthread_cond_timedwait(&r->changed, &r->lock, &until);
@@ -242,7 +282,7 @@ static void forget(tw_live_runs *r, tw_live_run *run) {
 void tw_live_run_leave(tw_live_runs *r, tw_live_run *run, int party, tw_status status, const char *message) {
   char text[TW_LIVE_MESSAGE];
   pthread_mutex_lock(&r->lock);
-  run->there[party] = false;
+  run->there[party]--;
   if (status != TW_OK) {
     snprintf(text, sizeof text, "party %d has left the dealer: %.*s", party, (int)sizeof text - 40, message);
     fail_run(run, status, text);

@@ -17,7 +17,7 @@
 #include "comm/tls.h"
 #include "jobs/parties/serve_client.h"
 
-enum { STOP_RECORD = 128, TICK = 200, MOST_CONNECTIONS = 64 };  // a signalfd's record; milliseconds
+enum { STOP_RECORD = 128, TICK = 200, MOST_CONNECTIONS = 256 };  // a signalfd's record; milliseconds
 
 // A connection and its thread.
 typedef struct {
@@ -33,6 +33,7 @@ struct tw_serve {
   tw_peer *peers;  // [2 * pairs]: party 0 and 1 of pair 0, ...
   tw_tls_context *context;
   tw_model_masks masks;
+  tw_live_maker maker;
   tw_live_runs *runs;
   int listeners[TW_MOST_LISTENERS], count, stops;
   guest *guests;
@@ -75,7 +76,10 @@ tw_status tw_serve_create(const tw_serve_options *o, tw_serve **out) {
   if (status == TW_OK) status = know_pairs(s);
   if (status == TW_OK) status = tw_place_listen(o->option, &o->place, s->listeners, &s->count);
   if (status == TW_OK) status = tw_model_masks_draw(o->dealer, &o->plan->program, &tw_cpu_backend, NULL, &s->masks);
-  if (status == TW_OK) status = tw_live_runs_create(o->plan, &s->masks, o->pairs, &s->runs);
+  s->maker = (tw_live_maker){.plan = o->plan, .masks = &s->masks};
+  if (status == TW_OK && (o->room || o->device == TW_DEVICE_CUDA))
+    status = tw_slot_store_create(o->plan, o->dealer, &s->masks, o->device, o->room, &s->maker.store);
+  if (status == TW_OK) status = tw_live_runs_create(&s->maker, o->pairs, &s->runs);
   if (status == TW_OK)
     *out = s;
   else
@@ -91,6 +95,7 @@ void tw_serve_destroy(tw_serve *s) {
   if (!s) return;
   stop_listening(s);
   tw_live_runs_destroy(s->runs);
+  tw_slot_store_destroy(s->maker.store);
   tw_model_masks_free(&s->masks);
   tw_tls_context_destroy(s->context);
   pthread_mutex_destroy(&s->lock);
@@ -100,6 +105,7 @@ void tw_serve_destroy(tw_serve *s) {
 }
 
 int tw_serve_port(const tw_serve *s) { return s->count ? tw_socket_port(s->listeners[0]) : 0; }
+int tw_serve_room(const tw_serve *s) { return s->maker.store ? tw_slot_store_room(s->maker.store) : 0; }
 
 // ---- connections
 

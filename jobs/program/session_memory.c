@@ -102,6 +102,12 @@ tw_status tw_make_mask(tw_session *s, int id, int side) {
 tw_status tw_scratch(tw_session *s, size_t words, uint64_t **out) { return block_take(s, words, SCRATCH, out); }
 tw_status tw_keep(tw_session *s, size_t words, uint64_t **out) { return block_take(s, words, VALUE, out); }
 
+tw_status tw_session_wipe(tw_session *s) {
+  for (tw_memory_block *b = s->memory.blocks; b; b = b->next)
+    TW_TRY(s->backend->fill(b->data, 0, b->words * 8, s->stream));
+  return TW_OK;
+}
+
 void tw_session_release_blocks(tw_session *s) {
   while (s->memory.blocks) {
     tw_memory_block *b = s->memory.blocks;

@@ -41,5 +41,7 @@ tw_status tw_make_value(tw_session *s, int id);                     // allocate 
 tw_status tw_make_mask(tw_session *s, int id, int side);            // allocate mask
 tw_status tw_scratch(tw_session *s, size_t words, uint64_t **out);  // lives until the gate ends
 tw_status tw_keep(tw_session *s, size_t words, uint64_t **out);     // lives until the session is destroyed
+// Enqueues zeros over all that the session has taken, so that a walk leaves nothing; only between two whole walks.
+tw_status tw_session_wipe(tw_session *s);
 
 #endif

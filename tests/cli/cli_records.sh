@@ -31,6 +31,7 @@ both 'bench model' mpirun -np 2 "$TWAIN" bench model --shape bert-tiny --seq 16 
 both 'bench model' mpirun -np 2 "$TWAIN" bench model --shape bert-tiny --seq 16 --batch 2 --repeat 1 --device cpu --compare-overlap
 both 'bench opens' mpirun -np 2 "$TWAIN" bench opens --device cpu
 both 'bench deal' "$TWAIN" bench deal --shape bert-tiny --seq 16 --device cpu
+both 'bench live' "$TWAIN" bench live --shape bert-tiny --seq 16 --repeat 1 --device cpu --streams 2
 both 'bench kernels' "$TWAIN" bench kernels --shape bert-tiny --seq 16 --repeat 1 --device cpu
 both 'bench gemm' "$TWAIN" bench gemm --shape bert-tiny --seq 16 --repeat 2
 both 'bench line' "$TWAIN" bench line --repeat 2 --streams 2

@@ -52,18 +52,18 @@ class Client:
             data += part
         return data
 
-    def hello(self, version=1, plan=PLAN_DIGEST, model=MODEL_ID, magic=MAGIC):
-        words = struct.pack("<16sII33s65s", magic, version, 0, model.encode(), plan.encode())
+    def hello(self, stream=0, version=2, plan=PLAN_DIGEST, model=MODEL_ID, magic=MAGIC):
+        words = struct.pack("<16sII33s65s", magic, version, stream, model.encode(), plan.encode())
         self.tls.sendall(words.ljust(512, b"\0"))
-        magic, _, found, message, self.slot_bytes = struct.unpack_from("<16sIi400sQ", self.get(512))
-        assert magic == MAGIC
+        magic, _, found, message, self.slot_bytes, streams = struct.unpack_from("<16sIi400sQI", self.get(512))
+        assert magic == MAGIC and streams == 4
         return found, message.split(b"\0")[0].decode()
 
-    def ask(self, run, count=1):
-        self.tls.sendall(struct.pack("<16s32sI", MAGIC, run, count).ljust(256, b"\0"))
+    def ask(self, run, count=1, streams=1, stream=0):
+        self.tls.sendall(struct.pack("<16s32sIII", MAGIC, run, count, streams, stream).ljust(256, b"\0"))
         magic, found, message, key, first = struct.unpack_from("<16si400s33s3xQ", self.get(512))
         assert magic == MAGIC
-        if found == 0:
+        if found == 0 and stream == 0:
             self.key, self.first, self.count = key, first, count
             self.seeds = self.get(32 * count)
         return found, message.split(b"\0")[0].decode()
@@ -154,7 +154,7 @@ def once():
 
 
 def words():
-    refused(Client("s0").hello(version=7), MISMATCH, "version of live keys: the party has 7, the dealer 1")
+    refused(Client("s0").hello(version=7), MISMATCH, "version of live keys: the party has 7, the dealer 2")
     refused(Client("s0").hello(plan="0" * 64), MISMATCH, "differ in the plan")
     refused(Client("s0").hello(model="f" * 32), MISMATCH, "differ in the model")
     refused(Client("s0").hello(magic=b"something else"), IDENTITY, "no twain says")

@@ -9,7 +9,7 @@ import statistics
 import sys
 from pathlib import Path
 
-BENCHES = ["bench " + w for w in ("model", "sweep", "opens", "deal", "kernels", "gemm", "line")]
+BENCHES = ["bench " + w for w in ("model", "sweep", "opens", "deal", "live", "kernels", "gemm", "line")]
 COMMANDS = ["plan", "run", "report"] + BENCHES
 ONLY_IN_JSON = ["rings", "bounds", "measured_bounds", "saved"]
 

@@ -1,5 +1,6 @@
 // Keys from a live dealer, in one process: what both parties read, in any order and by several threads, are the bytes
-// that the dealer of files makes of the same seeds. And a store keeps its rules: a seed once, a chunk once.
+// that the dealer of files makes of the same seeds; dealt level by level, and whole into memory as a GPU deals. And a
+// store keeps its rules: a seed once, a chunk once.
 #define _GNU_SOURCE
 #include <CUnit/Basic.h>
 #include <fcntl.h>
@@ -21,7 +22,7 @@
 #include "tests/common/scratch.h"
 #include "tests/common/suite.h"
 
-enum { BATCH = 3, READERS = 3, DAY = 86400 };
+enum { BATCH = 3, READERS = 3, STREAMS = 3, DAY = 86400 };
 
 static tw_model model;
 static tw_client client;
@@ -34,7 +35,7 @@ static tw_site_pairs pairs;
 static tw_serve *serve;
 static pthread_t thread;
 static tw_status worked;
-static int stop[2];
+static int stop[2], room;
 static char where[64];
 
 static void stay_silent(void *state, const char *text) {
@@ -69,7 +70,7 @@ static bool make_sites(void) {
   if (tw_alloc(sizeof *pairs.pair, (void **)&pairs.pair) != TW_OK) return false;
   pairs.count = 1;
   pairs.file = strdup("pairs.json");
-  *pairs.pair = (tw_site_pair){.most_sequences = 8, .most_runs = 2};
+  *pairs.pair = (tw_site_pair){.most_sequences = 8, .most_runs = 2, .most_streams = 4};
   for (int party = 0; party < 2; party++) memcpy(pairs.pair->pin[party], sites[party].self.pin, TW_PIN_BYTES);
   return true;
 }
@@ -81,7 +82,8 @@ static int open_all(void) {
                         .pairs = &pairs,
                         .own = &sites[2],
                         .option = "--serve",
-                        .connections = 8,
+                        .connections = 32,
+                        .room = room,
                         .silence_seconds = 60,
                         .note = stay_silent};
   if (scratch_open() != 0 || !make_model() || !make_sites() || pipe2(stop, O_CLOEXEC) != 0) return 1;
@@ -89,6 +91,11 @@ static int open_all(void) {
   if (tw_serve_create(&o, &serve) != TW_OK) return 1;
   snprintf(where, sizeof where, "127.0.0.1:%d", tw_serve_port(serve));
   return pthread_create(&thread, NULL, work, NULL);
+}
+
+static int open_with_memory(void) {
+  room = BATCH;
+  return open_all();
 }
 
 static int close_all(void) {
@@ -104,13 +111,14 @@ static int close_all(void) {
   tw_plan_free(&plan);
   tw_client_free(&client);
   tw_model_free(&model);
+  serve = NULL;
   return scratch_close() || !told || worked != TW_OK;
 }
 
 // ---- one party
 
 typedef struct {
-  int party;
+  int party, streams;
   const uint8_t *run;
   tw_key_store store;
   tw_id key_id;
@@ -123,9 +131,10 @@ typedef struct {
   unsigned failures;
 } reader;
 
-static tw_status open_store(int party, tw_key_store *out) {
+static tw_status open_store(int party, int streams, tw_key_store *out) {
   tw_live_dealer d = {.who = {.own = &sites[party], .peer = &dealer_file, .secret = true},
                       .route = {.connect = where, .option = "--dealer"},
+                      .streams = streams,
                       .silence_seconds = 60};
   return tw_live_keys_open(&d, &plan, &dealer.model_id, party, out);
 }
@@ -148,7 +157,7 @@ static void *read_chunks(void *state) {
 
 static tw_status take_slots(reader *r) {
   uint64_t slots[BATCH];
-  TW_TRY(open_store(r->party, &r->store));
+  TW_TRY(open_store(r->party, r->streams, &r->store));
   TW_TRY(r->store.reserve(r->store.state, r->run, BATCH, &r->first));
   r->key_id = tw_key_store_info(&r->store)->key_id;
   for (int i = 0; i < BATCH; i++) {
@@ -173,9 +182,8 @@ static void shuffle(reader *r) {
   }
 }
 
-static void *read_all(void *state) {
+static void *take(void *state) {
   reader *r = state;
-  pthread_t threads[READERS];
   uint64_t bytes = plan.program.slot_bytes[r->party];
   r->chunks = BATCH * (uint32_t)((bytes + TW_KEY_CHUNK - 1) / TW_KEY_CHUNK);
   r->keys = malloc(BATCH * bytes);
@@ -184,11 +192,17 @@ static void *read_all(void *state) {
   shuffle(r);
   tw_status status = take_slots(r);
   CU_ASSERT_EQUAL(status, TW_OK);
-  if (status != TW_OK) {
-    fprintf(stderr, "  party %d: %s\n", r->party, tw_error_message());
-    r->failures++;
-    return NULL;
-  }
+  if (status == TW_OK) return NULL;
+  fprintf(stderr, "  party %d: %s\n", r->party, tw_error_message());
+  r->failures++;
+  return NULL;
+}
+
+static void *read_all(void *state) {
+  reader *r = state;
+  pthread_t threads[READERS];
+  if (!r->keys) take(r);
+  if (r->failures) return NULL;
   for (int i = 0; i < READERS; i++) pthread_create(&threads[i], NULL, read_chunks, r);
   for (int i = 0; i < READERS; i++) pthread_join(threads[i], NULL);
   CU_ASSERT_EQUAL(r->store.chunk(r->store.state, 0, 0, r->keys), TW_ERR_INTERNAL);  // twice
@@ -223,25 +237,79 @@ static void compare(const reader r[2]) {
   tw_model_masks_free(&masks);
 }
 
+static uint64_t next_slot;
+
+static void begin(reader r[2], uint8_t run[TW_LIVE_RUN_BYTES], int streams) {
+  randombytes_buf(run, TW_LIVE_RUN_BYTES);
+  for (int party = 0; party < 2; party++)
+    r[party] = (reader){.party = party, .run = run, .streams = party ? streams : 1};
+}
+
+static void both(reader r[2], void *(*act)(void *)) {
+  pthread_t other;
+  pthread_create(&other, NULL, act, &r[1]);
+  act(&r[0]);
+  pthread_join(other, NULL);
+}
+
+static void finish(reader r[2]) {
+  CU_ASSERT_EQUAL(r[0].failures + r[1].failures, 0);
+  CU_ASSERT_STRING_EQUAL(r[0].key_id.hex, r[1].key_id.hex);
+  CU_ASSERT_EQUAL(r[0].first, r[1].first);
+  CU_ASSERT_EQUAL(r[0].first, next_slot);
+  next_slot += BATCH;
+  if (r[0].failures + r[1].failures == 0) compare(r);
+  for (int party = 0; party < 2; party++) leave(&r[party]);
+}
+
 static void as_from_files(void) {
-  uint64_t next = 0;
+  next_slot = 0;
+  CU_ASSERT_EQUAL(tw_serve_room(serve), room);
   CU_ASSERT(plan.program.slot_bytes[0] > 2 * TW_KEY_CHUNK);
-  for (int turn = 0; turn < 2; turn++) {
+  for (int turn = 0; turn < 3; turn++) {
     uint8_t run[TW_LIVE_RUN_BYTES];
-    pthread_t other;
-    randombytes_buf(run, sizeof run);
-    reader r[2] = {{.party = 0, .run = run}, {.party = 1, .run = run}};
-    pthread_create(&other, NULL, read_all, &r[1]);
-    read_all(&r[0]);
-    pthread_join(other, NULL);
-    CU_ASSERT_EQUAL(r[0].failures + r[1].failures, 0);
-    CU_ASSERT_STRING_EQUAL(r[0].key_id.hex, r[1].key_id.hex);
-    CU_ASSERT_EQUAL(r[0].first, r[1].first);
-    CU_ASSERT_EQUAL(r[0].first, next);
-    next += BATCH;
-    if (r[0].failures + r[1].failures == 0) compare(r);
-    for (int party = 0; party < 2; party++) leave(&r[party]);
+    reader r[2];
+    begin(r, run, turn == 1 ? STREAMS : turn == 2 ? TW_LIVE_STREAMS : 1);  // the dealer allows 4
+    both(r, read_all);
+    finish(r);
   }
+}
+
+// While one run has its slots and takes nothing, another one takes all of its own: with memory for one run only, that
+// is dealt level by level.
+static void slow_beside_fast(void) {
+  uint8_t run[2][TW_LIVE_RUN_BYTES];
+  reader slow[2], fast[2];
+  begin(slow, run[0], STREAMS);
+  begin(fast, run[1], 1);
+  both(slow, take);
+  both(fast, take);
+  both(fast, read_all);
+  both(slow, read_all);
+  finish(slow);
+  finish(fast);
+}
+
+// The other one hears it, and the next run has nothing of it.
+static void one_dies(void) {
+  uint8_t run[TW_LIVE_RUN_BYTES];
+  reader r[2];
+  void *chunk = malloc(TW_KEY_CHUNK);
+  begin(r, run, STREAMS);
+  both(r, take);
+  tw_status status = r[0].store.chunk(r[0].store.state, 0, 0, chunk);
+  CU_ASSERT_EQUAL(status, TW_OK);
+  leave(&r[1]);
+  r[0].store.chunk(r[0].store.state, 1, 0, chunk);
+  for (uint32_t n = 1; n < r[0].chunks / BATCH && status == TW_OK; n++)
+    for (int i = 0; i < BATCH && status == TW_OK; i++) status = r[0].store.chunk(r[0].store.state, i, n, chunk);
+  CU_ASSERT(status == TW_OK || status == TW_ERR_PEER);  // what was on its way already comes
+  leave(&r[0]);
+  free(chunk);
+  next_slot += BATCH;
+  begin(r, run, STREAMS);
+  both(r, read_all);
+  finish(r);
 }
 
 static void one_alone(void) {
@@ -249,11 +317,11 @@ static void one_alone(void) {
   tw_key_store store;
   uint64_t first, slots[1];
   randombytes_buf(run, sizeof run);
-  CU_ASSERT_EQUAL_FATAL(open_store(0, &store), TW_OK);
+  CU_ASSERT_EQUAL_FATAL(open_store(0, 1, &store), TW_OK);
   CU_ASSERT_EQUAL(store.reserve(store.state, run, 9, &first), TW_ERR_MISMATCH);
   CU_ASSERT(message_has("1 to 8 at once"));
   tw_key_store_close(&store);
-  CU_ASSERT_EQUAL_FATAL(open_store(0, &store), TW_OK);
+  CU_ASSERT_EQUAL_FATAL(open_store(0, 1, &store), TW_OK);
   CU_ASSERT_EQUAL(store.reserve(store.state, run, 1, &first), TW_OK);
   CU_ASSERT_EQUAL(store.seed(store.state, first + 1, seed), TW_ERR_INTERNAL);
   slots[0] = first + 1;
@@ -263,9 +331,13 @@ static void one_alone(void) {
 
 int main(void) {
   if (CU_initialize_registry() != CUE_SUCCESS) return 2;
-  CU_pSuite suite = CU_add_suite("live keys", open_all, close_all);
-  if (!suite || !CU_add_test(suite, "as from files, in any order", as_from_files) ||
-      !CU_add_test(suite, "one party alone", one_alone))
+  CU_pSuite by_level = CU_add_suite("live keys", open_all, close_all);
+  CU_pSuite whole = CU_add_suite("live keys, slots dealt whole", open_with_memory, close_all);
+  if (!by_level || !whole || !CU_add_test(by_level, "as from files, in any order", as_from_files) ||
+      !CU_add_test(by_level, "one party dies", one_dies) || !CU_add_test(by_level, "one party alone", one_alone) ||
+      !CU_add_test(whole, "as from files, in any order", as_from_files) ||
+      !CU_add_test(whole, "a slow run beside a fast one", slow_beside_fast) ||
+      !CU_add_test(whole, "one party dies", one_dies))
     return 2;
   return suite_end();
 }

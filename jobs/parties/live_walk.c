@@ -1,0 +1,219 @@
+#include "jobs/parties/live_walk.h"
+
+#include <pthread.h>
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+
+#include "base/memory.h"
+#include "jobs/parties/deal.h"
+
+enum {
+  PLENTY = 64 << 20,  // bytes in both queues: dealing waits
+  MOST = 1 << 30      // in one of them: dealing waits for a party that takes nothing while the other one takes all
+};
+static const long look_ns = 100000000;
+
+// What one party takes of one sequence.
+typedef struct {
+  tw_live_walk *walk;
+  int party, sequence;
+  uint64_t made;        // pieces
+  tw_live_piece *open;  // not full yet; the dealing thread's
+  tw_live_piece *first, **end;
+} queue;
+
+struct tw_live_walk {
+  const tw_plan *plan;
+  const tw_model_masks *masks;
+  const tw_seed *seeds;
+  int count;
+  uint64_t *slots;
+  queue *queues;  // [2][count]
+  pthread_t thread;
+  bool started;
+  pthread_mutex_t lock;
+  pthread_cond_t changed;
+  uint64_t waiting[2];  // bytes in the queues
+  tw_status status;
+  char message[TW_LIVE_MESSAGE];
+};
+
+static queue *queue_of(tw_live_walk *d, int party, int sequence) { return &d->queues[party * d->count + sequence]; }
+
+void tw_live_piece_free(tw_live_piece *p) { tw_secret_free(p, sizeof *p); }
+
+// ---- the dealing thread
+
+static void push(queue *q) {
+  tw_live_walk *d = q->walk;
+  tw_live_piece *p = q->open;
+  p->sent.head = (tw_live_head){.sequence = (uint32_t)q->sequence, .bytes = (uint32_t)p->bytes, .number = q->made++};
+  p->bytes += sizeof p->sent.head;
+  q->open = NULL;
+  pthread_mutex_lock(&d->lock);
+  *q->end = p;
+  q->end = &p->next;
+  d->waiting[q->party] += p->bytes;
+  pthread_cond_broadcast(&d->changed);
+  pthread_mutex_unlock(&d->lock);
+}
+
+static tw_status append(void *state, const void *data, size_t bytes) {
+  queue *q = state;
+  for (const uint8_t *from = data; bytes;) {
+    if (!q->open) TW_TRY(tw_secret_alloc(sizeof *q->open, (void **)&q->open));
+    size_t room = TW_KEY_CHUNK - q->open->bytes, part = bytes < room ? bytes : room;
+    memcpy(q->open->sent.data + q->open->bytes, from, part);
+    q->open->bytes += part;
+    from += part;
+    bytes -= part;
+    if (q->open->bytes == TW_KEY_CHUNK) push(q);
+  }
+  return TW_OK;
+}
+
+static tw_status await_room(tw_live_walk *d) {
+  pthread_mutex_lock(&d->lock);
+  while (d->status == TW_OK &&
+         ((d->waiting[0] > PLENTY && d->waiting[1] > PLENTY) || d->waiting[0] > MOST || d->waiting[1] > MOST))
+    pthread_cond_wait(&d->changed, &d->lock);
+  tw_status status = d->status;
+  pthread_mutex_unlock(&d->lock);
+  return status;
+}
+
+// A level of every sequence, then the next: what one party needs first is made first.
+static tw_status walk(tw_live_walk *d, tw_session *sessions) {
+  for (bool done = false; !done;) {
+    TW_TRY(await_room(d));
+    for (int i = 0; i < d->count; i++) TW_TRY(tw_session_level(&sessions[i], &done));
+  }
+  for (int i = 0; i < 2 * d->count; i++)
+    if (d->queues[i].open) push(&d->queues[i]);
+  return TW_OK;
+}
+
+static tw_status deal_all(tw_live_walk *d) {
+  tw_session *sessions;
+  int made = 0;
+  TW_TRY(tw_alloc(sizeof *sessions * (size_t)d->count, (void **)&sessions));
+  tw_status status = TW_OK;
+  for (; made < d->count && status == TW_OK; made++) {
+    const tw_seed *seeds[2] = {&d->seeds[made], &d->seeds[d->count + made]};
+    tw_sink sinks[2] = {{append, queue_of(d, 0, made)}, {append, queue_of(d, 1, made)}};
+    status = tw_deal_session(d->plan, d->masks, seeds, &d->slots[made], sinks, &sessions[made]);
+    if (status != TW_OK) break;
+  }
+  if (status == TW_OK) status = walk(d, sessions);
+  while (made--) tw_session_destroy(&sessions[made]);
+  tw_free(sessions);
+  return status;
+}
+
+static void *deal_thread(void *state) {
+  tw_live_walk *d = state;
+  tw_status status = tw_thread_stack_hide();
+  if (status == TW_OK) status = deal_all(d);
+  tw_thread_stack_forget();
+  if (status != TW_OK) tw_live_walk_stop(d, status, tw_error_message());
+  return NULL;
+}
+
+// ---- for the others
+
+static void init(tw_live_walk *d) {
+  pthread_condattr_t monotonic;
+  pthread_condattr_init(&monotonic);
+  pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
+  pthread_mutex_init(&d->lock, NULL);
+  pthread_cond_init(&d->changed, &monotonic);
+  pthread_condattr_destroy(&monotonic);
+}
+
+static tw_status prepare(tw_live_walk *d, uint64_t first) {
+  TW_TRY(tw_alloc(sizeof *d->slots * (size_t)d->count, (void **)&d->slots));
+  TW_TRY(tw_alloc(sizeof *d->queues * 2 * (size_t)d->count, (void **)&d->queues));
+  for (int i = 0; i < d->count; i++) {
+    d->slots[i] = first + (uint64_t)i;
+    for (int party = 0; party < 2; party++) {
+      queue *q = queue_of(d, party, i);
+      *q = (queue){.walk = d, .party = party, .sequence = i};
+      q->end = &q->first;
+    }
+  }
+  d->started = pthread_create(&d->thread, NULL, deal_thread, d) == 0;
+  return d->started ? TW_OK : tw_fail(TW_ERR_MEMORY, "no thread can be started");
+}
+
+tw_status tw_live_walk_start(const tw_plan *plan, const tw_model_masks *masks, const tw_seed *seeds, uint64_t first,
+                             int count, tw_live_walk **out) {
+  tw_live_walk *d;
+  *out = NULL;
+  TW_TRY(tw_alloc(sizeof *d, (void **)&d));
+  d->plan = plan;
+  d->masks = masks;
+  d->seeds = seeds;
+  d->count = count;
+  init(d);
+  tw_status status = prepare(d, first);
+  if (status == TW_OK)
+    *out = d;
+  else
+    tw_live_walk_destroy(d);
+  return status;
+}
+
+static bool is_next(const queue *q, uint64_t number) { return q->first && q->first->sent.head.number == number; }
+
+tw_status tw_live_walk_next(tw_live_walk *d, int party, int sequence, uint64_t number, tw_live_piece **out) {
+  queue *q = queue_of(d, party, sequence);
+  struct timespec until;
+  *out = NULL;
+  clock_gettime(CLOCK_MONOTONIC, &until);
+  until.tv_nsec += look_ns;
+  if (until.tv_nsec >= 1000000000) until.tv_sec++, until.tv_nsec -= 1000000000;
+  pthread_mutex_lock(&d->lock);
+  while (d->status == TW_OK && !is_next(q, number) && pthread_cond_timedwait(&d->changed, &d->lock, &until) == 0)
+    continue;
+  tw_status status = d->status;
+  if (status == TW_OK && is_next(q, number)) {
+    *out = q->first;
+    q->first = q->first->next;
+    if (!q->first) q->end = &q->first;
+    d->waiting[party] -= (*out)->bytes;
+    pthread_cond_broadcast(&d->changed);
+  }
+  if (status != TW_OK) (void)tw_fail(status, "%s", d->message);
+  pthread_mutex_unlock(&d->lock);
+  return status;
+}
+
+void tw_live_walk_stop(tw_live_walk *d, tw_status status, const char *message) {
+  pthread_mutex_lock(&d->lock);
+  if (d->status == TW_OK) {
+    d->status = status;
+    snprintf(d->message, sizeof d->message, "%s", message);
+  }
+  pthread_cond_broadcast(&d->changed);
+  pthread_mutex_unlock(&d->lock);
+}
+
+void tw_live_walk_destroy(tw_live_walk *d) {
+  if (!d) return;
+  tw_live_walk_stop(d, TW_ERR_PEER, "the run has ended");
+  if (d->started) pthread_join(d->thread, NULL);
+  for (int i = 0; d->queues && i < 2 * d->count; i++) {
+    queue *q = &d->queues[i];
+    for (tw_live_piece *p = q->first, *next; p; p = next) {
+      next = p->next;
+      tw_live_piece_free(p);
+    }
+    tw_live_piece_free(q->open);
+  }
+  pthread_cond_destroy(&d->changed);
+  pthread_mutex_destroy(&d->lock);
+  tw_free(d->queues);
+  tw_free(d->slots);
+  tw_free(d);
+}

@@ -38,7 +38,7 @@ tw_status tw_bench_sites_make(tw_bench_sites *s, int count) {
     return tw_fail(TW_ERR_IO, "/tmp: no folder can be made there");
   }
   s->count = count;
-  for (int i = 0; i < count; i++) {
+  for (int i = 0; i < TW_BENCH_SITES && i < count; i++) {
     path_in(s, i, "", path);
     TW_TRY(tw_site_create(path, roles[i], now - 60, now + 86400));
     TW_TRY(tw_site_load(path, &s->site[i]));

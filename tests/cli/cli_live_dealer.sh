@@ -81,6 +81,10 @@ both 0 'key exchange' 'key exchange' -- --
 both 0 '' '' -- --streams 2 --split-batch always -- --streams 2 --split-batch always
 [ "$(slots 0)" = "$(slots 1)" ] || fail "the ledgers differ: $(slots 0), $(slots 1)"
 [ "$(slots 0 | wc -w)" = 12 ] || fail "not six slots: $(slots 0)"   # a key and a number each
+grep -q 'pair 0, party 0 .*: stream 1: ' dealer.said && grep -q 'key exchange .*, 2 streams' said0 || {
+  cat dealer.said said0
+  fail "keys came over one stream"
+}
 grep -q 'pair 0, party 1 .*slots 3-5' dealer.said || { cat dealer.said; fail "the dealer does not say its slots"; }
 
 # ---- parties that do not follow the words, and limits

@@ -63,6 +63,7 @@ class Client:
         self.tls.sendall(struct.pack("<16s32sIII", MAGIC, run, count, streams, stream).ljust(256, b"\0"))
         magic, found, message, key, first = struct.unpack_from("<16si400s33s3xQ", self.get(512))
         assert magic == MAGIC
+        self.stream, self.streams = stream, streams
         if found == 0 and stream == 0:
             self.key, self.first, self.count = key, first, count
             self.seeds = self.get(32 * count)
@@ -74,13 +75,13 @@ class Client:
     def chunks(self):
         """All of them: {(sequence, number): bytes}; or the status and message of the dealer's last words."""
         came = {}
-        wanted = self.count * -(-self.slot_bytes // CHUNK)
-        while len(came) < wanted:
+        places = range(self.stream, self.count * -(-self.slot_bytes // CHUNK), self.streams)
+        while len(came) < len(places):
             sequence, size, number = struct.unpack("<IIQ", self.get(16))
             if sequence == 0xFFFFFFFF:
                 found, message = struct.unpack_from("<16xi400s", self.get(512))
                 return found, message.split(b"\0")[0].decode()
-            assert (sequence, number) not in came and sequence < self.count
+            assert number * self.count + sequence == places[len(came)]
             came[sequence, number] = self.get(size)
         return came
 
@@ -153,6 +154,55 @@ def once():
         c.close()
 
 
+def join(first, stream, run, count=1, streams=3):
+    c = Client(first)
+    assert c.hello(stream=stream) == (0, "")
+    c.count = count
+    return c, c.ask(run, count, streams, stream)
+
+
+def further():
+    """Streams of one run: each once, of the party's own run alone, all of them before it goes."""
+    run = number()
+    a, b = Client("t0"), Client("t1")
+    for c, streams in (a, 3), (b, 1):
+        assert c.hello() == (0, "") and c.ask(run, 2, streams) == (0, "")
+    for site, stream, which, count, streams in (("t0", 1, number(), 2, 3), ("t1", 1, run, 2, 1), ("s0", 1, run, 2, 3),
+                                                ("t0", 3, run, 2, 3), ("t0", 1, run, 1, 3), ("t0", 1, run, 2, 4)):
+        c, found = join(site, stream, which, count, streams)
+        refused(found, IDENTITY, f"stream {stream} belongs to no run that lacks it")
+        c.close()
+    one, found = join("t0", 1, run, 2)
+    assert found == (0, ""), found
+    refused(join("t0", 1, run, 2)[1], IDENTITY, "belongs to no run")
+    other = Client("t0")
+    assert other.hello(stream=2) == (0, "")
+    refused(other.ask(run, 2, 3, 1), IDENTITY, "no twain says")
+    refused(Client("t0").hello(stream=16), IDENTITY, "no twain says")
+    other, found = join("t0", 2, run, 2)
+    assert found == (0, ""), found
+    a.go()
+    b.go()
+    parts = [c.chunks() for c in (a, one, other)]
+    whole = b.chunks()
+    assert len(whole) == 2 * -(-b.slot_bytes // CHUNK)
+    assert sum(len(p) for p in parts) == len(set().union(*parts)) == 2 * -(-a.slot_bytes // CHUNK)
+    assert sum(len(data) for p in parts for data in p.values()) == 2 * a.slot_bytes
+    refused(join("t0", 1, run, 2)[1], IDENTITY, "belongs to no run")  # it has gone
+    for c in a, b, one, other:
+        c.close()
+    run = number()  # goes too early
+    a, b = Client("t0"), party("t1", run)
+    assert a.hello() == (0, "") and a.ask(run, 1, 2) == (0, "")
+    a.go()
+    refused(a.chunks(), IDENTITY, "not all of its 2 streams have come")
+    b.go()
+    refused(b.chunks(), IDENTITY, "party 0 has left the dealer")
+    for c in a, b:
+        c.close()
+    refused(party("t0").ask(number(), 1, 5), MISMATCH, "5 streams for one run: the dealer gives this pair 1 to 4")
+
+
 def words():
     refused(Client("s0").hello(version=7), MISMATCH, "version of live keys: the party has 7, the dealer 2")
     refused(Client("s0").hello(plan="0" * 64), MISMATCH, "differ in the plan")
@@ -198,6 +248,6 @@ def leaving():
     b.close()
 
 
-for test in strangers, words, streams, once, limits, leaving:
+for test in strangers, words, streams, once, further, limits, leaving:
     test()
     print(f"{test.__name__}: done", flush=True)

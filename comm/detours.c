@@ -18,7 +18,7 @@ enum { MOST_ANSWER = 16384, MOST_COMMAND = 4096 };
 
 // ---- an HTTP proxy
 
-tw_status tw_proxy_parse(const char *url, tw_place *out) {
+tw_status tw_proxy_parse(const char *url, tw_socket_place *out) {
   static const char scheme[] = "http://";
   char where[TW_MOST_HOST + 16];
   size_t length = strlen(url);
@@ -77,7 +77,7 @@ static tw_status read_head(int fd, uint64_t until_ns, char *head, size_t room) {
   return tw_fail(TW_ERR_PEER, "what answers there is no HTTP proxy: its answer does not end");
 }
 
-static tw_status judge(const char *head, const tw_place *to, bool *absent) {
+static tw_status judge(const char *head, const tw_socket_place *to, bool *absent) {
   char line[160];
   int code = atoi(head + 9);
   snprintf(line, sizeof line, "%.*s", (int)strcspn(head, "\r\n"), head);
@@ -98,7 +98,8 @@ static tw_status judge(const char *head, const tw_place *to, bool *absent) {
   return tw_fail(TW_ERR_PEER, "the proxy refuses (%s)", line);
 }
 
-tw_status tw_proxy_ask(int fd, const tw_place *proxy, const tw_place *to, uint64_t until_ns, bool *absent) {
+tw_status tw_proxy_ask(int fd, const tw_socket_place *proxy, const tw_socket_place *to, uint64_t until_ns,
+                       bool *absent) {
   char request[3 * TW_MOST_HOST], head[MOST_ANSWER], place[TW_MOST_HOST + 16];
   bool six = strchr(to->host, ':') != NULL;
   *absent = false;
@@ -119,7 +120,7 @@ static tw_status bad_command(const char *command) {
                  command, MOST_COMMAND);
 }
 
-static tw_status fill_in(const char *command, const tw_place *to, char *out, size_t room) {
+static tw_status fill_in(const char *command, const tw_socket_place *to, char *out, size_t room) {
   size_t used = (size_t)snprintf(out, room, "exec ");
   for (const char *at = command; *at; at++) {
     char one[2] = {*at, '\0'};
@@ -155,7 +156,7 @@ static int spawn(char *command, int end) {
   return error;
 }
 
-tw_status tw_command_start(const char *command, const tw_place *to, int *fd) {
+tw_status tw_command_start(const char *command, const tw_socket_place *to, int *fd) {
   char text[MOST_COMMAND];
   int ends[2];
   *fd = -1;

@@ -17,7 +17,7 @@ enum { TW_LINE_RELAY_MOST = 64 };  // joined connections
 typedef struct tw_line_relay tw_line_relay;
 
 typedef struct {
-  tw_place place[2];                            // for party 0, for party 1
+  tw_socket_place place[2];                     // for party 0, for party 1
   tw_nets allow[2];                             // who may come there
   const char *option[2];                        // what the place is called in messages
   int connections;                              // joined at a time; TW_LINE_RELAY_MOST at most

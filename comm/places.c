@@ -30,7 +30,7 @@ static bool is_host(const char *text, size_t length) {
   return length < TW_MOST_HOST;
 }
 
-tw_status tw_place_parse(const char *option, const char *where, bool dials, tw_place *out) {
+tw_status tw_place_parse(const char *option, const char *where, bool dials, tw_socket_place *out) {
   const char *colon = strrchr(where, ':'), *port = colon ? colon + 1 : where, *host = where;
   size_t length = colon ? (size_t)(colon - where) : 0;
   if (!is_port(port, !dials) || ((dials || colon) && length == 0)) return no_place(option, where, dials);
@@ -75,7 +75,7 @@ static void set_port(struct addrinfo *a, int port) {
   if (a->ai_family == AF_INET) ((struct sockaddr_in *)(void *)a->ai_addr)->sin_port = htons((uint16_t)port);
 }
 
-tw_status tw_place_listen(const char *option, const tw_place *place, int *fds, int *count) {
+tw_status tw_place_listen(const char *option, const tw_socket_place *place, int *fds, int *count) {
   struct addrinfo hints = {.ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM, .ai_flags = AI_NUMERICSERV | AI_PASSIVE};
   struct addrinfo *list = NULL;
   const char *colon = *place->host ? ":" : "";

@@ -12,16 +12,16 @@ enum { TW_MOST_HOST = 256, TW_MOST_LISTENERS = 16, TW_MOST_NETS = 64, TW_ADDRESS
 
 typedef struct {
   char host[TW_MOST_HOST], port[8];  // host "": none was said
-} tw_place;
+} tw_socket_place;
 
 // "HOST:PORT"; an IPv6 address stands in brackets. dials false: also "PORT" alone, and port 0, one that is free.
 // option: for messages, as is in all functions here. TW_ERR_USAGE for anything else.
-tw_status tw_place_parse(const char *option, const char *where, bool dials, tw_place *out);
+tw_status tw_place_parse(const char *option, const char *where, bool dials, tw_socket_place *out);
 
 // Listens at all addresses of the place, not blocking; without a host at all of this machine. Port 0 becomes the same
 // number at all of them. *count of fds[TW_MOST_LISTENERS] are the caller's to close. TW_ERR_USAGE for a host that has
 // no address, TW_ERR_IO where the system refuses.
-tw_status tw_place_listen(const char *option, const tw_place *place, int *fds, int *count);
+tw_status tw_place_listen(const char *option, const tw_socket_place *place, int *fds, int *count);
 // The number of the port that fd is bound to; 0: it is no TCP socket.
 int tw_socket_port(int fd);
 

@@ -26,10 +26,10 @@ static const uint64_t proxy_ns = 90000000000u;    // for a proxy, which dials in
 static const uint64_t pause_ns = 500000000;       // before all addresses are tried again
 
 struct tw_sockets {
-  const char *option;  // that named the place
-  tw_place place;      // to be dialled
-  tw_place proxy;      // host "": none
-  char *command;       // or NULL
+  const char *option;     // that named the place
+  tw_socket_place place;  // to be dialled
+  tw_socket_place proxy;  // host "": none
+  char *command;          // or NULL
   bool dials, connected, detour;
   int listeners[TW_MOST_LISTENERS], count;
   int given[MOST_GIVEN], given_count, used;  // inherited; `used` of them are the callers'
@@ -95,7 +95,7 @@ static const char *option_of(const tw_route *w) {
 }
 
 tw_status tw_route_check(const tw_route *w) {
-  tw_place place;
+  tw_socket_place place;
   TW_TRY(check_ways(w));
   if (w->proxy) TW_TRY(tw_proxy_parse(w->proxy, &place));
   const char *where = w->listen ? w->listen : w->connect ? w->connect : w->relay;
@@ -206,7 +206,7 @@ static int dial_all(const struct addrinfo *list, uint64_t until_ns, int *fd) {
 }
 
 // *absent: nobody is there yet.
-static tw_status dial_place(const char *option, const tw_place *p, uint64_t until_ns, int *fd, bool *absent) {
+static tw_status dial_place(const char *option, const tw_socket_place *p, uint64_t until_ns, int *fd, bool *absent) {
   struct addrinfo hints = {.ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM, .ai_flags = AI_NUMERICSERV};
   struct addrinfo *list = NULL;
   int rc = getaddrinfo(p->host, p->port, &hints, &list), error = 0;

@@ -18,7 +18,7 @@ typedef struct {
   const tw_site_pairs *pairs;
   const tw_site *own;
   const char *option;  // what the place is called in messages
-  tw_place place;
+  tw_socket_place place;
   int connections;                              // most at once; one a party, run and stream
   tw_device_kind device;                        // not AUTO; the GPU was selected by the caller
   int room;                                     // whole slots in memory at once. CPU: 0, level by level

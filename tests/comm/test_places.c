@@ -80,7 +80,7 @@ static void places(void) {
                {"host:000080", "", "", false, false}};
   for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
     for (int dials = 0; dials < 2; dials++) {
-      tw_place place;
+      tw_socket_place place;
       bool good = dials ? cases[i].dials : cases[i].listens;
       CU_ASSERT_EQUAL(tw_place_parse("--listen", cases[i].text, dials, &place), good ? TW_OK : TW_ERR_USAGE);
       if (!good) continue;

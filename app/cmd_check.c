@@ -198,7 +198,8 @@ static tw_status check_files(const tw_model *model, const tw_input *input, const
   int hidden = tw_config_parties_embed(c) ? 0 : c->hidden;
   if (input->hidden != hidden || result->cols != tw_config_output_cols(c, output) || input->count != result->count ||
       memcmp(input->lengths, result->lengths, sizeof(int) * (size_t)input->count) != 0 ||
-      result->rows != (tw_config_by_row(c, output) ? input->seq : 1))
+      (output != TW_OUTPUT_TEXT && result->rows != (tw_config_by_row(c, output) ? input->seq : 1)) ||
+      (output == TW_OUTPUT_TEXT && (result->rows < 1 || result->rows > TW_MOST_TOKENS)))
     return tw_fail(TW_ERR_MISMATCH,
                    "model, input and result have different shapes: %d wide; [%d][%d][%d]; [%d][%d][%d]", hidden,
                    input->count, input->seq, input->hidden, result->count, result->rows, result->cols);
@@ -218,7 +219,9 @@ static tw_status check_with(const tw_call *call, const char *of, const tw_model 
   TW_TRY(check_files(model, input, result));
   TW_TRY(tw_beside_check(name, of, &result->input_id, &result->model_id, NULL, &(bool){false}));
   if (s->exact) TW_TRY(emulate(name, of, model, prefix, input, result, s->test_seed, &v));
-  if (strcmp(result->output, tw_output_name(TW_OUTPUT_NEXT_TOKEN)) == 0) TW_TRY(temperature_of(of, &temperature));
+  if (strcmp(result->output, tw_output_name(TW_OUTPUT_NEXT_TOKEN)) == 0 ||
+      strcmp(result->output, tw_output_name(TW_OUTPUT_TEXT)) == 0)
+    TW_TRY(temperature_of(of, &temperature));
   tw_progress_start(&progress, "computing the float model", call->quiet);
   tw_status status = tw_compare(model, prefix, input, result, temperature, tw_progress_show, &progress, &c);
   tw_progress_end(&progress);

@@ -30,7 +30,7 @@ typedef struct {
   const char *shape, *result, *rounding, *calibrate, *prefix;
   tw_where_words place;
   tw_choice_words choices;
-  int64_t seq, layers;
+  int64_t seq, layers, generate;
   double margin, temperature;
   bool no_guard, json, csv, verbose, force;
 } settings;
@@ -53,13 +53,17 @@ static const tw_option options[] = {
      .help =
          "what a run opens for the client: tokens (all rows), pooled (their mean), cls (the first), dense (of a Dense "
          "module) or logits (of a classifier). Of a decoder: tokens, logits (of the last row), all-logits (of all "
-         "rows), next-token (the id of the last row's largest logit). Not given: what the folder says, else tokens"},
+         "rows), next-token (the id of the last row's largest logit), text (--generate). Not given: what the folder "
+         "says, else tokens"},
+    {.common = &tw_option_generate, .field = offsetof(settings, generate)},
     {.name = "temperature",
      .kind = TW_OPTION_REAL,
      .field = offsetof(settings, temperature),
      .value = "T",
      .fallback = "0",
-     .help = "with --result next-token: draw the token with probabilities softmax(logits / T); 0: the largest logit's",
+     .help =
+         "with --result next-token and --generate: draw tokens with probabilities softmax(logits / T); 0: the largest "
+         "logit's",
      .low = 0,
      .high = TW_MOST_TEMPERATURE},
     {.name = "rounding",
@@ -320,9 +324,13 @@ static tw_status make_plan(const tw_model_config *config, const settings *s, con
   align_norms(config, all);
   TW_TRY(tw_rounding_parse(s->rounding, &rounding));
   if (s->result) TW_TRY(tw_output_parse(s->result, &output));
+  if (s->generate > 0 && s->result && output != TW_OUTPUT_TEXT)
+    return tw_fail(TW_ERR_USAGE, "--generate gives a text, not %s; leave --result out", s->result);
+  if (s->generate > 0) output = TW_OUTPUT_TEXT;
   bool guard = !s->no_guard && !s->shape;  // a shape's costs are compared with others' that do not count
   tw_plan_request request = {
       .seq = (int)s->seq, .rounding = rounding, .output = output, .guard = guard, .temperature = s->temperature};
+  if (s->generate > 0) request.generated = (int)s->generate;
   if (prefix) request.prefix = tw_prefix_facts_of(prefix);
   uint64_t budget = (uint64_t)s->place.key_budget;
   TW_TRY(tw_where_find(&s->place, &by->where));

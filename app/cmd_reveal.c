@@ -45,8 +45,8 @@ static tw_status print_labels(const char *name, const char *model, const tw_resu
   tw_path path = tw_path_of(model, "client.h5");
   tw_client client;
   tw_input input;
-  bool named =
-      strcmp(r->output, "logits") == 0 || strcmp(r->output, "all-logits") == 0 || strcmp(r->output, "next-token") == 0;
+  bool named = strcmp(r->output, "logits") == 0 || strcmp(r->output, "all-logits") == 0 ||
+               strcmp(r->output, "next-token") == 0 || strcmp(r->output, "text") == 0;
   if (!named || !tw_path_exists(&path)) return TW_OK;
   TW_TRY(tw_client_read(path.text, &client));
   tw_status status = with_input ? tw_input_read(tw_path_of(name, "input.h5").text, &input) : TW_OK;

@@ -11,6 +11,13 @@ const tw_option tw_option_seq = {.name = "seq",
                                  .help = "tokens of a sequence; shorter ones are padded",
                                  .low = 1,
                                  .high = TW_MOST_TOKENS};
+const tw_option tw_option_generate = {
+    .name = "generate",
+    .kind = TW_OPTION_INTEGER,
+    .value = "T",
+    .help = "of a decoder: T tokens behind the prompt, each the likeliest, for the client alone (the result is a text)",
+    .low = 1,
+    .high = TW_MOST_TOKENS};
 
 const tw_option tw_option_shape = {
     .name = "shape",

@@ -7,9 +7,9 @@
 #include "app/options.h"
 
 // The model and what is computed with it.
-extern const tw_option tw_option_seq,  // int64_t
-    tw_option_shape,                   // const char *; a word that tw_shape_config knows
-    tw_option_model;                   // const char *, a NAME; tw_model_name
+extern const tw_option tw_option_seq, tw_option_generate,  // int64_t
+    tw_option_shape,                                       // const char *; a word that tw_shape_config knows
+    tw_option_model;                                       // const char *, a NAME; tw_model_name
 
 // Where a party computes (jobs/parties/hardware.h, tw_party_words).
 extern const tw_option tw_option_device, tw_option_affinity;

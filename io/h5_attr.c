@@ -1,4 +1,5 @@
 // Attributes: fixed-length strings, 64-bit integers and doubles, one value each.
+#include <limits.h>
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
@@ -161,6 +162,28 @@ static tw_status put_head(tw_h5 *f, const tw_head *h) {
   return tw_h5_put_text(f, "/", "head_rows", tw_output_name(h->rows));
 }
 
+// "2 32000"
+static tw_status put_ends(tw_h5 *f, const tw_model_config *c) {
+  char text[12 * TW_MOST_ENDS + 1] = "";
+  for (int i = 0, used = 0; i < c->end_count; i++)
+    used += snprintf(text + used, sizeof text - (size_t)used, i ? " %d" : "%d", c->ends[i]);
+  return tw_h5_put_text(f, "/", "end_words", text);
+}
+
+static tw_status get_ends(const tw_h5 *f, tw_model_config *c) {
+  char text[12 * TW_MOST_ENDS + 1], *at = text;
+  TW_TRY(tw_h5_get_text(f, "/", "end_words", text, sizeof text));
+  for (c->end_count = 0; *at; c->end_count++) {
+    char *end;
+    long id = strtol(at, &end, 10);
+    if (end == at || (*end && *end != ' ') || id < 0 || id > INT_MAX || c->end_count == TW_MOST_ENDS)
+      return tw_h5_fail(TW_ERR_FORMAT, f, "attribute", "end_words", "not up to 8 numbers of words");
+    c->ends[c->end_count] = (int)id;
+    at = *end ? end + 1 : end;
+  }
+  return TW_OK;
+}
+
 // Files of encoders do without these.
 static tw_status put_decoder(tw_h5 *f, const tw_model_config *c) {
   if (!tw_decoder_layout_of(c)) return TW_OK;
@@ -175,6 +198,7 @@ static tw_status put_decoder(tw_h5 *f, const tw_model_config *c) {
   TW_TRY(tw_h5_put_real(f, "/", "rotary_low_factor", c->rotary.low_factor));
   TW_TRY(tw_h5_put_real(f, "/", "rotary_high_factor", c->rotary.high_factor));
   TW_TRY(tw_h5_put_int(f, "/", "rotary_original_positions", c->rotary.original_positions));
+  TW_TRY(put_ends(f, c));
   return tw_h5_put_int(f, "/", "client_embeds", c->client_embeds);
 }
 
@@ -196,6 +220,7 @@ static tw_status get_decoder(const tw_h5 *f, tw_model_config *c) {
   TW_TRY(tw_h5_get_real(f, "/", "rotary_low_factor", &c->rotary.low_factor));
   TW_TRY(tw_h5_get_real(f, "/", "rotary_high_factor", &c->rotary.high_factor));
   TW_TRY(tw_h5_get_small(f, "rotary_original_positions", 0, 1 << 30, &c->rotary.original_positions));
+  TW_TRY(get_ends(f, c));
   return tw_h5_get_bool(f, "client_embeds", &c->client_embeds);
 }
 
@@ -228,7 +253,7 @@ static tw_status get_output(const tw_h5 *f, const char *name, tw_model_output *o
   TW_TRY(tw_h5_get_text(f, "/", name, text, sizeof text));
   if (tw_output_parse(text, out) == TW_OK) return TW_OK;
   return tw_h5_fail(TW_ERR_FORMAT, f, "attribute", name,
-                    "not one of tokens, pooled, cls, logits, dense, all-logits and next-token");
+                    "not one of tokens, pooled, cls, logits, dense, all-logits, next-token and text");
 }
 
 static tw_status get_head(const tw_h5 *f, tw_head *h) {

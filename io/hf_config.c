@@ -13,6 +13,7 @@
 #include "io/activations.h"
 #include "io/decoder_tensors.h"
 #include "io/hf_decoders.h"
+#include "io/hf_ends.h"
 #include "io/hf_fields.h"
 #include "io/hf_labels.h"
 #include "io/hf_modules.h"
@@ -37,6 +38,18 @@ static tw_status check_head(const char *where, const tw_model_config *c) {
   if (tw_config_allows_output(c, c->output) != TW_OK)
     return tw_fail(TW_ERR_FORMAT, "%s: output %s of a model whose head is %s", where, tw_output_name(c->output),
                    tw_head_name(h->kind));
+  return TW_OK;
+}
+
+static tw_status check_ends(const char *where, const tw_model_config *c) {
+  if (c->end_count < 0 || c->end_count > TW_MOST_ENDS)
+    return tw_fail(TW_ERR_FORMAT, "%s: %d words end a text; at most %d may", where, c->end_count, TW_MOST_ENDS);
+  for (int i = 0; i < c->end_count; i++) {
+    if (c->ends[i] < 0 || c->ends[i] >= c->vocab)
+      return tw_fail(TW_ERR_FORMAT, "%s: word %d ends a text, of %d words", where, c->ends[i], c->vocab);
+    for (int j = 0; j < i; j++)
+      if (c->ends[i] == c->ends[j]) return tw_fail(TW_ERR_FORMAT, "%s: word %d ends a text twice", where, c->ends[i]);
+  }
   return TW_OK;
 }
 
@@ -82,6 +95,7 @@ static tw_status check_attention(const char *where, const tw_model_config *c) {
       (layout->position < 0) != (c->rotary.kind != TW_ROTARY_NONE))
     return tw_fail(TW_ERR_FORMAT, "%s: is no %s decoder: it must be causal, with norms first, and know positions",
                    where, c->architecture);
+  TW_TRY(check_ends(where, c));
   return check_rotary(where, c);
 }
 
@@ -276,10 +290,12 @@ static tw_status parse_model(const char *path, const json_t *json, bool encoder_
   TW_TRY(take_sizes(&config, family, notes, &out->model));
   TW_TRY(take_activation(&config, family, &out->model));
   TW_TRY(tw_hf_check_fields(&config, family, out->model.layers, notes));
-  if (family->kind & TW_HF_DECODER)
+  if (family->kind & TW_HF_DECODER) {
     TW_TRY(tw_hf_decoder_read(&config, family, encoder_only, out, notes));
-  else
+    TW_TRY(tw_hf_ends_read(out->encoder, &config, family, &out->model));
+  } else {
     TW_TRY(take_encoder(&config, family, encoder_only, out, notes));
+  }
   take_dtype(json, out);
   return tw_model_config_check(path, &out->model);
 }

@@ -8,8 +8,8 @@
 #include "io/decoder_tensors.h"
 #include "io/tensors.h"
 
-static const char *const output_names[TW_OUTPUTS] = {"tokens", "pooled",     "cls",       "logits",
-                                                     "dense",  "all-logits", "next-token"};
+static const char *const output_names[TW_OUTPUTS] = {"tokens", "pooled",     "cls",        "logits",
+                                                     "dense",  "all-logits", "next-token", "text"};
 
 const char *tw_output_name(tw_model_output o) { return output_names[o]; }
 
@@ -19,8 +19,8 @@ tw_status tw_output_parse(const char *text, tw_model_output *out) {
       *out = (tw_model_output)i;
       return TW_OK;
     }
-  return tw_fail(TW_ERR_USAGE, "unknown output '%s'; use tokens, pooled, cls, logits, all-logits, next-token or dense",
-                 text);
+  return tw_fail(TW_ERR_USAGE,
+                 "unknown output '%s'; use tokens, pooled, cls, logits, all-logits, next-token, text or dense", text);
 }
 
 static const char *const head_names[TW_HEADS] = {"none", "sequence", "tokens", "dense", "words"};
@@ -66,15 +66,15 @@ bool tw_config_scales(const tw_model_config *config, tw_model_output output) {
 
 bool tw_output_of_head(tw_model_output output) {
   return output == TW_OUTPUT_LOGITS || output == TW_OUTPUT_ALL_LOGITS || output == TW_OUTPUT_NEXT_TOKEN ||
-         output == TW_OUTPUT_DENSE;
+         output == TW_OUTPUT_TEXT || output == TW_OUTPUT_DENSE;
 }
 
 bool tw_output_of_last_row(tw_model_output output) {
-  return output == TW_OUTPUT_LOGITS || output == TW_OUTPUT_NEXT_TOKEN;
+  return output == TW_OUTPUT_LOGITS || output == TW_OUTPUT_NEXT_TOKEN || output == TW_OUTPUT_TEXT;
 }
 
 int tw_config_output_cols(const tw_model_config *c, tw_model_output output) {
-  if (output == TW_OUTPUT_NEXT_TOKEN) return 1;
+  if (output == TW_OUTPUT_NEXT_TOKEN || output == TW_OUTPUT_TEXT) return 1;
   return tw_output_of_head(output) ? c->head.outputs : c->hidden;
 }
 
@@ -83,11 +83,16 @@ tw_status tw_config_allows_output(const tw_model_config *c, tw_model_output outp
   bool words = c->head.kind == TW_HEAD_WORDS;
   if (tw_decoder_layout_of(c) && (output == TW_OUTPUT_POOLED || output == TW_OUTPUT_CLS))
     return tw_fail(TW_ERR_USAGE, "model %s is a decoder, whose rows are not pooled; use tokens%s", c->name,
-                   words ? ", logits, all-logits or next-token" : "");
+                   words ? ", logits, all-logits, next-token or text" : "");
+  if (output == TW_OUTPUT_TEXT && words && !tw_config_parties_embed(c))
+    return tw_fail(TW_ERR_USAGE,
+                   "model %s was imported with --client-embeds, but only the parties can look up a text's words; "
+                   "import it without",
+                   c->name);
   if (tw_output_of_head(output) && output != TW_OUTPUT_DENSE && words) return TW_OK;
   if (output == TW_OUTPUT_ALL_LOGITS)
     return tw_fail(TW_ERR_USAGE, "model %s has no head that gives a word's logits for every row; use tokens", c->name);
-  if (output == TW_OUTPUT_NEXT_TOKEN)
+  if (output == TW_OUTPUT_NEXT_TOKEN || output == TW_OUTPUT_TEXT)
     return tw_fail(TW_ERR_USAGE, "model %s has no head that gives a next word; use tokens", c->name);
   if (output == TW_OUTPUT_LOGITS && !classifier)
     return tw_fail(TW_ERR_USAGE, "model %s has no classifier that gives logits; use tokens, pooled or cls", c->name);

@@ -18,8 +18,8 @@ enum {
 
 // What comes out for a sequence: all its rows, the mean over its live ones, or the first; or what the model's head
 // makes of them: a classifier's logits, or what a Dense module puts out. Of a decoder `logits` are those of its last
-// live row, next-token the id of the largest of these, all-logits those of every row, and its rows have gone through
-// the norm behind the layers.
+// live row, next-token the id of the largest of these, text the ids of several such words one behind the other,
+// all-logits those of every row, and its rows have gone through the norm behind the layers.
 typedef enum {
   TW_OUTPUT_TOKENS,
   TW_OUTPUT_POOLED,
@@ -28,6 +28,7 @@ typedef enum {
   TW_OUTPUT_DENSE,
   TW_OUTPUT_ALL_LOGITS,
   TW_OUTPUT_NEXT_TOKEN,
+  TW_OUTPUT_TEXT,
   TW_OUTPUTS
 } tw_model_output;
 const char *tw_output_name(tw_model_output o);
@@ -46,6 +47,8 @@ typedef struct {
 } tw_head;
 const char *tw_head_name(tw_head_kind kind);  // "none", "sequence", "tokens", "dense", "words"
 tw_status tw_head_parse(const char *text, tw_head_kind *out);
+
+enum { TW_MOST_ENDS = 8 };
 
 // How positions turn queries and keys. In every head the elements c and c + head_dim / 2 are one pair, which token i
 // turns by i times the pair's frequency (jobs/models/rotary.h).
@@ -79,6 +82,8 @@ typedef struct {
   int local_window;       // a local layer's query sees that many keys, its own token's the last; 0: no layer is local
   uint64_t local_layers;  // bit i: layer i is local
   tw_rotary rotary;
+  int end_count;  // words that end a text
+  int ends[TW_MOST_ENDS];
   bool client_embeds;  // the client has the word table in clear and looks words up; else the parties do, on shares
   bool synthetic;
   tw_model_output output;  // what the model's folder pools to, and plans unless told otherwise

@@ -13,8 +13,8 @@ tw_status tw_result_check_output(const tw_h5 *f, const char *output, int rows) {
   tw_model_output o;
   if (tw_output_parse(output, &o) != TW_OK)
     return tw_h5_fail(TW_ERR_FORMAT, f, "attribute", "output",
-                      "is not one of tokens, pooled, cls, logits, dense, all-logits and next-token");
-  if (rows != 1 && o != TW_OUTPUT_TOKENS && o != TW_OUTPUT_LOGITS && o != TW_OUTPUT_ALL_LOGITS)
+                      "is not one of tokens, pooled, cls, logits, dense, all-logits, next-token and text");
+  if (rows != 1 && o != TW_OUTPUT_TOKENS && o != TW_OUTPUT_LOGITS && o != TW_OUTPUT_ALL_LOGITS && o != TW_OUTPUT_TEXT)
     return tw_fail(TW_ERR_FORMAT, "%s: attribute rows: %d rows of output %s, which has one", f->path, rows, output);
   return TW_OK;
 }

@@ -59,12 +59,15 @@ TW_ELEMENT tw_ext tw_ext_public(uint64_t wire, int k) {
 }
 
 // Of rows of `queries` tokens from token `first` on, by columns of `keys` tokens from token 0 on: tokens below the
-// sequence's length live, and for causal attention a query's keys end at its own token.
+// sequence's length live, and for causal attention a query's keys end at its own token. `ahead` tokens that always live
+// stand before the sequence's.
 typedef struct {
   const int *lengths;  // [sequences]; NULL: all keys live
-  int queries, keys, first, causal;
+  int queries, keys, first, causal, ahead;
 } tw_liveness;
-TW_ELEMENT int tw_live_tokens(tw_liveness l, size_t sequence) { return l.lengths ? l.lengths[sequence] : l.keys; }
+TW_ELEMENT int tw_live_tokens(tw_liveness l, size_t sequence) {
+  return l.lengths ? l.lengths[sequence] + l.ahead : l.keys;
+}
 TW_ELEMENT int tw_live_keys(tw_liveness l, size_t sequence, size_t row) {
   int live = tw_live_tokens(l, sequence), token = l.first + (int)tw_rest(row, (size_t)l.queries);
   return l.causal && token + 1 < live ? token + 1 : live;
@@ -428,16 +431,20 @@ TW_ELEMENT uint64_t tw_gather_at(const tw_gather_args *a, size_t row, size_t col
   return (x + (a->addend ? a->addend[tw_at(row, a->cols, col)] : 0)) & a->ring;
 }
 
-// ---- pairs (i, i + half) of blocks of 2 half columns, turned by the token's angles: rows = sequences * tokens ----
+// ---- pairs (i, i + half) of blocks of 2 half columns, turned by the token's angles: rows = sequences * tokens; or, of
+// `last`, one row a sequence, its last live token's ----
 typedef struct {
   size_t rows, cols, tokens, half;
   const uint64_t *x, *cosine, *sine;  // [tokens][half]
   uint64_t *out;
   uint64_t ring;
+  tw_liveness live;
+  int last;
 } tw_turn_args;
 TW_ELEMENT uint64_t tw_turn_at(const tw_turn_args *a, size_t row, size_t col) {
   size_t inside = tw_rest(col, 2 * a->half), pair = tw_rest(inside, a->half), j = tw_at(row, a->cols, col);
-  size_t angle = tw_at(tw_rest(row, a->tokens), a->half, pair);
+  size_t token = a->last ? (size_t)(tw_live_tokens(a->live, row) - 1 - a->live.first) : tw_rest(row, a->tokens);
+  size_t angle = tw_at(token, a->half, pair);
   uint64_t c = a->cosine[angle], s = a->sine[angle];
   return (inside < a->half ? a->x[j] * c - a->x[j + a->half] * s : a->x[j] * c + a->x[j - a->half] * s) & a->ring;
 }

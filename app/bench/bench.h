@@ -12,7 +12,7 @@ typedef struct {
   tw_choice_words choices;
   tw_site_words site;
   const char *model, *keys, *through;  // model: a shape's name
-  int64_t seq, repeat, layers, batch, coalesce;
+  int64_t seq, generate, repeat, layers, batch, coalesce;
   bool json, csv, verbose, compare_overlap, guard;
 } tw_bench_settings;
 

@@ -39,6 +39,9 @@ static void print_table(const point *b) {
   }
   tw_grid_row(&grid, "sequences a second, online\t%.2f", (double)b->s->batch / online);
   tw_grid_row(&grid, "sequences a second, with preparation\t%.2f", (double)b->s->batch / (online + preparation));
+  if (plan->shape.generated)
+    tw_grid_row(&grid, "words a second, with preparation\t%.2f",
+                (double)b->s->batch * plan->shape.generated / (online + preparation));
   tw_grid_row(&grid, "keys a party\t%.1f MB, %.2f GB/s while online", 1e-6 * (double)keys,
               1e-9 * (double)keys / online);
   tw_grid_row(&grid, "keys come from\t%s", b->s->keys);
@@ -132,6 +135,7 @@ static const tw_option options[] = {
     {.group = "what is run", .common = &tw_option_shape, .field = offsetof(settings, model), .fallback = "bert-base"},
     {.common = &tw_bench_layers, .field = offsetof(settings, layers)},
     {.common = &tw_option_seq, .field = offsetof(settings, seq)},
+    {.common = &tw_option_generate, .field = offsetof(settings, generate)},
     {.common = &tw_bench_batch, .field = offsetof(settings, batch)},
     {.common = &tw_bench_repeat,
      .field = offsetof(settings, repeat),

@@ -97,9 +97,50 @@ static tw_status compare_token(const work *w, int s, double *reference, tw_compa
   return TW_OK;
 }
 
+// Each word of a text against the float model behind the words before it, as far as the text goes.
+static tw_status compare_text(const work *w, int s, double *reference, tw_comparison *c) {
+  const tw_model_config *config = &w->model->config;
+  const tw_input *in = w->input;
+  int length = in->lengths[s], words = w->result->rows, vocab = config->head.outputs, ids[2 * TW_MOST_TOKENS];
+  const double *text = w->result->values + (size_t)s * words;
+  tw_sequence_error *e = &c->sequences[s];
+  *e = (tw_sequence_error){.text = in->texts[s], .cosine = NAN, .probability = 1};
+  for (int i = 0; i < length; i++) ids[i] = in->tokens[(size_t)s * in->seq + i];
+  for (int i = 0; i < words; i++) {
+    int word = (int)text[i];
+    if (word < 0 || word >= vocab)
+      return tw_fail(TW_ERR_CHECK, "check failed: sequence %d has word %d, and there are %d", s + 1, word, vocab);
+    ids[length + i] = word;
+  }
+  bool ended = false;
+  const tw_input all = {.count = 1, .seq = length + words - 1, .tokens = ids, .lengths = &(int){length + words - 1}};
+  for (int rounded = 1; rounded >= 0; rounded--) {
+    double *logits = rounded ? w->rounded : reference;
+    TW_TRY(tw_float_sequence(w->model, w->prefix, &all, 0, rounded, w->x, rounded ? w->bounds : NULL));
+    TW_TRY(tw_float_output(w->model, TW_OUTPUT_ALL_LOGITS, w->x, all.seq, rounded, logits,
+                           rounded ? w->head_bounds : NULL));
+  }
+  for (int i = 0; i < words && !ended; i++) {
+    size_t row = (size_t)(length + i - 1) * (size_t)vocab;
+    int word = ids[length + i], best = largest_of(reference + row, vocab);
+    e->relative_error = fmax(e->relative_error, shortfall(reference + row, vocab, word, c->temperature));
+    e->relative_error_rounded =
+        fmax(e->relative_error_rounded, shortfall(w->rounded + row, vocab, word, c->temperature));
+    e->largest_error = fmax(e->largest_error, reference[row + (size_t)best] - reference[row + (size_t)word]);
+    c->decided++;
+    c->decided_otherwise += word != best;
+    for (int j = 0; j < vocab && c->temperature > 0; j++) reference[row + (size_t)j] /= c->temperature;
+    if (c->temperature > 0) e->probability *= exp(tw_words_log_probability(reference + row, vocab, word));
+    for (int k = 0; k < config->end_count; k++) ended |= word == config->ends[k];
+  }
+  c->widest_gap = fmax(c->widest_gap, e->largest_error);
+  return TW_OK;
+}
+
 static tw_status compare_sequence(const work *w, int s, double *reference, tw_comparison *c) {
   int rows, cols = w->result->cols;
   if (w->output == TW_OUTPUT_NEXT_TOKEN) return compare_token(w, s, reference, c);
+  if (w->output == TW_OUTPUT_TEXT) return compare_text(w, s, reference, c);
   const double *y = w->result->values + (size_t)s * w->result->rows * cols;
   tw_sequence_error *e = &c->sequences[s];
   TW_TRY(forward(w, s, 1, w->rounded, &rows));
@@ -137,6 +178,7 @@ static void compare_pairs(const work *w, tw_comparison *c) {
 static tw_status allocate(work *w, double **reference, tw_comparison *c) {
   size_t count = (size_t)c->count, cols = (size_t)w->cols, seq = (size_t)w->input->seq;
   size_t rows = (w->prefix ? (size_t)w->prefix->count : 0) + seq;
+  if (w->output == TW_OUTPUT_TEXT) rows += (size_t)w->result->rows;
   size_t hidden = (size_t)w->model->config.hidden, most = rows * (hidden > cols ? hidden : cols);
   TW_TRY(tw_alloc(count * sizeof *c->sequences, (void **)&c->sequences));
   TW_TRY(tw_alloc(most * sizeof(double), (void **)&w->x));
@@ -154,13 +196,14 @@ tw_status tw_compare(const tw_model *model, const tw_prefix *prefix, const tw_in
                      tw_comparison *out) {
   tw_model_output output;
   TW_TRY(tw_output_parse(result->output, &output));
+  bool of_words = output == TW_OUTPUT_NEXT_TOKEN || output == TW_OUTPUT_TEXT;
   work w = {.model = model,
             .prefix = prefix,
             .input = input,
             .result = result,
             .by_row = tw_config_by_row(&model->config, output),
             .output = output,
-            .cols = output == TW_OUTPUT_NEXT_TOKEN ? model->config.head.outputs : result->cols,
+            .cols = of_words ? model->config.head.outputs : result->cols,
             .head_bounds = &out->head};
   double *reference = NULL;
   *out = (tw_comparison){

@@ -100,14 +100,37 @@ static tw_status print_token(const source *s, int sequence) {
   return TW_OK;
 }
 
+// The text behind the prompt, which ends where one of the model's ends stands.
+static tw_status print_text(const source *s, const tw_model_config *c, int sequence) {
+  const int *ids = ids_of(s, sequence);
+  const double *values = row_of(s->r, sequence, 0);
+  int before = ids ? s->input->lengths[sequence] : 0, count = 0;
+  bool ended = false;
+  char *text = NULL;
+  int *all = calloc((size_t)(before + s->r->rows), sizeof *all);
+  if (!all) return tw_fail(TW_ERR_MEMORY, "out of memory for a text");
+  if (before) memcpy(all, ids, (size_t)before * sizeof *all);
+  for (; count < s->r->rows && !ended; count++) {
+    all[before + count] = (int)values[count];
+    for (int i = 0; i < c->end_count; i++) ended |= all[before + count] == c->ends[i];
+  }
+  tw_status status = tw_words_texts(s->words, all, before, count - ended, &text);
+  if (status == TW_OK)
+    tw_print_line("%d: %s%s%s%s", sequence + 1, text, ended ? "  (the text ends here)" : "", ids ? "  after " : "",
+                  ids ? s->input->texts[sequence] : "");
+  free(text);
+  free(all);
+  return status;
+}
+
 static tw_status check_tokens(const source *s, int words) {
-  for (int i = 0; i < s->r->count; i++)
+  for (int i = 0; i < s->r->count * s->r->rows; i++)
     if (s->r->values[i] < 0 || s->r->values[i] >= words)
       return tw_fail(
           TW_ERR_RANGE,
           "sequence %d has token %.0f, and there are %d words: arithmetic wrapped; plan again with a guard or "
           "with bounds of text like this (`twain plan --calibrate FILE`)",
-          i + 1, s->r->values[i], words);
+          i / s->r->rows + 1, s->r->values[i], words);
   return TW_OK;
 }
 
@@ -125,8 +148,8 @@ static tw_status check(const source *s, int words) {
 
 tw_status tw_words_print(const tw_result *r, const tw_client *client, const tw_input *input, const char *path) {
   tw_words *words;
-  bool token = strcmp(r->output, "next-token") == 0;
-  if (!token && r->cols != client->config.vocab)
+  bool text = strcmp(r->output, "text") == 0, token = strcmp(r->output, "next-token") == 0;
+  if (!token && !text && r->cols != client->config.vocab)
     return tw_fail(TW_ERR_MISMATCH,
                    "the result has %d logits a row, the client's file %d words; take the files of one model", r->cols,
                    client->config.vocab);
@@ -134,9 +157,12 @@ tw_status tw_words_print(const tw_result *r, const tw_client *client, const tw_i
   source s = {r, input, words, path};
   bool last = strcmp(r->output, "logits") == 0;  // one row a sequence
   tw_status status = check(&s, client->config.vocab);
-  if (status == TW_OK && token) status = check_tokens(&s, client->config.vocab);
+  if (status == TW_OK && (token || text)) status = check_tokens(&s, client->config.vocab);
   for (int i = 0; i < r->count && status == TW_OK; i++)
-    status = token ? print_token(&s, i) : last ? print_last(&s, i) : print_rows(&s, i);
+    status = text    ? print_text(&s, &client->config, i)
+             : token ? print_token(&s, i)
+             : last  ? print_last(&s, i)
+                     : print_rows(&s, i);
   tw_words_free(words);
   return status;
 }

@@ -49,38 +49,54 @@ int tw_gather(tw_builder *b, int x, size_t blocks, const int64_t *places, size_t
   return tw_emit_out(b, op, t);
 }
 
-// ---- rotary embedding: the pair (i, i + half) of every block of 2 half columns of row t turns by the angle of (t, i)
-// ----
-enum { TURN_COSINE, TURN_SINE, TURN_HALF };
+// ---- rotary embedding: the pair (i, i + half) of every block of 2 half columns of row t turns by the angle of (t, i);
+// `last`: of a sequence's only row, t is its last live token ----
+enum { TURN_COSINE, TURN_SINE, TURN_HALF, TURN_ROWS, TURN_LAST, TURN_TOKENS };
 
 static tw_status turn(tw_session *s, const tw_op *op, const uint64_t *const *in, uint64_t *out) {
-  size_t half = (size_t)op->arg[TURN_HALF], tokens = s->program->tables[op->arg[TURN_COSINE]].n / half;
-  return s->backend->turn(&(tw_turn_args){.rows = (size_t)s->batch * tokens,
-                                          .cols = tw_t(s, op->out[0])->n / tokens,
-                                          .tokens = tokens,
-                                          .half = half,
+  bool last = op->arg[TURN_LAST] != 0;
+  size_t rows = (size_t)op->arg[TURN_ROWS];
+  return s->backend->turn(&(tw_turn_args){.rows = (size_t)s->batch * rows,
+                                          .cols = tw_t(s, op->out[0])->n / rows,
+                                          .tokens = rows,
+                                          .half = (size_t)op->arg[TURN_HALF],
                                           .x = in[0],
                                           .cosine = tw_table_values(s, (int)op->arg[TURN_COSINE]),
                                           .sine = tw_table_values(s, (int)op->arg[TURN_SINE]),
                                           .out = out,
-                                          .ring = tw_ring_of(s, op->out[0])},
+                                          .ring = tw_ring_of(s, op->out[0]),
+                                          .live = last ? tw_live(s, op, TURN_TOKENS) : (tw_liveness){0},
+                                          .last = last},
                           s->stream);
 }
 TW_LOCAL_GATE(turn_gate, turn);
 
-int tw_turn(tw_builder *b, int share, const int table[2], size_t half, int angle_scale) {
+// rows: of the share; angles: tokens that there must be angles of.
+static int turn_rows(tw_builder *b, int share, const int table[2], size_t half, int angle_scale, size_t rows,
+                     size_t angles, const tw_tokens *last) {
   tw_tensor t = tw_look(b, share);
   tw_op *op = tw_emit(b, &turn_gate);
   tw_emit_in(op, share);
   op->arg[TURN_COSINE] = table[0];
   op->arg[TURN_SINE] = table[1];
   op->arg[TURN_HALF] = (int64_t)half;
+  op->arg[TURN_ROWS] = (int64_t)rows;
+  if (last) op->arg[TURN_LAST] = 1, tw_emit_tokens(op, TURN_TOKENS, *last);
   if (b->status != TW_OK) return 0;
   const tw_table *cosine = &b->program->tables[table[0]], *sine = &b->program->tables[table[1]];
-  if (t.kind != TW_SHARE || half == 0 || cosine->n != sine->n || cosine->n % half || t.n % (2 * cosine->n))
+  if (t.kind != TW_SHARE || half == 0 || rows == 0 || cosine->n != sine->n || cosine->n < half * angles ||
+      t.n % (2 * half * rows))
     return tw_build_fail(b, TW_ERR_INTERNAL, "a turn of another shape");
   t.scale += angle_scale;
   return tw_emit_out(b, op, t);
+}
+
+int tw_turn(tw_builder *b, int share, const int table[2], size_t half, int angle_scale, size_t rows) {
+  return turn_rows(b, share, table, half, angle_scale, rows, rows, NULL);
+}
+
+int tw_turn_last(tw_builder *b, int share, const int table[2], size_t half, int angle_scale, tw_tokens tokens) {
+  return turn_rows(b, share, table, half, angle_scale, 1, tokens.keys - tokens.first, &tokens);
 }
 
 // ---- the row of the last live token of [queries][cols] ----

@@ -31,6 +31,12 @@ static int behind_cached(tw_builder *b, const tw_cached *cached, bool keys, size
   return tw_concat(b, tw_view(b, wire, map), x, keys ? cols : heads);
 }
 
+// Behind those of one more token what was kept of `rows` rows; the result is kept instead.
+static int kept(tw_builder *b, int *earlier, size_t tokens, int x, size_t rows) {
+  *earlier = tokens ? tw_concat(b, x, *earlier, rows) : x;
+  return *earlier;
+}
+
 int tw_build_softmax_values(tw_builder *b, const tw_layer *at, int s, int v, size_t heads, size_t group,
                             size_t head_dim) {
   const tw_layer_shape *shape = at->shape;
@@ -41,6 +47,7 @@ int tw_build_softmax_values(tw_builder *b, const tw_layer *at, int s, int v, siz
   int back = tw_step_begin(b, layer, "values");
   if (rings->v > tw_look(b, v).ring) v = tw_open(b, tw_extend(b, v, rings->v));  // beside the row maximum
   v = behind_cached(b, &at->cached, false, heads / group, head_dim, v);
+  if (at->kept) v = kept(b, &at->kept->v, at->kept->tokens, v, heads / group);
   tw_step_begin(b, layer, "row maximum");
   int z = distance_to_maximum(b, at, s, heads);
   tw_step_begin(b, layer, "exp");
@@ -100,17 +107,26 @@ static int columns(tw_builder *b, int x, size_t rows, size_t first, size_t count
   return tw_view(b, x, (tw_view_map){{1, 1, rows, count}, {0, 0, tw_look(b, x).n / rows, 1}, first});
 }
 
-// Q and K of all rows, turned by the positions of their tokens: in a wider ring, for one opening. SHARE [seq][Q, K].
+// Whether x is one token behind those whose K and V were kept.
+static bool one_more(const tw_layer *at) { return at->kept && at->kept->tokens > 0; }
+static size_t rows_of(const tw_layer *at) { return one_more(at) ? 1 : (size_t)at->shape->seq; }
+
+// Q and K of all rows, turned by the positions of their tokens: in a wider ring, for one opening. SHARE [rows][Q, K].
 static int turned(tw_builder *b, const tw_layer *at, int qkv, head_widths w) {
-  int qk = narrowed(b, columns(b, qkv, (size_t)at->shape->seq, 0, w.q + w.kv), at->rings);
+  int qk = narrowed(b, columns(b, qkv, rows_of(at), 0, w.q + w.kv), at->rings);
   tw_step_begin(b, at->index, "turn");
   int wide = tw_extend(b, qk, at->rings->qk + TW_ANGLE_SCALE);
-  return tw_turn(b, wide, at->turn, w.dim / 2, TW_ANGLE_SCALE);
+  if (one_more(at)) {
+    tw_tokens tokens = at->tokens;
+    tokens.first = (size_t)at->shape->prefix;  // whose angles nobody needs
+    return tw_turn_last(b, wide, at->turn, w.dim / 2, TW_ANGLE_SCALE, tokens);
+  }
+  return tw_turn(b, wide, at->turn, w.dim / 2, TW_ANGLE_SCALE, rows_of(at));
 }
 
-// Heads of Q and K from a SHARE [seq][Q, K and what else], opened here: Q of all rows, or of the last live one.
+// Heads of Q and K from a SHARE [rows][Q, K and what else], opened here: Q of all rows, or of the last live one.
 static void open_heads(tw_builder *b, const tw_layer *at, int share, head_widths w, attention_heads *h) {
-  size_t seq = (size_t)at->shape->seq, cols = tw_look(b, share).n / seq;
+  size_t seq = rows_of(at), cols = tw_look(b, share).n / seq;
   int rows;
   if (at->tokens.queries == seq) {
     rows = tw_open(b, share);
@@ -126,10 +142,10 @@ static void open_heads(tw_builder *b, const tw_layer *at, int share, head_widths
     h->v = heads_of(b, rows, seq, tw_look(b, rows).n / seq - w.kv, w.kv_heads, w.dim, false);
 }
 
-// From the product's SHARE [seq][Q, K, V].
+// From the product's SHARE [rows][Q, K, V].
 static attention_heads split(tw_builder *b, const tw_layer *at, int share, head_widths w) {
-  size_t seq = (size_t)at->shape->seq;
-  tw_tokens all = tw_shape_tokens(at->shape);
+  size_t seq = rows_of(at);
+  tw_tokens all = one_more(at) ? (tw_tokens){1, 1, 0, false, at->tokens.ahead} : tw_shape_tokens(at->shape);
   attention_heads h = {0};
   if (at->turn[0] != at->turn[1]) {
     int qkv = tw_open(b, share);
@@ -147,6 +163,7 @@ static attention_heads split(tw_builder *b, const tw_layer *at, int share, head_
   tw_declare(b, h.k, "key", 0, TW_BY_COLUMN, 1, all);
   tw_declare(b, h.v, "value", at->rings->value_limit, TW_BY_HEAD, w.kv_heads, all);
   h.k = behind_cached(b, &at->cached, true, w.kv_heads, w.dim, h.k);
+  if (at->kept) h.k = kept(b, &at->kept->k, at->kept->tokens, h.k, w.kv_heads * w.dim);
   return h;
 }
 
@@ -201,6 +218,7 @@ int tw_build_attention(tw_builder *b, const tw_layer *at, int qkv_weight, int ou
   tw_step_begin(b, layer, "out-projection");
   int y = tw_truncate(b, tw_open(b, tw_linear(b, rows, out_weight, w.q, hidden, rings->out, TW_SCALE)), TW_SCALE);
   tw_declare(b, y, "attention", 0, TW_BY_ROW, 1, at->last ? (tw_tokens){1, 1, 0, false} : at->tokens);
+  if (at->kept) at->kept->tokens += at->cached.rows + rows_of(at);
   return y;
 }
 

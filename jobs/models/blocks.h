@@ -35,18 +35,23 @@ typedef struct {
   tw_model_config config;
   int seq;
   int prefix;          // rows before the sequence's own, whose keys and values are cached wires; 0: none
+  int generated;       // tokens that are written behind it; 0: none
   bool guard;          // values of declared wires out of bound are counted (jobs/gates/guard.h)
   bool centred;        // rows that norms read have mean zero (tw_choices)
   int last_ring;       // that a head needs of the rows it stands on; 0: there is none
   bool last_row;       // of a decoder's last layer only the row of the last live token is read
-  double temperature;  // by which a next token is drawn; 0: the largest logit's
+  double temperature;  // by which a token is drawn; 0: the largest logit's
   const tw_spec *activation;
   tw_spec reciprocal;
 } tw_layer_shape;
 
+// Rows of the sequence and, behind them, of all tokens that are written but the last.
+static inline int tw_shape_rows(const tw_layer_shape *shape) {
+  return shape->seq + (shape->generated ? shape->generated - 1 : 0);
+}
 // Keys that a layer's last query has, cached ones counted.
-static inline int tw_shape_keys(const tw_layer_shape *shape) { return shape->prefix + shape->seq; }
-// Of all rows of a sequence.
+static inline int tw_shape_keys(const tw_layer_shape *shape) { return shape->prefix + tw_shape_rows(shape); }
+// Of all rows of a sequence's input.
 static inline tw_tokens tw_shape_tokens(const tw_layer_shape *shape) {
   size_t before = (size_t)shape->prefix, seq = (size_t)shape->seq;
   return (tw_tokens){seq, before + seq, before, shape->config.causal};
@@ -60,6 +65,13 @@ typedef struct {
   int keys, values;  // WIREs [rows][kv_heads * head_dim]
 } tw_cached;
 
+// K [kv_heads][head_dim][tokens] and V [kv_heads][tokens][head_dim] of one layer, as its products read them, of the
+// tokens so far: newer ones stand before older ones, so that those of a padded prompt that do not live are the last.
+typedef struct {
+  int k, v;
+  size_t tokens;  // 0: none yet
+} tw_kept;
+
 // One layer.
 typedef struct {
   const tw_layer_shape *shape;
@@ -69,6 +81,7 @@ typedef struct {
   tw_triangle triangle;  // n > 0: logits are packed pairs
   bool last;             // of attention only the row of the last live token is wanted, which sees all live ones
   tw_cached cached;      // before the keys of `tokens`, which count them
+  tw_kept *kept;         // NULL, or where K and V stay; of earlier tokens: x is one more, which sees all live ones
   int turn[2];           // tables of cosines and sines that turn Q and K (tw_turn); both 0: they are not turned
 } tw_layer;
 

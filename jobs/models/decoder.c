@@ -65,13 +65,13 @@ static tw_cached cached(tw_builder *b, const tw_layer *at) {
   return (tw_cached){rows, keys, tw_weight_wire(b, tw_cached_tensor(c, at->index, TW_CACHED_VALUES), TW_SCALE, n)};
 }
 
-// With at.last only the row of the last live token goes on behind attention. It is opened afresh: its mask depends on
-// the length, which the dealer does not know.
-static int layer(tw_builder *b, tw_layer at, int x) {
+// One layer. With at.last only the row of the last live token goes on behind attention. It is opened afresh: its mask
+// depends on the length, which the dealer does not know.
+int tw_build_decoder_layer(tw_builder *b, tw_layer at, int x) {
   const tw_decoder_layout *l = tw_decoder_layout_of(&at.shape->config);
   x = tw_reduce(b, x, at.rings->out - TW_SCALE);
   int y = norm(b, &at, "norm 1", l->norm1, at.rings->norm1, x);
-  at.cached = cached(b, &at);
+  if (!at.kept || !at.kept->tokens) at.cached = cached(b, &at);  // else it was kept, too
   y = tw_build_attention(b, &at, tensor(&at, l->qkv), tensor(&at, l->out), y);
   if (at.last) {
     x = tw_open(b, tw_last_live_row(b, tw_as_share(b, x), at.tokens));
@@ -81,16 +81,19 @@ static int layer(tw_builder *b, tw_layer at, int x) {
   return tw_build_residual(b, &at, x, feed_forward(b, &at, l, norm(b, &at, "norm 2", l->norm2, at.rings->norm2, x)));
 }
 
-// The layers' output is not the model's, which a norm stands behind: `exact` is for that one.
-static int emit(tw_builder *b, const tw_layer_shape *shape, const tw_rings *rings, bool exact, int x) {
-  const tw_model_config *c = &shape->config;
-  tw_tokens tokens = tw_shape_tokens(shape);
+tw_layer tw_decoder_layers_begin(tw_builder *b, const tw_layer_shape *shape, tw_tokens tokens) {
   tw_layer at = {.shape = shape, .tokens = tokens};
-  (void)exact;
-  if (c->rotary.kind != TW_ROTARY_NONE) {
+  if (shape->config.rotary.kind != TW_ROTARY_NONE) {
     at.turn[0] = tw_table_named(b, tw_rotary_cosine);
     at.turn[1] = tw_table_named(b, tw_rotary_sine);
   }
+  return at;
+}
+
+int tw_build_decoder_layers(tw_builder *b, const tw_layer_shape *shape, const tw_rings *rings, tw_kept *kept, int x) {
+  const tw_model_config *c = &shape->config;
+  tw_tokens tokens = tw_shape_tokens(shape);
+  tw_layer at = tw_decoder_layers_begin(b, shape, tokens);
   tw_declare(b, x, "input", rings[0].input_limit, TW_BY_ROW, 1, tokens);
   for (int i = 0; i < c->layers; i++) {
     size_t window = (size_t)tw_config_window(c, i);
@@ -98,9 +101,16 @@ static int emit(tw_builder *b, const tw_layer_shape *shape, const tw_rings *ring
     at.index = i;
     at.triangle = (tw_triangle){tokens.queries, window && window < tokens.keys ? window : tokens.keys, tokens.first};
     at.last = shape->last_row && shape->seq > 1 && i == c->layers - 1;
-    x = layer(b, at, x);
+    at.kept = kept ? &kept[i] : NULL;
+    x = tw_build_decoder_layer(b, at, x);
   }
   return x;
+}
+
+// The layers' output is not the model's, which a norm stands behind: `exact` is for that one.
+static int emit(tw_builder *b, const tw_layer_shape *shape, const tw_rings *rings, bool exact, int x) {
+  (void)exact;
+  return tw_build_decoder_layers(b, shape, rings, NULL, x);
 }
 
 #define FAMILY(family, its_bounds)                                                                             \

@@ -13,6 +13,12 @@ extern const char tw_rotary_cosine[], tw_rotary_sine[];
 // mod 2^64.
 tw_status tw_rotary_tables(const tw_model_config *config, int first, int seq, tw_table out[2]);
 
+// All layers on x [seq][hidden], as tw_architecture's emit. kept: NULL, or of each layer where K and V stay.
+int tw_build_decoder_layers(tw_builder *b, const tw_layer_shape *shape, const tw_rings *rings, tw_kept *kept, int x);
+// What all layers share, and one of them: at.index, at.rings and what else it may have are its caller's.
+tw_layer tw_decoder_layers_begin(tw_builder *b, const tw_layer_shape *shape, tw_tokens tokens);
+int tw_build_decoder_layer(tw_builder *b, tw_layer at, int x);
+
 tw_bounds tw_gpt_bounds(void);
 tw_bounds tw_llama_bounds(void);
 tw_bounds tw_decoder_widened(const tw_bounds *measured, double margin);

@@ -31,6 +31,20 @@ int tw_build_embedding(tw_builder *b, const tw_layer_shape *shape, int ring) {
   return tw_open(b, x);
 }
 
+int tw_build_word(tw_builder *b, const tw_layer_shape *shape, int numbers, tw_tokens tokens, int ring) {
+  const tw_model_config *c = &shape->config;
+  const tw_decoder_layout *layout = tw_decoder_layout_of(c);
+  tw_word_table table = tw_config_word_table(c);
+  tw_step_begin(b, -1, "words");
+  int x = tw_look_up_words(b, numbers, number_of(c, layout->word), &table, ring, TW_SCALE);
+  if (layout->position >= 0) {
+    int rows = tw_weight_wire(b, number_of(c, layout->position), TW_SCALE, tokens.keys * (size_t)c->hidden);
+    tw_tokens all = {tokens.keys, tokens.keys, 0, false, tokens.ahead};
+    x = tw_combine(b, 1, x, 1, tw_last_live_row(b, tw_as_share(b, tw_reduce(b, rows, ring)), all), false);
+  }
+  return tw_open(b, x);
+}
+
 static double largest_of(const tw_model *model, int entry) {
   const tw_model_tensor *t = &model->tensors[number_of(&model->config, entry)];
   double largest = 0;

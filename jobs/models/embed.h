@@ -11,6 +11,9 @@ int tw_word_number_bits(const tw_model_config *config);
 // [seq][hidden] in ring `ring`, a WIRE of scale TW_SCALE, of four rounds. A number past the vocabulary has zeros for
 // its word.
 int tw_build_embedding(tw_builder *b, const tw_layer_shape *shape, int ring);
+// The same of one word more, an opened number of the program's own (BITWIRE): one row, whose position is that of the
+// last live token of `tokens`.
+int tw_build_word(tw_builder *b, const tw_layer_shape *shape, int numbers, tw_tokens tokens, int ring);
 // The power of two that holds every element of every row that it can return.
 double tw_bound_of_words(const tw_model *model);
 // Whether this or a bound of norms (jobs/models/float_model.h) looks at a tensor of the model.

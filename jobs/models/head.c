@@ -138,12 +138,10 @@ int tw_build_head(tw_builder *b, const tw_layer_shape *shape, const tw_head_ring
   return x;
 }
 
-// The id of the largest of a row of logits, from differences at COARSE fractional bits: SHARE of one element. Their
-// ring has two bits more than the bound, as differences have one.
-static int next_token(tw_builder *b, const tw_layer_shape *shape, int logits) {
+// From differences at COARSE fractional bits. Their ring has two bits more than the bound, as differences have one.
+int tw_build_next_word(tw_builder *b, const tw_layer_shape *shape, int logits, int ended, uint64_t otherwise) {
   enum { COARSE = 7 };
   tw_argmax_level levels[TW_ARGMAX_LEVELS];
-  int64_t unit[TW_MOST_PLACE_BITS];
   tw_step_begin(b, -1, "argmax");
   int x = tw_truncate_dithered(b, logits, TW_SCALE - COARSE), ring = tw_look(b, x).ring - (room(shape) - 2);
   int rounds = b->choices.argmax_rounds;
@@ -153,9 +151,14 @@ static int next_token(tw_builder *b, const tw_layer_shape *shape, int logits) {
                          "no argmax of %zu words of %d bits takes %d rounds; allow more (--argmax-rounds), or nodes of "
                          "8 digits (--node-arity 8)",
                          tw_look(b, x).n, ring, rounds);
-  int places = tw_open(b, tw_argmax(b, tw_reduce(b, x, ring), 1, levels, -1, 0)), bits = tw_look(b, places).planes;
+  return tw_argmax(b, tw_reduce(b, x, ring), 1, levels, ended, otherwise);
+}
+
+int tw_build_word_id(tw_builder *b, int number) {
+  int64_t unit[TW_MOST_PLACE_BITS];
+  int bits = tw_look(b, number).planes;
   for (int p = 0; p < bits && p < TW_MOST_PLACE_BITS; p++) unit[p] = (int64_t)1 << p;
-  return tw_bit_constants(b, places, 0, bits, unit, bits + 1, 0);
+  return tw_bit_constants(b, number, 0, bits, unit, bits + 1, 0);
 }
 
 int tw_build_decoder_output(tw_builder *b, const tw_layer_shape *shape, const tw_head_rings *rings,
@@ -182,7 +185,8 @@ int tw_build_decoder_output(tw_builder *b, const tw_layer_shape *shape, const tw
     x = tw_add_noise(b, x, (int[]){tw_table_named(b, tw_noise_base), tw_table_named(b, tw_noise_slope)});
   x = truncate(b, exact, tw_open(b, x));
   tw_declare(b, x, "head out", 0, TW_BY_ROW, 1, tokens);
-  return output == TW_OUTPUT_NEXT_TOKEN ? next_token(b, shape, x) : x;
+  if (output != TW_OUTPUT_NEXT_TOKEN) return x;
+  return tw_build_word_id(b, tw_open(b, tw_build_next_word(b, shape, x, -1, 0)));
 }
 
 // ---- in double precision

@@ -36,6 +36,12 @@ int tw_build_head(tw_builder *b, const tw_layer_shape *shape, const tw_head_ring
 int tw_build_decoder_output(tw_builder *b, const tw_layer_shape *shape, const tw_head_rings *rings,
                             tw_model_output output, bool exact, int x);
 
+// The number of the largest of a row of logits: BITS, one element. ended: an opened bit (-1: none); where it is 1 the
+// number is `otherwise`.
+int tw_build_next_word(tw_builder *b, const tw_layer_shape *shape, int logits, int ended, uint64_t otherwise);
+// An opened number as a SHARE of scale 0.
+int tw_build_word_id(tw_builder *b, int number);
+
 // In double precision: what `output` is made of rows [length][hidden] that tw_float_forward made. out: as many rows as
 // tw_config_by_row says, else one, of `hidden`, or of the head's outputs. A decoder's rows go through its norm, and
 // `logits` are those of the last; they stand for next-token, too. bounds: updated, may be NULL.

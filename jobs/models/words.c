@@ -53,15 +53,11 @@ static bool goes_on(const char *before, size_t bytes, const char *with, size_t a
 
 // What decoding strips off a text's beginning it does not strip off its middle: so the tokens before come along. A few
 // are enough.
-static tw_status added_text(const tw_words *w, const int *ids, int count, int id, char **out) {
-  enum { BEFORE = 8 };
-  int list[BEFORE + 1], n = count < BEFORE ? count : BEFORE;
+static tw_status added_texts(const tw_words *w, const int *ids, int n, int more, char **out) {
   char *before = NULL, *with = NULL;
   size_t bytes = 0, all = 0;
-  if (n) memcpy(list, ids + count - n, (size_t)n * sizeof *list);
-  list[n] = id;
-  tw_status status = tw_json_tokenizer_decode(w->json, list, n, false, &before, &bytes);
-  if (status == TW_OK) status = tw_json_tokenizer_decode(w->json, list, n + 1, false, &with, &all);
+  tw_status status = tw_json_tokenizer_decode(w->json, ids, n, false, &before, &bytes);
+  if (status == TW_OK) status = tw_json_tokenizer_decode(w->json, ids, n + more, false, &with, &all);
   if (status == TW_OK && !goes_on(before, bytes, with, all)) {  // the token may complete a letter
     while (bytes >= 3 && memcmp(before + bytes - 3, "\xef\xbf\xbd", 3) == 0) bytes -= 3;
   }
@@ -69,12 +65,20 @@ static tw_status added_text(const tw_words *w, const int *ids, int count, int id
     bytes = 0;
     free(with);
     with = NULL;
-    status = tw_json_tokenizer_decode(w->json, &id, 1, false, &with, &all);
+    status = tw_json_tokenizer_decode(w->json, ids + n, more, false, &with, &all);
   }
   if (status == TW_OK) status = quote(with + bytes, all - bytes, out);
   free(before);
   free(with);
   return status;
+}
+
+static tw_status added_text(const tw_words *w, const int *ids, int count, int id, char **out) {
+  enum { BEFORE = 8 };
+  int list[BEFORE + 1], n = count < BEFORE ? count : BEFORE;
+  if (n) memcpy(list, ids + count - n, (size_t)n * sizeof *list);
+  list[n] = id;
+  return added_texts(w, list, n, 1, out);
 }
 
 tw_status tw_words_text(const tw_words *w, const int *ids, int count, int id, char **text) {
@@ -110,4 +114,25 @@ void tw_words_likeliest(const double *logits, int count, int most, tw_word *out)
     for (; at > 0 && out[at - 1].probability < p; at--) out[at] = out[at - 1];
     out[at] = (tw_word){i, p};
   }
+}
+
+// "#3 #17", or the vocabulary's words one behind the other.
+static tw_status listed(const tw_words *w, const int *ids, int count, char **text) {
+  const tw_client *c = w->client;
+  size_t bytes;
+  FILE *stream = open_memstream(text, &bytes);
+  if (!stream) return out_of_memory();
+  for (int i = 0; i < count; i++)
+    if (c->vocabulary && ids[i] >= 0 && ids[i] < c->config.vocab)
+      fprintf(stream, "%s%s", i ? " " : "", c->vocabulary[ids[i]]);
+    else
+      fprintf(stream, "%s#%d", i ? " " : "", ids[i]);
+  return fclose(stream) == 0 ? TW_OK : out_of_memory();
+}
+
+tw_status tw_words_texts(const tw_words *w, const int *ids, int count, int more, char **text) {
+  bool known = w->json != NULL;
+  *text = NULL;
+  for (int i = 0; i < count + more && known; i++) known = tw_json_tokenizer_piece(w->json, ids[i]) != NULL;
+  return known ? added_texts(w, ids, count, more, text) : listed(w, ids + count, more, text);
 }

@@ -13,6 +13,9 @@ void tw_words_free(tw_words *words);
 // shows as U+FFFD, its last part as the letter; where the client has no tokenizer it is "#id".
 tw_status tw_words_text(const tw_words *words, const int *ids, int count, int id, char **text);
 
+// The same of all tokens ids[count .. count + more - 1], without the quotes where there is no tokenizer.
+tw_status tw_words_texts(const tw_words *words, const int *ids, int count, int more, char **text);
+
 typedef struct {
   int id;
   double probability;

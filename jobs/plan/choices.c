@@ -154,6 +154,7 @@ tw_status tw_choices_find(const tw_model_config *config, const tw_plan_request *
   if (part.layers > most) part.layers = most;
   TW_TRY(tw_alloc(sizeof *s.tried * MOST_TRIED, (void **)&s.tried));
   s.request.choices.argmax_rounds = 0;
+  if (request->generated > 2) s.request.generated = 2;  // every token behind the first costs as much as the second
   tw_status status = tw_plan_make(&part, &s.request, NULL, &s.first);
   if (status == TW_OK) status = find(&s, made, out, found);
   tw_plan_free(&s.first);

@@ -7,6 +7,7 @@
 #include "jobs/models/decoder.h"
 #include "jobs/models/embed.h"
 #include "jobs/models/fold.h"
+#include "jobs/models/generate.h"
 #include "jobs/models/noise.h"
 #include "jobs/models/prefix.h"
 #include "jobs/plan/plan_parts.h"
@@ -33,7 +34,9 @@ int tw_plan_number_bits(const tw_plan *plan) {
 
 void tw_plan_output_shape(const tw_plan *plan, int *rows, int *cols) {
   const tw_model_config *c = &plan->shape.config;
-  *rows = tw_config_by_row(c, plan->output) ? plan->shape.seq : 1;
+  *rows = plan->output == TW_OUTPUT_TEXT      ? plan->shape.generated
+          : tw_config_by_row(c, plan->output) ? plan->shape.seq
+                                              : 1;
   *cols = tw_config_output_cols(c, plan->output);
 }
 
@@ -62,7 +65,7 @@ int tw_plan_table_count(const tw_plan *plan) {
 tw_plan_entry tw_plan_table(const tw_plan *plan, int i) {
   const tw_spec *specs[TW_PLAN_SPECS];
   const tw_model_config *c = &plan->shape.config;
-  tw_plan_entry entry = {.ring = 64, .n = (size_t)plan->shape.seq * (size_t)tw_config_head_dim(c) / 2};
+  tw_plan_entry entry = {.ring = 64, .n = (size_t)tw_shape_rows(&plan->shape) * (size_t)tw_config_head_dim(c) / 2};
   int count = tw_plan_specs(plan, specs);
   if (i < 2 * count) {
     const tw_spec *spec = specs[i / 2];
@@ -86,7 +89,8 @@ static tw_status fit_tables(tw_plan *plan) {
   if (!plan->tables) return tw_fail(TW_ERR_MEMORY, "out of memory for a plan's tables");
   for (int i = 0; i < count; i++) TW_TRY(tw_spec_fit(specs[i], plan->tables + 2 * i));
   const tw_model_config *c = &plan->shape.config;
-  if (turns(plan)) TW_TRY(tw_rotary_tables(c, plan->shape.prefix, plan->shape.seq, plan->tables + 2 * count));
+  int rows = tw_shape_rows(&plan->shape);
+  if (turns(plan)) TW_TRY(tw_rotary_tables(c, plan->shape.prefix, rows, plan->tables + 2 * count));
   return samples(plan) ? tw_noise_tables(plan->shape.temperature, plan->tables + 2 * (count + turns(plan))) : TW_OK;
 }
 
@@ -130,6 +134,17 @@ static int build_input(tw_builder *b, const tw_plan *plan) {
   return tw_open(b, tw_reduce(b, tw_build_input(b, TW_INPUT_RING, TW_INPUT_SCALE, n), ring));
 }
 
+static int build_rows(tw_builder *b, const tw_plan *plan, int x) {
+  bool exact = plan->rounding == TW_FAITHFUL_OUTPUT && !tw_output_of_head(plan->output);
+  return build_output(b, plan, plan->architecture->emit(b, &plan->shape, plan->rings, exact, x));
+}
+
+static int build_text(tw_builder *b, const tw_plan *plan, int x) {
+  x = tw_build_generated(b, &plan->shape, plan->rings, &plan->head_rings, x);
+  tw_step_begin(b, -1, "output");
+  return tw_open(b, x);
+}
+
 // Builds plan->program from shape, rings and tables.
 static tw_status build_program(tw_plan *plan) {
   tw_builder b;
@@ -140,9 +155,7 @@ static tw_status build_program(tw_plan *plan) {
   b.guard = plan->shape.guard;
   b.choices = plan->choices;
   int x = build_input(&b, plan);
-  bool exact = plan->rounding == TW_FAITHFUL_OUTPUT && !tw_output_of_head(plan->output);
-  x = plan->architecture->emit(&b, &plan->shape, plan->rings, exact, x);
-  x = build_output(&b, plan, x);
+  x = plan->shape.generated ? build_text(&b, plan, x) : build_rows(&b, plan, x);
   tw_guard_finish(&b);
   tw_build_output(&b, x);
   TW_TRY(tw_builder_finish(&b));
@@ -172,6 +185,8 @@ tw_status tw_plan_shape(tw_plan *plan, const tw_model_config *config, const tw_p
   memset(plan, 0, sizeof *plan);
   int seq = request->seq;
   TW_TRY(check_choices(&request->choices));
+  if ((request->generated > 0) != (request->output == TW_OUTPUT_TEXT) || request->generated < 0)
+    return tw_fail(TW_ERR_USAGE, "a text of %d words; say how many to write (--generate)", request->generated);
   int longest = config->max_positions < TW_MOST_TOKENS ? config->max_positions : TW_MOST_TOKENS;
   if (request->prefix.rows) TW_TRY(check_prefix(config, request->prefix.rows, longest));
   longest -= request->prefix.rows;
@@ -182,8 +197,12 @@ tw_status tw_plan_shape(tw_plan *plan, const tw_model_config *config, const tw_p
   double temperature = request->temperature;
   if (!(temperature >= 0 && temperature <= TW_MOST_TEMPERATURE))
     return tw_fail(TW_ERR_USAGE, "temperature %g: 0 to %d are possible", temperature, TW_MOST_TEMPERATURE);
-  if (temperature > 0 && request->output != TW_OUTPUT_NEXT_TOKEN)
-    return tw_fail(TW_ERR_USAGE, "a temperature goes with --result next-token");
+  if (temperature > 0 && request->output != TW_OUTPUT_NEXT_TOKEN && request->output != TW_OUTPUT_TEXT)
+    return tw_fail(TW_ERR_USAGE, "a temperature goes with --result next-token and --generate");
+  if (request->generated && request->generated - 1 > longest - seq)
+    return tw_fail(TW_ERR_USAGE,
+                   "%d words behind %d tokens: this model takes %d tokens; plan a shorter --seq or fewer words",
+                   request->generated, seq, longest);
   plan->architecture = tw_architecture_by_name(config->architecture);
   if (!plan->architecture) return tw_fail(TW_ERR_FORMAT, "architecture '%s' is unknown", config->architecture);
   if (request->choices.centred && !tw_model_centres(config))
@@ -195,6 +214,7 @@ tw_status tw_plan_shape(tw_plan *plan, const tw_model_config *config, const tw_p
   plan->prefix = request->prefix;
   plan->shape.guard = request->guard;
   plan->shape.temperature = temperature;
+  plan->shape.generated = request->generated;
   const tw_decoder_layout *decoder = tw_decoder_layout_of(config);
   plan->shape.last_row = decoder && tw_output_of_last_row(request->output);
   plan->shape.activation = tw_spec_by_name(config->activation);

@@ -46,7 +46,8 @@ typedef struct {
   int seq;
   tw_rounding rounding;
   tw_output output;
-  bool guard;  // the program counts values of declared wires out of bound
+  int generated;  // words of a text; 0 unless the output is one
+  bool guard;     // the program counts values of declared wires out of bound
   tw_choices choices;
   double temperature;  // of a next token, at most TW_MOST_TEMPERATURE; 0: the likeliest
   tw_prefix_facts prefix;

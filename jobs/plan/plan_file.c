@@ -2,6 +2,7 @@
 // fitting a table anew: libm differs between hosts) and refuses a file that says something else than the program.
 #define _GNU_SOURCE
 #include <jansson.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -18,32 +19,8 @@
 #include "kernels/pack.h"
 
 static const char format_name[] = "twain-plan";
-enum { MOST_LAYERS = 1024 };
 
 // ---- writing
-
-// Null for encoders.
-static json_t *decoder_json(const tw_model_config *c) {
-  const tw_rotary *r = &c->rotary;
-  if (!tw_decoder_layout_of(c)) return json_null();
-  return json_pack("{s:i, s:i, s:b, s:b, s:i, s:I, s:{s:s, s:f, s:f, s:f, s:f, s:i}}", "kv_heads", c->kv_heads,
-                   "head_dim", c->head_dim, "client_embeds", c->client_embeds, "unscaled_logits", c->unscaled_logits,
-                   "local_window", c->local_window, "local_layers", (json_int_t)c->local_layers, "rotary", "kind",
-                   tw_rotary_name(r->kind), "theta", r->theta, "factor", r->factor, "low_factor", r->low_factor,
-                   "high_factor", r->high_factor, "original_positions", r->original_positions);
-}
-
-static json_t *model_json(const tw_model_config *c) {
-  json_t *head = json_pack("{s:s, s:i, s:s, s:s}", "kind", tw_head_name(c->head.kind), "outputs", c->head.outputs,
-                           "activation", c->head.activation, "rows", tw_output_name(c->head.rows));
-  return json_pack(
-      "{s:s, s:s, s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:f, s:s, s:b, s:b, s:b, s:o, s:o, s:s, s:b}", "name",
-      c->name, "architecture", c->architecture, "layers", c->layers, "hidden", c->hidden, "heads", c->heads,
-      "intermediate", c->intermediate, "max_positions", c->max_positions, "position_offset", c->position_offset,
-      "vocab", c->vocab, "type_vocab", c->type_vocab, "embedding", c->embedding, "norm_epsilon", c->norm_epsilon,
-      "activation", c->activation, "pre_norm", c->pre_norm, "causal", c->causal, "synthetic", c->synthetic, "decoder",
-      decoder_json(c), "head", head, "output", tw_output_name(c->output), "normalise_output", c->normalise_output);
-}
 
 static bool has_head(const tw_plan *plan) {
   return tw_output_of_head(plan->output) || tw_decoder_layout_of(&plan->shape.config);
@@ -153,14 +130,14 @@ static json_t *plan_json(const tw_plan *plan) {
   json_t *prefix = plan->prefix.rows
                        ? json_pack("{s:i, s:s}", "tokens", plan->prefix.rows, "digest", plan->prefix.digest.hex)
                        : NULL;
-  return json_pack("{s:s, s:i, s:s, s:s, s:s, s:o, s:i, s:o*, s:s, s:f, s:s, s:b, s:o, s:o, s:o, s:o, s:o, s:o}",
+  return json_pack("{s:s, s:i, s:s, s:s, s:s, s:o, s:i, s:o*, s:s, s:f, s:i, s:s, s:b, s:o, s:o, s:o, s:o, s:o, s:o}",
                    "format", format_name, "version", TW_FORMAT_VERSION, "software", "twain " TWAIN_VERSION, "created",
-                   created, "digest", plan->digest.hex, "model", model_json(&plan->shape.config), "seq",
+                   created, "digest", plan->digest.hex, "model", tw_plan_model_json(&plan->shape.config), "seq",
                    plan->shape.seq, "prefix", prefix, "output", tw_output_name(plan->output), "temperature",
-                   plan->shape.temperature, "rounding", tw_rounding_name(plan->rounding), "guard", plan->shape.guard,
-                   "choices", choices_json(&plan->choices), "layers", layers_json(plan), "head", head_json(plan),
-                   "costs", costs_json(&plan->program), "tables", tables_json(plan), "streams",
-                   streams_json(&plan->program));
+                   plan->shape.temperature, "generated", plan->shape.generated, "rounding",
+                   tw_rounding_name(plan->rounding), "guard", plan->shape.guard, "choices",
+                   choices_json(&plan->choices), "layers", layers_json(plan), "head", head_json(plan), "costs",
+                   costs_json(&plan->program), "tables", tables_json(plan), "streams", streams_json(&plan->program));
 }
 
 // One line a key, and in arrays one line an element: readable, and small.
@@ -208,80 +185,6 @@ tw_status tw_plan_write(const char *path, const tw_plan *plan) {
 
 // ---- reading
 
-static tw_status read_head(const char *path, const json_t *model, tw_head *h) {
-  static const char of[] = "model.head";
-  char kind[16], rows[16];
-  json_t *head;
-  TW_TRY(tw_plan_member(path, model, "model", "head", JSON_OBJECT, &head));
-  TW_TRY(tw_plan_text(path, head, of, "kind", kind, sizeof kind));
-  TW_TRY(tw_plan_text(path, head, of, "rows", rows, sizeof rows));
-  TW_TRY(tw_plan_text(path, head, of, "activation", h->activation, sizeof h->activation));
-  TW_TRY(tw_plan_int(path, head, of, "outputs", 0, 1 << 24, &h->outputs));
-  if (tw_head_parse(kind, &h->kind) != TW_OK) return tw_plan_wrong(path, "%s.kind '%s' is unknown", of, kind);
-  if (tw_output_parse(rows, &h->rows) != TW_OK) return tw_plan_wrong(path, "%s.rows '%s' is unknown", of, rows);
-  return TW_OK;
-}
-
-static tw_status read_rotary(const char *path, const json_t *decoder, tw_rotary *r) {
-  static const char of[] = "model.decoder.rotary";
-  char kind[16];
-  json_t *rotary;
-  TW_TRY(tw_plan_member(path, decoder, "model.decoder", "rotary", JSON_OBJECT, &rotary));
-  TW_TRY(tw_plan_text(path, rotary, of, "kind", kind, sizeof kind));
-  if (tw_rotary_parse(kind, &r->kind) != TW_OK) return tw_plan_wrong(path, "%s.kind '%s' is unknown", of, kind);
-  TW_TRY(tw_plan_number(path, rotary, of, "theta", &r->theta));
-  TW_TRY(tw_plan_number(path, rotary, of, "factor", &r->factor));
-  TW_TRY(tw_plan_number(path, rotary, of, "low_factor", &r->low_factor));
-  TW_TRY(tw_plan_number(path, rotary, of, "high_factor", &r->high_factor));
-  return tw_plan_int(path, rotary, of, "original_positions", 0, 1 << 30, &r->original_positions);
-}
-
-static tw_status read_decoder(const char *path, const json_t *model, tw_model_config *c) {
-  enum { MOST = 1 << 24 };
-  static const char of[] = "model.decoder";
-  json_t *decoder, *layers;
-  if (!tw_decoder_layout_of(c)) return TW_OK;
-  TW_TRY(tw_plan_member(path, model, "model", "decoder", JSON_OBJECT, &decoder));
-  TW_TRY(tw_plan_int(path, decoder, of, "kv_heads", 0, MOST, &c->kv_heads));
-  TW_TRY(tw_plan_int(path, decoder, of, "head_dim", 0, MOST, &c->head_dim));
-  TW_TRY(tw_plan_bool(path, decoder, of, "client_embeds", &c->client_embeds));
-  TW_TRY(tw_plan_bool(path, decoder, of, "unscaled_logits", &c->unscaled_logits));
-  TW_TRY(tw_plan_int(path, decoder, of, "local_window", 0, MOST, &c->local_window));
-  TW_TRY(tw_plan_member(path, decoder, of, "local_layers", JSON_INTEGER, &layers));
-  c->local_layers = (uint64_t)json_integer_value(layers);
-  return read_rotary(path, decoder, &c->rotary);
-}
-
-static tw_status read_model(const char *path, const json_t *root, tw_model_config *c) {
-  enum { MOST = 1 << 24 };
-  json_t *m;
-  char output[32];
-  *c = (tw_model_config){.layers = 0};
-  TW_TRY(tw_plan_member(path, root, "", "model", JSON_OBJECT, &m));
-  TW_TRY(tw_plan_text(path, m, "model", "name", c->name, sizeof c->name));
-  TW_TRY(tw_plan_text(path, m, "model", "architecture", c->architecture, sizeof c->architecture));
-  TW_TRY(tw_plan_text(path, m, "model", "activation", c->activation, sizeof c->activation));
-  TW_TRY(tw_plan_int(path, m, "model", "layers", 1, MOST_LAYERS, &c->layers));
-  TW_TRY(tw_plan_int(path, m, "model", "hidden", 1, MOST, &c->hidden));
-  TW_TRY(tw_plan_int(path, m, "model", "heads", 1, MOST, &c->heads));
-  TW_TRY(tw_plan_int(path, m, "model", "intermediate", 1, MOST, &c->intermediate));
-  TW_TRY(tw_plan_int(path, m, "model", "max_positions", 1, MOST, &c->max_positions));
-  TW_TRY(tw_plan_int(path, m, "model", "position_offset", 0, MOST, &c->position_offset));
-  TW_TRY(tw_plan_int(path, m, "model", "embedding", 0, MOST, &c->embedding));
-  TW_TRY(tw_plan_int(path, m, "model", "vocab", 1, MOST, &c->vocab));
-  TW_TRY(tw_plan_int(path, m, "model", "type_vocab", 1, MOST, &c->type_vocab));
-  TW_TRY(tw_plan_positive(path, m, "model", "norm_epsilon", &c->norm_epsilon));
-  TW_TRY(tw_plan_bool(path, m, "model", "pre_norm", &c->pre_norm));
-  TW_TRY(tw_plan_bool(path, m, "model", "causal", &c->causal));
-  TW_TRY(tw_plan_bool(path, m, "model", "synthetic", &c->synthetic));
-  TW_TRY(tw_plan_bool(path, m, "model", "normalise_output", &c->normalise_output));
-  TW_TRY(read_decoder(path, m, c));
-  TW_TRY(read_head(path, m, &c->head));
-  TW_TRY(tw_plan_text(path, m, "model", "output", output, sizeof output));
-  if (tw_output_parse(output, &c->output) != TW_OK) return tw_plan_wrong(path, "model.output '%s' is unknown", output);
-  return tw_model_config_check(path, c);
-}
-
 static tw_status read_choices(const char *path, const json_t *root, tw_choices *c) {
   json_t *choices, *groups;
   TW_TRY(tw_plan_member(path, root, "", "choices", JSON_OBJECT, &choices));
@@ -316,13 +219,14 @@ static tw_status read_shape(const char *path, const json_t *root, tw_plan *plan)
   tw_model_config config;
   tw_plan_request r = {0};
   char rounding[32], output[32];
-  TW_TRY(read_model(path, root, &config));
+  TW_TRY(tw_plan_read_model(path, root, &config));
   TW_TRY(tw_plan_int(path, root, "", "seq", 1, 1 << 20, &r.seq));
   TW_TRY(read_prefix(path, root, &r.prefix));
   TW_TRY(tw_plan_text(path, root, "", "rounding", rounding, sizeof rounding));
   TW_TRY(tw_plan_text(path, root, "", "output", output, sizeof output));
   TW_TRY(tw_plan_number(path, root, "", "temperature", &r.temperature));
   TW_TRY(tw_plan_bool(path, root, "", "guard", &r.guard));
+  TW_TRY(tw_plan_int(path, root, "", "generated", 0, TW_MOST_TOKENS, &r.generated));
   TW_TRY(read_choices(path, root, &r.choices));
   if (tw_rounding_parse(rounding, &r.rounding) != TW_OK)
     return tw_plan_wrong(path, "rounding '%s' is unknown", rounding);

@@ -89,9 +89,12 @@ int tw_mean_live(tw_builder *b, int x, tw_tokens tokens, size_t cols, int bits);
 // ---- gates/gather.c: by public places; no keys, no messages ----
 // out[block][i] = x[block][place i] of x [blocks][any]: [blocks][count]. WIRE or SHARE.
 int tw_gather(tw_builder *b, int x, size_t blocks, const int64_t *places, size_t count);
-// SHARE [tokens][blocks][2 half]: (x_i, x_(i + half)) of token t becomes (c x_i - s x_(i + half), c x_(i + half) + s
-// x_i), c and s from tables [tokens][half] of integers at angle_scale. The scale grows by it, the ring stays.
-int tw_turn(tw_builder *b, int share, const int table[2], size_t half, int angle_scale);
+// SHARE [rows][blocks][2 half], rows a sequence's first tokens: (x_i, x_(i + half)) of token t becomes (c x_i - s x_(i
+// + half), c x_(i + half) + s x_i), c and s from tables [tokens][half] of integers at angle_scale. The scale grows by
+// it, the ring stays.
+int tw_turn(tw_builder *b, int share, const int table[2], size_t half, int angle_scale, size_t rows);
+// The same of one row, which is its sequence's last live token's; tables of tokens from tokens.first on.
+int tw_turn_last(tw_builder *b, int share, const int table[2], size_t half, int angle_scale, tw_tokens tokens);
 // The row of the last live token of a SHARE [tokens.queries][cols]. No wire: the dealer knows no lengths, hence not
 // what mask such a row would have.
 int tw_last_live_row(tw_builder *b, int share, tw_tokens tokens);

@@ -35,7 +35,7 @@ void tw_limits_watch(tw_session *s, const tw_op *op, int tensor) {
   tw_tokens tokens = limit->tokens;
   size_t whole = limit->layout == TW_BY_PACKED ? tokens.first + tokens.queries : tokens.keys;
   for (int b = 0; b < s->batch; b++) {
-    size_t length = s->sequences.lengths ? (size_t)s->sequences.lengths[b] : whole;
+    size_t length = s->sequences.lengths ? (size_t)s->sequences.lengths[b] + limit->tokens.ahead : whole;
     const uint64_t *value = tw_b(s, tensor)->value + (size_t)b * tw_words_of(s, tensor);
     for (size_t j = 0; j < t->n; j++) {
       int64_t x = tw_signed(value[j], t->ring);

@@ -47,10 +47,12 @@ typedef struct {
 // Which tokens rows and columns are: rows of `queries` tokens, the first of which is token `first`, by columns of the
 // `keys` tokens from token 0 on. Causal: a query's keys end at its own token. A whole sequence is {n, n, 0, causal};
 // the next token after t others {1, t + 1, t, true}; n tokens after t cached rows {n, t + n, t, true}. A sequence's
-// live tokens are those below its length, cached rows counted.
+// live tokens are those below its length, cached rows counted; `ahead` of the columns stand before the sequence and
+// always live, its length counts from behind them.
 typedef struct {
   size_t queries, keys, first;
   bool causal;
+  size_t ahead;
 } tw_tokens;
 
 // A declared bound (jobs/gates/guard.h): low <= x < high for live elements, in units of the wire's integers.

@@ -122,8 +122,8 @@ void tw_draw_pad(tw_session *s, const tw_correction *c, int side, int batch_inde
 
 // The gate's tokens, which begin at argument `at`, with the lengths of the batch.
 static inline tw_liveness tw_live(const tw_session *s, const tw_op *op, int at) {
-  return (tw_liveness){s->sequences.lengths, (int)op->arg[at], (int)op->arg[at + 1], (int)op->arg[at + 2],
-                       op->arg[at + 3] != 0};
+  return (tw_liveness){s->sequences.lengths, (int)op->arg[at],    (int)op->arg[at + 1],
+                       (int)op->arg[at + 2], op->arg[at + 3] & 1, (int)(op->arg[at + 3] >> 1)};
 }
 
 // The same pads of all sequences at once, in backend memory: ring elements [batch][n].

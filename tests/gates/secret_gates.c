@@ -148,7 +148,7 @@ static int triangle(tw_builder *b, int x) {
 // By tables of 4 tokens and 128 pairs: they are gelu's.
 static int turning(tw_builder *b, int x) {
   int wide = tw_view(b, x, (tw_view_map){{1, 1, 8, 128}, {0, 0, 1, 1}, 0});
-  int y = tw_open(b, tw_turn(b, wide, (const int[]){0, 1}, 128, 12));
+  int y = tw_open(b, tw_turn(b, wide, (const int[]){0, 1}, 128, 12, 4));
   return tw_open(b, tw_last_live_row(b, tw_as_share(b, y), (tw_tokens){4, 9, 5, true}));
 }
 static int window(tw_builder *b, int x) {

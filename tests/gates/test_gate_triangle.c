@@ -166,7 +166,7 @@ static void turns(void) {
     int x = trial_start(&t, 37, TOKENS * WIDTH, batch);
     t.program.tables = tables;
     t.program.table_count = 2;
-    int y = tw_turn(&t.b, x, (const int[]){0, 1}, HALF, SCALE);
+    int y = tw_turn(&t.b, x, (const int[]){0, 1}, HALF, SCALE, TOKENS);
     CU_ASSERT_EQUAL(tw_look(&t.b, y).scale, SCALE);
     trial_run(&t, tw_open(&t.b, y));
     for (int b = 0; b < batch; b++)
@@ -180,6 +180,33 @@ static void turns(void) {
             wrong += trial_y(&t, b, at + HALF) != in_ring(c * v + s * u, 37);
           }
     CU_ASSERT_EQUAL(wrong, 0);
+    trial_end(&t);
+  }
+}
+
+// One row, by the place of its sequence's last live token, two of which stand ahead of the sequence.
+static void turns_last(void) {
+  enum { TOKENS = 9, HALF = 3, AHEAD = 2, SCALE = 12 };
+  static const int lengths[3] = {7, 1, 4};
+  uint64_t angle[2][TOKENS * HALF];
+  const tw_table tables[2] = {{"cosine", TOKENS * HALF, angle[0]}, {"sine", TOKENS * HALF, angle[1]}};
+  for (size_t i = 0; i < TOKENS * HALF; i++)
+    for (int j = 0; j < 2; j++) angle[j][i] = (uint64_t)walk_random_range(-4096, 4096);
+  for (int with_lengths = 0; with_lengths < 2; with_lengths++) {
+    trial t;
+    int x = trial_start(&t, 37, 2 * HALF, 3);
+    t.w.lengths = with_lengths ? lengths : NULL;
+    t.program.tables = tables;
+    t.program.table_count = 2;
+    int y = tw_turn_last(&t.b, x, (const int[]){0, 1}, HALF, SCALE, (tw_tokens){1, TOKENS, 0, false, AHEAD});
+    trial_run(&t, tw_open(&t.b, y));
+    for (int b = 0; b < 3; b++)
+      for (size_t p = 0; p < HALF; p++) {
+        size_t at = (size_t)(with_lengths ? lengths[b] + AHEAD - 1 : TOKENS - 1) * HALF + p;
+        uint64_t u = (uint64_t)trial_x(&t, b, p), v = (uint64_t)trial_x(&t, b, p + HALF);
+        CU_ASSERT_EQUAL(trial_y(&t, b, p), in_ring(angle[0][at] * u - angle[1][at] * v, 37));
+        CU_ASSERT_EQUAL(trial_y(&t, b, p + HALF), in_ring(angle[0][at] * v + angle[1][at] * u, 37));
+      }
     trial_end(&t);
   }
 }
@@ -230,4 +257,5 @@ static void last_rows(void) {
 }
 
 SUITE_MAIN("triangle", {"pairs are counted", pairs_are_counted}, {"logits", logits}, {"values", values}, {"rows", rows},
-           {"guarded", guarded}, {"turns", turns}, {"places", places}, {"last rows", last_rows})
+           {"guarded", guarded}, {"turns", turns}, {"one row turns by its last live token", turns_last},
+           {"places", places}, {"last rows", last_rows})

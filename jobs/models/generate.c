@@ -1,0 +1,86 @@
+#include "jobs/models/generate.h"
+
+#include <stdlib.h>
+
+#include "io/decoder_tensors.h"
+#include "jobs/models/decoder.h"
+#include "jobs/models/embed.h"
+
+// Text so far, of which the last word has no row yet.
+typedef struct {
+  const tw_layer_shape *shape;
+  const tw_rings *rings;
+  const tw_head_rings *head;
+  tw_kept *kept;  // [layers]
+  int numbers;    // of the last word, opened bits
+  int ended;      // opened bit: it ends the text; -1: nothing does
+} text;
+
+// A row of the word behind `written` others stands behind the live tokens of the prompt and these.
+static tw_tokens tokens_behind(const text *t, size_t written) {
+  return (tw_tokens){1, (size_t)(t->shape->prefix + t->shape->seq) + written + 1, 0, false, written + 1};
+}
+
+// As many planes as the word table's numbers have; no place needs more.
+static int table_bits(tw_builder *b, const text *t, int places) {
+  int planes = tw_look(b, places).planes, wanted = tw_word_number_bits(&t->shape->config), count = 0;
+  tw_term terms[TW_MOST_PLACE_BITS];
+  for (; count < wanted && count < planes && count < TW_MOST_PLACE_BITS; count++)
+    terms[count] = (tw_term){count, places, count};
+  return planes == wanted ? places : tw_xor_planes(b, terms, count, wanted, NULL);
+}
+
+// From the last row of the layers: its word; last: none follows.
+static void write_word(tw_builder *b, text *t, bool last, int x) {
+  const tw_model_config *c = &t->shape->config;
+  int logits = tw_build_decoder_output(b, t->shape, t->head, TW_OUTPUT_LOGITS, false, x);
+  uint64_t ends[TW_MOST_ENDS];
+  for (int i = 0; i < c->end_count; i++) ends[i] = (uint64_t)c->ends[i];
+  int places = tw_build_next_word(b, t->shape, logits, t->ended, c->end_count ? ends[0] : 0);
+  t->numbers = tw_open(b, table_bits(b, t, places));
+  if (c->end_count && !last) t->ended = tw_open(b, tw_is_one_of(b, t->numbers, ends, c->end_count));
+}
+
+// The row of the last word, through all layers.
+static int next_row(tw_builder *b, const text *t, size_t written) {
+  tw_layer at = tw_decoder_layers_begin(b, t->shape, tokens_behind(t, written));
+  int x = tw_build_word(b, t->shape, t->numbers, at.tokens, t->rings[0].input);
+  for (int i = 0; i < t->shape->config.layers; i++) {
+    at.index = i;
+    at.rings = &t->rings[i];
+    at.kept = &t->kept[i];
+    x = tw_build_decoder_layer(b, at, x);
+  }
+  return x;
+}
+
+static bool windows_hold(const tw_layer_shape *shape) {
+  for (int i = 0; i < shape->config.layers; i++) {
+    int window = tw_config_window(&shape->config, i);
+    if (window && window < tw_shape_keys(shape)) return false;
+  }
+  return true;
+}
+
+int tw_build_generated(tw_builder *b, const tw_layer_shape *shape, const tw_rings *rings, const tw_head_rings *head,
+                       int x) {
+  text t = {.shape = shape, .rings = rings, .head = head, .ended = -1};
+  if (!windows_hold(shape))
+    return tw_build_fail(
+        b, TW_ERR_USAGE,
+        "a layer of %s sees fewer than the %d tokens of prompt and text; plan a shorter --seq or fewer "
+        "words",
+        shape->config.name, tw_shape_keys(shape));
+  t.kept = calloc((size_t)shape->config.layers, sizeof *t.kept);
+  if (!t.kept) return tw_build_fail(b, TW_ERR_MEMORY, "out of memory for a text's layers");
+  x = tw_build_decoder_layers(b, shape, rings, t.kept, x);
+  int out = 0;
+  for (int i = 0; i < shape->generated && b->status == TW_OK; i++) {
+    if (i > 0) x = next_row(b, &t, (size_t)i - 1);
+    write_word(b, &t, i == shape->generated - 1, x);
+    int id = tw_build_word_id(b, t.numbers);
+    out = i ? tw_concat(b, out, id, 1) : id;
+  }
+  free(t.kept);
+  return out;
+}

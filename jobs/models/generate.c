@@ -34,9 +34,9 @@ static int table_bits(tw_builder *b, const text *t, int places) {
 static void write_word(tw_builder *b, text *t, bool last, int x) {
   const tw_model_config *c = &t->shape->config;
   int logits = tw_build_decoder_output(b, t->shape, t->head, TW_OUTPUT_LOGITS, false, x);
-  uint64_t ends[TW_MOST_ENDS];
+  uint64_t ends[TW_MOST_ENDS] = {0};
   for (int i = 0; i < c->end_count; i++) ends[i] = (uint64_t)c->ends[i];
-  int places = tw_build_next_word(b, t->shape, logits, t->ended, c->end_count ? ends[0] : 0);
+  int places = tw_build_next_word(b, t->shape, logits, t->ended, ends[0]);
   t->numbers = tw_open(b, table_bits(b, t, places));
   if (c->end_count && !last) t->ended = tw_open(b, tw_is_one_of(b, t->numbers, ends, c->end_count));
 }

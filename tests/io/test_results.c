@@ -261,9 +261,9 @@ static void nonsense_in_shares(void) {
   r->lengths[1] = 2;
   expect_refused("dataset lengths", "1 to 1 are possible");
   strcpy(r->output, "sum");
-  expect_refused("attribute output", "tokens, pooled, cls, logits, dense, all-logits and next-token");
+  expect_refused("attribute output", "tokens, pooled, cls, logits, dense, all-logits, next-token and text");
   strcpy(r->output, "");
-  expect_refused("attribute output", "tokens, pooled, cls, logits, dense, all-logits and next-token");
+  expect_refused("attribute output", "tokens, pooled, cls, logits, dense, all-logits, next-token and text");
   r->transcript[17] = 'G';
   expect_refused("attribute transcript", "hexadecimal");
   r->transcript[63] = '\0';

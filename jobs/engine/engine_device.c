@@ -53,13 +53,30 @@ static size_t weight_bytes(const tw_engine *e, int i) {
   return 2 * limbs * tw_engine_elements(e->o.model, i);
 }
 
+static tw_key_feed_options key_options(tw_engine *e) {
+  tw_key_feed_options o = {.windows = &e->windows,
+                           .most = e->o.key_most,
+                           .batch = e->o.batch,
+                           .place = e->o.keys,
+                           .halves = e->count,
+                           .timed = e->o.time_gates,
+                           .traced = e->o.trace};
+  for (int i = 0; i < e->count; i++) {
+    o.streams[i] = e->parts[i].stream;
+    o.first[i] = e->parts[i].first;
+  }
+  return o;
+}
+
 // What the GPU must hold, said before it is asked for.
 static tw_status check_memory(tw_engine *e, uint64_t left) {
-  size_t weights = 0, arenas = e->preparation.arena.bytes,
-         keys = e->o.keys == TW_KEYS_RESIDENT ? 0 : tw_engine_key_bytes(e);  // resident: there already
+  tw_key_feed_options key = key_options(e);
+  size_t weights = 0, arenas = e->preparation.arena.bytes, keys = (size_t)tw_key_feed_room(&key);
   for (int i = 0; i < e->o.model->count; i++) weights += weight_bytes(e, i);
   for (int i = 0; i < e->count; i++) arenas += e->parts[i].arena.bytes;
   uint64_t needed = (uint64_t)arenas + weights + keys + tw_engine_input_bytes(e);
+  e->device_bytes = needed;
+  e->device_key_bytes = keys;
   if (needed <= left) return TW_OK;
   return tw_fail(
       TW_ERR_MEMORY,
@@ -157,16 +174,7 @@ static tw_status open_transport(tw_engine *e) {
 }
 
 static tw_status open_keys(tw_engine *e) {
-  tw_key_feed_options keys = {.slot_bytes = e->o.plan->program.slot_bytes[e->party],
-                              .batch = e->o.batch,
-                              .place = e->o.keys,
-                              .halves = e->count,
-                              .timed = e->o.time_gates,
-                              .traced = e->o.trace};
-  for (int i = 0; i < e->count; i++) {
-    keys.streams[i] = e->parts[i].stream;
-    keys.first[i] = e->parts[i].first;
-  }
+  tw_key_feed_options keys = key_options(e);
   TW_TRY(tw_key_feed_create(&keys, &e->feed));
   tw_device_opener_stop_flag(e->opener, tw_key_feed_stop(e->feed));
   return TW_OK;
@@ -186,6 +194,7 @@ tw_status tw_engine_device_create(tw_engine *e) {
   TW_TRY(tw_device_describe(e->device_name, sizeof e->device_name, &left));
   for (int i = 0; i < e->count; i++) TW_TRY(tw_engine_forecast(e, &e->parts[i], tw_key_feed_source(NULL, i)));
   TW_TRY(tw_engine_forecast_preparation(e));
+  TW_TRY(tw_key_windows_of(&e->o.plan->program, e->party, &e->windows));
   TW_TRY(check_memory(e, left));
   TW_TRY(tw_alloc(sizeof(double) * (size_t)(e->o.plan->program.step_count + 1), &memory));
   e->step_seconds = memory;
@@ -220,6 +229,7 @@ void tw_engine_device_stop(tw_engine *e) {
   for (int i = 0; e->tables && i < p->table_count; i++) tw_engine_drop(e, (void *)e->tables[i], 8 * p->tables[i].n);
   tw_free(e->tables);
   tw_free(e->step_seconds);
+  tw_key_windows_free(&e->windows);
 }
 
 // Parts' streams begin where the first one is, and it ends when they have.
@@ -374,6 +384,8 @@ tw_status tw_engine_device_online(tw_engine *e) {
 tw_status tw_engine_device_stats(tw_engine *e, tw_engine_stats *s) {
   tw_device_opener_counts counts = tw_device_opener_get_counts(e->opener);
   s->counters.open_payload_bytes = s->counters.open_wire_bytes_sent = counts.payload_bytes;
+  s->device_bytes = e->device_bytes;
+  s->device_key_bytes = e->device_key_bytes;
   TW_TRY(tw_device_opener_comm_ns(e->opener, &s->counters.open_comm_ns));
   TW_TRY(tw_key_feed_wait_ns(e->feed, &s->key_wait_ns));
   return tw_device_opener_transcript(e->opener, s->transcript);

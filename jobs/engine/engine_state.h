@@ -60,8 +60,10 @@ struct tw_engine {
   const int64_t *pool;  // the program's lists and tables
   const uint64_t **tables;
   tw_device_opener *opener;
+  tw_key_windows windows;
   tw_key_feed *feed;
-  void *prepared, *graph;  // recorded work
+  uint64_t device_bytes, device_key_bytes;  // foreseen
+  void *prepared, *graph;                   // recorded work
   double *step_seconds;
   char transport_why[160];
   double probe_latency, probe_bandwidth;

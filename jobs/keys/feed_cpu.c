@@ -32,6 +32,7 @@ static tw_status create_ring(tw_host_feed *f) {
   f->o = (tw_key_ring_options){.slot_bytes = f->slot_bytes,
                                .batch = f->batch,
                                .block_bytes = TW_KEY_CHUNK,
+                               .feeds = f->batch,
                                .depth = f->batch > LANES_IN_DEPTH ? 2 : DEPTH,
                                .readers = READERS};
   TW_TRY(tw_secret_alloc(tw_key_ring_buffer_bytes(&f->o), &memory));

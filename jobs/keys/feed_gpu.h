@@ -1,28 +1,34 @@
 // A batch's keys on their way to the GPU, on a stream of their own, ahead of the gates that read them: from a key file
 // through a bounded ring of page-locked memory that reader threads fill (from preparation on), or straight from
 // page-locked memory; or they lie on the GPU already. All of it may be part of a graph that is launched for every
-// batch. Built with CUDA only.
+// batch. In the GPU's memory they pass through a ring for each sequence, of bounded size. Built with CUDA only.
 #ifndef TW_KEY_FEED_H
 #define TW_KEY_FEED_H
 
 #include "base/trace.h"
+#include "jobs/keys/key_laps.h"
 #include "jobs/keys/key_source.h"
 #include "jobs/program/opener.h"
 #include "jobs/program/session_corrections.h"
 
 typedef struct tw_key_feed tw_key_feed;
 
+enum { TW_KEY_MOST = 1 << 30 };  // bytes of GPU memory for a batch's keys, unless its largest gates need more
+
 typedef struct {
-  uint64_t slot_bytes;
+  const tw_key_windows *windows;  // of the gates; read by the two functions below
+  uint64_t most;                  // as TW_KEY_MOST; 0: that
   int batch;
   tw_key_location place;
-  int halves;  // parts of the batch, each on a stream of its own, from sequence `first` on
+  int halves;  // parts of the batch, each on a stream of its own, from sequence `first` on (tw_key_feed_first)
   void *streams[TW_HALVES];
   int first[TW_HALVES];
-  bool timed;   // measure how long gates wait for keys (costs two small kernels a block)
+  bool timed;   // measure how long gates wait for keys (costs small kernels a block)
   bool traced;  // time every block's copy (tw_key_feed_spans)
 } tw_key_feed_options;
 
+// Bytes of GPU memory for keys that such a feed takes.
+uint64_t tw_key_feed_room(const tw_key_feed_options *options);
 tw_status tw_key_feed_create(const tw_key_feed_options *options, tw_key_feed **out);
 void tw_key_feed_destroy(tw_key_feed *f);  // ends and wipes
 // Readers stop, and no copy waits for one any more.

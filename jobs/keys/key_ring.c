@@ -22,12 +22,10 @@ typedef struct {
 struct tw_key_ring {
   tw_key_ring_options o;
   tw_key_source source;
-  uint64_t *starts;  // of a slot's blocks
-  int blocks;        // of a slot
-  int feeds;
-  uint64_t feed_blocks;
+  uint64_t *starts;                    // of a slot's blocks
+  int blocks;                          // of a slot
   uint8_t *buffers;                    // [feeds][depth][block_bytes]
-  uint64_t *epoch, *released, *ready;  // [1], [feeds * LINE_WORDS], [feeds][feed_blocks]
+  uint64_t *epoch, *released, *ready;  // [1], [feeds * LINE_WORDS], [batch * blocks], feed behind feed
   cursor *next;                        // [feeds]
   uint64_t *left;                      // [feeds][depth] chunks that a buffer's block still lacks
   pthread_mutex_t lock;
@@ -66,17 +64,15 @@ tw_status tw_key_blocks(uint64_t slot_bytes, size_t block_bytes, uint64_t **star
   return TW_OK;
 }
 
-static int feeds_of(const tw_key_ring_options *o) { return o->in_order ? 1 : o->batch; }
-
 // Upper bound: one block a chunk.
 static uint64_t most_blocks(const tw_key_ring_options *o) { return o->slot_bytes / TW_KEY_CHUNK + 1; }
 
 size_t tw_key_ring_buffer_bytes(const tw_key_ring_options *o) {
-  return o->block_bytes * (size_t)o->depth * (size_t)feeds_of(o);
+  return o->block_bytes * (size_t)o->depth * (size_t)o->feeds;
 }
 
 size_t tw_key_ring_word_bytes(const tw_key_ring_options *o) {
-  return 8 * (LINE_WORDS * (1 + (size_t)feeds_of(o)) + (size_t)o->batch * most_blocks(o));
+  return 8 * (LINE_WORDS * (1 + (size_t)o->feeds) + (size_t)o->batch * most_blocks(o));
 }
 
 // ---- words that the consumer may see from elsewhere
@@ -84,8 +80,14 @@ size_t tw_key_ring_word_bytes(const tw_key_ring_options *o) {
 static uint64_t load(const uint64_t *word) { return __atomic_load_n(word, __ATOMIC_ACQUIRE); }
 static void store(uint64_t *word, uint64_t value) { __atomic_store_n(word, value, __ATOMIC_RELEASE); }
 
+static int first_of(const tw_key_ring *r, int feed) { return tw_key_feed_first(r->o.batch, r->o.feeds, feed); }
+static uint64_t sequences_of(const tw_key_ring *r, int feed) {
+  return (uint64_t)(first_of(r, feed + 1) - first_of(r, feed));
+}
+static uint64_t blocks_of(const tw_key_ring *r, int feed) { return (uint64_t)r->blocks * sequences_of(r, feed); }
+
 static uint64_t *ready_word(const tw_key_ring *r, int feed, uint64_t block) {
-  return &r->ready[(uint64_t)feed * r->feed_blocks + block];
+  return &r->ready[(uint64_t)first_of(r, feed) * (uint64_t)r->blocks + block];
 }
 
 uint8_t *tw_key_ring_buffer(const tw_key_ring *r, int feed, uint64_t block) {
@@ -104,9 +106,9 @@ static uint64_t released(const tw_key_ring *r, int feed) {
 // ---- readers; all of these hold the lock
 
 static void slot_block(const tw_key_ring *r, int feed, uint64_t block, int *sequence, int *index) {
-  uint64_t batch = (uint64_t)r->o.batch;
-  *sequence = r->o.in_order ? (int)(block % batch) : feed;
-  *index = (int)(r->o.in_order ? block / batch : block);
+  uint64_t sequences = sequences_of(r, feed);
+  *sequence = first_of(r, feed) + (int)(block % sequences);
+  *index = (int)(block / sequences);
 }
 
 // Chunks of a slot's block.
@@ -117,10 +119,10 @@ static uint64_t chunks_of(const tw_key_ring *r, int index) {
 // The feed that is behind the others, of those with something to read and room for it; -1: none.
 static int next_feed(const tw_key_ring *r) {
   int best = -1;
-  for (int feed = 0; feed < r->feeds; feed++) {
+  for (int feed = 0; feed < r->o.feeds; feed++) {
     uint64_t block = r->next[feed].block;
-    if (block == r->feed_blocks || block >= released(r, feed) + (uint64_t)r->o.depth) continue;
-    if (best < 0 || block < r->next[best].block) best = feed;
+    if (block == blocks_of(r, feed) || block >= released(r, feed) + (uint64_t)r->o.depth) continue;
+    if (best < 0 || block * sequences_of(r, best) < r->next[best].block * sequences_of(r, feed)) best = feed;
   }
   return best;
 }
@@ -140,15 +142,15 @@ static bool next_task(tw_key_ring *r, task *t) {
 }
 
 static bool all_taken(const tw_key_ring *r) {
-  for (int feed = 0; feed < r->feeds; feed++)
-    if (r->next[feed].block < r->feed_blocks) return false;
+  for (int feed = 0; feed < r->o.feeds; feed++)
+    if (r->next[feed].block < blocks_of(r, feed)) return false;
   return true;
 }
 
 // No more blocks come: whoever waits for one is told.
 static void end_job(tw_key_ring *r) {
   r->running = false;
-  for (uint64_t i = 0; i < (uint64_t)r->feeds * r->feed_blocks; i++)
+  for (uint64_t i = 0; i < (uint64_t)r->o.batch * (uint64_t)r->blocks; i++)
     if (r->ready[i] >> 1 != *r->epoch) store(&r->ready[i], 2 * *r->epoch + 1);
   pthread_cond_broadcast(&r->there);
 }
@@ -229,10 +231,9 @@ static void init_locks(tw_key_ring *r) {
 static tw_status allocate(tw_key_ring *r) {
   void *memory;
   TW_TRY(tw_key_blocks(r->o.slot_bytes, r->o.block_bytes, &r->starts, &r->blocks));
-  r->feed_blocks = (uint64_t)r->blocks * (r->o.in_order ? (uint64_t)r->o.batch : 1);
-  TW_TRY(tw_alloc(sizeof(cursor) * (size_t)r->feeds, &memory));
+  TW_TRY(tw_alloc(sizeof(cursor) * (size_t)r->o.feeds, &memory));
   r->next = memory;
-  TW_TRY(tw_alloc(8 * (size_t)r->feeds * (size_t)r->o.depth, &memory));
+  TW_TRY(tw_alloc(8 * (size_t)r->o.feeds * (size_t)r->o.depth, &memory));
   r->left = memory;
   return TW_OK;
 }
@@ -243,11 +244,10 @@ tw_status tw_key_ring_create(const tw_key_ring_options *o, uint8_t *buffers, uin
   if (!r) return tw_fail(TW_ERR_MEMORY, "out of memory for a key ring");
   memset(words, 0, tw_key_ring_word_bytes(o));
   r->o = *o;
-  r->feeds = feeds_of(o);
   r->buffers = buffers;
   r->epoch = words;
   r->released = words + LINE_WORDS;
-  r->ready = r->released + LINE_WORDS * r->feeds;
+  r->ready = r->released + LINE_WORDS * r->o.feeds;
   *r->epoch = 1;  // of no job: words are zero, which would be epoch 0's
   init_locks(r);
   tw_status status = allocate(r);
@@ -292,7 +292,7 @@ tw_status tw_key_ring_start(tw_key_ring *r, const tw_key_source *source) {
   r->status = TW_OK;
   r->wait_ns = 0;
   store(r->epoch, (*r->epoch + 1) & UINT32_MAX);
-  for (int feed = 0; feed < r->feeds; feed++) {
+  for (int feed = 0; feed < r->o.feeds; feed++) {
     r->next[feed] = (cursor){0, 0};
     store(tw_key_ring_released(r, feed), *r->epoch << 32);
   }
@@ -333,9 +333,9 @@ tw_status tw_key_ring_wait(tw_key_ring *r, int feed, uint64_t block, const uint8
 }
 
 tw_status tw_key_ring_fill(tw_key_ring *r) {
-  uint64_t first = r->feed_blocks < (uint64_t)r->o.depth ? r->feed_blocks : (uint64_t)r->o.depth;
-  for (int feed = 0; feed < r->feeds; feed++)
-    for (uint64_t block = 0; block < first; block++) TW_TRY(wait_locked(r, ready_word(r, feed, block)));
+  for (int feed = 0; feed < r->o.feeds; feed++)
+    for (uint64_t block = 0; block < blocks_of(r, feed) && block < (uint64_t)r->o.depth; block++)
+      TW_TRY(wait_locked(r, ready_word(r, feed, block)));
   return TW_OK;
 }
 

@@ -22,7 +22,8 @@ typedef struct {
   int batch;
   size_t block_bytes;  // most; a multiple of TW_KEY_CHUNK
   int depth;           // buffers of a feed
-  bool in_order;       // one feed: block 0 of every sequence, block 1 of every sequence ..; else a feed a sequence
+  int feeds;           // parts of the batch, of about equal size, each read in order: block 0 of every sequence of it,
+                       // block 1 of every sequence ..
   bool polled;         // `released` is written by a GPU, which wakes nobody
   int readers;         // threads
 } tw_key_ring_options;
@@ -30,6 +31,9 @@ typedef struct {
 // Where a slot is cut: the first blocks are small, so that the first gates need not wait for a large one.
 // starts[count] = slot_bytes; free with tw_free.
 tw_status tw_key_blocks(uint64_t slot_bytes, size_t block_bytes, uint64_t **starts, int *count);
+
+// The first sequence of a feed; that of feed number `feeds` is the batch.
+static inline int tw_key_feed_first(int batch, int feeds, int feed) { return feed * batch / feeds; }
 
 // Sizes of the two memories that the owner gives, keeps and wipes.
 size_t tw_key_ring_buffer_bytes(const tw_key_ring_options *o);

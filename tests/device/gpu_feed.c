@@ -1,5 +1,6 @@
 // The key feed on a GPU: gpu_feed. What arrives in GPU memory is what the source holds, from a key file, from
-// page-locked memory and in place, for several batches through one graph; a damaged chunk sets the stop word and ends
+// page-locked memory and in place, for several batches through one graph, also round a small memory, by one stream of
+// gates or two, with gates that are slower than the copies; a damaged chunk sets the stop word and ends
 // with the file's message; a feed that is ended releases the stream. Then the rate of each way. Exits 1 on a fault.
 #define _GNU_SOURCE
 #include <sodium.h>
@@ -12,6 +13,7 @@
 #include "base/memory.h"
 #include "io/keys.h"
 #include "jobs/keys/feed_gpu.h"
+#include "jobs/keys/key_ring.h"
 #include "kernels/backend.h"
 #include "kernels/device.h"
 
@@ -39,7 +41,10 @@ typedef struct {
   uint64_t slot_bytes;
   int batch;
   bool collect;  // copy what windows show, for comparison
-  void *stream, *graph;
+  bool heavy;    // gates take longer than copies
+  int halves;
+  tw_key_windows windows;
+  void *stream, *second, *event, *graph;
   uint8_t *host;              // [batch][slot_bytes], page-locked: what the source holds
   uint8_t *resident;          // device
   uint8_t *collected, *seen;  // device and host
@@ -125,13 +130,41 @@ static void damage(bench *t) {
 
 // ---- a batch
 
-static void open_bench(bench *t, tw_key_location place, uint64_t slot_bytes, int batch, bool collect) {
-  *t = (bench){.place = place, .slot_bytes = slot_bytes, .batch = batch, .collect = collect};
+// Gates of any sizes: what they take is known before they run.
+static void make_windows(bench *t) {
+  void *memory;
+  MUST(tw_alloc(8 * (size_t)(t->slot_bytes / 64), &memory));
+  t->windows = (tw_key_windows){t->slot_bytes, memory, 0};
+  for (uint64_t at = 0, bytes; at < t->slot_bytes; at += bytes) {
+    bytes = 64 * (1 + (uint64_t)randombytes_uniform(50000));
+    if (bytes > t->slot_bytes - at) bytes = t->slot_bytes - at;
+    t->windows.ends[t->windows.count++] = at + bytes;
+  }
+}
+
+static void open_feed(bench *t, uint64_t most) {
+  tw_key_feed_options o = {.windows = &t->windows,
+                           .most = most,
+                           .batch = t->batch,
+                           .place = t->place,
+                           .halves = t->halves,
+                           .streams = {t->stream, t->second},
+                           .timed = true};
+  for (int i = 0; i < t->halves; i++) o.first[i] = tw_key_feed_first(t->batch, t->halves, i);
+  MUST(tw_key_feed_create(&o, &t->feed));
+}
+
+// most: bytes of GPU memory for the keys; 0: the usual.
+static void open_bench(bench *t, const bench *like, uint64_t most) {
+  *t = *like;
   const char *folder = getenv("TMPDIR");
   void *memory;
-  size_t bytes = slot_bytes * (size_t)batch;
+  size_t bytes = t->slot_bytes * (size_t)t->batch;
+  if (t->halves == 0) t->halves = 1;
   snprintf(t->path, sizeof t->path, "%.30s/gpu_feed.%d.h5", folder ? folder : "/tmp", (int)getpid());
   MUST(tw_device_stream_create(&t->stream));
+  MUST(tw_device_stream_create(&t->second));
+  MUST(tw_device_event_create(&t->event));
   MUST(tw_pinned_alloc(bytes, &memory));
   t->host = memory;
   MUST(tw_alloc(bytes, &memory));
@@ -140,9 +173,8 @@ static void open_bench(bench *t, tw_key_location place, uint64_t slot_bytes, int
   t->collected = memory;
   MUST(k->alloc(bytes, &memory));
   t->resident = memory;
-  tw_key_feed_options o = {
-      .slot_bytes = slot_bytes, .batch = batch, .place = place, .halves = 1, .streams = {t->stream}, .timed = true};
-  MUST(tw_key_feed_create(&o, &t->feed));
+  make_windows(t);
+  open_feed(t, most);
 }
 
 static void close_bench(bench *t) {
@@ -155,23 +187,36 @@ static void close_bench(bench *t) {
   k->release(t->resident, bytes);
   tw_pinned_free(t->host, bytes);
   tw_free(t->seen);
+  tw_key_windows_free(&t->windows);
+  tw_device_event_destroy(t->event);
+  tw_device_stream_destroy(t->second);
   tw_device_stream_destroy(t->stream);
 }
 
-// As gates do: some bytes of every sequence, again and again.
-static tw_status enqueue(bench *t) {
-  tw_correction_reader source = tw_key_feed_source(t->feed, 0);
-  TW_TRY(tw_key_feed_start(t->feed));
-  for (uint64_t at = 0, bytes; at < t->slot_bytes; at += bytes) {
-    bytes = 64 * (1 + (uint64_t)randombytes_uniform(50000));
-    if (bytes > t->slot_bytes - at) bytes = t->slot_bytes - at;
-    for (int b = 0; b < t->batch; b++) {
-      const uint8_t *data;
-      TW_TRY(source.window(source.state, b, bytes, &data));
-      if (t->collect) TW_TRY(k->copy(slot_in(t->collected, t, b) + at, data, bytes, t->stream));
-    }
-  }
+// Gate number i of a part, as gates do: some bytes of every sequence.
+static tw_status enqueue_gate(bench *t, int half, int i) {
+  enum { FILLS = 8 };
+  tw_correction_reader source = tw_key_feed_source(t->feed, half);
+  void *stream = half ? t->second : t->stream;
+  uint64_t at = i ? t->windows.ends[i - 1] : 0, bytes = t->windows.ends[i] - at;
+  int first = tw_key_feed_first(t->batch, t->halves, half), end = tw_key_feed_first(t->batch, t->halves, half + 1);
+  const uint8_t *data[MOST_BATCH];
+  for (int b = first; b < end; b++) TW_TRY(source.window(source.state, b - first, bytes, &data[b]));
+  for (int fill = 0; fill < FILLS && t->heavy; fill++)
+    TW_TRY(k->fill(slot_in(t->resident, t, first), 0, t->slot_bytes, stream));
+  for (int b = first; b < end && t->collect; b++)
+    TW_TRY(k->copy(slot_in(t->collected, t, b) + at, data[b], bytes, stream));
   return TW_OK;
+}
+
+static tw_status enqueue(bench *t) {
+  TW_TRY(tw_key_feed_start(t->feed));
+  TW_TRY(tw_device_event_record(t->event, t->stream));
+  TW_TRY(tw_device_event_wait(t->event, t->second));
+  for (int i = 0; i < t->windows.count; i++)
+    for (int half = 0; half < t->halves; half++) TW_TRY(enqueue_gate(t, half, i));
+  TW_TRY(tw_device_event_record(t->event, t->second));
+  return tw_device_event_wait(t->event, t->stream);
 }
 
 static void record(bench *t) {
@@ -210,26 +255,48 @@ static bool arrived(bench *t) {
 
 // ---- checks
 
-static void check_place(tw_key_location place, int batch) {
+static void check_place(const bench *like, uint64_t most) {
   bench t;
-  char what[96];
-  open_bench(&t, place, 70 * (uint64_t)TW_KEY_CHUNK + 777 * 64, batch, true);
+  char what[160];
+  open_bench(&t, like, most);
   for (int job = 0; job < JOBS; job++) {
     new_keys(&t);
     load(&t);
     if (job == 1) usleep(100000);  // the ring is full
     run(&t);
-    snprintf(what, sizeof what, "%s, batch %d, job %d: the bytes of the source", place_names[place], batch, job);
+    snprintf(what, sizeof what,
+             "%s, batch %d, %d halves, %s gates, at most %llu bytes, job %d: the bytes of the source",
+             place_names[t.place], t.batch, t.halves, t.heavy ? "slow" : "quick", (unsigned long long)most, job);
     expect(arrived(&t), what);
     expect(stop_word(&t) == 0 && tw_key_feed_status(t.feed) == TW_OK, "no failure");
   }
-  printf("%-8s batch %d: %d jobs through one graph\n", place_names[place], batch, JOBS);
+  printf("%-8s batch %d, %d halves, %s gates, at most %llu bytes: %d jobs through one graph\n", place_names[t.place],
+         t.batch, t.halves, t.heavy ? "slow" : "quick", (unsigned long long)most, JOBS);
   close_bench(&t);
+}
+
+// The whole slots, and memory for a quarter and for a seventh of them.
+static void check_places(void) {
+  const uint64_t slot_bytes = 70 * (uint64_t)TW_KEY_CHUNK + 777 * 64, parts[] = {0, 4, 7};
+  for (int place = TW_KEYS_FILE; place <= TW_KEYS_RESIDENT; place++)
+    for (int batch = 1; batch <= MOST_BATCH; batch += 2)
+      for (int i = 0; i < 3; i++)
+        for (int halves = 1; halves <= (batch > 1 ? 2 : 1); halves++) {
+          bench like = {.place = (tw_key_location)place,
+                        .slot_bytes = slot_bytes,
+                        .batch = batch,
+                        .collect = true,
+                        .heavy = i > 0 && place == TW_KEYS_MEMORY,
+                        .halves = halves};
+          if (i == 0 || place != TW_KEYS_RESIDENT) check_place(&like, i ? slot_bytes * (uint64_t)batch / parts[i] : 0);
+        }
 }
 
 static void check_damage(void) {
   bench t;
-  open_bench(&t, TW_KEYS_FILE, 70 * (uint64_t)TW_KEY_CHUNK, 2, true);
+  open_bench(&t,
+             &(bench){.place = TW_KEYS_FILE, .slot_bytes = 70 * (uint64_t)TW_KEY_CHUNK, .batch = 2, .collect = true},
+             32 << 20);
   for (int job = 0; job < JOBS; job++) {
     bool bad = job % 2;
     new_keys(&t);
@@ -249,7 +316,9 @@ static void check_damage(void) {
 
 static void check_end(void) {
   bench t;
-  open_bench(&t, TW_KEYS_FILE, 70 * (uint64_t)TW_KEY_CHUNK, 2, true);
+  open_bench(&t,
+             &(bench){.place = TW_KEYS_FILE, .slot_bytes = 70 * (uint64_t)TW_KEY_CHUNK, .batch = 2, .collect = true},
+             32 << 20);
   new_keys(&t);
   t.slow = true;
   load(&t);
@@ -262,11 +331,11 @@ static void check_end(void) {
   close_bench(&t);
 }
 
-static void measure(tw_key_location place, bool full) {
+static void measure(tw_key_location place, bool full, uint64_t most) {
   bench t;
   double best = 1e9;
   uint64_t wait = 0;
-  open_bench(&t, place, 434 * (uint64_t)1000000 / 64 * 64, 1, false);
+  open_bench(&t, &(bench){.place = place, .slot_bytes = 434 * (uint64_t)1000000 / 64 * 64, .batch = 1}, most);
   new_keys(&t);
   for (int job = 0; job < 6; job++) {
     load(&t);
@@ -275,8 +344,8 @@ static void measure(tw_key_location place, bool full) {
     if (seconds < best) MUST(tw_key_feed_wait_ns(t.feed, &wait));
     if (seconds < best) best = seconds;
   }
-  printf("%-8s %s: 434 MB in %.2f ms, %.1f GB/s\n", place_names[place], full ? "ring full  " : "from nothing",
-         1e3 * best, 1e-9 * (double)t.slot_bytes / best);
+  printf("%-8s %s, %s: 434 MB in %.2f ms, %.1f GB/s\n", place_names[place], full ? "ring full  " : "from nothing",
+         most ? "through 64 MiB" : "whole", 1e3 * best, 1e-9 * (double)t.slot_bytes / best);
   close_bench(&t);
 }
 
@@ -286,12 +355,11 @@ int main(void) {
     return 2;
   }
   MUST(tw_device_select(0));
-  for (int place = TW_KEYS_FILE; place <= TW_KEYS_RESIDENT; place++)
-    for (int batch = 1; batch <= MOST_BATCH; batch += 2) check_place((tw_key_location)place, batch);
+  check_places();
   check_damage();
   check_end();
-  for (int full = 0; full < 2; full++) measure(TW_KEYS_FILE, full);
-  measure(TW_KEYS_MEMORY, false);
+  for (int full = 0; full < 2; full++) measure(TW_KEYS_FILE, full, 0);
+  for (int small = 0; small < 2; small++) measure(TW_KEYS_MEMORY, false, small ? 64 << 20 : 0);
   printf("%d faults\n", faults);
   return faults != 0;
 }

@@ -15,12 +15,12 @@ typedef struct {
   int blocks;
 } ring_case;
 
-static void open_ring(ring_case *c, int batch, size_t block_bytes, int depth, bool in_order, bool polled, int readers) {
+static void open_ring(ring_case *c, int batch, size_t block_bytes, int depth, int feeds, bool polled, int readers) {
   c->o = (tw_key_ring_options){.slot_bytes = slot_bytes,
                                .batch = batch,
                                .block_bytes = block_bytes,
                                .depth = depth,
-                               .in_order = in_order,
+                               .feeds = feeds,
                                .polled = polled,
                                .readers = readers};
   CU_ASSERT_EQUAL_FATAL(tw_alloc(tw_key_ring_buffer_bytes(&c->o), &c->buffers), TW_OK);
@@ -77,7 +77,7 @@ static void test_order_and_bounds(void) {
   for (int readers = 1; readers <= 5; readers += 2)
     for (int depth = 1; depth <= 4; depth++) {
       ring_case c;
-      open_ring(&c, BATCH, 4 * TW_KEY_CHUNK, depth, true, false, readers);
+      open_ring(&c, BATCH, 4 * TW_KEY_CHUNK, depth, 1, false, readers);
       for (int job = 0; job < 3; job++) {
         tw_key_source source = as_source(&s);
         new_bytes(&s);
@@ -95,7 +95,7 @@ static void test_feeds(void) {
   memory_source s;
   ring_case c;
   fresh_source(&s, BATCH);
-  open_ring(&c, BATCH, TW_KEY_CHUNK, 2, false, false, 2);
+  open_ring(&c, BATCH, TW_KEY_CHUNK, 2, BATCH, false, 2);
   tw_key_source source = as_source(&s);
   CU_ASSERT_EQUAL_FATAL(tw_key_ring_start(c.ring, &source), TW_OK);
   for (int b = BATCH - 1; b >= 0; b--)
@@ -110,6 +110,33 @@ static void test_feeds(void) {
   free_source(&s);
 }
 
+// Two parts of a batch, of one and of two sequences, each in order: whichever goes first, the other's blocks stay.
+static void test_parts(void) {
+  memory_source s;
+  fresh_source(&s, BATCH);
+  for (int turn = 0; turn < 2; turn++) {
+    ring_case c;
+    open_ring(&c, BATCH, 4 * TW_KEY_CHUNK, 3, 2, false, 2);
+    tw_key_source source = as_source(&s);
+    CU_ASSERT_EQUAL_FATAL(tw_key_ring_start(c.ring, &source), TW_OK);
+    CU_ASSERT_EQUAL_FATAL(tw_key_ring_fill(c.ring), TW_OK);
+    for (int i = 0; i < 2; i++) {
+      int feed = (turn + i) % 2, first = tw_key_feed_first(BATCH, 2, feed),
+          sequences = tw_key_feed_first(BATCH, 2, feed + 1) - first;
+      CU_ASSERT_EQUAL(sequences, feed ? 2 : 1);
+      for (int block = 0; block < c.blocks * sequences; block++) {
+        const uint8_t *data;
+        CU_ASSERT_EQUAL_FATAL(tw_key_ring_wait(c.ring, feed, (uint64_t)block, &data), TW_OK);
+        CU_ASSERT(block_is(&c, &s, first + block % sequences, block / sequences, data));
+        tw_key_ring_release(c.ring, feed, (uint64_t)block + 1);
+      }
+    }
+    CU_ASSERT_EQUAL(tw_key_ring_status(c.ring), TW_OK);
+    close_ring(&c);
+  }
+  free_source(&s);
+}
+
 static bool is_ready(const ring_case *c, uint64_t block) {
   return __atomic_load_n(tw_key_ring_ready(c->ring, 0, block), __ATOMIC_ACQUIRE) == 2 * *tw_key_ring_epoch(c->ring);
 }
@@ -121,7 +148,7 @@ static void test_fill(void) {
   s.slow = true;
   for (int depth = 1; depth <= 40; depth += 13) {
     ring_case c;
-    open_ring(&c, 2, 2 * TW_KEY_CHUNK, depth, true, true, 3);
+    open_ring(&c, 2, 2 * TW_KEY_CHUNK, depth, 1, true, 3);
     int all = 2 * c.blocks, first = all < depth ? all : depth;
     for (int job = 0; job < 3; job++) {
       tw_key_source source = as_source(&s);
@@ -199,7 +226,7 @@ static void test_polled(void) {
   pthread_t thread;
   pthread_barrier_t barrier[2];
   fresh_source(&s, 2);
-  open_ring(&c, 2, 4 * TW_KEY_CHUNK, 3, true, true, 3);
+  open_ring(&c, 2, 4 * TW_KEY_CHUNK, 3, 1, true, 3);
   device d = {.c = &c, .s = &s, .jobs = 6};
   begin_device(&d, &thread, barrier);
   for (int job = 0; job < d.jobs; job++) {
@@ -227,7 +254,7 @@ static void test_polled_failure(void) {
   pthread_t thread;
   pthread_barrier_t barrier[2];
   fresh_source(&s, 2);
-  open_ring(&c, 2, 4 * TW_KEY_CHUNK, 3, true, true, 3);
+  open_ring(&c, 2, 4 * TW_KEY_CHUNK, 3, 1, true, 3);
   device d = {.c = &c, .s = &s, .jobs = 5};
   begin_device(&d, &thread, barrier);
   for (int job = 0; job < d.jobs; job++) {
@@ -271,7 +298,7 @@ static void test_stop(void) {
   for (int round = 0; round < 10; round++) {
     ring_case c;
     tw_key_source source = as_source(&s);
-    open_ring(&c, 2, 2 * TW_KEY_CHUNK, 2, true, true, 3);
+    open_ring(&c, 2, 2 * TW_KEY_CHUNK, 2, 1, true, 3);
     device d = {.c = &c, .s = &s, .jobs = 1};
     begin_device(&d, &thread, barrier);
     s.slow = true;
@@ -298,7 +325,7 @@ static void test_stop(void) {
 static void test_idle(void) {
   ring_case c;
   const uint8_t *data;
-  open_ring(&c, 1, TW_KEY_CHUNK, 2, true, false, 1);
+  open_ring(&c, 1, TW_KEY_CHUNK, 2, 1, false, 1);
   CU_ASSERT_EQUAL(tw_key_ring_wait(c.ring, 0, 0, &data), TW_ERR_INTERNAL);
   close_ring(&c);
 }
@@ -308,6 +335,7 @@ int main(void) {
   static const suite_test tests[] = {{"blocks of a slot", test_blocks},
                                      {"in order and in bounds, job after job", test_order_and_bounds},
                                      {"feeds", test_feeds},
+                                     {"parts of a batch", test_parts},
                                      {"filled", test_fill},
                                      {"polled, job after job", test_polled},
                                      {"polled, a chunk fails", test_polled_failure},

@@ -1,0 +1,48 @@
+#include "jobs/keys/key_flow.h"
+
+// Blocks that begin before `upto`, as far as gates that are enqueued already make room for them.
+static int may_be_copied(const tw_key_flow *f, int part, uint64_t upto) {
+  int end = f->part[part].copied;
+  while (end < f->blocks && f->starts[end] < upto &&
+         tw_key_read_before(f->laps, f->starts[end + 1]) <= f->part[part].at)
+    end++;
+  return end;
+}
+
+static tw_status copy_to(tw_key_flow *f, int part, int end) {
+  for (; f->part[part].copied < end; f->part[part].copied++)
+    TW_TRY(f->calls->copy(f->calls->state, part, f->part[part].copied));
+  return TW_OK;
+}
+
+tw_status tw_key_flow_start(tw_key_flow *f) {
+  for (int part = 0; part < f->parts; part++) f->part[part].copied = f->part[part].waited = 0, f->part[part].at = 0;
+  int end = may_be_copied(f, 0, f->lead);
+  for (int i = 1; i <= end; i++)
+    for (int part = 0; part < f->parts; part++) TW_TRY(copy_to(f, part, i));
+  return TW_OK;
+}
+
+// The gates have come to block i, and let copies go on.
+static tw_status come_to(tw_key_flow *f, int part, int i) {
+  TW_TRY(f->calls->want(f->calls->state, part, i));
+  int end = may_be_copied(f, part, f->starts[i] + f->lead);
+  if (end <= i)
+    return tw_fail(TW_ERR_INTERNAL, "no room for block %d of the keys: gates have read %llu bytes", i,
+                   (unsigned long long)f->part[part].at);
+  if (end > f->part[part].copied) TW_TRY(f->calls->follow(f->calls->state, part));
+  TW_TRY(copy_to(f, part, end));
+  return f->calls->wait(f->calls->state, part, i);
+}
+
+tw_status tw_key_flow_take(tw_key_flow *f, int part, uint64_t bytes, uint64_t *place) {
+  uint64_t at = f->part[part].at, end = at + bytes;
+  if (end > f->starts[f->blocks]) return tw_fail(TW_ERR_INTERNAL, "gates read past the key slot's end");
+  if (bytes > 0 && tw_key_lap(f->laps, at) != tw_key_lap(f->laps, end - 1))
+    return tw_fail(TW_ERR_INTERNAL, "gates take keys at once that do not lie together");
+  for (; f->part[part].waited < f->blocks && f->starts[f->part[part].waited] < end; f->part[part].waited++)
+    TW_TRY(come_to(f, part, f->part[part].waited));
+  *place = tw_key_place(f->laps, at);
+  f->part[part].at = end;
+  return TW_OK;
+}

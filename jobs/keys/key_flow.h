@@ -1,0 +1,40 @@
+// The order of copies and gates when keys pass through a bounded memory (key_laps.h) on a way of their own, ahead of
+// the gates. A batch has one or two parts whose gates take turns; each part's keys flow by themselves, on the same way.
+//
+// Work is enqueued, and runs later. A copy may overwrite what gates have read, so it waits for gates that were enqueued
+// before it; and gates wait for copies that were enqueued before them. So nothing ever waits for work that is enqueued
+// after it. The parties enqueue the same messages in the same order, and so cannot wait for each other in a circle.
+#ifndef TW_KEY_FLOW_H
+#define TW_KEY_FLOW_H
+
+#include "jobs/keys/key_laps.h"
+#include "jobs/program/opener.h"
+
+// What the flow has others enqueue, in the order of the calls.
+typedef struct {
+  void *state;
+  tw_status (*follow)(void *state, int part);           // later copies wait for what the part's gates have so far
+  tw_status (*copy)(void *state, int part, int block);  // to their places: of all the part's sequences
+  tw_status (*want)(void *state, int part, int block);  // the part's gates come to the block now
+  tw_status (*wait)(void *state, int part, int block);  // the part's later gates wait for the copy
+} tw_key_flow_calls;
+
+// laps, starts and calls: the caller's, who keeps them.
+typedef struct {
+  const tw_key_laps *laps;
+  const uint64_t *starts;  // of a slot's blocks; starts[blocks]: its end (tw_key_blocks)
+  int blocks, parts;
+  uint64_t lead;  // bytes of a slot that are copied ahead of the gates, while there is room
+  const tw_key_flow_calls *calls;
+  struct {
+    uint64_t at;         // bytes that gates have taken
+    int copied, waited;  // blocks
+  } part[TW_HALVES];
+} tw_key_flow;
+
+// A job begins: the first copies.
+tw_status tw_key_flow_start(tw_key_flow *f);
+// The part's gates take the next `bytes` of each sequence, which lie at *place of its memory until they take more.
+tw_status tw_key_flow_take(tw_key_flow *f, int part, uint64_t bytes, uint64_t *place);
+
+#endif

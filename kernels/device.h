@@ -22,6 +22,7 @@ tw_status tw_device_describe(char *name, size_t size, uint64_t *free_bytes);
 void tw_device_cuda_version(char text[16]);  // of the runtime that is linked in: "13.0"
 // Most bytes that the backend had allocated on the GPU at one time; without the driver's own, and without mailboxes.
 int64_t tw_device_memory_peak(void);
+int64_t tw_device_memory_now(void);
 void tw_device_memory_reset_peak(void);    // to what is allocated now
 tw_status tw_device_pci(char bus_id[16]);  // of the GPU taken: "0000:17:00.0"
 // Whether the GPU taken reaches that one's memory: 1 or 0; -1 where this process does not see it.

@@ -45,6 +45,10 @@ static void print_table(const point *b) {
   tw_grid_row(&grid, "keys a party\t%.1f MB, %.2f GB/s while online", 1e-6 * (double)keys,
               1e-9 * (double)keys / online);
   tw_grid_row(&grid, "keys come from\t%s", b->s->keys);
+  if (b->stats.device_bytes > 0)
+    tw_grid_row(&grid, "GPU memory\t%.2f GB taken, %.2f GB planned; %.1f MB for keys on their way",
+                1e-9 * (double)b->gpu_peak, 1e-9 * (double)b->stats.device_bytes,
+                1e-6 * (double)b->stats.device_key_bytes);
   if (b->hardware.device == TW_DEVICE_CPU || b->s->verbose)
     tw_grid_row(&grid, "gates waited for keys\t%.2f ms", 1e-6 * (double)b->stats.key_wait_ns);
   tw_grid_row(&grid, "sent a party\t%.1f MB, %.2f GB/s while online",
@@ -146,6 +150,14 @@ static const tw_option options[] = {
     {.common = &tw_option_window_levels, .field = offsetof(settings, choices.levels)},
     {.common = &tw_option_norm_means, .field = offsetof(settings, choices.means)},
     {.common = &tw_bench_keys, .field = offsetof(settings, keys)},
+    {.name = "key-ring",
+     .kind = TW_OPTION_INTEGER,
+     .field = offsetof(settings, key_ring),
+     .value = "BYTES",
+     .fallback = "1073741824",
+     .help = "GPU memory through which a batch's keys pass, where they are more; its largest gates may need more, too",
+     .low = 1,
+     .high = 1e12},
     {.group = "where a party computes", .common = &tw_option_device, .field = offsetof(settings, party.device)},
     {.common = &tw_option_affinity, .field = offsetof(settings, party.affinity)},
     {.group = "a party of its own", .common = &tw_option_party, .field = offsetof(settings, site.party)},

@@ -136,6 +136,7 @@ static tw_status pass(tw_bench_point *p, bool split, bool during, tw_bench_times
                          .coalesce = p->s->coalesce > 8 ? (size_t)p->s->coalesce / 8 : 1,
                          .prepare_beside = during,
                          .keys = p->keys,
+                         .key_most = (uint64_t)p->s->key_ring,
                          .input = tw_bench_job_input(p->job),
                          .time_gates = p->s->verbose && times == &p->times};
   tw_status status = tw_engine_create(&o, &p->engine);
@@ -299,6 +300,10 @@ json_t *tw_bench_point_record(const tw_bench_point *p, const char *command) {
     tw_record_times(r, "serial_online", p->serial.online, repeat);
     tw_record_ns(r, "serial_open_ns", p->serial_open);
     tw_record_real(r, "hidden_ratio", tw_bench_hidden(p));
+  }
+  if (p->stats.device_bytes > 0) {
+    tw_record_integer(r, "gpu_memory_planned_bytes", (int64_t)p->stats.device_bytes);
+    tw_record_integer(r, "gpu_key_bytes", (int64_t)p->stats.device_key_bytes);
   }
   if (p->host_peak >= 0) tw_record_integer(r, "host_memory_peak_bytes", p->host_peak);
   if (*p->parties->machine.gpu && p->gpu_peak >= 0) tw_record_integer(r, "gpu_memory_peak_bytes", p->gpu_peak);

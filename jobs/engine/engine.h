@@ -46,7 +46,8 @@ typedef struct {
 typedef struct {
   uint64_t products_prepared_beside;  // K_b computed beside the online work (prepare_beside)
   uint64_t key_bytes, key_wait_ns;    // of the batch; how long gates waited for keys (GPU: with time_gates, else 0)
-  uint64_t device_bytes, device_key_bytes;  // GPU memory, as foreseen before it was taken: of all, and of it for keys
+  // GPU memory: that this process would hold, as foreseen before the engine took any, and of it for keys on their way
+  uint64_t device_bytes, device_key_bytes;
   tw_open_counters counters;
   double probe_latency_s,
       probe_bandwidth;  // of the transport, measured at set-up: an open of 4 KiB; bytes a second each way

@@ -75,7 +75,7 @@ static tw_status check_memory(tw_engine *e, uint64_t left) {
   for (int i = 0; i < e->o.model->count; i++) weights += weight_bytes(e, i);
   for (int i = 0; i < e->count; i++) arenas += e->parts[i].arena.bytes;
   uint64_t needed = (uint64_t)arenas + weights + keys + tw_engine_input_bytes(e);
-  e->device_bytes = needed;
+  e->device_bytes = (uint64_t)tw_device_memory_now() + needed;
   e->device_key_bytes = keys;
   if (needed <= left) return TW_OK;
   return tw_fail(

@@ -40,7 +40,7 @@ struct tw_bench_job {
   uint64_t *slot_numbers;
   int slot_count, dealt;  // dealt: repetition, -1 none
   // own corrections of the dealt repetition
-  uint8_t *slots;  // [batch][slot_room], memory of the place; NULL: FILE dealt on a GPU
+  uint8_t *slots;  // [batch][slot_room], memory of the place; NULL: FILE dealt on a GPU, or in_place
   size_t slot_room;
   char folder[PATH_ROOM], path[PATH_ROOM + 16];  // FILE
   tw_key_store keys;
@@ -115,13 +115,17 @@ static tw_status make_model(tw_bench_job *r) {
 }
 
 static bool on_gpu(const tw_bench_job *r) { return r->o.device == TW_DEVICE_CUDA; }
+#ifdef TWAIN_CUDA
+// A single slot is read where the GPU's dealer leaves it: one may be as large as half of the host's memory.
+static bool in_place(const tw_bench_job *r) { return on_gpu(r) && r->o.keys == TW_KEYS_MEMORY && r->o.batch == 1; }
+#endif
 
 static tw_status allocate_slots(tw_bench_job *r) {
   size_t bytes = r->slot_room * (size_t)r->o.batch;
   void *memory = NULL;
 #ifdef TWAIN_CUDA
   if (on_gpu(r) && r->o.keys == TW_KEYS_RESIDENT) TW_TRY(tw_cuda_backend.alloc(bytes, &memory));
-  if (on_gpu(r) && r->o.keys == TW_KEYS_MEMORY) TW_TRY(tw_pinned_alloc(bytes, &memory));
+  if (on_gpu(r) && r->o.keys == TW_KEYS_MEMORY && !in_place(r)) TW_TRY(tw_pinned_alloc(bytes, &memory));
 #endif
   if (!on_gpu(r)) TW_TRY(tw_alloc(bytes, &memory));
   r->slots = memory;
@@ -297,6 +301,12 @@ static tw_status discard(void *state, const void *data, size_t bytes) {
 }
 
 static uint8_t *slot_of(const tw_bench_job *r, int b) { return r->slots + (size_t)b * r->slot_room; }
+static const uint8_t *half_of(const tw_bench_job *r, int b) {
+#ifdef TWAIN_CUDA
+  if (in_place(r)) return tw_device_dealer_half(r->dealing, 0, r->o.party);
+#endif
+  return slot_of(r, b);
+}
 
 static void seeds_of(const tw_bench_job *r, int b, tw_seed seed[2], uint64_t *slot) {
   *slot = (uint64_t)(r->dealt * r->o.batch + b);
@@ -346,6 +356,7 @@ static tw_status deal_on_host(tw_bench_job *r, int threads) {
 static tw_status place_half(tw_bench_job *r, tw_keys_writer *w, int b, const uint8_t *half) {
   size_t bytes = r->plan.program.slot_bytes[r->o.party];
   if (w) return write_slot(r, w, b, half);
+  if (in_place(r)) return TW_OK;
   if (r->o.keys == TW_KEYS_MEMORY) {
     memcpy(slot_of(r, b), half, bytes);
     return TW_OK;
@@ -393,7 +404,7 @@ static tw_status read_chunk(void *state, int b, uint64_t number, void *dst) {
   return r->keys.chunk(r->keys.state, b, number, dst);
 }
 
-static const uint8_t *find_slot(void *state, int b) { return slot_of(state, b); }
+static const uint8_t *find_slot(void *state, int b) { return half_of(state, b); }
 
 tw_status tw_bench_job_job(tw_bench_job *r, int repetition, tw_engine_job *out) {
   if (repetition != r->dealt) return tw_fail(TW_ERR_INTERNAL, "a repetition that was not dealt");

@@ -6,12 +6,16 @@
 #include "base/memory.h"
 #include "kernels/device.h"
 
-enum { CHUNK = 8 << 20, MOST_BUFFERS = 2 };
+enum { CHUNK = 8 << 20, MOST_BUFFERS = 2, STAGES = 8 };
+static const uint64_t most_whole = 1 << 30;  // bytes of a half that lies on the GPU as a whole
 
-// One party's half of the slot on its way out.
+// One party's half of the slot on its way out: dealt where it lies on the GPU as a whole, or, when it is large, gate by
+// gate through chunks in turn.
 typedef struct {
   tw_device_dealer *dealer;
+  bool whole;
   uint8_t *device, *pinned[MOST_BUFFERS];  // pinned: NULL when nobody wants it
+  void *left[STAGES];                      // not whole: the chunk has left the GPU
   uint64_t bytes, dealt, copied;
 } half;
 
@@ -34,20 +38,43 @@ struct tw_device_dealer {
 
 static const tw_backend *const k = &tw_cuda_backend;
 
+static int stage_of(uint64_t at) { return (int)(at / CHUNK % STAGES); }
+static size_t device_bytes(const half *h) { return h->whole ? h->bytes : (size_t)STAGES * CHUNK; }
+static uint8_t *device_place(const half *h, uint64_t at) {
+  return h->device + (h->whole ? at : at % ((uint64_t)STAGES * CHUNK));
+}
+
 // What was dealt since the last chunk may leave now.
 static tw_status copy_out(half *h, uint64_t end) {
   tw_device_dealer *d = h->dealer;
   if (!h->pinned[0] || end == h->copied) return TW_OK;
   TW_TRY(tw_device_event_record(d->event, d->stream));
   TW_TRY(tw_device_event_wait(d->event, d->copies));
-  TW_TRY(tw_device_copy_out(h->pinned[d->buffer] + h->copied, h->device + h->copied, end - h->copied, d->copies));
+  TW_TRY(tw_device_copy_out(h->pinned[d->buffer] + h->copied, device_place(h, h->copied), end - h->copied, d->copies));
+  if (!h->whole) TW_TRY(tw_device_event_record(h->left[stage_of(h->copied)], d->copies));
   h->copied = end;
+  return TW_OK;
+}
+
+// Into the chunks; before one is written again, what it held has left.
+static tw_status stage(half *h, const uint8_t *data, size_t bytes) {
+  tw_device_dealer *d = h->dealer;
+  while (bytes > 0) {
+    uint64_t room = CHUNK - h->dealt % CHUNK, part = bytes < room ? bytes : room;
+    if (room == CHUNK && h->dealt >= (uint64_t)STAGES * CHUNK)
+      TW_TRY(tw_device_event_wait(h->left[stage_of(h->dealt)], d->stream));
+    TW_TRY(k->copy(device_place(h, h->dealt), data, part, d->stream));
+    h->dealt += part;
+    data += part;
+    bytes -= part;
+    if (h->dealt % CHUNK == 0) TW_TRY(copy_out(h, h->dealt));
+  }
   return TW_OK;
 }
 
 static tw_status append(void *state, const void *data, size_t bytes) {
   half *h = state;
-  (void)data;  // lies in h->device already
+  if (!h->whole) return h->pinned[0] ? stage(h, data, bytes) : TW_OK;
   h->dealt += bytes;
   return h->dealt - h->copied >= CHUNK ? copy_out(h, h->dealt) : TW_OK;
 }
@@ -108,9 +135,10 @@ static tw_status allocate(tw_device_dealer *d, const bool wanted[2]) {
   }
   for (int party = 0; party < 2; party++) {
     half *h = &d->half[party];
-    *h = (half){.dealer = d, .bytes = p->slot_bytes[party]};
-    TW_TRY(k->alloc(h->bytes, &memory));
+    *h = (half){.dealer = d, .bytes = p->slot_bytes[party], .whole = p->slot_bytes[party] <= most_whole};
+    TW_TRY(k->alloc(device_bytes(h), &memory));
     h->device = memory;
+    for (int i = 0; i < STAGES && !h->whole; i++) TW_TRY(tw_device_event_create(&h->left[i]));
     for (int buffer = 0; wanted[party] && buffer < d->buffers; buffer++) {
       TW_TRY(tw_pinned_alloc(h->bytes, &memory));
       h->pinned[buffer] = memory;
@@ -131,7 +159,7 @@ static tw_status open_session(tw_device_dealer *d) {
       .weights = tw_model_masks_weights(&d->masks)};
   for (int party = 0; party < 2; party++) {
     config.sink[party] = (tw_sink){append, &d->half[party]};
-    config.dealt[party] = d->half[party].device;
+    config.dealt[party] = d->half[party].whole ? d->half[party].device : NULL;
   }
   d->open = true;
   return tw_session_create(&config, &d->session);
@@ -171,7 +199,8 @@ void tw_device_dealer_destroy(tw_device_dealer *d) {
   if (d->open) tw_session_destroy(&d->session);
   for (int party = 0; party < 2; party++) {
     half *h = &d->half[party];
-    if (h->device) k->release(h->device, h->bytes);
+    if (h->device) k->release(h->device, device_bytes(h));
+    for (int i = 0; i < STAGES; i++) tw_device_event_destroy(h->left[i]);
     for (int buffer = 0; buffer < MOST_BUFFERS; buffer++) tw_pinned_free(h->pinned[buffer], h->bytes);
   }
   if (d->seeds) k->release(d->seeds, 2 * sizeof(tw_seed));

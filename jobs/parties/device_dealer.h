@@ -1,6 +1,7 @@
 // The dealer on one GPU: a slot's whole walk is one CUDA graph that reads seeds and slot number from GPU memory, and
-// whose halves leave for page-locked host memory in chunks while later gates are dealt. With two buffers one can be
-// written to disk while the other is being dealt into. Built with CUDA only.
+// whose halves leave for page-locked host memory in chunks while later gates are dealt. A half of more than 1 GiB lies
+// on the GPU as a whole only where nothing is wanted. With two buffers one can be written to disk while the other is
+// being dealt into. Built with CUDA only.
 #ifndef TW_DEVICE_DEALER_H
 #define TW_DEVICE_DEALER_H
 

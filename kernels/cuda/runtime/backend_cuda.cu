@@ -10,6 +10,7 @@
 static int64_t taken, most;  // bytes; the backend's memory is allocated by one thread
 
 extern "C" int64_t tw_device_memory_peak(void) { return most; }
+extern "C" int64_t tw_device_memory_now(void) { return taken; }
 extern "C" void tw_device_memory_reset_peak(void) { most = taken; }
 
 tw_status tw_cuda_alloc(size_t bytes, void **out) {

@@ -12,11 +12,7 @@ typedef struct {
   tw_choice_words choices;
   tw_site_words site;
   const char *model, *keys, *through;  // model: a shape's name
-<<<<<<< HEAD
-  int64_t seq, generate, repeat, layers, batch, coalesce;
-=======
-  int64_t seq, repeat, layers, batch, coalesce, key_ring;
->>>>>>> 440ac2f (Large slots are dealt on a GPU through chunks; the benchmark says the GPU memory that was planned and taken)
+  int64_t seq, generate, repeat, layers, batch, coalesce, key_ring;
   bool json, csv, verbose, compare_overlap, guard;
 } tw_bench_settings;
 

@@ -12,8 +12,8 @@ typedef struct {
   tw_choice_words choices;
   tw_site_words site;
   const char *model, *keys, *through;  // model: a shape's name
-  int64_t seq, generate, repeat, layers, batch, coalesce, key_ring;
-  bool json, csv, verbose, compare_overlap, guard;
+  int64_t seq, generate, repeat, layers, batch, coalesce, key_ring, gpu_memory;
+  bool json, csv, verbose, compare_overlap, guard, unchecked;
 } tw_bench_settings;
 
 extern const tw_option tw_bench_repeat, tw_bench_layers, tw_bench_batch;  // int64_t

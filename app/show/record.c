@@ -23,7 +23,7 @@ static const char *const fields[] = {
     // the machine
     "host", "user", "job", "cpu", "isa", "cores", "core_count", "threads", "cores_shared", "placement",
     "parties_share_host", "device", "gpu", "gpu_driver", "cuda", "mpi", "hdf5", "host_memory_peak_bytes",
-    "gpu_memory_peak_bytes", "gpu_memory_planned_bytes", "gpu_key_bytes",
+    "gpu_memory_peak_bytes", "gpu_memory_planned_bytes", "gpu_key_bytes", "masks_again",
     // the exchange
     "transport", "transport_why", "streams", "direction", "link_latency_ns", "link_rate_bits_per_second",
     "link_least_ns", "dealer_rate_bits_per_second", "split_batch", "prepare", "probe_latency_ns",

@@ -71,7 +71,7 @@ static tw_session_config configure(const tw_engine *e, int first, int batch) {
                                        .backend_slots = e->slots ? e->slots + at : NULL,
                                        .lengths = e->lengths ? e->lengths + at : NULL},
                          .copies = {.pool = e->pool, .tables = e->tables},
-                         .keep_masks = e->device};
+                         .keep_masks = e->kept};
   c.sequences.seeds[e->party] = e->seeds ? e->seeds + at : NULL;
   for (int i = 0; e->input && i < e->o.plan->program.input_count; i++) {
     size_t before = tw_engine_input_words(e, i), own = tw_engine_input_words(e, i + 1) - before;

@@ -27,6 +27,7 @@ typedef struct {
   size_t coalesce;        // with overlap (tw_halves_run)
   bool prepare_beside;    // preparation runs beside the online work, where that would wait; else before the input
   tw_key_location keys;   // where every job's keys lie; RESIDENT: GPU only
+  uint64_t device_most;   // GPU: bytes that the engine may take; 0: what is free
   uint64_t key_most;      // GPU: bytes of its memory for keys on their way (feed_gpu.h); 0: TW_KEY_MOST
   const uint64_t *input;  // where every job's input lies, if that is known: it is page-locked for a GPU
   bool time_gates;        // GPU: time each step's work (costs about a microsecond a stretch)
@@ -48,6 +49,7 @@ typedef struct {
   uint64_t key_bytes, key_wait_ns;    // of the batch; how long gates waited for keys (GPU: with time_gates, else 0)
   // GPU memory: that this process would hold, as foreseen before the engine took any, and of it for keys on their way
   uint64_t device_bytes, device_key_bytes;
+  bool masks_again;  // GPU: its memory does not hold the masks of all tensors; each is drawn again where it is used
   tw_open_counters counters;
   double probe_latency_s,
       probe_bandwidth;  // of the transport, measured at set-up: an open of 4 KiB; bytes a second each way

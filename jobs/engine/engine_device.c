@@ -68,22 +68,43 @@ static tw_key_feed_options key_options(tw_engine *e) {
   return o;
 }
 
-// What the GPU must hold, said before it is asked for.
-static tw_status check_memory(tw_engine *e, uint64_t left) {
+typedef struct {
+  size_t weights, arenas, keys, all;
+} memory_parts;
+
+static tw_status foresee(tw_engine *e, memory_parts *m) {
   tw_key_feed_options key = key_options(e);
-  size_t weights = 0, arenas = e->preparation.arena.bytes, keys = (size_t)tw_key_feed_room(&key);
-  for (int i = 0; i < e->o.model->count; i++) weights += weight_bytes(e, i);
-  for (int i = 0; i < e->count; i++) arenas += e->parts[i].arena.bytes;
-  uint64_t needed = (uint64_t)arenas + weights + keys + tw_engine_input_bytes(e);
-  e->device_bytes = (uint64_t)tw_device_memory_now() + needed;
-  e->device_key_bytes = keys;
-  if (needed <= left) return TW_OK;
+  for (int i = 0; i < e->count; i++) TW_TRY(tw_engine_forecast(e, &e->parts[i], tw_key_feed_source(NULL, i)));
+  TW_TRY(tw_engine_forecast_preparation(e));
+  *m = (memory_parts){.arenas = e->preparation.arena.bytes, .keys = (size_t)tw_key_feed_room(&key)};
+  for (int i = 0; i < e->o.model->count; i++) m->weights += weight_bytes(e, i);
+  for (int i = 0; i < e->count; i++) m->arenas += e->parts[i].arena.bytes;
+  m->all = m->arenas + m->weights + m->keys + tw_engine_input_bytes(e);
+  return TW_OK;
+}
+
+// What the GPU must hold, said before it is asked for. All masks of a long sequence may be more than it has: then only
+// products are prepared, before the input, and masks are drawn again.
+static tw_status plan_memory(tw_engine *e) {
+  uint64_t left;
+  memory_parts m;
+  TW_TRY(tw_device_describe(e->device_name, sizeof e->device_name, &left));
+  if (e->o.device_most && e->o.device_most < left) left = e->o.device_most;
+  TW_TRY(tw_key_windows_of(&e->o.plan->program, e->party, &e->windows));
+  e->kept = true;
+  TW_TRY(foresee(e, &m));
+  if (m.all > left) {
+    e->kept = e->o.prepare_beside = false;
+    TW_TRY(foresee(e, &m));
+  }
+  e->device_bytes = (uint64_t)tw_device_memory_now() + m.all;
+  e->device_key_bytes = m.keys;
+  if (m.all <= left) return TW_OK;
   return tw_fail(
       TW_ERR_MEMORY,
-      "%s: %d sequences of %d tokens need %llu bytes of GPU memory (%zu for masks and activations, %zu for weights, "
+      "%s: %d sequences of %d tokens need %zu bytes of GPU memory (%zu for masks and activations, %zu for weights, "
       "%zu for keys), %llu are free; use a smaller batch",
-      e->device_name, e->o.batch, e->o.plan->shape.seq, (unsigned long long)needed, arenas, weights, keys,
-      (unsigned long long)left);
+      e->device_name, e->o.batch, e->o.plan->shape.seq, m.all, m.arenas, m.weights, m.keys, (unsigned long long)left);
 }
 
 static tw_status create_preparation(tw_engine *e) {
@@ -188,14 +209,9 @@ static void lock_input(tw_engine *e) {
 }
 
 tw_status tw_engine_device_create(tw_engine *e) {
-  uint64_t left;
   void *memory;
+  TW_TRY(plan_memory(e));
   TW_TRY(open_streams(e));
-  TW_TRY(tw_device_describe(e->device_name, sizeof e->device_name, &left));
-  for (int i = 0; i < e->count; i++) TW_TRY(tw_engine_forecast(e, &e->parts[i], tw_key_feed_source(NULL, i)));
-  TW_TRY(tw_engine_forecast_preparation(e));
-  TW_TRY(tw_key_windows_of(&e->o.plan->program, e->party, &e->windows));
-  TW_TRY(check_memory(e, left));
   TW_TRY(tw_alloc(sizeof(double) * (size_t)(e->o.plan->program.step_count + 1), &memory));
   e->step_seconds = memory;
   TW_TRY(tw_engine_set_up_model(e));
@@ -386,6 +402,7 @@ tw_status tw_engine_device_stats(tw_engine *e, tw_engine_stats *s) {
   s->counters.open_payload_bytes = s->counters.open_wire_bytes_sent = counts.payload_bytes;
   s->device_bytes = e->device_bytes;
   s->device_key_bytes = e->device_key_bytes;
+  s->masks_again = !e->kept;
   TW_TRY(tw_device_opener_comm_ns(e->opener, &s->counters.open_comm_ns));
   TW_TRY(tw_key_feed_wait_ns(e->feed, &s->key_wait_ns));
   return tw_device_opener_transcript(e->opener, s->transcript);

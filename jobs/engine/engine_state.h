@@ -67,6 +67,7 @@ struct tw_engine {
   double *step_seconds;
   char transport_why[160];
   double probe_latency, probe_bandwidth;
+  bool kept;   // GPU: masks stay from preparation on
   bool ready;  // GPU: memory has been taken
   bool lost;   // an online phase failed: the other party may be gone
 };

@@ -31,6 +31,9 @@ for keys in memory file; do
   [ "$(json model.json 'j[0]["verified"] and len(j[0]["online_ns"]) == 2 and j[0]["keys"]')" = "$keys" ] || fail "keys from $keys"
   [ -z "$(ls tmp)" ] || fail "left in TMPDIR: $(ls tmp)"
 done
+bench_model --shape bert-tiny --seq 16 --repeat 1 --unchecked --json >unchecked.json
+[ "$(json unchecked.json '[j[0][f] for f in ("verified", "mismatches", "out_of_bound")]')" = '[None, None, None]' ] ||
+  fail "a result that was not compared says otherwise"
 expect 2 'resident: needs a GPU' bash -c 'bench_model --shape bert-tiny --seq 16 --keys resident'
 expect 2 "unknown --keys 'disk'; use memory, file or resident" bash -c \
   'bench_model --shape bert-tiny --seq 16 --keys disk'

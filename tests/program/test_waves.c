@@ -1,5 +1,6 @@
 // Preparation in waves on streams that run in any order: a backend that puts work aside until it is executed, stream by
-// stream in random order as forks and joins allow, gives the masks and products of the CPU.
+// stream in random order as forks and joins allow, gives the masks and products of the CPU. Where masks are not kept,
+// work that was recorded once gives the products of every inference after it.
 #include <sodium.h>
 #include <stdlib.h>
 #include <string.h>
@@ -171,6 +172,7 @@ static tw_status later_product(const void *operand, size_t m, size_t n, size_t k
 }
 
 static tw_status run_draw(const void *arguments) { return tw_cpu_backend.draw(arguments, NULL); }
+static tw_status later_draw(const tw_draw_args *args, void *on) { return put_aside(on, run_draw, args, sizeof *args); }
 static tw_status later_draw_all(const tw_draw_args *args, int count, void *on) {
   for (int i = 0; i < count; i++) TW_TRY(put_aside(on, run_draw, &args[i], sizeof args[i]));
   return TW_OK;
@@ -184,7 +186,7 @@ static tw_backend later(void) {
   k.row_sums = later_sums;
   k.product = later_product;
   k.draw_all = later_draw_all;
-  k.draw = NULL;
+  k.draw = NULL;  // many at a time
   return k;
 }
 
@@ -364,9 +366,54 @@ static void any_order(void) {
   }
 }
 
+// All work is on one stream: as a graph that was recorded when memory had been taken.
+static void replay(const work *list, int count) {
+  for (int i = 0; i < count; i++) CU_ASSERT_EQUAL(list[i].run(list[i].arguments), TW_OK);
+}
+
+static void check_recorded(stage *st, tw_preparation *preparation) {
+  enum { INFERENCES = 4 };
+  const stream *s = handle(0);
+  for (int i = 0; i < INFERENCES; i++) {
+    tw_session reference;
+    randombytes_buf(st->seeds, sizeof st->seeds);
+    CU_ASSERT_EQUAL_FATAL(tw_session_create(&st->like, &reference), TW_OK);
+    CU_ASSERT_EQUAL(tw_session_prepare_to(&reference, reference.program->op_count), TW_OK);
+    replay(s->list, s->count);
+    CU_ASSERT_EQUAL(wrong_products(&reference, &preparation->session), 0);
+    tw_session_destroy(&reference);
+  }
+}
+
+static void masks_not_kept(void) {
+  stage st;
+  tw_backend k = later();
+  tw_preparation preparation = {0};
+  k.draw = later_draw;
+  k.draw_all = NULL;
+  open_stage(&st, "3x32x2x64", true, 13, 2);
+  st.like.keep_masks = false;
+  CU_ASSERT_EQUAL_FATAL(tw_preparation_forecast(&preparation, &st.like), TW_OK);
+  CU_ASSERT_EQUAL_FATAL(tw_preparation_create(&preparation, &st.like), TW_OK);
+  preparation.session.backend = &k;
+  preparation.session.stream = handle(0);
+  products_on = handle(0);
+  for (int walk = 0; walk < 2; walk++) {  // memory is taken, then work is recorded
+    tw_preparation_rewind(&preparation);
+    CU_ASSERT_EQUAL_FATAL(tw_preparation_finish(&preparation), TW_OK);
+    if (walk == 0) CU_ASSERT(execute());
+  }
+  check_recorded(&st, &preparation);
+  streams[0].count = 0;
+  tw_preparation_destroy(&preparation);
+  tw_cpu_backend.release(preparation.arena.memory, preparation.arena.bytes);
+  close_stage(&st);
+}
+
 int main(void) {
   if (sodium_init() < 0) return 2;
-  static const suite_test tests[] = {{"streams that run in any order", any_order}};
+  static const suite_test tests[] = {{"streams that run in any order", any_order},
+                                     {"masks that are not kept", masks_not_kept}};
   int result = suite_run("waves", tests, sizeof tests / sizeof *tests);
   for (int i = 0; i < STREAMS; i++) free(streams[i].list);
   return result;

@@ -87,6 +87,7 @@ typedef struct {
   // Takes the memory that such a product needs on the stream, where none can be taken later because work is recorded.
   // NULL: none is needed.
   tw_status (*product_reserve)(size_t m, size_t n, size_t k, int ring_bits, void *stream);
+  size_t (*product_room)(size_t m, size_t n, size_t k, int ring_bits);  // its bytes; NULL as above
 } tw_backend;
 
 extern const tw_backend tw_cpu_backend;

@@ -110,7 +110,10 @@ tw_status tw_engine_forecast(tw_engine *e, tw_engine_part *p, tw_correction_read
   tw_session_config config = tw_engine_part_config(e, p);
   config.source = source;
   TW_TRY(pretend_model(e, &config, &nothing));
-  tw_status status = tw_session_forecast(&config, TW_FORECAST_ONLINE, &p->arena.bytes);
+  tw_session_room room = {0};
+  tw_status status = tw_session_forecast(&config, TW_FORECAST_ONLINE, &room);
+  p->arena.bytes = room.arena;
+  p->product_bytes = room.products;
   tw_free(nothing);
   return status;
 }

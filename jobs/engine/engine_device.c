@@ -69,17 +69,48 @@ static tw_key_feed_options key_options(tw_engine *e) {
 }
 
 typedef struct {
-  size_t weights, arenas, keys, all;
+  size_t weights, arenas, products, keys, all;
 } memory_parts;
 
+// A matrix becomes limbs while W^ and V_b are there as elements, too: so set-up may need more than it leaves.
+static size_t foresee_weights(const tw_engine *e, size_t *set_up) {
+  size_t sum = 0;
+  *set_up = 0;
+  for (int i = 0; i < e->o.model->count; i++) {
+    bool matrix = tw_model_tensor_entry(&e->o.model->config, i)->kind == TW_MATRIX;
+    size_t bytes = weight_bytes(e, i), beside = matrix && bytes ? 16 * tw_engine_elements(e->o.model, i) : 0;
+    sum += bytes;
+    if (sum + beside > *set_up) *set_up = sum + beside;
+  }
+  return sum;
+}
+
+// Those of many rows fill the GPU one by one.
+static bool spread_products(const tw_engine *e) {
+  enum { FEW_ROWS = 511 };
+  return e->o.batch * e->o.plan->shape.seq <= FEW_ROWS;
+}
+
+// Weight products run on streams of preparation and on those of parts, of which the first has preparation's, too.
+static size_t foresee_products(const tw_engine *e) {
+  size_t streams = (e->kept && spread_products(e) ? TW_FAN : 1) + (e->o.prepare_beside ? 1 : 0);
+  size_t sum = streams * e->preparation.product_bytes;
+  for (int i = 1; i < e->count; i++) sum += e->parts[i].product_bytes;
+  return sum;
+}
+
 static tw_status foresee(tw_engine *e, memory_parts *m) {
+  size_t set_up, weights = foresee_weights(e, &set_up);
   tw_key_feed_options key = key_options(e);
   for (int i = 0; i < e->count; i++) TW_TRY(tw_engine_forecast(e, &e->parts[i], tw_key_feed_source(NULL, i)));
   TW_TRY(tw_engine_forecast_preparation(e));
-  *m = (memory_parts){.arenas = e->preparation.arena.bytes, .keys = (size_t)tw_key_feed_room(&key)};
-  for (int i = 0; i < e->o.model->count; i++) m->weights += weight_bytes(e, i);
+  *m = (memory_parts){.weights = weights,
+                      .arenas = e->preparation.arena.bytes,
+                      .products = foresee_products(e),
+                      .keys = (size_t)tw_key_feed_room(&key)};
   for (int i = 0; i < e->count; i++) m->arenas += e->parts[i].arena.bytes;
-  m->all = m->arenas + m->weights + m->keys + tw_engine_input_bytes(e);
+  m->all = m->arenas + m->products + m->weights + m->keys + tw_engine_input_bytes(e);
+  if (set_up > m->all) m->all = set_up;
   return TW_OK;
 }
 
@@ -103,8 +134,9 @@ static tw_status plan_memory(tw_engine *e) {
   return tw_fail(
       TW_ERR_MEMORY,
       "%s: %d sequences of %d tokens need %zu bytes of GPU memory (%zu for masks and activations, %zu for weights, "
-      "%zu for keys), %llu are free; use a smaller batch",
-      e->device_name, e->o.batch, e->o.plan->shape.seq, m.all, m.arenas, m.weights, m.keys, (unsigned long long)left);
+      "%zu for their products, %zu for keys), %llu are free; use a smaller batch",
+      e->device_name, e->o.batch, e->o.plan->shape.seq, m.all, m.arenas, m.weights, m.products, m.keys,
+      (unsigned long long)left);
 }
 
 static tw_status create_preparation(tw_engine *e) {
@@ -148,10 +180,9 @@ static tw_status join_fan(void *state) {
 }
 
 static tw_status open_fan(tw_engine *e) {
-  enum { FEW_ROWS = 511 };
   e->fan = (tw_fan){.stream = {e->stream},
                     .count = TW_FAN,
-                    .products = e->o.batch * e->o.plan->shape.seq <= FEW_ROWS,
+                    .products = spread_products(e),
                     .fork = fork_fan,
                     .join = join_fan,
                     .state = e};

@@ -19,6 +19,7 @@ typedef struct {
   bool open;
   void *stream;
   tw_arena arena;                  // all of the session's memory
+  size_t product_bytes;            // foreseen besides, for weight products on the part's stream
   tw_taker taker;                  // of what is prepared
   tw_step_timer *timer;            // GPU
   void *event;                     // GPU: joins the part's stream with the first one's
@@ -99,8 +100,7 @@ tw_status tw_engine_allocate_job(tw_engine *e);
 // The session of a part, and of all parts together; without opener, source of corrections and observers.
 tw_session_config tw_engine_part_config(const tw_engine *e, const tw_engine_part *p);
 tw_session_config tw_engine_whole_config(const tw_engine *e);
-// Bytes of the arena that a part with corrections from such a source needs, and of preparation's; before or after
-// set-up.
+// Bytes that a part with corrections from such a source needs, and of preparation's; before or after set-up.
 tw_status tw_engine_forecast(tw_engine *e, tw_engine_part *p, tw_correction_reader source);
 tw_status tw_engine_forecast_preparation(tw_engine *e);
 tw_status tw_engine_create_trace(tw_engine *e);

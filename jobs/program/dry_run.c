@@ -63,12 +63,22 @@ static tw_status no_gemm(size_t count, size_t m, size_t n, size_t k, const uint6
   return TW_OK;
 }
 
-// While a session reserves: the backend on which its products will run.
-static _Thread_local const tw_backend *reserving;
+// While a session reserves, or is foreseen: the backend on which its products will run.
+static _Thread_local const tw_backend *reserving, *foreseeing;
+static _Thread_local size_t product_room, product_rooms;  // foreseen: the largest, and all that one after another took
+
+// A stream's room grows, and a smaller one is kept.
+static void foresee_product(size_t m, size_t n, size_t k, int ring_bits) {
+  size_t room = foreseeing->product_room(m, n, k, ring_bits);
+  if (room <= product_room) return;
+  product_room = room;
+  product_rooms += room;
+}
 
 static tw_status no_product(const void *operand, size_t m, size_t n, size_t k, const uint64_t *x,
                             const uint64_t *addend, int ring_bits, uint64_t *out, void *stream) {
   (void)operand, (void)x, (void)addend, (void)out;
+  if (foreseeing && foreseeing->product_room) foresee_product(m, n, k, ring_bits);
   if (!reserving || !reserving->product_reserve) return TW_OK;
   return reserving->product_reserve(m, n, k, ring_bits, stream);
 }
@@ -195,19 +205,21 @@ static tw_status walk_part(tw_session *s, tw_forecast part, const tw_backend *no
   return walk_silently(s, no);
 }
 
-tw_status tw_session_forecast(const tw_session_config *like, tw_forecast part, size_t *bytes) {
+tw_status tw_session_forecast(const tw_session_config *like, tw_forecast part, tw_session_room *room) {
   tw_session_config config = *like;
   tw_session s;
   tw_backend no = silent(&tw_cpu_backend);
   no.alloc = pretend;
   no.release = forget;
-  pretended = 0;
+  pretended = product_room = product_rooms = 0;
+  foreseeing = like->backend;
   config.backend = &no;
   config.arena = (tw_arena){0};
   config.fan = NULL;
   tw_status status = tw_session_create(&config, &s);
   if (status == TW_OK) status = walk_part(&s, part, &no);
-  *bytes = pretended;
+  foreseeing = NULL;
+  *room = (tw_session_room){pretended, product_rooms};
   tw_session_destroy(&s);
   return status;
 }

@@ -4,7 +4,11 @@
 #include "kernels/device.h"
 
 tw_status tw_preparation_forecast(tw_preparation *a, const tw_session_config *like) {
-  return tw_session_forecast(like, TW_FORECAST_PREPARATION, &a->arena.bytes);
+  tw_session_room room;
+  TW_TRY(tw_session_forecast(like, TW_FORECAST_PREPARATION, &room));
+  a->arena.bytes = room.arena;
+  a->product_bytes = room.products;
+  return TW_OK;
 }
 
 tw_status tw_preparation_create(tw_preparation *a, const tw_session_config *like) {

@@ -11,6 +11,7 @@ typedef struct {
   tw_session session;
   bool open;
   tw_arena arena;                            // all of the session's memory
+  size_t product_bytes;                      // foreseen besides, on each stream with weight products
   uint64_t beside;                           // products prepared beside the online work
   tw_status (*mark)(void *state, int step);  // work of this step follows (-1: none for now); may be NULL
   void *mark_state;
@@ -26,7 +27,7 @@ typedef struct {
   int waited;          // GPU: stretches for which it has waited
 } tw_taker;
 
-// like: the session of the whole batch. Sets the arena's bytes that its preparation needs.
+// like: the session of the whole batch. Sets the bytes that its preparation needs.
 tw_status tw_preparation_forecast(tw_preparation *a, const tw_session_config *like);
 // Allocates the arena on the first call, and creates the session that prepares.
 tw_status tw_preparation_create(tw_preparation *a, const tw_session_config *like);

@@ -88,9 +88,13 @@ tw_status tw_session_draw_to(tw_session *s, int end);
 
 // Take all memory that the online phase will ask for; nothing is computed. After preparation.
 tw_status tw_session_reserve(tw_session *s);
-// Bytes of an arena for such a session, without taking any. Another session does the other part.
+// Bytes for such a session, without taking any. Another session does the other part.
 typedef enum { TW_FORECAST_ONLINE, TW_FORECAST_PREPARATION } tw_forecast;
-tw_status tw_session_forecast(const tw_session_config *like, tw_forecast part, size_t *bytes);
+typedef struct {
+  size_t arena;
+  size_t products;  // what the backend takes besides, on each stream that weight products run on
+} tw_session_room;
+tw_status tw_session_forecast(const tw_session_config *like, tw_forecast part, tw_session_room *room);
 
 // ---- the walk
 

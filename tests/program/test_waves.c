@@ -410,10 +410,49 @@ static void masks_not_kept(void) {
   close_stage(&st);
 }
 
+static size_t room_of_result(size_t m, size_t n, size_t k, int ring_bits) {
+  (void)k, (void)ring_bits;
+  return 8 * m * n;
+}
+
+// A stream's products one after another: each that needs more than those before it takes its own.
+static size_t rooms_in_order(const tw_program *p, size_t batch) {
+  size_t most = 0, all = 0;
+  for (int i = 0; i < p->op_count; i++) {
+    size_t room = p->ops[i].gate->prepare ? 8 * batch * p->tensors[p->ops[i].out[0]].n : 0;
+    if (room <= most) continue;
+    most = room;
+    all += room;
+  }
+  return all;
+}
+
+static void product_rooms(void) {
+  stage st;
+  tw_backend k = tw_cpu_backend;
+  tw_session_room room;
+  k.product_room = room_of_result;
+  open_stage(&st, "2x64x2x128", false, 11, 3);
+  st.like.keep_masks = false;
+  for (tw_forecast part = TW_FORECAST_ONLINE; part <= TW_FORECAST_PREPARATION; part++) {
+    st.like.backend = &tw_cpu_backend;
+    CU_ASSERT_EQUAL(tw_session_forecast(&st.like, part, &room), TW_OK);
+    CU_ASSERT_EQUAL(room.products, 0);
+    size_t arena = room.arena;
+    st.like.backend = &k;
+    CU_ASSERT_EQUAL(tw_session_forecast(&st.like, part, &room), TW_OK);
+    CU_ASSERT_EQUAL(room.arena, arena);
+    CU_ASSERT_EQUAL(room.products, rooms_in_order(&st.plan.program, 3));
+    CU_ASSERT(room.products > 0);
+  }
+  close_stage(&st);
+}
+
 int main(void) {
   if (sodium_init() < 0) return 2;
   static const suite_test tests[] = {{"streams that run in any order", any_order},
-                                     {"masks that are not kept", masks_not_kept}};
+                                     {"masks that are not kept", masks_not_kept},
+                                     {"what products take besides is foreseen", product_rooms}};
   int result = suite_run("waves", tests, sizeof tests / sizeof *tests);
   for (int i = 0; i < STREAMS; i++) free(streams[i].list);
   return result;

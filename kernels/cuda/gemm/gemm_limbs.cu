@@ -3,6 +3,7 @@
 
 #include "kernels/cuda/gemm/gemm.h"
 #include "kernels/cuda/gemm/gemm_tile.h"
+#include "kernels/cuda/runtime/cuda_ops.h"
 
 typedef struct {
   const uint64_t *v;
@@ -82,7 +83,9 @@ static size_t data_bytes(const tw_limbs *v) { return v->padded_n * v->limbs * v-
 static tw_status fill_limbs(tw_limbs *v, const uint64_t *device_v, cudaStream_t stream) {
   if (cublasLtCreate(&v->library) != CUBLAS_STATUS_SUCCESS)
     return tw_fail(TW_ERR_INTERNAL, "cuBLASLt cannot be started; check that its version fits the driver");
-  TW_CUDA(cudaMalloc((void **)&v->data, data_bytes(v)));
+  void *memory;
+  TW_TRY(tw_cuda_alloc(data_bytes(v), &memory));
+  v->data = (int8_t *)memory;
   const weight_args g = {device_v, v->data, v->inner, v->n, v->padded_inner, v->padded_n};
   const dim3 grid((unsigned)(v->padded_n / SPLIT_COLUMNS), (unsigned)(v->padded_inner / (4 * SPLIT_QUADS)));
   return tw_launch(find_split(v->limbs).weights, grid, SPLIT_THREADS, 0, 1, stream, g);
@@ -113,11 +116,7 @@ tw_status tw_limbs_create(size_t inner, size_t n, int limbs, const uint64_t *dev
 void tw_limbs_free(tw_limbs *v) {
   if (!v) return;
   tw_gemm_lt_release(v);
-  if (v->data) {
-    cudaDeviceSynchronize();
-    cudaMemset(v->data, 0, data_bytes(v));  // weight shares are secret
-    cudaFree(v->data);
-  }
+  tw_cuda_release(v->data, data_bytes(v));  // weight shares are secret
   if (v->library) cublasLtDestroy(v->library);
   free(v);
 }

@@ -78,12 +78,14 @@ static size_t copied_bytes(size_t m, size_t k) {
   return part_count(k) > 1 ? tw_round_up(8 * m * part_rows(k), 256) : 0;
 }
 
-static tw_status workspace_for(size_t m, size_t n, size_t k, int ring_bits, void *stream, char **out) {
+size_t tw_cuda_product_room(size_t m, size_t n, size_t k, int ring_bits) {
   const size_t rows = part_rows(k), last = k - (tw_ceil_div(k, rows) - 1) * rows;
-  return workspace_of(stream,
-                      copied_bytes(m, k) + std::max(tw_device_gemm_workspace(m, n, rows, ring_bits),
-                                                    tw_device_gemm_workspace(m, n, last, ring_bits)),
-                      out);
+  return copied_bytes(m, k) +
+         std::max(tw_device_gemm_workspace(m, n, rows, ring_bits), tw_device_gemm_workspace(m, n, last, ring_bits));
+}
+
+static tw_status workspace_for(size_t m, size_t n, size_t k, int ring_bits, void *stream, char **out) {
+  return workspace_of(stream, tw_cuda_product_room(m, n, k, ring_bits), out);
 }
 
 tw_status tw_cuda_product(const void *operand, size_t m, size_t n, size_t k, const uint64_t *x, const uint64_t *addend,

@@ -32,7 +32,7 @@ tw_status tw_cuda_alloc(size_t bytes, void **out) {
   return TW_OK;
 }
 
-static void release(void *memory, size_t bytes) {
+void tw_cuda_release(void *memory, size_t bytes) {
   if (!memory) return;
   cudaDeviceSynchronize();
   cudaMemset(memory, 0, bytes);
@@ -77,7 +77,7 @@ static constexpr tw_backend make_table(void) {
   tw_backend b{};
   b.name = "cuda";
   b.alloc = tw_cuda_alloc;
-  b.release = release;
+  b.release = tw_cuda_release;
   b.upload = upload;
   b.download = download;
   b.copy = copy;
@@ -102,6 +102,7 @@ static constexpr tw_backend make_table(void) {
   b.operand_free = tw_cuda_operand_free;
   b.product = tw_cuda_product;
   b.product_reserve = tw_cuda_product_reserve;
+  b.product_room = tw_cuda_product_room;
   return b;
 }
 

@@ -29,6 +29,7 @@ tw_status tw_cuda_give(const tw_give_args *args, int count, void *stream);
 
 // Memory of the GPU, cleared; counted in tw_device_memory_peak.
 tw_status tw_cuda_alloc(size_t bytes, void **out);
+void tw_cuda_release(void *memory, size_t bytes);  // waits for the device, and wipes
 
 // Weight products.
 tw_status tw_cuda_operand(size_t k, size_t n, int ring_bits, const uint64_t *v, void *stream, void **out);
@@ -36,6 +37,7 @@ void tw_cuda_operand_free(void *operand);
 tw_status tw_cuda_product(const void *operand, size_t m, size_t n, size_t k, const uint64_t *x, const uint64_t *addend,
                           int ring_bits, uint64_t *out, void *stream);
 tw_status tw_cuda_product_reserve(size_t m, size_t n, size_t k, int ring_bits, void *stream);
+size_t tw_cuda_product_room(size_t m, size_t n, size_t k, int ring_bits);
 
 // Ring products on the ordinary cores, as gemm of the table: for shapes that the tensor cores' kernels refuse.
 tw_status tw_cuda_plain_gemm(size_t count, size_t m, size_t n, size_t k, const uint64_t *a, const uint64_t *b,

@@ -99,6 +99,17 @@ static size_t foresee_products(const tw_engine *e) {
   return sum;
 }
 
+// Largest messages that the probe sends.
+enum { PROBE_LARGE = 1 << 20 };
+
+static tw_device_opener_options opener_options(const tw_engine *e) {
+  tw_device_opener_options o = {.channel = e->o.channel, .halves = e->count};
+  for (int i = 0; i < e->count; i++) o.streams[i] = e->parts[i].stream;
+  tw_device_opener_room(&e->o.plan->program, e->o.batch, &o);
+  if (o.message_words < PROBE_LARGE / 8) o.message_words = PROBE_LARGE / 8;
+  return o;
+}
+
 static tw_status foresee(tw_engine *e, memory_parts *m) {
   size_t set_up, weights = foresee_weights(e, &set_up);
   tw_key_feed_options key = key_options(e);
@@ -109,7 +120,8 @@ static tw_status foresee(tw_engine *e, memory_parts *m) {
                       .products = foresee_products(e),
                       .keys = (size_t)tw_key_feed_room(&key)};
   for (int i = 0; i < e->count; i++) m->arenas += e->parts[i].arena.bytes;
-  m->all = m->arenas + m->products + m->weights + m->keys + tw_engine_input_bytes(e);
+  size_t messages = 8 * (size_t)e->count * opener_options(e).message_words;
+  m->all = m->arenas + m->products + m->weights + m->keys + messages + tw_engine_input_bytes(e);
   if (set_up > m->all) m->all = set_up;
   return TW_OK;
 }
@@ -211,17 +223,14 @@ static tw_status open_streams(tw_engine *e) {
 }
 
 static tw_status open_transport(tw_engine *e) {
-  enum { SMALL = 4096, LARGE = 1 << 20, TIMES = 20 };
+  enum { SMALL = 4096, TIMES = 20 };
   double small, large;
-  tw_device_opener_options o = {.channel = e->o.channel, .halves = e->count};
-  for (int i = 0; i < e->count; i++) o.streams[i] = e->parts[i].stream;
-  tw_device_opener_room(&e->o.plan->program, e->o.batch, &o);
-  if (o.message_words < LARGE / 8) o.message_words = LARGE / 8;
+  tw_device_opener_options o = opener_options(e);
   TW_TRY(tw_device_opener_choose(&o, &e->o.transports, &e->opener, e->transport_why, sizeof e->transport_why));
   TW_TRY(tw_device_opener_probe(e->opener, SMALL, true, TIMES, &small));
-  TW_TRY(tw_device_opener_probe(e->opener, LARGE, true, TIMES, &large));
+  TW_TRY(tw_device_opener_probe(e->opener, PROBE_LARGE, true, TIMES, &large));
   e->probe_latency = small;
-  e->probe_bandwidth = LARGE / large;
+  e->probe_bandwidth = PROBE_LARGE / large;
   return TW_OK;
 }
 

@@ -46,8 +46,8 @@ checks() {
   small --shape minilm --key-ring 16777216 --prepare during
   small --shape bert-base --key-ring 33554432 --guard
   small --shape bert-base --key-ring 33554432 --keys file
-  small --shape bert-base --key-ring 33554432 --gpu-memory 2300000000 # masks again
-  small --shape smollm2-135m --layers 3 --batch 2 --key-ring 50000000 --split-batch always --gpu-memory 1550000000
+  small --shape bert-base --key-ring 33554432 --gpu-memory 1600000000 # masks again
+  small --shape smollm2-135m --layers 3 --batch 2 --key-ring 50000000 --split-batch always --gpu-memory 880000000
 }
 long() {
   bench 280 "$folder" --shape smollm2-135m --seq 2048 --layers 2 --repeat 1 --gpu-memory 60000000000

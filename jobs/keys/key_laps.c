@@ -80,8 +80,11 @@ int tw_key_lap(const tw_key_laps *l, uint64_t at) {
 
 uint64_t tw_key_place(const tw_key_laps *l, uint64_t at) { return at - base_of(l, tw_key_lap(l, at)); }
 
-// The byte that lay there a lap before; what lies there of an older one was read before that lap began.
+// The byte that lay there a lap before; but all that is older, too: the first of these bytes may belong to the lap
+// before, and lie where that lap's predecessor had its last keys.
 uint64_t tw_key_read_before(const tw_key_laps *l, uint64_t end) {
   int lap = end > 0 ? tw_key_lap(l, end - 1) : 0;
-  return lap > 0 ? base_of(l, lap - 1) + (end - base_of(l, lap)) : 0;
+  if (lap == 0) return 0;
+  uint64_t same_place = base_of(l, lap - 1) + (end - base_of(l, lap)), older = l->starts[lap - 1];
+  return same_place > older ? same_place : older;
 }

@@ -279,6 +279,18 @@ static void close_case(slot_case slots[PARTIES]) {
 
 // ---- tests
 
+// Before a block is written, gates must have read whatever it writes over.
+static void check_blocks(const slot_case *c, const tw_key_laps *l) {
+  uint64_t *last = list_of(l->room / UNIT + 1);  // what lies there: the end of a unit of the slot
+  for (int i = 0; i < c->blocks; i++)
+    for (uint64_t at = c->starts[i]; at < c->starts[i + 1]; at += UNIT) {
+      uint64_t *there = &last[tw_key_place(l, at) / UNIT];
+      CU_ASSERT(*there <= tw_key_read_before(l, c->starts[i + 1]));
+      *there = at + UNIT;
+    }
+  tw_free(last);
+}
+
 static void test_places(void) {
   for (int trial = 0; trial < 300; trial++) {
     slot_case c;
@@ -299,6 +311,7 @@ static void test_places(void) {
       CU_ASSERT(place + end - from <= room);
       CU_ASSERT(tw_key_read_before(&l, end) <= from);
     }
+    check_blocks(&c, &l);
     tw_key_laps_free(&l);
     free_slot(&c);
   }

@@ -3,6 +3,9 @@
 // gates or two, with gates that are slower than the copies; a damaged chunk sets the stop word and ends
 // with the file's message; a feed that is ended releases the stream. Then the rate of each way. Exits 1 on a fault.
 #define _GNU_SOURCE
+#ifndef TWAIN_CUDA
+#define TWAIN_CUDA  // this file is built where CUDA is; a compiler that only reads it needs the same declarations
+#endif
 #include <sodium.h>
 #include <stdio.h>
 #include <stdlib.h>

@@ -133,9 +133,10 @@ static tw_status allocate(tw_device_dealer *d, const bool wanted[2]) {
     d->tables[i] = memory;
     TW_TRY(k->upload(d->tables[i], p->tables[i].values, 8 * p->tables[i].n, d->stream));
   }
+  bool stays = !wanted[0] && !wanted[1];  // until tw_device_dealer_into takes it
   for (int party = 0; party < 2; party++) {
     half *h = &d->half[party];
-    *h = (half){.dealer = d, .bytes = p->slot_bytes[party], .whole = p->slot_bytes[party] <= most_whole};
+    *h = (half){.dealer = d, .bytes = p->slot_bytes[party], .whole = stays || p->slot_bytes[party] <= most_whole};
     TW_TRY(k->alloc(device_bytes(h), &memory));
     h->device = memory;
     for (int i = 0; i < STAGES && !h->whole; i++) TW_TRY(tw_device_event_create(&h->left[i]));

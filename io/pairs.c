@@ -92,6 +92,22 @@ static tw_status read_pair(tw_site_pairs *p, const json_t *entry) {
   return TW_OK;
 }
 
+// A limit that stands beside the pairs would limit nothing.
+static tw_status refuse_others(const json_t *root, const tw_site_pairs *p) {
+  static const char *const known[] = {"format", "version", "pairs"};
+  const char *key;
+  json_t *value;
+  json_object_foreach((json_t *)root, key, value) {
+    bool found = false;
+    for (size_t i = 0; i < sizeof known / sizeof *known; i++) found |= strcmp(key, known[i]) == 0;
+    if (!found)
+      return tw_fail(TW_ERR_FORMAT,
+                     "%s: \"%s\" is none of format, version and pairs; limits stand in the entry of their pair",
+                     p->file, key);
+  }
+  return TW_OK;
+}
+
 static tw_status read_all(const json_t *root, tw_site_pairs *p) {
   const char *format = json_string_value(json_object_get(root, "format"));
   const json_t *list = json_object_get(root, "pairs");
@@ -101,6 +117,7 @@ static tw_status read_all(const json_t *root, tw_site_pairs *p) {
     return tw_fail(TW_ERR_FORMAT, "%s: \"version\" must be %d", p->file, TW_FORMAT_VERSION);
   if (!json_is_array(list) || json_array_size(list) < 1 || json_array_size(list) > MOST_PAIRS)
     return tw_fail(TW_ERR_FORMAT, "%s: \"pairs\" must be a list of 1 to %d pairs", p->file, MOST_PAIRS);
+  TW_TRY(refuse_others(root, p));
   TW_TRY(tw_alloc(json_array_size(list) * sizeof *p->pair, (void **)&p->pair));
   for (size_t i = 0; i < json_array_size(list); i++) TW_TRY(read_pair(p, json_array_get(list, i)));
   return TW_OK;

@@ -60,6 +60,9 @@ tw_status tw_seal_clear_get(const char *path, const uint8_t header[TW_SEAL_HEADE
   memcpy(p->recipient, header + 80, 32);
   memcpy(out->ephemeral, header + 112, 32);
   if (memcmp(header, magic, 8) != 0) return tw_fail(TW_ERR_FORMAT, "%s: is no sealed file", path);
+  if (file_bytes < TW_SEAL_HEADER)
+    return tw_fail(TW_ERR_FORMAT, "%s: has %llu bytes, and a sealed file's head %d; copy it again", path,
+                   (unsigned long long)file_bytes, TW_SEAL_HEADER);
   if (version != TW_FORMAT_VERSION || chunk != TW_SEAL_CHUNK)
     return tw_fail(TW_ERR_FORMAT,
                    "%s: sealed by another version of twain (%u, this one is %d); seal it again with this", path,

@@ -139,6 +139,9 @@ bad_pairs 'pairs.1.: a pin stands in another pair' \
 bad_pairs 'pairs.0.: a number is needed' "{\"party_0\": \"$one\", \"party_1\": \"$other\", \"most_runs\": 0}"
 bad_pairs 'pairs.0.: has an entry that is none' "{\"party_0\": \"$one\", \"party_1\": \"$other\", \"most_run\": 1}"
 bad_pairs '"pairs" must be a list of 1' ''
+printf '{"format": "twain pairs", "version": 2, "pairs": [{"party_0": "%s", "party_1": "%s"}], "most_inferences": 5}' \
+  "$one" "$other" >bad.json
+refused 4 'bad.json: "most_inferences" is none of format, version and pairs' dealer bad.json
 
 # ---- larger keys, more than all buffers hold: two sequences of 24 MB
 kill $dealer

@@ -137,6 +137,7 @@ refuse 12 'names another sender' mail/n.model.p0.h5.sealed
 refuse 3 'cannot open' mail/nothing
 refuse 4 'is no sealed file' mail/p0.pem
 head -c 5000 $keys >cut.sealed && refuse 4 'has 5000 bytes' cut.sealed
+head -c 8 $keys >cut.sealed && refuse 4 'has 8 bytes, .*; copy it again' cut.sealed
 "$TWAIN" site init stranger --role dealer -q
 expect 12 'names another sender' "$TWAIN" unseal $keys --site p1/site --from stranger/site.pem -o refused.h5
 expect 12 'sealed to another site' "$TWAIN" unseal $keys --site dealer/site --from mail/dealer.pem -o refused.h5

@@ -329,6 +329,7 @@ static void refusals(void) {
     int input = trial_start(&t, 12, 12, 1);
     int places = tw_argmax(&t.b, tw_open(&t.b, input), 1, wrong[i], -1, 0);
     trial_refused(&t, tw_open(&t.b, places), "argmax");
+    trial_end(&t);
   }
 }
 

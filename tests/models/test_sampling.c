@@ -182,6 +182,7 @@ static void refusals(void) {
   t.program.tables = table;
   t.program.table_count = 2;
   trial_refused(&t, tw_open(&t.b, tw_add_noise(&t.b, x, (const int[]){0, 1})), "no table of noise");
+  trial_end(&t);
 }
 
 SUITE_MAIN("sampling", {"tables", tables}, {"all roles", all_roles}, {"kept masks, repeated kernels", kept_masks},

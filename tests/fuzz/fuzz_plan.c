@@ -16,7 +16,11 @@ void fuzz_seeds(void) {
     snprintf(name, sizeof name, "plan%d", i);
     fuzz_must(tw_shape_config(shapes[i], &config) == TW_OK, "a shape");
     fuzz_must(tw_plan_make(&config,
-                           &(tw_plan_request){2 + i, (tw_rounding)i, (tw_output)i, i == 1, {.maximum = {2 * i, 3 * i}}},
+                           &(tw_plan_request){.seq = 2 + i,
+                                              .rounding = (tw_rounding)i,
+                                              .output = (tw_output)i,
+                                              .guard = i == 1,
+                                              .choices.maximum = {2 * i, 3 * i}},
                            NULL, &plan) == TW_OK,
               "a plan");
     fuzz_remove("seed");

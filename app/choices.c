@@ -78,7 +78,7 @@ tw_status tw_choices_search(const tw_choice_words *words, const tw_model_config 
   request->choices.wide_nodes = words->arity == 8;
   request->choices.flat_windows = words->levels == 1;
   request->choices.centred = words->means < 0 ? tw_model_centres(config) : words->means == 0;
-  if (words->argmax > 0 && request->output != TW_OUTPUT_NEXT_TOKEN && request->output != TW_OUTPUT_TEXT)
+  if (words->argmax > 0 && !tw_output_of_tokens(request->output))
     return tw_fail(TW_ERR_USAGE, "--argmax-rounds goes with --result next-token and --generate");
   if (words->argmax > 0) request->choices.argmax_rounds = (int)words->argmax;
   return tw_choices_find(config, request, &made, place, key_budget, &request->choices, found);

@@ -69,12 +69,12 @@ bool tw_output_of_head(tw_model_output output) {
          output == TW_OUTPUT_TEXT || output == TW_OUTPUT_DENSE;
 }
 
-bool tw_output_of_last_row(tw_model_output output) {
-  return output == TW_OUTPUT_LOGITS || output == TW_OUTPUT_NEXT_TOKEN || output == TW_OUTPUT_TEXT;
-}
+bool tw_output_of_tokens(tw_model_output output) { return output == TW_OUTPUT_NEXT_TOKEN || output == TW_OUTPUT_TEXT; }
+
+bool tw_output_of_last_row(tw_model_output output) { return output == TW_OUTPUT_LOGITS || tw_output_of_tokens(output); }
 
 int tw_config_output_cols(const tw_model_config *c, tw_model_output output) {
-  if (output == TW_OUTPUT_NEXT_TOKEN || output == TW_OUTPUT_TEXT) return 1;
+  if (tw_output_of_tokens(output)) return 1;
   return tw_output_of_head(output) ? c->head.outputs : c->hidden;
 }
 
@@ -92,7 +92,7 @@ tw_status tw_config_allows_output(const tw_model_config *c, tw_model_output outp
   if (tw_output_of_head(output) && output != TW_OUTPUT_DENSE && words) return TW_OK;
   if (output == TW_OUTPUT_ALL_LOGITS)
     return tw_fail(TW_ERR_USAGE, "model %s has no head that gives a word's logits for every row; use tokens", c->name);
-  if (output == TW_OUTPUT_NEXT_TOKEN || output == TW_OUTPUT_TEXT)
+  if (tw_output_of_tokens(output))
     return tw_fail(TW_ERR_USAGE, "model %s has no head that gives a next word; use tokens", c->name);
   if (output == TW_OUTPUT_LOGITS && !classifier)
     return tw_fail(TW_ERR_USAGE, "model %s has no classifier that gives logits; use tokens, pooled or cls", c->name);

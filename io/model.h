@@ -102,6 +102,8 @@ bool tw_config_parties_embed(const tw_model_config *config);
 bool tw_config_scales(const tw_model_config *config, tw_model_output output);
 // Whether the output is the model's head's.
 bool tw_output_of_head(tw_model_output output);
+// Whether it is ids of tokens, one or several.
+bool tw_output_of_tokens(tw_model_output output);
 // Whether it is made of the last live row of a decoder alone.
 bool tw_output_of_last_row(tw_model_output output);
 // Numbers in a row of it.

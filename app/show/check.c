@@ -196,7 +196,7 @@ tw_status tw_compare(const tw_model *model, const tw_prefix *prefix, const tw_in
                      tw_comparison *out) {
   tw_model_output output;
   TW_TRY(tw_output_parse(result->output, &output));
-  bool of_words = output == TW_OUTPUT_NEXT_TOKEN || output == TW_OUTPUT_TEXT;
+  bool of_words = tw_output_of_tokens(output);
   work w = {.model = model,
             .prefix = prefix,
             .input = input,

@@ -88,7 +88,7 @@ static int argmax_ways(const tw_model_config *config, const tw_plan_request *req
     ways[i] = *base;
     ways[i].argmax_rounds = i;
   }
-  return request->output == TW_OUTPUT_NEXT_TOKEN || request->output == TW_OUTPUT_TEXT ? MOST + 1 : 1;
+  return tw_output_of_tokens(request->output) ? MOST + 1 : 1;
 }
 
 static bool argmax_same(const tw_choices *a, const tw_choices *b) { return a->argmax_rounds == b->argmax_rounds; }

@@ -197,7 +197,7 @@ tw_status tw_plan_shape(tw_plan *plan, const tw_model_config *config, const tw_p
   double temperature = request->temperature;
   if (!(temperature >= 0 && temperature <= TW_MOST_TEMPERATURE))
     return tw_fail(TW_ERR_USAGE, "temperature %g: 0 to %d are possible", temperature, TW_MOST_TEMPERATURE);
-  if (temperature > 0 && request->output != TW_OUTPUT_NEXT_TOKEN && request->output != TW_OUTPUT_TEXT)
+  if (temperature > 0 && !tw_output_of_tokens(request->output))
     return tw_fail(TW_ERR_USAGE, "a temperature goes with --result next-token and --generate");
   if (request->generated && request->generated - 1 > longest - seq)
     return tw_fail(TW_ERR_USAGE,

@@ -2,6 +2,7 @@
 #ifndef TW_CLOCK_H
 #define TW_CLOCK_H
 
+#include <pthread.h>
 #include <stdint.h>
 #include <time.h>
 
@@ -12,5 +13,14 @@ static inline uint64_t tw_clock_ns(void) {
 }
 
 static inline double tw_seconds(void) { return 1e-9 * (double)tw_clock_ns(); }
+
+// A condition whose timed waits end by the clock that nobody sets.
+static inline void tw_condition_init(pthread_cond_t *condition) {
+  pthread_condattr_t monotonic;
+  pthread_condattr_init(&monotonic);
+  pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
+  pthread_cond_init(condition, &monotonic);
+  pthread_condattr_destroy(&monotonic);
+}
 
 #endif

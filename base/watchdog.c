@@ -46,13 +46,9 @@ static void *watch(void *unused) {
 
 tw_status tw_watchdog_start(void (*expire)(const char *reason)) {
   pthread_t thread;
-  pthread_condattr_t attributes;
   if (running) return TW_OK;
   end_process = expire;
-  pthread_condattr_init(&attributes);
-  pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
-  pthread_cond_init(&changed, &attributes);
-  pthread_condattr_destroy(&attributes);
+  tw_condition_init(&changed);
   if (pthread_create(&thread, NULL, watch, NULL) != 0)
     return tw_fail(TW_ERR_MEMORY, "no thread could be started to watch the time limit");
   pthread_detach(thread);

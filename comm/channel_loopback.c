@@ -6,6 +6,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "base/clock.h"
 #include "base/memory.h"
 #include "comm/channels.h"
 
@@ -170,11 +171,7 @@ static void loopback_close(tw_channel *c) {
 
 static tw_status pair_create(pair **out) {
   TW_TRY(tw_alloc(sizeof **out, (void **)out));
-  pthread_condattr_t attributes;
-  pthread_condattr_init(&attributes);
-  pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
-  pthread_cond_init(&(*out)->changed, &attributes);
-  pthread_condattr_destroy(&attributes);
+  tw_condition_init(&(*out)->changed);
   pthread_mutex_init(&(*out)->lock, NULL);
   return TW_OK;
 }

@@ -218,14 +218,10 @@ static tw_status start_threads(tw_key_ring *r) {
 }
 
 static void init_locks(tw_key_ring *r) {
-  pthread_condattr_t monotonic;
-  pthread_condattr_init(&monotonic);
-  pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
   pthread_mutex_init(&r->lock, NULL);
-  pthread_cond_init(&r->work, &monotonic);
+  tw_condition_init(&r->work);
   pthread_cond_init(&r->there, NULL);
   pthread_cond_init(&r->idle, NULL);
-  pthread_condattr_destroy(&monotonic);
 }
 
 static tw_status allocate(tw_key_ring *r) {

@@ -5,6 +5,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "base/clock.h"
 #include "base/memory.h"
 
 static const long look_ns = 100000000;
@@ -56,12 +57,8 @@ static void *deal_thread(void *state) {
 // ---- begin and end
 
 static void init(tw_live_deal *d) {
-  pthread_condattr_t monotonic;
-  pthread_condattr_init(&monotonic);
-  pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
   pthread_mutex_init(&d->lock, NULL);
-  pthread_cond_init(&d->changed, &monotonic);
-  pthread_condattr_destroy(&monotonic);
+  tw_condition_init(&d->changed);
 }
 
 static tw_status begin(tw_live_deal *d) {

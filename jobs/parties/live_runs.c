@@ -6,6 +6,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "base/clock.h"
 #include "base/memory.h"
 
 static const long look_ns = 100000000;
@@ -43,7 +44,6 @@ struct tw_live_runs {
 
 tw_status tw_live_runs_create(const tw_live_maker *maker, const tw_site_pairs *pairs, tw_live_runs **out) {
   tw_live_runs *r;
-  pthread_condattr_t monotonic;
   *out = NULL;
   TW_TRY(tw_alloc(sizeof *r, (void **)&r));
   tw_status status = tw_alloc(sizeof *r->accounts * (size_t)pairs->count, (void **)&r->accounts);
@@ -54,11 +54,8 @@ tw_status tw_live_runs_create(const tw_live_maker *maker, const tw_site_pairs *p
   r->maker = maker;
   r->pairs = pairs;
   for (int i = 0; i < pairs->count; i++) tw_id_random(&r->accounts[i].key_id);
-  pthread_condattr_init(&monotonic);
-  pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
   pthread_mutex_init(&r->lock, NULL);
-  pthread_cond_init(&r->changed, &monotonic);
-  pthread_condattr_destroy(&monotonic);
+  tw_condition_init(&r->changed);
   *out = r;
   return TW_OK;
 }

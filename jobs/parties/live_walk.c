@@ -5,6 +5,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "base/clock.h"
 #include "base/memory.h"
 #include "jobs/parties/deal.h"
 
@@ -123,12 +124,8 @@ static void *deal_thread(void *state) {
 // ---- for the others
 
 static void init(tw_live_walk *d) {
-  pthread_condattr_t monotonic;
-  pthread_condattr_init(&monotonic);
-  pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
   pthread_mutex_init(&d->lock, NULL);
-  pthread_cond_init(&d->changed, &monotonic);
-  pthread_condattr_destroy(&monotonic);
+  tw_condition_init(&d->changed);
 }
 
 static tw_status prepare(tw_live_walk *d, uint64_t first) {

@@ -51,6 +51,14 @@ const tw_option tw_option_argmax_rounds = {.name = "argmax-rounds",
                                            .low = 1,
                                            .high = TW_ARGMAX_MOST_ROUNDS};
 
+tw_status tw_output_of(const char *result, int64_t generate, tw_output *output) {
+  if (result) TW_TRY(tw_output_parse(result, output));
+  if (generate > 0 && result && *output != TW_OUTPUT_TEXT)
+    return tw_fail(TW_ERR_USAGE, "--generate gives a text, not %s; leave --result out", result);
+  if (generate > 0) *output = TW_OUTPUT_TEXT;
+  return TW_OK;
+}
+
 static tw_status parse_groups(const char *text, int groups[TW_MOST_LEVELS]) {
   const char *at = text;
   for (int i = 0; i < TW_MOST_LEVELS; i++) {

@@ -15,6 +15,8 @@ extern const tw_option tw_option_node_arity, tw_option_window_levels, tw_option_
     tw_option_argmax_rounds;  // int64_t
 
 static const tw_choice_words nothing_chosen = {NULL, -1, -1, -1, -1};
+// What --result and --generate say a run opens; *output: what it is where they say nothing. TW_ERR_USAGE.
+tw_status tw_output_of(const char *result, int64_t generate, tw_output *output);
 // request->choices from the words, and where they say nothing what takes least on one host. TW_ERR_USAGE.
 tw_status tw_choices_of(const tw_choice_words *words, const tw_model_config *config, tw_plan_request *request);
 // The same by what takes least at `place` within a budget of keys (jobs/plan/choices.h).

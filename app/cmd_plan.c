@@ -46,15 +46,7 @@ static const tw_option options[] = {
          "tokens of a sequence; shorter ones are padded (not given: 128, or all positions of a model that has fewer)",
      .low = 1,
      .high = TW_MOST_TOKENS},
-    {.name = "result",
-     .kind = TW_OPTION_TEXT,
-     .field = offsetof(settings, result),
-     .value = "WHAT",
-     .help =
-         "what a run opens for the client: tokens (all rows), pooled (their mean), cls (the first), dense (of a Dense "
-         "module) or logits (of a classifier). Of a decoder: tokens, logits (of the last row), all-logits (of all "
-         "rows), next-token (the id of the last row's largest logit), text (--generate). Not given: what the folder "
-         "says, else tokens"},
+    {.common = &tw_option_result, .field = offsetof(settings, result)},
     {.common = &tw_option_generate, .field = offsetof(settings, generate)},
     {.name = "temperature",
      .kind = TW_OPTION_REAL,
@@ -323,10 +315,7 @@ static tw_status make_plan(const tw_model_config *config, const settings *s, con
   tw_output output = config->output;
   align_norms(config, all);
   TW_TRY(tw_rounding_parse(s->rounding, &rounding));
-  if (s->result) TW_TRY(tw_output_parse(s->result, &output));
-  if (s->generate > 0 && s->result && output != TW_OUTPUT_TEXT)
-    return tw_fail(TW_ERR_USAGE, "--generate gives a text, not %s; leave --result out", s->result);
-  if (s->generate > 0) output = TW_OUTPUT_TEXT;
+  TW_TRY(tw_output_of(s->result, s->generate, &output));
   bool guard = !s->no_guard && !s->shape;  // a shape's costs are compared with others' that do not count
   tw_plan_request request = {
       .seq = (int)s->seq, .rounding = rounding, .output = output, .guard = guard, .temperature = s->temperature};

@@ -11,6 +11,15 @@ const tw_option tw_option_seq = {.name = "seq",
                                  .help = "tokens of a sequence; shorter ones are padded",
                                  .low = 1,
                                  .high = TW_MOST_TOKENS};
+const tw_option tw_option_result = {
+    .name = "result",
+    .kind = TW_OPTION_TEXT,
+    .value = "WHAT",
+    .help =
+        "what a run opens for the client: tokens (all rows), pooled (their mean), cls (the first), dense (of a Dense "
+        "module) or logits (of a classifier). Of a decoder: tokens, logits (of the last row), all-logits (of all "
+        "rows), next-token (the id of the last row's largest logit), text (--generate). Not given: what the folder "
+        "says, else tokens"};
 const tw_option tw_option_generate = {
     .name = "generate",
     .kind = TW_OPTION_INTEGER,

@@ -8,6 +8,7 @@
 
 // The model and what is computed with it.
 extern const tw_option tw_option_seq, tw_option_generate,  // int64_t
+    tw_option_result,                                      // const char *; tw_output_of (app/choices.h)
     tw_option_shape,                                       // const char *; a word that tw_shape_config knows
     tw_option_model;                                       // const char *, a NAME; tw_model_name
 

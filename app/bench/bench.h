@@ -11,7 +11,7 @@ typedef struct {
   tw_party_words party;
   tw_choice_words choices;
   tw_site_words site;
-  const char *model, *keys, *through;  // model: a shape's name
+  const char *model, *result, *keys, *through;  // model: a shape's name
   int64_t seq, generate, repeat, layers, batch, coalesce, key_ring, gpu_memory;
   bool json, csv, verbose, compare_overlap, guard, unchecked;
 } tw_bench_settings;

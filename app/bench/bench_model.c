@@ -143,6 +143,7 @@ static const tw_option options[] = {
     {.group = "what is run", .common = &tw_option_shape, .field = offsetof(settings, model), .fallback = "bert-base"},
     {.common = &tw_bench_layers, .field = offsetof(settings, layers)},
     {.common = &tw_option_seq, .field = offsetof(settings, seq)},
+    {.common = &tw_option_result, .field = offsetof(settings, result)},
     {.common = &tw_option_generate, .field = offsetof(settings, generate)},
     {.common = &tw_bench_batch, .field = offsetof(settings, batch)},
     {.common = &tw_bench_repeat,

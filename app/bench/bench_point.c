@@ -81,7 +81,8 @@ static tw_status check_room(const tw_bench_point *p, const tw_bench_job_options 
 static tw_status create_job(tw_bench_point *p, bool careful, uint64_t number) {
   tw_model_config config;
   tw_plan_request plan = {.seq = (int)p->s->seq, .guard = p->s->guard};
-  if (p->s->generate > 0) plan.output = TW_OUTPUT_TEXT, plan.generated = (int)p->s->generate;
+  TW_TRY(tw_output_of(p->s->result, p->s->generate, &plan.output));
+  if (p->s->generate > 0) plan.generated = (int)p->s->generate;
   TW_TRY(choose(p));
   TW_TRY(tw_shape_config(p->s->model, &config));
   TW_TRY(tw_choices_of(&p->s->choices, &config, &plan));

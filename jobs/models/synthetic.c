@@ -3,27 +3,49 @@
 #include <string.h>
 
 #include "base/memory.h"
+#include "base/side_by_side.h"
 #include "io/decoder_tensors.h"
 #include "io/tensors.h"
 #include "jobs/models/import_parts.h"
 #include "kernels/prg.h"
 
 // values = mean + deviation * N(0, 1), from stream `use` of a seed that everybody knows: Box-Muller on halves of words.
-static void fill(const tw_seed *seed, uint32_t use, double mean, double deviation, size_t n, float *values) {
-  enum { BLOCK = 512 };
+typedef struct {
+  const tw_seed *seed;
+  uint32_t use;
+  double mean, deviation;
+  size_t n;
+  float *values;
+} filling;
+
+enum { WORDS = 512, BLOCKS = 64, PIECE = BLOCKS * 2 * WORDS };  // values that a thread makes at a time
+
+static void fill_block(const filling *f, size_t first, size_t pairs) {
   const double unit = 0x1p-32, turn = 2 * acos(-1);
-  uint64_t words[BLOCK];
-  for (size_t first = 0; first < n; first += 2 * BLOCK) {
-    size_t pairs = (n - first + 1) / 2 < BLOCK ? (n - first + 1) / 2 : BLOCK;
-    tw_prg_words(seed, use, 0, first / 2, pairs, words);
-    for (size_t i = 0; i < pairs; i++) {
-      double radius = sqrt(-2 * log(((double)(words[i] >> 32) + 0.5) * unit)) * deviation;
-      double angle = (double)(words[i] & 0xffffffff) * unit * turn;
-      size_t at = first + 2 * i;
-      values[at] = (float)(mean + radius * cos(angle));
-      if (at + 1 < n) values[at + 1] = (float)(mean + radius * sin(angle));
-    }
+  uint64_t words[WORDS];
+  tw_prg_words(f->seed, f->use, 0, first / 2, pairs, words);
+  for (size_t i = 0; i < pairs; i++) {
+    double radius = sqrt(-2 * log(((double)(words[i] >> 32) + 0.5) * unit)) * f->deviation;
+    double angle = (double)(words[i] & 0xffffffff) * unit * turn;
+    size_t at = first + 2 * i;
+    f->values[at] = (float)(f->mean + radius * cos(angle));
+    if (at + 1 < f->n) f->values[at + 1] = (float)(f->mean + radius * sin(angle));
   }
+}
+
+static tw_status fill_piece(void *state, size_t number) {
+  const filling *f = state;
+  size_t end = (number + 1) * PIECE < f->n ? (number + 1) * PIECE : f->n;
+  for (size_t first = number * PIECE; first < end; first += 2 * WORDS) {
+    size_t pairs = (end - first + 1) / 2;
+    fill_block(f, first, pairs < WORDS ? pairs : WORDS);
+  }
+  return TW_OK;
+}
+
+static void fill(const tw_seed *seed, uint32_t use, double mean, double deviation, size_t n, float *values) {
+  filling f = {seed, use, mean, deviation, n, values};
+  tw_side_by_side((n + PIECE - 1) / PIECE, 0, fill_piece, &f);  // no piece fails
 }
 
 // Queries and keys are wider than values, as trained attention is sharper than random attention.

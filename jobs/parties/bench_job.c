@@ -3,13 +3,13 @@
 
 #include <errno.h>
 #include <math.h>
-#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "base/memory.h"
+#include "base/side_by_side.h"
 #include "io/key_store.h"
 #include "io/tensors.h"
 #include "jobs/models/encode.h"
@@ -45,11 +45,6 @@ struct tw_bench_job {
   char folder[PATH_ROOM], path[PATH_ROOM + 16];  // FILE
   tw_key_store keys;
   tw_device_dealer *dealing;
-  // threads that deal
-  int next_sequence;
-  pthread_mutex_t lock;
-  tw_status failed;
-  char message[256];
 };
 
 static uint64_t random_word(const tw_bench_job *r, const char *label, uint64_t index) {
@@ -213,7 +208,6 @@ tw_status tw_bench_job_create(const tw_bench_job_options *options, tw_bench_job 
   if (!r) return tw_fail(TW_ERR_MEMORY, "out of memory for a bench_job");
   r->o = *options;
   r->dealt = -1;
-  pthread_mutex_init(&r->lock, NULL);
   tw_status status = make_model(r);
   if (status == TW_OK) status = make_input(r);
   if (status == TW_OK) status = share_input(r);
@@ -250,7 +244,6 @@ void tw_bench_job_destroy(tw_bench_job *r) {
   if (r->share.count) tw_model_share_free(&r->share);
   tw_plan_free(&r->plan);
   tw_client_free(&r->client);
-  pthread_mutex_destroy(&r->lock);
   free(r);
 }
 
@@ -313,7 +306,9 @@ static void seeds_of(const tw_bench_job *r, int b, tw_seed seed[2], uint64_t *sl
   for (int party = 0; party < 2; party++) tw_deal_test_seed(r->o.number, party, *slot, &seed[party]);
 }
 
-static tw_status deal_one(tw_bench_job *r, int b) {
+static tw_status deal_one(void *state, size_t sequence) {
+  tw_bench_job *r = state;
+  int b = (int)sequence;
   tw_seed seed[2];
   tw_sink sink[2];
   uint64_t slot;
@@ -322,34 +317,6 @@ static tw_status deal_one(tw_bench_job *r, int b) {
   for (int party = 0; party < 2; party++)
     sink[party] = party == r->o.party ? (tw_sink){tw_deal_to_memory, &at} : (tw_sink){discard, NULL};
   return tw_deal_slot(&r->plan, &r->masks, seed, slot, sink, NULL, NULL);
-}
-
-static void *deal_some(void *argument) {
-  tw_bench_job *r = argument;
-  for (;;) {
-    pthread_mutex_lock(&r->lock);
-    int b = r->failed == TW_OK && r->next_sequence < r->o.batch ? r->next_sequence++ : -1;
-    pthread_mutex_unlock(&r->lock);
-    if (b < 0) return NULL;
-    tw_status status = deal_one(r, b);
-    if (status == TW_OK) continue;
-    pthread_mutex_lock(&r->lock);
-    r->failed = status;
-    snprintf(r->message, sizeof r->message, "%s", tw_error_message());
-    pthread_mutex_unlock(&r->lock);
-  }
-}
-
-static tw_status deal_on_host(tw_bench_job *r, int threads) {
-  enum { MOST = 64 };
-  pthread_t thread[MOST];
-  int count = threads > MOST ? MOST : threads;
-  r->next_sequence = 0;
-  for (int i = 0; i < count; i++)
-    if (pthread_create(&thread[i], NULL, deal_some, r) != 0) count = i;
-  if (count == 0) deal_some(r);
-  for (int i = 0; i < count; i++) pthread_join(thread[i], NULL);
-  return r->failed == TW_OK ? TW_OK : tw_fail(r->failed, "%s", r->message);
 }
 
 #ifdef TWAIN_CUDA
@@ -382,7 +349,7 @@ static tw_status deal_slots(tw_bench_job *r, int threads, tw_keys_writer *w) {
 #ifdef TWAIN_CUDA
   if (on_gpu(r)) return deal_on_device(r, w);
 #endif
-  TW_TRY(deal_on_host(r, threads));
+  TW_TRY(tw_side_by_side((size_t)r->o.batch, threads, deal_one, r));
   for (int b = 0; w && b < r->o.batch; b++) TW_TRY(write_slot(r, w, b, slot_of(r, b)));
   return TW_OK;
 }

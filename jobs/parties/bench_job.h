@@ -13,7 +13,7 @@ typedef struct {
   int batch, repeat, party;
   uint64_t number;
   tw_device_kind device;  // that deals, and for which keys are placed; not AUTO
-  tw_plan_request plan;   // seq and guard, and what is chosen
+  tw_plan_request plan;   // seq, guard and output, and what is chosen
   tw_key_location keys;   // FILE: in a folder of its own under $TMPDIR, removed on closing
 } tw_bench_job_options;
 

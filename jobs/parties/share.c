@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/memory.h"
+#include "base/side_by_side.h"
 #include "jobs/models/fold.h"
 #include "kernels/pack.h"
 #include "kernels/prg.h"
@@ -78,6 +79,11 @@ static tw_status mask_tensors(const tw_model *model, const tw_seed seeds[2], uin
   return TW_OK;
 }
 
+static tw_status allocate_tensor(void *state, size_t number) {
+  tw_model_share *share = state;
+  return tw_alloc(8 * share->rows[number] * share->cols[number], (void **)&share->masked[number]);
+}
+
 static tw_status describe_share(const tw_model_config *config, tw_model_share *share) {
   int count = tw_model_tensor_count(config);
   TW_TRY(tw_alloc(sizeof(size_t) * (size_t)count, (void **)&share->rows));
@@ -88,9 +94,8 @@ static tw_status describe_share(const tw_model_config *config, tw_model_share *s
   for (int i = 0; i < count; i++) {
     char name[TW_TENSOR_NAME];
     tw_model_tensor_shape(config, i, name, &share->rows[i], &share->cols[i]);
-    TW_TRY(tw_alloc(8 * share->rows[i] * share->cols[i], (void **)&share->masked[i]));
   }
-  return TW_OK;
+  return tw_side_by_side((size_t)count, 0, allocate_tensor, share);  // first touches take longest
 }
 
 void tw_bounds_of_norms(const tw_model *model, double *weight, double *bias) {
@@ -151,27 +156,42 @@ static tw_status keep_norm(const tw_model_stream *model, int number, const float
   return TW_OK;
 }
 
+// A tensor in parts of whole rows, which threads take.
+typedef struct {
+  const tw_model_config *config;
+  const tw_seed *seeds;
+  int number;
+  size_t n, part;  // elements
+  const float *values;
+  uint64_t *masked;
+} splitting;
+
+static tw_status share_part(void *state, size_t number) {
+  const splitting *s = state;
+  uint64_t *mask;
+  size_t at = number * s->part, n = s->n - at < s->part ? s->n - at : s->part;
+  TW_TRY(tw_secret_alloc(n * sizeof *mask, (void **)&mask));
+  tw_status status = tw_fix_values(s->config, s->number, at, n, s->values + at, s->masked + at);
+  if (status == TW_OK) tw_mask_values(s->seeds, s->number, at, n, mask, s->masked + at);
+  tw_secret_free(mask, n * sizeof *mask);
+  return status;
+}
+
 static tw_status share_tensors(const tw_model_stream *model, const tw_seed seeds[2], tw_model_share *out,
                                tw_model *norms) {
   enum { PART = 1 << 17 };
-  uint64_t *mask;
-  TW_TRY(tw_secret_alloc(PART * sizeof *mask, (void **)&mask));
-  tw_status status = TW_OK;
-  for (int i = 0; i < out->count && status == TW_OK; i++) {
-    const float *values;
-    size_t n = out->rows[i] * out->cols[i];
+  for (int i = 0; i < out->count; i++) {
+    size_t cols = out->cols[i], n = out->rows[i] * cols;
+    splitting s = {.config = &model->config, .seeds = seeds, .number = i, .n = n};
+    s.part = cols < PART ? PART / cols * cols : cols;
+    s.masked = out->masked[i];
     norms->tensors[i].rows = out->rows[i];
-    norms->tensors[i].cols = out->cols[i];
-    status = model->read(model->state, i, &values);
-    if (status == TW_OK) status = keep_norm(model, i, values, n, norms);
-    if (status == TW_OK) status = tw_fix_values(&model->config, i, 0, n, values, out->masked[i]);
-    for (size_t at = 0, part; at < n && status == TW_OK; at += part) {
-      part = n - at < PART ? n - at : PART;
-      tw_mask_values(seeds, i, at, part, mask, out->masked[i] + at);
-    }
+    norms->tensors[i].cols = cols;
+    TW_TRY(model->read(model->state, i, &s.values));
+    TW_TRY(keep_norm(model, i, s.values, n, norms));
+    TW_TRY(tw_side_by_side((n + s.part - 1) / s.part, 0, share_part, &s));
   }
-  tw_secret_free(mask, PART * sizeof *mask);
-  return status;
+  return TW_OK;
 }
 
 static tw_status share_stream(const tw_model_stream *model, const tw_seed seeds[2], tw_model_share *out,

@@ -13,6 +13,7 @@ tw_status tw_share_model_with(const tw_model *model, const tw_seed seeds[2], tw_
                               tw_model_dealer *dealer);
 
 // One party's share alone of a model that comes as a stream, and the dealer's part: no more of the model is in memory.
+// All cores work on it, on stacks that are not hidden: TEST seeds.
 tw_status tw_share_stream_with(const tw_model_stream *model, const tw_seed seeds[2], int party, tw_model_share *out,
                                tw_model_dealer *dealer);
 

@@ -34,6 +34,10 @@ done
 bench_model --shape bert-tiny --seq 16 --repeat 1 --unchecked --json >unchecked.json
 [ "$(json unchecked.json '[j[0][f] for f in ("verified", "mismatches", "out_of_bound")]')" = '[None, None, None]' ] ||
   fail "a result that was not compared says otherwise"
+bench_model --shape bert-tiny --seq 16 --repeat 1 --result pooled --json >pooled.json
+[ "$(json pooled.json '[j[0][f] for f in ("result", "verified")]')" = "['pooled', True]" ] || fail "a mean that was asked for"
+expect 2 'has no classifier that gives logits' bash -c 'bench_model --shape bert-tiny --seq 16 --result logits'
+expect 2 '.-generate gives a text, not tokens' bash -c 'bench_model --shape gpt2 --seq 16 --generate 2 --result tokens'
 expect 2 'resident: needs a GPU' bash -c 'bench_model --shape bert-tiny --seq 16 --keys resident'
 expect 2 "unknown --keys 'disk'; use memory, file or resident" bash -c \
   'bench_model --shape bert-tiny --seq 16 --keys disk'

@@ -18,7 +18,8 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = [ROOT / "README.md", ROOT / "docs/performance.md", ROOT / "docs/notes/estimates.md"]
 HIDDEN = {"host", "user", "job", "cores", "placement", "rings", "bounds", "measured_bounds"}
-NAMES = {"bert-tiny": "BERT-tiny", "bert-base": "BERT-base", "bert-large": "BERT-large", "minilm": "MiniLM"}
+NAMES = {"bert-tiny": "BERT-tiny", "bert-base": "BERT-base", "bert-large": "BERT-large", "minilm": "MiniLM",
+         "gpt2": "GPT-2", "gpt-neo-1.3b": "GPT-Neo-1.3B", "smollm2-135m": "SmolLM2-135M", "llama-2-7b": "LLaMA-2-7B"}
 
 
 # ---- records
@@ -156,6 +157,26 @@ def others(r):
         "`mpirun -np 2 twain bench model --shape MODEL --seq 128 --prepare before`, with `--guard` where it says so")
 
 
+def decoders(r):
+    rows = []
+    for name, model, what in (("gpt2", "gpt2", ""), ("gpt-neo-1.3b", "gpt-neo-1.3b", ""),
+                              ("smollm2-135m", "smollm2-135m", ""), ("llama-2-7b", "llama-2-7b", ""),
+                              ("llama-2-7b-two-layers", "llama-2-7b", ", two layers"),
+                              ("smollm2-135m-2048", "smollm2-135m", ", 2,048 tokens"),
+                              ("smollm2-135m-2048-two-layers", "smollm2-135m", ", 2,048 tokens, two layers")):
+        m = r.one(f"h200x2/model-{name}")
+        if m:
+            taken, planned = (f"{digits(1e-9 * m[f'gpu_memory_{f}_bytes'])} GB" for f in ("peak", "planned"))
+            rows.append([NAMES[model] + what, "" if what else r.peer("SIGMA", model),
+                         "" if what else r.peer("FuseFSS", model), f"**{duration(m['online_median_ns'])}**",
+                         duration(m["preparation_median_ns"]), megabytes(m["key_bytes"]), megabytes(m["sent_bytes"]),
+                         str(m["rounds"]), f"{taken}, {planned}", "equal" if m.get("verified") else "not compared"])
+    head = ["decoder, 128 tokens, online", "SIGMA", "FuseFSS", "twain", "preparation", "keys a party", "sent a party",
+            "rounds", "GPU memory taken, planned", "emulator"]
+    return table(head, rows) + "\n\n" + r.note(
+        "`mpirun -np 2 twain bench model --shape MODEL --result logits --prepare before`, `tools/measure_decoders.sh`")
+
+
 def results(r):
     rows = []
     for name, folder, what in (("bert-tiny", "h200x2", "one H200 a party"), ("bert-base", "h200x2", "one H200 a party"),
@@ -287,8 +308,8 @@ def whole(r):
         "`twain bench deal --shape bert-base` and `mpirun -np 2 twain bench model --shape bert-base --guard`")
 
 
-TABLES = {"results": results, "others": others, "limits": limits, "transports": transports, "batches": batches,
-          "links": links, "estimates": estimates, "whole": whole}
+TABLES = {"results": results, "others": others, "decoders": decoders, "limits": limits, "transports": transports,
+          "batches": batches, "links": links, "estimates": estimates, "whole": whole}
 
 
 def filled(page, records):

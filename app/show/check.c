@@ -20,7 +20,8 @@ typedef struct {
   const tw_result *result;
   tw_model_output output;
   bool by_row;         // a row of the output a token
-  int cols;            // of what is compared: of logits where the result is a next token
+  int words;           // of the result, where it is a next token or a text; else 0
+  int cols;            // of what is compared: of logits where there are words
   double *x;           // embedded input of one sequence
   double *rounded;     // output with rounded weights
   double *vectors[2];  // one_row: [count][cols] private, float
@@ -75,62 +76,53 @@ static double shortfall(const double *logits, int words, int token, double tempe
   return fmax(gap, 0) / fmax(logits[best] - mean, 1);
 }
 
-// A token has no length of its own: its error is the shortfall.
-static tw_status compare_token(const work *w, int s, double *reference, tw_comparison *c) {
-  int rows, token = (int)w->result->values[s];
-  tw_sequence_error *e = &c->sequences[s];
-  if (token < 0 || token >= w->cols)
-    return tw_fail(TW_ERR_CHECK, "check failed: sequence %d has token %d, and there are %d", s + 1, token, w->cols);
-  TW_TRY(forward(w, s, 1, w->rounded, &rows));
-  TW_TRY(forward(w, s, 0, reference, &rows));
-  int best = largest_of(reference, w->cols);
-  *e = (tw_sequence_error){.text = w->input->texts[s],
-                           .cosine = NAN,
-                           .relative_error = shortfall(reference, w->cols, token, c->temperature),
-                           .relative_error_rounded = shortfall(w->rounded, w->cols, token, c->temperature),
-                           .largest_error = reference[best] - reference[token]};
-  for (int i = 0; i < w->cols && c->temperature > 0; i++) reference[i] /= c->temperature;
-  if (c->temperature > 0) e->probability = exp(tw_words_log_probability(reference, w->cols, token));
-  c->decided++;
-  c->decided_otherwise += token != best;
-  c->widest_gap = fmax(c->widest_gap, e->largest_error);
+// Logits of the last `words` rows of a sequence, to out [words][cols].
+static tw_status last_logits(const work *w, const tw_input *in, int s, int words, int rounded, double *out) {
+  size_t before = (size_t)(in->lengths[s] - words) * (size_t)w->model->config.hidden;
+  TW_TRY(tw_float_sequence(w->model, w->prefix, in, s, rounded, w->x, rounded ? w->bounds : NULL));
+  return tw_float_output(w->model, TW_OUTPUT_ALL_LOGITS, w->x + before, words, rounded, out,
+                         rounded ? w->head_bounds : NULL);
+}
+
+// The float model's logits in front of each word of a result, behind the words before it.
+static tw_status logits_of_words(const work *w, int s, const double *text, double *reference) {
+  const tw_input *in = w->input;
+  int length = in->lengths[s], words = w->words, ids[2 * TW_MOST_TOKENS];
+  for (int i = 0; i < words; i++)
+    if (!(text[i] >= 0 && text[i] < w->cols))
+      return tw_fail(TW_ERR_CHECK, "check failed: sequence %d has token %d, and there are %d", s + 1, (int)text[i],
+                     w->cols);
+  tw_input all = {.count = 1, .seq = length + words - 1, .tokens = ids, .lengths = &(int){length + words - 1}};
+  for (int i = 0; words > 1 && i < all.seq; i++)
+    ids[i] = i < length ? in->tokens[(size_t)s * in->seq + i] : (int)text[i - length];
+  for (int rounded = 1; rounded >= 0; rounded--) {
+    double *out = rounded ? w->rounded : reference;
+    TW_TRY(words > 1 ? last_logits(w, &all, 0, words, rounded, out) : last_logits(w, in, s, 1, rounded, out));
+  }
   return TW_OK;
 }
 
-// Each word of a text against the float model behind the words before it, as far as the text goes.
-static tw_status compare_text(const work *w, int s, double *reference, tw_comparison *c) {
+// Each word against the float model's largest, as far as the text goes. A word has no length of its own: its error is
+// the shortfall.
+static tw_status compare_words(const work *w, int s, double *reference, tw_comparison *c) {
   const tw_model_config *config = &w->model->config;
-  const tw_input *in = w->input;
-  int length = in->lengths[s], words = w->result->rows, vocab = config->head.outputs, ids[2 * TW_MOST_TOKENS];
-  const double *text = w->result->values + (size_t)s * words;
+  const double *text = w->result->values + (size_t)s * w->words, temperature = c->temperature;
   tw_sequence_error *e = &c->sequences[s];
-  *e = (tw_sequence_error){.text = in->texts[s], .cosine = NAN, .probability = 1};
-  for (int i = 0; i < length; i++) ids[i] = in->tokens[(size_t)s * in->seq + i];
-  for (int i = 0; i < words; i++) {
-    int word = (int)text[i];
-    if (word < 0 || word >= vocab)
-      return tw_fail(TW_ERR_CHECK, "check failed: sequence %d has word %d, and there are %d", s + 1, word, vocab);
-    ids[length + i] = word;
-  }
   bool ended = false;
-  const tw_input all = {.count = 1, .seq = length + words - 1, .tokens = ids, .lengths = &(int){length + words - 1}};
-  for (int rounded = 1; rounded >= 0; rounded--) {
-    double *logits = rounded ? w->rounded : reference;
-    TW_TRY(tw_float_sequence(w->model, w->prefix, &all, 0, rounded, w->x, rounded ? w->bounds : NULL));
-    TW_TRY(tw_float_output(w->model, TW_OUTPUT_ALL_LOGITS, w->x, all.seq, rounded, logits,
-                           rounded ? w->head_bounds : NULL));
-  }
-  for (int i = 0; i < words && !ended; i++) {
-    size_t row = (size_t)(length + i - 1) * (size_t)vocab;
-    int word = ids[length + i], best = largest_of(reference + row, vocab);
-    e->relative_error = fmax(e->relative_error, shortfall(reference + row, vocab, word, c->temperature));
+  *e = (tw_sequence_error){.text = w->input->texts[s], .cosine = NAN, .probability = 1};
+  TW_TRY(logits_of_words(w, s, text, reference));
+  for (int i = 0; i < w->words && !ended; i++) {
+    size_t row = (size_t)i * w->cols;
+    double *logits = reference + row;
+    int word = (int)text[i], best = largest_of(logits, w->cols);
+    e->relative_error = fmax(e->relative_error, shortfall(logits, w->cols, word, temperature));
     e->relative_error_rounded =
-        fmax(e->relative_error_rounded, shortfall(w->rounded + row, vocab, word, c->temperature));
-    e->largest_error = fmax(e->largest_error, reference[row + (size_t)best] - reference[row + (size_t)word]);
+        fmax(e->relative_error_rounded, shortfall(w->rounded + row, w->cols, word, temperature));
+    e->largest_error = fmax(e->largest_error, logits[best] - logits[word]);
     c->decided++;
     c->decided_otherwise += word != best;
-    for (int j = 0; j < vocab && c->temperature > 0; j++) reference[row + (size_t)j] /= c->temperature;
-    if (c->temperature > 0) e->probability *= exp(tw_words_log_probability(reference + row, vocab, word));
+    for (int j = 0; j < w->cols && temperature > 0; j++) logits[j] /= temperature;
+    if (temperature > 0) e->probability *= exp(tw_words_log_probability(logits, w->cols, word));
     for (int k = 0; k < config->end_count; k++) ended |= word == config->ends[k];
   }
   c->widest_gap = fmax(c->widest_gap, e->largest_error);
@@ -139,8 +131,7 @@ static tw_status compare_text(const work *w, int s, double *reference, tw_compar
 
 static tw_status compare_sequence(const work *w, int s, double *reference, tw_comparison *c) {
   int rows, cols = w->result->cols;
-  if (w->output == TW_OUTPUT_NEXT_TOKEN) return compare_token(w, s, reference, c);
-  if (w->output == TW_OUTPUT_TEXT) return compare_text(w, s, reference, c);
+  if (w->words) return compare_words(w, s, reference, c);
   const double *y = w->result->values + (size_t)s * w->result->rows * cols;
   tw_sequence_error *e = &c->sequences[s];
   TW_TRY(forward(w, s, 1, w->rounded, &rows));
@@ -177,11 +168,10 @@ static void compare_pairs(const work *w, tw_comparison *c) {
 
 static tw_status allocate(work *w, double **reference, tw_comparison *c) {
   size_t count = (size_t)c->count, cols = (size_t)w->cols, seq = (size_t)w->input->seq;
-  size_t rows = (w->prefix ? (size_t)w->prefix->count : 0) + seq;
-  if (w->output == TW_OUTPUT_TEXT) rows += (size_t)w->result->rows;
-  size_t hidden = (size_t)w->model->config.hidden, most = rows * (hidden > cols ? hidden : cols);
+  size_t rows = (w->prefix ? (size_t)w->prefix->count : 0) + seq + (size_t)w->words;
+  size_t hidden = (size_t)w->model->config.hidden, most = (w->words ? (size_t)w->words : seq) * cols;
   TW_TRY(tw_alloc(count * sizeof *c->sequences, (void **)&c->sequences));
-  TW_TRY(tw_alloc(most * sizeof(double), (void **)&w->x));
+  TW_TRY(tw_alloc(rows * hidden * sizeof(double), (void **)&w->x));
   TW_TRY(tw_alloc(most * sizeof(double), (void **)&w->rounded));
   TW_TRY(tw_alloc(most * sizeof(double), (void **)reference));
   for (int which = 0; c->one_row && which < 2; which++) {
@@ -203,6 +193,7 @@ tw_status tw_compare(const tw_model *model, const tw_prefix *prefix, const tw_in
             .result = result,
             .by_row = tw_config_by_row(&model->config, output),
             .output = output,
+            .words = of_words ? result->rows : 0,
             .cols = of_words ? model->config.head.outputs : result->cols,
             .head_bounds = &out->head};
   double *reference = NULL;

@@ -77,7 +77,7 @@ static size_t foresee_weights(const tw_engine *e, size_t *set_up) {
   size_t sum = 0;
   *set_up = 0;
   for (int i = 0; i < e->o.model->count; i++) {
-    bool matrix = tw_model_tensor_entry(&e->o.model->config, i)->kind == TW_MATRIX;
+    bool matrix = tw_shared_is_matrix(&e->o.model->config, i);
     size_t bytes = weight_bytes(e, i), beside = matrix && bytes ? 16 * tw_engine_elements(e->o.model, i) : 0;
     sum += bytes;
     if (sum + beside > *set_up) *set_up = sum + beside;
@@ -110,6 +110,12 @@ static tw_device_opener_options opener_options(const tw_engine *e) {
   return o;
 }
 
+static size_t foresee_program(const tw_program *p) {
+  size_t words = p->pool_count;
+  for (int i = 0; i < p->table_count; i++) words += p->tables[i].n;
+  return 8 * words;
+}
+
 static tw_status foresee(tw_engine *e, memory_parts *m) {
   size_t set_up, weights = foresee_weights(e, &set_up);
   tw_key_feed_options key = key_options(e);
@@ -122,6 +128,7 @@ static tw_status foresee(tw_engine *e, memory_parts *m) {
   for (int i = 0; i < e->count; i++) m->arenas += e->parts[i].arena.bytes;
   size_t messages = 8 * (size_t)e->count * opener_options(e).message_words;
   m->all = m->arenas + m->products + m->weights + m->keys + messages + tw_engine_input_bytes(e);
+  m->all += foresee_program(&e->o.plan->program);
   if (set_up > m->all) m->all = set_up;
   return TW_OK;
 }

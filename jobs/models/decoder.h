@@ -26,6 +26,8 @@ tw_status tw_decoder_rings(const tw_layer_shape *shape, const tw_bounds *bounds,
 void tw_decoder_raise_bounds(const tw_layer_shape *shape, const tw_rings *rings, tw_bounds *bounds);
 // A norm of rows whose sums of squares lie from `least` to `largest`, with gammas up to `weight`.
 tw_norm_rings tw_decoder_norm_rings(const tw_layer_shape *shape, double least, double largest, double weight);
+// Its ring of squares, where it reads the layer's residual stream.
+int tw_decoder_squares(int squares, const tw_rings *layer);
 // TW_ERR_RANGE names what does not fit; narrowest: ring of its output. layer -1: the norm behind the layers.
 tw_status tw_decoder_check_norm(const tw_layer_shape *shape, int layer, const tw_norm_bounds *b, const tw_norm_rings *r,
                                 int narrowest);

@@ -196,6 +196,10 @@ static tw_status check_layer(const tw_layer_shape *shape, int layer, const tw_bo
   return tw_decoder_check_norm(shape, layer, &norm, &rings, smaller(r->norm1, r->norm2));
 }
 
+// Rows are extended by two bits at least where they are squared. A first token fills a stream's ring in later layers,
+// and in earlier ones all rows may be small.
+int tw_decoder_squares(int squares, const tw_rings *layer) { return larger(squares, layer->out - TW_SCALE + 2); }
+
 // One residual stream: its ring may fall from layer to layer, and never grow.
 tw_status tw_decoder_rings(const tw_layer_shape *shape, const tw_bounds *bounds, tw_rings *out) {
   int stream = 0;
@@ -205,6 +209,7 @@ tw_status tw_decoder_rings(const tw_layer_shape *shape, const tw_bounds *bounds,
     stream = larger(stream, residual_ring(shape, &bounds[i]));
     r->input = stream;
     r->out = r->down = stream + TW_SCALE;
+    r->squares = tw_decoder_squares(r->squares, r);
   }
   for (int i = 0; i < shape->config.layers; i++) TW_TRY(check_layer(shape, i, &bounds[i], &out[i]));
   return TW_OK;

@@ -236,7 +236,11 @@ static tw_status choose_rings(tw_plan *plan) {
     TW_TRY(tw_head_choose_rings(&plan->shape, &plan->head_bounds,
                                 plan->architecture->largest_output(&plan->shape, last), &plan->head_rings));
   plan->shape.last_ring = plan->head_rings.rows;
-  return plan->architecture->rings(&plan->shape, plan->bounds, plan->rings);
+  TW_TRY(plan->architecture->rings(&plan->shape, plan->bounds, plan->rings));
+  int *squares = &plan->head_rings.norm.squares;
+  if (tw_decoder_layout_of(&plan->shape.config))
+    *squares = tw_decoder_squares(*squares, &plan->rings[plan->shape.config.layers - 1]);
+  return TW_OK;
 }
 
 tw_status tw_plan_complete(tw_plan *plan) {

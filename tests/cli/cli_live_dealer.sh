@@ -1,5 +1,5 @@
 # A live dealer: keys while runs go on, for pairs of sites that it knows by their pins. The result of key files; what
-# fails says so, on all sides, with nothing half written.
+# fails says so, on all sides, with nothing half written. A decoder behind a fixed prefix.
 source "$SOURCE_DIR/tests/cli/cli.bash"
 
 children=()
@@ -72,7 +72,7 @@ both() {
     [ ! -e n.result.p0.h5 ] && [ ! -e n.result.p1.h5 ] || fail "a result of a run that failed"
   fi
 }
-slots() { "$TWAIN" ledger "l$1" --json | python3 -c '
+slots() { "$TWAIN" ledger "${who:-}l$1" --json | python3 -c '
 import json, sys
 print(*sorted((k["key_id"], s["slot"]) for k in json.load(sys.stdin)["keys"] for s in k["slots"]))'; }
 
@@ -156,7 +156,7 @@ cp n.* t/
 for party in 0 1; do "$TWAIN" ledger --new tl$party -q; done
 other_listen=127.0.0.1:$(free_port)
 
-# Until both parties of the first pair have marked as many slots more.
+# Until both parties of a pair, the first one, have marked so many slots.
 marked() {
   local want=$1
   until [ "$(slots 0 | wc -w)" = "$want" ] && [ "$(slots 1 | wc -w)" = "$want" ]; do sleep 0.01; done
@@ -167,7 +167,7 @@ now=$(slots 0 | wc -w)
 start_dealer
 (who=t name=t/n party 0 --listen "$other_listen" --link-latency 4ms -q >said2 2>&1) & third=$!
 (who=t name=t/n party 1 --connect "$other_listen" --link-latency 4ms -q >said3 2>&1) & fourth=$!
-(marked $((now + 4)); kill $dealer) & children+=($!)
+(marked $((now + 4)); who=t marked 4; kill $dealer) & children+=($!)
 both 0 '' '' -- --link-latency 4ms -- --link-latency 4ms
 wait $third || { cat said2; fail "the other pair's party 0"; }
 wait $fourth || { cat said3; fail "the other pair's party 1"; }
@@ -202,6 +202,20 @@ grep -qE 'the line to party 1 broke.*used up' said0 || { cat said0; fail "party 
 both 0 '' '' -- -q -- -q
 kill $dealer
 wait $dealer || { cat dealer.said; fail "the dealer ended with $?"; }
+
+# ---- a fixed prefix: the dealer draws its masks, each party has its keys and values
+"$python" "$SOURCE_DIR/tests/cli/families.py" llama folder
+printf 'the cat' >pre
+"$TWAIN" import folder -o n -q --force
+"$TWAIN" plan n --seq 9 --prefix pre -q --force
+"$TWAIN" share n -q --force
+"$TWAIN" encode n 'the cat sat on the mat' 'the cat sat on!' -q --force
+"$TWAIN" share n --input -q --force
+start_dealer
+both 0 '' '' -- -q -- -q
+kill $dealer
+wait $dealer || { cat dealer.said; fail "the dealer ended with $?"; }
+
 [ "$(slots 0)" = "$(slots 1)" ] || fail "the ledgers differ"
 slots 0 | tr ' ' '\n' | paste - - | sort | uniq -d >twice
 [ ! -s twice ] || fail "slots twice: $(cat twice)"

@@ -356,6 +356,34 @@ static void test_margin(void) {
             wide.variance_sum_min <= measured.variance_sum_min / 3);
 }
 
+// A stream's ring is that of its largest rows, which come late; small ones before them are squared all the same.
+static void test_small_rows(void) {
+  static const char *const shapes[] = {"smollm2-135m", "gpt2"};
+  for (int i = 0; i < 4; i++) {
+    tw_model_config config;
+    CU_ASSERT_EQUAL_FATAL(tw_shape_config(shapes[i / 2], &config), TW_OK);
+    config.layers = 2;
+    const tw_architecture *family = tw_architecture_by_name(config.architecture);
+    tw_bounds bounds[2] = {family->default_bounds(), family->default_bounds()};
+    tw_model_bounds all = {bounds, tw_head_default_bounds()};
+    bounds[0].variance_sum_max = all.head.norm.variance_sum_max = uniform(1, 4);
+    tw_plan plan, again;
+    tw_plan_request request = {.seq = 3, .output = TW_OUTPUT_LOGITS, .guard = i % 2};
+    CU_ASSERT_EQUAL_FATAL(tw_plan_make(&config, &request, &all, &plan), TW_OK);
+    for (int layer = 0; layer < 2; layer++)
+      CU_ASSERT(plan.rings[layer].squares >= plan.rings[layer].out - TW_SCALE + 2);
+    CU_ASSERT(plan.rings[0].squares < plan.rings[1].squares);
+    CU_ASSERT_EQUAL_FATAL(tw_plan_write(path, &plan), TW_OK);
+    CU_ASSERT_EQUAL_FATAL(tw_plan_read(path, &again), TW_OK);
+    CU_ASSERT_STRING_EQUAL(plan.digest.hex, again.digest.hex);
+    CU_ASSERT_EQUAL(memcmp(plan.rings, again.rings, 2 * sizeof *plan.rings), 0);
+    CU_ASSERT_EQUAL(plan.head_rings.norm.squares, again.head_rings.norm.squares);
+    tw_plan_free(&plan);
+    tw_plan_free(&again);
+    unlink(path);
+  }
+}
+
 int main(void) {
   if (sodium_init() < 0 || !mkdtemp(folder)) return 2;
   snprintf(path, sizeof path, "%s/p.plan.json", folder);
@@ -368,7 +396,8 @@ int main(void) {
                                      {"bounds that fit no ring", test_impossible_bounds},
                                      {"masks of products", test_masks_of_products},
                                      {"waves of masks", test_waves},
-                                     {"margin", test_margin}};
+                                     {"margin", test_margin},
+                                     {"small rows in a wide stream", test_small_rows}};
   int result = suite_run("plan", tests, sizeof tests / sizeof *tests);
   rmdir(folder);
   return result;

@@ -5,11 +5,14 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/clock.h"
 #include "base/memory.h"
 #include "comm/channels.h"
 
 // Handing a part to another thread takes about as long as encrypting a hundred kilobytes: what is smaller goes whole.
 enum { MOST_PARTS = 16, LEAST_STRIPED = 1 << 18, ALIGNMENT = 64 };
+// For as long as it takes to wake a thread, one that has nothing to do looks for its next part before it sleeps.
+static const uint64_t linger_ns = 50000;
 
 // One exchange in parts, and how each of them went.
 typedef struct flight {
@@ -33,6 +36,7 @@ typedef struct {
   pthread_mutex_t lock;
   pthread_cond_t changed;
   flight *first, *last;
+  atomic_bool called;  // there is a part, or the end has come
   bool end;
   int index;
 } worker;
@@ -51,11 +55,14 @@ typedef struct {
 // ---- a thread a part
 
 static flight *take(worker *w) {
+  uint64_t until_ns = tw_clock_ns() + linger_ns;
+  while (!atomic_load_explicit(&w->called, memory_order_relaxed) && tw_clock_ns() < until_ns) sched_yield();
   pthread_mutex_lock(&w->lock);
   while (!w->first && !w->end) pthread_cond_wait(&w->changed, &w->lock);
   flight *f = w->first;
   if (f) w->first = f->by[w->index].next;
   if (!w->first) w->last = NULL;
+  atomic_store_explicit(&w->called, w->first || w->end, memory_order_relaxed);
   pthread_mutex_unlock(&w->lock);
   return f;
 }
@@ -82,6 +89,7 @@ static void hand_over(worker *w, flight *f) {
   else
     w->first = f;
   w->last = f;
+  atomic_store_explicit(&w->called, true, memory_order_relaxed);
   pthread_cond_signal(&w->changed);
   pthread_mutex_unlock(&w->lock);
 }
@@ -106,46 +114,10 @@ static void divide(const link_state *s, const tw_exchange *x, flight *f) {
   }
 }
 
-static tw_status striped_start(tw_channel *c, tw_exchange *x) {
-  link_state *s = c->state;
-  flight *f;
-  x->handle = NULL;
-  if (s->broken)
-    return tw_fail(TW_ERR_PEER, "party %d: no further exchange: an earlier one with party %d failed", c->party,
-                   1 - c->party);
-  adopt(s);
-  TW_TRY(tw_alloc(sizeof *f, (void **)&f));
-  divide(s, x, f);
-  tw_status status = s->own->start(s->own, &f->part[0]);
-  if (status != TW_OK) {
-    s->broken = true;
-    tw_free(f);
-    return status;
-  }
-  f->next = s->flights;
-  s->flights = f;
-  for (int i = 1; i < f->count; i++) hand_over(&s->workers[i], f);
-  x->handle = f;
-  return TW_OK;
-}
-
 static bool others_done(flight *f) {
   for (int i = 1; i < f->count; i++)
     if (!atomic_load_explicit(&f->by[i].done, memory_order_acquire)) return false;
   return true;
-}
-
-static bool striped_arrived(tw_channel *c, tw_exchange *x) {
-  link_state *s = c->state;
-  flight *f = x->handle;
-  adopt(s);
-  return !f || s->broken || (s->own->arrived(s->own, &f->part[0]) && others_done(f));
-}
-
-static tw_status striped_poll(tw_channel *c) {
-  link_state *s = c->state;
-  adopt(s);
-  return s->own->poll ? s->own->poll(s->own) : TW_OK;
 }
 
 // Each thread gives up by itself when nothing comes, so this ends.
@@ -169,6 +141,49 @@ static void forget(link_state *s, flight *f) {
   tw_free(f);
 }
 
+// Nobody touches the caller's memory any more when this returns.
+static tw_status fail_start(link_state *s, flight *f, tw_status status) {
+  char message[512];
+  snprintf(message, sizeof message, "%s", tw_error_message());
+  give_up(s);
+  await_others(s, f);
+  forget(s, f);
+  return tw_fail(status, "%s", message);
+}
+
+static tw_status striped_start(tw_channel *c, tw_exchange *x) {
+  link_state *s = c->state;
+  flight *f;
+  x->handle = NULL;
+  if (s->broken)
+    return tw_fail(TW_ERR_PEER, "party %d: no further exchange: an earlier one with party %d failed", c->party,
+                   1 - c->party);
+  adopt(s);
+  TW_TRY(tw_alloc(sizeof *f, (void **)&f));
+  divide(s, x, f);
+  f->next = s->flights;
+  s->flights = f;
+  // The caller's own part last: starting it means to send as much of it as goes.
+  for (int i = 1; i < f->count; i++) hand_over(&s->workers[i], f);
+  tw_status status = s->own->start(s->own, &f->part[0]);
+  if (status != TW_OK) return fail_start(s, f, status);
+  x->handle = f;
+  return TW_OK;
+}
+
+static bool striped_arrived(tw_channel *c, tw_exchange *x) {
+  link_state *s = c->state;
+  flight *f = x->handle;
+  adopt(s);
+  return !f || s->broken || (s->own->arrived(s->own, &f->part[0]) && others_done(f));
+}
+
+static tw_status striped_poll(tw_channel *c) {
+  link_state *s = c->state;
+  adopt(s);
+  return s->own->poll ? s->own->poll(s->own) : TW_OK;
+}
+
 static tw_status striped_wait(tw_channel *c, tw_exchange *x) {
   link_state *s = c->state;
   flight *f = x->handle;
@@ -190,6 +205,7 @@ static void stop(worker *w) {
   if (!w->running) return;
   pthread_mutex_lock(&w->lock);
   w->end = true;
+  atomic_store_explicit(&w->called, true, memory_order_relaxed);
   pthread_cond_signal(&w->changed);
   pthread_mutex_unlock(&w->lock);
   pthread_join(w->thread, NULL);

@@ -16,7 +16,9 @@
 
 // The certificates of a handshake are padded to whole blocks: its records tell nothing of the names in them. What comes
 // after has one length anyway.
-enum { HANDSHAKE_BLOCK = 4096, READ_AHEAD = 1 << 18 };
+enum { HANDSHAKE_BLOCK = 4096 };
+// OpenSSL decrypts where it has read, and copies from there: so few records that they are still in the nearest caches.
+enum { READ_AHEAD = 1 << 16 };
 // Records leave together: a call of the system for each of 16 KiB takes as long as the cipher does.
 enum { TOGETHER = 1 << 17, OUT_BYTES = TOGETHER + (1 << 16) };
 // RFC 8446, 5.5: 2^24.5 full records under one AES-GCM key. This is 2^21 of them.
@@ -351,17 +353,18 @@ tw_status tw_tls_exporter(tw_tls *t, const char *label, uint8_t out[TW_EXPORTER_
 // Under one key no more than is safe; the other end follows by itself.
 static void change_keys(tw_tls *t) {
   if (t->blocked || t->sent < t->context->rekey_bytes) return;
-  if (SSL_key_update(t->ssl, SSL_KEY_UPDATE_NOT_REQUESTED) != 1) return;  // it stays due
-  t->sent = 0;
-  t->rekeyed++;
+  if (SSL_key_update(t->ssl, SSL_KEY_UPDATE_NOT_REQUESTED) == 1) {
+    t->sent = 0;
+    t->rekeyed++;
+  } else {
+    ERR_clear_error();  // it stays due
+  }
 }
 
-// One record, into `out`. 1; else as outcome.
+// One record, into `out`. 1; else as outcome, for which the queue of errors has to be empty before.
 static int encrypt_one(tw_tls *t, const char *data, size_t bytes) {
   size_t went = 0;
   change_keys(t);
-  ERR_clear_error();
-  errno = 0;
   int rc = SSL_write_ex(t->ssl, data, bytes, &went);
   t->blocked = rc != 1;
   if (rc != 1) return outcome(t, rc);
@@ -375,6 +378,8 @@ ptrdiff_t tw_tls_send(tw_tls *t, const void *data, size_t bytes) {
   int rc = 1;
   if (t->ended) return -1;
   if (bytes == 0) return 0;
+  ERR_clear_error();
+  errno = 0;
   while (rc == 1 && t->held < bytes && t->held < TOGETHER)
     rc = encrypt_one(t, (const char *)data + t->held, bytes - t->held);
   if (rc < 0 || (rc = push_out(t)) <= 0) return rc;

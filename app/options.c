@@ -1,5 +1,6 @@
 #include "app/options.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <math.h>
 #include <stdlib.h>
@@ -84,6 +85,7 @@ static tw_option whole(const tw_option *row) {
 
 int tw_command_options(const tw_command *command, tw_option out[TW_OPTIONS_MOST]) {
   int count = 0;
+  assert(command->option_count <= TW_OPTIONS_MOST - TW_OPTIONS_ALWAYS);
   while (count < command->option_count && count < TW_OPTIONS_MOST - TW_OPTIONS_ALWAYS) {
     out[count] = whole(&command->options[count]);
     count++;

@@ -14,11 +14,12 @@
 #include "jobs/plan/plan.h"
 
 typedef struct {
-  const char *timeline;
+  const char *model, *timeline;
   bool json, csv, verbose, force;
 } settings;
 
 static const tw_option options[] = {
+    {.common = &tw_option_model, .field = offsetof(settings, model)},
     {.common = &tw_option_verbose, .field = offsetof(settings, verbose)},
     {.name = "timeline",
      .kind = TW_OPTION_TEXT,
@@ -30,6 +31,11 @@ static const tw_option options[] = {
     {.common = &tw_option_json, .field = offsetof(settings, json)},
     {.common = &tw_option_csv, .field = offsetof(settings, csv)},
 };
+
+static const char *model_of(const tw_call *call, int i) {
+  const settings *s = call->settings;
+  return s->model ? s->model : call->arguments[i];
+}
 
 // A party's own result is enough; party 0's is taken where both are there.
 static tw_status read_run(const char *name, tw_result_share *out) {
@@ -63,9 +69,9 @@ static void print_other_party(const tw_result_share *other) {
 }
 
 // The costs are those of the run, whatever it computed; but what it computed may not be what lies beside it now.
-static void note_stale(const char *name, const tw_result_share *r) {
+static void note_stale(const char *name, const char *model, const tw_result_share *r) {
   bool with_input;
-  if (tw_beside_check(name, name, &r->input_id, &r->model_id, &r->plan, &with_input) != TW_OK)
+  if (tw_beside_check(name, model, &r->input_id, &r->model_id, &r->plan, &with_input) != TW_OK)
     tw_say("note: %s", tw_error_message());
 }
 
@@ -92,21 +98,22 @@ static void compare_runs(char *const *names, const tw_result_share *runs, int co
   tw_grid_print(&grid);
 }
 
-// What printed the report is not what ran.
+// What printed the report is not what ran, and a result does not say where its keys came from.
 static json_t *record_of(const char *name, const tw_result_share *run, const tw_plan *plan) {
   json_t *record = tw_run_report_record("report", name, run, plan);
   tw_record_text(record, "git_commit", NULL);
   tw_record_json(record, "git_dirty", NULL);
+  tw_record_json(record, "keys", NULL);
   return record;
 }
 
 // A record of each party's file that is there.
-static tw_status add_records(json_t *records, const char *name, const tw_result_share *run) {
+static tw_status add_records(json_t *records, const char *name, const char *model, const tw_result_share *run) {
   tw_result_share other;
   tw_plan plan;
   bool found;
   TW_TRY(read_other(name, run, &other, &found));
-  bool planned = tw_run_report_plan(name, run, &plan);
+  bool planned = tw_run_report_plan(model, run, &plan);
   json_array_append_new(records, record_of(name, run, planned ? &plan : NULL));
   if (found) json_array_append_new(records, record_of(name, &other, planned ? &plan : NULL));
   if (planned) tw_plan_free(&plan);
@@ -117,7 +124,8 @@ static tw_status add_records(json_t *records, const char *name, const tw_result_
 static tw_status print_records(const tw_call *call, const tw_result_share *runs, tw_format format) {
   json_t *records = json_array();
   tw_status status = records ? TW_OK : tw_fail(TW_ERR_MEMORY, "out of memory for records");
-  for (int i = 0; i < call->count && status == TW_OK; i++) status = add_records(records, call->arguments[i], &runs[i]);
+  for (int i = 0; i < call->count && status == TW_OK; i++)
+    status = add_records(records, call->arguments[i], model_of(call, i), &runs[i]);
   if (status == TW_OK) return tw_records_print(records, format);
   json_decref(records);
   return status;
@@ -134,7 +142,7 @@ static tw_status show_one(const tw_call *call, const tw_result_share *run) {
     status = tw_trace_write(s->timeline, &(tw_trace_runs){parties, 1 + found}, s->force);
     if (status == TW_OK && !call->quiet) printf("written: %s.svg, %s.json\n", s->timeline, s->timeline);
   } else {
-    note_stale(call->arguments[0], run);
+    note_stale(call->arguments[0], model_of(call, 0), run);
     print_identity(run);
     tw_run_report_print(run, s->verbose);
     if (found) print_other_party(&other);
@@ -163,6 +171,8 @@ static tw_status show(const tw_call *call, const tw_result_share *runs) {
 }
 
 static tw_status run(const tw_call *call) {
+  const settings *s = call->settings;
+  if (s->model) TW_TRY(tw_name_check(s->model));
   tw_result_share *runs = calloc((size_t)call->count, sizeof *runs);
   if (!runs) return tw_fail(TW_ERR_MEMORY, "out of memory");
   tw_status status = TW_OK;

@@ -117,6 +117,7 @@ static tw_status print_record(const tw_call *call, const tw_result_share *result
   bool planned = tw_run_report_plan(s->model ? s->model : name_of(call), result, &plan);
   json_t *r = tw_run_report_record("run", name_of(call), result, planned ? &plan : NULL);
   if (planned) tw_plan_free(&plan);
+  if (s->site.dealer) tw_record_text(r, "keys", "dealer");
   tw_record_machine(r, &how->machine);
   tw_record_flag(r, "split_batch", how->split_batch);
   tw_record_text(r, "prepare", how->prepare_during ? "during" : "before");

@@ -99,10 +99,10 @@ static tw_status plain_name(const char *file, tw_path *out) {
 
 static tw_status unseal(tw_sealed *sealed, const char *output, const unseal_settings *s) {
   tw_ledger ledger;
-  if (!tw_is_keys(tw_sealed_about(sealed))) return tw_unseal_file(sealed, output, NULL, false);
+  if (!tw_is_keys(tw_sealed_about(sealed))) return tw_unseal_file(sealed, output, NULL);
   TW_TRY(tw_ledger_find(s->ledger, &ledger));
   tw_warn_of_ledger(&tw_speaker, &ledger);
-  return tw_unseal_file(sealed, output, &ledger, s->again);
+  return tw_unseal_file(sealed, output, &(tw_unseal_keys){&ledger, s->site, s->again});
 }
 
 static tw_status run_unseal(const tw_call *call) {
@@ -139,7 +139,7 @@ const tw_command tw_command_unseal = {
     .about =
         "Writes the plain file, mode 0600, whole or not at all. Refuses what is not from the sender that --from names, "
         "not for this site, not of the sender's and this site's roles, or damaged.\n"
-        "Keys are unsealed once: the ledger records it, and the key file belongs to that ledger from then on.",
+        "Keys are unsealed once: ledger and site record it, and the keys belong to that ledger from then on.",
     .options = unseal_options,
     .option_count = sizeof unseal_options / sizeof *unseal_options,
     .settings_size = sizeof(unseal_settings),

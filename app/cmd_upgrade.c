@@ -1,11 +1,18 @@
+#define _GNU_SOURCE
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "app/commands.h"
 #include "app/common_options.h"
 #include "app/secrets.h"
 #include "base/memory.h"
+#include "io/file.h"
 #include "io/format.h"
 #include "io/ledger.h"
 #include "io/model_id.h"
@@ -61,11 +68,30 @@ static tw_status upgrade_file(const char *path) {
   return strcmp(suffix, "json") == 0 ? upgrade_id(path, &files) : upgrade_h5(path, &files);
 }
 
+// Two that upgrade one file at once would take each other's new file for the old one. The second one waits, and finds
+// that nothing is left to do. The folder is locked, as the file itself goes. Where there is no flock nobody waits.
+static tw_status lock_folder(const char *path, int *fd) {
+  char folder[PATH_MAX];
+  TW_TRY(tw_folder_of(path, folder));
+  *fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  if (*fd < 0) return tw_fail(TW_ERR_IO, "%s: cannot open the folder: %s", folder, strerror(errno));
+  while (flock(*fd, LOCK_EX) != 0 && errno == EINTR) continue;
+  return TW_OK;
+}
+
+static tw_status upgrade_locked(const char *path) {
+  int fd;
+  TW_TRY(lock_folder(path, &fd));
+  tw_status status = upgrade_file(path);
+  close(fd);
+  return status;
+}
+
 static tw_status upgrade(const char *path, bool quiet) {
   struct stat info;
   tw_ledger ledger;
   bool folder = stat(path, &info) == 0 && S_ISDIR(info.st_mode);
-  TW_TRY(folder ? tw_ledger_upgrade(path, EARLIER, &ledger) : upgrade_file(path));
+  TW_TRY(folder ? tw_ledger_upgrade(path, EARLIER, &ledger) : upgrade_locked(path));
   if (!quiet) printf("%s%s: version %d\n", folder ? "ledger " : "", path, TW_FORMAT_VERSION);
   return TW_OK;
 }

@@ -69,8 +69,11 @@ tw_status tw_private_keys_room(int threads);
 tw_status tw_site_load(const char *folder, tw_site *out);
 void tw_site_free(tw_site *site);
 
-// A public file. TW_ERR_FORMAT unless it is one certificate of a known role and one sealing key, each signed by the
-// certificate's key. The time of validity is not looked at. Free with tw_peer_free, also after a failure.
+// Of a file that says whom this site trusts: TW_ERR_IO when its mode (of stat) lets group or world write it.
+tw_status tw_trust_file_check(const char *file, unsigned mode);
+// A public file. TW_ERR_IO where others may write it. TW_ERR_FORMAT unless it is one certificate of a known role and
+// one sealing key, each signed by the certificate's key. The time of validity is not looked at. Free with tw_peer_free,
+// also after a failure.
 tw_status tw_peer_load(const char *file, tw_peer *out);
 // The same from memory (name: for messages).
 tw_status tw_peer_parse(const char *name, const void *data, size_t bytes, tw_peer *out);

@@ -193,6 +193,14 @@ tw_status tw_peer_parse(const char *name, const void *data, size_t bytes, tw_pee
   return status;
 }
 
+tw_status tw_trust_file_check(const char *file, unsigned mode) {
+  if ((mode & 022) == 0) return TW_OK;
+  return tw_fail(TW_ERR_IO,
+                 "%s: its mode %04o lets group or world write, and so choose whom this site trusts; compare its "
+                 "fingerprint or pins again, then run `chmod go-w %s`",
+                 file, mode & 07777, file);
+}
+
 tw_status tw_peer_load(const char *file, tw_peer *out) {
   struct stat info;
   *out = (tw_peer){.file = NULL};
@@ -214,7 +222,8 @@ tw_status tw_peer_load(const char *file, tw_peer *out) {
   else if (got < 0)
     status = tw_fail(TW_ERR_IO, "%s: cannot read: %s", file, strerror(error));
   else
-    status = tw_peer_parse(file, text, used, out);
+    status = tw_trust_file_check(file, info.st_mode);
+  if (status == TW_OK) status = tw_peer_parse(file, text, used, out);
   free(text);
   return status;
 }

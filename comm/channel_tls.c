@@ -199,7 +199,10 @@ static tw_status next_of(link_state *s, const tw_meeting *m, int k, int *fd) {
   for (;;) {
     uint64_t soon_ns = tw_clock_ns() + look_ns;
     tw_status status = m->next(m->state, soon_ns < until_ns ? soon_ns : until_ns, fd);
-    if (status != TW_ERR_PEER || soon_ns >= until_ns) return status;
+    if (status != TW_ERR_PEER) return status;
+    if (soon_ns >= until_ns)
+      return tw_fail(TW_ERR_PEER, "connection %d of party %d has not come: silence for %g s", k, 1 - s->channel.party,
+                     s->channel.timeout_seconds);
     TW_TRY(other_end_left(s, 0));
   }
 }

@@ -14,6 +14,7 @@
 #include "base/clock.h"
 #include "base/memory.h"
 #include "comm/line_pair.h"
+#include "comm/refusals.h"
 
 enum {
   STOP_RECORD = 128,  // a signalfd's record, so one request a read
@@ -21,7 +22,6 @@ enum {
   ACCEPTS = 16,  // at a port, before the joined ones have their turn
   TICK = 200     // milliseconds, while something has a limit
 };
-static const uint64_t second = 1000000000;
 static const uint64_t pause_ns = 100000000;  // when the system has no descriptor or memory for one more connection
 
 // A port, and the connection that waits there.
@@ -43,9 +43,9 @@ struct tw_line_relay {
   side sides[2];
   tw_line_pair *pairs[TW_LINE_RELAY_MOST];
   int count, stops;
-  run run;                             // while count > 0
-  uint64_t paused_ns;                  // until then nobody is taken
-  uint64_t refused, refusals_said_ns;  // refusals not yet said
+  run run;             // while count > 0
+  uint64_t paused_ns;  // until then nobody is taken
+  tw_refusals refusals;
 };
 
 __attribute__((format(printf, 2, 3))) static void note(const tw_line_relay *r, const char *format, ...) {
@@ -57,17 +57,11 @@ __attribute__((format(printf, 2, 3))) static void note(const tw_line_relay *r, c
   r->o.note(r->o.state, text);
 }
 
-// One line a second, however many knock.
 static void note_refusal(tw_line_relay *r, int party, const struct sockaddr *from, const char *why) {
-  char address[TW_ADDRESS_TEXT], more[64] = "";
-  uint64_t now = tw_clock_ns();
-  r->refused++;
-  if (r->refusals_said_ns && now - r->refusals_said_ns < second) return;
+  char address[TW_ADDRESS_TEXT], text[sizeof r->refusals.last];
   tw_address_text(from, address);
-  if (r->refused > 1) snprintf(more, sizeof more, " (and %" PRIu64 " others)", r->refused - 1);
-  note(r, "refused %s at the port of party %d: %s%s", address, party, why, more);
-  r->refused = 0;
-  r->refusals_said_ns = now;
+  snprintf(text, sizeof text, "%s at the port of party %d: %s", address, party, why);
+  tw_refusals_add(&r->refusals, text);
 }
 
 // ---- the two ports
@@ -77,6 +71,7 @@ tw_status tw_line_relay_create(const tw_line_relay_options *o, tw_line_relay **o
   *out = NULL;
   TW_TRY(tw_alloc(sizeof *r, (void **)&r));
   r->o = *o;
+  r->refusals = (tw_refusals){.note = o->note, .state = o->state};
   r->sides[0].waiting = r->sides[1].waiting = -1;
   tw_status status = TW_OK;
   for (int i = 0; i < 2 && status == TW_OK; i++)
@@ -246,7 +241,8 @@ static void watch(const tw_line_relay *r, int stop_fd, watched *w) {
 }
 
 static int patience(const tw_line_relay *r) {
-  bool limited = r->count || r->sides[0].waiting >= 0 || r->sides[1].waiting >= 0 || tw_clock_ns() < r->paused_ns;
+  bool limited = r->count || r->sides[0].waiting >= 0 || r->sides[1].waiting >= 0 || r->refusals.unsaid ||
+                 tw_clock_ns() < r->paused_ns;
   return limited ? TICK : -1;
 }
 
@@ -291,6 +287,8 @@ tw_status tw_line_relay_work(tw_line_relay *r, int stop_fd) {
       continue;
     }
     serve(r, &w);
+    tw_refusals_say(&r->refusals, false);
   }
+  tw_refusals_say(&r->refusals, true);
   return TW_OK;
 }

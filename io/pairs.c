@@ -1,8 +1,11 @@
 #include "io/pairs.h"
 
 #include <jansson.h>
+#include <stdarg.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "base/memory.h"
 #include "io/format.h"
@@ -11,8 +14,16 @@
 enum { MOST_PAIRS = 4096, MOST_NUMBER = 1 << 20, MOST_STREAMS = 16 };
 static const char format_name[] = "twain pairs";
 
-static tw_status wrong(const tw_site_pairs *p, int i, const char *what) {
-  return tw_fail(TW_ERR_FORMAT, "%s: pairs[%d]: %s", p->file, i, what);
+// key: the entry that is meant; NULL: the pair as a whole.
+__attribute__((format(printf, 4, 5))) static tw_status wrong(const tw_site_pairs *p, int i, const char *key,
+                                                             const char *format, ...) {
+  char text[512];
+  va_list list;
+  va_start(list, format);
+  vsnprintf(text, sizeof text, format, list);
+  va_end(list);
+  return tw_fail(TW_ERR_FORMAT, "%s: pairs[%d]: %s%.80s%s%s", p->file, i, key ? "\"" : "", key ? key : "",
+                 key ? "\" " : "", text);
 }
 
 static int digit(char c) {
@@ -33,61 +44,68 @@ static bool parse_pin(const char *text, uint8_t pin[TW_PIN_BYTES]) {
   return digits == 2 * TW_PIN_BYTES;
 }
 
-static bool is_known(const tw_site_pairs *p, const uint8_t *pin) {
+// The pair that has this pin already; -1: none.
+static int find(const tw_site_pairs *p, const uint8_t *pin) {
   for (int i = 0; i < p->count; i++)
     for (int party = 0; party < 2; party++)
-      if (memcmp(p->pair[i].pin[party], pin, TW_PIN_BYTES) == 0) return true;
-  return false;
+      if (memcmp(p->pair[i].pin[party], pin, TW_PIN_BYTES) == 0) return i;
+  return -1;
 }
 
-static bool take_number(const json_t *value, json_int_t least, uint64_t *out) {
-  json_int_t n = json_integer_value(value);
-  if (!json_is_integer(value) || n < least || n > (least ? MOST_NUMBER : INT64_MAX)) return false;
-  *out = (uint64_t)n;
-  return true;
+static tw_status take_pin(const tw_site_pairs *p, const char *key, const json_t *value, uint8_t pin[TW_PIN_BYTES]) {
+  if (!json_is_string(value) || !parse_pin(json_string_value(value), pin))
+    return wrong(p, p->count, key, "is no pin: `twain site show FILE` prints it, 64 hexadecimal digits");
+  int other = find(p, pin);
+  if (other < 0) return TW_OK;
+  return wrong(p, p->count, key, "is a pin that stands in pairs[%d], too: each pair has sites of its own", other);
+}
+
+// What a pair may say beside its pins.
+static const struct {
+  const char *name;
+  json_int_t least, most, fallback;
+} numbers[] = {{"most_sequences", 1, MOST_NUMBER, 16},
+               {"most_runs", 1, MOST_NUMBER, 2},
+               {"most_streams", 1, MOST_STREAMS, 4},
+               {"most_inferences", 0, INT64_MAX, 0}};
+enum { SEQUENCES, RUNS, STREAMS, INFERENCES, NUMBERS };
+
+static tw_status take_entry(const tw_site_pairs *p, const char *key, const json_t *value, json_int_t out[NUMBERS]) {
+  if (strcmp(key, "note") == 0) return TW_OK;
+  for (int i = 0; i < NUMBERS; i++) {
+    if (strcmp(key, numbers[i].name) != 0) continue;
+    out[i] = json_integer_value(value);
+    if (json_is_integer(value) && out[i] >= numbers[i].least && out[i] <= numbers[i].most) return TW_OK;
+    return wrong(p, p->count, key, "must be a whole number from %lld to %lld", (long long)numbers[i].least,
+                 (long long)numbers[i].most);
+  }
+  return wrong(p, p->count, key,
+               "is none of party_0, party_1, most_sequences, most_runs, most_streams, most_inferences and note");
 }
 
 static tw_status read_pair(tw_site_pairs *p, const json_t *entry) {
   static const char *const names[2] = {"party_0", "party_1"};
-  uint64_t sequences = 16, runs = 2, streams = 4;
   tw_site_pair *pair = &p->pair[p->count];
+  json_int_t number[NUMBERS];
   const char *key;
   json_t *value;
-  int pins = 0;
-  if (!json_is_object(entry)) return wrong(p, p->count, "is no object");
+  if (!json_is_object(entry)) return wrong(p, p->count, NULL, "is no object");
+  for (int i = 0; i < NUMBERS; i++) number[i] = numbers[i].fallback;
   json_object_foreach((json_t *)entry, key, value) {
-    for (int party = 0; party < 2; party++) {
-      if (strcmp(key, names[party]) != 0) continue;
-      if (!json_is_string(value) || !parse_pin(json_string_value(value), pair->pin[party]))
-        return wrong(p, p->count,
-                     party ? "party_1 is no pin (see `twain site show`)" : "party_0 is no pin (see `twain site show`)");
-      if (is_known(p, pair->pin[party])) return wrong(p, p->count, "a pin stands in another pair, too");
-      pins++;
-    }
-    bool number = true;
-    if (strcmp(key, "most_sequences") == 0)
-      number = take_number(value, 1, &sequences);
-    else if (strcmp(key, "most_runs") == 0)
-      number = take_number(value, 1, &runs);
-    else if (strcmp(key, "most_streams") == 0)
-      number = take_number(value, 1, &streams) && streams <= MOST_STREAMS;
-    else if (strcmp(key, "most_inferences") == 0)
-      number = take_number(value, 0, &pair->most_inferences);
-    else if (strcmp(key, names[0]) != 0 && strcmp(key, names[1]) != 0 && strcmp(key, "note") != 0)
-      return wrong(p, p->count,
-                   "has an entry that is none of party_0, party_1, most_sequences, most_runs, "
-                   "most_streams, most_inferences and note");
-    if (!number)
-      return wrong(p, p->count,
-                   "a number is needed for most_sequences, most_runs (1 or more), most_streams (1 to 16) and "
-                   "most_inferences");
+    int party = strcmp(key, names[0]) == 0 ? 0 : strcmp(key, names[1]) == 0 ? 1 : -1;
+    if (party < 0)
+      TW_TRY(take_entry(p, key, value, number));
+    else
+      TW_TRY(take_pin(p, key, value, pair->pin[party]));
   }
-  if (pins != 2) return wrong(p, p->count, "both party_0 and party_1 are needed");
+  for (int party = 0; party < 2; party++)
+    if (!json_object_get(entry, names[party])) return wrong(p, p->count, names[party], "is missing");
   if (memcmp(pair->pin[0], pair->pin[1], TW_PIN_BYTES) == 0)
-    return wrong(p, p->count, "one pin for both parties: each is a site of its own");
-  pair->most_sequences = (uint32_t)sequences;
-  pair->most_runs = (uint32_t)runs;
-  pair->most_streams = (uint32_t)streams;
+    return wrong(p, p->count, NULL, "one pin for both parties: each is a site of its own");
+  pair->most_sequences = (uint32_t)number[SEQUENCES];
+  pair->most_runs = (uint32_t)number[RUNS];
+  pair->most_streams = (uint32_t)number[STREAMS];
+  pair->most_inferences = (uint64_t)number[INFERENCES];
   p->count++;
   return TW_OK;
 }
@@ -127,6 +145,8 @@ tw_status tw_site_pairs_read(const char *path, tw_site_pairs *out) {
   json_t *root = NULL;
   *out = (tw_site_pairs){.file = strdup(path)};
   if (!out->file) return tw_fail(TW_ERR_MEMORY, "%s: out of memory", path);
+  struct stat info;
+  if (stat(path, &info) == 0) TW_TRY(tw_trust_file_check(path, info.st_mode));
   TW_TRY(tw_json_read(path, true, &root));
   tw_status status = read_all(root, out);
   json_decref(root);

@@ -13,6 +13,7 @@
 #include "base/memory.h"
 #include "io/h5.h"
 #include "io/keys.h"
+#include "io/site_unsealed.h"
 
 bool tw_is_keys(const tw_seal_about *about) { return strcmp(about->format, "twain-keys") == 0; }
 
@@ -153,27 +154,33 @@ static tw_status bind_keys(const char *path, const tw_seal_about *about, const t
   return status;
 }
 
-static tw_status unseal_to(tw_sealed *sealed, tw_output *out, const tw_ledger *ledger, bool again) {
+static tw_status unseal_to(tw_sealed *sealed, tw_output *out, const tw_unseal_keys *k) {
   uint8_t *data;
   TW_TRY(tw_seed_alloc(TW_SEAL_CHUNK, (void **)&data));
   tw_status status = pour_out(sealed, out, data);
   tw_seed_free(data, TW_SEAL_CHUNK);
   TW_TRY(status);
-  if (!ledger) return TW_OK;
+  if (!k) return TW_OK;
   const tw_seal_about *about = tw_sealed_about(sealed);
-  TW_TRY(bind_keys(out->partial, about, ledger));
-  return tw_ledger_unseal_mark(ledger, keys_party(about), &about->id, out->path, again);
+  TW_TRY(bind_keys(out->partial, about, k->ledger));
+  TW_TRY(tw_site_unsealed_note(k->site, &about->id, k->ledger));
+  return tw_ledger_unseal_mark(k->ledger, keys_party(about), &about->id, out->path, k->again);
 }
 
-tw_status tw_unseal_file(tw_sealed *sealed, const char *out, const tw_ledger *ledger, bool again) {
+static tw_status check_keys(const tw_seal_about *about, const char *out, const tw_unseal_keys *k) {
+  if (!tw_id_is_hex(&about->id)) return tw_fail(TW_ERR_FORMAT, "%s: keys without a key id", out);
+  TW_TRY(tw_site_unsealed_check(k->site, &about->id, k->ledger));
+  return tw_ledger_unseal_check(k->ledger, keys_party(about), &about->id, k->again);
+}
+
+tw_status tw_unseal_file(tw_sealed *sealed, const char *out, const tw_unseal_keys *keys) {
   tw_output o;
   const tw_seal_about *about = tw_sealed_about(sealed);
-  if (tw_is_keys(about) != (ledger != NULL))
+  if (tw_is_keys(about) != (keys != NULL))
     return tw_fail(TW_ERR_INTERNAL, "%s: a ledger is for keys, and keys need one", out);
-  if (ledger && !tw_id_is_hex(&about->id)) return tw_fail(TW_ERR_FORMAT, "%s: keys without a key id", out);
-  if (ledger) TW_TRY(tw_ledger_unseal_check(ledger, keys_party(about), &about->id, again));
+  if (keys) TW_TRY(check_keys(about, out, keys));
   TW_TRY(tw_output_begin(&o, out, tw_sealed_public(sealed)->plain_bytes));
-  tw_status status = unseal_to(sealed, &o, ledger, again);
+  tw_status status = unseal_to(sealed, &o, keys);
   if (status == TW_OK) return tw_output_commit(&o);
   tw_output_abort(&o);
   return status;

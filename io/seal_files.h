@@ -12,10 +12,18 @@ tw_status tw_plain_about(const char *path, tw_seal_about *about);
 // `path`, which stays, as a new file `out`.
 tw_status tw_seal_file(const char *path, const tw_site *site, const tw_peer *recipient, const char *out);
 
-// A new file `out`, mode 0600, whole or not at all. Keys need a ledger, else NULL: it records that this sealed file was
-// unsealed, and TW_ERR_USED refuses a second time, unless `again`. The key file belongs to that ledger from here on,
-// and has no seed of a slot that the ledger lists.
-tw_status tw_unseal_file(tw_sealed *sealed, const char *out, const tw_ledger *ledger, bool again);
+// For keys: whose they become. site: the folder of the site that unseals.
+typedef struct {
+  const tw_ledger *ledger;
+  const char *site;
+  bool again;
+} tw_unseal_keys;
+
+// A new file `out`, mode 0600, whole or not at all. Keys need `keys`, else NULL: the ledger records that this sealed
+// file was unsealed, and TW_ERR_USED refuses a second time, unless `again`. The key file belongs to that ledger from
+// here on, and has no seed of a slot that the ledger lists. Another ledger than the first time's is TW_ERR_MISMATCH
+// (io/site_unsealed.h).
+tw_status tw_unseal_file(tw_sealed *sealed, const char *out, const tw_unseal_keys *keys);
 bool tw_is_keys(const tw_seal_about *about);
 
 // Reads every chunk, and keeps none.

@@ -42,17 +42,22 @@ static tw_status together(tw_bench_point *p, tw_status mine) {
 
 // ---- set-up
 
-static tw_status choose_keys(tw_bench_point *p) {
+tw_status tw_bench_keys_parse(const char *text, tw_key_location *out) {
   static const char *const names[] = {
       [TW_KEYS_FILE] = "file", [TW_KEYS_MEMORY] = "memory", [TW_KEYS_RESIDENT] = "resident"};
   for (int i = 0; i < 3; i++) {
-    if (strcmp(p->s->keys, names[i]) != 0) continue;
-    p->keys = (tw_key_location)i;
-    if (p->keys == TW_KEYS_RESIDENT && p->hardware.device != TW_DEVICE_CUDA)
-      return tw_fail(TW_ERR_USAGE, "--keys resident: needs a GPU; use --keys memory or --keys file");
+    if (strcmp(text, names[i]) != 0) continue;
+    *out = (tw_key_location)i;
     return TW_OK;
   }
-  return tw_fail(TW_ERR_USAGE, "unknown --keys '%s'; use memory, file or resident", p->s->keys);
+  return tw_fail(TW_ERR_USAGE, "unknown --keys '%s'; use memory, file or resident", text);
+}
+
+static tw_status choose_keys(tw_bench_point *p) {
+  TW_TRY(tw_bench_keys_parse(p->s->keys, &p->keys));
+  if (p->keys == TW_KEYS_RESIDENT && p->hardware.device != TW_DEVICE_CUDA)
+    return tw_fail(TW_ERR_USAGE, "--keys resident: needs a GPU; use --keys memory or --keys file");
+  return TW_OK;
 }
 
 static tw_status choose(tw_bench_point *p) {

@@ -47,6 +47,9 @@ typedef struct {
   bool refused;                 // both parties refuse this point, for a reason that is no fault: others may go on
 } tw_bench_point;
 
+// The words of --keys. TW_ERR_USAGE for another one.
+tw_status tw_bench_keys_parse(const char *text, tw_key_location *out);
+
 // Both parties call it. careful: a point that is not likely to fit the memory that is left is refused before any is
 // taken. After a failure with p->refused the channel is as it was before. An output that differs from
 // the emulator's is in the verdict, and no failure. Destroy, also after a failure.

@@ -10,6 +10,7 @@
 #include "app/show/print.h"
 #include "app/two_ranks.h"
 #include "base/memory.h"
+#include "jobs/models/import.h"
 
 typedef struct {
   tw_bench_settings one;  // of a point, but for what the lists give
@@ -31,9 +32,16 @@ typedef struct {
   list shapes, latencies, rates, batches, lengths;
 } lists;
 
+// A word that names no shape is a mistake in the command; a shape that twain does not take is a point to skip.
+static tw_status check_shape(const char *text) {
+  tw_model_config config;
+  tw_status status = tw_shape_config(text, &config);
+  return status == TW_ERR_USAGE ? status : TW_OK;
+}
+
 static tw_status parse_element(const tw_option *option, list *l) {
   const char *text = l->text[l->count];
-  if (option->kind == TW_OPTION_TEXT) return TW_OK;
+  if (option->kind == TW_OPTION_TEXT) return check_shape(text);
   if (option->kind == TW_OPTION_INTEGER) return tw_option_parse(option, text, &l->integer[l->count]);
   l->real[l->count] = 0;
   return strcmp(text, "none") == 0 ? TW_OK : tw_option_parse(option, text, &l->real[l->count]);
@@ -139,7 +147,9 @@ static tw_status run(const tw_call *call) {
   const settings *s = call->settings;
   void *memory;
   tw_seeds_may_be_unlocked();  // nothing here is a secret
+  tw_key_location keys;
   TW_TRY(tw_hardware_check(&s->one.party));
+  TW_TRY(tw_bench_keys_parse(s->one.keys, &keys));
   TW_TRY(tw_alloc(sizeof(lists), &memory));
   tw_status status = parse_lists(s, memory);  // before a launcher's ranks meet
   tw_free(memory);

@@ -14,10 +14,16 @@
 
 #include "base/clock.h"
 #include "base/memory.h"
+#include "comm/refusals.h"
 #include "comm/tls.h"
 #include "jobs/parties/serve_client.h"
 
-enum { STOP_RECORD = 128, TICK = 200, MOST_CONNECTIONS = 256 };  // a signalfd's record; milliseconds
+enum {
+  STOP_RECORD = 128,  // a signalfd's record
+  TICK = 200,         // milliseconds, when it stops
+  LOOK = 1000,        // else
+  MOST_CONNECTIONS = 256
+};
 
 // A connection and its thread.
 typedef struct {
@@ -38,7 +44,7 @@ struct tw_serve {
   int listeners[TW_MOST_LISTENERS], count, stops;
   guest *guests;
   pthread_mutex_t lock;
-  uint64_t refused, refusals_said_ns;
+  tw_refusals refusals;  // under the lock
 };
 
 __attribute__((format(printf, 2, 3))) static void note(const tw_serve *s, const char *format, ...) {
@@ -71,6 +77,7 @@ tw_status tw_serve_create(const tw_serve_options *o, tw_serve **out) {
     return tw_fail(TW_ERR_USAGE, "2 to %d connections at once are possible", MOST_CONNECTIONS);
   TW_TRY(tw_alloc(sizeof *s, (void **)&s));
   s->o = *o;
+  s->refusals = (tw_refusals){.note = o->note, .state = o->state};
   pthread_mutex_init(&s->lock, NULL);
   tw_status status = tw_alloc(sizeof *s->guests * (size_t)o->connections, (void **)&s->guests);
   if (status == TW_OK) status = know_pairs(s);
@@ -109,19 +116,18 @@ int tw_serve_room(const tw_serve *s) { return s->maker.store ? tw_slot_store_roo
 
 // ---- connections
 
-// One line a second, however many knock.
 static void note_refusal(tw_serve *s, const char *from, const char *why) {
-  uint64_t now = tw_clock_ns(), second = 1000000000, count = 0;
+  char text[sizeof s->refusals.last];
+  snprintf(text, sizeof text, "%s: %s", from, why);
   pthread_mutex_lock(&s->lock);
-  s->refused++;
-  if (!s->refusals_said_ns || now - s->refusals_said_ns >= second) {
-    count = s->refused;
-    s->refused = 0;
-    s->refusals_said_ns = now;
-  }
+  tw_refusals_add(&s->refusals, text);
   pthread_mutex_unlock(&s->lock);
-  if (count == 1) note(s, "refused %s: %s", from, why);
-  if (count > 1) note(s, "refused %s: %s (and %llu others)", from, why, (unsigned long long)(count - 1));
+}
+
+static void say_refusals(tw_serve *s, bool at_once) {
+  pthread_mutex_lock(&s->lock);
+  tw_refusals_say(&s->refusals, at_once);
+  pthread_mutex_unlock(&s->lock);
 }
 
 static void refuse(tw_serve *s, int fd, const char *from, const char *why) {
@@ -230,7 +236,7 @@ tw_status tw_serve_work(tw_serve *s, int stop_fd) {
     int n = 0;
     fds[n++] = (struct pollfd){.fd = stop_fd, .events = POLLIN};
     for (int i = 0; i < s->count; i++) fds[n++] = (struct pollfd){.fd = s->listeners[i], .events = POLLIN};
-    if (poll(fds, (nfds_t)n, s->stops ? TICK : -1) < 0 && errno != EINTR)
+    if (poll(fds, (nfds_t)n, s->stops ? TICK : LOOK) < 0 && errno != EINTR)
       return tw_fail(TW_ERR_IO, "cannot wait for connections: %s", strerror(errno));
     if (fds[0].revents) {
       hear_stop(s, stop_fd);
@@ -238,6 +244,8 @@ tw_status tw_serve_work(tw_serve *s, int stop_fd) {
     }
     for (int i = 1; i < n; i++)
       if (fds[i].revents) take_all(s, fds[i].fd);
+    say_refusals(s, false);
   }
+  say_refusals(s, true);
   return TW_OK;
 }

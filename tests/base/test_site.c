@@ -196,6 +196,16 @@ static void test_keys_refused(void) {
   CU_ASSERT_TRUE(message_has("0640") && message_has("chmod 600"));
   tw_site_free(&site);
   chmod(inside("keys", "site.key"), 0600);
+  for (int i = 0; i < 2; i++) {  // whom it trusts, its own file and another's
+    tw_peer peer;
+    chmod(inside("keys", "site.pem"), i ? 0664 : 0646);
+    CU_ASSERT_EQUAL(tw_peer_load(inside("keys", "site.pem"), &peer), TW_ERR_IO);
+    CU_ASSERT_TRUE(message_has("choose whom this site trusts") && message_has("chmod go-w"));
+    tw_peer_free(&peer);
+    CU_ASSERT_EQUAL(tw_site_load(in_folder("keys"), &site), TW_ERR_IO);
+    tw_site_free(&site);
+  }
+  chmod(inside("keys", "site.pem"), 0644);
   chmod(in_folder("keys"), 0770);
   CU_ASSERT_EQUAL(tw_site_load(in_folder("keys"), &site), TW_ERR_IO);
   tw_site_free(&site);

@@ -97,6 +97,24 @@ python3 "$SOURCE_DIR/tests/cli/live_client.py" "$port" . n.plan.json n.model.jso
 kill $dealer
 wait $dealer || fail "the dealer ended with $?"
 
+# ---- strangers are all counted, however few lines there are
+pairs
+start_dealer
+python3 - "$port" <<'PYTHON'
+import socket, sys
+for _ in range(6):
+    with socket.create_connection(("127.0.0.1", int(sys.argv[1])), timeout=20) as s:
+        s.sendall(b"GET / HTTP/1.0\r\n\r\n")
+        try:
+            while s.recv(99): pass
+        except OSError: pass
+PYTHON
+until grep -qE 'refused [0-9]+ more, the last one 127.0.0.1: no TLS 1.3' dealer.said; do kill -0 $dealer; sleep 0.05; done
+kill $dealer
+wait $dealer || fail "the dealer ended with $?"
+count=$(sed -nE 's/.*refused (127.*|([0-9]+) more.*)/0\2/p' dealer.said | awk '{n += $1 ? $1 : 1} END {print n}')
+[ "$count" = 6 ] || { cat dealer.said; fail "$count strangers are said, not 6"; }
+
 # ---- what does not go together, before a slot is marked
 pairs
 start_dealer
@@ -125,19 +143,25 @@ refused 2 'TEST keys are not served' dealer pairs.json --test-seed 5
 [ -e /dev/nvidiactl ] || refused 2 '--device cuda: (this twain was built without CUDA|no GPU answers)' dealer pairs.json --device cuda
 refused 12 'is the site of party 0, and --serve needs' s0
 refused 3 'none.json' dealer none.json
+chmod 664 pairs.json
+refused 3 'pairs.json: its mode 0664 lets group or world write.*chmod go-w pairs.json' dealer
+chmod 644 pairs.json
 expect 2 'all of them or none' "$TWAIN" deal n --serve 0
 bad_pairs() { # TEXT ENTRY
   printf '{"format": "twain pairs", "version": 2, "pairs": [%s]}' "$2" >bad.json
   refused 4 "bad.json: $1" dealer bad.json
 }
 one=$(pin s0) other=$(pin s1)
-bad_pairs 'pairs.0.: both party_0 and party_1' "{\"party_0\": \"$one\"}"
-bad_pairs 'pairs.0.: party_1 is no pin' "{\"party_0\": \"$one\", \"party_1\": \"${other%?}\"}"
+bad_pairs 'pairs.0.: "party_1" is missing' "{\"party_0\": \"$one\"}"
+bad_pairs 'pairs.0.: "party_1" is no pin' "{\"party_0\": \"$one\", \"party_1\": \"${other%?}\"}"
 bad_pairs 'pairs.0.: one pin for both' "{\"party_0\": \"$one\", \"party_1\": \"$one\"}"
-bad_pairs 'pairs.1.: a pin stands in another pair' \
+bad_pairs 'pairs.1.: "party_0" is a pin that stands in pairs.0.' \
   "{\"party_0\": \"$one\", \"party_1\": \"$other\"}, {\"party_0\": \"$one\", \"party_1\": \"$(pin t1)\"}"
-bad_pairs 'pairs.0.: a number is needed' "{\"party_0\": \"$one\", \"party_1\": \"$other\", \"most_runs\": 0}"
-bad_pairs 'pairs.0.: has an entry that is none' "{\"party_0\": \"$one\", \"party_1\": \"$other\", \"most_run\": 1}"
+for entry in most_runs:0 most_streams:17 most_sequences:1.5 most_inferences:-1 'most_runs:"2"'; do
+  bad_pairs "pairs.0.: \"${entry%%:*}\" must be a whole number from [01] to [0-9]+" \
+    "{\"party_0\": \"$one\", \"party_1\": \"$other\", \"${entry%%:*}\": ${entry#*:}}"
+done
+bad_pairs 'pairs.0.: "most_run" is none of' "{\"party_0\": \"$one\", \"party_1\": \"$other\", \"most_run\": 1}"
 bad_pairs '"pairs" must be a list of 1' ''
 printf '{"format": "twain pairs", "version": 2, "pairs": [{"party_0": "%s", "party_1": "%s"}], "most_inferences": 5}' \
   "$one" "$other" >bad.json

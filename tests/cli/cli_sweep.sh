@@ -32,6 +32,9 @@ expect 10 'skipped: bert-large, 512 tokens, batch 1024, .*: needs about [0-9.]* 
 grep -q 'none of 1 points could be measured' said || fail "a sweep without a point"
 expect 2 "seq 'x': a whole number from 1 to 2048" bash -c 'sweep --seq 8,x'
 expect 2 'seq: a list of 1 to 64 values with commas' bash -c 'sweep --seq 8,,16'
+expect 2 "unknown shape 'bert-tinny'" bash -c 'sweep --shape bert-tiny,bert-tinny --seq 8'
+expect 2 "unknown shape '1x24x3'" bash -c 'sweep --shape 1x24x3,bert-tiny --seq 8'
+expect 2 "unknown --keys 'disk'" bash -c 'sweep --shape bert-tiny --seq 8 --keys disk'
 expect 2 "link-rate: '10' has no unit" bash -c 'sweep --link-rate none,10'
 
 # interrupted in a point that would take minutes

@@ -108,3 +108,25 @@ expect 2 'whole name' "$TWAIN" upgrade n
 expect 4 'version 1 of no.json|not a file of twain|format' "$TWAIN" upgrade n.plan.json
 expect 0 'n.model.p0.h5: version 2' "$TWAIN" upgrade n.model.p0.h5
 no_leftovers
+
+# ---- several at once: one does it, the others find it done
+content n.model.p0.h5 >before
+for turn in 1 2 3; do
+  earlier n.model.p0.h5
+  upgraders=()
+  for i in 1 2 3 4 5 6; do
+    "$TWAIN" upgrade n.model.p0.h5 -q 2>said.$i &
+    upgraders+=($!)
+  done
+  codes=
+  for i in 1 2 3 4 5 6; do
+    code=0
+    wait "${upgraders[i - 1]}" || code=$?
+    [ $code = 0 ] || grep -q 'of version 2 already' said.$i || { cat said.$i; fail "one of several at once: $code"; }
+    codes+=$code
+  done
+  [ "$(tr -d 2 <<<"$codes")" = 0 ] || fail "several at once end with $codes"
+  content n.model.p0.h5 >after
+  cmp before after || fail "n.model.p0.h5 changed"
+done
+no_leftovers

@@ -155,6 +155,18 @@ def order_and_places():
         r.said("refused 127.0.0.2 at the port of party 0: its address is not allowed")
 
 
+def all_counted():
+    with Relay(allow=("127.0.0.1", "127.0.0.1")) as r:
+        for _ in range(7):
+            assert is_closed(r.dial(0, "127.0.0.2"))
+        r.said("refused 127.0.0.2 at")
+        r.said(r"refused \d+ more, the last one 127.0.0.2 at the port of party 0: its address is not allowed")
+        assert is_closed(r.dial(1, "127.0.0.2"))
+        r.signal()
+        said = r.ended()
+        assert said.count("refused 127.0.0.2") + sum(map(int, re.findall(r"refused (\d+) more", said))) == 8, said
+
+
 def nobody_comes():
     with Relay("--complete-limit", "0.5") as r:
         start = time.monotonic()
@@ -284,7 +296,7 @@ def stops():
         assert "the run has ended by a signal" in r.ended()
 
 
-for test in (both_ways_and_half_close, order_and_places, nobody_comes, slow_reader, floods_and_garbage, last_words, limits,
+for test in (both_ways_and_half_close, order_and_places, all_counted, nobody_comes, slow_reader, floods_and_garbage, last_words, limits,
              stops):
     start = time.monotonic()
     test()

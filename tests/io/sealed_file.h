@@ -55,7 +55,7 @@ static inline uint8_t *sealed_file(const char *plain, const char *name, size_t *
 static inline tw_status unseal(const char *name, const char *out) {
   tw_sealed *sealed;
   TW_TRY(tw_sealed_open(in_folder(name), &party[0], &dealer.self, &sealed));
-  tw_status status = tw_unseal_file(sealed, in_folder(out), NULL, false);
+  tw_status status = tw_unseal_file(sealed, in_folder(out), NULL);
   tw_sealed_close(sealed);
   return status;
 }

@@ -1,12 +1,15 @@
 // Keys that come sealed: unsealed once for a ledger, to which they belong from then on.
 #define _GNU_SOURCE
 #include <CUnit/Basic.h>
+#include <limits.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "io/file.h"
 #include "io/ledger.h"
 #include "io/seal_files.h"
+#include "io/site_unsealed.h"
 #include "tests/io/key_file.h"
 
 static tw_site dealer, party;
@@ -48,7 +51,9 @@ static tw_status unseal(const char *name, const char *out, bool again) {
   CU_ASSERT_TRUE(tw_is_keys(tw_sealed_about(sealed)));
   CU_ASSERT_STRING_EQUAL(tw_sealed_about(sealed)->id.hex, info.key_id.hex);
   CU_ASSERT_STRING_EQUAL(tw_sealed_about(sealed)->plan.hex, info.plan.hex);
-  tw_status status = tw_unseal_file(sealed, in_folder(out), &ledger, again);
+  char site[PATH_MAX];
+  snprintf(site, sizeof site, "%s", in_folder("party"));
+  tw_status status = tw_unseal_file(sealed, in_folder(out), &(tw_unseal_keys){&ledger, site, again});
   tw_sealed_close(sealed);
   return status;
 }
@@ -86,6 +91,30 @@ static void test_again(void) {
   CU_ASSERT_EQUAL(live, 5);  // slots 0 and 2
   tw_keys_close(keys);
   CU_ASSERT_EQUAL(unseal(name, "third.h5", false), TW_ERR_USED);
+}
+
+// Another ledger knows nothing of the slots that the first one lists.
+static void test_other_ledger(void) {
+  static const uint64_t used[] = {0};
+  const char *name = dealt();
+  tw_ledger first = ledger;
+  CU_ASSERT_EQUAL(unseal(name, "first.h5", false), TW_OK);
+  CU_ASSERT_EQUAL(tw_ledger_mark(&ledger, 0, &info.key_id, used, 1, "test"), TW_OK);
+  CU_ASSERT_EQUAL_FATAL(tw_ledger_create(in_folder("ledger2"), &ledger), TW_OK);
+  for (int again = 0; again < 2; again++) {
+    CU_ASSERT_EQUAL(unseal(name, "second.h5", again), TW_ERR_MISMATCH);
+    CU_ASSERT_TRUE(message_has(first.id.hex) && message_has(ledger.id.hex) && message_has(first.dir));
+    CU_ASSERT_TRUE(no_trace(in_folder("second.h5")));
+  }
+  CU_ASSERT_EQUAL(tw_site_unsealed_note(in_folder("party"), &info.key_id, &ledger), TW_ERR_MISMATCH);  // two at once
+  char note[64];
+  snprintf(note, sizeof note, "party/unsealed/%s", info.key_id.hex);
+  CU_ASSERT_EQUAL(truncate(in_folder(note), 20), 0);
+  CU_ASSERT_EQUAL(unseal(name, "second.h5", true), TW_ERR_FORMAT);
+  CU_ASSERT_EQUAL(chmod(in_folder(note), 0620), 0);
+  CU_ASSERT_EQUAL(unseal(name, "second.h5", true), TW_ERR_IO);
+  CU_ASSERT_TRUE(no_trace(in_folder("second.h5")));
+  ledger = first;
 }
 
 // A damaged file does not count as unsealed.
@@ -139,6 +168,7 @@ static void test_other_party(void) {
 int main(void) {
   static const suite_test tests[] = {{"once", test_once},
                                      {"again", test_again},
+                                     {"another ledger", test_other_ledger},
                                      {"damaged", test_damaged},
                                      {"other keys than said", test_other_keys},
                                      {"another party's", test_other_party}};

@@ -16,7 +16,8 @@ import textwrap
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-PAGES = [ROOT / "README.md", ROOT / "docs/performance.md", ROOT / "docs/notes/estimates.md"]
+PAGES = [ROOT / "README.md", ROOT / "docs/performance.md", ROOT / "docs/notes/estimates.md",
+         ROOT / "docs/notes/decoders.md"]
 HIDDEN = {"host", "user", "job", "cores", "placement", "rings", "bounds", "measured_bounds"}
 NAMES = {"bert-tiny": "BERT-tiny", "bert-base": "BERT-base", "bert-large": "BERT-large", "minilm": "MiniLM",
          "gpt2": "GPT-2", "gpt-neo-1.3b": "GPT-Neo-1.3B", "smollm2-135m": "SmolLM2-135M", "llama-2-7b": "LLaMA-2-7B"}
@@ -143,9 +144,10 @@ def table(head, rows, left=1):
 
 def others(r):
     rows = []
-    for name, model, guard in (("bert-tiny", "bert-tiny", ""), ("bert-base", "bert-base", ""), ("bert-base-guard",
-                               "bert-base", ", guard"), ("bert-large", "bert-large", ""), ("bert-large-guard",
-                               "bert-large", ", guard")):
+    for name, model, guard in (("bert-tiny", "bert-tiny", ""), ("bert-base", "bert-base", ""),
+                               ("bert-base-guard", "bert-base", ", guard"), ("bert-large", "bert-large", ""),
+                               ("gpt2", "gpt2", ""), ("gpt-neo-1.3b", "gpt-neo-1.3b", ""),
+                               ("llama-2-7b", "llama-2-7b", "")):
         m = r.one(f"h200x2/model-{name}")
         if m:
             rows.append([NAMES[model] + guard, "" if guard else r.peer("SIGMA", model),
@@ -167,12 +169,10 @@ def decoders(r):
         m = r.one(f"h200x2/model-{name}")
         if m:
             taken, planned = (f"{digits(1e-9 * m[f'gpu_memory_{f}_bytes'])} GB" for f in ("peak", "planned"))
-            rows.append([NAMES[model] + what, "" if what else r.peer("SIGMA", model),
-                         "" if what else r.peer("FuseFSS", model), f"**{duration(m['online_median_ns'])}**",
-                         duration(m["preparation_median_ns"]), megabytes(m["key_bytes"]), megabytes(m["sent_bytes"]),
-                         str(m["rounds"]), f"{taken}, {planned}", "equal" if m.get("verified") else "not compared"])
-    head = ["decoder, 128 tokens, online", "SIGMA", "FuseFSS", "twain", "preparation", "keys a party", "sent a party",
-            "rounds", "GPU memory taken, planned", "emulator"]
+            rows.append([NAMES[model] + what, duration(m["online_median_ns"]), duration(m["preparation_median_ns"]),
+                         megabytes(m["key_bytes"]), megabytes(m["sent_bytes"]), str(m["rounds"]), f"{taken}, {planned}", "equal" if m.get("verified") else "not compared"])
+    head = ["decoder, 128 tokens", "online", "preparation", "keys a party", "sent a party", "rounds",
+            "GPU memory taken, planned", "emulator"]
     return table(head, rows) + "\n\n" + r.note(
         "`mpirun -np 2 twain bench model --shape MODEL --result logits --prepare before`, `tools/measure_decoders.sh`")
 
@@ -182,6 +182,7 @@ def results(r):
     for name, folder, what in (("bert-tiny", "h200x2", "one H200 a party"), ("bert-base", "h200x2", "one H200 a party"),
                                ("bert-base-guard", "h200x2", "the same with the guard"),
                                ("bert-large", "h200x2", "one H200 a party"),
+                               ("gpt2", "h200x2", "one H200 a party"), ("llama-2-7b", "h200x2", "one H200 a party"),
                                ("minilm-none", "cpu2", "two cores for both parties"),
                                ("bert-base-none", "cpu2", "two cores for both parties")):
         m = r.one(f"{folder}/model-{name}")

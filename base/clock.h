@@ -14,6 +14,12 @@ static inline uint64_t tw_clock_ns(void) {
 
 static inline double tw_seconds(void) { return 1e-9 * (double)tw_clock_ns(); }
 
+// A time of tw_clock_ns for waits that end by this clock.
+static inline struct timespec tw_clock_timespec(uint64_t ns) {
+  struct timespec t = {(time_t)(ns / 1000000000u), (long)(ns % 1000000000u)};
+  return t;
+}
+
 // A condition whose timed waits end by the clock that nobody sets.
 static inline void tw_condition_init(pthread_cond_t *condition) {
   pthread_condattr_t monotonic;

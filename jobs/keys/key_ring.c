@@ -174,10 +174,7 @@ static void wait_for_work(tw_key_ring *r) {
     pthread_cond_wait(&r->work, &r->lock);
     return;
   }
-  struct timespec until;
-  clock_gettime(CLOCK_MONOTONIC, &until);
-  until.tv_nsec += POLL_NS;
-  if (until.tv_nsec >= 1000000000) until.tv_sec++, until.tv_nsec -= 1000000000;
+  struct timespec until = tw_clock_timespec(tw_clock_ns() + POLL_NS);
   r->polling = true;
   pthread_cond_timedwait(&r->work, &r->lock, &until);
   r->polling = false;

@@ -1,14 +1,10 @@
 #include "jobs/parties/live_deal.h"
 
-#include <pthread.h>
-#include <stdio.h>
 #include <string.h>
-#include <time.h>
 
 #include "base/clock.h"
 #include "base/memory.h"
-
-static const long look_ns = 100000000;
+#include "jobs/parties/live_thread.h"
 
 struct tw_live_deal {
   const tw_live_maker *maker;
@@ -18,48 +14,35 @@ struct tw_live_deal {
   tw_live_walk *walk;      // level by level; or, NULL:
   tw_slot_place **places;  // [count]
   int dealt;               // so many of them are full
-  pthread_t thread;
-  bool started;
-  pthread_mutex_t lock;
-  pthread_cond_t changed;
-  tw_status status;
-  char message[TW_LIVE_MESSAGE];
+  tw_live_thread thread;
 };
 
 // ---- dealing into places
 
 static bool goes_on(tw_live_deal *d) {
-  pthread_mutex_lock(&d->lock);
-  bool on = d->status == TW_OK;
-  pthread_mutex_unlock(&d->lock);
+  pthread_mutex_lock(&d->thread.lock);
+  bool on = d->thread.status == TW_OK;
+  pthread_mutex_unlock(&d->thread.lock);
   return on;
 }
 
 static tw_status deal_one(tw_live_deal *d, int i) {
   const tw_seed *const seed[2] = {&d->seeds[i], &d->seeds[d->count + i]};
   TW_TRY(tw_slot_store_deal(d->maker->store, seed, d->first + (uint64_t)i, d->places[i]));
-  pthread_mutex_lock(&d->lock);
+  pthread_mutex_lock(&d->thread.lock);
   d->dealt = i + 1;
-  pthread_cond_broadcast(&d->changed);
-  pthread_mutex_unlock(&d->lock);
+  pthread_cond_broadcast(&d->thread.changed);
+  pthread_mutex_unlock(&d->thread.lock);
   return TW_OK;
 }
 
-static void *deal_thread(void *state) {
+static tw_status deal_all(void *state) {
   tw_live_deal *d = state;
-  tw_status status = tw_thread_stack_hide();
-  for (int i = 0; i < d->count && status == TW_OK && goes_on(d); i++) status = deal_one(d, i);
-  tw_thread_stack_forget();
-  if (status != TW_OK) tw_live_deal_stop(d, status, tw_error_message());
-  return NULL;
+  for (int i = 0; i < d->count && goes_on(d); i++) TW_TRY(deal_one(d, i));
+  return TW_OK;
 }
 
 // ---- begin and end
-
-static void init(tw_live_deal *d) {
-  pthread_mutex_init(&d->lock, NULL);
-  tw_condition_init(&d->changed);
-}
 
 static tw_status begin(tw_live_deal *d) {
   const tw_live_maker *m = d->maker;
@@ -69,8 +52,7 @@ static tw_status begin(tw_live_deal *d) {
     d->places = NULL;
     return tw_live_walk_start(m->plan, m->masks, d->seeds, d->first, d->count, &d->walk);
   }
-  d->started = pthread_create(&d->thread, NULL, deal_thread, d) == 0;
-  return d->started ? TW_OK : tw_fail(TW_ERR_MEMORY, "no thread can be started");
+  return tw_live_thread_start(&d->thread, deal_all, d);
 }
 
 tw_status tw_live_deal_start(const tw_live_maker *maker, const tw_seed *seeds, uint64_t first, int count,
@@ -82,7 +64,7 @@ tw_status tw_live_deal_start(const tw_live_maker *maker, const tw_seed *seeds, u
   d->seeds = seeds;
   d->first = first;
   d->count = count;
-  init(d);
+  tw_live_thread_init(&d->thread);
   tw_status status = begin(d);
   if (status == TW_OK)
     *out = d;
@@ -92,25 +74,17 @@ tw_status tw_live_deal_start(const tw_live_maker *maker, const tw_seed *seeds, u
 }
 
 void tw_live_deal_stop(tw_live_deal *d, tw_status status, const char *message) {
-  pthread_mutex_lock(&d->lock);
-  if (d->status == TW_OK) {
-    d->status = status;
-    snprintf(d->message, sizeof d->message, "%s", message);
-  }
-  pthread_cond_broadcast(&d->changed);
-  pthread_mutex_unlock(&d->lock);
+  tw_live_thread_stop(&d->thread, status, message);
   if (d->walk) tw_live_walk_stop(d->walk, status, message);
 }
 
 void tw_live_deal_destroy(tw_live_deal *d) {
   if (!d) return;
-  tw_live_deal_stop(d, TW_ERR_PEER, "the run has ended");
-  if (d->started) pthread_join(d->thread, NULL);
+  tw_live_thread_join(&d->thread);
   tw_live_walk_destroy(d->walk);
   if (d->places) tw_slot_store_give_back(d->maker->store, d->count, d->places);
   tw_free(d->places);
-  pthread_cond_destroy(&d->changed);
-  pthread_mutex_destroy(&d->lock);
+  tw_live_thread_free(&d->thread);
   tw_free(d);
 }
 
@@ -184,19 +158,14 @@ static tw_status is_dealt(const tw_live_tap *t, bool wait, bool *dealt) {
   tw_live_deal *d = t->deal;
   int sequence;
   uint64_t number;
-  struct timespec until;
   place_of(t, t->asked, &sequence, &number);
-  clock_gettime(CLOCK_MONOTONIC, &until);
-  until.tv_nsec += look_ns;
-  if (until.tv_nsec >= 1000000000) until.tv_sec++, until.tv_nsec -= 1000000000;
-  pthread_mutex_lock(&d->lock);
-  while (wait && d->status == TW_OK && d->dealt <= sequence &&
-         pthread_cond_timedwait(&d->changed, &d->lock, &until) == 0)
-    continue;
-  tw_status status = d->status;
+  uint64_t begin_ns = tw_clock_ns();
+  pthread_mutex_lock(&d->thread.lock);
+  while (wait && d->dealt <= sequence && tw_live_thread_wait(&d->thread, begin_ns)) continue;
+  tw_status status = d->thread.status;
   *dealt = status == TW_OK && d->dealt > sequence;
-  if (status != TW_OK) (void)tw_fail(status, "%s", d->message);
-  pthread_mutex_unlock(&d->lock);
+  if (status != TW_OK) (void)tw_live_thread_failure(&d->thread);
+  pthread_mutex_unlock(&d->thread.lock);
   return status;
 }
 

@@ -250,10 +250,7 @@ static tw_status go(tw_live_run *run, int party) {
 }
 
 tw_status tw_live_run_go(tw_live_runs *r, tw_live_run *run, int party, uint32_t stream, tw_live_deal **deal) {
-  struct timespec until;
-  clock_gettime(CLOCK_MONOTONIC, &until);
-  until.tv_nsec += look_ns;
-  if (until.tv_nsec >= 1000000000) until.tv_sec++, until.tv_nsec -= 1000000000;
+  struct timespec until = tw_clock_timespec(tw_clock_ns() + look_ns);
   pthread_mutex_lock(&r->lock);
   tw_status status = stream ? TW_OK : go(run, party);
   if (status == TW_OK) status = look(r, run);

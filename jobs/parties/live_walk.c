@@ -1,19 +1,16 @@
 #include "jobs/parties/live_walk.h"
 
-#include <pthread.h>
-#include <stdio.h>
 #include <string.h>
-#include <time.h>
 
 #include "base/clock.h"
 #include "base/memory.h"
 #include "jobs/parties/deal.h"
+#include "jobs/parties/live_thread.h"
 
 enum {
   PLENTY = 64 << 20,  // bytes in both queues: dealing waits
   MOST = 1 << 30      // in one of them: dealing waits for a party that takes nothing while the other one takes all
 };
-static const long look_ns = 100000000;
 
 // What one party takes of one sequence.
 typedef struct {
@@ -31,13 +28,8 @@ struct tw_live_walk {
   int count;
   uint64_t *slots;
   queue *queues;  // [2][count]
-  pthread_t thread;
-  bool started;
-  pthread_mutex_t lock;
-  pthread_cond_t changed;
+  tw_live_thread thread;
   uint64_t waiting[2];  // bytes in the queues
-  tw_status status;
-  char message[TW_LIVE_MESSAGE];
 };
 
 static queue *queue_of(tw_live_walk *d, int party, int sequence) { return &d->queues[party * d->count + sequence]; }
@@ -52,12 +44,12 @@ static void push(queue *q) {
   p->sent.head = (tw_live_head){.sequence = (uint32_t)q->sequence, .bytes = (uint32_t)p->bytes, .number = q->made++};
   p->bytes += sizeof p->sent.head;
   q->open = NULL;
-  pthread_mutex_lock(&d->lock);
+  pthread_mutex_lock(&d->thread.lock);
   *q->end = p;
   q->end = &p->next;
   d->waiting[q->party] += p->bytes;
-  pthread_cond_broadcast(&d->changed);
-  pthread_mutex_unlock(&d->lock);
+  pthread_cond_broadcast(&d->thread.changed);
+  pthread_mutex_unlock(&d->thread.lock);
 }
 
 static tw_status append(void *state, const void *data, size_t bytes) {
@@ -75,12 +67,12 @@ static tw_status append(void *state, const void *data, size_t bytes) {
 }
 
 static tw_status await_room(tw_live_walk *d) {
-  pthread_mutex_lock(&d->lock);
-  while (d->status == TW_OK &&
+  pthread_mutex_lock(&d->thread.lock);
+  while (d->thread.status == TW_OK &&
          ((d->waiting[0] > PLENTY && d->waiting[1] > PLENTY) || d->waiting[0] > MOST || d->waiting[1] > MOST))
-    pthread_cond_wait(&d->changed, &d->lock);
-  tw_status status = d->status;
-  pthread_mutex_unlock(&d->lock);
+    pthread_cond_wait(&d->thread.changed, &d->thread.lock);
+  tw_status status = d->thread.status;
+  pthread_mutex_unlock(&d->thread.lock);
   return status;
 }
 
@@ -95,7 +87,8 @@ static tw_status walk(tw_live_walk *d, tw_session *sessions) {
   return TW_OK;
 }
 
-static tw_status deal_all(tw_live_walk *d) {
+static tw_status deal_all(void *state) {
+  tw_live_walk *d = state;
   tw_session *sessions;
   int made = 0;
   TW_TRY(tw_alloc(sizeof *sessions * (size_t)d->count, (void **)&sessions));
@@ -112,21 +105,7 @@ static tw_status deal_all(tw_live_walk *d) {
   return status;
 }
 
-static void *deal_thread(void *state) {
-  tw_live_walk *d = state;
-  tw_status status = tw_thread_stack_hide();
-  if (status == TW_OK) status = deal_all(d);
-  tw_thread_stack_forget();
-  if (status != TW_OK) tw_live_walk_stop(d, status, tw_error_message());
-  return NULL;
-}
-
 // ---- for the others
-
-static void init(tw_live_walk *d) {
-  pthread_mutex_init(&d->lock, NULL);
-  tw_condition_init(&d->changed);
-}
 
 static tw_status prepare(tw_live_walk *d, uint64_t first) {
   TW_TRY(tw_alloc(sizeof *d->slots * (size_t)d->count, (void **)&d->slots));
@@ -139,8 +118,7 @@ static tw_status prepare(tw_live_walk *d, uint64_t first) {
       q->end = &q->first;
     }
   }
-  d->started = pthread_create(&d->thread, NULL, deal_thread, d) == 0;
-  return d->started ? TW_OK : tw_fail(TW_ERR_MEMORY, "no thread can be started");
+  return tw_live_thread_start(&d->thread, deal_all, d);
 }
 
 tw_status tw_live_walk_start(const tw_plan *plan, const tw_model_masks *masks, const tw_seed *seeds, uint64_t first,
@@ -152,7 +130,7 @@ tw_status tw_live_walk_start(const tw_plan *plan, const tw_model_masks *masks, c
   d->masks = masks;
   d->seeds = seeds;
   d->count = count;
-  init(d);
+  tw_live_thread_init(&d->thread);
   tw_status status = prepare(d, first);
   if (status == TW_OK)
     *out = d;
@@ -165,41 +143,30 @@ static bool is_next(const queue *q, uint64_t number) { return q->first && q->fir
 
 tw_status tw_live_walk_next(tw_live_walk *d, int party, int sequence, uint64_t number, tw_live_piece **out) {
   queue *q = queue_of(d, party, sequence);
-  struct timespec until;
   *out = NULL;
-  clock_gettime(CLOCK_MONOTONIC, &until);
-  until.tv_nsec += look_ns;
-  if (until.tv_nsec >= 1000000000) until.tv_sec++, until.tv_nsec -= 1000000000;
-  pthread_mutex_lock(&d->lock);
-  while (d->status == TW_OK && !is_next(q, number) && pthread_cond_timedwait(&d->changed, &d->lock, &until) == 0)
-    continue;
-  tw_status status = d->status;
+  uint64_t begin_ns = tw_clock_ns();
+  pthread_mutex_lock(&d->thread.lock);
+  while (!is_next(q, number) && tw_live_thread_wait(&d->thread, begin_ns)) continue;
+  tw_status status = d->thread.status;
   if (status == TW_OK && is_next(q, number)) {
     *out = q->first;
     q->first = q->first->next;
     if (!q->first) q->end = &q->first;
     d->waiting[party] -= (*out)->bytes;
-    pthread_cond_broadcast(&d->changed);
+    pthread_cond_broadcast(&d->thread.changed);
   }
-  if (status != TW_OK) (void)tw_fail(status, "%s", d->message);
-  pthread_mutex_unlock(&d->lock);
+  if (status != TW_OK) (void)tw_live_thread_failure(&d->thread);
+  pthread_mutex_unlock(&d->thread.lock);
   return status;
 }
 
 void tw_live_walk_stop(tw_live_walk *d, tw_status status, const char *message) {
-  pthread_mutex_lock(&d->lock);
-  if (d->status == TW_OK) {
-    d->status = status;
-    snprintf(d->message, sizeof d->message, "%s", message);
-  }
-  pthread_cond_broadcast(&d->changed);
-  pthread_mutex_unlock(&d->lock);
+  tw_live_thread_stop(&d->thread, status, message);
 }
 
 void tw_live_walk_destroy(tw_live_walk *d) {
   if (!d) return;
-  tw_live_walk_stop(d, TW_ERR_PEER, "the run has ended");
-  if (d->started) pthread_join(d->thread, NULL);
+  tw_live_thread_join(&d->thread);
   for (int i = 0; d->queues && i < 2 * d->count; i++) {
     queue *q = &d->queues[i];
     for (tw_live_piece *p = q->first, *next; p; p = next) {
@@ -208,8 +175,7 @@ void tw_live_walk_destroy(tw_live_walk *d) {
     }
     tw_live_piece_free(q->open);
   }
-  pthread_cond_destroy(&d->changed);
-  pthread_mutex_destroy(&d->lock);
+  tw_live_thread_free(&d->thread);
   tw_free(d->queues);
   tw_free(d->slots);
   tw_free(d);

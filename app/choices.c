@@ -59,6 +59,16 @@ tw_status tw_output_of(const char *result, int64_t generate, tw_output *output) 
   return TW_OK;
 }
 
+const tw_option tw_option_engine = {
+    .name = "engine",
+    .kind = TW_OPTION_TEXT,
+    .value = "NAME",
+    .help =
+        "what functions are read from: digit, or keys of point functions, which take fewer rounds, on CPUs only: "
+        "pfss-rows (1/x and 1/sqrt(x) of rows, for hardly more keys), or pfss (exp and activations, too, for many "
+        "more) "
+        "(not given: digit)"};
+
 static tw_status parse_groups(const char *text, int groups[TW_MOST_LEVELS]) {
   const char *at = text;
   for (int i = 0; i < TW_MOST_LEVELS; i++) {
@@ -82,6 +92,7 @@ tw_status tw_choices_search(const tw_choice_words *words, const tw_model_config 
                    [TW_FORM_ARGMAX] = words->argmax > 0}};
   if (words->arity >= 0 && words->arity != 4 && words->arity != 8)
     return tw_fail(TW_ERR_USAGE, "--node-arity is 4 or 8, not %d", (int)words->arity);
+  if (words->engine) TW_TRY(tw_read_by_parse(words->engine, &request->choices.engine));
   if (words->maximum) TW_TRY(parse_groups(words->maximum, request->choices.maximum));
   request->choices.wide_nodes = words->arity == 8;
   request->choices.flat_windows = words->levels == 1;

@@ -2,6 +2,7 @@
 #ifndef TW_BIT_OPS_H
 #define TW_BIT_OPS_H
 
+#include "kernels/key_ops.h"
 #include "kernels/ring_ops.h"
 
 enum { TW_OPERANDS = 6 };
@@ -101,6 +102,7 @@ TW_ELEMENT int tw_key_leaf_bits(int ring) { return ring < 8 ? ring - 1 : 7; }
 TW_ELEMENT int tw_key_levels(int ring) { return ring < 8 ? 0 : ring - 8; }
 TW_ELEMENT int tw_key_halves(int ring) { return ring < 8 ? 1 : 2; }
 
-#define TW_BIT_OPS(X) X(leaves) X(lookup) X(products) X(parity) X(reshape) X(kill) X(thresholds)
+#define TW_BIT_OPS(X) \
+  X(leaves) X(lookup) X(products) X(parity) X(reshape) X(kill) X(thresholds) X(key_window) X(key_segments)
 
 #endif

@@ -171,6 +171,22 @@ tw_kernel_cost tw_cost_thresholds(const tw_thresholds_args *a) {
       n * (1 + 2 * tw_key_halves(a->ring) + 3 * tw_key_levels(a->ring)) + (double)((planes + a->sequences) * a->words));
 }
 
+// Words that an element reads beside X, and two of results: its root, levels and leaf word.
+tw_kernel_cost tw_cost_key_window(const tw_key_window_args *a) {
+  int bits = a->ring - a->low;
+  double n = (double)a->sequences * (double)a->n;
+  tw_kernel_cost c = of_rows(a->sequences, a->n,
+                             n * (3 + 2 * tw_leaf_key_halves(bits) + 3 * tw_leaf_key_levels(bits)) +
+                                 (double)(a->sequences * (size_t)a->arc_count * a->words));
+  c.work = n * a->count;
+  return c;
+}
+
+tw_kernel_cost tw_cost_key_segments(const tw_key_segments_args *a) {
+  double n = (double)a->sequences * (double)a->n;
+  return of_rows(a->sequences, a->n, n * (4 + 3 * (a->ring - a->first_step) + 2 * a->runs));
+}
+
 // ---- streams and corrections
 
 tw_kernel_cost tw_cost_draw(const tw_draw_args *a) {

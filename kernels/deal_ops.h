@@ -242,7 +242,7 @@ typedef struct {
   int ring;
 } tw_deal_keys_args;
 
-#define TW_DEAL_BIT_OPS(X) X(deal_digits) X(deal_sign) X(deal_subsets) X(deal_keys)
+#define TW_DEAL_BIT_OPS(X) X(deal_digits) X(deal_sign) X(deal_subsets) X(deal_keys) X(deal_window) X(deal_segments)
 
 // One party's part of a correction, for its key slot: values less the other party's pad, packed (kernels/pack.h), or
 // planes XOR pad; `plain`: the values themselves.

@@ -154,6 +154,7 @@ static const tw_option options[] = {
     {.common = &tw_option_node_arity, .field = offsetof(settings, choices.arity)},
     {.common = &tw_option_window_levels, .field = offsetof(settings, choices.levels)},
     {.common = &tw_option_norm_means, .field = offsetof(settings, choices.means)},
+    {.common = &tw_option_engine, .field = offsetof(settings, choices.engine)},
     {.common = &tw_bench_keys, .field = offsetof(settings, keys)},
     {.name = "key-ring",
      .kind = TW_OPTION_INTEGER,

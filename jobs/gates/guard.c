@@ -68,19 +68,36 @@ void tw_declare_range(tw_builder *b, int wire, const char *name, int64_t low, in
   p->tensors[wire].limit = ++p->limit_count;
 }
 
-void tw_declare(tw_builder *b, int wire, const char *name, int bits, tw_layout layout, size_t parts, tw_tokens tokens) {
+int tw_declared_bits(const tw_builder *b, int wire) { return tw_look(b, wire).ring - (b->guard ? TW_GUARD_BITS : 2); }
+
+// False: the ring has no room for it.
+static bool declare_bound(tw_builder *b, int wire, const char *name, int bits, tw_layout layout, size_t parts,
+                          tw_tokens tokens) {
   tw_tensor t = tw_look(b, wire);
-  int beyond = b->guard ? TW_GUARD_BITS : 2;
-  if (bits == 0) bits = t.ring - beyond;
-  if (t.kind != TW_WIRE || bits < 1 || bits + beyond > t.ring) {
+  if (t.kind != TW_WIRE || bits < 1 || bits > tw_declared_bits(b, wire)) {
     tw_build_fail(b, TW_ERR_RANGE, "%s: a bound of 2^%d in a ring of %d bits", name, bits, t.ring);
-    return;
+    return false;
   }
-  int64_t most = (int64_t)1 << bits, one = 1;
+  int64_t most = (int64_t)1 << bits;
   tw_declare_range(b, wire, name, -most, most, layout, parts, tokens);
-  if (b->guard)
-    count_live(b, tw_bit_constants(b, tw_guard_bit(b, wire, bits), 0, 1, &one, TW_GUARD_RING, 0), layout, parts,
-               tokens);
+  return true;
+}
+
+static void count_plane(tw_builder *b, int bitwire, int plane, tw_layout layout, size_t parts, tw_tokens tokens) {
+  int64_t one = 1;
+  count_live(b, tw_bit_constants(b, bitwire, plane, 1, &one, TW_GUARD_RING, 0), layout, parts, tokens);
+}
+
+void tw_declare(tw_builder *b, int wire, const char *name, int bits, tw_layout layout, size_t parts, tw_tokens tokens) {
+  if (bits == 0) bits = tw_declared_bits(b, wire);
+  if (!declare_bound(b, wire, name, bits, layout, parts, tokens)) return;
+  if (b->guard) count_plane(b, tw_guard_bit(b, wire, bits), 0, layout, parts, tokens);
+}
+
+void tw_declare_read(tw_builder *b, int wire, const char *name, int bitwire, int plane, tw_layout layout, size_t parts,
+                     tw_tokens tokens) {
+  if (!declare_bound(b, wire, name, tw_declared_bits(b, wire), layout, parts, tokens)) return;
+  if (b->guard) count_plane(b, bitwire, plane, layout, parts, tokens);
 }
 
 void tw_guard_planes(tw_builder *b, int bitwire, int plane0, int count, tw_tokens tokens) {

@@ -17,6 +17,11 @@ enum {
 
 // Live |x| < 2^bits, in units of the wire's integers; bits 0: whatever its ring holds. name: of the bound.
 void tw_declare(tw_builder *b, int wire, const char *name, int bits, tw_layout layout, size_t parts, tw_tokens tokens);
+// Bits of the bound of such a wire where it is said by its ring.
+int tw_declared_bits(const tw_builder *b, int wire);
+// The same, of the bound that its ring says; what a guard counts is a plane of an opened tensor (tw_key_guard).
+void tw_declare_read(tw_builder *b, int wire, const char *name, int bitwire, int plane, tw_layout layout, size_t parts,
+                     tw_tokens tokens);
 // The same, low <= x < high, for the emulator alone: the caller has bits that tell (tw_guard_planes).
 void tw_declare_range(tw_builder *b, int wire, const char *name, int64_t low, int64_t high, tw_layout layout,
                       size_t parts, tw_tokens tokens);

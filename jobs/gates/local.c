@@ -220,13 +220,13 @@ int tw_multiply_constant(tw_builder *b, int x, int64_t factor, int scale_gain) {
   return emit_scaled(b, x, factor, t);
 }
 
-int tw_shift_left(tw_builder *b, int wire, int bits) {
-  tw_tensor t = tw_look(b, wire);
+int tw_shift_left(tw_builder *b, int x, int bits) {
+  tw_tensor t = tw_look(b, x);
   t.ring += bits;
   t.scale += bits;
-  if (bits < 0 || bits > 62) return tw_build_fail(b, TW_ERR_INTERNAL, "a wire shifted by %d bits", bits);
+  if (bits < 0 || bits > 62) return tw_build_fail(b, TW_ERR_INTERNAL, "a shift by %d bits", bits);
   t.form = tw_form_times(t.form, (int64_t)1 << bits);
-  return emit_scaled(b, wire, (int64_t)1 << bits, t);
+  return emit_scaled(b, x, (int64_t)1 << bits, t);
 }
 
 int tw_reduce(tw_builder *b, int x, int ring) {

@@ -103,15 +103,13 @@ static tw_status piece_emulate(tw_session *s, const tw_op *op) {
 
 static const tw_gate piece_gate = {"piece", NULL, piece_deal, NULL, piece_party, piece_emulate};
 
-int tw_piece(tw_builder *b, int v, int slope, int x, int bits, tw_compared compared) {
-  tw_digits d;
-  if (!tw_digits_of(b, compared, &d)) return 0;
+int tw_signed_piece(tw_builder *b, int v, int slope, int x, int bits, int entry) {
   tw_tensor tv = tw_look(b, v), tb = tw_look(b, slope), tx = tw_look(b, x);
   tw_op *op = tw_emit(b, &piece_gate);
   tw_emit_in(op, v);
   tw_emit_in(op, slope);
   tw_emit_in(op, x);
-  tw_emit_in(op, d.tensor);
+  tw_emit_in(op, entry);
   op->arg[PIECE_BITS] = bits;
   if (tv.ring != tb.ring || tv.scale != tb.scale + tx.scale || tx.kind != TW_WIRE || bits > tx.ring)
     return tw_build_fail(b, TW_ERR_RANGE, "a piece of ring %d with an argument of ring %d", tv.ring, tx.ring);
@@ -119,4 +117,9 @@ int tw_piece(tw_builder *b, int v, int slope, int x, int bits, tw_compared compa
   for (int i = 0; i < PARTS; i++) dealt[i] = (tw_dealt){TW_DEALT_RING, tv.ring, tv.n};
   tw_emit_dealt(b, op, dealt, PARTS);
   return tw_emit_out(b, op, (tw_tensor){.kind = TW_SHARE, .ring = tv.ring, .scale = tv.scale, .n = tv.n});
+}
+
+int tw_piece(tw_builder *b, int v, int slope, int x, int bits, tw_compared compared) {
+  tw_digits d;
+  return tw_digits_of(b, compared, &d) ? tw_signed_piece(b, v, slope, x, bits, d.tensor) : 0;
 }

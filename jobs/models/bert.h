@@ -4,6 +4,9 @@
 
 #include "jobs/models/architecture.h"
 
+// Sums of squares that its norms can take: from 2^lowest to 2^(highest + 1).
+enum { TW_BERT_LOWEST = -4, TW_BERT_HIGHEST = 24 };
+
 extern const tw_architecture tw_bert, tw_roberta, tw_distilbert, tw_electra;
 
 tw_bounds tw_bert_bounds(void);

@@ -77,11 +77,14 @@ double tw_bert_largest(const tw_layer_shape *shape, const tw_bounds *last) {
   return shape->config.pre_norm ? last->residual : norm_output(shape, last);
 }
 
+// A row's element less the row's mean; and times gamma, as a norm by key takes it.
+static double centred(const tw_bounds *b) { return fmin(2 * b->residual, sqrt(b->variance_sum_max)); }
+static double centred_product(const tw_bounds *b) { return 1.01 * centred(b) * b->norm_weight; }
+
 // Extended element by element for the row's mean, and less its mean for the sum of squares.
 static int residual_ring(const tw_layer_shape *shape, const tw_bounds *b) {
-  double centred = fmin(2 * b->residual, sqrt(b->variance_sum_max));
   int element = TW_SCALE + room(shape) + bits_for(fmax(b->residual, fmax(b->attention, b->feed_forward)));
-  return larger(element, TW_SCALE + 2 + bits_for(centred));
+  return larger(element, TW_SCALE + 2 + bits_for(centred(b)));
 }
 
 static tw_status refuse(int layer, const char *tensor, int ring, int most, double bound) {
@@ -113,10 +116,11 @@ static void choose_products(const tw_layer_shape *shape, const tw_bounds *b, tw_
   int window = shape->activation->width + shape->activation->low_bits + 2;
   r->activation = larger(TW_SCALE + room(shape) + bits_for(b->up), larger(window, spec));
   r->up = r->activation + TW_SCALE;
-  r->product = TW_SCALE + 14 + 2 + bits_for(norm_product(shape, b));
+  r->product = shape->rows_by_key ? 2 * TW_SCALE + 2 + bits_for(centred_product(b))
+                                  : TW_SCALE + 14 + 2 + bits_for(norm_product(shape, b));
   r->squares = 54;  // of sums from 2^-4 to 2^25
-  r->exponents = 29;
-  r->highest = 24;
+  r->exponents = TW_BERT_HIGHEST + 1 - TW_BERT_LOWEST;
+  r->highest = TW_BERT_HIGHEST;
   r->input = larger(r->qkv, residual);
   r->input_limit = TW_SCALE + bits_for(b->input);
   r->value_limit = TW_SCALE + bits_for(b->value);

@@ -37,6 +37,15 @@ static int kept(tw_builder *b, int *earlier, size_t tokens, int x, size_t rows) 
   return *earlier;
 }
 
+// 1 / sums, of which a product with a context of ring `out` takes as many bits as there are.
+static int inverse_of(tw_builder *b, const tw_layer *at, int sums) {
+  const tw_layer_shape *shape = at->shape;
+  const tw_segment_spec *by_key = &shape->reciprocal_by_key;
+  if (!shape->rows_by_key) return tw_apply_spec(b, sums, &shape->reciprocal, 0);
+  int t = tw_apply_segments(b, sums, by_key, at->rings->out + by_key->scale, NULL);
+  return tw_truncate_dithered(b, t, by_key->fine);
+}
+
 int tw_build_softmax_values(tw_builder *b, const tw_layer *at, int s, int v, size_t heads, size_t group,
                             size_t head_dim) {
   const tw_layer_shape *shape = at->shape;
@@ -51,11 +60,12 @@ int tw_build_softmax_values(tw_builder *b, const tw_layer *at, int s, int v, siz
   tw_step_begin(b, layer, "row maximum");
   int z = distance_to_maximum(b, at, s, heads);
   tw_step_begin(b, layer, "exp");
-  int e = tw_apply_spec(b, z, &tw_spec_exp, rings->v);
-  e = tw_open(b, packed ? e : tw_zero_dead(b, e, rows, at->tokens));
+  int e = shape->all_by_key ? tw_apply_spec_by_key(b, z, &tw_spec_exp, rings->v, NULL)
+                            : tw_apply_spec(b, z, &tw_spec_exp, rings->v);
+  e = tw_open_at(b, packed ? e : tw_zero_dead(b, e, rows, at->tokens), TW_SCALE);
   tw_step_begin(b, layer, "reciprocal");
   int sums = packed ? tw_triangle_sums(b, e, heads, at->triangle) : tw_row_sum(b, e, keys);
-  int inverse = tw_apply_spec(b, sums, &shape->reciprocal, 0);
+  int inverse = inverse_of(b, at, sums);
   tw_step_begin(b, layer, "values");
   int context = packed ? tw_triangle_values(b, e, v, heads, group, head_dim, at->triangle, rings->v)
                        : tw_matmul(b, e, v, heads / group, group * queries, head_dim, keys, rings->v);
@@ -233,19 +243,31 @@ static int feed_down(tw_builder *b, const tw_layer *at, int down_weight, int a) 
 }
 
 // x times a matrix [hidden][intermediate], at TW_SCALE.
-static int feed_up(tw_builder *b, const tw_layer *at, int weight, int ring, const char *name, int x) {
+static int feed_up(tw_builder *b, const tw_layer *at, int weight, int ring, int x) {
   size_t hidden = (size_t)at->shape->config.hidden, inner = (size_t)at->shape->config.intermediate;
-  int u = tw_truncate(b, tw_open(b, tw_linear(b, x, weight, hidden, inner, ring, TW_SCALE)), TW_SCALE);
-  tw_declare(b, u, name, 0, TW_BY_ROW, 1, at->tokens);
-  return u;
+  return tw_truncate(b, tw_open(b, tw_linear(b, x, weight, hidden, inner, ring, TW_SCALE)), TW_SCALE);
+}
+
+// The activation of u, declared as `name`, opened in ring `ring`. Of a key the guard's bit is read, too: bits of one
+// mask are never dealt both as digits and as a key.
+static int activation(tw_builder *b, const tw_layer *at, const char *name, int u, int ring) {
+  const tw_spec *spec = at->shape->activation;
+  if (!at->shape->all_by_key || !tw_spec_by_key(spec)) {
+    tw_declare(b, u, name, 0, TW_BY_ROW, 1, at->tokens);
+    tw_step_begin(b, at->index, spec->name);
+    return tw_open(b, tw_apply_spec(b, u, spec, ring));
+  }
+  tw_step_begin(b, at->index, spec->name);
+  tw_key_guard guard = {.bits = tw_declared_bits(b, u)};
+  int a = tw_apply_spec_by_key(b, u, spec, ring, b->guard ? &guard : NULL);
+  tw_declare_read(b, u, name, guard.bitwire, guard.plane, TW_BY_ROW, 1, at->tokens);
+  return tw_open_at(b, a, TW_SCALE);
 }
 
 int tw_build_feed_forward(tw_builder *b, const tw_layer *at, int up_weight, int down_weight, int x) {
   tw_step_begin(b, at->index, "ffn-up");
-  int u = feed_up(b, at, up_weight, at->rings->up, "up", x);
-  tw_step_begin(b, at->index, at->shape->activation->name);
-  int a = tw_open(b, tw_apply_spec(b, u, at->shape->activation, at->rings->down));
-  return feed_down(b, at, down_weight, a);
+  int u = feed_up(b, at, up_weight, at->rings->up, x);
+  return feed_down(b, at, down_weight, activation(b, at, "up", u, at->rings->down));
 }
 
 // The activation is opened in its own narrow ring before it is multiplied: a round more than products with both of its
@@ -253,10 +275,10 @@ int tw_build_feed_forward(tw_builder *b, const tw_layer *at, int up_weight, int 
 int tw_build_gated(tw_builder *b, const tw_layer *at, int gate_weight, int up_weight, int down_weight, int x) {
   const tw_rings *rings = at->rings;
   tw_step_begin(b, at->index, "ffn-up");
-  int u = feed_up(b, at, up_weight, rings->up, "up", x);
-  int gate = feed_up(b, at, gate_weight, rings->activation + TW_SCALE, "gate", x);
-  tw_step_begin(b, at->index, at->shape->activation->name);
-  int a = tw_open(b, tw_apply_spec(b, gate, at->shape->activation, rings->activation));
+  int u = feed_up(b, at, up_weight, rings->up, x);
+  tw_declare(b, u, "up", 0, TW_BY_ROW, 1, at->tokens);
+  int gate = feed_up(b, at, gate_weight, rings->activation + TW_SCALE, x);
+  int a = activation(b, at, "gate", gate, rings->activation);
   int product = tw_open(b, tw_multiply_rows(b, a, u, rings->down + TW_SCALE));
   return feed_down(b, at, down_weight, tw_truncate(b, product, TW_SCALE));
 }
@@ -326,6 +348,7 @@ int tw_build_norm(tw_builder *b, tw_tokens tokens, int x, bool mean, int gamma, 
   enum { G_RING = 48, M_SCALE = 20, NORMAL_SCALE = 14 };
   int g_scale = root_scale(r.highest), exponents = r.exponents;
   int z = mean ? centre(b, x, hidden) : x;
+  if (r.by_key) return tw_build_norm_by_key(b, tokens, z, gamma, beta, hidden, r, ring, epsilon);
   int v = tw_sum_of_squares(b, z, hidden, r.squares);
   v = tw_open(b, tw_add_constant(b, v, llrint(ldexp(epsilon * (double)hidden, V_SCALE))));
   int h = exponent_bits(b, tokens, v, r);

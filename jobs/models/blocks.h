@@ -6,14 +6,16 @@
 #include "io/model.h"
 #include "jobs/gates/guard.h"
 #include "jobs/models/float_model.h"
-#include "jobs/models/spec.h"
+#include "jobs/models/spec_keys.h"
 #include "jobs/program/build.h"
 
 // What a norm needs: the rings of a row times gamma (scale 26) and of a row's sum of squares (scale 24), how many
-// powers of two such a sum is compared with, and the largest.
+// powers of two such a sum is compared with, and the largest. by_key: 1/sqrt is read from a key; then the row times
+// gamma is not yet of length sqrt(hidden), and has scale 24.
 enum { TW_MOST_EXPONENTS = 40 };
 typedef struct {
   int product, squares, exponents, highest;
+  bool by_key;
 } tw_norm_rings;
 
 // Ring widths of one layer, from its bounds. Every capacity (ring - scale) is at least log2(bound) + 1, before an
@@ -38,11 +40,15 @@ typedef struct {
   int generated;       // tokens that are written behind it; 0: none
   bool guard;          // values of declared wires out of bound are counted (jobs/gates/guard.h)
   bool centred;        // rows that norms read have mean zero (tw_choices)
+  bool rows_by_key;    // 1/x and 1/sqrt(x) are read from keys of point functions, where they can be (tw_choices)
+  bool all_by_key;     // windows are, too
   int last_ring;       // that a head needs of the rows it stands on; 0: there is none
   bool last_row;       // of a decoder's last layer only the row of the last live token is read
   double temperature;  // by which a token is drawn; 0: the largest logit's
   const tw_spec *activation;
-  tw_spec reciprocal;
+  tw_spec reciprocal;  // its out_scale is that of the one by key where there is one
+  tw_segment_spec reciprocal_by_key,
+      root_by_key;  // rows_by_key; root: of encoders' norms, those of decoders are by digits
 } tw_layer_shape;
 
 // Rows of the sequence and, behind them, of all tokens that are written but the last.
@@ -118,5 +124,9 @@ int tw_build_softmax_values(tw_builder *b, const tw_layer *at, int s, int v, siz
 // builder's exact_result rounds it like floor.
 int tw_build_norm(tw_builder *b, tw_tokens tokens, int x, bool mean, int gamma, int beta, size_t hidden,
                   tw_norm_rings r, int ring, double epsilon);
+// What it does behind a row z less its mean where r.by_key: by a segment table of sqrt(hidden / v)
+// (docs/design/pfss.md), in three rounds.
+int tw_build_norm_by_key(tw_builder *b, tw_tokens tokens, int z, int gamma, int beta, size_t hidden, tw_norm_rings r,
+                         int ring, double epsilon);
 
 #endif

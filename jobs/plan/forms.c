@@ -105,10 +105,25 @@ const tw_form tw_forms[TW_FORMS] = {
     [TW_FORM_MEANS] = {"norms", "norm-means", possible_means_ways, means_same, means_say, false},
     [TW_FORM_ARGMAX] = {"argmax", "argmax-rounds", argmax_ways, argmax_same, argmax_say, true}};
 
+static const char *const engine_names[] = {"digit", "pfss-rows", "pfss"};
+
+const char *tw_read_by_name(tw_read_by engine) { return engine_names[engine]; }
+
+tw_status tw_read_by_parse(const char *text, tw_read_by *out) {
+  for (int i = 0; i < 3; i++)
+    if (strcmp(text, engine_names[i]) == 0) {
+      *out = (tw_read_by)i;
+      return TW_OK;
+    }
+  return tw_fail(TW_ERR_USAGE, "unknown engine '%s'; use digit, pfss-rows or pfss", text);
+}
+
 void tw_choices_text(const tw_choices *c, char text[TW_CHOICES_TEXT]) {
   char said[TW_CHOICES_TEXT];
   size_t used = 0;
   text[0] = '\0';
+  if (c->engine != TW_BY_DIGITS)
+    used = (size_t)snprintf(text, TW_CHOICES_TEXT, "engine %s", tw_read_by_name(c->engine));
   for (int i = 0; i < TW_FORMS && used < TW_CHOICES_TEXT; i++) {
     tw_forms[i].say(c, said, sizeof said);
     if (*said) used += (size_t)snprintf(text + used, TW_CHOICES_TEXT - used, "%s%s", used ? ", " : "", said);

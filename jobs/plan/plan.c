@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "io/decoder_tensors.h"
+#include "jobs/models/bert.h"
 #include "jobs/models/decoder.h"
 #include "jobs/models/embed.h"
 #include "jobs/models/fold.h"
@@ -40,17 +41,42 @@ void tw_plan_output_shape(const tw_plan *plan, int *rows, int *cols) {
   *cols = tw_config_output_cols(c, plan->output);
 }
 
-int tw_plan_specs(const tw_plan *plan, const tw_spec *specs[TW_PLAN_SPECS]) {
-  const tw_spec *activation = plan->shape.activation, *head = NULL;
+static int add_spec(tw_plan_function *to, const tw_spec *spec, bool by_key) {
+  if (!tw_spec_has_tables(spec)) return 0;
+  *to = (tw_plan_function){.spec = spec, .by_key = by_key && tw_spec_by_key(spec)};
+  return 1;
+}
+
+int tw_plan_functions(const tw_plan *plan, tw_plan_function functions[TW_PLAN_FUNCTIONS]) {
+  const tw_layer_shape *s = &plan->shape;
+  const tw_spec *head = NULL;
   int count = 0;
-  if (tw_output_of_head(plan->output)) head = tw_spec_by_name(plan->shape.config.head.activation);
-  if (tw_spec_has_tables(activation)) specs[count++] = activation;
-  specs[count++] = &tw_spec_exp;
-  specs[count++] = &plan->shape.reciprocal;
-  if (plan->shape.reciprocal.beyond) specs[count++] = plan->shape.reciprocal.beyond;
-  specs[count++] = &tw_spec_rsqrt;
-  if (head && head != activation && tw_spec_has_tables(head)) specs[count++] = head;
+  if (tw_output_of_head(plan->output)) head = tw_spec_by_name(s->config.head.activation);
+  count += add_spec(&functions[count], s->activation, s->all_by_key);
+  count += add_spec(&functions[count], &tw_spec_exp, s->all_by_key);
+  if (s->rows_by_key) functions[count++] = (tw_plan_function){.segments = &s->reciprocal_by_key, .by_key = true};
+  if (!s->rows_by_key) count += add_spec(&functions[count], &s->reciprocal, false);
+  if (!s->rows_by_key && s->reciprocal.beyond) count += add_spec(&functions[count], s->reciprocal.beyond, false);
+  if (s->root_by_key.name) functions[count++] = (tw_plan_function){.segments = &s->root_by_key, .by_key = true};
+  if (!s->root_by_key.name) count += add_spec(&functions[count], &tw_spec_rsqrt, false);
+  if (head && (head != s->activation || s->all_by_key)) count += add_spec(&functions[count], head, false);
   return count;
+}
+
+static tw_status fit_function(const tw_plan_function *f, tw_table out[2]) {
+  if (f->segments) return tw_segments_fit(f->segments, out);
+  return f->by_key ? tw_spec_fit_by_key(f->spec, out) : tw_spec_fit(f->spec, out);
+}
+
+static void describe_table(const tw_plan_function *f, int i, tw_plan_entry *out) {
+  if (f->by_key) {
+    tw_key_table_name(f->segments ? f->segments->name : f->spec->name, i, out->name);
+    out->n = f->segments ? f->segments->segments.entries : (size_t)1 << (f->spec->width + f->spec->sub_bits);
+    return;
+  }
+  snprintf(out->name, sizeof out->name, "%s.%s", f->spec->name, i ? "slope" : "base");
+  out->ring = f->spec->ring;
+  out->n = (size_t)1 << (f->spec->width + f->spec->sub_bits);
 }
 
 static bool turns(const tw_plan *plan) { return plan->shape.config.rotary.kind != TW_ROTARY_NONE; }
@@ -58,20 +84,17 @@ static bool turns(const tw_plan *plan) { return plan->shape.config.rotary.kind !
 static bool samples(const tw_plan *plan) { return plan->shape.temperature > 0; }
 
 int tw_plan_table_count(const tw_plan *plan) {
-  const tw_spec *specs[TW_PLAN_SPECS];
-  return 2 * (tw_plan_specs(plan, specs) + turns(plan) + samples(plan));
+  tw_plan_function functions[TW_PLAN_FUNCTIONS];
+  return 2 * (tw_plan_functions(plan, functions) + turns(plan) + samples(plan));
 }
 
 tw_plan_entry tw_plan_table(const tw_plan *plan, int i) {
-  const tw_spec *specs[TW_PLAN_SPECS];
+  tw_plan_function functions[TW_PLAN_FUNCTIONS];
   const tw_model_config *c = &plan->shape.config;
   tw_plan_entry entry = {.ring = 64, .n = (size_t)tw_shape_rows(&plan->shape) * (size_t)tw_config_head_dim(c) / 2};
-  int count = tw_plan_specs(plan, specs);
+  int count = tw_plan_functions(plan, functions);
   if (i < 2 * count) {
-    const tw_spec *spec = specs[i / 2];
-    snprintf(entry.name, sizeof entry.name, "%s.%s", spec->name, i % 2 ? "slope" : "base");
-    entry.ring = spec->ring;
-    entry.n = (size_t)1 << (spec->width + spec->sub_bits);
+    describe_table(&functions[i / 2], i % 2, &entry);
   } else if (i < 2 * (count + turns(plan))) {
     snprintf(entry.name, sizeof entry.name, "%s", i % 2 ? tw_rotary_sine : tw_rotary_cosine);
   } else {
@@ -82,12 +105,12 @@ tw_plan_entry tw_plan_table(const tw_plan *plan, int i) {
 }
 
 static tw_status fit_tables(tw_plan *plan) {
-  const tw_spec *specs[TW_PLAN_SPECS];
-  int count = tw_plan_specs(plan, specs);
+  tw_plan_function functions[TW_PLAN_FUNCTIONS];
+  int count = tw_plan_functions(plan, functions);
   plan->table_count = tw_plan_table_count(plan);
   plan->tables = calloc((size_t)plan->table_count, sizeof(tw_table));
   if (!plan->tables) return tw_fail(TW_ERR_MEMORY, "out of memory for a plan's tables");
-  for (int i = 0; i < count; i++) TW_TRY(tw_spec_fit(specs[i], plan->tables + 2 * i));
+  for (int i = 0; i < count; i++) TW_TRY(fit_function(&functions[i], plan->tables + 2 * i));
   const tw_model_config *c = &plan->shape.config;
   int rows = tw_shape_rows(&plan->shape);
   if (turns(plan)) TW_TRY(tw_rotary_tables(c, plan->shape.prefix, rows, plan->tables + 2 * count));
@@ -181,6 +204,17 @@ static tw_status check_prefix(const tw_model_config *config, int rows, int longe
   return tw_fail(TW_ERR_USAGE, "a prefix of %d tokens: this model takes %d tokens in all", rows, longest);
 }
 
+// A gate's wider pieces of silu save no key here.
+static void shape_by_key(tw_layer_shape *s, tw_read_by engine, bool decoder) {
+  s->rows_by_key = engine != TW_BY_DIGITS;
+  s->all_by_key = engine == TW_ALL_BY_KEY;
+  if (s->all_by_key && s->activation == &tw_spec_silu_gate) s->activation = &tw_spec_silu;
+  if (!s->rows_by_key) return;
+  s->reciprocal_by_key = tw_segments_reciprocal(tw_shape_keys(s));
+  s->reciprocal.out_scale = s->reciprocal_by_key.scale;
+  if (!decoder) s->root_by_key = tw_segments_root((size_t)s->config.hidden, TW_BERT_LOWEST, TW_BERT_HIGHEST, TW_SCALE);
+}
+
 tw_status tw_plan_shape(tw_plan *plan, const tw_model_config *config, const tw_plan_request *request) {
   memset(plan, 0, sizeof *plan);
   int seq = request->seq;
@@ -221,6 +255,7 @@ tw_status tw_plan_shape(tw_plan *plan, const tw_model_config *config, const tw_p
   if (decoder && decoder->gated && plan->shape.activation == &tw_spec_silu) plan->shape.activation = &tw_spec_silu_gate;
   if (!plan->shape.activation) return tw_fail(TW_ERR_FORMAT, "activation '%s' has no spec", config->activation);
   plan->shape.reciprocal = tw_spec_reciprocal(tw_shape_keys(&plan->shape));
+  shape_by_key(&plan->shape, request->choices.engine, decoder != NULL);
   plan->rounding = request->rounding;
   plan->output = request->output;
   plan->choices = request->choices;
@@ -308,6 +343,14 @@ tw_status tw_plan_allows_prefix(const tw_plan *plan, const tw_prefix_facts *shar
       "the model was shared with another prefix (%d tokens) than the plan's (%d), or for a plan that has its "
       "keys at other scales: share it again with plan and prefix beside it (`twain share`)",
       shared->rows, plan->prefix.rows);
+}
+
+tw_status tw_plan_allows_gpu(const tw_plan *plan) {
+  if (plan->choices.engine == TW_BY_DIGITS) return TW_OK;
+  return tw_fail(TW_ERR_USAGE,
+                 "the plan reads functions from keys of point functions (--engine %s), which only CPUs do so far: use "
+                 "--device cpu, or plan again with --engine digit",
+                 tw_read_by_name(plan->choices.engine));
 }
 
 void tw_plan_free(tw_plan *plan) {

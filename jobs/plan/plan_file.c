@@ -120,8 +120,10 @@ static json_t *streams_json(const tw_program *p) {
 static json_t *choices_json(const tw_choices *c) {
   json_t *groups = json_array();
   for (int i = 0; i < TW_MOST_LEVELS && c->maximum[i]; i++) json_array_append_new(groups, json_integer(c->maximum[i]));
-  return json_pack("{s:b, s:b, s:b, s:o, s:i}", "wide_nodes", c->wide_nodes, "flat_windows", c->flat_windows, "centred",
-                   c->centred, "maximum", groups, "argmax_rounds", c->argmax_rounds);
+  json_t *choices = json_pack("{s:b, s:b, s:b, s:o, s:i}", "wide_nodes", c->wide_nodes, "flat_windows", c->flat_windows,
+                              "centred", c->centred, "maximum", groups, "argmax_rounds", c->argmax_rounds);
+  if (c->engine != TW_BY_DIGITS) json_object_set_new(choices, "engine", json_string(tw_read_by_name(c->engine)));
+  return choices;
 }
 
 static json_t *plan_json(const tw_plan *plan) {
@@ -192,6 +194,12 @@ static tw_status read_choices(const char *path, const json_t *root, tw_choices *
   TW_TRY(tw_plan_bool(path, choices, "choices", "flat_windows", &c->flat_windows));
   TW_TRY(tw_plan_bool(path, choices, "choices", "centred", &c->centred));
   TW_TRY(tw_plan_int(path, choices, "choices", "argmax_rounds", 0, TW_ARGMAX_MOST_ROUNDS, &c->argmax_rounds));
+  if (json_object_get(choices, "engine")) {  // plans by digits do not say so
+    char engine[16];
+    TW_TRY(tw_plan_text(path, choices, "choices", "engine", engine, sizeof engine));
+    if (tw_read_by_parse(engine, &c->engine) != TW_OK)
+      return tw_plan_wrong(path, "choices.engine '%s' is unknown", engine);
+  }
   TW_TRY(tw_plan_member(path, choices, "choices", "maximum", JSON_ARRAY, &groups));
   size_t n = json_array_size(groups);
   if (n > TW_MOST_LEVELS) return tw_plan_wrong(path, "choices.maximum has %zu entries; at most %d", n, TW_MOST_LEVELS);

@@ -5,12 +5,17 @@
 #include "io/client.h"
 #include "jobs/plan/plan.h"
 
-// The specs whose tables a plan holds, in this order, two tables each; returns how many. A spec of two lines alone has
-// none.
-enum { TW_PLAN_SPECS = 6 };
-int tw_plan_specs(const tw_plan *plan, const tw_spec *specs[TW_PLAN_SPECS]);
-// All of a plan's tables: two of each of these specs, then those of positions that turn (jobs/models/decoder.h). What
-// table `i` is: its name, how many integers it has, and of how many bits.
+// The functions whose tables a plan holds, in this order, two tables each; returns how many. A spec of two lines alone
+// has none.
+enum { TW_PLAN_FUNCTIONS = 8 };
+typedef struct {
+  const tw_spec *spec;              // or
+  const tw_segment_spec *segments;  // by key
+  bool by_key;
+} tw_plan_function;
+int tw_plan_functions(const tw_plan *plan, tw_plan_function functions[TW_PLAN_FUNCTIONS]);
+// All of a plan's tables: two of each of these functions, then those of positions that turn (jobs/models/decoder.h).
+// What table `i` is: its name, how many integers it has, and of how many bits.
 typedef struct {
   char name[40];
   int ring;

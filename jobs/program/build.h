@@ -8,11 +8,16 @@
 #include "jobs/program/triangle.h"
 #include "kernels/bit_ops.h"
 
+// What functions are read from: digits, or keys of point functions (docs/design/pfss.md), the latter for 1/x and
+// 1/sqrt(x) alone, one a row, or for windows, too, one an element.
+typedef enum { TW_BY_DIGITS, TW_ROWS_BY_KEY, TW_ALL_BY_KEY } tw_read_by;
+
 // What a plan may choose between keys and rounds. All zeros: what every model can have with the fewest key bytes.
 enum { TW_MOST_LEVELS = 6, TW_LARGEST_GROUP = 26 };
 typedef struct {
   bool wide_nodes;              // comparisons of 17 to 32 bits in one node: a round less, some keys more
   bool flat_windows;            // a window's test straight from the leaves: the same
+  tw_read_by engine;            // what functions are read from
   bool centred;                 // norms take no mean, as the rows they read have none: a round less, fewer keys
   int maximum[TW_MOST_LEVELS];  // members of a group at every level of a row maximum; 0 on: groups of 8
   int argmax_rounds;            // of an argmax at most (tw_argmax_find); 0: any number
@@ -75,10 +80,11 @@ int tw_concat(tw_builder *b, int x, int y, size_t rows);  // [rows][cx] and [row
 int tw_combine(tw_builder *b, int64_t p, int x, int64_t q, int y, bool rows);
 int tw_add_constant(tw_builder *b, int x, int64_t value);                        // integer at x's scale; WIRE or SHARE
 int tw_multiply_constant(tw_builder *b, int x, int64_t factor, int scale_gain);  // WIRE or SHARE
-int tw_shift_left(tw_builder *b, int wire, int bits);  // ring and scale grow; the result must not be truncated
-int tw_rescale(tw_builder *b, int x, int scale);       // declare another scale, same integers
-int tw_reduce(tw_builder *b, int x, int ring);         // mod a smaller ring
-int tw_row_sum(tw_builder *b, int x, size_t cols);     // [rows][cols] -> [rows]
+int tw_shift_left(tw_builder *b, int x,
+                  int bits);  // WIRE or SHARE; ring and scale grow; a wire must not be truncated then
+int tw_rescale(tw_builder *b, int x, int scale);    // declare another scale, same integers
+int tw_reduce(tw_builder *b, int x, int ring);      // mod a smaller ring
+int tw_row_sum(tw_builder *b, int x, size_t cols);  // [rows][cols] -> [rows]
 int tw_as_share(tw_builder *b, int wire);
 // Sum over live rows of x [tokens.queries][cols] -> [cols].
 int tw_pool_live(tw_builder *b, int x, tw_tokens tokens, size_t cols);
@@ -236,11 +242,41 @@ int tw_offset(tw_builder *b, int base, int slope, int x, int64_t lo, int bits);
 // What the argument x lies behind the piece's beginning is c - rho: V - slope rho of the opened sgn V (tw_offset) and
 // sgn slope, rho the `bits` low bits of x's mask. Sign undone. SHARE.
 int tw_piece(tw_builder *b, int v, int slope, int x, int bits, tw_compared compared);
+// The same, with the sign of an entry that was read by key.
+int tw_signed_piece(tw_builder *b, int v, int slope, int x, int bits, int entry);
 
 // ---- gates/point_keys.c: by keys of point functions ----
 // BITS, plane i = [x >= threshold i], like tw_at_least, in no round and for more keys: 130 bits for every bit of the
 // ring above 8, and 129 more. Rings of 2 to 61 bits.
 int tw_at_least_by_key(tw_builder *b, int wire, const int64_t *thresholds, int count);
+
+// ---- gates/key_tables.c: the same keys ----
+// Pieces 0 .. count - 1 of 2^low units from lo on, of a wire reduced to `ring` bits; 2^sub_bits entries a piece. At
+// both ends the border is dithered by less than a piece.
+typedef struct {
+  int ring, low, count, sub_bits;
+  int64_t lo;
+} tw_window;
+typedef struct {
+  int base, slope;  // SHAREs: sgn times what the tables say, 0 outside; sgn is base's
+  int bits;         // BITS, an arc a plane; where there are arcs
+} tw_window_entries;
+// Reads two tables of count 2^sub_bits entries, and bits that say whether x lies in an arc (kernels/key_ops.h), in no
+// round. Then tw_offset, and tw_signed_piece.
+enum { TW_KEY_MOST_BITS = 60 };
+tw_window_entries tw_read_window(tw_builder *b, int wire, const tw_window *w, const int64_t *arcs, int arc_count,
+                                 const int table[2], int ring, const int scale[2]);
+// A table over runs of steps, each twice as wide as those before (kernels/key_ops.h), of an unsigned wire reduced to
+// `ring` bits: steps of 2^first_step from border[0] on, entries from entry[0] on, and so forth to border[runs].
+typedef struct {
+  int ring, first_step, runs;
+  uint64_t border[TW_SEGMENT_MOST_RUNS + 1];
+  size_t entry[TW_SEGMENT_MOST_RUNS + 1], entries;
+} tw_segments;
+// SHARE of what two tables (bases, slopes) say, in no round. outside: NULL, or BITS of one plane, whether x is in no
+// run and the first base is read.
+int tw_read_segments(tw_builder *b, int wire, const tw_segments *seg, const int table[2], int ring, int scale,
+                     int *outside);
 
 // ---- gates/compare.c ----
 // Of the live keys of [rows][tokens.keys]: WIRE [rows].

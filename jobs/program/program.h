@@ -98,7 +98,7 @@ typedef struct {
   tw_status (*emulate)(tw_session *, const tw_op *);
 } tw_gate;
 
-enum { TW_MAX_IN = TW_OPERANDS, TW_MAX_OUT = 2, TW_MAX_ARG = 12, TW_MAX_CORRECTIONS = 8 };  // of one gate
+enum { TW_MAX_IN = TW_OPERANDS, TW_MAX_OUT = 3, TW_MAX_ARG = 12, TW_MAX_CORRECTIONS = 8 };  // of one gate
 enum { TW_MOST_INPUTS = 8 };                                                                // of a program
 enum { TW_TOKEN_ARGS = 4 };  // what a tw_tokens takes of an operation's arguments
 

@@ -26,6 +26,8 @@ TIMED_OP(lookup)
 TIMED_OP(reshape)
 TIMED_OP(kill)
 TIMED_OP(thresholds)
+TIMED_OP(key_window)
+TIMED_OP(key_segments)
 TIMED_OP(draw)
 
 typedef struct {

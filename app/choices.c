@@ -64,10 +64,8 @@ const tw_option tw_option_engine = {
     .kind = TW_OPTION_TEXT,
     .value = "NAME",
     .help =
-        "what functions are read from: digit, or keys of point functions, which take fewer rounds, on CPUs only: "
-        "pfss-rows (1/x and 1/sqrt(x) of rows, for hardly more keys), or pfss (exp and activations, too, for many "
-        "more) "
-        "(not given: digit)"};
+        "what functions are read from: digit, or keys of point functions, for fewer rounds, on CPUs: pfss-rows (1/x "
+        "and 1/sqrt(x) of rows), or pfss (exp and activations, too) (not given: digit)"};
 
 static tw_status parse_groups(const char *text, int groups[TW_MOST_LEVELS]) {
   const char *at = text;

@@ -23,7 +23,26 @@ for choice in '2,5,4 4 2 0' '2,5,4 4 2 1' '8,8 8 1 0' '3,14 8 2 1' '26,2 4 1 0';
   said=$("$TWAIN" report n --json >report.json; json report.json 'j["rounds"] if isinstance(j, dict) else j[0]["rounds"]')
   [ "$said" = "$rounds" ] || fail "groups $groups: $said rounds in the report, $rounds in the plan"
 done
-[ "$(printf '%s\n' $digests | sort -u | wc -l)" = 5 ] || fail "plans of different choices have one digest"
+
+# functions by keys of point functions: the same checks
+for engine in pfss-rows pfss; do
+  for guard in --no-guard ''; do
+    expect 0 "chosen: engine $engine, groups 2,5,4" "$TWAIN" plan n --seq 40 --force $guard --maximum-groups 2,5,4 --engine "$engine"
+    digests="$digests $(json n.plan.json 'j["digest"]')"
+      rounds=$(sed -n 's/.*rounds: //p' said)
+    "$TWAIN" deal n -n 2 --test-seed 7 -q --force
+    "$TWAIN" encode n 'a few words of text' 'one' -q --force
+    "$TWAIN" share n --input -q --force
+    expect_run 0 '' n --ledger L -q --force --allow-test-keys
+    "$TWAIN" reveal n -q --force
+    "$TWAIN" check n --exact --test-seed 7 -q || fail "$engine: not the emulator's values"
+    said=$("$TWAIN" report n --json >report.json; json report.json 'j["rounds"] if isinstance(j, dict) else j[0]["rounds"]')
+    [ "$said" = "$rounds" ] || fail "$engine: $said rounds in the report, $rounds in the plan"
+    grep -q "engine $engine" report.json || fail "the report does not say $engine"
+  done
+done
+[ "$(printf '%s\n' $digests | sort -u | wc -l)" = 9 ] || fail "plans of different choices have one digest"
+expect 2 "unknown engine 'pfs'; use digit, pfss-rows or pfss" "$TWAIN" plan n --seq 40 --force --engine pfs
 
 # not said: what takes least, with no more than any of these
 "$TWAIN" plan --shape 1x24x3x40 --seq 40 >least

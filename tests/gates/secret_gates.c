@@ -12,7 +12,7 @@
 
 #include "jobs/gates/digit.h"
 #include "jobs/gates/gate.h"
-#include "jobs/models/spec.h"
+#include "jobs/models/spec_keys.h"
 #include "kernels/isa.h"
 #include "tests/common/tiny_model.h"
 
@@ -160,6 +160,19 @@ static int window(tw_builder *b, int x) {
 static int gelu(tw_builder *b, int x) {
   return tw_open(b, tw_apply_spec(b, tw_rescale(b, part(b, x, 0, 24), 12), &tw_spec_gelu, 38));
 }
+static int gelu_by_key(tw_builder *b, int x) {
+  tw_key_guard guard = {.bits = 21};
+  int y = tw_apply_spec_by_key(b, tw_rescale(b, part(b, x, 0, 24), 12), &tw_spec_gelu, 38, &guard);
+  static const int64_t one = 1;
+  return tw_open(b, tw_combine(b, 1, y, 1, tw_bit_constants(b, guard.bitwire, guard.plane, 1, &one, 46, 20), false));
+}
+static int root_by_key(tw_builder *b, int x) {
+  tw_segment_spec root = tw_segments_root(7, -12, 1, 20);
+  int wire = tw_add_constant(b, part(b, x, 0, 30), 5000), outside;
+  int t = tw_apply_segments(b, wire, &root, 40, &outside);
+  static const int64_t one = 1;
+  return tw_open(b, tw_combine(b, 1, tw_as_share(b, t), 1, tw_bit_constants(b, outside, 0, 1, &one, 44, 24), false));
+}
 
 // Numbers that come in, and a table of 7 words of 3 in one column.
 static int words(tw_builder *b, int x) {
@@ -197,6 +210,8 @@ static const struct {
              {"turn", turning},
              {"window", window},
              {"gelu", gelu},
+             {"gelu by key", gelu_by_key},
+             {"root by key", root_by_key},
              {"words", words},
              {"words in lines", words_in_lines}};
 
@@ -207,15 +222,18 @@ static const size_t weight_rows[2] = {7, 1}, weight_cols[2] = {3, 3};
 // Values small enough for every extension in the list.
 static bool run_gate(builder *build, tw_status (*party)(tw_session *, const tw_op *)) {
   tw_program p = {0};
-  tw_table tables[2];
+  tw_table tables[6];
+  tw_segment_spec root = tw_segments_root(7, -12, 1, 20);
   tw_builder b;
   uint64_t input[4 * N], *list[2] = {weight_values[0], weight_values[1]};
   for (size_t j = 0; j < 3 * N; j++) input[j] = (uint64_t)walk_random_range(-4000, 4000) & tw_mask(40);
   for (size_t j = 3 * N; j < 4 * N; j++) input[j] = walk_random();  // numbers
   for (size_t j = 0; j < 42; j++) weight_values[j / 21][j % 21] = walk_random();
-  if (tw_spec_fit(&tw_spec_gelu, tables) != TW_OK) return false;
+  if (tw_spec_fit(&tw_spec_gelu, tables) != TW_OK || tw_spec_fit_by_key(&tw_spec_gelu, tables + 2) != TW_OK ||
+      tw_segments_fit(&root, tables + 4) != TW_OK)
+    return false;
   p.tables = tables;
-  p.table_count = 2;
+  p.table_count = 6;
   tw_builder_start(&b, &p);
   tw_build_output(&b, build(&b, tw_build_input(&b, 40, 0, 3 * N)));
   tw_status status = tw_builder_finish(&b);
@@ -234,7 +252,7 @@ static bool run_gate(builder *build, tw_status (*party)(tw_session *, const tw_o
   bool right = status == TW_OK && w.mismatches == 0;
   walk_free(&w);
   tw_program_free(&p);
-  tw_tables_free(tables, 2);
+  tw_tables_free(tables, 6);
   return right;
 }
 

@@ -268,7 +268,7 @@ static void refusals(void) {
     trial_refused(&t, tw_read_window(&t.b, x, &wrong[i], NULL, 0, (int[]){0, 1}, 20, scale).base, "a window of");
     trial_end(&t);
   }
-  tw_segments seg = {.ring = 5, .first_step = 1, .runs = 2, .border = {4, 10, 22}, .entries = 8};
+  tw_segments seg = {.ring = 5, .first_step = 1, .runs = 2, .border = {4, 10, 30}, .entries = 8};
   trial t;
   int x = tw_open(&t.b, trial_start(&t, 10, 5, 1));
   t.program.tables = tables;

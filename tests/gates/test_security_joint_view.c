@@ -295,6 +295,23 @@ static int two_keys(tw_builder *b, int x) {
       second = tw_at_least_by_key(b, wire(b, x, 1, 2), &one, 1);
   return tw_open(b, tw_xor_planes(b, (tw_term[]){{0, first, 0}, {0, second, 0}}, 2, 1, NULL));
 }
+// Two pieces of two units, by a key that is a leaf word: entries, both opened under one sign, which is undone, and the
+// bit of the window's right side.
+static tw_window_entries read_window(tw_builder *b, int wire, int ring) {
+  static const int64_t right[TW_ARC_WORDS] = {[TW_ARC_FROM] = -2, [TW_ARC_TO] = -1};
+  return tw_read_window(b, wire, &(tw_window){3, 1, 2, 1, 0}, right, 1, (const int[]){0, 1}, ring, (const int[]){0, 0});
+}
+static int window_by_key(tw_builder *b, int x) {
+  static const int64_t one = 1;
+  int w = tw_open(b, x);
+  tw_window_entries e = read_window(b, w, 1);
+  int v = tw_open(b, tw_offset(b, e.base, e.slope, w, 0, 1)), slope = tw_open(b, e.slope), bits = tw_open(b, e.bits);
+  int p = tw_signed_piece(b, v, slope, w, 1, e.base);
+  return tw_open(b, tw_combine(b, 1, p, 1, tw_bit_constants(b, bits, 0, 1, &one, 1, 0), false));
+}
+// The entry alone, with its sign; and the bit alone.
+static int entry_by_key(tw_builder *b, int x) { return tw_open(b, read_window(b, tw_open(b, x), 2).base); }
+static int arc_by_key(tw_builder *b, int x) { return tw_open(b, read_window(b, tw_open(b, x), 1).bits); }
 static int in_window(tw_builder *b, int x) {
   tw_digits d = tw_deal_digits(b, tw_open(b, x), 0, (const int[]){2, 1}, 2, false, -1);
   return tw_open(b, tw_in_window(b, tw_compared_by(&d), 1, 2));
@@ -442,6 +459,8 @@ GATE(compared_two_digits, 3, 1, compared_two_digits)
 GATE(compared_two_thresholds, 3, 1, compared_two_thresholds)
 GATE(compared_by_key, 4, 1, compared_by_key)
 GATE(two_keys, 2, 2, two_keys)
+GATE(window_by_key, 3, 1, window_by_key)
+GATE(entry_by_key, 3, 1, entry_by_key)
 GATE(in_window, 3, 1, in_window)
 GATE(multiplied_bits, 1, 3, multiplied_bits)
 GATE(selected, 3, 2, selected)
@@ -482,6 +501,16 @@ static void one_mask_for_line_and_place(tw_program *p) { nth_open(p, 2)->mask_us
 static void noise_from_its_pads(tw_program *p) {
   for (int i = 0; i < p->op_count; i++)
     if (p->ops[i].draws) p->ops[i].mask_use = p->corrections[0].use;
+}
+// Base and slope of a window, which have one ring.
+static void one_mask_for_entries(tw_program *p) {
+  tw_op *first = NULL;
+  for (int i = 1; i <= 3; i++) {
+    tw_op *op = nth_open(p, i);
+    if (p->tensors[op->out[0]].kind != TW_WIRE) continue;
+    if (first) op->mask_use = first->mask_use;
+    if (!first) first = op;
+  }
 }
 // A win is opened under the mask of what it follows from.
 static void one_mask_for_win_and_place(tw_program *p) { nth_open(p, 2)->mask_use = nth_open(p, 1)->mask_use; }
@@ -599,6 +628,16 @@ static void wrong_order_is_found(void) {
   CU_ASSERT_FALSE(all_views_uniform((joint_case){.ring = 3, .elements = 1, .build = opened_early}));
 }
 
+// Nor may an entry be bare, as its sign is a bit that the other party reads, nor what a key says of an arc.
+static void a_bare_read_of_a_key_is_found(void) {
+  CU_ASSERT(all_views_uniform((joint_case){.ring = 3, .elements = 1, .build = arc_by_key}));
+  CU_ASSERT_FALSE(all_views_uniform((joint_case){.ring = 3, .elements = 1, .build = arc_by_key, .mutate = a_bare_win}));
+  CU_ASSERT_FALSE(
+      all_views_uniform((joint_case){.ring = 3, .elements = 1, .build = entry_by_key, .mutate = a_bare_win}));
+  CU_ASSERT_FALSE(all_views_uniform(
+      (joint_case){.ring = 3, .elements = 1, .build = window_by_key, .mutate = one_mask_for_entries}));
+}
+
 static void a_bare_bit_is_found(void) {
   CU_ASSERT_FALSE(
       all_views_uniform((joint_case){.ring = 2, .elements = 2, .build = argmax, .rows = true, .mutate = a_bare_win}));
@@ -615,16 +654,17 @@ SUITE_MAIN("joint view", {"open", open_twice_view}, {"truncate", truncated_view}
            {"multiply rows", multiplied_rows_view}, {"sum of squares", squared_view}, {"linear", linear_view},
            {"matmul", matrices_view}, {"one digit", compared_one_digit_view}, {"two digits", compared_two_digits_view},
            {"two thresholds", compared_two_thresholds_view}, {"thresholds by key", compared_by_key_view},
-           {"two keys", two_keys_view}, {"window", in_window_view}, {"products of bits", multiplied_bits_view},
-           {"select", selected_view}, {"select, extended", selected_extended_view}, {"choose", chosen_view},
-           {"bit constant", bit_constant_view}, {"guard", guarded_view}, {"row maximum", row_maximum_view},
-           {"argmax", argmax_view}, {"argmax, ended", argmax_ended_view}, {"noise", noised_view},
-           {"one of two", one_of_two_view}, {"packed pairs", triangle_view},
-           {"packed pairs times values", triangle_values_view}, {"row maximum of packed pairs", triangle_maximum_view},
-           {"less the mean of a row", less_mean_view}, {"lookup and piece", looked_up_view},
-           {"one wire, many gates", mixed_reads_view}, {"common correction", dealt_in_common_view},
-           {"words in lines", placed_in_lines_view}, {"words alone", placed_alone_view},
-           {"words times their table", looked_up_word_view},
+           {"two keys", two_keys_view}, {"window by key", window_by_key_view}, {"entry by key", entry_by_key_view},
+           {"a bare read of a key is found", a_bare_read_of_a_key_is_found}, {"window", in_window_view},
+           {"products of bits", multiplied_bits_view}, {"select", selected_view},
+           {"select, extended", selected_extended_view}, {"choose", chosen_view}, {"bit constant", bit_constant_view},
+           {"guard", guarded_view}, {"row maximum", row_maximum_view}, {"argmax", argmax_view},
+           {"argmax, ended", argmax_ended_view}, {"noise", noised_view}, {"one of two", one_of_two_view},
+           {"packed pairs", triangle_view}, {"packed pairs times values", triangle_values_view},
+           {"row maximum of packed pairs", triangle_maximum_view}, {"less the mean of a row", less_mean_view},
+           {"lookup and piece", looked_up_view}, {"one wire, many gates", mixed_reads_view},
+           {"common correction", dealt_in_common_view}, {"words in lines", placed_in_lines_view},
+           {"words alone", placed_alone_view}, {"words times their table", looked_up_word_view},
            {"an unhidden common correction is found", unhidden_is_found},
            {"reused streams are found", reused_streams_are_found},
            {"a mask before its opening is found", wrong_order_is_found}, {"a bare bit is found", a_bare_bit_is_found})

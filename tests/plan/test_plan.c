@@ -17,6 +17,7 @@
 static char folder[] = "/tmp/twain-plan-XXXXXX", path[64];
 
 static bool guard;
+static tw_read_by engine;
 
 static double uniform(double low, double high) { return low + (high - low) * (double)randombytes_random() / 0x1p32; }
 
@@ -26,8 +27,9 @@ static tw_status make(const char *shape, int seq, tw_rounding rounding, tw_outpu
   CU_ASSERT_EQUAL_FATAL(tw_shape_config(shape, &config), TW_OK);
   if (output == TW_OUTPUT_LOGITS) config.head = (tw_head){TW_HEAD_SEQUENCE, 3, "tanh", TW_OUTPUT_CLS};
   tw_model_bounds all = {bounds, {.dense = uniform(3, 500), .outputs = uniform(3, 500)}};
-  return tw_plan_make(&config, &(tw_plan_request){.seq = seq, .rounding = rounding, .output = output, .guard = guard},
-                      bounds ? &all : NULL, plan);
+  tw_plan_request request = {
+      .seq = seq, .rounding = rounding, .output = output, .guard = guard, .choices.engine = engine};
+  return tw_plan_make(&config, &request, bounds ? &all : NULL, plan);
 }
 
 // Bounds of a well-behaved model, different in every layer.
@@ -72,8 +74,35 @@ static void check_same(const tw_plan *a, const tw_plan *b) {
   CU_ASSERT_EQUAL(a->program.levels, b->program.levels);
 }
 
+// The opened tensor whose mask a wire has, but for its ring and a factor.
+static int opened_as(const tw_program *p, int tensor) {
+  for (int i = 0; i < p->op_count; i++)
+    if (p->ops[i].out[0] == tensor && strcmp(p->ops[i].gate->name, "scaled") == 0) return opened_as(p, p->ops[i].in[0]);
+  return tensor;
+}
+
+// Of one mask digits are dealt or a key (docs/security.md, "One engine a mask"), and one key. Returns the keys.
+static int check_masks(const tw_program *p) {
+  enum { NONE, DIGITS, KEY };
+  uint8_t *dealt = calloc((size_t)p->tensor_count, 1);
+  int keys = 0, both = 0;
+  for (int i = 0; i < p->op_count; i++) {
+    const char *gate = p->ops[i].gate->name;
+    bool key = strstr(gate, "by key") != NULL;
+    if (!key && strcmp(gate, "digits") != 0) continue;
+    uint8_t *mask = &dealt[opened_as(p, p->ops[i].in[0])];
+    both += key ? *mask != NONE : *mask == KEY;
+    *mask = key ? KEY : DIGITS;
+    keys += key;
+  }
+  CU_ASSERT_EQUAL(both, 0);
+  free(dealt);
+  return keys;
+}
+
 static void test_round_trip(void) {
-  for (int i = 0; i < 2; i++, guard = !guard)
+  static const int keys[] = {[TW_BY_DIGITS] = 0, [TW_ROWS_BY_KEY] = 3, [TW_ALL_BY_KEY] = 5};  // of a layer
+  for (int i = 0; i < 6; i++, guard = !guard, engine = (tw_read_by)(i / 2))
     for (int rounding = TW_DITHERED; rounding <= TW_FAITHFUL_OUTPUT; rounding++)
       for (int output = TW_OUTPUT_TOKENS; output <= TW_OUTPUT_LOGITS; output++) {
         tw_bounds bounds[3] = {random_bounds(), random_bounds(), random_bounds()};
@@ -85,10 +114,13 @@ static void test_round_trip(void) {
         CU_ASSERT_EQUAL(tw_plan_write(path, &plan), TW_ERR_IO);  // never over a file that is there
         CU_ASSERT_EQUAL_FATAL(tw_plan_read(path, &again), TW_OK);
         check_same(&plan, &again);
+        CU_ASSERT_EQUAL(plan.choices.engine, again.choices.engine);
+        CU_ASSERT_EQUAL(check_masks(&plan.program), 3 * keys[engine]);
         tw_plan_free(&plan);
         tw_plan_free(&again);
         unlink(path);
       }
+  engine = TW_BY_DIGITS;
 }
 
 // ---- changed files
@@ -181,6 +213,34 @@ static void test_changed_tables(void) {
   plan = fresh_plan();
   json_array_remove(json_object_get(plan, "tables"), 2);
   refuses(plan, TW_ERR_FORMAT, "tables has 7");
+}
+
+// Beside digits in the digest and in the file; a name that is none, and tables that another engine reads, are refused.
+static void test_engines(void) {
+  tw_plan plan[3];
+  json_t *json;
+  for (int i = 0; i < 3; i++) {
+    engine = (tw_read_by)i;
+    CU_ASSERT_EQUAL_FATAL(make("2x32x2x64", 8, TW_DITHERED, TW_OUTPUT_POOLED, NULL, &plan[i]), TW_OK);
+    json = fresh_plan();
+    const char *said = json_string_value(json_object_get(json_object_get(json, "choices"), "engine"));
+    CU_ASSERT(i == TW_BY_DIGITS ? said == NULL : said && strcmp(said, tw_read_by_name((tw_read_by)i)) == 0);
+    json_decref(json);
+    CU_ASSERT_EQUAL(tw_plan_allows_gpu(&plan[i]), i == TW_BY_DIGITS ? TW_OK : TW_ERR_USAGE);
+    for (int j = 0; j < i; j++) CU_ASSERT_STRING_NOT_EQUAL(plan[i].digest.hex, plan[j].digest.hex);
+  }
+  CU_ASSERT(plan[1].program.levels < plan[0].program.levels && plan[2].program.levels < plan[1].program.levels);
+  json = fresh_plan();
+  json_object_set_new(json_object_get(json, "choices"), "engine", json_string("auto"));
+  refuses(json, TW_ERR_FORMAT, "choices.engine 'auto' is unknown");
+  json = fresh_plan();
+  json_object_set_new(json_object_get(json, "choices"), "engine", json_string("pfss-rows"));
+  refuses(json, TW_ERR_FORMAT, "gelu");
+  json = fresh_plan();
+  json_object_del(json_object_get(json, "choices"), "engine");
+  refuses(json, TW_ERR_FORMAT, "tables");
+  for (int i = 0; i < 3; i++) tw_plan_free(&plan[i]);
+  engine = TW_BY_DIGITS;
 }
 
 static void replace(const char *key, json_t *value, tw_status status, const char *text) {
@@ -390,6 +450,7 @@ int main(void) {
   static const suite_test tests[] = {{"round trip of every rounding and output", test_round_trip},
                                      {"changed bounds and rings", test_changed_layers},
                                      {"changed tables", test_changed_tables},
+                                     {"engines", test_engines},
                                      {"changed heads, costs and streams", test_changed_heads},
                                      {"damaged files", test_damage},
                                      {"cost bars of BERT-base", test_bert_base_bars},

@@ -37,7 +37,7 @@ const tw_option tw_option_norm_means = {
     .value = "N",
     .help =
         "means of a row that a norm takes: 1, or 0, which takes a round less and fewer keys; weights are centred when "
-        "they are shared (not given: 0 where the model allows it)",
+        "they are shared (not given: 0 where model and rounding allow it)",
     .low = 0,
     .high = 1};
 

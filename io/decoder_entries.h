@@ -22,6 +22,11 @@ size_t tw_client_positions(const tw_model_config *c);  // the same
 #define TW_CONV_ROWS(name, rows, cols, query, source) \
   {name ".weight", TW_IN_LAYER, TW_MATRIX, rows, cols, TW_SCALE, query, {source ".weight"}, .inputs_first = true}, \
   TW_ROW(name ".bias", TW_IN_LAYER, TW_BIAS, tw_one, cols, TW_BIAS_SCALE, query, source ".bias")
+// The same of outputs that are added to what a norm reads.
+#define TW_ADDED_CONV_ROWS(name, inputs, from) \
+  {name ".weight", TW_IN_LAYER, TW_MATRIX, inputs, tw_hidden, TW_SCALE, .centred = true, .source = {from ".weight"}, \
+   .inputs_first = true}, \
+  {name ".bias", TW_IN_LAYER, TW_BIAS, tw_one, tw_hidden, TW_BIAS_SCALE, .centred = true, .source = {from ".bias"}}
 #define TW_GAMMA_ROW(name, part, source) \
   TW_ROW(name ".gamma", part, TW_GAMMA, tw_one, tw_hidden, TW_SCALE, false, source ".weight")
 #define TW_BETA_ROW(name, part, source) \
@@ -29,10 +34,10 @@ size_t tw_client_positions(const tw_model_config *c);  // the same
 // The word table, and what tw_linear adds to the line that it picks: nothing.
 #define TW_WORD_ROWS(source) \
   {"word.weight", TW_ON_TOP, TW_MATRIX, tw_lines, tw_line, TW_SCALE, false, {source ".weight"}, \
-   .inputs_first = true, .in_lines = true}, \
+   .inputs_first = true, .in_lines = true, .centred = true}, \
   TW_ROW("word.bias", TW_ON_TOP, TW_BIAS, tw_one, tw_line, TW_SCALE, false, NULL)
-#define TW_POSITION_ROW(source) \
-  TW_ROW("position", TW_ON_TOP, TW_ROWS, tw_positions, tw_hidden, TW_SCALE, false, source ".weight")
+#define TW_POSITION_ROW(from) \
+  {"position", TW_ON_TOP, TW_ROWS, tw_positions, tw_hidden, TW_SCALE, .centred = true, .source = {from ".weight"}}
 // The same in the file of a client that embeds.
 #define TW_CLIENT_WORDS_ROW(source) \
   TW_ROW("word", TW_EMBEDDING, TW_ROWS, tw_client_words, tw_hidden, 0, false, source ".weight")

@@ -7,10 +7,10 @@ static const tw_tensor_entry layer[] = {
            LAYER "attn.attention.q_proj.weight", LAYER "attn.attention.k_proj.weight",
            LAYER "attn.attention.v_proj.weight"),
     TW_ROW("qkv.bias", TW_IN_LAYER, TW_BIAS, tw_one, tw_qkv, TW_BIAS_SCALE, true, NULL),
-    TW_LINEAR_ROWS("out", TW_IN_LAYER, tw_queries, tw_hidden, LAYER "attn.attention.out_proj"),
+    TW_ADDED_ROWS("out", tw_queries, LAYER "attn.attention.out_proj"),
     TW_NORM_ROWS("norm1", LAYER "ln_1"),
     TW_LINEAR_ROWS("up", TW_IN_LAYER, tw_hidden, tw_inner, LAYER "mlp.c_fc"),
-    TW_LINEAR_ROWS("down", TW_IN_LAYER, tw_inner, tw_hidden, LAYER "mlp.c_proj"),
+    TW_ADDED_ROWS("down", tw_inner, LAYER "mlp.c_proj"),
     TW_NORM_ROWS("norm2", LAYER "ln_2")};
 static const tw_tensor_entry top[] = {TW_GAMMA_ROW("norm", TW_ON_TOP, "ln_f"), TW_BETA_ROW("norm", TW_ON_TOP, "ln_f"),
                                       TW_WORD_ROWS("wte"), TW_POSITION_ROW("wpe"), TW_HEAD_OF_WORDS_ROWS};

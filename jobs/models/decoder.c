@@ -47,7 +47,8 @@ static int norm(tw_builder *b, const tw_layer *at, const char *step, int gamma_e
   tw_step_begin(b, at->index, step);
   int gamma = tw_weight_wire(b, tensor(at, gamma_entry), TW_SCALE, hidden), beta = -1;
   if (!tw_decoder_layout_of(c)->rms_norm) beta = tw_weight_wire(b, tensor(at, gamma_entry + 1), TW_SCALE, hidden);
-  return tw_build_norm(b, at->tokens, x, beta >= 0, gamma, beta, hidden, rings, ring, c->norm_epsilon);
+  return tw_build_norm(b, at->tokens, x, beta >= 0 && !at->shape->centred, gamma, beta, hidden, rings, ring,
+                       c->norm_epsilon);
 }
 
 static int feed_forward(tw_builder *b, const tw_layer *at, const tw_decoder_layout *l, int x) {
@@ -113,11 +114,17 @@ static int emit(tw_builder *b, const tw_layer_shape *shape, const tw_rings *ring
   return tw_build_decoder_layers(b, shape, rings, NULL, x);
 }
 
-#define FAMILY(family, its_bounds)                                                                             \
-  {                                                                                                            \
-    .tensors = family, .default_bounds = its_bounds, .widened = tw_decoder_widened, .rings = tw_decoder_rings, \
-    .raise_bounds = tw_decoder_raise_bounds, .largest_output = tw_decoder_largest, .emit = emit,               \
-    .reference = tw_decoder_forward                                                                            \
+// All that is added to the residual stream may lose its mean: only LayerNorms read it. A client that embeds adds rows
+// of its own.
+static bool centres(const tw_model_config *config) {
+  return !tw_decoder_layout_of(config)->rms_norm && !config->client_embeds;
+}
+
+#define FAMILY(family, its_bounds)                                                                                   \
+  {                                                                                                                  \
+    .tensors = family, .default_bounds = its_bounds, .widened = tw_decoder_widened, .rings = tw_decoder_rings,       \
+    .raise_bounds = tw_decoder_raise_bounds, .largest_output = tw_decoder_largest, .centres = centres, .emit = emit, \
+    .reference = tw_decoder_forward                                                                                  \
   }
 
 const tw_architecture tw_gpt2 = FAMILY(tw_gpt2_tensors, tw_gpt_bounds),

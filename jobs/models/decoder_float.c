@@ -200,27 +200,33 @@ static int on_top(const tw_model *model, int entry) {
   return tw_tensor_number(tw_tensor_table_of(&model->config), model->config.layers, 0, entry);
 }
 
-static double fixed(float value, int quantised) {
-  double unit = ldexp(1, TW_SCALE);
-  return quantised ? rint(value * unit) / unit : (double)value;
+// Row i of words or positions; when quantised, as the parties share it.
+static void table_row(const tw_model *model, int entry, int i, int quantised, double *row) {
+  const tw_tensor_entry *e = tw_model_tensor_entry(&model->config, on_top(model, entry));
+  size_t n = (size_t)model->config.hidden;
+  const float *values = model->tensors[on_top(model, entry)].values + (size_t)i * n;
+  if (quantised) tw_tensor_columns(&model->config, e, true, values, 0, n, row);
+  for (size_t c = 0; c < n; c++) row[c] = quantised ? ldexp(row[c], -e->scale) : (double)values[c];
 }
 
 tw_status tw_float_embed(const tw_model *model, const int *tokens, int length, int quantised, double *x) {
   const tw_model_config *c = &model->config;
   const tw_decoder_layout *layout = tw_decoder_layout_of(c);
-  const float *word = model->tensors[on_top(model, layout->word)].values;
-  const float *position = layout->position < 0 ? NULL : model->tensors[on_top(model, layout->position)].values;
   size_t n = (size_t)c->hidden;
+  double *place;
   if (length < 1 || length > c->max_positions)
     return tw_fail(TW_ERR_RANGE, "%s: %d tokens; the model takes 1 to %d", c->name, length, c->max_positions);
-  for (int i = 0; i < length; i++) {
+  for (int i = 0; i < length; i++)
     if (tokens[i] < 0 || tokens[i] >= c->vocab)
       return tw_fail(TW_ERR_RANGE, "%s: token %d is number %d of %d", c->name, i, tokens[i], c->vocab);
-    for (size_t k = 0; k < n; k++) {
-      double place = position ? fixed(position[(size_t)i * n + k], quantised) : 0;
-      x[(size_t)i * n + k] = fixed(word[(size_t)tokens[i] * n + k], quantised) + place;
-    }
+  TW_TRY(tw_alloc(n * sizeof *place, (void **)&place));
+  for (int i = 0; i < length; i++) {
+    double *row = x + (size_t)i * n;
+    table_row(model, layout->word, tokens[i], quantised, row);
+    if (layout->position >= 0) table_row(model, layout->position, i, quantised, place);
+    for (size_t k = 0; k < n; k++) row[k] += place[k];
   }
+  tw_free(place);
   return TW_OK;
 }
 

@@ -25,6 +25,7 @@ static int smaller(int a, int b) { return a < b ? a : b; }
 static int room(const tw_layer_shape *shape) { return shape->guard ? TW_GUARD_BITS : 2; }
 static bool gated(const tw_layer_shape *shape) { return tw_decoder_layout_of(&shape->config)->gated; }
 static bool rms_norm(const tw_layer_shape *shape) { return tw_decoder_layout_of(&shape->config)->rms_norm; }
+static bool takes_means(const tw_layer_shape *shape) { return !rms_norm(shape) && !shape->centred; }
 
 // ---- bounds ----
 
@@ -119,11 +120,12 @@ tw_status tw_decoder_check_norm(const tw_layer_shape *shape, int layer, const tw
 
 // ---- rings ----
 
-// A LayerNorm's row is extended element by element for its mean, and less its mean for the sum of squares.
+// A LayerNorm's row is extended element by element for its mean, and less its mean for the sum of squares; one that has
+// lost its mean when the model was shared only as it is.
 static int residual_ring(const tw_layer_shape *shape, const tw_bounds *b) {
   int element =
       TW_SCALE + room(shape) + bits_for(fmax(fmax(b->residual, b->input), fmax(b->attention, b->feed_forward)));
-  if (rms_norm(shape)) return element;
+  if (!takes_means(shape)) return element;
   return larger(element, TW_SCALE + 2 + bits_for(fmin(2 * b->residual, sqrt(b->variance_sum_max))));
 }
 
@@ -180,7 +182,7 @@ static tw_status check_layer(const tw_layer_shape *shape, int layer, const tw_bo
   if (r->norm2 > NORM_WIDEST)
     return refuse(layer, r->norm2 > r->up ? "ffn-gate" : "ffn-up", r->norm2, NORM_WIDEST, fmax(b->up, b->gate));
   int widest = larger(0, 64 - shape->reciprocal.out_scale - TW_SCALE);
-  if (!rms_norm(shape)) widest = smaller(widest, MEAN_WIDEST);
+  if (takes_means(shape)) widest = smaller(widest, MEAN_WIDEST);
   if (residual > widest) {
     double bound = fmax(fmax(b->residual, b->input), fmax(b->attention, b->feed_forward));
     const char *which = bound == b->residual    ? "residual"

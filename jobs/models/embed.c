@@ -4,6 +4,7 @@
 
 #include "io/decoder_tensors.h"
 #include "io/model_file.h"
+#include "jobs/models/fold.h"
 
 static int number_of(const tw_model_config *c, int entry) {
   return tw_tensor_number(tw_tensor_table_of(c), c->layers, 0, entry);
@@ -45,10 +46,18 @@ int tw_build_word(tw_builder *b, const tw_layer_shape *shape, int numbers, tw_to
   return tw_open(b, x);
 }
 
+// Of rows of words or positions, less their means where the parties share them so.
 static double largest_of(const tw_model *model, int entry) {
   const tw_model_tensor *t = &model->tensors[number_of(&model->config, entry)];
+  size_t hidden = (size_t)model->config.hidden;
+  bool centred = tw_model_centres(&model->config);
   double largest = 0;
-  for (size_t i = 0; i < t->rows * t->cols; i++) largest = fmax(largest, fabs((double)t->values[i]));
+  for (size_t i = 0; i < t->rows * t->cols; i += hidden) {
+    const float *row = t->values + i;
+    double mean = 0;
+    for (size_t c = 0; centred && c < hidden; c++) mean += (double)row[c] / (double)hidden;
+    for (size_t c = 0; c < hidden; c++) largest = fmax(largest, fabs((double)row[c] - mean));
+  }
   return largest;
 }
 

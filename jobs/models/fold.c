@@ -49,16 +49,26 @@ static balance balanced(const float *values, double unit, size_t n) {
   return b;
 }
 
+// Its elements from `first` to `end`.
+static void centre(const float *values, size_t n, double unit, size_t first, size_t end, double *out) {
+  balance b = balanced(values, unit, n);
+  for (size_t c = first; c < end; c++) {
+    double whole = (double)values[c] * unit - b.mean, off = (whole - rint(whole)) * b.step;
+    out[c - first] = rint(whole) + (off > b.off || (off == b.off && c <= b.last) ? b.step : 0);
+  }
+}
+
 void tw_tensor_columns(const tw_model_config *config, const tw_tensor_entry *entry, bool rounded, const float *values,
                        size_t first, size_t count, double *out) {
   int shift;
   size_t folded = entry->query ? (size_t)tw_config_query_width(config) : 0;
   double fold = tw_query_fold(config, &shift), unit = ldexp(1, entry->scale);
   if (rounded && entry->centred && tw_model_centres(config)) {
-    balance b = balanced(values, unit, entry->cols(config));
-    for (size_t i = 0; i < count; i++) {
-      double whole = (double)values[first + i] * unit - b.mean, off = (whole - rint(whole)) * b.step;
-      out[i] = rint(whole) + (off > b.off || (off == b.off && first + i <= b.last) ? b.step : 0);
+    size_t wide = entry->in_lines ? (size_t)config->hidden : entry->cols(config);  // a line holds rows of words
+    for (size_t i = 0, begin; i < count; i = begin + wide - first) {
+      begin = (first + i) / wide * wide;
+      size_t end = begin + wide < first + count ? begin + wide : first + count;
+      centre(values + begin, wide, unit, first + i - begin, end - begin, out + i);
     }
     return;
   }

@@ -4,7 +4,8 @@
 // 2^1/2) is folded into W_Q and b_Q.
 //
 // How norms come to take no mean. Rows of a matrix whose outputs are added to what a norm reads, and its bias, lose
-// their means: then so do the outputs, whatever the inputs are, and the norm's own result stays (LN(x + c) = LN(x)).
+// their means, and so do the rows of a decoder's words and positions: then so do the outputs, whatever the inputs are,
+// and the norm's own result stays (LN(x + c) = LN(x)).
 #ifndef TW_FOLD_H
 #define TW_FOLD_H
 

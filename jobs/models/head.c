@@ -175,8 +175,8 @@ int tw_build_decoder_output(tw_builder *b, const tw_layer_shape *shape, const tw
   tw_step_begin(b, -1, "norm");
   b->exact_result = exact && !words;
   if (!l->rms_norm) beta = tw_weight_wire(b, gamma + 1, TW_SCALE, hidden);
-  x = tw_build_norm(b, tokens, x, beta >= 0, tw_weight_wire(b, gamma, TW_SCALE, hidden), beta, hidden, rings->norm,
-                    rings->rows, c->norm_epsilon);
+  x = tw_build_norm(b, tokens, x, beta >= 0 && !shape->centred, tw_weight_wire(b, gamma, TW_SCALE, hidden), beta,
+                    hidden, rings->norm, rings->rows, c->norm_epsilon);
   if (!words) return x;
   tw_step_begin(b, -1, "head out");
   size_t outputs = (size_t)c->head.outputs;

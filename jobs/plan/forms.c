@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "io/decoder_tensors.h"
 #include "jobs/models/fold.h"
 
 // ---- groups of a row maximum: one, two and three levels; the last takes all that are left
@@ -71,11 +72,13 @@ static void means_say(const tw_choices *c, char *text, size_t size) {
   snprintf(text, size, "norms with%s a mean", c->centred ? "out" : "");
 }
 
-// Only where its weights can be centred.
+// Only where its weights can be centred. A decoder's rows go on from layer to layer, and truncations that all round
+// down would give them a mean again.
 static int possible_means_ways(const tw_model_config *config, const tw_plan_request *request, const tw_choices *base,
                                tw_choices *ways) {
   int count = means_ways(config, request, base, ways);
-  return tw_model_centres(config) ? count : 1;
+  bool stays = !tw_decoder_layout_of(config) || request->rounding != TW_FAITHFUL;
+  return tw_model_centres(config) && stays ? count : 1;
 }
 
 // ---- rounds of an argmax: fewest first, so that what takes as long in more of them is not taken

@@ -1,6 +1,7 @@
 // What becomes of rows of a model's matrices that lose their means before they are shared.
 #include <math.h>
 #include <sodium.h>
+#include <stdio.h>
 
 #include "io/tensors.h"
 #include "jobs/models/fold.h"
@@ -89,4 +90,42 @@ static void rows_of_models(void) {
   }
 }
 
-SUITE_MAIN("folds", {"rows without their means", rows_of_models})
+// A decoder's: what is added to its residual stream, and of the table of words each word by itself.
+static void rows_of_decoders(void) {
+  static const char *const families[] = {"gpt2", "gpt_neo", "llama"};
+  for (int i = 0; i < 9; i++) {
+    tw_model_config c = {.name = "random",
+                         .layers = 1,
+                         .hidden = 32,
+                         .heads = 4,
+                         .intermediate = 40,
+                         .max_positions = 64,
+                         .vocab = 300,
+                         .norm_epsilon = 1e-3,
+                         .activation = "gelu_new",
+                         .client_embeds = i / 3 == 1,
+                         .head = {.kind = i / 3 == 2 ? TW_HEAD_WORDS : TW_HEAD_NONE, .outputs = 300}};
+    snprintf(c.architecture, sizeof c.architecture, "%s", families[i % 3]);
+    CU_ASSERT_EQUAL_FATAL(tw_model_centres(&c), i % 3 < 2 && !c.client_embeds);
+    int centred = 0;
+    for (int number = 0; number < tw_model_tensor_count(&c); number++) {
+      const tw_tensor_entry *e = tw_model_tensor_entry(&c, number);
+      size_t n = e->cols(&c), each = e->in_lines ? 32 : n;
+      static float values[1 << 14];
+      static double row[1 << 14], part[1 << 14];
+      CU_ASSERT_FATAL(n <= sizeof row / sizeof *row);
+      if (!tw_model_centres(&c) || !e->centred) continue;
+      centred++;
+      for (size_t j = 0; j < n; j++) values[j] = (float)(randombytes_random() / 0x1p31 - 1);
+      tw_tensor_columns(&c, e, true, values, 0, n, row);
+      CU_ASSERT_EQUAL(n % each, 0);
+      for (size_t j = 0; j < n; j += each) check_centred(values + j, row + j, each, ldexp(1, e->scale));
+      size_t first = randombytes_uniform((uint32_t)n), count = 1 + randombytes_uniform((uint32_t)(n - first));
+      tw_tensor_columns(&c, e, true, values, first, count, part);
+      for (size_t j = 0; j < count; j++) CU_ASSERT_EQUAL(part[j], row[first + j]);
+    }
+    CU_ASSERT_EQUAL(centred, tw_model_centres(&c) ? 6 : 0);
+  }
+}
+
+SUITE_MAIN("folds", {"rows without their means", rows_of_models}, {"rows of decoders", rows_of_decoders})

@@ -28,7 +28,9 @@ tw_status tw_chats_format(const tw_client *client, tw_chat_kind kind, tw_texts *
   for (int i = 0; i < texts->count; i++) {
     tw_text *t = &texts->texts[i];
     char **to = &texts->written[i];
-    tw_status status = kind == TW_CHAT_MESSAGES ? tw_chat_parse(chat, t->first, to) : tw_chat_ask(chat, t->first, to);
+    tw_status status = kind == TW_CHAT_MESSAGES ? tw_chat_parse(chat, t->first, to)
+                       : kind == TW_CHAT_LATER  ? tw_chat_go_on(chat, t->first, to)
+                                                : tw_chat_ask(chat, t->first, to);
     if (status != TW_OK) return refuse(tw_text_name_of(texts->texts, i).text, status);
     t->first = *to;
     t->framed = true;

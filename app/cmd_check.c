@@ -11,7 +11,7 @@
 #include "base/memory.h"
 #include "io/new_files.h"
 #include "jobs/parties/beside.h"
-#include "jobs/parties/emulate.h"
+#include "jobs/parties/emulate_turns.h"
 #include "jobs/parties/reveal.h"
 
 typedef struct {
@@ -95,7 +95,7 @@ static tw_status emulate(const char *name, const char *of, const tw_model *model
                      "--exact needs a run on TEST keys (`twain deal --test-seed N`); this run's keys were real");
   if (status == TW_OK && (status = tw_plan_read(tw_path_of(of, "plan.json").text, &plan)) == TW_OK) {
     status = match_plan(&plan, &pair[0]);
-    if (status == TW_OK) status = tw_emulate(&plan, model, prefix, input, pair[0].slots, (uint64_t)seed, &e);
+    if (status == TW_OK) status = tw_emulate_turns(&plan, model, prefix, input, pair[0].slots, (uint64_t)seed, &e);
     if (status == TW_OK) {
       compare_exactly(pair, &e, verdict);
       tw_emulation_free(&e);

@@ -7,16 +7,23 @@
 #include "app/texts.h"
 #include "base/memory.h"
 #include "io/new_files.h"
-#include "jobs/models/encode.h"
+#include "jobs/models/encode_turn.h"
 #include "jobs/plan/plan.h"
 
 typedef struct {
-  const char *model, *file;
+  const char *model, *after, *file;
   bool pair, chat, messages, truncate, force;
 } settings;
 
 static const tw_option options[] = {
     {.common = &tw_option_model, .field = offsetof(settings, model)},
+    {.name = "after",
+     .kind = TW_OPTION_TEXT,
+     .field = offsetof(settings, after),
+     .value = "NAME",
+     .help =
+         "go on behind the turn of this NAME, one text for each of its sequences, in a plan with --conversation; reads "
+         "NAME.input.h5 and NAME.result.h5. A text is taken as it stands; with --chat it is the user's next message"},
     {.name = "file",
      .letter = 'f',
      .kind = TW_OPTION_TEXT,
@@ -49,6 +56,10 @@ static tw_status look_at_plan(const settings *s, const char *name, const char *m
   TW_TRY(tw_plan_read_of(s->model, name, &plan));
   *seq = plan.shape.seq;
   tw_status status = tw_prefix_beside(model, &plan.prefix, prefix);
+  if (status == TW_OK && s->after && !plan.shape.earlier) {
+    tw_prefix_drop(*prefix);
+    status = tw_fail(TW_ERR_USAGE, "--after %s: this plan has no conversations; plan with --conversation", s->after);
+  }
   tw_plan_free(&plan);
   return status;
 }
@@ -106,6 +117,7 @@ static void describe_tokens(const tw_input *input, const settings *s) {
   if (input->count > 32) printf(" %d to %d", least, most);
   printf(" tokens, padded to %d", input->seq);
   if (input->prefix.rows) printf("; before them, the prefix of %d", input->prefix.rows);
+  if (input->after.hex[0]) printf("; behind the turn of %s", input->after_name);
   putchar('\n');
   if (s->pair)
     puts(input->types ? "token types: 0, in second texts 1"
@@ -130,12 +142,29 @@ static tw_status write_input(tw_new_files *places, const tw_input *input) {
   return tw_new_files_end(places, status);
 }
 
+static tw_status encode_later(const tw_client *client, const tw_texts *texts, int seq, const settings *s,
+                              tw_text_count *counts, tw_input *out) {
+  tw_input before;
+  tw_result said;
+  TW_TRY(tw_input_read(tw_path_of(s->after, "input.h5").text, &before));
+  tw_status status = tw_result_read(tw_path_of(s->after, "result.h5").text, &said);
+  if (status == TW_OK) {
+    status = tw_encode_turn(client, &before, &said, s->after, texts->texts, texts->count, seq, s->chat, out);
+    for (int i = 0; i < texts->count && status == TW_OK; i++) counts[i].whole = out->lengths[i];
+    tw_result_free(&said);
+  }
+  tw_input_free(&before);
+  return status;
+}
+
 static tw_status encode(const tw_client *client, const tw_prefix *prefix, const tw_texts *texts, int seq,
                         const settings *s, tw_new_files *places, bool quiet) {
   tw_text_count *counts;
   tw_input input;
   TW_TRY(tw_alloc((size_t)texts->count * sizeof *counts, (void **)&counts));
-  tw_status status = tw_encode_texts(client, prefix, texts->texts, texts->count, seq, s->truncate, counts, &input);
+  tw_status status =
+      s->after ? encode_later(client, texts, seq, s, counts, &input)
+               : tw_encode_texts(client, prefix, texts->texts, texts->count, seq, s->truncate, counts, &input);
   if (status == TW_OK) {
     status = write_input(places, &input);
     if (status == TW_OK && !quiet) describe(client, texts, s, counts, &input, places->path[0].text);
@@ -164,7 +193,8 @@ static tw_status encode_at(const char *name, const char *model, const tw_prefix 
   TW_TRY(tw_new_files_check(&places, name, suffix, 1, s->force));
   TW_TRY(tw_client_read(tw_path_of(model, "client.h5").text, &client));
   tw_path older = tw_path_of(name, "input.p0.h5");
-  tw_chat_kind chat = s->messages ? TW_CHAT_MESSAGES : s->chat ? TW_CHAT_QUESTIONS : TW_NO_CHAT;
+  tw_chat_kind question = s->after ? TW_CHAT_LATER : TW_CHAT_QUESTIONS;
+  tw_chat_kind chat = s->messages ? TW_CHAT_MESSAGES : s->chat ? question : TW_NO_CHAT;
   tw_status status = tw_chats_format(&client, chat, texts);
   if (status == TW_OK) status = encode(&client, prefix, texts, seq, s, &places, quiet);
   if (status == TW_OK && !quiet && tw_path_exists(&older))
@@ -194,6 +224,12 @@ static tw_status run(const tw_call *call) {
                    call->command->arguments);
   if (s->pair + s->chat + s->messages > 1)
     return tw_fail(TW_ERR_USAGE, "--pair, --chat and --messages say different things about a text; take one of them");
+  if (s->after) TW_TRY(tw_name_check(s->after));
+  if (s->after && (s->pair || s->messages || s->truncate))
+    return tw_fail(TW_ERR_USAGE, "--after takes texts as they stand, or with --chat a user's messages; leave %s out",
+                   s->pair       ? "--pair"
+                   : s->messages ? "--messages"
+                                 : "--truncate");
   if (s->file)
     TW_TRY(tw_texts_read(s->file, s->pair, &texts));
   else

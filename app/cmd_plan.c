@@ -30,7 +30,7 @@ typedef struct {
   const char *shape, *result, *rounding, *calibrate, *prefix;
   tw_where_words place;
   tw_choice_words choices;
-  int64_t seq, layers, generate;
+  int64_t seq, layers, generate, conversation;
   double margin, temperature;
   bool no_guard, json, csv, verbose, force;
 } settings;
@@ -48,6 +48,14 @@ static const tw_option options[] = {
      .high = TW_MOST_TOKENS},
     {.common = &tw_option_result, .field = offsetof(settings, result)},
     {.common = &tw_option_generate, .field = offsetof(settings, generate)},
+    {.name = "conversation",
+     .kind = TW_OPTION_INTEGER,
+     .field = offsetof(settings, conversation),
+     .value = "N",
+     .help = "with --generate: each run is a turn of a conversation, behind up to N tokens of its earlier turns "
+             "(`encode --after`, `run --after`), which are not computed again",
+     .low = 1,
+     .high = TW_MOST_TOKENS},
     {.name = "temperature",
      .kind = TW_OPTION_REAL,
      .field = offsetof(settings, temperature),
@@ -139,9 +147,12 @@ static const char assumed[] = "bounds are ASSUMED, not measured";
 static void print_plan(const tw_plan *plan, const bounds *measured, const tw_costs *costs, const settings *s,
                        const choice *by) {
   const tw_model_config *c = &plan->shape.config;
-  char drawn[48] = "", behind[48] = "";
+  char drawn[48] = "", behind[80] = "";
   if (plan->shape.temperature > 0) snprintf(drawn, sizeof drawn, " at temperature %g", plan->shape.temperature);
   if (plan->prefix.rows) snprintf(behind, sizeof behind, " behind a prefix of %d", plan->prefix.rows);
+  if (plan->shape.earlier)
+    snprintf(behind + strlen(behind), sizeof behind - strlen(behind), "%s up to %d of earlier turns",
+             plan->prefix.rows ? " and" : " behind", plan->shape.earlier);
   printf("%s: %d layers, %d wide, %d heads, %d in the feed-forward part; %d tokens%s%s, output %s%s, rounding %s\n\n",
          c->name, c->layers, c->hidden, c->heads, c->intermediate, plan->shape.seq, behind,
          tw_shape_keys(&plan->shape) == c->max_positions ? " (all that the model has positions for)" : "",
@@ -321,6 +332,7 @@ static tw_status make_plan(const tw_model_config *config, const settings *s, con
   tw_plan_request request = {
       .seq = (int)s->seq, .rounding = rounding, .output = output, .guard = guard, .temperature = s->temperature};
   if (s->generate > 0) request.generated = (int)s->generate;
+  if (s->conversation > 0) request.earlier = (int)s->conversation;
   if (prefix) request.prefix = tw_prefix_facts_of(prefix);
   uint64_t budget = (uint64_t)s->place.key_budget;
   TW_TRY(tw_where_find(&s->place, &by->where));

@@ -17,7 +17,7 @@ typedef struct {
   tw_party_words party;
   tw_site_words site;
   char spent[TW_SLOTS_TEXT];  // no option: key slots that this run has used up
-  const char *model, *keys, *ledger;
+  const char *model, *keys, *after, *ledger;
   tw_party_files *files;  // no option: this party's own, opened before the other one is waited for
   int64_t slot;
   double time_limit;
@@ -32,6 +32,11 @@ static const tw_option options[] = {
      .value = "NAME",
      .help = "the NAME whose keys are used, where they were dealt under one of their own (not given: that of the "
              "model)"},
+    {.name = "after",
+     .kind = TW_OPTION_TEXT,
+     .field = offsetof(settings, after),
+     .value = "NAME",
+     .help = "go on behind the turn of this NAME: its NAME.cache.pR.h5 is used up"},
     {.group = "keys and secrets",
      .name = "slot",
      .kind = TW_OPTION_INTEGER,
@@ -96,6 +101,7 @@ static tw_party_options party_options(const tw_call *call, tw_progress *progress
                             .model = s->model,
                             .keys = s->keys,
                             .ledger = s->ledger,
+                            .after = s->after,
                             .words = s->party,
                             .first_slot = s->slot,
                             .allow_test_keys = s->allow_test_keys,
@@ -169,6 +175,9 @@ static tw_status check_processes(const tw_call *call) {
   for (int i = 0; i < call->count; i++) TW_TRY(tw_name_check(call->arguments[i]));
   if (s->model) TW_TRY(tw_name_check(s->model));
   if (s->keys) TW_TRY(tw_name_check(s->keys));
+  if (s->after) TW_TRY(tw_name_check(s->after));
+  if (s->after && p->count > 1)
+    return tw_fail(TW_ERR_USAGE, "--after is one turn's NAME: go on with one process a party");
   if (s->keys && s->site.dealer)
     return tw_fail(TW_ERR_USAGE, "--keys names a key file, --dealer needs none: take one of them");
   s->party.local_process = p->local;

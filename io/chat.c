@@ -62,6 +62,25 @@ tw_status tw_chat_ask(const char *chat, const char *message, char **text) {
   return status;
 }
 
+tw_status tw_chat_go_on(const char *chat, const char *message, char **text) {
+  static const char answer[] = "<<answer>>";
+  *text = NULL;
+  json_t *messages = json_pack("[{s:s, s:s}, {s:s, s:s}, {s:s, s:s}]", "role", "user", "content", "a question", "role",
+                               "assistant", "content", answer, "role", "user", "content", message);
+  if (!messages) return tw_fail(TW_ERR_FORMAT, "the text is not UTF-8; convert it first (iconv)");
+  tw_status status = tw_chat_text(chat, messages, text);
+  json_decref(messages);
+  if (status != TW_OK) return status;
+  const char *found = strstr(*text, answer);
+  if (!found) {
+    free(*text);
+    *text = NULL;
+    return tw_fail(TW_ERR_FORMAT, "the chat template leaves out what the model said");
+  }
+  memmove(*text, found + sizeof answer - 1, strlen(found + sizeof answer - 1) + 1);
+  return TW_OK;
+}
+
 tw_status tw_chat_parse(const char *chat, const char *messages, char **text) {
   json_error_t error;
   *text = NULL;

@@ -13,6 +13,8 @@
 tw_status tw_chat_text(const char *chat, const json_t *messages, char **text);
 // The same of one message of the user's.
 tw_status tw_chat_ask(const char *chat, const char *message, char **text);
+// The same behind an answer of the model's: what stands behind that answer's text, from its end on.
+tw_status tw_chat_go_on(const char *chat, const char *message, char **text);
 // From JSON text.
 tw_status tw_chat_parse(const char *chat, const char *messages, char **text);
 

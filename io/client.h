@@ -51,6 +51,13 @@ typedef struct {
   int *tokens;             // [count][seq] token ids, padded with [PAD]
   int *types;              // [count][seq] token types; NULL: all are 0
   tw_prefix_facts prefix;  // of the plan: tokens before all of these
+  // of a conversation's later turn: the input of the turn before, its NAME, and all tokens so far but the last, which
+  // this input begins with; "" and NULL: it is no such turn
+  tw_id after;
+  char *after_name;
+  int *earlier_lengths;  // [count]
+  int *earlier;          // [count][earlier_seq]
+  int earlier_seq;
   char **texts;
   float *values;  // [count][seq][hidden] embeddings after LayerNorm; NULL: there are none
 } tw_input;
@@ -70,6 +77,7 @@ typedef struct {
   int party, count, seq;
   int hidden;       // width of the rows; 0: numbers of number_bits bits are shared
   int number_bits;  // 0: rows are shared
+  tw_id after;      // input of the turn behind which a conversation goes on; "" where it does not
   int *lengths;
   uint64_t *share;  // [count][seq][hidden], or [count][seq]
 } tw_input_share;

@@ -1,4 +1,6 @@
 // Inputs and their shares: rows that the client embedded, or token ids.
+#include <stdlib.h>
+
 #include "base/memory.h"
 #include "io/client.h"
 #include "io/h5.h"
@@ -35,6 +37,15 @@ static tw_status get_sizes(const tw_h5 *f, int *count, int *seq, int *hidden, in
   return TW_OK;
 }
 
+static tw_status put_earlier(tw_h5 *f, const tw_input *in) {
+  hsize_t shape[2] = {(hsize_t)in->count, (hsize_t)in->earlier_seq};
+  TW_TRY(tw_h5_put_id(f, "after", &in->after));
+  TW_TRY(tw_h5_put_texts(f, "after_name", 1, &in->after_name));
+  TW_TRY(tw_h5_put_int(f, "/", "earlier_seq", in->earlier_seq));
+  TW_TRY(tw_h5_put(f, "earlier_lengths", H5T_STD_I32LE, 1, shape, in->earlier_lengths));
+  return tw_h5_put(f, "earlier", H5T_STD_I32LE, 2, shape, in->earlier);
+}
+
 static tw_status put_input(tw_h5 *f, const tw_input *in) {
   hsize_t shape[3] = {(hsize_t)in->count, (hsize_t)in->seq, (hsize_t)in->hidden};
   TW_TRY(tw_h5_put_id(f, "input_id", &in->input_id));
@@ -45,6 +56,7 @@ static tw_status put_input(tw_h5 *f, const tw_input *in) {
   }
   TW_TRY(tw_h5_put(f, "tokens", H5T_STD_I32LE, 2, shape, in->tokens));
   if (in->types) TW_TRY(tw_h5_put(f, "types", H5T_STD_I32LE, 2, shape, in->types));
+  if (in->after.hex[0]) TW_TRY(put_earlier(f, in));
   TW_TRY(tw_h5_put_texts(f, "texts", in->count, in->texts));
   return in->hidden ? tw_h5_put_f32(f, "values", 3, shape, in->values) : TW_OK;
 }
@@ -65,6 +77,38 @@ static tw_status get_types(const tw_h5 *f, const hsize_t *shape, size_t tokens, 
       return tw_fail(TW_ERR_FORMAT, "%s: dataset types: %d at [%zu][%zu] is neither 0 nor 1", f->path, in->types[i],
                      i / in->seq, i % in->seq);
   return TW_OK;
+}
+
+static tw_status check_earlier(const tw_h5 *f, const tw_input *in) {
+  for (int s = 0; s < in->count; s++) {
+    if (in->earlier_lengths[s] < 1 || in->earlier_lengths[s] > in->earlier_seq)
+      return tw_fail(TW_ERR_FORMAT, "%s: dataset earlier_lengths: sequence %d has %d of %d tokens", f->path, s,
+                     in->earlier_lengths[s], in->earlier_seq);
+    for (int i = 0; i < in->earlier_lengths[s]; i++)
+      if (in->earlier[s * in->earlier_seq + i] < 0)
+        return tw_fail(TW_ERR_FORMAT, "%s: dataset earlier: negative id at [%d][%d]", f->path, s, i);
+  }
+  return TW_OK;
+}
+
+static tw_status get_earlier(const tw_h5 *f, tw_input *in) {
+  uint64_t offset;
+  char **name = NULL;
+  if (!tw_h5_has_attribute(f, "after")) return TW_OK;
+  TW_TRY(tw_h5_get_id(f, "after", &in->after));
+  TW_TRY(tw_h5_get_texts(f, "after_name", 1, &name));
+  in->after_name = name[0];
+  name[0] = NULL;
+  tw_h5_free_texts(name, 1);
+  TW_TRY(tw_h5_get_small(f, "earlier_seq", 1, TW_MOST_TOKENS, &in->earlier_seq));
+  hsize_t shape[2] = {(hsize_t)in->count, (hsize_t)in->earlier_seq};
+  TW_TRY(tw_h5_locate(f, "earlier_lengths", H5T_STD_I32LE, 1, shape, &offset));
+  TW_TRY(tw_h5_locate(f, "earlier", H5T_STD_I32LE, 2, shape, &offset));
+  TW_TRY(tw_alloc((size_t)in->count * sizeof(int), (void **)&in->earlier_lengths));
+  TW_TRY(tw_alloc((size_t)in->count * (size_t)in->earlier_seq * sizeof(int), (void **)&in->earlier));
+  TW_TRY(tw_h5_get(f, "earlier_lengths", H5T_STD_I32LE, 1, shape, in->earlier_lengths));
+  TW_TRY(tw_h5_get(f, "earlier", H5T_STD_I32LE, 2, shape, in->earlier));
+  return check_earlier(f, in);
 }
 
 static tw_status get_rows(const tw_h5 *f, tw_input *in) {
@@ -89,6 +133,7 @@ static tw_status get_input(const tw_h5 *f, tw_input *in) {
   TW_TRY(tw_alloc(tokens * sizeof *in->tokens, (void **)&in->tokens));
   TW_TRY(tw_h5_get(f, "tokens", H5T_STD_I32LE, 2, shape, in->tokens));
   if (tw_h5_has(f, "types")) TW_TRY(get_types(f, shape, tokens, in));
+  TW_TRY(get_earlier(f, in));
   TW_TRY(tw_h5_get_texts(f, "texts", in->count, &in->texts));
   for (size_t i = 0; i < tokens; i++)
     if (in->tokens[i] < 0)
@@ -119,6 +164,9 @@ void tw_input_free(tw_input *input) {
   tw_free(input->lengths);
   tw_free(input->tokens);
   tw_free(input->types);
+  free(input->after_name);
+  tw_free(input->earlier_lengths);
+  tw_free(input->earlier);
   tw_free(input->values);
   *input = (tw_input){0};
 }
@@ -143,6 +191,7 @@ static tw_status put_share(tw_h5 *f, const tw_input_share *in) {
   TW_TRY(tw_h5_put_id(f, "input_id", &in->input_id));
   TW_TRY(tw_h5_put_id(f, "model_id", &in->model_id));
   TW_TRY(tw_h5_put_digest(f, "plan", &in->plan));
+  if (in->after.hex[0]) TW_TRY(tw_h5_put_id(f, "after", &in->after));
   TW_TRY(put_sizes(f, in->count, in->seq, in->hidden, in->lengths));
   return put_elements(f, in);
 }
@@ -170,6 +219,7 @@ static tw_status get_share(const tw_h5 *f, tw_input_share *in) {
   TW_TRY(tw_h5_get_id(f, "input_id", &in->input_id));
   TW_TRY(tw_h5_get_id(f, "model_id", &in->model_id));
   TW_TRY(tw_h5_get_digest(f, "plan", &in->plan));
+  if (tw_h5_has_attribute(f, "after")) TW_TRY(tw_h5_get_id(f, "after", &in->after));
   TW_TRY(get_sizes(f, &in->count, &in->seq, &in->hidden, &in->lengths));
   if (!in->hidden) {
     TW_TRY(tw_h5_get_small(f, "number_bits", 1, MOST_NUMBER_BITS, &in->number_bits));

@@ -60,6 +60,22 @@ tw_status tw_ledger_check(const tw_ledger *ledger, int party, const tw_id *key_i
 tw_status tw_ledger_mark(const tw_ledger *ledger, int party, const tw_id *key_id, const uint64_t *slots, size_t n,
                          const char *note);
 
+// ---- conversations: each turn's rows go on once, in one chain
+
+typedef struct {
+  tw_id conversation;  // the run of its first turn
+  tw_id run;           // that made this turn
+  int number;          // of the turn, from 1 on
+} tw_conversation_turn;
+
+// Whether a turn's cache may be read: TW_ERR_MISMATCH unless this ledger knows it as tw_ledger_turn_kept noted it,
+// TW_ERR_USED when it was read before.
+tw_status tw_ledger_turn_check(const tw_ledger *ledger, int party, const tw_conversation_turn *turn);
+// The same, and marked durably as read; TW_ERR_USED also in a race.
+tw_status tw_ledger_turn_read(const tw_ledger *ledger, int party, const tw_conversation_turn *turn, const char *note);
+// A turn has left its rows in a cache.
+tw_status tw_ledger_turn_kept(const tw_ledger *ledger, int party, const tw_conversation_turn *turn);
+
 // ---- sealed key files (io/seal.h)
 
 // TW_ERR_USED when a sealed file of this key was unsealed before, with time and place; not with `again`.

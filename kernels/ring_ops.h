@@ -431,11 +431,11 @@ TW_ELEMENT uint64_t tw_gather_at(const tw_gather_args *a, size_t row, size_t col
   return (x + (a->addend ? a->addend[tw_at(row, a->cols, col)] : 0)) & a->ring;
 }
 
-// ---- pairs (i, i + half) of blocks of 2 half columns, turned by the token's angles: rows = sequences * tokens; or, of
-// `last`, one row a sequence, its last live token's ----
+// ---- pairs (i, i + half) of blocks of 2 half columns, turned by the token's angles: rows = sequences * tokens, from
+// token 0 on; or, of `last`, from a sequence's last live token on ----
 typedef struct {
   size_t rows, cols, tokens, half;
-  const uint64_t *x, *cosine, *sine;  // [tokens][half]
+  const uint64_t *x, *cosine, *sine;  // angles of all tokens: [any][half]
   uint64_t *out;
   uint64_t ring;
   tw_liveness live;
@@ -443,22 +443,24 @@ typedef struct {
 } tw_turn_args;
 TW_ELEMENT uint64_t tw_turn_at(const tw_turn_args *a, size_t row, size_t col) {
   size_t inside = tw_rest(col, 2 * a->half), pair = tw_rest(inside, a->half), j = tw_at(row, a->cols, col);
-  size_t token = a->last ? (size_t)(tw_live_tokens(a->live, row) - 1 - a->live.first) : tw_rest(row, a->tokens);
+  size_t token = tw_rest(row, a->tokens);
+  if (a->last) token += (size_t)(tw_live_tokens(a->live, tw_over(row, a->tokens)) - 1 - a->live.first);
   size_t angle = tw_at(token, a->half, pair);
   uint64_t c = a->cosine[angle], s = a->sine[angle];
   return (inside < a->half ? a->x[j] * c - a->x[j + a->half] * s : a->x[j] * c + a->x[j - a->half] * s) & a->ring;
 }
 
-// ---- the row of a sequence's last live token: rows = sequences ----
+// ---- rows from a sequence's last live token's on, side by side: x [sequences][x_rows][width]; rows = sequences, cols
+// = width times rows that are wanted ----
 typedef struct {
-  size_t rows, cols, x_rows;
+  size_t rows, cols, x_rows, width;
   const uint64_t *x;
   uint64_t *out;
   tw_liveness live;
 } tw_last_row_args;
 TW_ELEMENT uint64_t tw_last_row_at(const tw_last_row_args *a, size_t row, size_t col) {
   size_t live = (size_t)tw_live_queries(a->live, row);
-  return a->x[tw_at(tw_at(row, a->x_rows, live ? live - 1 : 0), a->cols, col)];
+  return a->x[tw_at(tw_at(row, a->x_rows, live ? live - 1 : 0), a->width, col)];
 }
 
 // ---- numbers below 2^planes as bit planes: rows = sequences * planes, cols = words of a plane ----

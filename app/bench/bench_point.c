@@ -172,6 +172,10 @@ static tw_status exchange_wire(tw_bench_point *p, tw_status (*read)(tw_engine *,
   return tw_channel_exchange(p->parties->channel, out->mask[0], out->mask[1], 8 * n);
 }
 
+static tw_status read_output(tw_engine *e, uint64_t *masked, uint64_t *mask) {
+  return tw_engine_output(e, 0, masked, mask);
+}
+
 // The last repetition's output against the emulator, by party 0.
 static tw_status verify(tw_bench_point *p) {
   const tw_plan *plan = tw_bench_job_plan(p->job);
@@ -179,7 +183,7 @@ static tw_status verify(tw_bench_point *p) {
   size_t batch = (size_t)p->s->batch, n = plan->program.tensors[plan->program.outputs[0]].n * batch;
   bool guarded = plan->program.guard >= 0;
   tw_bench_job_wire output = {0}, guard = {0};
-  tw_status status = exchange_wire(p, tw_engine_output, n, &output);
+  tw_status status = exchange_wire(p, read_output, n, &output);
   if (status == TW_OK && guarded) status = exchange_wire(p, tw_engine_guard, batch, &guard);
   if (status == TW_OK && channel->party == 0)
     status = tw_bench_job_verify(p->job, p->used - 1, &output, &guard, p->stats.transcript, &p->verdict);

@@ -93,6 +93,11 @@ static tw_status logits_of_words(const work *w, int s, const double *text, doubl
       return tw_fail(TW_ERR_CHECK, "check failed: sequence %d has token %d, and there are %d", s + 1, (int)text[i],
                      w->cols);
   tw_input all = {.count = 1, .seq = length + words - 1, .tokens = ids, .lengths = &(int){length + words - 1}};
+  if (in->earlier) {
+    all.earlier = in->earlier + (size_t)s * (size_t)in->earlier_seq;
+    all.earlier_lengths = &in->earlier_lengths[s];
+    all.earlier_seq = in->earlier_seq;
+  }
   for (int i = 0; words > 1 && i < all.seq; i++)
     ids[i] = i < length ? in->tokens[(size_t)s * in->seq + i] : (int)text[i - length];
   for (int rounded = 1; rounded >= 0; rounded--) {
@@ -168,7 +173,7 @@ static void compare_pairs(const work *w, tw_comparison *c) {
 
 static tw_status allocate(work *w, double **reference, tw_comparison *c) {
   size_t count = (size_t)c->count, cols = (size_t)w->cols, seq = (size_t)w->input->seq;
-  size_t rows = (w->prefix ? (size_t)w->prefix->count : 0) + seq + (size_t)w->words;
+  size_t rows = (w->prefix ? (size_t)w->prefix->count : 0) + (size_t)w->input->earlier_seq + seq + (size_t)w->words;
   size_t hidden = (size_t)w->model->config.hidden, most = (w->words ? (size_t)w->words : seq) * cols;
   TW_TRY(tw_alloc(count * sizeof *c->sequences, (void **)&c->sequences));
   TW_TRY(tw_alloc(rows * hidden * sizeof(double), (void **)&w->x));

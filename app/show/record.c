@@ -30,8 +30,8 @@ static const char *const fields[] = {
     "probe_bytes_per_second",
     // the work
     "name", "party", "model", "layers", "hidden", "heads", "intermediate", "tokens", "batch", "lengths", "result",
-    "generated", "prefix_tokens", "temperature", "rounding", "choices", "guard", "bounds_assumed", "keys", "test_keys",
-    "run_id", "model_id", "key_id", "input_id", "plan_digest", "slots", "transcript",
+    "generated", "prefix_tokens", "earlier_tokens", "temperature", "rounding", "choices", "guard", "bounds_assumed",
+    "keys", "test_keys", "run_id", "model_id", "key_id", "input_id", "plan_digest", "slots", "transcript",
     // costs, of one party and the whole batch
     "key_bytes", "sent_bytes", "sent_wire_bytes", "rounds", "key_read_bytes", "key_wait_ns", "open_flushes_demand",
     "open_flushes_budget", "flushes_overlapped", "products_prepared_beside", "open_comm_ns", "gate_ns", "trace_spans",
@@ -228,6 +228,7 @@ void tw_record_plan(json_t *r, const tw_plan *plan) {
   tw_record_text(r, "result", tw_output_name(plan->output));
   if (plan->shape.generated) tw_record_integer(r, "generated", plan->shape.generated);
   if (plan->prefix.rows) tw_record_integer(r, "prefix_tokens", plan->prefix.rows);
+  if (plan->shape.earlier) tw_record_integer(r, "earlier_tokens", plan->shape.earlier);
   if (plan->shape.temperature > 0) tw_record_real(r, "temperature", plan->shape.temperature);
   tw_record_text(r, "rounding", tw_rounding_name(plan->rounding));
   char choices[TW_CHOICES_TEXT];

@@ -40,9 +40,9 @@ tw_status tw_engine_allocate_job(tw_engine *e) {
   void *memory;
   TW_TRY(e->k->alloc(8 * batch, &memory));
   e->slots = memory;
-  TW_TRY(e->k->alloc(sizeof(int) * batch, &memory));
+  TW_TRY(e->k->alloc(TW_COUNTS * sizeof(int) * batch, &memory));
   e->lengths = memory;
-  TW_TRY(tw_alloc(sizeof(int) * batch, &memory));
+  TW_TRY(tw_alloc(TW_COUNTS * sizeof(int) * batch, &memory));
   e->host_lengths = memory;
   return allocate_secrets(e);
 }
@@ -54,6 +54,10 @@ static void divide_batch(tw_engine *e) {
     e->parts[i].batch = (e->o.batch - first) / (e->count - i);
     first += e->parts[i].batch;
   }
+}
+
+static const int *counts_of(const tw_engine *e, tw_counted which, size_t first) {
+  return e->lengths ? e->lengths + (size_t)which * (size_t)e->o.batch + first : NULL;
 }
 
 // The session of `batch` sequences from `first` on.
@@ -69,7 +73,9 @@ static tw_session_config configure(const tw_engine *e, int first, int batch) {
                          .place = {.first_sequence = first, .total_batch = e->o.batch},
                          .sequences = {.slots = e->host_slots + at,
                                        .backend_slots = e->slots ? e->slots + at : NULL,
-                                       .lengths = e->lengths ? e->lengths + at : NULL},
+                                       .lengths = counts_of(e, TW_COUNT_COLUMNS, at),
+                                       .earlier = counts_of(e, TW_COUNT_EARLIER, at),
+                                       .tokens = counts_of(e, TW_COUNT_TOKENS, at)},
                          .copies = {.pool = e->pool, .tables = e->tables},
                          .keep_masks = e->kept};
   c.sequences.seeds[e->party] = e->seeds ? e->seeds + at : NULL;
@@ -237,7 +243,7 @@ void tw_engine_destroy(tw_engine *e) {
   size_t batch = (size_t)e->o.batch;
   release_secrets(e);
   if (e->slots) e->k->release(e->slots, 8 * batch);
-  if (e->lengths) e->k->release(e->lengths, sizeof(int) * batch);
+  if (e->lengths) e->k->release(e->lengths, TW_COUNTS * sizeof(int) * batch);
   for (int i = 0; i < e->count; i++)
     if (e->parts[i].arena.memory) e->k->release(e->parts[i].arena.memory, e->parts[i].arena.bytes);
   if (e->preparation.arena.memory) e->k->release(e->preparation.arena.memory, e->preparation.arena.bytes);
@@ -289,13 +295,23 @@ static tw_status prepare_host(tw_engine *e, const tw_engine_job *job) {
   return TW_OK;
 }
 
+static void count_tokens(tw_engine *e, const tw_engine_job *job) {
+  const tw_layer_shape *shape = &e->o.plan->shape;
+  int batch = e->o.batch, *columns = e->host_lengths, *earlier = columns + batch, *tokens = earlier + batch;
+  for (int i = 0; i < batch; i++) {
+    columns[i] = shape->prefix + shape->earlier + job->lengths[i];
+    earlier[i] = job->earlier ? job->earlier[i] : 0;
+    tokens[i] = shape->prefix + earlier[i] + job->lengths[i];
+  }
+}
+
 tw_status tw_engine_prepare(tw_engine *e, const tw_engine_job *job) {
   size_t batch = (size_t)e->o.batch;
   memcpy(e->host_slots, job->slots, 8 * batch);
-  for (size_t i = 0; i < batch; i++) e->host_lengths[i] = e->o.plan->shape.prefix + job->lengths[i];
+  count_tokens(e, job);
   TW_TRY(e->k->upload(e->seeds, job->seeds, sizeof(tw_seed) * batch, e->stream));
   TW_TRY(e->k->upload(e->slots, job->slots, 8 * batch, e->stream));
-  TW_TRY(e->k->upload(e->lengths, e->host_lengths, sizeof(int) * batch, e->stream));
+  TW_TRY(e->k->upload(e->lengths, e->host_lengths, TW_COUNTS * sizeof(int) * batch, e->stream));
 #ifdef TWAIN_CUDA
   if (e->device) return tw_engine_device_prepare(e, job);
 #endif
@@ -314,23 +330,21 @@ tw_status tw_engine_online(tw_engine *e, void (*progress)(void *state, double fr
   return e->trace ? tw_engine_trace_end(e->trace) : TW_OK;
 }
 
-static tw_status read_wire(tw_engine *e, const tw_engine_part *p, int wire, const uint64_t *recorded, uint64_t *masked,
-                           uint64_t *mask) {
+static tw_status read_wire(tw_engine *e, const tw_engine_part *p, int wire, uint64_t *masked, uint64_t *mask) {
   size_t n = e->o.plan->program.tensors[wire].n, at = (size_t)p->first * n, bytes = 8 * (size_t)p->batch * n;
   const tw_buffer *out = &p->session.memory.buffers[wire];
-  TW_TRY(e->k->download(masked + at, e->device ? recorded : out->value, bytes, p->stream));
+  TW_TRY(e->k->download(masked + at, out->value, bytes, p->stream));
   return e->k->download(mask + at, out->mask[e->party], bytes, p->stream);
 }
 
-tw_status tw_engine_output(tw_engine *e, uint64_t *masked, uint64_t *mask) {
+tw_status tw_engine_output(tw_engine *e, int number, uint64_t *masked, uint64_t *mask) {
   for (int i = 0; i < e->count; i++)
-    TW_TRY(read_wire(e, &e->parts[i], e->o.plan->program.outputs[0], e->parts[i].output, masked, mask));
+    TW_TRY(read_wire(e, &e->parts[i], e->o.plan->program.outputs[number], masked, mask));
   return TW_OK;
 }
 
 tw_status tw_engine_guard(tw_engine *e, uint64_t *masked, uint64_t *mask) {
-  for (int i = 0; i < e->count; i++)
-    TW_TRY(read_wire(e, &e->parts[i], e->o.plan->program.guard, e->parts[i].guard, masked, mask));
+  for (int i = 0; i < e->count; i++) TW_TRY(read_wire(e, &e->parts[i], e->o.plan->program.guard, masked, mask));
   return TW_OK;
 }
 

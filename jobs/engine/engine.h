@@ -40,6 +40,7 @@ typedef struct {
   const tw_seed *seeds;  // own seed of each slot
   const uint64_t *slots;
   const int *lengths;     // live rows of the input
+  const int *earlier;     // of a conversation: rows of earlier turns that live; NULL: none do
   const uint64_t *input;  // own shares of the program's inputs, one behind the other, each [batch][n]
   tw_key_source source;
 } tw_engine_job;
@@ -66,8 +67,8 @@ tw_status tw_engine_online(tw_engine *e, void (*progress)(void *state, double fr
 
 // Most spans that a trace of a batch holds, whatever the device and the halves.
 int tw_engine_trace_most(const tw_program *program, int party, int batch);
-// Opened output and own mask of it, host memory, batch * output elements.
-tw_status tw_engine_output(tw_engine *e, uint64_t *masked, uint64_t *mask);
+// An opened output of the program, from 0 on, and own mask of it: host memory, batch * its elements.
+tw_status tw_engine_output(tw_engine *e, int number, uint64_t *masked, uint64_t *mask);
 // The same of the guard's count, batch elements; a program with a guard.
 tw_status tw_engine_guard(tw_engine *e, uint64_t *masked, uint64_t *mask);
 // Counted over the last online phase.

@@ -377,13 +377,7 @@ static tw_status enqueue(tw_engine *e) {
     tw_step_timer_restart(e->parts[i].timer);
   }
   TW_TRY(tw_engine_run_halves(e, NULL, NULL));
-  for (int i = 0; i < e->count; i++) {
-    tw_engine_part *p = &e->parts[i];
-    TW_TRY(tw_step_timer_end(p->timer));
-    const tw_program *program = p->session.program;
-    p->output = p->session.memory.buffers[program->outputs[0]].value;
-    if (program->guard >= 0) p->guard = p->session.memory.buffers[program->guard].value;
-  }
+  for (int i = 0; i < e->count; i++) TW_TRY(tw_step_timer_end(e->parts[i].timer));
   TW_TRY(tw_device_opener_record_end(e->opener));
   return join_parts(e);
 }

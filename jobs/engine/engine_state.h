@@ -18,12 +18,11 @@ typedef struct {
   int first, batch;  // sequences
   bool open;
   void *stream;
-  tw_arena arena;                  // all of the session's memory
-  size_t product_bytes;            // foreseen besides, for weight products on the part's stream
-  tw_taker taker;                  // of what is prepared
-  tw_step_timer *timer;            // GPU
-  void *event;                     // GPU: joins the part's stream with the first one's
-  const uint64_t *output, *guard;  // where the recorded work leaves its result, and the guard's count
+  tw_arena arena;        // all of the session's memory
+  size_t product_bytes;  // foreseen besides, for weight products on the part's stream
+  tw_taker taker;        // of what is prepared
+  tw_step_timer *timer;  // GPU
+  void *event;           // GPU: joins the part's stream with the first one's
 } tw_engine_part;
 
 struct tw_engine {
@@ -46,7 +45,7 @@ struct tw_engine {
   // the job, backend memory
   tw_seed *seeds;
   uint64_t *slots, *host_slots, *input;
-  int *lengths, *host_lengths;  // cached rows counted
+  int *lengths, *host_lengths;  // [TW_COUNTS][batch]: by tw_counted
   tw_engine_part parts[TW_HALVES];
   int count;                         // parts
   tw_preparation preparation;        // preparation of the whole batch
@@ -72,6 +71,8 @@ struct tw_engine {
   bool ready;  // GPU: memory has been taken
   bool lost;   // an online phase failed: the other party may be gone
 };
+
+enum { TW_COUNTS = TW_COUNT_TOKENS + 1 };
 
 static inline size_t tw_engine_elements(const tw_model_share *m, int i) { return m->rows[i] * m->cols[i]; }
 // Elements of the inputs before input `count`, of one sequence.

@@ -50,7 +50,7 @@ int tw_gather(tw_builder *b, int x, size_t blocks, const int64_t *places, size_t
 }
 
 // ---- rotary embedding: the pair (i, i + half) of every block of 2 half columns of row t turns by the angle of (t, i);
-// `last`: of a sequence's only row, t is its last live token ----
+// `last`: row 0 is its sequence's last live token's ----
 enum { TURN_COSINE, TURN_SINE, TURN_HALF, TURN_ROWS, TURN_LAST, TURN_TOKENS };
 
 static tw_status turn(tw_session *s, const tw_op *op, const uint64_t *const *in, uint64_t *out) {
@@ -95,18 +95,20 @@ int tw_turn(tw_builder *b, int share, const int table[2], size_t half, int angle
   return turn_rows(b, share, table, half, angle_scale, rows, rows, NULL);
 }
 
-int tw_turn_last(tw_builder *b, int share, const int table[2], size_t half, int angle_scale, tw_tokens tokens) {
-  return turn_rows(b, share, table, half, angle_scale, 1, tokens.keys - tokens.first, &tokens);
+int tw_turn_last(tw_builder *b, int share, const int table[2], size_t half, int angle_scale, size_t rows,
+                 tw_tokens tokens) {
+  return turn_rows(b, share, table, half, angle_scale, rows, tokens.keys - 1 - tokens.first + rows, &tokens);
 }
 
-// ---- the row of the last live token of [queries][cols] ----
-enum { LAST_TOKENS };
+// ---- rows from that of the last live token on, of [queries][cols] ----
+enum { LAST_TOKENS, LAST_BEHIND = LAST_TOKENS + TW_TOKEN_ARGS };  // rows behind that one
 
 static tw_status last_row(tw_session *s, const tw_op *op, const uint64_t *const *in, uint64_t *out) {
-  size_t cols = tw_t(s, op->out[0])->n;
+  size_t cols = tw_t(s, op->out[0])->n, width = cols / (size_t)(1 + op->arg[LAST_BEHIND]);
   return s->backend->last_row(&(tw_last_row_args){.rows = (size_t)s->batch,
                                                   .cols = cols,
-                                                  .x_rows = tw_t(s, op->in[0])->n / cols,
+                                                  .x_rows = tw_t(s, op->in[0])->n / width,
+                                                  .width = width,
                                                   .x = in[0],
                                                   .out = out,
                                                   .live = tw_live(s, op, LAST_TOKENS)},
@@ -114,14 +116,18 @@ static tw_status last_row(tw_session *s, const tw_op *op, const uint64_t *const 
 }
 TW_LOCAL_GATE(last_row_gate, last_row);
 
-int tw_last_live_row(tw_builder *b, int share, tw_tokens tokens) {
+int tw_last_live_row(tw_builder *b, int share, tw_tokens tokens) { return tw_rows_from_last(b, share, 1, tokens); }
+
+int tw_rows_from_last(tw_builder *b, int share, size_t rows, tw_tokens tokens) {
   tw_tensor t = tw_look(b, share);
   tw_op *op = tw_emit(b, &last_row_gate);
   tw_emit_in(op, share);
   tw_emit_tokens(op, LAST_TOKENS, tokens);
+  op->arg[LAST_BEHIND] = (int64_t)rows - 1;
   if (t.kind != TW_SHARE) return tw_build_fail(b, TW_ERR_INTERNAL, "the last row of what is no share");
-  if (tokens.queries == 0 || t.n % tokens.queries)
+  if (tokens.queries == 0 || t.n % tokens.queries || rows == 0 ||
+      (rows > 1 && tokens.keys - tokens.first - 1 + rows > tokens.queries))
     return tw_build_fail(b, TW_ERR_INTERNAL, "the last row of another shape");
-  t.n /= tokens.queries;
+  t.n = t.n / tokens.queries * rows;
   return tw_emit_out(b, op, t);
 }

@@ -310,3 +310,28 @@ int tw_zero_dead(tw_builder *b, int share, size_t rows, tw_tokens tokens) {
     return tw_build_fail(b, TW_ERR_INTERNAL, "zeroing of another shape");
   return tw_emit_out(b, op, t);
 }
+
+// ---- columns of earlier turns: local, as a sum of what stands before, of these, and behind ----
+
+// `value` where a row of an earlier turn does not live; x: SHARE [rows][columns].
+static int fill_dead(tw_builder *b, int x, size_t rows, size_t columns, int64_t value) {
+  tw_tokens tokens = {.queries = 1, .keys = columns, .counted = TW_COUNT_EARLIER};
+  if (value) x = tw_add_constant(b, x, -value);
+  x = tw_zero_dead(b, x, rows, tokens);
+  return value ? tw_add_constant(b, x, value) : x;
+}
+
+int tw_fill_dead_earlier(tw_builder *b, int share, size_t rows, size_t first, size_t count, int64_t value) {
+  size_t all = tw_look(b, share).n / rows, behind = first + count;
+  if (b->status != TW_OK) return 0;
+  if (count == 0 || behind > all) return tw_build_fail(b, TW_ERR_INTERNAL, "columns of earlier turns of another shape");
+  tw_view_map map = {{1, 1, rows, count}, {0, 0, all, 1}, first};
+  int filled = fill_dead(b, tw_view(b, share, map), rows, count, value);
+  if (first > 0) {
+    map = (tw_view_map){{1, 1, rows, first}, {0, 0, all, 1}, 0};
+    filled = tw_concat(b, tw_view(b, share, map), filled, rows);
+  }
+  if (behind == all) return filled;
+  map = (tw_view_map){{1, 1, rows, all - behind}, {0, 0, all, 1}, behind};
+  return tw_concat(b, filled, tw_view(b, share, map), rows);
+}

@@ -70,6 +70,27 @@ int tw_triangle_spread(tw_builder *b, int x, size_t heads, tw_triangle t) {
   return out;
 }
 
+// ---- columns of earlier turns: taken out as a rectangle, and put back ----
+
+int tw_triangle_fill_dead_earlier(tw_builder *b, int share, size_t heads, tw_triangle t, size_t first, size_t count,
+                                  int64_t value) {
+  size_t pairs = tw_triangle_pairs(t), inside = t.n * count;
+  if (b->status == TW_OK && (count == 0 || first + count > t.before || t.widest < tw_triangle_keys(t)))
+    return tw_build_fail(b, TW_ERR_INTERNAL, "pairs of earlier turns of another shape");
+  int64_t *places = fits(b, share, heads, pairs) ? places_of(b, pairs > inside ? pairs : inside) : NULL;
+  if (!places) return 0;
+  for (size_t i = 0; i < t.n; i++)
+    for (size_t j = 0; j < count; j++) places[i * count + j] = (int64_t)(tw_triangle_begin(t, i) + first + j);
+  int filled = tw_gather(b, share, heads, places, inside);
+  filled = tw_fill_dead_earlier(b, filled, heads * t.n, 0, count, value);
+  for (size_t i = 0; i < t.n; i++)
+    for (size_t j = 0, row = tw_triangle_begin(t, i); j < tw_triangle_length(t, i); j++)
+      places[row + j] = (int64_t)(j >= first && j < first + count ? pairs + i * count + j - first : row + j);
+  filled = tw_gather(b, tw_concat(b, share, filled, heads), heads, places, pairs);
+  free(places);
+  return filled;
+}
+
 // ---- maxima of rows: a tournament in groups of few sizes ----
 // A row of L members has ceil(L / arity) groups, the first of which takes the remainder. A group is filled up to one of
 // few sizes by repeating its last member: that one's copy never wins, as ties go to the lower index, and it changes no

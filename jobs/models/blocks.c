@@ -4,6 +4,9 @@
 
 #include "jobs/models/fold.h"
 
+// Whether x is one token behind those whose K and V were kept.
+static bool one_more(const tw_layer *at) { return at->kept && at->kept->tokens > 0; }
+
 // ---- softmax and values: e = exp(max - s), context = (sum e v) (1 / sum e); e is opened, the probabilities never are
 // ----
 
@@ -18,6 +21,23 @@ static int distance_to_maximum(tw_builder *b, const tw_layer *at, int s, size_t 
   if (packed) maximum = tw_triangle_spread(b, maximum, heads, at->triangle);
   int z = tw_combine(b, -1, s, 1, maximum, !packed);
   return tw_add_constant(b, z, (int64_t)1 << (TW_SCALE - 3));
+}
+
+// Rows of earlier turns before those of x, both in `blocks` blocks: opened under masks of this turn.
+static int behind_earlier(tw_builder *b, const tw_layer *at, bool keys, size_t blocks, int x) {
+  tw_tensor t = tw_look(b, x);
+  if (!at->shape->earlier) return x;
+  int share = tw_reduce(b, keys ? at->kept->earlier_k : at->kept->earlier_v, t.ring);
+  return tw_concat(b, tw_open(b, tw_rescale(b, share, t.scale)), x, blocks);
+}
+
+// Of logits before they are opened, and of e: what stands for dead rows of earlier turns. The first is below all logits
+// that a ring's bound lets through, but for an eighth of it.
+static int fill_earlier(tw_builder *b, const tw_layer *at, int share, size_t heads, int64_t value) {
+  size_t first = (size_t)at->shape->prefix, count = (size_t)at->shape->earlier;
+  if (count == 0) return share;
+  if (at->triangle.n > 0) return tw_triangle_fill_dead_earlier(b, share, heads, at->triangle, first, count, value);
+  return tw_fill_dead_earlier(b, share, heads * at->tokens.queries, at->tokens.ahead + first, count, value);
 }
 
 // Cached rows as heads, [blocks][...] before those of x, in x's ring. K as [kv_heads * dim][rows], V as
@@ -55,6 +75,7 @@ int tw_build_softmax_values(tw_builder *b, const tw_layer *at, int s, int v, siz
   size_t queries = at->tokens.queries, keys = at->tokens.keys, rows = heads * queries;
   int back = tw_step_begin(b, layer, "values");
   if (rings->v > tw_look(b, v).ring) v = tw_open(b, tw_extend(b, v, rings->v));  // beside the row maximum
+  if (!one_more(at)) v = behind_earlier(b, at, false, heads / group, v);
   v = behind_cached(b, &at->cached, false, heads / group, head_dim, v);
   if (at->kept) v = kept(b, &at->kept->v, at->kept->tokens, v, heads / group);
   tw_step_begin(b, layer, "row maximum");
@@ -62,7 +83,8 @@ int tw_build_softmax_values(tw_builder *b, const tw_layer *at, int s, int v, siz
   tw_step_begin(b, layer, "exp");
   int e = shape->all_by_key ? tw_apply_spec_by_key(b, z, &tw_spec_exp, rings->v, NULL)
                             : tw_apply_spec(b, z, &tw_spec_exp, rings->v);
-  e = tw_open_at(b, packed ? e : tw_zero_dead(b, e, rows, at->tokens), TW_SCALE);
+  e = fill_earlier(b, at, packed ? e : tw_zero_dead(b, e, rows, at->tokens), heads, 0);
+  e = tw_open_at(b, e, TW_SCALE);
   tw_step_begin(b, layer, "reciprocal");
   int sums = packed ? tw_triangle_sums(b, e, heads, at->triangle) : tw_row_sum(b, e, keys);
   int inverse = inverse_of(b, at, sums);
@@ -117,8 +139,6 @@ static int columns(tw_builder *b, int x, size_t rows, size_t first, size_t count
   return tw_view(b, x, (tw_view_map){{1, 1, rows, count}, {0, 0, tw_look(b, x).n / rows, 1}, first});
 }
 
-// Whether x is one token behind those whose K and V were kept.
-static bool one_more(const tw_layer *at) { return at->kept && at->kept->tokens > 0; }
 static size_t rows_of(const tw_layer *at) { return one_more(at) ? 1 : (size_t)at->shape->seq; }
 
 // Q and K of all rows, turned by the positions of their tokens: in a wider ring, for one opening. SHARE [rows][Q, K].
@@ -126,10 +146,15 @@ static int turned(tw_builder *b, const tw_layer *at, int qkv, head_widths w) {
   int qk = narrowed(b, columns(b, qkv, rows_of(at), 0, w.q + w.kv), at->rings);
   tw_step_begin(b, at->index, "turn");
   int wide = tw_extend(b, qk, at->rings->qk + TW_ANGLE_SCALE);
+  tw_tokens tokens = at->tokens;
   if (one_more(at)) {
-    tw_tokens tokens = at->tokens;
     tokens.first = (size_t)at->shape->prefix;  // whose angles nobody needs
-    return tw_turn_last(b, wide, at->turn, w.dim / 2, TW_ANGLE_SCALE, tokens);
+    tokens.counted = at->shape->earlier ? TW_COUNT_TOKENS : TW_COUNT_COLUMNS;
+    return tw_turn_last(b, wide, at->turn, w.dim / 2, TW_ANGLE_SCALE, 1, tokens);
+  }
+  if (at->shape->earlier) {
+    tokens = tw_first_token(at->shape);
+    return tw_turn_last(b, wide, at->turn, w.dim / 2, TW_ANGLE_SCALE, rows_of(at), tokens);
   }
   return tw_turn(b, wide, at->turn, w.dim / 2, TW_ANGLE_SCALE, rows_of(at));
 }
@@ -172,6 +197,7 @@ static attention_heads split(tw_builder *b, const tw_layer *at, int share, head_
   tw_declare(b, h.q, "query", 0, TW_BY_HEAD, w.heads, at->tokens);
   tw_declare(b, h.k, "key", 0, TW_BY_COLUMN, 1, all);
   tw_declare(b, h.v, "value", at->rings->value_limit, TW_BY_HEAD, w.kv_heads, all);
+  if (!one_more(at)) h.k = behind_earlier(b, at, true, w.kv_heads * w.dim, h.k);
   h.k = behind_cached(b, &at->cached, true, w.kv_heads, w.dim, h.k);
   if (at->kept) h.k = kept(b, &at->kept->k, at->kept->tokens, h.k, w.kv_heads * w.dim);
   return h;
@@ -185,7 +211,7 @@ static int logits(tw_builder *b, const tw_layer *at, attention_heads h, head_wid
   tw_query_fold(&at->shape->config, &shift);
   int s = t.n > 0 ? tw_triangle_logits(b, h.q, h.k, w.heads, group, w.dim, t, at->rings->qk)
                   : tw_matmul(b, h.q, h.k, w.kv_heads, group * queries, keys, w.dim, at->rings->qk);
-  s = tw_open(b, s);
+  s = tw_open(b, fill_earlier(b, at, s, w.heads, -((int64_t)7 << (tw_look(b, s).ring - TW_GUARD_BITS - 3))));
   // 1 / sqrt(head_dim) is read into the scale; its odd half power of two is folded into W_Q
   tw_rescale(b, s, tw_look(b, s).scale + shift);
   s = tw_truncate(b, s, tw_look(b, s).scale - TW_SCALE);
@@ -228,7 +254,7 @@ int tw_build_attention(tw_builder *b, const tw_layer *at, int qkv_weight, int ou
   tw_step_begin(b, layer, "out-projection");
   int y = tw_truncate(b, tw_open(b, tw_linear(b, rows, out_weight, w.q, hidden, rings->out, TW_SCALE)), TW_SCALE);
   tw_declare(b, y, "attention", 0, TW_BY_ROW, 1, at->last ? (tw_tokens){1, 1, 0, false} : at->tokens);
-  if (at->kept) at->kept->tokens += at->cached.rows + rows_of(at);
+  if (at->kept) at->kept->tokens += rows_of(at) + (one_more(at) ? 0 : at->cached.rows + (size_t)shape->earlier);
   return y;
 }
 

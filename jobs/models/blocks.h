@@ -37,6 +37,7 @@ typedef struct {
   tw_model_config config;
   int seq;
   int prefix;          // rows before the sequence's own, whose keys and values are cached wires; 0: none
+  int earlier;         // rows of earlier turns, behind the prefix, that a turn reads at most; 0: it is no conversation
   int generated;       // tokens that are written behind it; 0: none
   bool guard;          // values of declared wires out of bound are counted (jobs/gates/guard.h)
   bool centred;        // rows that norms read have mean zero (tw_choices)
@@ -56,11 +57,19 @@ static inline int tw_shape_rows(const tw_layer_shape *shape) {
   return shape->seq + (shape->generated ? shape->generated - 1 : 0);
 }
 // Keys that a layer's last query has, cached ones counted.
-static inline int tw_shape_keys(const tw_layer_shape *shape) { return shape->prefix + tw_shape_rows(shape); }
+static inline int tw_shape_keys(const tw_layer_shape *shape) {
+  return shape->prefix + shape->earlier + tw_shape_rows(shape);
+}
 // Of all rows of a sequence's input.
 static inline tw_tokens tw_shape_tokens(const tw_layer_shape *shape) {
-  size_t before = (size_t)shape->prefix, seq = (size_t)shape->seq;
+  size_t before = (size_t)(shape->prefix + shape->earlier), seq = (size_t)shape->seq;
   return (tw_tokens){seq, before + seq, before, shape->config.causal};
+}
+
+// Of a conversation: for a sequence's first row, whose place among all its tokens its other rows follow.
+static inline tw_tokens tw_first_token(const tw_layer_shape *shape) {
+  size_t prefix = (size_t)shape->prefix;
+  return (tw_tokens){1, prefix + (size_t)shape->earlier + 1, prefix, false, prefix + 1, TW_COUNT_EARLIER};
 }
 
 // Cached wires: keys and values of rows that come before all rows of the sequence, row by row, positions 0 on. Whoever
@@ -73,9 +82,12 @@ typedef struct {
 
 // K [kv_heads][head_dim][tokens] and V [kv_heads][tokens][head_dim] of one layer, as its products read them, of the
 // tokens so far: newer ones stand before older ones, so that those of a padded prompt that do not live are the last.
+// Of a conversation's earlier turns there are shares of the same form, which come in: they are opened behind the
+// prefix.
 typedef struct {
   int k, v;
-  size_t tokens;  // 0: none yet
+  size_t tokens;             // 0: none yet
+  int earlier_k, earlier_v;  // SHAREs of ring 64, of which the low bits count
 } tw_kept;
 
 // One layer.

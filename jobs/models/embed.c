@@ -15,20 +15,30 @@ int tw_word_number_bits(const tw_model_config *config) {
   return table.line_bits + table.place_bits;
 }
 
+// Rows of a table of positions for the sequence's tokens: SHARE.
+static int positions(tw_builder *b, const tw_layer_shape *shape, int table, int ring) {
+  size_t hidden = (size_t)shape->config.hidden, seq = (size_t)shape->seq, n = seq * hidden;
+  size_t before = (size_t)(shape->prefix + shape->earlier) * hidden;
+  int rows = tw_weight_wire(b, table, TW_SCALE, before + n);
+  if (shape->earlier) {
+    tw_tokens tokens = tw_first_token(shape);
+    tokens.queries = tokens.keys - 1 + seq;
+    tokens.first = 0;
+    return tw_rows_from_last(b, tw_as_share(b, tw_reduce(b, rows, ring)), seq, tokens);
+  }
+  if (before) rows = tw_view(b, rows, (tw_view_map){{1, 1, 1, n}, {0, 0, 0, 1}, before});
+  return tw_as_share(b, tw_reduce(b, rows, ring));
+}
+
 int tw_build_embedding(tw_builder *b, const tw_layer_shape *shape, int ring) {
   const tw_model_config *c = &shape->config;
   const tw_decoder_layout *layout = tw_decoder_layout_of(c);
   tw_word_table table = tw_config_word_table(c);
-  size_t seq = (size_t)shape->seq, n = seq * (size_t)c->hidden;
-  int numbers = tw_open(b, tw_build_numbers(b, tw_word_number_bits(c), seq));
+  int numbers = tw_open(b, tw_build_numbers(b, tw_word_number_bits(c), (size_t)shape->seq));
   tw_step_begin(b, -1, "words");
   int x = tw_look_up_words(b, numbers, number_of(c, layout->word), &table, ring, TW_SCALE);
-  if (layout->position >= 0) {
-    size_t before = (size_t)shape->prefix * (size_t)c->hidden;
-    int position = tw_weight_wire(b, number_of(c, layout->position), TW_SCALE, before + n);
-    if (before) position = tw_view(b, position, (tw_view_map){{1, 1, 1, n}, {0, 0, 0, 1}, before});
-    x = tw_combine(b, 1, x, 1, tw_as_share(b, tw_reduce(b, position, ring)), false);
-  }
+  if (layout->position >= 0)
+    x = tw_combine(b, 1, x, 1, positions(b, shape, number_of(c, layout->position), ring), false);
   return tw_open(b, x);
 }
 
@@ -40,7 +50,8 @@ int tw_build_word(tw_builder *b, const tw_layer_shape *shape, int numbers, tw_to
   int x = tw_look_up_words(b, numbers, number_of(c, layout->word), &table, ring, TW_SCALE);
   if (layout->position >= 0) {
     int rows = tw_weight_wire(b, number_of(c, layout->position), TW_SCALE, tokens.keys * (size_t)c->hidden);
-    tw_tokens all = {tokens.keys, tokens.keys, 0, false, tokens.ahead};
+    tw_counted counted = shape->earlier ? TW_COUNT_TOKENS : TW_COUNT_COLUMNS;
+    tw_tokens all = {tokens.keys, tokens.keys, 0, false, tokens.ahead, counted};
     x = tw_combine(b, 1, x, 1, tw_last_live_row(b, tw_as_share(b, tw_reduce(b, rows, ring)), all), false);
   }
   return tw_open(b, x);

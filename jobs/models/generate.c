@@ -18,7 +18,8 @@ typedef struct {
 
 // A row of the word behind `written` others stands behind the live tokens of the prompt and these.
 static tw_tokens tokens_behind(const text *t, size_t written) {
-  return (tw_tokens){1, (size_t)(t->shape->prefix + t->shape->seq) + written + 1, 0, false, written + 1};
+  size_t before = (size_t)(t->shape->prefix + t->shape->earlier + t->shape->seq);
+  return (tw_tokens){1, before + written + 1, 0, false, written + 1};
 }
 
 // As many planes as the word table's numbers have; no place needs more.
@@ -54,6 +55,33 @@ static int next_row(tw_builder *b, const text *t, size_t written) {
   return x;
 }
 
+// ---- a conversation: K and V of all rows so far come in as shares, and go out as wires ----
+
+size_t tw_conversation_elements(const tw_layer_shape *shape) {
+  return (size_t)shape->earlier * (size_t)tw_config_kv_width(&shape->config);
+}
+
+// Layer by layer K and V, each as tw_kept has them.
+static void take_earlier(tw_builder *b, const text *t) {
+  size_t n = tw_conversation_elements(t->shape);
+  if (n == 0) return;
+  int layers = t->shape->config.layers, all = tw_build_input(b, 64, 0, 2 * (size_t)layers * n);
+  for (int i = 0; i < layers; i++) {
+    tw_view_map map = {{1, 1, 1, n}, {0, 0, 0, 1}, 2 * (size_t)i * n};
+    t->kept[i].earlier_k = tw_view(b, all, map);
+    map.offset += n;
+    t->kept[i].earlier_v = tw_view(b, all, map);
+  }
+}
+
+static void leave_kept(tw_builder *b, const text *t) {
+  if (!t->shape->earlier) return;
+  for (int i = 0; i < t->shape->config.layers; i++) {
+    tw_build_output(b, t->kept[i].k);
+    tw_build_output(b, t->kept[i].v);
+  }
+}
+
 static bool windows_hold(const tw_layer_shape *shape) {
   for (int i = 0; i < shape->config.layers; i++) {
     int window = tw_config_window(&shape->config, i);
@@ -62,17 +90,22 @@ static bool windows_hold(const tw_layer_shape *shape) {
   return true;
 }
 
-int tw_build_generated(tw_builder *b, const tw_layer_shape *shape, const tw_rings *rings, const tw_head_rings *head,
-                       int x) {
+void tw_build_generated(tw_builder *b, const tw_layer_shape *shape, const tw_rings *rings, const tw_head_rings *head,
+                        int x) {
   text t = {.shape = shape, .rings = rings, .head = head, .ended = -1};
-  if (!windows_hold(shape))
-    return tw_build_fail(
-        b, TW_ERR_USAGE,
-        "a layer of %s sees fewer than the %d tokens of prompt and text; plan a shorter --seq or fewer "
-        "words",
-        shape->config.name, tw_shape_keys(shape));
+  if (!windows_hold(shape)) {
+    tw_build_fail(b, TW_ERR_USAGE,
+                  "a layer of %s sees fewer than the %d tokens of prompt and text; plan a shorter --seq or fewer "
+                  "words",
+                  shape->config.name, tw_shape_keys(shape));
+    return;
+  }
   t.kept = calloc((size_t)shape->config.layers, sizeof *t.kept);
-  if (!t.kept) return tw_build_fail(b, TW_ERR_MEMORY, "out of memory for a text's layers");
+  if (!t.kept) {
+    tw_build_fail(b, TW_ERR_MEMORY, "out of memory for a text's layers");
+    return;
+  }
+  take_earlier(b, &t);
   x = tw_build_decoder_layers(b, shape, rings, t.kept, x);
   int out = 0;
   for (int i = 0; i < shape->generated && b->status == TW_OK; i++) {
@@ -81,6 +114,9 @@ int tw_build_generated(tw_builder *b, const tw_layer_shape *shape, const tw_ring
     int id = tw_build_word_id(b, t.numbers);
     out = i ? tw_concat(b, out, id, 1) : id;
   }
+  tw_step_begin(b, -1, "output");
+  out = tw_open(b, out);
+  tw_build_output(b, out);
+  leave_kept(b, &t);
   free(t.kept);
-  return out;
 }

@@ -86,7 +86,8 @@ tw_prefix_facts tw_cached_facts(const tw_prefix_facts *plan, const tw_rings *rin
 // Rows of prefix and sequence. What a client embeds comes as it is.
 static tw_status embed(const tw_model *model, const tw_prefix *prefix, const tw_input *input, int s, int quantised,
                        double *x) {
-  size_t before = prefix ? (size_t)prefix->count : 0, length = (size_t)input->lengths[s];
+  size_t rows = prefix ? (size_t)prefix->count : 0, length = (size_t)input->lengths[s];
+  size_t earlier = input->earlier ? (size_t)input->earlier_lengths[s] : 0, before = rows + earlier;
   size_t hidden = (size_t)model->config.hidden, seq = (size_t)input->seq;
   int *ids;
   if (input->values) {
@@ -96,7 +97,8 @@ static tw_status embed(const tw_model *model, const tw_prefix *prefix, const tw_
     return TW_OK;
   }
   TW_TRY(tw_alloc((before + length) * sizeof *ids, (void **)&ids));
-  if (prefix) memcpy(ids, prefix->ids, before * sizeof *ids);
+  if (prefix) memcpy(ids, prefix->ids, rows * sizeof *ids);
+  if (earlier) memcpy(ids + rows, input->earlier + s * input->earlier_seq, earlier * sizeof *ids);
   memcpy(ids + before, input->tokens + (size_t)s * seq, length * sizeof *ids);
   tw_status status = tw_float_embed(model, ids, (int)(before + length), quantised, x);
   tw_free(ids);
@@ -105,10 +107,12 @@ static tw_status embed(const tw_model *model, const tw_prefix *prefix, const tw_
 
 tw_status tw_float_sequence(const tw_model *model, const tw_prefix *prefix, const tw_input *input, int s, int quantised,
                             double *x, tw_bounds *bounds) {
-  int before = prefix ? prefix->count : 0, length = input->lengths[s], all = before + length;
+  int length = input->lengths[s],
+      before = (prefix ? prefix->count : 0) + (input->earlier ? input->earlier_lengths[s] : 0);
+  int all = before + length;
   size_t hidden = (size_t)model->config.hidden;
   TW_TRY(embed(model, prefix, input, s, quantised, x));
-  if (!prefix) return tw_float_forward(model, x, length, length, quantised, x, bounds);
+  if (!before) return tw_float_forward(model, x, length, length, quantised, x, bounds);
   tw_float_prefix behind = {.rows = before};
   TW_TRY(tw_decoder_forward_behind(model, &behind, x, all, all, quantised, x, bounds));
   memmove(x, x + (size_t)before * hidden, (size_t)length * hidden * sizeof *x);

@@ -19,8 +19,8 @@ void tw_cached_free(uint64_t **tensors, int count);
 // What a share of the model holds of a plan's prefix: the plan's digest of it, and the scales of its keys.
 tw_prefix_facts tw_cached_facts(const tw_prefix_facts *plan, const tw_rings *rings, int layers);
 
-// Sequence `s` of an input in the float model, behind the prefix, which may be NULL: tw_float_forward of its live rows.
-// x: room for the rows of prefix and sequence; the live rows' results come to its beginning.
+// Sequence `s` of an input in the float model, behind the prefix, which may be NULL, and the tokens of earlier turns:
+// tw_float_forward of its live rows. x: room for the rows of all of them; the live rows' results come to its beginning.
 tw_status tw_float_sequence(const tw_model *model, const tw_prefix *prefix, const tw_input *input, int s, int quantised,
                             double *x, tw_bounds *bounds);
 

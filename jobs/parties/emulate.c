@@ -6,6 +6,7 @@
 
 #include "base/memory.h"
 #include "io/tensors.h"
+#include "jobs/models/conversation.h"
 #include "jobs/models/prefix.h"
 #include "jobs/parties/deal.h"
 #include "jobs/parties/share.h"
@@ -19,8 +20,9 @@
 typedef struct {
   tw_session session;
   tw_seed seed[2];
-  int length;         // live tokens, a prefix's counted
-  uint64_t *digests;  // of the level's opens
+  int length;           // columns up to the last live token
+  int earlier, tokens;  // the other counts (tw_counted)
+  uint64_t *digests;    // of the level's opens
   int opens;
 } emulated;
 
@@ -88,6 +90,7 @@ static tw_status load_model(const tw_plan *plan, const tw_model *model, const tw
     tw_shared_shape(&model->config, plan->prefix.rows, i, name, &m->rows[i], &m->cols[i]);
     if (m->rows[i] * m->cols[i] > largest) largest = m->rows[i] * m->cols[i];
   }
+  if (tw_conversation_input_elements(&plan->shape) > largest) largest = tw_conversation_input_elements(&plan->shape);
   TW_TRY(tw_alloc(8 * largest, &memory));
   m->zeros = memory;
   for (int i = 0; i < m->count; i++) m->no_mask[i] = m->zeros;
@@ -105,9 +108,13 @@ static void free_model(clear_model *m, int own) {
 }
 
 static tw_status start_sequence(const tw_plan *plan, const tw_input *input, const uint64_t *integers,
-                                const clear_model *m, int i, const uint64_t *slot, uint64_t test_seed, emulated *l) {
+                                const clear_model *m, int i, const tw_emulation *before, const uint64_t *slot,
+                                uint64_t test_seed, emulated *l) {
   void *memory;
-  l->length = plan->shape.prefix + input->lengths[i];
+  l->earlier = before ? before->rows[i] : 0;
+  l->length = plan->shape.prefix + plan->shape.earlier + input->lengths[i];
+  l->tokens = plan->shape.prefix + l->earlier + input->lengths[i];
+  const uint64_t *kept = before ? before->kept + (size_t)i * tw_conversation_input_elements(&plan->shape) : m->zeros;
   for (int party = 0; party < 2; party++) tw_deal_test_seed(test_seed, party, *slot, &l->seed[party]);
   TW_TRY(tw_alloc(sizeof(uint64_t) * (size_t)plan->program.op_count, &memory));
   l->digests = memory;
@@ -122,7 +129,9 @@ static tw_status start_sequence(const tw_plan *plan, const tw_input *input, cons
                               .sequences = {.seeds = {&l->seed[0], &l->seed[1]},
                                             .slots = slot,
                                             .lengths = &l->length,
-                                            .inputs = {integers + (size_t)i * tw_plan_input_elements(plan)}},
+                                            .earlier = &l->earlier,
+                                            .tokens = &l->tokens,
+                                            .inputs = {integers + (size_t)i * tw_plan_input_elements(plan), kept}},
                               .observers = {.watch = watch, .watch_state = l}};
   return tw_session_create(&config, &l->session);
 }
@@ -163,8 +172,35 @@ static tw_status walk(const tw_plan *plan, emulated *sequences, int count, tw_em
   return TW_OK;
 }
 
+// What a turn leaves for the next one; nothing where the plan has no turns, or no room for it.
+static tw_status keep_turn(const tw_plan *plan, const tw_input *input, const emulated *sequences, tw_emulation *out) {
+  const tw_layer_shape *shape = &plan->shape;
+  void *memory;
+  if (!shape->earlier) return TW_OK;
+  for (int i = 0; i < input->count; i++)
+    if (tw_conversation_rows(shape, sequences[i].earlier, input->lengths[i]) > shape->earlier) return TW_OK;
+  TW_TRY(tw_alloc(sizeof(int) * (size_t)input->count, &memory));
+  out->rows = memory;
+  TW_TRY(tw_alloc(8 * (size_t)input->count * tw_conversation_input_elements(shape), &memory));
+  out->kept = memory;
+  for (int i = 0; i < input->count; i++) {
+    const emulated *l = &sequences[i];
+    out->rows[i] = tw_conversation_rows(shape, l->earlier, input->lengths[i]);
+    for (int k = 0; k < 2 * shape->config.layers; k++)
+      tw_conversation_keep(shape, k, l->earlier, input->lengths[i],
+                           l->session.memory.buffers[plan->program.outputs[1 + k]].value,
+                           out->kept + (size_t)i * tw_conversation_input_elements(shape));
+  }
+  return TW_OK;
+}
+
 tw_status tw_emulate(const tw_plan *plan, const tw_model *model, const tw_prefix *prefix, const tw_input *input,
                      const uint64_t *slots, uint64_t test_seed, tw_emulation *out) {
+  return tw_emulate_turn(plan, model, prefix, input, NULL, slots, test_seed, out);
+}
+
+tw_status tw_emulate_turn(const tw_plan *plan, const tw_model *model, const tw_prefix *prefix, const tw_input *input,
+                          const tw_emulation *before, const uint64_t *slots, uint64_t test_seed, tw_emulation *out) {
   void *memory;
   clear_model m = {0};
   emulated *sequences = NULL;
@@ -180,8 +216,9 @@ tw_status tw_emulate(const tw_plan *plan, const tw_model *model, const tw_prefix
   if (status == TW_OK) status = tw_alloc(8 * (size_t)input->count * tw_plan_input_elements(plan), &memory);
   if (status == TW_OK) tw_input_integers(plan, input, integers = memory);
   for (int i = 0; i < input->count && status == TW_OK; i++)
-    status = start_sequence(plan, input, integers, &m, i, &slots[i], test_seed, &sequences[i]);
+    status = start_sequence(plan, input, integers, &m, i, before, &slots[i], test_seed, &sequences[i]);
   if (status == TW_OK) status = walk(plan, sequences, input->count, out);
+  if (status == TW_OK) status = keep_turn(plan, input, sequences, out);
   for (int i = 0; sequences && i < input->count; i++) {
     if (sequences[i].session.program) tw_session_destroy(&sequences[i].session);
     tw_free(sequences[i].digests);
@@ -196,6 +233,7 @@ tw_status tw_emulate(const tw_plan *plan, const tw_model *model, const tw_prefix
 void tw_emulation_free(tw_emulation *e) {
   tw_free(e->output);
   tw_free(e->guard);
-  e->output = NULL;
-  e->guard = NULL;
+  tw_free(e->rows);
+  tw_free(e->kept);
+  *e = (tw_emulation){.output = NULL};
 }

@@ -14,12 +14,19 @@ typedef struct {
   char transcript[65];          // digest over everything opened, as both parties compute it
   uint64_t out_of_bound;        // values met outside their gate's domain, and
   char first_out_of_bound[96];  // where first ("layer 3, gelu, gate select")
+  // of a conversation that can go on: [count] rows that live, and for each sequence the next turn's input
+  // (jobs/models/conversation.h); else NULL
+  int *rows;
+  uint64_t *kept;
 } tw_emulation;
 
 // prefix: the plan's, NULL where it has none. slots[i]: key slot of sequence i; test_seed: the number given to `deal
 // --test-seed`.
 tw_status tw_emulate(const tw_plan *plan, const tw_model *model, const tw_prefix *prefix, const tw_input *input,
                      const uint64_t *slots, uint64_t test_seed, tw_emulation *out);
+// A turn behind the one that `before` is of, with as many sequences; NULL: it is a first one.
+tw_status tw_emulate_turn(const tw_plan *plan, const tw_model *model, const tw_prefix *prefix, const tw_input *input,
+                          const tw_emulation *before, const uint64_t *slots, uint64_t test_seed, tw_emulation *out);
 void tw_emulation_free(tw_emulation *e);
 
 #endif

@@ -27,6 +27,8 @@ static tw_status compare_files(int party, const tw_terms *a, const tw_terms *b) 
   TW_TRY(same_text("keys", party, a->key_id.hex, b->key_id.hex, "give both the files of one `twain deal`"));
   TW_TRY(
       same_text("input", party, a->input_id.hex, b->input_id.hex, "give both the files of one `twain share --input`"));
+  TW_TRY(same_text("the turn to go on behind", party, a->after.hex[0] ? a->after.hex : "none",
+                   b->after.hex[0] ? b->after.hex : "none", "give both --after NAME of the conversation's last turn"));
   TW_TRY(same_number("number of sequences", party, a->count, b->count,
                      "give both the files of one `twain share --input`"));
   TW_TRY(same_number("sequence length", party, a->seq, b->seq, "give both the same plan file"));
@@ -76,7 +78,7 @@ static bool ends(const char *text, size_t size) { return memchr(text, '\0', size
 static tw_status check_terms(int party, const tw_terms *t) {
   if (!is_hex(t->model_id.hex, sizeof t->model_id.hex) || !is_hex(t->key_id.hex, sizeof t->key_id.hex) ||
       !is_hex(t->input_id.hex, sizeof t->input_id.hex) || !is_hex(t->ledgers[0].hex, sizeof t->ledgers[0].hex) ||
-      !is_hex(t->ledgers[1].hex, sizeof t->ledgers[1].hex))
+      !is_hex(t->ledgers[1].hex, sizeof t->ledgers[1].hex) || !is_hex(t->after.hex, sizeof t->after.hex))
     return nonsense(party, "an id is not hexadecimal");
   if (!is_hex(t->plan.hex, sizeof t->plan.hex) || !is_hex(t->lengths.hex, sizeof t->lengths.hex) ||
       !is_hex(t->slots.hex, sizeof t->slots.hex))

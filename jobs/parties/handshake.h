@@ -5,11 +5,12 @@
 #include "comm/channel.h"
 #include "io/ids.h"
 
-#define TW_PROTOCOL_VERSION 4
+#define TW_PROTOCOL_VERSION 5
 
 // What must be the same on both parties; a party leaves out (zero) what is not known yet.
 typedef struct {
   tw_id model_id, key_id, input_id;
+  tw_id after;       // run of the turn behind which a conversation goes on, "" where it does not
   tw_id ledgers[2];  // of both parties, as this party knows them; "" before they are known
   tw_digest plan, lengths;
   tw_digest slots;  // of the list, "" before they are chosen

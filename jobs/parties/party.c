@@ -16,6 +16,7 @@ struct tw_party_files {
   tw_key_store keys;
   tw_input_share input;
   tw_result_claim *result;
+  tw_conversation_files conversation;
   tw_ledger ledger;
   bool has_plan, has_model, has_input;
 };
@@ -53,6 +54,7 @@ static tw_status load(const tw_party_options *o, int party, tw_party_files *f) {
   TW_TRY(tw_input_share_read(tw_path_of(o->name, party ? "input.p1.h5" : "input.p0.h5").text, party, &f->input));
   f->has_input = true;
   TW_TRY(claim_result(o, party, f));
+  TW_TRY(tw_conversation_open(&f->plan, o->after, o->name, &f->input, party, o->force, &f->conversation));
   if (!o->dealer)
     TW_TRY(tw_key_store_open(tw_path_of(keys_name(o), party ? "keys.p1.h5" : "keys.p0.h5").text, party, &f->keys));
   TW_TRY(tw_model_share_read(tw_path_of(model_name(o), party ? "model.p1.h5" : "model.p0.h5").text, party, &f->model));
@@ -60,11 +62,12 @@ static tw_status load(const tw_party_options *o, int party, tw_party_files *f) {
   return TW_OK;
 }
 
-static tw_status look(const tw_party_options *o, int party, const tw_party_files *f) {
+static tw_status look(const tw_party_options *o, int party, tw_party_files *f) {
   return tw_run_look(&(tw_run_options){.plan = &f->plan,
                                        .model = &f->model,
                                        .keys = &f->keys,
                                        .input = &f->input,
+                                       .conversation = &f->conversation,
                                        .ledger = &f->ledger,
                                        .first_slot = o->first_slot,
                                        .allow_test_keys = o->allow_test_keys},
@@ -73,6 +76,7 @@ static tw_status look(const tw_party_options *o, int party, const tw_party_files
 
 static void unload(tw_party_files *f) {
   tw_result_claim_release(f->result);
+  tw_conversation_close(&f->conversation);
   if (f->has_model) tw_model_share_free(&f->model);
   tw_key_store_close(&f->keys);
   if (f->has_input) tw_input_share_free(&f->input);
@@ -152,10 +156,13 @@ static tw_status look_at_machine(const tw_party_options *o, tw_channel *channel,
 }
 
 static tw_status compute(const tw_party_options *o, tw_party_files *f, tw_hardware *hardware, tw_result_share *out) {
+  int full = -1;
   tw_run_options run = {.plan = &f->plan,
                         .model = &f->model,
                         .keys = &f->keys,
                         .input = &f->input,
+                        .conversation = &f->conversation,
+                        .full = &full,
                         .channel = hardware->channel,
                         .ledger = &f->ledger,
                         .first_slot = o->first_slot,
@@ -172,7 +179,14 @@ static tw_status compute(const tw_party_options *o, tw_party_files *f, tw_hardwa
     o->how->split_batch = run.overlap && f->input.count > 1;
     o->how->prepare_during = run.prepare_beside;
   }
-  return tw_run(&run, out);
+  TW_TRY(tw_run(&run, out));
+  if (o->how) o->how->goes_on = f->conversation.next.count > 0;
+  if (full >= 0 && is_told(o, hardware->channel))
+    tw_warn(&o->listener,
+            "the conversation ends with this turn: sequence %d has %d tokens by now, and the plan's turns read at most "
+            "%d (--conversation)",
+            full + 1, f->conversation.next.rows[full], f->plan.shape.earlier);
+  return TW_OK;
 }
 
 static tw_status infer(const tw_party_options *o, tw_party_files *f, tw_channel *channel, tw_environment *e,
@@ -201,11 +215,13 @@ static tw_status infer(const tw_party_options *o, tw_party_files *f, tw_channel 
 
 // Both files are whole on their disks before either has its name.
 static tw_status write_result(tw_channel *channel, tw_party_files *f, const tw_result_share *result) {
-  TW_TRY(agree(channel, tw_result_share_fill(f->result, result)));
+  tw_status filled = tw_result_share_fill(f->result, result);
+  if (filled == TW_OK) filled = tw_conversation_fill(&f->conversation);
+  TW_TRY(agree(channel, filled));
   tw_result_claim *place = f->result;
   f->result = NULL;
-  tw_status status = tw_result_claim_commit(place);
-  return status;
+  TW_TRY(tw_result_claim_commit(place));
+  return tw_conversation_commit(&f->conversation, &f->ledger);
 }
 
 // With the words that both parties must have been given.

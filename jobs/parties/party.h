@@ -13,6 +13,7 @@ typedef struct {
   tw_machine machine;
   char spent[TW_SLOTS_TEXT];  // key slots that were used up, also by a run that failed: "3", "0-7", "1, 4 and 6 more";
                               // ""
+  bool goes_on;               // a cache was left for a later turn
   bool split_batch, prepare_during;  // halves of the batch took turns; preparation went on during the online phase
 } tw_circumstances;
 
@@ -21,6 +22,7 @@ typedef struct {
   const char *model;   // whose .plan.json and .model.pR.h5 it reads; NULL: name
   const char *keys;    // whose .keys.pR.h5; NULL: model's
   const char *ledger;  // folder; NULL: the default one
+  const char *after;   // the NAME of the turn that a conversation goes on behind; NULL: none
   tw_party_words words;
   int64_t first_slot;            // of a row; -1: the first that are free on both parties
   const tw_live_dealer *dealer;  // in the place of .keys.pR.h5; NULL: none

@@ -16,6 +16,7 @@ typedef struct {
   int party, batch;
   uint64_t *slots;
   tw_seed *seeds;
+  uint64_t *turn;  // of a conversation: the input with what the cache held; NULL: the input alone
   tw_engine *engine;
 } party_run;
 
@@ -62,9 +63,7 @@ static tw_status check_input(const tw_input_share *input, const tw_plan *plan) {
   for (int i = 0; i < input->count; i++)
     if (input->lengths[i] < 1 || input->lengths[i] > seq)
       return tw_fail(TW_ERR_FORMAT, "sequence %d has %d live tokens of %d", i, input->lengths[i], seq);
-  if (plan->program.input_count == 1 && plan->program.output_count == 1) return TW_OK;
-  return tw_fail(TW_ERR_INTERNAL, "a plan of %d inputs and %d results; files hold one of each",
-                 plan->program.input_count, plan->program.output_count);
+  return TW_OK;
 }
 
 static tw_status check_keys(const tw_run_options *o, const tw_keys_info *k, int party) {
@@ -100,7 +99,8 @@ static tw_status check_files(const tw_run_options *o, const tw_keys_info *k, int
     return tw_fail(TW_ERR_MISMATCH, "the input was shared for plan %s, the plan file is %s; share the input again",
                    o->input->plan.hex, o->plan->digest.hex);
   if (k) TW_TRY(check_keys(o, k, party));
-  return check_input(o->input, o->plan);
+  TW_TRY(check_input(o->input, o->plan));
+  return tw_conversation_check(o->conversation, &o->model->model_id, o->input, o->ledger);
 }
 
 static tw_status check_live_slot(const tw_run_options *o) {
@@ -123,6 +123,7 @@ static void fill_terms(const tw_run_options *o, tw_terms *t) {
   t->key_id = k->key_id;
   t->input_id = o->input->input_id;
   t->plan = o->plan->digest;
+  if (o->conversation->before.count) t->after = o->conversation->before.turn.run;
   tw_digest_of(o->input->lengths, sizeof(int) * (size_t)o->input->count, &t->lengths);
   t->count = (uint64_t)o->input->count;
   t->seq = (uint64_t)o->input->seq;
@@ -153,7 +154,9 @@ static tw_status take_slots(party_run *r, tw_slots *s, tw_terms *terms) {
   memcpy(terms->ledgers, s->ledgers, sizeof terms->ledgers);
   TW_TRY(tw_agree(r->o->channel, TW_OK, terms));
   if (r->o->spent) name_slots(r->slots, r->batch, r->o->spent);
-  return tw_agree(r->o->channel, tw_slots_burn(s, r->slots, note, r->seeds), terms);
+  tw_status status = tw_slots_burn(s, r->slots, note, r->seeds);
+  if (status == TW_OK) status = tw_conversation_mark(r->o->conversation, r->o->ledger);
+  return tw_agree(r->o->channel, status, terms);
 }
 
 // Where a dealer chooses the slots, it knows the run by a number that both parties had a part in: nobody can have it
@@ -274,7 +277,7 @@ static tw_status fill_result(party_run *r, const tw_engine_stats *stats, tw_resu
   out->masked = memory;
   TW_TRY(tw_secret_alloc(8 * n, &memory));
   out->mask = memory;
-  TW_TRY(tw_engine_output(r->engine, out->masked, out->mask));
+  TW_TRY(tw_engine_output(r->engine, 0, out->masked, out->mask));
   out->guard = o->plan->program.guard >= 0;
   if (out->guard) {
     TW_TRY(tw_secret_alloc(8 * (size_t)r->batch, &memory));
@@ -306,6 +309,7 @@ static tw_status infer(party_run *r, tw_result_share *out) {
   const tw_run_options *o = r->o;
   tw_engine_stats stats;
   double start = tw_seconds();
+  const uint64_t *input = r->turn ? r->turn : o->input->share;
   tw_engine_options options = {.plan = o->plan,
                                .model = o->model,
                                .channel = o->channel,
@@ -316,7 +320,7 @@ static tw_status infer(party_run *r, tw_result_share *out) {
                                .coalesce = 1,  // each half sends its openings at once
                                .prepare_beside = o->prepare_beside,
                                .keys = TW_KEYS_FILE,
-                               .input = o->input->share,
+                               .input = input,
                                .time_gates = true,
                                .trace = o->trace};
   TW_TRY(tw_engine_create(&options, &r->engine));
@@ -324,7 +328,8 @@ static tw_status infer(party_run *r, tw_result_share *out) {
   tw_engine_job job = {.seeds = r->seeds,
                        .slots = r->slots,
                        .lengths = o->input->lengths,
-                       .input = o->input->share,
+                       .earlier = tw_conversation_earlier(o->conversation),
+                       .input = input,
                        .source = {.state = o->keys->state, .chunk = o->keys->chunk}};
   TW_TRY(tw_engine_prepare(r->engine, &job));
   uint8_t here = 1,
@@ -341,10 +346,20 @@ static tw_status infer(party_run *r, tw_result_share *out) {
   snprintf(out->environment.transport_why, sizeof out->environment.transport_why, "%s",
            tw_engine_transport_why(r->engine));
   TW_TRY(fill_result(r, &stats, out));
+  TW_TRY(tw_conversation_leave(o->conversation, r->engine, &o->model->model_id, o->input, &out->run_id, o->full));
   out->setup_seconds = ready - start;
   out->preparation_seconds = prepared - ready;
   out->online_seconds = end - prepared;
   return TW_OK;
+}
+
+static size_t turn_bytes(const party_run *r) { return 8 * tw_conversation_words(r->o->conversation, r->o->input); }
+
+// The cache is marked by now, on both parties.
+static tw_status read_turn(party_run *r) {
+  if (!r->o->plan->shape.earlier) return TW_OK;
+  TW_TRY(tw_share_alloc(turn_bytes(r), (void **)&r->turn));
+  return tw_conversation_input(r->o->conversation, r->o->input, r->turn);
 }
 
 static tw_status allocate(party_run *r) {
@@ -360,6 +375,7 @@ static void release(party_run *r) {
   tw_engine_destroy(r->engine);
   tw_free(r->slots);
   tw_seed_free(r->seeds, sizeof(tw_seed) * (size_t)r->batch);
+  tw_share_free(r->turn, r->turn ? turn_bytes(r) : 0);
 }
 
 tw_status tw_run(const tw_run_options *o, tw_result_share *out) {
@@ -367,6 +383,7 @@ tw_status tw_run(const tw_run_options *o, tw_result_share *out) {
   memset(out, 0, sizeof *out);
   tw_status status = allocate(&r);
   if (status == TW_OK) status = agree_and_burn(&r);
+  if (status == TW_OK) status = read_turn(&r);
   if (status == TW_OK) status = infer(&r, out);
   release(&r);
   if (status != TW_OK) tw_result_share_free(out);

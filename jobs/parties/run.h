@@ -9,6 +9,7 @@
 #include "io/model.h"
 #include "io/result.h"
 #include "jobs/engine/engine.h"
+#include "jobs/parties/conversation_files.h"
 #include "jobs/plan/plan.h"
 
 enum { TW_SLOTS_TEXT = 64 };
@@ -18,6 +19,7 @@ typedef struct {
   const tw_model_share *model;  // the party's own
   const tw_key_store *keys;
   const tw_input_share *input;
+  tw_conversation_files *conversation;  // what the turn leaves is put here, too
   tw_channel *channel;
   const tw_ledger *ledger;
   int64_t first_slot;  // of a row of slots; -1: the first ones that are free on both parties
@@ -29,6 +31,8 @@ typedef struct {
   bool trace;                                      // record what happened when (tw_result_share.spans)
   void (*progress)(void *state, double fraction);  // may be NULL
   void *progress_state;
+  // A sequence that ends its conversation, as it has more tokens than the plan's next turn would read; -1: none.
+  int *full;
   char *spent;  // [TW_SLOTS_TEXT]: the slots, as soon as they may be marked; may be NULL
 } tw_run_options;
 

@@ -76,6 +76,11 @@ static tw_status check_input(const tw_input *input, const tw_plan *plan) {
                    "the input was encoded behind %s of %d tokens, the plan has %s of %d; encode again with this plan",
                    input->prefix.rows ? "a prefix" : "no prefix, that is,", input->prefix.rows,
                    plan->prefix.rows ? "one" : "none, that is,", plan->prefix.rows);
+  if (input->after.hex[0] && !plan->shape.earlier)
+    return tw_fail(TW_ERR_MISMATCH,
+                   "the input goes on behind %s, but this plan has no conversations (--conversation); encode with the "
+                   "plan of that turn (--model)",
+                   input->after_name);
   return embed ? check_ids(input, plan) : check_rows(input, plan);
 }
 
@@ -88,6 +93,7 @@ static tw_status allocate(const tw_input *input, const tw_plan *plan, int party,
                             .hidden = input->hidden,
                             .number_bits = tw_plan_number_bits(plan),
                             .input_id = input->input_id,
+                            .after = input->after,
                             .party = party,
                             .plan = plan->digest};
   TW_TRY(tw_alloc(sizeof(int) * (size_t)input->count, &memory));

@@ -21,7 +21,7 @@ static int add_groups(const tw_choices *base, const int groups[3], tw_choices *w
 static int maximum_ways(const tw_model_config *config, const tw_plan_request *request, const tw_choices *base,
                         tw_choices *ways) {
   enum { MOST_FIRST = 12, MOST_SECOND = 8 };
-  int keys = request->prefix.rows + request->seq;
+  int keys = request->prefix.rows + request->earlier + request->seq;
   (void)config;
   int count = add_groups(base, (int[3]){0}, ways, 0);
   for (int first = 2; first <= MOST_FIRST; first++) {

@@ -81,6 +81,9 @@ static void describe_table(const tw_plan_function *f, int i, tw_plan_entry *out)
 
 static bool turns(const tw_plan *plan) { return plan->shape.config.rotary.kind != TW_ROTARY_NONE; }
 
+// Tokens of a sequence that are no prefix's.
+static size_t turned_rows(const tw_plan *plan) { return (size_t)(plan->shape.earlier + tw_shape_rows(&plan->shape)); }
+
 static bool samples(const tw_plan *plan) { return plan->shape.temperature > 0; }
 
 int tw_plan_table_count(const tw_plan *plan) {
@@ -91,7 +94,7 @@ int tw_plan_table_count(const tw_plan *plan) {
 tw_plan_entry tw_plan_table(const tw_plan *plan, int i) {
   tw_plan_function functions[TW_PLAN_FUNCTIONS];
   const tw_model_config *c = &plan->shape.config;
-  tw_plan_entry entry = {.ring = 64, .n = (size_t)tw_shape_rows(&plan->shape) * (size_t)tw_config_head_dim(c) / 2};
+  tw_plan_entry entry = {.ring = 64, .n = turned_rows(plan) * (size_t)tw_config_head_dim(c) / 2};
   int count = tw_plan_functions(plan, functions);
   if (i < 2 * count) {
     describe_table(&functions[i / 2], i % 2, &entry);
@@ -112,7 +115,7 @@ static tw_status fit_tables(tw_plan *plan) {
   if (!plan->tables) return tw_fail(TW_ERR_MEMORY, "out of memory for a plan's tables");
   for (int i = 0; i < count; i++) TW_TRY(fit_function(&functions[i], plan->tables + 2 * i));
   const tw_model_config *c = &plan->shape.config;
-  int rows = tw_shape_rows(&plan->shape);
+  int rows = (int)turned_rows(plan);
   if (turns(plan)) TW_TRY(tw_rotary_tables(c, plan->shape.prefix, rows, plan->tables + 2 * count));
   return samples(plan) ? tw_noise_tables(plan->shape.temperature, plan->tables + 2 * (count + turns(plan))) : TW_OK;
 }
@@ -162,12 +165,6 @@ static int build_rows(tw_builder *b, const tw_plan *plan, int x) {
   return build_output(b, plan, plan->architecture->emit(b, &plan->shape, plan->rings, exact, x));
 }
 
-static int build_text(tw_builder *b, const tw_plan *plan, int x) {
-  x = tw_build_generated(b, &plan->shape, plan->rings, &plan->head_rings, x);
-  tw_step_begin(b, -1, "output");
-  return tw_open(b, x);
-}
-
 // Builds plan->program from shape, rings and tables.
 static tw_status build_program(tw_plan *plan) {
   tw_builder b;
@@ -178,9 +175,11 @@ static tw_status build_program(tw_plan *plan) {
   b.guard = plan->shape.guard;
   b.choices = plan->choices;
   int x = build_input(&b, plan);
-  x = plan->shape.generated ? build_text(&b, plan, x) : build_rows(&b, plan, x);
+  if (plan->shape.generated)
+    tw_build_generated(&b, &plan->shape, plan->rings, &plan->head_rings, x);
+  else
+    tw_build_output(&b, build_rows(&b, plan, x));
   tw_guard_finish(&b);
-  tw_build_output(&b, x);
   TW_TRY(tw_builder_finish(&b));
   tw_program_digest(&plan->program, &plan->digest);
   cover_scaling(plan);
@@ -215,6 +214,16 @@ static void shape_by_key(tw_layer_shape *s, tw_read_by engine, bool decoder) {
   if (!decoder) s->root_by_key = tw_segments_root((size_t)s->config.hidden, TW_BERT_LOWEST, TW_BERT_HIGHEST, TW_SCALE);
 }
 
+static tw_status check_earlier(const tw_plan_request *request, int longest) {
+  if (request->earlier < 0 || (request->earlier > 0 && !request->generated))
+    return tw_fail(TW_ERR_USAGE, "a conversation of %d tokens: turns write text; say how much (--generate)",
+                   request->earlier);
+  if (request->earlier < longest) return TW_OK;
+  return tw_fail(TW_ERR_USAGE,
+                 "turns behind up to %d tokens: this model takes %d tokens in all; choose a shorter --conversation",
+                 request->earlier, longest);
+}
+
 tw_status tw_plan_shape(tw_plan *plan, const tw_model_config *config, const tw_plan_request *request) {
   memset(plan, 0, sizeof *plan);
   int seq = request->seq;
@@ -224,9 +233,14 @@ tw_status tw_plan_shape(tw_plan *plan, const tw_model_config *config, const tw_p
   int longest = config->max_positions < TW_MOST_TOKENS ? config->max_positions : TW_MOST_TOKENS;
   if (request->prefix.rows) TW_TRY(check_prefix(config, request->prefix.rows, longest));
   longest -= request->prefix.rows;
+  TW_TRY(check_earlier(request, longest));
+  longest -= request->earlier;
   if (seq < 1 || seq > longest)
     return tw_fail(TW_ERR_USAGE, "sequence length %d: this model takes 1 to %d tokens%s; choose another --seq", seq,
-                   longest, request->prefix.rows ? " behind the prefix" : "");
+                   longest,
+                   request->earlier       ? " behind those of earlier turns (--conversation)"
+                   : request->prefix.rows ? " behind the prefix"
+                                          : "");
   TW_TRY(tw_config_allows_output(config, request->output));
   double temperature = request->temperature;
   if (!(temperature >= 0 && temperature <= TW_MOST_TEMPERATURE))
@@ -249,6 +263,7 @@ tw_status tw_plan_shape(tw_plan *plan, const tw_model_config *config, const tw_p
   plan->shape.guard = request->guard;
   plan->shape.temperature = temperature;
   plan->shape.generated = request->generated;
+  plan->shape.earlier = request->earlier;
   const tw_decoder_layout *decoder = tw_decoder_layout_of(config);
   plan->shape.last_row = decoder && tw_output_of_last_row(request->output);
   plan->shape.activation = tw_spec_by_name(config->activation);

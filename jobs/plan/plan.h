@@ -51,6 +51,7 @@ typedef struct {
   tw_rounding rounding;
   tw_output output;
   int generated;  // words of a text; 0 unless the output is one
+  int earlier;    // tokens of earlier turns, at most, of a conversation; 0: it is none
   bool guard;     // the program counts values of declared wires out of bound
   tw_choices choices;
   double temperature;  // of a next token, at most TW_MOST_TEMPERATURE; 0: the likeliest

@@ -132,14 +132,15 @@ static json_t *plan_json(const tw_plan *plan) {
   json_t *prefix = plan->prefix.rows
                        ? json_pack("{s:i, s:s}", "tokens", plan->prefix.rows, "digest", plan->prefix.digest.hex)
                        : NULL;
-  return json_pack("{s:s, s:i, s:s, s:s, s:s, s:o, s:i, s:o*, s:s, s:f, s:i, s:s, s:b, s:o, s:o, s:o, s:o, s:o, s:o}",
-                   "format", format_name, "version", TW_FORMAT_VERSION, "software", "twain " TWAIN_VERSION, "created",
-                   created, "digest", plan->digest.hex, "model", tw_plan_model_json(&plan->shape.config), "seq",
-                   plan->shape.seq, "prefix", prefix, "output", tw_output_name(plan->output), "temperature",
-                   plan->shape.temperature, "generated", plan->shape.generated, "rounding",
-                   tw_rounding_name(plan->rounding), "guard", plan->shape.guard, "choices",
-                   choices_json(&plan->choices), "layers", layers_json(plan), "head", head_json(plan), "costs",
-                   costs_json(&plan->program), "tables", tables_json(plan), "streams", streams_json(&plan->program));
+  json_t *earlier = plan->shape.earlier ? json_integer(plan->shape.earlier) : NULL;
+  return json_pack(
+      "{s:s, s:i, s:s, s:s, s:s, s:o, s:i, s:o*, s:s, s:f, s:i, s:o*, s:s, s:b, s:o, s:o, s:o, s:o, s:o, s:o}",
+      "format", format_name, "version", TW_FORMAT_VERSION, "software", "twain " TWAIN_VERSION, "created", created,
+      "digest", plan->digest.hex, "model", tw_plan_model_json(&plan->shape.config), "seq", plan->shape.seq, "prefix",
+      prefix, "output", tw_output_name(plan->output), "temperature", plan->shape.temperature, "generated",
+      plan->shape.generated, "conversation", earlier, "rounding", tw_rounding_name(plan->rounding), "guard",
+      plan->shape.guard, "choices", choices_json(&plan->choices), "layers", layers_json(plan), "head", head_json(plan),
+      "costs", costs_json(&plan->program), "tables", tables_json(plan), "streams", streams_json(&plan->program));
 }
 
 // One line a key, and in arrays one line an element: readable, and small.
@@ -235,6 +236,8 @@ static tw_status read_shape(const char *path, const json_t *root, tw_plan *plan)
   TW_TRY(tw_plan_number(path, root, "", "temperature", &r.temperature));
   TW_TRY(tw_plan_bool(path, root, "", "guard", &r.guard));
   TW_TRY(tw_plan_int(path, root, "", "generated", 0, TW_MOST_TOKENS, &r.generated));
+  if (json_object_get(root, "conversation"))
+    TW_TRY(tw_plan_int(path, root, "", "conversation", 1, TW_MOST_TOKENS, &r.earlier));
   TW_TRY(read_choices(path, root, &r.choices));
   if (tw_rounding_parse(rounding, &r.rounding) != TW_OK)
     return tw_plan_wrong(path, "rounding '%s' is unknown", rounding);

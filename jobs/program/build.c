@@ -154,7 +154,7 @@ void tw_emit_tokens(tw_op *op, int at, tw_tokens tokens) {
   op->arg[at] = (int64_t)tokens.queries;
   op->arg[at + 1] = (int64_t)tokens.keys;
   op->arg[at + 2] = (int64_t)tokens.first;
-  op->arg[at + 3] = tokens.causal | (int64_t)tokens.ahead << 1;
+  op->arg[at + 3] = tokens.causal | (int64_t)tokens.ahead << 1 | (int64_t)tokens.counted << 48;
 }
 
 void tw_emit_list(tw_builder *b, tw_op *op, const int64_t *values, size_t count) {

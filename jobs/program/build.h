@@ -99,11 +99,15 @@ int tw_gather(tw_builder *b, int x, size_t blocks, const int64_t *places, size_t
 // + half), c x_(i + half) + s x_i), c and s from tables [tokens][half] of integers at angle_scale. The scale grows by
 // it, the ring stays.
 int tw_turn(tw_builder *b, int share, const int table[2], size_t half, int angle_scale, size_t rows);
-// The same of one row, which is its sequence's last live token's; tables of tokens from tokens.first on.
-int tw_turn_last(tw_builder *b, int share, const int table[2], size_t half, int angle_scale, tw_tokens tokens);
+// The same of rows from its sequence's last live token's on; tables of tokens from tokens.first on.
+int tw_turn_last(tw_builder *b, int share, const int table[2], size_t half, int angle_scale, size_t rows,
+                 tw_tokens tokens);
 // The row of the last live token of a SHARE [tokens.queries][cols]. No wire: the dealer knows no lengths, hence not
 // what mask such a row would have.
 int tw_last_live_row(tw_builder *b, int share, tw_tokens tokens);
+// `rows` rows from that one on, which there must be: the last live token of x, with all counts as large as they get,
+// is token tokens.keys - 1.
+int tw_rows_from_last(tw_builder *b, int share, size_t rows, tw_tokens tokens);
 
 // ---- gates/extend.c ----
 int tw_extend(tw_builder *b, int wire, int ring);  // WIRE mod 2^k -> SHARE mod 2^ring, |x| < 2^(k-2)
@@ -182,6 +186,11 @@ int tw_bit_constants(tw_builder *b, int bitwire, int plane0, int count, const in
 int tw_sum_planes(tw_builder *b, int share, int count, const int64_t *shifts, int ring, int scale);
 // Dead keys of [rows][tokens.keys] become 0. rows: a multiple of tokens.queries.
 int tw_zero_dead(tw_builder *b, int share, size_t rows, tw_tokens tokens);
+// Columns first .. first + count - 1 of a SHARE [rows][any] are rows of earlier turns: those that do not live become
+// `value`. Of packed pairs of `heads` heads, too, whose windows hold all keys.
+int tw_fill_dead_earlier(tw_builder *b, int share, size_t rows, size_t first, size_t count, int64_t value);
+int tw_triangle_fill_dead_earlier(tw_builder *b, int share, size_t heads, tw_triangle t, size_t first, size_t count,
+                                  int64_t value);
 
 // ---- gates/pairs.c ----
 // Differences x[i] - x[j], i < j, within groups of `group` columns from column `first` of [rows][cols]:

@@ -48,11 +48,17 @@ typedef struct {
 // `keys` tokens from token 0 on. Causal: a query's keys end at its own token. A whole sequence is {n, n, 0, causal};
 // the next token after t others {1, t + 1, t, true}; n tokens after t cached rows {n, t + n, t, true}. A sequence's
 // live tokens are those below its length, cached rows counted; `ahead` of the columns stand before the sequence and
-// always live, its length counts from behind them.
+// always live, its length counts from behind them. In a conversation a sequence has more than one count (tw_sequences).
+typedef enum {
+  TW_COUNT_COLUMNS,  // its length: columns up to its last live token, whatever stands between
+  TW_COUNT_EARLIER,  // rows of earlier turns that live
+  TW_COUNT_TOKENS    // tokens so far: those of a prefix, of earlier turns, and its own
+} tw_counted;
 typedef struct {
   size_t queries, keys, first;
   bool causal;
   size_t ahead;
+  tw_counted counted;
 } tw_tokens;
 
 // A declared bound (jobs/gates/guard.h): low <= x < high for live elements, in units of the wire's integers.

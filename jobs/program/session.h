@@ -124,10 +124,12 @@ tw_status tw_draw_mask(tw_session *s, const tw_op *op, int side);
 // Pad of correction c of side for one sequence: ring elements, or whole planes (bits). Host memory.
 void tw_draw_pad(tw_session *s, const tw_correction *c, int side, int batch_index, uint64_t *out);
 
-// The gate's tokens, which begin at argument `at`, with the lengths of the batch.
+// The gate's tokens, which begin at argument `at`, with the counts of the batch.
 static inline tw_liveness tw_live(const tw_session *s, const tw_op *op, int at) {
-  return (tw_liveness){s->sequences.lengths, (int)op->arg[at],    (int)op->arg[at + 1],
-                       (int)op->arg[at + 2], op->arg[at + 3] & 1, (int)(op->arg[at + 3] >> 1)};
+  const int *counts[] = {s->sequences.lengths, s->sequences.earlier, s->sequences.tokens};
+  int64_t last = op->arg[at + 3];
+  return (tw_liveness){counts[last >> 48],   (int)op->arg[at], (int)op->arg[at + 1],
+                       (int)op->arg[at + 2], last & 1,         (int)(last >> 1 & INT32_MAX)};
 }
 
 // The same pads of all sequences at once, in backend memory: ring elements [batch][n].

@@ -21,6 +21,7 @@ typedef struct {
   const uint64_t *slots;                   // [batch], host memory
   const uint64_t *backend_slots;           // the same in backend memory; NULL: `slots`
   const int *lengths;                      // live tokens, cached rows counted (backend memory); NULL: all
+  const int *earlier, *tokens;             // the other counts of tw_counted, alike; NULL: all
   const uint64_t *inputs[TW_MOST_INPUTS];  // backend memory, each [batch][n]; party: shares; emulator: values
 } tw_sequences;
 

@@ -267,7 +267,9 @@ static tw_status emulate(stage *st, int b) {
                               .batch = 1,
                               .sequences = {.seeds = {st->seeds[0] + b, st->seeds[1] + b},
                                             .slots = st->slots + b,
-                                            .lengths = w->lengths ? w->lengths + b : NULL},
+                                            .lengths = w->lengths ? w->lengths + b : NULL,
+                                            .earlier = w->earlier ? w->earlier + b : NULL,
+                                            .tokens = w->earlier ? w->earlier + b : NULL},
                               .weights = weights_of(st, TW_EMULATOR, 0),
                               .observers = {.watch = watch, .watch_state = &st->opened[EMULATOR][b]}};
   for (int i = 0; i < program->input_count; i++)
@@ -366,16 +368,17 @@ static tw_status party_run(party_state *p) {
   tw_opens *opens;
   TW_TRY(tw_opens_create(p->channel, &opens));
   tw_session s;
-  tw_session_config config = {.program = st->w->program,
-                              .role = TW_PARTY,
-                              .party = p->party,
-                              .batch = st->w->batch,
-                              .sequences = {.slots = st->slots, .lengths = st->w->lengths},
-                              .weights = weights_of(st, TW_PARTY, p->party),
-                              .source = {.read = read_slot, .state = st->slot[p->party]},
-                              .opener = tw_host_opener(opens),
-                              .keep_masks = st->w->keep_masks,
-                              .observers = {.watch = watch, .watch_state = st->opened[p->party]}};
+  tw_session_config config = {
+      .program = st->w->program,
+      .role = TW_PARTY,
+      .party = p->party,
+      .batch = st->w->batch,
+      .sequences = {.slots = st->slots, .lengths = st->w->lengths, .earlier = st->w->earlier, .tokens = st->w->earlier},
+      .weights = weights_of(st, TW_PARTY, p->party),
+      .source = {.read = read_slot, .state = st->slot[p->party]},
+      .opener = tw_host_opener(opens),
+      .keep_masks = st->w->keep_masks,
+      .observers = {.watch = watch, .watch_state = st->opened[p->party]}};
   config.sequences.seeds[p->party] = st->seeds[p->party];
   for (int i = 0; i < st->w->program->input_count; i++)
     config.sequences.inputs[i] = st->input[p->party] + input_begin(st->w, i);

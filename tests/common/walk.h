@@ -12,6 +12,7 @@ typedef struct {
   const tw_program *program;
   int batch;
   const int *lengths;     // may be NULL: all live
+  const int *earlier;     // of a conversation, alike: rows of earlier turns, which count the tokens, too
   const uint64_t *input;  // values of the inputs mod their rings, or numbers; [batch][n], one input behind the other
   int weight_count;       // secret model tensors, values mod 2^64
   const size_t *weight_rows, *weight_cols;

@@ -137,16 +137,18 @@ tw_liveness liveness(arena &m, size_t sequences, int seq, int keys) {
   return live;
 }
 
-// By public places: a sequence's last live row, elements of blocks, turns of pairs.
+// By public places: rows from a sequence's last live one on, elements of blocks, turns of pairs.
 void add_places(arena &m, trials &out, size_t sequences, size_t heads, size_t seq) {
   const size_t keys = seq + m.below(9), rows = heads * seq, cols = (size_t)m.between(1, 300);
+  const size_t behind = m.below(4), last_cols = cols * (behind + 1);
   tw_last_row_args last = {sequences,
+                           last_cols,
+                           seq + behind,
                            cols,
-                           seq,
-                           m.words(sequences * seq * cols),
-                           m.words(sequences * cols),
+                           m.words(sequences * (seq + behind) * cols),
+                           m.words(sequences * last_cols),
                            liveness(m, sequences, (int)seq, (int)keys)};
-  out.push_back(TRIAL(last_row, last, 16.0 * (double)(sequences * cols), (double)(sequences * cols)));
+  out.push_back(TRIAL(last_row, last, 16.0 * (double)(sequences * last_cols), (double)(sequences * last_cols)));
   std::vector<int64_t> places;
   for (size_t i = 0; i < cols; i++) places.push_back(m.between(-1, (int)keys - 1));
   tw_gather_args gather = {sequences * rows,
@@ -162,6 +164,13 @@ void add_places(arena &m, trials &out, size_t sequences, size_t heads, size_t se
   tw_turn_args turn = {sequences * seq,     heads * 2 * half, seq,       half, m.words(turned), m.words(seq * half),
                        m.words(seq * half), m.words(turned),  ring_of(m)};
   out.push_back(TRIAL(turn, turn, 16.0 * (double)turned, (double)turned));
+  tw_turn_args later = turn;  // from the last live token on
+  later.live = liveness(m, sequences, (int)seq, (int)keys);
+  later.live.first = 0;
+  later.last = 1;
+  later.cosine = m.words((keys + seq) * half);
+  later.sine = m.words((keys + seq) * half);
+  out.push_back(TRIAL(turn, later, 16.0 * (double)turned, (double)turned));
 }
 
 void add_attention(arena &m, trials &out, size_t sequences, size_t heads, size_t seq) {

@@ -146,7 +146,7 @@ static tw_status infer(party *p, tw_engine **engine) {
   TW_TRY(tw_engine_prepare(*engine, &work));
   TW_TRY(tw_engine_online(*engine, NULL, NULL));
   uint64_t *again = room(8 * BATCH * N);  // what is opened is known to both
-  tw_status status = tw_engine_output(*engine, me ? again : j->masked, j->mask[me]);
+  tw_status status = tw_engine_output(*engine, 0, me ? again : j->masked, j->mask[me]);
   tw_free(again);
   return status;
 }

@@ -198,7 +198,7 @@ static void turns_last(void) {
     t.w.lengths = with_lengths ? lengths : NULL;
     t.program.tables = tables;
     t.program.table_count = 2;
-    int y = tw_turn_last(&t.b, x, (const int[]){0, 1}, HALF, SCALE, (tw_tokens){1, TOKENS, 0, false, AHEAD});
+    int y = tw_turn_last(&t.b, x, (const int[]){0, 1}, HALF, SCALE, 1, (tw_tokens){1, TOKENS, 0, false, AHEAD});
     trial_run(&t, tw_open(&t.b, y));
     for (int b = 0; b < 3; b++)
       for (size_t p = 0; p < HALF; p++) {
@@ -209,6 +209,81 @@ static void turns_last(void) {
       }
     trial_end(&t);
   }
+}
+
+// Rows that follow the count of earlier turns, or of all tokens: angles, and rows of a table.
+static void rows_from_a_place(void) {
+  enum { TOKENS = 9, HALF = 3, ROWS = 4, SCALE = 12, WIDTH = 5 };
+  static const int earlier[3] = {5, 0, 2};
+  uint64_t angle[2][TOKENS * HALF];
+  const tw_table tables[2] = {{"cosine", TOKENS * HALF, angle[0]}, {"sine", TOKENS * HALF, angle[1]}};
+  for (size_t i = 0; i < TOKENS * HALF; i++)
+    for (int j = 0; j < 2; j++) angle[j][i] = (uint64_t)walk_random_range(-4096, 4096);
+  for (int counted = TW_COUNT_EARLIER; counted <= TW_COUNT_TOKENS; counted++) {
+    trial t;
+    size_t wrong = 0;
+    int x = trial_start(&t, 37, ROWS * 2 * HALF + TOKENS * WIDTH, 3);
+    t.w.earlier = earlier;
+    t.program.tables = tables;
+    t.program.table_count = 2;
+    tw_tokens first = {1, TOKENS - ROWS + 1, 0, false, 1, (tw_counted)counted};
+    int turned =
+        tw_turn_last(&t.b, trial_slice(&t, x, 0, ROWS * 2 * HALF), (const int[]){0, 1}, HALF, SCALE, ROWS, first);
+    first.queries = TOKENS;
+    int rows = tw_rows_from_last(&t.b, trial_slice(&t, x, ROWS * 2 * HALF, TOKENS * WIDTH), ROWS, first);
+    trial_run(&t, tw_open(&t.b, tw_concat(&t.b, tw_rescale(&t.b, turned, 0), tw_rescale(&t.b, rows, 0), 1)));
+    for (int b = 0; b < 3; b++) {
+      for (size_t i = 0; i < ROWS; i++)
+        for (size_t p = 0; p < HALF; p++) {
+          size_t at = ((size_t)earlier[b] + i) * HALF + p, j = i * 2 * HALF + p;
+          uint64_t u = (uint64_t)trial_x(&t, b, j), v = (uint64_t)trial_x(&t, b, j + HALF);
+          wrong += trial_y(&t, b, j) != in_ring(angle[0][at] * u - angle[1][at] * v, 37);
+          wrong += trial_y(&t, b, j + HALF) != in_ring(angle[0][at] * v + angle[1][at] * u, 37);
+        }
+      for (size_t j = 0; j < ROWS * WIDTH; j++)
+        wrong +=
+            trial_y(&t, b, ROWS * 2 * HALF + j) != trial_x(&t, b, ROWS * 2 * HALF + (size_t)earlier[b] * WIDTH + j);
+    }
+    CU_ASSERT_EQUAL(wrong, 0);
+    trial_end(&t);
+  }
+  trial t;
+  int x = trial_start(&t, 37, TOKENS * WIDTH, 1);
+  trial_refused(&t, tw_rows_from_last(&t.b, x, ROWS + 1, (tw_tokens){TOKENS, TOKENS - ROWS + 1, 0, false, 1}),
+                "another shape");
+  trial_end(&t);
+}
+
+// Rows of earlier turns that do not live become one number, in rows of all keys and in packed pairs.
+static void dead_rows_of_earlier_turns(void) {
+  enum { HEADS = 3, FIRST = 2, COUNT = 5 };
+  static const int earlier[3] = {3, 0, 5};
+  static const int64_t values[] = {0, -77, 12345};
+  const tw_triangle shape = {4, FIRST + COUNT + 5, FIRST + COUNT + 1};
+  for (size_t k = 0; k < 3; k++)
+    for (int packed = 0; packed < 2; packed++)
+      for (int at_the_ends = 0; at_the_ends < 2; at_the_ends++) {
+        trial t;
+        size_t wrong = 0, first = at_the_ends ? 0 : FIRST, wide = at_the_ends && !packed ? COUNT : 9, at = 0;
+        size_t rows = packed ? shape.n : 1, n = packed ? tw_triangle_pairs(shape) : wide;
+        int x = trial_start(&t, 36, HEADS * n, 3);
+        t.w.earlier = earlier;
+        int y = packed ? tw_triangle_fill_dead_earlier(&t.b, x, HEADS, shape, first, COUNT, values[k])
+                       : tw_fill_dead_earlier(&t.b, x, HEADS, first, COUNT, values[k]);
+        trial_run(&t, tw_open(&t.b, y));
+        for (int b = 0; b < 3; b++, at = 0)
+          for (size_t row = 0; row < HEADS * rows; row++)
+            for (size_t j = 0; j < (packed ? tw_triangle_length(shape, row % rows) : wide); j++, at++) {
+              bool dead = j >= first + (size_t)earlier[b] && j < first + COUNT;
+              wrong += trial_y(&t, b, at) != (dead ? values[k] : trial_x(&t, b, at));
+            }
+        CU_ASSERT_EQUAL(wrong, 0);
+        trial_end(&t);
+      }
+  trial t;
+  int x = trial_start(&t, 36, HEADS * tw_triangle_pairs((tw_triangle){4, 3, 3}), 1);
+  trial_refused(&t, tw_triangle_fill_dead_earlier(&t.b, x, HEADS, (tw_triangle){4, 3, 3}, 0, 2, 0), "another shape");
+  trial_end(&t);
 }
 
 static void places(void) {
@@ -258,4 +333,5 @@ static void last_rows(void) {
 
 SUITE_MAIN("triangle", {"pairs are counted", pairs_are_counted}, {"logits", logits}, {"values", values}, {"rows", rows},
            {"guarded", guarded}, {"turns", turns}, {"one row turns by its last live token", turns_last},
+           {"rows from a place on", rows_from_a_place}, {"dead rows of earlier turns", dead_rows_of_earlier_turns},
            {"places", places}, {"last rows", last_rows})

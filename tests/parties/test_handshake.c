@@ -132,6 +132,8 @@ static void different_files(void) {
   expect_difference(&a, &b, "in keys", a.key_id.hex, b.key_id.hex);
   b = a, b.input_id = other.input_id;
   expect_difference(&a, &b, "in input", a.input_id.hex, b.input_id.hex);
+  b = a, b.after = other.input_id;
+  expect_difference(&a, &b, "the turn to go on behind", "has none", b.after.hex);
   b = a, b.lengths = other.lengths;
   expect_difference(&a, &b, "lengths", a.lengths.hex, b.lengths.hex);
   b = a, b.count = 77777;
@@ -192,6 +194,8 @@ static void other_nonsense(void) {
   expect_refusal(&t, &g, "id");
   g = good, g.terms.input_id.hex[31] = 0;
   expect_refusal(&t, &g, "id");
+  g = good, g.terms.after.hex[0] = 'x';
+  expect_refusal(&t, &g, "an id is not hexadecimal");
   g = good, g.terms.model_id.hex[32] = 'a';
   expect_refusal(&t, &g, "id");
   g = good, g.terms.ledgers[0].hex[3] = '/';

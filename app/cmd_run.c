@@ -151,9 +151,11 @@ static tw_status body(const tw_call *call, tw_channel *channel) {
   if (s->allow_unlocked) tw_seeds_may_be_unlocked();
   tw_party_options options = party_options(call, &progress, &how);
   tw_progress_start(&progress, "running", call->quiet || !speaks);
+  if (s->site.party >= 0) tw_say_slots(how.spent);
   tw_status status = tw_party(&options, s->files, channel, &result);
   tw_progress_end(&progress);
   memcpy(s->spent, how.spent, sizeof s->spent);
+  if (s->site.party >= 0) tw_say_slots(s->spent);
   TW_TRY(status);
   if (speaks && format != TW_AS_TABLE)
     status = print_record(call, &result, &how, format);
@@ -191,7 +193,9 @@ static tw_status run(const tw_call *call) {
   tw_limits limits = {s->party.silence_limit, s->time_limit};
   TW_TRY(tw_two_sites_check(&s->site));
   TW_TRY(check_processes(call));
+  if (s->site.party >= 0) tw_say_slots(s->spent);
   tw_status status = tw_two_parties(call, &s->site, &limits, &(tw_party_work){open_files, body, s->spent});
+  tw_say_slots(NULL);
   tw_party_close(s->files);
   return status;
 }

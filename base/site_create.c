@@ -142,6 +142,18 @@ static tw_status sync_both(const char *folder) {
   return sync_folder(above);
 }
 
+// site.pem comes last.
+static tw_status there_already(const char *folder) {
+  char path[PATH_MAX];
+  snprintf(path, sizeof path, "%s/site.pem", folder);
+  if (access(path, F_OK) == 0 || access(folder, X_OK) != 0)
+    return tw_fail(TW_ERR_IO, "%s: exists already; a site is never made anew in its place: choose another name", folder);
+  return tw_fail(TW_ERR_IO,
+                 "%s: exists already, without site.pem: if a `twain site init` was killed there, remove the folder; a "
+                 "site that was in use gets its site.pem back from those who have it; or choose another name",
+                 folder);
+}
+
 tw_status tw_site_create(const char *folder, tw_site_role role, int64_t not_before, int64_t not_after) {
   enum { ROOM = 32 + TW_KEY_TEXT + 1 };
   uint8_t *room;
@@ -151,10 +163,8 @@ tw_status tw_site_create(const char *folder, tw_site_role role, int64_t not_befo
   TW_TRY(tw_seed_alloc(ROOM, (void **)&room));
   tw_status status = TW_OK;
   if (mkdir(folder, 0700) != 0) {
-    status = errno == EEXIST
-                 ? tw_fail(TW_ERR_IO, "%s: exists already; a site is never made anew in its place: choose another name",
-                           folder)
-                 : tw_fail(TW_ERR_IO, "%s: cannot make the folder: %s", folder, strerror(errno));
+    status = errno == EEXIST ? there_already(folder)
+                             : tw_fail(TW_ERR_IO, "%s: cannot make the folder: %s", folder, strerror(errno));
   } else {
     status = fill(folder, role, not_before, not_after, room);
     if (status == TW_OK) status = sync_both(folder);

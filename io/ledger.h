@@ -35,6 +35,10 @@ tw_status tw_ledger_find(const char *named, tw_ledger *ledger);
 // "tmpfs", "ramfs" or "overlay" when the ledger is on such a file system, which may forget it; else NULL.
 const char *tw_ledger_forgets(const tw_ledger *ledger);
 
+// TW_ERR_IO unless so many slots can be marked: the folder can be written, and its file system has blocks and files for
+// the marks. For when no slot is chosen yet: what a failed mark loses is lost to both parties.
+tw_status tw_ledger_check_room(const tw_ledger *ledger, int marks);
+
 // ---- one party's slots of one key. Every function fails closed: any doubt is an error.
 
 // Whoever chooses slots holds this lock until it has marked them, and has read and erased their seeds. Waits for up to

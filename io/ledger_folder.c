@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <sys/vfs.h>
 #include <unistd.h>
 
@@ -245,6 +246,22 @@ tw_status tw_ledger_find(const char *named, tw_ledger *ledger) {
   TW_TRY(tw_ledger_default(dir, sizeof dir));
   tw_status status = tw_ledger_open(dir, ledger);
   return status == TW_OK ? TW_OK : tw_fail_in(status, "the default ledger, as no --ledger DIR names yours");
+}
+
+tw_status tw_ledger_check_room(const tw_ledger *ledger, int marks) {
+  enum { BESIDE = 4 };  // folders that grow, the lock's note, the other party's ledger
+  struct statvfs fs;
+  if (access(ledger->dir, W_OK | X_OK) != 0)
+    return tw_fail(TW_ERR_IO, "%s: slots cannot be marked in the ledger: %s", ledger->dir, strerror(errno));
+  // some file systems do not count blocks, or files
+  if (statvfs(ledger->dir, &fs) != 0 || fs.f_blocks == 0) return TW_OK;
+  uint64_t wanted = (uint64_t)marks + BESIDE;
+  if (fs.f_bavail >= wanted && (fs.f_files == 0 || fs.f_favail >= wanted)) return TW_OK;
+  return tw_fail(TW_ERR_IO,
+                 "%s: no room in the ledger for the marks of %d slots: %llu blocks of %llu bytes and %llu files are free; "
+                 "make room there",
+                 ledger->dir, marks, (unsigned long long)fs.f_bavail, (unsigned long long)fs.f_frsize,
+                 (unsigned long long)fs.f_favail);
 }
 
 const char *tw_ledger_forgets(const tw_ledger *ledger) {

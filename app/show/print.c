@@ -12,21 +12,44 @@
 #include "io/host.h"
 
 static int speaker = -1, process = -1;
-static char ended[400] = "twain: ended by a signal, from the launcher, the system or a person\n";
+#define ENDED "ended by a signal, from the launcher, the system or a person"
+static char ended[400] = "twain: " ENDED;  // what a handler of signals says; it may not put it together
+static const char *volatile slots;         // NULL: no word about them
 static atomic_bool error_said;
 
-void tw_say_as(int party) {
-  char host[256];
-  speaker = party;
+static void prepare_ended(void) {
+  char host[256], which[32] = "";
   tw_host_name(host, sizeof host);
-  snprintf(ended, sizeof ended, "twain: party %d on %s: ended by a signal, from the launcher, the system or a person\n",
-           party, host);
+  if (process >= 0) snprintf(which, sizeof which, ", process %d", process);
+  snprintf(ended, sizeof ended, "twain: party %d%s on %s: " ENDED, speaker, which, host);
 }
 
-void tw_say_as_process(int index) { process = index; }
+void tw_say_as(int party) {
+  speaker = party;
+  prepare_ended();
+}
+
+void tw_say_as_process(int index) {
+  process = index;
+  prepare_ended();
+}
+
+void tw_say_slots(const char *used) { slots = used; }
+
+static size_t append(char *line, size_t size, size_t used, const char *text) {
+  while (*text && used + 1 < size) line[used++] = *text++;
+  return used;
+}
 
 void tw_say_ended(void) {
-  if (!atomic_load(&error_said) && write(STDERR_FILENO, ended, strlen(ended)) < 0) return;
+  char line[sizeof ended + 200];
+  const char *used = slots;
+  if (atomic_load(&error_said)) return;
+  size_t n = append(line, sizeof line, 0, ended);
+  if (used) n = append(line, sizeof line, n, *used ? "; used up: key slots " : "; no key slot was used");
+  if (used) n = append(line, sizeof line, n, used);
+  n = append(line, sizeof line, n, "\n");
+  if (write(STDERR_FILENO, line, n) < 0) return;
 }
 
 // One write a message, so that two parties' lines do not mix. A message may quote the other party, or a file of others:

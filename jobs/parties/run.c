@@ -111,6 +111,7 @@ static tw_status check_live_slot(const tw_run_options *o) {
 tw_status tw_run_look(const tw_run_options *o, int party) {
   bool live = !o->keys->info;
   TW_TRY(check_files(o, live ? NULL : tw_key_store_info(o->keys), party));
+  TW_TRY(tw_ledger_check_room(o->ledger, o->input->count));
   if (live) return check_live_slot(o);
   return tw_slots_look(o->keys, o->ledger, party, o->input->count, o->first_slot);
 }

@@ -136,6 +136,7 @@ static tw_status inspect(tw_slots *s) {
   bool here, there;
   int party = s->channel->party;
   void *live;
+  TW_TRY(tw_ledger_check_room(s->ledger, s->count));
   TW_TRY(s->keys->check_ledger(s->keys->state, &s->ledger->id, &here));
   TW_TRY(tw_ledger_check_peer(s->ledger, party, &info(s)->key_id, &s->ledgers[1 - party], &there));
   TW_TRY(tw_alloc(words(s) * sizeof(uint64_t), &live));

@@ -60,7 +60,11 @@ static void test_made(void) {
     tw_peer_free(&peer);
     tw_site_free(&site);
     CU_ASSERT_EQUAL(tw_site_create(in_folder(name), TW_SITE_CLIENT, 0, 1), TW_ERR_IO);
-    CU_ASSERT_TRUE(message_has("exists already"));
+    CU_ASSERT_TRUE(message_has("never made anew"));
+    rename(inside(name, "site.pem"), in_folder("kept.pem"));  // as a command that was killed leaves it
+    CU_ASSERT_EQUAL(tw_site_create(in_folder(name), TW_SITE_CLIENT, 0, 1), TW_ERR_IO);
+    CU_ASSERT_TRUE(message_has("without site.pem") && message_has("remove the folder"));
+    rename(in_folder("kept.pem"), inside(name, "site.pem"));
   }
 }
 

@@ -114,6 +114,17 @@ if unshare -m true 2>/dev/null; then
   export -f on_tmpfs
   expect 0 'party 1 on .*WARNING: the ledger memory/L lies on tmpfs' unshare -m bash -c on_tmpfs
   grep -q '^twain: WARNING: .*tmpfs' said || fail "ledger --new on tmpfs without a warning"
+  on_full_disk() { # party 1's ledger: neither party loses a slot
+    mount -t tmpfs -o mode=0700,size=64k tmpfs memory
+    "$TWAIN" ledger --new memory/L -q
+    cat /dev/zero >memory/filler 2>/dev/null
+    mpirun -np 1 "$TWAIN" run n --ledger full0 --force -q : -np 1 "$TWAIN" run n --ledger memory/L --force -q
+  }
+  export -f on_full_disk
+  "$TWAIN" ledger --new full0 -q
+  fresh_keys
+  expect 3 'no room in the ledger for the marks of [0-9]+ slots: 0 blocks of' unshare -m bash -c on_full_disk
+  [ -z "$(find full0 -name '[0-9]*' -type f)" ] || fail "party 0 has lost a slot to party 1's full disk"
 fi
 
 # ---- marks without ledger.json: taken over with all of them, never replaced

@@ -77,7 +77,7 @@ import json, sys
 print(*sorted((k["key_id"], s["slot"]) for k in json.load(sys.stdin)["keys"] for s in k["slots"]))'; }
 
 start_dealer
-both 0 'key exchange' 'key exchange' -- --
+both 0 '"keys": "dealer"' 'key exchange' -- --json --
 both 0 '' '' -- --streams 2 --split-batch always -- --streams 2 --split-batch always
 [ "$(slots 0)" = "$(slots 1)" ] || fail "the ledgers differ: $(slots 0), $(slots 1)"
 [ "$(slots 0 | wc -w)" = 12 ] || fail "not six slots: $(slots 0)"   # a key and a number each
@@ -180,19 +180,17 @@ cp n.* t/
 for party in 0 1; do "$TWAIN" ledger --new tl$party -q; done
 other_listen=127.0.0.1:$(free_port)
 
-# Until both parties of a pair, the first one, have marked so many slots.
-marked() {
-  local want=$1
-  until [ "$(slots 0 | wc -w)" = "$want" ] && [ "$(slots 1 | wc -w)" = "$want" ]; do sleep 0.01; done
-}
-now=$(slots 0 | wc -w)
+# Until both parties of a pair, the first one, have marked so many slots; looked at fast, as the runs go on.
+marks() { find "${who:-}l$1" -type f -regex '.*/[0-9]+' | wc -l; }
+marked() { until [ "$(marks 0)" = "$1" ] && [ "$(marks 1)" = "$1" ]; do sleep 0.01; done; }
+now=$(marks 0)
 
 # Two pairs at once, and the dealer is told to stop: both runs go on to their end.
 start_dealer
-(who=t name=t/n party 0 --listen "$other_listen" --link-latency 4ms -q >said2 2>&1) & third=$!
-(who=t name=t/n party 1 --connect "$other_listen" --link-latency 4ms -q >said3 2>&1) & fourth=$!
-(marked $((now + 4)); who=t marked 4; kill $dealer) & children+=($!)
-both 0 '' '' -- --link-latency 4ms -- --link-latency 4ms
+(who=t name=t/n party 0 --listen "$other_listen" --link-latency 10ms -q >said2 2>&1) & third=$!
+(who=t name=t/n party 1 --connect "$other_listen" --link-latency 10ms -q >said3 2>&1) & fourth=$!
+(marked $((now + 2)); who=t marked 2; kill $dealer) & children+=($!)
+both 0 '' '' -- --link-latency 10ms -- --link-latency 10ms
 wait $third || { cat said2; fail "the other pair's party 0"; }
 wait $fourth || { cat said3; fail "the other pair's party 1"; }
 wait $dealer || { cat dealer.said; fail "the dealer ended with $?"; }
@@ -203,8 +201,8 @@ grep -q 'a second signal ends them' dealer.said || { cat dealer.said; fail "the 
 # The dealer dies; is told twice to stop.
 for how in 'kill -9' 'kill -TERM -TERM'; do
   start_dealer
-  now=$(slots 0 | wc -w)
-  (marked $((now + 4)); if [ "$how" = 'kill -9' ]; then kill -9 $dealer; else kill $dealer; sleep 0.3; kill $dealer; fi) &
+  now=$(marks 0)
+  (marked $((now + 2)); if [ "$how" = 'kill -9' ]; then kill -9 $dealer; else kill $dealer; sleep 0.3; kill $dealer; fi) &
   children+=($!)
   both 7 'keys from the dealer: |stopped.*keys from the dealer: |the line to party 1 broke' 'keys from the dealer: |stopped' \
     -- --link-latency 10ms -- --link-latency 10ms
@@ -214,11 +212,11 @@ done
 
 # A party dies: the other one ends, and the dealer goes on with the next run.
 start_dealer
-now=$(slots 0 | wc -w)
+now=$(marks 0)
 party 0 --listen "$listen" --link-latency 10ms >said0 2>&1 & first=$!
 "$TWAIN" run n --party 1 --site s1 --peer s0/site.pem --ledger l1 --force --allow-unlocked --dealer "127.0.0.1:$port" \
   --dealer-peer dealer/site.pem --connect "$listen" --link-latency 10ms >said1 2>&1 & second=$!
-marked $((now + 4))
+marked $((now + 2))
 kill -9 $second
 wait $first && fail "party 0 has a result although party 1 died"
 grep -qE 'the line to party 1 broke.*used up' said0 || { cat said0; fail "party 0 does not say that party 1 died"; }

@@ -38,6 +38,14 @@ expect_run 3 'm.plan.json: no such file; .*; or say --model NAME' m --ledger led
 expect_run 2 "'n.plan.json' is a file" m --ledger ledger --model n.plan.json
 two_ranks m --ledger ledger --allow-test-keys --model n --json 2>/dev/null >ran
 [ "$(json ran 'j[0]["slots"]')" = '[1]' ] || { cat ran; fail "not slot 1 of n's plan"; }
+"$TWAIN" report m --json >alone
+"$TWAIN" report m --model n --json >reported
+[ "$(json alone 'j[0]["layers"], j[0]["keys"]')" = '(None, None)' ] || fail "a report without a plan has one"
+for field in layers hidden heads tokens choices rounding plan_digest; do
+  [ "$(json reported "j[0]['$field']")" = "$(json ran "j[0]['$field']")" ] || fail "report --model: another $field than the run's"
+done
+[ "$(json reported 'j[0]["hidden"]')" != None ] || fail "report --model finds no plan"
+expect 2 "'n.plan.json' is a file" "$TWAIN" report m --model n.plan.json
 expect 0 'none counted' "$TWAIN" reveal m --model n
 expect 0 'outputs equal' "$TWAIN" check m --model n --exact --test-seed 5
 expect 3 'm.model.h5: is not here, and check compares with the model in clear' "$TWAIN" check m

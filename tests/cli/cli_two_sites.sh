@@ -324,6 +324,28 @@ spends 2 meet drip
 [ "$(cat 0/code 1/code | tr -d '\n')" = 00 ] || show "bytes in small pieces are not put together"
 rm -f ./?/n.result*
 
+# ---- ended by a signal: it says what became of the slots, too
+
+rm -f 0/code
+alone 0 --listen 127.0.0.1:0 >0/said 2>&1 &
+signalled=$!
+port=$(listens 0)
+kill $signalled
+wait $signalled && fail "no end by a signal"
+grep -qE '^twain: party 0 on [^ ]+: ended by a signal, .*; no key slot was used$' 0/said || show "a signal while it waits"
+before=$(marks 0)
+alone 0 --listen 127.0.0.1:0 --link-latency 50ms >0/said 2>&1 &
+signalled=$!
+port=$(listens 0)
+begin 1 --connect "127.0.0.1:$port" --link-latency 50ms
+until [ "$(marks 0)" = $((before + 2)) ]; do kill -0 $signalled || show "party 0 has ended"; sleep 0.01; done
+kill $signalled
+wait $signalled && fail "no end by a signal"
+wait
+grep -qE '^twain: party 0 on [^ ]+: ended by a signal, .*; used up: key slots [0-9]+-[0-9]+$' 0/said || show "a signal in a run"
+ends 1 7 'the line to party 0 broke'
+[ "$(marks 1)" = $((before + 2)) ] || show "party 1 has marked $(marks 1) slots, not $((before + 2))"
+
 # ---- what a listener sees: no id, no name, no server; and nothing that depends on a name's length
 
 word() { h5dump -a "/$1" 0/n.keys.p0.h5 | grep -oE '"[0-9a-f]{32,64}"' | tr -d '"'; }

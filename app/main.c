@@ -1,4 +1,5 @@
 // twain: two parties run a transformer on secret-shared data. Dispatch, help, version and exit codes.
+#include <fcntl.h>
 #include <hdf5.h>
 #include <mpi.h>
 #include <sodium.h>
@@ -6,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "app/commands.h"
 #include "app/help.h"
@@ -169,7 +171,16 @@ static void ask_for_queues(void) {
 #endif
 }
 
+// Where a launcher has closed one of the three, the next file to be opened would have its number, and get what is printed:
+// a key file, or the line to the other party. What stands there instead can be neither read nor written, as they are for.
+static bool keep_standard_files(void) {
+  for (int fd = 0; fd < 3; fd++)
+    if (fcntl(fd, F_GETFD) < 0 && open("/dev/null", fd == STDIN_FILENO ? O_WRONLY : O_RDONLY) != fd) return false;
+  return true;
+}
+
 int main(int argc, char **argv) {
+  if (!keep_standard_files()) return TW_ERR_IO;  // nobody can be told
   ask_for_queues();
   tw_no_core_dumps();
   tw_hide_stack();

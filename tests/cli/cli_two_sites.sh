@@ -116,6 +116,24 @@ spends 2 eval 'begin 1 --connect "127.0.0.1:$port"; sleep 0.3; job 0 --listen "$
 [ "$(cat 0/code 1/code | tr -d '\n')" = 00 ] || show "who dials does not wait"
 rm -f ./?/n.result*
 
+# ---- standard files that are closed: what is said goes nowhere, least of all into keys or line
+
+closed() {
+  local port
+  port=$(free_port)
+  (cd 0 && exec "$TWAIN" run n --party 0 --site site --peer peer.pem --ledger ledger --allow-test-keys --listen "127.0.0.1:$port" \
+    --wait-limit 20 $1 <&- >&- 2>&-) &
+  job 1 --connect "127.0.0.1:$port"
+  closed=0
+  wait $! || closed=$?
+}
+for words in -q -v; do # -v has much to say, and says that it cannot
+  spends 2 closed $words
+  [ "$closed$(cat 1/code)" = "$([ $words = -q ] && echo 00 || echo 30)" ] || show "closed standard files: $closed"
+  "$TWAIN" verify 0/n.keys.p0.h5 >/dev/null && "$TWAIN" verify 0/n.result.p0.h5 >/dev/null || show "something was written into a file"
+  rm -f ./?/n.result*
+done
+
 # ---- command lines
 
 refused() { # TEXT OPTION...

@@ -171,8 +171,9 @@ static void ask_for_queues(void) {
 #endif
 }
 
-// Where a launcher has closed one of the three, the next file to be opened would have its number, and get what is printed:
-// a key file, or the line to the other party. What stands there instead can be neither read nor written, as they are for.
+// Where a launcher has closed one of the three, the next file to be opened would have its number, and get what is
+// printed: a key file, or the line to the other party. What stands there instead can be neither read nor written, as
+// they are for.
 static bool keep_standard_files(void) {
   for (int fd = 0; fd < 3; fd++)
     if (fcntl(fd, F_GETFD) < 0 && open("/dev/null", fd == STDIN_FILENO ? O_WRONLY : O_RDONLY) != fd) return false;

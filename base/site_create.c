@@ -147,7 +147,8 @@ static tw_status there_already(const char *folder) {
   char path[PATH_MAX];
   snprintf(path, sizeof path, "%s/site.pem", folder);
   if (access(path, F_OK) == 0 || access(folder, X_OK) != 0)
-    return tw_fail(TW_ERR_IO, "%s: exists already; a site is never made anew in its place: choose another name", folder);
+    return tw_fail(TW_ERR_IO, "%s: exists already; a site is never made anew in its place: choose another name",
+                   folder);
   return tw_fail(TW_ERR_IO,
                  "%s: exists already, without site.pem: if a `twain site init` was killed there, remove the folder; a "
                  "site that was in use gets its site.pem back from those who have it; or choose another name",

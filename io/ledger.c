@@ -89,13 +89,15 @@ size_t tw_ledger_write_note(char *text, size_t size, const char *note) {
   return used < 0 ? 0 : (size_t)used < size ? (size_t)used : size - 1;
 }
 
-void tw_ledger_read_note(const char *path, char *note, size_t size) {
+int tw_ledger_read_note(const char *path, char *note, size_t size) {
   note[0] = '\0';
   int fd = open(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
-  if (fd < 0) return;
+  if (fd < 0) return errno;
   ssize_t got = read(fd, note, size - 1);
+  int error = got < 0 ? errno : 0;
   note[got > 0 ? got : 0] = '\0';
   close(fd);
+  return error;
 }
 
 // Printable ASCII only, whatever is in the file.
@@ -194,7 +196,8 @@ static tw_status read_peer(const tw_ledger *ledger, int party, const tw_id *key_
   TW_TRY(tw_ledger_key_path(ledger, party, key_id, "peer", &path));
   TW_TRY(tw_ledger_check_own(path.text, false, false, &there));
   if (!there) return TW_OK;
-  tw_ledger_read_note(path.text, note, sizeof note);
+  int error = tw_ledger_read_note(path.text, note, sizeof note);
+  if (error) return tw_fail(TW_ERR_IO, "%s: cannot read: %s", path.text, strerror(error));
   tw_ledger_note_line(note, "ledger", peer->hex, sizeof peer->hex);
   if (tw_id_is_hex(peer)) return TW_OK;
   return tw_fail(TW_ERR_FORMAT,

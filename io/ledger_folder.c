@@ -257,11 +257,12 @@ tw_status tw_ledger_check_room(const tw_ledger *ledger, int marks) {
   if (statvfs(ledger->dir, &fs) != 0 || fs.f_blocks == 0) return TW_OK;
   uint64_t wanted = (uint64_t)marks + BESIDE;
   if (fs.f_bavail >= wanted && (fs.f_files == 0 || fs.f_favail >= wanted)) return TW_OK;
-  return tw_fail(TW_ERR_IO,
-                 "%s: no room in the ledger for the marks of %d slots: %llu blocks of %llu bytes and %llu files are free; "
-                 "make room there",
-                 ledger->dir, marks, (unsigned long long)fs.f_bavail, (unsigned long long)fs.f_frsize,
-                 (unsigned long long)fs.f_favail);
+  return tw_fail(
+      TW_ERR_IO,
+      "%s: no room in the ledger for the marks of %d slots: %llu blocks of %llu bytes and %llu files are free; "
+      "make room there",
+      ledger->dir, marks, (unsigned long long)fs.f_bavail, (unsigned long long)fs.f_frsize,
+      (unsigned long long)fs.f_favail);
 }
 
 const char *tw_ledger_forgets(const tw_ledger *ledger) {

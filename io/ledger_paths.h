@@ -31,8 +31,9 @@ bool tw_ledger_slot_of(const char *name, uint64_t *slot);
 // A note of this process: "time=...", host, pid, job and "note=...", a line each; its length.
 size_t tw_ledger_write_note(char *text, size_t size, const char *note);
 
-// The note of a mark, "" when it cannot be read; and the value of a line "name=..." of it, or "unknown".
-void tw_ledger_read_note(const char *path, char *note, size_t size);
+// The note of a mark, "" when it cannot be read: then the error, else 0. And the value of a line "name=..." of it, or
+// "unknown".
+int tw_ledger_read_note(const char *path, char *note, size_t size);
 void tw_ledger_note_line(const char *note, const char *name, char *value, size_t size);
 
 #endif

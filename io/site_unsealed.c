@@ -27,7 +27,8 @@ static tw_status read_note(const char *site, const tw_id *key_id, tw_ledger_path
   TW_TRY(place(site, key_id->hex, path));
   TW_TRY(tw_ledger_check_own(path->text, false, false, &there));
   if (!there) return TW_OK;
-  tw_ledger_read_note(path->text, text, size);
+  int error = tw_ledger_read_note(path->text, text, size);
+  if (error) return tw_fail(TW_ERR_IO, "%s: cannot read: %s", path->text, strerror(error));
   if (text[0] == '\0') snprintf(text, size, "?");
   return TW_OK;
 }

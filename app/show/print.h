@@ -16,8 +16,8 @@ void tw_print_line(const char *format, ...) __attribute__((format(printf, 1, 2))
 // In a signal's handler: that it ends the process; unless the last failure was said, which the launcher answers by
 // signals.
 void tw_say_ended(void);
-// What that says of key slots: `used` of them, "" is none. The text stays, and may change, until the next call. NULL: not
-// a word.
+// What that says of key slots: `used` of them, "" is none. The text stays, and may change, until the next call. NULL:
+// not a word.
 void tw_say_slots(const char *used);
 // Which party speaks from now on.
 void tw_say_as(int party);

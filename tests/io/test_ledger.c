@@ -159,6 +159,16 @@ static void test_list(void) {
   tw_ledger_keys_free(list, count);
 }
 
+// No descriptor is left for the record: that is no damage. state: the ledger's key.
+static int check_without_descriptors(void *state) {
+  bool recorded;
+  tw_ledger ledger;
+  struct rlimit none = {3, 3};
+  if (tw_ledger_open(in_folder("peer"), &ledger) != TW_OK || setrlimit(RLIMIT_NOFILE, &none) != 0) return 1;
+  if (tw_ledger_check_peer(&ledger, 0, state, &ledger.id, &recorded) != TW_ERR_IO) return 2;
+  return message_has("cannot read: Too many open files") ? 0 : 3;
+}
+
 static void test_peer(void) {
   bool recorded;
   tw_ledger ledger = new_ledger("peer");
@@ -173,6 +183,7 @@ static void test_peer(void) {
   CU_ASSERT_EQUAL(tw_ledger_record_peer(&ledger, 0, &key, &peer), TW_OK);
   CU_ASSERT_EQUAL(tw_ledger_check_peer(&ledger, 0, &key, &peer, &recorded), TW_OK);
   CU_ASSERT_TRUE(recorded);
+  CU_ASSERT_EQUAL(in_child(check_without_descriptors, &key), 0);
   CU_ASSERT_EQUAL(tw_ledger_check_peer(&ledger, 0, &key, &stranger, &recorded), TW_ERR_MISMATCH);
   CU_ASSERT_TRUE(message_has(peer.hex) && message_has(stranger.hex) && message_has("party 1"));
   CU_ASSERT_EQUAL(tw_ledger_record_peer(&ledger, 0, &key, &stranger), TW_ERR_MISMATCH);

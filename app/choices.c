@@ -41,6 +41,26 @@ const tw_option tw_option_norm_means = {
     .low = 0,
     .high = 1};
 
+const tw_option tw_option_norm_levels = {.name = "norm-levels",
+                                         .kind = TW_OPTION_INTEGER,
+                                         .value = "N",
+                                         .help =
+                                             "levels of nodes in a norm's comparison: 2, or 1, which takes a round "
+                                             "less; of many rows it takes more keys, of "
+                                             "one row fewer (not given: 2, and for a text what takes least)",
+                                         .low = 1,
+                                         .high = 2};
+
+const tw_option tw_option_group_rounds = {
+    .name = "group-rounds",
+    .kind = TW_OPTION_INTEGER,
+    .value = "N",
+    .help =
+        "rounds of a small group of a row maximum: 4, or 3, where groups have up to 48 members, too (not given: 4, and "
+        "for a text what takes least)",
+    .low = 3,
+    .high = 4};
+
 const tw_option tw_option_argmax_rounds = {.name = "argmax-rounds",
                                            .kind = TW_OPTION_INTEGER,
                                            .value = "N",
@@ -87,6 +107,8 @@ tw_status tw_choices_search(const tw_choice_words *words, const tw_model_config 
                    [TW_FORM_NODES] = words->arity >= 0,
                    [TW_FORM_WINDOWS] = words->levels >= 0,
                    [TW_FORM_MEANS] = words->means >= 0,
+                   [TW_FORM_NORMS] = words->norms > 0,
+                   [TW_FORM_GROUPS] = words->groups > 0,
                    [TW_FORM_ARGMAX] = words->argmax > 0}};
   if (words->arity >= 0 && words->arity != 4 && words->arity != 8)
     return tw_fail(TW_ERR_USAGE, "--node-arity is 4 or 8, not %d", (int)words->arity);
@@ -94,6 +116,8 @@ tw_status tw_choices_search(const tw_choice_words *words, const tw_model_config 
   if (words->maximum) TW_TRY(parse_groups(words->maximum, request->choices.maximum));
   request->choices.wide_nodes = words->arity == 8;
   request->choices.flat_windows = words->levels == 1;
+  request->choices.flat_norms = words->norms == 1;
+  request->choices.early_groups = words->groups == 3;
   request->choices.centred = words->means < 0 ? tw_model_centres(config) : words->means == 0;
   if (words->argmax > 0 && !tw_output_of_tokens(request->output))
     return tw_fail(TW_ERR_USAGE, "--argmax-rounds goes with --result next-token and --generate");

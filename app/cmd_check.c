@@ -206,6 +206,17 @@ static tw_status check_files(const tw_model *model, const tw_input *input, const
   return TW_OK;
 }
 
+// With the words of the client's file, where it is here.
+static tw_status print_texts(const char *of, const tw_comparison *c, const tw_input *input) {
+  tw_client client;
+  tw_path path = tw_path_of(of, "client.h5");
+  if (!c->texts || !tw_path_exists(&path)) return TW_OK;
+  TW_TRY(tw_client_read(path.text, &client));
+  tw_status status = tw_comparison_print_texts(c, &client, input);
+  tw_client_free(&client);
+  return status;
+}
+
 static tw_status check_with(const tw_call *call, const char *of, const tw_model *model, const tw_prefix *prefix,
                             const tw_input *input, const tw_result *result) {
   const settings *s = call->settings;
@@ -243,6 +254,7 @@ static tw_status check_with(const tw_call *call, const char *of, const tw_model 
     status = tw_json_print(json);
   } else if (!call->quiet) {
     tw_comparison_print(&c);
+    status = print_texts(of, &c, input);
     if (s->exact) print_exact(&v);
     double largest = 0;
     for (int i = 0; i < c.count; i++) largest = fmax(largest, c.sequences[i].relative_error);

@@ -101,6 +101,8 @@ static const tw_option options[] = {
     {.common = &tw_option_node_arity, .field = offsetof(settings, choices.arity)},
     {.common = &tw_option_window_levels, .field = offsetof(settings, choices.levels)},
     {.common = &tw_option_norm_means, .field = offsetof(settings, choices.means)},
+    {.common = &tw_option_norm_levels, .field = offsetof(settings, choices.norms)},
+    {.common = &tw_option_group_rounds, .field = offsetof(settings, choices.groups)},
     {.common = &tw_option_engine, .field = offsetof(settings, choices.engine)},
     {.common = &tw_option_argmax_rounds, .field = offsetof(settings, choices.argmax)},
     {.group = "without a model", .common = &tw_option_shape, .field = offsetof(settings, shape)},

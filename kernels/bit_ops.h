@@ -55,12 +55,29 @@ typedef struct {
   uint64_t *out;
 } tw_parity_args;
 
-// One plane of bits [sequences][planes * n] as `planes` planes of n.
+// Planes of `from` bits, from_words of them all, as `planes` planes of n: the bits keep their flat order, planes * n of
+// them.
 typedef struct {
   size_t sequences, n, planes, from_words;
   const uint64_t *x;
   uint64_t *out;
+  size_t from;
 } tw_reshape_args;
+
+// `count` bits, 64 at most, of a sequence's planes x from flat place `at` on.
+TW_ELEMENT uint64_t tw_reshaped_word(const tw_reshape_args *a, const uint64_t *x, size_t at, size_t count) {
+  const size_t words = (a->from + 63) / 64;
+  uint64_t word = 0;
+  for (size_t have = 0, taken; have < count; have += taken, at += taken) {
+    const size_t plane = at / a->from, place = at % a->from, left = a->from - place, in_word = 64 - place % 64;
+    taken = left < in_word ? left : in_word;
+    if (taken > count - have) taken = count - have;
+    uint64_t bits = x[plane * words + place / 64] >> (place % 64);
+    if (taken < 64) bits &= (1ull << taken) - 1;
+    word |= bits << have;
+  }
+  return word;
+}
 
 // Comparison bits [pair][row][group] whose second member is a dead key: `mine` sets them, else they are cleared.
 typedef struct {

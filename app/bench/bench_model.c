@@ -16,6 +16,19 @@ static void time_row(tw_grid *grid, const char *what, const double *seconds, int
   tw_grid_row(grid, "  shortest, longest\t%.2f ms, %.2f ms", 1e3 * t.least, 1e3 * t.most);
 }
 
+// As llama-bench names them: pp is the prompt, tg what is written, d the tokens before.
+static void text_rows(tw_grid *grid, const point *b) {
+  int prompt = (int)b->s->seq, next = (int)b->s->generate - 1;
+  double batch = (double)b->s->batch;
+  tw_bench_text t = tw_bench_text_times(b);
+  if (next < 0) return;
+  tw_grid_row(grid, "pp%d, until the first token\t%.2f ms, %.1f tokens a second", prompt, 1e3 * t.first,
+              batch * prompt / t.first);
+  if (next > 0)
+    tw_grid_row(grid, "tg%d @ d%d, from token to token\t%.2f ms, %.2f tokens a second", next, prompt, 1e3 * t.next,
+                batch / t.next);
+}
+
 static void print_table(const point *b) {
   int repeat = (int)b->s->repeat;
   double online = tw_spread_of(b->times.online, repeat).median,
@@ -39,9 +52,7 @@ static void print_table(const point *b) {
   }
   tw_grid_row(&grid, "sequences a second, online\t%.2f", (double)b->s->batch / online);
   tw_grid_row(&grid, "sequences a second, with preparation\t%.2f", (double)b->s->batch / (online + preparation));
-  if (plan->shape.generated)
-    tw_grid_row(&grid, "words a second, with preparation\t%.2f",
-                (double)b->s->batch * plan->shape.generated / (online + preparation));
+  text_rows(&grid, b);
   tw_grid_row(&grid, "keys a party\t%.1f MB, %.2f GB/s while online", 1e-6 * (double)keys,
               1e-9 * (double)keys / online);
   tw_grid_row(&grid, "keys come from\t%s", b->s->keys);
@@ -154,6 +165,8 @@ static const tw_option options[] = {
     {.common = &tw_option_node_arity, .field = offsetof(settings, choices.arity)},
     {.common = &tw_option_window_levels, .field = offsetof(settings, choices.levels)},
     {.common = &tw_option_norm_means, .field = offsetof(settings, choices.means)},
+    {.common = &tw_option_norm_levels, .field = offsetof(settings, choices.norms)},
+    {.common = &tw_option_group_rounds, .field = offsetof(settings, choices.groups)},
     {.common = &tw_option_engine, .field = offsetof(settings, choices.engine)},
     {.common = &tw_bench_keys, .field = offsetof(settings, keys)},
     {.name = "key-ring",

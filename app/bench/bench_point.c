@@ -82,15 +82,21 @@ static tw_status check_room(const tw_bench_point *p, const tw_bench_job_options 
                  1e-9 * (double)bytes, 1e-9 * (double)left, parties == 2 ? "both" : "it");
 }
 
-// Everything derives from a number that party 0 draws.
-static tw_status create_job(tw_bench_point *p, bool careful, uint64_t number) {
+static tw_status request_of(const tw_bench_settings *s, tw_plan_request *plan) {
   tw_model_config config;
-  tw_plan_request plan = {.seq = (int)p->s->seq, .guard = p->s->guard};
-  TW_TRY(tw_output_of(p->s->result, p->s->generate, &plan.output));
-  if (p->s->generate > 0) plan.generated = (int)p->s->generate;
+  *plan = (tw_plan_request){.seq = (int)s->seq, .guard = s->guard};
+  TW_TRY(tw_output_of(s->result, s->generate, &plan->output));
+  if (s->generate > 0) plan->generated = (int)s->generate;
+  TW_TRY(tw_shape_config(s->model, &config));
+  return tw_choices_of(&s->choices, &config, plan);
+}
+
+static bool goes_on(const tw_bench_settings *s) { return s->generate > 1; }
+
+// Everything derives from a number that party 0 draws. A text's first token first.
+static tw_status create_job(tw_bench_point *p, bool careful, uint64_t number, const tw_plan_request *whole) {
+  tw_plan_request plan = *whole;
   TW_TRY(choose(p));
-  TW_TRY(tw_shape_config(p->s->model, &config));
-  TW_TRY(tw_choices_of(&p->s->choices, &config, &plan));
   tw_bench_job_options o = {.shape = p->s->model,
                             .layers = (int)p->s->layers,
                             .batch = (int)p->s->batch,
@@ -101,6 +107,7 @@ static tw_status create_job(tw_bench_point *p, bool careful, uint64_t number) {
                             .keys = p->keys,
                             .number = number};
   if (careful) TW_TRY(check_room(p, &o));
+  if (goes_on(p->s)) o.plan.generated = 1;
   return tw_bench_job_create(&o, &p->job);
 }
 
@@ -152,6 +159,15 @@ static tw_status pass(tw_bench_point *p, bool split, bool during, tw_bench_times
   return repeat_runs(p, times);
 }
 
+// As fast as the rest of the text would be: by the same choices.
+static tw_status measure_first(tw_bench_point *p, const tw_plan_request *whole) {
+  TW_TRY(pass(p, p->split, p->during, &p->first));
+  tw_engine_destroy(p->engine);
+  p->engine = NULL;
+  p->used = 0;
+  return together(p, tw_bench_job_replan(p->job, whole));
+}
+
 static tw_status measure_serial(tw_bench_point *p) {
   TW_TRY(pass(p, false, false, &p->serial));
   p->serial_open = 1e-9 * (double)p->stats.counters.open_comm_ns;
@@ -198,12 +214,16 @@ static tw_status verify(tw_bench_point *p) {
 tw_status tw_bench_point_measure(const tw_bench_parties *parties, const tw_bench_settings *s, bool careful,
                                  tw_bench_point *p) {
   uint64_t mine, theirs;
+  tw_plan_request plan;
   *p = (tw_bench_point){.s = s, .parties = parties, .hardware = parties->hardware};
   bool reset = tw_machine_reset_peaks();
   TW_TRY(together(p, tw_hardware_link(&p->hardware, &s->party)));
   randombytes_buf(&mine, sizeof mine);
   TW_TRY(tw_channel_exchange(parties->channel, &mine, &theirs, sizeof mine));
-  TW_TRY(together(p, create_job(p, careful, parties->channel->party == 0 ? mine : theirs)));
+  tw_status status = request_of(s, &plan);
+  if (status == TW_OK) status = create_job(p, careful, parties->channel->party == 0 ? mine : theirs, &plan);
+  TW_TRY(together(p, status));
+  if (goes_on(s)) TW_TRY(measure_first(p, &plan));
   if (s->compare_overlap) TW_TRY(measure_serial(p));
   TW_TRY(pass(p, p->split, p->during, &p->times));
   p->host_peak = reset ? tw_machine_memory_peak() : -1;
@@ -217,6 +237,16 @@ void tw_bench_point_destroy(tw_bench_point *p) {
   tw_bench_job_destroy(p->job);
   p->engine = NULL;
   p->job = NULL;
+}
+
+static double median_of(const tw_bench_times *t, int repeat) {
+  return tw_spread_of(t->preparation, repeat).median + tw_spread_of(t->online, repeat).median;
+}
+
+tw_bench_text tw_bench_text_times(const tw_bench_point *p) {
+  int repeat = (int)p->s->repeat;
+  double all = median_of(&p->times, repeat), first = goes_on(p->s) ? median_of(&p->first, repeat) : all;
+  return (tw_bench_text){first, goes_on(p->s) ? (all - first) / (double)(p->s->generate - 1) : 0};
 }
 
 double tw_bench_hidden(const tw_bench_point *p) {
@@ -289,6 +319,17 @@ static void record_steps(json_t *r, const tw_bench_point *p) {
   tw_free(rows);
 }
 
+static void record_text(json_t *r, const tw_bench_point *p) {
+  tw_bench_text t = tw_bench_text_times(p);
+  double batch = (double)p->s->batch;
+  if (p->s->generate < 1) return;
+  tw_record_ns(r, "first_token_ns", t.first);
+  tw_record_real(r, "pp_tokens_per_second", batch * (double)p->s->seq / t.first);
+  if (t.next <= 0) return;
+  tw_record_ns(r, "next_token_ns", t.next);
+  tw_record_real(r, "tg_tokens_per_second", batch / t.next);
+}
+
 json_t *tw_bench_point_record(const tw_bench_point *p, const char *command) {
   const tw_plan *plan = tw_bench_job_plan(p->job);
   int repeat = (int)p->s->repeat;
@@ -306,6 +347,7 @@ json_t *tw_bench_point_record(const tw_bench_point *p, const char *command) {
   tw_record_times(r, "online", p->times.online, repeat);
   record_counters(r, &p->stats);
   record_steps(r, p);
+  record_text(r, p);
   if (p->s->compare_overlap) {
     tw_record_times(r, "serial_preparation", p->serial.preparation, repeat);
     tw_record_times(r, "serial_online", p->serial.online, repeat);

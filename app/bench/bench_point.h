@@ -40,6 +40,7 @@ typedef struct {
   int used;  // repetitions of the job: each pass goes on with fresh keys
   double setup;
   tw_bench_times times, serial;  // serial: --compare-overlap, without
+  tw_bench_times first;          // of a text of more than one token: of its first alone
   double serial_open;            // of that, the time that opens were under way
   tw_engine_stats stats;
   tw_bench_job_verdict verdict;
@@ -56,6 +57,13 @@ tw_status tw_bench_keys_parse(const char *text, tw_key_location *out);
 tw_status tw_bench_point_measure(const tw_bench_parties *parties, const tw_bench_settings *s, bool careful,
                                  tw_bench_point *p);
 void tw_bench_point_destroy(tw_bench_point *p);
+
+// Of a text: seconds until its first token is there, and from one to the next (0 where there is no next); preparation
+// and keys on their way count, by medians.
+typedef struct {
+  double first, next;
+} tw_bench_text;
+tw_bench_text tw_bench_text_times(const tw_bench_point *p);
 
 // With --compare-overlap: (wall without overlap - wall with) / time that opens were under way without.
 double tw_bench_hidden(const tw_bench_point *p);

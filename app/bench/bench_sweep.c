@@ -200,6 +200,8 @@ static const tw_option options[] = {
     {.common = &tw_option_node_arity, .field = offsetof(settings, one.choices.arity)},
     {.common = &tw_option_window_levels, .field = offsetof(settings, one.choices.levels)},
     {.common = &tw_option_norm_means, .field = offsetof(settings, one.choices.means)},
+    {.common = &tw_option_norm_levels, .field = offsetof(settings, one.choices.norms)},
+    {.common = &tw_option_group_rounds, .field = offsetof(settings, one.choices.groups)},
     {.common = &tw_option_engine, .field = offsetof(settings, one.choices.engine)},
     {.common = &tw_bench_keys, .field = offsetof(settings, one.keys)},
     {.common = &tw_option_device, .field = offsetof(settings, one.party.device)},

@@ -2,6 +2,7 @@
 
 #include <math.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "app/show/print.h"
@@ -126,6 +127,9 @@ static tw_status compare_words(const work *w, int s, double *reference, tw_compa
     e->largest_error = fmax(e->largest_error, logits[best] - logits[word]);
     c->decided++;
     c->decided_otherwise += word != best;
+    if (c->texts && e->same == e->written)
+      c->texts[s * c->rows + e->same] = best;  // behind another token it is no longer its own
+    e->same += e->same == e->written++ && word == best;
     for (int j = 0; j < w->cols && temperature > 0; j++) logits[j] /= temperature;
     if (temperature > 0) e->probability *= exp(tw_words_log_probability(logits, w->cols, word));
     for (int k = 0; k < config->end_count; k++) ended |= word == config->ends[k];
@@ -179,6 +183,7 @@ static tw_status allocate(work *w, double **reference, tw_comparison *c) {
   TW_TRY(tw_alloc(rows * hidden * sizeof(double), (void **)&w->x));
   TW_TRY(tw_alloc(most * sizeof(double), (void **)&w->rounded));
   TW_TRY(tw_alloc(most * sizeof(double), (void **)reference));
+  if (w->output == TW_OUTPUT_TEXT) TW_TRY(tw_alloc(count * (size_t)c->rows * sizeof *c->texts, (void **)&c->texts));
   for (int which = 0; c->one_row && which < 2; which++) {
     TW_TRY(tw_alloc(count * cols * sizeof(double), (void **)&w->vectors[which]));
     TW_TRY(tw_alloc(count * count * sizeof(double), (void **)&c->similarity[which]));
@@ -208,6 +213,7 @@ tw_status tw_compare(const tw_model *model, const tw_prefix *prefix, const tw_in
       .words = model->config.head.kind == TW_HEAD_WORDS,
       .temperature = temperature,
       .count = result->count,
+      .rows = result->rows,
       .not_finite = -1};
   tw_status status = allocate(&w, &reference, out);
   if (status == TW_OK) status = tw_alloc(sizeof *out->bounds * (size_t)model->config.layers, (void **)&out->bounds);
@@ -260,6 +266,7 @@ int tw_comparison_far(const tw_comparison *c, double tolerance) {
 void tw_comparison_free(tw_comparison *c) {
   tw_free(c->bounds);
   tw_free(c->sequences);
+  tw_free(c->texts);
   tw_free(c->similarity[0]);
   tw_free(c->similarity[1]);
   *c = (tw_comparison){0};
@@ -313,6 +320,32 @@ void tw_comparison_print(const tw_comparison *c) {
     printf("%d: drawn at temperature %g, where the float model gives it a probability of %.4g\n", s + 1, c->temperature,
            c->sequences[s].probability);
   if (c->logits) print_decided(c);
+}
+
+static tw_status print_float_text(const tw_comparison *c, const tw_words *words, const tw_input *input, int s) {
+  const tw_sequence_error *e = &c->sequences[s];
+  int before = input->lengths[s], count = e->same + (e->same < e->written), ids[2 * TW_MOST_TOKENS];
+  char *text;
+  for (int i = 0; i < before; i++) ids[i] = input->tokens[(size_t)s * input->seq + i];
+  for (int i = 0; i < count; i++) ids[before + i] = c->texts[s * c->rows + i];
+  TW_TRY(tw_words_texts(words, ids, before, count, &text));
+  if (e->same == e->written)
+    tw_print_line("%d: the float model writes the same %d token%s: %s", s + 1, e->same, e->same > 1 ? "s" : "", text);
+  else
+    tw_print_line("%d: the float model writes the same %d of %d tokens, then another: %s", s + 1, e->same, e->written,
+                  text);
+  free(text);
+  return TW_OK;
+}
+
+tw_status tw_comparison_print_texts(const tw_comparison *c, const tw_client *client, const tw_input *input) {
+  tw_words *words;
+  if (!c->texts || c->temperature > 0) return TW_OK;
+  TW_TRY(tw_words_new(client, &words));
+  tw_status status = TW_OK;
+  for (int s = 0; s < c->count && status == TW_OK; s++) status = print_float_text(c, words, input, s);
+  tw_words_free(words);
+  return status;
 }
 
 static json_t *number(double value) { return isfinite(value) ? json_real(value) : json_null(); }

@@ -19,6 +19,7 @@ typedef struct {
   double relative_error, relative_error_rounded;
   double largest_error;
   double probability;  // of a drawn token, in the float model
+  int written, same;   // of a text: tokens as far as it goes, and how many are the float model's before the first other
 } tw_sequence_error;
 
 typedef struct {
@@ -30,6 +31,7 @@ typedef struct {
   double temperature;              // at which next tokens were drawn; 0: they were not
   int count, not_finite;           // first sequence with NaN or Inf, or -1
   tw_sequence_error *sequences;
+  int *texts, rows;       // of texts: [count][rows], the float model's own, up to its first other token
   double *similarity[2];  // private, float: [count][count] cosines between sequences; one_row only
   double largest_difference;
   tw_bounds *bounds;    // [layers] the float model's largest values on these sequences
@@ -55,6 +57,8 @@ tw_status tw_compare(const tw_model *model, const tw_prefix *prefix, const tw_in
 void tw_comparison_free(tw_comparison *c);
 
 void tw_comparison_print(const tw_comparison *c);
+// Texts that the float model writes behind the same inputs, as far as they are known.
+tw_status tw_comparison_print_texts(const tw_comparison *c, const tw_client *client, const tw_input *input);
 json_t *tw_comparison_json(const tw_comparison *c);
 
 #endif

@@ -43,8 +43,9 @@ static const char *const fields[] = {
     "repeats", "setup_ns", "preparation_ns", "preparation_min_ns", "preparation_median_ns", "preparation_max_ns",
     "online_ns", "online_min_ns", "online_median_ns", "online_max_ns", "serial_preparation_ns", "serial_online_ns",
     "serial_preparation_min_ns", "serial_preparation_median_ns", "serial_preparation_max_ns", "serial_online_min_ns",
-    "serial_online_median_ns", "serial_online_max_ns", "serial_open_ns", "hidden_ratio", "time_ns", "time_min_ns",
-    "time_median_ns", "time_max_ns",
+    "serial_online_median_ns", "serial_online_max_ns", "serial_open_ns", "hidden_ratio", "first_token_ns",
+    "pp_tokens_per_second", "next_token_ns", "tg_tokens_per_second", "time_ns", "time_min_ns", "time_median_ns",
+    "time_max_ns",
     // the check
     "verified", "mismatches", "out_of_bound",
     // one part of the work

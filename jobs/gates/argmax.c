@@ -33,9 +33,7 @@ static tw_status opponents_value(tw_session *s, const tw_op *op) {
 
 static const tw_gate opponents_gate = {"opponents", opponents_mask, NULL, NULL, opponents_value, opponents_value};
 
-// Opened comparisons of all pairs of each line, one plane [pair][line]: what each member made of its group - 1
-// opponents, planes of n = group * lines.
-static int against_opponents(tw_builder *b, int bitwire, int group, size_t lines) {
+int tw_against_opponents(tw_builder *b, int bitwire, int group, size_t lines) {
   tw_op *op = tw_emit(b, &opponents_gate);
   tw_emit_in(op, bitwire);
   op->arg[BITS_GROUP] = group;
@@ -203,7 +201,7 @@ static int play(tw_builder *b, contest *c, tw_argmax_level level, bool last, int
   int difference = tw_pair_differences(b, values, c->rows, groups * (size_t)group, 0, group, groups);
   int compared = tw_open(b, tw_at_least(b, tw_compare_wire(b, difference), &(int64_t){0}, 1));
   tw_literal literal[TW_MOST_MEMBERS] = {{0}};
-  int opponent = against_opponents(b, compared, group, lines);
+  int opponent = tw_against_opponents(b, compared, group, lines);
   for (int i = 0; i < count; i++) literal[i] = (tw_literal){opponent, i, false};
   if (last && ended >= 0) {
     if (factors == count && factors < MOST_LITERALS - 1) factors++;  // no round for one bit more

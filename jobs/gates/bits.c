@@ -230,7 +230,8 @@ static tw_status reshape_value(tw_session *s, const tw_op *op) {
                                                 .planes = (size_t)y->planes,
                                                 .from_words = tw_words_of(s, op->in[0]),
                                                 .x = tw_b(s, op->in[0])->value,
-                                                .out = tw_b(s, op->out[0])->value},
+                                                .out = tw_b(s, op->out[0])->value,
+                                                .from = tw_t(s, op->in[0])->n},
                              s->stream);
 }
 
@@ -240,7 +241,7 @@ int tw_bits_reshape(tw_builder *b, int bits, int planes, size_t n) {
   tw_tensor t = tw_look(b, bits);
   tw_op *op = tw_emit(b, &reshape_gate);
   tw_emit_in(op, bits);
-  if (t.kind != TW_BITS || t.planes != 1 || t.n != (size_t)planes * n)
+  if (t.kind != TW_BITS || (size_t)t.planes * t.n != (size_t)planes * n)
     return tw_build_fail(b, TW_ERR_INTERNAL, "bits of another shape");
   return tw_emit_out(b, op, (tw_tensor){.kind = TW_BITS, .planes = planes, .n = n});
 }

@@ -32,9 +32,9 @@ static int add_node(tw_product *out, const verdict *in, int count, int lt_plane,
 
 // Reduce `sets` rows of `count` opened verdicts (most significant first; the last has no eq) to one unopened lt plane
 // each. A group of one keeps its opened bits: they are not opened again.
-static int reduce_verdicts(tw_builder *b, verdict v[][TW_MAX_DIGITS], int sets, int count) {
+static int reduce_verdicts(tw_builder *b, verdict v[][TW_MAX_DIGITS], int sets, int count, bool wide_nodes) {
   for (;;) {
-    int node = b->choices.wide_nodes && count > NODE && count <= WIDE_NODE ? count : NODE;
+    int node = wide_nodes && count > NODE && count <= WIDE_NODE ? count : NODE;
     int first = count % node ? count % node : node, groups = (count + node - 1) / node;
     static _Thread_local tw_product products[MAX_PRODUCTS];
     verdict next[MAX_THRESHOLDS][TW_MAX_DIGITS];
@@ -86,13 +86,45 @@ static int less_than(tw_builder *b, const tw_digits *d, int count, const uint64_
   int opened = tw_open(b, leaves);
   for (int set = 0; set < sets; set++)
     for (int i = 0; i < count; i++) v[set][i].tensor = opened;
-  return reduce_verdicts(b, v, sets, count);
+  return reduce_verdicts(b, v, sets, count, b->choices.wide_nodes);
+}
+
+// The same with the sets beside each other in a plane: one list of products serves all, and a plane is full of them
+// where few elements are compared.
+static int less_than_beside(tw_builder *b, const tw_digits *d, const uint64_t *offset, int sets) {
+  tw_leaf leaf[MAX_THRESHOLDS * 2 * TW_MAX_DIGITS] = {{0}};
+  verdict v[1][TW_MAX_DIGITS];
+  size_t n = tw_look(b, d->wire).n;
+  int planes = 0;
+  for (int i = 0; i < d->count; i++) {
+    int digit = d->count - 1 - i;
+    v[0][i] = (verdict){-1, planes++, digit ? planes : -1};
+    for (int set = 0; set < sets; set++) leaf[(planes - 1) * sets + set] = (tw_leaf){offset[set], digit, TW_LEAF_LT};
+    if (digit == 0) continue;
+    for (int set = 0; set < sets; set++) leaf[planes * sets + set] = (tw_leaf){offset[set], digit, TW_LEAF_EQ};
+    planes++;
+  }
+  int beside = tw_bits_reshape(b, tw_leaves(b, d, leaf, planes * sets), planes, (size_t)sets * n);
+  if (d->count > 1) {
+    int opened = tw_open(b, beside);
+    for (int i = 0; i < d->count; i++) v[0][i].tensor = opened;
+    beside = reduce_verdicts(b, v, 1, d->count, true);
+  }
+  return tw_bits_reshape(b, beside, sets, n);
 }
 
 // ---- what a wire is made ready for ----
 
 tw_compared tw_compare_wire(tw_builder *b, int wire) {
   int widths[TW_MAX_DIGITS], count = tw_split_digits(tw_look(b, wire).ring - 1, widths);
+  tw_digits d = tw_deal_digits(b, wire, 0, widths, count, true, -1);
+  return tw_compared_by(&d);
+}
+
+tw_compared tw_compare_wide(tw_builder *b, int wire) {
+  int widths[TW_MAX_DIGITS], bits = tw_look(b, wire).ring - 1, width = (bits + WIDE_NODE - 1) / WIDE_NODE, count = 0;
+  for (; width > 0 && count * width < bits; count++)
+    widths[count] = bits - count * width < width ? bits - count * width : width;
   tw_digits d = tw_deal_digits(b, wire, 0, widths, count, true, -1);
   return tw_compared_by(&d);
 }
@@ -132,7 +164,9 @@ int tw_at_least(tw_builder *b, tw_compared x, const int64_t *thresholds, int cou
     offset[i] = (uint64_t)thresholds[i];
     sign[i] = (tw_leaf){offset[i], 0, TW_LEAF_SIGN};
   }
-  int lt = less_than(b, &d, d.count, offset, count), signs = tw_leaves(b, &d, sign, count);
+  bool beside = b->choices.flat_norms && count > 1 && d.count <= WIDE_NODE;
+  int lt = beside ? less_than_beside(b, &d, offset, count) : less_than(b, &d, d.count, offset, count),
+      signs = tw_leaves(b, &d, sign, count);
   for (int i = 0; i < count; i++) {
     terms[2 * i] = (tw_term){i, lt, i};
     terms[2 * i + 1] = (tw_term){i, signs, i};
@@ -222,8 +256,8 @@ static int members(tw_builder *b, int x, const tournament *t, size_t first, int 
 // "i wins" is the product of its group - 1 comparison bits; in `factors` products, factor f of member i in plane
 // i * factors + f.
 static int winners(tw_builder *b, int opened, int group, int factors) {
-  tw_product best[TW_LARGEST_GROUP * TW_MOST_FACTORS];
-  int used[TW_LARGEST_GROUP] = {0};
+  tw_product best[TW_LARGEST_LATE_GROUP * TW_MOST_FACTORS];
+  int used[TW_LARGEST_LATE_GROUP] = {0};
   memset(best, 0, sizeof best);
   for (int i = 0, plane = 0; i < group; i++)
     for (int j = i + 1; j < group; j++, plane++)
@@ -234,6 +268,26 @@ static int winners(tw_builder *b, int opened, int group, int factors) {
       }
   for (int i = 0; i < group * factors; i++) best[i].out = i;
   return tw_open(b, tw_and_products(b, best, group * factors, group * factors));
+}
+
+// Products of at most WIN_BITS neighbouring planes of an opened tensor each, opened.
+static int multiply_planes(tw_builder *b, int opened, int planes, int factors) {
+  tw_product product[TW_MOST_FACTORS] = {{0}};
+  for (int i = 0; i < planes; i++) {
+    tw_product *p = &product[i % factors];
+    p->out = i % factors;
+    p->literal[p->count++] = (tw_literal){opened, i, false};  // NOLINT: at most WIN_BITS of each
+  }
+  return tw_open(b, tw_and_products(b, product, factors, factors));
+}
+
+// The members' values times whether they win, members beside each other in a plane. A small group's comparisons are
+// its factors themselves.
+static int early_values(tw_builder *b, int opened, int group, size_t lines, int members) {
+  int against = tw_against_opponents(b, opened, group, lines), bits = group - 1;
+  if (group <= TW_EARLY_GROUP) return tw_choose(b, against, bits, members);
+  int factors = (bits + WIN_BITS - 1) / WIN_BITS;
+  return tw_choose(b, multiply_planes(b, against, bits, factors), factors, members);
 }
 
 // Maxima of `groups` groups of `group` neighbours from column `first`: WIRE [rows][groups].
@@ -247,6 +301,14 @@ static int group_maximum(tw_builder *b, int x, const tournament *t, size_t first
   int wins = tw_at_least(b, tw_compare_wire(b, difference), &zero, 1);
   if (t->tokens.keys > 0)
     wins = tw_kill_pairs(b, wins, t->rows, (int)first, group, groups, t->earlier, t->levels, t->tokens);
+  if (b->choices.early_groups && group > 2) {
+    int values = early_values(b, tw_open(b, wins), group, n, m);
+    return tw_open(b, tw_sum_planes(b, values, group, shifts, tw_look(b, x).ring, tw_look(b, x).scale));
+  }
+  if (group > TW_LARGEST_LATE_GROUP)
+    return tw_build_fail(b, TW_ERR_USAGE,
+                         "groups of %d members for a row maximum; with --group-rounds 4 a group has at most %d", group,
+                         TW_LARGEST_LATE_GROUP);
   int opened = tw_open(b, tw_bits_reshape(b, wins, pairs, n));
   int ring = tw_look(b, x).ring, scale = tw_look(b, x).scale;
   if (group == 2) {  // x_1 + [x_0 >= x_1] (x_0 - x_1)

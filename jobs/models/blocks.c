@@ -346,7 +346,7 @@ static int exponent_bits(tw_builder *b, tw_tokens tokens, int v, tw_norm_rings r
     return tw_build_fail(b, TW_ERR_RANGE, "a norm over %d powers of two; 2 to %d are possible", n, TW_MOST_EXPONENTS);
   constant[small] = 1;
   for (int i = 0; i < n - 1; i++) thresholds[i] = (int64_t)1 << (V_SCALE + lowest + 1 + i);
-  tw_compared compared = tw_compare_wire(b, v);
+  tw_compared compared = b->choices.flat_norms ? tw_compare_wide(b, v) : tw_compare_wire(b, v);
   thresholds[n - 1] = (int64_t)1 << (V_SCALE + lowest);
   thresholds[n] = (int64_t)1 << (V_SCALE + r.highest + 1);
   tw_declare_range(b, v, "sum of squares", thresholds[n - 1], thresholds[n], TW_BY_ROW, 1, tokens);

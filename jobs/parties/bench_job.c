@@ -28,6 +28,7 @@ enum { PATH_ROOM = 4000 };
 
 struct tw_bench_job {
   tw_bench_job_options o;
+  tw_model_config config;
   tw_client client;
   tw_plan plan;
   tw_model_share share;
@@ -94,7 +95,8 @@ static tw_status share_input(tw_bench_job *r) {
 static tw_status make_model_of(tw_bench_job *r, tw_import *in) {
   const tw_model_stream *model = tw_import_model(in);
   tw_seed seeds[2];
-  TW_TRY(tw_plan_make(&model->config, &r->o.plan, NULL, &r->plan));
+  r->config = model->config;
+  TW_TRY(tw_plan_make(&r->config, &r->o.plan, NULL, &r->plan));
   for (int party = 0; party < 2; party++) tw_seed_test(&seeds[party], r->o.number, "model mask", (uint64_t)party);
   TW_TRY(tw_share_stream_with(model, seeds, r->o.party, &r->share, &r->dealer));
   return tw_import_client(in, &r->client);
@@ -203,16 +205,21 @@ tw_status tw_bench_job_forecast(const tw_bench_job_options *o, uint64_t *bytes) 
   return TW_OK;
 }
 
+// What is of a plan, and not of the model alone.
+static tw_status make_planned(tw_bench_job *r) {
+  r->dealt = -1;
+  TW_TRY(make_input(r));
+  TW_TRY(share_input(r));
+  TW_TRY(allocate_keys(r));
+  return open_dealer(r);
+}
+
 tw_status tw_bench_job_create(const tw_bench_job_options *options, tw_bench_job **out) {
   tw_bench_job *r = calloc(1, sizeof *r);
   if (!r) return tw_fail(TW_ERR_MEMORY, "out of memory for a bench_job");
   r->o = *options;
-  r->dealt = -1;
   tw_status status = make_model(r);
-  if (status == TW_OK) status = make_input(r);
-  if (status == TW_OK) status = share_input(r);
-  if (status == TW_OK) status = allocate_keys(r);
-  if (status == TW_OK) status = open_dealer(r);
+  if (status == TW_OK) status = make_planned(r);
   *out = r;
   if (status != TW_OK) {
     tw_bench_job_destroy(r);
@@ -226,8 +233,7 @@ static void close_file(tw_bench_job *r) {
   if (r->path[0]) unlink(r->path);
 }
 
-void tw_bench_job_destroy(tw_bench_job *r) {
-  if (!r) return;
+static void free_planned(tw_bench_job *r) {
   close_file(r);
   if (r->folder[0]) rmdir(r->folder);
   free_slots(r);
@@ -240,9 +246,24 @@ void tw_bench_job_destroy(tw_bench_job *r) {
   tw_free(r->input_share);
   tw_input_free(&r->input);
   if (r->masks.count) tw_model_masks_free(&r->masks);
+  tw_plan_free(&r->plan);
+}
+
+tw_status tw_bench_job_replan(tw_bench_job *r, const tw_plan_request *plan) {
+  free_planned(r);
+  r->slots = NULL, r->dealing = NULL, r->seeds = NULL, r->slot_numbers = NULL, r->lengths = NULL;
+  r->input_share = NULL;
+  r->folder[0] = r->path[0] = '\0';
+  r->o.plan = *plan;
+  TW_TRY(tw_plan_make(&r->config, &r->o.plan, NULL, &r->plan));
+  return make_planned(r);
+}
+
+void tw_bench_job_destroy(tw_bench_job *r) {
+  if (!r) return;
+  free_planned(r);
   tw_model_dealer_free(&r->dealer);
   if (r->share.count) tw_model_share_free(&r->share);
-  tw_plan_free(&r->plan);
   tw_client_free(&r->client);
   free(r);
 }

@@ -24,6 +24,8 @@ typedef struct tw_bench_job tw_bench_job;
 tw_status tw_bench_job_forecast(const tw_bench_job_options *options, uint64_t *bytes);
 
 tw_status tw_bench_job_create(const tw_bench_job_options *options, tw_bench_job **out);
+// The same model by another plan: what was dealt and shared for the one before goes, and so does its engine first.
+tw_status tw_bench_job_replan(tw_bench_job *r, const tw_plan_request *plan);
 void tw_bench_job_destroy(tw_bench_job *r);
 const tw_plan *tw_bench_job_plan(const tw_bench_job *r);
 const tw_model_share *tw_bench_job_model(const tw_bench_job *r);

@@ -10,7 +10,9 @@
 enum { KEPT = 8, MOST_TRIED = 1024 };
 
 typedef struct {
-  tw_plan first;  // a plan like all that are tried: their tables are the same
+  tw_plan first;   // a plan like all that are tried: their tables are the same
+  tw_plan prompt;  // of a text of more tokens than two: the same for its first alone
+  int tokens;      // of a text
   tw_plan_request request;
   const tw_place *place;
   uint64_t key_budget;
@@ -41,13 +43,25 @@ static bool better(const search *s, const tw_candidate *a, const tw_candidate *b
   return tw_estimate_seconds(&a->estimate) < tw_estimate_seconds(&b->estimate);
 }
 
-static tw_status price(search *s, const tw_choices *c, tw_estimate *out) {
+static tw_status price_like(search *s, const tw_plan *like, const tw_choices *c, tw_estimate *out) {
   tw_plan plan;
-  s->request.choices = *c;
-  tw_status status = tw_plan_variant(&s->first, &s->request, &plan);
+  tw_plan_request request = s->request;
+  request.choices = *c;
+  request.generated = like->shape.generated;
+  tw_status status = tw_plan_variant(like, &request, &plan);
   if (status == TW_OK) tw_estimate_program(&plan.program, s->place, repeats, s, NULL, out);
   tw_plan_free(&plan);
   return status;
+}
+
+// Every token of a text behind the first costs as much as the second.
+static tw_status price(search *s, const tw_choices *c, tw_estimate *out) {
+  tw_estimate one;
+  TW_TRY(price_like(s, &s->first, c, out));
+  if (s->tokens <= 2) return TW_OK;
+  TW_TRY(price_like(s, &s->prompt, c, &one));
+  *out = tw_estimate_repeated(&one, out, s->tokens);
+  return TW_OK;
 }
 
 static tw_status try_choices(search *s, const tw_choices *c, tw_candidate *out) {
@@ -83,7 +97,9 @@ static tw_status expand(search *s, int form, const tw_candidate *from, tw_candid
   int way_count = tw_forms[form].ways(&s->first.shape.config, &s->request, &from->choices, ways);
   for (int i = 0; i < way_count; i++) {
     tw_status status = try_choices(s, &ways[i], &candidate);
-    if (status == TW_ERR_USAGE && tw_forms[form].last) continue;
+    bool may_fail =
+        tw_forms[form].last || from->choices.argmax_rounds;  // of these rounds there may be none by this way
+    if (status == TW_ERR_USAGE && may_fail) continue;
     if (status != TW_OK) return status;
     insert(s, next, count, &candidate);
   }
@@ -148,15 +164,20 @@ tw_status tw_choices_find(const tw_model_config *config, const tw_plan_request *
               .place = place,
               .key_budget = key_budget,
               .layers = config->layers,
+              .tokens = request->generated,
               .asked_argmax = request->choices.argmax_rounds};
   tw_model_config part = *config;
   int most = place->by_one_layer ? 1 : 2;
   if (part.layers > most) part.layers = most;
   TW_TRY(tw_alloc(sizeof *s.tried * MOST_TRIED, (void **)&s.tried));
   s.request.choices.argmax_rounds = 0;
-  if (request->generated > 2) s.request.generated = 2;  // every token behind the first costs as much as the second
-  tw_status status = tw_plan_make(&part, &s.request, NULL, &s.first);
+  s.request.generated = s.tokens > 2 ? 1 : s.tokens;
+  tw_status status = tw_plan_make(&part, &s.request, NULL, &s.prompt);
+  s.request.generated = s.tokens > 2 ? 2 : s.tokens;
+  if (status == TW_OK) status = tw_plan_make(&part, &s.request, NULL, &s.first);
+  s.request.generated = s.tokens;  // forms depend on all keys
   if (status == TW_OK) status = find(&s, made, out, found);
+  tw_plan_free(&s.prompt);
   tw_plan_free(&s.first);
   tw_free(s.tried);
   return status;

@@ -126,6 +126,23 @@ static void open_level(walk *w, int first, int end) {
   w->rounds += times;
 }
 
+static uint64_t counted(double more, uint64_t a, uint64_t b) {
+  return a + (uint64_t)llround(more * ((double)a - (double)b));
+}
+
+tw_estimate tw_estimate_repeated(const tw_estimate *one, const tw_estimate *two, int count) {
+  double more = count - 2;
+  return (tw_estimate){.preparation = two->preparation + more * (two->preparation - one->preparation),
+                       .gates = two->gates + more * (two->gates - one->gates),
+                       .messages = two->messages + more * (two->messages - one->messages),
+                       .latency = two->latency + more * (two->latency - one->latency),
+                       .bytes = two->bytes + more * (two->bytes - one->bytes),
+                       .keys = two->keys + more * (two->keys - one->keys),
+                       .rounds = counted(more, two->rounds, one->rounds),
+                       .key_bytes = counted(more, two->key_bytes, one->key_bytes),
+                       .sent_bytes = counted(more, two->sent_bytes, one->sent_bytes)};
+}
+
 void tw_estimate_program(const tw_program *program, const tw_place *place, tw_layer_repeats *repeats, void *state,
                          double *step_seconds, tw_estimate *out) {
   walk w = {

@@ -42,6 +42,9 @@ static inline double tw_estimate_online(const tw_estimate *f) {
 }
 static inline double tw_estimate_seconds(const tw_estimate *f) { return f->preparation + tw_estimate_online(f); }
 
+// Of something that is done `count` times, 2 or more, from what it takes once and twice.
+tw_estimate tw_estimate_repeated(const tw_estimate *one, const tw_estimate *two, int count);
+
 // step_seconds: what each step has of the online phase, [step_count]; may be NULL. repeats: how often a step of layer
 // `layer` counts, for a program that stands for one of more layers; NULL: once.
 typedef double tw_layer_repeats(void *state, int layer);

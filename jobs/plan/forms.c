@@ -21,18 +21,20 @@ static int add_groups(const tw_choices *base, const int groups[3], tw_choices *w
 static int maximum_ways(const tw_model_config *config, const tw_plan_request *request, const tw_choices *base,
                         tw_choices *ways) {
   enum { MOST_FIRST = 12, MOST_SECOND = 8 };
-  int keys = request->prefix.rows + request->earlier + request->seq;
+  int text = request->generated ? request->generated - 1 : 0;
+  int keys = request->prefix.rows + request->earlier + request->seq + text;
+  int most = base->early_groups ? TW_LARGEST_GROUP : TW_LARGEST_LATE_GROUP;
   (void)config;
   int count = add_groups(base, (int[3]){0}, ways, 0);
   for (int first = 2; first <= MOST_FIRST; first++) {
     int left = groups_of(keys, first);
-    if (left > 1 && left <= TW_LARGEST_GROUP) count = add_groups(base, (int[3]){first, left}, ways, count);
+    if (left > 1 && left <= most) count = add_groups(base, (int[3]){first, left}, ways, count);
     for (int second = 2; second <= MOST_SECOND && left > second; second++) {
       int last = groups_of(left, second);
-      if (last >= 2 && last <= TW_LARGEST_GROUP) count = add_groups(base, (int[3]){first, second, last}, ways, count);
+      if (last >= 2 && last <= most) count = add_groups(base, (int[3]){first, second, last}, ways, count);
     }
   }
-  if (keys >= 2 && keys <= TW_LARGEST_GROUP) count = add_groups(base, (int[3]){keys}, ways, count);
+  if (keys >= 2 && keys <= most) count = add_groups(base, (int[3]){keys}, ways, count);
   return count;
 }
 
@@ -61,6 +63,8 @@ static void maximum_say(const tw_choices *c, char *text, size_t size) {
 TWO_WAYS(nodes, wide_nodes)
 TWO_WAYS(windows, flat_windows)
 TWO_WAYS(means, centred)
+TWO_WAYS(norms, flat_norms)
+TWO_WAYS(groups, early_groups)
 
 static void nodes_say(const tw_choices *c, char *text, size_t size) {
   snprintf(text, size, "nodes of %d", c->wide_nodes ? 8 : 4);
@@ -70,6 +74,27 @@ static void windows_say(const tw_choices *c, char *text, size_t size) {
 }
 static void means_say(const tw_choices *c, char *text, size_t size) {
   snprintf(text, size, "norms with%s a mean", c->centred ? "out" : "");
+}
+
+static void norms_say(const tw_choices *c, char *text, size_t size) {
+  snprintf(text, size, "norms compared in %d level%s", c->flat_norms ? 1 : 2, c->flat_norms ? "" : "s");
+}
+static void groups_say(const tw_choices *c, char *text, size_t size) {
+  snprintf(text, size, "groups in %d rounds", c->early_groups ? 3 : 4);
+}
+
+// Only of texts: there a row stands alone, and its planes of bits are nearly empty.
+static int text_norms_ways(const tw_model_config *config, const tw_plan_request *request, const tw_choices *base,
+                           tw_choices *ways) {
+  return request->generated ? norms_ways(config, request, base, ways) : (ways[0] = *base, 1);
+}
+static int text_groups_ways(const tw_model_config *config, const tw_plan_request *request, const tw_choices *base,
+                            tw_choices *ways) {
+  int count = request->generated ? groups_ways(config, request, base, ways) : 1;
+  for (int i = 0; i < TW_MOST_LEVELS; i++)
+    if (base->maximum[i] > TW_LARGEST_LATE_GROUP) count = 1;  // the other way has none so large
+  if (count == 1) ways[0] = *base;
+  return count;
 }
 
 // Only where its weights can be centred. A decoder's rows go on from layer to layer, and truncations that all round
@@ -102,11 +127,14 @@ static void argmax_say(const tw_choices *c, char *text, size_t size) {
 }
 
 const tw_form tw_forms[TW_FORMS] = {
-    [TW_FORM_MAXIMUM] = {"row maximum", "maximum-groups", maximum_ways, maximum_same, maximum_say, false},
-    [TW_FORM_NODES] = {"comparisons", "node-arity", nodes_ways, nodes_same, nodes_say, false},
-    [TW_FORM_WINDOWS] = {"windows of tables", "window-levels", windows_ways, windows_same, windows_say, false},
-    [TW_FORM_MEANS] = {"norms", "norm-means", possible_means_ways, means_same, means_say, false},
-    [TW_FORM_ARGMAX] = {"argmax", "argmax-rounds", argmax_ways, argmax_same, argmax_say, true}};
+    [TW_FORM_GROUPS] = {"groups of a row maximum", "group-rounds", text_groups_ways, groups_same, groups_say, true,
+                        false},
+    [TW_FORM_MAXIMUM] = {"row maximum", "maximum-groups", maximum_ways, maximum_same, maximum_say, false, false},
+    [TW_FORM_NODES] = {"comparisons", "node-arity", nodes_ways, nodes_same, nodes_say, false, false},
+    [TW_FORM_WINDOWS] = {"windows of tables", "window-levels", windows_ways, windows_same, windows_say, false, false},
+    [TW_FORM_NORMS] = {"comparisons of norms", "norm-levels", text_norms_ways, norms_same, norms_say, true, false},
+    [TW_FORM_MEANS] = {"norms", "norm-means", possible_means_ways, means_same, means_say, false, false},
+    [TW_FORM_ARGMAX] = {"argmax", "argmax-rounds", argmax_ways, argmax_same, argmax_say, false, true}};
 
 static const char *const engine_names[] = {"digit", "pfss-rows", "pfss"};
 
@@ -128,6 +156,7 @@ void tw_choices_text(const tw_choices *c, char text[TW_CHOICES_TEXT]) {
   if (c->engine != TW_BY_DIGITS)
     used = (size_t)snprintf(text, TW_CHOICES_TEXT, "engine %s", tw_read_by_name(c->engine));
   for (int i = 0; i < TW_FORMS && used < TW_CHOICES_TEXT; i++) {
+    if (tw_forms[i].unsaid && tw_forms[i].same(c, &(tw_choices){0})) continue;
     tw_forms[i].say(c, said, sizeof said);
     if (*said) used += (size_t)snprintf(text + used, TW_CHOICES_TEXT - used, "%s%s", used ? ", " : "", said);
   }

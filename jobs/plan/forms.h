@@ -6,7 +6,16 @@
 
 #include "jobs/plan/plan.h"
 
-enum { TW_FORM_MAXIMUM, TW_FORM_NODES, TW_FORM_WINDOWS, TW_FORM_MEANS, TW_FORM_ARGMAX, TW_FORMS };
+enum {
+  TW_FORM_GROUPS,
+  TW_FORM_MAXIMUM,
+  TW_FORM_NODES,
+  TW_FORM_WINDOWS,
+  TW_FORM_NORMS,
+  TW_FORM_MEANS,
+  TW_FORM_ARGMAX,
+  TW_FORMS
+};
 enum { TW_MOST_WAYS = 128 };
 
 typedef struct {
@@ -17,6 +26,7 @@ typedef struct {
   int (*ways)(const tw_model_config *config, const tw_plan_request *request, const tw_choices *base, tw_choices *ways);
   bool (*same)(const tw_choices *a, const tw_choices *b);
   void (*say)(const tw_choices *c, char *text, size_t size);  // "groups 7,19"; "": not in this plan
+  bool unsaid;                                                // a plan does not say its usual way
   bool last;  // other forms do not depend on it, it does on them, and a way may be impossible (TW_ERR_USAGE)
 } tw_form;
 

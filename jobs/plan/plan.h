@@ -33,7 +33,7 @@ const char *tw_read_by_name(tw_read_by engine);
 tw_status tw_read_by_parse(const char *text, tw_read_by *out);
 
 // "groups 3,6,8, nodes of 4, windows in 2 levels, norms without a mean"; room for TW_CHOICES_TEXT bytes.
-enum { TW_CHOICES_TEXT = 128 };
+enum { TW_CHOICES_TEXT = 192 };
 void tw_choices_text(const tw_choices *c, char text[TW_CHOICES_TEXT]);
 
 const char *tw_rounding_name(tw_rounding r);

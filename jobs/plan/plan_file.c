@@ -120,8 +120,9 @@ static json_t *streams_json(const tw_program *p) {
 static json_t *choices_json(const tw_choices *c) {
   json_t *groups = json_array();
   for (int i = 0; i < TW_MOST_LEVELS && c->maximum[i]; i++) json_array_append_new(groups, json_integer(c->maximum[i]));
-  json_t *choices = json_pack("{s:b, s:b, s:b, s:o, s:i}", "wide_nodes", c->wide_nodes, "flat_windows", c->flat_windows,
-                              "centred", c->centred, "maximum", groups, "argmax_rounds", c->argmax_rounds);
+  json_t *choices = json_pack("{s:b, s:b, s:b, s:b, s:b, s:o, s:i}", "wide_nodes", c->wide_nodes, "flat_windows",
+                              c->flat_windows, "centred", c->centred, "flat_norms", c->flat_norms, "early_groups",
+                              c->early_groups, "maximum", groups, "argmax_rounds", c->argmax_rounds);
   if (c->engine != TW_BY_DIGITS) json_object_set_new(choices, "engine", json_string(tw_read_by_name(c->engine)));
   return choices;
 }
@@ -194,6 +195,10 @@ static tw_status read_choices(const char *path, const json_t *root, tw_choices *
   TW_TRY(tw_plan_bool(path, choices, "choices", "wide_nodes", &c->wide_nodes));
   TW_TRY(tw_plan_bool(path, choices, "choices", "flat_windows", &c->flat_windows));
   TW_TRY(tw_plan_bool(path, choices, "choices", "centred", &c->centred));
+  if (json_object_get(choices, "flat_norms"))  // plans of 0.2 have neither
+    TW_TRY(tw_plan_bool(path, choices, "choices", "flat_norms", &c->flat_norms));
+  if (json_object_get(choices, "early_groups"))
+    TW_TRY(tw_plan_bool(path, choices, "choices", "early_groups", &c->early_groups));
   TW_TRY(tw_plan_int(path, choices, "choices", "argmax_rounds", 0, TW_ARGMAX_MOST_ROUNDS, &c->argmax_rounds));
   if (json_object_get(choices, "engine")) {  // plans by digits do not say so
     char engine[16];

@@ -13,12 +13,14 @@
 typedef enum { TW_BY_DIGITS, TW_ROWS_BY_KEY, TW_ALL_BY_KEY } tw_read_by;
 
 // What a plan may choose between keys and rounds. All zeros: what every model can have with the fewest key bytes.
-enum { TW_MOST_LEVELS = 6, TW_LARGEST_GROUP = 26 };
+enum { TW_MOST_LEVELS = 6, TW_LARGEST_GROUP = 48, TW_LARGEST_LATE_GROUP = 26, TW_EARLY_GROUP = 5 };
 typedef struct {
   bool wide_nodes;              // comparisons of 17 to 32 bits in one node: a round less, some keys more
   bool flat_windows;            // a window's test straight from the leaves: the same
   tw_read_by engine;            // what functions are read from
   bool centred;                 // norms take no mean, as the rows they read have none: a round less, fewer keys
+  bool flat_norms;              // a norm's powers of two in one level of nodes, by wider digits: a round less
+  bool early_groups;            // groups of at most TW_EARLY_GROUP take their maximum by the comparisons themselves
   int maximum[TW_MOST_LEVELS];  // members of a group at every level of a row maximum; 0 on: groups of 8
   int argmax_rounds;            // of an argmax at most (tw_argmax_find); 0: any number
 } tw_choices;
@@ -169,7 +171,10 @@ typedef struct {
   int out, tensor, plane;
 } tw_term;
 int tw_xor_planes(tw_builder *b, const tw_term *terms, int count, int planes, const uint8_t *constant);
-int tw_bits_reshape(tw_builder *b, int bits, int planes, size_t n);  // same flat order of elements
+int tw_bits_reshape(tw_builder *b, int bits, int planes, size_t n);  // same flat order of bits, plane by plane
+// Opened comparisons of all pairs of each line, one plane [pair][line]: what each member made of its group - 1
+// opponents, group - 1 planes of [member][line].
+int tw_against_opponents(tw_builder *b, int bitwire, int group, size_t lines);
 // Comparison bits [pair][row][group] of a tournament: pairs whose second member is a dead key become 1. Groups begin at
 // column `first`; earlier: sizes of the first groups of the levels before.
 int tw_kill_pairs(tw_builder *b, int bits, size_t rows, int first, int group, size_t groups, const int64_t *earlier,
@@ -227,8 +232,9 @@ int tw_floor_share(tw_builder *b, int wire, int borrow, int bits);  // borrow: o
 typedef struct {
   int op;
 } tw_compared;
-// For thresholds.
+// For thresholds. The second, for many of them, has at most 8 digits.
 tw_compared tw_compare_wire(tw_builder *b, int wire);
+tw_compared tw_compare_wide(tw_builder *b, int wire);
 
 // A function that is linear on each of 2^index_bits pieces of 2^low_bits units of the wire, and what else is asked.
 typedef enum { TW_ASK_NOTHING, TW_ASK_IN_WINDOW, TW_ASK_AT_LEAST } tw_asked;
@@ -239,7 +245,7 @@ typedef struct {
 } tw_pieces;
 tw_compared tw_compare_pieces(tw_builder *b, int wire, const tw_pieces *pieces);
 
-// BITS, plane i = [x >= threshold i] (|x| < 2^(k-1) - |t|).
+// BITS, plane i = [x >= threshold i] (|x| < 2^(k-1) - |t|). With at most 8 digits and choices.flat_norms in one level.
 int tw_at_least(tw_builder *b, tw_compared x, const int64_t *thresholds, int count);
 // BITS: u = x - lo in [0, 2^bits), on the whole ring; of pieces, bits = low_bits + index_bits.
 int tw_in_window(tw_builder *b, tw_compared x, int64_t lo, int bits);

@@ -127,10 +127,19 @@ tw_status tw_cpu_parity(const tw_parity_args *a, void *stream) {
   return TW_OK;
 }
 
+static void reshape_planes(const tw_reshape_args *a, size_t sequence) {
+  const uint64_t *x = a->x + sequence * a->from_words;
+  uint64_t *out = a->out + sequence * a->planes * tw_words(a->n);
+  for (size_t p = 0; p < a->planes; p++)
+    for (size_t j = 0; j < a->n; j += 64) *out++ = tw_reshaped_word(a, x, p * a->n + j, a->n - j < 64 ? a->n - j : 64);
+}
+
 tw_status tw_cpu_reshape(const tw_reshape_args *a, void *stream) {
   (void)stream;
   size_t words = tw_words(a->n);
-  for (size_t s = 0; s < a->sequences; s++)
+  bool one_plane = a->from == a->planes * a->n;
+  for (size_t s = 0; !one_plane && s < a->sequences; s++) reshape_planes(a, s);
+  for (size_t s = 0; one_plane && s < a->sequences; s++)
     for (size_t p = 0; p < a->planes; p++)
       tw_bits_copy(a->x + s * a->from_words, p * a->n, a->n, a->out + (s * a->planes + p) * words);
   return TW_OK;

@@ -40,6 +40,15 @@ for name in llama-tied gpt2 gpt-neo qwen2 llama; do
   words "$name" >"$name.words"
   [ "$(wc -w <"$name.words")" = 15 ] || fail "$name: $(cat "$name.words")"
 done
+grep -qE '^3: the float model writes the same [0-5]( of 5)? tokens' said || fail "$(cat said)"
+# forms of few rounds, and of few keys; the text is the same
+choices() { "$python" -c 'import json, sys; c = json.load(open(sys.argv[1] + ".plan.json"))["choices"]; print(c["flat_norms"], c["early_groups"])' "$1"; }
+generate qwen2 --seq 12 --generate 5 --link-latency 10ms
+[ "$(choices qwen2)" = "True True" ] || fail "at 10 ms: $(choices qwen2)"
+words qwen2 | cmp - qwen2.words || fail "forms of few rounds change the text"
+generate qwen2 --seq 12 --generate 5 --link-latency 10ms --norm-levels 2 --group-rounds 4
+[ "$(choices qwen2)" = "False False" ] || fail "by hand: $(choices qwen2)"
+words qwen2 | cmp - qwen2.words || fail "forms by hand change the text"
 # one word is the next token; rounding, fewer keys or rounds, a prompt that fills the plan, one prompt of one token
 generate gpt2 --seq 12 --generate 1
 cut -d' ' -f1 gpt2.words | cmp - <(words gpt2) || fail "one word is not the first of five"

@@ -163,11 +163,15 @@ void add_parity(arena &m, trials &out, size_t sequences, size_t n, int planes, s
                       (double)(sequences * n * terms)));
 }
 
+// From one plane, and from planes of one bit each.
 void add_reshape(arena &m, trials &out, size_t sequences, size_t planes, size_t n) {
-  const size_t from_words = words_of(planes * n);
-  tw_reshape_args a = {
-      sequences, n, planes, from_words, m.words(sequences * from_words), m.words(sequences * planes * words_of(n))};
-  out.push_back(TRIAL(reshape, a, 16.0 * (double)(sequences * from_words), (double)(sequences * planes * n)));
+  for (int single = 0; single < 2; single++) {
+    const size_t from = single ? 1 : planes * n, from_words = planes * n / from * words_of(from);
+    tw_reshape_args a = {
+        sequences, n, planes, from_words, m.words(sequences * from_words), m.words(sequences * planes * words_of(n)),
+        from};
+    out.push_back(TRIAL(reshape, a, 16.0 * (double)(sequences * from_words), (double)(sequences * planes * n)));
+  }
 }
 
 // ---- products of matrices ----

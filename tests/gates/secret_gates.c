@@ -118,6 +118,16 @@ static int maximum(tw_builder *b, int x) {
   b->choices.maximum[0] = 14;  // the last product of wins is the selection's
   return tw_row_maximum(b, part(b, x, 0, 14), 5, (tw_tokens){5, 14, 9, false});
 }
+static int early_maximum(tw_builder *b, int x) {
+  b->choices.early_groups = true;
+  b->choices.maximum[0] = 3;
+  return tw_row_maximum(b, part(b, x, 0, 14), 5, (tw_tokens){5, 14, 9, false});
+}
+static int wide_comparison(tw_builder *b, int x) {
+  static const int64_t thresholds[3] = {-70000, 0, 123456};
+  b->choices.flat_norms = true;
+  return tw_open(b, tw_at_least(b, tw_compare_wide(b, part(b, x, 0, 24)), thresholds, 3));
+}
 // Five rows of 14 in groups of 4, where no row has ended; and whether their places are known ones.
 static int largest(tw_builder *b, int x) {
   static const int64_t never = 1 << 20;
@@ -204,6 +214,8 @@ static const struct {
              {"comparison by key", key_comparison},
              {"select", selection},
              {"row maximum", maximum},
+             {"row maximum, early groups", early_maximum},
+             {"thresholds beside each other", wide_comparison},
              {"argmax", largest},
              {"dead keys", dead_keys},
              {"packed pairs", triangle},

@@ -137,6 +137,28 @@ static void thresholds_exhaustive(void) {
                    splits[t % 5 < 0 ? t % 5 + 5 : t % 5], (const int[]){4, 1, 2, 3, 2}[t % 5 < 0 ? t % 5 + 5 : t % 5]);
 }
 
+// As norms compare: all thresholds beside each other, in one level of at most 8 digits.
+static void thresholds_beside(void) {
+  static const int rings[] = {3, 9, 17, 33, 34, 46, 57, 60, 64};
+  for (size_t i = 0; i < sizeof rings / sizeof *rings; i++)
+    for (int count = 1; count <= 41; count += 10) TRIAL_FOR(n, batch) {
+        trial t;
+        int64_t most = ((int64_t)1 << (rings[i] - 2)) - 1, thresholds[41];
+        int x = tw_open(&t.b, trial_start(&t, rings[i], n, batch));
+        trial_fill(&t, 0, n, -most, most);
+        t.b.choices.flat_norms = true;
+        for (int k = 0; k < count; k++) thresholds[k] = walk_random_range(-most, most);
+        trial_run(&t, tw_open(&t.b, tw_at_least(&t.b, tw_compare_wide(&t.b, x), thresholds, count)));
+        size_t wrong = 0;
+        for (int b = 0; b < batch; b++)
+          for (size_t j = 0; j < n; j++)
+            for (int k = 0; k < count; k++) wrong += trial_bit(&t, b, k, j) != (trial_x(&t, b, j) >= thresholds[k]);
+        CU_ASSERT_EQUAL(wrong, 0);
+        if (count > 1) CU_ASSERT_EQUAL(t.w.rounds, 3);  // of x, of leaves, of what comes out
+        trial_end(&t);
+      }
+}
+
 static void thresholds_large_rings(void) {
   static const int rings[] = {14, 16, 17, 18, 22, 24, 33, 54, 63, 64};
   static const int counts[] = {1, 2, 28};
@@ -249,6 +271,26 @@ static void xors_and_reshaping(void) {
   }
 }
 
+// Planes of n side by side, three at a time, and back.
+static void planes_reshaped(void) {
+  enum { PLANES = 6, OF = 2 };
+  TRIAL_FOR(n, batch) {
+    trial t;
+    int input = trial_start(&t, 8, PLANES * n, batch), bits = trial_bits(&t, input, PLANES, n);
+    int beside = tw_bits_reshape(&t.b, bits, OF, PLANES / OF * n);
+    tw_term terms[PLANES + OF];
+    int back = tw_bits_reshape(&t.b, beside, PLANES, n);
+    for (int p = 0; p < PLANES; p++) terms[p] = (tw_term){p, back, p};
+    trial_run(&t, tw_open(&t.b, tw_bits_reshape(&t.b, tw_xor_planes(&t.b, terms, PLANES, PLANES, NULL), OF, 3 * n)));
+    size_t wrong = 0;
+    for (int b = 0; b < batch; b++)
+      for (size_t j = 0; j < PLANES * n; j++)
+        wrong += trial_bit(&t, b, (int)(j / (3 * n)), j % (3 * n)) != sign_of(&t, b, (int)(j / n), n, j % n);
+    CU_ASSERT_EQUAL(wrong, 0);
+    trial_end(&t);
+  }
+}
+
 // ---- what a wire was not made ready for ----
 
 static void questions_refused(void) {
@@ -303,6 +345,7 @@ static void pieces_answer_all(void) {
 }
 
 SUITE_MAIN("compare", {"leaves", leaves}, {"lookup", lookup}, {"thresholds, exhaustive", thresholds_exhaustive},
-           {"thresholds, large rings", thresholds_large_rings}, {"windows", windows},
-           {"products of bits", and_products}, {"xor and reshape", xors_and_reshaping},
-           {"questions refused", questions_refused}, {"pieces answer all", pieces_answer_all})
+           {"thresholds, large rings", thresholds_large_rings}, {"thresholds beside each other", thresholds_beside},
+           {"windows", windows}, {"products of bits", and_products}, {"xor and reshape", xors_and_reshaping},
+           {"planes reshaped", planes_reshaped}, {"questions refused", questions_refused},
+           {"pieces answer all", pieces_answer_all})

@@ -90,6 +90,7 @@ typedef struct {
   bool causal, few_values;      // few: ties
   const int *lengths;
   int groups[TW_MOST_LEVELS];  // none: the usual ones
+  bool early;
 } max_case;
 
 static int live_keys(const max_case *c, int b, int row) {
@@ -118,6 +119,7 @@ static void check_maximum(max_case c, int batch) {
         t.input[(size_t)b * rows * cols + i * cols + j] = walk_random() & tw_mask(c.ring);
   t.w.lengths = c.lengths;
   memcpy(t.b.choices.maximum, c.groups, sizeof c.groups);
+  t.b.choices.early_groups = c.early;
   int m = tw_row_maximum(&t.b, x, rows, (tw_tokens){(size_t)c.rows, cols, 0, c.causal});
   trial_run(&t, tw_open(&t.b, tw_as_share(&t.b, m)));
   for (int b = 0; b < batch; b++)
@@ -166,6 +168,31 @@ static void maximum_groups(void) {
   check_maximum((max_case){14, 1, 12, 128, false, true, rows, {2, 5, 13}}, 3);
 }
 
+// Groups that choose by their comparisons, and large ones, with members beside each other.
+static void maximum_early(void) {
+  static const int groups[][TW_MOST_LEVELS] = {{4, 32}, {5, 26}, {3, 4, 5}, {2, 48}, {6, 7}, {0}};
+  for (size_t g = 0; g < sizeof groups / sizeof *groups; g++)
+    for (int cols = 1; cols <= 128; cols = cols * 7 / 5 + 3) {
+      int lengths[3] = {1, cols, (int)walk_random_range(1, cols)};
+      max_case c = {14, 1, 5, cols, false, g % 2 == 1, lengths, {0}, true};
+      memcpy(c.groups, groups[g], sizeof c.groups);
+      check_maximum(c, 3);
+    }
+  static const int rows[3] = {77, 128, 9};
+  check_maximum((max_case){14, 1, 9, 128, false, true, rows, {4, 32}, true}, 3);
+  check_maximum((max_case){14, 1, 1, 144, false, false, NULL, {3, 48}, true}, 1);
+}
+
+// A group of more than 26 has too many products of wins where members stand in planes of their own.
+static void maximum_refused(void) {
+  trial t;
+  int x = tw_open(&t.b, trial_start(&t, 14, 48, 1));
+  t.b.choices.maximum[0] = 27;
+  trial_refused(&t, tw_row_maximum(&t.b, x, 1, (tw_tokens){1, 48, 0, false}), "has at most 26");
+  trial_end(&t);
+}
+
 SUITE_MAIN("select", {"small rings", select_small_rings}, {"large rings", select_large_rings},
            {"bit constants", bit_constants}, {"plane sums", plane_sums}, {"maximum, ragged rows", maximum_ragged},
-           {"maximum, dead keys", maximum_dead_keys}, {"maximum, other groups", maximum_groups})
+           {"maximum, dead keys", maximum_dead_keys}, {"maximum, other groups", maximum_groups},
+           {"maximum, early groups", maximum_early}, {"maximum, refused", maximum_refused})

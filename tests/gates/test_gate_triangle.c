@@ -90,7 +90,11 @@ static void values(void) {
 // Sums of shares and of wires, and maxima by several choices of groups, spread over the pairs again.
 static void rows(void) {
   enum { HEADS = 3 };
-  static const tw_choices choices[] = {{0}, {.maximum = {2, 5, 13}}, {.maximum = {26}}, {.maximum = {3, 2, 2, 2}}};
+  static const tw_choices choices[] = {{0},
+                                       {.maximum = {2, 5, 13}},
+                                       {.maximum = {26}},
+                                       {.maximum = {3, 2, 2, 2}},
+                                       {.maximum = {4, 32}, .early_groups = true}};
   for (size_t i = 0; i < SHAPES; i++)
     for (size_t c = 0; c < sizeof choices / sizeof *choices; c++) {
       trial t;

@@ -147,6 +147,7 @@ static void massive_rows(void) {
     tw_builder b;
     tw_builder_start(&b, &program);
     b.guard = guard;
+    b.choices.flat_norms = guard;
     int x = tw_open(&b, tw_build_input(&b, WIDE, SCALE, ROWS * HIDDEN)), gamma = tw_weight_wire(&b, 0, SCALE, HIDDEN);
     int y = tw_build_norm(&b, (tw_tokens){ROWS, ROWS, 0, false}, x, false, gamma, -1, HIDDEN,
                           (tw_norm_rings){PRODUCT_RING, 24 + 34 + 2 + 2 * guard, 39, 34}, OUT_RING, 1e-5);

@@ -1,10 +1,14 @@
 // What the emulator makes of token ids, against the float model: for tools/check_agreement.py.
 //
-//   tool_agree NAME <ids >lines    NAME.model.h5, a decoder with a head of words; a line of ids is a sequence
+//   tool_agree NAME [TOKENS] <ids >lines    NAME.model.h5, a decoder with a head of words; a line of ids is a sequence
 //
 // Every sequence has a plan of its own length, with the assumed bounds and a guard, and the logits of every row. A line
 // of JSON a sequence: rows; rows whose largest logit is another one, and the float model's gap between both; the sum of
 // squared differences of logits, and the largest; values out of bound that the guard counted, and the emulator met.
+//
+// With TOKENS the plan writes so many behind each sequence, whatever ends a text. A line has the ids; how many of them
+// are the float model's own behind the same sequence, before the first other one; and the float model's gap between
+// both there, 0 where there is none.
 #include <ctype.h>
 #include <math.h>
 #include <stdio.h>
@@ -84,17 +88,56 @@ static tw_status agree(const tw_model *model, int *ids, int length, uint64_t slo
   return status;
 }
 
+// Float behind the tokens that were written is float's own text up to the first difference.
+static void print_text(const int *ids, int length, int tokens, const double *logits, int words, const tw_emulation *e) {
+  int same = 0;
+  double gap = 0;
+  for (; same < tokens; same++) {
+    const double *row = logits + (size_t)(length - 1 + same) * (size_t)words;
+    int wanted = largest_of(row, words);
+    gap = row[wanted] - row[ids[length + same]];
+    if (wanted != ids[length + same]) break;
+  }
+  printf("{\"ids\": [");
+  for (int i = 0; i < tokens; i++) printf("%s%d", i ? ", " : "", ids[length + i]);
+  printf("], \"same\": %d, \"gap\": %.6f, \"guard\": %llu, \"out_of_bound\": %llu}\n", same, gap,
+         (unsigned long long)e->guard[0], (unsigned long long)e->out_of_bound);
+  fflush(stdout);
+}
+
+static tw_status write_text(tw_model *model, int *ids, int length, int tokens, uint64_t slot) {
+  tw_plan plan;
+  tw_emulation e;
+  double *logits = NULL;
+  tw_plan_request request = {.seq = length, .output = TW_OUTPUT_TEXT, .generated = tokens, .guard = true};
+  tw_input input = {.count = 1, .seq = length, .lengths = &length, .tokens = ids};
+  model->config.end_count = 0;
+  TW_TRY(tw_plan_make(&model->config, &request, NULL, &plan));
+  tw_status status = tw_emulate(&plan, model, NULL, &input, &slot, 1, &e);
+  if (status == TW_OK) {
+    for (int i = 0; i < tokens; i++) ids[length + i] = (int)e.output[i];
+    status = float_logits(model, ids, length + tokens, &logits);
+    if (status == TW_OK) print_text(ids, length, tokens, logits, model->config.head.outputs, &e);
+    tw_free(logits);
+    tw_emulation_free(&e);
+  }
+  tw_plan_free(&plan);
+  return status;
+}
+
 int main(int argc, char **argv) {
   static char line[1 << 16];
   static int ids[TW_MOST_TOKENS];
   char path[4096];
   tw_model model;
-  if (argc != 2) return 2;
+  int tokens = argc == 3 ? atoi(argv[2]) : 0;
+  if (argc < 2 || argc > 3 || tokens < 0 || tokens > TW_MOST_TOKENS) return 2;
   snprintf(path, sizeof path, "%s.model.h5", argv[1]);
   tw_status status = tw_model_read(path, &model);
   for (uint64_t slot = 0; status == TW_OK && fgets(line, sizeof line, stdin); slot++) {
-    int length = read_ids(line, ids, TW_MOST_TOKENS);
-    if (length > 0) status = agree(&model, ids, length, slot);
+    int length = read_ids(line, ids, TW_MOST_TOKENS - tokens);
+    if (length > 0 && tokens == 0) status = agree(&model, ids, length, slot);
+    if (length > 0 && tokens > 0) status = write_text(&model, ids, length, tokens, slot);
   }
   if (status != TW_OK) fprintf(stderr, "%s\n", tw_error_message());
   return status == TW_OK ? 0 : 1;

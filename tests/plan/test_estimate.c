@@ -93,6 +93,10 @@ static void test_choices(void) {
   CU_ASSERT(far.best.estimate.key_bytes > near.best.estimate.key_bytes);
   CU_ASSERT(slow.wide_nodes && slow.flat_windows && slow.centred && !fast.wide_nodes);
   for (int i = 0; i < TW_FORM_ARGMAX; i++) {
+    if (tw_forms[i].unsaid) {  // of texts alone
+      CU_ASSERT(!far.other[i].there);
+      continue;
+    }
     CU_ASSERT(far.other[i].there && !tw_forms[i].same(&far.other[i].choices, &slow));
     CU_ASSERT(tw_estimate_seconds(&far.other[i].estimate) >= tw_estimate_seconds(&far.best.estimate));
   }
@@ -124,10 +128,31 @@ static void test_layers(void) {
   tw_plan_free(&plan);
 }
 
+// A text is its first token, and then the second again and again: all but what grows with the tokens before.
+static void test_texts(void) {
+  static const tw_rates rates = {.round = 1e-6, .other = {.seconds = {[TW_COST_ONCE] = 1e-6}}};
+  tw_place place = {.rates = &rates, .link = {1e-3, 0}};
+  tw_model_config config;
+  tw_plan_request request = {.seq = 12, .output = TW_OUTPUT_TEXT, .generated = 5};
+  tw_found found;
+  tw_plan plan;
+  tw_estimate whole;
+  CU_ASSERT_EQUAL_FATAL(tw_shape_config("gpt2", &config), TW_OK);
+  config.layers = 3;
+  CU_ASSERT_EQUAL_FATAL(tw_choices_find(&config, &request, &(tw_made){0}, &place, 0, &request.choices, &found), TW_OK);
+  CU_ASSERT(request.choices.flat_norms && request.choices.early_groups);  // a slow line: fewest rounds
+  CU_ASSERT_EQUAL_FATAL(tw_plan_make(&config, &request, NULL, &plan), TW_OK);
+  tw_estimate_program(&plan.program, &place, NULL, NULL, NULL, &whole);
+  CU_ASSERT_EQUAL(found.best.estimate.rounds, whole.rounds);
+  CU_ASSERT(fabs((double)found.best.estimate.key_bytes / (double)whole.key_bytes - 1) < 0.01);
+  CU_ASSERT(fabs(tw_estimate_online(&found.best.estimate) / tw_estimate_online(&whole) - 1) < 0.01);
+  tw_plan_free(&plan);
+}
+
 // Each row's first way is what a plan has where nothing is chosen, and its ways differ in that row alone.
 static void test_forms(void) {
   tw_model_config config;
-  tw_plan_request request = {.seq = 100, .output = TW_OUTPUT_NEXT_TOKEN};
+  tw_plan_request request = {.seq = 100, .output = TW_OUTPUT_TEXT, .generated = 4};
   tw_choices none = {0}, ways[TW_MOST_WAYS];
   CU_ASSERT_EQUAL_FATAL(tw_shape_config("minilm", &config), TW_OK);
   for (int i = 0; i < TW_FORMS; i++) {
@@ -207,6 +232,7 @@ int main(void) {
   static const suite_test tests[] = {{"sums of a plan", test_sums},
                                      {"keys that are waited for", test_waiting_for_keys},
                                      {"choices by link and budget", test_choices},
+                                     {"texts", test_texts},
                                      {"layers", test_layers},
                                      {"forms", test_forms},
                                      {"files of rates", test_files},

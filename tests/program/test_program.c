@@ -22,6 +22,8 @@ static tw_plan random_plan(void) {
                              .choices = {.wide_nodes = randombytes_uniform(2),
                                          .flat_windows = randombytes_uniform(2),
                                          .centred = randombytes_uniform(2),
+                                         .flat_norms = randombytes_uniform(2),
+                                         .early_groups = randombytes_uniform(2),
                                          .maximum = {2 + (int)randombytes_uniform(8), 3}}};
   CU_ASSERT_EQUAL_FATAL(tw_plan_make(&config, &request, NULL, &plan), TW_OK);
   return plan;

@@ -163,16 +163,13 @@ tw_status tw_cuda_parity(const tw_parity_args *args, void *stream) {
 // ---- planes of another length ----
 
 static __global__ void __launch_bounds__(THREADS) reshape_kernel(const __grid_constant__ tw_reshape_args a) {
-  const size_t words = (a.n + 63) / 64, from_words = (a.planes * a.n + 63) / 64;
+  const size_t words = (a.n + 63) / 64;
   const size_t t = (size_t)blockIdx.x * THREADS + threadIdx.x, sequence = blockIdx.y;
   tw_begin();
   if (t >= a.planes * words) return;
-  const size_t plane = t / words, place = t % words * 64, bit = plane * a.n + place, word = bit / 64, shift = bit % 64;
+  const size_t plane = t / words, place = t % words * 64, left = a.n - place;
   const uint64_t *x = a.x + sequence * a.from_words;
-  uint64_t bits = x[word] >> shift;
-  if (shift && word + 1 < from_words) bits |= x[word + 1] << (64 - shift);
-  if (a.n - place < 64) bits &= (1ull << (a.n - place)) - 1;
-  a.out[sequence * a.planes * words + t] = bits;
+  a.out[sequence * a.planes * words + t] = tw_reshaped_word(&a, x, plane * a.n + place, left < 64 ? left : 64);
 }
 
 tw_status tw_cuda_reshape(const tw_reshape_args *args, void *stream) {

@@ -1,0 +1,48 @@
+#!/usr/bin/env bash
+# A text that neither party can read, in a fresh folder: demo/text.sh TWAIN MODEL, where MODEL is a Hugging Face folder or
+# --synthetic. The parties write 16 tokens behind each of two prompts; the client alone reads them.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+umask 077
+
+twain=$1
+model=$2
+prompts=examples/beginnings.txt
+work=$(mktemp -d "demo-$(date +%Y%m%d-%H%M%S)-XXXX")
+name=$work/smollm2
+count=$(grep -c '[^[:space:]]' "$prompts")
+started=$SECONDS
+
+source demo/show.bash
+
+if [ "$model" = --synthetic ]; then
+  title "1. Model owner: make a model of SmolLM2-135M's shape with SYNTHETIC weights"
+  show "$twain" import --shape smollm2-135m -o "$name"
+else
+  title "1. Model owner: import the model"
+  show "$twain" import "$model" -o "$name"
+fi
+
+title "2. Model owner: plan prompts of up to 12 tokens and 16 tokens behind them, split the weights between the parties"
+show "$twain" plan "$name" --seq 12 --generate 16 -q
+show "$twain" share "$name"
+
+title "3. Dealer: one-time keys for $count texts, before any prompt exists"
+show "$twain" deal "$name" -n "$count"
+
+title "4. Client: turn $count prompts into inputs, split them between the parties"
+show "$twain" encode "$name" --file "$prompts"
+show "$twain" share "$name" --input
+
+title "5. The two parties: a ledger of used keys (made once), and 16 tokens, each from all tokens before it"
+show "$twain" ledger --new "$work/ledger"
+show_to "$work/run.txt" mpirun -np 2 "$twain" run "$name" --ledger "$work/ledger"
+grep -E '^([0-9]+ sequences|set-up|preparation|online) ' "$work/run.txt" | sed 's/^/  /'
+
+title "6. Client: join the two halves of the result: the texts"
+show "$twain" reveal "$name"
+
+title "7. Check: what the plain model writes behind the same prompts, in floating point"
+show "$twain" check "$name"
+
+done_in

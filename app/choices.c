@@ -46,8 +46,8 @@ const tw_option tw_option_norm_levels = {.name = "norm-levels",
                                          .value = "N",
                                          .help =
                                              "levels of nodes in a norm's comparison: 2, or 1, which takes a round "
-                                             "less; of many rows it takes more keys, of "
-                                             "one row fewer (not given: 2, and for a text what takes least)",
+                                             "less, and fewer keys only where one row is "
+                                             "compared (not given: 2, and for a text what takes least)",
                                          .low = 1,
                                          .high = 2};
 

@@ -98,8 +98,9 @@ static int less_than_beside(tw_builder *b, const tw_digits *d, const uint64_t *o
   int planes = 0;
   for (int i = 0; i < d->count; i++) {
     int digit = d->count - 1 - i;
-    v[0][i] = (verdict){-1, planes++, digit ? planes : -1};
-    for (int set = 0; set < sets; set++) leaf[(planes - 1) * sets + set] = (tw_leaf){offset[set], digit, TW_LEAF_LT};
+    v[0][i] = (verdict){-1, planes, digit ? planes + 1 : -1};
+    for (int set = 0; set < sets; set++) leaf[planes * sets + set] = (tw_leaf){offset[set], digit, TW_LEAF_LT};
+    planes++;
     if (digit == 0) continue;
     for (int set = 0; set < sets; set++) leaf[planes * sets + set] = (tw_leaf){offset[set], digit, TW_LEAF_EQ};
     planes++;

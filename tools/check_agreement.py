@@ -9,7 +9,7 @@ one, by how much the float model's logits of both differ there, and the root of 
 Ends with 10 when more than 13 rows differ, one of them by 0.1 or more, when that root is above 0.037, or when a value is
 out of bound. Takes ten minutes on a core.
 
-    pip install transformers==5.24.0
+    pip install transformers==5.24.0 jinja2==3.1.6
 """
 import heapq
 import inspect

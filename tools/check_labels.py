@@ -76,7 +76,7 @@ def main():
             print(f"{name}: {rows} labels, {other} differ, {close} float gaps under {GAP}, largest difference {largest:.4f}",
                   flush=True)
     print("labels agree" if not bad else f"{bad} LABELS DIFFER")
-    return bad > 0
+    return int(bad > 0)
 
 
 sys.exit(main())

@@ -107,7 +107,8 @@ for name in gpt2 llama; do
 done
 
 # ---- its rows never run: of a plan of the same length without one, attention alone has less, by the prefix's keys
-"$TWAIN" plan llama -q --force --seq 9 --prefix pre --result all-logits --maximum-groups 3,4
+"$TWAIN" plan llama -q --force --seq 9 --prefix pre --result all-logits --maximum-groups 3,4 --json >record.json
+[ "$(json record.json '[j[0][f] for f in ("tokens", "prefix_tokens")]')" = '[9, 2]' ] || fail "a record without its prefix"
 cp llama.plan.json with.json
 "$TWAIN" plan llama -q --force --seq 9 --result all-logits --maximum-groups 3,4
 look <<'P' || fail "rows of the prefix are in the plan"

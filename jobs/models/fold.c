@@ -26,6 +26,24 @@ typedef struct {
   size_t last;        // the last of those at that distance
 } balance;
 
+enum { FEW = 32 };
+
+// The `missing` elements that lie farthest off, at most FEW, in one walk: sorted, the first of equals first.
+static void find_few(const float *values, double unit, size_t n, size_t missing, balance *b) {
+  double off[FEW];
+  size_t at[FEW], count = 0;
+  for (size_t c = 0; c < n; c++) {
+    double whole = (double)values[c] * unit - b->mean, own = (whole - rint(whole)) * b->step;
+    if (count == missing && own <= off[count - 1]) continue;
+    size_t i = count < missing ? count++ : count - 1;
+    for (; i > 0 && off[i - 1] < own; i--) off[i] = off[i - 1], at[i] = at[i - 1];
+    off[i] = own;
+    at[i] = c;
+  }
+  b->off = off[missing - 1];
+  b->last = at[missing - 1];
+}
+
 static balance balanced(const float *values, double unit, size_t n) {
   balance b = {.off = INFINITY};
   double sum = 0;
@@ -34,7 +52,12 @@ static balance balanced(const float *values, double unit, size_t n) {
   for (size_t c = 0; c < n; c++) sum += rint((double)values[c] * unit - b.mean);
   b.step = sum > 0 ? -1 : 1;
   if (!(fabs(sum) <= (double)n)) return b;  // no real weights: they are refused when they are shared
-  for (size_t missing = (size_t)fabs(sum); missing > 0; missing--) {
+  size_t missing = (size_t)fabs(sum);
+  if (missing > 0 && missing <= FEW) {
+    find_few(values, unit, n, missing, &b);
+    return b;
+  }
+  for (; missing > 0; missing--) {
     balance next = {.off = -INFINITY};
     for (size_t c = 0; c < n; c++) {
       double whole = (double)values[c] * unit - b.mean, off = (whole - rint(whole)) * b.step;

@@ -65,7 +65,7 @@ static void random_model(int hidden, int intermediate, tw_model *model) {
 static void rows_of_models(void) {
   tw_model model;
   for (int round = 0; round < 20; round++) {
-    int shape[2] = {8 * (1 + (int)randombytes_uniform(12)), 1 + (int)randombytes_uniform(40)};
+    int shape[2] = {round == 4 ? 96 : 8 * (1 + (int)randombytes_uniform(12)), 1 + (int)randombytes_uniform(40)};
     random_model(shape[0], shape[1], &model);
     double row[96];
     for (int i = 0; i < model.count; i++) {
@@ -75,7 +75,9 @@ static void rows_of_models(void) {
         float *values = model.tensors[i].values + r * (size_t)shape[0];
         if (round == 1) values[0] = 3e4f;                                                   // a row with an outlier,
         for (int c = 0; round == 2 && c < shape[0]; c++) values[c] = c % 2 ? 0.5f : 0.25f;  // of two values,
-        for (int c = 0; round == 3 && c < shape[0]; c++) values[c] = 0.7f;                  // and of one
+        for (int c = 0; round == 3 && c < shape[0]; c++) values[c] = 0.7f;                  // of one,
+        for (int c = 0; round == 4 && c < 96; c++)  // and one of which 40 elements go the other way
+          values[c] = (float)ldexp(c < 8 ? -4.95 : 0.45, -e->scale);
         tw_tensor_columns(&model.config, e, true, values, 0, (size_t)shape[0], row);
         check_centred(values, row, (size_t)shape[0], ldexp(1, e->scale));
         check_columns(&model.config, e, values, row);

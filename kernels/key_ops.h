@@ -109,9 +109,9 @@ typedef struct {
 
 typedef struct {
   size_t n;
-  const uint64_t *r0, *r1, *root[2];        // root[b]: [n][2]
-  const uint64_t *slot;                     // backend memory
-  uint64_t *seed, *control, *value, *beta;  // tw_dpf_words; beta: room for as many words as value
+  const uint64_t *r0, *r1, *root[2];  // root[b]: [n][2]
+  const uint64_t *slot;               // backend memory
+  uint64_t *seed, *control, *value;   // tw_dpf_words
   const int64_t *list;
   uint32_t use;
   int ring, ring_out, first_step, runs;

@@ -168,13 +168,12 @@ static tw_status segments_deal(tw_session *s, const tw_op *op) {
   const tw_correction *level = &s->program->corrections[op->correction];
   const tw_buffer *x = tw_b(s, op->in[0]);
   size_t n = tw_t(s, op->in[0])->n;
-  uint64_t *part[SEGMENT_PARTS], *root[2], *beta;
+  uint64_t *part[SEGMENT_PARTS], *root[2];
   TW_TRY(tw_dealt_memory(s, op, part));
   for (int side = 0; side < 2; side++) {
     TW_TRY(tw_scratch(s, level->n, &root[side]));
     TW_TRY(tw_draw_pads(s, level, side, root[side]));
   }
-  TW_TRY(tw_scratch(s, 2 * (size_t)run_count(op) * n, &beta));
   tw_deal_segments_args a = {.n = n,
                              .r0 = x->mask[0],
                              .r1 = x->mask[1],
@@ -183,7 +182,6 @@ static tw_status segments_deal(tw_session *s, const tw_op *op) {
                              .seed = part[LEVEL],
                              .control = part[LEVEL_CONTROL],
                              .value = part[VALUE],
-                             .beta = beta,
                              .list = tw_list(s, op),
                              .use = level->use,
                              .ring = (int)op->arg[SEGMENTS_RING],

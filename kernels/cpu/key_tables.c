@@ -231,8 +231,9 @@ tw_status tw_cpu_key_segments(const tw_key_segments_args *a, void *stream) {
 tw_status tw_cpu_deal_segments(const tw_deal_segments_args *a, void *stream) {
   (void)stream;
   void *memory;
-  TW_TRY(tw_secret_alloc(16 * a->n, &memory));
-  uint64_t *alpha = memory, *r = alpha + a->n, *beta = a->beta;
+  size_t bytes = 16 * a->n * (1 + (size_t)a->runs);
+  TW_TRY(tw_secret_alloc(bytes, &memory));
+  uint64_t *alpha = memory, *r = alpha + a->n, *betas = r + a->n, *beta = betas;
   for (size_t j = 0; j < a->n; j++) {
     r[j] = (a->r0[j] + a->r1[j]) & tw_mask(a->ring);
     alpha[j] = r[j] >> a->first_step;
@@ -244,7 +245,7 @@ tw_status tw_cpu_deal_segments(const tw_deal_segments_args *a, void *stream) {
     }
   tw_dpf_shape shape = segments_shape(a->ring, a->ring_out, a->first_step, a->list, a->runs);
   tw_dpf_words words = {.seed = a->seed, .control = a->control, .value = a->value};
-  tw_dpf_deal(&shape, &(tw_dpf_name){*a->slot, a->use, 0}, a->root, alpha, a->beta, a->n, &words, NULL);
-  tw_secret_free(memory, 16 * a->n);
+  tw_dpf_deal(&shape, &(tw_dpf_name){*a->slot, a->use, 0}, a->root, alpha, betas, a->n, &words, NULL);
+  tw_secret_free(memory, bytes);
   return TW_OK;
 }

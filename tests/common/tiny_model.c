@@ -7,6 +7,8 @@
 #include "jobs/parties/share.h"
 #include "kernels/pack.h"
 
+tw_read_by tiny_model_engine = TW_BY_DIGITS;
+
 static void *room(size_t count, size_t size) {
   void *p = calloc(count + 1, size);
   if (!p) abort();
@@ -22,8 +24,8 @@ static tw_status prepare(tiny_model *t, const char *shape, int seq, tw_rounding 
   tw_client client;
   TW_TRY(tw_import_synthetic(shape, &t->model, &client));
   tw_client_free(&client);
-  TW_TRY(tw_plan_make(&t->model.config, &(tw_plan_request){.seq = seq, .rounding = rounding, .guard = true}, NULL,
-                      &t->plan));
+  tw_plan_request request = {.seq = seq, .rounding = rounding, .guard = true, .choices.engine = tiny_model_engine};
+  TW_TRY(tw_plan_make(&t->model.config, &request, NULL, &t->plan));
   return tw_fixed_tensors(&t->model, &t->weights);
 }
 

@@ -13,6 +13,8 @@ typedef struct {
   walk w;  // filled for walk_run
 } tiny_model;
 
+// Of models that are opened from then on.
+extern tw_read_by tiny_model_engine;
 // shape: LAYERSxHIDDENxHEADSxINTERMEDIATE. False (and a message on stderr) when something is refused.
 bool tiny_model_open(tiny_model *t, const char *shape, int seq, int batch, tw_rounding rounding);
 void tiny_model_draw_input(tiny_model *t);  // other activations

@@ -99,6 +99,73 @@ void add_thresholds(arena &m, trials &out, size_t sequences, size_t n, int ring,
       TRIAL(thresholds, a, 8.0 * (double)all * (double)(5 + 3 * levels), (double)all * (double)count * (double)levels));
 }
 
+void add_window(arena &m, trials &out, size_t sequences, size_t n, int ring, int low, int count, int arcs) {
+  const int bits = ring - low, sub_bits = low < 2 ? low : 2;
+  const size_t words = words_of(n), all = sequences * n, levels = (size_t)tw_leaf_key_levels(bits),
+               entries = (size_t)count << sub_bits;
+  std::vector<int64_t> list(1);
+  for (int i = 0; i < arcs; i++) {
+    const int64_t from = m.between(-50, 50), length = 1 + (int64_t)m.below(((uint64_t)1 << bits) - 1),
+                  arc[] = {(int64_t)m.next(), (int64_t)m.below(2), from, from + length, (int64_t)m.below(2)};
+    list.insert(list.end() - 1, arc, arc + TW_ARC_WORDS);
+  }
+  tw_key_window_args a = {sequences,
+                          n,
+                          words,
+                          m.words(all),
+                          {m.words(2 * all), m.words(2 * levels * all + 1), m.words(levels * all + 1), m.words(2 * all),
+                           m.words(sequences), (uint32_t)m.next()},
+                          {m.words(entries), m.words(entries)},
+                          m.list(list),
+                          {m.words(all), m.words(all)},
+                          m.words(sequences * (size_t)arcs * words + 1),
+                          m.next(),
+                          ring_of(m),
+                          ring,
+                          low,
+                          count,
+                          sub_bits,
+                          arcs,
+                          (int)m.below(2)};
+  out.push_back(TRIAL(key_window, a, 8.0 * (double)all * (double)(5 + 3 * levels), (double)all * count));
+}
+
+void add_segments(arena &m, trials &out, size_t sequences, size_t n, int first_step, int runs, bool outside) {
+  std::vector<int64_t> list;
+  uint64_t border = m.below(100), entries = 0;
+  for (int i = 0; i <= runs; i++) {
+    const int step = first_step + (i < runs ? i : runs - 1), sub = step < TW_SEGMENT_SUB ? step : TW_SEGMENT_SUB;
+    for (uint64_t word : {(uint64_t)step, border, entries}) list.push_back((int64_t)word);
+    const uint64_t length = (3 + m.below(40)) << (first_step + i);
+    border += length;
+    entries += (length >> (step - sub)) + 40;
+  }
+  const int ring = 64 - __builtin_clzll(border + ((uint64_t)1 << (first_step + runs)));
+  const size_t words = words_of(n), all = sequences * n, levels = (size_t)(ring - first_step);
+  tw_key_segments_args a = {sequences,
+                            n,
+                            words,
+                            m.words(all),
+                            m.words(2 * levels * all),
+                            m.words(2 * levels * all),
+                            m.words(levels * all),
+                            m.words(2 * (size_t)runs * all),
+                            m.words(sequences),
+                            m.words(entries),
+                            m.words(entries),
+                            m.list(list),
+                            m.words(all),
+                            outside ? m.words(sequences * words) : nullptr,
+                            2 * levels * n,
+                            (uint32_t)m.next(),
+                            ring,
+                            m.between(1, 64),
+                            first_step,
+                            runs,
+                            (int)m.below(2)};
+  out.push_back(TRIAL(key_segments, a, 8.0 * (double)all * (double)(4 + 3 * levels), (double)all * 32 * runs));
+}
+
 // counts: literals of each product; several go to one out plane.
 void add_bit_products(arena &m, trials &out, size_t sequences, size_t n, const std::vector<int> &counts) {
   const size_t words = words_of(n), operands = 1 + m.below(TW_OPERANDS), operand_planes = 9,

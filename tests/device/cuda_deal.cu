@@ -129,6 +129,45 @@ void add_keys(arena &m, trials &out, size_t n, int ring) {
   out.push_back(TRIAL(deal_keys, keys));
 }
 
+void add_window_keys(arena &m, trials &out, size_t n, int ring, int low) {
+  const size_t levels = (size_t)tw_leaf_key_levels(ring - low);
+  tw_deal_window_args keys = {n,
+                              m.words(n),
+                              m.words(n),
+                              {m.words(2 * n), m.words(2 * n)},
+                              m.words(1),
+                              m.words(2 * levels * n + 1),
+                              m.words(levels * n + 1),
+                              m.words(2 * n),
+                              m.words(words_of(n)),
+                              (uint32_t)m.next(),
+                              ring,
+                              low};
+  out.push_back(TRIAL(deal_window, keys));
+}
+
+void add_segment_keys(arena &m, trials &out, size_t n, int ring, int first_step, int runs) {
+  const size_t levels = (size_t)(ring - first_step), values = 2 * (size_t)runs * n;
+  std::vector<int64_t> list;
+  for (int i = 0; i <= runs; i++)
+    for (int word : {first_step + (i < runs ? i : runs - 1), 0, 0}) list.push_back(word);
+  tw_deal_segments_args keys = {n,
+                                m.words(n),
+                                m.words(n),
+                                {m.words(2 * n), m.words(2 * n)},
+                                m.words(1),
+                                m.words(2 * levels * n),
+                                m.words(levels * n),
+                                m.words(values),
+                                m.list(list),
+                                (uint32_t)m.next(),
+                                ring,
+                                (int)(1 + m.below(64)),
+                                first_step,
+                                runs};
+  out.push_back(TRIAL(deal_segments, keys));
+}
+
 // Products of `counts` literals each; every subset of two or more literals has a plane, save a few; every third product
 // comes twice.
 void add_subsets(arena &m, trials &out, size_t n, const std::vector<int> &counts) {
@@ -226,6 +265,8 @@ int check(bool small) {
     add_digits(m, list, n, 54, 3, {4, 1, 8, 2, 5}, false), flush(m, list, n);
     add_digits(m, list, n, 64, 30, {11}, true), flush(m, list, n);
     for (int ring : {2, 7, 8, 9, 20, 61}) add_keys(m, list, n, ring), flush(m, list, n);
+    for (int ring : {5, 9, 24}) add_window_keys(m, list, n, ring, ring / 3), flush(m, list, n);
+    if (n <= 1000) add_segment_keys(m, list, n, 20, 6, 8), add_segment_keys(m, list, n, 50, 15, 29), flush(m, list, n);
     add_subsets(m, list, n, {1, 2, 3, 4, 3, 1, 2}), flush(m, list, n);
     add_subsets(m, list, n, {7, 8, 2}), flush(m, list, n);
     if (n <= 200) add_subsets(m, list, n, std::vector<int>(400, 4)), flush(m, list, n);

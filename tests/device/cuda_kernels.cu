@@ -127,6 +127,13 @@ void checker::streams(size_t sequences, size_t n) {
 
 void checker::leaves(size_t sequences, size_t n) {
   for (int ring : {2, 7, 8, 9, 20, 61}) add_thresholds(m, list, sequences, n, ring, 1 + (int)m.below(3));
+  add_window(m, list, sequences, n, 5, 1, 3, 2);
+  add_window(m, list, sequences, n, 9, 2, 50, 0);
+  add_window(m, list, sequences, n, 24, 8, 128, 1 + (int)m.below(2));
+  if (n <= 1000) add_window(m, list, sequences, n, 28, 8, 512, 2);
+  if (n <= 200) add_segments(m, list, sequences, n, (int)m.below(4), 2, true);
+  if (n <= 200) add_segments(m, list, sequences, n, 15, small ? 3 : 29, false);
+  flush();
   add_leaves(m, list, sequences, n, 24, {4, 4, 7, 4, 4}, 1, true);
   add_leaves(m, list, sequences, n, 54, {4, 4, 3, 2, 1, 4, 4, 4, 4, 4, 4, 4, 4, 4}, 3, true);
   add_leaves(m, list, sequences, n, 17, {5, 8, 2}, 2, false);

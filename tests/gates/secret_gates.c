@@ -268,8 +268,9 @@ static bool run_gate(builder *build, tw_status (*party)(tw_session *, const tw_o
   return right;
 }
 
-static bool run_layer(tw_rounding rounding) {
+static bool run_layer(tw_rounding rounding, tw_read_by engine) {
   tiny_model t;
+  tiny_model_engine = engine;
   bool right = tiny_model_open(&t, "1x16x2x24", 5, 1, rounding);
   if (right) {
     replace_openings(&t.plan.program, publishing_party);
@@ -305,8 +306,9 @@ int main(void) {
     if ((int)tw_isa_active() != isa) continue;
     for (size_t i = 0; i < sizeof gates / sizeof *gates; i++)
       if (!run_gate(gates[i].build, publishing_party)) failures += failed(gates[i].name);
-    if (!run_layer(TW_DITHERED)) failures += failed("encoder layer");
-    if (!run_layer(TW_FAITHFUL_OUTPUT)) failures += failed("encoder layer, faithful output");
+    if (!run_layer(TW_DITHERED, TW_BY_DIGITS)) failures += failed("encoder layer");
+    if (!run_layer(TW_DITHERED, TW_ALL_BY_KEY)) failures += failed("encoder layer by keys");
+    if (!run_layer(TW_FAITHFUL_OUTPUT, TW_BY_DIGITS)) failures += failed("encoder layer, faithful output");
   }
   if (lost_marks > 0) failures += failed("opened shares are secret");
   fprintf(stderr, "two reports are wanted now: a branch and an address that depend on a share\n");

@@ -141,6 +141,45 @@ static void functions(void) {
 
 // ---- segment tables ----
 
+// Beside a spec that extends no x: |x| < 2^j is never out of bound, 2^(j+1) and more always is, between them any may
+// be.
+static void check_guard(int ring, int bits) {
+  enum { N = 4000 };
+  tw_table tables[2];
+  trial t;
+  int x = trial_start(&t, ring, N, 1);
+  CU_ASSERT_EQUAL_FATAL(tw_spec_fit_by_key(&tw_spec_tanh, tables), TW_OK);
+  t.program.tables = tables;
+  t.program.table_count = 2;
+  int64_t bound = (int64_t)1 << bits;
+  for (size_t j = 0; j < N; j += 4) {  // those in bound, and at both bounds
+    t.input[j] = (uint64_t)walk_random_range(1 - bound, bound - 1) & tw_mask(ring);
+    t.input[j + 1] = (uint64_t)(j % 8 ? bound - 1 : 1 - bound) & tw_mask(ring);
+    t.input[j + 2] = (uint64_t)(j % 8 ? 2 * bound : -2 * bound) & tw_mask(ring);
+  }
+  tw_key_guard guard = {.bits = bits};
+  int y = tw_apply_spec_by_key(&t.b, tw_open(&t.b, tw_rescale(&t.b, x, TW_SCALE)), &tw_spec_tanh, 40, &guard);
+  int64_t one = 1;
+  int out = tw_open(&t.b, tw_bit_constants(&t.b, guard.bitwire, guard.plane, 1, &one, 20, TW_SCALE));
+  trial_run(&t, tw_concat(&t.b, out, tw_reduce(&t.b, tw_open_at(&t.b, y, TW_SCALE), 20), 1));
+  size_t wrong = 0, outside = 0;
+  for (size_t j = 0; j < N; j++) {
+    int64_t size = llabs(trial_x(&t, 0, j)), bit = trial_y(&t, 0, j);
+    wrong += (size < bound && bit != 0) || (size >= 2 * bound && bit != 1);
+    outside += (size_t)bit;
+  }
+  CU_ASSERT_EQUAL(wrong, 0);
+  CU_ASSERT(outside > N / 4 && outside < N);
+  trial_end(&t);
+  tw_tables_free(tables, 2);
+}
+
+static void guards(void) {
+  check_guard(24, 21);
+  check_guard(24, 18);
+  check_guard(30, 20);
+}
+
 static void check_segments(const tw_segment_spec *spec, int ring, uint64_t low, uint64_t high, double most) {
   enum { RANDOM = 1500 };
   tw_table tables[2];
@@ -277,5 +316,6 @@ static void refusals(void) {
   trial_end(&t);
 }
 
-SUITE_MAIN("tables by key", {"windows on small rings", small_rings}, {"functions", functions}, {"roots", roots},
-           {"reciprocals", reciprocals}, {"every value of small tables", every_value}, {"refusals", refusals})
+SUITE_MAIN("tables by key", {"windows on small rings", small_rings}, {"functions", functions},
+           {"the guard's bit", guards}, {"roots", roots}, {"reciprocals", reciprocals},
+           {"every value of small tables", every_value}, {"refusals", refusals})

@@ -37,6 +37,7 @@ typedef struct {
   const int *lengths;
   bool pre_norm, causal, centred, keep_masks, repeat_kernels;
   tw_rounding rounding;
+  tw_read_by engine;
   double limit;
   tw_head head;  // and then the result is its
 } layer_case;
@@ -88,7 +89,7 @@ static void make_plan(const layer_case *c, const tw_model *model, tw_plan *plan)
                              .rounding = c->rounding,
                              .output = output_of(c),
                              .guard = c->head.kind != TW_HEAD_NONE,
-                             .choices = {.centred = c->centred}};
+                             .choices = {.centred = c->centred, .engine = c->engine}};
   CU_ASSERT_EQUAL_FATAL(tw_plan_make(&model->config, &request, NULL, plan), TW_OK);
 }
 
@@ -127,10 +128,11 @@ static uint64_t run_case(const layer_case *c) {
   double error = relative_error(c, &model, &w, x);
   tw_cost total, *costs = calloc((size_t)plan.program.step_count, sizeof *costs);
   tw_program_costs(&plan.program, costs, &total);
-  printf("\n    %s, %s, seq %d, batch %d%s%s%s, %s: relative error %.2e, %.3f MB of keys, %.3f MB sent, %lu rounds",
+  printf("\n    %s, %s, seq %d, batch %d%s%s%s, %s, %s: relative error %.2e, %.3f MB of keys, %.3f MB sent, %lu rounds",
          c->shape, model.config.activation, c->seq, c->batch, c->pre_norm ? ", pre-norm" : "",
-         c->causal ? ", causal" : "", c->centred ? ", centred" : "", tw_rounding_name(c->rounding), error,
-         1e-6 * (double)(total.correction_bytes[0] * (uint64_t)c->batch), 1e-6 * (double)w.payload_bytes, w.rounds);
+         c->causal ? ", causal" : "", c->centred ? ", centred" : "", tw_rounding_name(c->rounding),
+         tw_read_by_name(c->engine), error, 1e-6 * (double)(total.correction_bytes[0] * (uint64_t)c->batch),
+         1e-6 * (double)w.payload_bytes, w.rounds);
   CU_ASSERT(error <= c->limit);
   CU_ASSERT_EQUAL(w.mismatches, 0);
   CU_ASSERT_EQUAL(w.repeated > 0, c->repeat_kernels);
@@ -272,6 +274,44 @@ static void faithful_layer(void) {
   run_case(&(layer_case){.shape = "1x128x2x256", .seq = 16, .batch = 1, .rounding = TW_FAITHFUL_OUTPUT, .limit = 2e-3});
 }
 
+// Functions by keys: fewer rounds, the same values as far as any plan's. Every rounding, activation, kind of mask and
+// head; relu is two lines, and a head's activation stays with digits.
+static void by_keys(void) {
+  static const int lengths[] = {24, 11};
+  uint64_t rounds[3];
+  for (int engine = 0; engine < 3; engine++)
+    rounds[engine] = run_case(&(layer_case){.shape = "2x128x4x256",
+                                            .seq = 24,
+                                            .batch = 2,
+                                            .lengths = lengths,
+                                            .engine = (tw_read_by)engine,
+                                            .limit = 2e-3});
+  CU_ASSERT_EQUAL(rounds[TW_ROWS_BY_KEY], rounds[TW_BY_DIGITS] - 2 * (5 + 5 + 1));
+  CU_ASSERT(rounds[TW_ALL_BY_KEY] < rounds[TW_ROWS_BY_KEY]);
+  static const char *const names[] = {"quick_gelu", "relu", "silu", "sigmoid", "tanh"};
+  for (int i = 0; i < 5; i++)
+    run_case(&(layer_case){.shape = "1x128x2x256",
+                           .activation = names[i],
+                           .seq = 24,
+                           .batch = 2,
+                           .lengths = lengths,
+                           .pre_norm = i == 1,
+                           .causal = i == 2,
+                           .centred = i == 3,
+                           .keep_masks = i % 2,
+                           .repeat_kernels = i == 4,
+                           .rounding = (tw_rounding)(i % 3),
+                           .engine = i == 1 ? TW_ROWS_BY_KEY : TW_ALL_BY_KEY,
+                           .limit = 2e-3});
+  run_case(&(layer_case){.shape = "1x128x2x256",
+                         .seq = 24,
+                         .batch = 2,
+                         .lengths = lengths,
+                         .engine = TW_ALL_BY_KEY,
+                         .limit = 4e-3,
+                         .head = {TW_HEAD_SEQUENCE, 4, "gelu", TW_OUTPUT_CLS}});
+}
+
 int main(void) {
   CU_initialize_registry();
   CU_pSuite suite = CU_add_suite("layer", NULL, NULL);
@@ -284,6 +324,7 @@ int main(void) {
   CU_ADD_TEST(suite, repeated_kernels);
   CU_ADD_TEST(suite, heads);
   CU_ADD_TEST(suite, faithful_layer);
+  CU_ADD_TEST(suite, by_keys);
   CU_basic_set_mode(CU_BRM_VERBOSE);
   return suite_end();
 }

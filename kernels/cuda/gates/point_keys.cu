@@ -1,63 +1,19 @@
 // The CUDA twin of what is done with keys of point functions (kernels/dpf.h): a thread walks one key's path or makes
 // one key. Neighbours read neighbouring words; 32 results are one word by a ballot (little-endian: the low half of a
 // 64-bit word first).
-#include "kernels/cuda/runtime/cuda_ops.h"
+#include "kernels/cuda/gates/key_nodes.h"
 #include "kernels/cuda/runtime/launch.h"
-#include "kernels/cuda/streams/chacha20.h"
 
-enum { THREADS = 128, CONTROL = 8 };  // CONTROL: a block's word
-
-typedef struct {
-  uint32_t seed[4], control;  // control: all ones or 0
-} node;
-
-typedef struct {
-  uint64_t slot, element;
-  uint32_t use;
-} key_name;
-
-static __device__ __forceinline__ void expand(const node &at, const key_name &name, uint32_t level, uint32_t *block) {
-  const uint32_t key[8] = {
-      at.seed[0], at.seed[1], at.seed[2], at.seed[3], (uint32_t)name.slot, (uint32_t)(name.slot >> 32),
-      name.use,   level};
-  chacha20_block(key, 0, name.element, 0, block);
-}
-
-// root: of one key.
-static __device__ __forceinline__ node root_of(const uint64_t *root, int halves, int party) {
-  const uint64_t low = root[0], high = halves > 1 ? root[1] : 0;
-  return {{(uint32_t)low, (uint32_t)(low >> 32), (uint32_t)high, (uint32_t)(high >> 32)}, party ? ~0u : 0};
-}
-
-// The node becomes its child. Returns the left child's control bit.
-static __device__ __forceinline__ uint32_t step(node &at, const uint32_t *block, uint64_t low, uint64_t high,
-                                                uint32_t control, uint32_t right) {
-  const uint32_t word[4] = {(uint32_t)low, (uint32_t)(low >> 32), (uint32_t)high, (uint32_t)(high >> 32)},
-                 turn = 0 - right, bits = block[CONTROL] ^ (at.control & control);
-#pragma unroll
-  for (int i = 0; i < 4; i++) at.seed[i] = block[i] ^ (turn & (block[i] ^ block[4 + i])) ^ (at.control & word[i]);
-  at.control = 0 - (bits >> right & 1);
-  return bits & 1;
-}
-
-static __device__ __forceinline__ uint64_t half_of(const node &at, int half) {
-  return at.seed[2 * half] | (uint64_t)at.seed[2 * half + 1] << 32;
-}
+enum { THREADS = 128 };
 
 // Share of [alpha <= c] of key j of n.
 static __device__ __forceinline__ uint32_t at_most(const tw_thresholds_args &a, size_t sequence, size_t j, uint64_t c) {
   const int levels = tw_key_levels(a.ring), halves = tw_key_halves(a.ring);
-  const uint64_t *seed = a.seed + sequence * 2 * levels * a.n + j, *control = a.control + sequence * levels * a.n + j,
-                 *leaf = a.leaf + sequence * halves * a.n + j;
+  const uint64_t *leaf = a.leaf + sequence * halves * a.n + j;
+  const key_words words = {a.seed + sequence * 2 * levels * a.n + j, a.control + sequence * levels * a.n + j, a.n};
   const key_name name = {a.slots[sequence], j, a.use};
-  node at = root_of(a.root + halves * (sequence * a.n + j), halves, a.party);
-  uint32_t parity = 0;
-  for (int level = 0; level < levels; level++, seed += 2 * a.n, control += a.n) {
-    uint32_t block[BLOCK_WORDS];
-    const uint32_t right = c >> (a.ring - 2 - level) & 1;
-    expand(at, name, (uint32_t)level, block);
-    parity ^= right & step(at, block, seed[0], seed[a.n], (uint32_t)control[0], right);
-  }
+  key_node at = root_of(a.root + halves * (sequence * a.n + j), halves, a.party);
+  const uint32_t parity = walk(at, words, name, levels, c >> tw_key_leaf_bits(a.ring));
   const uint64_t on = 0 - (uint64_t)(at.control & 1);
   const int count = (int)(c & tw_ring_mask(tw_key_leaf_bits(a.ring))) + 1;
   const uint64_t low = (half_of(at, 0) ^ (on & leaf[0])) & tw_ring_mask(count < 64 ? count : 64),
@@ -89,7 +45,8 @@ tw_status tw_cuda_thresholds(const tw_thresholds_args *a, void *stream) {
 
 // ---- the dealer's part
 
-static __device__ __forceinline__ void deal_leaf(const tw_deal_keys_args &a, size_t j, const node *at, uint64_t alpha) {
+static __device__ __forceinline__ void deal_leaf(const tw_deal_keys_args &a, size_t j, const key_node *at,
+                                                 uint64_t alpha) {
   const int bit = (int)(alpha & tw_ring_mask(tw_key_leaf_bits(a.ring)));
   for (int half = 0; half < tw_key_halves(a.ring); half++)
     a.leaf[half * a.n + j] =
@@ -99,21 +56,13 @@ static __device__ __forceinline__ void deal_leaf(const tw_deal_keys_args &a, siz
 static __device__ __forceinline__ void deal_key(const tw_deal_keys_args &a, size_t j, uint64_t alpha) {
   const int levels = tw_key_levels(a.ring), halves = tw_key_halves(a.ring);
   const key_name name = {a.slot[0], j, a.use};
-  node at[2] = {root_of(a.root[0] + halves * j, halves, 0), root_of(a.root[1] + halves * j, halves, 1)};
+  key_node at[2] = {root_of(a.root[0] + halves * j, halves, 0), root_of(a.root[1] + halves * j, halves, 1)};
   for (int level = 0; level < levels; level++) {
-    const uint32_t right = (uint32_t)(alpha >> (a.ring - 2 - level)) & 1;
-    uint32_t block[2][BLOCK_WORDS], lost[4];
+    uint32_t block[2][BLOCK_WORDS];
 #pragma unroll
     for (int b = 0; b < 2; b++) expand(at[b], name, (uint32_t)level, block[b]);
-#pragma unroll
-    for (int i = 0; i < 4; i++) lost[i] = right ? block[0][i] ^ block[1][i] : block[0][4 + i] ^ block[1][4 + i];
-    const uint64_t low = lost[0] | (uint64_t)lost[1] << 32, high = lost[2] | (uint64_t)lost[3] << 32;
-    const uint32_t control = ((block[0][CONTROL] ^ block[1][CONTROL]) & 3) ^ (1 + right);
-    a.seed[2 * level * a.n + j] = low;
-    a.seed[(2 * level + 1) * a.n + j] = high;
-    a.control[level * a.n + j] = control;
-#pragma unroll
-    for (int b = 0; b < 2; b++) step(at[b], block[b], low, high, control, right);
+    deal_level(at, block, (uint32_t)(alpha >> (a.ring - 2 - level)) & 1, a.seed + 2 * level * a.n + j,
+               a.control + level * a.n + j, a.n);
   }
   deal_leaf(a, j, at, alpha);
 }

@@ -153,14 +153,16 @@ grep -Eq '^2: next ".+" 0\.[0-9]+, .*  after The dog' revealed || fail "$(cat re
 # ---- bounds of a sample, both faithful modes, one token, no guard, choices, a folder's layers alone
 expect 0 'sum_max.*' "$TWAIN" plan gpt2 --seq 12 --calibrate sample.txt --force
 for options in "--seq 12 --calibrate sample.txt" "--seq 10 --rounding faithful" "--seq 9 --rounding faithful-output" \
-  "--seq 8 --no-guard --maximum-groups 2,3" "--seq 9 --result tokens --rounding faithful-output"; do
+  "--seq 8 --no-guard --maximum-groups 2,3" "--seq 9 --result tokens --rounding faithful-output" \
+  "--seq 9 --engine pfss-rows"; do
   # shellcheck disable=SC2086
   go gpt2 $options
   # shellcheck disable=SC2086
   go llama-tied $options
 done
 # ---- the next token in few rounds and in many, by bounds of a sample, rounded down everywhere; alone
-for options in "--argmax-rounds 9 --node-arity 8" "--argmax-rounds 40" "--calibrate sample.txt" "--rounding faithful" "--no-guard"; do
+for options in "--argmax-rounds 9 --node-arity 8" "--argmax-rounds 40" "--calibrate sample.txt" "--rounding faithful" "--no-guard" \
+  "--engine pfss"; do
   # shellcheck disable=SC2086
   go llama-tied --seq 12 --result next-token $options
   next_token llama-tied || fail "llama-tied, $options: the next token differs from PyTorch's"

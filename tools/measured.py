@@ -177,6 +177,20 @@ def decoders(r):
         "`mpirun -np 2 twain bench model --shape MODEL --result logits --prepare before`, `tools/measure_decoders.sh`")
 
 
+def generation(r):
+    rows = []
+    for name, model, what in (("gpt2", "gpt2", ""), ("gpt2-batch-16", "gpt2", ", 16 at once"),
+                              ("smollm2-135m", "smollm2-135m", ""),
+                              ("smollm2-135m-batch-16", "smollm2-135m", ", 16 at once"), ("llama-2-7b", "llama-2-7b", "")):
+        m = r.one(f"h200x2/generate-{name}")
+        if m:
+            rows.append([NAMES[model] + what, duration(m["first_token_ns"]), duration(m["next_token_ns"]),
+                         digits(m["tg_tokens_per_second"])])
+    head = ["text behind 128 tokens", "to the first token", "from token to token", "tokens a second"]
+    return table(head, rows) + "\n\n" + r.note(
+        "`mpirun -np 2 twain bench model --shape MODEL --seq 128 --generate 9 --prepare before`, 5 tokens of LLaMA-2-7B")
+
+
 def results(r):
     rows = []
     for name, folder, what in (("bert-tiny", "h200x2", "one H200 a party"), ("bert-base", "h200x2", "one H200 a party"),
@@ -309,8 +323,8 @@ def whole(r):
         "`twain bench deal --shape bert-base` and `mpirun -np 2 twain bench model --shape bert-base --guard`")
 
 
-TABLES = {"results": results, "others": others, "decoders": decoders, "limits": limits, "transports": transports,
-          "batches": batches, "links": links, "estimates": estimates, "whole": whole}
+TABLES = {"results": results, "others": others, "decoders": decoders, "generation": generation, "limits": limits,
+          "transports": transports, "batches": batches, "links": links, "estimates": estimates, "whole": whole}
 
 
 def filled(page, records):

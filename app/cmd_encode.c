@@ -1,68 +1,33 @@
 #include <stddef.h>
 #include <stdio.h>
 
-#include "app/chats.h"
 #include "app/commands.h"
 #include "app/common_options.h"
-#include "app/texts.h"
-#include "base/memory.h"
+#include "app/encoding.h"
 #include "io/new_files.h"
-#include "jobs/models/encode_turn.h"
-#include "jobs/plan/plan.h"
 
 typedef struct {
-  const char *model, *after, *file;
-  bool pair, chat, messages, truncate, force;
+  const char *model;
+  tw_encoding_words words;
+  bool force;
 } settings;
 
 static const tw_option options[] = {
     {.common = &tw_option_model, .field = offsetof(settings, model)},
     {.name = "after",
      .kind = TW_OPTION_TEXT,
-     .field = offsetof(settings, after),
+     .field = offsetof(settings, words.after),
      .value = "NAME",
      .help =
          "go on behind the turn of this NAME, one text for each of its sequences, in a plan with --conversation; reads "
          "NAME.input.h5 and NAME.result.h5. A text is taken as it stands; with --chat it is the user's next message"},
-    {.name = "file",
-     .letter = 'f',
-     .kind = TW_OPTION_TEXT,
-     .field = offsetof(settings, file),
-     .value = "FILE",
-     .help = "texts from a UTF-8 file, one a line, - is standard input; blank lines are left out"},
-    {.name = "pair",
-     .field = offsetof(settings, pair),
-     .help =
-         "pairs of texts, as cross-encoders take them: two arguments a pair, or two texts a line of FILE with a tab "
-         "between them; the second has token type 1"},
-    {.name = "chat",
-     .field = offsetof(settings, chat),
-     .help = "each text is what a user says to the model: it is put into the model's chat template, up to where the "
-             "answer begins"},
-    {.name = "messages",
-     .field = offsetof(settings, messages),
-     .help = "as --chat, but each text is a whole conversation: a list in JSON of objects with role (system, user, "
-             "assistant) and content"},
-    {.name = "truncate",
-     .field = offsetof(settings, truncate),
-     .help =
-         "cut texts that are longer than the plan's --seq, or than the model's max_seq_length, as transformers does; "
-         "without it they are refused"},
+    {.common = &tw_option_file, .field = offsetof(settings, words.file)},
+    {.common = &tw_option_pair, .field = offsetof(settings, words.pair)},
+    {.common = &tw_option_chat, .field = offsetof(settings, words.chat)},
+    {.common = &tw_option_messages, .field = offsetof(settings, words.messages)},
+    {.common = &tw_option_truncate, .field = offsetof(settings, words.truncate)},
     {.common = &tw_option_force, .field = offsetof(settings, force)},
 };
-
-static tw_status look_at_plan(const settings *s, const char *name, const char *model, int *seq, tw_prefix **prefix) {
-  tw_plan plan;
-  TW_TRY(tw_plan_read_of(s->model, name, &plan));
-  *seq = plan.shape.seq;
-  tw_status status = tw_prefix_beside(model, &plan.prefix, prefix);
-  if (status == TW_OK && s->after && !plan.shape.earlier) {
-    tw_prefix_drop(*prefix);
-    status = tw_fail(TW_ERR_USAGE, "--after %s: this plan has no conversations; plan with --conversation", s->after);
-  }
-  tw_plan_free(&plan);
-  return status;
-}
 
 // ---- what was done, in words
 
@@ -87,7 +52,7 @@ static void describe_length(const tw_client *client, const settings *s, const tw
   int limit = tw_encode_limit(client, input->prefix.rows + input->seq), over = 0;
   for (int i = 0; i < input->count; i++) over += counts[i].whole > limit;
   if (over == 0) return;
-  if (s->truncate)
+  if (s->words.truncate)
     printf("cut to %d tokens: %d of %d texts\n", limit, over, input->count);
   else
     printf(
@@ -97,18 +62,18 @@ static void describe_length(const tw_client *client, const settings *s, const tw
 }
 
 static void describe_prompt(const tw_client *client, const settings *s) {
-  bool chat = s->chat || s->messages;
+  bool chat = s->words.chat || s->words.messages;
   if (!client->default_prompt) return;
-  printf("%s: the model's prompt \"", s->pair ? "not put before pairs"
-                                      : chat  ? "not put before chats"
-                                              : "put before each text");
+  printf("%s: the model's prompt \"", s->words.pair ? "not put before pairs"
+                                      : chat        ? "not put before chats"
+                                                    : "put before each text");
   for (const char *at = client->default_prompt; *at; at++) putchar((unsigned char)*at < ' ' || *at == 127 ? '?' : *at);
   printf("\"\n");
 }
 
 static void describe_tokens(const tw_input *input, const settings *s) {
   int least = input->seq, most = 0;
-  printf("%d %s%s of", input->count, s->pair ? "pair" : "text", input->count == 1 ? "" : "s");
+  printf("%d %s%s of", input->count, s->words.pair ? "pair" : "text", input->count == 1 ? "" : "s");
   for (int i = 0; i < input->count; i++) {
     if (input->count <= 32) printf("%s %d", i ? "," : "", input->lengths[i]);
     if (input->lengths[i] < least) least = input->lengths[i];
@@ -119,18 +84,17 @@ static void describe_tokens(const tw_input *input, const settings *s) {
   if (input->prefix.rows) printf("; before them, the prefix of %d", input->prefix.rows);
   if (input->after.hex[0]) printf("; behind the turn of %s", input->after_name);
   putchar('\n');
-  if (s->pair)
+  if (s->words.pair)
     puts(input->types ? "token types: 0, in second texts 1"
                       : "token types: all 0, as the model's tokenizer gives no others");
 }
 
-static void describe(const tw_client *client, const tw_texts *texts, const settings *s, const tw_text_count *counts,
-                     const tw_input *input, const char *path) {
-  describe_prompt(client, s);
-  describe_tokens(input, s);
-  if (texts->blank) printf("blank lines left out: %d\n", texts->blank);
-  describe_length(client, s, counts, input);
-  describe_unknown(texts, counts, input);
+static void describe(const tw_encoding *e, const settings *s, const char *path) {
+  describe_prompt(&e->client, s);
+  describe_tokens(&e->input, s);
+  if (e->texts.blank) printf("blank lines left out: %d\n", e->texts.blank);
+  describe_length(&e->client, s, e->counts, &e->input);
+  describe_unknown(&e->texts, e->counts, &e->input);
   printf("written: %s\n", path);
 }
 
@@ -140,38 +104,6 @@ static tw_status write_input(tw_new_files *places, const tw_input *input) {
   tw_status status = tw_new_files_begin(places);
   if (status == TW_OK) status = tw_input_write(places->path[0].text, input);
   return tw_new_files_end(places, status);
-}
-
-static tw_status encode_later(const tw_client *client, const tw_texts *texts, int seq, const settings *s,
-                              tw_text_count *counts, tw_input *out) {
-  tw_input before;
-  tw_result said;
-  TW_TRY(tw_input_read(tw_path_of(s->after, "input.h5").text, &before));
-  tw_status status = tw_result_read(tw_path_of(s->after, "result.h5").text, &said);
-  if (status == TW_OK) {
-    status = tw_encode_turn(client, &before, &said, s->after, texts->texts, texts->count, seq, s->chat, out);
-    for (int i = 0; i < texts->count && status == TW_OK; i++) counts[i].whole = out->lengths[i];
-    tw_result_free(&said);
-  }
-  tw_input_free(&before);
-  return status;
-}
-
-static tw_status encode(const tw_client *client, const tw_prefix *prefix, const tw_texts *texts, int seq,
-                        const settings *s, tw_new_files *places, bool quiet) {
-  tw_text_count *counts;
-  tw_input input;
-  TW_TRY(tw_alloc((size_t)texts->count * sizeof *counts, (void **)&counts));
-  tw_status status =
-      s->after ? encode_later(client, texts, seq, s, counts, &input)
-               : tw_encode_texts(client, prefix, texts->texts, texts->count, seq, s->truncate, counts, &input);
-  if (status == TW_OK) {
-    status = write_input(places, &input);
-    if (status == TW_OK && !quiet) describe(client, texts, s, counts, &input, places->path[0].text);
-    tw_input_free(&input);
-  }
-  tw_free(counts);
-  return status;
 }
 
 // A second input beside the first: its own NAME, the model's files by --model.
@@ -184,31 +116,23 @@ static tw_status check_place(const char *name, const char *model, bool force) {
                  path.text, model);
 }
 
-static tw_status encode_at(const char *name, const char *model, const tw_prefix *prefix, int seq, tw_texts *texts,
-                           const settings *s, bool quiet) {
+static tw_status encode(const char *name, const char *model, tw_texts *texts, const settings *s, bool quiet) {
   static const char *const suffix[] = {"input.h5"};
   tw_new_files places;
-  tw_client client;
-  TW_TRY(check_place(name, model, s->force));
-  TW_TRY(tw_new_files_check(&places, name, suffix, 1, s->force));
-  TW_TRY(tw_client_read(tw_path_of(model, "client.h5").text, &client));
+  tw_encoding e;
+  tw_status status = check_place(name, model, s->force);
+  if (status == TW_OK) status = tw_new_files_check(&places, name, suffix, 1, s->force);
+  if (status != TW_OK) {
+    tw_texts_free(texts);
+    return status;
+  }
   tw_path older = tw_path_of(name, "input.p0.h5");
-  tw_chat_kind question = s->after ? TW_CHAT_LATER : TW_CHAT_QUESTIONS;
-  tw_chat_kind chat = s->messages ? TW_CHAT_MESSAGES : s->chat ? question : TW_NO_CHAT;
-  tw_status status = tw_chats_format(&client, chat, texts);
-  if (status == TW_OK) status = encode(&client, prefix, texts, seq, s, &places, quiet);
+  status = tw_encoding_make(s->model, name, &s->words, texts, &e);
+  if (status == TW_OK) status = write_input(&places, &e.input);
+  if (status == TW_OK && !quiet) describe(&e, s, places.path[0].text);
   if (status == TW_OK && !quiet && tw_path_exists(&older))
     printf("%s is of an earlier input: `twain share %s --input --force` comes next\n", older.text, name);
-  tw_client_free(&client);
-  return status;
-}
-
-static tw_status encode_texts(const char *name, const char *model, tw_texts *texts, const settings *s, bool quiet) {
-  tw_prefix *prefix;
-  int seq;
-  TW_TRY(look_at_plan(s, name, model, &seq, &prefix));
-  tw_status status = encode_at(name, model, prefix, seq, texts, s, quiet);
-  tw_prefix_drop(prefix);
+  tw_encoding_end(&e);
   return status;
 }
 
@@ -218,25 +142,8 @@ static tw_status run(const tw_call *call) {
   tw_texts texts;
   TW_TRY(tw_name_check(name));
   TW_TRY(tw_model_name(s->model, name, &model));
-  if ((call->count > 1) == (s->file != NULL))
-    return tw_fail(TW_ERR_USAGE, "%s; usage: twain encode %s",
-                   s->file ? "either texts or --file FILE, not both" : "texts or --file FILE are needed",
-                   call->command->arguments);
-  if (s->pair + s->chat + s->messages > 1)
-    return tw_fail(TW_ERR_USAGE, "--pair, --chat and --messages say different things about a text; take one of them");
-  if (s->after) TW_TRY(tw_name_check(s->after));
-  if (s->after && (s->pair || s->messages || s->truncate))
-    return tw_fail(TW_ERR_USAGE, "--after takes texts as they stand, or with --chat a user's messages; leave %s out",
-                   s->pair       ? "--pair"
-                   : s->messages ? "--messages"
-                                 : "--truncate");
-  if (s->file)
-    TW_TRY(tw_texts_read(s->file, s->pair, &texts));
-  else
-    TW_TRY(tw_texts_take((const char *const *)call->arguments + 1, call->count - 1, s->pair, &texts));
-  tw_status status = encode_texts(name, model, &texts, s, call->quiet);
-  tw_texts_free(&texts);
-  return status;
+  TW_TRY(tw_encoding_texts(call, &s->words, (const char *const *)call->arguments + 1, call->count - 1, &texts));
+  return encode(name, model, &texts, s, call->quiet);
 }
 
 const tw_command tw_command_encode = {

@@ -4,8 +4,7 @@
 
 #include "app/commands.h"
 #include "app/common_options.h"
-#include "app/show/labels.h"
-#include "app/show/words.h"
+#include "app/show/answer.h"
 #include "io/new_files.h"
 #include "jobs/parties/reveal.h"
 
@@ -38,28 +37,6 @@ static void print(const tw_result *r, const char *path, bool with_input) {
     puts("values out of the plan's bounds: none counted");
 }
 
-// Logits with what the client's file says of them, labels or words, and the texts of its input; without that file,
-// nothing.
-static tw_status print_labels(const char *name, const char *model, const tw_result *r, const char *file,
-                              bool with_input) {
-  tw_path path = tw_path_of(model, "client.h5");
-  tw_client client;
-  tw_input input;
-  bool named = strcmp(r->output, "logits") == 0 || strcmp(r->output, "all-logits") == 0 ||
-               strcmp(r->output, "next-token") == 0 || strcmp(r->output, "text") == 0;
-  if (!named || !tw_path_exists(&path)) return TW_OK;
-  TW_TRY(tw_client_read(path.text, &client));
-  tw_status status = with_input ? tw_input_read(tw_path_of(name, "input.h5").text, &input) : TW_OK;
-  if (status == TW_OK) {
-    const tw_input *own = with_input ? &input : NULL;
-    bool words = client.config.head.kind == TW_HEAD_WORDS;
-    status = words ? tw_words_print(r, &client, own, file) : tw_labels_print(r, &client, own, file);
-    if (with_input) tw_input_free(&input);
-  }
-  tw_client_free(&client);
-  return status;
-}
-
 static tw_status run(const tw_call *call) {
   const settings *s = call->settings;
   const char *name = call->arguments[0], *model;
@@ -75,7 +52,8 @@ static tw_status run(const tw_call *call) {
   tw_status status = write_result(&places, &result, which);
   if (status == TW_OK && !call->quiet) print(&result, places.path[which].text, with_input);
   if (status == TW_OK && !call->quiet && which == TRUSTED)
-    status = print_labels(name, model, &result, places.path[which].text, with_input);
+    status =
+        tw_answer_print(model, &result, with_input ? tw_path_of(name, "input.h5").text : NULL, places.path[which].text);
   if (status == TW_OK) status = tw_result_judge(&result, places.path[which].text);
   tw_result_free(&result);
   return status;

@@ -21,7 +21,11 @@ typedef struct {
   tw_party_files *files;  // no option: this party's own, opened before the other one is waited for
   int64_t slot;
   double time_limit;
-  bool allow_test_keys, allow_unlocked, json, csv, verbose, force, trace;
+  bool allow_test_keys, allow_unlocked, json, csv, verbose, force, trace, serve;
+  const char *queue, *out;
+  int64_t batch, queue_limit, client_limit;
+  double pair_limit;
+  tw_service_options service;  // no option: of a service, from the six above
 } settings;
 
 static const tw_option options[] = {
@@ -80,6 +84,54 @@ static const tw_option options[] = {
              "(0: no limit)",
      .low = 0,
      .high = 1e8},
+    {.group = "a service",
+     .name = "serve",
+     .field = offsetof(settings, serve),
+     .help = "run inputs as they come into --queue, one set-up for all; NAME is the model's"},
+    {.name = "queue",
+     .kind = TW_OPTION_TEXT,
+     .field = offsetof(settings, queue),
+     .value = "DIR",
+     .help =
+         "with --serve: this party's folder where inputs wait, DIR/ID.input.pR.h5 or DIR/CLIENT/ID.input.pR.h5, put "
+         "there by rename. DIR/stop ends the service after the work in hand"},
+    {.name = "out",
+     .kind = TW_OPTION_TEXT,
+     .field = offsetof(settings, out),
+     .value = "DIR",
+     .help = "with --serve: the folder for results, and for ID.error.pR.txt of inputs that are refused"},
+    {.name = "batch",
+     .kind = TW_OPTION_INTEGER,
+     .field = offsetof(settings, batch),
+     .value = "N",
+     .fallback = "8",
+     .help = "with --serve: most sequences that share a run, and most of one input",
+     .low = 1,
+     .high = 4096},
+    {.name = "queue-limit",
+     .kind = TW_OPTION_INTEGER,
+     .field = offsetof(settings, queue_limit),
+     .value = "N",
+     .fallback = "256",
+     .help = "with --serve: inputs that may wait; more are refused",
+     .low = 1,
+     .high = TW_QUEUE_MOST},
+    {.name = "client-limit",
+     .kind = TW_OPTION_INTEGER,
+     .field = offsetof(settings, client_limit),
+     .value = "N",
+     .fallback = "32",
+     .help = "with --serve: inputs of one CLIENT that may wait, and of all that name none; more are refused",
+     .low = 1,
+     .high = TW_QUEUE_MOST},
+    {.name = "pair-limit",
+     .kind = TW_OPTION_REAL,
+     .field = offsetof(settings, pair_limit),
+     .value = "SECONDS",
+     .fallback = "300",
+     .help = "with --serve: refuse an input whose other share has not come after so long",
+     .low = 0.1,
+     .high = 1e7},
     {.group = "what is told and kept",
      .name = "trace",
      .field = offsetof(settings, trace),
@@ -112,7 +164,8 @@ static tw_party_options party_options(const tw_call *call, tw_progress *progress
                             .listener = tw_speaker,
                             .progress = tw_progress_show,
                             .progress_state = progress,
-                            .how = how};
+                            .how = how,
+                            .service = s->serve ? &s->service : NULL};
 }
 
 static tw_status print_record(const tw_call *call, const tw_result_share *result, const tw_circumstances *how,
@@ -157,7 +210,9 @@ static tw_status body(const tw_call *call, tw_channel *channel) {
   memcpy(s->spent, how.spent, sizeof s->spent);
   if (s->site.party >= 0) tw_say_slots(s->spent);
   TW_TRY(status);
-  if (speaks && format != TW_AS_TABLE)
+  if (s->serve)
+    return TW_OK;
+  else if (speaks && format != TW_AS_TABLE)
     status = print_record(call, &result, &how, format);
   else if (speaks && !call->quiet)
     tw_run_report_print(&result, s->verbose);
@@ -188,13 +243,43 @@ static tw_status check_processes(const tw_call *call) {
   return TW_OK;
 }
 
+static void say_served(void *state, const char *text) {
+  (void)state;
+  tw_say("%s", text);
+}
+
+static tw_status check_service(const tw_call *call) {
+  settings *s = call->settings;
+  if (!s->serve && (s->queue || s->out)) return tw_fail(TW_ERR_USAGE, "--queue and --out are a service's: say --serve");
+  if (!s->serve) return TW_OK;
+  if (!s->queue || !s->out) return tw_fail(TW_ERR_USAGE, "--serve needs --queue DIR and --out DIR");
+  if (call->count > 1) return tw_fail(TW_ERR_USAGE, "--serve takes one NAME, and one process a party");
+  if (s->model || s->after || s->slot >= 0 || s->trace || s->json || s->csv || s->verbose || s->force)
+    return tw_fail(
+        TW_ERR_USAGE,
+        "--model, --after, --slot, --trace, --json, --csv, --verbose and --force are of one run; with --serve NAME is "
+        "the model's, and each result has its own costs (`twain report`)");
+  s->service = (tw_service_options){.folder = s->queue,
+                                    .out = s->out,
+                                    .batch = (int)s->batch,
+                                    .most = (int)s->queue_limit,
+                                    .client_most = (int)s->client_limit,
+                                    .pair_seconds = s->pair_limit,
+                                    .quiet = call->quiet,
+                                    .note = say_served};
+  return TW_OK;
+}
+
 static tw_status run(const tw_call *call) {
   settings *s = call->settings;
   tw_limits limits = {s->party.silence_limit, s->time_limit};
   TW_TRY(tw_two_sites_check(&s->site));
   TW_TRY(check_processes(call));
-  if (s->site.party >= 0) tw_say_slots(s->spent);
-  tw_status status = tw_two_parties(call, &s->site, &limits, &(tw_party_work){open_files, body, s->spent});
+  TW_TRY(check_service(call));
+  // a service says itself what became of key slots
+  const char *spent = s->serve ? NULL : s->spent;
+  if (s->site.party >= 0) tw_say_slots(spent);
+  tw_status status = tw_two_parties(call, &s->site, &limits, &(tw_party_work){open_files, body, spent});
   tw_say_slots(NULL);
   tw_party_close(s->files);
   return status;
@@ -214,6 +299,7 @@ const tw_command tw_command_run = {
         "good; the party's ledger says which "
         "are used. Where a party has several processes, one a GPU, started by its own mpirun or srun, each is given "
         "its own NAME, and process i talks to the other party's process i.\n"
+        "With --serve it goes on: each input that is in both parties' queues is run, oldest first.\n"
         "Both parties are given the same --transport, --split-batch, --link-latency, --link-rate and --slot.",
     .options = options,
     .option_count = sizeof options / sizeof *options,

@@ -21,8 +21,8 @@
 static const tw_command *const commands[] = {
     &tw_command_site,   &tw_command_import,  &tw_command_plan,   &tw_command_share,  &tw_command_deal,
     &tw_command_encode, &tw_command_seal,    &tw_command_unseal, &tw_command_verify, &tw_command_handover,
-    &tw_command_ledger, &tw_command_upgrade, &tw_command_run,    &tw_command_reveal, &tw_command_check,
-    &tw_command_report, &tw_command_bench,   &tw_command_relay};
+    &tw_command_ledger, &tw_command_upgrade, &tw_command_run,    &tw_command_reveal, &tw_command_ask,
+    &tw_command_check,  &tw_command_report,  &tw_command_bench,  &tw_command_relay};
 enum { COMMANDS = sizeof commands / sizeof *commands };
 
 static const struct {
@@ -48,7 +48,7 @@ static const struct {
 } environment[] = {
     {"TWAIN_ISA", "highest instruction set that is used: portable, avx2, avx512 (not set: what the CPU has)"},
     {"XDG_STATE_HOME", "holds the ledger of used keys when none is named (not set: ~/.local/state)"},
-    {"TMPDIR", "holds the key files of `bench model --keys file` (not set: /tmp)"},
+    {"TMPDIR", "holds the key files of `bench model --keys file`, and what `ask` works with (not set: /tmp)"},
     {"COLUMNS", "width of help (not set: the terminal's, else 80)"},
     {"CUDA_DEVICE_MAX_CONNECTIONS", "hardware queues of a GPU (not set: 32)"},
 };

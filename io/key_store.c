@@ -25,10 +25,17 @@ static tw_status file_erase(void *state, const uint64_t *slots, size_t n) {
   return tw_keys_erase_seeds(((file_store *)state)->keys, slots, n);
 }
 
+static void let_go(file_store *f) {
+  for (size_t i = 0; i < f->taken; i++) tw_key_stream_destroy(f->streams[i]);
+  tw_free(f->streams);
+  f->streams = NULL;
+  f->taken = 0;
+}
+
 static tw_status file_take(void *state, const uint64_t *slots, size_t n) {
   file_store *f = state;
   void *memory;
-  if (f->streams) return tw_fail(TW_ERR_INTERNAL, "slots of a key file taken twice");
+  let_go(f);
   TW_TRY(tw_alloc(n * sizeof *f->streams, &memory));
   f->streams = memory;
   for (; f->taken < n; f->taken++) TW_TRY(tw_key_stream_create(f->keys, slots[f->taken], &f->streams[f->taken]));
@@ -41,8 +48,7 @@ static tw_status file_chunk(void *state, int i, uint64_t number, void *dst) {
 
 static void file_close(void *state) {
   file_store *f = state;
-  for (size_t i = 0; i < f->taken; i++) tw_key_stream_destroy(f->streams[i]);
-  tw_free(f->streams);
+  let_go(f);
   tw_keys_close(f->keys);
   free(f);
 }

@@ -25,7 +25,7 @@ typedef struct {
   tw_status (*seed)(void *state, uint64_t slot, uint8_t seed[32]);
   // Durably.
   tw_status (*erase)(void *state, const uint64_t *slots, size_t n);
-  // The slots whose corrections this run reads, once.
+  // The slots whose corrections this run reads, once. Those of a run before are let go: it must have ended.
   tw_status (*take)(void *state, const uint64_t *slots, size_t n);
   // Chunk `number` (TW_KEY_CHUNK bytes, the slot's last one fewer) of the i-th slot taken, checked before it is handed
   // over; any thread, several at once, any order.

@@ -53,7 +53,8 @@ typedef struct {
   uint64_t *mask;                       // [count][rows][cols] own mask share r_b, below 2^ring_bits
   bool guard;                           // the plan counts values out of bound
   uint64_t *guard_masked, *guard_mask;  // [count] that count, opened as the output is, mod 2^32; NULL without one
-  char transcript[65];                  // digest over everything opened (equal on both parties)
+  char transcript[65];                  // digest over everything opened (equal on both parties); zeros: not this
+                                        // input's alone, several shared the run
   uint64_t correction_bytes, sent_bytes, rounds;
   double setup_seconds, preparation_seconds, online_seconds, comm_seconds;
   int row_count;
@@ -65,6 +66,7 @@ typedef struct {
   tw_environment environment;
 } tw_result_share;
 
+bool tw_result_has_transcript(const tw_result_share *r);
 tw_status tw_result_share_write(const char *path, const tw_result_share *r);
 
 // A file's name and room, taken before the run that makes it (tw_output_claim), from r's count, rows, cols, row_count

@@ -248,6 +248,8 @@ static tw_status put_header(tw_h5 *f, const tw_result_share *r) {
   return tw_h5_put_int(f, "/", "scale", r->scale);
 }
 
+bool tw_result_has_transcript(const tw_result_share *r) { return strspn(r->transcript, "0") != strlen(r->transcript); }
+
 static tw_status get_transcript(const tw_h5 *f, tw_result_share *r) {
   tw_digest transcript;
   TW_TRY(tw_h5_get_digest(f, "transcript", &transcript));

@@ -178,6 +178,7 @@ static tw_status probe_channel(tw_engine *e) {
   enum { SMALL = 4096, LARGE = 1 << 20 };
   void *data;
   double large = 0;
+  if (e->probe_bandwidth > 0) return TW_OK;  // taken over
   TW_TRY(tw_alloc(2 * LARGE, &data));
   randombytes_buf(data, 2 * LARGE);
   tw_status status = time_open(e, SMALL, 10, data, &e->probe_latency);
@@ -203,6 +204,12 @@ tw_status tw_engine_create(const tw_engine_options *o, tw_engine **out) {
   }
   e->host_slots = slots;
   divide_batch(e);
+  if (o->before && *o->before) {
+    tw_engine_take_over(e, *o->before);
+    tw_engine_destroy(*o->before);
+    *o->before = NULL;
+  }
+  e->o.before = NULL;
 #ifdef TWAIN_CUDA
   e->k = e->device ? &tw_cuda_backend : &tw_cpu_backend;
   if (e->device) {
@@ -254,6 +261,8 @@ void tw_engine_destroy(tw_engine *e) {
 #endif
   free(e);
 }
+
+int tw_engine_batch(const tw_engine *e) { return e->o.batch; }
 
 static tw_status open_host_part(tw_engine *e, tw_engine_part *p, tw_opener opener) {
   if (p->open) tw_session_destroy(&p->session);

@@ -32,6 +32,9 @@ typedef struct {
   const uint64_t *input;  // where every job's input lies, if that is known: it is page-locked for a GPU
   bool time_gates;        // GPU: time each step's work (costs about a microsecond a stretch)
   bool trace;             // record spans (tw_engine_get_trace); on a GPU also times gates
+  // An engine with the same plan, model, channel and device, for another batch: its set-up of the model goes over to
+  // the new one. *before is destroyed, and is NULL then, also where the new one fails. NULL: none.
+  tw_engine **before;
 } tw_engine_options;
 
 // What a batch brings. Host memory; read during tw_engine_prepare and, `source` alone, until tw_engine_online has
@@ -61,7 +64,8 @@ typedef struct {
 tw_status tw_device_choose(tw_device_kind wanted, int local_rank, tw_device_kind *chosen, int *index);
 
 tw_status tw_engine_create(const tw_engine_options *options, tw_engine **out);  // set-up
-void tw_engine_destroy(tw_engine *e);                                           // wipes
+int tw_engine_batch(const tw_engine *e);
+void tw_engine_destroy(tw_engine *e);  // wipes
 tw_status tw_engine_prepare(tw_engine *e, const tw_engine_job *job);
 tw_status tw_engine_online(tw_engine *e, void (*progress)(void *state, double fraction), void *progress_state);
 

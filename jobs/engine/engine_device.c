@@ -76,6 +76,7 @@ typedef struct {
 static size_t foresee_weights(const tw_engine *e, size_t *set_up) {
   size_t sum = 0;
   *set_up = 0;
+  if (tw_engine_has_model(e)) return 0;  // it is there already
   for (int i = 0; i < e->o.model->count; i++) {
     bool matrix = tw_shared_is_matrix(&e->o.model->config, i);
     size_t bytes = weight_bytes(e, i), beside = matrix && bytes ? 16 * tw_engine_elements(e->o.model, i) : 0;
@@ -234,6 +235,7 @@ static tw_status open_transport(tw_engine *e) {
   double small, large;
   tw_device_opener_options o = opener_options(e);
   TW_TRY(tw_device_opener_choose(&o, &e->o.transports, &e->opener, e->transport_why, sizeof e->transport_why));
+  if (e->probe_bandwidth > 0) return TW_OK;  // taken over
   TW_TRY(tw_device_opener_probe(e->opener, SMALL, true, TIMES, &small));
   TW_TRY(tw_device_opener_probe(e->opener, PROBE_LARGE, true, TIMES, &large));
   e->probe_latency = small;

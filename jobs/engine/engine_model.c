@@ -78,6 +78,7 @@ static tw_status set_up_tensor(tw_engine *e, const tw_seed *seed, const uint64_t
 
 tw_status tw_engine_set_up_model(tw_engine *e) {
   const tw_model_share *m = e->o.model;
+  if (tw_engine_has_model(e)) return TW_OK;
   void **lists[] = {(void **)&e->masked, (void **)&e->values, (void **)&e->vector_mask, (void **)&e->masked_operand,
                     (void **)&e->share_operand};
   for (size_t i = 0; i < sizeof lists / sizeof *lists; i++)
@@ -93,6 +94,18 @@ tw_status tw_engine_set_up_model(tw_engine *e) {
   for (int i = 0; i < 2; i++) tw_engine_drop(e, seeds[i], sizeof(tw_seed));
   tw_engine_drop(e, zero_slot, sizeof zero);
   return status;
+}
+
+void tw_engine_take_over(tw_engine *e, tw_engine *before) {
+  e->masked = before->masked;
+  e->values = before->values;
+  e->vector_mask = before->vector_mask;
+  e->masked_operand = before->masked_operand;
+  e->share_operand = before->share_operand;
+  before->masked = before->values = before->vector_mask = NULL;
+  before->masked_operand = before->share_operand = NULL;
+  e->probe_latency = before->probe_latency;
+  e->probe_bandwidth = before->probe_bandwidth;
 }
 
 void tw_engine_release_model(tw_engine *e) {

@@ -89,8 +89,12 @@ static inline size_t tw_engine_key_bytes(const tw_engine *e) {
   return e->o.plan->program.slot_bytes[e->party] * (size_t)e->o.batch;
 }
 
+static inline bool tw_engine_has_model(const tw_engine *e) { return e->masked != NULL; }
+
 // ---- engine_model.c
-tw_status tw_engine_set_up_model(tw_engine *e);
+tw_status tw_engine_set_up_model(tw_engine *e);  // unless it was taken over
+// All of `before` that stays the same for another batch: the model, and what the transport was measured to do.
+void tw_engine_take_over(tw_engine *e, tw_engine *before);
 void tw_engine_release_model(tw_engine *e);
 // Host values where the backend can read them: themselves on the CPU, from where nothing is dropped.
 tw_status tw_engine_to_backend(tw_engine *e, const void *host, size_t bytes, void **out);

@@ -45,16 +45,23 @@ static tw_status check_result(const tw_party_options *o, int party) {
                  path.text);
 }
 
-static tw_status load(const tw_party_options *o, int party, tw_party_files *f) {
-  TW_TRY(tw_hardware_check(&o->words));
-  TW_TRY(check_result(o, party));
-  TW_TRY(tw_plan_read_of(o->model, o->name, &f->plan));
-  f->has_plan = true;
-  TW_TRY(tw_ledger_find(o->ledger, &f->ledger));
+// A run's input, and its result's room.
+static tw_status load_input(const tw_party_options *o, int party, tw_party_files *f) {
   TW_TRY(tw_input_share_read(tw_path_of(o->name, party ? "input.p1.h5" : "input.p0.h5").text, party, &f->input));
   f->has_input = true;
   TW_TRY(claim_result(o, party, f));
-  TW_TRY(tw_conversation_open(&f->plan, o->after, o->name, &f->input, party, o->force, &f->conversation));
+  return tw_conversation_open(&f->plan, o->after, o->name, &f->input, party, o->force, &f->conversation);
+}
+
+static tw_status load(const tw_party_options *o, int party, tw_party_files *f) {
+  TW_TRY(tw_hardware_check(&o->words));
+  if (!o->service) TW_TRY(check_result(o, party));
+  TW_TRY(tw_plan_read_of(o->model, o->name, &f->plan));
+  f->has_plan = true;
+  if (o->service && f->plan.shape.earlier)
+    return tw_fail(TW_ERR_USAGE, "a plan with --conversation is run turn by turn, and not served; plan without it");
+  TW_TRY(tw_ledger_find(o->ledger, &f->ledger));
+  if (!o->service) TW_TRY(load_input(o, party, f));
   if (!o->dealer)
     TW_TRY(tw_key_store_open(tw_path_of(keys_name(o), party ? "keys.p1.h5" : "keys.p0.h5").text, party, &f->keys));
   TW_TRY(tw_model_share_read(tw_path_of(model_name(o), party ? "model.p1.h5" : "model.p0.h5").text, party, &f->model));
@@ -66,7 +73,7 @@ static tw_status look(const tw_party_options *o, int party, tw_party_files *f) {
   return tw_run_look(&(tw_run_options){.plan = &f->plan,
                                        .model = &f->model,
                                        .keys = &f->keys,
-                                       .input = &f->input,
+                                       .input = f->has_input ? &f->input : NULL,
                                        .conversation = &f->conversation,
                                        .ledger = &f->ledger,
                                        .first_slot = o->first_slot,
@@ -90,6 +97,7 @@ tw_status tw_party_open(const tw_party_options *options, int party, tw_party_fil
   tw_status status = load(options, party, f);
   if (status == TW_OK) status = tw_hardware_look(&options->words);
   if (status == TW_OK) status = look(options, party, f);
+  if (status == TW_OK && options->service) status = tw_service_look(options->service, party);
   if (status == TW_OK)
     *out = f;
   else
@@ -155,7 +163,8 @@ static tw_status look_at_machine(const tw_party_options *o, tw_channel *channel,
   return TW_OK;
 }
 
-static tw_status compute(const tw_party_options *o, tw_party_files *f, tw_hardware *hardware, tw_result_share *out) {
+static tw_status compute(const tw_party_options *o, tw_party_files *f, tw_hardware *hardware, const tw_environment *e,
+                         tw_result_share *out) {
   int full = -1;
   tw_run_options run = {.plan = &f->plan,
                         .model = &f->model,
@@ -179,6 +188,7 @@ static tw_status compute(const tw_party_options *o, tw_party_files *f, tw_hardwa
     o->how->split_batch = run.overlap && f->input.count > 1;
     o->how->prepare_during = run.prepare_beside;
   }
+  if (o->service) return tw_service(o->service, o->dealer, &f->keys, &run, e);
   TW_TRY(tw_run(&run, out));
   if (o->how) o->how->goes_on = f->conversation.next.count > 0;
   if (full >= 0 && is_told(o, hardware->channel))
@@ -202,10 +212,10 @@ static tw_status infer(const tw_party_options *o, tw_party_files *f, tw_channel 
   TW_TRY(agree(channel, tw_hardware_link(&hardware, &o->words)));
   if (tw_key_store_info(&f->keys)->test && o->allow_test_keys && is_told(o, channel))
     tw_warn(&o->listener, "WARNING: TEST keys: everybody can derive their seeds; NOTHING IN THIS RUN IS PRIVATE");
-  tw_status status = compute(o, f, &hardware, out);
+  tw_status status = compute(o, f, &hardware, e, out);
   tw_warn_of_memory(&o->listener);
   tw_hardware_release(&hardware);
-  if (status != TW_OK) return status;
+  if (status != TW_OK || o->service) return status;
   memcpy(e->device, out->environment.device, sizeof e->device);
   memcpy(e->transport, out->environment.transport, sizeof e->transport);
   memcpy(e->transport_why, out->environment.transport_why, sizeof e->transport_why);
@@ -238,6 +248,7 @@ static tw_status agree_on_words(tw_channel *channel, const tw_party_words *w, bo
 static tw_status run_with(const tw_party_options *o, tw_channel *channel, tw_party_files *f, tw_status found,
                           tw_result_share *out) {
   tw_environment e;
+  *out = (tw_result_share){.count = 0};
   collect(&e);
   if (found == TW_OK && o->dealer)
     found = tw_live_keys_open(o->dealer, &f->plan, &f->model.model_id, channel->party, &f->keys);
@@ -246,6 +257,7 @@ static tw_status run_with(const tw_party_options *o, tw_channel *channel, tw_par
   TW_TRY(meet(o, channel, &e));
   tw_warn_of_memory(&o->listener);
   TW_TRY(infer(o, f, channel, &e, out));
+  if (o->service) return TW_OK;
   tw_status status = write_result(channel, f, out);
   if (status != TW_OK) tw_result_share_free(out);
   return status;

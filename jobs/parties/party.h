@@ -6,6 +6,7 @@
 #include "jobs/parties/live_keys.h"
 #include "jobs/parties/machine.h"
 #include "jobs/parties/run.h"
+#include "jobs/parties/service.h"
 #include "jobs/parties/warnings.h"
 
 // How a run went, which its result file does not tell.
@@ -33,6 +34,9 @@ typedef struct {
   void (*progress)(void *state, double fraction);  // may be NULL
   void *progress_state;
   tw_circumstances *how;  // filled in; may be NULL
+  // Instead of one input of `name` those that come to a queue; first_slot is -1, trace and force are not said. NULL:
+  // one input.
+  const tw_service_options *service;
 } tw_party_options;
 
 // What one party opens: nothing of the other's.
@@ -43,8 +47,8 @@ tw_status tw_party_open(const tw_party_options *options, int party, tw_party_fil
 void tw_party_close(tw_party_files *files);  // NULL: nothing
 
 // Both parties call it, whatever they find: a failure of one is a failure of both, each with both messages. Writes
-// NAME.result.pR.h5. files: of tw_party_open, with the same options, and used once; NULL: opened here, while the other
-// party waits. *out: what the result holds; free with tw_result_share_free.
+// NAME.result.pR.h5, or serves (*out: nothing). files: of tw_party_open, with the same options, and used once; NULL:
+// opened here, while the other party waits. *out: what the result holds; free with tw_result_share_free.
 tw_status tw_party(const tw_party_options *options, tw_party_files *files, tw_channel *channel, tw_result_share *out);
 
 #endif

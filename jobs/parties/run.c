@@ -66,6 +66,16 @@ static tw_status check_input(const tw_input_share *input, const tw_plan *plan) {
   return TW_OK;
 }
 
+static tw_status check_key_ids(const tw_run_options *o, const tw_keys_info *k) {
+  if (strcmp(k->model_id.hex, o->model->model_id.hex) != 0)
+    return tw_fail(TW_ERR_MISMATCH, "the keys were dealt for model %s, the model share is %s; deal keys for this model",
+                   k->model_id.hex, o->model->model_id.hex);
+  if (strcmp(k->plan.hex, o->plan->digest.hex) != 0)
+    return tw_fail(TW_ERR_MISMATCH, "the keys were dealt for plan %s, the plan file is %s; deal keys for this plan",
+                   k->plan.hex, o->plan->digest.hex);
+  return TW_OK;
+}
+
 static tw_status check_keys(const tw_run_options *o, const tw_keys_info *k, int party) {
   const tw_program *p = &o->plan->program;
   if (k->slot_bytes != p->slot_bytes[party] || k->index_count != (uint64_t)p->correction_count)
@@ -76,31 +86,30 @@ static tw_status check_keys(const tw_run_options *o, const tw_keys_info *k, int 
     return tw_fail(TW_ERR_USAGE,
                    "the key file is marked TEST: its seeds are known, nothing is private; deal real keys, or say "
                    "--allow-test-keys");
-  if (o->input->count < 1 || (uint64_t)o->input->count > k->count)
+  if (o->input && (o->input->count < 1 || (uint64_t)o->input->count > k->count))
     return tw_fail(TW_ERR_USED, "%d sequences need %d key slots, the key file holds %" PRIu64 "; deal more keys",
                    o->input->count, o->input->count, k->count);
   return TW_OK;
 }
 
+tw_status tw_run_check_input(const tw_plan *plan, const tw_model_share *model, const tw_input_share *input) {
+  if (strcmp(input->model_id.hex, model->model_id.hex) != 0)
+    return tw_fail(TW_ERR_MISMATCH, "the input was shared for model %s, the model share is %s; share the input again",
+                   input->model_id.hex, model->model_id.hex);
+  if (strcmp(input->plan.hex, plan->digest.hex) != 0)
+    return tw_fail(TW_ERR_MISMATCH, "the input was shared for plan %s, the plan file is %s; share the input again",
+                   input->plan.hex, plan->digest.hex);
+  return check_input(input, plan);
+}
+
 // k: NULL where a live dealer's keys are still to come.
 static tw_status check_files(const tw_run_options *o, const tw_keys_info *k, int party) {
-  if (k && strcmp(k->model_id.hex, o->model->model_id.hex) != 0)
-    return tw_fail(TW_ERR_MISMATCH, "the keys were dealt for model %s, the model share is %s; deal keys for this model",
-                   k->model_id.hex, o->model->model_id.hex);
-  if (strcmp(o->input->model_id.hex, o->model->model_id.hex) != 0)
-    return tw_fail(TW_ERR_MISMATCH, "the input was shared for model %s, the model share is %s; share the input again",
-                   o->input->model_id.hex, o->model->model_id.hex);
-  if (k && strcmp(k->plan.hex, o->plan->digest.hex) != 0)
-    return tw_fail(TW_ERR_MISMATCH, "the keys were dealt for plan %s, the plan file is %s; deal keys for this plan",
-                   k->plan.hex, o->plan->digest.hex);
+  if (k) TW_TRY(check_key_ids(o, k));
   TW_TRY(tw_plan_allows_norms(o->plan, o->model->norm_weight, o->model->norm_bias, o->model->centred));
   TW_TRY(tw_plan_allows_prefix(o->plan, &o->model->prefix));
-  if (strcmp(o->input->plan.hex, o->plan->digest.hex) != 0)
-    return tw_fail(TW_ERR_MISMATCH, "the input was shared for plan %s, the plan file is %s; share the input again",
-                   o->input->plan.hex, o->plan->digest.hex);
+  if (o->input) TW_TRY(tw_run_check_input(o->plan, o->model, o->input));
   if (k) TW_TRY(check_keys(o, k, party));
-  TW_TRY(check_input(o->input, o->plan));
-  return tw_conversation_check(o->conversation, &o->model->model_id, o->input, o->ledger);
+  return o->input ? tw_conversation_check(o->conversation, &o->model->model_id, o->input, o->ledger) : TW_OK;
 }
 
 static tw_status check_live_slot(const tw_run_options *o) {
@@ -111,9 +120,9 @@ static tw_status check_live_slot(const tw_run_options *o) {
 tw_status tw_run_look(const tw_run_options *o, int party) {
   bool live = !o->keys->info;
   TW_TRY(check_files(o, live ? NULL : tw_key_store_info(o->keys), party));
-  TW_TRY(tw_ledger_check_room(o->ledger, o->input->count));
+  TW_TRY(tw_ledger_check_room(o->ledger, o->input ? o->input->count : 1));
   if (live) return check_live_slot(o);
-  return tw_slots_look(o->keys, o->ledger, party, o->input->count, o->first_slot);
+  return tw_slots_look(o->keys, o->ledger, party, o->input ? o->input->count : 1, o->first_slot);
 }
 
 // ---- slots
@@ -306,15 +315,12 @@ static tw_status share_run_id(party_run *r, tw_id *id) {
   return tw_fail(TW_ERR_PEER, "party 0 sent a run id that is not 32 hexadecimal digits: no result was written");
 }
 
-static tw_status infer(party_run *r, tw_result_share *out) {
-  const tw_run_options *o = r->o;
-  tw_engine_stats stats;
-  double start = tw_seconds();
-  const uint64_t *input = r->turn ? r->turn : o->input->share;
+// An engine that is kept serves again; of one for another batch the new one takes over what it can.
+static tw_status set_up(const tw_run_options *o, int batch, const uint64_t *input, tw_engine **out) {
   tw_engine_options options = {.plan = o->plan,
                                .model = o->model,
                                .channel = o->channel,
-                               .batch = r->batch,
+                               .batch = batch,
                                .device = o->device,
                                .transports = o->transports,
                                .overlap = o->overlap,
@@ -323,8 +329,25 @@ static tw_status infer(party_run *r, tw_result_share *out) {
                                .keys = TW_KEYS_FILE,
                                .input = input,
                                .time_gates = true,
-                               .trace = o->trace};
-  TW_TRY(tw_engine_create(&options, &r->engine));
+                               .trace = o->trace,
+                               .before = o->engine};
+  if (!o->engine) return tw_engine_create(&options, out);
+  if (!*o->engine || tw_engine_batch(*o->engine) != batch) TW_TRY(tw_engine_create(&options, o->engine));
+  *out = *o->engine;
+  return TW_OK;
+}
+
+tw_status tw_run_set_up(const tw_run_options *o, int batch) {
+  tw_engine *engine;
+  return set_up(o, batch, o->input ? o->input->share : NULL, &engine);
+}
+
+static tw_status infer(party_run *r, tw_result_share *out) {
+  const tw_run_options *o = r->o;
+  tw_engine_stats stats;
+  double start = tw_seconds();
+  const uint64_t *input = r->turn ? r->turn : o->input->share;
+  TW_TRY(set_up(o, r->batch, input, &r->engine));
   double ready = tw_seconds();
   tw_engine_job job = {.seeds = r->seeds,
                        .slots = r->slots,
@@ -373,7 +396,7 @@ static tw_status allocate(party_run *r) {
 }
 
 static void release(party_run *r) {
-  tw_engine_destroy(r->engine);
+  if (!r->o->engine) tw_engine_destroy(r->engine);
   tw_free(r->slots);
   tw_seed_free(r->seeds, sizeof(tw_seed) * (size_t)r->batch);
   tw_share_free(r->turn, r->turn ? turn_bytes(r) : 0);

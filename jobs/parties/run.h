@@ -34,12 +34,19 @@ typedef struct {
   // A sequence that ends its conversation, as it has more tokens than the plan's next turn would read; -1: none.
   int *full;
   char *spent;  // [TW_SLOTS_TEXT]: the slots, as soon as they may be marked; may be NULL
+  // Where several runs of one plan, model, channel and device keep their engine, NULL before the first; the caller
+  // destroys it. Their inputs' shares all lie at one address. NULL: an engine of this run alone.
+  tw_engine **engine;
 } tw_run_options;
 
 // What party `party` can see alone, of its own files, before the other one is there; of a live dealer's keys (a store
-// that is not open, all zeros) nothing. Uses no slot and changes nothing. channel and what is below ledger, but
-// first_slot and allow_test_keys, may be left out.
+// that is not open, all zeros) nothing, and of inputs that are still to come (NULL) nothing. Uses no slot and changes
+// nothing. channel and what is below ledger, but first_slot and allow_test_keys, may be left out.
 tw_status tw_run_look(const tw_run_options *options, int party);
+// Whether an input is of this plan and model, and well formed.
+tw_status tw_run_check_input(const tw_plan *plan, const tw_model_share *model, const tw_input_share *input);
+// Before the first input: an engine for `batch` sequences, of which the first run takes over what it can. Both parties.
+tw_status tw_run_set_up(const tw_run_options *options, int batch);
 // Handshake (protocol version, model, plan, key, ledgers, slots, input, lengths, batch), both parties' slots marked in
 // their ledgers and acknowledged, then the inference. On any difference both parties return TW_ERR_MISMATCH with both
 // values in the message. *out: free with tw_result_share_free; the caller fills the environment, but for device,

@@ -48,7 +48,7 @@ renamed by-gate verbose bench model --by-gate
 renamed trace timeline report n --trace out
 renamed model shape plan --model bert-tiny
 renamed synthetic shape import --synthetic bert-tiny -o n
-expect 2 'unknown option --output; `twain help run`' "$TWAIN" run n --output x # which has nothing of it
+expect 2 'unknown option --output; `twain help reveal`' "$TWAIN" reveal n --output x # which has nothing of it
 
 expect 0 'default 128' "$TWAIN" bench model --help
 expect 0 'not given: 128, or all positions' env COLUMNS=200 "$TWAIN" plan --help

@@ -89,3 +89,20 @@ await dealer 'deals to 1 pair' $dealer
 kill -0 $dealer 2>/dev/null || { cat dealer.log; fail "the unit's command line does not start a live dealer"; }
 kill $dealer
 wait $dealer || { cat dealer.log; fail "a live dealer that is stopped fails"; }
+
+# ---- a party that serves
+check_unit party 2.5
+shown party >readme.conf
+[ "$(wc -l <readme.conf)" = 9 ] || { cat readme.conf; fail "README.md shows another file for a party"; }
+"$TWAIN" deal n -n 1 -q
+"$TWAIN" ledger --new ledger -q
+mkdir -m 700 queue out
+sed "s|/var/lib/twain-party/minilm|$PWD/n|; s|/var/lib/twain-party/site|$PWD/site-0|; s|/var/lib/twain-party/party1.pem|$PWD/site-1/site.pem|
+     s|/var/lib/twain-party|$PWD|; s|^LINE=.*|LINE=--listen 127.0.0.1:0|; s|^OPTIONS=.*|OPTIONS=--wait-limit 1|" readme.conf >party-pair.conf
+status=0
+start party & wait $! || status=$?
+[ "$status" = 7 ] && grep -q 'waits for party 1 on port' party.log || { cat party.log; fail "the unit's command line does not start a party"; }
+# what stops it: the file, and then the end of the process is awaited
+sleep 1 & main=$!
+QUEUE=$PWD/queue MAINPID=$main bash -c "$(sed -n 's/^ExecStop=//p' twain-party@pair.service | sed 's/\$\$/$/g')"
+! kill -0 $main 2>/dev/null && [ -e queue/stop ] || fail "the unit's ExecStop does not stop by the file"

@@ -1,0 +1,169 @@
+#define _GNU_SOURCE
+#include <errno.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "app/commands.h"
+#include "app/common_options.h"
+#include "app/encoding.h"
+#include "app/post.h"
+#include "app/show/answer.h"
+#include "app/show/print.h"
+#include "app/two_sites.h"
+#include "base/interrupt.h"
+#include "base/memory.h"
+#include "io/new_files.h"
+#include "io/unfinished.h"
+#include "jobs/parties/reveal.h"
+#include "jobs/parties/share_input.h"
+
+typedef struct {
+  tw_encoding_words words;
+  tw_post_words post;
+  const char *output;
+} settings;
+
+static const tw_option options[] = {
+    {.group = "the texts", .common = &tw_option_file, .field = offsetof(settings, words.file)},
+    {.common = &tw_option_pair, .field = offsetof(settings, words.pair)},
+    {.common = &tw_option_chat, .field = offsetof(settings, words.chat)},
+    {.common = &tw_option_messages, .field = offsetof(settings, words.messages)},
+    {.common = &tw_option_truncate, .field = offsetof(settings, words.truncate)},
+    {.group = "to the parties", .common = &tw_option_to, .field = offsetof(settings, post.to)},
+    {.common = &tw_option_put, .field = offsetof(settings, post.put)},
+    {.group = "back", .common = &tw_option_back, .field = offsetof(settings, post.from)},
+    {.common = &tw_option_get, .field = offsetof(settings, post.get)},
+    {.common = &tw_option_client, .field = offsetof(settings, post.client)},
+    {.common = &tw_option_wait_limit,
+     .field = offsetof(settings, post.wait),
+     .help = "give up when the two results have not come after so long"},
+    {.name = "output",
+     .letter = 'o',
+     .kind = TW_OPTION_TEXT,
+     .field = offsetof(settings, output),
+     .value = "FILE",
+     .help = "also write the result, as `reveal` does; needed for rows and embeddings, which are not printed"},
+};
+
+// Files of this question, in a folder of its own.
+typedef struct {
+  char folder[512], name[600];  // name: FOLDER/ID
+  tw_id id;
+} desk;
+
+static const char *const kept[] = {"input.h5", "input.p0.h5", "input.p1.h5", "result.p0.h5", "result.p1.h5"};
+enum { KEPT = sizeof kept / sizeof *kept };
+
+static tw_status open_desk(desk *d) {
+  const char *above = getenv("TMPDIR");
+  int n = snprintf(d->folder, sizeof d->folder, "%s/twain-ask-XXXXXX", above && *above ? above : "/tmp");
+  if (n >= (int)sizeof d->folder) return tw_fail(TW_ERR_IO, "$TMPDIR: the path is too long");
+  if (!mkdtemp(d->folder)) {
+    tw_status status = tw_fail(TW_ERR_IO, "%s: cannot make the folder: %s", d->folder, strerror(errno));
+    d->folder[0] = '\0';
+    return status;
+  }
+  return TW_OK;
+}
+
+static void close_desk(desk *d) {
+  if (!*d->folder) return;
+  for (int i = 0; i < KEPT && *d->name; i++) {
+    tw_path path = tw_path_of(d->name, kept[i]);
+    tw_interrupts_hold();
+    unlink(path.text);
+    tw_unfinished_rename(path.text, NULL);
+    tw_interrupts_release();
+  }
+  rmdir(d->folder);
+}
+
+// A signal removes these, too: they are the text, and both its shares.
+static void remember(const desk *d) {
+  tw_interrupts_hold();
+  for (int i = 0; i < 3; i++) tw_unfinished_add(tw_path_of(d->name, kept[i]).text);
+  tw_interrupts_release();
+}
+
+// ---- the question
+
+static tw_status split(desk *d, const char *model, const tw_input *input) {
+  d->id = input->input_id;
+  snprintf(d->name, sizeof d->name, "%s/%s", d->folder, d->id.hex);
+  TW_TRY(tw_input_write(tw_path_of(d->name, kept[0]).text, input));
+  tw_status status = tw_share_input_files(d->name, model, input, false, NULL, &d->id);
+  remember(d);
+  return status;
+}
+
+static tw_status ask(const tw_call *call, const char *model, tw_texts *texts, desk *d) {
+  const settings *s = call->settings;
+  tw_encoding e;
+  tw_status status = tw_encoding_make(NULL, model, &s->words, texts, &e);
+  if (status == TW_OK) status = tw_answer_place(e.result, s->output);
+  if (status == TW_OK) status = open_desk(d);
+  if (status == TW_OK) status = split(d, model, &e.input);
+  for (int party = 0; party < 2 && status == TW_OK; party++)
+    status = tw_post_send(&s->post, d->folder, d->id.hex, party);
+  tw_encoding_end(&e);
+  return status;
+}
+
+// ---- the answer
+
+static tw_status show(const tw_call *call, const char *model, const desk *d, const tw_result *result) {
+  const settings *s = call->settings;
+  TW_TRY(tw_result_judge(result, "the result"));
+  if (s->output) TW_TRY(tw_result_write(s->output, result));
+  tw_unfinished_keep();
+  tw_path input = tw_path_of(d->name, kept[0]);
+  TW_TRY(tw_answer_print(model, result, input.text, s->output ? s->output : "the file of --output"));
+  if (s->output && !call->quiet) printf("written: %s\n", s->output);
+  return TW_OK;
+}
+
+static tw_status answer(const tw_call *call, const char *model, const desk *d) {
+  const settings *s = call->settings;
+  tw_result result;
+  bool with_input;
+  TW_TRY(tw_post_wait(&s->post, d->folder, d->id.hex));
+  TW_TRY(tw_reveal(d->name, model, &result, &with_input));
+  tw_status status = show(call, model, d, &result);
+  tw_result_free(&result);
+  return status;
+}
+
+static tw_status run(const tw_call *call) {
+  const settings *s = call->settings;
+  const char *model = call->arguments[0];
+  desk d = {.folder = "", .name = ""};
+  tw_texts texts;
+  tw_not_dumpable();
+  TW_TRY(tw_name_check(model));
+  TW_TRY(tw_post_check(&s->post));
+  TW_TRY(tw_encoding_texts(call, &s->words, (const char *const *)call->arguments + 1, call->count - 1, &texts));
+  tw_status status = ask(call, model, &texts, &d);
+  if (status == TW_OK && !call->quiet) tw_say("sent to both parties as %s", d.id.hex);
+  if (status == TW_OK) status = answer(call, model, &d);
+  close_desk(&d);
+  return status;
+}
+
+const tw_command tw_command_ask = {
+    .name = "ask",
+    .arguments = "NAME TEXT...|--file FILE --to DIR --to DIR --from DIR --from DIR",
+    .summary = "a text to two services, and their answer (the client's step)",
+    .about =
+        "Encodes, shares, brings each share into the queue of its party's service (`run --serve`), waits for both "
+        "results, and reveals: a text, a next token, labels; other results go to --output. Reads NAME.plan.json, "
+        "NAME.model.json and NAME.client.h5. Its files lie in a folder of their own in $TMPDIR and are removed at the "
+        "end. With --put and --get programs of yours carry the files.",
+    .options = options,
+    .option_count = sizeof options / sizeof *options,
+    .settings_size = sizeof(settings),
+    .least = 1,
+    .most = -1,
+    .run = run};

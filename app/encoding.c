@@ -1,0 +1,104 @@
+#include "app/encoding.h"
+
+#include "app/chats.h"
+#include "app/common_options.h"
+#include "base/memory.h"
+#include "io/new_files.h"
+#include "jobs/models/encode_turn.h"
+#include "jobs/plan/plan.h"
+
+const tw_option tw_option_file = {
+    .name = "file",
+    .letter = 'f',
+    .kind = TW_OPTION_TEXT,
+    .value = "FILE",
+    .help = "texts from a UTF-8 file, one a line, - is standard input; blank lines are left out"};
+const tw_option tw_option_pair = {
+    .name = "pair",
+    .help =
+        "pairs of texts, as cross-encoders take them: two arguments a pair, or two texts a line of FILE with a tab "
+        "between them; the second has token type 1"};
+const tw_option tw_option_chat = {
+    .name = "chat",
+    .help =
+        "each text is what a user says to the model: it is put into the model's chat template, up to where the "
+        "answer begins"};
+const tw_option tw_option_messages = {
+    .name = "messages",
+    .help =
+        "as --chat, but each text is a whole conversation: a list in JSON of objects with role (system, user, "
+        "assistant) and content"};
+const tw_option tw_option_truncate = {
+    .name = "truncate",
+    .help =
+        "cut texts that are longer than the plan's --seq, or than the model's max_seq_length, as transformers does; "
+        "without it they are refused"};
+
+tw_status tw_encoding_texts(const tw_call *call, const tw_encoding_words *words, const char *const *texts, int count,
+                            tw_texts *out) {
+  if ((count > 0) == (words->file != NULL))
+    return tw_fail(TW_ERR_USAGE, "%s; usage: twain %s %s",
+                   words->file ? "either texts or --file FILE, not both" : "texts or --file FILE are needed",
+                   call->command->name, call->command->arguments);
+  if (words->pair + words->chat + words->messages > 1)
+    return tw_fail(TW_ERR_USAGE, "--pair, --chat and --messages say different things about a text; take one of them");
+  if (words->after) TW_TRY(tw_name_check(words->after));
+  if (words->after && (words->pair || words->messages || words->truncate))
+    return tw_fail(TW_ERR_USAGE, "--after takes texts as they stand, or with --chat a user's messages; leave %s out",
+                   words->pair       ? "--pair"
+                   : words->messages ? "--messages"
+                                     : "--truncate");
+  return words->file ? tw_texts_read(words->file, words->pair, out) : tw_texts_take(texts, count, words->pair, out);
+}
+
+static tw_status look_at_plan(const char *model_word, const char *name, const char *model, const char *after,
+                              tw_encoding *e) {
+  tw_plan plan;
+  TW_TRY(tw_plan_read_of(model_word, name, &plan));
+  e->seq = plan.shape.seq;
+  e->result = tw_output_name(plan.output);
+  tw_status status = tw_prefix_beside(model, &plan.prefix, &e->prefix);
+  if (status == TW_OK && after && !plan.shape.earlier)
+    status = tw_fail(TW_ERR_USAGE, "--after %s: this plan has no conversations; plan with --conversation", after);
+  tw_plan_free(&plan);
+  return status;
+}
+
+static tw_status encode_later(const tw_encoding_words *words, tw_encoding *e) {
+  tw_input before;
+  tw_result said;
+  TW_TRY(tw_input_read(tw_path_of(words->after, "input.h5").text, &before));
+  tw_status status = tw_result_read(tw_path_of(words->after, "result.h5").text, &said);
+  if (status == TW_OK) {
+    status = tw_encode_turn(&e->client, &before, &said, words->after, e->texts.texts, e->texts.count, e->seq,
+                            words->chat, &e->input);
+    for (int i = 0; i < e->texts.count && status == TW_OK; i++) e->counts[i].whole = e->input.lengths[i];
+    tw_result_free(&said);
+  }
+  tw_input_free(&before);
+  return status;
+}
+
+tw_status tw_encoding_make(const char *model_word, const char *name, const tw_encoding_words *words, tw_texts *texts,
+                           tw_encoding *e) {
+  const char *model;
+  tw_chat_kind question = words->after ? TW_CHAT_LATER : TW_CHAT_QUESTIONS;
+  tw_chat_kind chat = words->messages ? TW_CHAT_MESSAGES : words->chat ? question : TW_NO_CHAT;
+  *e = (tw_encoding){.texts = *texts};
+  TW_TRY(tw_model_name(model_word, name, &model));
+  TW_TRY(look_at_plan(model_word, name, model, words->after, e));
+  TW_TRY(tw_client_read(tw_path_of(model, "client.h5").text, &e->client));
+  TW_TRY(tw_chats_format(&e->client, chat, &e->texts));
+  TW_TRY(tw_alloc((size_t)e->texts.count * sizeof *e->counts, (void **)&e->counts));
+  if (words->after) return encode_later(words, e);
+  return tw_encode_texts(&e->client, e->prefix, e->texts.texts, e->texts.count, e->seq, words->truncate, e->counts,
+                         &e->input);
+}
+
+void tw_encoding_end(tw_encoding *e) {
+  tw_input_free(&e->input);
+  tw_free(e->counts);
+  tw_client_free(&e->client);
+  tw_prefix_drop(e->prefix);
+  tw_texts_free(&e->texts);
+}

@@ -1,0 +1,80 @@
+// Inputs that wait in a folder for a party that serves, and the folder where results go. Others write into the first:
+// names, kinds, sizes and contents of what lies there are theirs, and nothing is believed. Layout: docs/operating.md,
+// "A service".
+//
+// QUEUE/ID.input.pR.h5 is an input of no client in particular, QUEUE/CLIENT/ID.input.pR.h5 one of CLIENT. It is there
+// when it has its name, so it is put there by rename. What has a name of another form is left alone.
+#ifndef TW_QUEUE_H
+#define TW_QUEUE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/status.h"
+#include "io/new_files.h"
+
+enum {
+  TW_QUEUE_WORD = 64,                     // longest ID, longest CLIENT
+  TW_QUEUE_NAME = 2 * TW_QUEUE_WORD + 2,  // "ID" or "CLIENT/ID", with its end
+  TW_QUEUE_MOST = 1024,                   // most that may wait
+  TW_QUEUE_REASON = 400
+};
+
+typedef struct {
+  const char *folder, *out;
+  int party;
+  int most, client_most;  // inputs that may wait: in all, of one client
+  uint64_t largest;       // bytes of one input
+  // Hears of every input that is refused; may be NULL.
+  void (*refused)(void *state, const char *name, const char *reason);
+  void *state;
+} tw_queue_options;
+
+typedef struct {
+  char name[TW_QUEUE_NAME];
+  int64_t arrived;  // ns since 1970, by the file's change time, which no client chooses
+  uint64_t inode;
+  double waits;  // seconds since this process saw it first
+  uint64_t seen_ns;
+} tw_waiting;
+
+typedef struct tw_queue tw_queue;
+
+// ID and CLIENT: letters, digits, - and _, at most TW_QUEUE_WORD of them, the first no -.
+bool tw_queue_word(const char *word);
+
+// TW_ERR_IO unless both are folders of this user. The world may not write into the first, nobody else into the second.
+tw_status tw_queue_open(const tw_queue_options *options, tw_queue **out);
+void tw_queue_close(tw_queue *q);  // NULL: nothing
+
+// Looks again. What may not wait is refused: no regular file, of a user and group that are not this process's, empty or
+// too large, with a result or a refusal already, or past a limit, the newest first. A failure is the folder's own.
+tw_status tw_queue_look(tw_queue *q);
+int tw_queue_count(const tw_queue *q);
+const tw_waiting *tw_queue_at(const tw_queue *q, int i);  // oldest first; until the next look
+// QUEUE/stop was there at the last look.
+bool tw_queue_stops(const tw_queue *q);
+void tw_queue_remove_stop(tw_queue *q);
+
+// What waits, as a copy of this user's own beside the results, which nobody else changes any more.
+typedef struct {
+  tw_path path;
+} tw_queue_copy;
+tw_status tw_queue_take(tw_queue *q, const char *name, tw_queue_copy *out);
+void tw_queue_drop(tw_queue_copy *copy);  // removes it
+
+// Where its result goes; makes OUT/CLIENT where that is missing.
+tw_status tw_queue_place(tw_queue *q, const char *name, tw_path *result);
+// A result that is about to get its name: where OUT, or OUT/CLIENT, gives its new files its own group (mode 2750), that
+// group may read it.
+tw_status tw_queue_give(tw_queue *q, const char *name);
+// Writes OUT/NAME.error.pR.txt and takes the input away. A refusal of one input never ends what goes on: what cannot be
+// written or removed is told with the reason.
+void tw_queue_refuse(tw_queue *q, const char *name, const char *reason);
+// Its result is there: takes the input away.
+tw_status tw_queue_done(tw_queue *q, const char *name);
+
+// The last failure's message, with the copy called by the input's own file name. out: [TW_QUEUE_REASON]
+void tw_queue_reason(const tw_queue *q, const char *name, const tw_queue_copy *copy, char *out);
+
+#endif

@@ -1,0 +1,493 @@
+#include "jobs/parties/service.h"
+
+#include <inttypes.h>
+#include <limits.h>
+#include <sodium.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "base/memory.h"
+#include "io/unfinished.h"
+#include "jobs/parties/handshake.h"
+
+enum { AT_ONCE = 12 };  // inputs of one run: what a signal removes is remembered for so many (io/unfinished.h)
+
+// An input that was chosen.
+typedef struct {
+  char name[TW_QUEUE_NAME];
+  tw_input_share input;
+  tw_result_claim *place;
+  bool good;  // of this party's own share; the other one's is `offer`
+  char reason[TW_QUEUE_REASON];
+} chosen;
+
+// What one party says of its share.
+typedef struct {
+  uint8_t good;
+  tw_id input_id;
+  tw_digest lengths;
+  uint64_t count;
+} offer;
+
+typedef struct {
+  const tw_service_options *o;
+  const tw_live_dealer *dealer;
+  tw_key_store *keys;
+  tw_run_options *run;
+  const tw_environment *e;
+  tw_queue *queue;
+  tw_engine *engine;
+  tw_input_share input;  // of a run: those of all its inputs
+  size_t room;           // elements
+  char spent[TW_SLOTS_TEXT];
+  chosen list[AT_ONCE];
+  int count;
+  uint64_t done;  // inputs
+} service;
+
+static int party_of(const service *s) { return s->run->channel->party; }
+
+static void say(const service *s, const char *text) {
+  if (s->o->note) s->o->note(s->o->state, text);
+}
+
+static void note(const service *s, const char *text) {
+  if (!s->o->quiet) say(s, text);
+}
+
+static void note_refused(void *state, const char *name, const char *reason) {
+  char text[TW_QUEUE_NAME + TW_QUEUE_REASON + 32];
+  snprintf(text, sizeof text, "refused %s: %s", name, reason);
+  say(state, text);
+}
+
+static tw_status agree(service *s, tw_status found) {
+  tw_terms none;
+  memset(&none, 0, sizeof none);
+  return tw_agree(s->run->channel, found, &none);
+}
+
+// ---- what waits on both
+
+// In place of the name, which the other party need not know to compare.
+typedef struct {
+  uint8_t bytes[16];
+} tag;
+
+static tag tag_of(const char *name) {
+  tag t;
+  crypto_generichash(t.bytes, sizeof t.bytes, (const uint8_t *)name, strlen(name), NULL, 0);
+  return t;
+}
+
+static bool has(const tag *tags, int count, const tag *t) {
+  for (int i = 0; i < count; i++)
+    if (memcmp(&tags[i], t, sizeof *t) == 0) return true;
+  return false;
+}
+
+typedef struct {
+  int32_t found;  // a tw_status, of the look
+  uint32_t stop, count;
+} state;
+
+static void choose(service *s, const tag *first, int first_count, const tag *other, int other_count, const tag *mine) {
+  s->count = 0;
+  for (int i = 0; i < first_count && s->count < AT_ONCE && s->count < s->o->batch; i++) {
+    if (!has(other, other_count, &first[i])) continue;
+    for (int j = 0; j < tw_queue_count(s->queue); j++)
+      if (memcmp(&mine[j], &first[i], sizeof *mine) == 0) {
+        memset(&s->list[s->count], 0, sizeof s->list[0]);
+        memcpy(s->list[s->count++].name, tw_queue_at(s->queue, j)->name, TW_QUEUE_NAME);
+        break;
+      }
+  }
+}
+
+// What has waited too long for the other party's share.
+static void refuse_unpaired(service *s, const tag *mine, const tag *theirs, int their_count) {
+  char reason[120];
+  for (int i = 0; i < tw_queue_count(s->queue); i++) {
+    const tw_waiting *w = tw_queue_at(s->queue, i);
+    if (w->waits < s->o->pair_seconds || has(theirs, their_count, &mine[i])) continue;
+    snprintf(reason, sizeof reason, "party %d has not got its share within %g s", 1 - party_of(s), s->o->pair_seconds);
+    tw_queue_refuse(s->queue, w->name, reason);
+  }
+}
+
+// Both send as many tags as the longer list has. Then both choose by party 0's order.
+static tw_status compare_lists(service *s, int their_count) {
+  int mine = tw_queue_count(s->queue), party = party_of(s), count[2];
+  size_t longer = (size_t)(mine > their_count ? mine : their_count);
+  tag *tags[2];
+  count[party] = mine;
+  count[1 - party] = their_count;
+  TW_TRY(tw_alloc(2 * (longer + 1) * sizeof **tags, (void **)&tags[0]));
+  tags[1] = tags[0] + longer;
+  for (int i = 0; i < mine; i++) tags[party][i] = tag_of(tw_queue_at(s->queue, i)->name);
+  tw_status status = TW_OK;
+  if (mine > 0 && their_count > 0)
+    status = tw_channel_exchange(s->run->channel, tags[party], tags[1 - party], longer * sizeof **tags);
+  if (status == TW_OK) {
+    choose(s, tags[0], count[0], tags[1], count[1], tags[party]);
+    refuse_unpaired(s, tags[party], tags[1 - party], their_count);
+  }
+  tw_free(tags[0]);
+  return status;
+}
+
+// *stop: on either party. Without it s->list has what is to be run, or nothing.
+static tw_status meet(service *s, bool *stop) {
+  state mine, theirs;
+  tw_status found = tw_queue_look(s->queue);
+  s->count = 0;
+  memset(&mine, 0, sizeof mine);
+  mine.found = found;
+  mine.stop = tw_queue_stops(s->queue);
+  mine.count = (uint32_t)tw_queue_count(s->queue);
+  TW_TRY(tw_channel_exchange(s->run->channel, &mine, &theirs, sizeof mine));
+  if (mine.found != TW_OK || theirs.found != TW_OK) TW_TRY(agree(s, found));
+  if (theirs.count > TW_QUEUE_MOST || theirs.stop > 1)
+    return tw_fail(TW_ERR_PEER, "party %d says that %" PRIu32 " inputs wait there; no twain says that", 1 - party_of(s),
+                   theirs.count);
+  *stop = mine.stop || theirs.stop;
+  return *stop ? TW_OK : compare_lists(s, (int)theirs.count);
+}
+
+// ---- what was chosen
+
+static void drop(chosen *c) {
+  tw_input_share_free(&c->input);
+  tw_result_claim_release(c->place);
+  c->place = NULL;
+}
+
+static void drop_all(service *s) {
+  for (int i = 0; i < s->count; i++) drop(&s->list[i]);
+  s->count = 0;
+}
+
+static tw_status check_alone(const service *s, const tw_input_share *input) {
+  if (input->after.hex[0])
+    return tw_fail(TW_ERR_MISMATCH, "goes on behind another input; a service takes inputs that stand alone");
+  if (input->count <= s->o->batch) return TW_OK;
+  return tw_fail(TW_ERR_RANGE, "%d sequences, and this service takes at most %d at once; send several inputs",
+                 input->count, s->o->batch);
+}
+
+static void load(service *s, chosen *c) {
+  tw_queue_copy copy;
+  tw_status status = tw_queue_take(s->queue, c->name, &copy);
+  if (status == TW_OK) status = tw_input_share_read(copy.path.text, party_of(s), &c->input);
+  if (status == TW_OK) status = tw_run_check_input(s->run->plan, s->run->model, &c->input);
+  if (status == TW_OK) status = check_alone(s, &c->input);
+  c->good = status == TW_OK;
+  if (!c->good) tw_queue_reason(s->queue, c->name, &copy, c->reason);
+  tw_queue_drop(&copy);
+}
+
+static offer offer_of(const chosen *c) {
+  offer o;
+  memset(&o, 0, sizeof o);
+  o.good = c->good;
+  if (!c->good) return o;
+  o.input_id = c->input.input_id;
+  o.count = (uint64_t)c->input.count;
+  tw_digest_of(c->input.lengths, sizeof *c->input.lengths * (size_t)c->input.count, &o.lengths);
+  return o;
+}
+
+// Removes entry i from the list.
+static void take_out(service *s, int i) {
+  drop(&s->list[i]);
+  memmove(&s->list[i], &s->list[i + 1], sizeof s->list[0] * (size_t)(s->count - i - 1));
+  s->count--;
+}
+
+// What either party finds wrong is refused on both, and what is too many for one run waits.
+static tw_status compare_shares(service *s) {
+  offer mine[AT_ONCE], theirs[AT_ONCE];
+  int sequences = 0, n = s->count, at = 0;
+  for (int i = 0; i < n; i++) {
+    load(s, &s->list[i]);
+    mine[i] = offer_of(&s->list[i]);
+  }
+  TW_TRY(tw_channel_exchange(s->run->channel, mine, theirs, sizeof *mine * (size_t)n));
+  for (int i = 0; i < n; i++) {
+    chosen *c = &s->list[at];
+    bool same = memcmp(&mine[i], &theirs[i], sizeof mine[i]) == 0;
+    if (c->good && !theirs[i].good)
+      snprintf(c->reason, sizeof c->reason, "party %d refuses its share", 1 - party_of(s));
+    else if (c->good && !same)
+      snprintf(c->reason, sizeof c->reason, "the two shares are not of one input: their ids or lengths differ");
+    if (*c->reason) {
+      tw_queue_refuse(s->queue, c->name, c->reason);
+      take_out(s, at);
+    } else if (sequences + c->input.count > s->o->batch) {
+      take_out(s, at);
+    } else {
+      sequences += s->list[at++].input.count;
+    }
+  }
+  return TW_OK;
+}
+
+// ---- one run
+
+static size_t elements_of(const service *s) {
+  const tw_program *p = &s->run->plan->program;
+  return p->tensors[p->inputs[0]].n;
+}
+
+// The names of what is in hand, as many as find room.
+static void name_all(const service *s, char *text, size_t size) {
+  size_t used = 0;
+  *text = '\0';
+  for (int i = 0; i < s->count && used + TW_QUEUE_NAME + 2 < size; i++)
+    used += (size_t)snprintf(text + used, size - used, "%s%s", i ? ", " : "", s->list[i].name);
+}
+
+// All inputs of the run as one, whose id follows from theirs.
+static tw_status join(service *s) {
+  const tw_input_share *first = &s->list[0].input;
+  tw_digest digest;
+  char ids[AT_ONCE * sizeof(tw_id)] = "";
+  tw_input_share *all = &s->input;
+  uint64_t *share = all->share;
+  tw_free(all->lengths);
+  *all = *first;
+  all->share = share;
+  all->lengths = NULL;
+  all->count = 0;
+  for (int i = 0; i < s->count; i++) {
+    memcpy(ids + i * (int)sizeof(tw_id), &s->list[i].input.input_id, sizeof(tw_id));
+    all->count += s->list[i].input.count;
+  }
+  if (s->count > 1) {
+    tw_digest_of(ids, sizeof(tw_id) * (size_t)s->count, &digest);
+    memcpy(all->input_id.hex, digest.hex, sizeof all->input_id.hex - 1);
+  }
+  TW_TRY(tw_alloc(sizeof *all->lengths * (size_t)all->count, (void **)&all->lengths));
+  size_t each = tw_input_share_elements(first) / (size_t)first->count;
+  for (int i = 0, at = 0; i < s->count; at += s->list[i++].input.count) {
+    const tw_input_share *one = &s->list[i].input;
+    memcpy(all->lengths + at, one->lengths, sizeof *one->lengths * (size_t)one->count);
+    memcpy(all->share + (size_t)at * each, one->share, sizeof *one->share * (size_t)one->count * each);
+  }
+  return TW_OK;
+}
+
+// Names and room on the disk, before any slot is marked.
+static tw_status claim(service *s) {
+  tw_result_share shape = {.row_count = s->run->plan->program.step_count};
+  tw_plan_output_shape(s->run->plan, &shape.rows, &shape.cols);
+  for (int i = 0; i < s->count; i++) {
+    tw_path path;
+    if (s->list[i].place) continue;
+    shape.count = s->list[i].input.count;
+    TW_TRY(tw_queue_place(s->queue, s->list[i].name, &path));
+    TW_TRY(tw_result_share_claim(path.text, &shape, false, &s->list[i].place));
+  }
+  return TW_OK;
+}
+
+// The part of the run's result that is of sequences first, first + 1, ...: arrays stay the whole's. Costs of keys and
+// messages are counted by sequences.
+static tw_result_share part_of(const tw_result_share *all, const chosen *c, int first, tw_cost_row *rows) {
+  tw_result_share r = *all;
+  size_t at = (size_t)first, each = (size_t)all->rows * (size_t)all->cols;
+  uint64_t n = (uint64_t)c->input.count, of = (uint64_t)all->count;
+  r.input_id = c->input.input_id;
+  r.count = c->input.count;
+  r.lengths += at;
+  r.slots += at;
+  r.masked += at * each;
+  r.mask += at * each;
+  if (r.guard) {
+    r.guard_masked += at;
+    r.guard_mask += at;
+  }
+  r.correction_bytes = all->correction_bytes / of * n;
+  r.sent_bytes = all->sent_bytes / of * n;
+  // whose openings are others', too, says nothing about this input
+  if (all->count > r.count) memset(r.transcript, '0', sizeof r.transcript - 1);
+  r.rows_table = rows;
+  for (int i = 0; i < all->row_count; i++) {
+    rows[i] = all->rows_table[i];
+    rows[i].correction_bytes = rows[i].correction_bytes / of * n;
+    rows[i].sent_bytes = rows[i].sent_bytes / of * n;
+  }
+  return r;
+}
+
+static tw_status fill(service *s, const tw_result_share *all) {
+  tw_cost_row *rows;
+  tw_status status = tw_alloc(sizeof *rows * (size_t)(all->row_count + 1), (void **)&rows);
+  for (int i = 0, first = 0; i < s->count && status == TW_OK; first += s->list[i++].input.count) {
+    tw_result_share part = part_of(all, &s->list[i], first, rows);
+    status = tw_result_share_fill(s->list[i].place, &part);
+  }
+  tw_free(rows);
+  return status;
+}
+
+static tw_status deliver(service *s) {
+  for (int i = 0; i < s->count; i++) {
+    tw_result_claim *place = s->list[i].place;
+    TW_TRY(tw_queue_give(s->queue, s->list[i].name));
+    s->list[i].place = NULL;
+    TW_TRY(tw_result_claim_commit(place));
+    // that it has a result keeps it from being served again
+    if (tw_queue_done(s->queue, s->list[i].name) != TW_OK) say(s, tw_error_message());
+  }
+  tw_unfinished_keep();
+  s->done += (uint64_t)s->count;
+  return TW_OK;
+}
+
+static void note_run(const service *s, const tw_result_share *r) {
+  char text[2 * TW_QUEUE_NAME * AT_ONCE], names[TW_QUEUE_NAME * AT_ONCE];
+  name_all(s, names, sizeof names);
+  snprintf(text, sizeof text, "%s: %d sequence%s, key slot%s %s, %.3f s and %.3f s before", names, r->count,
+           r->count == 1 ? "" : "s", r->count == 1 ? "" : "s", s->spent, r->online_seconds,
+           r->setup_seconds + r->preparation_seconds);
+  note(s, text);
+}
+
+// Keys of this run, where a live dealer has them.
+static tw_status open_keys(service *s) {
+  if (!s->dealer) return TW_OK;
+  tw_key_store_close(s->keys);
+  return tw_live_keys_open(s->dealer, s->run->plan, &s->run->model->model_id, party_of(s), s->keys);
+}
+
+static tw_status compute(service *s, tw_result_share *result) {
+  tw_status found = join(s);
+  if (found == TW_OK) found = claim(s);
+  if (found == TW_OK) found = open_keys(s);
+  TW_TRY(agree(s, found));
+  s->run->input = &s->input;
+  return tw_run(s->run, result);
+}
+
+// Fewer slots may be left than a whole batch takes.
+static tw_status compute_what_keys_allow(service *s, tw_result_share *result) {
+  tw_status status = compute(s, result);
+  while (status == TW_ERR_USED && s->count > 1 && !*s->spent) {
+    for (int keep = s->count / 2; s->count > keep;) take_out(s, s->count - 1);
+    status = compute(s, result);
+  }
+  return status;
+}
+
+static tw_status run_chosen(service *s) {
+  tw_result_share result;
+  TW_TRY(compute_what_keys_allow(s, &result));
+  tw_environment e = *s->e;
+  memcpy(e.device, result.environment.device, sizeof e.device);
+  memcpy(e.transport, result.environment.transport, sizeof e.transport);
+  memcpy(e.transport_why, result.environment.transport_why, sizeof e.transport_why);
+  result.environment = e;
+  tw_status status = agree(s, fill(s, &result));
+  if (status == TW_OK) status = deliver(s);
+  if (status == TW_OK) note_run(s, &result);
+  tw_result_share_free(&result);
+  return status;
+}
+
+// ---- all of it
+
+// Both parties alike, as they count the same turns in which nothing came.
+static void rest(int turns) {
+  enum { SHORT = 20, LONG = 100, SOON = 500 };  // ms, ms, turns
+  const struct timespec tick = {0, 1000000L * (turns < SOON ? SHORT : LONG)};
+  nanosleep(&tick, NULL);
+}
+
+static tw_status serve(service *s) {
+  for (int idle = 0;; idle = s->count ? 0 : idle + (idle < INT_MAX)) {
+    bool stop = false;
+    drop_all(s);
+    *s->spent = '\0';
+    TW_TRY(meet(s, &stop));
+    if (stop) return TW_OK;
+    if (s->count == 0) {
+      rest(idle);
+      continue;
+    }
+    TW_TRY(compare_shares(s));
+    if (s->count > 0) TW_TRY(run_chosen(s));
+  }
+}
+
+static tw_queue_options queue_options(const tw_service_options *o, int party) {
+  return (tw_queue_options){
+      .folder = o->folder, .out = o->out, .party = party, .most = o->most, .client_most = o->client_most};
+}
+
+tw_status tw_service_look(const tw_service_options *o, int party) {
+  tw_queue *queue;
+  tw_queue_options options = queue_options(o, party);
+  TW_TRY(tw_queue_open(&options, &queue));
+  tw_queue_close(queue);
+  return TW_OK;
+}
+
+// The room for shares, at one address; the queue; an engine for the largest batch, so that what finds no memory says so
+// before anything is in hand.
+static tw_status begin(service *s) {
+  const tw_plan *plan = s->run->plan;
+  tw_queue_options queue = queue_options(s->o, party_of(s));
+  queue.refused = note_refused;
+  queue.state = s;
+  s->run->input = NULL;
+  s->room = elements_of(s) * (size_t)s->o->batch;
+  queue.largest = 8 * (uint64_t)s->room + 4 * (uint64_t)s->o->batch + (1 << 20);  // and HDF5's own
+  tw_status found = plan->program.input_count == 1 && plan->program.output_count == 1
+                        ? TW_OK
+                        : tw_fail(TW_ERR_INTERNAL, "a service of a plan with several inputs or results");
+  if (found == TW_OK && !s->dealer) found = tw_run_look(s->run, party_of(s));
+  if (found == TW_OK) found = tw_share_alloc(8 * s->room, (void **)&s->input.share);
+  if (found == TW_OK) found = tw_queue_open(&queue, &s->queue);
+  TW_TRY(agree(s, found));
+  s->run->engine = &s->engine;
+  s->run->spent = s->spent;
+  s->run->input = &s->input;
+  if (s->dealer) tw_key_store_close(s->keys);  // until there is an input
+  TW_TRY(tw_run_set_up(s->run, s->o->batch));
+  char text[160];
+  snprintf(text, sizeof text, "serves: at most %d sequence%s at once", s->o->batch, s->o->batch == 1 ? "" : "s");
+  note(s, text);
+  return TW_OK;
+}
+
+static tw_status in_hand(const service *s, tw_status status) {
+  char message[1400], names[TW_QUEUE_NAME * AT_ONCE];
+  if (status == TW_OK) return status;
+  snprintf(message, sizeof message, "%s", tw_error_message());
+  name_all(s, names, sizeof names);
+  if (s->count == 0)
+    return tw_fail(status, "%s; %" PRIu64 " inputs were served before, and none was in hand", message, s->done);
+  return tw_fail(status, "%s; %" PRIu64 " inputs were served before; in hand, and in the queue still: %s; %s%s",
+                 message, s->done, names, *s->spent ? "used up: key slots " : "no key slot was used for it", s->spent);
+}
+
+tw_status tw_service(const tw_service_options *options, const tw_live_dealer *dealer, tw_key_store *keys,
+                     tw_run_options *run, const tw_environment *e) {
+  service *s = calloc(1, sizeof *s);
+  if (!s) return tw_fail(TW_ERR_MEMORY, "out of memory");
+  *s = (service){.o = options, .dealer = dealer, .keys = keys, .run = run, .e = e};
+  tw_status status = begin(s);
+  if (status == TW_OK) status = serve(s);
+  if (status == TW_OK) tw_queue_remove_stop(s->queue);
+  status = in_hand(s, status);
+  drop_all(s);
+  tw_engine_destroy(s->engine);
+  tw_queue_close(s->queue);
+  tw_free(s->input.lengths);
+  tw_share_free(s->input.share, 8 * s->room);
+  free(s);
+  return status;
+}

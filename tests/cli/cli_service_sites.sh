@@ -1,0 +1,156 @@
+# A service of two jobs, each with files, queue and results of its own, TLS between them: questions of two clients at
+# once, malformed shares on one side, a live dealer, the end of keys, the end by a file on one side, a killed party, a
+# limit of time.
+source "$SOURCE_DIR/tests/cli/cli.bash"
+trap 'jobs -p | xargs -r kill 2>/dev/null || true' EXIT
+
+"$TWAIN" import --shape 1x64x2x128 -o n -q
+"$TWAIN" plan n --seq 12 -q
+"$TWAIN" share n -q
+"$TWAIN" deal n -n 12 -q
+"$TWAIN" deal few --model n -n 1 -q
+mkdir 0 1
+for p in 0 1; do
+  "$TWAIN" site init $p/site --role $p -q
+  "$TWAIN" ledger --new $p/ledger -q
+  mkdir $p/q $p/q/al $p/out
+  cp n.plan.json $p
+  cp n.model.p$p.h5 $p
+  mv n.keys.p$p.h5 few.keys.p$p.h5 $p
+done
+"$TWAIN" site init dealer --role dealer -q
+cp 0/site/site.pem 1/peer.pem
+cp 1/site/site.pem 0/peer.pem
+
+marks() { find "$1/ledger" -type f -regex '.*/[0-9]+' | wc -l; }
+show() { tail -n 40 0/said 1/said >&2; fail "$@"; }
+says() { # PARTY TEXT: sooner or later
+  local start=$SECONDS
+  until grep -qE "$2" "$1/said"; do
+    [ $((SECONDS - start)) -lt 60 ] || show "party $1 does not say '$2'"
+    sleep 0.02
+  done
+}
+job() { # PARTY OPTION...: in the background; its process is job[PARTY]
+  local p=$1
+  shift
+  : >"$p/said"
+  (cd "$p" && exec "$TWAIN" run n --party "$p" --site site --peer peer.pem --ledger ledger --serve --queue q --out out \
+    --pair-limit 2 --silence-limit 20 --wait-limit 20 "$@" >said 2>&1 </dev/null) &
+  jobs_of[p]=$!
+}
+jobs_of=()
+begin() { # OPTION...: both
+  local port
+  job 0 --listen 127.0.0.1:0 "$@"
+  says 0 'waits for party 1 on port'
+  port=$(sed -nE 's/.*waits for party 1 on port ([0-9]+), .*/\1/p' 0/said)
+  job 1 --connect "127.0.0.1:$port" "$@"
+  says 0 'serves: at most 8 sequences'
+  says 1 'serves: at most 8 sequences'
+}
+ends() { # PARTY CODE TEXT
+  local status=0
+  wait "${jobs_of[$1]}" || status=$?
+  [ "$status" = "$2" ] || show "party $1 ends with $status, not $2"
+  grep -qE "^twain: party $1 on [^ ]+: .*$3" "$1/said" || [ -z "$3" ] || show "party $1 does not say '$3'"
+}
+stop() { # PARTY: the other one's service ends, too
+  touch "$1/q/stop"
+  ends 0 0 ''
+  ends 1 0 ''
+}
+wait_in_both() { # NAME: before a service begins
+  local p
+  for p in 0 1; do cp "n.input.p$p.h5" "$p/q/$1.input.p$p.h5"; done
+}
+ask() { "$TWAIN" ask n --to 0/q --to 1/q --from 0/out --from 1/out "$@"; }
+
+# ---- two clients at once, and a share that is torn on one side
+
+begin
+ask 'a question' -q -o a.h5 >asked 2>&1 &
+first=$!
+ask 'another' 'and a second text' -q --client al -o b.h5 || show "no answer to al"
+wait $first || { cat asked; show "no answer"; }
+[ -e a.h5 ] && [ -e b.h5 ] || fail "no answer is written"
+[ -z "$(find 0/q 1/q -name '*.h5')" ] || fail "inputs are left"
+before="$(marks 0) $(marks 1)"
+[ "$before" = '3 3' ] || fail "$before marks of three slots"
+"$TWAIN" encode n 'some words' -q
+"$TWAIN" share n --input -q
+head -c 4000 n.input.p0.h5 >0/q/.torn && mv 0/q/.torn 0/q/torn.input.p0.h5
+cp n.input.p1.h5 1/q/.torn && mv 1/q/.torn 1/q/torn.input.p1.h5
+says 0 'refused torn: torn.input.p0.h5: '
+says 1 'refused torn: party 0 refuses its share'
+[ -s 0/out/torn.error.p0.txt ] && [ -s 1/out/torn.error.p1.txt ] || fail "no reasons are written"
+cp n.input.p1.h5 1/q/.alone && mv 1/q/.alone 1/q/alone.input.p1.h5
+says 1 'refused alone: party 0 has not got its share within 2 s'
+[ "$(marks 0) $(marks 1)" = "$before" ] || fail "what is refused has used key slots"
+stop 1
+[ ! -e 1/q/stop ] && no_leftovers
+
+# ---- what waits is served by the next service; one party is killed, and the other one says what was in hand
+
+wait_in_both waits
+begin
+says 0 ' waits: 1 sequence, key slot 3, '
+kill -s KILL "${jobs_of[1]}"
+ends 0 7 'party 1.*; 1 inputs were served before, and none was in hand'
+wait "${jobs_of[1]}" || true
+[ -e 0/out/waits.result.p0.h5 ] && [ -e 1/out/waits.result.p1.h5 ] || fail "the result from before has gone"
+
+# a peer that is slow, and is killed in the middle: its slots are used up, the input stays
+wait_in_both held
+begin --link-latency 100ms
+until [ "$(marks 0)" -gt 4 ]; do sleep 0.01; done
+kill -s KILL "${jobs_of[1]}"
+ends 0 7 'in hand, and in the queue still: held; used up: key slots 4'
+wait "${jobs_of[1]}" || true
+[ -e 0/q/held.input.p0.h5 ] && [ ! -e 0/out/held.result.p0.h5 ] || fail "what was in hand is not where it was"
+begin
+says 1 ' held: 1 sequence, key slot 5, '
+stop 0
+no_leftovers
+
+# ---- keys come to an end: one result, then both end with the same code, and the other input stays
+
+wait_in_both first
+wait_in_both second
+begin --keys few
+for p in 0 1; do ends $p 6 '1 inputs were served before; in hand, and in the queue still: second; no key slot was used'; done
+[ -e 0/out/first.result.p0.h5 ] && [ -e 1/q/second.input.p1.h5 ] || fail "not the first one is served"
+
+# ---- a live dealer, asked for keys for each run
+
+pin() { "$TWAIN" site show "$1" | sed -n 's/^pin //p'; }
+cat >pairs.json <<JSON
+{"format": "twain pairs", "version": 2, "pairs": [{"party_0": "$(pin 0/site/site.pem)", "party_1": "$(pin 1/site/site.pem)"}]}
+JSON
+"$TWAIN" deal n --serve 127.0.0.1:0 --site dealer --pairs pairs.json 2>dealer.said &
+dealer=$!
+until grep -q 'on port' dealer.said; do kill -0 $dealer || { cat dealer.said; fail "no dealer"; }; sleep 0.02; done
+port=$(grep -oE 'on port [0-9]+, at ' dealer.said | grep -oE '[0-9]+')
+begin --dealer "127.0.0.1:$port" --dealer-peer ../dealer/site.pem
+says 1 ' second: 1 sequence, key slot 0, '
+ask 'one more' -q -o c.h5 || show "no answer with a live dealer"
+says 1 ': 1 sequence, key slot 1, '
+kill $dealer
+wait $dealer || true
+ask 'and one that has no keys' -q -o d.h5 --wait-limit 20 >asked 2>&1 & # waits for a result that does not come
+first=$!
+for p in 0 1; do ends $p 7 '2 inputs were served before; in hand, and in the queue still: [0-9a-f]{32}; no key slot was used'; done
+kill $first
+wait $first || true
+rm -f ?/q/*.h5
+
+# ---- a limit on the whole; what one party has wrong is told before it waits for the other
+
+begin --time-limit 3
+for p in 0 1; do ends $p 7 'time limit|party'; done
+expect 3 'queue gone: cannot open the folder' bash -c 'cd 0 && exec "$TWAIN" run n --party 0 --site site --peer peer.pem \
+  --ledger ledger --serve --queue gone --out out --listen 127.0.0.1:0'
+! grep -q 'waits for party' said || fail "waits before it looks at its own folders"
+expect 2 'one NAME, and one process a party' env SLURM_STEP_ID=0 SLURM_STEP_NUM_TASKS=2 SLURM_PROCID=0 SLURM_LOCALID=0 \
+  "$TWAIN" run n n --party 0 --site 0/site --peer 0/peer.pem --listen 0 --serve --queue 0/q --out 0/out
+no_leftovers

@@ -24,6 +24,19 @@ for choice in '2,5,4 4 2 0' '2,5,4 4 2 1' '8,8 8 1 0' '3,14 8 2 1' '26,2 4 1 0';
   [ "$said" = "$rounds" ] || fail "groups $groups: $said rounds in the report, $rounds in the plan"
 done
 
+# forms that a text's plan takes, in a plan by hand: bit for bit, too, and a round less for a norm and for a row maximum
+few=$(sed -nE 's/^keys: .*rounds: //p' <("$TWAIN" plan --shape 1x24x3x40 --seq 40 --maximum-groups 4,10))
+expect 0 'chosen: groups in 3 rounds, groups 4,10.*norms compared in 1 level' "$TWAIN" plan n --seq 40 --force --no-guard \
+  --maximum-groups 4,10 --group-rounds 3 --norm-levels 1
+[ "$("$TWAIN" plan --shape 1x24x3x40 --seq 40 --maximum-groups 4,10 --group-rounds 3 --norm-levels 1 |
+  sed -nE 's/^keys: .*rounds: //p')" = $((few - 3)) ] || fail "not three rounds less than $few"
+"$TWAIN" deal n -n 2 --test-seed 7 -q --force
+"$TWAIN" encode n 'a few words of text' 'one' -q --force
+"$TWAIN" share n --input -q --force
+expect_run 0 '' n --ledger L -q --force --allow-test-keys
+"$TWAIN" reveal n -q --force
+"$TWAIN" check n --exact --test-seed 7 -q || fail "groups in 3 rounds: not the emulator's values"
+
 # functions by keys of point functions: the same checks
 for engine in pfss-rows pfss; do
   for guard in --no-guard ''; do
@@ -48,9 +61,11 @@ expect 2 "unknown engine 'pfs'; use digit, pfss-rows or pfss" "$TWAIN" plan n --
 "$TWAIN" plan --shape 1x24x3x40 --seq 40 >least
 grep -qE '^chosen: groups [0-9,]+, nodes of [48], windows in [12] levels?, norms without a mean' least || fail "the choice is not told"
 
-expect 2 'maximum-groups 1,2: give up to 6 numbers from 2 to 26' "$TWAIN" plan n --seq 40 --force --maximum-groups 1,2
+expect 2 'maximum-groups 1,2: give up to 6 numbers from 2 to 48' "$TWAIN" plan n --seq 40 --force --maximum-groups 1,2
 expect 2 'maximum-groups 7,: give' "$TWAIN" plan n --seq 40 --force --maximum-groups 7,
-expect 2 'maximum-groups 27: give' "$TWAIN" plan n --seq 40 --force --maximum-groups 27
+expect 2 'maximum-groups 49: give' "$TWAIN" plan n --seq 40 --force --maximum-groups 49
+expect 2 'groups of 27 members.*with --group-rounds 4 a group has at most 26' "$TWAIN" plan n --seq 40 --force \
+  --maximum-groups 27
 expect 8 'row maximum of 65 columns in more than 6 levels' "$TWAIN" plan --shape 1x24x3x40 --seq 65 --maximum-groups 2,2,2,2,2,2
 expect 8 'row maximum of 128 columns in more than 6 levels' "$TWAIN" plan --shape bert-base --maximum-groups 2,2,2,2,2,2
 expect 2 'node-arity is 4 or 8' "$TWAIN" plan n --seq 40 --force --node-arity 5
@@ -66,7 +81,7 @@ json.dump(plan, open("other.plan.json", "w"))
 PY
 cp n.model.dealer.h5 bad.model.dealer.h5
 cp n.model.dealer.h5 other.model.dealer.h5
-expect 4 'bad.plan.json: choices.maximum\[0\] is no integer from 2 to 26' "$TWAIN" deal bad
+expect 4 'bad.plan.json: choices.maximum\[0\] is no integer from 2 to 48' "$TWAIN" deal bad
 expect 5 'other.plan.json.*digest' "$TWAIN" deal other
 
 # a model that was shared before weights were centred, as twain 0.1 did: any plan but one of norms without a mean

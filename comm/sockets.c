@@ -47,6 +47,8 @@ static tw_status take_descriptor(tw_sockets *s, const char *where, int fd, bool 
   socklen_t size = sizeof type;
   if (getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &size) != 0 || type != SOCK_STREAM)
     return no_descriptor(s->option, where, "a descriptor is not an inherited socket of a stream");
+  if (fd <= STDERR_FILENO)  // once closed, its number is the next file's, and that gets what is printed
+    return no_descriptor(s->option, where, "0, 1 and 2 are for what is typed and printed");
   size = sizeof listens;
   if (getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listens, &size) != 0) listens = 0;
   if (listens && !may_listen)

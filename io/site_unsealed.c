@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -92,14 +93,15 @@ static tw_status write_note(const char *path, const char *text, size_t bytes) {
 }
 
 tw_status tw_site_unsealed_note(const char *site, const tw_id *key_id, const tw_ledger *ledger) {
-  tw_ledger_path path;
+  tw_ledger_path path, whole;
   char text[8192], head[64];
   bool noted;
   TW_TRY(make_folder(site));
   TW_TRY(place(site, key_id->hex, &path));
   int used = snprintf(head, sizeof head, "ledger=%s\n", ledger->id.hex);
   memcpy(text, head, (size_t)used);
-  size_t bytes = (size_t)used + tw_ledger_write_note(text + used, sizeof text - (size_t)used, ledger->dir);
+  size_t bytes = (size_t)used + tw_ledger_write_note(text + used, sizeof text - (size_t)used,
+                                                    realpath(ledger->dir, whole.text) ? whole.text : ledger->dir);
   TW_TRY(write_note(path.text, text, bytes));
   TW_TRY(compare(site, key_id, ledger, &noted));
   return noted ? TW_OK : tw_fail(TW_ERR_IO, "%s: is gone as soon as it was written", path.text);

@@ -133,6 +133,17 @@ usage "--proxy: is a way to HOST:PORT" --listen 1 --proxy http://h:2
 usage "behind % stands h" --connect h:1 --proxy-command 'ssh %r'
 usage "is no list of descriptors" --connect fd:
 usage "is not an inherited socket" --connect fd:0
+for number in 0 1 2; do # what is printed would go onto the line
+  expect 2 '' python3 -c 'import os, socket, subprocess, sys
+ours, theirs = socket.socketpair()
+said = [subprocess.PIPE if fd != int(sys.argv[1]) else theirs for fd in (1, 2)]
+done = subprocess.Popen(sys.argv[2:], stdin=theirs if sys.argv[1] == "0" else None, stdout=said[0], stderr=said[1])
+theirs.close()
+out, err = done.communicate()
+print((err or ours.recv(9999)).decode())
+sys.exit(done.returncode)' $number bash -c "party 1 --connect fd:$number,$number"
+  grep -q '0, 1 and 2 are for what is typed and printed' said || { cat said; fail "descriptor $number is taken for the line"; }
+done
 expect 2 "say --party 0 or 1" "$TWAIN" run n --relay h:1
 expect 2 "say --party 0 or 1" "$TWAIN" run n --proxy http://h:1
 

@@ -9,6 +9,7 @@
 #include "app/show/record.h"
 #include "app/show/run_report.h"
 #include "app/two_sites.h"
+#include "base/interrupt.h"
 #include "base/memory.h"
 #include "io/new_files.h"
 #include "jobs/parties/party.h"
@@ -273,6 +274,7 @@ static tw_status check_service(const tw_call *call) {
 static tw_status run(const tw_call *call) {
   settings *s = call->settings;
   tw_limits limits = {s->party.silence_limit, s->time_limit};
+  tw_readers_may_go();
   TW_TRY(tw_two_sites_check(&s->site));
   TW_TRY(check_processes(call));
   TW_TRY(check_service(call));

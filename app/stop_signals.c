@@ -5,8 +5,11 @@
 #include <stddef.h>
 #include <sys/signalfd.h>
 
+#include "base/interrupt.h"
+
 tw_status tw_stop_signals(int *fd) {
   sigset_t set;
+  tw_readers_may_go();
   sigemptyset(&set);
   sigaddset(&set, SIGINT);
   sigaddset(&set, SIGTERM);

@@ -10,4 +10,8 @@ void tw_interrupts_catch(void (*undo)(void));
 void tw_interrupts_hold(void);
 void tw_interrupts_release(void);
 
+// From here on a write to a pipe whose reader has gone is an error, and no end of the process: whoever reads what is
+// said may go, while key slots are in use or others are served.
+void tw_readers_may_go(void);
+
 #endif

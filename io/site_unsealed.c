@@ -101,7 +101,7 @@ tw_status tw_site_unsealed_note(const char *site, const tw_id *key_id, const tw_
   int used = snprintf(head, sizeof head, "ledger=%s\n", ledger->id.hex);
   memcpy(text, head, (size_t)used);
   size_t bytes = (size_t)used + tw_ledger_write_note(text + used, sizeof text - (size_t)used,
-                                                    realpath(ledger->dir, whole.text) ? whole.text : ledger->dir);
+                                                     realpath(ledger->dir, whole.text) ? whole.text : ledger->dir);
   TW_TRY(write_note(path.text, text, bytes));
   TW_TRY(compare(site, key_id, ledger, &noted));
   return noted ? TW_OK : tw_fail(TW_ERR_IO, "%s: is gone as soon as it was written", path.text);

@@ -134,6 +134,18 @@ for words in -q -v; do # -v has much to say, and says that it cannot
   rm -f ./?/n.result*
 done
 
+# ---- whoever reads what is said has gone: the run goes on
+
+unread() {
+  (cd 0 && { "$TWAIN" run n --party 0 --site site --peer peer.pem --ledger ledger --allow-test-keys --listen "127.0.0.1:$1" -q \
+    --wait-limit 20 2>&1; echo $? >code; } | true) &
+  job 1 --connect "127.0.0.1:$1"
+  wait $!
+}
+spends 2 unread "$(free_port)"
+[ "$(cat 0/code 1/code | tr -d '\n')" = 00 ] || show "a run whose words nobody reads"
+rm -f ./?/n.result*
+
 # ---- command lines
 
 refused() { # TEXT OPTION...

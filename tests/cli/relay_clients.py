@@ -167,6 +167,19 @@ def all_counted():
         assert said.count("refused 127.0.0.2") + sum(map(int, re.findall(r"refused (\d+) more", said))) == 8, said
 
 
+def nobody_reads():
+    """Who read its log has gone: it goes on."""
+    command = [TWAIN, "relay", "--port-0", "127.0.0.1:0", "--port-1", "127.0.0.1:0", "--allow-0", "::1", "--allow-1", "::1"]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+        port = int(re.search(r"port (\d+)", process.stderr.readline()).group(1))
+        process.stderr.close()
+        for _ in range(2):
+            assert is_closed(socket.create_connection(("127.0.0.1", port), timeout=20))
+            time.sleep(1.2)  # a line each
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(20) == 0
+
+
 def nobody_comes():
     with Relay("--complete-limit", "0.5") as r:
         start = time.monotonic()
@@ -296,7 +309,7 @@ def stops():
         assert "the run has ended by a signal" in r.ended()
 
 
-for test in (both_ways_and_half_close, order_and_places, all_counted, nobody_comes, slow_reader, floods_and_garbage, last_words, limits,
+for test in (both_ways_and_half_close, order_and_places, all_counted, nobody_reads, nobody_comes, slow_reader, floods_and_garbage, last_words, limits,
              stops):
     start = time.monotonic()
     test()

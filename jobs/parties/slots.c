@@ -131,11 +131,23 @@ static tw_status compare(tw_slots *s, uint64_t *live, bool used) {
   return TW_OK;
 }
 
+// The run may have waited for hours since the ledger was opened.
+static tw_status look_again(const tw_ledger *ledger) {
+  tw_ledger now;
+  TW_TRY(tw_ledger_open(ledger->dir, &now));
+  if (strcmp(now.id.hex, ledger->id.hex) == 0) return TW_OK;
+  return tw_fail(TW_ERR_MISMATCH,
+                 "%s: is another ledger than when this run began: it had id %s and has id %s; put the right one back, "
+                 "and start again",
+                 ledger->dir, ledger->id.hex, now.id.hex);
+}
+
 // Until the key was used with this ledger its seeds stay, whatever the ledger says.
 static tw_status inspect(tw_slots *s) {
   bool here, there;
   int party = s->channel->party;
   void *live;
+  TW_TRY(look_again(s->ledger));
   TW_TRY(tw_ledger_check_room(s->ledger, s->count));
   TW_TRY(s->keys->check_ledger(s->keys->state, &s->ledger->id, &here));
   TW_TRY(tw_ledger_check_peer(s->ledger, party, &info(s)->key_id, &s->ledgers[1 - party], &there));

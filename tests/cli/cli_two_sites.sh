@@ -134,6 +134,25 @@ for words in -q -v; do # -v has much to say, and says that it cannot
   rm -f ./?/n.result*
 done
 
+# ---- a ledger that is exchanged, or lost, while the run waits
+
+exchanged() { # COMMAND: what happens to 0/ledger
+  local port
+  begin 0 --listen 127.0.0.1:0
+  port=$(listens 0)
+  mv 0/ledger 0/kept
+  eval "$1"
+  job 1 --connect "127.0.0.1:$port"
+  wait $!
+  [ -z "$(find 0/ledger -type f -name '[0-9]*' 2>/dev/null)" ] || show "a slot is marked in another ledger"
+  rm -rf 0/ledger
+  mv 0/kept 0/ledger
+}
+spends 0 exchanged '"$TWAIN" ledger --new 0/ledger -q'
+for p in 0 1; do ends $p 5 'ledger: is another ledger than when this run began'; done
+spends 0 exchanged :
+for p in 0 1; do ends $p 3 'ledger'; done
+
 # ---- whoever reads what is said has gone: the run goes on
 
 unread() {

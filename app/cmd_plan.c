@@ -366,8 +366,8 @@ static tw_status put_plan(const tw_plan *plan, const tw_prefix *prefix, tw_new_f
 // Another plan in the place of one that files were made for.
 static tw_status write_plan(const tw_plan *plan, const tw_prefix *prefix, const char *name, tw_new_files *places,
                             bool quiet) {
-  static const char *const made[] = {"keys.p0.h5",  "keys.p1.h5",   "input.p0.h5",
-                                     "input.p1.h5", "result.p0.h5", "result.p1.h5"};
+  static const char *const made[] = {"keys.p0.h5",   "keys.p1.h5",   "input.p0.h5", "input.p1.h5",
+                                     "result.p0.h5", "result.p1.h5", "cache.p0.h5", "cache.p1.h5"};
   tw_digest before;
   bool other = tw_path_exists(&places->path[0]) && (tw_plan_read_digest(places->path[0].text, &before) != TW_OK ||
                                                     strcmp(before.hex, plan->digest.hex) != 0);

@@ -46,8 +46,8 @@ static tw_status share_model(const char *name, const tw_sealing *sealing, bool f
   tw_path path[3];
   tw_id id;
   for (int i = 0; i < 3; i++) TW_TRY(place(name, names[i], sealing, roles[i], &path[i], &endings[i]));
-  static const char *const made[] = {"keys.p0.h5",  "keys.p1.h5",   "input.p0.h5",
-                                     "input.p1.h5", "result.p0.h5", "result.p1.h5"};
+  static const char *const made[] = {"keys.p0.h5",   "keys.p1.h5",   "input.p0.h5", "input.p1.h5",
+                                     "result.p0.h5", "result.p1.h5", "cache.p0.h5", "cache.p1.h5"};
   tw_path public = tw_path_of(name, "model.json");
   bool again = tw_path_exists(&public);
   TW_TRY(tw_share_model_files(name, force, endings, &id));

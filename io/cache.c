@@ -82,9 +82,10 @@ static tw_status get_head(const tw_h5 *f, tw_cache *c) {
   TW_TRY(tw_h5_get_small(f, "count", 1, 1 << 24, &c->count));
   TW_TRY(tw_h5_get_int(f, "/", "elements", 1, INT64_C(1) << 40, &each));
   c->each = (size_t)each;
-  hsize_t shape[1] = {(hsize_t)c->count};
+  hsize_t shape[2] = {(hsize_t)c->count, (hsize_t)c->each};
   uint64_t offset;
   TW_TRY(tw_h5_locate(f, "rows", H5T_STD_I32LE, 1, shape, &offset));
+  TW_TRY(tw_h5_locate(f, "share", H5T_STD_U64LE, 2, shape, &offset));
   TW_TRY(tw_alloc((size_t)c->count * sizeof *c->rows, (void **)&c->rows));
   return tw_h5_get(f, "rows", H5T_STD_I32LE, 1, shape, c->rows);
 }

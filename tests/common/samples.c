@@ -1,3 +1,4 @@
+// One random sample of every kind of file. Long because each kind has its maker, its writer and its comparison here.
 #define _GNU_SOURCE
 #include "tests/common/samples.h"
 
@@ -8,6 +9,8 @@
 #include <string.h>
 
 #include "base/memory.h"
+#include "io/cache.h"
+#include "io/file.h"
 
 tw_model sample_model;
 tw_client sample_client;
@@ -17,6 +20,7 @@ tw_result sample_result;
 static tw_model_share model_share;
 static tw_model_dealer dealer;
 static tw_input_share input_share;
+static tw_cache cache;
 
 static void *random_bytes(size_t bytes) {
   void *p;
@@ -150,6 +154,31 @@ static void make_client(void) {
   sample_client.beta = random_floats(h);
 }
 
+// Half of the inputs of ids go on behind an earlier turn.
+static void make_earlier(void) {
+  tw_input *in = &sample_input;
+  if (in->hidden || randombytes_uniform(2)) return;
+  in->earlier_seq = 1 + (int)randombytes_uniform(7);
+  tw_id_random(&in->after);
+  in->after_name = strdup("folder/of \xc3\xa4");
+  in->earlier_lengths = random_ints((size_t)in->count, 1, in->earlier_seq);
+  in->earlier = random_ints((size_t)in->count * (size_t)in->earlier_seq, 0, 30000);
+}
+
+static void make_cache(int party) {
+  cache = (tw_cache){.turn = {.number = 1 + (int)randombytes_uniform(9)}, .party = party};
+  cache.count = 1 + (int)randombytes_uniform(3);
+  cache.each = 1 + randombytes_uniform(50);
+  tw_id_random(&cache.turn.conversation);
+  tw_id_random(&cache.turn.run);
+  tw_id_random(&cache.model_id);
+  tw_id_random(&cache.input_id);
+  tw_digest_of(&cache, sizeof cache, &cache.plan);
+  cache.rows = random_ints((size_t)cache.count, 1, 99);
+  CU_ASSERT_EQUAL_FATAL(tw_share_alloc(8 * (size_t)cache.count * cache.each, (void **)&cache.share), TW_OK);
+  randombytes_buf(cache.share, 8 * (size_t)cache.count * cache.each);
+}
+
 static void make_inputs(int hidden) {
   int count = 1 + (int)randombytes_uniform(4), seq = 3 + (int)randombytes_uniform(6), bits = hidden ? 0 : 15;
   size_t n = (size_t)count * seq, elements = n * (hidden ? hidden : 1);
@@ -160,8 +189,10 @@ static void make_inputs(int hidden) {
   sample_input.types = randombytes_uniform(2) ? random_ints(n, 0, 1) : NULL;
   sample_input.texts = random_texts(count);
   if (hidden) sample_input.values = random_floats(elements);
+  make_earlier();
   input_share = (tw_input_share){
       .input_id = sample_input.input_id, .count = count, .seq = seq, .hidden = hidden, .number_bits = bits};
+  input_share.after = sample_input.after;
   tw_id_random(&input_share.model_id);
   tw_digest_of(&sample_input, sizeof sample_input, &input_share.plan);
   input_share.lengths = random_ints(count, 1, seq);
@@ -268,6 +299,7 @@ void samples_free(void) {
   tw_input_share_free(&input_share);
   tw_result_share_free(&sample_result_share);
   tw_result_free(&sample_result);
+  tw_cache_free(&cache);
 }
 
 void samples_fresh(int party) {
@@ -276,6 +308,7 @@ void samples_fresh(int party) {
   make_client();
   make_inputs(8);
   make_results();
+  make_cache(party);
   model_share.party = input_share.party = sample_result_share.party = party;
 }
 
@@ -366,6 +399,15 @@ static tw_status read_client(const char *path, int party, bool *same) {
   return TW_OK;
 }
 
+static bool same_earlier(const tw_input *in) {
+  const tw_input *w = &sample_input;
+  size_t n = (size_t)w->count * (size_t)w->earlier_seq;
+  if (strcmp(in->after.hex, w->after.hex) != 0 || !in->earlier != !w->earlier) return false;
+  return !w->earlier || (in->earlier_seq == w->earlier_seq && !strcmp(in->after_name, w->after_name) &&
+                         !memcmp(in->earlier_lengths, w->earlier_lengths, sizeof(int) * (size_t)w->count) &&
+                         !memcmp(in->earlier, w->earlier, sizeof(int) * n));
+}
+
 static tw_status read_input(const char *path, int party, bool *same) {
   (void)party;
   tw_input in;
@@ -377,7 +419,7 @@ static tw_status read_input(const char *path, int party, bool *same) {
           !memcmp(in.tokens, sample_input.tokens, sizeof(int) * n) && !in.types == !sample_input.types &&
           (!in.types || !memcmp(in.types, sample_input.types, sizeof(int) * n)) &&
           same_texts(in.texts, sample_input.texts, in.count) && !in.values == !sample_input.values &&
-          (!in.values || !memcmp(in.values, sample_input.values, sizeof(float) * n * in.hidden));
+          (!in.values || !memcmp(in.values, sample_input.values, sizeof(float) * n * in.hidden)) && same_earlier(&in);
   tw_input_free(&in);
   return TW_OK;
 }
@@ -388,7 +430,7 @@ static tw_status read_input_share(const char *path, int party, bool *same) {
   TW_TRY(tw_input_share_read(path, party, &in));
   *same = same_id(&in.input_id, &w->input_id) && same_id(&in.model_id, &w->model_id) &&
           !strcmp(in.plan.hex, w->plan.hex) && in.party == w->party && in.count == w->count && in.seq == w->seq &&
-          in.hidden == w->hidden && in.number_bits == w->number_bits &&
+          in.hidden == w->hidden && in.number_bits == w->number_bits && !strcmp(in.after.hex, w->after.hex) &&
           !memcmp(in.lengths, w->lengths, sizeof(int) * in.count) &&
           !memcmp(in.share, w->share, 8 * tw_input_share_elements(w));
   tw_input_share_free(&in);
@@ -431,6 +473,34 @@ static tw_status read_result(const char *path, int party, bool *same) {
   return TW_OK;
 }
 
+static tw_status read_cache(const char *path, int party, bool *same) {
+  tw_cache head;
+  const tw_cache *w = &cache;
+  TW_TRY(tw_cache_look(path, party, &head));
+  size_t bytes = 8 * (size_t)head.count * head.each;
+  tw_status status = tw_share_alloc(bytes, (void **)&head.share);
+  if (status == TW_OK) status = tw_cache_read(path, &head, head.share);
+  if (status == TW_OK)
+    *same = head.count == w->count && head.each == w->each && head.turn.number == w->turn.number &&
+            same_id(&head.turn.conversation, &w->turn.conversation) && same_id(&head.turn.run, &w->turn.run) &&
+            same_id(&head.model_id, &w->model_id) && same_id(&head.input_id, &w->input_id) &&
+            !strcmp(head.plan.hex, w->plan.hex) && !memcmp(head.rows, w->rows, sizeof(int) * (size_t)w->count) &&
+            !memcmp(head.share, w->share, bytes);
+  tw_cache_free(&head);
+  return status;
+}
+
+// As a run does it, which has looked before.
+static tw_status write_cache(const char *path) {
+  tw_cache_claim *place;
+  TW_TRY(tw_file_check_new(path));
+  TW_TRY(tw_cache_begin(path, &cache, false, &place));
+  tw_status status = tw_cache_fill(place, &cache);
+  if (status == TW_OK) return tw_cache_commit(place);
+  tw_cache_release(place);
+  return status;
+}
+
 static tw_status write_model(const char *path) { return tw_model_write(path, &sample_model); }
 static tw_status write_model_share(const char *path) { return tw_model_share_write(path, &model_share); }
 static tw_status write_dealer(const char *path) { return tw_model_dealer_write(path, &dealer); }
@@ -448,4 +518,5 @@ const sample_kind sample_kinds[SAMPLE_KINDS] = {
     {"i.input.h5", "twain encode", false, false, write_input, read_input},
     {"i.input.pX.h5", "twain share --input", true, true, write_input_share, read_input_share},
     {"r.result.pX.h5", "twain run", true, true, write_result_share, read_result_share},
-    {"r.result.h5", "twain reveal", false, false, write_result, read_result}};
+    {"r.result.h5", "twain reveal", false, false, write_result, read_result},
+    {"c.cache.pX.h5", "twain run", true, true, write_cache, read_cache}};

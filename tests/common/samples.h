@@ -12,7 +12,7 @@ extern tw_input sample_input;
 extern tw_result_share sample_result_share;
 extern tw_result sample_result;
 
-enum { MODEL, MODEL_SHARE, DEALER, CLIENT, INPUT, INPUT_SHARE, RESULT_SHARE, RESULT, SAMPLE_KINDS };
+enum { MODEL, MODEL_SHARE, DEALER, CLIENT, INPUT, INPUT_SHARE, RESULT_SHARE, RESULT, CACHE, SAMPLE_KINDS };
 
 typedef struct {
   const char *name, *maker;  // file name; command that makes such files

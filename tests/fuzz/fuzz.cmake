@@ -17,7 +17,7 @@ foreach(name IN ITEMS safetensors config tokenizer json_tokenizer sentencepiece 
   twain_fuzz_target(${name} tests/fuzz/fuzz_${name}.c)
 endforeach()
 # by tests/common/samples.h's kinds, and key files
-foreach(kind IN ITEMS model model_share dealer client input input_share result_share result sample_kinds)
+foreach(kind IN ITEMS model model_share dealer client input input_share result_share result cache sample_kinds)
   set(name ${kind})
   if(kind STREQUAL sample_kinds)
     set(name keys)

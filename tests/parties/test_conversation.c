@@ -63,15 +63,20 @@ static double gap(const tw_model *model, const text *t, int place) {
   return best - logits[t->ids[place]];
 }
 
-static void converse(const char *architecture, bool turned, bool guard) {
+static void converse(const char *architecture, tw_rounding rounding, bool guard, tw_read_by engine) {
   static const int lengths[TURNS][COUNT] = {{4, 6}, {2, 3}, {3, 1}};
   tw_model model;
   tw_plan plan;
   tw_emulation turns[TURNS] = {{.output = NULL}};
   text texts[COUNT] = {{.count = 0}};
-  make_model(architecture, turned, &model);
-  tw_plan_request request = {
-      .seq = SEQ, .output = TW_OUTPUT_TEXT, .generated = WORDS, .earlier = EARLIER, .guard = guard};
+  make_model(architecture, strcmp(architecture, "llama") == 0, &model);
+  tw_plan_request request = {.seq = SEQ,
+                             .rounding = rounding,
+                             .output = TW_OUTPUT_TEXT,
+                             .generated = WORDS,
+                             .earlier = EARLIER,
+                             .guard = guard,
+                             .choices = {.engine = engine}};
   CU_ASSERT_EQUAL_FATAL(tw_plan_make(&model.config, &request, NULL, &plan), TW_OK);
   for (int turn = 0; turn < TURNS; turn++) {
     int ids[COUNT * SEQ] = {0}, own[COUNT];
@@ -106,9 +111,14 @@ static void converse(const char *architecture, bool turned, bool guard) {
   tw_model_free(&model);
 }
 
-static void test_positions(void) { converse("gpt2", false, true); }
-static void test_turned(void) { converse("llama", true, true); }
-static void test_unguarded(void) { converse("llama", true, false); }
+static void test_positions(void) { converse("gpt2", TW_DITHERED, true, TW_BY_DIGITS); }
+static void test_turned(void) { converse("llama", TW_DITHERED, true, TW_BY_DIGITS); }
+static void test_unguarded(void) { converse("llama", TW_DITHERED, false, TW_BY_DIGITS); }
+static void test_faithful(void) { converse("gpt2", TW_FAITHFUL, true, TW_BY_DIGITS); }
+static void test_by_key(void) {
+  converse("llama", TW_DITHERED, true, TW_ROWS_BY_KEY);
+  converse("gpt2", TW_DITHERED, true, TW_ALL_BY_KEY);
+}
 
 SUITE_MAIN("conversation", {"positions from a table", test_positions}, {"positions that turn", test_turned},
-           {"without a guard", test_unguarded})
+           {"without a guard", test_unguarded}, {"rounded down", test_faithful}, {"functions by keys", test_by_key})

@@ -19,6 +19,9 @@ typedef struct {
   size_t bytes;
   void *handle;     // transport's own; NULL as long as (and again when) the transport may not touch send and recv
   uint64_t number;  // transport's own
+  // One of several under way together, the same at both ends: k > 0 goes whole by the channel's k-th stream, counted
+  // around. 0: as the channel likes, split among its streams where it is large.
+  int stream;
 } tw_exchange;
 
 // One thread at a time per end. Several exchanges may be in flight; they match in order of start and may be waited
@@ -62,7 +65,7 @@ static inline double tw_channel_patience(const tw_channel *c) {
 }
 
 static inline tw_status tw_channel_exchange(tw_channel *c, const void *send, void *recv, size_t bytes) {
-  tw_exchange x = {send, recv, bytes, NULL, 0};
+  tw_exchange x = {.send = send, .recv = recv, .bytes = bytes};
   TW_TRY(c->start(c, &x));
   return c->wait(c, &x);
 }

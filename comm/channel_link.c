@@ -43,8 +43,8 @@ static tw_status link_start(tw_channel *c, tw_exchange *x) {
   if (f->active)
     return tw_fail(TW_ERR_INTERNAL, "party %d: more than %d exchanges over an emulated link", c->party, IN_FLIGHT);
   *f = (flight){.mine = tw_clock_ns(), .active = true};
-  f->stamp = (tw_exchange){&f->mine, &f->theirs, sizeof f->mine, NULL, 0};
-  f->data = (tw_exchange){x->send, x->recv, x->bytes, NULL, 0};
+  f->stamp = (tw_exchange){.send = &f->mine, .recv = &f->theirs, .bytes = sizeof f->mine};
+  f->data = (tw_exchange){.send = x->send, .recv = x->recv, .bytes = x->bytes, .stream = x->stream};
   tw_status status = s->inner->start(s->inner, &f->stamp);
   if (status == TW_OK) status = s->inner->start(s->inner, &f->data);
   if (status != TW_OK) return failed(x, f, status);

@@ -18,7 +18,7 @@ static const uint64_t linger_ns = 50000;
 typedef struct flight {
   struct flight *next;  // of all that are not waited for
   tw_exchange part[MOST_PARTS];
-  int count;  // 1: whole, by the caller's thread
+  int first, end;  // its parts, each of the stream of that number; part 0 is the caller's thread's
   double timeout_seconds;
   uint64_t deadline_ns;
   struct {
@@ -102,20 +102,23 @@ static void adopt(link_state *s) {
 }
 
 static void divide(const link_state *s, const tw_exchange *x, flight *f) {
-  size_t each = x->bytes, at = 0;
-  f->count = x->bytes >= LEAST_STRIPED ? s->count : 1;
+  bool split = x->stream == 0 && x->bytes >= LEAST_STRIPED;
+  size_t each = (x->bytes / (size_t)s->count + ALIGNMENT) / ALIGNMENT * ALIGNMENT, at = 0;
+  f->first = x->stream ? (x->stream - 1) % s->count : 0;
+  f->end = split ? s->count : f->first + 1;
   f->timeout_seconds = s->channel.timeout_seconds;
   f->deadline_ns = s->channel.deadline_ns;
-  if (f->count > 1) each = (x->bytes / (size_t)f->count + ALIGNMENT) / ALIGNMENT * ALIGNMENT;
-  for (int i = 0; i < f->count; i++) {
-    size_t bytes = i + 1 < f->count ? each : x->bytes - at;
-    f->part[i] = (tw_exchange){(const char *)x->send + at, (char *)x->recv + at, bytes, NULL, 0};
+  for (int i = f->first; i < f->end; i++) {
+    size_t bytes = i + 1 < f->end ? each : x->bytes - at;
+    f->part[i] = (tw_exchange){.send = (const char *)x->send + at, .recv = (char *)x->recv + at, .bytes = bytes};
     at += bytes;
   }
 }
 
+static int first_other(const flight *f) { return f->first ? f->first : 1; }
+
 static bool others_done(flight *f) {
-  for (int i = 1; i < f->count; i++)
+  for (int i = first_other(f); i < f->end; i++)
     if (!atomic_load_explicit(&f->by[i].done, memory_order_acquire)) return false;
   return true;
 }
@@ -164,8 +167,8 @@ static tw_status striped_start(tw_channel *c, tw_exchange *x) {
   f->next = s->flights;
   s->flights = f;
   // The caller's own part last: starting it means to send as much of it as goes.
-  for (int i = 1; i < f->count; i++) hand_over(&s->workers[i], f);
-  tw_status status = s->own->start(s->own, &f->part[0]);
+  for (int i = first_other(f); i < f->end; i++) hand_over(&s->workers[i], f);
+  tw_status status = f->first ? TW_OK : s->own->start(s->own, &f->part[0]);
   if (status != TW_OK) return fail_start(s, f, status);
   x->handle = f;
   return TW_OK;
@@ -175,7 +178,7 @@ static bool striped_arrived(tw_channel *c, tw_exchange *x) {
   link_state *s = c->state;
   flight *f = x->handle;
   adopt(s);
-  return !f || s->broken || (s->own->arrived(s->own, &f->part[0]) && others_done(f));
+  return !f || s->broken || ((f->first || s->own->arrived(s->own, &f->part[0])) && others_done(f));
 }
 
 static tw_status striped_poll(tw_channel *c) {
@@ -190,10 +193,10 @@ static tw_status striped_wait(tw_channel *c, tw_exchange *x) {
   if (!f) return tw_fail(TW_ERR_INTERNAL, "party %d: waiting for an exchange that was not started", c->party);
   adopt(s);
   if (s->broken) s->own->timeout_seconds = 0;  // what is there is taken, and nothing waited for
-  tw_status status = s->own->wait(s->own, &f->part[0]);
+  tw_status status = f->first ? TW_OK : s->own->wait(s->own, &f->part[0]);
   if (status != TW_OK) give_up(s);
   await_others(s, f);
-  for (int i = 1; i < f->count && status == TW_OK; i++)
+  for (int i = first_other(f); i < f->end && status == TW_OK; i++)
     if (f->by[i].status != TW_OK) status = tw_fail(f->by[i].status, "%s", f->by[i].message);
   if (status != TW_OK) give_up(s);
   x->handle = NULL;

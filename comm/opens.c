@@ -235,7 +235,7 @@ tw_status tw_opens_start(tw_opens *o, uint64_t *message) {
   memset(b->received, 0, TW_OPENS_HEADER_BYTES);  // so that a header found there after a failure is a new one
 
   size_t bytes = TW_OPENS_HEADER_BYTES + b->payload;
-  b->exchange = (tw_exchange){b->sent, b->received, bytes, NULL, 0};
+  b->exchange = (tw_exchange){.send = b->sent, .recv = b->received, .bytes = bytes};
   b->begin_ns = tw_clock_ns();
   tw_status status = o->channel->start(o->channel, &b->exchange);
   if (status != TW_OK) {

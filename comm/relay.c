@@ -56,15 +56,6 @@ static bool packed(const tw_relay_box *b, int blocks, uint64_t flag) {
   return true;
 }
 
-// A GPU that has not packed is computing, so patience has no limit here but the caller's, who cancels.
-static tw_status await_packed(tw_relay *r, const tw_relay_box *b, int blocks, uint64_t flag) {
-  for (uint32_t polls = 1; !packed(b, blocks, flag); polls++) {
-    if (atomic_load(&r->cancelled)) return tw_fail(TW_ERR_PEER, "party %d: the run was given up", r->channel->party);
-    if (polls % 4096 == 0) sched_yield();
-  }
-  return TW_OK;
-}
-
 static void raise_flags(const tw_relay_box *b, int blocks, uint64_t flag) {
   for (int i = 0; i < blocks; i++)
     atomic_store_explicit(&b->received_flags[TW_FLAG_STRIDE * i], flag, memory_order_release);
@@ -81,29 +72,50 @@ static tw_status check_header(const tw_relay *r, uint64_t here, uint64_t there) 
       (unsigned long long)((there - 1) / TW_EXCHANGE_ROUNDS));
 }
 
-// Round k + 1 is on its way while k arrives.
-static tw_status carry(tw_relay *r, const tw_relay_message *m) {
+static tw_status start_round(tw_relay *r, const tw_relay_message *m, uint64_t number) {
   const tw_relay_box *b = &r->box[m->box];
-  tw_exchange *exchange = r->exchange;
+  int round = r->started;
+  size_t at = number % 2 * b->slot_words + m->round[round];
+  if (b->headed) b->sent[at] = tw_exchange_flag(number, round);
+  r->exchange[round] = (tw_exchange){.send = b->sent + at,
+                                     .recv = b->received + at,
+                                     .bytes = 8 * (m->round[round + 1] - m->round[round]),
+                                     .stream = m->rounds > 1 ? round + 1 : 0};
+  r->started++;
+  return r->channel->start(r->channel, &r->exchange[round]);
+}
+
+static tw_status finish_round(tw_relay *r, const tw_relay_message *m, uint64_t number) {
+  const tw_relay_box *b = &r->box[m->box];
+  int round = r->waited;
+  TW_TRY(r->channel->wait(r->channel, &r->exchange[round]));
+  r->waited++;
+  if (b->headed)
+    TW_TRY(check_header(r, tw_exchange_flag(number, round), b->received[number % 2 * b->slot_words + m->round[round]]));
+  raise_flags(b, m->blocks, tw_exchange_flag(number, round));
+  return TW_OK;
+}
+
+// The oldest round that is under way is there, or nothing else is left to do than to wait for it.
+static bool due(tw_relay *r, const tw_relay_message *m) {
+  if (r->waited == r->started) return false;
+  return r->started == m->rounds || r->channel->arrived(r->channel, &r->exchange[r->waited]);
+}
+
+// All rounds that are packed are on their way at once, each by its own stream where the channel has several. A GPU that
+// has not packed is computing, so patience has no limit here but the caller's, who cancels.
+static tw_status carry(tw_relay *r, const tw_relay_message *m) {
   uint64_t number = r->number[m->box]++;
-  size_t slot = number % 2 * b->slot_words;
   r->started = r->waited = 0;
-  for (int round = 0; round <= m->rounds; round++) {
-    if (round < m->rounds) {
-      TW_TRY(await_packed(r, b, m->blocks, tw_exchange_flag(number, round)));
-      size_t at = slot + m->round[round];
-      if (b->headed) b->sent[at] = tw_exchange_flag(number, round);
-      exchange[round] =
-          (tw_exchange){b->sent + at, b->received + at, 8 * (m->round[round + 1] - m->round[round]), NULL, 0};
-      r->started = round + 1;
-      TW_TRY(r->channel->start(r->channel, &exchange[round]));
-    }
-    if (round == 0) continue;
-    TW_TRY(r->channel->wait(r->channel, &exchange[round - 1]));
-    r->waited = round;
-    if (b->headed)
-      TW_TRY(check_header(r, tw_exchange_flag(number, round - 1), b->received[slot + m->round[round - 1]]));
-    raise_flags(b, m->blocks, tw_exchange_flag(number, round - 1));
+  for (uint32_t polls = 1; r->waited < m->rounds; polls++) {
+    if (r->started < m->rounds && packed(&r->box[m->box], m->blocks, tw_exchange_flag(number, r->started)))
+      TW_TRY(start_round(r, m, number));
+    else if (due(r, m))
+      TW_TRY(finish_round(r, m, number));
+    else if (atomic_load(&r->cancelled))
+      return tw_fail(TW_ERR_PEER, "party %d: the run was given up", r->channel->party);
+    else if (polls % 4096 == 0)
+      sched_yield();
   }
   return TW_OK;
 }

@@ -12,7 +12,7 @@
 #include "comm/relay.h"
 #include "tests/common/suite.h"
 
-enum { BOXES = 2, MESSAGES = 60, SLOT_WORDS = 4000, PATIENCE_MS = 5000 };
+enum { BOXES = 2, MESSAGES = 60, STREAMS = 3, SLOT_WORDS = 4000, PATIENCE_MS = 5000 };
 
 typedef struct {
   int party;
@@ -105,8 +105,21 @@ typedef struct {
   side sides[2];
 } pair;
 
-static void open_pair(pair *p, const tw_relay_message *messages, int count) {
-  CU_ASSERT_EQUAL_FATAL(tw_channel_loopback(2, p->channel), TW_OK);
+static void not_interrupted(void *state) { (void)state; }
+
+// Several loopbacks as the streams of one channel.
+static void open_streams(pair *p, int streams) {
+  tw_channel *ends[2][STREAMS];
+  for (int i = 0; i < streams; i++) {
+    CU_ASSERT_EQUAL_FATAL(tw_channel_loopback(2, p->channel), TW_OK);
+    for (int r = 0; r < 2; r++) ends[r][i] = p->channel[r];
+  }
+  for (int r = 0; r < 2 && streams > 1; r++)
+    CU_ASSERT_EQUAL_FATAL(tw_channel_striped(ends[r], streams, not_interrupted, NULL, &p->channel[r]), TW_OK);
+}
+
+static void open_pair(pair *p, const tw_relay_message *messages, int count, int streams) {
+  open_streams(p, streams);
   for (int r = 0; r < 2; r++) {
     make_side(&p->sides[r], r, p->channel[r]);
     p->sides[r].messages = messages;
@@ -121,12 +134,12 @@ static void close_pair(pair *p) {
   }
 }
 
-static void random_messages(void) {
+static void random_messages(int streams) {
   pair p;
   tw_relay_message messages[MESSAGES];
   pthread_t gpu[2];
   draw_messages(messages, MESSAGES);
-  open_pair(&p, messages, MESSAGES);
+  open_pair(&p, messages, MESSAGES, streams);
   for (int r = 0; r < 2; r++) {
     CU_ASSERT_EQUAL(tw_relay_begin(p.sides[r].relay, messages, MESSAGES), TW_OK);
     pthread_create(&gpu[r], NULL, play_gpu, &p.sides[r]);
@@ -139,6 +152,9 @@ static void random_messages(void) {
   close_pair(&p);
 }
 
+static void by_one_stream(void) { random_messages(1); }
+static void by_streams(void) { random_messages(STREAMS); }
+
 // The second message is mailbox 0's second on one side and its first on the other: sizes agree, headers do not.
 static void headers_that_differ(void) {
   pair p;
@@ -146,7 +162,7 @@ static void headers_that_differ(void) {
   const tw_relay_message one = {.box = 1, .blocks = 1, .rounds = 1, .round = {0, 50}};
   const tw_relay_message lists[2][2] = {{zero, zero}, {one, zero}};
   int refused = 0;
-  open_pair(&p, NULL, 0);
+  open_pair(&p, NULL, 0, 1);
   for (int r = 0; r < 2; r++) {
     for (int b = 0; b < BOXES; b++) atomic_store(p.sides[r].flags[b][0], tw_exchange_flag(1, 0));  // all is packed
     CU_ASSERT_EQUAL(tw_relay_begin(p.sides[r].relay, lists[r], 2), TW_OK);
@@ -164,7 +180,7 @@ static void peer_gone(void) {
   tw_relay_message messages[4];
   pthread_t gpu;
   draw_messages(messages, 4);
-  open_pair(&p, messages, 4);
+  open_pair(&p, messages, 4, 1);
   CU_ASSERT_EQUAL(tw_relay_begin(p.sides[0].relay, messages, 4), TW_OK);
   pthread_create(&gpu, NULL, play_gpu, &p.sides[0]);
   tw_channel_destroy(p.channel[1]);
@@ -182,7 +198,7 @@ static void given_up(void) {
   pair p;
   tw_relay_message messages[3];
   draw_messages(messages, 3);
-  open_pair(&p, messages, 3);
+  open_pair(&p, messages, 3, 1);
   for (int r = 0; r < 2; r++) CU_ASSERT_EQUAL(tw_relay_begin(p.sides[r].relay, messages, 3), TW_OK);
   for (int r = 0; r < 2; r++) CU_ASSERT_EQUAL(tw_relay_end(p.sides[r].relay, 1), TW_ERR_PEER);
   close_pair(&p);
@@ -212,6 +228,11 @@ static tw_status watched_wait(tw_channel *c, tw_exchange *x) {
   return status;
 }
 
+static bool watched_arrived(tw_channel *c, tw_exchange *x) {
+  watched *w = c->state;
+  return w->inner->arrived(w->inner, x);
+}
+
 // Given up while a round is on its way to a party that is silent: the round is taken back before the relay ends, within
 // about a second; where the transport does not let go, the owner of the memory is told.
 static void given_up_in_a_message(void) {
@@ -225,6 +246,7 @@ static void given_up_in_a_message(void) {
                              .timeout_seconds = 30,
                              .start = watched_start,
                              .wait = watched_wait,
+                             .arrived = watched_arrived,
                              .state = &w},
                  .inner = ends[0],
                  .keeps = keeps};
@@ -304,6 +326,7 @@ static void blocks_and_small(void) {
   }
 }
 
-SUITE_MAIN("relay", {"random messages", random_messages}, {"headers that differ", headers_that_differ},
-           {"peer gone", peer_gone}, {"given up", given_up}, {"given up in a message", given_up_in_a_message},
-           {"rounds of messages", rounds_of_messages}, {"blocks and small messages", blocks_and_small})
+SUITE_MAIN("relay", {"random messages", by_one_stream}, {"by several streams", by_streams},
+           {"headers that differ", headers_that_differ}, {"peer gone", peer_gone}, {"given up", given_up},
+           {"given up in a message", given_up_in_a_message}, {"rounds of messages", rounds_of_messages},
+           {"blocks and small messages", blocks_and_small})

@@ -27,6 +27,8 @@ struct fake {
   bool fails, hangs;  // at the start; until it is interrupted
   bool was_alone;
   int closed;
+  atomic_int started;
+  size_t bytes;  // of the last that was
 };
 
 static bool all_begin(scene *s) {
@@ -44,6 +46,8 @@ static tw_status fake_start(tw_channel *c, tw_exchange *x) {
     return tw_fail(TW_ERR_MEMORY, "part 0 cannot start");
   }
   atomic_fetch_add(&f->scene->under_way, 1);
+  f->bytes = x->bytes;
+  atomic_fetch_add(&f->started, 1);
   memcpy(x->recv, x->send, x->bytes);
   return TW_OK;
 }
@@ -106,6 +110,32 @@ static void all_at_once(void) {
   free(in);
 }
 
+// Exchanges that name a stream go by it whole, and are under way together.
+static void each_by_its_own(void) {
+  enum { COUNT = 9, EACH = BYTES / COUNT };
+  scene s = {0};
+  fake parts[PARTS] = {{.closed = 0}};
+  uint8_t *out = malloc(BYTES), *in = calloc(1, BYTES);
+  for (int i = 0; i < BYTES; i++) out[i] = (uint8_t)(i >> 8) ^ (uint8_t)i;
+  tw_channel *c = open_striped(&s, parts);
+  tw_exchange x[COUNT];
+  for (int k = 0; k < COUNT; k++) {
+    x[k] = (tw_exchange){.send = out + k * EACH, .recv = in + k * EACH, .bytes = (size_t)(EACH - k), .stream = k + 1};
+    CU_ASSERT_EQUAL(c->start(c, &x[k]), TW_OK);
+  }
+  for (int k = 0; k < COUNT; k++) {
+    CU_ASSERT_EQUAL(c->wait(c, &x[k]), TW_OK);
+    CU_ASSERT_EQUAL(memcmp(in + k * EACH, out + k * EACH, (size_t)(EACH - k)), 0);
+  }
+  for (int i = 0; i < PARTS; i++) {
+    CU_ASSERT_EQUAL(atomic_load(&parts[i].started), COUNT / PARTS + (i < COUNT % PARTS));
+    CU_ASSERT_EQUAL(parts[i].bytes, (size_t)(EACH - (i < COUNT % PARTS ? COUNT - 1 : COUNT - 1 - PARTS + i)));
+  }
+  close_striped(c, parts);
+  free(out);
+  free(in);
+}
+
 // The others have begun by then. They are stopped, and have let go of the memory, before the caller hears of it.
 static void one_cannot_start(void) {
   scene s = {0};
@@ -139,5 +169,5 @@ static void closed_on_the_way(void) {
   free(in);
 }
 
-SUITE_MAIN("striped", {"all at once", all_at_once}, {"one cannot start", one_cannot_start},
-           {"closed on the way", closed_on_the_way})
+SUITE_MAIN("striped", {"all at once", all_at_once}, {"each by its own stream", each_by_its_own},
+           {"one cannot start", one_cannot_start}, {"closed on the way", closed_on_the_way})

@@ -2,7 +2,6 @@
 
 #include <inttypes.h>
 #include <limits.h>
-#include <sodium.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,6 +10,7 @@
 #include "base/memory.h"
 #include "io/unfinished.h"
 #include "jobs/parties/handshake.h"
+#include "jobs/parties/service_pairs.h"
 
 enum { AT_ONCE = 12 };  // inputs of one run: what a signal removes is remembered for so many (io/unfinished.h)
 
@@ -45,6 +45,7 @@ typedef struct {
   chosen list[AT_ONCE];
   int count;
   uint64_t done;  // inputs
+  tw_service_pairs pairs;
 } service;
 
 static int party_of(const service *s) { return s->run->channel->party; }
@@ -58,7 +59,9 @@ static void note(const service *s, const char *text) {
 }
 
 static void note_refused(void *state, const char *name, const char *reason) {
+  service *s = state;
   char text[TW_QUEUE_NAME + TW_QUEUE_REASON + 32];
+  tw_service_pairs_refused(&s->pairs, name);
   snprintf(text, sizeof text, "refused %s: %s", name, reason);
   say(state, text);
 }
@@ -69,94 +72,18 @@ static tw_status agree(service *s, tw_status found) {
   return tw_agree(s->run->channel, found, &none);
 }
 
-// ---- what waits on both
-
-// In place of the name, which the other party need not know to compare.
-typedef struct {
-  uint8_t bytes[16];
-} tag;
-
-static tag tag_of(const char *name) {
-  tag t;
-  crypto_generichash(t.bytes, sizeof t.bytes, (const uint8_t *)name, strlen(name), NULL, 0);
-  return t;
-}
-
-static bool has(const tag *tags, int count, const tag *t) {
-  for (int i = 0; i < count; i++)
-    if (memcmp(&tags[i], t, sizeof *t) == 0) return true;
-  return false;
-}
-
-typedef struct {
-  int32_t found;  // a tw_status, of the look
-  uint32_t stop, count;
-} state;
-
-static void choose(service *s, const tag *first, int first_count, const tag *other, int other_count, const tag *mine) {
-  s->count = 0;
-  for (int i = 0; i < first_count && s->count < AT_ONCE && s->count < s->o->batch; i++) {
-    if (!has(other, other_count, &first[i])) continue;
-    for (int j = 0; j < tw_queue_count(s->queue); j++)
-      if (memcmp(&mine[j], &first[i], sizeof *mine) == 0) {
-        memset(&s->list[s->count], 0, sizeof s->list[0]);
-        memcpy(s->list[s->count++].name, tw_queue_at(s->queue, j)->name, TW_QUEUE_NAME);
-        break;
-      }
-  }
-}
-
-// What has waited too long for the other party's share.
-static void refuse_unpaired(service *s, const tag *mine, const tag *theirs, int their_count) {
-  char reason[120];
-  for (int i = 0; i < tw_queue_count(s->queue); i++) {
-    const tw_waiting *w = tw_queue_at(s->queue, i);
-    if (w->waits < s->o->pair_seconds || has(theirs, their_count, &mine[i])) continue;
-    snprintf(reason, sizeof reason, "party %d has not got its share within %g s", 1 - party_of(s), s->o->pair_seconds);
-    tw_queue_refuse(s->queue, w->name, reason);
-  }
-}
-
-// Both send as many tags as the longer list has. Then both choose by party 0's order.
-static tw_status compare_lists(service *s, int their_count) {
-  int mine = tw_queue_count(s->queue), party = party_of(s), count[2];
-  size_t longer = (size_t)(mine > their_count ? mine : their_count);
-  tag *tags[2];
-  count[party] = mine;
-  count[1 - party] = their_count;
-  TW_TRY(tw_alloc(2 * (longer + 1) * sizeof **tags, (void **)&tags[0]));
-  tags[1] = tags[0] + longer;
-  for (int i = 0; i < mine; i++) tags[party][i] = tag_of(tw_queue_at(s->queue, i)->name);
-  tw_status status = TW_OK;
-  if (mine > 0 && their_count > 0)
-    status = tw_channel_exchange(s->run->channel, tags[party], tags[1 - party], longer * sizeof **tags);
-  if (status == TW_OK) {
-    choose(s, tags[0], count[0], tags[1], count[1], tags[party]);
-    refuse_unpaired(s, tags[party], tags[1 - party], their_count);
-  }
-  tw_free(tags[0]);
-  return status;
-}
-
-// *stop: on either party. Without it s->list has what is to be run, or nothing.
-static tw_status meet(service *s, bool *stop) {
-  state mine, theirs;
-  tw_status found = tw_queue_look(s->queue);
-  s->count = 0;
-  memset(&mine, 0, sizeof mine);
-  mine.found = found;
-  mine.stop = tw_queue_stops(s->queue);
-  mine.count = (uint32_t)tw_queue_count(s->queue);
-  TW_TRY(tw_channel_exchange(s->run->channel, &mine, &theirs, sizeof mine));
-  if (mine.found != TW_OK || theirs.found != TW_OK) TW_TRY(agree(s, found));
-  if (theirs.count > TW_QUEUE_MOST || theirs.stop > 1)
-    return tw_fail(TW_ERR_PEER, "party %d says that %" PRIu32 " inputs wait there; no twain says that", 1 - party_of(s),
-                   theirs.count);
-  *stop = mine.stop || theirs.stop;
-  return *stop ? TW_OK : compare_lists(s, (int)theirs.count);
-}
-
 // ---- what was chosen
+
+static tw_status choose(service *s, bool *stop) {
+  char names[AT_ONCE][TW_QUEUE_NAME];
+  int most = s->o->batch < AT_ONCE ? s->o->batch : AT_ONCE, count;
+  TW_TRY(tw_service_pairs_meet(&s->pairs, most, names, &count, stop));
+  for (s->count = 0; s->count < count; s->count++) {
+    memset(&s->list[s->count], 0, sizeof s->list[0]);
+    memcpy(s->list[s->count].name, names[s->count], TW_QUEUE_NAME);
+  }
+  return TW_OK;
+}
 
 static void drop(chosen *c) {
   tw_input_share_free(&c->input);
@@ -411,7 +338,7 @@ static tw_status serve(service *s) {
     bool stop = false;
     drop_all(s);
     *s->spent = '\0';
-    TW_TRY(meet(s, &stop));
+    TW_TRY(choose(s, &stop));
     if (stop) return TW_OK;
     if (s->count == 0) {
       rest(idle);
@@ -452,6 +379,7 @@ static tw_status begin(service *s) {
   if (found == TW_OK) found = tw_share_alloc(8 * s->room, (void **)&s->input.share);
   if (found == TW_OK) found = tw_queue_open(&queue, &s->queue);
   TW_TRY(agree(s, found));
+  s->pairs = (tw_service_pairs){.queue = s->queue, .channel = s->run->channel, .seconds = s->o->pair_seconds};
   s->run->engine = &s->engine;
   s->run->spent = s->spent;
   s->run->input = &s->input;

@@ -186,6 +186,9 @@ wait_for 'refused al/al3: 2 inputs of this client wait already'
 wait_for 'refused bo/bo3: 2 inputs of this client wait already'
 wait_for 'refused late: the queue is full: 4 inputs wait already'
 [ "$(find q -name '*.h5' | wc -l)" = 4 ] || fail "not four wait: $(find q)"
+parties=1
+as=late put half # its other share is not waited for
+refused late 1 'party 0 refuses its share'
 parties='0 1'
 stop
 rm -f q/*/*.h5

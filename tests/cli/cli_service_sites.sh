@@ -127,6 +127,7 @@ pin() { "$TWAIN" site show "$1" | sed -n 's/^pin //p'; }
 cat >pairs.json <<JSON
 {"format": "twain pairs", "version": 2, "pairs": [{"party_0": "$(pin 0/site/site.pem)", "party_1": "$(pin 1/site/site.pem)"}]}
 JSON
+: >dealer.said
 "$TWAIN" deal n --serve 127.0.0.1:0 --site dealer --pairs pairs.json 2>dealer.said &
 dealer=$!
 until grep -q 'on port' dealer.said; do kill -0 $dealer || { cat dealer.said; fail "no dealer"; }; sleep 0.02; done

@@ -5,13 +5,21 @@
 #include "jobs/program/session_parts.h"
 #include "kernels/digit.h"
 
-// Blocks are reused by size and wiped together when the session is destroyed: they hold shares.
+// Blocks are reused by size and wiped together when the session is destroyed: they hold shares. A text's program has
+// thousands of them and many times as many gates, so nothing here walks all of them.
 struct tw_memory_block {
-  tw_memory_block *next;
+  tw_memory_block *next, *in_bucket, *next_unused, *next_scratch;
   uint64_t *data;
   size_t words;
-  bool used, scratch;
+  bool used, scratch, listed;  // listed: among those that a gate gives back
 };
+enum { BUCKET_BITS = 12, SIZES = 4 * 64 };
+
+// Sizes that differ by a quarter of a power of two.
+static int size_of(size_t words) {
+  int top = 63 - __builtin_clzll(words);
+  return 4 * top + (top >= 2 ? (int)(words >> (top - 2) & 3) : 0);
+}
 
 static tw_status take_memory(tw_session *s, size_t bytes, void **out) {
   if (!s->memory.arena.memory) return s->backend->alloc(bytes, out);
@@ -24,8 +32,16 @@ static tw_status take_memory(tw_session *s, size_t bytes, void **out) {
   return TW_OK;
 }
 
+static tw_memory_block **bucket_of(const tw_session *s, const uint64_t *data) {
+  return &s->memory.by_address[((uintptr_t)data >> 6) * 0x9e3779b97f4a7c15u >> (64 - BUCKET_BITS)];
+}
+
 static tw_status block_add(tw_session *s, size_t words, tw_memory_block **out) {
+  enum { BUCKETS = 1 << BUCKET_BITS };
+  if (!s->memory.by_address) s->memory.by_address = calloc(BUCKETS + SIZES, sizeof *s->memory.by_address);
+  if (s->memory.by_address) s->memory.unused = s->memory.by_address + BUCKETS;
   tw_memory_block *b = calloc(1, sizeof *b);
+  if (b && !s->memory.by_address) free(b), b = NULL;
   if (!b) return tw_fail(TW_ERR_MEMORY, "out of memory for a session's buffer list");
   void *data;
   tw_status status = take_memory(s, words * 8, &data);
@@ -33,19 +49,29 @@ static tw_status block_add(tw_session *s, size_t words, tw_memory_block **out) {
     free(b);
     return status;
   }
-  *b = (tw_memory_block){s->memory.blocks, data, words, false, false};
+  tw_memory_block **bucket = bucket_of(s, data);
+  *b = (tw_memory_block){.next = s->memory.blocks, .in_bucket = *bucket, .data = data, .words = words};
   s->memory.bytes_held += words * 8;
-  s->memory.blocks = b;
+  s->memory.blocks = *bucket = b;
   *out = b;
   return TW_OK;
 }
 
-static tw_memory_block *smallest_free(tw_session *s, size_t words) {
-  tw_memory_block *best = NULL;
-  for (tw_memory_block *b = s->memory.blocks; b; b = b->next)
-    if (!b->used && b->words >= words && b->words <= words + words / 4 + 64 && (!best || b->words < best->words))
-      best = b;
-  return best;
+// The smallest that fits well, no longer among the unused; NULL: there is none.
+static tw_memory_block *take_unused(tw_session *s, size_t words) {
+  size_t most = words + words / 4 + 64;
+  tw_memory_block **best = NULL;
+  if (!s->memory.unused) return NULL;
+  for (int size = size_of(words); size <= size_of(most) && !best; size++)
+    for (tw_memory_block **at = &s->memory.unused[size]; *at; at = &(*at)->next_unused) {
+      if ((*at)->words < words || (*at)->words > most || (best && (*at)->words >= (*best)->words)) continue;
+      best = at;
+      if ((*at)->words == words) break;
+    }
+  if (!best) return NULL;
+  tw_memory_block *b = *best;
+  *best = b->next_unused;
+  return b;
 }
 
 // fresh: of its own, so that what it takes does not depend on what has been released when.
@@ -53,23 +79,41 @@ typedef enum { VALUE, SCRATCH, FRESH } block_kind;
 
 static tw_status block_take(tw_session *s, size_t words, block_kind kind, uint64_t **out) {
   if (words == 0) words = 1;
-  tw_memory_block *b = kind == FRESH ? NULL : smallest_free(s, words);
+  tw_memory_block *b = kind == FRESH ? NULL : take_unused(s, words);
   if (!b) TW_TRY(block_add(s, words, &b));
   b->used = true;
   b->scratch = kind == SCRATCH;
+  if (b->scratch && !b->listed) {
+    b->listed = true;
+    b->next_scratch = s->memory.scratch;
+    s->memory.scratch = b;
+  }
   *out = b->data;
   return TW_OK;
 }
 
+static void give_back(tw_session *s, tw_memory_block *b) {
+  if (!b->used) return;
+  b->used = b->scratch = false;
+  tw_memory_block **unused = &s->memory.unused[size_of(b->words)];
+  b->next_unused = *unused;
+  *unused = b;
+}
+
+// What is another session's is left alone.
 static void block_release(tw_session *s, const uint64_t *data) {
-  if (!data) return;
-  for (tw_memory_block *b = s->memory.blocks; b; b = b->next)
-    if (b->data == data) b->used = false;
+  if (!data || !s->memory.by_address) return;
+  for (tw_memory_block *b = *bucket_of(s, data); b; b = b->in_bucket)
+    if (b->data == data) give_back(s, b);
 }
 
 void tw_session_release_scratch(tw_session *s) {
-  for (tw_memory_block *b = s->memory.blocks; b; b = b->next)
-    if (b->used && b->scratch) b->used = b->scratch = false;
+  while (s->memory.scratch) {
+    tw_memory_block *b = s->memory.scratch;
+    s->memory.scratch = b->next_scratch;
+    b->listed = false;
+    if (b->scratch) give_back(s, b);
+  }
 }
 
 void tw_session_release_tensor(tw_session *s, int id) {
@@ -115,4 +159,8 @@ void tw_session_release_blocks(tw_session *s) {
     if (!s->memory.arena.memory) s->backend->release(b->data, b->words * 8);
     free(b);
   }
+  free(s->memory.by_address);
+  s->memory.by_address = NULL;
+  s->memory.unused = NULL;
+  s->memory.scratch = NULL;
 }

@@ -32,8 +32,10 @@ typedef struct {
   tw_buffer *buffers;  // by tensor
   tw_arena arena;
   size_t arena_used;
-  tw_memory_block *blocks;
-  size_t bytes_held;  // of all blocks
+  tw_memory_block *blocks, *scratch;  // all; those that a gate gives back
+  tw_memory_block **by_address;       // buckets of all
+  tw_memory_block **unused;           // those to be had again, by size
+  size_t bytes_held;                  // of all blocks
 } tw_session_memory;
 
 size_t tw_words_of(const tw_session *s, int id);                    // u64 words of one sequence's part of the tensor

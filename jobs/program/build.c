@@ -159,7 +159,7 @@ void tw_emit_tokens(tw_op *op, int at, tw_tokens tokens) {
 
 void tw_emit_list(tw_builder *b, tw_op *op, const int64_t *values, size_t count) {
   tw_program *p = b->program;
-  if (b->status != TW_OK) return;
+  if (b->status != TW_OK || count == 0) return;
   if (tw_grow((void **)&p->pool, &p->pool_room, p->pool_count + count, sizeof *p->pool) != TW_OK) {
     tw_build_fail(b, TW_ERR_MEMORY, "out of memory for a program's lists");
     return;
@@ -172,7 +172,7 @@ void tw_emit_list(tw_builder *b, tw_op *op, const int64_t *values, size_t count)
 
 void tw_emit_shared_list(tw_builder *b, tw_op *op, const int64_t *values, size_t count) {
   const tw_program *p = b->program;
-  for (int i = 0; b->status == TW_OK && i < p->op_count; i++) {
+  for (int i = 0; b->status == TW_OK && count > 0 && i < p->op_count; i++) {
     const tw_op *other = &p->ops[i];
     if (other == op || other->list_count != count || memcmp(p->pool + other->list, values, count * sizeof *values) != 0)
       continue;

@@ -152,7 +152,8 @@ enum { STEPS = 32 };  // of a run, while x doubles
 // Runs from one step below `start`, whose true border lies up to a step higher, until `end`.
 static tw_segments runs_between(uint64_t start, uint64_t end) {
   tw_segments s = {0};
-  int m = 63 - __builtin_clzll(start / STEPS);
+  int m = 0;
+  while (start / STEPS >> m > 1) m++;
   uint64_t at = (uint64_t)STEPS << m;
   s.first_step = m;
   s.border[0] = (start >> m << m) - ((uint64_t)1 << m);

@@ -218,7 +218,7 @@ demo() { # [--model MODEL | --generate | --two-sites]
     demo/words.sh "$(build_folder)/twain" "$model"
   elif [ "${1:-}" = --generate ]; then
     model_of tools/fetch_smollm2.sh "the texts"
-    demo/text.sh "$(build_folder)/twain" "$model"
+    demo/words.sh "$(build_folder)/twain" "$model" --generate
   else
     model_of tools/fetch_minilm.sh "the sentences' similarities"
     [ -n "${TWAIN_MODEL:-}" ] || [ "$model" = --synthetic ] || vectors=tests/vectors/minilm.json

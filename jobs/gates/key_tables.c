@@ -17,10 +17,7 @@ static tw_status make_window(tw_session *s, const tw_op *op, uint64_t **part) {
   const tw_correction *leaf = &s->program->corrections[op->correction];
   const tw_buffer *x = tw_b(s, op->in[0]);
   uint64_t *root[2], *sign;
-  for (int side = 0; side < 2; side++) {
-    TW_TRY(tw_scratch(s, leaf->n, &root[side]));
-    TW_TRY(tw_draw_pads(s, leaf, side, root[side]));
-  }
+  for (int side = 0; side < 2; side++) TW_TRY(tw_draw_roots(s, leaf, side, &root[side]));
   TW_TRY(tw_keep(s, tw_words(n), &sign));
   tw_b(s, op->out[0])->sign = sign;
   tw_deal_window_args a = {.n = n,
@@ -50,8 +47,7 @@ static tw_status window_party(tw_session *s, const tw_op *op) {
   const tw_correction *leaf = &s->program->corrections[op->correction];
   uint64_t *part[WINDOW_PARTS], *root;
   TW_TRY(tw_take(s, op, part));
-  TW_TRY(tw_scratch(s, (size_t)s->batch * leaf->n, &root));
-  TW_TRY(tw_draw_pads(s, leaf, s->party, root));
+  TW_TRY(tw_draw_roots(s, leaf, s->party, &root));
   for (int i = 0; i < op->out_count; i++) TW_TRY(tw_make_value(s, op->out[i]));
   tw_key_window_args a = {
       .sequences = (size_t)s->batch,
@@ -170,10 +166,7 @@ static tw_status segments_deal(tw_session *s, const tw_op *op) {
   size_t n = tw_t(s, op->in[0])->n;
   uint64_t *part[SEGMENT_PARTS], *root[2];
   TW_TRY(tw_dealt_memory(s, op, part));
-  for (int side = 0; side < 2; side++) {
-    TW_TRY(tw_scratch(s, level->n, &root[side]));
-    TW_TRY(tw_draw_pads(s, level, side, root[side]));
-  }
+  for (int side = 0; side < 2; side++) TW_TRY(tw_draw_roots(s, level, side, &root[side]));
   tw_deal_segments_args a = {.n = n,
                              .r0 = x->mask[0],
                              .r1 = x->mask[1],
@@ -197,8 +190,7 @@ static tw_status segments_party(tw_session *s, const tw_op *op) {
   size_t n = tw_t(s, op->in[0])->n;
   uint64_t *part[SEGMENT_PARTS], *root;
   TW_TRY(tw_take(s, op, part));
-  TW_TRY(tw_scratch(s, (size_t)s->batch * level->n, &root));
-  TW_TRY(tw_draw_pads(s, level, s->party, root));
+  TW_TRY(tw_draw_roots(s, level, s->party, &root));
   for (int i = 0; i < op->out_count; i++) TW_TRY(tw_make_value(s, op->out[i]));
   tw_key_segments_args a = {.sequences = (size_t)s->batch,
                             .n = n,

@@ -12,10 +12,7 @@ static tw_status thresholds_deal(tw_session *s, const tw_op *op) {
   const tw_buffer *x = tw_b(s, op->in[0]);
   uint64_t *part[PARTS], *root[2];
   TW_TRY(tw_dealt_memory(s, op, part));
-  for (int side = 0; side < 2; side++) {
-    TW_TRY(tw_scratch(s, leaf->n, &root[side]));
-    TW_TRY(tw_draw_pads(s, leaf, side, root[side]));
-  }
+  for (int side = 0; side < 2; side++) TW_TRY(tw_draw_roots(s, leaf, side, &root[side]));
   tw_deal_keys_args a = {.n = n,
                          .words = tw_words(n),
                          .r0 = x->mask[0],
@@ -37,8 +34,7 @@ static tw_status thresholds_party(tw_session *s, const tw_op *op) {
   const tw_correction *leaf = &s->program->corrections[op->correction];
   uint64_t *part[PARTS], *root;
   TW_TRY(tw_take(s, op, part));
-  TW_TRY(tw_scratch(s, (size_t)s->batch * leaf->n, &root));
-  TW_TRY(tw_draw_pads(s, leaf, s->party, root));
+  TW_TRY(tw_draw_roots(s, leaf, s->party, &root));
   TW_TRY(tw_make_value(s, op->out[0]));
   tw_thresholds_args a = {.sequences = (size_t)s->batch,
                           .n = n,

@@ -134,6 +134,8 @@ static inline tw_liveness tw_live(const tw_session *s, const tw_op *op, int at) 
 
 // The same pads of all sequences at once, in backend memory: ring elements [batch][n].
 tw_status tw_draw_pads(tw_session *s, const tw_correction *c, int side, uint64_t *out);
+// They are a party's root seeds of keys of point functions, where c, being common, needs no pad. Scratch.
+tw_status tw_draw_roots(tw_session *s, const tw_correction *c, int side, uint64_t **out);
 
 // This op's list, and a table of the program, in backend memory.
 static inline const int64_t *tw_list(const tw_session *s, const tw_op *op) { return s->copies.pool + op->list; }

@@ -58,3 +58,8 @@ tw_status tw_draw_pads(tw_session *s, const tw_correction *c, int side, uint64_t
                     .out = out};
   return s->backend->draw(&a, s->stream);
 }
+
+tw_status tw_draw_roots(tw_session *s, const tw_correction *c, int side, uint64_t **out) {
+  TW_TRY(tw_scratch(s, (size_t)s->batch * c->n, out));
+  return tw_draw_pads(s, c, side, *out);
+}

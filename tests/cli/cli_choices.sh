@@ -5,6 +5,16 @@ source "$SOURCE_DIR/tests/cli/cli.bash"
 "$TWAIN" import --shape 1x24x3x40 -o n -q
 "$TWAIN" share n -q
 "$TWAIN" ledger --new L -q
+
+as_emulated() { # WHAT: by the plan that is there, from keys to values
+  "$TWAIN" deal n -n 2 --test-seed 7 -q --force
+  "$TWAIN" encode n 'a few words of text' 'one' -q --force
+  "$TWAIN" share n --input -q --force
+  expect_run 0 '' n --ledger L -q --force --allow-test-keys
+  "$TWAIN" reveal n -q --force
+  "$TWAIN" check n --exact --test-seed 7 -q || fail "$1: not the emulator's values"
+}
+
 digests=
 for choice in '2,5,4 4 2 0' '2,5,4 4 2 1' '8,8 8 1 0' '3,14 8 2 1' '26,2 4 1 0'; do
   read -r groups arity levels means <<<"$choice"
@@ -14,12 +24,7 @@ for choice in '2,5,4 4 2 0' '2,5,4 4 2 1' '8,8 8 1 0' '3,14 8 2 1' '26,2 4 1 0';
     --seq 40 --force --no-guard "${options[@]}"
   digests="$digests $(json n.plan.json 'j["digest"]')"
   rounds=$("$TWAIN" plan --shape 1x24x3x40 --seq 40 "${options[@]}" | sed -n 's/.*rounds: //p')
-  "$TWAIN" deal n -n 2 --test-seed 7 -q --force
-  "$TWAIN" encode n 'a few words of text' 'one' -q --force
-  "$TWAIN" share n --input -q --force
-  expect_run 0 '' n --ledger L -q --force --allow-test-keys
-  "$TWAIN" reveal n -q --force
-  "$TWAIN" check n --exact --test-seed 7 -q || fail "groups $groups: not the emulator's values"
+  as_emulated "groups $groups"
   said=$("$TWAIN" report n --json >report.json; json report.json 'j["rounds"] if isinstance(j, dict) else j[0]["rounds"]')
   [ "$said" = "$rounds" ] || fail "groups $groups: $said rounds in the report, $rounds in the plan"
 done
@@ -30,12 +35,7 @@ expect 0 'chosen: groups in 3 rounds, groups 4,10.*norms compared in 1 level' "$
   --maximum-groups 4,10 --group-rounds 3 --norm-levels 1
 [ "$("$TWAIN" plan --shape 1x24x3x40 --seq 40 --maximum-groups 4,10 --group-rounds 3 --norm-levels 1 |
   sed -nE 's/^keys: .*rounds: //p')" = $((few - 3)) ] || fail "not three rounds less than $few"
-"$TWAIN" deal n -n 2 --test-seed 7 -q --force
-"$TWAIN" encode n 'a few words of text' 'one' -q --force
-"$TWAIN" share n --input -q --force
-expect_run 0 '' n --ledger L -q --force --allow-test-keys
-"$TWAIN" reveal n -q --force
-"$TWAIN" check n --exact --test-seed 7 -q || fail "groups in 3 rounds: not the emulator's values"
+as_emulated "groups in 3 rounds"
 
 # functions by keys of point functions: the same checks
 for engine in pfss-rows pfss; do
@@ -43,12 +43,7 @@ for engine in pfss-rows pfss; do
     expect 0 "chosen: engine $engine, groups 2,5,4" "$TWAIN" plan n --seq 40 --force $guard --maximum-groups 2,5,4 --engine "$engine"
     digests="$digests $(json n.plan.json 'j["digest"]')"
       rounds=$(sed -n 's/.*rounds: //p' said)
-    "$TWAIN" deal n -n 2 --test-seed 7 -q --force
-    "$TWAIN" encode n 'a few words of text' 'one' -q --force
-    "$TWAIN" share n --input -q --force
-    expect_run 0 '' n --ledger L -q --force --allow-test-keys
-    "$TWAIN" reveal n -q --force
-    "$TWAIN" check n --exact --test-seed 7 -q || fail "$engine: not the emulator's values"
+    as_emulated "$engine"
     said=$("$TWAIN" report n --json >report.json; json report.json 'j["rounds"] if isinstance(j, dict) else j[0]["rounds"]')
     [ "$said" = "$rounds" ] || fail "$engine: $said rounds in the report, $rounds in the plan"
     grep -q "engine $engine" report.json || fail "the report does not say $engine"

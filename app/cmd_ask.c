@@ -24,6 +24,7 @@ typedef struct {
   tw_encoding_words words;
   tw_post_words post;
   const char *output;
+  bool show_texts;
 } settings;
 
 static const tw_option options[] = {
@@ -46,6 +47,7 @@ static const tw_option options[] = {
      .field = offsetof(settings, output),
      .value = "FILE",
      .help = "also write the result, as `reveal` does; needed for rows and embeddings, which are not printed"},
+    {.common = &tw_option_show_texts, .field = offsetof(settings, show_texts)},
 };
 
 // Files of this question, in a folder of its own.
@@ -120,7 +122,7 @@ static tw_status show(const tw_call *call, const char *model, const desk *d, con
   if (s->output) TW_TRY(tw_result_write(s->output, result));
   tw_unfinished_keep();
   tw_path input = tw_path_of(d->name, kept[0]);
-  TW_TRY(tw_answer_print(model, result, input.text, s->output ? s->output : "the file of --output"));
+  TW_TRY(tw_answer_print(model, result, input.text, s->output ? s->output : "the file of --output", s->show_texts));
   if (s->output && !call->quiet) printf("written: %s\n", s->output);
   return TW_OK;
 }

@@ -18,7 +18,7 @@ typedef struct {
   const char *model;
   int64_t test_seed;
   double tolerance;
-  bool exact, json;
+  bool exact, json, show_texts;
 } settings;
 
 static const tw_option options[] = {
@@ -42,6 +42,7 @@ static const tw_option options[] = {
      .low = 0,
      .high = 1e6},
     {.common = &tw_option_json, .field = offsetof(settings, json), .help = "print JSON instead of tables"},
+    {.common = &tw_option_show_texts, .field = offsetof(settings, show_texts)},
 };
 
 // ---- --exact
@@ -246,7 +247,7 @@ static tw_status check_with(const tw_call *call, const char *of, const tw_model 
     return status;
   }
   if (s->json) {
-    json_t *json = tw_comparison_json(&c);
+    json_t *json = tw_comparison_json(&c, s->show_texts);
     json_object_set_new(json, "tolerance", json_real(s->tolerance));
     json_object_set_new(json, "within_tolerance", json_boolean(tw_comparison_far(&c, s->tolerance) < 0));
     if (beyond(&b))
@@ -256,7 +257,7 @@ static tw_status check_with(const tw_call *call, const char *of, const tw_model 
     if (s->exact) json_object_set_new(json, "exact", exact_json(&v));
     status = tw_json_print(json);
   } else if (!call->quiet) {
-    tw_comparison_print(&c);
+    tw_comparison_print(&c, s->show_texts);
     status = print_texts(of, &c, input);
     if (s->exact) print_exact(&v);
     double largest = 0;

@@ -14,19 +14,46 @@ typedef struct {
 
 static const tw_option options[] = {
     {.common = &tw_option_model, .field = offsetof(settings, model)},
-    {.name = "after",
+    {.group = "the texts", .common = &tw_option_file, .field = offsetof(settings, words.file)},
+    {.name = "csv",
+     .kind = TW_OPTION_TEXT,
+     .field = offsetof(settings, words.csv),
+     .value = "FILE",
+     .help =
+         "texts from a column of a CSV file (RFC 4180, UTF-8), - is standard input; its first line names the columns"},
+    {.name = "tsv",
+     .kind = TW_OPTION_TEXT,
+     .field = offsetof(settings, words.tsv),
+     .value = "FILE",
+     .help = "the same with a tab between columns, and without quotation marks around them"},
+    {.name = "jsonl",
+     .kind = TW_OPTION_TEXT,
+     .field = offsetof(settings, words.jsonl),
+     .value = "FILE",
+     .help = "texts from JSON lines: an object a line, - is standard input"},
+    {.name = "text-column",
+     .kind = TW_OPTION_TEXT,
+     .field = offsetof(settings, words.text_column),
+     .value = "COLUMN",
+     .help = "column, or key, of the texts (not given: text)"},
+    {.name = "id-column",
+     .kind = TW_OPTION_TEXT,
+     .field = offsetof(settings, words.id_column),
+     .value = "COLUMN",
+     .help = "column, or key, of the texts' ids, which the result has beside their lines; the parties never see them"},
+    {.group = "what a text is",
+     .name = "after",
      .kind = TW_OPTION_TEXT,
      .field = offsetof(settings, words.after),
      .value = "NAME",
      .help =
          "go on behind the turn of this NAME, one text for each of its sequences, in a plan with --conversation; reads "
          "NAME.input.h5 and NAME.result.h5. A text is taken as it stands; with --chat it is the user's next message"},
-    {.common = &tw_option_file, .field = offsetof(settings, words.file)},
     {.common = &tw_option_pair, .field = offsetof(settings, words.pair)},
     {.common = &tw_option_chat, .field = offsetof(settings, words.chat)},
     {.common = &tw_option_messages, .field = offsetof(settings, words.messages)},
     {.common = &tw_option_truncate, .field = offsetof(settings, words.truncate)},
-    {.common = &tw_option_force, .field = offsetof(settings, force)},
+    {.group = "what is kept", .common = &tw_option_force, .field = offsetof(settings, force)},
 };
 
 // ---- what was done, in words
@@ -89,10 +116,25 @@ static void describe_tokens(const tw_input *input, const settings *s) {
                       : "token types: all 0, as the model's tokenizer gives no others");
 }
 
+static void describe_table(const tw_text_table *t) {
+  if (t->empty) {
+    printf("records without text left out: %d (line", t->empty);
+    for (int i = 0; i < t->empty && i < TW_BLANK_TEXTS_NAMED; i++) printf("%s %d", i ? "," : "", t->empty_lines[i]);
+    puts(t->empty > TW_BLANK_TEXTS_NAMED ? " ...)" : ")");
+  }
+  if (t->quoted)
+    printf(
+        "texts that begin and end with quotation marks, which were kept as they stand: %d; if they are no part of the "
+        "texts, write the file as CSV\n",
+        t->quoted);
+  if (t->ids) puts("ids: one for each text, all different; they stay here");
+}
+
 static void describe(const tw_encoding *e, const settings *s, const char *path) {
   describe_prompt(&e->client, s);
   describe_tokens(&e->input, s);
   if (e->texts.blank) printf("blank lines left out: %d\n", e->texts.blank);
+  describe_table(&e->texts.table);
   describe_length(&e->client, s, e->counts, &e->input);
   describe_unknown(&e->texts, e->counts, &e->input);
   printf("written: %s\n", path);
@@ -148,7 +190,7 @@ static tw_status run(const tw_call *call) {
 
 const tw_command tw_command_encode = {
     .name = "encode",
-    .arguments = "NAME TEXT...|--file FILE",
+    .arguments = "NAME TEXT...|--file|--csv FILE",
     .summary = "turn texts into an input (the client's step)",
     .about =
         "Reads NAME.client.h5 and the sequence length from NAME.plan.json; writes NAME.input.h5. Of a plan with a "

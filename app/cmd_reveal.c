@@ -5,16 +5,33 @@
 #include "app/commands.h"
 #include "app/common_options.h"
 #include "app/show/answer.h"
+#include "app/show/result_table.h"
+#include "base/memory.h"
+#include "io/file.h"
 #include "io/new_files.h"
+#include "jobs/parties/by_text.h"
 #include "jobs/parties/reveal.h"
 
 typedef struct {
-  const char *model;
-  bool force;
+  const char *model, *csv, *npy;
+  bool force, show_texts;
 } settings;
 
 static const tw_option options[] = {
     {.common = &tw_option_model, .field = offsetof(settings, model)},
+    {.name = "csv",
+     .kind = TW_OPTION_TEXT,
+     .field = offsetof(settings, csv),
+     .value = "FILE",
+     .help =
+         "also write a CSV file in the order of the client's texts: id, line, tokens, then values, or a classifier's "
+         "label and probabilities, or words"},
+    {.name = "npy",
+     .kind = TW_OPTION_TEXT,
+     .field = offsetof(settings, npy),
+     .value = "FILE",
+     .help = "also write the values as an array of NumPy, in the order of the client's texts"},
+    {.common = &tw_option_show_texts, .field = offsetof(settings, show_texts)},
     {.common = &tw_option_force, .field = offsetof(settings, force)},
 };
 
@@ -37,6 +54,64 @@ static void print(const tw_result *r, const char *path, bool with_input) {
     puts("values out of the plan's bounds: none counted");
 }
 
+// ---- for other programs
+
+static tw_status check_tables(const settings *s) {
+  const char *files[] = {s->csv, s->npy};
+  for (int i = 0; i < 2; i++)
+    if (files[i] && !s->force) TW_TRY(tw_file_check_new(files[i]));
+  if (s->csv && s->npy && strcmp(s->csv, s->npy) == 0)
+    return tw_fail(TW_ERR_USAGE, "--csv and --npy name one file: give each its own");
+  return TW_OK;
+}
+
+static tw_status write_csv(const settings *s, const char *model, const char *input, const tw_result *texts,
+                           const int *first) {
+  tw_client client;
+  tw_input own;
+  tw_path path = tw_path_of(model, "client.h5");
+  bool named = tw_path_exists(&path);
+  if (named) TW_TRY(tw_client_read(path.text, &client));
+  tw_status status = input ? tw_input_read(input, &own) : TW_OK;
+  if (status == TW_OK) {
+    tw_result_table table = {texts, first, named ? &client : NULL, input ? &own : NULL};
+    status = tw_result_csv(s->csv, s->force, &table);
+    if (input) tw_input_free(&own);
+  }
+  if (named) tw_client_free(&client);
+  return status;
+}
+
+static tw_status write_tables(const tw_call *call, const char *model, const char *input, const tw_result *result) {
+  const settings *s = call->settings;
+  const char *files[] = {s->csv, s->npy};
+  tw_result texts;
+  int *first;
+  if (!s->csv && !s->npy) return TW_OK;
+  TW_TRY(tw_alloc((size_t)result->count * sizeof *first, (void **)&first));
+  tw_status status = tw_result_by_text(result, &texts, first);
+  if (status == TW_OK) {
+    if (s->csv) status = write_csv(s, model, input, &texts, first);
+    if (status == TW_OK && s->npy) status = tw_result_npy(s->npy, s->force, &texts);
+    for (int i = 0; i < 2; i++)
+      if (status == TW_OK && !call->quiet && files[i]) printf("written: %s, %d texts\n", files[i], texts.count);
+    tw_result_free(&texts);
+  }
+  tw_free(first);
+  return status;
+}
+
+static tw_status tell(const tw_call *call, const char *model, const tw_result *result, const char *path, bool trusted,
+                      bool with_input) {
+  const settings *s = call->settings;
+  tw_path input = tw_path_of(call->arguments[0], "input.h5");
+  const char *own = with_input ? input.text : NULL;
+  if (!call->quiet) print(result, path, with_input);
+  if (!trusted) return TW_OK;
+  if (!call->quiet && !s->csv) TW_TRY(tw_answer_print(model, result, own, path, s->show_texts));
+  return write_tables(call, model, own, result);
+}
+
 static tw_status run(const tw_call *call) {
   const settings *s = call->settings;
   const char *name = call->arguments[0], *model;
@@ -47,13 +122,11 @@ static tw_status run(const tw_call *call) {
   TW_TRY(tw_name_check(name));
   TW_TRY(tw_model_name(s->model, name, &model));
   TW_TRY(tw_new_files_check(&places, name, suffix, NAMES, s->force));
+  TW_TRY(check_tables(s));
   TW_TRY(tw_reveal(name, model, &result, &with_input));
   int which = tw_result_first_bad(&result) >= 0 ? UNTRUSTED : TRUSTED;
   tw_status status = write_result(&places, &result, which);
-  if (status == TW_OK && !call->quiet) print(&result, places.path[which].text, with_input);
-  if (status == TW_OK && !call->quiet && which == TRUSTED)
-    status =
-        tw_answer_print(model, &result, with_input ? tw_path_of(name, "input.h5").text : NULL, places.path[which].text);
+  if (status == TW_OK) status = tell(call, model, &result, places.path[which].text, which == TRUSTED, with_input);
   if (status == TW_OK) status = tw_result_judge(&result, places.path[which].text);
   tw_result_free(&result);
   return status;

@@ -151,6 +151,8 @@ const tw_option tw_option_seal_to = {
 const tw_option tw_option_verbose = {.name = "verbose", .letter = 'v', .help = "costs of every gate in every layer"};
 const tw_option tw_option_json = {.name = "json", .help = "print records as JSON, see docs/records.md"};
 const tw_option tw_option_csv = {.name = "csv", .help = "print records as CSV"};
+const tw_option tw_option_show_texts = {
+    .name = "show-texts", .help = "print the texts themselves, too; without it none of them gets into a log"};
 const tw_option tw_option_force = {.name = "force", .help = "replace files that are there"};
 
 tw_status tw_model_name(const char *model, const char *name, const char **out) {

@@ -38,6 +38,6 @@ extern const tw_option tw_option_seal_to;               // tw_option_texts
 tw_status tw_model_name(const char *model, const char *name, const char **out);
 
 // What is written.
-extern const tw_option tw_option_verbose, tw_option_json, tw_option_csv, tw_option_force;  // bool
+extern const tw_option tw_option_verbose, tw_option_json, tw_option_csv, tw_option_force, tw_option_show_texts;  // bool
 
 #endif

@@ -34,12 +34,31 @@ const tw_option tw_option_truncate = {
         "cut texts that are longer than the plan's --seq, or than the model's max_seq_length, as transformers does; "
         "without it they are refused"};
 
+static tw_status check_source(const tw_call *call, const tw_encoding_words *w, int count) {
+  bool table = w->csv || w->tsv || w->jsonl;
+  int sources = (count > 0) + (w->file != NULL) + (w->csv != NULL) + (w->tsv != NULL) + (w->jsonl != NULL);
+  if (sources != 1)
+    return tw_fail(TW_ERR_USAGE, "%s; usage: twain %s %s",
+                   sources ? "either texts or one file, not both" : "texts or --file FILE are needed",
+                   call->command->name, call->command->arguments);
+  if (!table && (w->text_column || w->id_column))
+    return tw_fail(TW_ERR_USAGE, "--text-column and --id-column go with --csv, --tsv or --jsonl");
+  if (table && w->pair)
+    return tw_fail(TW_ERR_USAGE, "--pair takes two texts a line of --file, or two arguments a pair");
+  return TW_OK;
+}
+
+static tw_status read_table(const tw_encoding_words *w, tw_texts *out) {
+  tw_text_table_form form = w->csv ? TW_TABLE_CSV : w->tsv ? TW_TABLE_TSV : TW_TABLE_JSON_LINES;
+  return tw_texts_of_table(w->csv   ? w->csv
+                           : w->tsv ? w->tsv
+                                    : w->jsonl,
+                           form, w->text_column ? w->text_column : "text", w->id_column, out);
+}
+
 tw_status tw_encoding_texts(const tw_call *call, const tw_encoding_words *words, const char *const *texts, int count,
                             tw_texts *out) {
-  if ((count > 0) == (words->file != NULL))
-    return tw_fail(TW_ERR_USAGE, "%s; usage: twain %s %s",
-                   words->file ? "either texts or --file FILE, not both" : "texts or --file FILE are needed",
-                   call->command->name, call->command->arguments);
+  TW_TRY(check_source(call, words, count));
   if (words->pair + words->chat + words->messages > 1)
     return tw_fail(TW_ERR_USAGE, "--pair, --chat and --messages say different things about a text; take one of them");
   if (words->after) TW_TRY(tw_name_check(words->after));
@@ -48,6 +67,7 @@ tw_status tw_encoding_texts(const tw_call *call, const tw_encoding_words *words,
                    words->pair       ? "--pair"
                    : words->messages ? "--messages"
                                      : "--truncate");
+  if (words->csv || words->tsv || words->jsonl) return read_table(words, out);
   return words->file ? tw_texts_read(words->file, words->pair, out) : tw_texts_take(texts, count, words->pair, out);
 }
 

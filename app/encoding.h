@@ -9,7 +9,9 @@
 // As they are typed.
 typedef struct {
   const char *file;
-  const char *after;  // `encode` alone: NAME of the turn before; NULL: none
+  const char *csv, *tsv, *jsonl;        // `encode` alone
+  const char *text_column, *id_column;  // of these
+  const char *after;                    // `encode` alone: NAME of the turn before; NULL: none
   bool pair, chat, messages, truncate;
 } tw_encoding_words;
 
@@ -26,7 +28,8 @@ typedef struct {
   tw_input input;
 } tw_encoding;
 
-// `count` texts, or none where a file is named. TW_ERR_USAGE where the words do not go together.
+// `count` texts, or none where a file is named, of one form or another. TW_ERR_USAGE where the words do not go
+// together.
 tw_status tw_encoding_texts(const tw_call *call, const tw_encoding_words *words, const char *const *texts, int count,
                             tw_texts *out);
 // Reads NAME's or MODEL's plan and MODEL's client's file and encodes. Takes `texts` over. End it, also after a failure.

@@ -116,6 +116,23 @@ tw_status tw_texts_read(const char *path, bool pairs, tw_texts *out) {
   return status;
 }
 
+tw_status tw_texts_of_table(const char *path, tw_text_table_form form, const char *text_column, const char *id_column,
+                            tw_texts *out) {
+  *out = (tw_texts){0};
+  tw_text_table *t = &out->table;
+  tw_status status = tw_text_table_read(path, form, text_column, id_column, t);
+  if (status == TW_OK && !(out->texts = calloc((size_t)t->count + 1, sizeof *out->texts))) status = out_of_memory();
+  if (status != TW_OK) {
+    tw_texts_free(out);
+    return status;
+  }
+  out->count = t->count;
+  out->blank = t->blank;
+  for (int i = 0; i < t->count; i++)
+    out->texts[i] = (tw_text){.first = t->texts[i], .line = t->lines[i], .id = t->ids ? t->ids[i] : NULL};
+  return TW_OK;
+}
+
 tw_status tw_texts_take(const char *const *arguments, int count, bool pairs, tw_texts *out) {
   *out = (tw_texts){0};
   if (pairs && count % 2 != 0)
@@ -132,6 +149,7 @@ tw_status tw_texts_take(const char *const *arguments, int count, bool pairs, tw_
 void tw_texts_free(tw_texts *texts) {
   if (texts->lines) tw_lines_free(texts->lines, texts->count);
   if (texts->written) tw_lines_free(texts->written, texts->count);
+  tw_text_table_free(&texts->table);
   free(texts->texts);
   *texts = (tw_texts){0};
 }

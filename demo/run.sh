@@ -44,7 +44,7 @@ title "6. Client: join the two halves of the result"
 show "$twain" reveal "$name"
 
 title "7. Check: against the plain model in floating point"
-show "$twain" check "$name"
+show "$twain" check "$name" --show-texts
 if [ -n "$vectors" ]; then
   python=python3
   "$python" -c 'import h5py' 2>/dev/null || python=/usr/bin/python3

@@ -53,7 +53,7 @@ show_to "$work/run.txt" mpirun -np 2 "$twain" run "$name" --ledger "$work/ledger
 grep -E '^([0-9]+ sequences|set-up|preparation|online) ' "$work/run.txt" | sed 's/^/  /'
 
 title "6. Client: join the two halves of the result: $result"
-show "$twain" reveal "$name"
+show "$twain" reveal "$name" --show-texts
 
 title "7. Check: $check"
 show "$twain" check "$name"

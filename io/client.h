@@ -4,6 +4,7 @@
 #define TW_CLIENT_H
 
 #include "io/model.h"
+#include "io/origins.h"
 #include "io/text_rules.h"
 
 // What a classifier's outputs are called, and what they mean: one class of several (probabilities by softmax), any of
@@ -59,6 +60,7 @@ typedef struct {
   int *earlier;          // [count][earlier_seq]
   int earlier_seq;
   char **texts;
+  tw_origins origins;
   float *values;  // [count][seq][hidden] embeddings after LayerNorm; NULL: there are none
 } tw_input;
 

@@ -4,6 +4,7 @@
 #include "base/memory.h"
 #include "io/client.h"
 #include "io/h5.h"
+#include "io/origins_parts.h"
 
 static const tw_h5_kind kind = {"twain-input", "input", false, false, "twain encode", NULL};
 static const tw_h5_kind share_kind = {"twain-input-share", "input-share", true, true, "twain share --input", NULL};
@@ -58,6 +59,7 @@ static tw_status put_input(tw_h5 *f, const tw_input *in) {
   if (in->types) TW_TRY(tw_h5_put(f, "types", H5T_STD_I32LE, 2, shape, in->types));
   if (in->after.hex[0]) TW_TRY(put_earlier(f, in));
   TW_TRY(tw_h5_put_texts(f, "texts", in->count, in->texts));
+  TW_TRY(tw_origins_put(f, in->count, &in->origins));
   return in->hidden ? tw_h5_put_f32(f, "values", 3, shape, in->values) : TW_OK;
 }
 
@@ -135,6 +137,7 @@ static tw_status get_input(const tw_h5 *f, tw_input *in) {
   if (tw_h5_has(f, "types")) TW_TRY(get_types(f, shape, tokens, in));
   TW_TRY(get_earlier(f, in));
   TW_TRY(tw_h5_get_texts(f, "texts", in->count, &in->texts));
+  TW_TRY(tw_origins_get(f, in->count, &in->origins));
   for (size_t i = 0; i < tokens; i++)
     if (in->tokens[i] < 0)
       return tw_fail(TW_ERR_FORMAT, "%s: dataset tokens: negative id at [%zu][%zu]", f->path, i / in->seq, i % in->seq);
@@ -161,6 +164,7 @@ tw_status tw_input_read_id(const char *path, tw_id *id) {
 
 void tw_input_free(tw_input *input) {
   tw_h5_free_texts(input->texts, input->count);
+  tw_origins_free(&input->origins, input->count);
   tw_free(input->lengths);
   tw_free(input->tokens);
   tw_free(input->types);

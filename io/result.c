@@ -5,6 +5,7 @@
 
 #include "base/memory.h"
 #include "io/h5.h"
+#include "io/origins_parts.h"
 #include "io/result_parts.h"
 
 static const tw_h5_kind kind = {"twain-result", "result",       false,
@@ -20,6 +21,7 @@ static tw_status put_result(tw_h5 *f, const tw_result *r) {
   TW_TRY(tw_h5_put_int(f, "/", "rows", r->rows));
   TW_TRY(tw_h5_put_int(f, "/", "cols", r->cols));
   TW_TRY(tw_h5_put(f, "lengths", H5T_STD_I32LE, 1, (hsize_t[]){(hsize_t)r->count}, r->lengths));
+  TW_TRY(tw_origins_put(f, r->count, &r->origins));
   TW_TRY(tw_h5_put_int(f, "/", "guard", r->out_of_bound != NULL));
   if (r->out_of_bound)
     TW_TRY(tw_h5_put(f, "out_of_bound", H5T_STD_I64LE, 1, (hsize_t[]){(hsize_t)r->count}, r->out_of_bound));
@@ -60,6 +62,7 @@ static tw_status get_result(const tw_h5 *f, tw_result *r) {
   TW_TRY(tw_alloc((size_t)r->count * r->rows * r->cols * sizeof *r->values, (void **)&r->values));
   TW_TRY(tw_h5_get(f, "lengths", H5T_STD_I32LE, 1, shape, r->lengths));
   TW_TRY(tw_result_check_lengths(f, r->output, r->rows, r->count, r->lengths));
+  TW_TRY(tw_origins_get(f, r->count, &r->origins));
   if (guard) {
     TW_TRY(tw_h5_locate(f, "out_of_bound", H5T_STD_I64LE, 1, shape, &offset));
     TW_TRY(tw_alloc((size_t)r->count * sizeof *r->out_of_bound, (void **)&r->out_of_bound));
@@ -83,5 +86,6 @@ void tw_result_free(tw_result *r) {
   tw_free(r->lengths);
   tw_free(r->values);
   tw_free(r->out_of_bound);
+  tw_origins_free(&r->origins, r->count);
   *r = (tw_result){0};
 }

@@ -10,6 +10,7 @@
 #include "base/status.h"
 #include "base/trace.h"
 #include "io/ids.h"
+#include "io/origins.h"
 
 // Where and when something ran.
 typedef struct {
@@ -87,6 +88,7 @@ typedef struct {
   bool normalised;  // each row has length 1
   int count, rows, cols;
   int *lengths;
+  tw_origins origins;     // as far as the client's input was there
   double *values;         // [count][rows][cols]; pooled: mean over live tokens
   int64_t *out_of_bound;  // [count] values out of the plan's bounds, as counted; NULL: the plan does not count
 } tw_result;

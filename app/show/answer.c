@@ -21,7 +21,7 @@ tw_status tw_answer_place(const char *result, const char *file) {
   return tw_fail(TW_ERR_USAGE, "this plan's result (%s) is not printed: say --output FILE", result);
 }
 
-tw_status tw_answer_print(const char *model, const tw_result *r, const char *input, const char *path) {
+tw_status tw_answer_print(const char *model, const tw_result *r, const char *input, const char *path, bool show_texts) {
   tw_path file = tw_path_of(model, "client.h5");
   tw_client client;
   tw_input own;
@@ -30,8 +30,8 @@ tw_status tw_answer_print(const char *model, const tw_result *r, const char *inp
   tw_status status = input ? tw_input_read(input, &own) : TW_OK;
   if (status == TW_OK) {
     bool words = client.config.head.kind == TW_HEAD_WORDS;
-    status = words ? tw_words_print(r, &client, input ? &own : NULL, path)
-                   : tw_labels_print(r, &client, input ? &own : NULL, path);
+    status = words ? tw_words_print(r, &client, input ? &own : NULL, path, show_texts)
+                   : tw_labels_print(r, &client, input && show_texts ? &own : NULL, path);
     if (input) tw_input_free(&own);
   }
   tw_client_free(&client);

@@ -108,6 +108,8 @@ static tw_status logits_of_words(const work *w, int s, const double *text, doubl
   return TW_OK;
 }
 
+static int line_of(const work *w, int s) { return w->input->origins.lines ? w->input->origins.lines[s] : 0; }
+
 // Each word against the float model's largest, as far as the text goes. A word has no length of its own: its error is
 // the shortfall.
 static tw_status compare_words(const work *w, int s, double *reference, tw_comparison *c) {
@@ -115,7 +117,7 @@ static tw_status compare_words(const work *w, int s, double *reference, tw_compa
   const double *text = w->result->values + (size_t)s * w->words, temperature = c->temperature;
   tw_sequence_error *e = &c->sequences[s];
   bool ended = false;
-  *e = (tw_sequence_error){.text = w->input->texts[s], .cosine = NAN, .probability = 1};
+  *e = (tw_sequence_error){.text = w->input->texts[s], .line = line_of(w, s), .cosine = NAN, .probability = 1};
   TW_TRY(logits_of_words(w, s, text, reference));
   for (int i = 0; i < w->words && !ended; i++) {
     size_t row = (size_t)i * w->cols;
@@ -148,6 +150,7 @@ static tw_status compare_sequence(const work *w, int s, double *reference, tw_co
   size_t n = (size_t)rows * cols;
   double least = w->output == TW_OUTPUT_LOGITS || w->output == TW_OUTPUT_ALL_LOGITS;
   e->text = w->input->texts[s];
+  e->line = line_of(w, s);
   e->cosine = tw_cosine(y, reference, (int)n);
   e->relative_error = relative(y, reference, n, least);
   e->relative_error_rounded = relative(y, w->rounded, n, least);
@@ -304,9 +307,17 @@ static void print_decided(const tw_comparison *c) {
   putchar('\n');
 }
 
-void tw_comparison_print(const tw_comparison *c) {
-  for (int s = 0; s < c->count && c->one_row; s++)
-    tw_print_line("cosine(private, float) = %.5f  %s", c->sequences[s].cosine, c->sequences[s].text);
+static void print_cosine(const tw_sequence_error *e, int number, bool show_text) {
+  if (show_text)
+    tw_print_line("cosine(private, float) = %.5f  %s", e->cosine, e->text);
+  else if (e->line)
+    printf("cosine(private, float) = %.5f  text %d (line %d)\n", e->cosine, number, e->line);
+  else
+    printf("cosine(private, float) = %.5f  text %d\n", e->cosine, number);
+}
+
+void tw_comparison_print(const tw_comparison *c, bool show_texts) {
+  for (int s = 0; s < c->count && c->one_row; s++) print_cosine(&c->sequences[s], s + 1, show_texts);
   if (c->one_row) putchar('\n');
   tw_grid grid = {0};
   tw_grid_row(&grid, "sequence\trelative error\twith rounded weights\tlargest error");
@@ -360,12 +371,13 @@ static json_t *matrix_json(const double *values, int n) {
   return rows;
 }
 
-json_t *tw_comparison_json(const tw_comparison *c) {
+json_t *tw_comparison_json(const tw_comparison *c, bool show_texts) {
   json_t *json = json_object(), *sequences = json_array();
   for (int s = 0; s < c->count; s++) {
     const tw_sequence_error *e = &c->sequences[s];
     json_t *probability = c->temperature > 0 ? number(e->probability) : json_null();
-    json_array_append_new(sequences, json_pack("{s:s, s:o, s:o, s:o, s:o, s:o}", "text", e->text, "cosine",
+    json_t *text = show_texts ? json_string(e->text) : NULL;
+    json_array_append_new(sequences, json_pack("{s:o*, s:o, s:o, s:o, s:o, s:o}", "text", text, "cosine",
                                                number(e->cosine), "relative_error", number(e->relative_error),
                                                "relative_error_rounded_weights", number(e->relative_error_rounded),
                                                "largest_error", number(e->largest_error), "probability", probability));

@@ -12,6 +12,7 @@
 
 typedef struct {
   const char *text;
+  int line;  // of its file; 0: none
   double cosine;
   // |y - f| / |f| against the model, and against its rounded weights; of logits / max(|f|, 1), as they may well be 0;
   // of a next token: by what part of the largest logit's distance from the mean (1 where that is less) its own is below
@@ -56,9 +57,10 @@ tw_status tw_compare(const tw_model *model, const tw_prefix *prefix, const tw_in
                      tw_comparison *out);
 void tw_comparison_free(tw_comparison *c);
 
-void tw_comparison_print(const tw_comparison *c);
+// show_texts: the texts stand beside their numbers, in JSON as "text"; else they are numbered.
+void tw_comparison_print(const tw_comparison *c, bool show_texts);
 // Texts that the float model writes behind the same inputs, as far as they are known.
 tw_status tw_comparison_print_texts(const tw_comparison *c, const tw_client *client, const tw_input *input);
-json_t *tw_comparison_json(const tw_comparison *c);
+json_t *tw_comparison_json(const tw_comparison *c, bool show_texts);
 
 #endif

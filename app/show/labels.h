@@ -14,7 +14,7 @@ enum { TW_ROWS_SHOWN = 32 };
 void tw_rows_left_print(int sequence, int rows, const char *path);
 
 // Every row of r, whose output is logits, by the labels of `client`: TW_ROWS_SHOWN of a sequence. input: for texts and
-// tokens, or NULL. path: of the result file.
+// tokens beside them, or NULL. path: of the result file.
 tw_status tw_labels_print(const tw_result *r, const tw_client *client, const tw_input *input, const char *path);
 
 #endif

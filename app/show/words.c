@@ -16,6 +16,7 @@ typedef struct {
   const tw_input *input;
   const tw_words *words;
   const char *path;
+  bool show_texts;
 } source;
 
 // `"the" 0.4310, "a" 0.0923`, behind the first `count` tokens of the sequence.
@@ -44,11 +45,17 @@ static const int *ids_of(const source *s, int sequence) {
   return s->input ? s->input->tokens + (size_t)sequence * s->input->seq : NULL;
 }
 
+// "  after TEXT", the input's own, or nothing.
+static const char *after(const source *s) { return s->input && s->show_texts ? "  after " : ""; }
+static const char *text_of(const source *s, int sequence) {
+  return s->input && s->show_texts ? s->input->texts[sequence] : "";
+}
+
 static tw_status print_last(const source *s, int sequence) {
   char text[1024];
   const int *ids = ids_of(s, sequence);
   TW_TRY(describe(s, row_of(s->r, sequence, 0), ids, ids ? s->input->lengths[sequence] : 0, text, sizeof text));
-  tw_print_line("%d: next %s%s%s", sequence + 1, text, ids ? "  after " : "", ids ? s->input->texts[sequence] : "");
+  tw_print_line("%d: next %s%s%s", sequence + 1, text, after(s), text_of(s, sequence));
   return TW_OK;
 }
 
@@ -62,7 +69,7 @@ static tw_status print_row(const source *s, int sequence, int row) {
   const int *ids = ids_of(s, sequence);
   int known = ids ? row + 1 : 0;
   TW_TRY(describe(s, row_of(s->r, sequence, row), ids, known, text, sizeof text));
-  if (!ids) {
+  if (!ids || !s->show_texts) {
     tw_print_line("%d.%d: next %s", sequence + 1, row + 1, text);
     return TW_OK;
   }
@@ -94,8 +101,7 @@ static tw_status print_token(const source *s, int sequence) {
   int token = (int)s->r->values[sequence];
   char *word;
   TW_TRY(tw_words_text(s->words, ids, ids ? s->input->lengths[sequence] : 0, token, &word));
-  tw_print_line("%d: next %d %s%s%s", sequence + 1, token, word, ids ? "  after " : "",
-                ids ? s->input->texts[sequence] : "");
+  tw_print_line("%d: next %d %s%s%s", sequence + 1, token, word, after(s), text_of(s, sequence));
   free(word);
   return TW_OK;
 }
@@ -116,8 +122,8 @@ static tw_status print_text(const source *s, const tw_model_config *c, int seque
   }
   tw_status status = tw_words_texts(s->words, all, before, count - ended, &text);
   if (status == TW_OK)
-    tw_print_line("%d: %s%s%s%s", sequence + 1, text, ended ? "  (the text ends here)" : "", ids ? "  after " : "",
-                  ids ? s->input->texts[sequence] : "");
+    tw_print_line("%d: %s%s%s%s", sequence + 1, text, ended ? "  (the text ends here)" : "", after(s),
+                  text_of(s, sequence));
   free(text);
   free(all);
   return status;
@@ -146,7 +152,8 @@ static tw_status check(const source *s, int words) {
   return TW_OK;
 }
 
-tw_status tw_words_print(const tw_result *r, const tw_client *client, const tw_input *input, const char *path) {
+tw_status tw_words_print(const tw_result *r, const tw_client *client, const tw_input *input, const char *path,
+                         bool show_texts) {
   tw_words *words;
   bool text = strcmp(r->output, "text") == 0, token = strcmp(r->output, "next-token") == 0;
   if (!token && !text && r->cols != client->config.vocab)
@@ -154,7 +161,7 @@ tw_status tw_words_print(const tw_result *r, const tw_client *client, const tw_i
                    "the result has %d logits a row, the client's file %d words; take the files of one model", r->cols,
                    client->config.vocab);
   TW_TRY(tw_words_new(client, &words));
-  source s = {r, input, words, path};
+  source s = {r, input, words, path, show_texts};
   bool last = strcmp(r->output, "logits") == 0;  // one row a sequence
   tw_status status = check(&s, client->config.vocab);
   if (status == TW_OK && (token || text)) status = check_tokens(&s, client->config.vocab);

@@ -59,7 +59,7 @@ compare() { # WORDS
   rm -rf "$top/check"
   install -d -m 700 "$top/check"
   cp "$top"/owner/n.model.h5 "$top"/client/n.{plan.json,client.h5,input.h5,result.h5,result.p?.h5} "$top/check"
-  "$top/bin/twain" check "$top/check/n" >"$top/said" || { cat "$top/said"; stopped 10; }
+  "$top/bin/twain" check "$top/check/n" --show-texts >"$top/said" || { cat "$top/said"; stopped 10; }
   grep -E "^($1)" "$top/said" | sed 's/^/    /'
 }
 

@@ -9,7 +9,8 @@
 typedef struct {
   const char *first, *second;  // second: NULL unless it is a pair
   bool framed;                 // it has its special tokens and its prompt: nothing is put around
-  int line;                    // of the file it comes from, for messages; 0: none
+  int line;                    // of the file it comes from; 0: none
+  const char *id;              // in that file; NULL: none. All texts have one, or none has
 } tw_text;
 
 // What became of a text.

@@ -85,6 +85,7 @@ tw_status tw_encode_turn(const tw_client *client, const tw_input *before, const 
   }
   if (status == TW_OK) status = tw_encode_ids(client, NULL, (const int *const *)ids, lengths, count, seq, out);
   if (status == TW_OK) status = keep_texts(texts, out);
+  if (status == TW_OK) status = tw_origins_copy(&before->origins, count, &out->origins);
   if (status == TW_OK) status = keep_earlier(before, said, name, out);
   for (int i = 0; i < count; i++) tw_free(ids[i]);
   tw_free(ids);

@@ -131,22 +131,25 @@ static tw_status compare_with_plan(const tw_result_share *r, const tw_plan *plan
                  p->guard >= 0 ? "with a guard" : "without a guard");
 }
 
-static tw_status check_lengths(const char *name, const tw_result_share *r) {
+// Where the sequences come from is in the input alone.
+static tw_status take_origins(const char *name, const tw_result_share *r, tw_origins *origins) {
   tw_path path = tw_path_of(name, "input.h5");
   tw_input input;
   TW_TRY(tw_input_read(path.text, &input));
   bool same = input.count == r->count && memcmp(input.lengths, r->lengths, sizeof(int) * (size_t)r->count) == 0;
+  tw_status status = same ? tw_origins_copy(&input.origins, r->count, origins) : TW_OK;
   tw_input_free(&input);
-  if (same) return TW_OK;
+  if (same) return status;
   return tw_fail(TW_ERR_MISMATCH, "%s: has other lengths than the result files; take the files as the run wrote them",
                  path.text);
 }
 
-static tw_status check_beside(const char *name, const char *model, const tw_result_share *r, bool *with_input) {
+static tw_status check_beside(const char *name, const char *model, const tw_result_share *r, tw_origins *origins,
+                              bool *with_input) {
   tw_path path = tw_path_of(model, "plan.json");
   tw_plan plan;
   TW_TRY(tw_beside_check(name, model, &r->input_id, &r->model_id, &r->plan, with_input));
-  if (*with_input) TW_TRY(check_lengths(name, r));
+  if (*with_input) TW_TRY(take_origins(name, r, origins));
   if (!tw_path_exists(&path)) return TW_OK;
   TW_TRY(tw_plan_read(path.text, &plan));
   tw_status status = compare_with_plan(r, &plan);
@@ -173,9 +176,16 @@ tw_status tw_reveal(const char *name, const char *model, tw_result *out, bool *w
   tw_result_share pair[2];
   *out = (tw_result){.count = 0};
   TW_TRY(tw_result_pair_read(name, pair));
-  tw_status status = check_beside(name, model, &pair[0], with_input);
+  tw_origins origins = {.texts = NULL};
+  int count = pair[0].count;
+  tw_status status = check_beside(name, model, &pair[0], &origins, with_input);
   if (status == TW_OK) status = join(pair, out);
   tw_result_pair_free(pair);
-  if (status != TW_OK) tw_result_free(out);
+  if (status != TW_OK) {
+    tw_origins_free(&origins, count);
+    tw_result_free(out);
+  } else {
+    out->origins = origins;
+  }
   return status;
 }

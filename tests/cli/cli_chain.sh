@@ -24,7 +24,7 @@ check_exactly tokens dithered
 check_exactly pooled faithful-output
 check_exactly cls faithful
 expect 10 'check failed: [0-9]+ of [0-9]+ outputs differ from the emulator' "$TWAIN" check cls-faithful --exact --test-seed 12
-expect 0 '^cosine\(private, float\) = (0\.999[0-9]{2}|1\.00000)  a short one$' "$TWAIN" check cls-faithful
+expect 0 '^cosine\(private, float\) = (0\.999[0-9]{2}|1\.00000)  a short one$' "$TWAIN" check cls-faithful --show-texts
 grep -q 'largest difference of similarity' said || fail "check prints no similarities"
 
 # ---- real keys, pooled, several sequences
@@ -39,7 +39,7 @@ printf '%s\n\n%s\n%s\r\n' "${texts[@]}" >texts.txt
 two_ranks n --ledger ledger --json >run.json 2>said || { cat said >&2; fail "run"; }
 grep -q 'WARNING: both parties run on host' said || fail "no warning about a shared host"
 expect 0 '3 sequences, output pooled \[1\]\[64\]' "$TWAIN" reveal n
-"$TWAIN" check n --json >check.json
+"$TWAIN" check n --json --show-texts >check.json
 [ "$(json check.json 'min(s["cosine"] for s in j["sequences"]) > 0.9995')" = True ] || fail "cosines: $(cat check.json)"
 [ "$(json check.json '[s["text"] for s in j["sequences"]]')" = "['${texts[0]}', '${texts[1]}', '${texts[2]}']" ] || fail "texts"
 expect 2 'needs a run on TEST keys' "$TWAIN" check n --exact --test-seed 1

@@ -109,7 +109,7 @@ go() { # NAME PLAN'S-OPTION...
   "$TWAIN" encode "$name" -q --force -- "${texts[@]}"
   "$TWAIN" share "$name" --input -q --force
   expect_run 0 '' "$name" --ledger ledger --allow-test-keys -q --force --device cpu
-  expect 0 'out of the plan.s bounds: (none|NOT) counted' "$TWAIN" reveal "$name" --force
+  expect 0 'out of the plan.s bounds: (none|NOT) counted' "$TWAIN" reveal "$name" --show-texts --force
   cp said revealed
   expect 0 "equal the emulator.s, transcript equal" "$TWAIN" check "$name" --exact --test-seed "$seed"
 }

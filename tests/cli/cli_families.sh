@@ -41,7 +41,7 @@ run_texts() { # NAME COUNT OPTION... : encode's arguments
   "$TWAIN" encode "$name" -q --force "$@"
   "$TWAIN" share "$name" --input -q --force
   expect_run 0 '' "$name" --ledger ledger --allow-test-keys -q --force --device cpu
-  expect 0 'sequence' "$TWAIN" reveal "$name" --force
+  expect 0 'sequence' "$TWAIN" reveal "$name" --show-texts --force
   cp said revealed
   expect 0 "equal the emulator.s, transcript equal" "$TWAIN" check "$name" --exact --test-seed 7
   cp said checked

@@ -31,7 +31,24 @@ static tw_status opponents_value(tw_session *s, const tw_op *op) {
   return opponents(s, op, tw_b(s, op->in[0])->value, ~0ull, tw_b(s, op->out[0])->value);
 }
 
-static const tw_gate opponents_gate = {"opponents", opponents_mask, NULL, NULL, opponents_value, opponents_value};
+// Lines are [any][rows][inner].
+static bool opponents_rows(tw_row_shape *s) {
+  size_t group = (size_t)s->op->arg[BITS_GROUP], pairs = group * (group - 1) / 2;
+  tw_rows x = s->in[0];
+  if (!tw_is_split(x) || x.outer % pairs) return false;
+  s->out[0] = tw_rows_split(x.outer / pairs * group, x.inner);
+  return true;
+}
+
+static bool opponents_tile(const tw_row_shape *s, tw_row_range range, tw_op *tile) {
+  size_t lines = s->out[0].outer / (size_t)s->op->arg[BITS_GROUP] * range.count * s->out[0].inner;
+  tile->arg[BITS_LINES] = (int64_t)lines;
+  return true;
+}
+
+static const tw_gate opponents_gate = {
+    "opponents",           opponents_mask, NULL, NULL, opponents_value, opponents_value, .rows = opponents_rows,
+    .tile = opponents_tile};
 
 int tw_against_opponents(tw_builder *b, int bitwire, int group, size_t lines) {
   tw_op *op = tw_emit(b, &opponents_gate);
@@ -66,7 +83,22 @@ static tw_status members_value(tw_session *s, const tw_op *op) {
   return members(s, op, tw_b(s, op->in[0])->value, tw_b(s, op->out[0])->value);
 }
 
-static const tw_gate members_gate = {"members", members_mask, NULL, NULL, members_value, members_value};
+static bool members_rows(tw_row_shape *s) {
+  size_t rows = (size_t)s->op->arg[BITS_ROWS], group = (size_t)s->op->arg[BITS_GROUP];
+  if (s->rows != rows) return false;
+  s->in[0] = tw_rows_split(1, tw_in_n(s, 0) / rows);
+  s->out[0] = tw_rows_split(group, tw_out_n(s, 0) / group / rows);
+  return true;
+}
+
+static bool members_tile(const tw_row_shape *s, tw_row_range range, tw_op *tile) {
+  (void)s;
+  tile->arg[BITS_ROWS] = (int64_t)range.count;
+  return true;
+}
+
+static const tw_gate members_gate = {
+    "members", members_mask, NULL, NULL, members_value, members_value, .rows = members_rows, .tile = members_tile};
 
 // Opened bits [rows][any], by members of groups; past the last member that one again.
 static int by_members(tw_builder *b, int bitwire, size_t rows, int group, size_t groups) {
@@ -96,7 +128,9 @@ static tw_status fold_value(tw_session *s, const tw_op *op) {
   return s->backend->fold(&a, s->stream);
 }
 
-static const tw_gate fold_gate = {"fold", NULL, NULL, NULL, fold_value, fold_value};
+static bool fold_rows(tw_row_shape *s) { return tw_rows_folded(s, (size_t)s->op->arg[BITS_GROUP]); }
+
+static const tw_gate fold_gate = {"fold", NULL, NULL, NULL, fold_value, fold_value, .rows = fold_rows};
 
 // XORs over members: of planes first .. first + count of BITS, or, digits: of the members with bit p of their number,
 // count planes of one.

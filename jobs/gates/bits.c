@@ -97,7 +97,7 @@ static tw_status and_emulate(tw_session *s, const tw_op *op) {
   return TW_OK;
 }
 
-static const tw_gate and_gate = {"and", NULL, and_deal, NULL, and_party, and_emulate};
+static const tw_gate and_gate = {"and", NULL, and_deal, NULL, and_party, and_emulate, .rows = tw_rows_each};
 
 // Sets of literals that have a correction plane in this gate, by their sorted (input, plane) keys.
 typedef struct {
@@ -203,7 +203,7 @@ static tw_status xor_value(tw_session *s, const tw_op *op) {
   return s->backend->parity(&a, s->stream);
 }
 
-static const tw_gate xor_gate = {"xor", NULL, NULL, NULL, xor_value, xor_value};
+static const tw_gate xor_gate = {"xor", NULL, NULL, NULL, xor_value, xor_value, .rows = tw_rows_each};
 
 int tw_xor_planes(tw_builder *b, const tw_term *terms, int count, int planes, const uint8_t *constant) {
   tw_op *op = tw_emit(b, &xor_gate);
@@ -235,7 +235,19 @@ static tw_status reshape_value(tw_session *s, const tw_op *op) {
                              s->stream);
 }
 
-static const tw_gate reshape_gate = {"reshape", NULL, NULL, NULL, reshape_value, reshape_value};
+// Flat, either is [places][rows][inner], planes among the places.
+static bool reshape_rows(tw_row_shape *s) {
+  size_t from = (size_t)s->program->tensors[s->op->in[0]].planes,
+         to = (size_t)s->program->tensors[s->op->out[0]].planes;
+  tw_rows x = s->in[0], y = s->out[0];
+  if (!tw_is_split(x) && tw_is_split(y) && y.outer * to % from == 0) x = tw_rows_split(y.outer * to / from, y.inner);
+  if (!tw_is_split(x) || x.outer * from % to) return false;
+  s->in[0] = x;
+  s->out[0] = tw_rows_split(x.outer * from / to, x.inner);
+  return true;
+}
+
+static const tw_gate reshape_gate = {"reshape", NULL, NULL, NULL, reshape_value, reshape_value, .rows = reshape_rows};
 
 int tw_bits_reshape(tw_builder *b, int bits, int planes, size_t n) {
   tw_tensor t = tw_look(b, bits);
@@ -267,7 +279,15 @@ static tw_status kill_value(tw_session *s, const tw_op *op) {
   return s->backend->kill(&a, s->stream);
 }
 
-static const tw_gate kill_gate = {"dead pairs", NULL, NULL, NULL, kill_value, kill_value};
+static bool kill_rows(tw_row_shape *s) { return (size_t)s->op->arg[KILL_ROWS] == s->rows && tw_rows_each(s); }
+
+static bool kill_tile(const tw_row_shape *s, tw_row_range range, tw_op *tile) {
+  tile->arg[KILL_ROWS] = (int64_t)range.count;
+  return tw_tokens_of_rows(s, KILL_TOKENS, range, tile);
+}
+
+static const tw_gate kill_gate = {"dead pairs",     NULL, NULL, NULL, kill_value, kill_value, .rows = kill_rows,
+                                  .tile = kill_tile};
 
 int tw_kill_pairs(tw_builder *b, int bits, size_t rows, int first, int group, size_t groups, const int64_t *earlier,
                   int earlier_levels, tw_tokens tokens) {

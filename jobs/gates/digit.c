@@ -93,7 +93,7 @@ static tw_status digits_party(tw_session *s, const tw_op *op) {
   return tw_take_into(s, op, tw_b(s, op->out[0])->value);
 }
 
-static const tw_gate digits_gate = {"digits", digits_mask, digits_deal, NULL, digits_party, NULL};
+static const tw_gate digits_gate = {"digits", digits_mask, digits_deal, NULL, digits_party, NULL, .rows = tw_rows_each};
 
 tw_digits tw_deal_digits(tw_builder *b, int wire, int low_bit, const int *widths, int count, bool sign_bit,
                          int looked_up) {
@@ -190,7 +190,7 @@ static tw_status leaves_emulate(tw_session *s, const tw_op *op) {
   return TW_OK;
 }
 
-static const tw_gate leaves_gate = {"leaves", NULL, NULL, NULL, leaves_party, leaves_emulate};
+static const tw_gate leaves_gate = {"leaves", NULL, NULL, NULL, leaves_party, leaves_emulate, .rows = tw_rows_each};
 
 int tw_leaves(tw_builder *b, const tw_digits *d, const tw_leaf *leaf, int count) {
   enum { MAX_LEAVES = 2048 };
@@ -270,7 +270,7 @@ static tw_status lookup_emulate(tw_session *s, const tw_op *op) {
   return TW_OK;
 }
 
-static const tw_gate lookup_gate = {"lookup", NULL, NULL, NULL, lookup_party, lookup_emulate};
+static const tw_gate lookup_gate = {"lookup", NULL, NULL, NULL, lookup_party, lookup_emulate, .rows = tw_rows_each};
 
 void tw_lookup(tw_builder *b, tw_compared compared, int sub_bits, uint64_t lo, const int table[2], int ring,
                const int scale[2], int out[2]) {

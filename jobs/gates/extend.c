@@ -47,7 +47,8 @@ static tw_status extend_emulate(tw_session *s, const tw_op *op) {
   return TW_OK;
 }
 
-static const tw_gate extend_gate = {"extend", NULL, extend_deal, NULL, extend_party, extend_emulate};
+static const tw_gate extend_gate = {"extend",     NULL,           extend_deal,         NULL,
+                                    extend_party, extend_emulate, .rows = tw_rows_each};
 
 int tw_extend(tw_builder *b, int wire, int ring) {
   tw_tensor t = tw_look(b, wire);
@@ -114,7 +115,14 @@ static tw_status row_emulate(tw_session *s, const tw_op *op) {
   return TW_OK;
 }
 
-static const tw_gate row_gate = {"extended row sum", NULL, row_deal, NULL, row_party, row_emulate};
+static bool row_rows(tw_row_shape *s) {
+  if (!tw_rows_summed(s, tw_in_n(s, 0) / tw_out_n(s, 0))) return false;
+  s->dealt[ROW_TOP] = s->in[0];
+  s->dealt[ROW_CARRIES] = s->out[0];
+  return true;
+}
+
+static const tw_gate row_gate = {"extended row sum", NULL, row_deal, NULL, row_party, row_emulate, .rows = row_rows};
 
 int tw_extended_row_sum(tw_builder *b, int wire, size_t cols, int ring) {
   tw_tensor t = tw_look(b, wire);

@@ -53,7 +53,7 @@ static tw_status floor_emulate(tw_session *s, const tw_op *op) {
   return TW_OK;
 }
 
-static const tw_gate floor_gate = {"floor", NULL, floor_deal, NULL, floor_party, floor_emulate};
+static const tw_gate floor_gate = {"floor", NULL, floor_deal, NULL, floor_party, floor_emulate, .rows = tw_rows_each};
 
 int tw_floor_share(tw_builder *b, int wire, int borrow, int bits) {
   tw_tensor t = tw_look(b, wire);

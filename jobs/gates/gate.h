@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "jobs/program/build.h"
+#include "jobs/program/rows.h"
 #include "jobs/program/session.h"
 #include "kernels/digit.h"
 #include "kernels/gemm.h"
@@ -15,10 +16,10 @@ typedef tw_status (*tw_local_map)(tw_session *s, const tw_op *op, const uint64_t
 tw_status tw_local_mask(tw_session *s, const tw_op *op, int side, tw_local_map map);
 tw_status tw_local_value(tw_session *s, const tw_op *op, tw_local_map map);
 
-#define TW_LOCAL_GATE(gate_name, map)                                                                               \
+#define TW_LOCAL_GATE(gate_name, map, rows, tile)                                                                   \
   static tw_status map##_mask(tw_session *s, const tw_op *op, int side) { return tw_local_mask(s, op, side, map); } \
   static tw_status map##_value(tw_session *s, const tw_op *op) { return tw_local_value(s, op, map); }               \
-  static const tw_gate gate_name = {#map, map##_mask, NULL, NULL, map##_value, map##_value}
+  static const tw_gate gate_name = {#map, map##_mask, NULL, NULL, map##_value, map##_value, rows, tile}
 
 // Elements of the whole batch.
 static inline size_t tw_batch_n(const tw_session *s, int id) { return (size_t)s->batch * tw_t(s, id)->n; }

@@ -20,7 +20,7 @@ static tw_status gather(tw_session *s, const tw_op *op, const uint64_t *const *i
                                               .ring = tw_ring_of(s, op->out[0])},
                             s->stream);
 }
-TW_LOCAL_GATE(gather_gate, gather);
+TW_LOCAL_GATE(gather_gate, gather, NULL, NULL);
 
 // Whether no place below `n` is met twice.
 static bool met_once(const int64_t *places, size_t count, size_t n) {
@@ -69,7 +69,7 @@ static tw_status turn(tw_session *s, const tw_op *op, const uint64_t *const *in,
                                           .last = last},
                           s->stream);
 }
-TW_LOCAL_GATE(turn_gate, turn);
+TW_LOCAL_GATE(turn_gate, turn, NULL, NULL);
 
 // rows: of the share; angles: tokens that there must be angles of.
 static int turn_rows(tw_builder *b, int share, const int table[2], size_t half, int angle_scale, size_t rows,
@@ -114,7 +114,7 @@ static tw_status last_row(tw_session *s, const tw_op *op, const uint64_t *const 
                                                   .live = tw_live(s, op, LAST_TOKENS)},
                               s->stream);
 }
-TW_LOCAL_GATE(last_row_gate, last_row);
+TW_LOCAL_GATE(last_row_gate, last_row, NULL, NULL);
 
 int tw_last_live_row(tw_builder *b, int share, tw_tokens tokens) { return tw_rows_from_last(b, share, 1, tokens); }
 

@@ -61,7 +61,8 @@ static tw_status truncate_emulate(tw_session *s, const tw_op *op) {
   return TW_OK;
 }
 
-static const tw_gate truncate_gate = {"truncate", truncate_mask, NULL, NULL, truncate_party, truncate_emulate};
+static const tw_gate truncate_gate = {"truncate",       truncate_mask,       NULL, NULL, truncate_party,
+                                      truncate_emulate, .rows = tw_rows_each};
 
 int tw_truncate_dithered(tw_builder *b, int wire, int bits) {
   if (bits == 0) return wire;
@@ -96,7 +97,72 @@ static tw_status view(tw_session *s, const tw_op *op, const uint64_t *const *in,
   a.rows = (size_t)s->batch * a.dim[0] * a.dim[1] * a.dim[2];
   return s->backend->view(&a, s->stream);
 }
-TW_LOCAL_GATE(view_gate, view);
+// The dimensions that walk a tensor's rows, one after the other: strides of whole rows, the last one of one row. What
+// walks inside a row has smaller strides, what leaves the rows has larger ones.
+typedef struct {
+  int first, last;
+} row_dims;
+
+static bool find_row_dims(const tw_row_shape *s, row_dims *out) {
+  const int64_t *dim = s->op->arg + VIEW_DIM, *stride = s->op->arg + VIEW_STRIDE;
+  size_t inner = s->in[0].inner, whole = s->rows * inner, expected = inner,
+         reach = (size_t)s->op->arg[VIEW_OFFSET] % whole;
+  *out = (row_dims){-1, -1};
+  for (int i = 3; i >= 0; i--) {
+    size_t step = (size_t)stride[i], count = (size_t)dim[i];
+    if (count == 1 || step % whole == 0) continue;
+    if (step < inner) {
+      reach += (count - 1) * step;
+    } else {
+      if (step != expected || (out->first >= 0 && out->first != i + 1)) return false;
+      expected *= count;
+      out->first = i;
+      if (out->last < 0) out->last = i;
+    }
+  }
+  return expected == whole && reach < inner;
+}
+
+// Whole places one after the other, in one dimension.
+static bool takes_places(const tw_row_shape *s) {
+  const int64_t *arg = s->op->arg;
+  size_t whole = s->rows * s->in[0].inner, n = tw_out_n(s, 0);
+  return (size_t)arg[VIEW_DIM + 3] == n && arg[VIEW_STRIDE + 3] == 1 && n % whole == 0 &&
+         (size_t)arg[VIEW_OFFSET] % whole == 0;
+}
+
+static bool view_rows(tw_row_shape *s) {
+  row_dims at;
+  if (!tw_is_split(s->in[0])) return false;
+  if (takes_places(s)) {
+    s->out[0] = tw_rows_split(tw_out_n(s, 0) / (s->rows * s->in[0].inner), s->in[0].inner);
+    return true;
+  }
+  if (!find_row_dims(s, &at)) return false;
+  s->out[0] = tw_rows_split(1, 1);
+  for (int i = 0; i < at.first; i++) s->out[0].outer *= (size_t)s->op->arg[VIEW_DIM + i];
+  for (int i = at.last + 1; i < 4; i++) s->out[0].inner *= (size_t)s->op->arg[VIEW_DIM + i];
+  return true;
+}
+
+static bool view_tile(const tw_row_shape *s, tw_row_range range, tw_op *tile) {
+  row_dims at;
+  size_t inner = s->in[0].inner, whole = s->rows * inner, offset = (size_t)s->op->arg[VIEW_OFFSET];
+  tile->arg[VIEW_OFFSET] = (int64_t)(offset / whole * range.count * inner + offset % whole);
+  if (takes_places(s)) {
+    tile->arg[VIEW_DIM + 3] = (int64_t)(s->out[0].outer * range.count * inner);
+    return true;
+  }
+  if (!find_row_dims(s, &at)) return false;
+  for (int i = 0; i < 4; i++) {
+    size_t step = (size_t)s->op->arg[VIEW_STRIDE + i];
+    if (step % whole == 0) tile->arg[VIEW_STRIDE + i] = (int64_t)(step / whole * range.count * inner);
+    if (i >= at.first && i < at.last) tile->arg[VIEW_DIM + i] = 1;
+  }
+  tile->arg[VIEW_DIM + at.last] = (int64_t)range.count;
+  return true;
+}
+TW_LOCAL_GATE(view_gate, view, view_rows, view_tile);
 
 int tw_view(tw_builder *b, int x, tw_view_map map) {
   tw_tensor t = tw_look(b, x);
@@ -128,7 +194,18 @@ static tw_status concat(tw_session *s, const tw_op *op, const uint64_t *const *i
                                               .cx = cx},
                             s->stream);
 }
-TW_LOCAL_GATE(concat_gate, concat);
+static bool concat_rows(tw_row_shape *s) {
+  if (!tw_rows_plain(s, (size_t)s->op->arg[CONCAT_ROWS])) return false;
+  s->in[1] = tw_rows_split(1, tw_in_n(s, 1) / s->rows);
+  return true;
+}
+
+static bool concat_tile(const tw_row_shape *s, tw_row_range range, tw_op *tile) {
+  (void)s;
+  tile->arg[CONCAT_ROWS] = (int64_t)range.count;
+  return true;
+}
+TW_LOCAL_GATE(concat_gate, concat, concat_rows, concat_tile);
 
 int tw_concat(tw_builder *b, int x, int y, size_t rows) {
   tw_tensor t = tw_look(b, x), u = tw_look(b, y);
@@ -169,7 +246,20 @@ static tw_status combine(tw_session *s, const tw_op *op, const uint64_t *const *
                         (size_t)op->arg[COMBINE_COL_STRIDE]};
   return s->backend->combine(&a, s->stream);
 }
-TW_LOCAL_GATE(combine_gate, combine);
+static bool combine_rows(tw_row_shape *s) {
+  return s->op->arg[COMBINE_ROW_STRIDE] ? tw_rows_with_rows(s) : tw_rows_with_columns(s);
+}
+
+static bool combine_tile(const tw_row_shape *s, tw_row_range range, tw_op *tile) {
+  bool by_row = s->op->arg[COMBINE_ROW_STRIDE] != 0;
+  tw_rows x = s->in[0], y = s->in[1];
+  size_t n = x.outer * range.count * x.inner,
+         m = y.kind == TW_ROWS_COMMON ? tw_in_n(s, 1) : y.outer * range.count * y.inner;
+  tile->arg[COMBINE_ROWS] = (int64_t)(by_row ? m : n / m);
+  tile->arg[COMBINE_COLS] = (int64_t)(by_row ? n / m : m);
+  return true;
+}
+TW_LOCAL_GATE(combine_gate, combine, combine_rows, combine_tile);
 
 int tw_combine(tw_builder *b, int64_t p, int x, int64_t q, int y, bool rows) {
   tw_tensor t = tw_look(b, x), u = tw_look(b, y);
@@ -203,7 +293,7 @@ static tw_status scaled(tw_session *s, const tw_op *op, const uint64_t *const *i
                                                 .ring = tw_ring_of(s, op->out[0])},
                              s->stream);
 }
-TW_LOCAL_GATE(scaled_gate, scaled);
+TW_LOCAL_GATE(scaled_gate, scaled, tw_rows_each, NULL);
 
 static int emit_scaled(tw_builder *b, int x, int64_t factor, tw_tensor t) {
   tw_op *op = tw_emit(b, &scaled_gate);
@@ -248,7 +338,8 @@ static tw_status row_sum(tw_session *s, const tw_op *op, const uint64_t *const *
   return s->backend->row_sums(in[0], tw_batch_n(s, op->out[0]), (size_t)op->arg[ROW_SUM_COLS], NULL,
                               tw_ring_of(s, op->out[0]), out, s->stream);
 }
-TW_LOCAL_GATE(row_sum_gate, row_sum);
+static bool row_sum_rows(tw_row_shape *s) { return tw_rows_summed(s, (size_t)s->op->arg[ROW_SUM_COLS]); }
+TW_LOCAL_GATE(row_sum_gate, row_sum, row_sum_rows, NULL);
 
 int tw_row_sum(tw_builder *b, int x, size_t cols) {
   tw_tensor t = tw_look(b, x);
@@ -275,7 +366,7 @@ static tw_status pool_live(tw_session *s, const tw_op *op, const uint64_t *const
                                           .mean_bits = (int)op->arg[POOL_MEAN_BITS]},
                           s->stream);
 }
-TW_LOCAL_GATE(pool_gate, pool_live);
+TW_LOCAL_GATE(pool_gate, pool_live, NULL, NULL);
 
 static int pool(tw_builder *b, int x, tw_tokens tokens, size_t cols, int bits) {
   tw_tensor t = tw_look(b, x);
@@ -320,7 +411,7 @@ static tw_status add_value(tw_session *s, const tw_op *op) {
   return s->backend->combine(&a, s->stream);
 }
 
-static const tw_gate add_gate = {"add constant", add_mask, NULL, NULL, add_value, add_value};
+static const tw_gate add_gate = {"add constant", add_mask, NULL, NULL, add_value, add_value, .rows = tw_rows_each};
 
 int tw_add_constant(tw_builder *b, int x, int64_t value) {
   tw_op *op = tw_emit(b, &add_gate);
@@ -350,7 +441,7 @@ static tw_status share_emulate(tw_session *s, const tw_op *op) {
   return TW_OK;
 }
 
-static const tw_gate share_gate = {"as share", NULL, NULL, NULL, share_party, share_emulate};
+static const tw_gate share_gate = {"as share", NULL, NULL, NULL, share_party, share_emulate, .rows = tw_rows_each};
 
 int tw_as_share(tw_builder *b, int wire) {
   tw_tensor t = tw_look(b, wire);

@@ -61,7 +61,7 @@ static tw_status open_emulate(tw_session *s, const tw_op *op) {
   return TW_OK;
 }
 
-static const tw_gate open_gate = {"open", open_mask, NULL, NULL, open_party, open_emulate};
+static const tw_gate open_gate = {"open", open_mask, NULL, NULL, open_party, open_emulate, .rows = tw_rows_each};
 
 int tw_open(tw_builder *b, int x) {
   tw_tensor t = tw_look(b, x);

@@ -18,7 +18,21 @@ static tw_status pair_differences(tw_session *s, const tw_op *op, const uint64_t
                      .ring = tw_ring_of(s, op->out[0])};
   return s->backend->pairs(&a, s->stream);
 }
-TW_LOCAL_GATE(pairs_gate, pair_differences);
+static bool pairs_rows(tw_row_shape *s) {
+  size_t rows = (size_t)s->op->arg[PAIRS_ROWS], group = (size_t)s->op->arg[PAIRS_GROUP];
+  if (s->rows == 0) s->rows = rows;
+  if (s->rows != rows) return false;
+  s->in[0] = tw_rows_split(1, (size_t)s->op->arg[PAIRS_COLS]);
+  s->out[0] = tw_rows_split(group * (group - 1) / 2, (size_t)s->op->arg[PAIRS_GROUPS]);
+  return true;
+}
+
+static bool pairs_tile(const tw_row_shape *s, tw_row_range range, tw_op *tile) {
+  (void)s;
+  tile->arg[PAIRS_ROWS] = (int64_t)range.count;
+  return true;
+}
+TW_LOCAL_GATE(pairs_gate, pair_differences, pairs_rows, pairs_tile);
 
 int tw_pair_differences(tw_builder *b, int wire, size_t rows, size_t cols, size_t first, int group, size_t groups) {
   tw_tensor t = tw_look(b, wire);

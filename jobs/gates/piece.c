@@ -34,7 +34,7 @@ static tw_status offset_emulate(tw_session *s, const tw_op *op) {
   return TW_OK;
 }
 
-static const tw_gate offset_gate = {"offset", NULL, NULL, NULL, offset_party, offset_emulate};
+static const tw_gate offset_gate = {"offset", NULL, NULL, NULL, offset_party, offset_emulate, .rows = tw_rows_each};
 
 int tw_offset(tw_builder *b, int base, int slope, int x, int64_t lo, int bits) {
   tw_tensor ta = tw_look(b, base), tb = tw_look(b, slope), tx = tw_look(b, x);
@@ -101,7 +101,7 @@ static tw_status piece_emulate(tw_session *s, const tw_op *op) {
   return TW_OK;
 }
 
-static const tw_gate piece_gate = {"piece", NULL, piece_deal, NULL, piece_party, piece_emulate};
+static const tw_gate piece_gate = {"piece", NULL, piece_deal, NULL, piece_party, piece_emulate, .rows = tw_rows_each};
 
 int tw_signed_piece(tw_builder *b, int v, int slope, int x, int bits, int entry) {
   tw_tensor tv = tw_look(b, v), tb = tw_look(b, slope), tx = tw_look(b, x);

@@ -82,7 +82,23 @@ static tw_status multiply_emulate(tw_session *s, const tw_op *op) {
   return TW_OK;
 }
 
-static const tw_gate multiply_gate = {"multiply", NULL, multiply_deal, NULL, multiply_party, multiply_emulate};
+static bool multiply_rows(tw_row_shape *s) {
+  switch ((tw_repeat)s->op->arg[MULTIPLY_REPEAT]) {
+    case TW_PER_ROW:
+      if (!tw_rows_with_rows(s)) return false;
+      break;
+    case TW_PER_COLUMN:
+      if (!tw_rows_with_columns(s)) return false;
+      break;
+    default:
+      return tw_rows_each(s);
+  }
+  tw_rows_dealt(s, s->in[0]);
+  return true;
+}
+
+static const tw_gate multiply_gate = {"multiply",           NULL, multiply_deal, NULL, multiply_party, multiply_emulate,
+                                      .rows = multiply_rows};
 
 int tw_multiply(tw_builder *b, int x, int y, int ring, tw_repeat repeat) {
   tw_tensor t = tw_look(b, x), u = tw_look(b, y);
@@ -169,7 +185,14 @@ static tw_status rows_emulate(tw_session *s, const tw_op *op) {
   return TW_OK;
 }
 
-static const tw_gate rows_gate = {"multiply rows", NULL, rows_deal, NULL, rows_party, rows_emulate};
+static bool rows_rows(tw_row_shape *s) {
+  if (!tw_rows_with_rows(s)) return false;
+  tw_rows_dealt(s, s->in[0]);
+  s->dealt[Y_CARRY] = s->dealt[Y_TOP] = s->in[1];
+  return true;
+}
+
+static const tw_gate rows_gate = {"multiply rows", NULL, rows_deal, NULL, rows_party, rows_emulate, .rows = rows_rows};
 
 int tw_multiply_rows(tw_builder *b, int x, int y, int ring) {
   tw_tensor t = tw_look(b, x), u = tw_look(b, y);
@@ -249,7 +272,15 @@ static tw_status squares_emulate(tw_session *s, const tw_op *op) {
   return TW_OK;
 }
 
-static const tw_gate squares_gate = {"sum of squares", NULL, squares_deal, NULL, squares_party, squares_emulate};
+static bool squares_rows(tw_row_shape *s) {
+  if (!tw_rows_summed(s, tw_in_n(s, 0) / tw_out_n(s, 0))) return false;
+  tw_rows_dealt(s, s->in[0]);
+  s->dealt[SQUARE_SUM] = s->out[0];
+  return true;
+}
+
+static const tw_gate squares_gate = {"sum of squares",    NULL, squares_deal, NULL, squares_party, squares_emulate,
+                                     .rows = squares_rows};
 
 int tw_sum_of_squares(tw_builder *b, int x, size_t cols, int ring) {
   tw_tensor t = tw_look(b, x);

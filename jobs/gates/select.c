@@ -97,7 +97,23 @@ static tw_status select_emulate(tw_session *s, const tw_op *op) {
   return TW_OK;
 }
 
-static const tw_gate select_gate = {"select", NULL, select_deal, NULL, select_party, select_emulate};
+// Bits of a plane are [outer][rows][inner], what is made of all planes [planes][outer][rows][inner].
+static bool select_rows(tw_row_shape *s) {
+  size_t planes = (size_t)s->op->arg[SELECT_PLANES];
+  bool shared = s->op->arg[SELECT_SHARED];
+  tw_rows bits = s->in[0], x = s->in[1];
+  if (!tw_is_split(bits) && tw_is_split(x)) bits = shared ? x : tw_rows_split(x.outer / planes, x.inner);
+  if (!tw_is_split(bits)) return false;
+  s->in[0] = bits;
+  s->out[0] = tw_rows_split(planes * bits.outer, bits.inner);
+  s->in[1] = shared ? bits : s->out[0];
+  tw_rows_dealt(s, s->out[0]);
+  s->dealt[CARRY] = s->dealt[TOP] = s->in[1];
+  return true;
+}
+
+static const tw_gate select_gate = {"select",     NULL,           select_deal,        NULL,
+                                    select_party, select_emulate, .rows = select_rows};
 
 int tw_select(tw_builder *b, int bitwire, int plane0, int count, int x, int ring) {
   tw_tensor bits = tw_look(b, bitwire), t = tw_look(b, x);
@@ -180,7 +196,19 @@ static tw_status choose_emulate(tw_session *s, const tw_op *op) {
   return TW_OK;
 }
 
-static const tw_gate choose_gate = {"choose", NULL, choose_deal, NULL, choose_party, choose_emulate};
+static bool choose_rows(tw_row_shape *s) {
+  size_t planes = (size_t)s->op->arg[CHOOSE_PLANES], sets = ((size_t)1 << s->op->arg[CHOOSE_FACTORS]) - 1;
+  tw_rows bits = s->in[0], x = s->in[1];
+  if (!tw_is_split(bits) && tw_is_split(x)) bits = tw_rows_split(x.outer / planes, x.inner);
+  if (!tw_is_split(bits)) return false;
+  s->in[0] = bits;
+  s->in[1] = s->out[0] = tw_rows_split(planes * bits.outer, bits.inner);
+  tw_rows_dealt(s, tw_rows_split(sets * planes * bits.outer, bits.inner));
+  return true;
+}
+
+static const tw_gate choose_gate = {"choose",     NULL,           choose_deal,        NULL,
+                                    choose_party, choose_emulate, .rows = choose_rows};
 
 int tw_choose(tw_builder *b, int bitwire, int factors, int x) {
   tw_tensor bits = tw_look(b, bitwire), t = tw_look(b, x);
@@ -241,7 +269,14 @@ static tw_status constants_party(tw_session *s, const tw_op *op) {
 
 static tw_status constants_emulate(tw_session *s, const tw_op *op) { return constants_value(s, op, NULL); }
 
-static const tw_gate constants_gate = {"bit constants", NULL, constants_deal, NULL, constants_party, constants_emulate};
+static bool constants_rows(tw_row_shape *s) {
+  if (!tw_rows_each(s)) return false;
+  s->dealt[0] = tw_rows_split((size_t)s->op->arg[CONSTANTS_PLANES] * s->in[0].outer, s->in[0].inner);
+  return true;
+}
+
+static const tw_gate constants_gate = {
+    "bit constants", NULL, constants_deal, NULL, constants_party, constants_emulate, .rows = constants_rows};
 
 int tw_bit_constants(tw_builder *b, int bitwire, int plane0, int count, const int64_t *constants, int ring, int scale) {
   tw_tensor bits = tw_look(b, bitwire);
@@ -269,7 +304,8 @@ static tw_status sum_planes(tw_session *s, const tw_op *op, const uint64_t *cons
                                                       .ring = tw_ring_of(s, op->out[0])},
                                 s->stream);
 }
-TW_LOCAL_GATE(sum_gate, sum_planes);
+static bool sum_rows(tw_row_shape *s) { return tw_rows_folded(s, (size_t)s->op->arg[SUM_PLANES]); }
+TW_LOCAL_GATE(sum_gate, sum_planes, sum_rows, NULL);
 
 int tw_sum_planes(tw_builder *b, int share, int count, const int64_t *shifts, int ring, int scale) {
   tw_tensor t = tw_look(b, share);
@@ -298,7 +334,13 @@ static tw_status zero_dead(tw_session *s, const tw_op *op, const uint64_t *const
                                           .live = tw_live(s, op, ZERO_TOKENS)},
                           s->stream);
 }
-TW_LOCAL_GATE(zero_gate, zero_dead);
+static bool zero_rows(tw_row_shape *s) { return tw_rows_plain(s, (size_t)s->op->arg[ZERO_ROWS]); }
+
+static bool zero_tile(const tw_row_shape *s, tw_row_range range, tw_op *tile) {
+  tile->arg[ZERO_ROWS] = (int64_t)range.count;
+  return tw_tokens_of_rows(s, ZERO_TOKENS, range, tile);
+}
+TW_LOCAL_GATE(zero_gate, zero_dead, zero_rows, zero_tile);
 
 int tw_zero_dead(tw_builder *b, int share, size_t rows, tw_tokens tokens) {
   tw_tensor t = tw_look(b, share);

@@ -24,7 +24,7 @@ static tw_status triangle_sums(tw_session *s, const tw_op *op, const uint64_t *c
                             s->stream));
   return s->backend->row_sums(whole, blocks * n, widest, NULL, tw_ring_of(s, op->out[0]), out, s->stream);
 }
-TW_LOCAL_GATE(sums_gate, triangle_sums);
+TW_LOCAL_GATE(sums_gate, triangle_sums, NULL, NULL);
 
 static bool fits(tw_builder *b, int x, size_t heads, size_t each) {
   if (b->status != TW_OK) return false;

@@ -16,6 +16,8 @@
 
 typedef struct tw_session tw_session;
 typedef struct tw_op tw_op;
+typedef struct tw_row_shape tw_row_shape;
+typedef struct tw_row_range tw_row_range;
 
 typedef enum {
   TW_WIRE,     // opened under a mask: public X^ = x + r, each party holds r_b
@@ -94,7 +96,9 @@ typedef struct {
 
 // A gate's functions, side by side in its file. mask: the output's mask share of one side (both roles that know seeds,
 // and a party for its own side); deal: corrections from both sides' masks; prepare: a party's input-independent work;
-// party: on shares and opened values; emulate: on values and rounding offsets.
+// party: on shares and opened values; emulate: on values and rounding offsets. rows: how rows stay apart (rows.h),
+// NULL: they do not; tile: sets arguments of a copy that does some rows only (false: not these), NULL: they are the
+// same.
 typedef struct {
   const char *name;
   tw_status (*mask)(tw_session *, const tw_op *, int side);
@@ -102,6 +106,8 @@ typedef struct {
   tw_status (*prepare)(tw_session *, const tw_op *);
   tw_status (*party)(tw_session *, const tw_op *);
   tw_status (*emulate)(tw_session *, const tw_op *);
+  bool (*rows)(tw_row_shape *);
+  bool (*tile)(const tw_row_shape *, tw_row_range, tw_op *);
 } tw_gate;
 
 enum { TW_MAX_IN = TW_OPERANDS, TW_MAX_OUT = 3, TW_MAX_ARG = 12, TW_MAX_CORRECTIONS = 8 };  // of one gate

@@ -88,7 +88,7 @@ static tw_status run_gate(tw_session *s, const tw_op *op) {
   return op->opens && s->observers.watch ? s->observers.watch(s->observers.watch_state, s, op) : TW_OK;
 }
 
-static void release_inputs(tw_session *s, int index) {
+void tw_session_release_inputs(tw_session *s, int index) {
   const tw_op *op = &s->program->ops[index];
   for (int j = 0; j < op->in_count; j++)
     if (tw_t(s, op->in[j])->last_op == index) tw_session_release_tensor(s, op->in[j]);
@@ -110,7 +110,7 @@ tw_status tw_session_run_op(tw_session *s, int index) {
   if (s->preparation.columns_done) return TW_OK;  // the rest of its product comes later
   if (s->opener.poll && s->role == TW_PARTY && !s->preparation.running) TW_TRY(s->opener.poll(s->opener.state));
   // an opener may read its shares until the flush
-  if (!op->opens || s->role != TW_PARTY || s->preparation.running) release_inputs(s, index);
+  if (!op->opens || s->role != TW_PARTY || s->preparation.running) tw_session_release_inputs(s, index);
   for (int j = 0; j < op->out_count; j++)
     if (tw_t(s, op->out[j])->last_op == index) tw_session_release_tensor(s, op->out[j]);
   return TW_OK;
@@ -139,7 +139,7 @@ tw_status tw_session_level(tw_session *s, bool *done) {
 
 void tw_session_opened(tw_session *s) {
   for (int i = s->walk.level_start; i < s->walk.next_op; i++)
-    if (s->program->ops[i].opens) release_inputs(s, i);
+    if (s->program->ops[i].opens) tw_session_release_inputs(s, i);
 }
 
 static tw_status open_level(tw_session *s) {

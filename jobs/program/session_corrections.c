@@ -34,8 +34,21 @@ static tw_status find_packed(tw_session *s, size_t bytes, packed_parts *out) {
   return TW_OK;
 }
 
+// Nothing is left for kernels to expand.
+static tw_status take_shares(tw_session *s, const tw_op *op, uint64_t *first) {
+  for (int i = 0; i < op->correction_count; i++) {
+    uint64_t *out = first;
+    const tw_correction *c = &s->program->corrections[op->correction + i];
+    if (i > 0 || !first) TW_TRY(tw_scratch(s, (size_t)s->batch * tw_correction_words(c), &out));
+    TW_TRY(s->corrections.source.shares(s->corrections.source.state, op, i, out));
+    s->corrections.taken[i] = (tw_correction_args){.sequences = 0, .out = out};
+  }
+  return TW_OK;
+}
+
 // All corrections of a gate; the first one into memory that the gate has for it, if it has.
 static tw_status describe_taken(tw_session *s, const tw_op *op, uint64_t *first) {
+  if (s->corrections.source.shares) return take_shares(s, op, first);
   const tw_correction *c = &s->program->corrections[op->correction], *last = &c[op->correction_count - 1];
   packed_parts packed;
   TW_TRY(find_packed(s, last->offset[s->party] + last->bytes[s->party] - c->offset[s->party], &packed));

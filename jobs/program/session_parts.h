@@ -6,6 +6,7 @@
 
 // ---- session.c
 tw_status tw_session_run_op(tw_session *s, int index);  // or what is to be prepared of it; releases what has been used
+void tw_session_release_inputs(tw_session *s, int index);  // of that gate, where nobody reads them after it
 
 // ---- session_streams.c
 // The stream of an opening's mask, and memory for it.

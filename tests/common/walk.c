@@ -11,6 +11,7 @@
 #include "comm/channels.h"
 #include "jobs/gates/guard.h"
 #include "jobs/program/host_opener.h"
+#include "jobs/program/tile.h"
 #include "jobs/program/timed_backend.h"
 #include "kernels/digit.h"
 #include "kernels/pack.h"
@@ -389,7 +390,8 @@ static tw_status party_run(party_state *p) {
   if (st->w->secrecy) tell_secrets(p);
   tw_status status = tw_session_create(&config, &s);
   if (status == TW_OK) status = config.keep_masks ? prepare_kept(&s) : tw_session_prepare(&s);
-  if (status == TW_OK) status = tw_session_run(&s);
+  const tw_chains *tiled = st->w->chains;
+  if (status == TW_OK) status = tiled ? tw_session_run_tiles(&s, tiled, st->w->tile_rows) : tw_session_run(&s);
   if (status == TW_OK) keep_output(p, &s);
   if (p->party == 0) {
     tw_opens_get_stats(opens, &st->stats);
@@ -448,11 +450,6 @@ static void reveal_one(stage *st, int i) {
   }
 }
 
-static void reveal_outputs(stage *st) {
-  st->w->output = room(output_words(st->w) * (size_t)st->w->batch, 8);
-  for (int i = 0; i < st->w->program->output_count; i++) reveal_one(st, i);
-}
-
 static void reveal_guard(stage *st) {
   walk *w = st->w;
   w->guard = room((size_t)w->batch, 8);
@@ -472,7 +469,8 @@ tw_status walk_run(walk *w) {
   if (status == TW_OK) status = both_parties(&st);
   if (status == TW_OK) {
     for (int b = 0; b < w->batch; b++) compare_opened(&st, b);
-    reveal_outputs(&st);
+    w->output = room(output_words(w) * (size_t)w->batch, 8);
+    for (int i = 0; i < w->program->output_count; i++) reveal_one(&st, i);
     if (guarded(&st)) reveal_guard(&st);
     w->rounds = st.stats.flushes;
     w->payload_bytes = st.stats.payload_bytes;

@@ -5,6 +5,7 @@
 #define TW_TEST_WALK_H
 
 #include "jobs/program/build.h"
+#include "jobs/program/chains.h"
 #include "jobs/program/session.h"
 
 typedef struct {
@@ -23,6 +24,9 @@ typedef struct {
   const uint64_t *slots;       // [batch]
   // parties prepare as on a GPU: masks are kept, made in waves spread over streams, for stretches of random length
   bool keep_masks;
+  // parties walk these chains by tiles of at most so many rows (jobs/program/tile.h); NULL: level by level
+  const tw_chains *chains;
+  size_t tile_rows;
   // parties' kernels are run three more times where they are called (jobs/program/timed_backend.h)
   bool repeat_kernels;
   // told before a party starts of all that it must keep secret (true), and of what it hands to the client (false)

@@ -1,0 +1,39 @@
+// A tile: some rows of a chain as a program of their own, and a party's walk by tiles. Tensors and corrections of a
+// tile are those of its rows; gates, lists, tables and use ids are the whole program's. CPU.
+#ifndef TW_TILE_H
+#define TW_TILE_H
+
+#include "jobs/program/chains.h"
+#include "jobs/program/session.h"
+
+typedef struct {
+  tw_program program;  // tensors as in the chain's list; lists, tables and steps are the whole program's
+  const tw_program *whole;
+  const tw_chain *chain;
+  tw_row_shape *shapes;  // by operation, of the whole
+  tw_rows *dealt;        // by correction
+  tw_row_range range;
+} tw_tile;
+
+// Of `rows` rows, from the first one on. tw_tile_free in any case. TW_ERR_MEMORY; TW_ERR_RANGE: as tw_tile_move.
+tw_status tw_tile_make(const tw_program *whole, const tw_chain *chain, size_t rows, tw_tile *out);
+void tw_tile_free(tw_tile *t);
+// The same tile of rows from `first` on. TW_ERR_RANGE where rows of two heads see different keys.
+tw_status tw_tile_move(tw_tile *t, size_t first);
+
+// A range's elements of a tensor, or bits of each of its planes (planes 0: elements), and back. What is common to all
+// rows is copied.
+typedef struct {
+  tw_rows rows;
+  size_t all, n;  // rows of the whole; its elements (of each plane)
+  size_t planes;
+} tw_tile_part;
+void tw_tile_gather(const tw_tile_part *part, tw_row_range range, const uint64_t *whole, uint64_t *tile);
+void tw_tile_scatter(const tw_tile_part *part, tw_row_range range, const uint64_t *tile, uint64_t *whole);
+
+// The party's walk, from the beginning to the end: each chain tile by tile, in one order at both parties, every other
+// operation by itself. Opens the same values as tw_session_run, in other messages. rows: of a tile, at most; the last
+// tile of a chain may have fewer. In memory of the CPU.
+tw_status tw_session_run_tiles(tw_session *s, const tw_chains *chains, size_t rows);
+
+#endif

@@ -83,6 +83,7 @@ const tw_option tw_option_engine = {
     .name = "engine",
     .kind = TW_OPTION_TEXT,
     .value = "NAME",
+    .words = "digit pfss-rows pfss",
     .help =
         "what functions are read from: digit, or keys of point functions, for fewer rounds, on CPUs: pfss-rows (1/x "
         "and 1/sqrt(x) of rows), or pfss (exp and activations, too) (not given: digit)"};

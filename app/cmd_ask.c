@@ -12,7 +12,6 @@
 #include "app/post.h"
 #include "app/show/answer.h"
 #include "app/show/print.h"
-#include "app/two_sites.h"
 #include "base/interrupt.h"
 #include "base/memory.h"
 #include "io/new_files.h"

@@ -27,6 +27,7 @@ const tw_option tw_bench_keys = {
     .name = "keys",
     .kind = TW_OPTION_TEXT,
     .value = "WHERE",
+    .words = "memory file resident",
     .fallback = "memory",
     .help =
         "where keys lie when the clock starts: memory (page-locked for a GPU, and streamed to it), file (a key "

@@ -70,6 +70,7 @@ static const tw_option options[] = {
      .kind = TW_OPTION_TEXT,
      .field = offsetof(settings, rounding),
      .value = "MODE",
+     .words = "dithered faithful faithful-output",
      .fallback = "dithered",
      .help = "dithered, faithful (all truncations round down; more keys) or faithful-output (only the last)"},
     {.name = "prefix",

@@ -49,6 +49,7 @@ static const tw_option init_options[] = {
      .kind = TW_OPTION_TEXT,
      .field = offsetof(init_settings, role),
      .value = "ROLE",
+     .words = "0 1 dealer client owner",
      .help = "what this site is: 0 or 1 (a party), dealer, client, or owner (of the model); needed"},
     {.name = "days",
      .kind = TW_OPTION_INTEGER,

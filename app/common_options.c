@@ -15,6 +15,7 @@ const tw_option tw_option_result = {
     .name = "result",
     .kind = TW_OPTION_TEXT,
     .value = "WHAT",
+    .words = "tokens pooled cls dense logits all-logits next-token text",
     .help =
         "what a run opens for the client: tokens (all rows), pooled (their mean), cls (the first), dense (of a Dense "
         "module) or logits (of a classifier). Of a decoder: tokens, logits (of the last row), all-logits (of all "
@@ -32,6 +33,9 @@ const tw_option tw_option_shape = {
     .name = "shape",
     .kind = TW_OPTION_TEXT,
     .value = "SHAPE",
+    .words =
+        "bert-tiny bert-mini bert-small bert-medium bert-base bert-large minilm gpt2 gpt-neo-1.3b llama-2-7b "
+        "llama-3-8b smollm2-135m",
     .help =
         "a model of this shape with random weights: bert-tiny, -mini, -small, -medium, -base, -large, minilm, gpt2, "
         "gpt-neo-1.3b, llama-2-7b, llama-3-8b, smollm2-135m, or LAYERSxHIDDENxHEADSxINTERMEDIATE"};
@@ -46,6 +50,7 @@ const tw_option tw_option_model = {.name = "model",
 const tw_option tw_option_device = {.name = "device",
                                     .kind = TW_OPTION_TEXT,
                                     .value = "WHICH",
+                                    .words = "auto cpu cuda",
                                     .fallback = "auto",
                                     .help = "cpu, cuda (one GPU a party), or auto: a GPU where there is one"};
 
@@ -53,6 +58,7 @@ const tw_option tw_option_affinity = {
     .name = "affinity",
     .kind = TW_OPTION_TEXT,
     .value = "WHICH",
+    .words = "auto none",
     .fallback = "auto",
     .help =
         "auto: bind to cores and memory near the party's GPU, parties of one host apart, always inside "
@@ -62,6 +68,7 @@ const tw_option tw_option_transport = {
     .name = "transport",
     .kind = TW_OPTION_TEXT,
     .value = "WHICH",
+    .words = "auto peer nccl host-window host-relay gpu-relay",
     .fallback = "auto",
     .help =
         "how GPUs exchange: peer (each writes into the other's memory), nccl, host-window (memory of "
@@ -93,6 +100,7 @@ const tw_option tw_option_split_batch = {
     .name = "split-batch",
     .kind = TW_OPTION_TEXT,
     .value = "WHEN",
+    .words = "auto always never",
     .fallback = "auto",
     .help =
         "halves of a batch take turns: one computes while the other's openings are on their way. always, "
@@ -103,6 +111,7 @@ const tw_option tw_option_prepare = {
     .name = "prepare",
     .kind = TW_OPTION_TEXT,
     .value = "WHEN",
+    .words = "auto before during",
     .fallback = "auto",
     .help =
         "when work is done that needs no input. before: before the online phase, which is shortest then. "
@@ -120,6 +129,13 @@ const tw_option tw_option_silence_limit = {.name = "silence-limit",
 const tw_option tw_option_connections = {
     .name = "connections", .kind = TW_OPTION_INTEGER, .value = "N", .fallback = "32", .low = 2, .high = 64};
 
+const tw_option tw_option_wait_limit = {.name = "wait-limit",
+                                        .kind = TW_OPTION_REAL,
+                                        .value = "SECONDS",
+                                        .fallback = "600",
+                                        .help = "give up when the other party's job has not come after so long",
+                                        .low = 0.1,
+                                        .high = 1e7};
 const tw_option tw_option_allow_unlocked = {
     .name = "allow-unlocked",
     .help =

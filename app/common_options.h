@@ -20,8 +20,9 @@ extern const tw_option tw_option_transport, tw_option_split_batch, tw_option_pre
 extern const tw_option tw_option_link_latency, tw_option_link_rate;                    // double: tw_link_profile
 extern const tw_option tw_option_silence_limit;                                        // double
 
-// Who listens for others.
+// Who listens for others, and who waits for them.
 extern const tw_option tw_option_connections;  // int64_t
+extern const tw_option tw_option_wait_limit;   // double
 
 // Secrets in this process's memory (app/secrets.h).
 extern const tw_option tw_option_allow_unlocked;  // bool

@@ -1,9 +1,9 @@
 #include "app/launcher.h"
 
-#include <mpi.h>
 #include <stdbool.h>
 #include <stdlib.h>
-#include <string.h>
+
+#include "app/version.h"
 
 // What launchers leave in the environment of what they start.
 typedef struct {
@@ -51,10 +51,8 @@ int tw_launcher_rank(void) {
 }
 
 static tw_status other_mpi(const char *command, const char *who, const char *variable, long value) {
-  char library[MPI_MAX_LIBRARY_VERSION_STRING];
-  int length;
-  MPI_Get_library_version(library, &length);
-  library[strcspn(library, ",\n")] = '\0';
+  char library[256];
+  tw_version_mpi(library, sizeof library);
   return tw_fail(TW_ERR_USAGE,
                  "%s started several processes (%s=%ld), but the MPI that twain was built with, %s, sees one rank: the "
                  "launcher belongs to another MPI. Use this one's: %s -np 2 twain %s ...",

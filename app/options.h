@@ -34,6 +34,7 @@ struct tw_option {
   tw_option_kind kind;
   size_t field;          // offset in the command's settings; each row has its own
   const char *value;     // what help calls the value; NULL for a flag
+  const char *words;     // that may be typed, with blanks between, where completion can offer them; or NULL
   const char *fallback;  // default, as it would be typed; NULL: none
   const char *help;
   double low, high;  // INTEGER, REAL, TIME and RATE: smallest and largest value, in the field's unit

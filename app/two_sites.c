@@ -76,13 +76,6 @@ const tw_option tw_option_streams = {
     .help = "connections each way; large messages are split among them, with a thread each",
     .low = 1,
     .high = TW_MOST_STREAMS};
-const tw_option tw_option_wait_limit = {.name = "wait-limit",
-                                        .kind = TW_OPTION_REAL,
-                                        .value = "SECONDS",
-                                        .fallback = "600",
-                                        .help = "give up when the other party's job has not come after so long",
-                                        .low = 0.1,
-                                        .high = 1e7};
 
 tw_status tw_two_sites_check(tw_site_words *w) {
   const tw_route *ways = &w->ways;

@@ -26,7 +26,6 @@ extern const tw_option tw_option_party, tw_option_streams;  // int64_t
 // const char *
 extern const tw_option tw_option_listen, tw_option_connect, tw_option_relay, tw_option_proxy, tw_option_proxy_command,
     tw_option_peer, tw_option_dealer, tw_option_dealer_peer;
-extern const tw_option tw_option_wait_limit;  // double
 
 // TW_ERR_USAGE unless the words say all of what they need, in their form, or nothing. Finds the party's processes:
 // process i talks to the other party's process i, at the named port plus i.

@@ -16,6 +16,7 @@ const tw_option tw_option_plan_device = {
     .name = "device",
     .kind = TW_OPTION_TEXT,
     .value = "NAME",
+    .words = "epyc h200",
     .help =
         "of what a party computes on: epyc (one core), h200, or a file of `twain bench calibrate`; any other name is "
         "guessed at (not given: " DEFAULT_DEVICE ", where another option speaks of a place)"};

@@ -3,12 +3,12 @@
 
 #include <assert.h>
 #include <math.h>
-#include <mpi.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "app/show/print.h"
+#include "app/version.h"
 #include "base/median.h"
 #include "base/text.h"
 #include "build_id.h"
@@ -146,10 +146,8 @@ static void read_command_line(char *text, size_t size) {
 }
 
 static void add_mpi(json_t *record) {
-  char text[MPI_MAX_LIBRARY_VERSION_STRING];
-  int length = 0;
-  MPI_Get_library_version(text, &length);
-  text[strcspn(text, ",\n")] = '\0';
+  char text[256];
+  tw_version_mpi(text, sizeof text);
   tw_record_text(record, "mpi", text);
 }
 

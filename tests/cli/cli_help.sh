@@ -20,6 +20,12 @@ for workload in model opens deal kernels gemm; do
   expect 0 "[-]q, --quiet" "$TWAIN" help bench "$workload"
   cmp -s first said || fail "help bench $workload differs from bench $workload --help"
 done
+expect 0 '^.TH TWAIN' "$TWAIN" help --man
+expect 0 '^.TH TWAIN.-RUN' "$TWAIN" help --man run
+expect 2 "unknown command 'rnu'" "$TWAIN" help --man rnu
+expect 0 '^complete -F _twain twain$' "$TWAIN" help --completion bash
+expect 0 '^#compdef twain$' "$TWAIN" help --completion zsh
+expect 2 'is for bash or zsh' "$TWAIN" help --completion fish
 expect 2 "unknown word 'nothing'" "$TWAIN" help bench nothing
 expect 2 'unknown option --prepare' "$TWAIN" bench gemm --prepare before
 expect 2 "silence-limit '0': a number from 0.1" "$TWAIN" bench model --silence-limit 0
@@ -61,12 +67,14 @@ expect 0 'default 60' "$TWAIN" run -h
 expect 0 'default dithered' env COLUMNS=200 "$TWAIN" plan NAME --help # help wins over everything else
 
 expect 0 '^twain [0-9]+\.[0-9]+\.[0-9]+$' "$TWAIN" --version
-for part in '^MPI   .*[0-9]' '^HDF5  [0-9.]+$' '^ISA   (portable|avx2|avx512)$'; do
-  grep -qE "$part" said || fail "--version does not say $part"
+for part in 'commit +([0-9a-f]{40}|unknown)' 'build +[A-Z][A-Za-z]+ by ' 'ISA +(portable|avx2|avx512)$' 'CUDA +(none|[0-9.]+, for )' \
+  'NCCL +(none|[0-9.]+)$' 'MPI +.*[0-9]' 'HDF5 +[0-9.]+$' 'libsodium +[0-9.]+$' 'OpenSSL +3[0-9.]+$' 'Jansson +[0-9.]+$' \
+  'utf8proc +[0-9.]+$' 'PCRE2 +[0-9.]+ ' 'hwloc +[0-9.]+, ' 'ISA-L +[0-9.]+, ' 'sentencepiece +(none|[0-9.]+, )' 'libc +[0-9.]+$'; do
+  grep -qE "^$part" said || fail "--version does not say $part"
 done
 "$TWAIN" --version >said
 [ "$("$TWAIN" -V)" = "$(cat said)" ] || fail "-V differs from --version"
-TWAIN_ISA=portable expect 0 '^ISA   portable$' "$TWAIN" --version
+TWAIN_ISA=portable expect 0 '^ISA +portable$' "$TWAIN" --version
 
 expect 2 'a command is missing' "$TWAIN"
 expect 2 "unknown command 'shaer'; did you mean share\?" "$TWAIN" shaer

@@ -12,6 +12,7 @@
 #include "app/stop_signals.h"
 #include "app/two_sites.h"
 #include "base/memory.h"
+#include "io/audit.h"
 #include "io/new_files.h"
 #include "jobs/parties/deal.h"
 #include "jobs/parties/hardware.h"
@@ -124,6 +125,13 @@ static tw_status check_model(const tw_plan *plan, const tw_model_dealer *dealer)
       p->layers, p->hidden, p->heads, p->intermediate, d->layers, d->hidden, d->heads, d->intermediate);
 }
 
+static tw_status log_keys(const tw_plan *plan, const tw_model_dealer *dealer, const tw_deal_options *o,
+                          const tw_id *key_id) {
+  return tw_audit("deal",
+                  json_pack("{s:s, s:s, s:s, s:b, s:I}", "model_id", dealer->model_id.hex, "plan", plan->digest.hex,
+                            "key_id", key_id->hex, "test_keys", o->test, "slots", (json_int_t)o->count));
+}
+
 static tw_status deal(const tw_plan *plan, const tw_model_dealer *dealer, const settings *s, tw_new_files *places,
                       bool quiet) {
   tw_progress progress;
@@ -140,6 +148,7 @@ static tw_status deal(const tw_plan *plan, const tw_model_dealer *dealer, const 
   tw_progress_start(&progress, "dealing keys", quiet);
   tw_status status = tw_new_files_begin(places);
   if (status == TW_OK) status = tw_deal(plan, dealer, &o, &key_id);
+  if (status == TW_OK) status = log_keys(plan, dealer, &o, &key_id);
   tw_new_files_end(places, status);
   tw_progress_end(&progress);
   tw_secrets_warn();

@@ -7,8 +7,10 @@
 #include "app/show/answer.h"
 #include "app/show/result_table.h"
 #include "base/memory.h"
+#include "io/audit.h"
 #include "io/file.h"
 #include "io/new_files.h"
+#include "io/seal_files.h"
 #include "jobs/parties/by_text.h"
 #include "jobs/parties/reveal.h"
 
@@ -42,6 +44,14 @@ static tw_status write_result(tw_new_files *places, const tw_result *result, int
   tw_status status = tw_new_files_begin(places);
   if (status == TW_OK) status = tw_result_write(places->path[which].text, result);
   return tw_new_files_end(places, status);
+}
+
+static tw_status log_result(const tw_result *r, const char *path) {
+  char digest[65];
+  if (!tw_audit_wanted()) return TW_OK;
+  TW_TRY(tw_file_sha256(path, digest));
+  return tw_audit("reveal", json_pack("{s:s, s:s, s:s, s:i, s:s}", "model_id", r->model_id.hex, "run_id", r->run_id.hex,
+                                      "input_id", r->input_id.hex, "sequences", r->count, "sha256", digest));
 }
 
 static void print(const tw_result *r, const char *path, bool with_input) {
@@ -126,6 +136,7 @@ static tw_status run(const tw_call *call) {
   TW_TRY(tw_reveal(name, model, &result, &with_input));
   int which = tw_result_first_bad(&result) >= 0 ? UNTRUSTED : TRUSTED;
   tw_status status = write_result(&places, &result, which);
+  if (status == TW_OK) status = log_result(&result, places.path[which].text);
   if (status == TW_OK) status = tell(call, model, &result, places.path[which].text, which == TRUSTED, with_input);
   if (status == TW_OK) status = tw_result_judge(&result, places.path[which].text);
   tw_result_free(&result);

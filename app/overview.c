@@ -16,6 +16,7 @@ const tw_command *const tw_commands[] = {&tw_command_site,
                                          &tw_command_verify,
                                          &tw_command_handover,
                                          &tw_command_upgrade,
+                                         &tw_command_destroy,
 #ifndef TWAIN_CLIENT
                                          &tw_command_ledger,
                                          &tw_command_run,
@@ -48,6 +49,7 @@ const tw_term tw_exit_codes[] = {
 // docs/operating.md has more on some of them.
 const tw_term tw_environment_variables[] = {
     {"TWAIN_ISA", "highest instruction set that is used: portable, avx2, avx512 (not set: what the CPU has)"},
+    {"TWAIN_AUDIT", "the audit log: a file from the root on, or syslog (not set: none)"},
     {"XDG_STATE_HOME", "holds the ledger of used keys when none is named (not set: ~/.local/state)"},
     {"TMPDIR", "holds the key files of `bench model --keys file`, and what `ask` works with (not set: /tmp)"},
     {"COLUMNS", "width of help (not set: the terminal's, else 80)"},

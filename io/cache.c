@@ -1,12 +1,8 @@
 #define _GNU_SOURCE
 #include "io/cache.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #include "base/memory.h"
 #include "io/h5.h"
@@ -114,34 +110,6 @@ tw_status tw_cache_read(const char *path, const tw_cache *cache, uint64_t *share
   tw_cache_free(&now);
   tw_wipe_stack();
   return status;
-}
-
-static tw_status overwrite(int fd, const char *path, uint64_t bytes) {
-  enum { PART = 1 << 20 };
-  void *zeros;
-  TW_TRY(tw_alloc(PART, &zeros));
-  bool written = true;
-  for (uint64_t at = 0; at < bytes && written; at += PART) {
-    size_t n = bytes - at < PART ? (size_t)(bytes - at) : PART;
-    written = pwrite(fd, zeros, n, (off_t)at) == (ssize_t)n;
-  }
-  if (written) written = fsync(fd) == 0;
-  int error = errno;
-  tw_free(zeros);
-  return written ? TW_OK : tw_fail(TW_ERR_IO, "%s: cannot overwrite: %s; remove it", path, strerror(error));
-}
-
-tw_status tw_cache_wipe(const char *path) {
-  struct stat info;
-  int fd = open(path, O_WRONLY | O_NOFOLLOW | O_CLOEXEC);
-  if (fd < 0 || fstat(fd, &info) != 0) {
-    if (fd >= 0) close(fd);
-    return tw_fail(TW_ERR_IO, "%s: cannot overwrite: %s; remove it", path, strerror(errno));
-  }
-  tw_status status = overwrite(fd, path, (uint64_t)info.st_size);
-  close(fd);
-  if (unlink(path) != 0 && status == TW_OK) status = tw_fail(TW_ERR_IO, "%s: cannot remove: %s", path, strerror(errno));
-  return status == TW_OK ? tw_sync_folder_of(path) : status;
 }
 
 void tw_cache_free(tw_cache *cache) {

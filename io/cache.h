@@ -26,8 +26,6 @@ void tw_cache_release(tw_cache_claim *place);                           // nothi
 tw_status tw_cache_look(const char *path, int party, tw_cache *cache);
 // The shares, into tw_share_alloc's memory [count][each] of the caller.
 tw_status tw_cache_read(const char *path, const tw_cache *cache, uint64_t *share);
-// Overwrites the file and removes it.
-tw_status tw_cache_wipe(const char *path);
 void tw_cache_free(tw_cache *cache);  // wipes
 
 #endif

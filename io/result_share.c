@@ -5,9 +5,11 @@
 
 #include "base/memory.h"
 #include "base/text.h"
+#include "io/audit.h"
 #include "io/h5.h"
 #include "io/result.h"
 #include "io/result_parts.h"
+#include "io/seal_files.h"
 
 static const tw_h5_kind kind = {"twain-result-share",
                                 "result-share",
@@ -332,14 +334,31 @@ tw_status tw_result_share_write(const char *path, const tw_result_share *r) { re
 
 struct tw_result_claim {
   tw_output output;
+  int party, count;  // of what it was filled with, and the ids: for the audit log
+  tw_id run_id, input_id;
+  char path[4096];
 };
 
 tw_status tw_result_share_fill(tw_result_claim *place, const tw_result_share *r) {
+  place->party = r->party;
+  place->count = r->count;
+  place->run_id = r->run_id;
+  place->input_id = r->input_id;
   return write_share(NULL, &place->output, r);
 }
 
+static tw_status log_result(const tw_result_claim *place) {
+  char digest[65];
+  if (!tw_audit_wanted()) return TW_OK;
+  TW_TRY(tw_file_sha256(place->path, digest));
+  return tw_audit("result", json_pack("{s:i, s:s, s:s, s:i, s:s}", "party", place->party, "run_id", place->run_id.hex,
+                                      "input_id", place->input_id.hex, "sequences", place->count, "sha256", digest));
+}
+
 tw_status tw_result_claim_commit(tw_result_claim *place) {
+  snprintf(place->path, sizeof place->path, "%s", place->output.path);
   tw_status status = tw_output_commit(&place->output);
+  if (status == TW_OK) status = log_result(place);
   free(place);
   return status;
 }

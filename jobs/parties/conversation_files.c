@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/memory.h"
+#include "io/wipe.h"
 #include "jobs/models/conversation.h"
 #include "kernels/pack.h"
 
@@ -90,7 +91,7 @@ tw_status tw_conversation_input(const tw_conversation_files *c, const tw_input_s
   memset(words + own, 0, 8 * (all - own));
   if (!c->before.count) return TW_OK;
   TW_TRY(tw_cache_read(c->before_path.text, &c->before, words + own));
-  return tw_cache_wipe(c->before_path.text);
+  return tw_file_wipe(c->before_path.text);
 }
 
 // ---- what is left

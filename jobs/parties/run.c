@@ -3,10 +3,12 @@
 #include <inttypes.h>
 #include <sodium.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/clock.h"
 #include "base/memory.h"
+#include "io/audit.h"
 #include "jobs/parties/handshake.h"
 #include "jobs/parties/slots.h"
 
@@ -154,6 +156,18 @@ static void name_slots(const uint64_t *slots, int count, char *text) {
     snprintf(text, TW_SLOTS_TEXT, "%" PRIu64 ", %" PRIu64 " and %d more", slots[0], slots[1], count - 2);
 }
 
+// What a site's log says of slots that are about to be marked. Where it cannot be written none is.
+static tw_status log_slots(const party_run *r) {
+  const tw_run_options *o = r->o;
+  char *slots = tw_audit_slots(r->slots, (size_t)r->batch);
+  json_t *fields = json_pack("{s:i, s:s, s:s, s:s, s:s, s:b, s:s}", "party", r->party, "model_id",
+                             o->model->model_id.hex, "plan", o->plan->digest.hex, "input_id", o->input->input_id.hex,
+                             "key_id", tw_key_store_info(o->keys)->key_id.hex, "test_keys",
+                             tw_key_store_info(o->keys)->test, "slots", slots ? slots : "");
+  free(slots);
+  return tw_audit("slots", slots ? fields : NULL);
+}
+
 // The same slots and ledgers on both parties; then marked, erased, and acknowledged by both before anything masked is
 // sent.
 static tw_status take_slots(party_run *r, tw_slots *s, tw_terms *terms) {
@@ -162,7 +176,7 @@ static tw_status take_slots(party_run *r, tw_slots *s, tw_terms *terms) {
   TW_TRY(tw_slots_choose(s, r->slots));
   tw_digest_of(r->slots, sizeof *r->slots * (size_t)r->batch, &terms->slots);
   memcpy(terms->ledgers, s->ledgers, sizeof terms->ledgers);
-  TW_TRY(tw_agree(r->o->channel, TW_OK, terms));
+  TW_TRY(tw_agree(r->o->channel, log_slots(r), terms));
   if (r->o->spent) name_slots(r->slots, r->batch, r->o->spent);
   tw_status status = tw_slots_burn(s, r->slots, note, r->seeds);
   if (status == TW_OK) status = tw_conversation_mark(r->o->conversation, r->o->ledger);

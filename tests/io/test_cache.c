@@ -11,6 +11,7 @@
 
 #include "base/memory.h"
 #include "io/cache.h"
+#include "io/wipe.h"
 #include "tests/common/scratch.h"
 #include "tests/common/suite.h"
 #include "tests/common/walk.h"
@@ -79,9 +80,9 @@ static void test_file(void) {
   place_of(path, "share", &offset, &bytes);
   flip_bit(path, offset + bytes / 2, 3);
   CU_ASSERT_EQUAL(tw_cache_read(path, &head, share), TW_ERR_FORMAT);
-  CU_ASSERT_EQUAL(tw_cache_wipe(path), TW_OK);
+  CU_ASSERT_EQUAL(tw_file_wipe(path), TW_OK);
   CU_ASSERT_TRUE(no_trace(path));
-  CU_ASSERT_EQUAL(tw_cache_wipe(path), TW_ERR_IO);
+  CU_ASSERT_EQUAL(tw_file_wipe(path), TW_ERR_IO);
   tw_cache_free(&head);
 }
 
@@ -92,7 +93,7 @@ static void test_wiped(void) {
   fill(&f);
   put(path, &f);
   FILE *open_before = fopen(path, "rb");
-  CU_ASSERT_EQUAL(tw_cache_wipe(path), TW_OK);
+  CU_ASSERT_EQUAL(tw_file_wipe(path), TW_OK);
   int other = 0, c;
   while (open_before && (c = fgetc(open_before)) != EOF) other |= c;
   CU_ASSERT_EQUAL(other, 0);

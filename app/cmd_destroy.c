@@ -1,0 +1,138 @@
+#include <errno.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "app/commands.h"
+#include "app/show/print.h"
+#include "io/audit.h"
+#include "io/new_files.h"
+#include "io/seal_files.h"
+#include "io/wipe.h"
+
+typedef struct {
+  bool all;
+} settings;
+
+static const tw_option options[] = {
+    {.name = "all",
+     .letter = 'a',
+     .field = offsetof(settings, all),
+     .help = "shares of model, input and result, the dealer's seeds, and what is in clear, too; only the plan and "
+             "NAME.model.json, which are public, stay"},
+};
+
+// Of a NAME. Sealed forms, and what a killed command left half written or put aside, go with each.
+static const struct {
+  const char *suffix;
+  bool always;  // without --all
+} files[] = {{"keys.p0.h5", true},          {"keys.p1.h5", true},   {"cache.p0.h5", true},   {"cache.p1.h5", true},
+             {"model.h5", false},           {"model.p0.h5", false}, {"model.p1.h5", false},  {"model.dealer.h5", false},
+             {"client.h5", false},          {"prefix.json", false}, {"input.h5", false},     {"input.p0.h5", false},
+             {"input.p1.h5", false},        {"result.h5", false},   {"result.p0.h5", false}, {"result.p1.h5", false},
+             {"result.untrusted.h5", false}};
+static const char *const forms[] = {"", TW_SEALED_ENDING, ".partial", ".replaced", TW_SEALED_ENDING ".partial"};
+enum { FILES = sizeof files / sizeof *files, FORMS = sizeof forms / sizeof *forms };
+
+typedef struct {
+  tw_path path;
+  uint64_t bytes;
+  tw_id key;  // of a key file; "": none, or not readable
+  bool link;
+} target;
+
+typedef struct {
+  target list[FILES * FORMS];
+  int count;
+} targets;
+
+static void look(targets *t, const char *name, const char *suffix, const char *form) {
+  struct stat info;
+  char ending[64];
+  target *found = &t->list[t->count];
+  *found = (target){.bytes = 0};
+  snprintf(ending, sizeof ending, "%s%s", suffix, form);
+  found->path = tw_path_of(name, ending);
+  if (lstat(found->path.text, &info) != 0) return;
+  found->bytes = (uint64_t)info.st_size;
+  found->link = S_ISLNK(info.st_mode);
+  tw_seal_about about;
+  if (!*form && !found->link && tw_plain_about(found->path.text, &about) == TW_OK && tw_is_keys(&about))
+    found->key = about.id;
+  t->count++;
+}
+
+// Before the first is gone: what goes, by number and key. Names of files stay out of the log.
+static tw_status log_all(const targets *t) {
+  json_t *keys = json_array();
+  for (int i = 0; i < t->count; i++)
+    if (t->list[i].key.hex[0]) json_array_append_new(keys, json_string(t->list[i].key.hex));
+  return tw_audit("destroy", json_pack("{s:i, s:o}", "files", t->count, "key_ids", keys));
+}
+
+// A link is removed and what it points to stays: that has a NAME of its own, which others may use.
+static tw_status destroy(const target *t) {
+  if (!t->link) return tw_file_wipe(t->path.text);
+  if (unlink(t->path.text) == 0) return TW_OK;
+  return tw_fail(TW_ERR_IO, "%s: cannot remove: %s", t->path.text, strerror(errno));
+}
+
+static tw_status destroy_all(const targets *t, bool quiet) {
+  tw_status first = TW_OK;
+  tw_grid grid = {0};
+  if (!quiet) {
+    tw_grid_row(&grid, "file\tbytes\tdone");
+    tw_grid_rule(&grid);
+  }
+  for (int i = 0; i < t->count; i++) {
+    const target *one = &t->list[i];
+    tw_status status = destroy(one);
+    const char *done = status != TW_OK ? "FAILED" : one->link ? "link removed; its file stays" : "overwritten, removed";
+    if (status != TW_OK) tw_say("%s", tw_error_message());
+    if (!quiet) tw_grid_row(&grid, "%s\t%llu\t%s", one->path.text, (unsigned long long)one->bytes, done);
+    if (first == TW_OK) first = status;
+  }
+  if (!quiet) tw_grid_print(&grid);
+  return first == TW_OK ? TW_OK : tw_fail(first, "not everything is destroyed");
+}
+
+static tw_status run(const tw_call *call) {
+  const settings *s = call->settings;
+  const char *name = call->arguments[0];
+  TW_TRY(tw_name_check(name));
+  targets *t = calloc(1, sizeof *t);
+  if (!t) return tw_fail(TW_ERR_MEMORY, "out of memory");
+  for (int i = 0; i < FILES; i++)
+    for (int form = 0; form < FORMS; form++)
+      if (s->all || files[i].always || strcmp(forms[form], TW_SEALED_ENDING) == 0)
+        look(t, name, files[i].suffix, forms[form]);
+  tw_status status = TW_OK;
+  if (t->count == 0)
+    status = tw_fail(TW_ERR_IO, "%s: nothing to destroy: no keys, caches or sealed files of that name%s", name,
+                     s->all ? ", and nothing else that is secret" : " (--all takes shares and results, too)");
+  if (status == TW_OK) status = log_all(t);
+  if (status == TW_OK) status = destroy_all(t, call->quiet);
+  if (status == TW_OK && !call->quiet)
+    puts("\nThe ledger stays, and refuses used slots in copies, of which this command knows nothing.");
+  free(t);
+  return status;
+}
+
+const tw_command tw_command_destroy = {
+    .name = "destroy",
+    .arguments = "NAME",
+    .summary = "overwrite and remove keys, caches and sealed files",
+    .about =
+        "For the end of a study, or keys that shall not be used: overwrites NAME.keys.pR.h5, NAME.cache.pR.h5 and all "
+        "sealed files of NAME, removes them, and says so. No run may be using them. The ledger stays as it is.\n"
+        "What a disk keeps elsewhere, a flash drive's spare blocks, snapshots and backups, it cannot reach: an "
+        "encrypted disk whose key is thrown away does that.",
+    .options = options,
+    .option_count = sizeof options / sizeof *options,
+    .settings_size = sizeof(settings),
+    .least = 1,
+    .most = 1,
+    .run = run};

@@ -1,0 +1,105 @@
+#define _GNU_SOURCE
+#include "io/audit.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <pwd.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <syslog.h>
+#include <unistd.h>
+
+#include "io/host.h"
+
+// Who and where. Fields of the event follow.
+static json_t *who(const char *event) {
+  char time[32], host[256], job[64];
+  const struct passwd *user = getpwuid(getuid());
+  tw_host_time(time, sizeof time);
+  tw_host_name(host, sizeof host);
+  tw_host_job(job, sizeof job);
+  return json_pack("{s:s, s:s, s:s, s:s, s:i, s:s, s:s?, s:i}", "time", time, "event", event, "twain", TWAIN_VERSION,
+                   "user", user ? user->pw_name : "", "uid", (int)getuid(), "host", host, "job", *job ? job : NULL,
+                   "process", (int)getpid());
+}
+
+static tw_status to_syslog(const char *line) {
+  if (access("/dev/log", W_OK) != 0)
+    return tw_fail(TW_ERR_IO, "the audit log is the system's (TWAIN_AUDIT=syslog), and nobody listens at /dev/log: %s",
+                   strerror(errno));
+  openlog("twain", LOG_PID, LOG_AUTHPRIV);
+  syslog(LOG_INFO, "%s", line);
+  closelog();
+  return TW_OK;
+}
+
+static tw_status failed(const char *path, const char *what) {
+  return tw_fail(TW_ERR_IO, "%s: cannot %s the audit log (TWAIN_AUDIT): %s", path, what, strerror(errno));
+}
+
+// Lines of processes that write at the same time stay whole.
+static tw_status append(int fd, const char *path, const char *line, size_t bytes) {
+  struct stat info;
+  if (flock(fd, LOCK_EX) != 0) return failed(path, "lock");
+  if (fstat(fd, &info) != 0 || !S_ISREG(info.st_mode))
+    return tw_fail(TW_ERR_IO, "%s: is no file; TWAIN_AUDIT names one, or says syslog", path);
+  ssize_t written = write(fd, line, bytes);
+  if (written >= 0 && (size_t)written != bytes) errno = ENOSPC;
+  if (written < 0 || (size_t)written != bytes) return failed(path, "write");
+  return fsync(fd) == 0 ? TW_OK : failed(path, "fsync");
+}
+
+static tw_status to_file(const char *path, const char *text) {
+  char *line;
+  if (*path != '/') return tw_fail(TW_ERR_USAGE, "TWAIN_AUDIT '%s': a path from the root is needed, or syslog", path);
+  // O_APPEND alone: a file that is set append-only (chattr +a) takes no other way
+  int fd = open(path, O_WRONLY | O_APPEND | O_CREAT | O_NONBLOCK | O_CLOEXEC, 0600);
+  if (fd < 0) return failed(path, "open");
+  int bytes = asprintf(&line, "%s\n", text);
+  tw_status status = bytes < 0 ? tw_fail(TW_ERR_MEMORY, "out of memory") : append(fd, path, line, (size_t)bytes);
+  if (bytes >= 0) free(line);
+  close(fd);
+  return status;
+}
+
+static const char *place(void) {
+  const char *where = getenv("TWAIN_AUDIT");
+  return where && *where ? where : NULL;
+}
+
+bool tw_audit_wanted(void) { return place() != NULL; }
+
+tw_status tw_audit(const char *event, json_t *fields) {
+  const char *where = place();
+  if (!where) {
+    json_decref(fields);
+    return TW_OK;
+  }
+  json_t *record = who(event);
+  char *text = NULL;
+  if (record && fields && json_object_update(record, fields) == 0) text = json_dumps(record, JSON_COMPACT);
+  json_decref(record);
+  json_decref(fields);
+  if (!text) return tw_fail(TW_ERR_MEMORY, "no memory for a line of the audit log");
+  tw_status status = strcmp(where, "syslog") == 0 ? to_syslog(text) : to_file(where, text);
+  free(text);
+  return status;
+}
+
+char *tw_audit_slots(const uint64_t *slots, size_t count) {
+  enum { WIDEST = 44 };  // two numbers of 64 bits and what stands between
+  char *text = malloc(WIDEST * count + 1);
+  size_t used = 0;
+  if (!text) return NULL;
+  *text = '\0';
+  for (size_t i = 0, end; i < count; i = end) {
+    for (end = i + 1; end < count && slots[end] == slots[end - 1] + 1;) end++;
+    used += (size_t)sprintf(text + used, "%s%" PRIu64, i ? ", " : "", slots[i]);
+    if (end > i + 1) used += (size_t)sprintf(text + used, "-%" PRIu64, slots[end - 1]);
+  }
+  return text;
+}

@@ -17,6 +17,7 @@ const tw_command *const tw_commands[] = {&tw_command_site,
                                          &tw_command_handover,
                                          &tw_command_upgrade,
                                          &tw_command_destroy,
+                                         &tw_command_doctor,
 #ifndef TWAIN_CLIENT
                                          &tw_command_ledger,
                                          &tw_command_run,

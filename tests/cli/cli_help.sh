@@ -1,7 +1,7 @@
 # Help, version, hints and exit codes of the command line.
 source "$SOURCE_DIR/tests/cli/cli.bash"
 
-commands="import plan share deal encode ledger run reveal check report bench"
+commands="import plan share deal encode ledger run reveal check report destroy doctor bench"
 expect 0 'exit codes:' "$TWAIN" --help
 for command in $commands; do
   grep -qE "^  $command " said || fail "--help does not list $command"

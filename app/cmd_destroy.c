@@ -34,7 +34,7 @@ static const struct {
              {"client.h5", false},          {"prefix.json", false}, {"input.h5", false},     {"input.p0.h5", false},
              {"input.p1.h5", false},        {"result.h5", false},   {"result.p0.h5", false}, {"result.p1.h5", false},
              {"result.untrusted.h5", false}};
-static const char *const forms[] = {"", TW_SEALED_ENDING, ".partial", ".replaced", TW_SEALED_ENDING ".partial"};
+static const char *const forms[] = {"", ".partial", ".replaced"};
 enum { FILES = sizeof files / sizeof *files, FORMS = sizeof forms / sizeof *forms };
 
 typedef struct {
@@ -45,22 +45,22 @@ typedef struct {
 } target;
 
 typedef struct {
-  target list[FILES * FORMS];
+  target list[2 * FILES * FORMS];
   int count;
 } targets;
 
-static void look(targets *t, const char *name, const char *suffix, const char *form) {
+static void look(targets *t, const char *name, const char *suffix, bool sealed, const char *form) {
   struct stat info;
   char ending[64];
   target *found = &t->list[t->count];
   *found = (target){.bytes = 0};
-  snprintf(ending, sizeof ending, "%s%s", suffix, form);
+  snprintf(ending, sizeof ending, "%s%s%s", suffix, sealed ? TW_SEALED_ENDING : "", form);
   found->path = tw_path_of(name, ending);
   if (lstat(found->path.text, &info) != 0) return;
   found->bytes = (uint64_t)info.st_size;
   found->link = S_ISLNK(info.st_mode);
   tw_seal_about about;
-  if (!*form && !found->link && tw_plain_about(found->path.text, &about) == TW_OK && tw_is_keys(&about))
+  if (!sealed && !*form && !found->link && tw_plain_about(found->path.text, &about) == TW_OK && tw_is_keys(&about))
     found->key = about.id;
   t->count++;
 }
@@ -106,9 +106,9 @@ static tw_status run(const tw_call *call) {
   targets *t = calloc(1, sizeof *t);
   if (!t) return tw_fail(TW_ERR_MEMORY, "out of memory");
   for (int i = 0; i < FILES; i++)
-    for (int form = 0; form < FORMS; form++)
-      if (s->all || files[i].always || strcmp(forms[form], TW_SEALED_ENDING) == 0)
-        look(t, name, files[i].suffix, forms[form]);
+    for (int sealed = 0; sealed < 2; sealed++)
+      for (int form = 0; form < FORMS; form++)
+        if (s->all || files[i].always || sealed) look(t, name, files[i].suffix, sealed, forms[form]);
   tw_status status = TW_OK;
   if (t->count == 0)
     status = tw_fail(TW_ERR_IO, "%s: nothing to destroy: no keys, caches or sealed files of that name%s", name,

@@ -43,6 +43,7 @@ static bool ask(char *const argv[], double seconds, char *text, size_t size) {
   int ends[2], status = -1;
   size_t used = 0;
   ssize_t got;
+  text[0] = '\0';
   if (pipe2(ends, O_CLOEXEC) != 0) return false;
   pid_t child = fork();
   if (child == 0) {

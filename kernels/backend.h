@@ -9,6 +9,7 @@
 #include "kernels/bit_ops.h"
 #include "kernels/deal_ops.h"
 #include "kernels/prg.h"
+#include "kernels/product_rows.h"
 #include "kernels/ring_ops.h"
 
 // A correction of all sequences of a batch: half of each packed in the party's key slots, half from its own streams.
@@ -84,6 +85,10 @@ typedef struct {
   void (*operand_free)(void *operand);
   tw_status (*product)(const void *operand, size_t m, size_t n, size_t k, const uint64_t *x, const uint64_t *addend,
                        int ring_bits, uint64_t *out, void *stream);
+  // The same of up to TW_PRODUCT_ROWS rows that lie apart, m of them, reading the operand once. NULL: such rows are
+  // products of their own.
+  tw_status (*product_rows)(const void *operand, int m, size_t n, size_t k, const tw_product_row *row, int ring_bits,
+                            void *stream);
   // Takes the memory that such a product needs on the stream, where none can be taken later because work is recorded.
   // NULL: none is needed.
   tw_status (*product_reserve)(size_t m, size_t n, size_t k, int ring_bits, void *stream);

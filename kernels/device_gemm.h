@@ -20,6 +20,7 @@ extern "C" {
 #endif
 
 #include "base/status.h"
+#include "kernels/product_rows.h"
 
 enum { TW_MAX_SUM_INNER = 131072 };
 
@@ -38,12 +39,17 @@ size_t tw_device_gemm_workspace(size_t m, size_t n, size_t inner, int ring_bits)
 
 // What else such a call takes on a stream the first time, which cannot be taken while the stream is captured.
 tw_status tw_device_gemm_reserve(size_t m, size_t n, size_t inner, int ring_bits, void *stream);
+// Gives back what such calls took for a stream that is about to be destroyed.
+void tw_device_gemm_forget(void *stream);
 
 // out [m][n] = (x [m][inner] V + addend [m][n]) mod 2^ring_bits. ring_bits: 1..8 * limbs of V. Bits of x and addend
 // above ring_bits are ignored. addend may be NULL, or out itself. Two calls that run at the same time need two
 // workspaces. The first call with another m plans library calls (host memory only).
 tw_status tw_device_gemm(const tw_limbs *v, size_t m, const uint64_t *x, int ring_bits, const uint64_t *addend,
                          uint64_t *out, void *workspace, void *stream);
+
+// The same of rows that lie apart, without a workspace; m: 1..TW_PRODUCT_ROWS.
+tw_status tw_device_gemm_rows(const tw_limbs *v, int m, const tw_product_row *row, int ring_bits, void *stream);
 
 // count products one behind the other, both operands split on the fly: x [count][m][inner], y [count][inner][n],
 // out [count][m][n]. accumulate: +1 out += xy, -1 out -= xy, 0 out = xy, each mod 2^ring_bits (1..64).

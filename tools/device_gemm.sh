@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Builds the GPU's ring products, checks them, and times them; run from the source folder on a machine with a GPU and nvcc.
-#   tools/device_gemm.sh [check|small|bench|sweep ...]     default: check
+#   tools/device_gemm.sh [check|small|bench|tokens|sweep ...]     default: check
 # small runs under compute-sanitizer. BUILD: folder for the program, default build-gemm.
 set -euo pipefail
 build=${BUILD:-build-gemm}

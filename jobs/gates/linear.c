@@ -50,23 +50,80 @@ static tw_status linear_deal(tw_session *s, const tw_op *op) {
   return tw_give(s, op, &out);
 }
 
-// -[bias]_b = q_b - b B^ into every row of k.
-static tw_status spread_bias(tw_session *s, linear_shape d, size_t rows, uint64_t *k) {
-  uint64_t *bias;
-  TW_TRY(tw_scratch(s, d.cols, &bias));
+// -[bias]_b = q_b - b B^
+static tw_status negate_bias(tw_session *s, linear_shape d, uint64_t **bias) {
+  TW_TRY(tw_scratch(s, d.cols, bias));
   tw_combine_args negate = {.rows = 1,
                             .cols = d.cols,
                             .x = s->weights.mask[s->party][d.weight + 1],
                             .y = s->weights.masked[d.weight + 1],
-                            .out = bias,
+                            .out = *bias,
                             .p = 1,
                             .q = tw_one(s),  // -1
                             .ring = ~0ull,
                             .pair = tw_flat(d.cols)};
-  TW_TRY(s->backend->combine(&negate, s->stream));
+  return s->backend->combine(&negate, s->stream);
+}
+
+// The same into every row of k.
+static tw_status spread_bias(tw_session *s, linear_shape d, size_t rows, uint64_t *k) {
+  uint64_t *bias;
+  TW_TRY(negate_bias(s, d, &bias));
   tw_view_args spread = {
       .rows = rows, .cols = d.cols, .x = bias, .out = k, .dim = {rows, 1, 1, d.cols}, .stride = {0, 0, 0, 1}};
   return s->backend->view(&spread, s->stream);
+}
+
+// A weight's products of few rows are prepared together, so that W^ is read once: of this gate and those behind it whose
+// masks are there. The rows lie where each gate has them; -[bias]_b is added to all of them.
+typedef struct {
+  tw_product_row row[TW_PRODUCT_ROWS];
+  int count;
+} few_rows;
+
+static tw_status join_rows(tw_session *s, const tw_op *op, const uint64_t *bias, few_rows *all) {
+  linear_shape d = shape_of(s, op);
+  size_t rows = (size_t)s->batch * d.rows;
+  const uint64_t *mask = tw_b(s, op->in[0])->mask[s->party];
+  uint64_t **k = &s->preparation.products[op - s->program->ops];
+  if (!*k) TW_TRY(tw_keep(s, rows * d.cols, k));
+  for (size_t i = 0; i < rows; i++)
+    all->row[all->count++] = (tw_product_row){mask + i * d.inner, bias, *k + i * d.cols};
+  return TW_OK;
+}
+
+// The next gate behind `op` with its weight and as many rows, in the same ring, that is prepared now; NULL: there is
+// none.
+static const tw_op *next_alike(const tw_session *s, const tw_op *op) {
+  const tw_program *p = s->program;
+  linear_shape d = shape_of(s, op);
+  for (int i = op->next_prepared; i >= 0 && i < s->preparation.end; i = p->ops[i].next_prepared) {
+    const tw_op *other = &p->ops[i];
+    linear_shape e = shape_of(s, other);
+    if (other->gate == op->gate && e.weight == d.weight && e.rows == d.rows &&
+        tw_t(s, other->out[0])->ring == tw_t(s, op->out[0])->ring)
+      return other;
+  }
+  return NULL;
+}
+
+static tw_status prepare_few_rows(tw_session *s, const tw_op *op) {
+  linear_shape d = shape_of(s, op);
+  size_t rows = (size_t)s->batch * d.rows;
+  few_rows all = {.count = 0};
+  uint64_t *bias;
+  TW_TRY(negate_bias(s, d, &bias));
+  TW_TRY(join_rows(s, op, bias, &all));
+  for (const tw_op *next = op; (size_t)all.count + rows <= TW_PRODUCT_ROWS && (next = next_alike(s, next));) {
+    TW_TRY(join_rows(s, next, bias, &all));
+    s->preparation.joined[next - s->program->ops] = true;
+  }
+  return s->backend->product_rows(s->weights.masked_operand[d.weight], all.count, d.cols, d.inner, all.row,
+                                  tw_t(s, op->out[0])->ring, s->stream);
+}
+
+static bool are_few(const tw_session *s, linear_shape d) {
+  return s->backend->product_rows && s->preparation.keep_masks && (size_t)s->batch * d.rows <= TW_PRODUCT_ROWS;
 }
 
 // Columns of r_b W^, added to k, on the CPU, whose operands are values: the next slice, or all that is left.
@@ -89,6 +146,12 @@ static tw_status linear_prepare(tw_session *s, const tw_op *op) {
   TW_TRY(check_weight(s, d));
   size_t rows = (size_t)s->batch * d.rows;
   int ring = tw_t(s, op->out[0])->ring;
+  bool *joined = &s->preparation.joined[op - s->program->ops];
+  if (*joined) {
+    *joined = false;
+    return TW_OK;
+  }
+  if (are_few(s, d)) return prepare_few_rows(s, op);
   const uint64_t *mask = tw_b(s, op->in[0])->mask[s->party];
   uint64_t *k = s->preparation.products[op - s->program->ops];  // from an earlier preparation
   if (!k) TW_TRY(tw_keep(s, rows * d.cols, &k));

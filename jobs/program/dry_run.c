@@ -83,6 +83,12 @@ static tw_status no_product(const void *operand, size_t m, size_t n, size_t k, c
   return reserving->product_reserve(m, n, k, ring_bits, stream);
 }
 
+static tw_status no_product_rows(const void *operand, int m, size_t n, size_t k, const tw_product_row *row,
+                                 int ring_bits, void *stream) {
+  (void)operand, (void)m, (void)n, (void)k, (void)row, (void)ring_bits, (void)stream;
+  return TW_OK;
+}
+
 static tw_status no_read(void *state, int batch_index, void *dst, size_t bytes) {
   (void)state, (void)batch_index, (void)dst, (void)bytes;
   return TW_OK;
@@ -136,6 +142,7 @@ static tw_backend silent(const tw_backend *backend) {
   no.give = no_give;
   no.gemm = no_gemm;
   no.product = no_product;
+  if (no.product_rows) no.product_rows = no_product_rows;
   return no;
 }
 
@@ -211,6 +218,7 @@ tw_status tw_session_forecast(const tw_session_config *like, tw_forecast part, t
   tw_backend no = silent(&tw_cpu_backend);
   no.alloc = pretend;
   no.release = forget;
+  if (like->backend && like->backend->product_rows) no.product_rows = no_product_rows;
   pretended = product_room = product_rooms = 0;
   foreseeing = like->backend;
   config.backend = &no;

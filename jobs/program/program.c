@@ -128,9 +128,12 @@ static tw_status mark_products(tw_program *p) {
   void *memory;
   TW_TRY(tw_alloc(sizeof(bool) * (size_t)(p->tensor_count + 1), &memory));
   bool *read = memory;
+  int next = -1;
   for (int i = p->op_count - 1; i >= 0; i--) {
     tw_op *op = &p->ops[i];
     op->for_product = op->gate->prepare != NULL;
+    op->next_prepared = next;
+    if (op->for_product) next = i;
     for (int j = 0; j < op->out_count && op->gate->mask; j++) op->for_product |= read[op->out[j]];
     for (int j = 0; j < op->in_count && op->for_product && !op->opens; j++) read[op->in[j]] = true;
   }

@@ -11,6 +11,8 @@ static tw_status allocate(tw_session *s) {
   s->memory.buffers = memory;
   TW_TRY(tw_alloc(sizeof(uint64_t *) * (size_t)(s->program->op_count + 1), &memory));
   s->preparation.products = memory;
+  TW_TRY(tw_alloc(sizeof(bool) * (size_t)(s->program->op_count + 1), &memory));
+  s->preparation.joined = memory;
   TW_TRY(tw_alloc(sizeof(double) * (size_t)(s->program->step_count + 1), &memory));
   s->step_seconds = memory;
 #ifdef TWAIN_DEBUG_PRG
@@ -48,10 +50,12 @@ void tw_session_destroy(tw_session *s) {
   tw_session_release_blocks(s);
   tw_free(s->memory.buffers);
   tw_free(s->preparation.products);
+  tw_free(s->preparation.joined);
   tw_free(s->step_seconds);
   tw_free(s->drawn);
   s->memory.buffers = NULL;
   s->preparation.products = NULL;
+  s->preparation.joined = NULL;
   s->step_seconds = NULL;
   s->drawn = NULL;
 }

@@ -24,6 +24,8 @@ typedef struct {
   const tw_fan *fan;
   bool running;         // the session prepares now
   uint64_t **products;  // by op: K_b of a weight product
+  bool *joined;         // by op: its product has been prepared with an earlier gate's
+  int end;              // kept masks: those of gates before this one are there
   int drawn_to;         // kept masks of openings before this gate have been drawn
   size_t slice_work;    // multiply-adds of a slice (0: whole products)
   size_t columns_done;  // of the product that is prepared in slices now

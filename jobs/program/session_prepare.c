@@ -27,6 +27,7 @@ tw_status tw_session_draw_to(tw_session *s, int end) {
 
 // As good as a time for a comparison within a wave: words, or of products multiplications.
 static double work_of(const tw_session *s, const tw_op *op) {
+  if (s->preparation.joined[op - s->program->ops]) return 0;
   double words = (double)tw_words_of(s, op->out[0]);
   return op->gate->prepare ? words * (double)tw_words_of(s, op->in[0]) : words;
 }
@@ -61,6 +62,7 @@ static tw_status prepare_waves(tw_session *s, int end) {
   if (s->preparation.fan) s->stream = s->preparation.fan->stream[0];
   tw_status status = tw_session_draw_to(s, end);
   s->preparation.running = true;
+  s->preparation.end = end;
   for (int wave = 1; wave <= s->program->waves && status == TW_OK; wave++) status = prepare_wave(s, wave, end);
   s->preparation.running = false;
   s->stream = stream;

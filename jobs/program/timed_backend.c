@@ -153,6 +153,25 @@ static tw_status timed_product(const void *operand, size_t m, size_t n, size_t k
   return run_product(&p, stream);
 }
 
+typedef struct {
+  const void *operand;
+  int m, ring;
+  size_t n, k;
+  const tw_product_row *row;
+} rows_args;
+
+static tw_status run_product_rows(const void *args, void *stream) {
+  const rows_args *p = args;
+  return current->real->product_rows(p->operand, p->m, p->n, p->k, p->row, p->ring, stream);
+}
+
+static tw_status timed_product_rows(const void *operand, int m, size_t n, size_t k, const tw_product_row *row, int ring,
+                                    void *stream) {
+  rows_args p = {operand, m, ring, n, k, row};
+  tw_kernel_cost cost = tw_cost_product((size_t)m, n, k, ring, row->addend, (ring + 7) / 8);
+  return timed("product", cost, run_product_rows, &p, stream);
+}
+
 tw_backend tw_timed_backend(const tw_timing *t) {
   tw_backend k = *t->real;
   current = t;
@@ -167,5 +186,6 @@ tw_backend tw_timed_backend(const tw_timing *t) {
   k.corrections = timed_corrections;
   k.gemm = timed_gemm;
   k.product = timed_product;
+  if (k.product_rows) k.product_rows = timed_product_rows;
   return k;
 }

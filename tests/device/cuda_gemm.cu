@@ -2,6 +2,7 @@
 //   cuda_gemm check    every path against a product mod 2^64 by the CPU, on fresh random data, exactly
 //   cuda_gemm small    a few small shapes, for compute-sanitizer
 //   cuda_gemm bench    times beside the physical limits
+//   cuda_gemm tokens   times of products of few rows
 //   cuda_gemm sweep    times of all tilings of the fused kernel for the products of a BERT-base layer
 #include <stdarg.h>
 #include <stdio.h>
@@ -105,6 +106,16 @@ static std::string text(const char *format, ...) {
   return buffer;
 }
 
+// The last row first, each by its own pointers.
+static tw_status rows_apart(const tw_gemm_call *c, size_t n, size_t inner) {
+  tw_product_row row[TW_PRODUCT_ROWS];
+  for (size_t i = 0; i < c->m; i++) {
+    const size_t from = c->m - 1 - i;
+    row[i] = {c->x + from * inner, c->addend ? c->addend + from * n : NULL, c->out + from * n};
+  }
+  return tw_device_gemm_rows(c->v, (int)c->m, row, c->ring_bits, stream);
+}
+
 // All paths of the weight product x v. rings: the rings to try; every_tiling: not only the chosen one.
 static void check_product(size_t m, size_t n, size_t inner, int limbs, const std::vector<int> &rings, bool every_tiling,
                           const elements &x, const elements &v, const elements &addend) {
@@ -135,6 +146,10 @@ static void check_product(size_t m, size_t n, size_t inner, int limbs, const std
     if (tw_gemm_wide_takes(inner, ring)) {
       const device_memory limbs_of_x(tw_gemm_wide_workspace(m, inner, ring));
       run("wide", [&](const tw_gemm_call *c) { return tw_gemm_wide(c, limbs_of_x.p, stream); });
+    }
+    if (m <= TW_PRODUCT_ROWS) {
+      run("rows", [&](const tw_gemm_call *c) { return tw_gemm_rows_together(c, stream); });
+      run("rows apart", [&](const tw_gemm_call *c) { return rows_apart(c, n, inner); });
     }
     for (int columns = 32; columns <= 64; columns += 16)
       for (int splits = 1; splits <= 8; splits++) {
@@ -193,7 +208,7 @@ static int check_all(void) {
   for (int ring = 8; ring <= 64; ring++) all.push_back(ring);
   const std::vector<int> all_to_48(all.begin(), all.begin() + 41);
   check_weights(37, 96, 96, 8, all, true);
-  for (size_t m : {1, 17, 37, 100, 128, 512, 1100}) {
+  for (size_t m : {1, 2, 7, 8, 9, 16, 17, 37, 100, 128, 512, 1100}) {
     check_weights(m, 768, 256, 6, {48, 40, 36, 33}, m == 100);
     check_weights(m, 1 + below(200), 1 + below(500), 1 + (int)below(8), {8}, false);
     check_weights(m, 67, 131, 8, {8 + (int)below(57), 64, 50}, false);
@@ -208,6 +223,11 @@ static int check_all(void) {
   check_weights(129, 97, 129, 8, all_to_48, false);
   check_weights(2048, 768, 768, 5, {40}, false);
   check_weights(1500, 2304, 96, 6, {48, 33}, false);
+  check_weights(1, 4099, 2048, 6, all_to_48, false);
+  check_weights(3, 97, 11008, 6, {48, 40, 33}, false);
+  check_weights(16, 40, 16383, 8, {64, 50}, false);
+  check_extremes(1, 100, 21600, 6, {48, 33});
+  check_extremes(16, 100, 160, 8, {64, 48, 33});
   check_extremes(130, 100, 160, 6, {48, 47, 41, 40, 39, 32, 17, 16, 8, 1});
   check_extremes(64, 32, 21600, 6, {48, 40});
   for (int ring = 8; ring <= 64; ring += 7) {
@@ -219,6 +239,8 @@ static int check_all(void) {
 }
 
 static int check_small(void) {
+  check_weights(1, 50, 700, 6, {48, 37}, false);
+  check_weights(11, 33, 67, 8, {64, 40}, false);
   check_weights(37, 100, 70, 6, {48, 37}, false);
   check_weights(21, 33, 67, 5, {40}, true);
   check_batched(2, 37, 37, 64, 48);
@@ -294,6 +316,10 @@ struct weight_bench {
   void wide(size_t set) const {
     const tw_gemm_call c = call(set);
     MUST(tw_gemm_wide(&c, limbs_of_x.p, stream));
+  }
+  void rows(size_t set) const {
+    const tw_gemm_call c = call(set);
+    MUST(tw_gemm_rows_together(&c, stream));
   }
   void fused(size_t set, tw_gemm_tiling tiling) const {
     const tw_gemm_call c = call(set);
@@ -376,10 +402,22 @@ static void bench_rows(size_t m, size_t n, size_t inner, int ring, size_t sets) 
   };
   const double cycles_per_us = 1980;
   const tw_gemm_tiling t = b.chosen();
+  if (m <= TW_PRODUCT_ROWS) time("rows", [&](size_t l) { b.rows(l); });
   time("cuBLASLt", [&](size_t l) { b.library(l); });
   if (tw_gemm_wide_takes(inner, ring))
     time(text("wide (%.1f)", tw_gemm_wide_cycles(m, n, inner, ring) / cycles_per_us), [&](size_t l) { b.wide(l); });
   time(text("fused %d x %d (%.1f)", t.columns, t.splits, t.cycles / cycles_per_us), [&](size_t l) { b.fused(l, t); });
+}
+
+// Products of a decoded token, and of several at once: LLaMA-2-7B's, then SmolLM2's. More weights than the second-level
+// cache holds.
+static int bench_tokens(void) {
+  static const shape products[] = {{"", 4096, 4096, 40}, {"", 11008, 4096, 40},  {"", 4096, 11008, 48},
+                                   {"", 576, 576, 42},   {"", 1536, 576, 33},    {"", 576, 1536, 42},
+                                   {"", 960, 576, 48},   {"", 49152, 576, 40}};
+  for (const shape &p : products)
+    for (size_t m : {1, 8, 16}) bench_rows(m, p.n, p.inner, p.ring, p.n * p.inner > 1 << 22 ? 3 : 40);
+  return 0;
 }
 
 // The part of the above that splits X.
@@ -460,10 +498,12 @@ int main(int argc, char **argv) {
     check_small();
   else if (mode == "bench")
     return bench_all();
+  else if (mode == "tokens")
+    return bench_tokens();
   else if (mode == "sweep")
     return sweep();
   else {
-    fprintf(stderr, "usage: cuda_gemm check|small|bench|sweep\n");
+    fprintf(stderr, "usage: cuda_gemm check|small|bench|tokens|sweep\n");
     return 2;
   }
   printf("%zu checks, %zu failures\n", checks, failures);

@@ -171,6 +171,30 @@ static tw_status later_product(const void *operand, size_t m, size_t n, size_t k
   return put_aside(on, run_product, &a, sizeof a);
 }
 
+typedef struct {
+  const void *operand;
+  int m, ring;
+  size_t n, k;
+  tw_product_row row[TW_PRODUCT_ROWS];
+} rows_args;
+static tw_status run_rows(const void *arguments) {
+  const rows_args *a = arguments;
+  for (int i = 0; i < a->m; i++)
+    TW_TRY(tw_cpu_backend.product(a->operand, 1, a->n, a->k, a->row[i].x, a->row[i].addend, a->ring, a->row[i].out,
+                                  NULL));
+  return TW_OK;
+}
+static int most_rows;  // of a pass over a weight
+static tw_status later_rows(const void *operand, int m, size_t n, size_t k, const tw_product_row *row, int ring,
+                            void *on) {
+  if (products_on) CU_ASSERT_PTR_EQUAL(on, products_on);
+  rows_args a = {operand, m, ring, n, k, {{0}}};
+  CU_ASSERT_FATAL(m >= 1 && m <= TW_PRODUCT_ROWS);
+  memcpy(a.row, row, sizeof *row * (size_t)m);
+  if (m > most_rows) most_rows = m;
+  return put_aside(on, run_rows, &a, sizeof a);
+}
+
 static tw_status run_draw(const void *arguments) { return tw_cpu_backend.draw(arguments, NULL); }
 static tw_status later_draw(const tw_draw_args *args, void *on) { return put_aside(on, run_draw, args, sizeof *args); }
 static tw_status later_draw_all(const tw_draw_args *args, int count, void *on) {
@@ -218,13 +242,10 @@ static void add_tensor(stage *st, size_t index, size_t rows, size_t cols) {
   st->masks[index] = random_words(rows * cols);
 }
 
-static void open_stage(stage *st, const char *shape, bool causal, int seq, int batch) {
+static void fill_stage(stage *st, const tw_model_config *config, const tw_plan_request *request, int batch) {
   enum { TENSORS = 256 };
-  tw_model_config config;
   memset(st, 0, sizeof *st);
-  CU_ASSERT_EQUAL_FATAL(tw_shape_config(shape, &config), TW_OK);
-  config.pre_norm = config.causal = causal;
-  CU_ASSERT_EQUAL_FATAL(tw_plan_make(&config, &(tw_plan_request){.seq = seq}, NULL, &st->plan), TW_OK);
+  CU_ASSERT_EQUAL_FATAL(tw_plan_make(config, request, NULL, &st->plan), TW_OK);
   st->rows = calloc(TENSORS, sizeof *st->rows);
   st->cols = calloc(TENSORS, sizeof *st->cols);
   st->values = calloc(TENSORS, sizeof *st->values);
@@ -256,6 +277,26 @@ static void open_stage(stage *st, const char *shape, bool causal, int seq, int b
                                              .share_operand = (void *const *)st->values}};
   st->like.sequences.seeds[PARTY] = st->seeds;
   st->like.weights.mask[PARTY] = st->masks;
+}
+
+static void open_stage(stage *st, const char *shape, bool causal, int seq, int batch) {
+  tw_model_config config;
+  CU_ASSERT_EQUAL_FATAL(tw_shape_config(shape, &config), TW_OK);
+  config.pre_norm = config.causal = causal;
+  fill_stage(st, &config, &(tw_plan_request){.seq = seq}, batch);
+}
+
+// A text of `words` tokens, each of which has a row in every weight product.
+static void open_text_stage(stage *st, int words, int batch) {
+  tw_model_config config;
+  CU_ASSERT_EQUAL_FATAL(tw_shape_config("smollm2-135m", &config), TW_OK);
+  config.layers = 2;
+  config.hidden = 32;
+  config.heads = 4;
+  config.kv_heads = 2;
+  config.intermediate = 48;
+  config.vocab = config.head.outputs = 60;
+  fill_stage(st, &config, &(tw_plan_request){.seq = 5, .output = TW_OUTPUT_TEXT, .generated = words}, batch);
 }
 
 static void close_stage(stage *st) {
@@ -325,9 +366,8 @@ static void prepare(tw_preparation *a, way how) {
 }
 
 // One inference after the other, with other seeds each, in memory that the first took.
-static void compare(stage *st, bool products_spread) {
+static void compare_by(tw_backend k, stage *st, bool products_spread) {
   enum { INFERENCES = 6 };
-  tw_backend k = later();
   tw_fan fan = {.count = TW_FAN, .products = products_spread, .fork = fork_streams, .join = join_streams};
   tw_preparation preparation = {0};
   for (int i = 0; i < TW_FAN; i++) fan.stream[i] = handle(i);
@@ -355,6 +395,8 @@ static void compare(stage *st, bool products_spread) {
   tw_cpu_backend.release(preparation.arena.memory, preparation.arena.bytes);
 }
 
+static void compare(stage *st, bool products_spread) { compare_by(later(), st, products_spread); }
+
 static void any_order(void) {
   enum { TRIALS = 6 };
   for (int i = 0; i < TRIALS; i++) {
@@ -362,6 +404,28 @@ static void any_order(void) {
     open_stage(&st, i % 2 ? "2x64x2x128" : "3x32x2x64", walk_random() % 2, (int)walk_random_range(5, 20),
                (int)walk_random_range(1, MOST_BATCH));
     compare(&st, i % 3 != 0);
+    close_stage(&st);
+  }
+}
+
+// Rows of a text's tokens, of one weight, are prepared in one pass as far as they fit.
+static void rows_together(void) {
+  enum { TRIALS = 8 };
+  for (int i = 0; i < TRIALS; i++) {
+    stage st;
+    tw_backend k = later();
+    k.product_rows = later_rows;
+    most_rows = 0;
+    int batch = 1 + i % MOST_BATCH, words = i == 0 ? 2 * TW_PRODUCT_ROWS + 3 : (int)walk_random_range(2, 20);
+    open_text_stage(&st, words, batch);
+    st.like.backend = &k;  // its memory is foreseen as it is taken
+    tw_session_room room;
+    CU_ASSERT_EQUAL(tw_session_forecast(&st.like, TW_FORECAST_PREPARATION, &room), TW_OK);
+    st.like.backend = &tw_cpu_backend;
+    CU_ASSERT(room.arena > 0);
+    compare_by(k, &st, i % 3 != 0);
+    int tokens = TW_PRODUCT_ROWS / batch;
+    CU_ASSERT(most_rows >= batch * (words - 1 < tokens ? words - 1 : tokens));
     close_stage(&st);
   }
 }
@@ -451,6 +515,7 @@ static void product_rooms(void) {
 int main(void) {
   if (sodium_init() < 0) return 2;
   static const suite_test tests[] = {{"streams that run in any order", any_order},
+                                     {"rows of one weight together", rows_together},
                                      {"masks that are not kept", masks_not_kept},
                                      {"what products take besides is foreseen", product_rooms}};
   int result = suite_run("waves", tests, sizeof tests / sizeof *tests);

@@ -8,7 +8,7 @@ enum { CACHED_BYTES = 32 << 20 };
 // launches, have to pay off first (cuda_gemm bench).
 enum { FUSED_ROWS = 1024 };
 
-typedef enum { FUSED, WIDE, LIBRARY } way;
+typedef enum { ROWS, FUSED, WIDE, LIBRARY } way;
 
 // The wide kernel goes through all rows for every few columns: where neither operand stays in the cache the library's
 // order is the better one (cuda_gemm bench, 4096 cubed).
@@ -17,6 +17,7 @@ static bool takes_wide(size_t m, size_t n, size_t inner, int ring_bits) {
 }
 
 static way choose(size_t m, size_t n, size_t inner, int ring_bits, tw_gemm_tiling *tiling) {
+  if (m <= TW_PRODUCT_ROWS) return ROWS;
   const bool fused = tw_gemm_fused_choose(m, n, inner, ring_bits, tiling);
   if (takes_wide(m, n, inner, ring_bits))
     return fused && tiling->cycles <= tw_gemm_wide_cycles(m, n, inner, ring_bits) ? FUSED : WIDE;
@@ -27,6 +28,7 @@ extern "C" size_t tw_device_gemm_workspace(size_t m, size_t n, size_t inner, int
   tw_gemm_tiling tiling;
   if (m == 0) return 0;
   switch (choose(m, n, inner, ring_bits, &tiling)) {
+    case ROWS:
     case FUSED:
       return 0;
     case WIDE:
@@ -42,6 +44,8 @@ extern "C" tw_status tw_device_gemm_reserve(size_t m, size_t n, size_t inner, in
   return library ? tw_gemm_lt_reserve((cudaStream_t)stream) : TW_OK;
 }
 
+extern "C" void tw_device_gemm_forget(void *stream) { tw_gemm_lt_forget((cudaStream_t)stream); }
+
 extern "C" tw_status tw_device_gemm(const tw_limbs *v, size_t m, const uint64_t *x, int ring_bits,
                                     const uint64_t *addend, uint64_t *out, void *workspace, void *stream) {
   if (ring_bits < 1 || ring_bits > 8 * v->limbs || m > 1 << 22)
@@ -51,6 +55,8 @@ extern "C" tw_status tw_device_gemm(const tw_limbs *v, size_t m, const uint64_t 
   const tw_gemm_call call = {v, m, x, addend, ring_bits, out};
   tw_gemm_tiling tiling;
   switch (choose(m, v->n, v->inner, ring_bits, &tiling)) {
+    case ROWS:
+      return tw_gemm_rows_together(&call, (cudaStream_t)stream);
     case FUSED:
       return tw_gemm_fused(&call, tiling, (cudaStream_t)stream);
     case WIDE:
@@ -58,4 +64,9 @@ extern "C" tw_status tw_device_gemm(const tw_limbs *v, size_t m, const uint64_t 
     default:
       return tw_gemm_lt(&call, workspace, (cudaStream_t)stream);
   }
+}
+
+extern "C" tw_status tw_device_gemm_rows(const tw_limbs *v, int m, const tw_product_row *row, int ring_bits,
+                                         void *stream) {
+  return tw_gemm_rows(v, m, row, ring_bits, (cudaStream_t)stream);
 }

@@ -50,7 +50,8 @@ tw_status tw_gemm_split_rows(const uint64_t *x, size_t m, size_t inner, size_t r
 // By cuBLASLt: X is split, one product for each weight, then the weights are put together.
 size_t tw_gemm_lt_workspace(size_t m, size_t n, size_t inner, int ring_bits);
 tw_status tw_gemm_lt(const tw_gemm_call *call, void *workspace, cudaStream_t stream);
-tw_status tw_gemm_lt_reserve(cudaStream_t stream);  // a second stream beside it
+tw_status tw_gemm_lt_reserve(cudaStream_t stream);  // a second stream beside it,
+void tw_gemm_lt_forget(cudaStream_t stream);        // which goes with it
 void tw_gemm_lt_release(tw_limbs *v);               // the plans
 
 // By one kernel: tiles of `columns` columns of the result (32, 48 or 64), each by `splits` (1..8) blocks that share the
@@ -62,6 +63,10 @@ typedef struct {
 } tw_gemm_tiling;
 bool tw_gemm_fused_choose(size_t m, size_t n, size_t inner, int ring_bits, tw_gemm_tiling *out);
 tw_status tw_gemm_fused(const tw_gemm_call *call, tw_gemm_tiling tiling, cudaStream_t stream);
+
+// By one kernel that reads V at the memory's rate: 1..TW_PRODUCT_ROWS rows, which may lie apart.
+tw_status tw_gemm_rows(const tw_limbs *v, int m, const tw_product_row *row, int ring_bits, cudaStream_t stream);
+tw_status tw_gemm_rows_together(const tw_gemm_call *call, cudaStream_t stream);
 
 // By one kernel on X's limbs, Hopper only. takes: whether there is such a kernel for this product on this device;
 // cycles: what its cost model expects then.

@@ -7,7 +7,7 @@
 #include "kernels/cuda/gemm/gemm.h"
 #include "kernels/cuda/gemm/gemm_tile.h"
 
-enum { LIBRARY_WORKSPACE = 32 << 20, WAYS = 2, ROW_ALIGN = 16, PASS_THREADS = 256, MAX_FORKS = 16 };
+enum { LIBRARY_WORKSPACE = 32 << 20, WAYS = 2, ROW_ALIGN = 16, PASS_THREADS = 256 };
 
 typedef struct {
   const int32_t *sums;  // [limbs][rows][padded_n]
@@ -149,24 +149,55 @@ static tw_status find_plan(const tw_limbs *v, size_t rows, int limbs, const tw_l
 }
 
 // A stream's second way.
-typedef struct {
+typedef struct fork_ways fork_ways;
+struct fork_ways {
   cudaStream_t stream, side;
   cudaEvent_t forked, joined;
-} fork_ways;
+  fork_ways *next;
+};
+static fork_ways *forks;
+
+static void free_fork(fork_ways *ways) {
+  if (ways->forked) cudaEventDestroy(ways->forked);
+  if (ways->joined) cudaEventDestroy(ways->joined);
+  if (ways->side) cudaStreamDestroy(ways->side);
+  free(ways);
+}
+
+static tw_status fill_fork(fork_ways *ways) {
+  TW_CUDA(cudaEventCreateWithFlags(&ways->forked, cudaEventDisableTiming));
+  TW_CUDA(cudaEventCreateWithFlags(&ways->joined, cudaEventDisableTiming));
+  TW_CUDA(cudaStreamCreateWithFlags(&ways->side, cudaStreamNonBlocking));
+  return TW_OK;
+}
 
 static tw_status find_fork(cudaStream_t stream, const fork_ways **out) {
-  static fork_ways known[MAX_FORKS];
-  int i = 0;
-  while (i < MAX_FORKS && known[i].side && known[i].stream != stream) i++;
-  if (i == MAX_FORKS) return tw_fail(TW_ERR_INTERNAL, "weight products on more than %d streams", MAX_FORKS);
-  if (!known[i].side) {
-    TW_CUDA(cudaEventCreateWithFlags(&known[i].forked, cudaEventDisableTiming));
-    TW_CUDA(cudaEventCreateWithFlags(&known[i].joined, cudaEventDisableTiming));
-    TW_CUDA(cudaStreamCreateWithFlags(&known[i].side, cudaStreamNonBlocking));
-    known[i].stream = stream;
+  fork_ways *ways = forks;
+  while (ways && ways->stream != stream) ways = ways->next;
+  if (!ways) {
+    ways = (fork_ways *)calloc(1, sizeof *ways);
+    if (!ways) return tw_fail(TW_ERR_MEMORY, "out of memory for a stream's second way");
+    const tw_status status = fill_fork(ways);
+    if (status != TW_OK) {
+      free_fork(ways);
+      return status;
+    }
+    ways->stream = stream;
+    ways->next = forks;
+    forks = ways;
   }
-  *out = &known[i];
+  *out = ways;
   return TW_OK;
+}
+
+void tw_gemm_lt_forget(cudaStream_t stream) {
+  for (fork_ways **at = &forks; *at; at = &(*at)->next)
+    if ((*at)->stream == stream) {
+      fork_ways *const ways = *at;
+      *at = ways->next;
+      free_fork(ways);
+      return;
+    }
 }
 
 tw_status tw_gemm_lt_reserve(cudaStream_t stream) {

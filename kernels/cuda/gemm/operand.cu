@@ -5,10 +5,7 @@
 #include "kernels/cuda/gemm/gemm.h"
 #include "kernels/cuda/runtime/cuda_ops.h"
 
-enum {
-  MAX_STREAMS = 16,
-  MOST_INNER = (TW_MAX_SUM_INNER - 1) / TW_MAX_LIMBS / TW_LIMB_ALIGN * TW_LIMB_ALIGN  // of one part
-};
+enum { MOST_INNER = (TW_MAX_SUM_INNER - 1) / TW_MAX_LIMBS / TW_LIMB_ALIGN * TW_LIMB_ALIGN };  // of one part
 
 typedef struct {
   size_t count;
@@ -45,37 +42,69 @@ tw_status tw_cuda_operand(size_t k, size_t n, int ring_bits, const uint64_t *v, 
 }
 
 // One workspace a stream, since its products run one after another. It grows before work is recorded; a smaller one is
-// kept to the end, because a captured graph may use it.
+// kept as long as its stream, because a captured graph may use it.
+typedef struct workspace workspace;
+struct workspace {
+  void *stream, *memory;
+  size_t bytes;
+  workspace *older;
+};
+static workspace *known;
+
+static tw_status add_workspace(void *stream, size_t bytes) {
+  workspace *const w = (workspace *)calloc(1, sizeof *w);
+  if (!w) return tw_fail(TW_ERR_MEMORY, "out of memory for a stream's workspace");
+  const tw_status status = tw_cuda_alloc(bytes, &w->memory);
+  if (status != TW_OK) {
+    free(w);
+    return status;
+  }
+  w->stream = stream;
+  w->bytes = bytes;
+  w->older = known;
+  known = w;
+  return TW_OK;
+}
+
 static tw_status workspace_of(void *stream, size_t bytes, char **out) {
-  typedef struct {
-    void *stream, *memory;
-    size_t bytes;
-  } workspace;
-  static workspace known[MAX_STREAMS];
   *out = nullptr;
   if (bytes == 0) return TW_OK;
-  int i = 0;
-  while (i < MAX_STREAMS && known[i].memory && known[i].stream != stream) i++;
-  if (i == MAX_STREAMS) return tw_fail(TW_ERR_INTERNAL, "weight products on more than %d streams", MAX_STREAMS);
-  if (known[i].bytes < bytes) {
-    void *memory;
+  const workspace *newest = known;
+  while (newest && newest->stream != stream) newest = newest->older;
+  if (!newest || newest->bytes < bytes) {
     cudaStreamCaptureStatus capture;
     TW_CUDA(cudaStreamIsCapturing((cudaStream_t)stream, &capture));
     if (capture != cudaStreamCaptureStatusNone)
       return tw_fail(TW_ERR_INTERNAL, "a weight product lacks %zu bytes that were not reserved before recording",
-                     bytes - known[i].bytes);
-    TW_TRY(tw_cuda_alloc(bytes, &memory));
-    known[i].stream = stream;
-    known[i].memory = memory;
-    known[i].bytes = bytes;
+                     bytes - (newest ? newest->bytes : 0));
+    TW_TRY(add_workspace(stream, bytes));
+    newest = known;
   }
-  *out = (char *)known[i].memory;
+  *out = (char *)newest->memory;
   return TW_OK;
 }
 
+void tw_cuda_product_forget(void *stream) {
+  workspace **at = &known;
+  while (*at) {
+    workspace *const w = *at;
+    if (w->stream != stream) {
+      at = &w->older;
+      continue;
+    }
+    *at = w->older;
+    tw_cuda_release(w->memory, w->bytes);
+    free(w);
+  }
+  tw_device_gemm_forget(stream);
+}
+
+// Few rows are taken as they are, wherever they lie.
+static bool are_few(size_t m) { return m >= 1 && m <= TW_PRODUCT_ROWS; }
+
 // Bytes of one part of X; 0 where X is taken as it is.
 static size_t copied_bytes(size_t m, size_t k) {
-  return part_count(k) > 1 ? tw_round_up(8 * m * part_rows(k), 256) : 0;
+  return part_count(k) > 1 && !are_few(m) ? tw_round_up(8 * m * part_rows(k), 256) : 0;
 }
 
 size_t tw_cuda_product_room(size_t m, size_t n, size_t k, int ring_bits) {
@@ -88,11 +117,36 @@ static tw_status workspace_for(size_t m, size_t n, size_t k, int ring_bits, void
   return workspace_of(stream, tw_cuda_product_room(m, n, k, ring_bits), out);
 }
 
+// Rows that lie apart: of each part of the matrix the rows' elements behind those of the parts before.
+tw_status tw_cuda_product_rows(const void *operand, int m, size_t n, size_t k, const tw_product_row *row,
+                               int ring_bits, void *stream) {
+  (void)n;
+  const weight_parts *const w = (const weight_parts *)operand;
+  const size_t rows = part_rows(k);
+  tw_product_row of_part[TW_PRODUCT_ROWS];
+  if (m < 1 || m > TW_PRODUCT_ROWS)
+    return tw_fail(TW_ERR_RANGE, "weight product of %d rows that lie apart", m);
+  for (size_t i = 0; i < w->count; i++) {
+    for (int r = 0; r < m; r++)
+      of_part[r] = {row[r].x + i * rows, i ? row[r].out : row[r].addend, row[r].out};
+    TW_TRY(tw_device_gemm_rows(w->part[i], m, of_part, ring_bits, stream));
+  }
+  return TW_OK;
+}
+
+static tw_status few_rows(const void *operand, size_t m, size_t n, size_t k, const uint64_t *x, const uint64_t *addend,
+                          int ring_bits, uint64_t *out, void *stream) {
+  tw_product_row row[TW_PRODUCT_ROWS];
+  for (size_t i = 0; i < m; i++) row[i] = {x + i * k, addend ? addend + i * n : nullptr, out + i * n};
+  return tw_cuda_product_rows(operand, (int)m, n, k, row, ring_bits, stream);
+}
+
 tw_status tw_cuda_product(const void *operand, size_t m, size_t n, size_t k, const uint64_t *x, const uint64_t *addend,
                           int ring_bits, uint64_t *out, void *stream) {
   const weight_parts *const w = (const weight_parts *)operand;
   const size_t rows = part_rows(k);
   char *workspace;
+  if (are_few(m)) return few_rows(operand, m, n, k, x, addend, ring_bits, out, stream);
   TW_TRY(workspace_for(m, n, k, ring_bits, stream, &workspace));
   if (w->count == 1) return tw_device_gemm(w->part[0], m, x, ring_bits, addend, out, workspace, stream);
   for (size_t i = 0; i < w->count && m > 0; i++) {

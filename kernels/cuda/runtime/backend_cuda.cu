@@ -101,6 +101,7 @@ static constexpr tw_backend make_table(void) {
   b.operand = tw_cuda_operand;
   b.operand_free = tw_cuda_operand_free;
   b.product = tw_cuda_product;
+  b.product_rows = tw_cuda_product_rows;
   b.product_reserve = tw_cuda_product_reserve;
   b.product_room = tw_cuda_product_room;
   return b;

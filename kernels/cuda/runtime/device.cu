@@ -6,6 +6,7 @@
 #include "base/clock.h"
 #include "base/memory.h"
 #include "kernels/cuda/runtime/check.h"
+#include "kernels/cuda/runtime/cuda_ops.h"
 #include "kernels/device.h"
 
 // The first call of CUDA.
@@ -77,7 +78,9 @@ extern "C" tw_status tw_device_stream_create_urgent(void **stream) {
 }
 
 extern "C" void tw_device_stream_destroy(void *stream) {
-  if (stream) cudaStreamDestroy((cudaStream_t)stream);
+  if (!stream) return;
+  tw_cuda_product_forget(stream);
+  cudaStreamDestroy((cudaStream_t)stream);
 }
 
 extern "C" tw_status tw_device_wait(void *stream) {

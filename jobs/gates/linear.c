@@ -74,8 +74,8 @@ static tw_status spread_bias(tw_session *s, linear_shape d, size_t rows, uint64_
   return s->backend->view(&spread, s->stream);
 }
 
-// A weight's products of few rows are prepared together, so that W^ is read once: of this gate and those behind it whose
-// masks are there. The rows lie where each gate has them; -[bias]_b is added to all of them.
+// A weight's products of few rows are prepared together, so that W^ is read once: of this gate and those behind it
+// whose masks are there. The rows lie where each gate has them; -[bias]_b is added to all of them.
 typedef struct {
   tw_product_row row[TW_PRODUCT_ROWS];
   int count;

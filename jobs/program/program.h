@@ -125,10 +125,10 @@ struct tw_op {
   unsigned dealt;                    // and a bit for each that has one
   uint32_t mask_use;                 // openings: stream of the mask; of what `draws`: stream of its half
   bool opens;
-  bool draws;        // both seeds make a random number of which each party knows a half, and the dealer all
-  bool for_product;  // a prepared product, or a mask that one is computed from
+  bool draws;         // both seeds make a random number of which each party knows a half, and the dealer all
+  bool for_product;   // a prepared product, or a mask that one is computed from
   int next_prepared;  // the next gate with a prepared product, -1: there is none
-  int ordinal;       // opens: among the program's opening gates, in order
+  int ordinal;        // opens: among the program's opening gates, in order
   int step, level;
   // Preparation where masks are kept: how many masks after another its own follows from, 0 where it has none or it is
   // drawn; of products the program's last.

@@ -412,8 +412,8 @@ static void bench_rows(size_t m, size_t n, size_t inner, int ring, size_t sets) 
 // Products of a decoded token, and of several at once: LLaMA-2-7B's, then SmolLM2's. More weights than the second-level
 // cache holds.
 static int bench_tokens(void) {
-  static const shape products[] = {{"", 4096, 4096, 40}, {"", 11008, 4096, 40},  {"", 4096, 11008, 48},
-                                   {"", 576, 576, 42},   {"", 1536, 576, 33},    {"", 576, 1536, 42},
+  static const shape products[] = {{"", 4096, 4096, 40}, {"", 11008, 4096, 40}, {"", 4096, 11008, 48},
+                                   {"", 576, 576, 42},   {"", 1536, 576, 33},   {"", 576, 1536, 42},
                                    {"", 960, 576, 48},   {"", 49152, 576, 40}};
   for (const shape &p : products)
     for (size_t m : {1, 8, 16}) bench_rows(m, p.n, p.inner, p.ring, p.n * p.inner > 1 << 22 ? 3 : 40);

@@ -180,8 +180,8 @@ typedef struct {
 static tw_status run_rows(const void *arguments) {
   const rows_args *a = arguments;
   for (int i = 0; i < a->m; i++)
-    TW_TRY(tw_cpu_backend.product(a->operand, 1, a->n, a->k, a->row[i].x, a->row[i].addend, a->ring, a->row[i].out,
-                                  NULL));
+    TW_TRY(
+        tw_cpu_backend.product(a->operand, 1, a->n, a->k, a->row[i].x, a->row[i].addend, a->ring, a->row[i].out, NULL));
   return TW_OK;
 }
 static int most_rows;  // of a pass over a weight

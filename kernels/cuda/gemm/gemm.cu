@@ -17,7 +17,7 @@ static bool takes_wide(size_t m, size_t n, size_t inner, int ring_bits) {
 }
 
 static way choose(size_t m, size_t n, size_t inner, int ring_bits, tw_gemm_tiling *tiling) {
-  if (m <= TW_PRODUCT_ROWS) return ROWS;
+  if (m <= TW_FEW_ROWS) return ROWS;
   const bool fused = tw_gemm_fused_choose(m, n, inner, ring_bits, tiling);
   if (takes_wide(m, n, inner, ring_bits))
     return fused && tiling->cycles <= tw_gemm_wide_cycles(m, n, inner, ring_bits) ? FUSED : WIDE;

@@ -80,8 +80,7 @@ static __device__ __forceinline__ void multiply_taken(int32_t (&sum)[eights][lim
       const uint32_t a[4] = {v[j][0].word[2 * pair], v[j][1].word[2 * pair], v[j][0].word[2 * pair + 1],
                              v[j][1].word[2 * pair + 1]};
 #pragma unroll
-      for (int i = 0; i + j < limbs; i++)
-        multiply_limbs(sum[eight][i + j], a, x[i][2 * pair], x[i][2 * pair + 1]);
+      for (int i = 0; i + j < limbs; i++) multiply_limbs(sum[eight][i + j], a, x[i][2 * pair], x[i][2 * pair + 1]);
     }
 }
 

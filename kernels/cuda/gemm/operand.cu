@@ -99,8 +99,7 @@ void tw_cuda_product_forget(void *stream) {
   tw_device_gemm_forget(stream);
 }
 
-// Few rows are taken as they are, wherever they lie.
-static bool are_few(size_t m) { return m >= 1 && m <= TW_PRODUCT_ROWS; }
+static bool are_few(size_t m) { return m >= 1 && m <= TW_FEW_ROWS; }
 
 // Bytes of one part of X; 0 where X is taken as it is.
 static size_t copied_bytes(size_t m, size_t k) {
@@ -118,17 +117,15 @@ static tw_status workspace_for(size_t m, size_t n, size_t k, int ring_bits, void
 }
 
 // Rows that lie apart: of each part of the matrix the rows' elements behind those of the parts before.
-tw_status tw_cuda_product_rows(const void *operand, int m, size_t n, size_t k, const tw_product_row *row,
-                               int ring_bits, void *stream) {
+tw_status tw_cuda_product_rows(const void *operand, int m, size_t n, size_t k, const tw_product_row *row, int ring_bits,
+                               void *stream) {
   (void)n;
   const weight_parts *const w = (const weight_parts *)operand;
   const size_t rows = part_rows(k);
   tw_product_row of_part[TW_PRODUCT_ROWS];
-  if (m < 1 || m > TW_PRODUCT_ROWS)
-    return tw_fail(TW_ERR_RANGE, "weight product of %d rows that lie apart", m);
+  if (m < 1 || m > TW_PRODUCT_ROWS) return tw_fail(TW_ERR_RANGE, "weight product of %d rows that lie apart", m);
   for (size_t i = 0; i < w->count; i++) {
-    for (int r = 0; r < m; r++)
-      of_part[r] = {row[r].x + i * rows, i ? row[r].out : row[r].addend, row[r].out};
+    for (int r = 0; r < m; r++) of_part[r] = {row[r].x + i * rows, i ? row[r].out : row[r].addend, row[r].out};
     TW_TRY(tw_device_gemm_rows(w->part[i], m, of_part, ring_bits, stream));
   }
   return TW_OK;

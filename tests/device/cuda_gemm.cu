@@ -1,4 +1,5 @@
-// Check and benchmark of the GPU's ring products; needs a GPU.
+// Check and benchmark of the GPU's ring products; needs a GPU. Long because checks and times share all ways of a
+// product.
 //   cuda_gemm check    every path against a product mod 2^64 by the CPU, on fresh random data, exactly
 //   cuda_gemm small    a few small shapes, for compute-sanitizer
 //   cuda_gemm bench    times beside the physical limits

@@ -1,6 +1,7 @@
 // Preparation in waves on streams that run in any order: a backend that puts work aside until it is executed, stream by
 // stream in random order as forks and joins allow, gives the masks and products of the CPU. Where masks are not kept,
-// work that was recorded once gives the products of every inference after it.
+// work that was recorded once gives the products of every inference after it. Long because one stage and one backend
+// serve all trials.
 #include <sodium.h>
 #include <stdlib.h>
 #include <string.h>

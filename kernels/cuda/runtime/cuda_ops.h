@@ -36,8 +36,8 @@ tw_status tw_cuda_operand(size_t k, size_t n, int ring_bits, const uint64_t *v, 
 void tw_cuda_operand_free(void *operand);
 tw_status tw_cuda_product(const void *operand, size_t m, size_t n, size_t k, const uint64_t *x, const uint64_t *addend,
                           int ring_bits, uint64_t *out, void *stream);
-tw_status tw_cuda_product_rows(const void *operand, int m, size_t n, size_t k, const tw_product_row *row,
-                               int ring_bits, void *stream);
+tw_status tw_cuda_product_rows(const void *operand, int m, size_t n, size_t k, const tw_product_row *row, int ring_bits,
+                               void *stream);
 tw_status tw_cuda_product_reserve(size_t m, size_t n, size_t k, int ring_bits, void *stream);
 // Releases what products took for a stream that is about to be destroyed; what was recorded with it must be gone.
 void tw_cuda_product_forget(void *stream);

@@ -22,8 +22,8 @@
 typedef struct {
   tw_encoding_words words;
   tw_post_words post;
-  const char *output;
-  bool show_texts;
+  const char *output, *conversation;
+  bool last, show_texts;
 } settings;
 
 static const tw_option options[] = {
@@ -32,6 +32,15 @@ static const tw_option options[] = {
     {.common = &tw_option_chat, .field = offsetof(settings, words.chat)},
     {.common = &tw_option_messages, .field = offsetof(settings, words.messages)},
     {.common = &tw_option_truncate, .field = offsetof(settings, words.truncate)},
+    {.name = "conversation",
+     .kind = TW_OPTION_TEXT,
+     .field = offsetof(settings, conversation),
+     .value = "NAME",
+     .help = "the texts are the next turn of the conversation NAME, or its first: the parties keep what the next one "
+             "needs, and NAME.input.h5 and NAME.result.h5 are written, or replaced"},
+    {.name = "last",
+     .field = offsetof(settings, last),
+     .help = "with --conversation: the last turn; the parties keep nothing"},
     {.group = "to the parties", .common = &tw_option_to, .field = offsetof(settings, post.to)},
     {.common = &tw_option_put, .field = offsetof(settings, post.put)},
     {.group = "back", .common = &tw_option_back, .field = offsetof(settings, post.from)},
@@ -55,19 +64,23 @@ typedef struct {
   tw_id id;
 } desk;
 
-static const char *const kept[] = {"input.h5", "input.p0.h5", "input.p1.h5", "result.p0.h5", "result.p1.h5"};
+static const char *const kept[] = {"input.h5",     "input.p0.h5",  "input.p1.h5", "result.p0.h5",
+                                   "result.p1.h5", "error.p0.txt", "error.p1.txt"};
 enum { KEPT = sizeof kept / sizeof *kept };
 
 static tw_status open_desk(desk *d) {
   const char *above = getenv("TMPDIR");
   int n = snprintf(d->folder, sizeof d->folder, "%s/twain-ask-XXXXXX", above && *above ? above : "/tmp");
   if (n >= (int)sizeof d->folder) return tw_fail(TW_ERR_IO, "$TMPDIR: the path is too long");
-  if (!mkdtemp(d->folder)) {
-    tw_status status = tw_fail(TW_ERR_IO, "%s: cannot make the folder: %s", d->folder, strerror(errno));
-    d->folder[0] = '\0';
-    return status;
-  }
-  return TW_OK;
+  tw_interrupts_hold();
+  bool made = mkdtemp(d->folder) != NULL;
+  int error = errno;
+  if (made) tw_unfinished_folder(d->folder);
+  tw_interrupts_release();
+  if (made) return TW_OK;
+  tw_status status = tw_fail(TW_ERR_IO, "%s: cannot make the folder: %s", d->folder, strerror(error));
+  d->folder[0] = '\0';
+  return status;
 }
 
 static void close_desk(desk *d) {
@@ -79,13 +92,16 @@ static void close_desk(desk *d) {
     tw_unfinished_rename(path.text, NULL);
     tw_interrupts_release();
   }
+  tw_interrupts_hold();
   rmdir(d->folder);
+  tw_unfinished_folder(NULL);
+  tw_interrupts_release();
 }
 
-// A signal removes these, too: they are the text, and both its shares.
+// A signal removes these, too, whichever are there by then: they are the text, both its shares, and the answer's.
 static void remember(const desk *d) {
   tw_interrupts_hold();
-  for (int i = 0; i < 3; i++) tw_unfinished_add(tw_path_of(d->name, kept[i]).text);
+  for (int i = 0; i < KEPT; i++) tw_unfinished_add(tw_path_of(d->name, kept[i]).text);
   tw_interrupts_release();
 }
 
@@ -94,16 +110,33 @@ static void remember(const desk *d) {
 static tw_status split(desk *d, const char *model, const tw_input *input) {
   d->id = input->input_id;
   snprintf(d->name, sizeof d->name, "%s/%s", d->folder, d->id.hex);
-  TW_TRY(tw_input_write(tw_path_of(d->name, kept[0]).text, input));
-  tw_status status = tw_share_input_files(d->name, model, input, false, NULL, &d->id);
   remember(d);
-  return status;
+  TW_TRY(tw_input_write(tw_path_of(d->name, kept[0]).text, input));
+  return tw_share_input_files(d->name, model, input, false, NULL, &d->id);
+}
+
+// What a plan's turns cannot read is not asked for.
+static tw_status check_turn(const settings *s, const tw_encoding *e) {
+  if (!s->conversation) return TW_OK;
+  if (!e->earlier)
+    return tw_fail(TW_ERR_USAGE, "--conversation %s: this plan has no conversations; plan with --conversation",
+                   s->conversation);
+  for (int i = 0; i < e->input.count && e->input.earlier; i++)
+    if (e->input.earlier_lengths[i] > e->earlier)
+      return tw_fail(
+          TW_ERR_RANGE,
+          "conversation %s has ended: sequence %d has %d tokens by now, and the plan's turns read at most %d; "
+          "begin another one",
+          s->conversation, i + 1, e->input.earlier_lengths[i], e->earlier);
+  return TW_OK;
 }
 
 static tw_status ask(const tw_call *call, const char *model, tw_texts *texts, desk *d) {
   const settings *s = call->settings;
   tw_encoding e;
   tw_status status = tw_encoding_make(NULL, model, &s->words, texts, &e);
+  if (status == TW_OK) status = check_turn(s, &e);
+  e.input.goes_on = s->conversation && !s->last;
   if (status == TW_OK) status = tw_answer_place(e.result, s->output);
   if (status == TW_OK) status = open_desk(d);
   if (status == TW_OK) status = split(d, model, &e.input);
@@ -115,9 +148,30 @@ static tw_status ask(const tw_call *call, const char *model, tw_texts *texts, de
 
 // ---- the answer
 
+// The turn is what the next one goes on behind: the parties have gone on by now.
+static tw_status keep_turn(const char *name, const desk *d, const tw_result *result) {
+  static const char *const suffixes[] = {"input.h5", "result.h5"};
+  tw_new_files places;
+  tw_input input;
+  TW_TRY(tw_input_read(tw_path_of(d->name, kept[0]).text, &input));
+  tw_status status = tw_new_files_check(&places, name, suffixes, 2, true);
+  if (status == TW_OK) {
+    status = tw_new_files_begin(&places);
+    for (int i = 0; i < 2 && status == TW_OK; i++) {
+      const char *path = places.path[i].text;
+      status = i == 0 ? tw_input_write(path, &input) : tw_result_write(path, result);
+      places.written[i] = status == TW_OK;
+    }
+    status = tw_new_files_end(&places, status);
+  }
+  tw_input_free(&input);
+  return status;
+}
+
 static tw_status show(const tw_call *call, const char *model, const desk *d, const tw_result *result) {
   const settings *s = call->settings;
   TW_TRY(tw_result_judge(result, "the result"));
+  if (s->conversation) TW_TRY(keep_turn(s->conversation, d, result));
   if (s->output) TW_TRY(tw_result_write(s->output, result));
   tw_unfinished_keep();
   tw_path input = tw_path_of(d->name, kept[0]);
@@ -137,14 +191,27 @@ static tw_status answer(const tw_call *call, const char *model, const desk *d) {
   return status;
 }
 
+// A conversation that is there goes on.
+static tw_status find_conversation(settings *s) {
+  static const char *const suffixes[] = {"input.h5", "result.h5"};
+  tw_new_files places;
+  if (s->last && !s->conversation) return tw_fail(TW_ERR_USAGE, "--last is said of a --conversation NAME");
+  if (!s->conversation) return TW_OK;
+  TW_TRY(tw_name_check(s->conversation));
+  TW_TRY(tw_new_files_check(&places, s->conversation, suffixes, 2, true));
+  if (tw_path_exists(&places.path[0]) || tw_path_exists(&places.path[1])) s->words.after = s->conversation;
+  return TW_OK;
+}
+
 static tw_status run(const tw_call *call) {
-  const settings *s = call->settings;
+  settings *s = call->settings;
   const char *model = call->arguments[0];
   desk d = {.folder = "", .name = ""};
   tw_texts texts;
   tw_not_dumpable();
   TW_TRY(tw_name_check(model));
   TW_TRY(tw_post_check(&s->post));
+  TW_TRY(find_conversation(s));
   TW_TRY(tw_encoding_texts(call, &s->words, (const char *const *)call->arguments + 1, call->count - 1, &texts));
   tw_status status = ask(call, model, &texts, &d);
   if (status == TW_OK && !call->quiet) tw_say("sent to both parties as %s", d.id.hex);
@@ -161,7 +228,8 @@ const tw_command tw_command_ask = {
         "Encodes, shares, brings each share into the queue of its party's service (`run --serve`), waits for both "
         "results, and reveals: a text, a next token, labels; other results go to --output. Reads NAME.plan.json, "
         "NAME.model.json and NAME.client.h5. Its files lie in a folder of their own in $TMPDIR and are removed at the "
-        "end. With --put and --get programs of yours carry the files.",
+        "end. With --put and --get programs of yours carry the files. With --conversation a text goes on behind "
+        "earlier ones.",
     .options = options,
     .option_count = sizeof options / sizeof *options,
     .settings_size = sizeof(settings),

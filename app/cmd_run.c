@@ -23,10 +23,10 @@ typedef struct {
   int64_t slot;
   double time_limit;
   bool allow_test_keys, allow_unlocked, json, csv, verbose, force, trace, serve;
-  const char *queue, *out;
-  int64_t batch, queue_limit, client_limit;
-  double pair_limit;
-  tw_service_options service;  // no option: of a service, from the six above
+  const char *queue, *out, *caches;
+  int64_t batch, queue_limit, client_limit, conversation_limit;
+  double pair_limit, idle_limit;
+  tw_service_options service;  // no option: of a service, from the nine above
 } settings;
 
 static const tw_option options[] = {
@@ -133,6 +133,28 @@ static const tw_option options[] = {
      .help = "with --serve: refuse an input whose other share has not come after so long",
      .low = 0.1,
      .high = 1e7},
+    {.name = "caches",
+     .kind = TW_OPTION_TEXT,
+     .field = offsetof(settings, caches),
+     .value = "DIR",
+     .help = "with --serve and a plan with --conversation: this party's folder for what conversations leave between "
+             "their turns"},
+    {.name = "conversation-limit",
+     .kind = TW_OPTION_INTEGER,
+     .field = offsetof(settings, conversation_limit),
+     .value = "N",
+     .fallback = "16",
+     .help = "with --caches: conversations of one CLIENT that are kept; no more are begun",
+     .low = 1,
+     .high = 1 << 20},
+    {.name = "idle-limit",
+     .kind = TW_OPTION_REAL,
+     .field = offsetof(settings, idle_limit),
+     .value = "SECONDS",
+     .fallback = "3600",
+     .help = "with --caches: forget a conversation that has not gone on for so long",
+     .low = 0.1,
+     .high = 1e8},
     {.group = "what is told and kept",
      .name = "trace",
      .field = offsetof(settings, trace),
@@ -251,7 +273,8 @@ static void say_served(void *state, const char *text) {
 
 static tw_status check_service(const tw_call *call) {
   settings *s = call->settings;
-  if (!s->serve && (s->queue || s->out)) return tw_fail(TW_ERR_USAGE, "--queue and --out are a service's: say --serve");
+  if (!s->serve && (s->queue || s->out || s->caches))
+    return tw_fail(TW_ERR_USAGE, "--queue, --out and --caches are a service's: say --serve");
   if (!s->serve) return TW_OK;
   if (!s->queue || !s->out) return tw_fail(TW_ERR_USAGE, "--serve needs --queue DIR and --out DIR");
   if (call->count > 1) return tw_fail(TW_ERR_USAGE, "--serve takes one NAME, and one process a party");
@@ -265,6 +288,9 @@ static tw_status check_service(const tw_call *call) {
                                     .batch = (int)s->batch,
                                     .most = (int)s->queue_limit,
                                     .client_most = (int)s->client_limit,
+                                    .caches = s->caches,
+                                    .conversations = (int)s->conversation_limit,
+                                    .idle_seconds = s->idle_limit,
                                     .pair_seconds = s->pair_limit,
                                     .quiet = call->quiet,
                                     .note = say_served};

@@ -63,10 +63,13 @@ tw_status tw_encoding_texts(const tw_call *call, const tw_encoding_words *words,
     return tw_fail(TW_ERR_USAGE, "--pair, --chat and --messages say different things about a text; take one of them");
   if (words->after) TW_TRY(tw_name_check(words->after));
   if (words->after && (words->pair || words->messages || words->truncate))
-    return tw_fail(TW_ERR_USAGE, "--after takes texts as they stand, or with --chat a user's messages; leave %s out",
-                   words->pair       ? "--pair"
-                   : words->messages ? "--messages"
-                                     : "--truncate");
+    return tw_fail(
+        TW_ERR_USAGE,
+        "behind an earlier turn texts are taken as they stand, or with --chat as a user's messages; leave %s "
+        "out",
+        words->pair       ? "--pair"
+        : words->messages ? "--messages"
+                          : "--truncate");
   if (words->csv || words->tsv || words->jsonl) return read_table(words, out);
   return words->file ? tw_texts_read(words->file, words->pair, out) : tw_texts_take(texts, count, words->pair, out);
 }
@@ -76,6 +79,7 @@ static tw_status look_at_plan(const char *model_word, const char *name, const ch
   tw_plan plan;
   TW_TRY(tw_plan_read_of(model_word, name, &plan));
   e->seq = plan.shape.seq;
+  e->earlier = plan.shape.earlier;
   e->result = tw_output_name(plan.output);
   tw_status status = tw_prefix_beside(model, &plan.prefix, &e->prefix);
   if (status == TW_OK && after && !plan.shape.earlier)

@@ -11,7 +11,7 @@ typedef struct {
   const char *file;
   const char *csv, *tsv, *jsonl;        // `encode` alone
   const char *text_column, *id_column;  // of these
-  const char *after;                    // `encode` alone: NAME of the turn before; NULL: none
+  const char *after;                    // NAME of the turn before; NULL: none
   bool pair, chat, messages, truncate;
 } tw_encoding_words;
 
@@ -19,7 +19,7 @@ extern const tw_option tw_option_file;                                          
 extern const tw_option tw_option_pair, tw_option_chat, tw_option_messages, tw_option_truncate;  // bool
 
 typedef struct {
-  int seq;             // of the plan
+  int seq, earlier;    // of the plan
   const char *result;  // the same: "text", "pooled" ...
   tw_texts texts;
   tw_prefix *prefix;  // of the plan, or NULL

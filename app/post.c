@@ -13,7 +13,6 @@
 #include <unistd.h>
 
 #include "base/clock.h"
-#include "base/interrupt.h"
 #include "base/memory.h"
 #include "base/text.h"
 #include "io/file.h"
@@ -193,14 +192,6 @@ static tw_status fetch(const tw_post_words *w, const char *folder, const char *n
   return TW_OK;
 }
 
-static void remember(const char *folder, const char *name) {
-  char file[4096];
-  if (path_in(folder, NULL, name, file) != TW_OK) return;
-  tw_interrupts_hold();
-  tw_unfinished_add(file);
-  tw_interrupts_release();
-}
-
 static tw_status refused(const char *folder, const char *name, int party) {
   char file[4096], reason[TW_QUEUE_REASON + 1] = "";
   TW_TRY(path_in(folder, NULL, name, file));
@@ -220,10 +211,7 @@ static tw_status look(const tw_post_words *w, const char *folder, const char *id
   bool there;
   snprintf(name, sizeof name, "%s.result.p%d.h5", id, party);
   TW_TRY(fetch(w, folder, name, party, deadline, done));
-  if (*done) {
-    remember(folder, name);
-    return TW_OK;
-  }
+  if (*done) return TW_OK;
   snprintf(name, sizeof name, "%s.error.p%d.txt", id, party);
   TW_TRY(fetch(w, folder, name, party, deadline, &there));
   return there ? refused(folder, name, party) : TW_OK;

@@ -59,6 +59,7 @@ typedef struct {
   int *earlier_lengths;  // [count]
   int *earlier;          // [count][earlier_seq]
   int earlier_seq;
+  bool goes_on;  // for its shares, and not in this file (tw_input_share)
   char **texts;
   tw_origins origins;
   float *values;  // [count][seq][hidden] embeddings after LayerNorm; NULL: there are none
@@ -80,6 +81,7 @@ typedef struct {
   int hidden;       // width of the rows; 0: numbers of number_bits bits are shared
   int number_bits;  // 0: rows are shared
   tw_id after;      // input of the turn behind which a conversation goes on; "" where it does not
+  bool goes_on;     // a service keeps what a later turn needs; a run does so anyway
   int *lengths;
   uint64_t *share;  // [count][seq][hidden], or [count][seq]
 } tw_input_share;

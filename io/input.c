@@ -196,6 +196,7 @@ static tw_status put_share(tw_h5 *f, const tw_input_share *in) {
   TW_TRY(tw_h5_put_id(f, "model_id", &in->model_id));
   TW_TRY(tw_h5_put_digest(f, "plan", &in->plan));
   if (in->after.hex[0]) TW_TRY(tw_h5_put_id(f, "after", &in->after));
+  if (in->goes_on) TW_TRY(tw_h5_put_int(f, "/", "goes_on", 1));
   TW_TRY(put_sizes(f, in->count, in->seq, in->hidden, in->lengths));
   return put_elements(f, in);
 }
@@ -218,12 +219,14 @@ static tw_status get_elements(const tw_h5 *f, const char *name, int dims, int bi
 }
 
 static tw_status get_share(const tw_h5 *f, tw_input_share *in) {
-  int fixed;
+  int fixed, goes_on = 0;
   in->party = f->party;
   TW_TRY(tw_h5_get_id(f, "input_id", &in->input_id));
   TW_TRY(tw_h5_get_id(f, "model_id", &in->model_id));
   TW_TRY(tw_h5_get_digest(f, "plan", &in->plan));
   if (tw_h5_has_attribute(f, "after")) TW_TRY(tw_h5_get_id(f, "after", &in->after));
+  if (tw_h5_has_attribute(f, "goes_on")) TW_TRY(tw_h5_get_small(f, "goes_on", 1, 1, &goes_on));
+  in->goes_on = goes_on == 1;
   TW_TRY(get_sizes(f, &in->count, &in->seq, &in->hidden, &in->lengths));
   if (!in->hidden) {
     TW_TRY(tw_h5_get_small(f, "number_bits", 1, MOST_NUMBER_BITS, &in->number_bits));

@@ -91,8 +91,7 @@ void tw_queue_close(tw_queue *q) {
   free(q);
 }
 
-// CLIENT of a name, "" where it has none, and ID.
-static const char *divide(const char *name, char client[TW_QUEUE_WORD + 1]) {
+const char *tw_queue_divide(const char *name, char client[TW_QUEUE_WORD + 1]) {
   const char *slash = strchr(name, '/');
   snprintf(client, TW_QUEUE_WORD + 1, "%.*s", slash ? (int)(slash - name) : 0, name);
   return slash ? slash + 1 : name;
@@ -122,7 +121,7 @@ static tw_path out_path(const tw_queue *q, const char *name, const char *kind, c
 
 static tw_status make_client_folder(const tw_queue *q, const char *name) {
   char client[TW_QUEUE_WORD + 1];
-  divide(name, client);
+  tw_queue_divide(name, client);
   if (!*client) return TW_OK;
   if (mkdirat(q->out, client, 0700) != 0 && errno != EEXIST)
     return tw_fail(TW_ERR_IO, "%s/%s: cannot make the folder: %s", q->o.out, client, strerror(errno));
@@ -143,7 +142,7 @@ static bool is_out(const tw_queue *q, const char *name, const char *kind, const 
 
 static tw_status take_away(tw_queue *q, const char *name) {
   char client[TW_QUEUE_WORD + 1], file[TW_QUEUE_WORD + 32];
-  file_name(q, divide(name, client), file, sizeof file);
+  file_name(q, tw_queue_divide(name, client), file, sizeof file);
   int fd = client_folder(q->folder, client, S_IWOTH);
   if (fd < 0) return TW_OK;  // the folder has gone
   int failed = unlinkat(fd, file, 0) != 0 && errno != ENOENT ? errno : 0;
@@ -155,7 +154,7 @@ static tw_status take_away(tw_queue *q, const char *name) {
 static mode_t mode_of_out(const tw_queue *q, const char *name) {
   struct stat info;
   char client[TW_QUEUE_WORD + 1];
-  divide(name, client);
+  tw_queue_divide(name, client);
   bool group = fstatat(q->out, *client ? client : ".", &info, AT_SYMLINK_NOFOLLOW) == 0 && (info.st_mode & S_ISGID);
   return group ? 0640 : 0600;
 }
@@ -409,7 +408,7 @@ static tw_status copy_file(tw_queue *q, int from, const char *shown, tw_queue_co
 tw_status tw_queue_take(tw_queue *q, const char *name, tw_queue_copy *out) {
   char client[TW_QUEUE_WORD + 1], file[TW_QUEUE_WORD + 32];
   out->path.text[0] = '\0';
-  file_name(q, divide(name, client), file, sizeof file);
+  file_name(q, tw_queue_divide(name, client), file, sizeof file);
   int folder = client_folder(q->folder, client, S_IWOTH);
   int fd = folder >= 0 ? openat(folder, file, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC) : -1;
   int error = errno;

@@ -42,6 +42,8 @@ typedef struct tw_queue tw_queue;
 
 // ID and CLIENT: letters, digits, - and _, at most TW_QUEUE_WORD of them, the first no -.
 bool tw_queue_word(const char *word);
+// CLIENT of a name, "" where it has none; returns its ID.
+const char *tw_queue_divide(const char *name, char client[TW_QUEUE_WORD + 1]);
 
 // TW_ERR_IO unless both are folders of this user. The world may not write into the first, nobody else into the second.
 tw_status tw_queue_open(const tw_queue_options *options, tw_queue **out);

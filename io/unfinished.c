@@ -5,13 +5,15 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { MOST = 16 };
+enum { MOST = 40 };
 
 // A changed path is whole at every moment: strings are made before, and dropped after, their pointer is there.
 static struct {
   char *volatile path;
   volatile bool finished;
 } files[MOST];
+
+static char *volatile folder;
 
 static void set(int i, const char *path, bool finished) {
   char *before = files[i].path;
@@ -44,7 +46,14 @@ void tw_unfinished_keep(void) {
     if (files[i].path && files[i].finished) set(i, NULL, false);
 }
 
+void tw_unfinished_folder(const char *path) {
+  char *before = folder;
+  folder = path ? strdup(path) : NULL;
+  free(before);
+}
+
 void tw_unfinished_remove(void) {
   for (int i = 0; i < MOST; i++)
     if (files[i].path) unlink(files[i].path);
+  if (folder) rmdir(folder);
 }

@@ -58,8 +58,6 @@ static tw_status load(const tw_party_options *o, int party, tw_party_files *f) {
   if (!o->service) TW_TRY(check_result(o, party));
   TW_TRY(tw_plan_read_of(o->model, o->name, &f->plan));
   f->has_plan = true;
-  if (o->service && f->plan.shape.earlier)
-    return tw_fail(TW_ERR_USAGE, "a plan with --conversation is run turn by turn, and not served; plan without it");
   TW_TRY(tw_ledger_find(o->ledger, &f->ledger));
   if (!o->service) TW_TRY(load_input(o, party, f));
   if (!o->dealer)
@@ -70,11 +68,13 @@ static tw_status load(const tw_party_options *o, int party, tw_party_files *f) {
 }
 
 static tw_status look(const tw_party_options *o, int party, tw_party_files *f) {
+  const tw_turn_files turn = {&f->input, &f->conversation};
   return tw_run_look(&(tw_run_options){.plan = &f->plan,
                                        .model = &f->model,
                                        .keys = &f->keys,
                                        .input = f->has_input ? &f->input : NULL,
-                                       .conversation = &f->conversation,
+                                       .turns = &turn,
+                                       .turn_count = f->has_input,
                                        .ledger = &f->ledger,
                                        .first_slot = o->first_slot,
                                        .allow_test_keys = o->allow_test_keys},
@@ -97,7 +97,7 @@ tw_status tw_party_open(const tw_party_options *options, int party, tw_party_fil
   tw_status status = load(options, party, f);
   if (status == TW_OK) status = tw_hardware_look(&options->words);
   if (status == TW_OK) status = look(options, party, f);
-  if (status == TW_OK && options->service) status = tw_service_look(options->service, party);
+  if (status == TW_OK && options->service) status = tw_service_look(options->service, &f->plan, party);
   if (status == TW_OK)
     *out = f;
   else
@@ -165,13 +165,13 @@ static tw_status look_at_machine(const tw_party_options *o, tw_channel *channel,
 
 static tw_status compute(const tw_party_options *o, tw_party_files *f, tw_hardware *hardware, const tw_environment *e,
                          tw_result_share *out) {
-  int full = -1;
+  const tw_turn_files turn = {&f->input, &f->conversation};
   tw_run_options run = {.plan = &f->plan,
                         .model = &f->model,
                         .keys = &f->keys,
                         .input = &f->input,
-                        .conversation = &f->conversation,
-                        .full = &full,
+                        .turns = &turn,
+                        .turn_count = f->has_input,
                         .channel = hardware->channel,
                         .ledger = &f->ledger,
                         .first_slot = o->first_slot,
@@ -191,6 +191,7 @@ static tw_status compute(const tw_party_options *o, tw_party_files *f, tw_hardwa
   if (o->service) return tw_service(o->service, o->dealer, &f->keys, &run, e);
   TW_TRY(tw_run(&run, out));
   if (o->how) o->how->goes_on = f->conversation.next.count > 0;
+  int full = f->conversation.full;
   if (full >= 0 && is_told(o, hardware->channel))
     tw_warn(&o->listener,
             "the conversation ends with this turn: sequence %d has %d tokens by now, and the plan's turns read at most "

@@ -18,7 +18,8 @@ typedef struct {
   int party, batch;
   uint64_t *slots;
   tw_seed *seeds;
-  uint64_t *turn;  // of a conversation: the input with what the cache held; NULL: the input alone
+  uint64_t *turn;  // of a conversation: the input with what the caches held; NULL: the input alone
+  int *earlier;    // [batch] rows of it; NULL: there are none
   tw_engine *engine;
 } party_run;
 
@@ -111,7 +112,8 @@ static tw_status check_files(const tw_run_options *o, const tw_keys_info *k, int
   TW_TRY(tw_plan_allows_prefix(o->plan, &o->model->prefix));
   if (o->input) TW_TRY(tw_run_check_input(o->plan, o->model, o->input));
   if (k) TW_TRY(check_keys(o, k, party));
-  return o->input ? tw_conversation_check(o->conversation, &o->model->model_id, o->input, o->ledger) : TW_OK;
+  for (int i = 0; i < o->turn_count; i++) TW_TRY(tw_conversation_check(&o->turns[i], &o->model->model_id, o->ledger));
+  return TW_OK;
 }
 
 static tw_status check_live_slot(const tw_run_options *o) {
@@ -135,7 +137,7 @@ static void fill_terms(const tw_run_options *o, tw_terms *t) {
   t->key_id = k->key_id;
   t->input_id = o->input->input_id;
   t->plan = o->plan->digest;
-  if (o->conversation->before.count) t->after = o->conversation->before.turn.run;
+  if (o->turn_count) t->after = tw_turns_before(o->turns, o->turn_count);
   tw_digest_of(o->input->lengths, sizeof(int) * (size_t)o->input->count, &t->lengths);
   t->count = (uint64_t)o->input->count;
   t->seq = (uint64_t)o->input->seq;
@@ -179,7 +181,8 @@ static tw_status take_slots(party_run *r, tw_slots *s, tw_terms *terms) {
   TW_TRY(tw_agree(r->o->channel, log_slots(r), terms));
   if (r->o->spent) name_slots(r->slots, r->batch, r->o->spent);
   tw_status status = tw_slots_burn(s, r->slots, note, r->seeds);
-  if (status == TW_OK) status = tw_conversation_mark(r->o->conversation, r->o->ledger);
+  for (int i = 0; i < r->o->turn_count && status == TW_OK; i++)
+    status = tw_conversation_mark(r->o->turns[i].files, r->o->ledger);
   return tw_agree(r->o->channel, status, terms);
 }
 
@@ -353,7 +356,8 @@ static tw_status set_up(const tw_run_options *o, int batch, const uint64_t *inpu
 
 tw_status tw_run_set_up(const tw_run_options *o, int batch) {
   tw_engine *engine;
-  return set_up(o, batch, o->input ? o->input->share : NULL, &engine);
+  const uint64_t *input = o->earlier_room ? o->earlier_room : o->input ? o->input->share : NULL;
+  return set_up(o, batch, input, &engine);
 }
 
 static tw_status infer(party_run *r, tw_result_share *out) {
@@ -366,7 +370,7 @@ static tw_status infer(party_run *r, tw_result_share *out) {
   tw_engine_job job = {.seeds = r->seeds,
                        .slots = r->slots,
                        .lengths = o->input->lengths,
-                       .earlier = tw_conversation_earlier(o->conversation),
+                       .earlier = r->earlier,
                        .input = input,
                        .source = {.state = o->keys->state, .chunk = o->keys->chunk}};
   TW_TRY(tw_engine_prepare(r->engine, &job));
@@ -384,20 +388,32 @@ static tw_status infer(party_run *r, tw_result_share *out) {
   snprintf(out->environment.transport_why, sizeof out->environment.transport_why, "%s",
            tw_engine_transport_why(r->engine));
   TW_TRY(fill_result(r, &stats, out));
-  TW_TRY(tw_conversation_leave(o->conversation, r->engine, &o->model->model_id, o->input, &out->run_id, o->full));
+  TW_TRY(tw_turns_leave(o->turns, o->turn_count, r->engine, &o->model->model_id, &out->run_id));
   out->setup_seconds = ready - start;
   out->preparation_seconds = prepared - ready;
   out->online_seconds = end - prepared;
   return TW_OK;
 }
 
-static size_t turn_bytes(const party_run *r) { return 8 * tw_conversation_words(r->o->conversation, r->o->input); }
+static size_t turn_bytes(const party_run *r) { return 8 * tw_turns_words(r->o->plan, r->o->input); }
 
-// The cache is marked by now, on both parties.
-static tw_status read_turn(party_run *r) {
-  if (!r->o->plan->shape.earlier) return TW_OK;
-  TW_TRY(tw_share_alloc(turn_bytes(r), (void **)&r->turn));
-  return tw_conversation_input(r->o->conversation, r->o->input, r->turn);
+// Caches are marked by now, on both parties.
+static tw_status read_turns(party_run *r) {
+  const tw_run_options *o = r->o;
+  if (!o->plan->shape.earlier) return TW_OK;
+  TW_TRY(tw_alloc((size_t)r->batch * sizeof *r->earlier, (void **)&r->earlier));
+  r->turn = o->earlier_room;
+  if (!r->turn) TW_TRY(tw_share_alloc(turn_bytes(r), (void **)&r->turn));
+  return tw_turns_input(o->turns, o->turn_count, o->input, r->turn, r->earlier);
+}
+
+static void forget_turns(party_run *r) {
+  tw_free(r->earlier);
+  if (!r->turn) return;
+  if (r->o->earlier_room)
+    tw_wipe(r->turn, turn_bytes(r));
+  else
+    tw_share_free(r->turn, turn_bytes(r));
 }
 
 static tw_status allocate(party_run *r) {
@@ -413,7 +429,7 @@ static void release(party_run *r) {
   if (!r->o->engine) tw_engine_destroy(r->engine);
   tw_free(r->slots);
   tw_seed_free(r->seeds, sizeof(tw_seed) * (size_t)r->batch);
-  tw_share_free(r->turn, r->turn ? turn_bytes(r) : 0);
+  forget_turns(r);
 }
 
 tw_status tw_run(const tw_run_options *o, tw_result_share *out) {
@@ -421,7 +437,7 @@ tw_status tw_run(const tw_run_options *o, tw_result_share *out) {
   memset(out, 0, sizeof *out);
   tw_status status = allocate(&r);
   if (status == TW_OK) status = agree_and_burn(&r);
-  if (status == TW_OK) status = read_turn(&r);
+  if (status == TW_OK) status = read_turns(&r);
   if (status == TW_OK) status = infer(&r, out);
   release(&r);
   if (status != TW_OK) tw_result_share_free(out);

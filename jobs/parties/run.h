@@ -19,7 +19,10 @@ typedef struct {
   const tw_model_share *model;  // the party's own
   const tw_key_store *keys;
   const tw_input_share *input;
-  tw_conversation_files *conversation;  // what the turn leaves is put here, too
+  // The inputs that `input` joins, with their conversations; what the turns leave is put there, too. 0: the plan has
+  // none
+  const tw_turn_files *turns;
+  int turn_count;
   tw_channel *channel;
   const tw_ledger *ledger;
   int64_t first_slot;  // of a row of slots; -1: the first ones that are free on both parties
@@ -31,12 +34,12 @@ typedef struct {
   bool trace;                                      // record what happened when (tw_result_share.spans)
   void (*progress)(void *state, double fraction);  // may be NULL
   void *progress_state;
-  // A sequence that ends its conversation, as it has more tokens than the plan's next turn would read; -1: none.
-  int *full;
   char *spent;  // [TW_SLOTS_TEXT]: the slots, as soon as they may be marked; may be NULL
   // Where several runs of one plan, model, channel and device keep their engine, NULL before the first; the caller
-  // destroys it. Their inputs' shares all lie at one address. NULL: an engine of this run alone.
+  // destroys it. Their inputs' shares all lie at one address, and so does what they read of earlier turns, with their
+  // inputs once more (tw_turns_words of the largest; wiped after each run). NULL: an engine of this run alone.
   tw_engine **engine;
+  uint64_t *earlier_room;
 } tw_run_options;
 
 // What party `party` can see alone, of its own files, before the other one is there; of a live dealer's keys (a store

@@ -9,8 +9,11 @@
 
 #include "base/memory.h"
 #include "io/unfinished.h"
+#include "jobs/models/conversation.h"
 #include "jobs/parties/handshake.h"
 #include "jobs/parties/service_pairs.h"
+#include "jobs/parties/service_part.h"
+#include "jobs/parties/service_turns.h"
 
 enum { AT_ONCE = 12 };  // inputs of one run: what a signal removes is remembered for so many (io/unfinished.h)
 
@@ -19,14 +22,15 @@ typedef struct {
   char name[TW_QUEUE_NAME];
   tw_input_share input;
   tw_result_claim *place;
+  tw_conversation_files conversation;
   bool good;  // of this party's own share; the other one's is `offer`
   char reason[TW_QUEUE_REASON];
 } chosen;
 
 // What one party says of its share.
 typedef struct {
-  uint8_t good;
-  tw_id input_id;
+  uint8_t good, goes_on;
+  tw_id input_id, after, run;  // of a later turn: the input that it goes on behind, and that turn's run
   tw_digest lengths;
   uint64_t count;
 } offer;
@@ -41,6 +45,10 @@ typedef struct {
   tw_engine *engine;
   tw_input_share input;  // of a run: those of all its inputs
   size_t room;           // elements
+  uint64_t *earlier;     // of conversations: inputs with what was kept, [earlier_words]
+  size_t earlier_words;
+  tw_service_turns kept;
+  tw_turn_files turns[AT_ONCE];
   char spent[TW_SLOTS_TEXT];
   chosen list[AT_ONCE];
   int count;
@@ -77,7 +85,8 @@ static tw_status agree(service *s, tw_status found) {
 static tw_status choose(service *s, bool *stop) {
   char names[AT_ONCE][TW_QUEUE_NAME];
   int most = s->o->batch < AT_ONCE ? s->o->batch : AT_ONCE, count;
-  TW_TRY(tw_service_pairs_meet(&s->pairs, most, names, &count, stop));
+  tw_status found = tw_service_turns_tidy(&s->kept);
+  TW_TRY(tw_service_pairs_meet(&s->pairs, found, most, names, &count, stop));
   for (s->count = 0; s->count < count; s->count++) {
     memset(&s->list[s->count], 0, sizeof s->list[0]);
     memcpy(s->list[s->count].name, names[s->count], TW_QUEUE_NAME);
@@ -88,6 +97,7 @@ static tw_status choose(service *s, bool *stop) {
 static void drop(chosen *c) {
   tw_input_share_free(&c->input);
   tw_result_claim_release(c->place);
+  tw_conversation_close(&c->conversation);
   c->place = NULL;
 }
 
@@ -97,11 +107,25 @@ static void drop_all(service *s) {
 }
 
 static tw_status check_alone(const service *s, const tw_input_share *input) {
-  if (input->after.hex[0])
-    return tw_fail(TW_ERR_MISMATCH, "goes on behind another input; a service takes inputs that stand alone");
   if (input->count <= s->o->batch) return TW_OK;
   return tw_fail(TW_ERR_RANGE, "%d sequences, and this service takes at most %d at once; send several inputs",
                  input->count, s->o->batch);
+}
+
+// Begins a conversation that goes on.
+static bool begins(const chosen *c) { return c->good && c->input.goes_on && !c->input.after.hex[0]; }
+
+static tw_status take_turn(service *s, chosen *c) {
+  char client[TW_QUEUE_WORD + 1], other[TW_QUEUE_WORD + 1], detail[TW_SERVICE_TURNS_DETAIL];
+  int begun = 0;
+  tw_queue_divide(c->name, client);
+  for (const chosen *before = s->list; before < c; before++) {
+    tw_queue_divide(before->name, other);
+    begun += begins(before) && strcmp(other, client) == 0;
+  }
+  tw_status status = tw_service_turns_take(&s->kept, s->run, c->name, &c->input, begun, &c->conversation, detail);
+  if (status != TW_OK && *detail) say(s, detail);
+  return status;
 }
 
 static void load(service *s, chosen *c) {
@@ -110,6 +134,7 @@ static void load(service *s, chosen *c) {
   if (status == TW_OK) status = tw_input_share_read(copy.path.text, party_of(s), &c->input);
   if (status == TW_OK) status = tw_run_check_input(s->run->plan, s->run->model, &c->input);
   if (status == TW_OK) status = check_alone(s, &c->input);
+  if (status == TW_OK) status = take_turn(s, c);
   c->good = status == TW_OK;
   if (!c->good) tw_queue_reason(s->queue, c->name, &copy, c->reason);
   tw_queue_drop(&copy);
@@ -120,7 +145,10 @@ static offer offer_of(const chosen *c) {
   memset(&o, 0, sizeof o);
   o.good = c->good;
   if (!c->good) return o;
+  o.goes_on = c->input.goes_on;
   o.input_id = c->input.input_id;
+  o.after = c->input.after;
+  o.run = c->conversation.before.turn.run;
   o.count = (uint64_t)c->input.count;
   tw_digest_of(c->input.lengths, sizeof *c->input.lengths * (size_t)c->input.count, &o.lengths);
   return o;
@@ -131,6 +159,24 @@ static void take_out(service *s, int i) {
   drop(&s->list[i]);
   memmove(&s->list[i], &s->list[i + 1], sizeof s->list[0] * (size_t)(s->count - i - 1));
   s->count--;
+}
+
+// Whether one of the first `count` goes on behind the same turn: then this one waits, and finds nothing to go on
+// behind.
+static bool is_second(const service *s, int count, const chosen *c) {
+  for (int i = 0; i < count && c->input.after.hex[0]; i++)
+    if (strcmp(s->list[i].conversation.before_path.text, c->conversation.before_path.text) == 0) return true;
+  return false;
+}
+
+static void judge(const service *s, chosen *c, const offer *mine, const offer *theirs) {
+  bool same = memcmp(mine, theirs, sizeof *mine) == 0;
+  if (c->good && !theirs->good)
+    snprintf(c->reason, sizeof c->reason, "party %d refuses its share", 1 - party_of(s));
+  else if (c->good && strcmp(mine->run.hex, theirs->run.hex) != 0)
+    snprintf(c->reason, sizeof c->reason, "the parties keep different turns of this conversation; begin a new one");
+  else if (c->good && !same)
+    snprintf(c->reason, sizeof c->reason, "the two shares are not of one input: their ids or lengths differ");
 }
 
 // What either party finds wrong is refused on both, and what is too many for one run waits.
@@ -144,15 +190,11 @@ static tw_status compare_shares(service *s) {
   TW_TRY(tw_channel_exchange(s->run->channel, mine, theirs, sizeof *mine * (size_t)n));
   for (int i = 0; i < n; i++) {
     chosen *c = &s->list[at];
-    bool same = memcmp(&mine[i], &theirs[i], sizeof mine[i]) == 0;
-    if (c->good && !theirs[i].good)
-      snprintf(c->reason, sizeof c->reason, "party %d refuses its share", 1 - party_of(s));
-    else if (c->good && !same)
-      snprintf(c->reason, sizeof c->reason, "the two shares are not of one input: their ids or lengths differ");
+    judge(s, c, &mine[i], &theirs[i]);
     if (*c->reason) {
       tw_queue_refuse(s->queue, c->name, c->reason);
       take_out(s, at);
-    } else if (sequences + c->input.count > s->o->batch) {
+    } else if (sequences + c->input.count > s->o->batch || is_second(s, at, c)) {
       take_out(s, at);
     } else {
       sequences += s->list[at++].input.count;
@@ -174,6 +216,12 @@ static void name_all(const service *s, char *text, size_t size) {
   *text = '\0';
   for (int i = 0; i < s->count && used + TW_QUEUE_NAME + 2 < size; i++)
     used += (size_t)snprintf(text + used, size - used, "%s%s", i ? ", " : "", s->list[i].name);
+}
+
+static void list_turns(service *s) {
+  for (int i = 0; i < s->count; i++) s->turns[i] = (tw_turn_files){&s->list[i].input, &s->list[i].conversation};
+  s->run->turns = s->turns;
+  s->run->turn_count = s->count;
 }
 
 // All inputs of the run as one, whose id follows from theirs.
@@ -212,6 +260,7 @@ static tw_status claim(service *s) {
   tw_plan_output_shape(s->run->plan, &shape.rows, &shape.cols);
   for (int i = 0; i < s->count; i++) {
     tw_path path;
+    TW_TRY(tw_service_turns_claim(&s->kept, s->list[i].name, &s->list[i].input, &s->list[i].conversation));
     if (s->list[i].place) continue;
     shape.count = s->list[i].input.count;
     TW_TRY(tw_queue_place(s->queue, s->list[i].name, &path));
@@ -220,41 +269,13 @@ static tw_status claim(service *s) {
   return TW_OK;
 }
 
-// The part of the run's result that is of sequences first, first + 1, ...: arrays stay the whole's. Costs of keys and
-// messages are counted by sequences.
-static tw_result_share part_of(const tw_result_share *all, const chosen *c, int first, tw_cost_row *rows) {
-  tw_result_share r = *all;
-  size_t at = (size_t)first, each = (size_t)all->rows * (size_t)all->cols;
-  uint64_t n = (uint64_t)c->input.count, of = (uint64_t)all->count;
-  r.input_id = c->input.input_id;
-  r.count = c->input.count;
-  r.lengths += at;
-  r.slots += at;
-  r.masked += at * each;
-  r.mask += at * each;
-  if (r.guard) {
-    r.guard_masked += at;
-    r.guard_mask += at;
-  }
-  r.correction_bytes = all->correction_bytes / of * n;
-  r.sent_bytes = all->sent_bytes / of * n;
-  // whose openings are others', too, says nothing about this input
-  if (all->count > r.count) memset(r.transcript, '0', sizeof r.transcript - 1);
-  r.rows_table = rows;
-  for (int i = 0; i < all->row_count; i++) {
-    rows[i] = all->rows_table[i];
-    rows[i].correction_bytes = rows[i].correction_bytes / of * n;
-    rows[i].sent_bytes = rows[i].sent_bytes / of * n;
-  }
-  return r;
-}
-
 static tw_status fill(service *s, const tw_result_share *all) {
   tw_cost_row *rows;
   tw_status status = tw_alloc(sizeof *rows * (size_t)(all->row_count + 1), (void **)&rows);
   for (int i = 0, first = 0; i < s->count && status == TW_OK; first += s->list[i++].input.count) {
-    tw_result_share part = part_of(all, &s->list[i], first, rows);
+    tw_result_share part = tw_service_part(all, &s->list[i].input, first, rows);
     status = tw_result_share_fill(s->list[i].place, &part);
+    if (status == TW_OK) status = tw_conversation_fill(&s->list[i].conversation);
   }
   tw_free(rows);
   return status;
@@ -266,6 +287,7 @@ static tw_status deliver(service *s) {
     TW_TRY(tw_queue_give(s->queue, s->list[i].name));
     s->list[i].place = NULL;
     TW_TRY(tw_result_claim_commit(place));
+    TW_TRY(tw_conversation_commit(&s->list[i].conversation, s->run->ledger));
     // that it has a result keeps it from being served again
     if (tw_queue_done(s->queue, s->list[i].name) != TW_OK) say(s, tw_error_message());
   }
@@ -281,6 +303,14 @@ static void note_run(const service *s, const tw_result_share *r) {
            r->count == 1 ? "" : "s", r->count == 1 ? "" : "s", s->spent, r->online_seconds,
            r->setup_seconds + r->preparation_seconds);
   note(s, text);
+  for (int i = 0; i < s->count; i++) {
+    const tw_conversation_files *c = &s->list[i].conversation;
+    if (c->full < 0) continue;
+    snprintf(text, sizeof text,
+             "%s ends its conversation: it has %d tokens by now, and the plan's turns read at most %d", s->list[i].name,
+             c->next.rows[c->full], c->plan->shape.earlier);
+    note(s, text);
+  }
 }
 
 // Keys of this run, where a live dealer has them.
@@ -292,6 +322,7 @@ static tw_status open_keys(service *s) {
 
 static tw_status compute(service *s, tw_result_share *result) {
   tw_status found = join(s);
+  list_turns(s);
   if (found == TW_OK) found = claim(s);
   if (found == TW_OK) found = open_keys(s);
   TW_TRY(agree(s, found));
@@ -354,11 +385,31 @@ static tw_queue_options queue_options(const tw_service_options *o, int party) {
       .folder = o->folder, .out = o->out, .party = party, .most = o->most, .client_most = o->client_most};
 }
 
-tw_status tw_service_look(const tw_service_options *o, int party) {
+static tw_status check_caches(const tw_service_options *o, const tw_plan *plan) {
+  if (o->caches && !plan->shape.earlier)
+    return tw_fail(TW_ERR_USAGE, "--caches %s: this plan has no conversations; plan with --conversation", o->caches);
+  if (!o->caches && plan->shape.earlier)
+    return tw_fail(TW_ERR_USAGE, "this plan has conversations: say --caches DIR, where the service keeps them");
+  return o->caches ? tw_cache_folder_check(o->caches) : TW_OK;
+}
+
+tw_status tw_service_look(const tw_service_options *o, const tw_plan *plan, int party) {
   tw_queue *queue;
   tw_queue_options options = queue_options(o, party);
+  TW_TRY(check_caches(o, plan));
   TW_TRY(tw_queue_open(&options, &queue));
   tw_queue_close(queue);
+  return TW_OK;
+}
+
+static tw_status make_room_for_turns(service *s) {
+  const tw_plan *plan = s->run->plan;
+  s->kept = (tw_service_turns){
+      .folder = {s->o->caches, party_of(s)}, .most = s->o->conversations, .seconds = s->o->idle_seconds};
+  if (!plan->shape.earlier) return TW_OK;
+  s->earlier_words = s->room + (size_t)s->o->batch * tw_conversation_input_elements(&plan->shape);
+  TW_TRY(tw_share_alloc(8 * s->earlier_words, (void **)&s->earlier));
+  s->run->earlier_room = s->earlier;
   return TW_OK;
 }
 
@@ -372,11 +423,14 @@ static tw_status begin(service *s) {
   s->run->input = NULL;
   s->room = elements_of(s) * (size_t)s->o->batch;
   queue.largest = 8 * (uint64_t)s->room + 4 * (uint64_t)s->o->batch + (1 << 20);  // and HDF5's own
-  tw_status found = plan->program.input_count == 1 && plan->program.output_count == 1
+  bool single = plan->program.input_count == 1 && plan->program.output_count == 1;
+  tw_status found = single || plan->shape.earlier
                         ? TW_OK
                         : tw_fail(TW_ERR_INTERNAL, "a service of a plan with several inputs or results");
+  if (found == TW_OK) found = check_caches(s->o, plan);
   if (found == TW_OK && !s->dealer) found = tw_run_look(s->run, party_of(s));
   if (found == TW_OK) found = tw_share_alloc(8 * s->room, (void **)&s->input.share);
+  if (found == TW_OK) found = make_room_for_turns(s);
   if (found == TW_OK) found = tw_queue_open(&queue, &s->queue);
   TW_TRY(agree(s, found));
   s->pairs = (tw_service_pairs){.queue = s->queue, .channel = s->run->channel, .seconds = s->o->pair_seconds};
@@ -416,6 +470,7 @@ tw_status tw_service(const tw_service_options *options, const tw_live_dealer *de
   tw_queue_close(s->queue);
   tw_free(s->input.lengths);
   tw_share_free(s->input.share, 8 * s->room);
+  tw_share_free(s->earlier, 8 * s->earlier_words);
   free(s);
   return status;
 }

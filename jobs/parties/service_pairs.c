@@ -108,9 +108,10 @@ static tw_status agree(tw_service_pairs *p, tw_status found) {
   return tw_agree(p->channel, found, &none);
 }
 
-tw_status tw_service_pairs_meet(tw_service_pairs *p, int most, char (*names)[TW_QUEUE_NAME], int *count, bool *stop) {
+tw_status tw_service_pairs_meet(tw_service_pairs *p, tw_status found, int most, char (*names)[TW_QUEUE_NAME],
+                                int *count, bool *stop) {
   state mine, theirs;
-  tw_status found = tw_queue_look(p->queue);
+  if (found == TW_OK) found = tw_queue_look(p->queue);
   *count = 0;
   hear_refusals(p);
   memset(&mine, 0, sizeof mine);

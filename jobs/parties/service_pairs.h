@@ -31,7 +31,8 @@ typedef struct {
 void tw_service_pairs_refused(tw_service_pairs *p, const char *name);
 // Both parties, one turn: looks, and finds at most `most` inputs that both have, oldest first by party 0's order. What
 // waits for too long, and what the other party has refused, is refused. *stop: on either party. A failure of one is a
-// failure of both.
-tw_status tw_service_pairs_meet(tw_service_pairs *p, int most, char (*names)[TW_QUEUE_NAME], int *count, bool *stop);
+// failure of both; found: one from before.
+tw_status tw_service_pairs_meet(tw_service_pairs *p, tw_status found, int most, char (*names)[TW_QUEUE_NAME],
+                                int *count, bool *stop);
 
 #endif

@@ -94,6 +94,7 @@ static tw_status allocate(const tw_input *input, const tw_plan *plan, int party,
                             .number_bits = tw_plan_number_bits(plan),
                             .input_id = input->input_id,
                             .after = input->after,
+                            .goes_on = input->goes_on,
                             .party = party,
                             .plan = plan->digest};
   TW_TRY(tw_alloc(sizeof(int) * (size_t)input->count, &memory));

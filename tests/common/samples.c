@@ -193,6 +193,7 @@ static void make_inputs(int hidden) {
   input_share = (tw_input_share){
       .input_id = sample_input.input_id, .count = count, .seq = seq, .hidden = hidden, .number_bits = bits};
   input_share.after = sample_input.after;
+  input_share.goes_on = sample_input.after.hex[0] != 0;
   tw_id_random(&input_share.model_id);
   tw_digest_of(&sample_input, sizeof sample_input, &input_share.plan);
   input_share.lengths = random_ints(count, 1, seq);
@@ -430,8 +431,8 @@ static tw_status read_input_share(const char *path, int party, bool *same) {
   TW_TRY(tw_input_share_read(path, party, &in));
   *same = same_id(&in.input_id, &w->input_id) && same_id(&in.model_id, &w->model_id) &&
           !strcmp(in.plan.hex, w->plan.hex) && in.party == w->party && in.count == w->count && in.seq == w->seq &&
-          in.hidden == w->hidden && in.number_bits == w->number_bits && !strcmp(in.after.hex, w->after.hex) &&
-          !memcmp(in.lengths, w->lengths, sizeof(int) * in.count) &&
+          in.hidden == w->hidden && in.number_bits == w->number_bits && in.goes_on == w->goes_on &&
+          !strcmp(in.after.hex, w->after.hex) && !memcmp(in.lengths, w->lengths, sizeof(int) * in.count) &&
           !memcmp(in.share, w->share, 8 * tw_input_share_elements(w));
   tw_input_share_free(&in);
   return TW_OK;

@@ -2,15 +2,18 @@
 // once.
 #define _GNU_SOURCE
 #include <CUnit/Basic.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/memory.h"
 #include "io/cache.h"
+#include "io/cache_folder.h"
 #include "io/wipe.h"
 #include "tests/common/scratch.h"
 #include "tests/common/suite.h"
@@ -114,6 +117,60 @@ static void test_left_out(void) {
   tw_cache_release(NULL);
 }
 
+// ---- the folder of a service
+
+static void make_older(const char *path, time_t seconds) {
+  const struct timespec times[2] = {{.tv_sec = time(NULL) - seconds}, {.tv_sec = time(NULL) - seconds}};
+  CU_ASSERT_EQUAL_FATAL(utimensat(AT_FDCWD, path, times, 0), 0);
+}
+
+static tw_path put_in_folder(const tw_cache_folder *f, const char *client) {
+  filled one;
+  tw_path name, file;
+  fill(&one);
+  CU_ASSERT_EQUAL_FATAL(tw_cache_folder_make(f, client), TW_OK);
+  CU_ASSERT_EQUAL_FATAL(tw_cache_folder_name(f, client, &one.cache.input_id, &name), TW_OK);
+  file = tw_cache_folder_file(f, &name);
+  put(file.text, &one);
+  return file;
+}
+
+static int count_of(const tw_cache_folder *f, const char *client) {
+  int count = -1;
+  CU_ASSERT_EQUAL(tw_cache_folder_count(f, client, &count), TW_OK);
+  return count;
+}
+
+static void test_folder(void) {
+  const tw_cache_folder f = {in_folder("caches"), 1}, other = {f.folder, 0};
+  CU_ASSERT_EQUAL(tw_cache_folder_check(f.folder), TW_ERR_IO);
+  CU_ASSERT_EQUAL_FATAL(mkdir(f.folder, 0750), 0);
+  CU_ASSERT_EQUAL(tw_cache_folder_check(f.folder), TW_ERR_IO);
+  CU_ASSERT_TRUE(message_has("others may look into it; run `chmod 700"));
+  chmod(f.folder, 0700);
+  CU_ASSERT_EQUAL(tw_cache_folder_check(f.folder), TW_OK);
+  CU_ASSERT_EQUAL(count_of(&f, "al"), 0);
+  tw_path old = put_in_folder(&f, "al"), young = put_in_folder(&f, "al"), nobodys = put_in_folder(&f, "");
+  CU_ASSERT_EQUAL(count_of(&f, "al"), 2);
+  CU_ASSERT_EQUAL(count_of(&f, ""), 1);
+  CU_ASSERT_EQUAL(count_of(&other, "al"), 0);
+  // what a process that died has left, and what is not the folder's
+  tw_path half = old, foreign = old;
+  snprintf(half.text, sizeof half.text, "%.*s.partial", 4000, nobodys.text);
+  snprintf(foreign.text, sizeof foreign.text, "%s/al/notes.cache.p1.h5", f.folder);
+  dump(half.text, (const uint8_t *)"half", 4);
+  dump(foreign.text, (const uint8_t *)"mine", 4);
+  make_older(old.text, 100);
+  make_older(nobodys.text, 100);
+  make_older(half.text, 100);
+  make_older(foreign.text, 100);
+  CU_ASSERT_EQUAL(tw_cache_folder_wipe_old(&other, 50), TW_OK);
+  CU_ASSERT_EQUAL(count_of(&f, "al"), 2);
+  CU_ASSERT_EQUAL(tw_cache_folder_wipe_old(&f, 50), TW_OK);
+  CU_ASSERT_FALSE(exists(old.text) || exists(nobodys.text) || exists(half.text));
+  CU_ASSERT_TRUE(exists(young.text) && exists(foreign.text));
+}
+
 // ---- the ledger
 
 static tw_conversation_turn turn_of(int number) {
@@ -203,6 +260,7 @@ int main(void) {
   CU_add_test(suite, "the file", test_file);
   CU_add_test(suite, "overwritten when it was read", test_wiped);
   CU_add_test(suite, "given up", test_left_out);
+  CU_add_test(suite, "the folder of a service", test_folder);
   CU_add_test(suite, "one chain", test_chain);
   CU_add_test(suite, "a ledger that others can write", test_closed_to_others);
   CU_add_test(suite, "a race", test_race);

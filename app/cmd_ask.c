@@ -10,11 +10,14 @@
 #include "app/common_options.h"
 #include "app/encoding.h"
 #include "app/post.h"
+#include "app/sealing.h"
+#include "app/secrets.h"
 #include "app/show/answer.h"
 #include "app/show/print.h"
 #include "base/interrupt.h"
 #include "base/memory.h"
 #include "io/new_files.h"
+#include "io/seal_files.h"
 #include "io/unfinished.h"
 #include "jobs/parties/reveal.h"
 #include "jobs/parties/share_input.h"
@@ -22,8 +25,10 @@
 typedef struct {
   tw_encoding_words words;
   tw_post_words post;
-  const char *output, *conversation;
-  bool last, show_texts;
+  const char *output, *conversation, *site;
+  bool last, show_texts, allow_unlocked;
+  tw_option_texts seal_to;
+  tw_sealing sealing;  // no option: from --site and --seal-to
 } settings;
 
 static const tw_option options[] = {
@@ -43,6 +48,12 @@ static const tw_option options[] = {
      .help = "with --conversation: the last turn; the parties keep nothing"},
     {.group = "to the parties", .common = &tw_option_to, .field = offsetof(settings, post.to)},
     {.common = &tw_option_put, .field = offsetof(settings, post.put)},
+    {.common = &tw_option_site, .field = offsetof(settings, site)},
+    {.common = &tw_option_seal_to,
+     .field = offsetof(settings, seal_to),
+     .help = "site file of party 0, and of party 1: shares are sealed to them and signed by --site, and so are results "
+             "the other way round (`run --clients`)"},
+    {.common = &tw_option_allow_unlocked, .field = offsetof(settings, allow_unlocked)},
     {.group = "back", .common = &tw_option_back, .field = offsetof(settings, post.from)},
     {.common = &tw_option_get, .field = offsetof(settings, post.get)},
     {.common = &tw_option_client, .field = offsetof(settings, post.client)},
@@ -64,8 +75,10 @@ typedef struct {
   tw_id id;
 } desk;
 
-static const char *const kept[] = {"input.h5",     "input.p0.h5",  "input.p1.h5", "result.p0.h5",
-                                   "result.p1.h5", "error.p0.txt", "error.p1.txt"};
+static const char *const kept[] = {"input.h5",           "input.p0.h5",         "input.p1.h5",
+                                   "result.p0.h5",       "result.p1.h5",        "input.p0.h5.sealed",
+                                   "input.p1.h5.sealed", "result.p0.h5.sealed", "result.p1.h5.sealed",
+                                   "error.p0.txt",       "error.p1.txt"};
 enum { KEPT = sizeof kept / sizeof *kept };
 
 static tw_status open_desk(desk *d) {
@@ -107,12 +120,23 @@ static void remember(const desk *d) {
 
 // ---- the question
 
-static tw_status split(desk *d, const char *model, const tw_input *input) {
+static tw_path sealed_path(const desk *d, int number, const char *ending) {
+  char suffix[40];
+  snprintf(suffix, sizeof suffix, "%s%s", kept[number], ending);
+  return tw_path_of(d->name, suffix);
+}
+
+static const char *ending_of(const settings *s) { return s->sealing.count ? TW_SEALED_ENDING : ""; }
+
+static tw_status split(const settings *s, desk *d, const char *model, const tw_input *input) {
+  const char *const endings[] = {ending_of(s), ending_of(s)};
   d->id = input->input_id;
   snprintf(d->name, sizeof d->name, "%s/%s", d->folder, d->id.hex);
   remember(d);
   TW_TRY(tw_input_write(tw_path_of(d->name, kept[0]).text, input));
-  return tw_share_input_files(d->name, model, input, false, NULL, &d->id);
+  for (int party = 0; party < 2; party++)
+    TW_TRY(tw_sealing_path(&s->sealing, (tw_site_role)party, sealed_path(d, 1 + party, ending_of(s)).text));
+  return tw_share_input_files(d->name, model, input, false, endings, &d->id);
 }
 
 // What a plan's turns cannot read is not asked for.
@@ -139,9 +163,9 @@ static tw_status ask(const tw_call *call, const char *model, tw_texts *texts, de
   e.input.goes_on = s->conversation && !s->last;
   if (status == TW_OK) status = tw_answer_place(e.result, s->output);
   if (status == TW_OK) status = open_desk(d);
-  if (status == TW_OK) status = split(d, model, &e.input);
+  if (status == TW_OK) status = split(s, d, model, &e.input);
   for (int party = 0; party < 2 && status == TW_OK; party++)
-    status = tw_post_send(&s->post, d->folder, d->id.hex, party);
+    status = tw_post_send(&s->post, d->folder, d->id.hex, ending_of(s), party);
   tw_encoding_end(&e);
   return status;
 }
@@ -180,11 +204,23 @@ static tw_status show(const tw_call *call, const char *model, const desk *d, con
   return TW_OK;
 }
 
+// A party's result, as its plain file. It must be sealed by that party.
+static tw_status unseal(const settings *s, const desk *d, int party) {
+  tw_sealed *sealed;
+  tw_path plain = tw_path_of(d->name, kept[3 + party]), path = sealed_path(d, 3 + party, ending_of(s));
+  TW_TRY(tw_sealed_open(path.text, &s->sealing.site, tw_sealing_for(&s->sealing, (tw_site_role)party), &sealed));
+  tw_status status = tw_is_keys(tw_sealed_about(sealed)) ? tw_fail(TW_ERR_MISMATCH, "%s: is no result", path.text)
+                                                         : tw_unseal_file(sealed, plain.text, NULL);
+  tw_sealed_close(sealed);
+  return status;
+}
+
 static tw_status answer(const tw_call *call, const char *model, const desk *d) {
   const settings *s = call->settings;
   tw_result result;
   bool with_input;
-  TW_TRY(tw_post_wait(&s->post, d->folder, d->id.hex));
+  TW_TRY(tw_post_wait(&s->post, d->folder, d->id.hex, ending_of(s)));
+  for (int party = 0; party < 2 && s->sealing.count; party++) TW_TRY(unseal(s, d, party));
   TW_TRY(tw_reveal(d->name, model, &result, &with_input));
   tw_status status = show(call, model, d, &result);
   tw_result_free(&result);
@@ -203,6 +239,13 @@ static tw_status find_conversation(settings *s) {
   return TW_OK;
 }
 
+static tw_status begin_sealing(settings *s) {
+  if (s->allow_unlocked) tw_seeds_may_be_unlocked();
+  TW_TRY(tw_sealing_begin(s->site, &s->seal_to, 1u << TW_SITE_PARTY_0 | 1u << TW_SITE_PARTY_1, &s->sealing));
+  if (s->sealing.count == 1) return tw_fail(TW_ERR_USAGE, "--seal-to FILE is said of both parties, or of none");
+  return TW_OK;
+}
+
 static tw_status run(const tw_call *call) {
   settings *s = call->settings;
   const char *model = call->arguments[0];
@@ -213,10 +256,16 @@ static tw_status run(const tw_call *call) {
   TW_TRY(tw_post_check(&s->post));
   TW_TRY(find_conversation(s));
   TW_TRY(tw_encoding_texts(call, &s->words, (const char *const *)call->arguments + 1, call->count - 1, &texts));
-  tw_status status = ask(call, model, &texts, &d);
+  tw_status status = begin_sealing(s);
+  if (status == TW_OK)
+    status = ask(call, model, &texts, &d);
+  else
+    tw_texts_free(&texts);
   if (status == TW_OK && !call->quiet) tw_say("sent to both parties as %s", d.id.hex);
   if (status == TW_OK) status = answer(call, model, &d);
   close_desk(&d);
+  tw_sealing_end(&s->sealing);
+  tw_secrets_warn();
   return status;
 }
 

@@ -11,6 +11,7 @@
 #include "app/two_sites.h"
 #include "base/interrupt.h"
 #include "base/memory.h"
+#include "base/site.h"
 #include "io/new_files.h"
 #include "jobs/parties/party.h"
 
@@ -23,10 +24,11 @@ typedef struct {
   int64_t slot;
   double time_limit;
   bool allow_test_keys, allow_unlocked, json, csv, verbose, force, trace, serve;
-  const char *queue, *out, *caches;
+  const char *queue, *out, *caches, *clients;
   int64_t batch, queue_limit, client_limit, conversation_limit;
   double pair_limit, idle_limit;
-  tw_service_options service;  // no option: of a service, from the nine above
+  tw_service_options service;  // no option: of a service, from the ten above
+  tw_site own;                 // no option: with --clients
 } settings;
 
 static const tw_option options[] = {
@@ -133,6 +135,12 @@ static const tw_option options[] = {
      .help = "with --serve: refuse an input whose other share has not come after so long",
      .low = 0.1,
      .high = 1e7},
+    {.name = "clients",
+     .kind = TW_OPTION_TEXT,
+     .field = offsetof(settings, clients),
+     .value = "DIR",
+     .help = "with --serve: a folder of site files, DIR/CLIENT.pem: inputs of these clients must be sealed by them to "
+             "--site, and their results are sealed to them"},
     {.name = "caches",
      .kind = TW_OPTION_TEXT,
      .field = offsetof(settings, caches),
@@ -273,8 +281,8 @@ static void say_served(void *state, const char *text) {
 
 static tw_status check_service(const tw_call *call) {
   settings *s = call->settings;
-  if (!s->serve && (s->queue || s->out || s->caches))
-    return tw_fail(TW_ERR_USAGE, "--queue, --out and --caches are a service's: say --serve");
+  if (!s->serve && (s->queue || s->out || s->caches || s->clients))
+    return tw_fail(TW_ERR_USAGE, "--queue, --out, --clients and --caches are a service's: say --serve");
   if (!s->serve) return TW_OK;
   if (!s->queue || !s->out) return tw_fail(TW_ERR_USAGE, "--serve needs --queue DIR and --out DIR");
   if (call->count > 1) return tw_fail(TW_ERR_USAGE, "--serve takes one NAME, and one process a party");
@@ -283,11 +291,15 @@ static tw_status check_service(const tw_call *call) {
         TW_ERR_USAGE,
         "--model, --after, --slot, --trace, --json, --csv, --verbose and --force are of one run; with --serve NAME is "
         "the model's, and each result has its own costs (`twain report`)");
+  if (s->clients && s->site.party < 0)
+    return tw_fail(TW_ERR_USAGE, "--clients needs a party of its own, with a --site: say --party 0 or 1");
+  if (s->clients) TW_TRY(tw_site_load(s->site.site, &s->own));
   s->service = (tw_service_options){.folder = s->queue,
                                     .out = s->out,
                                     .batch = (int)s->batch,
                                     .most = (int)s->queue_limit,
                                     .client_most = (int)s->client_limit,
+                                    .seal = {&s->own, s->clients},
                                     .caches = s->caches,
                                     .conversations = (int)s->conversation_limit,
                                     .idle_seconds = s->idle_limit,
@@ -310,6 +322,7 @@ static tw_status run(const tw_call *call) {
   tw_status status = tw_two_parties(call, &s->site, &limits, &(tw_party_work){open_files, body, spent});
   tw_say_slots(NULL);
   tw_party_close(s->files);
+  if (s->clients) tw_site_free(&s->own);
   return status;
 }
 

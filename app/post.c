@@ -158,11 +158,11 @@ static tw_status path_in(const char *folder, const char *client, const char *nam
 
 static uint64_t deadline_of(const tw_post_words *w) { return tw_clock_ns() + (uint64_t)(1e9 * w->wait); }
 
-tw_status tw_post_send(const tw_post_words *w, const char *folder, const char *id, int party) {
+tw_status tw_post_send(const tw_post_words *w, const char *folder, const char *id, const char *ending, int party) {
   char name[TW_QUEUE_WORD + 32], file[4096], there[4096];
   bool copied;
   int code;
-  snprintf(name, sizeof name, "%s.input.p%d.h5", id, party);
+  snprintf(name, sizeof name, "%s.input.p%d.h5%s", id, party, ending);
   TW_TRY(path_in(folder, NULL, name, file));
   if (w->to.count) {
     TW_TRY(path_in(w->to.text[party], w->client, name, there));
@@ -205,11 +205,11 @@ static tw_status refused(const char *folder, const char *name, int party) {
   return tw_fail(TW_ERR_PEER, "party %d refuses the input: %s", party, reason);
 }
 
-static tw_status look(const tw_post_words *w, const char *folder, const char *id, int party, uint64_t deadline,
-                      bool *done) {
+static tw_status look(const tw_post_words *w, const char *folder, const char *id, const char *ending, int party,
+                      uint64_t deadline, bool *done) {
   char name[TW_QUEUE_WORD + 32];
   bool there;
-  snprintf(name, sizeof name, "%s.result.p%d.h5", id, party);
+  snprintf(name, sizeof name, "%s.result.p%d.h5%s", id, party, ending);
   TW_TRY(fetch(w, folder, name, party, deadline, done));
   if (*done) return TW_OK;
   snprintf(name, sizeof name, "%s.error.p%d.txt", id, party);
@@ -217,19 +217,19 @@ static tw_status look(const tw_post_words *w, const char *folder, const char *id
   return there ? refused(folder, name, party) : TW_OK;
 }
 
-tw_status tw_post_wait(const tw_post_words *w, const char *folder, const char *id) {
+tw_status tw_post_wait(const tw_post_words *w, const char *folder, const char *id, const char *ending) {
   bool done[2] = {false, false};
   uint64_t deadline = deadline_of(w);
   for (;;) {
     for (int party = 0; party < 2; party++)
-      if (!done[party]) TW_TRY(look(w, folder, id, party, deadline, &done[party]));
+      if (!done[party]) TW_TRY(look(w, folder, id, ending, party, deadline, &done[party]));
     if (done[0] && done[1]) return TW_OK;
     if (tw_clock_ns() > deadline)
-      return tw_fail(TW_ERR_PEER, "no result of party %s after %g s; it may still come, as %s.result.pR.h5",
+      return tw_fail(TW_ERR_PEER, "no result of party %s after %g s; it may still come, as %s.result.pR.h5%s",
                      done[0]   ? "1"
                      : done[1] ? "0"
                                : "0 and none of party 1",
-                     w->wait, id);
+                     w->wait, id, ending);
     rest(w->get.count ? 1000 : 20);
   }
 }

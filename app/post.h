@@ -17,10 +17,11 @@ extern const tw_option tw_option_to, tw_option_put, tw_option_back, tw_option_ge
 extern const tw_option tw_option_client;                                            // const char *
 
 tw_status tw_post_check(const tw_post_words *words);
-// Brings FOLDER/ID.input.pR.h5 to party R. Under its name it is whole.
-tw_status tw_post_send(const tw_post_words *words, const char *folder, const char *id, int party);
+// Brings FOLDER/ID.input.pR.h5 to party R. Under its name it is whole. ending: what is behind the names of files that
+// are sealed, "" where they are not.
+tw_status tw_post_send(const tw_post_words *words, const char *folder, const char *id, const char *ending, int party);
 // Waits until both parties' results are FOLDER/ID.result.pR.h5, closed to others. TW_ERR_PEER: one has refused the
 // input, with its reason, or the time is over.
-tw_status tw_post_wait(const tw_post_words *words, const char *folder, const char *id);
+tw_status tw_post_wait(const tw_post_words *words, const char *folder, const char *id, const char *ending);
 
 #endif

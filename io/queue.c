@@ -16,6 +16,7 @@
 #include "base/text.h"
 #include "io/file.h"
 #include "io/ids.h"
+#include "io/seal.h"
 #include "io/unfinished.h"
 
 // Entries of one folder that one look reads: who fills it up is not to keep others waiting.
@@ -107,8 +108,8 @@ static int client_folder(int above, const char *client, mode_t closed) {
   return -1;
 }
 
-static void file_name(const tw_queue *q, const char *id, char *out, size_t size) {
-  snprintf(out, size, "%.*s%s", TW_QUEUE_WORD, id, q->ending);
+static void file_name(const tw_queue *q, const char *id, bool sealed, char *out, size_t size) {
+  snprintf(out, size, "%.*s%s%s", TW_QUEUE_WORD, id, q->ending, sealed ? TW_SEALED_ENDING : "");
 }
 
 // OUT/NAME.result.pR.h5, or .error.pR.txt; "" where the paths are too long.
@@ -140,12 +141,20 @@ static bool is_out(const tw_queue *q, const char *name, const char *kind, const 
   return tw_path_exists(&path);
 }
 
+static bool is_answered(const tw_queue *q, const char *name) {
+  return is_out(q, name, "result", "h5") || is_out(q, name, "result", "h5" TW_SEALED_ENDING);
+}
+
+// In either form.
 static tw_status take_away(tw_queue *q, const char *name) {
   char client[TW_QUEUE_WORD + 1], file[TW_QUEUE_WORD + 32];
-  file_name(q, tw_queue_divide(name, client), file, sizeof file);
-  int fd = client_folder(q->folder, client, S_IWOTH);
+  const char *id = tw_queue_divide(name, client);
+  int fd = client_folder(q->folder, client, S_IWOTH), failed = 0;
   if (fd < 0) return TW_OK;  // the folder has gone
-  int failed = unlinkat(fd, file, 0) != 0 && errno != ENOENT ? errno : 0;
+  for (int sealed = 0; sealed < 2; sealed++) {
+    file_name(q, id, sealed, file, sizeof file);
+    if (unlinkat(fd, file, 0) != 0 && errno != ENOENT) failed = errno;
+  }
   close(fd);
   if (!failed) return TW_OK;
   return tw_fail(TW_ERR_IO, "%s/%s%s: cannot be removed: %s", q->o.folder, name, q->ending, strerror(failed));
@@ -159,10 +168,24 @@ static mode_t mode_of_out(const tw_queue *q, const char *name) {
   return group ? 0640 : 0600;
 }
 
+static bool is_sealed(const tw_queue *q, const char *name) {
+  char client[TW_QUEUE_WORD + 1];
+  tw_queue_divide(name, client);
+  return tw_queue_seals(&q->o.seal, client);
+}
+
 tw_status tw_queue_give(tw_queue *q, const char *name) {
   tw_path path = out_path(q, name, "result", "h5.partial");
-  if (chmod(path.text, mode_of_out(q, name)) == 0) return TW_OK;
+  if (is_sealed(q, name) || chmod(path.text, mode_of_out(q, name)) == 0) return TW_OK;
   return tw_fail(TW_ERR_IO, "%s: cannot be given to its group: %s", path.text, strerror(errno));
+}
+
+tw_status tw_queue_close_result(tw_queue *q, const char *name) {
+  char client[TW_QUEUE_WORD + 1];
+  if (!is_sealed(q, name)) return TW_OK;
+  tw_queue_divide(name, client);
+  tw_path path = out_path(q, name, "result", "h5");
+  return tw_queue_seal_result(&q->o.seal, client, path.text, mode_of_out(q, name));
 }
 
 static tw_status write_reason(const tw_queue *q, const char *name, const char *reason) {
@@ -184,7 +207,7 @@ static tw_status write_reason(const tw_queue *q, const char *name, const char *r
 
 void tw_queue_refuse(tw_queue *q, const char *name, const char *reason) {
   char plain[TW_QUEUE_REASON];
-  bool told = is_out(q, name, "error", "txt"), answered = is_out(q, name, "result", "h5");
+  bool told = is_out(q, name, "error", "txt"), answered = is_answered(q, name);
   snprintf(plain, sizeof plain, "%s", reason);
   tw_text_make_plain(plain);
   tw_status written = told || answered ? TW_OK : write_reason(q, name, plain);
@@ -212,27 +235,30 @@ void tw_queue_reason(const tw_queue *q, const char *name, const tw_queue_copy *c
   if (!at)
     snprintf(out, TW_QUEUE_REASON, "%s", message);
   else
-    snprintf(out, TW_QUEUE_REASON, "%.*s%s%s%s", (int)(at - message), message, slash ? slash + 1 : name, q->ending,
-             at + strlen(copy->path.text));
+    snprintf(out, TW_QUEUE_REASON, "%.*s%s%s%s%s", (int)(at - message), message, slash ? slash + 1 : name, q->ending,
+             is_sealed(q, name) ? TW_SEALED_ENDING : "", at + strlen(copy->path.text));
 }
 
 // ---- looking
 
 // NULL: it may wait.
-static const char *fault_of(const tw_queue *q, const struct stat *info) {
+static const char *fault_of(const tw_queue *q, const struct stat *info, bool sealed) {
   if (!S_ISREG(info->st_mode)) return "is not a regular file";
   if (info->st_uid != geteuid() && !own_group(info->st_gid))
     return "belongs to a user and a group that are not the party's";
   if (info->st_size < 1) return "is empty";
-  if ((uint64_t)info->st_size > q->o.largest) return "is larger than an input of this plan can be";
+  if ((uint64_t)info->st_size > (sealed ? tw_sealed_bytes(q->o.largest) : q->o.largest))
+    return "is larger than an input of this plan can be";
   return NULL;
 }
 
-static const char *fault_at_first(const tw_queue *q, const char *name, const struct stat *info) {
-  const char *fault = fault_of(q, info);
+static const char *fault_at_first(const tw_queue *q, const char *name, const struct stat *info, bool sealed) {
+  const char *fault = fault_of(q, info, sealed);
   if (fault) return fault;
+  if (!sealed && is_sealed(q, name)) return "is not sealed, and this client has a site file here";
+  if (sealed && !is_sealed(q, name)) return "is sealed, and this client has no site file here";
   if (is_out(q, name, "error", "txt")) return "was refused before; an id serves once";
-  if (is_out(q, name, "result", "h5")) return "has a result already; an id serves once";
+  if (is_answered(q, name)) return "has a result already; an id serves once";
   return NULL;
 }
 
@@ -243,13 +269,26 @@ static const tw_waiting *known(const tw_queue *q, const tw_waiting *w) {
   return NULL;
 }
 
+// ID of ID.input.pR.h5, or of that with the ending of sealed files.
+static bool read_name(const tw_queue *q, const char *file, char id[TW_QUEUE_WORD + 1], bool *sealed) {
+  char whole[TW_QUEUE_WORD + 48];
+  size_t n = strspn(file, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_");
+  if (n > TW_QUEUE_WORD) return false;
+  snprintf(id, TW_QUEUE_WORD + 1, "%.*s", (int)n, file);
+  for (int form = 0; form < 2; form++) {
+    *sealed = form;
+    file_name(q, id, *sealed, whole, sizeof whole);
+    if (strcmp(whole, file) == 0) return tw_queue_word(id);
+  }
+  return false;
+}
+
 static tw_status look_at(tw_queue *q, int folder, const char *client, const char *file) {
   struct stat info;
-  size_t length = strlen(file), end = strlen(q->ending);
   char id[TW_QUEUE_WORD + 1];
-  if (length <= end || length - end > TW_QUEUE_WORD || strcmp(file + length - end, q->ending) != 0) return TW_OK;
-  snprintf(id, sizeof id, "%.*s", (int)(length - end), file);
-  if (!tw_queue_word(id) || fstatat(folder, file, &info, AT_SYMLINK_NOFOLLOW) != 0) return TW_OK;
+  bool sealed;
+  if (!read_name(q, file, id, &sealed)) return TW_OK;
+  if (fstatat(folder, file, &info, AT_SYMLINK_NOFOLLOW) != 0) return TW_OK;
   if (S_ISREG(info.st_mode) && info.st_nlink != 1)
     return TW_OK;  // its name is still on the way, or it is another file, too
   tw_waiting w = {.arrived = (int64_t)info.st_ctim.tv_sec * 1000000000 + info.st_ctim.tv_nsec,
@@ -257,7 +296,7 @@ static tw_status look_at(tw_queue *q, int folder, const char *client, const char
                   .seen_ns = tw_clock_ns()};
   snprintf(w.name, sizeof w.name, "%s%s%s", client, *client ? "/" : "", id);
   const tw_waiting *before = known(q, &w);
-  const char *fault = before ? NULL : fault_at_first(q, w.name, &info);
+  const char *fault = before ? NULL : fault_at_first(q, w.name, &info, sealed);
   if (fault) {
     char reason[TW_QUEUE_REASON];
     snprintf(reason, sizeof reason, "%s: %s", file, fault);
@@ -392,10 +431,10 @@ static int create_copy(const tw_queue *q, tw_queue_copy *out) {
   return fd;
 }
 
-static tw_status copy_file(tw_queue *q, int from, const char *shown, tw_queue_copy *out) {
+static tw_status copy_file(tw_queue *q, int from, const char *shown, bool sealed, tw_queue_copy *out) {
   struct stat info;
   if (fstat(from, &info) != 0) return tw_fail(TW_ERR_IO, "%s: cannot be read: %s", shown, strerror(errno));
-  const char *fault = fault_of(q, &info);
+  const char *fault = fault_of(q, &info, sealed);
   if (fault) return tw_fail(TW_ERR_IO, "%s: %s", shown, fault);
   int to = create_copy(q, out);
   if (to < 0) return tw_fail(TW_ERR_IO, "%s: cannot be copied: %s", shown, strerror(errno));
@@ -407,15 +446,17 @@ static tw_status copy_file(tw_queue *q, int from, const char *shown, tw_queue_co
 
 tw_status tw_queue_take(tw_queue *q, const char *name, tw_queue_copy *out) {
   char client[TW_QUEUE_WORD + 1], file[TW_QUEUE_WORD + 32];
+  bool sealed = is_sealed(q, name);
   out->path.text[0] = '\0';
-  file_name(q, tw_queue_divide(name, client), file, sizeof file);
+  file_name(q, tw_queue_divide(name, client), sealed, file, sizeof file);
   int folder = client_folder(q->folder, client, S_IWOTH);
   int fd = folder >= 0 ? openat(folder, file, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC) : -1;
   int error = errno;
   if (folder >= 0) close(folder);
   if (fd < 0) return tw_fail(TW_ERR_IO, "%s: cannot be opened: %s", file, strerror(error));
-  tw_status status = copy_file(q, fd, file, out);
+  tw_status status = copy_file(q, fd, file, sealed, out);
   close(fd);
+  if (status == TW_OK && sealed) status = tw_queue_unseal(&q->o.seal, client, out->path.text);
   return status;
 }
 

@@ -3,7 +3,8 @@
 // "A service".
 //
 // QUEUE/ID.input.pR.h5 is an input of no client in particular, QUEUE/CLIENT/ID.input.pR.h5 one of CLIENT. It is there
-// when it has its name, so it is put there by rename. What has a name of another form is left alone.
+// when it has its name, so it is put there by rename. What has a name of another form is left alone. Inputs of clients
+// with a site file (io/queue_seal.h) are ID.input.pR.h5.sealed, and so are their results.
 #ifndef TW_QUEUE_H
 #define TW_QUEUE_H
 
@@ -12,6 +13,7 @@
 
 #include "base/status.h"
 #include "io/new_files.h"
+#include "io/queue_seal.h"
 
 enum {
   TW_QUEUE_WORD = 64,                     // longest ID, longest CLIENT
@@ -25,6 +27,7 @@ typedef struct {
   int party;
   int most, client_most;  // inputs that may wait: in all, of one client
   uint64_t largest;       // bytes of one input
+  tw_queue_seal seal;
   // Hears of every input that is refused; may be NULL.
   void (*refused)(void *state, const char *name, const char *reason);
   void *state;
@@ -68,8 +71,11 @@ void tw_queue_drop(tw_queue_copy *copy);  // removes it
 // Where its result goes; makes OUT/CLIENT where that is missing.
 tw_status tw_queue_place(tw_queue *q, const char *name, tw_path *result);
 // A result that is about to get its name: where OUT, or OUT/CLIENT, gives its new files its own group (mode 2750), that
-// group may read it.
+// group may read it. One that will be sealed may not be read.
 tw_status tw_queue_give(tw_queue *q, const char *name);
+// It has its name: sealed to its client, if that has a site file. After a failure it lies there in plain, for the
+// party.
+tw_status tw_queue_close_result(tw_queue *q, const char *name);
 // Writes OUT/NAME.error.pR.txt and takes the input away. A refusal of one input never ends what goes on: what cannot be
 // written or removed is told with the reason.
 void tw_queue_refuse(tw_queue *q, const char *name, const char *reason);

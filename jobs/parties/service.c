@@ -287,6 +287,7 @@ static tw_status deliver(service *s) {
     TW_TRY(tw_queue_give(s->queue, s->list[i].name));
     s->list[i].place = NULL;
     TW_TRY(tw_result_claim_commit(place));
+    TW_TRY(tw_queue_close_result(s->queue, s->list[i].name));
     TW_TRY(tw_conversation_commit(&s->list[i].conversation, s->run->ledger));
     // that it has a result keeps it from being served again
     if (tw_queue_done(s->queue, s->list[i].name) != TW_OK) say(s, tw_error_message());
@@ -381,8 +382,12 @@ static tw_status serve(service *s) {
 }
 
 static tw_queue_options queue_options(const tw_service_options *o, int party) {
-  return (tw_queue_options){
-      .folder = o->folder, .out = o->out, .party = party, .most = o->most, .client_most = o->client_most};
+  return (tw_queue_options){.folder = o->folder,
+                            .out = o->out,
+                            .seal = o->seal,
+                            .party = party,
+                            .most = o->most,
+                            .client_most = o->client_most};
 }
 
 static tw_status check_caches(const tw_service_options *o, const tw_plan *plan) {

@@ -15,6 +15,7 @@ typedef struct {
   int conversations;                            // of one client, that are kept
   double idle_seconds;                          // for which a conversation waits for its next turn
   double pair_seconds;                          // for which an input waits for the other party's share
+  tw_queue_seal seal;                           // of clients whose files are sealed
   bool quiet;                                   // refusals are told alone
   void (*note)(void *state, const char *text);  // a line for each run and each refusal; may be NULL
   void *state;

@@ -1,6 +1,6 @@
 # A service of two jobs, each with files, queue and results of its own, TLS between them: questions of two clients at
-# once, malformed shares on one side, a live dealer, the end of keys, the end by a file on one side, a killed party, a
-# limit of time.
+# once, malformed shares on one side, sealed inputs and results, a live dealer, the end of keys, the end by a file on one
+# side, a killed party, a limit of time.
 source "$SOURCE_DIR/tests/cli/cli.bash"
 trap 'jobs -p | xargs -r kill 2>/dev/null || true' EXIT
 
@@ -90,11 +90,62 @@ says 1 'refused alone: party 0 has not got its share within 2 s'
 stop 1
 [ ! -e 1/q/stop ] && no_leftovers
 
+# ---- a client with a site file: its inputs come sealed, its results go sealed, carried by programs of its own
+
+for who in client thief; do "$TWAIN" site init $who --role client -q; done
+for p in 0 1; do
+  mkdir $p/q/cy $p/clients
+  cp client/site.pem $p/clients/cy.pem
+  printf '#!/bin/sh\ncp "$1" %s/q/cy/.new && mv %s/q/cy/.new %s/q/cy/"$(basename "$1")"\n' $p $p $p >put$p
+  printf '#!/bin/sh\ncp %s/out/cy/"$1" "$2" 2>/dev/null\n' $p >get$p
+done
+chmod +x put? get?
+sealed() { # SITE CLIENT OPTION...
+  local site=$1 client=$2
+  shift 2
+  ask --client "$client" --site "$site" --seal-to 0/site/site.pem --seal-to 1/site/site.pem -q "$@"
+}
+begin --clients clients
+sealed client cy 'a question' -o s1.h5 || show "no answer to a sealed question"
+TMPDIR=$PWD "$TWAIN" ask n --put ./put0 --put ./put1 --get ./get0 --get ./get1 --site client --seal-to 0/site/site.pem \
+  --seal-to 1/site/site.pem -q -o s2.h5 'carried' || show "no answer to a sealed question that is carried"
+[ -z "$(ls -d twain-ask-* 2>/dev/null)" ] || fail "ask has left its folder"
+[ -s s1.h5 ] && [ -s s2.h5 ] || fail "no answer is written"
+for p in 0 1; do
+  [ "$(find $p/out/cy -type f -name '*.result.p'$p'.h5.sealed' | wc -l)" = 2 ] || fail "not two sealed results: $(find $p/out)"
+  [ -z "$(find $p/out/cy -type f ! -name '*.sealed')" ] || fail "a plain result is left: $(find $p/out)"
+  [ -z "$(find $p/q $p/out -name '.*.p?.*')" ] || fail "a copy is left: $(find $p/q $p/out)"
+done
+file=$(find 0/out/cy -name '*.sealed' | head -n 1)
+expect 12 'sealed to another site|another recipient|not sealed to|for another' "$TWAIN" unseal "$file" --site thief --from 0/site/site.pem -o x.h5
+before="$(marks 0) $(marks 1)"
+expect 7 'refuses the input: .*is not sealed, and this client has a site file here' \
+  "$TWAIN" ask n --to 0/q --to 1/q --from 0/out --from 1/out --client cy -o x.h5 'plain'
+expect 7 'refuses the input: .*is sealed, and this client has no site file here' \
+  "$TWAIN" ask n --to 0/q --to 1/q --from 0/out --from 1/out --client al --site client --seal-to 0/site/site.pem \
+  --seal-to 1/site/site.pem -o x.h5 'sealed'
+expect 7 'refuses the input: .*is not from clients/cy.pem' \
+  "$TWAIN" ask n --to 0/q --to 1/q --from 0/out --from 1/out --client cy --site thief --seal-to 0/site/site.pem \
+  --seal-to 1/site/site.pem -o x.h5 'of another site'
+"$TWAIN" encode n 'some words' -q --force
+"$TWAIN" share n --input -q --force --site client --seal-to 0/site/site.pem --seal-to 1/site/site.pem
+cp n.input.p0.h5.sealed 0/q/cy/.swap && mv 0/q/cy/.swap 0/q/cy/swap.input.p0.h5.sealed
+cp n.input.p0.h5.sealed 1/q/cy/.swap && mv 1/q/cy/.swap 1/q/cy/swap.input.p1.h5.sealed # party 0's
+says 1 'refused cy/swap: swap.input.p1.h5.sealed: '
+says 0 'refused cy/swap: party 1 refuses its share'
+[ "$(marks 0) $(marks 1)" = "$before" ] || fail "what is refused has used key slots"
+ask 'and a plain one' -q --client al -o s3.h5 || show "a client without a site file is not served"
+[ -z "$(find 0/q 1/q -type f)" ] || fail "inputs are left: $(find 0/q 1/q -type f)"
+stop 0
+expect 2 'said of both parties, or of none' "$TWAIN" ask n --to 0/q --to 1/q --from 0/out --from 1/out --site client --seal-to 0/site/site.pem x
+expect 2 'clients needs a party of its own' mpirun -np 2 "$TWAIN" run n --serve --queue 0/q --out 0/out --clients 0/clients
+"$TWAIN" share n --input -q --force
+
 # ---- what waits is served by the next service; one party is killed, and the other one says what was in hand
 
 wait_in_both waits
 begin
-says 0 ' waits: 1 sequence, key slot 3, '
+says 0 ' waits: 1 sequence, key slot 6, '
 kill -s KILL "${jobs_of[1]}"
 ends 0 7 'party 1.*; 1 inputs were served before, and none was in hand'
 wait "${jobs_of[1]}" || true
@@ -103,13 +154,13 @@ wait "${jobs_of[1]}" || true
 # a peer that is slow, and is killed in the middle: its slots are used up, the input stays
 wait_in_both held
 begin --link-latency 100ms
-until [ "$(marks 0)" -gt 4 ]; do sleep 0.01; done
+until [ "$(marks 0)" -gt 7 ]; do sleep 0.01; done
 kill -s KILL "${jobs_of[1]}"
-ends 0 7 'in hand, and in the queue still: held; used up: key slots 4'
+ends 0 7 'in hand, and in the queue still: held; used up: key slots 7'
 wait "${jobs_of[1]}" || true
 [ -e 0/q/held.input.p0.h5 ] && [ ! -e 0/out/held.result.p0.h5 ] || fail "what was in hand is not where it was"
 begin
-says 1 ' held: 1 sequence, key slot 5, '
+says 1 ' held: 1 sequence, key slot 8, '
 stop 0
 no_leftovers
 

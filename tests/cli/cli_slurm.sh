@@ -151,6 +151,26 @@ other=$!
 job party0 twain-party.sbatch "${party0[@]}" "${live[@]}" || { cat party0/job.log; fail "party 0's job of two processes"; }
 wait $other || { cat party1/job.log; fail "party 1's job of two processes"; }
 for name in n m; do for i in 0 1; do [ -s party$i/$name.result.p$i.h5.sealed ] || fail "no result of process $name"; done; done
+# a service: a question is answered, and the signal that comes before the end of the time ends both jobs well
+for i in 0 1; do
+  as party$i mkdir q out
+  rm -f party$i/job.log
+  printf '#!/bin/sh\ninstall -m 600 -o party%s -g %s "$1" %s/party%s/q/.new && mv %s/party%s/q/.new "%s/party%s/q/$(basename "$1")"\n' $i $((52000 + i)) $top $i $top $i $top $i >put$i
+  printf '#!/bin/sh\ncp "%s/party%s/out/$1" "$2" 2>/dev/null\n' $top $i >get$i
+done
+chmod 700 put? get?
+serve=(NAME=n QUEUE=q OUT=out SEAL_TO= DEALER=localhost:4500 DEALER_PEER=../mail/dealer.pem)
+job party1 twain-service.sbatch "${party1[@]}" "${serve[@]}" &
+other=$!
+job party0 twain-service.sbatch "${party0[@]}" "${serve[@]}" &
+first=$!
+"$TWAIN" ask owner/n 'two words' --put ./put0 --put ./put1 --get ./get0 --get ./get1 --wait-limit 100 -o asked.h5 -q ||
+  { cat party?/job.log; fail "no answer of the service"; }
+[ -s asked.h5 ] || fail "the answer is not written"
+scancel --batch --signal=USR1 --user=party0
+wait $first || { cat party0/job.log; fail "party 0's service does not end well"; }
+wait $other || { cat party1/job.log; fail "party 1's service does not end well"; }
+for i in 0 1; do rm -f party$i/job.log; done
 kill "$(pgrep -u dealer -x twain)"
 wait $dealer || { cat dealer.log; fail "the live dealer"; }
 cp owner/n.plan.json live.plan.json

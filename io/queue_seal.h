@@ -1,0 +1,25 @@
+// What waits in a queue sealed, and results that are sealed to who sent it: CLIENTS/CLIENT.pem is the site file of a
+// client that sends and gets sealed files (io/seal.h).
+#ifndef TW_QUEUE_SEAL_H
+#define TW_QUEUE_SEAL_H
+
+#include <stdbool.h>
+#include <sys/types.h>
+
+#include "base/site.h"
+#include "io/new_files.h"
+
+typedef struct {
+  const tw_site *site;  // the party's own
+  const char *clients;  // folder; NULL: all files are plain
+} tw_queue_seal;
+
+// Has a site file there.
+bool tw_queue_seals(const tw_queue_seal *s, const char *client);
+// `path` was sealed by the client to this site: what it holds takes its place. TW_ERR_IDENTITY and TW_ERR_FORMAT as
+// tw_sealed_open.
+tw_status tw_queue_unseal(const tw_queue_seal *s, const char *client, const char *path);
+// The file `plain` as PLAIN.sealed for the client, with this mode; then `plain` is removed.
+tw_status tw_queue_seal_result(const tw_queue_seal *s, const char *client, const char *plain, mode_t mode);
+
+#endif

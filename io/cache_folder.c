@@ -9,7 +9,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "io/cache.h"
+#include "io/wipe.h"
 
 static tw_status closed(const char *path) {
   struct stat info;
@@ -92,7 +92,7 @@ static tw_status wipe_one(const tw_cache_folder *f, const char *client, const ch
   if (lstat(path.text, &info) != 0) return TW_OK;  // gone
   if (S_ISDIR(info.st_mode) && !*client) return walk(f, file, wipe_one, seconds);
   if (!S_ISREG(info.st_mode) || !(is_cache(f, file, false) || is_cache(f, file, true))) return TW_OK;
-  return difftime(time(NULL), info.st_mtime) < *(double *)seconds ? TW_OK : tw_cache_wipe(path.text);
+  return difftime(time(NULL), info.st_mtime) < *(double *)seconds ? TW_OK : tw_file_wipe(path.text);
 }
 
 tw_status tw_cache_folder_wipe_old(const tw_cache_folder *f, double seconds) { return walk(f, "", wipe_one, &seconds); }

@@ -5,6 +5,7 @@
 
 #include "base/clock.h"
 #include "io/queue.h"
+#include "io/wipe.h"
 
 static tw_status gone(const tw_input_share *input) {
   return tw_fail(
@@ -16,7 +17,7 @@ static tw_status gone(const tw_input_share *input) {
 
 // A cache that was read, by a run that failed before it could wipe it: its conversation has ended.
 static tw_status end_conversation(const tw_conversation_files *files, const tw_input_share *input) {
-  tw_cache_wipe(files->before_path.text);
+  tw_file_wipe(files->before_path.text);
   return gone(input);
 }
 

@@ -61,7 +61,13 @@ assert (a["values"][()] == b["values"][()]).all()
 P
   expect 0 "equal the emulator.s" "$TWAIN" check "$turn" --model n --exact --test-seed 7 --tolerance 0.01
 }
-kept() { find caches -name '*.cache.p?.h5' | wc -l; }
+kept() { # COUNT TEXT: so many caches of both parties, soon: a result is there a moment before
+  local start=$SECONDS
+  until [ "$(find caches -name '*.cache.p?.h5' | wc -l)" = "$1" ]; do
+    [ $((SECONDS - start)) -lt 20 ] || fail "$2: $(find caches)"
+    sleep 0.02
+  done
+}
 marks() { find ledger -type f -regex '.*/[0-9]+' | wc -l; }
 save() { cp "$1.input.h5" "$2.input"; cp "$1.result.h5" "$2.result"; }
 back() { cp "$2.input" "$1.input.h5"; cp "$2.result" "$1.result.h5"; }
@@ -70,13 +76,13 @@ back() { cp "$2.input" "$1.input.h5"; cp "$2.result" "$1.result.h5"; }
 begin
 asked --conversation talk --client al 'the cat sat on' 'the'
 exact t1 talk al '' 'the cat sat on' 'the'
-[ "$(kept)" = 2 ] || fail "not one cache a party: $(find caches)"
+kept 2 "not one cache a party"
 [ "$(find caches -type f -printf '%m\n' | sort -u)" = 600 ] || fail "others can read a cache"
 save talk first
 asked --conversation talk --client al 'the mat' 'dog sat'
 exact t2 talk al t1 'the mat' 'dog sat'
 save talk second
-[ "$(kept)" = 2 ] || fail "what was read is kept: $(find caches)"
+kept 2 "what was read is kept"
 asked --conversation talk --client al 'the' 'the mat'
 exact t3 talk al t2 'the' 'the mat'
 
@@ -90,12 +96,12 @@ refused 'nothing is kept behind input' --conversation talk --client bo 'a' 'dog'
 refused 'nothing is kept behind input' --conversation talk 'a' 'dog'
 expect 5 '1 texts behind talk, which has 2 sequences' bash -c 'ask "$@"' ask --conversation talk --client al 'a'
 for f in talk.input.h5 talk.result.h5; do cmp -s "$f" "third.$(cut -d. -f2 <<<"$f")" || fail "a refused turn changes $f"; done
-[ "$(kept)" = 2 ] || fail "a refused turn ends a conversation"
+kept 2 "a refused turn ends a conversation"
 [ "$(marks)" = "$before" ] || fail "what was refused has used key slots"
 [ -z "$(ls tmp)" ] || fail "ask has left something: $(ls tmp)"
 asked --conversation talk --client al --last 'the' 'a dog'
 exact t4 talk al t3 'the' 'a dog'
-[ "$(kept)" = 0 ] || fail "something is kept behind a last turn"
+kept 0 "something is kept behind a last turn"
 refused 'nothing is kept behind input' --conversation talk --client al 'a' 'dog'
 
 # ---- a cache that is put back: the ledger says no, and it is wiped
@@ -108,7 +114,7 @@ save talk2 second
 back talk2 first
 refused 'nothing is kept behind input' --conversation talk2 --client al 'a'
 wait_for 'what turn 1 left was read before'
-[ "$(kept)" = 2 ] || fail "a cache that was put back stays"
+kept 2 "a cache that was put back stays"
 back talk2 second
 asked --conversation talk2 --client al 'a'
 
@@ -148,7 +154,7 @@ for i in 0 1 3 4; do wait "${asks[i]}" || { cat "said.$i" log; fail "no answer t
 grep -q 'refuses the input: nothing is kept behind' said.2 || { cat said.2; fail "the fork is not refused"; }
 wait_for '([a-z/]*[0-9a-f]{32}, ){3}[a-z/]*[0-9a-f]{32}: 4 sequences'
 [ "$(marks)" = $((before + 8)) ] || fail "not four slots a party"
-[ "$(kept)" = 6 ] || fail "not three caches a party: $(find caches)"
+kept 6 "not three caches a party"
 exact u1 new bo '' 'the cat sat'
 asked --conversation new --client bo 'on the'
 exact u2 new bo u1 'on the'
@@ -163,8 +169,7 @@ asked --client bo 'the'
 asked --conversation more --client bo 'the'
 stop
 begin --idle-limit 1
-start=$SECONDS
-until [ "$(kept)" = 0 ]; do [ $((SECONDS - start)) -lt 20 ] || fail "caches stay: $(find caches)"; sleep 0.1; done
+kept 0 "caches stay"
 refused 'or waited for too long' --conversation more --client bo 'the'
 stop
 
@@ -185,13 +190,13 @@ kill -s KILL "$(party_one "$service")"
 begin
 wait "${asks[0]}" && fail "a turn that was cut goes on"
 grep -q 'refuses the input: nothing is kept behind' said.cut || { cat said.cut log; fail "does not say that it has ended"; }
-[ "$(kept)" = 0 ] || fail "a conversation that was cut is kept: $(find caches)"
+kept 0 "a conversation that was cut is kept"
 
 # ---- one that is full
 rm -f full.*
 for text in 'the cat sat on the' 'the cat sat on the' 'the cat sat on the'; do asked --conversation full "$text"; done
 wait_for ' ends its conversation: it has [0-9]+ tokens by now, and the plan.s turns read at most 24'
-[ "$(kept)" = 0 ] || fail "a full conversation is kept"
+kept 0 "a full conversation is kept"
 expect 8 'conversation full has ended: sequence 1 has [0-9]+ tokens by now' bash -c 'ask "$@"' ask --conversation full 'the'
 
 # ---- ask is ended by a signal: nothing is left in its folder

@@ -9,7 +9,7 @@ static const tw_rates one_host = {.device = "two GPUs of one host",
                                   .source = "docs/design/decisions.md, 88",
                                   .round = 26e-6,
                                   .opened_byte = 1 / 118e9,
-                                  .other = {.seconds = {[TW_COST_KEYS] = 1 / 40e9}}};
+                                  .other = {.seconds = {[TW_COST_KEYS] = 1 / 40e9, [TW_COST_BLOCKS] = 1 / 14e9}}};
 // by_one_layer: so the plans of twain 0.2 were chosen, whose digests stay what they are.
 const tw_place tw_place_one_host = {.rates = &one_host, .by_one_layer = true};
 
@@ -22,16 +22,18 @@ static double memory_of(const tw_tensor *t) {
 }
 
 tw_work tw_work_of(const tw_program *p, const tw_op *op) {
-  tw_work work = {.cost = {[TW_COST_ONCE] = 1}, .products = tw_multiply_adds(p, op)};
+  tw_work work = {.cost = {[TW_COST_ONCE] = 1, [TW_COST_BLOCKS] = tw_expanded_nodes(p, op)},
+                  .products = tw_multiply_adds(p, op)};
   int party = larger_slot(p);
   for (int i = 0; i < op->correction_count; i++)
     work.cost[TW_COST_KEYS] += (double)p->corrections[op->correction + i].bytes[party];
   for (int i = 0; i < op->in_count; i++) work.cost[TW_COST_MEMORY] += memory_of(&p->tensors[op->in[i]]);
   for (int i = 0; i < op->out_count; i++) work.cost[TW_COST_MEMORY] += memory_of(&p->tensors[op->out[i]]);
   if (op->opens) work.cost[TW_COST_OPENED] = (double)tw_program_open_bytes(&p->tensors[op->out[0]]);
-  work.cost[TW_COST_LIST] = (double)op->list_count;
+  double list = work.cost[TW_COST_BLOCKS] > 0 ? 0 : (double)op->list_count;  // a key's nodes are what its list says
+  work.cost[TW_COST_LIST] = list;
   if (!op->out_count) return work;
-  work.cost[TW_COST_LIST_BYTES] = (double)op->list_count * (double)p->tensors[op->out[0]].n / 8;
+  work.cost[TW_COST_LIST_BYTES] = list * (double)p->tensors[op->out[0]].n / 8;
   work.ring = p->tensors[op->out[0]].ring;
   return work;
 }

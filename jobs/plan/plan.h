@@ -28,7 +28,7 @@ typedef struct {
   tw_digest digest;
 } tw_plan;
 
-// "digit", "pfss-rows", "pfss".
+// "digit", "pfss-rows", "pfss", "pfss-rows+exp".
 const char *tw_read_by_name(tw_read_by engine);
 tw_status tw_read_by_parse(const char *text, tw_read_by *out);
 

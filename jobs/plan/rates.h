@@ -17,6 +17,7 @@ enum {
   TW_COST_MEMORY,      // bytes of its tensors
   TW_COST_LIST,        // entries of its list: digits, subsets, leaves
   TW_COST_LIST_BYTES,  // of a bit of every element for each entry
+  TW_COST_BLOCKS,      // nodes of keys of point functions that it expands
   TW_COSTS
 };
 typedef struct {

@@ -362,14 +362,6 @@ tw_status tw_plan_allows_prefix(const tw_plan *plan, const tw_prefix_facts *shar
       shared->rows, plan->prefix.rows);
 }
 
-tw_status tw_plan_allows_gpu(const tw_plan *plan) {
-  if (plan->choices.engine == TW_BY_DIGITS) return TW_OK;
-  return tw_fail(TW_ERR_USAGE,
-                 "the plan reads functions from keys of point functions (--engine %s), which only CPUs do so far: use "
-                 "--device cpu, or plan again with --engine digit",
-                 tw_read_by_name(plan->choices.engine));
-}
-
 void tw_plan_free(tw_plan *plan) {
   tw_program_free(&plan->program);
   if (plan->tables) tw_tables_free(plan->tables, plan->table_count);

@@ -94,9 +94,12 @@ typedef struct {
 } sample;
 
 // One layer each: of every size of a matrix, and of most forms.
-static const sample samples[] = {{"bert-tiny", 128, {NULL, -1, -1, -1, -1}},  {"bert-tiny", 32, {"2,5,4", 4, 2, 1, -1}},
-                                 {"minilm", 128, {NULL, -1, -1, -1, -1}},     {"minilm", 128, {"2,5,13", 4, 2, 1, -1}},
-                                 {"bert-base", 128, {"2,5,13", 8, 2, 0, -1}}, {"bert-base", 64, {"8,8", 4, 1, 0, -1}},
+static const sample samples[] = {{"bert-tiny", 128, {NULL, -1, -1, -1, -1}},
+                                 {"bert-tiny", 32, {"2,5,4", 4, 2, 1, -1}},
+                                 {"minilm", 128, {NULL, -1, -1, -1, -1}},
+                                 {"minilm", 128, {"2,5,13", 4, 2, 1, -1}},
+                                 {"bert-base", 128, {"2,5,13", 8, 2, 0, -1}},
+                                 {"bert-base", 64, {"8,8", 4, 1, 0, -1}},
                                  {"bert-tiny", 128, {NULL, -1, -1, -1, -1, .engine = "pfss"}},
                                  {"minilm", 128, {NULL, -1, -1, -1, -1, .engine = "pfss"}},
                                  {"minilm", 64, {NULL, -1, -1, -1, -1, .engine = "pfss-rows"}}};
@@ -255,7 +258,8 @@ static void describe(bench *b) {
 static void print(const bench *b) {
   tw_grid grid = {0};
   const tw_rates *r = &b->rates;
-  tw_grid_row(&grid, "us\tan operation\ta MB of keys\tof openings\tof tensors\tof lists\t1000 list entries\t1000 key nodes");
+  tw_grid_row(&grid,
+              "us\tan operation\ta MB of keys\tof openings\tof tensors\tof lists\t1000 list entries\t1000 key nodes");
   tw_grid_rule(&grid);
   for (int i = 0; i <= r->gate_count; i++) {
     const tw_gate_rate *g = i < r->gate_count ? &r->gates[i] : &r->other;

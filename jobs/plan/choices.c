@@ -17,9 +17,9 @@ typedef struct {
 } model_plans;
 
 typedef struct {
-  const tw_model_config *part;               // of a layer or two
-  model_plans models[TW_ALL_BY_KEY + 1];     // by what is read from keys
-  int tokens;                                // of a text
+  const tw_model_config *part;            // of a layer or two
+  model_plans models[TW_ALL_BY_KEY + 1];  // by what is read from keys
+  int tokens;                             // of a text
   tw_plan_request request;
   const tw_place *place;
   uint64_t key_budget;
@@ -149,6 +149,24 @@ static tw_status search_forms(search *s, const tw_made *made, const tw_choices *
   return TW_OK;
 }
 
+// Whoever is best by one step after the other of a form alone: forms that were chosen before what is read from keys.
+static tw_status go_on(search *s, const tw_made *made, tw_candidate *best) {
+  bool moved = !made->form[TW_FORM_ENGINE];
+  while (moved) {
+    moved = false;
+    for (int form = 0; form < TW_FORMS; form++) {
+      tw_candidate next[KEPT];
+      int count = 0;
+      if (made->form[form] || tw_forms[form].last) continue;
+      TW_TRY(expand(s, form, best, next, &count));
+      if (count == 0 || !better(s, &next[0], best)) continue;
+      *best = next[0];
+      moved = true;
+    }
+  }
+  return TW_OK;
+}
+
 // The best with another way of one form.
 static tw_status look_around(search *s, const tw_made *made, tw_found *found) {
   for (int form = 0; form < TW_FORMS; form++) {
@@ -170,6 +188,7 @@ static tw_status find(search *s, const tw_made *made, tw_choices *out, tw_found 
   tw_candidate kept[KEPT];
   int argmax = s->asked_argmax;
   TW_TRY(search_forms(s, made, &s->request.choices, kept));
+  TW_TRY(go_on(s, made, &kept[0]));
   if (argmax) {
     tw_choices asked = kept[0].choices;
     asked.argmax_rounds = argmax;

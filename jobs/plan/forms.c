@@ -187,11 +187,11 @@ const tw_form tw_forms[TW_FORMS] = {
     [TW_FORM_GROUPS] = {"groups of a row maximum", "group-rounds", text_groups_ways, groups_same, groups_say, true,
                         false},
     [TW_FORM_MAXIMUM] = {"row maximum", "maximum-groups", maximum_ways, maximum_same, maximum_say, false, false},
-    [TW_FORM_ENGINE] = {"functions", "engine", engine_ways, engine_same, engine_say, true, false},
     [TW_FORM_NODES] = {"comparisons", "node-arity", nodes_ways, nodes_same, nodes_say, false, false},
     [TW_FORM_WINDOWS] = {"windows of tables", "window-levels", windows_ways, windows_same, windows_say, false, false},
     [TW_FORM_NORMS] = {"comparisons of norms", "norm-levels", text_norms_ways, norms_same, norms_say, true, false},
     [TW_FORM_MEANS] = {"norms", "norm-means", possible_means_ways, means_same, means_say, false, false},
+    [TW_FORM_ENGINE] = {"functions", "engine", engine_ways, engine_same, engine_say, true, false},
     [TW_FORM_ARGMAX] = {"argmax", "argmax-rounds", argmax_ways, argmax_same, argmax_say, false, true}};
 
 void tw_choices_text(const tw_choices *c, char text[TW_CHOICES_TEXT]) {

@@ -45,8 +45,8 @@ static const field fields[] = {NS("round_ns", round),
                                NS("opened_byte_ns", opened_byte),
                                NS("mask_byte_ns", mask_byte),
                                {"key_bytes_per_second", offsetof(tw_rates, key_rate), 1}};
-static const char *const cost_names[TW_COSTS] = {"gate_ns",        "key_byte_ns",   "opened_byte_ns",
-                                                 "memory_byte_ns", "list_entry_ns", "list_byte_ns", "block_ns"};
+static const char *const cost_names[TW_COSTS] = {"gate_ns",       "key_byte_ns",  "opened_byte_ns", "memory_byte_ns",
+                                                 "list_entry_ns", "list_byte_ns", "block_ns"};
 enum { FIELDS = sizeof fields / sizeof *fields };
 
 __attribute__((format(printf, 2, 3))) static tw_status wrong(const char *path, const char *format, ...) {

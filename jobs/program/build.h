@@ -8,8 +8,8 @@
 #include "jobs/program/triangle.h"
 #include "kernels/bit_ops.h"
 
-// Which functions are read from keys of point functions (docs/design/pfss.md) and not from digits, a bit each: 1/sqrt(x)
-// of norms and 1/x of row sums, one key a row; exp and activations, one key an element.
+// Which functions are read from keys of point functions (docs/design/pfss.md) and not from digits, a bit each:
+// 1/sqrt(x) of norms and 1/x of row sums, one key a row; exp and activations, one key an element.
 typedef enum {
   TW_BY_DIGITS = 0,
   TW_ROOTS_BY_KEY = 1,

@@ -115,8 +115,8 @@ static void test_choices(void) {
   engine_made = false;
 }
 
-// Which functions are read from keys follows from rounds, nodes and bytes: none where nodes are dear, those of rows on a
-// line, all on a slow one; and within a budget what saves most for its bytes.
+// Which functions are read from keys follows from rounds, nodes and bytes: none where nodes are dear, those of rows on
+// a line, all on a slow one; and within a budget what saves most for its bytes.
 static void test_engines(void) {
   static const tw_rates rates = {.round = 1e-6, .other = {.seconds = {[TW_COST_BLOCKS] = 1e-8}}};
   static const tw_rates dear = {.round = 1e-6, .other = {.seconds = {[TW_COST_BLOCKS] = 1e-5}}};

@@ -1,6 +1,6 @@
 // The CUDA twin of tables that are read from keys of point functions (kernels/key_ops.h). Of windows a thread reads one
-// element, or one arc of it. Of a segment table a block reads one element: it goes down level by level, a thread a node,
-// so that a node above several steps is expanded once and a level takes as long as one node.
+// element, or one arc of it. Of a segment table a block reads one element: it goes down level by level, a thread a
+// node, so that a node above several steps is expanded once and a level takes as long as one node.
 #include "kernels/cuda/gates/key_nodes.h"
 #include "kernels/cuda/runtime/launch.h"
 
@@ -141,8 +141,8 @@ tw_status tw_cuda_deal_window(const tw_deal_window_args *a, void *stream) {
 
 // ---- segment tables
 
-// What a block has for its element in shared memory. Nodes of one level are neighbours; their numbers go on past the end
-// of the level, as in kernels/dpf_read.c.
+// What a block has for its element in shared memory. Nodes of one level are neighbours; their numbers go on past the
+// end of the level, as in kernels/dpf_read.c.
 enum { MOST_NODES = 256, PATHS = 32 };  // PATHS: threads behind the others, of which two walk to the table's ends
 typedef struct {
   key_node node[2][MOST_NODES];

@@ -86,10 +86,9 @@ const tw_option tw_option_engine = {
     .value = "NAME",
     .words = "digit pfss-rows pfss",
     .help =
-        "what functions are read from: digit, or keys of point functions, for fewer rounds: pfss-rows (1/x and "
-        "1/sqrt(x) of rows), pfss (exp and activations, too), pfss- and some of norms, reciprocal, exp, activation "
-        "with "
-        "+ between; auto: what takes least (not given: digit, and auto for a place)"};
+        "what functions are read from: digit, or keys of point functions, for fewer rounds. pfss-rows: 1/x and "
+        "1/sqrt(x) of rows; pfss: exp and activations, too; or pfss- and some of norms, reciprocal, exp, activation "
+        "with + between. auto: what takes least (not given: digit, and auto for a place)"};
 
 static tw_status parse_groups(const char *text, int groups[TW_MOST_LEVELS]) {
   const char *at = text;

@@ -146,6 +146,7 @@ tw_status tw_cuda_deal_window(const tw_deal_window_args *a, void *stream) {
 enum { MOST_NODES = 256, PATHS = 32 };  // PATHS: threads behind the others, of which two walk to the table's ends
 typedef struct {
   key_node node[2][MOST_NODES];
+  int64_t list[TW_SEGMENT_WORDS * (TW_SEGMENT_MOST_RUNS + 1)];
   uint64_t upper[TW_SEGMENT_MOST_RUNS], own[TW_SEGMENT_MOST_RUNS];  // of run i: where it ends; its first node
   uint32_t steps[TW_SEGMENT_MOST_RUNS];
   uint64_t first[MOST_LEVELS];  // node that is wanted: of a run of this level, or above one that is
@@ -156,10 +157,12 @@ typedef struct {
 // Threads find the runs, a thread each; the first one then which nodes are wanted, from the lowest level up.
 static __device__ void find_nodes(const tw_key_segments_args &a, uint64_t X, segments_shared *s) {
   const int levels = a.ring - a.first_step;
-  const uint64_t end = tw_segment_border(a.list, a.runs, X), place = (X - end) & tw_ring_mask(a.ring);
+  for (int i = (int)threadIdx.x; i < TW_SEGMENT_WORDS * (a.runs + 1); i += (int)blockDim.x) s->list[i] = a.list[i];
+  __syncthreads();
+  const uint64_t end = tw_segment_border(s->list, a.runs, X), place = (X - end) & tw_ring_mask(a.ring);
   for (int i = (int)threadIdx.x; i < a.runs; i += (int)blockDim.x) {
-    const int m = (int)a.list[TW_SEGMENT_WORDS * i + TW_SEGMENT_STEP];
-    const uint64_t lower = tw_segment_border(a.list, i, X), upper = tw_segment_border(a.list, i + 1, X);
+    const int m = (int)s->list[TW_SEGMENT_WORDS * i + TW_SEGMENT_STEP];
+    const uint64_t lower = tw_segment_border(s->list, i, X), upper = tw_segment_border(s->list, i + 1, X);
     s->upper[i] = upper;
     s->own[i] = (place + (end - upper)) >> m;
     s->steps[i] = (uint32_t)((upper - lower) >> m);
@@ -182,44 +185,50 @@ static __device__ void find_nodes(const tw_key_segments_args &a, uint64_t X, seg
   }
 }
 
-// What step `step` of run i brings, counted from the run's end downwards: its node's values times the table's entries.
-static __device__ __forceinline__ uint64_t step_value(const tw_key_segments_args &a, const uint64_t *words, int i,
-                                                      uint64_t hi, const key_node &node, const uint32_t *block) {
-  const uint64_t on = 0 - (uint64_t)(node.control & 1);
-  const tw_segment_place place = tw_segment_at(a.list + TW_SEGMENT_WORDS * i, hi);
-  const uint64_t slope = a.slope[place.entry], constant = a.base[place.entry] - a.base[0] - slope * place.delta,
-                 first = value_of(block, 0) + (on & words[0]), second = value_of(block, 1) + (on & words[a.n]),
-                 sum = first * constant + second * slope;
-  return a.party ? 0 - sum : sum;
+// What a node's values are multiplied by, and its words.
+typedef struct {
+  uint64_t constant, slope, word[2];
+} step_entry;
+
+// Of node `number` of `level`; all 0 where it is in no run.
+static __device__ __forceinline__ step_entry entry_of(const tw_key_segments_args &a, const segments_shared *s,
+                                                      const uint64_t *values, int level, uint64_t number) {
+  const int run = a.ring - a.first_step - level;
+  if (run >= a.runs || number - s->own[run] >= s->steps[run]) return {0, 0, {0, 0}};
+  const uint64_t hi = s->upper[run] - ((number - s->own[run]) << (a.first_step + run)),
+                 *words = values + 2 * (size_t)(a.runs - 1 - run) * a.n;
+  const tw_segment_place place = tw_segment_at(s->list + TW_SEGMENT_WORDS * run, hi);
+  const uint64_t slope = a.slope[place.entry];
+  return {a.base[place.entry] - a.base[0] - slope * place.delta, slope, {words[0], words[a.n]}};
 }
 
 // A wanted node of `level`: what its step brings, and those of its children that are wanted.
 static __device__ uint64_t at_node(const tw_key_segments_args &a, const key_words &words, const key_name &name,
                                    const uint64_t *values, int level, uint32_t place, segments_shared *s) {
-  const int levels = a.ring - a.first_step, run = levels - level;
+  const int levels = a.ring - a.first_step;
   const key_node node = s->node[level % 2][place];
-  const uint64_t number = s->first[level] + place;
+  const uint64_t number = s->first[level] + place, on = 0 - (uint64_t)(node.control & 1);
   uint32_t block[BLOCK_WORDS];
-  uint64_t low = 0, high = 0, sum = 0;
+  uint64_t low = 0, high = 0;
   uint32_t control = 0;
-  if (level < levels) {  // early: they come while the block is computed
+  if (level < levels) {  // all that is read comes while the block is computed
     low = words.seed[2 * level * words.n];
     high = words.seed[(2 * level + 1) * words.n];
     control = (uint32_t)words.control[level * words.n];
   }
+  const step_entry entry = entry_of(a, s, values, level, number);
   expand(node, name, (uint32_t)level, block);
-  if (run < a.runs && number - s->own[run] < s->steps[run])
-    sum = step_value(a, values + 2 * (size_t)(a.runs - 1 - run) * a.n, run,
-                     s->upper[run] - ((number - s->own[run]) << (a.first_step + run)), node, block);
-  if (level == levels) return sum;
+  const uint64_t sum = (value_of(block, 0) + (on & entry.word[0])) * entry.constant +
+                       (value_of(block, 1) + (on & entry.word[1])) * entry.slope;
 #pragma unroll
   for (uint32_t right = 0; right < 2; right++) {
+    if (level == levels) break;
     const uint64_t child = 2 * number + right - s->first[level + 1];
     key_node next = node;
     step(next, block, low, high, control, right);
     if (child < s->count[level + 1]) s->node[(level + 1) % 2][child] = next;
   }
-  return sum;
+  return a.party ? 0 - sum : sum;
 }
 
 // Both ends of the table: XOR shares of [alpha < place] of each, a thread an end, level by level beside the others.

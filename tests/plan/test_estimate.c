@@ -42,6 +42,13 @@ static void test_sums(void) {
   CU_ASSERT(close_to(e.messages, 3e-6 * plan.program.levels));
   CU_ASSERT(close_to(e.bytes, (double)e.sent_bytes / 4e8));
   CU_ASSERT_EQUAL(e.gates, 0);
+  rates.relayed_byte = 2e-9;  // the link is slower, and then it is not
+  tw_estimate_program(&plan.program, &place, NULL, NULL, steps, &e);
+  CU_ASSERT(close_to(e.messages, 3e-6 * plan.program.levels));
+  rates.relayed_byte = 5e-9;
+  tw_estimate_program(&plan.program, &place, NULL, NULL, steps, &e);
+  CU_ASSERT(close_to(e.messages, 3e-6 * plan.program.levels + 2.5e-9 * (double)e.sent_bytes));
+  rates.relayed_byte = 0;
   rates.other.seconds[TW_COST_ONCE] = 1e-6;
   rates.other.seconds[TW_COST_KEYS] = 1e-9;
   for (int i = 0; i < TW_RING_BYTES; i++) rates.multiply_add[i] = 1e-10;
@@ -222,6 +229,7 @@ static void test_files(void) {
       CU_ASSERT(fabs(tw_rate_of(&again, rates.gates[i].gate)->seconds[j] - rates.gates[i].seconds[j]) <=
                 1e-3 * rates.gates[i].seconds[j]);
   CU_ASSERT_EQUAL(tw_rates_find("h200", &rates, &guess), TW_OK);
+  CU_ASSERT(!guess && rates.relayed_byte > 0 && tw_rate_of(&rates, "segments by key")->seconds[TW_COST_BLOCKS] > 0);
   CU_ASSERT_EQUAL(tw_rates_find("some-other-card", &again, &guess), TW_OK);
   CU_ASSERT(guess && strstr(again.source, "guess") && close_to(again.round, 2 * rates.round));
 }

@@ -1,73 +1,12 @@
-# The scripts of slurm/ under a real Slurm: a dealer and two parties are jobs of three users. Slurm, munge, users and
-# their files live in namespaces and on a disk in memory, and go with the last process. Left out without Slurm or root.
+# The scripts of slurm/ for each party and the dealer under a real Slurm (slurm.bash): jobs of three users. Left out
+# without Slurm or root.
 source "$SOURCE_DIR/tests/cli/cli.bash"
 
-leave_out() { echo "left out: $*"; exit 77; }
-if [ -z "${OWN_NAMESPACE:-}" ]; then
-  for tool in slurmctld slurmd munged sbatch unshare setpriv ip; do command -v "$tool" >/dev/null || leave_out "no $tool"; done
-  [ "$(id -u)" = 0 ] || leave_out "only root starts jobs of three users"
-  unshare --mount --pid --net --fork --mount-proc true 2>/dev/null || leave_out "no namespaces may be made"
-  OWN_NAMESPACE=1 exec unshare --mount --pid --net --fork --mount-proc --kill-child bash "$0"
-fi
+source "$SOURCE_DIR/tests/cli/slurm.bash"
 
-# ---- a cluster of one node
-top=/mnt
-mount -t tmpfs none $top || leave_out "no tmpfs may be mounted"
-ip link set lo up
-ip addr add 10.213.78.1/32 dev lo # with 127.0.0.1 alone Slurm finds no address to listen at
-cp "$TWAIN" $top/twain
-cp "$SOURCE_DIR"/slurm/*.sbatch $top
-chmod -R go+rX $top
-export TWAIN=$top/twain SLURM_CONF=$top/slurm.conf
-cd $top
-umask 022
-mkdir munge spool mail
-install -d -m 700 state owner
-readonly users=(party0 party1 dealer)
-grep -vE '^(party0|party1|dealer):' /etc/passwd >passwd
-for i in 0 1 2; do
-  echo "${users[i]}:x:$((52000 + i)):$((52000 + i))::$top/${users[i]}:/bin/bash" >>passwd
-  install -d -m 700 -o $((52000 + i)) -g $((52000 + i)) "${users[i]}"
-done
-mount --bind passwd /etc/passwd
-head -c 128 /dev/urandom >munge/key
-chmod 400 munge/key
-munged --force --key-file=$top/munge/key --socket=$top/munge/socket --pid-file=$top/munge/pid \
-  --log-file=$top/munge/log --seed-file=$top/munge/seed 2>said || leave_out "munged: $(cat said)"
-node=$(hostname -s)
-cat >slurm.conf <<END
-ClusterName=twain
-SlurmctldHost=$node(127.0.0.1)
-SlurmUser=root
-AuthType=auth/munge
-CredType=cred/munge
-AuthInfo=socket=$top/munge/socket
-StateSaveLocation=$top/state
-SlurmdSpoolDir=$top/spool
-SlurmctldPidFile=$top/slurmctld.pid
-SlurmdPidFile=$top/slurmd.pid
-SlurmctldLogFile=$top/slurmctld.log
-SlurmdLogFile=$top/slurmd.log
-ProctrackType=proctrack/linuxproc
-TaskPlugin=task/none
-SelectType=select/cons_tres
-SelectTypeParameters=CR_Core
-SlurmdParameters=config_overrides
-KillWait=5
-NodeName=$node NodeAddr=127.0.0.1 CPUs=4
-PartitionName=all Nodes=ALL Default=YES
-END
-{ slurmctld && slurmd; } >said 2>&1 || leave_out "Slurm does not start: $(cat said)"
-until timeout 5 sinfo --noheader --format=%T 2>/dev/null | grep -q idle; do
-  [ $SECONDS -lt 60 ] || { cat slurmctld.log slurmd.log; fail "the node does not come up"; }
-  sleep 0.2
-done
-
-as() { # as USER COMMAND...: in that user's folder
-  local user=$1
-  shift
-  (umask 077 && cd "$user" && HOME=$top/$user exec setpriv --reuid="$user" --regid="$(id -u "$user")" --clear-groups "$@")
-}
+users=(party0 party1 dealer)
+slurm_begin n1
+install -d -m 700 owner
 job() { # job USER SCRIPT VARIABLE=VALUE...: waits for its end, and ends with its code
   local user=$1 script=$2
   shift 2

@@ -4,6 +4,7 @@
 
 #include "app/commands.h"
 #include "app/common_options.h"
+#include "app/launcher.h"
 #include "app/secrets.h"
 #include "app/show/print.h"
 #include "app/show/record.h"
@@ -12,18 +13,20 @@
 #include "base/interrupt.h"
 #include "base/memory.h"
 #include "base/site.h"
+#include "comm/mpi_pair.h"
 #include "io/new_files.h"
+#include "io/row_claims.h"
 #include "jobs/parties/party.h"
 
 typedef struct {
   tw_party_words party;
   tw_site_words site;
   char spent[TW_SLOTS_TEXT];  // no option: key slots that this run has used up
-  const char *model, *keys, *after, *ledger;
+  const char *model, *plan, *keys, *input, *output, *after, *ledger;
   tw_party_files *files;  // no option: this party's own, opened before the other one is waited for
   int64_t slot;
   double time_limit;
-  bool allow_test_keys, allow_unlocked, json, csv, verbose, force, trace, serve;
+  bool allow_test_keys, allow_unlocked, json, csv, verbose, force, trace, serve, resume;
   const char *queue, *out, *caches, *clients;
   int64_t batch, queue_limit, client_limit, conversation_limit;
   double pair_limit, idle_limit;
@@ -33,12 +36,28 @@ typedef struct {
 
 static const tw_option options[] = {
     {.group = "whose files", .common = &tw_option_model, .field = offsetof(settings, model)},
+    {.name = "plan",
+     .kind = TW_OPTION_TEXT,
+     .field = offsetof(settings, plan),
+     .value = "NAME",
+     .help = "the NAME of the plan, where it is another one than the model's"},
     {.name = "keys",
      .kind = TW_OPTION_TEXT,
      .field = offsetof(settings, keys),
      .value = "NAME",
      .help = "the NAME whose keys are used, where they were dealt under one of their own (not given: that of the "
              "model)"},
+    {.name = "input",
+     .kind = TW_OPTION_TEXT,
+     .field = offsetof(settings, input),
+     .value = "NAME",
+     .help = "the NAME whose input is run (not given: NAME)"},
+    {.name = "output",
+     .letter = 'o',
+     .kind = TW_OPTION_TEXT,
+     .field = offsetof(settings, output),
+     .value = "NAME",
+     .help = "the NAME that the result gets (not given: NAME)"},
     {.name = "after",
      .kind = TW_OPTION_TEXT,
      .field = offsetof(settings, after),
@@ -87,6 +106,21 @@ static const tw_option options[] = {
              "(0: no limit)",
      .low = 0,
      .high = 1e8},
+    {.group = "many sequences",
+     .name = "batch",
+     .kind = TW_OPTION_INTEGER,
+     .field = offsetof(settings, batch),
+     .value = "N",
+     .help =
+         "most sequences at once; a larger input is walked through, and what a batch has finished is kept (not given: "
+         "32; with --serve 8, which is also the most of one input)",
+     .low = 1,
+     .high = 4096},
+    {.name = "resume",
+     .field = offsetof(settings, resume),
+     .help = "go on with the rows that an earlier run of this NAME has left, by fresh key slots; where none is left, "
+             "all is "
+             "done"},
     {.group = "a service",
      .name = "serve",
      .field = offsetof(settings, serve),
@@ -103,14 +137,6 @@ static const tw_option options[] = {
      .field = offsetof(settings, out),
      .value = "DIR",
      .help = "with --serve: the folder for results, and for ID.error.pR.txt of inputs that are refused"},
-    {.name = "batch",
-     .kind = TW_OPTION_INTEGER,
-     .field = offsetof(settings, batch),
-     .value = "N",
-     .fallback = "8",
-     .help = "with --serve: most sequences that share a run, and most of one input",
-     .low = 1,
-     .high = 4096},
     {.name = "queue-limit",
      .kind = TW_OPTION_INTEGER,
      .field = offsetof(settings, queue_limit),
@@ -173,16 +199,20 @@ static const tw_option options[] = {
     {.common = &tw_option_force, .field = offsetof(settings, force)},
 };
 
-// Process i's own.
+// Process i's own, where each has one.
 static const char *name_of(const tw_call *call) {
-  return call->arguments[((const settings *)call->settings)->site.processes.index];
+  return call->arguments[call->count > 1 ? ((const settings *)call->settings)->site.processes.index : 0];
 }
 
 static tw_party_options party_options(const tw_call *call, tw_progress *progress, tw_circumstances *how) {
   const settings *s = call->settings;
+  bool share = call->count == 1;  // the input among all processes
   return (tw_party_options){.name = name_of(call),
                             .model = s->model,
+                            .plan = s->plan,
                             .keys = s->keys,
+                            .input = s->input,
+                            .output = s->output,
                             .ledger = s->ledger,
                             .after = s->after,
                             .words = s->party,
@@ -196,6 +226,10 @@ static tw_party_options party_options(const tw_call *call, tw_progress *progress
                             .progress = tw_progress_show,
                             .progress_state = progress,
                             .how = how,
+                            .batch = s->batch > 0 ? (int)s->batch : 0,
+                            .process = share ? s->site.processes.index : 0,
+                            .processes = share ? s->site.processes.count : 1,
+                            .resume = s->resume,
                             .service = s->serve ? &s->service : NULL};
 }
 
@@ -224,9 +258,34 @@ static tw_status open_files(const tw_call *call) {
   return tw_party_open(&options, (int)s->site.party, &s->files);
 }
 
+// The pairs of one MPI job.
+static tw_status find_pair(settings *s) {
+  tw_mpi_pair pair;
+  if (s->site.party >= 0) return TW_OK;
+  TW_TRY(tw_mpi_pair_find(1, &pair));
+  if (pair.count < 2) return TW_OK;
+  s->site.processes = (tw_processes){pair.index, pair.count, 0};
+  s->party.processes = pair.count;
+  s->party.local_process = pair.index;
+  if (strcmp(s->party.affinity, "auto") == 0) s->party.affinity = "none";
+  if (s->after) return tw_fail(TW_ERR_USAGE, "--after is one turn's NAME: go on with one process a party");
+  return TW_OK;
+}
+
+static tw_status report(const tw_call *call, const tw_result_share *result, const tw_circumstances *how,
+                        tw_format format) {
+  const settings *s = call->settings;
+  if (how->before && !call->quiet) tw_say("every row has its result already");
+  if (how->before || how->elsewhere) return TW_OK;
+  if (format != TW_AS_TABLE) return print_record(call, result, how, format);
+  if (!call->quiet) tw_run_report_print(result, s->verbose);
+  return TW_OK;
+}
+
 static tw_status body(const tw_call *call, tw_channel *channel) {
   settings *s = call->settings;
-  bool speaks = channel->party == 0 || s->site.party >= 0;
+  TW_TRY(find_pair(s));
+  bool speaks = channel->party == 0 || s->site.party >= 0, first = s->site.processes.index == 0;
   tw_progress progress;
   tw_result_share result;
   tw_circumstances how = {.spent = ""};
@@ -234,19 +293,16 @@ static tw_status body(const tw_call *call, tw_channel *channel) {
   TW_TRY(tw_format_of(s->json, s->csv, &format));
   if (s->allow_unlocked) tw_seeds_may_be_unlocked();
   tw_party_options options = party_options(call, &progress, &how);
-  tw_progress_start(&progress, "running", call->quiet || !speaks);
+  tw_progress_start(&progress, "running", call->quiet || !speaks || !first);
   if (s->site.party >= 0) tw_say_slots(how.spent);
+  tw_interrupts_defer(tw_say_asked, s->site.party < 0 ? tw_launcher_patience() : 0);
   tw_status status = tw_party(&options, s->files, channel, &result);
   tw_progress_end(&progress);
   memcpy(s->spent, how.spent, sizeof s->spent);
   if (s->site.party >= 0) tw_say_slots(s->spent);
   TW_TRY(status);
-  if (s->serve)
-    return TW_OK;
-  else if (speaks && format != TW_AS_TABLE)
-    status = print_record(call, &result, &how, format);
-  else if (speaks && !call->quiet)
-    tw_run_report_print(&result, s->verbose);
+  if (s->serve) return TW_OK;
+  if (speaks) status = report(call, &result, &how, format);
   tw_result_share_free(&result);
   return status;
 }
@@ -257,12 +313,18 @@ static tw_status check_processes(const tw_call *call) {
   const tw_processes *p = &s->site.processes;
   if (s->site.party < 0 && call->count > 1)
     return tw_fail(TW_ERR_USAGE, "several NAMEs are for the processes of a party of its own: say --party 0 or 1");
-  if (call->count != p->count)
-    return tw_fail(TW_ERR_USAGE, "%d NAME%s for %d process%s of this party: name one for each; process i runs the i-th",
-                   call->count, call->count > 1 ? "s" : "", p->count, p->count > 1 ? "es" : "");
+  if (call->count != p->count && call->count > 1)
+    return tw_fail(TW_ERR_USAGE,
+                   "%d NAME%s for %d process%s of this party: name one, which they share, or one for each", call->count,
+                   call->count > 1 ? "s" : "", p->count, p->count > 1 ? "es" : "");
   for (int i = 0; i < call->count; i++) TW_TRY(tw_name_check(call->arguments[i]));
   if (s->model) TW_TRY(tw_name_check(s->model));
+  if (s->plan) TW_TRY(tw_name_check(s->plan));
   if (s->keys) TW_TRY(tw_name_check(s->keys));
+  if (s->input) TW_TRY(tw_name_check(s->input));
+  if (s->output) TW_TRY(tw_name_check(s->output));
+  if (call->count > 1 && (s->input || s->output))
+    return tw_fail(TW_ERR_USAGE, "--input and --output name one input: say one NAME, which the processes share");
   if (s->after) TW_TRY(tw_name_check(s->after));
   if (s->after && p->count > 1)
     return tw_fail(TW_ERR_USAGE, "--after is one turn's NAME: go on with one process a party");
@@ -279,24 +341,28 @@ static void say_served(void *state, const char *text) {
   tw_say("%s", text);
 }
 
+enum { SERVED_AT_ONCE = 8 };
+
 static tw_status check_service(const tw_call *call) {
   settings *s = call->settings;
   if (!s->serve && (s->queue || s->out || s->caches || s->clients))
     return tw_fail(TW_ERR_USAGE, "--queue, --out, --clients and --caches are a service's: say --serve");
   if (!s->serve) return TW_OK;
   if (!s->queue || !s->out) return tw_fail(TW_ERR_USAGE, "--serve needs --queue DIR and --out DIR");
-  if (call->count > 1) return tw_fail(TW_ERR_USAGE, "--serve takes one NAME, and one process a party");
-  if (s->model || s->after || s->slot >= 0 || s->trace || s->json || s->csv || s->verbose || s->force)
-    return tw_fail(
-        TW_ERR_USAGE,
-        "--model, --after, --slot, --trace, --json, --csv, --verbose and --force are of one run; with --serve NAME is "
-        "the model's, and each result has its own costs (`twain report`)");
+  if (call->count > 1 || s->site.processes.count > 1)
+    return tw_fail(TW_ERR_USAGE, "--serve takes one NAME, and one process a party");
+  if (s->model || s->input || s->output || s->resume || s->after || s->slot >= 0 || s->trace || s->json || s->csv ||
+      s->verbose || s->force)
+    return tw_fail(TW_ERR_USAGE,
+                   "--model, --input, --output, --resume, --after, --slot, --trace, --json, --csv, --verbose and "
+                   "--force are of one run; with --serve NAME is "
+                   "the model's, and each result has its own costs (`twain report`)");
   if (s->clients && s->site.party < 0)
     return tw_fail(TW_ERR_USAGE, "--clients needs a party of its own, with a --site: say --party 0 or 1");
   if (s->clients) TW_TRY(tw_site_load(s->site.site, &s->own));
   s->service = (tw_service_options){.folder = s->queue,
                                     .out = s->out,
-                                    .batch = (int)s->batch,
+                                    .batch = s->batch > 0 ? (int)s->batch : SERVED_AT_ONCE,
                                     .most = (int)s->queue_limit,
                                     .client_most = (int)s->client_limit,
                                     .seal = {&s->own, s->clients},
@@ -319,7 +385,8 @@ static tw_status run(const tw_call *call) {
   // a service says itself what became of key slots
   const char *spent = s->serve ? NULL : s->spent;
   if (s->site.party >= 0) tw_say_slots(spent);
-  tw_status status = tw_two_parties(call, &s->site, &limits, &(tw_party_work){open_files, body, spent});
+  const tw_party_work work = {open_files, body, s->serve ? 1 : TW_MOST_PROCESSES, spent};
+  tw_status status = tw_two_parties(call, &s->site, &limits, &work);
   tw_say_slots(NULL);
   tw_party_close(s->files);
   if (s->clients) tw_site_free(&s->own);

@@ -33,7 +33,7 @@ static tw_status meet(const tw_call *call, tw_channel *channel) {
 }
 
 tw_status tw_doctor_ranks(const tw_call *call) {
-  return tw_two_ranks(call, &(tw_limits){.silence = 20, .whole = 60}, meet);
+  return tw_two_ranks(call, &(tw_limits){.silence = 20, .whole = 60}, 1, meet);
 }
 
 // ---- what is on PATH

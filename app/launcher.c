@@ -50,6 +50,13 @@ int tw_launcher_rank(void) {
   return -1;
 }
 
+double tw_launcher_patience(void) {
+  const char *timeout = getenv("OMPI_MCA_odls_base_sigkill_timeout");
+  if (!getenv("OMPI_COMM_WORLD_SIZE")) return 0;
+  double seconds = timeout ? atof(timeout) : 1;
+  return seconds > 0.1 ? (seconds < 5 ? seconds : 5) : 0.1;
+}
+
 static tw_status other_mpi(const char *command, const char *who, const char *variable, long value) {
   char library[256];
   tw_version_mpi(library, sizeof library);

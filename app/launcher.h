@@ -14,4 +14,8 @@ int tw_launcher_rank(void);
 // somebody did start several processes, who it was and what to do.
 tw_status tw_launcher_refuse(const char *command, int count);
 
+// Seconds between the launcher's SIGTERM and its SIGKILL, where they are few: Open MPI's mpirun, when it is told to
+// end. 0: others.
+double tw_launcher_patience(void);
+
 #endif

@@ -73,7 +73,7 @@ tw_status tw_call_parse(const tw_command *command, int argc, char **argv, tw_cal
 void tw_call_free(tw_call *call);
 
 // A command's rows with what they leave out, then those of every command (field: in tw_call).
-enum { TW_OPTIONS_MOST = 48, TW_OPTIONS_ALWAYS = 2 };
+enum { TW_OPTIONS_MOST = 64, TW_OPTIONS_ALWAYS = 2 };
 // Returns their number; the last TW_OPTIONS_ALWAYS are every command's.
 int tw_command_options(const tw_command *command, tw_option out[TW_OPTIONS_MOST]);
 

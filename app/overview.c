@@ -44,6 +44,7 @@ const tw_term tw_exit_codes[] = {
     {" 8", "a value or plan does not fit its rings or windows"},
     {" 9", "out of memory"},
     {"10", "a check came out negative"},
+    {"11", "stopped by a signal after the work in hand; `run --resume` goes on"},
     {"12", "a site or a sender is not who it should be, or its certificate is not valid now"},
     {NULL, NULL}};
 

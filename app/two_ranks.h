@@ -7,8 +7,9 @@
 #include "app/time_limits.h"
 #include "comm/channel.h"
 
-// Calls body on both ranks; another number of ranks is TW_ERR_USAGE on each. A rank that fails alone aborts the job.
-tw_status tw_two_ranks(const tw_call *call, const tw_limits *limits,
+// Calls body on both ranks, or on those of several pairs at once (comm/mpi_pair.h), at most so many; another number of
+// ranks is TW_ERR_USAGE on each. A rank that fails alone aborts the job; of several pairs it leaves alone.
+tw_status tw_two_ranks(const tw_call *call, const tw_limits *limits, int most_pairs,
                        tw_status (*body)(const tw_call *call, tw_channel *channel));
 
 #endif

@@ -232,5 +232,6 @@ tw_status tw_two_sites(const tw_call *call, tw_site_words *w, const tw_limits *l
 }
 
 tw_status tw_two_parties(const tw_call *call, tw_site_words *w, const tw_limits *limits, const tw_party_work *work) {
-  return w->party < 0 ? tw_two_ranks(call, limits, work->both) : tw_two_sites(call, w, limits, work);
+  return w->party < 0 ? tw_two_ranks(call, limits, work->pairs ? work->pairs : 1, work->both)
+                      : tw_two_sites(call, w, limits, work);
 }

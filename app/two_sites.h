@@ -34,6 +34,7 @@ tw_status tw_two_sites_check(tw_site_words *words);
 typedef struct {
   tw_status (*alone)(const tw_call *call);  // of a job of its own: before anybody is waited for; or NULL
   tw_status (*both)(const tw_call *call, tw_channel *channel);
+  int pairs;          // of ranks, that there may be at most in one MPI job; 0: one
   const char *spent;  // where `both` writes which key slots it has used up; "": none; NULL: it uses no slots of anybody
 } tw_party_work;
 

@@ -19,13 +19,12 @@ typedef enum {
   TW_ERR_RANGE = 8,     // values or plan outside what rings and windows can hold
   TW_ERR_MEMORY = 9,
   TW_ERR_CHECK = 10,    // a verification (check, bench) came out negative
+  TW_STOPPED = 11,      // a signal asked for an end: what was in hand is done, the rest is not
   TW_ERR_IDENTITY = 12  // a site, or a sender, that is not who it should be
 } tw_status;
 
 // Whether `code`, which may come from elsewhere, is one of these.
-static inline int tw_status_known(int code) {
-  return (code >= TW_OK && code <= TW_ERR_CHECK) || code == TW_ERR_IDENTITY;
-}
+static inline int tw_status_known(int code) { return code >= TW_OK && code <= TW_ERR_IDENTITY; }
 
 // Record a message (printf format) for this thread and return `code`.
 // A message names file, dataset or tensor, and the remedy.

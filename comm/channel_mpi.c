@@ -9,6 +9,7 @@
 #include "base/clock.h"
 #include "base/memory.h"
 #include "comm/channels.h"
+#include "comm/mpi_pair.h"
 
 enum { CHUNK_BYTES = 64 << 20, TAG_LIMIT = 32767 };  // every MPI allows tags up to 32767
 
@@ -269,9 +270,9 @@ static void mpi_close(tw_channel *c) {
 }
 
 // A communicator of our own, so that no other traffic can match ours; MPI_Comm_dup could wait for ever.
-static tw_status duplicate_world(const tw_channel *c, MPI_Comm *out) {
+static tw_status duplicate(const tw_channel *c, MPI_Comm pair, MPI_Comm *out) {
   MPI_Request request;
-  int rc = MPI_Comm_idup(MPI_COMM_WORLD, out, &request);
+  int rc = MPI_Comm_idup(pair, out, &request);
   uint64_t begin = tw_clock_ns();
   for (int done = 0; rc == MPI_SUCCESS;) {
     rc = MPI_Test(&request, &done, MPI_STATUS_IGNORE);
@@ -293,17 +294,12 @@ tw_status tw_channel_mpi(double timeout_seconds, tw_channel **out) {
   *out = NULL;
   if (!(timeout_seconds > 0))
     return tw_fail(TW_ERR_USAGE, "a timeout of %g s: give a number of seconds above 0", timeout_seconds);
-  int initialised = 0, ranks = 0, party = 0;
-  MPI_Initialized(&initialised);
-  if (!initialised) return tw_fail(TW_ERR_INTERNAL, "the MPI channel needs MPI_Init first");
-  MPI_Comm_size(MPI_COMM_WORLD, &ranks);
-  MPI_Comm_rank(MPI_COMM_WORLD, &party);
-  if (ranks != 2)
-    return tw_fail(TW_ERR_USAGE, "%d MPI ranks: start exactly two, e.g. mpirun -np 2 twain run NAME", ranks);
+  tw_mpi_pair pair;
+  TW_TRY(tw_mpi_pair_find(1, &pair));
 
   link_state *s = NULL;
   TW_TRY(tw_alloc(sizeof *s, (void **)&s));
-  s->channel = (tw_channel){.party = party,
+  s->channel = (tw_channel){.party = pair.party,
                             .name = "mpi",
                             .mpi = true,
                             .timeout_seconds = timeout_seconds,
@@ -313,7 +309,7 @@ tw_status tw_channel_mpi(double timeout_seconds, tw_channel **out) {
                             .poll = mpi_poll,
                             .close = mpi_close,
                             .state = s};
-  tw_status status = duplicate_world(&s->channel, &s->comm);
+  tw_status status = duplicate(&s->channel, pair.comm, &s->comm);
   if (status != TW_OK) return status;  // s stays: MPI may still write the communicator there
   *out = &s->channel;
   return TW_OK;

@@ -4,7 +4,8 @@
 
 #include "comm/link.h"
 
-// The channel of MPI_COMM_WORLD with exactly two ranks (MPI must be initialised; TW_ERR_USAGE for another party count).
+// The channel between the two ranks of MPI_COMM_WORLD, or of a pair that was found (comm/mpi_pair.h). MPI must be
+// initialised; TW_ERR_USAGE for another number of ranks.
 // Large exchanges are split so that no count exceeds INT_MAX. A peer that dies or stalls for timeout_seconds
 // gives TW_ERR_PEER (never an endless wait); the caller's answer to it is MPI_Abort.
 tw_status tw_channel_mpi(double timeout_seconds, tw_channel **out);

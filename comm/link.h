@@ -29,7 +29,7 @@ typedef struct {
 } tw_meeting;
 
 typedef enum {
-  TW_LINK_MPI,     // the two ranks of MPI_COMM_WORLD, which has been initialised; a party is its rank
+  TW_LINK_MPI,     // the two ranks of MPI_COMM_WORLD, or of a pair (comm/mpi_pair.h)
   TW_LINK_STREAM,  // the caller says which party it is; GPUs need MPI
   TW_LINK_TLS      // the same
 } tw_link_carrier;

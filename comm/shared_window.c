@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "base/watchdog.h"
+#include "comm/mpi_pair.h"
 
 struct tw_shared_window {
   MPI_Comm host;
@@ -55,8 +56,13 @@ static tw_status create(tw_channel *channel, size_t bytes, tw_shared_window **ou
   if (!w) return tw_fail(TW_ERR_MEMORY, "out of memory for a window");
   w->bytes = (bytes + page - 1) / page * page;
   w->window = MPI_WIN_NULL;
-  if (MPI_Comm_split_type(MPI_COMM_WORLD, MPI_COMM_TYPE_SHARED, channel->party, MPI_INFO_NULL, &w->host) !=
-      MPI_SUCCESS) {
+  tw_mpi_pair pair;
+  tw_status paired = tw_mpi_pair_find(1, &pair);
+  if (paired != TW_OK) {
+    free(w);
+    return paired;
+  }
+  if (MPI_Comm_split_type(pair.comm, MPI_COMM_TYPE_SHARED, channel->party, MPI_INFO_NULL, &w->host) != MPI_SUCCESS) {
     free(w);
     return failed("MPI_Comm_split_type");
   }

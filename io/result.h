@@ -47,6 +47,7 @@ typedef struct {
   char output[16];  // tokens, pooled, cls
   bool normalise;   // the client scales each output to length 1
   int *lengths;
+  int *input_rows;  // of a part of a result: which sequences of the input these are; NULL: all, in their order
   uint64_t *slots;  // key slot of each sequence
   int rows, cols;   // output of one sequence
   int ring_bits, scale;

@@ -152,84 +152,7 @@ static tw_status get_counters(const tw_h5 *f, tw_result_counters *c) {
   return tw_h5_get_real(f, "/", "probe_bytes_per_second", &c->probe_bytes_per_second);
 }
 
-// ---- the trace, absent when the run recorded none
-
-// Row of the dataset `trace`.
-typedef struct {
-  int32_t track, half, row, unused;
-  uint64_t begin_ns, end_ns;
-} stored_span;
-
-static tw_status span_type(const tw_h5 *f, hid_t *type) {
-  *type = H5Tcreate(H5T_COMPOUND, sizeof(stored_span));
-  if (*type >= 0 && H5Tinsert(*type, "track", HOFFSET(stored_span, track), H5T_STD_I32LE) >= 0 &&
-      H5Tinsert(*type, "half", HOFFSET(stored_span, half), H5T_STD_I32LE) >= 0 &&
-      H5Tinsert(*type, "row", HOFFSET(stored_span, row), H5T_STD_I32LE) >= 0 &&
-      H5Tinsert(*type, "reserved", HOFFSET(stored_span, unused), H5T_STD_I32LE) >= 0 &&
-      H5Tinsert(*type, "begin_ns", HOFFSET(stored_span, begin_ns), H5T_STD_U64LE) >= 0 &&
-      H5Tinsert(*type, "end_ns", HOFFSET(stored_span, end_ns), H5T_STD_U64LE) >= 0)
-    return TW_OK;
-  if (*type >= 0) H5Tclose(*type);
-  return tw_h5_fail(TW_ERR_INTERNAL, f, "dataset", "trace", "its type cannot be made");
-}
-
-static void store_spans(const tw_result_share *r, stored_span *to) {
-  for (int i = 0; i < r->span_count; i++) {
-    const tw_span *s = &r->spans[i];
-    to[i] = (stored_span){s->track, s->half, s->step, 0, s->begin_ns, s->end_ns};
-  }
-}
-
-// stored: kept by the caller until the file is written.
-static tw_status put_trace(tw_h5 *f, const tw_result_share *r, stored_span *stored) {
-  hid_t type;
-  TW_TRY(tw_h5_put_int(f, "/", "trace_spans", r->span_count));
-  TW_TRY(tw_h5_put_int(f, "/", "trace_dropped", (int64_t)r->spans_dropped));
-  if (!r->span_count) return TW_OK;
-  store_spans(r, stored);
-  TW_TRY(span_type(f, &type));
-  tw_status status = tw_h5_put(f, "trace", type, 1, (hsize_t[]){(hsize_t)r->span_count}, stored);
-  H5Tclose(type);
-  return status;
-}
-
-static tw_status check_span(const tw_h5 *f, const tw_result_share *r, const stored_span *s) {
-  if (s->track >= 0 && s->track < TW_TRACE_TRACKS && s->half >= -1 && s->half <= 1 && s->row >= -1 &&
-      s->row < r->row_count && s->begin_ns <= s->end_ns && s->end_ns <= INT64_MAX)
-    return TW_OK;
-  return tw_h5_fail(TW_ERR_FORMAT, f, "dataset", "trace",
-                    "a span of no track, of no gate, or that ends before it begins");
-}
-
-static tw_status get_spans(const tw_h5 *f, hid_t type, tw_result_share *r) {
-  uint64_t offset;
-  stored_span *stored;
-  hsize_t shape[1] = {(hsize_t)r->span_count};
-  TW_TRY(tw_h5_locate(f, "trace", type, 1, shape, &offset));
-  TW_TRY(tw_alloc((size_t)r->span_count * sizeof *r->spans, (void **)&r->spans));
-  TW_TRY(tw_alloc((size_t)r->span_count * sizeof *stored, (void **)&stored));
-  tw_status status = tw_h5_get(f, "trace", type, 1, shape, stored);
-  for (int i = 0; status == TW_OK && i < r->span_count; i++) {
-    const stored_span *s = &stored[i];
-    status = check_span(f, r, s);
-    r->spans[i] = (tw_span){s->track, s->half, s->row, s->begin_ns, s->end_ns};
-  }
-  tw_free(stored);
-  return status;
-}
-
-static tw_status get_trace(const tw_h5 *f, tw_result_share *r) {
-  int64_t dropped;
-  hid_t type;
-  TW_TRY(tw_h5_get_small(f, "trace_spans", 0, INT32_MAX, &r->span_count));
-  TW_TRY(tw_h5_get_int(f, "/", "trace_dropped", 0, INT64_MAX, &dropped));
-  r->spans_dropped = (uint64_t)dropped;
-  if (!r->span_count) return TW_OK;
-  TW_TRY(span_type(f, &type));
-  tw_status status = get_spans(f, type, r);
-  H5Tclose(type);
-  return status;
-}
+// ---- the header
 
 static tw_status put_header(tw_h5 *f, const tw_result_share *r) {
   TW_TRY(tw_h5_put_id(f, "model_id", &r->model_id));
@@ -282,7 +205,7 @@ static tw_status get_header(const tw_h5 *f, tw_result_share *r) {
 static size_t output_bytes(const tw_result_share *r) { return (size_t)r->count * r->rows * r->cols * sizeof(uint64_t); }
 
 // rows, spans: cost table and trace as stored, kept by the caller until the file is written.
-static tw_status put_all(tw_h5 *f, tw_result_share *r, stored_row *rows, stored_span *spans) {
+static tw_status put_all(tw_h5 *f, tw_result_share *r, stored_row *rows, tw_result_span *spans) {
   hsize_t shape[3] = {(hsize_t)r->count, (hsize_t)r->rows, (hsize_t)r->cols};
   hid_t type;
   TW_TRY(put_header(f, r));
@@ -290,6 +213,7 @@ static tw_status put_all(tw_h5 *f, tw_result_share *r, stored_row *rows, stored_
   TW_TRY(put_counters(f, &r->counters));
   TW_TRY(put_environment(f, &r->environment));
   TW_TRY(tw_h5_put(f, "lengths", H5T_STD_I32LE, 1, shape, r->lengths));
+  if (r->input_rows) TW_TRY(tw_h5_put(f, "input_rows", H5T_STD_I32LE, 1, shape, r->input_rows));
   TW_TRY(tw_h5_put(f, "slots", H5T_STD_U64LE, 1, shape, r->slots));
   TW_TRY(tw_h5_put(f, "masked", H5T_STD_U64LE, 3, shape, r->masked));
   TW_TRY(tw_h5_put(f, "mask", H5T_STD_U64LE, 3, shape, r->mask));
@@ -304,7 +228,7 @@ static tw_status put_all(tw_h5 *f, tw_result_share *r, stored_row *rows, stored_
                            .seconds = from->seconds};
     memcpy(rows[i].step, from->step, strnlen(from->step, sizeof rows[i].step - 1));
   }
-  TW_TRY(put_trace(f, r, spans));
+  TW_TRY(tw_result_put_trace(f, r, spans));
   TW_TRY(row_type(f, &type));
   tw_status status = tw_h5_put(f, "costs", type, 1, (hsize_t[]){(hsize_t)r->row_count}, rows);
   H5Tclose(type);
@@ -315,7 +239,7 @@ static tw_status put_all(tw_h5 *f, tw_result_share *r, stored_row *rows, stored_
 static tw_status write_share(const char *path, tw_output *out, const tw_result_share *r) {
   tw_h5 f;
   stored_row *rows;
-  stored_span *spans = NULL;
+  tw_result_span *spans = NULL;
   tw_result_share copy = *r;  // the list of environment fields points into it
   tw_status status = tw_alloc((size_t)r->row_count * sizeof *rows, (void **)&rows);
   if (status == TW_OK) status = tw_alloc((size_t)r->span_count * sizeof *spans, (void **)&spans);
@@ -369,10 +293,11 @@ void tw_result_claim_release(tw_result_claim *place) {
 }
 
 tw_status tw_result_share_claim(const char *path, const tw_result_share *r, bool replace, tw_result_claim **out) {
-  enum { ATTRIBUTES = 64, DATASETS = 8 };
-  uint64_t each = sizeof *r->lengths + sizeof *r->slots + sizeof *r->guard_masked + sizeof *r->guard_mask;
+  enum { ATTRIBUTES = 64, DATASETS = 9 };
+  uint64_t each =
+      sizeof *r->lengths + sizeof *r->input_rows + sizeof *r->slots + sizeof *r->guard_masked + sizeof *r->guard_mask;
   uint64_t data = each * (uint64_t)r->count + 2 * (uint64_t)output_bytes(r) +
-                  sizeof(stored_row) * (uint64_t)r->row_count + sizeof(stored_span) * (uint64_t)r->span_count;
+                  sizeof(stored_row) * (uint64_t)r->row_count + sizeof(tw_result_span) * (uint64_t)r->span_count;
   tw_result_claim *place = calloc(1, sizeof *place);
   *out = NULL;
   if (!place) return tw_fail(TW_ERR_MEMORY, "%s: out of memory", path);
@@ -437,6 +362,18 @@ static tw_status get_guard(const tw_h5 *f, tw_result_share *r) {
   return tw_h5_get_ring(f, "guard_mask", RING, 1, shape, r->guard_mask);
 }
 
+static tw_status get_input_rows(const tw_h5 *f, tw_result_share *r) {
+  uint64_t offset;
+  hsize_t shape[1] = {(hsize_t)r->count};
+  TW_TRY(tw_h5_locate(f, "input_rows", H5T_STD_I32LE, 1, shape, &offset));
+  TW_TRY(tw_alloc((size_t)r->count * sizeof *r->input_rows, (void **)&r->input_rows));
+  TW_TRY(tw_h5_get(f, "input_rows", H5T_STD_I32LE, 1, shape, r->input_rows));
+  for (int i = 0; i < r->count; i++)
+    if (r->input_rows[i] < 0)
+      return tw_fail(TW_ERR_FORMAT, "%s: dataset input_rows: %d at %d", f->path, r->input_rows[i], i);
+  return TW_OK;
+}
+
 static tw_status get_all(const tw_h5 *f, tw_result_share *r) {
   uint64_t offset;
   TW_TRY(get_header(f, r));
@@ -460,8 +397,9 @@ static tw_status get_all(const tw_h5 *f, tw_result_share *r) {
   if (r->guard) TW_TRY(get_guard(f, r));
   if (!r->guard && (tw_h5_has(f, "guard_masked") || tw_h5_has(f, "guard_mask")))
     return tw_h5_fail(TW_ERR_FORMAT, f, "attribute", "guard", "is 0 beside a guard's datasets; copy the file again");
+  if (tw_h5_has(f, "input_rows")) TW_TRY(get_input_rows(f, r));
   TW_TRY(get_costs(f, r));
-  return get_trace(f, r);
+  return tw_result_get_trace(f, r);
 }
 
 tw_status tw_result_share_read(const char *path, int party, tw_result_share *r) {
@@ -480,6 +418,7 @@ void tw_result_share_free(tw_result_share *r) {
   tw_secret_free(r->guard_masked, (size_t)r->count * sizeof(uint64_t));
   tw_secret_free(r->guard_mask, (size_t)r->count * sizeof(uint64_t));
   tw_free(r->lengths);
+  tw_free(r->input_rows);
   tw_free(r->slots);
   tw_free(r->rows_table);
   tw_free(r->spans);

@@ -154,7 +154,7 @@ static tw_status run(const tw_call *call) {
   tw_status status = parse_lists(s, memory);  // before a launcher's ranks meet
   tw_free(memory);
   TW_TRY(status);
-  return tw_two_ranks(call, &(tw_limits){s->one.party.silence_limit, 0}, body);
+  return tw_two_ranks(call, &(tw_limits){s->one.party.silence_limit, 0}, 1, body);
 }
 
 static const tw_option options[] = {

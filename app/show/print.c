@@ -12,9 +12,11 @@
 #include "io/host.h"
 
 static int speaker = -1, process = -1;
+#define ASKED "a signal asks for an end: it comes after the batch in hand; a second signal ends at once"
 #define ENDED "ended by a signal, from the launcher, the system or a person"
 static char ended[400] = "twain: " ENDED;  // what a handler of signals says; it may not put it together
-static const char *volatile slots;         // NULL: no word about them
+static char asked[sizeof ended] = "twain: " ASKED;
+static const char *volatile slots;  // NULL: no word about them
 static atomic_bool error_said;
 
 static void prepare_ended(void) {
@@ -22,6 +24,7 @@ static void prepare_ended(void) {
   tw_host_name(host, sizeof host);
   if (process >= 0) snprintf(which, sizeof which, ", process %d", process);
   snprintf(ended, sizeof ended, "twain: party %d%s on %s: " ENDED, speaker, which, host);
+  snprintf(asked, sizeof asked, "twain: party %d%s on %s: " ASKED, speaker, which, host);
 }
 
 void tw_say_as(int party) {
@@ -48,6 +51,13 @@ void tw_say_ended(void) {
   size_t n = append(line, sizeof line, 0, ended);
   if (used) n = append(line, sizeof line, n, *used ? "; used up: key slots " : "; no key slot was used");
   if (used) n = append(line, sizeof line, n, used);
+  n = append(line, sizeof line, n, "\n");
+  if (write(STDERR_FILENO, line, n) < 0) return;
+}
+
+void tw_say_asked(void) {
+  char line[sizeof asked + 2];
+  size_t n = append(line, sizeof line, 0, asked);
   n = append(line, sizeof line, n, "\n");
   if (write(STDERR_FILENO, line, n) < 0) return;
 }

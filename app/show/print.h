@@ -19,6 +19,8 @@ void tw_say_ended(void);
 // What that says of key slots: `used` of them, "" is none. The text stays, and may change, until the next call. NULL:
 // not a word.
 void tw_say_slots(const char *used);
+// In a signal's handler: that it has asked for an end.
+void tw_say_asked(void);
 // Which party speaks from now on.
 void tw_say_as(int party);
 // And which of the party's several processes says it.

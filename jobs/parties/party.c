@@ -5,8 +5,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/interrupt.h"
 #include "base/memory.h"
 #include "io/new_files.h"
+#include "jobs/parties/batches.h"
 #include "jobs/parties/handshake.h"
 #include "kernels/isa.h"
 
@@ -19,9 +21,14 @@ struct tw_party_files {
   tw_conversation_files conversation;
   tw_ledger ledger;
   bool has_plan, has_model, has_input;
+  int batch;    // most sequences at once, where the input is walked through; 0: it is not
+  int missing;  // sequences that no earlier run has finished, as far as this party knows
+  bool whole;   // there is a result of this input already
 };
 
 static const char *model_name(const tw_party_options *o) { return o->model ? o->model : o->name; }
+static const char *input_name(const tw_party_options *o) { return o->input ? o->input : o->name; }
+static const char *output_name(const tw_party_options *o) { return o->output ? o->output : o->name; }
 static const char *keys_name(const tw_party_options *o) { return o->keys ? o->keys : model_name(o); }
 
 static tw_path result_path(const char *name, int party) {
@@ -31,32 +38,78 @@ static tw_path result_path(const char *name, int party) {
 // A result that cannot be written must be known before any slot is marked: its room is taken here.
 static tw_status claim_result(const tw_party_options *o, int party, tw_party_files *f) {
   tw_result_share shape = {.count = f->input.count, .row_count = f->plan.program.step_count};
-  tw_path path = result_path(o->name, party);
+  tw_path path = result_path(output_name(o), party);
   tw_plan_output_shape(&f->plan, &shape.rows, &shape.cols);
   if (o->trace) shape.span_count = tw_engine_trace_most(&f->plan.program, party, f->input.count);
-  TW_TRY(tw_result_share_claim(path.text, &shape, o->force, &f->result));
+  TW_TRY(tw_result_share_claim(path.text, &shape, o->force || o->resume, &f->result));
+  if (!f->batch) return TW_OK;
+  // batches have files of their own; that there is room for all of them is known from here on, and no more than that
+  tw_result_claim_release(f->result);
+  f->result = NULL;
   return TW_OK;
 }
 
 static tw_status check_result(const tw_party_options *o, int party) {
-  tw_path path = result_path(o->name, party);
-  if (o->force || !tw_path_exists(&path)) return TW_OK;
+  tw_path path = result_path(output_name(o), party);
+  if (o->force || o->resume || !tw_path_exists(&path)) return TW_OK;
   return tw_fail(TW_ERR_IO, "%s: exists already; choose another NAME, remove it, or replace it with --force",
                  path.text);
 }
 
+// What an earlier run has left of the same input.
+static tw_status find_earlier(const tw_party_options *o, int party, tw_party_files *f) {
+  tw_path path = result_path(output_name(o), party);
+  tw_parts parts = tw_parts_of(output_name(o), party);
+  bool *done;
+  tw_result_share r;
+  if (!tw_parts_exist(&parts) && tw_path_exists(&path)) {
+    TW_TRY(tw_result_share_read(path.text, party, &r));
+    f->whole = strcmp(r.input_id.hex, f->input.input_id.hex) == 0 && strcmp(r.plan.hex, f->plan.digest.hex) == 0;
+    tw_result_share_free(&r);
+    if (f->whole || o->force) return TW_OK;
+    return tw_fail(TW_ERR_IO, "%s: is the result of another input or plan; choose another NAME, or remove it",
+                   path.text);
+  }
+  TW_TRY(tw_alloc(sizeof *done * (size_t)f->input.count, (void **)&done));
+  tw_status status = tw_parts_read(&parts, &f->input.input_id, &f->plan.digest, f->input.count);
+  if (status == TW_OK) tw_parts_mark(&parts, done);
+  for (int i = 0; i < f->input.count && status == TW_OK; i++) f->missing -= done[i];
+  tw_free(done);
+  tw_parts_free(&parts);
+  return status;
+}
+
+static tw_status check_batches(const tw_party_options *o, const tw_party_files *f) {
+  if (f->plan.shape.earlier && (o->resume || o->processes > 1))
+    return tw_fail(TW_ERR_USAGE,
+                   "a plan with --conversation is run turn by turn, all sequences at once: without --resume, and with "
+                   "one process a party");
+  if (o->trace && (f->batch || o->processes > 1))
+    return tw_fail(TW_ERR_USAGE,
+                   "--trace records one batch: %d sequences at once need --batch %d, without --resume and with one "
+                   "process a party",
+                   f->input.count, f->input.count);
+  return TW_OK;
+}
+
 // A run's input, and its result's room.
 static tw_status load_input(const tw_party_options *o, int party, tw_party_files *f) {
-  TW_TRY(tw_input_share_read(tw_path_of(o->name, party ? "input.p1.h5" : "input.p0.h5").text, party, &f->input));
+  int most = o->batch ? o->batch : TW_BATCH;
+  TW_TRY(tw_input_share_read(tw_path_of(input_name(o), party ? "input.p1.h5" : "input.p0.h5").text, party, &f->input));
   f->has_input = true;
-  TW_TRY(claim_result(o, party, f));
+  f->missing = f->input.count;
+  if (f->plan.shape.earlier) most = f->input.count;
+  if (o->resume || o->processes > 1 || f->input.count > most) f->batch = most;
+  TW_TRY(check_batches(o, f));
+  if (o->resume) TW_TRY(find_earlier(o, party, f));
+  if (o->processes < 2 || o->process == 0) TW_TRY(claim_result(o, party, f));
   return tw_conversation_open(&f->plan, o->after, o->name, &f->input, party, o->force, &f->conversation);
 }
 
 static tw_status load(const tw_party_options *o, int party, tw_party_files *f) {
   TW_TRY(tw_hardware_check(&o->words));
   if (!o->service) TW_TRY(check_result(o, party));
-  TW_TRY(tw_plan_read_of(o->model, o->name, &f->plan));
+  TW_TRY(tw_plan_read_of(o->plan ? o->plan : o->model, o->name, &f->plan));
   f->has_plan = true;
   TW_TRY(tw_ledger_find(o->ledger, &f->ledger));
   if (!o->service) TW_TRY(load_input(o, party, f));
@@ -77,6 +130,7 @@ static tw_status look(const tw_party_options *o, int party, tw_party_files *f) {
                                        .turn_count = f->has_input,
                                        .ledger = &f->ledger,
                                        .first_slot = o->first_slot,
+                                       .needed = f->has_input && (f->whole || !f->missing) ? -1 : f->missing,
                                        .allow_test_keys = o->allow_test_keys},
                      party);
 }
@@ -163,6 +217,19 @@ static tw_status look_at_machine(const tw_party_options *o, tw_channel *channel,
   return TW_OK;
 }
 
+static tw_status compute_in_batches(const tw_party_options *o, tw_party_files *f, const tw_run_options *run,
+                                    const tw_environment *e, tw_result_share *out) {
+  const tw_batches_options options = {.name = output_name(o),
+                                      .batch = f->batch,
+                                      .index = o->process,
+                                      .processes = o->processes > 1 ? o->processes : 1,
+                                      .resume = o->resume,
+                                      .force = o->force,
+                                      .two_jobs = o->two_jobs};
+  TW_TRY(tw_batches(&options, o->dealer, &f->keys, run, e, out));
+  return TW_OK;
+}
+
 static tw_status compute(const tw_party_options *o, tw_party_files *f, tw_hardware *hardware, const tw_environment *e,
                          tw_result_share *out) {
   const tw_turn_files turn = {&f->input, &f->conversation};
@@ -185,10 +252,16 @@ static tw_status compute(const tw_party_options *o, tw_party_files *f, tw_hardwa
   TW_TRY(tw_hardware_split(hardware, &o->words, &run.overlap));
   TW_TRY(tw_hardware_prepare(hardware, &o->words, &run.prepare_beside));
   if (o->how) {
-    o->how->split_batch = run.overlap && f->input.count > 1;
+    o->how->split_batch = run.overlap && f->input.count > 1 && f->batch != 1;
     o->how->prepare_during = run.prepare_beside;
   }
   if (o->service) return tw_service(o->service, o->dealer, &f->keys, &run, e);
+  bool stopped;
+  const tw_batches_words words = {(uint32_t)f->batch, o->resume, f->whole, tw_interrupts_asked()};
+  TW_TRY(tw_batches_agree(hardware->channel, &words, &stopped));
+  if (f->whole) return TW_OK;
+  if (f->batch) return compute_in_batches(o, f, &run, e, out);
+  if (stopped) return tw_batches_not_begun(f->input.count);
   TW_TRY(tw_run(&run, out));
   if (o->how) o->how->goes_on = f->conversation.next.count > 0;
   int full = f->conversation.full;
@@ -214,7 +287,7 @@ static tw_status infer(const tw_party_options *o, tw_party_files *f, tw_channel 
   tw_status status = compute(o, f, &hardware, e, out);
   tw_warn_of_memory(&o->listener);
   tw_hardware_release(&hardware);
-  if (status != TW_OK || o->service) return status;
+  if (status != TW_OK || o->service || f->batch) return status;
   memcpy(e->device, out->environment.device, sizeof e->device);
   memcpy(e->transport, out->environment.transport, sizeof e->transport);
   memcpy(e->transport_why, out->environment.transport_why, sizeof e->transport_why);
@@ -256,7 +329,11 @@ static tw_status run_with(const tw_party_options *o, tw_channel *channel, tw_par
   TW_TRY(meet(o, channel, &e));
   tw_warn_of_memory(&o->listener);
   TW_TRY(infer(o, f, channel, &e, out));
-  if (o->service) return TW_OK;
+  if (o->how) {
+    o->how->before = f->whole;
+    o->how->elsewhere = f->batch && out->count == 0 && !f->whole;
+  }
+  if (o->service || f->batch) return TW_OK;
   tw_status status = write_result(channel, f, out);
   if (status != TW_OK) tw_result_share_free(out);
   return status;

@@ -9,19 +9,26 @@
 #include "jobs/parties/service.h"
 #include "jobs/parties/warnings.h"
 
+enum { TW_BATCH = 32 };  // sequences at once, unless told otherwise
+
 // How a run went, which its result file does not tell.
 typedef struct {
   tw_machine machine;
   char spent[TW_SLOTS_TEXT];  // key slots that were used up, also by a run that failed: "3", "0-7", "1, 4 and 6 more";
                               // ""
   bool goes_on;               // a cache was left for a later turn
+  bool elsewhere;             // the result was written by another process of this party, or
+  bool before;                // by an earlier run
   bool split_batch, prepare_during;  // halves of the batch took turns; preparation went on during the online phase
 } tw_circumstances;
 
 typedef struct {
   const char *name;    // party R reads NAME.input.pR.h5 and writes NAME.result.pR.h5; NAME is checked
   const char *model;   // whose .plan.json and .model.pR.h5 it reads; NULL: name
+  const char *plan;    // whose .plan.json; NULL: model's
   const char *keys;    // whose .keys.pR.h5; NULL: model's
+  const char *input;   // whose .input.pR.h5; NULL: name
+  const char *output;  // whose .result.pR.h5; NULL: name
   const char *ledger;  // folder; NULL: the default one
   const char *after;   // the NAME of the turn that a conversation goes on behind; NULL: none
   tw_party_words words;
@@ -33,7 +40,10 @@ typedef struct {
   tw_listener listener;                            // for warnings
   void (*progress)(void *state, double fraction);  // may be NULL
   void *progress_state;
-  tw_circumstances *how;  // filled in; may be NULL
+  tw_circumstances *how;   // filled in; may be NULL
+  int batch;               // most sequences at once; 0: TW_BATCH
+  int process, processes;  // of this party's several, which share the input; 0 and 0 or 1: it has one
+  bool resume;             // goes on with the rows that an earlier run has left
   // Instead of one input of `name` those that come to a queue; first_slot is -1, trace and force are not said. NULL:
   // one input.
   const tw_service_options *service;
@@ -47,7 +57,8 @@ tw_status tw_party_open(const tw_party_options *options, int party, tw_party_fil
 void tw_party_close(tw_party_files *files);  // NULL: nothing
 
 // Both parties call it, whatever they find: a failure of one is a failure of both, each with both messages. Writes
-// NAME.result.pR.h5, or serves (*out: nothing). files: of tw_party_open, with the same options, and used once; NULL:
+// NAME.result.pR.h5, or serves (*out: nothing). A signal that asks for an end (tw_interrupts_asked) makes it TW_STOPPED
+// where sequences are left. files: of tw_party_open, with the same options, and used once; NULL:
 // opened here, while the other party waits. *out: what the result holds; free with tw_result_share_free.
 tw_status tw_party(const tw_party_options *options, tw_party_files *files, tw_channel *channel, tw_result_share *out);
 

@@ -8,6 +8,7 @@
 
 #include "base/clock.h"
 #include "base/memory.h"
+#include "base/ranges.h"
 #include "io/audit.h"
 #include "jobs/parties/handshake.h"
 #include "jobs/parties/slots.h"
@@ -79,6 +80,8 @@ static tw_status check_key_ids(const tw_run_options *o, const tw_keys_info *k) {
   return TW_OK;
 }
 
+static int needed_slots(const tw_run_options *o) { return o->needed ? o->needed : o->input ? o->input->count : 1; }
+
 static tw_status check_keys(const tw_run_options *o, const tw_keys_info *k, int party) {
   const tw_program *p = &o->plan->program;
   if (k->slot_bytes != p->slot_bytes[party] || k->index_count != (uint64_t)p->correction_count)
@@ -89,9 +92,10 @@ static tw_status check_keys(const tw_run_options *o, const tw_keys_info *k, int 
     return tw_fail(TW_ERR_USAGE,
                    "the key file is marked TEST: its seeds are known, nothing is private; deal real keys, or say "
                    "--allow-test-keys");
-  if (o->input && (o->input->count < 1 || (uint64_t)o->input->count > k->count))
+  int needed = needed_slots(o);
+  if (needed >= 0 && (needed < 1 || (uint64_t)needed > k->count))
     return tw_fail(TW_ERR_USED, "%d sequences need %d key slots, the key file holds %" PRIu64 "; deal more keys",
-                   o->input->count, o->input->count, k->count);
+                   needed, needed, k->count);
   return TW_OK;
 }
 
@@ -124,9 +128,11 @@ static tw_status check_live_slot(const tw_run_options *o) {
 tw_status tw_run_look(const tw_run_options *o, int party) {
   bool live = !o->keys->info;
   TW_TRY(check_files(o, live ? NULL : tw_key_store_info(o->keys), party));
-  TW_TRY(tw_ledger_check_room(o->ledger, o->input ? o->input->count : 1));
+  int needed = needed_slots(o);
+  if (needed < 0) return TW_OK;
+  TW_TRY(tw_ledger_check_room(o->ledger, needed));
   if (live) return check_live_slot(o);
-  return tw_slots_look(o->keys, o->ledger, party, o->input ? o->input->count : 1, o->first_slot);
+  return tw_slots_look(o->keys, o->ledger, party, needed, o->first_slot);
 }
 
 // ---- slots
@@ -146,16 +152,41 @@ static void fill_terms(const tw_run_options *o, tw_terms *t) {
   t->overlap = 1;
 }
 
-static void name_slots(const uint64_t *slots, int count, char *text) {
-  bool row = slots[count - 1] - slots[0] == (uint64_t)count - 1;
-  if (count == 1)
-    snprintf(text, TW_SLOTS_TEXT, "%" PRIu64, slots[0]);
-  else if (row)
-    snprintf(text, TW_SLOTS_TEXT, "%" PRIu64 "-%" PRIu64, slots[0], slots[count - 1]);
-  else if (count == 2)
-    snprintf(text, TW_SLOTS_TEXT, "%" PRIu64 " and %" PRIu64, slots[0], slots[1]);
-  else
-    snprintf(text, TW_SLOTS_TEXT, "%" PRIu64 ", %" PRIu64 " and %d more", slots[0], slots[1], count - 2);
+static int by_number(const void *a, const void *b) {
+  uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
+  return x < y ? -1 : x > y;
+}
+
+// With those of earlier batches.
+static tw_status name_slots(const party_run *r) {
+  enum { PIECES = 6 };
+  const tw_run_options *o = r->o;
+  tw_ranges ranges;
+  uint64_t *all;
+  size_t n = (size_t)o->used_count + (size_t)r->batch;
+  if (o->taken) memcpy(o->taken, r->slots, sizeof *r->slots * (size_t)r->batch);
+  if (!o->spent) return TW_OK;
+  TW_TRY(tw_alloc(n * sizeof *all, (void **)&all));
+  if (o->used_count) memcpy(all, o->used, sizeof *all * (size_t)o->used_count);
+  memcpy(all + o->used_count, r->slots, sizeof *all * (size_t)r->batch);
+  qsort(all, n, sizeof *all, by_number);
+  ranges = tw_ranges_begin(o->spent, TW_SLOTS_TEXT, PIECES);
+  for (size_t i = 0; i < n; i++) tw_ranges_add(&ranges, all[i]);
+  tw_ranges_end(&ranges);
+  tw_free(all);
+  return TW_OK;
+}
+
+// What the ledger says of the slots.
+static void note_of(const tw_run_options *o, char *note, size_t size) {
+  enum { PIECES = 3 };
+  char rows[48] = "";
+  if (o->input_rows) {
+    tw_ranges ranges = tw_ranges_begin(rows, sizeof rows, PIECES);
+    for (int i = 0; i < o->input->count; i++) tw_ranges_add(&ranges, (uint64_t)o->input_rows[i]);
+    tw_ranges_end(&ranges);
+  }
+  snprintf(note, size, "input %s%s%s", o->input->input_id.hex, *rows ? ", rows " : "", rows);
 }
 
 // What a site's log says of slots that are about to be marked. Where it cannot be written none is.
@@ -173,14 +204,14 @@ static tw_status log_slots(const party_run *r) {
 // The same slots and ledgers on both parties; then marked, erased, and acknowledged by both before anything masked is
 // sent.
 static tw_status take_slots(party_run *r, tw_slots *s, tw_terms *terms) {
-  char note[96];
-  snprintf(note, sizeof note, "input %s", r->o->input->input_id.hex);
+  char note[120];
+  note_of(r->o, note, sizeof note);
   TW_TRY(tw_slots_choose(s, r->slots));
   tw_digest_of(r->slots, sizeof *r->slots * (size_t)r->batch, &terms->slots);
   memcpy(terms->ledgers, s->ledgers, sizeof terms->ledgers);
   TW_TRY(tw_agree(r->o->channel, log_slots(r), terms));
-  if (r->o->spent) name_slots(r->slots, r->batch, r->o->spent);
-  tw_status status = tw_slots_burn(s, r->slots, note, r->seeds);
+  tw_status status = name_slots(r);
+  if (status == TW_OK) status = tw_slots_burn(s, r->slots, note, r->seeds);
   for (int i = 0; i < r->o->turn_count && status == TW_OK; i++)
     status = tw_conversation_mark(r->o->turns[i].files, r->o->ledger);
   return tw_agree(r->o->channel, status, terms);
@@ -213,6 +244,7 @@ static tw_status agree_and_burn(party_run *r) {
                     .ledger = o->ledger,
                     .count = r->batch,
                     .first_slot = o->first_slot,
+                    .wished = o->keys->reserve ? NULL : o->wished,
                     .lock = -1};
   tw_status found = check_files(o, tw_key_store_info(o->keys), r->party);
   if (o->keys->reserve) {
@@ -300,6 +332,10 @@ static tw_status fill_result(party_run *r, const tw_engine_stats *stats, tw_resu
   out->lengths = memcpy(memory, o->input->lengths, sizeof(int) * (size_t)r->batch);
   TW_TRY(tw_alloc(8 * (size_t)r->batch, &memory));
   out->slots = memcpy(memory, r->slots, 8 * (size_t)r->batch);
+  if (o->input_rows) {
+    TW_TRY(tw_alloc(sizeof(int) * (size_t)r->batch, &memory));
+    out->input_rows = memcpy(memory, o->input_rows, sizeof(int) * (size_t)r->batch);
+  }
   TW_TRY(tw_secret_alloc(8 * n, &memory));
   out->masked = memory;
   TW_TRY(tw_secret_alloc(8 * n, &memory));

@@ -12,7 +12,7 @@
 #include "jobs/parties/conversation_files.h"
 #include "jobs/plan/plan.h"
 
-enum { TW_SLOTS_TEXT = 64 };
+enum { TW_SLOTS_TEXT = 160 };
 
 typedef struct {
   const tw_plan *plan;
@@ -26,6 +26,12 @@ typedef struct {
   tw_channel *channel;
   const tw_ledger *ledger;
   int64_t first_slot;  // of a row of slots; -1: the first ones that are free on both parties
+  // Of a run in batches (jobs/parties/batches.h), NULL and 0 otherwise: slots that its rows shall have [input->count],
+  // if they are free, and those that earlier batches used up [used_count], in ascending order
+  const uint64_t *wished, *used;
+  int used_count;
+  int needed;             // for tw_run_look: slots; 0: one for each sequence of the input, -1: none
+  const int *input_rows;  // [input->count]: which ones of the whole input these are; NULL: all
   bool allow_test_keys;
   tw_device_kind device;                           // chosen (tw_device_choose), not auto
   tw_ways transports;                              // between GPUs, best first
@@ -34,7 +40,9 @@ typedef struct {
   bool trace;                                      // record what happened when (tw_result_share.spans)
   void (*progress)(void *state, double fraction);  // may be NULL
   void *progress_state;
-  char *spent;  // [TW_SLOTS_TEXT]: the slots, as soon as they may be marked; may be NULL
+  // [TW_SLOTS_TEXT]: the slots, and what earlier batches used up, as soon as these may be marked; may be NULL
+  char *spent;
+  uint64_t *taken;  // [input->count]: the slots, at the same time; may be NULL
   // Where several runs of one plan, model, channel and device keep their engine, NULL before the first; the caller
   // destroys it. Their inputs' shares all lie at one address, and so does what they read of earlier turns, with their
   // inputs once more (tw_turns_words of the largest; wiped after each run). NULL: an engine of this run alone.

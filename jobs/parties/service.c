@@ -371,6 +371,7 @@ static tw_status serve(service *s) {
     drop_all(s);
     *s->spent = '\0';
     TW_TRY(choose(s, &stop));
+    if (stop && s->pairs.signalled) return tw_fail(TW_STOPPED, "stopped by a signal after the work in hand");
     if (stop) return TW_OK;
     if (s->count == 0) {
       rest(idle);

@@ -23,7 +23,8 @@ typedef struct {
 
 // What a party can see alone: its folders.
 tw_status tw_service_look(const tw_service_options *options, const tw_plan *plan, int party);
-// Both parties, until QUEUE/stop is on one of them and the work in hand is done: TW_OK. run: without input and engine;
+// Both parties, until QUEUE/stop is on one of them and the work in hand is done: TW_OK; TW_STOPPED where a signal asks
+// one of them for the end. run: without input and engine;
 // its keys are a key file's, or, with a live dealer, closed, and are opened for each run. e: for results. An input that
 // is wrong is refused on both parties and uses no slot. Any other failure ends both, and says what was in hand.
 tw_status tw_service(const tw_service_options *options, const tw_live_dealer *dealer, tw_key_store *keys,

@@ -5,10 +5,12 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/interrupt.h"
 #include "base/memory.h"
 #include "jobs/parties/handshake.h"
 
-enum { TOLD = 16 };  // refusals that one turn tells of
+enum { GO_ON, BY_FILE, BY_SIGNAL };  // whether, and why, it stops
+enum { TOLD = 16 };                  // refusals that one turn tells of
 
 static tw_service_pairs_tag tag_of(const char *name) {
   tw_service_pairs_tag t;
@@ -116,16 +118,17 @@ tw_status tw_service_pairs_meet(tw_service_pairs *p, tw_status found, int most, 
   hear_refusals(p);
   memset(&mine, 0, sizeof mine);
   mine.found = found;
-  mine.stop = tw_queue_stops(p->queue);
+  mine.stop = tw_interrupts_asked() ? BY_SIGNAL : tw_queue_stops(p->queue) ? BY_FILE : GO_ON;
   mine.count = (uint32_t)tw_queue_count(p->queue);
   tell_refusals(p, &mine);
   TW_TRY(tw_channel_exchange(p->channel, &mine, &theirs, sizeof mine));
   if (mine.found != TW_OK || theirs.found != TW_OK) TW_TRY(agree(p, found));
-  if (theirs.count > TW_QUEUE_MOST || theirs.stop > 1 || theirs.refusals > TOLD)
+  if (theirs.count > TW_QUEUE_MOST || theirs.stop > BY_SIGNAL || theirs.refusals > TOLD)
     return tw_fail(TW_ERR_PEER,
                    "party %d says that %" PRIu32 " inputs wait there, and %" PRIu32 " were refused; no twain says that",
                    1 - p->channel->party, theirs.count, theirs.refusals);
   for (uint32_t i = 0; i < theirs.refusals; i++) remember(&p->told, theirs.refused[i]);
   *stop = mine.stop || theirs.stop;
+  p->signalled = mine.stop == BY_SIGNAL || theirs.stop == BY_SIGNAL;
   return *stop ? TW_OK : compare_lists(p, (int)theirs.count, most, names, count);
 }

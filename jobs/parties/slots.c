@@ -182,6 +182,15 @@ static uint64_t count_bits(const uint64_t *bits, size_t n) {
   return sum;
 }
 
+static tw_status too_few(const tw_slots *s, int taken, const uint64_t free[2]) {
+  return tw_fail(
+      TW_ERR_USED,
+      "key %s: slots: %d needed, %d free on both parties (of %" PRIu64 ": %" PRIu64 " free on party 0, %" PRIu64
+      " on party 1, say their ledgers); deal new keys under a NAME of their own (`twain deal NAME2 --model "
+      "NAME`) and name them (`--keys NAME2`)%s",
+      info(s)->key_id.hex, s->count, taken, info(s)->count, free[0], free[1], or_fewer(s->count, (uint64_t)taken));
+}
+
 // The parties tell each other which slots are free, a stretch at a time, until there are enough on both.
 static tw_status take_free(tw_slots *s, uint64_t *slots) {
   enum { STRETCH = 1024 };  // words
@@ -198,13 +207,47 @@ static tw_status take_free(tw_slots *s, uint64_t *slots) {
       for (uint64_t both = mine[i] & theirs[i]; both && taken < s->count; both &= both - 1)
         slots[taken++] = 64 * (first + i) + (uint64_t)__builtin_ctzll(both);
   }
-  if (taken == s->count) return TW_OK;
-  return tw_fail(
-      TW_ERR_USED,
-      "key %s: slots: %d needed, %d free on both parties (of %" PRIu64 ": %" PRIu64 " free on party 0, %" PRIu64
-      " on party 1, say their ledgers); deal new keys under a NAME of their own (`twain deal NAME2 --model "
-      "NAME`) and name them (`--keys NAME2`)%s",
-      info(s)->key_id.hex, s->count, taken, info(s)->count, free[0], free[1], or_fewer(s->count, (uint64_t)taken));
+  return taken == s->count ? TW_OK : too_few(s, taken, free);
+}
+
+// In the place of one that is not free the last one: other rows wish for those at the beginning.
+static int take_wished(const tw_slots *s, uint64_t *both, uint64_t *slots) {
+  const uint64_t none = UINT64_MAX;
+  size_t at = words(s);
+  int taken = 0;
+  for (int i = 0; i < s->count; i++) {
+    uint64_t w = s->wished[i];
+    bool free = w < info(s)->count && has(both, w);
+    slots[i] = free ? w : none;
+    if (free) both[w / 64] &= ~(UINT64_C(1) << w % 64);
+    taken += free;
+  }
+  for (int i = 0; i < s->count; i++) {
+    if (slots[i] != none) continue;
+    while (at > 0 && !both[at - 1]) at--;
+    if (at == 0) break;
+    int bit = 63 - __builtin_clzll(both[at - 1]);
+    slots[i] = 64 * (at - 1) + (uint64_t)bit;
+    both[at - 1] &= ~(UINT64_C(1) << bit);
+    taken++;
+  }
+  return taken;
+}
+
+// Both parties compute it from what is free on both.
+static tw_status take_what_is_wished(tw_slots *s, uint64_t *slots) {
+  uint64_t *open[2];
+  int party = s->channel->party;
+  TW_TRY(tw_alloc(2 * words(s) * sizeof **open, (void **)&open[0]));
+  open[1] = open[0] + words(s);
+  memcpy(open[party], s->open, words(s) * sizeof **open);
+  tw_status status = tw_channel_exchange(s->channel, open[party], open[1 - party], words(s) * sizeof **open);
+  uint64_t free[2] = {count_bits(open[0], words(s)), count_bits(open[1], words(s))};
+  for (size_t i = 0; i < words(s); i++) open[0][i] &= open[1][i];
+  int taken = status == TW_OK ? take_wished(s, open[0], slots) : 0;
+  tw_free(open[0]);
+  TW_TRY(status);
+  return taken == s->count ? TW_OK : too_few(s, taken, free);
 }
 
 static tw_status allocate(tw_slots *s) {
@@ -223,6 +266,26 @@ tw_status tw_slots_choose(tw_slots *s, uint64_t *slots) {
   TW_TRY(meet(s));
   TW_TRY(lock_both(s));
   TW_TRY(vote(s, inspect(s)));
+  if (s->wished && s->first_slot < 0) return take_what_is_wished(s, slots);
+  return s->first_slot < 0 ? take_free(s, slots) : take_row(s, slots);
+}
+
+static tw_status survey(tw_slots *s, uint64_t *live) {
+  bool recorded;
+  TW_TRY(look_again(s->ledger));
+  TW_TRY(s->keys->check_ledger(s->keys->state, &s->ledger->id, &recorded));
+  return compare(s, live, false);
+}
+
+tw_status tw_slots_survey(tw_slots *s, uint64_t *slots) {
+  void *live = NULL;
+  s->party = s->channel->party;
+  TW_TRY(vote(s, allocate(s)));
+  TW_TRY(meet(s));
+  tw_status found = tw_alloc(words(s) * sizeof(uint64_t), &live);
+  if (found == TW_OK) found = survey(s, live);
+  tw_free(live);
+  TW_TRY(vote(s, found));
   return s->first_slot < 0 ? take_free(s, slots) : take_row(s, slots);
 }
 

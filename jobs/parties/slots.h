@@ -14,6 +14,9 @@ typedef struct {
   const tw_ledger *ledger;
   int count;           // slots needed
   int64_t first_slot;  // of a row; -1: any that are free on both parties
+  // [count]: each of these where it is free, and the last free ones in the place of those that are not; the same on
+  // both parties, without first_slot. NULL: none is wished for
+  const uint64_t *wished;
   // found
   tw_id ledgers[2];  // of parties 0 and 1
   // own
@@ -28,6 +31,9 @@ tw_status tw_slots_look(const tw_key_store *keys, const tw_ledger *ledger, int p
 // together, erases what a killed run left of marked slots' seeds, and finds the first `count` slots that are free on
 // both parties. Fails on both parties or on none; release it in any case.
 tw_status tw_slots_choose(tw_slots *s, uint64_t *slots);
+// Both parties: the first slots that are free on both, or those from first_slot on, as tw_slots_choose would find them
+// now. Without the locks, so another run may take them first. Marks and erases nothing.
+tw_status tw_slots_survey(tw_slots *s, uint64_t *slots);
 // This party's part: ledgers recorded (in the key file, and the other party's in this one), seeds into memory, slots
 // marked, taken from the store, seeds erased, in this order. To be acknowledged by both parties before anything masked
 // is sent.

@@ -388,6 +388,8 @@ signalled=$!
 port=$(listens 0)
 begin 1 --connect "127.0.0.1:$port" --link-latency 50ms
 until [ "$(marks 0)" = $((before + 2)) ]; do kill -0 $signalled || show "party 0 has ended"; sleep 0.01; done
+kill $signalled # asks for an end, after what is in hand
+sleep 1.1
 kill $signalled
 wait $signalled && fail "no end by a signal"
 wait
@@ -515,8 +517,8 @@ spends 0 one_and_two
 grep -q 'differ in number of processes: this one has 2, the other 1; start as many on both sides' 0/said || show "no word on processes"
 grep -q 'differ in number of processes' 1/said || show "no word on processes"
 expect 2 '2 NAMEs for 1 process of this party' "$TWAIN" run n m --party 0 --listen 0 --site 0/site --peer 0/peer.pem
-expect 2 '1 NAME for 2 processes of this party' env SLURM_STEP_ID=0 SLURM_STEP_NUM_TASKS=2 SLURM_PROCID=1 SLURM_LOCALID=0 \
-  "$TWAIN" run n --party 0 --listen 0 --site 0/site --peer 0/peer.pem # srun
+expect 2 '3 NAMEs for 2 processes of this party' env SLURM_STEP_ID=0 SLURM_STEP_NUM_TASKS=2 SLURM_PROCID=1 SLURM_LOCALID=0 \
+  "$TWAIN" run n m l --party 0 --listen 0 --site 0/site --peer 0/peer.pem # srun
 expect 2 '2 NAMEs for 1 process of this party' env SLURM_NTASKS=2 SLURM_PROCID=0 \
   "$TWAIN" run n m --party 0 --listen 0 --site 0/site --peer 0/peer.pem # a batch script's own process
 expect 2 'several NAMEs are for the processes of a party of its own' "$TWAIN" run n m

@@ -25,9 +25,9 @@ BY_SIGNAL = r"exited on signal|ended by a signal|" + STOPPED
 FILES = r"n\.(keys|model|input|result|client|plan)\.|ledger\.json|key file|plan"
 
 CAUSES = {
-    "signal to a party": {0: "", 7: STOPPED, 137: BY_SIGNAL, 143: BY_SIGNAL},
-    "TERM to the launcher": {0: "", 1: "ended by a signal", 143: "ended by a signal", 7: STOPPED},
-    "TERM to the launcher, perhaps alone": {0: "", 1: "", 143: "", 7: ""},
+    "signal to a party": {0: "", 7: STOPPED, 11: "stopped by a signal", 137: BY_SIGNAL, 143: BY_SIGNAL},
+    "TERM to the launcher": {0: "", 1: "a signal", 11: "stopped by a signal", 143: "a signal", 7: STOPPED},
+    "TERM to the launcher, perhaps alone": {0: "", 1: "", 11: "", 143: "", 7: ""},
     "KILL to the launcher": {0: "", -9: ""},
     "full disk": {0: "", 3: r"No space|full|space|are free|files limited|File too large|cannot (be )?(written|made|reserve)"},
     "slot again": {6: r"was used before"},

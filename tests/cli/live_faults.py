@@ -259,8 +259,8 @@ def signal_to_a_party(world, told):
             jobs[1 - party].end()
             jobs[party].send(signal.SIGCONT)
 
-    codes, _ = world.faulty({0, 7, -number}, during=during, silence=1.5, wait=3.0, latency="2ms")
-    if codes[1 - party] not in (0, 7):
+    codes, _ = world.faulty({0, 7, 11, -number}, during=during, silence=1.5, wait=3.0, latency="2ms")
+    if codes[1 - party] not in (0, 7, 11):
         raise Failed(f"the other party ends with {codes}")
 
 

@@ -1,0 +1,38 @@
+// A run in batches: an input is walked through, so many sequences at once, by one or several processes of each party.
+// What a batch finishes is on both parties' disks before the next one begins (io/parts.h). A signal that asks for an
+// end is heard between two batches, by both parties, and a later run goes on with the rows that are missing.
+#ifndef TW_BATCHES_H
+#define TW_BATCHES_H
+
+#include "io/parts.h"
+#include "jobs/parties/live_keys.h"
+#include "jobs/parties/run.h"
+
+typedef struct {
+  const char *name;  // of the result
+  int batch;         // most sequences at once
+  int index, processes;
+  bool resume;    // goes on with what is there; else there must be nothing, or with `force` it is dropped
+  bool force;     // a result that is there is replaced
+  bool two_jobs;  // who calls says of failures which slots were used up
+} tw_batches_options;
+
+// What both parties must say alike before they begin, in batches or not, and what either may wish.
+typedef struct {
+  uint32_t batch;    // 0: the whole input at once
+  uint32_t resume;   // 0, 1
+  uint32_t whole;    // 0, 1: the result of this input is there already
+  uint32_t stopped;  // 0, 1: asked to end
+} tw_batches_words;
+// TW_ERR_MISMATCH on a difference. *stopped: either party was asked to end.
+tw_status tw_batches_agree(tw_channel *channel, const tw_batches_words *mine, bool *stopped);
+// The failure of a run that ends before its first batch.
+tw_status tw_batches_not_begun(int count);
+
+// run: of the whole input, without engine, wished slots and rows; first_slot is of the first row that is missing. keys
+// are a key file's, or a live dealer's that were opened for the first batch. e: for results. *out: the whole result
+// where this process has written it, else empty. TW_STOPPED where a signal asked for an end, with what is missing.
+tw_status tw_batches(const tw_batches_options *options, const tw_live_dealer *dealer, tw_key_store *keys,
+                     const tw_run_options *run, const tw_environment *e, tw_result_share *out);
+
+#endif

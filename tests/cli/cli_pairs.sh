@@ -1,0 +1,188 @@
+# Several pairs share one input: by length, into one result that is a single pair's bit for bit. A pair that is lost
+# costs the rows that it had in hand, and the others take its other ones.
+source "$SOURCE_DIR/tests/cli/cli.bash"
+trap 'jobs -p | xargs -r kill -9 2>/dev/null || true' EXIT
+
+"$TWAIN" import --shape 1x64x2x128 -o n -q
+"$TWAIN" plan n --seq 32 -q
+"$TWAIN" share n -q
+python3 - >texts <<'PY'
+import random
+random.seed(64)
+for _ in range(64):
+    print(" ".join(random.choice(("cat", "sat", "mat", "rain")) for _ in range(int(round(28 ** random.random())))))
+PY
+"$TWAIN" encode n --file texts -q
+"$TWAIN" share n --input -q
+
+fresh() { # keys of one seed, dealt again, and nothing marked
+  rm -rf ledger n.parts.p? n.result.p?.h5
+  "$TWAIN" ledger --new ledger -q
+  "$TWAIN" deal n -n 80 -q --force --test-seed 7 2>/dev/null
+}
+run() { mpirun -np "$1" "$TWAIN" run n --ledger ledger --allow-test-keys -q --batch 3 "${@:2}" >said 2>&1; }
+same_as_one() {
+  "$python" - "$@" <<'PY'
+import h5py, numpy, sys
+for p in (0, 1):
+    one, now = h5py.File(f"one.p{p}.h5"), h5py.File(f"n.result.p{p}.h5")
+    rows = numpy.flatnonzero(one["slots"][()] == now["slots"][()])
+    assert len(rows) >= 64 - int(sys.argv[1]), f"{64 - len(rows)} rows have other slots"
+    for name in ("masked", "mask", "lengths"):
+        assert numpy.array_equal(one[name][()][rows], now[name][()][rows]), name
+    assert len(set(now["slots"][()])) == 64
+PY
+}
+right() {
+  "$TWAIN" reveal n -q --force
+  "$TWAIN" check n -q >/dev/null || fail "another result than the model's"
+  [ ! -e n.parts.p0 ] && [ ! -e n.parts.p1 ] || fail "parts are left"
+}
+shares() { # tokens that each process of party 0 has had
+  "$TWAIN" ledger ledger --json >marks.json
+  "$python" - <<'PY'
+import collections, h5py, json
+now = h5py.File("n.result.p0.h5")
+length = dict(zip(map(int, now["slots"]), map(int, now["lengths"])))
+had = collections.Counter()
+for key in json.load(open("marks.json"))["keys"]:
+    for slot in key["slots"]:
+        if not key["party"]:
+            had[slot["process"]] += length.get(slot["slot"], 0)
+print(*had.values())
+PY
+}
+
+fresh
+run 2 || { cat said; fail "one pair"; }
+for p in 0 1; do cp n.result.p$p.h5 one.p$p.h5; done
+
+# ---- four pairs
+
+fresh
+mpirun -np 8 "$TWAIN" run n --ledger ledger --allow-test-keys --batch 3 >said 2>&1 || { cat said; fail "four pairs"; }
+[ "$(grep -c '64 sequences' said)" = 1 ] || { cat said; fail "not one report"; }
+same_as_one 0
+right
+shares >shared
+awk '{ for (i = 1; i <= NF; i++) { sum += $i; if ($i > most) most = $i; if (i == 1 || $i < least) least = $i } }
+  END { print "live tokens:", $0; exit !(NF == 4 && most <= 1.05 * sum / 4 && least >= 0.95 * sum / 4) }' shared ||
+  fail "live tokens are not divided: $(cat shared)"
+
+# ---- a pair is killed: the launcher lets the others go on, and they take what it had not begun
+
+fresh
+process_of() { # LAUNCHER RANK
+  local dir status
+  for dir in /proc/[0-9]*; do
+    { read -rd '' status <"$dir/status"; } 2>/dev/null || true
+    [[ $status == *$'\nPPid:\t'"$1"$'\n'* ]] || continue
+    if tr '\0' '\n' 2>/dev/null <"$dir/environ" | grep -qx "OMPI_COMM_WORLD_RANK=$2"; then echo "${dir#/proc/}"; fi
+  done
+}
+lose() { # RANK OPTION-OF-MPIRUN...: killed as soon as four batches are done
+  local rank=$1
+  shift
+  mpirun "$@" -np 8 "$TWAIN" run n --ledger ledger --allow-test-keys -q --batch 3 --link-latency 3ms --silence-limit 3 \
+    >said 2>&1 &
+  launcher=$!
+  until [ "$({ find n.parts.p1 -name '*.h5' 2>/dev/null || true; } | wc -l)" -ge 4 ]; do
+    kill -0 $launcher || { cat said; fail "the run has ended"; }
+    sleep 0.01
+  done
+  kill -9 "$(process_of $launcher "$rank")"
+}
+lose 6 --enable-recovery
+wait $launcher || true
+[ -e n.result.p0.h5 ] && [ -e n.result.p1.h5 ] || { cat said; ls n.parts.p0; fail "the other pairs did not end the work"; }
+same_as_one 12 # what it had in hand has other slots now, and may have taken another row's
+right
+[ "$(find ledger/p0 -regex '.*/[0-9]+' | wc -l)" -le 67 ] || fail "more slots are spent than the lost pair had in hand"
+
+# ---- the same where the launcher ends all: --resume
+
+fresh
+lose 1
+if wait $launcher; then fail "a launcher that lost a process ended well"; fi
+[ ! -e n.result.p0.h5 ] || fail "a result of some rows"
+run 4 --resume || { cat said; fail "two pairs go on"; }
+same_as_one 30
+right
+[ "$(find ledger/p0 -regex '.*/[0-9]+' | wc -l)" -le 76 ] || fail "more slots are spent than four pairs had in hand"
+
+# ---- a pair whose key slot is damaged fails in order: the others do its work, and the launcher says so
+
+fresh
+"$python" - <<'PY'
+import h5py
+f = h5py.File("n.keys.p0.h5")
+at, size = f["corrections"].id.get_offset(), f["corrections"].id.get_storage_size()
+f.close()
+with open("n.keys.p0.h5", "r+b") as f:
+    f.seek(at + 20 * size // 80 + 1000)
+    byte = f.read(1)
+    f.seek(-1, 1)
+    f.write(bytes([byte[0] ^ 1]))
+PY
+if run 6; then fail "a damaged key slot is not told"; fi
+grep -qE 'party 0, process [0-2] on .*n.keys.p0.h5' said || { cat said; fail "nobody names the key file"; }
+[ -e n.result.p0.h5 ] && [ -e n.result.p1.h5 ] || { cat said; fail "the other pairs did not end the work"; }
+same_as_one 12
+right
+
+# ---- a signal to one process ends all pairs
+
+fresh
+mpirun -np 6 "$TWAIN" run n --ledger ledger --allow-test-keys -q --batch 2 --link-latency 3ms >said 2>&1 &
+launcher=$!
+until [ "$({ find n.parts.p1 -name '*.h5' 2>/dev/null || true; } | wc -l)" -ge 4 ]; do
+  kill -0 $launcher || { cat said; fail "the run has ended"; }
+  sleep 0.01
+done
+kill -s USR1 "$(process_of $launcher 4)"
+code=0
+wait $launcher || code=$?
+[ $code = 11 ] || { cat said; fail "the pairs end with $code"; }
+[ "$(grep -oE '[0-9]+ of 64 rows are done, missing are .*goes on with these' said | sort -u | wc -l)" = 1 ] ||
+  { cat said; fail "the processes do not say the same rows"; }
+run 2 --resume || { cat said; fail "one pair goes on"; }
+same_as_one 0
+right
+
+# ---- two sites of two processes each, one NAME
+
+mkdir 0 1
+fresh
+for p in 0 1; do
+  "$TWAIN" site init $p/site --role $p -q --allow-unlocked
+  "$TWAIN" ledger --new $p/ledger -q
+  cp n.plan.json n.model.p$p.h5 n.keys.p$p.h5 n.input.p$p.h5 $p
+done
+cp 0/site/site.pem 1/peer.pem
+cp 1/site/site.pem 0/peer.pem
+port=$(python3 -c '
+import random, socket
+while True:
+    port = random.randint(20000, 32000)
+    try:
+        pair = [socket.create_server(("127.0.0.1", port + i)) for i in (0, 1)]
+        print(port)
+        break
+    except OSError:
+        pass')
+party() { # PARTY OPTION...
+  local p=$1
+  shift
+  (cd "$p" && timeout 60 mpirun -np 2 "$TWAIN" run n --party "$p" --site site --peer peer.pem --ledger ledger --batch 3 \
+    --allow-test-keys --allow-unlocked "$@" >said 2>&1 </dev/null)
+}
+party 0 --listen "127.0.0.1:$port" &
+first=$!
+party 1 --connect "127.0.0.1:$port" || { cat ?/said; fail "party 1"; }
+wait $first || { cat ?/said; fail "party 0"; }
+for p in 0 1; do
+  [ "$(grep -c '64 sequences' $p/said)" = 1 ] || { cat $p/said; fail "party $p has not one report"; }
+  mv $p/n.result.p$p.h5 .
+done
+same_as_one 0
+right

@@ -1,0 +1,190 @@
+# A run in batches that signals end at random moments: what is done stays, `--resume` goes on, every row is delivered
+# once, and no key slot serves twice. Two ranks, two sites, a service.
+source "$SOURCE_DIR/tests/cli/cli.bash"
+trap 'jobs -p | xargs -r kill -9 2>/dev/null || true' EXIT
+RANDOM=${TWAIN_SEED:-23}
+
+"$TWAIN" import --shape 1x64x2x128 -o n -q
+"$TWAIN" plan n --seq 12 -q
+"$TWAIN" share n -q
+seq 20 | sed 's/^/words of line /' >texts
+"$TWAIN" encode n --file texts -q
+"$TWAIN" share n --input -q
+"$TWAIN" deal n -n 150 -q
+"$TWAIN" deal more --model n -n 40 -q
+"$TWAIN" ledger --new ledger -q
+
+rank_of() { # LAUNCHER RANK: its process, once it is there
+  local dir status
+  for dir in /proc/[0-9]*; do
+    { read -rd '' status <"$dir/status"; } 2>/dev/null || true
+    [[ $status == *$'\nPPid:\t'"$1"$'\n'* ]] || continue
+    if tr '\0' '\n' 2>/dev/null <"$dir/environ" | grep -qx "OMPI_COMM_WORLD_RANK=$2"; then echo "${dir#/proc/}"; fi
+  done
+}
+parts() { # PARTY [FOLDER/]: finished batches
+  { find "${2:-}n.parts.p$1" -name '*.h5' 2>/dev/null || true; } | wc -l
+}
+begin() { # OPTION...: two ranks in the background
+  mpirun -np 2 "$TWAIN" run n --ledger ledger --batch 3 --link-latency 2ms -q "$@" >said 2>&1 &
+  launcher=$!
+}
+ended() { # CODE...: the launcher ends with one of them
+  local code=0 each
+  wait "$launcher" || code=$?
+  for each in "$@"; do [ "$code" != "$each" ] || return 0; done
+  cat said >&2
+  fail "the run ends with $code, not $*"
+}
+
+# Slots of all marks and of the result: none served two rows, and both parties have the same.
+audit() {
+  "$TWAIN" ledger ledger --json >marks.json
+  "$python" - <<'PY'
+import h5py, json
+marks = {}
+for key in json.load(open("marks.json"))["keys"]:
+    marks[key["party"], key["key_id"]] = [s["slot"] for s in key["slots"]]
+for (party, key), slots in marks.items():
+    assert len(slots) == len(set(slots)), f"party {party} has marked a slot twice"
+    assert party or set(slots) == set(marks[1, key]), "the parties have marked other slots"
+files = [h5py.File(f"n.result.p{p}.h5") for p in (0, 1)]
+a, b = ([int(s) for s in f["slots"]] for f in files)
+assert a == b and len(a) == len(set(a)) == 20, (a, b)
+used = {s for (party, key), slots in marks.items() if not party for s in slots}
+assert set(a) <= used
+assert "input_rows" not in files[0]
+for name in ("run_id", "transcript"):
+    assert files[0].attrs[name] == files[1].attrs[name], name
+PY
+}
+delivered() {
+  audit
+  [ ! -e n.parts.p0 ] && [ ! -e n.parts.p1 ] || fail "parts are left beside the result"
+  no_leftovers
+  "$TWAIN" reveal n -q --force
+  "$TWAIN" check n -q >/dev/null || fail "another result than the model's"
+}
+
+# ---- a signal to one party: both end after the batch in hand, with one word about it
+
+begin
+until [ "$(parts 0)" -ge 2 ]; do kill -0 $launcher || { cat said; fail "the run has ended"; }; sleep 0.01; done
+kill -s TERM "$(rank_of $launcher 1)"
+ended 11
+grep -q 'party 1 on .*: a signal asks for an end' said || { cat said; fail "no word about the signal"; }
+parties_say 'stopped by a signal after the batch in hand: [0-9]+ of 20 rows are done, missing are [0-9]+: rows [0-9]+-19; `run --resume` goes on with these; used up: key slots 0-[0-9]+$'
+[ "$(parts 0)" = "$(parts 1)" ] || fail "$(parts 0) and $(parts 1) batches are there"
+expect_run 3 'holds rows of a run that was ended.*--resume goes on' n --ledger ledger --batch 3
+expect 5 'the parties differ in --batch .*party 0 has 3, party 1 has 4' mpirun -np 1 "$TWAIN" run n --ledger ledger \
+  --batch 3 --resume : -np 1 "$TWAIN" run n --ledger ledger --batch 4 --resume
+begin --resume
+ended 0
+delivered
+expect_run 0 'every row has its result already' n --ledger ledger --resume
+expect_run 3 'exists already' n --ledger ledger
+
+# ---- at random moments, to whom it may come; keys of another dealing for the last rows
+
+for round in 1 2; do
+  rm -f n.result.p?.h5
+  for turn in $(seq 40); do
+    keys=()
+    [ "$turn" -lt 5 ] || keys=(--keys more)
+    begin --resume "${keys[@]}"
+    sleep "0.$((RANDOM % 9))"
+    signals=(USR1 TERM INT KILL)
+    signal=${signals[RANDOM % 4]}
+    case $((RANDOM % 3)) in
+    0) kill -s USR1 $launcher 2>/dev/null || true ;;  # which hands it on
+    *) kill -s "$signal" $(rank_of $launcher $((RANDOM % 2))) 2>/dev/null || true ;;
+    esac
+    code=0
+    wait $launcher || code=$?
+    case $code in
+    0) break ;;
+    11 | 137 | 138 | 143 | 130) ;;  # also before anything of twain listens
+    6) fail "no keys are left after $turn turns" ;;
+    *) cat said; fail "the run ends with $code" ;;
+    esac
+    [ $turn -lt 40 ] || fail "no end"
+    [ ! -e n.result.p0.h5 ] || [ -e n.parts.p1 ] || [ -e n.parts.p0 ] || break
+  done
+  [ $code = 0 ] || { begin --resume --keys more; ended 0; }
+  delivered
+  echo "round $round: $turn starts"
+  "$TWAIN" deal n -n 150 -q --force
+  "$TWAIN" deal more --model n -n 40 -q --force
+done
+
+# ---- a second signal, more than a second later, ends at once, and nothing that is done is lost
+
+rm -f n.result.p?.h5
+begin --link-latency 60ms
+until compgen -G 'n.parts.p1/*.partial' >/dev/null; do kill -0 $launcher || { cat said; fail "the run has ended"; }; sleep 0.01; done
+party=$(rank_of $launcher 0)
+kill -s INT "$party"
+sleep 1.1
+kill -s INT "$party"
+ended 130 1
+grep -q 'party 0 on .*: ended by a signal' said || { cat said; fail "no word about the second signal"; }
+begin --resume
+ended 0
+delivered
+
+# ---- a service
+
+mkdir q out
+mpirun -np 2 "$TWAIN" run n --ledger ledger --serve --queue q --out out >said 2>&1 &
+launcher=$!
+until grep -q 'serves: at most 8' said; do kill -0 $launcher || { cat said; fail "no service"; }; sleep 0.02; done
+kill -s USR1 "$(rank_of $launcher 1)"
+ended 11
+parties_say 'stopped by a signal after the work in hand; 0 inputs were served before, and none was in hand'
+
+# ---- two sites: each has its own files, and one of them gets the signal
+
+mkdir 0 1
+"$TWAIN" deal n -n 40 -q --force
+for p in 0 1; do
+  "$TWAIN" site init $p/site --role $p -q --allow-unlocked
+  "$TWAIN" ledger --new $p/ledger -q
+  cp n.plan.json n.model.p$p.h5 n.keys.p$p.h5 n.input.p$p.h5 $p
+done
+cp 0/site/site.pem 1/peer.pem
+cp 1/site/site.pem 0/peer.pem
+port=$(free_port)
+party() { # PARTY OPTION...
+  local p=$1
+  shift
+  (cd "$p" && exec timeout 60 "$TWAIN" run n --party "$p" --site site --peer peer.pem --ledger ledger --batch 2 \
+    --silence-limit 20 --wait-limit 20 --allow-unlocked "$@" >said 2>&1 </dev/null)
+}
+for signal in USR1 TERM; do
+  party 0 --listen "127.0.0.1:$port" --link-latency 1ms --resume &
+  first=$!
+  (cd 1 && exec "$TWAIN" run n --party 1 --site site --peer peer.pem --ledger ledger --batch 2 --connect "127.0.0.1:$port" \
+    --link-latency 1ms --resume --allow-unlocked >said 2>&1) &
+  second=$!
+  before=$(parts 1 1/)
+  until [ "$(parts 1 1/)" -gt "$before" ]; do
+    kill -0 $second || { cat ?/said; fail "a party has ended"; }
+    sleep 0.01
+  done
+  kill -s $signal $second
+  codes=0
+  wait $first || codes=$?
+  wait $second || codes=$codes-$?
+  [ "$codes" = 11-11 ] || { cat ?/said; fail "the parties end with $codes"; }
+  for p in 0 1; do
+    grep -qE "^twain: party $p on [^ ]+: stopped by a signal .*goes on with these; used up: key slots [0-9]" $p/said ||
+      { cat ?/said; fail "party $p does not say what it has used up"; }
+  done
+done
+party 0 --listen "127.0.0.1:$port" --resume &
+party 1 --connect "127.0.0.1:$port" --resume || { cat ?/said; fail "no end"; }
+wait $!
+cp 0/n.result.p0.h5 1/n.result.p1.h5 .
+rm -rf ledger
+cp -r 0/ledger . && cp -r 1/ledger/p1 ledger/
+delivered

@@ -26,6 +26,7 @@ checks() {
   part 100 "$folder/cuda_gemm" check
   part 60 "$folder/cuda_opens"
   part 60 "$folder/gpu_feed"
+  part 100 "$folder/gpu_chains"
   part 100 tools/device_faults.sh "$twain"
 }
 # racecheck of the gates takes longer than all others together: it has the second GPU to itself
@@ -39,7 +40,7 @@ sanitizers() {
     exit "$failed"
   ) >"$log" &
   for tool in memcheck racecheck; do
-    for program in cuda_deal cuda_gemm cuda_opens; do clean "$tool" "$program"; done
+    for program in cuda_deal cuda_gemm cuda_opens gpu_chains; do clean "$tool" "$program"; done
   done
   clean memcheck cuda_kernels
   wait $! || failed=1

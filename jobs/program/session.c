@@ -126,6 +126,19 @@ static tw_status report_opened(tw_session *s, int from, int to) {
   return TW_OK;
 }
 
+static bool in_chain(const tw_session *s, int index) { return s->chains.of_op && s->chains.of_op[index] >= 0; }
+
+// An operation of a chain has been done with the first one of it; what nobody reads after it is released here.
+static tw_status walk_op(tw_session *s, int index) {
+  if (!in_chain(s, index)) return tw_session_run_op(s, index);
+  const tw_op *op = &s->program->ops[index];
+  TW_TRY(s->chains.run(s->chains.state, s, index));
+  tw_session_release_inputs(s, index);
+  for (int j = 0; j < op->out_count; j++)
+    if (tw_t(s, op->out[j])->last_op == index) tw_session_release_tensor(s, op->out[j]);
+  return TW_OK;
+}
+
 tw_status tw_session_level(tw_session *s, bool *done) {
   const tw_program *p = s->program;
   TW_TRY(report_opened(s, s->walk.level_start, s->walk.next_op));
@@ -133,12 +146,13 @@ tw_status tw_session_level(tw_session *s, bool *done) {
   s->walk.opening = false;
   s->walk.level_start = s->walk.next_op;
   while (s->walk.next_op < p->op_count && p->ops[s->walk.next_op].level == level) {
-    s->walk.opening = s->walk.opening || (s->role == TW_PARTY && p->ops[s->walk.next_op].opens);
-    TW_TRY(tw_session_run_op(s, s->walk.next_op));
+    bool opens = p->ops[s->walk.next_op].opens && !in_chain(s, s->walk.next_op);
+    s->walk.opening = s->walk.opening || (s->role == TW_PARTY && opens);
+    TW_TRY(walk_op(s, s->walk.next_op));
     s->walk.next_op++;
   }
   *done = s->walk.next_op == p->op_count && !s->walk.opening;  // the step after a last opening only reports
-  return TW_OK;
+  return *done ? report_opened(s, s->walk.level_start, s->walk.next_op) : TW_OK;  // of chains
 }
 
 void tw_session_opened(tw_session *s) {

@@ -41,6 +41,14 @@ typedef struct {
   void *state;
 } tw_preparer;
 
+// Who runs a party's chains (chains.h) in place of their operations. NULL: nobody, operations run one by one.
+typedef struct {
+  const int *of_op;  // by operation: its chain; -1: none
+  // Called at every operation of a chain, in the program's order: the first one's runs the whole chain.
+  tw_status (*run)(void *state, tw_session *s, int op);
+  void *state;
+} tw_chain_runner;
+
 // Emulator: values met outside what a gate can hold, live halves only.
 typedef struct {
   uint64_t count;
@@ -67,6 +75,7 @@ struct tw_session {
   tw_session_memory memory;
   tw_session_preparation preparation;
   tw_preparer preparer;
+  tw_chain_runner chains;
   tw_walk walk;
   tw_bound_misses misses;
   double *step_seconds;  // by step of the program

@@ -57,16 +57,18 @@ static tw_status block_add(tw_session *s, size_t words, tw_memory_block **out) {
   return TW_OK;
 }
 
-// The smallest that fits well, no longer among the unused; NULL: there is none.
+// The smallest that fits well, no longer among the unused; NULL: there is none. Of a size, the one released last, or,
+// where they are reused late, first.
 static tw_memory_block *take_unused(tw_session *s, size_t words) {
   size_t most = words + words / 4 + 64;
   tw_memory_block **best = NULL;
   if (!s->memory.unused) return NULL;
   for (int size = size_of(words); size <= size_of(most) && !best; size++)
     for (tw_memory_block **at = &s->memory.unused[size]; *at; at = &(*at)->next_unused) {
-      if ((*at)->words < words || (*at)->words > most || (best && (*at)->words >= (*best)->words)) continue;
+      if ((*at)->words < words || (*at)->words > most) continue;
+      if (best && (*at)->words >= (*best)->words + s->memory.arena.late) continue;
       best = at;
-      if ((*at)->words == words) break;
+      if ((*at)->words == words && !s->memory.arena.late) break;
     }
   if (!best) return NULL;
   tw_memory_block *b = *best;
@@ -79,7 +81,9 @@ typedef enum { VALUE, SCRATCH, FRESH } block_kind;
 
 static tw_status block_take(tw_session *s, size_t words, block_kind kind, uint64_t **out) {
   if (words == 0) words = 1;
-  tw_memory_block *b = kind == FRESH ? NULL : take_unused(s, words);
+  bool fresh = kind == FRESH ||
+               (s->memory.arena.late && s->memory.arena.bytes - s->memory.arena_used >= tw_arena_rounded(8 * words));
+  tw_memory_block *b = fresh ? NULL : take_unused(s, words);
   if (!b) TW_TRY(block_add(s, words, &b));
   b->used = true;
   b->scratch = kind == SCRATCH;

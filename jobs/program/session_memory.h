@@ -23,6 +23,7 @@ typedef struct {
 typedef struct {
   void *memory;  // backend memory; NULL: the session takes blocks from the backend
   size_t bytes;
+  bool late;  // blocks are reused as late as can be, not as few taken as can be
 } tw_arena;
 static inline size_t tw_arena_rounded(size_t bytes) { return (bytes + 255) / 256 * 256; }
 

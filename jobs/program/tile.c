@@ -16,9 +16,19 @@ static void make_tensors(tw_tile *t) {
     *x = t->whole->tensors[of->tensor];
     x->n = in_tile(of->rows, t->range.count, x->n);
     x->limit = 0;
-    x->first_op = 0;
-    x->last_op = t->program.op_count;  // all stay until the tile has ended
+    x->first_op = x->last_op = -1;
   }
+}
+
+static void find_lifetimes(tw_tile *t) {
+  tw_tensor *x = t->program.tensors;
+  for (int i = 0; i < t->program.op_count; i++) {
+    const tw_op *op = &t->program.ops[i];
+    for (int j = 0; j < op->in_count; j++) x[op->in[j]].last_op = i;
+    for (int j = 0; j < op->out_count; j++) x[op->out[j]].first_op = x[op->out[j]].last_op = i;
+  }
+  for (int i = 0; i < t->chain->tensor_count; i++)
+    if (t->chain->tensors[i].output) x[i].last_op = t->program.op_count;
 }
 
 static void make_op(tw_tile *t, int i) {
@@ -71,6 +81,7 @@ tw_status tw_tile_make(const tw_program *whole, const tw_chain *chain, size_t ro
   TW_TRY(make_lists(out));
   make_tensors(out);
   for (int i = 0; i < chain->op_count; i++) make_op(out, i);
+  find_lifetimes(out);
   return tw_tile_move(out, 0);
 }
 

@@ -5,6 +5,7 @@
 
 #include "jobs/program/chains.h"
 #include "jobs/program/session.h"
+#include "kernels/chain_steps.h"
 
 typedef struct {
   tw_program program;  // tensors as in the chain's list; lists, tables and steps are the whole program's
@@ -27,13 +28,38 @@ typedef struct {
   tw_rows rows;
   size_t all, n;  // rows of the whole; its elements (of each plane)
   size_t planes;
+  bool watched;  // opened, and nobody but who watches reads it
 } tw_tile_part;
 void tw_tile_gather(const tw_tile_part *part, tw_row_range range, const uint64_t *whole, uint64_t *tile);
 void tw_tile_scatter(const tw_tile_part *part, tw_row_range range, const uint64_t *tile, uint64_t *whole);
 
+// A tile's walk as steps for a block of a GPU (kernels/chain_steps.h). Pointers `whole` are the session's own.
+typedef struct {
+  tw_chain_step *steps;
+  int count;
+  int64_t *lists;  // go to the beginning of a block's memory
+  size_t list_words;
+  size_t shared_bytes;       // of lists and tile
+  uint32_t packets, rounds;  // packets: most of a round
+} tw_tile_steps;
+
+// Where a kernel finds a block's memory, and the program's tables.
+typedef struct {
+  uint64_t shared_base;
+  size_t shared_bytes;
+  const uint64_t *const *tables;
+} tw_tile_place;
+
+// Whoever runs all tiles of a chain, of one sequence, at once. TW_ERR_USAGE for what no kernel can do.
+typedef struct {
+  tw_tile_place place;
+  tw_status (*run)(void *state, tw_session *s, const tw_tile_steps *steps, size_t tiles, int sequence);
+  void *state;
+} tw_tile_runner;
+
 // The party's walk, from the beginning to the end: each chain tile by tile, in one order at both parties, every other
 // operation by itself. Opens the same values as tw_session_run, in other messages. rows: of a tile, at most; the last
-// tile of a chain may have fewer. In memory of the CPU.
-tw_status tw_session_run_tiles(tw_session *s, const tw_chains *chains, size_t rows);
+// tile of a chain may have fewer. In memory of the CPU. runner: NULL, or who runs the tiles in its place.
+tw_status tw_session_run_tiles(tw_session *s, const tw_chains *chains, size_t rows, const tw_tile_runner *runner);
 
 #endif

@@ -11,7 +11,6 @@
 #include "comm/channels.h"
 #include "jobs/gates/guard.h"
 #include "jobs/program/host_opener.h"
-#include "jobs/program/tile.h"
 #include "jobs/program/timed_backend.h"
 #include "kernels/digit.h"
 #include "kernels/pack.h"
@@ -391,7 +390,8 @@ static tw_status party_run(party_state *p) {
   tw_status status = tw_session_create(&config, &s);
   if (status == TW_OK) status = config.keep_masks ? prepare_kept(&s) : tw_session_prepare(&s);
   const tw_chains *tiled = st->w->chains;
-  if (status == TW_OK) status = tiled ? tw_session_run_tiles(&s, tiled, st->w->tile_rows) : tw_session_run(&s);
+  if (status == TW_OK)
+    status = tiled ? tw_session_run_tiles(&s, tiled, st->w->tile_rows, st->w->runner[p->party]) : tw_session_run(&s);
   if (status == TW_OK) keep_output(p, &s);
   if (p->party == 0) {
     tw_opens_get_stats(opens, &st->stats);

@@ -5,8 +5,7 @@
 #define TW_TEST_WALK_H
 
 #include "jobs/program/build.h"
-#include "jobs/program/chains.h"
-#include "jobs/program/session.h"
+#include "jobs/program/tile.h"
 
 typedef struct {
   // in
@@ -27,6 +26,7 @@ typedef struct {
   // parties walk these chains by tiles of at most so many rows (jobs/program/tile.h); NULL: level by level
   const tw_chains *chains;
   size_t tile_rows;
+  const tw_tile_runner *runner[2];  // of each party: who runs the tiles; NULL: the walk itself
   // parties' kernels are run three more times where they are called (jobs/program/timed_backend.h)
   bool repeat_kernels;
   // told before a party starts of all that it must keep secret (true), and of what it hands to the client (false)

@@ -4,93 +4,22 @@
 #include <string.h>
 
 #include "base/clock.h"
-#include "jobs/models/bert.h"
 #include "jobs/models/import.h"
 #include "jobs/plan/plan.h"
-#include "jobs/program/tile.h"
 #include "kernels/pack.h"
+#include "tests/common/chained.h"
+#include "tests/common/steps_here.h"
 #include "tests/common/suite.h"
-#include "tests/common/walk.h"
 
-enum { MOST_ROWS = 70, MOST_COLS = 20, BATCH = 3, RING = 24, WEIGHTS = 2, TABLES = 8 };
 enum { SOME_SECONDS = 30 };  // of random programs where nobody says how many
 
 static int wanted;  // random programs; 0: as many as the time allows
 
-static size_t one_of(size_t low, size_t high) { return (size_t)walk_random_range((int64_t)low, (int64_t)high); }
-
-// A program under test and what its walks read.
-typedef struct {
-  tw_program program;
-  tw_builder b;
-  tw_table tables[TABLES];
-  size_t rows, cols;      // of x
-  size_t shape[2];        // rows and columns of the input, and of the weights
-  size_t heads;           // of x's rows
-  bool causal, of_heads;  // of_heads: rows of a tile belong to one head
-  int batch, lengths[BATCH];
-  uint64_t slots[BATCH], *weights[WEIGHTS], *input;
-  tw_seed seeds[2][BATCH], model_seeds[2];
-} chained;
-
-static uint64_t *some(size_t n, int bits) {
-  uint64_t *out = malloc(n * sizeof *out);
-  if (!out) abort();
-  for (size_t i = 0; i < n; i++) out[i] = walk_random() & tw_mask(bits);
-  return out;
-}
-
-// A fresh wire [rows][cols] of `ring` bits, whose values have `bits`.
-static int start(chained *c, size_t rows, size_t cols, int batch, int ring, int bits) {
-  tw_spec reciprocal = tw_spec_reciprocal((int)cols);
-  *c = (chained){.rows = rows, .cols = cols, .shape = {rows, cols}, .heads = 1, .batch = batch};
-  CU_ASSERT_EQUAL_FATAL(tw_spec_fit(&tw_spec_gelu, c->tables), TW_OK);
-  CU_ASSERT_EQUAL_FATAL(tw_spec_fit(&tw_spec_rsqrt, c->tables + 2), TW_OK);
-  CU_ASSERT_EQUAL_FATAL(tw_spec_fit(&tw_spec_exp, c->tables + 4), TW_OK);
-  CU_ASSERT_EQUAL_FATAL(tw_spec_fit(&reciprocal, c->tables + 6), TW_OK);
-  c->program = (tw_program){.tables = c->tables, .table_count = TABLES};
-  c->input = some((size_t)batch * rows * cols, bits);
-  for (int i = 0; i < WEIGHTS; i++) c->weights[i] = some(c->shape[i], 6);
-  for (int b = 0; b < batch; b++) {
-    c->lengths[b] = (int)one_of(1, cols);
-    c->slots[b] = walk_random();
-    for (int party = 0; party < 2; party++) tw_seed_random(&c->seeds[party][b]);
-  }
-  for (int party = 0; party < 2; party++) tw_seed_random(&c->model_seeds[party]);
-  tw_builder_start(&c->b, &c->program);
-  return tw_open(&c->b, tw_build_input(&c->b, ring, 0, rows * cols));
-}
-
-static void end(chained *c) {
-  tw_program_free(&c->program);
-  tw_tables_free(c->tables, TABLES);
-  for (int i = 0; i < WEIGHTS; i++) free(c->weights[i]);
-  free(c->input);
-}
-
-static walk walk_of(chained *c, const tw_chains *chains, size_t tile_rows) {
-  static const size_t one[WEIGHTS] = {1, 1};
-  walk w = {.program = &c->program,
-            .batch = c->batch,
-            .lengths = c->lengths,
-            .input = c->input,
-            .weight_count = WEIGHTS,
-            .weight_rows = one,
-            .weight_cols = c->shape,
-            .weight_values = c->weights,
-            .slots = c->slots,
-            .model_seeds = c->model_seeds,
-            .seeds = {c->seeds[0], c->seeds[1]},
-            .keep_masks = walk_random() & 1,
-            .chains = chains,
-            .tile_rows = tile_rows};
-  CU_ASSERT_EQUAL_FATAL(walk_run(&w), TW_OK);
-  return w;
-}
-
 // By levels, and by tiles of `rows` rows.
-static bool same_by_tiles(chained *c, const tw_chains *chains, size_t rows) {
-  walk levels = walk_of(c, NULL, 0), tiles = walk_of(c, chains, rows);
+static bool same_by(chained *c, const tw_chains *chains, size_t rows, const tw_tile_runner *const runner[2]) {
+  walk levels = chained_walk_of(c, NULL, 0, NULL), tiles = chained_walk_of(c, chains, rows, runner);
+  CU_ASSERT_EQUAL_FATAL(walk_run(&levels), TW_OK);
+  CU_ASSERT_EQUAL_FATAL(walk_run(&tiles), TW_OK);
   bool same = levels.opened_count == tiles.opened_count && levels.mismatches == tiles.mismatches &&
               memcmp(levels.opened, tiles.opened, 8 * levels.opened_count) == 0;
   walk_free(&levels);
@@ -98,12 +27,7 @@ static bool same_by_tiles(chained *c, const tw_chains *chains, size_t rows) {
   return same;
 }
 
-static void finish(chained *c, int output) {
-  tw_build_output(&c->b, output);
-  tw_status status = tw_builder_finish(&c->b);
-  if (status != TW_OK) fprintf(stderr, "%s\n", tw_error_message());
-  CU_ASSERT_EQUAL_FATAL(status, TW_OK);
-}
+static bool same_by_tiles(chained *c, const tw_chains *chains, size_t rows) { return same_by(c, chains, rows, NULL); }
 
 static tw_chains chains_of(const tw_program *p, int rounds) {
   tw_chains chains;
@@ -111,116 +35,7 @@ static tw_chains chains_of(const tw_program *p, int rounds) {
   return chains;
 }
 
-// ---- random programs: steps from a fresh wire [rows][cols] of RING bits to another one
-
-// Fresh, in RING bits again, at scale 0.
-static int fresh(tw_builder *b, int x) {
-  tw_tensor t = tw_look(b, x);
-  x = tw_open(b, t.kind == TW_WIRE ? tw_as_share(b, x) : x);
-  if (t.ring > RING) x = tw_truncate_dithered(b, x, t.ring - RING);
-  return tw_rescale(b, x, 0);
-}
-
-static tw_tokens tokens_of(const chained *c) {
-  size_t queries = c->rows / c->heads;
-  bool causal = c->causal && queries <= c->cols;
-  return (tw_tokens){queries, c->cols, causal ? c->cols - queries : 0, causal};
-}
-
-static int centre(chained *c, int x) { return tw_build_centred(&c->b, x, c->cols, RING); }
-
-static int less_mean(chained *c, int x) {
-  int sum = tw_open(&c->b, tw_extended_row_sum(&c->b, x, c->cols, RING + 6));
-  return tw_combine(&c->b, 1, x, -1, tw_rescale(&c->b, tw_truncate_dithered(&c->b, sum, 6), 0), true);
-}
-
-static int times_squares(chained *c, int x) {
-  int v = tw_open(&c->b, tw_sum_of_squares(&c->b, x, c->cols, RING + 10));
-  return tw_multiply(&c->b, x, v, RING + 10, TW_PER_ROW);
-}
-
-static int times_rows(chained *c, int x) {
-  int v = tw_open(&c->b, tw_extend(&c->b, tw_row_sum(&c->b, x, c->cols), RING + 3));
-  return tw_multiply_rows(&c->b, x, tw_truncate_dithered(&c->b, v, 9), RING + 12);
-}
-
-static int times_columns(chained *c, int x) {
-  int weight = c->cols == c->shape[0] ? 0 : 1;
-  return tw_multiply(&c->b, x, tw_weight_wire(&c->b, weight, 0, c->cols), RING + 8, TW_PER_COLUMN);
-}
-
-static int select_planes(chained *c, int x) {
-  int64_t thresholds[4], shifts[4];
-  int count = (int)one_of(1, 4);
-  for (int i = 0; i < 4; i++) {
-    thresholds[i] = walk_random_range(-(1 << 20), 1 << 20);
-    shifts[i] = walk_random_range(0, 2);
-  }
-  c->b.choices.flat_norms = walk_random() & 1;
-  tw_compared wire = c->b.choices.flat_norms ? tw_compare_wide(&c->b, x) : tw_compare_wire(&c->b, x);
-  int bits = tw_open(&c->b, tw_at_least(&c->b, wire, thresholds, count));
-  int sum = tw_sum_planes(&c->b, tw_select(&c->b, bits, 0, count, x, RING + 2), count, shifts, RING + 2, 0);
-  return tw_combine(&c->b, 1, sum, 3, tw_bit_constants(&c->b, bits, 0, count, thresholds, RING + 2, 0), false);
-}
-
-static int by_table(chained *c, int x) {
-  int scale = tw_look(&c->b, x).scale;
-  int y = tw_apply_spec(&c->b, tw_rescale(&c->b, x, TW_SCALE), &tw_spec_gelu, RING + 1);
-  tw_rescale(&c->b, x, scale);
-  return y;
-}
-
-static int less_maximum(chained *c, int x) {
-  for (int i = 0; i < TW_MOST_LEVELS; i++) c->b.choices.maximum[i] = (int)one_of(2, 9);
-  c->b.choices.early_groups = walk_random() & 1;
-  return tw_combine(&c->b, 1, x, -1, tw_row_maximum(&c->b, x, c->rows, tokens_of(c)), true);
-}
-
-static int floor_of(chained *c, int x) {
-  return tw_truncate_faithful(&c->b, tw_open(&c->b, tw_extend(&c->b, x, RING + 5)), 5);
-}
-
-// Columns in another order.
-static int exchange(chained *c, int x) {
-  size_t first = one_of(1, c->cols - 1);
-  int left = tw_view(&c->b, x, (tw_view_map){{1, 1, c->rows, first}, {0, 0, c->cols, 1}, 0});
-  int right = tw_view(&c->b, x, (tw_view_map){{1, 1, c->rows, c->cols - first}, {0, 0, c->cols, 1}, first});
-  return tw_concat(&c->b, right, left, c->rows);
-}
-
-static int zero_dead(chained *c, int x) { return tw_zero_dead(&c->b, tw_as_share(&c->b, x), c->rows, tokens_of(c)); }
-
-// Columns become rows: no chain goes through.
-static int transpose(chained *c, int x) {
-  size_t rows = c->rows;
-  int y = tw_view(&c->b, x, (tw_view_map){{1, 1, c->cols, c->rows}, {0, 0, 1, c->cols}, 0});
-  c->rows = c->cols;
-  c->cols = rows;
-  c->heads = 1;
-  return y;
-}
-
-static int (*const steps[])(chained *, int) = {centre,        less_mean,     times_squares, times_rows,
-                                               times_columns, select_planes, by_table,      less_maximum,
-                                               floor_of,      exchange,      zero_dead,     transpose};
-enum { STEPS = sizeof steps / sizeof *steps };
-
-static int place(chained *c, int x) {
-  tw_argmax_level levels[TW_ARGMAX_LEVELS];
-  CU_ASSERT_FATAL(tw_argmax_find(c->cols, RING, walk_random() & 1, 0, levels) > 0);
-  return tw_open(&c->b, tw_argmax(&c->b, x, c->rows, levels, -1, 0));
-}
-
-static void random_program(chained *c) {
-  int x = start(c, one_of(2, MOST_ROWS), one_of(2, MOST_COLS), (int)one_of(1, BATCH), RING, RING - 4);
-  c->causal = walk_random() & 1;
-  if (c->rows % 2 == 0) c->heads = one_of(1, 2);
-  c->of_heads = c->causal && c->heads > 1;
-  for (size_t i = one_of(1, 5); i > 0; i--) x = fresh(&c->b, steps[one_of(0, STEPS - 1)](c, x));
-  finish(c, walk_random() & 3 ? x : place(c, x));
-}
-
-static size_t rows_of_tile(const chained *c) { return c->of_heads ? 1 : one_of(1, MOST_ROWS); }
+static size_t rows_of_tile(const chained *c) { return c->of_heads ? 1 : chained_one_of(1, CHAINED_ROWS); }
 
 static void random_programs(void) {
   double begin = tw_seconds();
@@ -228,14 +43,14 @@ static void random_programs(void) {
   int made = 0;
   for (; wanted ? made < wanted : tw_seconds() - begin < SOME_SECONDS; made++) {
     chained c;
-    random_program(&c);
+    chained_random(&c, false);
     tw_chains found = chains_of(&c.program, 1);
     chains += (size_t)found.count;
     for (int i = 0; i < found.count; i++) rounds += (size_t)found.chains[i].rounds;
     levels += (size_t)c.program.levels;
     wrong += !same_by_tiles(&c, &found, rows_of_tile(&c));
     tw_chains_free(&found);
-    end(&c);
+    chained_end(&c);
   }
   printf("\n    %d programs, %zu chains, %zu of %zu rounds in them, %zu differ", made, chains, rounds, levels, wrong);
   CU_ASSERT_EQUAL(wrong, 0);
@@ -245,7 +60,7 @@ static void random_programs(void) {
 // ---- whole gates: one chain each, of all their rounds, at every size of tile
 
 static void check_gate(chained *c, int output, int rounds) {
-  finish(c, output);
+  chained_finish(c, output);
   tw_chains found = chains_of(&c->program, 2);
   CU_ASSERT_EQUAL(found.count, 1);
   CU_ASSERT_EQUAL(found.count ? found.chains[0].rounds : 0, rounds);
@@ -254,13 +69,13 @@ static void check_gate(chained *c, int output, int rounds) {
   CU_ASSERT(same_by_tiles(c, &found, c->rows - 1));
   CU_ASSERT(same_by_tiles(c, &found, c->rows));
   tw_chains_free(&found);
-  end(c);
+  chained_end(c);
 }
 
 static void norms(void) {
   for (int mean = 0; mean < 2; mean++) {
     chained c;
-    int x = start(&c, 9, 48, 2, 28, 17);
+    int x = chained_start(&c, 9, 48, 2, 28, 17);
     tw_rescale(&c.b, x, TW_SCALE);
     int gamma = tw_weight_wire(&c.b, 1, TW_SCALE, c.cols), beta = mean ? tw_weight_wire(&c.b, 1, TW_SCALE, c.cols) : -1;
     check_gate(&c,
@@ -274,10 +89,10 @@ static void norms(void) {
 static int softmax_front(chained *c, int x) {
   tw_builder *b = &c->b;
   tw_spec reciprocal = tw_spec_reciprocal((int)c->cols);
-  int maximum = tw_row_maximum(b, tw_truncate(b, x, 6), c->rows, tokens_of(c));
+  int maximum = tw_row_maximum(b, tw_truncate(b, x, 6), c->rows, chained_tokens_of(c));
   int below = tw_combine(b, -1, x, 1, tw_shift_left(b, maximum, 6), true);
   int e = tw_apply_spec(b, tw_rescale(b, tw_add_constant(b, below, 512), TW_SCALE), &tw_spec_exp, 39);
-  e = tw_open(b, tw_zero_dead(b, e, c->rows, tokens_of(c)));
+  e = tw_open(b, tw_zero_dead(b, e, c->rows, chained_tokens_of(c)));
   int sum = tw_rescale(b, tw_row_sum(b, e, c->cols), reciprocal.argument_scale);
   return tw_apply_spec(b, sum, &reciprocal, 64);
 }
@@ -285,29 +100,94 @@ static int softmax_front(chained *c, int x) {
 static void softmaxes(void) {
   for (int causal = 0; causal < 2; causal++) {
     chained c;
-    int x = start(&c, 10, 19, 2, 22, 18);
+    int x = chained_start(&c, 10, 19, 2, 22, 18);
     c.causal = causal;
-    finish(&c, softmax_front(&c, x));
+    chained_finish(&c, softmax_front(&c, x));
     tw_chains found = chains_of(&c.program, 2);
     CU_ASSERT_EQUAL(found.count, 1);
     CU_ASSERT_EQUAL(found.count ? found.chains[0].rounds + 1 : 0, c.program.levels);
     for (size_t rows = 1; rows <= c.rows; rows += 3) CU_ASSERT(same_by_tiles(&c, &found, rows));
     tw_chains_free(&found);
-    end(&c);
+    chained_end(&c);
   }
 }
 
 static void places(void) {
   chained c;
-  int x = start(&c, 13, 17, 1, RING, RING - 4);
-  int out = place(&c, x);
-  finish(&c, out);
+  int x = chained_start(&c, 13, 17, 1, CHAINED_RING, CHAINED_RING - 4);
+  int out = chained_place(&c, x);
+  chained_finish(&c, out);
   tw_chains found = chains_of(&c.program, 2);
   CU_ASSERT_EQUAL(found.count, 1);
   CU_ASSERT_EQUAL(found.count ? found.chains[0].rounds + 1 : 0, c.program.levels);
   for (size_t rows = 1; rows <= c.rows; rows += 4) CU_ASSERT(same_by_tiles(&c, &found, rows));
   tw_chains_free(&found);
-  end(&c);
+  chained_end(&c);
+}
+
+// ---- steps for a kernel, here by the CPU's backend
+
+static void norm_steps(void) {
+  enum { ROOM = 1 << 20 };
+  chained c;
+  int x = chained_start(&c, 9, 48, 2, 28, 17);
+  c.b.choices.flat_norms = true;
+  tw_rescale(&c.b, x, TW_SCALE);
+  int gamma = tw_weight_wire(&c.b, 1, TW_SCALE, c.cols), beta = tw_weight_wire(&c.b, 1, TW_SCALE, c.cols);
+  chained_finish(&c, tw_build_norm(&c.b, (tw_tokens){c.rows, c.rows, 0, false}, x, false, gamma, beta, c.cols,
+                                   (tw_norm_rings){40, 54, 29, 24, false}, 36, 1e-12));
+  tw_chains found = chains_of(&c.program, 2);
+  for (size_t rows = 1; rows <= c.rows; rows *= 3) {
+    const uint64_t *tables[CHAINED_TABLES];
+    steps_seen seen[2] = {{0}};
+    tw_tile_runner runner[2];
+    for (int i = 0; i < CHAINED_TABLES; i++) tables[i] = c.tables[i].values;
+    for (int party = 0; party < 2; party++) {
+      seen[party].memory = chained_some(ROOM / 8, 64);
+      runner[party] =
+          (tw_tile_runner){{(uint64_t)(uintptr_t)seen[party].memory, ROOM, tables}, steps_here, &seen[party]};
+    }
+    CU_ASSERT(same_by(&c, &found, rows, (const tw_tile_runner *const[]){&runner[0], &runner[1]}));
+    CU_ASSERT_EQUAL(seen[0].run, 2);
+    printf("\n    norm, %zu rows of 48: %d steps, %zu bytes", rows, seen[0].steps, seen[0].shared_bytes);
+    for (int party = 0; party < 2; party++) free(seen[party].memory);
+  }
+  tw_chains_free(&found);
+  chained_end(&c);
+}
+
+// A divisor of c's rows.
+static size_t even_tile(const chained *c) {
+  size_t rows = chained_one_of(1, c->shape[0]);
+  while (c->shape[0] % rows || c->shape[1] % rows) rows--;
+  return rows;
+}
+
+static void random_steps(void) {
+  enum { ROOM = 4 << 20, PROGRAMS = 60 };
+  int run = 0, wrong = 0;
+  for (int i = 0; i < PROGRAMS; i++) {
+    chained c;
+    chained_random(&c, true);
+    tw_chains found = chains_of(&c.program, 1);
+    const uint64_t *tables[CHAINED_TABLES];
+    steps_seen seen[2] = {{0}};
+    tw_tile_runner runner[2];
+    for (int t = 0; t < CHAINED_TABLES; t++) tables[t] = c.tables[t].values;
+    for (int party = 0; party < 2; party++) {
+      seen[party].memory = chained_some(ROOM / 8, 64);
+      runner[party] =
+          (tw_tile_runner){{(uint64_t)(uintptr_t)seen[party].memory, ROOM, tables}, steps_here, &seen[party]};
+    }
+    wrong += !same_by(&c, &found, even_tile(&c), (const tw_tile_runner *const[]){&runner[0], &runner[1]});
+    run += seen[0].run;
+    for (int party = 0; party < 2; party++) free(seen[party].memory);
+    tw_chains_free(&found);
+    chained_end(&c);
+  }
+  printf("\n    %d programs, %d chains by steps, %d differ", PROGRAMS, run, wrong);
+  CU_ASSERT_EQUAL(wrong, 0);
+  CU_ASSERT(run > PROGRAMS / 3);
 }
 
 // ---- what is noticed
@@ -330,14 +210,14 @@ static void neighbours_lanes(void) {
   int tried = 0, noticed = 0;
   while (tried < 20) {
     chained c;
-    random_program(&c);
+    chained_random(&c, false);
     tw_chains found = chains_of(&c.program, 1);
     if (exchange_lanes(&found, &c.program)) {
       tried++;
       noticed += !same_by_tiles(&c, &found, 1);
     }
     tw_chains_free(&found);
-    end(&c);
+    chained_end(&c);
   }
   CU_ASSERT_EQUAL(noticed, tried);
 }
@@ -345,10 +225,10 @@ static void neighbours_lanes(void) {
 // Rows of two heads that see different keys are no tile.
 static void two_heads(void) {
   chained c;
-  int x = start(&c, 6, 8, 1, RING, RING - 4);
+  int x = chained_start(&c, 6, 8, 1, CHAINED_RING, CHAINED_RING - 4);
   c.causal = true;
   c.heads = 2;
-  finish(&c, fresh(&c.b, less_maximum(&c, x)));
+  chained_finish(&c, chained_fresh(&c.b, chained_less_maximum(&c, x)));
   tw_chains found = chains_of(&c.program, 1);
   tw_tile tile;
   CU_ASSERT_EQUAL_FATAL(found.count, 1);
@@ -358,7 +238,7 @@ static void two_heads(void) {
   CU_ASSERT_EQUAL(tw_tile_move(&tile, 4), TW_OK);
   tw_tile_free(&tile);
   tw_chains_free(&found);
-  end(&c);
+  chained_end(&c);
 }
 
 // ---- plans
@@ -409,6 +289,8 @@ int main(int count, char **arguments) {
                                      {"norms", norms},
                                      {"softmax up to the reciprocal", softmaxes},
                                      {"argmax", places},
+                                     {"steps of a norm", norm_steps},
+                                     {"steps of random programs", random_steps},
                                      {"a neighbour's lanes", neighbours_lanes},
                                      {"rows of two heads", two_heads},
                                      {"random programs", random_programs}};

@@ -1,0 +1,109 @@
+// A tile's way through a chain as a list of steps: what one block of a GPU does, and what it exchanges with its twin,
+// the block of the other party's GPU that has the same tile. All that a tile computes on lies in the block's shared
+// memory; places there are written as the addresses that kernels have for it (tw_chain_shared_base).
+#ifndef TW_CHAIN_STEPS_H
+#define TW_CHAIN_STEPS_H
+
+#include "base/status.h"
+#include "kernels/bit_ops.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+// Operations of the backend that a chain may hold; all others are not to be had in one.
+// clang-format off
+#define TW_CHAIN_RING_OPS(X) \
+  X(shift) X(view) X(concat) X(combine) X(share) X(extend) X(multiply) X(multiply_rows) X(square) X(select) \
+  X(constants) X(sum_planes) X(offset) X(piece)
+#define TW_CHAIN_BIT_OPS(X) X(leaves) X(lookup) X(products) X(parity) X(reshape)
+// clang-format on
+
+typedef enum {
+  TW_STEP_GATHER,   // a tile's elements, or bits, of a whole tensor
+  TW_STEP_SCATTER,  // and back
+  TW_STEP_SEND,     // share + mask to the twin; stays in `out`
+  TW_STEP_RECEIVE,  // the twin's, added to it
+  TW_STEP_SUMS,     // of rows
+  TW_STEP_COPY,
+#define TW_STEP_OF(op) TW_STEP_##op,
+  TW_CHAIN_RING_OPS(TW_STEP_OF) TW_CHAIN_BIT_OPS(TW_STEP_OF)
+#undef TW_STEP_OF
+      TW_STEP_KINDS
+} tw_step_kind;
+
+// [outer][all rows][inner] of each plane (planes 0: elements); a tile has `rows` of the rows. outer 1, all and rows 1:
+// common to all.
+typedef struct {
+  uint64_t *whole, *tile;
+  uint32_t outer, all, inner, planes, rows;
+  uint32_t watched;    // only who watches needs it
+  size_t whole_words;  // of a plane
+} tw_step_move;
+
+// Packets of a tensor begin at `packet`. Two elements share one where rings allow it.
+typedef struct {
+  const uint64_t *share, *mask;
+  uint64_t *out;
+  uint64_t ring;  // of elements
+  uint32_t words, packet, round;
+  uint32_t bits, live;  // bits: words of planes, of which each plane has `live` bits
+  uint32_t paired;
+} tw_step_open;
+
+typedef struct {
+  const uint64_t *x, *addend;
+  uint64_t *out, ring;
+  uint32_t rows, cols;
+} tw_step_sums;
+
+typedef struct {
+  const uint64_t *from;
+  uint64_t *to;
+  uint32_t words;
+} tw_step_copy;
+
+typedef struct {
+  tw_step_kind kind;
+  int joined;  // nothing is waited for between it and the next step
+  union {
+    tw_step_move move;
+    tw_step_open open;
+    tw_step_sums sums;
+    tw_step_copy copy;
+#define TW_STEP_ARGS(op) tw_##op##_args op;
+    TW_CHAIN_RING_OPS(TW_STEP_ARGS) TW_CHAIN_BIT_OPS(TW_STEP_ARGS)
+#undef TW_STEP_ARGS
+  } as;
+} tw_chain_step;
+
+enum { TW_CHAIN_SLOTS = 2, TW_CHAIN_PACKET_BYTES = 16, TW_CHAIN_PAIRED_BITS = 48 };
+
+// One chain of one party: tile t by block t % blocks. Packets of a block lie in a slot of its own, two slots in turn.
+// Counts: of round k of a block's i-th tile, base + i * rounds + k + 1.
+typedef struct {
+  const tw_chain_step *steps;  // device
+  const int64_t *lists;        // device; they go to the beginning of a block's memory
+  uint32_t list_words;
+  uint32_t count, tiles, blocks, rounds;
+  uint32_t packets;          // of a slot
+  size_t shared_bytes;       // of lists and tile
+  uint64_t *sent;            // the twin's mailbox: [blocks][TW_CHAIN_SLOTS][packets][2]
+  const uint64_t *received;  // this one's
+  uint64_t base;
+  int *failed;           // device
+  const int *stop;       // mapped host memory; NULL: none. Not 0 ends all waiting
+  uint64_t patience_ns;  // longest wait
+  uint64_t *times;       // device, [count + 1]: ns by the GPU's clock before each step of tile 0, and after; or NULL
+} tw_chain_launch;
+
+tw_status tw_chain_run(const tw_chain_launch *launch, void *stream);
+// Where a block of such a chain finds its shared memory, the same in all of them; and how much it has for lists and a
+// tile beside `steps` steps.
+tw_status tw_chain_shared(uint32_t steps, uint64_t *base, size_t *bytes);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

@@ -1,0 +1,318 @@
+// Chains by kernels: both parties of one process, each on a GPU of its own where two reach each other. A norm goes
+// through a chain, tile by tile; every value that it opens must be the emulator's. Then the same chain again and again,
+// timed. Random programs follow. "steps" as an argument: also where a tile's time goes; "small": few tiles, not timed.
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "jobs/models/blocks.h"
+#include "kernels/pack.h"
+#include "tests/common/chained.h"
+#include "tests/device/chains_bed.h"
+
+enum { RING = 28, TABLES = 2, MOST_STEPS = 160, RANDOM_STEPS = 400, TIMES = 50, MOST_MOVES = 256 };
+
+// Both parties' ends.
+typedef struct {
+  pthread_barrier_t both;
+  uint64_t *mailbox[2];
+  bool detailed, small;
+  uint32_t blocks;  // 0: as many as tiles
+  double seconds[2];
+  int steps, rounds, faults;
+  size_t shared_bytes;
+} meeting;
+
+typedef struct {
+  meeting *m;
+  int party;
+  void *stream;
+  int most_steps;
+  const uint64_t *tables[CHAINED_TABLES];
+} side;
+
+static void must(tw_status status) {
+  if (status == TW_OK) return;
+  fprintf(stderr, "gpu_chains: %s\n", tw_error_message());
+  exit(3);
+}
+
+static size_t words_of(const tw_step_move *m) {
+  return m->planes ? m->planes * m->whole_words : (size_t)m->outer * m->all * m->inner;
+}
+
+// The session's arrays on the GPU, each once.
+typedef struct {
+  int count;
+  uint64_t *host[MOST_MOVES], *device[MOST_MOVES];
+  size_t words[MOST_MOVES];
+} copies;
+
+static uint64_t *copy_of(copies *c, uint64_t *host, size_t words) {
+  for (int i = 0; i < c->count; i++)
+    if (c->host[i] == host) return c->device[i];
+  if (c->count == MOST_MOVES) abort();
+  uint64_t *device = bed_memory(8 * words);
+  bed_put(device, host, 8 * words);
+  c->host[c->count] = host;
+  c->words[c->count] = words;
+  return c->device[c->count++] = device;
+}
+
+static void explain(const tw_tile_steps *list, const uint64_t *times) {
+  static const char *const names[] = {"gather", "scatter", "send", "receive", "sums", "copy"};
+  double of[TW_STEP_KINDS] = {0};
+  for (int i = 0; i < list->count; i++) of[list->steps[i].kind] += 1e-3 * (double)(times[i + 1] - times[i]);
+  printf("tile 0, us: all %.1f", 1e-3 * (double)(times[list->count] - times[0]));
+  for (int k = 0; k < TW_STEP_KINDS; k++)
+    if (of[k] > 0.05) {
+      if (k < 6)
+        printf(", %s %.1f", names[k], of[k]);
+      else
+        printf(", %d: %.1f", k, of[k]);
+    }
+  printf("\n");
+}
+
+// The same without what only the test reads.
+static int leave_out(tw_chain_step *steps, int count) {
+  int left = 0;
+  for (int i = 0; i < count; i++)
+    if (steps[i].kind != TW_STEP_SCATTER || !steps[i].as.move.watched) steps[left++] = steps[i];
+  return left;
+}
+
+static void time_chain(side *s, tw_chain_launch *a, const tw_tile_steps *list, uint32_t rounds_of_launch) {
+  tw_chain_step *left = calloc((size_t)list->count, sizeof *left);
+  memcpy(left, list->steps, (size_t)list->count * sizeof *left);
+  a->count = (uint32_t)leave_out(left, list->count);
+  bed_put((void *)a->steps, left, a->count * sizeof *left);
+  tw_tile_steps timed = {.steps = left, .count = (int)a->count};
+  void *begin = bed_event(), *end = bed_event();
+  uint64_t *times = bed_memory(8 * ((size_t)list->count + 1));
+  for (int warm = 0; warm < 2; warm++) {
+    pthread_barrier_wait(&s->m->both);
+    bed_note(begin, s->stream);
+    for (int i = 0; i < TIMES; i++) {
+      a->base += rounds_of_launch;
+      must(tw_chain_run(a, s->stream));
+    }
+    bed_note(end, s->stream);
+    bed_wait(s->stream);
+  }
+  s->m->seconds[s->party] = bed_between(begin, end) / TIMES;
+  if (!s->m->detailed) {
+    free(left);
+    return;
+  }
+  uint64_t *here = calloc((size_t)list->count + 1, 8);
+  a->times = times;
+  a->base += rounds_of_launch;
+  pthread_barrier_wait(&s->m->both);
+  must(tw_chain_run(a, s->stream));
+  bed_wait(s->stream);
+  bed_get(here, times, 8 * ((size_t)list->count + 1));
+  if (s->party == 0) explain(&timed, here);
+  a->times = NULL;
+  free(here);
+  free(left);
+}
+
+static bool fails(side *s, const tw_chain_launch *a, bool here, double *seconds) {
+  int bad = 0;
+  void *begin = bed_event(), *end = bed_event();
+  bed_put(a->failed, &bad, sizeof bad);
+  pthread_barrier_wait(&s->m->both);
+  bed_note(begin, s->stream);
+  if (here) must(tw_chain_run(a, s->stream));
+  bed_note(end, s->stream);
+  bed_wait(s->stream);
+  bed_get(&bad, a->failed, sizeof bad);
+  *seconds = bed_between(begin, end);
+  pthread_barrier_wait(&s->m->both);
+  return bad != 0;
+}
+
+// A twin that does not come ends the wait at its limit; one that is ahead ends it at once.
+static void check_faults(side *s, tw_chain_launch *a, uint32_t rounds_of_launch) {
+  enum { LIMIT_MS = 50 };
+  double seconds;
+  a->patience_ns = (uint64_t)LIMIT_MS * 1000000;
+  a->base += rounds_of_launch;
+  bool failed = fails(s, a, s->party == 0, &seconds);
+  if (s->party == 0) s->m->faults += !failed || seconds < 1e-3 * LIMIT_MS || seconds > 3e-3 * LIMIT_MS;
+  a->base += 1000 + (s->party ? 500 : 0);
+  failed = fails(s, a, true, &seconds);
+  if (s->party == 0) s->m->faults += !failed || seconds > 0.5e-3 * LIMIT_MS;
+  if (s->party == 0) printf("a twin that does not come, or is ahead, ends the chain: %d faults\n", s->m->faults);
+}
+
+static tw_status run_chain(void *state, tw_session *session, const tw_tile_steps *list, size_t tiles, int sequence) {
+  side *s = state;
+  meeting *m = s->m;
+  (void)session, (void)sequence;
+  if (list->count > s->most_steps) return tw_fail(TW_ERR_USAGE, "a chain of %d steps", list->count);
+  bed_take(s->party);
+  if (!s->stream) s->stream = bed_stream();
+  copies c = {0};
+  for (int i = 0; i < list->count; i++) {
+    tw_step_move *move = &list->steps[i].as.move;
+    if (list->steps[i].kind <= TW_STEP_SCATTER) move->whole = copy_of(&c, move->whole, words_of(move));
+  }
+  tw_chain_step *steps = bed_memory((size_t)list->count * sizeof *steps);
+  bed_put(steps, list->steps, (size_t)list->count * sizeof *steps);
+  int64_t *lists = bed_memory(8 * list->list_words);
+  bed_put(lists, list->lists, 8 * list->list_words);
+  m->mailbox[s->party] = bed_memory(tiles * TW_CHAIN_SLOTS * (size_t)list->packets * TW_CHAIN_PACKET_BYTES);
+  int *failed = bed_memory(sizeof *failed), bad;
+  pthread_barrier_wait(&m->both);
+  tw_chain_launch a = {.steps = steps,
+                       .lists = lists,
+                       .list_words = (uint32_t)list->list_words,
+                       .count = (uint32_t)list->count,
+                       .tiles = (uint32_t)tiles,
+                       .blocks = m->blocks ? m->blocks : (uint32_t)tiles,
+                       .rounds = list->rounds,
+                       .packets = list->packets,
+                       .shared_bytes = list->shared_bytes,
+                       .sent = m->mailbox[1 - s->party],
+                       .received = m->mailbox[s->party],
+                       .failed = failed,
+                       .patience_ns = 5000000000};
+  must(tw_chain_run(&a, s->stream));
+  bed_wait(s->stream);
+  bed_get(&bad, failed, sizeof bad);
+  for (int i = 0; i < c.count; i++) bed_get(c.host[i], c.device[i], 8 * c.words[i]);
+  m->steps = list->count;
+  m->rounds = (int)list->rounds;
+  m->shared_bytes = list->shared_bytes;
+  uint32_t rounds = list->rounds * ((a.tiles + a.blocks - 1) / a.blocks);
+  if (!bad && !m->small) time_chain(s, &a, list, rounds);
+  if (!bad && !m->small) check_faults(s, &a, rounds);
+  pthread_barrier_wait(&m->both);
+  for (int i = 0; i < c.count; i++) bed_free(c.device[i]);
+  bed_free(steps);
+  bed_free(lists);
+  bed_free(m->mailbox[s->party]);
+  bed_free(failed);
+  return bad ? tw_fail(TW_ERR_PEER, "the twin's packets did not come") : TW_OK;
+}
+
+static tw_tile_runner runner_of(side *s, const tw_program *p) {
+  bed_take(s->party);
+  tw_tile_runner r = {.run = run_chain, .state = s};
+  must(tw_chain_shared((uint32_t)s->most_steps, &r.place.shared_base, &r.place.shared_bytes));
+  for (int i = 0; i < p->table_count; i++) {
+    uint64_t *table = bed_memory(8 * p->tables[i].n);
+    bed_put(table, p->tables[i].values, 8 * p->tables[i].n);
+    s->tables[i] = table;
+  }
+  r.place.tables = s->tables;
+  return r;
+}
+
+static void build_norm(tw_program *p, tw_table tables[TABLES], size_t rows, size_t cols) {
+  tw_builder b;
+  must(tw_spec_fit(&tw_spec_rsqrt, tables));
+  *p = (tw_program){.tables = tables, .table_count = TABLES};
+  tw_builder_start(&b, p);
+  b.choices.flat_norms = true;
+  int x = tw_open(&b, tw_build_input(&b, RING, TW_SCALE, rows * cols));
+  int gamma = tw_weight_wire(&b, 0, TW_SCALE, cols), beta = tw_weight_wire(&b, 1, TW_SCALE, cols);
+  tw_build_output(&b, tw_build_norm(&b, (tw_tokens){rows, rows, 0, false}, x, false, gamma, beta, cols,
+                                    (tw_norm_rings){40, 54, 29, 24, false}, 36, 1e-12));
+  must(tw_builder_finish(&b));
+}
+
+static bool run_norm(meeting *m, size_t rows, size_t cols, size_t tile_rows) {
+  tw_program p;
+  tw_table tables[TABLES];
+  tw_chains chains;
+  side sides[2] = {{.m = m, .party = 0, .most_steps = MOST_STEPS}, {.m = m, .party = 1, .most_steps = MOST_STEPS}};
+  build_norm(&p, tables, rows, cols);
+  must(tw_chains_find(&p, 2, &chains));
+  tw_tile_runner runner[2] = {runner_of(&sides[0], &p), runner_of(&sides[1], &p)};
+  size_t one[2] = {1, 1}, width[2] = {cols, cols};
+  uint64_t *weights[2] = {chained_some(cols, 12), chained_some(cols, 10)}, *input = chained_some(rows * cols, 16);
+  walk w = {.program = &p,
+            .batch = 1,
+            .input = input,
+            .weight_count = 2,
+            .weight_rows = one,
+            .weight_cols = width,
+            .weight_values = weights,
+            .chains = &chains,
+            .tile_rows = tile_rows,
+            .runner = {&runner[0], &runner[1]}};
+  tw_status status = walk_run(&w);
+  bool good = status == TW_OK && w.mismatches == 0 && chains.count == 1;
+  printf(
+      "norm of %zu rows of %zu, tiles of %zu: %s; %d steps, %d rounds, %zu bytes of shared memory; %.1f us, %.1f us\n",
+      rows, cols, tile_rows, good ? "equal" : "DIFFERS", m->steps, m->rounds, m->shared_bytes, 1e6 * m->seconds[0],
+      1e6 * m->seconds[1]);
+  if (status == TW_OK && !good) printf("  %zu of %zu values differ\n", (size_t)w.mismatches, w.opened_count);
+  walk_free(&w);
+  tw_chains_free(&chains);
+  tw_program_free(&p);
+  tw_tables_free(tables, TABLES);
+  free(weights[0]);
+  free(weights[1]);
+  free(input);
+  return good;
+}
+
+// Levels and tiles, bit for bit. False where no kernel takes one of the chains, or none is there.
+static bool run_random(meeting *m, int *wrong) {
+  chained c;
+  tw_chains chains;
+  chained_random(&c, true);
+  size_t rows = chained_one_of(1, c.shape[0]);
+  while (c.shape[0] % rows || c.shape[1] % rows) rows--;
+  side sides[2] = {{.m = m, .party = 0, .most_steps = RANDOM_STEPS}, {.m = m, .party = 1, .most_steps = RANDOM_STEPS}};
+  must(tw_chains_find(&c.program, 1, &chains));
+  tw_tile_runner runner[2] = {runner_of(&sides[0], &c.program), runner_of(&sides[1], &c.program)};
+  walk levels = chained_walk_of(&c, NULL, 0, NULL),
+       tiles = chained_walk_of(&c, &chains, rows, (const tw_tile_runner *const[]){&runner[0], &runner[1]});
+  must(walk_run(&levels));
+  tw_status status = walk_run(&tiles);
+  if (status != TW_OK && status != TW_ERR_USAGE) must(status);
+  if (status == TW_OK)
+    *wrong += levels.opened_count != tiles.opened_count || levels.mismatches != tiles.mismatches ||
+              memcmp(levels.opened, tiles.opened, 8 * levels.opened_count) != 0;
+  bool ran = status == TW_OK && chains.count > 0;
+  walk_free(&levels);
+  walk_free(&tiles);
+  tw_chains_free(&chains);
+  chained_end(&c);
+  return ran;
+}
+
+static bool run_randoms(meeting *m, int count) {
+  int ran = 0, wrong = 0;
+  m->small = true;
+  for (int i = 0; i < count; i++) ran += run_random(m, &wrong);
+  printf("random programs: %d of %d went through kernels, %d differ\n", ran, count, wrong);
+  return wrong == 0 && ran > count / 4;
+}
+
+int main(int count, char **arguments) {
+  meeting m = {.detailed = count > 1 && strcmp(arguments[1], "steps") == 0,
+               .small = count > 1 && strcmp(arguments[1], "small") == 0};
+  int gpus = bed_gpus();
+  if (gpus == 0) {
+    fprintf(stderr, "gpu_chains: no GPU\n");
+    return 2;
+  }
+  pthread_barrier_init(&m.both, NULL, 2);
+  printf("%d GPU%s\n", gpus, gpus > 1 ? "s that reach each other" : " for both parties");
+  bool good = run_norm(&m, 4, 48, 1) && run_norm(&m, 12, 96, 3);
+  m.blocks = 2;  // in turn
+  good = good && run_norm(&m, 10, 64, 2);
+  m.blocks = 0;
+  bool small = m.small;
+  if (gpus == 2 && !small) good = good && run_norm(&m, 128, 768, 1);  // one GPU has no room for both parties' blocks
+  if (!small) good = good && run_randoms(&m, count > 2 ? atoi(arguments[2]) : 100);
+  printf("%s\n", good && m.faults == 0 ? "0 faults" : "FAULTS");
+  return !good || m.faults;
+}

@@ -43,7 +43,7 @@ int tw_gather(tw_builder *b, int x, size_t blocks, const int64_t *places, size_t
   for (size_t i = 0; i < count; i++)
     if (places[i] < 0 || (size_t)places[i] >= n)
       return tw_build_fail(b, TW_ERR_INTERNAL, "an element past the end of its block");
-  tw_emit_shared_list(b, op, places, count);
+  tw_emit_list(b, op, places, count);
   t.n = blocks * count;
   t.form.distinct = t.form.distinct && met_once(places, count, n);
   return tw_emit_out(b, op, t);

@@ -364,7 +364,7 @@ static int emit_matmul(tw_builder *b, int x, int y, matmul_shape d, size_t nx, s
       u.ring < ring)
     return tw_build_fail(b, TW_ERR_RANGE, "matrix product in ring %d of wires of rings %d and %d", ring, t.ring,
                          u.ring);
-  if (place_count) tw_emit_shared_list(b, op, places, place_count);
+  if (place_count) tw_emit_list(b, op, places, place_count);
   tw_emit_dealt(b, op, &(tw_dealt){TW_DEALT_RING, ring, nz}, 1);
   return tw_emit_out(b, op, (tw_tensor){.kind = TW_SHARE, .ring = ring, .scale = t.scale + u.scale, .n = nz});
 }

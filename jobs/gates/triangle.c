@@ -52,7 +52,7 @@ int tw_triangle_sums(tw_builder *b, int x, size_t heads, tw_triangle t) {
   for (size_t i = 0; i < t.n; i++)
     for (size_t j = 0; j < t.widest; j++)
       places[i * t.widest + j] = j < tw_triangle_length(t, i) ? (int64_t)(tw_triangle_begin(t, i) + j) : -1;
-  tw_emit_shared_list(b, op, places, t.n * t.widest);
+  tw_emit_list(b, op, places, t.n * t.widest);
   free(places);
   out.n = heads * t.n;
   out.form = tw_form_totals(out.form);

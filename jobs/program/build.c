@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/memory.h"
+#include "jobs/program/pool.h"
 
 int tw_build_fail(tw_builder *b, tw_status code, const char *format, ...) {
   if (b->status != TW_OK) return 0;
@@ -158,27 +159,10 @@ void tw_emit_tokens(tw_op *op, int at, tw_tokens tokens) {
 }
 
 void tw_emit_list(tw_builder *b, tw_op *op, const int64_t *values, size_t count) {
-  tw_program *p = b->program;
   if (b->status != TW_OK || count == 0) return;
-  if (tw_grow((void **)&p->pool, &p->pool_room, p->pool_count + count, sizeof *p->pool) != TW_OK) {
+  if (tw_pool_place(b->program, values, count, &op->list) != TW_OK) {
     tw_build_fail(b, TW_ERR_MEMORY, "out of memory for a program's lists");
     return;
   }
-  op->list = p->pool_count;
   op->list_count = count;
-  memcpy(p->pool + p->pool_count, values, count * sizeof(int64_t));
-  p->pool_count += count;
-}
-
-void tw_emit_shared_list(tw_builder *b, tw_op *op, const int64_t *values, size_t count) {
-  const tw_program *p = b->program;
-  for (int i = 0; b->status == TW_OK && count > 0 && i < p->op_count; i++) {
-    const tw_op *other = &p->ops[i];
-    if (other == op || other->list_count != count || memcmp(p->pool + other->list, values, count * sizeof *values) != 0)
-      continue;
-    op->list = other->list;
-    op->list_count = count;
-    return;
-  }
-  tw_emit_list(b, op, values, count);
 }

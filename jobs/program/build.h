@@ -54,9 +54,7 @@ int tw_emit_out(tw_builder *b, tw_op *op, tw_tensor t);
 // What the gate is dealt, by number: dealer and party find it under the same numbers (session_corrections.h).
 void tw_emit_dealt(tw_builder *b, tw_op *op, const tw_dealt *dealt, int count);
 void tw_emit_tokens(tw_op *op, int at, tw_tokens tokens);  // TW_TOKEN_ARGS arguments; read by tw_live
-void tw_emit_list(tw_builder *b, tw_op *op, const int64_t *values, size_t count);
-// The same; an earlier list of the same values serves both.
-void tw_emit_shared_list(tw_builder *b, tw_op *op, const int64_t *values, size_t count);
+void tw_emit_list(tw_builder *b, tw_op *op, const int64_t *values, size_t count);  // equal lists are one
 int tw_build_fail(tw_builder *b, tw_status code, const char *format, ...) __attribute__((format(printf, 3, 4)));
 tw_tensor tw_look(const tw_builder *b, int id);
 

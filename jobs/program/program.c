@@ -5,10 +5,12 @@
 #include <string.h>
 
 #include "base/memory.h"
+#include "jobs/program/pool.h"
 #include "kernels/digit.h"
 #include "kernels/pack.h"
 
 void tw_program_free(tw_program *p) {
+  tw_pool_close(p);
   free(p->tensors);
   free(p->ops);
   free(p->pool);
@@ -172,6 +174,7 @@ static tw_status assign_waves(tw_program *p) {
 }
 
 tw_status tw_program_finish(tw_program *p) {
+  tw_pool_close(p);
   assign_levels(p);
   TW_TRY(order_by_level(p));
   TW_TRY(assign_streams(p));

@@ -18,6 +18,7 @@ typedef struct tw_session tw_session;
 typedef struct tw_op tw_op;
 typedef struct tw_row_shape tw_row_shape;
 typedef struct tw_row_range tw_row_range;
+typedef struct tw_pool_index tw_pool_index;
 
 typedef enum {
   TW_WIRE,     // opened under a mask: public X^ = x + r, each party holds r_b
@@ -152,7 +153,7 @@ typedef struct {
   int tensor_count;
   tw_op *ops;
   int op_count;
-  int64_t *pool;
+  int64_t *pool;  // lists (pool.h)
   size_t pool_count;
   tw_correction *corrections;
   int correction_count;
@@ -172,6 +173,7 @@ typedef struct {
   // capacities, for growth
   int tensor_room, op_room, correction_room, step_room, output_room;
   size_t pool_room;
+  tw_pool_index *pool_index;  // while it is built
   bool finished;
 } tw_program;
 

@@ -167,9 +167,10 @@ void add_segments(arena &m, trials &out, size_t sequences, size_t n, int first_s
 }
 
 // counts: literals of each product; several go to one out plane.
-void add_bit_products(arena &m, trials &out, size_t sequences, size_t n, const std::vector<int> &counts) {
+void add_bit_products(arena &m, trials &out, size_t sequences, size_t n, const std::vector<int> &counts,
+                      size_t each = 3) {
   const size_t words = words_of(n), operands = 1 + m.below(TW_OPERANDS), operand_planes = 9,
-               outs = counts.size() / 3 + 1;
+               outs = counts.size() / each + 1;
   std::vector<int64_t> list;
   size_t dealt = 0;
   double loads = 0;
@@ -268,6 +269,35 @@ void add_product(arena &m, trials &out, size_t rows, size_t cols, size_t inner, 
                    TW_TRY(k->operand(inner, cols, ring, at(v), stream, &operand));
                    tw_status status =
                        k->product(operand, rows, cols, inner, at(x), at(plus), ring, (uint64_t *)at(to), stream);
+                   if (device) cudaStreamSynchronize((cudaStream_t)stream);
+                   k->operand_free(operand);
+                   return status;
+                 },
+                 0, 0});
+}
+
+// Rows that lie apart, with one addend for all of them.
+void add_product_rows(arena &m, trials &out, int rows, size_t cols, size_t inner, int ring, bool addend) {
+  const uint64_t *v = m.words(inner * cols), *plus = addend ? m.words(cols) : nullptr;
+  std::vector<tw_product_row> row;
+  for (int i = 0; i < rows; i++) {
+    const uint64_t *x = m.words(inner);
+    row.push_back({x, plus, m.words(cols)});
+  }
+  out.push_back({"operand, product_rows",
+                 [=, &m](const tw_backend *k, bool device, void *stream) {
+                   void *operand;
+                   std::vector<tw_product_row> there = row;
+                   for (tw_product_row &r : there)
+                     if (device) r = {m.on_device(r.x), m.on_device(r.addend), m.on_device(r.out)};
+                   TW_TRY(k->operand(inner, cols, ring, device ? m.on_device(v) : v, stream, &operand));
+                   tw_status status = TW_OK;
+                   if (k->product_rows)
+                     status = k->product_rows(operand, rows, cols, inner, there.data(), ring, stream);
+                   else
+                     for (const tw_product_row &r : there)
+                       if (status == TW_OK)
+                         status = k->product(operand, 1, cols, inner, r.x, r.addend, ring, r.out, stream);
                    if (device) cudaStreamSynchronize((cudaStream_t)stream);
                    k->operand_free(operand);
                    return status;

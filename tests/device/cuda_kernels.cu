@@ -163,6 +163,8 @@ void checker::bit_products(size_t sequences, size_t n) {
   std::vector<int> many;
   for (int i = 0; i < (small ? 40 : 600); i++) many.push_back(1 + i % 4);
   if (n <= 300) add_bit_products(m, list, sequences, n, many);
+  if (n <= 300) add_bit_products(m, list, sequences, n, many, 11);
+  if (n <= 300) add_bit_products(m, list, sequences, n, {7, 5, 3, 8, 4, 6, 1, 2, 4, 5}, 10);
   flush();
 }
 
@@ -181,6 +183,18 @@ void checker::matrices() {
                   addend);
       flush();
     }
+  for (int rows = 1; rows <= TW_PRODUCT_ROWS; rows++) {
+    add_product(m, list, (size_t)rows, (size_t)m.between(1, 100), (size_t)m.between(1, 3000), m.between(8, 64),
+                rows % 3);
+    add_product_rows(m, list, rows, (size_t)m.between(1, 300), (size_t)m.between(1, 3000), m.between(8, 64),
+                     rows % 2 != 0);
+    flush();
+  }
+  for (int rows : {1, 3, 16}) {
+    add_product(m, list, (size_t)rows, 40, 40001, 31, 1);
+    add_product_rows(m, list, rows, 40, 40001, 64, true);
+    flush();
+  }
   add_product(m, list, 37, 40, 40001, 31, 1);  // more inner elements than one sum holds
   add_product(m, list, 1100, 64, 96, 48, 1);   // more rows than the fused kernel takes: with workspace
   flush();
@@ -309,7 +323,10 @@ int bench() {
   for (int i = 0; i < 29 * 18; i++) nodes.push_back(1 + i % 4);
   add_bit_products(m, list, 1, 128, nodes), flush("norm, 522 products");
   add_parity(m, list, 1, 393216, 3, 4), flush("GeLU, 4 terms");
+  add_bit_products(m, list, 1, 1, nodes), flush("norm of a row, 522 products");
+  add_leaves(m, list, 1, 1, 54, {4, 4, 4, 4, 4, 4, 4, 4, 4, 4, 4, 4, 4, 1}, 38, true), flush("norm of a row, 38 sets");
   add_parity(m, list, 1, 128, 29, 58), flush("norm, 58 terms");
+  add_parity(m, list, 1, 1, 39, 80), flush("norm of a row, 80 terms");
   add_reshape(m, list, 1, 28, 24576), flush("28 planes of 24576");
   add_gemm(m, list, 12, 128, 128, 64, 35, 1, false), flush("12 x 128x128x64, 35 bits");
   add_gemm(m, list, 12, 128, 64, 128, 36, 1, false), flush("12 x 128x64x128, 36 bits");

@@ -7,9 +7,12 @@ enum { THREADS = 256, MAX_LITERALS = 8 };
 
 // ---- products ----
 
+enum { FEW = 4, FEW_SETS = 1 << FEW, MOST_HELPERS = 8, ENOUGH_THREADS = 132 * 1024 };
+
+// A warp's lanes: words of a plane, then helpers that share its products, then planes.
 typedef struct {
   tw_products_args a;
-  uint32_t planes, block_words, block_planes;  // the latter two's product: THREADS
+  uint32_t planes, block_words, helpers, block_planes;  // the latter three's product: THREADS
 } products_call;
 
 // One product at one word: literal i has value[i]; the shares of the subsets' products are read as the fold needs them.
@@ -21,11 +24,20 @@ typedef struct {
   uint32_t one, value[MAX_LITERALS];
 } product;
 
+static __device__ __forceinline__ uint32_t plane_word(const product &p, const uint64_t *const *operands,
+                                                      uint32_t operand, size_t plane) {
+  const uint64_t *from = operands[operand] + p.sequence * p.a->operand_words[operand] + plane * p.a->words;
+  return ((const uint32_t *)from)[p.word];
+}
+
 static __device__ __forceinline__ uint32_t literal_word(const product &p, const uint64_t *const *operands,
                                                         int literal) {
   const int64_t *l = p.literals + 3 * literal;
-  const uint64_t *plane = operands[l[0]] + p.sequence * p.a->operand_words[l[0]] + (size_t)l[1] * p.a->words;
-  return ((const uint32_t *)plane)[p.word];
+  return plane_word(p, operands, (uint32_t)l[0], (size_t)l[1]);
+}
+
+static __device__ __forceinline__ uint32_t dealt_word(const product &p, int64_t plane) {
+  return p.dealt[2 * (size_t)plane * p.a->words];
 }
 
 template <int operand_set>
@@ -44,7 +56,7 @@ static __device__ __forceinline__ uint32_t subset_share(const product &p) {
                                                 : 7;
     return literal_word(p, p.a->mask, literal);
   } else {
-    return p.dealt[2 * (size_t)p.planes[operand_set] * p.a->words];
+    return dealt_word(p, p.planes[operand_set]);
   }
 }
 
@@ -60,18 +72,15 @@ static __device__ __forceinline__ uint32_t fold(const product &p) {
   }
 }
 
-static __device__ uint32_t fold_all(const product &p, int count) {
+// Of more than FEW literals.
+static __device__ uint32_t fold_many(product &p, const int64_t *at) {
+  const int count = (int)at[1];
+  p.literals = at + 2;
+  p.planes = p.literals + 3 * count;
+#pragma unroll
+  for (int i = 0; i < MAX_LITERALS; i++)
+    p.value[i] = i < count ? literal_word(p, p.a->value, i) ^ (p.literals[3 * i + 2] ? ~0u : 0) : 0;
   switch (count) {
-    case 0:
-      return p.one;
-    case 1:
-      return fold<1, 0>(p);
-    case 2:
-      return fold<2, 0>(p);
-    case 3:
-      return fold<3, 0>(p);
-    case 4:
-      return fold<4, 0>(p);
     case 5:
       return fold<5, 0>(p);
     case 6:
@@ -83,10 +92,60 @@ static __device__ uint32_t fold_all(const product &p, int count) {
   }
 }
 
-// A thread computes one word of one out plane: the sum of the products that go there.
+// What the list says of a product of at most FEW literals, read before its bits are there. A literal is its plane, its
+// operand and whether it is negated; a set has its plane of `dealt`, -1: none.
+typedef struct {
+  const int64_t *at;
+  int count;
+  uint32_t plane[FEW], operand[FEW];
+  bool negate[FEW];
+  int32_t set[FEW_SETS];
+} few_literals;
+
+static __device__ __forceinline__ few_literals read_ahead(const int64_t *at) {
+  few_literals f;
+  f.at = at;
+  f.count = (int)at[1];
+  const int64_t *const literal = at + 2, *const planes = literal + 3 * f.count;
+#pragma unroll
+  for (int i = 0; i < FEW; i++) {
+    const bool is = i < f.count && f.count <= FEW;
+    f.operand[i] = is ? (uint32_t)literal[3 * i] : 0;
+    f.plane[i] = is ? (uint32_t)literal[3 * i + 1] : 0;
+    f.negate[i] = is && literal[3 * i + 2] != 0;
+  }
+#pragma unroll
+  for (int set = 0; set < FEW_SETS; set++)
+    f.set[set] = f.count <= FEW && set >> f.count == 0 ? (int32_t)planes[set] : -1;
+  return f;
+}
+
+// A literal that is not there is the public 1: its value is 1, and it is in no set with a share.
+static __device__ __forceinline__ uint32_t fold_few(const product &p, const few_literals &f) {
+  uint32_t share[FEW_SETS], value[FEW];
+#pragma unroll
+  for (int i = 0; i < FEW; i++)
+    value[i] = i < f.count ? plane_word(p, p.a->value, f.operand[i], f.plane[i]) ^ (f.negate[i] ? ~0u : 0) : ~0u;
+#pragma unroll
+  for (int set = 1; set < FEW_SETS; set++) share[set] = f.set[set] >= 0 ? dealt_word(p, f.set[set]) : 0;
+#pragma unroll
+  for (int i = 0; i < FEW; i++)
+    if (i < f.count) share[1 << i] = plane_word(p, p.a->mask, f.operand[i], f.plane[i]);
+  share[0] = p.one;
+#pragma unroll
+  for (int level = 0; level < FEW; level++)
+#pragma unroll
+    for (int set = 0; set < FEW_SETS; set += 2 << level)
+      share[set] = share[set | 1 << level] ^ (value[level] & share[set]);
+  return share[0];
+}
+
+// A thread computes one word of one out plane: the sum of the products that go there, or of its part of them.
 static __global__ void __launch_bounds__(THREADS) products_kernel(const __grid_constant__ products_call call) {
   const tw_products_args &a = call.a;
-  const uint32_t plane = blockIdx.y * call.block_planes + threadIdx.x / call.block_words;
+  const uint32_t of_plane = call.block_words * call.helpers,
+                 plane = blockIdx.y * call.block_planes + threadIdx.x / of_plane,
+                 helper = threadIdx.x % of_plane / call.block_words;
   product p;
   p.a = &a;
   p.word = (size_t)blockIdx.x * call.block_words + threadIdx.x % call.block_words;
@@ -96,31 +155,38 @@ static __global__ void __launch_bounds__(THREADS) products_kernel(const __grid_c
   tw_let_next_start();
   const bool inside = plane < call.planes && p.word < 2 * a.words;
   const int64_t *const starts = a.outline + call.planes + 1;
-  int64_t from = 0, to = 0;
-  if (inside) from = a.outline[plane], to = a.outline[plane + 1];
+  int64_t number = 0, to = 0;
+  if (inside) number = a.outline[plane] + helper, to = a.outline[plane + 1];
+  few_literals f;
+  if (number < to) f = read_ahead(a.list + starts[number]);
   tw_await_earlier();
-  if (!inside) return;
   uint32_t sum = 0;
-  for (int64_t number = from; number < to; number++) {
-    const int64_t *const at = a.list + starts[number];
-    const int count = (int)at[1];
-    p.literals = at + 2;
-    p.planes = p.literals + 3 * count;
-#pragma unroll
-    for (int i = 0; i < MAX_LITERALS; i++)
-      p.value[i] = i < count ? literal_word(p, a.value, i) ^ (p.literals[3 * i + 2] ? ~0u : 0) : 0;
-    sum ^= fold_all(p, count);
+  while (number < to) {
+    sum ^= f.count <= FEW ? fold_few(p, f) : fold_many(p, f.at);
+    number += call.helpers;
+    if (number < to) f = read_ahead(a.list + starts[number]);
   }
-  ((uint32_t *)(a.out + p.sequence * a.out_words + plane * a.words))[p.word] = sum;
+  for (uint32_t by = call.block_words; by < of_plane; by *= 2) sum ^= __shfl_xor_sync(~0u, sum, by);
+  if (inside && helper == 0) ((uint32_t *)(a.out + p.sequence * a.out_words + plane * a.words))[p.word] = sum;
+}
+
+// Few words leave lanes for helpers: as many as keep what runs at once busy, and as an average plane has products.
+static uint32_t helpers_for(const tw_products_args *a, uint32_t planes, uint32_t block_words) {
+  const size_t words = tw_ceil_div(2 * a->words, block_words) * block_words * planes * a->sequences;
+  uint32_t helpers = 1;
+  while (2 * helpers <= MOST_HELPERS && 2 * helpers * block_words <= 32 && 2 * helpers * words <= ENOUGH_THREADS &&
+         2 * helpers * planes <= (size_t)a->products + planes)
+    helpers *= 2;
+  return helpers;
 }
 
 tw_status tw_cuda_products(const tw_products_args *args, void *stream) {
   if (args->words == 0) return TW_OK;
-  products_call call = {*args, (uint32_t)(args->out_words / args->words), THREADS, 1};
-  while (call.block_words > 4 && call.block_words >= 4 * args->words) {  // at least half of the threads have a word
+  products_call call = {*args, (uint32_t)(args->out_words / args->words), THREADS, 1, 1};
+  while (call.block_words > 2 && call.block_words >= 4 * args->words)  // at least half of the threads have a word
     call.block_words /= 2;
-    call.block_planes *= 2;
-  }
+  call.helpers = helpers_for(args, call.planes, call.block_words);
+  call.block_planes = THREADS / (call.block_words * call.helpers);
   const dim3 grid((unsigned)tw_ceil_div(2 * args->words, call.block_words),
                   (unsigned)tw_ceil_div(call.planes, call.block_planes), (unsigned)args->sequences);
   return tw_enqueue(products_kernel, grid, THREADS, 0, stream, call);
@@ -154,7 +220,42 @@ static __global__ void __launch_bounds__(PARITY_THREADS) parity_kernel(const __g
   if (word < 2 * a.words) ((uint32_t *)a.out)[2 * (sequence * (size_t)a.planes + plane) * a.words + word] = sum;
 }
 
+// Planes of a few words: a warp takes a plane, its lanes the terms. Which are the plane's is known before their bits
+// are there.
+enum { SHORT_WORDS = 2, SHORT_TERMS = 32 * 32, SHORT_WARPS = 4 };
+
+static __global__ void __launch_bounds__(32 * SHORT_WARPS)
+    short_parity_kernel(const __grid_constant__ tw_parity_args a) {
+  const size_t plane = (size_t)blockIdx.x * SHORT_WARPS + threadIdx.x / 32, sequence = blockIdx.y;
+  const uint32_t lane = threadIdx.x % 32;
+  const bool inside = plane < (size_t)a.planes;
+  uint32_t own = 0;  // bit i: term 32 i + lane
+  tw_let_next_start();
+  for (size_t t = lane; inside && t < a.terms; t += 32) own |= (uint32_t)((size_t)a.list[3 * t] == plane) << t / 32;
+  const bool constant = inside && lane == 0 && a.mine && a.list[3 * a.terms + plane];
+  uint64_t sum[SHORT_WORDS];
+#pragma unroll
+  for (size_t w = 0; w < SHORT_WORDS; w++) sum[w] = constant ? ~0ull : 0;
+  tw_await_earlier();
+  for (; own; own &= own - 1) {
+    const int64_t *const term = a.list + 3 * (32 * (size_t)(__ffs((int)own) - 1) + lane);
+    const uint64_t *from = a.value[term[1]] + sequence * a.operand_words[term[1]] + (size_t)term[2] * a.words;
+#pragma unroll
+    for (size_t w = 0; w < SHORT_WORDS; w++)
+      if (w < a.words) sum[w] ^= from[w];
+  }
+#pragma unroll
+  for (size_t w = 0; w < SHORT_WORDS; w++) {
+    for (int by = 1; by < 32; by *= 2) sum[w] ^= __shfl_xor_sync(~0u, (unsigned long long)sum[w], by);
+    if (inside && lane == 0 && w < a.words) a.out[(sequence * (size_t)a.planes + plane) * a.words + w] = sum[w];
+  }
+}
+
 tw_status tw_cuda_parity(const tw_parity_args *args, void *stream) {
+  if (args->words <= SHORT_WORDS && args->terms <= SHORT_TERMS)
+    return tw_enqueue(short_parity_kernel,
+                      dim3((unsigned)tw_ceil_div((size_t)args->planes, SHORT_WARPS), (unsigned)args->sequences),
+                      32 * SHORT_WARPS, 0, stream, *args);
   const dim3 grid((unsigned)tw_ceil_div(2 * args->words, PARITY_THREADS), (unsigned)args->planes,
                   (unsigned)args->sequences);
   return tw_enqueue(parity_kernel, grid, PARITY_THREADS, 0, stream, *args);

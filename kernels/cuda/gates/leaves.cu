@@ -226,12 +226,18 @@ static __global__ void __launch_bounds__(THREADS, 4) leaves_kernel(const __grid_
   const tw_transposer transposer = make_transposer();
 
   tw_let_next_start();
-  if (warp == 0) leaves[lane] = (int)lane < count ? leaf_at(a, first_leaf + lane) : leaf{};
+  if (warp == 0) {
+    leaves[lane] = (int)lane < count ? leaf_at(a, first_leaf + lane) : leaf{};
+    __syncwarp();
+    make_round(leaves, 0, count, &round);
+  }
   for (uint32_t t = threadIdx.x; t < MAX_LEAVES * GROUPS; t += THREADS) sums[t / GROUPS][t % GROUPS] = 0;
   tw_await_earlier();
   for (int from = 0; from < count; from = round.to) {
-    __syncthreads();
-    if (warp == 0) make_round(leaves, from, count, &round);
+    if (from > 0) {
+      __syncthreads();
+      if (warp == 0) make_round(leaves, from, count, &round);
+    }
     __syncthreads();
     for (uint32_t chunk = blockIdx.x; chunk < call.chunks; chunk += gridDim.x) {
       const uint32_t sequence = chunk / call.sequence_chunks,

@@ -149,7 +149,10 @@ static void check_product(size_t m, size_t n, size_t inner, int limbs, const std
       run("wide", [&](const tw_gemm_call *c) { return tw_gemm_wide(c, limbs_of_x.p, stream); });
     }
     if (m <= TW_PRODUCT_ROWS) {
-      run("rows", [&](const tw_gemm_call *c) { return tw_gemm_rows_together(c, stream); });
+      for (int warps : {4, 8})
+        if (tw_gemm_rows_takes((int)m, ring, warps))
+          run(text("rows, %d warps", warps),
+              [&](const tw_gemm_call *c) { return tw_gemm_rows_together(c, warps, stream); });
       run("rows apart", [&](const tw_gemm_call *c) { return rows_apart(c, n, inner); });
     }
     for (int columns = 32; columns <= 64; columns += 16)
@@ -318,9 +321,9 @@ struct weight_bench {
     const tw_gemm_call c = call(set);
     MUST(tw_gemm_wide(&c, limbs_of_x.p, stream));
   }
-  void rows(size_t set) const {
+  void rows(size_t set, int warps) const {
     const tw_gemm_call c = call(set);
-    MUST(tw_gemm_rows_together(&c, stream));
+    MUST(tw_gemm_rows_together(&c, warps, stream));
   }
   void fused(size_t set, tw_gemm_tiling tiling) const {
     const tw_gemm_call c = call(set);
@@ -403,7 +406,9 @@ static void bench_rows(size_t m, size_t n, size_t inner, int ring, size_t sets) 
   };
   const double cycles_per_us = 1980;
   const tw_gemm_tiling t = b.chosen();
-  if (m <= TW_PRODUCT_ROWS) time("rows", [&](size_t l) { b.rows(l); });
+  for (int warps : {4, 8})
+    if (m <= TW_PRODUCT_ROWS && tw_gemm_rows_takes((int)m, ring, warps))
+      time(text("rows, %d warps", warps), [&](size_t l) { b.rows(l, warps); });
   time("cuBLASLt", [&](size_t l) { b.library(l); });
   if (tw_gemm_wide_takes(inner, ring))
     time(text("wide (%.1f)", tw_gemm_wide_cycles(m, n, inner, ring) / cycles_per_us), [&](size_t l) { b.wide(l); });
@@ -417,7 +422,7 @@ static int bench_tokens(void) {
                                    {"", 576, 576, 42},   {"", 1536, 576, 33},   {"", 576, 1536, 42},
                                    {"", 960, 576, 48},   {"", 49152, 576, 40}};
   for (const shape &p : products)
-    for (size_t m : {1, 8, 16}) bench_rows(m, p.n, p.inner, p.ring, p.n * p.inner > 1 << 22 ? 3 : 40);
+    for (size_t m : {1, 4, 8, 16}) bench_rows(m, p.n, p.inner, p.ring, p.n * p.inner > 1 << 22 ? 3 : 40);
   return 0;
 }
 

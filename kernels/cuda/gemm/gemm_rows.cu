@@ -1,122 +1,136 @@
 // Weight products of few rows, as a decoded token's: all that counts is that V's limbs come at the memory's rate.
 //
-// A warp computes 16 columns for part of the inner dimension. It reads V as it lies, 64 bytes of each limb of each
-// column at once, in an order of inner elements that lets a lane's 16 bytes be four of its operands of a tensor core's
-// product; X's elements are read in the same order, and split in registers. V is the left operand, with 16 columns; X
-// is the right one, with 8 rows. A block's warps share the inner dimension of one tile, and so do the blocks of a
-// cluster. Sums mod 2^64 are exact in any order, so the result does not depend on how it was shared out.
+// A block takes tiles of 16 columns, each for its part of the inner dimension. V's limbs come to shared memory in runs
+// of 256 or 512 bytes of a limb of a column, some stages ahead, also of the next tile. Each of the four or eight warps
+// has 64 bytes of every run: V is the left operand of the tensor cores, with 16 columns, X the right one, with 8 rows.
+// A lane's 16 bytes are four of its operands, for elements of V and of X are taken in the same order, whichever it is.
+// A warp splits its elements of X itself. The blocks of a cluster share the inner dimension. Sums mod 2^64 are exact in
+// any order, so the result does not depend on how it was shared out.
 //
 // Rows may lie apart: so one pass over V serves several products with it.
 #include "kernels/cuda/gemm/gemm.h"
 #include "kernels/cuda/gemm/gemm_tile.h"
 
 enum {
-  WARPS = 8,
-  THREADS = 32 * WARPS,
-  COLUMNS = 16,       // of a tile
-  EIGHT = 8,          // rows of a product of the tensor cores
-  TAKEN = 64,         // inner elements that a warp takes at once, 16 a lane
-  PAIRS = TAKEN / 32  // products of 32 inner elements in them
+  COLUMNS = 16,     // of a tile
+  EIGHT = 8,        // rows of a product of the tensor cores
+  TAKEN = 64,       // inner elements that a warp takes at once
+  PLACES = 4 * 32,  // elements of a tile with eight rows: four a lane
+  MOST_STAGES = 4,
+  MAX_SPLITS = 8
 };
-enum { MAX_SPLITS = 8, BLOCKS_EACH = 2 };  // of a tile; blocks that share a multiprocessor
 
 typedef struct {
   const int8_t *v;  // its lowest limb of column 0
   size_t column_bytes, limb_bytes;
-  int m, n, inner, padded_inner;
+  int m, n, inner, padded_inner, tiles, stages;
   bool pairs;  // inner elements in pairs: 16 bytes
   uint64_t ring;
   tw_product_row row[TW_PRODUCT_ROWS];
 } rows_args;
 
-typedef struct {
-  uint32_t word[4];
-} four_words;
+// Shared memory: stages of V's limbs; each warp's limbs of X; sums. A row's limbs of X begin at odd multiples of 64
+// bytes, so that reads of neighbouring rows hit all banks.
+template <int warps, int limbs, int eights>
+struct room {
+  static constexpr int threads = 32 * warps, run = warps * TAKEN, stage = COLUMNS * limbs * run,
+                       x_row = (limbs | 1) * TAKEN, x = warps * eights * EIGHT * x_row, places = eights * PLACES,
+                       rest = x + (warps + 1) * places * 8;
+};
 
-static __device__ __forceinline__ four_words load_words(const int8_t *from) {
-  const uint4 v = __ldcs((const uint4 *)from);
-  return {{v.x, v.y, v.z, v.w}};
+// Where 16 bytes of a run lie: exchanged between odd and even columns, so that reads of both hit all banks.
+static __device__ __forceinline__ int run_place(int run, int limb, int column, int chunk) {
+  return (limb * COLUMNS + column) * run + (chunk ^ (column & 1) << 2) * 16;
 }
 
-// Four elements of X from `at` on; what lies past its end is 0.
-static __device__ __forceinline__ void load_four(uint64_t element[4], const uint64_t *x, int at, int inner,
-                                                 bool pairs) {
-  if (pairs) {
+static __device__ __forceinline__ const int8_t *run_of(const rows_args &g, int tile, int limb, int column) {
+  return g.v + (size_t)(tile * COLUMNS + column) * g.column_bytes - (size_t)limb * g.limb_bytes;
+}
+
+// A stage: neighbouring threads copy a run.
+template <int warps, int limbs>
+static __device__ __forceinline__ void load_stage(unsigned char *to, const rows_args &g, int tile, int k) {
+  enum { RUN = warps * TAKEN, CHUNKS = RUN / 16, AT_ONCE = 32 * warps / CHUNKS };  // 8 runs
+  const int chunk = (int)threadIdx.x % CHUNKS, first = (int)threadIdx.x / CHUNKS;
+  const bool inside = k + 16 * chunk < g.padded_inner;
 #pragma unroll
-    for (int e = 0; e < 4; e += 2) {
-      const ulonglong2 two = at + e < inner ? *(const ulonglong2 *)(x + at + e) : ulonglong2{0, 0};
-      element[e] = two.x;
-      element[e + 1] = two.y;
-    }
-  } else {
-#pragma unroll
-    for (int e = 0; e < 4; e++) element[e] = at + e < inner ? x[at + e] : 0;
+  for (int i = 0; i < limbs * COLUMNS / AT_ONCE; i++) {
+    const int limb = i * AT_ONCE / COLUMNS, column = (i * AT_ONCE) % COLUMNS + first;
+    copy_async_16(to + run_place(RUN, limb, column, chunk), run_of(g, tile, limb, column) + k + 16 * chunk, inside);
   }
 }
 
-// Limbs of a lane's 16 elements of a row, NULL: of no row.
-template <int limbs>
-static __device__ __forceinline__ void split_taken(uint32_t word[limbs][4], const uint64_t *x, int at, int inner,
-                                                   bool pairs) {
-#pragma unroll
-  for (int four = 0; four < 4; four++) {
-    uint64_t element[4] = {0, 0, 0, 0};
-    uint32_t limb[limbs];
-    if (x) load_four(element, x, at + 4 * four, inner, pairs);
-    split_four<limbs>(element, limb);
-#pragma unroll
-    for (int i = 0; i < limbs; i++) word[i][four] = limb[i];
+// The lines of a stage into the cache while earlier kernels run: they hold what set-up wrote, or will when they are
+// read.
+template <int warps, int limbs>
+static __device__ __forceinline__ void fetch_stage(const rows_args &g, int tile, int k) {
+  enum { LINE = 128, LINES = warps * TAKEN / LINE };
+  for (int i = (int)threadIdx.x; i < limbs * COLUMNS * LINES; i += 32 * warps) {
+    const int at = k + i % LINES * LINE;
+    if (at < g.padded_inner) prefetch_line(run_of(g, tile, i / LINES / COLUMNS, i / LINES % COLUMNS) + at);
   }
 }
 
-// sum[eight][t] += sum_{i+j=t} V_j X_i
-template <int limbs, int eights>
-static __device__ __forceinline__ void multiply_taken(int32_t (&sum)[eights][limbs][4], const four_words (&v)[limbs][2],
-                                                      const uint32_t (&x)[limbs][4], int eight) {
+// The lane's two elements of each row; what lies past the end is 0.
+template <int rows>
+static __device__ __forceinline__ void load_x(ulonglong2 (&x)[rows], const rows_args &g, int at) {
 #pragma unroll
-  for (int pair = 0; pair < PAIRS; pair++)
-#pragma unroll
-    for (int j = 0; j < limbs; j++) {
-      const uint32_t a[4] = {v[j][0].word[2 * pair], v[j][1].word[2 * pair], v[j][0].word[2 * pair + 1],
-                             v[j][1].word[2 * pair + 1]};
-#pragma unroll
-      for (int i = 0; i + j < limbs; i++) multiply_limbs(sum[eight][i + j], a, x[i][2 * pair], x[i][2 * pair + 1]);
-    }
+  for (int r = 0; r < rows; r++) {
+    x[r] = {0, 0};
+    if (r >= g.m || at >= g.inner) continue;
+    const uint64_t *const from = g.row[r].x + at;
+    if (g.pairs)
+      x[r] = *(const ulonglong2 *)from;
+    else
+      x[r] = {from[0], at + 1 < g.inner ? from[1] : 0};
+  }
 }
 
-// The lines of V that the lane's warp needs first may come while earlier kernels run: they hold what set-up wrote, or
-// will when they are read.
-template <int limbs>
-static __device__ __forceinline__ void fetch_first(const int8_t *v, const rows_args &g, int at) {
-  const int lane = (int)(threadIdx.x % 32);
-  if (at >= g.padded_inner) return;
-  for (int line = lane; line < limbs * COLUMNS; line += 32)
-    prefetch_line(v + (size_t)(line % COLUMNS) * g.column_bytes - (size_t)(line / COLUMNS) * g.limb_bytes + at);
+// Limbs of both elements, side by side; `to`: the warp's.
+template <int limbs, int rows>
+static __device__ __forceinline__ void split_x(unsigned char *to, const ulonglong2 (&x)[rows], int m) {
+  const int lane = (int)threadIdx.x % 32;
+#pragma unroll
+  for (int r = 0; r < rows; r++) {
+    if (r >= m) continue;
+    const uint64_t a = x[r].x + 0x8080808080808080u, b = x[r].y + 0x8080808080808080u;
+#pragma unroll
+    for (int four = 0; four < (limbs + 3) / 4; four++) {
+      const uint32_t low = (uint32_t)(a >> 32 * four), high = (uint32_t)(b >> 32 * four);
+      const uint32_t two[2] = {pick_bytes(low, high, 0x5140) ^ 0x80808080u,
+                               pick_bytes(low, high, 0x7362) ^ 0x80808080u};
+#pragma unroll
+      for (int i = 0; i < 4; i++)
+        if (4 * four + i < limbs)
+          *(uint16_t *)(to + r * (limbs | 1) * TAKEN + (4 * four + i) * TAKEN + 2 * lane) =
+              (uint16_t)(two[i / 2] >> 16 * (i % 2));
+    }
+  }
 }
 
-// A warp's part of the sums of its tile.
-template <int limbs, int eights>
-static __device__ __forceinline__ void add_part(int32_t (&sum)[eights][limbs][4], const rows_args &g, const int8_t *v,
-                                                int first, int stride) {
-  const int lane = (int)(threadIdx.x % 32), column = lane / 4, own = lane % 4 * 16;
-  const uint64_t *x[eights];
+// sum[eight][t] += sum_{i+j=t} V_j X_i over the warp's part of a stage.
+template <int warps, int limbs, int eights>
+static __device__ __forceinline__ void multiply_stage(int32_t (&sum)[eights][limbs][4], const unsigned char *v,
+                                                      const unsigned char *x) {
+  const int lane = (int)threadIdx.x % 32, column = lane / 4, quarter = lane % 4, chunk = warp_index() * 4 + quarter;
+  uint4 right[eights][limbs];
 #pragma unroll
-  for (int e = 0; e < eights; e++) x[e] = column + e * EIGHT < g.m ? g.row[column + e * EIGHT].x : NULL;
-  v += (size_t)column * g.column_bytes + own;
-  for (int k = first; k < g.padded_inner; k += stride) {
-    four_words taken[limbs][2] = {};
-    if (k + own < g.padded_inner)
+  for (int e = 0; e < eights; e++)
 #pragma unroll
-      for (int j = 0; j < limbs; j++)
+    for (int i = 0; i < limbs; i++)
+      right[e][i] = *(const uint4 *)(x + (e * EIGHT + column) * (limbs | 1) * TAKEN + i * TAKEN + 16 * quarter);
 #pragma unroll
-        for (int half = 0; half < 2; half++)
-          taken[j][half] = load_words(v + half * EIGHT * g.column_bytes - j * g.limb_bytes + k);
+  for (int j = 0; j < limbs; j++) {
+    const uint4 low = *(const uint4 *)(v + run_place(warps * TAKEN, j, column, chunk));
+    const uint4 high = *(const uint4 *)(v + run_place(warps * TAKEN, j, column + EIGHT, chunk));
+    const uint32_t first[4] = {low.x, high.x, low.y, high.y}, second[4] = {low.z, high.z, low.w, high.w};
 #pragma unroll
-    for (int e = 0; e < eights; e++) {
-      uint32_t word[limbs][4];
-      split_taken<limbs>(word, x[e], k + own, g.inner, g.pairs);
-      multiply_taken<limbs, eights>(sum, taken, word, e);
-    }
+    for (int e = 0; e < eights; e++)
+#pragma unroll
+      for (int i = 0; i + j < limbs; i++) {
+        multiply_limbs(sum[e][i + j], first, right[e][i].x, right[e][i].y);
+        multiply_limbs(sum[e][i + j], second, right[e][i].z, right[e][i].w);
+      }
   }
 }
 
@@ -125,111 +139,224 @@ static __device__ __forceinline__ void finish_element(const rows_args &g, int ro
   r.out[column] = (value + (r.addend ? r.addend[column] : 0)) & g.ring;
 }
 
-template <int limbs, int eights>
-static __global__ void __launch_bounds__(THREADS, limbs > 6 || eights > 1 ? 1 : BLOCKS_EACH)
-    rows_kernel(const __grid_constant__ rows_args g) {
-  enum { PLACES = 128 * eights };  // elements of a tile: four a lane
-  __shared__ uint64_t part[WARPS][PLACES];
-  __shared__ uint64_t whole[PLACES];  // of this block's share of the inner dimension
-  const int warp = warp_index(), lane = (int)(threadIdx.x % 32), splits = (int)gridDim.x, split = (int)blockIdx.x;
-  const int first = (split * WARPS + warp) * TAKEN, stride = splits * WARPS * TAKEN;
-  const int8_t *const v = g.v + (size_t)blockIdx.y * COLUMNS * g.column_bytes;
-  int32_t sum[eights][limbs][4] = {};
-  tw_let_next_start();
-  fetch_first<limbs>(v, g, first);
-  tw_await_earlier();
-  add_part<limbs, eights>(sum, g, v, first, stride);
+// Of a tile: the warps' sums, then those of the cluster's blocks.
+template <int warps, int limbs, int eights>
+static __device__ __forceinline__ void finish_tile(int32_t (&sum)[eights][limbs][4], const rows_args &g, int tile,
+                                                   uint64_t *sums) {
+  enum { ALL = eights * PLACES, THREADS = 32 * warps };
+  const int lane = (int)threadIdx.x % 32, splits = (int)gridDim.x, split = (int)blockIdx.x;
+  uint64_t *const whole = sums + warps * ALL;
 #pragma unroll
   for (int e = 0; e < eights; e++)
 #pragma unroll
-    for (int i = 0; i < 4; i++) part[warp][(4 * e + i) * 32 + lane] = join_weights<limbs>(&sum[e][0][i], 4);
+    for (int i = 0; i < 4; i++)
+      sums[warp_index() * ALL + (4 * e + i) * 32 + lane] = join_weights<limbs>(&sum[e][0][i], 4);
   __syncthreads();
-  for (int place = (int)threadIdx.x; place < PLACES; place += THREADS) {
+  for (int place = (int)threadIdx.x; place < ALL; place += THREADS) {
     uint64_t value = 0;
-    for (int w = 0; w < WARPS; w++) value += part[w][place];
+#pragma unroll
+    for (int w = 0; w < warps; w++) value += sums[w * ALL + place];
     whole[place] = value;
   }
   if (splits > 1)
     cluster_barrier();
   else
     __syncthreads();
-  for (int place = split * THREADS + (int)threadIdx.x; place < PLACES; place += splits * THREADS) {
-    const int i = place / 32 % 4, of = place % 32;
-    const int row = place / 128 * EIGHT + of % 4 * 2 + i % 2, at = of / 4 + i / 2 * EIGHT;
-    const int column = (int)blockIdx.y * COLUMNS + at;
+  for (int place = split * THREADS + (int)threadIdx.x; place < ALL; place += splits * THREADS) {
+    const int i = place / 32 % 4, of = place % 32, row = place / PLACES * EIGHT + of % 4 * 2 + i % 2;
+    const int column = tile * COLUMNS + of / 4 + i / 2 * EIGHT;
     if (row >= g.m || column >= g.n) continue;
     uint64_t value = 0;
 #pragma unroll 1
     for (int peer = 0; peer < splits; peer++) value += *cluster_peer(&whole[place], (unsigned)peer);
     finish_element(g, row, column, value);
   }
-  if (splits > 1) cluster_barrier();  // no block leaves while another reads its part
+  if (splits > 1) cluster_barrier();  // no block goes on while another reads its part
+#pragma unroll
+  for (int e = 0; e < eights; e++)
+#pragma unroll
+    for (int t = 0; t < limbs; t++)
+#pragma unroll
+      for (int i = 0; i < 4; i++) sum[e][t][i] = 0;
 }
 
-typedef void (*rows_function)(rows_args);
-
-template <int limbs>
-static rows_function with_rows(int m) {
-  return m <= EIGHT ? rows_kernel<limbs, 1> : rows_kernel<limbs, 2>;
+// Until the oldest of the stages on their way is there.
+static __device__ __forceinline__ void await_stage(int stages) {
+  if (stages == 4)
+    copy_async_wait<2>();
+  else if (stages == 3)
+    copy_async_wait<1>();
+  else
+    copy_async_wait<0>();
 }
 
-static rows_function find_kernel(int limbs, int m) {
+// A block's runs, one after another: all of a tile, then those of its next tile.
+typedef struct {
+  int runs, first_run, run_step, first_tile, tile_step, count;
+} block_work;
+
+static __device__ __forceinline__ block_work work_of(const rows_args &g, int run) {
+  const int all = (g.padded_inner + run - 1) / run, splits = (int)gridDim.x, split = (int)blockIdx.x;
+  block_work w = {(all - split + splits - 1) / splits, split, splits, (int)blockIdx.y, (int)gridDim.y, 0};
+  w.count = w.runs * ((g.tiles - w.first_tile + w.tile_step - 1) / w.tile_step);
+  return w;
+}
+static __device__ __forceinline__ int tile_at(const block_work &w, int i) {
+  return w.first_tile + i / w.runs * w.tile_step;
+}
+static __device__ __forceinline__ int inner_at(const block_work &w, int run, int i) {
+  return (w.first_run + i % w.runs * w.run_step) * run;
+}
+
+template <int warps, int limbs, int eights>
+static __global__ void __launch_bounds__(32 * warps, 8 / warps) rows_kernel(const __grid_constant__ rows_args g) {
+  typedef room<warps, limbs, eights> here;
+  constexpr int rows = eights * EIGHT;
+  const int stages = g.stages;
+  unsigned char *const memory = dynamic_shared();
+  unsigned char *const x_limbs = memory + stages * here::stage;
+  unsigned char *const own_x = x_limbs + warp_index() * rows * here::x_row;
+  uint64_t *const sums = (uint64_t *)(x_limbs + here::x);
+  const block_work w = work_of(g, here::run);
+  const int own = warp_index() * TAKEN + 2 * ((int)threadIdx.x % 32);
+  int32_t sum[eights][limbs][4] = {};
+  ulonglong2 x[rows];
+  auto load = [&](int i) {
+    if (i < w.count)
+      load_stage<warps, limbs>(memory + i % stages * here::stage, g, tile_at(w, i), inner_at(w, here::run, i));
+    copy_async_commit();
+  };
+
+  tw_let_next_start();
+  for (int i = 0; i < stages - 1 && i < w.count; i++)
+    fetch_stage<warps, limbs>(g, tile_at(w, i), inner_at(w, here::run, i));
+  for (int i = (int)threadIdx.x; i < here::x / 16; i += here::threads) ((uint4 *)x_limbs)[i] = {0, 0, 0, 0};
+  tw_await_earlier();
+  for (int i = 0; i < stages - 1; i++) load(i);
+  if (w.count > 0) load_x<rows>(x, g, inner_at(w, here::run, 0) + own);
+  for (int i = 0; i < w.count; i++) {
+    await_stage(stages);
+    __syncthreads();  // this stage has arrived, for all threads; all are done with the one whose place is loaded next
+    load(i + stages - 1);
+    split_x<limbs, rows>(own_x, x, g.m);
+    __syncwarp();
+    if (i + 1 < w.count) load_x<rows>(x, g, inner_at(w, here::run, i + 1) + own);
+    multiply_stage<warps, limbs, eights>(sum, memory + i % stages * here::stage, own_x);
+    __syncwarp();
+    if ((i + 1) % w.runs == 0) finish_tile<warps, limbs, eights>(sum, g, tile_at(w, i), sums);
+  }
+  copy_async_wait<0>();
+}
+
+// A kernel, and what it needs of shared memory.
+typedef struct {
+  void (*function)(rows_args);
+  int warps, stage, rest;
+} rows_kernel_of;
+
+template <int warps, int limbs>
+static rows_kernel_of with_rows(int m) {
+  typedef room<warps, limbs, 1> one;
+  typedef room<warps, limbs, 2> two;
+  if (m <= EIGHT) return {rows_kernel<warps, limbs, 1>, warps, one::stage, one::rest};
+  return {rows_kernel<warps, limbs, 2>, warps, two::stage, two::rest};
+}
+
+template <int warps>
+static rows_kernel_of with_limbs(int limbs, int m) {
   switch (limbs) {
     case 1:
-      return with_rows<1>(m);
+      return with_rows<warps, 1>(m);
     case 2:
-      return with_rows<2>(m);
+      return with_rows<warps, 2>(m);
     case 3:
-      return with_rows<3>(m);
+      return with_rows<warps, 3>(m);
     case 4:
-      return with_rows<4>(m);
+      return with_rows<warps, 4>(m);
     case 5:
-      return with_rows<5>(m);
+      return with_rows<warps, 5>(m);
     case 6:
-      return with_rows<6>(m);
+      return with_rows<warps, 6>(m);
     case 7:
-      return with_rows<7>(m);
+      return with_rows<warps, 7>(m);
     default:
-      return with_rows<8>(m);
+      return with_rows<warps, 8>(m);
   }
 }
 
-static bool takes_clusters(void) {
-  int device = 0, major = 0;
+static int device_attribute(cudaDeviceAttr which) {
+  int device = 0, value = 0;
   cudaGetDevice(&device);
-  cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, device);
-  return major >= 9;
+  cudaDeviceGetAttribute(&value, which, device);
+  return value;
 }
 
-static int multiprocessors(void) {
-  int device = 0, count = 1;
-  cudaGetDevice(&device);
-  cudaDeviceGetAttribute(&count, cudaDevAttrMultiProcessorCount, device);
-  return count;
+static rows_kernel_of find_kernel(int warps, int limbs, int m) {
+  return warps == 4 ? with_limbs<4>(limbs, m) : with_limbs<8>(limbs, m);
+}
+
+static int stages_in(rows_kernel_of k, int shared) {
+  const int stages = (shared - k.rest) / k.stage;
+  return stages < 2 ? 0 : stages < MOST_STAGES ? stages : MOST_STAGES;
+}
+
+// Stages for which a block has memory, where 8 / warps blocks share a multiprocessor, or where that is too little, one
+// has it alone; 0: that is too little, too.
+static int stages_for(rows_kernel_of k) {
+  enum { KEPT = 1 << 10 };  // of every block by the system
+  static const int block = device_attribute(cudaDevAttrMaxSharedMemoryPerBlockOptin),
+                   all = device_attribute(cudaDevAttrMaxSharedMemoryPerMultiprocessor);
+  const int shared = all / (8 / k.warps) - KEPT, stages = stages_in(k, shared < block ? shared : block);
+  return stages ? stages : stages_in(k, block);
+}
+
+bool tw_gemm_rows_takes(int m, int ring_bits, int warps) {
+  return m >= 1 && m <= TW_PRODUCT_ROWS && stages_for(find_kernel(warps, tw_ring_limbs(ring_bits), m)) > 0;
+}
+
+int tw_gemm_rows_choose(int m, int ring_bits) {
+  for (int warps = 4; warps <= 8; warps += 4)
+    if (tw_gemm_rows_takes(m, ring_bits, warps)) return warps;
+  return 0;
 }
 
 // Blocks for a tile: so many that all multiprocessors read, but no more than have something to read.
-static int choose_splits(size_t tiles, size_t padded_inner) {
-  static const int most = takes_clusters() ? MAX_SPLITS : 1, places = BLOCKS_EACH * multiprocessors();
-  const int useful = (int)tw_ceil_div(padded_inner, (size_t)WARPS * TAKEN);
+static int choose_splits(int warps, size_t tiles, size_t padded_inner, size_t places) {
+  static const int most = device_attribute(cudaDevAttrComputeCapabilityMajor) >= 9 ? MAX_SPLITS : 1;
+  const int useful = (int)tw_ceil_div(padded_inner, (size_t)(warps * TAKEN));
   int splits = 1;
-  while (splits < most && splits < useful && (size_t)(splits + 1) * tiles <= (size_t)places) splits++;
+  while (splits < most && splits < useful && (size_t)(splits + 1) * tiles <= places) splits++;
   return splits;
 }
 
-static bool lies_in_pairs(const tw_limbs *v, int m, const tw_product_row *row) {
+static bool lie_in_pairs(const tw_limbs *v, int m, const tw_product_row *row) {
   bool pairs = v->inner % 2 == 0;
   for (int i = 0; i < m; i++) pairs = pairs && (uintptr_t)row[i].x % 16 == 0;
   return pairs;
 }
 
-tw_status tw_gemm_rows(const tw_limbs *v, int m, const tw_product_row *row, int ring_bits, cudaStream_t stream) {
+// Asked for once a kernel.
+static tw_status allow_memory(rows_kernel_of k, int limbs, int m, int bytes) {
+  static int allowed[2][TW_MAX_LIMBS][2];
+  int *const known = &allowed[k.warps > 4][limbs - 1][m > EIGHT];
+  if (*known >= bytes) return TW_OK;
+  TW_CUDA(cudaFuncSetAttribute((const void *)k.function, cudaFuncAttributeMaxDynamicSharedMemorySize, bytes));
+  *known = bytes;
+  return TW_OK;
+}
+
+tw_status tw_gemm_rows(const tw_limbs *v, int m, const tw_product_row *row, int ring_bits, int warps,
+                       cudaStream_t stream) {
   const int limbs = tw_ring_limbs(ring_bits);
-  if (m < 1 || m > TW_PRODUCT_ROWS || ring_bits < 1 || limbs > v->limbs)
+  if (ring_bits < 1 || limbs > v->limbs || warps == 0 || !tw_gemm_rows_takes(m, ring_bits, warps))
     return tw_fail(TW_ERR_RANGE, "ring product on the GPU: %d rows, %d bits with weights of %d limbs are out of range",
                    m, ring_bits, v->limbs);
-  const size_t tiles = tw_ceil_div(v->n, (size_t)COLUMNS);
-  const int splits = choose_splits(tiles, v->padded_inner);
+  static const size_t processors = (size_t)device_attribute(cudaDevAttrMultiProcessorCount);
+  const rows_kernel_of kernel = find_kernel(warps, limbs, m);
+  const size_t tiles = tw_ceil_div(v->n, (size_t)COLUMNS), places = processors * (size_t)(8 / warps);
+  const int splits = choose_splits(warps, tiles, v->padded_inner, places), stages = stages_for(kernel),
+            bytes = stages * kernel.stage + kernel.rest;
+  TW_TRY(allow_memory(kernel, limbs, m, bytes));
   rows_args g = {v->data + (v->limbs - 1) * v->padded_inner,
                  v->limbs * v->padded_inner,
                  v->padded_inner,
@@ -237,18 +364,20 @@ tw_status tw_gemm_rows(const tw_limbs *v, int m, const tw_product_row *row, int 
                  (int)v->n,
                  (int)v->inner,
                  (int)v->padded_inner,
-                 lies_in_pairs(v, m, row),
+                 (int)tiles,
+                 stages,
+                 lie_in_pairs(v, m, row),
                  tw_ring_mask(ring_bits),
                  {}};
   for (int i = 0; i < m; i++) g.row[i] = row[i];
-  return tw_launch(find_kernel(limbs, m), dim3((unsigned)splits, (unsigned)tiles), THREADS, 0, (unsigned)splits, stream,
-                   g);
+  const dim3 grid((unsigned)splits, (unsigned)(tiles < places ? tiles : places));
+  return tw_launch(kernel.function, grid, 32 * (unsigned)warps, (size_t)bytes, (unsigned)splits, stream, g);
 }
 
-tw_status tw_gemm_rows_together(const tw_gemm_call *call, cudaStream_t stream) {
+tw_status tw_gemm_rows_together(const tw_gemm_call *call, int warps, cudaStream_t stream) {
   tw_product_row row[TW_PRODUCT_ROWS];
   for (size_t i = 0; i < call->m && i < TW_PRODUCT_ROWS; i++)
     row[i] = {call->x + i * call->v->inner, call->addend ? call->addend + i * call->v->n : nullptr,
               call->out + i * call->v->n};
-  return tw_gemm_rows(call->v, (int)call->m, row, call->ring_bits, stream);
+  return tw_gemm_rows(call->v, (int)call->m, row, call->ring_bits, warps, stream);
 }

@@ -170,6 +170,7 @@ static tw_status create_flow(tw_key_feed *f) {
                           .parts = f->o.halves,
                           .lead = gate > LEAD ? gate : LEAD,
                           .calls = &f->calls};
+  if (f->o.place == TW_KEYS_MEMORY) f->flow.ahead = tw_key_flow_ahead(&f->flow, f->o.ahead);
   return TW_OK;
 }
 
@@ -280,13 +281,19 @@ tw_status tw_key_feed_load(tw_key_feed *f, const tw_key_source *source, bool *mo
   return TW_OK;
 }
 
-tw_status tw_key_feed_fill(tw_key_feed *f) { return f->ring ? tw_key_ring_fill(f->ring) : TW_OK; }
+tw_status tw_key_feed_lead(tw_key_feed *f) { return tw_key_flow_copy_ahead(&f->flow); }
+
+tw_status tw_key_feed_fill(tw_key_feed *f) {
+  if (f->flow.ahead > 0) TW_TRY(tw_device_wait(f->copies));
+  return f->ring ? tw_key_ring_fill(f->ring) : TW_OK;
+}
 
 // The copies' stream starts where the gates' stream is now: so it is part of a graph that is being recorded.
 tw_status tw_key_feed_start(tw_key_feed *f) {
   for (int b = 0; b < f->o.batch; b++) f->read[b] = 0;
   TW_TRY(k->fill(f->stop, 0, sizeof(int), f->parts[0].stream));
-  if (f->o.place == TW_KEYS_RESIDENT || f->blocks == 0) return TW_OK;  // what forks must join: a last copy
+  if (f->o.place == TW_KEYS_RESIDENT || f->blocks == 0) return TW_OK;
+  if (f->flow.ahead == f->blocks) return tw_key_flow_start(&f->flow);  // what forks must join: a last copy
   TW_TRY(tw_device_event_record(f->begun, f->parts[0].stream));
   TW_TRY(tw_device_event_wait(f->begun, f->copies));
   return tw_key_flow_start(&f->flow);

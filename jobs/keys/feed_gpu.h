@@ -13,7 +13,8 @@
 
 typedef struct tw_key_feed tw_key_feed;
 
-enum { TW_KEY_MOST = 1 << 30 };  // bytes of GPU memory for a batch's keys, unless its largest gates need more
+enum { TW_KEY_AHEAD = 96 << 20 };  // most bytes of a slot that are copied before a job's other work
+enum { TW_KEY_MOST = 1 << 30 };    // bytes of GPU memory for a batch's keys, unless its largest gates need more
 
 typedef struct {
   const tw_key_windows *windows;  // of the gates; read by the two functions below
@@ -23,8 +24,9 @@ typedef struct {
   int halves;  // parts of the batch, each on a stream of its own, from sequence `first` on (tw_key_feed_first)
   void *streams[TW_HALVES];
   int first[TW_HALVES];
-  bool timed;   // measure how long gates wait for keys (costs small kernels a block)
-  bool traced;  // time every block's copy (tw_key_feed_spans)
+  uint64_t ahead;  // MEMORY: about so many bytes of a slot are copied by tw_key_feed_lead, before a job's other work
+  bool timed;      // measure how long gates wait for keys (costs small kernels a block)
+  bool traced;     // time every block's copy (tw_key_feed_spans)
 } tw_key_feed_options;
 
 // Bytes of GPU memory for keys that such a feed takes.
@@ -36,7 +38,8 @@ void tw_key_feed_end(tw_key_feed *f);
 // Begin a job. FILE: readers fill the ring in the background. *moved: the keys lie elsewhere than those of the job
 // before, so that a graph recorded for it is of no use. The stream's earlier work has ended.
 tw_status tw_key_feed_load(tw_key_feed *f, const tw_key_source *source, bool *moved);
-tw_status tw_key_feed_fill(tw_key_feed *f);   // FILE: wait until the ring is full, or all is read
+tw_status tw_key_feed_lead(tw_key_feed *f);   // enqueue the copies that are to be ahead, beside all other work
+tw_status tw_key_feed_fill(tw_key_feed *f);   // wait for them; FILE: until the ring is full, or all is read
 tw_status tw_key_feed_start(tw_key_feed *f);  // enqueue the first copies; the others as gates go on
 tw_correction_reader tw_key_feed_source(tw_key_feed *f,
                                         int half);  // its `window` waits, on the stream, for the blocks it needs

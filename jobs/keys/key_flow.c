@@ -15,8 +15,24 @@ static tw_status copy_to(tw_key_flow *f, int part, int end) {
   return TW_OK;
 }
 
+int tw_key_flow_ahead(const tw_key_flow *f, uint64_t bytes) {
+  int end = 0;
+  while (end < f->blocks && f->starts[end + 1] <= bytes && tw_key_read_before(f->laps, f->starts[end + 1]) == 0) end++;
+  return end;
+}
+
+tw_status tw_key_flow_copy_ahead(const tw_key_flow *f) {
+  for (int i = 0; i < f->ahead; i++)
+    for (int part = 0; part < f->parts; part++) TW_TRY(f->calls->copy(f->calls->state, part, i));
+  return TW_OK;
+}
+
 tw_status tw_key_flow_start(tw_key_flow *f) {
-  for (int part = 0; part < f->parts; part++) f->part[part].copied = f->part[part].waited = 0, f->part[part].at = 0;
+  for (int part = 0; part < f->parts; part++) {
+    f->part[part].copied = f->ahead;
+    f->part[part].waited = 0;
+    f->part[part].at = 0;
+  }
   int end = may_be_copied(f, 0, f->lead);
   for (int i = 1; i <= end; i++)
     for (int part = 0; part < f->parts; part++) TW_TRY(copy_to(f, part, i));
@@ -32,7 +48,7 @@ static tw_status come_to(tw_key_flow *f, int part, int i) {
                    (unsigned long long)f->part[part].at);
   if (end > f->part[part].copied) TW_TRY(f->calls->follow(f->calls->state, part));
   TW_TRY(copy_to(f, part, end));
-  return f->calls->wait(f->calls->state, part, i);
+  return i < f->ahead ? TW_OK : f->calls->wait(f->calls->state, part, i);
 }
 
 tw_status tw_key_flow_take(tw_key_flow *f, int part, uint64_t bytes, uint64_t *place) {

@@ -25,6 +25,7 @@ typedef struct {
   const uint64_t *starts;  // of a slot's blocks; starts[blocks]: its end (tw_key_blocks)
   int blocks, parts;
   uint64_t lead;  // bytes of a slot that are copied ahead of the gates, while there is room
+  int ahead;      // blocks of each part that are there before the job begins (tw_key_flow_ahead); 0: none
   const tw_key_flow_calls *calls;
   struct {
     uint64_t at;         // bytes that gates have taken
@@ -32,6 +33,10 @@ typedef struct {
   } part[TW_HALVES];
 } tw_key_flow;
 
+// Whole blocks, of the first `bytes` of a slot, for which there is room before any gate has read.
+int tw_key_flow_ahead(const tw_key_flow *f, uint64_t bytes);
+// Copies of those that are to be ahead: the caller waits for them, and begins the job then.
+tw_status tw_key_flow_copy_ahead(const tw_key_flow *f);
 // A job begins: the first copies.
 tw_status tw_key_flow_start(tw_key_flow *f);
 // The part's gates take the next `bytes` of each sequence, which lie at *place of its memory until they take more.

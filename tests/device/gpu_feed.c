@@ -43,8 +43,9 @@ typedef struct {
   tw_key_location place;
   uint64_t slot_bytes;
   int batch;
-  bool collect;  // copy what windows show, for comparison
-  bool heavy;    // gates take longer than copies
+  bool collect;    // copy what windows show, for comparison
+  bool heavy;      // gates take longer than copies
+  uint64_t ahead;  // MEMORY: bytes of a slot that are copied before a job
   int halves;
   tw_key_windows windows;
   void *stream, *second, *event, *graph;
@@ -150,6 +151,7 @@ static void open_feed(bench *t, uint64_t most) {
                            .most = most,
                            .batch = t->batch,
                            .place = t->place,
+                           .ahead = t->ahead,
                            .halves = t->halves,
                            .streams = {t->stream, t->second},
                            .timed = true};
@@ -266,6 +268,8 @@ static void check_place(const bench *like, uint64_t most) {
     new_keys(&t);
     load(&t);
     if (job == 1) usleep(100000);  // the ring is full
+    MUST(tw_key_feed_lead(t.feed));
+    if (t.place == TW_KEYS_MEMORY) MUST(tw_key_feed_fill(t.feed));
     run(&t);
     snprintf(what, sizeof what,
              "%s, batch %d, %d halves, %s gates, at most %llu bytes, job %d: the bytes of the source",
@@ -290,6 +294,9 @@ static void check_places(void) {
                         .batch = batch,
                         .collect = true,
                         .heavy = i > 0 && place == TW_KEYS_MEMORY,
+                        .ahead = halves == 2 || i == 1 ? slot_bytes / 3
+                                 : i == 0 && batch > 1 ? slot_bytes
+                                                       : 0,
                         .halves = halves};
           if (i == 0 || place != TW_KEYS_RESIDENT) check_place(&like, i ? slot_bytes * (uint64_t)batch / parts[i] : 0);
         }

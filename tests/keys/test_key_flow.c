@@ -83,6 +83,7 @@ typedef struct {
   int copied[TW_HALVES][MOST_NODES];  // node, by block
   uint64_t *memory[TW_HALVES];        // a unit's place in the slot, and one; 0: nothing
   bool sent[TW_HALVES * LEVELS];      // messages
+  int ahead;                          // copies before the job begins
   int wrong;
 } party;
 
@@ -127,7 +128,7 @@ static tw_status await_copy(void *state, int part, int block) {
 
 static tw_status no_follow(void *state, int part) { return want(state, part, 0); }
 
-static void open_party(party *p, const slot_case *slot, int parts, uint64_t most, uint64_t lead) {
+static void open_party(party *p, const slot_case *slot, int parts, uint64_t most, uint64_t lead, uint64_t ahead) {
   memset(p, 0, sizeof *p);
   p->slot = slot;
   uint64_t room = tw_key_room(&slot->windows, slot->block, most);
@@ -139,6 +140,8 @@ static void open_party(party *p, const slot_case *slot, int parts, uint64_t most
                           .parts = parts,
                           .lead = lead,
                           .calls = &p->calls};
+  p->flow.ahead = tw_key_flow_ahead(&p->flow, ahead);
+  CU_ASSERT(slot->starts[p->flow.ahead] <= ahead && slot->starts[p->flow.ahead] <= room);
   for (int part = 0; part < parts; part++) p->memory[part] = list_of(room / UNIT + 1);
 }
 
@@ -162,6 +165,8 @@ static void enqueue_gates(party *p, int part, int level, int *next) {
 // As halves do: a level of each part in turn, and what it opens is awaited before its next.
 static void enqueue_all(party *p) {
   int next[TW_HALVES] = {0};
+  CU_ASSERT_EQUAL_FATAL(tw_key_flow_copy_ahead(&p->flow), TW_OK);
+  p->ahead = p->streams[COPIES].count;
   CU_ASSERT_EQUAL_FATAL(tw_key_flow_start(&p->flow), TW_OK);
   for (int level = 0; level < LEVELS; level++)
     for (int part = 0; part < p->flow.parts; part++) {
@@ -245,6 +250,7 @@ static int run_all(policy how) {
     for (int part = 0; part < p->flow.parts; part++) memset(p->memory[part], 0, p->laps.room / UNIT * 8);
     memset(p->sent, 0, sizeof p->sent);
     p->wrong = 0;
+    while (p->streams[COPIES].next < p->ahead) run_next(p, &p->streams[COPIES]);
   }
   while (run_one(order))
     if (how == RANDOM) make_order(how, order);
@@ -256,14 +262,14 @@ static int run_all(policy how) {
 
 typedef struct {
   int parts;
-  uint64_t largest, block, most, lead;  // units
-  bool no_follow, no_wait;              // waits that are left out
+  uint64_t largest, block, most, lead, ahead;  // units
+  bool no_follow, no_wait;                     // waits that are left out
 } flow_case;
 
 static void open_case(const flow_case *c, slot_case slots[PARTIES]) {
   for (int i = 0; i < PARTIES; i++) {
     make_slot(&slots[i], c->largest, c->block);
-    open_party(&parties[i], &slots[i], c->parts, UNIT * c->most, UNIT * c->lead);
+    open_party(&parties[i], &slots[i], c->parts, UNIT * c->most, UNIT * c->lead, UNIT * c->ahead);
     if (c->no_follow) parties[i].calls.follow = no_follow;
     if (c->no_wait) parties[i].calls.wait = want;
     enqueue_all(&parties[i]);
@@ -326,21 +332,24 @@ static void test_too_small(void) {
 }
 
 static void test_any_order(void) {
-  int around = 0;
+  int around = 0, ahead = 0;
   for (int trial = 0; trial < 60; trial++) {
     slot_case slots[PARTIES];
     flow_case c = {.parts = 1 + trial % 2,
                    .largest = 1 + below(100),
                    .block = 1 + below(30),
                    .most = below(400),
-                   .lead = 1 + below(below(2) ? 30 : 500)};
+                   .lead = 1 + below(below(2) ? 30 : 500),
+                   .ahead = trial % 3 ? below(below(2) ? 100 : 10000) : 0};
     open_case(&c, slots);
+    ahead += parties[0].ahead > 0;
     around += parties[0].laps.count > 3;
     for (int how = 0; how < POLICIES; how++)
       for (int again = 0; again < 2; again++) CU_ASSERT_EQUAL(run_all((policy)how), 0);
     close_case(slots);
   }
   CU_ASSERT(around > 20);
+  CU_ASSERT(ahead > 10);
 }
 
 // What the runs above would have seen. Copies that wait for no gates write over keys that are still to be read.

@@ -28,7 +28,7 @@ build_program() {
     sodium=("$SODIUM/lib/libsodium.a")
   fi
   mkdir -p "$build"
-  for source in base/status.c base/memory.c kernels/*.c kernels/cpu/*.c kernels/cuda/*/*.cu tests/device/cuda_kernels.cu tests/device/cuda_opens.cu; do
+  for source in base/status.c base/memory.c kernels/*.c kernels/cpu/*.c kernels/cuda/*/*.cu tests/device/cuda_kernels.cu tests/device/cuda_opens.cu tests/device/cuda_gemm.cu; do
     object=$build/${source//\//_}.o
     case $source in
       *_avx2.c) gcc -O3 -std=gnu17 "${flags[@]}" -mavx2 -mbmi2 -c "$source" -o "$object" & ;;
@@ -45,8 +45,8 @@ build_program() {
   for source in "${jobs[@]}"; do wait "$source"; done
   local parts=()
   for object in "$build"/*.o; do [[ $object == */tests_* ]] || parts+=("$object"); done
-  for source in kernels opens; do
-    nvcc -arch="sm_$arch" -o "$build/cuda_$source" "$build/tests_device_cuda_$source.cu.o" "${parts[@]}" "$library" "${sodium[@]}" -lpthread
+  for source in kernels opens gemm; do
+    nvcc -arch="sm_$arch" -o "$build/cuda_$source" "$build/tests_device_cuda_$source.cu.o" "${parts[@]}" "$library" "${sodium[@]}" -lpthread -Xlinker -rpath -Xlinker "$(dirname "$library")"
   done
 }
 

@@ -23,9 +23,6 @@ extern "C" {
 #include "kernels/product_rows.h"
 
 enum { TW_MAX_SUM_INNER = 131072 };
-// Up to this many rows a product is faster by the kernel that reads V once, and takes them wherever they lie
-// (cuda_gemm tokens).
-enum { TW_FEW_ROWS = 4 };
 
 // Limbs of a weight matrix V [inner][n], split once per model.
 typedef struct tw_limbs tw_limbs;

@@ -149,10 +149,8 @@ static void check_product(size_t m, size_t n, size_t inner, int limbs, const std
       run("wide", [&](const tw_gemm_call *c) { return tw_gemm_wide(c, limbs_of_x.p, stream); });
     }
     if (m <= TW_PRODUCT_ROWS) {
-      for (int warps : {4, 8})
-        if (tw_gemm_rows_takes((int)m, ring, warps))
-          run(text("rows, %d warps", warps),
-              [&](const tw_gemm_call *c) { return tw_gemm_rows_together(c, warps, stream); });
+      if (tw_gemm_rows_takes((int)m, ring))
+        run("rows", [&](const tw_gemm_call *c) { return tw_gemm_rows_together(c, stream); });
       run("rows apart", [&](const tw_gemm_call *c) { return rows_apart(c, n, inner); });
     }
     for (int columns = 32; columns <= 64; columns += 16)
@@ -321,9 +319,9 @@ struct weight_bench {
     const tw_gemm_call c = call(set);
     MUST(tw_gemm_wide(&c, limbs_of_x.p, stream));
   }
-  void rows(size_t set, int warps) const {
+  void rows(size_t set) const {
     const tw_gemm_call c = call(set);
-    MUST(tw_gemm_rows_together(&c, warps, stream));
+    MUST(tw_gemm_rows_together(&c, stream));
   }
   void fused(size_t set, tw_gemm_tiling tiling) const {
     const tw_gemm_call c = call(set);
@@ -406,9 +404,7 @@ static void bench_rows(size_t m, size_t n, size_t inner, int ring, size_t sets) 
   };
   const double cycles_per_us = 1980;
   const tw_gemm_tiling t = b.chosen();
-  for (int warps : {4, 8})
-    if (m <= TW_PRODUCT_ROWS && tw_gemm_rows_takes((int)m, ring, warps))
-      time(text("rows, %d warps", warps), [&](size_t l) { b.rows(l, warps); });
+  if (m <= TW_PRODUCT_ROWS && tw_gemm_rows_takes((int)m, ring)) time("rows", [&](size_t l) { b.rows(l); });
   time("cuBLASLt", [&](size_t l) { b.library(l); });
   if (tw_gemm_wide_takes(inner, ring))
     time(text("wide (%.1f)", tw_gemm_wide_cycles(m, n, inner, ring) / cycles_per_us), [&](size_t l) { b.wide(l); });

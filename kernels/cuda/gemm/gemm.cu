@@ -20,7 +20,7 @@ static bool takes_wide(size_t m, size_t n, size_t inner, int ring_bits) {
 }
 
 static way choose(size_t m, size_t n, size_t inner, int ring_bits, tw_gemm_tiling *tiling) {
-  if (m <= TW_FEW_ROWS && tw_gemm_rows_choose((int)m, ring_bits) > 0) return ROWS;
+  if (m <= TW_PRODUCT_ROWS && tw_gemm_rows_takes((int)m, ring_bits)) return ROWS;
   const bool fused = tw_gemm_fused_choose(m, n, inner, ring_bits, tiling);
   if (takes_wide(m, n, inner, ring_bits))
     return fused && tiling->cycles <= tw_gemm_wide_cycles(m, n, inner, ring_bits) ? FUSED : WIDE;
@@ -59,7 +59,7 @@ extern "C" tw_status tw_device_gemm(const tw_limbs *v, size_t m, const uint64_t 
   tw_gemm_tiling tiling;
   switch (choose(m, v->n, v->inner, ring_bits, &tiling)) {
     case ROWS:
-      return tw_gemm_rows_together(&call, tw_gemm_rows_choose((int)m, ring_bits), (cudaStream_t)stream);
+      return tw_gemm_rows_together(&call, (cudaStream_t)stream);
     case FUSED:
       return tw_gemm_fused(&call, tiling, (cudaStream_t)stream);
     case WIDE:
@@ -72,9 +72,8 @@ extern "C" tw_status tw_device_gemm(const tw_limbs *v, size_t m, const uint64_t 
 extern "C" tw_status tw_device_gemm_rows(const tw_limbs *v, int m, const tw_product_row *row, int ring_bits,
                                          void *stream) {
   for (int some; m > 0; m -= some, row += some) {
-    some = tw_gemm_rows_choose(m, ring_bits) || m < HALF_ROWS ? m : HALF_ROWS;
-    const int warps = tw_gemm_rows_choose(some, ring_bits);
-    TW_TRY(tw_gemm_rows(v, some, row, ring_bits, warps, (cudaStream_t)stream));
+    some = m < HALF_ROWS || tw_gemm_rows_takes(m, ring_bits) ? m : HALF_ROWS;
+    TW_TRY(tw_gemm_rows(v, some, row, ring_bits, (cudaStream_t)stream));
   }
   return TW_OK;
 }

@@ -64,13 +64,11 @@ typedef struct {
 bool tw_gemm_fused_choose(size_t m, size_t n, size_t inner, int ring_bits, tw_gemm_tiling *out);
 tw_status tw_gemm_fused(const tw_gemm_call *call, tw_gemm_tiling tiling, cudaStream_t stream);
 
-// By one kernel that reads V at the memory's rate: 1..TW_PRODUCT_ROWS rows, which may lie apart, by blocks of 4 or 8
-// warps. takes: whether this device has memory for such a block; choose: warps, 0: it has for neither.
-bool tw_gemm_rows_takes(int m, int ring_bits, int warps);
-int tw_gemm_rows_choose(int m, int ring_bits);
-tw_status tw_gemm_rows(const tw_limbs *v, int m, const tw_product_row *row, int ring_bits, int warps,
-                       cudaStream_t stream);
-tw_status tw_gemm_rows_together(const tw_gemm_call *call, int warps, cudaStream_t stream);
+// By one kernel that reads V at the memory's rate: 1..TW_PRODUCT_ROWS rows, which may lie apart. takes: whether this
+// device has memory for it.
+bool tw_gemm_rows_takes(int m, int ring_bits);
+tw_status tw_gemm_rows(const tw_limbs *v, int m, const tw_product_row *row, int ring_bits, cudaStream_t stream);
+tw_status tw_gemm_rows_together(const tw_gemm_call *call, cudaStream_t stream);
 
 // By one kernel on X's limbs, Hopper only. takes: whether there is such a kernel for this product on this device;
 // cycles: what its cost model expects then.

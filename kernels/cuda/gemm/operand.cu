@@ -99,7 +99,7 @@ void tw_cuda_product_forget(void *stream) {
   tw_device_gemm_forget(stream);
 }
 
-static bool are_few(size_t m) { return m >= 1 && m <= TW_FEW_ROWS; }
+static bool are_few(size_t m) { return m >= 1 && m <= TW_PRODUCT_ROWS; }
 
 // Bytes of one part of X; 0 where X is taken as it is.
 static size_t copied_bytes(size_t m, size_t k) {

@@ -323,10 +323,7 @@ int bench() {
   for (int i = 0; i < 29 * 18; i++) nodes.push_back(1 + i % 4);
   add_bit_products(m, list, 1, 128, nodes), flush("norm, 522 products");
   add_parity(m, list, 1, 393216, 3, 4), flush("GeLU, 4 terms");
-  add_bit_products(m, list, 1, 1, nodes), flush("norm of a row, 522 products");
-  add_leaves(m, list, 1, 1, 54, {4, 4, 4, 4, 4, 4, 4, 4, 4, 4, 4, 4, 4, 1}, 38, true), flush("norm of a row, 38 sets");
   add_parity(m, list, 1, 128, 29, 58), flush("norm, 58 terms");
-  add_parity(m, list, 1, 1, 39, 80), flush("norm of a row, 80 terms");
   add_reshape(m, list, 1, 28, 24576), flush("28 planes of 24576");
   add_gemm(m, list, 12, 128, 128, 64, 35, 1, false), flush("12 x 128x128x64, 35 bits");
   add_gemm(m, list, 12, 128, 64, 128, 36, 1, false), flush("12 x 128x64x128, 36 bits");

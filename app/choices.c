@@ -1,6 +1,7 @@
 #include "app/choices.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 #include "jobs/models/fold.h"
 #include "jobs/plan/choices.h"
@@ -85,8 +86,9 @@ const tw_option tw_option_engine = {
     .value = "NAME",
     .words = "digit pfss-rows pfss",
     .help =
-        "what functions are read from: digit, or keys of point functions, for fewer rounds, on CPUs: pfss-rows (1/x "
-        "and 1/sqrt(x) of rows), or pfss (exp and activations, too) (not given: digit)"};
+        "what functions are read from: digit, or keys of point functions, for fewer rounds. pfss-rows: 1/x and "
+        "1/sqrt(x) of rows; pfss: exp and activations, too; or pfss- and some of norms, reciprocal, exp, activation "
+        "with + between. auto: what takes least (not given: digit, and auto for a place)"};
 
 static tw_status parse_groups(const char *text, int groups[TW_MOST_LEVELS]) {
   const char *at = text;
@@ -104,7 +106,9 @@ static tw_status parse_groups(const char *text, int groups[TW_MOST_LEVELS]) {
 
 tw_status tw_choices_search(const tw_choice_words *words, const tw_model_config *config, const tw_place *place,
                             uint64_t key_budget, tw_plan_request *request, tw_found *found) {
+  bool auto_engine = words->engine ? strcmp(words->engine, "auto") == 0 : !place->by_one_layer;
   tw_made made = {{[TW_FORM_MAXIMUM] = words->maximum != NULL,
+                   [TW_FORM_ENGINE] = !auto_engine,
                    [TW_FORM_NODES] = words->arity >= 0,
                    [TW_FORM_WINDOWS] = words->levels >= 0,
                    [TW_FORM_MEANS] = words->means >= 0,
@@ -113,7 +117,7 @@ tw_status tw_choices_search(const tw_choice_words *words, const tw_model_config 
                    [TW_FORM_ARGMAX] = words->argmax > 0}};
   if (words->arity >= 0 && words->arity != 4 && words->arity != 8)
     return tw_fail(TW_ERR_USAGE, "--node-arity is 4 or 8, not %d", (int)words->arity);
-  if (words->engine) TW_TRY(tw_read_by_parse(words->engine, &request->choices.engine));
+  if (words->engine && !auto_engine) TW_TRY(tw_read_by_parse(words->engine, &request->choices.engine));
   if (words->maximum) TW_TRY(parse_groups(words->maximum, request->choices.maximum));
   request->choices.wide_nodes = words->arity == 8;
   request->choices.flat_windows = words->levels == 1;

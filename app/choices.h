@@ -8,7 +8,7 @@
 typedef struct {
   const char *maximum;                                  // "7,19"; NULL: not said
   int64_t arity, levels, means, norms, groups, argmax;  // -1: not said; 0, too, where there is no such option
-  const char *engine;                                   // NULL: digit
+  const char *engine;                                   // NULL: digit, and at a place as "auto"
 } tw_choice_words;
 
 extern const tw_option tw_option_maximum_groups, tw_option_engine;  // const char *

@@ -94,9 +94,15 @@ typedef struct {
 } sample;
 
 // One layer each: of every size of a matrix, and of most forms.
-static const sample samples[] = {{"bert-tiny", 128, {NULL, -1, -1, -1, -1}},  {"bert-tiny", 32, {"2,5,4", 4, 2, 1, -1}},
-                                 {"minilm", 128, {NULL, -1, -1, -1, -1}},     {"minilm", 128, {"2,5,13", 4, 2, 1, -1}},
-                                 {"bert-base", 128, {"2,5,13", 8, 2, 0, -1}}, {"bert-base", 64, {"8,8", 4, 1, 0, -1}}};
+static const sample samples[] = {{"bert-tiny", 128, {NULL, -1, -1, -1, -1}},
+                                 {"bert-tiny", 32, {"2,5,4", 4, 2, 1, -1}},
+                                 {"minilm", 128, {NULL, -1, -1, -1, -1}},
+                                 {"minilm", 128, {"2,5,13", 4, 2, 1, -1}},
+                                 {"bert-base", 128, {"2,5,13", 8, 2, 0, -1}},
+                                 {"bert-base", 64, {"8,8", 4, 1, 0, -1}},
+                                 {"bert-tiny", 128, {NULL, -1, -1, -1, -1, .engine = "pfss"}},
+                                 {"minilm", 128, {NULL, -1, -1, -1, -1, .engine = "pfss"}},
+                                 {"minilm", 64, {NULL, -1, -1, -1, -1, .engine = "pfss-rows"}}};
 
 static tw_status time_sample(bench *b, const sample *sample) {
   tw_model_config config;
@@ -252,14 +258,15 @@ static void describe(bench *b) {
 static void print(const bench *b) {
   tw_grid grid = {0};
   const tw_rates *r = &b->rates;
-  tw_grid_row(&grid, "us\tan operation\ta MB of keys\tof openings\tof tensors\tof lists\t1000 list entries");
+  tw_grid_row(&grid,
+              "us\tan operation\ta MB of keys\tof openings\tof tensors\tof lists\t1000 list entries\t1000 key nodes");
   tw_grid_rule(&grid);
   for (int i = 0; i <= r->gate_count; i++) {
     const tw_gate_rate *g = i < r->gate_count ? &r->gates[i] : &r->other;
     const double *s = g->seconds;
-    tw_grid_row(&grid, "%s\t%.2f\t%.1f\t%.1f\t%.1f\t%.1f\t%.2f", i < r->gate_count ? g->gate : "(any other)",
+    tw_grid_row(&grid, "%s\t%.2f\t%.1f\t%.1f\t%.1f\t%.1f\t%.2f\t%.2f", i < r->gate_count ? g->gate : "(any other)",
                 1e6 * s[TW_COST_ONCE], 1e12 * s[TW_COST_KEYS], 1e12 * s[TW_COST_OPENED], 1e12 * s[TW_COST_MEMORY],
-                1e12 * s[TW_COST_LIST_BYTES], 1e9 * s[TW_COST_LIST]);
+                1e12 * s[TW_COST_LIST_BYTES], 1e9 * s[TW_COST_LIST], 1e9 * s[TW_COST_BLOCKS]);
   }
   tw_grid_rule(&grid);
   tw_grid_print(&grid);
@@ -333,7 +340,7 @@ const tw_command tw_bench_calibrate = {
     .arguments = "FILE.json",
     .summary = "rates of this machine's CPU, by which `twain plan` foretells and chooses",
     .about =
-        "Every operation of six programs of one layer, in a session as a party has it: the fit of their times to what "
+        "Every operation of nine programs of one layer, in a session as a party has it: the fit of their times to what "
         "they read and multiply; messages between two threads; a key file's reading. Writes FILE.json, for `twain plan "
         "--device ./FILE.json`.",
     .options = options,

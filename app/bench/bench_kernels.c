@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "app/bench/bench.h"
+#include "app/bench/key_evaluations.h"
 #include "app/bench/peak.h"
 #include "app/bench/random_session.h"
 #include "app/common_options.h"
@@ -42,6 +43,7 @@ typedef struct {
   const tw_program *program;
   const char *only;  // this gate alone; NULL: those of layer 0
   const tw_op *op;   // NULL: not to be timed
+  const char *part;  // of the layer, to which it belongs
 } bench;
 
 // ---- time ----
@@ -114,7 +116,7 @@ static json_t *record_of(const bench *w, const char *kernel, const tw_kernel_cos
   tw_record_text(r, "model", w->s->model);
   tw_record_integer(r, "tokens", w->s->seq);
   tw_record_integer(r, "batch", w->s->batch);
-  tw_record_text(r, "part", w->program->steps[w->op->step].name);
+  tw_record_text(r, "part", w->part);
   tw_record_text(r, "kernel", kernel);
   tw_record_text(r, "size", c->size);
   if (c->ring) tw_record_integer(r, "ring_bits", c->ring);
@@ -130,11 +132,10 @@ static json_t *record_of(const bench *w, const char *kernel, const tw_kernel_cos
 }
 
 static void add_row(bench *w, const char *kernel, const tw_kernel_cost *c, double seconds) {
-  const char *part = w->program->steps[w->op->step].name;
   double memory = c->bytes / w->copy_rate, arithmetic = c->ring ? c->work / peak_of(w, c->ring) : 0;
   double limit = memory > arithmetic ? memory : arithmetic;
   if (w->format == TW_AS_TABLE)
-    tw_grid_row(&w->grid, "%s\t%s\t%s\t%.2f\t%.1f\t%.2f%s\t%.2f%s\t%.0f %%", kernel, part, c->size, 1e6 * seconds,
+    tw_grid_row(&w->grid, "%s\t%s\t%s\t%.2f\t%.1f\t%.2f%s\t%.2f%s\t%.0f %%", kernel, w->part, c->size, 1e6 * seconds,
                 1e-9 * c->bytes / seconds, 1e-9 * c->work / seconds, c->ring ? " MAC" : "", 1e6 * limit,
                 memory > arithmetic ? "" : " MAC", 100 * limit / seconds);
   json_array_append_new(w->list, record_of(w, kernel, c, limit, memory > arithmetic ? "memory" : "arithmetic"));
@@ -222,15 +223,18 @@ static tw_status choose(void *state, int index) {
   const tw_op *op = &w->program->ops[index];
   bool here = w->only ? strcmp(op->gate->name, w->only) == 0 : w->program->steps[op->step].layer == 0;
   w->op = here && stands_for_its_kind(w->program, index) ? op : NULL;
+  w->part = w->program->steps[op->step].name;
   return TW_OK;
 }
 
 // Gates of layer 0; `only`: this gate alone.
 static tw_status time_plan(bench *w, const tw_model_config *config, tw_rounding rounding, tw_output output,
-                           const char *only) {
+                           const char *engine, const char *only) {
   tw_plan plan;
   tw_plan_request request = {.seq = (int)w->s->seq, .rounding = rounding, .output = output};
-  TW_TRY(tw_choices_of(&nothing_chosen, config, &request));
+  tw_choice_words words = nothing_chosen;
+  words.engine = engine;
+  TW_TRY(tw_choices_of(&words, config, &request));
   TW_TRY(tw_plan_make(config, &request, NULL, &plan));
   w->program = &plan.program;
   w->only = only;
@@ -252,6 +256,23 @@ static tw_status time_plan(bench *w, const tw_model_config *config, tw_rounding 
   return status;
 }
 
+// Comparisons by keys of 20 bits, of which no layer has any: what is usually told of other software.
+static tw_status time_evaluations(bench *w) {
+  tw_key_evaluations *e = NULL;
+  tw_timed_call call[TW_EVALUATION_CALLS];
+  double seconds;
+  int count = 0;
+  w->part = "keys of 20 bits";
+  tw_status status = tw_key_evaluations_make(w->backend, w->on_device, w->stream, w->random, RANDOM_BYTES, &e);
+  if (status == TW_OK) count = tw_key_evaluations_calls(e, call);
+  for (int i = 0; i < count && status == TW_OK; i++) {
+    status = measure(w, &call[i], &seconds);
+    if (status == TW_OK) add_row(w, call[i].kernel, &call[i].cost, seconds);
+  }
+  tw_key_evaluations_free(e);
+  return status;
+}
+
 static tw_status time_layer(bench *w) {
   tw_model_config config;
   TW_TRY(tw_shape_config(w->s->model, &config));
@@ -261,10 +282,13 @@ static tw_status time_layer(bench *w) {
     tw_grid_row(&w->grid, "kernel\tpart\tsize\tus\tGB/s\tG/s\tlimit us\tof limit");
     tw_grid_rule(&w->grid);
   }
-  TW_TRY(time_plan(w, &config, TW_DITHERED, TW_OUTPUT_TOKENS, NULL));
-  // what only other outputs and roundings run
-  if (!tw_decoder_layout_of(&config)) TW_TRY(time_plan(w, &config, TW_DITHERED, TW_OUTPUT_POOLED, "pool_live"));
-  return time_plan(w, &config, TW_FAITHFUL, TW_OUTPUT_TOKENS, "floor");
+  TW_TRY(time_plan(w, &config, TW_DITHERED, TW_OUTPUT_TOKENS, NULL, NULL));
+  // what only other engines, outputs and roundings run
+  TW_TRY(time_plan(w, &config, TW_DITHERED, TW_OUTPUT_TOKENS, "pfss", "segments by key"));
+  TW_TRY(time_plan(w, &config, TW_DITHERED, TW_OUTPUT_TOKENS, "pfss", "window by key"));
+  if (!tw_decoder_layout_of(&config)) TW_TRY(time_plan(w, &config, TW_DITHERED, TW_OUTPUT_POOLED, NULL, "pool_live"));
+  TW_TRY(time_plan(w, &config, TW_FAITHFUL, TW_OUTPUT_TOKENS, NULL, "floor"));
+  return time_evaluations(w);
 }
 
 static tw_status prepare(bench *w) {

@@ -19,7 +19,7 @@ typedef struct {
 } equations;
 
 // An operation's terms, in units in which what is sought is about as large.
-static const double unit[TW_COSTS] = {1e-6, 1e-9, 1e-9, 1e-10, 1e-9, 1e-10}, products_unit = 1e-11;
+static const double unit[TW_COSTS] = {1e-6, 1e-9, 1e-9, 1e-10, 1e-9, 1e-10, 1e-9}, products_unit = 1e-11;
 
 static int ring_byte(int ring) {
   int bytes = (ring + 7) / 8;

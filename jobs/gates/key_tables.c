@@ -289,3 +289,29 @@ int tw_read_segments(tw_builder *b, int wire, const tw_segments *seg, const int 
   if (outside) *outside = tw_emit_out(b, op, (tw_tensor){.kind = TW_BITS, .planes = 1, .n = t.n});
   return out;
 }
+
+// ---- what both take ----
+
+// A walk for every leaf word of the window, and for both ends of every arc.
+static double window_blocks(const tw_op *op, double n) {
+  int bits = (int)(op->arg[WINDOW_RING] - op->arg[WINDOW_LOW]), size = 1 << tw_leaf_key_bits(bits);
+  int64_t words = (op->arg[WINDOW_COUNT] + size - 2) / size + 1;
+  return n * (double)((words + 2 * op->arg[WINDOW_ARCS]) * tw_leaf_key_levels(bits));
+}
+
+// A step's own node and, of all together, as many above them. Arcs as in a window.
+static double segments_blocks(const tw_op *op, const int64_t *list, double n) {
+  double steps = 0;
+  for (int i = 0; i < run_count(op); i++) {
+    const int64_t *run = list + TW_SEGMENT_WORDS * i;
+    steps += (double)((run[TW_SEGMENT_WORDS + TW_SEGMENT_BORDER] - run[TW_SEGMENT_BORDER]) >> run[TW_SEGMENT_STEP]);
+  }
+  int64_t levels = op->arg[SEGMENTS_RING] - op->arg[SEGMENTS_FIRST_STEP];
+  return n * (2 * steps + (double)(op->out_count > 1 ? 2 * levels : 0));
+}
+
+double tw_expanded_nodes(const tw_program *p, const tw_op *op) {
+  if (op->gate == &window_gate) return window_blocks(op, (double)p->tensors[op->in[0]].n);
+  if (op->gate != &segments_gate) return 0;
+  return segments_blocks(op, p->pool + op->list, (double)p->tensors[op->in[0]].n);
+}

@@ -13,7 +13,8 @@ static int norm(tw_builder *b, const tw_layer *at, const char *step, int gamma_e
   int gamma = tw_weight_wire(b, tensor(at, gamma_entry), TW_SCALE, hidden);
   int beta = tw_weight_wire(b, tensor(at, gamma_entry + 1), TW_SCALE, hidden);
   const tw_rings *r = at->rings;
-  tw_norm_rings rings = {r->product, r->squares, r->exponents, r->highest, at->shape->rows_by_key};
+  bool by_key = at->shape->by_key & TW_ROOTS_BY_KEY;
+  tw_norm_rings rings = {r->product, r->squares, r->exponents, r->highest, by_key};
   return tw_build_norm(b, at->tokens, x, !at->shape->centred, gamma, beta, hidden, rings, ring,
                        at->shape->config.norm_epsilon);
 }

@@ -116,8 +116,8 @@ static void choose_products(const tw_layer_shape *shape, const tw_bounds *b, tw_
   int window = shape->activation->width + shape->activation->low_bits + 2;
   r->activation = larger(TW_SCALE + room(shape) + bits_for(b->up), larger(window, spec));
   r->up = r->activation + TW_SCALE;
-  r->product = shape->rows_by_key ? 2 * TW_SCALE + 2 + bits_for(centred_product(b))
-                                  : TW_SCALE + 14 + 2 + bits_for(norm_product(shape, b));
+  r->product = shape->by_key & TW_ROOTS_BY_KEY ? 2 * TW_SCALE + 2 + bits_for(centred_product(b))
+                                               : TW_SCALE + 14 + 2 + bits_for(norm_product(shape, b));
   r->squares = 54;  // of sums from 2^-4 to 2^25
   r->exponents = TW_BERT_HIGHEST + 1 - TW_BERT_LOWEST;
   r->highest = TW_BERT_HIGHEST;

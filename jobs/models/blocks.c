@@ -61,7 +61,7 @@ static int kept(tw_builder *b, int *earlier, size_t tokens, int x, size_t rows) 
 static int inverse_of(tw_builder *b, const tw_layer *at, int sums) {
   const tw_layer_shape *shape = at->shape;
   const tw_segment_spec *by_key = &shape->reciprocal_by_key;
-  if (!shape->rows_by_key) return tw_apply_spec(b, sums, &shape->reciprocal, 0);
+  if (!(shape->by_key & TW_RECIPROCALS_BY_KEY)) return tw_apply_spec(b, sums, &shape->reciprocal, 0);
   int t = tw_apply_segments(b, sums, by_key, at->rings->out + by_key->scale, NULL);
   return tw_truncate_dithered(b, t, by_key->fine);
 }
@@ -81,8 +81,8 @@ int tw_build_softmax_values(tw_builder *b, const tw_layer *at, int s, int v, siz
   tw_step_begin(b, layer, "row maximum");
   int z = distance_to_maximum(b, at, s, heads);
   tw_step_begin(b, layer, "exp");
-  int e = shape->all_by_key ? tw_apply_spec_by_key(b, z, &tw_spec_exp, rings->v, NULL)
-                            : tw_apply_spec(b, z, &tw_spec_exp, rings->v);
+  int e = shape->by_key & TW_EXP_BY_KEY ? tw_apply_spec_by_key(b, z, &tw_spec_exp, rings->v, NULL)
+                                        : tw_apply_spec(b, z, &tw_spec_exp, rings->v);
   e = fill_earlier(b, at, packed ? e : tw_zero_dead(b, e, rows, at->tokens), heads, 0);
   e = tw_open_at(b, e, TW_SCALE);
   tw_step_begin(b, layer, "reciprocal");
@@ -278,7 +278,7 @@ static int feed_up(tw_builder *b, const tw_layer *at, int weight, int ring, int 
 // mask are never dealt both as digits and as a key.
 static int activation(tw_builder *b, const tw_layer *at, const char *name, int u, int ring) {
   const tw_spec *spec = at->shape->activation;
-  if (!at->shape->all_by_key || !tw_spec_by_key(spec)) {
+  if (!(at->shape->by_key & TW_ACTIVATIONS_BY_KEY) || !tw_spec_by_key(spec)) {
     tw_declare(b, u, name, 0, TW_BY_ROW, 1, at->tokens);
     tw_step_begin(b, at->index, spec->name);
     return tw_open(b, tw_apply_spec(b, u, spec, ring));

@@ -41,15 +41,14 @@ typedef struct {
   int generated;       // tokens that are written behind it; 0: none
   bool guard;          // values of declared wires out of bound are counted (jobs/gates/guard.h)
   bool centred;        // rows that norms read have mean zero (tw_choices)
-  bool rows_by_key;    // 1/x and 1/sqrt(x) are read from keys of point functions, where they can be (tw_choices)
-  bool all_by_key;     // windows are, too
+  tw_read_by by_key;   // functions that are read from keys of point functions, where they can be (tw_choices)
   int last_ring;       // that a head needs of the rows it stands on; 0: there is none
   bool last_row;       // of a decoder's last layer only the row of the last live token is read
   double temperature;  // by which a token is drawn; 0: the largest logit's
   const tw_spec *activation;
   tw_spec reciprocal;  // its out_scale is that of the one by key where there is one
   tw_segment_spec reciprocal_by_key,
-      root_by_key;  // rows_by_key; root: of encoders' norms, those of decoders are by digits
+      root_by_key;  // where they are by_key; root: of encoders' norms, those of decoders are by digits
 } tw_layer_shape;
 
 // Rows of the sequence and, behind them, of all tokens that are written but the last.

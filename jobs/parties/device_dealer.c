@@ -180,7 +180,6 @@ static tw_status open_all(tw_device_dealer *d, const tw_model_dealer *dealer, co
 tw_status tw_device_dealer_create(const tw_plan *plan, const tw_model_dealer *dealer, const bool wanted[2], int buffers,
                                   tw_device_dealer **out) {
   *out = NULL;
-  TW_TRY(tw_plan_allows_gpu(plan));
   tw_device_dealer *d = calloc(1, sizeof *d);
   if (!d) return tw_fail(TW_ERR_MEMORY, "out of memory for a dealer");
   d->plan = plan;

@@ -277,9 +277,7 @@ static tw_status infer(const tw_party_options *o, tw_party_files *f, tw_channel 
                        tw_result_share *out) {
   tw_hardware hardware;
   TW_TRY(tw_hardware_meet(channel, &hardware));
-  tw_status chosen = tw_hardware_choose(&o->words, &hardware);
-  if (chosen == TW_OK && hardware.device == TW_DEVICE_CUDA) chosen = tw_plan_allows_gpu(&f->plan);
-  TW_TRY(agree(channel, chosen));
+  TW_TRY(agree(channel, tw_hardware_choose(&o->words, &hardware)));
   TW_TRY(tw_hardware_take(channel, &hardware));
   TW_TRY(tw_hardware_place(channel, &hardware, &o->words, e->placement, sizeof e->placement));
   TW_TRY(look_at_machine(o, channel, &hardware));

@@ -9,10 +9,17 @@
 // How many go on from one form to the next: choices of one form depend a little on those of another.
 enum { KEPT = 8, MOST_TRIED = 1024 };
 
+// A plan like all that read the same functions from keys: their tables are the same.
 typedef struct {
-  tw_plan first;   // a plan like all that are tried: their tables are the same
+  tw_plan first;
   tw_plan prompt;  // of a text of more tokens than two: the same for its first alone
-  int tokens;      // of a text
+  bool there;
+} model_plans;
+
+typedef struct {
+  const tw_model_config *part;            // of a layer or two
+  model_plans models[TW_ALL_BY_KEY + 1];  // by what is read from keys
+  int tokens;                             // of a text
   tw_plan_request request;
   const tw_place *place;
   uint64_t key_budget;
@@ -54,12 +61,32 @@ static tw_status price_like(search *s, const tw_plan *like, const tw_choices *c,
   return status;
 }
 
+static tw_status models_of(search *s, tw_read_by engine, const model_plans **out) {
+  model_plans *m = &s->models[engine];
+  tw_plan_request request = s->request;
+  tw_status status = TW_OK;
+  *out = m;
+  if (m->there) return TW_OK;
+  request.choices.engine = engine;
+  if (s->tokens > 2) {
+    request.generated = 1;
+    status = tw_plan_make(s->part, &request, NULL, &m->prompt);
+    request.generated = 2;
+  }
+  if (status == TW_OK) status = tw_plan_make(s->part, &request, NULL, &m->first);
+  m->there = status == TW_OK;
+  if (status != TW_OK) tw_plan_free(&m->prompt);
+  return status;
+}
+
 // Every token of a text behind the first costs as much as the second.
 static tw_status price(search *s, const tw_choices *c, tw_estimate *out) {
   tw_estimate one;
-  TW_TRY(price_like(s, &s->first, c, out));
+  const model_plans *like;
+  TW_TRY(models_of(s, c->engine, &like));
+  TW_TRY(price_like(s, &like->first, c, out));
   if (s->tokens <= 2) return TW_OK;
-  TW_TRY(price_like(s, &s->prompt, c, &one));
+  TW_TRY(price_like(s, &like->prompt, c, &one));
   *out = tw_estimate_repeated(&one, out, s->tokens);
   return TW_OK;
 }
@@ -94,12 +121,13 @@ static void insert(const search *s, tw_candidate kept[KEPT], int *count, const t
 static tw_status expand(search *s, int form, const tw_candidate *from, tw_candidate next[KEPT], int *count) {
   tw_choices ways[TW_MOST_WAYS];
   tw_candidate candidate;
-  int way_count = tw_forms[form].ways(&s->first.shape.config, &s->request, &from->choices, ways);
+  int way_count = tw_forms[form].ways(s->part, &s->request, &from->choices, ways);
   for (int i = 0; i < way_count; i++) {
     tw_status status = try_choices(s, &ways[i], &candidate);
     bool may_fail =
         tw_forms[form].last || from->choices.argmax_rounds;  // of these rounds there may be none by this way
     if (status == TW_ERR_USAGE && may_fail) continue;
+    if (status == TW_ERR_RANGE && form == TW_FORM_ENGINE) continue;  // bounds that are too wide for a function's key
     if (status != TW_OK) return status;
     insert(s, next, count, &candidate);
   }
@@ -117,6 +145,24 @@ static tw_status search_forms(search *s, const tw_made *made, const tw_choices *
     for (int i = 0; i < (tw_forms[form].last ? 1 : count); i++) TW_TRY(expand(s, form, &kept[i], next, &next_count));
     memcpy(kept, next, sizeof next);
     count = next_count;
+  }
+  return TW_OK;
+}
+
+// Whoever is best by one step after the other of a form alone: forms that were chosen before what is read from keys.
+static tw_status go_on(search *s, const tw_made *made, tw_candidate *best) {
+  bool moved = !made->form[TW_FORM_ENGINE];
+  while (moved) {
+    moved = false;
+    for (int form = 0; form < TW_FORMS; form++) {
+      tw_candidate next[KEPT];
+      int count = 0;
+      if (made->form[form] || tw_forms[form].last) continue;
+      TW_TRY(expand(s, form, best, next, &count));
+      if (count == 0 || !better(s, &next[0], best)) continue;
+      *best = next[0];
+      moved = true;
+    }
   }
   return TW_OK;
 }
@@ -141,7 +187,8 @@ static tw_status look_around(search *s, const tw_made *made, tw_found *found) {
 static tw_status find(search *s, const tw_made *made, tw_choices *out, tw_found *found) {
   tw_candidate kept[KEPT];
   int argmax = s->asked_argmax;
-  TW_TRY(search_forms(s, made, &s->first.choices, kept));
+  TW_TRY(search_forms(s, made, &s->request.choices, kept));
+  TW_TRY(go_on(s, made, &kept[0]));
   if (argmax) {
     tw_choices asked = kept[0].choices;
     asked.argmax_rounds = argmax;
@@ -160,25 +207,23 @@ static tw_status find(search *s, const tw_made *made, tw_choices *out, tw_found 
 
 tw_status tw_choices_find(const tw_model_config *config, const tw_plan_request *request, const tw_made *made,
                           const tw_place *place, uint64_t key_budget, tw_choices *out, tw_found *found) {
-  search s = {.request = *request,
+  tw_model_config part = *config;
+  search s = {.part = &part,
+              .request = *request,
               .place = place,
               .key_budget = key_budget,
               .layers = config->layers,
               .tokens = request->generated,
               .asked_argmax = request->choices.argmax_rounds};
-  tw_model_config part = *config;
   int most = place->by_one_layer ? 1 : 2;
   if (part.layers > most) part.layers = most;
   TW_TRY(tw_alloc(sizeof *s.tried * MOST_TRIED, (void **)&s.tried));
   s.request.choices.argmax_rounds = 0;
-  s.request.generated = s.tokens > 2 ? 1 : s.tokens;
-  tw_status status = tw_plan_make(&part, &s.request, NULL, &s.prompt);
-  s.request.generated = s.tokens > 2 ? 2 : s.tokens;
-  if (status == TW_OK) status = tw_plan_make(&part, &s.request, NULL, &s.first);
-  s.request.generated = s.tokens;  // forms depend on all keys
-  if (status == TW_OK) status = find(&s, made, out, found);
-  tw_plan_free(&s.prompt);
-  tw_plan_free(&s.first);
+  tw_status status = find(&s, made, out, found);
+  for (int i = 0; i <= TW_ALL_BY_KEY; i++) {
+    tw_plan_free(&s.models[i].prompt);
+    tw_plan_free(&s.models[i].first);
+  }
   tw_free(s.tried);
   return status;
 }

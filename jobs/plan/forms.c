@@ -106,6 +106,63 @@ static int possible_means_ways(const tw_model_config *config, const tw_plan_requ
   return tw_model_centres(config) && stays ? count : 1;
 }
 
+// ---- what functions are read from, those first that need no keys
+
+static const char *const engine_names[] = {"digit",
+                                           "pfss-norms",
+                                           "pfss-reciprocal",
+                                           "pfss-rows",
+                                           "pfss-exp",
+                                           "pfss-norms+exp",
+                                           "pfss-reciprocal+exp",
+                                           "pfss-rows+exp",
+                                           "pfss-activation",
+                                           "pfss-norms+activation",
+                                           "pfss-reciprocal+activation",
+                                           "pfss-rows+activation",
+                                           "pfss-exp+activation",
+                                           "pfss-norms+exp+activation",
+                                           "pfss-reciprocal+exp+activation",
+                                           "pfss"};
+enum { ENGINES = sizeof engine_names / sizeof *engine_names };
+
+const char *tw_read_by_name(tw_read_by engine) { return engine_names[engine & TW_ALL_BY_KEY]; }
+
+tw_status tw_read_by_parse(const char *text, tw_read_by *out) {
+  for (int i = 0; i < ENGINES; i++)
+    if (strcmp(text, engine_names[i]) == 0) {
+      *out = (tw_read_by)i;
+      return TW_OK;
+    }
+  return tw_fail(TW_ERR_USAGE,
+                 "unknown engine '%s'; use digit, pfss, or pfss- and some of norms, reciprocal, exp, activation with + "
+                 "between, in this order (norms+reciprocal is called rows)",
+                 text);
+}
+
+// Norms of decoders, and activations that are two lines, are never read from keys: of two names of the same plan the
+// longer one.
+static int engine_ways(const tw_model_config *config, const tw_plan_request *request, const tw_choices *base,
+                       tw_choices *ways) {
+  const tw_spec *activation = tw_spec_by_name(config->activation);
+  bool norms = !tw_decoder_layout_of(config), activations = activation && tw_spec_by_key(activation);
+  int count = 0;
+  (void)request;
+  for (int i = 0; i < ENGINES; i++) {
+    if (!norms && !(i & TW_ROOTS_BY_KEY) != !(i & TW_RECIPROCALS_BY_KEY)) continue;
+    if (!activations && !(i & TW_ACTIVATIONS_BY_KEY) != !(i & TW_EXP_BY_KEY)) continue;
+    ways[count] = *base;
+    ways[count++].engine = (tw_read_by)i;
+  }
+  return count;
+}
+
+static bool engine_same(const tw_choices *a, const tw_choices *b) { return a->engine == b->engine; }
+
+static void engine_say(const tw_choices *c, char *text, size_t size) {
+  snprintf(text, size, "engine %s", tw_read_by_name(c->engine));
+}
+
 // ---- rounds of an argmax: fewest first, so that what takes as long in more of them is not taken
 
 static int argmax_ways(const tw_model_config *config, const tw_plan_request *request, const tw_choices *base,
@@ -134,30 +191,17 @@ const tw_form tw_forms[TW_FORMS] = {
     [TW_FORM_WINDOWS] = {"windows of tables", "window-levels", windows_ways, windows_same, windows_say, false, false},
     [TW_FORM_NORMS] = {"comparisons of norms", "norm-levels", text_norms_ways, norms_same, norms_say, true, false},
     [TW_FORM_MEANS] = {"norms", "norm-means", possible_means_ways, means_same, means_say, false, false},
+    [TW_FORM_ENGINE] = {"functions", "engine", engine_ways, engine_same, engine_say, true, false},
     [TW_FORM_ARGMAX] = {"argmax", "argmax-rounds", argmax_ways, argmax_same, argmax_say, false, true}};
-
-static const char *const engine_names[] = {"digit", "pfss-rows", "pfss"};
-
-const char *tw_read_by_name(tw_read_by engine) { return engine_names[engine]; }
-
-tw_status tw_read_by_parse(const char *text, tw_read_by *out) {
-  for (int i = 0; i < 3; i++)
-    if (strcmp(text, engine_names[i]) == 0) {
-      *out = (tw_read_by)i;
-      return TW_OK;
-    }
-  return tw_fail(TW_ERR_USAGE, "unknown engine '%s'; use digit, pfss-rows or pfss", text);
-}
 
 void tw_choices_text(const tw_choices *c, char text[TW_CHOICES_TEXT]) {
   char said[TW_CHOICES_TEXT];
   size_t used = 0;
   text[0] = '\0';
-  if (c->engine != TW_BY_DIGITS)
-    used = (size_t)snprintf(text, TW_CHOICES_TEXT, "engine %s", tw_read_by_name(c->engine));
-  for (int i = 0; i < TW_FORMS && used < TW_CHOICES_TEXT; i++) {
-    if (tw_forms[i].unsaid && tw_forms[i].same(c, &(tw_choices){0})) continue;
-    tw_forms[i].say(c, said, sizeof said);
+  for (int i = -1; i < TW_FORMS && used < TW_CHOICES_TEXT; i++) {
+    const tw_form *form = &tw_forms[i < 0 ? TW_FORM_ENGINE : i];  // in front
+    if (i == TW_FORM_ENGINE || (form->unsaid && form->same(c, &(tw_choices){0}))) continue;
+    form->say(c, said, sizeof said);
     if (*said) used += (size_t)snprintf(text + used, TW_CHOICES_TEXT - used, "%s%s", used ? ", " : "", said);
   }
 }

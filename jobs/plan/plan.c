@@ -52,14 +52,15 @@ int tw_plan_functions(const tw_plan *plan, tw_plan_function functions[TW_PLAN_FU
   const tw_spec *head = NULL;
   int count = 0;
   if (tw_output_of_head(plan->output)) head = tw_spec_by_name(s->config.head.activation);
-  count += add_spec(&functions[count], s->activation, s->all_by_key);
-  count += add_spec(&functions[count], &tw_spec_exp, s->all_by_key);
-  if (s->rows_by_key) functions[count++] = (tw_plan_function){.segments = &s->reciprocal_by_key, .by_key = true};
-  if (!s->rows_by_key) count += add_spec(&functions[count], &s->reciprocal, false);
-  if (!s->rows_by_key && s->reciprocal.beyond) count += add_spec(&functions[count], s->reciprocal.beyond, false);
+  bool reciprocal = s->by_key & TW_RECIPROCALS_BY_KEY, activation = s->by_key & TW_ACTIVATIONS_BY_KEY;
+  count += add_spec(&functions[count], s->activation, activation);
+  count += add_spec(&functions[count], &tw_spec_exp, s->by_key & TW_EXP_BY_KEY);
+  if (reciprocal) functions[count++] = (tw_plan_function){.segments = &s->reciprocal_by_key, .by_key = true};
+  if (!reciprocal) count += add_spec(&functions[count], &s->reciprocal, false);
+  if (!reciprocal && s->reciprocal.beyond) count += add_spec(&functions[count], s->reciprocal.beyond, false);
   if (s->root_by_key.name) functions[count++] = (tw_plan_function){.segments = &s->root_by_key, .by_key = true};
   if (!s->root_by_key.name) count += add_spec(&functions[count], &tw_spec_rsqrt, false);
-  if (head && (head != s->activation || s->all_by_key)) count += add_spec(&functions[count], head, false);
+  if (head && (head != s->activation || activation)) count += add_spec(&functions[count], head, false);
   return count;
 }
 
@@ -205,13 +206,14 @@ static tw_status check_prefix(const tw_model_config *config, int rows, int longe
 
 // A gate's wider pieces of silu save no key here.
 static void shape_by_key(tw_layer_shape *s, tw_read_by engine, bool decoder) {
-  s->rows_by_key = engine != TW_BY_DIGITS;
-  s->all_by_key = engine == TW_ALL_BY_KEY;
-  if (s->all_by_key && s->activation == &tw_spec_silu_gate) s->activation = &tw_spec_silu;
-  if (!s->rows_by_key) return;
-  s->reciprocal_by_key = tw_segments_reciprocal(tw_shape_keys(s));
-  s->reciprocal.out_scale = s->reciprocal_by_key.scale;
-  if (!decoder) s->root_by_key = tw_segments_root((size_t)s->config.hidden, TW_BERT_LOWEST, TW_BERT_HIGHEST, TW_SCALE);
+  s->by_key = engine;
+  if (engine & TW_ACTIVATIONS_BY_KEY && s->activation == &tw_spec_silu_gate) s->activation = &tw_spec_silu;
+  if (engine & TW_RECIPROCALS_BY_KEY) {
+    s->reciprocal_by_key = tw_segments_reciprocal(tw_shape_keys(s));
+    s->reciprocal.out_scale = s->reciprocal_by_key.scale;
+  }
+  if (engine & TW_ROOTS_BY_KEY && !decoder)
+    s->root_by_key = tw_segments_root((size_t)s->config.hidden, TW_BERT_LOWEST, TW_BERT_HIGHEST, TW_SCALE);
 }
 
 static tw_status check_earlier(const tw_plan_request *request, int longest) {
@@ -358,14 +360,6 @@ tw_status tw_plan_allows_prefix(const tw_plan *plan, const tw_prefix_facts *shar
       "the model was shared with another prefix (%d tokens) than the plan's (%d), or for a plan that has its "
       "keys at other scales: share it again with plan and prefix beside it (`twain share`)",
       shared->rows, plan->prefix.rows);
-}
-
-tw_status tw_plan_allows_gpu(const tw_plan *plan) {
-  if (plan->choices.engine == TW_BY_DIGITS) return TW_OK;
-  return tw_fail(TW_ERR_USAGE,
-                 "the plan reads functions from keys of point functions (--engine %s), which only CPUs do so far: use "
-                 "--device cpu, or plan again with --engine digit",
-                 tw_read_by_name(plan->choices.engine));
 }
 
 void tw_plan_free(tw_plan *plan) {

@@ -28,7 +28,7 @@ typedef struct {
   tw_digest digest;
 } tw_plan;
 
-// "digit", "pfss-rows", "pfss".
+// "digit", "pfss-rows", "pfss", "pfss-rows+exp".
 const char *tw_read_by_name(tw_read_by engine);
 tw_status tw_read_by_parse(const char *text, tw_read_by *out);
 
@@ -69,8 +69,6 @@ tw_status tw_plan_allows_norms(const tw_plan *plan, double weight, double bias, 
 // So does one that was shared with another prefix than the plan's, or with none: TW_ERR_MISMATCH. One with a prefix
 // serves plans without.
 tw_status tw_plan_allows_prefix(const tw_plan *plan, const tw_prefix_facts *shared);
-// Tables by keys of point functions have kernels that were never run on a GPU: TW_ERR_USAGE.
-tw_status tw_plan_allows_gpu(const tw_plan *plan);
 void tw_plan_free(tw_plan *plan);
 
 // NAME.plan.json. Reading builds the program again and refuses a digest that differs.

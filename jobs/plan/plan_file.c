@@ -201,7 +201,7 @@ static tw_status read_choices(const char *path, const json_t *root, tw_choices *
     TW_TRY(tw_plan_bool(path, choices, "choices", "early_groups", &c->early_groups));
   TW_TRY(tw_plan_int(path, choices, "choices", "argmax_rounds", 0, TW_ARGMAX_MOST_ROUNDS, &c->argmax_rounds));
   if (json_object_get(choices, "engine")) {  // plans by digits do not say so
-    char engine[16];
+    char engine[40];
     TW_TRY(tw_plan_text(path, choices, "choices", "engine", engine, sizeof engine));
     if (tw_read_by_parse(engine, &c->engine) != TW_OK)
       return tw_plan_wrong(path, "choices.engine '%s' is unknown", engine);

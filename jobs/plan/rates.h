@@ -17,6 +17,7 @@ enum {
   TW_COST_MEMORY,      // bytes of its tensors
   TW_COST_LIST,        // entries of its list: digits, subsets, leaves
   TW_COST_LIST_BYTES,  // of a bit of every element for each entry
+  TW_COST_BLOCKS,      // nodes of keys of point functions that it expands
   TW_COSTS
 };
 typedef struct {
@@ -36,6 +37,7 @@ typedef struct {
   char device[96], source[256];
   double round;                        // seconds of a message, whatever it carries and however long the link is
   double opened_byte;                  // seconds of a byte in it: packing, checking, unpacking
+  double relayed_byte;                 // and on its way through the host, while it is sent: the slower of both counts
   double key_rate;                     // bytes a second, from where keys lie to the gates; 0: they are there
   double mask_byte;                    // seconds of a byte of masks that is drawn before the input is there
   double multiply_add[TW_RING_BYTES];  // seconds, in rings of 1 to 8 bytes

@@ -8,16 +8,24 @@
 #include "jobs/program/triangle.h"
 #include "kernels/bit_ops.h"
 
-// What functions are read from: digits, or keys of point functions (docs/design/pfss.md), the latter for 1/x and
-// 1/sqrt(x) alone, one a row, or for windows, too, one an element.
-typedef enum { TW_BY_DIGITS, TW_ROWS_BY_KEY, TW_ALL_BY_KEY } tw_read_by;
+// Which functions are read from keys of point functions (docs/design/pfss.md) and not from digits, a bit each:
+// 1/sqrt(x) of norms and 1/x of row sums, one key a row; exp and activations, one key an element.
+typedef enum {
+  TW_BY_DIGITS = 0,
+  TW_ROOTS_BY_KEY = 1,
+  TW_RECIPROCALS_BY_KEY = 2,
+  TW_EXP_BY_KEY = 4,
+  TW_ACTIVATIONS_BY_KEY = 8,
+  TW_ROWS_BY_KEY = TW_ROOTS_BY_KEY | TW_RECIPROCALS_BY_KEY,
+  TW_ALL_BY_KEY = TW_ROWS_BY_KEY | TW_EXP_BY_KEY | TW_ACTIVATIONS_BY_KEY
+} tw_read_by;
 
 // What a plan may choose between keys and rounds. All zeros: what every model can have with the fewest key bytes.
 enum { TW_MOST_LEVELS = 6, TW_LARGEST_GROUP = 48, TW_LARGEST_LATE_GROUP = 26, TW_EARLY_GROUP = 5 };
 typedef struct {
   bool wide_nodes;              // comparisons of 17 to 32 bits in one node: a round less, some keys more
   bool flat_windows;            // a window's test straight from the leaves: the same
-  tw_read_by engine;            // what functions are read from
+  tw_read_by engine;            // which functions are read from keys
   bool centred;                 // norms take no mean, as the rows they read have none: a round less, fewer keys
   bool flat_norms;              // a norm's powers of two in one level of nodes, by wider digits: a round less
   bool early_groups;            // groups of at most TW_EARLY_GROUP take their maximum by the comparisons themselves
@@ -279,6 +287,8 @@ typedef struct {
 enum { TW_KEY_MOST_BITS = 60 };
 tw_window_entries tw_read_window(tw_builder *b, int wire, const tw_window *w, const int64_t *arcs, int arc_count,
                                  const int table[2], int ring, const int scale[2]);
+// Nodes of keys that a party expands in this operation for one sequence. 0: it has no keys.
+double tw_expanded_nodes(const tw_program *p, const tw_op *op);
 // A table over runs of steps, each twice as wide as those before (kernels/key_ops.h), of an unsigned wire reduced to
 // `ring` bits: steps of 2^first_step from border[0] on, entries from entry[0] on, and so forth to border[runs].
 typedef struct {

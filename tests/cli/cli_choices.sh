@@ -38,19 +38,19 @@ expect 0 'chosen: groups in 3 rounds, groups 4,10.*norms compared in 1 level' "$
 as_emulated "groups in 3 rounds"
 
 # functions by keys of point functions: the same checks
-for engine in pfss-rows pfss; do
+for engine in pfss-rows pfss pfss-norms+exp; do
   for guard in --no-guard ''; do
-    expect 0 "chosen: engine $engine, groups 2,5,4" "$TWAIN" plan n --seq 40 --force $guard --maximum-groups 2,5,4 --engine "$engine"
+    expect 0 "chosen: engine ${engine/+/.}, groups 2,5,4" "$TWAIN" plan n --seq 40 --force $guard --maximum-groups 2,5,4 --engine "$engine"
     digests="$digests $(json n.plan.json 'j["digest"]')"
       rounds=$(sed -n 's/.*rounds: //p' said)
     as_emulated "$engine"
     said=$("$TWAIN" report n --json >report.json; json report.json 'j["rounds"] if isinstance(j, dict) else j[0]["rounds"]')
     [ "$said" = "$rounds" ] || fail "$engine: $said rounds in the report, $rounds in the plan"
-    grep -q "engine $engine" report.json || fail "the report does not say $engine"
+    grep -qF "engine $engine" report.json || fail "the report does not say $engine"
   done
 done
-[ "$(printf '%s\n' $digests | sort -u | wc -l)" = 9 ] || fail "plans of different choices have one digest"
-expect 2 "unknown engine 'pfs'; use digit, pfss-rows or pfss" "$TWAIN" plan n --seq 40 --force --engine pfs
+[ "$(printf '%s\n' $digests | sort -u | wc -l)" = 11 ] || fail "plans of different choices have one digest"
+expect 2 "unknown engine 'pfs'; use digit, pfss, or pfss- and some of norms, reciprocal, exp, activation" "$TWAIN" plan n --seq 40 --force --engine pfs
 
 # not said: what takes least, with no more than any of these
 "$TWAIN" plan --shape 1x24x3x40 --seq 40 >least

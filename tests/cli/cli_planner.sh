@@ -22,8 +22,9 @@ json p.json 'j[0]["estimated_latency_ns"] == j[0]["rounds"] * 10000000' | grep -
 far_digest=$(json p.json 'j[0]["plan_digest"]')
 
 # the same said by hand is the same plan
-read -r groups <<<"$(sed -E 's/groups ([0-9,]+),.*/\1/' <<<"$far")"
-plan --maximum-groups "$groups" --node-arity 8 --window-levels 1 --norm-means 0 --json >hand.json
+read -r engine groups <<<"$(sed -E 's/engine ([^,]+), groups ([0-9,]+),.*/\1 \2/' <<<"$far")"
+[[ $engine = pfss-* ]] || fail "a slow line, and no keys of rows: $far"
+plan --maximum-groups "$groups" --node-arity 8 --window-levels 1 --norm-means 0 --engine "$engine" --json >hand.json
 [ "$(json hand.json 'j[0]["plan_digest"]')" = "$far_digest" ] || fail "said by hand it is another plan"
 
 # rates that are edited: an h200 whose bytes of keys are as dear as a second each 10 kB
@@ -34,6 +35,12 @@ rates["other_gates"]["key_byte_ns"] = 1e5
 json.dump(rates, open("dear.json", "w"))
 rates["gates"] = {"and": {"gate_ns": -1}}
 json.dump(rates, open("bad.json", "w"))
+rates = json.load(open(sys.argv[1]))
+for nodes, name in ((0, "free"), (1e5, "slow")):
+    for gate in ("window by key", "segments by key"):
+        rates["gates"][gate] = {"block_ns": nodes}
+    rates["key_bytes_per_second"] = 0
+    json.dump(rates, open(name + "-nodes.json", "w"))
 PY
 usual=$(chosen --link-latency 10ms --link-rate 1Gbit/s --device h200)
 usual_digest=$(json p.json 'j[0]["plan_digest"]')
@@ -41,18 +48,37 @@ edited=$(chosen --link-latency 10ms --link-rate 1Gbit/s --device ./dear.json)
 edited_digest=$(json p.json 'j[0]["plan_digest"]')
 [ "$usual" != "$edited" ] && [ "$usual_digest" != "$edited_digest" ] || fail "edited rates choose the same: $edited"
 [[ $edited = *"nodes of 4, windows in 2 levels"* ]] || fail "dear keys, and not the fewest: $edited"
+# what functions are read from is one of the forms: by the price of a key's nodes all or none, and as it is said
+[[ $(chosen --link-latency 10ms --device ./free-nodes.json) = "engine pfss, "* ]] || fail "nodes cost nothing, and are not taken"
+free=$(json p.json 'j[0]["plan_digest"]')
+[[ $(chosen --link-latency 10ms --device ./slow-nodes.json) = "groups "* ]] || fail "nodes cost 0.1 ms each, and are taken"
+[ "$free" != "$(json p.json 'j[0]["plan_digest"]')" ] || fail "edited rates choose the same keys"
+json p.json '[s for s in j[0]["saved"] if s["option"] == "engine"][0]["saved_ns"] > 1e6' | grep -q True || fail "what digits save is not told"
+[[ $(chosen --link-latency 10ms --device ./free-nodes.json --engine digit) = "groups "* ]] || fail "an engine that was said was changed"
+[[ $(chosen --link-latency 10ms --device ./slow-nodes.json --engine pfss-exp) = "engine pfss-exp, groups "* ]] || fail "a function that was said was changed"
+[[ $(chosen --engine auto) = "groups "* ]] || fail "keys of functions where GPUs touch"
+
 expect 4 'bad.json: and.gate_ns is no number from 0 on; write it with .twain bench calibrate' "$TWAIN" plan --shape minilm --seq 64 --device ./bad.json
 expect 3 'none.json: cannot be read' "$TWAIN" plan --shape minilm --seq 64 --device ./none.json
 
 # a form that is said by hand stays, and the others are chosen around it
 [[ $(chosen --link-latency 10ms --node-arity 4) = *"nodes of 4"* ]] || fail "a form that was said was changed"
-[ "$(json p.json '[s["form"] for s in j[0]["saved"]]')" = "['row maximum', 'windows of tables', 'norms']" ] || fail "a form that was said is compared"
+[ "$(json p.json '[s["form"] for s in j[0]["saved"]]')" = "['row maximum', 'windows of tables', 'norms', 'functions']" ] || fail "a form that was said is compared"
 
 # a budget of keys
 most=$(plan --link-latency 10ms --json | json /dev/stdin 'j[0]["key_bytes"]')
 plan --link-latency 10ms --key-budget $((most - 1000000)) --json >less.json
 json less.json "j[0]['key_bytes'] <= $most - 1000000 and j[0]['key_budget_bytes'] == $most - 1000000" | grep -q True || fail "the budget is not kept"
 expect 8 'no choice of forms takes 1000 bytes of keys' "$TWAIN" plan --shape minilm --seq 64 --key-budget 1000
+
+# BERT-base by keys of rows: few rounds within few bytes, said by hand and found within budgets
+base() { "$TWAIN" plan --shape bert-base --json "$@" >p.json; }
+base --engine pfss-rows --maximum-groups 2,5,13 --node-arity 8
+json p.json 'j[0]["rounds"] <= 365 and j[0]["key_bytes"] <= 440e6 and j[0]["sent_bytes"] <= 240e6' | grep -q True || fail "more than BERT-base needs"
+base --device h200 --link-latency 10ms --link-rate 1Gbit/s --key-budget 440000000
+json p.json 'j[0]["rounds"] <= 365 and j[0]["key_bytes"] <= 440e6' | grep -q True || fail "more than BERT-base needs within 440 MB"
+base --device h200 --link-latency 10ms --link-rate 1Gbit/s --key-budget 600000000
+json p.json 'j[0]["rounds"] <= 330 and j[0]["key_bytes"] <= 600e6' | grep -q True || fail "more than BERT-base needs within 600 MB"
 
 # keys on their way from a live dealer
 plan --link-latency 1ms --dealer-link-rate 100Mbit/s --json >dealt.json
@@ -61,7 +87,7 @@ json dealt.json 'j[0]["estimated_keys_ns"] > 1e9 and j[0]["dealer_rate_bits_per_
 # what people see: parts, what each form saved, the runner-up; a device that nobody measured is a guess
 plan --link-latency 2ms --link-rate 3.2Gbit/s --device some-card >said
 for words in 'preparation, before the input' 'rounds of 2.00 ms one way' 'at 3.2 Gbit/s' 'online, from input to output' \
-  'some-card (unknown) (a guess: half as fast as h200' 'the next best would cost' 'row maximum  *groups' 'runner-up: groups'; do
+  'some-card (unknown) (a guess: half as fast as h200' 'the next best would cost' 'row maximum  *groups' 'runner-up: '; do
   grep -q "$words" said || { cat said >&2; fail "not said: $words"; }
 done
 

@@ -278,15 +278,19 @@ static void faithful_layer(void) {
 // head; relu is two lines, and a head's activation stays with digits.
 static void by_keys(void) {
   static const int lengths[] = {24, 11};
-  uint64_t rounds[3];
-  for (int engine = 0; engine < 3; engine++)
-    rounds[engine] = run_case(&(layer_case){.shape = "2x128x4x256",
-                                            .seq = 24,
-                                            .batch = 2,
-                                            .lengths = lengths,
-                                            .engine = (tw_read_by)engine,
-                                            .limit = 2e-3});
-  CU_ASSERT_EQUAL(rounds[TW_ROWS_BY_KEY], rounds[TW_BY_DIGITS] - 2 * (5 + 5 + 1));
+  uint64_t rounds[TW_ALL_BY_KEY + 1];
+  static const tw_read_by engines[] = {
+      TW_BY_DIGITS,  TW_ROOTS_BY_KEY,       TW_RECIPROCALS_BY_KEY,           TW_ROWS_BY_KEY,
+      TW_EXP_BY_KEY, TW_ACTIVATIONS_BY_KEY, TW_ROOTS_BY_KEY | TW_EXP_BY_KEY, TW_ALL_BY_KEY};
+  for (size_t i = 0; i < sizeof engines / sizeof *engines; i++)
+    rounds[engines[i]] = run_case(&(layer_case){
+        .shape = "2x128x4x256", .seq = 24, .batch = 2, .lengths = lengths, .engine = engines[i], .limit = 2e-3});
+  uint64_t digits = rounds[TW_BY_DIGITS];
+  CU_ASSERT_EQUAL(rounds[TW_ROOTS_BY_KEY], digits - 2 * (5 + 5));
+  CU_ASSERT_EQUAL(rounds[TW_RECIPROCALS_BY_KEY], digits - 2);
+  CU_ASSERT_EQUAL(rounds[TW_ROWS_BY_KEY], digits - 2 * (5 + 5 + 1));
+  CU_ASSERT(rounds[TW_EXP_BY_KEY] < digits && rounds[TW_ACTIVATIONS_BY_KEY] < digits);
+  CU_ASSERT_EQUAL(rounds[TW_ROOTS_BY_KEY | TW_EXP_BY_KEY], rounds[TW_ROOTS_BY_KEY] + rounds[TW_EXP_BY_KEY] - digits);
   CU_ASSERT(rounds[TW_ALL_BY_KEY] < rounds[TW_ROWS_BY_KEY]);
   static const char *const names[] = {"quick_gelu", "relu", "silu", "sigmoid", "tanh"};
   for (int i = 0; i < 5; i++)

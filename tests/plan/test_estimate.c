@@ -42,6 +42,13 @@ static void test_sums(void) {
   CU_ASSERT(close_to(e.messages, 3e-6 * plan.program.levels));
   CU_ASSERT(close_to(e.bytes, (double)e.sent_bytes / 4e8));
   CU_ASSERT_EQUAL(e.gates, 0);
+  rates.relayed_byte = 2e-9;  // the link is slower, and then it is not
+  tw_estimate_program(&plan.program, &place, NULL, NULL, steps, &e);
+  CU_ASSERT(close_to(e.messages, 3e-6 * plan.program.levels));
+  rates.relayed_byte = 5e-9;
+  tw_estimate_program(&plan.program, &place, NULL, NULL, steps, &e);
+  CU_ASSERT(close_to(e.messages, 3e-6 * plan.program.levels + 2.5e-9 * (double)e.sent_bytes));
+  rates.relayed_byte = 0;
   rates.other.seconds[TW_COST_ONCE] = 1e-6;
   rates.other.seconds[TW_COST_KEYS] = 1e-9;
   for (int i = 0; i < TW_RING_BYTES; i++) rates.multiply_add[i] = 1e-10;
@@ -73,11 +80,12 @@ static void test_waiting_for_keys(void) {
   tw_plan_free(&plan);
 }
 
+static bool engine_made;  // functions are read from digits, whatever it costs
 static tw_found found_at(const char *shape, double latency, const tw_rates *rates, uint64_t budget, tw_choices *out) {
   tw_found found = {0};
   tw_model_config config;
   tw_plan_request request = {.seq = 64};
-  tw_made made = {0};
+  tw_made made = {.form = {[TW_FORM_ENGINE] = engine_made}};
   tw_place place = {.rates = rates, .link = {latency, 0}};
   CU_ASSERT_EQUAL_FATAL(tw_shape_config(shape, &config), TW_OK);
   CU_ASSERT_EQUAL_FATAL(tw_choices_find(&config, &request, &made, &place, budget, out, &found), TW_OK);
@@ -88,12 +96,13 @@ static tw_found found_at(const char *shape, double latency, const tw_rates *rate
 static void test_choices(void) {
   static const tw_rates rates = {.round = 1e-9, .other = {.seconds = {[TW_COST_KEYS] = 1e-9}}};
   tw_choices fast, slow, tight;
+  engine_made = true;
   tw_found near = found_at("minilm", 0, &rates, 0, &fast), far = found_at("minilm", 0.1, &rates, 0, &slow);
   CU_ASSERT(far.best.estimate.rounds < near.best.estimate.rounds);
   CU_ASSERT(far.best.estimate.key_bytes > near.best.estimate.key_bytes);
   CU_ASSERT(slow.wide_nodes && slow.flat_windows && slow.centred && !fast.wide_nodes);
   for (int i = 0; i < TW_FORM_ARGMAX; i++) {
-    if (tw_forms[i].unsaid) {  // of texts alone
+    if (tw_forms[i].unsaid) {  // made already, or of texts alone
       CU_ASSERT(!far.other[i].there);
       continue;
     }
@@ -110,6 +119,42 @@ static void test_choices(void) {
   tw_place place = {.rates = &rates};
   CU_ASSERT_EQUAL_FATAL(tw_shape_config("minilm", &config), TW_OK);
   CU_ASSERT_EQUAL(tw_choices_find(&config, &request, &(tw_made){0}, &place, 1000, &tight, NULL), TW_ERR_RANGE);
+  engine_made = false;
+}
+
+// Which functions are read from keys follows from rounds, nodes and bytes: none where nodes are dear, those of rows on
+// a line, all on a slow one; and within a budget what saves most for its bytes.
+static void test_engines(void) {
+  static const tw_rates rates = {.round = 1e-6, .other = {.seconds = {[TW_COST_BLOCKS] = 1e-8}}};
+  static const tw_rates dear = {.round = 1e-6, .other = {.seconds = {[TW_COST_BLOCKS] = 1e-5}}};
+  static const tw_rates free_nodes = {.round = 1e-6, .other = {.seconds = {[TW_COST_KEYS] = 1e-12}}};
+  tw_choices choices;
+  found_at("minilm", 1e-3, &dear, 0, &choices);
+  CU_ASSERT_EQUAL(choices.engine, TW_BY_DIGITS);
+  tw_found found = found_at("minilm", 5e-3, &rates, 0, &choices);
+  CU_ASSERT_EQUAL(choices.engine, TW_ROWS_BY_KEY);
+  CU_ASSERT(found.other[TW_FORM_ENGINE].there && found.other[TW_FORM_ENGINE].choices.engine != TW_ROWS_BY_KEY);
+  found = found_at("minilm", 1, &rates, 0, &choices);
+  CU_ASSERT_EQUAL(choices.engine, TW_ALL_BY_KEY);
+  uint64_t all = found.best.estimate.key_bytes;
+  found = found_at("minilm", 1, &free_nodes, all / 2, &choices);
+  CU_ASSERT(choices.engine != TW_ALL_BY_KEY && (choices.engine & TW_ROWS_BY_KEY) == TW_ROWS_BY_KEY);
+  CU_ASSERT(found.best.estimate.key_bytes <= all / 2);
+}
+
+// A row of a norm: 929 steps of 1/sqrt, and as many nodes above them.
+static void test_nodes(void) {
+  tw_plan plan;
+  double nodes = 0, digits = 0;
+  make_plan("bert-tiny", 32, (tw_choices){0}, &plan);
+  for (int i = 0; i < plan.program.op_count; i++)
+    digits += tw_work_of(&plan.program, &plan.program.ops[i]).cost[TW_COST_BLOCKS];
+  tw_plan_free(&plan);
+  make_plan("bert-tiny", 32, (tw_choices){.engine = TW_ROOTS_BY_KEY}, &plan);
+  for (int i = 0; i < plan.program.op_count; i++)
+    nodes += tw_work_of(&plan.program, &plan.program.ops[i]).cost[TW_COST_BLOCKS];
+  CU_ASSERT(digits == 0 && nodes == 2.0 * 2 * 32 * 2 * 929);
+  tw_plan_free(&plan);
 }
 
 // A model of many layers is priced by two: what comes out is the whole plan's.
@@ -184,6 +229,7 @@ static void test_files(void) {
       CU_ASSERT(fabs(tw_rate_of(&again, rates.gates[i].gate)->seconds[j] - rates.gates[i].seconds[j]) <=
                 1e-3 * rates.gates[i].seconds[j]);
   CU_ASSERT_EQUAL(tw_rates_find("h200", &rates, &guess), TW_OK);
+  CU_ASSERT(!guess && rates.relayed_byte > 0 && tw_rate_of(&rates, "segments by key")->seconds[TW_COST_BLOCKS] > 0);
   CU_ASSERT_EQUAL(tw_rates_find("some-other-card", &again, &guess), TW_OK);
   CU_ASSERT(guess && strstr(again.source, "guess") && close_to(again.round, 2 * rates.round));
 }
@@ -232,6 +278,8 @@ int main(void) {
   static const suite_test tests[] = {{"sums of a plan", test_sums},
                                      {"keys that are waited for", test_waiting_for_keys},
                                      {"choices by link and budget", test_choices},
+                                     {"engines", test_engines},
+                                     {"nodes of keys", test_nodes},
                                      {"texts", test_texts},
                                      {"layers", test_layers},
                                      {"forms", test_forms},

@@ -1,10 +1,10 @@
 // The CUDA twin of tables that are read from keys of point functions (kernels/key_ops.h). Of windows a thread reads one
-// element, or one arc of it. Of segment tables a thread reads a few neighbouring steps of one element: it goes from
-// node to node by what the two paths share, and keeps the nodes above it.
+// element, or one arc of it. Of a segment table a block reads one element: it goes down level by level, a thread a
+// node, so that a node above several steps is expanded once and a level takes as long as one node.
 #include "kernels/cuda/gates/key_nodes.h"
 #include "kernels/cuda/runtime/launch.h"
 
-enum { THREADS = 128, STEPS = 8, MOST_LEVELS = 61 };  // STEPS: of a thread; nodes of a path, the root among them
+enum { THREADS = 128, MOST_LEVELS = 61 };  // nodes of a path, the root among them
 
 // ---- windows
 
@@ -141,125 +141,146 @@ tw_status tw_cuda_deal_window(const tw_deal_window_args *a, void *stream) {
 
 // ---- segment tables
 
-// A path of one key: the nodes from the root to `depth`, of the node with this number there.
+// What a block has for its element in shared memory. Nodes of one level are neighbours; their numbers go on past the
+// end of the level, as in kernels/dpf_read.c.
+enum { MOST_NODES = 256, PATHS = 32 };  // PATHS: threads behind the others, of which two walk to the table's ends
 typedef struct {
-  key_node node[MOST_LEVELS];
-  uint64_t number;
-  int depth;  // -1: not even the root
-} key_path;
+  key_node node[2][MOST_NODES];
+  int64_t list[TW_SEGMENT_WORDS * (TW_SEGMENT_MOST_RUNS + 1)];
+  uint64_t upper[TW_SEGMENT_MOST_RUNS], own[TW_SEGMENT_MOST_RUNS];  // of run i: where it ends; its first node
+  uint32_t steps[TW_SEGMENT_MOST_RUNS];
+  uint64_t first[MOST_LEVELS];  // node that is wanted: of a run of this level, or above one that is
+  uint32_t count[MOST_LEVELS];
+  unsigned long long sum;
+} segments_shared;
 
-// To node `number` of level `depth`, from what both paths share.
-static __device__ void go_to(key_path &path, const key_words &words, const key_name &name, int depth, uint64_t number) {
-  int shared = path.depth < depth ? path.depth : depth;
-  while (shared > 0 && path.number >> (path.depth - shared) != number >> (depth - shared)) shared--;
-  for (int level = shared; level < depth; level++) {
-    path.node[level + 1] = path.node[level];
-    descend(path.node[level + 1], words, name, (uint32_t)level, (uint32_t)(number >> (depth - 1 - level)) & 1);
+// Threads find the runs, a thread each; the first one then which nodes are wanted, from the lowest level up.
+static __device__ void find_nodes(const tw_key_segments_args &a, uint64_t X, segments_shared *s) {
+  const int levels = a.ring - a.first_step;
+  for (int i = (int)threadIdx.x; i < TW_SEGMENT_WORDS * (a.runs + 1); i += (int)blockDim.x) s->list[i] = a.list[i];
+  __syncthreads();
+  const uint64_t end = tw_segment_border(s->list, a.runs, X), place = (X - end) & tw_ring_mask(a.ring);
+  for (int i = (int)threadIdx.x; i < a.runs; i += (int)blockDim.x) {
+    const int m = (int)s->list[TW_SEGMENT_WORDS * i + TW_SEGMENT_STEP];
+    const uint64_t lower = tw_segment_border(s->list, i, X), upper = tw_segment_border(s->list, i + 1, X);
+    s->upper[i] = upper;
+    s->own[i] = (place + (end - upper)) >> m;
+    s->steps[i] = (uint32_t)((upper - lower) >> m);
   }
-  path.depth = depth;
-  path.number = number;
+  __syncthreads();
+  if (threadIdx.x > 0) return;
+  uint64_t low = 0, high = 0;
+  bool any = false;
+  for (int level = levels; level >= 0; level--, low >>= 1, high >>= 1) {
+    const int run = levels - level;  // runs' steps rise by one
+    if (run < a.runs && s->steps[run] > 0) {
+      const uint64_t last = s->own[run] + s->steps[run] - 1;
+      low = any && low < s->own[run] ? low : s->own[run];
+      high = any && high > last ? high : last;
+      any = true;
+    }
+    s->first[level] = low;
+    s->count[level] = any ? (uint32_t)(high - low) + 1 : 0;
+    if (s->count[level] > MOST_NODES) __trap();
+  }
 }
 
-// What the step brings that ends at hi in run i: its node's values times the table's entries.
-static __device__ uint64_t step_value(const tw_key_segments_args &a, size_t sequence, size_t j, const key_name &name,
-                                      const key_node &node, int i, uint64_t hi) {
-  const int64_t *run = a.list + TW_SEGMENT_WORDS * i;
-  const int level = a.ring - (int)run[TW_SEGMENT_STEP];
-  const uint64_t *words = a.value + ((sequence * (size_t)a.runs + (size_t)(a.runs - 1 - i)) * 2) * a.n + j;
-  const uint64_t on = 0 - (uint64_t)(node.control & 1);
-  const tw_segment_place place = tw_segment_at(run, hi);
-  const uint64_t slope = a.slope[place.entry], constant = a.base[place.entry] - a.base[0] - slope * place.delta;
+// What a node's values are multiplied by, and its words.
+typedef struct {
+  uint64_t constant, slope, word[2];
+} step_entry;
+
+// Of node `number` of `level`; all 0 where it is in no run.
+static __device__ __forceinline__ step_entry entry_of(const tw_key_segments_args &a, const segments_shared *s,
+                                                      const uint64_t *values, int level, uint64_t number) {
+  const int run = a.ring - a.first_step - level;
+  if (run >= a.runs || number - s->own[run] >= s->steps[run]) return {0, 0, {0, 0}};
+  const uint64_t hi = s->upper[run] - ((number - s->own[run]) << (a.first_step + run)),
+                 *words = values + 2 * (size_t)(a.runs - 1 - run) * a.n;
+  const tw_segment_place place = tw_segment_at(s->list + TW_SEGMENT_WORDS * run, hi);
+  const uint64_t slope = a.slope[place.entry];
+  return {a.base[place.entry] - a.base[0] - slope * place.delta, slope, {words[0], words[a.n]}};
+}
+
+// A wanted node of `level`: what its step brings, and those of its children that are wanted.
+static __device__ uint64_t at_node(const tw_key_segments_args &a, const key_words &words, const key_name &name,
+                                   const uint64_t *values, int level, uint32_t place, segments_shared *s) {
+  const int levels = a.ring - a.first_step;
+  const key_node node = s->node[level % 2][place];
+  const uint64_t number = s->first[level] + place, on = 0 - (uint64_t)(node.control & 1);
   uint32_t block[BLOCK_WORDS];
+  uint64_t low = 0, high = 0;
+  uint32_t control = 0;
+  if (level < levels) {  // all that is read comes while the block is computed
+    low = words.seed[2 * level * words.n];
+    high = words.seed[(2 * level + 1) * words.n];
+    control = (uint32_t)words.control[level * words.n];
+  }
+  const step_entry entry = entry_of(a, s, values, level, number);
   expand(node, name, (uint32_t)level, block);
-  const uint64_t first = value_of(block, 0) + (on & words[0]), second = value_of(block, 1) + (on & words[a.n]),
-                 sum = first * constant + second * slope;
+  const uint64_t sum = (value_of(block, 0) + (on & entry.word[0])) * entry.constant +
+                       (value_of(block, 1) + (on & entry.word[1])) * entry.slope;
+#pragma unroll
+  for (uint32_t right = 0; right < 2; right++) {
+    if (level == levels) break;
+    const uint64_t child = 2 * number + right - s->first[level + 1];
+    key_node next = node;
+    step(next, block, low, high, control, right);
+    if (child < s->count[level + 1]) s->node[(level + 1) % 2][child] = next;
+  }
   return a.party ? 0 - sum : sum;
 }
 
-// Steps first .. first + STEPS - 1 of run i, counted from its end downwards.
-static __device__ uint64_t chunk_value(const tw_key_segments_args &a, size_t sequence, size_t j, int i, size_t first) {
-  const size_t levels = (size_t)(a.ring - a.first_step);
-  const uint64_t X = a.X[sequence * a.n + j], upper = tw_segment_border(a.list, i + 1, X),
-                 lower = tw_segment_border(a.list, i, X);
-  const int m = (int)a.list[TW_SEGMENT_WORDS * i + TW_SEGMENT_STEP], depth = a.ring - m;
-  const size_t count = (size_t)((upper - lower) >> m), end = first + STEPS < count ? first + STEPS : count;
+// Both ends of the table: XOR shares of [alpha < place] of each, a thread an end, level by level beside the others.
+static __device__ __forceinline__ uint64_t table_end(const tw_key_segments_args &a, uint64_t X, int which) {
+  return ((X - tw_segment_border(a.list, which ? 0 : a.runs, X)) & tw_ring_mask(a.ring)) >> a.first_step;
+}
+
+// A block for one element, a thread for every node of a level; with a.outside PATHS threads more.
+static __global__ void segments_kernel(const __grid_constant__ tw_key_segments_args a) {
+  __shared__ segments_shared s;
+  const size_t j = blockIdx.x, sequence = blockIdx.y, levels = (size_t)(a.ring - a.first_step);
+  const uint32_t sweepers = blockDim.x - (a.outside ? PATHS : 0), thread = threadIdx.x;
+  tw_begin();
+  const uint64_t X = a.X[sequence * a.n + j], *values = a.value + sequence * (size_t)a.runs * 2 * a.n + j;
   const key_words words = words_of(a.seed, a.control, sequence, levels, a.n, j);
   const key_name name = {a.slots[sequence], j, a.use};
-  key_path path;
-  uint64_t sum = 0;
-  path.node[0] = root_of(a.root + sequence * a.root_stride + 2 * j, 2, a.party);
-  path.number = 0;
-  path.depth = 0;
-  for (size_t t = first; t < end; t++) {
-    const uint64_t hi = upper - ((uint64_t)t << m);
-    go_to(path, words, name, depth, ((X - hi) & tw_ring_mask(a.ring)) >> m);
-    sum += step_value(a, sequence, j, name, path.node[depth], i, hi);
-  }
-  return sum;
-}
-
-// The chunk of a thread: run and first step; false behind the last one. A run has a step more or less for some X.
-static __device__ bool chunk_of(const tw_key_segments_args &a, uint64_t X, size_t number, int *run, size_t *first) {
-  for (int i = 0; i < a.runs; i++) {
-    const uint64_t length = tw_segment_border(a.list, i + 1, X) - tw_segment_border(a.list, i, X);
-    const size_t chunks = ((size_t)(length >> a.list[TW_SEGMENT_WORDS * i + TW_SEGMENT_STEP]) + STEPS - 1) / STEPS;
-    if (number < chunks) {
-      *run = i;
-      *first = number * STEPS;
-      return true;
-    }
-    number -= chunks;
-  }
-  return false;
-}
-
-// A block for one element.
-static __global__ void __launch_bounds__(THREADS) segments_kernel(const __grid_constant__ tw_key_segments_args a) {
-  __shared__ unsigned long long sum;
-  const size_t j = blockIdx.x, sequence = blockIdx.y;
-  tw_begin();
-  if (threadIdx.x == 0) sum = a.party ? 0 : a.base[0];
+  const key_node root = root_of(a.root + sequence * a.root_stride + 2 * j, 2, a.party);
+  if (thread == 0) s.sum = a.party ? 0 : a.base[0];
+  for (uint32_t i = thread; i < 2; i += blockDim.x) s.node[0][i] = root;  // node 1 of the first level is node 0
+  find_nodes(a, X, &s);
   __syncthreads();
-  int run;
-  size_t first;
+  const bool walks = thread >= sweepers && thread < sweepers + 2;
+  const uint64_t to = walks ? table_end(a, X, (int)(thread - sweepers)) : 0;
+  key_node at = root;
+  uint32_t parity = 0;
   uint64_t own = 0;
-  for (size_t chunk = threadIdx.x; chunk_of(a, a.X[sequence * a.n + j], chunk, &run, &first); chunk += THREADS)
-    own += chunk_value(a, sequence, j, run, first);
-  atomicAdd(&sum, (unsigned long long)own);
-  __syncthreads();
-  if (threadIdx.x == 0) a.out[sequence * a.n + j] = sum & tw_ring_mask(a.ring_out);
-}
-
-static __device__ __forceinline__ uint32_t segments_below(const tw_key_segments_args &a, size_t sequence, size_t j,
-                                                          uint64_t c) {
-  const int levels = a.ring - a.first_step;
-  const key_name name = {a.slots[sequence], j, a.use};
-  key_node node = root_of(a.root + sequence * a.root_stride + 2 * j, 2, a.party);
-  return walk(node, words_of(a.seed, a.control, sequence, (size_t)levels, a.n, j), name, levels, c);
-}
-
-static __global__ void __launch_bounds__(THREADS) outside_kernel(const __grid_constant__ tw_key_segments_args a) {
-  const size_t j = (size_t)blockIdx.x * THREADS + threadIdx.x, group = j / 32, sequence = blockIdx.y;
-  tw_begin();
-  if (group >= 2 * a.words) return;
-  uint32_t bit = 0;
-  if (j < a.n) {
-    const uint64_t X = a.X[sequence * a.n + j], ring = tw_ring_mask(a.ring),
-                   first = ((X - tw_segment_border(a.list, a.runs, X)) & ring) >> a.first_step,
-                   last = ((X - tw_segment_border(a.list, 0, X)) & ring) >> a.first_step;
-    bit = segments_below(a, sequence, j, first) ^ segments_below(a, sequence, j, last);
-    if (a.party == 0) bit ^= (uint32_t)(last >= first);
+  for (int level = 0; level <= (int)levels; level++) {
+    if (thread < sweepers)
+      for (uint32_t place = thread; place < s.count[level]; place += sweepers)
+        own += at_node(a, words, name, values, level, place, &s);
+    if (walks && level < (int)levels) {
+      const uint32_t right = (uint32_t)(to >> ((int)levels - 1 - level)) & 1;
+      parity ^= right & descend(at, words, name, (uint32_t)level, right);
+    }
+    __syncthreads();
   }
-  bit = __ballot_sync(~0u, bit);
-  if (threadIdx.x % 32 == 0) ((uint32_t *)(a.outside + sequence * a.words))[group] = bit;
+  atomicAdd(&s.sum, (unsigned long long)own);
+  if (walks) {
+    uint32_t bit = parity;
+    if (a.party == 0 && thread == sweepers) bit ^= (uint32_t)(table_end(a, X, 1) >= to);
+    atomicXor((uint32_t *)(a.outside + sequence * a.words) + j / 32, bit << j % 32);
+  }
+  __syncthreads();
+  if (thread == 0) a.out[sequence * a.n + j] = s.sum & tw_ring_mask(a.ring_out);
 }
 
 tw_status tw_cuda_key_segments(const tw_key_segments_args *a, void *stream) {
+  enum { SWEEPERS = 96 };  // of 32 steps a run a level has up to 68 nodes
   if (a->n == 0) return TW_OK;
-  TW_TRY(tw_enqueue(segments_kernel, dim3((unsigned)a->n, (unsigned)a->sequences), THREADS, 0, stream, *a));
-  if (!a->outside) return TW_OK;
-  const dim3 grid((unsigned)tw_ceil_div(64 * a->words, THREADS), (unsigned)a->sequences);
-  return tw_enqueue(outside_kernel, grid, THREADS, 0, stream, *a);
+  if (a->outside) TW_CUDA(cudaMemsetAsync(a->outside, 0, 8 * a->sequences * a->words, (cudaStream_t)stream));
+  return tw_enqueue(segments_kernel, dim3((unsigned)a->n, (unsigned)a->sequences), SWEEPERS + (a->outside ? PATHS : 0),
+                    0, stream, *a);
 }
 
 // The value words of run i: both parties' blocks at alpha's node add up to 1 and to rho'.

@@ -401,6 +401,11 @@ int tw_triangle_values(tw_builder *b, int x, int y, size_t heads, size_t group, 
   return z;
 }
 
+double tw_weights_read(const tw_op *op) {
+  if (op->gate != &linear_gate) return 0;
+  return (double)op->arg[TW_LINEAR_INNER] * (double)op->arg[TW_LINEAR_COLS];
+}
+
 double tw_multiply_adds(const tw_program *p, const tw_op *op) {
   if (op->gate == &linear_gate) return (double)p->tensors[op->in[0]].n * (double)op->arg[TW_LINEAR_COLS];
   if (op->gate != &matmul_gate) return 0;

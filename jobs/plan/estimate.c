@@ -29,7 +29,8 @@ static double memory_of(const tw_tensor *t) {
 
 tw_work tw_work_of(const tw_program *p, const tw_op *op) {
   tw_work work = {.cost = {[TW_COST_ONCE] = 1, [TW_COST_BLOCKS] = tw_expanded_nodes(p, op)},
-                  .products = tw_multiply_adds(p, op)};
+                  .products = tw_multiply_adds(p, op),
+                  .weights = tw_weights_read(op)};
   int party = larger_slot(p);
   for (int i = 0; i < op->correction_count; i++)
     work.cost[TW_COST_KEYS] += (double)p->corrections[op->correction + i].bytes[party];
@@ -47,7 +48,8 @@ tw_work tw_work_of(const tw_program *p, const tw_op *op) {
 double tw_products_seconds(const tw_rates *rates, const tw_work *work) {
   int bytes = (work->ring + 7) / 8;
   if (work->products <= 0) return 0;
-  return work->products * rates->multiply_add[bytes < 1 ? 0 : bytes > TW_RING_BYTES ? TW_RING_BYTES - 1 : bytes - 1];
+  bytes = bytes < 1 ? 1 : bytes > TW_RING_BYTES ? TW_RING_BYTES : bytes;
+  return fmax(work->products * rates->multiply_add[bytes - 1], work->weights * rates->weight);
 }
 
 static double seconds_of(const tw_rates *rates, const tw_op *op, const tw_work *work) {

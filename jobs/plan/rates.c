@@ -45,7 +45,8 @@ static const field fields[] = {NS("round_ns", round),
                                NS("opened_byte_ns", opened_byte),
                                NS("relayed_byte_ns", relayed_byte),
                                NS("mask_byte_ns", mask_byte),
-                               {"key_bytes_per_second", offsetof(tw_rates, key_rate), 1}};
+                               {"key_bytes_per_second", offsetof(tw_rates, key_rate), 1},
+                               NS("weight_ns", weight)};
 static const char *const cost_names[TW_COSTS] = {"gate_ns",       "key_byte_ns",  "opened_byte_ns", "memory_byte_ns",
                                                  "list_entry_ns", "list_byte_ns", "block_ns"};
 enum { FIELDS = sizeof fields / sizeof *fields };
@@ -71,7 +72,8 @@ static tw_status read_number(const char *path, const char *of, const char *name,
 static tw_status read_fields(const char *path, const json_t *root, tw_rates *out) {
   for (int i = 0; i < FIELDS; i++) {
     const json_t *value = json_object_get(root, fields[i].name);
-    if (!value && fields[i].offset == offsetof(tw_rates, relayed_byte)) continue;  // files of earlier builds have none
+    bool early = fields[i].offset != offsetof(tw_rates, relayed_byte) && fields[i].offset != offsetof(tw_rates, weight);
+    if (!value && !early) continue;  // files of earlier builds have none
     TW_TRY(read_number(path, "", fields[i].name, value, fields[i].unit,
                        (double *)(void *)((char *)out + fields[i].offset)));
   }
@@ -146,6 +148,7 @@ static void guess_at(const char *name, tw_rates *rates) {
   rates->opened_byte *= SLOWER;
   rates->relayed_byte *= SLOWER;
   rates->mask_byte *= SLOWER;
+  rates->weight *= SLOWER;
   rates->key_rate /= SLOWER;
   for (int i = 0; i < TW_RING_BYTES; i++) rates->multiply_add[i] *= SLOWER;
   for (int i = 0; i <= rates->gate_count; i++) {

@@ -23,6 +23,7 @@ enum {
 typedef struct {
   double cost[TW_COSTS];
   double products;  // multiply-adds, beside all that
+  double weights;   // elements of weights that they read
   int ring;         // theirs
 } tw_work;
 
@@ -41,6 +42,7 @@ typedef struct {
   double key_rate;                     // bytes a second, from where keys lie to the gates; 0: they are there
   double mask_byte;                    // seconds of a byte of masks that is drawn before the input is there
   double multiply_add[TW_RING_BYTES];  // seconds, in rings of 1 to 8 bytes
+  double weight;                       // seconds of an element of weights from memory: a product takes no less
   tw_gate_rate gates[TW_MOST_GATE_RATES];
   int gate_count;
   tw_gate_rate other;  // of gates that have no entry

@@ -138,6 +138,8 @@ int tw_weight_ring(const tw_program *p, int weight);
 // Multiply-adds of an operation's matrix products for one sequence, online; as many before the input where it is one of
 // a weight. 0: it has none.
 double tw_multiply_adds(const tw_program *p, const tw_op *op);
+// Elements of the weights that it reads.
+double tw_weights_read(const tw_op *op);
 // `count` products [m][k] [k][n]
 int tw_matmul(tw_builder *b, int x, int y, size_t count, size_t m, size_t n, size_t k, int ring);
 // Products with packed pairs of `heads` heads; `group` heads, one after the other, share one y.

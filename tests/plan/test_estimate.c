@@ -55,6 +55,16 @@ static void test_sums(void) {
   tw_estimate_program(&plan.program, &place, NULL, NULL, steps, &e);
   CU_ASSERT(e.gates > 1e-6 * plan.program.op_count + 1e-9 * (double)keys);  // and products
   CU_ASSERT(e.preparation > 0);
+  // weights take their time, however few rows they are multiplied with, online and before
+  double gates = e.gates, before = e.preparation, read = 0;
+  for (int i = 0; i < plan.program.op_count; i++) read += tw_weights_read(&plan.program.ops[i]);
+  rates.weight = 1e-3;
+  tw_estimate_program(&plan.program, &place, NULL, NULL, NULL, &e);
+  CU_ASSERT(read > 1e5 && e.gates > gates + 0.99e-3 * read && e.gates < gates + 1e-3 * read);
+  CU_ASSERT(e.preparation > before + 0.99e-3 * read && e.preparation < before + 1e-3 * read);
+  rates.weight = 1e-16;  // less than the products take
+  tw_estimate_program(&plan.program, &place, NULL, NULL, steps, &e);
+  CU_ASSERT(close_to(e.gates, gates) && close_to(e.preparation, before));
   for (int i = 0; i < plan.program.step_count; i++) sum += steps[i];
   CU_ASSERT(close_to(sum, tw_estimate_online(&e)));
   free(steps);
@@ -224,6 +234,7 @@ static void test_files(void) {
   CU_ASSERT_EQUAL(tw_rates_write(path, &rates), TW_OK);
   CU_ASSERT_EQUAL(tw_rates_find(path, &again, &guess), TW_OK);
   CU_ASSERT_EQUAL(again.gate_count, rates.gate_count);
+  CU_ASSERT(rates.weight > 0 && fabs(again.weight - rates.weight) <= 1e-3 * rates.weight);
   for (int i = 0; i < rates.gate_count; i++)
     for (int j = 0; j < TW_COSTS; j++)
       CU_ASSERT(fabs(tw_rate_of(&again, rates.gates[i].gate)->seconds[j] - rates.gates[i].seconds[j]) <=
@@ -253,6 +264,7 @@ static void test_bad_files(void) {
              {"{\"format\": \"twain rates\", \"version\": 1}", "device"},
              {HEAD "\"round_ns\": -1}", "round_ns"},
              {HEAD "\"round_ns\": \"1\"}", "round_ns"},
+             {HEAD NUMBERS PRODUCTS "\"weight_ns\": -1, \"other_gates\": {}, \"gates\": {}}", "weight_ns"},
              {HEAD NUMBERS "\"multiply_add_ns\": [1]}", "multiply_add_ns"},
              {HEAD NUMBERS PRODUCTS "\"gates\": {}}", "other_gates"},
              {HEAD NUMBERS PRODUCTS "\"other_gates\": {\"gate_ns\": -3}, \"gates\": {}}", "gate_ns"},

@@ -377,3 +377,23 @@ int tw_fill_dead_earlier(tw_builder *b, int share, size_t rows, size_t first, si
   map = (tw_view_map){{1, 1, rows, all - behind}, {0, 0, all, 1}, behind};
   return tw_concat(b, filled, tw_view(b, share, map), rows);
 }
+
+// ---- columns that a window has left behind: local ----
+
+int tw_fill_before_last(tw_builder *b, int share, size_t rows, size_t first, size_t most, int64_t value) {
+  size_t all = tw_look(b, share).n / rows, count = all - first;
+  if (b->status != TW_OK) return 0;
+  if (first >= all || most == 0 || most >= count)
+    return tw_build_fail(b, TW_ERR_INTERNAL, "columns before a window of another shape");
+  int x = tw_view(b, share, (tw_view_map){{1, 1, rows, count}, {0, 0, all, 1}, first});
+  if (value) x = tw_add_constant(b, x, -value);
+  // what stands `most` columns further back is dead that much sooner: the rest is what the window has left behind
+  int behind = tw_concat(b, tw_view(b, x, (tw_view_map){{1, 1, rows, most}, {0, 0, count, 0}, 0}), x, rows);
+  tw_tokens tokens = {.queries = 1, .keys = most + count, .first = count - 1, .causal = true};  // at most `count` live
+  behind = tw_zero_dead(b, behind, rows, tokens);
+  behind = tw_view(b, behind, (tw_view_map){{1, 1, rows, count}, {0, 0, most + count, 1}, most});
+  x = tw_combine(b, 1, x, -1, behind, false);
+  if (value) x = tw_add_constant(b, x, value);
+  if (first == 0) return x;
+  return tw_concat(b, tw_view(b, share, (tw_view_map){{1, 1, rows, first}, {0, 0, all, 1}, 0}), x, rows);
+}

@@ -40,6 +40,19 @@ static int fill_earlier(tw_builder *b, const tw_layer *at, int share, size_t hea
   return tw_fill_dead_earlier(b, share, heads * at->tokens.queries, at->tokens.ahead + first, count, value);
 }
 
+// Of one token more in a layer with a window: the newest tokens that it sees are those that were written, which stand
+// first, and `most` of the sequence's own; 0: all of these.
+static size_t window_on_sequence(const tw_layer *at) {
+  size_t window = (size_t)tw_config_window(&at->shape->config, at->index), written = at->tokens.ahead;
+  return one_more(at) && window > written && window < at->tokens.keys ? window - written : 0;
+}
+
+// What the window has left behind, of logits before they are opened and of e, [heads][keys].
+static int fill_before_window(tw_builder *b, const tw_layer *at, int share, size_t heads, int64_t value) {
+  size_t most = window_on_sequence(at);
+  return most ? tw_fill_before_last(b, share, heads, at->tokens.ahead, most, value) : share;
+}
+
 // Cached rows as heads, [blocks][...] before those of x, in x's ring. K as [kv_heads * dim][rows], V as
 // [kv_heads][rows][dim].
 static int behind_cached(tw_builder *b, const tw_cached *cached, bool keys, size_t heads, size_t dim, int x) {
@@ -78,12 +91,16 @@ int tw_build_softmax_values(tw_builder *b, const tw_layer *at, int s, int v, siz
   if (!one_more(at)) v = behind_earlier(b, at, false, heads / group, v);
   v = behind_cached(b, &at->cached, false, heads / group, head_dim, v);
   if (at->kept) v = kept(b, &at->kept->v, at->kept->tokens, v, heads / group);
+  size_t there = tw_look(b, v).n / (heads / group * head_dim);
+  if (there > keys)
+    v = tw_view(b, v, (tw_view_map){{1, heads / group, keys, head_dim}, {0, there * head_dim, head_dim, 1}, 0});
   tw_step_begin(b, layer, "row maximum");
   int z = distance_to_maximum(b, at, s, heads);
   tw_step_begin(b, layer, "exp");
   int e = shape->by_key & TW_EXP_BY_KEY ? tw_apply_spec_by_key(b, z, &tw_spec_exp, rings->v, NULL)
                                         : tw_apply_spec(b, z, &tw_spec_exp, rings->v);
   e = fill_earlier(b, at, packed ? e : tw_zero_dead(b, e, rows, at->tokens), heads, 0);
+  e = fill_before_window(b, at, e, heads, 0);
   e = tw_open_at(b, e, TW_SCALE);
   tw_step_begin(b, layer, "reciprocal");
   int sums = packed ? tw_triangle_sums(b, e, heads, at->triangle) : tw_row_sum(b, e, keys);
@@ -211,7 +228,8 @@ static int logits(tw_builder *b, const tw_layer *at, attention_heads h, head_wid
   tw_query_fold(&at->shape->config, &shift);
   int s = t.n > 0 ? tw_triangle_logits(b, h.q, h.k, w.heads, group, w.dim, t, at->rings->qk)
                   : tw_matmul(b, h.q, h.k, w.kv_heads, group * queries, keys, w.dim, at->rings->qk);
-  s = tw_open(b, fill_earlier(b, at, s, w.heads, -((int64_t)7 << (tw_look(b, s).ring - TW_GUARD_BITS - 3))));
+  int64_t lowest = -((int64_t)7 << (tw_look(b, s).ring - TW_GUARD_BITS - 3));
+  s = tw_open(b, fill_before_window(b, at, fill_earlier(b, at, s, w.heads, lowest), w.heads, lowest));
   // 1 / sqrt(head_dim) is read into the scale; its odd half power of two is folded into W_Q
   tw_rescale(b, s, tw_look(b, s).scale + shift);
   s = tw_truncate(b, s, tw_look(b, s).scale - TW_SCALE);
@@ -231,6 +249,14 @@ static int context_rows(tw_builder *b, const tw_layer *at, int context, head_wid
   return tw_truncate(b, tw_open(b, tw_last_live_row(b, tw_view(b, context, rows), at->tokens)), scale);
 }
 
+// Of one token more: K [rows][keys] of those that its window holds, where so many were written that it holds no other.
+static tw_tokens in_window(tw_builder *b, const tw_layer *at, int *k, size_t rows) {
+  size_t window = (size_t)tw_config_window(&at->shape->config, at->index);
+  if (!window || window > at->tokens.ahead) return at->tokens;
+  *k = columns(b, *k, rows, 0, window);
+  return (tw_tokens){1, window, 0, false, window};
+}
+
 int tw_build_attention(tw_builder *b, const tw_layer *at, int qkv_weight, int out_weight, int x) {
   const tw_layer_shape *shape = at->shape;
   const tw_rings *rings = at->rings;
@@ -246,6 +272,7 @@ int tw_build_attention(tw_builder *b, const tw_layer *at, int qkv_weight, int ou
   }
   tw_step_begin(b, layer, "qkv");
   attention_heads h = split(b, &inside, tw_linear(b, x, qkv_weight, hidden, w.q + 2 * w.kv, rings->qkv, TW_SCALE), w);
+  if (one_more(at)) inside.tokens = in_window(b, at, &h.k, w.kv_heads * w.dim);
   tw_step_begin(b, layer, "logits");
   int s = logits(b, &inside, h, w);
   int context = tw_build_softmax_values(b, &inside, s, h.v, w.heads, w.heads / w.kv_heads, w.dim);

@@ -82,6 +82,7 @@ static void leave_kept(tw_builder *b, const text *t) {
   }
 }
 
+// Of a conversation's earlier rows it is not known which ones a window holds.
 static bool windows_hold(const tw_layer_shape *shape) {
   for (int i = 0; i < shape->config.layers; i++) {
     int window = tw_config_window(&shape->config, i);
@@ -93,11 +94,12 @@ static bool windows_hold(const tw_layer_shape *shape) {
 void tw_build_generated(tw_builder *b, const tw_layer_shape *shape, const tw_rings *rings, const tw_head_rings *head,
                         int x) {
   text t = {.shape = shape, .rings = rings, .head = head, .ended = -1};
-  if (!windows_hold(shape)) {
-    tw_build_fail(b, TW_ERR_USAGE,
-                  "a layer of %s sees fewer than the %d tokens of prompt and text; plan a shorter --seq or fewer "
-                  "words",
-                  shape->config.name, tw_shape_keys(shape));
+  if (shape->earlier && !windows_hold(shape)) {
+    tw_build_fail(
+        b, TW_ERR_USAGE,
+        "a layer of %s sees fewer than the %d tokens of a conversation's turn; plan a shorter --conversation, "
+        "a shorter --seq or fewer words",
+        shape->config.name, tw_shape_keys(shape));
     return;
   }
   t.kept = calloc((size_t)shape->config.layers, sizeof *t.kept);

@@ -10,8 +10,8 @@
 // (shape->earlier) the program has one input more, shares of K and V of earlier turns' rows, layer by layer K
 // [kv_heads][head_dim][earlier] and V [kv_heads][earlier][head_dim], mod 2^64 but valid in the ring of their result;
 // and 2 results a layer more, K and V of all rows, [..][columns] in the order of tw_kept: words that were written but
-// the last, newest first; prefix; earlier rows; the sequence's own. TW_ERR_USAGE: a layer's window is shorter than the
-// text.
+// the last, newest first; prefix; earlier rows; the sequence's own. TW_ERR_USAGE: a layer's window is shorter than what
+// a conversation's turn reads.
 void tw_build_generated(tw_builder *b, const tw_layer_shape *shape, const tw_rings *rings, const tw_head_rings *head,
                         int x);
 // Elements of one layer's K, or V, of earlier turns: rows times width.

@@ -204,6 +204,9 @@ int tw_zero_dead(tw_builder *b, int share, size_t rows, tw_tokens tokens);
 int tw_fill_dead_earlier(tw_builder *b, int share, size_t rows, size_t first, size_t count, int64_t value);
 int tw_triangle_fill_dead_earlier(tw_builder *b, int share, size_t heads, tw_triangle t, size_t first, size_t count,
                                   int64_t value);
+// Columns from `first` on of a SHARE [rows][any] are a sequence's tokens, cached ones counted: all of those before its
+// last `most` live ones become `value`. most: 1 at least.
+int tw_fill_before_last(tw_builder *b, int share, size_t rows, size_t first, size_t most, int64_t value);
 
 // ---- gates/pairs.c ----
 // Differences x[i] - x[j], i < j, within groups of `group` columns from column `first` of [rows][cols]:

@@ -59,6 +59,25 @@ generate qwen2 --seq 8 --generate 3
 texts=(a)
 generate gpt2 --seq 1 --generate 4
 
+# ---- local layers whose window is shorter than the text: it ends in the prompt, and then among the words
+"$python" "$SOURCE_DIR/tests/cli/families.py" gpt-neo near.folder
+change near.folder eos_token_id null
+mapfile -t texts < <("$python" -c 'import families; print("\n".join(families.DECODER_TEXTS))')
+for window in 7 3 1; do
+  change near.folder window_size $window
+  prepare near
+  generate near --seq 12 --generate 7
+  words near >near.$window
+done
+generate near --seq 12 --generate 7 --engine pfss-rows --group-rounds 3 --norm-levels 1
+words near | cmp - near.1 || fail "forms of other kinds change a text behind a window"
+cut -d' ' -f1-5 near.3 | cmp -s - gpt-neo.words && fail "a window of 3 tokens changes nothing"
+cut -d' ' -f1-5 near.1 | cmp -s - <(cut -d' ' -f1-5 near.3) && fail "a window of one token is as one of 3"
+texts=(a 'the cat sat on the')
+generate near --seq 8 --generate 4
+expect 2 'a layer of .* sees fewer than the 24 tokens of a conversation.s turn' \
+  "$TWAIN" plan near --seq 8 --generate 5 --conversation 12 --force
+
 # ---- a text ends at a word of the model's, and stays there
 mapfile -t texts < <("$python" -c 'import families; print("\n".join(families.DECODER_TEXTS))')
 for name in llama gpt2; do

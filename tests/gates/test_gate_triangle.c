@@ -290,6 +290,35 @@ static void dead_rows_of_earlier_turns(void) {
   trial_end(&t);
 }
 
+// What a window has left behind becomes one number: of each sequence all but its last live tokens.
+static void tokens_before_a_window(void) {
+  enum { HEADS = 3, COUNT = 9 };
+  static const int lengths[3] = {9, 1, 4};
+  static const int64_t values[] = {0, -77};
+  for (int with_lengths = 0; with_lengths < 2; with_lengths++)
+    for (size_t first = 0; first < 3; first++)
+      for (size_t most = 1; most < COUNT; most++) {
+        trial t;
+        size_t wrong = 0, all = first + COUNT;
+        int x = trial_start(&t, 36, HEADS * all, 3);
+        t.w.lengths = with_lengths ? lengths : NULL;
+        int64_t value = values[most % 2];
+        trial_run(&t, tw_open(&t.b, tw_fill_before_last(&t.b, x, HEADS, first, most, value)));
+        for (int b = 0; b < 3; b++)
+          for (size_t j = 0; j < HEADS * all; j++) {
+            size_t live = with_lengths ? (size_t)lengths[b] : COUNT, column = j % all;
+            bool left = column >= first && column - first + most < live;
+            wrong += trial_y(&t, b, j) != (left ? value : trial_x(&t, b, j));
+          }
+        CU_ASSERT_EQUAL(wrong, 0);
+        trial_end(&t);
+      }
+  trial t;
+  int x = trial_start(&t, 36, HEADS * COUNT, 1);
+  trial_refused(&t, tw_fill_before_last(&t.b, x, HEADS, 2, COUNT - 2, 0), "another shape");
+  trial_end(&t);
+}
+
 static void places(void) {
   static const int64_t place[] = {4, 0, 0, 3, 4};
   for (int share = 0; share < 2; share++) {
@@ -338,4 +367,4 @@ static void last_rows(void) {
 SUITE_MAIN("triangle", {"pairs are counted", pairs_are_counted}, {"logits", logits}, {"values", values}, {"rows", rows},
            {"guarded", guarded}, {"turns", turns}, {"one row turns by its last live token", turns_last},
            {"rows from a place on", rows_from_a_place}, {"dead rows of earlier turns", dead_rows_of_earlier_turns},
-           {"places", places}, {"last rows", last_rows})
+           {"tokens before a window", tokens_before_a_window}, {"places", places}, {"last rows", last_rows})

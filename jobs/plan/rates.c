@@ -72,8 +72,9 @@ static tw_status read_number(const char *path, const char *of, const char *name,
 static tw_status read_fields(const char *path, const json_t *root, tw_rates *out) {
   for (int i = 0; i < FIELDS; i++) {
     const json_t *value = json_object_get(root, fields[i].name);
-    bool early = fields[i].offset != offsetof(tw_rates, relayed_byte) && fields[i].offset != offsetof(tw_rates, weight);
-    if (!value && !early) continue;  // files of earlier builds have none
+    bool needed =
+        fields[i].offset != offsetof(tw_rates, relayed_byte) && fields[i].offset != offsetof(tw_rates, weight);
+    if (!value && !needed) continue;  // files of earlier builds have none
     TW_TRY(read_number(path, "", fields[i].name, value, fields[i].unit,
                        (double *)(void *)((char *)out + fields[i].offset)));
   }

@@ -358,8 +358,8 @@ const tw_command tw_bench_calibrate = {
     .summary = "rates of this machine's CPU, by which `twain plan` foretells and chooses",
     .about =
         "Every operation of nine programs of one layer, in a session as a party has it: the fit of their times to what "
-        "they read and multiply; messages between two threads; a key file's reading. Writes FILE.json, for `twain plan "
-        "--device ./FILE.json`.",
+        "they read and multiply; products of one row; messages between two threads; a key file's reading. Writes "
+        "FILE.json, for `twain plan --device ./FILE.json`.",
     .options = options,
     .option_count = sizeof options / sizeof *options,
     .settings_size = sizeof(settings),

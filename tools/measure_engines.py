@@ -7,7 +7,7 @@ engine and by `auto`, then runs over the emulated link by each of these plans.
                               rates: epyc, BENCH-DEVICE: cpu
 
 Two cores, or two GPUs. BEFORE: a command in front of the parties, such as `chrt -f 1`, as root, where other work shares
-the cores. LINKS: only these of 1 to 6. BUDGET: most bytes of keys."""
+the cores. LINKS: only these of 1 to 6. REPEAT: inferences, of all links alike. BUDGET: most bytes of keys."""
 import json
 import os
 import re
@@ -58,7 +58,7 @@ def main(twain, raw, shape="minilm", device="epyc", bench="cpu"):
             digest = plan["plan_digest"]
             if digest not in took:
                 run, = records("mpirun", "-np", "2", *before, twain, "bench", "model", "--shape", shape, "--device", bench,
-                               "--prepare", "before", "--repeat", str(REPEATS[i]), *link, *by_hand(plan["choices"]), "--json")
+                               "--prepare", "before", "--repeat", os.environ.get("REPEAT", str(REPEATS[i])), *link, *by_hand(plan["choices"]), "--json")
                 if run["plan_digest"] != digest:
                     sys.exit(f"{shape}, link {i + 1}: said by hand, the choice is another plan")
                 took[digest] = run["online_median_ns"]

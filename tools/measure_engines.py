@@ -5,6 +5,8 @@ engine and by `auto`, then runs over the emulated link by each of these plans.
     tools/measure_engines.py TWAIN RAW [SHAPE [DEVICE [BENCH-DEVICE]]]
                               records to RAW/engines-SHAPE-LINK.json, for tools/measured.py keep; SHAPE: minilm, DEVICE of
                               rates: epyc, BENCH-DEVICE: cpu
+    tools/measure_engines.py map TWAIN RAW [SHAPE [DEVICE]]
+                              what `auto` chooses and foretells on a grid of links, to RAW/engines-map-SHAPE.json
 
 Two cores, or two GPUs. BEFORE: a command in front of the parties, such as `chrt -f 1`, as root, where other work shares
 the cores. LINKS: only these of 1 to 6. REPEAT: inferences, of all links alike. BUDGET: most bytes of keys."""
@@ -34,16 +36,36 @@ def by_hand(choices):
             "--norm-means", str(int(means == "with"))]
 
 
+def budget_words():
+    return ["--key-budget", os.environ["BUDGET"]] if os.environ.get("BUDGET") else []
+
+
 def plans_of(twain, shape, device, link):
     """One for each engine that keeps the budget, and what was chosen among all."""
-    budget = ["--key-budget", os.environ["BUDGET"]] if os.environ.get("BUDGET") else []
-    found = {}
+    budget, found = budget_words(), {}
     for engine in ["digit", "pfss-rows", "pfss", "auto"]:
         command = [twain, "plan", "--shape", shape, *link, "--device", device, "--engine", engine, *budget, "--json"]
         if engine == "pfss" and budget and subprocess.run(command, capture_output=True).returncode == 8:
             continue
         found[engine], = records(*command)
     return found
+
+
+GRID = [["1us", "25us", "100us", "500us", "2ms", "10ms", "30ms", "100ms"],
+        ["100Mbit/s", "1Gbit/s", "3.2Gbit/s", "10Gbit/s", "270GB/s"]]
+SHOWN = ["command_line", "git_commit", "git_dirty", "twain_version", "date", "cpu", "model", "choices", "link_latency_ns",
+         "link_rate_bits_per_second", "rates_device", "estimated_online_ns", "key_bytes", "sent_bytes", "rounds"]
+
+
+def chart(twain, raw, shape="minilm", device="epyc"):
+    Path(raw).mkdir(parents=True, exist_ok=True)
+    found = []
+    for rate in GRID[1]:
+        for latency in GRID[0]:
+            plan, = records(twain, "plan", "--shape", shape, "--link-latency", latency, "--link-rate", rate, "--device",
+                            device, *budget_words(), "--json")
+            found.append({k: v for k, v in plan.items() if k in SHOWN})
+    Path(raw, f"engines-map-{shape}.json").write_text(json.dumps(found))
 
 
 def main(twain, raw, shape="minilm", device="epyc", bench="cpu"):
@@ -69,4 +91,7 @@ def main(twain, raw, shape="minilm", device="epyc", bench="cpu"):
             json.dumps([{k: v for k, v in r.items() if not k.startswith("step")} for r in kept]))
 
 
-main(*sys.argv[1:])
+if sys.argv[1:2] == ["map"]:
+    chart(*sys.argv[2:])
+else:
+    main(*sys.argv[1:])

@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """Whether `twain plan` foretells what a run takes, and chooses well: for each model and link the plan's estimate, then
-runs over the emulated link by what it chose, by every next best form, and by what it chooses on one host.
+runs over the emulated link by what it chose, by every next best form, and by what it chooses on one host. By digits:
+tools/measure_engines.py compares engines.
 
     tools/measure_estimates.py TWAIN RAW [DEVICE]     records to RAW/estimate-MODEL-LINK.json, for tools/measured.py keep
 
@@ -45,7 +46,7 @@ def main(twain, raw, device="epyc"):
         usual, = records(twain, "plan", "--shape", model, "--json")
         for name, (latency, rate) in LINKS.items():
             link = ["--link-latency", latency, "--link-rate", rate]
-            plan, = records(twain, "plan", "--shape", model, *link, "--device", device, "--json")
+            plan, = records(twain, "plan", "--shape", model, *link, "--device", device, "--engine", "digit", "--json")
             found = [plan]
             for choices in others(plan, usual["choices"]):
                 found += records("mpirun", "-np", "2", *before, twain, "bench", "model", "--shape", model, "--device", "cpu",

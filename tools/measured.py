@@ -17,7 +17,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = [ROOT / "README.md", ROOT / "docs/performance.md", ROOT / "docs/notes/estimates.md",
-         ROOT / "docs/notes/decoders.md"]
+         ROOT / "docs/notes/decoders.md", ROOT / "docs/engines.md"]
 HIDDEN = {"host", "user", "job", "cores", "placement", "rings", "bounds", "measured_bounds"}
 NAMES = {"bert-tiny": "BERT-tiny", "bert-base": "BERT-base", "bert-large": "BERT-large", "minilm": "MiniLM",
          "gpt2": "GPT-2", "gpt-neo-1.3b": "GPT-Neo-1.3B", "smollm2-135m": "SmolLM2-135M", "llama-2-7b": "LLaMA-2-7B"}
@@ -308,6 +308,43 @@ def estimates(r):
         "`BEFORE='chrt -f 1' tools/measure_estimates.py build/twain raw`: the parties had priority over other work")
 
 
+LINKS = ["1 us, 270 GB/s", "25 us, 10 Gbit/s", "0.5 ms, 10 Gbit/s", "2 ms, 3.2 Gbit/s", "10 ms, 1 Gbit/s",
+         "30 ms, 100 Mbit/s"]
+
+
+def engine_of(choices):
+    found = re.match(r"engine (\S+),", choices)
+    return found[1] if found else "digit"
+
+
+def engine_runs(r, shape, link, folder):
+    """By what was asked for: the plan and the run of it."""
+    found = r.files.get(f"{folder}/engines-{shape}-{link}", [])
+    runs = {m["plan_digest"]: m for m in found if "asked_engine" not in m}
+    r.used += [m for m in runs.values() if m not in r.used]
+    return {m["asked_engine"]: (m, runs[m["plan_digest"]]) for m in found if "asked_engine" in m}
+
+
+def engines(r):
+    rows = []
+    for shape, folder in (("minilm", "cpu2"), ("bert-base", "h200x2")):
+        for i, title in enumerate(LINKS):
+            found = engine_runs(r, shape, i + 1, folder)
+            if not found:
+                continue
+            plan, run = found["auto"]
+            took = lambda engine: duration(found[engine][1]["online_median_ns"]) if engine in found else ""
+            off = max((abs(p["estimated_online_ns"] / m["online_median_ns"] - 1) for p, m in found.values()))
+            rows.append([NAMES[shape], title, engine_of(plan["choices"]), duration(plan["estimated_online_ns"]),
+                         duration(run["online_median_ns"]), took("digit"), took("pfss-rows"), took("pfss"),
+                         f"{100 * off:.0f} %"])
+    head = ["128 tokens, online", "link", "auto", "estimate", "measured", "digit", "pfss-rows", "pfss",
+            "farthest estimate of all"]
+    return table(head, rows, 3) + "\n\n" + r.note(
+        "`tools/measure_engines.py build/twain raw`, MiniLM's parties with priority over other work (`BEFORE='chrt -f 1'`); "
+        "`BUDGET=600000000 tools/measure_engines.py build/twain raw bert-base h200 cuda`")
+
+
 def whole(r):
     columns = [(r.one(f"{where}/model-bert-base-guard"), r.one(f"{where}/deal-bert-base")) for where in ("h200x2", "cpu2")]
     part = lambda m, field: duration(m.get(field)) if m else ""
@@ -324,7 +361,7 @@ def whole(r):
 
 
 TABLES = {"results": results, "others": others, "decoders": decoders, "generation": generation, "limits": limits,
-          "transports": transports, "batches": batches, "links": links, "estimates": estimates, "whole": whole}
+          "transports": transports, "batches": batches, "links": links, "estimates": estimates, "engines": engines, "whole": whole}
 
 
 def filled(page, records):

@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
-from measured import NAMES, ROOT, Records, duration  # noqa: E402
+from measured import NAMES, ROOT, Records, duration, engine_of, engine_runs  # noqa: E402
 
 FOLDER = ROOT / "docs/measured"
 INK, QUIET, RULE = "#1f2933", "#616e7c", "#e4e7eb"
@@ -235,7 +235,52 @@ def others(records):
     return svg
 
 
-PICTURES = {"opens": opens, "batch": batch, "steps": steps, "others": others}
+ENGINES = [("digit", "#d7e8f5"), ("pfss-norms", "#d9efe4"), ("pfss-rows", "#f8ecd0"), ("pfss-rows+exp", "#f6ddd2"),
+           ("pfss", "#efdbe8")]
+
+
+def rate_words(bits):
+    return f"{bits / 8e9:g} GB/s" if bits > 1e11 else f"{bits / 1e9:g} Gbit/s" if bits >= 1e9 else f"{bits / 1e6:g} Mbit/s"
+
+
+def latency_words(ns):
+    return f"{ns / 1e6:g} ms" if ns >= 1e6 else f"{ns / 1e3:g} us"
+
+
+def map_of(svg, records, shape, folder, title, top):
+    cell, height, left = 76, 40, 116
+    plans = records.all(f"{folder}/engines-map-{shape}")
+    runs = [m for i in range(6) for _, m in [engine_runs(records, shape, i + 1, folder).get("auto", (0, 0))] if m]
+    latencies = sorted({p["link_latency_ns"] for p in plans})
+    rates = sorted({p["link_rate_bits_per_second"] for p in plans}, reverse=True)
+    svg.text(24, top - 14, title, size=13.5, weight="600")
+    for j, rate in enumerate(rates):
+        svg.text(left - 10, top + height * j + 24, rate_words(rate), fill=QUIET, anchor="end")
+    for i, latency in enumerate(latencies):
+        svg.text(left + cell * (i + 0.5), top + height * len(rates) + 17, latency_words(latency), fill=QUIET, anchor="middle")
+    for p in plans:
+        x = left + cell * latencies.index(p["link_latency_ns"])
+        y = top + height * rates.index(p["link_rate_bits_per_second"])
+        svg.box(x + 1, y + 1, cell - 2, height - 2, dict(ENGINES).get(engine_of(p["choices"]), RULE))
+        took = [m["online_median_ns"] for m in runs if (m["link_latency_ns"], m["link_rate_bits_per_second"]) ==
+                (p["link_latency_ns"], p["link_rate_bits_per_second"])]
+        svg.text(x + cell / 2, y + (18 if took else 25), duration(p["estimated_online_ns"]), anchor="middle", size=11.5)
+        if took:
+            svg.text(x + cell / 2, y + 33, duration(took[0]), anchor="middle", size=11.5, weight="700", fill=RED)
+
+
+def engines(records):
+    svg = Svg(640, "Which engine the planner takes, and how long an inference then takes",
+              "128 tokens; columns: latency one way, rows: rate each way; colour: what is chosen; red: measured over that link")
+    for i, (name, colour) in enumerate(ENGINES):
+        svg.box(116 + 124 * i, 70, 14, 14, colour)
+        svg.text(135 + 124 * i, 82, name, size=12.5)
+    map_of(svg, records, "minilm", "cpu2", "MiniLM, one core a party", 132)
+    map_of(svg, records, "bert-base", "h200x2", "BERT-base, one H200 a party, on two hosts, within 600 MB of keys", 400)
+    return svg
+
+
+PICTURES = {"engines": engines, "opens": opens, "batch": batch, "steps": steps, "others": others}
 
 
 def main(arguments):

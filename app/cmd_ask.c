@@ -142,16 +142,16 @@ static tw_status split(const settings *s, desk *d, const char *model, const tw_i
 // What a plan's turns cannot read is not asked for.
 static tw_status check_turn(const settings *s, const tw_encoding *e) {
   if (!s->conversation) return TW_OK;
-  if (!e->earlier)
+  if (!e->plan.shape.earlier)
     return tw_fail(TW_ERR_USAGE, "--conversation %s: this plan has no conversations; plan with --conversation",
                    s->conversation);
   for (int i = 0; i < e->input.count && e->input.earlier; i++)
-    if (e->input.earlier_lengths[i] > e->earlier)
+    if (e->input.earlier_lengths[i] > e->plan.shape.earlier)
       return tw_fail(
           TW_ERR_RANGE,
           "conversation %s has ended: sequence %d has %d tokens by now, and the plan's turns read at most %d; "
           "begin another one",
-          s->conversation, i + 1, e->input.earlier_lengths[i], e->earlier);
+          s->conversation, i + 1, e->input.earlier_lengths[i], e->plan.shape.earlier);
   return TW_OK;
 }
 
@@ -161,7 +161,7 @@ static tw_status ask(const tw_call *call, const char *model, tw_texts *texts, de
   tw_status status = tw_encoding_make(NULL, model, &s->words, texts, &e);
   if (status == TW_OK) status = check_turn(s, &e);
   e.input.goes_on = s->conversation && !s->last;
-  if (status == TW_OK) status = tw_answer_place(e.result, s->output);
+  if (status == TW_OK) status = tw_answer_place(tw_output_name(e.plan.output), s->output);
   if (status == TW_OK) status = open_desk(d);
   if (status == TW_OK) status = split(s, d, model, &e.input);
   for (int party = 0; party < 2 && status == TW_OK; party++)

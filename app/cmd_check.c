@@ -12,7 +12,9 @@
 #include "io/new_files.h"
 #include "jobs/parties/beside.h"
 #include "jobs/parties/emulate_turns.h"
+#include "jobs/parties/input_lengths.h"
 #include "jobs/parties/reveal.h"
+#include "jobs/plan/lengths.h"
 
 typedef struct {
   const char *model;
@@ -56,23 +58,25 @@ typedef struct {
   char where[96];
 } exact_verdict;
 
-static void compare_exactly(const tw_result_share pair[2], const tw_emulation *e, exact_verdict *v) {
-  *v = (exact_verdict){.values = (size_t)pair[0].count * pair[0].rows * pair[0].cols, .out_of_bound = e->out_of_bound};
-  memcpy(v->where, e->first_out_of_bound, sizeof v->where);
-  v->told = tw_result_has_transcript(&pair[0]);
-  v->transcript = strcmp(pair[0].transcript, e->transcript) == 0;
-  v->guard = -1;
-  for (int s = pair[0].count - 1; pair[0].guard && s >= 0; s--)
-    if (tw_result_guard(pair, s) != e->guard[s]) v->guard = s;
-  for (size_t i = 0; i < v->values; i++) {
+// Adds one run's. Elements and sequences are counted on from those of the runs before.
+static void compare_exactly(const tw_result_share pair[2], const tw_emulation *e, int sequences, exact_verdict *v) {
+  size_t values = (size_t)pair[0].count * pair[0].rows * pair[0].cols;
+  if (e->out_of_bound && !v->out_of_bound) memcpy(v->where, e->first_out_of_bound, sizeof v->where);
+  v->out_of_bound += e->out_of_bound;
+  v->told &= tw_result_has_transcript(&pair[0]);
+  v->transcript &= strcmp(pair[0].transcript, e->transcript) == 0;
+  for (int s = 0; pair[0].guard && v->guard < 0 && s < pair[0].count; s++)
+    if (tw_result_guard(pair, s) != e->guard[s]) v->guard = sequences + s;
+  for (size_t i = 0; i < values; i++) {
     int64_t y = tw_result_integer(pair, i);
     if (y == e->output[i]) continue;
     if (v->differ++ == 0) {
-      v->first = i;
+      v->first = v->values + i;
       v->first_private = y;
       v->first_emulated = e->output[i];
     }
   }
+  v->values += values;
 }
 
 static tw_status match_plan(const tw_plan *plan, const tw_result_share *r) {
@@ -81,31 +85,56 @@ static tw_status match_plan(const tw_plan *plan, const tw_result_share *r) {
                  r->plan.hex, plan->digest.hex);
 }
 
-static tw_status emulate(const char *name, const char *of, const tw_model *model, const tw_prefix *prefix,
-                         const tw_input *input, const tw_result *result, int64_t seed, exact_verdict *verdict) {
+typedef struct {
+  const char *name, *of;
+  const tw_model *model;
+  const tw_prefix *prefix;
+  const tw_result *result;
+  uint64_t seed;
+  int sequences;  // of the runs before
+} emulated;
+
+// The run whose files have this NAME, and its input.
+static tw_status emulate_run(emulated *w, const char *name, const tw_input *input, exact_verdict *verdict) {
   tw_result_share pair[2];
   tw_plan plan;
   tw_emulation e;
   TW_TRY(tw_result_pair_read(name, pair));
   tw_status status = TW_OK;
-  if (strcmp(pair[0].run_id.hex, result->run_id.hex) != 0)
+  if (strcmp(name, w->name) == 0 && strcmp(pair[0].run_id.hex, w->result->run_id.hex) != 0)
     status =
         tw_fail(TW_ERR_MISMATCH, "the result is of run %s, the parties' files are of run %s; run `twain reveal` again",
-                result->run_id.hex, pair[0].run_id.hex);
+                w->result->run_id.hex, pair[0].run_id.hex);
   else if (!pair[0].test_keys)
     status = tw_fail(TW_ERR_USAGE,
                      "--exact needs a run on TEST keys (`twain deal --test-seed N`); this run's keys were real");
-  if (status == TW_OK && (status = tw_plan_read(tw_path_of(of, "plan.json").text, &plan)) == TW_OK) {
+  if (status == TW_OK && (status = tw_plan_read_of(w->of, name, &plan)) == TW_OK) {
     status = match_plan(&plan, &pair[0]);
-    if (status == TW_OK) status = tw_emulate_turns(&plan, model, prefix, input, pair[0].slots, (uint64_t)seed, &e);
+    if (status == TW_OK) status = tw_emulate_turns(&plan, w->model, w->prefix, input, pair[0].slots, w->seed, &e);
     if (status == TW_OK) {
-      compare_exactly(pair, &e, verdict);
+      compare_exactly(pair, &e, w->sequences, verdict);
+      w->sequences += pair[0].count;
       tw_emulation_free(&e);
     }
     tw_plan_free(&plan);
   }
   tw_result_pair_free(pair);
   return status;
+}
+
+// Every run of it, where it has several lengths.
+static tw_status emulate(emulated *w, const tw_input *input, exact_verdict *verdict) {
+  *verdict = (exact_verdict){.transcript = true, .told = true, .guard = -1};
+  if (!input->seqs) return emulate_run(w, w->name, input, verdict);
+  for (int s = 0; s < input->count; s++) {
+    tw_input own;
+    if (s && input->seqs[s] == input->seqs[s - 1]) continue;
+    TW_TRY(tw_input_of_length(input, input->seqs[s], &own));
+    tw_status status = emulate_run(w, tw_length_name(w->name, input->seqs[s]).text, &own, verdict);
+    tw_input_free(&own);
+    TW_TRY(status);
+  }
+  return TW_OK;
 }
 
 // What the float model says of the plan's bounds; nothing where the plan file is not there or another one.
@@ -233,7 +262,8 @@ static tw_status check_with(const tw_call *call, const char *of, const tw_model 
   double temperature = 0;
   TW_TRY(check_files(model, input, result));
   TW_TRY(tw_beside_check(name, of, &result->input_id, &result->model_id, NULL, &(bool){false}));
-  if (s->exact) TW_TRY(emulate(name, of, model, prefix, input, result, s->test_seed, &v));
+  emulated runs = {name, of, model, prefix, result, (uint64_t)s->test_seed, 0};
+  if (s->exact) TW_TRY(emulate(&runs, input, &v));
   if (strcmp(result->output, tw_output_name(TW_OUTPUT_NEXT_TOKEN)) == 0 ||
       strcmp(result->output, tw_output_name(TW_OUTPUT_TEXT)) == 0)
     TW_TRY(temperature_of(of, &temperature));

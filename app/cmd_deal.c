@@ -17,10 +17,11 @@
 #include "jobs/parties/deal.h"
 #include "jobs/parties/hardware.h"
 #include "jobs/parties/serve.h"
+#include "jobs/plan/lengths.h"
 
 typedef struct {
   int64_t count, test_seed, connections;
-  const char *model, *device, *site;
+  const char *model, *device, *site, *counts;
   tw_option_texts seal_to;
   const char *serve, *pairs;
   double silence;
@@ -38,6 +39,13 @@ static const tw_option options[] = {
      .help = "inferences to deal keys for: one for every sequence",
      .low = 1,
      .high = 1e9},
+    {.name = "counts",
+     .kind = TW_OPTION_TEXT,
+     .field = offsetof(settings, counts),
+     .value = "LIST",
+     .help =
+         "of a plan with several lengths: inferences of each, as 16:60,128:4 (not given: COUNT, divided as the texts "
+         "of `plan --fit` were)"},
     {.name = "test-seed",
      .kind = TW_OPTION_INTEGER,
      .field = offsetof(settings, test_seed),
@@ -291,6 +299,59 @@ static tw_status deal_name(const char *name, const char *model, const settings *
   return status;
 }
 
+// ---- several lengths
+
+// How many slots of each length: as typed, or COUNT divided as the sample's texts are, rounded up.
+static tw_status divide(const tw_plan *plan, const settings *s, int64_t counts[TW_MOST_LENGTHS]) {
+  int64_t all = 0;
+  if (s->counts) return tw_length_counts(plan, s->counts, counts);
+  for (int i = 0; i < plan->length_count; i++) all += plan->lengths[i].texts;
+  if (all == 0)
+    return tw_fail(TW_ERR_USAGE,
+                   "the plan has %d lengths, and no sample says how many texts each has: say --counts, as in --counts "
+                   "%d:%lld,%d:1",
+                   plan->length_count, plan->lengths[0].seq, (long long)s->count,
+                   plan->lengths[plan->length_count - 1].seq);
+  for (int i = 0; i < plan->length_count; i++) counts[i] = (plan->lengths[i].texts * s->count + all - 1) / all;
+  return TW_OK;
+}
+
+// Key files for each length, under its own NAME.
+static tw_status deal_lengths(const char *name, const char *model, const tw_plan *plan, const settings *s,
+                              const tw_sealing *sealing, bool quiet) {
+  int64_t counts[TW_MOST_LENGTHS] = {0};
+  settings own = *s;
+  tw_new_files places;
+  TW_TRY(divide(plan, s, counts));
+  for (int i = 0; i < plan->length_count; i++)
+    if (counts[i] > 0)
+      TW_TRY(choose_places(tw_length_name(name, plan->lengths[i].seq).text, model, s, sealing, &places));
+  for (int i = 0; i < plan->length_count; i++) {
+    if (counts[i] == 0) continue;
+    own.count = counts[i];
+    own.model = model;
+    if (!quiet) printf("%sup to %d tokens: ", i ? "\n" : "", plan->lengths[i].seq);
+    TW_TRY(deal_name(tw_length_name(name, plan->lengths[i].seq).text, model, &own, sealing, quiet));
+  }
+  return TW_OK;
+}
+
+static tw_status deal_all(const char *name, const char *model, const settings *s, const tw_sealing *sealing,
+                          bool quiet) {
+  tw_plan plan;
+  TW_TRY(tw_plan_read_of(s->model, name, &plan));
+  tw_status status = TW_OK;
+  if (plan.length_count)
+    status = deal_lengths(name, model, &plan, s, sealing, quiet);
+  else if (s->counts)
+    status = tw_fail(TW_ERR_USAGE, "--counts is for a plan with several lengths; this one has %d tokens: say -n",
+                     plan.shape.seq);
+  bool one = !plan.length_count;
+  tw_plan_free(&plan);
+  TW_TRY(status);
+  return one ? deal_name(name, model, s, sealing, quiet) : TW_OK;
+}
+
 static tw_status run(const tw_call *call) {
   const settings *s = call->settings;
   const char *name = call->arguments[0], *model;
@@ -302,7 +363,7 @@ static tw_status run(const tw_call *call) {
   TW_TRY(check_serving(s));
   if (s->serve) return serve(call, name, model);
   tw_status status = tw_sealing_begin(s->site, &s->seal_to, 1u << TW_SITE_PARTY_0 | 1u << TW_SITE_PARTY_1, &sealing);
-  if (status == TW_OK) status = deal_name(name, model, s, &sealing, call->quiet);
+  if (status == TW_OK) status = deal_all(name, model, s, &sealing, call->quiet);
   tw_sealing_end(&sealing);
   return status;
 }

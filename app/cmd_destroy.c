@@ -8,10 +8,12 @@
 
 #include "app/commands.h"
 #include "app/show/print.h"
+#include "base/memory.h"
 #include "io/audit.h"
 #include "io/new_files.h"
 #include "io/seal_files.h"
 #include "io/wipe.h"
+#include "jobs/plan/lengths.h"
 
 typedef struct {
   bool all;
@@ -45,9 +47,20 @@ typedef struct {
 } target;
 
 typedef struct {
-  target list[2 * FILES * FORMS];
-  int count;
+  target *list;
+  int count, room;
 } targets;
+
+// Room for one more.
+static tw_status grow(targets *t) {
+  if (t->count < t->room) return TW_OK;
+  int room = t->room ? 2 * t->room : 64;
+  target *list = realloc(t->list, (size_t)room * sizeof *list);
+  if (!list) return tw_fail(TW_ERR_MEMORY, "out of memory");
+  t->list = list;
+  t->room = room;
+  return TW_OK;
+}
 
 static void look(targets *t, const char *name, const char *suffix, bool sealed, const char *form) {
   struct stat info;
@@ -99,25 +112,46 @@ static tw_status destroy_all(const targets *t, bool quiet) {
   return first == TW_OK ? TW_OK : tw_fail(first, "not everything is destroyed");
 }
 
-static tw_status run(const tw_call *call) {
-  const settings *s = call->settings;
-  const char *name = call->arguments[0];
-  TW_TRY(tw_name_check(name));
-  targets *t = calloc(1, sizeof *t);
-  if (!t) return tw_fail(TW_ERR_MEMORY, "out of memory");
+static tw_status look_at_name(targets *t, const char *name, bool all) {
   for (int i = 0; i < FILES; i++)
     for (int sealed = 0; sealed < 2; sealed++)
-      for (int form = 0; form < FORMS; form++)
-        if (s->all || files[i].always || sealed) look(t, name, files[i].suffix, sealed, forms[form]);
-  tw_status status = TW_OK;
+      for (int form = 0; form < FORMS; form++) {
+        TW_TRY(grow(t));
+        if (all || files[i].always || sealed) look(t, name, files[i].suffix, sealed, forms[form]);
+      }
+  return TW_OK;
+}
+
+// What the lengths of a plan have is NAME's, too (jobs/plan/lengths.h).
+static tw_status look_at_lengths(targets *t, const char *name, bool all) {
+  bool *seen;
+  TW_TRY(tw_alloc(sizeof *seen * (TW_MOST_TOKENS + 1), (void **)&seen));
+  tw_status status = tw_lengths_beside(name, seen);
+  for (int seq = 1; seq <= TW_MOST_TOKENS && status == TW_OK; seq++)
+    if (seen[seq]) status = look_at_name(t, tw_length_name(name, seq).text, all);
+  tw_free(seen);
+  return status;
+}
+
+static tw_status destroy_found(const tw_call *call, targets *t) {
+  const settings *s = call->settings;
+  const char *name = call->arguments[0];
+  TW_TRY(look_at_name(t, name, s->all));
+  TW_TRY(look_at_lengths(t, name, s->all));
   if (t->count == 0)
-    status = tw_fail(TW_ERR_IO, "%s: nothing to destroy: no keys, caches or sealed files of that name%s", name,
-                     s->all ? ", and nothing else that is secret" : " (--all takes shares and results, too)");
-  if (status == TW_OK) status = log_all(t);
-  if (status == TW_OK) status = destroy_all(t, call->quiet);
-  if (status == TW_OK && !call->quiet)
-    puts("\nThe ledger stays, and refuses used slots in copies, of which this command knows nothing.");
-  free(t);
+    return tw_fail(TW_ERR_IO, "%s: nothing to destroy: no keys, caches or sealed files of that name%s", name,
+                   s->all ? ", and nothing else that is secret" : " (--all takes shares and results, too)");
+  TW_TRY(log_all(t));
+  TW_TRY(destroy_all(t, call->quiet));
+  if (!call->quiet) puts("\nThe ledger stays, and refuses used slots in copies, of which this command knows nothing.");
+  return TW_OK;
+}
+
+static tw_status run(const tw_call *call) {
+  targets t = {.count = 0};
+  TW_TRY(tw_name_check(call->arguments[0]));
+  tw_status status = destroy_found(call, &t);
+  free(t.list);
   return status;
 }
 
@@ -127,7 +161,8 @@ const tw_command tw_command_destroy = {
     .summary = "overwrite and remove keys, caches and sealed files",
     .about =
         "For the end of a study, or keys that shall not be used: overwrites NAME.keys.pR.h5, NAME.cache.pR.h5 and all "
-        "sealed files of NAME, removes them, and says so. No run may be using them. The ledger stays as it is.\n"
+        "sealed files of NAME, and of its lengths, removes them, and says so. No run may be using them. The ledger "
+        "stays as it is.\n"
         "What a disk keeps elsewhere, a flash drive's spare blocks, snapshots and backups, it cannot reach: an "
         "encrypted disk whose key is thrown away does that.",
     .options = options,

@@ -4,12 +4,18 @@
 #include "app/commands.h"
 #include "app/common_options.h"
 #include "app/encoding.h"
+#include "app/input_shares.h"
+#include "app/secrets.h"
+#include "base/memory.h"
 #include "io/new_files.h"
+#include "jobs/parties/input_lengths.h"
 
 typedef struct {
   const char *model;
   tw_encoding_words words;
-  bool force;
+  const char *site;
+  tw_option_texts seal_to;
+  bool share, force;
 } settings;
 
 static const tw_option options[] = {
@@ -53,39 +59,60 @@ static const tw_option options[] = {
     {.common = &tw_option_chat, .field = offsetof(settings, words.chat)},
     {.common = &tw_option_messages, .field = offsetof(settings, words.messages)},
     {.common = &tw_option_truncate, .field = offsetof(settings, words.truncate)},
-    {.group = "what is kept", .common = &tw_option_force, .field = offsetof(settings, force)},
+    {.name = "chunk",
+     .field = offsetof(settings, words.chunk),
+     .help = "divide texts that are longer than the plan's --seq, or than the model's max_seq_length, into chunks; "
+             "`reveal --csv` and --npy write their mean, with tokens as weights"},
+    {.name = "overlap",
+     .kind = TW_OPTION_INTEGER,
+     .field = offsetof(settings, words.overlap),
+     .value = "N",
+     .help = "with --chunk: tokens at the end of a chunk that the next one begins with (not given: 16)",
+     .low = 0,
+     .high = TW_MOST_TOKENS},
+    {.group = "what is kept",
+     .name = "share",
+     .field = offsetof(settings, share),
+     .help = "also split the input between the parties, as `share --input` does"},
+    {.common = &tw_option_site, .field = offsetof(settings, site)},
+    {.common = &tw_option_seal_to, .field = offsetof(settings, seal_to)},
+    {.common = &tw_option_force, .field = offsetof(settings, force)},
 };
 
 // ---- what was done, in words
 
-static void describe_unknown(const tw_texts *texts, const tw_text_count *counts, const tw_input *input) {
+static void describe_unknown(const tw_texts *texts, const tw_text_count *counts) {
   enum { MOST = 20 };
   long unknown = 0, all = 0;
   int with = 0;
-  for (int i = 0; i < input->count; i++) {
-    all += input->lengths[i];
+  for (int i = 0; i < texts->count; i++) {
+    all += counts[i].kept;
     unknown += counts[i].unknown;
     if (counts[i].unknown == 0 || ++with > MOST) continue;
-    printf("%s: %d of %d tokens unknown\n", tw_text_name_of(texts->texts, i).text, counts[i].unknown,
-           input->lengths[i]);
+    printf("%s: %d of %d tokens unknown\n", tw_text_name_of(texts->texts, i).text, counts[i].unknown, counts[i].kept);
   }
   if (with > MOST) printf("... and %d more texts with unknown tokens\n", with - MOST);
-  if (with) printf("unknown in all: %ld of %ld tokens, in %d of %d texts\n", unknown, all, with, input->count);
+  if (with) printf("unknown in all: %ld of %ld tokens, in %d of %d texts\n", unknown, all, with, texts->count);
 }
 
 // Without --truncate nothing is cut, but the model's own software would do so.
-static void describe_length(const tw_client *client, const settings *s, const tw_text_count *counts,
-                            const tw_input *input) {
-  int limit = tw_encode_limit(client, input->prefix.rows + input->seq), over = 0;
-  for (int i = 0; i < input->count; i++) over += counts[i].whole > limit;
+static void describe_length(const tw_encoding *e, const settings *s) {
+  const tw_text_count *counts = e->counts;
+  int count = e->texts.count, limit = tw_encode_limit(&e->client, e->input.prefix.rows + e->input.seq), over = 0;
+  for (int i = 0; i < count; i++) over += counts[i].whole > limit;
   if (over == 0) return;
+  if (s->words.chunk) {
+    printf("divided: %d of %d texts of more than %d tokens, into %d chunks that overlap by %d tokens\n", over, count,
+           limit, e->input.count - (count - over), s->words.overlap < 0 ? TW_OVERLAP : (int)s->words.overlap);
+    return;
+  }
   if (s->words.truncate)
-    printf("cut to %d tokens: %d of %d texts\n", limit, over, input->count);
+    printf("cut to %d tokens: %d of %d texts\n", limit, over, count);
   else
     printf(
         "longer than the model's max_seq_length %d: %d of %d texts; sentence-transformers would cut them, as "
         "--truncate does\n",
-        limit, over, input->count);
+        limit, over, count);
 }
 
 static void describe_prompt(const tw_client *client, const settings *s) {
@@ -98,16 +125,32 @@ static void describe_prompt(const tw_client *client, const settings *s) {
   printf("\"\n");
 }
 
+// Of a plan with several lengths: how many sequences are in which program.
+static void describe_lengths(const tw_encoding *e) {
+  const tw_plan *plan = &e->plan;
+  if (!plan->length_count) return;
+  printf("lengths:");
+  for (int i = 0; i < plan->length_count; i++)
+    printf("%s %d of up to %d tokens", i ? "," : "", tw_input_count_of_length(&e->input, plan->lengths[i].seq),
+           plan->lengths[i].seq);
+  putchar('\n');
+}
+
 static void describe_tokens(const tw_input *input, const settings *s) {
   int least = input->seq, most = 0;
-  printf("%d %s%s of", input->count, s->words.pair ? "pair" : "text", input->count == 1 ? "" : "s");
+  printf("%d %s%s of", input->count,
+         s->words.pair    ? "pair"
+         : s->words.chunk ? "sequence"
+                          : "text",
+         input->count == 1 ? "" : "s");
   for (int i = 0; i < input->count; i++) {
     if (input->count <= 32) printf("%s %d", i ? "," : "", input->lengths[i]);
     if (input->lengths[i] < least) least = input->lengths[i];
     if (input->lengths[i] > most) most = input->lengths[i];
   }
   if (input->count > 32) printf(" %d to %d", least, most);
-  printf(" tokens, padded to %d", input->seq);
+  printf(" tokens");
+  if (!input->seqs) printf(", padded to %d", input->seq);
   if (input->prefix.rows) printf("; before them, the prefix of %d", input->prefix.rows);
   if (input->after.hex[0]) printf("; behind the turn of %s", input->after_name);
   putchar('\n');
@@ -133,10 +176,11 @@ static void describe_table(const tw_text_table *t) {
 static void describe(const tw_encoding *e, const settings *s, const char *path) {
   describe_prompt(&e->client, s);
   describe_tokens(&e->input, s);
+  describe_lengths(e);
   if (e->texts.blank) printf("blank lines left out: %d\n", e->texts.blank);
   describe_table(&e->texts.table);
-  describe_length(&e->client, s, e->counts, &e->input);
-  describe_unknown(&e->texts, e->counts, &e->input);
+  describe_length(e, s);
+  describe_unknown(&e->texts, e->counts);
   printf("written: %s\n", path);
 }
 
@@ -172,9 +216,17 @@ static tw_status encode(const char *name, const char *model, tw_texts *texts, co
   status = tw_encoding_make(s->model, name, &s->words, texts, &e);
   if (status == TW_OK) status = write_input(&places, &e.input);
   if (status == TW_OK && !quiet) describe(&e, s, places.path[0].text);
-  if (status == TW_OK && !quiet && tw_path_exists(&older))
+  if (status == TW_OK && !quiet && !s->share && tw_path_exists(&older))
     printf("%s is of an earlier input: `twain share %s --input --force` comes next\n", older.text, name);
   tw_encoding_end(&e);
+  return status;
+}
+
+// With --share shares follow; they and the input are secrets.
+static tw_status share(const char *name, const tw_call *call, const tw_sealing *sealing) {
+  const settings *s = call->settings;
+  tw_status status = tw_input_shares(name, s->model, sealing, s->force, call->quiet);
+  tw_secrets_warn();
   return status;
 }
 
@@ -182,10 +234,19 @@ static tw_status run(const tw_call *call) {
   const settings *s = call->settings;
   const char *name = call->arguments[0], *model;
   tw_texts texts;
+  tw_sealing sealing;
+  if (s->share) tw_not_dumpable();
   TW_TRY(tw_name_check(name));
   TW_TRY(tw_model_name(s->model, name, &model));
-  TW_TRY(tw_encoding_texts(call, &s->words, (const char *const *)call->arguments + 1, call->count - 1, &texts));
-  return encode(name, model, &texts, s, call->quiet);
+  if (!s->share && (s->site || s->seal_to.count))
+    return tw_fail(TW_ERR_USAGE, "--site and --seal-to are for shares: say --share");
+  tw_status status = tw_sealing_begin(s->site, &s->seal_to, 1u << TW_SITE_PARTY_0 | 1u << TW_SITE_PARTY_1, &sealing);
+  if (status == TW_OK)
+    status = tw_encoding_texts(call, &s->words, (const char *const *)call->arguments + 1, call->count - 1, &texts);
+  if (status == TW_OK) status = encode(name, model, &texts, s, call->quiet);
+  if (status == TW_OK && s->share) status = share(name, call, &sealing);
+  tw_sealing_end(&sealing);
+  return status;
 }
 
 const tw_command tw_command_encode = {
@@ -197,6 +258,7 @@ const tw_command tw_command_encode = {
         "prefix each text must begin with that, by NAME.prefix.json. A second input has a NAME of its own: `encode "
         "NAME2 "
         "--model NAME`. "
+        "With --share it also writes NAME.input.p0.h5 and .p1.h5. "
         "Token ids are those of transformers' fast tokenizers. Tokens that the vocabulary lacks are counted.",
     .options = options,
     .option_count = sizeof options / sizeof *options,

@@ -7,6 +7,7 @@
 #include "app/choices.h"
 #include "app/commands.h"
 #include "app/common_options.h"
+#include "app/fit.h"
 #include "app/prefixes.h"
 #include "app/show/costs.h"
 #include "app/show/estimate.h"
@@ -30,6 +31,7 @@ typedef struct {
   const char *shape, *result, *rounding, *calibrate, *prefix;
   tw_where_words place;
   tw_choice_words choices;
+  tw_fit_words fit;
   int64_t seq, layers, generate, conversation;
   double margin, temperature;
   bool no_guard, json, csv, verbose, force;
@@ -46,6 +48,9 @@ static const tw_option options[] = {
          "tokens of a sequence; shorter ones are padded (not given: 128, or all positions of a model that has fewer)",
      .low = 1,
      .high = TW_MOST_TOKENS},
+    {.common = &tw_option_lengths, .field = offsetof(settings, fit.lengths)},
+    {.common = &tw_option_fit, .field = offsetof(settings, fit.fit)},
+    {.common = &tw_option_fit_column, .field = offsetof(settings, fit.text_column)},
     {.common = &tw_option_result, .field = offsetof(settings, result)},
     {.common = &tw_option_generate, .field = offsetof(settings, generate)},
     {.name = "conversation",
@@ -421,7 +426,7 @@ static tw_status check_request(const tw_call *call) {
   if (s->layers > 0 && !s->shape) return tw_fail(TW_ERR_USAGE, "--layers goes with --shape; NAME.model.h5 has its own");
   if (s->prefix && s->shape) return tw_fail(TW_ERR_USAGE, "--prefix is tokens of NAME's model; leave --shape out");
   if (call->count) TW_TRY(tw_name_check(call->arguments[0]));
-  return TW_OK;
+  return tw_fit_check(&s->fit, s->shape != NULL);
 }
 
 static void tell_written(const tw_new_files *places, const tw_prefix *prefix) {
@@ -444,18 +449,24 @@ static tw_status run(const tw_call *call) {
   bounds measured = {0}, all = {0};
   choice by;
   tw_plan plan;
+  tw_sample sample;
   tw_prefix given = {.count = 0};
   const tw_prefix *prefix = s->prefix ? &given : NULL;
   TW_TRY(check_request(call));
   if (name) TW_TRY(tw_new_files_check(&places, name, suffix, prefix ? 2 : 1, s->force));
   if (prefix) TW_TRY(tw_prefix_given(name, s->prefix, &given));
-  tw_status status = look_at_model(name, s, prefix, call->quiet, &config, &measured, &all);
+  tw_status status = tw_sample_read(&s->fit, name, &sample);
+  if (sample.count && s->seq < 0) s->seq = sample.longest;
+  if (status == TW_OK) status = look_at_model(name, s, prefix, call->quiet, &config, &measured, &all);
   if (status == TW_OK && (status = make_plan(&config, s, prefix, &all, &by, &plan)) == TW_OK) {
-    if (name) status = write_plan(&plan, prefix, name, &places, call->quiet || s->json || s->csv);
+    status = tw_fit_lengths(&s->fit, &sample, &plan);
+    if (status == TW_OK && name) status = write_plan(&plan, prefix, name, &places, call->quiet || s->json || s->csv);
     if (status == TW_OK) status = show_plan(&plan, measured.layers ? &measured : NULL, s, &by, call->quiet);
+    if (status == TW_OK && !s->json && !s->csv && !call->quiet) status = tw_fit_print(&sample, &plan);
     if (status == TW_OK && name && !s->json && !s->csv && !call->quiet) tell_written(&places, prefix);
     tw_plan_free(&plan);
   }
+  tw_sample_free(&sample);
   tw_prefix_free(&given);
   tw_free(measured.layers);
   tw_free(all.layers);

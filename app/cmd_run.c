@@ -5,6 +5,7 @@
 #include "app/commands.h"
 #include "app/common_options.h"
 #include "app/launcher.h"
+#include "app/run_lengths.h"
 #include "app/secrets.h"
 #include "app/show/print.h"
 #include "app/show/record.h"
@@ -23,7 +24,7 @@ typedef struct {
   tw_site_words site;
   char spent[TW_SLOTS_TEXT];  // no option: key slots that this run has used up
   const char *model, *plan, *keys, *input, *output, *after, *ledger;
-  tw_party_files *files;  // no option: this party's own, opened before the other one is waited for
+  tw_run_lengths lengths;  // no option: this party's files, opened before the other one is waited for
   int64_t slot;
   double time_limit;
   bool allow_test_keys, allow_unlocked, json, csv, verbose, force, trace, serve, resume;
@@ -255,7 +256,7 @@ static tw_status open_files(const tw_call *call) {
   tw_circumstances how = {.spent = ""};
   if (s->allow_unlocked) tw_seeds_may_be_unlocked();
   tw_party_options options = party_options(call, &progress, &how);
-  return tw_party_open(&options, (int)s->site.party, &s->files);
+  return tw_run_lengths_open(&s->lengths, &options, (int)s->site.party);
 }
 
 // The pairs of one MPI job.
@@ -282,28 +283,47 @@ static tw_status report(const tw_call *call, const tw_result_share *result, cons
   return TW_OK;
 }
 
+// Of several lengths, one.
+static tw_status run_one(const tw_call *call, tw_channel *channel, const tw_party_options *options,
+                         tw_party_files *files, tw_format format) {
+  settings *s = call->settings;
+  bool speaks = channel->party == 0 || s->site.party >= 0, first = s->site.processes.index == 0;
+  tw_result_share result;
+  tw_circumstances *how = options->how;
+  tw_progress_start(options->progress_state, "running", call->quiet || !speaks || !first);
+  if (s->site.party >= 0) tw_say_slots(how->spent);
+  tw_status status = tw_party(options, files, channel, &result);
+  tw_progress_end(options->progress_state);
+  memcpy(s->spent, how->spent, sizeof s->spent);
+  if (s->site.party >= 0) tw_say_slots(s->spent);
+  TW_TRY(status);
+  if (s->serve) return TW_OK;
+  if (speaks) status = report(call, &result, how, format);
+  tw_result_share_free(&result);
+  return status;
+}
+
 static tw_status body(const tw_call *call, tw_channel *channel) {
   settings *s = call->settings;
   TW_TRY(find_pair(s));
-  bool speaks = channel->party == 0 || s->site.party >= 0, first = s->site.processes.index == 0;
+  tw_run_lengths *lengths = &s->lengths;
   tw_progress progress;
-  tw_result_share result;
   tw_circumstances how = {.spent = ""};
   tw_format format;
   TW_TRY(tw_format_of(s->json, s->csv, &format));
   if (s->allow_unlocked) tw_seeds_may_be_unlocked();
   tw_party_options options = party_options(call, &progress, &how);
-  tw_progress_start(&progress, "running", call->quiet || !speaks || !first);
-  if (s->site.party >= 0) tw_say_slots(how.spent);
   tw_interrupts_defer(tw_say_asked, s->site.party < 0 ? tw_launcher_patience() : 0);
-  tw_status status = tw_party(&options, s->files, channel, &result);
-  tw_progress_end(&progress);
-  memcpy(s->spent, how.spent, sizeof s->spent);
-  if (s->site.party >= 0) tw_say_slots(s->spent);
-  TW_TRY(status);
-  if (s->serve) return TW_OK;
-  if (speaks) status = report(call, &result, &how, format);
-  tw_result_share_free(&result);
+  if (s->site.party < 0) TW_TRY(tw_run_lengths_find(&options, channel->party, lengths));
+  TW_TRY(tw_run_lengths_agree(lengths, channel));
+  tw_status status = TW_OK;
+  for (int i = 0; i < (lengths->count ? lengths->count : 1) && status == TW_OK; i++) {
+    tw_party_options one = tw_run_lengths_options(lengths, i, &options);
+    tw_party_files *files = lengths->list[i].files;
+    if (lengths->count && !call->quiet && channel->party == 0 && s->site.processes.index == 0)
+      printf("%sup to %d tokens:\n", i ? "\n" : "", lengths->list[i].seq);
+    status = run_one(call, channel, &one, files, format);
+  }
   return status;
 }
 
@@ -388,7 +408,7 @@ static tw_status run(const tw_call *call) {
   const tw_party_work work = {open_files, body, s->serve ? 1 : TW_MOST_PROCESSES, spent};
   tw_status status = tw_two_parties(call, &s->site, &limits, &work);
   tw_say_slots(NULL);
-  tw_party_close(s->files);
+  tw_run_lengths_close(&s->lengths);
   if (s->clients) tw_site_free(&s->own);
   return status;
 }

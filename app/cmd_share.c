@@ -3,12 +3,12 @@
 
 #include "app/commands.h"
 #include "app/common_options.h"
+#include "app/input_shares.h"
 #include "app/sealing.h"
 #include "app/secrets.h"
 #include "app/void_files.h"
 #include "base/memory.h"
 #include "io/new_files.h"
-#include "jobs/parties/share_input.h"
 #include "jobs/parties/share_model.h"
 
 typedef struct {
@@ -28,15 +28,6 @@ static const tw_option options[] = {
     {.common = &tw_option_force, .field = offsetof(settings, force)},
 };
 
-// Where the file for `role` will be, and what its name ends in.
-static tw_status place(const char *name, const char *suffix, const tw_sealing *sealing, tw_site_role role,
-                       tw_path *path, const char **ending) {
-  char room[32];
-  *path = tw_path_of(name, tw_sealing_name(sealing, role, suffix, room, sizeof room));
-  *ending = tw_sealing_for(sealing, role) ? TW_SEALED_ENDING : "";
-  return tw_sealing_path(sealing, role, path->text);
-}
-
 // ---- the model
 
 static tw_status share_model(const char *name, const tw_sealing *sealing, bool force, bool quiet) {
@@ -45,7 +36,7 @@ static tw_status share_model(const char *name, const tw_sealing *sealing, bool f
   const char *endings[3];
   tw_path path[3];
   tw_id id;
-  for (int i = 0; i < 3; i++) TW_TRY(place(name, names[i], sealing, roles[i], &path[i], &endings[i]));
+  for (int i = 0; i < 3; i++) TW_TRY(tw_sealing_place(name, names[i], sealing, roles[i], &path[i], &endings[i]));
   static const char *const made[] = {"keys.p0.h5",   "keys.p1.h5",   "input.p0.h5", "input.p1.h5",
                                      "result.p0.h5", "result.p1.h5", "cache.p0.h5", "cache.p1.h5"};
   tw_path public = tw_path_of(name, "model.json");
@@ -61,30 +52,6 @@ static tw_status share_model(const char *name, const tw_sealing *sealing, bool f
   return TW_OK;
 }
 
-// ---- an input
-
-static tw_status share_input(const char *name, const char *model, const tw_sealing *sealing, bool force, bool quiet) {
-  tw_input input;
-  tw_id id;
-  tw_path path[2];
-  const char *endings[2];
-  for (int party = 0; party < 2; party++)
-    TW_TRY(place(name, party ? "input.p1.h5" : "input.p0.h5", sealing, (tw_site_role)party, &path[party],
-                 &endings[party]));
-  TW_TRY(tw_input_read(tw_path_of(name, "input.h5").text, &input));
-  int count = input.count;
-  bool again = tw_path_exists(&path[0]) || tw_path_exists(&path[1]);
-  tw_status status = tw_share_input_files(name, model, &input, force, endings, &id);
-  tw_input_free(&input);
-  if (status == TW_OK && !quiet)
-    printf("input %s, %d sequence%s\nfor party 0: %s\nfor party 1: %s\n", id.hex, count, count == 1 ? "" : "s",
-           path[0].text, path[1].text);
-  static const char *const made[] = {"result.p0.h5", "result.p1.h5", "result.h5", "result.untrusted.h5"};
-  if (status == TW_OK && again && !quiet)
-    tw_say_void(name, made, sizeof made / sizeof *made, "of the input shared before");
-  return status;
-}
-
 static tw_status run(const tw_call *call) {
   const settings *s = call->settings;
   const char *name = call->arguments[0];
@@ -97,7 +64,7 @@ static tw_status run(const tw_call *call) {
   unsigned to = 1u << TW_SITE_PARTY_0 | 1u << TW_SITE_PARTY_1 | (s->input ? 0 : 1u << TW_SITE_DEALER);
   tw_status status = tw_sealing_begin(s->site, &s->seal_to, to, &sealing);
   if (status == TW_OK)
-    status = s->input ? share_input(name, s->model, &sealing, s->force, call->quiet)
+    status = s->input ? tw_input_shares(name, s->model, &sealing, s->force, call->quiet)
                       : share_model(name, &sealing, s->force, call->quiet);
   tw_sealing_end(&sealing);
   tw_secrets_warn();

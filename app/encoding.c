@@ -5,7 +5,7 @@
 #include "base/memory.h"
 #include "io/new_files.h"
 #include "jobs/models/encode_turn.h"
-#include "jobs/plan/plan.h"
+#include "jobs/parties/input_lengths.h"
 
 const tw_option tw_option_file = {
     .name = "file",
@@ -61,6 +61,10 @@ tw_status tw_encoding_texts(const tw_call *call, const tw_encoding_words *words,
   TW_TRY(check_source(call, words, count));
   if (words->pair + words->chat + words->messages > 1)
     return tw_fail(TW_ERR_USAGE, "--pair, --chat and --messages say different things about a text; take one of them");
+  if (words->overlap > 0 && !words->chunk) return tw_fail(TW_ERR_USAGE, "--overlap goes with --chunk");
+  if (words->chunk && (words->truncate || words->pair || words->chat || words->messages || words->after))
+    return tw_fail(TW_ERR_USAGE,
+                   "--chunk divides plain texts: leave --truncate, --pair, --chat, --messages and --after out");
   if (words->after) TW_TRY(tw_name_check(words->after));
   if (words->after && (words->pair || words->messages || words->truncate))
     return tw_fail(
@@ -76,16 +80,11 @@ tw_status tw_encoding_texts(const tw_call *call, const tw_encoding_words *words,
 
 static tw_status look_at_plan(const char *model_word, const char *name, const char *model, const char *after,
                               tw_encoding *e) {
-  tw_plan plan;
-  TW_TRY(tw_plan_read_of(model_word, name, &plan));
-  e->seq = plan.shape.seq;
-  e->earlier = plan.shape.earlier;
-  e->result = tw_output_name(plan.output);
-  tw_status status = tw_prefix_beside(model, &plan.prefix, &e->prefix);
-  if (status == TW_OK && after && !plan.shape.earlier)
-    status = tw_fail(TW_ERR_USAGE, "--after %s: this plan has no conversations; plan with --conversation", after);
-  tw_plan_free(&plan);
-  return status;
+  TW_TRY(tw_plan_read_of(model_word, name, &e->plan));
+  TW_TRY(tw_prefix_beside(model, &e->plan.prefix, &e->prefix));
+  if (after && !e->plan.shape.earlier)
+    return tw_fail(TW_ERR_USAGE, "--after %s: this plan has no conversations; plan with --conversation", after);
+  return TW_OK;
 }
 
 static tw_status encode_later(const tw_encoding_words *words, tw_encoding *e) {
@@ -94,13 +93,28 @@ static tw_status encode_later(const tw_encoding_words *words, tw_encoding *e) {
   TW_TRY(tw_input_read(tw_path_of(words->after, "input.h5").text, &before));
   tw_status status = tw_result_read(tw_path_of(words->after, "result.h5").text, &said);
   if (status == TW_OK) {
-    status = tw_encode_turn(&e->client, &before, &said, words->after, e->texts.texts, e->texts.count, e->seq,
+    status = tw_encode_turn(&e->client, &before, &said, words->after, e->texts.texts, e->texts.count, e->plan.shape.seq,
                             words->chat, &e->input);
-    for (int i = 0; i < e->texts.count && status == TW_OK; i++) e->counts[i].whole = e->input.lengths[i];
+    for (int i = 0; i < e->texts.count && status == TW_OK; i++)
+      e->counts[i].whole = e->counts[i].kept = e->input.lengths[i];
     tw_result_free(&said);
   }
   tw_input_free(&before);
   return status;
+}
+
+// Chunks become one row again where a text has one.
+static tw_status check_chunks(const tw_encoding *e) {
+  const tw_plan *plan = &e->plan;
+  int rows, cols;
+  tw_plan_output_shape(plan, &rows, &cols);
+  if (rows == 1 && !tw_output_of_tokens(plan->output) && !e->prefix &&
+      (plan->output != TW_OUTPUT_LOGITS || e->client.config.head.kind != TW_HEAD_WORDS))
+    return TW_OK;
+  return tw_fail(TW_ERR_USAGE,
+                 "--chunk: the plan's output is %s, and chunks of a text become one again as embeddings or a "
+                 "classifier's logits of a sequence only; cut the texts (--truncate)",
+                 tw_output_name(plan->output));
 }
 
 tw_status tw_encoding_make(const char *model_word, const char *name, const tw_encoding_words *words, tw_texts *texts,
@@ -115,8 +129,15 @@ tw_status tw_encoding_make(const char *model_word, const char *name, const tw_en
   TW_TRY(tw_chats_format(&e->client, chat, &e->texts));
   TW_TRY(tw_alloc((size_t)e->texts.count * sizeof *e->counts, (void **)&e->counts));
   if (words->after) return encode_later(words, e);
-  return tw_encode_texts(&e->client, e->prefix, e->texts.texts, e->texts.count, e->seq, words->truncate, e->counts,
-                         &e->input);
+  if (words->chunk) {
+    TW_TRY(check_chunks(e));
+    TW_TRY(tw_encode_chunks(&e->client, e->texts.texts, e->texts.count, e->plan.shape.seq,
+                            words->overlap < 0 ? TW_OVERLAP : (int)words->overlap, e->counts, &e->input));
+    return tw_input_arrange(&e->plan, &e->input);
+  }
+  TW_TRY(tw_encode_texts(&e->client, e->prefix, e->texts.texts, e->texts.count, e->plan.shape.seq, words->truncate,
+                         e->counts, &e->input));
+  return tw_input_arrange(&e->plan, &e->input);
 }
 
 void tw_encoding_end(tw_encoding *e) {
@@ -125,4 +146,5 @@ void tw_encoding_end(tw_encoding *e) {
   tw_client_free(&e->client);
   tw_prefix_drop(e->prefix);
   tw_texts_free(&e->texts);
+  tw_plan_free(&e->plan);
 }

@@ -5,6 +5,7 @@
 #include "app/options.h"
 #include "app/texts.h"
 #include "io/prefix.h"
+#include "jobs/plan/plan.h"
 
 // As they are typed.
 typedef struct {
@@ -13,14 +14,16 @@ typedef struct {
   const char *text_column, *id_column;  // of these
   const char *after;                    // NAME of the turn before; NULL: none
   bool pair, chat, messages, truncate;
+  bool chunk;       // `encode` alone, as the one below
+  int64_t overlap;  // tokens; -1: not given
 } tw_encoding_words;
+enum { TW_OVERLAP = 16 };
 
 extern const tw_option tw_option_file;                                                          // const char *
 extern const tw_option tw_option_pair, tw_option_chat, tw_option_messages, tw_option_truncate;  // bool
 
 typedef struct {
-  int seq, earlier;    // of the plan
-  const char *result;  // the same: "text", "pooled" ...
+  tw_plan plan;
   tw_texts texts;
   tw_prefix *prefix;  // of the plan, or NULL
   tw_client client;

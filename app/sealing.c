@@ -54,3 +54,11 @@ tw_status tw_sealing_path(const tw_sealing *s, tw_site_role role, const char *pa
   const tw_peer *recipient = tw_sealing_for(s, role);
   return recipient ? tw_seal_path(path, &s->site, recipient, NULL) : TW_OK;
 }
+
+tw_status tw_sealing_place(const char *name, const char *suffix, const tw_sealing *s, tw_site_role role, tw_path *path,
+                           const char **ending) {
+  char room[32];
+  *path = tw_path_of(name, tw_sealing_name(s, role, suffix, room, sizeof room));
+  *ending = tw_sealing_for(s, role) ? TW_SEALED_ENDING : "";
+  return tw_sealing_path(s, role, path->text);
+}

@@ -3,6 +3,7 @@
 #define TW_SEALING_H
 
 #include "app/options.h"
+#include "io/new_files.h"
 #include "io/seal.h"
 
 typedef struct {
@@ -22,5 +23,9 @@ const tw_peer *tw_sealing_for(const tw_sealing *sealing, tw_site_role role);
 const char *tw_sealing_name(const tw_sealing *sealing, tw_site_role role, const char *name, char *room, size_t size);
 // From now on `path` is written sealed, if there is a recipient of that role.
 tw_status tw_sealing_path(const tw_sealing *sealing, tw_site_role role, const char *path);
+
+// Where NAME's file for `role` will be, which tw_sealing_path hears of, and what its name ends in.
+tw_status tw_sealing_place(const char *name, const char *suffix, const tw_sealing *sealing, tw_site_role role,
+                           tw_path *path, const char **ending);
 
 #endif

@@ -49,6 +49,7 @@ typedef struct {
   int count, seq;
   int hidden;              // width of the rows; 0: there are none
   int *lengths;            // live tokens
+  int *seqs;               // of a plan with several lengths: that of each sequence's program; NULL: seq, of all
   int *tokens;             // [count][seq] token ids, padded with [PAD]
   int *types;              // [count][seq] token types; NULL: all are 0
   tw_prefix_facts prefix;  // of the plan: tokens before all of these

@@ -58,6 +58,7 @@ static tw_status put_input(tw_h5 *f, const tw_input *in) {
   TW_TRY(tw_h5_put(f, "tokens", H5T_STD_I32LE, 2, shape, in->tokens));
   if (in->types) TW_TRY(tw_h5_put(f, "types", H5T_STD_I32LE, 2, shape, in->types));
   if (in->after.hex[0]) TW_TRY(put_earlier(f, in));
+  if (in->seqs) TW_TRY(tw_h5_put(f, "seqs", H5T_STD_I32LE, 1, shape, in->seqs));
   TW_TRY(tw_h5_put_texts(f, "texts", in->count, in->texts));
   TW_TRY(tw_origins_put(f, in->count, &in->origins));
   return in->hidden ? tw_h5_put_f32(f, "values", 3, shape, in->values) : TW_OK;
@@ -78,6 +79,18 @@ static tw_status get_types(const tw_h5 *f, const hsize_t *shape, size_t tokens, 
     if (in->types[i] < 0 || in->types[i] > 1)
       return tw_fail(TW_ERR_FORMAT, "%s: dataset types: %d at [%zu][%zu] is neither 0 nor 1", f->path, in->types[i],
                      i / in->seq, i % in->seq);
+  return TW_OK;
+}
+
+static tw_status get_seqs(const tw_h5 *f, const hsize_t *shape, tw_input *in) {
+  uint64_t offset;
+  TW_TRY(tw_h5_locate(f, "seqs", H5T_STD_I32LE, 1, shape, &offset));
+  TW_TRY(tw_alloc((size_t)in->count * sizeof *in->seqs, (void **)&in->seqs));
+  TW_TRY(tw_h5_get(f, "seqs", H5T_STD_I32LE, 1, shape, in->seqs));
+  for (int s = 0; s < in->count; s++)
+    if (in->seqs[s] < in->lengths[s] || in->seqs[s] > in->seq)
+      return tw_fail(TW_ERR_FORMAT, "%s: dataset seqs: sequence %d of %d tokens is for %d, %d are possible", f->path, s,
+                     in->lengths[s], in->seqs[s], in->seq);
   return TW_OK;
 }
 
@@ -136,6 +149,7 @@ static tw_status get_input(const tw_h5 *f, tw_input *in) {
   TW_TRY(tw_h5_get(f, "tokens", H5T_STD_I32LE, 2, shape, in->tokens));
   if (tw_h5_has(f, "types")) TW_TRY(get_types(f, shape, tokens, in));
   TW_TRY(get_earlier(f, in));
+  if (tw_h5_has(f, "seqs")) TW_TRY(get_seqs(f, shape, in));
   TW_TRY(tw_h5_get_texts(f, "texts", in->count, &in->texts));
   TW_TRY(tw_origins_get(f, in->count, &in->origins));
   for (size_t i = 0; i < tokens; i++)
@@ -166,6 +180,7 @@ void tw_input_free(tw_input *input) {
   tw_h5_free_texts(input->texts, input->count);
   tw_origins_free(&input->origins, input->count);
   tw_free(input->lengths);
+  tw_free(input->seqs);
   tw_free(input->tokens);
   tw_free(input->types);
   free(input->after_name);

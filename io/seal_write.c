@@ -259,7 +259,8 @@ tw_status tw_sealer_finish(tw_sealer *s, const tw_seal_file_ways *to) {
 
 // ---- paths
 
-static tw_seal_target targets[4];
+enum { MOST_TARGETS = 32 };  // a file for each of eight lengths and both parties, and room
+static tw_seal_target targets[MOST_TARGETS];
 
 tw_seal_target *tw_seal_target_of(const char *path) {
   for (size_t i = 0; i < sizeof targets / sizeof *targets; i++)
@@ -269,7 +270,8 @@ tw_seal_target *tw_seal_target_of(const char *path) {
 
 tw_status tw_seal_path(const char *path, const tw_site *site, const tw_peer *recipient, const tw_seal_about *about) {
   for (size_t i = 0; i < sizeof targets / sizeof *targets; i++) {
-    if (targets[i].path) continue;
+    if (targets[i].path && strcmp(targets[i].path, path) != 0) continue;
+    free(targets[i].path);
     targets[i] = (tw_seal_target){.path = strdup(path), .site = site, .recipient = recipient};
     if (about) targets[i].about = *about;
     return targets[i].path ? TW_OK : tw_fail(TW_ERR_MEMORY, "%s: out of memory", path);

@@ -108,6 +108,7 @@ static tw_status logits_of_words(const work *w, int s, const double *text, doubl
   return TW_OK;
 }
 
+static int number_of(const work *w, int s) { return 1 + (w->input->origins.texts ? w->input->origins.texts[s] : s); }
 static int line_of(const work *w, int s) { return w->input->origins.lines ? w->input->origins.lines[s] : 0; }
 
 // Each word against the float model's largest, as far as the text goes. A word has no length of its own: its error is
@@ -117,7 +118,8 @@ static tw_status compare_words(const work *w, int s, double *reference, tw_compa
   const double *text = w->result->values + (size_t)s * w->words, temperature = c->temperature;
   tw_sequence_error *e = &c->sequences[s];
   bool ended = false;
-  *e = (tw_sequence_error){.text = w->input->texts[s], .line = line_of(w, s), .cosine = NAN, .probability = 1};
+  *e = (tw_sequence_error){
+      .text = w->input->texts[s], .number = number_of(w, s), .line = line_of(w, s), .cosine = NAN, .probability = 1};
   TW_TRY(logits_of_words(w, s, text, reference));
   for (int i = 0; i < w->words && !ended; i++) {
     size_t row = (size_t)i * w->cols;
@@ -150,6 +152,7 @@ static tw_status compare_sequence(const work *w, int s, double *reference, tw_co
   size_t n = (size_t)rows * cols;
   double least = w->output == TW_OUTPUT_LOGITS || w->output == TW_OUTPUT_ALL_LOGITS;
   e->text = w->input->texts[s];
+  e->number = number_of(w, s);
   e->line = line_of(w, s);
   e->cosine = tw_cosine(y, reference, (int)n);
   e->relative_error = relative(y, reference, n, least);
@@ -307,17 +310,17 @@ static void print_decided(const tw_comparison *c) {
   putchar('\n');
 }
 
-static void print_cosine(const tw_sequence_error *e, int number, bool show_text) {
+static void print_cosine(const tw_sequence_error *e, bool show_text) {
   if (show_text)
     tw_print_line("cosine(private, float) = %.5f  %s", e->cosine, e->text);
   else if (e->line)
-    printf("cosine(private, float) = %.5f  text %d (line %d)\n", e->cosine, number, e->line);
+    printf("cosine(private, float) = %.5f  text %d (line %d)\n", e->cosine, e->number, e->line);
   else
-    printf("cosine(private, float) = %.5f  text %d\n", e->cosine, number);
+    printf("cosine(private, float) = %.5f  text %d\n", e->cosine, e->number);
 }
 
 void tw_comparison_print(const tw_comparison *c, bool show_texts) {
-  for (int s = 0; s < c->count && c->one_row; s++) print_cosine(&c->sequences[s], s + 1, show_texts);
+  for (int s = 0; s < c->count && c->one_row; s++) print_cosine(&c->sequences[s], show_texts);
   if (c->one_row) putchar('\n');
   tw_grid grid = {0};
   tw_grid_row(&grid, "sequence\trelative error\twith rounded weights\tlargest error");

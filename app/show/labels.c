@@ -33,18 +33,21 @@ static int describe(const tw_labels *l, double *values, char *text, size_t size)
   return (int)used;
 }
 
+// The text's.
+static int number_of(const tw_result *r, int s) { return 1 + (r->origins.texts ? r->origins.texts[s] : s); }
+
 static void print_row(const tw_result *r, const tw_client *client, const tw_input *input, int s, int row,
                       double *values) {
   char text[512];
   tw_label_values(&client->labels, r->values + ((size_t)s * r->rows + row) * r->cols, values);
   describe(&client->labels, values, text, sizeof text);
   if (client->config.head.kind == TW_HEAD_SEQUENCE) {
-    tw_print_line("%d: %s%s%s", s + 1, text, input ? "  " : "", input ? input->texts[s] : "");
+    tw_print_line("%d: %s%s%s", number_of(r, s), text, input ? "  " : "", input ? input->texts[s] : "");
     return;
   }
   int token = input ? input->tokens[(size_t)s * input->seq + row] : -1;
   const char *piece = token >= 0 && client->vocabulary ? client->vocabulary[token] : "";
-  tw_print_line("%d.%d: %s  %s", s + 1, row + 1, text, piece);
+  tw_print_line("%d.%d: %s  %s", number_of(r, s), row + 1, text, piece);
 }
 
 void tw_rows_left_print(int sequence, int rows, const char *path) {

@@ -6,6 +6,7 @@
 #include "app/show/print.h"
 #include "app/show/record.h"
 #include "io/new_files.h"
+#include "jobs/plan/lengths.h"
 
 static void print_times(const tw_result_share *r) {
   tw_grid grid = {0};
@@ -131,11 +132,26 @@ static void record_ids(json_t *r, const tw_result_share *result) {
   tw_record_text(r, "transcript", result->transcript);
 }
 
+// The one of a plan's lengths that has this digest; 0: none has.
+static int length_of(const char *path, const tw_digest *digest) {
+  tw_plan_length lengths[TW_MOST_LENGTHS];
+  int count;
+  if (tw_plan_read_lengths(path, lengths, &count) != TW_OK) return 0;
+  for (int i = 0; i < count; i++)
+    if (strcmp(lengths[i].digest.hex, digest->hex) == 0) return lengths[i].seq;
+  return 0;
+}
+
 bool tw_run_report_plan(const char *name, const tw_result_share *result, tw_plan *out) {
   tw_digest digest;
   tw_path path = tw_path_of(name, "plan.json");
-  return tw_path_exists(&path) && tw_plan_read_digest(path.text, &digest) == TW_OK &&
-         strcmp(digest.hex, result->plan.hex) == 0 && tw_plan_read(path.text, out) == TW_OK;
+  if (!tw_path_exists(&path) || tw_plan_read_digest(path.text, &digest) != TW_OK) return false;
+  if (strcmp(digest.hex, result->plan.hex) == 0) return tw_plan_read(path.text, out) == TW_OK;
+  int seq = length_of(path.text, &result->plan);
+  if (!seq || tw_plan_read(path.text, out) != TW_OK) return false;
+  if (tw_plan_take_length(out, seq) == TW_OK) return true;
+  tw_plan_free(out);
+  return false;
 }
 
 json_t *tw_run_report_record(const char *command, const char *name, const tw_result_share *result,

@@ -8,6 +8,7 @@
 #include "base/memory.h"
 #include "io/decoder_tensors.h"
 #include "io/json_tokenizer.h"
+#include "jobs/models/chunks.h"
 #include "jobs/models/float_model.h"
 
 static int rows_of(const tw_prefix *prefix) { return prefix ? prefix->count : 0; }
@@ -234,7 +235,7 @@ static tw_status keep_origins(const tw_text *texts, tw_input *out) {
   if (texts[0].id) TW_TRY(tw_alloc((size_t)count * sizeof *o->ids, (void **)&o->ids));
   for (int i = 0; i < count; i++) {
     if (o->lines) o->lines[i] = texts[i].line;
-    if (o->ids && !(o->ids[i] = strdup(texts[i].id))) return tw_fail(TW_ERR_MEMORY, "out of memory");
+    if (o->ids && !(o->ids[i] = strdup(texts[i].id ? texts[i].id : ""))) return tw_fail(TW_ERR_MEMORY, "out of memory");
   }
   return TW_OK;
 }
@@ -280,10 +281,104 @@ tw_status tw_encode_texts(const tw_client *client, const tw_prefix *prefix, cons
   out->count = count;
   if (status == TW_OK) status = embed_all(client, prefix, texts, encodings, seq, out);
   for (int i = 0; i < count; i++) {
-    if (counts) counts[i] = (tw_text_count){.whole = encodings[i].whole, .unknown = encodings[i].unknown};
+    if (counts) counts[i] = (tw_text_count){encodings[i].whole, encodings[i].count, encodings[i].unknown};
     tw_encoding_free(&encodings[i]);
   }
   tw_free(encodings);
+  if (status != TW_OK) tw_input_free(out);
+  return status;
+}
+
+// ---- chunks
+
+// Every chunk as a text of its own.
+typedef struct {
+  int count, room;
+  tw_text *texts;
+  tw_encoding *encodings;
+  int *owners;
+} chunks;
+
+static tw_status chunks_grow(chunks *c) {
+  if (c->count < c->room) return TW_OK;
+  int room = c->room ? 2 * c->room : 256;
+  tw_text *texts = realloc(c->texts, (size_t)room * sizeof *texts);
+  if (texts) c->texts = texts;
+  tw_encoding *encodings = realloc(c->encodings, (size_t)room * sizeof *encodings);
+  if (encodings) c->encodings = encodings;
+  int *owners = realloc(c->owners, (size_t)room * sizeof *owners);
+  if (owners) c->owners = owners;
+  c->room = texts && encodings && owners ? room : c->room;
+  return c->room == room ? TW_OK : tw_fail(TW_ERR_MEMORY, "out of memory for chunks");
+}
+
+static void chunks_free(chunks *c) {
+  for (int i = 0; i < c->count; i++) tw_encoding_free(&c->encodings[i]);
+  free(c->texts);
+  free(c->encodings);
+  free(c->owners);
+}
+
+// A tokenizer of word pieces puts [CLS] before a text and [SEP] behind it.
+static tw_status frame_of(const tokenizer *t, const tw_text *text, const tw_encoding *whole, tw_frame *out) {
+  tw_encoding plain;
+  *out = (tw_frame){1, 1};
+  if (!t->json) return TW_OK;
+  TW_TRY(tokenizer_encode(t, text->first, NULL, false, 0, &plain));
+  tw_status status = tw_frame_find(whole, plain.ids, plain.count, out);
+  tw_encoding_free(&plain);
+  return status;
+}
+
+static tw_status divide_one(const tokenizer *t, const tw_text *text, int owner, int most, int overlap, chunks *c,
+                            tw_text_count *count) {
+  tw_encoding whole;
+  tw_frame frame;
+  int parts;
+  TW_TRY(tokenizer_encode(t, text->first, NULL, true, 0, &whole));
+  tw_status status = frame_of(t, text, &whole, &frame);
+  if (status == TW_OK) status = tw_chunks_count(&whole, &frame, most, overlap, &parts);
+  *count = (tw_text_count){.whole = whole.whole, .unknown = whole.unknown};
+  for (int i = 0; status == TW_OK && i < parts; i++) {
+    status = chunks_grow(c);
+    if (status == TW_OK)
+      status = tw_chunk_of(&whole, &frame, parts > 1 ? most : whole.count, overlap, i, &c->encodings[c->count]);
+    if (status != TW_OK) break;
+    c->texts[c->count] = *text;
+    c->owners[c->count] = owner;
+    count->kept += c->encodings[c->count++].count;
+  }
+  tw_encoding_free(&whole);
+  return status;
+}
+
+static tw_status divide(const tw_client *client, const tw_text *texts, int count, int most, int overlap, chunks *c,
+                        tw_text_count *counts) {
+  tokenizer t;
+  tw_status status = tokenizer_start(client, &t);
+  for (int i = 0; i < count && status == TW_OK; i++) {
+    status = divide_one(&t, &texts[i], i, most, overlap, c, &counts[i]);
+    if (status != TW_OK) tw_fail_in(status, "%s", tw_text_name_of(texts, i).text);
+  }
+  tokenizer_end(&t);
+  return status;
+}
+
+tw_status tw_encode_chunks(const tw_client *client, const tw_text *texts, int count, int seq, int overlap,
+                           tw_text_count *counts, tw_input *out) {
+  chunks c = {.count = 0};
+  memset(out, 0, sizeof *out);
+  TW_TRY(check_request(client, NULL, count, seq));
+  if (client->default_prompt)
+    return tw_fail(TW_ERR_USAGE,
+                   "the model puts a prompt before each text, and chunks behind the first would have none: cut the "
+                   "texts (--truncate), or divide them");
+  tw_status status = divide(client, texts, count, tw_encode_limit(client, seq), overlap, &c, counts);
+  out->count = c.count;
+  if (status == TW_OK) status = embed_all(client, NULL, c.texts, c.encodings, seq, out);
+  if (status == TW_OK) status = tw_alloc((size_t)c.count * sizeof(int), (void **)&out->origins.texts);
+  for (int i = 0; i < c.count && status == TW_OK; i++) out->origins.texts[i] = c.owners[i];
+  chunks_free(&c);
   if (status != TW_OK) tw_input_free(out);
   return status;
 }
@@ -324,6 +419,18 @@ tw_status tw_encode_ids(const tw_client *client, const tw_prefix *prefix, const 
   }
   tw_free(row);
   if (status != TW_OK) tw_input_free(out);
+  return status;
+}
+
+tw_status tw_encode_count(const tw_client *client, const tw_text *texts, int count, int *tokens) {
+  tw_encoding *encodings;
+  TW_TRY(tw_alloc((size_t)count * sizeof *encodings, (void **)&encodings));
+  tw_status status = tokenise(client, texts, count, 0, encodings);
+  for (int i = 0; i < count; i++) {
+    tokens[i] = encodings[i].whole;
+    tw_encoding_free(&encodings[i]);
+  }
+  tw_free(encodings);
   return status;
 }
 

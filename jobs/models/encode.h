@@ -16,7 +16,8 @@ typedef struct {
 // What became of a text.
 typedef struct {
   int whole;    // tokens, special ones too, before anything was cut
-  int unknown;  // of those that are left
+  int kept;     // those that are left, of all its chunks
+  int unknown;  // of these
 } tw_text_count;
 
 // Tokenise `count` texts and embed each at length seq: LayerNorm(word + position + type), [PAD] after the live tokens;
@@ -29,6 +30,12 @@ typedef struct {
 tw_status tw_encode_texts(const tw_client *client, const tw_prefix *prefix, const tw_text *texts, int count, int seq,
                           bool cut, tw_text_count *counts, tw_input *out);
 
+// The same for single texts of which those that are longer become chunks of seq tokens, or of the model's
+// max_seq_length if that is less, each with the special tokens around it; `overlap` tokens of one are the next one's
+// first ones. out->origins.texts says whose each is. TW_ERR_USAGE for a model that puts a prompt before texts.
+tw_status tw_encode_chunks(const tw_client *client, const tw_text *texts, int count, int seq, int overlap,
+                           tw_text_count *counts, tw_input *out);
+
 // The same for single texts that are not cut, without a prefix.
 tw_status tw_encode(const tw_client *client, const char *const *texts, int count, int seq, tw_input *out);
 
@@ -36,6 +43,8 @@ tw_status tw_encode(const tw_client *client, const char *const *texts, int count
 // TW_ERR_RANGE: an id outside the vocabulary, named by text and position.
 tw_status tw_encode_ids(const tw_client *client, const tw_prefix *prefix, const int *const *ids, const int *lengths,
                         int count, int seq, tw_input *out);
+// How many tokens each text has, special ones and the model's prompt too; nothing is cut. tokens: [count].
+tw_status tw_encode_count(const tw_client *client, const tw_text *texts, int count, int *tokens);
 // The tokens of a text as it stands, without special tokens around it: ids, tw_alloc'd.
 tw_status tw_encode_plain(const tw_client *client, const char *text, int **ids, int *count);
 

@@ -8,6 +8,7 @@
 #include "io/new_files.h"
 #include "jobs/models/float_model.h"
 #include "jobs/parties/beside.h"
+#include "jobs/parties/reveal_one.h"
 #include "jobs/plan/plan.h"
 
 static tw_status differ(const char *what, const char *a, const char *b) {
@@ -132,27 +133,30 @@ static tw_status compare_with_plan(const tw_result_share *r, const tw_plan *plan
 }
 
 // Where the sequences come from is in the input alone.
-static tw_status take_origins(const char *name, const tw_result_share *r, tw_origins *origins) {
-  tw_path path = tw_path_of(name, "input.h5");
-  tw_input input;
-  TW_TRY(tw_input_read(path.text, &input));
-  bool same = input.count == r->count && memcmp(input.lengths, r->lengths, sizeof(int) * (size_t)r->count) == 0;
-  tw_status status = same ? tw_origins_copy(&input.origins, r->count, origins) : TW_OK;
-  tw_input_free(&input);
-  if (same) return status;
-  return tw_fail(TW_ERR_MISMATCH, "%s: has other lengths than the result files; take the files as the run wrote them",
-                 path.text);
+static tw_status take_origins(const char *name, const tw_result_share *r, const tw_input *input, tw_origins *origins) {
+  bool same = input->count == r->count && memcmp(input->lengths, r->lengths, sizeof(int) * (size_t)r->count) == 0;
+  if (same) return tw_origins_copy(&input->origins, r->count, origins);
+  return tw_fail(TW_ERR_MISMATCH,
+                 "%s.input.h5: has other lengths than the result files; take the files as the run wrote them", name);
 }
 
-static tw_status check_beside(const char *name, const char *model, const tw_result_share *r, tw_origins *origins,
-                              bool *with_input) {
+static tw_status take_own_origins(const char *name, const tw_result_share *r, tw_origins *origins) {
+  tw_input input;
+  TW_TRY(tw_input_read(tw_path_of(name, "input.h5").text, &input));
+  tw_status status = take_origins(name, r, &input, origins);
+  tw_input_free(&input);
+  return status;
+}
+
+static tw_status check_plan(const char *name, const char *model, const tw_result_share *r) {
   tw_path path = tw_path_of(model, "plan.json");
   tw_plan plan;
-  TW_TRY(tw_beside_check(name, model, &r->input_id, &r->model_id, &r->plan, with_input));
-  if (*with_input) TW_TRY(take_origins(name, r, origins));
   if (!tw_path_exists(&path)) return TW_OK;
-  TW_TRY(tw_plan_read(path.text, &plan));
+  TW_TRY(tw_plan_read_of(model, name, &plan));
   tw_status status = compare_with_plan(r, &plan);
+  if (status == TW_OK && strcmp(plan.digest.hex, r->plan.hex) != 0)
+    status = tw_fail(TW_ERR_MISMATCH, "%s: is plan %s, but the result is of plan %s; put the run's plan there",
+                     path.text, plan.digest.hex, r->plan.hex);
   tw_plan_free(&plan);
   return status;
 }
@@ -172,13 +176,20 @@ tw_status tw_result_judge(const tw_result *r, const char *name) {
                  name, sequences, r->count, worst + 1, (long long)r->out_of_bound[worst]);
 }
 
-tw_status tw_reveal(const char *name, const char *model, tw_result *out, bool *with_input) {
+tw_status tw_reveal_one(const char *name, const char *of, const char *model, const tw_input *own, tw_result *out,
+                        bool *with_input) {
   tw_result_share pair[2];
+  tw_origins origins = {NULL, NULL, NULL};
   *out = (tw_result){.count = 0};
   TW_TRY(tw_result_pair_read(name, pair));
-  tw_origins origins = {.texts = NULL};
-  int count = pair[0].count;
-  tw_status status = check_beside(name, model, &pair[0], &origins, with_input);
+  const tw_result_share *r = &pair[0];
+  int count = r->count;
+  tw_status status = tw_beside_check(of, model, &r->input_id, &r->model_id, own ? NULL : &r->plan, with_input);
+  if (status == TW_OK && own)
+    status = take_origins(of, r, own, &origins);
+  else if (status == TW_OK && *with_input)
+    status = take_own_origins(of, r, &origins);
+  if (status == TW_OK) status = check_plan(name, model, r);
   if (status == TW_OK) status = join(pair, out);
   tw_result_pair_free(pair);
   if (status != TW_OK) {

@@ -67,6 +67,9 @@ static tw_status check_input(const tw_input *input, const tw_plan *plan) {
         TW_ERR_MISMATCH,
         "the input holds token ids alone, but this plan's client embeds them; encode again with the client's "
         "file of this model");
+  if (input->seqs)
+    return tw_fail(TW_ERR_MISMATCH,
+                   "the input is for a plan with several lengths, this one has one; encode again with this plan");
   if (input->seq != plan->shape.seq || input->hidden != hidden)
     return tw_fail(TW_ERR_MISMATCH,
                    "the input is [%d tokens][%d wide], the plan wants [%d][%d]; encode again with this plan",

@@ -167,7 +167,7 @@ static int build_rows(tw_builder *b, const tw_plan *plan, int x) {
 }
 
 // Builds plan->program from shape, rings and tables.
-static tw_status build_program(tw_plan *plan) {
+tw_status tw_plan_build(tw_plan *plan) {
   tw_builder b;
   plan->program.tables = plan->tables;
   plan->program.table_count = plan->table_count;
@@ -297,7 +297,7 @@ static tw_status choose_rings(tw_plan *plan) {
 
 tw_status tw_plan_complete(tw_plan *plan) {
   TW_TRY(choose_rings(plan));
-  return build_program(plan);
+  return tw_plan_build(plan);
 }
 
 tw_status tw_plan_make(const tw_model_config *config, const tw_plan_request *request, const tw_model_bounds *bounds,

@@ -11,6 +11,14 @@ typedef tw_model_output tw_output;  // names: tw_output_name, tw_output_parse (i
 
 #define TW_OUTPUT_RING 32
 
+// A program of its own for sequences of up to seq tokens, beside the plan's (lengths.h).
+enum { TW_MOST_LENGTHS = 8 };
+typedef struct {
+  int seq;
+  int64_t texts;     // of a sample that this length is the shortest for; 0: none was looked at
+  tw_digest digest;  // of the plan for this length alone
+} tw_plan_length;
+
 typedef struct {
   const tw_architecture *architecture;
   tw_layer_shape shape;
@@ -26,6 +34,8 @@ typedef struct {
   int table_count;
   tw_program program;
   tw_digest digest;
+  int length_count;  // 0: one length alone; else the last is shape.seq
+  tw_plan_length lengths[TW_MOST_LENGTHS];
 } tw_plan;
 
 // "digit", "pfss-rows", "pfss", "pfss-rows+exp".
@@ -74,8 +84,11 @@ void tw_plan_free(tw_plan *plan);
 // NAME.plan.json. Reading builds the program again and refuses a digest that differs.
 tw_status tw_plan_write(const char *path, const tw_plan *plan);
 tw_status tw_plan_read(const char *path, tw_plan *plan);
-// MODEL.plan.json; model NULL: NAME.plan.json, and where that is not there the message has --model, too.
+// MODEL.plan.json; model NULL: NAME.plan.json, and where that is not there the message has --model, too. Where NAME is
+// one length's of this plan, NAME.seqS (lengths.h), it is the plan for that length.
 tw_status tw_plan_read_of(const char *model, const char *name, tw_plan *plan);
+// The lengths that it says it has; *count 0: one alone.
+tw_status tw_plan_read_lengths(const char *path, tw_plan_length lengths[TW_MOST_LENGTHS], int *count);
 // The digest that the file says it has.
 tw_status tw_plan_read_digest(const char *path, tw_digest *digest);
 

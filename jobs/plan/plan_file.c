@@ -13,6 +13,7 @@
 #include "io/host.h"
 #include "io/json_file.h"
 #include "io/new_files.h"
+#include "jobs/plan/lengths.h"
 #include "jobs/plan/plan_fields.h"
 #include "jobs/plan/plan_json.h"
 #include "jobs/plan/plan_parts.h"
@@ -127,6 +128,17 @@ static json_t *choices_json(const tw_choices *c) {
   return choices;
 }
 
+static json_t *lengths_json(const tw_plan *plan) {
+  if (!plan->length_count) return NULL;
+  json_t *lengths = json_array();
+  for (int i = 0; i < plan->length_count; i++) {
+    const tw_plan_length *l = &plan->lengths[i];
+    json_array_append_new(
+        lengths, json_pack("{s:i, s:I, s:s}", "seq", l->seq, "texts", (json_int_t)l->texts, "digest", l->digest.hex));
+  }
+  return lengths;
+}
+
 static json_t *plan_json(const tw_plan *plan) {
   char created[32];
   tw_host_time(created, sizeof created);
@@ -135,13 +147,14 @@ static json_t *plan_json(const tw_plan *plan) {
                        : NULL;
   json_t *earlier = plan->shape.earlier ? json_integer(plan->shape.earlier) : NULL;
   return json_pack(
-      "{s:s, s:i, s:s, s:s, s:s, s:o, s:i, s:o*, s:s, s:f, s:i, s:o*, s:s, s:b, s:o, s:o, s:o, s:o, s:o, s:o}",
+      "{s:s, s:i, s:s, s:s, s:s, s:o, s:i, s:o*, s:o*, s:s, s:f, s:i, s:o*, s:s, s:b, s:o, s:o, s:o, s:o, s:o, s:o}",
       "format", format_name, "version", TW_FORMAT_VERSION, "software", "twain " TWAIN_VERSION, "created", created,
-      "digest", plan->digest.hex, "model", tw_plan_model_json(&plan->shape.config), "seq", plan->shape.seq, "prefix",
-      prefix, "output", tw_output_name(plan->output), "temperature", plan->shape.temperature, "generated",
-      plan->shape.generated, "conversation", earlier, "rounding", tw_rounding_name(plan->rounding), "guard",
-      plan->shape.guard, "choices", choices_json(&plan->choices), "layers", layers_json(plan), "head", head_json(plan),
-      "costs", costs_json(&plan->program), "tables", tables_json(plan), "streams", streams_json(&plan->program));
+      "digest", plan->digest.hex, "model", tw_plan_model_json(&plan->shape.config), "seq", plan->shape.seq, "lengths",
+      lengths_json(plan), "prefix", prefix, "output", tw_output_name(plan->output), "temperature",
+      plan->shape.temperature, "generated", plan->shape.generated, "conversation", earlier, "rounding",
+      tw_rounding_name(plan->rounding), "guard", plan->shape.guard, "choices", choices_json(&plan->choices), "layers",
+      layers_json(plan), "head", head_json(plan), "costs", costs_json(&plan->program), "tables", tables_json(plan),
+      "streams", streams_json(&plan->program));
 }
 
 // One line a key, and in arrays one line an element: readable, and small.
@@ -372,6 +385,33 @@ static tw_status compare_part(const char *path, const json_t *root, const char *
                  "%s: %s differs from what its bounds and tables give; make the plan again (`twain plan`)", path, key);
 }
 
+static tw_status read_lengths(const char *path, const json_t *root, tw_plan *plan) {
+  json_t *lengths;
+  if (!json_object_get(root, "lengths")) return TW_OK;
+  TW_TRY(tw_plan_member(path, root, "", "lengths", JSON_ARRAY, &lengths));
+  size_t count = json_array_size(lengths);
+  if (count < 2 || count > TW_MOST_LENGTHS)
+    return tw_plan_wrong(path, "lengths has %zu entries; 2 to %d are possible", count, TW_MOST_LENGTHS);
+  for (size_t i = 0; i < count; i++) {
+    tw_plan_length *l = &plan->lengths[i];
+    const json_t *entry = json_array_get(lengths, i);
+    json_int_t texts = json_integer_value(json_object_get(entry, "texts"));
+    int least = i ? plan->lengths[i - 1].seq + 1 : 1;
+    char of[32];
+    snprintf(of, sizeof of, "lengths[%zu]", i);
+    TW_TRY(tw_plan_int(path, entry, of, "seq", least, plan->shape.seq, &l->seq));
+    TW_TRY(tw_plan_text(path, entry, of, "digest", l->digest.hex, sizeof l->digest.hex));
+    if (!tw_is_hex(l->digest.hex, sizeof l->digest.hex - 1))
+      return tw_plan_wrong(path, "%s.digest is not 64 hexadecimal digits", of);
+    if (texts < 0 || texts > 1 << 30) return tw_plan_wrong(path, "%s.texts is %lld", of, (long long)texts);
+    l->texts = texts;
+  }
+  if (plan->lengths[count - 1].seq != plan->shape.seq)
+    return tw_plan_wrong(path, "the last of its lengths is %d, not seq", plan->lengths[count - 1].seq);
+  plan->length_count = (int)count;
+  return TW_OK;
+}
+
 static tw_status read_plan(const char *path, const json_t *root, tw_plan *plan) {
   TW_TRY(read_shape(path, root, plan));
   TW_TRY(read_bounds(path, root, plan));
@@ -381,9 +421,22 @@ static tw_status read_plan(const char *path, const json_t *root, tw_plan *plan) 
   if (status != TW_OK) return tw_fail_in(status, "%s", path);
   TW_TRY(compare_rings(path, root, plan));
   TW_TRY(compare_digest(path, root, plan));
+  TW_TRY(read_lengths(path, root, plan));
   TW_TRY(compare_part(path, root, "head", head_json(plan)));
   TW_TRY(compare_part(path, root, "costs", costs_json(&plan->program)));
   return compare_part(path, root, "streams", streams_json(&plan->program));
+}
+
+tw_status tw_plan_read_lengths(const char *path, tw_plan_length lengths[TW_MOST_LENGTHS], int *count) {
+  json_t *root;
+  tw_plan plan = {.length_count = 0};
+  TW_TRY(tw_json_file_read(path, format_name, TW_FORMAT_VERSION, "twain plan", NULL, &root));
+  tw_status status = tw_plan_int(path, root, "", "seq", 1, TW_MOST_TOKENS, &plan.shape.seq);
+  if (status == TW_OK) status = read_lengths(path, root, &plan);
+  json_decref(root);
+  *count = plan.length_count;
+  memcpy(lengths, plan.lengths, sizeof plan.lengths);
+  return status;
 }
 
 tw_status tw_plan_read_digest(const char *path, tw_digest *digest) {
@@ -408,6 +461,13 @@ tw_status tw_plan_read_of(const char *model, const char *name, tw_plan *plan) {
   char message[1024];
   tw_path path = tw_path_of(model ? model : name, "plan.json");
   tw_status status = tw_plan_read(path.text, plan);
+  int seq = tw_length_of_name(name);
+  if (status == TW_OK && model && seq && plan->length_count) {
+    status = tw_plan_take_length(plan, seq);
+    if (status == TW_OK) return TW_OK;
+    tw_plan_free(plan);
+    return tw_fail_in(status, "%s", path.text);
+  }
   if (status == TW_OK || model || tw_path_exists(&path)) return status;
   snprintf(message, sizeof message, "%s", tw_error_message());
   return tw_fail(status, "%s; or say --model NAME, where model and plan have another NAME than this", message);

@@ -28,6 +28,8 @@ tw_plan_entry tw_plan_table(const tw_plan *plan, int i);
 tw_status tw_plan_shape(tw_plan *plan, const tw_model_config *config, const tw_plan_request *request);
 // Rings from bounds, then the program; the tables are there already.
 tw_status tw_plan_complete(tw_plan *plan);
+// The program, where rings are there already as well.
+tw_status tw_plan_build(tw_plan *plan);
 // The same plan by other choices, to be looked at and freed before `like` is: its program's tables are those of `like`.
 // Free it after a failure, too.
 tw_status tw_plan_variant(const tw_plan *like, const tw_plan_request *request, tw_plan *out);

@@ -1,0 +1,29 @@
+// A run of an input that has several lengths: one run for each, on one line between the parties.
+#ifndef TW_RUN_LENGTHS_H
+#define TW_RUN_LENGTHS_H
+
+#include "io/new_files.h"
+#include "jobs/parties/party.h"
+#include "jobs/plan/plan.h"
+
+// count 0: the input has one length, and NAME's own files. Else each has files under NAME.seqS, and so have its keys.
+typedef struct {
+  int count;
+  struct {
+    int seq;
+    tw_path name, model, keys, input, output;
+    tw_party_files *files;
+  } list[TW_MOST_LENGTHS];
+} tw_run_lengths;
+
+// Which lengths the input has, by the plan and the shares of this party.
+tw_status tw_run_lengths_find(const tw_party_options *o, int party, tw_run_lengths *out);
+// TW_ERR_MISMATCH where the other party has others. Both parties, where they have found some.
+tw_status tw_run_lengths_agree(const tw_run_lengths *lengths, tw_channel *channel);
+// The options of one of them.
+tw_party_options tw_run_lengths_options(const tw_run_lengths *lengths, int i, const tw_party_options *o);
+// Opens the files of all (tw_party_open).
+tw_status tw_run_lengths_open(tw_run_lengths *lengths, const tw_party_options *o, int party);
+void tw_run_lengths_close(tw_run_lengths *lengths);
+
+#endif

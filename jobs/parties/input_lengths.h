@@ -1,0 +1,16 @@
+// The client's input for a plan with several lengths: each sequence in the shortest program that takes it.
+#ifndef TW_INPUT_LENGTHS_H
+#define TW_INPUT_LENGTHS_H
+
+#include "io/client.h"
+#include "jobs/plan/plan.h"
+
+// Puts the sequences in the order of their programs' lengths, the shortest first, and those of one length in the order
+// in which they were; sets in->seqs, and text_numbers, which keep the client's order. Nothing for a plan of one length.
+tw_status tw_input_arrange(const tw_plan *plan, tw_input *in);
+// Sequences of one length, padded to it; TW_ERR_MISMATCH where there are none. Free with tw_input_free.
+tw_status tw_input_of_length(const tw_input *in, int seq, tw_input *out);
+// How many there are.
+int tw_input_count_of_length(const tw_input *in, int seq);
+
+#endif

@@ -1,0 +1,156 @@
+# A plan with several lengths: each sequence in its own program, bit for bit the emulator's; chunks; what does not fit.
+source "$SOURCE_DIR/tests/cli/cli.bash"
+
+cp -r "$SOURCE_DIR/tests/vectors/tiny-bert/f32" folder
+"$TWAIN" import folder -o n -q
+"$TWAIN" share n -q
+"$TWAIN" ledger --new ledger -q
+cat >notes.csv <<'C'
+id,note
+a,the cat
+b,the cat sat on the mat and the dog
+c,dog
+d,sat on the mat
+e,the cat sat on the mat and the dog ran and the cat sat on the mat and the dog ran and sat
+C
+columns=(--text-column note --id-column id)
+no_shares() { rm -f n.seq*; }
+
+# ---- three lengths: every output equals the emulator's and the float model's, each id has its own
+for result in pooled tokens cls; do
+  "$TWAIN" plan n --seq 20 --lengths 6,20,12 --result $result -q --force
+  no_shares
+  expect 0 'lengths: 3 of up to 6 tokens, 0 of up to 12 tokens, 2 of up to 20 tokens' \
+    "$TWAIN" encode n --csv notes.csv "${columns[@]}" --truncate --share --force
+  [ ! -e n.seq12.input.p0.h5 ] && [ ! -e n.input.p0.h5 ] || fail "shares of no sequence"
+  expect 2 'no sample says how many texts each has: say --counts' "$TWAIN" deal n -n 5
+  "$TWAIN" deal n --counts 6:3,20:3 --test-seed 31 -q 2>/dev/null
+  expect_run 0 '' n --ledger ledger --allow-test-keys -q --force
+  expect 0 '5 sequences' "$TWAIN" reveal n --csv table.csv --npy table.npy --force
+  expect 0 'outputs equal the emulator.s, transcript equal' "$TWAIN" check n --exact --test-seed 31
+  "$python" - $result <<'P' || fail "$result: table, result and input do not belong together"
+import csv, h5py, numpy as np, sys
+rows = list(csv.DictReader(open("table.csv", newline="")))
+with h5py.File("n.input.h5") as i, h5py.File("n.result.h5") as r:
+    order, seqs, lengths = i["text_numbers"][()], i["seqs"][()], i["lengths"][()]
+    assert list(seqs) == [6, 6, 6, 20, 20] and list(order) == [0, 2, 3, 1, 4], (seqs, order)
+    assert [x.decode() for x in i["ids"][()]] == ["a", "c", "d", "b", "e"]
+    assert all(i["texts"][k].decode() == dict(zip("abcde", [l.split(",", 1)[1].strip() for l in open("notes.csv")][1:]))[i["ids"][k].decode()]
+               for k in range(5))
+    values = r["values"][()][np.argsort(order)]
+    if sys.argv[1] == "tokens":
+        table = [[float(x[f"e{k}"]) for k in range(values.shape[2])] for x in rows if x["id"] == "b"]
+        assert np.abs(np.array(table) - values[1, :lengths[3]]).max() < 1e-8
+        assert np.array_equal(np.load("table.npy"), values)
+    else:
+        assert [x["id"] for x in rows] == list("abcde") and [x["line"] for x in rows] == list("23456")
+        table = np.array([[float(x[f"e{k}"]) for k in range(values.shape[2])] for x in rows])
+        assert np.abs(table - values[:, 0]).max() < 1e-8 and np.abs(values).max() > 0.01
+P
+done
+
+# ---- chunks: ids and types of each, and their mean, with tokens as weights
+printf 'id,note\na,the cat\nb,%s\nc,dog\n' "$(printf 'the cat sat on the mat and the dog ran %.0s' 1 2 3 4 5)" >long.csv
+"$TWAIN" plan n --seq 20 --lengths 6,12,20 --result pooled -q --force
+no_shares
+expect 0 'divided: 1 of 3 texts of more than 20 tokens, into 4 chunks that overlap by 3 tokens' \
+  "$TWAIN" encode n --csv long.csv "${columns[@]}" --chunk --overlap 3 --share --force
+"$TWAIN" deal n --counts 6:2,20:4 --test-seed 32 -q 2>/dev/null
+expect_run 0 '' n --ledger ledger --allow-test-keys -q --force
+expect 0 'written: table.csv, 3 texts' "$TWAIN" reveal n --csv table.csv --npy table.npy --force
+expect 0 'outputs equal the emulator.s, transcript equal' "$TWAIN" check n --exact --test-seed 32
+"$python" - <<'P' || fail "chunks"
+import csv, h5py, numpy as np
+with h5py.File("n.input.h5") as i, h5py.File("n.result.h5") as r:
+    owner, lengths, tokens = i["text_numbers"][()], i["lengths"][()], i["tokens"][()]
+    values = r["values"][()][:, 0]
+parts = [list(tokens[k][1:lengths[k] - 1]) for k in range(len(owner)) if owner[k] == 1]
+assert all(tokens[k][0] == 2 and tokens[k][lengths[k] - 1] == 3 for k in range(len(owner)))
+whole = parts[0]
+for part in parts[1:]:
+    assert part[:3] == whole[-3:], parts
+    whole = whole + part[3:]
+assert len(parts) == 4 and len(whole) == 60 and whole == 5 * whole[:12], parts
+mean = np.array([np.average(values[owner == t], axis=0, weights=lengths[owner == t]) for t in range(3)])
+mean /= np.linalg.norm(mean, axis=1, keepdims=True)
+assert np.abs(np.load("table.npy") - mean).max() < 1e-12
+assert [r["id"] for r in csv.DictReader(open("table.csv"))] == ["a", "b", "c"]
+P
+expect 2 'chunks of 20 tokens, 2 of them special ones, have no room' "$TWAIN" encode n --csv long.csv "${columns[@]}" --chunk --overlap 18 --force
+expect 2 'leave --truncate' "$TWAIN" encode n --csv long.csv "${columns[@]}" --chunk --truncate --force
+"$TWAIN" plan n --seq 20 --result tokens -q --force
+expect 2 'chunks of a text become one again as embeddings' "$TWAIN" encode n --csv long.csv "${columns[@]}" --chunk --force
+
+# ---- a sample chooses lengths, and how keys are divided; a share of an earlier input is not left
+python3 "$SOURCE_DIR/tools/make_csv.py" --rows 60 --least 1 --most 40 >sample.csv
+expect 0 "the sample's keys: .*percent" "$TWAIN" plan n --fit sample.csv --text-column note --force
+"$python" - <<'P' || fail "the plan's lengths"
+import json
+plan = json.load(open("n.plan.json"))
+seqs, texts = [l["seq"] for l in plan["lengths"]], [l["texts"] for l in plan["lengths"]]
+assert seqs == sorted(set(seqs)) and seqs[-1] == plan["seq"] == 24 and sum(texts) == 60 and len(seqs) > 1, plan["lengths"]
+P
+no_shares
+"$TWAIN" encode n --csv sample.csv --text-column note --id-column note_id --truncate --share --force -q
+"$TWAIN" deal n -n 60 -q
+expect_run 0 '' n --ledger ledger -q --force
+expect 0 'written: table.csv, 60 texts' "$TWAIN" reveal n --csv table.csv --force
+"$python" - <<'P' || fail "ids of 60 texts"
+import csv
+asked, got = (list(csv.DictReader(open(f, newline=""))) for f in ("sample.csv", "table.csv"))
+assert [r["note_id"] for r in asked] == [r["id"] for r in got]
+P
+rm n.seq24.input.p1.h5
+expect_run 5 'lengths' n --ledger ledger -q --force # party 1 has not all of them
+printf 'id,note\na,the cat\n' >short.csv
+"$TWAIN" encode n --csv short.csv "${columns[@]}" --force -q
+expect 3 'n.seq[0-9]*.input.p0.h5: is of an earlier input; remove it' "$TWAIN" share n --input
+"$TWAIN" share n --input --force -q
+[ "$(ls n.seq*.input.p?.h5 | wc -l)" = 2 ] || fail "shares of an earlier input: $(ls)"
+
+# ---- README: five lines from a CSV file and a model folder to a CSV file of embeddings
+mkdir readme
+cd readme
+sed -n '/^From a CSV file and a model folder/,/^Ids stand/s/^    //p' "$SOURCE_DIR/README.md" |
+  sed "s|build/twain|$TWAIN|g; s|DIR|../folder|g" >lines
+[ "$(wc -l <lines)" = 5 ] || { cat lines; fail "README.md has not five lines"; }
+python3 "$SOURCE_DIR/tools/make_csv.py" >notes.csv
+timeout 300 bash -e lines >said 2>&1 </dev/null || { cat said lines; fail "README's lines"; }
+"$python" - <<'P' || fail "README's embeddings"
+import csv
+asked, got = (list(csv.DictReader(open(f, newline=""))) for f in ("notes.csv", "embeddings.csv"))
+assert [r["note_id"] for r in asked] == [r["id"] for r in got] and len(got) == 200
+assert all(abs(sum(float(r[k]) ** 2 for k in r if k[0] == "e") - 1) < 1e-6 for r in got)
+P
+grep -q 'cosine' <("$TWAIN" check m) || fail "check"
+cd ..
+
+# ---- what is refused
+expect 2 'lengths rise: 8 comes behind 8' "$TWAIN" plan n --seq 20 --lengths 8,8,20 --force
+expect 2 'the last of 20 tokens' "$TWAIN" plan n --seq 20 --lengths 8,12 --force
+expect 2 'a list of tokens as 16,32,128' "$TWAIN" plan n --seq 20 --lengths 8,x --force
+expect 2 '--fit chooses lengths, --lengths names them' "$TWAIN" plan n --lengths 8,20 --fit sample.csv --force
+expect 4 'sample.csv: line 1: no column text' "$TWAIN" plan n --fit sample.csv --force
+"$TWAIN" plan n --seq 20 --lengths 6,20 -q --force
+expect 2 'the plan has no length of 7 tokens' "$TWAIN" deal n --counts 7:1 --force
+expect 2 'a list as 16:60,128:4' "$TWAIN" deal n --counts 6 --force
+"$python" - <<'P'
+import json
+plan = json.load(open("n.plan.json"))
+plan["lengths"][0]["digest"] = plan["lengths"][0]["digest"][::-1]
+json.dump(plan, open("n.plan.json", "w"))
+P
+expect 5 'program for 6 tokens has another digest than the file says' "$TWAIN" deal n --counts 6:1 --force
+"$TWAIN" plan n --seq 20 -q --force
+expect 2 'is for a plan with several lengths; this one has 20 tokens' "$TWAIN" deal n --counts 6:1 --force
+expect 5 'the input is for a plan with several lengths' "$TWAIN" share n --input --force
+"$TWAIN" plan n --seq 20 --lengths 7,20 -q --force
+expect 5 '1 sequences are for lengths that the plan has not' "$TWAIN" share n --input --force
+
+# ---- what a NAME's lengths have is destroyed with it
+touch n.seq6.txt.p0
+"$TWAIN" plan n --seq 20 --lengths 6,20 -q --force
+"$TWAIN" deal n --counts 6:1,20:1 -q --force
+expect 0 'n.seq20.keys.p1.h5' "$TWAIN" destroy n
+! ls n.seq*.keys.* 2>/dev/null || fail "keys are left"
+[ -e n.seq6.txt.p0 ] || fail "a file of others is gone"

@@ -1,3 +1,4 @@
+#include <dirent.h>
 #include <errno.h>
 #include <stddef.h>
 #include <stdio.h>
@@ -39,87 +40,66 @@ static const struct {
 static const char *const forms[] = {"", ".partial", ".replaced"};
 enum { FILES = sizeof files / sizeof *files, FORMS = sizeof forms / sizeof *forms };
 
+typedef enum { PLAIN, LINK, FOLDER } form_of;
 typedef struct {
   tw_path path;
   uint64_t bytes;
   tw_id key;  // of a key file; "": none, or not readable
-  bool link;
+  form_of form;
 } target;
 
 typedef struct {
   target *list;
-  int count, room;
+  size_t room;
+  int count;
 } targets;
 
-// Room for one more.
-static tw_status grow(targets *t) {
-  if (t->count < t->room) return TW_OK;
-  int room = t->room ? 2 * t->room : 64;
-  target *list = realloc(t->list, (size_t)room * sizeof *list);
-  if (!list) return tw_fail(TW_ERR_MEMORY, "out of memory");
-  t->list = list;
-  t->room = room;
+static tw_status add(targets *t, const tw_path *path, const struct stat *info, bool may_be_keys) {
+  tw_seal_about about;
+  TW_TRY(tw_grow((void **)&t->list, &t->room, (size_t)t->count + 1, sizeof *t->list));
+  target *found = &t->list[t->count++];
+  *found = (target){.path = *path, .bytes = S_ISDIR(info->st_mode) ? 0 : (uint64_t)info->st_size};
+  found->form = S_ISLNK(info->st_mode) ? LINK : S_ISDIR(info->st_mode) ? FOLDER : PLAIN;
+  if (may_be_keys && found->form == PLAIN && tw_plain_about(path->text, &about) == TW_OK && tw_is_keys(&about))
+    found->key = about.id;
   return TW_OK;
 }
 
-static void look(targets *t, const char *name, const char *suffix, bool sealed, const char *form) {
+static tw_status look(targets *t, const char *name, const char *suffix, bool sealed, const char *form) {
   struct stat info;
   char ending[64];
-  target *found = &t->list[t->count];
-  *found = (target){.bytes = 0};
   snprintf(ending, sizeof ending, "%s%s%s", suffix, sealed ? TW_SEALED_ENDING : "", form);
-  found->path = tw_path_of(name, ending);
-  if (lstat(found->path.text, &info) != 0) return;
-  found->bytes = (uint64_t)info.st_size;
-  found->link = S_ISLNK(info.st_mode);
-  tw_seal_about about;
-  if (!sealed && !*form && !found->link && tw_plain_about(found->path.text, &about) == TW_OK && tw_is_keys(&about))
-    found->key = about.id;
-  t->count++;
+  tw_path path = tw_path_of(name, ending);
+  return lstat(path.text, &info) == 0 ? add(t, &path, &info, !sealed && !*form) : TW_OK;
 }
 
-// Before the first is gone: what goes, by number and key. Names of files stay out of the log.
-static tw_status log_all(const targets *t) {
-  json_t *keys = json_array();
-  for (int i = 0; i < t->count; i++)
-    if (t->list[i].key.hex[0]) json_array_append_new(keys, json_string(t->list[i].key.hex));
-  return tw_audit("destroy", json_pack("{s:i, s:o}", "files", t->count, "key_ids", keys));
-}
-
-// A link is removed and what it points to stays: that has a NAME of its own, which others may use.
-static tw_status destroy(const target *t) {
-  if (!t->link) return tw_file_wipe(t->path.text);
-  if (unlink(t->path.text) == 0) return TW_OK;
-  return tw_fail(TW_ERR_IO, "%s: cannot remove: %s", t->path.text, strerror(errno));
-}
-
-static tw_status destroy_all(const targets *t, bool quiet) {
-  tw_status first = TW_OK;
-  tw_grid grid = {0};
-  if (!quiet) {
-    tw_grid_row(&grid, "file\tbytes\tdone");
-    tw_grid_rule(&grid);
+// A folder with what batches of a run have finished: its files, then itself.
+static tw_status look_into(targets *t, const char *name, const char *suffix) {
+  struct stat info;
+  tw_path folder = tw_path_of(name, suffix), path;
+  DIR *list = lstat(folder.text, &info) == 0 && S_ISDIR(info.st_mode) ? opendir(folder.text) : NULL;
+  if (!list) return TW_OK;
+  tw_status status = TW_OK;
+  for (const struct dirent *e = readdir(list); e && status == TW_OK; e = readdir(list)) {
+    if (strcmp(e->d_name, ".") == 0 || strcmp(e->d_name, "..") == 0) continue;
+    struct stat inside;
+    int length = snprintf(path.text, sizeof path.text, "%s/%s", folder.text, e->d_name);
+    if (length >= (int)sizeof path.text)
+      status = tw_fail(TW_ERR_IO, "%s/%s: too long a name", folder.text, e->d_name);
+    else if (lstat(path.text, &inside) == 0)
+      status = add(t, &path, &inside, false);
   }
-  for (int i = 0; i < t->count; i++) {
-    const target *one = &t->list[i];
-    tw_status status = destroy(one);
-    const char *done = status != TW_OK ? "FAILED" : one->link ? "link removed; its file stays" : "overwritten, removed";
-    if (status != TW_OK) tw_say("%s", tw_error_message());
-    if (!quiet) tw_grid_row(&grid, "%s\t%llu\t%s", one->path.text, (unsigned long long)one->bytes, done);
-    if (first == TW_OK) first = status;
-  }
-  if (!quiet) tw_grid_print(&grid);
-  return first == TW_OK ? TW_OK : tw_fail(first, "not everything is destroyed");
+  closedir(list);
+  return status == TW_OK ? add(t, &folder, &info, false) : status;
 }
 
 static tw_status look_at_name(targets *t, const char *name, bool all) {
   for (int i = 0; i < FILES; i++)
     for (int sealed = 0; sealed < 2; sealed++)
-      for (int form = 0; form < FORMS; form++) {
-        TW_TRY(grow(t));
-        if (all || files[i].always || sealed) look(t, name, files[i].suffix, sealed, forms[form]);
-      }
-  return TW_OK;
+      for (int form = 0; form < FORMS; form++)
+        if (all || files[i].always || sealed) TW_TRY(look(t, name, files[i].suffix, sealed, forms[form]));
+  if (all) TW_TRY(look_into(t, name, "parts.p0"));
+  return all ? look_into(t, name, "parts.p1") : TW_OK;
 }
 
 // What the lengths of a plan have is NAME's, too (jobs/plan/lengths.h).
@@ -133,25 +113,61 @@ static tw_status look_at_lengths(targets *t, const char *name, bool all) {
   return status;
 }
 
-static tw_status destroy_found(const tw_call *call, targets *t) {
-  const settings *s = call->settings;
-  const char *name = call->arguments[0];
-  TW_TRY(look_at_name(t, name, s->all));
-  TW_TRY(look_at_lengths(t, name, s->all));
-  if (t->count == 0)
-    return tw_fail(TW_ERR_IO, "%s: nothing to destroy: no keys, caches or sealed files of that name%s", name,
-                   s->all ? ", and nothing else that is secret" : " (--all takes shares and results, too)");
-  TW_TRY(log_all(t));
-  TW_TRY(destroy_all(t, call->quiet));
-  if (!call->quiet) puts("\nThe ledger stays, and refuses used slots in copies, of which this command knows nothing.");
-  return TW_OK;
+static tw_status look_for_all(targets *t, const char *name, bool all) {
+  TW_TRY(look_at_name(t, name, all));
+  TW_TRY(look_at_lengths(t, name, all));
+  if (t->count) return TW_OK;
+  return tw_fail(TW_ERR_IO, "%s: nothing to destroy: no keys, caches or sealed files of that name%s", name,
+                 all ? ", and nothing else that is secret" : " (--all takes shares and results, too)");
+}
+
+// Before the first is gone: what goes, by number and key. Names of files stay out of the log.
+static tw_status log_all(const targets *t) {
+  json_t *keys = json_array();
+  for (int i = 0; i < t->count; i++)
+    if (t->list[i].key.hex[0]) json_array_append_new(keys, json_string(t->list[i].key.hex));
+  return tw_audit("destroy", json_pack("{s:i, s:o}", "files", t->count, "key_ids", keys));
+}
+
+// A link is removed and what it points to stays: that has a NAME of its own, which others may use.
+static tw_status destroy(const target *t) {
+  if (t->form == PLAIN) return tw_file_wipe(t->path.text);
+  if (t->form == FOLDER ? rmdir(t->path.text) == 0 : unlink(t->path.text) == 0) return TW_OK;
+  return tw_fail(TW_ERR_IO, "%s: cannot remove: %s", t->path.text, strerror(errno));
+}
+
+static tw_status destroy_all(const targets *t, bool quiet) {
+  tw_status first = TW_OK;
+  tw_grid grid = {0};
+  if (!quiet) {
+    tw_grid_row(&grid, "file\tbytes\tdone");
+    tw_grid_rule(&grid);
+  }
+  for (int i = 0; i < t->count; i++) {
+    const target *one = &t->list[i];
+    tw_status status = destroy(one);
+    static const char *const done[] = {"overwritten, removed", "link removed; its file stays", "removed"};
+    if (status != TW_OK) tw_say("%s", tw_error_message());
+    if (!quiet)
+      tw_grid_row(&grid, "%s\t%llu\t%s", one->path.text, (unsigned long long)one->bytes,
+                  status == TW_OK ? done[one->form] : "FAILED");
+    if (first == TW_OK) first = status;
+  }
+  if (!quiet) tw_grid_print(&grid);
+  return first == TW_OK ? TW_OK : tw_fail(first, "not everything is destroyed");
 }
 
 static tw_status run(const tw_call *call) {
+  const settings *s = call->settings;
+  const char *name = call->arguments[0];
+  TW_TRY(tw_name_check(name));
   targets t = {.count = 0};
-  TW_TRY(tw_name_check(call->arguments[0]));
-  tw_status status = destroy_found(call, &t);
-  free(t.list);
+  tw_status status = look_for_all(&t, name, s->all);
+  if (status == TW_OK) status = log_all(&t);
+  if (status == TW_OK) status = destroy_all(&t, call->quiet);
+  if (status == TW_OK && !call->quiet)
+    puts("\nThe ledger stays, and refuses used slots in copies, of which this command knows nothing.");
+  tw_free(t.list);
   return status;
 }
 

@@ -70,6 +70,9 @@ expect 0 'link removed' "$TWAIN" destroy l
 [ ! -L l.keys.p0.h5 ] && [ -s k.keys.p0.h5 ] || fail "a link's file"
 [ -z "$("$TWAIN" destroy k -q 2>&1)" ] && [ ! -e k.keys.p1.h5 ] || fail "destroy -q"
 
+mkdir n.parts.p0 # what a run in batches leaves when it is ended
+cp n.result.p0.h5 n.parts.p0/0.h5
 expect 0 'n.input.p1.h5' "$TWAIN" destroy n --all
+grep -q '^n.parts.p0/0.h5 .*overwritten, removed' said && grep -q '^n.parts.p0 .*removed' said || { cat said; fail "parts of a result"; }
 left=$(echo n.*)
 [ "$left" = 'n.model.json n.plan.json' ] || fail "left: $left"

@@ -48,7 +48,7 @@ slurm_network() { # NODE...
   mkdir -p /run/netns && mount -t tmpfs none /run/netns
 }
 
-# A node has a name, an address, a /tmp and a spool folder of its own: Slurm's PMIx finds the other node's by the same path.
+# A node has a name, an address, a spool folder, and a /tmp of its own, in which PMIx of two nodes would meet the same files.
 start_node() { # NAME ADDRESS
   ip netns add "$1" && ip link add "to-$1" type veth peer name eth0 netns "$1" && ip link set "to-$1" master bridge up &&
     ip -n "$1" addr add "$2/24" dev eth0 && ip -n "$1" link set eth0 up && ip -n "$1" link set lo up &&

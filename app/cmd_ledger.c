@@ -5,6 +5,7 @@
 #include "app/commands.h"
 #include "app/common_options.h"
 #include "app/secrets.h"
+#include "app/show/marks.h"
 #include "app/show/print.h"
 
 typedef struct {
@@ -21,39 +22,6 @@ static const tw_option options[] = {
     {.common = &tw_option_json, .field = offsetof(settings, json), .help = "print JSON, one entry for every slot"},
 };
 
-// Marks first to last - 1: "3-5, 9"; "..." when it gets long.
-static void slot_text(const tw_ledger_mark_note *marks, size_t n, char *text, size_t size) {
-  size_t used = 0;
-  text[0] = '\0';
-  for (size_t i = 0, end; i < n && used < size; i = end) {
-    for (end = i + 1; end < n && marks[end].slot == marks[end - 1].slot + 1;) end++;
-    if (used + 48 > size) {
-      snprintf(text + used, size - used, ", ...");
-      return;
-    }
-    used += (size_t)snprintf(text + used, size - used, "%s%llu", i ? ", " : "", (unsigned long long)marks[i].slot);
-    if (end > i + 1)
-      used += (size_t)snprintf(text + used, size - used, "-%llu", (unsigned long long)marks[end - 1].slot);
-  }
-}
-
-static bool same_run(const tw_ledger_mark_note *a, const tw_ledger_mark_note *b) {
-  return strcmp(a->pid, b->pid) == 0 && strcmp(a->host, b->host) == 0 && strcmp(a->note, b->note) == 0 &&
-         strcmp(a->job, b->job) == 0;
-}
-
-// A row for every run: neighbouring marks of one process.
-static void print_key(tw_grid *grid, const tw_ledger_key *key) {
-  char slots[200];
-  for (size_t i = 0, end; i < key->count; i = end) {
-    const tw_ledger_mark_note *mark = &key->marks[i];
-    for (end = i + 1; end < key->count && same_run(mark, &key->marks[end]);) end++;
-    slot_text(mark, end - i, slots, sizeof slots);
-    tw_grid_row(grid, "%s\t%d\t%s\t%zu\t%s\t%s\t%s\t%s", key->key_id.hex, key->party, slots, end - i, mark->time,
-                mark->host, mark->pid, mark->job[0] ? mark->job : "none");
-  }
-}
-
 static void print_tables(const tw_ledger *ledger, const tw_ledger_key *keys, size_t count) {
   tw_grid spent = {0}, runs = {0};
   char slots[200];
@@ -63,14 +31,13 @@ static void print_tables(const tw_ledger *ledger, const tw_ledger_key *keys, siz
     return;
   }
   tw_grid_row(&spent, "key\tparty\tslots used\twhich\tother party's ledger");
-  tw_grid_row(&runs, "key\tparty\twhich slots\tcount\ttime\thost\tprocess\tjob");
+  tw_marks_head(&runs);
   tw_grid_rule(&spent);
-  tw_grid_rule(&runs);
   for (size_t i = 0; i < count; i++) {
-    slot_text(keys[i].marks, keys[i].count, slots, sizeof slots);
+    tw_marks_slots(keys[i].marks, keys[i].count, slots, sizeof slots);
     tw_grid_row(&spent, "%s\t%d\t%zu\t%s\t%s", keys[i].key_id.hex, keys[i].party, keys[i].count,
                 slots[0] ? slots : "none", keys[i].peer.hex[0] ? keys[i].peer.hex : "not known");
-    print_key(&runs, &keys[i]);
+    tw_marks_rows(&runs, &keys[i]);
   }
   putchar('\n');
   tw_grid_print(&spent);

@@ -21,6 +21,7 @@ const tw_command *const tw_commands[] = {&tw_command_site,
 #ifndef TWAIN_CLIENT
                                          &tw_command_ledger,
                                          &tw_command_run,
+                                         &tw_command_status,
 #endif
                                          &tw_command_reveal,
                                          &tw_command_ask,

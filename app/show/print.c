@@ -8,6 +8,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/text.h"
 #include "io/host.h"
 
@@ -109,13 +110,23 @@ void tw_print_line(const char *format, ...) {
 // ---- progress
 
 void tw_progress_start(tw_progress *p, const char *what, bool quiet) {
-  *p = (tw_progress){.what = what, .shown = !quiet && isatty(STDERR_FILENO), .last = -1};
+  double now = tw_seconds();
+  *p = (tw_progress){.what = what, .shown = !quiet, .terminal = isatty(STDERR_FILENO), .last = -1, .begin = now, .told = now};
+}
+
+static void tell_in_log(tw_progress *p, double fraction) {
+  const double minute = 60;
+  double now = tw_seconds();
+  if (now - p->told < minute) return;
+  p->told = now;
+  tw_say("%s: %.0f %% after %.0f min", p->what, 100 * fraction, (now - p->begin) / minute);
 }
 
 void tw_progress_show(void *progress, double fraction) {
   tw_progress *p = progress;
   int percent = (int)(100 * fraction);
-  if (!p->shown || percent == p->last) return;
+  if (p->shown && !p->terminal) tell_in_log(p, fraction);
+  if (!p->shown || !p->terminal || percent == p->last) return;
   p->last = percent;
   fprintf(stderr, "\r%s: %3d %%", p->what, percent);
   fflush(stderr);

@@ -26,11 +26,12 @@ void tw_say_as(int party);
 // And which of the party's several processes says it.
 void tw_say_as_process(int index);
 
-// A percentage on a terminal; shown is set up by tw_progress_start, which is silent when `quiet` or not on a terminal.
+// A percentage on a terminal, elsewhere a line a minute; nothing where tw_progress_start is `quiet`.
 typedef struct {
   const char *what;
-  bool shown;
+  bool shown, terminal;
   int last;
+  double begin, told;  // tw_seconds
 } tw_progress;
 void tw_progress_start(tw_progress *p, const char *what, bool quiet);
 void tw_progress_show(void *progress, double fraction);

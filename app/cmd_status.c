@@ -1,0 +1,190 @@
+#include <inttypes.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "app/commands.h"
+#include "app/common_options.h"
+#include "app/secrets.h"
+#include "app/show/marks.h"
+#include "app/show/print.h"
+#include "base/memory.h"
+#include "io/client.h"
+#include "io/keys.h"
+#include "io/ledger.h"
+#include "io/new_files.h"
+#include "io/parts.h"
+
+typedef struct {
+  const char *model, *keys, *ledger;
+  bool json;
+} settings;
+
+static const tw_option options[] = {
+    {.group = "whose files", .common = &tw_option_model, .field = offsetof(settings, model)},
+    {.name = "keys",
+     .kind = TW_OPTION_TEXT,
+     .field = offsetof(settings, keys),
+     .value = "NAME",
+     .help = "the NAME whose keys are used, where they were dealt under one of their own (not given: that of the "
+             "model)"},
+    {.common = &tw_option_ledger, .field = offsetof(settings, ledger)},
+    {.common = &tw_option_json, .field = offsetof(settings, json)},
+};
+
+// What one party has of a NAME, as far as its files are here.
+typedef struct {
+  int party;
+  bool has_keys, has_input, has_result;
+  tw_id key_id;
+  bool test;
+  uint64_t slots, left, slot_bytes;
+  int rows, done;  // of the input; that are in parts, or in the result
+} holdings;
+
+// Slots that are neither marked nor erased.
+static tw_status count_left(tw_keys *keys, const tw_ledger *ledger, holdings *h) {
+  uint64_t *live, words = (h->slots + 63) / 64;
+  TW_TRY(tw_alloc(2 * words * sizeof *live, (void **)&live));
+  uint64_t *marked = live + words;
+  tw_status status = tw_keys_survey(keys, live);
+  if (status == TW_OK) status = tw_ledger_marks(ledger, h->party, &h->key_id, h->slots, marked);
+  for (uint64_t i = 0; i < words && status == TW_OK; i++)
+    h->left += (uint64_t)__builtin_popcountll(live[i] & ~marked[i]);
+  tw_free(live);
+  return status;
+}
+
+static tw_status look_at_keys(const char *name, const tw_ledger *ledger, holdings *h) {
+  tw_path path = tw_path_of(name, h->party ? "keys.p1.h5" : "keys.p0.h5");
+  tw_keys *keys;
+  if (!tw_path_exists(&path)) return TW_OK;
+  TW_TRY(tw_keys_open(path.text, h->party, &keys));
+  const tw_keys_info *info = tw_keys_get_info(keys);
+  h->has_keys = true;
+  h->key_id = info->key_id;
+  h->test = info->test;
+  h->slots = info->count;
+  h->slot_bytes = info->slot_bytes;
+  tw_status status = count_left(keys, ledger, h);
+  tw_keys_close(keys);
+  return status;
+}
+
+static tw_status count_done(const char *name, const tw_input_share *input, holdings *h) {
+  tw_parts parts = tw_parts_of(name, h->party);
+  bool *done;
+  TW_TRY(tw_alloc(sizeof *done * (size_t)input->count, (void **)&done));
+  tw_status status = tw_parts_read(&parts, &input->input_id, &input->plan, input->count);
+  if (status == TW_OK) tw_parts_mark(&parts, done);
+  for (int i = 0; i < input->count && status == TW_OK; i++) h->done += done[i];
+  tw_parts_free(&parts);
+  tw_free(done);
+  return status;
+}
+
+static tw_status look_at_rows(const char *name, holdings *h) {
+  tw_path path = tw_path_of(name, h->party ? "input.p1.h5" : "input.p0.h5");
+  tw_path result = tw_path_of(name, h->party ? "result.p1.h5" : "result.p0.h5");
+  tw_input_share input;
+  h->has_result = tw_path_exists(&result);
+  if (!tw_path_exists(&path)) return TW_OK;
+  TW_TRY(tw_input_share_read(path.text, h->party, &input));
+  h->has_input = true;
+  h->rows = input.count;
+  tw_status status = count_done(name, &input, h);
+  tw_input_share_free(&input);
+  return status;
+}
+
+static const char *state_of(const holdings *h, char *text, size_t size) {
+  if (h->has_result)
+    snprintf(text, size, "there");
+  else if (!h->has_input)
+    snprintf(text, size, "none");
+  else
+    snprintf(text, size, h->done ? "%d of %d rows" : "none", h->done, h->rows);
+  return text;
+}
+
+static void print(const char *name, const holdings *list, const tw_ledger_key *keys, size_t count) {
+  tw_grid grid = {0}, runs = {0};
+  char state[48];
+  bool used = false;
+  tw_grid_row(&grid, "party\tkey\tslots left\tof\teach\tinput\tresult");
+  tw_grid_rule(&grid);
+  tw_marks_head(&runs);
+  for (const holdings *h = list; h < list + 2; h++) {
+    if (!h->has_keys && !h->has_input && !h->has_result) continue;
+    state_of(h, state, sizeof state);
+    tw_grid_row(&grid, "%d\t%s%s\t%" PRIu64 "\t%" PRIu64 "\t%s\t%d rows\t%s", h->party,
+                h->has_keys ? h->key_id.hex : "none", h->test ? " (TEST)" : "", h->left, h->slots,
+                tw_text_bytes((double)h->slot_bytes), h->rows, state);
+    for (size_t i = 0; i < count; i++) {
+      if (keys[i].party != h->party || strcmp(keys[i].key_id.hex, h->key_id.hex) != 0 || !keys[i].count) continue;
+      tw_marks_rows(&runs, &keys[i]);
+      used = true;
+    }
+  }
+  printf("%s\n\n", name);
+  tw_grid_print(&grid);
+  putchar('\n');
+  if (used) tw_grid_print(&runs);
+  else puts("no slot was used");
+}
+
+static json_t *record_of(const holdings *h) {
+  return json_pack("{s:i, s:s?, s:b, s:I, s:I, s:I, s:i, s:i, s:b}", "party", h->party, "key_id",
+                   h->has_keys ? h->key_id.hex : NULL, "test_keys", h->test, "slots", (json_int_t)h->slots,
+                   "slots_left", (json_int_t)h->left, "slot_bytes", (json_int_t)h->slot_bytes, "rows", h->rows,
+                   "rows_done", h->has_result ? h->rows : h->done, "result", h->has_result);
+}
+
+static tw_status show(const tw_call *call, const tw_ledger *ledger, const holdings *list) {
+  tw_ledger_key *keys = NULL;
+  size_t count = 0;
+  if (((const settings *)call->settings)->json) {
+    json_t *parties = json_array();
+    for (const holdings *h = list; h < list + 2; h++)
+      if (h->has_keys || h->has_input || h->has_result) json_array_append_new(parties, record_of(h));
+    return tw_json_print(json_pack("{s:s, s:s, s:o}", "name", call->arguments[0], "ledger", ledger->id.hex, "parties",
+                                   parties));
+  }
+  tw_status status = tw_ledger_list(ledger, &keys, &count);
+  if (status == TW_OK) print(call->arguments[0], list, keys, count);
+  tw_ledger_keys_free(keys, count);
+  return status;
+}
+
+static tw_status run(const tw_call *call) {
+  const settings *s = call->settings;
+  const char *name = call->arguments[0], *model;
+  holdings list[2] = {{.party = 0}, {.party = 1}};
+  tw_ledger ledger;
+  tw_not_dumpable();
+  TW_TRY(tw_name_check(name));
+  if (s->keys) TW_TRY(tw_name_check(s->keys));
+  TW_TRY(tw_model_name(s->model, name, &model));
+  TW_TRY(tw_ledger_find(s->ledger, &ledger));
+  for (int party = 0; party < 2; party++) {
+    TW_TRY(look_at_keys(s->keys ? s->keys : model, &ledger, &list[party]));
+    TW_TRY(look_at_rows(name, &list[party]));
+  }
+  if (!list[0].has_keys && !list[1].has_keys && !list[0].has_input && !list[1].has_input)
+    return tw_fail(TW_ERR_IO, "%s: neither keys nor an input of a party are here; give the NAME of one, or --model NAME",
+                   name);
+  return show(call, &ledger, list);
+}
+
+const tw_command tw_command_status = {
+    .name = "status",
+    .arguments = "NAME",
+    .summary = "key slots left, by whom the others were used up, and which rows are done",
+    .about = "Reads the parties' files of NAME that are here: NAME.keys.pR.h5, NAME.input.pR.h5, and what a run has "
+             "left, finished or not; and the ledger. Changes nothing.",
+    .options = options,
+    .option_count = sizeof options / sizeof *options,
+    .settings_size = sizeof(settings),
+    .least = 1,
+    .most = 1,
+    .run = run};

@@ -29,7 +29,7 @@ static const tw_option options[] = {
      .help = "the NAME whose keys are used, where they were dealt under one of their own (not given: that of the "
              "model)"},
     {.common = &tw_option_ledger, .field = offsetof(settings, ledger)},
-    {.common = &tw_option_json, .field = offsetof(settings, json)},
+    {.common = &tw_option_json, .field = offsetof(settings, json), .help = "print JSON, an entry for each party"},
 };
 
 // What one party has of a NAME, as far as its files are here.
@@ -129,8 +129,10 @@ static void print(const char *name, const holdings *list, const tw_ledger_key *k
   printf("%s\n\n", name);
   tw_grid_print(&grid);
   putchar('\n');
-  if (used) tw_grid_print(&runs);
-  else puts("no slot was used");
+  if (used)
+    tw_grid_print(&runs);
+  else
+    puts("no slot was used");
 }
 
 static json_t *record_of(const holdings *h) {
@@ -147,8 +149,8 @@ static tw_status show(const tw_call *call, const tw_ledger *ledger, const holdin
     json_t *parties = json_array();
     for (const holdings *h = list; h < list + 2; h++)
       if (h->has_keys || h->has_input || h->has_result) json_array_append_new(parties, record_of(h));
-    return tw_json_print(json_pack("{s:s, s:s, s:o}", "name", call->arguments[0], "ledger", ledger->id.hex, "parties",
-                                   parties));
+    return tw_json_print(
+        json_pack("{s:s, s:s, s:o}", "name", call->arguments[0], "ledger", ledger->id.hex, "parties", parties));
   }
   tw_status status = tw_ledger_list(ledger, &keys, &count);
   if (status == TW_OK) print(call->arguments[0], list, keys, count);
@@ -171,8 +173,8 @@ static tw_status run(const tw_call *call) {
     TW_TRY(look_at_rows(name, &list[party]));
   }
   if (!list[0].has_keys && !list[1].has_keys && !list[0].has_input && !list[1].has_input)
-    return tw_fail(TW_ERR_IO, "%s: neither keys nor an input of a party are here; give the NAME of one, or --model NAME",
-                   name);
+    return tw_fail(TW_ERR_IO,
+                   "%s: neither keys nor an input of a party are here; give the NAME of one, or --model NAME", name);
   return show(call, &ledger, list);
 }
 
@@ -180,8 +182,9 @@ const tw_command tw_command_status = {
     .name = "status",
     .arguments = "NAME",
     .summary = "key slots left, by whom the others were used up, and which rows are done",
-    .about = "Reads the parties' files of NAME that are here: NAME.keys.pR.h5, NAME.input.pR.h5, and what a run has "
-             "left, finished or not; and the ledger. Changes nothing.",
+    .about =
+        "Reads the parties' files of NAME that are here: NAME.keys.pR.h5, NAME.input.pR.h5, and what a run has "
+        "left, finished or not; and the ledger. Changes nothing.",
     .options = options,
     .option_count = sizeof options / sizeof *options,
     .settings_size = sizeof(settings),

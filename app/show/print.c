@@ -111,7 +111,8 @@ void tw_print_line(const char *format, ...) {
 
 void tw_progress_start(tw_progress *p, const char *what, bool quiet) {
   double now = tw_seconds();
-  *p = (tw_progress){.what = what, .shown = !quiet, .terminal = isatty(STDERR_FILENO), .last = -1, .begin = now, .told = now};
+  *p = (tw_progress){
+      .what = what, .shown = !quiet, .terminal = isatty(STDERR_FILENO), .last = -1, .begin = now, .told = now};
 }
 
 static void tell_in_log(tw_progress *p, double fraction) {

@@ -10,6 +10,7 @@
 #include "base/memory.h"
 #include "base/text.h"
 #include "io/row_claims.h"
+#include "io/unfinished.h"
 #include "jobs/parties/handshake.h"
 #include "jobs/parties/slots.h"
 
@@ -322,6 +323,13 @@ static tw_status compute(batches *b, const turn *t, tw_result_claim **place, tw_
   return tw_run(&run, result);
 }
 
+// What both parties have is no signal's to remove.
+static tw_status commit(const batches *b, tw_result_claim *place) {
+  TW_TRY(agree(b, tw_result_claim_commit(place)));
+  tw_unfinished_keep();
+  return TW_OK;
+}
+
 static tw_status write(batches *b, tw_result_claim **place, tw_result_share *result) {
   tw_environment e = *b->e;
   memcpy(e.device, result->environment.device, sizeof e.device);
@@ -331,7 +339,7 @@ static tw_status write(batches *b, tw_result_claim **place, tw_result_share *res
   TW_TRY(agree(b, tw_result_share_fill(*place, result)));
   tw_result_claim *mine = *place;
   *place = NULL;
-  return agree(b, tw_result_claim_commit(mine));
+  return commit(b, mine);
 }
 
 static tw_status run_batch(batches *b, const turn *t) {
@@ -370,7 +378,7 @@ static tw_status write_whole(batches *b, const tw_result_share *whole) {
   tw_status found = tw_result_share_claim(path.text, whole, b->o->force || b->o->resume, &place);
   if (found == TW_OK) found = tw_result_share_fill(place, whole);
   tw_status status = agree(b, found);
-  if (status == TW_OK) return agree(b, tw_result_claim_commit(place));
+  if (status == TW_OK) return commit(b, place);
   tw_result_claim_release(place);
   return status;
 }

@@ -8,6 +8,7 @@
 #include "base/interrupt.h"
 #include "base/memory.h"
 #include "io/new_files.h"
+#include "io/unfinished.h"
 #include "jobs/parties/batches.h"
 #include "jobs/parties/handshake.h"
 #include "kernels/isa.h"
@@ -303,7 +304,9 @@ static tw_status write_result(tw_channel *channel, tw_party_files *f, const tw_r
   tw_result_claim *place = f->result;
   f->result = NULL;
   TW_TRY(tw_result_claim_commit(place));
-  return tw_conversation_commit(&f->conversation, &f->ledger);
+  TW_TRY(tw_conversation_commit(&f->conversation, &f->ledger));
+  tw_unfinished_keep();
+  return TW_OK;
 }
 
 // With the words that both parties must have been given.

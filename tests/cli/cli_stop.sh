@@ -75,6 +75,14 @@ ended 11
 grep -q 'party 1 on .*: a signal asks for an end' said || { cat said; fail "no word about the signal"; }
 parties_say 'stopped by a signal after the batch in hand: [0-9]+ of 20 rows are done, missing are [0-9]+: rows [0-9]+-19; `run --resume` goes on with these; used up: key slots 0-[0-9]+$'
 [ "$(parts 0)" = "$(parts 1)" ] || fail "$(parts 0) and $(parts 1) batches are there"
+"$TWAIN" status n --ledger ledger --json >status.json
+"$python" - <<'PY' || { cat status.json; fail "status says other rows or slots than there are"; }
+import glob, h5py, json
+for p, party in enumerate(json.load(open("status.json"))["parties"]):
+    rows = [int(r) for name in glob.glob(f"n.parts.p{p}/*.h5") for r in h5py.File(name)["input_rows"]]
+    assert party["rows_done"] == len(rows) == len(set(rows)) == 150 - party["slots_left"], (party, rows)
+PY
+expect 0 ' [0-9]+ of 20 rows' "$TWAIN" status n --ledger ledger
 expect_run 3 'holds rows of a run that was ended.*--resume goes on' n --ledger ledger --batch 3
 expect 5 'the parties differ in --batch .*party 0 has 3, party 1 has 4' mpirun -np 1 "$TWAIN" run n --ledger ledger \
   --batch 3 --resume : -np 1 "$TWAIN" run n --ledger ledger --batch 4 --resume
@@ -83,6 +91,7 @@ ended 0
 delivered
 expect_run 0 'every row has its result already' n --ledger ledger --resume
 expect_run 3 'exists already' n --ledger ledger
+expect 0 ' 20 rows +there' "$TWAIN" status n --ledger ledger
 
 # ---- at random moments, to whom it may come; keys of another dealing for the last rows
 
@@ -120,14 +129,16 @@ done
 # ---- a second signal, more than a second later, ends at once, and nothing that is done is lost
 
 rm -f n.result.p?.h5
-begin --link-latency 60ms
-until compgen -G 'n.parts.p1/*.partial' >/dev/null; do kill -0 $launcher || { cat said; fail "the run has ended"; }; sleep 0.01; done
+begin --link-latency 20ms
+until [ "$(parts 1)" -ge 1 ] && compgen -G 'n.parts.p1/*.partial' >/dev/null; do kill -0 $launcher || { cat said; fail "the run has ended"; }; sleep 0.01; done
 party=$(rank_of $launcher 0)
+done_before=$(parts 0)
 kill -s INT "$party"
 sleep 1.1
 kill -s INT "$party"
 ended 130 1
 grep -q 'party 0 on .*: ended by a signal' said || { cat said; fail "no word about the second signal"; }
+[ "$(parts 0)" -ge "$done_before" ] || fail "a second signal has removed batches that were done"
 begin --resume
 ended 0
 delivered

@@ -93,8 +93,14 @@ static tw_session_config configure(const tw_engine *e, int first, int batch) {
   return c;
 }
 
+// Where gates are timed one by one, or other streams' work comes between them, they stay on one stream.
+static bool uses_lanes(const tw_engine *e) {
+  return e->device && e->count == 1 && !e->o.prepare_beside && !e->o.time_gates && !e->o.trace;
+}
+
 tw_session_config tw_engine_part_config(const tw_engine *e, const tw_engine_part *p) {
   tw_session_config c = configure(e, p->first, p->batch);
+  if (uses_lanes(e)) c.lanes = &e->lanes;
   c.place.half = (int)(p - e->parts);
   c.stream = p->stream;
   c.arena = p->arena;

@@ -221,6 +221,7 @@ static tw_status open_streams(tw_engine *e) {
   if (e->o.prepare_beside) TW_TRY(tw_device_stream_create(&e->beside));
   TW_TRY(tw_device_event_create(&e->forked));
   TW_TRY(open_fan(e));
+  TW_TRY(tw_engine_open_lanes(e));
   for (int i = 0; i < e->count; i++) {
     tw_engine_part *p = &e->parts[i];
     TW_TRY(tw_device_event_create(&p->event));
@@ -462,6 +463,7 @@ tw_status tw_engine_device_stats(tw_engine *e, tw_engine_stats *s) {
 }
 
 void tw_engine_device_destroy(tw_engine *e) {
+  tw_engine_close_lanes(e);
   for (int i = 1; i < e->count; i++) tw_device_stream_destroy(e->parts[i].stream);
   for (int i = 0; i < e->fan.count; i++) {
     tw_device_event_destroy(e->fan_events[i]);

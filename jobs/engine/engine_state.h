@@ -38,6 +38,8 @@ struct tw_engine {
   void *forked;        // event
   tw_fan fan;          // GPU: streams of preparation that is not beside
   void *fan_events[TW_FAN];
+  tw_lanes lanes;  // GPU: of small gates online
+  void *lane_events[TW_LANE_EVENTS];
   // set-up: by model tensor, backend memory
   uint64_t **masked, **values;  // vectors' W^; V_b where the operands read values
   uint64_t **vector_mask;
@@ -110,6 +112,10 @@ tw_status tw_engine_forecast(tw_engine *e, tw_engine_part *p, tw_correction_read
 tw_status tw_engine_forecast_preparation(tw_engine *e);
 tw_status tw_engine_create_trace(tw_engine *e);
 tw_status tw_engine_run_halves(tw_engine *e, void (*progress)(void *state, double fraction), void *progress_state);
+
+// ---- engine_lanes.c; built with CUDA only
+tw_status tw_engine_open_lanes(tw_engine *e);
+void tw_engine_close_lanes(tw_engine *e);
 
 // ---- engine_device.c; built with CUDA only
 tw_status tw_engine_device_create(tw_engine *e);

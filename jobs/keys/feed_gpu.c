@@ -321,8 +321,15 @@ static tw_status window(void *state, int of_part, size_t bytes, const uint8_t **
   return tw_fail(TW_ERR_INTERNAL, "gates take other keys of sequence %d than of the first one", b);
 }
 
+static tw_status reach(void *state, size_t bytes, bool *there) {
+  const part *p = state;
+  *there = true;
+  if (p->feed->o.place == TW_KEYS_RESIDENT) return TW_OK;
+  return tw_key_flow_reach(&p->feed->flow, p->index, bytes, there);
+}
+
 tw_correction_reader tw_key_feed_source(tw_key_feed *f, int half) {
-  return (tw_correction_reader){NULL, f ? &f->parts[half] : NULL, window};
+  return (tw_correction_reader){.state = f ? &f->parts[half] : NULL, .window = window, .reach = reach};
 }
 const int *tw_key_feed_stop(const tw_key_feed *f) { return f->stop; }
 tw_status tw_key_feed_status(tw_key_feed *f) { return f->ring ? tw_key_ring_status(f->ring) : TW_OK; }

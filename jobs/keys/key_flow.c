@@ -51,6 +51,17 @@ static tw_status come_to(tw_key_flow *f, int part, int i) {
   return i < f->ahead ? TW_OK : f->calls->wait(f->calls->state, part, i);
 }
 
+tw_status tw_key_flow_reach(tw_key_flow *f, int part, uint64_t bytes, bool *there) {
+  uint64_t end = f->part[part].at + bytes;
+  *there = true;
+  for (int i; (i = f->part[part].waited) < f->blocks && f->starts[i] < end; f->part[part].waited++) {
+    *there = may_be_copied(f, part, f->starts[i] + f->lead) > i;
+    if (!*there) return TW_OK;
+    TW_TRY(come_to(f, part, i));
+  }
+  return TW_OK;
+}
+
 tw_status tw_key_flow_take(tw_key_flow *f, int part, uint64_t bytes, uint64_t *place) {
   uint64_t at = f->part[part].at, end = at + bytes;
   if (end > f->starts[f->blocks]) return tw_fail(TW_ERR_INTERNAL, "gates read past the key slot's end");

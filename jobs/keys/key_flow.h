@@ -39,6 +39,8 @@ int tw_key_flow_ahead(const tw_key_flow *f, uint64_t bytes);
 tw_status tw_key_flow_copy_ahead(const tw_key_flow *f);
 // A job begins: the first copies.
 tw_status tw_key_flow_start(tw_key_flow *f);
+// The part's gates wait now for the next `bytes`; *there: there is room for all of them.
+tw_status tw_key_flow_reach(tw_key_flow *f, int part, uint64_t bytes, bool *there);
 // The part's gates take the next `bytes` of each sequence, which lie at *place of its memory until they take more.
 tw_status tw_key_flow_take(tw_key_flow *f, int part, uint64_t bytes, uint64_t *place);
 

@@ -100,6 +100,12 @@ static tw_status no_window(void *state, int batch_index, size_t bytes, const uin
   return TW_OK;
 }
 
+static tw_status no_event(void *state, int event, int lane) {
+  (void)state, (void)event, (void)lane;
+  return TW_OK;
+}
+static const tw_lanes no_lanes = {.record = no_event, .wait = no_event};
+
 static tw_status no_append(void *state, const void *data, size_t bytes) {
   (void)state, (void)data, (void)bytes;
   return TW_OK;
@@ -169,6 +175,7 @@ static tw_status walk_silently(tw_session *s, const tw_backend *no) {
   s->corrections.sink[0] = s->corrections.sink[1] = (tw_sink){no_append, NULL};
   s->observers.mark = NULL;
   s->preparer.need = NULL;
+  if (s->lanes) s->lanes = &no_lanes;
   return settle(s, walk_online);
 }
 
@@ -181,6 +188,7 @@ tw_status tw_session_reserve(tw_session *s) {
   s->backend = kept.backend;
   s->opener = kept.opener;
   s->corrections = kept.corrections;
+  s->lanes = kept.lanes;
   s->observers = kept.observers;
   s->preparer = kept.preparer;
   return status;

@@ -36,6 +36,7 @@ tw_status tw_session_create(const tw_session_config *c, tw_session *s) {
       .copies = c->copies,
       .opener = c->opener,
       .observers = c->observers,
+      .lanes = c->lanes,
       .corrections = {.source = c->source, .sink = {c->sink[0], c->sink[1]}, .dealt = {c->dealt[0], c->dealt[1]}},
       .memory = {.arena = c->arena},
       .preparation = {.keep_masks = c->keep_masks, .fan = c->fan},
@@ -98,6 +99,14 @@ void tw_session_release_inputs(tw_session *s, int index) {
     if (tw_t(s, op->in[j])->last_op == index) tw_session_release_tensor(s, op->in[j]);
 }
 
+void tw_session_release_after(tw_session *s, int index) {
+  const tw_op *op = &s->program->ops[index];
+  // an opener may read its shares until the flush
+  if (!op->opens || s->role != TW_PARTY || s->preparation.running) tw_session_release_inputs(s, index);
+  for (int j = 0; j < op->out_count; j++)
+    if (tw_t(s, op->out[j])->last_op == index) tw_session_release_tensor(s, op->out[j]);
+}
+
 tw_status tw_session_run_op(tw_session *s, int index) {
   const tw_op *op = &s->program->ops[index];
   if (s->preparer.need && !s->preparation.running) TW_TRY(s->preparer.need(s->preparer.state, index));
@@ -105,18 +114,15 @@ tw_status tw_session_run_op(tw_session *s, int index) {
   double start = tw_seconds();
   tw_status status = run_gate(s, op);
   s->step_seconds[op->step] += tw_seconds() - start;
-  if (!s->preparation.keep_masks || !s->preparation.running)
-    tw_session_release_scratch(s);  // else others of its wave may run beside it
+  bool beside = s->keeps || (s->preparation.keep_masks && s->preparation.running);  // others may run beside it
+  if (!beside) tw_session_release_scratch(s);
   if (status != TW_OK) {
     const tw_step *step = &s->program->steps[op->step];
     return tw_fail_in(status, "layer %d, %s, gate %s", step->layer, step->name, op->gate->name);
   }
   if (s->preparation.columns_done) return TW_OK;  // the rest of its product comes later
   if (s->opener.poll && s->role == TW_PARTY && !s->preparation.running) TW_TRY(s->opener.poll(s->opener.state));
-  // an opener may read its shares until the flush
-  if (!op->opens || s->role != TW_PARTY || s->preparation.running) tw_session_release_inputs(s, index);
-  for (int j = 0; j < op->out_count; j++)
-    if (tw_t(s, op->out[j])->last_op == index) tw_session_release_tensor(s, op->out[j]);
+  if (!s->keeps) tw_session_release_after(s, index);
   return TW_OK;
 }
 
@@ -139,18 +145,31 @@ static tw_status walk_op(tw_session *s, int index) {
   return TW_OK;
 }
 
+static int end_of_level(const tw_program *p, int from) {
+  int end = from;
+  while (end < p->op_count && p->ops[end].level == p->ops[from].level) end++;
+  return end;
+}
+
+// Of one level, which may be side by side unless some have been done by a chain.
+static tw_status walk_gates(tw_session *s, int from, int to) {
+  bool chained = false;
+  for (int i = from; i < to; i++) chained = chained || in_chain(s, i);
+  if (!chained) return tw_session_run_gates(s, from, to);
+  for (int i = from; i < to; i++) TW_TRY(walk_op(s, i));
+  return TW_OK;
+}
+
 tw_status tw_session_level(tw_session *s, bool *done) {
   const tw_program *p = s->program;
   TW_TRY(report_opened(s, s->walk.level_start, s->walk.next_op));
-  int level = s->walk.next_op < p->op_count ? p->ops[s->walk.next_op].level : 0;
   s->walk.opening = false;
   s->walk.level_start = s->walk.next_op;
-  while (s->walk.next_op < p->op_count && p->ops[s->walk.next_op].level == level) {
-    bool opens = p->ops[s->walk.next_op].opens && !in_chain(s, s->walk.next_op);
-    s->walk.opening = s->walk.opening || (s->role == TW_PARTY && opens);
-    TW_TRY(walk_op(s, s->walk.next_op));
-    s->walk.next_op++;
-  }
+  int end = end_of_level(p, s->walk.next_op);
+  for (int i = s->walk.next_op; i < end; i++)
+    s->walk.opening = s->walk.opening || (s->role == TW_PARTY && p->ops[i].opens && !in_chain(s, i));
+  TW_TRY(walk_gates(s, s->walk.next_op, end));
+  s->walk.next_op = end;
   *done = s->walk.next_op == p->op_count && !s->walk.opening;  // the step after a last opening only reports
   return *done ? report_opened(s, s->walk.level_start, s->walk.next_op) : TW_OK;  // of chains
 }
@@ -179,10 +198,9 @@ void tw_session_rewind(tw_session *s) {
 
 tw_status tw_session_walk_levels(tw_session *s) {
   while (s->walk.next_op < s->program->op_count) {
-    int level = s->program->ops[s->walk.next_op].level;
-    for (s->walk.level_start = s->walk.next_op;
-         s->walk.next_op < s->program->op_count && s->program->ops[s->walk.next_op].level == level; s->walk.next_op++)
-      TW_TRY(tw_session_run_op(s, s->walk.next_op));
+    s->walk.level_start = s->walk.next_op;
+    s->walk.next_op = end_of_level(s->program, s->walk.level_start);
+    TW_TRY(tw_session_run_gates(s, s->walk.level_start, s->walk.next_op));
     TW_TRY(open_level(s));
   }
   return TW_OK;

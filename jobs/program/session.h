@@ -77,6 +77,8 @@ struct tw_session {
   tw_preparer preparer;
   tw_chain_runner chains;
   tw_walk walk;
+  const tw_lanes *lanes;  // NULL: all gates are on the stream
+  bool keeps;             // what gates have used is not given to others now
   tw_bound_misses misses;
   double *step_seconds;  // by step of the program
   uint8_t *drawn;        // debug builds: role of each use id

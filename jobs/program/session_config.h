@@ -54,6 +54,16 @@ typedef struct {
   void *state;
 } tw_fan;
 
+// Streams on which small gates of a level run side by side; the first is the session's. record: the event happens when
+// what is on the lane so far has been done; wait: later work of the lane waits for it.
+enum { TW_LANES = 3, TW_LANE_EVENTS = 128 };
+typedef struct {
+  void *stream[TW_LANES];
+  tw_status (*record)(void *state, int event, int lane);
+  tw_status (*wait)(void *state, int event, int lane);
+  void *state;
+} tw_lanes;
+
 // Who looks on while a session walks; all may be NULL.
 typedef struct {
   // Emulator and party: called with every opened tensor.
@@ -81,6 +91,7 @@ typedef struct {
   uint8_t *dealt[2];            // dealer: see tw_session_corrections
   bool keep_masks;              // masks stay from preparation on, online work leaves them alone
   const tw_fan *fan;            // of preparation, where masks are kept; NULL: all is done on the stream
+  const tw_lanes *lanes;        // of small gates online; NULL: all are on the stream
   tw_arena arena;
   tw_observers observers;
 } tw_session_config;

@@ -8,6 +8,11 @@
 tw_status tw_session_run_op(tw_session *s, int index);  // or what is to be prepared of it; releases what has been used
 void tw_session_release_inputs(tw_session *s, int index);  // of that gate, where nobody reads them after it
 
+void tw_session_release_after(tw_session *s, int index);  // what the gate was the last to use
+
+// ---- session_lanes.c
+tw_status tw_session_run_gates(tw_session *s, int from, int to);  // of one level
+
 // ---- session_streams.c
 // The stream of an opening's mask, and memory for it.
 tw_status tw_session_describe_draw(tw_session *s, const tw_op *op, int side, tw_draw_args *out);

@@ -7,7 +7,7 @@ enum { THREADS = 256, MAX_LITERALS = 8 };
 
 // ---- products ----
 
-enum { FEW = 4, FEW_SETS = 1 << FEW, MOST_HELPERS = 8, ENOUGH_THREADS = 132 * 1024 };
+enum { FEW = 5, FEW_SETS = 1 << FEW, MOST_HELPERS = 8, ENOUGH_THREADS = 132 * 1024 };
 
 // A warp's lanes: words of a plane, then helpers that share its products, then planes.
 typedef struct {
@@ -72,17 +72,30 @@ static __device__ __forceinline__ uint32_t fold(const product &p) {
   }
 }
 
-// Of more than FEW literals.
-static __device__ uint32_t fold_many(product &p, const int64_t *at) {
+// Of any number of literals, or with `many` of more than FEW.
+template <bool many>
+static __device__ uint32_t fold_any(product &p, const int64_t *at) {
   const int count = (int)at[1];
   p.literals = at + 2;
   p.planes = p.literals + 3 * count;
 #pragma unroll
   for (int i = 0; i < MAX_LITERALS; i++)
     p.value[i] = i < count ? literal_word(p, p.a->value, i) ^ (p.literals[3 * i + 2] ? ~0u : 0) : 0;
+  if constexpr (!many) switch (count) {
+      case 0:
+        return p.one;
+      case 1:
+        return fold<1, 0>(p);
+      case 2:
+        return fold<2, 0>(p);
+      case 3:
+        return fold<3, 0>(p);
+      case 4:
+        return fold<4, 0>(p);
+      case 5:
+        return fold<5, 0>(p);
+    }
   switch (count) {
-    case 5:
-      return fold<5, 0>(p);
     case 6:
       return fold<6, 0>(p);
     case 7:
@@ -140,7 +153,9 @@ static __device__ __forceinline__ uint32_t fold_few(const product &p, const few_
   return share[0];
 }
 
-// A thread computes one word of one out plane: the sum of the products that go there, or of its part of them.
+// A thread computes one word of one out plane: the sum of the products that go there, or of its part of them. ahead:
+// few threads, whose time is what reading takes: lists are read before the bits are there.
+template <bool ahead>
 static __global__ void __launch_bounds__(THREADS) products_kernel(const __grid_constant__ products_call call) {
   const tw_products_args &a = call.a;
   const uint32_t of_plane = call.block_words * call.helpers,
@@ -157,14 +172,19 @@ static __global__ void __launch_bounds__(THREADS) products_kernel(const __grid_c
   const int64_t *const starts = a.outline + call.planes + 1;
   int64_t number = 0, to = 0;
   if (inside) number = a.outline[plane] + helper, to = a.outline[plane + 1];
-  few_literals f;
-  if (number < to) f = read_ahead(a.list + starts[number]);
-  tw_await_earlier();
   uint32_t sum = 0;
-  while (number < to) {
-    sum ^= f.count <= FEW ? fold_few(p, f) : fold_many(p, f.at);
-    number += call.helpers;
+  if constexpr (ahead) {
+    few_literals f;
     if (number < to) f = read_ahead(a.list + starts[number]);
+    tw_await_earlier();
+    while (number < to) {
+      sum ^= f.count <= FEW ? fold_few(p, f) : fold_any<true>(p, f.at);
+      number += call.helpers;
+      if (number < to) f = read_ahead(a.list + starts[number]);
+    }
+  } else {
+    tw_await_earlier();
+    for (; number < to; number += call.helpers) sum ^= fold_any<false>(p, a.list + starts[number]);
   }
   for (uint32_t by = call.block_words; by < of_plane; by *= 2) sum ^= __shfl_xor_sync(~0u, sum, by);
   if (inside && helper == 0) ((uint32_t *)(a.out + p.sequence * a.out_words + plane * a.words))[p.word] = sum;
@@ -189,7 +209,9 @@ tw_status tw_cuda_products(const tw_products_args *args, void *stream) {
   call.block_planes = THREADS / (call.block_words * call.helpers);
   const dim3 grid((unsigned)tw_ceil_div(2 * args->words, call.block_words),
                   (unsigned)tw_ceil_div(call.planes, call.block_planes), (unsigned)args->sequences);
-  return tw_enqueue(products_kernel, grid, THREADS, 0, stream, call);
+  const size_t threads = (size_t)grid.x * grid.y * grid.z * THREADS;
+  return tw_enqueue(threads <= ENOUGH_THREADS ? products_kernel<true> : products_kernel<false>, grid, THREADS, 0,
+                    stream, call);
 }
 
 // ---- XORs: a block takes one out plane and finds its terms ----

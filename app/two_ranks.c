@@ -14,9 +14,8 @@
 #include "comm/mpi_pair.h"
 
 // After a failure: does the other rank know that it has failed, too? Outside the channel, which may be broken.
-static bool both_failed(const tw_mpi_pair *pair) {
+static bool both_failed(const tw_mpi_pair *pair, double patience) {
   enum { TAG = 77 };
-  const double patience = 2;
   const int other = 1 - pair->party;
   char mine = 1, theirs = 0;
   MPI_Request requests[2];
@@ -37,7 +36,9 @@ static tw_status run_pair(const tw_call *call, const tw_limits *limits, uint64_t
   TW_TRY(tw_mpi_pair_find(1, &pair));
   tw_status status = tw_link_open(&spec, pair.party, &channel);
   if (status == TW_OK) status = body(call, channel);
-  if (status != TW_OK && !both_failed(&pair)) {
+  // the other one may learn of it by silence alone; of several pairs the others go on meanwhile
+  const double patience = pair.count > 1 ? limits->silence + 5 : 2;
+  if (status != TW_OK && !both_failed(&pair, patience)) {
     tw_say_error();
     // of several pairs the others may go on, if the launcher lets them
     if (pair.count == 1) MPI_Abort(MPI_COMM_WORLD, (int)status);

@@ -50,7 +50,9 @@ for (party, key), slots in marks.items():
     assert party or set(slots) == set(marks[1, key]), "the parties have marked other slots"
 files = [h5py.File(f"n.result.p{p}.h5") for p in (0, 1)]
 a, b = ([int(s) for s in f["slots"]] for f in files)
-assert a == b and len(a) == len(set(a)) == 20, (a, b)
+# rows of two dealings may have slots of one number
+keys = 1 + (files[0].attrs["key_id"].decode() not in {key for _, key in marks})
+assert a == b and len(a) == 20 and max(a.count(s) for s in a) <= keys, (a, b)
 used = {s for (party, key), slots in marks.items() if not party for s in slots}
 assert set(a) <= used
 assert "input_rows" not in files[0]

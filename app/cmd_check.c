@@ -203,7 +203,7 @@ static tw_status judge(const tw_comparison *c, const exact_verdict *v, const bou
 
 static void print_exact(const exact_verdict *v) {
   printf("\nexact: %zu of %zu outputs equal the emulator's, transcript %s\n", v->values - v->differ, v->values,
-         !v->told        ? "of several inputs, not compared"
+         !v->told        ? "of several inputs or batches, not compared"
          : v->transcript ? "equal"
                          : "DIFFERENT");
   if (v->out_of_bound)

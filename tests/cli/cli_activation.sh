@@ -3,7 +3,7 @@
 set -euo pipefail
 document=$SOURCE_DIR/docs/adding.md
 mkdir tree
-cp -r "$SOURCE_DIR"/{app,base,comm,include,io,jobs,kernels,tests,CMakeLists.txt} tree
+cp -r "$SOURCE_DIR"/{app,base,comm,include,io,jobs,kernels,packaging,tests,CMakeLists.txt} tree
 
 # The fenced block behind a marker line.
 block() { awk -v marker="<!-- $1 -->" '$0 == marker { found = 1; next }

@@ -79,7 +79,7 @@ static bool run(reader how) {
   randombytes_buf(&m, sizeof m);
   for (size_t j = 0; j < N; j++) {
     m.alpha[j] &= tw_mask(BITS);
-    c[j] = randombytes_uniform(1 << BITS);
+    c[j] = 1 + randombytes_uniform((1 << BITS) - 1);  // below 0 there is nothing: a public answer
     at[j] = j % 3 ? randombytes_uniform(1 << LEVELS) : m.alpha[j] >> TW_DPF_LEAF_BITS;
   }
   tw_dpf_words words = {m.seed, m.control, m.leaf, m.value};

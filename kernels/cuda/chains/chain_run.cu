@@ -328,7 +328,7 @@ __global__ void __launch_bounds__(THREADS) chain_kernel(const __grid_constant__ 
   __syncthreads();
   for (uint32_t tile = blockIdx.x, i = 0; tile < a.tiles; tile += gridDim.x, i++) {
     tile_state t = {tile, a.base + (uint64_t)i * a.rounds + 1};
-    if (*(volatile int *)a.failed) break;
+    if (__syncthreads_or(threadIdx.x == 0 && *(volatile int *)a.failed)) break;  // all threads of a block alike
     if (walk(a, steps, t)) continue;
     if (threadIdx.x == 0) *(volatile int *)a.failed = 1;
     break;

@@ -114,7 +114,6 @@ expect 2 'say how many to write \(--generate\)' "$TWAIN" plan gpt2 --seq 9 --res
 expect 2 'gives a text, not logits' "$TWAIN" plan gpt2 --seq 9 --result logits --generate 3 --force
 expect 2 'this model takes 48 tokens' "$TWAIN" plan llama --seq 40 --generate 10 --force
 expect 0 '' "$TWAIN" plan llama --seq 40 --generate 9 --force
-expect 2 'sees fewer than the 17 tokens' "$TWAIN" plan gpt-neo --seq 12 --generate 6 --force
 change gpt2.folder eos_token_id '"x"'
 expect 4 'eos_token_id is "x"; the number of a token' "$TWAIN" import gpt2.folder -o refused
 change gpt2.folder eos_token_id null

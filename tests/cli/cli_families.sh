@@ -40,7 +40,7 @@ run_texts() { # NAME COUNT OPTION... : encode's arguments
   "$TWAIN" deal "$name" -n "$count" --test-seed 7 -q --force 2>/dev/null
   "$TWAIN" encode "$name" -q --force "$@"
   "$TWAIN" share "$name" --input -q --force
-  expect_run 0 '' "$name" --ledger ledger --allow-test-keys -q --force --device cpu
+  expect_run 0 '' "$name" --ledger ledger --allow-test-keys -q --force --device cpu --batch 64
   expect 0 'sequence' "$TWAIN" reveal "$name" --show-texts --force
   cp said revealed
   expect 0 "equal the emulator.s, transcript equal" "$TWAIN" check "$name" --exact --test-seed 7

@@ -112,6 +112,7 @@ tw_status tw_session_run_op(tw_session *s, int index) {
   if (s->preparer.need && !s->preparation.running) TW_TRY(s->preparer.need(s->preparer.state, index));
   if (s->observers.mark && !s->preparation.running) TW_TRY(s->observers.mark(s->observers.mark_state, op->step));
   double start = tw_seconds();
+  s->walk.running = index;
   tw_status status = run_gate(s, op);
   s->step_seconds[op->step] += tw_seconds() - start;
   bool beside = s->keeps || (s->preparation.keep_masks && s->preparation.running);  // others may run beside it

@@ -13,7 +13,8 @@
 
 // Where the walk is.
 typedef struct {
-  int next_op;
+  int next_op;      // while gates run: the first of their level
+  int running;      // the gate that runs
   int level_start;  // the first gate of the level that was walked last
   bool opening;     // party: that level queued openings
 } tw_walk;

@@ -38,7 +38,7 @@ static tw_status read_early(tile_walk *w, int end) {
 
 static tw_status read_one(void *state, int b, void *dst, size_t bytes) {
   tile_walk *w = state;
-  int op = w->of_chain >= 0 ? w->of_chain : w->s->walk.next_op;
+  int op = w->of_chain >= 0 ? w->of_chain : w->s->walk.running;
   TW_TRY(read_early(w, op + 1));
   uint8_t **early = &w->early[(size_t)op * (size_t)w->s->batch + (size_t)b];
   memcpy(dst, *early, bytes);

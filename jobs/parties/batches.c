@@ -39,7 +39,7 @@ typedef struct {
   size_t each;           // elements of a sequence
   turn *said[2];         // [batch] rows and slots behind each
   size_t said_bytes;
-  bool *done;       // [total] at the beginning
+  bool *done;       // [total] at the beginning, or run by this process
   uint64_t *slots;  // [total] at the beginning, those that rows wish for
   int *rows;
   uint64_t *wished;
@@ -221,7 +221,7 @@ static tw_status nonsense(const batches *b) {
 
 static int *rows_of(turn *t) { return (int *)(void *)(t + 1); }
 
-// Into b->rows and b->wished.
+// Into b->rows and b->wished. No row runs twice in a process.
 static tw_status take_said(batches *b, turn *t) {
   int most = b->o->batch;
   if (t->kind < TW_ROWS_RUN || t->kind > TW_ROWS_STOP || t->count < 0 || t->count > most || t->left < 0 ||
@@ -232,7 +232,7 @@ static tw_status take_said(batches *b, turn *t) {
   memcpy(b->rows, rows_of(t), sizeof *b->rows * (size_t)t->count);
   memcpy(b->wished, rows_of(t) + most, sizeof *b->wished * (size_t)t->count);
   for (int i = 0; i < t->count; i++)
-    if (b->rows[i] < (i ? b->rows[i - 1] + 1 : 0) || b->rows[i] >= b->total) return nonsense(b);
+    if (b->rows[i] < (i ? b->rows[i - 1] + 1 : 0) || b->rows[i] >= b->total || b->done[b->rows[i]]) return nonsense(b);
   return TW_OK;
 }
 
@@ -345,6 +345,8 @@ static tw_status write(batches *b, tw_result_claim **place, tw_result_share *res
 static tw_status run_batch(batches *b, const turn *t) {
   tw_result_claim *place = NULL;
   tw_result_share result;
+  if (t->count > b->total - b->used_count) return nonsense(b);
+  for (int i = 0; i < t->count; i++) b->done[b->rows[i]] = true;
   tw_status status = compute(b, t, &place, &result);
   if (status == TW_OK) {
     memcpy(b->used + b->used_count, b->taken, sizeof *b->used * (size_t)t->count);

@@ -73,6 +73,23 @@ spends 7 'nothing moved for 1 s' silent 60 0 --silence-limit 1
 spends 7 'the time limit of the whole run \(--time-limit\) has passed' drip 0 100 --silence-limit 10 --time-limit 4
 spends 7 'a greeting that no twain sends' status 10 256 # the other party's last word, its result is written
 
+# ---- party 0 names the rows of its first batch again and again: party 1 does not run them twice
+seq 9 >texts
+"$TWAIN" encode n --file texts -q --force
+"$TWAIN" share n --input -q --force
+code=0
+timeout 60 mpirun -np 1 -x LD_PRELOAD="$TWAIN_PRELOAD/preload_peer.so" -x TWAIN_PEER_LIE=rows -x TWAIN_PEER_VALUE=2 \
+  "$TWAIN" run n --ledger ledger --batch 2 : -np 1 "$TWAIN" run n --ledger ledger --batch 2 >said 2>&1 </dev/null || code=$?
+[ "$code" = 7 ] || { cat said >&2; fail "exit code $code, not 7: rows that come again"; }
+grep -qE '^twain: party 1 on .*party 0 names rows of a batch as no twain does' said || { cat said >&2; fail "rows come again"; }
+[ "$("$python" -c 'import glob, h5py
+print(*sorted(int(r) for name in glob.glob("n.parts.p1/*.h5") for r in h5py.File(name)["input_rows"]))')" = '0 1' ] ||
+  fail "party 1 has run rows twice"
+rm -rf n.parts.p?
+"$TWAIN" encode n 'the first input' 'b' -q --force
+"$TWAIN" share n --input -q --force
+before=$(marked)
+
 # ---- an honest run takes other slots; what it leaves does not pass for another input's
 expect_run 0 WARNING n --ledger ledger
 now=$(marked)

@@ -13,6 +13,7 @@
 //   checksum    an opening's payload does not fit its checksum
 //   values      an opening's payload is another one, under its checksum
 //   transcript  the transcript is another one
+//   rows        batches of VALUE rows at most: each is the first one again
 //   drip        every message leaves VALUE milliseconds late
 //   silent      the message, of any kind, never leaves
 //   absent      the party never joins MPI (MPI_Init_thread)
@@ -76,6 +77,24 @@ static bool spoil_openings(uint8_t *message, int *bytes) {
   return true;
 }
 
+// jobs/parties/batches.c: kind, count and left, token, what is missing; then rows and slots.
+enum { TURN_BYTES = 208, TURN_RUNS = 0 };
+
+static bool spoil_rows(uint8_t *message, int bytes) {
+  static uint8_t first[TURN_BYTES + 12 * 64];
+  static bool kept;
+  int32_t kind;
+  memcpy(&kind, message, sizeof kind);
+  if (kind != TURN_RUNS || bytes > (int)sizeof first) return false;
+  if (kept)
+    memcpy(message, first, (size_t)bytes);
+  else
+    memcpy(first, message, (size_t)bytes);
+  bool again = kept;
+  kept = true;
+  return again;
+}
+
 // A copy is sent, and stays.
 static const void *spoil(const void *buffer, int *bytes) {
   uint8_t *copy = malloc((size_t)*bytes + 1);
@@ -94,6 +113,8 @@ static const void *spoil(const void *buffer, int *bytes) {
     memset(copy, 'x', HOST_BYTES);
   else if (*bytes == CORES_BYTES && lie("cores") && (spoilt = its_turn()))
     memset(copy, 'x', CORES_BYTES);
+  else if (lie("rows") && *bytes == TURN_BYTES + 12 * value())
+    spoilt = spoil_rows(copy, *bytes);
   if (spoilt) return copy;
   free(copy);
   return buffer;

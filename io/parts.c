@@ -109,10 +109,45 @@ void tw_parts_mark(const tw_parts *p, bool *done) {
     for (int k = 0; k < p->list[i].count; k++) done[p->list[i].rows[k]] = true;
 }
 
+bool tw_parts_any(const tw_parts *p) {
+  bool any = false;
+  tw_id token;
+  DIR *folder = opendir(p->folder.text);
+  if (!folder) return false;
+  for (struct dirent *entry; !any && (entry = readdir(folder));) any = token_of(entry->d_name, &token);
+  closedir(folder);
+  return any;
+}
+
+// Masked values are uniform, so those of two runs differ.
+static bool has_row_of(const tw_result_share *whole, const tw_result_share *part) {
+  size_t each = (size_t)part->rows * (size_t)part->cols;
+  if (part->rows != whole->rows || part->cols != whole->cols) return false;
+  for (int i = 0; i < part->count; i++) {
+    size_t row = (size_t)part->input_rows[i];
+    if (row < (size_t)whole->count &&
+        memcmp(whole->masked + row * each, part->masked + (size_t)i * each, 8 * each) == 0)
+      return true;
+  }
+  return false;
+}
+
+tw_status tw_parts_later(const tw_parts *p, const tw_result_share *whole, bool *later) {
+  *later = false;
+  for (int i = 0; i < p->count && !*later; i++) {
+    tw_result_share r;
+    TW_TRY(tw_result_share_read(path_of(p, &p->list[i].token).text, p->party, &r));
+    *later = !r.input_rows || !has_row_of(whole, &r);
+    tw_result_share_free(&r);
+  }
+  return TW_OK;
+}
+
 // ---- changing
 
 // Removes entries of the folder.
 typedef enum { UNFINISHED, PARTS, ALL } what;
+static const char aside[] = ".dropped";
 
 static void sweep(const tw_parts *p, what dropped) {
   char path[sizeof p->folder.text + 300];
@@ -122,7 +157,7 @@ static void sweep(const tw_parts *p, what dropped) {
     const char *name = entry->d_name, *dot = strrchr(name, '.');
     tw_id token;
     bool partial = dot && strcmp(dot, ".partial") == 0;
-    bool part = token_of(name, &token);
+    bool part = token_of(name, &token) || (dot && strcmp(dot, aside) == 0);
     bool ours = part || strcmp(name, "rows") == 0 || strcmp(name, "lock") == 0 || strncmp(name, "process.", 8) == 0;
     snprintf(path, sizeof path, "%s/%s", p->folder.text, name);
     if (partial || (dropped == PARTS && part) || (dropped == ALL && ours)) unlink(path);
@@ -134,9 +169,10 @@ tw_status tw_parts_keep(tw_parts *p, const bool *keep) {
   int kept = 0;
   sweep(p, UNFINISHED);
   for (int i = 0; i < p->count; i++) {
-    tw_path path = path_of(p, &p->list[i].token);
-    if (!keep[i] && unlink(path.text) != 0)
-      return tw_fail(TW_ERR_IO, "%s: cannot be removed: %s", path.text, strerror(errno));
+    tw_path path = path_of(p, &p->list[i].token), away;
+    snprintf(away.text, sizeof away.text, "%.*s%s", TW_NAME_LONGEST + 64, path.text, aside);
+    if (!keep[i] && rename(path.text, away.text) != 0)
+      return tw_fail(TW_ERR_IO, "%s: cannot be put aside as %s: %s", path.text, away.text, strerror(errno));
     if (keep[i])
       p->list[kept++] = p->list[i];
     else
@@ -155,9 +191,11 @@ tw_status tw_parts_claim(const tw_parts *p, const tw_id *token, const tw_result_
   return tw_result_share_claim(path_of(p, token).text, shape, false, out);
 }
 
-void tw_parts_remove(const tw_parts *p) {
+tw_status tw_parts_remove(const tw_parts *p) {
   sweep(p, ALL);
-  rmdir(p->folder.text);
+  if (rmdir(p->folder.text) == 0 || errno == ENOENT) return TW_OK;
+  return tw_fail(TW_ERR_IO, "%s: of no use any more, but the folder cannot be removed: %s", p->folder.text,
+                 strerror(errno));
 }
 
 // ---- joining

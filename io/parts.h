@@ -30,9 +30,13 @@ tw_status tw_parts_make(const tw_parts *parts);
 tw_status tw_parts_read(tw_parts *parts, const tw_id *input_id, const tw_digest *plan, int rows);
 // Rows of the input that are in some part. [rows]
 void tw_parts_mark(const tw_parts *parts, bool *done);
-// Removes the files of those that are not kept [count], and what was not finished.
+// Whether some part is there; reads none.
+bool tw_parts_any(const tw_parts *parts);
+// *later: some part has no row with the values that it has in `whole`, which was not made of it.
+tw_status tw_parts_later(const tw_parts *parts, const tw_result_share *whole, bool *later);
+// Puts those aside that are not kept [count], as TOKEN.h5.dropped, and removes what was not finished.
 tw_status tw_parts_keep(tw_parts *parts, const bool *keep);
-// Removes all of them, whatever they are of.
+// Removes all of them, whatever they are of, and those that were put aside.
 void tw_parts_drop(tw_parts *parts);
 // Name and room for one more, as tw_result_share_claim.
 tw_status tw_parts_claim(const tw_parts *parts, const tw_id *token, const tw_result_share *shape,
@@ -40,7 +44,7 @@ tw_status tw_parts_claim(const tw_parts *parts, const tw_id *token, const tw_res
 // All rows as one result: ids and transcripts are digests of theirs, costs are sums. TW_ERR_INTERNAL where rows are
 // missing. A row that is in several parts is taken from the first.
 tw_status tw_parts_join(const tw_parts *parts, int rows, tw_result_share *out);
-// The whole folder, and what else this program has put there.
-void tw_parts_remove(const tw_parts *parts);
+// The whole folder, and what else this program has put there. TW_ERR_IO where the folder stays.
+tw_status tw_parts_remove(const tw_parts *parts);
 
 #endif

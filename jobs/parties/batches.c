@@ -11,6 +11,7 @@
 #include "base/text.h"
 #include "io/row_claims.h"
 #include "io/unfinished.h"
+#include "jobs/parties/earlier.h"
 #include "jobs/parties/handshake.h"
 #include "jobs/parties/slots.h"
 
@@ -56,31 +57,6 @@ static tw_status agree(const batches *b, tw_status found) {
   return tw_agree(b->whole->channel, found, &none);
 }
 
-// ---- what both say at the start
-
-static tw_status differ(const tw_channel *c, const char *what, uint32_t mine, uint32_t theirs) {
-  return tw_fail(TW_ERR_MISMATCH,
-                 "the parties differ in %s: party %d has %" PRIu32 ", party %d has %" PRIu32 "; give both the same",
-                 what, c->party, mine, 1 - c->party, theirs);
-}
-
-tw_status tw_batches_agree(tw_channel *channel, const tw_batches_words *mine, bool *stopped) {
-  tw_batches_words theirs;
-  TW_TRY(tw_channel_exchange(channel, mine, &theirs, sizeof theirs));
-  if (theirs.resume > 1 || theirs.whole > 1 || theirs.stopped > 1)
-    return tw_fail(TW_ERR_PEER, "party %d says how it begins, as no twain says it", 1 - channel->party);
-  if (mine->batch != theirs.batch) return differ(channel, "--batch (0: all at once)", mine->batch, theirs.batch);
-  if (mine->resume != theirs.resume) return differ(channel, "--resume", mine->resume, theirs.resume);
-  if (mine->whole != theirs.whole)
-    return tw_fail(TW_ERR_MISMATCH,
-                   "party %d has the result of this input already, party %d has none, and none of its parts; remove "
-                   "the result there and run the input anew",
-                   mine->whole ? channel->party : 1 - channel->party,
-                   mine->whole ? 1 - channel->party : channel->party);
-  *stopped = mine->stopped || theirs.stopped;
-  return TW_OK;
-}
-
 tw_status tw_batches_not_begun(int count) {
   return tw_fail(TW_STOPPED, "stopped by a signal before the first batch: all %d rows are missing", count);
 }
@@ -89,10 +65,15 @@ tw_status tw_batches_not_begun(int count) {
 
 typedef struct {
   tw_id token, run_id;
+  int32_t count;  // of rows
 } part_name;
 
 static void name_parts(const tw_parts *p, part_name *out) {
-  for (int i = 0; i < p->count; i++) out[i] = (part_name){p->list[i].token, p->list[i].run_id};
+  for (int i = 0; i < p->count; i++) {
+    out[i].token = p->list[i].token;
+    out[i].run_id = p->list[i].run_id;
+    out[i].count = p->list[i].count;
+  }
 }
 
 static bool has(const part_name *list, int count, const part_name *one) {
@@ -101,21 +82,67 @@ static bool has(const part_name *list, int count, const part_name *one) {
   return false;
 }
 
-// Each sends as many names as the longer list has.
-static tw_status exchange_names(batches *b, int theirs, bool *common) {
+// What one party has and the other one lacks.
+typedef struct {
+  int parts;
+  int64_t rows;
+} lack;
+
+static lack lack_of(const part_name *list, int count, const part_name *others, int other_count) {
+  lack l = {0, 0};
+  for (int i = 0; i < count; i++)
+    if (!has(others, other_count, &list[i])) {
+      l.parts++;
+      l.rows += list[i].count;
+    }
+  return l;
+}
+
+// A process that died between the two parties' files has left one that only one of them has. More are no accident.
+static tw_status judge(const batches *b, const lack lacks[2]) {
+  int most = b->o->processes > 1 ? b->o->processes : 1;
+  if (b->o->force || lacks[0].parts + lacks[1].parts <= most) return TW_OK;
+  return tw_fail(TW_ERR_MISMATCH,
+                 "party 0 lacks %d finished batches (%" PRId64 " rows) that party 1 has, party 1 lacks %d (%" PRId64
+                 " rows) that party 0 has: more than a process that dies leaves. Are both in the right folder, and "
+                 "their disks there? `--resume --force` on both parties drops these batches",
+                 lacks[0].parts, lacks[0].rows, lacks[1].parts, lacks[1].rows);
+}
+
+// Each sends as many names as the longer list has. common [mine].
+static tw_status exchange_names(batches *b, int theirs, bool *common, lack lacks[2]) {
   part_name *names[2];
-  int mine = b->parts.count;
+  int mine = b->parts.count, party = party_of(b);
   size_t longer = (size_t)(mine > theirs ? mine : theirs);
   TW_TRY(tw_alloc(2 * (longer + 1) * sizeof **names, (void **)&names[0]));
   names[1] = names[0] + longer;
   name_parts(&b->parts, names[0]);
   tw_status status = tw_channel_exchange(b->whole->channel, names[0], names[1], longer * sizeof **names);
   for (int i = 0; i < mine && status == TW_OK; i++) common[i] = has(names[1], theirs, &names[0][i]);
+  if (status == TW_OK) {
+    lacks[party] = lack_of(names[1], theirs, names[0], mine);
+    lacks[1 - party] = lack_of(names[0], mine, names[1], theirs);
+  }
   tw_free(names[0]);
   return status;
 }
 
-// Reads this party's parts, and drops those that the other one has not got: a process died between the two.
+// Before any is put aside both parties know that they both will.
+static tw_status keep_common(batches *b, int theirs, bool *common) {
+  lack lacks[2];
+  TW_TRY(exchange_names(b, theirs, common, lacks));
+  TW_TRY(agree(b, judge(b, lacks)));
+  const lack *dropped = &lacks[1 - party_of(b)];
+  if (dropped->parts)
+    tw_warn(&b->o->listener,
+            "%s: party %d lacks %d of the batches there (%" PRId64
+            " rows), which are put aside as .dropped; these rows "
+            "run again",
+            b->parts.folder.text, 1 - party_of(b), dropped->parts, dropped->rows);
+  return agree(b, tw_parts_keep(&b->parts, common));
+}
+
+// Reads this party's parts, and puts those aside that the other one has not got.
 static tw_status compare_parts(batches *b) {
   enum { MOST = 1 << 24 };
   bool *common;
@@ -126,21 +153,12 @@ static tw_status compare_parts(batches *b) {
   if (theirs < 0 || theirs > MOST)
     return tw_fail(TW_ERR_PEER, "party %d says that it has %" PRId32 " finished batches", 1 - party_of(b), theirs);
   TW_TRY(tw_alloc((size_t)mine + 1, (void **)&common));
-  tw_status status = exchange_names(b, theirs, common);
-  if (status == TW_OK) status = tw_parts_keep(&b->parts, common);
+  tw_status status = keep_common(b, theirs, common);
   tw_free(common);
-  return agree(b, status);
+  return status;
 }
 
 // ---- the beginning
-
-static tw_status refuse_earlier(const batches *b) {
-  if (b->o->resume || b->o->force || b->parts.count == 0) return TW_OK;
-  return tw_fail(TW_ERR_IO,
-                 "%s: holds rows of a run that was ended before its last batch: --resume goes on with the rows that "
-                 "are missing, --force begins anew",
-                 b->parts.folder.text);
-}
 
 // Into b->slots: of the rows that are missing, in their order, those that are free now.
 static tw_status wish(batches *b) {
@@ -163,7 +181,7 @@ static tw_status wish(batches *b) {
 static tw_status begin_rows(batches *b) {
   if (b->o->force && !b->o->resume) tw_parts_drop(&b->parts);
   tw_status found = tw_parts_read(&b->parts, &b->whole->input->input_id, &b->whole->plan->digest, b->total);
-  if (found == TW_OK) found = refuse_earlier(b);
+  if (found == TW_OK && !b->o->resume && !b->o->force) found = tw_earlier_refuse(b->o->name, party_of(b));
   TW_TRY(agree(b, found));
   TW_TRY(compare_parts(b));
   tw_parts_mark(&b->parts, b->done);
@@ -391,11 +409,14 @@ static tw_status join(batches *b, tw_result_share *out) {
   TW_TRY(agree(b, tw_parts_join(&b->parts, b->total, out)));
   tw_status status = write_whole(b, out);
   if (status == TW_OK) status = agree(b, b->claims ? tw_row_claims_joined(b->claims) : TW_OK);
-  if (status == TW_OK)
-    tw_parts_remove(&b->parts);
-  else
+  if (status != TW_OK) {
     tw_result_share_free(out);
-  return status;
+    return status;
+  }
+  tw_row_claims_close(b->claims);  // some file systems keep a folder whose files are open
+  b->claims = NULL;
+  tw_earlier_remove(b->o->name, party_of(b), &b->o->listener);
+  return TW_OK;
 }
 
 static tw_status walk(batches *b, tw_result_share *out) {

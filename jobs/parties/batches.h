@@ -7,6 +7,7 @@
 #include "io/parts.h"
 #include "jobs/parties/live_keys.h"
 #include "jobs/parties/run.h"
+#include "jobs/parties/warnings.h"
 
 typedef struct {
   const char *name;  // of the result
@@ -15,17 +16,9 @@ typedef struct {
   bool resume;    // goes on with what is there; else there must be nothing, or with `force` it is dropped
   bool force;     // a result that is there is replaced
   bool two_jobs;  // who calls says of failures which slots were used up
+  tw_listener listener;
 } tw_batches_options;
 
-// What both parties must say alike before they begin, in batches or not, and what either may wish.
-typedef struct {
-  uint32_t batch;    // 0: the whole input at once
-  uint32_t resume;   // 0, 1
-  uint32_t whole;    // 0, 1: the result of this input is there already
-  uint32_t stopped;  // 0, 1: asked to end
-} tw_batches_words;
-// TW_ERR_MISMATCH on a difference. *stopped: either party was asked to end.
-tw_status tw_batches_agree(tw_channel *channel, const tw_batches_words *mine, bool *stopped);
 // The failure of a run that ends before its first batch.
 tw_status tw_batches_not_begun(int count);
 

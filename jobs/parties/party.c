@@ -10,6 +10,7 @@
 #include "io/new_files.h"
 #include "io/unfinished.h"
 #include "jobs/parties/batches.h"
+#include "jobs/parties/earlier.h"
 #include "jobs/parties/handshake.h"
 #include "kernels/isa.h"
 
@@ -22,9 +23,9 @@ struct tw_party_files {
   tw_conversation_files conversation;
   tw_ledger ledger;
   bool has_plan, has_model, has_input;
-  int batch;    // most sequences at once, where the input is walked through; 0: it is not
-  int missing;  // sequences that no earlier run has finished, as far as this party knows
-  bool whole;   // there is a result of this input already
+  int batch;           // most sequences at once, where the input is walked through; 0: it is not
+  tw_earlier earlier;  // what an earlier run has finished, as far as this party knows
+  bool whole;          // there is a result of this input already, on both parties
 };
 
 static const char *model_name(const tw_party_options *o) { return o->model ? o->model : o->name; }
@@ -57,29 +58,6 @@ static tw_status check_result(const tw_party_options *o, int party) {
                  path.text);
 }
 
-// What an earlier run has left of the same input.
-static tw_status find_earlier(const tw_party_options *o, int party, tw_party_files *f) {
-  tw_path path = result_path(output_name(o), party);
-  tw_parts parts = tw_parts_of(output_name(o), party);
-  bool *done;
-  tw_result_share r;
-  if (!tw_parts_exist(&parts) && tw_path_exists(&path)) {
-    TW_TRY(tw_result_share_read(path.text, party, &r));
-    f->whole = strcmp(r.input_id.hex, f->input.input_id.hex) == 0 && strcmp(r.plan.hex, f->plan.digest.hex) == 0;
-    tw_result_share_free(&r);
-    if (f->whole || o->force) return TW_OK;
-    return tw_fail(TW_ERR_IO, "%s: is the result of another input or plan; choose another NAME, or remove it",
-                   path.text);
-  }
-  TW_TRY(tw_alloc(sizeof *done * (size_t)f->input.count, (void **)&done));
-  tw_status status = tw_parts_read(&parts, &f->input.input_id, &f->plan.digest, f->input.count);
-  if (status == TW_OK) tw_parts_mark(&parts, done);
-  for (int i = 0; i < f->input.count && status == TW_OK; i++) f->missing -= done[i];
-  tw_free(done);
-  tw_parts_free(&parts);
-  return status;
-}
-
 static tw_status check_batches(const tw_party_options *o, const tw_party_files *f) {
   if (f->plan.shape.earlier && (o->resume || o->processes > 1))
     return tw_fail(TW_ERR_USAGE,
@@ -93,16 +71,25 @@ static tw_status check_batches(const tw_party_options *o, const tw_party_files *
   return TW_OK;
 }
 
+// A run without batches needs none: they are refused, or go when its result is there.
+static tw_status look_at_parts(const tw_party_options *o, int party, const tw_party_files *f) {
+  if (!o->force) return tw_earlier_refuse(output_name(o), party);
+  return tw_earlier_idle(output_name(o), party, &f->input.input_id, &f->plan.digest, f->input.count);
+}
+
 // A run's input, and its result's room.
 static tw_status load_input(const tw_party_options *o, int party, tw_party_files *f) {
   int most = o->batch ? o->batch : TW_BATCH;
   TW_TRY(tw_input_share_read(tw_path_of(input_name(o), party ? "input.p1.h5" : "input.p0.h5").text, party, &f->input));
   f->has_input = true;
-  f->missing = f->input.count;
+  f->earlier.missing = f->input.count;
   if (f->plan.shape.earlier) most = f->input.count;
   if (o->resume || o->processes > 1 || f->input.count > most) f->batch = most;
   TW_TRY(check_batches(o, f));
-  if (o->resume) TW_TRY(find_earlier(o, party, f));
+  if (o->resume)
+    TW_TRY(tw_earlier_find(output_name(o), party, &f->input.input_id, &f->plan.digest, f->input.count, o->force,
+                           &f->earlier));
+  if (!f->batch) TW_TRY(look_at_parts(o, party, f));
   if (o->processes < 2 || o->process == 0) TW_TRY(claim_result(o, party, f));
   return tw_conversation_open(&f->plan, o->after, o->name, &f->input, party, o->force, &f->conversation);
 }
@@ -123,6 +110,8 @@ static tw_status load(const tw_party_options *o, int party, tw_party_files *f) {
 
 static tw_status look(const tw_party_options *o, int party, tw_party_files *f) {
   const tw_turn_files turn = {&f->input, &f->conversation};
+  const int missing = f->earlier.missing;
+  const bool has_result = f->earlier.result && !f->earlier.later;
   return tw_run_look(&(tw_run_options){.plan = &f->plan,
                                        .model = &f->model,
                                        .keys = &f->keys,
@@ -131,7 +120,7 @@ static tw_status look(const tw_party_options *o, int party, tw_party_files *f) {
                                        .turn_count = f->has_input,
                                        .ledger = &f->ledger,
                                        .first_slot = o->first_slot,
-                                       .needed = f->has_input && (f->whole || !f->missing) ? -1 : f->missing,
+                                       .needed = f->has_input && (has_result || !missing) ? -1 : missing,
                                        .allow_test_keys = o->allow_test_keys},
                      party);
 }
@@ -226,8 +215,18 @@ static tw_status compute_in_batches(const tw_party_options *o, tw_party_files *f
                                       .processes = o->processes > 1 ? o->processes : 1,
                                       .resume = o->resume,
                                       .force = o->force,
-                                      .two_jobs = o->two_jobs};
+                                      .two_jobs = o->two_jobs,
+                                      .listener = o->listener};
   TW_TRY(tw_batches(&options, o->dealer, &f->keys, run, e, out));
+  return TW_OK;
+}
+
+// All is done; what a process that died then has left of the parts goes. The first process of several sees to that.
+static tw_status tidy(const tw_party_options *o, const tw_party_files *f, tw_channel *channel) {
+  int party = channel->party;
+  if (o->process > 0) return TW_OK;
+  TW_TRY(agree(channel, tw_earlier_idle(output_name(o), party, &f->input.input_id, &f->plan.digest, f->input.count)));
+  tw_earlier_remove(output_name(o), party, &o->listener);
   return TW_OK;
 }
 
@@ -258,9 +257,9 @@ static tw_status compute(const tw_party_options *o, tw_party_files *f, tw_hardwa
   }
   if (o->service) return tw_service(o->service, o->dealer, &f->keys, &run, e);
   bool stopped;
-  const tw_batches_words words = {(uint32_t)f->batch, o->resume, f->whole, tw_interrupts_asked()};
-  TW_TRY(tw_batches_agree(hardware->channel, &words, &stopped));
-  if (f->whole) return TW_OK;
+  const tw_beginning beginning = {(uint32_t)f->batch, o->resume, tw_interrupts_asked(), f->earlier};
+  TW_TRY(tw_beginning_agree(hardware->channel, &beginning, &stopped, &f->whole));
+  if (f->whole) return tidy(o, f, hardware->channel);
   if (f->batch) return compute_in_batches(o, f, &run, e, out);
   if (stopped) return tw_batches_not_begun(f->input.count);
   TW_TRY(tw_run(&run, out));
@@ -338,7 +337,10 @@ static tw_status run_with(const tw_party_options *o, tw_channel *channel, tw_par
   }
   if (o->service || f->batch) return TW_OK;
   tw_status status = write_result(channel, f, out);
-  if (status != TW_OK) tw_result_share_free(out);
+  if (status != TW_OK)
+    tw_result_share_free(out);
+  else if (o->force)
+    tw_earlier_remove(output_name(o), channel->party, &o->listener);
   return status;
 }
 

@@ -88,10 +88,72 @@ expect 0 ' [0-9]+ of 20 rows' "$TWAIN" status n --ledger ledger
 expect_run 3 'holds rows of a run that was ended.*--resume goes on' n --ledger ledger --batch 3
 expect 5 'the parties differ in --batch .*party 0 has 3, party 1 has 4' mpirun -np 1 "$TWAIN" run n --ledger ledger \
   --batch 3 --resume : -np 1 "$TWAIN" run n --ledger ledger --batch 4 --resume
+# a party whose parts are elsewhere costs nothing; one part that is missing is run again
+cp -r n.parts.p0 kept.p0
+cp -r n.parts.p1 kept.p1
+slots() { "$TWAIN" ledger ledger --json | grep -c '"slot":'; }
+before=$(slots)
+rm -r n.parts.p1
+expect_run 5 "party 1 lacks $(parts 0) \([0-9]+ rows\) that party 0 has.*--resume --force" n --ledger ledger --batch 3 --resume
+[ "$(parts 0)" = "$(ls kept.p0/*.h5 | wc -l)" ] || fail "batches are gone because the other party's were"
+[ "$(slots)" = "$before" ] || fail "a slot was used for rows that are done"
+rm -r n.parts.p1
+cp -r kept.p1 n.parts.p1
+expect_run 3 'holds rows of a run that was ended.*--resume goes on' n --ledger ledger # all rows at once
+expect_run 3 'holds rows of a run that was ended.*--resume goes on' n --ledger ledger --batch 20
+[ "$(slots)" = "$before" ] || fail "a run that ignores what is done"
+gone=$(basename "$(ls n.parts.p1/*.h5 | head -1)")
+rm "n.parts.p1/$gone" "kept.p0/$gone" "kept.p1/$gone"
+begin --resume
+ended 0
+grep -q 'party 1 lacks 1 of the batches there (3 rows), which are put aside' said || { cat said; fail "a batch went silently"; }
+delivered
+expect_run 0 'every row has its result already' n --ledger ledger --resume
+
+# parts that are left beside whole results, on one party or both, are no reason to run or to lose anything
+before=$(slots)
+for left in 0 1 '0 1'; do
+  for p in $left; do cp -r kept.p$p n.parts.p$p; done
+  expect_run 0 'every row has its result already' n --ledger ledger --resume
+  delivered
+done
+# nor does one party's result go because the other one's has gone
+mkdir first
+for p in 0 1; do
+  mv n.result.p$p.h5 first
+  for with in none kept; do
+    [ $with = none ] || { rm -rf n.parts.p?; cp -r kept.p0 n.parts.p0; cp -r kept.p1 n.parts.p1; }
+    expect_run 5 "party $((1 - p)) has the result of run [0-9a-f]{32} of this input, party $p has |party $p has [a-z ]+ of this input, party $((1 - p)) has the result" \
+      n --ledger ledger --batch 3 --resume
+    [ -s n.result.p$((1 - p)).h5 ] || fail "the result of party $((1 - p)) is gone"
+  done
+  mv first/n.result.p$p.h5 .
+  rm -rf n.parts.p?
+done
+[ "$(slots)" = "$before" ] || fail "a slot was used for an input that has its result"
+
+# --force of a run without batches drops them, and results of two runs are no result
+cp n.result.p?.h5 first
+cp -r kept.p0 n.parts.p0
+cp -r kept.p1 n.parts.p1
+expect_run 0 . n --ledger ledger --force
+[ ! -e n.parts.p0 ] && [ ! -e n.parts.p1 ] || fail "--force leaves parts of another run"
+cp n.result.p1.h5 second.p1.h5
+cp first/n.result.p1.h5 .
+expect_run 5 'halves of one run go together' n --ledger ledger --resume
+cp second.p1.h5 n.result.p1.h5
+expect_run 0 'every row has its result already' n --ledger ledger --resume
+
+# parts of a run that --force began over a result are not what that result has left
+begin --force
+until [ "$(parts 0)" -ge 2 ]; do kill -0 $launcher || { cat said; fail "the run has ended"; }; sleep 0.01; done
+kill -s TERM "$(rank_of $launcher 0)"
+ended 11
 begin --resume
 ended 0
 delivered
-expect_run 0 'every row has its result already' n --ledger ledger --resume
+! cmp -s n.result.p1.h5 second.p1.h5 || fail "--resume has not gone on with a run that --force began"
+"$TWAIN" deal n -n 150 -q --force
 expect_run 3 'exists already' n --ledger ledger
 expect 0 ' 20 rows +there' "$TWAIN" status n --ledger ledger
 

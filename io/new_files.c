@@ -139,7 +139,7 @@ tw_status tw_new_files_end(tw_new_files *p, tw_status status) {
       unlink(p->path[i].text);
     }
   }
-  tw_unfinished_keep();
+  tw_unfinished_keep_held();
   note(p, NULL);
   tw_interrupts_release();
   return status;

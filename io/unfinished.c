@@ -5,6 +5,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/interrupt.h"
+
 enum { MOST = 40 };
 
 // A changed path is whole at every moment: strings are made before, and dropped after, their pointer is there.
@@ -41,9 +43,15 @@ void tw_unfinished_rename(const char *path, const char *name) {
   if (i >= 0) set(i, name, name != NULL);
 }
 
-void tw_unfinished_keep(void) {
+void tw_unfinished_keep_held(void) {
   for (int i = 0; i < MOST; i++)
     if (files[i].path && files[i].finished) set(i, NULL, false);
+}
+
+void tw_unfinished_keep(void) {
+  tw_interrupts_hold();
+  tw_unfinished_keep_held();
+  tw_interrupts_release();
 }
 
 void tw_unfinished_folder(const char *path) {

@@ -5,10 +5,12 @@
 
 #include <stdbool.h>
 
-// Each under tw_interrupts_hold, together with what it tells of. At most 40 files are remembered.
+// Each but tw_unfinished_keep under tw_interrupts_hold, together with what it tells of. At most 40 files are
+// remembered.
 void tw_unfinished_add(const char *path);                       // created by this process
 void tw_unfinished_rename(const char *path, const char *name);  // finished; NULL: it is gone
 void tw_unfinished_keep(void);                                  // what is finished stays: its set is complete
+void tw_unfinished_keep_held(void);                             // the same, under tw_interrupts_hold
 // A folder that goes with the files in it, one at a time; NULL: none. Files that do not exist yet may be added, too.
 void tw_unfinished_folder(const char *path);
 // Async-signal-safe.

@@ -1,5 +1,6 @@
 #include <dirent.h>
 #include <errno.h>
+#include <limits.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -136,6 +137,22 @@ static tw_status destroy(const target *t) {
   return tw_fail(TW_ERR_IO, "%s: cannot remove: %s", t->path.text, strerror(errno));
 }
 
+// What a link points to, as text; "": nothing.
+static void look_behind(const target *t, char text[PATH_MAX]) {
+  *text = '\0';
+  if (t->form != LINK || realpath(t->path.text, text)) return;
+  int error = errno;
+  *text = '\0';
+  if (error != ENOENT) snprintf(text, PATH_MAX, "not known where: %s", strerror(error));
+}
+
+// Whoever asks for keys to be destroyed must not believe that they are.
+static tw_status warn_of_file(const target *t, const char *behind) {
+  if (!*behind) return TW_OK;
+  tw_say("%s: was a link, and its file is NOT destroyed (%s); destroy that one's NAME, too", t->path.text, behind);
+  return TW_ERR_IO;
+}
+
 static tw_status destroy_all(const targets *t, bool quiet) {
   tw_status first = TW_OK;
   tw_grid grid = {0};
@@ -145,12 +162,15 @@ static tw_status destroy_all(const targets *t, bool quiet) {
   }
   for (int i = 0; i < t->count; i++) {
     const target *one = &t->list[i];
+    char behind[PATH_MAX];
+    look_behind(one, behind);
     tw_status status = destroy(one);
     static const char *const done[] = {"overwritten, removed", "link removed; its file stays", "removed"};
     if (status != TW_OK) tw_say("%s", tw_error_message());
     if (!quiet)
       tw_grid_row(&grid, "%s\t%llu\t%s", one->path.text, (unsigned long long)one->bytes,
                   status == TW_OK ? done[one->form] : "FAILED");
+    if (status == TW_OK) status = warn_of_file(one, behind);
     if (first == TW_OK) first = status;
   }
   if (!quiet) tw_grid_print(&grid);

@@ -3,7 +3,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <stdbool.h>
 #include <stdint.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -12,19 +11,27 @@
 #include "base/memory.h"
 #include "io/file.h"
 
+// 0, or an error's number.
+static int write_all(int fd, const char *bytes, size_t n, uint64_t at) {
+  for (size_t done = 0; done < n;) {
+    ssize_t now = pwrite(fd, bytes + done, n - done, (off_t)(at + done));
+    if (now < 0 && errno != EINTR) return errno;
+    if (now == 0) return ENOSPC;
+    if (now > 0) done += (size_t)now;
+  }
+  return 0;
+}
+
 static tw_status overwrite(int fd, const char *path, uint64_t bytes) {
   enum { PART = 1 << 20 };
   void *zeros;
   TW_TRY(tw_alloc(PART, &zeros));
-  bool written = true;
-  for (uint64_t at = 0; at < bytes && written; at += PART) {
-    size_t n = bytes - at < PART ? (size_t)(bytes - at) : PART;
-    written = pwrite(fd, zeros, n, (off_t)at) == (ssize_t)n;
-  }
-  if (written) written = fsync(fd) == 0;
-  int error = errno;
+  int error = 0;
+  for (uint64_t at = 0; at < bytes && !error; at += PART)
+    error = write_all(fd, zeros, bytes - at < PART ? (size_t)(bytes - at) : PART, at);
+  if (!error && fsync(fd) != 0) error = errno;
   tw_free(zeros);
-  return written ? TW_OK : tw_fail(TW_ERR_IO, "%s: cannot overwrite: %s; remove it", path, strerror(error));
+  return !error ? TW_OK : tw_fail(TW_ERR_IO, "%s: cannot overwrite: %s; remove it", path, strerror(error));
 }
 
 tw_status tw_file_wipe(const char *path) {

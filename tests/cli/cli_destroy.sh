@@ -63,9 +63,13 @@ tail -1 audit.log | grep -qE '"event":"destroy".*"files":4,"key_ids":\["[0-9a-f]
 "$TWAIN" ledger ledger --json | grep -q '"slot":' || fail "the ledger forgot"
 expect_run 3 'keys.p[01].h5' n --ledger ledger --force
 
-# a link goes, and its file stays
+# a link goes, and its file stays: that is said, and is no success; a link to nothing is one
 "$TWAIN" deal k --model n -n 1 -q
 ln -s k.keys.p0.h5 l.keys.p0.h5
+expect 3 'not everything is destroyed' "$TWAIN" destroy l
+grep -q 'link removed' said && grep -q "l.keys.p0.h5: was a link, and its file is NOT destroyed ($PWD/k.keys.p0.h5)" said ||
+  { cat said; fail "no word about a link's file"; }
+ln -s nothing.keys.p0.h5 l.keys.p0.h5
 expect 0 'link removed' "$TWAIN" destroy l
 [ ! -L l.keys.p0.h5 ] && [ -s k.keys.p0.h5 ] || fail "a link's file"
 [ -z "$("$TWAIN" destroy k -q 2>&1)" ] && [ ! -e k.keys.p1.h5 ] || fail "destroy -q"

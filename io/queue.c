@@ -76,6 +76,11 @@ tw_status tw_queue_open(const tw_queue_options *options, tw_queue **out) {
   snprintf(q->ending, sizeof q->ending, ".input.p%d.h5", options->party);
   tw_status status = open_folder("--queue", options->folder, S_IWOTH, "everybody", &q->folder);
   if (status == TW_OK) status = open_folder("--out", options->out, S_IWOTH | S_IWGRP, "others", &q->out);
+  if (status == TW_OK && options->seal.clients) {
+    int clients;
+    status = open_folder("--clients", options->seal.clients, S_IWOTH | S_IWGRP, "others", &clients);
+    if (clients >= 0) close(clients);
+  }
   if (status == TW_OK)
     *out = q;
   else
@@ -168,21 +173,25 @@ static mode_t mode_of_out(const tw_queue *q, const char *name) {
   return group ? 0640 : 0600;
 }
 
-static bool is_sealed(const tw_queue *q, const char *name) {
+static tw_status is_sealed(const tw_queue *q, const char *name, bool *sealed) {
   char client[TW_QUEUE_WORD + 1];
   tw_queue_divide(name, client);
-  return tw_queue_seals(&q->o.seal, client);
+  return tw_queue_seals(&q->o.seal, client, sealed);
 }
 
 tw_status tw_queue_give(tw_queue *q, const char *name) {
   tw_path path = out_path(q, name, "result", "h5.partial");
-  if (is_sealed(q, name) || chmod(path.text, mode_of_out(q, name)) == 0) return TW_OK;
+  bool sealed;
+  TW_TRY(is_sealed(q, name, &sealed));
+  if (sealed || chmod(path.text, mode_of_out(q, name)) == 0) return TW_OK;
   return tw_fail(TW_ERR_IO, "%s: cannot be given to its group: %s", path.text, strerror(errno));
 }
 
 tw_status tw_queue_close_result(tw_queue *q, const char *name) {
   char client[TW_QUEUE_WORD + 1];
-  if (!is_sealed(q, name)) return TW_OK;
+  bool sealed;
+  TW_TRY(is_sealed(q, name, &sealed));
+  if (!sealed) return TW_OK;
   tw_queue_divide(name, client);
   tw_path path = out_path(q, name, "result", "h5");
   return tw_queue_seal_result(&q->o.seal, client, path.text, mode_of_out(q, name));
@@ -236,7 +245,7 @@ void tw_queue_reason(const tw_queue *q, const char *name, const tw_queue_copy *c
     snprintf(out, TW_QUEUE_REASON, "%s", message);
   else
     snprintf(out, TW_QUEUE_REASON, "%.*s%s%s%s%s", (int)(at - message), message, slash ? slash + 1 : name, q->ending,
-             is_sealed(q, name) ? TW_SEALED_ENDING : "", at + strlen(copy->path.text));
+             copy->sealed ? TW_SEALED_ENDING : "", at + strlen(copy->path.text));
 }
 
 // ---- looking
@@ -255,8 +264,10 @@ static const char *fault_of(const tw_queue *q, const struct stat *info, bool sea
 static const char *fault_at_first(const tw_queue *q, const char *name, const struct stat *info, bool sealed) {
   const char *fault = fault_of(q, info, sealed);
   if (fault) return fault;
-  if (!sealed && is_sealed(q, name)) return "is not sealed, and this client has a site file here";
-  if (sealed && !is_sealed(q, name)) return "is sealed, and this client has no site file here";
+  bool must;
+  if (is_sealed(q, name, &must) != TW_OK) return "may have to be sealed: the folder of clients' site files is not fit";
+  if (!sealed && must) return "is not sealed, and this client has a site file here";
+  if (sealed && !must) return "is sealed, and this client has no site file here";
   if (is_out(q, name, "error", "txt")) return "was refused before; an id serves once";
   if (is_answered(q, name)) return "has a result already; an id serves once";
   return NULL;
@@ -446,8 +457,11 @@ static tw_status copy_file(tw_queue *q, int from, const char *shown, bool sealed
 
 tw_status tw_queue_take(tw_queue *q, const char *name, tw_queue_copy *out) {
   char client[TW_QUEUE_WORD + 1], file[TW_QUEUE_WORD + 32];
-  bool sealed = is_sealed(q, name);
+  bool sealed;
   out->path.text[0] = '\0';
+  out->sealed = false;
+  TW_TRY(is_sealed(q, name, &sealed));
+  out->sealed = sealed;
   file_name(q, tw_queue_divide(name, client), sealed, file, sizeof file);
   int folder = client_folder(q->folder, client, S_IWOTH);
   int fd = folder >= 0 ? openat(folder, file, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC) : -1;

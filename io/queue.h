@@ -48,7 +48,8 @@ bool tw_queue_word(const char *word);
 // CLIENT of a name, "" where it has none; returns its ID.
 const char *tw_queue_divide(const char *name, char client[TW_QUEUE_WORD + 1]);
 
-// TW_ERR_IO unless both are folders of this user. The world may not write into the first, nobody else into the second.
+// TW_ERR_IO unless all are folders of this user. The world may not write into the first, nobody else into the second,
+// and into that of site files.
 tw_status tw_queue_open(const tw_queue_options *options, tw_queue **out);
 void tw_queue_close(tw_queue *q);  // NULL: nothing
 
@@ -64,6 +65,7 @@ void tw_queue_remove_stop(tw_queue *q);
 // What waits, as a copy of this user's own beside the results, which nobody else changes any more.
 typedef struct {
   tw_path path;
+  bool sealed;  // what waits
 } tw_queue_copy;
 tw_status tw_queue_take(tw_queue *q, const char *name, tw_queue_copy *out);
 void tw_queue_drop(tw_queue_copy *copy);  // removes it

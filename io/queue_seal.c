@@ -16,9 +16,18 @@ static tw_status site_file(const tw_queue_seal *s, const char *client, tw_path *
   return tw_fail(TW_ERR_IO, "--clients %s: the path is too long", s->clients);
 }
 
-bool tw_queue_seals(const tw_queue_seal *s, const char *client) {
+tw_status tw_queue_seals(const tw_queue_seal *s, const char *client, bool *seals) {
   tw_path path;
-  return s->clients && *client && site_file(s, client, &path) == TW_OK && tw_path_exists(&path);
+  struct stat info;
+  *seals = false;
+  if (!s->clients || !*client) return TW_OK;
+  TW_TRY(site_file(s, client, &path));
+  if (stat(s->clients, &info) != 0)
+    return tw_fail(TW_ERR_IO, "--clients %s: cannot be read: %s", s->clients, strerror(errno));
+  if (!S_ISDIR(info.st_mode) || info.st_uid != geteuid() || (info.st_mode & 022))
+    return tw_fail(TW_ERR_IO, "--clients %s: must be a folder of yours that nobody else may write", s->clients);
+  *seals = lstat(path.text, &info) == 0;
+  return *seals || errno == ENOENT ? TW_OK : tw_fail(TW_ERR_IO, "%s: cannot be read: %s", path.text, strerror(errno));
 }
 
 static tw_status open_sealed(const tw_queue_seal *s, const tw_peer *client, const char *path, const char *plain) {

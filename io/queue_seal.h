@@ -14,8 +14,9 @@ typedef struct {
   const char *clients;  // folder; NULL: all files are plain
 } tw_queue_seal;
 
-// Has a site file there.
-bool tw_queue_seals(const tw_queue_seal *s, const char *client);
+// *seals: the client has a site file there. TW_ERR_IO where that cannot be known: the folder is gone, not this user's
+// or written by others, or does not answer. Then nothing may be taken for plain.
+tw_status tw_queue_seals(const tw_queue_seal *s, const char *client, bool *seals);
 // `path` was sealed by the client to this site: what it holds takes its place. TW_ERR_IDENTITY and TW_ERR_FORMAT as
 // tw_sealed_open.
 tw_status tw_queue_unseal(const tw_queue_seal *s, const char *client, const char *path);

@@ -280,5 +280,46 @@ static void taking(void) {
   remove_folders();
 }
 
+// Where nobody can know which clients seal, nothing passes as plain.
+static void clients_folder(void) {
+  tw_queue *q;
+  tw_queue_copy copy;
+  char clients[96], away[112];
+  make_folders();
+  snprintf(clients, sizeof clients, "%s/clients", folder);
+  snprintf(away, sizeof away, "%s.away", clients);
+  mkdir(at(in, "al").text, 0700);
+  tw_queue_options o = options(9, 9);
+  o.seal.clients = clients;
+  CU_ASSERT_EQUAL(tw_queue_open(&o, &q), TW_ERR_IO);
+  CU_ASSERT_EQUAL(mkdir(clients, 0700), 0);
+  chmod(clients, 0720);
+  CU_ASSERT_EQUAL(tw_queue_open(&o, &q), TW_ERR_IO);
+  chmod(clients, 0700);
+  CU_ASSERT_EQUAL_FATAL(tw_queue_open(&o, &q), TW_OK);
+  put("al/a.input.p0.h5", "of a client without a site file");
+  CU_ASSERT_STRING_EQUAL(waiting(q), "al/a ");
+  chmod(clients, 0777);
+  put("al/b.input.p0.h5", "x");
+  CU_ASSERT_STRING_EQUAL(waiting(q), "al/a ");
+  chmod(clients, 0700);
+  CU_ASSERT_EQUAL(rename(clients, away), 0);
+  put("al/c.input.p0.h5", "x");
+  CU_ASSERT_STRING_EQUAL(waiting(q), "al/a ");
+  CU_ASSERT_STRING_EQUAL(refused_names, "al/b al/c ");
+  CU_ASSERT_EQUAL(tw_queue_take(q, "al/a", &copy), TW_ERR_IO);
+  CU_ASSERT_EQUAL(tw_queue_give(q, "al/a"), TW_ERR_IO);
+  CU_ASSERT_EQUAL(tw_queue_close_result(q, "al/a"), TW_ERR_IO);
+  CU_ASSERT_EQUAL(symlink("clients", clients), 0);  // a path that ends nowhere
+  CU_ASSERT_EQUAL(tw_queue_take(q, "al/a", &copy), TW_ERR_IO);
+  unlink(clients);
+  CU_ASSERT_EQUAL(rename(away, clients), 0);
+  CU_ASSERT_EQUAL(tw_queue_take(q, "al/a", &copy), TW_OK);
+  tw_queue_drop(&copy);
+  tw_queue_close(q);
+  remove_folders();
+}
+
 SUITE_MAIN("queue", {"words of clients", words}, {"folders", folders}, {"what waits", what_waits},
-           {"what is refused", refusals}, {"limits", limits}, {"copies", taking})
+           {"what is refused", refusals}, {"limits", limits}, {"copies", taking},
+           {"clients' site files", clients_folder})

@@ -207,6 +207,22 @@ begin --resume
 ended 0
 delivered
 
+# ---- a party's batches are lost for good: --force drops those of the other one
+
+rm -f n.result.p?.h5
+begin
+until [ "$(parts 0)" -ge 2 ]; do kill -0 $launcher || { cat said; fail "the run has ended"; }; sleep 0.01; done
+kill -s TERM "$(rank_of $launcher 0)"
+ended 11
+lost=$(parts 0)
+rm -r n.parts.p1
+begin --resume
+ended 5
+begin --resume --force
+ended 0
+grep -q "party 1 lacks $lost of the batches there ($((3 * lost)) rows), which are put aside" said || { cat said; fail "batches went silently"; }
+delivered
+
 # ---- a service
 
 mkdir q out

@@ -114,15 +114,8 @@ static tw_status keep(source *s, int line, const char *text, const char *id) {
 
 // ---- CSV and TSV
 
-static void list_columns(const tw_csv *c, char *list, size_t size) {
-  size_t used = 0;
-  list[0] = '\0';
-  for (int i = 0; i < c->count && used < size; i++)
-    used += (size_t)snprintf(list + used, size - used, "%s%.60s", i ? ", " : "", c->fields[i]);
-}
-
+// The line itself is not shown: where a file lacks column names it is somebody's text and id.
 static tw_status find_column(const tw_csv *c, const char *option, const char *name, int *column) {
-  char list[400];
   *column = -1;
   for (int i = 0; i < c->count; i++) {
     if (strcmp(c->fields[i], name) != 0) continue;
@@ -132,10 +125,11 @@ static tw_status find_column(const tw_csv *c, const char *option, const char *na
     *column = i;
   }
   if (*column >= 0) return TW_OK;
-  list_columns(c, list, sizeof list);
-  return tw_fail(TW_ERR_FORMAT, "%s: line %d: no column %s; the columns are: %s; name one of them with %s%s", c->path,
-                 c->first_line, name, list, option,
-                 c->separator == ',' && c->count == 1 && strpbrk(list, ";\t")
+  return tw_fail(TW_ERR_FORMAT,
+                 "%s: line %d: no column %s among %d; this line must hold the columns' names: write it, or name one of "
+                 "them with %s%s",
+                 c->path, c->first_line, name, c->count, option,
+                 c->separator == ',' && c->count == 1 && strpbrk(c->fields[0], ";\t")
                      ? ", and separate columns by commas (or say --tsv where they are separated by tabs)"
                      : "");
 }

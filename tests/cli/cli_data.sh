@@ -76,8 +76,10 @@ refused() { # CONTENT TEXT OPTION...
   ! grep -qE 'secret|P1' said || { cat said; fail "a text or an id in a message"; }
 }
 columns=(--text-column note --id-column id)
-refused 'id,text\nP1,secret\n' 'line 1: no column note; the columns are: id, text; name one of them with --text-column' --csv bad "${columns[@]}"
-refused 'id;note\nP1;secret\n' 'line 1: no column note; .*separate columns by commas' --csv bad "${columns[@]}"
+refused 'id,text\nP1,secret\n' 'line 1: no column note among 2; this line must hold the columns. names: write it, or name one of them with --text-column' --csv bad "${columns[@]}"
+refused 'id;note\nP1;secret\n' 'line 1: no column note among 1; .*separate columns by commas' --csv bad "${columns[@]}"
+refused 'P1,secret note\nP2,b\n' 'line 1: no column note among 2' --csv bad "${columns[@]}"
+refused 'P1\tsecret note\n' 'line 1: no column note among 2' --tsv bad "${columns[@]}"
 refused 'id,note,note\nP1,secret,b\n' 'line 1: columns 2 and 3 are both called note; rename' --csv bad "${columns[@]}"
 refused 'id,note\n\nP1,secret\nP2,b\nP1,c\n' 'lines 3 and 5 have the same id in column id; give each' --csv bad "${columns[@]}"
 refused 'id,note\n,secret\n' 'line 2: column id is empty; give every text an id' --csv bad "${columns[@]}"

@@ -131,6 +131,10 @@ expect 2 'the last of 20 tokens' "$TWAIN" plan n --seq 20 --lengths 8,12 --force
 expect 2 'a list of tokens as 16,32,128' "$TWAIN" plan n --seq 20 --lengths 8,x --force
 expect 2 '--fit chooses lengths, --lengths names them' "$TWAIN" plan n --lengths 8,20 --fit sample.csv --force
 expect 4 'sample.csv: line 1: no column text' "$TWAIN" plan n --fit sample.csv --force
+printf 'P1,secret note\n' >bare.csv
+expect 4 'bare.csv: line 1: no column note among 2; this line must hold' \
+  "$TWAIN" plan n --fit bare.csv --text-column note --force
+! grep -qE 'secret|P1' said || { cat said; fail "a first record in a message"; }
 "$TWAIN" plan n --seq 20 --lengths 6,20 -q --force
 expect 2 'the plan has no length of 7 tokens' "$TWAIN" deal n --counts 7:1 --force
 expect 2 'a list as 16:60,128:4' "$TWAIN" deal n --counts 6 --force

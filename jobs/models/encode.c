@@ -228,9 +228,8 @@ static tw_status keep_text(const tw_text *text, char **out) {
   return *out ? TW_OK : tw_fail(TW_ERR_MEMORY, "out of memory");
 }
 
-static tw_status keep_origins(const tw_text *texts, tw_input *out) {
-  int count = out->count;
-  tw_origins *o = &out->origins;
+tw_status tw_text_origins(const tw_text *texts, int count, tw_origins *o) {
+  *o = (tw_origins){NULL, NULL, NULL};
   if (texts[0].line > 0) TW_TRY(tw_alloc((size_t)count * sizeof *o->lines, (void **)&o->lines));
   if (texts[0].id) TW_TRY(tw_alloc((size_t)count * sizeof *o->ids, (void **)&o->ids));
   for (int i = 0; i < count; i++) {
@@ -257,7 +256,7 @@ static tw_status embed_all(const tw_client *client, const tw_prefix *prefix, con
   double *row;
   TW_TRY(allocate(client, prefix, count, seq, out));
   TW_TRY(allocate_types(client, encodings, out));
-  TW_TRY(keep_origins(texts, out));
+  TW_TRY(tw_text_origins(texts, count, &out->origins));
   TW_TRY(tw_alloc(row_width(client) * sizeof *row, (void **)&row));
   tw_status status = TW_OK;
   for (int i = 0; i < count && status == TW_OK; i++) {

@@ -48,6 +48,8 @@ tw_status tw_encode_count(const tw_client *client, const tw_text *texts, int cou
 // The tokens of a text as it stands, without special tokens around it: ids, tw_alloc'd.
 tw_status tw_encode_plain(const tw_client *client, const char *text, int **ids, int *count);
 
+// Lines and ids of `count` texts that have some. Free with tw_origins_free, also after a failure.
+tw_status tw_text_origins(const tw_text *texts, int count, tw_origins *out);
 // Where texts are cut: seq, or the model's max_seq_length if that is less.
 int tw_encode_limit(const tw_client *client, int seq);
 // "text 3", or "text 3 (line 7)".

@@ -72,11 +72,35 @@ static tw_status keep_texts(const tw_text *texts, tw_input *out) {
   return TW_OK;
 }
 
+// Sequence i goes on behind sequence i: a table in another order would put answers beside the wrong ids.
+static tw_status check_ids(const tw_input *before, const char *name, const tw_text *texts, int count) {
+  char *const *ids = before->origins.ids;
+  for (int i = 0; ids && i < count; i++)
+    if (texts[i].id && strcmp(ids[i], texts[i].id) != 0)
+      return tw_fail(TW_ERR_MISMATCH,
+                     "%s has another id than %s's text in that place; give each turn's table the order of the first "
+                     "one's ids",
+                     tw_text_name_of(texts, i).text, name);
+  return TW_OK;
+}
+
+// Ids stay with a conversation; lines are of this turn's own file.
+static tw_status keep_origins(const tw_input *before, const tw_text *texts, int count, tw_origins *out) {
+  tw_origins earlier = before->origins;
+  TW_TRY(tw_text_origins(texts, count, out));
+  if (out->ids || !earlier.ids) return TW_OK;
+  TW_TRY(tw_alloc((size_t)count * sizeof *out->ids, (void **)&out->ids));
+  for (int i = 0; i < count; i++)
+    if (!(out->ids[i] = strdup(earlier.ids[i]))) return tw_fail(TW_ERR_MEMORY, "out of memory for ids");
+  return TW_OK;
+}
+
 tw_status tw_encode_turn(const tw_client *client, const tw_input *before, const tw_result *said, const char *name,
                          const tw_text *texts, int count, int seq, bool of_chats, tw_input *out) {
   int **ids, *lengths;
   memset(out, 0, sizeof *out);
   TW_TRY(check(before, said, name, count));
+  TW_TRY(check_ids(before, name, texts, count));
   TW_TRY(tw_alloc((size_t)count * sizeof *ids, (void **)&ids));
   tw_status status = tw_alloc((size_t)count * sizeof *lengths, (void **)&lengths);
   for (int i = 0; i < count && status == TW_OK; i++) {
@@ -85,7 +109,7 @@ tw_status tw_encode_turn(const tw_client *client, const tw_input *before, const 
   }
   if (status == TW_OK) status = tw_encode_ids(client, NULL, (const int *const *)ids, lengths, count, seq, out);
   if (status == TW_OK) status = keep_texts(texts, out);
-  if (status == TW_OK) status = tw_origins_copy(&before->origins, count, &out->origins);
+  if (status == TW_OK) status = keep_origins(before, texts, count, &out->origins);
   if (status == TW_OK) status = keep_earlier(before, said, name, out);
   for (int i = 0; i < count; i++) tw_free(ids[i]);
   tw_free(ids);

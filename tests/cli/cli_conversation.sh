@@ -61,6 +61,27 @@ done
 
 # ---- of another conversation, another turn, another plan, the other party's, and without a word of it
 turn other llama '' 'the dog' 'a cat'
+
+# ---- ids go from turn to turn, lines are of each turn's own table, and rows in another order are refused
+printf 'id,text\nA,the dog\nB,a cat\n' >first.csv
+printf 'id,text\n\nA,the mat\nB,the\n' >second.csv
+printf 'id,text\nB,the\nA,the mat\n' >turned.csv
+"$TWAIN" encode tabled --model llama --csv first.csv --id-column id -q
+"$TWAIN" share tabled --model llama --input -q
+run_with 0 '' tabled llama
+"$TWAIN" reveal tabled --model llama -q
+expect 5 "text 1 \(line 2\) has another id than tabled's text in that place; give each turn's table the order" \
+  "$TWAIN" encode next --model llama --after tabled --csv turned.csv --id-column id
+[ ! -e next.input.h5 ] || fail "an input under other ids"
+for before in tabled other; do
+  "$TWAIN" encode next --model llama --after $before --csv second.csv --id-column id -q --force
+  "$python" -c 'import h5py; f = h5py.File("next.input.h5"); assert list(f["ids"].asstr()) == ["A", "B"] and list(f["lines"]) == [3, 4]' ||
+    fail "ids and lines behind $before"
+done
+"$TWAIN" encode next --model llama --after tabled -q --force -- 'the' 'the'
+"$python" -c 'import h5py; f = h5py.File("next.input.h5"); assert list(f["ids"].asstr()) == ["A", "B"] and "lines" not in f' ||
+  fail "ids behind a table"
+
 encoded next llama llama.3 'the' 'the'
 run_with 5 'is of another turn than the one that the input goes on behind' next llama --after other
 run_with 2 'the input goes on behind input .*--after NAME' next llama
@@ -75,7 +96,7 @@ expect 2 'turns write text; say how much' "$TWAIN" plan --shape llama-2-7b --seq
 expect 2 'this model takes 48 tokens in all' "$TWAIN" plan llama --seq 8 --generate 3 --conversation 48 --force
 expect 2 'this model takes 1 to 7 tokens behind those of earlier turns' \
   "$TWAIN" plan llama --seq 8 --generate 3 --conversation 41 --force
-[ "$(find ledger/p0 -type f -name '[0-9]*' ! -name '*.*' | wc -l)" = 14 ] || fail "a refused run used a slot"
+[ "$(find ledger/p0 -type f -name '[0-9]*' ! -name '*.*' | wc -l)" = 16 ] || fail "a refused run used a slot"
 
 # ---- what comes to one party only: both stop, and neither is marked
 keep llama.3 third

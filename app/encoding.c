@@ -117,6 +117,12 @@ static tw_status check_chunks(const tw_encoding *e) {
                  tw_output_name(plan->output));
 }
 
+// Whether the order of a file's rows would show. A conversation's turns go by places, so it keeps its order.
+static bool is_arranged(const tw_encoding_words *w, const tw_plan *plan) {
+  bool table = w->csv || w->tsv || w->jsonl;
+  return plan->length_count > 0 || (table && !plan->shape.earlier);
+}
+
 tw_status tw_encoding_make(const char *model_word, const char *name, const tw_encoding_words *words, tw_texts *texts,
                            tw_encoding *e) {
   const char *model;
@@ -137,7 +143,7 @@ tw_status tw_encoding_make(const char *model_word, const char *name, const tw_en
   }
   TW_TRY(tw_encode_texts(&e->client, e->prefix, e->texts.texts, e->texts.count, e->plan.shape.seq, words->truncate,
                          e->counts, &e->input));
-  return tw_input_arrange(&e->plan, &e->input);
+  return is_arranged(words, &e->plan) ? tw_input_arrange(&e->plan, &e->input) : TW_OK;
 }
 
 void tw_encoding_end(tw_encoding *e) {

@@ -331,8 +331,8 @@ void tw_comparison_print(const tw_comparison *c, bool show_texts) {
   tw_grid_print(&grid);
   if (c->one_row) print_similarities(c);
   for (int s = 0; s < c->count && c->temperature > 0; s++)
-    printf("%d: drawn at temperature %g, where the float model gives it a probability of %.4g\n", s + 1, c->temperature,
-           c->sequences[s].probability);
+    printf("%d: drawn at temperature %g, where the float model gives it a probability of %.4g\n",
+           c->sequences[s].number, c->temperature, c->sequences[s].probability);
   if (c->logits) print_decided(c);
 }
 
@@ -344,10 +344,11 @@ static tw_status print_float_text(const tw_comparison *c, const tw_words *words,
   for (int i = 0; i < count; i++) ids[before + i] = c->texts[s * c->rows + i];
   TW_TRY(tw_words_texts(words, ids, before, count, &text));
   if (e->same == e->written)
-    tw_print_line("%d: the float model writes the same %d token%s: %s", s + 1, e->same, e->same > 1 ? "s" : "", text);
-  else
-    tw_print_line("%d: the float model writes the same %d of %d tokens, then another: %s", s + 1, e->same, e->written,
+    tw_print_line("%d: the float model writes the same %d token%s: %s", e->number, e->same, e->same > 1 ? "s" : "",
                   text);
+  else
+    tw_print_line("%d: the float model writes the same %d of %d tokens, then another: %s", e->number, e->same,
+                  e->written, text);
   free(text);
   return TW_OK;
 }

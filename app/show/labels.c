@@ -33,8 +33,7 @@ static int describe(const tw_labels *l, double *values, char *text, size_t size)
   return (int)used;
 }
 
-// The text's.
-static int number_of(const tw_result *r, int s) { return 1 + (r->origins.texts ? r->origins.texts[s] : s); }
+int tw_text_number(const tw_result *r, int s) { return 1 + (r->origins.texts ? r->origins.texts[s] : s); }
 
 static void print_row(const tw_result *r, const tw_client *client, const tw_input *input, int s, int row,
                       double *values) {
@@ -42,18 +41,19 @@ static void print_row(const tw_result *r, const tw_client *client, const tw_inpu
   tw_label_values(&client->labels, r->values + ((size_t)s * r->rows + row) * r->cols, values);
   describe(&client->labels, values, text, sizeof text);
   if (client->config.head.kind == TW_HEAD_SEQUENCE) {
-    tw_print_line("%d: %s%s%s", number_of(r, s), text, input ? "  " : "", input ? input->texts[s] : "");
+    tw_print_line("%d: %s%s%s", tw_text_number(r, s), text, input ? "  " : "", input ? input->texts[s] : "");
     return;
   }
   int token = input ? input->tokens[(size_t)s * input->seq + row] : -1;
   const char *piece = token >= 0 && client->vocabulary ? client->vocabulary[token] : "";
-  tw_print_line("%d.%d: %s  %s", number_of(r, s), row + 1, text, piece);
+  tw_print_line("%d.%d: %s  %s", tw_text_number(r, s), row + 1, text, piece);
 }
 
-void tw_rows_left_print(int sequence, int rows, const char *path) {
+void tw_rows_left_print(const tw_result *r, int sequence, int rows, const char *path) {
   int left = rows - TW_ROWS_SHOWN;
   if (left > 0)
-    tw_print_line("%d: %d more row%s, in %s (values[%d])", sequence + 1, left, left == 1 ? "" : "s", path, sequence);
+    tw_print_line("%d: %d more row%s, in %s (values[%d])", tw_text_number(r, sequence), left, left == 1 ? "" : "s",
+                  path, sequence);
 }
 
 tw_status tw_labels_print(const tw_result *r, const tw_client *client, const tw_input *input, const char *path) {
@@ -68,7 +68,7 @@ tw_status tw_labels_print(const tw_result *r, const tw_client *client, const tw_
   for (int s = 0; s < r->count; s++) {
     int rows = r->rows == 1 ? 1 : r->lengths[s];
     for (int row = 0; row < rows && row < TW_ROWS_SHOWN; row++) print_row(r, client, input, s, row, values);
-    tw_rows_left_print(s, rows, path);
+    tw_rows_left_print(r, s, rows, path);
   }
   tw_free(values);
   return TW_OK;

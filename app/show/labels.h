@@ -11,7 +11,9 @@ void tw_label_values(const tw_labels *labels, const double *logits, double *out)
 
 // Rows of a sequence that are printed; then a line says how many more there are, and where.
 enum { TW_ROWS_SHOWN = 32 };
-void tw_rows_left_print(int sequence, int rows, const char *path);
+void tw_rows_left_print(const tw_result *r, int sequence, int rows, const char *path);
+// Of the text that a sequence is of, from 1 on: what lines begin with.
+int tw_text_number(const tw_result *r, int sequence);
 
 // Every row of r, whose output is logits, by the labels of `client`: TW_ROWS_SHOWN of a sequence. input: for texts and
 // tokens beside them, or NULL. path: of the result file.

@@ -51,11 +51,13 @@ static const char *text_of(const source *s, int sequence) {
   return s->input && s->show_texts ? s->input->texts[sequence] : "";
 }
 
+static int number_of(const source *s, int sequence) { return tw_text_number(s->r, sequence); }
+
 static tw_status print_last(const source *s, int sequence) {
   char text[1024];
   const int *ids = ids_of(s, sequence);
   TW_TRY(describe(s, row_of(s->r, sequence, 0), ids, ids ? s->input->lengths[sequence] : 0, text, sizeof text));
-  tw_print_line("%d: next %s%s%s", sequence + 1, text, after(s), text_of(s, sequence));
+  tw_print_line("%d: next %s%s%s", number_of(s, sequence), text, after(s), text_of(s, sequence));
   return TW_OK;
 }
 
@@ -70,15 +72,15 @@ static tw_status print_row(const source *s, int sequence, int row) {
   int known = ids ? row + 1 : 0;
   TW_TRY(describe(s, row_of(s->r, sequence, row), ids, known, text, sizeof text));
   if (!ids || !s->show_texts) {
-    tw_print_line("%d.%d: next %s", sequence + 1, row + 1, text);
+    tw_print_line("%d.%d: next %s", number_of(s, sequence), row + 1, text);
     return TW_OK;
   }
   TW_TRY(tw_words_text(s->words, ids, row, ids[row], &word));
   if (row == 0) {
-    tw_print_line("%d.1: %s, next %s", sequence + 1, word, text);
+    tw_print_line("%d.1: %s, next %s", number_of(s, sequence), word, text);
   } else {
     double ln = log_probability(s, sequence, row);
-    tw_print_line("%d.%d: %s %.4f, next %s", sequence + 1, row + 1, word, exp(ln), text);
+    tw_print_line("%d.%d: %s %.4f, next %s", number_of(s, sequence), row + 1, word, exp(ln), text);
   }
   free(word);
   return TW_OK;
@@ -88,11 +90,11 @@ static tw_status print_rows(const source *s, int sequence) {
   double sum = 0;
   int length = s->r->lengths[sequence];
   for (int row = 0; row < length && row < TW_ROWS_SHOWN; row++) TW_TRY(print_row(s, sequence, row));
-  tw_rows_left_print(sequence, length, s->path);
+  tw_rows_left_print(s->r, sequence, length, s->path);
   for (int row = 1; row < length && s->input; row++) sum += log_probability(s, sequence, row);
   if (s->input && length > 1)
-    printf("%d: log probability %.4f of %d tokens behind the first, perplexity %.4f\n", sequence + 1, sum, length - 1,
-           exp(-sum / (length - 1)));
+    printf("%d: log probability %.4f of %d tokens behind the first, perplexity %.4f\n", number_of(s, sequence), sum,
+           length - 1, exp(-sum / (length - 1)));
   return TW_OK;
 }
 
@@ -101,7 +103,7 @@ static tw_status print_token(const source *s, int sequence) {
   int token = (int)s->r->values[sequence];
   char *word;
   TW_TRY(tw_words_text(s->words, ids, ids ? s->input->lengths[sequence] : 0, token, &word));
-  tw_print_line("%d: next %d %s%s%s", sequence + 1, token, word, after(s), text_of(s, sequence));
+  tw_print_line("%d: next %d %s%s%s", number_of(s, sequence), token, word, after(s), text_of(s, sequence));
   free(word);
   return TW_OK;
 }
@@ -122,7 +124,7 @@ static tw_status print_text(const source *s, const tw_model_config *c, int seque
   }
   tw_status status = tw_words_texts(s->words, all, before, count - ended, &text);
   if (status == TW_OK)
-    tw_print_line("%d: %s%s%s%s", sequence + 1, text, ended ? "  (the text ends here)" : "", after(s),
+    tw_print_line("%d: %s%s%s%s", number_of(s, sequence), text, ended ? "  (the text ends here)" : "", after(s),
                   text_of(s, sequence));
   free(text);
   free(all);

@@ -1,5 +1,6 @@
 #include "jobs/parties/input_lengths.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/memory.h"
@@ -43,24 +44,40 @@ static tw_status take(const tw_input *from, const int *which, int count, int seq
   return TW_OK;
 }
 
-static tw_status arrange(const tw_plan *plan, const tw_input *in, int *order, tw_input *out) {
-  int n = 0;
-  for (int k = 0; k < plan->length_count; k++)
-    for (int s = 0; s < in->count; s++)
-      if (tw_plan_length_for(plan, in->lengths[s]) == plan->lengths[k].seq) order[n++] = s;
+typedef struct {
+  int seq, length, sequence;
+} place;
+
+// The last chunk of a text is its shortest: the longest first keeps chunks of one program in their order.
+static int compare(const void *a, const void *b) {
+  const place *x = a, *y = b;
+  if (x->seq != y->seq) return x->seq < y->seq ? -1 : 1;
+  if (x->length != y->length) return x->length > y->length ? -1 : 1;
+  return x->sequence - y->sequence;
+}
+
+static tw_status arrange(const tw_plan *plan, const tw_input *in, place *places, int *order, tw_input *out) {
+  for (int s = 0; s < in->count; s++) places[s] = (place){tw_plan_length_for(plan, in->lengths[s]), in->lengths[s], s};
+  qsort(places, (size_t)in->count, sizeof *places, compare);
+  for (int s = 0; s < in->count; s++) order[s] = places[s].sequence;
   TW_TRY(take(in, order, in->count, in->seq, out));
+  if (!plan->length_count) return TW_OK;
   TW_TRY(tw_alloc(sizeof *out->seqs * (size_t)in->count, (void **)&out->seqs));
-  for (int s = 0; s < in->count; s++) out->seqs[s] = tw_plan_length_for(plan, out->lengths[s]);
+  for (int s = 0; s < in->count; s++) out->seqs[s] = places[s].seq;
   return TW_OK;
 }
 
 tw_status tw_input_arrange(const tw_plan *plan, tw_input *in) {
+  place *places;
   int *order;
   tw_input out = {.count = 0};
-  if (!plan->length_count) return TW_OK;
-  TW_TRY(tw_alloc(sizeof *order * (size_t)in->count, (void **)&order));
-  tw_status status = arrange(plan, in, order, &out);
-  tw_free(order);
+  TW_TRY(tw_alloc(sizeof *places * (size_t)in->count, (void **)&places));
+  tw_status status = tw_alloc(sizeof *order * (size_t)in->count, (void **)&order);
+  if (status == TW_OK) {
+    status = arrange(plan, in, places, order, &out);
+    tw_free(order);
+  }
+  tw_free(places);
   tw_input_free(status == TW_OK ? in : &out);
   if (status == TW_OK) *in = out;
   return status;

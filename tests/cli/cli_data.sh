@@ -54,6 +54,11 @@ import json, h5py
 wanted = json.load(open("wanted.json"))
 with h5py.File("n.input.h5") as f:
     got = [(i.decode(), int(l), t.decode()) for i, l, t in zip(f["ids"][()], f["lines"][()], f["texts"][()])]
+    numbers, lengths = list(f["text_numbers"][()]), list(f["lengths"][()])
+# what the parties see is no order of the file
+assert [(-l, n) for l, n in zip(lengths, numbers)] == sorted((-l, n) for l, n in zip(lengths, numbers)), (lengths, numbers)
+assert sorted(numbers) == list(range(len(got))), numbers
+got = [got[numbers.index(i)] for i in range(len(got))]
 assert got == [tuple(w) for w in wanted["kept"]], (got, wanted)
 P
 for form in csv tsv jsonl; do
@@ -122,8 +127,10 @@ expect 0 'written: table.csv, 3 texts' "$TWAIN" reveal n --csv table.csv --npy t
 import csv, h5py, numpy as np
 rows = list(csv.DictReader(open("table.csv", newline="")))
 with h5py.File("n.result.h5") as f:
-    values, lengths = f["values"][()][:, 0], f["lengths"][()]
-    assert [i.decode() for i in f["ids"][()]] == ["B, 2", "A1", "D"] and list(f["lines"][()]) == [2, 3, 7]
+    back = np.argsort(f["text_numbers"][()])
+    values, lengths = f["values"][()][back, 0], f["lengths"][()][back]
+    assert list(np.diff(f["lengths"][()]) <= 0) == [True, True] and list(back) != [0, 1, 2], f["lengths"][()]
+    assert [i.decode() for i in f["ids"][()][back]] == ["B, 2", "A1", "D"] and list(f["lines"][()][back]) == [2, 3, 7]
 assert [(r["id"], r["line"], int(r["tokens"])) for r in rows] == list(zip(["B, 2", "A1", "D"], "237", lengths)), rows
 table = np.array([[float(r[f"e{i}"]) for i in range(values.shape[1])] for r in rows])
 assert np.abs(table - values).max() < 1e-8 and np.abs(values).max() > 0.1

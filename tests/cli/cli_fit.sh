@@ -33,14 +33,15 @@ import csv, h5py, numpy as np, sys
 rows = list(csv.DictReader(open("table.csv", newline="")))
 with h5py.File("n.input.h5") as i, h5py.File("n.result.h5") as r:
     order, seqs, lengths = i["text_numbers"][()], i["seqs"][()], i["lengths"][()]
-    assert list(seqs) == [6, 6, 6, 20, 20] and list(order) == [0, 2, 3, 1, 4], (seqs, order)
-    assert [x.decode() for x in i["ids"][()]] == ["a", "c", "d", "b", "e"]
+    assert list(seqs) == [6, 6, 6, 20, 20] and list(order) == [3, 0, 2, 4, 1], (seqs, order)
+    assert list(lengths) == [6, 4, 3, 20, 13], lengths  # those of a program, the longest first
+    assert [x.decode() for x in i["ids"][()]] == ["d", "a", "c", "e", "b"]
     assert all(i["texts"][k].decode() == dict(zip("abcde", [l.split(",", 1)[1].strip() for l in open("notes.csv")][1:]))[i["ids"][k].decode()]
                for k in range(5))
     values = r["values"][()][np.argsort(order)]
     if sys.argv[1] == "tokens":
         table = [[float(x[f"e{k}"]) for k in range(values.shape[2])] for x in rows if x["id"] == "b"]
-        assert np.abs(np.array(table) - values[1, :lengths[3]]).max() < 1e-8
+        assert np.abs(np.array(table) - values[1, :lengths[4]]).max() < 1e-8
         assert np.array_equal(np.load("table.npy"), values)
     else:
         assert [x["id"] for x in rows] == list("abcde") and [x["line"] for x in rows] == list("23456")

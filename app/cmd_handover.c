@@ -8,8 +8,10 @@
 #include "app/common_options.h"
 #include "app/sealing.h"
 #include "app/show/print.h"
+#include "base/memory.h"
 #include "io/new_files.h"
 #include "io/seal_files.h"
+#include "jobs/plan/lengths.h"
 
 // What changes hands, recipient by recipient.
 static const struct {
@@ -36,7 +38,8 @@ typedef struct {
   const char *own;  // role of this site, "": not known
   tw_grid grid;
   int found;
-  tw_path plain[sizeof files / sizeof *files];
+  tw_path *plain;
+  size_t plain_room;
   int plain_count;
 } listing;
 
@@ -69,7 +72,10 @@ static tw_status add(listing *l, size_t row, const tw_path *path, bool sealed) {
     beside twin = look_beside(path, &info);
     bool settled = own || twin == SEALED || (twin == OLDER && !*l->own);
     snprintf(how, sizeof how, own ? "no, yours" : settled ? "no, beside" : twin == OLDER ? "no, newer" : "no");
-    if (!settled) l->plain[l->plain_count++] = *path;
+    if (!settled) {
+      TW_TRY(tw_grow((void **)&l->plain, &l->plain_room, (size_t)l->plain_count + 1, sizeof *l->plain));
+      l->plain[l->plain_count++] = *path;
+    }
   }
   if (l->found++ == 0) tw_grid_row(&l->grid, "file\tfor\tfrom\tsealed\tbytes\tSHA-256");
   tw_grid_row(&l->grid, "%s\t%s\t%s\t%s\t%lld\t%s", path->text, files[row].to, files[row].from, how,
@@ -85,6 +91,23 @@ static tw_status list(const char *name, listing *l) {
       tw_path path = tw_path_of(name, suffix);
       if (tw_path_exists(&path)) TW_TRY(add(l, i, &path, sealed));
     }
+  return TW_OK;
+}
+
+// What the lengths of a plan have is NAME's, too (jobs/plan/lengths.h).
+static tw_status list_lengths(const char *name, listing *l) {
+  bool *seen;
+  TW_TRY(tw_alloc(sizeof *seen * (TW_MOST_TOKENS + 1), (void **)&seen));
+  tw_status status = tw_lengths_beside(name, seen);
+  for (int seq = 1; seq <= TW_MOST_TOKENS && status == TW_OK; seq++)
+    if (seen[seq]) status = list(tw_length_name(name, seq).text, l);
+  tw_free(seen);
+  return status;
+}
+
+static tw_status list_all(const char *name, listing *l) {
+  TW_TRY(list(name, l));
+  TW_TRY(list_lengths(name, l));
   if (l->found == 0) return tw_fail(TW_ERR_IO, "%s: no file of that name is here that would be handed over", name);
   return TW_OK;
 }
@@ -112,9 +135,10 @@ static tw_status run(const tw_call *call) {
   l->own = "";
   tw_status status = tw_name_check(call->arguments[0]);
   if (status == TW_OK && folder) status = know_role(folder, &l->own);
-  if (status == TW_OK) status = list(call->arguments[0], l);
+  if (status == TW_OK) status = list_all(call->arguments[0], l);
   tw_grid_print(&l->grid);
   if (status == TW_OK && !call->quiet) print_plain(l);
+  tw_free(l->plain);
   free(l);
   return status;
 }
@@ -124,7 +148,8 @@ const tw_command tw_command_handover = {
     .arguments = "NAME",
     .summary = "who gets which of the files here, with digests",
     .about =
-        "Lists the files of NAME that change hands, plain, sealed, or plain beside their sealed form, with their "
+        "Lists the files of NAME, and of its lengths, that change hands, plain, sealed, or plain beside their sealed "
+        "form, with their "
         "recipients and SHA-256 digests, as "
         "`sha256sum` prints them: a recipient compares them with what arrived. Opens nothing and needs no keys.",
     .options = options,

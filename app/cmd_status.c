@@ -14,6 +14,7 @@
 #include "io/ledger.h"
 #include "io/new_files.h"
 #include "io/parts.h"
+#include "jobs/plan/lengths.h"
 
 typedef struct {
   const char *model, *keys, *ledger;
@@ -107,6 +108,8 @@ static const char *state_of(const holdings *h, char *text, size_t size) {
   return text;
 }
 
+static bool is_anything(const holdings *h) { return h->has_keys || h->has_input || h->has_result; }
+
 static void print(const char *name, const holdings *list, const tw_ledger_key *keys, size_t count) {
   tw_grid grid = {0}, runs = {0};
   char state[48];
@@ -115,7 +118,7 @@ static void print(const char *name, const holdings *list, const tw_ledger_key *k
   tw_grid_rule(&grid);
   tw_marks_head(&runs);
   for (const holdings *h = list; h < list + 2; h++) {
-    if (!h->has_keys && !h->has_input && !h->has_result) continue;
+    if (!is_anything(h)) continue;
     state_of(h, state, sizeof state);
     tw_grid_row(&grid, "%d\t%s%s\t%" PRIu64 "\t%" PRIu64 "\t%s\t%d rows\t%s", h->party,
                 h->has_keys ? h->key_id.hex : "none", h->test ? " (TEST)" : "", h->left, h->slots,
@@ -142,40 +145,97 @@ static json_t *record_of(const holdings *h) {
                    "rows_done", h->has_result ? h->rows : h->done, "result", h->has_result);
 }
 
-static tw_status show(const tw_call *call, const tw_ledger *ledger, const holdings *list) {
+static json_t *records_of(const holdings *list) {
+  json_t *parties = json_array();
+  for (const holdings *h = list; h < list + 2; h++)
+    if (is_anything(h)) json_array_append_new(parties, record_of(h));
+  return parties;
+}
+
+// NAME, and what it has of several lengths under names of their own (jobs/plan/lengths.h).
+typedef struct {
+  const char *name, *keys;
+  const tw_ledger *ledger;
+  bool json;
+  json_t *lengths;
+  int found;
+} survey;
+
+static tw_status look(const survey *v, const char *name, const char *keys, holdings list[2]) {
+  for (int party = 0; party < 2; party++) {
+    list[party] = (holdings){.party = party};
+    TW_TRY(look_at_keys(keys, v->ledger, &list[party]));
+    TW_TRY(look_at_rows(name, &list[party]));
+  }
+  return TW_OK;
+}
+
+static tw_status show(survey *v, const char *name, const holdings *list) {
   tw_ledger_key *keys = NULL;
   size_t count = 0;
-  if (((const settings *)call->settings)->json) {
-    json_t *parties = json_array();
-    for (const holdings *h = list; h < list + 2; h++)
-      if (h->has_keys || h->has_input || h->has_result) json_array_append_new(parties, record_of(h));
-    return tw_json_print(
-        json_pack("{s:s, s:s, s:o}", "name", call->arguments[0], "ledger", ledger->id.hex, "parties", parties));
-  }
-  tw_status status = tw_ledger_list(ledger, &keys, &count);
-  if (status == TW_OK) print(call->arguments[0], list, keys, count);
+  tw_status status = tw_ledger_list(v->ledger, &keys, &count);
+  if (status == TW_OK && v->found) putchar('\n');
+  if (status == TW_OK) print(name, list, keys, count);
   tw_ledger_keys_free(keys, count);
   return status;
+}
+
+static tw_status take_length(survey *v, int seq) {
+  holdings list[2];
+  tw_path name = tw_length_name(v->name, seq);
+  TW_TRY(look(v, name.text, tw_length_name(v->keys, seq).text, list));
+  if (!is_anything(&list[0]) && !is_anything(&list[1])) return TW_OK;
+  if (v->json)
+    json_array_append_new(v->lengths,
+                          json_pack("{s:s, s:i, s:o}", "name", name.text, "seq", seq, "parties", records_of(list)));
+  else
+    TW_TRY(show(v, name.text, list));
+  v->found++;
+  return TW_OK;
+}
+
+static tw_status take_lengths(survey *v) {
+  bool *seen;
+  TW_TRY(tw_alloc(sizeof *seen * (TW_MOST_TOKENS + 1), (void **)&seen));
+  tw_status status = tw_lengths_beside(v->name, seen);
+  if (status == TW_OK) status = tw_lengths_beside(v->keys, seen);
+  for (int seq = 1; seq <= TW_MOST_TOKENS && status == TW_OK; seq++)
+    if (seen[seq]) status = take_length(v, seq);
+  tw_free(seen);
+  return status;
+}
+
+static tw_status take_all(survey *v) {
+  holdings list[2];
+  TW_TRY(look(v, v->name, v->keys, list));
+  if (is_anything(&list[0]) || is_anything(&list[1])) {
+    if (!v->json) TW_TRY(show(v, v->name, list));
+    v->found++;
+  }
+  TW_TRY(take_lengths(v));
+  if (!v->found)
+    return tw_fail(TW_ERR_IO,
+                   "%s: neither keys nor an input of a party are here; give the NAME of one, or --model NAME", v->name);
+  if (!v->json) return TW_OK;
+  json_t *all = json_pack("{s:s, s:s, s:o}", "name", v->name, "ledger", v->ledger->id.hex, "parties", records_of(list));
+  if (json_array_size(v->lengths)) json_object_set(all, "lengths", v->lengths);
+  return tw_json_print(all);
 }
 
 static tw_status run(const tw_call *call) {
   const settings *s = call->settings;
   const char *name = call->arguments[0], *model;
-  holdings list[2] = {{.party = 0}, {.party = 1}};
   tw_ledger ledger;
   tw_not_dumpable();
   TW_TRY(tw_name_check(name));
   if (s->keys) TW_TRY(tw_name_check(s->keys));
   TW_TRY(tw_model_name(s->model, name, &model));
   TW_TRY(tw_ledger_find(s->ledger, &ledger));
-  for (int party = 0; party < 2; party++) {
-    TW_TRY(look_at_keys(s->keys ? s->keys : model, &ledger, &list[party]));
-    TW_TRY(look_at_rows(name, &list[party]));
-  }
-  if (!list[0].has_keys && !list[1].has_keys && !list[0].has_input && !list[1].has_input)
-    return tw_fail(TW_ERR_IO,
-                   "%s: neither keys nor an input of a party are here; give the NAME of one, or --model NAME", name);
-  return show(call, &ledger, list);
+  survey v = {
+      .name = name, .keys = s->keys ? s->keys : model, .ledger = &ledger, .json = s->json, .lengths = json_array()};
+  tw_status status = take_all(&v);
+  json_decref(v.lengths);
+  return status;
 }
 
 const tw_command tw_command_status = {
@@ -184,7 +244,7 @@ const tw_command tw_command_status = {
     .summary = "key slots left, by whom the others were used up, and which rows are done",
     .about =
         "Reads the parties' files of NAME that are here: NAME.keys.pR.h5, NAME.input.pR.h5, and what a run has "
-        "left, finished or not; and the ledger. Changes nothing.",
+        "left, finished or not; the same of its lengths; and the ledger. Changes nothing.",
     .options = options,
     .option_count = sizeof options / sizeof *options,
     .settings_size = sizeof(settings),

@@ -94,7 +94,14 @@ P
 no_shares
 "$TWAIN" encode n --csv sample.csv --text-column note --id-column note_id --truncate --share --force -q
 "$TWAIN" deal n -n 60 -q
+expect 0 'n.seq24.input.p1.h5 +party 1 +client +no ' "$TWAIN" handover n
+grep -q 'n.seq24.keys.p0.h5 .*party 0 .*dealer' said || { cat said; fail "handover without a length's keys"; }
+seqs=$(json n.plan.json '" ".join(str(l["seq"]) for l in j["lengths"])')
 expect_run 0 '' n --ledger ledger -q --force
+expect 0 'n.seq24' "$TWAIN" status n --ledger ledger
+"$TWAIN" status n --ledger ledger --json >status.json
+[ "$(json status.json '" ".join(str(l["seq"]) for l in j["lengths"])')" = "$seqs" ] || fail "$(cat status.json)"
+[ "$(json status.json 'sum(p["rows_done"] for l in j["lengths"] for p in l["parties"])')" = 120 ] || fail "$(cat status.json)"
 expect 0 'written: table.csv, 60 texts' "$TWAIN" reveal n --csv table.csv --force
 "$python" - <<'P' || fail "ids of 60 texts"
 import csv

@@ -33,6 +33,7 @@ typedef struct {
   double pair_limit, idle_limit;
   tw_service_options service;  // no option: of a service, from the ten above
   tw_site own;                 // no option: with --clients
+  json_t *records;             // no option: of the lengths that are done
 } settings;
 
 static const tw_option options[] = {
@@ -234,8 +235,7 @@ static tw_party_options party_options(const tw_call *call, tw_progress *progress
                             .service = s->serve ? &s->service : NULL};
 }
 
-static tw_status print_record(const tw_call *call, const tw_result_share *result, const tw_circumstances *how,
-                              tw_format format) {
+static tw_status keep_record(const tw_call *call, const tw_result_share *result, const tw_circumstances *how) {
   const settings *s = call->settings;
   const tw_link_profile *link = &s->party.link;
   tw_plan plan;
@@ -247,7 +247,7 @@ static tw_status print_record(const tw_call *call, const tw_result_share *result
   tw_record_flag(r, "split_batch", how->split_batch);
   tw_record_text(r, "prepare", how->prepare_during ? "during" : "before");
   tw_record_link(r, link->latency_seconds, link->bytes_per_second);
-  return tw_record_print(r, format);
+  return json_array_append_new(s->records, r) == 0 ? TW_OK : tw_fail(TW_ERR_MEMORY, "out of memory for a record");
 }
 
 static tw_status open_files(const tw_call *call) {
@@ -278,7 +278,7 @@ static tw_status report(const tw_call *call, const tw_result_share *result, cons
   const settings *s = call->settings;
   if (how->before && !call->quiet) tw_say("every row has its result already");
   if (how->before || how->elsewhere) return TW_OK;
-  if (format != TW_AS_TABLE) return print_record(call, result, how, format);
+  if (format != TW_AS_TABLE) return keep_record(call, result, how);
   if (!call->quiet) tw_run_report_print(result, s->verbose);
   return TW_OK;
 }
@@ -303,6 +303,27 @@ static tw_status run_one(const tw_call *call, tw_channel *channel, const tw_part
   return status;
 }
 
+// One list of all, also where a later length has failed.
+static tw_status print_records(settings *s, tw_format format, tw_status status) {
+  json_t *records = s->records;
+  s->records = NULL;
+  if (json_array_size(records)) {
+    tw_status printed = tw_records_print(records, format);
+    return status == TW_OK ? printed : status;
+  }
+  json_decref(records);
+  return status;
+}
+
+// Which of several lengths it was, since each has keys of its own.
+static tw_status name_length(const tw_run_lengths *lengths, int i, tw_status status) {
+  char message[1600];
+  if (status == TW_OK || !lengths->count) return status;
+  snprintf(message, sizeof message, "%s", tw_error_message());
+  return tw_fail(status, "sequences of up to %d tokens: %s%s", lengths->list[i].seq, message,
+                 i ? "; shorter ones are done, and `run --resume` goes on with these" : "");
+}
+
 static tw_status body(const tw_call *call, tw_channel *channel) {
   settings *s = call->settings;
   TW_TRY(find_pair(s));
@@ -317,14 +338,16 @@ static tw_status body(const tw_call *call, tw_channel *channel) {
   if (s->site.party < 0) TW_TRY(tw_run_lengths_find(&options, channel->party, lengths));
   TW_TRY(tw_run_lengths_agree(lengths, channel));
   tw_status status = TW_OK;
+  s->records = json_array();
   for (int i = 0; i < (lengths->count ? lengths->count : 1) && status == TW_OK; i++) {
+    how = (tw_circumstances){.spent = ""};
     tw_party_options one = tw_run_lengths_options(lengths, i, &options);
     tw_party_files *files = lengths->list[i].files;
-    if (lengths->count && !call->quiet && channel->party == 0 && s->site.processes.index == 0)
+    if (lengths->count && !call->quiet && format == TW_AS_TABLE && channel->party == 0 && s->site.processes.index == 0)
       printf("%sup to %d tokens:\n", i ? "\n" : "", lengths->list[i].seq);
-    status = run_one(call, channel, &one, files, format);
+    status = name_length(lengths, i, run_one(call, channel, &one, files, format));
   }
-  return status;
+  return print_records(s, format, status);
 }
 
 // A NAME for each process. Where there are several, their launcher says where they run.

@@ -311,7 +311,7 @@ static void print_decided(const tw_comparison *c) {
 }
 
 static void print_cosine(const tw_sequence_error *e, bool show_text) {
-  if (show_text)
+  if (show_text && *e->text)
     tw_print_line("cosine(private, float) = %.5f  %s", e->cosine, e->text);
   else if (e->line)
     printf("cosine(private, float) = %.5f  text %d (line %d)\n", e->cosine, e->number, e->line);

@@ -344,6 +344,7 @@ static tw_status divide_one(const tokenizer *t, const tw_text *text, int owner, 
       status = tw_chunk_of(&whole, &frame, parts > 1 ? most : whole.count, overlap, i, &c->encodings[c->count]);
     if (status != TW_OK) break;
     c->texts[c->count] = *text;
+    if (i) c->texts[c->count].first = "";  // a copy for every chunk would grow with the square of its length
     c->owners[c->count] = owner;
     count->kept += c->encodings[c->count++].count;
   }

@@ -25,7 +25,8 @@ for result in pooled tokens cls; do
   [ ! -e n.seq12.input.p0.h5 ] && [ ! -e n.input.p0.h5 ] || fail "shares of no sequence"
   expect 2 'no sample says how many texts each has: say --counts' "$TWAIN" deal n -n 5
   "$TWAIN" deal n --counts 6:3,20:3 --test-seed 31 -q 2>/dev/null
-  expect_run 0 '' n --ledger ledger --allow-test-keys -q --force
+  two_ranks n --ledger ledger --allow-test-keys --csv --force >records.csv 2>said || { cat said; fail "run"; }
+  "$python" -c 'import csv; assert [r["tokens"] for r in csv.DictReader(open("records.csv"))] == ["6", "20"]' || fail "$(cat records.csv)"
   expect 0 '5 sequences' "$TWAIN" reveal n --csv table.csv --npy table.npy --force
   expect 0 'outputs equal the emulator.s, transcript equal' "$TWAIN" check n --exact --test-seed 31
   "$python" - $result <<'P' || fail "$result: table, result and input do not belong together"
@@ -71,6 +72,8 @@ whole = parts[0]
 for part in parts[1:]:
     assert part[:3] == whole[-3:], parts
     whole = whole + part[3:]
+with h5py.File("n.input.h5") as i:
+    assert [bool(t) for k, t in zip(owner, i["texts"].asstr()) if k == 1] == [True, False, False, False]
 assert len(parts) == 4 and len(whole) == 60 and whole == 5 * whole[:12], parts
 mean = np.array([np.average(values[owner == t], axis=0, weights=lengths[owner == t]) for t in range(3)])
 mean /= np.linalg.norm(mean, axis=1, keepdims=True)
@@ -97,7 +100,18 @@ no_shares
 expect 0 'n.seq24.input.p1.h5 +party 1 +client +no ' "$TWAIN" handover n
 grep -q 'n.seq24.keys.p0.h5 .*party 0 .*dealer' said || { cat said; fail "handover without a length's keys"; }
 seqs=$(json n.plan.json '" ".join(str(l["seq"]) for l in j["lengths"])')
-expect_run 0 '' n --ledger ledger -q --force
+
+# a length that fails is named, records are one list of what was done, and the run goes on with the others
+cp n.seq24.keys.p1.h5 whole
+"$TWAIN" deal other -n 60 --model n -q
+cp other.seq24.keys.p1.h5 n.seq24.keys.p1.h5
+! two_ranks n --ledger ledger --json >records.json 2>said || fail "keys of two dealings"
+grep -q 'sequences of up to 24 tokens: .*; shorter ones are done, and `run --resume` goes on' said || { cat said; fail "no length"; }
+[ "$(json records.json '" ".join([str(r["tokens"]) for r in j] + ["24"])')" = "$seqs" ] || fail "$(cat records.json)"
+mv whole n.seq24.keys.p1.h5
+rm other.*
+two_ranks n --ledger ledger --resume --csv >records.csv 2>said || { cat said; fail "a run that goes on"; }
+"$python" -c 'import csv; assert [r["tokens"] for r in csv.DictReader(open("records.csv"))] == ["24"]' || fail "$(cat records.csv)"
 expect 0 'n.seq24' "$TWAIN" status n --ledger ledger
 "$TWAIN" status n --ledger ledger --json >status.json
 [ "$(json status.json '" ".join(str(l["seq"]) for l in j["lengths"])')" = "$seqs" ] || fail "$(cat status.json)"

@@ -1,6 +1,9 @@
+#include <errno.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include "app/commands.h"
 #include "app/common_options.h"
@@ -111,13 +114,27 @@ static tw_status write_tables(const tw_call *call, const char *model, const char
   return status;
 }
 
+// An older table must not stand for a result that is not to be trusted. What is no plain file stays.
+static tw_status remove_tables(const tw_call *call) {
+  const settings *s = call->settings;
+  const char *files[] = {s->csv, s->npy};
+  struct stat info;
+  for (int i = 0; i < 2; i++) {
+    if (!files[i] || lstat(files[i], &info) != 0 || !S_ISREG(info.st_mode)) continue;
+    if (unlink(files[i]) != 0)
+      return tw_fail(TW_ERR_IO, "%s: is of an older result and cannot be removed: %s", files[i], strerror(errno));
+    if (!call->quiet) printf("removed: %s, of an older result\n", files[i]);
+  }
+  return TW_OK;
+}
+
 static tw_status tell(const tw_call *call, const char *model, const tw_result *result, const char *path, bool trusted,
                       bool with_input) {
   const settings *s = call->settings;
   tw_path input = tw_path_of(call->arguments[0], "input.h5");
   const char *own = with_input ? input.text : NULL;
   if (!call->quiet) print(result, path, with_input);
-  if (!trusted) return TW_OK;
+  if (!trusted) return remove_tables(call);
   if (!call->quiet && !s->csv) TW_TRY(tw_answer_print(model, result, own, path, s->show_texts));
   return write_tables(call, model, own, result);
 }

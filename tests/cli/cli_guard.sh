@@ -29,7 +29,8 @@ chain() { # PLAN-OPTION...
 
 # inside the bounds
 chain
-expect 0 'run [0-9a-f]*: 2 sequences' "$TWAIN" reveal n
+expect 0 'run [0-9a-f]*: 2 sequences' "$TWAIN" reveal n --csv table.csv --npy table.npy
+[ -s table.csv ] && [ -s table.npy ] || fail "no tables"
 expect 0 'relative error' "$TWAIN" check n
 [ ! -e n.result.untrusted.h5 ] || fail "an ordinary result is not trusted"
 "$TWAIN" plan n --seq 16 --json --force >with.json
@@ -42,7 +43,9 @@ expect 0 'NOT counted' "$TWAIN" plan n --seq 16 --force --no-guard
 # beyond them: nothing a party says or does differs, the client learns it
 scale_logits 12
 chain
-expect 8 'n.result.untrusted.h5: not to be trusted: values out of the plan.s bounds in [12] of 2 sequences' "$TWAIN" reveal n --force
+expect 8 'n.result.untrusted.h5: not to be trusted: values out of the plan.s bounds in [12] of 2 sequences' "$TWAIN" reveal n --force \
+  --csv table.csv --npy table.npy
+[ ! -e table.csv ] && [ ! -e table.npy ] || fail "a table of before lies beside an untrusted result"
 [ ! -e n.result.h5 ] || fail "the result of before lies beside an untrusted one"
 [ -e n.result.untrusted.h5 ] || fail "no untrusted result"
 ! grep -qi "out of bound\|trusted" ran || fail "a party speaks of bounds"

@@ -85,7 +85,8 @@ tw_status tw_chat_parse(const char *chat, const char *messages, char **text) {
   json_error_t error;
   *text = NULL;
   json_t *list = json_loads(messages, 0, &error);
-  if (!list) return tw_fail(TW_ERR_FORMAT, "the messages are no JSON: %s", error.text);
+  if (!list)  // what Jansson says quotes them
+    return tw_fail(TW_ERR_FORMAT, "the messages are no JSON, from line %d, column %d on", error.line, error.column);
   tw_status status = tw_chat_text(chat, list, text);
   json_decref(list);
   return status;

@@ -114,6 +114,9 @@ static void messages(void) {
   char *text;
   for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++)
     CU_ASSERT_EQUAL(tw_chat_parse(chat, wrong[i], &text), TW_ERR_FORMAT);
+  CU_ASSERT_EQUAL(tw_chat_parse(chat, "[{\"role\": \"user\",\n \"content\": secret}]", &text), TW_ERR_FORMAT);
+  CU_ASSERT_PTR_NOT_NULL(strstr(tw_error_message(), "from line 2, column "));
+  CU_ASSERT_PTR_NULL(strstr(tw_error_message(), "secret"));
   CU_ASSERT_EQUAL(tw_chat_ask("no JSON", "a", &text), TW_ERR_FORMAT);
   CU_ASSERT_EQUAL(tw_chat_ask("{}", "a", &text), TW_ERR_FORMAT);
   CU_ASSERT_EQUAL(tw_chat_ask(chat, "a\xff", &text), TW_ERR_FORMAT);

@@ -1,6 +1,7 @@
 #include "app/encoding.h"
 
 #include "app/chats.h"
+#include "app/commands.h"
 #include "app/common_options.h"
 #include "base/memory.h"
 #include "io/new_files.h"
@@ -39,7 +40,10 @@ static tw_status check_source(const tw_call *call, const tw_encoding_words *w, i
   int sources = (count > 0) + (w->file != NULL) + (w->csv != NULL) + (w->tsv != NULL) + (w->jsonl != NULL);
   if (sources != 1)
     return tw_fail(TW_ERR_USAGE, "%s; usage: twain %s %s",
-                   sources ? "either texts or one file, not both" : "texts or --file FILE are needed",
+                   sources                               ? "either texts or one file, not both"
+                   : call->command == &tw_command_encode ? "texts, --file FILE, or a table's FILE by --csv, --tsv or "
+                                                           "--jsonl are needed"
+                                                         : "texts or --file FILE are needed",
                    call->command->name, call->command->arguments);
   if (!table && (w->text_column || w->id_column))
     return tw_fail(TW_ERR_USAGE, "--text-column and --id-column go with --csv, --tsv or --jsonl");

@@ -21,7 +21,8 @@ const tw_option tw_option_fit = {
     .kind = TW_OPTION_TEXT,
     .value = "FILE",
     .help =
-        "choose these lengths by the texts of FILE, a sample of those to come: .csv, .tsv, .jsonl, or one text a "
+        "choose lengths, as --lengths names them, by the texts of FILE, a sample of those to come: .csv, .tsv, .jsonl, "
+        "or one text a "
         "line. Without --seq the longest text counts, up to where the model's own software cuts"};
 const tw_option tw_option_fit_column = {.name = "text-column",
                                         .kind = TW_OPTION_TEXT,

@@ -52,8 +52,11 @@ static tw_status read_lines(reader *r) {
   size_t room = 0;
   ssize_t n;
   tw_status status = TW_OK;
-  for (int number = 1; status == TW_OK && (n = getline(&line, &room, r->file)) >= 0; number++)
-    status = take_line(r, line, (size_t)n, number);
+  for (int number = 1; status == TW_OK && (n = getline(&line, &room, r->file)) >= 0; number++) {
+    // a byte order mark is no text
+    size_t mark = number == 1 && n >= 3 && memcmp(line, "\xef\xbb\xbf", 3) == 0 ? 3 : 0;
+    status = take_line(r, line + mark, (size_t)n - mark, number);
+  }
   if (status == TW_OK && ferror(r->file)) status = tw_fail(TW_ERR_IO, "%s: cannot read: %s", r->name, strerror(errno));
   free(line);
   if (status == TW_OK && r->count == 0)

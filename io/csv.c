@@ -36,11 +36,11 @@ static tw_status take_end(tw_csv *c, bool *last) {
   }
   if (*c->at == '\r' && (c->at + 1 == c->end || c->at[1] == '\n')) c->at++;
   if (c->at < c->end && *c->at == '\r')
-    return tw_fail(
-        TW_ERR_FORMAT,
-        "%s: line %d: a carriage return that no line feed follows; end the lines with LF or CR LF, or put the "
-        "field in quotation marks",
-        c->path, c->line);
+    return tw_fail(TW_ERR_FORMAT,
+                   "%s: line %d: a carriage return that no line feed follows; end the lines with LF or CR LF%s",
+                   c->path, c->line,
+                   c->quotes ? ", or put the field in quotation marks"
+                             : "; a field of tab-separated values holds none, write such a file as CSV");
   if (c->at < c->end) c->at++;
   c->line++;
   return TW_OK;

@@ -87,10 +87,14 @@ static tw_status get_seqs(const tw_h5 *f, const hsize_t *shape, tw_input *in) {
   TW_TRY(tw_h5_locate(f, "seqs", H5T_STD_I32LE, 1, shape, &offset));
   TW_TRY(tw_alloc((size_t)in->count * sizeof *in->seqs, (void **)&in->seqs));
   TW_TRY(tw_h5_get(f, "seqs", H5T_STD_I32LE, 1, shape, in->seqs));
-  for (int s = 0; s < in->count; s++)
+  for (int s = 0; s < in->count; s++) {
     if (in->seqs[s] < in->lengths[s] || in->seqs[s] > in->seq)
       return tw_fail(TW_ERR_FORMAT, "%s: dataset seqs: sequence %d of %d tokens is for %d, %d are possible", f->path, s,
                      in->lengths[s], in->seqs[s], in->seq);
+    if (s && in->seqs[s] < in->seqs[s - 1])
+      return tw_fail(TW_ERR_FORMAT, "%s: dataset seqs: sequence %d is for %d tokens, behind one for %d; they rise",
+                     f->path, s, in->seqs[s], in->seqs[s - 1]);
+  }
   return TW_OK;
 }
 

@@ -85,7 +85,7 @@ static void put_labels(const table *t, const double *logits) {
     putc(',', t->out);
     tw_csv_put(t->out, l->names[best]);
   }
-  for (int i = 0; i < l->count; i++) fprintf(t->out, ",%.6f", t->values[i]);
+  for (int i = 0; i < l->count; i++) fprintf(t->out, ",%.9g", t->values[i]);
 }
 
 static void put_row(const table *t, int text, int row) {

@@ -10,8 +10,8 @@ tw_status tw_frame_find(const tw_encoding *whole, const int *ids, int count, tw_
       return TW_OK;
     }
   return tw_fail(TW_ERR_FORMAT,
-                 "this tokenizer puts more than tokens around a text, so that chunks of it are not the text's; cut the "
-                 "texts (`encode --truncate`), or divide them");
+                 "--chunk: this tokenizer gives a text other tokens where special ones stand around it, so it has no "
+                 "chunks; cut the texts (`encode --truncate`), or divide them beforehand");
 }
 
 tw_status tw_chunks_count(const tw_encoding *whole, const tw_frame *frame, int most, int overlap, int *count) {
@@ -21,7 +21,7 @@ tw_status tw_chunks_count(const tw_encoding *whole, const tw_frame *frame, int m
   if (step < 1)
     return tw_fail(
         TW_ERR_USAGE,
-        "--chunk %d: chunks of %d tokens, %d of them special ones, have no room behind so many that overlap; "
+        "--overlap %d: chunks of %d tokens, %d of them special ones, have no room behind so many that overlap; "
         "say fewer",
         overlap, most, frame->head + frame->tail);
   *count = 1 + (own - room + step - 1) / step;

@@ -45,13 +45,15 @@ static tw_status check_rows(const tw_input *input, const tw_plan *plan) {
 }
 
 static tw_status check_ids(const tw_input *input, const tw_plan *plan) {
-  int seq = input->seq, vocab = plan->shape.config.vocab;
-  for (int j = 0; j < input->count * seq; j++)
+  size_t seq = (size_t)input->seq;
+  int vocab = plan->shape.config.vocab;
+  for (size_t j = 0; j < (size_t)input->count * seq; j++)
     if (input->tokens[j] < 0 || input->tokens[j] >= vocab)
-      return tw_fail(TW_ERR_RANGE,
-                     "sequence %d, token %d has id %d, the model's words are 0 .. %d; encode with the client's file of "
-                     "this model",
-                     j / seq, j % seq, input->tokens[j], vocab - 1);
+      return tw_fail(
+          TW_ERR_RANGE,
+          "sequence %zu, token %zu has id %d, the model's words are 0 .. %d; encode with the client's file of "
+          "this model",
+          j / seq, j % seq, input->tokens[j], vocab - 1);
   return TW_OK;
 }
 

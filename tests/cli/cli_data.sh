@@ -74,6 +74,10 @@ done
 "$TWAIN" encode n --csv - --text-column note --force -q < <(printf 'note\nthe cat\n') || fail "standard input"
 expect 0 'quotation marks, which were kept as they stand: 1;' "$TWAIN" encode n --tsv <(printf 'text\n"the cat"\n') --force
 
+"$TWAIN" encode n --file <(printf '\xef\xbb\xbfthe cat\n\xef\xbb\xbfdog\n') --force -q
+"$python" -c 'import h5py; assert list(h5py.File("n.input.h5")["texts"].asstr()) == ["the cat", "\ufeffdog"]' ||
+  fail "a byte order mark stays, or goes where it is none"
+
 # ---- what is wrong is said with file, line and remedy, and without a text or an id
 refused() { # CONTENT TEXT OPTION...
   printf "$1" >bad
@@ -93,6 +97,7 @@ refused 'id,note\nP1,"a ""secret\n\n' 'line 2, field 2: its quotation mark is ne
 refused 'id,note\nP1,"a" secret\n' 'line 2, field 2: text behind its closing quotation mark; double' --csv bad "${columns[@]}"
 refused 'id,note\nP1,a "secret"\n' 'line 2, field 2: a quotation mark inside a field that does not begin with one' --csv bad "${columns[@]}"
 refused 'id,note\rP1,secret\r' 'line 1: a carriage return that no line feed follows; end the lines' --csv bad "${columns[@]}"
+refused 'id\tnote\nP1\tsec\rret\n' 'line 2: a carriage return .*CR LF; a field of tab-separated values holds none' --tsv bad "${columns[@]}"
 refused 'id,note\nP1,"\nsecret\xff"\n' 'line 3 is not valid UTF-8; convert the file first \(iconv' --csv bad "${columns[@]}"
 refused 'id,note\nP1,sec\0ret\n' 'line 2 holds a zero byte' --csv bad "${columns[@]}"
 refused 'id,note\nP1, \n\n' 'no text in column note \(1 records without text, 1 blank lines\)' --csv bad "${columns[@]}"

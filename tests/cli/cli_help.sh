@@ -103,7 +103,7 @@ expect 0 'a link of 500 us one way and 0.1 Gbit/s' "$TWAIN" plan --shape bert-ti
 expect 2 "'m' is one argument too many" "$TWAIN" plan n m
 expect 2 'an argument is missing' "$TWAIN" deal
 expect 2 'either a folder or --shape' "$TWAIN" import -o n
-expect 2 'texts or --file FILE are needed' "$TWAIN" encode n
+expect 2 'texts, --file FILE, or a table.s FILE by --csv, --tsv or --jsonl are needed; usage' "$TWAIN" encode n
 expect 2 'go together' "$TWAIN" check n --exact
 expect 2 "is a file; give the NAME" "$TWAIN" deal n.plan.json
 expect 2 'unknown workload' "$TWAIN" bench nothing

@@ -14,6 +14,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/memory.h"
 #include "io/bert_tensors.h"
 #include "tests/common/samples.h"
 #include "tests/common/scratch.h"
@@ -242,6 +243,25 @@ static void test_not_finite(void) {
   CU_ASSERT_TRUE(message_has("tensor beta: NaN at [1]") && no_trace(path));
 }
 
+// Of a plan with several lengths sequences stand in the order of their programs.
+static void test_falling_lengths(void) {
+  const char *path = in_folder("falling.h5");
+  tw_input in;
+  samples_fresh(0);
+  CU_ASSERT_EQUAL_FATAL(tw_alloc((size_t)sample_input.count * sizeof(int), (void **)&sample_input.seqs), TW_OK);
+  for (int s = 0; s < sample_input.count; s++) sample_input.seqs[s] = sample_input.seq;
+  CU_ASSERT_EQUAL(tw_input_write(path, &sample_input), TW_OK);
+  CU_ASSERT_EQUAL_FATAL(tw_input_read(path, &in), TW_OK);
+  tw_input_free(&in);
+  unlink(path);
+  sample_input.lengths[sample_input.count - 1] = 1;
+  sample_input.seqs[sample_input.count - 1] = 1;
+  CU_ASSERT_EQUAL(tw_input_write(path, &sample_input), TW_OK);
+  CU_ASSERT_EQUAL(tw_input_read(path, &in), TW_ERR_FORMAT);
+  CU_ASSERT_TRUE(message_has("dataset seqs") && message_has("they rise"));
+  unlink(path);
+}
+
 // A file that is sound in all but the number: NaN put in by other software, with a fitting checksum.
 static void test_foreign_nan(void) {
   const char *path = in_folder("foreign.h5");
@@ -439,6 +459,7 @@ int main(void) {
   CU_add_test(suite, "flipped in each dataset", test_flipped_datasets);
   CU_add_test(suite, "NaN and Inf when writing", test_not_finite);
   CU_add_test(suite, "NaN when reading", test_foreign_nan);
+  CU_add_test(suite, "lengths of programs that fall", test_falling_lengths);
   CU_add_test(suite, "wrong shapes and rings", test_shapes);
   CU_add_test(suite, "a client without vocabulary", test_synthetic_client);
   CU_add_test(suite, "a limit on file sizes", test_limit);

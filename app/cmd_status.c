@@ -116,7 +116,6 @@ static void print(const char *name, const holdings *list, const tw_ledger_key *k
   bool used = false;
   tw_grid_row(&grid, "party\tkey\tslots left\tof\teach\tinput\tresult");
   tw_grid_rule(&grid);
-  tw_marks_head(&runs);
   for (const holdings *h = list; h < list + 2; h++) {
     if (!is_anything(h)) continue;
     state_of(h, state, sizeof state);
@@ -125,6 +124,7 @@ static void print(const char *name, const holdings *list, const tw_ledger_key *k
                 tw_text_bytes((double)h->slot_bytes), h->rows, state);
     for (size_t i = 0; i < count; i++) {
       if (keys[i].party != h->party || strcmp(keys[i].key_id.hex, h->key_id.hex) != 0 || !keys[i].count) continue;
+      if (!used) tw_marks_head(&runs);
       tw_marks_rows(&runs, &keys[i]);
       used = true;
     }

@@ -332,7 +332,7 @@ static tw_status gather_lists(tw_tile *tile, recorder to[2]) {
   words = 0;
   for (int i = 0; i < tile->program.op_count; i++) {
     tw_op *op = &tile->program.ops[i];
-    memcpy(lists + words, tile->whole->pool + op->list, 8 * op->list_count);
+    if (op->list_count) memcpy(lists + words, tile->whole->pool + op->list, 8 * op->list_count);
     op->list = words;
     words += op->list_count;
   }

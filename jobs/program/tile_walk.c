@@ -41,6 +41,7 @@ static tw_status read_one(void *state, int b, void *dst, size_t bytes) {
   int op = w->of_chain >= 0 ? w->of_chain : w->s->walk.running;
   TW_TRY(read_early(w, op + 1));
   uint8_t **early = &w->early[(size_t)op * (size_t)w->s->batch + (size_t)b];
+  if (!*early) return bytes == 0 ? TW_OK : tw_fail(TW_ERR_INTERNAL, "corrections of operation %d are read twice", op);
   memcpy(dst, *early, bytes);
   tw_secret_free(*early, bytes);
   *early = NULL;

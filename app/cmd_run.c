@@ -43,12 +43,7 @@ static const tw_option options[] = {
      .field = offsetof(settings, plan),
      .value = "NAME",
      .help = "the NAME of the plan, where it is another one than the model's"},
-    {.name = "keys",
-     .kind = TW_OPTION_TEXT,
-     .field = offsetof(settings, keys),
-     .value = "NAME",
-     .help = "the NAME whose keys are used, where they were dealt under one of their own (not given: that of the "
-             "model)"},
+    {.common = &tw_option_keys, .field = offsetof(settings, keys)},
     {.name = "input",
      .kind = TW_OPTION_TEXT,
      .field = offsetof(settings, input),

@@ -23,12 +23,7 @@ typedef struct {
 
 static const tw_option options[] = {
     {.group = "whose files", .common = &tw_option_model, .field = offsetof(settings, model)},
-    {.name = "keys",
-     .kind = TW_OPTION_TEXT,
-     .field = offsetof(settings, keys),
-     .value = "NAME",
-     .help = "the NAME whose keys are used, where they were dealt under one of their own (not given: that of the "
-             "model)"},
+    {.common = &tw_option_keys, .field = offsetof(settings, keys)},
     {.common = &tw_option_ledger, .field = offsetof(settings, ledger)},
     {.common = &tw_option_json, .field = offsetof(settings, json), .help = "print JSON, an entry for each party"},
 };

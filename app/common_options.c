@@ -47,6 +47,13 @@ const tw_option tw_option_model = {.name = "model",
                                        "the NAME that the model, its plan and its keys have, where NAME is another "
                                        "input's, or another dealing's (not given: NAME)"};
 
+const tw_option tw_option_keys = {.name = "keys",
+                                  .kind = TW_OPTION_TEXT,
+                                  .value = "NAME",
+                                  .help =
+                                      "the NAME whose keys are used, where they were dealt under one of their own (not "
+                                      "given: that of the model)"};
+
 const tw_option tw_option_device = {.name = "device",
                                     .kind = TW_OPTION_TEXT,
                                     .value = "WHICH",

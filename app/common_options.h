@@ -10,7 +10,8 @@
 extern const tw_option tw_option_seq, tw_option_generate,  // int64_t
     tw_option_result,                                      // const char *; tw_output_of (app/choices.h)
     tw_option_shape,                                       // const char *; a word that tw_shape_config knows
-    tw_option_model;                                       // const char *, a NAME; tw_model_name
+    tw_option_model,                                       // const char *, a NAME; tw_model_name
+    tw_option_keys;                                        // const char *, a NAME
 
 // Where a party computes (jobs/parties/hardware.h, tw_party_words).
 extern const tw_option tw_option_device, tw_option_affinity;

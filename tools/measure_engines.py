@@ -17,17 +17,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+from measure_estimates import records
+
 LINKS = [["1us", "270GB/s"], ["25us", "10Gbit/s"], ["500us", "10Gbit/s"], ["2ms", "3.2Gbit/s"], ["10ms", "1Gbit/s"],
          ["30ms", "100Mbit/s"]]
 REPEATS = [9, 9, 7, 5, 3, 3]
 CHOICES = re.compile(r"(?:engine (\S+), )?groups ([\d,]+), nodes of (\d), windows in (\d) levels?, norms (with|without) a mean")
-
-
-def records(*command):
-    done = subprocess.run(command, capture_output=True, text=True)
-    if done.returncode:
-        sys.exit(f"{' '.join(command)}: exit code {done.returncode}: {done.stderr}")
-    return json.loads(done.stdout)
 
 
 def by_hand(choices):

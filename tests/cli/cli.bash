@@ -39,12 +39,23 @@ parties_say() {
 
 key_id() { h5dump -a /key_id n.keys.p0.h5 | grep -oE '"[0-9a-f]{32}"' | tr -d '"'; }
 
-party_one() { # the process of party 1 below launcher $1, once it is there
+rank_of() { # LAUNCHER RANK: its process, once it is there
   local dir status
   for dir in /proc/[0-9]*; do
-    read -rd '' status 2>/dev/null <"$dir/status" || true
+    { read -rd '' status <"$dir/status"; } 2>/dev/null || true
     [[ $status == *$'\nPPid:\t'"$1"$'\n'* ]] || continue
-    if tr '\0' '\n' <"$dir/environ" 2>/dev/null | grep -qx OMPI_COMM_WORLD_RANK=1; then echo "${dir#/proc/}"; fi
+    if tr '\0' '\n' 2>/dev/null <"$dir/environ" | grep -qx "OMPI_COMM_WORLD_RANK=$2"; then echo "${dir#/proc/}"; fi
+  done
+}
+party_one() { rank_of "$1" 1; }
+
+# Of a service in the background, process $service, that writes to the file log: until it says TEXT.
+wait_for() { # TEXT
+  local start=$SECONDS
+  until grep -qE "$1" log; do
+    kill -0 "$service" 2>/dev/null || grep -qE "$1" log || { cat log >&2; fail "the service ended and has not said '$1'"; }
+    [ $((SECONDS - start)) -lt 60 ] || { cat log >&2; fail "the service does not say '$1'"; }
+    sleep 0.02
   done
 }
 

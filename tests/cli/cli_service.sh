@@ -29,14 +29,6 @@ begin() { # OPTION...: until it serves
   service=$!
   wait_for 'party 0 on .*serves: at most' && wait_for 'party 1 on .*serves: at most'
 }
-wait_for() { # TEXT: in what the service says
-  local start=$SECONDS
-  until grep -qE "$1" log; do
-    kill -0 "$service" 2>/dev/null || grep -qE "$1" log || { cat log >&2; fail "the service ended and has not said '$1'"; }
-    [ $((SECONDS - start)) -lt 60 ] || { cat log >&2; fail "the service does not say '$1'"; }
-    sleep 0.02
-  done
-}
 ended() { # CODE
   local status=0
   wait "$service" || status=$?

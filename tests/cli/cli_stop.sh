@@ -14,14 +14,6 @@ seq 20 | sed 's/^/words of line /' >texts
 "$TWAIN" deal more --model n -n 40 -q
 "$TWAIN" ledger --new ledger -q
 
-rank_of() { # LAUNCHER RANK: its process, once it is there
-  local dir status
-  for dir in /proc/[0-9]*; do
-    { read -rd '' status <"$dir/status"; } 2>/dev/null || true
-    [[ $status == *$'\nPPid:\t'"$1"$'\n'* ]] || continue
-    if tr '\0' '\n' 2>/dev/null <"$dir/environ" | grep -qx "OMPI_COMM_WORLD_RANK=$2"; then echo "${dir#/proc/}"; fi
-  done
-}
 parts() { # PARTY [FOLDER/]: finished batches
   { find "${2:-}n.parts.p$1" -name '*.h5' 2>/dev/null || true; } | wc -l
 }

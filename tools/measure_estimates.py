@@ -60,4 +60,5 @@ def main(twain, raw, device="epyc"):
                   f"the best {min(took) / 1e6:.1f} ms: {found[1 + took.index(min(took))]['choices']}", flush=True)
 
 
-main(*sys.argv[1:])
+if __name__ == "__main__":
+    main(*sys.argv[1:])

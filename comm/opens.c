@@ -305,7 +305,7 @@ static void combine_batch(tw_opens *o, batch *b) {
     size_t bytes = entry_bytes(e);
     if (!bytes) continue;
     size_t words = combine_entry(e, b->sent + at, b->received + at, b->data[i]);
-    o->digests[b->index[i]] = tw_open_digest(b->data[i], words);
+    o->digests[b->index[i]] = tw_open_digest(e->kind == KIND_BITS, b->data[i], words);
     at += padded(bytes);
   }
 }

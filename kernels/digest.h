@@ -1,9 +1,13 @@
-// A fault check over opened (public) values that any number of threads can sum up: per open the sum over its elements j
-// of mix(value_j + (j + 1) c), mix(x) = fold(c' fold(x)), fold(x) = x ^ x >> 32: few instructions, since an exchange
-// between GPUs spends a good part of its own on this. It finds faults, not forgery; both parties are honest about what
-// they opened.
+// A fault check over opened (public) values that any number of threads can sum up. Per open, mod 2^64,
+//   of ring elements  the sum over elements j of mix(value_j + (j + 1) c);
+//   of bit planes     the sum over half words h of value_h k_h, with weights k_h = mix((h + 1) c) | 1.
+// mix(x) = fold(c' fold(x)), fold(x) = x ^ x >> 32: few instructions, since an exchange between GPUs spends a good part
+// of its own on this. What planes give is a sum over their bits: whoever has some bits of a word adds those, at their
+// places. It finds faults, not forgery; both parties are honest about what they opened.
 #ifndef TW_OPEN_DIGEST_H
 #define TW_OPEN_DIGEST_H
+
+#include <stdbool.h>
 
 #include "kernels/ring_ops.h"
 
@@ -14,16 +18,25 @@ TW_ELEMENT uint64_t tw_mix(uint64_t x) {
   return x ^ (x >> 31);
 }
 
+// Of ring element j.
 TW_ELEMENT uint64_t tw_open_digest_term(uint64_t value, uint64_t j) {
   uint64_t x = value + (j + 1) * 0x9e3779b97f4a7c15ull;
   x = (x ^ (x >> 32)) * 0xbf58476d1ce4e5b9ull;
   return x ^ (x >> 32);
 }
 
-// words: ring elements, or words of bit planes.
-static inline uint64_t tw_open_digest(const uint64_t *values, size_t words) {
+// Of word j of an open's planes, counted through all of them, or of some of its bits. An odd weight finds every fault
+// in a half word: 2^64 divides no such product.
+TW_ELEMENT uint64_t tw_plane_digest_term(uint64_t bits, uint64_t j) {
+  uint64_t low = tw_open_digest_term(0, 2 * j) | 1, high = tw_open_digest_term(0, 2 * j + 1) | 1;
+  return (bits & UINT32_MAX) * low + (bits >> 32) * high;
+}
+
+// Of a whole open: ring elements, or words of bit planes.
+static inline uint64_t tw_open_digest(bool bits, const uint64_t *values, size_t words) {
   uint64_t sum = 0;
-  for (size_t j = 0; j < words; j++) sum += tw_open_digest_term(values[j], j);
+  for (size_t j = 0; j < words; j++)
+    sum += bits ? tw_plane_digest_term(values[j], j) : tw_open_digest_term(values[j], j);
   return sum;
 }
 

@@ -42,7 +42,7 @@ static tw_status watch(void *state, tw_session *s, const tw_op *op) {
       value[j] = (b->value[j] ^ b->mask[0][j] ^ b->mask[1][j]) & (tail ? (1ull << (t->n % 64)) - 1 : ~0ull);
     }
   }
-  l->digests[l->opens++] = tw_open_digest(value, words);
+  l->digests[l->opens++] = tw_open_digest(t->kind != TW_WIRE, value, words);
   return TW_OK;
 }
 

@@ -203,13 +203,18 @@ static void transcript_of(item *items, int count, int group, uint8_t digest[32])
     for (int r = 0; r < 2; r++) memcpy(items[i].share[r], items[i].kept[r], items[i].words * 8);
 }
 
-static uint64_t slow_digest(const item *it) {
+static uint64_t slow_mix(uint64_t x) {
+  x = (x ^ x >> 32) * UINT64_C(0xbf58476d1ce4e5b9);
+  return x ^ x >> 32;
+}
+
+// Of planes bit by bit.
+static uint64_t slow_digest(bool bits, const uint64_t *values, size_t words) {
+  const uint64_t c = UINT64_C(0x9e3779b97f4a7c15);
   uint64_t sum = 0;
-  for (size_t j = 0; j < it->words; j++) {
-    uint64_t x = it->sum[j] + (j + 1) * UINT64_C(0x9e3779b97f4a7c15);
-    x = (x ^ x >> 32) * UINT64_C(0xbf58476d1ce4e5b9);
-    sum += x ^ x >> 32;
-  }
+  for (size_t j = 0; j < words && !bits; j++) sum += slow_mix(values[j] + (j + 1) * c);
+  for (size_t i = 0; i < 64 * words && bits; i++)
+    if (values[i / 64] >> i % 64 & 1) sum += (slow_mix((i / 32 + 1) * c) | 1) << i % 32;
   return sum;
 }
 
@@ -217,18 +222,41 @@ static uint64_t slow_digest(const item *it) {
 static void digest_finds_faults(void) {
   enum { N = 1 << 12, BITS = 64 };
   static uint64_t right[N], wrong[N];
-  for (int bit = 0; bit < BITS; bit++) {
+  for (int bit = 0; bit < 2 * BITS; bit++) {
+    bool bits = bit >= BITS;
+    uint64_t one = UINT64_C(1) << bit % BITS;
     size_t i = randombytes_uniform(N), k = (i + 1 + randombytes_uniform(N - 1)) % N;
     randombytes_buf(right, sizeof right);
-    uint64_t digest = tw_open_digest(right, N);
+    uint64_t digest = tw_open_digest(bits, right, N);
+    CU_ASSERT_EQUAL(digest, slow_digest(bits, right, N));
     memcpy(wrong, right, sizeof right);
     wrong[i] = right[k], wrong[k] = right[i];
-    CU_ASSERT_NOT_EQUAL(tw_open_digest(wrong, N), digest);
-    for (size_t j = 0; j < N; j++) wrong[j] = right[j] + (UINT64_C(1) << bit);
-    CU_ASSERT_NOT_EQUAL(tw_open_digest(wrong, N), digest);
-    for (size_t j = 0; j < N; j++) wrong[j] = right[j] ^ UINT64_C(1) << bit;
-    CU_ASSERT_NOT_EQUAL(tw_open_digest(wrong, N), digest);
+    CU_ASSERT_NOT_EQUAL(tw_open_digest(bits, wrong, N), digest);
+    for (size_t j = 0; j < N; j++) wrong[j] = right[j] + one;
+    CU_ASSERT_NOT_EQUAL(tw_open_digest(bits, wrong, N), digest);
+    for (size_t j = 0; j < N; j++) wrong[j] = right[j] ^ one;
+    CU_ASSERT_NOT_EQUAL(tw_open_digest(bits, wrong, N), digest);
+    memcpy(wrong, right, sizeof right);
+    wrong[i] = right[i] << 32 | right[i] >> 32;
+    CU_ASSERT_NOT_EQUAL(tw_open_digest(bits, wrong, N), digest);
+    wrong[i] = right[i] ^ one, wrong[k] = right[k] ^ one;  // in two places, where 64 bits lose the most
+    CU_ASSERT_NOT_EQUAL(tw_open_digest(bits, wrong, N), digest);
   }
+}
+
+// Whoever has some bits of planes adds what they give: every bit once, in any order. A bit that two have is noticed.
+static void digest_of_parts(void) {
+  enum { N = 300, OWNERS = 5 };
+  uint64_t values[N], part[OWNERS][N] = {{0}}, sum = 0;
+  randombytes_buf(values, sizeof values);
+  for (size_t i = 0; i < 64 * N; i++)
+    part[randombytes_uniform(OWNERS)][i / 64] |= values[i / 64] & UINT64_C(1) << i % 64;
+  for (int owner = OWNERS - 1; owner >= 0; owner--)
+    for (size_t j = N; j-- > 0;) sum += tw_plane_digest_term(part[owner][j], j);
+  CU_ASSERT_EQUAL(sum, tw_open_digest(true, values, N));
+  for (size_t i = 0; i < 64 * N; i++)
+    if (values[i / 64] >> i % 64 & 1)
+      CU_ASSERT_NOT_EQUAL(sum + tw_plane_digest_term(UINT64_C(1) << i % 64, i / 64), sum);
 }
 
 static void transcript(void) {
@@ -238,7 +266,7 @@ static void transcript(void) {
   size_t total = 0;
   for (int i = 0; i < COUNT; i++) {
     items[i] = random_item();
-    uint64_t term = slow_digest(&items[i]);
+    uint64_t term = slow_digest(items[i].bits, items[i].sum, items[i].words);
     memcpy(bytes + total, &term, sizeof term);
     total += items[i].words ? sizeof term : 0;
   }
@@ -284,6 +312,7 @@ int main(void) {
   CU_ADD_TEST(suite, empty_flushes);
   CU_ADD_TEST(suite, transcript);
   CU_ADD_TEST(suite, digest_finds_faults);
+  CU_ADD_TEST(suite, digest_of_parts);
   CU_ADD_TEST(suite, impossible_arguments);
   return suite_end();
 }

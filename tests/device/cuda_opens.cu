@@ -124,7 +124,7 @@ void check_opened(const side &a, const side &b, const uint64_t *device_digests, 
             x.open.bits ? masked(x, i) ^ masked(y, i) : (masked(x, i) + masked(y, i)) & tw_mask(x.open.width);
         must(out[i] == want, what + ": a wrong opened value");
       }
-      uint64_t digest, want = tw_open_digest(out.data() + q * x.open.words, x.open.words);
+      uint64_t digest, want = tw_open_digest(x.open.bits, out.data() + q * x.open.words, x.open.words);
       cuda(cudaMemcpy(&digest, device_digests + x.open.digest + q, 8, cudaMemcpyDeviceToHost));
       must(digest == want, what + ": a wrong digest");
     }

@@ -216,7 +216,7 @@ inline __device__ uint64_t combine_unit(const place &p, const lane_plan &plan, c
     uint64_t v =
         o.bits ? l.own[i] ^ l.theirs[i] : (unpacked(plan, stage, i) + unpacked(plan, stage + UNIT, i)) & plan.ring;
     out[j] = v;
-    digest += tw_open_digest_term(v, first + j);
+    digest += o.bits ? tw_plane_digest_term(v, first + j) : tw_open_digest_term(v, first + j);
   }
   __syncwarp();
   return digest;

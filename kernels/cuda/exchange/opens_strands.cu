@@ -254,7 +254,7 @@ __device__ uint64_t open_unit(const opener &w) {
         o.bits ? w.own[(w.words + j) % SENT] ^ w.stage[(w.words + j) % GOT]
                : (unpacked<SENT>(w.plan, w.own, i, w.words) + unpacked<GOT>(w.plan, w.stage, i, w.words)) & w.plan.ring;
     out[j] = v;
-    digest += tw_open_digest_term(v, first + j);
+    digest += o.bits ? tw_plane_digest_term(v, first + j) : tw_open_digest_term(v, first + j);
   }
   return digest;
 }

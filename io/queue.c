@@ -1,6 +1,4 @@
 #define _GNU_SOURCE
-#include "io/queue.h"
-
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -16,21 +14,12 @@
 #include "base/text.h"
 #include "io/file.h"
 #include "io/ids.h"
+#include "io/queue_parts.h"
 #include "io/seal.h"
 #include "io/unfinished.h"
 
 // Entries of one folder that one look reads: who fills it up is not to keep others waiting.
 enum { READ_MOST = 8 * TW_QUEUE_MOST };
-
-struct tw_queue {
-  tw_queue_options o;
-  int folder, out;
-  char ending[24];  // ".input.pR.h5"
-  bool stop;
-  tw_waiting *waiting, *before;
-  size_t room;
-  int count, before_count;
-};
 
 static bool is_word_byte(char c) {
   return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' || c == '_';
@@ -103,8 +92,7 @@ const char *tw_queue_divide(const char *name, char client[TW_QUEUE_WORD + 1]) {
   return slash ? slash + 1 : name;
 }
 
-// The folder below `above` that is CLIENT's; -1: none, or one that is another user's or that everybody may write.
-static int client_folder(int above, const char *client, mode_t closed) {
+int tw_queue_client_folder(int above, const char *client, mode_t closed) {
   struct stat info;
   int fd = openat(above, *client ? client : ".", O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
   if (fd < 0) return -1;
@@ -117,21 +105,20 @@ static void file_name(const tw_queue *q, const char *id, bool sealed, char *out,
   snprintf(out, size, "%.*s%s%s", TW_QUEUE_WORD, id, q->ending, sealed ? TW_SEALED_ENDING : "");
 }
 
-// OUT/NAME.result.pR.h5, or .error.pR.txt; "" where the paths are too long.
-static tw_path out_path(const tw_queue *q, const char *name, const char *kind, const char *ending) {
+tw_path tw_queue_out_path(const tw_queue *q, const char *name, const char *kind, const char *ending) {
   tw_path path;
   int n = snprintf(path.text, sizeof path.text, "%s/%s.%s.p%d.%s", q->o.out, name, kind, q->o.party, ending);
   if (n < 0 || (size_t)n >= sizeof path.text) path.text[0] = '\0';
   return path;
 }
 
-static tw_status make_client_folder(const tw_queue *q, const char *name) {
+tw_status tw_queue_make_client_folder(const tw_queue *q, const char *name) {
   char client[TW_QUEUE_WORD + 1];
   tw_queue_divide(name, client);
   if (!*client) return TW_OK;
   if (mkdirat(q->out, client, 0700) != 0 && errno != EEXIST)
     return tw_fail(TW_ERR_IO, "%s/%s: cannot make the folder: %s", q->o.out, client, strerror(errno));
-  int fd = client_folder(q->out, client, S_IWOTH | S_IWGRP);
+  int fd = tw_queue_client_folder(q->out, client, S_IWOTH | S_IWGRP);
   if (fd < 0)
     return tw_fail(TW_ERR_IO, "%s/%s: is no folder of this user's that others may not write; remove it", q->o.out,
                    client);
@@ -142,7 +129,7 @@ static tw_status make_client_folder(const tw_queue *q, const char *name) {
 // ---- what becomes of an input
 
 static bool is_out(const tw_queue *q, const char *name, const char *kind, const char *ending) {
-  tw_path path = out_path(q, name, kind, ending);
+  tw_path path = tw_queue_out_path(q, name, kind, ending);
   return tw_path_exists(&path);
 }
 
@@ -154,7 +141,7 @@ static bool is_answered(const tw_queue *q, const char *name) {
 static tw_status take_away(tw_queue *q, const char *name) {
   char client[TW_QUEUE_WORD + 1], file[TW_QUEUE_WORD + 32];
   const char *id = tw_queue_divide(name, client);
-  int fd = client_folder(q->folder, client, S_IWOTH), failed = 0;
+  int fd = tw_queue_client_folder(q->folder, client, S_IWOTH), failed = 0;
   if (fd < 0) return TW_OK;  // the folder has gone
   for (int sealed = 0; sealed < 2; sealed++) {
     file_name(q, id, sealed, file, sizeof file);
@@ -165,7 +152,7 @@ static tw_status take_away(tw_queue *q, const char *name) {
   return tw_fail(TW_ERR_IO, "%s/%s%s: cannot be removed: %s", q->o.folder, name, q->ending, strerror(failed));
 }
 
-static mode_t mode_of_out(const tw_queue *q, const char *name) {
+mode_t tw_queue_mode_of_out(const tw_queue *q, const char *name) {
   struct stat info;
   char client[TW_QUEUE_WORD + 1];
   tw_queue_divide(name, client);
@@ -173,39 +160,22 @@ static mode_t mode_of_out(const tw_queue *q, const char *name) {
   return group ? 0640 : 0600;
 }
 
-static tw_status is_sealed(const tw_queue *q, const char *name, bool *sealed) {
+tw_status tw_queue_is_sealed(const tw_queue *q, const char *name, bool *sealed) {
   char client[TW_QUEUE_WORD + 1];
   tw_queue_divide(name, client);
   return tw_queue_seals(&q->o.seal, client, sealed);
 }
 
-tw_status tw_queue_give(tw_queue *q, const char *name) {
-  tw_path path = out_path(q, name, "result", "h5.partial");
-  bool sealed;
-  TW_TRY(is_sealed(q, name, &sealed));
-  if (sealed || chmod(path.text, mode_of_out(q, name)) == 0) return TW_OK;
-  return tw_fail(TW_ERR_IO, "%s: cannot be given to its group: %s", path.text, strerror(errno));
-}
-
-tw_status tw_queue_close_result(tw_queue *q, const char *name) {
-  char client[TW_QUEUE_WORD + 1];
-  bool sealed;
-  TW_TRY(is_sealed(q, name, &sealed));
-  if (!sealed) return TW_OK;
-  tw_queue_divide(name, client);
-  tw_path path = out_path(q, name, "result", "h5");
-  return tw_queue_seal_result(&q->o.seal, client, path.text, mode_of_out(q, name));
-}
-
 static tw_status write_reason(const tw_queue *q, const char *name, const char *reason) {
-  tw_path path = out_path(q, name, "error", "txt");
+  tw_path path = tw_queue_out_path(q, name, "error", "txt");
   tw_output out;
   char text[TW_QUEUE_REASON + 2];
   int bytes = snprintf(text, sizeof text, "%.*s\n", TW_QUEUE_REASON, reason);
-  TW_TRY(make_client_folder(q, name));
+  TW_TRY(tw_queue_make_client_folder(q, name));
   TW_TRY(tw_output_begin(&out, path.text, (uint64_t)bytes));
   tw_status status = tw_output_write(&out, "a reason", text, (size_t)bytes, 0);
-  if (fchmod(out.fd, mode_of_out(q, name)) != 0) status = tw_fail(TW_ERR_IO, "%s: %s", path.text, strerror(errno));
+  if (fchmod(out.fd, tw_queue_mode_of_out(q, name)) != 0)
+    status = tw_fail(TW_ERR_IO, "%s: %s", path.text, strerror(errno));
   if (status == TW_OK)
     status = tw_output_commit(&out);
   else
@@ -230,13 +200,6 @@ void tw_queue_refuse(tw_queue *q, const char *name, const char *reason) {
 }
 
 tw_status tw_queue_done(tw_queue *q, const char *name) { return take_away(q, name); }
-
-tw_status tw_queue_place(tw_queue *q, const char *name, tw_path *result) {
-  TW_TRY(make_client_folder(q, name));
-  *result = out_path(q, name, "result", "h5");
-  if (!*result->text) return tw_fail(TW_ERR_IO, "--out %s: the path is too long", q->o.out);
-  return TW_OK;
-}
 
 void tw_queue_reason(const tw_queue *q, const char *name, const tw_queue_copy *copy, char *out) {
   const char *message = tw_error_message(), *slash = strchr(name, '/');
@@ -265,7 +228,8 @@ static const char *fault_at_first(const tw_queue *q, const char *name, const str
   const char *fault = fault_of(q, info, sealed);
   if (fault) return fault;
   bool must;
-  if (is_sealed(q, name, &must) != TW_OK) return "may have to be sealed: the folder of clients' site files is not fit";
+  if (tw_queue_is_sealed(q, name, &must) != TW_OK)
+    return "may have to be sealed: the folder of clients' site files is not fit";
   if (!sealed && must) return "is not sealed, and this client has a site file here";
   if (sealed && !must) return "is sealed, and this client has no site file here";
   if (is_out(q, name, "error", "txt")) return "was refused before; an id serves once";
@@ -323,7 +287,7 @@ static tw_status look_at(tw_queue *q, int folder, const char *client, const char
 
 // client: NULL for the queue itself, which has clients' folders, too.
 static tw_status read_folder(tw_queue *q, const char *client) {
-  int fd = client_folder(q->folder, client ? client : "", S_IWOTH);
+  int fd = tw_queue_client_folder(q->folder, client ? client : "", S_IWOTH);
   DIR *dir = fd >= 0 ? fdopendir(fd) : NULL;
   if (!dir) {
     int error = errno;
@@ -460,10 +424,10 @@ tw_status tw_queue_take(tw_queue *q, const char *name, tw_queue_copy *out) {
   bool sealed;
   out->path.text[0] = '\0';
   out->sealed = false;
-  TW_TRY(is_sealed(q, name, &sealed));
+  TW_TRY(tw_queue_is_sealed(q, name, &sealed));
   out->sealed = sealed;
   file_name(q, tw_queue_divide(name, client), sealed, file, sizeof file);
-  int folder = client_folder(q->folder, client, S_IWOTH);
+  int folder = tw_queue_client_folder(q->folder, client, S_IWOTH);
   int fd = folder >= 0 ? openat(folder, file, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC) : -1;
   int error = errno;
   if (folder >= 0) close(folder);

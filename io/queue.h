@@ -70,14 +70,22 @@ typedef struct {
 tw_status tw_queue_take(tw_queue *q, const char *name, tw_queue_copy *out);
 void tw_queue_drop(tw_queue_copy *copy);  // removes it
 
-// Where its result goes; makes OUT/CLIENT where that is missing.
-tw_status tw_queue_place(tw_queue *q, const char *name, tw_path *result);
-// A result that is about to get its name: where OUT, or OUT/CLIENT, gives its new files its own group (mode 2750), that
-// group may read it. One that will be sealed may not be read.
-tw_status tw_queue_give(tw_queue *q, const char *name);
-// It has its name: sealed to its client, if that has a site file. After a failure it lies there in plain, for the
-// party.
-tw_status tw_queue_close_result(tw_queue *q, const char *name);
+// Where its result is finished, OUT/NAME.result.pR.h5.finished: no client takes that. Makes OUT/CLIENT where that is
+// missing.
+tw_status tw_queue_place(tw_queue *q, const char *name, tw_path *finished);
+// What is finished becomes the result, in one step and on the disk: sealed to its client, if that has a site file;
+// otherwise its group may read it where OUT, or OUT/CLIENT, gives new files its own group (mode 2750). After a failure
+// it is finished still.
+tw_status tw_queue_deliver(tw_queue *q, const char *name);
+tw_status tw_queue_forget(tw_queue *q, const char *name);  // removes what is finished
+tw_path tw_queue_finished(const tw_queue *q, const char *name);
+
+// What OUT says of an input. One that is delivered may be finished still, and is both then.
+typedef enum { TW_QUEUE_NOTHING, TW_QUEUE_FINISHED, TW_QUEUE_DELIVERED, TW_QUEUE_REFUSED } tw_queue_state;
+// Of every file in OUT and its clients' folders that says something, in no order, until one fails.
+tw_status tw_queue_walk(const tw_queue *q, tw_status (*each)(void *state, const char *name, tw_queue_state what),
+                        void *state);
+
 // Writes OUT/NAME.error.pR.txt and takes the input away. A refusal of one input never ends what goes on: what cannot be
 // written or removed is told with the reason.
 void tw_queue_refuse(tw_queue *q, const char *name, const char *reason);

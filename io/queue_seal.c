@@ -56,16 +56,15 @@ tw_status tw_queue_unseal(const tw_queue_seal *s, const char *client, const char
   return renamed ? TW_OK : tw_fail(TW_ERR_IO, "%s: cannot be replaced: %s", path, strerror(error));
 }
 
-tw_status tw_queue_seal_result(const tw_queue_seal *s, const char *client, const char *plain, mode_t mode) {
-  tw_path file, out;
+tw_status tw_queue_seal_result(const tw_queue_seal *s, const char *client, const char *plain, const char *sealed,
+                               mode_t mode) {
+  tw_path file;
   tw_peer peer;
   TW_TRY(site_file(s, client, &file));
   TW_TRY(tw_peer_load(file.text, &peer));
-  snprintf(out.text, sizeof out.text, "%.*s" TW_SEALED_ENDING, TW_NAME_LONGEST, plain);
-  tw_status status = tw_seal_file(plain, s->site, &peer, out.text);
+  tw_status status = tw_seal_file(plain, s->site, &peer, sealed);
   tw_peer_free(&peer);
   TW_TRY(status);
-  if (chmod(out.text, mode) != 0 || unlink(plain) != 0)
-    return tw_fail(TW_ERR_IO, "%s: cannot be given to the client: %s", out.text, strerror(errno));
-  return TW_OK;
+  if (chmod(sealed, mode) == 0) return TW_OK;
+  return tw_fail(TW_ERR_IO, "%s: cannot be given to the client: %s", sealed, strerror(errno));
 }

@@ -20,7 +20,8 @@ tw_status tw_queue_seals(const tw_queue_seal *s, const char *client, bool *seals
 // `path` was sealed by the client to this site: what it holds takes its place. TW_ERR_IDENTITY and TW_ERR_FORMAT as
 // tw_sealed_open.
 tw_status tw_queue_unseal(const tw_queue_seal *s, const char *client, const char *path);
-// The file `plain` as PLAIN.sealed for the client, with this mode; then `plain` is removed.
-tw_status tw_queue_seal_result(const tw_queue_seal *s, const char *client, const char *plain, mode_t mode);
+// The file `plain`, which stays, as the new file `sealed` for the client, with this mode.
+tw_status tw_queue_seal_result(const tw_queue_seal *s, const char *client, const char *plain, const char *sealed,
+                               mode_t mode);
 
 #endif

@@ -50,3 +50,12 @@ tw_status tw_file_wipe(const char *path) {
   if (unlink(path) != 0 && status == TW_OK) status = tw_fail(TW_ERR_IO, "%s: cannot remove: %s", path, strerror(errno));
   return status == TW_OK ? tw_sync_folder_of(path) : status;
 }
+
+bool tw_file_wipe_begun(const char *path) {
+  uint64_t first = 1;
+  int fd = open(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+  if (fd < 0) return false;
+  bool zeros = read(fd, &first, sizeof first) == sizeof first && first == 0;
+  close(fd);
+  return zeros;
+}

@@ -54,8 +54,15 @@ static tw_status compare_options(int party, const tw_terms *a, const tw_terms *b
                    "give both the same --split-batch");
 }
 
+static tw_status compare_runs(int party, const tw_terms *a, const tw_terms *b) {
+  TW_TRY(same_text("the run that is done", party, a->run_id.hex, b->run_id.hex, "run the input again"));
+  return same_text("what they opened", party, a->transcript.hex, b->transcript.hex,
+                   "look for a fault in memory or network, and run the input again");
+}
+
 static tw_status compare(int party, const tw_terms *a, const tw_terms *b) {
   TW_TRY(compare_files(party, a, b));
+  TW_TRY(compare_runs(party, a, b));
   return compare_options(party, a, b);
 }
 
@@ -78,10 +85,11 @@ static bool ends(const char *text, size_t size) { return memchr(text, '\0', size
 static tw_status check_terms(int party, const tw_terms *t) {
   if (!is_hex(t->model_id.hex, sizeof t->model_id.hex) || !is_hex(t->key_id.hex, sizeof t->key_id.hex) ||
       !is_hex(t->input_id.hex, sizeof t->input_id.hex) || !is_hex(t->ledgers[0].hex, sizeof t->ledgers[0].hex) ||
-      !is_hex(t->ledgers[1].hex, sizeof t->ledgers[1].hex) || !is_hex(t->after.hex, sizeof t->after.hex))
+      !is_hex(t->ledgers[1].hex, sizeof t->ledgers[1].hex) || !is_hex(t->after.hex, sizeof t->after.hex) ||
+      !is_hex(t->run_id.hex, sizeof t->run_id.hex))
     return nonsense(party, "an id is not hexadecimal");
   if (!is_hex(t->plan.hex, sizeof t->plan.hex) || !is_hex(t->lengths.hex, sizeof t->lengths.hex) ||
-      !is_hex(t->slots.hex, sizeof t->slots.hex))
+      !is_hex(t->slots.hex, sizeof t->slots.hex) || !is_hex(t->transcript.hex, sizeof t->transcript.hex))
     return nonsense(party, "a digest is not hexadecimal");
   if (!ends(t->transport, sizeof t->transport) || !ends(t->link, sizeof t->link))
     return nonsense(party, "a word without end");

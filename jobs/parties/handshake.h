@@ -14,6 +14,9 @@ typedef struct {
   tw_id ledgers[2];  // of both parties, as this party knows them; "" before they are known
   tw_digest plan, lengths;
   tw_digest slots;  // of the list, "" before they are chosen
+  // Of a run that is done, before its result is delivered; "" before.
+  tw_id run_id;
+  tw_digest transcript;
   uint64_t count, seq, test_keys;
   // How openings are exchanged.
   char transport[16], link[64];  // as words: asked for; emulated, or "none"

@@ -11,6 +11,7 @@
 #include "io/unfinished.h"
 #include "jobs/models/conversation.h"
 #include "jobs/parties/handshake.h"
+#include "jobs/parties/service_finished.h"
 #include "jobs/parties/service_pairs.h"
 #include "jobs/parties/service_part.h"
 #include "jobs/parties/service_turns.h"
@@ -269,26 +270,42 @@ static tw_status claim(service *s) {
   return TW_OK;
 }
 
-static tw_status fill(service *s, const tw_result_share *all) {
+static tw_status finish_one(chosen *c, const tw_result_share *part) {
+  TW_TRY(tw_result_share_fill(c->place, part));
+  TW_TRY(tw_conversation_fill(&c->conversation));
+  tw_result_claim *place = c->place;
+  c->place = NULL;
+  return tw_result_claim_commit(place);
+}
+
+// From here on a signal or a failure leaves the results where they are.
+static tw_status finish(service *s, const tw_result_share *all) {
   tw_cost_row *rows;
   tw_status status = tw_alloc(sizeof *rows * (size_t)(all->row_count + 1), (void **)&rows);
   for (int i = 0, first = 0; i < s->count && status == TW_OK; first += s->list[i++].input.count) {
     tw_result_share part = tw_service_part(all, &s->list[i].input, first, rows);
-    status = tw_result_share_fill(s->list[i].place, &part);
-    if (status == TW_OK) status = tw_conversation_fill(&s->list[i].conversation);
+    status = finish_one(&s->list[i], &part);
   }
+  tw_unfinished_keep();
   tw_free(rows);
   return status;
 }
 
+// After a failure what is finished waits for the next service, but for results of parties that differ.
+static tw_status agree_finished(service *s, tw_status found, const tw_result_share *all) {
+  tw_status status = tw_service_finished_agree(s->run->channel, found, all);
+  if (status != TW_ERR_MISMATCH) return status;
+  char message[1200];
+  snprintf(message, sizeof message, "%s", tw_error_message());
+  for (int i = 0; i < s->count; i++) tw_queue_forget(s->queue, s->list[i].name);
+  return tw_fail(status, "%s", message);
+}
+
+// Both parties have finished. What is not delivered by the end of this is so when the service begins again.
 static tw_status deliver(service *s) {
   for (int i = 0; i < s->count; i++) {
-    tw_result_claim *place = s->list[i].place;
-    TW_TRY(tw_queue_give(s->queue, s->list[i].name));
-    s->list[i].place = NULL;
-    TW_TRY(tw_result_claim_commit(place));
-    TW_TRY(tw_queue_close_result(s->queue, s->list[i].name));
     TW_TRY(tw_conversation_commit(&s->list[i].conversation, s->run->ledger));
+    TW_TRY(tw_queue_deliver(s->queue, s->list[i].name));
     // that it has a result keeps it from being served again
     if (tw_queue_done(s->queue, s->list[i].name) != TW_OK) say(s, tw_error_message());
   }
@@ -349,7 +366,7 @@ static tw_status run_chosen(service *s) {
   memcpy(e.transport, result.environment.transport, sizeof e.transport);
   memcpy(e.transport_why, result.environment.transport_why, sizeof e.transport_why);
   result.environment = e;
-  tw_status status = agree(s, fill(s, &result));
+  tw_status status = agree_finished(s, finish(s, &result), &result);
   if (status == TW_OK) status = deliver(s);
   if (status == TW_OK) note_run(s, &result);
   tw_result_share_free(&result);
@@ -443,6 +460,7 @@ static tw_status begin(service *s) {
   s->run->engine = &s->engine;
   s->run->spent = s->spent;
   s->run->input = &s->input;
+  TW_TRY(tw_service_finished_settle(&(tw_service_finished){s->queue, s->run->channel, s->o->note, s->o->state}));
   if (s->dealer) tw_key_store_close(s->keys);  // until there is an input
   TW_TRY(tw_run_set_up(s->run, s->o->batch));
   char text[160];

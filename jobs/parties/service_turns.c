@@ -15,7 +15,7 @@ static tw_status gone(const tw_input_share *input) {
       input->after.hex);
 }
 
-// A cache that was read, by a run that failed before it could wipe it: its conversation has ended.
+// A cache that was read, by a run that failed before it could wipe it, or while it did: its conversation has ended.
 static tw_status end_conversation(const tw_conversation_files *files, const tw_input_share *input) {
   tw_file_wipe(files->before_path.text);
   return gone(input);
@@ -33,7 +33,7 @@ static tw_status look_before(const tw_service_turns *t, const tw_run_options *ru
   if (status == TW_OK) status = tw_conversation_check(&turn, &run->model->model_id, run->ledger);
   if (status == TW_OK) return TW_OK;
   snprintf(detail, TW_SERVICE_TURNS_DETAIL, "%s", tw_error_message());
-  if (status == TW_ERR_USED) return end_conversation(files, input);
+  if (status == TW_ERR_USED || tw_file_wipe_begun(file.text)) return end_conversation(files, input);
   return tw_fail(status,
                  "what this party keeps behind input %s does not fit: another plan, model, ledger or number of "
                  "sequences; begin a new conversation",

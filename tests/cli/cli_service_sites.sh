@@ -1,13 +1,13 @@
 # A service of two jobs, each with files, queue and results of its own, TLS between them: questions of two clients at
 # once, malformed shares on one side, sealed inputs and results, a live dealer, the end of keys, the end by a file on one
-# side, a killed party, a limit of time.
+# side, a killed party, one that is killed between finishing and delivering, a limit of time.
 source "$SOURCE_DIR/tests/cli/cli.bash"
 trap 'jobs -p | xargs -r kill 2>/dev/null || true' EXIT
 
 "$TWAIN" import --shape 1x64x2x128 -o n -q
 "$TWAIN" plan n --seq 12 -q
 "$TWAIN" share n -q
-"$TWAIN" deal n -n 12 -q
+"$TWAIN" deal n -n 20 -q
 "$TWAIN" deal few --model n -n 1 -q
 mkdir 0 1
 for p in 0 1; do
@@ -35,11 +35,12 @@ job() { # PARTY OPTION...: in the background; its process is job[PARTY]
   local p=$1
   shift
   : >"$p/said"
-  (cd "$p" && exec "$TWAIN" run n --party "$p" --site site --peer peer.pem --ledger ledger --serve --queue q --out out \
+  (cd "$p" && exec env "${dying[@]:$((4 * p)):4}" "$TWAIN" run n --party "$p" --site site --peer peer.pem --ledger ledger --serve --queue q --out out \
     --pair-limit 2 --silence-limit 20 --wait-limit 20 "$@" >said 2>&1 </dev/null) &
   jobs_of[p]=$!
 }
 jobs_of=()
+dying=() # of each party four settings: where it is killed (tests/cli/preload_rename.c)
 begin() { # OPTION...: both
   local port
   job 0 --listen 127.0.0.1:0 "$@"
@@ -163,6 +164,122 @@ begin
 says 1 ' held: 1 sequence, key slot 8, '
 stop 0
 no_leftovers
+
+# ---- a party dies between finishing a result and delivering it: there are two halves of one result, or none
+
+# dies ENDING0 ENDING1 [FILE]: where the parties are killed, "-" for nowhere; party 1 not before FILE is there
+dies() {
+  local p preload=$TWAIN_PRELOAD/preload_rename.so
+  dying=()
+  for p in 1 2; do
+    if [ "${!p}" = - ]; then
+      dying+=(A=0 A=0 A=0 A=0)
+    else
+      dying+=(LD_PRELOAD="$preload" TWAIN_RENAME_KILL="${!p}" TWAIN_RENAME_WAIT="$([ $p = 1 ] || echo "${3:-}")" A=0)
+    fi
+  done
+  begin "${options[@]}"
+  dying=()
+  for p in 0 1; do
+    local status=0
+    wait "${jobs_of[p]}" || status=$?
+    [ "$status" != 0 ] || show "party $p ends well"
+  done
+}
+options=()
+answer_of() { # NAME: the two results are of one run and right, the inputs are gone, and nobody refused it
+  local p
+  for p in 0 1; do
+    until [ -e "$p/out/$1.result.p$p.h5" ]; do
+      kill -0 "${jobs_of[p]}" 2>/dev/null || show "no answer to $1"
+      sleep 0.02
+    done
+  done
+  until [ -z "$(find 0/q 1/q -name "$1.*")" ]; do sleep 0.02; done
+  for p in 0 1; do
+    mv "$p/out/$1.result.p$p.h5" "n.result.p$p.h5"
+    [ ! -e "$p/out/$1.error.p$p.txt" ] || fail "an answer and a refusal of $1"
+  done
+  expect 0 '' "$TWAIN" reveal n
+  expect 0 '' "$TWAIN" check n
+  rm n.result.*
+  [ -z "$(find 0/out 1/out -name '*.finished')" ] || fail "finished and not delivered: $(find 0/out 1/out -name '*.finished')"
+}
+if [ -e "$TWAIN_PRELOAD/preload_rename.so" ]; then
+  # party 0 has delivered, party 1 has not
+  before=$(marks 0)
+  wait_in_both late
+  dies - .result.p1.h5 "$PWD/0/out/late.result.p0.h5"
+  [ -e 0/out/late.result.p0.h5 ] && [ -e 1/out/late.result.p1.h5.finished ] && [ -e 1/q/late.input.p1.h5 ] ||
+    show "party 1 was killed elsewhere"
+  begin
+  says 1 'late: delivered, as the service before had finished it'
+  answer_of late
+  stop 0
+  [ "$(marks 0) $(marks 1)" = "$((before + 1)) $((before + 1))" ] || fail "late has used more than one slot"
+
+  # neither has delivered
+  wait_in_both both
+  dies .result.p0.h5 .result.p1.h5
+  [ -e 0/out/both.result.p0.h5.finished ] && [ -e 1/out/both.result.p1.h5.finished ] || show "not both have finished"
+  begin
+  answer_of both
+  stop 0
+  [ "$(marks 0) $(marks 1)" = "$((before + 2)) $((before + 2))" ] || fail "both has used more than one slot"
+
+  # party 1 has not finished: party 0 delivers nothing, and both compute it again
+  wait_in_both torn2
+  dies - .result.p1.h5.finished
+  [ -e 0/out/torn2.result.p0.h5.finished ] && [ ! -e 0/out/torn2.result.p0.h5 ] || show "party 0 delivers what the other one has not"
+  begin
+  says 0 'torn2: party 1 has not finished its result; computed again'
+  answer_of torn2
+  stop 0
+  [ "$(marks 0) $(marks 1)" = "$((before + 4)) $((before + 4))" ] || fail "torn2 has not used two slots"
+
+  # sealed: party 1 dies before the sealed one has its name
+  options=(--clients clients)
+  "$TWAIN" encode n 'some words' -q --force
+  "$TWAIN" share n --input -q --force --site client --seal-to 0/site/site.pem --seal-to 1/site/site.pem
+  for p in 0 1; do mv n.input.p$p.h5.sealed $p/q/cy/odd.input.p$p.h5.sealed; done
+  dies - .result.p1.h5.sealed "$PWD/0/out/cy/odd.result.p0.h5.sealed"
+  [ -e 0/out/cy/odd.result.p0.h5.sealed ] && [ -e 1/out/cy/odd.result.p1.h5.finished ] || show "party 1 was killed elsewhere"
+  cp 1/out/cy/odd.result.p1.h5.finished kept
+  begin --clients clients
+  says 1 'cy/odd: delivered, as the service before had finished it'
+  [ -e 1/out/cy/odd.result.p1.h5.sealed ] && [ ! -e 1/out/cy/odd.result.p1.h5.finished ] || fail "no sealed result"
+  "$TWAIN" unseal 1/out/cy/odd.result.p1.h5.sealed --site client --from 1/site/site.pem -o opened -q
+  cmp -s opened kept || fail "another result is sealed than was finished"
+  stop 1
+  # and after it, with the plain one not removed yet
+  cp kept 1/out/cy/odd.result.p1.h5.finished
+  begin --clients clients
+  says 1 'cy/odd: delivered, as the service before had finished it'
+  stop 1
+  [ ! -e 1/out/cy/odd.result.p1.h5.finished ] && [ ! -e 1/out/cy/odd.error.p1.txt ] || fail "it is finished still"
+  "$TWAIN" share n --input -q --force
+  options=()
+
+  # of two runs, and refused by the other party: refused here, too
+  cp 0/out/waits.result.p0.h5 0/out/two.result.p0.h5.finished
+  cp kept 1/out/two.result.p1.h5.finished
+  cp kept 1/out/no.result.p1.h5.finished
+  echo 'not this one' >0/out/no.error.p0.txt
+  begin
+  for p in 0 1; do says $p 'refused two: the parties finished different runs of it'; done
+  says 1 'refused no: party 0 refuses its share'
+  stop 0
+  [ -s 1/out/no.error.p1.txt ] && [ -s 0/out/two.error.p0.txt ] && [ -z "$(find ?/out -name '*.finished')" ] ||
+    fail "what both parties refuse stays"
+
+  # damaged: neither serves, and nothing is lost
+  head -c 3000 kept >1/out/bad.result.p1.h5.finished
+  port=$(free_port)
+  job 0 --listen "127.0.0.1:$port"
+  job 1 --connect "127.0.0.1:$port"
+  for p in 0 1; do ends $p 4 'bad.result.p1.h5.finished'; done
+  rm 1/out/bad.result.p1.h5.finished
+fi
 
 # ---- keys come to an end: one result, then both end with the same code, and the other input stays
 

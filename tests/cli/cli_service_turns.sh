@@ -184,6 +184,15 @@ wait "${asks[0]}" && fail "a turn that was cut goes on"
 grep -q 'refuses the input: nothing is kept behind' said.cut || { cat said.cut log; fail "does not say that it has ended"; }
 kept 0 "a conversation that was cut is kept"
 
+# ---- one whose cache was being wiped when the party was killed
+asked --conversation wiped 'the cat'
+for file in $(find caches -name '*.cache.p1.h5'); do
+  dd if=/dev/zero of="$file" bs=512 count=1 conv=notrunc status=none
+done
+refused 'nothing is kept behind' --conversation wiped 'sat'
+[ -z "$(find caches -name '*.cache.p1.h5')" ] || fail "what is left of a cache stays"
+rm -f caches/*.h5
+
 # ---- one that is full
 rm -f full.*
 for text in 'the cat sat on the' 'the cat sat on the' 'the cat sat on the'; do asked --conversation full "$text"; done
@@ -194,6 +203,7 @@ expect 8 'conversation full has ended: sequence 1 has [0-9]+ tokens by now' bash
 # ---- ask is ended by a signal: nothing is left in its folder
 stop
 for signal in TERM INT; do
+  : >said.signal
   env --default-signal=INT "TMPDIR=$desk" "$TWAIN" ask n --to q --to q --from out --from out 'the cat' >said.signal 2>&1 &
   asks=($!)
   until grep -q 'sent to both' said.signal; do sleep 0.02; done

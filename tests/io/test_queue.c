@@ -67,6 +67,12 @@ static void put(const char *name, const char *content) {
   usleep(5000);  // the next one comes later, by the clock of files
 }
 
+static void write_file(const char *path) {
+  FILE *file = fopen(path, "w");
+  CU_ASSERT_PTR_NOT_NULL_FATAL(file);
+  fclose(file);
+}
+
 static bool is_there(const char *above, const char *name) {
   struct stat info;
   return lstat(at(above, name).text, &info) == 0;
@@ -249,21 +255,27 @@ static void taking(void) {
   tw_queue_drop(&copy);
   CU_ASSERT_FALSE(tw_path_exists(&left));
   CU_ASSERT_EQUAL(tw_queue_place(q, "al/a", &result), TW_OK);
-  CU_ASSERT_STRING_EQUAL(result.text, at(out, "al/a.result.p0.h5").text);
+  CU_ASSERT_STRING_EQUAL(result.text, at(out, "al/a.result.p0.h5.finished").text);
   // what a client's group may read, it may read as soon as it has its name
   static const mode_t modes[][2] = {{0750, 0600}, {02750, 0640}};
   for (int i = 0; i < 2; i++) {
-    tw_path partial;
-    snprintf(partial.text, sizeof partial.text, "%.*s.partial", 3000, result.text);
-    FILE *file = fopen(partial.text, "w");
-    fclose(file);
+    place kept = at(out, "al/a.result.p0.h5");
     chmod(at(out, "al").text, modes[i][0]);
-    CU_ASSERT_EQUAL(tw_queue_give(q, "al/a"), TW_OK);
-    CU_ASSERT(stat(partial.text, &info) == 0 && (info.st_mode & 07777) == modes[i][1]);
+    write_file(result.text);
+    CU_ASSERT_EQUAL(tw_queue_deliver(q, "al/a"), TW_OK);
+    CU_ASSERT(stat(kept.text, &info) == 0 && (info.st_mode & 07777) == modes[i][1]);
+    CU_ASSERT_FALSE(tw_path_exists(&result));
+    // not in the place of another one, nor of one that is gone
+    write_file(result.text);
+    CU_ASSERT_EQUAL(tw_queue_deliver(q, "al/a"), TW_ERR_IO);
+    CU_ASSERT(tw_path_exists(&result));
+    CU_ASSERT_EQUAL(tw_queue_forget(q, "al/a"), TW_OK);
+    CU_ASSERT_EQUAL(tw_queue_forget(q, "al/a"), TW_ERR_IO);
+    CU_ASSERT_EQUAL(tw_queue_deliver(q, "al/a"), TW_ERR_IO);
     tw_queue_refuse(q, i ? "al/x" : "al/y", "a reason");
     CU_ASSERT(stat(at(out, i ? "al/x.error.p0.txt" : "al/y.error.p0.txt").text, &info) == 0);
     CU_ASSERT_EQUAL(info.st_mode & 07777, modes[i][1]);
-    CU_ASSERT_EQUAL(unlink(partial.text), 0);
+    CU_ASSERT_EQUAL(unlink(kept.text), 0);
   }
   // after it was looked at it became a link, its folder another
   unlink(at(in, "al/a.input.p0.h5").text);
@@ -308,8 +320,11 @@ static void clients_folder(void) {
   CU_ASSERT_STRING_EQUAL(waiting(q), "al/a ");
   CU_ASSERT_STRING_EQUAL(refused_names, "al/b al/c ");
   CU_ASSERT_EQUAL(tw_queue_take(q, "al/a", &copy), TW_ERR_IO);
-  CU_ASSERT_EQUAL(tw_queue_give(q, "al/a"), TW_ERR_IO);
-  CU_ASSERT_EQUAL(tw_queue_close_result(q, "al/a"), TW_ERR_IO);
+  tw_path finished;
+  CU_ASSERT_EQUAL(tw_queue_place(q, "al/a", &finished), TW_OK);
+  write_file(finished.text);
+  CU_ASSERT_EQUAL(tw_queue_deliver(q, "al/a"), TW_ERR_IO);
+  CU_ASSERT(tw_path_exists(&finished));
   CU_ASSERT_EQUAL(symlink("clients", clients), 0);  // a path that ends nowhere
   CU_ASSERT_EQUAL(tw_queue_take(q, "al/a", &copy), TW_ERR_IO);
   unlink(clients);
@@ -320,6 +335,47 @@ static void clients_folder(void) {
   remove_folders();
 }
 
+static tw_status add(void *state, const char *name, tw_queue_state what) {
+  static const char *const words[] = {"nothing", "finished", "delivered", "refused"};
+  char *text = state;
+  size_t used = strlen(text);
+  if (used > 200) return tw_fail(TW_ERR_IO, "enough");
+  snprintf(text + used, 300 - used, "%s %s, ", name, words[what]);
+  return TW_OK;
+}
+
+static void what_out_says(void) {
+  char text[300] = "";
+  make_folders();
+  tw_queue *q = open_queue(9, 9);
+  CU_ASSERT_EQUAL(mkdir(at(out, "al").text, 0700), 0);
+  CU_ASSERT_EQUAL(tw_queue_walk(q, add, text), TW_OK);
+  CU_ASSERT_STRING_EQUAL(text, "");
+  static const char *const others[] = {"a.result.p1.h5",  "a.result.p0.h5.partial", "a.result.p0.h5.finished.partial",
+                                       ".result.p0.h5",   "-a.result.p0.h5",        "a.error.p0.txt.partial",
+                                       "a b.result.p0.h5"};
+  for (size_t i = 0; i < sizeof others / sizeof *others; i++) write_file(at(out, others[i]).text);
+  CU_ASSERT_EQUAL(symlink("al", at(out, "bo").text), 0);
+  CU_ASSERT_EQUAL(tw_queue_walk(q, add, text), TW_OK);
+  CU_ASSERT_STRING_EQUAL(text, "");
+  write_file(at(out, "a.result.p0.h5").text);
+  write_file(at(out, "al/b.result.p0.h5.sealed").text);
+  write_file(at(out, "al/c.result.p0.h5.finished").text);
+  write_file(at(out, "d.error.p0.txt").text);
+  CU_ASSERT_EQUAL(tw_queue_walk(q, add, text), TW_OK);
+  static const char *const said[] = {"a delivered, ", "al/b delivered, ", "al/c finished, ", "d refused, "};
+  size_t length = 0;
+  for (size_t i = 0; i < sizeof said / sizeof *said; i++) {
+    CU_ASSERT_PTR_NOT_NULL(strstr(text, said[i]));
+    length += strlen(said[i]);
+  }
+  CU_ASSERT_EQUAL(strlen(text), length);
+  while (strlen(text) <= 200) strcat(text, ".");
+  CU_ASSERT_EQUAL(tw_queue_walk(q, add, text), TW_ERR_IO);
+  tw_queue_close(q);
+  remove_folders();
+}
+
 SUITE_MAIN("queue", {"words of clients", words}, {"folders", folders}, {"what waits", what_waits},
            {"what is refused", refusals}, {"limits", limits}, {"copies", taking},
-           {"clients' site files", clients_folder})
+           {"clients' site files", clients_folder}, {"what OUT says", what_out_says})

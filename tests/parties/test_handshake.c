@@ -42,6 +42,8 @@ static tw_terms fresh_terms(void) {
   tw_id_random(&t.ledgers[0]);
   tw_id_random(&t.ledgers[1]);
   tw_digest_of(&t.lengths, sizeof t.lengths, &t.slots);
+  tw_id_random(&t.run_id);
+  tw_digest_of(&t.slots, sizeof t.slots, &t.transcript);
   t.overlap = 1;
   strcpy(t.transport, "auto");
   strcpy(t.link, "none");
@@ -134,6 +136,10 @@ static void different_files(void) {
   expect_difference(&a, &b, "in input", a.input_id.hex, b.input_id.hex);
   b = a, b.after = other.input_id;
   expect_difference(&a, &b, "the turn to go on behind", "has none", b.after.hex);
+  b = a, b.run_id = other.input_id;
+  expect_difference(&a, &b, "the run that is done", a.run_id.hex, b.run_id.hex);
+  b = a, b.transcript = other.lengths;
+  expect_difference(&a, &b, "what they opened", a.transcript.hex, b.transcript.hex);
   b = a, b.lengths = other.lengths;
   expect_difference(&a, &b, "lengths", a.lengths.hex, b.lengths.hex);
   b = a, b.count = 77777;
@@ -196,6 +202,10 @@ static void other_nonsense(void) {
   expect_refusal(&t, &g, "id");
   g = good, g.terms.after.hex[0] = 'x';
   expect_refusal(&t, &g, "an id is not hexadecimal");
+  g = good, g.terms.run_id.hex[0] = 'x';
+  expect_refusal(&t, &g, "an id is not hexadecimal");
+  g = good, g.terms.transcript.hex[63] = 'x';
+  expect_refusal(&t, &g, "digest");
   g = good, g.terms.model_id.hex[32] = 'a';
   expect_refusal(&t, &g, "id");
   g = good, g.terms.ledgers[0].hex[3] = '/';

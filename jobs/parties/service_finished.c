@@ -1,0 +1,179 @@
+#include "jobs/parties/service_finished.h"
+
+#include <inttypes.h>
+#include <sodium.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/memory.h"
+#include "jobs/parties/handshake.h"
+
+// What a party says of one of its results: which input's, and which run's, by a digest.
+typedef struct {
+  uint8_t name[16], run[16];
+} label;
+
+typedef struct {
+  char name[TW_QUEUE_NAME];
+  label label;
+} finished;
+
+// What the other party says of it. UNKNOWN: it has neither input nor result.
+enum { UNKNOWN, TO_COMPUTE, REFUSED, ANOTHER_RUN, HAS, WORDS };
+
+enum { MOST = 1024 };  // far more than runs have inputs
+
+typedef struct {
+  const tw_service_finished *f;
+  finished *mine;
+  size_t room;
+  int count;
+  const label *theirs;
+  uint8_t *answers;  // [their_count], to what they ask
+  int their_count;
+} settling;
+
+static void digest(uint8_t out[16], const void *data, size_t bytes) {
+  crypto_generichash(out, 16, data, bytes, NULL, 0);
+}
+
+// ---- what lies here
+
+static tw_status find(void *state, const char *name, tw_queue_state what) {
+  settling *s = state;
+  tw_result_share r;
+  if (what != TW_QUEUE_FINISHED) return TW_OK;
+  if (s->count == MOST)
+    return tw_fail(TW_ERR_IO, "more than %d finished results in --out; another party's service uses this folder", MOST);
+  TW_TRY(tw_grow((void **)&s->mine, &s->room, (size_t)s->count + 1, sizeof *s->mine));
+  finished *one = &s->mine[s->count];
+  tw_path path = tw_queue_finished(s->f->queue, name);
+  TW_TRY(tw_result_share_read(path.text, s->f->channel->party, &r));
+  memset(one, 0, sizeof *one);
+  snprintf(one->name, sizeof one->name, "%s", name);
+  digest(one->label.name, name, strlen(name));
+  digest(one->label.run, r.run_id.hex, sizeof r.run_id.hex);
+  tw_result_share_free(&r);
+  s->count++;
+  return TW_OK;
+}
+
+// Of two things that are there, the one that counts more stands later in the list of words.
+static void answer(settling *s, const char *name, uint8_t word) {
+  uint8_t tag[16];
+  digest(tag, name, strlen(name));
+  for (int i = 0; i < s->their_count; i++)
+    if (memcmp(tag, s->theirs[i].name, sizeof tag) == 0 && s->answers[i] < word) s->answers[i] = word;
+}
+
+static tw_status compare(void *state, const char *name, tw_queue_state what) {
+  settling *s = state;
+  if (what == TW_QUEUE_DELIVERED) answer(s, name, HAS);
+  if (what == TW_QUEUE_REFUSED) answer(s, name, REFUSED);
+  return TW_OK;
+}
+
+static tw_status answer_all(settling *s) {
+  tw_queue *queue = s->f->queue;
+  for (int i = 0; i < tw_queue_count(queue); i++) answer(s, tw_queue_at(queue, i)->name, TO_COMPUTE);
+  TW_TRY(tw_queue_walk(queue, compare, s));
+  for (int i = 0; i < s->their_count; i++)
+    for (int j = 0; j < s->count; j++)
+      if (memcmp(s->mine[j].label.name, s->theirs[i].name, sizeof s->theirs[i].name) == 0)
+        s->answers[i] = memcmp(&s->mine[j].label, &s->theirs[i], sizeof(label)) == 0 ? HAS : ANOTHER_RUN;
+  return TW_OK;
+}
+
+// ---- what becomes of it
+
+static void say(const settling *s, const char *name, const char *what) {
+  char text[TW_QUEUE_NAME + 120];
+  snprintf(text, sizeof text, "%s: %s", name, what);
+  if (s->f->say) s->f->say(s->f->state, text);
+}
+
+static tw_status refuse(const settling *s, const char *name, const char *reason) {
+  TW_TRY(tw_queue_forget(s->f->queue, name));
+  tw_queue_refuse(s->f->queue, name, reason);
+  return TW_OK;
+}
+
+static tw_status settle_one(const settling *s, const char *name, uint8_t theirs) {
+  char reason[80];
+  int other = 1 - s->f->channel->party;
+  if (theirs == REFUSED) {
+    snprintf(reason, sizeof reason, "party %d refuses its share", other);
+    return refuse(s, name, reason);
+  }
+  if (theirs == ANOTHER_RUN) return refuse(s, name, "the parties finished different runs of it; send it again");
+  if (theirs == TO_COMPUTE) {
+    snprintf(reason, sizeof reason, "party %d has not finished its result; computed again", other);
+    say(s, name, reason);
+    return tw_queue_forget(s->f->queue, name);
+  }
+  TW_TRY(tw_queue_deliver(s->f->queue, name));
+  say(s, name, "delivered, as the service before had finished it");
+  return tw_queue_done(s->f->queue, name);
+}
+
+static tw_status agree(const settling *s, tw_status found) {
+  tw_terms none;
+  memset(&none, 0, sizeof none);
+  return tw_agree(s->f->channel, found, &none);
+}
+
+// memory: labels of both, then answers of both, each of the longer list's length, which is the message's.
+static tw_status exchange(settling *s, int longer, label *labels, uint8_t *answers) {
+  tw_channel *channel = s->f->channel;
+  uint8_t *theirs = answers + longer;
+  for (int i = 0; i < s->count; i++) labels[i] = s->mine[i].label;
+  TW_TRY(tw_channel_exchange(channel, labels, labels + longer, sizeof *labels * (size_t)longer));
+  s->theirs = labels + longer;
+  s->answers = answers;
+  TW_TRY(agree(s, answer_all(s)));
+  TW_TRY(tw_channel_exchange(channel, answers, theirs, (size_t)longer));
+  for (int i = 0; i < s->count; i++)
+    if (theirs[i] >= WORDS)
+      return tw_fail(TW_ERR_PEER, "party %d says %d of a finished result; no twain says that", 1 - channel->party,
+                     theirs[i]);
+  tw_status status = TW_OK;
+  for (int i = 0; i < s->count && status == TW_OK; i++) status = settle_one(s, s->mine[i].name, theirs[i]);
+  return agree(s, status);
+}
+
+static tw_status settle(settling *s) {
+  uint32_t mine, theirs;
+  tw_status found = tw_queue_walk(s->f->queue, find, s);
+  TW_TRY(agree(s, found == TW_OK ? tw_queue_look(s->f->queue) : found));
+  mine = (uint32_t)s->count;
+  TW_TRY(tw_channel_exchange(s->f->channel, &mine, &theirs, sizeof mine));
+  if (theirs > MOST)
+    return tw_fail(TW_ERR_PEER, "party %d says that %" PRIu32 " results are finished; no twain says that",
+                   1 - s->f->channel->party, theirs);
+  size_t longer = mine > theirs ? mine : theirs;
+  if (longer == 0) return TW_OK;
+  s->their_count = (int)theirs;
+  label *labels;
+  TW_TRY(tw_alloc(2 * longer * (sizeof *labels + 1), (void **)&labels));
+  memset(labels, 0, 2 * longer * (sizeof *labels + 1));
+  tw_status status = exchange(s, (int)longer, labels, (uint8_t *)(labels + 2 * longer));
+  tw_free(labels);
+  return status;
+}
+
+tw_status tw_service_finished_settle(const tw_service_finished *f) {
+  settling s = {.f = f};
+  tw_status status = settle(&s);
+  tw_free(s.mine);
+  return status;
+}
+
+tw_status tw_service_finished_agree(tw_channel *channel, tw_status found, const tw_result_share *all) {
+  tw_terms terms;
+  memset(&terms, 0, sizeof terms);
+  terms.input_id = all->input_id;
+  terms.run_id = all->run_id;
+  memcpy(terms.transcript.hex, all->transcript, sizeof terms.transcript.hex);
+  tw_digest_of(all->slots, sizeof *all->slots * (size_t)all->count, &terms.slots);
+  return tw_agree(channel, found, &terms);
+}

@@ -186,12 +186,11 @@ kept 0 "a conversation that was cut is kept"
 
 # ---- one whose cache was being wiped when the party was killed
 asked --conversation wiped 'the cat'
-for file in $(find caches -name '*.cache.p1.h5'); do
+for file in $(find caches -name '*.cache.p?.h5'); do
   dd if=/dev/zero of="$file" bs=512 count=1 conv=notrunc status=none
 done
 refused 'nothing is kept behind' --conversation wiped 'sat'
-[ -z "$(find caches -name '*.cache.p1.h5')" ] || fail "what is left of a cache stays"
-rm -f caches/*.h5
+kept 0 'what is left of a cache stays'
 
 # ---- one that is full
 rm -f full.*

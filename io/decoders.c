@@ -169,34 +169,34 @@ static int byte_of(const token *t) {
   return value;
 }
 
-// Neighbouring bytes are one text if they are UTF-8, else U+FFFD each.
+// n > 0 neighbouring bytes: one text if they are UTF-8, else U+FFFD each.
+static tw_status join_bytes(const token *items, size_t n, token *out) {
+  static const char replacement[] = "\xef\xbf\xbd";
+  enum { LONGEST = sizeof replacement - 1 };
+  char *text = calloc(n + 1, LONGEST);
+  if (!text) return out_of_memory();
+  size_t used = n;
+  for (size_t k = 0; k < n; k++) text[k] = (char)byte_of(&items[k]);
+  if (tw_utf8_valid(text, n) < n) {
+    for (size_t k = 0; k < n; k++) memcpy(text + k * LONGEST, replacement, LONGEST);
+    used = n * LONGEST;
+  }
+  *out = (token){text, used};
+  return TW_OK;
+}
+
 static tw_status byte_fallback(const step *s, token_list *l) {
   (void)s;
   int kept = 0;
   for (int i = 0; i < l->count;) {
     int n = 0;
     while (i + n < l->count && byte_of(&l->items[i + n]) >= 0) n++;
-    if (n == 0) {
-      token t = l->items[i];
-      l->items[i++] = (token){0};
-      l->items[kept++] = t;
-      continue;
-    }
-    char *text = malloc((size_t)n * 3 + 1);
-    if (!text) return out_of_memory();
-    size_t used = (size_t)n;
-    for (int k = 0; k < n; k++) text[k] = (char)byte_of(&l->items[i + k]);
-    if (tw_utf8_valid(text, used) < used) {
-      used = 0;
-      for (int k = 0; k < n; k++) used += tw_utf8_put(0xFFFD, text + used);
-    }
-    text[used] = '\0';
-    for (int k = 0; k < n; k++) {
-      free(l->items[i + k].text);
-      l->items[i + k] = (token){0};
-    }
-    l->items[kept++] = (token){text, used};
-    i += n;
+    token t = l->items[i];
+    if (n > 0) TW_TRY(join_bytes(&l->items[i], (size_t)n, &t));
+    for (int k = 0; k < n; k++) free(l->items[i + k].text);
+    for (int k = 0; k < (n ? n : 1); k++) l->items[i + k] = (token){0};
+    l->items[kept++] = t;
+    i += n ? n : 1;
   }
   l->count = kept;
   return TW_OK;

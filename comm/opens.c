@@ -120,16 +120,18 @@ static tw_status usable(const tw_opens *o) {
                  o->failed);
 }
 
+// Digests up to this one's are there, zeros at first.
+static tw_status reach_index(tw_opens *o, size_t index) {
+  TW_TRY(tw_grow((void **)&o->digests, &o->digest_room, index + 1, sizeof *o->digests));
+  while (o->digest_count <= index) o->digests[o->digest_count++] = 0;
+  return TW_OK;
+}
+
 static tw_status take_index(tw_opens *o, const layout_entry *e, size_t *index) {
   *index = o->next_index;
-  if (!entry_bytes(e)) return TW_OK;  // takes none
+  if (*index == TW_NO_INDEX || !entry_bytes(e)) return TW_OK;  // takes none
   o->next_index++;
-  size_t before = o->digest_room;
-  TW_TRY(tw_grow((void **)&o->digests, &o->digest_room, *index + 1, sizeof *o->digests));
-  memset(o->digests + before, 0, (o->digest_room - before) * sizeof *o->digests);
-  o->digests[*index] = 0;
-  if (*index >= o->digest_count) o->digest_count = *index + 1;
-  return TW_OK;
+  return reach_index(o, *index);
 }
 
 static tw_status start_full(tw_opens *o, size_t payload);
@@ -305,7 +307,7 @@ static void combine_batch(tw_opens *o, batch *b) {
     size_t bytes = entry_bytes(e);
     if (!bytes) continue;
     size_t words = combine_entry(e, b->sent + at, b->received + at, b->data[i]);
-    o->digests[b->index[i]] = tw_open_digest(e->kind == KIND_BITS, b->data[i], words);
+    if (b->index[i] != TW_NO_INDEX) o->digests[b->index[i]] = tw_open_digest(e->kind == KIND_BITS, b->data[i], words);
     at += padded(bytes);
   }
 }
@@ -363,6 +365,12 @@ void tw_opens_limit(tw_opens *o, size_t words, size_t jobs) {
 }
 
 void tw_opens_next_index(tw_opens *o, size_t index) { o->next_index = index; }
+
+tw_status tw_opens_add_digest(tw_opens *o, size_t index, uint64_t sum) {
+  TW_TRY(reach_index(o, index));
+  o->digests[index] += sum;
+  return TW_OK;
+}
 
 void tw_opens_queued(const tw_opens *o, size_t *words, size_t *jobs) {
   *words = o->batches[o->queue].payload / 8;

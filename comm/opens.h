@@ -15,9 +15,10 @@ typedef struct tw_opens tw_opens;
 typedef enum { TW_FLUSH_DEMAND, TW_FLUSH_BUDGET } tw_flush_reason;
 
 // Of an online phase. flushes_overlapped: levels of one half of the batch evaluated while the other half's
-// openings were in flight. rounds: openings one behind the other, the most of any half.
+// openings were in flight. rounds: openings one behind the other, the most of any half; chain_rounds: those of tiles
+// among them. chains: that went by tiles, of all sequences.
 typedef struct {
-  uint64_t rounds;
+  uint64_t rounds, chains, chain_rounds;
   uint64_t open_flushes_demand, open_flushes_budget, flushes_overlapped, open_comm_ns, gate_ns, open_wire_bytes_sent,
       open_payload_bytes;
 } tw_open_counters;
@@ -48,8 +49,12 @@ tw_status tw_opens_bits(tw_opens *, uint32_t use, uint64_t slot, int planes, siz
 void tw_opens_queued(const tw_opens *, size_t *words, size_t *jobs);
 
 // The next open queued takes this index in the transcript, those after it the following ones: so the transcript does
-// not depend on how messages were cut. At first: 0. Opens without elements take none.
+// not depend on how messages were cut. At first: 0. Opens without elements take none. TW_NO_INDEX: nor do those that
+// follow, until another index is said: whoever queues them adds their digests.
+#define TW_NO_INDEX SIZE_MAX
 void tw_opens_next_index(tw_opens *, size_t index);
+// To the digest of an open that comes in parts: what a part gives of it (kernels/digest.h). TW_ERR_MEMORY.
+tw_status tw_opens_add_digest(tw_opens *, size_t index, uint64_t sum);
 
 // Exchange everything queued in one message each way. Header: sequence, digest of (use, slot, width, length) list,
 // payload length, CRC32C; a difference is TW_ERR_PEER and names both values. Nothing queued: no message.

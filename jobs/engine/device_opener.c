@@ -316,7 +316,7 @@ static tw_status finish(void *state, int l, uint64_t message) {
 }
 
 tw_opener tw_device_opener_table(tw_device_opener *o) {
-  return (tw_opener){open_one, queued, start, finish, o, NULL, NULL};
+  return (tw_opener){open_one, queued, start, finish, o, NULL, NULL, NULL};
 }
 
 // ---- running ----

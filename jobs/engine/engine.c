@@ -160,9 +160,11 @@ int tw_engine_trace_most(const tw_program *p, int party, int batch) {
 tw_status tw_engine_create_trace(tw_engine *e) {
   const tw_program *p = &e->o.plan->program;
   void *streams[TW_HALVES];
-  size_t room = trace_room(p, e->party, e->count, e->o.batch);
+  size_t room = trace_room(p, e->party, e->count, e->o.batch) + tw_engine_chain_spans(e, e->o.batch);
+  size_t messages = tw_engine_trace_messages(p) + tw_engine_chain_messages(e, e->o.batch);
   for (int i = 0; i < e->count; i++) streams[i] = e->parts[i].stream;
-  return e->o.trace ? tw_engine_trace_create(p, e->count, e->device ? streams : NULL, room, &e->trace) : TW_OK;
+  return e->o.trace ? tw_engine_trace_create(p, e->count, e->device ? streams : NULL, room, messages, &e->trace)
+                    : TW_OK;
 }
 
 // Seconds of one open of `bytes` packed bytes through the collector, random data, after one to meet.
@@ -228,6 +230,7 @@ tw_status tw_engine_create(const tw_engine_options *o, tw_engine **out) {
     status = tw_host_feed_create(o->plan->program.slot_bytes[e->party], o->batch, o->keys, &e->host_feed);
     if (status == TW_OK) status = tw_engine_set_up_model(e);
     if (status == TW_OK) status = tw_engine_allocate_job(e);
+    if (status == TW_OK) status = tw_engine_find_chains(e);
     if (status == TW_OK) status = tw_opens_create(o->channel, &e->opens);
     if (status == TW_OK) tw_opens_limit(e->opens, MESSAGE_WORDS, 0);
     if (status == TW_OK) status = probe_channel(e);
@@ -246,8 +249,11 @@ void tw_engine_destroy(tw_engine *e) {
 #ifdef TWAIN_CUDA
   if (e->device) tw_engine_device_stop(e);
 #endif
-  for (int i = 0; i < e->count; i++)
+  for (int i = 0; i < e->count; i++) {
+    tw_engine_end_chains(&e->parts[i]);
     if (e->parts[i].open) tw_session_destroy(&e->parts[i].session);
+  }
+  tw_chains_free(&e->chains);
   tw_preparation_destroy(&e->preparation);
   tw_host_feed_destroy(e->host_feed);
   tw_engine_trace_destroy(e->trace);
@@ -271,10 +277,11 @@ void tw_engine_destroy(tw_engine *e) {
 int tw_engine_batch(const tw_engine *e) { return e->o.batch; }
 
 static tw_status open_host_part(tw_engine *e, tw_engine_part *p, tw_opener opener) {
+  tw_engine_end_chains(p);
   if (p->open) tw_session_destroy(&p->session);
   p->open = false;
   tw_correction_reader source = tw_host_feed_source(e->host_feed, p->first);
-  if (!p->arena.memory) {
+  if (!p->arena.memory && e->chains.count == 0) {  // a forecast is of levels
     TW_TRY(tw_engine_forecast(e, p, source));
     TW_TRY(e->k->alloc(p->arena.bytes, &p->arena.memory));
   }
@@ -283,7 +290,8 @@ static tw_status open_host_part(tw_engine *e, tw_engine_part *p, tw_opener opene
   config.opener = opener;
   if (e->trace) config.observers = tw_engine_trace_observers(e->trace, config.place.half);
   p->open = true;
-  return tw_session_create(&config, &p->session);
+  TW_TRY(tw_session_create(&config, &p->session));
+  return tw_engine_begin_chains(e, p);
 }
 
 static tw_status create_host_preparation(tw_engine *e) {

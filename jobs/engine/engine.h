@@ -31,6 +31,7 @@ typedef struct {
   uint64_t key_most;      // GPU: bytes of its memory for keys on their way (feed_gpu.h); 0: TW_KEY_MOST
   const uint64_t *input;  // where every job's input lies, if that is known: it is page-locked for a GPU
   bool time_gates;        // GPU: time each step's work (costs about a microsecond a stretch)
+  size_t chain_rows;      // CPU: chains go by tiles of so many rows; 0: level by level, which is faster there
   bool trace;             // record spans (tw_engine_get_trace); on a GPU also times gates
   // An engine with the same plan, model, channel and device, for another batch: its set-up of the model goes over to
   // the new one. *before is destroyed, and is NULL then, also where the new one fails. NULL: none.

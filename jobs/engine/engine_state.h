@@ -1,5 +1,5 @@
 // Inside the engine: what its files share. engine.c holds what is the same everywhere and the CPU's way, engine_model.c
-// set-up of the model, engine_device.c the GPU's way.
+// set-up of the model, engine_chains.c chains, engine_device.c the GPU's way.
 #ifndef TW_ENGINE_STATE_H
 #define TW_ENGINE_STATE_H
 
@@ -11,6 +11,7 @@
 #include "jobs/keys/feed_cpu.h"
 #include "jobs/keys/feed_gpu.h"
 #include "jobs/program/preparation.h"
+#include "jobs/program/tile.h"
 
 // A part of the batch with all it works with: the whole, or one of two halves that take turns.
 typedef struct {
@@ -21,6 +22,7 @@ typedef struct {
   tw_arena arena;        // all of the session's memory
   size_t product_bytes;  // foreseen besides, for weight products on the part's stream
   tw_taker taker;        // of what is prepared
+  tw_tiles *tiles;       // NULL: level by level
   tw_step_timer *timer;  // GPU
   void *event;           // GPU: joins the part's stream with the first one's
 } tw_engine_part;
@@ -54,6 +56,7 @@ struct tw_engine {
   tw_step_timer *preparation_timer;  // GPU: of preparation beside, when traced
   tw_engine_trace *trace;
   tw_open_counters counters;
+  tw_chains chains;  // of the program, where they go by tiles
   // CPU
   tw_host_feed *host_feed;
   tw_opens *opens;
@@ -112,6 +115,16 @@ tw_status tw_engine_forecast(tw_engine *e, tw_engine_part *p, tw_correction_read
 tw_status tw_engine_forecast_preparation(tw_engine *e);
 tw_status tw_engine_create_trace(tw_engine *e);
 tw_status tw_engine_run_halves(tw_engine *e, void (*progress)(void *state, double fraction), void *progress_state);
+
+// ---- engine_chains.c
+// Both parties' alike, where tiles are asked for. TW_ERR_MISMATCH on both where they are not.
+tw_status tw_engine_find_chains(tw_engine *e);
+// Most messages, and spans of gates, of the tiles of so many sequences.
+size_t tw_engine_chain_messages(const tw_engine *e, int batch);
+size_t tw_engine_chain_spans(const tw_engine *e, int batch);
+// The part's session, before its first level; and before it is destroyed.
+tw_status tw_engine_begin_chains(tw_engine *e, tw_engine_part *p);
+void tw_engine_end_chains(tw_engine_part *p);
 
 // ---- engine_lanes.c; built with CUDA only
 tw_status tw_engine_open_lanes(tw_engine *e);

@@ -56,10 +56,10 @@ struct tw_engine_trace {
   int first_of_second_part;
 };
 
-static tw_status allocate(tw_engine_trace *t, size_t room) {
+static tw_status allocate(tw_engine_trace *t, size_t room, size_t messages) {
   const tw_program *p = t->program;
   void *memory;
-  t->message_room = (int)tw_engine_trace_messages(p);
+  t->message_room = (int)messages;
   t->moment_room = 2 * t->message_room;
   TW_TRY(tw_alloc(sizeof(message) * (size_t)t->message_room, &memory));
   t->messages = memory;
@@ -76,7 +76,7 @@ static tw_status allocate(tw_engine_trace *t, size_t room) {
 }
 
 tw_status tw_engine_trace_create(const tw_program *program, int parts, void *const *streams, size_t room,
-                                 tw_engine_trace **out) {
+                                 size_t messages, tw_engine_trace **out) {
   *out = NULL;
   tw_engine_trace *t = calloc(1, sizeof *t);
   if (!t) return tw_fail(TW_ERR_MEMORY, "out of memory for a trace");
@@ -85,7 +85,7 @@ tw_status tw_engine_trace_create(const tw_program *program, int parts, void *con
   for (int i = 0; i < parts && streams; i++) t->streams[i] = streams[i];
   for (int i = 0; i < TW_HALVES; i++) t->gates[i] = (marker){t, TW_TRACE_COMPUTE, i};
   t->preparation = (marker){t, TW_TRACE_PREPARE, -1};
-  tw_status status = allocate(t, room);
+  tw_status status = allocate(t, room, messages);
   if (status != TW_OK) {
     tw_engine_trace_destroy(t);
     return status;
@@ -246,9 +246,14 @@ static bool arrived(void *state, uint64_t number) {
   return !t->opener.arrived || t->opener.arrived(t->opener.state, number);
 }
 
+static tw_status add_digest(void *state, uint32_t index, uint64_t sum) {
+  const tw_engine_trace *t = state;
+  return t->opener.add_digest(t->opener.state, index, sum);
+}
+
 tw_opener tw_engine_trace_opener(tw_engine_trace *t, tw_opener opener) {
   t->opener = opener;
-  return (tw_opener){open_one, queued, start, finish, t, poll, arrived};
+  return (tw_opener){open_one, queued, start, finish, t, poll, arrived, opener.add_digest ? add_digest : NULL};
 }
 
 // ---- keys, on the CPU; readers call it

@@ -11,10 +11,11 @@
 
 typedef struct tw_engine_trace tw_engine_trace;
 
-// streams: one a part, for a GPU; NULL on the CPU. room: spans of one online phase, openings not counted.
+// streams: one a part, for a GPU; NULL on the CPU. room: spans of one online phase, openings not counted; messages: of
+// one, at most.
 tw_status tw_engine_trace_create(const tw_program *program, int parts, void *const *streams, size_t room,
-                                 tw_engine_trace **out);
-// Most openings of one online phase.
+                                 size_t messages, tw_engine_trace **out);
+// Most openings of one online phase, level by level.
 static inline size_t tw_engine_trace_messages(const tw_program *p) { return TW_HALVES * ((size_t)p->levels + 1); }
 void tw_engine_trace_destroy(tw_engine_trace *t);
 tw_trace *tw_engine_trace_spans(tw_engine_trace *t);

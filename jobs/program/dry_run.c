@@ -170,7 +170,7 @@ static tw_status walk_online(tw_session *s) {
 // On a backend that computes nothing.
 static tw_status walk_silently(tw_session *s, const tw_backend *no) {
   s->backend = no;
-  s->opener = (tw_opener){no_open, one_queued, no_start, no_finish, NULL, NULL, NULL};
+  s->opener = (tw_opener){no_open, one_queued, no_start, no_finish, NULL, NULL, NULL, NULL};
   s->corrections.source = (tw_correction_reader){no_read, NULL, s->corrections.source.window ? no_window : NULL};
   s->corrections.sink[0] = s->corrections.sink[1] = (tw_sink){no_append, NULL};
   s->observers.mark = NULL;

@@ -125,7 +125,12 @@ tw_status tw_halves_run(tw_session *const *halves, int count, size_t coalesce, t
     }
     if (progress) progress(progress_state, fraction_done(&r));
   }
-  for (int i = 0; i < count; i++)
-    if (r.halves[i].rounds > counters->rounds) counters->rounds = r.halves[i].rounds;
+  for (int i = 0; i < count; i++) {
+    const tw_chain_counts *chained = &halves[i]->chained;
+    uint64_t rounds = r.halves[i].rounds + chained->rounds;
+    if (rounds > counters->rounds) counters->rounds = rounds;
+    if (chained->rounds > counters->chain_rounds) counters->chain_rounds = chained->rounds;
+    counters->chains += chained->chains;
+  }
   return TW_OK;
 }

@@ -17,6 +17,7 @@ typedef struct {
   uint32_t use;    // stream of the mask
   uint32_t index;  // of its digest in the transcript: by opening in order of the program, then by sequence of the whole
                    // batch
+  bool part;       // of the opening's rows only: add_digest brings what it gives of the digest
   uint64_t slot;
   bool bits;
   int width;  // ring bits, or planes
@@ -35,6 +36,8 @@ typedef struct {
   void *state;
   tw_status (*poll)(void *state);                  // after every gate, so that messages move; may be NULL
   bool (*arrived)(void *state, uint64_t message);  // finish would not wait; NULL: it never waits
+  // What a part of an opening gives of its digest (kernels/digest.h); NULL: no parts.
+  tw_status (*add_digest)(void *state, uint32_t index, uint64_t sum);
 } tw_opener;
 
 #endif

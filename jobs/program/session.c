@@ -195,6 +195,7 @@ void tw_session_rewind(tw_session *s) {
   s->walk.next_op = s->walk.level_start = s->preparation.drawn_to = 0;
   s->preparation.columns_done = 0;
   s->walk.opening = false;
+  s->chained = (tw_chain_counts){0, 0};
 }
 
 tw_status tw_session_walk_levels(tw_session *s) {

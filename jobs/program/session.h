@@ -50,6 +50,11 @@ typedef struct {
   void *state;
 } tw_chain_runner;
 
+// Of chains in this walk: how many of a sequence have been run, and rounds one behind the other in them.
+typedef struct {
+  uint64_t chains, rounds;
+} tw_chain_counts;
+
 // Emulator: values met outside what a gate can hold, live halves only.
 typedef struct {
   uint64_t count;
@@ -77,6 +82,7 @@ struct tw_session {
   tw_session_preparation preparation;
   tw_preparer preparer;
   tw_chain_runner chains;
+  tw_chain_counts chained;
   tw_walk walk;
   const tw_lanes *lanes;  // NULL: all gates are on the stream
   bool keeps;             // what gates have used is not given to others now

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "base/memory.h"
+#include "kernels/digest.h"
 #include "kernels/digit.h"
 
 static size_t in_tile(tw_rows r, size_t rows, size_t n) {
@@ -133,6 +134,27 @@ static void move(direction d, const tw_tile_part *part, tw_row_range range, uint
     for (size_t o = 0; o < outer; o++)
       move_run(d, part->planes, whole + plane * words, (o * part->all + range.first) * part->rows.inner,
                tile + plane * tile_words, o * run, run);
+}
+
+static uint64_t digest_bits(const uint64_t *tile, size_t tile_at, size_t at, size_t first_word, size_t count) {
+  uint64_t sum = 0;
+  for (size_t j = 0; j < count; j++) {
+    uint64_t bit = tile[(tile_at + j) / 64] >> (tile_at + j) % 64 & 1;
+    sum += tw_plane_digest_term(bit << (at + j) % 64, first_word + (at + j) / 64);
+  }
+  return sum;
+}
+
+uint64_t tw_tile_digest(const tw_tile_part *part, tw_row_range range, const uint64_t *tile) {
+  size_t run = range.count * part->rows.inner, words = tw_words(part->n), tile_words = tw_words(part->rows.outer * run);
+  uint64_t sum = 0;
+  for (size_t o = 0; o < part->rows.outer; o++) {
+    size_t at = (o * part->all + range.first) * part->rows.inner;
+    for (size_t j = 0; j < run && !part->planes; j++) sum += tw_open_digest_term(tile[o * run + j], at + j);
+    for (size_t plane = 0; plane < part->planes; plane++)
+      sum += digest_bits(tile + plane * tile_words, o * run, at, plane * words, run);
+  }
+  return sum;
 }
 
 void tw_tile_gather(const tw_tile_part *part, tw_row_range range, const uint64_t *whole, uint64_t *tile) {

@@ -32,6 +32,8 @@ typedef struct {
 } tw_tile_part;
 void tw_tile_gather(const tw_tile_part *part, tw_row_range range, const uint64_t *whole, uint64_t *tile);
 void tw_tile_scatter(const tw_tile_part *part, tw_row_range range, const uint64_t *tile, uint64_t *whole);
+// What a tile's opened values give of the digest of the whole (kernels/digest.h).
+uint64_t tw_tile_digest(const tw_tile_part *part, tw_row_range range, const uint64_t *tile);
 
 // A tile's walk as steps for a block of a GPU (kernels/chain_steps.h). Pointers `whole` are the session's own.
 typedef struct {
@@ -57,9 +59,16 @@ typedef struct {
   void *state;
 } tw_tile_runner;
 
-// The party's walk, from the beginning to the end: each chain tile by tile, in one order at both parties, every other
-// operation by itself. Opens the same values as tw_session_run, in other messages. rows: of a tile, at most; the last
-// tile of a chain may have fewer. In memory of the CPU. runner: NULL, or who runs the tiles in its place.
+// From now on the party's session walks each chain tile by tile, in one order at both parties, every other operation by
+// itself. It opens the same values, in other messages, and its transcript is the same. rows: of a tile, at most; the
+// last tile of a chain may have fewer. In memory of the CPU, before the session's first level. runner: NULL, or who
+// runs the tiles in its place. tw_tiles_end comes before the session is destroyed. TW_ERR_MEMORY; TW_ERR_INTERNAL:
+// elsewhere.
+typedef struct tw_tiles tw_tiles;
+tw_status tw_tiles_begin(tw_session *s, const tw_chains *chains, size_t rows, const tw_tile_runner *runner,
+                         tw_tiles **out);
+void tw_tiles_end(tw_tiles *t);
+// All of that around tw_session_run.
 tw_status tw_session_run_tiles(tw_session *s, const tw_chains *chains, size_t rows, const tw_tile_runner *runner);
 
 #endif

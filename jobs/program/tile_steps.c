@@ -299,7 +299,7 @@ static void join_steps(tw_tile_steps *list) {
 }
 
 static tw_status record(tw_tile_run *r, const tw_tile_place *place, recorder *to) {
-  static const tw_tile_hands hands = {note_gather, note_scatter, note_send, note_receive};
+  static const tw_tile_hands hands = {note_gather, note_scatter, note_send, note_receive, NULL};
   tw_backend k = noting_backend();
   r->hands = &hands;
   r->state = to;

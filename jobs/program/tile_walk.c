@@ -7,7 +7,7 @@
 
 // A chain needs the corrections of all its operations when it begins, others lie between them in the stream. What is
 // read before its time waits here.
-typedef struct {
+struct tw_tiles {
   tw_session *s;
   const tw_chains *chains;
   size_t rows;
@@ -16,11 +16,21 @@ typedef struct {
   int read_to;      // operations before it were read from the stream
   int of_chain;     // the chain's that reads; -1: the session's next one does
   uint8_t **early;  // [operation][sequence]
-} tile_walk;
+};
+typedef tw_tiles tile_walk;
 
 static size_t packed_bytes(const tw_session *s, const tw_op *op) {
   const tw_correction *c = &s->program->corrections[op->correction], *last = &c[op->correction_count - 1];
   return op->correction_count ? last->offset[s->party] + last->bytes[s->party] - c->offset[s->party] : 0;
+}
+
+static tw_status read_stream(const tile_walk *w, int b, void *to, size_t bytes) {
+  const tw_correction_reader *from = &w->stream;
+  const uint8_t *packed;
+  if (from->read) return from->read(from->state, b, to, bytes);
+  TW_TRY(from->window(from->state, b, bytes, &packed));
+  memcpy(to, packed, bytes);
+  return TW_OK;
 }
 
 static tw_status read_early(tile_walk *w, int end) {
@@ -31,7 +41,7 @@ static tw_status read_early(tile_walk *w, int end) {
       if (bytes == 0) continue;
       TW_TRY(tw_secret_alloc(bytes, &memory));
       w->early[(size_t)w->read_to * (size_t)w->s->batch + (size_t)b] = memory;
-      TW_TRY(w->stream.read(w->stream.state, b, memory, bytes));
+      TW_TRY(read_stream(w, b, memory, bytes));
     }
   return TW_OK;
 }
@@ -104,15 +114,23 @@ static tw_status scatter(tw_tile_run *r, int tensor, bool opened) {
   return r->hands->scatter(r, &part, tw_b(&r->s, tensor)->mask[s->party], tw_b(s, id)->mask[s->party] + at);
 }
 
+// In the transcript (jobs/gates/open.c).
+static uint32_t index_of(const tw_tile_run *r, const tw_op *op) {
+  const tw_session *s = r->whole;
+  return (uint32_t)(op->ordinal * tw_whole_batch(s) + s->place.first_sequence + r->sequence);
+}
+
 static tw_status open_part(tw_tile_run *r, const tw_op *op) {
   tw_session *s = r->whole, *t = &r->s;
   int id = op->out[0];
   const tw_tensor *x = tw_t(t, id);
+  if (!tw_is_split(r->tile->chain->tensors[id].rows))  // every tile would send it
+    return tw_fail(TW_ERR_INTERNAL, "a chain opens what all its rows have in common");
   TW_TRY(gather_mask(r, id));
   TW_TRY(tw_make_value(t, id));
-  int whole_batch = s->place.total_batch ? s->place.total_batch : s->batch;
   tw_open_request request = {.use = op->mask_use,
-                             .index = (uint32_t)(op->ordinal * whole_batch + s->place.first_sequence + r->sequence),
+                             .index = index_of(r, op),
+                             .part = true,
                              .slot = s->sequences.slots[r->sequence],
                              .bits = x->kind == TW_BITWIRE,
                              .width = x->kind == TW_BITWIRE ? x->planes : x->ring,
@@ -130,6 +148,7 @@ static tw_status flush_part(tw_tile_run *r, int first, int end) {
   for (int i = first; i < end; i++) {
     const tw_op *op = &r->tile->program.ops[i];
     if (!op->opens) continue;
+    if (r->hands->digest) TW_TRY(r->hands->digest(r, op));
     TW_TRY(scatter(r, op->out[0], true));
     tw_session_release_inputs(&r->s, i);
   }
@@ -192,19 +211,35 @@ static tw_status open_here(tw_tile_run *r, const tw_open_request *request) {
 
 static tw_status flush(tw_session *s) {
   uint64_t message;
+  s->chained.rounds++;
+  if (s->observers.mark) TW_TRY(s->observers.mark(s->observers.mark_state, -1));
   TW_TRY(s->opener.start(s->opener.state, TW_FLUSH_DEMAND, &message));
   return s->opener.finish(s->opener.state, s->place.half, message);
 }
 
 static tw_status flush_here(tw_tile_run *r) { return flush(r->whole); }
 
+static tw_status digest_here(tw_tile_run *r, const tw_op *op) {
+  tw_session *s = r->whole;
+  tw_tile_part part = part_of(r, op->out[0]);
+  uint64_t sum = tw_tile_digest(&part, r->tile->range, tw_b(&r->s, op->out[0])->value);
+  return s->opener.add_digest(s->opener.state, index_of(r, op), sum);
+}
+
+// What the tile's gates took is the walk's.
+static void add_seconds(tw_session *s, const tw_session *tile) {
+  for (int i = 0; i < s->program->step_count; i++) s->step_seconds[i] += tile->step_seconds[i];
+}
+
 static tw_status run_tile(tile_walk *w, tw_tile *tile, uint64_t *const *shares, int b, size_t first) {
-  static const tw_tile_hands here = {gather_here, scatter_here, open_here, flush_here};
+  static const tw_tile_hands here = {gather_here, scatter_here, open_here, flush_here, digest_here};
   tw_tile_run r = {.whole = w->s, .hands = &here, .tile = tile, .shares = shares, .sequence = b};
   tw_session_config config = tw_tile_config(&r);
   TW_TRY(tw_tile_move(tile, first));
+  config.observers = (tw_observers){.mark = w->s->observers.mark, .mark_state = w->s->observers.mark_state};
   tw_status status = tw_session_create(&config, &r.s);
   if (status == TW_OK) status = tw_tile_walk(&r);
+  if (status == TW_OK) add_seconds(w->s, &r.s);
   tw_session_destroy(&r.s);
   return status;
 }
@@ -253,6 +288,7 @@ static tw_status run_chain(tile_walk *w, const tw_chain *c) {
   tw_status status = begin_chain(w, c, memory);
   w->of_chain = -1;
   if (status == TW_OK) status = run_tiles(w, c, memory);
+  w->s->chained.chains += (uint64_t)w->s->batch;
   tw_session_release_scratch(w->s);
   tw_free(memory);
   return status;
@@ -265,22 +301,44 @@ static tw_status run_at(void *state, tw_session *s, int op) {
   return c->ops[0] == op ? run_chain(w, c) : TW_OK;
 }
 
-tw_status tw_session_run_tiles(tw_session *s, const tw_chains *chains, size_t rows, const tw_tile_runner *runner) {
+tw_status tw_tiles_begin(tw_session *s, const tw_chains *chains, size_t rows, const tw_tile_runner *runner,
+                         tw_tiles **out) {
   void *memory;
-  tile_walk w = {
-      .s = s, .chains = chains, .rows = rows, .runner = runner, .of_chain = -1, .stream = s->corrections.source};
-  size_t places = (size_t)s->program->op_count * (size_t)s->batch;
-  if (s->backend != &tw_cpu_backend || !w.stream.read || rows == 0)
+  *out = NULL;
+  if (s->backend != &tw_cpu_backend || !(runner || s->opener.add_digest) || rows == 0)
     return tw_fail(TW_ERR_INTERNAL, "a walk by tiles in memory of %s", s->backend->name);
-  TW_TRY(tw_alloc(sizeof(uint8_t *) * (places + 1), &memory));
-  w.early = memory;
-  s->corrections.source = (tw_correction_reader){.read = read_one, .state = &w};
-  s->chains = (tw_chain_runner){chains->of_op, run_at, &w};
-  tw_status status = tw_session_run(s);
+  TW_TRY(tw_alloc(sizeof(tw_tiles), &memory));
+  tw_tiles *w = memory;
+  *w = (tw_tiles){
+      .s = s, .chains = chains, .rows = rows, .runner = runner, .of_chain = -1, .stream = s->corrections.source};
+  tw_status status = tw_alloc(sizeof(uint8_t *) * ((size_t)s->program->op_count * (size_t)s->batch + 1), &memory);
+  if (status != TW_OK) {
+    tw_free(w);
+    return status;
+  }
+  w->early = memory;
+  s->corrections.source = (tw_correction_reader){.read = read_one, .state = w};
+  s->chains = (tw_chain_runner){chains->of_op, run_at, w};
+  *out = w;
+  return TW_OK;
+}
+
+void tw_tiles_end(tw_tiles *w) {
+  if (!w) return;
+  tw_session *s = w->s;
+  size_t places = (size_t)s->program->op_count * (size_t)s->batch;
   s->chains = (tw_chain_runner){NULL, NULL, NULL};
-  s->corrections.source = w.stream;
+  s->corrections.source = w->stream;
   for (size_t i = 0; i < places; i++)
-    if (w.early[i]) tw_secret_free(w.early[i], packed_bytes(s, &s->program->ops[i / (size_t)s->batch]));
-  tw_free(w.early);
+    if (w->early[i]) tw_secret_free(w->early[i], packed_bytes(s, &s->program->ops[i / (size_t)s->batch]));
+  tw_free(w->early);
+  tw_free(w);
+}
+
+tw_status tw_session_run_tiles(tw_session *s, const tw_chains *chains, size_t rows, const tw_tile_runner *runner) {
+  tw_tiles *w;
+  TW_TRY(tw_tiles_begin(s, chains, rows, runner, &w));
+  tw_status status = tw_session_run(s);
+  tw_tiles_end(w);
   return status;
 }

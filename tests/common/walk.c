@@ -393,6 +393,7 @@ static tw_status party_run(party_state *p) {
   if (status == TW_OK)
     status = tiled ? tw_session_run_tiles(&s, tiled, st->w->tile_rows, st->w->runner[p->party]) : tw_session_run(&s);
   if (status == TW_OK) keep_output(p, &s);
+  tw_opens_transcript(opens, st->w->transcript[p->party]);
   if (p->party == 0) {
     tw_opens_get_stats(opens, &st->stats);
     st->w->repeated = repeated;

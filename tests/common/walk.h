@@ -42,6 +42,7 @@ typedef struct {
   uint8_t *corrections[2];  // both parties' corrections as dealt, first sequence
   uint64_t *opened;  // all that the first sequence opened, in order: ring elements, words of planes with zero tails
   size_t opened_count;
+  uint8_t transcript[2][32];  // of each party
 } walk;
 
 // 0 on success; prints the failure's message and returns its status otherwise.

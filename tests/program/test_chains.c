@@ -15,13 +15,15 @@ enum { SOME_SECONDS = 30 };  // of random programs where nobody says how many
 
 static int wanted;  // random programs; 0: as many as the time allows
 
-// By levels, and by tiles of `rows` rows.
+// By levels, and by tiles of `rows` rows. Where others run the tiles, digests are theirs.
 static bool same_by(chained *c, const tw_chains *chains, size_t rows, const tw_tile_runner *const runner[2]) {
   walk levels = chained_walk_of(c, NULL, 0, NULL), tiles = chained_walk_of(c, chains, rows, runner);
   CU_ASSERT_EQUAL_FATAL(walk_run(&levels), TW_OK);
   CU_ASSERT_EQUAL_FATAL(walk_run(&tiles), TW_OK);
   bool same = levels.opened_count == tiles.opened_count && levels.mismatches == tiles.mismatches &&
               memcmp(levels.opened, tiles.opened, 8 * levels.opened_count) == 0;
+  for (int party = 0; party < 2 && !runner; party++)
+    same = same && memcmp(levels.transcript[0], tiles.transcript[party], sizeof levels.transcript[0]) == 0;
   walk_free(&levels);
   walk_free(&tiles);
   return same;

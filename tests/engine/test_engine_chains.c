@@ -1,0 +1,250 @@
+// Engines of two parties that walk a small encoder level by level and by tiles of its chains: the same masked results,
+// the same masks, one transcript, whatever the rows of a tile, and where halves of the batch take turns. What they
+// count and trace of it; and parties that do not have the same tiles.
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/memory.h"
+#include "comm/channels.h"
+#include "io/client.h"
+#include "jobs/parties/deal.h"
+#include "jobs/parties/share.h"
+#include "tests/common/suite.h"
+#include "tests/common/tiny_model.h"
+
+enum { SEQ = 9, BATCH = 3 };
+
+typedef struct {
+  tiny_model tiny;
+  tw_model_share share[2];
+  tw_model_dealer dealer;
+  tw_seed seeds[2][BATCH];
+  uint64_t slots[BATCH], *input[2];
+  int lengths[BATCH];
+  uint8_t *keys[2];  // [BATCH] slots
+  size_t n;          // elements of all results
+} job;
+
+typedef struct {
+  size_t rows;
+  bool overlap, beside, trace;
+} way;
+
+// What came of one run at one party.
+typedef struct {
+  job *j;
+  way by;
+  tw_channel *channel;
+  tw_status status;
+  char message[300];
+  uint64_t *masked, *mask;
+  tw_engine_stats stats;
+  double seconds;  // of all steps
+  int spans;
+  uint64_t dropped;
+} party;
+
+static void *room(size_t bytes) {
+  void *p;
+  if (tw_alloc(bytes + 8, &p) != TW_OK) abort();
+  return p;
+}
+
+static void share_input(job *j) {
+  const tw_program *p = &j->tiny.plan.program;
+  size_t all = BATCH * p->tensors[p->inputs[0]].n;
+  for (int party = 0; party < 2; party++) j->input[party] = room(8 * all);
+  for (size_t i = 0; i < all; i++) {
+    j->input[0][i] = walk_random() & tw_ring_mask(TW_INPUT_RING);
+    j->input[1][i] = (j->tiny.input[i] - j->input[0][i]) & tw_ring_mask(TW_INPUT_RING);
+  }
+}
+
+static void deal(job *j) {
+  tw_model_masks masks;
+  const tw_program *p = &j->tiny.plan.program;
+  CU_ASSERT_EQUAL_FATAL(tw_model_masks_draw(&j->dealer, p, &tw_cpu_backend, NULL, &masks), TW_OK);
+  for (int party = 0; party < 2; party++) j->keys[party] = room(BATCH * p->slot_bytes[party]);
+  for (int s = 0; s < BATCH; s++) {
+    uint8_t *at[2];
+    tw_seed pair[2];
+    for (int party = 0; party < 2; party++) {
+      at[party] = j->keys[party] + (size_t)s * p->slot_bytes[party];
+      tw_seed_random(&pair[party]);
+      j->seeds[party][s] = pair[party];
+    }
+    tw_sink sink[2] = {{tw_deal_to_memory, &at[0]}, {tw_deal_to_memory, &at[1]}};
+    j->slots[s] = (uint64_t)s;
+    j->lengths[s] = (int)walk_random_range(1, SEQ);
+    CU_ASSERT_EQUAL_FATAL(tw_deal_slot(&j->tiny.plan, &masks, pair, j->slots[s], sink, NULL, NULL), TW_OK);
+  }
+  tw_model_masks_free(&masks);
+}
+
+static job *begin(void) {
+  job *j = room(sizeof *j);
+  tw_seed seeds[2];
+  CU_ASSERT_FATAL(tiny_model_open(&j->tiny, "1x24x3x40", SEQ, BATCH, TW_DITHERED));
+  for (int party = 0; party < 2; party++) tw_seed_random(&seeds[party]);
+  CU_ASSERT_EQUAL_FATAL(tw_share_model_with(&j->tiny.model, seeds, j->share, &j->dealer), TW_OK);
+  share_input(j);
+  deal(j);
+  const tw_program *p = &j->tiny.plan.program;
+  j->n = BATCH * p->tensors[p->outputs[0]].n;
+  return j;
+}
+
+static void end(job *j) {
+  for (int party = 0; party < 2; party++) {
+    tw_free(j->input[party]);
+    tw_free(j->keys[party]);
+    tw_model_share_free(&j->share[party]);
+  }
+  tw_model_dealer_free(&j->dealer);
+  tiny_model_close(&j->tiny);
+  tw_free(j);
+}
+
+typedef struct {
+  const job *j;
+  int party;
+} own_keys;
+
+static const uint8_t *slot_of(void *state, int b) {
+  const own_keys *k = state;
+  return k->j->keys[k->party] + (size_t)b * k->j->tiny.plan.program.slot_bytes[k->party];
+}
+
+static tw_status keep_trace(party *p, tw_engine *engine) {
+  tw_span *spans;
+  if (!p->by.trace) return TW_OK;
+  TW_TRY(tw_engine_get_trace(engine, &spans, &p->spans, &p->dropped));
+  tw_free(spans);
+  return TW_OK;
+}
+
+// Twice with one engine: the second time as the first.
+static tw_status infer(party *p, tw_engine **engine) {
+  job *j = p->j;
+  int me = p->channel->party;
+  own_keys keys = {j, me};
+  tw_engine_options o = {.plan = &j->tiny.plan,
+                         .model = &j->share[me],
+                         .channel = p->channel,
+                         .batch = BATCH,
+                         .device = TW_DEVICE_CPU,
+                         .overlap = p->by.overlap,
+                         .coalesce = 1,
+                         .prepare_beside = p->by.beside,
+                         .keys = TW_KEYS_MEMORY,
+                         .input = j->input[me],
+                         .chain_rows = p->by.rows,
+                         .trace = p->by.trace};
+  tw_engine_job work = {.seeds = j->seeds[me],
+                        .slots = j->slots,
+                        .lengths = j->lengths,
+                        .input = j->input[me],
+                        .source = {.state = &keys, .slot = slot_of}};
+  TW_TRY(tw_engine_create(&o, engine));
+  for (int time = 0; time < 2; time++) {
+    TW_TRY(tw_engine_prepare(*engine, &work));
+    TW_TRY(tw_engine_online(*engine, NULL, NULL));
+  }
+  TW_TRY(tw_engine_get_stats(*engine, &p->stats));
+  const double *seconds = tw_engine_step_seconds(*engine);
+  for (int i = 0; i < j->tiny.plan.program.step_count; i++) p->seconds += seconds[i];
+  TW_TRY(keep_trace(p, *engine));
+  return tw_engine_output(*engine, 0, p->masked, p->mask);
+}
+
+static void *run_party(void *argument) {
+  party *p = argument;
+  tw_engine *engine = NULL;
+  p->status = infer(p, &engine);
+  if (p->status != TW_OK) snprintf(p->message, sizeof p->message, "%s", tw_error_message());
+  tw_engine_destroy(engine);
+  return NULL;
+}
+
+static void run(job *j, const way by[2], party p[2]) {
+  tw_channel *ends[2];
+  pthread_t thread;
+  CU_ASSERT_EQUAL_FATAL(tw_channel_loopback(60, ends), TW_OK);
+  for (int i = 0; i < 2; i++)
+    p[i] = (party){.j = j, .by = by[i], .channel = ends[i], .masked = room(8 * j->n), .mask = room(8 * j->n)};
+  CU_ASSERT_EQUAL_FATAL(pthread_create(&thread, NULL, run_party, &p[1]), 0);
+  run_party(&p[0]);
+  pthread_join(thread, NULL);
+  for (int i = 0; i < 2; i++) tw_channel_destroy(ends[i]);
+}
+
+static void forget(party p[2]) {
+  for (int i = 0; i < 2; i++) {
+    tw_free(p[i].masked);
+    tw_free(p[i].mask);
+  }
+}
+
+static void run_well(job *j, way by, party p[2]) {
+  run(j, (const way[]){by, by}, p);
+  for (int i = 0; i < 2; i++) {
+    CU_ASSERT_EQUAL(p[i].status, TW_OK);
+    if (p[i].status != TW_OK) printf("\n  party %d: %s\n", i, p[i].message);
+  }
+  CU_ASSERT_STRING_EQUAL(p[0].stats.transcript, p[1].stats.transcript);
+}
+
+static void compare(const job *j, const party levels[2], const party tiles[2], uint64_t sequences) {
+  for (int i = 0; i < 2; i++) {
+    const tw_open_counters *by_levels = &levels[i].stats.counters, *by_tiles = &tiles[i].stats.counters;
+    CU_ASSERT_EQUAL(memcmp(levels[i].masked, tiles[i].masked, 8 * j->n), 0);
+    CU_ASSERT_EQUAL(memcmp(levels[i].mask, tiles[i].mask, 8 * j->n), 0);
+    CU_ASSERT_STRING_EQUAL(levels[i].stats.transcript, tiles[i].stats.transcript);
+    CU_ASSERT_EQUAL(by_levels->chains + by_levels->chain_rounds, 0);
+    CU_ASSERT(by_tiles->chains > 0 && by_tiles->chains % sequences == 0);
+    CU_ASSERT(by_tiles->chain_rounds > 0 && by_tiles->rounds > by_tiles->chain_rounds);
+    CU_ASSERT(by_tiles->open_payload_bytes >= by_levels->open_payload_bytes);
+    CU_ASSERT(tiles[i].seconds > 0);
+  }
+}
+
+static void same_results(void) {
+  static const way ways[] = {{.rows = 1},
+                             {.rows = 4, .trace = true},
+                             {.rows = 3, .overlap = true},
+                             {.rows = 2, .overlap = true, .beside = true, .trace = true},
+                             {.rows = 1000}};
+  job *j = begin();
+  for (size_t i = 0; i < sizeof ways / sizeof *ways; i++) {
+    party levels[2], tiles[2];
+    way by_levels = ways[i];
+    by_levels.rows = 0;
+    run_well(j, by_levels, levels);
+    run_well(j, ways[i], tiles);
+    compare(j, levels, tiles, BATCH);
+    for (int party = 0; party < 2 && ways[i].trace; party++) {
+      CU_ASSERT_EQUAL(tiles[party].dropped, 0);
+      CU_ASSERT(tiles[party].spans > levels[party].spans);
+    }
+    forget(levels);
+    forget(tiles);
+  }
+  end(j);
+}
+
+static void other_tiles(void) {
+  job *j = begin();
+  party p[2];
+  run(j, (const way[]){{.rows = 2}, {.rows = 3}}, p);
+  for (int i = 0; i < 2; i++) {
+    CU_ASSERT_EQUAL(p[i].status, TW_ERR_MISMATCH);
+    CU_ASSERT_PTR_NOT_NULL(strstr(p[i].message, "differ in rows of a tile: party"));
+  }
+  forget(p);
+  end(j);
+}
+
+SUITE_MAIN("chains of an engine", {"the same by levels and by tiles", same_results},
+           {"parties with other tiles", other_tiles})

@@ -19,6 +19,7 @@
 #include "io/new_files.h"
 #include "io/seal_files.h"
 #include "io/unfinished.h"
+#include "jobs/models/encode.h"
 #include "jobs/parties/reveal.h"
 #include "jobs/parties/share_input.h"
 
@@ -159,6 +160,7 @@ static tw_status ask(const tw_call *call, const char *model, tw_texts *texts, de
   const settings *s = call->settings;
   tw_encoding e;
   tw_status status = tw_encoding_make(NULL, model, &s->words, texts, &e);
+  if (status == TW_OK) status = tw_encode_rows(&e.client, &e.input);
   if (status == TW_OK) status = check_turn(s, &e);
   e.input.goes_on = s->conversation && !s->last;
   if (status == TW_OK) status = tw_answer_place(tw_output_name(e.plan.output), s->output);

@@ -8,6 +8,7 @@
 #include "app/secrets.h"
 #include "base/memory.h"
 #include "io/new_files.h"
+#include "jobs/models/encode.h"
 #include "jobs/parties/input_lengths.h"
 
 typedef struct {
@@ -186,9 +187,9 @@ static void describe(const tw_encoding *e, const settings *s, const char *path) 
 
 // ---- the work
 
-static tw_status write_input(tw_new_files *places, const tw_input *input) {
+static tw_status write_input(tw_new_files *places, const tw_encoding *e) {
   tw_status status = tw_new_files_begin(places);
-  if (status == TW_OK) status = tw_input_write(places->path[0].text, input);
+  if (status == TW_OK) status = tw_encode_write(places->path[0].text, &e->client, &e->input);
   return tw_new_files_end(places, status);
 }
 
@@ -214,7 +215,7 @@ static tw_status encode(const char *name, const char *model, tw_texts *texts, co
   }
   tw_path older = tw_path_of(name, "input.p0.h5");
   status = tw_encoding_make(s->model, name, &s->words, texts, &e);
-  if (status == TW_OK) status = write_input(&places, &e.input);
+  if (status == TW_OK) status = write_input(&places, &e);
   if (status == TW_OK && !quiet) describe(&e, s, places.path[0].text);
   if (status == TW_OK && !quiet && !s->share && tw_path_exists(&older))
     printf("%s is of an earlier input: `twain share %s --input --force` comes next\n", older.text, name);

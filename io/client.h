@@ -63,10 +63,14 @@ typedef struct {
   bool goes_on;  // for its shares, and not in this file (tw_input_share)
   char **texts;
   tw_origins origins;
-  float *values;  // [count][seq][hidden] embeddings after LayerNorm; NULL: there are none
+  float *values;  // [count][seq][hidden] embeddings after LayerNorm; NULL: there are none, or not yet (hidden > 0)
 } tw_input;
 
 tw_status tw_input_write(const char *path, const tw_input *input);
+// The same of an input with hidden > 0 whose values come from `rows`: of each sequence in turn, [seq][hidden]. hidden
+// 0: as tw_input_write.
+tw_status tw_input_write_rows(const char *path, const tw_input *input,
+                              tw_status (*rows)(void *state, int sequence, float *out), void *state);
 tw_status tw_input_read(const char *path, tw_input *input);
 tw_status tw_input_read_id(const char *path, tw_id *id);
 void tw_input_free(tw_input *input);

@@ -47,8 +47,8 @@ static tw_status put_earlier(tw_h5 *f, const tw_input *in) {
   return tw_h5_put(f, "earlier", H5T_STD_I32LE, 2, shape, in->earlier);
 }
 
-static tw_status put_input(tw_h5 *f, const tw_input *in) {
-  hsize_t shape[3] = {(hsize_t)in->count, (hsize_t)in->seq, (hsize_t)in->hidden};
+static tw_status put_all_but_rows(tw_h5 *f, const tw_input *in) {
+  hsize_t shape[2] = {(hsize_t)in->count, (hsize_t)in->seq};
   TW_TRY(tw_h5_put_id(f, "input_id", &in->input_id));
   TW_TRY(put_sizes(f, in->count, in->seq, in->hidden, in->lengths));
   if (in->prefix.rows) {
@@ -60,7 +60,13 @@ static tw_status put_input(tw_h5 *f, const tw_input *in) {
   if (in->after.hex[0]) TW_TRY(put_earlier(f, in));
   if (in->seqs) TW_TRY(tw_h5_put(f, "seqs", H5T_STD_I32LE, 1, shape, in->seqs));
   TW_TRY(tw_h5_put_texts(f, "texts", in->count, in->texts));
-  TW_TRY(tw_origins_put(f, in->count, &in->origins));
+  return tw_origins_put(f, in->count, &in->origins);
+}
+
+static tw_status put_input(tw_h5 *f, const tw_input *in) {
+  hsize_t shape[3] = {(hsize_t)in->count, (hsize_t)in->seq, (hsize_t)in->hidden};
+  TW_TRY(put_all_but_rows(f, in));
+  if (in->hidden && !in->values) return tw_fail(TW_ERR_INTERNAL, "%s: an input without its rows", f->path);
   return in->hidden ? tw_h5_put_f32(f, "values", 3, shape, in->values) : TW_OK;
 }
 
@@ -68,6 +74,40 @@ tw_status tw_input_write(const char *path, const tw_input *input) {
   tw_h5 f;
   TW_TRY(tw_h5_create(&f, path, &kind, -1));
   return tw_h5_finish(&f, put_input(&f, input));
+}
+
+typedef struct {
+  tw_status (*next)(void *state, int sequence, float *out);
+  void *state;
+} row_source;
+
+static tw_status add_rows(tw_h5 *f, tw_output *out, const tw_input *in, const row_source *rows) {
+  hsize_t shape[3] = {(hsize_t)in->count, (hsize_t)in->seq, (hsize_t)in->hidden};
+  size_t each = (size_t)in->seq * (size_t)in->hidden;
+  float *one;
+  int number;
+  TW_TRY(put_all_but_rows(f, in));
+  TW_TRY(tw_h5_put_later(f, "values", H5T_IEEE_F32LE, 3, shape, &number));
+  TW_TRY(tw_h5_begin(f, out));
+  TW_TRY(tw_alloc(each * sizeof *one, (void **)&one));
+  tw_status status = TW_OK;
+  for (int s = 0; s < in->count && status == TW_OK; s++) {
+    status = rows->next(rows->state, s, one);
+    if (status == TW_OK) status = tw_h5_finite_part(f, TW_ERR_RANGE, "values", 3, shape, (size_t)s * each, each, one);
+    if (status == TW_OK) status = tw_h5_add(f, out, number, one, each * sizeof *one);
+  }
+  tw_free(one);
+  return status;
+}
+
+tw_status tw_input_write_rows(const char *path, const tw_input *input,
+                              tw_status (*rows)(void *state, int sequence, float *out), void *state) {
+  tw_h5 f;
+  tw_output out = {.fd = -1};
+  const row_source source = {rows, state};
+  if (!input->hidden) return tw_input_write(path, input);
+  TW_TRY(tw_h5_create(&f, path, &kind, -1));
+  return tw_h5_end(&f, &out, add_rows(&f, &out, input, &source));
 }
 
 static tw_status get_types(const tw_h5 *f, const hsize_t *shape, size_t tokens, tw_input *in) {

@@ -110,6 +110,13 @@ static tw_status check_prefix(const request *r) {
                  r->plan->plan.prefix.rows);
 }
 
+static tw_status embed(const request *r, tw_status status, tw_input *out) {
+  TW_TRY(status);
+  status = tw_encode_rows(&r->model->client, out);
+  if (status != TW_OK) tw_input_free(out);
+  return status;
+}
+
 static tw_status fill_texts(const request *r, tw_input *out) {
   const char *const *texts = r->content;
   tw_text *list;
@@ -121,7 +128,7 @@ static tw_status fill_texts(const request *r, tw_input *out) {
   tw_status status = tw_encode_texts(&r->model->client, r->plan->prefix, list, r->count, r->plan->plan.shape.seq,
                                      r->cut != 0, NULL, out);
   tw_free(list);
-  return status;
+  return embed(r, status, out);
 }
 
 static tw_status fill_ids(const request *r, tw_input *out) {
@@ -130,7 +137,9 @@ static tw_status fill_ids(const request *r, tw_input *out) {
   TW_TRY(tw_api_given(r->lengths, "lengths"));
   TW_TRY(check_prefix(r));
   for (int i = 0; i < r->count; i++) TW_TRY(tw_api_given(ids[i], "ids[i]"));
-  return tw_encode_ids(&r->model->client, r->plan->prefix, ids, r->lengths, r->count, r->plan->plan.shape.seq, out);
+  tw_status status =
+      tw_encode_ids(&r->model->client, r->plan->prefix, ids, r->lengths, r->count, r->plan->plan.shape.seq, out);
+  return embed(r, status, out);
 }
 
 static tw_status check_rows(const request *r, const tw_input *input, const float *rows) {

@@ -110,7 +110,8 @@ tw_status tw_calibrate(const tw_model *model, const tw_client *client, const tw_
   size_t before = sample->prefix ? (size_t)sample->prefix->count : 0, rows = before + (size_t)input.seq;
   size_t outputs = (size_t)model->config.head.outputs, hidden = (size_t)model->config.hidden;
   size_t width = hidden + (outputs > hidden ? outputs : hidden);
-  tw_status status = tw_alloc(rows * width * sizeof *x, (void **)&x);
+  tw_status status = tw_encode_rows(client, &input);
+  if (status == TW_OK) status = tw_alloc(rows * width * sizeof *x, (void **)&x);
   if (status == TW_OK) {
     status = measure(model, &input, sample, x, x + rows * hidden, bounds, head);
     tw_free(x);

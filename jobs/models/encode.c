@@ -33,8 +33,7 @@ static tw_status allocate(const tw_client *client, const tw_prefix *prefix, int 
   tw_id_random(&out->input_id);
   TW_TRY(tw_alloc((size_t)count * sizeof *out->lengths, (void **)&out->lengths));
   TW_TRY(tw_alloc(rows * sizeof *out->tokens, (void **)&out->tokens));
-  TW_TRY(tw_alloc((size_t)count * sizeof *out->texts, (void **)&out->texts));
-  return out->hidden ? tw_alloc(rows * out->hidden * sizeof *out->values, (void **)&out->values) : TW_OK;
+  return tw_alloc((size_t)count * sizeof *out->texts, (void **)&out->texts);
 }
 
 static size_t row_width(const tw_client *client) {
@@ -92,7 +91,7 @@ static tw_status check_prefix(const tw_prefix *prefix, const int *ids, int lengt
 
 // Sequence `index` of out: the given ids and types (NULL: 0) behind the prefix, then padding.
 static tw_status place(const tw_client *client, const tw_prefix *prefix, const int *ids, const int *types, int length,
-                       int index, double *row, tw_input *out) {
+                       int index, tw_input *out) {
   int before = rows_of(prefix);
   TW_TRY(check_prefix(prefix, ids, length, index));
   ids += before;
@@ -103,7 +102,6 @@ static tw_status place(const tw_client *client, const tw_prefix *prefix, const i
     return tw_fail(TW_ERR_RANGE, "text %d has %d tokens, more than the sequence length %d", index + 1, length,
                    out->seq);
   out->lengths[index] = length;
-  int counted = 0;
   for (int i = 0; i < out->seq; i++) {
     int token = i < length ? ids[i] : padding(client), type = i < length && types ? types[i] : 0;
     if (token < 0 || token >= client->config.vocab)
@@ -112,11 +110,53 @@ static tw_status place(const tw_client *client, const tw_prefix *prefix, const i
     size_t at = (size_t)index * out->seq + i;
     out->tokens[at] = token;
     if (type) out->types[at] = type;
-    if (out->values)
-      embed_token(client, token, type, position_of(client, token, before + i, &counted), row,
-                  out->values + at * out->hidden);
   }
   return TW_OK;
+}
+
+// ---- rows
+
+// Sequence s of `in` to out, [seq][hidden]. row: room for the width of the tables.
+static void embed_sequence(const tw_client *client, const tw_input *in, int s, double *row, float *out) {
+  int counted = 0;
+  for (int i = 0; i < in->seq; i++) {
+    size_t at = (size_t)s * (size_t)in->seq + (size_t)i;
+    int token = in->tokens[at], type = in->types ? in->types[at] : 0;
+    embed_token(client, token, type, position_of(client, token, in->prefix.rows + i, &counted), row,
+                out + (size_t)i * (size_t)in->hidden);
+  }
+}
+
+tw_status tw_encode_rows(const tw_client *client, tw_input *in) {
+  size_t each = (size_t)in->seq * (size_t)in->hidden;
+  double *row;
+  if (!in->hidden || in->values) return TW_OK;
+  TW_TRY(tw_alloc(row_width(client) * sizeof *row, (void **)&row));
+  tw_status status = tw_alloc((size_t)in->count * each * sizeof *in->values, (void **)&in->values);
+  for (int s = 0; s < in->count && status == TW_OK; s++)
+    embed_sequence(client, in, s, row, in->values + (size_t)s * each);
+  tw_free(row);
+  return status;
+}
+
+typedef struct {
+  const tw_client *client;
+  const tw_input *in;
+  double *row;
+} embedding;
+
+static tw_status next_rows(void *state, int sequence, float *out) {
+  const embedding *e = state;
+  embed_sequence(e->client, e->in, sequence, e->row, out);
+  return TW_OK;
+}
+
+tw_status tw_encode_write(const char *path, const tw_client *client, const tw_input *in) {
+  embedding e = {.client = client, .in = in};
+  TW_TRY(tw_alloc(row_width(client) * sizeof *e.row, (void **)&e.row));
+  tw_status status = tw_input_write_rows(path, in, next_rows, &e);
+  tw_free(e.row);
+  return status;
 }
 
 // ---- texts
@@ -250,21 +290,18 @@ static tw_status allocate_types(const tw_client *client, const tw_encoding *enco
   return tw_alloc((size_t)out->count * out->seq * sizeof *out->types, (void **)&out->types);
 }
 
-static tw_status embed_all(const tw_client *client, const tw_prefix *prefix, const tw_text *texts,
+static tw_status place_all(const tw_client *client, const tw_prefix *prefix, const tw_text *texts,
                            const tw_encoding *encodings, int seq, tw_input *out) {
   int count = out->count;
-  double *row;
   TW_TRY(allocate(client, prefix, count, seq, out));
   TW_TRY(allocate_types(client, encodings, out));
   TW_TRY(tw_text_origins(texts, count, &out->origins));
-  TW_TRY(tw_alloc(row_width(client) * sizeof *row, (void **)&row));
   tw_status status = TW_OK;
   for (int i = 0; i < count && status == TW_OK; i++) {
     status = keep_text(&texts[i], &out->texts[i]);
     const tw_encoding *e = &encodings[i];
-    if (status == TW_OK) status = place(client, prefix, e->ids, e->types, e->count, i, row, out);
+    if (status == TW_OK) status = place(client, prefix, e->ids, e->types, e->count, i, out);
   }
-  tw_free(row);
   return status;
 }
 
@@ -278,7 +315,7 @@ tw_status tw_encode_texts(const tw_client *client, const tw_prefix *prefix, cons
   tw_status status = tokenise(client, texts, count, cut ? tw_encode_limit(client, all) : 0, encodings);
   if (status == TW_OK) status = refuse_long(client, prefix, texts, count, seq, encodings);
   out->count = count;
-  if (status == TW_OK) status = embed_all(client, prefix, texts, encodings, seq, out);
+  if (status == TW_OK) status = place_all(client, prefix, texts, encodings, seq, out);
   for (int i = 0; i < count; i++) {
     if (counts) counts[i] = (tw_text_count){encodings[i].whole, encodings[i].count, encodings[i].unknown};
     tw_encoding_free(&encodings[i]);
@@ -375,7 +412,7 @@ tw_status tw_encode_chunks(const tw_client *client, const tw_text *texts, int co
                    "texts (--truncate), or divide them");
   tw_status status = divide(client, texts, count, tw_encode_limit(client, seq), overlap, &c, counts);
   out->count = c.count;
-  if (status == TW_OK) status = embed_all(client, NULL, c.texts, c.encodings, seq, out);
+  if (status == TW_OK) status = place_all(client, NULL, c.texts, c.encodings, seq, out);
   if (status == TW_OK) status = tw_alloc((size_t)c.count * sizeof(int), (void **)&out->origins.texts);
   for (int i = 0; i < c.count && status == TW_OK; i++) out->origins.texts[i] = c.owners[i];
   chunks_free(&c);
@@ -391,6 +428,9 @@ tw_status tw_encode(const tw_client *client, const char *const *texts, int count
   for (int i = 0; i < count; i++) list[i] = (tw_text){.first = texts[i]};
   tw_status status = tw_encode_texts(client, NULL, list, count, seq, false, NULL, out);
   tw_free(list);
+  TW_TRY(status);
+  status = tw_encode_rows(client, out);
+  if (status != TW_OK) tw_input_free(out);
   return status;
 }
 
@@ -411,13 +451,10 @@ tw_status tw_encode_ids(const tw_client *client, const tw_prefix *prefix, const 
   memset(out, 0, sizeof *out);
   TW_TRY(check_request(client, prefix, count, seq));
   tw_status status = allocate(client, prefix, count, seq, out);
-  double *row = NULL;
-  if (status == TW_OK) status = tw_alloc(row_width(client) * sizeof *row, (void **)&row);
   for (int i = 0; i < count && status == TW_OK; i++) {
-    status = place(client, prefix, ids[i], NULL, lengths[i], i, row, out);
+    status = place(client, prefix, ids[i], NULL, lengths[i], i, out);
     if (status == TW_OK) status = describe_ids(ids[i], lengths[i], &out->texts[i]);
   }
-  tw_free(row);
   if (status != TW_OK) tw_input_free(out);
   return status;
 }

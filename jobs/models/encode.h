@@ -1,5 +1,6 @@
 // The client's step: texts or token ids to padded input: embedded rows, or ids where the parties embed
-// (tw_config_parties_embed).
+// (tw_config_parties_embed). Rows are [count][seq][hidden], most of it padding where texts are short: they are made
+// when they are needed, all at once (tw_encode_rows) or a sequence at a time (tw_encode_write).
 #ifndef TW_ENCODE_H
 #define TW_ENCODE_H
 
@@ -20,8 +21,7 @@ typedef struct {
   int unknown;  // of these
 } tw_text_count;
 
-// Tokenise `count` texts and embed each at length seq: LayerNorm(word + position + type), [PAD] after the live tokens;
-// a decoder's client that embeds takes word + position.
+// Tokenise `count` texts, each at length seq, [PAD] after the live tokens; without rows.
 // The model's default prompt comes before each single text. cut: what is longer than seq, or than the model's
 // max_seq_length, is cut as transformers does; otherwise TW_ERR_RANGE names all texts of more than seq tokens.
 // prefix: every text begins with its tokens and goes on, else TW_ERR_MISMATCH; what comes out is behind it, seq tokens
@@ -37,11 +37,17 @@ tw_status tw_encode_texts(const tw_client *client, const tw_prefix *prefix, cons
 tw_status tw_encode_chunks(const tw_client *client, const tw_text *texts, int count, int seq, int overlap,
                            tw_text_count *counts, tw_input *out);
 
-// The same for single texts that are not cut, without a prefix.
+// The rows of an input that has none and whose client embeds: LayerNorm(word + position + type); a decoder's client
+// takes word + position.
+tw_status tw_encode_rows(const tw_client *client, tw_input *in);
+// Writes it with its rows, which are in memory a sequence at a time.
+tw_status tw_encode_write(const char *path, const tw_client *client, const tw_input *in);
+
+// Single texts that are not cut, without a prefix, with their rows.
 tw_status tw_encode(const tw_client *client, const char *const *texts, int count, int seq, tw_input *out);
 
-// The same from token ids, lengths[i] of them in ids[i], taken as they are (no [CLS] or [SEP] is added), of type 0.
-// TW_ERR_RANGE: an id outside the vocabulary, named by text and position.
+// As tw_encode_texts from token ids, lengths[i] of them in ids[i], taken as they are (no [CLS] or [SEP] is added), of
+// type 0. TW_ERR_RANGE: an id outside the vocabulary, named by text and position.
 tw_status tw_encode_ids(const tw_client *client, const tw_prefix *prefix, const int *const *ids, const int *lengths,
                         int count, int seq, tw_input *out);
 // How many tokens each text has, special ones and the model's prompt too; nothing is cut. tokens: [count].

@@ -72,7 +72,7 @@ static tw_status make_input(tw_bench_job *r) {
   tw_status status = tw_encode_ids(&r->client, NULL, rows, r->lengths, r->o.batch, r->o.plan.seq, &r->input);
   tw_free(rows);
   tw_free(ids);
-  return status;
+  return status == TW_OK ? tw_encode_rows(&r->client, &r->input) : status;
 }
 
 static tw_status share_input(tw_bench_job *r) {

@@ -17,7 +17,7 @@ static tw_status allocate(const tw_input *from, int count, int seq, tw_input *ou
   if (from->origins.lines) TW_TRY(tw_alloc(sizeof(int) * (size_t)count, (void **)&out->origins.lines));
   if (from->origins.ids) TW_TRY(tw_alloc(sizeof(char *) * (size_t)count, (void **)&out->origins.ids));
   if (from->types) TW_TRY(tw_alloc(sizeof *out->types * rows, (void **)&out->types));
-  return from->hidden ? tw_alloc(sizeof *out->values * rows * (size_t)from->hidden, (void **)&out->values) : TW_OK;
+  return from->values ? tw_alloc(sizeof *out->values * rows * (size_t)from->hidden, (void **)&out->values) : TW_OK;
 }
 
 static tw_status take_names(const tw_input *from, int s, tw_input *out, int at) {
@@ -39,7 +39,7 @@ static tw_status take(const tw_input *from, const int *which, int count, int seq
     memcpy(out->tokens + to, from->tokens + at, n * sizeof *out->tokens);
     if (out->types) memcpy(out->types + to, from->types + at, n * sizeof *out->types);
     size_t h = (size_t)from->hidden;
-    if (h) memcpy(out->values + to * h, from->values + at * h, n * h * sizeof *out->values);
+    if (from->values) memcpy(out->values + to * h, from->values + at * h, n * h * sizeof *out->values);
   }
   return TW_OK;
 }

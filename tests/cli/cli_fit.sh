@@ -180,3 +180,17 @@ touch n.seq6.txt.p0
 expect 0 'n.seq20.keys.p1.h5' "$TWAIN" destroy n
 ! ls n.seq*.keys.* 2>/dev/null || fail "keys are left"
 [ -e n.seq6.txt.p0 ] || fail "a file of others is gone"
+
+# ---- many short texts and a long one: rows are in memory a sequence at a time, not all at the longest text's length
+"$TWAIN" import --shape 1x64x2x128 -o many -q
+for i in {1..2500}; do echo "some words $i"; done >many.txt
+printf 'word %.0s' {1..400} >>many.txt
+"$TWAIN" plan many --fit many.txt -q
+python3 - "$TWAIN" <<'P' || fail "encode's memory"
+import os, resource, subprocess, sys
+subprocess.run([sys.argv[1], "encode", "many", "--file", "many.txt", "-q"], check=True)
+peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
+rows = os.path.getsize("many.input.h5") / 2**20
+assert rows > 240 and peak < 150, f"{peak:.0f} MiB in memory, of rows of {rows:.0f} MiB"
+P
+rm many.input.h5

@@ -1,7 +1,9 @@
 // Synthetic models, and encoding of inputs.
 #include <math.h>
 #include <sodium.h>
+#include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "jobs/models/encode.h"
 #include "jobs/models/import.h"
@@ -102,11 +104,42 @@ static void encode_texts(void) {
   const int *ids[] = {in.tokens, in.tokens + 12};
   tw_input same;
   CU_ASSERT_EQUAL_FATAL(tw_encode_ids(&client, NULL, ids, lengths, 2, 12, &same), TW_OK);
+  CU_ASSERT_PTR_NULL(same.values);
+  CU_ASSERT_EQUAL_FATAL(tw_encode_rows(&client, &same), TW_OK);
   CU_ASSERT_EQUAL(memcmp(in.values, same.values, 2 * 12 * 32 * sizeof(float)), 0);
   CU_ASSERT_STRING_EQUAL(same.texts[0], "2 45 46 47 53 3");
   CU_ASSERT_STRING_NOT_EQUAL(same.input_id.hex, in.input_id.hex);
   tw_input_free(&in);
   tw_input_free(&same);
+  tw_model_free(&model);
+  tw_client_free(&client);
+}
+
+// Rows of a sequence at a time make the same file.
+static void written_rows(void) {
+  tw_model model;
+  tw_client client;
+  tw_input in, back;
+  char path[64];
+  CU_ASSERT_EQUAL_FATAL(tw_import_folder(vector_path("tiny-bert/f32"), &model, &client), TW_OK);
+  const tw_text texts[] = {{.first = "The cat sat."}, {.first = "the dog", .second = "ran"}, {.first = ""}};
+  CU_ASSERT_EQUAL_FATAL(tw_encode_texts(&client, NULL, texts, 3, 12, false, NULL, &in), TW_OK);
+  CU_ASSERT(in.types && !in.values && in.hidden == 32);
+  snprintf(path, sizeof path, "/tmp/twain-encode-%d.h5", (int)getpid());
+  CU_ASSERT_EQUAL(tw_input_write(path, &in), TW_ERR_INTERNAL);
+  CU_ASSERT_EQUAL_FATAL(tw_encode_write(path, &client, &in), TW_OK);
+  CU_ASSERT_EQUAL_FATAL(tw_input_read(path, &back), TW_OK);
+  CU_ASSERT_EQUAL_FATAL(tw_encode_rows(&client, &in), TW_OK);
+  CU_ASSERT_EQUAL(memcmp(in.values, back.values, 3 * 12 * 32 * sizeof(float)), 0);
+  CU_ASSERT_EQUAL(memcmp(in.types, back.types, 3 * 12 * sizeof(int)), 0);
+  CU_ASSERT_STRING_EQUAL(in.input_id.hex, back.input_id.hex);
+  CU_ASSERT_EQUAL(tw_encode_write(path, &client, &in), TW_ERR_IO);  // it is there
+  CU_ASSERT_EQUAL(unlink(path), 0);
+  client.word[45 * 32] = NAN;
+  CU_ASSERT_EQUAL(tw_encode_write(path, &client, &in), TW_ERR_RANGE);
+  CU_ASSERT_NOT_EQUAL(access(path, F_OK), 0);
+  tw_input_free(&in);
+  tw_input_free(&back);
   tw_model_free(&model);
   tw_client_free(&client);
 }
@@ -160,6 +193,7 @@ int main(void) {
   static const suite_test tests[] = {{"names of shapes", shape_names},
                                      {"synthetic weights", synthetic_weights},
                                      {"texts", encode_texts},
+                                     {"rows, a sequence at a time", written_rows},
                                      {"refused inputs", refused_inputs},
                                      {"without a vocabulary", encode_synthetic}};
   return suite_run("encode", tests, sizeof tests / sizeof *tests);

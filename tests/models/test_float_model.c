@@ -54,6 +54,7 @@ static void check_tiny(const char *kind, double tolerance) {
     int length, *ids = vector_ints(json_array_get(json_object_get(json, "ids"), s), &length);
     tw_input input;
     CU_ASSERT_EQUAL_FATAL(tw_encode_ids(&client, NULL, (const int *const *)&ids, &length, 1, 24, &input), TW_OK);
+    CU_ASSERT_EQUAL_FATAL(tw_encode_rows(&client, &input), TW_OK);
     widen(input.values, 24 * 32, x);
     if (strcmp(kind, "f32") == 0)
       CU_ASSERT_TRUE(against_list(x, json_array_get(json_object_get(json, "embedded"), s)) < 3e-6);

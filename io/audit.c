@@ -10,9 +10,13 @@
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
+#include <sys/sysmacros.h>
 #include <syslog.h>
+#include <time.h>
 #include <unistd.h>
 
+#include "base/clock.h"
+#include "base/text.h"
 #include "io/host.h"
 
 // Who and where. Fields of the event follow.
@@ -41,10 +45,60 @@ static tw_status failed(const char *path, const char *what) {
   return tw_fail(TW_ERR_IO, "%s: cannot %s the audit log (TWAIN_AUDIT): %s", path, what, strerror(errno));
 }
 
-// Lines of processes that write at the same time stay whole.
+// ---- the lock: lines of processes that write at the same time stay whole
+
+static void name_process(long pid, char *out, size_t size) {
+  char path[64], name[32] = "";
+  snprintf(path, sizeof path, "/proc/%ld/comm", pid);
+  FILE *file = fopen(path, "r");
+  if (file && !fgets(name, sizeof name, file)) name[0] = '\0';
+  if (file) fclose(file);
+  name[strcspn(name, "\n")] = '\0';
+  tw_text_make_plain(name);
+  snprintf(out, size, *name ? "process %ld (%s)" : "a process that process %ld has started", pid, name);
+}
+
+// By the kernel's list (proc(5), /proc/locks), which has this host's processes.
+static void find_holder(int fd, char *out, size_t size) {
+  char line[256];
+  long pid;
+  unsigned major_number, minor_number;
+  unsigned long long inode;
+  struct stat info;
+  FILE *file = fopen("/proc/locks", "r");
+  snprintf(out, size, "a process that is not known, perhaps of another host,");
+  while (file && fstat(fd, &info) == 0 && fgets(line, sizeof line, file))
+    if (sscanf(line, "%*d: FLOCK %*s %*s %ld %x:%x:%llu", &pid, &major_number, &minor_number, &inode) == 4 && pid > 0 &&
+        inode == info.st_ino && major_number == major(info.st_dev) && minor_number == minor(info.st_dev)) {
+      name_process(pid, out, size);
+      break;
+    }
+  if (file) fclose(file);
+}
+
+// Who writes a line holds it for as long as one fsync takes.
+static tw_status lock(int fd, const char *path) {
+  enum { SECONDS = 10 };
+  char holder[128];
+  const struct timespec pause = {.tv_nsec = 5000000};
+  double end = tw_seconds() + SECONDS;
+  while (flock(fd, LOCK_EX | LOCK_NB) != 0) {
+    if (errno != EWOULDBLOCK && errno != EINTR) return failed(path, "lock");
+    if (tw_seconds() >= end) {
+      find_holder(fd, holder, sizeof holder);
+      return tw_fail(TW_ERR_IO,
+                     "%s: waited %d s to write the audit log (TWAIN_AUDIT), which %s holds locked; look whether it "
+                     "hangs, then start again",
+                     path, SECONDS, holder);
+    }
+    nanosleep(&pause, NULL);
+  }
+  return TW_OK;
+}
+
 static tw_status append(int fd, const char *path, const char *line, size_t bytes) {
   struct stat info;
-  if (flock(fd, LOCK_EX) != 0) return failed(path, "lock");
+  TW_TRY(lock(fd, path));
   if (fstat(fd, &info) != 0 || !S_ISREG(info.st_mode))
     return tw_fail(TW_ERR_IO, "%s: is no file; TWAIN_AUDIT names one, or says syslog", path);
   ssize_t written = write(fd, line, bytes);

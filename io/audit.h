@@ -12,8 +12,8 @@
 #include "base/status.h"
 
 // Appends an event with `fields` (taken over; NULL after a failure of jansson is TW_ERR_MEMORY), on the disk when it
-// returns. Without TWAIN_AUDIT nothing. TW_ERR_IO when the log cannot be written: whoever is about to use something up
-// then does not.
+// returns. Without TWAIN_AUDIT nothing. TW_ERR_IO when the log cannot be written, or when another process holds it
+// locked for ten seconds: whoever is about to use something up then does not.
 tw_status tw_audit(const char *event, json_t *fields);
 
 // Whether TWAIN_AUDIT names a log: for what is only computed for it.

@@ -46,6 +46,21 @@ before=$(sha256sum n.keys.p?.h5)
 TWAIN_AUDIT=$PWD expect 3 TWAIN_AUDIT "$TWAIN" deal n -n 1 --force
 [ "$(sha256sum n.keys.p?.h5)" = "$before" ] || fail "keys that the log does not know"
 
+# nor where another process holds it, which is waited for ten seconds
+python3 -c '
+import fcntl, os, time
+log = open("held.log", "a")
+fcntl.flock(log, fcntl.LOCK_EX)
+open("is-held", "w").close()
+time.sleep(300)' &
+holder=$!
+until [ -e is-held ]; do sleep 0.02; done
+TWAIN_AUDIT=$PWD/held.log expect_run 3 "held.log: waited 10 s .* process $holder .python3[^ ]* holds locked" n --ledger ledger --device cpu --force
+[ "$("$TWAIN" ledger ledger --json | grep -c '"slot":')" = 4 ] || fail "a slot was used without a log that is locked"
+kill $holder
+wait $holder || true
+[ ! -s held.log ] || fail "a line in a log that another process holds"
+
 # ---- destroy
 expect 3 'nothing to destroy' "$TWAIN" destroy nothing
 "$TWAIN" site init owner --role owner -q

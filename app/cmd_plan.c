@@ -7,6 +7,7 @@
 #include "app/choices.h"
 #include "app/commands.h"
 #include "app/common_options.h"
+#include "app/encoding.h"
 #include "app/fit.h"
 #include "app/prefixes.h"
 #include "app/show/costs.h"
@@ -51,6 +52,8 @@ static const tw_option options[] = {
     {.common = &tw_option_lengths, .field = offsetof(settings, fit.lengths)},
     {.common = &tw_option_fit, .field = offsetof(settings, fit.fit)},
     {.common = &tw_option_fit_column, .field = offsetof(settings, fit.text_column)},
+    {.common = &tw_option_chunk, .field = offsetof(settings, fit.chunk)},
+    {.common = &tw_option_overlap, .field = offsetof(settings, fit.overlap)},
     {.common = &tw_option_result, .field = offsetof(settings, result)},
     {.common = &tw_option_generate, .field = offsetof(settings, generate)},
     {.name = "conversation",
@@ -455,7 +458,7 @@ static tw_status run(const tw_call *call) {
   TW_TRY(check_request(call));
   if (name) TW_TRY(tw_new_files_check(&places, name, suffix, prefix ? 2 : 1, s->force));
   if (prefix) TW_TRY(tw_prefix_given(name, s->prefix, &given));
-  tw_status status = tw_sample_read(&s->fit, name, &sample);
+  tw_status status = tw_sample_read(&s->fit, name, s->seq, &sample);
   if (sample.count && s->seq < 0) s->seq = sample.longest;
   if (status == TW_OK) status = look_at_model(name, s, prefix, call->quiet, &config, &measured, &all);
   if (status == TW_OK && (status = make_plan(&config, s, prefix, &all, &by, &plan)) == TW_OK) {

@@ -34,6 +34,19 @@ const tw_option tw_option_truncate = {
     .help =
         "cut texts that are longer than the plan's --seq, or than the model's max_seq_length, as transformers does; "
         "without it they are refused"};
+const tw_option tw_option_chunk = {
+    .name = "chunk",
+    .help =
+        "divide texts that are longer than the plan's --seq, or than the model's max_seq_length, into chunks; "
+        "`reveal --csv` and --npy write their mean, with tokens as weights. With `plan --fit`: count the chunks of "
+        "the sample's texts"};
+const tw_option tw_option_overlap = {
+    .name = "overlap",
+    .kind = TW_OPTION_INTEGER,
+    .value = "N",
+    .help = "with --chunk: tokens at the end of a chunk that the next one begins with (not given: 16)",
+    .low = 0,
+    .high = TW_MOST_TOKENS};
 
 static tw_status check_source(const tw_call *call, const tw_encoding_words *w, int count) {
   bool table = w->csv || w->tsv || w->jsonl;

@@ -21,6 +21,8 @@ enum { TW_OVERLAP = 16 };
 
 extern const tw_option tw_option_file;                                                          // const char *
 extern const tw_option tw_option_pair, tw_option_chat, tw_option_messages, tw_option_truncate;  // bool
+extern const tw_option tw_option_chunk;                                                         // bool
+extern const tw_option tw_option_overlap;                                                       // int64_t
 
 typedef struct {
   tw_plan plan;

@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "app/encoding.h"
 #include "app/show/print.h"
 #include "app/texts.h"
 #include "base/memory.h"
@@ -33,6 +34,8 @@ tw_status tw_fit_check(const tw_fit_words *w, bool shape) {
   if (w->lengths && w->fit) return tw_fail(TW_ERR_USAGE, "--fit chooses lengths, --lengths names them: take one");
   if (w->fit && shape) return tw_fail(TW_ERR_USAGE, "--fit counts tokens of NAME's texts; leave --shape out");
   if (w->text_column && !w->fit) return tw_fail(TW_ERR_USAGE, "--text-column goes with --fit FILE");
+  if (w->chunk && !w->fit) return tw_fail(TW_ERR_USAGE, "--chunk of a plan counts chunks of --fit FILE");
+  if (w->overlap >= 0 && !w->chunk) return tw_fail(TW_ERR_USAGE, "--overlap goes with --chunk");
   return TW_OK;
 }
 
@@ -56,14 +59,32 @@ static tw_status count_tokens(const tw_client *client, const tw_texts *texts, tw
   int most = tw_encode_limit(client, client->config.max_positions);
   TW_TRY(tw_alloc(sizeof *out->tokens * (size_t)texts->count, (void **)&out->tokens));
   TW_TRY(tw_encode_count(client, texts->texts, texts->count, out->tokens));
-  out->count = texts->count;
+  out->count = out->texts = texts->count;
   for (int i = 0; i < out->count; i++)
     if (out->tokens[i] > out->longest) out->longest = out->tokens[i];
   if (out->longest > most) out->longest = most;
   return TW_OK;
 }
 
-tw_status tw_sample_read(const tw_fit_words *w, const char *name, tw_sample *out) {
+// As `encode --chunk` makes them.
+static tw_status count_chunks(const tw_fit_words *w, const tw_client *client, const tw_texts *texts, int64_t seq,
+                              tw_sample *out) {
+  tw_input input;
+  tw_text_count *counts;
+  TW_TRY(tw_alloc(sizeof *counts * (size_t)texts->count, (void **)&counts));
+  tw_status status = tw_encode_chunks(client, texts->texts, texts->count, seq > 0 ? (int)seq : out->longest,
+                                      w->overlap < 0 ? TW_OVERLAP : (int)w->overlap, counts, &input);
+  tw_free(counts);
+  TW_TRY(status);
+  tw_free(out->tokens);
+  out->count = input.count;
+  out->tokens = input.lengths;
+  input.lengths = NULL;
+  tw_input_free(&input);
+  return TW_OK;
+}
+
+tw_status tw_sample_read(const tw_fit_words *w, const char *name, int64_t seq, tw_sample *out) {
   tw_texts texts;
   tw_client client;
   *out = (tw_sample){.count = 0};
@@ -72,6 +93,7 @@ tw_status tw_sample_read(const tw_fit_words *w, const char *name, tw_sample *out
   tw_status status = tw_client_read(tw_path_of(name, "client.h5").text, &client);
   if (status == TW_OK) {
     status = count_tokens(&client, &texts, out);
+    if (status == TW_OK && w->chunk) status = count_chunks(w, &client, &texts, seq, out);
     tw_client_free(&client);
   }
   tw_texts_free(&texts);
@@ -203,10 +225,12 @@ tw_status tw_fit_lengths(const tw_fit_words *w, const tw_sample *sample, tw_plan
 
 tw_status tw_fit_print(const tw_sample *sample, const tw_plan *plan) {
   double keys = 0, whole;
+  int longer = 0;
   if (!plan->length_count) return TW_OK;
   TW_TRY(keys_of(plan, plan->shape.seq, &whole));
   tw_grid grid = {0};
-  tw_grid_row(&grid, "tokens\tkeys of both parties%s", sample->count ? "\ttexts of the sample" : "");
+  const char *column = sample->count == sample->texts ? "\ttexts of the sample" : "\tsequences of the sample";
+  tw_grid_row(&grid, "tokens\tkeys of both parties%s", sample->count ? column : "");
   tw_grid_rule(&grid);
   for (int i = 0; i < plan->length_count; i++) {
     const tw_plan_length *l = &plan->lengths[i];
@@ -219,6 +243,12 @@ tw_status tw_fit_print(const tw_sample *sample, const tw_plan *plan) {
       tw_grid_row(&grid, "up to %d\t%s", l->seq, tw_text_bytes(one));
   }
   tw_grid_print(&grid);
+  for (int i = 0; i < sample->count; i++) longer += sample->tokens[i] > plan->shape.seq;
+  if (longer)
+    printf("longer than %d tokens: %d of %d texts, counted as `encode --truncate` cuts them; --chunk counts chunks\n",
+           plan->shape.seq, longer, sample->texts);
+  if (sample->count > sample->texts)
+    printf("divided as `encode --chunk` does: %d texts into %d sequences\n", sample->texts, sample->count);
   if (sample->count)
     printf("the sample's keys: %s; all padded to %d tokens: %s (%.0f percent)\n", tw_text_bytes(keys), plan->shape.seq,
            tw_text_bytes(whole * sample->count), 100 * keys / (whole * sample->count));

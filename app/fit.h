@@ -9,19 +9,22 @@
 typedef struct {
   const char *lengths;  // a list
   const char *fit, *text_column;
+  bool chunk;       // of the sample's texts
+  int64_t overlap;  // tokens; -1: not given
 } tw_fit_words;
 extern const tw_option tw_option_lengths, tw_option_fit, tw_option_fit_column;
 
-// A sample's tokens, special ones too; count 0: there is no sample.
+// The sequences that `encode` makes of a sample: its texts, or their chunks; count 0: there is no sample.
 typedef struct {
-  int count;
-  int *tokens;
-  int longest;  // of them, and at most what the model's own software leaves of a text
+  int count, texts;
+  int *tokens;  // [count] of each, special ones too
+  int longest;  // of a text's, and at most what the model's own software leaves of it
 } tw_sample;
 
 tw_status tw_fit_check(const tw_fit_words *words, bool shape);
-// Of NAME's tokenizer. Free with tw_sample_free, also after a failure.
-tw_status tw_sample_read(const tw_fit_words *words, const char *name, tw_sample *out);
+// Of NAME's tokenizer. seq: of the plan, where chunks end; -1: the longest text's. Free with tw_sample_free, also after
+// a failure.
+tw_status tw_sample_read(const tw_fit_words *words, const char *name, int64_t seq, tw_sample *out);
 void tw_sample_free(tw_sample *sample);
 // Sets the plan's lengths. Nothing where none were asked for, or one is as good.
 tw_status tw_fit_lengths(const tw_fit_words *words, const tw_sample *sample, tw_plan *plan);

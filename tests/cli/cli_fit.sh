@@ -80,6 +80,22 @@ mean /= np.linalg.norm(mean, axis=1, keepdims=True)
 assert np.abs(np.load("table.npy") - mean).max() < 1e-12
 assert [r["id"] for r in csv.DictReader(open("table.csv"))] == ["a", "b", "c"]
 P
+# a plan counts the same chunks, each text once without them
+"$TWAIN" plan n --fit long.csv --text-column note --seq 20 --force >said
+grep -q 'longer than 20 tokens: 1 of 3 texts, counted as' said || { cat said; fail "a long text without a word"; }
+[ "$(json n.plan.json 'sum(l["texts"] for l in j["lengths"])')" = 3 ] || fail "not three texts"
+expect 0 'divided as .encode --chunk. does: 3 texts into 6 sequences' \
+  "$TWAIN" plan n --fit long.csv --text-column note --seq 20 --chunk --overlap 3 --force
+"$TWAIN" encode n --csv long.csv "${columns[@]}" --chunk --overlap 3 --force >said
+python3 - <<'P' || { cat said; fail "encode makes other sequences than plan counted"; }
+import json, re
+counted = {l["seq"]: l["texts"] for l in json.load(open("n.plan.json"))["lengths"]}
+made = re.search(r"^lengths:(.*)$", open("said").read(), re.M).group(1)
+assert counted == {int(s): int(n) for n, s in re.findall(r"(\d+) of up to (\d+) tokens", made)}, (counted, made)
+assert sum(counted.values()) == 6
+P
+expect 2 'counts chunks of --fit FILE' "$TWAIN" plan n --chunk --force
+expect 2 '--overlap goes with --chunk' "$TWAIN" plan n --fit long.csv --text-column note --overlap 3 --force
 expect 2 'chunks of 20 tokens, 2 of them special ones, have no room' "$TWAIN" encode n --csv long.csv "${columns[@]}" --chunk --overlap 18 --force
 expect 2 'leave --truncate' "$TWAIN" encode n --csv long.csv "${columns[@]}" --chunk --truncate --force
 "$TWAIN" plan n --seq 20 --result tokens -q --force

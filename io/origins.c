@@ -6,7 +6,7 @@
 #include "base/memory.h"
 #include "io/origins_parts.h"
 
-static const char numbers_name[] = "text_numbers", lines_name[] = "lines", ids_name[] = "ids";
+static const char numbers_name[] = "text_numbers", chunks_name[] = "chunks", lines_name[] = "lines", ids_name[] = "ids";
 
 static tw_status copy_numbers(const int *from, int count, int **out) {
   if (!from) return TW_OK;
@@ -16,8 +16,9 @@ static tw_status copy_numbers(const int *from, int count, int **out) {
 }
 
 tw_status tw_origins_copy(const tw_origins *from, int count, tw_origins *out) {
-  *out = (tw_origins){NULL, NULL, NULL};
+  *out = (tw_origins){NULL};
   TW_TRY(copy_numbers(from->texts, count, &out->texts));
+  TW_TRY(copy_numbers(from->chunks, count, &out->chunks));
   TW_TRY(copy_numbers(from->lines, count, &out->lines));
   if (!from->ids) return TW_OK;
   TW_TRY(tw_alloc((size_t)count * sizeof *out->ids, (void **)&out->ids));
@@ -28,10 +29,11 @@ tw_status tw_origins_copy(const tw_origins *from, int count, tw_origins *out) {
 
 void tw_origins_free(tw_origins *o, int count) {
   tw_free(o->texts);
+  tw_free(o->chunks);
   tw_free(o->lines);
   for (int i = 0; o->ids && i < count; i++) free(o->ids[i]);
   tw_free(o->ids);
-  *o = (tw_origins){NULL, NULL, NULL};
+  *o = (tw_origins){NULL};
 }
 
 static tw_status put_numbers(tw_h5 *f, const char *name, int count, const int *numbers) {
@@ -40,6 +42,7 @@ static tw_status put_numbers(tw_h5 *f, const char *name, int count, const int *n
 
 tw_status tw_origins_put(tw_h5 *f, int count, const tw_origins *o) {
   TW_TRY(put_numbers(f, numbers_name, count, o->texts));
+  TW_TRY(put_numbers(f, chunks_name, count, o->chunks));
   TW_TRY(put_numbers(f, lines_name, count, o->lines));
   return o->ids ? tw_h5_put_texts(f, ids_name, count, o->ids) : TW_OK;
 }
@@ -60,6 +63,7 @@ static tw_status get_numbers(const tw_h5 *f, const char *name, int count, int lo
 
 tw_status tw_origins_get(const tw_h5 *f, int count, tw_origins *out) {
   TW_TRY(get_numbers(f, numbers_name, count, 0, &out->texts));
+  TW_TRY(get_numbers(f, chunks_name, count, 0, &out->chunks));
   TW_TRY(get_numbers(f, lines_name, count, 1, &out->lines));
   return tw_h5_has(f, ids_name) ? tw_h5_get_texts(f, ids_name, count, &out->ids) : TW_OK;
 }

@@ -109,6 +109,7 @@ static tw_status logits_of_words(const work *w, int s, const double *text, doubl
 }
 
 static int number_of(const work *w, int s) { return 1 + (w->input->origins.texts ? w->input->origins.texts[s] : s); }
+static int chunk_of(const work *w, int s) { return w->input->origins.chunks ? w->input->origins.chunks[s] : 0; }
 static int line_of(const work *w, int s) { return w->input->origins.lines ? w->input->origins.lines[s] : 0; }
 
 // Each word against the float model's largest, as far as the text goes. A word has no length of its own: its error is
@@ -153,6 +154,7 @@ static tw_status compare_sequence(const work *w, int s, double *reference, tw_co
   double least = w->output == TW_OUTPUT_LOGITS || w->output == TW_OUTPUT_ALL_LOGITS;
   e->text = w->input->texts[s];
   e->number = number_of(w, s);
+  e->chunk = chunk_of(w, s);
   e->line = line_of(w, s);
   e->cosine = tw_cosine(y, reference, (int)n);
   e->relative_error = relative(y, reference, n, least);
@@ -311,12 +313,14 @@ static void print_decided(const tw_comparison *c) {
 }
 
 static void print_cosine(const tw_sequence_error *e, bool show_text) {
+  char chunk[32] = "";
+  if (e->chunk) snprintf(chunk, sizeof chunk, ", chunk %d", e->chunk);
   if (show_text && *e->text)
-    tw_print_line("cosine(private, float) = %.5f  %s", e->cosine, e->text);
+    tw_print_line("cosine(private, float) = %.5f  %s%s", e->cosine, e->text, chunk);
   else if (e->line)
-    printf("cosine(private, float) = %.5f  text %d (line %d)\n", e->cosine, e->number, e->line);
+    printf("cosine(private, float) = %.5f  text %d%s (line %d)\n", e->cosine, e->number, chunk, e->line);
   else
-    printf("cosine(private, float) = %.5f  text %d\n", e->cosine, e->number);
+    printf("cosine(private, float) = %.5f  text %d%s\n", e->cosine, e->number, chunk);
 }
 
 void tw_comparison_print(const tw_comparison *c, bool show_texts) {
@@ -381,10 +385,12 @@ json_t *tw_comparison_json(const tw_comparison *c, bool show_texts) {
     const tw_sequence_error *e = &c->sequences[s];
     json_t *probability = c->temperature > 0 ? number(e->probability) : json_null();
     json_t *text = show_texts ? json_string(e->text) : NULL;
-    json_array_append_new(sequences, json_pack("{s:o*, s:o, s:o, s:o, s:o, s:o}", "text", text, "cosine",
-                                               number(e->cosine), "relative_error", number(e->relative_error),
-                                               "relative_error_rounded_weights", number(e->relative_error_rounded),
-                                               "largest_error", number(e->largest_error), "probability", probability));
+    json_t *chunk = e->chunk ? json_integer(e->chunk) : NULL;
+    json_array_append_new(
+        sequences, json_pack("{s:o*, s:i, s:o*, s:o, s:o, s:o, s:o, s:o}", "text", text, "number", e->number, "chunk",
+                             chunk, "cosine", number(e->cosine), "relative_error", number(e->relative_error),
+                             "relative_error_rounded_weights", number(e->relative_error_rounded), "largest_error",
+                             number(e->largest_error), "probability", probability));
   }
   json_object_set_new(json, "sequences", sequences);
   if (c->logits)

@@ -12,7 +12,7 @@
 
 typedef struct {
   const char *text;
-  int number, line;  // of the text, from 1 on; of its file, 0: none
+  int number, chunk, line;  // of the text, from 1 on; of its chunk, of its file, 0: none
   double cosine;
   // |y - f| / |f| against the model, and against its rounded weights; of logits / max(|f|, 1), as they may well be 0;
   // of a next token: by what part of the largest logit's distance from the mean (1 where that is less) its own is below

@@ -41,7 +41,10 @@ static void print_row(const tw_result *r, const tw_client *client, const tw_inpu
   tw_label_values(&client->labels, r->values + ((size_t)s * r->rows + row) * r->cols, values);
   describe(&client->labels, values, text, sizeof text);
   if (client->config.head.kind == TW_HEAD_SEQUENCE) {
-    tw_print_line("%d: %s%s%s", tw_text_number(r, s), text, input ? "  " : "", input ? input->texts[s] : "");
+    char chunk[32] = "";
+    int number = r->origins.chunks ? r->origins.chunks[s] : 0;
+    if (number) snprintf(chunk, sizeof chunk, " chunk %d", number);
+    tw_print_line("%d%s: %s%s%s", tw_text_number(r, s), chunk, text, input ? "  " : "", input ? input->texts[s] : "");
     return;
   }
   int token = input ? input->tokens[(size_t)s * input->seq + row] : -1;

@@ -269,7 +269,7 @@ static tw_status keep_text(const tw_text *text, char **out) {
 }
 
 tw_status tw_text_origins(const tw_text *texts, int count, tw_origins *o) {
-  *o = (tw_origins){NULL, NULL, NULL};
+  *o = (tw_origins){NULL};
   if (texts[0].line > 0) TW_TRY(tw_alloc((size_t)count * sizeof *o->lines, (void **)&o->lines));
   if (texts[0].id) TW_TRY(tw_alloc((size_t)count * sizeof *o->ids, (void **)&o->ids));
   for (int i = 0; i < count; i++) {
@@ -332,7 +332,7 @@ typedef struct {
   int count, room;
   tw_text *texts;
   tw_encoding *encodings;
-  int *owners;
+  int *owners, *numbers;
 } chunks;
 
 static tw_status chunks_grow(chunks *c) {
@@ -344,7 +344,9 @@ static tw_status chunks_grow(chunks *c) {
   if (encodings) c->encodings = encodings;
   int *owners = realloc(c->owners, (size_t)room * sizeof *owners);
   if (owners) c->owners = owners;
-  c->room = texts && encodings && owners ? room : c->room;
+  int *numbers = realloc(c->numbers, (size_t)room * sizeof *numbers);
+  if (numbers) c->numbers = numbers;
+  c->room = texts && encodings && owners && numbers ? room : c->room;
   return c->room == room ? TW_OK : tw_fail(TW_ERR_MEMORY, "out of memory for chunks");
 }
 
@@ -353,6 +355,7 @@ static void chunks_free(chunks *c) {
   free(c->texts);
   free(c->encodings);
   free(c->owners);
+  free(c->numbers);
 }
 
 // A tokenizer of word pieces puts [CLS] before a text and [SEP] behind it.
@@ -383,6 +386,7 @@ static tw_status divide_one(const tokenizer *t, const tw_text *text, int owner, 
     c->texts[c->count] = *text;
     if (i) c->texts[c->count].first = "";  // a copy for every chunk would grow with the square of its length
     c->owners[c->count] = owner;
+    c->numbers[c->count] = parts > 1 ? i + 1 : 0;
     count->kept += c->encodings[c->count++].count;
   }
   tw_encoding_free(&whole);
@@ -401,6 +405,12 @@ static tw_status divide(const tw_client *client, const tw_text *texts, int count
   return status;
 }
 
+static tw_status keep_numbers(const int *from, int count, int **out) {
+  TW_TRY(tw_alloc((size_t)count * sizeof **out, (void **)out));
+  memcpy(*out, from, (size_t)count * sizeof **out);
+  return TW_OK;
+}
+
 tw_status tw_encode_chunks(const tw_client *client, const tw_text *texts, int count, int seq, int overlap,
                            tw_text_count *counts, tw_input *out) {
   chunks c = {.count = 0};
@@ -413,8 +423,8 @@ tw_status tw_encode_chunks(const tw_client *client, const tw_text *texts, int co
   tw_status status = divide(client, texts, count, tw_encode_limit(client, seq), overlap, &c, counts);
   out->count = c.count;
   if (status == TW_OK) status = place_all(client, NULL, c.texts, c.encodings, seq, out);
-  if (status == TW_OK) status = tw_alloc((size_t)c.count * sizeof(int), (void **)&out->origins.texts);
-  for (int i = 0; i < c.count && status == TW_OK; i++) out->origins.texts[i] = c.owners[i];
+  if (status == TW_OK) status = keep_numbers(c.owners, c.count, &out->origins.texts);
+  if (status == TW_OK && c.count > count) status = keep_numbers(c.numbers, c.count, &out->origins.chunks);
   chunks_free(&c);
   if (status != TW_OK) tw_input_free(out);
   return status;

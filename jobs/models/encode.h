@@ -32,8 +32,8 @@ tw_status tw_encode_texts(const tw_client *client, const tw_prefix *prefix, cons
 
 // The same for single texts of which those that are longer become chunks of seq tokens, or of the model's
 // max_seq_length if that is less, each with the special tokens around it; `overlap` tokens of one are the next one's
-// first ones. out->origins.texts says whose each is, and the first one
-// of a text alone keeps it. TW_ERR_USAGE for a model that puts a prompt before texts.
+// first ones. out->origins says whose each is, and which chunk of it; the first
+// one of a text alone keeps it. TW_ERR_USAGE for a model that puts a prompt before texts.
 tw_status tw_encode_chunks(const tw_client *client, const tw_text *texts, int count, int seq, int overlap,
                            tw_text_count *counts, tw_input *out);
 

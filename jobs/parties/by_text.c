@@ -76,7 +76,7 @@ tw_status tw_result_by_text(const tw_result *r, tw_result *out, int *first) {
   out->lengths = NULL;
   out->values = NULL;
   out->out_of_bound = NULL;
-  out->origins = (tw_origins){NULL, NULL, NULL};
+  out->origins = (tw_origins){NULL};
   TW_TRY(tw_alloc((size_t)r->count * sizeof *places, (void **)&places));
   for (int s = 0; s < r->count; s++) places[s] = (place){r->origins.texts ? r->origins.texts[s] : s, s};
   qsort(places, (size_t)r->count, sizeof *places, compare);

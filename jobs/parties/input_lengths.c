@@ -14,6 +14,7 @@ static tw_status allocate(const tw_input *from, int count, int seq, tw_input *ou
   TW_TRY(tw_alloc(sizeof *out->tokens * rows, (void **)&out->tokens));
   TW_TRY(tw_alloc(sizeof *out->texts * (size_t)count, (void **)&out->texts));
   TW_TRY(tw_alloc(sizeof *out->origins.texts * (size_t)count, (void **)&out->origins.texts));
+  if (from->origins.chunks) TW_TRY(tw_alloc(sizeof(int) * (size_t)count, (void **)&out->origins.chunks));
   if (from->origins.lines) TW_TRY(tw_alloc(sizeof(int) * (size_t)count, (void **)&out->origins.lines));
   if (from->origins.ids) TW_TRY(tw_alloc(sizeof(char *) * (size_t)count, (void **)&out->origins.ids));
   if (from->types) TW_TRY(tw_alloc(sizeof *out->types * rows, (void **)&out->types));
@@ -22,6 +23,7 @@ static tw_status allocate(const tw_input *from, int count, int seq, tw_input *ou
 
 static tw_status take_names(const tw_input *from, int s, tw_input *out, int at) {
   out->origins.texts[at] = from->origins.texts ? from->origins.texts[s] : s;
+  if (out->origins.chunks) out->origins.chunks[at] = from->origins.chunks[s];
   if (out->origins.lines) out->origins.lines[at] = from->origins.lines[s];
   if (out->origins.ids && !(out->origins.ids[at] = strdup(from->origins.ids[s])))
     return tw_fail(TW_ERR_MEMORY, "out of memory for ids");

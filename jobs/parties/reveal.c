@@ -179,7 +179,7 @@ tw_status tw_result_judge(const tw_result *r, const char *name) {
 tw_status tw_reveal_one(const char *name, const char *of, const char *model, const tw_input *own, tw_result *out,
                         bool *with_input) {
   tw_result_share pair[2];
-  tw_origins origins = {NULL, NULL, NULL};
+  tw_origins origins = {NULL};
   *out = (tw_result){.count = 0};
   TW_TRY(tw_result_pair_read(name, pair));
   const tw_result_share *r = &pair[0];

@@ -18,7 +18,7 @@ static tw_status check_alike(const tw_result *a, const tw_result *b) {
 
 static tw_status allocate(const tw_result *parts, int count, tw_result *out) {
   *out = parts[0];
-  out->origins = (tw_origins){NULL, NULL, NULL};
+  out->origins = (tw_origins){NULL};
   out->lengths = NULL;
   out->values = NULL;
   out->out_of_bound = NULL;
@@ -32,6 +32,7 @@ static tw_status allocate(const tw_result *parts, int count, tw_result *out) {
   TW_TRY(tw_alloc(sizeof *out->lengths * n, (void **)&out->lengths));
   TW_TRY(tw_alloc(sizeof *out->values * n * out->rows * out->cols, (void **)&out->values));
   TW_TRY(tw_alloc(sizeof *out->origins.texts * n, (void **)&out->origins.texts));
+  if (o->chunks) TW_TRY(tw_alloc(sizeof *o->chunks * n, (void **)&out->origins.chunks));
   if (o->lines) TW_TRY(tw_alloc(sizeof *o->lines * n, (void **)&out->origins.lines));
   if (o->ids) TW_TRY(tw_alloc(sizeof *o->ids * n, (void **)&out->origins.ids));
   return parts[0].out_of_bound ? tw_alloc(sizeof *out->out_of_bound * n, (void **)&out->out_of_bound) : TW_OK;
@@ -43,6 +44,7 @@ static void put(tw_result *part, int s, tw_result *out, int at) {
   out->lengths[at] = part->lengths[s];
   memcpy(out->values + (size_t)at * each, part->values + (size_t)s * own, own * sizeof *out->values);
   out->origins.texts[at] = part->origins.texts[s];
+  if (out->origins.chunks) out->origins.chunks[at] = part->origins.chunks[s];
   if (out->origins.lines) out->origins.lines[at] = part->origins.lines[s];
   if (out->out_of_bound) out->out_of_bound[at] = part->out_of_bound[s];
   if (out->origins.ids) {

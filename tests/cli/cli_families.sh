@@ -123,6 +123,13 @@ P
 run_texts bert-classes 40 --file random.txt
 grep -Eq 'labels: (3[6-9]|40) of 40 as the float' checked || fail "$(cat checked)"
 
+# ---- chunks of a text have their number beside its own, and its labels are theirs together
+expect 0 '' "$TWAIN" plan bert-classes --seq 12 --force
+run_texts bert-classes 9 --chunk --overlap 2 'the cat' 'the cat sat on the mat the dog ran the cat sat on the mat and the dog ran'
+"$TWAIN" reveal bert-classes --force >said
+grep -Eq '^1: (bad|so-so|good) 0' said && grep -Eq '^2 chunk 1: (bad|so-so|good) 0' said && grep -Eq '^2 chunk 2: ' said &&
+  ! grep -Eq '^2: ' said || { cat said; fail "labels of chunks"; }
+
 # ---- another result of a classifier; results that a model does not have
 "$TWAIN" plan bert-classes --seq 12 --result cls -q --force
 run_texts bert-classes 1 'the cat'

@@ -61,6 +61,11 @@ expect 0 'divided: 1 of 3 texts of more than 20 tokens, into 4 chunks that overl
 expect_run 0 '' n --ledger ledger --allow-test-keys -q --force
 expect 0 'written: table.csv, 3 texts' "$TWAIN" reveal n --csv table.csv --npy table.npy --force
 expect 0 'outputs equal the emulator.s, transcript equal' "$TWAIN" check n --exact --test-seed 32
+expect 0 'text 2, chunk 4 .line 3.' "$TWAIN" check n
+grep -q 'text 1 .line 2.' said && [ "$(grep -c 'text 2, chunk [1-4] ' said)" = 4 ] || { cat said; fail "check's chunks"; }
+"$TWAIN" check n --json -q >checked.json
+[ "$(json checked.json 'sorted((s["number"], s.get("chunk", 0)) for s in j["sequences"])')" = \
+  '[(1, 0), (2, 1), (2, 2), (2, 3), (2, 4), (3, 0)]' ] || fail "chunks in JSON: $(cat checked.json)"
 "$python" - <<'P' || fail "chunks"
 import csv, h5py, numpy as np
 with h5py.File("n.input.h5") as i, h5py.File("n.result.h5") as r:
@@ -75,6 +80,14 @@ for part in parts[1:]:
 with h5py.File("n.input.h5") as i:
     assert [bool(t) for k, t in zip(owner, i["texts"].asstr()) if k == 1] == [True, False, False, False]
 assert len(parts) == 4 and len(whole) == 60 and whole == 5 * whole[:12], parts
+with h5py.File("n.input.h5") as i, h5py.File("n.result.h5") as r:
+    numbers = i["chunks"][()]
+    assert (r["chunks"][()] == numbers).all() and (r["text_numbers"][()] == owner).all()
+assert [int(c) for k, c in zip(owner, numbers) if k != 1] == [0, 0] and sorted(numbers[owner == 1]) == [1, 2, 3, 4]
+by_number = [p for _, p in sorted((numbers[k], list(tokens[k][1:lengths[k] - 1])) for k in range(len(owner)) if owner[k] == 1)]
+assert sorted(map(tuple, by_number)) == sorted(map(tuple, parts)) and by_number[0][0] == whole[0]
+for before, after in zip(by_number, by_number[1:]):
+    assert after[:3] == before[-3:]
 mean = np.array([np.average(values[owner == t], axis=0, weights=lengths[owner == t]) for t in range(3)])
 mean /= np.linalg.norm(mean, axis=1, keepdims=True)
 assert np.abs(np.load("table.npy") - mean).max() < 1e-12

@@ -121,6 +121,9 @@ if(NOT TWAIN_SANITIZE AND NOT TWAIN_TSAN)  # whose own library must come first
   endforeach()
 endif()
 
+# These mostly wait for time limits and for Slurm: another test may run beside one.
+set(waiting cli_faults_slow cli_lying_peer_slow cli_silent_peer cli_slurm_jobs cli_time_limit cli_two_sites_faults_slow)
+
 file(GLOB cli_sources CONFIGURE_DEPENDS tests/cli/cli_*.sh)
 if(TARGET twain)
   foreach(source IN LISTS cli_sources)
@@ -130,6 +133,9 @@ if(TARGET twain)
     twain_register(${name} cli ${mpi_environment} ${no_leak_check} TWAIN=$<TARGET_FILE:twain>
       SOURCE_DIR=${CMAKE_SOURCE_DIR} TWAIN_PRELOAD=${CMAKE_BINARY_DIR}/preload TWAIN_BUILD=${CMAKE_BINARY_DIR})
     set_tests_properties(${name} PROPERTIES PROCESSORS 2 SKIP_RETURN_CODE 77)
+    if(name IN_LIST waiting)
+      set_tests_properties(${name} PROPERTIES PROCESSORS 1)
+    endif()
   endforeach()
 endif()
 

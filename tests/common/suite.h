@@ -7,6 +7,8 @@
 #include <CUnit/CUnit.h>
 #include <stdio.h>
 
+#include "tests/common/randoms.h"
+
 typedef struct {
   const char *name;
   void (*test)(void);
@@ -17,6 +19,7 @@ static inline int suite_end(void) {
   unsigned tests = 0;
   CU_pTestRegistry registry = CU_get_registry();
   for (CU_pSuite suite = registry->pSuite; suite; suite = suite->pNext) tests += suite->uiNumberOfTests;
+  randoms_by_pages();
   CU_basic_run_tests();
   unsigned ran = CU_get_number_of_tests_run(), failed = CU_get_number_of_failures();
   unsigned suites = CU_get_number_of_suites_failed(), asserts = CU_get_number_of_asserts();

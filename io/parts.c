@@ -65,7 +65,8 @@ static tw_status check(const char *path, const tw_result_share *r, const tw_id *
                    "or begin anew with --force",
                    path);
   for (int i = 0; i < r->count; i++)
-    if (!r->input_rows || r->input_rows[i] >= rows)
+    if (r->batches.count || !r->input_rows || r->input_rows[i] >= rows ||
+        r->input_rows[i] <= (i ? r->input_rows[i - 1] : -1))
       return tw_fail(TW_ERR_FORMAT, "%s: does not say which of the %d rows it holds; remove it on both parties", path,
                      rows);
   return TW_OK;
@@ -200,6 +201,15 @@ tw_status tw_parts_remove(const tw_parts *p) {
 
 // ---- joining
 
+static tw_status allocate_batches(const tw_parts *p, tw_batch_list *b) {
+  *b = (tw_batch_list){.count = 0};
+  if (p->count < 2) return TW_OK;
+  size_t rows = 0;
+  for (int i = 0; i < p->count; i++) rows += (size_t)p->list[i].count;
+  TW_TRY(tw_alloc(sizeof *b->transcripts * (size_t)p->count, (void **)&b->transcripts));
+  return tw_alloc(sizeof *b->rows * rows, (void **)&b->rows);
+}
+
 static tw_status allocate(const tw_result_share *like, int rows, tw_result_share *out) {
   size_t n = (size_t)rows, values = 8 * n * (size_t)like->rows * (size_t)like->cols;
   *out = *like;
@@ -210,6 +220,7 @@ static tw_status allocate(const tw_result_share *like, int rows, tw_result_share
   out->rows_table = NULL;
   out->spans = NULL;
   out->span_count = 0;
+  out->batches = (tw_batch_list){.count = 0};
   out->correction_bytes = out->sent_bytes = out->rounds = out->spans_dropped = 0;
   out->setup_seconds = out->preparation_seconds = out->online_seconds = out->comm_seconds = 0;
   out->counters = (tw_result_counters){.probe_latency_seconds = like->counters.probe_latency_seconds,
@@ -262,6 +273,7 @@ static void add_costs(tw_result_share *out, const tw_result_share *r) {
   out->online_seconds += r->online_seconds;
   out->comm_seconds += r->comm_seconds;
   out->test_keys = out->test_keys || r->test_keys;
+  out->steps_timed = out->steps_timed && r->steps_timed;
   for (int i = 0; i < out->row_count; i++) {
     out->rows_table[i].correction_bytes += r->rows_table[i].correction_bytes;
     out->rows_table[i].sent_bytes += r->rows_table[i].sent_bytes;
@@ -283,6 +295,12 @@ static void add_rows(tw_result_share *out, const tw_result_share *r, bool *there
     if (out->guard) out->guard_masked[to] = r->guard_masked[from];
     if (out->guard) out->guard_mask[to] = r->guard_mask[from];
   }
+}
+
+static void add_batch(tw_batch_list *b, const tw_result_share *r) {
+  if (!b->transcripts) return;
+  for (int i = 0; i < r->count; i++) b->rows[b->row_count++] = (tw_batch_row){b->count, r->input_rows[i], r->slots[i]};
+  memcpy(b->transcripts[b->count++], r->transcript, sizeof r->transcript);
 }
 
 // What the parts' ids and keys become together.
@@ -316,12 +334,14 @@ static tw_status add(const tw_parts *p, int number, int rows, bool *there, names
   TW_TRY(tw_result_share_read(path.text, p->party, &r));
   tw_status status = check(path.text, &r, &r.input_id, &r.plan, rows);
   if (status == TW_OK && number == 0) status = allocate(&r, rows, out);
+  if (status == TW_OK && number == 0) status = allocate_batches(p, &out->batches);
   if (status == TW_OK && !same_shape(&r, out))
     status = tw_fail(TW_ERR_MISMATCH, "%s: another form than the other parts; run again with --force", path.text);
   if (status == TW_OK) {
     add_costs(out, &r);
     add_rows(out, &r, there);
     add_names(all, &r, number == 0);
+    add_batch(&out->batches, &r);
   }
   tw_result_share_free(&r);
   return status;
@@ -343,7 +363,11 @@ tw_status tw_parts_join(const tw_parts *p, int rows, tw_result_share *out) {
   }
   out->run_id = all.run;
   out->key_id = all.key;
-  // Each batch had one of its own, which the parties compared when it ended.
-  if (p->count > 1) memset(out->transcript, '0', sizeof out->transcript - 1);
+  if (out->batches.count) {
+    tw_digest transcripts = tw_batch_list_transcript(&out->batches);
+    memcpy(out->transcript, transcripts.hex, sizeof out->transcript);
+  }
+  for (int i = 0; i < out->row_count && !out->steps_timed; i++) out->rows_table[i].seconds = 0;
+  if (!out->steps_timed) out->counters.key_wait_ns = 0;
   return TW_OK;
 }

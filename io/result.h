@@ -39,6 +39,19 @@ typedef struct {
   double seconds;
 } tw_cost_row;
 
+// What a result of several batches says of them: each had a transcript of its own, over all rows that it ran, in this
+// order. A row that two batches ran, because a process died behind the first one, has its values from the earlier.
+typedef struct {
+  int batch, row;  // of the input
+  uint64_t slot;
+} tw_batch_row;
+
+typedef struct {
+  int count, row_count;     // 0: one batch, whose transcript is the result's
+  char (*transcripts)[65];  // [count]
+  tw_batch_row *rows;       // [row_count], batch by batch
+} tw_batch_list;
+
 typedef struct {
   int party, count;  // sequences
   tw_id model_id, key_id, input_id, run_id;
@@ -55,12 +68,14 @@ typedef struct {
   uint64_t *mask;                       // [count][rows][cols] own mask share r_b, below 2^ring_bits
   bool guard;                           // the plan counts values out of bound
   uint64_t *guard_masked, *guard_mask;  // [count] that count, opened as the output is, mod 2^32; NULL without one
-  char transcript[65];                  // digest over everything opened (equal on both parties); zeros: not this
-                                        // input's alone, several shared the run
+  char transcript[65];  // digest over everything opened (equal on both parties), of several batches that
+                        // of theirs; zeros: not this input's alone, several shared the run
+  tw_batch_list batches;
   uint64_t correction_bytes, sent_bytes, rounds;
   double setup_seconds, preparation_seconds, online_seconds, comm_seconds;
   int row_count;
   tw_cost_row *rows_table;
+  bool steps_timed;  // else there are no seconds in the table, and no key_wait_ns
   tw_result_counters counters;
   int span_count;  // of the trace; steps: rows of rows_table
   tw_span *spans;
@@ -69,6 +84,8 @@ typedef struct {
 } tw_result_share;
 
 bool tw_result_has_transcript(const tw_result_share *r);
+// Of several batches, from theirs.
+tw_digest tw_batch_list_transcript(const tw_batch_list *batches);
 tw_status tw_result_share_write(const char *path, const tw_result_share *r);
 
 // A file's name and room, taken before the run that makes it (tw_output_claim), from r's count, rows, cols, row_count

@@ -154,6 +154,10 @@ static tw_status get_counters(const tw_h5 *f, tw_result_counters *c) {
 
 // ---- the header
 
+// What a result of this version may say beyond its first form: 1, whether steps were timed, and its batches. A file
+// without the attribute is of the first form: steps were timed, and batches are not told.
+enum { REVISION = 1 };
+
 static tw_status put_header(tw_h5 *f, const tw_result_share *r) {
   TW_TRY(tw_h5_put_id(f, "model_id", &r->model_id));
   TW_TRY(tw_h5_put_id(f, "key_id", &r->key_id));
@@ -164,6 +168,8 @@ static tw_status put_header(tw_h5 *f, const tw_result_share *r) {
   TW_TRY(tw_h5_put_text(f, "/", "output", r->output));
   TW_TRY(tw_h5_put_int(f, "/", "normalise", r->normalise));
   TW_TRY(tw_h5_put_text(f, "/", "transcript", r->transcript));
+  TW_TRY(tw_h5_put_int(f, "/", "revision", REVISION));
+  TW_TRY(tw_h5_put_int(f, "/", "steps_timed", r->steps_timed));
   TW_TRY(tw_h5_put_int(f, "/", "count", r->count));
   TW_TRY(tw_h5_put_int(f, "/", "rows", r->rows));
   TW_TRY(tw_h5_put_int(f, "/", "cols", r->cols));
@@ -182,6 +188,16 @@ static tw_status get_transcript(const tw_h5 *f, tw_result_share *r) {
   return TW_OK;
 }
 
+static tw_status get_revision(const tw_h5 *f, tw_result_share *r) {
+  int revision = 0;
+  r->steps_timed = true;
+  if (tw_h5_has_attribute(f, "revision")) TW_TRY(tw_h5_get_small(f, "revision", 0, INT32_MAX, &revision));
+  if (revision > REVISION)
+    return tw_fail(TW_ERR_FORMAT, "%s: is a result of revision %d, this twain reads up to %d: use a later one", f->path,
+                   revision, REVISION);
+  return revision ? tw_h5_get_bool(f, "steps_timed", &r->steps_timed) : TW_OK;
+}
+
 static tw_status get_header(const tw_h5 *f, tw_result_share *r) {
   r->party = f->party;
   TW_TRY(tw_h5_get_id(f, "model_id", &r->model_id));
@@ -193,6 +209,7 @@ static tw_status get_header(const tw_h5 *f, tw_result_share *r) {
   TW_TRY(tw_h5_get_text(f, "/", "output", r->output, sizeof r->output));
   TW_TRY(tw_h5_get_bool(f, "normalise", &r->normalise));
   TW_TRY(get_transcript(f, r));
+  TW_TRY(get_revision(f, r));
   TW_TRY(tw_h5_get_small(f, "count", 1, 1 << 24, &r->count));
   TW_TRY(tw_h5_get_small(f, "rows", 1, 1 << 20, &r->rows));
   TW_TRY(tw_result_check_output(f, r->output, r->rows));
@@ -204,8 +221,9 @@ static tw_status get_header(const tw_h5 *f, tw_result_share *r) {
 
 static size_t output_bytes(const tw_result_share *r) { return (size_t)r->count * r->rows * r->cols * sizeof(uint64_t); }
 
-// rows, spans: cost table and trace as stored, kept by the caller until the file is written.
-static tw_status put_all(tw_h5 *f, tw_result_share *r, stored_row *rows, tw_result_span *spans) {
+// rows, spans, batches: as stored, kept by the caller until the file is written.
+static tw_status put_all(tw_h5 *f, tw_result_share *r, stored_row *rows, tw_result_span *spans,
+                         tw_result_batches *batches) {
   hsize_t shape[3] = {(hsize_t)r->count, (hsize_t)r->rows, (hsize_t)r->cols};
   hid_t type;
   TW_TRY(put_header(f, r));
@@ -229,6 +247,7 @@ static tw_status put_all(tw_h5 *f, tw_result_share *r, stored_row *rows, tw_resu
     memcpy(rows[i].step, from->step, strnlen(from->step, sizeof rows[i].step - 1));
   }
   TW_TRY(tw_result_put_trace(f, r, spans));
+  TW_TRY(tw_result_put_batches(f, r, batches));
   TW_TRY(row_type(f, &type));
   tw_status status = tw_h5_put(f, "costs", type, 1, (hsize_t[]){(hsize_t)r->row_count}, rows);
   H5Tclose(type);
@@ -240,17 +259,19 @@ static tw_status write_share(const char *path, tw_output *out, const tw_result_s
   tw_h5 f;
   stored_row *rows;
   tw_result_span *spans = NULL;
+  tw_result_batches batches = {NULL, NULL};
   tw_result_share copy = *r;  // the list of environment fields points into it
   tw_status status = tw_alloc((size_t)r->row_count * sizeof *rows, (void **)&rows);
   if (status == TW_OK) status = tw_alloc((size_t)r->span_count * sizeof *spans, (void **)&spans);
   if (status == TW_OK)
     status = out ? tw_h5_create_in(&f, out, &kind, r->party) : tw_h5_create(&f, path, &kind, r->party);
   if (status == TW_OK) {
-    status = put_all(&f, &copy, rows, spans);
+    status = put_all(&f, &copy, rows, spans, &batches);
     status = out ? tw_h5_fill(&f, out, status) : tw_h5_finish(&f, status);
   }
   tw_free(rows);
   tw_free(spans);
+  tw_result_batches_free(&batches);
   return status;
 }
 
@@ -293,11 +314,12 @@ void tw_result_claim_release(tw_result_claim *place) {
 }
 
 tw_status tw_result_share_claim(const char *path, const tw_result_share *r, bool replace, tw_result_claim **out) {
-  enum { ATTRIBUTES = 64, DATASETS = 9 };
+  enum { ATTRIBUTES = 64, DATASETS = 11 };
   uint64_t each =
       sizeof *r->lengths + sizeof *r->input_rows + sizeof *r->slots + sizeof *r->guard_masked + sizeof *r->guard_mask;
   uint64_t data = each * (uint64_t)r->count + 2 * (uint64_t)output_bytes(r) +
-                  sizeof(stored_row) * (uint64_t)r->row_count + sizeof(tw_result_span) * (uint64_t)r->span_count;
+                  sizeof(stored_row) * (uint64_t)r->row_count + sizeof(tw_result_span) * (uint64_t)r->span_count +
+                  sizeof(tw_result_batch_row) * (uint64_t)r->batches.row_count + 64 * (uint64_t)r->batches.count;
   tw_result_claim *place = calloc(1, sizeof *place);
   *out = NULL;
   if (!place) return tw_fail(TW_ERR_MEMORY, "%s: out of memory", path);
@@ -399,6 +421,7 @@ static tw_status get_all(const tw_h5 *f, tw_result_share *r) {
     return tw_h5_fail(TW_ERR_FORMAT, f, "attribute", "guard", "is 0 beside a guard's datasets; copy the file again");
   if (tw_h5_has(f, "input_rows")) TW_TRY(get_input_rows(f, r));
   TW_TRY(get_costs(f, r));
+  TW_TRY(tw_result_get_batches(f, r));
   return tw_result_get_trace(f, r);
 }
 
@@ -422,5 +445,7 @@ void tw_result_share_free(tw_result_share *r) {
   tw_free(r->slots);
   tw_free(r->rows_table);
   tw_free(r->spans);
+  tw_free(r->batches.transcripts);
+  tw_free(r->batches.rows);
   *r = (tw_result_share){0};
 }

@@ -30,5 +30,7 @@ for party in (0, 1):
     for name in ("masked", "mask"):
         assert (a[name][()] == b[name][()]).all(), f"party {party}: {name} differs"
     assert a.attrs["transcript"] == b.attrs["transcript"], "transcripts differ"
+    timed = [int(f.attrs["steps_timed"]) for f in (a, b)]
+    assert timed == [1, 0], f"party {party}: a GPU times steps with --verbose alone, a CPU always: {timed}"
 print("CPU and GPU opened the same bits")
 PYTHON

@@ -60,7 +60,7 @@ static void print_table(const point *b) {
     tw_grid_row(&grid, "GPU memory\t%.2f GB taken, %.2f GB planned; %.1f MB for keys on their way",
                 1e-9 * (double)b->gpu_peak, 1e-9 * (double)b->stats.device_bytes,
                 1e-6 * (double)b->stats.device_key_bytes);
-  if (b->hardware.device == TW_DEVICE_CPU || b->s->verbose)
+  if (tw_bench_point_timed(b))
     tw_grid_row(&grid, "gates waited for keys\t%.2f ms", 1e-6 * (double)b->stats.key_wait_ns);
   tw_grid_row(&grid, "sent a party\t%.1f MB, %.2f GB/s while online",
               1e-6 * (double)b->stats.counters.open_payload_bytes,

@@ -277,7 +277,10 @@ json_t *tw_bench_settings_record(const tw_bench_settings *s, const tw_bench_part
   return r;
 }
 
-static void record_counters(json_t *r, const tw_engine_stats *s) {
+bool tw_bench_point_timed(const tw_bench_point *p) { return p->hardware.device == TW_DEVICE_CPU || p->s->verbose; }
+
+static void record_counters(json_t *r, const tw_bench_point *p) {
+  const tw_engine_stats *s = &p->stats;
   const tw_open_counters *c = &s->counters;
   const struct {
     const char *field;
@@ -286,7 +289,6 @@ static void record_counters(json_t *r, const tw_engine_stats *s) {
                   {"sent_wire_bytes", c->open_wire_bytes_sent},
                   {"rounds", c->rounds},
                   {"key_read_bytes", s->key_bytes},
-                  {"key_wait_ns", s->key_wait_ns},
                   {"open_flushes_demand", c->open_flushes_demand},
                   {"open_flushes_budget", c->open_flushes_budget},
                   {"flushes_overlapped", c->flushes_overlapped},
@@ -295,6 +297,7 @@ static void record_counters(json_t *r, const tw_engine_stats *s) {
                   {"gate_ns", c->gate_ns}};
   for (size_t i = 0; i < sizeof counters / sizeof *counters; i++)
     tw_record_integer(r, counters[i].field, (int64_t)counters[i].value);
+  if (tw_bench_point_timed(p)) tw_record_integer(r, "key_wait_ns", (int64_t)s->key_wait_ns);
   tw_record_text(r, "transcript", s->transcript);
   if (s->probe_bandwidth <= 0) return;
   tw_record_ns(r, "probe_latency_ns", s->probe_latency_s);
@@ -306,7 +309,6 @@ static void record_steps(json_t *r, const tw_bench_point *p) {
   const tw_program *program = &tw_bench_job_plan(p->job)->program;
   const double *seconds = tw_engine_step_seconds(p->engine);
   tw_costs costs;
-  bool timed = p->hardware.device == TW_DEVICE_CPU || p->s->verbose;
   if (tw_costs_of_plan(tw_bench_job_plan(p->job), &costs) != TW_OK) return;
   tw_cost_row *rows = (tw_cost_row *)costs.rows;
   for (int i = 0; i < program->step_count; i++) {
@@ -314,7 +316,7 @@ static void record_steps(json_t *r, const tw_bench_point *p) {
     rows[i].sent_bytes *= (uint64_t)p->s->batch;
     rows[i].seconds = seconds[i];
   }
-  costs.timed = timed;
+  costs.timed = tw_bench_point_timed(p);
   tw_record_steps(r, &costs);
   tw_free(rows);
 }
@@ -345,7 +347,7 @@ json_t *tw_bench_point_record(const tw_bench_point *p, const char *command) {
   tw_record_ns(r, "setup_ns", p->setup);
   tw_record_times(r, "preparation", p->times.preparation, repeat);
   tw_record_times(r, "online", p->times.online, repeat);
-  record_counters(r, &p->stats);
+  record_counters(r, p);
   record_steps(r, p);
   record_text(r, p);
   if (p->s->compare_overlap) {

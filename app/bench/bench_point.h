@@ -67,6 +67,8 @@ tw_bench_text tw_bench_text_times(const tw_bench_point *p);
 
 // With --compare-overlap: (wall without overlap - wall with) / time that opens were under way without.
 double tw_bench_hidden(const tw_bench_point *p);
+// Whether gates, and their waiting for keys, were timed.
+bool tw_bench_point_timed(const tw_bench_point *p);
 // A point that was measured.
 json_t *tw_bench_point_record(const tw_bench_point *p, const char *command);
 // What was to be measured, of any point.

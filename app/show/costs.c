@@ -29,7 +29,7 @@ tw_status tw_costs_of_plan(const tw_plan *plan, tw_costs *out) {
 }
 
 tw_costs tw_costs_of_result(const tw_result_share *r) {
-  return (tw_costs){r->rows_table, r->row_count, r->correction_bytes, r->sent_bytes, r->rounds, true, false};
+  return (tw_costs){r->rows_table, r->row_count, r->correction_bytes, r->sent_bytes, r->rounds, r->steps_timed, false};
 }
 
 // ---- sums over layers, in the order of first appearance

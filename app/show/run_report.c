@@ -40,7 +40,8 @@ static void fill_counters(const tw_result_share *r, int column, counter_line lin
   snprintf(lines[4].value[column], SIZE, "%s", tw_text_bytes((double)c->open_payload_bytes));
   snprintf(lines[5].value[column], SIZE, "%s", tw_text_bytes((double)c->open_wire_bytes_sent));
   snprintf(lines[6].value[column], SIZE, "%s", tw_text_bytes((double)c->key_bytes));
-  snprintf(lines[7].value[column], SIZE, "%s", tw_text_seconds(1e-9 * (double)c->key_wait_ns));
+  snprintf(lines[7].value[column], SIZE, "%s",
+           r->steps_timed ? tw_text_seconds(1e-9 * (double)c->key_wait_ns) : "not measured");
   if (c->probe_bytes_per_second > 0)
     snprintf(lines[8].value[column], SIZE, "%.1f us, %.1f GB/s", 1e6 * c->probe_latency_seconds,
              1e-9 * c->probe_bytes_per_second);
@@ -81,6 +82,7 @@ void tw_run_report_print(const tw_result_share *r, bool verbose) {
     putchar('\n');
     tw_costs_print(&costs, TW_BY_LAYER);
   }
+  if (!r->steps_timed) puts("(steps were not timed; on a GPU `twain run --verbose` times them, which slows it)");
   putchar('\n');
   print_times(r);
   printf("\n%d sequence%s in one run; keys: %s a party and sequence; sent: %s a party and sequence; rounds: %llu\n",
@@ -94,7 +96,8 @@ void tw_run_report_print(const tw_result_share *r, bool verbose) {
   if (e->parties_share_host) puts("both parties on one host: a test set-up, which protects nothing");
 }
 
-static void record_counters(json_t *r, const tw_result_counters *c) {
+static void record_counters(json_t *r, const tw_result_share *result) {
+  const tw_result_counters *c = &result->counters;
   const struct {
     const char *field;
     uint64_t value;
@@ -106,10 +109,10 @@ static void record_counters(json_t *r, const tw_result_counters *c) {
                   {"sent_wire_bytes", c->open_wire_bytes_sent},
                   {"sent_bytes", c->open_payload_bytes},
                   {"key_read_bytes", c->key_bytes},
-                  {"key_wait_ns", c->key_wait_ns},
                   {"products_prepared_beside", c->products_prepared_beside}};
   for (size_t i = 0; i < sizeof counters / sizeof *counters; i++)
     tw_record_integer(r, counters[i].field, (int64_t)counters[i].value);
+  if (result->steps_timed) tw_record_integer(r, "key_wait_ns", (int64_t)c->key_wait_ns);
   if (c->probe_bytes_per_second > 0) {
     tw_record_ns(r, "probe_latency_ns", c->probe_latency_seconds);
     tw_record_real(r, "probe_bytes_per_second", c->probe_bytes_per_second);
@@ -175,7 +178,7 @@ json_t *tw_run_report_record(const char *command, const char *name, const tw_res
   tw_record_ns(r, "setup_ns", result->setup_seconds);
   tw_record_times(r, "preparation", &result->preparation_seconds, 1);
   tw_record_times(r, "online", &result->online_seconds, 1);
-  record_counters(r, &result->counters);
+  record_counters(r, result);
   tw_record_steps(r, &costs);
   return r;
 }

@@ -103,3 +103,9 @@ tw_status tw_input_of_length(const tw_input *in, int seq, tw_input *out) {
   if (status != TW_OK) tw_input_free(out);
   return status;
 }
+
+tw_status tw_input_of_rows(const tw_input *in, const int *rows, int count, tw_input *out) {
+  tw_status status = take(in, rows, count, in->seq, out);
+  if (status != TW_OK) tw_input_free(out);
+  return status;
+}

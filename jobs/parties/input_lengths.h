@@ -13,7 +13,9 @@
 tw_status tw_input_arrange(const tw_plan *plan, tw_input *in);
 // Sequences of one length, padded to it; TW_ERR_MISMATCH where there are none. Free with tw_input_free.
 tw_status tw_input_of_length(const tw_input *in, int seq, tw_input *out);
-// How many there are.
+// Sequences rows[i], in this order; each below in->count. Not of a conversation. Free with tw_input_free.
+tw_status tw_input_of_rows(const tw_input *in, const int *rows, int count, tw_input *out);
+// How many there are of one length.
 int tw_input_count_of_length(const tw_input *in, int seq);
 
 #endif

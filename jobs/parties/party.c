@@ -43,6 +43,7 @@ static tw_status claim_result(const tw_party_options *o, int party, tw_party_fil
   tw_path path = result_path(output_name(o), party);
   tw_plan_output_shape(&f->plan, &shape.rows, &shape.cols);
   if (o->trace) shape.span_count = tw_engine_trace_most(&f->plan.program, party, f->input.count);
+  if (f->batch) shape.batches = (tw_batch_list){.count = shape.count, .row_count = shape.count};
   TW_TRY(tw_result_share_claim(path.text, &shape, o->force || o->resume, &f->result));
   if (!f->batch) return TW_OK;
   // batches have files of their own; that there is room for all of them is known from here on, and no more than that
@@ -245,6 +246,7 @@ static tw_status compute(const tw_party_options *o, tw_party_files *f, tw_hardwa
                         .allow_test_keys = o->allow_test_keys,
                         .device = hardware->device,
                         .transports = hardware->ways,
+                        .time_steps = o->time_steps,
                         .trace = o->trace,
                         .progress = o->progress,
                         .progress_state = o->progress_state,

@@ -34,7 +34,7 @@ typedef struct {
   tw_party_words words;
   int64_t first_slot;            // of a row; -1: the first that are free on both parties
   const tw_live_dealer *dealer;  // in the place of .keys.pR.h5; NULL: none
-  bool allow_test_keys, trace;
+  bool allow_test_keys, trace, time_steps;
   bool two_jobs;                                   // each party is told what else the first one is told for both
   bool force;                                      // a result file that is there is replaced
   tw_listener listener;                            // for warnings

@@ -28,6 +28,14 @@ static tw_status compare_ids(const tw_result_share *a, const tw_result_share *b)
   return TW_OK;
 }
 
+static bool same_batches(const tw_batch_list *a, const tw_batch_list *b) {
+  if (a->count != b->count || a->row_count != b->row_count) return false;
+  for (int i = 0; i < a->row_count; i++)
+    if (a->rows[i].batch != b->rows[i].batch || a->rows[i].row != b->rows[i].row || a->rows[i].slot != b->rows[i].slot)
+      return false;
+  return true;
+}
+
 static tw_status compare(const tw_result_share *a, const tw_result_share *b) {
   TW_TRY(compare_ids(a, b));
   if (a->count != b->count || a->rows != b->rows || a->cols != b->cols || a->ring_bits != b->ring_bits ||
@@ -41,6 +49,8 @@ static tw_status compare(const tw_result_share *a, const tw_result_share *b) {
   if (memcmp(a->lengths, b->lengths, sizeof(int) * (size_t)a->count) != 0 ||
       memcmp(a->slots, b->slots, 8 * (size_t)a->count) != 0)
     return tw_fail(TW_ERR_MISMATCH, "the two result files differ in lengths or key slots; take both files of one run");
+  if (!same_batches(&a->batches, &b->batches))
+    return tw_fail(TW_ERR_MISMATCH, "the two result files differ in batches; take both files of one run");
   if (a->guard != b->guard || memcmp(a->masked, b->masked, 8 * n) != 0 ||
       (a->guard && memcmp(a->guard_masked, b->guard_masked, 8 * (size_t)a->count) != 0))
     return tw_fail(TW_ERR_MISMATCH,

@@ -261,6 +261,8 @@ static tw_status agree_and_burn(party_run *r) {
 
 // ---- the inference ----
 
+static bool times_steps(const tw_run_options *o) { return o->time_steps || o->trace || o->device == TW_DEVICE_CPU; }
+
 // Everything opened is known to both: a difference means a fault somewhere, and no result.
 static tw_status compare_transcripts(party_run *r, const char mine[65]) {
   char theirs[65];
@@ -354,6 +356,7 @@ static tw_status fill_result(party_run *r, const tw_engine_stats *stats, tw_resu
   out->rounds = stats->counters.rounds;
   out->comm_seconds = 1e-9 * (double)stats->counters.open_comm_ns;
   fill_counters(stats, &out->counters);
+  out->steps_timed = times_steps(o);
   if (o->trace) TW_TRY(tw_engine_get_trace(r->engine, &out->spans, &out->span_count, &out->spans_dropped));
   return fill_costs(r, out);
 }
@@ -381,7 +384,7 @@ static tw_status set_up(const tw_run_options *o, int batch, const uint64_t *inpu
                                .prepare_beside = o->prepare_beside,
                                .keys = TW_KEYS_FILE,
                                .input = input,
-                               .time_gates = true,
+                               .time_gates = times_steps(o),
                                .trace = o->trace,
                                .before = o->engine};
   if (!o->engine) return tw_engine_create(&options, out);

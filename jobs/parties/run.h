@@ -37,7 +37,8 @@ typedef struct {
   tw_ways transports;                              // between GPUs, best first
   bool overlap;                                    // halves of a batch of two or more take turns
   bool prepare_beside;                             // preparation runs beside the online phase
-  bool trace;                                      // record what happened when (tw_result_share.spans)
+  bool time_steps;                                 // on a GPU, where it takes time; on a CPU they are always timed
+  bool trace;                                      // record what happened when (tw_result_share.spans); times steps
   void (*progress)(void *state, double fraction);  // may be NULL
   void *progress_state;
   // [TW_SLOTS_TEXT]: the slots, and what earlier batches used up, as soon as these may be marked; may be NULL

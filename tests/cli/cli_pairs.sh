@@ -33,9 +33,11 @@ for p in (0, 1):
     assert len(set(now["slots"][()])) == 64
 PY
 }
-right() {
+right() { # and what each batch opened is the emulator's
   "$TWAIN" reveal n -q --force
-  "$TWAIN" check n -q >/dev/null || fail "another result than the model's"
+  "$TWAIN" check n --exact --test-seed 7 --json >check.json || fail "another result than the model's"
+  [ "$(json check.json 'j["exact"]["transcript_equal"], j["exact"]["transcripts"] >= 22')" = '(True, True)' ] ||
+    { cat check.json; fail "not every batch has a transcript"; }
   [ ! -e n.parts.p0 ] && [ ! -e n.parts.p1 ] || fail "parts are left"
 }
 shares() { # tokens that each process of party 0 has had

@@ -125,4 +125,29 @@ assert {e["pid"] for e in json.load(open("one.json"))["traceEvents"]} == {1}')
 two_ranks n --ledger ledger --force --affinity none -q 2>said || { cat said >&2; fail "run without trace"; }
 expect 2 'recorded no trace; run again with' "$TWAIN" report n --timeline none
 expect 0 'not bound' "$TWAIN" report n
+
+# steps that were not timed, as on a GPU without --verbose, have no times in any form; zeros are none
+! "$TWAIN" report n | grep -q 'not timed' || fail "a CPU does not time steps"
+"$TWAIN" report n --json >timed.json
+"$python" -c '
+import h5py
+for p in (0, 1):
+    with h5py.File(f"n.result.p{p}.h5", "r+") as f: f.attrs.modify("steps_timed", 0)'
+for verbose in '' --verbose; do
+  expect 0 'steps were not timed; on a GPU `twain run --verbose` times them' "$TWAIN" report n $verbose
+  ! grep -q compute$ said || fail "times of steps that were not timed"
+done
+expect 0 '^gates waited for keys +not measured' "$TWAIN" report n
+"$TWAIN" report n --json >untimed.json
+"$TWAIN" report n --csv >untimed.csv
+"$python" - <<'PY' || fail "records of steps that were not timed"
+import csv, json
+timed, untimed = json.load(open("timed.json")), json.load(open("untimed.json"))
+rows = list(csv.DictReader(open("untimed.csv")))
+assert len(timed) == len(untimed) == len(rows) == 2
+for t, u, row in zip(timed, untimed, rows):
+    assert any(t["step_ns"]) and t["key_wait_ns"] is not None
+    changed = {k for k in t if t[k] != u[k]} - {"date", "command_line"}
+    assert changed == {"step_ns", "key_wait_ns"} and all(u[k] is None and row[k] == "" for k in changed), changed
+PY
 no_leftovers

@@ -231,6 +231,31 @@ static void make_trace(tw_result_share *r) {
   }
 }
 
+// Three rows by two batches, of which both ran the last one.
+static void make_batches(tw_result_share *r) {
+  static const int batch[] = {0, 0, 1, 1}, row[] = {0, 2, 1, 2};
+  tw_batch_list *b = &r->batches;
+  *b = (tw_batch_list){.count = 2, .row_count = 4};
+  b->transcripts = random_bytes(sizeof *b->transcripts * 2);
+  b->rows = random_bytes(sizeof *b->rows * 4);
+  for (int i = 0; i < 2; i++) {
+    tw_digest transcript;
+    tw_digest_of(b->transcripts[i], sizeof b->transcripts[i], &transcript);
+    memcpy(b->transcripts[i], transcript.hex, sizeof b->transcripts[i]);
+  }
+  for (int i = 0; i < 4; i++) b->rows[i] = (tw_batch_row){batch[i], row[i], r->slots[row[i]] + (i == 3)};
+  strcpy(r->transcript, tw_batch_list_transcript(b).hex);
+}
+
+static bool same_batches(const tw_batch_list *a, const tw_batch_list *b) {
+  bool same = a->count == b->count && a->row_count == b->row_count;
+  for (int i = 0; i < a->count && same; i++) same = !strcmp(a->transcripts[i], b->transcripts[i]);
+  for (int i = 0; i < a->row_count && same; i++)
+    same =
+        a->rows[i].batch == b->rows[i].batch && a->rows[i].row == b->rows[i].row && a->rows[i].slot == b->rows[i].slot;
+  return same;
+}
+
 static void make_results(void) {
   tw_result_share *r = &sample_result_share;
   *r = (tw_result_share){
@@ -248,6 +273,8 @@ static void make_results(void) {
   r->test_keys = randombytes_uniform(2);
   r->lengths = random_ints(3, 1, 99);
   r->slots = random_ring(3, 64);
+  r->steps_timed = randombytes_uniform(2);
+  if (randombytes_uniform(2)) make_batches(r);
   r->masked = random_ring(n, r->ring_bits);
   r->mask = random_ring(n, r->ring_bits);
   r->guard = randombytes_uniform(2);
@@ -455,6 +482,7 @@ static tw_status read_result_share(const char *path, int party, bool *same) {
           r.comm_seconds == w->comm_seconds && r.row_count == w->row_count &&
           !memcmp(r.rows_table, w->rows_table, sizeof(tw_cost_row) * r.row_count) &&
           !memcmp(&r.counters, &w->counters, sizeof r.counters) && r.span_count == w->span_count &&
+          r.steps_timed == w->steps_timed && same_batches(&r.batches, &w->batches) &&
           r.spans_dropped == w->spans_dropped && !memcmp(r.spans, w->spans, sizeof(tw_span) * r.span_count) &&
           !memcmp(&r.environment, &w->environment, sizeof r.environment);
   tw_result_share_free(&r);

@@ -4,6 +4,7 @@
 #include <CUnit/Basic.h>
 #include <dirent.h>
 #include <fcntl.h>
+#include <hdf5.h>
 #include <math.h>
 #include <signal.h>
 #include <sodium.h>
@@ -278,6 +279,91 @@ static void nonsense_in_shares(void) {
   expect_refused("dataset costs: row 6", "finite");
 }
 
+// Until the sample has, or has not, several batches.
+static void samples_of_batches(bool several) {
+  do samples_fresh(0);
+  while (!sample_result_share.batches.count == several);
+}
+
+static void nonsense_in_batches(void) {
+  static const struct {
+    int at;
+    tw_batch_row row;
+    const char *object, *cause;
+  } bad[] = {{1, {0, 1, 0}, "dataset batch_rows", "another key slot"},  // row 2 is batch 1's then
+             {0, {1, 0, 0}, "dataset batch_rows", "order"},
+             {2, {2, 1, 0}, "dataset batch_rows", "order"},
+             {1, {0, 0, 0}, "dataset batch_rows", "order"},
+             {0, {0, -1, 0}, "dataset batch_rows", "order"},
+             {3, {1, 3, 0}, "dataset batch_rows", "order"},
+             {2, {1, 0, 0}, "dataset batch_rows", "in no batch"}};
+  tw_result_share *r = &sample_result_share;
+  for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+    samples_of_batches(true);
+    tw_batch_row *row = &r->batches.rows[bad[i].at];
+    *row = (tw_batch_row){bad[i].row.batch, bad[i].row.row, r->slots[bad[i].row.row < 0 ? 0 : bad[i].row.row % 3]};
+    expect_refused(bad[i].object, bad[i].cause);
+  }
+  samples_of_batches(true);
+  r->batches.rows[0].slot ^= 1;
+  expect_refused("dataset batch_rows", "another key slot");
+  samples_of_batches(true);
+  r->batches.transcripts[1][5] ^= 1;  // '0' and '1', 'f' and 'g'
+  expect_refused("dataset transcripts", "");
+  samples_of_batches(true);
+  r->transcript[0] = r->transcript[0] == '0' ? '1' : '0';
+  expect_refused("dataset transcripts", "made of");
+  samples_of_batches(true);
+  r->batches.transcripts[0][63] = 'x';
+  expect_refused("dataset transcripts", "64 hexadecimal digits");
+}
+
+// ---- files of this version that were written before there was a revision
+
+static const char *write_sample(const char *name) {
+  const char *path = in_folder(name);
+  CU_ASSERT_EQUAL_FATAL(tw_result_share_write(path, &sample_result_share), TW_OK);
+  return path;
+}
+
+static void drop(const char *path, const char *const *attributes) {
+  hid_t file = H5Fopen(path, H5F_ACC_RDWR, H5P_DEFAULT);
+  CU_ASSERT_TRUE_FATAL(file >= 0);
+  for (; *attributes; attributes++) CU_ASSERT_TRUE(H5Adelete(file, *attributes) >= 0);
+  H5Fclose(file);
+}
+
+static void earlier_results(void) {
+  static const char *const before[] = {"revision", "steps_timed", "batches", NULL};
+  tw_result_share r;
+  samples_of_batches(false);
+  memset(sample_result_share.transcript, '0', 64);
+  sample_result_share.steps_timed = false;
+  const char *path = write_sample("earlier.h5");
+  drop(path, before);
+  CU_ASSERT_EQUAL_FATAL(tw_result_share_read(path, 0, &r), TW_OK);
+  CU_ASSERT_TRUE(r.steps_timed);
+  CU_ASSERT_EQUAL(r.batches.count, 0);
+  CU_ASSERT_FALSE(tw_result_has_transcript(&r));
+  CU_ASSERT_EQUAL(memcmp(r.masked, sample_result_share.masked, 8 * (size_t)r.count * (size_t)r.cols), 0);
+  tw_result_share_free(&r);
+  unlink(path);
+}
+
+static void later_results(void) {
+  const int64_t revision = 2;
+  tw_result_share r;
+  samples_fresh(0);
+  const char *path = write_sample("later.h5");
+  hid_t file = H5Fopen(path, H5F_ACC_RDWR, H5P_DEFAULT), attribute = H5Aopen(file, "revision", H5P_DEFAULT);
+  CU_ASSERT_TRUE(H5Awrite(attribute, H5T_STD_I64LE, &revision) >= 0);
+  H5Aclose(attribute);
+  H5Fclose(file);
+  CU_ASSERT_EQUAL(tw_result_share_read(path, 0, &r), TW_ERR_FORMAT);
+  CU_ASSERT_TRUE(message_has("revision 2") && message_has("use a later one"));
+  unlink(path);
+}
+
 // The environment's words may be anything; what is written can be read.
 static void words_of_the_environment(void) {
   tw_result_share r;
@@ -322,6 +408,9 @@ int main(void) {
   CU_add_test(suite, "a race", a_race);
   CU_add_test(suite, "killed replacements", killed_replacements);
   CU_add_test(suite, "nonsense in shares", nonsense_in_shares);
+  CU_add_test(suite, "nonsense in batches", nonsense_in_batches);
+  CU_add_test(suite, "earlier results", earlier_results);
+  CU_add_test(suite, "later results", later_results);
   CU_add_test(suite, "words of the environment", words_of_the_environment);
   CU_add_test(suite, "nonsense in results", nonsense_in_results);
   return suite_end();

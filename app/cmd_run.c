@@ -313,13 +313,16 @@ static tw_status print_records(settings *s, tw_format format, tw_status status) 
   return status;
 }
 
-// Which of several lengths it was, since each has keys of its own.
-static tw_status name_length(const tw_run_lengths *lengths, int i, tw_status status) {
-  char message[1600];
-  if (status == TW_OK || !lengths->count) return status;
-  snprintf(message, sizeof message, "%s", tw_error_message());
-  return tw_fail(status, "sequences of up to %d tokens: %s%s", lengths->list[i].seq, message,
-                 i ? "; shorter ones are done, and `run --resume` goes on with these" : "");
+// Of two ranks, whose files are not opened yet, all lengths' are before any of them is run, also by the other processes
+// of this job: those who mark slots do not take them from under who looks how many are left.
+static tw_status find_lengths(const tw_call *call, tw_channel *channel, const tw_party_options *options) {
+  settings *s = call->settings;
+  if (s->site.party >= 0) return tw_run_lengths_agree(&s->lengths, channel, TW_OK);
+  TW_TRY(tw_run_lengths_find(options, channel->party, &s->lengths));
+  if (!s->lengths.count) return TW_OK;
+  tw_status found = tw_run_lengths_open(&s->lengths, options, channel->party);
+  tw_mpi_pairs_meet(channel->timeout_seconds);
+  return tw_run_lengths_agree(&s->lengths, channel, found);
 }
 
 static tw_status body(const tw_call *call, tw_channel *channel) {
@@ -333,8 +336,7 @@ static tw_status body(const tw_call *call, tw_channel *channel) {
   if (s->allow_unlocked) tw_seeds_may_be_unlocked();
   tw_party_options options = party_options(call, &progress, &how);
   tw_interrupts_defer(tw_say_asked, s->site.party < 0 ? tw_launcher_patience() : 0);
-  if (s->site.party < 0) TW_TRY(tw_run_lengths_find(&options, channel->party, lengths));
-  TW_TRY(tw_run_lengths_agree(lengths, channel));
+  TW_TRY(find_lengths(call, channel, &options));
   tw_status status = TW_OK;
   s->records = json_array();
   for (int i = 0; i < (lengths->count ? lengths->count : 1) && status == TW_OK; i++) {
@@ -343,7 +345,8 @@ static tw_status body(const tw_call *call, tw_channel *channel) {
     tw_party_files *files = lengths->list[i].files;
     if (lengths->count && !call->quiet && format == TW_AS_TABLE && channel->party == 0 && s->site.processes.index == 0)
       printf("%sup to %d tokens:\n", i ? "\n" : "", lengths->list[i].seq);
-    status = name_length(lengths, i, run_one(call, channel, &one, files, format));
+    status = tw_run_lengths_failed(lengths, i, run_one(call, channel, &one, files, format),
+                                   i ? "; shorter ones are done, and `run --resume` goes on with these" : "");
   }
   return print_records(s, format, status);
 }

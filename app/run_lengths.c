@@ -44,15 +44,29 @@ tw_status tw_run_lengths_find(const tw_party_options *o, int party, tw_run_lengt
   return TW_OK;
 }
 
-tw_status tw_run_lengths_agree(const tw_run_lengths *lengths, tw_channel *channel) {
+tw_status tw_run_lengths_failed(const tw_run_lengths *lengths, int i, tw_status status, const char *more) {
+  char message[1600];
+  if (status == TW_OK || !lengths->count) return status;
+  snprintf(message, sizeof message, "%s", tw_error_message());
+  return tw_fail(status, "sequences of up to %d tokens: %s%s", lengths->list[i].seq, message, more);
+}
+
+static tw_status compare(const tw_run_lengths *lengths, tw_channel *channel) {
+  for (int i = 0; i < lengths->count; i++)
+    TW_TRY(tw_run_lengths_failed(lengths, i, tw_party_compare(lengths->list[i].files, channel), ""));
+  return TW_OK;
+}
+
+tw_status tw_run_lengths_agree(const tw_run_lengths *lengths, tw_channel *channel, tw_status found) {
   tw_terms terms;
   char list[16 * TW_MOST_LENGTHS] = "";
-  if (!lengths->count) return TW_OK;
+  if (!lengths->count) return found;
   memset(&terms, 0, sizeof terms);
   for (int i = 0, used = 0; i < lengths->count; i++)
     used += snprintf(list + used, sizeof list - (size_t)used, "%d ", lengths->list[i].seq);
   tw_digest_of(list, strlen(list), &terms.lengths);
-  return tw_agree(channel, TW_OK, &terms);
+  TW_TRY(tw_agree(channel, found, &terms));
+  return compare(lengths, channel);
 }
 
 tw_party_options tw_run_lengths_options(const tw_run_lengths *lengths, int i, const tw_party_options *o) {
@@ -71,12 +85,13 @@ tw_status tw_run_lengths_open(tw_run_lengths *lengths, const tw_party_options *o
   int parts = lengths->count ? lengths->count : 1;
   for (int i = 0; i < parts; i++) {
     tw_party_options one = tw_run_lengths_options(lengths, i, o);
-    TW_TRY(tw_party_open(&one, party, &lengths->list[i].files));
+    if (i) one.like = lengths->list[0].files;
+    TW_TRY(tw_run_lengths_failed(lengths, i, tw_party_open(&one, party, &lengths->list[i].files), ""));
   }
   return TW_OK;
 }
 
 void tw_run_lengths_close(tw_run_lengths *lengths) {
   int parts = lengths->count ? lengths->count : 1;
-  for (int i = 0; i < parts; i++) tw_party_close(lengths->list[i].files);
+  for (int i = parts - 1; i >= 0; i--) tw_party_close(lengths->list[i].files);
 }

@@ -1,6 +1,9 @@
 #include "comm/mpi_pair.h"
 
 #include <mpi.h>
+#include <time.h>
+
+#include "base/clock.h"
 
 static tw_mpi_pair found = {.count = 0};
 
@@ -33,4 +36,17 @@ tw_status tw_mpi_pair_find(int most, tw_mpi_pair *out) {
   if (!found.count) TW_TRY(make(rank, ranks / 2));
   *out = found;
   return TW_OK;
+}
+
+void tw_mpi_pairs_meet(double patience_seconds) {
+  const struct timespec moment = {0, 2000000};
+  static MPI_Request all;  // of one that nobody ends
+  int done = 0;
+  if (found.count < 2) return;
+  MPI_Comm_set_errhandler(MPI_COMM_WORLD, MPI_ERRORS_RETURN);
+  if (MPI_Ibarrier(MPI_COMM_WORLD, &all) != MPI_SUCCESS) return;
+  for (double end = tw_seconds() + patience_seconds; !done && tw_seconds() < end;) {
+    if (MPI_Test(&all, &done, MPI_STATUS_IGNORE) != MPI_SUCCESS) return;
+    if (!done) nanosleep(&moment, NULL);
+  }
 }

@@ -16,5 +16,7 @@ typedef struct {
 // After MPI_Init, by all ranks of a job. most: pairs that there may be; TW_ERR_USAGE for another number of ranks.
 // The same pair every time.
 tw_status tw_mpi_pair_find(int most, tw_mpi_pair *out);
+// All ranks of the job: waits until all have come here, or for so many seconds. Of one pair nothing.
+void tw_mpi_pairs_meet(double patience_seconds);
 
 #endif

@@ -104,15 +104,21 @@ static tw_status load(const tw_party_options *o, int party, tw_party_files *f) {
   if (!o->service) TW_TRY(load_input(o, party, f));
   if (!o->dealer)
     TW_TRY(tw_key_store_open(tw_path_of(keys_name(o), party ? "keys.p1.h5" : "keys.p0.h5").text, party, &f->keys));
+  if (o->like) {
+    f->model = o->like->model;
+    return TW_OK;
+  }
   TW_TRY(tw_model_share_read(tw_path_of(model_name(o), party ? "model.p1.h5" : "model.p0.h5").text, party, &f->model));
   f->has_model = true;
   return TW_OK;
 }
 
+// The input has its result already, and needs no keys.
+static bool is_done(const tw_party_files *f) { return f->earlier.result && !f->earlier.later; }
+
 static tw_status look(const tw_party_options *o, int party, tw_party_files *f) {
   const tw_turn_files turn = {&f->input, &f->conversation};
   const int missing = f->earlier.missing;
-  const bool has_result = f->earlier.result && !f->earlier.later;
   return tw_run_look(&(tw_run_options){.plan = &f->plan,
                                        .model = &f->model,
                                        .keys = &f->keys,
@@ -121,7 +127,7 @@ static tw_status look(const tw_party_options *o, int party, tw_party_files *f) {
                                        .turn_count = f->has_input,
                                        .ledger = &f->ledger,
                                        .first_slot = o->first_slot,
-                                       .needed = f->has_input && (has_result || !missing) ? -1 : missing,
+                                       .needed = f->has_input && (is_done(f) || !missing) ? -1 : missing,
                                        .allow_test_keys = o->allow_test_keys},
                      party);
 }
@@ -153,6 +159,20 @@ tw_status tw_party_open(const tw_party_options *options, int party, tw_party_fil
 void tw_party_close(tw_party_files *files) {
   if (files) unload(files);
   free(files);
+}
+
+tw_status tw_party_compare(tw_party_files *f, tw_channel *channel) {
+  const tw_turn_files turn = {&f->input, &f->conversation};
+  uint8_t needs_keys = !is_done(f), theirs;
+  TW_TRY(tw_channel_exchange(channel, &needs_keys, &theirs, 1));
+  return tw_run_compare(&(tw_run_options){.plan = &f->plan,
+                                          .model = &f->model,
+                                          .keys = &f->keys,
+                                          .input = &f->input,
+                                          .turns = &turn,
+                                          .turn_count = 1,
+                                          .channel = channel},
+                        needs_keys && theirs);
 }
 
 // ---- warnings, by party 0 for both, unless they are two jobs

@@ -40,10 +40,11 @@ typedef struct {
   tw_listener listener;                            // for warnings
   void (*progress)(void *state, double fraction);  // may be NULL
   void *progress_state;
-  tw_circumstances *how;   // filled in; may be NULL
-  int batch;               // most sequences at once; 0: TW_BATCH
-  int process, processes;  // of this party's several, which share the input; 0 and 0 or 1: it has one
-  bool resume;             // goes on with the rows that an earlier run has left
+  tw_circumstances *how;              // filled in; may be NULL
+  int batch;                          // most sequences at once; 0: TW_BATCH
+  int process, processes;             // of this party's several, which share the input; 0 and 0 or 1: it has one
+  bool resume;                        // goes on with the rows that an earlier run has left
+  const struct tw_party_files *like;  // whose model is this one's, too, and stays as long; NULL: none
   // Instead of one input of `name` those that come to a queue; first_slot is -1, trace and force are not said. NULL:
   // one input.
   const tw_service_options *service;
@@ -55,6 +56,8 @@ typedef struct tw_party_files tw_party_files;
 // together, slots are left, and the result has its name and room from here on. No slot is marked, nothing is used.
 tw_status tw_party_open(const tw_party_options *options, int party, tw_party_files **out);
 void tw_party_close(tw_party_files *files);  // NULL: nothing
+// Both parties, each with its own: whether these belong together. No slot is marked. TW_ERR_MISMATCH on both.
+tw_status tw_party_compare(tw_party_files *files, tw_channel *channel);
 
 // Both parties call it, whatever they find: a failure of one is a failure of both, each with both messages. Writes
 // NAME.result.pR.h5, or serves (*out: nothing). A signal that asks for an end (tw_interrupts_asked) makes it TW_STOPPED

@@ -152,6 +152,18 @@ static void fill_terms(const tw_run_options *o, tw_terms *t) {
   t->overlap = 1;
 }
 
+tw_status tw_run_compare(const tw_run_options *o, bool keys) {
+  tw_terms terms;
+  memset(&terms, 0, sizeof terms);
+  fill_terms(o, &terms);
+  terms.overlap = 0;  // not chosen yet
+  if (!keys) {
+    memset(&terms.key_id, 0, sizeof terms.key_id);
+    terms.test_keys = 0;
+  }
+  return tw_agree(o->channel, TW_OK, &terms);
+}
+
 static int by_number(const void *a, const void *b) {
   uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
   return x < y ? -1 : x > y;

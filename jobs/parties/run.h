@@ -57,6 +57,9 @@ typedef struct {
 tw_status tw_run_look(const tw_run_options *options, int party);
 // Whether an input is of this plan and model, and well formed.
 tw_status tw_run_check_input(const tw_plan *plan, const tw_model_share *model, const tw_input_share *input);
+// Of both parties' files, before anything else: whether models, plans, inputs and, if `keys`, key files belong
+// together. Uses no slot. TW_ERR_MISMATCH on both parties.
+tw_status tw_run_compare(const tw_run_options *options, bool keys);
 // Before the first input: an engine for `batch` sequences, of which the first run takes over what it can. Both parties.
 tw_status tw_run_set_up(const tw_run_options *options, int batch);
 // Handshake (protocol version, model, plan, key, ledgers, slots, input, lengths, batch), both parties' slots marked in

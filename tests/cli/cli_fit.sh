@@ -125,20 +125,57 @@ assert seqs == sorted(set(seqs)) and seqs[-1] == plan["seq"] == 24 and sum(texts
 P
 no_shares
 "$TWAIN" encode n --csv sample.csv --text-column note --id-column note_id --truncate --share --force -q
-"$TWAIN" deal n -n 60 -q
+"$TWAIN" deal n -n 200 -q
 expect 0 'n.seq24.input.p1.h5 +party 1 +client +no ' "$TWAIN" handover n
 grep -q 'n.seq24.keys.p0.h5 .*party 0 .*dealer' said || { cat said; fail "handover without a length's keys"; }
 seqs=$(json n.plan.json '" ".join(str(l["seq"]) for l in j["lengths"])')
 
-# a length that fails is named, records are one list of what was done, and the run goes on with the others
-cp n.seq24.keys.p1.h5 whole
+# files of all lengths are looked at before a slot of any is marked: missing, damaged, of two dealings, not enough
+marks() { "$TWAIN" ledger ledger --json | grep -c '"slot":' || true; }
+before=$(marks)
+none_marked() {
+  [ "$(marks)" = "$before" ] || fail "a slot was marked before all files were looked at"
+  [ -z "$(ls -d n.seq*.result.p?.h5 n.seq*.parts.p? 2>/dev/null)" ] || fail "a length was run before all files were looked at"
+}
+mkdir whole
+cp n.seq24.keys.p?.h5 n.seq24.input.p1.h5 whole
 "$TWAIN" deal other -n 60 --model n -q
 cp other.seq24.keys.p1.h5 n.seq24.keys.p1.h5
-! two_ranks n --ledger ledger --json >records.json 2>said || fail "keys of two dealings"
+expect_run 5 'sequences of up to 24 tokens: the parties differ in keys' n --ledger ledger
+none_marked
+rm n.seq24.keys.p1.h5
+expect_run 3 'other party .1. stopped: sequences of up to 24 tokens: n.seq24.keys.p1.h5' n --ledger ledger
+none_marked
+"$TWAIN" deal few --counts 24:1 --model n -q
+for p in 0 1; do cp few.seq24.keys.p$p.h5 n.seq24.keys.p$p.h5; done
+expect_run 6 'sequences of up to 24 tokens: .* sequences need .* key slots' n --ledger ledger
+none_marked
+rm other.* few.*
+cp whole/n.seq24.keys.p?.h5 .
+"$python" - <<'P'
+import h5py
+with h5py.File("n.seq24.input.p1.h5", "r+") as f: f["share"][0] ^= 1
+P
+expect_run 4 'sequences of up to 24 tokens: .*n.seq24.input.p1.h5' n --ledger ledger
+none_marked
+mv whole/n.seq24.input.p1.h5 .
+
+# a length that fails is named, records are one list of what was done, and the run goes on with the others
+"$python" - <<'P'
+import h5py
+f = h5py.File("n.seq24.keys.p0.h5")
+at = f["corrections"].id.get_offset()
+f.close()
+with open("n.seq24.keys.p0.h5", "r+b") as f:
+    f.seek(at + 1000)
+    byte = f.read(1)
+    f.seek(-1, 1)
+    f.write(bytes([byte[0] ^ 1]))
+P
+! two_ranks n --ledger ledger --json >records.json 2>said || fail "a damaged key slot"
 grep -q 'sequences of up to 24 tokens: .*; shorter ones are done, and `run --resume` goes on' said || { cat said; fail "no length"; }
 [ "$(json records.json '" ".join([str(r["tokens"]) for r in j] + ["24"])')" = "$seqs" ] || fail "$(cat records.json)"
-mv whole n.seq24.keys.p1.h5
-rm other.*
+rm -r whole
 two_ranks n --ledger ledger --resume --csv >records.csv 2>said || { cat said; fail "a run that goes on"; }
 "$python" -c 'import csv; assert [r["tokens"] for r in csv.DictReader(open("records.csv"))] == ["24"]' || fail "$(cat records.csv)"
 expect 0 'n.seq24' "$TWAIN" status n --ledger ledger

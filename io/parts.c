@@ -3,6 +3,7 @@
 
 #include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -103,6 +104,15 @@ tw_status tw_parts_read(tw_parts *p, const tw_id *input_id, const tw_digest *pla
   closedir(folder);
   if (p->count > 1) qsort(p->list, (size_t)p->count, sizeof *p->list, by_first_row);
   return status;
+}
+
+// A host keeps a folder's list for up to a minute, unless it finds that others changed the folder when it does.
+void tw_parts_refresh(const tw_parts *p) {
+  char path[sizeof p->folder.text + 16];
+  snprintf(path, sizeof path, "%s/look.partial", p->folder.text);
+  int fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+  if (fd >= 0) close(fd);
+  unlink(path);
 }
 
 void tw_parts_mark(const tw_parts *p, bool *done) {

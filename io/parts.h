@@ -28,6 +28,8 @@ tw_status tw_parts_make(const tw_parts *parts);
 // Reads which rows are there, by their first rows. TW_ERR_MISMATCH for parts of another input or plan. rows: of the
 // input.
 tw_status tw_parts_read(tw_parts *parts, const tw_id *input_id, const tw_digest *plan, int rows);
+// Where several hosts share the folder (NFS), what others have put there is seen from here on.
+void tw_parts_refresh(const tw_parts *parts);
 // Rows of the input that are in some part. [rows]
 void tw_parts_mark(const tw_parts *parts, bool *done);
 // Whether some part is there; reads none.

@@ -11,6 +11,7 @@
 #include "base/text.h"
 #include "io/row_claims.h"
 #include "io/unfinished.h"
+#include "jobs/parties/common_parts.h"
 #include "jobs/parties/earlier.h"
 #include "jobs/parties/handshake.h"
 #include "jobs/parties/slots.h"
@@ -30,6 +31,7 @@ typedef struct {
   const tw_live_dealer *dealer;
   tw_key_store *keys;
   bool keys_opened;  // of a live dealer, for the next batch
+  bool begun;        // this process has found out what is done
   const tw_run_options *whole;
   const tw_environment *e;
   int total;
@@ -61,103 +63,6 @@ tw_status tw_batches_not_begun(int count) {
   return tw_fail(TW_STOPPED, "stopped by a signal before the first batch: all %d rows are missing", count);
 }
 
-// ---- parts that both parties have
-
-typedef struct {
-  tw_id token, run_id;
-  int32_t count;  // of rows
-} part_name;
-
-static void name_parts(const tw_parts *p, part_name *out) {
-  for (int i = 0; i < p->count; i++) {
-    out[i].token = p->list[i].token;
-    out[i].run_id = p->list[i].run_id;
-    out[i].count = p->list[i].count;
-  }
-}
-
-static bool has(const part_name *list, int count, const part_name *one) {
-  for (int i = 0; i < count; i++)
-    if (memcmp(&list[i], one, sizeof *one) == 0) return true;
-  return false;
-}
-
-// What one party has and the other one lacks.
-typedef struct {
-  int parts;
-  int64_t rows;
-} lack;
-
-static lack lack_of(const part_name *list, int count, const part_name *others, int other_count) {
-  lack l = {0, 0};
-  for (int i = 0; i < count; i++)
-    if (!has(others, other_count, &list[i])) {
-      l.parts++;
-      l.rows += list[i].count;
-    }
-  return l;
-}
-
-// A process that died between the two parties' files has left one that only one of them has. More are no accident.
-static tw_status judge(const batches *b, const lack lacks[2]) {
-  int most = b->o->processes > 1 ? b->o->processes : 1;
-  if (b->o->force || lacks[0].parts + lacks[1].parts <= most) return TW_OK;
-  return tw_fail(TW_ERR_MISMATCH,
-                 "party 0 lacks %d finished batches (%" PRId64 " rows) that party 1 has, party 1 lacks %d (%" PRId64
-                 " rows) that party 0 has: more than a process that dies leaves. Are both in the right folder, and "
-                 "their disks there? `--resume --force` on both parties drops these batches",
-                 lacks[0].parts, lacks[0].rows, lacks[1].parts, lacks[1].rows);
-}
-
-// Each sends as many names as the longer list has. common [mine].
-static tw_status exchange_names(batches *b, int theirs, bool *common, lack lacks[2]) {
-  part_name *names[2];
-  int mine = b->parts.count, party = party_of(b);
-  size_t longer = (size_t)(mine > theirs ? mine : theirs);
-  TW_TRY(tw_alloc(2 * (longer + 1) * sizeof **names, (void **)&names[0]));
-  names[1] = names[0] + longer;
-  name_parts(&b->parts, names[0]);
-  tw_status status = tw_channel_exchange(b->whole->channel, names[0], names[1], longer * sizeof **names);
-  for (int i = 0; i < mine && status == TW_OK; i++) common[i] = has(names[1], theirs, &names[0][i]);
-  if (status == TW_OK) {
-    lacks[party] = lack_of(names[1], theirs, names[0], mine);
-    lacks[1 - party] = lack_of(names[0], mine, names[1], theirs);
-  }
-  tw_free(names[0]);
-  return status;
-}
-
-// Before any is put aside both parties know that they both will.
-static tw_status keep_common(batches *b, int theirs, bool *common) {
-  lack lacks[2];
-  TW_TRY(exchange_names(b, theirs, common, lacks));
-  TW_TRY(agree(b, judge(b, lacks)));
-  const lack *dropped = &lacks[1 - party_of(b)];
-  if (dropped->parts)
-    tw_warn(&b->o->listener,
-            "%s: party %d lacks %d of the batches there (%" PRId64
-            " rows), which are put aside as .dropped; these rows "
-            "run again",
-            b->parts.folder.text, 1 - party_of(b), dropped->parts, dropped->rows);
-  return agree(b, tw_parts_keep(&b->parts, common));
-}
-
-// Reads this party's parts, and puts those aside that the other one has not got.
-static tw_status compare_parts(batches *b) {
-  enum { MOST = 1 << 24 };
-  bool *common;
-  int32_t mine, theirs;
-  TW_TRY(agree(b, tw_parts_read(&b->parts, &b->whole->input->input_id, &b->whole->plan->digest, b->total)));
-  mine = b->parts.count;
-  TW_TRY(tw_channel_exchange(b->whole->channel, &mine, &theirs, sizeof mine));
-  if (theirs < 0 || theirs > MOST)
-    return tw_fail(TW_ERR_PEER, "party %d says that it has %" PRId32 " finished batches", 1 - party_of(b), theirs);
-  TW_TRY(tw_alloc((size_t)mine + 1, (void **)&common));
-  tw_status status = keep_common(b, theirs, common);
-  tw_free(common);
-  return status;
-}
-
 // ---- the beginning
 
 // Into b->slots: of the rows that are missing, in their order, those that are free now.
@@ -177,16 +82,52 @@ static tw_status wish(batches *b) {
   return status;
 }
 
-// The first of the processes finds out what is done already, and which slots the others shall have.
+// Others of this party's processes may have done all before this one came.
+static tw_status look_for_result(batches *b, bool *made) {
+  tw_earlier now;
+  tw_earlier_result(b->o->name, party_of(b), &b->whole->input->input_id, &b->whole->plan->digest, &now);
+  return tw_earlier_made(b->whole->channel, &now, &b->o->known, b->o->force || b->o->resume, made);
+}
+
+// A process that died between the two parties' files has left one that only one of them has.
+static tw_status keep_common(batches *b) {
+  int processes = b->o->processes > 1 ? b->o->processes : 1;
+  return tw_parts_keep_common(b->whole->channel, &b->parts, b->o->force ? -1 : processes, &b->o->listener);
+}
+
+// One of the processes finds out what is done already, and which slots the others shall have.
 static tw_status begin_rows(batches *b) {
   if (b->o->force && !b->o->resume) tw_parts_drop(&b->parts);
+  tw_parts_refresh(&b->parts);
   tw_status found = tw_parts_read(&b->parts, &b->whole->input->input_id, &b->whole->plan->digest, b->total);
   if (found == TW_OK && !b->o->resume && !b->o->force) found = tw_earlier_refuse(b->o->name, party_of(b));
   TW_TRY(agree(b, found));
-  TW_TRY(compare_parts(b));
+  TW_TRY(keep_common(b));
   tw_parts_mark(&b->parts, b->done);
   TW_TRY(wish(b));
   return agree(b, b->claims ? tw_row_claims_begin(b->claims, b->done, b->whole->input->lengths, b->slots) : TW_OK);
+}
+
+static tw_status begin(batches *b, bool *made) {
+  b->begun = true;
+  TW_TRY(look_for_result(b, made));
+  if (!*made) return begin_rows(b);
+  TW_TRY(agree(b, b->claims ? tw_row_claims_joined(b->claims) : TW_OK));
+  tw_row_claims_close(b->claims);
+  b->claims = NULL;
+  tw_earlier_remove(b->o->name, party_of(b), &b->o->listener);
+  return TW_OK;
+}
+
+// Whoever removed the folder has done so because all was done, unless it was another hand.
+static tw_status gone(batches *b, bool *made) {
+  TW_TRY(look_for_result(b, made));
+  if (*made) return TW_OK;
+  return tw_fail(TW_ERR_IO,
+                 "%s: the folder with the finished rows has gone, and there is no result of this run. Nobody else may "
+                 "remove it; where a party has processes on several hosts, all must see one folder at one time (flock, "
+                 "and on NFS no nolock, no nocto). `run --resume` goes on with what is there",
+                 b->parts.folder.text);
 }
 
 static tw_status allocate(batches *b) {
@@ -208,7 +149,21 @@ static tw_status allocate(batches *b) {
   return tw_alloc(sizeof *b->used * ((size_t)b->total + most), (void **)&b->used);
 }
 
-static tw_status open_claims(batches *b, bool *first) {
+// The folder may go at this moment: another process has just done all.
+static tw_status open_claims_of(batches *b, const tw_row_claims_options *options) {
+  enum { TRIES = 100 };
+  const struct timespec moment = {0, 20000000};
+  bool away = true;
+  tw_status status = TW_OK;
+  for (int i = 0; i < TRIES && away; i++) {
+    if (i) nanosleep(&moment, NULL);
+    TW_TRY(tw_parts_make(&b->parts));
+    status = tw_row_claims_open(options, &away, &b->claims);
+  }
+  return status;
+}
+
+static tw_status open_claims(batches *b) {
   const tw_row_claims_options options = {.folder = b->parts.folder.text,
                                          .input_id = b->whole->input->input_id,
                                          .plan = b->whole->plan->digest,
@@ -216,19 +171,8 @@ static tw_status open_claims(batches *b, bool *first) {
                                          .index = b->o->index,
                                          .processes = b->o->processes,
                                          .patience = b->whole->channel->timeout_seconds};
-  *first = false;
   TW_TRY(allocate(b));
-  TW_TRY(tw_parts_make(&b->parts));
-  return party_of(b) == 0 ? tw_row_claims_open(&options, first, &b->claims) : TW_OK;
-}
-
-static tw_status begin(batches *b) {
-  bool is_first;
-  uint8_t first = 0, theirs;
-  TW_TRY(agree(b, open_claims(b, &is_first)));
-  first = is_first;
-  TW_TRY(tw_channel_exchange(b->whole->channel, &first, &theirs, 1));
-  return (party_of(b) == 0 ? first : theirs) ? begin_rows(b) : TW_OK;
+  return party_of(b) == 0 ? open_claims_of(b, &options) : tw_parts_make(&b->parts);
 }
 
 // ---- a turn
@@ -242,9 +186,9 @@ static int *rows_of(turn *t) { return (int *)(void *)(t + 1); }
 // Into b->rows and b->wished. No row runs twice in a process.
 static tw_status take_said(batches *b, turn *t) {
   int most = b->o->batch;
-  if (t->kind < TW_ROWS_RUN || t->kind > TW_ROWS_STOP || t->count < 0 || t->count > most || t->left < 0 ||
+  if (t->kind < TW_ROWS_BEGIN || t->kind > TW_ROWS_GONE || t->count < 0 || t->count > most || t->left < 0 ||
       t->left > b->total || !tw_id_is_hex(&t->token) || !memchr(t->missing, '\0', sizeof t->missing) ||
-      (t->kind == TW_ROWS_RUN) != (t->count > 0))
+      (t->kind == TW_ROWS_RUN) != (t->count > 0) || (t->kind == TW_ROWS_BEGIN && (b->begun || b->used_count)))
     return nonsense(b);
   tw_text_make_plain(t->missing);
   memcpy(b->rows, rows_of(t), sizeof *b->rows * (size_t)t->count);
@@ -395,7 +339,10 @@ static tw_status write_whole(batches *b, const tw_result_share *whole) {
   tw_result_claim *place = NULL;
   const char *suffix = party_of(b) ? "result.p1.h5" : "result.p0.h5";
   tw_path path = tw_path_of(b->o->name, suffix);
-  tw_status found = tw_result_share_claim(path.text, whole, b->o->force || b->o->resume, &place);
+  tw_earlier there;  // who put these parts together before, and died then, may have left this party's result
+  tw_earlier_result(b->o->name, party_of(b), &whole->input_id, &whole->plan, &there);
+  bool same = there.result && strcmp(there.run_id.hex, whole->run_id.hex) == 0;
+  tw_status found = tw_result_share_claim(path.text, whole, b->o->force || b->o->resume || same, &place);
   if (found == TW_OK) found = tw_result_share_fill(place, whole);
   tw_status status = agree(b, found);
   if (status == TW_OK) return commit(b, place);
@@ -403,9 +350,34 @@ static tw_status write_whole(batches *b, const tw_result_share *whole) {
   return status;
 }
 
+static bool has_all(const batches *b) {
+  for (int i = 0; i < b->total; i++)
+    if (!b->done[i]) return false;
+  return true;
+}
+
+// All rows are done; but a host may not see yet what another one has put into the folder.
+static tw_status read_all_parts(batches *b) {
+  enum { TRIES = 150 };
+  const struct timespec moment = {0, 200000000};
+  for (int i = 0; i < TRIES; i++) {
+    uint8_t here, there;
+    if (i) nanosleep(&moment, NULL);
+    tw_parts_refresh(&b->parts);
+    TW_TRY(agree(b, tw_parts_read(&b->parts, &b->whole->input->input_id, &b->whole->plan->digest, b->total)));
+    memset(b->done, 0, sizeof *b->done * (size_t)b->total);
+    tw_parts_mark(&b->parts, b->done);
+    here = has_all(b);
+    TW_TRY(tw_channel_exchange(b->whole->channel, &here, &there, 1));
+    if (here && there) break;
+  }
+  return TW_OK;
+}
+
 // Parts stay until both parties have the whole result.
 static tw_status join(batches *b, tw_result_share *out) {
-  TW_TRY(compare_parts(b));
+  TW_TRY(read_all_parts(b));
+  TW_TRY(keep_common(b));
   TW_TRY(agree(b, tw_parts_join(&b->parts, b->total, out)));
   tw_status status = write_whole(b, out);
   if (status == TW_OK) status = agree(b, b->claims ? tw_row_claims_joined(b->claims) : TW_OK);
@@ -419,11 +391,14 @@ static tw_status join(batches *b, tw_result_share *out) {
   return TW_OK;
 }
 
-static tw_status walk(batches *b, tw_result_share *out) {
+static tw_status walk(batches *b, tw_result_share *out, bool *made) {
   const struct timespec while_others_work = {0, 50000000};
   for (;;) {
     turn *t;
     TW_TRY(next_turn(b, &t));
+    if (t->kind == TW_ROWS_BEGIN) TW_TRY(begin(b, made));
+    if (t->kind == TW_ROWS_GONE) TW_TRY(gone(b, made));
+    if (*made) return TW_OK;
     if (t->kind == TW_ROWS_RUN) TW_TRY(run_batch(b, t));
     if (t->kind == TW_ROWS_WAIT) nanosleep(&while_others_work, NULL);
     if (t->kind == TW_ROWS_STOP) return stopped(b, t);
@@ -449,7 +424,7 @@ static void release(batches *b) {
 }
 
 tw_status tw_batches(const tw_batches_options *options, const tw_live_dealer *dealer, tw_key_store *keys,
-                     const tw_run_options *run, const tw_environment *e, tw_result_share *out) {
+                     const tw_run_options *run, const tw_environment *e, tw_result_share *out, bool *made) {
   batches b = {.o = options,
                .dealer = dealer,
                .keys = keys,
@@ -459,8 +434,9 @@ tw_status tw_batches(const tw_batches_options *options, const tw_live_dealer *de
                .total = run->input->count,
                .parts = tw_parts_of(options->name, run->channel->party)};
   *out = (tw_result_share){.count = 0};
-  tw_status status = begin(&b);
-  if (status == TW_OK) status = walk(&b, out);
+  *made = false;
+  tw_status status = agree(&b, open_claims(&b));
+  if (status == TW_OK) status = walk(&b, out, made);
   release(&b);
   return status;
 }

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/memory.h"
+#include "io/host.h"
 #include "io/new_files.h"
 #include "io/row_claims.h"
 
@@ -15,6 +16,18 @@ static tw_status read_result(const tw_path *path, int party, const tw_id *input_
   TW_TRY(tw_result_share_read(path->text, party, r));
   *same = strcmp(r->input_id.hex, input_id->hex) == 0 && strcmp(r->plan.hex, plan->hex) == 0;
   return TW_OK;
+}
+
+void tw_earlier_result(const char *name, int party, const tw_id *input_id, const tw_digest *plan, tw_earlier *out) {
+  tw_path path = tw_path_of(name, party ? "result.p1.h5" : "result.p0.h5");
+  tw_result_share r;
+  memset(out, 0, sizeof *out);
+  if (!tw_path_exists(&path) || read_result(&path, party, input_id, plan, &r, &out->result) != TW_OK) return;
+  if (out->result) out->run_id = r.run_id;
+  char job[sizeof r.environment.job];
+  tw_host_job(job, sizeof job);
+  out->of_job = out->result && *job && strcmp(job, r.environment.job) == 0;
+  tw_result_share_free(&r);
 }
 
 static tw_status find_result(const tw_parts *parts, const tw_path *path, const tw_id *input_id, const tw_digest *plan,
@@ -113,19 +126,33 @@ tw_status tw_beginning_agree(tw_channel *channel, const tw_beginning *mine, bool
   return compare(channel->party, &own, &other, done);
 }
 
+tw_status tw_earlier_made(tw_channel *channel, const tw_earlier *now, const tw_id *known, bool replace, bool *made) {
+  words own, other;
+  bool is_new = now->result && !now->later && strcmp(now->run_id.hex, known->hex) != 0;
+  memset(&own, 0, sizeof own);
+  own.result = is_new;
+  if (is_new) own.run_id = now->run_id;
+  TW_TRY(tw_channel_exchange(channel, &own, &other, sizeof own));
+  if (other.result > 1 || (other.result && !tw_id_is_hex(&other.run_id)))
+    return tw_fail(TW_ERR_PEER, "party %d says what result it has, as no twain says it", 1 - channel->party);
+  *made = own.result && other.result && strcmp(own.run_id.hex, other.run_id.hex) == 0;
+  if (*made || replace || (!own.result && !other.result)) return TW_OK;
+  return results_differ(channel->party, &own, &other);
+}
+
 // ---- parts that are of no use
 
 tw_status tw_earlier_idle(const char *name, int party, const tw_id *input_id, const tw_digest *plan, int rows) {
   tw_parts parts = tw_parts_of(name, party);
   tw_row_claims *claims;
-  bool first;
+  bool gone;
   if (party || !tw_parts_exist(&parts)) return TW_OK;
-  TW_TRY(tw_row_claims_open(
+  tw_status status = tw_row_claims_open(
       &(tw_row_claims_options){
           .folder = parts.folder.text, .input_id = *input_id, .plan = *plan, .count = rows, .processes = 1},
-      &first, &claims));
+      &gone, &claims);
   tw_row_claims_close(claims);
-  return TW_OK;
+  return gone ? TW_OK : status;
 }
 
 void tw_earlier_remove(const char *name, int party, const tw_listener *listener) {

@@ -10,6 +10,7 @@
 typedef struct {
   bool result;   // of this input and plan
   tw_id run_id;  // of that result, or ""
+  bool of_job;   // tw_earlier_result: of this batch job
   bool later;    // there are parts that this result was not made of: a later run's
   int missing;   // rows that are in no part
 } tw_earlier;
@@ -17,6 +18,9 @@ typedef struct {
 // Reads what this party has. TW_ERR_IO for a result of something else, unless it is to be replaced.
 tw_status tw_earlier_find(const char *name, int party, const tw_id *input_id, const tw_digest *plan, int rows,
                           bool replace, tw_earlier *out);
+
+// The result alone, whatever parts there are; none where it is of something else or cannot be read.
+void tw_earlier_result(const char *name, int party, const tw_id *input_id, const tw_digest *plan, tw_earlier *out);
 
 // What both parties must say alike before they begin, in batches or not, and what either may wish or have.
 typedef struct {
@@ -28,6 +32,11 @@ typedef struct {
 // TW_ERR_MISMATCH on a difference, and where one party's result would be lost. *stopped: either party was asked to end.
 // *done: both have the same run's result.
 tw_status tw_beginning_agree(tw_channel *channel, const tw_beginning *mine, bool *stopped, bool *done);
+
+// Whether both have a result of this input that was not there when they looked first, of one run: other processes have
+// made it since. known: the run that was there then, or "". TW_ERR_MISMATCH where only one has, unless the run may
+// replace it.
+tw_status tw_earlier_made(tw_channel *channel, const tw_earlier *now, const tw_id *known, bool replace, bool *made);
 
 // TW_ERR_IO where a run is at work on these parts. Party 0 alone knows that, and tells the other one.
 tw_status tw_earlier_idle(const char *name, int party, const tw_id *input_id, const tw_digest *plan, int rows);

@@ -23,9 +23,11 @@ struct tw_party_files {
   tw_conversation_files conversation;
   tw_ledger ledger;
   bool has_plan, has_model, has_input;
-  int batch;           // most sequences at once, where the input is walked through; 0: it is not
-  tw_earlier earlier;  // what an earlier run has finished, as far as this party knows
-  bool whole;          // there is a result of this input already, on both parties
+  int batch;            // most sequences at once, where the input is walked through; 0: it is not
+  tw_earlier earlier;   // what an earlier run has finished, as far as this party knows
+  tw_earlier replaced;  // of a run that begins anew: the result that is there
+  bool late;            // the other processes of this party have made the result already
+  bool whole;           // there is a result of this input already, on both parties
 };
 
 static const char *model_name(const tw_party_options *o) { return o->model ? o->model : o->name; }
@@ -52,11 +54,30 @@ static tw_status claim_result(const tw_party_options *o, int party, tw_party_fil
   return TW_OK;
 }
 
+static tw_status exists_already(const tw_path *path) {
+  return tw_fail(TW_ERR_IO, "%s: exists already; choose another NAME, remove it, or replace it with --force",
+                 path->text);
+}
+
+static bool is_in_the_way(const tw_party_options *o, const tw_path *path) {
+  return !o->force && !o->resume && tw_path_exists(path);
+}
+
+// Of several processes, one that comes when the others have done all finds their result. The first, unless the result
+// is of its batch job, takes it for an earlier run's, so that this is told.
+static tw_status look_for_others(const tw_party_options *o, int party, tw_party_files *f) {
+  tw_path path = result_path(output_name(o), party);
+  tw_earlier there;
+  if (!is_in_the_way(o, &path)) return TW_OK;
+  tw_earlier_result(output_name(o), party, &f->input.input_id, &f->plan.digest, &there);
+  f->late = there.result && (o->process > 0 || there.of_job);
+  return f->late ? TW_OK : exists_already(&path);
+}
+
 static tw_status check_result(const tw_party_options *o, int party) {
   tw_path path = result_path(output_name(o), party);
-  if (o->force || o->resume || !tw_path_exists(&path)) return TW_OK;
-  return tw_fail(TW_ERR_IO, "%s: exists already; choose another NAME, remove it, or replace it with --force",
-                 path.text);
+  if (o->processes > 1 || !is_in_the_way(o, &path)) return TW_OK;
+  return exists_already(&path);
 }
 
 static tw_status check_batches(const tw_party_options *o, const tw_party_files *f) {
@@ -90,8 +111,11 @@ static tw_status load_input(const tw_party_options *o, int party, tw_party_files
   if (o->resume)
     TW_TRY(tw_earlier_find(output_name(o), party, &f->input.input_id, &f->plan.digest, f->input.count, o->force,
                            &f->earlier));
+  if (o->force && !o->resume && f->batch)
+    tw_earlier_result(output_name(o), party, &f->input.input_id, &f->plan.digest, &f->replaced);
   if (!f->batch) TW_TRY(look_at_parts(o, party, f));
-  if (o->processes < 2 || o->process == 0) TW_TRY(claim_result(o, party, f));
+  if (o->processes > 1) TW_TRY(look_for_others(o, party, f));
+  if (o->processes < 2 || (o->process == 0 && !f->late)) TW_TRY(claim_result(o, party, f));
   return tw_conversation_open(&f->plan, o->after, o->name, &f->input, party, o->force, &f->conversation);
 }
 
@@ -127,7 +151,7 @@ static tw_status look(const tw_party_options *o, int party, tw_party_files *f) {
                                        .turn_count = f->has_input,
                                        .ledger = &f->ledger,
                                        .first_slot = o->first_slot,
-                                       .needed = f->has_input && (is_done(f) || !missing) ? -1 : missing,
+                                       .needed = f->has_input && (is_done(f) || f->late || !missing) ? -1 : missing,
                                        .allow_test_keys = o->allow_test_keys},
                      party);
 }
@@ -236,10 +260,10 @@ static tw_status compute_in_batches(const tw_party_options *o, tw_party_files *f
                                       .processes = o->processes > 1 ? o->processes : 1,
                                       .resume = o->resume,
                                       .force = o->force,
+                                      .known = o->resume ? f->earlier.run_id : f->replaced.run_id,
                                       .two_jobs = o->two_jobs,
                                       .listener = o->listener};
-  TW_TRY(tw_batches(&options, o->dealer, &f->keys, run, e, out));
-  return TW_OK;
+  return tw_batches(&options, o->dealer, &f->keys, run, e, out, &f->whole);
 }
 
 // All is done; what a process that died then has left of the parts goes. The first process of several sees to that.

@@ -188,3 +188,38 @@ for p in 0 1; do
 done
 same_as_one 0
 right
+
+# ---- a pair that comes when the others have done all is told so, and all is well; a run on top of a result is not
+
+for p in 0 1; do mv n.result.p$p.h5 first.p$p; rm -f $p/said; done
+cat >late.sh <<'SH'
+[ "$OMPI_COMM_WORLD_RANK" = 0 ] || until [ -e ../1/n.result.p1.h5 ] && [ -e ../0/n.result.p0.h5 ] && [ ! -e ../0/n.parts.p0 ]; do sleep 0.05; done
+exec "$TWAIN" "$@"
+SH
+for p in 0 1; do
+  rm -rf $p/ledger
+  cp n.keys.p$p.h5 $p
+  "$TWAIN" ledger --new $p/ledger -q
+done
+party 0 --listen "127.0.0.1:$port" --silence-limit 2 --wait-limit 60 &
+first=$!
+(cd 1 && timeout 60 mpirun -np 2 bash ../late.sh run n --party 1 --site site --peer peer.pem --ledger ledger --batch 3 \
+  --allow-test-keys --allow-unlocked --silence-limit 2 --wait-limit 60 --connect "127.0.0.1:$port" >said 2>&1 </dev/null) ||
+  { cat ?/said; fail "party 1 with a late pair"; }
+wait $first || { cat ?/said; fail "party 0 with a late pair"; }
+for p in 0 1; do
+  grep -q 'every row has its result already' $p/said || { cat $p/said; fail "nobody tells the late pair of party $p"; }
+  [ ! -e $p/n.parts.p$p ] || fail "the late pair has left its folder"
+  [ "$(find $p/ledger/p$p -regex '.*/[0-9]+' | wc -l)" = 64 ] || fail "the late pair has used slots"
+done
+party 0 --listen "127.0.0.1:$port" --wait-limit 5 &
+first=$!
+if party 1 --connect "127.0.0.1:$port" --wait-limit 5; then fail "a run on top of a result"; fi
+if wait $first; then fail "a run on top of a result"; fi
+grep -q 'n.result.p[01].h5: exists already' 0/said 1/said || { cat ?/said; fail "no word about the result"; }
+for p in 0 1; do
+  [ "$(find $p/ledger/p$p -regex '.*/[0-9]+' | wc -l)" = 64 ] || fail "a run on top of a result has used slots"
+  mv $p/n.result.p$p.h5 .
+done
+same_as_one 0
+right

@@ -282,10 +282,8 @@ static void make_results(void) {
   r->correction_bytes = randombytes_random() * UINT64_C(1000);
   r->sent_bytes = randombytes_random();
   r->rounds = randombytes_random();
-  r->setup_seconds = random_real();
-  r->preparation_seconds = random_real();
-  r->online_seconds = random_real();
-  r->comm_seconds = random_real();
+  double *const seconds[] = {&r->setup_seconds, &r->preparation_seconds, &r->online_seconds, &r->comm_seconds};
+  for (int i = 0; i < 4; i++) *seconds[i] = random_real();
   r->row_count = 7;
   r->rows_table = random_bytes(sizeof(tw_cost_row) * 7);
   memset(r->rows_table, 0, sizeof(tw_cost_row) * 7);

@@ -49,6 +49,19 @@ rank_of() { # LAUNCHER RANK: its process, once it is there
 }
 party_one() { rank_of "$1" 1; }
 
+# The run of $launcher, in batches, stands still between two of them once N are finished, until go_on.
+stand_still() { # N [FOLDER-OF-PARTS [FOLDER-OF-CLAIMS]]
+  local word=''
+  coproc hold { exec python3 "$SOURCE_DIR/tests/cli/hold.py" "${3:-n.parts.p0}" "${2:-n.parts.p0}" "$1" "$launcher"; }
+  read -r word <&"${hold[0]}" || true
+  [ "$word" = held ] || { cat said >&2; fail "the run ended before $1 batches were seen"; }
+}
+go_on() {
+  local process=$hold_PID
+  echo >&"${hold[1]}"
+  wait "$process"
+}
+
 # Of a service in the background, process $service, that writes to the file log: until it says TEXT.
 wait_for() { # TEXT
   local start=$SECONDS

@@ -74,25 +74,15 @@ awk '{ for (i = 1; i <= NF; i++) { sum += $i; if ($i > most) most = $i; if (i ==
 # ---- a pair is killed: the launcher lets the others go on, and they take what it had not begun
 
 fresh
-process_of() { # LAUNCHER RANK
-  local dir status
-  for dir in /proc/[0-9]*; do
-    { read -rd '' status <"$dir/status"; } 2>/dev/null || true
-    [[ $status == *$'\nPPid:\t'"$1"$'\n'* ]] || continue
-    if tr '\0' '\n' 2>/dev/null <"$dir/environ" | grep -qx "OMPI_COMM_WORLD_RANK=$2"; then echo "${dir#/proc/}"; fi
-  done
-}
 lose() { # RANK OPTION-OF-MPIRUN...: killed as soon as four batches are done
   local rank=$1
   shift
-  mpirun "$@" -np 8 "$TWAIN" run n --ledger ledger --allow-test-keys -q --batch 3 --link-latency 3ms --silence-limit 3 \
+  mpirun "$@" -np 8 "$TWAIN" run n --ledger ledger --allow-test-keys -q --batch 3 --link-latency 3ms --silence-limit 8 \
     >said 2>&1 &
   launcher=$!
-  until [ "$({ find n.parts.p1 -name '*.h5' 2>/dev/null || true; } | wc -l)" -ge 4 ]; do
-    kill -0 $launcher || { cat said; fail "the run has ended"; }
-    sleep 0.01
-  done
-  kill -9 "$(process_of $launcher "$rank")"
+  stand_still 4 n.parts.p1
+  kill -9 "$(rank_of $launcher "$rank")"
+  go_on
 }
 lose 6 --enable-recovery
 wait $launcher || true
@@ -126,7 +116,7 @@ with open("n.keys.p0.h5", "r+b") as f:
     f.seek(-1, 1)
     f.write(bytes([byte[0] ^ 1]))
 PY
-if run 6 --silence-limit 3 --link-latency 1ms; then fail "a damaged key slot is not told"; fi
+if run 6 --silence-limit 8 --link-latency 1ms; then fail "a damaged key slot is not told"; fi
 grep -qE 'party 0, process [0-2] on .*n.keys.p0.h5' said || { cat said; fail "nobody names the key file"; }
 [ -e n.result.p0.h5 ] && [ -e n.result.p1.h5 ] || { cat said; fail "the other pairs did not end the work"; }
 same_as_one 12
@@ -137,11 +127,9 @@ right
 fresh
 mpirun -np 6 "$TWAIN" run n --ledger ledger --allow-test-keys -q --batch 2 --link-latency 3ms >said 2>&1 &
 launcher=$!
-until [ "$({ find n.parts.p1 -name '*.h5' 2>/dev/null || true; } | wc -l)" -ge 4 ]; do
-  kill -0 $launcher || { cat said; fail "the run has ended"; }
-  sleep 0.01
-done
-kill -s USR1 "$(process_of $launcher 4)"
+stand_still 4 n.parts.p1
+kill -s USR1 "$(rank_of $launcher 4)"
+go_on
 code=0
 wait $launcher || code=$?
 [ $code = 11 ] || { cat said; fail "the pairs end with $code"; }
@@ -175,7 +163,7 @@ while True:
 party() { # PARTY OPTION...
   local p=$1
   shift
-  (cd "$p" && timeout 60 mpirun -np 2 "$TWAIN" run n --party "$p" --site site --peer peer.pem --ledger ledger --batch 3 \
+  (cd "$p" && timeout 120 mpirun -np 2 "$TWAIN" run n --party "$p" --site site --peer peer.pem --ledger ledger --batch 3 \
     --allow-test-keys --allow-unlocked "$@" >said 2>&1 </dev/null)
 }
 party 0 --listen "127.0.0.1:$port" &
@@ -201,10 +189,10 @@ for p in 0 1; do
   cp n.keys.p$p.h5 $p
   "$TWAIN" ledger --new $p/ledger -q
 done
-party 0 --listen "127.0.0.1:$port" --silence-limit 2 --wait-limit 60 &
+party 0 --listen "127.0.0.1:$port" --silence-limit 5 --wait-limit 90 &
 first=$!
-(cd 1 && timeout 60 mpirun -np 2 bash ../late.sh run n --party 1 --site site --peer peer.pem --ledger ledger --batch 3 \
-  --allow-test-keys --allow-unlocked --silence-limit 2 --wait-limit 60 --connect "127.0.0.1:$port" >said 2>&1 </dev/null) ||
+(cd 1 && timeout 120 mpirun -np 2 bash ../late.sh run n --party 1 --site site --peer peer.pem --ledger ledger --batch 3 \
+  --allow-test-keys --allow-unlocked --silence-limit 5 --wait-limit 90 --connect "127.0.0.1:$port" >said 2>&1 </dev/null) ||
   { cat ?/said; fail "party 1 with a late pair"; }
 wait $first || { cat ?/said; fail "party 0 with a late pair"; }
 for p in 0 1; do

@@ -63,8 +63,9 @@ delivered() {
 # ---- a signal to one party: both end after the batch in hand, with one word about it
 
 begin
-until [ "$(parts 0)" -ge 2 ]; do kill -0 $launcher || { cat said; fail "the run has ended"; }; sleep 0.01; done
+stand_still 2
 kill -s TERM "$(rank_of $launcher 1)"
+go_on
 ended 11
 grep -q 'party 1 on .*: a signal asks for an end' said || { cat said; fail "no word about the signal"; }
 parties_say 'stopped by a signal after the batch in hand: [0-9]+ of 20 rows are done, missing are [0-9]+: rows [0-9]+-19; `run --resume` goes on with these; used up: key slots 0-[0-9]+$'
@@ -138,8 +139,9 @@ expect_run 0 'every row has its result already' n --ledger ledger --resume
 
 # parts of a run that --force began over a result are not what that result has left
 begin --force
-until [ "$(parts 0)" -ge 2 ]; do kill -0 $launcher || { cat said; fail "the run has ended"; }; sleep 0.01; done
+stand_still 2
 kill -s TERM "$(rank_of $launcher 0)"
+go_on
 ended 11
 begin --resume
 ended 0
@@ -185,12 +187,14 @@ done
 # ---- a second signal, more than a second later, ends at once, and nothing that is done is lost
 
 rm -f n.result.p?.h5
-begin --link-latency 20ms
-until [ "$(parts 1)" -ge 1 ] && compgen -G 'n.parts.p1/*.partial' >/dev/null; do kill -0 $launcher || { cat said; fail "the run has ended"; }; sleep 0.01; done
+begin --link-latency 100ms # a batch takes longer than what is between the signals, also where these are late
+stand_still 1
 party=$(rank_of $launcher 0)
 done_before=$(parts 0)
+go_on
+until compgen -G 'n.parts.p1/*.partial' >/dev/null; do kill -0 $launcher || { cat said; fail "the run has ended"; }; sleep 0.01; done
 kill -s INT "$party"
-sleep 1.1
+sleep 2
 kill -s INT "$party"
 ended 130 1
 grep -q 'party 0 on .*: ended by a signal' said || { cat said; fail "no word about the second signal"; }
@@ -203,8 +207,9 @@ delivered
 
 rm -f n.result.p?.h5
 begin
-until [ "$(parts 0)" -ge 2 ]; do kill -0 $launcher || { cat said; fail "the run has ended"; }; sleep 0.01; done
+stand_still 2
 kill -s TERM "$(rank_of $launcher 0)"
+go_on
 ended 11
 lost=$(parts 0)
 rm -r n.parts.p1
@@ -214,6 +219,38 @@ begin --resume --force
 ended 0
 grep -q "party 1 lacks $lost of the batches there ($((3 * lost)) rows), which are put aside" said || { cat said; fail "batches went silently"; }
 delivered
+
+# ---- an end between the two parties' results: all rows are there, and are put together again, to the same result
+
+rm -rf n.result.p?.h5 kept.p?
+begin
+stand_still 1
+mkdir n.result.p1.h5 # in the way when all rows are done
+go_on
+ended 3
+rmdir n.result.p1.h5
+[ "$(parts 0) $(parts 1)" = '7 7' ] || fail "batches are gone because a result could not be written"
+for p in 0 1; do cp -r n.parts.p$p kept.p$p; done
+before=$(slots)
+begin --resume
+ended 0
+delivered
+for p in 0 1; do cp n.result.p$p.h5 first; done
+for p in 0 1; do
+  rm n.result.p$p.h5
+  cp -r kept.p0 n.parts.p0
+  cp -r kept.p1 n.parts.p1
+  expect_run 0 . n --ledger ledger --batch 3 --resume
+  delivered
+  "$python" - <<'PY' || fail "another result than before"
+import h5py
+for p in (0, 1):
+    a, b = h5py.File(f"first/n.result.p{p}.h5"), h5py.File(f"n.result.p{p}.h5")
+    assert a.attrs["run_id"] == b.attrs["run_id"] and (a["masked"][()] == b["masked"][()]).all()
+    assert (a["transcripts"][()] == b["transcripts"][()]).all() and len(b["transcripts"]) == 7
+PY
+done
+[ "$(slots)" = "$before" ] || fail "a slot was used for rows that are done"
 
 # ---- a service
 
@@ -240,21 +277,21 @@ port=$(free_port)
 party() { # PARTY OPTION...
   local p=$1
   shift
-  (cd "$p" && exec timeout 60 "$TWAIN" run n --party "$p" --site site --peer peer.pem --ledger ledger --batch 2 \
-    --silence-limit 20 --wait-limit 20 --allow-unlocked "$@" >said 2>&1 </dev/null)
+  (cd "$p" && exec timeout 120 "$TWAIN" run n --party "$p" --site site --peer peer.pem --ledger ledger --batch 2 \
+    --silence-limit 40 --wait-limit 40 --allow-unlocked "$@" >said 2>&1 </dev/null)
 }
 for signal in USR1 TERM; do
+  before=$(parts 1 1/)
   party 0 --listen "127.0.0.1:$port" --link-latency 1ms --resume &
   first=$!
   (cd 1 && exec "$TWAIN" run n --party 1 --site site --peer peer.pem --ledger ledger --batch 2 --connect "127.0.0.1:$port" \
     --link-latency 1ms --resume --allow-unlocked >said 2>&1) &
   second=$!
-  before=$(parts 1 1/)
-  until [ "$(parts 1 1/)" -gt "$before" ]; do
-    kill -0 $second || { cat ?/said; fail "a party has ended"; }
-    sleep 0.01
-  done
+  launcher=$second
+  cp /dev/null said
+  stand_still $((before + 1)) 1/n.parts.p1 0/n.parts.p0
   kill -s $signal $second
+  go_on
   codes=0
   wait $first || codes=$?
   wait $second || codes=$codes-$?

@@ -78,7 +78,7 @@ static bool spoil_openings(uint8_t *message, int *bytes) {
 }
 
 // jobs/parties/batches.c: kind, count and left, token, what is missing; then rows and slots.
-enum { TURN_BYTES = 208, TURN_RUNS = 0 };
+enum { TURN_BYTES = 208, TURN_RUNS = 1 };
 
 static bool spoil_rows(uint8_t *message, int bytes) {
   static uint8_t first[TURN_BYTES + 12 * 64];

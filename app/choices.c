@@ -72,6 +72,15 @@ const tw_option tw_option_argmax_rounds = {.name = "argmax-rounds",
                                            .low = 1,
                                            .high = TW_ARGMAX_MOST_ROUNDS};
 
+const tw_option tw_option_word_lookup = {.name = "word-lookup",
+                                         .kind = TW_OPTION_TEXT,
+                                         .value = "WHERE",
+                                         .words = "behind beside",
+                                         .help =
+                                             "of a text: look the next word's row up behind the search for the largest "
+                                             "logit, in three rounds more, or beside its end, for more keys (not "
+                                             "given: behind, and for a place what takes least)"};
+
 tw_status tw_output_of(const char *result, int64_t generate, tw_output *output) {
   if (result) TW_TRY(tw_output_parse(result, output));
   if (generate > 0 && result && *output != TW_OUTPUT_TEXT)
@@ -104,6 +113,15 @@ static tw_status parse_groups(const char *text, int groups[TW_MOST_LEVELS]) {
                  TW_MOST_LEVELS, TW_LARGEST_GROUP);
 }
 
+static tw_status parse_lookup(const char *lookup, tw_plan_request *request) {
+  if (!lookup) return TW_OK;
+  request->choices.lookup_beside = strcmp(lookup, "beside") == 0;
+  if (!request->choices.lookup_beside && strcmp(lookup, "behind") != 0)
+    return tw_fail(TW_ERR_USAGE, "--word-lookup is behind or beside, not %s", lookup);
+  if (request->generated >= 2) return TW_OK;
+  return tw_fail(TW_ERR_USAGE, "--word-lookup goes with --generate 2 or more: no row follows the last word");
+}
+
 tw_status tw_choices_search(const tw_choice_words *words, const tw_model_config *config, const tw_place *place,
                             uint64_t key_budget, tw_plan_request *request, tw_found *found) {
   bool auto_engine = words->engine ? strcmp(words->engine, "auto") == 0 : !place->by_one_layer;
@@ -114,7 +132,8 @@ tw_status tw_choices_search(const tw_choice_words *words, const tw_model_config 
                    [TW_FORM_MEANS] = words->means >= 0,
                    [TW_FORM_NORMS] = words->norms > 0,
                    [TW_FORM_GROUPS] = words->groups > 0,
-                   [TW_FORM_ARGMAX] = words->argmax > 0}};
+                   [TW_FORM_ARGMAX] = words->argmax > 0},
+                  .lookup = words->lookup != NULL};
   if (words->arity >= 0 && words->arity != 4 && words->arity != 8)
     return tw_fail(TW_ERR_USAGE, "--node-arity is 4 or 8, not %d", (int)words->arity);
   if (words->engine && !auto_engine) TW_TRY(tw_read_by_parse(words->engine, &request->choices.engine));
@@ -127,6 +146,7 @@ tw_status tw_choices_search(const tw_choice_words *words, const tw_model_config 
   if (words->argmax > 0 && !tw_output_of_tokens(request->output))
     return tw_fail(TW_ERR_USAGE, "--argmax-rounds goes with --result next-token and --generate");
   if (words->argmax > 0) request->choices.argmax_rounds = (int)words->argmax;
+  TW_TRY(parse_lookup(words->lookup, request));
   return tw_choices_find(config, request, &made, place, key_budget, &request->choices, found);
 }
 

@@ -9,13 +9,14 @@ typedef struct {
   const char *maximum;                                  // "7,19"; NULL: not said
   int64_t arity, levels, means, norms, groups, argmax;  // -1: not said; 0, too, where there is no such option
   const char *engine;                                   // NULL: digit, and at a place as "auto"
+  const char *lookup;                                   // NULL: not said
 } tw_choice_words;
 
-extern const tw_option tw_option_maximum_groups, tw_option_engine;  // const char *
+extern const tw_option tw_option_maximum_groups, tw_option_engine, tw_option_word_lookup;  // const char *
 extern const tw_option tw_option_node_arity, tw_option_window_levels, tw_option_norm_means, tw_option_norm_levels,
     tw_option_group_rounds, tw_option_argmax_rounds;  // int64_t
 
-static const tw_choice_words nothing_chosen = {NULL, -1, -1, -1, -1, -1, -1, NULL};
+static const tw_choice_words nothing_chosen = {NULL, -1, -1, -1, -1, -1, -1, NULL, NULL};
 // What --result and --generate say a run opens; *output: what it is where they say nothing. TW_ERR_USAGE.
 tw_status tw_output_of(const char *result, int64_t generate, tw_output *output);
 // request->choices from the words, and where they say nothing what takes least on one host. TW_ERR_USAGE.

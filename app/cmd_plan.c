@@ -114,6 +114,7 @@ static const tw_option options[] = {
     {.common = &tw_option_group_rounds, .field = offsetof(settings, choices.groups)},
     {.common = &tw_option_engine, .field = offsetof(settings, choices.engine)},
     {.common = &tw_option_argmax_rounds, .field = offsetof(settings, choices.argmax)},
+    {.common = &tw_option_word_lookup, .field = offsetof(settings, choices.lookup)},
     {.group = "without a model", .common = &tw_option_shape, .field = offsetof(settings, shape)},
     {.name = "layers",
      .kind = TW_OPTION_INTEGER,

@@ -57,6 +57,9 @@ ROWS(turn_place, 2 * n + (double)a->rows)
 ROWS(opponents, n + (double)(a->rows / (a->group - 1) * a->x_words))
 ROWS(members, n + (double)(a->rows * a->x_words))
 ROWS(fold, n + (double)(a->rows / a->planes * (a->digits ? 1 : a->planes) * a->x_words))
+ROWS(choose_row, n + (double)(a->rows * a->members) * (2 * (double)a->cols + 1 + (double)a->factors / 64))
+ROWS(spread_words, n + (double)(a->rows / a->places * a->span))
+ROWS(join_words, ((a->addend ? 2 : 1) + (double)a->places) * n)
 
 tw_kernel_cost tw_cost_select(const tw_select_args *a) {
   size_t sequences = a->rows / a->planes;

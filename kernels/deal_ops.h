@@ -142,6 +142,25 @@ TW_ELEMENT void tw_deal_choose_at(const tw_deal_choose_args *a, size_t row, size
   a->mr[j] = m * (a->r0[i] + a->r1[i]);
 }
 
+// ---- for one of some rows, each under a sign s of `plus` (NULL: 1): s h and s h r, h = [the masks of j's factors are the
+// pattern]; rows = 2^factors * count, the patterns in order; cols: elements of a row ----
+typedef struct {
+  size_t rows, cols;
+  const uint64_t *m0[TW_MOST_FACTORS], *m1[TW_MOST_FACTORS];  // planes
+  const uint64_t *r0, *r1, *plus;                             // [count][cols]; a plane
+  uint64_t *m, *mr;
+  size_t count;
+  int factors;
+} tw_deal_choose_row_args;
+TW_ELEMENT void tw_deal_choose_row_at(const tw_deal_choose_row_args *a, size_t row, size_t col) {
+  size_t pattern = row / a->count, j = row % a->count, i = j * a->cols + col;
+  uint64_t m = a->plus ? 2 * tw_plane_bit(a->plus, j) - 1 : 1;
+  for (int f = 0; f < a->factors; f++)
+    m *= (tw_plane_bit(a->m0[f], j) ^ tw_plane_bit(a->m1[f], j)) == (pattern >> f & 1);
+  if (col == 0) a->m[row] = m;
+  a->mr[row * a->cols + col] = m * (a->r0[i] + a->r1[i]);
+}
+
 // ---- the linear piece V - B rho under the sign s of `plus`, rho = r & low: s, s rho, s (b rho - v); rows = 1 ----
 typedef struct {
   size_t rows, cols;
@@ -199,7 +218,7 @@ TW_ELEMENT void tw_deal_noise_at(const tw_deal_noise_args *a, size_t row, size_t
 // clang-format off
 #define TW_DEAL_OPS(X) \
   X(deal_extend) X(deal_floor) X(deal_multiply) X(deal_multiply_rows) X(deal_square) \
-  X(deal_select) X(deal_choose) X(deal_piece) X(deal_places) X(deal_noise)
+  X(deal_select) X(deal_choose) X(deal_choose_row) X(deal_piece) X(deal_places) X(deal_noise)
 // clang-format on
 
 // One-hot planes of r's digits (widths from the first's low bit upwards), and r's top bit as one more plane when

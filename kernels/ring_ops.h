@@ -296,6 +296,35 @@ TW_ELEMENT uint64_t tw_choose_at(const tw_choose_args *a, size_t row, size_t col
   return sum & a->ring;
 }
 
+// ---- one of `members` rows of each line, X^ = s x + r under the member's sign s: the row of that member whose factors
+// d_j = v_j ^ m_j ^ flip_j are all 1. That is where the mask bits are what the public ones ask for, so the sum over
+// members of X^ [s h] - [s h r], h = [m = that pattern], is the row: one of the 2^factors h is read. rows = sequences *
+// lines; m: [sequences][2^factors][members][lines], mr: the same by cols; X: [sequences][members][lines][cols] ----
+typedef struct {
+  size_t rows, cols;
+  const uint64_t *bits[TW_MOST_FACTORS];     // factors' planes of [members][lines], of the first sequence
+  size_t sequence_words[TW_MOST_FACTORS];    // from a sequence's plane to the next one's
+  const uint64_t *X, *m, *mr;
+  uint64_t *out;
+  size_t members, lines;
+  uint64_t ring;
+  int factors, flip;  // flip: a bit a factor
+} tw_choose_row_args;
+TW_ELEMENT uint64_t tw_choose_row_at(const tw_choose_row_args *a, size_t row, size_t col) {
+  size_t sequence = tw_over(row, a->lines), line = tw_rest(row, a->lines), all = tw_at(a->members, a->lines, 0);
+  uint64_t sum = 0;
+  for (size_t member = 0; member < a->members; member++) {
+    size_t j = tw_at(member, a->lines, line), pattern = 0;
+    for (int f = 0; f < a->factors; f++) {
+      const uint64_t *plane = a->bits[f] + tw_at(sequence, a->sequence_words[f], 0);
+      pattern |= (size_t)(tw_plane_bit(plane, j) ^ 1 ^ ((uint64_t)a->flip >> f & 1)) << f;
+    }
+    size_t at = tw_at((sequence << a->factors) + pattern, all, j), x = tw_at(sequence, all, j);
+    sum += a->X[tw_at(x, a->cols, col)] * a->m[at] - a->mr[tw_at(at, a->cols, col)];
+  }
+  return sum & a->ring;
+}
+
 // ---- sum over planes of constant d: rows = sequences, cols = bits of a plane; m may be NULL (true bits) ----
 typedef struct {
   size_t rows, cols;
@@ -521,6 +550,37 @@ TW_ELEMENT uint64_t tw_turn_place_at(const tw_turn_place_args *a, size_t row, si
   return a->x[tw_at(row, a->cols, col ^ (size_t)(a->number[row] & (a->cols - 1)))] & a->ring;
 }
 
+// ---- rows of `span` elements for the words of a block of a table of [cols][places] words: [row][place][cols], 0 for
+// other blocks' words. The rows are [sequences][blocks][lines]; block i has the words from first + i span on. So rows of
+// a product with the whole table are products with the blocks ----
+typedef struct {
+  size_t rows, cols;  // rows = sequences * blocks * lines * places
+  const uint64_t *x;
+  uint64_t *out;
+  size_t places, lines, blocks, span, first;
+} tw_spread_words_args;
+TW_ELEMENT uint64_t tw_spread_words_at(const tw_spread_words_args *a, size_t row, size_t col) {
+  size_t line = tw_over(row, a->places), word = tw_at(col, a->places, tw_rest(row, a->places)),
+         begin = tw_at(tw_rest(tw_over(line, a->lines), a->blocks), a->span, a->first);
+  return word >= begin && word - begin < a->span ? a->x[tw_at(line, a->span, word - begin)] : 0;
+}
+
+// ---- what such a product has at each row's own place: the sum over places p of x [row][p][p][cols], + addend (may be
+// NULL, or out itself) ----
+typedef struct {
+  size_t rows, cols;
+  const uint64_t *x, *addend;
+  uint64_t *out;
+  size_t places;
+  uint64_t ring;
+} tw_join_words_args;
+TW_ELEMENT uint64_t tw_join_words_at(const tw_join_words_args *a, size_t row, size_t col) {
+  uint64_t sum = a->addend ? a->addend[tw_at(row, a->cols, col)] : 0;
+  for (size_t p = 0; p < a->places; p++)
+    sum += a->x[tw_at(tw_at(tw_at(row, a->places, p), a->places, p), a->cols, col)];
+  return sum & a->ring;
+}
+
 // ---- bits of groups' members, for a tournament (jobs/gates/argmax.c): an element is a word of a plane. lines: rows
 // times groups. Members lie [member][line]; what is behind the last bit is 0 ----
 TW_ELEMENT uint64_t tw_low_bits(size_t count) { return count >= 64 ? ~0ull : (1ull << count) - 1; }
@@ -602,7 +662,8 @@ TW_ELEMENT uint64_t tw_fold_at(const tw_fold_args *a, size_t row, size_t col) {
   X(mask) X(shift) X(view) X(concat) X(combine) X(share) X(extend) X(multiply) \
   X(multiply_rows) X(square) X(select) X(choose) X(constants) X(sum_planes) X(zero) X(pool) X(pairs) \
   X(offset) X(piece) X(floor) X(gather) X(turn) X(last_row) \
-  X(to_planes) X(to_numbers) X(turn_line) X(turn_place) X(opponents) X(members) X(fold)
+  X(to_planes) X(to_numbers) X(turn_line) X(turn_place) X(opponents) X(members) X(fold) \
+  X(choose_row) X(spread_words) X(join_words)
 // clang-format on
 
 #endif

@@ -167,6 +167,8 @@ static const tw_option options[] = {
     {.common = &tw_option_norm_means, .field = offsetof(settings, choices.means)},
     {.common = &tw_option_norm_levels, .field = offsetof(settings, choices.norms)},
     {.common = &tw_option_group_rounds, .field = offsetof(settings, choices.groups)},
+    {.common = &tw_option_argmax_rounds, .field = offsetof(settings, choices.argmax)},
+    {.common = &tw_option_word_lookup, .field = offsetof(settings, choices.lookup)},
     {.common = &tw_option_engine, .field = offsetof(settings, choices.engine)},
     {.common = &tw_bench_keys, .field = offsetof(settings, keys)},
     {.name = "key-ring",

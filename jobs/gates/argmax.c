@@ -2,11 +2,12 @@
 // sizes are chosen. All members of a group are compared with each other. A member wins that wins every comparison; its
 // bit selects the value that goes on, and the bits of its place. Members lie [member][row][group], so that a plane is
 // full however few groups there are, and all members share one list of products.
+#include "jobs/gates/digit.h"
 #include "jobs/gates/gate.h"
 
 // ---- local gates on bits of members (kernels/ring_ops.h) ----
 
-enum { BITS_GROUP, BITS_LINES, BITS_ROWS, BITS_FIRST, BITS_DIGITS };
+enum { BITS_GROUP, BITS_LINES, BITS_ROWS, BITS_FIRST, BITS_DIGITS, BITS_ALIKE };
 
 static tw_status opponents(tw_session *s, const tw_op *op, const uint64_t *x, uint64_t flip, uint64_t *out) {
   size_t group = (size_t)op->arg[BITS_GROUP];
@@ -28,7 +29,8 @@ static tw_status opponents_mask(tw_session *s, const tw_op *op, int side) {
 
 static tw_status opponents_value(tw_session *s, const tw_op *op) {
   TW_TRY(tw_make_value(s, op->out[0]));
-  return opponents(s, op, tw_b(s, op->in[0])->value, ~0ull, tw_b(s, op->out[0])->value);
+  uint64_t flip = op->arg[BITS_ALIKE] ? 0 : ~0ull;
+  return opponents(s, op, tw_b(s, op->in[0])->value, flip, tw_b(s, op->out[0])->value);
 }
 
 // Lines are [any][rows][inner].
@@ -50,12 +52,18 @@ static const tw_gate opponents_gate = {
     "opponents",           opponents_mask, NULL, NULL, opponents_value, opponents_value, .rows = opponents_rows,
     .tile = opponents_tile};
 
-int tw_against_opponents(tw_builder *b, int bitwire, int group, size_t lines) {
+// alike: a bit that both members of a pair see as it is.
+static int from_pairs(tw_builder *b, int bitwire, int group, size_t lines, bool alike) {
   tw_op *op = tw_emit(b, &opponents_gate);
   tw_emit_in(op, bitwire);
   op->arg[BITS_GROUP] = group;
   op->arg[BITS_LINES] = (int64_t)lines;
+  op->arg[BITS_ALIKE] = alike;
   return tw_emit_out(b, op, (tw_tensor){.kind = TW_BITWIRE, .planes = group - 1, .n = (size_t)group * lines});
+}
+
+int tw_against_opponents(tw_builder *b, int bitwire, int group, size_t lines) {
+  return from_pairs(b, bitwire, group, lines, false);
 }
 
 static tw_status members(tw_session *s, const tw_op *op, const uint64_t *x, uint64_t *out) {
@@ -226,24 +234,86 @@ static int winners_values(tw_builder *b, const contest *c, int values, int compa
   return tw_open(b, tw_sum_planes(b, chosen, group, shifts, ring, scale));
 }
 
-// One level; of the last only the winners' places come out, as BITS. The last level of a row whose `ended` bit (opened;
-// -1: none) is set has no winner.
-static int play(tw_builder *b, contest *c, tw_argmax_level level, bool last, int ended) {
+// ---- comparisons whose bits go straight into products: [x >= 0] = S ^ E L, S and E of the upper of two digits ----
+
+// What each member makes of its opponents: planes of three tensors.
+typedef struct {
+  int s, e, l;
+} straight;
+
+static straight compare_straight(tw_builder *b, int difference, int group, size_t lines) {
+  enum { UPPER_LESS, UPPER_EQUAL, LOWER_LESS, SIGN, LEAVES };
+  int bits = tw_look(b, difference).ring - 1, widths[2] = {bits / 2, bits - bits / 2};
+  tw_digits d = tw_deal_digits(b, difference, 0, widths, 2, true, -1);
+  tw_leaf leaf[LEAVES] = {{0, 1, TW_LEAF_LT}, {0, 1, TW_LEAF_EQ}, {0, 0, TW_LEAF_LT}, {0, 0, TW_LEAF_SIGN}};
+  int leaves = tw_leaves(b, &d, leaf, LEAVES);
+  tw_term s[2] = {{0, leaves, UPPER_LESS}, {0, leaves, SIGN}}, e = {0, leaves, UPPER_EQUAL}, l = {0, leaves, LOWER_LESS};
+  return (straight){from_pairs(b, tw_open(b, tw_xor_planes(b, s, 2, 1, NULL)), group, lines, false),
+                    from_pairs(b, tw_open(b, tw_xor_planes(b, &e, 1, 1, NULL)), group, lines, true),
+                    from_pairs(b, tw_open(b, tw_xor_planes(b, &l, 1, 1, NULL)), group, lines, true)};
+}
+
+// Planes first .. first + count - 1 of comparisons, multiplied out: 2^count products, times `also` where it is there.
+static int multiply_out(tw_product *p, int out, straight of, int first, int count, const tw_literal *also) {
+  for (int set = 0; set < 1 << count; set++) {
+    p[set] = (tw_product){.out = out};
+    for (int i = 0; i < count; i++) {
+      if (set >> i & 1) {
+        p[set].literal[p[set].count++] = (tw_literal){of.e, first + i, false};
+        p[set].literal[p[set].count++] = (tw_literal){of.l, first + i, false};
+      } else {
+        p[set].literal[p[set].count++] = (tw_literal){of.s, first + i, false};
+      }
+    }
+    if (also) p[set].literal[p[set].count++] = *also;
+  }
+  return 1 << count;
+}
+
+// The products of threes of a member's comparisons, and of `also`, opened: literals. Returns their count.
+enum { THREE = 3, MOST_THREES = (TW_MOST_MEMBERS + THREE - 1) / THREE };
+static int multiply_threes(tw_builder *b, straight of, int comparisons, const tw_literal *also, tw_literal *literal) {
+  static _Thread_local tw_product products[MOST_THREES << THREE];
+  int all = comparisons + (also != NULL), threes = (all + THREE - 1) / THREE, made = 0;
+  for (int i = 0, at = 0; i < threes; i++) {
+    int count = all / threes + (i < all % threes);
+    bool has_also = also && i == threes - 1;
+    made += multiply_out(products + made, i, of, at, count - has_also, has_also ? also : NULL);
+    at += count;
+  }
+  int opened = tw_open(b, tw_and_products(b, products, made, threes));
+  for (int i = 0; i < threes; i++) literal[i] = (tw_literal){opened, i, false};
+  return threes;
+}
+
+// ---- the last level, and all of them ----
+
+// One level; of the last only the winners' places come out, as BITS, and, where it is asked for, the winner's row. The
+// last level of a row whose `ended` bit (opened; -1: none) is set has no winner.
+static int play(tw_builder *b, contest *c, tw_argmax_level level, bool last, int ended, tw_argmax_row *row) {
   int group = level.members, factors = level.factors, count = group - 1;
   size_t groups = (c->cols + (size_t)group - 1) / (size_t)group, lines = c->rows * groups;
   int values = whole_groups(b, c, groups * (size_t)group);
-  int difference = tw_pair_differences(b, values, c->rows, groups * (size_t)group, 0, group, groups);
-  int compared = tw_open(b, tw_at_least(b, tw_compare_wire(b, difference), &(int64_t){0}, 1));
+  int difference = tw_pair_differences(b, values, c->rows, groups * (size_t)group, 0, group, groups), compared = -1;
+  bool may_end = last && ended >= 0;
   tw_literal literal[TW_MOST_MEMBERS] = {{0}};
-  int opponent = tw_against_opponents(b, compared, group, lines);
-  for (int i = 0; i < count; i++) literal[i] = (tw_literal){opponent, i, false};
-  if (last && ended >= 0) {
-    if (factors == count && factors < MOST_LITERALS - 1) factors++;  // no round for one bit more
-    literal[count++] = (tw_literal){by_members(b, ended, c->rows, group, 1), 0, true};
+  if (level.straight) {
+    straight bits = compare_straight(b, difference, group, lines);
+    tw_literal goes_on = {may_end ? by_members(b, ended, c->rows, group, 1) : -1, 0, true};
+    count = multiply_threes(b, bits, count, may_end ? &goes_on : NULL, literal);
+  } else {
+    compared = tw_open(b, tw_at_least(b, tw_compare_wire(b, difference), &(int64_t){0}, 1));
+    int opponent = tw_against_opponents(b, compared, group, lines);
+    for (int i = 0; i < count; i++) literal[i] = (tw_literal){opponent, i, false};
+    if (may_end) {
+      if (factors == count && factors < MOST_LITERALS - 1) factors++;  // no round for one bit more
+      literal[count++] = (tw_literal){by_members(b, ended, c->rows, group, 1), 0, true};
+    }
   }
   factors = multiply_down(b, literal, count, factors);
   int won = winning_bits(b, c, literal, factors, group, groups), digits = bits_of(group);
   int places = winners_places(b, won, group, c->known, digits);
+  if (last && row) row->row = tw_choose_row(b, row->candidates, literal, factors);
   if (last) return places;
   c->values = winners_values(b, c, values, compared, difference, literal, factors, group, groups);
   c->places = tw_open(b, places);
@@ -252,25 +322,26 @@ static int play(tw_builder *b, contest *c, tw_argmax_level level, bool last, int
   return places;
 }
 
-int tw_argmax(tw_builder *b, int wire, size_t rows, const tw_argmax_level *levels, int ended, uint64_t otherwise) {
-  tw_tensor t = tw_look(b, wire);
-  if (b->status != TW_OK) return 0;
-  contest c = {rows, t.n / rows, wire, -1, 0};
-  int places = 0, level = 0;
-  for (; level < TW_ARGMAX_LEVELS && levels[level].members > 0; level++) {
-    int group = levels[level].members;
-    bool last = (size_t)group >= c.cols;
-    bool power = (group & (group - 1)) == 0, allowed = levels[level].factors >= 1 && group >= 2;
-    if (!allowed || group > TW_MOST_MEMBERS || (!last && !power) || c.known + bits_of(group) > TW_MOST_PLACE_BITS ||
-        levels[level].factors > (last ? MOST_LITERALS - 1 : TW_MOST_FACTORS))
-      return tw_build_fail(b, TW_ERR_INTERNAL, "an argmax with groups of %d in %d factors", group,
-                           levels[level].factors);
-    places = play(b, &c, levels[level], last, ended);
-    if (last) break;
-  }
-  if (level == TW_ARGMAX_LEVELS || levels[level].members == 0)
-    return tw_build_fail(b, TW_ERR_INTERNAL, "an argmax whose levels leave %zu of %zu", c.cols, t.n / rows);
-  if (ended < 0) return places;
+static bool is_allowed(const contest *c, tw_argmax_level level, bool last, const tw_argmax_row *row) {
+  int group = level.members;
+  bool power = (group & (group - 1)) == 0;
+  if (level.factors < 1 || group < 2 || group > TW_MOST_MEMBERS || (!last && !power)) return false;
+  if (level.straight && group < 3) return false;
+  if (last && row && (c->known == 0 || (size_t)group != c->cols)) return false;  // of no blocks, or of one more
+  int most = last && !row ? MOST_LITERALS - 1 : TW_MOST_FACTORS;
+  return c->known + bits_of(group) <= TW_MOST_PLACE_BITS && level.factors <= most;
+}
+
+// Rows of the words that are left, on their way beside the last level.
+static void look_up_candidates(tw_builder *b, const contest *c, int group, tw_argmax_row *row) {
+  int places = by_members(b, c->places, c->rows, group, 1);
+  int step = tw_step_begin(b, -1, "words");
+  row->candidates = tw_look_up_candidates(b, places, c->rows, row->weight, row->table, row->ring, row->scale);
+  tw_step_back(b, step);
+}
+
+// The planes of `places`, or where the row has ended those of `otherwise`, as no place is there.
+static int or_otherwise(tw_builder *b, int places, int ended, uint64_t otherwise) {
   tw_product as_bits = {.count = 1};
   as_bits.literal[0] = (tw_literal){ended, 0, false};
   int end = tw_and_products(b, &as_bits, 1, 1), planes = tw_look(b, places).planes, count = 0;
@@ -280,6 +351,41 @@ int tw_argmax(tw_builder *b, int wire, size_t rows, const tw_argmax_level *level
     if (otherwise >> p & 1) terms[count++] = (tw_term){p, end, 0};
   }
   return tw_xor_planes(b, terms, count, planes, NULL);
+}
+
+// The same of its row.
+static void or_end_row(tw_builder *b, size_t rows, int ended, tw_argmax_row *row) {
+  size_t width = tw_look(b, row->end_row).n;
+  int every = tw_view(b, row->end_row, (tw_view_map){{1, 1, rows, width}, {0, 0, 0, 1}, 0});
+  tw_literal literal = {ended, 0, false};
+  int end = tw_choose_row(b, (tw_candidates){every, -1, rows}, &literal, 1);
+  row->row = tw_combine(b, 1, row->row, 1, end, false);
+}
+
+int tw_argmax_with_row(tw_builder *b, int wire, size_t rows, const tw_argmax_level *levels, int ended,
+                       uint64_t otherwise, tw_argmax_row *row) {
+  tw_tensor t = tw_look(b, wire);
+  if (b->status != TW_OK) return 0;
+  contest c = {rows, t.n / rows, wire, -1, 0};
+  int places = 0, level = 0;
+  for (; level < TW_ARGMAX_LEVELS && levels[level].members > 0; level++) {
+    bool last = (size_t)levels[level].members >= c.cols;
+    if (!is_allowed(&c, levels[level], last, row))
+      return tw_build_fail(b, TW_ERR_INTERNAL, "an argmax with groups of %d in %d factors", levels[level].members,
+                           levels[level].factors);
+    if (last && row) look_up_candidates(b, &c, levels[level].members, row);
+    places = play(b, &c, levels[level], last, ended, row);
+    if (last) break;
+  }
+  if (level == TW_ARGMAX_LEVELS || levels[level].members == 0)
+    return tw_build_fail(b, TW_ERR_INTERNAL, "an argmax whose levels leave %zu of %zu", c.cols, t.n / rows);
+  if (ended < 0) return places;
+  if (row) or_end_row(b, rows, ended, row);
+  return or_otherwise(b, places, ended, otherwise);
+}
+
+int tw_argmax(tw_builder *b, int wire, size_t rows, const tw_argmax_level *levels, int ended, uint64_t otherwise) {
+  return tw_argmax_with_row(b, wire, rows, levels, ended, otherwise, NULL);
 }
 
 int tw_is_one_of(tw_builder *b, int numbers, const uint64_t *ones, int count) {

@@ -9,7 +9,9 @@ enum {
   MOST_DEPTH = 24,    // halvings of the row
   LARGEST_POWER = 6,  // groups of 2^6 members but for the last
   MOST_FACTORS = 7,   // of a bit that selects a value (TW_MOST_FACTORS) or a place
-  MOST_LITERALS = 8   // of a product
+  MOST_LITERALS = 8,  // of a product
+  THREE = 3,          // comparisons of a product, where their bits go straight into it
+  MOST_STRAIGHT = 2 * 13 + 1  // ring of two digits (TW_DIGIT_MAX_BITS)
 };
 
 // Bits of corrections, in both key files together, and bits that a party sends.
@@ -54,11 +56,55 @@ static cost comparison(int ring, bool wide_nodes) {
 // Elements of planes that both parties' halves fill.
 static double whole(double n) { return 128 * ceil(n / 128); }
 
-static cost level_cost(cost compared, int ring, tw_argmax_level level, double lines, int known, bool last) {
+// What a level is looked at with.
+typedef struct {
+  size_t n, width;  // width: of rows that are looked up beside the last level; 0: none are
+  int ring, row_ring;
+  cost compared;
+} row_of;
+
+// A product of so many comparisons S ^ E L, multiplied out: sets of two masks or more.
+static double straight_sets(int comparisons) {
+  double sets = 1;
+  for (int i = 0; i < comparisons; i++) sets *= 5;  // of {S}, {E}, {L}, {E, L}, nothing
+  return sets - 1 - 3 * comparisons;
+}
+
+static int members_bits(int members) {
+  int digits = 0;
+  while (1 << digits < members) digits++;
+  return digits;
+}
+
+// Comparisons of a level, until there are opened bits whose product is "wins"; *bits: how many. ends: one is a bit that
+// ends.
+static cost compare(const row_of *of, tw_argmax_level level, double lines, bool ends, int *bits) {
   double members = whole(level.members * lines), pairs = whole(level.members * (level.members - 1) / 2 * lines);
-  int bits = level.members - 1, f = level.factors, digits = 0;
-  cost c = {compared.dealt * pairs, compared.sent * pairs, compared.rounds};
-  while (1 << digits < level.members) digits++;
+  int count = level.members - 1 + ends, upper = of->ring / 2, threes = (count + THREE - 1) / THREE;
+  cost c = {of->compared.dealt * pairs, of->compared.sent * pairs, of->compared.rounds};
+  *bits = count;
+  if (!level.straight) return c;
+  *bits = threes;
+  c = (cost){((double)(1 << upper) + (double)(1 << (of->ring - 1 - upper)) + 1) * pairs, 3 * pairs, 2};
+  int more = count % threes;
+  c.dealt += members * (more * straight_sets(count / threes + 1) + (threes - more) * straight_sets(count / threes));
+  c.sent += members * threes;
+  return c;
+}
+
+// The rows of all that the last level compares, and the choice of one.
+static void add_rows(const row_of *of, int members, int factors, int known, cost *c) {
+  double places = whole(members) * (double)(1 << known), row = (double)of->width * of->row_ring;
+  c->dealt += places + members * row + (double)(1 << factors) * members * (row + of->row_ring);
+  c->sent += (double)of->n * of->row_ring + (members + 1) * row;
+}
+
+static cost level_cost(const row_of *of, tw_argmax_level level, double lines, int known, bool last) {
+  double members = whole(level.members * lines);
+  int bits, f = level.factors, digits = members_bits(level.members);
+  bool rows = last && of->width > 0;
+  cost c = compare(of, level, lines, rows, &bits);
+  if (rows && !level.straight && f == bits - 1 && f < MOST_FACTORS) f++;  // as an argmax has it
   while (bits > f) {
     int left = (bits + MOST_LITERALS - 1) / MOST_LITERALS;
     if (left < f) left = f;
@@ -70,9 +116,10 @@ static cost level_cost(cost compared, int ring, tw_argmax_level level, double li
   c.dealt += members * (subsets(f) + known * (double)((1 << f) - 1));
   c.sent += (known + digits) * whole(lines);
   c.rounds++;
+  if (rows) add_rows(of, level.members, f, known, &c);
   if (last) return c;
-  c.dealt += 2 * ring * lines * (level.members == 2 ? 1 : level.members * (double)((1 << f) - 1));
-  c.sent += ring * lines;
+  c.dealt += 2 * of->ring * lines * (level.members == 2 ? 1 : level.members * (double)((1 << f) - 1));
+  c.sent += of->ring * lines;
   return c;
 }
 
@@ -82,14 +129,12 @@ typedef struct {
 } found;
 
 typedef struct {
-  size_t n;
-  int ring, wide_nodes;
-  cost compared;
+  row_of of;
   found best[MOST_DEPTH + 1][TW_ARGMAX_MOST_ROUNDS + 1];  // after so many halvings, with so many rounds left
 } search;
 
 static void offer(search *s, int depth, int rounds, double lines, tw_argmax_level level, bool last) {
-  cost c = level_cost(s->compared, s->ring, level, lines, depth, last);
+  cost c = level_cost(&s->of, level, lines, depth, last);
   double weight = c.dealt / 2 + c.sent;
   if (c.rounds > rounds) return;
   if (!last) {
@@ -102,35 +147,54 @@ static void offer(search *s, int depth, int rounds, double lines, tw_argmax_leve
   if (best->weight < 0 || weight < best->weight) *best = (found){weight, level};
 }
 
-// After `depth` halvings the rest of the row plays one level or more.
-static void play_from(search *s, int depth, int rounds) {
-  size_t left = (s->n + ((size_t)1 << depth) - 1) >> depth;
-  s->best[depth][rounds].weight = -1;
-  int group = left < 2 ? 2 : (int)(left < TW_MOST_MEMBERS + 1 ? left : 0);
-  for (int f = 1; f <= MOST_FACTORS && f < group; f++) offer(s, depth, rounds, 1, (tw_argmax_level){group, f}, true);
-  for (int power = 1; power <= LARGEST_POWER && (size_t)1 << power < left; power++)
-    for (int f = 1; f <= MOST_FACTORS && f < 1 << power; f++) {
-      double lines = (double)((left + ((size_t)1 << power) - 1) >> power);
-      offer(s, depth, rounds, lines, (tw_argmax_level){1 << power, f}, false);
-    }
+// A group in all its factors; straight only beside rows: elsewhere rounds are not that dear.
+static void offer_group(search *s, int depth, int rounds, double lines, int group, bool last) {
+  int threes = (group - 1 + (last && s->of.width > 0) + THREE - 1) / THREE;
+  for (int f = 1; f <= MOST_FACTORS && f < group; f++) offer(s, depth, rounds, lines, (tw_argmax_level){group, f}, last);
+  if (s->of.width == 0 || group < 3 || s->of.ring < 3 || s->of.ring > MOST_STRAIGHT) return;
+  for (int f = 1; f <= MOST_FACTORS && f <= threes; f++)
+    offer(s, depth, rounds, lines, (tw_argmax_level){group, f, true}, last);
 }
 
-int tw_argmax_find(size_t n, int ring, bool wide_nodes, int rounds, tw_argmax_level out[TW_ARGMAX_LEVELS]) {
-  search s = {.n = n, .ring = ring, .wide_nodes = wide_nodes, .compared = comparison(ring, wide_nodes)};
+// After `depth` halvings the rest of the row plays one level or more. Rows are those of blocks: not of a first level's.
+static void play_from(search *s, int depth, int rounds) {
+  size_t left = (s->of.n + ((size_t)1 << depth) - 1) >> depth;
+  bool may_end = s->of.width == 0 || (depth > 0 && depth <= TW_MOST_LINE_BITS && left >= 2);
+  s->best[depth][rounds].weight = -1;
+  int group = left < 2 ? 2 : (int)(left < TW_MOST_MEMBERS + 1 ? left : 0);
+  if (may_end && group) offer_group(s, depth, rounds, 1, group, true);
+  for (int power = 1; power <= LARGEST_POWER && (size_t)1 << power < left; power++)
+    offer_group(s, depth, rounds, (double)((left + ((size_t)1 << power) - 1) >> power), 1 << power, false);
+}
+
+static int find(search *s, int rounds, tw_argmax_level out[TW_ARGMAX_LEVELS]) {
+  size_t n = s->of.n;
   int depth = 0, all = 0, left = rounds > 0 && rounds < TW_ARGMAX_MOST_ROUNDS ? rounds : TW_ARGMAX_MOST_ROUNDS;
   memset(out, 0, sizeof *out * TW_ARGMAX_LEVELS);
   while (depth < MOST_DEPTH && (size_t)1 << depth < n) depth++;
-  for (int r = 0; r <= TW_ARGMAX_MOST_ROUNDS; r++) s.best[depth][r].weight = -1;
+  for (int r = 0; r <= TW_ARGMAX_MOST_ROUNDS; r++) s->best[depth][r].weight = -1;
   for (int d = depth - (depth > 0); d >= 0; d--)
-    for (int r = 0; r <= left; r++) play_from(&s, d, r);
-  if (s.best[0][left].weight < 0) return 0;
+    for (int r = 0; r <= left; r++) play_from(s, d, r);
+  if (s->best[0][left].weight < 0) return 0;
   for (int level = 0, d = 0; level < TW_ARGMAX_LEVELS; level++) {
     size_t rest = (n + ((size_t)1 << d) - 1) >> d;
-    tw_argmax_level chosen = out[level] = s.best[d][left - all].first;
+    tw_argmax_level chosen = out[level] = s->best[d][left - all].first;
     bool last = (size_t)chosen.members >= rest;
-    all += level_cost(s.compared, ring, chosen, 1, d, last).rounds;
+    all += level_cost(&s->of, chosen, 1, d, last).rounds;
     if (last) return all;
     d += __builtin_ctz((unsigned)chosen.members);
   }
   return 0;
+}
+
+int tw_argmax_find(size_t n, int ring, bool wide_nodes, int rounds, tw_argmax_level out[TW_ARGMAX_LEVELS]) {
+  search s = {.of = {.n = n, .ring = ring, .compared = comparison(ring, wide_nodes)}};
+  return find(&s, rounds, out);
+}
+
+int tw_argmax_find_with_row(size_t n, int ring, bool wide_nodes, int rounds, size_t width, int row_ring,
+                            tw_argmax_level out[TW_ARGMAX_LEVELS]) {
+  search s = {
+      .of = {.n = n, .width = width, .ring = ring, .row_ring = row_ring, .compared = comparison(ring, wide_nodes)}};
+  return find(&s, rounds, out);
 }

@@ -207,7 +207,7 @@ int tw_weight_ring(const tw_program *p, int weight) {
   int most = 0;
   for (int i = 0; i < p->op_count; i++) {
     const tw_op *op = &p->ops[i];
-    if (op->gate != &linear_gate || op->arg[TW_LINEAR_WEIGHT] != weight) continue;
+    if (!op->gate->prepare || op->arg[TW_LINEAR_WEIGHT] != weight) continue;
     if (p->tensors[op->out[0]].ring > most) most = p->tensors[op->out[0]].ring;
   }
   return most;
@@ -401,13 +401,17 @@ int tw_triangle_values(tw_builder *b, int x, int y, size_t heads, size_t group, 
   return z;
 }
 
-double tw_weights_read(const tw_op *op) {
-  if (op->gate != &linear_gate) return 0;
+double tw_weights_read(const tw_program *p, const tw_op *op) {
+  if (!op->gate->prepare) return 0;
+  if (op->arg[TW_LINEAR_SPAN]) return (double)p->tensors[op->in[0]].n * (double)op->arg[TW_LINEAR_WIDTH];
   return (double)op->arg[TW_LINEAR_INNER] * (double)op->arg[TW_LINEAR_COLS];
 }
 
 double tw_multiply_adds(const tw_program *p, const tw_op *op) {
-  if (op->gate == &linear_gate) return (double)p->tensors[op->in[0]].n * (double)op->arg[TW_LINEAR_COLS];
+  if (op->gate->prepare) {
+    int64_t width = op->arg[op->arg[TW_LINEAR_SPAN] ? TW_LINEAR_WIDTH : TW_LINEAR_COLS];
+    return (double)p->tensors[op->in[0]].n * (double)width;
+  }
   if (op->gate != &matmul_gate) return 0;
   matmul_shape d = matmul_of(op, 1);
   return 2 * (double)d.count * (double)d.m * (double)d.n * (double)d.k;

@@ -258,6 +258,16 @@ void tw_place_words(tw_builder *b, int numbers, const tw_word_table *table, int 
   out[1] = turn_places(b, lines, numbers, table, ring);
 }
 
+int tw_place_in_block(tw_builder *b, int places, int ring, int *signs) {
+  int bits = tw_look(b, places).planes;
+  tw_word_table block = {.lines = (size_t)1 << bits, .places = 1, .line_bits = bits};
+  *signs = 0;
+  if (bits < 1 || bits > TW_MOST_LINE_BITS)
+    return tw_build_fail(b, TW_ERR_RANGE, "places of %d bits in blocks of words", bits);
+  *signs = deal_lines(b, places, &block);
+  return turn_lines(b, *signs, places, &block, ring);
+}
+
 int tw_look_up_words(tw_builder *b, int numbers, int weight, const tw_word_table *table, int ring, int scale) {
   int place[2];
   size_t n = tw_look(b, numbers).n;

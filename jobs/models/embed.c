@@ -47,7 +47,15 @@ int tw_build_word(tw_builder *b, const tw_layer_shape *shape, int numbers, tw_to
   const tw_decoder_layout *layout = tw_decoder_layout_of(c);
   tw_word_table table = tw_config_word_table(c);
   tw_step_begin(b, -1, "words");
-  int x = tw_look_up_words(b, numbers, number_of(c, layout->word), &table, ring, TW_SCALE);
+  int row = tw_look_up_words(b, numbers, number_of(c, layout->word), &table, ring, TW_SCALE);
+  return tw_build_word_of_row(b, shape, row, tokens);
+}
+
+int tw_build_word_of_row(tw_builder *b, const tw_layer_shape *shape, int row, tw_tokens tokens) {
+  const tw_model_config *c = &shape->config;
+  const tw_decoder_layout *layout = tw_decoder_layout_of(c);
+  int x = row, ring = tw_look(b, row).ring;
+  tw_step_begin(b, -1, "words");
   if (layout->position >= 0) {
     int rows = tw_weight_wire(b, number_of(c, layout->position), TW_SCALE, tokens.keys * (size_t)c->hidden);
     tw_counted counted = shape->earlier ? TW_COUNT_TOKENS : TW_COUNT_COLUMNS;
@@ -55,6 +63,12 @@ int tw_build_word(tw_builder *b, const tw_layer_shape *shape, int numbers, tw_to
     x = tw_combine(b, 1, x, 1, tw_last_live_row(b, tw_as_share(b, tw_reduce(b, rows, ring)), all), false);
   }
   return tw_open(b, x);
+}
+
+tw_argmax_row tw_words_beside(const tw_model_config *config, int ring, tw_word_table *table) {
+  *table = tw_config_word_table(config);
+  int weight = number_of(config, tw_decoder_layout_of(config)->word);
+  return (tw_argmax_row){.weight = weight, .ring = ring, .scale = TW_SCALE, .table = table, .end_row = -1, .row = -1};
 }
 
 // Of rows of words or positions, less their means where the parties share them so.

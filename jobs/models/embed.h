@@ -14,6 +14,10 @@ int tw_build_embedding(tw_builder *b, const tw_layer_shape *shape, int ring);
 // The same of one word more, an opened number of the program's own (BITWIRE): one row, whose position is that of the
 // last live token of `tokens`.
 int tw_build_word(tw_builder *b, const tw_layer_shape *shape, int numbers, tw_tokens tokens, int ring);
+// The same of the word's row in its table, where that is there already: SHARE.
+int tw_build_word_of_row(tw_builder *b, const tw_layer_shape *shape, int row, tw_tokens tokens);
+// What such a row is looked up by, beside an argmax. table: filled. end_row: -1.
+tw_argmax_row tw_words_beside(const tw_model_config *config, int ring, tw_word_table *table);
 // The power of two that holds every element of every row that it can return.
 double tw_bound_of_words(const tw_model *model);
 // Whether this or a bound of norms (jobs/models/float_model.h) looks at a tensor of the model.

@@ -14,6 +14,8 @@ typedef struct {
   tw_kept *kept;  // [layers]
   int numbers;    // of the last word, opened bits
   int ended;      // opened bit: it ends the text; -1: nothing does
+  int row;        // of the last word in its table; -1: it is looked up by its number
+  int end_row;    // opened row of the word behind a text's end; -1: it was not needed yet
 } text;
 
 // A row of the word behind `written` others stands behind the live tokens of the prompt and these.
@@ -31,13 +33,24 @@ static int table_bits(tw_builder *b, const text *t, int places) {
   return planes == wanted ? places : tw_xor_planes(b, terms, count, wanted, NULL);
 }
 
+// One for all words of the text: it waits for nothing.
+static int end_row(tw_builder *b, text *t, const tw_argmax_row *row, size_t end) {
+  if (t->end_row < 0) t->end_row = tw_open(b, tw_word_row(b, row->weight, row->table, end, row->ring, row->scale));
+  return t->end_row;
+}
+
 // From the last row of the layers: its word; last: none follows.
 static void write_word(tw_builder *b, text *t, bool last, int x) {
   const tw_model_config *c = &t->shape->config;
   int logits = tw_build_decoder_output(b, t->shape, t->head, TW_OUTPUT_LOGITS, false, x);
   uint64_t ends[TW_MOST_ENDS] = {0};
   for (int i = 0; i < c->end_count; i++) ends[i] = (uint64_t)c->ends[i];
-  int places = tw_build_next_word(b, t->shape, logits, t->ended, ends[0]);
+  tw_word_table table;
+  tw_argmax_row row = tw_words_beside(c, t->rings[0].input, &table);
+  bool beside = b->choices.lookup_beside && !last;
+  if (beside && t->ended >= 0) row.end_row = end_row(b, t, &row, (size_t)ends[0]);
+  int places = tw_build_next_word(b, t->shape, logits, t->ended, ends[0], beside ? &row : NULL);
+  t->row = row.row;
   t->numbers = tw_open(b, table_bits(b, t, places));
   if (c->end_count && !last) t->ended = tw_open(b, tw_is_one_of(b, t->numbers, ends, c->end_count));
 }
@@ -45,7 +58,8 @@ static void write_word(tw_builder *b, text *t, bool last, int x) {
 // The row of the last word, through all layers.
 static int next_row(tw_builder *b, const text *t, size_t written) {
   tw_layer at = tw_decoder_layers_begin(b, t->shape, tokens_behind(t, written));
-  int x = tw_build_word(b, t->shape, t->numbers, at.tokens, t->rings[0].input);
+  int x = t->row < 0 ? tw_build_word(b, t->shape, t->numbers, at.tokens, t->rings[0].input)
+                     : tw_build_word_of_row(b, t->shape, t->row, at.tokens);
   for (int i = 0; i < t->shape->config.layers; i++) {
     at.index = i;
     at.rings = &t->rings[i];
@@ -93,7 +107,7 @@ static bool windows_hold(const tw_layer_shape *shape) {
 
 void tw_build_generated(tw_builder *b, const tw_layer_shape *shape, const tw_rings *rings, const tw_head_rings *head,
                         int x) {
-  text t = {.shape = shape, .rings = rings, .head = head, .ended = -1};
+  text t = {.shape = shape, .rings = rings, .head = head, .ended = -1, .row = -1, .end_row = -1};
   if (shape->earlier && !windows_hold(shape)) {
     tw_build_fail(
         b, TW_ERR_USAGE,

@@ -139,19 +139,26 @@ int tw_build_head(tw_builder *b, const tw_layer_shape *shape, const tw_head_ring
 }
 
 // From differences at COARSE fractional bits. Their ring has two bits more than the bound, as differences have one.
-int tw_build_next_word(tw_builder *b, const tw_layer_shape *shape, int logits, int ended, uint64_t otherwise) {
+int tw_build_next_word(tw_builder *b, const tw_layer_shape *shape, int logits, int ended, uint64_t otherwise,
+                       tw_argmax_row *row) {
   enum { COARSE = 7 };
   tw_argmax_level levels[TW_ARGMAX_LEVELS];
   tw_step_begin(b, -1, "argmax");
   int x = tw_truncate_dithered(b, logits, TW_SCALE - COARSE), ring = tw_look(b, x).ring - (room(shape) - 2);
-  int rounds = b->choices.argmax_rounds;
+  int rounds = b->choices.argmax_rounds, found;
+  bool wide = b->choices.wide_nodes;
+  size_t words = tw_look(b, x).n;
   if (b->status != TW_OK) return 0;
-  if (tw_argmax_find(tw_look(b, x).n, ring, b->choices.wide_nodes, rounds, levels) == 0)
+  if (row)
+    found = tw_argmax_find_with_row(words, ring, wide, rounds, row->table->width, row->ring, levels);
+  else
+    found = tw_argmax_find(words, ring, wide, rounds, levels);
+  if (found == 0)
     return tw_build_fail(b, TW_ERR_USAGE,
-                         "no argmax of %zu words of %d bits takes %d rounds; allow more (--argmax-rounds), or nodes of "
-                         "8 digits (--node-arity 8)",
-                         tw_look(b, x).n, ring, rounds);
-  return tw_argmax(b, tw_reduce(b, x, ring), 1, levels, ended, otherwise);
+                         "no argmax of %zu words of %d bits%s takes %d rounds; allow more (--argmax-rounds), or nodes "
+                         "of 8 digits (--node-arity 8)",
+                         words, ring, row ? " with a lookup beside it" : "", rounds);
+  return tw_argmax_with_row(b, tw_reduce(b, x, ring), 1, levels, ended, otherwise, row);
 }
 
 int tw_build_word_id(tw_builder *b, int number) {
@@ -186,7 +193,7 @@ int tw_build_decoder_output(tw_builder *b, const tw_layer_shape *shape, const tw
   x = truncate(b, exact, tw_open(b, x));
   tw_declare(b, x, "head out", 0, TW_BY_ROW, 1, tokens);
   if (output != TW_OUTPUT_NEXT_TOKEN) return x;
-  return tw_build_word_id(b, tw_open(b, tw_build_next_word(b, shape, x, -1, 0)));
+  return tw_build_word_id(b, tw_open(b, tw_build_next_word(b, shape, x, -1, 0, NULL)));
 }
 
 // ---- in double precision

@@ -37,8 +37,9 @@ int tw_build_decoder_output(tw_builder *b, const tw_layer_shape *shape, const tw
                             tw_model_output output, bool exact, int x);
 
 // The number of the largest of a row of logits: BITS, one element. ended: an opened bit (-1: none); where it is 1 the
-// number is `otherwise`.
-int tw_build_next_word(tw_builder *b, const tw_layer_shape *shape, int logits, int ended, uint64_t otherwise);
+// number is `otherwise`. row: NULL, or its row comes, too, in as many rounds.
+int tw_build_next_word(tw_builder *b, const tw_layer_shape *shape, int logits, int ended, uint64_t otherwise,
+                       tw_argmax_row *row);
 // An opened number as a SHARE of scale 0.
 int tw_build_word_id(tw_builder *b, int number);
 

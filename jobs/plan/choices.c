@@ -25,6 +25,7 @@ typedef struct {
   uint64_t key_budget;
   int layers;        // of the model; the plans have at most two
   int asked_argmax;  // rounds that were asked for: which of them there are depends on other choices
+  bool made_lookup;
   tw_candidate *tried;
   int tried_count;
 } search;
@@ -117,12 +118,19 @@ static void insert(const search *s, tw_candidate kept[KEPT], int *count, const t
   kept[at] = *c;
 }
 
+// A lookup beside an argmax needs a place that is said: plans of one host by themselves stay what they are.
+static bool may_try(const search *s, const tw_choices *way) {
+  bool beside = s->request.choices.lookup_beside;
+  return s->made_lookup ? way->lookup_beside == beside : !way->lookup_beside || !s->place->by_one_layer;
+}
+
 // All ways of a form from what was kept so far into next.
 static tw_status expand(search *s, int form, const tw_candidate *from, tw_candidate next[KEPT], int *count) {
   tw_choices ways[TW_MOST_WAYS];
   tw_candidate candidate;
   int way_count = tw_forms[form].ways(s->part, &s->request, &from->choices, ways);
   for (int i = 0; i < way_count; i++) {
+    if (form == TW_FORM_ARGMAX && !may_try(s, &ways[i])) continue;
     tw_status status = try_choices(s, &ways[i], &candidate);
     bool may_fail =
         tw_forms[form].last || from->choices.argmax_rounds;  // of these rounds there may be none by this way
@@ -184,16 +192,23 @@ static tw_status look_around(search *s, const tw_made *made, tw_found *found) {
   return TW_OK;
 }
 
+// The rounds of an argmax that were asked for, with the lookup where it takes less.
+static tw_status take_asked(search *s, tw_candidate *best) {
+  tw_choices asked = best->choices;
+  tw_candidate beside;
+  asked.argmax_rounds = s->asked_argmax;
+  TW_TRY(try_choices(s, &asked, best));
+  asked.lookup_beside = !asked.lookup_beside;
+  if (s->request.generated < 2 || !may_try(s, &asked)) return TW_OK;
+  if (try_choices(s, &asked, &beside) == TW_OK && better(s, &beside, best)) *best = beside;
+  return TW_OK;
+}
+
 static tw_status find(search *s, const tw_made *made, tw_choices *out, tw_found *found) {
   tw_candidate kept[KEPT];
-  int argmax = s->asked_argmax;
   TW_TRY(search_forms(s, made, &s->request.choices, kept));
   TW_TRY(go_on(s, made, &kept[0]));
-  if (argmax) {
-    tw_choices asked = kept[0].choices;
-    asked.argmax_rounds = argmax;
-    TW_TRY(try_choices(s, &asked, &kept[0]));
-  }
+  if (s->asked_argmax) TW_TRY(take_asked(s, &kept[0]));
   if (s->key_budget && kept[0].estimate.key_bytes > s->key_budget)
     return tw_fail(TW_ERR_RANGE,
                    "no choice of forms takes %llu bytes of keys or fewer; %llu are the fewest: allow more by "
@@ -214,7 +229,8 @@ tw_status tw_choices_find(const tw_model_config *config, const tw_plan_request *
               .key_budget = key_budget,
               .layers = config->layers,
               .tokens = request->generated,
-              .asked_argmax = request->choices.argmax_rounds};
+              .asked_argmax = request->choices.argmax_rounds,
+              .made_lookup = made->lookup};
   int most = place->by_one_layer ? 1 : 2;
   if (part.layers > most) part.layers = most;
   TW_TRY(tw_alloc(sizeof *s.tried * MOST_TRIED, (void **)&s.tried));

@@ -8,6 +8,7 @@
 // The forms that are chosen already, by their place in tw_forms.
 typedef struct {
   bool form[TW_FORMS];
+  bool lookup;  // where the next word's lookup stands, which belongs to TW_FORM_ARGMAX
 } tw_made;
 
 // A whole of choices, and what an inference by it costs.

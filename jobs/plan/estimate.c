@@ -30,7 +30,7 @@ static double memory_of(const tw_tensor *t) {
 tw_work tw_work_of(const tw_program *p, const tw_op *op) {
   tw_work work = {.cost = {[TW_COST_ONCE] = 1, [TW_COST_BLOCKS] = tw_expanded_nodes(p, op)},
                   .products = tw_multiply_adds(p, op),
-                  .weights = tw_weights_read(op)};
+                  .weights = tw_weights_read(p, op)};
   int party = larger_slot(p);
   for (int i = 0; i < op->correction_count; i++)
     work.cost[TW_COST_KEYS] += (double)p->corrections[op->correction + i].bytes[party];

@@ -163,24 +163,32 @@ static void engine_say(const tw_choices *c, char *text, size_t size) {
   snprintf(text, size, "engine %s", tw_read_by_name(c->engine));
 }
 
-// ---- rounds of an argmax: fewest first, so that what takes as long in more of them is not taken
+// ---- rounds of an argmax, with the next word's lookup behind it or beside it: fewest first, so that what takes as long
+// in more of them is not taken
 
 static int argmax_ways(const tw_model_config *config, const tw_plan_request *request, const tw_choices *base,
                        tw_choices *ways) {
-  enum { MOST = 40 };
+  enum { MOST = 40, LEAST_BESIDE = 8, MOST_BESIDE = 28 };
+  int count = 0;
   (void)config;
-  for (int i = 0; i <= MOST; i++) {
-    ways[i] = *base;
-    ways[i].argmax_rounds = i;
-  }
-  return tw_output_of_tokens(request->output) ? MOST + 1 : 1;
+  for (int i = 0; i <= MOST; i++)
+    for (int beside = 0; beside < 2; beside++) {
+      if (beside && (request->generated < 2 || i < LEAST_BESIDE || i > MOST_BESIDE)) continue;
+      ways[count] = *base;
+      ways[count].argmax_rounds = i;
+      ways[count++].lookup_beside = beside;
+    }
+  return tw_output_of_tokens(request->output) ? count : 1;
 }
 
-static bool argmax_same(const tw_choices *a, const tw_choices *b) { return a->argmax_rounds == b->argmax_rounds; }
+static bool argmax_same(const tw_choices *a, const tw_choices *b) {
+  return a->argmax_rounds == b->argmax_rounds && a->lookup_beside == b->lookup_beside;
+}
 
 static void argmax_say(const tw_choices *c, char *text, size_t size) {
-  text[0] = '\0';
-  if (c->argmax_rounds) snprintf(text, size, "argmax in %d rounds", c->argmax_rounds);
+  const char *what = c->lookup_beside ? "argmax and lookup" : "argmax";
+  snprintf(text, size, c->lookup_beside ? "%s" : "", what);
+  if (c->argmax_rounds) snprintf(text, size, "%s in %d rounds", what, c->argmax_rounds);
 }
 
 const tw_form tw_forms[TW_FORMS] = {

@@ -124,6 +124,7 @@ static json_t *choices_json(const tw_choices *c) {
   json_t *choices = json_pack("{s:b, s:b, s:b, s:b, s:b, s:o, s:i}", "wide_nodes", c->wide_nodes, "flat_windows",
                               c->flat_windows, "centred", c->centred, "flat_norms", c->flat_norms, "early_groups",
                               c->early_groups, "maximum", groups, "argmax_rounds", c->argmax_rounds);
+  if (c->lookup_beside) json_object_set_new(choices, "lookup_beside", json_true());
   if (c->engine != TW_BY_DIGITS) json_object_set_new(choices, "engine", json_string(tw_read_by_name(c->engine)));
   return choices;
 }
@@ -213,6 +214,8 @@ static tw_status read_choices(const char *path, const json_t *root, tw_choices *
   if (json_object_get(choices, "early_groups"))
     TW_TRY(tw_plan_bool(path, choices, "choices", "early_groups", &c->early_groups));
   TW_TRY(tw_plan_int(path, choices, "choices", "argmax_rounds", 0, TW_ARGMAX_MOST_ROUNDS, &c->argmax_rounds));
+  if (json_object_get(choices, "lookup_beside"))  // others do not say so
+    TW_TRY(tw_plan_bool(path, choices, "choices", "lookup_beside", &c->lookup_beside));
   if (json_object_get(choices, "engine")) {  // plans by digits do not say so
     char engine[40];
     TW_TRY(tw_plan_text(path, choices, "choices", "engine", engine, sizeof engine));

@@ -31,6 +31,7 @@ typedef struct {
   bool early_groups;            // groups of at most TW_EARLY_GROUP take their maximum by the comparisons themselves
   int maximum[TW_MOST_LEVELS];  // members of a group at every level of a row maximum; 0 on: groups of 8
   int argmax_rounds;            // of an argmax at most (tw_argmax_find); 0: any number
+  bool lookup_beside;           // of a text: the next word's row comes with its number (tw_argmax_with_row)
 } tw_choices;
 
 typedef struct {
@@ -132,14 +133,15 @@ int tw_sum_of_squares(tw_builder *b, int x, size_t cols, int ring);        // x 
 // [rows][inner] times secret W [inner][cols] plus bias (model tensors weight, weight + 1), in ring `ring`.
 int tw_linear(tw_builder *b, int x, int weight, size_t inner, size_t cols, int ring, int weight_scale);
 // Its arguments, for those who make the weights that a program needs.
-enum { TW_LINEAR_WEIGHT, TW_LINEAR_INNER, TW_LINEAR_COLS };
+// Where only parts of the weight are read, a row of the input is as long as `span`, and one of the result as `width`.
+enum { TW_LINEAR_WEIGHT, TW_LINEAR_INNER, TW_LINEAR_COLS, TW_LINEAR_SPAN, TW_LINEAR_WIDTH, TW_LINEAR_ARGS };
 // Bits of the largest ring in which the program multiplies by this model tensor; 0: in none.
 int tw_weight_ring(const tw_program *p, int weight);
 // Multiply-adds of an operation's matrix products for one sequence, online; as many before the input where it is one of
 // a weight. 0: it has none.
 double tw_multiply_adds(const tw_program *p, const tw_op *op);
 // Elements of the weights that it reads.
-double tw_weights_read(const tw_op *op);
+double tw_weights_read(const tw_program *p, const tw_op *op);
 // `count` products [m][k] [k][n]
 int tw_matmul(tw_builder *b, int x, int y, size_t count, size_t m, size_t n, size_t k, int ring);
 // Products with packed pairs of `heads` heads; `group` heads, one after the other, share one y.
@@ -159,6 +161,8 @@ int tw_build_numbers(tw_builder *b, int bits, size_t n);  // the program's next 
 // numbers: opened, line_bits + place_bits planes. SHAREs of sgn [line = i] and sgn [place in it = i], [n][lines] and
 // [n][places]; sgn, -1 or 1 and the same for both, is the dealer's.
 void tw_place_words(tw_builder *b, int numbers, const tw_word_table *table, int ring, int out[2]);
+// places: opened. SHARE of sgn [place = i], [n][2^planes]; *signs: whose sgn it is.
+int tw_place_in_block(tw_builder *b, int places, int ring, int *signs);
 // Their rows of model tensor `weight`, which has the table's shape (its bias is the next tensor): SHARE [n][width] at
 // `scale` in ring `ring`. A number past the words gives zeros. Two rounds behind the opened numbers.
 int tw_look_up_words(tw_builder *b, int numbers, int weight, const tw_word_table *table, int ring, int scale);
@@ -188,6 +192,22 @@ int tw_against_opponents(tw_builder *b, int bitwire, int group, size_t lines);
 int tw_kill_pairs(tw_builder *b, int bits, size_t rows, int first, int group, size_t groups, const int64_t *earlier,
                   int earlier_levels, tw_tokens tokens);
 
+// ---- gates/word_blocks.c: rows of words of which one is wanted ----
+// Of each of some members: a row, under a sign that is the dealer's. WIRE [members][lines][any].
+typedef struct {
+  int rows, signs;  // signs: ONEHOT; -1: there are none
+  size_t lines;
+} tw_candidates;
+// places: opened bits [members][lines], the places of words in blocks of 2^planes words of a table (words.c); member i's
+// block is the i-th. Their rows at `scale` in ring `ring`, opened, by one pass over the table: two rounds.
+tw_candidates tw_look_up_candidates(tw_builder *b, int places, size_t lines, int weight, const tw_word_table *table,
+                                    int ring, int scale);
+// The row of a word that all know: SHARE [width], no key, no round.
+int tw_word_row(tw_builder *b, int weight, const tw_word_table *table, size_t word, int ring, int scale);
+// The row of each line's member whose factors, planes of opened bits [members][lines], are all 1; there is one at most.
+// SHARE [lines][any], zeros where there is none.
+int tw_choose_row(tw_builder *b, tw_candidates of, const tw_literal *factor, int factors);
+
 // ---- gates/select.c ----
 // bit * x for planes [plane0, plane0 + count) of a BITWIRE; x has one element a bit ([plane][n]) or is shared by all
 // planes.
@@ -215,17 +235,33 @@ int tw_pair_differences(tw_builder *b, int wire, size_t rows, size_t cols, size_
 
 // ---- gates/argmax.c, argmax_levels.c: the place of the largest ----
 // A level of a tournament: groups of `members` neighbours, "wins" as a product of `factors` opened bits. A level but
-// the last has a power of two of members; the last one takes all that are left.
+// the last has a power of two of members; the last one takes all that are left. straight: comparisons' bits go into
+// these products without a round of their own, from digits twice as wide.
 enum { TW_ARGMAX_LEVELS = 20, TW_ARGMAX_MOST_ROUNDS = 80, TW_MOST_MEMBERS = 128, TW_MOST_PLACE_BITS = 24 };
 typedef struct {
   int members, factors;
+  bool straight;
 } tw_argmax_level;
 // Levels for rows of n elements of a ring, of fewest bytes of keys and messages in at most `rounds` rounds (until the
 // opened places are there), of fewest of all where `rounds` is 0. Returns their rounds; 0: there are none so short.
 int tw_argmax_find(size_t n, int ring, bool wide_nodes, int rounds, tw_argmax_level out[TW_ARGMAX_LEVELS]);
+// The same where the winner's row is looked up beside the last level: rows of `width` elements in ring `row_ring`.
+int tw_argmax_find_with_row(size_t n, int ring, bool wide_nodes, int rounds, size_t width, int row_ring,
+                            tw_argmax_level out[TW_ARGMAX_LEVELS]);
 // Places of the largest of rows of a WIRE [rows][n]: BITS, as many planes as a place has bits. Ties go to the lower
 // place. |x| < 2^(ring - 2). ended: an opened bit a row (-1: none); where it is 1 the place is `otherwise`.
 int tw_argmax(tw_builder *b, int wire, size_t rows, const tw_argmax_level *levels, int ended, uint64_t otherwise);
+// The same, and the row of a word table that belongs to the place, in as many rounds: the rows of all that the last
+// level compares are looked up beside it.
+typedef struct {
+  int weight, ring, scale;  // in, as of tw_look_up_words
+  const tw_word_table *table;
+  int end_row;  // in: WIRE [width], the row of `otherwise`; -1 where nothing ends
+  int row;      // out: SHARE [rows][width]
+  tw_candidates candidates;
+} tw_argmax_row;
+int tw_argmax_with_row(tw_builder *b, int wire, size_t rows, const tw_argmax_level *levels, int ended,
+                       uint64_t otherwise, tw_argmax_row *row);
 // Of opened numbers: a bit each, whether it is one of `count` different ones. BITS, of one round.
 int tw_is_one_of(tw_builder *b, int numbers, const uint64_t *ones, int count);
 

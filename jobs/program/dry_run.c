@@ -227,6 +227,7 @@ tw_status tw_session_forecast(const tw_session_config *like, tw_forecast part, t
   no.alloc = pretend;
   no.release = forget;
   if (like->backend && like->backend->product_rows) no.product_rows = no_product_rows;
+  if (like->backend) no.operand_is_values = like->backend->operand_is_values;
   pretended = product_room = product_rooms = 0;
   foreseeing = like->backend;
   config.backend = &no;

@@ -230,14 +230,23 @@ static tw_weights weights_of(const stage *st, tw_role role, int party) {
   return out;
 }
 
+// The CPU's, which reads operands by their products alone.
+static tw_backend closed(void) {
+  tw_backend k = tw_cpu_backend;
+  k.operand_is_values = false;
+  return k;
+}
+
 static tw_status deal(stage *st, int b) {
   const tw_program *program = st->w->program;
+  tw_backend backend = closed();
   tw_session s;
   tw_session_config config = {.program = program,
                               .role = TW_DEALER,
                               .batch = 1,
                               .sequences = {.seeds = {st->seeds[0] + b, st->seeds[1] + b}, .slots = st->slots + b},
                               .weights = weights_of(st, TW_DEALER, 0)};
+  if (st->w->closed_operands) config.backend = &backend;
   for (int party = 0; party < 2; party++) {
     slot_bytes *slot = &st->slot[party][b];
     slot->size = program->slot_bytes[party];
@@ -384,7 +393,8 @@ static tw_status party_run(party_state *p) {
     config.sequences.inputs[i] = st->input[p->party] + input_begin(st->w, i);
   uint64_t repeated = 0;
   tw_timing timing = {&tw_cpu_backend, config.program->pool, config.program->pool, any_kernel, run_thrice, &repeated};
-  tw_backend again = tw_timed_backend(&timing);
+  tw_backend again = tw_timed_backend(&timing), not_values = closed();
+  if (st->w->closed_operands) config.backend = &not_values;
   if (st->w->repeat_kernels) config.backend = &again;
   if (st->w->secrecy) tell_secrets(p);
   tw_status status = tw_session_create(&config, &s);

@@ -29,6 +29,8 @@ typedef struct {
   const tw_tile_runner *runner[2];  // of each party: who runs the tiles; NULL: the walk itself
   // parties' kernels are run three more times where they are called (jobs/program/timed_backend.h)
   bool repeat_kernels;
+  // weights' operands are not read as values, as on a GPU
+  bool closed_operands;
   // told before a party starts of all that it must keep secret (true), and of what it hands to the client (false)
   void (*secrecy)(void *data, size_t bytes, bool secret);
   // out; walk_free frees

@@ -190,6 +190,18 @@ static int words(tw_builder *b, int x) {
   (void)x;
   return tw_open(b, tw_look_up_words(b, tw_open(b, tw_build_numbers(b, 3, N)), 0, &table, 38, 0));
 }
+// Five rows of 7, and the largest ones' rows of that table.
+static int largest_and_row(tw_builder *b, int x) {
+  static const tw_word_table table = {7, 3, 7, 1, 3, 0};
+  static const tw_argmax_level levels[TW_ARGMAX_LEVELS] = {{2, 1}, {4, 1, true}};
+  int values = tw_open(b, tw_reduce(b, tw_view(b, x, (tw_view_map){{1, 1, 1, 35}, {0, 0, 0, 1}, 0}), 14));
+  tw_argmax_row row = {.weight = 0, .table = &table, .ring = 38, .end_row = -1};
+  int places = tw_open(b, tw_argmax_with_row(b, values, 5, levels, -1, 0, &row)), rows = tw_open(b, row.row);
+  int known = tw_open(b, tw_word_row(b, 0, &table, 4, 38, 0));
+  tw_candidates end = {tw_view(b, known, (tw_view_map){{1, 1, 5, 3}, {0, 0, 0, 1}, 0}), -1, 5};
+  int chosen = tw_choose_row(b, end, &(tw_literal){places, 0, true}, 1);
+  return tw_open(b, tw_combine(b, 1, tw_as_share(b, rows), 1, chosen, false));
+}
 // Two words in a line.
 static int words_in_lines(tw_builder *b, int x) {
   static const tw_word_table table = {13, 2, 7, 2, 3, 1};
@@ -225,7 +237,8 @@ static const struct {
              {"gelu by key", gelu_by_key},
              {"root by key", root_by_key},
              {"words", words},
-             {"words in lines", words_in_lines}};
+             {"words in lines", words_in_lines},
+             {"argmax with its row", largest_and_row}};
 
 static const int lengths[1] = {9};
 static uint64_t weight_values[2][21];

@@ -440,6 +440,31 @@ static int looked_up_word(tw_builder *b, int x) {
   return tw_open(b, tw_look_up_words(b, tw_open(b, x), 0, &table, 2, 0));
 }
 
+// The row of the one word of a block of two; and of two such rows, under their signs, the one that opened bits say.
+static int looked_up_candidate(tw_builder *b, int x) {
+  tw_word_table table = {1, 1, 1, 1, 1, 0};
+  tw_candidates c = tw_look_up_candidates(b, tw_open(b, x), tape.lanes, 0, &table, 2, 0);
+  return tw_open(b, tw_as_share(b, c.rows));
+}
+static int bits_of(tw_builder *b, int x, int elements) {
+  size_t n = (size_t)elements * tape.lanes;
+  int numbers = tw_open(b, tw_reduce(b, tw_view(b, x, (tw_view_map){{1, 1, 1, n}, {0, 0, 0, 1}, 0}), 1));
+  tw_digits d = tw_deal_digits(b, numbers, 0, (const int[]){1}, 1, false, -1);
+  return tw_open(b, tw_leaves(b, &d, &(tw_leaf){0, 0, TW_LEAF_EQ}, 1));
+}
+static int chosen_row(tw_builder *b, int x) {
+  int bits = bits_of(b, x, 1), signs;
+  tw_place_in_block(b, bits, 2, &signs);
+  tw_candidates of = {wire(b, x, 1, 2), signs, tape.lanes};
+  return tw_open(b, tw_choose_row(b, of, &(tw_literal){bits, 0, true}, 1));
+}
+static int chosen_of_two_rows(tw_builder *b, int x) {
+  int bits = bits_of(b, x, 2);
+  tw_view_map rows = {{1, 1, 1, 2 * tape.lanes}, {0, 0, 0, 1}, 2 * tape.lanes};
+  tw_candidates of = {tw_open(b, tw_view(b, x, rows)), -1, tape.lanes};
+  return tw_open(b, tw_choose_row(b, of, &(tw_literal){bits, 0, false}, 1));
+}
+
 #define GATE(test, r, n, ...)                                                                   \
   static void test##_view(void) {                                                               \
     CU_ASSERT(all_views_uniform((joint_case){.ring = r, .elements = n, .build = __VA_ARGS__})); \
@@ -484,6 +509,10 @@ GATE(placed_in_lines, 2, 1, placed_in_lines, .numbers = true, .rows = true)
 GATE(placed_alone, 2, 1, placed_alone, .numbers = true, .rows = true)
 GATE(looked_up_word, 1, 1, looked_up_word, .numbers = true, .rows = true, .model_bits = 2)
 
+GATE(looked_up_candidate, 1, 1, looked_up_candidate, .numbers = true, .rows = true, .model_bits = 2)
+GATE(chosen_row, 2, 2, chosen_row)
+GATE(chosen_of_two_rows, 1, 4, chosen_of_two_rows)
+
 // ---- the check itself: what breaks the rules must be reported ----
 
 static tw_op *nth_open(tw_program *p, int n) {
@@ -514,6 +543,8 @@ static void one_mask_for_entries(tw_program *p) {
 }
 // A win is opened under the mask of what it follows from.
 static void one_mask_for_win_and_place(tw_program *p) { nth_open(p, 2)->mask_use = nth_open(p, 1)->mask_use; }
+// A row leaves under the mask of its candidate.
+static void one_mask_for_row_and_candidate(tw_program *p) { nth_open(p, 3)->mask_use = nth_open(p, 1)->mask_use; }
 static void one_bit_mask_for_two(tw_program *p) { nth_open(p, 4)->mask_use = nth_open(p, 3)->mask_use; }
 
 #ifdef TWAIN_DEBUG_PRG
@@ -571,6 +602,8 @@ static void reused_streams_are_found(void) {
                                                  .numbers = true,
                                                  .rows = true,
                                                  .mutate = one_mask_for_line_and_place}));
+  CU_ASSERT_FALSE(all_views_uniform(
+      (joint_case){.ring = 2, .elements = 2, .build = chosen_row, .mutate = one_mask_for_row_and_candidate}));
 }
 
 // A gate that opens x + r - r: its correction depends on the mask of the opening it goes into.
@@ -665,6 +698,8 @@ SUITE_MAIN("joint view", {"open", open_twice_view}, {"truncate", truncated_view}
            {"lookup and piece", looked_up_view}, {"one wire, many gates", mixed_reads_view},
            {"common correction", dealt_in_common_view}, {"words in lines", placed_in_lines_view},
            {"words alone", placed_alone_view}, {"words times their table", looked_up_word_view},
+           {"a candidate's row", looked_up_candidate_view}, {"a chosen row", chosen_row_view},
+           {"one of two rows", chosen_of_two_rows_view},
            {"an unhidden common correction is found", unhidden_is_found},
            {"reused streams are found", reused_streams_are_found},
            {"a mask before its opening is found", wrong_order_is_found}, {"a bare bit is found", a_bare_bit_is_found})

@@ -57,7 +57,7 @@ static void test_sums(void) {
   CU_ASSERT(e.preparation > 0);
   // weights take their time, however few rows they are multiplied with, online and before
   double gates = e.gates, before = e.preparation, read = 0;
-  for (int i = 0; i < plan.program.op_count; i++) read += tw_weights_read(&plan.program.ops[i]);
+  for (int i = 0; i < plan.program.op_count; i++) read += tw_weights_read(&plan.program, &plan.program.ops[i]);
   rates.weight = 1e-3;
   tw_estimate_program(&plan.program, &place, NULL, NULL, NULL, &e);
   CU_ASSERT(read > 1e5 && e.gates > gates + 0.99e-3 * read && e.gates < gates + 1e-3 * read);

@@ -73,6 +73,9 @@ ELEMENT_ENTRY(turn_place)
 ELEMENT_ENTRY(opponents)
 ELEMENT_ENTRY(members)
 ELEMENT_ENTRY(fold)
+ELEMENT_ENTRY(choose_row)
+ELEMENT_ENTRY(spread_words)
+ELEMENT_ENTRY(join_words)
 
 // ---- sums over planes in parts ----
 

@@ -72,14 +72,15 @@ const tw_option tw_option_argmax_rounds = {.name = "argmax-rounds",
                                            .low = 1,
                                            .high = TW_ARGMAX_MOST_ROUNDS};
 
-const tw_option tw_option_word_lookup = {.name = "word-lookup",
-                                         .kind = TW_OPTION_TEXT,
-                                         .value = "WHERE",
-                                         .words = "behind beside",
-                                         .help =
-                                             "of a text: look the next word's row up behind the search for the largest "
-                                             "logit, in three rounds more, or beside its end, for more keys (not "
-                                             "given: behind, and for a place what takes least)"};
+const tw_option tw_option_word_lookup = {
+    .name = "word-lookup",
+    .kind = TW_OPTION_TEXT,
+    .value = "WHERE",
+    .words = "behind beside",
+    .help =
+        "of a text: where the next word's row is looked up. Behind the search for the largest "
+        "logit it takes three rounds more, beside the search's end more keys (not "
+        "given: behind, and for a place what takes least)"};
 
 tw_status tw_output_of(const char *result, int64_t generate, tw_output *output) {
   if (result) TW_TRY(tw_output_parse(result, output));

@@ -142,8 +142,8 @@ TW_ELEMENT void tw_deal_choose_at(const tw_deal_choose_args *a, size_t row, size
   a->mr[j] = m * (a->r0[i] + a->r1[i]);
 }
 
-// ---- for one of some rows, each under a sign s of `plus` (NULL: 1): s h and s h r, h = [the masks of j's factors are the
-// pattern]; rows = 2^factors * count, the patterns in order; cols: elements of a row ----
+// ---- for one of some rows, each under a sign s of `plus` (NULL: 1): s h and s h r, h = [the masks of j's factors are
+// the pattern]; rows = 2^factors * count, the patterns in order; cols: elements of a row ----
 typedef struct {
   size_t rows, cols;
   const uint64_t *m0[TW_MOST_FACTORS], *m1[TW_MOST_FACTORS];  // planes

@@ -302,8 +302,8 @@ TW_ELEMENT uint64_t tw_choose_at(const tw_choose_args *a, size_t row, size_t col
 // lines; m: [sequences][2^factors][members][lines], mr: the same by cols; X: [sequences][members][lines][cols] ----
 typedef struct {
   size_t rows, cols;
-  const uint64_t *bits[TW_MOST_FACTORS];     // factors' planes of [members][lines], of the first sequence
-  size_t sequence_words[TW_MOST_FACTORS];    // from a sequence's plane to the next one's
+  const uint64_t *bits[TW_MOST_FACTORS];   // factors' planes of [members][lines], of the first sequence
+  size_t sequence_words[TW_MOST_FACTORS];  // from a sequence's plane to the next one's
   const uint64_t *X, *m, *mr;
   uint64_t *out;
   size_t members, lines;
@@ -551,8 +551,8 @@ TW_ELEMENT uint64_t tw_turn_place_at(const tw_turn_place_args *a, size_t row, si
 }
 
 // ---- rows of `span` elements for the words of a block of a table of [cols][places] words: [row][place][cols], 0 for
-// other blocks' words. The rows are [sequences][blocks][lines]; block i has the words from first + i span on. So rows of
-// a product with the whole table are products with the blocks ----
+// other blocks' words. The rows are [sequences][blocks][lines]; block i has the words from first + i span on. So rows
+// of a product with the whole table are products with the blocks ----
 typedef struct {
   size_t rows, cols;  // rows = sequences * blocks * lines * places
   const uint64_t *x;

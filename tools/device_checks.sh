@@ -27,6 +27,7 @@ checks() {
   part 60 "$folder/cuda_opens"
   part 60 "$folder/gpu_feed"
   part 100 "$folder/gpu_chains"
+  part 200 mpirun -np 2 "$twain" bench model --shape smollm2-135m --layers 1 --seq 8 --generate 4 --word-lookup beside --device cuda
   part 100 tools/device_faults.sh "$twain"
 }
 # racecheck of the gates takes longer than all others together: it has the second GPU to itself

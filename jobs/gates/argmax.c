@@ -247,7 +247,8 @@ static straight compare_straight(tw_builder *b, int difference, int group, size_
   tw_digits d = tw_deal_digits(b, difference, 0, widths, 2, true, -1);
   tw_leaf leaf[LEAVES] = {{0, 1, TW_LEAF_LT}, {0, 1, TW_LEAF_EQ}, {0, 0, TW_LEAF_LT}, {0, 0, TW_LEAF_SIGN}};
   int leaves = tw_leaves(b, &d, leaf, LEAVES);
-  tw_term s[2] = {{0, leaves, UPPER_LESS}, {0, leaves, SIGN}}, e = {0, leaves, UPPER_EQUAL}, l = {0, leaves, LOWER_LESS};
+  tw_term s[2] = {{0, leaves, UPPER_LESS}, {0, leaves, SIGN}}, e = {0, leaves, UPPER_EQUAL},
+          l = {0, leaves, LOWER_LESS};
   return (straight){from_pairs(b, tw_open(b, tw_xor_planes(b, s, 2, 1, NULL)), group, lines, false),
                     from_pairs(b, tw_open(b, tw_xor_planes(b, &e, 1, 1, NULL)), group, lines, true),
                     from_pairs(b, tw_open(b, tw_xor_planes(b, &l, 1, 1, NULL)), group, lines, true)};

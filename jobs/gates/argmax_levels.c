@@ -6,11 +6,11 @@
 #include "jobs/program/build.h"
 
 enum {
-  MOST_DEPTH = 24,    // halvings of the row
-  LARGEST_POWER = 6,  // groups of 2^6 members but for the last
-  MOST_FACTORS = 7,   // of a bit that selects a value (TW_MOST_FACTORS) or a place
-  MOST_LITERALS = 8,  // of a product
-  THREE = 3,          // comparisons of a product, where their bits go straight into it
+  MOST_DEPTH = 24,            // halvings of the row
+  LARGEST_POWER = 6,          // groups of 2^6 members but for the last
+  MOST_FACTORS = 7,           // of a bit that selects a value (TW_MOST_FACTORS) or a place
+  MOST_LITERALS = 8,          // of a product
+  THREE = 3,                  // comparisons of a product, where their bits go straight into it
   MOST_STRAIGHT = 2 * 13 + 1  // ring of two digits (TW_DIGIT_MAX_BITS)
 };
 
@@ -150,7 +150,8 @@ static void offer(search *s, int depth, int rounds, double lines, tw_argmax_leve
 // A group in all its factors; straight only beside rows: elsewhere rounds are not that dear.
 static void offer_group(search *s, int depth, int rounds, double lines, int group, bool last) {
   int threes = (group - 1 + (last && s->of.width > 0) + THREE - 1) / THREE;
-  for (int f = 1; f <= MOST_FACTORS && f < group; f++) offer(s, depth, rounds, lines, (tw_argmax_level){group, f}, last);
+  for (int f = 1; f <= MOST_FACTORS && f < group; f++)
+    offer(s, depth, rounds, lines, (tw_argmax_level){group, f}, last);
   if (s->of.width == 0 || group < 3 || s->of.ring < 3 || s->of.ring > MOST_STRAIGHT) return;
   for (int f = 1; f <= MOST_FACTORS && f <= threes; f++)
     offer(s, depth, rounds, lines, (tw_argmax_level){group, f, true}, last);

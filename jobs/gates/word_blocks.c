@@ -225,8 +225,7 @@ static tw_status line_party(tw_session *s, const tw_op *op) {
 static tw_status line_emulate(tw_session *s, const tw_op *op) {
   size_t cols = (size_t)op->arg[TW_LINEAR_COLS];
   TW_TRY(tw_make_value(s, op->out[0]));
-  const uint64_t *from =
-      s->weights.value[op->arg[TW_LINEAR_WEIGHT]] + (size_t)op->arg[LINE_NUMBER] * cols;
+  const uint64_t *from = s->weights.value[op->arg[TW_LINEAR_WEIGHT]] + (size_t)op->arg[LINE_NUMBER] * cols;
   for (size_t j = 0; j < cols; j++) tw_b(s, op->out[0])->value[j] = from[j] & tw_ring_of(s, op->out[0]);
   return TW_OK;
 }

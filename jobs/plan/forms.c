@@ -163,8 +163,8 @@ static void engine_say(const tw_choices *c, char *text, size_t size) {
   snprintf(text, size, "engine %s", tw_read_by_name(c->engine));
 }
 
-// ---- rounds of an argmax, with the next word's lookup behind it or beside it: fewest first, so that what takes as long
-// in more of them is not taken
+// ---- rounds of an argmax, with the next word's lookup behind it or beside it: fewest first, so that what takes as
+// long in more of them is not taken
 
 static int argmax_ways(const tw_model_config *config, const tw_plan_request *request, const tw_choices *base,
                        tw_choices *ways) {
@@ -187,7 +187,8 @@ static bool argmax_same(const tw_choices *a, const tw_choices *b) {
 
 static void argmax_say(const tw_choices *c, char *text, size_t size) {
   const char *what = c->lookup_beside ? "argmax and lookup" : "argmax";
-  snprintf(text, size, c->lookup_beside ? "%s" : "", what);
+  text[0] = '\0';
+  if (c->lookup_beside) snprintf(text, size, "%s", what);
   if (c->argmax_rounds) snprintf(text, size, "%s in %d rounds", what, c->argmax_rounds);
 }
 

@@ -198,8 +198,8 @@ typedef struct {
   int rows, signs;  // signs: ONEHOT; -1: there are none
   size_t lines;
 } tw_candidates;
-// places: opened bits [members][lines], the places of words in blocks of 2^planes words of a table (words.c); member i's
-// block is the i-th. Their rows at `scale` in ring `ring`, opened, by one pass over the table: two rounds.
+// places: opened bits [members][lines], the places of words in blocks of 2^planes words of a table (words.c); member
+// i's block is the i-th. Their rows at `scale` in ring `ring`, opened, by one pass over the table: two rounds.
 tw_candidates tw_look_up_candidates(tw_builder *b, int places, size_t lines, int weight, const tw_word_table *table,
                                     int ring, int scale);
 // The row of a word that all know: SHARE [width], no key, no round.

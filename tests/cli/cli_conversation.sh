@@ -33,7 +33,9 @@ bring() { cp "$1.p0" "$2.cache.p0.h5" && cp "$1.p1" "$2.cache.p1.h5"; }
 for model in gpt2 llama; do
   "$python" "$SOURCE_DIR/tests/cli/families.py" "$model" "$model.folder"
   "$TWAIN" import "$model.folder" -o "$model" -q
-  "$TWAIN" plan "$model" -q --seq 8 --generate 3 --conversation 24
+  lookup=()
+  [ "$model" = gpt2 ] || lookup=(--word-lookup beside)
+  "$TWAIN" plan "$model" -q --seq 8 --generate 3 --conversation 24 "${lookup[@]}"
   "$TWAIN" share "$model" -q
   "$TWAIN" deal "$model" -n 20 --test-seed 7 -q 2>/dev/null
   turn "$model.1" "$model" '' 'the cat sat on' 'the'

@@ -49,6 +49,15 @@ words qwen2 | cmp - qwen2.words || fail "forms of few rounds change the text"
 generate qwen2 --seq 12 --generate 5 --link-latency 10ms --norm-levels 2 --group-rounds 4
 [ "$(choices qwen2)" = "False False" ] || fail "by hand: $(choices qwen2)"
 words qwen2 | cmp - qwen2.words || fail "forms by hand change the text"
+# the next word's row looked up beside the argmax, in as many rounds as its number
+beside() { "$python" -c 'import json, sys; c = json.load(open(sys.argv[1] + ".plan.json")); print(c["choices"].get("lookup_beside"), c["costs"]["rounds"])' "$1"; }
+for name in gpt2 llama-tied; do
+  generate "$name" --seq 12 --generate 5 --argmax-rounds 13
+  behind=$(beside "$name")
+  generate "$name" --seq 12 --generate 5 --argmax-rounds 13 --word-lookup beside
+  [ "$(beside "$name")" = "True $((${behind#None } - 4 * 3))" ] || fail "$name: $(beside "$name"), and behind $behind"
+  words "$name" | cmp - "$name.words" || fail "$name: a lookup beside the argmax changes the text"
+done
 # one word is the next token; rounding, fewer keys or rounds, a prompt that fills the plan, one prompt of one token
 generate gpt2 --seq 12 --generate 1
 cut -d' ' -f1 gpt2.words | cmp - <(words gpt2) || fail "one word is not the first of five"
@@ -86,6 +95,9 @@ for name in llama gpt2; do
   prepare "$name"
   generate "$name" --seq 12 --generate 5
   grep -q '(the text ends here)' revealed || fail "$(cat revealed)"
+  words "$name" >ends
+  generate "$name" --seq 12 --generate 5 --word-lookup beside
+  words "$name" | cmp - ends || fail "$name: a lookup beside the argmax changes where a text ends"
   "$python" - "$second" "$other" <(words "$name") "$name.words" <<'P' || fail "$name: a text does not end where it should"
 import sys
 first, other = int(sys.argv[1]), int(sys.argv[2])
@@ -98,6 +110,7 @@ done
 
 # ---- drawn by noise; behind a prefix
 generate llama-tied --seq 12 --generate 4 --temperature 0.5
+generate llama-tied --seq 12 --generate 4 --temperature 0.5 --word-lookup beside
 printf 'the cat' >pre
 texts=('the cat sat on the mat' 'the cat on' 'the cat sat')
 for name in llama-tied gpt2; do
@@ -111,6 +124,10 @@ done
 
 # ---- refused
 expect 2 'say how many to write \(--generate\)' "$TWAIN" plan gpt2 --seq 9 --result text --force
+expect 2 'word-lookup goes with --generate 2 or more' "$TWAIN" plan gpt2 --seq 9 --generate 1 --word-lookup beside --force
+expect 2 'word-lookup is behind or beside, not above' "$TWAIN" plan gpt2 --seq 9 --generate 3 --word-lookup above --force
+expect 2 'with a lookup beside it takes 3 rounds; allow more' \
+  "$TWAIN" plan gpt2 --seq 9 --generate 3 --word-lookup beside --argmax-rounds 3 --force
 expect 2 'gives a text, not logits' "$TWAIN" plan gpt2 --seq 9 --result logits --generate 3 --force
 expect 2 'this model takes 48 tokens' "$TWAIN" plan llama --seq 40 --generate 10 --force
 expect 0 '' "$TWAIN" plan llama --seq 40 --generate 9 --force

@@ -1,4 +1,4 @@
-// More than 500 lines: three roles and what compares them share one stage, which no other file should see.
+// Long because three roles and what compares them share one stage, which no other file should see.
 #include "tests/common/walk.h"
 
 #include <math.h>

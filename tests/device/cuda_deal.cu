@@ -86,6 +86,24 @@ void add_elements(arena &m, trials &out, size_t rows, size_t cols) {
   out.push_back(TRIAL(deal_noise, noise));
 }
 
+void add_rows(arena &m, trials &out, size_t cols) {
+  tw_deal_choose_row_args row = {};
+  row.count = (size_t)m.between(1, 50);
+  row.factors = m.between(1, 4);
+  row.rows = row.count << row.factors;
+  row.cols = cols;
+  for (int f = 0; f < row.factors; f++) {
+    row.m0[f] = m.words(words_of(row.count));
+    row.m1[f] = m.words(words_of(row.count));
+  }
+  row.r0 = m.words(row.count * cols);
+  row.r1 = m.words(row.count * cols);
+  row.plus = m.below(2) ? m.words(words_of(row.count)) : nullptr;
+  row.m = m.words(row.rows);
+  row.mr = m.words(row.rows * cols);
+  out.push_back(TRIAL(deal_choose_row, row));
+}
+
 void add_digits(arena &m, trials &out, size_t n, int ring, int low, const std::vector<int64_t> &widths, bool sign_bit) {
   const size_t words = words_of(n), half = half_of(n);
   size_t planes = sign_bit;
@@ -261,6 +279,7 @@ int check(bool small) {
   for (size_t n : {1, 2, 63, 64, 65, 127, 128, 129, 200, 1000, 4097, 20000}) {
     if (small && n > 1000) continue;
     for (size_t rows : {1, 3, 12}) add_elements(m, list, rows, n), flush(m, list, n);
+    add_rows(m, list, (size_t)m.between(1, 100)), flush(m, list, n);
     add_digits(m, list, n, 24, 0, {4, 4, 7, 4, 4}, true), flush(m, list, n);
     add_digits(m, list, n, 54, 3, {4, 1, 8, 2, 5}, false), flush(m, list, n);
     add_digits(m, list, n, 64, 30, {11}, true), flush(m, list, n);

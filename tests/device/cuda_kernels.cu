@@ -98,6 +98,7 @@ void checker::elementwise(size_t sequences, size_t n) {
   for (size_t planes : {1, 2, 9, 29}) {
     add_selections(m, list, sequences, planes, n);
     add_words(m, list, sequences, n);
+    add_rows(m, list, sequences, (size_t)m.between(1, 100));
     add_reshape(m, list, sequences, planes, n);
     flush();
     add_parity(m, list, sequences, n, (int)planes, 1 + m.below(small ? 20 : 400));

@@ -256,6 +256,44 @@ void add_words(arena &m, trials &out, size_t sequences, size_t n) {
   out.push_back(TRIAL(turn_place, turn_place, 16.0 * (double)(all * columns), (double)(all * columns)));
 }
 
+// One of some rows, by bits; and rows of a product with blocks of a table.
+void add_rows(arena &m, trials &out, size_t sequences, size_t cols) {
+  const size_t members = (size_t)m.between(1, 30), lines = (size_t)m.between(1, 3), all = members * lines,
+               rows = sequences * lines;
+  tw_choose_row_args choose = {};
+  choose.rows = rows;
+  choose.cols = cols;
+  choose.members = members;
+  choose.lines = lines;
+  choose.factors = m.between(1, 4);
+  choose.flip = m.between(0, 15);
+  choose.ring = ring_of(m);
+  for (int f = 0; f < choose.factors; f++) {
+    choose.sequence_words[f] = (size_t)m.between(1, 3) * words_of(all);
+    choose.bits[f] = m.words(sequences * choose.sequence_words[f]);
+  }
+  choose.X = m.words(sequences * all * cols);
+  choose.m = m.words((sequences * all) << choose.factors);
+  choose.mr = m.words((sequences * all * cols) << choose.factors);
+  choose.out = m.words(rows * cols);
+  out.push_back(TRIAL(choose_row, choose, 16.0 * (double)(rows * members * cols), (double)(rows * members * cols)));
+  const size_t places = (size_t)1 << m.below(3), span = (size_t)m.between(1, 40), blocks = (size_t)m.between(1, 5),
+               width = (size_t)m.between(1, 70), each = sequences * blocks * lines;
+  const size_t table = (blocks * span + places - 1) / places;
+  tw_spread_words_args spread = {
+      each * places, table,     m.words(each * span), m.words(each * places * table), places, lines, blocks,
+      span,          m.below(2)};
+  out.push_back(TRIAL(spread_words, spread, 8.0 * (double)(each * places * table), (double)(each * places * table)));
+  tw_join_words_args join = {each,
+                             width,
+                             m.words(each * places * places * width),
+                             m.below(2) ? m.words(each * width) : nullptr,
+                             m.words(each * width),
+                             places,
+                             ring_of(m)};
+  out.push_back(TRIAL(join_words, join, 8.0 * (double)(each * places * width), (double)(each * width)));
+}
+
 // Bits of groups' members in a tournament.
 void add_members(arena &m, trials &out, size_t sequences, size_t rows, size_t groups) {
   const size_t group = (size_t)m.between(2, 40), lines = rows * groups, pairs = group * (group - 1) / 2,

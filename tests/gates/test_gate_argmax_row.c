@@ -206,7 +206,8 @@ static void every_candidate(void) {
         tw_program p = {0};
         tw_builder b;
         uint64_t numbers[256] = {0};
-        size_t span = (size_t)1 << bits, blocks = (words + span - 1) / span, lines = span, n = blocks * lines, wrong = 0;
+        size_t span = (size_t)1 << bits, blocks = (words + span - 1) / span, lines = span, n = blocks * lines,
+               wrong = 0;
         table_start(&table, words, WIDTH, (int)(words % 3));
         tw_builder_start(&b, &p);
         int places = tw_open(&b, tw_build_numbers(&b, bits, n));
@@ -270,9 +271,9 @@ typedef struct {
 } wanted_cost;
 
 static void costs(void) {
-  static const wanted_cost cases[] = {
-      {49152, 576, 19, 14, 3.1, 0.56}, {49152, 576, 19, 15, 2.4, 0.56}, {49152, 576, 19, 16, 1.7, 0.52},
-      {49152, 576, 17, 16, 1.4, 0.5},  {50257, 768, 19, 16, 2.0, 0.56}, {32000, 4096, 19, 16, 1.65, 0.47}};
+  static const wanted_cost cases[] = {{49152, 576, 19, 14, 3.1, 0.56}, {49152, 576, 19, 15, 2.4, 0.56},
+                                      {49152, 576, 19, 16, 1.7, 0.52}, {49152, 576, 17, 16, 1.4, 0.5},
+                                      {50257, 768, 19, 16, 2.0, 0.56}, {32000, 4096, 19, 16, 1.65, 0.47}};
   for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
     const wanted_cost *c = &cases[i];
     tw_argmax_level l[TW_ARGMAX_LEVELS];
@@ -325,10 +326,10 @@ static size_t wrong_with(int mutant) {
   tw_build_output(&t.b, tw_open(&t.b, places));
   for (int i = 0; i < t.program.op_count; i++) {
     tw_op *op = &t.program.ops[i];
-    if (mutant == 1 && strcmp(op->gate->name, "choose row") == 0) op->arg[3] ^= 1;        // the flip of a factor
-    if (mutant == 2 && strcmp(op->gate->name, "choose row") == 0) op->arg[4] = 0;         // no signs
-    if (mutant == 3 && strcmp(op->gate->name, "opponents") == 0) op->arg[5] ^= 1;         // who sees what
-    if (mutant == 4 && strcmp(op->gate->name, "word rows") == 0) op->arg[5] = 1;          // one word too far
+    if (mutant == 1 && strcmp(op->gate->name, "choose row") == 0) op->arg[3] ^= 1;  // the flip of a factor
+    if (mutant == 2 && strcmp(op->gate->name, "choose row") == 0) op->arg[4] = 0;   // no signs
+    if (mutant == 3 && strcmp(op->gate->name, "opponents") == 0) op->arg[5] ^= 1;   // who sees what
+    if (mutant == 4 && strcmp(op->gate->name, "word rows") == 0) op->arg[5] = 1;    // one word too far
   }
   trial_run(&t, tw_open(&t.b, row.row));
   wrong = wrong_of(&t, &c, &table, planes);

@@ -699,7 +699,6 @@ SUITE_MAIN("joint view", {"open", open_twice_view}, {"truncate", truncated_view}
            {"common correction", dealt_in_common_view}, {"words in lines", placed_in_lines_view},
            {"words alone", placed_alone_view}, {"words times their table", looked_up_word_view},
            {"a candidate's row", looked_up_candidate_view}, {"a chosen row", chosen_row_view},
-           {"one of two rows", chosen_of_two_rows_view},
-           {"an unhidden common correction is found", unhidden_is_found},
+           {"one of two rows", chosen_of_two_rows_view}, {"an unhidden common correction is found", unhidden_is_found},
            {"reused streams are found", reused_streams_are_found},
            {"a mask before its opening is found", wrong_order_is_found}, {"a bare bit is found", a_bare_bit_is_found})

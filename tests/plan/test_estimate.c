@@ -196,12 +196,43 @@ static void test_texts(void) {
   config.layers = 3;
   CU_ASSERT_EQUAL_FATAL(tw_choices_find(&config, &request, &(tw_made){0}, &place, 0, &request.choices, &found), TW_OK);
   CU_ASSERT(request.choices.flat_norms && request.choices.early_groups);  // a slow line: fewest rounds
+  CU_ASSERT(request.choices.lookup_beside);
   CU_ASSERT_EQUAL_FATAL(tw_plan_make(&config, &request, NULL, &plan), TW_OK);
   tw_estimate_program(&plan.program, &place, NULL, NULL, NULL, &whole);
   CU_ASSERT_EQUAL(found.best.estimate.rounds, whole.rounds);
   CU_ASSERT(fabs((double)found.best.estimate.key_bytes / (double)whole.key_bytes - 1) < 0.01);
   CU_ASSERT(fabs(tw_estimate_online(&found.best.estimate) / tw_estimate_online(&whole) - 1) < 0.01);
   tw_plan_free(&plan);
+}
+
+// Where the next word's lookup stands: by hand, with rounds by hand, and on one host behind unless it is said.
+static void test_lookups(void) {
+  static const tw_rates rates = {.round = 1e-6, .other = {.seconds = {[TW_COST_ONCE] = 1e-6}}};
+  tw_place place = {.rates = &rates, .link = {1e-3, 0}};
+  static const struct {
+    bool one_host, made, beside;
+    int rounds, words;
+    bool wanted;
+  } cases[] = {{false, true, false, 0, 3, false},  {false, true, true, 0, 3, true},
+               {false, false, false, 14, 3, true}, {false, true, false, 14, 3, false},
+               {true, false, false, 0, 3, false},  {true, true, true, 0, 3, true},
+               {true, true, true, 15, 3, true},    {false, false, false, 0, 1, false}};
+  tw_model_config config;
+  CU_ASSERT_EQUAL_FATAL(tw_shape_config("gpt2", &config), TW_OK);
+  config.layers = 1;
+  config.vocab = config.head.outputs = 3000;
+  for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+    tw_made made = {.lookup = cases[i].made};
+    for (int form = 0; form < TW_FORMS; form++) made.form[form] = form != TW_FORM_ARGMAX || cases[i].rounds;
+    tw_plan_request request = {.seq = 4, .output = TW_OUTPUT_TEXT, .generated = cases[i].words};
+    tw_choices found;
+    request.choices = (tw_choices){.lookup_beside = cases[i].beside, .argmax_rounds = cases[i].rounds};
+    CU_ASSERT_EQUAL_FATAL(
+        tw_choices_find(&config, &request, &made, cases[i].one_host ? &tw_place_one_host : &place, 0, &found, NULL),
+        TW_OK);
+    CU_ASSERT_EQUAL(found.lookup_beside, cases[i].wanted);
+    if (cases[i].rounds) CU_ASSERT_EQUAL(found.argmax_rounds, cases[i].rounds);
+  }
 }
 
 // Each row's first way is what a plan has where nothing is chosen, and its ways differ in that row alone.
@@ -293,6 +324,7 @@ int main(void) {
                                      {"engines", test_engines},
                                      {"nodes of keys", test_nodes},
                                      {"texts", test_texts},
+                                     {"lookups", test_lookups},
                                      {"layers", test_layers},
                                      {"forms", test_forms},
                                      {"files of rates", test_files},

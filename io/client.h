@@ -63,9 +63,12 @@ typedef struct {
   bool goes_on;  // for its shares, and not in this file (tw_input_share)
   char **texts;
   tw_origins origins;
-  float *values;  // [count][seq][hidden] embeddings after LayerNorm; NULL: there are none, or not yet (hidden > 0)
+  // [count][seq][hidden] embeddings after LayerNorm, with seqs [seqs[s]][hidden] of each sequence, one behind the
+  // other; NULL: there are none, or not yet (hidden > 0)
+  float *values;
 } tw_input;
 
+// TW_ERR_INTERNAL for one with seqs and values, which the file has at the longest length: tw_input_write_rows.
 tw_status tw_input_write(const char *path, const tw_input *input);
 // The same of an input with hidden > 0 whose values come from `rows`: of each sequence in turn, [seq][hidden]. hidden
 // 0: as tw_input_write.
@@ -74,6 +77,12 @@ tw_status tw_input_write_rows(const char *path, const tw_input *input,
 tw_status tw_input_read(const char *path, tw_input *input);
 tw_status tw_input_read_id(const char *path, tw_id *id);
 void tw_input_free(tw_input *input);
+// Rows that a sequence takes, live and padded ones.
+static inline size_t tw_input_rows_of(const tw_input *in, int s) { return (size_t)(in->seqs ? in->seqs[s] : in->seq); }
+// Of all sequences: so many times hidden values there are.
+size_t tw_input_rows(const tw_input *in);
+// The values of sequence s, which are there.
+const float *tw_input_values(const tw_input *in, int s);
 
 // NAME.input.p0/p1.h5: additive shares mod 2^56 of round(value * 2^12), or of word numbers by XOR; sequence lengths
 // (public).

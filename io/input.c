@@ -1,5 +1,6 @@
 // Inputs and their shares: rows that the client embedded, or token ids.
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/memory.h"
 #include "io/client.h"
@@ -66,7 +67,8 @@ static tw_status put_all_but_rows(tw_h5 *f, const tw_input *in) {
 static tw_status put_input(tw_h5 *f, const tw_input *in) {
   hsize_t shape[3] = {(hsize_t)in->count, (hsize_t)in->seq, (hsize_t)in->hidden};
   TW_TRY(put_all_but_rows(f, in));
-  if (in->hidden && !in->values) return tw_fail(TW_ERR_INTERNAL, "%s: an input without its rows", f->path);
+  if (in->hidden && (!in->values || in->seqs))
+    return tw_fail(TW_ERR_INTERNAL, "%s: an input without all of its rows", f->path);
   return in->hidden ? tw_h5_put_f32(f, "values", 3, shape, in->values) : TW_OK;
 }
 
@@ -170,12 +172,46 @@ static tw_status get_earlier(const tw_h5 *f, tw_input *in) {
   return check_earlier(f, in);
 }
 
+size_t tw_input_rows(const tw_input *in) {
+  size_t rows = 0;
+  for (int s = 0; s < in->count; s++) rows += tw_input_rows_of(in, s);
+  return rows;
+}
+
+const float *tw_input_values(const tw_input *in, int s) {
+  size_t rows = 0;
+  if (!in->seqs) return in->values + (size_t)s * (size_t)in->seq * (size_t)in->hidden;
+  for (int t = 0; t < s; t++) rows += tw_input_rows_of(in, t);
+  return in->values + rows * (size_t)in->hidden;
+}
+
+// Of shorter programs, rows behind their length are read and dropped.
+static tw_status get_rows_of_lengths(const tw_h5 *f, tw_h5_reader *reader, const hsize_t *shape, float *one,
+                                     tw_input *in) {
+  size_t hidden = (size_t)in->hidden, each = (size_t)in->seq * hidden, at = 0;
+  for (int s = 0; s < in->count; s++) {
+    size_t n = tw_input_rows_of(in, s) * hidden;
+    TW_TRY(tw_h5_read_next(f, reader, one, each * sizeof *one));
+    TW_TRY(tw_h5_finite_part(f, TW_ERR_FORMAT, "values", 3, shape, (size_t)s * each, each, one));
+    memcpy(in->values + at, one, n * sizeof *one);
+    at += n;
+  }
+  return TW_OK;
+}
+
 static tw_status get_rows(const tw_h5 *f, tw_input *in) {
   uint64_t offset;
+  tw_h5_reader reader;
+  float *one;
   hsize_t shape[3] = {(hsize_t)in->count, (hsize_t)in->seq, (hsize_t)in->hidden};
   TW_TRY(tw_h5_locate(f, "values", H5T_IEEE_F32LE, 3, shape, &offset));
-  TW_TRY(tw_alloc((size_t)in->count * in->seq * in->hidden * sizeof *in->values, (void **)&in->values));
-  return tw_h5_get_f32(f, "values", 3, shape, in->values);
+  TW_TRY(tw_alloc(tw_input_rows(in) * (size_t)in->hidden * sizeof *in->values, (void **)&in->values));
+  if (!in->seqs) return tw_h5_get_f32(f, "values", 3, shape, in->values);
+  TW_TRY(tw_h5_read_begin(f, "values", H5T_IEEE_F32LE, 3, shape, &reader));
+  TW_TRY(tw_alloc((size_t)in->seq * (size_t)in->hidden * sizeof *one, (void **)&one));
+  tw_status status = get_rows_of_lengths(f, &reader, shape, one, in);
+  tw_free(one);
+  return status;
 }
 
 static tw_status get_input(const tw_h5 *f, tw_input *in) {

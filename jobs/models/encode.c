@@ -116,10 +116,10 @@ static tw_status place(const tw_client *client, const tw_prefix *prefix, const i
 
 // ---- rows
 
-// Sequence s of `in` to out, [seq][hidden]. row: room for the width of the tables.
-static void embed_sequence(const tw_client *client, const tw_input *in, int s, double *row, float *out) {
+// The first rows of sequence s of `in` to out, [rows][hidden]. row: room for the width of the tables.
+static void embed_sequence(const tw_client *client, const tw_input *in, int s, int rows, double *row, float *out) {
   int counted = 0;
-  for (int i = 0; i < in->seq; i++) {
+  for (int i = 0; i < rows; i++) {
     size_t at = (size_t)s * (size_t)in->seq + (size_t)i;
     int token = in->tokens[at], type = in->types ? in->types[at] : 0;
     embed_token(client, token, type, position_of(client, token, in->prefix.rows + i, &counted), row,
@@ -128,13 +128,13 @@ static void embed_sequence(const tw_client *client, const tw_input *in, int s, d
 }
 
 tw_status tw_encode_rows(const tw_client *client, tw_input *in) {
-  size_t each = (size_t)in->seq * (size_t)in->hidden;
+  size_t hidden = (size_t)in->hidden, at = 0;
   double *row;
   if (!in->hidden || in->values) return TW_OK;
   TW_TRY(tw_alloc(row_width(client) * sizeof *row, (void **)&row));
-  tw_status status = tw_alloc((size_t)in->count * each * sizeof *in->values, (void **)&in->values);
-  for (int s = 0; s < in->count && status == TW_OK; s++)
-    embed_sequence(client, in, s, row, in->values + (size_t)s * each);
+  tw_status status = tw_alloc(tw_input_rows(in) * hidden * sizeof *in->values, (void **)&in->values);
+  for (int s = 0; s < in->count && status == TW_OK; at += tw_input_rows_of(in, s++) * hidden)
+    embed_sequence(client, in, s, (int)tw_input_rows_of(in, s), row, in->values + at);
   tw_free(row);
   return status;
 }
@@ -147,7 +147,7 @@ typedef struct {
 
 static tw_status next_rows(void *state, int sequence, float *out) {
   const embedding *e = state;
-  embed_sequence(e->client, e->in, sequence, e->row, out);
+  embed_sequence(e->client, e->in, sequence, e->in->seq, e->row, out);
   return TW_OK;
 }
 

@@ -92,7 +92,7 @@ static tw_status embed(const tw_model *model, const tw_prefix *prefix, const tw_
   int *ids;
   if (input->values) {
     if (prefix) TW_TRY(tw_float_embed(model, prefix->ids, prefix->count, quantised, x));
-    const float *values = input->values + (size_t)s * seq * hidden;
+    const float *values = tw_input_values(input, s);
     for (size_t i = 0; i < length * hidden; i++) x[before * hidden + i] = (double)values[i];
     return TW_OK;
   }

@@ -41,7 +41,7 @@ static tw_status take(const tw_input *from, const int *which, int count, int seq
     memcpy(out->tokens + to, from->tokens + at, n * sizeof *out->tokens);
     if (out->types) memcpy(out->types + to, from->types + at, n * sizeof *out->types);
     size_t h = (size_t)from->hidden;
-    if (from->values) memcpy(out->values + to * h, from->values + at * h, n * h * sizeof *out->values);
+    if (from->values) memcpy(out->values + to * h, tw_input_values(from, which[i]), n * h * sizeof *out->values);
   }
   return TW_OK;
 }

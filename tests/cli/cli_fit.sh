@@ -252,11 +252,13 @@ expect 0 'n.seq20.keys.p1.h5' "$TWAIN" destroy n
 for i in {1..2500}; do echo "some words $i"; done >many.txt
 printf 'word %.0s' {1..400} >>many.txt
 "$TWAIN" plan many --fit many.txt -q
+"$TWAIN" share many -q
 python3 - "$TWAIN" <<'P' || fail "encode's memory"
 import os, resource, subprocess, sys
-subprocess.run([sys.argv[1], "encode", "many", "--file", "many.txt", "-q"], check=True)
+subprocess.run([sys.argv[1], "encode", "many", "--file", "many.txt", "--share", "-q"], check=True)
 peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
 rows = os.path.getsize("many.input.h5") / 2**20
 assert rows > 240 and peak < 150, f"{peak:.0f} MiB in memory, of rows of {rows:.0f} MiB"
 P
-rm many.input.h5
+[ -s many.seq8.input.p0.h5 ] || fail "no share of short texts"
+rm many.*input*

@@ -5,6 +5,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/memory.h"
 #include "jobs/models/encode.h"
 #include "jobs/models/import.h"
 #include "tests/common/suite.h"
@@ -134,6 +135,23 @@ static void written_rows(void) {
   CU_ASSERT_EQUAL(memcmp(in.types, back.types, 3 * 12 * sizeof(int)), 0);
   CU_ASSERT_STRING_EQUAL(in.input_id.hex, back.input_id.hex);
   CU_ASSERT_EQUAL(tw_encode_write(path, &client, &in), TW_ERR_IO);  // it is there
+  CU_ASSERT_EQUAL(unlink(path), 0);
+  // of several lengths, only the rows that a sequence's own program takes stay in memory
+  const int seqs[] = {8, 8, 12};
+  size_t first = 8 * 32, all = 12 * 32;
+  tw_input_free(&back);
+  CU_ASSERT_EQUAL_FATAL(tw_alloc(sizeof seqs, (void **)&in.seqs), TW_OK);
+  memcpy(in.seqs, seqs, sizeof seqs);
+  CU_ASSERT_EQUAL_FATAL(tw_encode_write(path, &client, &in), TW_OK);
+  CU_ASSERT_EQUAL_FATAL(tw_input_read(path, &back), TW_OK);
+  CU_ASSERT_EQUAL(tw_input_rows(&back), 28);
+  CU_ASSERT_EQUAL(memcmp(tw_input_values(&back, 0), in.values, first * sizeof(float)), 0);
+  CU_ASSERT_EQUAL(memcmp(tw_input_values(&back, 1), in.values + all, first * sizeof(float)), 0);
+  CU_ASSERT_EQUAL(memcmp(tw_input_values(&back, 2), in.values + 2 * all, all * sizeof(float)), 0);
+  tw_free(in.values);
+  in.values = NULL;
+  CU_ASSERT_EQUAL_FATAL(tw_encode_rows(&client, &in), TW_OK);
+  CU_ASSERT_EQUAL(memcmp(in.values, back.values, 28 * 32 * sizeof(float)), 0);
   CU_ASSERT_EQUAL(unlink(path), 0);
   client.word[45 * 32] = NAN;
   CU_ASSERT_EQUAL(tw_encode_write(path, &client, &in), TW_ERR_RANGE);

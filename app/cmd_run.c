@@ -7,10 +7,12 @@
 #include "app/launcher.h"
 #include "app/run_lengths.h"
 #include "app/secrets.h"
+#include "app/show/forecast.h"
 #include "app/show/print.h"
 #include "app/show/record.h"
 #include "app/show/run_report.h"
 #include "app/two_sites.h"
+#include "app/where.h"
 #include "base/interrupt.h"
 #include "base/memory.h"
 #include "base/site.h"
@@ -27,13 +29,14 @@ typedef struct {
   tw_run_lengths lengths;  // no option: this party's files, opened before the other one is waited for
   int64_t slot;
   double time_limit;
-  bool allow_test_keys, allow_unlocked, json, csv, verbose, force, trace, serve, resume;
+  bool allow_test_keys, allow_unlocked, allow_less_memory, json, csv, verbose, force, trace, serve, resume;
   const char *queue, *out, *caches, *clients;
   int64_t batch, queue_limit, client_limit, conversation_limit;
   double pair_limit, idle_limit;
   tw_service_options service;  // no option: of a service, from the ten above
   tw_site own;                 // no option: with --clients
   json_t *records;             // no option: of the lengths that are done
+  tw_where where;              // no option: by whose rates the forecast goes
 } settings;
 
 static const tw_option options[] = {
@@ -76,6 +79,10 @@ static const tw_option options[] = {
     {.common = &tw_option_allow_unlocked, .field = offsetof(settings, allow_unlocked)},
     {.group = "where a party computes", .common = &tw_option_device, .field = offsetof(settings, party.device)},
     {.common = &tw_option_affinity, .field = offsetof(settings, party.affinity)},
+    {.name = "allow-less-memory",
+     .field = offsetof(settings, allow_less_memory),
+     .help = "go on where the forecast says that memory will not do, with a warning: it may be wrong, or memory may be "
+             "free by then"},
     {.group = "a party of its own", .common = &tw_option_party, .field = offsetof(settings, site.party)},
     {.common = &tw_option_listen, .field = offsetof(settings, site.ways.listen)},
     {.common = &tw_option_connect, .field = offsetof(settings, site.ways.connect)},
@@ -203,6 +210,11 @@ static const char *name_of(const tw_call *call) {
   return call->arguments[call->count > 1 ? ((const settings *)call->settings)->site.processes.index : 0];
 }
 
+static void foretell(void *state, const tw_run_forecast *forecast, const tw_place *place) {
+  (void)state;
+  tw_forecast_say(forecast, place);
+}
+
 static tw_party_options party_options(const tw_call *call, tw_progress *progress, tw_circumstances *how) {
   const settings *s = call->settings;
   bool share = call->count == 1;  // the input among all processes
@@ -217,6 +229,9 @@ static tw_party_options party_options(const tw_call *call, tw_progress *progress
                             .words = s->party,
                             .first_slot = s->slot,
                             .allow_test_keys = s->allow_test_keys,
+                            .allow_less_memory = s->allow_less_memory,
+                            .place = s->where.place.rates ? &s->where.place : NULL,
+                            .foretell = foretell,
                             .trace = s->trace,
                             .time_steps = s->verbose,
                             .force = s->force,
@@ -263,7 +278,7 @@ static tw_status find_pair(settings *s) {
   if (s->site.party >= 0) return TW_OK;
   TW_TRY(tw_mpi_pair_find(1, &pair));
   if (pair.count < 2) return TW_OK;
-  s->site.processes = (tw_processes){pair.index, pair.count, 0};
+  s->site.processes = (tw_processes){pair.index, pair.count, 0, s->site.processes.here};
   s->party.processes = pair.count;
   s->party.local_process = pair.index;
   if (strcmp(s->party.affinity, "auto") == 0) s->party.affinity = "none";
@@ -376,6 +391,7 @@ static tw_status check_processes(const tw_call *call) {
     return tw_fail(TW_ERR_USAGE, "--keys names a key file, --dealer needs none: take one of them");
   s->party.local_process = p->local;
   s->party.processes = p->count;
+  s->party.here = p->here;
   if (p->count > 1 && strcmp(s->party.affinity, "auto") == 0) s->party.affinity = "none";
   return TW_OK;
 }
@@ -425,6 +441,7 @@ static tw_status run(const tw_call *call) {
   tw_readers_may_go();
   TW_TRY(tw_two_sites_check(&s->site));
   TW_TRY(check_processes(call));
+  if (!call->quiet) TW_TRY(tw_where_guess(strcmp(s->party.device, "cuda") == 0 ? "h200" : NULL, &s->where));
   TW_TRY(check_service(call));
   // a service says itself what became of key slots
   const char *spent = s->serve ? NULL : s->spent;

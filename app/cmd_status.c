@@ -6,14 +6,17 @@
 #include "app/commands.h"
 #include "app/common_options.h"
 #include "app/secrets.h"
+#include "app/show/forecast.h"
 #include "app/show/marks.h"
 #include "app/show/print.h"
+#include "app/where.h"
 #include "base/memory.h"
 #include "io/client.h"
 #include "io/keys.h"
 #include "io/ledger.h"
 #include "io/new_files.h"
 #include "io/parts.h"
+#include "jobs/parties/party.h"
 #include "jobs/plan/lengths.h"
 
 typedef struct {
@@ -149,7 +152,7 @@ static json_t *records_of(const holdings *list) {
 
 // NAME, and what it has of several lengths under names of their own (jobs/plan/lengths.h).
 typedef struct {
-  const char *name, *keys;
+  const char *name, *model, *keys;
   const tw_ledger *ledger;
   bool json;
   json_t *lengths;
@@ -165,14 +168,54 @@ static tw_status look(const survey *v, const char *name, const char *keys, holdi
   return TW_OK;
 }
 
+// ---- what a run of the rows that are left will need, where the plan is here
+
+typedef struct {
+  tw_where where;
+  tw_forecast_view view;
+  bool known;
+} outlook;
+
+static int rows_left(const holdings *list) {
+  int most = 0;
+  for (const holdings *h = list; h < list + 2; h++)
+    if (h->has_input && !h->has_result && h->rows - h->done > most) most = h->rows - h->done;
+  return most;
+}
+
+static tw_status foresee(const survey *v, const char *name, const holdings *list, outlook *out) {
+  int rows = rows_left(list);
+  tw_path path = tw_path_of(v->model, "plan.json");
+  tw_plan plan;
+  *out = (outlook){.known = false};
+  if (!rows || !tw_path_exists(&path)) return TW_OK;
+  TW_TRY(tw_plan_read_of(v->model, name, &plan));
+  int batch = plan.shape.earlier || rows < TW_BATCH ? rows : TW_BATCH;
+  tw_status status = tw_where_guess(NULL, &out->where);
+  if (status == TW_OK) status = tw_forecast_view_make(&plan, &out->where.place, batch, rows, &out->view);
+  out->known = status == TW_OK;
+  tw_plan_free(&plan);
+  return status;
+}
+
 static tw_status show(survey *v, const char *name, const holdings *list) {
   tw_ledger_key *keys = NULL;
   size_t count = 0;
+  outlook next;
   tw_status status = tw_ledger_list(v->ledger, &keys, &count);
+  if (status == TW_OK) status = foresee(v, name, list, &next);
   if (status == TW_OK && v->found) putchar('\n');
   if (status == TW_OK) print(name, list, keys, count);
+  if (status == TW_OK && next.known) tw_forecast_print(&next.view, 1, &next.where.place, true);
   tw_ledger_keys_free(keys, count);
   return status;
+}
+
+static tw_status add_forecast(const survey *v, const char *name, const holdings *list, json_t *object) {
+  outlook next;
+  TW_TRY(foresee(v, name, list, &next));
+  if (next.known) json_object_set_new(object, "forecast", tw_forecast_records(&next.view, 1, &next.where.place));
+  return TW_OK;
 }
 
 static tw_status take_length(survey *v, int seq) {
@@ -180,11 +223,13 @@ static tw_status take_length(survey *v, int seq) {
   tw_path name = tw_length_name(v->name, seq);
   TW_TRY(look(v, name.text, tw_length_name(v->keys, seq).text, list));
   if (!is_anything(&list[0]) && !is_anything(&list[1])) return TW_OK;
-  if (v->json)
-    json_array_append_new(v->lengths,
-                          json_pack("{s:s, s:i, s:o}", "name", name.text, "seq", seq, "parties", records_of(list)));
-  else
+  if (v->json) {
+    json_t *object = json_pack("{s:s, s:i, s:o}", "name", name.text, "seq", seq, "parties", records_of(list));
+    json_array_append_new(v->lengths, object);
+    TW_TRY(add_forecast(v, name.text, list, object));
+  } else {
     TW_TRY(show(v, name.text, list));
+  }
   v->found++;
   return TW_OK;
 }
@@ -214,7 +259,10 @@ static tw_status take_all(survey *v) {
   if (!v->json) return TW_OK;
   json_t *all = json_pack("{s:s, s:s, s:o}", "name", v->name, "ledger", v->ledger->id.hex, "parties", records_of(list));
   if (json_array_size(v->lengths)) json_object_set(all, "lengths", v->lengths);
-  return tw_json_print(all);
+  tw_status status = add_forecast(v, v->name, list, all);
+  if (status == TW_OK) return tw_json_print(all);
+  json_decref(all);
+  return status;
 }
 
 static tw_status run(const tw_call *call) {
@@ -226,8 +274,12 @@ static tw_status run(const tw_call *call) {
   if (s->keys) TW_TRY(tw_name_check(s->keys));
   TW_TRY(tw_model_name(s->model, name, &model));
   TW_TRY(tw_ledger_find(s->ledger, &ledger));
-  survey v = {
-      .name = name, .keys = s->keys ? s->keys : model, .ledger = &ledger, .json = s->json, .lengths = json_array()};
+  survey v = {.name = name,
+              .model = model,
+              .keys = s->keys ? s->keys : model,
+              .ledger = &ledger,
+              .json = s->json,
+              .lengths = json_array()};
   tw_status status = take_all(&v);
   json_decref(v.lengths);
   return status;
@@ -239,7 +291,8 @@ const tw_command tw_command_status = {
     .summary = "key slots left, by whom the others were used up, and which rows are done",
     .about =
         "Reads the parties' files of NAME that are here: NAME.keys.pR.h5, NAME.input.pR.h5, and what a run has "
-        "left, finished or not; the same of its lengths; and the ledger. Changes nothing.",
+        "left, finished or not; the same of its lengths; and the ledger. Where the plan is here it foretells what a run "
+        "of the rows that are left needs. Changes nothing.",
     .options = options,
     .option_count = sizeof options / sizeof *options,
     .settings_size = sizeof(settings),

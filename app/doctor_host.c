@@ -8,6 +8,7 @@
 
 #include "app/doctor.h"
 #include "app/show/print.h"
+#include "base/memory_left.h"
 #include "jobs/parties/machine.h"
 #include "kernels/device.h"
 #include "kernels/isa.h"
@@ -85,15 +86,23 @@ static void pages(tw_doctor *d) {
                 "%s: large arrays lie on %s pages", mode, strstr(mode, "[always]") ? "huge" : "small");
 }
 
-void tw_doctor_memory(tw_doctor *d) {
+// The narrower of what this process and what all here may take.
+static void memory_left(tw_doctor *d) {
   enum { LEAST = 1 << 30 };
-  int64_t left = tw_machine_memory_left();
+  const tw_memory_left one = tw_memory_left_for_one(), all = tw_memory_left_for_all("");
+  const tw_memory_left *left = one.bytes >= 0 && (all.bytes < 0 || one.bytes < all.bytes) ? &one : &all;
+  if (left->bytes < 0) return;
+  tw_doctor_say(d, left->bytes < LEAST ? TW_NOTE : TW_FINE, "memory",
+                "ask for more (--mem of Slurm, memory.max of a control group, ulimit -v): twain plan NAME forecasts a "
+                "run's",
+                "%s are left, says %s", tw_text_bytes((double)left->bytes), left->what);
+}
+
+void tw_doctor_memory(tw_doctor *d) {
   locked_memory(d);
   swap(d);
   pages(d);
-  if (left >= 0)
-    tw_doctor_say(d, left < LEAST ? TW_NOTE : TW_FINE, "memory", "ask for more: twain plan NAME forecasts a run's",
-                  "%s are left", tw_text_bytes((double)left));
+  memory_left(d);
 }
 
 // ---- GPUs

@@ -6,6 +6,7 @@
 typedef struct {
   int index, count;  // of the party's
   int local;         // the number of this one among those of its host
+  int here;          // of all that the launcher started, those on this host; 0: not known
 } tw_processes;
 
 // As MPI's launcher or srun says it; without one a process is alone.

@@ -96,7 +96,7 @@ tw_status tw_two_sites_check(tw_site_words *w) {
     if (w->dealer && route.listen) route.proxy = route.command = NULL;  // to the dealer alone
     TW_TRY(tw_route_check(&route));
   }
-  w->processes = w->party < 0 ? (tw_processes){0, 1, 0} : tw_processes_find();
+  w->processes = w->party < 0 ? (tw_processes){0, 1, 0, tw_processes_find().here} : tw_processes_find();
   return TW_OK;
 }
 

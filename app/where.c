@@ -41,3 +41,10 @@ tw_status tw_where_find(const tw_where_words *words, tw_where *out) {
   if (out->place.link.bytes_per_second <= 0) out->place.link.bytes_per_second = usual_link.bytes_per_second;
   return TW_OK;
 }
+
+tw_status tw_where_guess(const char *device, tw_where *out) {
+  *out = (tw_where){.said = false};
+  TW_TRY(tw_rates_find(device ? device : DEFAULT_DEVICE, &out->rates, &out->guess));
+  out->place = (tw_place){.rates = &out->rates, .link = usual_link};
+  return TW_OK;
+}

@@ -23,5 +23,7 @@ typedef struct {
   bool said, guess;
 } tw_where;
 tw_status tw_where_find(const tw_where_words *words, tw_where *out);
+// A place to guess for where nobody says one: one core of the usual device (NULL) or `device`, and the usual link.
+tw_status tw_where_guess(const char *device, tw_where *out);
 
 #endif

@@ -91,6 +91,7 @@ tw_status tw_result_share_write(const char *path, const tw_result_share *r);
 // A file's name and room, taken before the run that makes it (tw_output_claim), from r's count, rows, cols, row_count
 // and, as an upper bound, span_count. replace: an existing file, when the new one is complete.
 typedef struct tw_result_claim tw_result_claim;
+uint64_t tw_result_share_room(const tw_result_share *r);  // bytes of that room
 tw_status tw_result_share_claim(const char *path, const tw_result_share *r, bool replace, tw_result_claim **out);
 // Everything but the name. After a failure, release.
 tw_status tw_result_share_fill(tw_result_claim *place, const tw_result_share *r);

@@ -313,17 +313,20 @@ void tw_result_claim_release(tw_result_claim *place) {
   free(place);
 }
 
-tw_status tw_result_share_claim(const char *path, const tw_result_share *r, bool replace, tw_result_claim **out) {
+uint64_t tw_result_share_room(const tw_result_share *r) {
   enum { ATTRIBUTES = 64, DATASETS = 11 };
   uint64_t each =
       sizeof *r->lengths + sizeof *r->input_rows + sizeof *r->slots + sizeof *r->guard_masked + sizeof *r->guard_mask;
-  uint64_t data = each * (uint64_t)r->count + 2 * (uint64_t)output_bytes(r) +
-                  sizeof(stored_row) * (uint64_t)r->row_count + sizeof(tw_result_span) * (uint64_t)r->span_count +
-                  sizeof(tw_result_batch_row) * (uint64_t)r->batches.row_count + 64 * (uint64_t)r->batches.count;
+  return tw_h5_layout_room(ATTRIBUTES, DATASETS) + each * (uint64_t)r->count + 2 * (uint64_t)output_bytes(r) +
+         sizeof(stored_row) * (uint64_t)r->row_count + sizeof(tw_result_span) * (uint64_t)r->span_count +
+         sizeof(tw_result_batch_row) * (uint64_t)r->batches.row_count + 64 * (uint64_t)r->batches.count;
+}
+
+tw_status tw_result_share_claim(const char *path, const tw_result_share *r, bool replace, tw_result_claim **out) {
   tw_result_claim *place = calloc(1, sizeof *place);
   *out = NULL;
   if (!place) return tw_fail(TW_ERR_MEMORY, "%s: out of memory", path);
-  tw_status status = tw_output_claim(&place->output, path, tw_h5_layout_room(ATTRIBUTES, DATASETS) + data, replace);
+  tw_status status = tw_output_claim(&place->output, path, tw_result_share_room(r), replace);
   if (status == TW_OK)
     *out = place;
   else

@@ -54,7 +54,7 @@ static const char *const fields[] = {
     // steps
     "step", "step_layer", "step_key_bytes", "step_sent_bytes", "step_rounds", "step_ns"};
 // Objects, which CSV leaves out.
-static const char *const nested[] = {"rings", "bounds", "measured_bounds", "saved"};
+static const char *const nested[] = {"rings", "bounds", "measured_bounds", "saved", "forecast"};
 enum { FIELDS = sizeof fields / sizeof *fields, NESTED = sizeof nested / sizeof *nested };
 
 tw_status tw_format_of(bool json, bool csv, tw_format *out) {

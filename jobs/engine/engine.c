@@ -47,7 +47,7 @@ tw_status tw_engine_allocate_job(tw_engine *e) {
   return allocate_secrets(e);
 }
 
-static void divide_batch(tw_engine *e) {
+void tw_engine_divide(tw_engine *e) {
   e->count = e->o.overlap && e->o.batch > 1 ? TW_HALVES : 1;
   for (int i = 0, first = 0; i < e->count; i++) {
     e->parts[i].first = first;
@@ -211,7 +211,7 @@ tw_status tw_engine_create(const tw_engine_options *o, tw_engine **out) {
     return status;
   }
   e->host_slots = slots;
-  divide_batch(e);
+  tw_engine_divide(e);
   if (o->before && *o->before) {
     tw_engine_take_over(e, *o->before);
     tw_engine_destroy(*o->before);

@@ -6,6 +6,7 @@
 #include "comm/opens.h"
 #include "jobs/engine/device_opener.h"
 #include "jobs/engine/engine.h"
+#include "jobs/engine/engine_room.h"
 #include "jobs/engine/engine_trace.h"
 #include "jobs/engine/step_timer.h"
 #include "jobs/keys/feed_cpu.h"
@@ -107,6 +108,7 @@ void tw_engine_drop(tw_engine *e, void *memory, size_t bytes);
 
 // ---- engine.c
 tw_status tw_engine_allocate_job(tw_engine *e);
+void tw_engine_divide(tw_engine *e);  // the batch into parts
 // The session of a part, and of all parts together; without opener, source of corrections and observers.
 tw_session_config tw_engine_part_config(const tw_engine *e, const tw_engine_part *p);
 tw_session_config tw_engine_whole_config(const tw_engine *e);
@@ -132,6 +134,8 @@ void tw_engine_close_lanes(tw_engine *e);
 
 // ---- engine_device.c; built with CUDA only
 tw_status tw_engine_device_create(tw_engine *e);
+// With a plan alone: device, device_least, keys and messages.
+tw_status tw_engine_device_foresee(tw_engine *e, tw_engine_room *out);
 void tw_engine_device_stop(tw_engine *e);     // before memory and sessions go
 void tw_engine_device_destroy(tw_engine *e);  // streams
 tw_status tw_engine_device_prepare(tw_engine *e, const tw_engine_job *job);

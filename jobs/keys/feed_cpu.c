@@ -27,14 +27,23 @@ struct tw_host_feed {
   uint64_t *words;
 };
 
+static tw_key_ring_options ring_options(uint64_t slot_bytes, int batch) {
+  return (tw_key_ring_options){.slot_bytes = slot_bytes,
+                               .batch = batch,
+                               .block_bytes = TW_KEY_CHUNK,
+                               .feeds = batch,
+                               .depth = batch > LANES_IN_DEPTH ? 2 : DEPTH,
+                               .readers = READERS};
+}
+
+uint64_t tw_host_feed_bytes(uint64_t slot_bytes, int batch) {
+  const tw_key_ring_options o = ring_options(slot_bytes, batch);
+  return tw_key_ring_buffer_bytes(&o) + tw_key_ring_word_bytes(&o);
+}
+
 static tw_status create_ring(tw_host_feed *f) {
   void *memory;
-  f->o = (tw_key_ring_options){.slot_bytes = f->slot_bytes,
-                               .batch = f->batch,
-                               .block_bytes = TW_KEY_CHUNK,
-                               .feeds = f->batch,
-                               .depth = f->batch > LANES_IN_DEPTH ? 2 : DEPTH,
-                               .readers = READERS};
+  f->o = ring_options(f->slot_bytes, f->batch);
   TW_TRY(tw_secret_alloc(tw_key_ring_buffer_bytes(&f->o), &memory));
   f->buffers = memory;
   TW_TRY(tw_alloc(tw_key_ring_word_bytes(&f->o), &memory));

@@ -12,6 +12,8 @@ typedef struct tw_host_feed tw_host_feed;
 // place: FILE or MEMORY.
 tw_status tw_host_feed_create(uint64_t slot_bytes, int batch, tw_key_location place, tw_host_feed **out);
 void tw_host_feed_destroy(tw_host_feed *f);  // wipes
+// Bytes that such a feed of FILE takes.
+uint64_t tw_host_feed_bytes(uint64_t slot_bytes, int batch);
 // Begin a job: reading starts now, in the background.
 tw_status tw_host_feed_load(tw_host_feed *f, const tw_key_source *source);
 // For a part of the batch that begins with sequence `first` (0, or one more part).

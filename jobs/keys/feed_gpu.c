@@ -65,6 +65,11 @@ uint64_t tw_key_feed_room(const tw_key_feed_options *o) {
   return o->place == TW_KEYS_RESIDENT ? 0 : room_of(o) * (uint64_t)o->batch;  // resident: there already
 }
 
+uint64_t tw_key_feed_host_room(const tw_key_feed_options *o) {
+  uint64_t all = o->windows->slot_bytes * (uint64_t)o->batch, ring = (uint64_t)DEPTH * BLOCK;
+  return o->place != TW_KEYS_FILE ? 0 : all < ring ? all : ring;
+}
+
 // ---- what is enqueued, in the flow's order
 
 static tw_status follow_gates(void *state, int index) {

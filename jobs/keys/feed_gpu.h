@@ -31,6 +31,8 @@ typedef struct {
 
 // Bytes of GPU memory for keys that such a feed takes.
 uint64_t tw_key_feed_room(const tw_key_feed_options *options);
+// Bytes of page-locked memory on the host, at most.
+uint64_t tw_key_feed_host_room(const tw_key_feed_options *options);
 tw_status tw_key_feed_create(const tw_key_feed_options *options, tw_key_feed **out);
 void tw_key_feed_destroy(tw_key_feed *f);  // ends and wipes
 // Readers stop, and no copy waits for one any more.

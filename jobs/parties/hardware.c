@@ -73,11 +73,15 @@ tw_status tw_hardware_choose(const tw_party_words *w, tw_hardware *h) {
   return tw_device_choose((tw_device_kind)device, h->local_rank, &h->device, &h->gpu);
 }
 
-tw_status tw_hardware_look(const tw_party_words *w) {
+tw_status tw_hardware_kind(const tw_party_words *w, tw_device_kind *kind) {
   int wanted, gpu;
-  tw_device_kind device;
   TW_TRY(choose(&device_words, w->device, &wanted));
-  return tw_device_choose((tw_device_kind)wanted, w->local_process, &device, &gpu);
+  return tw_device_choose((tw_device_kind)wanted, w->local_process, kind, &gpu);
+}
+
+tw_status tw_hardware_look(const tw_party_words *w) {
+  tw_device_kind device;
+  return tw_hardware_kind(w, &device);
 }
 
 tw_status tw_hardware_alone(const char *device, tw_device_kind *chosen) {

@@ -23,6 +23,7 @@ typedef struct {
   double silence_limit;  // seconds
   // Of a party that has a job of its own; 0 and 0: it has one process.
   int local_process, processes;  // this one among those of its host; all
+  int here;                      // of the job on this host, of both parties where they are ranks of one; 0: not known
 } tw_party_words;
 
 // TW_ERR_USAGE unless each is one that the functions below know. What a party's command line gets wrong is told to the
@@ -33,6 +34,8 @@ void tw_hardware_link_text(const tw_party_words *w, char *text, size_t size);
 
 // For a party alone, before the other one is there: whether this host has the device that it names.
 tw_status tw_hardware_look(const tw_party_words *w);
+// Which kind of device they mean here.
+tw_status tw_hardware_kind(const tw_party_words *w, tw_device_kind *kind);
 // Both parties call it first: whether they share a host.
 tw_status tw_hardware_meet(tw_channel *channel, tw_hardware *h);
 // After tw_hardware_meet: the device and, of a host's GPUs, this party's.

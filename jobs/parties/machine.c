@@ -7,6 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/memory_left.h"
 #include "kernels/device.h"
 
 // ---- cores
@@ -122,58 +123,10 @@ tw_status tw_machine_look_at_gpu(tw_machine *m) {
 
 // ---- memory
 
-// The number behind `name` in a file of lines "NAME: NUMBER kB"; -1: not there.
-static int64_t read_kilobytes(const char *path, const char *name) {
-  char line[256];
-  long long kilobytes = -1;
-  FILE *file = fopen(path, "r");
-  if (!file) return -1;
-  while (kilobytes < 0 && fgets(line, sizeof line, file))
-    if (strncmp(line, name, strlen(name)) == 0 && sscanf(line + strlen(name), ": %lld kB", &kilobytes) != 1)
-      kilobytes = -1;
-  fclose(file);
-  return kilobytes < 0 ? -1 : 1024 * (int64_t)kilobytes;
-}
-
-// A file that holds one number, or a word ("max"), in a folder of control groups; -1: no number.
-static int64_t read_number(const char *folder, const char *name) {
-  char path[4200];
-  long long value = -1;
-  snprintf(path, sizeof path, "%s/%s", folder, name);
-  FILE *file = fopen(path, "r");
-  if (!file) return -1;
-  if (fscanf(file, "%lld", &value) != 1) value = -1;
-  fclose(file);
-  return value;
-}
-
-// A batch system limits a job by control groups, which lie in one another: the narrowest counts.
-static int64_t left_in_groups(int64_t left) {
-  enum { ROOT = sizeof "/sys/fs/cgroup" - 1 };
-  char folder[4096] = "/sys/fs/cgroup", line[4000] = "";
-  FILE *file = fopen("/proc/self/cgroup", "r");
-  if (!file) return left;
-  bool found = fgets(line, sizeof line, file) && strncmp(line, "0::", 3) == 0;
-  fclose(file);
-  if (!found) return left;
-  line[strcspn(line, "\n")] = '\0';
-  snprintf(folder + ROOT, sizeof folder - ROOT, "%s", line + 3);
-  for (;;) {
-    int64_t limit = read_number(folder, "memory.max"), taken = read_number(folder, "memory.current");
-    if (limit >= 0 && taken >= 0 && limit - taken < left) left = limit > taken ? limit - taken : 0;
-    char *slash = strrchr(folder + ROOT, '/');
-    if (!slash) return left;
-    *slash = '\0';
-  }
-}
-
-int64_t tw_machine_memory_left(void) {
-  int64_t left = read_kilobytes("/proc/meminfo", "MemAvailable");
-  return left < 0 ? -1 : left_in_groups(left);
-}
+int64_t tw_machine_memory_left(void) { return tw_memory_left_for_all("").bytes; }
 
 // VmHWM, not getrusage: that one begins with what mpirun held when it started this process.
-int64_t tw_machine_memory_peak(void) { return read_kilobytes("/proc/self/status", "VmHWM"); }
+int64_t tw_machine_memory_peak(void) { return tw_read_kilobytes("/proc/self/status", "VmHWM"); }
 
 int64_t tw_machine_gpu_memory_peak(void) {
 #ifdef TWAIN_CUDA

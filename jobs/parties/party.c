@@ -119,6 +119,7 @@ static tw_status load_input(const tw_party_options *o, int party, tw_party_files
   return tw_conversation_open(&f->plan, o->after, o->name, &f->input, party, o->force, &f->conversation);
 }
 
+// All but the model's share.
 static tw_status load(const tw_party_options *o, int party, tw_party_files *f) {
   TW_TRY(tw_hardware_check(&o->words));
   if (!o->service) TW_TRY(check_result(o, party));
@@ -128,6 +129,12 @@ static tw_status load(const tw_party_options *o, int party, tw_party_files *f) {
   if (!o->service) TW_TRY(load_input(o, party, f));
   if (!o->dealer)
     TW_TRY(tw_key_store_open(tw_path_of(keys_name(o), party ? "keys.p1.h5" : "keys.p0.h5").text, party, &f->keys));
+  return TW_OK;
+}
+
+// The largest file, once it is known that there is memory for it.
+static tw_status load_model(const tw_party_options *o, int party, tw_party_files *f) {
+  if (f->model.masked) return TW_OK;
   if (o->like) {
     f->model = o->like->model;
     return TW_OK;
@@ -139,6 +146,40 @@ static tw_status load(const tw_party_options *o, int party, tw_party_files *f) {
 
 // The input has its result already, and needs no keys.
 static bool is_done(const tw_party_files *f) { return f->earlier.result && !f->earlier.later; }
+
+// ---- what the run will need
+
+// Sequences at once. A whole input that is run at once may have been cut by what is done already.
+static int at_once(const tw_party_options *o, const tw_party_files *f) {
+  if (o->service) return o->service->batch;
+  return f->batch && f->batch < f->input.count ? f->batch : f->input.count;
+}
+
+static tw_status foresee(const tw_party_options *o, tw_party_files *f, const tw_place *place, tw_run_forecast *out) {
+  tw_device_kind device;
+  int batch = at_once(o, f), rows = o->service ? batch : f->earlier.missing;
+  TW_TRY(tw_hardware_kind(&o->words, &device));
+  return tw_forecast_make(&f->plan, place, batch, rows, device, out);
+}
+
+// Nothing is left to do where an earlier run has finished.
+static bool has_work(const tw_party_options *o, const tw_party_files *f) {
+  return o->service || (f->earlier.missing > 0 && !is_done(f) && !f->late);
+}
+
+static tw_room_terms room_terms(const tw_party_options *o, bool tells) {
+  return (tw_room_terms){
+      .processes = o->words.here, .lack_is_ok = o->allow_less_memory, .tells = tells, .listener = o->listener};
+}
+
+// For a party alone, before the other one is there, and before the model is read.
+static tw_status check_room_alone(const tw_party_options *o, tw_party_files *f) {
+  const tw_room_terms terms = room_terms(o, false);
+  tw_run_forecast forecast;
+  if (!has_work(o, f)) return TW_OK;
+  TW_TRY(foresee(o, f, NULL, &forecast));
+  return tw_room_check(&terms, &forecast.room, forecast.batch, NULL, false);
+}
 
 static tw_status look(const tw_party_options *o, int party, tw_party_files *f) {
   const tw_turn_files turn = {&f->input, &f->conversation};
@@ -171,6 +212,8 @@ tw_status tw_party_open(const tw_party_options *options, int party, tw_party_fil
   if (!f) return tw_fail(TW_ERR_MEMORY, "out of memory");
   tw_status status = load(options, party, f);
   if (status == TW_OK) status = tw_hardware_look(&options->words);
+  if (status == TW_OK) status = check_room_alone(options, f);
+  if (status == TW_OK) status = load_model(options, party, f);
   if (status == TW_OK) status = look(options, party, f);
   if (status == TW_OK && options->service) status = tw_service_look(options->service, &f->plan, party);
   if (status == TW_OK)
@@ -238,6 +281,38 @@ static tw_status agree(tw_channel *channel, tw_status found) {
   tw_terms none;
   memset(&none, 0, sizeof none);
   return tw_agree(channel, found, &none);
+}
+
+// A place as the run's own words and the parties' hosts make it.
+static void place_between(const tw_party_options *o, bool one_host, tw_place *place) {
+  const tw_link_profile *link = &o->words.link;
+  if (link->latency_seconds > 0 || link->bytes_per_second > 0)
+    place->link = *link;
+  else if (one_host)
+    place->link = (tw_link_profile){0, 0};
+}
+
+// Before the model is read, and before a slot is marked. Both parties, whatever either has to do.
+static tw_status check_room(const tw_party_options *o, tw_party_files *f, tw_channel *channel, bool one_host) {
+  const tw_room_terms terms = room_terms(o, is_told(o, channel));
+  tw_place place;
+  tw_run_forecast forecast = {.batch = 1};
+  if (o->place) {
+    place = *o->place;
+    place_between(o, one_host, &place);
+  }
+  tw_status found = has_work(o, f) ? foresee(o, f, o->place ? &place : NULL, &forecast) : TW_OK;
+  TW_TRY(agree(channel, found));
+  if (o->place && is_told(o, channel) && o->process == 0 && has_work(o, f))
+    o->foretell(o->progress_state, &forecast, &place);
+  return tw_room_check(&terms, &forecast.room, forecast.batch, channel, one_host);
+}
+
+static tw_status check_device(const tw_party_options *o, tw_party_files *f, const tw_hardware *hardware) {
+  tw_run_forecast forecast;
+  if (hardware->device != TW_DEVICE_CUDA || !has_work(o, f)) return TW_OK;
+  TW_TRY(foresee(o, f, NULL, &forecast));
+  return tw_room_check_device(&forecast.room, forecast.batch);
 }
 
 // ---- the run
@@ -327,7 +402,8 @@ static tw_status infer(const tw_party_options *o, tw_party_files *f, tw_channel 
   TW_TRY(tw_hardware_take(channel, &hardware));
   TW_TRY(tw_hardware_place(channel, &hardware, &o->words, e->placement, sizeof e->placement));
   TW_TRY(look_at_machine(o, channel, &hardware));
-  TW_TRY(agree(channel, tw_hardware_link(&hardware, &o->words)));
+  tw_status linked = tw_hardware_link(&hardware, &o->words);
+  TW_TRY(agree(channel, linked == TW_OK ? check_device(o, f, &hardware) : linked));
   if (tw_key_store_info(&f->keys)->test && o->allow_test_keys && is_told(o, channel))
     tw_warn(&o->listener, "WARNING: TEST keys: everybody can derive their seeds; NOTHING IN THIS RUN IS PRIVATE");
   tw_status status = compute(o, f, &hardware, e, out);
@@ -370,11 +446,14 @@ static tw_status run_with(const tw_party_options *o, tw_channel *channel, tw_par
   tw_environment e;
   *out = (tw_result_share){.count = 0};
   collect(&e);
-  if (found == TW_OK && o->dealer)
-    found = tw_live_keys_open(o->dealer, &f->plan, &f->model.model_id, channel->party, &f->keys);
   TW_TRY(agree_on_words(channel, &o->words, o->dealer != NULL, found));
   tw_warn_of_ledger(&o->listener, &f->ledger);
   TW_TRY(meet(o, channel, &e));
+  TW_TRY(check_room(o, f, channel, e.parties_share_host));
+  found = load_model(o, channel->party, f);
+  if (found == TW_OK && o->dealer)
+    found = tw_live_keys_open(o->dealer, &f->plan, &f->model.model_id, channel->party, &f->keys);
+  TW_TRY(agree(channel, found));
   tw_warn_of_memory(&o->listener);
   TW_TRY(infer(o, f, channel, &e, out));
   if (o->how) {

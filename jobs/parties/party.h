@@ -2,6 +2,7 @@
 #ifndef TW_PARTY_H
 #define TW_PARTY_H
 
+#include "jobs/parties/forecast.h"
 #include "jobs/parties/hardware.h"
 #include "jobs/parties/live_keys.h"
 #include "jobs/parties/machine.h"
@@ -35,6 +36,11 @@ typedef struct {
   int64_t first_slot;            // of a row; -1: the first that are free on both parties
   const tw_live_dealer *dealer;  // in the place of .keys.pR.h5; NULL: none
   bool allow_test_keys, trace, time_steps;
+  bool allow_less_memory;  // a forecast that finds too little memory is a warning
+  // Whose rates the forecast at the start takes, and, unless both parties are on one host or the link is emulated,
+  // whose link; it is given to foretell, with progress_state. NULL: none is made.
+  const tw_place *place;
+  void (*foretell)(void *progress_state, const tw_run_forecast *forecast, const tw_place *place);
   bool two_jobs;                                   // each party is told what else the first one is told for both
   bool force;                                      // a result file that is there is replaced
   tw_listener listener;                            // for warnings

@@ -64,10 +64,11 @@ double tw_work_seconds(const tw_rates *rates, const tw_program *p, const tw_op *
   return seconds_of(rates, op, &work);
 }
 
-// Products with masks, and these masks.
-static double preparation_seconds(const tw_rates *rates, const tw_program *p, const tw_op *op, const tw_work *work) {
+// Products with masks, and these masks, of n sequences.
+static double preparation_seconds(const tw_rates *rates, const tw_program *p, const tw_op *op, const tw_work *work,
+                                  double n) {
   double seconds = 0;
-  if (op->opens && op->for_product) seconds += rates->mask_byte * memory_of(&p->tensors[op->out[0]]);
+  if (op->opens && op->for_product) seconds += n * rates->mask_byte * memory_of(&p->tensors[op->out[0]]);
   return op->gate->prepare ? seconds + tw_products_seconds(rates, work) : seconds;
 }
 
@@ -99,9 +100,21 @@ static double key_rate(const tw_place *place) {
   return dealer > 0 && (local <= 0 || dealer < local) ? dealer : local;
 }
 
+static double sequences_of(const walk *w) { return w->place->sequences > 1 ? w->place->sequences : 1; }
+
+// Of all sequences: what is done once for an operation, and reading its weights, is done once for all of them.
+static tw_work work_of_all(const walk *w, const tw_op *op) {
+  tw_work work = tw_work_of(w->program, op);
+  double n = sequences_of(w);
+  for (int i = 0; i < TW_COSTS; i++)
+    if (i != TW_COST_ONCE) work.cost[i] *= n;
+  work.products *= n;
+  return work;
+}
+
 static void compute(walk *w, const tw_op *op) {
   const tw_rates *rates = w->place->rates;
-  tw_work work = tw_work_of(w->program, op);
+  tw_work work = work_of_all(w, op);
   double times = repeats_of(w, op), rate = key_rate(w->place);
   w->key_bytes += times * work.cost[TW_COST_KEYS];
   if (rate > 0 && w->key_bytes / rate > w->clock && work.cost[TW_COST_KEYS] > 0) {
@@ -111,7 +124,7 @@ static void compute(walk *w, const tw_op *op) {
   }
   double seconds = times * seconds_of(rates, op, &work);
   w->f->gates += seconds;
-  w->f->preparation += times * preparation_seconds(rates, w->program, op, &work);
+  w->f->preparation += times * preparation_seconds(rates, w->program, op, &work, sequences_of(w));
   spend(w, op, seconds);
 }
 
@@ -127,7 +140,8 @@ static void open_level(walk *w, int first, int end) {
   for (int i = first; i < end; i++) {
     const tw_op *op = &w->program->ops[i];
     if (!op->opens) continue;
-    double bytes = repeats_of(w, op) * (double)tw_program_open_bytes(&w->program->tensors[op->out[0]]);
+    double bytes =
+        sequences_of(w) * repeats_of(w, op) * (double)tw_program_open_bytes(&w->program->tensors[op->out[0]]);
     w->sent_bytes += bytes;
     w->f->messages += bytes * bytes_time + times / opens * rates->round;
     w->f->bytes += bytes * on_link;

@@ -12,6 +12,7 @@ typedef struct {
   const tw_rates *rates;
   tw_link_profile link;
   double dealer_rate;  // bytes a second, at which a live dealer's keys come to a party; 0: they are there
+  int sequences;       // that share every round, all of whose work counts; 0: one
   bool by_one_layer;   // choices are priced by a model of one layer, not by its first and its last
 } tw_place;
 

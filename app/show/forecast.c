@@ -119,7 +119,7 @@ void tw_forecast_say(const tw_run_forecast *f, const tw_place *place) {
   char where[400], gpu[64] = "";
   say_place(place, where);
   if (f->room.device) snprintf(gpu, sizeof gpu, " and %s of GPU memory", tw_text_bytes((double)f->room.device));
-  tw_say("forecast for %d sequence%s, %d at once: %s of memory%s for each party, %s of key slots, about %s (%s)", f->rows,
-         f->rows == 1 ? "" : "s", f->batch, tw_text_bytes((double)f->room.host), gpu,
-         tw_text_bytes((double)f->key_bytes), tw_text_seconds(f->all_seconds), where);
+  tw_say("forecast: %d at once of %d: %s of memory%s for each party, %s of key slots, about %s (%s)", f->batch, f->rows,
+         tw_text_bytes((double)f->room.host), gpu, tw_text_bytes((double)f->key_bytes), tw_text_seconds(f->all_seconds),
+         where);
 }

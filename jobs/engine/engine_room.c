@@ -85,7 +85,7 @@ static tw_status no_read(void *state, int sequence, void *to, size_t bytes) {
 }
 
 static tw_status foresee_host(tw_engine *e, tw_engine_room *out) {
-  const tw_correction_reader file = {no_read, NULL, NULL};
+  const tw_correction_reader file = {.read = no_read};
   TW_TRY(tw_engine_forecast_preparation(e));
   out->arenas = e->preparation.arena.bytes;
   for (int i = 0; i < e->count; i++) {

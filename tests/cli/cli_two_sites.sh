@@ -78,7 +78,7 @@ ends() {
   [ "$(cat "$1/code")" = "$2" ] || show "party $1 ends with $(cat "$1/code"), not $2"
   line=$(grep -cE "^twain: party $party on [^ ]+: .*$3.*; (no key slot was used|used up: key slots [0-9])" "$1/said") || true
   [ "$line" = 1 ] || show "party $1 has $line lines with '$3'"
-  [ "$(grep -vcE 'WARNING|waits for party' "$1/said")" = 1 ] || show "party $1 says more than that"
+  [ "$(grep -vcE 'WARNING|waits for party|forecast: ' "$1/said")" = 1 ] || show "party $1 says more than that"
   [ ! -e "$1/n.result.p$party.h5" ] || show "party $1 has a result"
   [ -z "$(find "$1" -name '*.partial' -o -name '*.replaced')" ] || show "party $1 has left something behind"
 }

@@ -11,7 +11,7 @@ from pathlib import Path
 
 BENCHES = ["bench " + w for w in ("model", "sweep", "opens", "deal", "live", "kernels", "gemm", "line")]
 COMMANDS = ["plan", "run", "report"] + BENCHES
-ONLY_IN_JSON = ["rings", "bounds", "measured_bounds", "saved"]
+ONLY_IN_JSON = ["rings", "bounds", "measured_bounds", "saved", "forecast"]
 
 
 class Field:

@@ -143,14 +143,10 @@ typedef struct {
   tw_head_bounds head;
 } bounds;
 
-// Of so many sequences at once.
-static const int forecast_batches[] = {1, 8, 32};
-enum { FORECASTS = sizeof forecast_batches / sizeof *forecast_batches };
-
-// What was chosen, and by what; and what a run will need, where nobody has said where by the rates of `guess`.
+// What was chosen, and by what; and what a run will need at the place that was said, or at one to guess.
 typedef struct {
   tw_where where, guess;
-  tw_forecast_view forecasts[FORECASTS];
+  tw_forecast_view forecasts[TW_FORECASTS];
   tw_found found;
   tw_estimate_view view;
 } choice;
@@ -202,7 +198,7 @@ static void print_plan(const tw_plan *plan, const bounds *measured, const tw_cos
          tw_text_seconds(tw_estimate_least(&by->view.whole)), 1e6 * link->latency_seconds,
          8e-9 * link->bytes_per_second, plan->digest.hex);
   if (by->where.said) tw_estimate_print(&by->view);
-  tw_forecast_print(by->forecasts, FORECASTS, &by->guess.place, !by->where.said);
+  tw_forecast_print(by->forecasts, TW_FORECASTS, &by->guess.place, !by->where.said);
 }
 
 static json_t *layer_objects(const tw_plan *plan, const tw_bounds *bounds) {
@@ -229,7 +225,7 @@ static tw_status print_record(const tw_plan *plan, const bounds *measured, const
   tw_record_integer(r, "rounds", (int64_t)costs->rounds);
   tw_record_link(r, by->where.place.link.latency_seconds, by->where.place.link.bytes_per_second);
   tw_estimate_record(r, &by->view);
-  tw_record_json(r, "forecast", tw_forecast_records(by->forecasts, FORECASTS, &by->guess.place));
+  tw_record_json(r, "forecast", tw_forecast_records(by->forecasts, TW_FORECASTS, &by->guess.place));
   tw_record_flag(r, "bounds_assumed", !measured);
   tw_record_json(r, "rings", layer_objects(plan, NULL));
   tw_record_json(r, "bounds", layer_objects(plan, plan->bounds));
@@ -408,21 +404,14 @@ static tw_status estimate(const tw_plan *plan, choice *by, tw_costs *costs) {
   return TW_OK;
 }
 
-static tw_status foresee(const tw_plan *plan, choice *by) {
-  TW_TRY(tw_where_guess(NULL, &by->guess));
-  if (by->where.said) by->guess.place = by->where.place;
-  for (int i = 0; i < FORECASTS; i++)
-    TW_TRY(tw_forecast_view_make(plan, &by->guess.place, forecast_batches[i], forecast_batches[i], &by->forecasts[i]));
-  return TW_OK;
-}
-
 static tw_status show_plan(const tw_plan *plan, const bounds *measured, const settings *s, choice *by, bool quiet) {
   tw_costs costs;
   tw_format format;
   TW_TRY(tw_format_of(s->json, s->csv, &format));
   TW_TRY(tw_costs_of_plan(plan, &costs));
   tw_status status = estimate(plan, by, &costs);
-  if (status == TW_OK) status = foresee(plan, by);
+  if (status == TW_OK) status = tw_where_or_guess(&by->where, &by->guess);
+  if (status == TW_OK) status = tw_forecast_views_make(plan, &by->guess.place, by->forecasts);
   if (status == TW_OK && format != TW_AS_TABLE)
     status = print_record(plan, measured, &costs, by, format);
   else if (status == TW_OK && !quiet)

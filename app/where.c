@@ -48,3 +48,9 @@ tw_status tw_where_guess(const char *device, tw_where *out) {
   out->place = (tw_place){.rates = &out->rates, .link = usual_link};
   return TW_OK;
 }
+
+tw_status tw_where_or_guess(const tw_where *where, tw_where *out) {
+  TW_TRY(tw_where_guess(NULL, out));
+  if (where->said) out->place = where->place;
+  return TW_OK;
+}

@@ -25,5 +25,7 @@ typedef struct {
 tw_status tw_where_find(const tw_where_words *words, tw_where *out);
 // A place to guess for where nobody says one: one core of the usual device (NULL) or `device`, and the usual link.
 tw_status tw_where_guess(const char *device, tw_where *out);
+// The same, or the place of `where`, which must stay, if it was said.
+tw_status tw_where_or_guess(const tw_where *where, tw_where *out);
 
 #endif

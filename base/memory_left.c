@@ -52,9 +52,9 @@ static int64_t read_entry(const char *folder, const char *name, const char *word
 typedef struct {
   const char *mount, *limit, *taken, *cache;
 } version;
-static const version versions[] = {{"", "memory.max", "memory.current", "inactive_file"},
-                                   {"/memory", "memory.limit_in_bytes", "memory.usage_in_bytes",
-                                    "total_inactive_file"}};
+static const version versions[] = {
+    {"", "memory.max", "memory.current", "inactive_file"},
+    {"/memory", "memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"}};
 
 // The narrowest counts.
 static void take(tw_memory_left *left, int64_t bytes, const char *format, const char *what) {
@@ -88,7 +88,8 @@ static void look_at_groups(const version *v, const char *root, const char *group
 static bool has_memory(const char *controllers) {
   const char word[] = "memory";
   for (const char *at = controllers; (at = strstr(at, word)); at++)
-    if ((at == controllers || at[-1] == ',') && (at[sizeof word - 1] == ',' || at[sizeof word - 1] == '\0')) return true;
+    if ((at == controllers || at[-1] == ',') && (at[sizeof word - 1] == ',' || at[sizeof word - 1] == '\0'))
+      return true;
   return false;
 }
 
@@ -103,8 +104,9 @@ static void look_at_job(const char *root, tw_memory_left *left) {
     if (!group) continue;
     *group++ = '\0';
     *controllers++ = '\0';
-    bool second = strncmp(line, "0", 2) == 0 && !*controllers;
-    if (second || has_memory(controllers)) look_at_groups(&versions[!second], root, strcmp(group, "/") ? group : "", left);
+    bool second = strcmp(line, "0") == 0 && !*controllers;
+    if (second || has_memory(controllers))
+      look_at_groups(&versions[!second], root, strcmp(group, "/") ? group : "", left);
   }
   fclose(file);
 }

@@ -19,6 +19,12 @@ tw_status tw_forecast_view_make(const tw_plan *plan, const tw_place *place, int 
   return tw_forecast_make(plan, place, batch, rows, TW_DEVICE_CPU, &out->cores);
 }
 
+tw_status tw_forecast_views_make(const tw_plan *plan, const tw_place *place, tw_forecast_view views[TW_FORECASTS]) {
+  static const int batches[TW_FORECASTS] = {1, 8, 32};
+  for (int i = 0; i < TW_FORECASTS; i++) TW_TRY(tw_forecast_view_make(plan, place, batches[i], batches[i], &views[i]));
+  return TW_OK;
+}
+
 // "epyc (one core), a link of 10 us and 10 Gbit/s".
 static void say_place(const tw_place *place, char text[400]) {
   const tw_link_profile *link = &place->link;

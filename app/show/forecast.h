@@ -13,8 +13,10 @@ typedef struct {
   tw_engine_room gpu;
 } tw_forecast_view;
 
-tw_status tw_forecast_view_make(const tw_plan *plan, const tw_place *place, int batch, int rows,
-                                tw_forecast_view *out);
+tw_status tw_forecast_view_make(const tw_plan *plan, const tw_place *place, int batch, int rows, tw_forecast_view *out);
+// Of 1, 8 and 32 sequences, all at once.
+enum { TW_FORECASTS = 3 };
+tw_status tw_forecast_views_make(const tw_plan *plan, const tw_place *place, tw_forecast_view views[TW_FORECASTS]);
 // A column for each, behind a blank line. guessed: nobody has said a place.
 void tw_forecast_print(const tw_forecast_view *views, int count, const tw_place *place, bool guessed);
 json_t *tw_forecast_records(const tw_forecast_view *views, int count, const tw_place *place);

@@ -23,8 +23,7 @@ static tw_status find_shapes(const tw_plan *plan, tw_model_share *m) {
   *m = (tw_model_share){.config = plan->shape.config, .count = tw_shared_count(&plan->shape.config, plan->prefix.rows)};
   TW_TRY(tw_alloc(sizeof *m->rows * (size_t)m->count, (void **)&m->rows));
   TW_TRY(tw_alloc(sizeof *m->cols * (size_t)m->count, (void **)&m->cols));
-  for (int i = 0; i < m->count; i++)
-    tw_shared_shape(&m->config, plan->prefix.rows, i, name, &m->rows[i], &m->cols[i]);
+  for (int i = 0; i < m->count; i++) tw_shared_shape(&m->config, plan->prefix.rows, i, name, &m->rows[i], &m->cols[i]);
   return TW_OK;
 }
 
@@ -112,8 +111,8 @@ static tw_status foresee(tw_engine *e, tw_engine_room *out) {
   tw_status status = foresee_host(e, out);
 #endif
   tw_free(slots);
-  out->host = out->share + out->operands + out->arenas + out->keys + out->messages + out->inputs + out->program +
-              out->process;
+  out->host =
+      out->share + out->operands + out->arenas + out->keys + out->messages + out->inputs + out->program + out->process;
   return status;
 }
 

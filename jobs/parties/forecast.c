@@ -31,9 +31,9 @@ tw_status tw_forecast_make(const tw_plan *plan, const tw_place *place, int batch
   const tw_engine_options options = {.plan = plan, .batch = batch, .device = device, .keys = TW_KEYS_FILE};
   const uint64_t *slots = plan->program.slot_bytes;
   *out = (tw_run_forecast){.batch = batch,
-                       .rows = rows,
-                       .key_bytes = (slots[1] > slots[0] ? slots[1] : slots[0]) * (uint64_t)rows,
-                       .result_bytes = result_bytes(plan, rows)};
+                           .rows = rows,
+                           .key_bytes = (slots[1] > slots[0] ? slots[1] : slots[0]) * (uint64_t)rows,
+                           .result_bytes = result_bytes(plan, rows)};
   TW_TRY(tw_engine_foresee(&options, &out->room));
   if (!place) return TW_OK;
   out->seconds = seconds_of(plan, place, 1);
@@ -65,11 +65,12 @@ static tw_status judge(const tw_room_terms *t, const need *n, const tw_memory_le
   tw_host_name(host, sizeof host);
   snprintf(what, sizeof what, "%d sequence%s at once", n->batch, n->batch == 1 ? "" : "s");
   if (all > 1.1 * there && !t->lack_is_ok)
-    return tw_fail(TW_ERR_MEMORY,
-                   "host %s: %s need%s another %.1f MB of memory for %s, says the forecast, and %s leaves %.1f MB: take "
-                   "fewer at once (--batch), or ask for more memory. If the forecast is wrong, say "
-                   "--allow-less-memory. No key slot was used for these",
-                   host, n->who, strcmp(n->who, "both parties") == 0 ? "" : "s", all, what, left->what, there);
+    return tw_fail(
+        TW_ERR_MEMORY,
+        "host %s: %s need%s another %.1f MB of memory for %s, says the forecast, and %s leaves %.1f MB: take "
+        "fewer at once (--batch), or ask for more memory. If the forecast is wrong, say "
+        "--allow-less-memory. No key slot was used for these",
+        host, n->who, strcmp(n->who, "both parties") == 0 ? "" : "s", all, what, left->what, there);
   if (tells)
     tw_warn(&t->listener,
             "WARNING: host %s: %s may lack memory: %s need another %.1f MB, says the forecast, and %s leaves %.1f MB; "

@@ -179,10 +179,9 @@ static void print_plan(const tw_plan *plan, const bounds *measured, const tw_cos
   else
     printf("(%s%s; `twain plan NAME --calibrate FILE` measures them on texts like those to come)\n", assumed,
            s->shape ? "" : ", but for norm_weight and norm_bias, which hold this model's own");
-  puts(plan->shape.guard ? "(values out of these bounds are counted: `twain reveal` does not trust such a result)"
-       : s->shape ? "(values out of these bounds are not counted in a plan by --shape; `twain plan NAME` counts them)"
-                  : "(values out of these bounds are NOT counted: a result may be wrong without a word)");
-  putchar('\n');
+  puts(plan->shape.guard ? "(values out of these bounds are counted: `twain reveal` does not trust such a result)\n"
+       : s->shape ? "(values out of these bounds are not counted in a plan by --shape; `twain plan NAME` counts them)\n"
+                  : "(values out of these bounds are NOT counted: a result may be wrong without a word)\n");
   tw_layers_print_rings(plan);
   tw_layers_print_head(plan, measured ? &seen : NULL);
   putchar('\n');

@@ -203,6 +203,24 @@ begin --resume
 ended 0
 delivered
 
+# ---- Open MPI 5, which PRTE_LAUNCHED tells, kills a quarter of a second after SIGTERM: a rank is gone before
+
+rm -f n.result.p?.h5
+mpirun -np 2 -x PRTE_LAUNCHED=1 --mca odls_base_sigkill_timeout 5 \
+  bash -c 'exec "$TWAIN" run n --ledger ledger --batch 3 --link-latency 200ms -q 2>said.$OMPI_COMM_WORLD_RANK' &
+launcher=$!
+until compgen -G 'n.parts.p1/*.partial' >/dev/null; do kill -0 $launcher || { cat said.?; fail "the run has ended"; }; sleep 0.01; done
+kill -s TERM $launcher
+until grep -qs 'asks for an end' said.0; do kill -0 $launcher || { cat said.?; fail "no word about the signal"; }; sleep 0.01; done
+asked=${EPOCHREALTIME/./}
+until grep -q 'ended by a signal' said.0; do kill -0 $launcher || { cat said.?; fail "killed before it ended"; }; sleep 0.01; done
+took=$((${EPOCHREALTIME/./} - asked))
+[ $took -lt 2000000 ] || fail "a rank took $took us to end" # 3 s where it believes in the 5 s of the launcher
+ended 1 143
+begin --resume
+ended 0
+delivered
+
 # ---- a party's batches are lost for good: --force drops those of the other one
 
 rm -f n.result.p?.h5

@@ -76,6 +76,19 @@ tw_status tw_input_write_rows(const char *path, const tw_input *input,
                               tw_status (*rows)(void *state, int sequence, float *out), void *state);
 tw_status tw_input_read(const char *path, tw_input *input);
 tw_status tw_input_read_id(const char *path, tw_id *id);
+
+// Sequence s of it alone, whose rows are at `values`: it points into the input, and nothing of it is to be freed.
+tw_input tw_input_view(const tw_input *input, int s, float *values);
+
+// An input larger than memory: tw_input_open reads all but `values`, which is NULL. tw_input_next gives those of one
+// sequence after the other, [seq][hidden], and nothing where there are none. What it gave counts once the last one
+// came: the checksum is looked at then. Free the input with tw_input_free, and the rows, which may be NULL, with
+// tw_input_rows_free.
+typedef struct tw_input_rows tw_input_rows;
+tw_status tw_input_open(const char *path, tw_input *input, tw_input_rows **rows);
+tw_status tw_input_next(tw_input_rows *rows, float *values);
+void tw_input_rows_free(tw_input_rows *rows);
+
 void tw_input_free(tw_input *input);
 // Rows that a sequence takes, live and padded ones.
 static inline size_t tw_input_rows_of(const tw_input *in, int s) { return (size_t)(in->seqs ? in->seqs[s] : in->seq); }

@@ -160,8 +160,8 @@ tw_status tw_h5_elements(int dims, const hsize_t *shape, size_t size, size_t *el
 // TW_ERR_FORMAT (or `code`) with the position of the first NaN or Inf.
 tw_status tw_h5_finite(const tw_h5 *f, tw_status code, const char *name, int dims, const hsize_t *shape,
                        const float *f32, const double *f64);
-// The same of elements first .. first + n, which are at f32.
+// The same of elements first .. first + n, which are at f32 or f64.
 tw_status tw_h5_finite_part(const tw_h5 *f, tw_status code, const char *name, int dims, const hsize_t *shape,
-                            size_t first, size_t n, const float *f32);
+                            size_t first, size_t n, const float *f32, const double *f64);
 
 #endif

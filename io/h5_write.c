@@ -203,19 +203,17 @@ static tw_status not_finite(const tw_h5 *f, tw_status code, const char *name, in
 }
 
 tw_status tw_h5_finite_part(const tw_h5 *f, tw_status code, const char *name, int dims, const hsize_t *shape,
-                            size_t first, size_t n, const float *f32) {
+                            size_t first, size_t n, const float *f32, const double *f64) {
   size_t i = 0;
-  while (i < n && isfinite(f32[i])) i++;
-  return i == n ? TW_OK : not_finite(f, code, name, dims, shape, first + i, isnan(f32[i]));
+  while (i < n && (f32 ? isfinite(f32[i]) : isfinite(f64[i]))) i++;
+  return i == n ? TW_OK : not_finite(f, code, name, dims, shape, first + i, f32 ? isnan(f32[i]) : isnan(f64[i]));
 }
 
 tw_status tw_h5_finite(const tw_h5 *f, tw_status code, const char *name, int dims, const hsize_t *shape,
                        const float *f32, const double *f64) {
-  size_t n = 0, i = 0;
+  size_t n = 0;
   TW_TRY(tw_h5_elements(dims, shape, sizeof(double), &n));
-  if (f32) return tw_h5_finite_part(f, code, name, dims, shape, 0, n, f32);
-  while (i < n && isfinite(f64[i])) i++;
-  return i == n ? TW_OK : not_finite(f, code, name, dims, shape, i, isnan(f64[i]));
+  return tw_h5_finite_part(f, code, name, dims, shape, 0, n, f32, f64);
 }
 
 tw_status tw_h5_put_f32(tw_h5 *f, const char *name, int dims, const hsize_t *shape, const float *data) {

@@ -214,6 +214,7 @@ static tw_status get_rows(const tw_h5 *f, tw_input *in) {
   return status;
 }
 
+// All but the rows.
 static tw_status get_input(const tw_h5 *f, tw_input *in) {
   uint64_t offset;
   TW_TRY(tw_h5_get_id(f, "input_id", &in->input_id));
@@ -235,7 +236,7 @@ static tw_status get_input(const tw_h5 *f, tw_input *in) {
   for (size_t i = 0; i < tokens; i++)
     if (in->tokens[i] < 0)
       return tw_fail(TW_ERR_FORMAT, "%s: dataset tokens: negative id at [%zu][%zu]", f->path, i / in->seq, i % in->seq);
-  return in->hidden ? get_rows(f, in) : TW_OK;
+  return TW_OK;
 }
 
 tw_status tw_input_read(const char *path, tw_input *input) {
@@ -243,9 +244,80 @@ tw_status tw_input_read(const char *path, tw_input *input) {
   *input = (tw_input){0};
   TW_TRY(tw_h5_open(&f, path, &kind, -1));
   tw_status status = get_input(&f, input);
+  if (status == TW_OK && input->hidden) status = get_rows(&f, input);
   tw_h5_close(&f);
   if (status != TW_OK) tw_input_free(input);
   return status;
+}
+
+tw_input tw_input_view(const tw_input *input, int s, float *values) {
+  tw_input one = *input;
+  size_t from = (size_t)s * (size_t)input->seq;
+  one.count = 1;
+  one.lengths += s;
+  one.tokens += from;
+  one.texts += s;
+  one.seqs = NULL;
+  one.origins = (tw_origins){.texts = NULL};
+  if (one.types) one.types += from;
+  if (one.earlier) {
+    one.earlier += (size_t)s * (size_t)input->earlier_seq;
+    one.earlier_lengths += s;
+  }
+  one.values = input->hidden ? values : NULL;
+  return one;
+}
+
+// ---- row by row
+
+struct tw_input_rows {
+  tw_h5 f;
+  tw_h5_reader reader;
+  hsize_t shape[3];
+  size_t at;  // elements read
+  char *path;
+};
+
+static tw_status begin_rows(const char *path, tw_input *input, tw_input_rows *rows) {
+  rows->path = strdup(path);
+  if (!rows->path) return tw_fail(TW_ERR_MEMORY, "out of memory");
+  tw_status status = tw_h5_open(&rows->f, rows->path, &kind, -1);
+  if (status != TW_OK) {
+    free(rows->path);
+    rows->path = NULL;
+    return status;
+  }
+  TW_TRY(get_input(&rows->f, input));
+  if (!input->hidden) return TW_OK;
+  memcpy(rows->shape, (hsize_t[]){(hsize_t)input->count, (hsize_t)input->seq, (hsize_t)input->hidden},
+         sizeof rows->shape);
+  return tw_h5_read_begin(&rows->f, "values", H5T_IEEE_F32LE, 3, rows->shape, &rows->reader);
+}
+
+tw_status tw_input_open(const char *path, tw_input *input, tw_input_rows **rows) {
+  *input = (tw_input){0};
+  TW_TRY(tw_alloc(sizeof **rows, (void **)rows));
+  tw_status status = begin_rows(path, input, *rows);
+  if (status == TW_OK) return TW_OK;
+  tw_input_free(input);
+  tw_input_rows_free(*rows);
+  return status;
+}
+
+tw_status tw_input_next(tw_input_rows *rows, float *values) {
+  size_t n = (size_t)(rows->shape[1] * rows->shape[2]);
+  if (!n) return TW_OK;
+  TW_TRY(tw_h5_read_next(&rows->f, &rows->reader, values, n * sizeof *values));
+  TW_TRY(tw_h5_finite_part(&rows->f, TW_ERR_FORMAT, "values", 3, rows->shape, rows->at, n, values, NULL));
+  rows->at += n;
+  return TW_OK;
+}
+
+void tw_input_rows_free(tw_input_rows *rows) {
+  if (!rows) return;
+  if (rows->path) tw_h5_close(&rows->f);
+  free(rows->path);
+  tw_free(rows);
 }
 
 tw_status tw_input_read_id(const char *path, tw_id *id) {

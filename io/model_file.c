@@ -164,7 +164,7 @@ tw_status tw_model_file_begin(tw_model_file *file, int number) {
 
 tw_status tw_model_file_next(tw_model_file *file, size_t n, float *values) {
   TW_TRY(tw_h5_read_next(&file->f, &file->reader, values, n * sizeof *values));
-  TW_TRY(tw_h5_finite_part(&file->f, TW_ERR_FORMAT, file->name, 2, file->shape, file->at, n, values));
+  TW_TRY(tw_h5_finite_part(&file->f, TW_ERR_FORMAT, file->name, 2, file->shape, file->at, n, values, NULL));
   file->at += n;
   return TW_OK;
 }

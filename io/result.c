@@ -1,6 +1,7 @@
 // The client's revealed result.
 #include "io/result.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/memory.h"
@@ -42,7 +43,8 @@ static tw_status check_counts(const tw_h5 *f, const tw_result *r) {
   return TW_OK;
 }
 
-static tw_status get_result(const tw_h5 *f, tw_result *r) {
+// All but the values; their shape.
+static tw_status get_result(const tw_h5 *f, hsize_t shape[3], tw_result *r) {
   uint64_t offset;
   bool guard;
   TW_TRY(tw_h5_get_bool(f, "guard", &guard));
@@ -55,11 +57,10 @@ static tw_status get_result(const tw_h5 *f, tw_result *r) {
   TW_TRY(tw_h5_get_small(f, "rows", 1, 1 << 20, &r->rows));
   TW_TRY(tw_result_check_output(f, r->output, r->rows));
   TW_TRY(tw_h5_get_small(f, "cols", 1, 1 << 24, &r->cols));
-  hsize_t shape[3] = {(hsize_t)r->count, (hsize_t)r->rows, (hsize_t)r->cols};
+  memcpy(shape, (hsize_t[]){(hsize_t)r->count, (hsize_t)r->rows, (hsize_t)r->cols}, 3 * sizeof *shape);
   TW_TRY(tw_h5_locate(f, "lengths", H5T_STD_I32LE, 1, shape, &offset));
   TW_TRY(tw_h5_locate(f, "values", H5T_IEEE_F64LE, 3, shape, &offset));
   TW_TRY(tw_alloc((size_t)r->count * sizeof *r->lengths, (void **)&r->lengths));
-  TW_TRY(tw_alloc((size_t)r->count * r->rows * r->cols * sizeof *r->values, (void **)&r->values));
   TW_TRY(tw_h5_get(f, "lengths", H5T_STD_I32LE, 1, shape, r->lengths));
   TW_TRY(tw_result_check_lengths(f, r->output, r->rows, r->count, r->lengths));
   TW_TRY(tw_origins_get(f, r->count, &r->origins));
@@ -69,17 +70,72 @@ static tw_status get_result(const tw_h5 *f, tw_result *r) {
     TW_TRY(tw_h5_get(f, "out_of_bound", H5T_STD_I64LE, 1, shape, r->out_of_bound));
     TW_TRY(check_counts(f, r));
   }
+  return TW_OK;
+}
+
+static tw_status get_values(const tw_h5 *f, const hsize_t shape[3], tw_result *r) {
+  TW_TRY(tw_alloc((size_t)(shape[0] * shape[1] * shape[2]) * sizeof *r->values, (void **)&r->values));
   return tw_h5_get_f64(f, "values", 3, shape, r->values);
 }
 
 tw_status tw_result_read(const char *path, tw_result *r) {
   tw_h5 f;
+  hsize_t shape[3];
   *r = (tw_result){0};
   TW_TRY(tw_h5_open(&f, path, &kind, -1));
-  tw_status status = get_result(&f, r);
+  tw_status status = get_result(&f, shape, r);
+  if (status == TW_OK) status = get_values(&f, shape, r);
   tw_h5_close(&f);
   if (status != TW_OK) tw_result_free(r);
   return status;
+}
+
+// ---- row by row
+
+struct tw_result_rows {
+  tw_h5 f;
+  tw_h5_reader reader;
+  hsize_t shape[3];
+  size_t at;  // elements read
+  char *path;
+};
+
+static tw_status begin_rows(const char *path, tw_result *r, tw_result_rows *rows) {
+  rows->path = strdup(path);
+  if (!rows->path) return tw_fail(TW_ERR_MEMORY, "out of memory");
+  tw_status status = tw_h5_open(&rows->f, rows->path, &kind, -1);
+  if (status != TW_OK) {
+    free(rows->path);
+    rows->path = NULL;
+    return status;
+  }
+  TW_TRY(get_result(&rows->f, rows->shape, r));
+  return tw_h5_read_begin(&rows->f, "values", H5T_IEEE_F64LE, 3, rows->shape, &rows->reader);
+}
+
+tw_status tw_result_open(const char *path, tw_result *r, tw_result_rows **rows) {
+  *r = (tw_result){0};
+  TW_TRY(tw_alloc(sizeof **rows, (void **)rows));
+  tw_status status = begin_rows(path, r, *rows);
+  if (status == TW_OK) return TW_OK;
+  tw_result_free(r);
+  tw_result_rows_free(*rows);
+  return status;
+}
+
+tw_status tw_result_next(tw_result_rows *rows, double *values) {
+  size_t n = (size_t)(rows->shape[1] * rows->shape[2]);
+  TW_TRY(tw_h5_read_next(&rows->f, &rows->reader, values, n * sizeof *values));
+  TW_TRY(tw_h5_finite_part(&rows->f, TW_ERR_FORMAT, "values", 3, rows->shape, rows->at, n, NULL, values));
+  rows->at += n;
+  return TW_OK;
+}
+
+void tw_result_rows_free(tw_result_rows *rows) {
+  if (!rows) return;
+  if (rows->path) tw_h5_close(&rows->f);
+  free(rows->path);
+  tw_free(rows);
 }
 
 void tw_result_free(tw_result *r) {

@@ -114,6 +114,13 @@ typedef struct {
 
 tw_status tw_result_write(const char *path, const tw_result *r);
 tw_status tw_result_read(const char *path, tw_result *r);
+// The same for results larger than memory: all but `values`, which is NULL. tw_result_next gives those of one sequence
+// after the other, [rows][cols]. What it gave counts once the last one came: the checksum is looked at then. Free the
+// result with tw_result_free, and the rows, which may be NULL, with tw_result_rows_free.
+typedef struct tw_result_rows tw_result_rows;
+tw_status tw_result_open(const char *path, tw_result *r, tw_result_rows **rows);
+tw_status tw_result_next(tw_result_rows *rows, double *values);
+void tw_result_rows_free(tw_result_rows *rows);
 void tw_result_free(tw_result *r);
 
 #endif

@@ -194,6 +194,65 @@ static tw_status keep_turn(const tw_plan *plan, const tw_input *input, const emu
   return TW_OK;
 }
 
+// ---- many inputs of one plan
+
+struct tw_emulator {
+  const tw_plan *plan;
+  int own;  // tensors of the model
+  clear_model model;
+};
+
+tw_status tw_emulator_create(const tw_plan *plan, const tw_model *model, const tw_prefix *prefix, tw_emulator **out) {
+  TW_TRY(tw_alloc(sizeof **out, (void **)out));
+  **out = (tw_emulator){.plan = plan, .own = model->count};
+  tw_status status = load_model(plan, model, prefix, &(*out)->model);
+  if (status == TW_OK) return TW_OK;
+  tw_emulator_destroy(*out);
+  *out = NULL;
+  return status;
+}
+
+void tw_emulator_destroy(tw_emulator *e) {
+  if (!e) return;
+  free_model(&e->model, e->own);
+  tw_free(e);
+}
+
+// sequences: [input->count], zeroed.
+static tw_status emulate(const tw_emulator *e, const tw_input *input, const tw_emulation *before, const uint64_t *slots,
+                         uint64_t test_seed, emulated *sequences, tw_emulation *out) {
+  const tw_plan *plan = e->plan;
+  uint64_t *integers;
+  TW_TRY(tw_alloc(8 * (size_t)input->count * tw_plan_input_elements(plan), (void **)&integers));
+  tw_input_integers(plan, input, integers);
+  tw_status status = TW_OK;
+  for (int i = 0; i < input->count && status == TW_OK; i++)
+    status = start_sequence(plan, input, integers, &e->model, i, before, &slots[i], test_seed, &sequences[i]);
+  if (status == TW_OK) status = walk(plan, sequences, input->count, out);
+  if (status == TW_OK) status = keep_turn(plan, input, sequences, out);
+  for (int i = 0; i < input->count; i++) {
+    if (sequences[i].session.program) tw_session_destroy(&sequences[i].session);
+    tw_free(sequences[i].digests);
+  }
+  tw_free(integers);
+  return status;
+}
+
+tw_status tw_emulator_run(const tw_emulator *e, const tw_input *input, const tw_emulation *before,
+                          const uint64_t *slots, uint64_t test_seed, tw_emulation *out) {
+  const tw_program *program = &e->plan->program;
+  size_t count = (size_t)input->count;
+  emulated *sequences = NULL;
+  *out = (tw_emulation){.output = NULL};
+  tw_status status = tw_alloc(8 * count * program->tensors[program->outputs[0]].n, (void **)&out->output);
+  if (status == TW_OK) status = tw_alloc(8 * count, (void **)&out->guard);
+  if (status == TW_OK) status = tw_alloc(sizeof *sequences * count, (void **)&sequences);
+  if (status == TW_OK) status = emulate(e, input, before, slots, test_seed, sequences, out);
+  tw_free(sequences);
+  if (status != TW_OK) tw_emulation_free(out);
+  return status;
+}
+
 tw_status tw_emulate(const tw_plan *plan, const tw_model *model, const tw_prefix *prefix, const tw_input *input,
                      const uint64_t *slots, uint64_t test_seed, tw_emulation *out) {
   return tw_emulate_turn(plan, model, prefix, input, NULL, slots, test_seed, out);
@@ -201,32 +260,11 @@ tw_status tw_emulate(const tw_plan *plan, const tw_model *model, const tw_prefix
 
 tw_status tw_emulate_turn(const tw_plan *plan, const tw_model *model, const tw_prefix *prefix, const tw_input *input,
                           const tw_emulation *before, const uint64_t *slots, uint64_t test_seed, tw_emulation *out) {
-  void *memory;
-  clear_model m = {0};
-  emulated *sequences = NULL;
-  uint64_t *integers = NULL;
-  memset(out, 0, sizeof *out);
-  TW_TRY(tw_alloc(8 * (size_t)input->count * plan->program.tensors[plan->program.outputs[0]].n, &memory));
-  out->output = memory;
-  tw_status counts = tw_alloc(8 * (size_t)input->count, &memory);
-  out->guard = memory;
-  tw_status status = counts == TW_OK ? load_model(plan, model, prefix, &m) : counts;
-  if (status == TW_OK) status = tw_alloc(sizeof(emulated) * (size_t)input->count, &memory);
-  if (status == TW_OK) sequences = memory;
-  if (status == TW_OK) status = tw_alloc(8 * (size_t)input->count * tw_plan_input_elements(plan), &memory);
-  if (status == TW_OK) tw_input_integers(plan, input, integers = memory);
-  for (int i = 0; i < input->count && status == TW_OK; i++)
-    status = start_sequence(plan, input, integers, &m, i, before, &slots[i], test_seed, &sequences[i]);
-  if (status == TW_OK) status = walk(plan, sequences, input->count, out);
-  if (status == TW_OK) status = keep_turn(plan, input, sequences, out);
-  for (int i = 0; sequences && i < input->count; i++) {
-    if (sequences[i].session.program) tw_session_destroy(&sequences[i].session);
-    tw_free(sequences[i].digests);
-  }
-  tw_free(sequences);
-  tw_free(integers);
-  free_model(&m, model->count);
-  if (status != TW_OK) tw_emulation_free(out);
+  tw_emulator *e;
+  *out = (tw_emulation){.output = NULL};
+  TW_TRY(tw_emulator_create(plan, model, prefix, &e));
+  tw_status status = tw_emulator_run(e, input, before, slots, test_seed, out);
+  tw_emulator_destroy(e);
   return status;
 }
 

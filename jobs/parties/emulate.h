@@ -29,4 +29,12 @@ tw_status tw_emulate_turn(const tw_plan *plan, const tw_model *model, const tw_p
                           const tw_emulation *before, const uint64_t *slots, uint64_t test_seed, tw_emulation *out);
 void tw_emulation_free(tw_emulation *e);
 
+// The same for many inputs of one plan, whose weights are made ready once. Plan, model and prefix must outlive it.
+typedef struct tw_emulator tw_emulator;
+tw_status tw_emulator_create(const tw_plan *plan, const tw_model *model, const tw_prefix *prefix, tw_emulator **out);
+// As tw_emulate_turn; before may be NULL.
+tw_status tw_emulator_run(const tw_emulator *e, const tw_input *input, const tw_emulation *before,
+                          const uint64_t *slots, uint64_t test_seed, tw_emulation *out);
+void tw_emulator_destroy(tw_emulator *e);  // may be NULL
+
 #endif

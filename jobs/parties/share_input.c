@@ -57,7 +57,7 @@ static tw_status check_ids(const tw_input *input, const tw_plan *plan) {
   return TW_OK;
 }
 
-static tw_status check_input(const tw_input *input, const tw_plan *plan) {
+tw_status tw_input_check(const tw_input *input, const tw_plan *plan) {
   bool embed = tw_config_parties_embed(&plan->shape.config);
   int hidden = embed ? 0 : plan->shape.config.hidden;
   if (embed && (input->hidden || !input->tokens))
@@ -112,7 +112,7 @@ static tw_status allocate(const tw_input *input, const tw_plan *plan, int party,
 
 tw_status tw_share_input(const tw_input *input, const tw_plan *plan, const tw_id *model_id, tw_input_share out[2]) {
   memset(out, 0, 2 * sizeof *out);
-  TW_TRY(check_input(input, plan));
+  TW_TRY(tw_input_check(input, plan));
   tw_status status = TW_OK;
   for (int party = 0; party < 2 && status == TW_OK; party++) {
     status = allocate(input, plan, party, &out[party]);

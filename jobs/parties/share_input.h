@@ -9,6 +9,9 @@
 // sequence and token of a value past the plan's bound on its input, or of an id that is no word of the model's.
 tw_status tw_share_input(const tw_input *input, const tw_plan *plan, const tw_id *model_id, tw_input_share out[2]);
 
+// What tw_share_input refuses.
+tw_status tw_input_check(const tw_input *input, const tw_plan *plan);
+
 // For MODEL.plan.json and MODEL.model.json (model NULL: NAME's): writes NAME.input.p0.h5 and NAME.input.p1.h5, both or
 // none. force: files that are there are replaced, else they are TW_ERR_IO. *input_id: of the shares. endings: what is
 // put behind each name, for files that the caller has sealed (tw_seal_path); NULL: nothing.

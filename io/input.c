@@ -95,7 +95,8 @@ static tw_status add_rows(tw_h5 *f, tw_output *out, const tw_input *in, const ro
   tw_status status = TW_OK;
   for (int s = 0; s < in->count && status == TW_OK; s++) {
     status = rows->next(rows->state, s, one);
-    if (status == TW_OK) status = tw_h5_finite_part(f, TW_ERR_RANGE, "values", 3, shape, (size_t)s * each, each, one);
+    if (status == TW_OK)
+      status = tw_h5_finite_part(f, TW_ERR_RANGE, "values", 3, shape, (size_t)s * each, each, one, NULL);
     if (status == TW_OK) status = tw_h5_add(f, out, number, one, each * sizeof *one);
   }
   tw_free(one);

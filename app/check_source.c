@@ -157,7 +157,7 @@ void tw_check_close(tw_check_source *source) {
   if (source->has_plan) tw_plan_free(&source->plan);
   tw_result_rows_free(source->values);
   tw_result_free(&source->result);
-  tw_input_rows_free(source->rows);
+  tw_input_reader_free(source->rows);
   tw_input_free(&source->input);
   *source = (tw_check_source){.model = NULL};
 }

@@ -10,7 +10,7 @@ typedef struct {
   const tw_model *model;
   const tw_prefix *prefix;
   tw_input input;  // without its rows
-  tw_input_rows *rows;
+  tw_input_reader *rows;
   // of a run
   tw_result result;  // without its values
   tw_result_rows *values;

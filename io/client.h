@@ -83,11 +83,11 @@ tw_input tw_input_view(const tw_input *input, int s, float *values);
 // An input larger than memory: tw_input_open reads all but `values`, which is NULL. tw_input_next gives those of one
 // sequence after the other, [seq][hidden], and nothing where there are none. What it gave counts once the last one
 // came: the checksum is looked at then. Free the input with tw_input_free, and the rows, which may be NULL, with
-// tw_input_rows_free.
-typedef struct tw_input_rows tw_input_rows;
-tw_status tw_input_open(const char *path, tw_input *input, tw_input_rows **rows);
-tw_status tw_input_next(tw_input_rows *rows, float *values);
-void tw_input_rows_free(tw_input_rows *rows);
+// tw_input_reader_free.
+typedef struct tw_input_reader tw_input_reader;
+tw_status tw_input_open(const char *path, tw_input *input, tw_input_reader **rows);
+tw_status tw_input_next(tw_input_reader *rows, float *values);
+void tw_input_reader_free(tw_input_reader *rows);
 
 void tw_input_free(tw_input *input);
 // Rows that a sequence takes, live and padded ones.

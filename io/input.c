@@ -193,7 +193,7 @@ static tw_status get_rows_of_lengths(const tw_h5 *f, tw_h5_reader *reader, const
   for (int s = 0; s < in->count; s++) {
     size_t n = tw_input_rows_of(in, s) * hidden;
     TW_TRY(tw_h5_read_next(f, reader, one, each * sizeof *one));
-    TW_TRY(tw_h5_finite_part(f, TW_ERR_FORMAT, "values", 3, shape, (size_t)s * each, each, one));
+    TW_TRY(tw_h5_finite_part(f, TW_ERR_FORMAT, "values", 3, shape, (size_t)s * each, each, one, NULL));
     memcpy(in->values + at, one, n * sizeof *one);
     at += n;
   }
@@ -271,7 +271,7 @@ tw_input tw_input_view(const tw_input *input, int s, float *values) {
 
 // ---- row by row
 
-struct tw_input_rows {
+struct tw_input_reader {
   tw_h5 f;
   tw_h5_reader reader;
   hsize_t shape[3];
@@ -279,7 +279,7 @@ struct tw_input_rows {
   char *path;
 };
 
-static tw_status begin_rows(const char *path, tw_input *input, tw_input_rows *rows) {
+static tw_status begin_rows(const char *path, tw_input *input, tw_input_reader *rows) {
   rows->path = strdup(path);
   if (!rows->path) return tw_fail(TW_ERR_MEMORY, "out of memory");
   tw_status status = tw_h5_open(&rows->f, rows->path, &kind, -1);
@@ -295,17 +295,17 @@ static tw_status begin_rows(const char *path, tw_input *input, tw_input_rows *ro
   return tw_h5_read_begin(&rows->f, "values", H5T_IEEE_F32LE, 3, rows->shape, &rows->reader);
 }
 
-tw_status tw_input_open(const char *path, tw_input *input, tw_input_rows **rows) {
+tw_status tw_input_open(const char *path, tw_input *input, tw_input_reader **rows) {
   *input = (tw_input){0};
   TW_TRY(tw_alloc(sizeof **rows, (void **)rows));
   tw_status status = begin_rows(path, input, *rows);
   if (status == TW_OK) return TW_OK;
   tw_input_free(input);
-  tw_input_rows_free(*rows);
+  tw_input_reader_free(*rows);
   return status;
 }
 
-tw_status tw_input_next(tw_input_rows *rows, float *values) {
+tw_status tw_input_next(tw_input_reader *rows, float *values) {
   size_t n = (size_t)(rows->shape[1] * rows->shape[2]);
   if (!n) return TW_OK;
   TW_TRY(tw_h5_read_next(&rows->f, &rows->reader, values, n * sizeof *values));
@@ -314,7 +314,7 @@ tw_status tw_input_next(tw_input_rows *rows, float *values) {
   return TW_OK;
 }
 
-void tw_input_rows_free(tw_input_rows *rows) {
+void tw_input_reader_free(tw_input_reader *rows) {
   if (!rows) return;
   if (rows->path) tw_h5_close(&rows->f);
   free(rows->path);

@@ -365,7 +365,11 @@ tw_status tw_parts_join(const tw_parts *p, int rows, tw_result_share *out) {
   tw_status status = TW_OK;
   for (int i = 0; i < p->count && status == TW_OK; i++) status = add(p, i, rows, there, &all, out);
   for (int i = 0; i < rows && status == TW_OK; i++)
-    if (!there[i]) status = tw_fail(TW_ERR_INTERNAL, "%s: row %d is missing", p->folder.text, i);
+    if (!there[i])
+      status = tw_fail(TW_ERR_IO,
+                       "%s: the batch of row %d, which was finished, is not there any more (or not seen yet, on a file "
+                       "system of several hosts); `run --resume` runs such rows again",
+                       p->folder.text, i);
   tw_free(there);
   if (status != TW_OK) {
     tw_result_share_free(out);

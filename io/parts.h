@@ -44,7 +44,7 @@ void tw_parts_drop(tw_parts *parts);
 tw_status tw_parts_claim(const tw_parts *parts, const tw_id *token, const tw_result_share *shape,
                          tw_result_claim **out);
 // All rows as one result: ids are digests of theirs, costs are sums, and each part is a batch with its transcript.
-// TW_ERR_INTERNAL where rows are missing. A row that is in several parts is taken from the first.
+// TW_ERR_IO where rows are missing. A row that is in several parts is taken from the first.
 tw_status tw_parts_join(const tw_parts *parts, int rows, tw_result_share *out);
 // The whole folder, and what else this program has put there. TW_ERR_IO where the folder stays.
 tw_status tw_parts_remove(const tw_parts *parts);

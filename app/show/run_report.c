@@ -85,8 +85,10 @@ void tw_run_report_print(const tw_result_share *r, bool verbose) {
   if (!r->steps_timed) puts("(steps were not timed; on a GPU `twain run --verbose` times them, which slows it)");
   putchar('\n');
   print_times(r);
-  printf("\n%d sequence%s in one run; keys: %s a party and sequence; sent: %s a party and sequence; rounds: %llu\n",
-         r->count, r->count == 1 ? "" : "s", tw_text_bytes((double)r->correction_bytes / r->count),
+  char batches[32] = "one run";
+  if (r->batches.count) snprintf(batches, sizeof batches, "%d batches", r->batches.count);
+  printf("\n%d sequence%s in %s; keys: %s a party and sequence; sent: %s a party and sequence; rounds: %llu\n",
+         r->count, r->count == 1 ? "" : "s", batches, tw_text_bytes((double)r->correction_bytes / r->count),
          tw_text_bytes((double)r->sent_bytes / r->count), (unsigned long long)r->rounds);
   printf("party %d on %s, user %s, %s (%s), device %s, opens by %s (%s), %s, %s, HDF5 %s%s%s, started %s\n", r->party,
          e->host, e->user, e->cpu, e->isa, e->device, e->transport, e->transport_why, e->software, e->mpi, e->hdf5,

@@ -97,11 +97,13 @@ static tw_status keep_common(batches *b) {
 
 // One of the processes finds out what is done already, and which slots the others shall have.
 static tw_status begin_rows(batches *b) {
-  if (b->o->force && !b->o->resume) tw_parts_drop(&b->parts);
+  const bool anew = b->o->force && !b->o->resume;
+  tw_status found = TW_OK;
   tw_parts_refresh(&b->parts);
-  tw_status found = tw_parts_read(&b->parts, &b->whole->input->input_id, &b->whole->plan->digest, b->total);
-  if (found == TW_OK && !b->o->resume && !b->o->force) found = tw_earlier_refuse(b->o->name, party_of(b));
+  if (!anew) found = tw_parts_read(&b->parts, &b->whole->input->input_id, &b->whole->plan->digest, b->total);
+  if (found == TW_OK && !anew && !b->o->resume) found = tw_earlier_refuse(b->o->name, party_of(b));
   TW_TRY(agree(b, found));
+  if (anew) tw_parts_drop(&b->parts);  // only now: the other party may have refused
   TW_TRY(keep_common(b));
   tw_parts_mark(&b->parts, b->done);
   TW_TRY(wish(b));

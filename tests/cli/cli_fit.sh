@@ -125,7 +125,7 @@ assert seqs == sorted(set(seqs)) and seqs[-1] == plan["seq"] == 24 and sum(texts
 P
 no_shares
 "$TWAIN" encode n --csv sample.csv --text-column note --id-column note_id --truncate --share --force -q
-"$TWAIN" deal n -n 200 -q
+"$TWAIN" deal n -n 280 -q
 expect 0 'n.seq24.input.p1.h5 +party 1 +client +no ' "$TWAIN" handover n
 grep -q 'n.seq24.keys.p0.h5 .*party 0 .*dealer' said || { cat said; fail "handover without a length's keys"; }
 seqs=$(json n.plan.json '" ".join(str(l["seq"]) for l in j["lengths"])')
@@ -188,6 +188,10 @@ import csv
 asked, got = (list(csv.DictReader(open(f, newline=""))) for f in ("sample.csv", "table.csv"))
 assert [r["note_id"] for r in asked] == [r["id"] for r in got]
 P
+# two pairs: both have looked at all lengths before either marks a slot
+mpirun -np 4 "$TWAIN" run n --ledger ledger --force -q >said 2>&1 || { cat said; fail "two pairs over several lengths"; }
+[ -z "$(ls -d n.seq*.parts.p? 2>/dev/null)" ] || fail "parts are left"
+expect 0 'written: table.csv, 60 texts' "$TWAIN" reveal n --csv table.csv --force
 rm n.seq24.input.p1.h5
 expect_run 5 'lengths' n --ledger ledger -q --force # party 1 has not all of them
 printf 'id,note\na,the cat\n' >short.csv

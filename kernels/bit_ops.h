@@ -92,7 +92,7 @@ typedef struct {
 // Live members of a row at this level of a tournament in groups whose first takes the remainder.
 TW_ELEMENT int tw_live_members(const tw_kill_args *a, size_t sequence, size_t row) {
   int live = tw_live_keys(a->live, sequence, row);
-  for (int i = 0; i < a->levels; i++) {
+  TW_LOOP for (int i = 0; i < a->levels; i++) {
     int first = (int)a->earlier[2 * i], group = (int)a->earlier[2 * i + 1];
     live = live <= 0 ? 0 : live <= first ? 1 : 1 + (live - first + group - 1) / group;
   }

@@ -11,12 +11,14 @@
 extern "C" {
 #endif
 
-// Operations of the backend that a chain may hold; all others are not to be had in one.
+// Operations of the backend that a chain may hold; all others are not to be had in one. Element by element; whole;
+// those that know a row's token; and products of bits, which have a list of their own.
 // clang-format off
 #define TW_CHAIN_RING_OPS(X) \
   X(shift) X(view) X(concat) X(combine) X(share) X(extend) X(multiply) X(multiply_rows) X(square) X(select) \
-  X(constants) X(sum_planes) X(offset) X(piece)
-#define TW_CHAIN_BIT_OPS(X) X(leaves) X(lookup) X(products) X(parity) X(reshape)
+  X(choose) X(constants) X(sum_planes) X(pairs) X(offset) X(piece) X(floor) X(opponents) X(members) X(fold)
+#define TW_CHAIN_BIT_OPS(X) X(leaves) X(lookup) X(parity) X(reshape)
+#define TW_CHAIN_TOKEN_OPS(X) X(kill) X(zero)
 // clang-format on
 
 typedef enum {
@@ -26,8 +28,9 @@ typedef enum {
   TW_STEP_RECEIVE,  // the twin's, added to it
   TW_STEP_SUMS,     // of rows
   TW_STEP_COPY,
+  TW_STEP_PRODUCTS,  // of opened bits
 #define TW_STEP_OF(op) TW_STEP_##op,
-  TW_CHAIN_RING_OPS(TW_STEP_OF) TW_CHAIN_BIT_OPS(TW_STEP_OF)
+  TW_CHAIN_RING_OPS(TW_STEP_OF) TW_CHAIN_BIT_OPS(TW_STEP_OF) TW_CHAIN_TOKEN_OPS(TW_STEP_OF)
 #undef TW_STEP_OF
       TW_STEP_KINDS
 } tw_step_kind;
@@ -39,6 +42,7 @@ typedef struct {
   uint32_t outer, all, inner, planes, rows;
   uint32_t watched;    // only who watches needs it
   size_t whole_words;  // of a plane
+  uint64_t over_run;   // j over_run / 2^32 is j / (rows inner), rounded down, for every element j of a tile
 } tw_step_move;
 
 // Packets of a tensor begin at `packet`. Two elements share one where rings allow it.
@@ -63,16 +67,30 @@ typedef struct {
   uint32_t words;
 } tw_step_copy;
 
+// As tw_products_args; the list has numbers of 16 bits: where products of each out plane begin [planes + 1]; then of
+// each product the number of literals, per literal (operand | negate << 8, plane), and 2^count planes of `dealt`.
+typedef struct {
+  const uint64_t *value[TW_OPERANDS], *mask[TW_OPERANDS];
+  const uint64_t *dealt;
+  const uint16_t *list;
+  uint64_t *out, mine;  // mine: all ones at the party that has the public 1
+  uint32_t words, planes;
+  uint32_t lanes;  // that share a plane's word: a power of two, a warp at most
+  uint32_t operand_words[TW_OPERANDS], dealt_words;
+} tw_step_products;
+
 typedef struct {
   tw_step_kind kind;
-  int joined;  // nothing is waited for between it and the next step
+  int joined;       // nothing is waited for between it and the next step
+  uint32_t period;  // tiles of rows whose tokens follow each other, then tokens begin anew; 0: no token is asked for
   union {
     tw_step_move move;
     tw_step_open open;
     tw_step_sums sums;
     tw_step_copy copy;
+    tw_step_products products;
 #define TW_STEP_ARGS(op) tw_##op##_args op;
-    TW_CHAIN_RING_OPS(TW_STEP_ARGS) TW_CHAIN_BIT_OPS(TW_STEP_ARGS)
+    TW_CHAIN_RING_OPS(TW_STEP_ARGS) TW_CHAIN_BIT_OPS(TW_STEP_ARGS) TW_CHAIN_TOKEN_OPS(TW_STEP_ARGS)
 #undef TW_STEP_ARGS
   } as;
 } tw_chain_step;
@@ -89,7 +107,7 @@ typedef struct {
   uint32_t packets;          // of a slot
   size_t shared_bytes;       // of lists and tile
   uint64_t *sent;            // the twin's mailbox: [blocks][TW_CHAIN_SLOTS][packets][2]
-  const uint64_t *received;  // this one's
+  const uint64_t *received;  // this one's. Counts of both begin as `base`, or as those of a launch before it
   uint64_t base;
   int *failed;           // device
   const int *stop;       // mapped host memory; NULL: none. Not 0 ends all waiting
@@ -98,6 +116,8 @@ typedef struct {
 } tw_chain_launch;
 
 tw_status tw_chain_run(const tw_chain_launch *launch, void *stream);
+// How many blocks of such a chain the GPU holds at once: its launch may have no more, and neither may the twin's.
+tw_status tw_chain_resident(size_t shared_bytes, uint32_t steps, uint32_t *blocks);
 // Where a block of such a chain finds its shared memory, the same in all of them; and how much it has for lists and a
 // tile beside `steps` steps.
 tw_status tw_chain_shared(uint32_t steps, uint64_t *base, size_t *bytes);

@@ -15,6 +15,11 @@
 #define TW_ELEMENT static inline
 #endif
 
+// In front of a loop inside of a formula: kernels that hold many formulas make its code once, for one turn.
+#ifndef TW_LOOP
+#define TW_LOOP
+#endif
+
 TW_ELEMENT uint64_t tw_ring_mask(int bits) { return bits >= 64 ? ~0ull : (1ull << bits) - 1; }
 
 // Places in arrays: row stride + col, quotient and rest. On a GPU all are below 2^32, its launches see to that: 64-bit
@@ -285,12 +290,12 @@ TW_ELEMENT uint64_t tw_choose_at(const tw_choose_args *a, size_t row, size_t col
   size_t i = tw_at(sequence, a->x_sequence_stride, tw_at(plane, a->x_plane_stride, col));
   const uint64_t *bits = a->bits + tw_at(sequence, a->sequence_words, tw_at(tw_at(plane, f, 0), a->plane_words, 0));
   uint64_t v = 0, x = a->X[i];
-  for (size_t j = 0; j < f; j++) v |= tw_plane_bit(bits + tw_at(j, a->plane_words, 0), col) << j;
+  TW_LOOP for (size_t j = 0; j < f; j++) v |= tw_plane_bit(bits + tw_at(j, a->plane_words, 0), col) << j;
   size_t sets = ((size_t)1 << f) - 1, at = tw_at(tw_at(sequence, sets, 0), a->planes, plane);
   uint64_t all = sets, sum = ((x & a->one) - a->r[i]) & tw_all_ones(v == all);
-  for (size_t set = 1; set <= sets; set++, at += a->planes) {
+  TW_LOOP for (size_t set = 1; set <= sets; set++, at += a->planes) {
     uint64_t m = a->m[tw_at(at, a->cols, col)], mr = a->mr[tw_at(at, a->cols, col)], odd = 0;
-    for (size_t j = 0; j < f; j++) odd ^= v >> j & set >> j & 1;
+    TW_LOOP for (size_t j = 0; j < f; j++) odd ^= v >> j & set >> j & 1;
     sum += tw_negate_if(odd, x * m - mr) & tw_all_ones((v | set) == all);
   }
   return sum & a->ring;
@@ -337,7 +342,7 @@ typedef struct {
 TW_ELEMENT uint64_t tw_constants_at(const tw_constants_args *a, size_t row, size_t col) {
   const uint64_t *bits = a->bits + tw_at(row, a->sequence_words, tw_at(a->first_plane, a->plane_words, 0));
   uint64_t sum = 0;
-  for (size_t p = 0; p < a->planes; p++) {
+  TW_LOOP for (size_t p = 0; p < a->planes; p++) {
     uint64_t v = tw_plane_bit(bits + tw_at(p, a->plane_words, 0), col);
     uint64_t d = a->mine * v + (a->m ? tw_negate_if(v, a->m[tw_at(tw_at(row, a->planes, p), a->cols, col)]) : 0);
     sum += (uint64_t)a->constants[p] * d;
@@ -355,7 +360,8 @@ typedef struct {
 } tw_sum_planes_args;
 TW_ELEMENT uint64_t tw_sum_planes_at(const tw_sum_planes_args *a, size_t row, size_t col) {
   uint64_t sum = 0;
-  for (size_t p = 0; p < a->planes; p++) sum += a->x[tw_at(tw_at(row, a->planes, p), a->cols, col)] << a->shifts[p];
+  TW_LOOP for (size_t p = 0; p < a->planes; p++) sum += a->x[tw_at(tw_at(row, a->planes, p), a->cols, col)]
+                                                        << a->shifts[p];
   return sum & a->ring;
 }
 
@@ -400,7 +406,7 @@ typedef struct {
 TW_ELEMENT uint64_t tw_pairs_at(const tw_pairs_args *a, size_t row, size_t col) {
   size_t r = tw_rest(row, a->x_rows), set = tw_over(row, a->x_rows), pair = tw_rest(set, a->pairs),
          sequence = tw_over(set, a->pairs), i = 0;
-  while (pair >= a->group - 1 - i) pair -= a->group - 1 - i++;
+  TW_LOOP while (pair >= a->group - 1 - i) pair -= a->group - 1 - i++;
   const uint64_t *x = a->x + tw_at(tw_at(sequence, a->x_rows, r), a->x_cols, tw_at(col, a->group, a->first));
   return (x[i] - x[i + 1 + pair]) & a->ring;
 }
@@ -603,7 +609,7 @@ TW_ELEMENT uint64_t tw_opponents_at(const tw_opponents_args *a, size_t row, size
   size_t planes = a->group - 1, plane = tw_rest(row, planes), at = 64 * col, n = tw_at(a->group, a->lines, 0);
   const uint64_t *x = a->x + tw_at(tw_over(row, planes), a->x_words, 0);
   uint64_t out = 0;
-  for (size_t bit = 0, run; bit < 64 && at + bit < n; bit += run) {
+  TW_LOOP for (size_t bit = 0, run; bit < 64 && at + bit < n; bit += run) {
     size_t i = tw_over(at + bit, a->lines), line = tw_rest(at + bit, a->lines), j = plane + (plane >= i),
            lower = i < j ? i : j, higher = i < j ? j : i,
            pair = tw_at(lower, 2 * a->group - lower - 1, 0) / 2 + higher - lower - 1;
@@ -625,7 +631,7 @@ TW_ELEMENT uint64_t tw_members_at(const tw_members_args *a, size_t row, size_t c
   size_t lines = tw_at(a->x_rows, a->groups, 0), n = tw_at(a->group, lines, 0);
   const uint64_t *x = a->x + tw_at(row, a->x_words, 0);
   uint64_t out = 0;
-  for (size_t bit = 0, at = 64 * col; bit < 64 && at < n; bit++, at++) {
+  TW_LOOP for (size_t bit = 0, at = 64 * col; bit < 64 && at < n; bit++, at++) {
     size_t i = tw_over(at, lines), line = tw_rest(at, lines), in = tw_over(line, a->groups),
            member = tw_at(tw_rest(line, a->groups), a->group, i);
     if (member >= a->members) member = a->members - 1;
@@ -647,8 +653,8 @@ TW_ELEMENT uint64_t tw_fold_at(const tw_fold_args *a, size_t row, size_t col) {
          plane = tw_at(sequence, a->x_planes, a->first + (a->digits ? 0 : p));
   const uint64_t *x = a->x + tw_at(plane, a->x_words, 0);
   uint64_t out = 0;
-  for (size_t i = 0; i < a->group; i++)
-    if (!a->digits || i >> p & 1) out ^= tw_bits_from(x, a->x_words, tw_at(i, a->lines, 64 * col));
+  TW_LOOP for (size_t i = 0; i < a->group; i++) if (!a->digits || i >> p & 1) out ^=
+      tw_bits_from(x, a->x_words, tw_at(i, a->lines, 64 * col));
   return out & tw_low_bits(left);
 }
 

@@ -61,8 +61,9 @@ function(twain_register name label)
 endfunction()
 
 # Tests of code that runs in several threads: under ThreadSanitizer, too (preset tsan). That does not know MPI.
-set(threaded test_channel test_engine_chains test_halves_counters test_handshake test_inputs test_key_feed test_library test_live_keys
-    test_link test_opens test_opens_faults test_opens_flight test_relay test_side_by_side test_slots test_stream
+set(threaded test_chain_blocks test_channel test_engine_chains test_halves_counters test_handshake test_inputs
+    test_key_feed test_library test_live_keys test_link test_opens test_opens_faults test_opens_flight test_relay
+    test_side_by_side test_slots test_stream
     test_striped test_tls test_tls_refused test_trace test_waves)
 
 file(GLOB unit_sources CONFIGURE_DEPENDS tests/*/test_*.c)

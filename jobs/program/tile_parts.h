@@ -32,6 +32,10 @@ struct tw_tile_run {
 tw_session_config tw_tile_config(tw_tile_run *r);
 tw_status tw_tile_walk(tw_tile_run *r);
 
+// ---- tile_order.c
+void tw_tile_fetch_early(tw_tile_steps *list);
+void tw_tile_join_steps(tw_tile_steps *list);
+
 // ---- tile_steps.c
 // All tiles of a chain of one sequence, by the runner.
 tw_status tw_tile_run_steps(tw_session *s, const tw_chain *c, size_t rows, uint64_t *const *shares, int sequence,

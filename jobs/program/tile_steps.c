@@ -10,9 +10,12 @@ enum { MOST_STEPS = 512 };
 
 typedef struct {
   tw_tile_steps list;
+  const tw_tile_run *run;
+  uint64_t shared_base;
+  size_t list_room;  // words
   uint32_t packets;  // of the message that is being made
   int first_open;    // its first opening among the steps
-  bool full;
+  bool full, wide;   // more steps or words of lists than there is room for; numbers that a list cannot hold
 } recorder;
 
 // A table's functions have no state of their own.
@@ -30,16 +33,159 @@ static tw_chain_step *add_to(recorder *r, tw_step_kind kind) {
   return step;
 }
 
+// ---- lists: they go to a block's memory
+
+// Room for so many words of a list, here and there.
+static int64_t *take_list(recorder *r, size_t words, const void **there) {
+  static _Thread_local int64_t none;
+  *there = (const void *)(uintptr_t)(r->shared_base + 8 * r->list.list_words);
+  if (r->list.list_words + words > r->list_room) r->full = true;
+  if (r->full) return NULL;
+  r->list.list_words += words;
+  return words ? r->list.lists + r->list.list_words - words : &none;
+}
+
+static const int64_t *keep_list(const int64_t *list, size_t words) {
+  const void *there;
+  int64_t *here = take_list(current, words, &there);
+  if (here && words) memcpy(here, list, 8 * words);
+  return there;
+}
+
+static uint16_t narrow(int64_t number) {
+  if (number != (uint16_t)number) current->wide = true;
+  return (uint16_t)number;
+}
+
+// The product at `at` in numbers of 16 bits; the end of what is written.
+static uint16_t *narrow_product(const int64_t *at, uint16_t *to) {
+  const int64_t count = at[1], *literal = at + 2, *planes = literal + 3 * count;
+  *to++ = (uint16_t)count;
+  for (int64_t i = 0; i < count; i++, literal += 3) {
+    *to++ = (uint16_t)(literal[0] | literal[2] << 8);
+    *to++ = narrow(literal[1]);
+  }
+  for (int set = 0; set < 1 << count; set++) *to++ = set & (set - 1) ? narrow(planes[set]) : 0;
+  return to;
+}
+
+// Where products of each plane begin, then all products in order of planes: sums of several stand behind each other.
+static const uint16_t *keep_products(const tw_products_args *a, uint32_t planes, uint32_t *lanes) {
+  const int64_t *first = a->outline, *starts = a->outline + planes + 1;
+  size_t numbers = planes + 1;
+  for (int p = 0; p < a->products; p++) {
+    uint32_t count = (uint32_t)a->list[starts[p] + 1];
+    numbers += 1 + 2 * count + ((size_t)1 << count);
+    while (*lanes < 1u << count && *lanes < 32) *lanes *= 2;
+  }
+  const void *there;
+  uint16_t *here = (uint16_t *)take_list(current, (numbers + 3) / 4, &there);
+  if (!here) return there;
+  uint16_t *to = here + planes + 1;
+  for (uint32_t plane = 0; plane <= planes; plane++) {
+    here[plane] = narrow(to - here);
+    for (int64_t p = first[plane]; plane < planes && p < first[plane + 1]; p++)
+      to = narrow_product(a->list + starts[p], to);
+  }
+  return there;
+}
+
 // ---- a backend's functions
+
+#define NOTE_AS(op)                                             \
+  static tw_##op##_args *add_##op(const tw_##op##_args *args) { \
+    tw_chain_step *step = add_to(current, TW_STEP_##op);        \
+    memcpy(&step->as.op, args, sizeof *args);                   \
+    return &step->as.op;                                        \
+  }
+TW_CHAIN_RING_OPS(NOTE_AS)
+TW_CHAIN_BIT_OPS(NOTE_AS)
 
 #define NOTE_OP(op)                                                      \
   static tw_status note_##op(const tw_##op##_args *args, void *stream) { \
     (void)stream;                                                        \
-    memcpy(&add_to(current, TW_STEP_##op)->as.op, args, sizeof *args);   \
+    add_##op(args);                                                      \
     return TW_OK;                                                        \
   }
-TW_CHAIN_RING_OPS(NOTE_OP)
-TW_CHAIN_BIT_OPS(NOTE_OP)
+// clang-format off
+#define TW_CHAIN_PLAIN_OPS(X) \
+  X(shift) X(view) X(concat) X(combine) X(share) X(extend) X(multiply) X(multiply_rows) X(square) X(select) X(choose) \
+  X(pairs) X(offset) X(piece) X(floor) X(opponents) X(members) X(fold) X(lookup) X(reshape)
+// clang-format on
+TW_CHAIN_PLAIN_OPS(NOTE_OP)
+
+#define NOTE_LISTED(op, list, words)                                     \
+  static tw_status note_##op(const tw_##op##_args *args, void *stream) { \
+    (void)stream;                                                        \
+    add_##op(args)->list = keep_list(args->list, words);                 \
+    return TW_OK;                                                        \
+  }
+NOTE_LISTED(constants, constants, args->planes)
+NOTE_LISTED(sum_planes, shifts, args->planes)
+NOTE_LISTED(leaves, leaves, 3 * (size_t)args->count)
+NOTE_LISTED(parity, list, 3 * args->terms + (size_t)args->planes)
+
+// After how many tiles the operation that runs does the same again.
+static uint32_t period_of(const tw_tile_run *r) {
+  const tw_tile *t = r->tile;
+  int at = r->s.walk.running;
+  size_t rows = t->range.count, tiles = t->chain->rows / rows;
+  const tw_gate *gate = t->program.ops[at].gate;
+  tw_op first = t->program.ops[at], other = first;
+  gate->tile(&t->shapes[at], (tw_row_range){0, rows}, &first);
+  for (size_t i = 1; i < tiles; i++)
+    if (gate->tile(&t->shapes[at], (tw_row_range){i * rows, rows}, &other) &&
+        memcmp(first.arg, other.arg, sizeof first.arg) == 0)
+      return (uint32_t)i;
+  return (uint32_t)tiles;
+}
+
+// Only causal attention asks for a row's token.
+static void note_tokens(tw_chain_step *step, tw_liveness *live) {
+  if (live->causal)
+    step->period = period_of(current->run);
+  else
+    live->first = 0;
+}
+
+static tw_status note_kill(const tw_kill_args *args, void *stream) {
+  (void)stream;
+  const int64_t *earlier = keep_list(args->earlier, 2 * (size_t)args->levels);
+  tw_chain_step *step = add_to(current, TW_STEP_kill);
+  memcpy(&step->as.kill, args, sizeof *args);
+  step->as.kill.earlier = earlier;
+  note_tokens(step, &step->as.kill.live);
+  return TW_OK;
+}
+
+static tw_status note_zero(const tw_zero_args *args, void *stream) {
+  (void)stream;
+  tw_chain_step *step = add_to(current, TW_STEP_zero);
+  memcpy(&step->as.zero, args, sizeof *args);
+  note_tokens(step, &step->as.zero.live);
+  return TW_OK;
+}
+
+static tw_status note_products(const tw_products_args *args, void *stream) {
+  (void)stream;
+  tw_step_products p;
+  memset(&p, 0, sizeof p);  // gaps, too
+  p.dealt = args->dealt;
+  p.out = args->out;
+  p.mine = args->party ? 0 : ~0ull;
+  p.words = (uint32_t)args->words;
+  p.planes = (uint32_t)(args->out_words / args->words);
+  p.lanes = 1;
+  p.dealt_words = (uint32_t)args->dealt_words;
+  p.list = keep_products(args, p.planes, &p.lanes);
+  for (int i = 0; i < args->operands; i++) {
+    p.value[i] = args->value[i];
+    p.mask[i] = args->mask[i];
+    p.operand_words[i] = (uint32_t)args->operand_words[i];
+  }
+  memcpy(&add_to(current, TW_STEP_PRODUCTS)->as.products, &p, sizeof p);
+  return TW_OK;
+}
 
 // Its corrections are there already.
 #define NOTE_CORRECTED(op)                                                                                       \
@@ -48,7 +194,8 @@ TW_CHAIN_BIT_OPS(NOTE_OP)
     (void)taken, (void)count;                                                                                    \
     return note_##op(args, stream);                                                                              \
   }
-#define TW_CHAIN_CORRECTED_OPS(X) X(combine) X(extend) X(multiply) X(multiply_rows) X(square) X(select) X(piece)
+#define TW_CHAIN_CORRECTED_OPS(X) \
+  X(combine) X(extend) X(multiply) X(multiply_rows) X(square) X(select) X(piece) X(floor)
 TW_CHAIN_CORRECTED_OPS(NOTE_CORRECTED)
 
 #define REFUSE_OP(op)                                                      \
@@ -86,6 +233,8 @@ static tw_backend noting_backend(void) {
   TW_BIT_OPS(REFUSE_ENTRY)
   TW_CHAIN_RING_OPS(NOTE_ENTRY)
   TW_CHAIN_BIT_OPS(NOTE_ENTRY)
+  TW_CHAIN_TOKEN_OPS(NOTE_ENTRY)
+  NOTE_ENTRY(products)
   TW_CHAIN_CORRECTED_OPS(NOTE_CORRECTED_ENTRY)
   return k;
 }
@@ -95,6 +244,8 @@ static tw_backend noting_backend(void) {
 static tw_status note_move(tw_tile_run *r, tw_step_kind kind, const tw_tile_part *part, uint64_t *whole,
                            uint64_t *tile) {
   bool common = part->rows.kind == TW_ROWS_COMMON;
+  size_t run = common ? part->n : r->tile->range.count * part->rows.inner;
+  if (run * run * (common ? 1 : part->rows.outer) > UINT32_MAX) ((recorder *)r->state)->wide = true;
   add_to(r->state, kind)->as.move = (tw_step_move){.whole = whole,
                                                    .tile = tile,
                                                    .outer = common ? 1 : (uint32_t)part->rows.outer,
@@ -103,7 +254,8 @@ static tw_status note_move(tw_tile_run *r, tw_step_kind kind, const tw_tile_part
                                                    .planes = (uint32_t)part->planes,
                                                    .rows = common ? 1 : (uint32_t)r->tile->range.count,
                                                    .watched = part->watched,
-                                                   .whole_words = tw_words(part->n)};
+                                                   .whole_words = tw_words(part->n),
+                                                   .over_run = (1ull << 32) / run + 1};
   return TW_OK;
 }
 
@@ -147,233 +299,106 @@ static tw_status note_receive(tw_tile_run *r) {
   return TW_OK;
 }
 
-// Whether the step has a pointer into these bytes of a block's memory. A number that looks like one does no harm.
-static bool touches(const tw_chain_step *step, uint64_t begin, uint64_t bytes) {
-  uint64_t words[sizeof step->as / 8];
-  memcpy(words, &step->as, sizeof words);
-  for (size_t i = 0; i < sizeof words / 8; i++)
-    if (words[i] - begin < bytes) return true;
-  return false;
-}
-
-// The last exchange before step `at`: its first send, and its first receive.
-static bool exchange_before(const tw_tile_steps *list, int at, int *send, int *receive) {
-  int i = at - 1;
-  while (i >= 0 && list->steps[i].kind != TW_STEP_RECEIVE) i--;
-  if (i < 0) return false;
-  while (list->steps[i].kind == TW_STEP_RECEIVE) i--;
-  *receive = i + 1;
-  while (i >= 0 && (list->steps[i].kind == TW_STEP_SEND || list->steps[i].kind == TW_STEP_GATHER)) i--;
-  for (*send = i + 1; list->steps[*send].kind != TW_STEP_SEND;) ++*send;
-  return true;
-}
-
-// What a round reads is fetched while the packets of the round before are on their way, where its memory is free then.
-static void fetch_early(tw_tile_steps *list) {
-  for (int i = 0, send, receive; i < list->count; i++) {
-    tw_chain_step step = list->steps[i];
-    const tw_step_move *m = &step.as.move;
-    if (step.kind != TW_STEP_GATHER || !exchange_before(list, i, &send, &receive)) continue;
-    size_t n = (size_t)m->outer * m->rows * m->inner, words = m->planes ? m->planes * tw_words(n) : n;
-    bool free = true;
-    for (int j = send; j < i && free; j++) free = !touches(&list->steps[j], (uint64_t)(uintptr_t)m->tile, 8 * words);
-    if (!free) continue;
-    memmove(&list->steps[receive + 1], &list->steps[receive], (size_t)(i - receive) * sizeof step);
-    list->steps[receive] = step;
-  }
-}
-
-// ---- who waits for whom
-
-// Thread j works on element j. What a step does to an array of a block's memory: `n` elements, each by its own thread;
-// n 0: any thread reads any element.
-typedef struct {
-  const uint64_t *array;
-  size_t n;
-  bool writes;
-} use;
-enum { MOST_USES = 12, MOST_PENDING = 256 };
-typedef struct {
-  use of[MOST_PENDING];
-  int count;
-} uses;
-
-static void add_use(uses *u, const uint64_t *array, size_t n, bool writes) {
-  if (array && u->count < MOST_PENDING) u->of[u->count++] = (use){array, n, writes};
-}
-
-static void add_flat(uses *u, size_t n, int count, const uint64_t *const *read, const uint64_t *out) {
-  for (int i = 0; i < count; i++) add_use(u, read[i], n, false);
-  add_use(u, out, n, true);
-}
-
-#define FLAT(u, a, ...)                                                                                  \
-  add_flat(u, (a)->rows *(a)->cols, (int)(sizeof(const uint64_t *[]){__VA_ARGS__} / sizeof(uint64_t *)), \
-           (const uint64_t *const[]){__VA_ARGS__}, (a)->out)
-
-// False: threads use each other's elements everywhere.
-static bool uses_of_products(const tw_chain_step *s, uses *u) {
-  const tw_multiply_args *m = &s->as.multiply;
-  const tw_multiply_rows_args *r = &s->as.multiply_rows;
-  switch (s->kind) {
-    case TW_STEP_extend:
-      FLAT(u, &s->as.extend, s->as.extend.X, s->as.extend.r, s->as.extend.carry, s->as.extend.top);
-      return true;
-    case TW_STEP_square:
-      FLAT(u, &s->as.square, s->as.square.X, s->as.square.r, s->as.square.carry, s->as.square.top, s->as.square.tr);
-      return true;
-    case TW_STEP_multiply:
-      FLAT(u, m, m->X, m->r, m->carry, m->top, m->rq, m->tq);
-      add_use(u, m->Y, 0, false);
-      add_use(u, m->q, 0, false);
-      return true;
-    case TW_STEP_multiply_rows:
-      FLAT(u, r, r->X, r->r, r->x_carry, r->x_top, r->rq, r->tq, r->rs, r->ts);
-      add_use(u, r->Y, 0, false);
-      add_use(u, r->q, 0, false);
-      add_use(u, r->y_carry, 0, false);
-      add_use(u, r->y_top, 0, false);
-      return true;
-    default:
-      return false;
-  }
-}
-
-static bool uses_of(const tw_chain_step *s, uses *u) {
-  const tw_step_move *m = &s->as.move;
-  const tw_step_open *o = &s->as.open;
-  const tw_piece_args *p = &s->as.piece;
-  u->count = 0;
-  switch (s->kind) {
-    case TW_STEP_GATHER:
-    case TW_STEP_SCATTER:
-      if (m->planes == 0) add_use(u, m->tile, (size_t)m->outer * m->rows * m->inner, s->kind == TW_STEP_GATHER);
-      return m->planes == 0;
-    case TW_STEP_SEND:
-      add_flat(u, o->words, 2, (const uint64_t *const[]){o->share, o->mask}, o->out);
-      return true;
-    case TW_STEP_RECEIVE:
-      add_use(u, o->out, o->words, true);
-      return true;
-    case TW_STEP_shift:
-      FLAT(u, &s->as.shift, s->as.shift.x);
-      return true;
-    case TW_STEP_combine:
-      FLAT(u, &s->as.combine, s->as.combine.x);
-      add_use(u, s->as.combine.y, 0, false);
-      return true;
-    case TW_STEP_offset:
-      FLAT(u, &s->as.offset, s->as.offset.X, s->as.offset.base, s->as.offset.slope);
-      return true;
-    case TW_STEP_piece:
-      FLAT(u, p, p->V, p->B, p->sign, p->sign_rho, p->rest);
-      return true;
-    default:
-      return uses_of_products(s, u);
-  }
-}
-
-static bool collide(const uses *pending, const uses *next) {
-  for (int i = 0; i < pending->count; i++)
-    for (int j = 0; j < next->count; j++) {
-      const use *a = &pending->of[i], *b = &next->of[j];
-      if (a->array == b->array && (a->writes || b->writes) && (a->n != b->n || a->n == 0)) return true;
-    }
-  return pending->count + MOST_USES > MOST_PENDING;
-}
-
-// Between steps a block waits for all its threads, except where each goes on with its own elements. Behind the last
-// packet of a round it always waits: whoever sends in the next round has read all of this one.
-static void join_steps(tw_tile_steps *list) {
-  uses pending = {.count = 0}, next;
-  bool alone = true;  // what is pending are threads' own elements
-  for (int i = 0; i < list->count; i++) {
-    tw_chain_step *before = i > 0 ? &list->steps[i - 1] : NULL;
-    bool own = uses_of(&list->steps[i], &next), received = before && before->kind == TW_STEP_RECEIVE;
-    bool last = received && list->steps[i].kind != TW_STEP_RECEIVE;
-    if (before) before->joined = alone && own && !last && !collide(&pending, &next);
-    if (before && !before->joined) pending.count = 0;
-    for (int j = 0; j < next.count; j++) pending.of[pending.count++] = next.of[j];
-    alone = own;
-  }
-}
-
-static tw_status record(tw_tile_run *r, const tw_tile_place *place, recorder *to) {
+// lists: bytes of a block's memory that are kept for them, and in which they fit.
+static tw_status record(tw_tile_run *r, const tw_tile_place *place, size_t lists, size_t bytes, bool late,
+                        recorder *to) {
   static const tw_tile_hands hands = {note_gather, note_scatter, note_send, note_receive, NULL};
   tw_backend k = noting_backend();
+  tw_tile_steps empty = {.steps = to->list.steps, .lists = to->list.lists};
+  *to = (recorder){.list = empty, .run = r, .shared_base = place->shared_base, .list_room = to->list_room};
   r->hands = &hands;
   r->state = to;
   current = to;
   tw_session_config config = tw_tile_config(r);
   config.backend = &k;
-  size_t of_lists = tw_arena_rounded(8 * to->list.list_words);
-  if (of_lists >= place->shared_bytes) return tw_fail(TW_ERR_USAGE, "a chain's lists take %zu bytes", of_lists);
+  config.copies.tables = place->tables;
   // never read or written here
-  config.copies = (tw_program_copies){(const int64_t *)(uintptr_t)place->shared_base, place->tables};
-  config.arena = (tw_arena){(void *)(uintptr_t)(place->shared_base + of_lists), place->shared_bytes - of_lists, true};
+  config.arena = (tw_arena){(void *)(uintptr_t)(place->shared_base + lists), bytes - lists, late};
   tw_status status = tw_session_create(&config, &r->s);
   if (status == TW_OK) status = tw_tile_walk(r);
-  to->list.shared_bytes = of_lists + r->s.memory.arena_used;
+  to->list.shared_bytes = lists + r->s.memory.arena_used;
   tw_session_destroy(&r->s);
   current = NULL;
   if (status == TW_OK && to->full) status = tw_fail(TW_ERR_USAGE, "a chain of more than %d steps", MOST_STEPS);
-  fetch_early(&to->list);
-  join_steps(&to->list);
+  if (status == TW_OK && to->wide) status = tw_fail(TW_ERR_USAGE, "a chain of numbers that no step holds");
   return status;
 }
 
-// The tile's lists, one behind the other, in place of the program's pool.
-static tw_status gather_lists(tw_tile *tile, recorder to[2]) {
-  size_t words = 0;
+// Memory for steps and lists of one recording.
+static tw_status make_room(const tw_tile *tile, recorder *r) {
+  enum { LISTS = 16 };  // of an operation, rounded up
   void *memory;
-  for (int i = 0; i < tile->program.op_count; i++) words += tile->program.ops[i].list_count;
-  TW_TRY(tw_alloc(8 * words + 8, &memory));
-  int64_t *lists = memory;
-  words = 0;
-  for (int i = 0; i < tile->program.op_count; i++) {
-    tw_op *op = &tile->program.ops[i];
-    if (op->list_count) memcpy(lists + words, tile->whole->pool + op->list, 8 * op->list_count);
-    op->list = words;
-    words += op->list_count;
-  }
-  for (int i = 0; i < 2; i++) {
-    to[i].list.lists = lists;
-    to[i].list.list_words = words;
-  }
+  TW_TRY(tw_alloc(MOST_STEPS * sizeof(tw_chain_step), &memory));
+  r->list.steps = memory;
+  r->list_room = 0;
+  for (int i = 0; i < tile->program.op_count; i++)
+    r->list_room +=
+        tile->program.ops[i].list_count + LISTS + (size_t)tile->program.tensors[tile->program.ops[i].out[0]].planes;
+  TW_TRY(tw_alloc(8 * r->list_room, &memory));
+  r->list.lists = memory;
   return TW_OK;
 }
 
-static bool alike(const tw_tile_steps *a, const tw_tile_steps *b) {
-  return a->count == b->count && memcmp(a->steps, b->steps, (size_t)a->count * sizeof *a->steps) == 0;
+static tw_liveness *tokens_of(tw_chain_step *s) {
+  return s->kind == TW_STEP_kill ? &s->as.kill.live : s->kind == TW_STEP_zero ? &s->as.zero.live : NULL;
 }
 
-// The last tile's list, too: what differs between tiles is not in a list.
-static tw_status record_both(tw_tile_run *r, tw_tile *tile, const tw_tile_place *place, recorder to[2]) {
-  size_t last = tile->chain->rows - tile->range.count;
-  TW_TRY(tw_tile_move(tile, 0));
-  TW_TRY(record(r, place, &to[0]));
-  TW_TRY(tw_tile_move(tile, last));
-  TW_TRY(record(r, place, &to[1]));
-  return alike(&to[0].list, &to[1].list)
+// What the steps of tile number `tile` say of its rows' tokens is what a kernel makes of the first tile's.
+static bool alike(const tw_tile_steps *first, const tw_tile_steps *other, size_t tile) {
+  if (first->count != other->count || first->list_words != other->list_words) return false;
+  for (int i = 0; i < first->count; i++) {
+    tw_liveness *live = tokens_of(&other->steps[i]);
+    uint32_t period = other->steps[i].period;
+    if (live && period) live->first -= (int)(tile % period) * live->queries;
+  }
+  return memcmp(first->steps, other->steps, (size_t)first->count * sizeof *first->steps) == 0 &&
+         memcmp(first->lists, other->lists, 8 * first->list_words) == 0;
+}
+
+// Twice: what differs between tiles is not in a list.
+static tw_status record_ends(tw_tile_run *r, tw_tile *tile, const tw_tile_place *place, size_t lists, bool late,
+                             recorder to[2]) {
+  size_t rows = tile->range.count, last = tile->chain->rows / rows - 1;
+  for (int i = 0; i < 2; i++) {
+    TW_TRY(tw_tile_move(tile, i ? last * rows : 0));
+    TW_TRY(record(r, place, lists, place->shared_bytes, late, &to[i]));
+  }
+  return alike(&to[0].list, &to[1].list, last)
              ? TW_OK
              : tw_fail(TW_ERR_USAGE, "no kernel takes a chain whose tiles do not do the same");
 }
 
+// First for the size of the lists, in memory without end; then as it is, memory reused late where there is enough, so
+// that more can be fetched early.
+static tw_status record_all(tw_tile_run *r, tw_tile *tile, const tw_tile_place *place, recorder to[2]) {
+  TW_TRY(tw_tile_move(tile, 0));
+  TW_TRY(record(r, place, 0, (size_t)1 << 40, true, &to[0]));
+  size_t lists = tw_arena_rounded(8 * to[0].list.list_words);
+  tw_status status = TW_ERR_INTERNAL;
+  for (int late = 1; late >= 0 && status == TW_ERR_INTERNAL && lists < place->shared_bytes; late--)
+    status = record_ends(r, tile, place, lists, late, to);
+  if (status == TW_ERR_INTERNAL)  // the memory alone differs from the first time
+    return tw_fail(TW_ERR_USAGE, "a tile of %zu rows has no room in %zu bytes", tile->range.count, place->shared_bytes);
+  TW_TRY(status);
+  tw_tile_fetch_early(&to[0].list);
+  tw_tile_join_steps(&to[0].list);
+  return TW_OK;
+}
+
 tw_status tw_tile_run_steps(tw_session *s, const tw_chain *c, size_t rows, uint64_t *const *shares, int sequence,
                             const tw_tile_runner *runner) {
-  void *memory;
   tw_tile tile;
   recorder to[2] = {{.packets = 0}};
   if (c->rows % rows) return tw_fail(TW_ERR_USAGE, "%zu rows in tiles of %zu", c->rows, rows);
-  TW_TRY(tw_alloc(2 * MOST_STEPS * sizeof(tw_chain_step), &memory));
-  for (int i = 0; i < 2; i++) to[i].list.steps = (tw_chain_step *)memory + i * MOST_STEPS;
   tw_status status = tw_tile_make(s->program, c, rows, &tile);
   tw_tile_run r = {.whole = s, .tile = &tile, .shares = shares, .sequence = sequence};
-  if (status == TW_OK) status = gather_lists(&tile, to);
-  if (status == TW_OK) status = record_both(&r, &tile, &runner->place, to);
+  for (int i = 0; i < 2 && status == TW_OK; i++) status = make_room(&tile, &to[i]);
+  if (status == TW_OK) status = record_all(&r, &tile, &runner->place, to);
   if (status == TW_OK) status = runner->run(runner->state, s, &to[0].list, c->rows / rows, sequence);
   tw_tile_free(&tile);
-  tw_free(to[0].list.lists);
-  tw_free(memory);
+  for (int i = 0; i < 2; i++) {
+    tw_free(to[i].list.lists);
+    tw_free(to[i].list.steps);
+  }
   return status;
 }

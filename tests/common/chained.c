@@ -165,19 +165,10 @@ static int transpose(chained *c, int x) {
   return y;
 }
 
-static int (*const steps[])(chained *, int) = {centre,
-                                               less_mean,
-                                               times_squares,
-                                               times_rows,
-                                               times_columns,
-                                               select_planes,
-                                               by_table,
-                                               exchange,
-                                               transpose,  // so far a kernel takes them
-                                               chained_less_maximum,
-                                               floor_of,
-                                               zero_dead};
-enum { STEPS = sizeof steps / sizeof *steps, BY_KERNEL = 9 };
+static int (*const steps[])(chained *, int) = {
+    centre,   less_mean, times_squares, times_rows,           times_columns, select_planes,
+    by_table, exchange,  transpose,     chained_less_maximum, floor_of,      zero_dead};
+enum { STEPS = sizeof steps / sizeof *steps };
 
 int chained_place(chained *c, int x) {
   tw_argmax_level levels[TW_ARGMAX_LEVELS];
@@ -185,13 +176,33 @@ int chained_place(chained *c, int x) {
   return tw_open(&c->b, tw_argmax(&c->b, x, c->rows, levels, -1, 0));
 }
 
-void chained_random(chained *c, bool by_kernel) {
+// ---- whole gates
+
+int chained_softmax(chained *c, int x) {
+  tw_builder *b = &c->b;
+  tw_spec reciprocal = tw_spec_reciprocal((int)c->cols);
+  int maximum = tw_row_maximum(b, tw_truncate(b, x, 6), c->rows, chained_tokens_of(c));
+  int below = tw_combine(b, -1, x, 1, tw_shift_left(b, maximum, 6), true);
+  int e = tw_apply_spec(b, tw_rescale(b, tw_add_constant(b, below, 512), TW_SCALE), &tw_spec_exp, 39);
+  e = tw_open(b, tw_zero_dead(b, e, c->rows, chained_tokens_of(c)));
+  int sum = tw_rescale(b, tw_row_sum(b, e, c->cols), reciprocal.argument_scale);
+  return tw_apply_spec(b, sum, &reciprocal, 64);
+}
+
+int chained_norm(chained *c, int x, bool mean) {
+  tw_rescale(&c->b, x, TW_SCALE);
+  int gamma = tw_weight_wire(&c->b, 1, TW_SCALE, c->cols),
+      beta = mean ? tw_weight_wire(&c->b, 1, TW_SCALE, c->cols) : -1;
+  return tw_build_norm(&c->b, (tw_tokens){c->rows, c->rows, 0, false}, x, mean, gamma, beta, c->cols,
+                       (tw_norm_rings){40, 54, 29, 24, false}, 36, 1e-12);
+}
+
+void chained_random(chained *c) {
   int x = chained_start(c, chained_one_of(2, CHAINED_ROWS), chained_one_of(2, CHAINED_COLS),
                         (int)chained_one_of(1, CHAINED_BATCH), CHAINED_RING, CHAINED_RING - 4);
   c->causal = walk_random() & 1;
   if (c->rows % 2 == 0) c->heads = chained_one_of(1, 2);
   c->of_heads = c->causal && c->heads > 1;
-  for (size_t i = chained_one_of(1, 5); i > 0; i--)
-    x = chained_fresh(&c->b, steps[chained_one_of(0, (by_kernel ? BY_KERNEL : STEPS) - 1)](c, x));
-  chained_finish(c, by_kernel || walk_random() & 3 ? x : chained_place(c, x));
+  for (size_t i = chained_one_of(1, 5); i > 0; i--) x = chained_fresh(&c->b, steps[chained_one_of(0, STEPS - 1)](c, x));
+  chained_finish(c, walk_random() & 3 ? x : chained_place(c, x));
 }

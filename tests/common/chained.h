@@ -37,8 +37,13 @@ void chained_end(chained *c);
 // Its walk, to be run: level by level, or by tiles.
 walk chained_walk_of(chained *c, const tw_chains *chains, size_t tile_rows, const tw_tile_runner *const runner[2]);
 
-// One to five random steps; by_kernel: of those that a kernel takes.
-void chained_random(chained *c, bool by_kernel);
+// One to five random steps.
+void chained_random(chained *c);
+
+// Of x [rows][cols]: a norm (mean: LayerNorm, with beta; else RMSNorm); from logits to the reciprocal of the sum of
+// exponentials, as far as rows go.
+int chained_norm(chained *c, int x, bool mean);
+int chained_softmax(chained *c, int x);
 
 // From x [rows][cols]: the same opened afresh, in CHAINED_RING bits at scale 0; less its rows' maxima; their places.
 int chained_fresh(tw_builder *b, int x);

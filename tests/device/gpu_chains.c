@@ -1,6 +1,8 @@
 // Chains by kernels: both parties of one process, each on a GPU of its own where two reach each other. A norm goes
 // through a chain, tile by tile; every value that it opens must be the emulator's. Then the same chain again and again,
-// timed. Random programs follow. "steps" as an argument: also where a tile's time goes; "small": few tiles, not timed.
+// timed. Row maxima with all up to the reciprocal follow, and random programs. "steps" as an argument: also where a
+// tile's time goes; "small": few tiles, not timed; "time": BERT-base's chains alone. A number behind it: so many random
+// programs.
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -11,14 +13,16 @@
 #include "tests/common/chained.h"
 #include "tests/device/chains_bed.h"
 
-enum { RING = 28, TABLES = 2, MOST_STEPS = 160, RANDOM_STEPS = 400, TIMES = 50, MOST_MOVES = 256 };
+enum { RING = 28, TABLES = 2, MOST_STEPS = 200, RANDOM_STEPS = 400, TIMES = 50, MOST_MOVES = 256 };
 
 // Both parties' ends.
 typedef struct {
   pthread_barrier_t both;
   uint64_t *mailbox[2];
   bool detailed, small;
-  uint32_t blocks;  // 0: as many as tiles
+  uint32_t blocks;     // 0: as many as tiles, where the GPU holds them
+  size_t shared_most;  // bytes of a tile; 0: as many as there are
+  uint32_t blocks_run;
   double seconds[2];
   int steps, rounds, faults;
   size_t shared_bytes;
@@ -47,7 +51,18 @@ typedef struct {
   int count;
   uint64_t *host[MOST_MOVES], *device[MOST_MOVES];
   size_t words[MOST_MOVES];
+  int *counts[MOST_MOVES];  // of live tokens
+  int count_count;
 } copies;
+
+// A step's count of live tokens, of one sequence.
+static void copy_counts(copies *c, tw_chain_step *step) {
+  tw_liveness *live = step->kind == TW_STEP_kill ? &step->as.kill.live : &step->as.zero.live;
+  if ((step->kind != TW_STEP_kill && step->kind != TW_STEP_zero) || !live->lengths) return;
+  int *device = bed_memory(sizeof *device);
+  bed_put(device, live->lengths, sizeof *device);
+  live->lengths = c->counts[c->count_count++] = device;
+}
 
 static uint64_t *copy_of(copies *c, uint64_t *host, size_t words) {
   for (int i = 0; i < c->count; i++)
@@ -61,17 +76,17 @@ static uint64_t *copy_of(copies *c, uint64_t *host, size_t words) {
 }
 
 static void explain(const tw_tile_steps *list, const uint64_t *times) {
-  static const char *const names[] = {"gather", "scatter", "send", "receive", "sums", "copy"};
+#define NAME_OF(op) #op,
+  static const char *const names[] = {
+      "gather",   "scatter",
+      "send",     "receive",
+      "sums",     "copy",
+      "products", TW_CHAIN_RING_OPS(NAME_OF) TW_CHAIN_BIT_OPS(NAME_OF) TW_CHAIN_TOKEN_OPS(NAME_OF)};
   double of[TW_STEP_KINDS] = {0};
   for (int i = 0; i < list->count; i++) of[list->steps[i].kind] += 1e-3 * (double)(times[i + 1] - times[i]);
   printf("tile 0, us: all %.1f", 1e-3 * (double)(times[list->count] - times[0]));
   for (int k = 0; k < TW_STEP_KINDS; k++)
-    if (of[k] > 0.05) {
-      if (k < 6)
-        printf(", %s %.1f", names[k], of[k]);
-      else
-        printf(", %d: %.1f", k, of[k]);
-    }
+    if (of[k] > 0.05) printf(", %s %.1f", names[k], of[k]);
   printf("\n");
 }
 
@@ -159,6 +174,7 @@ static tw_status run_chain(void *state, tw_session *session, const tw_tile_steps
   for (int i = 0; i < list->count; i++) {
     tw_step_move *move = &list->steps[i].as.move;
     if (list->steps[i].kind <= TW_STEP_SCATTER) move->whole = copy_of(&c, move->whole, words_of(move));
+    copy_counts(&c, &list->steps[i]);
   }
   tw_chain_step *steps = bed_memory((size_t)list->count * sizeof *steps);
   bed_put(steps, list->steps, (size_t)list->count * sizeof *steps);
@@ -166,13 +182,18 @@ static tw_status run_chain(void *state, tw_session *session, const tw_tile_steps
   bed_put(lists, list->lists, 8 * list->list_words);
   m->mailbox[s->party] = bed_memory(tiles * TW_CHAIN_SLOTS * (size_t)list->packets * TW_CHAIN_PACKET_BYTES);
   int *failed = bed_memory(sizeof *failed), bad;
+  uint32_t resident;
+  must(tw_chain_resident(list->shared_bytes, (uint32_t)list->count, &resident));
+  if (bed_gpus() == 1) resident /= 2;  // both parties' blocks at once
+  if (m->blocks && m->blocks < resident) resident = m->blocks;
+  if (tiles < resident) resident = (uint32_t)tiles;
   pthread_barrier_wait(&m->both);
   tw_chain_launch a = {.steps = steps,
                        .lists = lists,
                        .list_words = (uint32_t)list->list_words,
                        .count = (uint32_t)list->count,
                        .tiles = (uint32_t)tiles,
-                       .blocks = m->blocks ? m->blocks : (uint32_t)tiles,
+                       .blocks = resident,
                        .rounds = list->rounds,
                        .packets = list->packets,
                        .shared_bytes = list->shared_bytes,
@@ -187,11 +208,13 @@ static tw_status run_chain(void *state, tw_session *session, const tw_tile_steps
   m->steps = list->count;
   m->rounds = (int)list->rounds;
   m->shared_bytes = list->shared_bytes;
+  m->blocks_run = a.blocks;
   uint32_t rounds = list->rounds * ((a.tiles + a.blocks - 1) / a.blocks);
   if (!bad && !m->small) time_chain(s, &a, list, rounds);
   if (!bad && !m->small) check_faults(s, &a, rounds);
   pthread_barrier_wait(&m->both);
   for (int i = 0; i < c.count; i++) bed_free(c.device[i]);
+  for (int i = 0; i < c.count_count; i++) bed_free(c.counts[i]);
   bed_free(steps);
   bed_free(lists);
   bed_free(m->mailbox[s->party]);
@@ -203,6 +226,7 @@ static tw_tile_runner runner_of(side *s, const tw_program *p) {
   bed_take(s->party);
   tw_tile_runner r = {.run = run_chain, .state = s};
   must(tw_chain_shared((uint32_t)s->most_steps, &r.place.shared_base, &r.place.shared_bytes));
+  if (s->m->shared_most && s->m->shared_most < r.place.shared_bytes) r.place.shared_bytes = s->m->shared_most;
   for (int i = 0; i < p->table_count; i++) {
     uint64_t *table = bed_memory(8 * p->tables[i].n);
     bed_put(table, p->tables[i].values, 8 * p->tables[i].n);
@@ -223,6 +247,12 @@ static void build_norm(tw_program *p, tw_table tables[TABLES], size_t rows, size
   tw_build_output(&b, tw_build_norm(&b, (tw_tokens){rows, rows, 0, false}, x, false, gamma, beta, cols,
                                     (tw_norm_rings){40, 54, 29, 24, false}, 36, 1e-12));
   must(tw_builder_finish(&b));
+}
+
+static void report(const meeting *m, const char *name, size_t rows, size_t cols, size_t tile_rows, bool good) {
+  printf("%s of %zu rows of %zu, tiles of %zu: %s; %d steps, %d rounds, %u blocks, %zu bytes; %.1f us, %.1f us\n", name,
+         rows, cols, tile_rows, good ? "equal" : "DIFFERS", m->steps, m->rounds, m->blocks_run, m->shared_bytes,
+         1e6 * m->seconds[0], 1e6 * m->seconds[1]);
 }
 
 static bool run_norm(meeting *m, size_t rows, size_t cols, size_t tile_rows) {
@@ -247,10 +277,7 @@ static bool run_norm(meeting *m, size_t rows, size_t cols, size_t tile_rows) {
             .runner = {&runner[0], &runner[1]}};
   tw_status status = walk_run(&w);
   bool good = status == TW_OK && w.mismatches == 0 && chains.count == 1;
-  printf(
-      "norm of %zu rows of %zu, tiles of %zu: %s; %d steps, %d rounds, %zu bytes of shared memory; %.1f us, %.1f us\n",
-      rows, cols, tile_rows, good ? "equal" : "DIFFERS", m->steps, m->rounds, m->shared_bytes, 1e6 * m->seconds[0],
-      1e6 * m->seconds[1]);
+  report(m, "norm", rows, cols, tile_rows, good);
   if (status == TW_OK && !good) printf("  %zu of %zu values differ\n", (size_t)w.mismatches, w.opened_count);
   walk_free(&w);
   tw_chains_free(&chains);
@@ -262,12 +289,55 @@ static bool run_norm(meeting *m, size_t rows, size_t cols, size_t tile_rows) {
   return good;
 }
 
+// From the logits' truncation to the reciprocal, with BERT-base's levels where it has its columns.
+static bool run_softmax(meeting *m, size_t rows, size_t cols, size_t heads, size_t tile_rows, bool causal) {
+  chained c;
+  tw_chains chains;
+  int x = chained_start(&c, rows, cols, 1, 22, 18);
+  c.heads = heads;
+  c.causal = causal;
+  c.b.choices.early_groups = true;
+  if (cols == 128) c.b.choices.maximum[0] = 16, c.b.choices.maximum[1] = 8;
+  chained_finish(&c, chained_softmax(&c, x));
+  must(tw_chains_find(&c.program, 2, &chains));
+  side sides[2] = {{.m = m, .party = 0, .most_steps = MOST_STEPS}, {.m = m, .party = 1, .most_steps = MOST_STEPS}};
+  tw_tile_runner runner[2] = {runner_of(&sides[0], &c.program), runner_of(&sides[1], &c.program)};
+  walk w = chained_walk_of(&c, &chains, tile_rows, (const tw_tile_runner *const[]){&runner[0], &runner[1]});
+  tw_status status = walk_run(&w);
+  bool good = status == TW_OK && w.mismatches == 0 && chains.count == 1;
+  if (status != TW_ERR_USAGE) report(m, causal ? "causal softmax" : "softmax", rows, cols, tile_rows, good);
+  walk_free(&w);
+  tw_chains_free(&chains);
+  chained_end(&c);
+  return good || status == TW_ERR_USAGE;  // a tile that has no room was said
+}
+
+// BERT-base's: 24 norms, 12 softmaxes; tiles of more rows need more memory, and fewer blocks share a multiprocessor.
+static bool run_bert(meeting *m) {
+  enum { NORMS = 24, SOFTMAXES = 12 };
+  static const size_t most[] = {0, 112 << 10, 74 << 10};
+  double best = 1;
+  bool good = run_norm(m, 128, 768, 1);
+  double norms = m->seconds[0];
+  for (size_t i = 0; i < sizeof most / sizeof *most; i++)
+    for (size_t rows = 1; rows <= 4; rows *= 2) {
+      m->shared_most = most[i];
+      m->seconds[0] = 1;
+      good = run_softmax(m, 1536, 128, 12, rows, false) && good;
+      if (m->seconds[0] < best) best = m->seconds[0];
+    }
+  m->shared_most = 0;
+  printf("BERT-base, ms: %d norms %.2f, %d softmaxes up to the reciprocal %.2f\n", NORMS, 1e3 * NORMS * norms,
+         SOFTMAXES, 1e3 * SOFTMAXES * best);
+  return good;
+}
+
 // Levels and tiles, bit for bit. False where no kernel takes one of the chains, or none is there.
 static bool run_random(meeting *m, int *wrong) {
   chained c;
   tw_chains chains;
-  chained_random(&c, true);
-  size_t rows = chained_one_of(1, c.shape[0]);
+  chained_random(&c);
+  size_t rows = c.of_heads ? 1 : chained_one_of(1, c.shape[0]);
   while (c.shape[0] % rows || c.shape[1] % rows) rows--;
   side sides[2] = {{.m = m, .party = 0, .most_steps = RANDOM_STEPS}, {.m = m, .party = 1, .most_steps = RANDOM_STEPS}};
   must(tw_chains_find(&c.program, 1, &chains));
@@ -306,13 +376,15 @@ int main(int count, char **arguments) {
   }
   pthread_barrier_init(&m.both, NULL, 2);
   printf("%d GPU%s\n", gpus, gpus > 1 ? "s that reach each other" : " for both parties");
-  bool good = run_norm(&m, 4, 48, 1) && run_norm(&m, 12, 96, 3);
-  m.blocks = 2;  // in turn
-  good = good && run_norm(&m, 10, 64, 2);
-  m.blocks = 0;
-  bool small = m.small;
-  if (gpus == 2 && !small) good = good && run_norm(&m, 128, 768, 1);  // one GPU has no room for both parties' blocks
-  if (!small) good = good && run_randoms(&m, count > 2 ? atoi(arguments[2]) : 100);
+  bool small = m.small, timed = count > 1 && strcmp(arguments[1], "time") == 0, good = true;
+  if (!timed) {
+    good = run_norm(&m, 4, 48, 1) && run_norm(&m, 12, 96, 3) && run_softmax(&m, 12, 19, 2, 2, false);
+    m.blocks = 2;  // in turn
+    good = good && run_norm(&m, 10, 64, 2) && run_softmax(&m, 12, 19, 2, 3, true);
+    m.blocks = 0;
+  }
+  if (gpus == 2 && !small) good = good && run_bert(&m);  // one GPU has no room for both parties' blocks of a norm
+  if (!small && !timed) good = good && run_randoms(&m, count > 2 ? atoi(arguments[2]) : 100);
   printf("%s\n", good && m.faults == 0 ? "0 faults" : "FAULTS");
   return !good || m.faults;
 }

@@ -8,28 +8,25 @@
 #include "jobs/plan/plan.h"
 #include "kernels/pack.h"
 #include "tests/common/chained.h"
-#include "tests/common/steps_here.h"
 #include "tests/common/suite.h"
 
 enum { SOME_SECONDS = 30 };  // of random programs where nobody says how many
 
 static int wanted;  // random programs; 0: as many as the time allows
 
-// By levels, and by tiles of `rows` rows. Where others run the tiles, digests are theirs.
-static bool same_by(chained *c, const tw_chains *chains, size_t rows, const tw_tile_runner *const runner[2]) {
-  walk levels = chained_walk_of(c, NULL, 0, NULL), tiles = chained_walk_of(c, chains, rows, runner);
+// By levels, and by tiles of `rows` rows.
+static bool same_by_tiles(chained *c, const tw_chains *chains, size_t rows) {
+  walk levels = chained_walk_of(c, NULL, 0, NULL), tiles = chained_walk_of(c, chains, rows, NULL);
   CU_ASSERT_EQUAL_FATAL(walk_run(&levels), TW_OK);
   CU_ASSERT_EQUAL_FATAL(walk_run(&tiles), TW_OK);
   bool same = levels.opened_count == tiles.opened_count && levels.mismatches == tiles.mismatches &&
               memcmp(levels.opened, tiles.opened, 8 * levels.opened_count) == 0;
-  for (int party = 0; party < 2 && !runner; party++)
+  for (int party = 0; party < 2; party++)
     same = same && memcmp(levels.transcript[0], tiles.transcript[party], sizeof levels.transcript[0]) == 0;
   walk_free(&levels);
   walk_free(&tiles);
   return same;
 }
-
-static bool same_by_tiles(chained *c, const tw_chains *chains, size_t rows) { return same_by(c, chains, rows, NULL); }
 
 static tw_chains chains_of(const tw_program *p, int rounds) {
   tw_chains chains;
@@ -45,7 +42,7 @@ static void random_programs(void) {
   int made = 0;
   for (; wanted ? made < wanted : tw_seconds() - begin < SOME_SECONDS; made++) {
     chained c;
-    chained_random(&c, false);
+    chained_random(&c);
     tw_chains found = chains_of(&c.program, 1);
     chains += (size_t)found.count;
     for (int i = 0; i < found.count; i++) rounds += (size_t)found.chains[i].rounds;
@@ -78,25 +75,8 @@ static void norms(void) {
   for (int mean = 0; mean < 2; mean++) {
     chained c;
     int x = chained_start(&c, 9, 48, 2, 28, 17);
-    tw_rescale(&c.b, x, TW_SCALE);
-    int gamma = tw_weight_wire(&c.b, 1, TW_SCALE, c.cols), beta = mean ? tw_weight_wire(&c.b, 1, TW_SCALE, c.cols) : -1;
-    check_gate(&c,
-               tw_build_norm(&c.b, (tw_tokens){c.rows, c.rows, 0, false}, x, mean, gamma, beta, c.cols,
-                             (tw_norm_rings){40, 54, 29, 24, false}, 36, 1e-12),
-               8 + mean);
+    check_gate(&c, chained_norm(&c, x, mean), 8 + mean);
   }
-}
-
-// From logits to the reciprocal of the sum of exponentials, as far as rows go.
-static int softmax_front(chained *c, int x) {
-  tw_builder *b = &c->b;
-  tw_spec reciprocal = tw_spec_reciprocal((int)c->cols);
-  int maximum = tw_row_maximum(b, tw_truncate(b, x, 6), c->rows, chained_tokens_of(c));
-  int below = tw_combine(b, -1, x, 1, tw_shift_left(b, maximum, 6), true);
-  int e = tw_apply_spec(b, tw_rescale(b, tw_add_constant(b, below, 512), TW_SCALE), &tw_spec_exp, 39);
-  e = tw_open(b, tw_zero_dead(b, e, c->rows, chained_tokens_of(c)));
-  int sum = tw_rescale(b, tw_row_sum(b, e, c->cols), reciprocal.argument_scale);
-  return tw_apply_spec(b, sum, &reciprocal, 64);
 }
 
 static void softmaxes(void) {
@@ -104,7 +84,7 @@ static void softmaxes(void) {
     chained c;
     int x = chained_start(&c, 10, 19, 2, 22, 18);
     c.causal = causal;
-    chained_finish(&c, softmax_front(&c, x));
+    chained_finish(&c, chained_softmax(&c, x));
     tw_chains found = chains_of(&c.program, 2);
     CU_ASSERT_EQUAL(found.count, 1);
     CU_ASSERT_EQUAL(found.count ? found.chains[0].rounds + 1 : 0, c.program.levels);
@@ -127,71 +107,6 @@ static void places(void) {
   chained_end(&c);
 }
 
-// ---- steps for a kernel, here by the CPU's backend
-
-static void norm_steps(void) {
-  enum { ROOM = 1 << 20 };
-  chained c;
-  int x = chained_start(&c, 9, 48, 2, 28, 17);
-  c.b.choices.flat_norms = true;
-  tw_rescale(&c.b, x, TW_SCALE);
-  int gamma = tw_weight_wire(&c.b, 1, TW_SCALE, c.cols), beta = tw_weight_wire(&c.b, 1, TW_SCALE, c.cols);
-  chained_finish(&c, tw_build_norm(&c.b, (tw_tokens){c.rows, c.rows, 0, false}, x, false, gamma, beta, c.cols,
-                                   (tw_norm_rings){40, 54, 29, 24, false}, 36, 1e-12));
-  tw_chains found = chains_of(&c.program, 2);
-  for (size_t rows = 1; rows <= c.rows; rows *= 3) {
-    const uint64_t *tables[CHAINED_TABLES];
-    steps_seen seen[2] = {{0}};
-    tw_tile_runner runner[2];
-    for (int i = 0; i < CHAINED_TABLES; i++) tables[i] = c.tables[i].values;
-    for (int party = 0; party < 2; party++) {
-      seen[party].memory = chained_some(ROOM / 8, 64);
-      runner[party] =
-          (tw_tile_runner){{(uint64_t)(uintptr_t)seen[party].memory, ROOM, tables}, steps_here, &seen[party]};
-    }
-    CU_ASSERT(same_by(&c, &found, rows, (const tw_tile_runner *const[]){&runner[0], &runner[1]}));
-    CU_ASSERT_EQUAL(seen[0].run, 2);
-    printf("\n    norm, %zu rows of 48: %d steps, %zu bytes", rows, seen[0].steps, seen[0].shared_bytes);
-    for (int party = 0; party < 2; party++) free(seen[party].memory);
-  }
-  tw_chains_free(&found);
-  chained_end(&c);
-}
-
-// A divisor of c's rows.
-static size_t even_tile(const chained *c) {
-  size_t rows = chained_one_of(1, c->shape[0]);
-  while (c->shape[0] % rows || c->shape[1] % rows) rows--;
-  return rows;
-}
-
-static void random_steps(void) {
-  enum { ROOM = 4 << 20, PROGRAMS = 60 };
-  int run = 0, wrong = 0;
-  for (int i = 0; i < PROGRAMS; i++) {
-    chained c;
-    chained_random(&c, true);
-    tw_chains found = chains_of(&c.program, 1);
-    const uint64_t *tables[CHAINED_TABLES];
-    steps_seen seen[2] = {{0}};
-    tw_tile_runner runner[2];
-    for (int t = 0; t < CHAINED_TABLES; t++) tables[t] = c.tables[t].values;
-    for (int party = 0; party < 2; party++) {
-      seen[party].memory = chained_some(ROOM / 8, 64);
-      runner[party] =
-          (tw_tile_runner){{(uint64_t)(uintptr_t)seen[party].memory, ROOM, tables}, steps_here, &seen[party]};
-    }
-    wrong += !same_by(&c, &found, even_tile(&c), (const tw_tile_runner *const[]){&runner[0], &runner[1]});
-    run += seen[0].run;
-    for (int party = 0; party < 2; party++) free(seen[party].memory);
-    tw_chains_free(&found);
-    chained_end(&c);
-  }
-  printf("\n    %d programs, %d chains by steps, %d differ", PROGRAMS, run, wrong);
-  CU_ASSERT_EQUAL(wrong, 0);
-  CU_ASSERT(run > PROGRAMS / 3);
-}
-
 // ---- what is noticed
 
 // Opened bits whose rows and places are exchanged: a tile takes lanes of its neighbours.
@@ -212,7 +127,7 @@ static void neighbours_lanes(void) {
   int tried = 0, noticed = 0;
   while (tried < 20) {
     chained c;
-    chained_random(&c, false);
+    chained_random(&c);
     tw_chains found = chains_of(&c.program, 1);
     if (exchange_lanes(&found, &c.program)) {
       tried++;
@@ -291,8 +206,6 @@ int main(int count, char **arguments) {
                                      {"norms", norms},
                                      {"softmax up to the reciprocal", softmaxes},
                                      {"argmax", places},
-                                     {"steps of a norm", norm_steps},
-                                     {"steps of random programs", random_steps},
                                      {"a neighbour's lanes", neighbours_lanes},
                                      {"rows of two heads", two_heads},
                                      {"random programs", random_programs}};

@@ -1,0 +1,466 @@
+// What a thread of a block does on a tile's way through a chain (kernels/chain_steps.h). CUDA compiles it for a GPU
+// (kernels/cuda/chains/chain_run.cu), tests compile it for threads of their own making (tests/common/blocks_here.c).
+// Whoever includes this has said before how threads of a block meet:
+//   TW_BLOCK, TW_UNROLL, TW_ROLLED  how a function is declared; that the loop behind it has no jumps, or one turn's
+//   code TW_BLOCK_THREADS          threads of a block, a multiple of 32 TW_BLOCK_LOOKS            looks for a packet
+//   between two questions whether to give up block_thread()            which thread this is block_any(x) waits for all
+//   threads of the block: whether x is true in one of them lanes_vote(x)             x of all lanes of the warp, a bit
+//   each lanes_xor(v)              XOR of v, 32 bits, over the warp's lanes lane_value(v, lane)       v, 64 bits, of
+//   another lane fetch_later(to, from)     8 bytes of the GPU's memory into the block's: there behind this thread's
+//   fetch_wait() tw_packet                 low and high half, 16 bytes put_packet(to, packet), get_packet(from),
+//   set_whole_bit(word, mask, bit): memory that others write, too gives_up(launch, &start)  whether to wait no longer
+//   note_time(launch, tile, step)  before each step of a tile, and behind the last
+// Nothing here meets inside of a step but lanes of one warp: a step leaves nothing that its own threads wait for.
+#ifndef TW_CHAIN_BLOCK_H
+#define TW_CHAIN_BLOCK_H
+
+#include "kernels/chain_steps.h"
+
+typedef struct {
+  const tw_chain_launch *launch;
+  uint32_t block, tile;
+  uint64_t count;  // of the tile's round 0
+} tw_block_tile;
+typedef uint32_t __attribute__((may_alias)) tw_half;  // of a word, the low half first
+
+TW_BLOCK uint32_t block_lane(void) { return block_thread() % 32; }
+
+// Lanes that work together on n elements: a power of two, a warp at most.
+TW_BLOCK uint32_t lanes_for(uint32_t n) {
+  uint32_t lanes = 1;
+  TW_ROLLED while (lanes < n && lanes < 32) lanes *= 2;
+  return lanes;
+}
+
+// ---- between a tile and whole tensors
+
+TW_BLOCK size_t whole_place(const tw_step_move *m, uint32_t tile, uint32_t j) {
+  uint32_t o = (uint32_t)(j * m->over_run >> 32), rest = j - o * m->rows * m->inner;
+  return ((size_t)o * m->all + (m->all > m->rows ? tile * m->rows : 0)) * m->inner + rest;
+}
+
+// Runs of a tile that are long in the whole, too: a thread makes a word.
+TW_BLOCK void gather_words(const tw_step_move *m, uint32_t tile, uint32_t n) {
+  uint32_t words = (n + 63) / 64, run = m->rows * m->inner;
+  TW_ROLLED for (uint32_t i = block_thread(); i < m->planes * words; i += TW_BLOCK_THREADS) {
+    uint32_t p = i / words, first = 64 * (i - p * words), last = first + 64 < n ? first + 64 : n, taken;
+    const uint64_t *plane = m->whole + p * m->whole_words;
+    uint64_t word = 0;
+    TW_ROLLED for (uint32_t j = first; j < last; j += taken) {
+      taken = run - (j - (uint32_t)(j * m->over_run >> 32) * run);
+      if (taken > last - j) taken = last - j;
+      word |= (tw_bits_from(plane, m->whole_words, whole_place(m, tile, j)) & tw_low_bits(taken)) << (j - first);
+    }
+    m->tile[i] = word;
+  }
+}
+
+// Bits that lie apart: a lane reads one, several words of the whole under way at once.
+TW_BLOCK void gather_bits(const tw_step_move *m, uint32_t tile, uint32_t n) {
+  enum { AHEAD = 4 };
+  uint32_t lanes = lanes_for(n), chunks = (n + 31) / 32, words = (n + 63) / 64, groups = TW_BLOCK_THREADS / lanes;
+  uint32_t group = block_thread() / lanes, lane = block_thread() % lanes, items = m->planes * chunks;
+  TW_ROLLED for (uint32_t first = group; first < items + group; first += AHEAD * groups) {
+    uint32_t bit[AHEAD], plane[AHEAD];
+    TW_UNROLL for (uint32_t k = 0; k < AHEAD; k++) {
+      uint32_t i = first + k * groups, p = chunks == 1 ? i : i / chunks, j = 32 * (i - p * chunks) + lane;
+      plane[k] = p;
+      bit[k] = 0;
+      if (i < items && j < n) bit[k] = (uint32_t)tw_plane_bit(m->whole + p * m->whole_words, whole_place(m, tile, j));
+    }
+    TW_UNROLL for (uint32_t k = 0; k < AHEAD; k++) {
+      uint32_t i = first + k * groups, chunk = i - plane[k] * chunks;
+      uint32_t part = lanes_vote(bit[k]) >> (block_lane() - lane);
+      if (i >= items || lane) continue;
+      if (lanes < 32) part &= (1u << lanes) - 1;
+      if (chunk % 2 == 0 && chunk + 1 == chunks)
+        m->tile[plane[k] * words + chunk / 2] = part;
+      else
+        ((tw_half *)m->tile)[2 * plane[k] * words + chunk] = part;
+    }
+  }
+}
+
+TW_BLOCK void gather(const tw_step_move *m, uint32_t tile) {
+  enum { LONG_RUN = 16 };
+  uint32_t n = m->outer * m->rows * m->inner;
+  if (m->planes && m->rows * m->inner >= LONG_RUN)
+    gather_words(m, tile, n);
+  else if (m->planes)
+    gather_bits(m, tile, n);
+  else
+    TW_ROLLED for (uint32_t j = block_thread(); j < n; j += TW_BLOCK_THREADS)
+        fetch_later(&m->tile[j], &m->whole[whole_place(m, tile, j)]);
+}
+
+TW_BLOCK void scatter(const tw_step_move *m, uint32_t tile) {
+  uint32_t n = m->outer * m->rows * m->inner, words = (n + 63) / 64;
+  TW_ROLLED for (uint32_t i = block_thread(); i < n * (m->planes ? m->planes : 1); i += TW_BLOCK_THREADS) {
+    uint32_t plane = i / n, j = i - plane * n;
+    size_t at = whole_place(m, tile, j);
+    if (m->planes == 0)
+      m->whole[at] = m->tile[j];
+    else
+      set_whole_bit(m->whole + plane * m->whole_words + at / 64, 1ull << at % 64,
+                    tw_plane_bit(m->tile + plane * words, j));
+  }
+}
+
+// ---- openings
+
+TW_BLOCK uint64_t *packet_of(uint64_t *slots, const tw_block_tile *t, uint64_t count, uint32_t number) {
+  uint32_t slot = t->block * TW_CHAIN_SLOTS + (uint32_t)count % TW_CHAIN_SLOTS;
+  return slots + 2 * ((size_t)slot * t->launch->packets + number);
+}
+
+// Lanes behind a plane's last element stay here.
+TW_BLOCK uint64_t masked_word(const tw_step_open *o, uint32_t j) {
+  if (!o->bits) return (o->share[j] + o->mask[j]) & o->ring;
+  uint32_t words = (o->live + 63) / 64, left = o->live - 64 * (j % words);
+  return (o->share[j] ^ o->mask[j]) & tw_low_bits(left);
+}
+
+// Elements of a packet: 64 bits, or twice 48; behind them the lower half of the count.
+TW_BLOCK tw_packet fill_packet(uint64_t first, uint64_t second, uint32_t paired, uint64_t count) {
+  tw_packet p = {first, count << 32};
+  if (!paired) return p;
+  p.low |= second << TW_CHAIN_PAIRED_BITS;
+  p.high |= second >> (64 - TW_CHAIN_PAIRED_BITS);
+  return p;
+}
+
+TW_BLOCK uint64_t element_of(tw_packet p, uint32_t paired, uint32_t i) {
+  if (!paired) return p.low;
+  uint64_t v = i ? p.low >> TW_CHAIN_PAIRED_BITS | p.high << (64 - TW_CHAIN_PAIRED_BITS) : p.low;
+  return v & ((1ull << TW_CHAIN_PAIRED_BITS) - 1);
+}
+
+// Element j is thread j's in every step; of two that share a packet the even one's thread sends and waits.
+TW_BLOCK void send(const tw_step_open *o, const tw_block_tile *t) {
+  uint64_t count = t->count + o->round;
+  TW_ROLLED for (uint32_t first = 0; first < o->words; first += TW_BLOCK_THREADS) {
+    uint32_t j = first + block_thread();
+    uint64_t v = j < o->words ? masked_word(o, j) : 0, next = lane_value(v, (block_lane() + 1) % 32);
+    if (j >= o->words) continue;
+    o->out[j] = v;
+    if (o->paired && j % 2) continue;
+    uint64_t *to = packet_of(t->launch->sent, t, count, o->packet + (o->paired ? j / 2 : j));
+    put_packet(to, fill_packet(v, next, o->paired, count));
+  }
+}
+
+// Ahead of the wanted count is a twin out of step; behind it is what came before.
+TW_BLOCK int await_packet(const uint64_t *from, const tw_chain_launch *a, uint64_t count, tw_packet *got) {
+  uint64_t start = 0;
+  TW_ROLLED for (uint32_t looks = 1;; looks++) {
+    *got = get_packet(from);
+    int32_t ahead = (int32_t)((uint32_t)(got->high >> 32) - (uint32_t)count);
+    if (ahead == 0) return 1;
+    if (ahead > 0 || (looks % TW_BLOCK_LOOKS == 0 && gives_up(a, &start))) return 0;
+  }
+}
+
+// 0: the twin does not come.
+TW_BLOCK int receive(const tw_step_open *o, const tw_block_tile *t) {
+  uint64_t count = t->count + o->round;
+  TW_ROLLED for (uint32_t first = 0; first < o->words; first += TW_BLOCK_THREADS) {
+    uint32_t j = first + block_thread();
+    int there = 1;
+    tw_packet p = {0, 0};
+    if (j < o->words && !(o->paired && j % 2)) {
+      const uint64_t *from = packet_of((uint64_t *)t->launch->received, t, count, o->packet + (o->paired ? j / 2 : j));
+      there = await_packet(from, t->launch, count, &p);
+    }
+    if (lanes_vote(!there)) return 0;
+    if (o->paired) {
+      p.low = lane_value(p.low, block_lane() & ~1u);
+      p.high = lane_value(p.high, block_lane() & ~1u);
+    }
+    if (j >= o->words) continue;
+    uint64_t v = element_of(p, o->paired, j % 2);
+    o->out[j] = o->bits ? o->out[j] ^ v : (o->out[j] + v) & o->ring;
+  }
+  return 1;
+}
+
+// ---- bits
+
+typedef struct {
+  uint64_t offset;
+  const uint64_t *onehot;
+  uint32_t low, width, kind;
+} tw_block_leaf;
+
+TW_BLOCK tw_block_leaf leaf_of(const tw_leaves_args *a, uint32_t i) {
+  const int64_t *l = a->leaves + 3 * i;
+  tw_block_leaf leaf = {(uint64_t)l[0], a->onehot + (size_t)(l[2] >> 16) * a->words, (uint32_t)l[1],
+                        (uint32_t)(l[2] & 0xff), (uint32_t)(l[2] >> 8 & 0xff)};
+  return leaf;
+}
+
+// One element's share of [c < a], [c == a] or of the sign: the digit is public, and so is which entries are read.
+TW_BLOCK uint32_t leaf_bit(const tw_leaves_args *a, const tw_block_leaf *l, uint32_t j) {
+  uint64_t u = (a->X[j] - l->offset) & tw_ring_mask(a->ring);
+  if (l->kind == TW_LEAF_SIGN) return (uint32_t)(tw_plane_bit(l->onehot, j) ^ (a->party ? 0 : u >> (a->ring - 1) ^ 1));
+  uint32_t c = (uint32_t)(u >> l->low) & ((1u << l->width) - 1);
+  if (l->kind == TW_LEAF_EQ) return (uint32_t)tw_plane_bit(l->onehot + c * a->words, j);
+  uint64_t bit = 0;
+  TW_ROLLED for (uint32_t p = c + 1; p < 1u << l->width; p++) bit ^= tw_plane_bit(l->onehot + p * a->words, j);
+  return (uint32_t)bit;
+}
+
+// Elements of less than half a word: a lane an element.
+TW_BLOCK void leaves_of_few(const tw_leaves_args *a) {
+  uint32_t n = (uint32_t)a->n, lanes = lanes_for(n), lane = block_thread() % lanes, leaf = block_thread() / lanes;
+  TW_ROLLED for (uint32_t first = 0; first < (uint32_t)a->count; first += TW_BLOCK_THREADS / lanes) {
+    uint32_t i = first + leaf, bit = 0;
+    if (i < (uint32_t)a->count && lane < n) {
+      tw_block_leaf l = leaf_of(a, i);
+      bit = leaf_bit(a, &l, lane);
+    }
+    uint32_t bits = lanes_vote(bit) >> (block_lane() - lane);
+    if (lanes < 32) bits &= (1u << lanes) - 1;
+    if (i < (uint32_t)a->count && lane == 0) a->out[i] = bits;
+  }
+}
+
+// Of 32 elements at once: their digit's bits as words, and a lane an entry. Where the entry is the digit, or above it.
+enum { TW_LANE_BITS = 5 };  // of a digit with an entry for each lane at most
+TW_BLOCK uint32_t leaf_half(const tw_leaves_args *a, const tw_block_leaf *l, uint32_t half, uint64_t u) {
+  uint32_t above = 0, equal = ~0u, entry = 0;
+  TW_UNROLL for (uint32_t k = 0; k < TW_LANE_BITS; k++) {
+    uint32_t i = TW_LANE_BITS - 1 - k;
+    if (i >= l->width) continue;
+    uint32_t bit = 0 - (block_lane() >> i & 1), digit = lanes_vote((uint32_t)(u >> (l->low + i)) & 1);
+    above |= equal & ~digit & bit;
+    equal &= ~(digit ^ bit);
+  }
+  if (block_lane() < 1u << l->width) entry = ((const tw_half *)(l->onehot + block_lane() * a->words))[half];
+  return lanes_xor(entry & (l->kind == TW_LEAF_EQ ? equal : above));
+}
+
+TW_BLOCK void leaves(const tw_leaves_args *a) {
+  uint32_t n = (uint32_t)a->n, halves = 2 * (uint32_t)a->words;
+  if (n <= 16) {
+    leaves_of_few(a);
+    return;
+  }
+  TW_ROLLED for (uint32_t i = block_thread() / 32; i < (uint32_t)a->count * halves; i += TW_BLOCK_THREADS / 32) {
+    uint32_t number = i / halves, half = i - number * halves, j = 32 * half + block_lane(), bits;
+    tw_block_leaf l = leaf_of(a, number);
+    if (l.kind == TW_LEAF_SIGN || l.width > TW_LANE_BITS)
+      bits = lanes_vote(j < n ? leaf_bit(a, &l, j) : 0);
+    else
+      bits = leaf_half(a, &l, half, j < n ? (a->X[j] - l.offset) & tw_ring_mask(a->ring) : 0);
+    if (block_lane() == 0) ((tw_half *)a->out)[i] = bits;
+  }
+}
+
+// A product's literals that are not in the set, times the set's share.
+TW_BLOCK uint64_t subset_term(const tw_step_products *a, const uint16_t *product, uint32_t set, uint32_t w) {
+  uint32_t count = product[0];
+  const uint16_t *literal = product + 1, *dealt = literal + 2 * count;
+  uint64_t term = set ? 0 : a->mine;
+  if (set && (set & (set - 1))) term = a->dealt[dealt[set] * a->words + w];
+  TW_ROLLED for (uint32_t i = 0; i < count; i++) {
+    uint32_t operand = literal[2 * i] & 0xff, at = literal[2 * i + 1] * a->words + w;
+    if (set == 1u << i) term = a->mask[operand][at];
+  }
+  TW_ROLLED for (uint32_t i = 0; i < count; i++) {
+    uint32_t operand = literal[2 * i] & 0xff, at = literal[2 * i + 1] * a->words + w;
+    if (!(set >> i & 1)) term &= a->value[operand][at] ^ (literal[2 * i] >> 8 ? ~0ull : 0);
+  }
+  return term;
+}
+
+// A group of lanes makes a word of a plane: they share the subsets of its products.
+TW_BLOCK void products(const tw_step_products *a) {
+  uint32_t lanes = a->lanes, lane = block_thread() % lanes, group = block_thread() / lanes;
+  uint32_t items = a->planes * a->words;
+  TW_ROLLED for (uint32_t first = 0; first < items; first += TW_BLOCK_THREADS / lanes) {
+    uint32_t i = first + group, p = a->words == 1 ? i : i / a->words, w = i - p * a->words;
+    uint64_t sum = 0;
+    if (i < items)
+      TW_ROLLED for (uint32_t at = a->list[p]; at < a->list[p + 1]; at += 1 + 2 * a->list[at] + (1u << a->list[at]))
+          TW_ROLLED for (uint32_t set = lane; set < 1u << a->list[at]; set += lanes) sum ^=
+          subset_term(a, a->list + at, set, w);
+    TW_ROLLED for (uint32_t step = lanes / 2; step; step /= 2) sum ^= lane_value(sum, block_lane() ^ step);
+    if (i < items && lane == 0) a->out[i] = sum;
+  }
+}
+
+// A warp makes a word: its lanes look through the terms.
+TW_BLOCK void parity(const tw_parity_args *a) {
+  uint32_t words = (uint32_t)a->words, terms = (uint32_t)a->terms, items = (uint32_t)a->planes * words;
+  TW_ROLLED for (uint32_t i = block_thread() / 32; i < items; i += TW_BLOCK_THREADS / 32) {
+    uint32_t p = words == 1 ? i : i / words, w = i - p * words;
+    uint64_t sum = 0;
+    TW_ROLLED for (uint32_t k = block_lane(); k < terms; k += 32) {
+      const int64_t *term = a->list + 3 * k;
+      if ((uint32_t)term[0] == p) sum ^= a->value[term[1]][(uint32_t)term[2] * words + w];
+    }
+    uint32_t low = lanes_xor((uint32_t)sum), high = lanes_xor((uint32_t)(sum >> 32));
+    uint64_t constant = a->mine && a->list[3 * terms + p] ? ~0ull : 0;
+    if (block_lane() == 0) a->out[i] = constant ^ ((uint64_t)high << 32 | low);
+  }
+}
+
+// Bits keep their flat order.
+TW_BLOCK void reshape(const tw_reshape_args *a) {
+  uint32_t n = (uint32_t)a->n, words = (n + 63) / 64, from = (uint32_t)a->from, from_words = (from + 63) / 64;
+  TW_ROLLED for (uint32_t i = block_thread(); i < (uint32_t)a->planes * words; i += TW_BLOCK_THREADS) {
+    uint32_t p = i / words, first = 64 * (i - p * words), count = n - first < 64 ? n - first : 64;
+    uint32_t plane = (p * n + first) / from, place = p * n + first - plane * from;
+    uint64_t word = 0;
+    TW_ROLLED for (uint32_t have = 0, taken; have < count; have += taken, plane++, place = 0) {
+      taken = from - place < count - have ? from - place : count - have;
+      word |= (tw_bits_from(a->x + plane * from_words, from_words, place) & tw_low_bits(taken)) << have;
+    }
+    a->out[i] = word;
+  }
+}
+
+// A lane a pair of a row's group.
+TW_BLOCK uint32_t is_dead(const tw_kill_args *a, uint32_t at) {
+  uint32_t groups = (uint32_t)a->groups, rows = (uint32_t)a->rows, line = at / groups, i = 0;
+  uint32_t pair = line / rows, row = line - pair * rows, group = (uint32_t)a->group;
+  TW_ROLLED while (pair >= group - 1 - i) pair -= group - 1 - i++;
+  uint32_t member = (uint32_t)a->first + (at - line * groups) * group + i + 1 + pair;
+  return (int)member >= tw_live_members(a, 0, row);
+}
+
+TW_BLOCK void kill(const tw_kill_args *args, uint32_t tokens) {
+  tw_kill_args a = *args;
+  uint32_t n = (uint32_t)(a.group * (a.group - 1) / 2 * a.rows * a.groups), halves = 2 * (uint32_t)a.words;
+  a.live.first += (int)tokens;
+  TW_ROLLED for (uint32_t half = block_thread() / 32; half < halves; half += TW_BLOCK_THREADS / 32) {
+    uint32_t at = 32 * half + block_lane(), dead = lanes_vote(at < n && is_dead(&a, at));
+    uint32_t bits = ((const tw_half *)a.x)[half];
+    if (block_lane() == 0) ((tw_half *)a.out)[half] = a.mine ? bits | dead : bits & ~dead;
+  }
+}
+
+TW_BLOCK uint64_t lanes_sum(uint64_t v) {
+  TW_ROLLED for (uint32_t step = 16; step; step /= 2) v += lane_value(v, block_lane() ^ step);
+  return v;
+}
+
+// A warp an element: every entry is read.
+TW_BLOCK void lookup(const tw_lookup_args *a) {
+  uint32_t entries = 1u << a->width, places = (1u << (a->width + a->sub_bits)) - 1;
+  TW_ROLLED for (uint32_t j = block_thread() / 32; j < (uint32_t)a->n; j += TW_BLOCK_THREADS / 32) {
+    uint32_t fine = (uint32_t)(((a->X[j] - a->offset) & tw_ring_mask(a->ring)) >> (a->low_bit - a->sub_bits));
+    uint64_t first = 0, second = 0;
+    TW_ROLLED for (uint32_t e = block_lane(); e < entries; e += 32) {
+      uint64_t bit = tw_all_ones(tw_plane_bit(a->onehot + e * a->words, j));
+      uint32_t at = (fine - (e << a->sub_bits)) & places;
+      first += a->table[0][at] & bit;
+      second += a->table[1][at] & bit;
+    }
+    first = lanes_sum(first);
+    second = lanes_sum(second);
+    if (block_lane() != 0) continue;
+    a->out[0][j] = (a->party ? 0 - first : first) & a->ring_out;
+    a->out[1][j] = (a->party ? 0 - second : second) & a->ring_out;
+  }
+}
+
+// ---- rings
+
+TW_BLOCK void sums(const tw_step_sums *a) {
+  TW_ROLLED for (uint32_t row = block_thread() / 32; row < a->rows; row += TW_BLOCK_THREADS / 32) {
+    uint64_t sum = 0;
+    TW_ROLLED for (uint32_t j = block_lane(); j < a->cols; j += 32) sum += a->x[row * a->cols + j];
+    sum = lanes_sum(sum);
+    if (block_lane() == 0) a->out[row] = (sum + (a->addend ? a->addend[row] : 0)) & a->ring;
+  }
+}
+
+#define TW_EACH(op)                                                                       \
+  TW_BLOCK void each_##op(const tw_##op##_args *a) {                                      \
+    uint32_t cols = (uint32_t)a->cols, rows = (uint32_t)a->rows;                          \
+    TW_ROLLED for (uint32_t j = block_thread(); j < rows * cols; j += TW_BLOCK_THREADS) { \
+      uint32_t row = rows == 1 ? 0 : j / cols;                                            \
+      a->out[j] = tw_##op##_at(a, row, j - row * cols);                                   \
+    }                                                                                     \
+  }
+TW_CHAIN_RING_OPS(TW_EACH)
+TW_EACH(zero)
+
+TW_BLOCK void zero(const tw_zero_args *args, uint32_t tokens) {
+  tw_zero_args a = *args;
+  a.live.first += (int)tokens;
+  each_zero(&a);
+}
+
+TW_BLOCK void compute(const tw_chain_step *s, uint32_t tile) {
+  uint32_t turn = s->period ? tile % s->period : 0;
+  switch (s->kind) {
+#define TW_EACH_CASE(op)  \
+  case TW_STEP_##op:      \
+    each_##op(&s->as.op); \
+    return;
+    TW_CHAIN_RING_OPS(TW_EACH_CASE)
+#define TW_WHOLE_CASE(op) \
+  case TW_STEP_##op:      \
+    op(&s->as.op);        \
+    return;
+    TW_CHAIN_BIT_OPS(TW_WHOLE_CASE)
+    case TW_STEP_PRODUCTS:
+      products(&s->as.products);
+      return;
+    case TW_STEP_kill:
+      kill(&s->as.kill, turn * (uint32_t)s->as.kill.live.queries);
+      return;
+    case TW_STEP_zero:
+      zero(&s->as.zero, turn * (uint32_t)s->as.zero.live.queries);
+      return;
+    case TW_STEP_SUMS:
+      sums(&s->as.sums);
+      return;
+    case TW_STEP_COPY:
+      TW_ROLLED for (uint32_t i = block_thread(); i < s->as.copy.words; i += TW_BLOCK_THREADS) s->as.copy.to[i] =
+          s->as.copy.from[i];
+      return;
+    default:
+      return;
+  }
+}
+
+// 0: the twin does not come.
+TW_BLOCK int walk_tile(const tw_block_tile *t, const tw_chain_step *steps) {
+  TW_ROLLED for (uint32_t i = 0; i < t->launch->count; i++) {
+    const tw_chain_step *s = &steps[i];
+    int there = 1;
+    note_time(t->launch, t->tile, i);
+    if (s->kind != TW_STEP_GATHER && s->kind != TW_STEP_RECEIVE) fetch_wait();
+    if (s->kind == TW_STEP_GATHER)
+      gather(&s->as.move, t->tile);
+    else if (s->kind == TW_STEP_SCATTER)
+      scatter(&s->as.move, t->tile);
+    else if (s->kind == TW_STEP_SEND)
+      send(&s->as.open, t);
+    else if (s->kind == TW_STEP_RECEIVE)
+      there = receive(&s->as.open, t);
+    else
+      compute(s, t->tile);
+    if (s->joined && there) continue;
+    fetch_wait();
+    if (block_any(!there)) return 0;
+  }
+  note_time(t->launch, t->tile, t->launch->count);
+  return 1;
+}
+
+// All tiles of a block. Steps and lists are in its memory.
+TW_BLOCK void walk_tiles(const tw_chain_launch *a, const tw_chain_step *steps, uint32_t block) {
+  TW_ROLLED for (uint32_t tile = block, i = 0; tile < a->tiles; tile += a->blocks, i++) {
+    tw_block_tile t = {a, block, tile, a->base + (uint64_t)i * a->rounds + 1};
+    if (block_any(block_thread() == 0 && *(volatile int *)a->failed)) return;
+    if (walk_tile(&t, steps)) continue;
+    if (block_thread() == 0) *(volatile int *)a->failed = 1;
+    return;
+  }
+}
+
+#endif

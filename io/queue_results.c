@@ -27,11 +27,13 @@ static tw_status cannot(const tw_path *path, const char *what) {
                  strerror(errno));
 }
 
-// A process that died may have sealed it already, and not removed the plain one.
+// A process that died may have sealed it already, and not removed the plain one, or have sealed a part.
 static tw_status deliver_sealed(const tw_queue *q, const char *name, const tw_path *finished) {
   char client[TW_QUEUE_WORD + 1];
   tw_path out = tw_queue_out_path(q, name, "result", "h5" TW_SEALED_ENDING);
+  tw_path partial = tw_queue_out_path(q, name, "result", "h5" TW_SEALED_ENDING ".partial");
   tw_queue_divide(name, client);
+  unlink(partial.text);
   if (!tw_path_exists(&out))
     TW_TRY(tw_queue_seal_result(&q->o.seal, client, finished->text, out.text, tw_queue_mode_of_out(q, name)));
   tw_unfinished_keep();  // from here on there is this one alone

@@ -13,6 +13,7 @@
 #include "app/two_sites.h"
 #include "base/memory.h"
 #include "io/audit.h"
+#include "io/key_parts.h"
 #include "io/new_files.h"
 #include "jobs/parties/deal.h"
 #include "jobs/parties/hardware.h"
@@ -25,7 +26,7 @@ typedef struct {
   tw_option_texts seal_to;
   const char *serve, *pairs;
   double silence;
-  bool allow_unlocked, force;
+  bool allow_unlocked, force, append;
 } settings;
 
 static const tw_option options[] = {
@@ -46,6 +47,10 @@ static const tw_option options[] = {
      .help =
          "of a plan with several lengths: inferences of each, as 16:60,128:4 (not given: COUNT, divided as the texts "
          "of `plan --fit` were)"},
+    {.name = "append",
+     .field = offsetof(settings, append),
+     .help = "more slots for NAME's keys: files of their own, NAME.moreTIME.keys.pR.h5, that `run`, `status`, `handover` "
+             "and `destroy` of NAME find by themselves"},
     {.name = "test-seed",
      .kind = TW_OPTION_INTEGER,
      .field = offsetof(settings, test_seed),
@@ -233,6 +238,7 @@ static tw_status check_serving(const settings *s) {
   if (!s->serve || !s->site || !s->pairs)
     return tw_fail(TW_ERR_USAGE, "--serve WHERE, --site FOLDER and --pairs FILE: all of them or none");
   if (s->seal_to.count > 0) return tw_fail(TW_ERR_USAGE, "--seal-to is for key files; --serve writes none");
+  if (s->append) return tw_fail(TW_ERR_USAGE, "--append is for key files; a live dealer deals as long as it runs");
   if (s->test_seed >= 0)
     return tw_fail(TW_ERR_USAGE, "--test-seed: TEST keys are not served; nothing would be private with them");
   return TW_OK;
@@ -259,8 +265,9 @@ static tw_status check_place(const char *name, const char *model, const char *co
     tw_path path = tw_path_of(name, suffixes[party]);
     if (force || !tw_path_exists(&path)) continue;
     return tw_fail(TW_ERR_IO,
-                   "%s: exists already; deal more keys under a NAME of their own, `twain deal NAME2 --model %s`, which "
-                   "both parties name with `run --keys NAME2`; or, where no copy of these is used any more, --force",
+                   "%s: exists already; deal more for the same NAME, --append, or keys under a NAME of their own, `twain "
+                   "deal NAME2 --model %s`, which both parties name with `run --keys NAME2`; or, where no copy of these is "
+                   "used any more, --force",
                    path.text, model);
   }
   return TW_OK;
@@ -283,12 +290,20 @@ static tw_status choose_places(const char *name, const char *model, const settin
   return TW_OK;
 }
 
+// Where keys for `name` go.
+static tw_path key_name(const char *name, const settings *s) {
+  tw_path path;
+  if (s->append) return tw_key_part_new(name);
+  snprintf(path.text, sizeof path.text, "%s", name);
+  return path;
+}
+
 static tw_status deal_name(const char *name, const char *model, const settings *s, const tw_sealing *sealing,
                            bool quiet) {
   tw_new_files places;
   tw_plan plan;
   tw_model_dealer dealer;
-  TW_TRY(choose_places(name, model, s, sealing, &places));
+  TW_TRY(choose_places(key_name(name, s).text, model, s, sealing, &places));
   TW_TRY(tw_plan_read_of(s->model, name, &plan));
   tw_status status = tw_model_dealer_read(tw_path_of(model, "model.dealer.h5").text, &dealer);
   if (status == TW_OK) {
@@ -325,7 +340,8 @@ static tw_status deal_lengths(const char *name, const char *model, const tw_plan
   TW_TRY(divide(plan, s, counts));
   for (int i = 0; i < plan->length_count; i++)
     if (counts[i] > 0)
-      TW_TRY(choose_places(tw_length_name(name, plan->lengths[i].seq).text, model, s, sealing, &places));
+      TW_TRY(
+          choose_places(key_name(tw_length_name(name, plan->lengths[i].seq).text, s).text, model, s, sealing, &places));
   for (int i = 0; i < plan->length_count; i++) {
     if (counts[i] == 0) continue;
     own.count = counts[i];
@@ -361,6 +377,7 @@ static tw_status run(const tw_call *call) {
   TW_TRY(tw_name_check(name));
   TW_TRY(tw_model_name(s->model, name, &model));
   TW_TRY(check_serving(s));
+  if (s->append && s->force) return tw_fail(TW_ERR_USAGE, "--append replaces nothing: leave --force out");
   if (s->serve) return serve(call, name, model);
   tw_status status = tw_sealing_begin(s->site, &s->seal_to, 1u << TW_SITE_PARTY_0 | 1u << TW_SITE_PARTY_1, &sealing);
   if (status == TW_OK) status = deal_all(name, model, s, &sealing, call->quiet);
@@ -374,7 +391,8 @@ const tw_command tw_command_deal = {.name = "deal",
                                     .about =
                                         "Reads NAME.plan.json and NAME.model.dealer.h5; says how much disk the keys "
                                         "need; writes NAME.keys.p0.h5 and .p1.h5, "
-                                        "one for each party. Hand them over and delete the dealer's copies.\n"
+                                        "one for each party. Hand them over and delete the dealer's copies. With "
+                                        "--append these are more keys of NAME, beside those that are there.\n"
                                         "With --serve it is a live dealer: parties come with `run --dealer`, "
                                         "prove who they are, and get keys that nobody keeps. A signal stops it: runs "
                                         "that are under way go on to their end, a second signal ends them.\n"

@@ -12,6 +12,7 @@
 #include "app/show/print.h"
 #include "base/memory.h"
 #include "io/audit.h"
+#include "io/key_parts.h"
 #include "io/new_files.h"
 #include "io/seal_files.h"
 #include "io/wipe.h"
@@ -103,19 +104,30 @@ static tw_status look_at_name(targets *t, const char *name, bool all) {
   return all ? look_into(t, name, "parts.p1") : TW_OK;
 }
 
+// With keys that were appended.
+static tw_status look_at_all_keys(targets *t, const char *name, bool all) {
+  tw_key_parts parts;
+  TW_TRY(look_at_name(t, name, all));
+  TW_TRY(tw_key_parts_find(name, &parts));
+  tw_status status = TW_OK;
+  for (int i = 0; i < parts.count && status == TW_OK; i++) status = look_at_name(t, parts.names[i].text, all);
+  tw_key_parts_free(&parts);
+  return status;
+}
+
 // What the lengths of a plan have is NAME's, too (jobs/plan/lengths.h).
 static tw_status look_at_lengths(targets *t, const char *name, bool all) {
   bool *seen;
   TW_TRY(tw_alloc(sizeof *seen * (TW_MOST_TOKENS + 1), (void **)&seen));
   tw_status status = tw_lengths_beside(name, seen);
   for (int seq = 1; seq <= TW_MOST_TOKENS && status == TW_OK; seq++)
-    if (seen[seq]) status = look_at_name(t, tw_length_name(name, seq).text, all);
+    if (seen[seq]) status = look_at_all_keys(t, tw_length_name(name, seq).text, all);
   tw_free(seen);
   return status;
 }
 
 static tw_status look_for_all(targets *t, const char *name, bool all) {
-  TW_TRY(look_at_name(t, name, all));
+  TW_TRY(look_at_all_keys(t, name, all));
   TW_TRY(look_at_lengths(t, name, all));
   if (t->count) return TW_OK;
   return tw_fail(TW_ERR_IO, "%s: nothing to destroy: no keys, caches or sealed files of that name%s", name,

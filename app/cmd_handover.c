@@ -9,6 +9,7 @@
 #include "app/sealing.h"
 #include "app/show/print.h"
 #include "base/memory.h"
+#include "io/key_parts.h"
 #include "io/new_files.h"
 #include "io/seal_files.h"
 #include "jobs/plan/lengths.h"
@@ -94,19 +95,30 @@ static tw_status list(const char *name, listing *l) {
   return TW_OK;
 }
 
+// With keys that were appended.
+static tw_status list_with_keys(const char *name, listing *l) {
+  tw_key_parts parts;
+  TW_TRY(list(name, l));
+  TW_TRY(tw_key_parts_find(name, &parts));
+  tw_status status = TW_OK;
+  for (int i = 0; i < parts.count && status == TW_OK; i++) status = list(parts.names[i].text, l);
+  tw_key_parts_free(&parts);
+  return status;
+}
+
 // What the lengths of a plan have is NAME's, too (jobs/plan/lengths.h).
 static tw_status list_lengths(const char *name, listing *l) {
   bool *seen;
   TW_TRY(tw_alloc(sizeof *seen * (TW_MOST_TOKENS + 1), (void **)&seen));
   tw_status status = tw_lengths_beside(name, seen);
   for (int seq = 1; seq <= TW_MOST_TOKENS && status == TW_OK; seq++)
-    if (seen[seq]) status = list(tw_length_name(name, seq).text, l);
+    if (seen[seq]) status = list_with_keys(tw_length_name(name, seq).text, l);
   tw_free(seen);
   return status;
 }
 
 static tw_status list_all(const char *name, listing *l) {
-  TW_TRY(list(name, l));
+  TW_TRY(list_with_keys(name, l));
   TW_TRY(list_lengths(name, l));
   if (l->found == 0) return tw_fail(TW_ERR_IO, "%s: no file of that name is here that would be handed over", name);
   return TW_OK;

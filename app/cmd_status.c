@@ -12,6 +12,7 @@
 #include "app/where.h"
 #include "base/memory.h"
 #include "io/client.h"
+#include "io/key_parts.h"
 #include "io/keys.h"
 #include "io/ledger.h"
 #include "io/new_files.h"
@@ -155,7 +156,7 @@ typedef struct {
   const char *name, *model, *keys;
   const tw_ledger *ledger;
   bool json;
-  json_t *lengths;
+  json_t *lengths, *more;
   int found;
 } survey;
 
@@ -234,13 +235,36 @@ static tw_status take_length(survey *v, int seq) {
   return TW_OK;
 }
 
+// Keys that were appended to `keys`: sections of their own, without an input.
+static tw_status take_more(survey *v, const char *keys) {
+  tw_key_parts parts;
+  TW_TRY(tw_key_parts_find(keys, &parts));
+  tw_status status = TW_OK;
+  for (int i = 0; i < parts.count && status == TW_OK; i++) {
+    holdings list[2];
+    const char *name = parts.names[i].text;
+    status = look(v, name, name, list);
+    if (status != TW_OK || (!is_anything(&list[0]) && !is_anything(&list[1]))) continue;
+    if (v->json)
+      json_array_append_new(v->more, json_pack("{s:s, s:o}", "name", name, "parties", records_of(list)));
+    else
+      status = show(v, name, list);
+    v->found++;
+  }
+  tw_key_parts_free(&parts);
+  return status;
+}
+
 static tw_status take_lengths(survey *v) {
   bool *seen;
   TW_TRY(tw_alloc(sizeof *seen * (TW_MOST_TOKENS + 1), (void **)&seen));
   tw_status status = tw_lengths_beside(v->name, seen);
   if (status == TW_OK) status = tw_lengths_beside(v->keys, seen);
   for (int seq = 1; seq <= TW_MOST_TOKENS && status == TW_OK; seq++)
-    if (seen[seq]) status = take_length(v, seq);
+    if (seen[seq]) {
+      status = take_length(v, seq);
+      if (status == TW_OK) status = take_more(v, tw_length_name(v->keys, seq).text);
+    }
   tw_free(seen);
   return status;
 }
@@ -252,6 +276,7 @@ static tw_status take_all(survey *v) {
     if (!v->json) TW_TRY(show(v, v->name, list));
     v->found++;
   }
+  TW_TRY(take_more(v, v->keys));
   TW_TRY(take_lengths(v));
   if (!v->found)
     return tw_fail(TW_ERR_IO,
@@ -259,6 +284,7 @@ static tw_status take_all(survey *v) {
   if (!v->json) return TW_OK;
   json_t *all = json_pack("{s:s, s:s, s:o}", "name", v->name, "ledger", v->ledger->id.hex, "parties", records_of(list));
   if (json_array_size(v->lengths)) json_object_set(all, "lengths", v->lengths);
+  if (json_array_size(v->more)) json_object_set(all, "more", v->more);
   tw_status status = add_forecast(v, v->name, list, all);
   if (status == TW_OK) return tw_json_print(all);
   json_decref(all);
@@ -279,9 +305,11 @@ static tw_status run(const tw_call *call) {
               .keys = s->keys ? s->keys : model,
               .ledger = &ledger,
               .json = s->json,
-              .lengths = json_array()};
+              .lengths = json_array(),
+              .more = json_array()};
   tw_status status = take_all(&v);
   json_decref(v.lengths);
+  json_decref(v.more);
   return status;
 }
 
@@ -291,7 +319,7 @@ const tw_command tw_command_status = {
     .summary = "key slots left, by whom the others were used up, and which rows are done",
     .about =
         "Reads the parties' files of NAME that are here: NAME.keys.pR.h5, NAME.input.pR.h5, and what a run has "
-        "left, finished or not; the same of its lengths; and the ledger. Where the plan is here it foretells what a "
+        "left, finished or not; keys that were appended; the same of its lengths; and the ledger. Where the plan is here it foretells what a "
         "run "
         "of the rows that are left needs. Changes nothing.",
     .options = options,

@@ -32,6 +32,7 @@ typedef struct {
   tw_key_store *keys;
   bool keys_opened;  // of a live dealer, for the next batch
   bool begun;        // this process has found out what is done
+  bool several;      // key files, of either party: rows wish for no slots then
   const tw_run_options *whole;
   const tw_environment *e;
   int total;
@@ -71,7 +72,7 @@ static tw_status wish(batches *b) {
   uint64_t *found;
   int n = 0;
   for (int i = 0; i < b->total; i++) n += !b->done[i];
-  if (n == 0 || b->dealer) return TW_OK;
+  if (n == 0 || b->dealer || b->several) return TW_OK;
   tw_slots s = {.channel = w->channel, .keys = w->keys, .ledger = w->ledger, .count = n, .first_slot = w->first_slot};
   TW_TRY(tw_alloc(sizeof *found * (size_t)n, (void **)&found));
   tw_status status = tw_slots_survey(&s, found);
@@ -177,6 +178,13 @@ static tw_status open_claims(batches *b) {
   return party_of(b) == 0 ? open_claims_of(b, &options) : tw_parts_make(&b->parts);
 }
 
+static tw_status count_key_files(batches *b) {
+  uint8_t mine = b->whole->key_files > 1, theirs;
+  TW_TRY(tw_channel_exchange(b->whole->channel, &mine, &theirs, 1));
+  b->several = mine || theirs;
+  return TW_OK;
+}
+
 // ---- a turn
 
 static tw_status nonsense(const batches *b) {
@@ -275,7 +283,7 @@ static tw_status compute(batches *b, const turn *t, tw_result_claim **place, tw_
   run.turn_count = 0;
   run.input_rows = b->rows;
   run.first_slot = -1;
-  run.wished = b->dealer ? NULL : b->wished;
+  run.wished = b->dealer || b->several ? NULL : b->wished;
   run.used = b->used;
   run.used_count = b->used_count;
   run.taken = b->taken;
@@ -438,6 +446,7 @@ tw_status tw_batches(const tw_batches_options *options, const tw_live_dealer *de
   *out = (tw_result_share){.count = 0};
   *made = false;
   tw_status status = agree(&b, open_claims(&b));
+  if (status == TW_OK) status = count_key_files(&b);
   if (status == TW_OK) status = walk(&b, out, made);
   release(&b);
   return status;

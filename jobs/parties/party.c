@@ -12,12 +12,13 @@
 #include "jobs/parties/batches.h"
 #include "jobs/parties/earlier.h"
 #include "jobs/parties/handshake.h"
+#include "jobs/parties/key_choice.h"
 #include "kernels/isa.h"
 
 struct tw_party_files {
   tw_plan plan;
   tw_model_share model;
-  tw_key_store keys;
+  tw_key_files keys;  // a live dealer's is the first
   tw_input_share input;
   tw_result_claim *result;
   tw_conversation_files conversation;
@@ -127,20 +128,19 @@ static tw_status load(const tw_party_options *o, int party, tw_party_files *f) {
   f->has_plan = true;
   TW_TRY(tw_ledger_find(o->ledger, &f->ledger));
   if (!o->service) TW_TRY(load_input(o, party, f));
-  if (!o->dealer)
-    TW_TRY(tw_key_store_open(tw_path_of(keys_name(o), party ? "keys.p1.h5" : "keys.p0.h5").text, party, &f->keys));
-  return TW_OK;
+  return o->dealer ? TW_OK : tw_key_files_open(keys_name(o), party, &f->plan.digest, &f->keys);
 }
 
 // The largest file, once it is known that there is memory for it.
 static tw_status load_model(const tw_party_options *o, int party, tw_party_files *f) {
   if (f->model.masked) return TW_OK;
-  if (o->like) {
+  if (o->like)
     f->model = o->like->model;
-    return TW_OK;
-  }
-  TW_TRY(tw_model_share_read(tw_path_of(model_name(o), party ? "model.p1.h5" : "model.p0.h5").text, party, &f->model));
-  f->has_model = true;
+  else
+    TW_TRY(
+        tw_model_share_read(tw_path_of(model_name(o), party ? "model.p1.h5" : "model.p0.h5").text, party, &f->model));
+  f->has_model = !o->like;
+  tw_key_files_keep(&f->keys, &f->model.model_id);
   return TW_OK;
 }
 
@@ -186,12 +186,14 @@ static tw_status look(const tw_party_options *o, int party, tw_party_files *f) {
   const int missing = f->earlier.missing;
   return tw_run_look(&(tw_run_options){.plan = &f->plan,
                                        .model = &f->model,
-                                       .keys = &f->keys,
+                                       .keys = f->keys.list,
+                                       .key_files = f->keys.count,
                                        .input = f->has_input ? &f->input : NULL,
                                        .turns = &turn,
                                        .turn_count = f->has_input,
                                        .ledger = &f->ledger,
                                        .first_slot = o->first_slot,
+                                       .in_batches = f->batch > 0,
                                        .needed = f->has_input && (is_done(f) || f->late || !missing) ? -1 : missing,
                                        .allow_test_keys = o->allow_test_keys},
                      party);
@@ -201,7 +203,8 @@ static void unload(tw_party_files *f) {
   tw_result_claim_release(f->result);
   tw_conversation_close(&f->conversation);
   if (f->has_model) tw_model_share_free(&f->model);
-  tw_key_store_close(&f->keys);
+  tw_key_store_close(&f->keys.list[0]);  // a live dealer's
+  tw_key_files_close(&f->keys);
   if (f->has_input) tw_input_share_free(&f->input);
   if (f->has_plan) tw_plan_free(&f->plan);
 }
@@ -234,7 +237,7 @@ tw_status tw_party_compare(tw_party_files *f, tw_channel *channel) {
   TW_TRY(tw_channel_exchange(channel, &needs_keys, &theirs, 1));
   return tw_run_compare(&(tw_run_options){.plan = &f->plan,
                                           .model = &f->model,
-                                          .keys = &f->keys,
+                                          .keys = f->keys.list,
                                           .input = &f->input,
                                           .turns = &turn,
                                           .turn_count = 1,
@@ -338,7 +341,7 @@ static tw_status compute_in_batches(const tw_party_options *o, tw_party_files *f
                                       .known = o->resume ? f->earlier.run_id : f->replaced.run_id,
                                       .two_jobs = o->two_jobs,
                                       .listener = o->listener};
-  return tw_batches(&options, o->dealer, &f->keys, run, e, out, &f->whole);
+  return tw_batches(&options, o->dealer, f->keys.list, run, e, out, &f->whole);
 }
 
 // All is done; what a process that died then has left of the parts goes. The first process of several sees to that.
@@ -355,7 +358,8 @@ static tw_status compute(const tw_party_options *o, tw_party_files *f, tw_hardwa
   const tw_turn_files turn = {&f->input, &f->conversation};
   tw_run_options run = {.plan = &f->plan,
                         .model = &f->model,
-                        .keys = &f->keys,
+                        .keys = f->keys.list,
+                        .key_files = f->keys.count,
                         .input = &f->input,
                         .turns = &turn,
                         .turn_count = f->has_input,
@@ -376,7 +380,7 @@ static tw_status compute(const tw_party_options *o, tw_party_files *f, tw_hardwa
     o->how->split_batch = run.overlap && f->input.count > 1 && f->batch != 1;
     o->how->prepare_during = run.prepare_beside;
   }
-  if (o->service) return tw_service(o->service, o->dealer, &f->keys, &run, e);
+  if (o->service) return tw_service(o->service, o->dealer, f->keys.list, &run, e);
   bool stopped;
   const tw_beginning beginning = {(uint32_t)f->batch, o->resume, tw_interrupts_asked(), f->earlier};
   TW_TRY(tw_beginning_agree(hardware->channel, &beginning, &stopped, &f->whole));
@@ -394,6 +398,12 @@ static tw_status compute(const tw_party_options *o, tw_party_files *f, tw_hardwa
   return TW_OK;
 }
 
+static bool has_test_keys(const tw_party_files *f) {
+  bool test = tw_key_store_info(&f->keys.list[0])->test;
+  for (int i = 1; i < f->keys.count; i++) test = test || tw_key_store_info(&f->keys.list[i])->test;
+  return test;
+}
+
 static tw_status infer(const tw_party_options *o, tw_party_files *f, tw_channel *channel, tw_environment *e,
                        tw_result_share *out) {
   tw_hardware hardware;
@@ -404,7 +414,7 @@ static tw_status infer(const tw_party_options *o, tw_party_files *f, tw_channel 
   TW_TRY(look_at_machine(o, channel, &hardware));
   tw_status linked = tw_hardware_link(&hardware, &o->words);
   TW_TRY(agree(channel, linked == TW_OK ? check_device(o, f, &hardware) : linked));
-  if (tw_key_store_info(&f->keys)->test && o->allow_test_keys && is_told(o, channel))
+  if (has_test_keys(f) && o->allow_test_keys && is_told(o, channel))
     tw_warn(&o->listener, "WARNING: TEST keys: everybody can derive their seeds; NOTHING IN THIS RUN IS PRIVATE");
   tw_status status = compute(o, f, &hardware, e, out);
   tw_warn_of_memory(&o->listener);
@@ -452,7 +462,7 @@ static tw_status run_with(const tw_party_options *o, tw_channel *channel, tw_par
   TW_TRY(check_room(o, f, channel, e.parties_share_host));
   found = load_model(o, channel->party, f);
   if (found == TW_OK && o->dealer)
-    found = tw_live_keys_open(o->dealer, &f->plan, &f->model.model_id, channel->party, &f->keys);
+    found = tw_live_keys_open(o->dealer, &f->plan, &f->model.model_id, channel->party, &f->keys.list[0]);
   TW_TRY(agree(channel, found));
   tw_warn_of_memory(&o->listener);
   TW_TRY(infer(o, f, channel, &e, out));

@@ -11,11 +11,13 @@
 #include "base/ranges.h"
 #include "io/audit.h"
 #include "jobs/parties/handshake.h"
+#include "jobs/parties/key_choice.h"
 #include "jobs/parties/slots.h"
 
 // Everything one party holds during a run.
 typedef struct {
   const tw_run_options *o;
+  const tw_key_store *keys;  // of o's
   int party, batch;
   uint64_t *slots;
   tw_seed *seeds;
@@ -93,7 +95,7 @@ static tw_status check_keys(const tw_run_options *o, const tw_keys_info *k, int 
                    "the key file is marked TEST: its seeds are known, nothing is private; deal real keys, or say "
                    "--allow-test-keys");
   int needed = needed_slots(o);
-  if (needed >= 0 && (needed < 1 || (uint64_t)needed > k->count))
+  if (o->key_files < 2 && needed >= 0 && (needed < 1 || (uint64_t)needed > k->count))
     return tw_fail(TW_ERR_USED, "%d sequences need %d key slots, the key file holds %" PRIu64 "; deal more keys",
                    needed, needed, k->count);
   return TW_OK;
@@ -109,13 +111,15 @@ tw_status tw_run_check_input(const tw_plan *plan, const tw_model_share *model, c
   return check_input(input, plan);
 }
 
-// k: NULL where a live dealer's keys are still to come.
-static tw_status check_files(const tw_run_options *o, const tw_keys_info *k, int party) {
-  if (k) TW_TRY(check_key_ids(o, k));
+static int key_files(const tw_run_options *o) { return o->key_files > 1 ? o->key_files : 1; }
+
+// live: a dealer's keys are still to come.
+static tw_status check_files(const tw_run_options *o, bool live, int party) {
+  for (int i = 0; i < key_files(o) && !live; i++) TW_TRY(check_key_ids(o, tw_key_store_info(&o->keys[i])));
   TW_TRY(tw_plan_allows_norms(o->plan, o->model->norm_weight, o->model->norm_bias, o->model->centred));
   TW_TRY(tw_plan_allows_prefix(o->plan, &o->model->prefix));
   if (o->input) TW_TRY(tw_run_check_input(o->plan, o->model, o->input));
-  if (k) TW_TRY(check_keys(o, k, party));
+  for (int i = 0; i < key_files(o) && !live; i++) TW_TRY(check_keys(o, tw_key_store_info(&o->keys[i]), party));
   for (int i = 0; i < o->turn_count; i++) TW_TRY(tw_conversation_check(&o->turns[i], &o->model->model_id, o->ledger));
   return TW_OK;
 }
@@ -127,18 +131,21 @@ static tw_status check_live_slot(const tw_run_options *o) {
 
 tw_status tw_run_look(const tw_run_options *o, int party) {
   bool live = !o->keys->info;
-  TW_TRY(check_files(o, live ? NULL : tw_key_store_info(o->keys), party));
+  TW_TRY(check_files(o, live, party));
   int needed = needed_slots(o);
   if (needed < 0) return TW_OK;
   TW_TRY(tw_ledger_check_room(o->ledger, needed));
   if (live) return check_live_slot(o);
+  if (key_files(o) > 1 && o->first_slot < 0)
+    return tw_key_look(o->keys, key_files(o), o->ledger, party, needed, o->in_batches);
   return tw_slots_look(o->keys, o->ledger, party, needed, o->first_slot);
 }
 
 // ---- slots
 
-static void fill_terms(const tw_run_options *o, tw_terms *t) {
-  const tw_keys_info *k = tw_key_store_info(o->keys);
+static void fill_terms(const party_run *r, tw_terms *t) {
+  const tw_run_options *o = r->o;
+  const tw_keys_info *k = tw_key_store_info(r->keys);
   t->model_id = o->model->model_id;
   t->key_id = k->key_id;
   t->input_id = o->input->input_id;
@@ -153,9 +160,10 @@ static void fill_terms(const tw_run_options *o, tw_terms *t) {
 }
 
 tw_status tw_run_compare(const tw_run_options *o, bool keys) {
+  const party_run first = {.o = o, .keys = o->keys};
   tw_terms terms;
   memset(&terms, 0, sizeof terms);
-  fill_terms(o, &terms);
+  fill_terms(&first, &terms);
   terms.overlap = 0;  // not chosen yet
   if (!keys) {
     memset(&terms.key_id, 0, sizeof terms.key_id);
@@ -207,8 +215,8 @@ static tw_status log_slots(const party_run *r) {
   char *slots = tw_audit_slots(r->slots, (size_t)r->batch);
   json_t *fields = json_pack("{s:i, s:s, s:s, s:s, s:s, s:b, s:s}", "party", r->party, "model_id",
                              o->model->model_id.hex, "plan", o->plan->digest.hex, "input_id", o->input->input_id.hex,
-                             "key_id", tw_key_store_info(o->keys)->key_id.hex, "test_keys",
-                             tw_key_store_info(o->keys)->test, "slots", slots ? slots : "");
+                             "key_id", tw_key_store_info(r->keys)->key_id.hex, "test_keys",
+                             tw_key_store_info(r->keys)->test, "slots", slots ? slots : "");
   free(slots);
   return tw_audit("slots", slots ? fields : NULL);
 }
@@ -242,7 +250,7 @@ static tw_status number_run(const party_run *r, uint8_t run[32]) {
 static tw_status reserve(const party_run *r, const uint8_t run[32], int64_t *first_slot) {
   uint64_t first;
   TW_TRY(check_live_slot(r->o));
-  TW_TRY(r->o->keys->reserve(r->o->keys->state, run, r->batch, &first));
+  TW_TRY(r->keys->reserve(r->keys->state, run, r->batch, &first));
   *first_slot = (int64_t)first;
   return TW_OK;
 }
@@ -252,19 +260,20 @@ static tw_status agree_and_burn(party_run *r) {
   tw_terms terms;
   uint8_t run[32];
   tw_slots slots = {.channel = o->channel,
-                    .keys = o->keys,
                     .ledger = o->ledger,
                     .count = r->batch,
                     .first_slot = o->first_slot,
                     .wished = o->keys->reserve ? NULL : o->wished,
                     .lock = -1};
-  tw_status found = check_files(o, tw_key_store_info(o->keys), r->party);
+  tw_status found = check_files(o, false, r->party);
+  TW_TRY(tw_key_choose(o->channel, found, o->keys, key_files(o), o->ledger, r->batch, o->first_slot, &r->keys));
+  slots.keys = r->keys;
   if (o->keys->reserve) {
     TW_TRY(number_run(r, run));
     if (found == TW_OK) found = reserve(r, run, &slots.first_slot);
   }
   memset(&terms, 0, sizeof terms);
-  if (found == TW_OK) fill_terms(o, &terms);
+  if (found == TW_OK) fill_terms(r, &terms);
   TW_TRY(tw_agree(o->channel, found, &terms));
   tw_status status = take_slots(r, &slots, &terms);
   tw_slots_release(&slots);
@@ -333,10 +342,10 @@ static tw_status fill_result(party_run *r, const tw_engine_stats *stats, tw_resu
   out->party = r->party;
   out->count = r->batch;
   out->model_id = o->model->model_id;
-  out->key_id = tw_key_store_info(o->keys)->key_id;
+  out->key_id = tw_key_store_info(r->keys)->key_id;
   out->input_id = o->input->input_id;
   out->plan = o->plan->digest;
-  out->test_keys = tw_key_store_info(o->keys)->test;
+  out->test_keys = tw_key_store_info(r->keys)->test;
   snprintf(out->output, sizeof out->output, "%s", tw_output_name(o->plan->output));
   out->normalise = tw_config_scales(&o->plan->shape.config, o->plan->output);
   tw_plan_output_shape(o->plan, &out->rows, &out->cols);
@@ -423,7 +432,7 @@ static tw_status infer(party_run *r, tw_result_share *out) {
                        .lengths = o->input->lengths,
                        .earlier = r->earlier,
                        .input = input,
-                       .source = {.state = o->keys->state, .chunk = o->keys->chunk}};
+                       .source = {.state = r->keys->state, .chunk = r->keys->chunk}};
   TW_TRY(tw_engine_prepare(r->engine, &job));
   uint8_t here = 1,
           there;  // both begin together, so that one's preparation is not counted as the other's communication

@@ -18,6 +18,7 @@ typedef struct {
   const tw_plan *plan;
   const tw_model_share *model;  // the party's own
   const tw_key_store *keys;
+  int key_files;  // that stand at `keys`, of which each run takes one (key_choice.h); 0: one
   const tw_input_share *input;
   // The inputs that `input` joins, with their conversations; what the turns leave is put there, too. 0: the plan has
   // none
@@ -31,6 +32,7 @@ typedef struct {
   const uint64_t *wished, *used;
   int used_count;
   int needed;             // for tw_run_look: slots; 0: one for each sequence of the input, -1: none
+  bool in_batches;        // for tw_run_look: these may come from several key files
   const int *input_rows;  // [input->count]: which ones of the whole input these are; NULL: all
   bool allow_test_keys;
   tw_device_kind device;                           // chosen (tw_device_choose), not auto

@@ -187,7 +187,7 @@ static tw_status too_few(const tw_slots *s, int taken, const uint64_t free[2]) {
       TW_ERR_USED,
       "key %s: slots: %d needed, %d free on both parties (of %" PRIu64 ": %" PRIu64 " free on party 0, %" PRIu64
       " on party 1, say their ledgers); deal new keys under a NAME of their own (`twain deal NAME2 --model "
-      "NAME`) and name them (`--keys NAME2`)%s",
+      "NAME`) and name them (`--keys NAME2`), or more of these (`twain deal NAME --append`)%s",
       info(s)->key_id.hex, s->count, taken, info(s)->count, free[0], free[1], or_fewer(s->count, (uint64_t)taken));
 }
 
@@ -289,6 +289,23 @@ tw_status tw_slots_survey(tw_slots *s, uint64_t *slots) {
   return s->first_slot < 0 ? take_free(s, slots) : take_row(s, slots);
 }
 
+tw_status tw_slots_count(tw_slots *s, uint64_t *count) {
+  void *memory = NULL;
+  *count = 0;
+  s->party = s->channel->party;
+  TW_TRY(vote(s, allocate(s)));
+  TW_TRY(meet(s));
+  tw_status found = tw_alloc(words(s) * sizeof(uint64_t), &memory);
+  if (found == TW_OK) found = survey(s, memory);
+  tw_status status = vote(s, found);
+  uint64_t *theirs = memory;
+  if (status == TW_OK) status = tw_channel_exchange(s->channel, s->open, theirs, words(s) * sizeof *theirs);
+  for (size_t i = 0; i < words(s) && status == TW_OK; i++)
+    *count += (uint64_t)__builtin_popcountll(s->open[i] & theirs[i]);
+  tw_free(memory);
+  return status;
+}
+
 // ---- alone
 
 static tw_status look_for_slots(tw_slots *s, uint64_t *live) {
@@ -313,6 +330,21 @@ tw_status tw_slots_look(const tw_key_store *keys, const tw_ledger *ledger, int p
   tw_status status = allocate(&s);
   if (status == TW_OK) status = tw_alloc(words(&s) * sizeof(uint64_t), &live);
   if (status == TW_OK) status = look_for_slots(&s, live);
+  tw_free(live);
+  tw_slots_release(&s);
+  return status;
+}
+
+tw_status tw_slots_left(const tw_key_store *keys, const tw_ledger *ledger, int party, uint64_t *left) {
+  tw_slots s = {.keys = keys, .ledger = ledger, .party = party, .count = 1, .first_slot = -1};
+  void *live = NULL;
+  bool recorded;
+  *left = 0;
+  tw_status status = allocate(&s);
+  if (status == TW_OK) status = tw_alloc(words(&s) * sizeof(uint64_t), &live);
+  if (status == TW_OK) status = keys->check_ledger(keys->state, &ledger->id, &recorded);
+  if (status == TW_OK) status = compare(&s, live, false);
+  if (status == TW_OK) *left = count_bits(s.open, words(&s));
   tw_free(live);
   tw_slots_release(&s);
   return status;

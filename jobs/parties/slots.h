@@ -34,6 +34,10 @@ tw_status tw_slots_choose(tw_slots *s, uint64_t *slots);
 // Both parties: the first slots that are free on both, or those from first_slot on, as tw_slots_choose would find them
 // now. Without the locks, so another run may take them first. Marks and erases nothing.
 tw_status tw_slots_survey(tw_slots *s, uint64_t *slots);
+// Both parties: how many are free on both. count is 1, first_slot -1. Without the locks; marks and erases nothing.
+tw_status tw_slots_count(tw_slots *s, uint64_t *count);
+// The same of this party alone.
+tw_status tw_slots_left(const tw_key_store *keys, const tw_ledger *ledger, int party, uint64_t *left);
 // This party's part: ledgers recorded (in the key file, and the other party's in this one), seeds into memory, slots
 // marked, taken from the store, seeds erased, in this order. To be acknowledged by both parties before anything masked
 // is sent.

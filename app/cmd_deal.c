@@ -49,8 +49,9 @@ static const tw_option options[] = {
          "of `plan --fit` were)"},
     {.name = "append",
      .field = offsetof(settings, append),
-     .help = "more slots for NAME's keys: files of their own, NAME.moreTIME.keys.pR.h5, that `run`, `status`, `handover` "
-             "and `destroy` of NAME find by themselves"},
+     .help =
+         "more slots for NAME's keys: files of their own, NAME.moreTIME.keys.pR.h5, that `run`, `status`, `handover` "
+         "and `destroy` of NAME find by themselves"},
     {.name = "test-seed",
      .kind = TW_OPTION_INTEGER,
      .field = offsetof(settings, test_seed),
@@ -264,11 +265,12 @@ static tw_status check_place(const char *name, const char *model, const char *co
   for (int party = 0; party < 2; party++) {
     tw_path path = tw_path_of(name, suffixes[party]);
     if (force || !tw_path_exists(&path)) continue;
-    return tw_fail(TW_ERR_IO,
-                   "%s: exists already; deal more for the same NAME, --append, or keys under a NAME of their own, `twain "
-                   "deal NAME2 --model %s`, which both parties name with `run --keys NAME2`; or, where no copy of these is "
-                   "used any more, --force",
-                   path.text, model);
+    return tw_fail(
+        TW_ERR_IO,
+        "%s: exists already; deal more for the same NAME, --append, or keys under a NAME of their own, `twain "
+        "deal NAME2 --model %s`, which both parties name with `run --keys NAME2`; or, where no copy of these is "
+        "used any more, --force",
+        path.text, model);
   }
   return TW_OK;
 }

@@ -319,7 +319,8 @@ const tw_command tw_command_status = {
     .summary = "key slots left, by whom the others were used up, and which rows are done",
     .about =
         "Reads the parties' files of NAME that are here: NAME.keys.pR.h5, NAME.input.pR.h5, and what a run has "
-        "left, finished or not; keys that were appended; the same of its lengths; and the ledger. Where the plan is here it foretells what a "
+        "left, finished or not; keys that were appended; the same of its lengths; and the ledger. Where the plan is "
+        "here it foretells what a "
         "run "
         "of the rows that are left needs. Changes nothing.",
     .options = options,

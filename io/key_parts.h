@@ -1,5 +1,5 @@
-// Keys that were dealt later for the same NAME (`deal --append`). A key file cannot grow: each later dealing is a pair of
-// files of its own, NAME.moreTIME.keys.p0.h5 and .p1.h5, with a key id and seeds of its own.
+// Keys that were dealt later for the same NAME (`deal --append`). A key file cannot grow: each later dealing is a pair
+// of files of its own, NAME.moreTIME.keys.p0.h5 and .p1.h5, with a key id and seeds of its own.
 #ifndef TW_KEY_PARTS_H
 #define TW_KEY_PARTS_H
 

@@ -61,6 +61,31 @@ void tw_key_files_close(tw_key_files *f) {
   f->count = 0;
 }
 
+static void describe(const tw_key_index_entry *e, char *text, size_t size) {
+  snprintf(text, size,
+           "use %" PRIu32 ", kind %" PRIu32 ", width %" PRIu32 ", reserved %" PRIu32 ", %" PRIu64
+           " elements at byte %" PRIu64,
+           e->use, e->kind, e->width, e->reserved, e->count, e->offset);
+}
+
+tw_status tw_key_check_index(const tw_keys_info *k, const tw_program *p, int party) {
+  char here[160], there[160];
+  tw_key_index_entry *wanted;
+  TW_TRY(tw_program_index(p, party, &wanted));
+  uint64_t i = 0;
+  while (i < k->index_count && memcmp(&k->index[i], &wanted[i], sizeof *wanted) == 0) i++;
+  if (i < k->index_count) {
+    describe(&k->index[i], here, sizeof here);
+    describe(&wanted[i], there, sizeof there);
+  }
+  tw_free(wanted);
+  if (i == k->index_count) return TW_OK;
+  return tw_fail(TW_ERR_MISMATCH,
+                 "party %d's key file: dataset index: entry %" PRIu64
+                 " is %s, but the plan has %s; copy the file again, or deal new keys",
+                 party, i, here, there);
+}
+
 // ---- the choice
 
 // What a party has, as it goes to the other one.
@@ -99,16 +124,17 @@ static int find_common(const key_list lists[2], int party, int places[TW_MOST_KE
 }
 
 static tw_status too_few(int needed, int files, uint64_t most, uint64_t sum) {
-  return tw_fail(TW_ERR_USED,
-                 "slots: %d needed, and a run takes all of its slots from one dealing: of %d key files that both parties "
-                 "have none has more than %" PRIu64 " free on both (%" PRIu64
-                 " in all); have more dealt (`twain deal NAME --append`)%s",
-                 needed, files, most, sum, most ? ", or take fewer sequences at once" : "");
+  return tw_fail(
+      TW_ERR_USED,
+      "slots: %d needed, and a run takes all of its slots from one dealing: of %d key files that both parties "
+      "have none has more than %" PRIu64 " free on both (%" PRIu64
+      " in all); have more dealt (`twain deal NAME --append`)%s",
+      needed, files, most, sum, most ? ", or take fewer sequences at once" : "");
 }
 
 // Every file is looked at until one does; the other party sees the same numbers.
-static tw_status look_through(tw_channel *channel, const tw_key_store *list, const tw_ledger *ledger,
-                              const int *places, int common, int needed, int *chosen) {
+static tw_status look_through(tw_channel *channel, const tw_key_store *list, const tw_ledger *ledger, const int *places,
+                              int common, int needed, int *chosen) {
   uint64_t most = 0, sum = 0;
   for (int i = 0; i < common; i++) {
     uint64_t free;

@@ -6,6 +6,7 @@
 #include "io/key_parts.h"
 #include "io/key_store.h"
 #include "io/ledger.h"
+#include "jobs/program/program.h"
 
 enum { TW_MOST_KEY_FILES = 1 + TW_MOST_KEY_PARTS };
 
@@ -22,10 +23,13 @@ tw_status tw_key_files_open(const char *name, int party, const tw_digest *plan, 
 void tw_key_files_keep(tw_key_files *files, const tw_id *model_id);
 void tw_key_files_close(tw_key_files *files);
 
+// Every correction must lie where the program has it, and be what it says: TW_ERR_MISMATCH.
+tw_status tw_key_check_index(const tw_keys_info *keys, const tw_program *program, int party);
+
 // Both parties, with as many files as each has: one that both have, with `needed` slots that are free on both, the
 // oldest such one. With --slot, or where the parties have one or none in common, that is not looked for: the first.
-// TW_ERR_USED where none has so many. found: what this party has found before, which both agree on first. A live dealer's
-// store stands alone, and nothing is said.
+// TW_ERR_USED where none has so many. found: what this party has found before, which both agree on first. A live
+// dealer's store stands alone, and nothing is said.
 tw_status tw_key_choose(tw_channel *channel, tw_status found, const tw_key_store *list, int count,
                         const tw_ledger *ledger, int needed, int64_t first_slot, const tw_key_store **out);
 // This party alone: whether any file, or with `together` all of them, have as many slots left. TW_ERR_USED.

@@ -28,32 +28,6 @@ typedef struct {
 
 // ---- before the handshake: what this party can see alone ----
 
-static void describe(const tw_key_index_entry *e, char *text, size_t size) {
-  snprintf(text, size,
-           "use %" PRIu32 ", kind %" PRIu32 ", width %" PRIu32 ", reserved %" PRIu32 ", %" PRIu64
-           " elements at byte %" PRIu64,
-           e->use, e->kind, e->width, e->reserved, e->count, e->offset);
-}
-
-// Every correction must lie where the plan has it, and be what it says.
-static tw_status check_index(const tw_keys_info *k, const tw_program *p, int party) {
-  char here[160], there[160];
-  tw_key_index_entry *wanted;
-  TW_TRY(tw_program_index(p, party, &wanted));
-  uint64_t i = 0;
-  while (i < k->index_count && memcmp(&k->index[i], &wanted[i], sizeof *wanted) == 0) i++;
-  if (i < k->index_count) {
-    describe(&k->index[i], here, sizeof here);
-    describe(&wanted[i], there, sizeof there);
-  }
-  tw_free(wanted);
-  if (i == k->index_count) return TW_OK;
-  return tw_fail(TW_ERR_MISMATCH,
-                 "party %d's key file: dataset index: entry %" PRIu64
-                 " is %s, but the plan has %s; copy the file again, or deal new keys",
-                 party, i, here, there);
-}
-
 static tw_status check_input(const tw_input_share *input, const tw_plan *plan) {
   int bits = tw_plan_number_bits(plan), seq = plan->shape.seq, hidden = bits ? 0 : plan->shape.config.hidden;
   if (!bits != !input->number_bits)
@@ -89,7 +63,7 @@ static tw_status check_keys(const tw_run_options *o, const tw_keys_info *k, int 
   if (k->slot_bytes != p->slot_bytes[party] || k->index_count != (uint64_t)p->correction_count)
     return tw_fail(TW_ERR_MISMATCH, "the key file's slots of %" PRIu64 " bytes do not fit the plan's %" PRIu64,
                    k->slot_bytes, p->slot_bytes[party]);
-  TW_TRY(check_index(k, p, party));
+  TW_TRY(tw_key_check_index(k, p, party));
   if (k->test && !o->allow_test_keys)
     return tw_fail(TW_ERR_USAGE,
                    "the key file is marked TEST: its seeds are known, nothing is private; deal real keys, or say "

@@ -70,7 +70,9 @@ static tw_status check_keys(const tw_run_options *o, const tw_keys_info *k, int 
                    "--allow-test-keys");
   int needed = needed_slots(o);
   if (o->key_files < 2 && needed >= 0 && (needed < 1 || (uint64_t)needed > k->count))
-    return tw_fail(TW_ERR_USED, "%d sequences need %d key slots, the key file holds %" PRIu64 "; deal more keys",
+    return tw_fail(TW_ERR_USED,
+                   "%d sequences need %d key slots, the key file holds %" PRIu64
+                   "; deal more keys: `twain deal NAME --append`",
                    needed, needed, k->count);
   return TW_OK;
 }

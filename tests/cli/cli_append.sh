@@ -20,7 +20,7 @@ next() { # another input of n
 
 expect_run 6 'deal .*--append' n --ledger ledger
 expect 2 'append replaces nothing' "$TWAIN" deal n --append --force
-expect 3 'exists already; deal more for the same NAME, --append' "$TWAIN" deal n
+expect 3 'exists already; add slots to NAME, --append' "$TWAIN" deal n
 expect 0 'for party 1: n.more20[0-9]{12}.keys.p1.h5' "$TWAIN" deal n -n 4 --append
 more=$(part 1)
 base=$(keys_of n) own=$(keys_of "$more")

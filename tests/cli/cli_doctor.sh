@@ -82,3 +82,11 @@ if [ "$(id -u)" = 0 ] && command -v setpriv >/dev/null; then
   (ulimit -l 64 && setpriv --inh-caps=-ipc_lock --bounding-set=-ipc_lock "$TWAIN" doctor --json >report.json 2>said) && fail "64 KiB are enough"
   row BAD memlock '65.5 kB may be locked'
 fi
+
+# ---- a file system that knows no flock, and little memory
+if [ -e "${TWAIN_PRELOAD:-}/preload_peer.so" ]; then
+  LD_PRELOAD="$TWAIN_PRELOAD/preload_peer.so" TWAIN_PEER_LIE=noflock report 10 --ledger ledger
+  row BAD locking 'flock '
+fi
+(ulimit -v 600000 && "$TWAIN" doctor --json >report.json 2>said) || true
+if [ -s report.json ]; then row note memory 'are left, says the limit on address space \(ulimit -v\)'; fi

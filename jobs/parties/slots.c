@@ -186,9 +186,8 @@ static tw_status too_few(const tw_slots *s, int taken, const uint64_t free[2]) {
   return tw_fail(
       TW_ERR_USED,
       "key %s: slots: %d needed, %d free on both parties (of %" PRIu64 ": %" PRIu64 " free on party 0, %" PRIu64
-      " on party 1, say their ledgers); add slots (`twain deal NAME --append`), or deal new keys under a NAME of their "
-      "own "
-      "(`twain deal NAME2 --model NAME`) and name them (`--keys NAME2`)%s",
+      " on party 1, say their ledgers); add slots (`twain deal NAME --append`), or deal new keys under a NAME of "
+      "their own (`twain deal NAME2 --model NAME`) and name them (`--keys NAME2`)%s",
       info(s)->key_id.hex, s->count, taken, info(s)->count, free[0], free[1], or_fewer(s->count, (uint64_t)taken));
 }
 

@@ -38,6 +38,9 @@ static tw_status check_table(const tw_session *s, block_shape d) {
   return TW_OK;
 }
 
+// Where a walk that computes nothing asks, there are no values.
+static const uint64_t *values_from(const uint64_t *values, size_t at) { return values ? values + at : NULL; }
+
 // Rows first_block .. of all sequences against the values themselves, added to `out`, which may hold anything yet where
 // `fresh`.
 static tw_status multiply_values(tw_session *s, block_shape d, const uint64_t *values, size_t batch, size_t first_block,
@@ -48,8 +51,8 @@ static tw_status multiply_values(tw_session *s, block_shape d, const uint64_t *v
     for (size_t row = 0; row < batch * d.lines; row++) {
       size_t at = (row / d.lines * d.blocks + i) * d.lines + row % d.lines;
       uint64_t *to = out + at * d.width;
-      TW_TRY(s->backend->product(values + begin * d.width, 1, d.width, there, x + at * d.span, fresh ? NULL : to,
-                                 d.ring, to, s->stream));
+      TW_TRY(s->backend->product(values_from(values, begin * d.width), 1, d.width, there, x + at * d.span,
+                                 fresh ? NULL : to, d.ring, to, s->stream));
     }
   }
   return TW_OK;
@@ -207,7 +210,7 @@ static tw_status line_party(tw_session *s, const tw_op *op) {
   int ring = tw_t(s, op->out[0])->ring;
   TW_TRY(tw_scratch(s, cols, &line));
   TW_TRY(tw_make_value(s, op->out[0]));
-  const uint64_t *from = (const uint64_t *)operand + (size_t)op->arg[LINE_NUMBER] * cols;
+  const uint64_t *from = values_from(operand, (size_t)op->arg[LINE_NUMBER] * cols);
   if (!s->backend->operand_is_values) {
     const uint64_t *which = (const uint64_t *)(const void *)tw_list(s, op);
     TW_TRY(s->backend->product(operand, 1, cols, rows, which, NULL, ring, line, s->stream));

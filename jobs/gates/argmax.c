@@ -218,6 +218,21 @@ static int winners_places(tw_builder *b, int won, int group, int known, int digi
   return tw_xor_planes(b, terms, known + digits, known + digits, NULL);
 }
 
+// The last member, and what the others have more than it where they win: a member less to multiply.
+static int last_and_more(tw_builder *b, const contest *c, int values, const tw_literal *literal, int factors, int group,
+                         size_t groups) {
+  size_t all = (size_t)group * groups, others = (size_t)group - 1;
+  int64_t shifts[TW_MOST_MEMBERS] = {0};
+  int ring = tw_look(b, values).ring, scale = tw_look(b, values).scale;
+  tw_view_map map = {{1, others, c->rows, groups}, {0, 1, all, (size_t)group}, 0};
+  int first = tw_view(b, values, map);
+  map.stride[1] = 0, map.offset = others;
+  int more = tw_combine(b, 1, first, -1, tw_view(b, values, map), false);
+  int sum = tw_sum_planes(b, tw_choose(b, literal[0].tensor, factors, more), group - 1, shifts, ring, scale);
+  map.dim[1] = 1;
+  return tw_open(b, tw_combine(b, 1, sum, 1, tw_as_share(b, tw_view(b, values, map)), false));
+}
+
 // The values of the winners, whose bits are the products of `factors` planes of one opened tensor: WIRE [rows][groups].
 static int winners_values(tw_builder *b, const contest *c, int values, int compared, int difference,
                           const tw_literal *literal, int factors, int group, size_t groups) {
@@ -289,6 +304,15 @@ static int multiply_threes(tw_builder *b, straight of, int comparisons, const tw
 
 // ---- the last level, and all of them ----
 
+// Digits of at most four bits that differ by one at most. For new forms: that others have a shorter one at the top is
+// in their plans.
+static tw_compared compare_evenly(tw_builder *b, int wire) {
+  int widths[TW_MAX_DIGITS], bits = tw_look(b, wire).ring - 1, count = (bits + 3) / 4;
+  for (int i = 0; i < count; i++) widths[i] = bits / count + (i < bits % count);
+  tw_digits d = tw_deal_digits(b, wire, 0, widths, count, true, -1);
+  return tw_compared_by(&d);
+}
+
 // One level; of the last only the winners' places come out, as BITS, and, where it is asked for, the winner's row. The
 // last level of a row whose `ended` bit (opened; -1: none) is set has no winner.
 static int play(tw_builder *b, contest *c, tw_argmax_level level, bool last, int ended, tw_argmax_row *row) {
@@ -303,7 +327,8 @@ static int play(tw_builder *b, contest *c, tw_argmax_level level, bool last, int
     tw_literal goes_on = {may_end ? by_members(b, ended, c->rows, group, 1) : -1, 0, true};
     count = multiply_threes(b, bits, count, may_end ? &goes_on : NULL, literal);
   } else {
-    compared = tw_open(b, tw_at_least(b, tw_compare_wire(b, difference), &(int64_t){0}, 1));
+    tw_compared by = row ? compare_evenly(b, difference) : tw_compare_wire(b, difference);
+    compared = tw_open(b, tw_at_least(b, by, &(int64_t){0}, 1));
     int opponent = tw_against_opponents(b, compared, group, lines);
     for (int i = 0; i < count; i++) literal[i] = (tw_literal){opponent, i, false};
     if (may_end) {
@@ -316,7 +341,8 @@ static int play(tw_builder *b, contest *c, tw_argmax_level level, bool last, int
   int places = winners_places(b, won, group, c->known, digits);
   if (last && row) row->row = tw_choose_row(b, row->candidates, literal, factors);
   if (last) return places;
-  c->values = winners_values(b, c, values, compared, difference, literal, factors, group, groups);
+  c->values = row && group > 2 ? last_and_more(b, c, values, literal, factors, group, groups)
+                               : winners_values(b, c, values, compared, difference, literal, factors, group, groups);
   c->places = tw_open(b, places);
   c->known += digits;
   c->cols = groups;

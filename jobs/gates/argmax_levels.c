@@ -33,10 +33,11 @@ static double node_subsets(int size, bool equal) {
   return sets;
 }
 
-// A comparison of one element, opened.
-static cost comparison(int ring, bool wide_nodes) {
-  int bits = ring - 1, digits = (bits + 3) / 4;
+// A comparison of one element, opened. even: digits differ by a bit at most.
+static cost comparison(int ring, bool wide_nodes, bool even) {
+  int bits = ring - 1, digits = (bits + 3) / 4, least = bits / (digits ? digits : 1), more = digits ? bits % digits : 0;
   cost c = {.dealt = 16.0 * (bits / 4) + (bits % 4 ? 1 << bits % 4 : 0) + 1, .sent = 1, .rounds = 1};
+  if (even) c.dealt = (double)(more << (least + 1)) + (double)((digits - more) << least) + 1;
   if (digits > 1) c.sent += 2 * digits - 1, c.rounds++;
   while (digits > 1) {
     int node = wide_nodes && digits > 4 && digits <= MOST_LITERALS ? digits : 4;
@@ -118,7 +119,8 @@ static cost level_cost(const row_of *of, tw_argmax_level level, double lines, in
   c.rounds++;
   if (rows) add_rows(of, level.members, f, known, &c);
   if (last) return c;
-  c.dealt += 2 * of->ring * lines * (level.members == 2 ? 1 : level.members * (double)((1 << f) - 1));
+  int chosen = level.members - (of->width > 0);
+  c.dealt += 2 * of->ring * lines * (level.members == 2 ? 1 : chosen * (double)((1 << f) - 1));
   c.sent += of->ring * lines;
   return c;
 }
@@ -189,13 +191,14 @@ static int find(search *s, int rounds, tw_argmax_level out[TW_ARGMAX_LEVELS]) {
 }
 
 int tw_argmax_find(size_t n, int ring, bool wide_nodes, int rounds, tw_argmax_level out[TW_ARGMAX_LEVELS]) {
-  search s = {.of = {.n = n, .ring = ring, .compared = comparison(ring, wide_nodes)}};
+  search s = {.of = {.n = n, .ring = ring, .compared = comparison(ring, wide_nodes, false)}};
   return find(&s, rounds, out);
 }
 
 int tw_argmax_find_with_row(size_t n, int ring, bool wide_nodes, int rounds, size_t width, int row_ring,
                             tw_argmax_level out[TW_ARGMAX_LEVELS]) {
   search s = {
-      .of = {.n = n, .width = width, .ring = ring, .row_ring = row_ring, .compared = comparison(ring, wide_nodes)}};
+      .of = {
+          .n = n, .width = width, .ring = ring, .row_ring = row_ring, .compared = comparison(ring, wide_nodes, true)}};
   return find(&s, rounds, out);
 }

@@ -137,9 +137,14 @@ int tw_select(tw_builder *b, int bitwire, int plane0, int count, int x, int ring
 enum { CHOOSE_PLANES, CHOOSE_FACTORS };
 enum { CHOOSE_M, CHOOSE_MR, CHOOSE_PARTS };
 
+// Elements of a plane of x, which has one for the first bits of a plane, or for all.
+static size_t chosen_n(const tw_session *s, const tw_op *op) {
+  return tw_t(s, op->in[1])->n / (size_t)op->arg[CHOOSE_PLANES];
+}
+
 static tw_status choose_deal(tw_session *s, const tw_op *op) {
   const tw_buffer *x = tw_b(s, op->in[1]), *bits = tw_b(s, op->in[0]);
-  size_t n = tw_t(s, op->in[0])->n, planes = (size_t)op->arg[CHOOSE_PLANES];
+  size_t n = chosen_n(s, op), planes = (size_t)op->arg[CHOOSE_PLANES];
   uint64_t *part[CHOOSE_PARTS];
   TW_TRY(tw_dealt_memory(s, op, part));
   tw_deal_choose_args a = {.rows = (((size_t)1 << op->arg[CHOOSE_FACTORS]) - 1) * planes,
@@ -151,7 +156,7 @@ static tw_status choose_deal(tw_session *s, const tw_op *op) {
                            .m = part[CHOOSE_M],
                            .mr = part[CHOOSE_MR],
                            .planes = planes,
-                           .plane_words = tw_words(n),
+                           .plane_words = tw_words(tw_t(s, op->in[0])->n),
                            .r_plane_stride = n,
                            .factors = (int)op->arg[CHOOSE_FACTORS]};
   TW_TRY(s->backend->deal_choose(&a, s->stream));
@@ -159,7 +164,7 @@ static tw_status choose_deal(tw_session *s, const tw_op *op) {
 }
 
 static tw_status choose_party(tw_session *s, const tw_op *op) {
-  size_t n = tw_t(s, op->in[0])->n, planes = (size_t)op->arg[CHOOSE_PLANES];
+  size_t n = chosen_n(s, op), planes = (size_t)op->arg[CHOOSE_PLANES];
   uint64_t *part[CHOOSE_PARTS];
   TW_TRY(tw_take(s, op, part));
   TW_TRY(tw_make_value(s, op->out[0]));
@@ -172,7 +177,7 @@ static tw_status choose_party(tw_session *s, const tw_op *op) {
                       .mr = part[CHOOSE_MR],
                       .out = tw_b(s, op->out[0])->value,
                       .planes = planes,
-                      .plane_words = tw_words(n),
+                      .plane_words = tw_words(tw_t(s, op->in[0])->n),
                       .sequence_words = tw_words_of(s, op->in[0]),
                       .x_sequence_stride = planes * n,
                       .x_plane_stride = n,
@@ -183,7 +188,7 @@ static tw_status choose_party(tw_session *s, const tw_op *op) {
 }
 
 static tw_status choose_emulate(tw_session *s, const tw_op *op) {
-  size_t n = tw_t(s, op->in[0])->n, words = tw_words(n);
+  size_t n = chosen_n(s, op), words = tw_words(tw_t(s, op->in[0])->n);
   int planes = (int)op->arg[CHOOSE_PLANES], factors = (int)op->arg[CHOOSE_FACTORS];
   TW_TRY(tw_make_value(s, op->out[0]));
   for (int p = 0; p < planes; p++)
@@ -199,6 +204,7 @@ static tw_status choose_emulate(tw_session *s, const tw_op *op) {
 static bool choose_rows(tw_row_shape *s) {
   size_t planes = (size_t)s->op->arg[CHOOSE_PLANES], sets = ((size_t)1 << s->op->arg[CHOOSE_FACTORS]) - 1;
   tw_rows bits = s->in[0], x = s->in[1];
+  if (tw_in_n(s, 1) != planes * tw_in_n(s, 0)) return false;
   if (!tw_is_split(bits) && tw_is_split(x)) bits = tw_rows_split(x.outer / planes, x.inner);
   if (!tw_is_split(bits)) return false;
   s->in[0] = bits;
@@ -218,7 +224,8 @@ int tw_choose(tw_builder *b, int bitwire, int factors, int x) {
   op->arg[CHOOSE_PLANES] = bits.planes / (factors > 0 ? factors : 1);
   op->arg[CHOOSE_FACTORS] = factors;
   if (factors < 1 || factors > TW_MOST_FACTORS || bits.kind != TW_BITWIRE || t.kind != TW_WIRE ||
-      bits.planes % factors != 0 || t.n != bits.n * (size_t)(bits.planes / factors))
+      bits.planes % factors != 0 || t.n % (size_t)(bits.planes / factors) != 0 ||
+      t.n > bits.n * (size_t)(bits.planes / factors))
     return tw_build_fail(b, TW_ERR_INTERNAL, "a choice by %d of %d planes of bits", factors, bits.planes);
   tw_dealt dealt = {TW_DEALT_RING, t.ring, (((size_t)1 << factors) - 1) * t.n};
   tw_emit_dealt(b, op, (tw_dealt[]){dealt, dealt}, CHOOSE_PARTS);

@@ -213,7 +213,7 @@ int tw_choose_row(tw_builder *b, tw_candidates of, const tw_literal *factor, int
 // planes.
 int tw_select(tw_builder *b, int bitwire, int plane0, int count, int x, int ring);
 // Product of the `factors` bits that belong to each plane of x (opened planes p * factors on) times x: SHARE in x's
-// ring.
+// ring. Where a plane of x is shorter than one of bits, the first bits are its.
 int tw_choose(tw_builder *b, int bitwire, int factors, int x);
 int tw_bit_constants(tw_builder *b, int bitwire, int plane0, int count, const int64_t *constants, int ring, int scale);
 int tw_sum_planes(tw_builder *b, int share, int count, const int64_t *shifts, int ring, int scale);

@@ -271,8 +271,8 @@ typedef struct {
 } wanted_cost;
 
 static void costs(void) {
-  static const wanted_cost cases[] = {{49152, 576, 19, 14, 3.1, 0.56}, {49152, 576, 19, 15, 2.4, 0.56},
-                                      {49152, 576, 19, 16, 1.7, 0.52}, {49152, 576, 17, 16, 1.4, 0.5},
+  static const wanted_cost cases[] = {{49152, 576, 19, 14, 2.8, 0.56}, {49152, 576, 19, 15, 2.2, 0.56},
+                                      {49152, 576, 19, 16, 1.6, 0.52}, {49152, 576, 17, 16, 1.4, 0.5},
                                       {50257, 768, 19, 16, 2.0, 0.56}, {32000, 4096, 19, 16, 1.65, 0.47}};
   for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
     const wanted_cost *c = &cases[i];

@@ -267,7 +267,7 @@ static tw_status check_place(const char *name, const char *model, const char *co
     if (force || !tw_path_exists(&path)) continue;
     return tw_fail(
         TW_ERR_IO,
-        "%s: exists already; deal more for the same NAME, --append, or keys under a NAME of their own, `twain "
+        "%s: exists already; add slots to NAME, --append; or deal more keys under a NAME of their own, `twain "
         "deal NAME2 --model %s`, which both parties name with `run --keys NAME2`; or, where no copy of these is "
         "used any more, --force",
         path.text, model);

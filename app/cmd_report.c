@@ -1,6 +1,5 @@
 #include <stddef.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "app/commands.h"
@@ -32,9 +31,24 @@ static const tw_option options[] = {
     {.common = &tw_option_csv, .field = offsetof(settings, csv)},
 };
 
-static const char *model_of(const tw_call *call, int i) {
-  const settings *s = call->settings;
-  return s->model ? s->model : call->arguments[i];
+static bool ends_with(const char *text, const char *ending) {
+  size_t n = strlen(text), m = strlen(ending);
+  return n > m && strcmp(text + n - m, ending) == 0;
+}
+
+// Records that another command printed, and no NAME; a plan's file is none of them.
+static bool is_records(const char *argument) {
+  return ends_with(argument, ".json") && !ends_with(argument, ".plan.json") && !ends_with(argument, ".model.json");
+}
+
+// A result's file stands for its NAME, so that a shell can list them.
+static tw_path name_of(const char *argument) {
+  tw_path name;
+  size_t n = strlen(argument), m = strlen(".result.p0.h5");
+  snprintf(name.text, sizeof name.text, "%s", argument);
+  if (ends_with(argument, ".result.p0.h5") || ends_with(argument, ".result.p1.h5"))
+    snprintf(name.text, sizeof name.text, "%.*s", (int)(n - m), argument);
+  return name;
 }
 
 // A party's own result is enough; party 0's is taken where both are there.
@@ -85,19 +99,6 @@ static void print_identity(const tw_result_share *r) {
 
 // ---- several runs
 
-static void compare_runs(char *const *names, const tw_result_share *runs, int count) {
-  tw_grid grid = {0};
-  tw_grid_row(&grid, "run\tsequences\tkeys/party\tsent/party\trounds\tset-up\tpreparation\tonline\tcommunication\tisa");
-  tw_grid_rule(&grid);
-  for (int i = 0; i < count; i++)
-    tw_grid_row(&grid, "%s\t%d\t%s\t%s\t%llu\t%s\t%s\t%s\t%s\t%s", names[i], runs[i].count,
-                tw_text_bytes((double)runs[i].correction_bytes), tw_text_bytes((double)runs[i].sent_bytes),
-                (unsigned long long)runs[i].rounds, tw_text_seconds(runs[i].setup_seconds),
-                tw_text_seconds(runs[i].preparation_seconds), tw_text_seconds(runs[i].online_seconds),
-                tw_text_seconds(runs[i].comm_seconds), runs[i].environment.isa);
-  tw_grid_print(&grid);
-}
-
 // What printed the report is not what ran, and a result does not say where its keys came from.
 static json_t *record_of(const char *name, const tw_result_share *run, const tw_plan *plan) {
   json_t *record = tw_run_report_record("report", name, run, plan);
@@ -107,42 +108,50 @@ static json_t *record_of(const char *name, const tw_result_share *run, const tw_
   return record;
 }
 
-// A record of each party's file that is there.
-static tw_status add_records(json_t *records, const char *name, const char *model, const tw_result_share *run) {
-  tw_result_share other;
+// A record of the run; with `both` of each party's file that is there.
+static tw_status add_run(json_t *records, const char *name, const char *model, bool both) {
+  tw_result_share run, other;
   tw_plan plan;
-  bool found;
-  TW_TRY(read_other(name, run, &other, &found));
-  bool planned = tw_run_report_plan(model, run, &plan);
-  json_array_append_new(records, record_of(name, run, planned ? &plan : NULL));
-  if (found) json_array_append_new(records, record_of(name, &other, planned ? &plan : NULL));
-  if (planned) tw_plan_free(&plan);
-  if (found) tw_result_share_free(&other);
-  return TW_OK;
+  bool found = false;
+  TW_TRY(read_run(name, &run));
+  tw_status status = both ? read_other(name, &run, &other, &found) : TW_OK;
+  if (status == TW_OK) {
+    bool planned = tw_run_report_plan(model ? model : name, &run, &plan);
+    json_array_append_new(records, record_of(name, &run, planned ? &plan : NULL));
+    if (found) json_array_append_new(records, record_of(name, &other, planned ? &plan : NULL));
+    if (planned) tw_plan_free(&plan);
+    if (found) tw_result_share_free(&other);
+  }
+  tw_result_share_free(&run);
+  return status;
 }
 
-static tw_status print_records(const tw_call *call, const tw_result_share *runs, tw_format format) {
+static tw_status show_many(const tw_call *call, tw_format format) {
+  const settings *s = call->settings;
   json_t *records = json_array();
   tw_status status = records ? TW_OK : tw_fail(TW_ERR_MEMORY, "out of memory for records");
   for (int i = 0; i < call->count && status == TW_OK; i++)
-    status = add_records(records, call->arguments[i], model_of(call, i), &runs[i]);
-  if (status == TW_OK) return tw_records_print(records, format);
+    status = is_records(call->arguments[i])
+                 ? tw_records_read(call->arguments[i], records)
+                 : add_run(records, name_of(call->arguments[i]).text, s->model, format != TW_AS_TABLE);
+  if (status == TW_OK && format != TW_AS_TABLE) return tw_records_print(records, format);
+  if (status == TW_OK) tw_records_table(records);
   json_decref(records);
   return status;
 }
 
-static tw_status show_one(const tw_call *call, const tw_result_share *run) {
+static tw_status show_one(const tw_call *call, const char *name, const tw_result_share *run) {
   tw_result_share other;
   bool found;
   const settings *s = call->settings;
-  TW_TRY(read_other(call->arguments[0], run, &other, &found));
+  TW_TRY(read_other(name, run, &other, &found));
   tw_status status = TW_OK;
   if (s->timeline) {
     const tw_result_share *parties[] = {run, &other};
     status = tw_trace_write(s->timeline, &(tw_trace_runs){parties, 1 + found}, s->force);
     if (status == TW_OK && !call->quiet) printf("written: %s.svg, %s.json\n", s->timeline, s->timeline);
   } else {
-    note_stale(call->arguments[0], model_of(call, 0), run);
+    note_stale(name, s->model ? s->model : name, run);
     print_identity(run);
     tw_run_report_print(run, s->verbose);
     if (found) print_other_party(&other);
@@ -153,44 +162,34 @@ static tw_status show_one(const tw_call *call, const tw_result_share *run) {
   return status;
 }
 
-static tw_status show(const tw_call *call, const tw_result_share *runs) {
-  const settings *s = call->settings;
-  tw_format format;
-  TW_TRY(tw_format_of(s->json, s->csv, &format));
-  if (s->timeline && (format != TW_AS_TABLE || call->count > 1))
-    return tw_fail(TW_ERR_USAGE, "--timeline draws one run; leave out %s",
-                   s->json  ? "--json"
-                   : s->csv ? "--csv"
-                            : "the other names");
-  if (format != TW_AS_TABLE) return print_records(call, runs, format);
-  if (call->count > 1) {
-    compare_runs(call->arguments, runs, call->count);
-    return TW_OK;
-  }
-  return show_one(call, &runs[0]);
-}
-
 static tw_status run(const tw_call *call) {
   const settings *s = call->settings;
+  tw_result_share one;
+  tw_format format;
   if (s->model) TW_TRY(tw_name_check(s->model));
-  tw_result_share *runs = calloc((size_t)call->count, sizeof *runs);
-  if (!runs) return tw_fail(TW_ERR_MEMORY, "out of memory");
-  tw_status status = TW_OK;
-  int read = 0;
-  while (read < call->count && status == TW_OK) {
-    status = read_run(call->arguments[read], &runs[read]);
-    if (status == TW_OK) read++;
-  }
-  if (status == TW_OK) status = show(call, runs);
-  for (int i = 0; i < read; i++) tw_result_share_free(&runs[i]);
-  free(runs);
+  TW_TRY(tw_format_of(s->json, s->csv, &format));
+  if (s->timeline && (format != TW_AS_TABLE || call->count > 1 || is_records(call->arguments[0])))
+    return tw_fail(TW_ERR_USAGE, "--timeline draws one run; leave out %s",
+                   s->json           ? "--json"
+                   : s->csv          ? "--csv"
+                   : call->count > 1 ? "the other names"
+                                     : "records, which have no trace");
+  if (format != TW_AS_TABLE || call->count > 1 || is_records(call->arguments[0])) return show_many(call, format);
+  tw_path name = name_of(call->arguments[0]);
+  TW_TRY(read_run(name.text, &one));
+  tw_status status = show_one(call, name.text, &one);
+  tw_result_share_free(&one);
   return status;
 }
 
 const tw_command tw_command_report = {.name = "report",
-                                      .arguments = "NAME...",
+                                      .arguments = "NAME|FILE...",
                                       .summary = "tables of a run, or several runs side by side",
-                                      .about = "Reads NAME.result.p0.h5 and .p1.h5 (one is enough).",
+                                      .about =
+                                          "Reads NAME.result.p0.h5 and .p1.h5 (one is enough; FILE may be one of "
+                                          "them), or FILE.json: records that plan, run or bench printed with --json. "
+                                          "Of several it prints a row each; --csv prints all that is known of each, "
+                                          "and examples/plots.py draws it.",
                                       .options = options,
                                       .option_count = sizeof options / sizeof *options,
                                       .settings_size = sizeof(settings),

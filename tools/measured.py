@@ -17,8 +17,9 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = [ROOT / "README.md", ROOT / "docs/performance.md", ROOT / "docs/notes/estimates.md",
-         ROOT / "docs/notes/decoders.md", ROOT / "docs/engines.md"]
-HIDDEN = {"host", "user", "job", "cores", "placement", "rings", "bounds", "measured_bounds"}
+         ROOT / "docs/notes/decoders.md", ROOT / "docs/engines.md", ROOT / "docs/accuracy.md"]
+HIDDEN = {"host", "user", "job", "cores", "placement", "rings", "bounds", "measured_bounds", "sequences",
+          "similarity_private", "similarity_float"}
 NAMES = {"bert-tiny": "BERT-tiny", "bert-base": "BERT-base", "bert-large": "BERT-large", "minilm": "MiniLM",
          "gpt2": "GPT-2", "gpt-neo-1.3b": "GPT-Neo-1.3B", "smollm2-135m": "SmolLM2-135M", "llama-2-7b": "LLaMA-2-7B"}
 
@@ -360,7 +361,78 @@ def whole(r):
         "`twain bench deal --shape bert-base` and `mpirun -np 2 twain bench model --shape bert-base --guard`")
 
 
-TABLES = {"results": results, "others": others, "decoders": decoders, "generation": generation, "limits": limits,
+MODES = [("dithered", "dithered"), ("faithful-output", "faithful output"), ("faithful", "faithful")]
+COMPARED = [("minilm", "MiniLM, embeddings"), ("classifier", "a small classifier, logits"), ("bert-base", "BERT-base, random weights"),
+            ("smollm2", "SmolLM2-135M, all logits")]
+
+
+def error_words(x):
+    return "0" if x == 0 else f"{100 * x:.3f} %" if x < 1e-3 else f"{100 * x:.2f} %"
+
+
+def accuracy(r):
+    rows = []
+    for name, title in COMPARED:
+        for mode, words in MODES:
+            m = r.one(f"accuracy/{name}-{mode}")
+            if m:
+                e, rounded, cosine = m["relative_error"], m["relative_error_rounded_weights"], m.get("lowest_cosine")
+                rows.append([title, words, f"{m['count']:,}", str(m["tokens"]), error_words(e["median"]),
+                             error_words(e["most_of_99_percent"]), error_words(e["largest"]), error_words(rounded["largest"]),
+                             f"{cosine:.5f}" if cosine is not None else "", str(m["out_of_bound"])])
+    head = ["model, output", "rounding", "sentences", "tokens", "median", "99 % below", "largest",
+            "largest, weights rounded", "lowest cosine", "out of bound"]
+    return table(head, rows, 2) + "\n\n" + r.note("`tools/measure_accuracy.sh build/twain raw`, by `twain check NAME --emulate`")
+
+
+def labels(r):
+    rows = []
+    for name, title in COMPARED:
+        for mode, words in MODES:
+            m = r.files.get(f"accuracy/{name}-{mode}", [{}])[0]
+            if "labels" not in m:
+                continue
+            r.one(f"accuracy/{name}-{mode}")
+            found, p = m["labels"], m.get("perplexity")
+            equal = found["rows"] - found["differ"]
+            rows.append([title, words, f"{equal:,} of {found['rows']:,}", f"{found['widest_gap']:.3g}" if found["differ"] else "",
+                         f"{p['computed']:.5g}" if p else "", f"{p['float']:.5g}" if p else ""])
+    m = r.one("accuracy/smollm2-text")
+    if m:
+        found = m["labels"]
+        rows.append(["SmolLM2-135M, texts of 8 tokens", "dithered", f"{found['rows'] - found['differ']} of {found['rows']}",
+                     f"{found['widest_gap']:.3g}" if found["differ"] else "", "", ""])
+    head = ["model, output", "rounding", "likeliest label or token as float's", "widest float gap where not",
+            "perplexity", "float perplexity"]
+    return table(head, rows, 2) + "\n\n" + r.note("the same")
+
+
+def farthest(r):
+    rows = []
+    for name, title in COMPARED:
+        m = r.one(f"accuracy/{name}-dithered")
+        for f in m.get("farthest", [])[:3]:
+            cosine = f.get("cosine")
+            rows.append([title, str(f["number"]), str(f["tokens"]), error_words(f["relative_error"]),
+                         error_words(f["relative_error_rounded_weights"]), f"{f['largest_error']:.4f}",
+                         f"{cosine:.6f}" if cosine is not None else ""])
+    head = ["dithered", "sentence", "tokens", "relative error", "weights rounded", "largest error of an element", "cosine"]
+    return table(head, rows) + "\n\n" + r.note("the same; sentence N is line N of `tools/make_sentences.py COUNT 2026`")
+
+
+def exact(r):
+    rows = []
+    for name, title in COMPARED:
+        m = r.one(f"accuracy/{name}-parties")
+        if m:
+            e = m["exact"]
+            rows.append([title, str(m["count"]), f"{e['outputs'] - e['outputs_that_differ']:,} of {e['outputs']:,}",
+                         "equal" if e["transcript_equal"] else "different", error_words(m["relative_error"]["largest"])])
+    head = ["model, output", "sentences", "outputs equal to the emulator's", "transcript", "largest relative error"]
+    return table(head, rows) + "\n\n" + r.note("the same, by `mpirun -np 2 twain run` and `twain check NAME --exact`")
+
+
+TABLES = {"accuracy": accuracy, "labels": labels, "farthest": farthest, "exact": exact, "results": results, "others": others, "decoders": decoders, "generation": generation, "limits": limits,
           "transports": transports, "batches": batches, "links": links, "estimates": estimates, "engines": engines, "whole": whole}
 
 

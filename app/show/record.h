@@ -48,7 +48,16 @@ void tw_record_link(json_t *record, double latency_seconds, double bytes_per_sec
 // Costs of every step in every layer; seconds where they are timed.
 void tw_record_steps(json_t *record, const tw_costs *costs);
 
+// ---- reading
+
+// Appends the records of a file that a command printed with --json: fields of other versions of twain are left out,
+// those that it has not are null. TW_ERR_FORMAT: it holds something else, or records of another schema.
+tw_status tw_records_read(const char *path, json_t *records);
+
 // ---- printing, to standard output
+
+// What was run or measured, a row each, for people; the list stays.
+void tw_records_table(const json_t *records);
 
 // A list of records, which is released.
 tw_status tw_records_print(json_t *records, tw_format format);

@@ -101,6 +101,7 @@ static bool uses_lanes(const tw_engine *e) {
 tw_session_config tw_engine_part_config(const tw_engine *e, const tw_engine_part *p) {
   tw_session_config c = configure(e, p->first, p->batch);
   if (uses_lanes(e)) c.lanes = &e->lanes;
+  if (e->chains.count) c.chains = tw_tiles_reserver((tw_chains *)&e->chains);
   c.place.half = (int)(p - e->parts);
   c.stream = p->stream;
   c.arena = p->arena;
@@ -281,7 +282,7 @@ static tw_status open_host_part(tw_engine *e, tw_engine_part *p, tw_opener opene
   if (p->open) tw_session_destroy(&p->session);
   p->open = false;
   tw_correction_reader source = tw_host_feed_source(e->host_feed, p->first);
-  if (!p->arena.memory && e->chains.count == 0) {  // a forecast is of levels
+  if (!p->arena.memory) {
     TW_TRY(tw_engine_forecast(e, p, source));
     TW_TRY(e->k->alloc(p->arena.bytes, &p->arena.memory));
   }

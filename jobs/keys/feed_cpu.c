@@ -121,10 +121,20 @@ static tw_status window(void *state, int of_part, size_t bytes, const uint8_t **
   return TW_OK;
 }
 
+static tw_status window_at(void *state, int of_part, uint64_t offset, size_t bytes, const uint8_t **packed) {
+  const part *p = state;
+  const tw_host_feed *f = p->feed;
+  if (offset > f->slot_bytes || bytes > f->slot_bytes - offset)
+    return tw_fail(TW_ERR_INTERNAL, "gates read past the key slot's end");
+  *packed = f->source.slot(f->source.state, p->first + of_part) + offset;
+  return TW_OK;
+}
+
 tw_correction_reader tw_host_feed_source(tw_host_feed *f, int first) {
   part *p = &f->parts[first > 0];
   *p = (part){f, first};
-  return f->place == TW_KEYS_MEMORY ? (tw_correction_reader){NULL, p, window} : (tw_correction_reader){read, p, NULL};
+  if (f->place != TW_KEYS_MEMORY) return (tw_correction_reader){.read = read, .state = p};
+  return (tw_correction_reader){.state = p, .window = window, .window_at = window_at};
 }
 
 uint64_t tw_host_feed_wait_ns(const tw_host_feed *f) { return f->ring ? tw_key_ring_wait_ns(f->ring) : 0; }

@@ -333,8 +333,19 @@ static tw_status reach(void *state, size_t bytes, bool *there) {
   return tw_key_flow_reach(&p->feed->flow, p->index, bytes, there);
 }
 
+static tw_status window_at(void *state, int of_part, uint64_t offset, size_t bytes, const uint8_t **packed) {
+  const part *p = state;
+  const tw_key_feed *f = p->feed;
+  if (offset > f->slot_bytes || bytes > f->slot_bytes - offset)
+    return tw_fail(TW_ERR_INTERNAL, "gates read past the key slot's end");
+  *packed = f->from[p->first + of_part] + offset;
+  return TW_OK;
+}
+
 tw_correction_reader tw_key_feed_source(tw_key_feed *f, int half) {
-  return (tw_correction_reader){.state = f ? &f->parts[half] : NULL, .window = window, .reach = reach};
+  bool resident = f && f->o.place == TW_KEYS_RESIDENT;
+  return (tw_correction_reader){
+      .state = f ? &f->parts[half] : NULL, .window = window, .reach = reach, .window_at = resident ? window_at : NULL};
 }
 const int *tw_key_feed_stop(const tw_key_feed *f) { return f->stop; }
 tw_status tw_key_feed_status(tw_key_feed *f) { return f->ring ? tw_key_ring_status(f->ring) : TW_OK; }

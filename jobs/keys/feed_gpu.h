@@ -44,7 +44,8 @@ tw_status tw_key_feed_lead(tw_key_feed *f);   // enqueue the copies that are to 
 tw_status tw_key_feed_fill(tw_key_feed *f);   // wait for them; FILE: until the ring is full, or all is read
 tw_status tw_key_feed_start(tw_key_feed *f);  // enqueue the first copies; the others as gates go on
 tw_correction_reader tw_key_feed_source(tw_key_feed *f,
-                                        int half);  // its `window` waits, on the stream, for the blocks it needs
+                                        int half);  // its `window` waits, on the stream, for the blocks it needs;
+                                                    // `window_at`: of RESIDENT keys
 // Device memory, 0 until a block of keys fails its check or cannot be read. Gates that come after computed with bytes
 // that are no keys: whoever forms messages on the stream must send nothing of theirs once this is not 0.
 const int *tw_key_feed_stop(const tw_key_feed *f);

@@ -176,7 +176,10 @@ static tw_status walk_silently(tw_session *s, const tw_backend *no) {
   s->observers.mark = NULL;
   s->preparer.need = NULL;
   if (s->lanes) s->lanes = &no_lanes;
-  return settle(s, walk_online);
+  s->silent = true;
+  tw_status status = settle(s, walk_online);
+  s->silent = false;
+  return status;
 }
 
 tw_status tw_session_reserve(tw_session *s) {

@@ -37,6 +37,7 @@ tw_status tw_session_create(const tw_session_config *c, tw_session *s) {
       .opener = c->opener,
       .observers = c->observers,
       .lanes = c->lanes,
+      .chains = c->chains,
       .corrections = {.source = c->source, .sink = {c->sink[0], c->sink[1]}, .dealt = {c->dealt[0], c->dealt[1]}},
       .memory = {.arena = c->arena},
       .preparation = {.keep_masks = c->keep_masks, .fan = c->fan},
@@ -139,6 +140,7 @@ static bool in_chain(const tw_session *s, int index) { return s->chains.of_op &&
 static tw_status walk_op(tw_session *s, int index) {
   if (!in_chain(s, index)) return tw_session_run_op(s, index);
   const tw_op *op = &s->program->ops[index];
+  s->walk.running = index;
   TW_TRY(s->chains.run(s->chains.state, s, index));
   tw_session_release_inputs(s, index);
   for (int j = 0; j < op->out_count; j++)
@@ -202,7 +204,7 @@ tw_status tw_session_walk_levels(tw_session *s) {
   while (s->walk.next_op < s->program->op_count) {
     s->walk.level_start = s->walk.next_op;
     s->walk.next_op = end_of_level(s->program, s->walk.level_start);
-    TW_TRY(tw_session_run_gates(s, s->walk.level_start, s->walk.next_op));
+    TW_TRY(walk_gates(s, s->walk.level_start, s->walk.next_op));
     TW_TRY(open_level(s));
   }
   return TW_OK;

@@ -42,14 +42,6 @@ typedef struct {
   void *state;
 } tw_preparer;
 
-// Who runs a party's chains (chains.h) in place of their operations. NULL: nobody, operations run one by one.
-typedef struct {
-  const int *of_op;  // by operation: its chain; -1: none
-  // Called at every operation of a chain, in the program's order: the first one's runs the whole chain.
-  tw_status (*run)(void *state, tw_session *s, int op);
-  void *state;
-} tw_chain_runner;
-
 // Of chains in this walk: how many of a sequence have been run, and rounds one behind the other in them.
 typedef struct {
   uint64_t chains, rounds;
@@ -86,6 +78,7 @@ struct tw_session {
   tw_walk walk;
   const tw_lanes *lanes;  // NULL: all gates are on the stream
   bool keeps;             // what gates have used is not given to others now
+  bool silent;            // the walk computes nothing: gates ask for memory (dry_run.c)
   tw_bound_misses misses;
   double *step_seconds;  // by step of the program
   uint8_t *drawn;        // debug builds: role of each use id

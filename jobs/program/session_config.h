@@ -74,6 +74,15 @@ typedef struct {
   void *mark_state;
 } tw_observers;
 
+// Who runs a party's chains (chains.h) in place of their operations. of_op NULL: nobody, operations run one by one.
+typedef struct {
+  const int *of_op;  // by operation: its chain; -1: none
+  // Called at every operation of a chain, in the program's order: the first one's runs the whole chain. Of a session
+  // that is silent it asks for the chain's memory only.
+  tw_status (*run)(void *state, tw_session *s, int op);
+  void *state;
+} tw_chain_runner;
+
 typedef struct {
   const tw_program *program;  // finished
   tw_role role;
@@ -94,6 +103,7 @@ typedef struct {
   const tw_lanes *lanes;        // of small gates online; NULL: all are on the stream
   tw_arena arena;
   tw_observers observers;
+  tw_chain_runner chains;  // party
 } tw_session_config;
 
 #endif

@@ -9,13 +9,15 @@
 // where they are in the backend's memory, in order of the session's stream; NULL: there is only `read`. `shares` gives
 // in their place the party's shares of a gate's correction number i, expanded; else NULL. `reach` has the session's
 // stream wait for the next `bytes` of a sequence, so that windows of them may be read by other streams that wait for
-// it; *there: it could. NULL: they are there.
+// it; *there: it could. NULL: they are there. `window_at` is a window from any byte of the slot on, in any order; NULL:
+// there is only one order.
 typedef struct {
   tw_status (*read)(void *state, int batch_index, void *dst, size_t bytes);
   void *state;
   tw_status (*window)(void *state, int batch_index, size_t bytes, const uint8_t **packed);
   tw_status (*shares)(void *state, const tw_op *op, int i, uint64_t *out);
   tw_status (*reach)(void *state, size_t bytes, bool *there);
+  tw_status (*window_at)(void *state, int batch_index, uint64_t offset, size_t bytes, const uint8_t **packed);
 } tw_correction_reader;
 
 // Where one party's parts of the corrections go, in order of use: bytes in backend memory, written in order of the

@@ -61,13 +61,15 @@ typedef struct {
 
 // From now on the party's session walks each chain tile by tile, in one order at both parties, every other operation by
 // itself. It opens the same values, in other messages, and its transcript is the same. rows: of a tile, at most; the
-// last tile of a chain may have fewer. In memory of the CPU, before the session's first level. runner: NULL, or who
-// runs the tiles in its place. tw_tiles_end comes before the session is destroyed. TW_ERR_MEMORY; TW_ERR_INTERNAL:
-// elsewhere.
+// last tile of a chain may have fewer. Before the session's first level. runner: who runs the tiles; NULL: the walk
+// itself does, in memory of the CPU. tw_tiles_end comes before the session is destroyed. TW_ERR_MEMORY;
+// TW_ERR_INTERNAL: nobody runs them.
 typedef struct tw_tiles tw_tiles;
 tw_status tw_tiles_begin(tw_session *s, const tw_chains *chains, size_t rows, const tw_tile_runner *runner,
                          tw_tiles **out);
 void tw_tiles_end(tw_tiles *t);
+// For a session's configuration, where it is foreseen: the memory that a walk by tiles will ask for.
+tw_chain_runner tw_tiles_reserver(tw_chains *chains);
 // All of that around tw_session_run.
 tw_status tw_session_run_tiles(tw_session *s, const tw_chains *chains, size_t rows, const tw_tile_runner *runner);
 

@@ -58,6 +58,15 @@ static tw_status read_one(void *state, int b, void *dst, size_t bytes) {
   return TW_OK;
 }
 
+// Where all lies in memory already.
+static tw_status find_window(void *state, int b, size_t bytes, const uint8_t **packed) {
+  const tile_walk *w = state;
+  int index = w->of_chain >= 0 ? w->of_chain : w->s->walk.running;
+  const tw_op *op = &w->s->program->ops[index];
+  return w->stream.window_at(w->stream.state, b, w->s->program->corrections[op->correction].offset[w->s->party], bytes,
+                             packed);
+}
+
 static tw_tile_part part_of(const tw_tile_run *r, int tensor) {
   const tw_chain_tensor *of = &r->tile->chain->tensors[tensor];
   const tw_tensor *t = &r->tile->whole->tensors[of->tensor];
@@ -110,7 +119,7 @@ static tw_status scatter(tw_tile_run *r, int tensor, bool opened) {
   part.watched = opened && !r->tile->chain->tensors[tensor].output;
   if (part.watched && !s->observers.watch) return TW_OK;
   TW_TRY(r->hands->scatter(r, &part, tw_b(&r->s, tensor)->value, tw_b(s, id)->value + at));
-  if (opened || !has_mask(tw_t(s, id))) return TW_OK;
+  if (opened || !has_mask(tw_t(s, id)) || s->preparation.keep_masks) return TW_OK;
   return r->hands->scatter(r, &part, tw_b(&r->s, tensor)->mask[s->party], tw_b(s, id)->mask[s->party] + at);
 }
 
@@ -259,34 +268,80 @@ static tw_status run_tiles(tile_walk *w, const tw_chain *c, uint64_t *const *sha
   return TW_OK;
 }
 
-// Masks of what it opens, room for what it leaves, and the shares of its corrections, one behind the other.
-static tw_status begin_chain(tile_walk *w, const tw_chain *c, uint64_t **shares) {
-  tw_session *s = w->s;
-  TW_TRY(read_early(w, c->ops[c->op_count - 1] + 1));
+// The shares of its corrections, one behind the other; many are expanded at once. of_chain: whose they are.
+static tw_status take_shares(tw_session *s, const tw_chain *c, int *of_chain, uint64_t **shares) {
+  tw_correction_args taken[TW_MAX_CORRECTIONS];
+  int count = 0;
   for (int i = 0, at = 0; i < c->op_count; i++) {
     const tw_op *op = &s->program->ops[c->ops[i]];
     uint64_t *part[TW_MAX_CORRECTIONS];
-    w->of_chain = c->ops[i];
+    *of_chain = c->ops[i];
+    TW_TRY(tw_take_later(s, op, part));
+    for (int j = 0; j < op->correction_count; j++) {
+      shares[at++] = s->corrections.taken[j].out;
+      if (s->corrections.taken[j].sequences == 0) continue;
+      taken[count++] = s->corrections.taken[j];
+      if (count == TW_MAX_CORRECTIONS) TW_TRY(s->backend->corrections(taken, count, s->stream));
+      if (count == TW_MAX_CORRECTIONS) count = 0;
+    }
+  }
+  return count ? s->backend->corrections(taken, count, s->stream) : TW_OK;
+}
+
+// Masks of what it opens, and room for what others read of it, or look at.
+static tw_status make_room(tw_session *s, const tw_chain *c) {
+  for (int i = 0; i < c->op_count; i++) {
+    const tw_op *op = &s->program->ops[c->ops[i]];
     if (op->opens && !s->preparation.keep_masks) TW_TRY(op->gate->mask(s, op, s->party));
-    TW_TRY(tw_take(s, op, part));
-    for (int j = 0; j < op->correction_count; j++) shares[at++] = s->corrections.taken[j].out;
   }
   for (int i = 0; i < c->tensor_count; i++) {
     int id = c->tensors[i].tensor;
     bool opened = s->program->ops[tw_t(s, id)->first_op].opens;
-    if (c->tensors[i].input || (!c->tensors[i].output && !opened)) continue;
+    if (c->tensors[i].input || (!c->tensors[i].output && !(opened && s->observers.watch))) continue;
+    size_t bytes = 8 * (size_t)s->batch * tw_words_of(s, id);
     TW_TRY(tw_make_value(s, id));
-    memset(tw_b(s, id)->value, 0, 8 * (size_t)s->batch * tw_words_of(s, id));  // behind a plane's last bit, too
+    if (tw_t(s, id)->kind != TW_WIRE && tw_t(s, id)->kind != TW_SHARE)  // zeros behind a plane's last bit
+      TW_TRY(s->backend->fill(tw_b(s, id)->value, 0, bytes, s->stream));
     if (!opened && has_mask(tw_t(s, id))) TW_TRY(tw_make_mask(s, id, s->party));
   }
   return TW_OK;
 }
 
+static tw_status begin_chain(tw_session *s, const tw_chain *c, int *of_chain, uint64_t **shares) {
+  TW_TRY(make_room(s, c));
+  tw_status status = take_shares(s, c, of_chain, shares);
+  *of_chain = -1;
+  return status;
+}
+
+static tw_status room_for_shares(const tw_chain *c, void **out) {
+  return tw_alloc(sizeof(uint64_t *) * (size_t)c->op_count * TW_MAX_CORRECTIONS, out);
+}
+
+// As the walk will ask for it.
+static tw_status reserve_chain(tw_session *s, const tw_chain *c) {
+  void *memory;
+  int of_chain;
+  TW_TRY(room_for_shares(c, &memory));
+  tw_status status = begin_chain(s, c, &of_chain, memory);
+  tw_session_release_scratch(s);
+  tw_free(memory);
+  return status;
+}
+
+// What is prepared beside is waited for; all of a chain's time is the first operation's step.
+static tw_status announce(tw_session *s, const tw_chain *c) {
+  for (int i = 0; i < c->op_count && s->preparer.need; i++) TW_TRY(s->preparer.need(s->preparer.state, c->ops[i]));
+  int step = s->program->ops[c->ops[0]].step;
+  return s->observers.mark ? s->observers.mark(s->observers.mark_state, step) : TW_OK;
+}
+
 static tw_status run_chain(tile_walk *w, const tw_chain *c) {
   void *memory;
-  TW_TRY(tw_alloc(sizeof(uint64_t *) * (size_t)c->op_count * TW_MAX_CORRECTIONS, &memory));
-  tw_status status = begin_chain(w, c, memory);
-  w->of_chain = -1;
+  TW_TRY(announce(w->s, c));
+  if (!w->stream.window_at) TW_TRY(read_early(w, c->ops[c->op_count - 1] + 1));
+  TW_TRY(room_for_shares(c, &memory));
+  tw_status status = begin_chain(w->s, c, &w->of_chain, memory);
   if (status == TW_OK) status = run_tiles(w, c, memory);
   w->s->chained.chains += (uint64_t)w->s->batch;
   tw_session_release_scratch(w->s);
@@ -297,15 +352,23 @@ static tw_status run_chain(tile_walk *w, const tw_chain *c) {
 static tw_status run_at(void *state, tw_session *s, int op) {
   tile_walk *w = state;
   const tw_chain *c = &w->chains->chains[w->chains->of_op[op]];
-  (void)s;
-  return c->ops[0] == op ? run_chain(w, c) : TW_OK;
+  if (c->ops[0] != op) return TW_OK;
+  return s->silent ? reserve_chain(s, c) : run_chain(w, c);
 }
+
+static tw_status reserve_at(void *state, tw_session *s, int op) {
+  const tw_chains *chains = state;
+  const tw_chain *c = &chains->chains[chains->of_op[op]];
+  return c->ops[0] == op ? reserve_chain(s, c) : TW_OK;
+}
+
+tw_chain_runner tw_tiles_reserver(tw_chains *chains) { return (tw_chain_runner){chains->of_op, reserve_at, chains}; }
 
 tw_status tw_tiles_begin(tw_session *s, const tw_chains *chains, size_t rows, const tw_tile_runner *runner,
                          tw_tiles **out) {
   void *memory;
   *out = NULL;
-  if (s->backend != &tw_cpu_backend || !(runner || s->opener.add_digest) || rows == 0)
+  if ((s->backend != &tw_cpu_backend || !s->opener.add_digest) && !runner)
     return tw_fail(TW_ERR_INTERNAL, "a walk by tiles in memory of %s", s->backend->name);
   TW_TRY(tw_alloc(sizeof(tw_tiles), &memory));
   tw_tiles *w = memory;
@@ -317,7 +380,8 @@ tw_status tw_tiles_begin(tw_session *s, const tw_chains *chains, size_t rows, co
     return status;
   }
   w->early = memory;
-  s->corrections.source = (tw_correction_reader){.read = read_one, .state = w};
+  s->corrections.source = w->stream.window_at ? (tw_correction_reader){.state = w, .window = find_window}
+                                              : (tw_correction_reader){.read = read_one, .state = w};
   s->chains = (tw_chain_runner){chains->of_op, run_at, w};
   *out = w;
   return TW_OK;

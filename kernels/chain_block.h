@@ -9,12 +9,14 @@
 //   another lane fetch_later(to, from)     8 bytes of the GPU's memory into the block's: there behind this thread's
 //   fetch_wait() tw_packet                 low and high half, 16 bytes put_packet(to, packet), get_packet(from),
 //   set_whole_bit(word, mask, bit): memory that others write, too gives_up(launch, &start)  whether to wait no longer
+//   add_to_sum(sum, v)             mod 2^64, to memory that others add to, too
 //   note_time(launch, tile, step)  before each step of a tile, and behind the last
 // Nothing here meets inside of a step but lanes of one warp: a step leaves nothing that its own threads wait for.
 #ifndef TW_CHAIN_BLOCK_H
 #define TW_CHAIN_BLOCK_H
 
 #include "kernels/chain_steps.h"
+#include "kernels/digest.h"
 
 typedef struct {
   const tw_chain_launch *launch;
@@ -104,6 +106,24 @@ TW_BLOCK void scatter(const tw_step_move *m, uint32_t tile) {
       set_whole_bit(m->whole + plane * m->whole_words + at / 64, 1ull << at % 64,
                     tw_plane_bit(m->tile + plane * words, j));
   }
+}
+
+// As tw_tile_digest of the CPU's walk (jobs/program/tile.h); one addition a warp.
+TW_BLOCK void add_digest(const tw_step_digest *d, uint32_t tile) {
+  const tw_step_move *m = &d->move;
+  uint32_t n = m->outer * m->rows * m->inner, words = (n + 63) / 64;
+  uint64_t sum = 0;
+  TW_ROLLED for (uint32_t i = block_thread(); i < n * (m->planes ? m->planes : 1); i += TW_BLOCK_THREADS) {
+    uint32_t plane = n == 1 ? i : i / n, j = i - plane * n;
+    size_t at = whole_place(m, tile, j);
+    if (m->planes == 0)
+      sum += tw_open_digest_term(m->tile[j], at);
+    else
+      sum +=
+          tw_plane_digest_term(tw_plane_bit(m->tile + plane * words, j) << at % 64, plane * m->whole_words + at / 64);
+  }
+  TW_ROLLED for (uint32_t step = 16; step; step /= 2) sum += lane_value(sum, block_lane() ^ step);
+  if (block_lane() == 0) add_to_sum(d->sum, sum);
 }
 
 // ---- openings
@@ -418,6 +438,9 @@ TW_BLOCK void compute(const tw_chain_step *s, uint32_t tile) {
     case TW_STEP_SUMS:
       sums(&s->as.sums);
       return;
+    case TW_STEP_DIGEST:
+      add_digest(&s->as.digest, tile);
+      return;
     case TW_STEP_COPY:
       TW_ROLLED for (uint32_t i = block_thread(); i < s->as.copy.words; i += TW_BLOCK_THREADS) s->as.copy.to[i] =
           s->as.copy.from[i];
@@ -454,8 +477,9 @@ TW_BLOCK int walk_tile(const tw_block_tile *t, const tw_chain_step *steps) {
 
 // All tiles of a block. Steps and lists are in its memory.
 TW_BLOCK void walk_tiles(const tw_chain_launch *a, const tw_chain_step *steps, uint32_t block) {
+  uint64_t base = a->base + (a->base_at ? *a->base_at : 0);  // fixed while a run lasts
   TW_ROLLED for (uint32_t tile = block, i = 0; tile < a->tiles; tile += a->blocks, i++) {
-    tw_block_tile t = {a, block, tile, a->base + (uint64_t)i * a->rounds + 1};
+    tw_block_tile t = {a, block, tile, base + (uint64_t)i * a->rounds + 1};
     if (block_any(block_thread() == 0 && *(volatile int *)a->failed)) return;
     if (walk_tile(&t, steps)) continue;
     if (block_thread() == 0) *(volatile int *)a->failed = 1;

@@ -29,6 +29,7 @@ typedef enum {
   TW_STEP_SUMS,     // of rows
   TW_STEP_COPY,
   TW_STEP_PRODUCTS,  // of opened bits
+  TW_STEP_DIGEST,    // of what was opened
 #define TW_STEP_OF(op) TW_STEP_##op,
   TW_CHAIN_RING_OPS(TW_STEP_OF) TW_CHAIN_BIT_OPS(TW_STEP_OF) TW_CHAIN_TOKEN_OPS(TW_STEP_OF)
 #undef TW_STEP_OF
@@ -79,6 +80,12 @@ typedef struct {
   uint32_t operand_words[TW_OPERANDS], dealt_words;
 } tw_step_products;
 
+// What the tile's opened values (move.tile) give of the opening's digest (kernels/digest.h) is added to `sum`.
+typedef struct {
+  tw_step_move move;  // `whole` is not read
+  uint64_t *sum;
+} tw_step_digest;
+
 typedef struct {
   tw_step_kind kind;
   int joined;       // nothing is waited for between it and the next step
@@ -89,6 +96,7 @@ typedef struct {
     tw_step_sums sums;
     tw_step_copy copy;
     tw_step_products products;
+    tw_step_digest digest;
 #define TW_STEP_ARGS(op) tw_##op##_args op;
     TW_CHAIN_RING_OPS(TW_STEP_ARGS) TW_CHAIN_BIT_OPS(TW_STEP_ARGS) TW_CHAIN_TOKEN_OPS(TW_STEP_ARGS)
 #undef TW_STEP_ARGS
@@ -98,7 +106,7 @@ typedef struct {
 enum { TW_CHAIN_SLOTS = 2, TW_CHAIN_PACKET_BYTES = 16, TW_CHAIN_PAIRED_BITS = 48 };
 
 // One chain of one party: tile t by block t % blocks. Packets of a block lie in a slot of its own, two slots in turn.
-// Counts: of round k of a block's i-th tile, base + i * rounds + k + 1.
+// Counts: of round k of a block's i-th tile, base + *base_at + i * rounds + k + 1.
 typedef struct {
   const tw_chain_step *steps;  // device
   const int64_t *lists;        // device; they go to the beginning of a block's memory
@@ -109,10 +117,11 @@ typedef struct {
   uint64_t *sent;            // the twin's mailbox: [blocks][TW_CHAIN_SLOTS][packets][2]
   const uint64_t *received;  // this one's. Counts of both begin as `base`, or as those of a launch before it
   uint64_t base;
-  int *failed;           // device
-  const int *stop;       // mapped host memory; NULL: none. Not 0 ends all waiting
-  uint64_t patience_ns;  // longest wait
-  uint64_t *times;       // device, [count + 1]: ns by the GPU's clock before each step of tile 0, and after; or NULL
+  const uint64_t *base_at;  // device: added to `base`; NULL: nothing is
+  int *failed;              // device
+  const int *stop;          // mapped host memory; NULL: none. Not 0 ends all waiting
+  uint64_t patience_ns;     // longest wait
+  uint64_t *times;          // device, [count + 1]: ns by the GPU's clock before each step of tile 0, and after; or NULL
 } tw_chain_launch;
 
 tw_status tw_chain_run(const tw_chain_launch *launch, void *stream);

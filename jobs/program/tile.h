@@ -50,6 +50,7 @@ typedef struct {
   uint64_t shared_base;
   size_t shared_bytes;
   const uint64_t *const *tables;
+  uint64_t *digests;  // of openings, by index in the transcript: the kernel adds to them; NULL: nobody reads them
 } tw_tile_place;
 
 // Whoever runs all tiles of a chain, of one sequence, at once. TW_ERR_USAGE for what no kernel can do.

@@ -13,7 +13,8 @@ typedef struct {
   tw_status (*scatter)(tw_tile_run *r, const tw_tile_part *part, uint64_t *tile, uint64_t *whole);
   tw_status (*open)(tw_tile_run *r, const tw_open_request *request);
   tw_status (*flush)(tw_tile_run *r);
-  tw_status (*digest)(tw_tile_run *r, const tw_op *op);  // of what it opened; NULL: others see to that
+  // Of an opened part, by the opening's index in the transcript.
+  tw_status (*digest)(tw_tile_run *r, const tw_tile_part *part, uint32_t index, uint64_t *tile);
 } tw_tile_hands;
 
 // One tile on its way.

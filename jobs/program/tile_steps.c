@@ -12,10 +12,11 @@ typedef struct {
   tw_tile_steps list;
   const tw_tile_run *run;
   uint64_t shared_base;
-  size_t list_room;  // words
-  uint32_t packets;  // of the message that is being made
-  int first_open;    // its first opening among the steps
-  bool full, wide;   // more steps or words of lists than there is room for; numbers that a list cannot hold
+  size_t list_room;   // words
+  uint32_t packets;   // of the message that is being made
+  int first_open;     // its first opening among the steps
+  uint64_t *digests;  // NULL: nobody reads them
+  bool full, wide;    // more steps or words of lists than there is room for; numbers that a list cannot hold
 } recorder;
 
 // A table's functions have no state of their own.
@@ -241,21 +242,33 @@ static tw_backend noting_backend(void) {
 
 // ---- what is moved and opened
 
-static tw_status note_move(tw_tile_run *r, tw_step_kind kind, const tw_tile_part *part, uint64_t *whole,
-                           uint64_t *tile) {
+static tw_step_move move_of(tw_tile_run *r, const tw_tile_part *part, uint64_t *whole, uint64_t *tile) {
   bool common = part->rows.kind == TW_ROWS_COMMON;
   size_t run = common ? part->n : r->tile->range.count * part->rows.inner;
   if (run * run * (common ? 1 : part->rows.outer) > UINT32_MAX) ((recorder *)r->state)->wide = true;
-  add_to(r->state, kind)->as.move = (tw_step_move){.whole = whole,
-                                                   .tile = tile,
-                                                   .outer = common ? 1 : (uint32_t)part->rows.outer,
-                                                   .all = common ? 1 : (uint32_t)part->all,
-                                                   .inner = (uint32_t)(common ? part->n : part->rows.inner),
-                                                   .planes = (uint32_t)part->planes,
-                                                   .rows = common ? 1 : (uint32_t)r->tile->range.count,
-                                                   .watched = part->watched,
-                                                   .whole_words = tw_words(part->n),
-                                                   .over_run = (1ull << 32) / run + 1};
+  return (tw_step_move){.whole = whole,
+                        .tile = tile,
+                        .outer = common ? 1 : (uint32_t)part->rows.outer,
+                        .all = common ? 1 : (uint32_t)part->all,
+                        .inner = (uint32_t)(common ? part->n : part->rows.inner),
+                        .planes = (uint32_t)part->planes,
+                        .rows = common ? 1 : (uint32_t)r->tile->range.count,
+                        .watched = part->watched,
+                        .whole_words = tw_words(part->n),
+                        .over_run = (1ull << 32) / run + 1};
+}
+
+static tw_status note_move(tw_tile_run *r, tw_step_kind kind, const tw_tile_part *part, uint64_t *whole,
+                           uint64_t *tile) {
+  const tw_step_move m = move_of(r, part, whole, tile);
+  add_to(r->state, kind)->as.move = m;
+  return TW_OK;
+}
+
+static tw_status note_digest(tw_tile_run *r, const tw_tile_part *part, uint32_t index, uint64_t *tile) {
+  recorder *to = r->state;
+  const tw_step_move m = move_of(r, part, NULL, tile);
+  if (to->digests) add_to(to, TW_STEP_DIGEST)->as.digest = (tw_step_digest){m, to->digests + index};
   return TW_OK;
 }
 
@@ -302,12 +315,13 @@ static tw_status note_receive(tw_tile_run *r) {
 // lists: bytes of a block's memory that are kept for them, and in which they fit.
 static tw_status record(tw_tile_run *r, const tw_tile_place *place, size_t lists, size_t bytes, bool late,
                         recorder *to) {
-  static const tw_tile_hands hands = {note_gather, note_scatter, note_send, note_receive, NULL};
+  static const tw_tile_hands hands = {note_gather, note_scatter, note_send, note_receive, note_digest};
   tw_backend k = noting_backend();
   tw_tile_steps empty = {.steps = to->list.steps, .lists = to->list.lists};
   *to = (recorder){.list = empty, .run = r, .shared_base = place->shared_base, .list_room = to->list_room};
   r->hands = &hands;
   r->state = to;
+  to->digests = place->digests;
   current = to;
   tw_session_config config = tw_tile_config(r);
   config.backend = &k;

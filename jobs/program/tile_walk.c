@@ -157,7 +157,8 @@ static tw_status flush_part(tw_tile_run *r, int first, int end) {
   for (int i = first; i < end; i++) {
     const tw_op *op = &r->tile->program.ops[i];
     if (!op->opens) continue;
-    if (r->hands->digest) TW_TRY(r->hands->digest(r, op));
+    tw_tile_part part = part_of(r, op->out[0]);
+    TW_TRY(r->hands->digest(r, &part, index_of(r, op), tw_b(&r->s, op->out[0])->value));
     TW_TRY(scatter(r, op->out[0], true));
     tw_session_release_inputs(&r->s, i);
   }
@@ -228,11 +229,9 @@ static tw_status flush(tw_session *s) {
 
 static tw_status flush_here(tw_tile_run *r) { return flush(r->whole); }
 
-static tw_status digest_here(tw_tile_run *r, const tw_op *op) {
-  tw_session *s = r->whole;
-  tw_tile_part part = part_of(r, op->out[0]);
-  uint64_t sum = tw_tile_digest(&part, r->tile->range, tw_b(&r->s, op->out[0])->value);
-  return s->opener.add_digest(s->opener.state, index_of(r, op), sum);
+static tw_status digest_here(tw_tile_run *r, const tw_tile_part *part, uint32_t index, uint64_t *tile) {
+  const tw_opener *o = &r->whole->opener;
+  return o->add_digest(o->state, index, tw_tile_digest(part, r->tile->range, tile));
 }
 
 // What the tile's gates took is the walk's.

@@ -271,6 +271,8 @@ UNSEEN static void set_whole_bit(uint64_t *word, uint64_t mask, uint64_t bit) {
   *word = bit ? *word | mask : *word & ~mask;
 }
 
+UNSEEN static void add_to_sum(uint64_t *sum, uint64_t v) { *sum += v; }
+
 // Barriers are counted anew at a tile's begin.
 UNSEEN static void note_time(const tw_chain_launch *a, uint32_t tile, uint32_t step) {
   (void)tile;
@@ -427,13 +429,21 @@ static bool agree(const blocks_here *b) {
   return x->count == y->count && x->rounds == y->rounds && x->packets == y->packets;
 }
 
+static tw_status hand_over(tw_session *s, uint64_t *digests) {
+  for (uint32_t i = 0; i < BLOCKS_HERE_DIGESTS; i++) {
+    if (digests[i]) TW_TRY(s->opener.add_digest(s->opener.state, i, digests[i]));
+    digests[i] = 0;
+  }
+  return TW_OK;
+}
+
 // Whoever comes second runs both.
 static tw_status run_here(void *state, tw_session *session, const tw_tile_steps *list, size_t tiles, int sequence) {
   enum { PATIENCE = 100 };
   blocks_side *side = state;
   blocks_here *b = side->both;
   struct timespec until;
-  (void)session, (void)sequence;
+  (void)sequence;
   clock_gettime(CLOCK_REALTIME, &until);
   until.tv_sec += PATIENCE;
   pthread_mutex_lock(&b->lock);
@@ -451,7 +461,7 @@ static tw_status run_here(void *state, tw_session *session, const tw_tile_steps 
   }
   tw_status status = b->status;
   pthread_mutex_unlock(&b->lock);
-  return status == TW_OK ? TW_OK : tw_fail(status, "%s", b->message);
+  return status == TW_OK ? hand_over(session, side->digests) : tw_fail(status, "%s", b->message);
 }
 
 void blocks_here_begin(blocks_here *b, uint32_t blocks) {
@@ -467,6 +477,7 @@ void blocks_here_begin(blocks_here *b, uint32_t blocks) {
 void blocks_here_end(blocks_here *b) {
   for (int party = 0; party < 2; party++) {
     free(b->sides[party].memory);
+    free(b->sides[party].digests);
     for (int i = 0; i < BLOCKS_HERE_MOST; i++) free(b->stage->memory[party][i]);
   }
   free(b->stage->stacks);
@@ -475,9 +486,9 @@ void blocks_here_end(blocks_here *b) {
 
 tw_tile_runner blocks_here_runner(blocks_here *b, int party, size_t shared_bytes, const uint64_t *const *tables) {
   blocks_side *side = &b->sides[party];
-  *side = (blocks_side){b, party, NULL, malloc(shared_bytes)};
-  if (!side->memory) abort();
+  *side = (blocks_side){b, party, NULL, malloc(shared_bytes), calloc(BLOCKS_HERE_DIGESTS, 8)};
+  if (!side->memory || !side->digests) abort();
   for (uint32_t i = 0; i < b->blocks; i++)
     if (!(b->stage->memory[party][i] = malloc(shared_bytes))) abort();
-  return (tw_tile_runner){{(uint64_t)(uintptr_t)side->memory, shared_bytes, tables}, run_here, side};
+  return (tw_tile_runner){{(uint64_t)(uintptr_t)side->memory, shared_bytes, tables, side->digests}, run_here, side};
 }

@@ -27,8 +27,10 @@ typedef struct {
   blocks_here *both;
   int party;
   const tw_tile_steps *list;
-  int64_t *memory;  // where its runner says that a block's memory is; not touched
+  int64_t *memory;    // where its runner says that a block's memory is; not touched
+  uint64_t *digests;  // [BLOCKS_HERE_DIGESTS]; what chains add goes to the session's opener
 } blocks_side;
+enum { BLOCKS_HERE_DIGESTS = 1 << 12 };
 struct blocks_here {
   pthread_mutex_t lock;
   pthread_cond_t changed;

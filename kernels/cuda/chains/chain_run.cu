@@ -34,6 +34,10 @@ static __device__ __forceinline__ void set_whole_bit(uint64_t *word, uint64_t ma
     atomicAnd((unsigned long long *)word, ~mask);
 }
 
+static __device__ __forceinline__ void add_to_sum(uint64_t *sum, uint64_t v) {
+  atomicAdd((unsigned long long *)sum, (unsigned long long)v);
+}
+
 static __device__ bool gives_up(const tw_chain_launch *a, uint64_t *start) {
   uint64_t now = now_ns();
   if (!*start) *start = now;

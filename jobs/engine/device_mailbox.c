@@ -50,7 +50,13 @@ static void place_near(tw_mailboxes *m, void *own, void *theirs) {
     place(m, i, out, in, out, in);
     m->box[i].small_packets = TW_SMALL_PACKETS;
   }
+  if (m->chain_bytes == 0) return;
+  m->chain_sent = (uint64_t *)(void *)((char *)theirs + m->bytes * (size_t)m->count);
+  m->chain_received = (const uint64_t *)(void *)((char *)own + m->bytes * (size_t)m->count);
 }
+
+// Of all mailboxes, and of chains behind them.
+static size_t near_bytes(const tw_mailboxes *m) { return m->bytes * (size_t)m->count + m->chain_bytes; }
 
 // NCCL's windows: each GPU's mailbox mapped into the other.
 static tw_status open_nccl(tw_channel *channel, tw_mailboxes *m) {
@@ -58,7 +64,7 @@ static tw_status open_nccl(tw_channel *channel, tw_mailboxes *m) {
   tw_status status = tw_fail(TW_ERR_USAGE, "this twain was built without NCCL");
 #ifdef TWAIN_NCCL
   TW_TRY(agree(channel, tw_nccl_window_possible()));
-  status = tw_nccl_window(m->nccl, m->bytes * (size_t)m->count, &own, &theirs);
+  status = tw_nccl_window(m->nccl, near_bytes(m), &own, &theirs);
 #endif
   TW_TRY(agree(channel, status));
   place_near(m, own, theirs);
@@ -71,7 +77,7 @@ static tw_status open_peer(tw_channel *channel, tw_mailboxes *m) {
     tw_device_handle handle;
     int shared;
   } mine = {{{0}}, 0}, theirs;
-  tw_status status = tw_device_share(m->bytes * (size_t)m->count, &m->own, &mine.handle);
+  tw_status status = tw_device_share(near_bytes(m), &m->own, &mine.handle);
   mine.shared = status == TW_OK;
   TW_TRY(tw_channel_exchange(channel, &mine, &theirs, sizeof mine));
   if (status == TW_OK && theirs.shared) status = tw_device_map(&theirs.handle, &m->theirs);
@@ -256,8 +262,9 @@ static tw_status choose_blocks(tw_channel *channel, bool near, tw_mailboxes *m) 
 }
 
 tw_status tw_mailboxes_create(tw_channel *channel, tw_transport transport, struct tw_nccl *nccl, int count,
-                              size_t message_words, tw_mailboxes *m) {
+                              size_t message_words, size_t chain_bytes, tw_mailboxes *m) {
   memset(m, 0, sizeof *m);
+  m->chain_bytes = chain_bytes;
   m->nccl = nccl;
   size_t slot_words = (message_words + TW_EXCHANGE_ROUNDS + 15) / 16 * 16;
   bool near = transport == TW_TRANSPORT_PEER || transport == TW_TRANSPORT_NCCL;

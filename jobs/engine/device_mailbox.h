@@ -19,6 +19,11 @@ typedef struct {
   tw_relay_box host[TW_HALVES];  // relayed
   bool relayed;
   const char *name;
+  // Where GPUs reach each other: memory of `chain_bytes` for packets of chains, the other GPU's and this one's; the
+  // bytes are zero at first. Else NULL.
+  size_t chain_bytes;
+  uint64_t *chain_sent;
+  const uint64_t *chain_received;
   // what they are made of
   void *own, *theirs;  // peer
   struct tw_nccl *nccl;
@@ -33,7 +38,7 @@ typedef struct {
 // Both parties; peer, nccl (where its windows reach the other GPU), host-window, host-relay, gpu-relay. TW_ERR_USAGE on
 // both where it cannot be.
 tw_status tw_mailboxes_create(tw_channel *channel, tw_transport transport, struct tw_nccl *nccl, int count,
-                              size_t message_words, tw_mailboxes *m);
+                              size_t message_words, size_t chain_bytes, tw_mailboxes *m);
 // held: the transport may still touch what the relay carries, which stays.
 void tw_mailboxes_free(tw_mailboxes *m, bool abort, bool held);
 

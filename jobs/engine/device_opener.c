@@ -83,7 +83,8 @@ static tw_status open_buffers(tw_device_opener *o) {
 }
 
 static tw_status open_mailboxes(tw_device_opener *o) {
-  return tw_mailboxes_create(o->o.channel, o->o.transport, o->nccl, o->o.halves, o->o.message_words, &o->boxes);
+  return tw_mailboxes_create(o->o.channel, o->o.transport, o->nccl, o->o.halves, o->o.message_words, o->o.chain_bytes,
+                             &o->boxes);
 }
 
 // Through NCCL's windows where they are; otherwise its send and receive.
@@ -168,6 +169,18 @@ void tw_device_opener_destroy(tw_device_opener *o, bool abort) {
 
 const char *tw_device_opener_name(const tw_device_opener *o) { return o->name; }
 const tw_device_opener_options *tw_device_opener_get_options(const tw_device_opener *o) { return &o->o; }
+
+bool tw_device_opener_chain_box(const tw_device_opener *o, tw_device_chain_box *out) {
+  const tw_mailbox *box = &o->boxes.box[0];
+  if (!o->boxes.chain_sent) return false;
+  *out = (tw_device_chain_box){.sent = o->boxes.chain_sent,
+                               .received = o->boxes.chain_received,
+                               .digests = o->digests,
+                               .failed = box->failed,
+                               .stop = box->stop,
+                               .patience_ns = box->patience_ns};
+  return true;
+}
 
 void tw_device_opener_stop_flag(tw_device_opener *o, const int *stop) {
   o->stop_flag = stop;

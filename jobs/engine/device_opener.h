@@ -14,6 +14,7 @@ typedef struct {
   tw_channel *channel;
   tw_transport transport;  // tw_device_opener_choose sets it
   size_t message_words;    // most in one message
+  size_t chain_bytes;      // for packets of chains (kernels/chain_steps.h), where GPUs reach each other; 0: none
   uint32_t opens;          // of a run: openings times sequences
   int halves;              // parts of the batch that take turns
   void *streams[TW_HALVES];
@@ -51,6 +52,18 @@ tw_device_opener_counts tw_device_opener_get_counts(const tw_device_opener *o);
 // messages.
 tw_status tw_device_opener_comm_ns(const tw_device_opener *o, uint64_t *sum);
 tw_status tw_device_opener_transcript(tw_device_opener *o, char transcript[65]);
+
+// What kernels of chains share with the opener: all of it on the device, but `stop`.
+typedef struct {
+  uint64_t *sent;            // the other GPU's memory, of chain_bytes
+  const uint64_t *received;  // this one's
+  uint64_t *digests;         // by index in the transcript
+  int *failed;
+  const int *stop;
+  uint64_t patience_ns;
+} tw_device_chain_box;
+// False: this transport carries no chains.
+bool tw_device_opener_chain_box(const tw_device_opener *o, tw_device_chain_box *out);
 
 // Most messages of a probe (jobs/engine/device_probe.h).
 enum { TW_PROBE_MESSAGES = 1024 };

@@ -232,6 +232,7 @@ tw_status tw_engine_create(const tw_engine_options *o, tw_engine **out) {
     if (status == TW_OK) status = tw_engine_set_up_model(e);
     if (status == TW_OK) status = tw_engine_allocate_job(e);
     if (status == TW_OK) status = tw_engine_find_chains(e);
+    if (status == TW_OK) status = tw_engine_agree_on_chains(e);
     if (status == TW_OK) status = tw_opens_create(o->channel, &e->opens);
     if (status == TW_OK) tw_opens_limit(e->opens, MESSAGE_WORDS, 0);
     if (status == TW_OK) status = probe_channel(e);

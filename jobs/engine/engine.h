@@ -31,8 +31,10 @@ typedef struct {
   uint64_t key_most;      // GPU: bytes of its memory for keys on their way (feed_gpu.h); 0: TW_KEY_MOST
   const uint64_t *input;  // where every job's input lies, if that is known: it is page-locked for a GPU
   bool time_gates;        // GPU: time each step's work (costs about a microsecond a stretch)
-  size_t chain_rows;      // CPU: chains go by tiles of so many rows; 0: level by level, which is faster there
-  bool trace;             // record spans (tw_engine_get_trace); on a GPU also times gates
+  // CPU: chains go by tiles of so many rows; 0: level by level, which is faster there. GPU: if not 0, chains that a
+  // kernel takes go by it, where keys are resident, GPUs reach each other, and the batch is not halved.
+  size_t chain_rows;
+  bool trace;  // record spans (tw_engine_get_trace); on a GPU also times gates
   // An engine with the same plan, model, channel and device, for another batch: its set-up of the model goes over to
   // the new one. *before is destroyed, and is NULL then, also where the new one fails. NULL: none.
   tw_engine **before;

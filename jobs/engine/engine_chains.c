@@ -20,8 +20,9 @@ static tw_status differ(const tw_engine *e, const char *what, uint64_t mine, uin
                  what, e->party, mine, 1 - e->party, theirs);
 }
 
-static tw_status agree(const tw_engine *e) {
+tw_status tw_engine_agree_on_chains(tw_engine *e) {
   const tw_program *p = &e->o.plan->program;
+  if (e->o.chain_rows == 0) return TW_OK;
   chain_terms mine, theirs;
   memset(&mine, 0, sizeof mine);
   mine.rows = e->o.chain_rows;
@@ -37,8 +38,7 @@ static tw_status agree(const tw_engine *e) {
 
 tw_status tw_engine_find_chains(tw_engine *e) {
   if (e->o.chain_rows == 0) return TW_OK;
-  TW_TRY(tw_chains_find(&e->o.plan->program, LEAST_ROUNDS, &e->chains));
-  return agree(e);
+  return tw_chains_find(&e->o.plan->program, LEAST_ROUNDS, &e->chains);
 }
 
 size_t tw_engine_chain_messages(const tw_engine *e, int batch) {
@@ -61,7 +61,11 @@ size_t tw_engine_chain_spans(const tw_engine *e, int batch) {
 
 tw_status tw_engine_begin_chains(tw_engine *e, tw_engine_part *p) {
   if (e->chains.count == 0) return TW_OK;
-  return tw_tiles_begin(&p->session, &e->chains, e->o.chain_rows, NULL, &p->tiles);
+  const tw_tile_runner *runner = NULL;
+#ifdef TWAIN_CUDA
+  runner = tw_engine_tile_runner(e);
+#endif
+  return tw_tiles_begin(&p->session, &e->chains, e->o.chain_rows, runner, &p->tiles);
 }
 
 void tw_engine_end_chains(tw_engine_part *p) {

@@ -108,6 +108,7 @@ static tw_device_opener_options opener_options(const tw_engine *e) {
   for (int i = 0; i < e->count; i++) o.streams[i] = e->parts[i].stream;
   tw_device_opener_room(&e->o.plan->program, e->o.batch, &o);
   if (o.message_words < PROBE_LARGE / 8) o.message_words = PROBE_LARGE / 8;
+  o.chain_bytes = tw_engine_chain_box_bytes(e);
   return o;
 }
 
@@ -129,7 +130,7 @@ static tw_status foresee(tw_engine *e, memory_parts *m) {
   for (int i = 0; i < e->count; i++) m->arenas += e->parts[i].arena.bytes;
   size_t messages = 8 * (size_t)e->count * opener_options(e).message_words;
   m->all = m->arenas + m->products + m->weights + m->keys + messages + tw_engine_input_bytes(e);
-  m->all += foresee_program(&e->o.plan->program);
+  m->all += foresee_program(&e->o.plan->program) + tw_engine_chain_bytes(e);
   if (set_up > m->all) m->all = set_up;
   return TW_OK;
 }
@@ -196,7 +197,8 @@ static tw_status open_part(tw_engine *e, tw_engine_part *p) {
   TW_TRY(tw_step_timer_create(config.program, p->stream, e->o.time_gates || e->o.trace, &p->timer));
   config.observers = (tw_observers){.mark = tw_step_timer_mark, .mark_state = p->timer};
   p->open = true;
-  return tw_session_create(&config, &p->session);
+  TW_TRY(tw_session_create(&config, &p->session));
+  return tw_engine_begin_chains(e, p);
 }
 
 static tw_status fork_fan(void *state) {
@@ -247,11 +249,21 @@ static tw_status open_streams(tw_engine *e) {
   return TW_OK;
 }
 
+// Where the transport carries no chains, levels need other memory.
+static tw_status open_chains(tw_engine *e) {
+  bool dropped;
+  TW_TRY(tw_engine_open_chains(e, &dropped));
+  for (int i = 0; i < e->count && dropped; i++)
+    TW_TRY(tw_engine_forecast(e, &e->parts[i], tw_key_feed_source(NULL, i)));
+  return TW_OK;
+}
+
 static tw_status open_transport(tw_engine *e) {
   enum { SMALL = 4096, TIMES = 20 };
   double small, large;
   tw_device_opener_options o = opener_options(e);
   TW_TRY(tw_device_opener_choose(&o, &e->o.transports, &e->opener, e->transport_why, sizeof e->transport_why));
+  TW_TRY(open_chains(e));
   if (e->probe_bandwidth > 0) return TW_OK;  // taken over
   TW_TRY(tw_device_opener_probe(e->opener, SMALL, true, TIMES, &small));
   TW_TRY(tw_device_opener_probe(e->opener, PROBE_LARGE, true, TIMES, &large));
@@ -285,6 +297,7 @@ static void lock_input(tw_engine *e) {
 
 tw_status tw_engine_device_create(tw_engine *e) {
   void *memory;
+  TW_TRY(tw_engine_probe_chains(e));
   TW_TRY(plan_memory(e));
   TW_TRY(open_streams(e));
   TW_TRY(tw_alloc(sizeof(double) * (size_t)(e->o.plan->program.step_count + 1), &memory));
@@ -308,6 +321,7 @@ void tw_engine_device_stop(tw_engine *e) {
   tw_device_opener_destroy(e->opener, e->lost);
   if (e->lost) tw_device_graph_destroy(e->graph);
   tw_device_graph_destroy(e->prepared);
+  tw_engine_close_chains(e);
   tw_key_feed_destroy(e->feed);
   for (int i = 0; i < e->count; i++) {
     tw_step_timer_destroy(e->parts[i].timer);
@@ -398,6 +412,7 @@ tw_status tw_engine_device_prepare(tw_engine *e, const tw_engine_job *job) {
 static tw_status enqueue(tw_engine *e) {
   if (e->trace) TW_TRY(tw_engine_trace_begin(e->trace));
   TW_TRY(tw_device_opener_record_begin(e->opener));
+  tw_engine_rewind_chains(e);
   TW_TRY(tw_key_feed_start(e->feed));
   if (e->beside) TW_TRY(prepare_beside(e));
   TW_TRY(fork_parts(e));
@@ -407,13 +422,15 @@ static tw_status enqueue(tw_engine *e) {
   }
   TW_TRY(tw_engine_run_halves(e, NULL, NULL));
   for (int i = 0; i < e->count; i++) TW_TRY(tw_step_timer_end(e->parts[i].timer));
+  TW_TRY(tw_engine_advance_chains(e));
   TW_TRY(tw_device_opener_record_end(e->opener));
   return join_parts(e);
 }
 
 static tw_status record(tw_engine *e) {
   TW_TRY(tw_device_capture_begin(e->stream));
-  return tw_device_capture_end(e->stream, enqueue(e), &e->graph);
+  TW_TRY(tw_device_capture_end(e->stream, enqueue(e), &e->graph));
+  return tw_engine_upload_chains(e);
 }
 
 // Of the parts together.
@@ -469,7 +486,8 @@ tw_status tw_engine_device_online(tw_engine *e) {
 
 tw_status tw_engine_device_stats(tw_engine *e, tw_engine_stats *s) {
   tw_device_opener_counts counts = tw_device_opener_get_counts(e->opener);
-  s->counters.open_payload_bytes = s->counters.open_wire_bytes_sent = counts.payload_bytes;
+  s->counters.open_payload_bytes = counts.payload_bytes + tw_engine_chain_payload(e);
+  s->counters.open_wire_bytes_sent = s->counters.open_payload_bytes;
   s->device_bytes = e->device_bytes;
   s->device_key_bytes = e->device_key_bytes;
   s->masks_again = !e->kept;

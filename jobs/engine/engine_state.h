@@ -14,6 +14,8 @@
 #include "jobs/program/preparation.h"
 #include "jobs/program/tile.h"
 
+typedef struct tw_engine_calls tw_engine_calls;  // of kernels of chains
+
 // A part of the batch with all it works with: the whole, or one of two halves that take turns.
 typedef struct {
   tw_session session;
@@ -57,7 +59,8 @@ struct tw_engine {
   tw_step_timer *preparation_timer;  // GPU: of preparation beside, when traced
   tw_engine_trace *trace;
   tw_open_counters counters;
-  tw_chains chains;  // of the program, where they go by tiles
+  tw_chains chains;        // of the program, where they go by tiles
+  tw_engine_calls *calls;  // GPU: of their kernels
   // CPU
   tw_host_feed *host_feed;
   tw_opens *opens;
@@ -119,14 +122,30 @@ tw_status tw_engine_create_trace(tw_engine *e);
 tw_status tw_engine_run_halves(tw_engine *e, void (*progress)(void *state, double fraction), void *progress_state);
 
 // ---- engine_chains.c
-// Both parties' alike, where tiles are asked for. TW_ERR_MISMATCH on both where they are not.
-tw_status tw_engine_find_chains(tw_engine *e);
+tw_status tw_engine_find_chains(tw_engine *e);  // where tiles are asked for
+// Both parties' are to be alike. TW_ERR_MISMATCH on both where they are not.
+tw_status tw_engine_agree_on_chains(tw_engine *e);
 // Most messages, and spans of gates, of the tiles of so many sequences.
 size_t tw_engine_chain_messages(const tw_engine *e, int batch);
 size_t tw_engine_chain_spans(const tw_engine *e, int batch);
 // The part's session, before its first level; and before it is destroyed.
 tw_status tw_engine_begin_chains(tw_engine *e, tw_engine_part *p);
 void tw_engine_end_chains(tw_engine_part *p);
+
+// ---- engine_chains_device.c; built with CUDA only
+// Those that a kernel takes, where the engine can have any; the parties agree on them. Before memory is foreseen.
+tw_status tw_engine_probe_chains(tw_engine *e);
+size_t tw_engine_chain_box_bytes(const tw_engine *e);  // of packets, for the opener
+size_t tw_engine_chain_bytes(const tw_engine *e);      // of the GPU's memory, all together
+// When the opener is there. *dropped: its transport carries none, and the program goes level by level.
+tw_status tw_engine_open_chains(tw_engine *e, bool *dropped);
+const tw_tile_runner *tw_engine_tile_runner(const tw_engine *e);  // NULL on the CPU
+// Around the recording of a job; and behind it.
+void tw_engine_rewind_chains(tw_engine *e);
+tw_status tw_engine_advance_chains(tw_engine *e);
+tw_status tw_engine_upload_chains(tw_engine *e);
+uint64_t tw_engine_chain_payload(const tw_engine *e);  // bytes of a job's packets
+void tw_engine_close_chains(tw_engine *e);
 
 // ---- engine_lanes.c; built with CUDA only
 tw_status tw_engine_open_lanes(tw_engine *e);

@@ -194,6 +194,25 @@ void tw_chains_free(tw_chains *c) {
   *c = (tw_chains){0};
 }
 
+void tw_chains_drop(tw_chains *c, int op_count, const bool *dropped) {
+  for (int op = 0; op < op_count; op++) {
+    int before = 0, of = c->of_op[op];
+    if (of < 0) continue;
+    for (int i = 0; i < of; i++) before += dropped[i];
+    c->of_op[op] = dropped[of] ? -1 : of - before;
+  }
+  int left = 0;
+  for (int i = 0; i < c->count; i++) {
+    if (!dropped[i]) {
+      c->chains[left++] = c->chains[i];
+      continue;
+    }
+    tw_free(c->chains[i].ops);
+    tw_free(c->chains[i].tensors);
+  }
+  c->count = left;
+}
+
 int tw_chain_tensor_of(const tw_chain *c, int tensor) {
   int low = 0, high = c->tensor_count - 1;
   while (low < high) {

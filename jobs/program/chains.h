@@ -31,6 +31,8 @@ typedef struct {
 // case. TW_ERR_MEMORY.
 tw_status tw_chains_find(const tw_program *p, int rounds, tw_chains *out);
 void tw_chains_free(tw_chains *c);
+// Without some of them; op_count: the program's. The others keep their order.
+void tw_chains_drop(tw_chains *c, int op_count, const bool *dropped);
 
 // The shape of an operation of the chain.
 void tw_chain_shape(const tw_program *p, const tw_chain *c, const tw_op *op, tw_row_shape *out);

@@ -71,6 +71,9 @@ tw_status tw_tiles_begin(tw_session *s, const tw_chains *chains, size_t rows, co
 void tw_tiles_end(tw_tiles *t);
 // For a session's configuration, where it is foreseen: the memory that a walk by tiles will ask for.
 tw_chain_runner tw_tiles_reserver(tw_chains *chains);
+// Drops the chains that such a runner cannot take. like: a session's configuration, of which only memory is asked for.
+// The runner's run is called once and more for each other chain, with addresses that mean nothing. TW_ERR_MEMORY.
+tw_status tw_tiles_probe(const tw_session_config *like, tw_chains *chains, size_t rows, const tw_tile_runner *runner);
 // All of that around tw_session_run.
 tw_status tw_session_run_tiles(tw_session *s, const tw_chains *chains, size_t rows, const tw_tile_runner *runner);
 

@@ -317,12 +317,21 @@ static tw_status room_for_shares(const tw_chain *c, void **out) {
   return tw_alloc(sizeof(uint64_t *) * (size_t)c->op_count * TW_MAX_CORRECTIONS, out);
 }
 
+// A look at chains whose memory is only asked for. runner: NULL, or who would run the tiles.
+typedef struct {
+  tw_chains *chains;
+  size_t rows;
+  const tw_tile_runner *runner;
+  bool *refused;  // by chain
+} chain_probe;
+
 // As the walk will ask for it.
-static tw_status reserve_chain(tw_session *s, const tw_chain *c) {
+static tw_status reserve_chain(tw_session *s, const tw_chain *c, const chain_probe *probe) {
   void *memory;
   int of_chain;
   TW_TRY(room_for_shares(c, &memory));
   tw_status status = begin_chain(s, c, &of_chain, memory);
+  if (status == TW_OK && probe) status = tw_tile_run_steps(s, c, probe->rows, memory, 0, probe->runner);
   tw_session_release_scratch(s);
   tw_free(memory);
   return status;
@@ -352,16 +361,43 @@ static tw_status run_at(void *state, tw_session *s, int op) {
   tile_walk *w = state;
   const tw_chain *c = &w->chains->chains[w->chains->of_op[op]];
   if (c->ops[0] != op) return TW_OK;
-  return s->silent ? reserve_chain(s, c) : run_chain(w, c);
+  return s->silent ? reserve_chain(s, c, NULL) : run_chain(w, c);
 }
 
 static tw_status reserve_at(void *state, tw_session *s, int op) {
   const tw_chains *chains = state;
   const tw_chain *c = &chains->chains[chains->of_op[op]];
-  return c->ops[0] == op ? reserve_chain(s, c) : TW_OK;
+  return c->ops[0] == op ? reserve_chain(s, c, NULL) : TW_OK;
 }
 
 tw_chain_runner tw_tiles_reserver(tw_chains *chains) { return (tw_chain_runner){chains->of_op, reserve_at, chains}; }
+
+// What a chain needs is not there, or its tile does not fit into a block's memory (tw_session's arena).
+static bool is_refusal(tw_status status) {
+  return status == TW_ERR_USAGE || status == TW_ERR_RANGE || status == TW_ERR_INTERNAL;
+}
+
+static tw_status probe_at(void *state, tw_session *s, int op) {
+  chain_probe *p = state;
+  int i = p->chains->of_op[op];
+  if (p->chains->chains[i].ops[0] != op || p->refused[i]) return TW_OK;
+  tw_status status = reserve_chain(s, &p->chains->chains[i], p);
+  p->refused[i] = is_refusal(status);
+  return p->refused[i] ? TW_OK : status;
+}
+
+tw_status tw_tiles_probe(const tw_session_config *like, tw_chains *chains, size_t rows, const tw_tile_runner *runner) {
+  void *memory;
+  tw_session_room room;
+  tw_session_config config = *like;
+  TW_TRY(tw_alloc(sizeof(bool) * (size_t)(chains->count + 1), &memory));
+  chain_probe p = {chains, rows, runner, memory};
+  config.chains = (tw_chain_runner){chains->of_op, probe_at, &p};
+  tw_status status = tw_session_forecast(&config, TW_FORECAST_ONLINE, &room);
+  if (status == TW_OK) tw_chains_drop(chains, like->program->op_count, p.refused);
+  tw_free(memory);
+  return status;
+}
 
 tw_status tw_tiles_begin(tw_session *s, const tw_chains *chains, size_t rows, const tw_tile_runner *runner,
                          tw_tiles **out) {

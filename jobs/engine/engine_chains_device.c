@@ -1,0 +1,242 @@
+// Chains on a GPU: which of the program's a kernel takes, their steps in the GPU's memory, and their launches between
+// the other gates'. A launch is recorded with all else; the lists of its steps go to the GPU behind the recording.
+#include "jobs/engine/engine_state.h"
+
+#ifdef TWAIN_CUDA
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/memory.h"
+#include "kernels/device.h"
+
+enum { MOST_STEPS = 400, TILE_ROWS = 1 };
+
+// One launch of a job: of a chain and a sequence.
+typedef struct {
+  tw_chain_step *steps;  // as they were recorded
+  int64_t *lists;
+  size_t step_bytes, list_bytes;
+  char *place;  // device: steps, then lists
+} chain_call;
+
+struct tw_engine_calls {
+  tw_engine *engine;
+  tw_tile_runner runner;
+  tw_device_chain_box box;
+  uint32_t blocks, packets;                 // of both parties
+  size_t most_step_bytes, most_list_bytes;  // of any chain
+  chain_call *calls;                        // [chain][sequence]
+  int count;
+  char *device;
+  size_t device_bytes;
+  uint64_t *base;            // device: rounds of earlier jobs
+  uint64_t rounds, payload;  // of the job that is being recorded
+};
+
+static size_t call_bytes(const tw_engine_calls *c) { return c->most_step_bytes + c->most_list_bytes; }
+
+// ---- set-up
+
+// What every chain needs of a block and of the memory for its lists.
+static tw_status note_sizes(tw_engine_calls *c, const tw_tile_steps *list) {
+  size_t steps = sizeof *list->steps * (size_t)list->count, lists = 8 * list->list_words;
+  if (list->count > MOST_STEPS) return tw_fail(TW_ERR_USAGE, "a chain of %d steps", list->count);
+  if (steps > c->most_step_bytes) c->most_step_bytes = tw_arena_rounded(steps);
+  if (lists > c->most_list_bytes) c->most_list_bytes = tw_arena_rounded(lists);
+  if (list->packets > c->packets) c->packets = list->packets;
+  return TW_OK;
+}
+
+static uint64_t bytes_sent(const tw_tile_steps *list) {
+  uint64_t packets = 0;
+  for (int i = 0; i < list->count; i++) {
+    const tw_step_open *o = &list->steps[i].as.open;
+    if (list->steps[i].kind == TW_STEP_SEND) packets += o->paired ? (o->words + 1) / 2 : o->words;
+  }
+  return TW_CHAIN_PACKET_BYTES * packets;
+}
+
+static tw_status launch(tw_engine_calls *c, tw_session *s, const chain_call *call, const tw_tile_steps *list,
+                        size_t tiles) {
+  uint32_t blocks = tiles < c->blocks ? (uint32_t)tiles : c->blocks;
+  tw_chain_launch a = {.steps = (const tw_chain_step *)(const void *)call->place,
+                       .lists = (const int64_t *)(const void *)(call->place + c->most_step_bytes),
+                       .list_words = (uint32_t)list->list_words,
+                       .count = (uint32_t)list->count,
+                       .tiles = (uint32_t)tiles,
+                       .blocks = blocks,
+                       .rounds = list->rounds,
+                       .packets = c->packets,  // one distance for all chains: two that follow each other share slots
+                       .shared_bytes = list->shared_bytes,
+                       .sent = c->box.sent,
+                       .received = c->box.received,
+                       .base = c->rounds,
+                       .base_at = c->base,
+                       .failed = c->box.failed,
+                       .stop = c->box.stop,
+                       .patience_ns = c->box.patience_ns};
+  uint64_t rounds = (uint64_t)list->rounds * ((tiles + blocks - 1) / blocks);
+  c->rounds += rounds;
+  c->payload += tiles * bytes_sent(list);
+  s->chained.rounds += rounds;
+  return tw_chain_run(&a, s->stream);
+}
+
+static tw_status keep(chain_call *call, const tw_tile_steps *list) {
+  void *memory;
+  tw_free(call->steps);
+  tw_free(call->lists);
+  *call = (chain_call){.place = call->place,
+                       .step_bytes = sizeof *list->steps * (size_t)list->count,
+                       .list_bytes = 8 * list->list_words};
+  TW_TRY(tw_alloc(call->step_bytes + 8, &memory));
+  call->steps = memory;
+  TW_TRY(tw_alloc(call->list_bytes + 8, &memory));
+  call->lists = memory;
+  memcpy(call->steps, list->steps, call->step_bytes);
+  memcpy(call->lists, list->lists, call->list_bytes);
+  return TW_OK;
+}
+
+static tw_status run(void *state, tw_session *s, const tw_tile_steps *list, size_t tiles, int sequence) {
+  tw_engine_calls *c = state;
+  if (s->silent) return note_sizes(c, list);
+  chain_call *call = &c->calls[c->engine->chains.of_op[s->walk.running] * c->engine->o.batch + sequence];
+  if (sizeof *list->steps * (size_t)list->count > c->most_step_bytes || 8 * list->list_words > c->most_list_bytes ||
+      list->packets > c->packets)
+    return tw_fail(TW_ERR_INTERNAL, "a chain has other steps than it was foreseen with");
+  TW_TRY(keep(call, list));
+  return launch(c, s, call, list, tiles);
+}
+
+static bool are_possible(const tw_engine *e) {
+  return e->o.chain_rows > 0 && e->count == 1 && e->o.keys == TW_KEYS_RESIDENT;
+}
+
+// The kernel's blocks are all resident on both GPUs: at most one a multiprocessor.
+static tw_status agree_on_blocks(tw_engine *e, tw_engine_calls *c) {
+  struct {
+    uint32_t blocks, packets;
+  } mine = {0, c->packets}, theirs;
+  int multiprocessors;
+  TW_TRY(tw_device_multiprocessors(&multiprocessors));
+  mine.blocks = (uint32_t)multiprocessors;
+  TW_TRY(tw_channel_exchange(e->o.channel, &mine, &theirs, sizeof mine));
+  if (theirs.blocks == 0 || mine.packets != theirs.packets)
+    return tw_fail(
+        TW_ERR_MISMATCH,
+        "the parties differ in packets of their chains: party %d has %u, party %d has %u; run the same twain "
+        "on both",
+        e->party, mine.packets, 1 - e->party, theirs.packets);
+  c->blocks = mine.blocks < theirs.blocks ? mine.blocks : theirs.blocks;
+  return TW_OK;
+}
+
+// Tables that steps name are elsewhere later; that there are as many is what counts.
+static tw_status probe(tw_engine *e, tw_engine_calls *c) {
+  void *nowhere;
+  size_t count = (size_t)(e->o.plan->program.table_count + e->o.model->count) + 1;
+  TW_TRY(tw_alloc(sizeof(void *) * count, &nowhere));
+  c->runner.place.tables = nowhere;
+  tw_session_config config = tw_engine_part_config(e, &e->parts[0]);
+  config.source = tw_key_feed_source(NULL, 0);
+  config.weights.mask[e->party] = config.weights.masked = nowhere;
+  config.weights.masked_operand = config.weights.share_operand = nowhere;
+  tw_status status = tw_tiles_probe(&config, &e->chains, TILE_ROWS, &c->runner);
+  tw_free(nowhere);
+  return status;
+}
+
+tw_status tw_engine_probe_chains(tw_engine *e) {
+  void *memory;
+  if (!are_possible(e)) return TW_OK;
+  TW_TRY(tw_alloc(sizeof(tw_engine_calls), &memory));
+  tw_engine_calls *c = e->calls = memory;
+  *c = (tw_engine_calls){.engine = e, .runner = {.run = run, .state = c}};
+  TW_TRY(tw_chain_shared(MOST_STEPS, &c->runner.place.shared_base, &c->runner.place.shared_bytes));
+  e->o.chain_rows = TILE_ROWS;
+  TW_TRY(tw_engine_find_chains(e));
+  TW_TRY(probe(e, c));
+  TW_TRY(tw_engine_agree_on_chains(e));
+  return agree_on_blocks(e, c);
+}
+
+size_t tw_engine_chain_box_bytes(const tw_engine *e) {
+  const tw_engine_calls *c = e->calls;
+  if (e->chains.count == 0) return 0;
+  return TW_CHAIN_PACKET_BYTES * TW_CHAIN_SLOTS * (size_t)c->blocks * c->packets;
+}
+
+size_t tw_engine_chain_bytes(const tw_engine *e) {
+  if (e->chains.count == 0) return 0;
+  return tw_engine_chain_box_bytes(e) + call_bytes(e->calls) * (size_t)e->chains.count * (size_t)e->o.batch;
+}
+
+static tw_status take_memory(tw_engine *e, tw_engine_calls *c) {
+  void *memory;
+  c->count = e->chains.count * e->o.batch;
+  c->device_bytes = call_bytes(c) * (size_t)c->count + sizeof *c->base;
+  TW_TRY(e->k->alloc(c->device_bytes, &memory));
+  c->device = memory;
+  c->base = (uint64_t *)(void *)(c->device + call_bytes(c) * (size_t)c->count);
+  TW_TRY(e->k->fill(c->base, 0, sizeof *c->base, e->stream));
+  TW_TRY(tw_alloc(sizeof(chain_call) * (size_t)c->count, &memory));
+  c->calls = memory;
+  for (int i = 0; i < c->count; i++) c->calls[i] = (chain_call){.place = c->device + call_bytes(c) * (size_t)i};
+  return TW_OK;
+}
+
+tw_status tw_engine_open_chains(tw_engine *e, bool *dropped) {
+  tw_engine_calls *c = e->calls;
+  *dropped = false;
+  if (e->chains.count == 0) return TW_OK;
+  if (!tw_device_opener_chain_box(e->opener, &c->box)) {
+    tw_chains_free(&e->chains);
+    *dropped = true;
+    return TW_OK;
+  }
+  c->runner.place.tables = e->tables;
+  c->runner.place.digests = c->box.digests;
+  return take_memory(e, c);
+}
+
+const tw_tile_runner *tw_engine_tile_runner(const tw_engine *e) { return e->calls ? &e->calls->runner : NULL; }
+
+// ---- a job
+
+void tw_engine_rewind_chains(tw_engine *e) {
+  if (e->calls) e->calls->rounds = e->calls->payload = 0;
+}
+
+tw_status tw_engine_advance_chains(tw_engine *e) {
+  const tw_engine_calls *c = e->calls;
+  if (e->chains.count == 0) return TW_OK;
+  return tw_device_exchange_advance(&(tw_mailbox){.base = c->base}, c->rounds, e->stream);
+}
+
+tw_status tw_engine_upload_chains(tw_engine *e) {
+  const tw_engine_calls *c = e->calls;
+  for (int i = 0; c && i < c->count; i++) {
+    const chain_call *call = &c->calls[i];
+    if (!call->steps) return tw_fail(TW_ERR_INTERNAL, "a chain that was never recorded");
+    TW_TRY(e->k->upload(call->place, call->steps, call->step_bytes, e->stream));
+    TW_TRY(e->k->upload(call->place + c->most_step_bytes, call->lists, call->list_bytes, e->stream));
+  }
+  return TW_OK;
+}
+
+uint64_t tw_engine_chain_payload(const tw_engine *e) { return e->calls ? e->calls->payload : 0; }
+
+void tw_engine_close_chains(tw_engine *e) {
+  tw_engine_calls *c = e->calls;
+  if (!c) return;
+  for (int i = 0; c->calls && i < c->count; i++) {
+    tw_free(c->calls[i].steps);
+    tw_free(c->calls[i].lists);
+  }
+  tw_free(c->calls);
+  if (c->device) e->k->release(c->device, c->device_bytes);
+  tw_free(c);
+  e->calls = NULL;
+}
+#endif

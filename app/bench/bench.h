@@ -13,7 +13,7 @@ typedef struct {
   tw_site_words site;
   const char *model, *result, *keys, *through;  // model: a shape's name
   int64_t seq, generate, repeat, layers, batch, coalesce, key_ring, gpu_memory;
-  bool json, csv, verbose, compare_overlap, guard, unchecked;
+  bool json, csv, verbose, compare_overlap, guard, unchecked, chains;
 } tw_bench_settings;
 
 extern const tw_option tw_bench_repeat, tw_bench_layers, tw_bench_batch;  // int64_t

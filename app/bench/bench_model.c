@@ -67,6 +67,9 @@ static void print_table(const point *b) {
               1e-9 * (double)b->stats.counters.open_payload_bytes / online);
   tw_grid_row(&grid, "rounds\t%llu, %.1f us each", (unsigned long long)b->stats.counters.rounds,
               1e6 * online / (double)b->stats.counters.rounds);
+  if (b->stats.counters.chains)
+    tw_grid_row(&grid, "chains of rows\t%llu, with %llu of the rounds", (unsigned long long)b->stats.counters.chains,
+                (unsigned long long)b->stats.counters.chain_rounds);
   tw_grid_row(&grid, "messages\t%llu on demand, %llu once enough was queued",
               (unsigned long long)b->stats.counters.open_flushes_demand,
               (unsigned long long)b->stats.counters.open_flushes_budget);
@@ -188,6 +191,10 @@ static const tw_option options[] = {
              "drawn again online",
      .low = 0,
      .high = 1e12},
+    {.name = "chains",
+     .field = offsetof(settings, chains),
+     .help = "rows go through norms and the like alone, each with all its rounds: on GPUs that reach each other by one "
+             "kernel, with resident keys; on a CPU row by row, which is slow"},
     {.name = "unchecked",
      .field = offsetof(settings, unchecked),
      .help = "do not compare with the emulator, which takes minutes for a large model"},

@@ -152,6 +152,7 @@ static tw_status pass(tw_bench_point *p, bool split, bool during, tw_bench_times
                          .key_most = (uint64_t)p->s->key_ring,
                          .device_most = (uint64_t)p->s->gpu_memory,
                          .input = tw_bench_job_input(p->job),
+                         .chain_rows = p->s->chains,
                          .time_gates = p->s->verbose && times == &p->times};
   tw_status status = tw_engine_create(&o, &p->engine);
   p->setup = tw_seconds() - start;

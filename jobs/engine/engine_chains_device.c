@@ -8,6 +8,7 @@
 
 #include "base/memory.h"
 #include "kernels/device.h"
+#include "kernels/device_opens.h"
 
 enum { MOST_STEPS = 400, TILE_ROWS = 1 };
 
@@ -113,14 +114,19 @@ static bool are_possible(const tw_engine *e) {
   return e->o.chain_rows > 0 && e->count == 1 && e->o.keys == TW_KEYS_RESIDENT;
 }
 
-// The kernel's blocks are all resident on both GPUs: at most one a multiprocessor.
+// The kernel's blocks are all resident on both GPUs: at most one a multiprocessor. Two parties on one GPU go by levels:
+// it may not have room for both kernels.
 static tw_status agree_on_blocks(tw_engine *e, tw_engine_calls *c) {
   struct {
     uint32_t blocks, packets;
-  } mine = {0, c->packets}, theirs;
+    char gpu[16];
+  } mine, theirs;
   int multiprocessors;
+  memset(&mine, 0, sizeof mine);
   TW_TRY(tw_device_multiprocessors(&multiprocessors));
+  TW_TRY(tw_device_pci(mine.gpu));
   mine.blocks = (uint32_t)multiprocessors;
+  mine.packets = c->packets;
   TW_TRY(tw_channel_exchange(e->o.channel, &mine, &theirs, sizeof mine));
   if (theirs.blocks == 0 || mine.packets != theirs.packets)
     return tw_fail(
@@ -129,6 +135,7 @@ static tw_status agree_on_blocks(tw_engine *e, tw_engine_calls *c) {
         "on both",
         e->party, mine.packets, 1 - e->party, theirs.packets);
   c->blocks = mine.blocks < theirs.blocks ? mine.blocks : theirs.blocks;
+  if (memcmp(mine.gpu, theirs.gpu, sizeof mine.gpu) == 0) tw_chains_free(&e->chains);
   return TW_OK;
 }
 

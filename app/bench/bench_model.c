@@ -29,6 +29,14 @@ static void text_rows(tw_grid *grid, const point *b) {
                 batch / t.next);
 }
 
+static void round_rows(tw_grid *grid, const point *b, double online) {
+  const tw_open_counters *c = &b->stats.counters;
+  tw_grid_row(grid, "rounds\t%llu, %.1f us each", (unsigned long long)c->rounds, 1e6 * online / (double)c->rounds);
+  if (c->chains)
+    tw_grid_row(grid, "chains of rows\t%llu, with %llu of the rounds", (unsigned long long)c->chains,
+                (unsigned long long)c->chain_rounds);
+}
+
 static void print_table(const point *b) {
   int repeat = (int)b->s->repeat;
   double online = tw_spread_of(b->times.online, repeat).median,
@@ -65,11 +73,7 @@ static void print_table(const point *b) {
   tw_grid_row(&grid, "sent a party\t%.1f MB, %.2f GB/s while online",
               1e-6 * (double)b->stats.counters.open_payload_bytes,
               1e-9 * (double)b->stats.counters.open_payload_bytes / online);
-  tw_grid_row(&grid, "rounds\t%llu, %.1f us each", (unsigned long long)b->stats.counters.rounds,
-              1e6 * online / (double)b->stats.counters.rounds);
-  if (b->stats.counters.chains)
-    tw_grid_row(&grid, "chains of rows\t%llu, with %llu of the rounds", (unsigned long long)b->stats.counters.chains,
-                (unsigned long long)b->stats.counters.chain_rounds);
+  round_rows(&grid, b, online);
   tw_grid_row(&grid, "messages\t%llu on demand, %llu once enough was queued",
               (unsigned long long)b->stats.counters.open_flushes_demand,
               (unsigned long long)b->stats.counters.open_flushes_budget);

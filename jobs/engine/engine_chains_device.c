@@ -10,7 +10,7 @@
 #include "kernels/device.h"
 #include "kernels/device_opens.h"
 
-enum { MOST_STEPS = 400, TILE_ROWS = 1 };
+enum { MOST_STEPS = 160, TILE_ROWS = 1 };  // steps: beside them a block has memory for a row of 1024 columns
 
 // One launch of a job: of a chain and a sequence.
 typedef struct {

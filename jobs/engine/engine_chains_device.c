@@ -57,9 +57,17 @@ static uint64_t bytes_sent(const tw_tile_steps *list) {
   return TW_CHAIN_PACKET_BYTES * packets;
 }
 
+// All blocks have as many tiles, so all end with the same count. Who begins the next chain has the other party's last
+// packets, but cannot know that it has read this one's: the next count is in the other slot.
+static uint32_t blocks_for(size_t tiles, uint32_t most) {
+  uint32_t blocks = tiles < most ? (uint32_t)tiles : most;
+  while (tiles % blocks) blocks--;
+  return blocks;
+}
+
 static tw_status launch(tw_engine_calls *c, tw_session *s, const chain_call *call, const tw_tile_steps *list,
                         size_t tiles) {
-  uint32_t blocks = tiles < c->blocks ? (uint32_t)tiles : c->blocks;
+  uint32_t blocks = blocks_for(tiles, c->blocks);
   tw_chain_launch a = {.steps = (const tw_chain_step *)(const void *)call->place,
                        .lists = (const int64_t *)(const void *)(call->place + c->most_step_bytes),
                        .list_words = (uint32_t)list->list_words,
@@ -76,7 +84,7 @@ static tw_status launch(tw_engine_calls *c, tw_session *s, const chain_call *cal
                        .failed = c->box.failed,
                        .stop = c->box.stop,
                        .patience_ns = c->box.patience_ns};
-  uint64_t rounds = (uint64_t)list->rounds * ((tiles + blocks - 1) / blocks);
+  uint64_t rounds = (uint64_t)list->rounds * (tiles / blocks);
   c->rounds += rounds;
   c->payload += tiles * bytes_sent(list);
   s->chained.rounds += rounds;

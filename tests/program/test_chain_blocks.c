@@ -38,6 +38,8 @@ static tw_status by_blocks(chained *c, const tw_chains *chains, size_t rows, bed
   tw_status status = walk_run(&blocks);
   *same = status == TW_OK && levels.opened_count == blocks.opened_count && levels.mismatches == blocks.mismatches &&
           memcmp(levels.opened, blocks.opened, 8 * levels.opened_count) == 0;
+  for (int party = 0; party < 2; party++)
+    *same = *same && memcmp(levels.transcript[0], blocks.transcript[party], sizeof levels.transcript[0]) == 0;
   walk_free(&levels);
   walk_free(&blocks);
   return status;

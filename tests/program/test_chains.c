@@ -107,72 +107,7 @@ static void places(void) {
   chained_end(&c);
 }
 
-// ---- steps for a kernel, here by the CPU's backend
-
-static void norm_steps(void) {
-  enum { ROOM = 1 << 20 };
-  chained c;
-  int x = chained_start(&c, 9, 48, 2, 28, 17);
-  c.b.choices.flat_norms = true;
-  tw_rescale(&c.b, x, TW_SCALE);
-  int gamma = tw_weight_wire(&c.b, 1, TW_SCALE, c.cols), beta = tw_weight_wire(&c.b, 1, TW_SCALE, c.cols);
-  chained_finish(&c, tw_build_norm(&c.b, (tw_tokens){c.rows, c.rows, 0, false}, x, false, gamma, beta, c.cols,
-                                   (tw_norm_rings){40, 54, 29, 24, false}, 36, 1e-12));
-  tw_chains found = chains_of(&c.program, 2);
-  for (size_t rows = 1; rows <= c.rows; rows *= 3) {
-    const uint64_t *tables[CHAINED_TABLES];
-    steps_seen seen[2] = {{0}};
-    tw_tile_runner runner[2];
-    for (int i = 0; i < CHAINED_TABLES; i++) tables[i] = c.tables[i].values;
-    for (int party = 0; party < 2; party++) {
-      seen[party].memory = chained_some(ROOM / 8, 64);
-      seen[party].digests = calloc(STEPS_DIGESTS, 8);
-      runner[party] = (tw_tile_runner){
-          {(uint64_t)(uintptr_t)seen[party].memory, ROOM, tables, seen[party].digests}, steps_here, &seen[party]};
-    }
-    CU_ASSERT(same_by(&c, &found, rows, (const tw_tile_runner *const[]){&runner[0], &runner[1]}));
-    CU_ASSERT_EQUAL(seen[0].run, 2);
-    printf("\n    norm, %zu rows of 48: %d steps, %zu bytes", rows, seen[0].steps, seen[0].shared_bytes);
-    for (int party = 0; party < 2; party++) free(seen[party].memory), free(seen[party].digests);
-  }
-  tw_chains_free(&found);
-  chained_end(&c);
-}
-
-// A divisor of c's rows.
-static size_t even_tile(const chained *c) {
-  size_t rows = chained_one_of(1, c->shape[0]);
-  while (c->shape[0] % rows || c->shape[1] % rows) rows--;
-  return rows;
-}
-
-static void random_steps(void) {
-  enum { ROOM = 4 << 20, PROGRAMS = 60 };
-  int run = 0, wrong = 0;
-  for (int i = 0; i < PROGRAMS; i++) {
-    chained c;
-    chained_random(&c, true);
-    tw_chains found = chains_of(&c.program, 1);
-    const uint64_t *tables[CHAINED_TABLES];
-    steps_seen seen[2] = {{0}};
-    tw_tile_runner runner[2];
-    for (int t = 0; t < CHAINED_TABLES; t++) tables[t] = c.tables[t].values;
-    for (int party = 0; party < 2; party++) {
-      seen[party].memory = chained_some(ROOM / 8, 64);
-      seen[party].digests = calloc(STEPS_DIGESTS, 8);
-      runner[party] = (tw_tile_runner){
-          {(uint64_t)(uintptr_t)seen[party].memory, ROOM, tables, seen[party].digests}, steps_here, &seen[party]};
-    }
-    wrong += !same_by(&c, &found, even_tile(&c), (const tw_tile_runner *const[]){&runner[0], &runner[1]});
-    run += seen[0].run;
-    for (int party = 0; party < 2; party++) free(seen[party].memory), free(seen[party].digests);
-    tw_chains_free(&found);
-    chained_end(&c);
-  }
-  printf("\n    %d programs, %d chains by steps, %d differ", PROGRAMS, run, wrong);
-  CU_ASSERT_EQUAL(wrong, 0);
-  CU_ASSERT(run > PROGRAMS / 3);
-}
+// ---- chains that a runner refuses
 
 // A runner that takes nothing with more than so many steps.
 static tw_status take_few(void *state, tw_session *s, const tw_tile_steps *list, size_t tiles, int sequence) {
@@ -210,7 +145,7 @@ static void refused_chains(void) {
   int dropped = 0, kept = 0;
   for (int i = 0; i < PROGRAMS; i++) {
     chained c;
-    chained_random(&c, true);
+    chained_random(&c);
     tw_chains found = chains_of(&c.program, 1), same = chains_of(&c.program, 1);
     int most = (int)chained_one_of(10, 100), left = left_of(&c, &found, ROOM, most);
     dropped += same.count - left;
@@ -323,8 +258,6 @@ int main(int count, char **arguments) {
                                      {"norms", norms},
                                      {"softmax up to the reciprocal", softmaxes},
                                      {"argmax", places},
-                                     {"steps of a norm", norm_steps},
-                                     {"steps of random programs", random_steps},
                                      {"chains that are refused", refused_chains},
                                      {"a neighbour's lanes", neighbours_lanes},
                                      {"rows of two heads", two_heads},

@@ -33,6 +33,7 @@ struct tw_engine_calls {
   size_t device_bytes;
   uint64_t *base;            // device: rounds of earlier jobs
   uint64_t rounds, payload;  // of the job that is being recorded
+  uint64_t job_payload;      // of the last one that was
 };
 
 static size_t call_bytes(const tw_engine_calls *c) { return c->most_step_bytes + c->most_list_bytes; }
@@ -202,15 +203,17 @@ static tw_status take_memory(tw_engine *e, tw_engine_calls *c) {
   return TW_OK;
 }
 
-tw_status tw_engine_open_chains(tw_engine *e, bool *dropped) {
+// Levels need other memory.
+static tw_status go_by_levels(tw_engine *e) {
+  tw_chains_free(&e->chains);
+  for (int i = 0; i < e->count; i++) TW_TRY(tw_engine_forecast(e, &e->parts[i], tw_key_feed_source(NULL, i)));
+  return TW_OK;
+}
+
+tw_status tw_engine_open_chains(tw_engine *e) {
   tw_engine_calls *c = e->calls;
-  *dropped = false;
   if (e->chains.count == 0) return TW_OK;
-  if (!tw_device_opener_chain_box(e->opener, &c->box)) {
-    tw_chains_free(&e->chains);
-    *dropped = true;
-    return TW_OK;
-  }
+  if (!tw_device_opener_chain_box(e->opener, &c->box)) return go_by_levels(e);
   c->runner.place.tables = e->tables;
   c->runner.place.digests = c->box.digests;
   return take_memory(e, c);
@@ -220,14 +223,13 @@ const tw_tile_runner *tw_engine_tile_runner(const tw_engine *e) { return e->call
 
 // ---- a job
 
-void tw_engine_rewind_chains(tw_engine *e) {
-  if (e->calls) e->calls->rounds = e->calls->payload = 0;
-}
-
 tw_status tw_engine_advance_chains(tw_engine *e) {
-  const tw_engine_calls *c = e->calls;
+  tw_engine_calls *c = e->calls;
   if (e->chains.count == 0) return TW_OK;
-  return tw_device_exchange_advance(&(tw_mailbox){.base = c->base}, c->rounds, e->stream);
+  uint64_t rounds = c->rounds;
+  c->job_payload = c->payload;
+  c->rounds = c->payload = 0;
+  return tw_device_exchange_advance(&(tw_mailbox){.base = c->base}, rounds, e->stream);
 }
 
 tw_status tw_engine_upload_chains(tw_engine *e) {
@@ -241,7 +243,7 @@ tw_status tw_engine_upload_chains(tw_engine *e) {
   return TW_OK;
 }
 
-uint64_t tw_engine_chain_payload(const tw_engine *e) { return e->calls ? e->calls->payload : 0; }
+uint64_t tw_engine_chain_payload(const tw_engine *e) { return e->calls ? e->calls->job_payload : 0; }
 
 void tw_engine_close_chains(tw_engine *e) {
   tw_engine_calls *c = e->calls;

@@ -104,11 +104,10 @@ static size_t foresee_products(const tw_engine *e) {
 enum { PROBE_LARGE = 1 << 20 };
 
 static tw_device_opener_options opener_options(const tw_engine *e) {
-  tw_device_opener_options o = {.channel = e->o.channel, .halves = e->count};
+  tw_device_opener_options o = {e->o.channel, .halves = e->count, .chain_bytes = tw_engine_chain_box_bytes(e)};
   for (int i = 0; i < e->count; i++) o.streams[i] = e->parts[i].stream;
   tw_device_opener_room(&e->o.plan->program, e->o.batch, &o);
   if (o.message_words < PROBE_LARGE / 8) o.message_words = PROBE_LARGE / 8;
-  o.chain_bytes = tw_engine_chain_box_bytes(e);
   return o;
 }
 
@@ -249,21 +248,12 @@ static tw_status open_streams(tw_engine *e) {
   return TW_OK;
 }
 
-// Where the transport carries no chains, levels need other memory.
-static tw_status open_chains(tw_engine *e) {
-  bool dropped;
-  TW_TRY(tw_engine_open_chains(e, &dropped));
-  for (int i = 0; i < e->count && dropped; i++)
-    TW_TRY(tw_engine_forecast(e, &e->parts[i], tw_key_feed_source(NULL, i)));
-  return TW_OK;
-}
-
 static tw_status open_transport(tw_engine *e) {
   enum { SMALL = 4096, TIMES = 20 };
   double small, large;
   tw_device_opener_options o = opener_options(e);
   TW_TRY(tw_device_opener_choose(&o, &e->o.transports, &e->opener, e->transport_why, sizeof e->transport_why));
-  TW_TRY(open_chains(e));
+  TW_TRY(tw_engine_open_chains(e));
   if (e->probe_bandwidth > 0) return TW_OK;  // taken over
   TW_TRY(tw_device_opener_probe(e->opener, SMALL, true, TIMES, &small));
   TW_TRY(tw_device_opener_probe(e->opener, PROBE_LARGE, true, TIMES, &large));
@@ -412,7 +402,6 @@ tw_status tw_engine_device_prepare(tw_engine *e, const tw_engine_job *job) {
 static tw_status enqueue(tw_engine *e) {
   if (e->trace) TW_TRY(tw_engine_trace_begin(e->trace));
   TW_TRY(tw_device_opener_record_begin(e->opener));
-  tw_engine_rewind_chains(e);
   TW_TRY(tw_key_feed_start(e->feed));
   if (e->beside) TW_TRY(prepare_beside(e));
   TW_TRY(fork_parts(e));
@@ -486,8 +475,8 @@ tw_status tw_engine_device_online(tw_engine *e) {
 
 tw_status tw_engine_device_stats(tw_engine *e, tw_engine_stats *s) {
   tw_device_opener_counts counts = tw_device_opener_get_counts(e->opener);
-  s->counters.open_payload_bytes = counts.payload_bytes + tw_engine_chain_payload(e);
-  s->counters.open_wire_bytes_sent = s->counters.open_payload_bytes;
+  counts.payload_bytes += tw_engine_chain_payload(e);
+  s->counters.open_payload_bytes = s->counters.open_wire_bytes_sent = counts.payload_bytes;
   s->device_bytes = e->device_bytes;
   s->device_key_bytes = e->device_key_bytes;
   s->masks_again = !e->kept;

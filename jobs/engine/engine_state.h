@@ -137,14 +137,12 @@ void tw_engine_end_chains(tw_engine_part *p);
 tw_status tw_engine_probe_chains(tw_engine *e);
 size_t tw_engine_chain_box_bytes(const tw_engine *e);  // of packets, for the opener
 size_t tw_engine_chain_bytes(const tw_engine *e);      // of the GPU's memory, all together
-// When the opener is there. *dropped: its transport carries none, and the program goes level by level.
-tw_status tw_engine_open_chains(tw_engine *e, bool *dropped);
+// When the opener is there. Where its transport carries none, the program goes level by level.
+tw_status tw_engine_open_chains(tw_engine *e);
 const tw_tile_runner *tw_engine_tile_runner(const tw_engine *e);  // NULL on the CPU
-// Around the recording of a job; and behind it.
-void tw_engine_rewind_chains(tw_engine *e);
-tw_status tw_engine_advance_chains(tw_engine *e);
-tw_status tw_engine_upload_chains(tw_engine *e);
-uint64_t tw_engine_chain_payload(const tw_engine *e);  // bytes of a job's packets
+tw_status tw_engine_advance_chains(tw_engine *e);                 // the last of what is recorded
+tw_status tw_engine_upload_chains(tw_engine *e);                  // behind the recording
+uint64_t tw_engine_chain_payload(const tw_engine *e);             // bytes of a job's packets
 void tw_engine_close_chains(tw_engine *e);
 
 // ---- engine_lanes.c; built with CUDA only

@@ -208,9 +208,9 @@ const tw_command tw_command_destroy = {
     .arguments = "NAME",
     .summary = "overwrite and remove keys, caches and sealed files",
     .about =
-        "For the end of a study, or keys that shall not be used: overwrites NAME.keys.pR.h5, NAME.cache.pR.h5 and all "
-        "sealed files of NAME, and of its lengths, removes them, and says so. No run may be using them. The ledger "
-        "stays as it is.\n"
+        "For the end of a study, or keys that shall not be used: overwrites NAME.keys.pR.h5, keys that were appended "
+        "(`deal --append`), NAME.cache.pR.h5 and all sealed files of NAME, and of its lengths, removes them, and says "
+        "so. No run may be using them. The ledger stays as it is.\n"
         "What a disk keeps elsewhere, a flash drive's spare blocks, snapshots and backups, it cannot reach: an "
         "encrypted disk whose key is thrown away does that.",
     .options = options,

@@ -109,18 +109,18 @@ static const char *state_of(const holdings *h, char *text, size_t size) {
 
 static bool is_anything(const holdings *h) { return h->has_keys || h->has_input || h->has_result; }
 
-static void print(const char *name, const holdings *list, const tw_ledger_key *keys, size_t count) {
+// more: keys that were appended, which have no input of their own.
+static void print(const char *name, const holdings *list, const tw_ledger_key *keys, size_t count, bool more) {
   tw_grid grid = {0}, runs = {0};
-  char state[48];
   bool used = false;
-  tw_grid_row(&grid, "party\tkey\tslots left\tof\teach\tinput\tresult");
+  tw_grid_row(&grid, "party\tkey\tslots left\tof\teach%s", more ? "" : "\tinput\tresult");
   tw_grid_rule(&grid);
   for (const holdings *h = list; h < list + 2; h++) {
     if (!is_anything(h)) continue;
-    state_of(h, state, sizeof state);
-    tw_grid_row(&grid, "%d\t%s%s\t%" PRIu64 "\t%" PRIu64 "\t%s\t%d rows\t%s", h->party,
-                h->has_keys ? h->key_id.hex : "none", h->test ? " (TEST)" : "", h->left, h->slots,
-                tw_text_bytes((double)h->slot_bytes), h->rows, state);
+    char state[48], rows[80];
+    snprintf(rows, sizeof rows, "\t%d rows\t%s", h->rows, state_of(h, state, sizeof state));
+    tw_grid_row(&grid, "%d\t%s%s\t%" PRIu64 "\t%" PRIu64 "\t%s%s", h->party, h->has_keys ? h->key_id.hex : "none",
+                h->test ? " (TEST)" : "", h->left, h->slots, tw_text_bytes((double)h->slot_bytes), more ? "" : rows);
     for (size_t i = 0; i < count; i++) {
       if (keys[i].party != h->party || strcmp(keys[i].key_id.hex, h->key_id.hex) != 0 || !keys[i].count) continue;
       if (!used) tw_marks_head(&runs);
@@ -130,10 +130,10 @@ static void print(const char *name, const holdings *list, const tw_ledger_key *k
   }
   printf("%s\n\n", name);
   tw_grid_print(&grid);
-  putchar('\n');
+  if (used || !more) putchar('\n');
   if (used)
     tw_grid_print(&runs);
-  else
+  else if (!more)
     puts("no slot was used");
 }
 
@@ -199,15 +199,15 @@ static tw_status foresee(const survey *v, const char *name, const holdings *list
   return status;
 }
 
-static tw_status show(survey *v, const char *name, const holdings *list) {
+static tw_status show(survey *v, const char *name, const holdings *list, bool more) {
   tw_ledger_key *keys = NULL;
   size_t count = 0;
   outlook next;
   tw_status status = tw_ledger_list(v->ledger, &keys, &count);
   if (status == TW_OK) status = foresee(v, name, list, &next);
   if (status == TW_OK && v->found) putchar('\n');
-  if (status == TW_OK) print(name, list, keys, count);
-  if (status == TW_OK && next.known) tw_forecast_print(&next.view, 1, &next.where.place, true);
+  if (status == TW_OK) print(name, list, keys, count, more);
+  if (status == TW_OK && next.known) tw_forecast_print(&next.view, 1, &next.where.place, "a guess");
   tw_ledger_keys_free(keys, count);
   return status;
 }
@@ -229,17 +229,27 @@ static tw_status take_length(survey *v, int seq) {
     json_array_append_new(v->lengths, object);
     TW_TRY(add_forecast(v, name.text, list, object));
   } else {
-    TW_TRY(show(v, name.text, list));
+    TW_TRY(show(v, name.text, list, false));
   }
   v->found++;
   return TW_OK;
 }
 
-// Keys that were appended to `keys`: sections of their own, without an input.
+static void say_all(const char *keys, const holdings *all, int files) {
+  printf("\nslots left in the %d key files of %s:", files, keys);
+  for (int party = 0; party < 2; party++)
+    if (all[party].has_keys)
+      printf("%s party %d %" PRIu64, party && all[0].has_keys ? "," : "", party, all[party].left);
+  printf("; a run or a batch takes all of its slots from one file\n");
+}
+
+// Keys that were appended to `keys`: sections of their own; and how many slots there are in all.
 static tw_status take_more(survey *v, const char *keys) {
   tw_key_parts parts;
+  holdings all[2];
+  int files = 1;
   TW_TRY(tw_key_parts_find(keys, &parts));
-  tw_status status = TW_OK;
+  tw_status status = parts.count ? look(v, keys, keys, all) : TW_OK;
   for (int i = 0; i < parts.count && status == TW_OK; i++) {
     holdings list[2];
     const char *name = parts.names[i].text;
@@ -248,9 +258,12 @@ static tw_status take_more(survey *v, const char *keys) {
     if (v->json)
       json_array_append_new(v->more, json_pack("{s:s, s:o}", "name", name, "parties", records_of(list)));
     else
-      status = show(v, name, list);
+      status = show(v, name, list, true);
+    for (int party = 0; party < 2; party++) all[party].left += list[party].left;
+    files++;
     v->found++;
   }
+  if (status == TW_OK && files > 1 && !v->json) say_all(keys, all, files);
   tw_key_parts_free(&parts);
   return status;
 }
@@ -273,7 +286,7 @@ static tw_status take_all(survey *v) {
   holdings list[2];
   TW_TRY(look(v, v->name, v->keys, list));
   if (is_anything(&list[0]) || is_anything(&list[1])) {
-    if (!v->json) TW_TRY(show(v, v->name, list));
+    if (!v->json) TW_TRY(show(v, v->name, list, false));
     v->found++;
   }
   TW_TRY(take_more(v, v->keys));
@@ -319,10 +332,8 @@ const tw_command tw_command_status = {
     .summary = "key slots left, by whom the others were used up, and which rows are done",
     .about =
         "Reads the parties' files of NAME that are here: NAME.keys.pR.h5, NAME.input.pR.h5, and what a run has "
-        "left, finished or not; keys that were appended; the same of its lengths; and the ledger. Where the plan is "
-        "here it foretells what a "
-        "run "
-        "of the rows that are left needs. Changes nothing.",
+        "left, finished or not; keys that were appended, the same files of its lengths, and the ledger. Where the plan "
+        "is here it ends with a forecast of what a run of the rows that are left needs. Changes nothing.",
     .options = options,
     .option_count = sizeof options / sizeof *options,
     .settings_size = sizeof(settings),

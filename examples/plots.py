@@ -47,8 +47,11 @@ def value_of(cell):
 
 
 def read_csv(path, column, what):
-    with open(path, newline="", encoding="utf-8") as file:
-        rows = list(csv.DictReader(file))
+    try:
+        with open(path, newline="", encoding="utf-8") as file:
+            rows = list(csv.DictReader(file))
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        stop(f"{path}: cannot be read as CSV in UTF-8 ({error})")
     if not rows or column not in rows[0]:
         stop(f"{path}: is no table of {what}: it has no rows, or no column {column}")
     return rows
@@ -89,11 +92,12 @@ def read_records(paths):
         if str(path).endswith(".h5"):
             found.append(read_result(path))
         elif str(path).endswith(".csv"):
-            found += [{k: value_of(v) for k, v in row.items()} for row in read_csv(path, RECORD_COLUMN, "records")]
+            rows = read_csv(path, RECORD_COLUMN, "records (`twain report --csv`)")
+            found += [{k: value_of(v) for k, v in row.items()} for row in rows]
         else:
             try:
                 records = json.loads(Path(path).read_text())
-            except ValueError as error:
+            except (OSError, ValueError) as error:
                 stop(f"{path}: neither .h5, .csv nor JSON ({error})")
             records = records if isinstance(records, list) else [records]
             if not all(isinstance(r, dict) and RECORD_COLUMN in r for r in records):

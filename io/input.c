@@ -302,6 +302,7 @@ tw_status tw_input_open(const char *path, tw_input *input, tw_input_reader **row
   if (status == TW_OK) return TW_OK;
   tw_input_free(input);
   tw_input_reader_free(*rows);
+  *rows = NULL;
   return status;
 }
 

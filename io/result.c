@@ -120,6 +120,7 @@ tw_status tw_result_open(const char *path, tw_result *r, tw_result_rows **rows) 
   if (status == TW_OK) return TW_OK;
   tw_result_free(r);
   tw_result_rows_free(*rows);
+  *rows = NULL;
   return status;
 }
 

@@ -40,7 +40,7 @@ def text_of(records):
 
 def without_names(record, commit):
     kept = {k: v for k, v in record.items() if v is not None and k not in HIDDEN}
-    kept["command_line"] = re.sub(r"^\S*/", "", kept["command_line"])
+    kept["command_line"] = re.sub(r"^\S+", "twain", kept["command_line"])  # whatever the binary was called
     if commit and kept["git_commit"] == "unknown":
         kept["git_commit"] = commit
     return kept
@@ -378,11 +378,11 @@ def accuracy(r):
             if m:
                 e, rounded, cosine = m["relative_error"], m["relative_error_rounded_weights"], m.get("lowest_cosine")
                 rows.append([title, words, f"{m['count']:,}", str(m["tokens"]), error_words(e["median"]),
-                             error_words(e["most_of_99_percent"]), error_words(e["largest"]), error_words(rounded["largest"]),
+                             error_words(e["most_of_99_percent"]) if m["count"] >= 100 else "", error_words(e["largest"]), error_words(rounded["largest"]),
                              f"{cosine:.5f}" if cosine is not None else "", str(m["out_of_bound"])])
     head = ["model, output", "rounding", "sentences", "tokens", "median", "99 % below", "largest",
             "largest, weights rounded", "lowest cosine", "out of bound"]
-    return table(head, rows, 2) + "\n\n" + r.note("`tools/measure_accuracy.sh build/twain raw`, by `twain check NAME --emulate`")
+    return table(head, rows, 2) + "\n\n" + r.note("`tools/measure_accuracy.sh build/twain raw 10`, by `twain check NAME --emulate`")
 
 
 def labels(r):
@@ -395,14 +395,14 @@ def labels(r):
             r.one(f"accuracy/{name}-{mode}")
             found, p = m["labels"], m.get("perplexity")
             equal = found["rows"] - found["differ"]
-            rows.append([title, words, f"{equal:,} of {found['rows']:,}", f"{found['widest_gap']:.3g}" if found["differ"] else "",
+            rows.append([title, words, f"{m['count']:,}", f"{equal:,} of {found['rows']:,}", f"{found['widest_gap']:.3g}" if found["differ"] else "",
                          f"{p['computed']:.5g}" if p else "", f"{p['float']:.5g}" if p else ""])
     m = r.one("accuracy/smollm2-text")
     if m:
         found = m["labels"]
-        rows.append(["SmolLM2-135M, texts of 8 tokens", "dithered", f"{found['rows'] - found['differ']} of {found['rows']}",
+        rows.append(["SmolLM2-135M, texts of 8 tokens", "dithered", f"{m['count']:,}", f"{found['rows'] - found['differ']} of {found['rows']}",
                      f"{found['widest_gap']:.3g}" if found["differ"] else "", "", ""])
-    head = ["model, output", "rounding", "likeliest label or token as float's", "widest float gap where not",
+    head = ["model, output", "rounding", "sentences", "likeliest label or token as float's", "widest float gap where not",
             "perplexity", "float perplexity"]
     return table(head, rows, 2) + "\n\n" + r.note("the same")
 

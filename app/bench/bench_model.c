@@ -197,8 +197,8 @@ static const tw_option options[] = {
      .high = 1e12},
     {.name = "chains",
      .field = offsetof(settings, chains),
-     .help = "rows go through norms and the like alone, each with all its rounds: on GPUs that reach each other by one "
-             "kernel, with resident keys; on a CPU row by row, which is slow"},
+     .help = "an experiment: each row of a norm or a softmax goes through all its rounds by itself. On GPUs that reach "
+             "each other, with resident keys, one kernel does it; it has not run on GPUs yet. On a CPU it is slow"},
     {.name = "unchecked",
      .field = offsetof(settings, unchecked),
      .help = "do not compare with the emulator, which takes minutes for a large model"},

@@ -29,13 +29,13 @@ tw_status tw_forecast_views_make(const tw_plan *plan, const tw_place *place, tw_
 static void say_place(const tw_place *place, char text[400]) {
   const tw_link_profile *link = &place->link;
   char way[100];
+  const char *latency = tw_text_seconds(link->latency_seconds);
   if (link->latency_seconds <= 0 && link->bytes_per_second <= 0)
     snprintf(way, sizeof way, "on one host");
   else if (link->bytes_per_second <= 0)
-    snprintf(way, sizeof way, "over a link of %g us one way", 1e6 * link->latency_seconds);
+    snprintf(way, sizeof way, "over a link of %s one way", latency);
   else
-    snprintf(way, sizeof way, "over a link of %g us one way and %g Gbit/s", 1e6 * link->latency_seconds,
-             8e-9 * link->bytes_per_second);
+    snprintf(way, sizeof way, "over a link of %s one way and %g Gbit/s", latency, 8e-9 * link->bytes_per_second);
   snprintf(text, 400, "by the rates of %.90s, %s", place->rates->device, way);
 }
 
@@ -74,7 +74,7 @@ static const char *batch_of(const tw_forecast_view *v) {
   return t;
 }
 
-void tw_forecast_print(const tw_forecast_view *views, int count, const tw_place *place, bool guessed) {
+void tw_forecast_print(const tw_forecast_view *views, int count, const tw_place *place, const char *guess) {
   tw_grid grid = {0};
   char where[400];
   say_place(place, where);
@@ -92,8 +92,7 @@ void tw_forecast_print(const tw_forecast_view *views, int count, const tw_place 
   row(&grid, "time for all", views, count, all);
   row(&grid, "time a sequence", views, count, each);
   tw_grid_print(&grid);
-  printf("(times %s, preparation included%s)\n", where,
-         guessed ? ": a guess; --device, --link-latency and --link-rate of `plan` say another place" : "");
+  printf("(times %s, preparation included%s%s)\n", where, guess ? ": " : "", guess ? guess : "");
 }
 
 // ---- records
@@ -125,7 +124,9 @@ void tw_forecast_say(const tw_run_forecast *f, const tw_place *place) {
   char where[400], gpu[64] = "";
   say_place(place, where);
   if (f->room.device) snprintf(gpu, sizeof gpu, " and %s of GPU memory", tw_text_bytes((double)f->room.device));
-  tw_say("forecast: %d at once of %d: %s of memory%s for each party, %s of key slots, about %s (%s)", f->batch, f->rows,
-         tw_text_bytes((double)f->room.host), gpu, tw_text_bytes((double)f->key_bytes), tw_text_seconds(f->all_seconds),
-         where);
+  tw_say(
+      "forecast: %d %s, %d at once: each party takes %s of memory%s and %s of key slots; a guess of the time is %s "
+      "(%s)",
+      f->rows, f->rows == 1 ? "sequence" : "sequences", f->batch, tw_text_bytes((double)f->room.host), gpu,
+      tw_text_bytes((double)f->key_bytes), tw_text_seconds(f->all_seconds), where);
 }

@@ -18,7 +18,7 @@ tw_status tw_forecast_view_make(const tw_plan *plan, const tw_place *place, int 
 enum { TW_FORECASTS = 3 };
 tw_status tw_forecast_views_make(const tw_plan *plan, const tw_place *place, tw_forecast_view views[TW_FORECASTS]);
 // A column for each, behind a blank line. guessed: nobody has said a place.
-void tw_forecast_print(const tw_forecast_view *views, int count, const tw_place *place, bool guessed);
+void tw_forecast_print(const tw_forecast_view *views, int count, const tw_place *place, const char *guess);
 json_t *tw_forecast_records(const tw_forecast_view *views, int count, const tw_place *place);
 // One line on stderr, at a run's start.
 void tw_forecast_say(const tw_run_forecast *forecast, const tw_place *place);

@@ -1,4 +1,5 @@
 // Records of several runs and benchmarks: read from files, side by side in a table.
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -37,8 +38,8 @@ static const char *link_of(const json_t *r, char text[64]) {
   text[0] = '\0';
   if (has(r, "link_latency_ns")) snprintf(text, 64, "%s", time_of(r, "link_latency_ns"));
   if (has(r, "link_rate_bits_per_second"))
-    snprintf(text + strlen(text), 64 - strlen(text), "%s%g Mbit/s", *text ? ", " : "",
-             1e-6 * number_in(r, "link_rate_bits_per_second"));
+    snprintf(text + strlen(text), 64 - strlen(text), "%s%g Gbit/s", *text ? ", " : "",
+             1e-9 * number_in(r, "link_rate_bits_per_second"));
   return text;
 }
 
@@ -90,9 +91,10 @@ tw_status tw_records_read(const char *path, json_t *records) {
   size_t i;
   json_t *record, *file = json_load_file(path, JSON_REJECT_DUPLICATES, &error);
   if (!file) {
+    if (error.line < 1) return tw_fail(TW_ERR_IO, "%s: %s", path, strerror(errno));
     tw_text_make_plain(error.text);
-    return tw_fail(error.line < 1 ? TW_ERR_IO : TW_ERR_FORMAT,
-                   "%s: line %d: %s; take what a command printed with --json", path, error.line, error.text);
+    return tw_fail(TW_ERR_FORMAT, "%s: line %d: %s; take what a command printed with --json", path, error.line,
+                   error.text);
   }
   tw_status status = TW_OK;
   if (json_is_object(file)) status = add(path, 0, file, records);

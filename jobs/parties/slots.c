@@ -26,7 +26,7 @@ static tw_status check_range(const tw_slots *s) {
   if (first > count || (uint64_t)s->count > count - first)
     return tw_fail(TW_ERR_USED,
                    "%d sequences from key slot %" PRIu64 " on: the key file holds slots 0 to %" PRIu64
-                   "; deal more keys",
+                   "; choose a lower --slot, or leave it out",
                    s->count, first, count - 1);
   return TW_OK;
 }
@@ -319,8 +319,7 @@ static tw_status look_for_slots(tw_slots *s, uint64_t *live) {
   if (left >= (uint64_t)s->count) return TW_OK;
   return tw_fail(TW_ERR_USED,
                  "key %s: slots: %d needed, %" PRIu64 " left of %" PRIu64
-                 ", says the ledger %s; ask the dealer for new keys (`twain deal NAME2 --model NAME`) and name them "
-                 "(`--keys NAME2`)%s",
+                 ", says the ledger %s; ask the dealer for more (`twain deal NAME --append`)%s",
                  info(s)->key_id.hex, s->count, left, info(s)->count, s->ledger->dir, or_fewer(s->count, left));
 }
 

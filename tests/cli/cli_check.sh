@@ -145,6 +145,13 @@ cp small.plan.json a.plan.json
 expect 5 'make a plan of this model' "$TWAIN" check a --emulate
 rm a.plan.json
 expect 3 'a.plan.json: no such file' "$TWAIN" check a --emulate
+"$TWAIN" encode small 'some words' -q
+expect 3 'small.result.h5: no such file' "$TWAIN" check small
+head -c 700 small.input.h5 >cut.input.h5
+mv cut.input.h5 small.input.h5
+expect 4 'small.input.h5' "$TWAIN" check small --emulate
+rm small.input.h5
+expect 3 'small.input.h5: no such file' "$TWAIN" check small --emulate
 
 # ---- memory: rows of 600 sequences are 20 MB of input, and twice as many of output
 "$TWAIN" import --shape 1x64x2x64 -o w -q

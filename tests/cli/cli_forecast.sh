@@ -36,7 +36,7 @@ assert all(f["rates_device"] and f["link_latency_ns"] == 20000000 for f in far)
 PY
 
 # ---- memory as it comes (not under a sanitizer, which keeps its own)
-expect_run 0 'forecast: 8 at once of 8: ' n --ledger ledger --json
+expect_run 0 'forecast: 8 sequences, 8 at once: ' n --ledger ledger --json
 grep -v '^twain' said >run.json
 if ! grep -qa __asan_init "$TWAIN" && ! grep -qa __tsan_init "$TWAIN"; then
   foretold=$(json plan.json "${forecast}[\"memory_bytes\"]") taken=$(json run.json 'j[0]["host_memory_peak_bytes"]')

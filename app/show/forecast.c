@@ -15,8 +15,8 @@ tw_status tw_forecast_view_make(const tw_plan *plan, const tw_place *place, int 
                                 tw_forecast_view *out) {
   const tw_engine_options gpu = {.plan = plan, .batch = batch, .device = TW_DEVICE_CUDA, .keys = TW_KEYS_FILE};
   out->gpu = (tw_engine_room){.host = 0};
-  if (HAS_GPU) TW_TRY(tw_engine_foresee(&gpu, &out->gpu));
-  return tw_forecast_make(plan, place, batch, rows, TW_DEVICE_CPU, &out->cores);
+  if (HAS_GPU) TW_TRY(tw_engine_foresee(&gpu, true, &out->gpu));
+  return tw_forecast_make(plan, place, batch, rows, TW_DEVICE_CPU, false, &out->cores);
 }
 
 tw_status tw_forecast_views_make(const tw_plan *plan, const tw_place *place, tw_forecast_view views[TW_FORECASTS]) {

@@ -149,12 +149,13 @@ static tw_status agree_on_blocks(tw_engine *e, tw_engine_calls *c) {
   return TW_OK;
 }
 
-// Tables that steps name are elsewhere later; that there are as many is what counts.
+// Tables and digests that steps name are elsewhere later; that there are as many is what counts.
 static tw_status probe(tw_engine *e, tw_engine_calls *c) {
   void *nowhere;
   size_t count = (size_t)(e->o.plan->program.table_count + e->o.model->count) + 1;
   TW_TRY(tw_alloc(sizeof(void *) * count, &nowhere));
   c->runner.place.tables = nowhere;
+  c->runner.place.digests = nowhere;
   tw_session_config config = tw_engine_part_config(e, &e->parts[0]);
   config.source = tw_key_feed_source(NULL, 0);
   config.weights.mask[e->party] = config.weights.masked = nowhere;

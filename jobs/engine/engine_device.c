@@ -159,16 +159,16 @@ static tw_status plan_memory(tw_engine *e) {
       (unsigned long long)left);
 }
 
-tw_status tw_engine_device_foresee(tw_engine *e, tw_engine_room *out) {
+tw_status tw_engine_device_foresee(tw_engine *e, bool ask_gpu, tw_engine_room *out) {
   memory_parts all_masks = {0}, no_masks = {0};
   TW_TRY(tw_key_windows_of(&e->o.plan->program, e->party, &e->windows));
   tw_key_feed_options key = key_options(e);
   out->keys = tw_key_feed_host_room(&key);
   out->messages = 8 * (uint64_t)e->count * opener_options(e).message_words;
   e->kept = true;
-  tw_status status = foresee(e, &all_masks);
+  tw_status status = ask_gpu ? foresee(e, &all_masks) : TW_OK;
   e->kept = e->o.prepare_beside = false;
-  if (status == TW_OK) status = foresee(e, &no_masks);
+  if (status == TW_OK && ask_gpu) status = foresee(e, &no_masks);
   out->device = all_masks.all;
   out->device_least = no_masks.all < all_masks.all ? no_masks.all : all_masks.all;
   tw_key_windows_free(&e->windows);

@@ -97,7 +97,7 @@ static tw_status foresee_host(tw_engine *e, tw_engine_room *out) {
   return TW_OK;
 }
 
-static tw_status foresee(tw_engine *e, tw_engine_room *out) {
+static tw_status foresee(tw_engine *e, bool ask_gpu, tw_engine_room *out) {
   *out = (tw_engine_room){.share = share_bytes(e->o.model),
                           .program = program_bytes(e->o.plan),
                           .inputs = input_bytes(e),
@@ -106,8 +106,9 @@ static tw_status foresee(tw_engine *e, tw_engine_room *out) {
   TW_TRY(tw_alloc(8 * (size_t)e->o.batch, &slots));
   e->host_slots = slots;
 #ifdef TWAIN_CUDA
-  tw_status status = e->device ? tw_engine_device_foresee(e, out) : foresee_host(e, out);
+  tw_status status = e->device ? tw_engine_device_foresee(e, ask_gpu, out) : foresee_host(e, out);
 #else
+  (void)ask_gpu;
   tw_status status = foresee_host(e, out);
 #endif
   tw_free(slots);
@@ -116,7 +117,7 @@ static tw_status foresee(tw_engine *e, tw_engine_room *out) {
   return status;
 }
 
-tw_status tw_engine_foresee(const tw_engine_options *o, tw_engine_room *out) {
+tw_status tw_engine_foresee(const tw_engine_options *o, bool ask_gpu, tw_engine_room *out) {
   tw_model_share shapes;
   tw_engine *e = calloc(1, sizeof *e);
   *out = (tw_engine_room){.host = 0};
@@ -132,7 +133,7 @@ tw_status tw_engine_foresee(const tw_engine_options *o, tw_engine_room *out) {
 #endif
   tw_engine_divide(e);
   tw_status status = find_shapes(o->plan, &shapes);
-  if (status == TW_OK) status = foresee(e, out);
+  if (status == TW_OK) status = foresee(e, ask_gpu, out);
   forget_shapes(&shapes);
   free(e);
   return status;

@@ -22,6 +22,8 @@ typedef struct {
 
 // Of the party whose slots are larger. o->plan, batch, device, overlap, prepare_beside, keys and key_most count; all
 // else may be left out. On a GPU (a build with CUDA) what the driver's library holds on the host is not counted.
-tw_status tw_engine_foresee(const tw_engine_options *o, tw_engine_room *out);
+// ask_gpu: what products need there depends on the GPU, which is asked once in a process, the one that is selected now.
+// Without it device and device_least stay 0, and no GPU is touched: for whoever has not selected one yet.
+tw_status tw_engine_foresee(const tw_engine_options *o, bool ask_gpu, tw_engine_room *out);
 
 #endif

@@ -152,7 +152,7 @@ void tw_engine_close_lanes(tw_engine *e);
 // ---- engine_device.c; built with CUDA only
 tw_status tw_engine_device_create(tw_engine *e);
 // With a plan alone: device, device_least, keys and messages.
-tw_status tw_engine_device_foresee(tw_engine *e, tw_engine_room *out);
+tw_status tw_engine_device_foresee(tw_engine *e, bool ask_gpu, tw_engine_room *out);
 void tw_engine_device_stop(tw_engine *e);     // before memory and sessions go
 void tw_engine_device_destroy(tw_engine *e);  // streams
 tw_status tw_engine_device_prepare(tw_engine *e, const tw_engine_job *job);

@@ -27,14 +27,14 @@ static uint64_t result_bytes(const tw_plan *plan, int rows) {
 }
 
 tw_status tw_forecast_make(const tw_plan *plan, const tw_place *place, int batch, int rows, tw_device_kind device,
-                           tw_run_forecast *out) {
+                           bool ask_gpu, tw_run_forecast *out) {
   const tw_engine_options options = {.plan = plan, .batch = batch, .device = device, .keys = TW_KEYS_FILE};
   const uint64_t *slots = plan->program.slot_bytes;
   *out = (tw_run_forecast){.batch = batch,
                            .rows = rows,
                            .key_bytes = (slots[1] > slots[0] ? slots[1] : slots[0]) * (uint64_t)rows,
                            .result_bytes = result_bytes(plan, rows)};
-  TW_TRY(tw_engine_foresee(&options, &out->room));
+  TW_TRY(tw_engine_foresee(&options, ask_gpu, &out->room));
   if (!place) return TW_OK;
   out->seconds = seconds_of(plan, place, 1);
   out->batch_seconds = seconds_of(plan, place, batch);

@@ -15,9 +15,10 @@ typedef struct {
   double batch_seconds, all_seconds;  // of a batch, and of all rows in batches
 } tw_run_forecast;
 
-// Of the party that has more of each. place: where it will run; NULL: without times. device: not AUTO.
+// Of the party that has more of each. place: where it will run; NULL: without times. device: not AUTO. ask_gpu: as
+// tw_engine_foresee has it.
 tw_status tw_forecast_make(const tw_plan *plan, const tw_place *place, int batch, int rows, tw_device_kind device,
-                           tw_run_forecast *out);
+                           bool ask_gpu, tw_run_forecast *out);
 
 // Where the room is looked for, and what a lack of it means.
 typedef struct {

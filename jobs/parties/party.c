@@ -155,11 +155,12 @@ static int at_once(const tw_party_options *o, const tw_party_files *f) {
   return f->batch && f->batch < f->input.count ? f->batch : f->input.count;
 }
 
-static tw_status foresee(const tw_party_options *o, tw_party_files *f, const tw_place *place, tw_run_forecast *out) {
+static tw_status foresee(const tw_party_options *o, tw_party_files *f, const tw_place *place, bool ask_gpu,
+                         tw_run_forecast *out) {
   tw_device_kind device;
   int batch = at_once(o, f), rows = o->service ? batch : f->earlier.missing;
   TW_TRY(tw_hardware_kind(&o->words, &device));
-  return tw_forecast_make(&f->plan, place, batch, rows, device, out);
+  return tw_forecast_make(&f->plan, place, batch, rows, device, ask_gpu, out);
 }
 
 // Nothing is left to do where an earlier run has finished.
@@ -177,7 +178,7 @@ static tw_status check_room_alone(const tw_party_options *o, tw_party_files *f) 
   const tw_room_terms terms = room_terms(o, false);
   tw_run_forecast forecast;
   if (!has_work(o, f)) return TW_OK;
-  TW_TRY(foresee(o, f, NULL, &forecast));
+  TW_TRY(foresee(o, f, NULL, false, &forecast));
   return tw_room_check(&terms, &forecast.room, forecast.batch, NULL, false);
 }
 
@@ -304,7 +305,7 @@ static tw_status check_room(const tw_party_options *o, tw_party_files *f, tw_cha
     place = *o->place;
     place_between(o, one_host, &place);
   }
-  tw_status found = has_work(o, f) ? foresee(o, f, o->place ? &place : NULL, &forecast) : TW_OK;
+  tw_status found = has_work(o, f) ? foresee(o, f, o->place ? &place : NULL, false, &forecast) : TW_OK;
   TW_TRY(agree(channel, found));
   if (o->place && is_told(o, channel) && o->process == 0 && has_work(o, f))
     o->foretell(o->progress_state, &forecast, &place);
@@ -314,7 +315,7 @@ static tw_status check_room(const tw_party_options *o, tw_party_files *f, tw_cha
 static tw_status check_device(const tw_party_options *o, tw_party_files *f, const tw_hardware *hardware) {
   tw_run_forecast forecast;
   if (hardware->device != TW_DEVICE_CUDA || !has_work(o, f)) return TW_OK;
-  TW_TRY(foresee(o, f, NULL, &forecast));
+  TW_TRY(foresee(o, f, NULL, true, &forecast));
   return tw_room_check_device(&forecast.room, forecast.batch);
 }
 

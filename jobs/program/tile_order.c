@@ -202,6 +202,7 @@ static void uses_of(const tw_chain_step *s, uses *u) {
     case TW_STEP_SEND:
     case TW_STEP_RECEIVE:
     case TW_STEP_COPY:
+    case TW_STEP_DIGEST:
       uses_of_moves(s, u);
       return;
     case TW_STEP_SUMS:

@@ -81,17 +81,25 @@ __global__ void __launch_bounds__(TW_BLOCK_THREADS, BLOCKS) chain_kernel(const _
   for (uint32_t i = threadIdx.x; i < a.shared_bytes / 8; i += TW_BLOCK_THREADS) ((uint64_t *)memory)[i] = 0;
 }
 
-tw_status launch(const chain_args *a, uint32_t blocks, size_t shared, void *stream) {
-  TW_CUDA(cudaFuncSetAttribute(chain_kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, (int)shared));
-  return tw_enqueue(chain_kernel, dim3(blocks), TW_BLOCK_THREADS, shared, stream, *a);
-}
-
 tw_status most_shared(size_t *bytes) {
   int device, most;
   TW_CUDA(cudaGetDevice(&device));
   TW_CUDA(cudaDeviceGetAttribute(&most, cudaDevAttrMaxSharedMemoryPerBlockOptin, device));
   *bytes = (size_t)most;
   return TW_OK;
+}
+
+// As much as a block can have, for every launch alike: chains of several sizes are in one graph.
+tw_status allow_most_shared() {
+  size_t most;
+  TW_TRY(most_shared(&most));
+  TW_CUDA(cudaFuncSetAttribute(chain_kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, (int)most));
+  return TW_OK;
+}
+
+tw_status launch(const chain_args *a, uint32_t blocks, size_t shared, void *stream) {
+  TW_TRY(allow_most_shared());
+  return tw_enqueue(chain_kernel, dim3(blocks), TW_BLOCK_THREADS, shared, stream, *a);
 }
 
 }  // namespace
@@ -114,7 +122,7 @@ tw_status tw_chain_resident(size_t shared_bytes, uint32_t steps, uint32_t *block
   int device, processors, each, bytes = (int)(shared_bytes + steps * sizeof(tw_chain_step));
   TW_CUDA(cudaGetDevice(&device));
   TW_CUDA(cudaDeviceGetAttribute(&processors, cudaDevAttrMultiProcessorCount, device));
-  TW_CUDA(cudaFuncSetAttribute(chain_kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, bytes));
+  TW_TRY(allow_most_shared());
   TW_CUDA(cudaOccupancyMaxActiveBlocksPerMultiprocessor(&each, chain_kernel, TW_BLOCK_THREADS, (size_t)bytes));
   *blocks = (uint32_t)(each * processors);
   return TW_OK;

@@ -107,8 +107,10 @@ tw_status tw_room_check(const tw_room_terms *t, const tw_engine_room *room, int 
   const need one = {who, batch, still_needed(room)};
   need all = {one_host ? "both parties" : who, batch, one.needed * (uint64_t)own};
   uint64_t theirs;
-  TW_TRY(tw_channel_exchange(channel, &all.needed, &theirs, sizeof theirs));
-  if (one_host) all.needed += theirs < most ? theirs : most;
+  if (one_host) {  // elsewhere it is of no use to the other party
+    TW_TRY(tw_channel_exchange(channel, &all.needed, &theirs, sizeof theirs));
+    all.needed += theirs < most ? theirs : most;
+  }
   tw_terms none;
   memset(&none, 0, sizeof none);
   return tw_agree(channel, judge_both(t, &one, &all, false), &none);

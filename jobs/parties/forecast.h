@@ -29,9 +29,9 @@ typedef struct {
 } tw_room_terms;
 
 // Before a slot is marked: whether memory is left for what a run of `room` will take, beside what this process holds
-// already. channel: both parties call it, and one's refusal is the other's, too; what they need on one host is added
-// up. NULL: a party alone, which is told nothing yet but a failure. TW_ERR_MEMORY where more than 110 percent of what
-// is left is needed; from 90 percent on there is a warning.
+// already. channel: both parties call it, and one's refusal is the other's, too; what they need on one host is told
+// and added up. NULL: a party alone, which is told nothing yet but a failure. TW_ERR_MEMORY where more than 110 percent
+// of what is left is needed; from 90 percent on there is a warning.
 tw_status tw_room_check(const tw_room_terms *terms, const tw_engine_room *room, int batch, tw_channel *channel,
                         bool one_host);
 // The same of the GPU that was selected; a build with CUDA. Each party of its own.

@@ -116,7 +116,8 @@ tw_status tw_queue_make_client_folder(const tw_queue *q, const char *name) {
   char client[TW_QUEUE_WORD + 1];
   tw_queue_divide(name, client);
   if (!*client) return TW_OK;
-  if (mkdirat(q->out, client, 0700) != 0 && errno != EEXIST)
+  bool made = mkdirat(q->out, client, 0700) == 0;
+  if (made ? fsync(q->out) != 0 : errno != EEXIST)
     return tw_fail(TW_ERR_IO, "%s/%s: cannot make the folder: %s", q->o.out, client, strerror(errno));
   int fd = tw_queue_client_folder(q->out, client, S_IWOTH | S_IWGRP);
   if (fd < 0)
@@ -224,6 +225,12 @@ static const char *fault_of(const tw_queue *q, const struct stat *info, bool sea
   return NULL;
 }
 
+static const char *answer_to(const tw_queue *q, const char *name) {
+  if (is_out(q, name, "error", "txt")) return "was refused before; an id serves once";
+  if (is_answered(q, name)) return "has a result already; an id serves once";
+  return NULL;
+}
+
 static const char *fault_at_first(const tw_queue *q, const char *name, const struct stat *info, bool sealed) {
   const char *fault = fault_of(q, info, sealed);
   if (fault) return fault;
@@ -232,9 +239,7 @@ static const char *fault_at_first(const tw_queue *q, const char *name, const str
     return "may have to be sealed: the folder of clients' site files is not fit";
   if (!sealed && must) return "is not sealed, and this client has a site file here";
   if (sealed && !must) return "is sealed, and this client has no site file here";
-  if (is_out(q, name, "error", "txt")) return "was refused before; an id serves once";
-  if (is_answered(q, name)) return "has a result already; an id serves once";
-  return NULL;
+  return answer_to(q, name);
 }
 
 static const tw_waiting *known(const tw_queue *q, const tw_waiting *w) {
@@ -271,7 +276,7 @@ static tw_status look_at(tw_queue *q, int folder, const char *client, const char
                   .seen_ns = tw_clock_ns()};
   snprintf(w.name, sizeof w.name, "%s%s%s", client, *client ? "/" : "", id);
   const tw_waiting *before = known(q, &w);
-  const char *fault = before ? NULL : fault_at_first(q, w.name, &info, sealed);
+  const char *fault = before ? answer_to(q, w.name) : fault_at_first(q, w.name, &info, sealed);
   if (fault) {
     char reason[TW_QUEUE_REASON];
     snprintf(reason, sizeof reason, "%s: %s", file, fault);

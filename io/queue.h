@@ -70,12 +70,15 @@ typedef struct {
 tw_status tw_queue_take(tw_queue *q, const char *name, tw_queue_copy *out);
 void tw_queue_drop(tw_queue_copy *copy);  // removes it
 
-// Where its result is finished, OUT/NAME.result.pR.h5.finished: no client takes that. Makes OUT/CLIENT where that is
-// missing.
-tw_status tw_queue_place(tw_queue *q, const char *name, tw_path *finished);
-// What is finished becomes the result, in one step and on the disk: sealed to its client, if that has a site file;
-// otherwise its group may read it where OUT, or OUT/CLIENT, gives new files its own group (mode 2750). After a failure
-// it is finished still.
+// Where its result is finished, OUT/NAME.result.pR.h5.finished, or .h5.sealed.finished where the input came sealed: no
+// client takes that, and both hold it in plain. Makes OUT/CLIENT where that is missing.
+tw_status tw_queue_place(tw_queue *q, const char *name, bool sealed, tw_path *finished);
+// Whether what is finished can be sealed to its client, where it is to be sealed. why: "", or for what it is to be
+// refused. Failures are of a folder or of this party's site.
+tw_status tw_queue_can_deliver(const tw_queue *q, const char *name, char why[TW_QUEUE_REASON]);
+// What is finished becomes the result, in one step and on the disk: sealed to its client, if its input came sealed or
+// the client has a site file; otherwise its group may read it where OUT, or OUT/CLIENT, gives new files its own group
+// (mode 2750). After a failure it is finished still.
 tw_status tw_queue_deliver(tw_queue *q, const char *name);
 tw_status tw_queue_forget(tw_queue *q, const char *name);  // removes what is finished
 tw_path tw_queue_finished(const tw_queue *q, const char *name);

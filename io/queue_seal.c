@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/interrupt.h"
@@ -56,15 +57,45 @@ tw_status tw_queue_unseal(const tw_queue_seal *s, const char *client, const char
   return renamed ? TW_OK : tw_fail(TW_ERR_IO, "%s: cannot be replaced: %s", path, strerror(error));
 }
 
-tw_status tw_queue_seal_result(const tw_queue_seal *s, const char *client, const char *plain, const char *sealed,
-                               mode_t mode) {
+// A site file that `now` lets nobody seal to.
+static tw_status check_client(const tw_path *file, int64_t now) {
+  tw_peer peer;
+  tw_status status = tw_peer_load(file->text, &peer);
+  if (status == TW_OK) status = tw_peer_check_time(&peer, now);
+  if (status == TW_OK && peer.role != TW_SITE_CLIENT)
+    status = tw_fail(TW_ERR_IDENTITY, "%s: is the site of %s, no client's", file->text, tw_site_role_said(peer.role));
+  tw_peer_free(&peer);
+  return status;
+}
+
+tw_status tw_queue_can_seal(const tw_queue_seal *s, const char *client, char *why, size_t bytes) {
+  tw_path file;
+  bool seals;
+  const int64_t now = (int64_t)time(NULL);
+  *why = '\0';
+  if (!s->clients)
+    return tw_fail(TW_ERR_USAGE, "a result of %s is to be sealed: say --clients, as the service before", client);
+  TW_TRY(tw_peer_check_time(&s->site->self, now));
+  TW_TRY(site_file(s, client, &file));
+  TW_TRY(tw_queue_seals(s, client, &seals));
+  tw_status status = seals ? check_client(&file, now) : TW_OK;
+  if (status == TW_ERR_MEMORY) return status;
+  if (!seals)
+    snprintf(why, bytes, "%s: the site file has gone", file.text);
+  else if (status != TW_OK)
+    snprintf(why, bytes, "%s", tw_error_message());
+  return TW_OK;
+}
+
+tw_status tw_queue_seal_result(const tw_queue_seal *s, const char *client, const char *plain, const char *sealed) {
   tw_path file;
   tw_peer peer;
+  bool seals;
+  TW_TRY(tw_queue_seals(s, client, &seals));
+  if (!seals) return tw_fail(TW_ERR_IDENTITY, "%s: cannot be sealed to %s, which has no site file", plain, client);
   TW_TRY(site_file(s, client, &file));
   TW_TRY(tw_peer_load(file.text, &peer));
   tw_status status = tw_seal_file(plain, s->site, &peer, sealed);
   tw_peer_free(&peer);
-  TW_TRY(status);
-  if (chmod(sealed, mode) == 0) return TW_OK;
-  return tw_fail(TW_ERR_IO, "%s: cannot be given to the client: %s", sealed, strerror(errno));
+  return status;
 }

@@ -4,7 +4,7 @@
 #define TW_QUEUE_SEAL_H
 
 #include <stdbool.h>
-#include <sys/types.h>
+#include <stddef.h>
 
 #include "base/site.h"
 #include "io/new_files.h"
@@ -20,8 +20,11 @@ tw_status tw_queue_seals(const tw_queue_seal *s, const char *client, bool *seals
 // `path` was sealed by the client to this site: what it holds takes its place. TW_ERR_IDENTITY and TW_ERR_FORMAT as
 // tw_sealed_open.
 tw_status tw_queue_unseal(const tw_queue_seal *s, const char *client, const char *path);
-// The file `plain`, which stays, as the new file `sealed` for the client, with this mode.
-tw_status tw_queue_seal_result(const tw_queue_seal *s, const char *client, const char *plain, const char *sealed,
-                               mode_t mode);
+// Whether a result can be sealed to the client. why: [bytes], "" or what is wrong with the client's site file: it is
+// gone, damaged, past its time, or no client's. TW_ERR_USAGE without CLIENTS; TW_ERR_IDENTITY where this party's own
+// site is past its time.
+tw_status tw_queue_can_seal(const tw_queue_seal *s, const char *client, char *why, size_t bytes);
+// The file `plain`, which stays, as the new file `sealed` for the client.
+tw_status tw_queue_seal_result(const tw_queue_seal *s, const char *client, const char *plain, const char *sealed);
 
 #endif

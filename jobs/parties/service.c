@@ -10,6 +10,7 @@
 #include "base/memory.h"
 #include "io/unfinished.h"
 #include "jobs/models/conversation.h"
+#include "jobs/parties/earlier.h"
 #include "jobs/parties/handshake.h"
 #include "jobs/parties/service_finished.h"
 #include "jobs/parties/service_pairs.h"
@@ -24,7 +25,8 @@ typedef struct {
   tw_input_share input;
   tw_result_claim *place;
   tw_conversation_files conversation;
-  bool good;  // of this party's own share; the other one's is `offer`
+  bool sealed;  // so it came, and so its result goes
+  bool good;    // of this party's own share; the other one's is `offer`
   char reason[TW_QUEUE_REASON];
 } chosen;
 
@@ -137,6 +139,7 @@ static void load(service *s, chosen *c) {
   if (status == TW_OK) status = check_alone(s, &c->input);
   if (status == TW_OK) status = take_turn(s, c);
   c->good = status == TW_OK;
+  c->sealed = copy.sealed;
   if (!c->good) tw_queue_reason(s->queue, c->name, &copy, c->reason);
   tw_queue_drop(&copy);
 }
@@ -264,7 +267,7 @@ static tw_status claim(service *s) {
     TW_TRY(tw_service_turns_claim(&s->kept, s->list[i].name, &s->list[i].input, &s->list[i].conversation));
     if (s->list[i].place) continue;
     shape.count = s->list[i].input.count;
-    TW_TRY(tw_queue_place(s->queue, s->list[i].name, &path));
+    TW_TRY(tw_queue_place(s->queue, s->list[i].name, s->list[i].sealed, &path));
     TW_TRY(tw_result_share_claim(path.text, &shape, false, &s->list[i].place));
   }
   return TW_OK;
@@ -291,27 +294,23 @@ static tw_status finish(service *s, const tw_result_share *all) {
   return status;
 }
 
-// After a failure what is finished waits for the next service, but for results of parties that differ.
-static tw_status agree_finished(service *s, tw_status found, const tw_result_share *all) {
-  tw_status status = tw_service_finished_agree(s->run->channel, found, all);
-  if (status != TW_ERR_MISMATCH) return status;
-  char message[1200];
-  snprintf(message, sizeof message, "%s", tw_error_message());
-  for (int i = 0; i < s->count; i++) tw_queue_forget(s->queue, s->list[i].name);
-  return tw_fail(status, "%s", message);
+static tw_service_finished finished_of(const service *s) {
+  return (tw_service_finished){s->queue, s->run->channel, s->o->note, s->o->state};
 }
 
-// Both parties have finished. What is not delivered by the end of this is so when the service begins again.
-static tw_status deliver(service *s) {
-  for (int i = 0; i < s->count; i++) {
-    TW_TRY(tw_conversation_commit(&s->list[i].conversation, s->run->ledger));
-    TW_TRY(tw_queue_deliver(s->queue, s->list[i].name));
-    // that it has a result keeps it from being served again
-    if (tw_queue_done(s->queue, s->list[i].name) != TW_OK) say(s, tw_error_message());
+// What is not delivered by the end of this is so when the service begins again. What is refused is in hand no more,
+// nor, after a failure, what is delivered.
+static tw_status deliver(service *s, tw_status found, const tw_result_share *all) {
+  const tw_service_finished f = finished_of(s);
+  tw_service_result list[AT_ONCE];
+  for (int i = 0; i < s->count; i++)
+    list[i] = (tw_service_result){.name = s->list[i].name, .conversation = &s->list[i].conversation};
+  tw_status status = tw_service_finished_deliver(&f, s->run->ledger, found, all, list, s->count);
+  for (int i = s->count; i-- > 0;) {
+    s->done += list[i].delivered;
+    if (list[i].refused || (status != TW_OK && list[i].delivered)) take_out(s, i);
   }
-  tw_unfinished_keep();
-  s->done += (uint64_t)s->count;
-  return TW_OK;
+  return status;
 }
 
 static void note_run(const service *s, const tw_result_share *r) {
@@ -366,9 +365,8 @@ static tw_status run_chosen(service *s) {
   memcpy(e.transport, result.environment.transport, sizeof e.transport);
   memcpy(e.transport_why, result.environment.transport_why, sizeof e.transport_why);
   result.environment = e;
-  tw_status status = agree_finished(s, finish(s, &result), &result);
-  if (status == TW_OK) status = deliver(s);
-  if (status == TW_OK) note_run(s, &result);
+  tw_status status = deliver(s, finish(s, &result), &result);
+  if (status == TW_OK && s->count > 0) note_run(s, &result);
   tw_result_share_free(&result);
   return status;
 }
@@ -408,18 +406,10 @@ static tw_queue_options queue_options(const tw_service_options *o, int party) {
                             .client_most = o->client_most};
 }
 
-static tw_status check_caches(const tw_service_options *o, const tw_plan *plan) {
-  if (o->caches && !plan->shape.earlier)
-    return tw_fail(TW_ERR_USAGE, "--caches %s: this plan has no conversations; plan with --conversation", o->caches);
-  if (!o->caches && plan->shape.earlier)
-    return tw_fail(TW_ERR_USAGE, "this plan has conversations: say --caches DIR, where the service keeps them");
-  return o->caches ? tw_cache_folder_check(o->caches) : TW_OK;
-}
-
 tw_status tw_service_look(const tw_service_options *o, const tw_plan *plan, int party) {
   tw_queue *queue;
   tw_queue_options options = queue_options(o, party);
-  TW_TRY(check_caches(o, plan));
+  TW_TRY(tw_service_turns_check(o->caches, plan));
   TW_TRY(tw_queue_open(&options, &queue));
   tw_queue_close(queue);
   return TW_OK;
@@ -436,6 +426,12 @@ static tw_status make_room_for_turns(service *s) {
   return TW_OK;
 }
 
+// Parties that take different numbers at once would choose different inputs.
+static tw_status agree_batch(const service *s) {
+  bool stopped, done;  // by a signal: seen when inputs are chosen; nothing is done already
+  return tw_beginning_agree(s->run->channel, &(tw_beginning){.batch = (uint32_t)s->o->batch}, &stopped, &done);
+}
+
 // The room for shares, at one address; the queue; an engine for the largest batch, so that what finds no memory says so
 // before anything is in hand.
 static tw_status begin(service *s) {
@@ -450,17 +446,19 @@ static tw_status begin(service *s) {
   tw_status found = single || plan->shape.earlier
                         ? TW_OK
                         : tw_fail(TW_ERR_INTERNAL, "a service of a plan with several inputs or results");
-  if (found == TW_OK) found = check_caches(s->o, plan);
+  if (found == TW_OK) found = tw_service_turns_check(s->o->caches, plan);
   if (found == TW_OK && !s->dealer) found = tw_run_look(s->run, party_of(s));
   if (found == TW_OK) found = tw_share_alloc(8 * s->room, (void **)&s->input.share);
   if (found == TW_OK) found = make_room_for_turns(s);
   if (found == TW_OK) found = tw_queue_open(&queue, &s->queue);
   TW_TRY(agree(s, found));
+  TW_TRY(agree_batch(s));
   s->pairs = (tw_service_pairs){.queue = s->queue, .channel = s->run->channel, .seconds = s->o->pair_seconds};
   s->run->engine = &s->engine;
   s->run->spent = s->spent;
   s->run->input = &s->input;
-  TW_TRY(tw_service_finished_settle(&(tw_service_finished){s->queue, s->run->channel, s->o->note, s->o->state}));
+  const tw_service_finished finished = finished_of(s);
+  TW_TRY(tw_service_finished_settle(&finished));
   if (s->dealer) tw_key_store_close(s->keys);  // until there is an input
   TW_TRY(tw_run_set_up(s->run, s->o->batch));
   char text[160];

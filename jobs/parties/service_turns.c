@@ -7,6 +7,14 @@
 #include "io/queue.h"
 #include "io/wipe.h"
 
+tw_status tw_service_turns_check(const char *caches, const tw_plan *plan) {
+  if (caches && !plan->shape.earlier)
+    return tw_fail(TW_ERR_USAGE, "--caches %s: this plan has no conversations; plan with --conversation", caches);
+  if (!caches && plan->shape.earlier)
+    return tw_fail(TW_ERR_USAGE, "this plan has conversations: say --caches DIR, where the service keeps them");
+  return caches ? tw_cache_folder_check(caches) : TW_OK;
+}
+
 static tw_status gone(const tw_input_share *input) {
   return tw_fail(
       TW_ERR_USED,

@@ -13,6 +13,8 @@ typedef struct {
   uint64_t looked_ns;      // own, 0 at first: when old ones were looked for
 } tw_service_turns;
 
+// A folder for caches (NULL: none), where the plan has conversations, and there alone. TW_ERR_USAGE, or the folder's.
+tw_status tw_service_turns_check(const char *caches, const tw_plan *plan);
 // One turn that came. name: CLIENT/ID or ID. begun: new conversations of this client that were taken for the same run.
 // TW_ERR_*: it is refused, with a reason for the client; *detail is the party's own, "" where there is none. What the
 // turn goes on behind is opened, and *files closed by the caller, also after a failure. Nothing is marked.

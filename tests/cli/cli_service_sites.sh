@@ -142,6 +142,12 @@ expect 2 'said of both parties, or of none' "$TWAIN" ask n --to 0/q --to 1/q --f
 expect 2 'clients needs a party of its own' mpirun -np 2 "$TWAIN" run n --serve --queue 0/q --out 0/out --clients 0/clients
 "$TWAIN" share n --input -q --force
 
+port=$(free_port)
+job 0 --listen "127.0.0.1:$port" --batch 4
+job 1 --connect "127.0.0.1:$port" --batch 6
+ends 0 5 'differ in --batch.*party 0 has 4, party 1 has 6'
+ends 1 5 'differ in --batch.*party 1 has 6, party 0 has 4'
+
 # ---- what waits is served by the next service; one party is killed, and the other one says what was in hand
 
 wait_in_both waits
@@ -246,20 +252,62 @@ if [ -e "$TWAIN_PRELOAD/preload_rename.so" ]; then
   "$TWAIN" share n --input -q --force --site client --seal-to 0/site/site.pem --seal-to 1/site/site.pem
   for p in 0 1; do mv n.input.p$p.h5.sealed $p/q/cy/odd.input.p$p.h5.sealed; done
   dies - .result.p1.h5.sealed "$PWD/0/out/cy/odd.result.p0.h5.sealed"
-  [ -e 0/out/cy/odd.result.p0.h5.sealed ] && [ -e 1/out/cy/odd.result.p1.h5.finished ] || show "party 1 was killed elsewhere"
-  cp 1/out/cy/odd.result.p1.h5.finished kept
+  [ -e 0/out/cy/odd.result.p0.h5.sealed ] && [ -e 1/out/cy/odd.result.p1.h5.sealed.finished ] || show "party 1 was killed elsewhere"
+  cp 1/out/cy/odd.result.p1.h5.sealed.finished kept
   begin --clients clients
   says 1 'cy/odd: delivered, as the service before had finished it'
-  [ -e 1/out/cy/odd.result.p1.h5.sealed ] && [ ! -e 1/out/cy/odd.result.p1.h5.finished ] || fail "no sealed result"
+  [ -e 1/out/cy/odd.result.p1.h5.sealed ] && [ ! -e 1/out/cy/odd.result.p1.h5.sealed.finished ] || fail "no sealed result"
   "$TWAIN" unseal 1/out/cy/odd.result.p1.h5.sealed --site client --from 1/site/site.pem -o opened -q
   cmp -s opened kept || fail "another result is sealed than was finished"
   stop 1
   # and after it, with the plain one not removed yet
-  cp kept 1/out/cy/odd.result.p1.h5.finished
+  cp kept 1/out/cy/odd.result.p1.h5.sealed.finished
+  chmod 2750 1/out/cy
+  chmod 600 1/out/cy/odd.result.p1.h5.sealed
   begin --clients clients
   says 1 'cy/odd: delivered, as the service before had finished it'
   stop 1
-  [ ! -e 1/out/cy/odd.result.p1.h5.finished ] && [ ! -e 1/out/cy/odd.error.p1.txt ] || fail "it is finished still"
+  [ ! -e 1/out/cy/odd.result.p1.h5.sealed.finished ] && [ ! -e 1/out/cy/odd.error.p1.txt ] || fail "it is finished still"
+  [ "$(stat -c %a 1/out/cy/odd.result.p1.h5.sealed)" = 640 ] || fail "the client's group may not read it"
+
+  # what one party can no longer seal is refused on both; what else is finished, or of the same run, is delivered
+  "$TWAIN" unseal 0/out/cy/odd.result.p0.h5.sealed --site client --from 0/site/site.pem -o kept0 -q
+  for p in 0 1; do
+    [ $p = 0 ] && half=kept0 || half=kept
+    cp $half $p/out/cy/lost.result.p$p.h5.sealed.finished
+    cp $half $p/out/al/late2.result.p$p.h5.finished
+  done
+  port=$(free_port)
+  job 0 --listen "127.0.0.1:$port"
+  job 1 --connect "127.0.0.1:$port"
+  for p in 0 1; do ends $p 2 'a result of cy is to be sealed: say --clients'; done
+  mv 1/clients/cy.pem cy.pem
+  begin --clients clients
+  says 1 'refused cy/lost: its result cannot be sealed to this client: clients/cy.pem: the site file has gone'
+  says 0 'refused cy/lost: party 1 refuses its share'
+  for p in 0 1; do says $p 'al/late2: delivered, as the service before had finished it'; done
+  stop 0
+  "$TWAIN" share n --input -q --force --site client --seal-to 0/site/site.pem --seal-to 1/site/site.pem
+  mv cy.pem 1/clients/cy.pem
+  for p in 0 1; do mv n.input.p$p.h5.sealed $p/q/cy/gone.input.p$p.h5.sealed; done
+  "$TWAIN" share n --input -q --force
+  wait_in_both al/stays
+  used=("$(marks 0)" "$(marks 1)")
+  begin --clients clients --link-latency 30ms
+  for p in 0 1; do until [ "$(marks $p)" -gt "${used[p]}" ]; do sleep 0.01; done; done
+  mv 1/clients/cy.pem cy.pem
+  says 1 'refused cy/gone: its result cannot be sealed to this client: clients/cy.pem: the site file has gone'
+  says 0 'refused cy/gone: party 1 cannot seal its result to this client'
+  for p in 0 1; do says $p ' al/stays: 2 sequences, key slots '; done
+  stop 1
+  mv cy.pem 1/clients/cy.pem
+  for p in 0 1; do
+    for id in lost gone; do
+      [ -s $p/out/cy/$id.error.p$p.txt ] && [ -z "$(find $p/out/cy -name "$id.result.*")" ] || fail "$id on $p: $(find $p/out/cy)"
+    done
+    [ -e $p/out/al/late2.result.p$p.h5 ] && [ -e $p/out/al/stays.result.p$p.h5 ] || fail "not delivered on $p: $(find $p/out/al)"
+  done
+  [ -z "$(find 0/q 1/q -type f)" ] || fail "inputs are left: $(find 0/q 1/q -type f)"
   "$TWAIN" share n --input -q --force
   options=()
 

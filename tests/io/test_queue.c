@@ -201,8 +201,10 @@ static void refusals(void) {
   put("large.input.p0.h5", "an id serves once");
   waiting(q);
   CU_ASSERT_FALSE(is_there(in, "large.input.p0.h5"));
-  FILE *result = fopen(at(out, "whole.result.p0.h5").text, "w");
-  fclose(result);
+  // one that waits, and one that comes anew
+  write_file(at(out, "whole.result.p0.h5").text);
+  CU_ASSERT_STRING_EQUAL(waiting(q), geteuid() == 0 ? "group " : "");
+  CU_ASSERT_FALSE(is_there(in, "whole.input.p0.h5"));
   put("whole.input.p0.h5", "has a result");
   CU_ASSERT_STRING_EQUAL(waiting(q), geteuid() == 0 ? "group " : "");
   CU_ASSERT_FALSE(is_there(out, "whole.error.p0.txt"));
@@ -254,7 +256,7 @@ static void taking(void) {
   tw_path left = copy.path;
   tw_queue_drop(&copy);
   CU_ASSERT_FALSE(tw_path_exists(&left));
-  CU_ASSERT_EQUAL(tw_queue_place(q, "al/a", &result), TW_OK);
+  CU_ASSERT_EQUAL(tw_queue_place(q, "al/a", false, &result), TW_OK);
   CU_ASSERT_STRING_EQUAL(result.text, at(out, "al/a.result.p0.h5.finished").text);
   // what a client's group may read, it may read as soon as it has its name
   static const mode_t modes[][2] = {{0750, 0600}, {02750, 0640}};
@@ -287,7 +289,7 @@ static void taking(void) {
   CU_ASSERT_EQUAL(tw_queue_take(q, "al/a", &copy), TW_ERR_IO);
   tw_queue_drop(&copy);
   CU_ASSERT_EQUAL(symlink(in, at(out, "bo").text), 0);
-  CU_ASSERT_EQUAL(tw_queue_place(q, "bo/a", &result), TW_ERR_IO);
+  CU_ASSERT_EQUAL(tw_queue_place(q, "bo/a", false, &result), TW_ERR_IO);
   tw_queue_close(q);
   remove_folders();
 }
@@ -321,7 +323,7 @@ static void clients_folder(void) {
   CU_ASSERT_STRING_EQUAL(refused_names, "al/b al/c ");
   CU_ASSERT_EQUAL(tw_queue_take(q, "al/a", &copy), TW_ERR_IO);
   tw_path finished;
-  CU_ASSERT_EQUAL(tw_queue_place(q, "al/a", &finished), TW_OK);
+  CU_ASSERT_EQUAL(tw_queue_place(q, "al/a", false, &finished), TW_OK);
   write_file(finished.text);
   CU_ASSERT_EQUAL(tw_queue_deliver(q, "al/a"), TW_ERR_IO);
   CU_ASSERT(tw_path_exists(&finished));
@@ -331,6 +333,59 @@ static void clients_folder(void) {
   CU_ASSERT_EQUAL(rename(away, clients), 0);
   CU_ASSERT_EQUAL(tw_queue_take(q, "al/a", &copy), TW_OK);
   tw_queue_drop(&copy);
+  tw_queue_close(q);
+  remove_folders();
+}
+
+// A result whose input came sealed goes sealed or not at all, whatever has become of the client's site file.
+static void sealed_results(void) {
+  tw_queue *q;
+  tw_path finished;
+  struct stat info;
+  char clients[96], why[TW_QUEUE_REASON];
+  make_folders();
+  snprintf(clients, sizeof clients, "%s/clients", folder);
+  CU_ASSERT_EQUAL(mkdir(clients, 0700), 0);
+  tw_site none = {.signing = NULL};
+  none.self.file = "";
+  none.self.not_after = INT64_MAX;
+  tw_queue_options o = options(9, 9);
+  o.seal = (tw_queue_seal){&none, clients};
+  CU_ASSERT_EQUAL_FATAL(tw_queue_open(&o, &q), TW_OK);
+  CU_ASSERT_EQUAL(tw_queue_place(q, "al/a", true, &finished), TW_OK);
+  CU_ASSERT_STRING_EQUAL(finished.text, at(out, "al/a.result.p0.h5.sealed.finished").text);
+  write_file(finished.text);
+  // no site file, then one that is damaged
+  for (int damaged = 0; damaged < 2; damaged++) {
+    if (damaged) write_file(at(clients, "al.pem").text);
+    CU_ASSERT_EQUAL(tw_queue_can_deliver(q, "al/a", why), TW_OK);
+    CU_ASSERT_PTR_NOT_NULL(strstr(why, "its result cannot be sealed to this client: "));
+    CU_ASSERT_NOT_EQUAL(tw_queue_deliver(q, "al/a"), TW_OK);
+    CU_ASSERT(tw_path_exists(&finished) && !is_there(out, "al/a.result.p0.h5"));
+  }
+  none.self.not_after = 1;  // this party's own: no reason to refuse a client
+  CU_ASSERT_EQUAL(tw_queue_can_deliver(q, "al/a", why), TW_ERR_IDENTITY);
+  none.self.not_after = INT64_MAX;
+  tw_queue_close(q);
+  o.seal.clients = NULL;
+  CU_ASSERT_EQUAL_FATAL(tw_queue_open(&o, &q), TW_OK);
+  CU_ASSERT_EQUAL(tw_queue_can_deliver(q, "al/a", why), TW_ERR_USAGE);
+  CU_ASSERT_NOT_EQUAL(tw_queue_deliver(q, "al/a"), TW_OK);
+  CU_ASSERT(tw_path_exists(&finished) && !is_there(out, "al/a.result.p0.h5"));
+  // sealed already by a process that died before the client's group might read it
+  place sealed = at(out, "al/a.result.p0.h5.sealed");
+  write_file(sealed.text);
+  chmod(sealed.text, 0600);
+  chmod(at(out, "al").text, 02750);
+  CU_ASSERT_EQUAL(tw_queue_can_deliver(q, "al/a", why), TW_OK);
+  CU_ASSERT_STRING_EQUAL(why, "");
+  CU_ASSERT_EQUAL(tw_queue_deliver(q, "al/a"), TW_OK);
+  CU_ASSERT(stat(sealed.text, &info) == 0 && (info.st_mode & 07777) == 0640);
+  CU_ASSERT_FALSE(tw_path_exists(&finished));
+  // what is refused is removed
+  write_file(finished.text);
+  CU_ASSERT_EQUAL(tw_queue_forget(q, "al/a"), TW_OK);
+  CU_ASSERT_FALSE(tw_path_exists(&finished));
   tw_queue_close(q);
   remove_folders();
 }
@@ -361,9 +416,11 @@ static void what_out_says(void) {
   write_file(at(out, "a.result.p0.h5").text);
   write_file(at(out, "al/b.result.p0.h5.sealed").text);
   write_file(at(out, "al/c.result.p0.h5.finished").text);
+  write_file(at(out, "al/e.result.p0.h5.sealed.finished").text);
   write_file(at(out, "d.error.p0.txt").text);
   CU_ASSERT_EQUAL(tw_queue_walk(q, add, text), TW_OK);
-  static const char *const said[] = {"a delivered, ", "al/b delivered, ", "al/c finished, ", "d refused, "};
+  static const char *const said[] = {"a delivered, ", "al/b delivered, ", "al/c finished, ", "al/e finished, ",
+                                     "d refused, "};
   size_t length = 0;
   for (size_t i = 0; i < sizeof said / sizeof *said; i++) {
     CU_ASSERT_PTR_NOT_NULL(strstr(text, said[i]));
@@ -378,4 +435,5 @@ static void what_out_says(void) {
 
 SUITE_MAIN("queue", {"words of clients", words}, {"folders", folders}, {"what waits", what_waits},
            {"what is refused", refusals}, {"limits", limits}, {"copies", taking},
-           {"clients' site files", clients_folder}, {"what OUT says", what_out_says})
+           {"clients' site files", clients_folder}, {"sealed results", sealed_results},
+           {"what OUT says", what_out_says})

@@ -102,7 +102,7 @@ cp good/n.keys.p1.h5 .
 expect_run 5 'key_id|key' n --ledger ledger # one party's keys of another dealing
 parties_say 'key'
 restore
-expect_run 6 'choose a lower --slot. n --ledger ledger --slot 3
+expect_run 6 'choose a lower --slot' n --ledger ledger --slot 3
 "$TWAIN" encode n 'another input' --force -q
 "$TWAIN" share n --input --force -q
 cp good/n.input.p1.h5 .

@@ -57,9 +57,12 @@ little() { # KILOBYTES OPTION...: party 1's address space
     -np 1 bash -c 'ulimit -v "$1" && shift && exec "$TWAIN" run n --ledger ledger "$@"' limited "$kilobytes" "$@"
 }
 export -f little
-# What MPI takes of an address space differs from host to host: the first limit that lets it start is too little.
+# What libraries and MPI take of an address space differs from build to build and from host to host: the first limit that
+# lets the run start is too little.
+least=200000
+until (ulimit -v $least && "$TWAIN" --version) >/dev/null 2>&1; do least=$((least + 100000)); done
 too_little() { # TEXT COMMAND: sets `limit`
-  for limit in $(seq 200000 25000 900000); do
+  for limit in $(seq $least 25000 $((least + 700000))); do
     timeout 60 bash -c "$2 $limit" >said 2>&1 || true
     if grep -qE "$1" said; then return; fi
     rm -f n.result.*

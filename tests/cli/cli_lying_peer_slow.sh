@@ -40,7 +40,7 @@ for found in 256 -1; do expect_lie 7 'a greeting that no twain sends \(its statu
 expect_lie 7 'a greeting that no twain sends' status 0 256
 expect_lie 3 'the other party \(1\) stopped: a reason' status 2 3
 expect_lie 5 'differ in protocol version: party 0 has [0-9]+, party 1 has 77' version 0 77
-expect_lie 5 'differ in plan' terms 8 0
+expect_lie 5 'differ in plan' terms 7 0
 expect_lie 7 'a word without end' words 0 0
 expect_lie 7 'sent one of another size' cut 1 100
 expect_lie 7 "sent a host's name that no twain sends" host 0 0
@@ -63,7 +63,7 @@ spends() { # as expect_lie
   [ "$(wc -l <<<"$now")" = $(($(grep -c . <<<"$before" || true) + 2)) ] || fail "slots marked: $now"
   before=$now
 }
-spends 7 'a greeting that no twain sends' status 9 256
+spends 7 'a greeting that no twain sends' status 13 256
 spends 7 'message 5: the sequence number is 5 here and 6' sequence 5 0
 spends 7 'another size|the payload length' length 7 0
 spends 7 'message 6.*(checksum|CRC|damaged)' checksum 6 0
@@ -71,7 +71,7 @@ spends 7 'the parties opened different values' values 40 0
 spends 7 'the parties opened different values' transcript 0 0
 spends 7 'nothing moved for 1 s' silent 60 0 --silence-limit 1
 spends 7 'the time limit of the whole run \(--time-limit\) has passed' drip 0 100 --silence-limit 10 --time-limit 4
-spends 7 'a greeting that no twain sends' status 10 256 # the other party's last word, its result is written
+spends 7 'a greeting that no twain sends' status 14 256 # the other party's last word, its result is written
 
 # ---- party 0 names the rows of its first batch again and again: party 1 does not run them twice
 seq 9 >texts

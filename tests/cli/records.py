@@ -104,7 +104,7 @@ def main():
         assert len(cells) == len(records), (len(cells), len(records))
         for r, c in zip(records, cells):
             differ = [n for n in c if (r[n] is None) != (c[n] is None) or (type(c[n]) == str and r[n] != c[n])]
-            assert set(differ) <= {"date", "command_line", "cores_shared", "run_id", "transcript"}, differ
+            assert set(differ) <= {"date", "command_line", "cores_shared", "run_id", "transcript", "limited_by"}, differ
 
 
 main()

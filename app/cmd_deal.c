@@ -293,11 +293,11 @@ static tw_status choose_places(const char *name, const char *model, const settin
 }
 
 // Where keys for `name` go.
-static tw_path key_name(const char *name, const settings *s) {
-  tw_path path;
-  if (s->append) return tw_key_part_new(name);
-  snprintf(path.text, sizeof path.text, "%s", name);
-  return path;
+static tw_status choose_key_places(const char *name, const char *model, const settings *s, const tw_sealing *sealing,
+                                   tw_new_files *places) {
+  if (!s->append) return choose_places(name, model, s, sealing, places);
+  TW_TRY(tw_key_parts_check_room(name));
+  return choose_places(tw_key_part_new(name).text, model, s, sealing, places);
 }
 
 static tw_status deal_name(const char *name, const char *model, const settings *s, const tw_sealing *sealing,
@@ -305,7 +305,7 @@ static tw_status deal_name(const char *name, const char *model, const settings *
   tw_new_files places;
   tw_plan plan;
   tw_model_dealer dealer;
-  TW_TRY(choose_places(key_name(name, s).text, model, s, sealing, &places));
+  TW_TRY(choose_key_places(name, model, s, sealing, &places));
   TW_TRY(tw_plan_read_of(s->model, name, &plan));
   tw_status status = tw_model_dealer_read(tw_path_of(model, "model.dealer.h5").text, &dealer);
   if (status == TW_OK) {
@@ -342,8 +342,7 @@ static tw_status deal_lengths(const char *name, const char *model, const tw_plan
   TW_TRY(divide(plan, s, counts));
   for (int i = 0; i < plan->length_count; i++)
     if (counts[i] > 0)
-      TW_TRY(
-          choose_places(key_name(tw_length_name(name, plan->lengths[i].seq).text, s).text, model, s, sealing, &places));
+      TW_TRY(choose_key_places(tw_length_name(name, plan->lengths[i].seq).text, model, s, sealing, &places));
   for (int i = 0; i < plan->length_count; i++) {
     if (counts[i] == 0) continue;
     own.count = counts[i];

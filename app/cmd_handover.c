@@ -160,9 +160,8 @@ const tw_command tw_command_handover = {
     .arguments = "NAME",
     .summary = "who gets which of the files here, with digests",
     .about =
-        "Lists the files of NAME, and of its lengths, that change hands, plain, sealed, or plain beside their sealed "
-        "form, with their "
-        "recipients and SHA-256 digests, as "
+        "Lists the files of NAME, and of its lengths, that change hands, also keys that were appended (`deal "
+        "--append`), plain, sealed, or plain beside their sealed form, with their recipients and SHA-256 digests, as "
         "`sha256sum` prints them: a recipient compares them with what arrived. Opens nothing and needs no keys.",
     .options = options,
     .option_count = sizeof options / sizeof *options,

@@ -2,8 +2,8 @@
 #ifndef TW_VOID_FILES_H
 #define TW_VOID_FILES_H
 
-// Says which of NAME's files with these endings are here, plain or sealed: they are void. why: the rest of the
-// sentence.
+// Says which of NAME's files with these endings are here, plain or sealed, keys with those that were appended
+// (io/key_parts.h): they are void. why: the rest of the sentence.
 void tw_say_void(const char *name, const char *const *suffixes, int count, const char *why);
 
 #endif

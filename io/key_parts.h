@@ -20,6 +20,8 @@ typedef struct {
 // TW_ERR_RANGE for more than TW_MOST_KEY_PARTS.
 tw_status tw_key_parts_find(const char *name, tw_key_parts *out);
 void tw_key_parts_free(tw_key_parts *parts);
+// Whether one more can be appended: TW_ERR_RANGE where TW_MOST_KEY_PARTS are there.
+tw_status tw_key_parts_check_room(const char *name);
 // A name for the next one, by the clock.
 tw_path tw_key_part_new(const char *name);
 

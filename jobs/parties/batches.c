@@ -2,7 +2,6 @@
 
 #include <inttypes.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
@@ -47,7 +46,7 @@ typedef struct {
   uint64_t *slots;  // [total] at the beginning, those that rows wish for
   int *rows;
   uint64_t *wished;
-  uint64_t *used;  // [total and a batch], in ascending order
+  tw_used_slot *used;  // [total and a batch]
   int used_count;
   uint64_t *taken;
 } batches;
@@ -252,11 +251,6 @@ static tw_status open_keys(batches *b) {
   return tw_live_keys_open(b->dealer, b->whole->plan, &b->whole->model->model_id, party_of(b), b->keys);
 }
 
-static int by_number(const void *a, const void *c) {
-  uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)c;
-  return x < y ? -1 : x > y;
-}
-
 typedef struct {
   const tw_run_options *whole;
   int done, count, total;
@@ -321,9 +315,7 @@ static tw_status run_batch(batches *b, const turn *t) {
   for (int i = 0; i < t->count; i++) b->done[b->rows[i]] = true;
   tw_status status = compute(b, t, &place, &result);
   if (status == TW_OK) {
-    memcpy(b->used + b->used_count, b->taken, sizeof *b->used * (size_t)t->count);
-    b->used_count += t->count;
-    qsort(b->used, (size_t)b->used_count, sizeof *b->used, by_number);
+    for (int i = 0; i < t->count; i++) b->used[b->used_count++] = (tw_used_slot){result.key_id, b->taken[i]};
     status = write(b, &place, &result);
     tw_result_share_free(&result);
   }

@@ -88,15 +88,18 @@ tw_status tw_key_check_index(const tw_keys_info *k, const tw_program *p, int par
 
 // ---- the choice
 
-// What a party has, as it goes to the other one.
+// What a party has and needs, as it goes to the other one.
 typedef struct {
-  uint64_t count;
+  uint64_t count, needed;
+  int64_t first_slot;
   tw_id key_id[TW_MOST_KEY_FILES];
 } key_list;
 
-static void fill(const tw_key_store *list, int count, key_list *out) {
+static void fill(const tw_key_store *list, int count, int needed, int64_t first_slot, key_list *out) {
   memset(out, 0, sizeof *out);
   out->count = (uint64_t)count;
+  out->needed = (uint64_t)needed;
+  out->first_slot = first_slot;
   for (int i = 0; i < count; i++) out->key_id[i] = tw_key_store_info(&list[i])->key_id;
 }
 
@@ -150,31 +153,36 @@ static tw_status look_through(tw_channel *channel, const tw_key_store *list, con
   return too_few(needed, common, most, sum);
 }
 
+// Both look for the same number of slots, wherever these are: else they would not look at the same files.
+static bool are_alike(const key_list lists[2]) {
+  return lists[0].needed == lists[1].needed && lists[0].first_slot < 0 && lists[1].first_slot < 0;
+}
+
 static tw_status choose(tw_channel *channel, const tw_key_store *list, int count, const tw_ledger *ledger, int needed,
-                        int64_t first_slot, key_list lists[2], int *chosen) {
+                        int64_t first_slot, key_list lists[2], int *common, int *chosen) {
   int places[TW_MOST_KEY_FILES], party = channel->party;
-  fill(list, count, &lists[party]);
+  fill(list, count, needed, first_slot, &lists[party]);
   TW_TRY(tw_channel_exchange(channel, &lists[party], &lists[1 - party], sizeof *lists));
   if (!is_sound(&lists[1 - party]))
     return tw_fail(TW_ERR_PEER, "party %d sent a list of its key files that no twain sends", 1 - party);
-  int common = find_common(lists, party, places);
-  *chosen = common ? places[0] : 0;
-  if (common < 2 || first_slot >= 0) return TW_OK;
-  return look_through(channel, list, ledger, places, common, needed, chosen);
+  *common = find_common(lists, party, places);
+  *chosen = *common ? places[0] : 0;
+  if (*common < 2 || !are_alike(lists)) return TW_OK;
+  return look_through(channel, list, ledger, places, *common, needed, chosen);
 }
 
 tw_status tw_key_choose(tw_channel *channel, tw_status found, const tw_key_store *list, int count,
-                        const tw_ledger *ledger, int needed, int64_t first_slot, const tw_key_store **out) {
+                        const tw_ledger *ledger, int needed, int64_t first_slot, tw_key_chosen *out) {
   key_list *lists;
   tw_terms none;
   int chosen = 0;
-  *out = list;
+  *out = (tw_key_chosen){.keys = list};
   if (list->reserve) return TW_OK;
   memset(&none, 0, sizeof none);
   TW_TRY(tw_agree(channel, found, &none));
   TW_TRY(tw_alloc(2 * sizeof *lists, (void **)&lists));
-  tw_status status = choose(channel, list, count, ledger, needed, first_slot, lists, &chosen);
-  *out = &list[chosen];
+  tw_status status = choose(channel, list, count, ledger, needed, first_slot, lists, &out->common, &chosen);
+  out->keys = &list[chosen];
   tw_free(lists);
   return status;
 }

@@ -26,12 +26,18 @@ void tw_key_files_close(tw_key_files *files);
 // Every correction must lie where the program has it, and be what it says: TW_ERR_MISMATCH.
 tw_status tw_key_check_index(const tw_keys_info *keys, const tw_program *program, int party);
 
+typedef struct {
+  const tw_key_store *keys;
+  int common;  // files that both parties have; 0 for a live dealer's
+} tw_key_chosen;
+
 // Both parties, with as many files as each has: one that both have, with `needed` slots that are free on both, the
-// oldest such one. With --slot, or where the parties have one or none in common, that is not looked for: the first.
-// TW_ERR_USED where none has so many. found: what this party has found before, which both agree on first. A live
-// dealer's store stands alone, and nothing is said.
+// oldest such one. That is not looked for, and it is the first, with --slot on either party, where they have one or
+// none in common, and where they need different numbers of slots (the run's handshake says what differs). TW_ERR_USED
+// where none has so many. Without the ledgers' locks, so another run may take the slots first. found: what this party
+// has found before, which both agree on first. A live dealer's store stands alone, and nothing is said.
 tw_status tw_key_choose(tw_channel *channel, tw_status found, const tw_key_store *list, int count,
-                        const tw_ledger *ledger, int needed, int64_t first_slot, const tw_key_store **out);
+                        const tw_ledger *ledger, int needed, int64_t first_slot, tw_key_chosen *out);
 // This party alone: whether any file, or with `together` all of them, have as many slots left. TW_ERR_USED.
 tw_status tw_key_look(const tw_key_store *list, int count, const tw_ledger *ledger, int party, int needed,
                       bool together);

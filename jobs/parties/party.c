@@ -232,9 +232,10 @@ void tw_party_close(tw_party_files *files) {
   free(files);
 }
 
+// Of several key files the run itself takes one that both have: what stands first on either says nothing.
 tw_status tw_party_compare(tw_party_files *f, tw_channel *channel) {
   const tw_turn_files turn = {&f->input, &f->conversation};
-  uint8_t needs_keys = !is_done(f), theirs;
+  uint8_t needs_keys = !is_done(f) && f->keys.count < 2, theirs;
   TW_TRY(tw_channel_exchange(channel, &needs_keys, &theirs, 1));
   return tw_run_compare(&(tw_run_options){.plan = &f->plan,
                                           .model = &f->model,

@@ -148,27 +148,18 @@ tw_status tw_run_compare(const tw_run_options *o, bool keys) {
   return tw_agree(o->channel, TW_OK, &terms);
 }
 
-static int by_number(const void *a, const void *b) {
-  uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
-  return x < y ? -1 : x > y;
-}
-
 // With those of earlier batches.
 static tw_status name_slots(const party_run *r) {
-  enum { PIECES = 6 };
   const tw_run_options *o = r->o;
-  tw_ranges ranges;
-  uint64_t *all;
-  size_t n = (size_t)o->used_count + (size_t)r->batch;
+  tw_used_slot *all;
+  size_t earlier = (size_t)o->used_count, n = earlier + (size_t)r->batch;
   if (o->taken) memcpy(o->taken, r->slots, sizeof *r->slots * (size_t)r->batch);
   if (!o->spent) return TW_OK;
   TW_TRY(tw_alloc(n * sizeof *all, (void **)&all));
-  if (o->used_count) memcpy(all, o->used, sizeof *all * (size_t)o->used_count);
-  memcpy(all + o->used_count, r->slots, sizeof *all * (size_t)r->batch);
-  qsort(all, n, sizeof *all, by_number);
-  ranges = tw_ranges_begin(o->spent, TW_SLOTS_TEXT, PIECES);
-  for (size_t i = 0; i < n; i++) tw_ranges_add(&ranges, all[i]);
-  tw_ranges_end(&ranges);
+  if (earlier) memcpy(all, o->used, sizeof *all * earlier);
+  for (int i = 0; i < r->batch; i++)
+    all[earlier + (size_t)i] = (tw_used_slot){tw_key_store_info(r->keys)->key_id, r->slots[i]};
+  tw_used_slots_say(all, n, key_files(o) > 1, o->spent);
   tw_free(all);
   return TW_OK;
 }
@@ -197,12 +188,11 @@ static tw_status log_slots(const party_run *r) {
   return tw_audit("slots", slots ? fields : NULL);
 }
 
-// The same slots and ledgers on both parties; then marked, erased, and acknowledged by both before anything masked is
-// sent.
+// The same slots, which both have chosen, and ledgers on both parties; then marked, erased, and acknowledged by both
+// before anything masked is sent.
 static tw_status take_slots(party_run *r, tw_slots *s, tw_terms *terms) {
   char note[120];
   note_of(r->o, note, sizeof note);
-  TW_TRY(tw_slots_choose(s, r->slots));
   tw_digest_of(r->slots, sizeof *r->slots * (size_t)r->batch, &terms->slots);
   memcpy(terms->ledgers, s->ledgers, sizeof terms->ledgers);
   TW_TRY(tw_agree(r->o->channel, log_slots(r), terms));
@@ -231,8 +221,11 @@ static tw_status reserve(const party_run *r, const uint8_t run[32], int64_t *fir
   return TW_OK;
 }
 
-static tw_status agree_and_burn(party_run *r) {
+// *again: another run took what was free in this key file after it was chosen, before its locks were held, and there
+// are other files. Both parties see it alike, and no slot is marked.
+static tw_status choose_and_burn(party_run *r, bool *again) {
   const tw_run_options *o = r->o;
+  tw_key_chosen chosen;
   tw_terms terms;
   uint8_t run[32];
   tw_slots slots = {.channel = o->channel,
@@ -242,8 +235,9 @@ static tw_status agree_and_burn(party_run *r) {
                     .wished = o->keys->reserve ? NULL : o->wished,
                     .lock = -1};
   tw_status found = check_files(o, false, r->party);
-  TW_TRY(tw_key_choose(o->channel, found, o->keys, key_files(o), o->ledger, r->batch, o->first_slot, &r->keys));
-  slots.keys = r->keys;
+  *again = false;
+  TW_TRY(tw_key_choose(o->channel, found, o->keys, key_files(o), o->ledger, r->batch, o->first_slot, &chosen));
+  slots.keys = r->keys = chosen.keys;
   if (o->keys->reserve) {
     TW_TRY(number_run(r, run));
     if (found == TW_OK) found = reserve(r, run, &slots.first_slot);
@@ -251,8 +245,18 @@ static tw_status agree_and_burn(party_run *r) {
   memset(&terms, 0, sizeof terms);
   if (found == TW_OK) fill_terms(r, &terms);
   TW_TRY(tw_agree(o->channel, found, &terms));
-  tw_status status = take_slots(r, &slots, &terms);
+  tw_status status = tw_slots_choose(&slots, r->slots);
+  *again = status == TW_ERR_USED && chosen.common > 1 && slots.first_slot < 0;
+  if (status == TW_OK) status = take_slots(r, &slots, &terms);
   tw_slots_release(&slots);
+  return status;
+}
+
+static tw_status agree_and_burn(party_run *r) {
+  enum { TRIES = 8 };
+  tw_status status = TW_OK;
+  bool again = true;
+  for (int i = 0; i < TRIES && again; i++) status = choose_and_burn(r, &again);
   return status;
 }
 

@@ -10,9 +10,8 @@
 #include "io/result.h"
 #include "jobs/engine/engine.h"
 #include "jobs/parties/conversation_files.h"
+#include "jobs/parties/used_slots.h"
 #include "jobs/plan/plan.h"
-
-enum { TW_SLOTS_TEXT = 160 };
 
 typedef struct {
   const tw_plan *plan;
@@ -28,8 +27,9 @@ typedef struct {
   const tw_ledger *ledger;
   int64_t first_slot;  // of a row of slots; -1: the first ones that are free on both parties
   // Of a run in batches (jobs/parties/batches.h), NULL and 0 otherwise: slots that its rows shall have [input->count],
-  // if they are free, and those that earlier batches used up [used_count], in ascending order
-  const uint64_t *wished, *used;
+  // if they are free, and those that earlier batches used up [used_count]
+  const uint64_t *wished;
+  const tw_used_slot *used;
   int used_count;
   int needed;             // for tw_run_look: slots; 0: one for each sequence of the input, -1: none
   bool in_batches;        // for tw_run_look: these may come from several key files

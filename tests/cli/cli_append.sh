@@ -75,8 +75,44 @@ next a
 expect_run 0 WARNING n --ledger ledger
 [ "$(used 1 "$lonely_key")" = 2 ] || fail "without n.keys"
 
+# ---- --slot of one party, or inputs of different counts: both parties look at the same key file, and say what differs
+"$TWAIN" deal k --model n -n 1 -q
+"$TWAIN" deal k --model n -n 2 --append -q
+"$TWAIN" encode two --model n a b -q
+"$TWAIN" share two --input --model n -q
+next a
+unlike() { # CODE TEXT OPTION...: these options for party 1 alone
+  expect "$1" "$2" timeout 60 mpirun -np 1 "$TWAIN" run n --keys k --ledger ledger : \
+    -np 1 "$TWAIN" run n --keys k --ledger ledger "${@:3}"
+}
+unlike 5 'the parties differ in input' --input two
+parties_say 'the parties differ in input'
+[ "$(used 0 "$(keys_of k)")" = 0 ] || fail "a refused run marked a slot"
+unlike 0 WARNING --slot 0
+[ "$(used 0 "$(keys_of k)") $(used 1 "$(keys_of k)")" = '1 1' ] || fail "--slot of one party"
+
+# ---- pairs that come to the end of one key file at once go on with the next one: the lock is held until both pairs
+# have chosen that file
+"$TWAIN" deal q --model n -n 2 -q
+two_ranks n --keys q --ledger ledger -q --force 2>/dev/null
+"$TWAIN" deal q --model n -n 3 --append -q
+next a b c d
+flock "ledger/p0/$(keys_of q)/lock" sleep 4 &
+expect 0 '' mpirun -np 4 "$TWAIN" run n --keys q --ledger ledger --batch 1 -q
+wait $!
+[ "$(used 0 "$(keys_of q)") $(used 1 "$(keys_of q)")" = '2 2' ] || fail "pairs, and the first key file"
+"$TWAIN" destroy k -q
+"$TWAIN" destroy q -q
+
+# ---- one more than a run takes is not dealt
+for i in $(seq 10000 10255); do : >"k.more202001010$i.keys.p0.h5"; done
+expect 8 '256 appended dealings.*`twain destroy k.more20200101010000`' "$TWAIN" deal k --model n --append
+rm k.more20200101010000.keys.p0.h5
+"$TWAIN" deal k --model n --append -q
+rm k.more*
+
 # ---- keys for an earlier plan stay closed
-"$TWAIN" plan n --seq 6 -q --force
+expect 0 "^void now: $more.keys.p0.h5, .*$lonely.keys.p1.h5, n.input.p0.h5" "$TWAIN" plan n --seq 6 --force
 sleep 1.1
 "$TWAIN" deal n -n 1 --append -q
 next a
@@ -106,6 +142,12 @@ ls n.seq4.more*.keys.p0.h5 n.seq7.more*.keys.p1.h5 >/dev/null
 expect_run 0 WARNING n --ledger ledger
 expect 0 'n.seq4.more' "$TWAIN" status n --ledger ledger
 expect 0 'n.seq7.more.*party 1' "$TWAIN" handover n
+# one party has thrown away what is spent: its first key file is another one than the other party's
+spent=$(ls n.seq4.more*.keys.p0.h5)
+sleep 1.1
+"$TWAIN" deal n --counts 4:1,7:1 -q --append
+rm "$spent" n.result.* n.seq*.result.* 2>/dev/null || true
+expect_run 0 WARNING n --ledger ledger
 
 # ---- all of them go
 expect 0 'n.seq4.more' "$TWAIN" destroy n

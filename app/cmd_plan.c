@@ -197,8 +197,7 @@ static void print_plan(const tw_plan *plan, const bounds *measured, const tw_cos
          tw_text_seconds(tw_estimate_least(&by->view.whole)), 1e6 * link->latency_seconds,
          8e-9 * link->bytes_per_second, plan->digest.hex);
   if (by->where.said) tw_estimate_print(&by->view);
-  tw_forecast_print(by->forecasts, TW_FORECASTS, &by->guess.place,
-                    by->where.said ? NULL : "a guess; --device, --link-latency and --link-rate say another place");
+  tw_forecast_print(by->forecasts, TW_FORECASTS, &by->guess.place, by->where.said ? NULL : TW_GUESS_OF_PLAN);
 }
 
 static json_t *layer_objects(const tw_plan *plan, const tw_bounds *bounds) {

@@ -17,7 +17,8 @@ tw_status tw_forecast_view_make(const tw_plan *plan, const tw_place *place, int 
 // Of 1, 8 and 32 sequences, all at once.
 enum { TW_FORECASTS = 3 };
 tw_status tw_forecast_views_make(const tw_plan *plan, const tw_place *place, tw_forecast_view views[TW_FORECASTS]);
-// A column for each, behind a blank line. guessed: nobody has said a place.
+// A column for each, behind a blank line. guess: words for a place that nobody has said; NULL: it was said.
+#define TW_GUESS_OF_PLAN "a guess; --device, --link-latency and --link-rate say another place"
 void tw_forecast_print(const tw_forecast_view *views, int count, const tw_place *place, const char *guess);
 json_t *tw_forecast_records(const tw_forecast_view *views, int count, const tw_place *place);
 // One line on stderr, at a run's start.

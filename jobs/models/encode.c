@@ -407,7 +407,7 @@ static tw_status divide(const tw_client *client, const tw_text *texts, int count
 
 static tw_status keep_numbers(const int *from, int count, int **out) {
   TW_TRY(tw_alloc((size_t)count * sizeof **out, (void **)out));
-  memcpy(*out, from, (size_t)count * sizeof **out);
+  if (count) memcpy(*out, from, (size_t)count * sizeof **out);
   return TW_OK;
 }
 

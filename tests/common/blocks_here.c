@@ -13,8 +13,8 @@
 #ifdef __SANITIZE_THREAD__
 #include <sanitizer/tsan_interface.h>
 #define UNSEEN __attribute__((no_sanitize("thread"), noinline))
-#define MEET_BEFORE(at) __tsan_release(at)
-#define MEET_AFTER(at) __tsan_acquire(at)
+#define MEET_BEFORE(at) __tsan_release((void *)(uintptr_t)(at))
+#define MEET_AFTER(at) __tsan_acquire((void *)(uintptr_t)(at))
 #else
 #define UNSEEN
 #define MEET_BEFORE(at) (void)(at)

@@ -44,9 +44,9 @@ tw_status tw_queue_unseal(const tw_queue_seal *s, const char *client, const char
   tw_path file, plain;
   tw_peer peer;
   TW_TRY(site_file(s, client, &file));
-  TW_TRY(tw_peer_load(file.text, &peer));
+  tw_status status = tw_peer_load(file.text, &peer);
   snprintf(plain.text, sizeof plain.text, "%.*s.plain", TW_NAME_LONGEST, path);
-  tw_status status = open_sealed(s, &peer, path, plain.text);
+  if (status == TW_OK) status = open_sealed(s, &peer, path, plain.text);
   tw_peer_free(&peer);
   TW_TRY(status);
   tw_interrupts_hold();
@@ -94,8 +94,8 @@ tw_status tw_queue_seal_result(const tw_queue_seal *s, const char *client, const
   TW_TRY(tw_queue_seals(s, client, &seals));
   if (!seals) return tw_fail(TW_ERR_IDENTITY, "%s: cannot be sealed to %s, which has no site file", plain, client);
   TW_TRY(site_file(s, client, &file));
-  TW_TRY(tw_peer_load(file.text, &peer));
-  tw_status status = tw_seal_file(plain, s->site, &peer, sealed);
+  tw_status status = tw_peer_load(file.text, &peer);
+  if (status == TW_OK) status = tw_seal_file(plain, s->site, &peer, sealed);
   tw_peer_free(&peer);
   return status;
 }

@@ -63,7 +63,7 @@ for p in 0 1; do cp n.result.p$p.h5 one.p$p.h5; done
 
 fresh
 mpirun -np 8 "$TWAIN" run n --ledger ledger --allow-test-keys --batch 3 >said 2>&1 || { cat said; fail "four pairs"; }
-[ "$(grep -c '64 sequences' said)" = 1 ] || { cat said; fail "not one report"; }
+[ "$(grep -c '^64 sequences in ' said)" = 1 ] || { cat said; fail "not one report"; }
 same_as_one 0
 right
 shares >shared
@@ -171,7 +171,7 @@ first=$!
 party 1 --connect "127.0.0.1:$port" || { cat ?/said; fail "party 1"; }
 wait $first || { cat ?/said; fail "party 0"; }
 for p in 0 1; do
-  [ "$(grep -c '64 sequences' $p/said)" = 1 ] || { cat $p/said; fail "party $p has not one report"; }
+  [ "$(grep -c '^64 sequences in ' $p/said)" = 1 ] || { cat $p/said; fail "party $p has not one report"; }
   mv $p/n.result.p$p.h5 .
 done
 same_as_one 0

@@ -277,27 +277,29 @@ static tw_status survey(tw_slots *s, uint64_t *live) {
   return compare(s, live, false);
 }
 
-tw_status tw_slots_survey(tw_slots *s, uint64_t *slots) {
-  void *live = NULL;
+// What both parties do before slots are chosen or counted: this one's free slots are in open. live: [words], to be freed, also after a failure.
+static tw_status survey_both(tw_slots *s, void **live) {
+  *live = NULL;
   s->party = s->channel->party;
   TW_TRY(vote(s, allocate(s)));
   TW_TRY(meet(s));
-  tw_status found = tw_alloc(words(s) * sizeof(uint64_t), &live);
-  if (found == TW_OK) found = survey(s, live);
+  tw_status found = tw_alloc(words(s) * sizeof(uint64_t), live);
+  if (found == TW_OK) found = survey(s, *live);
+  return vote(s, found);
+}
+
+tw_status tw_slots_survey(tw_slots *s, uint64_t *slots) {
+  void *live;
+  tw_status status = survey_both(s, &live);
   tw_free(live);
-  TW_TRY(vote(s, found));
+  TW_TRY(status);
   return s->first_slot < 0 ? take_free(s, slots) : take_row(s, slots);
 }
 
 tw_status tw_slots_count(tw_slots *s, uint64_t *count) {
-  void *memory = NULL;
+  void *memory;
   *count = 0;
-  s->party = s->channel->party;
-  TW_TRY(vote(s, allocate(s)));
-  TW_TRY(meet(s));
-  tw_status found = tw_alloc(words(s) * sizeof(uint64_t), &memory);
-  if (found == TW_OK) found = survey(s, memory);
-  tw_status status = vote(s, found);
+  tw_status status = survey_both(s, &memory);
   uint64_t *theirs = memory;
   if (status == TW_OK) status = tw_channel_exchange(s->channel, s->open, theirs, words(s) * sizeof *theirs);
   for (size_t i = 0; i < words(s) && status == TW_OK; i++)

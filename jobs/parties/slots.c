@@ -277,7 +277,8 @@ static tw_status survey(tw_slots *s, uint64_t *live) {
   return compare(s, live, false);
 }
 
-// What both parties do before slots are chosen or counted: this one's free slots are in open. live: [words], to be freed, also after a failure.
+// What both parties do before slots are chosen or counted: this one's free slots are in open. live: [words], to be
+// freed, also after a failure.
 static tw_status survey_both(tw_slots *s, void **live) {
   *live = NULL;
   s->party = s->channel->party;

@@ -125,16 +125,20 @@ void tw_h5_free_texts(char **texts, int count);
 
 // Where a dataset's bytes lie, after the same checks of type, shape and file size.
 tw_status tw_h5_locate(const tw_h5 *f, const char *name, hid_t type, int dims, const hsize_t *shape, uint64_t *offset);
-// The same as tw_h5_get in parts: after the last one the checksum must hold. Nothing that was read before may count
-// until then. The name must stay.
+// The same as tw_h5_get_f32 and tw_h5_get_f64 in parts of n values, of at most three dimensions: after the last part
+// the checksum must hold. Nothing that was read before may count until then. The name must stay.
 typedef struct {
   const char *name;
+  int dims;
+  hsize_t shape[3];
+  size_t values;      // read so far
   uint64_t at, left;  // bytes
   uint32_t crc;
 } tw_h5_reader;
 tw_status tw_h5_read_begin(const tw_h5 *f, const char *name, hid_t type, int dims, const hsize_t *shape,
                            tw_h5_reader *reader);
-tw_status tw_h5_read_next(const tw_h5 *f, tw_h5_reader *reader, void *data, size_t bytes);
+tw_status tw_h5_next_f32(const tw_h5 *f, tw_h5_reader *reader, size_t n, float *values);
+tw_status tw_h5_next_f64(const tw_h5 *f, tw_h5_reader *reader, size_t n, double *values);
 // As tw_h5_get for `count` values of 64 bits each below 2^bits (shape may be of any dimension).
 tw_status tw_h5_get_ring(const tw_h5 *f, const char *name, int bits, int dims, const hsize_t *shape, uint64_t *data);
 

@@ -190,14 +190,15 @@ tw_status tw_h5_read_begin(const tw_h5 *f, const char *name, hid_t type, int dim
                            tw_h5_reader *reader) {
   hid_t set;
   size_t bytes = 0;
-  *reader = (tw_h5_reader){.name = name};
+  *reader = (tw_h5_reader){.name = name, .dims = dims};
+  memcpy(reader->shape, shape, (size_t)dims * sizeof *shape);
   TW_TRY(open_dataset(f, name, type, dims, shape, &set, &bytes, &reader->at));
   H5Dclose(set);
   reader->left = bytes;
   return TW_OK;
 }
 
-tw_status tw_h5_read_next(const tw_h5 *f, tw_h5_reader *reader, void *data, size_t bytes) {
+static tw_status read_part(const tw_h5 *f, tw_h5_reader *reader, void *data, size_t bytes) {
   if (bytes > reader->left)
     return tw_fail(TW_ERR_INTERNAL, "%s: dataset %s: %zu bytes asked for, %llu are left", f->path, reader->name, bytes,
                    (unsigned long long)reader->left);
@@ -206,6 +207,20 @@ tw_status tw_h5_read_next(const tw_h5 *f, tw_h5_reader *reader, void *data, size
   reader->at += bytes;
   reader->left -= bytes;
   return reader->left ? TW_OK : check_crc(f, reader->name, reader->crc);
+}
+
+tw_status tw_h5_next_f32(const tw_h5 *f, tw_h5_reader *reader, size_t n, float *values) {
+  TW_TRY(read_part(f, reader, values, n * sizeof *values));
+  reader->values += n;
+  return tw_h5_finite_part(f, TW_ERR_FORMAT, reader->name, reader->dims, reader->shape, reader->values - n, n, values,
+                           NULL);
+}
+
+tw_status tw_h5_next_f64(const tw_h5 *f, tw_h5_reader *reader, size_t n, double *values) {
+  TW_TRY(read_part(f, reader, values, n * sizeof *values));
+  reader->values += n;
+  return tw_h5_finite_part(f, TW_ERR_FORMAT, reader->name, reader->dims, reader->shape, reader->values - n, n, NULL,
+                           values);
 }
 
 tw_status tw_h5_get_f32(const tw_h5 *f, const char *name, int dims, const hsize_t *shape, float *data) {

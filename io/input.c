@@ -187,13 +187,11 @@ const float *tw_input_values(const tw_input *in, int s) {
 }
 
 // Of shorter programs, rows behind their length are read and dropped.
-static tw_status get_rows_of_lengths(const tw_h5 *f, tw_h5_reader *reader, const hsize_t *shape, float *one,
-                                     tw_input *in) {
+static tw_status get_rows_of_lengths(const tw_h5 *f, tw_h5_reader *reader, float *one, tw_input *in) {
   size_t hidden = (size_t)in->hidden, each = (size_t)in->seq * hidden, at = 0;
   for (int s = 0; s < in->count; s++) {
     size_t n = tw_input_rows_of(in, s) * hidden;
-    TW_TRY(tw_h5_read_next(f, reader, one, each * sizeof *one));
-    TW_TRY(tw_h5_finite_part(f, TW_ERR_FORMAT, "values", 3, shape, (size_t)s * each, each, one, NULL));
+    TW_TRY(tw_h5_next_f32(f, reader, each, one));
     memcpy(in->values + at, one, n * sizeof *one);
     at += n;
   }
@@ -210,7 +208,7 @@ static tw_status get_rows(const tw_h5 *f, tw_input *in) {
   if (!in->seqs) return tw_h5_get_f32(f, "values", 3, shape, in->values);
   TW_TRY(tw_h5_read_begin(f, "values", H5T_IEEE_F32LE, 3, shape, &reader));
   TW_TRY(tw_alloc((size_t)in->seq * (size_t)in->hidden * sizeof *one, (void **)&one));
-  tw_status status = get_rows_of_lengths(f, &reader, shape, one, in);
+  tw_status status = get_rows_of_lengths(f, &reader, one, in);
   tw_free(one);
   return status;
 }
@@ -274,8 +272,6 @@ tw_input tw_input_view(const tw_input *input, int s, float *values) {
 struct tw_input_reader {
   tw_h5 f;
   tw_h5_reader reader;
-  hsize_t shape[3];
-  size_t at;  // elements read
   char *path;
 };
 
@@ -290,9 +286,8 @@ static tw_status begin_rows(const char *path, tw_input *input, tw_input_reader *
   }
   TW_TRY(get_input(&rows->f, input));
   if (!input->hidden) return TW_OK;
-  memcpy(rows->shape, (hsize_t[]){(hsize_t)input->count, (hsize_t)input->seq, (hsize_t)input->hidden},
-         sizeof rows->shape);
-  return tw_h5_read_begin(&rows->f, "values", H5T_IEEE_F32LE, 3, rows->shape, &rows->reader);
+  hsize_t shape[3] = {(hsize_t)input->count, (hsize_t)input->seq, (hsize_t)input->hidden};
+  return tw_h5_read_begin(&rows->f, "values", H5T_IEEE_F32LE, 3, shape, &rows->reader);
 }
 
 tw_status tw_input_open(const char *path, tw_input *input, tw_input_reader **rows) {
@@ -307,12 +302,8 @@ tw_status tw_input_open(const char *path, tw_input *input, tw_input_reader **row
 }
 
 tw_status tw_input_next(tw_input_reader *rows, float *values) {
-  size_t n = (size_t)(rows->shape[1] * rows->shape[2]);
-  if (!n) return TW_OK;
-  TW_TRY(tw_h5_read_next(&rows->f, &rows->reader, values, n * sizeof *values));
-  TW_TRY(tw_h5_finite_part(&rows->f, TW_ERR_FORMAT, "values", 3, rows->shape, rows->at, n, values, NULL));
-  rows->at += n;
-  return TW_OK;
+  size_t n = (size_t)(rows->reader.shape[1] * rows->reader.shape[2]);
+  return n ? tw_h5_next_f32(&rows->f, &rows->reader, n, values) : TW_OK;
 }
 
 void tw_input_reader_free(tw_input_reader *rows) {

@@ -109,8 +109,6 @@ struct tw_model_file {
   tw_digest source;
   // The tensor that is read.
   tensor_name name;
-  hsize_t shape[2];
-  size_t at;
   tw_h5_reader reader;
 };
 
@@ -156,17 +154,11 @@ const tw_model_config *tw_model_file_config(const tw_model_file *file) { return 
 tw_status tw_model_file_begin(tw_model_file *file, int number) {
   size_t rows, cols;
   tw_model_tensor_shape(&file->config, number, file->name, &rows, &cols);
-  file->shape[0] = rows;
-  file->shape[1] = cols;
-  file->at = 0;
-  return tw_h5_read_begin(&file->f, file->name, H5T_IEEE_F32LE, 2, file->shape, &file->reader);
+  return tw_h5_read_begin(&file->f, file->name, H5T_IEEE_F32LE, 2, (hsize_t[]){rows, cols}, &file->reader);
 }
 
 tw_status tw_model_file_next(tw_model_file *file, size_t n, float *values) {
-  TW_TRY(tw_h5_read_next(&file->f, &file->reader, values, n * sizeof *values));
-  TW_TRY(tw_h5_finite_part(&file->f, TW_ERR_FORMAT, file->name, 2, file->shape, file->at, n, values, NULL));
-  file->at += n;
-  return TW_OK;
+  return tw_h5_next_f32(&file->f, &file->reader, n, values);
 }
 
 bool tw_model_is_norm(const tw_model_config *config, int number) {

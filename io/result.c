@@ -95,8 +95,6 @@ tw_status tw_result_read(const char *path, tw_result *r) {
 struct tw_result_rows {
   tw_h5 f;
   tw_h5_reader reader;
-  hsize_t shape[3];
-  size_t at;  // elements read
   char *path;
 };
 
@@ -109,8 +107,9 @@ static tw_status begin_rows(const char *path, tw_result *r, tw_result_rows *rows
     rows->path = NULL;
     return status;
   }
-  TW_TRY(get_result(&rows->f, rows->shape, r));
-  return tw_h5_read_begin(&rows->f, "values", H5T_IEEE_F64LE, 3, rows->shape, &rows->reader);
+  hsize_t shape[3];
+  TW_TRY(get_result(&rows->f, shape, r));
+  return tw_h5_read_begin(&rows->f, "values", H5T_IEEE_F64LE, 3, shape, &rows->reader);
 }
 
 tw_status tw_result_open(const char *path, tw_result *r, tw_result_rows **rows) {
@@ -125,11 +124,7 @@ tw_status tw_result_open(const char *path, tw_result *r, tw_result_rows **rows) 
 }
 
 tw_status tw_result_next(tw_result_rows *rows, double *values) {
-  size_t n = (size_t)(rows->shape[1] * rows->shape[2]);
-  TW_TRY(tw_h5_read_next(&rows->f, &rows->reader, values, n * sizeof *values));
-  TW_TRY(tw_h5_finite_part(&rows->f, TW_ERR_FORMAT, "values", 3, rows->shape, rows->at, n, NULL, values));
-  rows->at += n;
-  return TW_OK;
+  return tw_h5_next_f64(&rows->f, &rows->reader, (size_t)(rows->reader.shape[1] * rows->reader.shape[2]), values);
 }
 
 void tw_result_rows_free(tw_result_rows *rows) {

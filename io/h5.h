@@ -41,7 +41,8 @@ typedef struct {
 
 typedef struct {
   hid_t file;
-  const char *path;  // the caller's
+  const char *path;  // the caller's, or `kept`
+  char *kept;        // a copy of it, or NULL
   int party;         // of a per_party file, else -1
   int memory;        // writing: the memory file; reading: -1
   uint64_t bytes;    // size of the file (writing: so far, at least)
@@ -99,10 +100,12 @@ tw_status tw_h5_put_texts(tw_h5 *f, const char *name, int count, char *const *te
 
 // ---- Reading. party: whose file is expected; -1: either (see f->party).
 tw_status tw_h5_open(tw_h5 *f, const char *path, const tw_h5_kind *kind, int party);
+// The same; the path need not stay.
+tw_status tw_h5_open_kept(tw_h5 *f, const char *path, const tw_h5_kind *kind, int party);
 // The same for a file of an earlier version, which has the same layout (io/upgrade.h).
 tw_status tw_h5_open_version(tw_h5 *f, const char *path, const tw_h5_kind *kind, int party, int version);
 tw_status tw_h5_open_any(tw_h5 *f, const char *path);  // of whatever kind and version, unchecked
-void tw_h5_close(tw_h5 *f);
+void tw_h5_close(tw_h5 *f);                            // does nothing after an open that failed, and a second time
 
 tw_status tw_h5_get_text(const tw_h5 *f, const char *object, const char *name, char *text, size_t size);
 tw_status tw_h5_get_int(const tw_h5 *f, const char *object, const char *name, int64_t low, int64_t high,

@@ -1,5 +1,6 @@
 #define _GNU_SOURCE
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 
@@ -87,8 +88,21 @@ tw_status tw_h5_open(tw_h5 *f, const char *path, const tw_h5_kind *kind, int par
   return tw_h5_open_version(f, path, kind, party, TW_FORMAT_VERSION);
 }
 
+tw_status tw_h5_open_kept(tw_h5 *f, const char *path, const tw_h5_kind *kind, int party) {
+  char *kept = strdup(path);
+  *f = (tw_h5){.file = -1, .memory = -1, .party = -1};
+  if (!kept) return tw_fail(TW_ERR_MEMORY, "out of memory");
+  tw_status status = tw_h5_open(f, kept, kind, party);
+  if (status == TW_OK)
+    f->kept = kept;
+  else
+    free(kept);
+  return status;
+}
+
 void tw_h5_close(tw_h5 *f) {
   if (f->file >= 0) H5Fclose(f->file);
+  free(f->kept);
   *f = (tw_h5){.file = -1, .memory = -1, .party = -1};
 }
 

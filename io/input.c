@@ -272,18 +272,10 @@ tw_input tw_input_view(const tw_input *input, int s, float *values) {
 struct tw_input_reader {
   tw_h5 f;
   tw_h5_reader reader;
-  char *path;
 };
 
 static tw_status begin_rows(const char *path, tw_input *input, tw_input_reader *rows) {
-  rows->path = strdup(path);
-  if (!rows->path) return tw_fail(TW_ERR_MEMORY, "out of memory");
-  tw_status status = tw_h5_open(&rows->f, rows->path, &kind, -1);
-  if (status != TW_OK) {
-    free(rows->path);
-    rows->path = NULL;
-    return status;
-  }
+  TW_TRY(tw_h5_open_kept(&rows->f, path, &kind, -1));
   TW_TRY(get_input(&rows->f, input));
   if (!input->hidden) return TW_OK;
   hsize_t shape[3] = {(hsize_t)input->count, (hsize_t)input->seq, (hsize_t)input->hidden};
@@ -308,8 +300,7 @@ tw_status tw_input_next(tw_input_reader *rows, float *values) {
 
 void tw_input_reader_free(tw_input_reader *rows) {
   if (!rows) return;
-  if (rows->path) tw_h5_close(&rows->f);
-  free(rows->path);
+  tw_h5_close(&rows->f);
   tw_free(rows);
 }
 

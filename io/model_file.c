@@ -130,12 +130,8 @@ tw_status tw_model_file_open(const char *path, tw_model_file **out) {
   tw_model_file *file;
   *out = NULL;
   TW_TRY(tw_alloc(sizeof *file, (void **)&file));
-  tw_status status = tw_h5_open(&file->f, path, &kind, -1);
-  if (status != TW_OK) {
-    tw_free(file);
-    return status;
-  }
-  status = look(file);
+  tw_status status = tw_h5_open_kept(&file->f, path, &kind, -1);
+  if (status == TW_OK) status = look(file);
   if (status == TW_OK)
     *out = file;
   else

@@ -1,7 +1,6 @@
 // The client's revealed result.
 #include "io/result.h"
 
-#include <stdlib.h>
 #include <string.h>
 
 #include "base/memory.h"
@@ -95,18 +94,10 @@ tw_status tw_result_read(const char *path, tw_result *r) {
 struct tw_result_rows {
   tw_h5 f;
   tw_h5_reader reader;
-  char *path;
 };
 
 static tw_status begin_rows(const char *path, tw_result *r, tw_result_rows *rows) {
-  rows->path = strdup(path);
-  if (!rows->path) return tw_fail(TW_ERR_MEMORY, "out of memory");
-  tw_status status = tw_h5_open(&rows->f, rows->path, &kind, -1);
-  if (status != TW_OK) {
-    free(rows->path);
-    rows->path = NULL;
-    return status;
-  }
+  TW_TRY(tw_h5_open_kept(&rows->f, path, &kind, -1));
   hsize_t shape[3];
   TW_TRY(get_result(&rows->f, shape, r));
   return tw_h5_read_begin(&rows->f, "values", H5T_IEEE_F64LE, 3, shape, &rows->reader);
@@ -129,8 +120,7 @@ tw_status tw_result_next(tw_result_rows *rows, double *values) {
 
 void tw_result_rows_free(tw_result_rows *rows) {
   if (!rows) return;
-  if (rows->path) tw_h5_close(&rows->f);
-  free(rows->path);
+  tw_h5_close(&rows->f);
   tw_free(rows);
 }
 

@@ -9,16 +9,8 @@ set -uo pipefail
 folder=${1:?the build folder is needed}
 shift
 twain=$folder/twain
-failed=0
-export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1 OMPI_MCA_rmaps_base_oversubscribe=1 OMPI_MCA_hwloc_base_binding_policy=none
+source "$(dirname "${BASH_SOURCE[0]}")/device.bash"
 
-part() { # SECONDS COMMAND...
-  local limit=$1 begin=$SECONDS
-  shift
-  echo "## $*"
-  timeout "$limit" "$@" 2>&1 || { echo "FAILED ($?): $*"; failed=1; }
-  echo "## $((SECONDS - begin)) s"
-}
 bench() { # SECONDS OPTIONS...
   part "$1" mpirun -np 2 "$twain" bench model --seq 128 --device cuda --transport peer --keys resident --split-batch never "${@:2}"
 }

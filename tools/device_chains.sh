@@ -7,21 +7,12 @@
 set -uo pipefail
 folder=${1:?the build folder is needed}
 older=${2:-}
-failed=0
-limit=220
+source "$(dirname "${BASH_SOURCE[0]}")/device.bash"
+limit=220 last=40
 
 build() { # SOURCE FOLDER
   [ -x "$2/gpu_chains" ] || { cmake -S "$1" -B "$2" -G Ninja -DCMAKE_CUDA_ARCHITECTURES=90a-real && ninja -C "$2" gpu_chains; } >"$2.log" 2>&1 ||
     { tail -n 20 "$2.log"; exit 1; }
-}
-part() { # SECONDS COMMAND...
-  local seconds=$1 begin=$SECONDS
-  shift
-  [ $SECONDS -lt $limit ] || { echo "left out, no time: $*"; failed=1; return; }
-  echo "## $*"
-  timeout "$seconds" "$@" 2>&1 | tail -n 40
-  [ "${PIPESTATUS[0]}" = 0 ] || { echo "FAILED: $*"; failed=1; }
-  echo "## $((SECONDS - begin)) s"
 }
 
 build . "$folder"

@@ -7,16 +7,8 @@
 set -uo pipefail
 folder=${1:?the build folder is needed}
 shift
-failed=0
-export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1 OMPI_MCA_rmaps_base_oversubscribe=1 OMPI_MCA_hwloc_base_binding_policy=none
+source "$(dirname "${BASH_SOURCE[0]}")/device.bash"
 
-part() { # SECONDS NAME COMMAND...
-  local limit=$1 name=$2 begin=$SECONDS
-  shift 2
-  echo "## $name"
-  timeout "$limit" "$@" 2>&1 || { echo "FAILED ($?): $name"; failed=1; }
-  echo "## $((SECONDS - begin)) s"
-}
 # What a record says of time, memory and the check; party 0 prints it.
 said='import json, sys
 for r in json.load(sys.stdin):
@@ -29,14 +21,14 @@ for r in json.load(sys.stdin):
         "| host", gb("host_memory_peak_bytes"), "| verified:", r["verified"], "out of bound:", r["out_of_bound"])
   sys.exit(r["verified"] is False)'
 bench() { # SECONDS FOLDER OPTIONS...
-  part "$1" "$2: ${*:3}" bash -c 'set -o pipefail; folder=$1 said=$2; shift 2
+  named "$1" "$2: ${*:3}" bash -c 'set -o pipefail; folder=$1 said=$2; shift 2
     mpirun -np 2 "$folder/twain" bench model --device cuda --transport host-window --json "$@" | python3 -c "$said"' bench "$2" "$said" "${@:3}"
 }
 small() { bench 60 "$folder" --repeat 2 "$@"; }
 
 checks() {
   local ring
-  part 100 gpu_feed "$folder/gpu_feed"
+  named 100 gpu_feed "$folder/gpu_feed"
   for ring in 4194304 6291456; do
     small --shape bert-tiny --key-ring $ring
     small --shape bert-tiny --key-ring $ring --keys file

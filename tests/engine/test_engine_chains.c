@@ -1,16 +1,13 @@
 // Engines of two parties that walk a small encoder level by level and by tiles of its chains: the same masked results,
 // the same masks, one transcript, whatever the rows of a tile, and where halves of the batch take turns. What they
 // count and trace of it; and parties that do not have the same tiles.
-#include <pthread.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/memory.h"
-#include "comm/channels.h"
 #include "io/client.h"
-#include "jobs/parties/deal.h"
 #include "jobs/parties/share.h"
+#include "tests/common/engine_pair.h"
 #include "tests/common/suite.h"
 #include "tests/common/tiny_model.h"
 
@@ -20,11 +17,10 @@ typedef struct {
   tiny_model tiny;
   tw_model_share share[2];
   tw_model_dealer dealer;
-  tw_seed seeds[2][BATCH];
-  uint64_t slots[BATCH], *input[2];
+  dealt_keys keys;
+  uint64_t *input[2];
   int lengths[BATCH];
-  uint8_t *keys[2];  // [BATCH] slots
-  size_t n;          // elements of all results
+  size_t n;  // elements of all results
 } job;
 
 typedef struct {
@@ -36,9 +32,6 @@ typedef struct {
 typedef struct {
   job *j;
   way by;
-  tw_channel *channel;
-  tw_status status;
-  char message[300];
   uint64_t *masked, *mask;
   tw_engine_stats stats;
   double seconds;  // of all steps
@@ -62,27 +55,6 @@ static void share_input(job *j) {
   }
 }
 
-static void deal(job *j) {
-  tw_model_masks masks;
-  const tw_program *p = &j->tiny.plan.program;
-  CU_ASSERT_EQUAL_FATAL(tw_model_masks_draw(&j->dealer, p, &tw_cpu_backend, NULL, &masks), TW_OK);
-  for (int party = 0; party < 2; party++) j->keys[party] = room(BATCH * p->slot_bytes[party]);
-  for (int s = 0; s < BATCH; s++) {
-    uint8_t *at[2];
-    tw_seed pair[2];
-    for (int party = 0; party < 2; party++) {
-      at[party] = j->keys[party] + (size_t)s * p->slot_bytes[party];
-      tw_seed_random(&pair[party]);
-      j->seeds[party][s] = pair[party];
-    }
-    tw_sink sink[2] = {{tw_deal_to_memory, &at[0]}, {tw_deal_to_memory, &at[1]}};
-    j->slots[s] = (uint64_t)s;
-    j->lengths[s] = (int)walk_random_range(1, SEQ);
-    CU_ASSERT_EQUAL_FATAL(tw_deal_slot(&j->tiny.plan, &masks, pair, j->slots[s], sink, NULL, NULL), TW_OK);
-  }
-  tw_model_masks_free(&masks);
-}
-
 static job *begin(void) {
   job *j = room(sizeof *j);
   tw_seed seeds[2];
@@ -90,7 +62,8 @@ static job *begin(void) {
   for (int party = 0; party < 2; party++) tw_seed_random(&seeds[party]);
   CU_ASSERT_EQUAL_FATAL(tw_share_model_with(&j->tiny.model, seeds, j->share, &j->dealer), TW_OK);
   share_input(j);
-  deal(j);
+  dealt_keys_make(&j->keys, &j->tiny.plan, &j->dealer, BATCH);
+  for (int s = 0; s < BATCH; s++) j->lengths[s] = (int)walk_random_range(1, SEQ);
   const tw_program *p = &j->tiny.plan.program;
   j->n = BATCH * p->tensors[p->outputs[0]].n;
   return j;
@@ -99,22 +72,12 @@ static job *begin(void) {
 static void end(job *j) {
   for (int party = 0; party < 2; party++) {
     tw_free(j->input[party]);
-    tw_free(j->keys[party]);
     tw_model_share_free(&j->share[party]);
   }
+  dealt_keys_free(&j->keys);
   tw_model_dealer_free(&j->dealer);
   tiny_model_close(&j->tiny);
   tw_free(j);
-}
-
-typedef struct {
-  const job *j;
-  int party;
-} own_keys;
-
-static const uint8_t *slot_of(void *state, int b) {
-  const own_keys *k = state;
-  return k->j->keys[k->party] + (size_t)b * k->j->tiny.plan.program.slot_bytes[k->party];
 }
 
 static tw_status keep_trace(party *p, tw_engine *engine) {
@@ -126,13 +89,13 @@ static tw_status keep_trace(party *p, tw_engine *engine) {
 }
 
 // Twice with one engine: the second time as the first.
-static tw_status infer(party *p, tw_engine **engine) {
+static tw_status infer(void *state, tw_channel *channel, tw_engine **engine) {
+  party *p = state;
   job *j = p->j;
-  int me = p->channel->party;
-  own_keys keys = {j, me};
+  int me = channel->party;
   tw_engine_options o = {.plan = &j->tiny.plan,
                          .model = &j->share[me],
-                         .channel = p->channel,
+                         .channel = channel,
                          .batch = BATCH,
                          .device = TW_DEVICE_CPU,
                          .overlap = p->by.overlap,
@@ -142,11 +105,11 @@ static tw_status infer(party *p, tw_engine **engine) {
                          .input = j->input[me],
                          .chain_rows = p->by.rows,
                          .trace = p->by.trace};
-  tw_engine_job work = {.seeds = j->seeds[me],
-                        .slots = j->slots,
+  tw_engine_job work = {.seeds = j->keys.of[me].seeds,
+                        .slots = j->keys.slots,
                         .lengths = j->lengths,
                         .input = j->input[me],
-                        .source = {.state = &keys, .slot = slot_of}};
+                        .source = dealt_keys_source(&j->keys, me)};
   TW_TRY(tw_engine_create(&o, engine));
   for (int time = 0; time < 2; time++) {
     TW_TRY(tw_engine_prepare(*engine, &work));
@@ -159,25 +122,8 @@ static tw_status infer(party *p, tw_engine **engine) {
   return tw_engine_output(*engine, 0, p->masked, p->mask);
 }
 
-static void *run_party(void *argument) {
-  party *p = argument;
-  tw_engine *engine = NULL;
-  p->status = infer(p, &engine);
-  if (p->status != TW_OK) snprintf(p->message, sizeof p->message, "%s", tw_error_message());
-  tw_engine_destroy(engine);
-  return NULL;
-}
-
-static void run(job *j, const way by[2], party p[2]) {
-  tw_channel *ends[2];
-  pthread_t thread;
-  CU_ASSERT_EQUAL_FATAL(tw_channel_loopback(60, ends), TW_OK);
-  for (int i = 0; i < 2; i++)
-    p[i] = (party){.j = j, .by = by[i], .channel = ends[i], .masked = room(8 * j->n), .mask = room(8 * j->n)};
-  CU_ASSERT_EQUAL_FATAL(pthread_create(&thread, NULL, run_party, &p[1]), 0);
-  run_party(&p[0]);
-  pthread_join(thread, NULL);
-  for (int i = 0; i < 2; i++) tw_channel_destroy(ends[i]);
+static void make_room(job *j, const way by[2], party p[2]) {
+  for (int i = 0; i < 2; i++) p[i] = (party){.j = j, .by = by[i], .masked = room(8 * j->n), .mask = room(8 * j->n)};
 }
 
 static void forget(party p[2]) {
@@ -188,11 +134,8 @@ static void forget(party p[2]) {
 }
 
 static void run_well(job *j, way by, party p[2]) {
-  run(j, (const way[]){by, by}, p);
-  for (int i = 0; i < 2; i++) {
-    CU_ASSERT_EQUAL(p[i].status, TW_OK);
-    if (p[i].status != TW_OK) printf("\n  party %d: %s\n", i, p[i].message);
-  }
+  make_room(j, (const way[]){by, by}, p);
+  engine_pair_run_well(infer, (void *[]){&p[0], &p[1]});
   CU_ASSERT_STRING_EQUAL(p[0].stats.transcript, p[1].stats.transcript);
 }
 
@@ -237,10 +180,12 @@ static void same_results(void) {
 static void other_tiles(void) {
   job *j = begin();
   party p[2];
-  run(j, (const way[]){{.rows = 2}, {.rows = 3}}, p);
+  engine_pair_end ends[2];
+  make_room(j, (const way[]){{.rows = 2}, {.rows = 3}}, p);
+  engine_pair_run(infer, (void *[]){&p[0], &p[1]}, ends);
   for (int i = 0; i < 2; i++) {
-    CU_ASSERT_EQUAL(p[i].status, TW_ERR_MISMATCH);
-    CU_ASSERT_PTR_NOT_NULL(strstr(p[i].message, "differ in rows of a tile: party"));
+    CU_ASSERT_EQUAL(ends[i].status, TW_ERR_MISMATCH);
+    CU_ASSERT_PTR_NOT_NULL(strstr(ends[i].message, "differ in rows of a tile: party"));
   }
   forget(p);
   end(j);

@@ -1,44 +1,36 @@
 // Engines of two parties on a program with two inputs, word numbers and rows: each session reads its own sequences of
 // both, also where halves of the batch take turns. What comes out is the rows of the words plus those that came in.
 #include <CUnit/CUnit.h>
-#include <pthread.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/memory.h"
-#include "comm/channels.h"
 #include "io/client.h"
 #include "jobs/models/decoder_float.h"
 #include "jobs/models/embed.h"
-#include "jobs/parties/deal.h"
 #include "jobs/parties/share.h"
 #include "kernels/pack.h"
+#include "tests/common/engine_pair.h"
 #include "tests/common/suite.h"
 #include "tests/common/walk.h"
 
-enum { SEQ = 7, HIDDEN = 8, VOCAB = 90, N = SEQ * HIDDEN, BATCH = 3, RING = 28, MOST = 1 << 20 };
+enum { SEQ = 7, HIDDEN = 8, VOCAB = 90, N = SEQ * HIDDEN, BATCH = 3, RING = 28 };
 
 typedef struct {
   tw_model model;
   tw_plan plan;
   tw_model_share share[2];
   tw_model_dealer dealer;
-  tw_seed seeds[2][BATCH];
-  uint64_t slots[BATCH];
+  dealt_keys keys;
   int lengths[BATCH], ids[BATCH * SEQ];
   int64_t rows[BATCH * N];
   uint64_t *input[2];          // numbers [BATCH][SEQ], then rows [BATCH][N]
-  uint8_t *keys[2];            // [BATCH][MOST]
   uint64_t *masked, *mask[2];  // results
 } job;
 
 typedef struct {
   job *j;
-  tw_channel *channel;
   bool overlap;
-  tw_status status;
-  char message[200];
 } party;
 
 static void *room(size_t bytes) {
@@ -80,7 +72,6 @@ static void make_program(job *j) {
   int rows = tw_open(&b, tw_reduce(&b, tw_build_input(&b, TW_INPUT_RING, TW_INPUT_SCALE, N), RING));
   tw_build_output(&b, tw_open(&b, tw_as_share(&b, tw_combine(&b, 1, words, 1, rows, false))));
   CU_ASSERT_EQUAL_FATAL(tw_builder_finish(&b), TW_OK);
-  CU_ASSERT_FATAL(j->plan.program.slot_bytes[0] <= MOST && j->plan.program.slot_bytes[1] <= MOST);
 }
 
 static void make_input(job *j) {
@@ -98,50 +89,24 @@ static void make_input(job *j) {
   }
 }
 
-static void deal(job *j) {
-  tw_model_masks masks;
-  CU_ASSERT_EQUAL_FATAL(tw_model_masks_draw(&j->dealer, &j->plan.program, &tw_cpu_backend, NULL, &masks), TW_OK);
-  for (int p = 0; p < 2; p++) j->keys[p] = room(BATCH * MOST);
-  for (int s = 0; s < BATCH; s++) {
-    uint8_t *at[2] = {j->keys[0] + (size_t)s * MOST, j->keys[1] + (size_t)s * MOST};
-    tw_sink sink[2] = {{tw_deal_to_memory, &at[0]}, {tw_deal_to_memory, &at[1]}};
-    tw_seed pair[2];
-    for (int p = 0; p < 2; p++) tw_seed_random(&pair[p]), j->seeds[p][s] = pair[p];
-    j->slots[s] = (uint64_t)s;
-    j->lengths[s] = SEQ;
-    CU_ASSERT_EQUAL_FATAL(tw_deal_slot(&j->plan, &masks, pair, j->slots[s], sink, NULL, NULL), TW_OK);
-  }
-  tw_model_masks_free(&masks);
-}
-
-typedef struct {
-  const job *j;
-  int party;
-} own_keys;
-
-static const uint8_t *slot_of(void *state, int b) {
-  const own_keys *k = state;
-  return k->j->keys[k->party] + (size_t)b * MOST;
-}
-
-static tw_status infer(party *p, tw_engine **engine) {
+static tw_status infer(void *state, tw_channel *channel, tw_engine **engine) {
+  const party *p = state;
   job *j = p->j;
-  int me = p->channel->party;
-  own_keys keys = {j, me};
+  int me = channel->party;
   tw_engine_options o = {.plan = &j->plan,
                          .model = &j->share[me],
-                         .channel = p->channel,
+                         .channel = channel,
                          .batch = BATCH,
                          .device = TW_DEVICE_CPU,
                          .overlap = p->overlap,
                          .coalesce = 1,
                          .keys = TW_KEYS_MEMORY,
                          .input = j->input[me]};
-  tw_engine_job work = {.seeds = j->seeds[me],
-                        .slots = j->slots,
+  tw_engine_job work = {.seeds = j->keys.of[me].seeds,
+                        .slots = j->keys.slots,
                         .lengths = j->lengths,
                         .input = j->input[me],
-                        .source = {.state = &keys, .slot = slot_of}};
+                        .source = dealt_keys_source(&j->keys, me)};
   TW_TRY(tw_engine_create(&o, engine));
   TW_TRY(tw_engine_prepare(*engine, &work));
   TW_TRY(tw_engine_online(*engine, NULL, NULL));
@@ -149,30 +114,6 @@ static tw_status infer(party *p, tw_engine **engine) {
   tw_status status = tw_engine_output(*engine, 0, me ? again : j->masked, j->mask[me]);
   tw_free(again);
   return status;
-}
-
-static void *run_party(void *argument) {
-  party *p = argument;
-  tw_engine *engine = NULL;
-  p->status = infer(p, &engine);
-  if (p->status != TW_OK) snprintf(p->message, sizeof p->message, "%s", tw_error_message());
-  tw_engine_destroy(engine);
-  return NULL;
-}
-
-static void run(job *j, bool overlap) {
-  tw_channel *ends[2];
-  pthread_t thread;
-  CU_ASSERT_EQUAL_FATAL(tw_channel_loopback(60, ends), TW_OK);
-  party p[2] = {{.j = j, .channel = ends[0], .overlap = overlap}, {.j = j, .channel = ends[1], .overlap = overlap}};
-  CU_ASSERT_EQUAL_FATAL(pthread_create(&thread, NULL, run_party, &p[1]), 0);
-  run_party(&p[0]);
-  pthread_join(thread, NULL);
-  for (int i = 0; i < 2; i++) {
-    CU_ASSERT_EQUAL(p[i].status, TW_OK);
-    if (p[i].status != TW_OK) printf("\n  party %d: %s\n", i, p[i].message);
-    tw_channel_destroy(ends[i]);
-  }
 }
 
 static void check(const job *j) {
@@ -195,17 +136,19 @@ static void two_inputs(bool overlap) {
   make_model(j);
   make_program(j);
   make_input(j);
-  deal(j);
+  dealt_keys_make(&j->keys, &j->plan, &j->dealer, BATCH);
+  for (int s = 0; s < BATCH; s++) j->lengths[s] = SEQ;
   j->masked = room(8 * BATCH * N);
   for (int p = 0; p < 2; p++) j->mask[p] = room(8 * BATCH * N);
-  run(j, overlap);
+  party p = {j, overlap};
+  engine_pair_run_well(infer, (void *[]){&p, &p});
   check(j);
-  for (int p = 0; p < 2; p++) {
-    tw_free(j->input[p]);
-    tw_free(j->keys[p]);
-    tw_free(j->mask[p]);
-    tw_model_share_free(&j->share[p]);
+  for (int i = 0; i < 2; i++) {
+    tw_free(j->input[i]);
+    tw_free(j->mask[i]);
+    tw_model_share_free(&j->share[i]);
   }
+  dealt_keys_free(&j->keys);
   tw_free(j->masked);
   tw_model_dealer_free(&j->dealer);
   tw_program_free(&j->plan.program);

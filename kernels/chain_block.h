@@ -1,17 +1,25 @@
 // What a thread of a block does on a tile's way through a chain (kernels/chain_steps.h). CUDA compiles it for a GPU
 // (kernels/cuda/chains/chain_run.cu), tests compile it for threads of their own making (tests/common/blocks_here.c).
 // Whoever includes this has said before how threads of a block meet:
-//   TW_BLOCK, TW_UNROLL, TW_ROLLED  how a function is declared; that the loop behind it has no jumps, or one turn's
-//   code TW_BLOCK_THREADS          threads of a block, a multiple of 32 TW_BLOCK_LOOKS            looks for a packet
-//   between two questions whether to give up block_thread()            which thread this is block_any(x) waits for all
-//   threads of the block: whether x is true in one of them lanes_vote(x)             x of all lanes of the warp, a bit
-//   each lanes_xor(v)              XOR of v, 32 bits, over the warp's lanes lane_value(v, lane)       v, 64 bits, of
-//   another lane fetch_later(to, from)     8 bytes of the GPU's memory into the block's: there behind this thread's
-//   fetch_wait() tw_packet                 low and high half, 16 bytes put_packet(to, packet), get_packet(from),
-//   set_whole_bit(word, mask, bit): memory that others write, too gives_up(launch, &start)  whether to wait no longer
+// clang-format off
+//   TW_BLOCK, TW_BLOCK_ONCE        how a function is declared, and one whose code stands once
+//   TW_UNROLL, TW_SEVERAL, TW_ROLLED  that the loop behind it has no jumps, a few turns' code, or one turn's
+//   TW_BLOCK_THREADS               threads of a block, a multiple of 32
+//   TW_BLOCK_LOOKS                 looks for a packet between two questions whether to give up
+//   block_thread()                 which thread this is
+//   block_any(x)                   waits for all threads of the block: whether x is true in one of them
+//   lanes_vote(x)                  x of all lanes of the warp, a bit each
+//   lanes_xor(v)                   XOR of v, 32 bits, over the warp's lanes
+//   lane_value(v, lane)            v, 64 bits, of another lane
+//   fetch_later(to, from)          8 bytes of the GPU's memory into the block's: there behind this thread's fetch_wait()
+//   tw_packet                      low and high half, 16 bytes
+//   put_packet(to, packet), get_packet(from), set_whole_bit(word, mask, bit)   memory that others write, too
+//   gives_up(launch, &start)       whether to wait no longer
 //   add_to_sum(sum, v)             mod 2^64, to memory that others add to, too
+//   xor_into(word, v)              into the block's memory, where other threads do so, too
 //   note_time(launch, tile, step)  before each step of a tile, and behind the last
-// Nothing here meets inside of a step but lanes of one warp: a step leaves nothing that its own threads wait for.
+// clang-format on
+// Inside of a step only lanes of one warp meet, and all threads of products of bits.
 #ifndef TW_CHAIN_BLOCK_H
 #define TW_CHAIN_BLOCK_H
 
@@ -20,8 +28,8 @@
 
 typedef struct {
   const tw_chain_launch *launch;
-  uint32_t block, tile;
-  uint64_t count;  // of the tile's round 0
+  uint32_t block, number, sequence, tile;  // number: of all tiles; tile: of its sequence's
+  uint64_t count;                          // of the tile's round 0
 } tw_block_tile;
 typedef uint32_t __attribute__((may_alias)) tw_half;  // of a word, the low half first
 
@@ -36,86 +44,112 @@ TW_BLOCK uint32_t lanes_for(uint32_t n) {
 
 // ---- between a tile and whole tensors
 
-TW_BLOCK size_t whole_place(const tw_step_move *m, uint32_t tile, uint32_t j) {
+TW_BLOCK_ONCE size_t whole_place(const tw_step_move *m, uint32_t tile, uint32_t j) {
   uint32_t o = (uint32_t)(j * m->over_run >> 32), rest = j - o * m->rows * m->inner;
   return ((size_t)o * m->all + (m->all > m->rows ? tile * m->rows : 0)) * m->inner + rest;
 }
 
+// Small moves are one warp's, each another one's: their memory is waited for at the same time.
+typedef struct {
+  uint32_t thread, threads;
+} tw_team;
+
+TW_BLOCK uint32_t is_elsewhere(const tw_step_move *m) {
+  return m->warp && (m->warp - 1) % (TW_BLOCK_THREADS / 32) != block_thread() / 32;
+}
+
+TW_BLOCK tw_team team_of(const tw_step_move *m) {
+  tw_team team = {m->warp ? block_lane() : block_thread(), m->warp ? 32 : TW_BLOCK_THREADS};
+  return team;
+}
+
+TW_BLOCK uint64_t *whole_of(const tw_step_move *m, const tw_block_tile *t) {
+  return m->whole + t->sequence * m->sequence_words;
+}
+
 // Runs of a tile that are long in the whole, too: a thread makes a word.
-TW_BLOCK void gather_words(const tw_step_move *m, uint32_t tile, uint32_t n) {
+TW_BLOCK void gather_words(const tw_step_move *m, const tw_block_tile *t, uint32_t n) {
   uint32_t words = (n + 63) / 64, run = m->rows * m->inner;
-  TW_ROLLED for (uint32_t i = block_thread(); i < m->planes * words; i += TW_BLOCK_THREADS) {
+  tw_team team = team_of(m);
+  TW_ROLLED for (uint32_t i = team.thread; i < m->planes * words; i += team.threads) {
     uint32_t p = i / words, first = 64 * (i - p * words), last = first + 64 < n ? first + 64 : n, taken;
-    const uint64_t *plane = m->whole + p * m->whole_words;
+    const uint64_t *plane = whole_of(m, t) + p * m->whole_words;
     uint64_t word = 0;
     TW_ROLLED for (uint32_t j = first; j < last; j += taken) {
       taken = run - (j - (uint32_t)(j * m->over_run >> 32) * run);
       if (taken > last - j) taken = last - j;
-      word |= (tw_bits_from(plane, m->whole_words, whole_place(m, tile, j)) & tw_low_bits(taken)) << (j - first);
+      word |= (tw_bits_from(plane, m->whole_words, whole_place(m, t->tile, j)) & tw_low_bits(taken)) << (j - first);
     }
     m->tile[i] = word;
   }
 }
 
 // Bits that lie apart: a lane reads one, several words of the whole under way at once.
-TW_BLOCK void gather_bits(const tw_step_move *m, uint32_t tile, uint32_t n) {
+TW_BLOCK void gather_bits(const tw_step_move *m, const tw_block_tile *t, uint32_t n) {
   enum { AHEAD = 4 };
-  uint32_t lanes = lanes_for(n), chunks = (n + 31) / 32, words = (n + 63) / 64, groups = TW_BLOCK_THREADS / lanes;
-  uint32_t group = block_thread() / lanes, lane = block_thread() % lanes, items = m->planes * chunks;
+  tw_team team = team_of(m);
+  const uint64_t *whole = whole_of(m, t);
+  uint32_t lanes = lanes_for(n), chunks = (n + 31) / 32, words = (n + 63) / 64, groups = team.threads / lanes;
+  uint32_t group = team.thread / lanes, lane = team.thread % lanes, items = m->planes * chunks;
   TW_ROLLED for (uint32_t first = group; first < items + group; first += AHEAD * groups) {
-    uint32_t bit[AHEAD], plane[AHEAD];
+    uint32_t bits = 0;
     TW_UNROLL for (uint32_t k = 0; k < AHEAD; k++) {
       uint32_t i = first + k * groups, p = chunks == 1 ? i : i / chunks, j = 32 * (i - p * chunks) + lane;
-      plane[k] = p;
-      bit[k] = 0;
-      if (i < items && j < n) bit[k] = (uint32_t)tw_plane_bit(m->whole + p * m->whole_words, whole_place(m, tile, j));
+      if (i < items && j < n)
+        bits |= (uint32_t)tw_plane_bit(whole + p * m->whole_words, whole_place(m, t->tile, j)) << k;
     }
-    TW_UNROLL for (uint32_t k = 0; k < AHEAD; k++) {
-      uint32_t i = first + k * groups, chunk = i - plane[k] * chunks;
-      uint32_t part = lanes_vote(bit[k]) >> (block_lane() - lane);
+    TW_ROLLED for (uint32_t k = 0; k < AHEAD; k++) {
+      uint32_t i = first + k * groups, p = chunks == 1 ? i : i / chunks, chunk = i - p * chunks;
+      uint32_t part = lanes_vote(bits >> k & 1) >> (block_lane() - lane);
       if (i >= items || lane) continue;
       if (lanes < 32) part &= (1u << lanes) - 1;
       if (chunk % 2 == 0 && chunk + 1 == chunks)
-        m->tile[plane[k] * words + chunk / 2] = part;
+        m->tile[p * words + chunk / 2] = part;
       else
-        ((tw_half *)m->tile)[2 * plane[k] * words + chunk] = part;
+        ((tw_half *)m->tile)[2 * p * words + chunk] = part;
     }
   }
 }
 
-TW_BLOCK void gather(const tw_step_move *m, uint32_t tile) {
+TW_BLOCK void gather(const tw_step_move *m, const tw_block_tile *t) {
   enum { LONG_RUN = 16 };
   uint32_t n = m->outer * m->rows * m->inner;
+  if (is_elsewhere(m)) return;
   if (m->planes && m->rows * m->inner >= LONG_RUN)
-    gather_words(m, tile, n);
+    gather_words(m, t, n);
   else if (m->planes)
-    gather_bits(m, tile, n);
-  else
+    gather_bits(m, t, n);
+  else {
+    const uint64_t *whole = whole_of(m, t);
     TW_ROLLED for (uint32_t j = block_thread(); j < n; j += TW_BLOCK_THREADS)
-        fetch_later(&m->tile[j], &m->whole[whole_place(m, tile, j)]);
+        fetch_later(&m->tile[j], &whole[whole_place(m, t->tile, j)]);
+  }
 }
 
-TW_BLOCK void scatter(const tw_step_move *m, uint32_t tile) {
+TW_BLOCK void scatter(const tw_step_move *m, const tw_block_tile *t) {
   uint32_t n = m->outer * m->rows * m->inner, words = (n + 63) / 64;
+  uint64_t *whole = whole_of(m, t);
   TW_ROLLED for (uint32_t i = block_thread(); i < n * (m->planes ? m->planes : 1); i += TW_BLOCK_THREADS) {
     uint32_t plane = i / n, j = i - plane * n;
-    size_t at = whole_place(m, tile, j);
+    size_t at = whole_place(m, t->tile, j);
     if (m->planes == 0)
-      m->whole[at] = m->tile[j];
+      whole[at] = m->tile[j];
     else
-      set_whole_bit(m->whole + plane * m->whole_words + at / 64, 1ull << at % 64,
+      set_whole_bit(whole + plane * m->whole_words + at / 64, 1ull << at % 64,
                     tw_plane_bit(m->tile + plane * words, j));
   }
 }
 
 // As tw_tile_digest of the CPU's walk (jobs/program/tile.h); one addition a warp.
-TW_BLOCK void add_digest(const tw_step_digest *d, uint32_t tile) {
+TW_BLOCK void add_digest(const tw_step_digest *d, const tw_block_tile *t) {
   const tw_step_move *m = &d->move;
   uint32_t n = m->outer * m->rows * m->inner, words = (n + 63) / 64;
   uint64_t sum = 0;
-  TW_ROLLED for (uint32_t i = block_thread(); i < n * (m->planes ? m->planes : 1); i += TW_BLOCK_THREADS) {
+  if (is_elsewhere(m)) return;
+  tw_team team = team_of(m);
+  TW_ROLLED for (uint32_t i = team.thread; i < n * (m->planes ? m->planes : 1); i += team.threads) {
     uint32_t plane = n == 1 ? i : i / n, j = i - plane * n;
-    size_t at = whole_place(m, tile, j);
+    size_t at = whole_place(m, t->tile, j);
     if (m->planes == 0)
       sum += tw_open_digest_term(m->tile[j], at);
     else
@@ -123,7 +157,7 @@ TW_BLOCK void add_digest(const tw_step_digest *d, uint32_t tile) {
           tw_plane_digest_term(tw_plane_bit(m->tile + plane * words, j) << at % 64, plane * m->whole_words + at / 64);
   }
   TW_ROLLED for (uint32_t step = 16; step; step /= 2) sum += lane_value(sum, block_lane() ^ step);
-  if (block_lane() == 0) add_to_sum(d->sum, sum);
+  if (block_lane() == 0 && sum) add_to_sum(d->sum + t->sequence, sum);
 }
 
 // ---- openings
@@ -219,14 +253,15 @@ TW_BLOCK tw_block_leaf leaf_of(const tw_leaves_args *a, uint32_t i) {
 }
 
 // One element's share of [c < a], [c == a] or of the sign: the digit is public, and so is which entries are read.
-TW_BLOCK uint32_t leaf_bit(const tw_leaves_args *a, const tw_block_leaf *l, uint32_t j) {
+TW_BLOCK_ONCE uint32_t leaf_bit(const tw_leaves_args *a, const tw_block_leaf *l, uint32_t j) {
   uint64_t u = (a->X[j] - l->offset) & tw_ring_mask(a->ring);
   if (l->kind == TW_LEAF_SIGN) return (uint32_t)(tw_plane_bit(l->onehot, j) ^ (a->party ? 0 : u >> (a->ring - 1) ^ 1));
   uint32_t c = (uint32_t)(u >> l->low) & ((1u << l->width) - 1);
   if (l->kind == TW_LEAF_EQ) return (uint32_t)tw_plane_bit(l->onehot + c * a->words, j);
-  uint64_t bit = 0;
-  TW_ROLLED for (uint32_t p = c + 1; p < 1u << l->width; p++) bit ^= tw_plane_bit(l->onehot + p * a->words, j);
-  return (uint32_t)bit;
+  uint32_t bit = 0;
+  TW_SEVERAL for (uint32_t p = 1; p < 1u << l->width; p++) bit ^=
+      (uint32_t)tw_plane_bit(l->onehot + p * a->words, j) & (p > c);
+  return bit;
 }
 
 // Elements of less than half a word: a lane an element.
@@ -276,36 +311,43 @@ TW_BLOCK void leaves(const tw_leaves_args *a) {
   }
 }
 
-// A product's literals that are not in the set, times the set's share.
-TW_BLOCK uint64_t subset_term(const tw_step_products *a, const uint16_t *product, uint32_t set, uint32_t w) {
-  uint32_t count = product[0];
-  const uint16_t *literal = product + 1, *dealt = literal + 2 * count;
-  uint64_t term = set ? 0 : a->mine;
-  if (set && (set & (set - 1))) term = a->dealt[dealt[set] * a->words + w];
-  TW_ROLLED for (uint32_t i = 0; i < count; i++) {
-    uint32_t operand = literal[2 * i] & 0xff, at = literal[2 * i + 1] * a->words + w;
-    if (set == 1u << i) term = a->mask[operand][at];
-  }
-  TW_ROLLED for (uint32_t i = 0; i < count; i++) {
-    uint32_t operand = literal[2 * i] & 0xff, at = literal[2 * i + 1] * a->words + w;
-    if (!(set >> i & 1)) term &= a->value[operand][at] ^ (literal[2 * i] >> 8 ? ~0ull : 0);
-  }
-  return term;
+TW_BLOCK uint64_t word_at(const tw_step_products *a, uint32_t place, uint32_t w) {
+  uint64_t negated = 0 - (uint64_t)(place / TW_UNIT_NEGATED);
+  return a->memory[place % TW_UNIT_NEGATED + w] ^ negated;
 }
 
-// A group of lanes makes a word of a plane: they share the subsets of its products.
+// Sets that differ in one literal meet: the one without it is multiplied by the literal's value.
+TW_BLOCK uint64_t unit_sum(const tw_step_products *a, const uint16_t *unit, uint32_t w) {
+  uint64_t sets[8], value[3];
+  TW_UNROLL for (uint32_t i = 0; i < 3; i++) value[i] = word_at(a, unit[1 + i], w);
+  TW_UNROLL for (uint32_t i = 0; i < 8; i++) sets[i] = word_at(a, unit[TW_UNIT_SHARES + i], w);
+  TW_UNROLL for (uint32_t i = 0; i < 4; i++) sets[i] = sets[2 * i + 1] ^ (sets[2 * i] & value[0]);
+  sets[0] = sets[1] ^ (sets[0] & value[1]);
+  sets[1] = sets[3] ^ (sets[2] & value[1]);
+  uint64_t sum = sets[1] ^ (sets[0] & value[2]);
+  TW_ROLLED for (uint32_t i = 0; i < a->upper; i++) sum &= word_at(a, unit[TW_UNIT_UPPER + i], w);
+  return sum;
+}
+
+// A thread a word of a unit. Lanes that add to the same word do so together.
 TW_BLOCK void products(const tw_step_products *a) {
-  uint32_t lanes = a->lanes, lane = block_thread() % lanes, group = block_thread() / lanes;
-  uint32_t items = a->planes * a->words;
-  TW_ROLLED for (uint32_t first = 0; first < items; first += TW_BLOCK_THREADS / lanes) {
-    uint32_t i = first + group, p = a->words == 1 ? i : i / a->words, w = i - p * a->words;
+  uint32_t size = TW_UNIT_UPPER + a->upper, items = a->units * a->words;
+  TW_ROLLED for (uint32_t i = block_thread(); i < a->planes * a->words; i += TW_BLOCK_THREADS) a->out[i] = 0;
+  block_any(0);
+  TW_ROLLED for (uint32_t first = block_thread() - block_lane(); first < items; first += TW_BLOCK_THREADS) {
+    uint32_t i = first + block_lane(), u = a->words == 1 ? i : i / a->words, w = i - u * a->words, to = 0;
     uint64_t sum = 0;
-    if (i < items)
-      TW_ROLLED for (uint32_t at = a->list[p]; at < a->list[p + 1]; at += 1 + 2 * a->list[at] + (1u << a->list[at]))
-          TW_ROLLED for (uint32_t set = lane; set < 1u << a->list[at]; set += lanes) sum ^=
-          subset_term(a, a->list + at, set, w);
-    TW_ROLLED for (uint32_t step = lanes / 2; step; step /= 2) sum ^= lane_value(sum, block_lane() ^ step);
-    if (i < items && lane == 0) a->out[i] = sum;
+    if (i < items) {
+      to = a->list[u * size] * a->words + w;
+      sum = unit_sum(a, a->list + u * size, w);
+    }
+    uint32_t first_to = (uint32_t)lane_value(to, 0);
+    if (lanes_vote(i < items && to != first_to)) {
+      if (i < items) xor_into(&a->out[to], sum);
+      continue;
+    }
+    uint32_t low = lanes_xor((uint32_t)sum), high = lanes_xor((uint32_t)(sum >> 32));
+    if (block_lane() == 0) xor_into(&a->out[to], (uint64_t)high << 32 | low);
   }
 }
 
@@ -349,8 +391,9 @@ TW_BLOCK uint32_t is_dead(const tw_kill_args *a, uint32_t at) {
   return (int)member >= tw_live_members(a, 0, row);
 }
 
-TW_BLOCK void kill(const tw_kill_args *args, uint32_t tokens) {
+TW_BLOCK void kill(const tw_kill_args *args, const tw_block_tile *t, uint32_t tokens) {
   tw_kill_args a = *args;
+  if (a.live.lengths) a.live.lengths += t->sequence;
   uint32_t n = (uint32_t)(a.group * (a.group - 1) / 2 * a.rows * a.groups), halves = 2 * (uint32_t)a.words;
   a.live.first += (int)tokens;
   TW_ROLLED for (uint32_t half = block_thread() / 32; half < halves; half += TW_BLOCK_THREADS / 32) {
@@ -360,7 +403,7 @@ TW_BLOCK void kill(const tw_kill_args *args, uint32_t tokens) {
   }
 }
 
-TW_BLOCK uint64_t lanes_sum(uint64_t v) {
+TW_BLOCK_ONCE uint64_t lanes_sum(uint64_t v) {
   TW_ROLLED for (uint32_t step = 16; step; step /= 2) v += lane_value(v, block_lane() ^ step);
   return v;
 }
@@ -371,7 +414,7 @@ TW_BLOCK void lookup(const tw_lookup_args *a) {
   TW_ROLLED for (uint32_t j = block_thread() / 32; j < (uint32_t)a->n; j += TW_BLOCK_THREADS / 32) {
     uint32_t fine = (uint32_t)(((a->X[j] - a->offset) & tw_ring_mask(a->ring)) >> (a->low_bit - a->sub_bits));
     uint64_t first = 0, second = 0;
-    TW_ROLLED for (uint32_t e = block_lane(); e < entries; e += 32) {
+    TW_SEVERAL for (uint32_t e = block_lane(); e < entries; e += 32) {
       uint64_t bit = tw_all_ones(tw_plane_bit(a->onehot + e * a->words, j));
       uint32_t at = (fine - (e << a->sub_bits)) & places;
       first += a->table[0][at] & bit;
@@ -407,14 +450,15 @@ TW_BLOCK void sums(const tw_step_sums *a) {
 TW_CHAIN_RING_OPS(TW_EACH)
 TW_EACH(zero)
 
-TW_BLOCK void zero(const tw_zero_args *args, uint32_t tokens) {
+TW_BLOCK void zero(const tw_zero_args *args, const tw_block_tile *t, uint32_t tokens) {
   tw_zero_args a = *args;
+  if (a.live.lengths) a.live.lengths += t->sequence;
   a.live.first += (int)tokens;
   each_zero(&a);
 }
 
-TW_BLOCK void compute(const tw_chain_step *s, uint32_t tile) {
-  uint32_t turn = s->period ? tile % s->period : 0;
+TW_BLOCK void compute(const tw_chain_step *s, const tw_block_tile *t) {
+  uint32_t turn = s->period ? t->tile % s->period : 0;
   switch (s->kind) {
 #define TW_EACH_CASE(op)  \
   case TW_STEP_##op:      \
@@ -430,16 +474,16 @@ TW_BLOCK void compute(const tw_chain_step *s, uint32_t tile) {
       products(&s->as.products);
       return;
     case TW_STEP_kill:
-      kill(&s->as.kill, turn * (uint32_t)s->as.kill.live.queries);
+      kill(&s->as.kill, t, turn * (uint32_t)s->as.kill.live.queries);
       return;
     case TW_STEP_zero:
-      zero(&s->as.zero, turn * (uint32_t)s->as.zero.live.queries);
+      zero(&s->as.zero, t, turn * (uint32_t)s->as.zero.live.queries);
       return;
     case TW_STEP_SUMS:
       sums(&s->as.sums);
       return;
     case TW_STEP_DIGEST:
-      add_digest(&s->as.digest, tile);
+      add_digest(&s->as.digest, t);
       return;
     case TW_STEP_COPY:
       TW_ROLLED for (uint32_t i = block_thread(); i < s->as.copy.words; i += TW_BLOCK_THREADS) s->as.copy.to[i] =
@@ -455,31 +499,33 @@ TW_BLOCK int walk_tile(const tw_block_tile *t, const tw_chain_step *steps) {
   TW_ROLLED for (uint32_t i = 0; i < t->launch->count; i++) {
     const tw_chain_step *s = &steps[i];
     int there = 1;
-    note_time(t->launch, t->tile, i);
+    note_time(t->launch, t->number, i);
     if (s->kind != TW_STEP_GATHER && s->kind != TW_STEP_RECEIVE) fetch_wait();
     if (s->kind == TW_STEP_GATHER)
-      gather(&s->as.move, t->tile);
+      gather(&s->as.move, t);
     else if (s->kind == TW_STEP_SCATTER)
-      scatter(&s->as.move, t->tile);
+      scatter(&s->as.move, t);
     else if (s->kind == TW_STEP_SEND)
       send(&s->as.open, t);
     else if (s->kind == TW_STEP_RECEIVE)
       there = receive(&s->as.open, t);
     else
-      compute(s, t->tile);
+      compute(s, t);
     if (s->joined && there) continue;
     fetch_wait();
     if (block_any(!there)) return 0;
   }
-  note_time(t->launch, t->tile, t->launch->count);
+  note_time(t->launch, t->number, t->launch->count);
   return 1;
 }
 
 // All tiles of a block. Steps and lists are in its memory.
 TW_BLOCK void walk_tiles(const tw_chain_launch *a, const tw_chain_step *steps, uint32_t block) {
   uint64_t base = a->base + (a->base_at ? *a->base_at : 0);  // fixed while a run lasts
-  TW_ROLLED for (uint32_t tile = block, i = 0; tile < a->tiles; tile += a->blocks, i++) {
-    tw_block_tile t = {a, block, tile, base + (uint64_t)i * a->rounds + 1};
+  TW_ROLLED for (uint32_t number = block, i = 0; number < a->tiles; number += a->blocks, i++) {
+    uint32_t sequence = number / a->of_sequence;
+    tw_block_tile t = {
+        a, block, number, sequence, number - sequence * a->of_sequence, base + (uint64_t)i * a->rounds + 1};
     if (block_any(block_thread() == 0 && *(volatile int *)a->failed)) return;
     if (walk_tile(&t, steps)) continue;
     if (block_thread() == 0) *(volatile int *)a->failed = 1;

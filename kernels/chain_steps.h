@@ -41,9 +41,11 @@ typedef enum {
 typedef struct {
   uint64_t *whole, *tile;
   uint32_t outer, all, inner, planes, rows;
-  uint32_t watched;    // only who watches needs it
-  size_t whole_words;  // of a plane
-  uint64_t over_run;   // j over_run / 2^32 is j / (rows inner), rounded down, for every element j of a tile
+  uint32_t watched;       // only who watches needs it
+  uint32_t warp;          // not 0: warp number `warp` - 1 alone does it, counted round; 0: the whole block
+  size_t whole_words;     // of a plane
+  size_t sequence_words;  // of the whole, from one sequence's to the next one's
+  uint64_t over_run;      // j over_run / 2^32 is j / (rows inner), rounded down, for every element j of a tile
 } tw_step_move;
 
 // Packets of a tensor begin at `packet`. Two elements share one where rings allow it.
@@ -68,19 +70,23 @@ typedef struct {
   uint32_t words;
 } tw_step_copy;
 
-// As tw_products_args; the list has numbers of 16 bits: where products of each out plane begin [planes + 1]; then of
-// each product the number of literals, per literal (operand | negate << 8, plane), and 2^count planes of `dealt`.
+// As tw_products_args. A product of `count` literals is a sum over the sets of its literals: the set's share times the
+// values of all others. A unit is eight of these sets, those that agree in all but the product's first three literals.
+// It has numbers of 16 bits: the plane of `out` that it is added to; the values of the first three literals; the shares
+// of the eight sets, bit i for literal i; and the values of `upper` more literals. Each but the first is a place, in
+// words of `memory`, of a plane's word 0; a value's highest bit says that it is negated.
+enum { TW_UNIT_SHARES = 4, TW_UNIT_UPPER = 12, TW_UNIT_NEGATED = 1 << 15 };
 typedef struct {
-  const uint64_t *value[TW_OPERANDS], *mask[TW_OPERANDS];
+  const uint64_t *value[TW_OPERANDS], *mask[TW_OPERANDS];  // where places lie
   const uint64_t *dealt;
-  const uint16_t *list;
-  uint64_t *out, mine;  // mine: all ones at the party that has the public 1
-  uint32_t words, planes;
-  uint32_t lanes;  // that share a plane's word: a power of two, a warp at most
+  const uint64_t *memory;  // the block's
+  const uint16_t *list;    // [units][TW_UNIT_UPPER + upper]
+  uint64_t *out;
+  uint32_t words, planes, units, upper;
   uint32_t operand_words[TW_OPERANDS], dealt_words;
 } tw_step_products;
 
-// What the tile's opened values (move.tile) give of the opening's digest (kernels/digest.h) is added to `sum`.
+// What the tile's opened values (move.tile) give of the opening's digest (kernels/digest.h) is added to sum[sequence].
 typedef struct {
   tw_step_move move;  // `whole` is not read
   uint64_t *sum;
@@ -112,6 +118,7 @@ typedef struct {
   const int64_t *lists;        // device; they go to the beginning of a block's memory
   uint32_t list_words;
   uint32_t count, tiles, blocks, rounds;
+  uint32_t of_sequence;      // tiles of one sequence; those of the first come first
   uint32_t packets;          // of a slot
   size_t shared_bytes;       // of lists and tile
   uint64_t *sent;            // the twin's mailbox: [blocks][TW_CHAIN_SLOTS][packets][2]

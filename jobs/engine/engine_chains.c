@@ -41,6 +41,10 @@ tw_status tw_engine_find_chains(tw_engine *e) {
   return tw_chains_find(&e->o.plan->program, LEAST_ROUNDS, &e->chains);
 }
 
+tw_status tw_engine_keep_saving(tw_engine *e) {
+  return tw_chains_keep_saving(&e->o.plan->program, LEAST_ROUNDS, &e->chains);
+}
+
 size_t tw_engine_chain_messages(const tw_engine *e, int batch) {
   size_t messages = 0;
   for (int i = 0; i < e->chains.count; i++) {

@@ -13,7 +13,7 @@
 // As many steps as a softmax has; beside them a block has memory for a row of 1024 columns.
 enum { MOST_STEPS = 184, TILE_ROWS = 1 };
 
-// One launch of a job: of a chain and a sequence.
+// One launch of a job: of a chain.
 typedef struct {
   tw_chain_step *steps;  // as they were recorded
   int64_t *lists;
@@ -25,9 +25,9 @@ struct tw_engine_calls {
   tw_engine *engine;
   tw_tile_runner runner;
   tw_device_chain_box box;
-  uint32_t blocks, packets;                 // of both parties
+  uint32_t blocks, packets;                 // of both parties; blocks: as many tiles at most, so that all run at once
   size_t most_step_bytes, most_list_bytes;  // of any chain
-  chain_call *calls;                        // [chain][sequence]
+  chain_call *calls;                        // [chain]
   int count;
   char *device;
   size_t device_bytes;
@@ -68,13 +68,15 @@ static uint32_t blocks_for(size_t tiles, uint32_t most) {
 }
 
 static tw_status launch(tw_engine_calls *c, tw_session *s, const chain_call *call, const tw_tile_steps *list,
-                        size_t tiles) {
+                        size_t of_sequence) {
+  size_t tiles = of_sequence * (size_t)s->batch;
   uint32_t blocks = blocks_for(tiles, c->blocks);
   tw_chain_launch a = {.steps = (const tw_chain_step *)(const void *)call->place,
                        .lists = (const int64_t *)(const void *)(call->place + c->most_step_bytes),
                        .list_words = (uint32_t)list->list_words,
                        .count = (uint32_t)list->count,
                        .tiles = (uint32_t)tiles,
+                       .of_sequence = (uint32_t)of_sequence,
                        .blocks = blocks,
                        .rounds = list->rounds,
                        .packets = c->packets,  // one distance for all chains: two that follow each other share slots
@@ -109,10 +111,11 @@ static tw_status keep(chain_call *call, const tw_tile_steps *list) {
   return TW_OK;
 }
 
-static tw_status run(void *state, tw_session *s, const tw_tile_steps *list, size_t tiles, int sequence) {
+static tw_status run(void *state, tw_session *s, const tw_tile_steps *list, size_t tiles) {
   tw_engine_calls *c = state;
+  if (s->silent && tiles * (size_t)s->batch > c->blocks) return tw_fail(TW_ERR_USAGE, "%zu tiles at once", tiles);
   if (s->silent) return note_sizes(c, list);
-  chain_call *call = &c->calls[c->engine->chains.of_op[s->walk.running] * c->engine->o.batch + sequence];
+  chain_call *call = &c->calls[c->engine->chains.of_op[s->walk.running]];
   if (sizeof *list->steps * (size_t)list->count > c->most_step_bytes || 8 * list->list_words > c->most_list_bytes ||
       list->packets > c->packets)
     return tw_fail(TW_ERR_INTERNAL, "a chain has other steps than it was foreseen with");
@@ -120,33 +123,35 @@ static tw_status run(void *state, tw_session *s, const tw_tile_steps *list, size
   return launch(c, s, call, list, tiles);
 }
 
-static bool are_possible(const tw_engine *e) {
-  return e->o.chain_rows > 0 && e->count == 1 && e->o.keys == TW_KEYS_RESIDENT;
-}
+// A chain takes keys of operations that stand behind others: all of a slot's must have room.
+static bool are_possible(tw_engine *e) { return e->count == 1 && tw_engine_keys_have_room(e); }
 
 // The kernel's blocks are all resident on both GPUs: at most one a multiprocessor. Two parties on one GPU go by levels:
 // it may not have room for both kernels.
 static tw_status agree_on_blocks(tw_engine *e, tw_engine_calls *c) {
   struct {
-    uint32_t blocks, packets;
+    uint32_t blocks;
     char gpu[16];
   } mine, theirs;
   int multiprocessors;
   memset(&mine, 0, sizeof mine);
   TW_TRY(tw_device_multiprocessors(&multiprocessors));
   TW_TRY(tw_device_pci(mine.gpu));
-  mine.blocks = (uint32_t)multiprocessors;
-  mine.packets = c->packets;
+  mine.blocks = are_possible(e) ? (uint32_t)multiprocessors : 0;
   TW_TRY(tw_channel_exchange(e->o.channel, &mine, &theirs, sizeof mine));
-  if (theirs.blocks == 0 || mine.packets != theirs.packets)
-    return tw_fail(
-        TW_ERR_MISMATCH,
-        "the parties differ in packets of their chains: party %d has %u, party %d has %u; run the same twain "
-        "on both",
-        e->party, mine.packets, 1 - e->party, theirs.packets);
   c->blocks = mine.blocks < theirs.blocks ? mine.blocks : theirs.blocks;
-  if (memcmp(mine.gpu, theirs.gpu, sizeof mine.gpu) == 0) tw_chains_free(&e->chains);
+  if (memcmp(mine.gpu, theirs.gpu, sizeof mine.gpu) == 0) c->blocks = 0;
   return TW_OK;
+}
+
+static tw_status agree_on_packets(tw_engine *e, const tw_engine_calls *c) {
+  uint32_t theirs;
+  TW_TRY(tw_channel_exchange(e->o.channel, &c->packets, &theirs, sizeof theirs));
+  if (c->packets == theirs) return TW_OK;
+  return tw_fail(TW_ERR_MISMATCH,
+                 "the parties differ in packets of their chains: party %d has %u, party %d has %u; run the same twain "
+                 "on both",
+                 e->party, c->packets, 1 - e->party, theirs);
 }
 
 // Tables and digests that steps name are elsewhere later; that there are as many is what counts.
@@ -167,16 +172,19 @@ static tw_status probe(tw_engine *e, tw_engine_calls *c) {
 
 tw_status tw_engine_probe_chains(tw_engine *e) {
   void *memory;
-  if (!are_possible(e)) return TW_OK;
+  if (e->o.chain_rows == 0) return TW_OK;
   TW_TRY(tw_alloc(sizeof(tw_engine_calls), &memory));
   tw_engine_calls *c = e->calls = memory;
   *c = (tw_engine_calls){.engine = e, .runner = {.run = run, .state = c}};
   TW_TRY(tw_chain_shared(MOST_STEPS, &c->runner.place.shared_base, &c->runner.place.shared_bytes));
   e->o.chain_rows = TILE_ROWS;
+  TW_TRY(agree_on_blocks(e, c));
+  if (c->blocks == 0) return TW_OK;
   TW_TRY(tw_engine_find_chains(e));
   TW_TRY(probe(e, c));
+  TW_TRY(tw_engine_keep_saving(e));
   TW_TRY(tw_engine_agree_on_chains(e));
-  return agree_on_blocks(e, c);
+  return agree_on_packets(e, c);
 }
 
 size_t tw_engine_chain_box_bytes(const tw_engine *e) {
@@ -187,12 +195,12 @@ size_t tw_engine_chain_box_bytes(const tw_engine *e) {
 
 size_t tw_engine_chain_bytes(const tw_engine *e) {
   if (e->chains.count == 0) return 0;
-  return tw_engine_chain_box_bytes(e) + call_bytes(e->calls) * (size_t)e->chains.count * (size_t)e->o.batch;
+  return tw_engine_chain_box_bytes(e) + call_bytes(e->calls) * (size_t)e->chains.count;
 }
 
 static tw_status take_memory(tw_engine *e, tw_engine_calls *c) {
   void *memory;
-  c->count = e->chains.count * e->o.batch;
+  c->count = e->chains.count;
   c->device_bytes = call_bytes(c) * (size_t)c->count + sizeof *c->base;
   TW_TRY(e->k->alloc(c->device_bytes, &memory));
   c->device = memory;

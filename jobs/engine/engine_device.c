@@ -117,6 +117,17 @@ static size_t foresee_program(const tw_program *p) {
   return 8 * words;
 }
 
+bool tw_engine_keys_have_room(tw_engine *e) {
+  if (e->o.keys == TW_KEYS_RESIDENT) return true;
+  tw_key_windows windows;
+  tw_key_feed_options o = key_options(e);
+  o.windows = &windows;
+  if (tw_key_windows_of(&e->o.plan->program, e->party, &windows) != TW_OK) return false;
+  bool whole = tw_key_feed_whole(&o);
+  tw_key_windows_free(&windows);
+  return whole;
+}
+
 static tw_status foresee(tw_engine *e, memory_parts *m) {
   size_t set_up, weights = foresee_weights(e, &set_up);
   tw_key_feed_options key = key_options(e);

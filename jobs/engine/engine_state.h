@@ -123,6 +123,7 @@ tw_status tw_engine_run_halves(tw_engine *e, void (*progress)(void *state, doubl
 
 // ---- engine_chains.c
 tw_status tw_engine_find_chains(tw_engine *e);  // where tiles are asked for
+tw_status tw_engine_keep_saving(tw_engine *e);  // drops those that save no rounds
 // Both parties' are to be alike. TW_ERR_MISMATCH on both where they are not.
 tw_status tw_engine_agree_on_chains(tw_engine *e);
 // Most messages, and spans of gates, of the tiles of so many sequences.
@@ -134,6 +135,7 @@ void tw_engine_end_chains(tw_engine_part *p);
 
 // ---- engine_chains_device.c; built with CUDA only
 // Those that a kernel takes, where the engine can have any; the parties agree on them. Before memory is foreseen.
+bool tw_engine_keys_have_room(tw_engine *e);  // for a whole slot of each sequence
 tw_status tw_engine_probe_chains(tw_engine *e);
 size_t tw_engine_chain_box_bytes(const tw_engine *e);  // of packets, for the opener
 size_t tw_engine_chain_bytes(const tw_engine *e);      // of the GPU's memory, all together

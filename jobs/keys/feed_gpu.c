@@ -65,6 +65,10 @@ uint64_t tw_key_feed_room(const tw_key_feed_options *o) {
   return o->place == TW_KEYS_RESIDENT ? 0 : room_of(o) * (uint64_t)o->batch;  // resident: there already
 }
 
+bool tw_key_feed_whole(const tw_key_feed_options *o) {
+  return o->place == TW_KEYS_RESIDENT || room_of(o) >= o->windows->slot_bytes;
+}
+
 uint64_t tw_key_feed_host_room(const tw_key_feed_options *o) {
   uint64_t all = o->windows->slot_bytes * (uint64_t)o->batch, ring = (uint64_t)DEPTH * BLOCK;
   return o->place != TW_KEYS_FILE ? 0 : all < ring ? all : ring;
@@ -335,17 +339,22 @@ static tw_status reach(void *state, size_t bytes, bool *there) {
 
 static tw_status window_at(void *state, int of_part, uint64_t offset, size_t bytes, const uint8_t **packed) {
   const part *p = state;
-  const tw_key_feed *f = p->feed;
+  tw_key_feed *f = p->feed;
+  int b = p->first + of_part;
   if (offset > f->slot_bytes || bytes > f->slot_bytes - offset)
     return tw_fail(TW_ERR_INTERNAL, "gates read past the key slot's end");
-  *packed = f->from[p->first + of_part] + offset;
-  return TW_OK;
+  if (f->o.place == TW_KEYS_RESIDENT) {
+    *packed = f->from[b] + offset;
+    return TW_OK;
+  }
+  *packed = f->device + (uint64_t)b * f->laps.room + offset;
+  return tw_key_flow_to(&f->flow, p->index, offset + bytes);
 }
 
 tw_correction_reader tw_key_feed_source(tw_key_feed *f, int half) {
-  bool resident = f && f->o.place == TW_KEYS_RESIDENT;
+  bool whole = f && (f->o.place == TW_KEYS_RESIDENT || f->laps.count == 1);
   return (tw_correction_reader){
-      .state = f ? &f->parts[half] : NULL, .window = window, .reach = reach, .window_at = resident ? window_at : NULL};
+      .state = f ? &f->parts[half] : NULL, .window = window, .reach = reach, .window_at = whole ? window_at : NULL};
 }
 const int *tw_key_feed_stop(const tw_key_feed *f) { return f->stop; }
 tw_status tw_key_feed_status(tw_key_feed *f) { return f->ring ? tw_key_ring_status(f->ring) : TW_OK; }

@@ -31,6 +31,8 @@ typedef struct {
 
 // Bytes of GPU memory for keys that such a feed takes.
 uint64_t tw_key_feed_room(const tw_key_feed_options *options);
+// Whether that is a whole slot of each sequence: then gates may ask for keys in any order (`window_at`).
+bool tw_key_feed_whole(const tw_key_feed_options *options);
 // Bytes of page-locked memory on the host, at most.
 uint64_t tw_key_feed_host_room(const tw_key_feed_options *options);
 tw_status tw_key_feed_create(const tw_key_feed_options *options, tw_key_feed **out);
@@ -45,7 +47,7 @@ tw_status tw_key_feed_fill(tw_key_feed *f);   // wait for them; FILE: until the 
 tw_status tw_key_feed_start(tw_key_feed *f);  // enqueue the first copies; the others as gates go on
 tw_correction_reader tw_key_feed_source(tw_key_feed *f,
                                         int half);  // its `window` waits, on the stream, for the blocks it needs;
-                                                    // `window_at`: of RESIDENT keys
+                                                    // `window_at`: where a slot has room as a whole
 // Device memory, 0 until a block of keys fails its check or cannot be read. Gates that come after computed with bytes
 // that are no keys: whoever forms messages on the stream must send nothing of theirs once this is not 0.
 const int *tw_key_feed_stop(const tw_key_feed *f);

@@ -73,3 +73,9 @@ tw_status tw_key_flow_take(tw_key_flow *f, int part, uint64_t bytes, uint64_t *p
   f->part[part].at = end;
   return TW_OK;
 }
+
+tw_status tw_key_flow_to(tw_key_flow *f, int part, uint64_t end) {
+  uint64_t at = f->part[part].at, place;
+  if (f->laps->count > 1) return tw_fail(TW_ERR_INTERNAL, "keys that go round their memory are asked for out of order");
+  return end > at ? tw_key_flow_take(f, part, end - at, &place) : TW_OK;
+}

@@ -60,7 +60,7 @@ static bool join(growth *g, int index, bool before) {
     s.out[i] = g->rows[op->out[i]];
     known = known || tw_is_split(s.out[i]);
   }
-  if (!known || !op->gate->rows(&s) || s.rows < 2 || (g->count && s.rows != g->count) || !dealt_fits(g, &s))
+  if (!known || !op->gate->rows(&s) || s.rows < 1 || (g->count && s.rows != g->count) || !dealt_fits(g, &s))
     return false;
   for (int i = 0; i < op->in_count; i++)
     if (!fits(s.in[i], g->rows[op->in[i]], s.rows, g->p->tensors[op->in[i]].n)) return false;
@@ -211,6 +211,44 @@ void tw_chains_drop(tw_chains *c, int op_count, const bool *dropped) {
     tw_free(c->chains[i].tensors);
   }
   c->count = left;
+}
+
+// Of the chain's levels; outside: of a level, how many openings are in no chain.
+static int saved_by(const tw_program *p, const tw_chain *c, const int *outside) {
+  int saved = 0, level = -1;
+  for (int i = 0; i < c->op_count; i++) {
+    const tw_op *op = &p->ops[c->ops[i]];
+    if (!op->opens || op->level == level) continue;
+    level = op->level;
+    saved += outside[level] == 0;
+  }
+  return saved;
+}
+
+// What one chain does not save may be what another one cannot save either.
+static void drop_idle(const tw_program *p, int rounds, tw_chains *c, int *outside, bool *dropped) {
+  for (bool changed = true; changed;) {
+    changed = false;
+    memset(outside, 0, sizeof *outside * (size_t)(p->levels + 1));
+    memset(dropped, 0, sizeof *dropped * (size_t)c->count);
+    for (int i = 0; i < p->op_count; i++) outside[p->ops[i].level] += p->ops[i].opens && c->of_op[i] < 0;
+    for (int i = 0; i < c->count; i++) {
+      int saved = saved_by(p, &c->chains[i], outside);
+      dropped[i] = saved < rounds || 2 * saved < c->chains[i].rounds;
+      changed = changed || dropped[i];
+    }
+    tw_chains_drop(c, p->op_count, dropped);
+  }
+}
+
+tw_status tw_chains_keep_saving(const tw_program *p, int rounds, tw_chains *c) {
+  void *outside, *dropped = NULL;
+  TW_TRY(tw_alloc(sizeof(int) * (size_t)(p->levels + 1), &outside));
+  tw_status status = tw_alloc(sizeof(bool) * (size_t)(c->count + 1), &dropped);
+  if (status == TW_OK) drop_idle(p, rounds, c, outside, dropped);
+  tw_free(outside);
+  tw_free(dropped);
+  return status;
 }
 
 int tw_chain_tensor_of(const tw_chain *c, int tensor) {

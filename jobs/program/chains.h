@@ -26,13 +26,17 @@ typedef struct {
   int *of_op;  // which chain; -1: none
 } tw_chains;
 
-// Maximal chains of at least `rounds` rounds and two rows. All that a chain reads from outside is made before its first
+// Maximal chains of at least `rounds` rounds. All that a chain reads from outside is made before its first
 // operation, so it may run where that one stands, and the other operations keep their order. tw_chains_free in any
 // case. TW_ERR_MEMORY.
 tw_status tw_chains_find(const tw_program *p, int rounds, tw_chains *out);
 void tw_chains_free(tw_chains *c);
 // Without some of them; op_count: the program's. The others keep their order.
 void tw_chains_drop(tw_chains *c, int op_count, const bool *dropped);
+
+// Drops chains that do not save rounds. A level is saved when all that it opens is in chains; a chain is kept when at
+// least `rounds` of its levels are saved, and half of them. TW_ERR_MEMORY.
+tw_status tw_chains_keep_saving(const tw_program *p, int rounds, tw_chains *c);
 
 // The shape of an operation of the chain.
 void tw_chain_shape(const tw_program *p, const tw_chain *c, const tw_op *op, tw_row_shape *out);

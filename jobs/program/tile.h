@@ -28,14 +28,16 @@ typedef struct {
   tw_rows rows;
   size_t all, n;  // rows of the whole; its elements (of each plane)
   size_t planes;
-  bool watched;  // opened, and nobody but who watches reads it
+  size_t sequence_words;  // from one sequence's whole to the next one's
+  bool watched;           // opened, and nobody but who watches reads it
 } tw_tile_part;
 void tw_tile_gather(const tw_tile_part *part, tw_row_range range, const uint64_t *whole, uint64_t *tile);
 void tw_tile_scatter(const tw_tile_part *part, tw_row_range range, const uint64_t *tile, uint64_t *whole);
 // What a tile's opened values give of the digest of the whole (kernels/digest.h).
 uint64_t tw_tile_digest(const tw_tile_part *part, tw_row_range range, const uint64_t *tile);
 
-// A tile's walk as steps for a block of a GPU (kernels/chain_steps.h). Pointers `whole` are the session's own.
+// A tile's walk as steps for a block of a GPU (kernels/chain_steps.h). Pointers `whole` are the session's own, of its
+// first sequence.
 typedef struct {
   tw_chain_step *steps;
   int count;
@@ -53,10 +55,10 @@ typedef struct {
   uint64_t *digests;  // of openings, by index in the transcript: the kernel adds to them; NULL: nobody reads them
 } tw_tile_place;
 
-// Whoever runs all tiles of a chain, of one sequence, at once. TW_ERR_USAGE for what no kernel can do.
+// Whoever runs all tiles of a chain at once, `tiles` of each sequence. TW_ERR_USAGE for what no kernel can do.
 typedef struct {
   tw_tile_place place;
-  tw_status (*run)(void *state, tw_session *s, const tw_tile_steps *steps, size_t tiles, int sequence);
+  tw_status (*run)(void *state, tw_session *s, const tw_tile_steps *steps, size_t tiles);
   void *state;
 } tw_tile_runner;
 

@@ -38,8 +38,8 @@ void tw_tile_fetch_early(tw_tile_steps *list);
 void tw_tile_join_steps(tw_tile_steps *list);
 
 // ---- tile_steps.c
-// All tiles of a chain of one sequence, by the runner.
-tw_status tw_tile_run_steps(tw_session *s, const tw_chain *c, size_t rows, uint64_t *const *shares, int sequence,
+// All tiles of a chain, of all sequences, by the runner.
+tw_status tw_tile_run_steps(tw_session *s, const tw_chain *c, size_t rows, uint64_t *const *shares,
                             const tw_tile_runner *runner);
 
 #endif

@@ -16,6 +16,8 @@ typedef struct {
   uint32_t packets;   // of the message that is being made
   int first_open;     // its first opening among the steps
   uint64_t *digests;  // NULL: nobody reads them
+  int alone;          // moves so far that are a warp's
+  bool endless;       // the block's memory is only measured
   bool full, wide;    // more steps or words of lists than there is room for; numbers that a list cannot hold
 } recorder;
 
@@ -58,37 +60,73 @@ static uint16_t narrow(int64_t number) {
   return (uint16_t)number;
 }
 
-// The product at `at` in numbers of 16 bits; the end of what is written.
-static uint16_t *narrow_product(const int64_t *at, uint16_t *to) {
-  const int64_t count = at[1], *literal = at + 2, *planes = literal + 3 * count;
-  *to++ = (uint16_t)count;
-  for (int64_t i = 0; i < count; i++, literal += 3) {
-    *to++ = (uint16_t)(literal[0] | literal[2] << 8);
-    *to++ = narrow(literal[1]);
+// ---- products of bits, in units (kernels/chain_steps.h)
+
+typedef struct {
+  const tw_products_args *a;
+  uint32_t ones, mine;  // places: of words without a bit, and of the public 1's share
+  uint32_t upper;
+} unit_maker;
+
+// In words of the block's memory. Memory without end is only measured.
+static uint16_t place_of(const void *at) {
+  uint64_t words = ((uint64_t)(uintptr_t)at - current->shared_base) / 8;
+  if (words >= TW_UNIT_NEGATED && !current->endless) current->wide = true;
+  return (uint16_t)(words % TW_UNIT_NEGATED);
+}
+
+// Of a literal: operand, plane, whether it is negated.
+static uint16_t value_place(const unit_maker *m, const int64_t *literal) {
+  uint16_t place = place_of(m->a->value[literal[0]] + (size_t)literal[1] * m->a->words);
+  return (uint16_t)(place | (literal[2] ? TW_UNIT_NEGATED : 0));
+}
+
+static uint16_t one(const unit_maker *m) { return (uint16_t)(m->ones | TW_UNIT_NEGATED); }
+
+static uint16_t share_place(const unit_maker *m, const int64_t *product, int set) {
+  const int64_t count = product[1], *literal = product + 2, *planes = literal + 3 * count;
+  if (set == 0) return (uint16_t)m->mine;
+  if (set >= 1 << count) return (uint16_t)m->ones;  // of a literal that is not there: nothing
+  if (set & (set - 1)) return place_of(m->a->dealt + (size_t)planes[set] * m->a->words);
+  while (!(set & 1)) {
+    set >>= 1;
+    literal += 3;
   }
-  for (int set = 0; set < 1 << count; set++) *to++ = set & (set - 1) ? narrow(planes[set]) : 0;
+  return place_of(m->a->mask[literal[0]] + (size_t)literal[1] * m->a->words);
+}
+
+static uint32_t units_of(int64_t count) { return count > 3 ? 1u << (count - 3) : 1; }
+
+// Sets that have the literals of `high` behind the first three.
+static uint16_t *make_unit(const unit_maker *m, uint32_t plane, const int64_t *product, uint32_t high, uint16_t *to) {
+  const int64_t count = product[1], *literal = product + 2;
+  *to++ = narrow(plane);
+  for (int i = 0; i < 3; i++) *to++ = i < count ? value_place(m, literal + 3 * i) : one(m);
+  for (int set = 0; set < 8; set++) *to++ = share_place(m, product, set | (int)(high << 3));
+  for (uint32_t i = 0; i < m->upper; i++)
+    *to++ = i + 3 < count && !(high >> i & 1) ? value_place(m, literal + 3 * (i + 3)) : one(m);
   return to;
 }
 
-// Where products of each plane begin, then all products in order of planes: sums of several stand behind each other.
-static const uint16_t *keep_products(const tw_products_args *a, uint32_t planes, uint32_t *lanes) {
-  const int64_t *first = a->outline, *starts = a->outline + planes + 1;
-  size_t numbers = planes + 1;
-  for (int p = 0; p < a->products; p++) {
-    uint32_t count = (uint32_t)a->list[starts[p] + 1];
-    numbers += 1 + 2 * count + ((size_t)1 << count);
-    while (*lanes < 1u << count && *lanes < 32) *lanes *= 2;
-  }
+// In order of planes. In front of them a plane without bits, and one of the public 1's share.
+static void keep_products(const tw_products_args *a, tw_step_products *to) {
+  const int64_t *first = a->outline, *starts = a->outline + to->planes + 1;
   const void *there;
-  uint16_t *here = (uint16_t *)take_list(current, (numbers + 3) / 4, &there);
-  if (!here) return there;
-  uint16_t *to = here + planes + 1;
-  for (uint32_t plane = 0; plane <= planes; plane++) {
-    here[plane] = narrow(to - here);
-    for (int64_t p = first[plane]; plane < planes && p < first[plane + 1]; p++)
-      to = narrow_product(a->list + starts[p], to);
+  for (int p = 0; p < a->products; p++) {
+    int64_t count = a->list[starts[p] + 1];
+    to->units += units_of(count);
+    if (count > 3 + (int64_t)to->upper) to->upper = (uint32_t)count - 3;
   }
-  return there;
+  int64_t *constant = take_list(current, 2 * a->words, &there);
+  for (size_t w = 0; constant && w < 2 * a->words; w++) constant[w] = w < a->words || a->party ? 0 : -1;
+  unit_maker m = {.a = a, .ones = place_of(there), .upper = to->upper};
+  m.mine = m.ones + (uint32_t)a->words;
+  uint16_t *here = (uint16_t *)take_list(current, ((TW_UNIT_UPPER + to->upper) * (size_t)to->units + 3) / 4, &there);
+  to->list = there;
+  for (uint32_t plane = 0; here && plane < to->planes; plane++)
+    for (int64_t p = first[plane]; p < first[plane + 1]; p++)
+      for (uint32_t high = 0; high < units_of(a->list[starts[p] + 1]); high++)
+        here = make_unit(&m, plane, a->list + starts[p], high, here);
 }
 
 // ---- a backend's functions
@@ -172,13 +210,12 @@ static tw_status note_products(const tw_products_args *args, void *stream) {
   tw_step_products p;
   memset(&p, 0, sizeof p);  // gaps, too
   p.dealt = args->dealt;
+  p.memory = (const uint64_t *)(uintptr_t)current->shared_base;
   p.out = args->out;
-  p.mine = args->party ? 0 : ~0ull;
   p.words = (uint32_t)args->words;
   p.planes = (uint32_t)(args->out_words / args->words);
-  p.lanes = 1;
   p.dealt_words = (uint32_t)args->dealt_words;
-  p.list = keep_products(args, p.planes, &p.lanes);
+  keep_products(args, &p);
   for (int i = 0; i < args->operands; i++) {
     p.value[i] = args->value[i];
     p.mask[i] = args->mask[i];
@@ -242,6 +279,13 @@ static tw_backend noting_backend(void) {
 
 // ---- what is moved and opened
 
+// What is small is one warp's, the next one another's.
+static uint32_t warp_for(recorder *to, const tw_step_move *m) {
+  enum { SMALL = 256 };
+  uint64_t planes = m->planes ? m->planes : 1;
+  return planes * m->outer * m->rows * m->inner <= SMALL ? (uint32_t)++to->alone : 0;
+}
+
 static tw_step_move move_of(tw_tile_run *r, const tw_tile_part *part, uint64_t *whole, uint64_t *tile) {
   bool common = part->rows.kind == TW_ROWS_COMMON;
   size_t run = common ? part->n : r->tile->range.count * part->rows.inner;
@@ -255,19 +299,22 @@ static tw_step_move move_of(tw_tile_run *r, const tw_tile_part *part, uint64_t *
                         .rows = common ? 1 : (uint32_t)r->tile->range.count,
                         .watched = part->watched,
                         .whole_words = tw_words(part->n),
+                        .sequence_words = part->sequence_words,
                         .over_run = (1ull << 32) / run + 1};
 }
 
 static tw_status note_move(tw_tile_run *r, tw_step_kind kind, const tw_tile_part *part, uint64_t *whole,
                            uint64_t *tile) {
-  const tw_step_move m = move_of(r, part, whole, tile);
+  tw_step_move m = move_of(r, part, whole, tile);
+  if (kind == TW_STEP_GATHER && m.planes) m.warp = warp_for(r->state, &m);  // elements come by themselves
   add_to(r->state, kind)->as.move = m;
   return TW_OK;
 }
 
 static tw_status note_digest(tw_tile_run *r, const tw_tile_part *part, uint32_t index, uint64_t *tile) {
   recorder *to = r->state;
-  const tw_step_move m = move_of(r, part, NULL, tile);
+  tw_step_move m = move_of(r, part, NULL, tile);
+  m.warp = warp_for(to, &m);
   if (to->digests) add_to(to, TW_STEP_DIGEST)->as.digest = (tw_step_digest){m, to->digests + index};
   return TW_OK;
 }
@@ -319,6 +366,7 @@ static tw_status record(tw_tile_run *r, const tw_tile_place *place, size_t lists
   tw_backend k = noting_backend();
   tw_tile_steps empty = {.steps = to->list.steps, .lists = to->list.lists};
   *to = (recorder){.list = empty, .run = r, .shared_base = place->shared_base, .list_room = to->list_room};
+  to->endless = bytes > place->shared_bytes;
   r->hands = &hands;
   r->state = to;
   to->digests = place->digests;
@@ -399,16 +447,16 @@ static tw_status record_all(tw_tile_run *r, tw_tile *tile, const tw_tile_place *
   return TW_OK;
 }
 
-tw_status tw_tile_run_steps(tw_session *s, const tw_chain *c, size_t rows, uint64_t *const *shares, int sequence,
+tw_status tw_tile_run_steps(tw_session *s, const tw_chain *c, size_t rows, uint64_t *const *shares,
                             const tw_tile_runner *runner) {
   tw_tile tile;
   recorder to[2] = {{.packets = 0}};
   if (c->rows % rows) return tw_fail(TW_ERR_USAGE, "%zu rows in tiles of %zu", c->rows, rows);
   tw_status status = tw_tile_make(s->program, c, rows, &tile);
-  tw_tile_run r = {.whole = s, .tile = &tile, .shares = shares, .sequence = sequence};
+  tw_tile_run r = {.whole = s, .tile = &tile, .shares = shares};
   for (int i = 0; i < 2 && status == TW_OK; i++) status = make_room(&tile, &to[i]);
   if (status == TW_OK) status = record_all(&r, &tile, &runner->place, to);
-  if (status == TW_OK) status = runner->run(runner->state, s, &to[0].list, c->rows / rows, sequence);
+  if (status == TW_OK) status = runner->run(runner->state, s, &to[0].list, c->rows / rows);
   tw_tile_free(&tile);
   for (int i = 0; i < 2; i++) {
     tw_free(to[i].list.lists);

@@ -67,11 +67,22 @@ static tw_status find_window(void *state, int b, size_t bytes, const uint8_t **p
                              packed);
 }
 
+// The stream may have gone on already, for a chain: then this asks for more than is needed.
+static tw_status reach(void *state, size_t bytes, bool *there) {
+  const tile_walk *w = state;
+  *there = true;
+  return w->stream.reach ? w->stream.reach(w->stream.state, bytes, there) : TW_OK;
+}
+
 static tw_tile_part part_of(const tw_tile_run *r, int tensor) {
   const tw_chain_tensor *of = &r->tile->chain->tensors[tensor];
   const tw_tensor *t = &r->tile->whole->tensors[of->tensor];
   size_t planes = t->kind == TW_WIRE || t->kind == TW_SHARE ? 0 : (size_t)t->planes;
-  return (tw_tile_part){.rows = of->rows, .all = r->tile->chain->rows, .n = t->n, .planes = planes};
+  return (tw_tile_part){.rows = of->rows,
+                        .all = r->tile->chain->rows,
+                        .n = t->n,
+                        .planes = planes,
+                        .sequence_words = tw_words_of(r->whole, of->tensor)};
 }
 
 static tw_status give_shares(void *state, const tw_op *op, int i, uint64_t *out) {
@@ -81,7 +92,11 @@ static tw_status give_shares(void *state, const tw_op *op, int i, uint64_t *out)
   const tw_correction *c = &t->whole->corrections[whole->correction + i];
   int at = op->correction + i;
   size_t planes = c->kind == TW_DEALT_BITS ? (size_t)c->width : 0;
-  tw_tile_part part = {.rows = t->dealt[at], .all = t->chain->rows, .n = c->n, .planes = planes};
+  tw_tile_part part = {.rows = t->dealt[at],
+                       .all = t->chain->rows,
+                       .n = c->n,
+                       .planes = planes,
+                       .sequence_words = tw_correction_words(c)};
   return r->hands->gather(r, &part, r->shares[at] + (size_t)r->sequence * tw_correction_words(c), out);
 }
 
@@ -253,8 +268,7 @@ static tw_status run_tile(tile_walk *w, tw_tile *tile, uint64_t *const *shares, 
 }
 
 static tw_status run_tiles(tile_walk *w, const tw_chain *c, uint64_t *const *shares) {
-  for (int b = 0; b < w->s->batch && w->runner; b++) TW_TRY(tw_tile_run_steps(w->s, c, w->rows, shares, b, w->runner));
-  if (w->runner) return TW_OK;
+  if (w->runner) return tw_tile_run_steps(w->s, c, w->rows, shares, w->runner);
   for (size_t first = 0; first < c->rows;) {
     size_t count = c->rows - first < w->rows ? c->rows - first : w->rows;
     tw_tile tile;
@@ -331,7 +345,7 @@ static tw_status reserve_chain(tw_session *s, const tw_chain *c, const chain_pro
   int of_chain;
   TW_TRY(room_for_shares(c, &memory));
   tw_status status = begin_chain(s, c, &of_chain, memory);
-  if (status == TW_OK && probe) status = tw_tile_run_steps(s, c, probe->rows, memory, 0, probe->runner);
+  if (status == TW_OK && probe) status = tw_tile_run_steps(s, c, probe->rows, memory, probe->runner);
   tw_session_release_scratch(s);
   tw_free(memory);
   return status;
@@ -415,8 +429,9 @@ tw_status tw_tiles_begin(tw_session *s, const tw_chains *chains, size_t rows, co
     return status;
   }
   w->early = memory;
-  s->corrections.source = w->stream.window_at ? (tw_correction_reader){.state = w, .window = find_window}
-                                              : (tw_correction_reader){.read = read_one, .state = w};
+  s->corrections.source = w->stream.window_at
+                              ? (tw_correction_reader){.state = w, .window = find_window, .reach = reach}
+                              : (tw_correction_reader){.read = read_one, .state = w};
   s->chains = (tw_chain_runner){chains->of_op, run_at, w};
   *out = w;
   return TW_OK;

@@ -273,6 +273,8 @@ UNSEEN static void set_whole_bit(uint64_t *word, uint64_t mask, uint64_t bit) {
 
 UNSEEN static void add_to_sum(uint64_t *sum, uint64_t v) { *sum += v; }
 
+static void xor_into(uint64_t *word, uint64_t v) { __atomic_fetch_xor(word, v, __ATOMIC_RELAXED); }
+
 // Barriers are counted anew at a tile's begin.
 UNSEEN static void note_time(const tw_chain_launch *a, uint32_t tile, uint32_t step) {
   (void)tile;
@@ -283,7 +285,9 @@ UNSEEN static void note_time(const tw_chain_launch *a, uint32_t tile, uint32_t s
 }
 
 #define TW_BLOCK static
+#define TW_BLOCK_ONCE static
 #define TW_UNROLL
+#define TW_SEVERAL
 #define TW_ROLLED
 #define TW_BLOCK_THREADS ((uint32_t)BLOCKS_HERE_THREADS)
 #define TW_BLOCK_LOOKS 1
@@ -378,9 +382,10 @@ UNSEEN static bool take_turns(stage *s) {
 
 #define BASE 0xfffffffffffffff0u  // the lower half of a count passes through 0, and all of it
 
-static tw_status run_both(blocks_here *both, size_t tiles) {
+static tw_status run_both(blocks_here *both, size_t of_sequence, int batch) {
   stage *s = both->stage;
   const tw_tile_steps *list = both->sides[0].list;
+  size_t tiles = of_sequence * (size_t)batch;
   uint32_t blocks = both->blocks < tiles ? both->blocks : (uint32_t)tiles;
   size_t words = blocks * (size_t)TW_CHAIN_SLOTS * list->packets * 2;
   here = s;
@@ -399,6 +404,7 @@ static tw_status run_both(blocks_here *both, size_t tiles) {
   for (int party = 0; party < 2; party++) {
     tw_chain_launch launch = {.count = (uint32_t)both->sides[party].list->count,
                               .tiles = (uint32_t)tiles,
+                              .of_sequence = (uint32_t)of_sequence,
                               .blocks = blocks,
                               .rounds = list->rounds,
                               .packets = list->packets,
@@ -438,18 +444,17 @@ static tw_status hand_over(tw_session *s, uint64_t *digests) {
 }
 
 // Whoever comes second runs both.
-static tw_status run_here(void *state, tw_session *session, const tw_tile_steps *list, size_t tiles, int sequence) {
+static tw_status run_here(void *state, tw_session *session, const tw_tile_steps *list, size_t tiles) {
   enum { PATIENCE = 100 };
   blocks_side *side = state;
   blocks_here *b = side->both;
   struct timespec until;
-  (void)sequence;
   clock_gettime(CLOCK_REALTIME, &until);
   until.tv_sec += PATIENCE;
   pthread_mutex_lock(&b->lock);
   side->list = list;
   if (++b->arrived % 2 == 0) {
-    b->status = agree(b) ? run_both(b, tiles) : tw_fail(TW_ERR_INTERNAL, "parties with other lists");
+    b->status = agree(b) ? run_both(b, tiles, session->batch) : tw_fail(TW_ERR_INTERNAL, "parties with other lists");
     if (b->status != TW_OK) snprintf(b->message, sizeof b->message, "%s", tw_error_message());
     b->left = b->arrived;
     pthread_cond_broadcast(&b->changed);

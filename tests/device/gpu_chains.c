@@ -55,12 +55,12 @@ typedef struct {
   int count_count;
 } copies;
 
-// A step's count of live tokens, of one sequence.
-static void copy_counts(copies *c, tw_chain_step *step) {
+// A step's counts of live tokens.
+static void copy_counts(copies *c, tw_chain_step *step, size_t batch) {
   tw_liveness *live = step->kind == TW_STEP_kill ? &step->as.kill.live : &step->as.zero.live;
   if ((step->kind != TW_STEP_kill && step->kind != TW_STEP_zero) || !live->lengths) return;
-  int *device = bed_memory(sizeof *device);
-  bed_put(device, live->lengths, sizeof *device);
+  int *device = bed_memory(batch * sizeof *device);
+  bed_put(device, live->lengths, batch * sizeof *device);
   live->lengths = c->counts[c->count_count++] = device;
 }
 
@@ -78,10 +78,9 @@ static uint64_t *copy_of(copies *c, uint64_t *host, size_t words) {
 static void explain(const tw_tile_steps *list, const uint64_t *times) {
 #define NAME_OF(op) #op,
   static const char *const names[] = {
-      "gather",   "scatter",
-      "send",     "receive",
-      "sums",     "copy",
-      "products", TW_CHAIN_RING_OPS(NAME_OF) TW_CHAIN_BIT_OPS(NAME_OF) TW_CHAIN_TOKEN_OPS(NAME_OF)};
+      "gather",   "scatter", "send",
+      "receive",  "sums",    "copy",
+      "products", "digest",  TW_CHAIN_RING_OPS(NAME_OF) TW_CHAIN_BIT_OPS(NAME_OF) TW_CHAIN_TOKEN_OPS(NAME_OF)};
   double of[TW_STEP_KINDS] = {0};
   for (int i = 0; i < list->count; i++) of[list->steps[i].kind] += 1e-3 * (double)(times[i + 1] - times[i]);
   printf("tile 0, us: all %.1f", 1e-3 * (double)(times[list->count] - times[0]));
@@ -163,18 +162,19 @@ static void check_faults(side *s, tw_chain_launch *a, uint32_t rounds_of_launch)
   if (s->party == 0) printf("a twin that does not come, or is ahead, ends the chain: %d faults\n", s->m->faults);
 }
 
-static tw_status run_chain(void *state, tw_session *session, const tw_tile_steps *list, size_t tiles, int sequence) {
+static tw_status run_chain(void *state, tw_session *session, const tw_tile_steps *list, size_t of_sequence) {
   side *s = state;
   meeting *m = s->m;
-  (void)session, (void)sequence;
+  size_t batch = (size_t)session->batch, tiles = of_sequence * batch;
   if (list->count > s->most_steps) return tw_fail(TW_ERR_USAGE, "a chain of %d steps", list->count);
   bed_take(s->party);
   if (!s->stream) s->stream = bed_stream();
   copies c = {0};
   for (int i = 0; i < list->count; i++) {
     tw_step_move *move = &list->steps[i].as.move;
-    if (list->steps[i].kind <= TW_STEP_SCATTER) move->whole = copy_of(&c, move->whole, words_of(move));
-    copy_counts(&c, &list->steps[i]);
+    if (list->steps[i].kind <= TW_STEP_SCATTER)
+      move->whole = copy_of(&c, move->whole, (batch - 1) * move->sequence_words + words_of(move));
+    copy_counts(&c, &list->steps[i], batch);
   }
   tw_chain_step *steps = bed_memory((size_t)list->count * sizeof *steps);
   bed_put(steps, list->steps, (size_t)list->count * sizeof *steps);
@@ -193,6 +193,7 @@ static tw_status run_chain(void *state, tw_session *session, const tw_tile_steps
                        .list_words = (uint32_t)list->list_words,
                        .count = (uint32_t)list->count,
                        .tiles = (uint32_t)tiles,
+                       .of_sequence = (uint32_t)of_sequence,
                        .blocks = resident,
                        .rounds = list->rounds,
                        .packets = list->packets,

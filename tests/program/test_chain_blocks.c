@@ -52,7 +52,7 @@ static void check_blocks(chained *c, const char *name, size_t rows) {
   bed_begin(&b, c, 1 + (uint32_t)(walk_random() % BLOCKS_HERE_MOST));
   CU_ASSERT_EQUAL(by_blocks(c, &found, rows, &b, &same), TW_OK);
   CU_ASSERT(same);
-  CU_ASSERT_EQUAL(b.blocks.run, c->batch);
+  CU_ASSERT_EQUAL(b.blocks.run, 1);
   CU_ASSERT_EQUAL(b.blocks.dead_lanes, 0);
   printf("\n    %s, %zu rows of %zu in tiles of %zu: %d steps, %d barriers, %zu bytes, %zu of them lists", name,
          c->shape[0], c->shape[1], rows, b.blocks.steps, b.blocks.barriers, b.blocks.shared_bytes, b.blocks.list_bytes);

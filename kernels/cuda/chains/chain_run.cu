@@ -7,7 +7,9 @@
 #include "kernels/cuda/exchange/opens.h"
 
 #define TW_BLOCK static __device__ inline
+#define TW_BLOCK_ONCE static __device__ __noinline__
 #define TW_UNROLL _Pragma("unroll")
+#define TW_SEVERAL _Pragma("unroll 4")
 #define TW_ROLLED _Pragma("unroll 1")
 #define TW_BLOCK_THREADS 384u
 #define TW_BLOCK_LOOKS 1024
@@ -36,6 +38,12 @@ static __device__ __forceinline__ void set_whole_bit(uint64_t *word, uint64_t ma
 
 static __device__ __forceinline__ void add_to_sum(uint64_t *sum, uint64_t v) {
   atomicAdd((unsigned long long *)sum, (unsigned long long)v);
+}
+
+// Halves: shared memory has an XOR of 32 bits.
+static __device__ __forceinline__ void xor_into(uint64_t *word, uint64_t v) {
+  atomicXor((unsigned *)word, (unsigned)v);
+  if (v >> 32) atomicXor((unsigned *)word + 1, (unsigned)(v >> 32));
 }
 
 static __device__ bool gives_up(const tw_chain_launch *a, uint64_t *start) {

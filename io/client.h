@@ -68,10 +68,9 @@ typedef struct {
   float *values;
 } tw_input;
 
-// TW_ERR_INTERNAL for one with seqs and values, which the file has at the longest length: tw_input_write_rows.
 tw_status tw_input_write(const char *path, const tw_input *input);
-// The same of an input with hidden > 0 whose values come from `rows`: of each sequence in turn, [seq][hidden]. hidden
-// 0: as tw_input_write.
+// The same of an input with hidden > 0 whose values come from `rows`: of each sequence in turn, [tw_input_rows_of]
+// [hidden]. hidden 0: as tw_input_write.
 tw_status tw_input_write_rows(const char *path, const tw_input *input,
                               tw_status (*rows)(void *state, int sequence, float *out), void *state);
 tw_status tw_input_read(const char *path, tw_input *input);
@@ -81,9 +80,9 @@ tw_status tw_input_read_id(const char *path, tw_id *id);
 tw_input tw_input_view(const tw_input *input, int s, float *values);
 
 // An input larger than memory: tw_input_open reads all but `values`, which is NULL. tw_input_next gives those of one
-// sequence after the other, [seq][hidden], and nothing where there are none. What it gave counts once the last one
-// came: the checksum is looked at then. Free the input with tw_input_free, and the rows, which may be NULL, with
-// tw_input_reader_free.
+// sequence after the other, [seq][hidden], zeros behind those that its program takes, and nothing where there are none.
+// What it gave counts once the last one came: the checksum is looked at then. The input stays where it is meanwhile.
+// Free it with tw_input_free, and the rows, which may be NULL, with tw_input_reader_free.
 typedef struct tw_input_reader tw_input_reader;
 tw_status tw_input_open(const char *path, tw_input *input, tw_input_reader **rows);
 tw_status tw_input_next(tw_input_reader *rows, float *values);

@@ -64,12 +64,22 @@ static tw_status put_all_but_rows(tw_h5 *f, const tw_input *in) {
   return tw_origins_put(f, in->count, &in->origins);
 }
 
+// Of `values`; gives how many dimensions it has. Rows that no program takes are not in the file.
+static int shape_of_values(const tw_input *in, hsize_t shape[3]) {
+  if (in->seqs) {
+    memcpy(shape, (hsize_t[]){(hsize_t)tw_input_rows(in), (hsize_t)in->hidden}, 2 * sizeof *shape);
+    return 2;
+  }
+  memcpy(shape, (hsize_t[]){(hsize_t)in->count, (hsize_t)in->seq, (hsize_t)in->hidden}, 3 * sizeof *shape);
+  return 3;
+}
+
 static tw_status put_input(tw_h5 *f, const tw_input *in) {
-  hsize_t shape[3] = {(hsize_t)in->count, (hsize_t)in->seq, (hsize_t)in->hidden};
+  hsize_t shape[3];
+  int dims = shape_of_values(in, shape);
   TW_TRY(put_all_but_rows(f, in));
-  if (in->hidden && (!in->values || in->seqs))
-    return tw_fail(TW_ERR_INTERNAL, "%s: an input without all of its rows", f->path);
-  return in->hidden ? tw_h5_put_f32(f, "values", 3, shape, in->values) : TW_OK;
+  if (in->hidden && !in->values) return tw_fail(TW_ERR_INTERNAL, "%s: an input without its rows", f->path);
+  return in->hidden ? tw_h5_put_f32(f, "values", dims, shape, in->values) : TW_OK;
 }
 
 tw_status tw_input_write(const char *path, const tw_input *input) {
@@ -84,20 +94,21 @@ typedef struct {
 } row_source;
 
 static tw_status add_rows(tw_h5 *f, tw_output *out, const tw_input *in, const row_source *rows) {
-  hsize_t shape[3] = {(hsize_t)in->count, (hsize_t)in->seq, (hsize_t)in->hidden};
-  size_t each = (size_t)in->seq * (size_t)in->hidden;
+  hsize_t shape[3];
+  int number, dims = shape_of_values(in, shape);
+  size_t hidden = (size_t)in->hidden, at = 0;
   float *one;
-  int number;
   TW_TRY(put_all_but_rows(f, in));
-  TW_TRY(tw_h5_put_later(f, "values", H5T_IEEE_F32LE, 3, shape, &number));
+  TW_TRY(tw_h5_put_later(f, "values", H5T_IEEE_F32LE, dims, shape, &number));
   TW_TRY(tw_h5_begin(f, out));
-  TW_TRY(tw_alloc(each * sizeof *one, (void **)&one));
+  TW_TRY(tw_alloc((size_t)in->seq * hidden * sizeof *one, (void **)&one));
   tw_status status = TW_OK;
   for (int s = 0; s < in->count && status == TW_OK; s++) {
+    size_t n = tw_input_rows_of(in, s) * hidden;
     status = rows->next(rows->state, s, one);
-    if (status == TW_OK)
-      status = tw_h5_finite_part(f, TW_ERR_RANGE, "values", 3, shape, (size_t)s * each, each, one, NULL);
-    if (status == TW_OK) status = tw_h5_add(f, out, number, one, each * sizeof *one);
+    if (status == TW_OK) status = tw_h5_finite_part(f, TW_ERR_RANGE, "values", dims, shape, at, n, one, NULL);
+    if (status == TW_OK) status = tw_h5_add(f, out, number, one, n * sizeof *one);
+    at += n;
   }
   tw_free(one);
   return status;
@@ -186,31 +197,13 @@ const float *tw_input_values(const tw_input *in, int s) {
   return in->values + rows * (size_t)in->hidden;
 }
 
-// Of shorter programs, rows behind their length are read and dropped.
-static tw_status get_rows_of_lengths(const tw_h5 *f, tw_h5_reader *reader, float *one, tw_input *in) {
-  size_t hidden = (size_t)in->hidden, each = (size_t)in->seq * hidden, at = 0;
-  for (int s = 0; s < in->count; s++) {
-    size_t n = tw_input_rows_of(in, s) * hidden;
-    TW_TRY(tw_h5_next_f32(f, reader, each, one));
-    memcpy(in->values + at, one, n * sizeof *one);
-    at += n;
-  }
-  return TW_OK;
-}
-
 static tw_status get_rows(const tw_h5 *f, tw_input *in) {
   uint64_t offset;
-  tw_h5_reader reader;
-  float *one;
-  hsize_t shape[3] = {(hsize_t)in->count, (hsize_t)in->seq, (hsize_t)in->hidden};
-  TW_TRY(tw_h5_locate(f, "values", H5T_IEEE_F32LE, 3, shape, &offset));
+  hsize_t shape[3];
+  int dims = shape_of_values(in, shape);
+  TW_TRY(tw_h5_locate(f, "values", H5T_IEEE_F32LE, dims, shape, &offset));
   TW_TRY(tw_alloc(tw_input_rows(in) * (size_t)in->hidden * sizeof *in->values, (void **)&in->values));
-  if (!in->seqs) return tw_h5_get_f32(f, "values", 3, shape, in->values);
-  TW_TRY(tw_h5_read_begin(f, "values", H5T_IEEE_F32LE, 3, shape, &reader));
-  TW_TRY(tw_alloc((size_t)in->seq * (size_t)in->hidden * sizeof *one, (void **)&one));
-  tw_status status = get_rows_of_lengths(f, &reader, one, in);
-  tw_free(one);
-  return status;
+  return tw_h5_get_f32(f, "values", dims, shape, in->values);
 }
 
 // All but the rows.
@@ -272,14 +265,18 @@ tw_input tw_input_view(const tw_input *input, int s, float *values) {
 struct tw_input_reader {
   tw_h5 f;
   tw_h5_reader reader;
+  const tw_input *input;
+  int s;  // the next sequence
 };
 
 static tw_status begin_rows(const char *path, tw_input *input, tw_input_reader *rows) {
   TW_TRY(tw_h5_open_kept(&rows->f, path, &kind, -1));
   TW_TRY(get_input(&rows->f, input));
+  rows->input = input;
   if (!input->hidden) return TW_OK;
-  hsize_t shape[3] = {(hsize_t)input->count, (hsize_t)input->seq, (hsize_t)input->hidden};
-  return tw_h5_read_begin(&rows->f, "values", H5T_IEEE_F32LE, 3, shape, &rows->reader);
+  hsize_t shape[3];
+  int dims = shape_of_values(input, shape);
+  return tw_h5_read_begin(&rows->f, "values", H5T_IEEE_F32LE, dims, shape, &rows->reader);
 }
 
 tw_status tw_input_open(const char *path, tw_input *input, tw_input_reader **rows) {
@@ -294,8 +291,14 @@ tw_status tw_input_open(const char *path, tw_input *input, tw_input_reader **row
 }
 
 tw_status tw_input_next(tw_input_reader *rows, float *values) {
-  size_t n = (size_t)(rows->reader.shape[1] * rows->reader.shape[2]);
-  return n ? tw_h5_next_f32(&rows->f, &rows->reader, n, values) : TW_OK;
+  const tw_input *in = rows->input;
+  size_t hidden = (size_t)in->hidden, all = (size_t)in->seq * hidden;
+  if (!all) return TW_OK;
+  if (rows->s == in->count) return tw_fail(TW_ERR_INTERNAL, "%s: rows behind the last sequence", rows->f.path);
+  size_t n = tw_input_rows_of(in, rows->s++) * hidden;
+  TW_TRY(tw_h5_next_f32(&rows->f, &rows->reader, n, values));
+  memset(values + n, 0, (all - n) * sizeof *values);
+  return TW_OK;
 }
 
 void tw_input_reader_free(tw_input_reader *rows) {

@@ -147,7 +147,7 @@ typedef struct {
 
 static tw_status next_rows(void *state, int sequence, float *out) {
   const embedding *e = state;
-  embed_sequence(e->client, e->in, sequence, e->in->seq, e->row, out);
+  embed_sequence(e->client, e->in, sequence, (int)tw_input_rows_of(e->in, sequence), e->row, out);
   return TW_OK;
 }
 

@@ -247,11 +247,13 @@ expect 5 '1 sequences are for lengths that the plan has not' "$TWAIN" share n --
 touch n.seq6.txt.p0
 "$TWAIN" plan n --seq 20 --lengths 6,20 -q --force
 "$TWAIN" deal n --counts 6:1,20:1 -q --force
+expect 0 '^void now: .*n.seq6.keys.p0.h5, n.seq6.keys.p1.h5, .*n.seq20.keys.p1.h5.*; they are of the plan before' \
+  "$TWAIN" plan n --seq 19 --lengths 6,19 --force
 expect 0 'n.seq20.keys.p1.h5' "$TWAIN" destroy n
 ! ls n.seq*.keys.* 2>/dev/null || fail "keys are left"
 [ -e n.seq6.txt.p0 ] || fail "a file of others is gone"
 
-# ---- many short texts and a long one: rows are in memory a sequence at a time, not all at the longest text's length
+# ---- many short texts and a long one: rows are not padded to the longest text's length, in memory or in the file
 "$TWAIN" import --shape 1x64x2x128 -o many -q
 for i in {1..2500}; do echo "some words $i"; done >many.txt
 printf 'word %.0s' {1..400} >>many.txt

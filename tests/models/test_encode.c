@@ -116,6 +116,23 @@ static void encode_texts(void) {
   tw_client_free(&client);
 }
 
+// Two sequences of `first` values, padded to `all` by zeros, and one of `all`; wanted: [3][all].
+static void read_by_sequence(const char *path, const float *wanted, size_t first, size_t all) {
+  tw_input_reader *rows;
+  tw_input opened;
+  float one[12 * 32], none[4 * 32] = {0};
+  CU_ASSERT_EQUAL_FATAL(tw_input_open(path, &opened, &rows), TW_OK);
+  for (size_t i = 0; i < 3; i++) {
+    memset(one, 0xff, sizeof one);
+    CU_ASSERT_EQUAL(tw_input_next(rows, one), TW_OK);
+    CU_ASSERT_EQUAL(memcmp(one, wanted + i * all, (i < 2 ? first : all) * sizeof(float)), 0);
+    CU_ASSERT(i == 2 || memcmp(one + first, none, sizeof none) == 0);
+  }
+  CU_ASSERT_EQUAL(tw_input_next(rows, one), TW_ERR_INTERNAL);
+  tw_input_reader_free(rows);
+  tw_input_free(&opened);
+}
+
 // Rows of a sequence at a time make the same file.
 static void written_rows(void) {
   tw_model model;
@@ -136,7 +153,7 @@ static void written_rows(void) {
   CU_ASSERT_STRING_EQUAL(in.input_id.hex, back.input_id.hex);
   CU_ASSERT_EQUAL(tw_encode_write(path, &client, &in), TW_ERR_IO);  // it is there
   CU_ASSERT_EQUAL(unlink(path), 0);
-  // of several lengths, only the rows that a sequence's own program takes stay in memory
+  // of several lengths, only the rows that a sequence's own program takes are in the file
   const int seqs[] = {8, 8, 12};
   size_t first = 8 * 32, all = 12 * 32;
   tw_input_free(&back);
@@ -148,9 +165,15 @@ static void written_rows(void) {
   CU_ASSERT_EQUAL(memcmp(tw_input_values(&back, 0), in.values, first * sizeof(float)), 0);
   CU_ASSERT_EQUAL(memcmp(tw_input_values(&back, 1), in.values + all, first * sizeof(float)), 0);
   CU_ASSERT_EQUAL(memcmp(tw_input_values(&back, 2), in.values + 2 * all, all * sizeof(float)), 0);
+  read_by_sequence(path, in.values, first, all);
   tw_free(in.values);
   in.values = NULL;
   CU_ASSERT_EQUAL_FATAL(tw_encode_rows(&client, &in), TW_OK);
+  CU_ASSERT_EQUAL(memcmp(in.values, back.values, 28 * 32 * sizeof(float)), 0);
+  CU_ASSERT_EQUAL(unlink(path), 0);
+  CU_ASSERT_EQUAL_FATAL(tw_input_write(path, &in), TW_OK);
+  tw_input_free(&back);
+  CU_ASSERT_EQUAL_FATAL(tw_input_read(path, &back), TW_OK);
   CU_ASSERT_EQUAL(memcmp(in.values, back.values, 28 * 32 * sizeof(float)), 0);
   CU_ASSERT_EQUAL(unlink(path), 0);
   client.word[45 * 32] = NAN;

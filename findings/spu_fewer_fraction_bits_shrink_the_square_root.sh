@@ -28,7 +28,7 @@ powers = np.exp2(np.arange(4, 24)).astype(np.float32)
 for bits, first in [(0, 2**17), (8, 2**7), (24, 2**23)]:
     for function in (jnp.sqrt, jax.lax.rsqrt):
         found, wanted = on_shares(function, powers, bits=bits), np.asarray(function(powers))
-        zero = np.abs(found) <= 1.5 * 2.0 ** -(bits or 18) # one unit more or less
+        zero = np.abs(found) <= 4.5 * 2.0 ** -(bits or 18) # with 8 bits one in a hundred is a unit or two off
         name = f"{bits or 'default'} fraction bits, {function.__name__}"
         same(f"{name}: 0 from", int(powers[zero][0]), first)
         same("  and all after it", bool(zero[powers >= first].all()), True)

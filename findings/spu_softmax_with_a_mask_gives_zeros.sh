@@ -16,16 +16,9 @@ set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/lib.bash"
 venv v spu==0.9.5 jax==0.4.34 jaxlib==0.4.34 numpy==1.26.4
 python v <<'P'
-import jax, jax.numpy as jnp, numpy as np, spu
-from spu import libspu
-from spu.utils.simulation import Simulator, sim_jax
+import jax, jax.numpy as jnp, numpy as np
+from spu_shares import FM128, PADE, on_shares
 from verdict import end, same, within
-print("spu", spu.__version__, "jax", jax.__version__)
-modes = libspu.RuntimeConfig.ExpMode
-def on_shares(function, *data, mode=modes.EXP_DEFAULT, field=libspu.FieldType.FM64):
-    config = libspu.RuntimeConfig(protocol=libspu.ProtocolKind.SEMI2K, field=field)
-    config.fxp_exp_mode = mode
-    return np.asarray(sim_jax(Simulator(2, config), function)(*data))
 scores, kept = np.array([0, 1, 2, 9], np.float32), np.array([True, True, True, False])
 def masked(with_what, **options):
     with_what = np.float32(with_what)
@@ -36,16 +29,16 @@ right, zeros = [0.1, 0.2, 0.7, 0.0], [0.0] * 4
 same("in plain JAX, mask -1e9", [round(float(x), 1) for x in jax.nn.softmax(jnp.where(kept, scores, -1e9))], right)
 same("mask -100", masked(-100), right)
 for value in (-600, -1e4, -1e9): same(f"mask {value:g}", masked(value), zeros)
-same("mask -1e9, 128 bits", masked(-1e9, field=libspu.FieldType.FM128), zeros)
+same("mask -1e9, 128 bits", masked(-1e9, field=FM128), zeros)
 as_if_0 = [0.1, 0.2, 0.6, 0.1]
 same("mask smallest float", masked(smallest), as_if_0)
 same("  softmax of the scores 0, 1, 2, 0", [round(float(x), 1) for x in jax.nn.softmax(np.float32([0, 1, 2, 0]))], as_if_0)
-for value in (-600, -1e9, smallest): same(f"mask {value:g}, EXP_PADE", masked(value, mode=modes.EXP_PADE), right)
+for value in (-600, -1e9, smallest): same(f"mask {value:g}, EXP_PADE", masked(value, fxp_exp_mode=PADE), right)
 q = np.random.default_rng(0).normal(size=(1, 4, 1, 8)).astype(np.float32)
 def attention(q): return jax.nn.dot_product_attention(q, q, q, is_causal=True)
 def largest(result): return [round(float(x), 1) for x in np.abs(result).max(axis=(0, 2, 3))]
 same("JAX's causal attention over 4 tokens, largest result of each", largest(on_shares(attention, q))[:3], [0.0] * 3)
 same("  in plain JAX", largest(attention(q))[:3], [1.3, 2.3, 0.9])
-within("  EXP_PADE, largest error", float(np.abs(on_shares(attention, q, mode=modes.EXP_PADE) - attention(q)).max()), 0, 0.02)
+within("  EXP_PADE, largest error", float(np.abs(on_shares(attention, q, fxp_exp_mode=PADE) - attention(q)).max()), 0, 0.02)
 end()
 P

@@ -8,6 +8,7 @@
 #include <utf8proc.h>
 
 #include "io/normalise.h"
+#include "io/text_buffer.h"
 
 struct tw_charsmap {
   unsigned char *data;
@@ -99,42 +100,23 @@ static size_t cluster_end(const char *text, size_t bytes, size_t at) {
   return at;
 }
 
-typedef struct {
-  char *text;
-  size_t used, room;
-} buffer;
-
-static tw_status append(buffer *b, const char *text, size_t bytes) {
-  if (b->used + bytes + 1 > b->room) {
-    size_t room = 2 * (b->used + bytes) + 64;
-    char *grown = realloc(b->text, room);
-    if (!grown) return out_of_memory();
-    b->text = grown;
-    b->room = room;
-  }
-  memcpy(b->text + b->used, text, bytes);
-  b->used += bytes;
-  b->text[b->used] = '\0';
-  return TW_OK;
-}
-
-static tw_status apply_cluster(const tw_charsmap *m, const char *text, size_t bytes, buffer *out) {
+static tw_status apply_cluster(const tw_charsmap *m, const char *text, size_t bytes, tw_text_buffer *out) {
   enum { LONGEST = 5 };
   size_t length;
   const char *whole = bytes <= LONGEST ? shortest(m, text, bytes, &length) : NULL;
-  if (whole) return append(out, whole, length);
+  if (whole) return tw_text_put(out, whole, length);
   for (size_t at = 0; at < bytes;) {
     size_t begin = at;
     tw_code_point(text, bytes, &at);
     const char *one = shortest(m, text + begin, at - begin, &length);
-    TW_TRY(one ? append(out, one, length) : append(out, text + begin, at - begin));
+    TW_TRY(one ? tw_text_put(out, one, length) : tw_text_put(out, text + begin, at - begin));
   }
   return TW_OK;
 }
 
 tw_status tw_charsmap_apply(const tw_charsmap *m, const char *text, size_t bytes, char **out, size_t *used) {
-  buffer b = {0};
-  tw_status status = append(&b, "", 0);
+  tw_text_buffer b = {0};
+  tw_status status = tw_text_put(&b, "", 0);
   for (size_t at = 0; at < bytes && status == TW_OK;) {
     size_t end = cluster_end(text, bytes, at);
     status = apply_cluster(m, text + at, end - at, &b);

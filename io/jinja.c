@@ -111,25 +111,11 @@ static bool enter_scope(tw_jinja_run_state *r) {
 static void leave_scope(tw_jinja_run_state *r) { json_decref(r->scopes[--r->scope_count]); }
 
 void tw_jinja_put(tw_jinja_run_state *r, const char *text, size_t bytes) {
-  tw_jinja_text *o = r->out;
   if (!tw_jinja_live(r)) return;
-  if (o->used + bytes > most_text) {
+  if (r->out->used + bytes > most_text)
     r->status = tw_fail(TW_ERR_RANGE, "the chat template writes more than %zu bytes", most_text);
-    return;
-  }
-  if (o->used + bytes + 1 > o->room) {
-    size_t room = 2 * (o->used + bytes) + 256;
-    char *grown = realloc(o->text, room);
-    if (!grown) {
-      out_of_memory(r);
-      return;
-    }
-    o->text = grown;
-    o->room = room;
-  }
-  memcpy(o->text + o->used, text, bytes);
-  o->used += bytes;
-  o->text[o->used] = '\0';
+  else
+    r->status = tw_text_put(r->out, text, bytes);
 }
 
 // ---- tags
@@ -271,7 +257,7 @@ static void run_for(tw_jinja_run_state *r) {
 // {% set name %}text{% endset %}
 static json_t *text_of_block(tw_jinja_run_state *r) {
   static const char *const ends[] = {"endset", NULL};
-  tw_jinja_text own = {0}, *outer = r->out;
+  tw_text_buffer own = {0}, *outer = r->out;
   tw_jinja_name at;
   r->out = &own;
   end_of_tag(r);
@@ -382,7 +368,7 @@ void tw_jinja_free(tw_jinja *t) {
 }
 
 tw_status tw_jinja_run(const tw_jinja *t, json_t *names, char **out, size_t *bytes) {
-  tw_jinja_text text = {0};
+  tw_text_buffer text = {0};
   tw_jinja_run_state r = {.t = t, .live = true, .out = &text};
   tw_jinja_name end;
   if (enter_scope(&r) && json_object_update(r.scopes[0], names) != 0) out_of_memory(&r);

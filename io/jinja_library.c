@@ -60,7 +60,7 @@ static json_t *split(const json_t *value, const char *by) {
 }
 
 static json_t *join(tw_jinja_run_state *r, json_t *list, const char *between) {
-  tw_jinja_text text = {0}, *outer = r->out;
+  tw_text_buffer text = {0}, *outer = r->out;
   json_t *one, *value;
   size_t i;
   r->out = &text;

@@ -7,6 +7,7 @@
 #include <stddef.h>
 
 #include "io/jinja.h"
+#include "io/text_buffer.h"
 
 // Text between tags; the four ends of tags; what stands inside them.
 typedef enum {
@@ -35,11 +36,6 @@ struct tw_jinja {
   int count, room;
 };
 
-typedef struct {
-  char *text;
-  size_t used, room;
-} tw_jinja_text;
-
 // One run. A value is a json_t; NULL is Jinja's undefined. After a failure, and where `live` is false, expressions are
 // read and give NULL.
 typedef struct {
@@ -51,7 +47,7 @@ typedef struct {
   tw_status status;
   json_t **scopes;  // objects, the innermost last
   int scope_count, scope_room;
-  tw_jinja_text *out;
+  tw_text_buffer *out;
 } tw_jinja_run_state;
 
 // jinja_lex.c: fills tokens from source. TW_ERR_FORMAT names the line.

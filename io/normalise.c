@@ -7,26 +7,11 @@
 #include <utf8proc.h>
 
 #include "io/characters.h"
+#include "io/text_buffer.h"
 
-typedef struct {
-  char *text;
-  size_t used, room;
-} buffer;
-
-static tw_status reserve(buffer *b, size_t more) {
-  if (b->room - b->used > more) return TW_OK;
-  size_t room = 2 * b->room + more + 64;
-  char *grown = realloc(b->text, room);
-  if (!grown) return tw_fail(TW_ERR_MEMORY, "out of memory in the tokenizer");
-  b->text = grown;
-  b->room = room;
-  return TW_OK;
-}
-
-static tw_status add(buffer *b, int32_t c) {
-  TW_TRY(reserve(b, 4));
-  b->used += (size_t)utf8proc_encode_char(c, (utf8proc_uint8_t *)b->text + b->used);
-  return TW_OK;
+static tw_status add(tw_text_buffer *out, int32_t c) {
+  char one[4];
+  return tw_text_put(out, one, (size_t)utf8proc_encode_char(c, (utf8proc_uint8_t *)one));
 }
 
 int tw_code_point(const char *text, size_t bytes, size_t *at) {
@@ -45,7 +30,7 @@ size_t tw_utf8_valid(const char *text, size_t bytes) {
   return bytes;
 }
 
-static tw_status clean_and_space(const tw_normaliser *n, const char *text, size_t bytes, buffer *out) {
+static tw_status clean_and_space(const tw_normaliser *n, const char *text, size_t bytes, tw_text_buffer *out) {
   for (size_t at = 0; at < bytes;) {
     int32_t c = tw_code_point(text, bytes, &at);
     if (n->clean_text) {
@@ -61,7 +46,7 @@ static tw_status clean_and_space(const tw_normaliser *n, const char *text, size_
   return TW_OK;
 }
 
-static tw_status decompose(const char *text, size_t bytes, buffer *out) {
+static tw_status decompose(const char *text, size_t bytes, tw_text_buffer *out) {
   if (bytes == 0) return TW_OK;
   utf8proc_uint8_t *apart = NULL;
   utf8proc_ssize_t n = utf8proc_map((const utf8proc_uint8_t *)text, (utf8proc_ssize_t)bytes, &apart,
@@ -77,7 +62,7 @@ static tw_status decompose(const char *text, size_t bytes, buffer *out) {
 }
 
 // Code points that the library's decomposition does not know end a stretch: nothing moves past them.
-static tw_status strip_accents(const char *text, size_t bytes, buffer *out) {
+static tw_status strip_accents(const char *text, size_t bytes, tw_text_buffer *out) {
   size_t begin = 0;
   if (bytes == 0) return TW_OK;  // text may be NULL
   for (size_t at = 0; at < bytes;) {
@@ -91,7 +76,7 @@ static tw_status strip_accents(const char *text, size_t bytes, buffer *out) {
   return decompose(text + begin, bytes - begin, out);
 }
 
-static tw_status lower_case(const char *text, size_t bytes, buffer *out) {
+static tw_status lower_case(const char *text, size_t bytes, tw_text_buffer *out) {
   for (size_t at = 0; at < bytes;) {
     int32_t c = tw_code_point(text, bytes, &at);
     TW_TRY(add(out, tw_char_lower(c)));
@@ -100,28 +85,27 @@ static tw_status lower_case(const char *text, size_t bytes, buffer *out) {
   return TW_OK;
 }
 
-static tw_status normalise(const tw_normaliser *n, const char *text, size_t bytes, buffer *now, buffer *before) {
+static tw_status normalise(const tw_normaliser *n, const char *text, size_t bytes, tw_text_buffer *now,
+                           tw_text_buffer *before) {
   TW_TRY(clean_and_space(n, text, bytes, now));
   for (int step = 0; step < 2; step++) {
     if (!(step ? n->lower_case : n->strip_accents)) continue;
-    buffer swap = *before;
+    tw_text_buffer swap = *before;
     *before = *now;
     *now = swap;
     now->used = 0;
     TW_TRY((step ? lower_case : strip_accents)(before->text, before->used, now));
   }
-  TW_TRY(reserve(now, 1));
-  now->text[now->used] = '\0';
-  return TW_OK;
+  return tw_text_put(now, "", 0);
 }
 
 tw_status tw_normalise(const tw_normaliser *n, const char *text, size_t bytes, char **out, size_t *used) {
-  buffer now = {0}, before = {0};
+  tw_text_buffer now = {0}, before = {0};
   tw_status status = normalise(n, text, bytes, &now, &before);
   free(before.text);
   if (status != TW_OK) {
     free(now.text);
-    now = (buffer){0};
+    now = (tw_text_buffer){0};
   }
   *out = now.text;
   *used = now.used;

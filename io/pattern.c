@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "io/pattern.inc"
+#include "io/text_buffer.h"
 
 struct tw_pattern {
   pcre2_code *code;
@@ -23,25 +24,6 @@ static tw_status out_of_memory(void) { return tw_fail(TW_ERR_MEMORY, "out of mem
 
 #define WHITE "\\t-\\r\\x{85}\\p{Z}"
 
-typedef struct {
-  char *text;
-  size_t used, room;
-} buffer;
-
-static tw_status put(buffer *b, const char *text, size_t bytes) {
-  if (b->used + bytes + 1 > b->room) {
-    size_t room = 2 * (b->room + bytes) + 64;
-    char *grown = realloc(b->text, room);
-    if (!grown) return out_of_memory();
-    b->text = grown;
-    b->room = room;
-  }
-  memcpy(b->text + b->used, text, bytes);
-  b->used += bytes;
-  b->text[b->used] = '\0';
-  return TW_OK;
-}
-
 static tw_status refuse(const char *where, const char *regex, const char *what) {
   return tw_fail(TW_ERR_FORMAT,
                  "%s: the pattern \"%s\" has %s, which this twain does not read as the tokenizers "
@@ -50,30 +32,30 @@ static tw_status refuse(const char *where, const char *regex, const char *what) 
 }
 
 static tw_status put_category(const char *name, bool negated, bool in_class, const char *where, const char *regex,
-                              buffer *out) {
+                              tw_text_buffer *out) {
   for (size_t i = 0; i < sizeof later / sizeof *later; i++) {
     if (strcmp(later[i].category, name) != 0) continue;
     if (in_class && negated) return refuse(where, regex, "a negated category between brackets");
-    if (!in_class) TW_TRY(put(out, negated ? "[^" : "[", negated ? 2 : 1));
-    TW_TRY(put(out, "\\p{", 3));
-    TW_TRY(put(out, name, strlen(name)));
-    TW_TRY(put(out, "}", 1));
-    TW_TRY(put(out, later[i].added, strlen(later[i].added)));
-    return in_class ? TW_OK : put(out, "]", 1);
+    if (!in_class) TW_TRY(tw_text_put(out, negated ? "[^" : "[", negated ? 2 : 1));
+    TW_TRY(tw_text_put(out, "\\p{", 3));
+    TW_TRY(tw_text_put(out, name, strlen(name)));
+    TW_TRY(tw_text_put(out, "}", 1));
+    TW_TRY(tw_text_put(out, later[i].added, strlen(later[i].added)));
+    return in_class ? TW_OK : tw_text_put(out, "]", 1);
   }
   return refuse(where, regex, "a \\p that is no category");
 }
 
 // The escape at p[0] == '\\'; *taken: its bytes.
-static tw_status escape(const char *p, bool in_class, const char *where, const char *regex, buffer *out,
+static tw_status escape(const char *p, bool in_class, const char *where, const char *regex, tw_text_buffer *out,
                         size_t *taken) {
   *taken = 2;
   switch (p[1]) {
     case 's':
-      return in_class ? put(out, WHITE, strlen(WHITE)) : put(out, "[" WHITE "]", strlen(WHITE) + 2);
+      return in_class ? tw_text_put(out, WHITE, strlen(WHITE)) : tw_text_put(out, "[" WHITE "]", strlen(WHITE) + 2);
     case 'S':
       if (in_class) return refuse(where, regex, "\\S between brackets");
-      return put(out, "[^" WHITE "]", strlen(WHITE) + 3);
+      return tw_text_put(out, "[^" WHITE "]", strlen(WHITE) + 3);
     case 'p':
     case 'P': {
       char name[4] = "";
@@ -92,17 +74,17 @@ static tw_status escape(const char *p, bool in_class, const char *where, const c
     case 'r':
     case 'n':
     case 't':
-      return put(out, p, 2);
+      return tw_text_put(out, p, 2);
     case '\0':
       return refuse(where, regex, "a \\ at its end");
     default:
       if ((p[1] >= 'a' && p[1] <= 'z') || (p[1] >= 'A' && p[1] <= 'Z') || (p[1] >= '0' && p[1] <= '9'))
         return refuse(where, regex, "an escape of another kind");
-      return put(out, p, 2);
+      return tw_text_put(out, p, 2);
   }
 }
 
-static tw_status translate(const char *regex, const char *where, buffer *out) {
+static tw_status translate(const char *regex, const char *where, tw_text_buffer *out) {
   bool in_class = false;
   size_t class_begin = 0;
   for (size_t i = 0; regex[i];) {
@@ -119,7 +101,7 @@ static tw_status translate(const char *regex, const char *where, buffer *out) {
       } else if (in_class && c == ']' && i > class_begin + 1) {
         in_class = false;
       }
-      TW_TRY(put(out, &c, 1));
+      TW_TRY(tw_text_put(out, &c, 1));
     }
     i += taken;
   }
@@ -154,9 +136,9 @@ static tw_status compile(const char *text, size_t bytes, uint32_t options, const
 }
 
 tw_status tw_pattern_new(const char *regex, const char *where, tw_pattern **out) {
-  buffer b = {0};
+  tw_text_buffer b = {0};
   *out = NULL;
-  tw_status status = put(&b, "", 0);
+  tw_status status = tw_text_put(&b, "", 0);
   if (status == TW_OK) status = translate(regex, where, &b);
   if (status == TW_OK) status = compile(b.text, b.used, PCRE2_UCP | PCRE2_NEVER_BACKSLASH_C, where, out);
   free(b.text);

@@ -2,8 +2,8 @@
 # The comparisons of docs/accuracy.md: fixed point beside the float model, by the emulator, which equals the parties bit for
 # bit; and a few sentences by two parties, compared with both.
 #   tools/measure_accuracy.sh TWAIN FOLDER [PERCENT]     FOLDER: for NAME.json, what `check --json` says, and NAME.csv
-# Sentences are those of tools/make_sentences.py, seed 2026. PERCENT of the sentences below, 100 where it is not given:
-# then it takes about 25 minutes on two cores that do nothing else. Model folders lie in ~/.cache/twain, as
+# Sentences are those of tools/make_sentences.py, seed 2026. PERCENT of the sentences below, 100 where it is not given;
+# 25 take 24 minutes on two cores that do other work, too. Model folders lie in ~/.cache/twain, as
 # tools/fetch_minilm.sh and tools/fetch_smollm2.sh put them there; what is missing is left out, by name.
 # Then: tools/measured.py keep FOLDER docs/measured/accuracy, tools/measured.py tables
 set -euo pipefail

@@ -382,7 +382,7 @@ def accuracy(r):
                              f"{cosine:.5f}" if cosine is not None else "", str(m["out_of_bound"])])
     head = ["model, output", "rounding", "sentences", "tokens", "median", "99 % below", "largest",
             "largest, weights rounded", "lowest cosine", "out of bound"]
-    return table(head, rows, 2) + "\n\n" + r.note("`tools/measure_accuracy.sh build/twain raw 10`, by `twain check NAME --emulate`")
+    return table(head, rows, 2) + "\n\n" + r.note("`tools/measure_accuracy.sh build/twain raw 25`, by `twain check NAME --emulate`")
 
 
 def labels(r):

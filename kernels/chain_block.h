@@ -67,6 +67,8 @@ TW_BLOCK uint64_t *whole_of(const tw_step_move *m, const tw_block_tile *t) {
   return m->whole + t->sequence * m->sequence_words;
 }
 
+enum { LONG_RUN = 16 };
+
 // Runs of a tile that are long in the whole, too: a thread makes a word.
 TW_BLOCK void gather_words(const tw_step_move *m, const tw_block_tile *t, uint32_t n) {
   uint32_t words = (n + 63) / 64, run = m->rows * m->inner;
@@ -112,7 +114,6 @@ TW_BLOCK void gather_bits(const tw_step_move *m, const tw_block_tile *t, uint32_
 }
 
 TW_BLOCK void gather(const tw_step_move *m, const tw_block_tile *t) {
-  enum { LONG_RUN = 16 };
   uint32_t n = m->outer * m->rows * m->inner;
   if (is_elsewhere(m)) return;
   if (m->planes && m->rows * m->inner >= LONG_RUN)
@@ -123,6 +124,22 @@ TW_BLOCK void gather(const tw_step_move *m, const tw_block_tile *t) {
     const uint64_t *whole = whole_of(m, t);
     TW_ROLLED for (uint32_t j = block_thread(); j < n; j += TW_BLOCK_THREADS)
         fetch_later(&m->tile[j], &whole[whole_place(m, t->tile, j)]);
+  }
+}
+
+// Into memory of all tiles, before they set out.
+TW_BLOCK void pack(const tw_step_move *of_first, const tw_block_tile *t) {
+  tw_step_move m = *of_first;
+  uint32_t n = m.outer * m.rows * m.inner;
+  m.tile += (size_t)t->number * (m.planes ? m.planes * ((n + 63) / 64) : n);
+  if (m.planes && m.rows * m.inner >= LONG_RUN)
+    gather_words(&m, t, n);
+  else if (m.planes)
+    gather_bits(&m, t, n);
+  else {
+    const uint64_t *whole = whole_of(&m, t);
+    TW_ROLLED for (uint32_t j = block_thread(); j < n; j += TW_BLOCK_THREADS) m.tile[j] =
+        whole[whole_place(&m, t->tile, j)];
   }
 }
 
@@ -519,15 +536,20 @@ TW_BLOCK int walk_tile(const tw_block_tile *t, const tw_chain_step *steps) {
   return 1;
 }
 
+TW_BLOCK tw_block_tile tile_of(const tw_chain_launch *a, uint32_t block, uint32_t number, uint64_t count) {
+  uint32_t sequence = number / a->of_sequence;
+  tw_block_tile t = {a, block, number, sequence, number - sequence * a->of_sequence, count};
+  return t;
+}
+
 // All tiles of a block. Steps and lists are in its memory.
 TW_BLOCK void walk_tiles(const tw_chain_launch *a, const tw_chain_step *steps, uint32_t block) {
   uint64_t base = a->base + (a->base_at ? *a->base_at : 0);  // fixed while a run lasts
   TW_ROLLED for (uint32_t number = block, i = 0; number < a->tiles; number += a->blocks, i++) {
-    uint32_t sequence = number / a->of_sequence;
-    tw_block_tile t = {
-        a, block, number, sequence, number - sequence * a->of_sequence, base + (uint64_t)i * a->rounds + 1};
+    tw_block_tile t = tile_of(a, block, number, base + (uint64_t)i * a->rounds + 1);
     if (block_any(block_thread() == 0 && *(volatile int *)a->failed)) return;
-    if (walk_tile(&t, steps)) continue;
+    int lost = block_any(block_thread() == 0 && a->no_keys && *(const volatile int *)a->no_keys);
+    if (!lost && walk_tile(&t, steps)) continue;
     if (block_thread() == 0) *(volatile int *)a->failed = 1;
     return;
   }

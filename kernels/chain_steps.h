@@ -39,7 +39,7 @@ typedef enum {
 // [outer][all rows][inner] of each plane (planes 0: elements); a tile has `rows` of the rows. outer 1, all and rows 1:
 // common to all.
 typedef struct {
-  uint64_t *whole, *tile;
+  uint64_t *whole, *tile;  // tile: in a block's memory; packed before, of tile number 0, others behind it
   uint32_t outer, all, inner, planes, rows;
   uint32_t watched;       // only who watches needs it
   uint32_t warp;          // not 0: warp number `warp` - 1 alone does it, counted round; 0: the whole block
@@ -126,12 +126,15 @@ typedef struct {
   uint64_t base;
   const uint64_t *base_at;  // device: added to `base`; NULL: nothing is
   int *failed;              // device
+  const int *no_keys;       // device: not 0 where corrections are none, and nothing may be sent; NULL: they are there
   const int *stop;          // mapped host memory; NULL: none. Not 0 ends all waiting
   uint64_t patience_ns;     // longest wait
   uint64_t *times;          // device, [count + 1]: ns by the GPU's clock before each step of tile 0, and after; or NULL
 } tw_chain_launch;
 
 tw_status tw_chain_run(const tw_chain_launch *launch, void *stream);
+// What `count` moves (device) gather for all tiles, into the GPU's memory.
+tw_status tw_chain_pack(const tw_step_move *moves, uint32_t count, uint32_t tiles, uint32_t of_sequence, void *stream);
 // How many blocks of such a chain the GPU holds at once: its launch may have no more, and neither may the twin's.
 tw_status tw_chain_resident(size_t shared_bytes, uint32_t steps, uint32_t *blocks);
 // Where a block of such a chain finds its shared memory, the same in all of them; and how much it has for lists and a

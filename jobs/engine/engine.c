@@ -101,7 +101,7 @@ static bool uses_lanes(const tw_engine *e) {
 tw_session_config tw_engine_part_config(const tw_engine *e, const tw_engine_part *p) {
   tw_session_config c = configure(e, p->first, p->batch);
   if (uses_lanes(e)) c.lanes = &e->lanes;
-  if (e->chains.count) c.chains = tw_tiles_reserver((tw_chains *)&e->chains);
+  if (e->chains.count) c.chains = tw_tiles_reserver((tw_tiles_reserve *)&e->reserve);
   c.place.half = (int)(p - e->parts);
   c.stream = p->stream;
   c.arena = p->arena;

@@ -38,6 +38,7 @@ tw_status tw_engine_agree_on_chains(tw_engine *e) {
 
 tw_status tw_engine_find_chains(tw_engine *e) {
   if (e->o.chain_rows == 0) return TW_OK;
+  e->reserve.chains = &e->chains;
   return tw_chains_find(&e->o.plan->program, LEAST_ROUNDS, &e->chains);
 }
 

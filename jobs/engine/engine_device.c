@@ -284,6 +284,7 @@ static uint64_t keys_ahead(const tw_engine *e) {
 static tw_status open_keys(tw_engine *e) {
   tw_key_feed_options keys = key_options(e);
   keys.ahead = keys_ahead(e);
+  keys.aside = tw_engine_chain_stream(e);
   TW_TRY(tw_key_feed_create(&keys, &e->feed));
   tw_device_opener_stop_flag(e->opener, tw_key_feed_stop(e->feed));
   return TW_OK;
@@ -416,6 +417,7 @@ static tw_status enqueue(tw_engine *e) {
   TW_TRY(tw_key_feed_start(e->feed));
   if (e->beside) TW_TRY(prepare_beside(e));
   TW_TRY(fork_parts(e));
+  TW_TRY(tw_engine_fork_chains(e));
   for (int i = 0; i < e->count; i++) {
     tw_session_rewind(&e->parts[i].session);
     tw_step_timer_restart(e->parts[i].timer);

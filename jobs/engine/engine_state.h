@@ -59,7 +59,8 @@ struct tw_engine {
   tw_step_timer *preparation_timer;  // GPU: of preparation beside, when traced
   tw_engine_trace *trace;
   tw_open_counters counters;
-  tw_chains chains;        // of the program, where they go by tiles
+  tw_chains chains;  // of the program, where they go by tiles
+  tw_tiles_reserve reserve;
   tw_engine_calls *calls;  // GPU: of their kernels
   // CPU
   tw_host_feed *host_feed;
@@ -142,9 +143,11 @@ size_t tw_engine_chain_bytes(const tw_engine *e);      // of the GPU's memory, a
 // When the opener is there. Where its transport carries none, the program goes level by level.
 tw_status tw_engine_open_chains(tw_engine *e);
 const tw_tile_runner *tw_engine_tile_runner(const tw_engine *e);  // NULL on the CPU
-tw_status tw_engine_advance_chains(tw_engine *e);                 // the last of what is recorded
-tw_status tw_engine_upload_chains(tw_engine *e);                  // behind the recording
-uint64_t tw_engine_chain_payload(const tw_engine *e);             // bytes of a job's packets
+tw_status tw_engine_fork_chains(tw_engine *e);                    // the first of what is recorded
+void *tw_engine_chain_stream(const tw_engine *e);      // what chains need is made on it; NULL: on the session's
+tw_status tw_engine_advance_chains(tw_engine *e);      // the last of what is recorded
+tw_status tw_engine_upload_chains(tw_engine *e);       // behind the recording
+uint64_t tw_engine_chain_payload(const tw_engine *e);  // bytes of a job's packets
 void tw_engine_close_chains(tw_engine *e);
 
 // ---- engine_lanes.c; built with CUDA only

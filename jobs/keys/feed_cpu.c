@@ -121,7 +121,9 @@ static tw_status window(void *state, int of_part, size_t bytes, const uint8_t **
   return TW_OK;
 }
 
-static tw_status window_at(void *state, int of_part, uint64_t offset, size_t bytes, const uint8_t **packed) {
+static tw_status window_at(void *state, int of_part, uint64_t offset, size_t bytes, bool aside,
+                           const uint8_t **packed) {
+  (void)aside;
   const part *p = state;
   const tw_host_feed *f = p->feed;
   if (offset > f->slot_bytes || bytes > f->slot_bytes - offset)

@@ -23,6 +23,7 @@ typedef struct {
   int index, first, count;  // sequences
   void **taken;             // one a block, of all the part's sequences
   void *asked;              // gates have come so far
+  int waited;               // blocks, by the stream aside
   void **begin, **end;      // traced: timers, of a block's copies
 } part;
 
@@ -232,7 +233,11 @@ tw_status tw_key_feed_create(const tw_key_feed_options *options, tw_key_feed **o
   f->slot_bytes = options->windows->slot_bytes;
   for (int i = 0; i < options->halves; i++) {
     int end = i + 1 < options->halves ? options->first[i + 1] : options->batch;
-    f->parts[i] = (part){f, options->streams[i], i, options->first[i], end - options->first[i], NULL, NULL, NULL, NULL};
+    f->parts[i] = (part){.feed = f,
+                         .stream = options->streams[i],
+                         .index = i,
+                         .first = options->first[i],
+                         .count = end - options->first[i]};
   }
   tw_status status = create_all(f);
   f->device_bytes = f->device ? (size_t)tw_key_feed_room(&f->o) : 0;
@@ -300,6 +305,7 @@ tw_status tw_key_feed_fill(tw_key_feed *f) {
 // The copies' stream starts where the gates' stream is now: so it is part of a graph that is being recorded.
 tw_status tw_key_feed_start(tw_key_feed *f) {
   for (int b = 0; b < f->o.batch; b++) f->read[b] = 0;
+  for (int i = 0; i < f->o.halves; i++) f->parts[i].waited = 0;
   TW_TRY(k->fill(f->stop, 0, sizeof(int), f->parts[0].stream));
   if (f->o.place == TW_KEYS_RESIDENT || f->blocks == 0) return TW_OK;
   if (f->flow.ahead == f->blocks) return tw_key_flow_start(&f->flow);  // what forks must join: a last copy
@@ -337,8 +343,17 @@ static tw_status reach(void *state, size_t bytes, bool *there) {
   return tw_key_flow_reach(&p->feed->flow, p->index, bytes, there);
 }
 
-static tw_status window_at(void *state, int of_part, uint64_t offset, size_t bytes, const uint8_t **packed) {
-  const part *p = state;
+// Without a word to the gates' own stream, which may be behind.
+static tw_status wait_aside(tw_key_feed *f, part *p, uint64_t end) {
+  TW_TRY(tw_key_flow_copied(&f->flow, p->index, end));
+  for (; p->waited < f->blocks && f->starts[p->waited] < end; p->waited++)
+    if (p->waited >= f->flow.ahead) TW_TRY(tw_device_event_wait(p->taken[p->waited], f->o.aside));
+  return TW_OK;
+}
+
+static tw_status window_at(void *state, int of_part, uint64_t offset, size_t bytes, bool aside,
+                           const uint8_t **packed) {
+  part *p = state;
   tw_key_feed *f = p->feed;
   int b = p->first + of_part;
   if (offset > f->slot_bytes || bytes > f->slot_bytes - offset)
@@ -348,7 +363,7 @@ static tw_status window_at(void *state, int of_part, uint64_t offset, size_t byt
     return TW_OK;
   }
   *packed = f->device + (uint64_t)b * f->laps.room + offset;
-  return tw_key_flow_to(&f->flow, p->index, offset + bytes);
+  return aside && f->o.aside ? wait_aside(f, p, offset + bytes) : tw_key_flow_to(&f->flow, p->index, offset + bytes);
 }
 
 tw_correction_reader tw_key_feed_source(tw_key_feed *f, int half) {

@@ -25,6 +25,7 @@ typedef struct {
   void *streams[TW_HALVES];
   int first[TW_HALVES];
   uint64_t ahead;  // MEMORY: about so many bytes of a slot are copied by tw_key_feed_lead, before a job's other work
+  void *aside;     // a stream that windows from any place are read on, too; NULL: none
   bool timed;      // measure how long gates wait for keys (costs small kernels a block)
   bool traced;     // time every block's copy (tw_key_feed_spans)
 } tw_key_feed_options;

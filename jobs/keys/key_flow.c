@@ -74,8 +74,20 @@ tw_status tw_key_flow_take(tw_key_flow *f, int part, uint64_t bytes, uint64_t *p
   return TW_OK;
 }
 
+static tw_status needs_one_lap(const tw_key_flow *f) {
+  if (f->laps->count == 1) return TW_OK;
+  return tw_fail(TW_ERR_INTERNAL, "keys that go round their memory are asked for out of order");
+}
+
+tw_status tw_key_flow_copied(tw_key_flow *f, int part, uint64_t end) {
+  int blocks = f->part[part].copied;
+  TW_TRY(needs_one_lap(f));
+  while (blocks < f->blocks && f->starts[blocks] < end) blocks++;
+  return copy_to(f, part, blocks);
+}
+
 tw_status tw_key_flow_to(tw_key_flow *f, int part, uint64_t end) {
   uint64_t at = f->part[part].at, place;
-  if (f->laps->count > 1) return tw_fail(TW_ERR_INTERNAL, "keys that go round their memory are asked for out of order");
+  TW_TRY(needs_one_lap(f));
   return end > at ? tw_key_flow_take(f, part, end - at, &place) : TW_OK;
 }

@@ -44,6 +44,8 @@ tw_status tw_key_flow_reach(tw_key_flow *f, int part, uint64_t bytes, bool *ther
 // The part's gates take the next `bytes` of each sequence, which lie at *place of its memory until they take more.
 tw_status tw_key_flow_take(tw_key_flow *f, int part, uint64_t bytes, uint64_t *place);
 
+// The copies of the slot's first `end` bytes are enqueued. One lap only.
+tw_status tw_key_flow_copied(tw_key_flow *f, int part, uint64_t end);
 // They take whatever they have not taken of the slot's first `end` bytes. One lap only: keys lie as in the slot.
 tw_status tw_key_flow_to(tw_key_flow *f, int part, uint64_t end);
 

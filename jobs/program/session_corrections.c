@@ -46,6 +46,16 @@ static tw_status take_shares(tw_session *s, const tw_op *op, uint64_t *first) {
   return TW_OK;
 }
 
+// Each part begins at a line of memory.
+static tw_status take_memory(tw_session *s, size_t words, uint64_t **out) {
+  enum { LINE_WORDS = 32 };
+  tw_correction_room *room = s->corrections.room;
+  if (!room) return tw_scratch(s, words, out);
+  *out = room->memory + room->used;
+  room->used += (words + LINE_WORDS - 1) / LINE_WORDS * LINE_WORDS;
+  return room->used <= room->words ? TW_OK : tw_fail(TW_ERR_INTERNAL, "corrections need more room than was foreseen");
+}
+
 // All corrections of a gate; the first one into memory that the gate has for it, if it has.
 static tw_status describe_taken(tw_session *s, const tw_op *op, uint64_t *first) {
   if (s->corrections.source.shares) return take_shares(s, op, first);
@@ -56,7 +66,7 @@ static tw_status describe_taken(tw_session *s, const tw_op *op, uint64_t *first)
     tw_correction_part part = tw_part_of(&c[i], s->party);
     uint64_t *out = first;
     tw_session_note_stream(s, c[i].use, 2);
-    if (i > 0 || !first) TW_TRY(tw_scratch(s, (size_t)s->batch * tw_correction_words(&c[i]), &out));
+    if (i > 0 || !first) TW_TRY(take_memory(s, (size_t)s->batch * tw_correction_words(&c[i]), &out));
     s->corrections.taken[i] =
         (tw_correction_args){.sequences = (size_t)s->batch,
                              .seeds = s->sequences.seeds[s->party],

@@ -10,15 +10,23 @@
 // in their place the party's shares of a gate's correction number i, expanded; else NULL. `reach` has the session's
 // stream wait for the next `bytes` of a sequence, so that windows of them may be read by other streams that wait for
 // it; *there: it could. NULL: they are there. `window_at` is a window from any byte of the slot on, in any order; NULL:
-// there is only one order.
+// there is only one order. aside: in order of the source's other stream instead, where it has one.
 typedef struct {
   tw_status (*read)(void *state, int batch_index, void *dst, size_t bytes);
   void *state;
   tw_status (*window)(void *state, int batch_index, size_t bytes, const uint8_t **packed);
   tw_status (*shares)(void *state, const tw_op *op, int i, uint64_t *out);
   tw_status (*reach)(void *state, size_t bytes, bool *there);
-  tw_status (*window_at)(void *state, int batch_index, uint64_t offset, size_t bytes, const uint8_t **packed);
+  tw_status (*window_at)(void *state, int batch_index, uint64_t offset, size_t bytes, bool aside,
+                         const uint8_t **packed);
 } tw_correction_reader;
+
+// Memory for parts that are taken one behind the other and stay. memory: its address may mean nothing while a session
+// only asks for memory; used: words, rounded up part by part.
+typedef struct {
+  uint64_t *memory;
+  size_t words, used;
+} tw_correction_room;
 
 // Where one party's parts of the corrections go, in order of use: bytes in backend memory, written in order of the
 // stream.
@@ -36,6 +44,7 @@ typedef struct {
   tw_correction_args taken[TW_MAX_CORRECTIONS];  // party: the running gate's, for kernels that apply them
   const uint64_t *given[TW_MAX_CORRECTIONS];     // dealer: the running gate's values
   const uint64_t *packed[2];                     // dealer: both parties' packed parts of them
+  tw_correction_room *room;                      // party: where parts lie; NULL: they live until the gate ends
 } tw_session_corrections;
 
 // ---- For gates. `part` has a place for every number of the gate's declaration (tw_emit_dealt); NULL: nothing is dealt

@@ -30,6 +30,7 @@ typedef struct {
   size_t planes;
   size_t sequence_words;  // from one sequence's whole to the next one's
   bool watched;           // opened, and nobody but who watches reads it
+  bool early;             // no input decides on it: it may be packed before the chain begins
 } tw_tile_part;
 void tw_tile_gather(const tw_tile_part *part, tw_row_range range, const uint64_t *whole, uint64_t *tile);
 void tw_tile_scatter(const tw_tile_part *part, tw_row_range range, const uint64_t *tile, uint64_t *whole);
@@ -45,20 +46,30 @@ typedef struct {
   size_t list_words;
   size_t shared_bytes;       // of lists and tile
   uint32_t packets, rounds;  // packets: most of a round
+  tw_step_move *packs;       // what tw_tile_place.packed is made of before: of tile number t at tile + t words of one
+  int pack_count;
+  size_t packed_words;
 } tw_tile_steps;
+
+enum { TW_MOST_PACKS = 256 };  // of a chain; what is beyond is fetched from where it lies
 
 // Where a kernel finds a block's memory, and the program's tables.
 typedef struct {
   uint64_t shared_base;
   size_t shared_bytes;
   const uint64_t *const *tables;
-  uint64_t *digests;  // of openings, by index in the transcript: the kernel adds to them; NULL: nobody reads them
+  uint64_t *digests;    // of openings, by index in the transcript: the kernel adds to them; NULL: nobody reads them
+  uint64_t *packed;     // memory for what is packed before: for each part, tile behind tile
+  size_t packed_words;  // what has no room there is fetched from where it lies
 } tw_tile_place;
 
 // Whoever runs all tiles of a chain at once, `tiles` of each sequence. TW_ERR_USAGE for what no kernel can do.
 typedef struct {
   tw_tile_place place;
   tw_status (*run)(void *state, tw_session *s, const tw_tile_steps *steps, size_t tiles);
+  // Before a chain's corrections are expanded: it may give the session room for them, and another stream, until `run`
+  // has come. NULL: nothing.
+  tw_status (*aside)(void *state, tw_session *s);
   void *state;
 } tw_tile_runner;
 
@@ -72,7 +83,11 @@ tw_status tw_tiles_begin(tw_session *s, const tw_chains *chains, size_t rows, co
                          tw_tiles **out);
 void tw_tiles_end(tw_tiles *t);
 // For a session's configuration, where it is foreseen: the memory that a walk by tiles will ask for.
-tw_chain_runner tw_tiles_reserver(tw_chains *chains);
+typedef struct {
+  const tw_chains *chains;
+  const tw_tile_runner *runner;  // NULL: the walk itself
+} tw_tiles_reserve;
+tw_chain_runner tw_tiles_reserver(tw_tiles_reserve *r);
 // Drops the chains that such a runner cannot take. like: a session's configuration, of which only memory is asked for.
 // The runner's run is called once and more for each other chain, with addresses that mean nothing. TW_ERR_MEMORY.
 tw_status tw_tiles_probe(const tw_session_config *like, tw_chains *chains, size_t rows, const tw_tile_runner *runner);

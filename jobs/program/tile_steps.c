@@ -11,6 +11,7 @@ enum { MOST_STEPS = 512 };
 typedef struct {
   tw_tile_steps list;
   const tw_tile_run *run;
+  const tw_tile_place *place;
   uint64_t shared_base;
   size_t list_room;   // words
   uint32_t packets;   // of the message that is being made
@@ -319,8 +320,40 @@ static tw_status note_digest(tw_tile_run *r, const tw_tile_part *part, uint32_t 
   return TW_OK;
 }
 
+// Words of its part that a tile has.
+static size_t words_of(const tw_step_move *m) {
+  size_t n = (size_t)m->outer * m->rows * m->inner;
+  return m->planes ? m->planes * tw_words(n) : n;
+}
+
+// Packed before the chain begins, tile behind tile: a tile finds its words side by side. False: there is no room.
+static bool note_pack(tw_tile_run *r, const tw_tile_part *part, uint64_t *whole, uint64_t *tile) {
+  enum { LINE_WORDS = 32 };
+  recorder *to = r->state;
+  tw_tile_steps *list = &to->list;
+  tw_step_move m = move_of(r, part, whole, NULL);
+  size_t words = words_of(&m), tiles = r->tile->chain->rows / r->tile->range.count;
+  size_t all = (words * tiles * (size_t)r->whole->batch + LINE_WORDS - 1) / LINE_WORDS * LINE_WORDS;
+  if (!part->early || list->pack_count == TW_MOST_PACKS || all > to->place->packed_words - list->packed_words)
+    return false;
+  m.tile = to->place->packed + list->packed_words;
+  list->packed_words += all;
+  list->packs[list->pack_count++] = m;
+  if (words * words > UINT32_MAX) to->wide = true;
+  add_to(to, TW_STEP_GATHER)->as.move = (tw_step_move){.whole = m.tile,
+                                                       .tile = tile,
+                                                       .outer = 1,
+                                                       .all = (uint32_t)tiles,
+                                                       .inner = (uint32_t)words,
+                                                       .rows = 1,
+                                                       .whole_words = words * tiles,
+                                                       .sequence_words = words * tiles,
+                                                       .over_run = (1ull << 32) / words + 1};
+  return true;
+}
+
 static tw_status note_gather(tw_tile_run *r, const tw_tile_part *part, uint64_t *whole, uint64_t *tile) {
-  return note_move(r, TW_STEP_GATHER, part, whole, tile);
+  return note_pack(r, part, whole, tile) ? TW_OK : note_move(r, TW_STEP_GATHER, part, whole, tile);
 }
 
 static tw_status note_scatter(tw_tile_run *r, const tw_tile_part *part, uint64_t *tile, uint64_t *whole) {
@@ -364,8 +397,9 @@ static tw_status record(tw_tile_run *r, const tw_tile_place *place, size_t lists
                         recorder *to) {
   static const tw_tile_hands hands = {note_gather, note_scatter, note_send, note_receive, note_digest};
   tw_backend k = noting_backend();
-  tw_tile_steps empty = {.steps = to->list.steps, .lists = to->list.lists};
-  *to = (recorder){.list = empty, .run = r, .shared_base = place->shared_base, .list_room = to->list_room};
+  tw_tile_steps empty = {.steps = to->list.steps, .lists = to->list.lists, .packs = to->list.packs};
+  *to = (recorder){
+      .list = empty, .run = r, .place = place, .shared_base = place->shared_base, .list_room = to->list_room};
   to->endless = bytes > place->shared_bytes;
   r->hands = &hands;
   r->state = to;
@@ -392,6 +426,8 @@ static tw_status make_room(const tw_tile *tile, recorder *r) {
   void *memory;
   TW_TRY(tw_alloc(MOST_STEPS * sizeof(tw_chain_step), &memory));
   r->list.steps = memory;
+  TW_TRY(tw_alloc(TW_MOST_PACKS * sizeof(tw_step_move), &memory));
+  r->list.packs = memory;
   r->list_room = 0;
   for (int i = 0; i < tile->program.op_count; i++)
     r->list_room +=
@@ -407,13 +443,15 @@ static tw_liveness *tokens_of(tw_chain_step *s) {
 
 // What the steps of tile number `tile` say of its rows' tokens is what a kernel makes of the first tile's.
 static bool alike(const tw_tile_steps *first, const tw_tile_steps *other, size_t tile) {
-  if (first->count != other->count || first->list_words != other->list_words) return false;
+  if (first->count != other->count || first->list_words != other->list_words || first->pack_count != other->pack_count)
+    return false;
   for (int i = 0; i < first->count; i++) {
     tw_liveness *live = tokens_of(&other->steps[i]);
     uint32_t period = other->steps[i].period;
     if (live && period) live->first -= (int)(tile % period) * live->queries;
   }
   return memcmp(first->steps, other->steps, (size_t)first->count * sizeof *first->steps) == 0 &&
+         memcmp(first->packs, other->packs, (size_t)first->pack_count * sizeof *first->packs) == 0 &&
          memcmp(first->lists, other->lists, 8 * first->list_words) == 0;
 }
 
@@ -460,6 +498,7 @@ tw_status tw_tile_run_steps(tw_session *s, const tw_chain *c, size_t rows, uint6
   tw_tile_free(&tile);
   for (int i = 0; i < 2; i++) {
     tw_free(to[i].list.lists);
+    tw_free(to[i].list.packs);
     tw_free(to[i].list.steps);
   }
   return status;

@@ -64,7 +64,7 @@ static tw_status find_window(void *state, int b, size_t bytes, const uint8_t **p
   int index = w->of_chain >= 0 ? w->of_chain : w->s->walk.running;
   const tw_op *op = &w->s->program->ops[index];
   return w->stream.window_at(w->stream.state, b, w->s->program->corrections[op->correction].offset[w->s->party], bytes,
-                             packed);
+                             w->of_chain >= 0, packed);
 }
 
 // The stream may have gone on already, for a chain: then this asks for more than is needed.
@@ -96,7 +96,8 @@ static tw_status give_shares(void *state, const tw_op *op, int i, uint64_t *out)
                        .all = t->chain->rows,
                        .n = c->n,
                        .planes = planes,
-                       .sequence_words = tw_correction_words(c)};
+                       .sequence_words = tw_correction_words(c),
+                       .early = true};
   return r->hands->gather(r, &part, r->shares[at] + (size_t)r->sequence * tw_correction_words(c), out);
 }
 
@@ -106,6 +107,7 @@ static tw_status gather_mask(tw_tile_run *r, int tensor) {
   tw_session *s = r->whole;
   int id = r->tile->chain->tensors[tensor].tensor;
   tw_tile_part part = part_of(r, tensor);
+  part.early = part.planes > 0;  // elements lie side by side already
   TW_TRY(tw_make_mask(&r->s, tensor, s->party));
   return r->hands->gather(r, &part, tw_b(s, id)->mask[s->party] + (size_t)r->sequence * tw_words_of(s, id),
                           tw_b(&r->s, tensor)->mask[s->party]);
@@ -320,8 +322,10 @@ static tw_status make_room(tw_session *s, const tw_chain *c) {
   return TW_OK;
 }
 
-static tw_status begin_chain(tw_session *s, const tw_chain *c, int *of_chain, uint64_t **shares) {
+static tw_status begin_chain(tw_session *s, const tw_chain *c, const tw_tile_runner *runner, int *of_chain,
+                             uint64_t **shares) {
   TW_TRY(make_room(s, c));
+  if (runner && runner->aside) TW_TRY(runner->aside(runner->state, s));
   tw_status status = take_shares(s, c, of_chain, shares);
   *of_chain = -1;
   return status;
@@ -340,11 +344,13 @@ typedef struct {
 } chain_probe;
 
 // As the walk will ask for it.
-static tw_status reserve_chain(tw_session *s, const tw_chain *c, const chain_probe *probe) {
+static tw_status reserve_chain(tw_session *s, const tw_chain *c, const chain_probe *probe,
+                               const tw_tile_runner *runner) {
   void *memory;
   int of_chain;
   TW_TRY(room_for_shares(c, &memory));
-  tw_status status = begin_chain(s, c, &of_chain, memory);
+  tw_status status = begin_chain(s, c, probe ? probe->runner : runner, &of_chain, memory);
+  s->corrections.room = NULL;
   if (status == TW_OK && probe) status = tw_tile_run_steps(s, c, probe->rows, memory, probe->runner);
   tw_session_release_scratch(s);
   tw_free(memory);
@@ -363,7 +369,8 @@ static tw_status run_chain(tile_walk *w, const tw_chain *c) {
   TW_TRY(announce(w->s, c));
   if (!w->stream.window_at) TW_TRY(read_early(w, c->ops[c->op_count - 1] + 1));
   TW_TRY(room_for_shares(c, &memory));
-  tw_status status = begin_chain(w->s, c, &w->of_chain, memory);
+  tw_status status = begin_chain(w->s, c, w->runner, &w->of_chain, memory);
+  w->s->corrections.room = NULL;
   if (status == TW_OK) status = run_tiles(w, c, memory);
   w->s->chained.chains += (uint64_t)w->s->batch;
   tw_session_release_scratch(w->s);
@@ -375,16 +382,16 @@ static tw_status run_at(void *state, tw_session *s, int op) {
   tile_walk *w = state;
   const tw_chain *c = &w->chains->chains[w->chains->of_op[op]];
   if (c->ops[0] != op) return TW_OK;
-  return s->silent ? reserve_chain(s, c, NULL) : run_chain(w, c);
+  return s->silent ? reserve_chain(s, c, NULL, w->runner) : run_chain(w, c);
 }
 
 static tw_status reserve_at(void *state, tw_session *s, int op) {
-  const tw_chains *chains = state;
-  const tw_chain *c = &chains->chains[chains->of_op[op]];
-  return c->ops[0] == op ? reserve_chain(s, c, NULL) : TW_OK;
+  const tw_tiles_reserve *r = state;
+  const tw_chain *c = &r->chains->chains[r->chains->of_op[op]];
+  return c->ops[0] == op ? reserve_chain(s, c, NULL, r->runner) : TW_OK;
 }
 
-tw_chain_runner tw_tiles_reserver(tw_chains *chains) { return (tw_chain_runner){chains->of_op, reserve_at, chains}; }
+tw_chain_runner tw_tiles_reserver(tw_tiles_reserve *r) { return (tw_chain_runner){r->chains->of_op, reserve_at, r}; }
 
 // What a chain needs is not there, or its tile does not fit into a block's memory (tw_session's arena).
 static bool is_refusal(tw_status status) {
@@ -395,7 +402,7 @@ static tw_status probe_at(void *state, tw_session *s, int op) {
   chain_probe *p = state;
   int i = p->chains->of_op[op];
   if (p->chains->chains[i].ops[0] != op || p->refused[i]) return TW_OK;
-  tw_status status = reserve_chain(s, &p->chains->chains[i], p);
+  tw_status status = reserve_chain(s, &p->chains->chains[i], p, NULL);
   p->refused[i] = is_refusal(status);
   return p->refused[i] ? TW_OK : status;
 }

@@ -25,7 +25,14 @@ typedef struct {
   uint64_t low, high;
 } tw_packet;
 
-enum { LANES = 32, WARPS = BLOCKS_HERE_THREADS / LANES, STACK = 64 << 10, FETCHES = 64, UNDER_WAY = 4096 };
+enum {
+  LANES = 32,
+  WARPS = BLOCKS_HERE_THREADS / LANES,
+  STACK = 64 << 10,
+  FETCHES = 64,
+  UNDER_WAY = 4096,
+  PACKED = 1 << 20
+};
 typedef enum { LANES_VOTE, LANES_XOR, LANES_VALUE } lanes_kind;
 
 typedef struct blocks_stage stage;
@@ -297,9 +304,20 @@ UNSEEN static void note_time(const tw_chain_launch *a, uint32_t tile, uint32_t s
 
 UNSEEN static thread *this_thread(void) { return here->now; }
 
+// What a kernel of its own does on a GPU.
+static void pack_tiles(const block *b) {
+  const tw_tile_steps *list = b->side->list;
+  for (uint32_t number = b->number; number < b->launch.tiles; number += b->launch.blocks) {
+    tw_block_tile t = tile_of(&b->launch, b->number, number, 0);
+    for (int i = 0; i < list->pack_count; i++) pack(&list->packs[i], &t);
+  }
+  block_any(0);
+}
+
 static void run_thread(void) {
   thread *t = this_thread();
   MEET_AFTER(&here);
+  pack_tiles(t->of);
   walk_tiles(&t->of->launch, t->of->steps, t->of->number);
   t->done = true;
   MEET_BEFORE(&here);
@@ -475,6 +493,7 @@ void blocks_here_begin(blocks_here *b, uint32_t blocks) {
   if (!b->stage) abort();
   b->stage->both = b;
   b->stage->random = walk_random();
+  b->packed = some(b->stage, 3) == 0 ? 0 : some(b->stage, 3) == 0 ? some(b->stage, PACKED) : PACKED;
   b->stage->stacks = malloc(2 * sizeof *b->stage->stacks);
   if (!b->stage->stacks) abort();
 }
@@ -483,6 +502,7 @@ void blocks_here_end(blocks_here *b) {
   for (int party = 0; party < 2; party++) {
     free(b->sides[party].memory);
     free(b->sides[party].digests);
+    free(b->sides[party].packed);
     for (int i = 0; i < BLOCKS_HERE_MOST; i++) free(b->stage->memory[party][i]);
   }
   free(b->stage->stacks);
@@ -491,9 +511,19 @@ void blocks_here_end(blocks_here *b) {
 
 tw_tile_runner blocks_here_runner(blocks_here *b, int party, size_t shared_bytes, const uint64_t *const *tables) {
   blocks_side *side = &b->sides[party];
-  *side = (blocks_side){b, party, NULL, malloc(shared_bytes), calloc(BLOCKS_HERE_DIGESTS, 8)};
-  if (!side->memory || !side->digests) abort();
+  *side = (blocks_side){b, party, NULL, malloc(shared_bytes), calloc(BLOCKS_HERE_DIGESTS, 8), malloc(8 * PACKED)};
+  if (!side->memory || !side->digests || !side->packed) abort();
+  for (int i = 0; i < PACKED; i++) side->packed[i] = (uint64_t)i * 0x9e3779b97f4a7c15u;
   for (uint32_t i = 0; i < b->blocks; i++)
     if (!(b->stage->memory[party][i] = malloc(shared_bytes))) abort();
-  return (tw_tile_runner){{(uint64_t)(uintptr_t)side->memory, shared_bytes, tables, side->digests}, run_here, side};
+  // all that may be packed before, some of it, or nothing; both parties alike
+  size_t packed = b->packed;
+  return (tw_tile_runner){.place = {.shared_base = (uint64_t)(uintptr_t)side->memory,
+                                    .shared_bytes = shared_bytes,
+                                    .tables = tables,
+                                    .digests = side->digests,
+                                    .packed = side->packed,
+                                    .packed_words = packed},
+                          .run = run_here,
+                          .state = side};
 }

@@ -29,6 +29,7 @@ typedef struct {
   const tw_tile_steps *list;
   int64_t *memory;    // where its runner says that a block's memory is; not touched
   uint64_t *digests;  // [BLOCKS_HERE_DIGESTS]; what chains add goes to the session's opener
+  uint64_t *packed;
 } blocks_side;
 enum { BLOCKS_HERE_DIGESTS = 1 << 12 };
 struct blocks_here {
@@ -43,6 +44,7 @@ struct blocks_here {
   uint32_t blocks;  // of a party, at most; fewer where there are fewer tiles
   blocks_fault fault;
   int which;
+  size_t packed;  // words of memory for what is packed before
   // out
   int run, steps, barriers;  // chains of one sequence; of the last one's list; met by a tile of it
   size_t shared_bytes, list_bytes;

@@ -13,7 +13,8 @@
 #include "tests/common/chained.h"
 #include "tests/device/chains_bed.h"
 
-enum { RING = 28, TABLES = 2, MOST_STEPS = 200, RANDOM_STEPS = 400, TIMES = 50, MOST_MOVES = 256 };
+enum { RING = 28, TABLES = 2, MOST_STEPS = 200, RANDOM_STEPS = 400, TIMES = 50, MOST_MOVES = 512 };
+enum { DIGESTS = 1 << 12, PACKED_WORDS = 1 << 24 };
 
 // Both parties' ends.
 typedef struct {
@@ -33,6 +34,7 @@ typedef struct {
   int party;
   void *stream;
   int most_steps;
+  tw_tile_place place;
   const uint64_t *tables[CHAINED_TABLES];
 } side;
 
@@ -64,7 +66,9 @@ static void copy_counts(copies *c, tw_chain_step *step, size_t batch) {
   live->lengths = c->counts[c->count_count++] = device;
 }
 
-static uint64_t *copy_of(copies *c, uint64_t *host, size_t words) {
+// What is packed is on the GPU alone.
+static uint64_t *copy_of(copies *c, const tw_tile_place *place, uint64_t *host, size_t words) {
+  if (host - place->packed >= 0 && (size_t)(host - place->packed) < place->packed_words) return host;
   for (int i = 0; i < c->count; i++)
     if (c->host[i] == host) return c->device[i];
   if (c->count == MOST_MOVES) abort();
@@ -173,9 +177,15 @@ static tw_status run_chain(void *state, tw_session *session, const tw_tile_steps
   for (int i = 0; i < list->count; i++) {
     tw_step_move *move = &list->steps[i].as.move;
     if (list->steps[i].kind <= TW_STEP_SCATTER)
-      move->whole = copy_of(&c, move->whole, (batch - 1) * move->sequence_words + words_of(move));
+      move->whole = copy_of(&c, &s->place, move->whole, (batch - 1) * move->sequence_words + words_of(move));
     copy_counts(&c, &list->steps[i], batch);
   }
+  for (int i = 0; i < list->pack_count; i++) {
+    tw_step_move *move = &list->packs[i];
+    move->whole = copy_of(&c, &s->place, move->whole, (batch - 1) * move->sequence_words + words_of(move));
+  }
+  tw_step_move *packs = bed_memory((size_t)(list->pack_count + 1) * sizeof *packs);
+  bed_put(packs, list->packs, (size_t)list->pack_count * sizeof *packs);
   tw_chain_step *steps = bed_memory((size_t)list->count * sizeof *steps);
   bed_put(steps, list->steps, (size_t)list->count * sizeof *steps);
   int64_t *lists = bed_memory(8 * list->list_words);
@@ -202,6 +212,7 @@ static tw_status run_chain(void *state, tw_session *session, const tw_tile_steps
                        .received = m->mailbox[s->party],
                        .failed = failed,
                        .patience_ns = 5000000000};
+  must(tw_chain_pack(packs, (uint32_t)list->pack_count, (uint32_t)tiles, (uint32_t)of_sequence, s->stream));
   must(tw_chain_run(&a, s->stream));
   bed_wait(s->stream);
   bed_get(&bad, failed, sizeof bad);
@@ -218,6 +229,7 @@ static tw_status run_chain(void *state, tw_session *session, const tw_tile_steps
   for (int i = 0; i < c.count_count; i++) bed_free(c.counts[i]);
   bed_free(steps);
   bed_free(lists);
+  bed_free(packs);
   bed_free(m->mailbox[s->party]);
   bed_free(failed);
   return bad ? tw_fail(TW_ERR_PEER, "the twin's packets did not come") : TW_OK;
@@ -234,6 +246,13 @@ static tw_tile_runner runner_of(side *s, const tw_program *p) {
     s->tables[i] = table;
   }
   r.place.tables = s->tables;
+  if (!s->place.packed) {
+    s->place.packed = bed_memory(8 * (size_t)PACKED_WORDS);
+    s->place.digests = bed_memory(8 * (size_t)DIGESTS);
+  }
+  r.place.packed = s->place.packed;
+  r.place.packed_words = s->place.packed_words = PACKED_WORDS;
+  r.place.digests = s->place.digests;
   return r;
 }
 

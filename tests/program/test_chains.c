@@ -121,7 +121,8 @@ static int left_of(const chained *c, tw_chains *found, size_t room, int most) {
   const uint64_t *tables[CHAINED_TABLES] = {NULL};
   uint64_t *nothing[CHAINED_WEIGHTS] = {NULL};
   const size_t one[CHAINED_WEIGHTS] = {1, 1};
-  tw_tile_runner runner = {{1 << 20, room, tables, NULL}, take_few, &most};
+  tw_tile_runner runner = {
+      .place = {.shared_base = 1 << 20, .shared_bytes = room, .tables = tables}, .run = take_few, .state = &most};
   tw_session_config like = {
       .program = &c->program,
       .role = TW_PARTY,

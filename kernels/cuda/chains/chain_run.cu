@@ -89,6 +89,14 @@ __global__ void __launch_bounds__(TW_BLOCK_THREADS, BLOCKS) chain_kernel(const _
   for (uint32_t i = threadIdx.x; i < a.shared_bytes / 8; i += TW_BLOCK_THREADS) ((uint64_t *)memory)[i] = 0;
 }
 
+// A block a tile's move.
+__global__ void __launch_bounds__(TW_BLOCK_THREADS)
+    pack_kernel(const tw_step_move *moves, const __grid_constant__ tw_chain_launch a) {
+  tw_begin();
+  tw_block_tile t = tile_of(&a, 0, blockIdx.x, 0);
+  pack(&moves[blockIdx.y], &t);
+}
+
 tw_status most_shared(size_t *bytes) {
   int device, most;
   TW_CUDA(cudaGetDevice(&device));
@@ -142,4 +150,11 @@ tw_status tw_chain_run(const tw_chain_launch *chain, void *stream) {
   TW_TRY(most_shared(&most));
   if (all > most) return tw_fail(TW_ERR_USAGE, "a chain needs %zu bytes of shared memory, a block has %zu", all, most);
   return launch(&a, chain->blocks, all, stream);
+}
+
+tw_status tw_chain_pack(const tw_step_move *moves, uint32_t count, uint32_t tiles, uint32_t of_sequence, void *stream) {
+  tw_chain_launch a = {};
+  a.of_sequence = of_sequence;
+  if (count == 0) return TW_OK;
+  return tw_enqueue(pack_kernel, dim3(tiles, count), TW_BLOCK_THREADS, 0, stream, moves, a);
 }

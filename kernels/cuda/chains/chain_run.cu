@@ -89,12 +89,16 @@ __global__ void __launch_bounds__(TW_BLOCK_THREADS, BLOCKS) chain_kernel(const _
   for (uint32_t i = threadIdx.x; i < a.shared_bytes / 8; i += TW_BLOCK_THREADS) ((uint64_t *)memory)[i] = 0;
 }
 
+struct pack_args {
+  const tw_step_move *moves;
+  tw_chain_launch launch;  // of_sequence alone
+};
+
 // A block a tile's move.
-__global__ void __launch_bounds__(TW_BLOCK_THREADS)
-    pack_kernel(const tw_step_move *moves, const __grid_constant__ tw_chain_launch a) {
+__global__ void __launch_bounds__(TW_BLOCK_THREADS) pack_kernel(const __grid_constant__ pack_args a) {
   tw_begin();
-  tw_block_tile t = tile_of(&a, 0, blockIdx.x, 0);
-  pack(&moves[blockIdx.y], &t);
+  tw_block_tile t = tile_of(&a.launch, 0, blockIdx.x, 0);
+  pack(&a.moves[blockIdx.y], &t);
 }
 
 tw_status most_shared(size_t *bytes) {
@@ -153,8 +157,8 @@ tw_status tw_chain_run(const tw_chain_launch *chain, void *stream) {
 }
 
 tw_status tw_chain_pack(const tw_step_move *moves, uint32_t count, uint32_t tiles, uint32_t of_sequence, void *stream) {
-  tw_chain_launch a = {};
-  a.of_sequence = of_sequence;
+  pack_args a = {moves, {}};
+  a.launch.of_sequence = of_sequence;
   if (count == 0) return TW_OK;
-  return tw_enqueue(pack_kernel, dim3(tiles, count), TW_BLOCK_THREADS, 0, stream, moves, a);
+  return tw_enqueue(pack_kernel, dim3(tiles, count), TW_BLOCK_THREADS, 0, stream, a);
 }

@@ -2,14 +2,13 @@
 // sizes that differ, ends, silence, and lengths that no twain sends.
 #include <CUnit/Basic.h>
 #include <errno.h>
-#include <pthread.h>
 #include <sodium.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #include "comm/channels.h"
+#include "tests/comm/many_messages.h"
 #include "tests/common/suite.h"
 
 enum { MOST = 1 << 18, ROUNDS = 200 };
@@ -59,62 +58,13 @@ static void hang_up(endpoint *e, tw_channel *c) {
   close(e->fd);
 }
 
-// ---- many messages, several in flight, waited for in any order
-
-typedef struct {
-  tw_channel *channel;
-  uint8_t *content[2], *received[3];
-  int wrong;
-  tw_status status;
-} player;
-
-static size_t size_of(int round, int i) {
-  static const size_t sizes[] = {0, 1, 7, 8, 65527, 65528, 65529, MOST - 8};
-  return (round + i) % 3 == 0 ? sizes[(round / 3 + i) % 8] : (size_t)(round * 977 + i * 131) % 9000;
-}
-
-static void *play(void *arg) {
-  player *p = arg;
-  int party = p->channel->party;
-  for (int round = 0; round < ROUNDS && p->status == TW_OK; round++) {
-    tw_exchange x[3];
-    for (int i = 0; i < 3 && p->status == TW_OK; i++) {
-      x[i] = (tw_exchange){p->content[party] + i, p->received[i], size_of(round, i), NULL, 0};
-      p->status = p->channel->start(p->channel, &x[i]);
-    }
-    for (int i = 0; i < 3 && p->status == TW_OK; i++) {
-      int which = (round + 2 * i) % 3;
-      p->status = p->channel->wait(p->channel, &x[which]);
-      p->wrong += memcmp(p->received[which], p->content[1 - party] + which, x[which].bytes) != 0;
-      p->wrong += x[which].handle != NULL;
-    }
-  }
-  return NULL;
-}
-
 static void exchange_much(bool crumbs) {
+  static const size_t sizes[MANY_SIZES] = {0, 1, 7, 8, 65527, 65528, 65529, MOST - 8};
   endpoint ends[2];
   tw_channel *channels[2];
-  player players[2];
-  pthread_t threads[2];
-  uint8_t *content[2] = {malloc(MOST), malloc(MOST)};
   connect_pair(ends, channels, 20, crumbs);
-  for (int party = 0; party < 2; party++) randombytes_buf(content[party], MOST);
-  for (int party = 0; party < 2; party++) {
-    players[party] = (player){.channel = channels[party], .content = {content[0], content[1]}};
-    for (int i = 0; i < 3; i++) players[party].received[i] = malloc(MOST);
-    pthread_create(&threads[party], NULL, play, &players[party]);
-  }
-  for (int party = 0; party < 2; party++) {
-    pthread_join(threads[party], NULL);
-    CU_ASSERT_EQUAL(players[party].status, TW_OK);
-    CU_ASSERT_EQUAL(players[party].wrong, 0);
-    for (int i = 0; i < 3; i++) free(players[party].received[i]);
-  }
-  for (int party = 0; party < 2; party++) {
-    hang_up(&ends[party], channels[party]);
-    free(content[party]);
-  }
+  many_messages(channels, ROUNDS, MOST, sizes);
+  for (int party = 0; party < 2; party++) hang_up(&ends[party], channels[party]);
 }
 
 static void much_by_sockets(void) { exchange_much(false); }

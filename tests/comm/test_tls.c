@@ -7,68 +7,21 @@
 #include <string.h>
 #include <time.h>
 
+#include "tests/comm/many_messages.h"
 #include "tests/comm/two_sites.h"
 #include "tests/common/suite.h"
 
 enum { MOST = 1 << 20, ROUNDS = 60 };
 
-// ---- many messages, several in flight, waited for in any order
-
-typedef struct {
-  tw_channel *channel;
-  const uint8_t *content[2];
-  uint8_t *received[3];
-  int wrong;
-  tw_status status;
-} player;
-
-static size_t size_of(int round, int i) {
-  static const size_t sizes[] = {0, 1, 8, 16384, 65529, (1 << 18) - 1, 1 << 18, MOST - 8};
-  return (round + i) % 3 == 0 ? sizes[(round / 3 + i) % 8] : (size_t)(round * 977 + i * 131) % 9000;
-}
-
-static void *play(void *arg) {
-  player *p = arg;
-  int party = p->channel->party;
-  for (int round = 0; round < ROUNDS && p->status == TW_OK; round++) {
-    tw_exchange x[3];
-    for (int i = 0; i < 3 && p->status == TW_OK; i++) {
-      x[i] = (tw_exchange){p->content[party] + i, p->received[i], size_of(round, i), NULL, 0};
-      p->status = p->channel->start(p->channel, &x[i]);
-    }
-    for (int i = 0; i < 3 && p->status == TW_OK; i++) {
-      int which = (round + 2 * i) % 3;
-      p->status = p->channel->wait(p->channel, &x[which]);
-      p->wrong += memcmp(p->received[which], p->content[1 - party] + which, x[which].bytes) != 0;
-      p->wrong += x[which].handle != NULL;
-    }
-  }
-  return NULL;
-}
-
 static void exchange_much(uint32_t streams, uint64_t rekey_bytes) {
+  static const size_t sizes[MANY_SIZES] = {0, 1, 8, 16384, 65529, (1 << 18) - 1, 1 << 18, MOST - 8};
   site_end ends[2];
-  player players[2];
-  pthread_t threads[2];
-  uint8_t *content[2] = {malloc(MOST), malloc(MOST)};
   two_ends(ends, streams);
   ends[0].rekey_bytes = ends[1].rekey_bytes = rekey_bytes;
   meet_ends(ends);
   CU_ASSERT_EQUAL_FATAL(ends[0].status | ends[1].status, TW_OK);
-  for (int party = 0; party < 2; party++) randombytes_buf(content[party], MOST);
-  for (int party = 0; party < 2; party++) {
-    players[party] = (player){.channel = ends[party].channel, .content = {content[0], content[1]}};
-    for (int i = 0; i < 3; i++) players[party].received[i] = malloc(MOST);
-    pthread_create(&threads[party], NULL, play, &players[party]);
-  }
-  for (int party = 0; party < 2; party++) {
-    pthread_join(threads[party], NULL);
-    CU_ASSERT_EQUAL(players[party].status, TW_OK);
-    CU_ASSERT_EQUAL(players[party].wrong, 0);
-    for (int i = 0; i < 3; i++) free(players[party].received[i]);
-  }
+  many_messages((tw_channel *[]){ends[0].channel, ends[1].channel}, ROUNDS, MOST, sizes);
   part_ends(ends);
-  for (int party = 0; party < 2; party++) free(content[party]);
 }
 
 static void one_stream(void) { exchange_much(1, 0); }

@@ -19,56 +19,16 @@ static double exp_minus(double x) { return exp(-x); }
 static double reciprocal(double x) { return 1 / fmax(x, 0.25); }
 static double rsqrt(double x) { return 1 / sqrt(x); }
 
-// GeLU itself is fitted, not its difference from ReLU, which has a kink inside a piece.
-const tw_spec tw_spec_gelu = {.name = "gelu",
-                              .f = gelu,
-                              .region = TW_SIDES,
-                              .lo = -4,
-                              .width = 7,
-                              .low_bits = 8,
-                              .sub_bits = 2,
-                              .slope_scale = 8,
-                              .ring = 24,
-                              .argument_scale = TW_SCALE,
-                              .out_scale = TW_SCALE,
-                              .right = {0, 1}};
+// The forms of GeLU have one table each of the same shape. GeLU itself is fitted, not its difference from ReLU, which
+// has a kink inside a piece.
+#define GELU_TABLE                                                                                      \
+  .region = TW_SIDES, .lo = -4, .width = 7, .low_bits = 8, .sub_bits = 2, .slope_scale = 8, .ring = 24, \
+  .argument_scale = TW_SCALE, .out_scale = TW_SCALE, .right = {0, 1}
+const tw_spec tw_spec_gelu = {.name = "gelu", .f = gelu, GELU_TABLE};
 // Up to 1.9 units of 2^-12 from gelu; on -4 all of them are within 0.6 units of zero.
-const tw_spec tw_spec_gelu_new = {.name = "gelu_new",
-                                  .f = gelu_tanh,
-                                  .region = TW_SIDES,
-                                  .lo = -4,
-                                  .width = 7,
-                                  .low_bits = 8,
-                                  .sub_bits = 2,
-                                  .slope_scale = 8,
-                                  .ring = 24,
-                                  .argument_scale = TW_SCALE,
-                                  .out_scale = TW_SCALE,
-                                  .right = {0, 1}};
-const tw_spec tw_spec_gelu_fast = {.name = "gelu_fast",
-                                   .f = gelu_fast,
-                                   .region = TW_SIDES,
-                                   .lo = -4,
-                                   .width = 7,
-                                   .low_bits = 8,
-                                   .sub_bits = 2,
-                                   .slope_scale = 8,
-                                   .ring = 24,
-                                   .argument_scale = TW_SCALE,
-                                   .out_scale = TW_SCALE,
-                                   .right = {0, 1}};
-const tw_spec tw_spec_gelu_pytorch_tanh = {.name = "gelu_pytorch_tanh",
-                                           .f = gelu_tanh,
-                                           .region = TW_SIDES,
-                                           .lo = -4,
-                                           .width = 7,
-                                           .low_bits = 8,
-                                           .sub_bits = 2,
-                                           .slope_scale = 8,
-                                           .ring = 24,
-                                           .argument_scale = TW_SCALE,
-                                           .out_scale = TW_SCALE,
-                                           .right = {0, 1}};
+const tw_spec tw_spec_gelu_new = {.name = "gelu_new", .f = gelu_tanh, GELU_TABLE};
+const tw_spec tw_spec_gelu_fast = {.name = "gelu_fast", .f = gelu_fast, GELU_TABLE};
+const tw_spec tw_spec_gelu_pytorch_tanh = {.name = "gelu_pytorch_tanh", .f = gelu_tanh, GELU_TABLE};
 // quick_gelu(-4) is still 18 units below zero.
 const tw_spec tw_spec_quick_gelu = {.name = "quick_gelu",
                                     .f = quick_gelu,

@@ -5,6 +5,7 @@
 
 #include "jobs/models/bert.h"
 #include "jobs/models/fold.h"
+#include "jobs/models/ring_widths.h"
 
 enum {
   NORM_WIDEST = 64 - 15,  // a norm's last product takes 15 bits more than its output
@@ -45,14 +46,6 @@ tw_bounds tw_bert_widened(const tw_bounds *measured, double margin) {
   return b;
 }
 
-static int bits_for(double bound) { return bound < 1 ? 0 : (int)floor(log2(bound)) + 1; }
-// The largest bound below 2^bits, in units of TW_SCALE or coarser.
-static double below(int bits) { return ldexp(1, bits) - ldexp(1, -TW_SCALE); }
-static int larger(int a, int b) { return a > b ? a : b; }
-
-// Above the bits of a declared wire: sign and one for an extension, or what the guard looks at.
-static int room(const tw_layer_shape *shape) { return shape->guard ? TW_GUARD_BITS : 2; }
-
 // z g with z the centred row and g = sqrt(d) 2^(-j/2): |z| <= sqrt(v) and v < 2^(j+1).
 static double normalised(const tw_layer_shape *shape) { return 1.01 * sqrt(2.0 * shape->config.hidden); }
 
@@ -70,7 +63,7 @@ static double norm_total(const tw_layer_shape *shape, const tw_bounds *b) {
   return shape->config.hidden * (1.02 * b->norm_weight + b->norm_bias);
 }
 static double input_total(const tw_layer_shape *shape, const tw_bounds *b) {
-  return shape->config.hidden * ldexp(1, bits_for(b->input));
+  return shape->config.hidden * ldexp(1, tw_bits_for(b->input));
 }
 
 double tw_bert_largest(const tw_layer_shape *shape, const tw_bounds *last) {
@@ -83,16 +76,8 @@ static double centred_product(const tw_bounds *b) { return 1.01 * centred(b) * b
 
 // Extended element by element for the row's mean, and less its mean for the sum of squares.
 static int residual_ring(const tw_layer_shape *shape, const tw_bounds *b) {
-  int element = TW_SCALE + room(shape) + bits_for(fmax(b->residual, fmax(b->attention, b->feed_forward)));
-  return larger(element, TW_SCALE + 2 + bits_for(centred(b)));
-}
-
-static tw_status refuse(int layer, const char *tensor, int ring, int most, double bound) {
-  return tw_fail(TW_ERR_RANGE,
-                 "plan refused: layer %d, tensor %s: bound %.4g needs a ring of %d bits, at most %d fit; "
-                 "lower the bound (`twain plan --calibrate` measures it, a smaller --margin widens it less) or use a "
-                 "model with smaller activations",
-                 layer, tensor, bound, ring, most);
+  int element = TW_SCALE + tw_wire_room(shape) + tw_bits_for(fmax(b->residual, fmax(b->attention, b->feed_forward)));
+  return tw_larger(element, TW_SCALE + 2 + tw_bits_for(centred(b)));
 }
 
 // Products and activations of one layer.
@@ -100,56 +85,58 @@ static void choose_products(const tw_layer_shape *shape, const tw_bounds *b, tw_
   int shift, residual = residual_ring(shape, b), spec = shape->activation->ring;
   tw_query_fold(&shape->config, &shift);
   // differences of two logits, each dithered to 1/16
-  r->logit = larger(TW_SCALE + 1 + bits_for(2 * b->logit + 0.25), tw_spec_exp.ring);
-  if (shape->guard) r->logit = larger(r->logit, TW_SCALE + TW_GUARD_BITS + bits_for(b->logit));
+  r->logit = tw_larger(TW_SCALE + 1 + tw_bits_for(2 * b->logit + 0.25), tw_spec_exp.ring);
+  if (shape->guard) r->logit = tw_larger(r->logit, TW_SCALE + TW_GUARD_BITS + tw_bits_for(b->logit));
   r->query_scale = TW_SCALE - 1;  // coarser for wide heads and large logits, whose product would not fit otherwise
   do r->qk = r->logit + 2 * r->query_scale + shift - TW_SCALE;
   while (r->qk + 2 * TW_SCALE - r->query_scale > NORM_WIDEST && r->query_scale-- > COARSEST_QUERY);
   int query = r->qk + 2 * TW_SCALE - r->query_scale;
   // e <= 1: their sum is at most S, that of e v at most S times the power of two up to which v passes the guard
-  double sum = shape->seq * fmax(below(bits_for(b->value)), 1);
-  r->context = TW_SCALE + 2 + bits_for(sum);
+  double sum = shape->seq * fmax(tw_below(tw_bits_for(b->value)), 1);
+  r->context = TW_SCALE + 2 + tw_bits_for(sum);
   r->v = r->context + TW_SCALE;
-  int value = r->v + TW_SCALE <= NORM_WIDEST ? r->v + TW_SCALE : 2 * TW_SCALE + room(shape) + bits_for(b->value);
-  r->qkv = larger(query, value);  // V is extended from there to r->v where that is wider
+  int value =
+      r->v + TW_SCALE <= NORM_WIDEST ? r->v + TW_SCALE : 2 * TW_SCALE + tw_wire_room(shape) + tw_bits_for(b->value);
+  r->qkv = tw_larger(query, value);  // V is extended from there to r->v where that is wider
   r->out = r->down = residual + TW_SCALE;
   int window = shape->activation->width + shape->activation->low_bits + 2;
-  r->activation = larger(TW_SCALE + room(shape) + bits_for(b->up), larger(window, spec));
+  r->activation = tw_larger(TW_SCALE + tw_wire_room(shape) + tw_bits_for(b->up), tw_larger(window, spec));
   r->up = r->activation + TW_SCALE;
-  r->product = shape->by_key & TW_ROOTS_BY_KEY ? 2 * TW_SCALE + 2 + bits_for(centred_product(b))
-                                               : TW_SCALE + 14 + 2 + bits_for(norm_product(shape, b));
+  r->product = shape->by_key & TW_ROOTS_BY_KEY ? 2 * TW_SCALE + 2 + tw_bits_for(centred_product(b))
+                                               : TW_SCALE + 14 + 2 + tw_bits_for(norm_product(shape, b));
   r->squares = 54;  // of sums from 2^-4 to 2^25
   r->exponents = TW_BERT_HIGHEST + 1 - TW_BERT_LOWEST;
   r->highest = TW_BERT_HIGHEST;
-  r->input = larger(r->qkv, residual);
-  r->input_limit = TW_SCALE + bits_for(b->input);
-  r->value_limit = TW_SCALE + bits_for(b->value);
+  r->input = tw_larger(r->qkv, residual);
+  r->input_limit = TW_SCALE + tw_bits_for(b->input);
+  r->value_limit = TW_SCALE + tw_bits_for(b->value);
 }
 
 // Ring of a wire whose row sums, with this bound, are extended.
-static int total_ring(double total) { return TW_SCALE + 2 + bits_for(total); }
+static int total_ring(double total) { return TW_SCALE + 2 + tw_bits_for(total); }
 
 // Where norms take no mean the rows that a residual reads hold their own sums.
 static tw_status hold_totals(const tw_layer_shape *shape, int layer, const tw_bounds *b, tw_rings *r) {
   if (!shape->centred) return TW_OK;
   bool first = layer == 0, last = layer + 1 == shape->config.layers;
   int norm = total_ring(norm_total(shape, b)), input = total_ring(input_total(shape, b));
-  if (norm > NORM_WIDEST) return refuse(layer, "norm output (sum of a row)", norm, NORM_WIDEST, norm_total(shape, b));
+  if (norm > NORM_WIDEST)
+    return tw_refuse_ring(layer, "norm output (sum of a row)", norm, NORM_WIDEST, norm_total(shape, b));
   if (first && input > NORM_WIDEST)
-    return refuse(layer, "layer input (sum of a row)", input, NORM_WIDEST, input_total(shape, b));
-  if (first) r->input = larger(r->input, input);
-  r->norm1 = larger(r->norm1, norm);
-  if (!last) r->norm2 = larger(r->norm2, norm);
+    return tw_refuse_ring(layer, "layer input (sum of a row)", input, NORM_WIDEST, input_total(shape, b));
+  if (first) r->input = tw_larger(r->input, input);
+  r->norm1 = tw_larger(r->norm1, norm);
+  if (!last) r->norm2 = tw_larger(r->norm2, norm);
   return TW_OK;
 }
 
 static tw_status check_norm(const tw_layer_shape *shape, int layer, const tw_bounds *b, const tw_rings *r) {
-  int output = TW_SCALE + 1 + bits_for(norm_output(shape, b));
+  int output = TW_SCALE + 1 + tw_bits_for(norm_output(shape, b));
   int narrowest = r->norm1 < r->norm2 ? r->norm1 : r->norm2;
-  if (r->product > 48) return refuse(layer, "norm weight (gamma)", r->product, 48, b->norm_weight);
-  if (output > narrowest) return refuse(layer, "norm output", output, narrowest, norm_output(shape, b));
+  if (r->product > 48) return tw_refuse_ring(layer, "norm weight (gamma)", r->product, 48, b->norm_weight);
+  if (output > narrowest) return tw_refuse_ring(layer, "norm output", output, narrowest, norm_output(shape, b));
   if (b->variance_sum_max >= 0x1p25)
-    return refuse(layer, "norm variance (sum of squares)", 55, 54, b->variance_sum_max);
+    return tw_refuse_ring(layer, "norm variance (sum of squares)", 55, 54, b->variance_sum_max);
   if (b->variance_sum_min < 0x1p-4)
     return tw_fail(TW_ERR_RANGE,
                    "plan refused: layer %d, tensor norm variance: a row's sum of squares of %.3g is below 2^-4; "
@@ -159,50 +146,31 @@ static tw_status check_norm(const tw_layer_shape *shape, int layer, const tw_bou
 }
 
 static tw_status check_layer(const tw_layer_shape *shape, int layer, const tw_bounds *b, const tw_rings *r) {
-  int residual = r->out - TW_SCALE, extra = room(shape);
-  int input = TW_SCALE + extra + bits_for(b->input);
-  int query = r->query_scale + extra + bits_for(fmax(b->query, b->key)), qk = r->qk + 2 * TW_SCALE - r->query_scale;
-  if (input > r->input) return refuse(layer, "layer input", input, r->input, b->input);
-  if (qk > NORM_WIDEST) return refuse(layer, "logits", qk, NORM_WIDEST, b->logit);
-  if (query > r->qk) return refuse(layer, "query or key", query, r->qk, fmax(b->query, b->key));
-  if (r->qkv > NORM_WIDEST) return refuse(layer, "value", r->qkv, NORM_WIDEST, b->value);
-  if (r->v > 64) return refuse(layer, "sum of values", r->v, 64, b->value * shape->seq);
-  if (r->up > NORM_WIDEST) return refuse(layer, "ffn-up", r->up, NORM_WIDEST, b->up);
-  int widest = larger(0, 64 - shape->reciprocal.out_scale - TW_SCALE);
+  int residual = r->out - TW_SCALE, extra = tw_wire_room(shape);
+  int input = TW_SCALE + extra + tw_bits_for(b->input);
+  int query = r->query_scale + extra + tw_bits_for(fmax(b->query, b->key)), qk = r->qk + 2 * TW_SCALE - r->query_scale;
+  if (input > r->input) return tw_refuse_ring(layer, "layer input", input, r->input, b->input);
+  if (qk > NORM_WIDEST) return tw_refuse_ring(layer, "logits", qk, NORM_WIDEST, b->logit);
+  if (query > r->qk) return tw_refuse_ring(layer, "query or key", query, r->qk, fmax(b->query, b->key));
+  if (r->qkv > NORM_WIDEST) return tw_refuse_ring(layer, "value", r->qkv, NORM_WIDEST, b->value);
+  if (r->v > 64) return tw_refuse_ring(layer, "sum of values", r->v, 64, b->value * shape->seq);
+  if (r->up > NORM_WIDEST) return tw_refuse_ring(layer, "ffn-up", r->up, NORM_WIDEST, b->up);
+  int widest = tw_larger(0, 64 - shape->reciprocal.out_scale - TW_SCALE);
   if (widest > RESIDUAL_WIDEST) widest = RESIDUAL_WIDEST;
   if (residual > widest) {
     double bound = fmax(b->residual, fmax(b->attention, b->feed_forward));
-    return refuse(layer,
-                  bound == b->residual    ? "residual"
-                  : bound == b->attention ? "attention output"
-                                          : "feed-forward output",
-                  residual, widest, bound);
+    return tw_refuse_ring(layer,
+                          bound == b->residual    ? "residual"
+                          : bound == b->attention ? "attention output"
+                                                  : "feed-forward output",
+                          residual, widest, bound);
   }
   return check_norm(shape, layer, b, r);
 }
 
-// As far as its ring holds it, and never to a wider one.
-static void raise_to(double *bound, int bits) { *bound = fmax(*bound, below(bits)); }
-
 void tw_bert_raise_bounds(const tw_layer_shape *shape, const tw_rings *r, tw_bounds *b) {
-  int extra = room(shape), residual = r->out - TW_SCALE, bits = residual - TW_SCALE - extra;
-  raise_to(&b->value, r->value_limit - TW_SCALE);
-  raise_to(&b->input, r->input_limit - TW_SCALE);
-  raise_to(&b->query, r->qk - r->query_scale - extra);
-  raise_to(&b->key, r->qk - r->query_scale - extra);
-  raise_to(&b->up, r->activation - TW_SCALE - extra);
-  if (shape->guard)
-    raise_to(&b->logit, r->logit - TW_SCALE - TW_GUARD_BITS);
-  else
-    b->logit = fmax(b->logit, ldexp(1, r->logit - TW_SCALE - 2) - 0.25);
-  raise_to(&b->attention, bits);
-  raise_to(&b->feed_forward, bits);
-  for (tw_bounds more = *b; bits > 0; bits--) {
-    more.residual = fmax(b->residual, below(bits));
-    if (residual_ring(shape, &more) > residual) continue;  // of twice the bound, less the mean
-    b->residual = more.residual;
-    break;
-  }
+  tw_raise_layer(shape, r, residual_ring, b);
+  tw_raise_to(&b->up, r->activation - TW_SCALE - tw_wire_room(shape));
 }
 
 tw_status tw_bert_rings(const tw_layer_shape *shape, const tw_bounds *bounds, tw_rings *out) {
@@ -219,9 +187,9 @@ tw_status tw_bert_rings(const tw_layer_shape *shape, const tw_bounds *bounds, tw
       r->norm1 = r->qkv;
       r->norm2 = r->up;
     } else {
-      r->norm1 = larger(r->up, r->out - TW_SCALE);
-      r->norm2 =
-          i + 1 < layers ? larger(out[i + 1].input, out[i + 1].out - TW_SCALE) : larger(LAST_NORM, shape->last_ring);
+      r->norm1 = tw_larger(r->up, r->out - TW_SCALE);
+      r->norm2 = i + 1 < layers ? tw_larger(out[i + 1].input, out[i + 1].out - TW_SCALE)
+                                : tw_larger(LAST_NORM, shape->last_ring);
     }
     TW_TRY(hold_totals(shape, i, &bounds[i], r));
     TW_TRY(check_layer(shape, i, &bounds[i], r));

@@ -1,11 +1,11 @@
 // Ring widths of decoders from bounds: capacity = ring - scale >= log2(bound) + 1, + 2 before an extension (protocols,
 // section 9). Declared bounds are assumed or measured; all others are derived from them here.
 #include <math.h>
-#include <stdio.h>
 
 #include "io/decoder_tensors.h"
 #include "jobs/models/decoder.h"
 #include "jobs/models/fold.h"
+#include "jobs/models/ring_widths.h"
 
 enum {
   NORM_WIDEST = 64 - 15,      // a norm's last product takes 15 bits more than its output
@@ -15,14 +15,8 @@ enum {
   FLATTEST = -4               // such a sum is at least 2 to that
 };
 
-static int bits_for(double bound) { return bound < 1 ? 0 : (int)floor(log2(bound)) + 1; }
-// The largest bound below 2^bits, in units of TW_SCALE or coarser.
-static double below(int bits) { return ldexp(1, bits) - ldexp(1, -TW_SCALE); }
-static int larger(int a, int b) { return a > b ? a : b; }
 static int smaller(int a, int b) { return a < b ? a : b; }
 
-// Above the bits of a declared wire: sign and one for an extension, or what the guard looks at.
-static int room(const tw_layer_shape *shape) { return shape->guard ? TW_GUARD_BITS : 2; }
 static bool gated(const tw_layer_shape *shape) { return tw_decoder_layout_of(&shape->config)->gated; }
 static bool rms_norm(const tw_layer_shape *shape) { return tw_decoder_layout_of(&shape->config)->rms_norm; }
 static bool takes_means(const tw_layer_shape *shape) { return !rms_norm(shape) && !shape->centred; }
@@ -82,33 +76,22 @@ static double norm_output(const tw_layer_shape *shape, double weight, double bia
 }
 
 tw_norm_rings tw_decoder_norm_rings(const tw_layer_shape *shape, double least, double largest, double weight) {
-  int lowest = larger((int)floor(log2(least)), FLATTEST),
-      highest = larger(bits_for(largest) - 1, larger(lowest + 1, 1));
-  return (tw_norm_rings){.product = TW_SCALE + 14 + 2 + bits_for(norm_product(shape, weight)),
+  int lowest = tw_larger((int)floor(log2(least)), FLATTEST),
+      highest = tw_larger(tw_bits_for(largest) - 1, tw_larger(lowest + 1, 1));
+  return (tw_norm_rings){.product = TW_SCALE + 14 + 2 + tw_bits_for(norm_product(shape, weight)),
                          .squares = NORM_SCALE + highest + 2 + (shape->guard ? 2 : 0),
                          .exponents = highest + 1 - lowest,
                          .highest = highest};
 }
 
-static tw_status refuse(int layer, const char *tensor, int ring, int most, double bound) {
-  char where[32] = "the norm behind the layers";
-  if (layer >= 0) snprintf(where, sizeof where, "layer %d", layer);
-  return tw_fail(
-      TW_ERR_RANGE,
-      "plan refused: %s, tensor %s: bound %.4g needs a ring of %d bits, at most %d fit; lower the bound "
-      "(`twain plan --calibrate` measures it, a smaller --margin widens it less) or use a model with smaller "
-      "activations",
-      where, tensor, bound, ring, most);
-}
-
 tw_status tw_decoder_check_norm(const tw_layer_shape *shape, int layer, const tw_norm_bounds *b, const tw_norm_rings *r,
                                 int narrowest) {
   double largest = norm_output(shape, b->norm_weight, b->norm_bias);
-  int output = TW_SCALE + 1 + bits_for(largest);
-  if (r->product > 48) return refuse(layer, "norm weight (gamma)", r->product, 48, b->norm_weight);
-  if (output > narrowest) return refuse(layer, "norm output", output, narrowest, largest);
+  int output = TW_SCALE + 1 + tw_bits_for(largest);
+  if (r->product > 48) return tw_refuse_ring(layer, "norm weight (gamma)", r->product, 48, b->norm_weight);
+  if (output > narrowest) return tw_refuse_ring(layer, "norm output", output, narrowest, largest);
   if (r->squares > 64 || r->exponents > TW_MOST_EXPONENTS)
-    return refuse(layer, "norm variance (sum of squares)", r->squares, 64, b->variance_sum_max);
+    return tw_refuse_ring(layer, "norm variance (sum of squares)", r->squares, 64, b->variance_sum_max);
   if (b->variance_sum_min < ldexp(1, FLATTEST))
     return tw_fail(TW_ERR_RANGE,
                    "plan refused: %s %d, tensor norm variance: a row's sum of squares of %.3g is below 2^%d; "
@@ -123,38 +106,39 @@ tw_status tw_decoder_check_norm(const tw_layer_shape *shape, int layer, const tw
 // A LayerNorm's row is extended element by element for its mean, and less its mean for the sum of squares; one that has
 // lost its mean when the model was shared only as it is.
 static int residual_ring(const tw_layer_shape *shape, const tw_bounds *b) {
-  int element =
-      TW_SCALE + room(shape) + bits_for(fmax(fmax(b->residual, b->input), fmax(b->attention, b->feed_forward)));
+  int element = TW_SCALE + tw_wire_room(shape) +
+                tw_bits_for(fmax(fmax(b->residual, b->input), fmax(b->attention, b->feed_forward)));
   if (!takes_means(shape)) return element;
-  return larger(element, TW_SCALE + 2 + bits_for(fmin(2 * b->residual, sqrt(b->variance_sum_max))));
+  return tw_larger(element, TW_SCALE + 2 + tw_bits_for(fmin(2 * b->residual, sqrt(b->variance_sum_max))));
 }
 
 static void choose_attention(const tw_layer_shape *shape, const tw_bounds *b, tw_rings *r) {
   int shift, most = shape->config.rotary.kind == TW_ROTARY_NONE ? 64 : 64 - TW_ANGLE_SCALE;
   tw_query_fold(&shape->config, &shift);
   // differences of two logits, each dithered to 1/16
-  r->logit = larger(TW_SCALE + 1 + bits_for(2 * b->logit + 0.25), tw_spec_exp.ring);
-  if (shape->guard) r->logit = larger(r->logit, TW_SCALE + TW_GUARD_BITS + bits_for(b->logit));
+  r->logit = tw_larger(TW_SCALE + 1 + tw_bits_for(2 * b->logit + 0.25), tw_spec_exp.ring);
+  if (shape->guard) r->logit = tw_larger(r->logit, TW_SCALE + TW_GUARD_BITS + tw_bits_for(b->logit));
   r->query_scale = TW_SCALE - 1;  // coarser for wide heads and large logits, whose product would not fit otherwise
   do r->qk = r->logit + 2 * r->query_scale + shift - TW_SCALE;
   while ((r->qk + 2 * TW_SCALE - r->query_scale > NORM_WIDEST || r->qk > most) && r->query_scale-- > COARSEST_QUERY);
   // Q and K must fit, too, where logits are small
-  r->qk = larger(r->qk, r->query_scale + room(shape) + bits_for(fmax(b->query, b->key)));
+  r->qk = tw_larger(r->qk, r->query_scale + tw_wire_room(shape) + tw_bits_for(fmax(b->query, b->key)));
   int query = r->qk + 2 * TW_SCALE - r->query_scale;
   // e <= 1: their sum is at most S, that of e v at most S times the power of two up to which v passes the guard
-  double sum = tw_shape_keys(shape) * fmax(below(bits_for(b->value)), 1);
-  r->context = TW_SCALE + 2 + bits_for(sum);
+  double sum = tw_shape_keys(shape) * fmax(tw_below(tw_bits_for(b->value)), 1);
+  r->context = TW_SCALE + 2 + tw_bits_for(sum);
   r->v = r->context + TW_SCALE;
-  int value = r->v + TW_SCALE <= NORM_WIDEST ? r->v + TW_SCALE : 2 * TW_SCALE + room(shape) + bits_for(b->value);
-  r->qkv = larger(query, value);  // V is extended from there to r->v where that is wider
-  r->value_limit = TW_SCALE + bits_for(b->value);
+  int value =
+      r->v + TW_SCALE <= NORM_WIDEST ? r->v + TW_SCALE : 2 * TW_SCALE + tw_wire_room(shape) + tw_bits_for(b->value);
+  r->qkv = tw_larger(query, value);  // V is extended from there to r->v where that is wider
+  r->value_limit = TW_SCALE + tw_bits_for(b->value);
 }
 
 static void choose_feed_forward(const tw_layer_shape *shape, const tw_bounds *b, tw_rings *r) {
   const tw_spec *spec = shape->activation;
   double argument = gated(shape) ? b->gate : b->up;
-  r->activation = larger(TW_SCALE + room(shape) + bits_for(argument), spec->width + spec->low_bits + 2);
-  r->up = TW_SCALE + (gated(shape) ? TW_SCALE + room(shape) + bits_for(b->up) : r->activation);
+  r->activation = tw_larger(TW_SCALE + tw_wire_room(shape) + tw_bits_for(argument), spec->width + spec->low_bits + 2);
+  r->up = TW_SCALE + (gated(shape) ? TW_SCALE + tw_wire_room(shape) + tw_bits_for(b->up) : r->activation);
 }
 
 // All but what the residual stream decides.
@@ -167,8 +151,8 @@ static void choose_layer(const tw_layer_shape *shape, const tw_bounds *b, tw_rin
   r->exponents = norm.exponents;
   r->highest = norm.highest;
   r->norm1 = r->qkv;
-  r->norm2 = gated(shape) ? larger(r->up, r->activation + TW_SCALE) : r->up;
-  r->input_limit = TW_SCALE + bits_for(b->input);
+  r->norm2 = gated(shape) ? tw_larger(r->up, r->activation + TW_SCALE) : r->up;
+  r->input_limit = TW_SCALE + tw_bits_for(b->input);
 }
 
 static tw_status check_layer(const tw_layer_shape *shape, int layer, const tw_bounds *b, const tw_rings *r) {
@@ -176,12 +160,12 @@ static tw_status check_layer(const tw_layer_shape *shape, int layer, const tw_bo
   tw_norm_rings rings = {r->product, r->squares, r->exponents, r->highest};
   tw_norm_bounds norm = {b->variance_sum_min, b->variance_sum_max, b->norm_weight, b->norm_bias};
   int turned = r->qk + (shape->config.rotary.kind == TW_ROTARY_NONE ? 0 : TW_ANGLE_SCALE);
-  if (qk > NORM_WIDEST || turned > 64) return refuse(layer, "logits", qk, NORM_WIDEST, b->logit);
-  if (r->qkv > NORM_WIDEST) return refuse(layer, "value", r->qkv, NORM_WIDEST, b->value);
-  if (r->v > 64) return refuse(layer, "sum of values", r->v, 64, b->value * tw_shape_keys(shape));
+  if (qk > NORM_WIDEST || turned > 64) return tw_refuse_ring(layer, "logits", qk, NORM_WIDEST, b->logit);
+  if (r->qkv > NORM_WIDEST) return tw_refuse_ring(layer, "value", r->qkv, NORM_WIDEST, b->value);
+  if (r->v > 64) return tw_refuse_ring(layer, "sum of values", r->v, 64, b->value * tw_shape_keys(shape));
   if (r->norm2 > NORM_WIDEST)
-    return refuse(layer, r->norm2 > r->up ? "ffn-gate" : "ffn-up", r->norm2, NORM_WIDEST, fmax(b->up, b->gate));
-  int widest = larger(0, 64 - shape->reciprocal.out_scale - TW_SCALE);
+    return tw_refuse_ring(layer, r->norm2 > r->up ? "ffn-gate" : "ffn-up", r->norm2, NORM_WIDEST, fmax(b->up, b->gate));
+  int widest = tw_larger(0, 64 - shape->reciprocal.out_scale - TW_SCALE);
   if (takes_means(shape)) widest = smaller(widest, MEAN_WIDEST);
   if (residual > widest) {
     double bound = fmax(fmax(b->residual, b->input), fmax(b->attention, b->feed_forward));
@@ -189,18 +173,18 @@ static tw_status check_layer(const tw_layer_shape *shape, int layer, const tw_bo
                         : bound == b->input     ? "layer input"
                         : bound == b->attention ? "attention output"
                                                 : "feed-forward output";
-    return refuse(layer, which, residual, widest, bound);
+    return tw_refuse_ring(layer, which, residual, widest, bound);
   }
   // the product of activation and up goes to the ring of the residual's own products
   double product = b->gate * b->up;
-  if (gated(shape) && 1 + bits_for(product) > residual)
-    return refuse(layer, "activation times up", TW_SCALE + 1 + bits_for(product), r->down, product);
+  if (gated(shape) && 1 + tw_bits_for(product) > residual)
+    return tw_refuse_ring(layer, "activation times up", TW_SCALE + 1 + tw_bits_for(product), r->down, product);
   return tw_decoder_check_norm(shape, layer, &norm, &rings, smaller(r->norm1, r->norm2));
 }
 
 // Rows are extended by two bits at least where they are squared. A first token fills a stream's ring in later layers,
 // and in earlier ones all rows may be small.
-int tw_decoder_squares(int squares, const tw_rings *layer) { return larger(squares, layer->out - TW_SCALE + 2); }
+int tw_decoder_squares(int squares, const tw_rings *layer) { return tw_larger(squares, layer->out - TW_SCALE + 2); }
 
 // One residual stream: its ring may fall from layer to layer, and never grow.
 tw_status tw_decoder_rings(const tw_layer_shape *shape, const tw_bounds *bounds, tw_rings *out) {
@@ -208,7 +192,7 @@ tw_status tw_decoder_rings(const tw_layer_shape *shape, const tw_bounds *bounds,
   for (int i = shape->config.layers - 1; i >= 0; i--) {
     tw_rings *r = &out[i];
     choose_layer(shape, &bounds[i], r);
-    stream = larger(stream, residual_ring(shape, &bounds[i]));
+    stream = tw_larger(stream, residual_ring(shape, &bounds[i]));
     r->input = stream;
     r->out = r->down = stream + TW_SCALE;
     r->squares = tw_decoder_squares(r->squares, r);
@@ -217,30 +201,11 @@ tw_status tw_decoder_rings(const tw_layer_shape *shape, const tw_bounds *bounds,
   return TW_OK;
 }
 
-// As far as its ring holds it, and never to a wider one.
-static void raise_to(double *bound, int bits) { *bound = fmax(*bound, below(bits)); }
-
 void tw_decoder_raise_bounds(const tw_layer_shape *shape, const tw_rings *r, tw_bounds *b) {
-  int extra = room(shape), residual = r->out - TW_SCALE, bits = residual - TW_SCALE - extra;
-  raise_to(&b->value, r->value_limit - TW_SCALE);
-  raise_to(&b->input, r->input_limit - TW_SCALE);
-  raise_to(&b->query, r->qk - r->query_scale - extra);
-  raise_to(&b->key, r->qk - r->query_scale - extra);
-  raise_to(gated(shape) ? &b->gate : &b->up, r->activation - TW_SCALE - extra);
-  if (gated(shape)) {
-    raise_to(&b->up, r->up - 2 * TW_SCALE - extra);
-    b->product = fmax(b->product, b->gate * b->up);
-  }
-  if (shape->guard)
-    raise_to(&b->logit, r->logit - TW_SCALE - TW_GUARD_BITS);
-  else
-    b->logit = fmax(b->logit, ldexp(1, r->logit - TW_SCALE - 2) - 0.25);
-  raise_to(&b->attention, bits);
-  raise_to(&b->feed_forward, bits);
-  for (tw_bounds more = *b; bits > 0; bits--) {
-    more.residual = fmax(b->residual, below(bits));
-    if (residual_ring(shape, &more) > residual) continue;  // of twice the bound, less the mean
-    b->residual = more.residual;
-    break;
-  }
+  int extra = tw_wire_room(shape);
+  tw_raise_layer(shape, r, residual_ring, b);
+  tw_raise_to(gated(shape) ? &b->gate : &b->up, r->activation - TW_SCALE - extra);
+  if (!gated(shape)) return;
+  tw_raise_to(&b->up, r->up - 2 * TW_SCALE - extra);
+  b->product = fmax(b->product, b->gate * b->up);
 }

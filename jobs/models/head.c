@@ -10,6 +10,7 @@
 #include "jobs/models/decoder_float.h"
 #include "jobs/models/float_parts.h"
 #include "jobs/models/noise.h"
+#include "jobs/models/ring_widths.h"
 
 enum {
   LAST_NORM = 32,         // rows that are the output
@@ -44,10 +45,6 @@ tw_head_bounds tw_head_widened(const tw_head_bounds *measured, double margin) {
   return (tw_head_bounds){fmax(measured->dense * margin, 31), fmax(measured->outputs * margin, 31), norm};
 }
 
-static int bits_for(double bound) { return bound < 1 ? 0 : (int)floor(log2(bound)) + 1; }
-static int larger(int a, int b) { return a > b ? a : b; }
-static int room(const tw_layer_shape *shape) { return shape->guard ? TW_GUARD_BITS : 2; }
-
 static tw_status refuse(const char *what, int ring, double bound) {
   return tw_fail(TW_ERR_RANGE,
                  "plan refused: tensor %s: bound %.4g needs a ring of %d bits, at most %d fit; lower the bound (`twain "
@@ -59,8 +56,9 @@ static tw_status choose_decoder(const tw_layer_shape *shape, const tw_head_bound
   const tw_norm_bounds *norm = &bounds->norm;
   out->norm = tw_decoder_norm_rings(shape, norm->variance_sum_min, norm->variance_sum_max, norm->norm_weight);
   double largest = bounds->outputs + TW_NOISE_LARGEST * shape->temperature;
-  if (shape->config.head.kind == TW_HEAD_WORDS) out->outputs = 2 * TW_SCALE + room(shape) + bits_for(largest);
-  out->rows = larger(LAST_NORM, out->outputs);
+  if (shape->config.head.kind == TW_HEAD_WORDS)
+    out->outputs = 2 * TW_SCALE + tw_wire_room(shape) + tw_bits_for(largest);
+  out->rows = tw_larger(LAST_NORM, out->outputs);
   if (out->outputs > WIDEST_ROWS) return refuse("head.out", out->outputs, bounds->outputs);
   return tw_decoder_check_norm(shape, -1, norm, &out->norm, out->rows);
 }
@@ -68,18 +66,18 @@ static tw_status choose_decoder(const tw_layer_shape *shape, const tw_head_bound
 tw_status tw_head_choose_rings(const tw_layer_shape *shape, const tw_head_bounds *bounds, double largest_row,
                                tw_head_rings *out) {
   const tw_head *h = &shape->config.head;
-  int extra = room(shape);
+  int extra = tw_wire_room(shape);
   *out = (tw_head_rings){.rows = 0};
   if (tw_decoder_layout_of(&shape->config)) return choose_decoder(shape, bounds, out);
-  if (has_out(h)) out->outputs = out->rows = 2 * TW_SCALE + extra + bits_for(bounds->outputs);
+  if (has_out(h)) out->outputs = out->rows = 2 * TW_SCALE + extra + tw_bits_for(bounds->outputs);
   if (has_dense(h)) {
     const tw_spec *spec = *h->activation ? tw_spec_by_name(h->activation) : NULL;
-    int argument = TW_SCALE + extra + bits_for(bounds->dense);
-    if (spec) argument = larger(argument, larger(spec->width + spec->low_bits + 2, spec->ring));
+    int argument = TW_SCALE + extra + tw_bits_for(bounds->dense);
+    if (spec) argument = tw_larger(argument, tw_larger(spec->width + spec->low_bits + 2, spec->ring));
     out->dense = out->rows = argument + TW_SCALE;
   }
   if (h->kind == TW_HEAD_DENSE && h->rows == TW_OUTPUT_POOLED) {
-    int mean = TW_SCALE + MEAN_BITS + extra + bits_for(largest_row);
+    int mean = TW_SCALE + MEAN_BITS + extra + tw_bits_for(largest_row);
     if (mean > WIDEST_ROWS) return refuse("mean of the output rows", mean, largest_row);
     out->rows = WIDEST_ROWS;
   }
@@ -90,7 +88,7 @@ tw_status tw_head_choose_rings(const tw_layer_shape *shape, const tw_head_bounds
 
 void tw_head_raise_bounds(const tw_layer_shape *shape, const tw_head_rings *rings, tw_head_bounds *bounds) {
   double unit = ldexp(1, -TW_SCALE);
-  int taken = 2 * TW_SCALE + room(shape);
+  int taken = 2 * TW_SCALE + tw_wire_room(shape);
   if (rings->dense) bounds->dense = fmax(bounds->dense, ldexp(1, rings->dense - taken) - unit);
   double noise = TW_NOISE_LARGEST * shape->temperature;
   if (rings->outputs) bounds->outputs = fmax(bounds->outputs, ldexp(1, rings->outputs - taken) - unit - noise);
@@ -144,7 +142,7 @@ int tw_build_next_word(tw_builder *b, const tw_layer_shape *shape, int logits, i
   enum { COARSE = 7 };
   tw_argmax_level levels[TW_ARGMAX_LEVELS];
   tw_step_begin(b, -1, "argmax");
-  int x = tw_truncate_dithered(b, logits, TW_SCALE - COARSE), ring = tw_look(b, x).ring - (room(shape) - 2);
+  int x = tw_truncate_dithered(b, logits, TW_SCALE - COARSE), ring = tw_look(b, x).ring - (tw_wire_room(shape) - 2);
   int rounds = b->choices.argmax_rounds, found;
   bool wide = b->choices.wide_nodes;
   size_t words = tw_look(b, x).n;

@@ -1,4 +1,5 @@
 // The engine on a GPU: everything between input and output is recorded once, as a graph, and launched for every batch.
+// Long because set-up, recording and run of a GPU are one order of calls.
 #include "jobs/engine/engine_state.h"
 
 #ifndef TWAIN_CUDA

@@ -1,4 +1,5 @@
 // A tile's walk, written down: a backend that computes nothing notes every call of a gate. What one tile does, all do.
+// Long because all that a backend can be called for is noted here.
 #include <stdlib.h>
 #include <string.h>
 

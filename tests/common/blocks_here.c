@@ -1,3 +1,4 @@
+// Long because it stands in for a GPU: turns, packets, meetings, fetches, faults.
 #include "tests/common/blocks_here.h"
 
 #include <stdio.h>

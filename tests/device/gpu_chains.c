@@ -192,6 +192,17 @@ static void check_faults(side *s, tw_chain_launch *a, uint32_t rounds_of_launch)
   if (s->party == 0) printf("a twin that does not come, or is ahead, ends the chain: %d faults\n", s->m->faults);
 }
 
+// Of every move that reads or writes the session's arrays: to those on the GPU.
+static void take_copies(const side *s, copies *c, tw_tile_steps *list, size_t batch) {
+  for (int i = 0; i < list->count + list->pack_count; i++) {
+    bool packs = i >= list->count;
+    tw_step_move *move = packs ? &list->packs[i - list->count] : &list->steps[i].as.move;
+    if (packs || list->steps[i].kind <= TW_STEP_SCATTER)
+      move->whole = copy_of(c, &s->place, move->whole, (batch - 1) * move->sequence_words + words_of(move));
+    if (!packs) copy_counts(c, &list->steps[i], batch);
+  }
+}
+
 static tw_status run_chain(void *state, tw_session *session, const tw_tile_steps *list, size_t of_sequence) {
   side *s = state;
   meeting *m = s->m;
@@ -200,16 +211,8 @@ static tw_status run_chain(void *state, tw_session *session, const tw_tile_steps
   bed_take(s->party);
   if (!s->stream) s->stream = bed_stream();
   copies c = {0};
-  for (int i = 0; i < list->count; i++) {
-    tw_step_move *move = &list->steps[i].as.move;
-    if (list->steps[i].kind <= TW_STEP_SCATTER)
-      move->whole = copy_of(&c, &s->place, move->whole, (batch - 1) * move->sequence_words + words_of(move));
-    copy_counts(&c, &list->steps[i], batch);
-  }
-  for (int i = 0; i < list->pack_count; i++) {
-    tw_step_move *move = &list->packs[i];
-    move->whole = copy_of(&c, &s->place, move->whole, (batch - 1) * move->sequence_words + words_of(move));
-  }
+  tw_tile_steps moved = *list;
+  take_copies(s, &c, &moved, batch);
   tw_step_move *packs = bed_memory((size_t)(list->pack_count + 1) * sizeof *packs);
   bed_put(packs, list->packs, (size_t)list->pack_count * sizeof *packs);
   tw_chain_step *steps = bed_memory((size_t)list->count * sizeof *steps);

@@ -1,0 +1,195 @@
+// What a thread does in a chain's steps of bits: a part of kernels/chain_block.h, which includes it where its own words
+// are there.
+#ifndef TW_CHAIN_BITS_H
+#define TW_CHAIN_BITS_H
+
+typedef struct {
+  uint64_t offset;
+  const uint64_t *onehot;
+  uint32_t low, width, kind;
+} tw_block_leaf;
+
+TW_BLOCK tw_block_leaf leaf_of(const tw_leaves_args *a, uint32_t i) {
+  const int64_t *l = a->leaves + 3 * i;
+  tw_block_leaf leaf = {(uint64_t)l[0], a->onehot + (size_t)(l[2] >> 16) * a->words, (uint32_t)l[1],
+                        (uint32_t)(l[2] & 0xff), (uint32_t)(l[2] >> 8 & 0xff)};
+  return leaf;
+}
+
+// One element's share of [c < a], [c == a] or of the sign: the digit is public, and so is which entries are read.
+TW_BLOCK_ONCE uint32_t leaf_bit(const tw_leaves_args *a, const tw_block_leaf *l, uint32_t j) {
+  uint64_t u = (a->X[j] - l->offset) & tw_ring_mask(a->ring);
+  if (l->kind == TW_LEAF_SIGN) return (uint32_t)(tw_plane_bit(l->onehot, j) ^ (a->party ? 0 : u >> (a->ring - 1) ^ 1));
+  uint32_t c = (uint32_t)(u >> l->low) & ((1u << l->width) - 1);
+  if (l->kind == TW_LEAF_EQ) return (uint32_t)tw_plane_bit(l->onehot + c * a->words, j);
+  uint32_t bit = 0;
+  TW_SEVERAL for (uint32_t p = 1; p < 1u << l->width; p++) bit ^=
+      (uint32_t)tw_plane_bit(l->onehot + p * a->words, j) & (p > c);
+  return bit;
+}
+
+// Elements of less than half a word: a lane an element.
+TW_BLOCK void leaves_of_few(const tw_leaves_args *a) {
+  uint32_t n = (uint32_t)a->n, lanes = lanes_for(n), lane = block_thread() % lanes, leaf = block_thread() / lanes;
+  TW_ROLLED for (uint32_t first = 0; first < (uint32_t)a->count; first += TW_BLOCK_THREADS / lanes) {
+    uint32_t i = first + leaf, bit = 0;
+    if (i < (uint32_t)a->count && lane < n) {
+      tw_block_leaf l = leaf_of(a, i);
+      bit = leaf_bit(a, &l, lane);
+    }
+    uint32_t bits = lanes_vote(bit) >> (block_lane() - lane);
+    if (lanes < 32) bits &= (1u << lanes) - 1;
+    if (i < (uint32_t)a->count && lane == 0) a->out[i] = bits;
+  }
+}
+
+// Of 32 elements at once: their digit's bits as words, and a lane an entry. Where the entry is the digit, or above it.
+enum { TW_LANE_BITS = 5 };  // of a digit with an entry for each lane at most
+TW_BLOCK uint32_t leaf_half(const tw_leaves_args *a, const tw_block_leaf *l, uint32_t half, uint64_t u) {
+  uint32_t above = 0, equal = ~0u, entry = 0;
+  TW_UNROLL for (uint32_t k = 0; k < TW_LANE_BITS; k++) {
+    uint32_t i = TW_LANE_BITS - 1 - k;
+    if (i >= l->width) continue;
+    uint32_t bit = 0 - (block_lane() >> i & 1), digit = lanes_vote((uint32_t)(u >> (l->low + i)) & 1);
+    above |= equal & ~digit & bit;
+    equal &= ~(digit ^ bit);
+  }
+  if (block_lane() < 1u << l->width) entry = ((const tw_half *)(l->onehot + block_lane() * a->words))[half];
+  return lanes_xor(entry & (l->kind == TW_LEAF_EQ ? equal : above));
+}
+
+TW_BLOCK void leaves(const tw_leaves_args *a) {
+  uint32_t n = (uint32_t)a->n, halves = 2 * (uint32_t)a->words;
+  if (n <= 16) {
+    leaves_of_few(a);
+    return;
+  }
+  TW_ROLLED for (uint32_t i = block_thread() / 32; i < (uint32_t)a->count * halves; i += TW_BLOCK_THREADS / 32) {
+    uint32_t number = i / halves, half = i - number * halves, j = 32 * half + block_lane(), bits;
+    tw_block_leaf l = leaf_of(a, number);
+    if (l.kind == TW_LEAF_SIGN || l.width > TW_LANE_BITS)
+      bits = lanes_vote(j < n ? leaf_bit(a, &l, j) : 0);
+    else
+      bits = leaf_half(a, &l, half, j < n ? (a->X[j] - l.offset) & tw_ring_mask(a->ring) : 0);
+    if (block_lane() == 0) ((tw_half *)a->out)[i] = bits;
+  }
+}
+
+TW_BLOCK uint64_t word_at(const tw_step_products *a, uint32_t place, uint32_t w) {
+  uint64_t negated = 0 - (uint64_t)(place / TW_UNIT_NEGATED);
+  return a->memory[place % TW_UNIT_NEGATED + w] ^ negated;
+}
+
+// Sets that differ in one literal meet: the one without it is multiplied by the literal's value.
+TW_BLOCK uint64_t unit_sum(const tw_step_products *a, const uint16_t *unit, uint32_t w) {
+  uint64_t sets[8], value[3];
+  TW_UNROLL for (uint32_t i = 0; i < 3; i++) value[i] = word_at(a, unit[1 + i], w);
+  TW_UNROLL for (uint32_t i = 0; i < 8; i++) sets[i] = word_at(a, unit[TW_UNIT_SHARES + i], w);
+  TW_UNROLL for (uint32_t i = 0; i < 4; i++) sets[i] = sets[2 * i + 1] ^ (sets[2 * i] & value[0]);
+  sets[0] = sets[1] ^ (sets[0] & value[1]);
+  sets[1] = sets[3] ^ (sets[2] & value[1]);
+  uint64_t sum = sets[1] ^ (sets[0] & value[2]);
+  TW_ROLLED for (uint32_t i = 0; i < a->upper; i++) sum &= word_at(a, unit[TW_UNIT_UPPER + i], w);
+  return sum;
+}
+
+// A thread a word of a unit. Lanes that add to the same word do so together.
+TW_BLOCK void products(const tw_step_products *a) {
+  uint32_t size = TW_UNIT_UPPER + a->upper, items = a->units * a->words;
+  TW_ROLLED for (uint32_t i = block_thread(); i < a->planes * a->words; i += TW_BLOCK_THREADS) a->out[i] = 0;
+  block_any(0);
+  TW_ROLLED for (uint32_t first = block_thread() - block_lane(); first < items; first += TW_BLOCK_THREADS) {
+    uint32_t i = first + block_lane(), u = a->words == 1 ? i : i / a->words, w = i - u * a->words, to = 0;
+    uint64_t sum = 0;
+    if (i < items) {
+      to = a->list[u * size] * a->words + w;
+      sum = unit_sum(a, a->list + u * size, w);
+    }
+    uint32_t first_to = (uint32_t)lane_value(to, 0);
+    if (lanes_vote(i < items && to != first_to)) {
+      if (i < items) xor_into(&a->out[to], sum);
+      continue;
+    }
+    uint32_t low = lanes_xor((uint32_t)sum), high = lanes_xor((uint32_t)(sum >> 32));
+    if (block_lane() == 0) xor_into(&a->out[to], (uint64_t)high << 32 | low);
+  }
+}
+
+// A warp makes a word: its lanes look through the terms.
+TW_BLOCK void parity(const tw_parity_args *a) {
+  uint32_t words = (uint32_t)a->words, terms = (uint32_t)a->terms, items = (uint32_t)a->planes * words;
+  TW_ROLLED for (uint32_t i = block_thread() / 32; i < items; i += TW_BLOCK_THREADS / 32) {
+    uint32_t p = words == 1 ? i : i / words, w = i - p * words;
+    uint64_t sum = 0;
+    TW_ROLLED for (uint32_t k = block_lane(); k < terms; k += 32) {
+      const int64_t *term = a->list + 3 * k;
+      if ((uint32_t)term[0] == p) sum ^= a->value[term[1]][(uint32_t)term[2] * words + w];
+    }
+    uint32_t low = lanes_xor((uint32_t)sum), high = lanes_xor((uint32_t)(sum >> 32));
+    uint64_t constant = a->mine && a->list[3 * terms + p] ? ~0ull : 0;
+    if (block_lane() == 0) a->out[i] = constant ^ ((uint64_t)high << 32 | low);
+  }
+}
+
+// Bits keep their flat order.
+TW_BLOCK void reshape(const tw_reshape_args *a) {
+  uint32_t n = (uint32_t)a->n, words = (n + 63) / 64, from = (uint32_t)a->from, from_words = (from + 63) / 64;
+  TW_ROLLED for (uint32_t i = block_thread(); i < (uint32_t)a->planes * words; i += TW_BLOCK_THREADS) {
+    uint32_t p = i / words, first = 64 * (i - p * words), count = n - first < 64 ? n - first : 64;
+    uint32_t plane = (p * n + first) / from, place = p * n + first - plane * from;
+    uint64_t word = 0;
+    TW_ROLLED for (uint32_t have = 0, taken; have < count; have += taken, plane++, place = 0) {
+      taken = from - place < count - have ? from - place : count - have;
+      word |= (tw_bits_from(a->x + plane * from_words, from_words, place) & tw_low_bits(taken)) << have;
+    }
+    a->out[i] = word;
+  }
+}
+
+// A lane a pair of a row's group.
+TW_BLOCK uint32_t is_dead(const tw_kill_args *a, uint32_t at) {
+  uint32_t groups = (uint32_t)a->groups, rows = (uint32_t)a->rows, line = at / groups, i = 0;
+  uint32_t pair = line / rows, row = line - pair * rows, group = (uint32_t)a->group;
+  TW_ROLLED while (pair >= group - 1 - i) pair -= group - 1 - i++;
+  uint32_t member = (uint32_t)a->first + (at - line * groups) * group + i + 1 + pair;
+  return (int)member >= tw_live_members(a, 0, row);
+}
+
+TW_BLOCK void kill(const tw_kill_args *args, const tw_block_tile *t, uint32_t tokens) {
+  tw_kill_args a = *args;
+  if (a.live.lengths) a.live.lengths += t->sequence;
+  uint32_t n = (uint32_t)(a.group * (a.group - 1) / 2 * a.rows * a.groups), halves = 2 * (uint32_t)a.words;
+  a.live.first += (int)tokens;
+  TW_ROLLED for (uint32_t half = block_thread() / 32; half < halves; half += TW_BLOCK_THREADS / 32) {
+    uint32_t at = 32 * half + block_lane(), dead = lanes_vote(at < n && is_dead(&a, at));
+    uint32_t bits = ((const tw_half *)a.x)[half];
+    if (block_lane() == 0) ((tw_half *)a.out)[half] = a.mine ? bits | dead : bits & ~dead;
+  }
+}
+
+TW_BLOCK_ONCE uint64_t lanes_sum(uint64_t v) {
+  TW_ROLLED for (uint32_t step = 16; step; step /= 2) v += lane_value(v, block_lane() ^ step);
+  return v;
+}
+
+// A warp an element: every entry is read.
+TW_BLOCK void lookup(const tw_lookup_args *a) {
+  uint32_t entries = 1u << a->width, places = (1u << (a->width + a->sub_bits)) - 1;
+  TW_ROLLED for (uint32_t j = block_thread() / 32; j < (uint32_t)a->n; j += TW_BLOCK_THREADS / 32) {
+    uint32_t fine = (uint32_t)(((a->X[j] - a->offset) & tw_ring_mask(a->ring)) >> (a->low_bit - a->sub_bits));
+    uint64_t first = 0, second = 0;
+    TW_SEVERAL for (uint32_t e = block_lane(); e < entries; e += 32) {
+      uint64_t bit = tw_all_ones(tw_plane_bit(a->onehot + e * a->words, j));
+      uint32_t at = (fine - (e << a->sub_bits)) & places;
+      first += a->table[0][at] & bit;
+      second += a->table[1][at] & bit;
+    }
+    first = lanes_sum(first);
+    second = lanes_sum(second);
+    if (block_lane() != 0) continue;
+    a->out[0][j] = (a->party ? 0 - first : first) & a->ring_out;
+    a->out[1][j] = (a->party ? 0 - second : second) & a->ring_out;
+  }
+}
+
+#endif

@@ -17,7 +17,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = [ROOT / "README.md", ROOT / "docs/performance.md", ROOT / "docs/notes/estimates.md",
-         ROOT / "docs/notes/decoders.md", ROOT / "docs/engines.md", ROOT / "docs/accuracy.md"]
+         ROOT / "docs/notes/decoders.md", ROOT / "docs/notes/several-lengths.md", ROOT / "docs/engines.md", ROOT / "docs/accuracy.md"]
 HIDDEN = {"host", "user", "job", "cores", "placement", "rings", "bounds", "measured_bounds", "sequences",
           "similarity_private", "similarity_float"}
 NAMES = {"bert-tiny": "BERT-tiny", "bert-base": "BERT-base", "bert-large": "BERT-large", "minilm": "MiniLM",
@@ -289,6 +289,19 @@ def links(r):
         "--link-rate 10Gbit/s` (LAN) or `--link-latency 20ms --link-rate 200Mbit/s` (WAN)")
 
 
+def lengths(r):
+    rows = []
+    for name, title in (("fit", "lengths that fit"), ("padded", "all padded to 128")):
+        m = r.one(f"cpu2/lengths-{name}")
+        if m:
+            of = ", ".join(f"{count} of {seq}" for seq, count in m["lengths"].items())
+            rows.append([title, of, *(duration(m[f"{k}_ns"]) for k in ("deal", "encode", "run", "reveal", "all")),
+                         megabytes(m["key_bytes"]), f"{m['ids_equal']} of {m['rows']}"])
+    head = ["200 rows, MiniLM", "texts of tokens", "`deal`", "`encode`", "`run`", "`reveal`", "all four", "keys a party",
+            "ids right"]
+    return table(head, rows, 2) + "\n\n" + r.note("`tools/measure_lengths.py build/twain all-MiniLM-L6-v2 raw`")
+
+
 def estimates(r):
     rows = []
     for model in ("bert-tiny", "minilm"):
@@ -433,7 +446,7 @@ def exact(r):
 
 
 TABLES = {"accuracy": accuracy, "labels": labels, "farthest": farthest, "exact": exact, "results": results, "others": others, "decoders": decoders, "generation": generation, "limits": limits,
-          "transports": transports, "batches": batches, "links": links, "estimates": estimates, "engines": engines, "whole": whole}
+          "transports": transports, "batches": batches, "links": links, "lengths": lengths, "estimates": estimates, "engines": engines, "whole": whole}
 
 
 def filled(page, records):

@@ -32,7 +32,8 @@ typedef struct {
   const uint64_t *input;  // where every job's input lies, if that is known: it is page-locked for a GPU
   bool time_gates;        // GPU: time each step's work (costs about a microsecond a stretch)
   // CPU: chains go by tiles of so many rows; 0: level by level, which is faster there. GPU: if not 0, chains that a
-  // kernel takes go by it, where keys are resident, GPUs reach each other, and the batch is not halved.
+  // kernel takes go by it, where a slot of keys has room as a whole, GPUs reach each other, and the batch is not
+  // halved.
   size_t chain_rows;
   bool trace;  // record spans (tw_engine_get_trace); on a GPU also times gates
   // An engine with the same plan, model, channel and device, for another batch: its set-up of the model goes over to

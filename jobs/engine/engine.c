@@ -93,9 +93,11 @@ static tw_session_config configure(const tw_engine *e, int first, int batch) {
   return c;
 }
 
-// Where gates are timed one by one, or other streams' work comes between them, they stay on one stream.
+// Where gates are timed one by one, or other streams' work comes between them, they stay on one stream. So they do
+// beside chains whose keys are on their way: a chain's stream is ahead of what the gates' own has waited for.
 static bool uses_lanes(const tw_engine *e) {
-  return e->device && e->count == 1 && !e->o.prepare_beside && !e->o.time_gates && !e->o.trace;
+  return e->device && e->count == 1 && !e->o.prepare_beside && !e->o.time_gates && !e->o.trace &&
+         (e->chains.count == 0 || e->o.keys == TW_KEYS_RESIDENT);
 }
 
 tw_session_config tw_engine_part_config(const tw_engine *e, const tw_engine_part *p) {

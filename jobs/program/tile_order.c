@@ -94,7 +94,7 @@ static void uses_of_moves(const tw_chain_step *s, uses *u) {
       makes_own(u, s->as.copy.to, s->as.copy.words);
       return;
     default:
-      add_use(u, m->tile, words_here(m), m->planes == 0, gathers);
+      add_use(u, m->tile, words_here(m), m->planes == 0 && !m->warp, gathers);
       return;
   }
 }

@@ -30,10 +30,8 @@ typedef packet tw_packet;
 static __device__ __forceinline__ void put_packet(uint64_t *to, tw_packet p) { store_packet(to, p); }
 static __device__ __forceinline__ tw_packet get_packet(const uint64_t *from) { return load_packet(from); }
 static __device__ __forceinline__ void set_whole_bit(uint64_t *word, uint64_t mask, uint64_t bit) {
-  if (bit)
-    atomicOr((unsigned long long *)word, mask);
-  else
-    atomicAnd((unsigned long long *)word, ~mask);
+  atomicAnd((unsigned long long *)word, ~mask);
+  atomicOr((unsigned long long *)word, mask & (0 - bit));
 }
 
 static __device__ __forceinline__ void add_to_sum(uint64_t *sum, uint64_t v) {
@@ -43,7 +41,7 @@ static __device__ __forceinline__ void add_to_sum(uint64_t *sum, uint64_t v) {
 // Halves: shared memory has an XOR of 32 bits.
 static __device__ __forceinline__ void xor_into(uint64_t *word, uint64_t v) {
   atomicXor((unsigned *)word, (unsigned)v);
-  if (v >> 32) atomicXor((unsigned *)word + 1, (unsigned)(v >> 32));
+  atomicXor((unsigned *)word + 1, (unsigned)(v >> 32));
 }
 
 static __device__ bool gives_up(const tw_chain_launch *a, uint64_t *start) {

@@ -113,18 +113,23 @@ TW_BLOCK void gather_bits(const tw_step_move *m, const tw_block_tile *t, uint32_
   }
 }
 
+TW_BLOCK void gather_planes(const tw_step_move *m, const tw_block_tile *t, uint32_t n) {
+  if (m->rows * m->inner >= LONG_RUN)
+    gather_words(m, t, n);
+  else
+    gather_bits(m, t, n);
+}
+
 TW_BLOCK void gather(const tw_step_move *m, const tw_block_tile *t) {
   uint32_t n = m->outer * m->rows * m->inner;
   if (is_elsewhere(m)) return;
-  if (m->planes && m->rows * m->inner >= LONG_RUN)
-    gather_words(m, t, n);
-  else if (m->planes)
-    gather_bits(m, t, n);
-  else {
-    const uint64_t *whole = whole_of(m, t);
-    TW_ROLLED for (uint32_t j = block_thread(); j < n; j += TW_BLOCK_THREADS)
-        fetch_later(&m->tile[j], &whole[whole_place(m, t->tile, j)]);
+  if (m->planes) {
+    gather_planes(m, t, n);
+    return;
   }
+  const uint64_t *whole = whole_of(m, t);
+  TW_ROLLED for (uint32_t j = block_thread(); j < n; j += TW_BLOCK_THREADS)
+      fetch_later(&m->tile[j], &whole[whole_place(m, t->tile, j)]);
 }
 
 // Into memory of all tiles, before they set out.
@@ -132,15 +137,13 @@ TW_BLOCK void pack(const tw_step_move *of_first, const tw_block_tile *t) {
   tw_step_move m = *of_first;
   uint32_t n = m.outer * m.rows * m.inner;
   m.tile += (size_t)t->number * (m.planes ? m.planes * ((n + 63) / 64) : n);
-  if (m.planes && m.rows * m.inner >= LONG_RUN)
-    gather_words(&m, t, n);
-  else if (m.planes)
-    gather_bits(&m, t, n);
-  else {
-    const uint64_t *whole = whole_of(&m, t);
-    TW_ROLLED for (uint32_t j = block_thread(); j < n; j += TW_BLOCK_THREADS) m.tile[j] =
-        whole[whole_place(&m, t->tile, j)];
+  if (m.planes) {
+    gather_planes(&m, t, n);
+    return;
   }
+  const uint64_t *whole = whole_of(&m, t);
+  TW_ROLLED for (uint32_t j = block_thread(); j < n; j += TW_BLOCK_THREADS) m.tile[j] =
+      whole[whole_place(&m, t->tile, j)];
 }
 
 TW_BLOCK void scatter(const tw_step_move *m, const tw_block_tile *t) {
@@ -353,14 +356,18 @@ TW_BLOCK tw_block_tile tile_of(const tw_chain_launch *a, uint32_t block, uint32_
   return t;
 }
 
+// Another tile failed, or there are no keys.
+TW_BLOCK int is_over(const tw_chain_launch *a) {
+  return *(const volatile int *)a->failed || (a->no_keys && *(const volatile int *)a->no_keys);
+}
+
 // All tiles of a block. Steps and lists are in its memory.
 TW_BLOCK void walk_tiles(const tw_chain_launch *a, const tw_chain_step *steps, uint32_t block) {
   uint64_t base = a->base + (a->base_at ? *a->base_at : 0);  // fixed while a run lasts
   TW_ROLLED for (uint32_t number = block, i = 0; number < a->tiles; number += a->blocks, i++) {
     tw_block_tile t = tile_of(a, block, number, base + (uint64_t)i * a->rounds + 1);
-    if (block_any(block_thread() == 0 && *(volatile int *)a->failed)) return;
-    int lost = block_any(block_thread() == 0 && a->no_keys && *(const volatile int *)a->no_keys);
-    if (!lost && walk_tile(&t, steps)) continue;
+    int over = block_any(block_thread() == 0 && is_over(a));
+    if (!over && walk_tile(&t, steps)) continue;
     if (block_thread() == 0) *(volatile int *)a->failed = 1;
     return;
   }

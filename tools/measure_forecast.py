@@ -9,23 +9,14 @@ one batch, in a process that does it once, as `run` does without --batch; the me
 import json
 import os
 import statistics
-import subprocess
 import sys
 import tempfile
 from pathlib import Path
 
+from parties import call
+
 CASES = [("bert-tiny", 32, (1, 8, 32)), ("bert-tiny", 128, (1, 8)), ("minilm", 32, (1, 8)), ("minilm", 128, (1, 8)),
          ("gpt2", 16, (1, 8)), ("smollm2-135m", 16, (1, 8))]
-MPI = {"OMPI_ALLOW_RUN_AS_ROOT": "1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1",
-       "OMPI_MCA_rmaps_base_oversubscribe": "1", "OMPI_MCA_hwloc_base_binding_policy": "none",
-       "OMPI_MCA_plm": "isolated", "PMIX_MCA_gds": "hash"}
-
-
-def call(*command):
-    done = subprocess.run(command, env=os.environ | MPI, capture_output=True, text=True)
-    if done.returncode:
-        sys.exit(f"{' '.join(command)}: exit code {done.returncode}: {done.stderr}")
-    return done.stdout
 
 
 def run(twain, model, seq, batch, foretold):

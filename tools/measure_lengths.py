@@ -19,18 +19,10 @@ import tempfile
 import time
 from pathlib import Path
 
+from parties import call
+
 TOOLS = Path(__file__).resolve().parent
-MPI = {"OMPI_ALLOW_RUN_AS_ROOT": "1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1",
-       "OMPI_MCA_rmaps_base_oversubscribe": "1", "OMPI_MCA_hwloc_base_binding_policy": "none",
-       "OMPI_MCA_plm": "isolated", "PMIX_MCA_gds": "hash"}
 RECORD = ("twain_version", "git_commit", "git_dirty", "date", "cpu", "isa", "mpi", "model")
-
-
-def call(*command):
-    done = subprocess.run(command, env=os.environ | MPI, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    if done.returncode:
-        sys.exit(f"{' '.join(command)}: exit code {done.returncode}\n{done.stderr}")
-    return done.stdout
 
 
 def timed(*command):

@@ -25,7 +25,7 @@ static bool exchange_before(const tw_tile_steps *list, int at, int *send, int *r
   return true;
 }
 
-static size_t words_here(const tw_step_move *m) {
+size_t tw_tile_move_words(const tw_step_move *m) {
   size_t n = (size_t)m->outer * m->rows * m->inner;
   return m->planes ? m->planes * tw_words(n) : n;
 }
@@ -38,7 +38,7 @@ void tw_tile_fetch_early(tw_tile_steps *list) {
     if (step.kind != TW_STEP_GATHER || !exchange_before(list, i, &send, &receive)) continue;
     bool free = true;
     for (int j = send; j < i && free; j++)
-      free = !touches(&list->steps[j], (uint64_t)(uintptr_t)m->tile, 8 * words_here(m));
+      free = !touches(&list->steps[j], (uint64_t)(uintptr_t)m->tile, 8 * tw_tile_move_words(m));
     if (!free) continue;
     memmove(&list->steps[receive + 1], &list->steps[receive], (size_t)(i - receive) * sizeof step);
     list->steps[receive] = step;
@@ -94,7 +94,7 @@ static void uses_of_moves(const tw_chain_step *s, uses *u) {
       makes_own(u, s->as.copy.to, s->as.copy.words);
       return;
     default:
-      add_use(u, m->tile, words_here(m), m->planes == 0 && !m->warp, gathers);
+      add_use(u, m->tile, tw_tile_move_words(m), m->planes == 0 && !m->warp, gathers);
       return;
   }
 }

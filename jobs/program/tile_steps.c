@@ -321,19 +321,13 @@ static tw_status note_digest(tw_tile_run *r, const tw_tile_part *part, uint32_t 
   return TW_OK;
 }
 
-// Words of its part that a tile has.
-static size_t words_of(const tw_step_move *m) {
-  size_t n = (size_t)m->outer * m->rows * m->inner;
-  return m->planes ? m->planes * tw_words(n) : n;
-}
-
 // Packed before the chain begins, tile behind tile: a tile finds its words side by side. False: there is no room.
 static bool note_pack(tw_tile_run *r, const tw_tile_part *part, uint64_t *whole, uint64_t *tile) {
   enum { LINE_WORDS = 32 };
   recorder *to = r->state;
   tw_tile_steps *list = &to->list;
   tw_step_move m = move_of(r, part, whole, NULL);
-  size_t words = words_of(&m), tiles = r->tile->chain->rows / r->tile->range.count;
+  size_t words = tw_tile_move_words(&m), tiles = r->tile->chain->rows / r->tile->range.count;
   size_t all = (words * tiles * (size_t)r->whole->batch + LINE_WORDS - 1) / LINE_WORDS * LINE_WORDS;
   if (!part->early || list->pack_count == TW_MOST_PACKS || all > to->place->packed_words - list->packed_words)
     return false;

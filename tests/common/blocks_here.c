@@ -518,13 +518,12 @@ tw_tile_runner blocks_here_runner(blocks_here *b, int party, size_t shared_bytes
   for (uint32_t i = 0; i < b->blocks; i++)
     if (!(b->stage->memory[party][i] = malloc(shared_bytes))) abort();
   // all that may be packed before, some of it, or nothing; both parties alike
-  size_t packed = b->packed;
   return (tw_tile_runner){.place = {.shared_base = (uint64_t)(uintptr_t)side->memory,
                                     .shared_bytes = shared_bytes,
                                     .tables = tables,
                                     .digests = side->digests,
                                     .packed = side->packed,
-                                    .packed_words = packed},
+                                    .packed_words = b->packed},
                           .run = run_here,
                           .state = side};
 }

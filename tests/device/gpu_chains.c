@@ -193,7 +193,7 @@ static void check_faults(side *s, tw_chain_launch *a, uint32_t rounds_of_launch)
 }
 
 // Of every move that reads or writes the session's arrays: to those on the GPU.
-static void take_copies(const side *s, copies *c, tw_tile_steps *list, size_t batch) {
+static void take_copies(const side *s, copies *c, const tw_tile_steps *list, size_t batch) {
   for (int i = 0; i < list->count + list->pack_count; i++) {
     bool packs = i >= list->count;
     tw_step_move *move = packs ? &list->packs[i - list->count] : &list->steps[i].as.move;
@@ -211,8 +211,7 @@ static tw_status run_chain(void *state, tw_session *session, const tw_tile_steps
   bed_take(s->party);
   if (!s->stream) s->stream = bed_stream();
   copies c = {0};
-  tw_tile_steps moved = *list;
-  take_copies(s, &c, &moved, batch);
+  take_copies(s, &c, list, batch);
   tw_step_move *packs = bed_memory((size_t)(list->pack_count + 1) * sizeof *packs);
   bed_put(packs, list->packs, (size_t)list->pack_count * sizeof *packs);
   tw_chain_step *steps = bed_memory((size_t)list->count * sizeof *steps);

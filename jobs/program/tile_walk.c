@@ -335,23 +335,15 @@ static tw_status room_for_shares(const tw_chain *c, void **out) {
   return tw_alloc(sizeof(uint64_t *) * (size_t)c->op_count * TW_MAX_CORRECTIONS, out);
 }
 
-// A look at chains whose memory is only asked for. runner: NULL, or who would run the tiles.
-typedef struct {
-  tw_chains *chains;
-  size_t rows;
-  const tw_tile_runner *runner;
-  bool *refused;  // by chain
-} chain_probe;
-
-// As the walk will ask for it.
-static tw_status reserve_chain(tw_session *s, const tw_chain *c, const chain_probe *probe,
-                               const tw_tile_runner *runner) {
+// As the walk will ask for it. runner: NULL, or who would run the tiles; he is asked for those of so many rows, where
+// that is not 0.
+static tw_status reserve_chain(tw_session *s, const tw_chain *c, const tw_tile_runner *runner, size_t rows) {
   void *memory;
   int of_chain;
   TW_TRY(room_for_shares(c, &memory));
-  tw_status status = begin_chain(s, c, probe ? probe->runner : runner, &of_chain, memory);
+  tw_status status = begin_chain(s, c, runner, &of_chain, memory);
   s->corrections.room = NULL;
-  if (status == TW_OK && probe) status = tw_tile_run_steps(s, c, probe->rows, memory, probe->runner);
+  if (status == TW_OK && rows) status = tw_tile_run_steps(s, c, rows, memory, runner);
   tw_session_release_scratch(s);
   tw_free(memory);
   return status;
@@ -382,13 +374,13 @@ static tw_status run_at(void *state, tw_session *s, int op) {
   tile_walk *w = state;
   const tw_chain *c = &w->chains->chains[w->chains->of_op[op]];
   if (c->ops[0] != op) return TW_OK;
-  return s->silent ? reserve_chain(s, c, NULL, w->runner) : run_chain(w, c);
+  return s->silent ? reserve_chain(s, c, w->runner, 0) : run_chain(w, c);
 }
 
 static tw_status reserve_at(void *state, tw_session *s, int op) {
   const tw_tiles_reserve *r = state;
   const tw_chain *c = &r->chains->chains[r->chains->of_op[op]];
-  return c->ops[0] == op ? reserve_chain(s, c, NULL, r->runner) : TW_OK;
+  return c->ops[0] == op ? reserve_chain(s, c, r->runner, 0) : TW_OK;
 }
 
 tw_chain_runner tw_tiles_reserver(tw_tiles_reserve *r) { return (tw_chain_runner){r->chains->of_op, reserve_at, r}; }
@@ -398,11 +390,19 @@ static bool is_refusal(tw_status status) {
   return status == TW_ERR_USAGE || status == TW_ERR_RANGE || status == TW_ERR_INTERNAL;
 }
 
+// A look at chains whose memory is only asked for.
+typedef struct {
+  tw_chains *chains;
+  size_t rows;
+  const tw_tile_runner *runner;
+  bool *refused;  // by chain
+} chain_probe;
+
 static tw_status probe_at(void *state, tw_session *s, int op) {
   chain_probe *p = state;
   int i = p->chains->of_op[op];
   if (p->chains->chains[i].ops[0] != op || p->refused[i]) return TW_OK;
-  tw_status status = reserve_chain(s, &p->chains->chains[i], p, NULL);
+  tw_status status = reserve_chain(s, &p->chains->chains[i], p->runner, p->rows);
   p->refused[i] = is_refusal(status);
   return p->refused[i] ? TW_OK : status;
 }

@@ -242,9 +242,10 @@ static tw_status open_fan(tw_engine *e) {
   return TW_OK;
 }
 
-// Preparation beside the online work is to fill what that leaves.
+// Preparation beside the online work is to fill what that leaves, and so is what makes chains ready.
 static tw_status open_streams(tw_engine *e) {
-  tw_status (*create)(void **) = e->o.prepare_beside ? tw_device_stream_create_urgent : tw_device_stream_create;
+  tw_status (*create)(void **) =
+      e->o.prepare_beside || e->chains.count ? tw_device_stream_create_urgent : tw_device_stream_create;
   TW_TRY(create(&e->stream));
   TW_TRY(tw_device_stream_create(&e->uploads));
   if (e->o.prepare_beside) TW_TRY(tw_device_stream_create(&e->beside));

@@ -26,9 +26,11 @@ void bed_take(int party) {
   reached[party] = true;
 }
 
-void *bed_stream(void) {
+void *bed_stream(int urgent) {
+  int least, most;
   cudaStream_t stream;
-  MUST(cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking));
+  MUST(cudaDeviceGetStreamPriorityRange(&least, &most));
+  MUST(cudaStreamCreateWithPriority(&stream, cudaStreamNonBlocking, urgent ? most : least));
   return stream;
 }
 
@@ -55,4 +57,39 @@ double bed_between(void *from, void *to) {
   float ms;
   MUST(cudaEventElapsedTime(&ms, (cudaEvent_t)from, (cudaEvent_t)to));
   return 1e-3 * ms;
+}
+
+namespace {
+// Each form has 32 KB of code of its own, without a loop.
+enum { STATEMENTS = 1 << 10, FORMS = 12 };
+template <int form>
+__global__ void other_code(unsigned *memory) {
+  unsigned x = threadIdx.x, y = blockIdx.x;
+#pragma unroll
+  for (int i = 0; i < STATEMENTS; i++) x = (x ^ y) * (2654435761u + 2 * (form * STATEMENTS + i));
+  memory[blockIdx.x * blockDim.x + threadIdx.x] = x;
+}
+template <int form>
+void run_forms(unsigned *memory, cudaStream_t stream) {
+  other_code<form><<<132, 32, 0, stream>>>(memory);
+  if constexpr (form > 0) run_forms<form - 1>(memory, stream);
+}
+
+__global__ void others(unsigned *memory) {
+  enum { TURNS = 2000 };
+  unsigned x = threadIdx.x + blockIdx.x;
+  for (int i = 0; i < TURNS; i++) x = (x ^ i) * 2654435761u;
+  memory[blockIdx.x * blockDim.x + threadIdx.x] = x;
+}
+}  // namespace
+
+void bed_other_code(void *stream, void *memory) {
+  run_forms<FORMS - 1>((unsigned *)memory, (cudaStream_t)stream);
+  MUST(cudaGetLastError());
+}
+
+void bed_others(void *stream, void *memory) {
+  enum { LAUNCHES = 8, BLOCKS = 8192, THREADS = 256 };
+  for (int i = 0; i < LAUNCHES; i++) others<<<BLOCKS, THREADS, 0, (cudaStream_t)stream>>>((unsigned *)memory);
+  MUST(cudaGetLastError());
 }

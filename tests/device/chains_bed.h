@@ -11,7 +11,7 @@ extern "C" {
 // All end the process, with CUDA's message, when they fail.
 int bed_gpus(void);        // 0, 1, or 2 that reach each other
 void bed_take(int party);  // its GPU, by this thread
-void *bed_stream(void);
+void *bed_stream(int urgent);
 void *bed_memory(size_t bytes);  // zeroed
 void bed_free(void *memory);
 void bed_put(void *to, const void *from, size_t bytes);
@@ -20,6 +20,9 @@ void bed_wait(void *stream);
 void *bed_event(void);
 void bed_note(void *event, void *stream);
 double bed_between(void *from, void *to);  // seconds
+
+void bed_other_code(void *stream, void *memory);  // a kernel of more code than a multiprocessor keeps
+void bed_others(void *stream, void *memory);      // kernels of many blocks, for half a millisecond
 
 #ifdef __cplusplus
 }

@@ -33,7 +33,7 @@ typedef struct {
 typedef struct {
   meeting *m;
   int party;
-  void *stream;
+  void *stream, *equal, *beside;  // the first one's blocks are started before those of others
   int most_steps;
   tw_tile_place place;
   const uint64_t *tables[CHAINED_TABLES];
@@ -102,24 +102,42 @@ static int leave_out(tw_chain_step *steps, int count) {
   return left;
 }
 
-// As in a model, where other kernels' data has passed through the GPU's cache since the last chain: one launch each
-// behind a fill of memory that is larger.
-static void time_cold(side *s, tw_chain_launch *a, const tw_tile_steps *list, uint32_t rounds_of_launch) {
+// As in a model: one launch each, behind what leaves other data in the GPU's cache, other code in that for
+// instructions, or while another stream's blocks come and go.
+enum { BEHIND_DATA, BEHIND_CODE, BESIDE_EQUALS, BESIDE_OTHERS, WAYS };
+
+static void go_before(side *s, int way, void *memory, size_t bytes) {
+  if (way == BEHIND_DATA) must(tw_cuda_backend.fill(memory, 0, bytes, s->stream));
+  if (way == BEHIND_CODE) bed_other_code(s->stream, memory);
+  if (way == BEHIND_DATA || way == BEHIND_CODE) bed_wait(s->stream);
+  pthread_barrier_wait(&s->m->both);
+  if (way >= BESIDE_EQUALS && s->party == 0) bed_others(s->beside, memory);
+  pthread_barrier_wait(&s->m->both);
+}
+
+static void time_way(side *s, tw_chain_launch *a, const tw_tile_steps *list, uint32_t rounds_of_launch, int way) {
   enum { COLD_BYTES = 512 << 20, COLD_TIMES = 8 };
-  void *memory = bed_memory(COLD_BYTES);
+  static const char *const names[WAYS] = {"behind other kernels' data", "behind other kernels' code",
+                                          "beside other kernels", "urgent beside other kernels"};
+  void *stream = way == BESIDE_EQUALS ? s->equal : s->stream;
+  void *memory = bed_memory(COLD_BYTES), *begin = bed_event(), *end = bed_event();
   uint64_t *here = calloc((size_t)list->count + 1, 8), sum = 0;
+  double seconds = 0;
   for (int i = 0; i < COLD_TIMES; i++) {
     a->base += rounds_of_launch;
-    must(tw_cuda_backend.fill(memory, 0, COLD_BYTES, s->stream));
-    bed_wait(s->stream);
-    pthread_barrier_wait(&s->m->both);
-    must(tw_chain_run(a, s->stream));
-    bed_wait(s->stream);
+    go_before(s, way, memory, COLD_BYTES);
+    bed_note(begin, stream);
+    must(tw_chain_run(a, stream));
+    bed_note(end, stream);
+    bed_wait(stream);
+    seconds += bed_between(begin, end);
     bed_get(here, a->times, 8 * ((size_t)list->count + 1));
     sum += here[list->count] - here[0];
   }
+  bed_wait(s->beside);
   if (s->party == 0) {
-    printf("behind other kernels' data: %.1f us; the last one: ", 1e-3 * (double)sum / COLD_TIMES);
+    printf("%s: %.1f us, tile 0 %.1f; the last one: ", names[way], 1e6 * seconds / COLD_TIMES,
+           1e-3 * (double)sum / COLD_TIMES);
     explain(list, here);
   }
   free(here);
@@ -157,7 +175,7 @@ static void time_chain(side *s, tw_chain_launch *a, const tw_tile_steps *list, u
   bed_wait(s->stream);
   bed_get(here, times, 8 * ((size_t)list->count + 1));
   if (s->party == 0) explain(&timed, here);
-  time_cold(s, a, &timed, rounds_of_launch);
+  for (int way = 0; way < WAYS; way++) time_way(s, a, &timed, rounds_of_launch, way);
   a->times = NULL;
   free(here);
   free(left);
@@ -209,7 +227,7 @@ static tw_status run_chain(void *state, tw_session *session, const tw_tile_steps
   size_t batch = (size_t)session->batch, tiles = of_sequence * batch;
   if (list->count > s->most_steps) return tw_fail(TW_ERR_USAGE, "a chain of %d steps", list->count);
   bed_take(s->party);
-  if (!s->stream) s->stream = bed_stream();
+  if (!s->stream) s->stream = bed_stream(true), s->equal = bed_stream(false), s->beside = bed_stream(false);
   copies c = {0};
   take_copies(s, &c, list, batch);
   tw_step_move *packs = bed_memory((size_t)(list->pack_count + 1) * sizeof *packs);
@@ -360,18 +378,20 @@ static bool run_softmax(meeting *m, size_t rows, size_t cols, size_t heads, size
   return good || status == TW_ERR_USAGE;  // a tile that has no room was said
 }
 
-// BERT-base's: 24 norms, 12 softmaxes; tiles of more rows need more memory, and fewer blocks share a multiprocessor.
+// BERT-base's, and on one GPU half of each, as both parties' blocks share it: 24 norms, 12 softmaxes; tiles of more
+// rows need more memory, and fewer blocks share a multiprocessor.
 static bool run_bert(meeting *m) {
   enum { NORMS = 24, SOFTMAXES = 12 };
   static const size_t most[] = {0, 112 << 10, 74 << 10};
+  size_t shared = bed_gpus() == 1 ? 2 : 1;
   double best = 1;
-  bool good = run_norm(m, 128, 768, 1);
+  bool good = run_norm(m, 128 / shared, 768, 1);
   double norms = m->seconds[0];
   for (size_t i = 0; i < sizeof most / sizeof *most; i++)
     for (size_t rows = 1; rows <= 4; rows *= 2) {
       m->shared_most = most[i];
       m->seconds[0] = 1;
-      good = run_softmax(m, 1536, 128, 12, rows, false) && good;
+      good = run_softmax(m, 1536 / shared, 128, 12 / shared, rows, false) && good;
       if (m->seconds[0] < best) best = m->seconds[0];
     }
   m->shared_most = 0;
@@ -431,7 +451,7 @@ int main(int count, char **arguments) {
     good = good && run_norm(&m, 10, 64, 2) && run_softmax(&m, 12, 19, 2, 3, true);
     m.blocks = 0;
   }
-  if (gpus == 2 && !small) good = good && run_bert(&m);  // one GPU has no room for both parties' blocks of a norm
+  if (!small) good = run_bert(&m) && good;
   if (!small && !timed) good = good && run_randoms(&m, count > 2 ? atoi(arguments[2]) : 100);
   printf("%s\n", good && m.faults == 0 ? "0 faults" : "FAULTS");
   return !good || m.faults;

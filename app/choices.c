@@ -123,18 +123,18 @@ static tw_status parse_lookup(const char *lookup, tw_plan_request *request) {
   return tw_fail(TW_ERR_USAGE, "--word-lookup goes with --generate 2 or more: no row follows the last word");
 }
 
-tw_status tw_choices_search(const tw_choice_words *words, const tw_model_config *config, const tw_place *place,
-                            uint64_t key_budget, tw_plan_request *request, tw_found *found) {
-  bool auto_engine = words->engine ? strcmp(words->engine, "auto") == 0 : !place->by_one_layer;
-  tw_made made = {{[TW_FORM_MAXIMUM] = words->maximum != NULL,
-                   [TW_FORM_ENGINE] = !auto_engine,
-                   [TW_FORM_NODES] = words->arity >= 0,
-                   [TW_FORM_WINDOWS] = words->levels >= 0,
-                   [TW_FORM_MEANS] = words->means >= 0,
-                   [TW_FORM_NORMS] = words->norms > 0,
-                   [TW_FORM_GROUPS] = words->groups > 0,
-                   [TW_FORM_ARGMAX] = words->argmax > 0},
-                  .lookup = words->lookup != NULL};
+tw_status tw_choices_said(const tw_choice_words *words, const tw_model_config *config, bool by_one_host,
+                          tw_plan_request *request, tw_made *made) {
+  bool auto_engine = words->engine ? strcmp(words->engine, "auto") == 0 : !by_one_host;
+  *made = (tw_made){{[TW_FORM_MAXIMUM] = words->maximum != NULL,
+                     [TW_FORM_ENGINE] = !auto_engine,
+                     [TW_FORM_NODES] = words->arity >= 0,
+                     [TW_FORM_WINDOWS] = words->levels >= 0,
+                     [TW_FORM_MEANS] = words->means >= 0,
+                     [TW_FORM_NORMS] = words->norms > 0,
+                     [TW_FORM_GROUPS] = words->groups > 0,
+                     [TW_FORM_ARGMAX] = words->argmax > 0},
+                    .lookup = words->lookup != NULL};
   if (words->arity >= 0 && words->arity != 4 && words->arity != 8)
     return tw_fail(TW_ERR_USAGE, "--node-arity is 4 or 8, not %d", (int)words->arity);
   if (words->engine && !auto_engine) TW_TRY(tw_read_by_parse(words->engine, &request->choices.engine));
@@ -147,10 +147,11 @@ tw_status tw_choices_search(const tw_choice_words *words, const tw_model_config 
   if (words->argmax > 0 && !tw_output_of_tokens(request->output))
     return tw_fail(TW_ERR_USAGE, "--argmax-rounds goes with --result next-token and --generate");
   if (words->argmax > 0) request->choices.argmax_rounds = (int)words->argmax;
-  TW_TRY(parse_lookup(words->lookup, request));
-  return tw_choices_find(config, request, &made, place, key_budget, &request->choices, found);
+  return parse_lookup(words->lookup, request);
 }
 
 tw_status tw_choices_of(const tw_choice_words *words, const tw_model_config *config, tw_plan_request *request) {
-  return tw_choices_search(words, config, &tw_place_one_host, 0, request, NULL);
+  tw_made made;
+  TW_TRY(tw_choices_said(words, config, true, request, &made));
+  return tw_choices_find(config, request, &made, &tw_place_one_host, 0, &request->choices, NULL);
 }

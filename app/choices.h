@@ -3,7 +3,7 @@
 #define TW_APP_CHOICES_H
 
 #include "app/options.h"
-#include "jobs/plan/choices.h"
+#include "jobs/plan/choose.h"
 
 typedef struct {
   const char *maximum;                                  // "7,19"; NULL: not said
@@ -21,8 +21,9 @@ static const tw_choice_words nothing_chosen = {NULL, -1, -1, -1, -1, -1, -1, NUL
 tw_status tw_output_of(const char *result, int64_t generate, tw_output *output);
 // request->choices from the words, and where they say nothing what takes least on one host. TW_ERR_USAGE.
 tw_status tw_choices_of(const tw_choice_words *words, const tw_model_config *config, tw_plan_request *request);
-// The same by what takes least at `place` within a budget of keys (jobs/plan/choices.h).
-tw_status tw_choices_search(const tw_choice_words *words, const tw_model_config *config, const tw_place *place,
-                            uint64_t key_budget, tw_plan_request *request, tw_found *found);
+// The same into what tw_plan_choose takes: forms that are said, in *request and *made. by_one_host: nothing is said of
+// a place.
+tw_status tw_choices_said(const tw_choice_words *words, const tw_model_config *config, bool by_one_host,
+                          tw_plan_request *request, tw_made *made);
 
 #endif

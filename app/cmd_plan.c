@@ -349,13 +349,13 @@ static tw_status make_plan(const tw_model_config *config, const settings *s, con
   if (s->generate > 0) request.generated = (int)s->generate;
   if (s->conversation > 0) request.earlier = (int)s->conversation;
   if (prefix) request.prefix = tw_prefix_facts_of(prefix);
-  uint64_t budget = (uint64_t)s->place.key_budget;
+  tw_choose_by choose = {.place = &by->where.place, .key_budget = (uint64_t)s->place.key_budget};
   TW_TRY(tw_where_find(&s->place, &by->where));
-  by->view = (tw_estimate_view){.place = &by->where.place, .key_budget = budget};
+  by->view = (tw_estimate_view){.place = choose.place, .key_budget = choose.key_budget};
   if (by->where.said) by->view.found = &by->found;
-  TW_TRY(
-      tw_choices_search(&s->choices, config, &by->where.place, budget, &request, by->where.said ? &by->found : NULL));
-  return tw_plan_make(config, &request, &(tw_model_bounds){all->layers, all->head}, plan);
+  TW_TRY(tw_choices_said(&s->choices, config, !by->where.said, &request, &choose.made));
+  const tw_model_bounds bounds = {all->layers, all->head};
+  return tw_plan_choose(config, &request, &choose, &bounds, by->where.said ? &by->found : NULL, plan);
 }
 
 // A folder's own pooling is not left without a word.

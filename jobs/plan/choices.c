@@ -22,6 +22,7 @@ typedef struct {
   int tokens;                             // of a text
   tw_plan_request request;
   const tw_place *place;
+  const bool *without;  // tw_made
   uint64_t key_budget;
   int layers;        // of the model; the plans have at most two
   int asked_argmax;  // rounds that were asked for: which of them there are depends on other choices
@@ -131,6 +132,7 @@ static tw_status expand(search *s, int form, const tw_candidate *from, tw_candid
   int way_count = tw_forms[form].ways(s->part, &s->request, &from->choices, ways);
   for (int i = 0; i < way_count; i++) {
     if (form == TW_FORM_ARGMAX && !may_try(s, &ways[i])) continue;
+    if (form == TW_FORM_ENGINE && s->without[ways[i].engine]) continue;
     tw_status status = try_choices(s, &ways[i], &candidate);
     bool may_fail =
         tw_forms[form].last || from->choices.argmax_rounds;  // of these rounds there may be none by this way
@@ -209,11 +211,6 @@ static tw_status find(search *s, const tw_made *made, tw_choices *out, tw_found 
   TW_TRY(search_forms(s, made, &s->request.choices, kept));
   TW_TRY(go_on(s, made, &kept[0]));
   if (s->asked_argmax) TW_TRY(take_asked(s, &kept[0]));
-  if (s->key_budget && kept[0].estimate.key_bytes > s->key_budget)
-    return tw_fail(TW_ERR_RANGE,
-                   "no choice of forms takes %llu bytes of keys or fewer; %llu are the fewest: allow more by "
-                   "--key-budget, or plan fewer tokens",
-                   (unsigned long long)s->key_budget, (unsigned long long)kept[0].estimate.key_bytes);
   *out = kept[0].choices;
   if (!found) return TW_OK;
   *found = (tw_found){.best = kept[0]};
@@ -226,6 +223,7 @@ tw_status tw_choices_find(const tw_model_config *config, const tw_plan_request *
   search s = {.part = &part,
               .request = *request,
               .place = place,
+              .without = made->without,
               .key_budget = key_budget,
               .layers = config->layers,
               .tokens = request->generated,

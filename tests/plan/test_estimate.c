@@ -9,9 +9,10 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "jobs/models/architecture.h"
 #include "jobs/models/fold.h"
 #include "jobs/models/import.h"
-#include "jobs/plan/choices.h"
+#include "jobs/plan/choose.h"
 #include "tests/common/suite.h"
 
 static char folder[] = "/tmp/twain-rates-XXXXXX", path[64];
@@ -124,12 +125,53 @@ static void test_choices(void) {
   uint64_t budget = (near.best.estimate.key_bytes + far.best.estimate.key_bytes) / 2;
   tw_found within = found_at("minilm", 0.1, &rates, budget, &tight);
   CU_ASSERT(within.best.estimate.key_bytes <= budget && within.best.estimate.rounds < near.best.estimate.rounds);
-  tw_model_config config;
-  tw_plan_request request = {.seq = 64};
-  tw_place place = {.rates = &rates};
-  CU_ASSERT_EQUAL_FATAL(tw_shape_config("minilm", &config), TW_OK);
-  CU_ASSERT_EQUAL(tw_choices_find(&config, &request, &(tw_made){0}, &place, 1000, &tight, NULL), TW_ERR_RANGE);
   engine_made = false;
+}
+
+static uint64_t key_bytes_of(const tw_plan *plan) {
+  uint64_t bytes = 0;
+  for (int i = 0; i < plan->program.correction_count; i++) bytes += plan->program.corrections[i].bytes[1];
+  return bytes;
+}
+
+// A budget is one of the whole plan, by its own bounds; and what these do not allow is not chosen.
+static void test_choose(void) {
+  static const tw_rates rates = {.round = 1e-6};
+  static const tw_place far = {.rates = &rates, .link = {0.1, 0}};
+  tw_model_config config;
+  tw_bounds layers[6];
+  tw_plan any, plan;
+  tw_plan_request request = {.seq = 64}, asked = request;
+  CU_ASSERT_EQUAL_FATAL(tw_shape_config("minilm", &config), TW_OK);
+  for (int i = 0; i < config.layers; i++) layers[i] = tw_architecture_by_name(config.architecture)->default_bounds();
+  const tw_model_bounds bounds = {layers, tw_head_default_bounds()};
+  for (int i = 0; i < 3; i++) {
+    tw_choose_by by = {.place = i == 1 ? &far : &tw_place_one_host};
+    if (i == 2) layers[0].up = 30;  // other keys than the default bounds'
+    by.made.form[TW_FORM_ENGINE] = i != 1;
+    CU_ASSERT_EQUAL_FATAL(tw_plan_choose(&config, &request, &by, &bounds, NULL, &any), TW_OK);
+    by.key_budget = key_bytes_of(&any) - 1;
+    request = asked;
+    CU_ASSERT_EQUAL_FATAL(tw_plan_choose(&config, &request, &by, &bounds, NULL, &plan), TW_OK);
+    CU_ASSERT(key_bytes_of(&plan) <= by.key_budget && key_bytes_of(&plan) > by.key_budget / 10 * 9);
+    by.key_budget = 1000;
+    request = asked;
+    tw_plan_free(&any);
+    tw_plan_free(&plan);
+    CU_ASSERT_EQUAL(tw_plan_choose(&config, &request, &by, &bounds, NULL, &plan), TW_ERR_RANGE);
+    request = asked;
+  }
+  // gamma that fits digits, and no key of a norm
+  for (int i = 0; i < config.layers; i++) layers[i].norm_weight = 1000;
+  tw_choose_by by = {.place = &far};
+  CU_ASSERT_EQUAL_FATAL(tw_plan_choose(&config, &request, &by, &bounds, NULL, &plan), TW_OK);
+  CU_ASSERT(plan.choices.engine != TW_BY_DIGITS && !(plan.choices.engine & TW_ROOTS_BY_KEY));
+  tw_plan_free(&plan);
+  by.made.form[TW_FORM_ENGINE] = true;
+  request = asked;
+  request.choices.engine = TW_ROWS_BY_KEY;
+  CU_ASSERT_EQUAL(tw_plan_choose(&config, &request, &by, &bounds, NULL, &plan), TW_ERR_RANGE);
+  CU_ASSERT_PTR_NOT_NULL(strstr(tw_error_message(), "--engine digit"));
 }
 
 // Which functions are read from keys follows from rounds, nodes and bytes: none where nodes are dear, those of rows on
@@ -321,6 +363,7 @@ int main(void) {
   static const suite_test tests[] = {{"sums of a plan", test_sums},
                                      {"keys that are waited for", test_waiting_for_keys},
                                      {"choices by link and budget", test_choices},
+                                     {"plans within a budget and their bounds", test_choose},
                                      {"engines", test_engines},
                                      {"nodes of keys", test_nodes},
                                      {"texts", test_texts},

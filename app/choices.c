@@ -98,7 +98,8 @@ const tw_option tw_option_engine = {
     .help =
         "what functions are read from: digit, or keys of point functions, for fewer rounds. pfss-rows: 1/x and "
         "1/sqrt(x) of rows; pfss: exp and activations, too; or pfss- and some of norms, reciprocal, exp, activation "
-        "with + between. auto: what takes least (not given: digit, and auto for a place)"};
+        "with + between. auto: what takes least, of a plan at its place, of bench on one host (not given: digit, and "
+        "auto in a plan for a place)"};
 
 static tw_status parse_groups(const char *text, int groups[TW_MOST_LEVELS]) {
   const char *at = text;
@@ -138,6 +139,7 @@ tw_status tw_choices_said(const tw_choice_words *words, const tw_model_config *c
   if (words->arity >= 0 && words->arity != 4 && words->arity != 8)
     return tw_fail(TW_ERR_USAGE, "--node-arity is 4 or 8, not %d", (int)words->arity);
   if (words->engine && !auto_engine) TW_TRY(tw_read_by_parse(words->engine, &request->choices.engine));
+  TW_TRY(tw_read_by_check(request->choices.engine, config));
   if (words->maximum) TW_TRY(parse_groups(words->maximum, request->choices.maximum));
   request->choices.wide_nodes = words->arity == 8;
   request->choices.flat_windows = words->levels == 1;

@@ -92,7 +92,7 @@ void tw_forecast_print(const tw_forecast_view *views, int count, const tw_place 
   row(&grid, "time for all", views, count, all);
   row(&grid, "time a sequence", views, count, each);
   tw_grid_print(&grid);
-  printf("(times %s, preparation included%s%s)\n", where, guess ? ": " : "", guess ? guess : "");
+  tw_print_line("(times %s, preparation included%s%s)", where, guess ? ": " : "", guess ? guess : "");
 }
 
 // ---- records

@@ -125,27 +125,71 @@ static const char *const engine_names[] = {"digit",
                                            "pfss-reciprocal+exp+activation",
                                            "pfss"};
 enum { ENGINES = sizeof engine_names / sizeof *engine_names };
+static const struct {
+  const char *name;
+  tw_read_by engine;
+} engine_parts[] = {{"norms", TW_ROOTS_BY_KEY},
+                    {"reciprocal", TW_RECIPROCALS_BY_KEY},
+                    {"rows", TW_ROWS_BY_KEY},
+                    {"exp", TW_EXP_BY_KEY},
+                    {"activation", TW_ACTIVATIONS_BY_KEY}};
 
 const char *tw_read_by_name(tw_read_by engine) { return engine_names[engine & TW_ALL_BY_KEY]; }
 
+// The function that `text` begins with, up to a + or its end; 0: none.
+static int part_of(const char *text, size_t *length) {
+  *length = strcspn(text, "+");
+  for (size_t i = 0; i < sizeof engine_parts / sizeof *engine_parts; i++)
+    if (strlen(engine_parts[i].name) == *length && strncmp(engine_parts[i].name, text, *length) == 0)
+      return (int)engine_parts[i].engine;
+  return 0;
+}
+
+// Functions one by one, in any order; 0: not that.
+static int parts_of(const char *text) {
+  size_t length;
+  int all = 0, part;
+  for (;; text += length + 1) {
+    part = part_of(text, &length);
+    if (!part || (all & part)) return 0;
+    all |= part;
+    if (!text[length]) return all;
+  }
+}
+
 tw_status tw_read_by_parse(const char *text, tw_read_by *out) {
+  int parts = strncmp(text, "pfss-", 5) == 0 ? parts_of(text + 5) : 0;
   for (int i = 0; i < ENGINES; i++)
-    if (strcmp(text, engine_names[i]) == 0) {
+    if (parts ? i == parts : strcmp(text, engine_names[i]) == 0) {
       *out = (tw_read_by)i;
       return TW_OK;
     }
-  return tw_fail(TW_ERR_USAGE,
-                 "unknown engine '%s'; use digit, pfss, or pfss- and some of norms, reciprocal, exp, activation with + "
-                 "between, in this order (norms+reciprocal is called rows)",
-                 text);
+  return tw_fail(
+      TW_ERR_USAGE,
+      "unknown --engine '%s'; use auto, digit, pfss, or pfss- and some of norms, reciprocal, rows (both), exp, "
+      "activation with + between",
+      text);
 }
 
-// Norms of decoders, and activations that are two lines, are never read from keys: of two names of the same plan the
-// longer one.
+// Norms of decoders, and activations that are two lines, are never read from keys.
+static int without_keys(const tw_model_config *config) {
+  const tw_spec *activation = tw_spec_by_name(config->activation);
+  return (tw_decoder_layout_of(config) ? TW_ROOTS_BY_KEY : 0) |
+         (activation && tw_spec_by_key(activation) ? 0 : TW_ACTIVATIONS_BY_KEY);
+}
+
+tw_status tw_read_by_check(tw_read_by engine, const tw_model_config *config) {
+  if (engine == TW_BY_DIGITS || (engine & ~without_keys(config))) return TW_OK;
+  return tw_fail(TW_ERR_USAGE,
+                 "--engine %s: of %s nothing is read from keys then, as norms of decoders and activations of two lines "
+                 "go by digits; use digit, or pfss- and reciprocal or exp",
+                 tw_read_by_name(engine), config->name);
+}
+
+// Of two names of the same plan the longer one.
 static int engine_ways(const tw_model_config *config, const tw_plan_request *request, const tw_choices *base,
                        tw_choices *ways) {
-  const tw_spec *activation = tw_spec_by_name(config->activation);
-  bool norms = !tw_decoder_layout_of(config), activations = activation && tw_spec_by_key(activation);
+  bool norms = !(without_keys(config) & TW_ROOTS_BY_KEY), activations = !(without_keys(config) & TW_ACTIVATIONS_BY_KEY);
   int count = 0;
   (void)request;
   for (int i = 0; i < ENGINES; i++) {

@@ -40,7 +40,10 @@ typedef struct {
 
 // "digit", "pfss-rows", "pfss", "pfss-rows+exp".
 const char *tw_read_by_name(tw_read_by engine);
+// Functions in any order; of two that name the same the name above is what a file has.
 tw_status tw_read_by_parse(const char *text, tw_read_by *out);
+// TW_ERR_USAGE where by this engine no function of the model is read from keys.
+tw_status tw_read_by_check(tw_read_by engine, const tw_model_config *config);
 
 // "groups 3,6,8, nodes of 4, windows in 2 levels, norms without a mean"; room for TW_CHOICES_TEXT bytes.
 enum { TW_CHOICES_TEXT = 192 };

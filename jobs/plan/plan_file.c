@@ -219,7 +219,7 @@ static tw_status read_choices(const char *path, const json_t *root, tw_choices *
   if (json_object_get(choices, "engine")) {  // plans by digits do not say so
     char engine[40];
     TW_TRY(tw_plan_text(path, choices, "choices", "engine", engine, sizeof engine));
-    if (tw_read_by_parse(engine, &c->engine) != TW_OK)
+    if (tw_read_by_parse(engine, &c->engine) != TW_OK || strcmp(engine, tw_read_by_name(c->engine)) != 0)
       return tw_plan_wrong(path, "choices.engine '%s' is unknown", engine);
   }
   TW_TRY(tw_plan_member(path, choices, "choices", "maximum", JSON_ARRAY, &groups));

@@ -5,6 +5,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
+#include <strings.h>
 
 static const char format_name[] = "twain rates";
 enum { VERSION = 1 };
@@ -60,16 +61,33 @@ __attribute__((format(printf, 2, 3))) static tw_status wrong(const char *path, c
   return tw_fail(TW_ERR_FORMAT, "%s: %s; write it with `twain bench calibrate`", path, problem);
 }
 
+// Up to a second for the least of things, and no slower than a byte a second: sums of all stay numbers.
 static tw_status read_number(const char *path, const char *of, const char *name, const json_t *value, double unit,
                              double *out) {
-  double number = json_number_value(value);
-  if (!json_is_number(value) || !isfinite(number) || number < 0)
-    return wrong(path, "%s%s%s is no number from 0 on", of, *of ? "." : "", name);
+  double number = json_number_value(value), most = unit < 1 ? 1e9 : 1e18;
+  if (!json_is_number(value) || !(number >= 0 && number <= most) || (unit == 1 && number > 0 && number < 1))
+    return wrong(path, "%s%s%s is no number from 0 to %.0e%s", of, *of ? "." : "", name, most,
+                 unit == 1 ? ", and between 0 and 1 there are none" : "");
   *out = unit * number;
   return TW_OK;
 }
 
+// What is misspelt would cost nothing without a word.
+static tw_status check_names(const char *path, const char *of, const json_t *object, const char *const *known) {
+  const char *name;
+  json_t *value;
+  json_object_foreach((json_t *)object, name, value) {
+    int i = 0;
+    while (known[i] && strcmp(known[i], name) != 0) i++;
+    if (!known[i]) return wrong(path, "%s%s%.60s is not known here", of, *of ? "." : "", name);
+  }
+  return TW_OK;
+}
+
 static tw_status read_fields(const char *path, const json_t *root, tw_rates *out) {
+  const char *known[FIELDS + 8] = {"format", "version", "device", "source", "multiply_add_ns", "gates", "other_gates"};
+  for (int i = 0; i < FIELDS; i++) known[7 + i] = fields[i].name;
+  TW_TRY(check_names(path, "", root, known));
   for (int i = 0; i < FIELDS; i++) {
     const json_t *value = json_object_get(root, fields[i].name);
     bool needed =
@@ -83,7 +101,10 @@ static tw_status read_fields(const char *path, const json_t *root, tw_rates *out
 
 // What is not named costs nothing.
 static tw_status read_gate(const char *path, const char *name, const json_t *object, tw_gate_rate *out) {
+  const char *known[TW_COSTS + 1] = {NULL};
   if (!json_is_object(object)) return wrong(path, "%s is not an object", name);
+  for (int i = 0; i < TW_COSTS; i++) known[i] = cost_names[i];
+  TW_TRY(check_names(path, name, object, known));
   for (int i = 0; i < TW_COSTS; i++) {
     const json_t *value = json_object_get(object, cost_names[i]);
     if (value) TW_TRY(read_number(path, name, cost_names[i], value, 1e-9, &out->seconds[i]));
@@ -93,7 +114,9 @@ static tw_status read_gate(const char *path, const char *name, const json_t *obj
 
 static tw_status read_text(const char *path, const json_t *root, const char *name, char *out, size_t size) {
   const char *text = json_string_value(json_object_get(root, name));
-  if (!text || strlen(text) >= size) return wrong(path, "%s is no text of at most %zu bytes", name, size - 1);
+  bool one_line = text && *text;
+  for (const char *c = text; one_line && *c; c++) one_line = (unsigned char)*c >= ' ' && *c != 127;
+  if (!one_line || strlen(text) >= size) return wrong(path, "%s is no line of text of 1 to %zu bytes", name, size - 1);
   snprintf(out, size, "%s", text);
   return TW_OK;
 }
@@ -101,13 +124,16 @@ static tw_status read_text(const char *path, const json_t *root, const char *nam
 static tw_status read_gates(const char *path, json_t *gates, tw_rates *out) {
   const char *name;
   json_t *entry;
+  if (!json_is_object(gates)) return wrong(path, "gates is not an object");
   if (json_object_size(gates) > TW_MOST_GATE_RATES)
     return wrong(path, "gates has more than %d entries", TW_MOST_GATE_RATES);
   json_object_foreach(gates, name, entry) {
     tw_gate_rate *gate = &out->gates[out->gate_count++];
     if (strlen(name) >= sizeof gate->gate) return wrong(path, "gates: a name is too long");
     snprintf(gate->gate, sizeof gate->gate, "%s", name);
-    TW_TRY(read_gate(path, name, entry, gate));
+    char of[48];
+    snprintf(of, sizeof of, "gates.%s", name);
+    TW_TRY(read_gate(path, of, entry, gate));
   }
   return TW_OK;
 }
@@ -122,8 +148,11 @@ static tw_status read_root(const char *path, const json_t *root, tw_rates *out) 
   const json_t *products = json_object_get(root, "multiply_add_ns");
   if (json_array_size(products) != TW_RING_BYTES)
     return wrong(path, "multiply_add_ns is no list of %d numbers, one for each byte of a ring", TW_RING_BYTES);
-  for (int i = 0; i < TW_RING_BYTES; i++)
-    TW_TRY(read_number(path, "", "multiply_add_ns", json_array_get(products, (size_t)i), 1e-9, &out->multiply_add[i]));
+  for (int i = 0; i < TW_RING_BYTES; i++) {
+    char at[32];
+    snprintf(at, sizeof at, "multiply_add_ns[%d]", i);
+    TW_TRY(read_number(path, "", at, json_array_get(products, (size_t)i), 1e-9, &out->multiply_add[i]));
+  }
   TW_TRY(read_gate(path, "other_gates", json_object_get(root, "other_gates"), &out->other));
   return read_gates(path, json_object_get(root, "gates"), out);
 }
@@ -161,14 +190,14 @@ static void guess_at(const char *name, tw_rates *rates) {
 static tw_status find_shipped(const char *name, tw_rates *out) {
   json_error_t error;
   for (int i = 0; i < SHIPPED; i++)
-    if (strcmp(shipped[i].name, name) == 0)
+    if (strcasecmp(shipped[i].name, name) == 0)
       return parse(name, json_loads(shipped[i].text, JSON_REJECT_DUPLICATES, &error), &error, out);
   return tw_fail(TW_ERR_INTERNAL, "no rates of %s came with the program", name);
 }
 
 static bool is_shipped(const char *name) {
   for (int i = 0; i < SHIPPED; i++)
-    if (strcmp(shipped[i].name, name) == 0) return true;
+    if (strcasecmp(shipped[i].name, name) == 0) return true;
   return false;
 }
 
@@ -184,6 +213,16 @@ tw_status tw_rates_find(const char *name, tw_rates *out, bool *guess) {
     return parse(name, root, &error, out);
   }
   if (is_shipped(name)) return find_shipped(name, out);
+  // kinds of devices, as `twain run --device` has them: half an H200 is no guess at a CPU
+  if (!*name || strcmp(name, "cpu") == 0 || strcmp(name, "cuda") == 0 || strcmp(name, "auto") == 0) {
+    char names[128];
+    tw_rates_names(names, sizeof names);
+    return tw_fail(
+        TW_ERR_USAGE,
+        "--device '%s' of a plan: name what a party computes on (%s, or another name to be guessed at), or a "
+        "file of `twain bench calibrate`",
+        name, names);
+  }
   TW_TRY(find_shipped(guessed_from, out));
   guess_at(name, out);
   *guess = true;

@@ -51,7 +51,8 @@ typedef struct {
 const tw_gate_rate *tw_rate_of(const tw_rates *rates, const char *gate);
 
 // name: of a file, where it has a slash or ends with .json; else of rates that come with the program, and where these
-// have none of that name a stated guess (*guess). TW_ERR_FORMAT and the file's line or field.
+// have none of that name a stated guess (*guess). TW_ERR_FORMAT and the file's line or field. TW_ERR_USAGE where the
+// name is that of a kind of devices (cpu, cuda), or empty.
 tw_status tw_rates_find(const char *name, tw_rates *out, bool *guess);
 // "epyc, h200": the names of what comes with the program; room for `size` bytes.
 void tw_rates_names(char *text, size_t size);

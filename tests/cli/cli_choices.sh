@@ -50,7 +50,12 @@ for engine in pfss-rows pfss pfss-norms+exp; do
   done
 done
 [ "$(printf '%s\n' $digests | sort -u | wc -l)" = 11 ] || fail "plans of different choices have one digest"
-expect 2 "unknown engine 'pfs'; use digit, pfss, or pfss- and some of norms, reciprocal, exp, activation" "$TWAIN" plan n --seq 40 --force --engine pfs
+"$TWAIN" plan --shape bert-tiny --engine pfss-norms+reciprocal --json >order.json
+[ "$(json order.json 'j[0]["plan_digest"]')" = "$("$TWAIN" plan --shape bert-tiny --engine pfss-rows --json | json /dev/stdin 'j[0]["plan_digest"]')" ] ||
+  fail "norms and reciprocal are not rows"
+expect 2 'engine pfss-norms: of gpt2 nothing is read from keys then' "$TWAIN" plan --shape gpt2 --seq 16 --engine pfss-norms
+expect 2 "unknown --engine 'pfss-rows.norms'" "$TWAIN" plan --shape bert-tiny --engine pfss-rows+norms
+expect 2 "unknown --engine 'pfs'; use auto, digit, pfss, or pfss- and some of norms, reciprocal, rows .both., exp, activation" "$TWAIN" plan n --seq 40 --force --engine pfs
 
 # not said: what takes least, with no more than any of these
 "$TWAIN" plan --shape 1x24x3x40 --seq 40 >least

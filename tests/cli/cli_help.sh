@@ -97,7 +97,7 @@ done
 expect 0 'a link of 1000 us' "$TWAIN" plan --shape bert-tiny --link-latency 1.0e-3s
 expect 2 '--json takes no value' "$TWAIN" plan n --json=yes
 expect 2 "link-rate: '10' has no unit: kbit/s" "$TWAIN" plan n --link-rate 10
-expect 2 "link-latency '11s': is 11 s, from 0 to 10 are possible" "$TWAIN" plan n --link-latency 11s
+expect 2 "link-latency '11s': is 11 s, from 1e-09 to 10 are possible" "$TWAIN" plan n --link-latency 11s
 expect 2 'a workload is missing' "$TWAIN" bench
 expect 0 'a link of 500 us one way and 0.1 Gbit/s' "$TWAIN" plan --shape bert-tiny --link-latency 0.5ms --link-rate 100Mbit/s
 expect 2 "'m' is one argument too many" "$TWAIN" plan n m

@@ -58,7 +58,41 @@ json p.json '[s for s in j[0]["saved"] if s["option"] == "engine"][0]["saved_ns"
 [[ $(chosen --link-latency 10ms --device ./slow-nodes.json --engine pfss-exp) = "engine pfss-exp, groups "* ]] || fail "a function that was said was changed"
 [[ $(chosen --engine auto) = "groups "* ]] || fail "keys of functions where GPUs touch"
 
-expect 4 'bad.json: and.gate_ns is no number from 0 on; write it with .twain bench calibrate' "$TWAIN" plan --shape minilm --seq 64 --device ./bad.json
+expect 4 'bad.json: gates.and.gate_ns is no number from 0 to 1e.09; write it with .twain bench calibrate' "$TWAIN" plan --shape minilm --seq 64 --device ./bad.json
+# a name that is misspelt would cost nothing; a text would write to the terminal; what is too large is no estimate
+python3 - dear.json <<'PY'
+import copy, json, sys
+rates = json.load(open(sys.argv[1]))
+def put(name, path, value):
+    other = copy.deepcopy(rates)
+    at = other
+    for key in path[:-1]:
+        at = at[key]
+    at[path[-1]] = value
+    json.dump(other, open("odd-%s.json" % name, "w"))
+put("field", ["rounds_ns"], 5)
+put("cost", ["gates", "window by key", "gat_ns"], 5)
+put("gates", ["gates"], [])
+put("large", ["round_ns"], 1e308)
+put("slow", ["key_bytes_per_second"], 1e-300)
+put("text", ["device"], "a\x1b[31mcolour")
+put("product", ["multiply_add_ns", 3], None)
+PY
+odd() { expect 4 "odd-$1.json: $2" "$TWAIN" plan --shape bert-tiny --seq 16 --device ./odd-$1.json; }
+odd field 'rounds_ns is not known here'
+odd cost 'gates.window by key.gat_ns is not known here'
+odd gates 'gates is not an object'
+odd large 'round_ns is no number from 0 to 1e.09'
+odd slow 'key_bytes_per_second is no number from 0 to 1e.18, and between 0 and 1'
+odd text 'device is no line of text'
+odd product 'multiply_add_ns.3. is no number'
+
+# kinds of devices are what `run` takes; of a plan they would be half an H200 each
+for device in cpu cuda auto ''; do
+  expect 2 'of a plan: name what a party computes on .epyc, h200' "$TWAIN" plan --shape bert-tiny --seq 16 --device "$device"
+done
+expect 0 'rates: NVIDIA H200' "$TWAIN" plan --shape bert-tiny --seq 16 --device H200
+expect 2 'is 0 s, from 1e-09' "$TWAIN" plan --shape bert-tiny --seq 16 --link-latency 0us --device epyc
 expect 3 'none.json: cannot be read' "$TWAIN" plan --shape minilm --seq 64 --device ./none.json
 
 # a form that is said by hand stays, and the others are chosen around it

@@ -342,6 +342,10 @@ static void test_bad_files(void) {
              {HEAD NUMBERS PRODUCTS "\"gates\": {}}", "other_gates"},
              {HEAD NUMBERS PRODUCTS "\"other_gates\": {\"gate_ns\": -3}, \"gates\": {}}", "gate_ns"},
              {HEAD NUMBERS PRODUCTS "\"other_gates\": {}, \"gates\": {\"and\": 3}}", "and"},
+             {HEAD NUMBERS PRODUCTS "\"other_gates\": {\"gates_ns\": 3}, \"gates\": {}}", "other_gates.gates_ns"},
+             {HEAD NUMBERS PRODUCTS "\"other_gates\": {}, \"gates\": []}", "gates"},
+             {HEAD NUMBERS PRODUCTS "\"other_gates\": {}, \"gates\": {}, \"gate\": {}}", "gate is"},
+             {HEAD NUMBERS PRODUCTS "\"weight_ns\": 1e300, \"other_gates\": {}, \"gates\": {}}", "weight_ns"},
              {HEAD NUMBERS NUMBERS PRODUCTS "\"other_gates\": {}, \"gates\": {}}", "duplicate"}};
   tw_rates rates;
   bool guess;

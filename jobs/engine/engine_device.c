@@ -242,11 +242,14 @@ static tw_status open_fan(tw_engine *e) {
   return TW_OK;
 }
 
-// Preparation beside the online work is to fill what that leaves, and so is what makes chains ready.
+// What is prepared beside the online work, also for chains, is to fill what that leaves.
+tw_status tw_engine_create_stream(const tw_engine *e, void **stream) {
+  return e->o.prepare_beside || e->chains.count ? tw_device_stream_create_urgent(stream)
+                                                : tw_device_stream_create(stream);
+}
+
 static tw_status open_streams(tw_engine *e) {
-  tw_status (*create)(void **) =
-      e->o.prepare_beside || e->chains.count ? tw_device_stream_create_urgent : tw_device_stream_create;
-  TW_TRY(create(&e->stream));
+  TW_TRY(tw_engine_create_stream(e, &e->stream));
   TW_TRY(tw_device_stream_create(&e->uploads));
   if (e->o.prepare_beside) TW_TRY(tw_device_stream_create(&e->beside));
   TW_TRY(tw_device_event_create(&e->forked));
@@ -256,7 +259,7 @@ static tw_status open_streams(tw_engine *e) {
     tw_engine_part *p = &e->parts[i];
     TW_TRY(tw_device_event_create(&p->event));
     p->stream = e->stream;
-    if (i > 0) TW_TRY(create(&p->stream));
+    if (i > 0) TW_TRY(tw_engine_create_stream(e, &p->stream));
   }
   return TW_OK;
 }

@@ -16,7 +16,7 @@ static tw_status wait(void *state, int event, int lane) {
 
 tw_status tw_engine_open_lanes(tw_engine *e) {
   e->lanes = (tw_lanes){.stream = {e->stream}, .record = record, .wait = wait, .state = e};
-  for (int i = 1; i < TW_LANES; i++) TW_TRY(tw_device_stream_create(&e->lanes.stream[i]));
+  for (int i = 1; i < TW_LANES; i++) TW_TRY(tw_engine_create_stream(e, &e->lanes.stream[i]));
   for (int i = 0; i < TW_LANE_EVENTS; i++) TW_TRY(tw_device_event_create(&e->lane_events[i]));
   return TW_OK;
 }

@@ -151,6 +151,7 @@ uint64_t tw_engine_chain_payload(const tw_engine *e);  // bytes of a job's packe
 void tw_engine_close_chains(tw_engine *e);
 
 // ---- engine_lanes.c; built with CUDA only
+tw_status tw_engine_create_stream(const tw_engine *e, void **stream);  // of the online work
 tw_status tw_engine_open_lanes(tw_engine *e);
 void tw_engine_close_lanes(tw_engine *e);
 

@@ -199,6 +199,20 @@ static tw_status probe_channel(tw_engine *e) {
   return status;
 }
 
+static tw_status set_up(tw_engine *e) {
+#ifdef TWAIN_CUDA
+  if (e->device) return tw_engine_device_create(e);
+#endif
+  const tw_engine_options *o = &e->o;
+  TW_TRY(tw_host_feed_create(o->plan->program.slot_bytes[e->party], o->batch, o->keys, &e->host_feed));
+  TW_TRY(tw_engine_set_up_model(e));
+  TW_TRY(tw_engine_allocate_job(e));
+  TW_TRY(tw_opens_create(o->channel, &e->opens));
+  tw_opens_limit(e->opens, MESSAGE_WORDS, 0);
+  TW_TRY(probe_channel(e));
+  return tw_engine_create_trace(e);
+}
+
 tw_status tw_engine_create(const tw_engine_options *o, tw_engine **out) {
   tw_engine *e = calloc(1, sizeof *e);
   if (!e) return tw_fail(TW_ERR_MEMORY, "out of memory for an engine");
@@ -223,23 +237,11 @@ tw_status tw_engine_create(const tw_engine_options *o, tw_engine **out) {
   e->o.before = NULL;
 #ifdef TWAIN_CUDA
   e->k = e->device ? &tw_cuda_backend : &tw_cpu_backend;
-  if (e->device) {
-    status = tw_engine_device_create(e);
-  } else
 #else
   e->k = &tw_cpu_backend;
 #endif
-  {
-    status = tw_host_feed_create(o->plan->program.slot_bytes[e->party], o->batch, o->keys, &e->host_feed);
-    if (status == TW_OK) status = tw_engine_set_up_model(e);
-    if (status == TW_OK) status = tw_engine_allocate_job(e);
-    if (status == TW_OK) status = tw_engine_find_chains(e);
-    if (status == TW_OK) status = tw_engine_agree_on_chains(e);
-    if (status == TW_OK) status = tw_opens_create(o->channel, &e->opens);
-    if (status == TW_OK) tw_opens_limit(e->opens, MESSAGE_WORDS, 0);
-    if (status == TW_OK) status = probe_channel(e);
-    if (status == TW_OK) status = tw_engine_create_trace(e);
-  }
+  status = tw_engine_agree_on_chains(e);
+  if (status == TW_OK) status = set_up(e);
   *out = e;
   if (status != TW_OK) {
     tw_engine_destroy(e);

@@ -1,39 +1,60 @@
 // Chains of an engine's program: found once, agreed on with the other party, and walked by tiles (jobs/program/tile.h).
 #include <inttypes.h>
 #include <sodium.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "jobs/engine/engine_state.h"
 
 enum { LEAST_ROUNDS = 2 };  // a chain of one round saves no message
 
-// What both parties must have alike: which operations are in which chain, and rows of a tile.
-typedef struct {
-  uint64_t rows, chains;
-  uint8_t of_op[32];  // BLAKE2b-256 of the list
-} chain_terms;
+static tw_status differ(const tw_engine *e, const char *what, const char *mine, const char *theirs,
+                        const char *remedy) {
+  return tw_fail(TW_ERR_MISMATCH, "the parties differ in %s: party %d has %s, party %d has %s; %s", what, e->party,
+                 mine, 1 - e->party, theirs, remedy);
+}
 
-static tw_status differ(const tw_engine *e, const char *what, uint64_t mine, uint64_t theirs) {
-  return tw_fail(TW_ERR_MISMATCH,
-                 "the parties differ in %s: party %d has %" PRIu64 ", party %d has %" PRIu64
-                 "; run the same twain with the same options on both",
-                 what, e->party, mine, 1 - e->party, theirs);
+static tw_status same(const tw_engine *e, const char *what, uint64_t mine, uint64_t theirs) {
+  char a[24], b[24];
+  snprintf(a, sizeof a, "%" PRIu64, mine);
+  snprintf(b, sizeof b, "%" PRIu64, theirs);
+  return mine == theirs ? TW_OK : differ(e, what, a, b, "run the same twain with the same options on both");
+}
+
+static const char *choice(uint64_t rows) { return rows ? "chains" : "levels"; }
+
+static tw_status same_operations(const tw_engine *e, const tw_chain_terms *mine, const tw_chain_terms *theirs) {
+  enum { TOLD = 8 };
+  char a[2 * TOLD + 1], b[2 * TOLD + 1];
+  if (memcmp(mine->of_op, theirs->of_op, sizeof mine->of_op) == 0) return TW_OK;
+  sodium_bin2hex(a, sizeof a, mine->of_op, TOLD);
+  sodium_bin2hex(b, sizeof b, theirs->of_op, TOLD);
+  return differ(e, "which operations are in their chains, by digest", a, b, "run the same twain on both");
+}
+
+tw_status tw_engine_exchange_chains(const tw_engine *e, tw_chain_terms *mine, tw_chain_terms *theirs) {
+  mine->rows = e->o.chain_rows;
+  mine->chains = (uint64_t)e->chains.count;
+  if (e->chains.count)
+    crypto_generichash_blake2b(mine->of_op, sizeof mine->of_op, (const uint8_t *)e->chains.of_op,
+                               sizeof *e->chains.of_op * (size_t)e->o.plan->program.op_count, NULL, 0);
+  TW_TRY(tw_channel_exchange(e->o.channel, mine, theirs, sizeof *mine));
+  if (!mine->rows != !theirs->rows)
+    return differ(e, "how rows go", choice(mine->rows), choice(theirs->rows), "give both --chains, or neither");
+  TW_TRY(same(e, "rows of a tile", mine->rows, theirs->rows));
+  TW_TRY(same(e, "chains of the program", mine->chains, theirs->chains));
+  TW_TRY(same_operations(e, mine, theirs));
+  return same(e, "packets of a round of their chains", mine->packets, theirs->packets);
 }
 
 tw_status tw_engine_agree_on_chains(tw_engine *e) {
-  const tw_program *p = &e->o.plan->program;
-  if (e->o.chain_rows == 0) return TW_OK;
-  chain_terms mine, theirs;
+  tw_chain_terms mine, theirs;
   memset(&mine, 0, sizeof mine);
-  mine.rows = e->o.chain_rows;
-  mine.chains = (uint64_t)e->chains.count;
-  crypto_generichash_blake2b(mine.of_op, sizeof mine.of_op, (const uint8_t *)e->chains.of_op,
-                             sizeof *e->chains.of_op * (size_t)p->op_count, NULL, 0);
-  TW_TRY(tw_channel_exchange(e->o.channel, &mine, &theirs, sizeof mine));
-  if (mine.rows != theirs.rows) return differ(e, "rows of a tile", mine.rows, theirs.rows);
-  if (mine.chains != theirs.chains) return differ(e, "chains of the program", mine.chains, theirs.chains);
-  if (memcmp(mine.of_op, theirs.of_op, sizeof mine.of_op) == 0) return TW_OK;
-  return tw_fail(TW_ERR_MISMATCH, "the parties differ in the operations of their chains; run the same twain on both");
+#ifdef TWAIN_CUDA
+  if (e->device) return tw_engine_agree_on_kernels(e, &mine);
+#endif
+  TW_TRY(tw_engine_find_chains(e));
+  return tw_engine_exchange_chains(e, &mine, &theirs);
 }
 
 tw_status tw_engine_find_chains(tw_engine *e) {

@@ -177,34 +177,6 @@ static tw_status go_aside(void *state, tw_session *s) {
 // A chain takes keys of operations that stand behind others: all of a slot's must have room.
 static bool are_possible(tw_engine *e) { return e->count == 1 && tw_engine_keys_have_room(e); }
 
-// The kernel's blocks are all resident on both GPUs: at most one a multiprocessor. Two parties on one GPU go by levels:
-// it may not have room for both kernels.
-static tw_status agree_on_blocks(tw_engine *e, tw_engine_calls *c) {
-  struct {
-    uint32_t blocks;
-    char gpu[16];
-  } mine, theirs;
-  int multiprocessors;
-  memset(&mine, 0, sizeof mine);
-  TW_TRY(tw_device_multiprocessors(&multiprocessors));
-  TW_TRY(tw_device_pci(mine.gpu));
-  mine.blocks = are_possible(e) ? (uint32_t)multiprocessors : 0;
-  TW_TRY(tw_channel_exchange(e->o.channel, &mine, &theirs, sizeof mine));
-  c->blocks = mine.blocks < theirs.blocks ? mine.blocks : theirs.blocks;
-  if (memcmp(mine.gpu, theirs.gpu, sizeof mine.gpu) == 0) c->blocks = 0;
-  return TW_OK;
-}
-
-static tw_status agree_on_packets(tw_engine *e, const tw_engine_calls *c) {
-  uint32_t theirs;
-  TW_TRY(tw_channel_exchange(e->o.channel, &c->packets, &theirs, sizeof theirs));
-  if (c->packets == theirs) return TW_OK;
-  return tw_fail(TW_ERR_MISMATCH,
-                 "the parties differ in packets of their chains: party %d has %u, party %d has %u; run the same twain "
-                 "on both",
-                 e->party, c->packets, 1 - e->party, theirs);
-}
-
 // Tables, digests and memory that steps name are elsewhere later; that there are as many is what counts.
 enum { NOWHERE = 1 << 30 };
 static tw_status probe(tw_engine *e, tw_engine_calls *c) {
@@ -224,22 +196,42 @@ static tw_status probe(tw_engine *e, tw_engine_calls *c) {
   return status;
 }
 
-tw_status tw_engine_probe_chains(tw_engine *e) {
+static tw_status open_calls(tw_engine *e, tw_chain_terms *mine) {
   void *memory;
-  if (e->o.chain_rows == 0) return TW_OK;
+  int multiprocessors;
   TW_TRY(tw_alloc(sizeof(tw_engine_calls), &memory));
   tw_engine_calls *c = e->calls = memory;
   *c = (tw_engine_calls){.engine = e, .runner = {.run = run, .aside = go_aside, .state = c}};
   e->reserve.runner = &c->runner;
-  TW_TRY(tw_chain_shared(MOST_STEPS, &c->runner.place.shared_base, &c->runner.place.shared_bytes));
   e->o.chain_rows = TILE_ROWS;
-  TW_TRY(agree_on_blocks(e, c));
+  TW_TRY(tw_chain_shared(MOST_STEPS, &c->runner.place.shared_base, &c->runner.place.shared_bytes));
+  TW_TRY(tw_device_multiprocessors(&multiprocessors));
+  TW_TRY(tw_device_pci(mine->gpu));
+  mine->blocks = are_possible(e) ? (uint32_t)multiprocessors : 0;
+  return TW_OK;
+}
+
+// The kernel's blocks are all resident on both GPUs: at most one a multiprocessor. Two parties on one GPU go by levels:
+// it may not have room for both kernels.
+static uint32_t common_blocks(const tw_chain_terms *mine, const tw_chain_terms *theirs) {
+  if (memcmp(mine->gpu, theirs->gpu, sizeof mine->gpu) == 0) return 0;
+  return mine->blocks < theirs->blocks ? mine->blocks : theirs->blocks;
+}
+
+// Blocks decide which chains there are: so these are exchanged when both parties know of each other's.
+tw_status tw_engine_agree_on_kernels(tw_engine *e, tw_chain_terms *mine) {
+  tw_chain_terms theirs;
+  if (e->o.chain_rows) TW_TRY(open_calls(e, mine));
+  TW_TRY(tw_engine_exchange_chains(e, mine, &theirs));
+  tw_engine_calls *c = e->calls;
+  if (!c) return TW_OK;
+  c->blocks = common_blocks(mine, &theirs);
   if (c->blocks == 0) return TW_OK;
   TW_TRY(tw_engine_find_chains(e));
   TW_TRY(probe(e, c));
   TW_TRY(tw_engine_keep_saving(e));
-  TW_TRY(tw_engine_agree_on_chains(e));
-  return agree_on_packets(e, c);
+  mine->packets = c->packets;
+  return tw_engine_exchange_chains(e, mine, &theirs);
 }
 
 size_t tw_engine_chain_box_bytes(const tw_engine *e) {

@@ -304,7 +304,6 @@ static void lock_input(tw_engine *e) {
 
 tw_status tw_engine_device_create(tw_engine *e) {
   void *memory;
-  TW_TRY(tw_engine_probe_chains(e));
   TW_TRY(plan_memory(e));
   TW_TRY(open_streams(e));
   TW_TRY(tw_alloc(sizeof(double) * (size_t)(e->o.plan->program.step_count + 1), &memory));

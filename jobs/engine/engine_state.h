@@ -123,10 +123,21 @@ tw_status tw_engine_create_trace(tw_engine *e);
 tw_status tw_engine_run_halves(tw_engine *e, void (*progress)(void *state, double fraction), void *progress_state);
 
 // ---- engine_chains.c
+// What parties must have alike, or know of each other, before one of them has chains: each engine sends it at set-up,
+// whatever was asked of it. What is not known yet is 0.
+typedef struct {
+  uint64_t rows;  // of a tile, as asked for; 0: level by level
+  uint64_t chains;
+  uint8_t of_op[32];         // BLAKE2b-256 of the list which operation is in which
+  uint32_t packets, blocks;  // GPU: of a round; most that it has at once, 0: none
+  char gpu[16];              // its address on the PCI bus
+} tw_chain_terms;
+// Finds chains where they are asked for; both parties' are to be alike. TW_ERR_MISMATCH on both where they are not.
+tw_status tw_engine_agree_on_chains(tw_engine *e);
+// One exchange of it. mine: rows and chains are filled in.
+tw_status tw_engine_exchange_chains(const tw_engine *e, tw_chain_terms *mine, tw_chain_terms *theirs);
 tw_status tw_engine_find_chains(tw_engine *e);  // where tiles are asked for
 tw_status tw_engine_keep_saving(tw_engine *e);  // drops those that save no rounds
-// Both parties' are to be alike. TW_ERR_MISMATCH on both where they are not.
-tw_status tw_engine_agree_on_chains(tw_engine *e);
 // Most messages, and spans of gates, of the tiles of so many sequences.
 size_t tw_engine_chain_messages(const tw_engine *e, int batch);
 size_t tw_engine_chain_spans(const tw_engine *e, int batch);
@@ -135,9 +146,9 @@ tw_status tw_engine_begin_chains(tw_engine *e, tw_engine_part *p);
 void tw_engine_end_chains(tw_engine_part *p);
 
 // ---- engine_chains_device.c; built with CUDA only
-// Those that a kernel takes, where the engine can have any; the parties agree on them. Before memory is foreseen.
 bool tw_engine_keys_have_room(tw_engine *e);  // for a whole slot of each sequence
-tw_status tw_engine_probe_chains(tw_engine *e);
+// Finds those that a kernel takes, where both engines can have any. Before memory is foreseen.
+tw_status tw_engine_agree_on_kernels(tw_engine *e, tw_chain_terms *mine);
 size_t tw_engine_chain_box_bytes(const tw_engine *e);  // of packets, for the opener
 size_t tw_engine_chain_bytes(const tw_engine *e);      // of the GPU's memory, all together
 // When the opener is there. Where its transport carries none, the program goes level by level.

@@ -5,7 +5,7 @@
 #include "comm/channel.h"
 #include "io/ids.h"
 
-#define TW_PROTOCOL_VERSION 10
+#define TW_PROTOCOL_VERSION 11
 
 // What must be the same on both parties; a party leaves out (zero) what is not known yet.
 typedef struct {

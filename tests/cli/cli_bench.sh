@@ -44,6 +44,16 @@ expect 2 "unknown --keys 'disk'; use memory, file or resident" bash -c \
 expect 3 'nowhere.*cannot make a folder for keys' bash -c \
   'timeout 100 mpirun -np 2 env TMPDIR=$PWD/nowhere "$TWAIN" bench model --device cpu --shape bert-tiny --seq 16 --keys file'
 
+# One party by chains, the other by levels: both say so, and none waits.
+chains_of_one() {
+  local bench=("$TWAIN" bench model --device cpu --shape bert-tiny --layers 1 --seq 8)
+  timeout 100 mpirun -np 1 "${bench[@]}" ${1:+"$1"} : -np 1 "${bench[@]}" ${2:+"$2"}
+}
+export -f chains_of_one
+remedy='; give both --chains, or neither'
+expect 5 "party 0 has chains, party 1 has levels$remedy" bash -c 'chains_of_one --chains ""'
+expect 5 "party 0 has levels, party 1 has chains$remedy" bash -c 'chains_of_one "" --chains'
+
 expect 2 "unknown --device 'tpu'; use auto, cpu or cuda" "$TWAIN" bench kernels --device tpu
 
 # ---- a text: the time to its first token, and from token to token, which on a busy machine may come out as none

@@ -1,6 +1,7 @@
 // Engines of two parties that walk a small encoder level by level and by tiles of its chains: the same masked results,
 // the same masks, one transcript, whatever the rows of a tile, and where halves of the batch take turns. What they
 // count and trace of it; and parties that do not have the same tiles.
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -177,19 +178,39 @@ static void same_results(void) {
   end(j);
 }
 
-static void other_tiles(void) {
+static void expect_mismatch(const way by[2], const char *const told[2]) {
   job *j = begin();
   party p[2];
   engine_pair_end ends[2];
-  make_room(j, (const way[]){{.rows = 2}, {.rows = 3}}, p);
+  make_room(j, by, p);
   engine_pair_run(infer, (void *[]){&p[0], &p[1]}, ends);
   for (int i = 0; i < 2; i++) {
     CU_ASSERT_EQUAL(ends[i].status, TW_ERR_MISMATCH);
-    CU_ASSERT_PTR_NOT_NULL(strstr(ends[i].message, "differ in rows of a tile: party"));
+    CU_ASSERT_PTR_NOT_NULL(strstr(ends[i].message, told[i]));
   }
   forget(p);
   end(j);
 }
 
+static void other_tiles(void) {
+  expect_mismatch((const way[]){{.rows = 2}, {.rows = 3}},
+                  (const char *[]){"differ in rows of a tile: party 0 has 2, party 1 has 3; run",
+                                   "differ in rows of a tile: party 1 has 3, party 0 has 2; run"});
+}
+
+// One by chains, the other by levels.
+static void other_choice(void) {
+  static const char remedy[] = "give both --chains, or neither";
+  for (int by_chains = 0; by_chains < 2; by_chains++) {
+    way by[2] = {{.rows = 0}, {.rows = 0}};
+    char told[2][160];
+    by[by_chains].rows = 2;
+    for (int i = 0; i < 2; i++)
+      snprintf(told[i], sizeof told[i], "differ in how rows go: party %d has %s, party %d has %s; %s", i,
+               i == by_chains ? "chains" : "levels", 1 - i, i == by_chains ? "levels" : "chains", remedy);
+    expect_mismatch(by, (const char *[]){told[0], told[1]});
+  }
+}
+
 SUITE_MAIN("chains of an engine", {"the same by levels and by tiles", same_results},
-           {"parties with other tiles", other_tiles})
+           {"parties with other tiles", other_tiles}, {"parties of which one has chains", other_choice})

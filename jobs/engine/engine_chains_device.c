@@ -34,7 +34,7 @@ struct tw_engine_calls {
   size_t share_words, packed_words;                          // of any chain
   uint64_t *packed;                                          // device, [AHEAD][packed_words]
   void *stream;  // on which chains are made ready; NULL: the session's own, one behind the other
-  void *begun, *ready[AHEAD], *done[AHEAD], *own;
+  void *begun, *ready[AHEAD], *done[AHEAD];
   int next;           // chains so far, of the job that is being recorded
   chain_call *calls;  // [chain]
   int count;
@@ -112,16 +112,16 @@ static tw_status launch(tw_engine_calls *c, tw_session *s, const chain_call *cal
   return tw_chain_run(&a, s->stream);
 }
 
-// From here on the session is on its own stream again.
+// Where corrections were expanded; the session's stream waits for it.
 static tw_status pack(tw_engine_calls *c, tw_session *s, const chain_call *call, const tw_tile_steps *list,
                       size_t of_sequence) {
   const char *moves = call->place + c->most_step_bytes + c->most_list_bytes;
   void *ready = c->ready[c->next % AHEAD];
   TW_TRY(tw_chain_pack((const tw_step_move *)(const void *)moves, (uint32_t)list->pack_count,
-                       (uint32_t)(of_sequence * (size_t)s->batch), (uint32_t)of_sequence, s->stream));
+                       (uint32_t)(of_sequence * (size_t)s->batch), (uint32_t)of_sequence,
+                       c->stream ? c->stream : s->stream));
   if (!c->stream) return TW_OK;
   TW_TRY(tw_device_event_record(ready, c->stream));
-  s->stream = c->own;
   return tw_device_event_wait(ready, s->stream);
 }
 
@@ -169,7 +169,6 @@ static tw_status go_aside(void *state, tw_session *s) {
   if (s->silent) return TW_OK;
   c->runner.place.packed = c->packed + (size_t)slot * c->packed_words;
   if (!c->stream) return TW_OK;
-  c->own = s->stream;
   s->stream = c->stream;
   return tw_device_event_wait(c->next < AHEAD ? c->begun : c->done[slot], c->stream);
 }

@@ -67,8 +67,8 @@ typedef struct {
 typedef struct {
   tw_tile_place place;
   tw_status (*run)(void *state, tw_session *s, const tw_tile_steps *steps, size_t tiles);
-  // Before a chain's corrections are expanded: it may give the session room for them, and another stream, until `run`
-  // has come. NULL: nothing.
+  // Before a chain's corrections are expanded: it may give the session room for them, and another stream, until they
+  // are. NULL: nothing.
   tw_status (*aside)(void *state, tw_session *s);
   void *state;
 } tw_tile_runner;

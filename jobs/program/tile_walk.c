@@ -322,12 +322,17 @@ static tw_status make_room(tw_session *s, const tw_chain *c) {
   return TW_OK;
 }
 
+// A runner may put corrections aside: then they are expanded there, and the session is on its own stream and in its own
+// room again, whatever comes of it.
 static tw_status begin_chain(tw_session *s, const tw_chain *c, const tw_tile_runner *runner, int *of_chain,
                              uint64_t **shares) {
+  void *own = s->stream;
   TW_TRY(make_room(s, c));
-  if (runner && runner->aside) TW_TRY(runner->aside(runner->state, s));
-  tw_status status = take_shares(s, c, of_chain, shares);
+  tw_status status = runner && runner->aside ? runner->aside(runner->state, s) : TW_OK;
+  if (status == TW_OK) status = take_shares(s, c, of_chain, shares);
   *of_chain = -1;
+  s->corrections.room = NULL;
+  s->stream = own;
   return status;
 }
 
@@ -342,7 +347,6 @@ static tw_status reserve_chain(tw_session *s, const tw_chain *c, const tw_tile_r
   int of_chain;
   TW_TRY(room_for_shares(c, &memory));
   tw_status status = begin_chain(s, c, runner, &of_chain, memory);
-  s->corrections.room = NULL;
   if (status == TW_OK && rows) status = tw_tile_run_steps(s, c, rows, memory, runner);
   tw_session_release_scratch(s);
   tw_free(memory);
@@ -362,7 +366,6 @@ static tw_status run_chain(tile_walk *w, const tw_chain *c) {
   if (!w->stream.window_at) TW_TRY(read_early(w, c->ops[c->op_count - 1] + 1));
   TW_TRY(room_for_shares(c, &memory));
   tw_status status = begin_chain(w->s, c, w->runner, &w->of_chain, memory);
-  w->s->corrections.room = NULL;
   if (status == TW_OK) status = run_tiles(w, c, memory);
   w->s->chained.chains += (uint64_t)w->s->batch;
   tw_session_release_scratch(w->s);

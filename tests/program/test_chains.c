@@ -160,6 +160,114 @@ static void refused_chains(void) {
   CU_ASSERT(dropped > 0 && kept > 0);
 }
 
+// ---- a walk that fails
+
+typedef enum { FAIL_ASIDE, FAIL_CORRECTIONS, FAIL_STEPS, FAIL_RUN, FAIL_NOWHERE } failure;
+
+// A runner that has corrections expanded on another stream, and what it and its backend are to fail at.
+typedef struct {
+  failure at;
+  int own, other;  // their addresses are streams
+  int asides, expansions, runs;
+} astray;
+
+static astray *expected;  // the backend's
+
+static tw_status fail_here(failure here) {
+  return expected->at == here ? tw_fail(TW_ERR_IO, "failure %d", here) : TW_OK;
+}
+
+static tw_status stray(void *state, tw_session *s) {
+  astray *a = state;
+  CU_ASSERT_PTR_EQUAL(s->stream, &a->own);
+  s->stream = &a->other;
+  a->asides++;
+  return fail_here(FAIL_ASIDE);
+}
+
+static tw_status expand(const tw_correction_args *args, int count, void *stream) {
+  CU_ASSERT_PTR_EQUAL(stream, &expected->other);
+  expected->expansions++;
+  TW_TRY(fail_here(FAIL_CORRECTIONS));
+  return tw_cpu_backend.corrections(args, count, stream);
+}
+
+static tw_status run_astray(void *state, tw_session *s, const tw_tile_steps *list, size_t tiles) {
+  astray *a = state;
+  CU_ASSERT(list->count > 0 && tiles > 0);
+  CU_ASSERT_PTR_EQUAL(s->stream, &a->own);
+  CU_ASSERT_PTR_NULL(s->corrections.room);
+  a->runs++;
+  return fail_here(FAIL_RUN);
+}
+
+static tw_status read_zeros(void *state, int sequence, void *to, size_t bytes) {
+  (void)state, (void)sequence;
+  memset(to, 0, bytes);
+  return TW_OK;
+}
+
+// An opener without another party.
+static tw_status open_alone(void *state, int half, const tw_open_request *request) {
+  (void)state, (void)half;
+  memset(request->out, 0, 8 * request->words);
+  return TW_OK;
+}
+static tw_status start_alone(void *state, tw_flush_reason reason, uint64_t *message) {
+  (void)state, (void)reason;
+  *message = 0;
+  return TW_OK;
+}
+static tw_status finish_alone(void *state, int half, uint64_t message) {
+  (void)state, (void)half, (void)message;
+  return TW_OK;
+}
+
+// One party's walk, which fails there; the session is on its own stream afterwards.
+static void walk_astray(chained *c, const tw_chains *chains, failure at) {
+  const uint64_t *tables[CHAINED_TABLES];
+  astray a = {.at = at};
+  tw_backend backend = tw_cpu_backend;
+  tw_session s;
+  for (int i = 0; i < CHAINED_TABLES; i++) tables[i] = c->tables[i].values;
+  backend.corrections = expand;
+  expected = &a;
+  tw_tile_runner runner = {
+      .place = {.shared_base = 1 << 20, .shared_bytes = at == FAIL_STEPS ? 1024 : 4 << 20, .tables = tables},
+      .run = run_astray,
+      .aside = stray,
+      .state = &a};
+  tw_session_config config = {.program = &c->program,
+                              .role = TW_PARTY,
+                              .batch = c->batch,
+                              .backend = &backend,
+                              .stream = &a.own,
+                              .sequences = {.seeds = {c->seeds[0]}, .slots = c->slots, .inputs = {c->input}},
+                              .opener = {.open = open_alone, .start = start_alone, .finish = finish_alone},
+                              .source = {.read = read_zeros}};
+  CU_ASSERT_EQUAL_FATAL(tw_session_create(&config, &s), TW_OK);
+  CU_ASSERT_EQUAL(tw_session_prepare(&s), TW_OK);
+  tw_status status = tw_session_run_tiles(&s, chains, 1, &runner);
+  CU_ASSERT_EQUAL(status, at == FAIL_NOWHERE ? TW_OK : at == FAIL_STEPS ? TW_ERR_USAGE : TW_ERR_IO);
+  CU_ASSERT_PTR_EQUAL(s.stream, &a.own);
+  CU_ASSERT_PTR_NULL(s.corrections.room);
+  CU_ASSERT_EQUAL(a.asides, 1);
+  CU_ASSERT_EQUAL(a.expansions > 0, at > FAIL_ASIDE);
+  CU_ASSERT_EQUAL(a.runs, at >= FAIL_RUN);
+  tw_session_destroy(&s);
+}
+
+static void failures(void) {
+  chained c;
+  int x = chained_start(&c, 6, 8, 2, CHAINED_RING, CHAINED_RING - 4);
+  chained_finish(&c, chained_fresh(&c.b, chained_less_maximum(&c, x)));
+  tw_chains found = chains_of(&c.program, 1);
+  CU_ASSERT_EQUAL(found.count, 1);
+  for (failure at = FAIL_ASIDE; at <= FAIL_NOWHERE; at++) walk_astray(&c, &found, at);
+  tw_chains_free(&found);
+  chained_end(&c);
+}
+
 // ---- what is noticed
 
 // Opened bits whose rows and places are exchanged: a tile takes lanes of its neighbours.
@@ -260,6 +368,7 @@ int main(int count, char **arguments) {
                                      {"softmax up to the reciprocal", softmaxes},
                                      {"argmax", places},
                                      {"chains that are refused", refused_chains},
+                                     {"walks that fail", failures},
                                      {"a neighbour's lanes", neighbours_lanes},
                                      {"rows of two heads", two_heads},
                                      {"random programs", random_programs}};

@@ -213,28 +213,44 @@ void tw_chains_drop(tw_chains *c, int op_count, const bool *dropped) {
   c->count = left;
 }
 
-// Of the chain's levels; outside: of a level, how many openings are in no chain.
-static int saved_by(const tw_program *p, const tw_chain *c, const int *outside) {
-  int saved = 0, level = -1;
-  for (int i = 0; i < c->op_count; i++) {
-    const tw_op *op = &p->ops[c->ops[i]];
-    if (!op->opens || op->level == level) continue;
-    level = op->level;
-    saved += outside[level] == 0;
-  }
-  return saved;
+// Of a level: openings in no chain, and chains that open in it.
+typedef struct {
+  int outside, chains;
+} level_use;
+
+// Operation i of the chain is its first that opens in a level.
+static bool enters(const tw_program *p, const tw_chain *c, int i, int *level) {
+  const tw_op *op = &p->ops[c->ops[i]];
+  if (!op->opens || op->level == *level) return false;
+  *level = op->level;
+  return true;
+}
+
+static void count_chain(const tw_program *p, const tw_chain *c, level_use *levels) {
+  for (int i = 0, level = -1; i < c->op_count; i++)
+    if (enters(p, c, i, &level)) levels[level].chains++;
+}
+
+// Half levels: one that two chains share is half of each. Where more do, none has half, and it counts for nobody.
+static int saved_by(const tw_program *p, const tw_chain *c, const level_use *levels) {
+  int halves = 0;
+  for (int i = 0, level = -1; i < c->op_count; i++)
+    if (enters(p, c, i, &level) && levels[level].outside == 0)
+      halves += levels[level].chains == 1 ? 2 : levels[level].chains == 2;
+  return halves;
 }
 
 // What one chain does not save may be what another one cannot save either.
-static void drop_idle(const tw_program *p, int rounds, tw_chains *c, int *outside, bool *dropped) {
+static void drop_idle(const tw_program *p, int rounds, tw_chains *c, level_use *levels, bool *dropped) {
   for (bool changed = true; changed;) {
     changed = false;
-    memset(outside, 0, sizeof *outside * (size_t)(p->levels + 1));
+    memset(levels, 0, sizeof *levels * (size_t)(p->levels + 1));
     memset(dropped, 0, sizeof *dropped * (size_t)c->count);
-    for (int i = 0; i < p->op_count; i++) outside[p->ops[i].level] += p->ops[i].opens && c->of_op[i] < 0;
+    for (int i = 0; i < p->op_count; i++) levels[p->ops[i].level].outside += p->ops[i].opens && c->of_op[i] < 0;
+    for (int i = 0; i < c->count; i++) count_chain(p, &c->chains[i], levels);
     for (int i = 0; i < c->count; i++) {
-      int saved = saved_by(p, &c->chains[i], outside);
-      dropped[i] = saved < rounds || 2 * saved < c->chains[i].rounds;
+      int halves = saved_by(p, &c->chains[i], levels);
+      dropped[i] = halves < 2 * rounds || halves < c->chains[i].rounds;
       changed = changed || dropped[i];
     }
     tw_chains_drop(c, p->op_count, dropped);
@@ -242,11 +258,11 @@ static void drop_idle(const tw_program *p, int rounds, tw_chains *c, int *outsid
 }
 
 tw_status tw_chains_keep_saving(const tw_program *p, int rounds, tw_chains *c) {
-  void *outside, *dropped = NULL;
-  TW_TRY(tw_alloc(sizeof(int) * (size_t)(p->levels + 1), &outside));
+  void *levels, *dropped = NULL;
+  TW_TRY(tw_alloc(sizeof(level_use) * (size_t)(p->levels + 1), &levels));
   tw_status status = tw_alloc(sizeof(bool) * (size_t)(c->count + 1), &dropped);
-  if (status == TW_OK) drop_idle(p, rounds, c, outside, dropped);
-  tw_free(outside);
+  if (status == TW_OK) drop_idle(p, rounds, c, levels, dropped);
+  tw_free(levels);
   tw_free(dropped);
   return status;
 }

@@ -34,7 +34,8 @@ void tw_chains_free(tw_chains *c);
 // Without some of them; op_count: the program's. The others keep their order.
 void tw_chains_drop(tw_chains *c, int op_count, const bool *dropped);
 
-// Drops chains that do not save rounds. A level is saved when all that it opens is in chains; a chain is kept when at
+// Drops chains that do not save rounds. A level is saved when all that it opens is in chains. Where these are two, each
+// sends a message in its place, and half a level counts for each; where they are more, none. A chain is kept when at
 // least `rounds` of its levels are saved, and half of them. TW_ERR_MEMORY.
 tw_status tw_chains_keep_saving(const tw_program *p, int rounds, tw_chains *c);
 

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "base/memory.h"
 #include "jobs/models/import.h"
 #include "jobs/plan/plan.h"
 #include "kernels/pack.h"
@@ -105,6 +106,80 @@ static void places(void) {
   for (size_t rows = 1; rows <= c.rows; rows += 4) CU_ASSERT(same_by_tiles(&c, &found, rows));
   tw_chains_free(&found);
   chained_end(&c);
+}
+
+// ---- chains that save rounds
+
+enum { MOST_OPS = 64, MOST_CHAINS = 3, ASKED = 2 };
+
+// Programs of openings alone, and who has them: a word a level, a letter an opening. '.' is in no chain, 'A' in the
+// first one, 'a' is an operation of the first one that opens nothing.
+typedef struct {
+  const char *levels, *left;
+} overlay;
+
+static void *room(size_t bytes) {
+  void *memory;
+  if (tw_alloc(bytes, &memory) != TW_OK) abort();
+  return memory;
+}
+
+static void add_op(tw_op *ops, int index, char letter, int level, tw_chains *chains) {
+  int of = letter == '.' ? -1 : (letter & 31) - 1;
+  ops[index] = (tw_op){.level = level, .opens = letter < 'a'};
+  chains->of_op[index] = of;
+  if (of < 0) return;
+  tw_chain *c = &chains->chains[of];
+  if (of >= chains->count) chains->count = of + 1;
+  if (!c->ops) *c = (tw_chain){.rows = (size_t)of, .ops = room(sizeof(int) * MOST_OPS)};
+  bool counted = false;
+  for (int i = 0; i < c->op_count; i++) counted = counted || (ops[c->ops[i]].opens && ops[c->ops[i]].level == level);
+  c->rounds += ops[index].opens && !counted;
+  c->ops[c->op_count++] = index;
+}
+
+static void check_saving(const overlay *o) {
+  tw_op ops[MOST_OPS];
+  tw_chains chains = {.chains = room(sizeof(tw_chain) * MOST_CHAINS), .of_op = room(sizeof(int) * MOST_OPS)};
+  tw_program p = {.ops = ops};
+  for (const char *letter = o->levels; *letter; letter++) {
+    if (*letter == ' ')
+      p.levels++;
+    else
+      add_op(ops, p.op_count++, *letter, p.levels, &chains);
+  }
+  p.levels++;
+  CU_ASSERT_EQUAL(tw_chains_keep_saving(&p, ASKED, &chains), TW_OK);
+  char left[MOST_CHAINS + 1] = "";
+  for (int i = 0; i < chains.count; i++) left[i] = (char)('A' + chains.chains[i].rows);
+  if (strcmp(left, o->left) != 0) printf("\n    '%s' leaves '%s', not '%s'", o->levels, left, o->left);
+  CU_ASSERT_STRING_EQUAL(left, o->left);
+  int of_chains = 0, in_chains = 0;
+  for (int i = 0; i < chains.count; i++) of_chains += chains.chains[i].op_count;
+  for (int i = 0; i < p.op_count; i++) in_chains += chains.of_op[i] >= 0 && chains.of_op[i] < chains.count;
+  CU_ASSERT_EQUAL(in_chains, of_chains);
+  tw_chains_free(&chains);
+}
+
+static void saving(void) {
+  static const overlay overlays[] = {{"A. A. A.", ""},             // it saves no level
+                                     {"A", ""},                    // one
+                                     {"A A", "A"},                 // two
+                                     {"AA AA", "A"},               // two openings of one level
+                                     {"Aa aA a", "A"},             // with operations that open nothing
+                                     {"AA. A", ""},                // one, and one beside another opening
+                                     {"A A A. A.", "A"},           // two, half of its own
+                                     {"A A A. A. A.", ""},         // less than half
+                                     {"A A . B B B", "AB"},        // one behind the other
+                                     {"A A . B. B. B", "A"},       // the second one saves one
+                                     {"AB AB", ""},                // side by side: one of two levels each
+                                     {"AB AB AB AB", "AB"},        // two of four
+                                     {"AB. AB AB AB AB", ""},      // two of five
+                                     {"ABC ABC ABC ABC ABC", ""},  // three side by side
+                                     {"A A A AB AB AB AB", "AB"},  // the second one has two of its four
+                                     {"A A AB AB", "A"},           // only one; the first one still has two
+                                     {"A AB AB AB", ""}};          // what the second one does not save is lost for both
+  for (size_t i = 0; i < sizeof overlays / sizeof *overlays; i++) check_saving(&overlays[i]);
 }
 
 // ---- chains that a runner refuses
@@ -331,6 +406,17 @@ static void count_openings(const tw_program *p, const tw_chains *found, const ch
   }
 }
 
+// Kept chains send fewer messages than the program has rounds.
+static void check_kept(const tw_program *p) {
+  tw_chains kept = chains_of(p, 2);
+  int rounds = 0;
+  CU_ASSERT_EQUAL(tw_chains_keep_saving(p, 2, &kept), TW_OK);
+  for (int i = 0; i < kept.count; i++) rounds += kept.chains[i].rounds;
+  printf("; %d with %d save", kept.count, rounds);
+  CU_ASSERT(rounds > 0 && rounds < p->levels);
+  tw_chains_free(&kept);
+}
+
 static void plans(void) {
   static const char *const shapes[] = {"bert-tiny", "bert-base", "bert-large", "gpt2"};
   const tw_choices few_rounds = {.wide_nodes = true,
@@ -350,6 +436,7 @@ static void plans(void) {
     int rounds = 0;
     for (int j = 0; j < found.count; j++) rounds += found.chains[j].rounds;
     printf("\n    %s: %d chains with %d rounds, of %d rounds", shapes[i], found.count, rounds, plan.program.levels);
+    check_kept(&plan.program);
     for (size_t j = 0; j < 3; j++) {
       int all, outside;
       count_openings(&plan.program, &found, names[j], &all, &outside);
@@ -367,6 +454,7 @@ int main(int count, char **arguments) {
                                      {"norms", norms},
                                      {"softmax up to the reciprocal", softmaxes},
                                      {"argmax", places},
+                                     {"chains that save rounds", saving},
                                      {"chains that are refused", refused_chains},
                                      {"walks that fail", failures},
                                      {"a neighbour's lanes", neighbours_lanes},

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 
 #include "base/memory.h"
+#include "io/keys_layout.h"
 
 typedef struct {
   tw_keys *keys;
@@ -63,6 +64,7 @@ tw_status tw_key_store_open(const char *path, int party, tw_key_store *out) {
     return status;
   }
   *out = (tw_key_store){.state = f,
+                        .path = f->keys->path,
                         .info = file_info,
                         .survey = file_survey,
                         .check_ledger = file_check,

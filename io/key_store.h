@@ -12,6 +12,7 @@
 
 typedef struct {
   void *state;
+  const char *path;  // of a key file, for messages; NULL: of no file
   // NULL: the parties choose among the slots that are left. Else the store does, for a run by whose number (32 bytes)
   // both parties' stores know it: `count` slots from *first on. Before it info has no key id.
   tw_status (*reserve)(void *state, const uint8_t run[32], int count, uint64_t *first);

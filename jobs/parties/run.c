@@ -51,7 +51,9 @@ static tw_status check_key_ids(const tw_run_options *o, const tw_keys_info *k) {
     return tw_fail(TW_ERR_MISMATCH, "the keys were dealt for model %s, the model share is %s; deal keys for this model",
                    k->model_id.hex, o->model->model_id.hex);
   if (strcmp(k->plan.hex, o->plan->digest.hex) != 0)
-    return tw_fail(TW_ERR_MISMATCH, "the keys were dealt for plan %s, the plan file is %s; deal keys for this plan",
+    return tw_fail(TW_ERR_MISMATCH,
+                   "the keys were dealt for plan %s, the plan file is %s: another plan, or the same model's by other "
+                   "choices (--engine and the like); deal keys for this plan, or put the plan there that they are for",
                    k->plan.hex, o->plan->digest.hex);
   return TW_OK;
 }
@@ -89,13 +91,19 @@ tw_status tw_run_check_input(const tw_plan *plan, const tw_model_share *model, c
 
 static int key_files(const tw_run_options *o) { return o->key_files > 1 ? o->key_files : 1; }
 
+static tw_status in_keys(const tw_key_store *keys, tw_status status) {
+  return status != TW_OK && keys->path ? tw_fail_in(status, "%s", keys->path) : status;
+}
+
 // live: a dealer's keys are still to come.
 static tw_status check_files(const tw_run_options *o, bool live, int party) {
-  for (int i = 0; i < key_files(o) && !live; i++) TW_TRY(check_key_ids(o, tw_key_store_info(&o->keys[i])));
+  for (int i = 0; i < key_files(o) && !live; i++)
+    TW_TRY(in_keys(&o->keys[i], check_key_ids(o, tw_key_store_info(&o->keys[i]))));
   TW_TRY(tw_plan_allows_norms(o->plan, o->model->norm_weight, o->model->norm_bias, o->model->centred));
   TW_TRY(tw_plan_allows_prefix(o->plan, &o->model->prefix));
   if (o->input) TW_TRY(tw_run_check_input(o->plan, o->model, o->input));
-  for (int i = 0; i < key_files(o) && !live; i++) TW_TRY(check_keys(o, tw_key_store_info(&o->keys[i]), party));
+  for (int i = 0; i < key_files(o) && !live; i++)
+    TW_TRY(in_keys(&o->keys[i], check_keys(o, tw_key_store_info(&o->keys[i]), party)));
   for (int i = 0; i < o->turn_count; i++) TW_TRY(tw_conversation_check(&o->turns[i], &o->model->model_id, o->ledger));
   return TW_OK;
 }

@@ -57,6 +57,20 @@ expect 2 'engine pfss-norms: of gpt2 nothing is read from keys then' "$TWAIN" pl
 expect 2 "unknown --engine 'pfss-rows.norms'" "$TWAIN" plan --shape bert-tiny --engine pfss-rows+norms
 expect 2 "unknown --engine 'pfs'; use auto, digit, pfss, or pfss- and some of norms, reciprocal, rows .both., exp, activation" "$TWAIN" plan n --seq 40 --force --engine pfs
 
+# keys for a plan of other choices are refused by name, on both parties, before anything is spent
+usual=(--seq 40 --maximum-groups 2,5,4 --node-arity 8 --window-levels 1 --norm-means 0 --engine pfss-rows)
+"$TWAIN" plan n --force -q "${usual[@]}"
+"$TWAIN" deal n -n 2 --test-seed 7 -q --force
+"$TWAIN" ledger L --json >before.json
+for other in '--engine digit' '--engine pfss' '--node-arity 4' '--window-levels 2' '--maximum-groups 4,10' \
+  '--norm-means 1' '--norm-levels 1' '--group-rounds 3' --no-guard '--rounding faithful'; do
+  "$TWAIN" plan n --force -q "${usual[@]}" $other
+  "$TWAIN" encode n 'a few words' -q --force
+  "$TWAIN" share n --input -q --force
+  expect_run 5 'n.keys.p[01].h5: the keys were dealt for plan .*by other choices' n --ledger L -q --force --allow-test-keys
+done
+"$TWAIN" ledger L --json | cmp - before.json || fail "refused keys were marked in the ledger"
+
 # not said: what takes least, with no more than any of these
 "$TWAIN" plan --shape 1x24x3x40 --seq 40 >least
 grep -qE '^chosen: groups [0-9,]+, nodes of [48], windows in [12] levels?, norms without a mean' least || fail "the choice is not told"

@@ -132,6 +132,14 @@ TW_BLOCK void gather(const tw_step_move *m, const tw_block_tile *t) {
       fetch_later(&m->tile[j], &whole[whole_place(m, t->tile, j)]);
 }
 
+// Element j by thread j, as others read it.
+TW_BLOCK void fetch(const tw_step_move *m, const tw_block_tile *t) {
+  const uint64_t *from = whole_of(m, t) + t->tile * m->stride;
+  uint64_t *to = m->tile;
+  TW_ROLLED for (uint32_t j = block_thread(), n = m->straight; j < n; j += TW_BLOCK_THREADS)
+      fetch_later(&to[j], &from[j]);
+}
+
 // Into memory of all tiles, before they set out.
 TW_BLOCK void pack(const tw_step_move *of_first, const tw_block_tile *t) {
   tw_step_move m = *of_first;
@@ -281,6 +289,21 @@ TW_BLOCK void sums(const tw_step_sums *a) {
 TW_CHAIN_RING_OPS(TW_EACH)
 TW_EACH(zero)
 
+// A warp an element, its lanes over the planes.
+#define TW_SUMMED(op)                                                                                                  \
+  TW_BLOCK void op(const tw_##op##_args *a) {                                                                          \
+    uint32_t cols = (uint32_t)a->cols, n = (uint32_t)a->rows * cols, planes = (uint32_t)a->planes;                     \
+    TW_ROLLED for (uint32_t j = block_thread() / 32; j < n; j += TW_BLOCK_THREADS / 32) {                              \
+      uint32_t row = j / cols;                                                                                         \
+      uint64_t sum = 0;                                                                                                \
+      TW_ROLLED for (uint32_t p = block_lane(); p < planes; p += 32) sum += tw_##op##_term(a, row, j - row * cols, p); \
+      sum = lanes_sum(sum);                                                                                            \
+      if (block_lane() == 0) a->out[j] = sum & a->ring;                                                                \
+    }                                                                                                                  \
+  }
+TW_SUMMED(constants)
+TW_SUMMED(sum_planes)
+
 TW_BLOCK void zero(const tw_zero_args *args, const tw_block_tile *t, uint32_t tokens) {
   tw_zero_args a = *args;
   if (a.live.lengths) a.live.lengths += t->sequence;
@@ -332,7 +355,9 @@ TW_BLOCK int walk_tile(const tw_block_tile *t, const tw_chain_step *steps) {
     int there = 1;
     note_time(t->launch, t->number, i);
     if (s->kind != TW_STEP_GATHER && s->kind != TW_STEP_RECEIVE) fetch_wait();
-    if (s->kind == TW_STEP_GATHER)
+    if (s->kind == TW_STEP_GATHER && s->as.move.straight)
+      fetch(&s->as.move, t);
+    else if (s->kind == TW_STEP_GATHER)
       gather(&s->as.move, t);
     else if (s->kind == TW_STEP_SCATTER)
       scatter(&s->as.move, t);

@@ -16,8 +16,8 @@ extern "C" {
 // clang-format off
 #define TW_CHAIN_RING_OPS(X) \
   X(shift) X(view) X(concat) X(combine) X(share) X(extend) X(multiply) X(multiply_rows) X(square) X(select) \
-  X(choose) X(constants) X(sum_planes) X(pairs) X(offset) X(piece) X(floor) X(opponents) X(members) X(fold)
-#define TW_CHAIN_BIT_OPS(X) X(leaves) X(lookup) X(parity) X(reshape)
+  X(choose) X(pairs) X(offset) X(piece) X(floor) X(opponents) X(members) X(fold)
+#define TW_CHAIN_BIT_OPS(X) X(leaves) X(lookup) X(parity) X(reshape) X(constants) X(sum_planes)
 #define TW_CHAIN_TOKEN_OPS(X) X(kill) X(zero)
 // clang-format on
 
@@ -41,11 +41,12 @@ typedef enum {
 typedef struct {
   uint64_t *whole, *tile;  // tile: in a block's memory; packed before, of tile number 0, others behind it
   uint32_t outer, all, inner, planes, rows;
-  uint32_t watched;       // only who watches needs it
-  uint32_t warp;          // not 0: warp number `warp` - 1 alone does it, counted round; 0: the whole block
-  size_t whole_words;     // of a plane
-  size_t sequence_words;  // of the whole, from one sequence's to the next one's
-  uint64_t over_run;      // j over_run / 2^32 is j / (rows inner), rounded down, for every element j of a tile
+  uint32_t watched;           // only who watches needs it
+  uint32_t warp;              // not 0: warp number `warp` - 1 alone does it, counted round; 0: the whole block
+  uint32_t straight, stride;  // words that lie side by side in the whole, too (0: they do not), and from tile to tile
+  size_t whole_words;         // of a plane
+  size_t sequence_words;      // of the whole, from one sequence's to the next one's
+  uint64_t over_run;          // j over_run / 2^32 is j / (rows inner), rounded down, for every element j of a tile
 } tw_step_move;
 
 // Packets of a tensor begin at `packet`. Two elements share one where rings allow it.

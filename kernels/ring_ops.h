@@ -339,14 +339,15 @@ typedef struct {
   size_t planes, first_plane, plane_words, sequence_words;
   uint64_t mine, ring;  // mine: 1 where the public part is added
 } tw_constants_args;
+TW_ELEMENT uint64_t tw_constants_term(const tw_constants_args *a, size_t row, size_t col, size_t p) {
+  const uint64_t *bits = a->bits + tw_at(row, a->sequence_words, tw_at(a->first_plane + p, a->plane_words, 0));
+  uint64_t v = tw_plane_bit(bits, col);
+  uint64_t d = a->mine * v + (a->m ? tw_negate_if(v, a->m[tw_at(tw_at(row, a->planes, p), a->cols, col)]) : 0);
+  return (uint64_t)a->constants[p] * d;
+}
 TW_ELEMENT uint64_t tw_constants_at(const tw_constants_args *a, size_t row, size_t col) {
-  const uint64_t *bits = a->bits + tw_at(row, a->sequence_words, tw_at(a->first_plane, a->plane_words, 0));
   uint64_t sum = 0;
-  TW_LOOP for (size_t p = 0; p < a->planes; p++) {
-    uint64_t v = tw_plane_bit(bits + tw_at(p, a->plane_words, 0), col);
-    uint64_t d = a->mine * v + (a->m ? tw_negate_if(v, a->m[tw_at(tw_at(row, a->planes, p), a->cols, col)]) : 0);
-    sum += (uint64_t)a->constants[p] * d;
-  }
+  TW_LOOP for (size_t p = 0; p < a->planes; p++) sum += tw_constants_term(a, row, col, p);
   return sum & a->ring;
 }
 
@@ -358,10 +359,12 @@ typedef struct {
   uint64_t *out;
   uint64_t ring;
 } tw_sum_planes_args;
+TW_ELEMENT uint64_t tw_sum_planes_term(const tw_sum_planes_args *a, size_t row, size_t col, size_t p) {
+  return a->x[tw_at(tw_at(row, a->planes, p), a->cols, col)] << a->shifts[p];
+}
 TW_ELEMENT uint64_t tw_sum_planes_at(const tw_sum_planes_args *a, size_t row, size_t col) {
   uint64_t sum = 0;
-  TW_LOOP for (size_t p = 0; p < a->planes; p++) sum += a->x[tw_at(tw_at(row, a->planes, p), a->cols, col)]
-                                                        << a->shifts[p];
+  TW_LOOP for (size_t p = 0; p < a->planes; p++) sum += tw_sum_planes_term(a, row, col, p);
   return sum & a->ring;
 }
 

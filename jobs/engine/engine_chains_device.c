@@ -30,9 +30,9 @@ struct tw_engine_calls {
   tw_device_chain_box box;
   uint32_t blocks, packets;  // of both parties; blocks: as many tiles at most, so that all run at once
   size_t most_step_bytes, most_list_bytes, most_pack_bytes;  // of any chain
-  tw_correction_room room;                                   // device: shares of the chain that is made ready
   size_t share_words, packed_words;                          // of any chain
-  uint64_t *packed;                                          // device, [AHEAD][packed_words]
+  uint64_t *shares, *packed;                                 // device, [AHEAD][share_words], [AHEAD][packed_words]
+  tw_correction_room room;                                   // of the chain that is made ready
   void *stream;  // on which chains are made ready; NULL: the session's own, one behind the other
   void *begun, *ready[AHEAD], *done[AHEAD];
   int next;           // chains so far, of the job that is being recorded
@@ -167,6 +167,7 @@ static tw_status go_aside(void *state, tw_session *s) {
   c->room.used = 0;
   s->corrections.room = &c->room;
   if (s->silent) return TW_OK;
+  c->room.memory = c->shares + (size_t)slot * c->share_words;
   c->runner.place.packed = c->packed + (size_t)slot * c->packed_words;
   if (!c->stream) return TW_OK;
   s->stream = c->stream;
@@ -243,7 +244,7 @@ size_t tw_engine_chain_bytes(const tw_engine *e) {
   if (e->chains.count == 0) return 0;
   const tw_engine_calls *c = e->calls;
   return tw_engine_chain_box_bytes(e) + call_bytes(c) * (size_t)e->chains.count +
-         8 * (c->share_words + AHEAD * c->packed_words);
+         8 * AHEAD * (c->share_words + c->packed_words);
 }
 
 // Where masks are not there from the beginning, a chain's are made when it comes, and so is all else.
@@ -261,12 +262,13 @@ static tw_status open_stream(tw_engine *e, tw_engine_calls *c) {
 static tw_status take_memory(tw_engine *e, tw_engine_calls *c) {
   void *memory;
   c->count = e->chains.count;
-  size_t calls = call_bytes(c) * (size_t)c->count, words = c->share_words + AHEAD * c->packed_words;
+  size_t calls = call_bytes(c) * (size_t)c->count, words = AHEAD * (c->share_words + c->packed_words);
   c->device_bytes = calls + 8 * words + sizeof *c->base;
   TW_TRY(e->k->alloc(c->device_bytes, &memory));
   c->device = memory;
   c->packed = (uint64_t *)(void *)(c->device + calls);
-  c->room = (tw_correction_room){.memory = c->packed + AHEAD * c->packed_words, .words = c->share_words};
+  c->shares = c->packed + AHEAD * c->packed_words;
+  c->room.words = c->share_words;
   c->runner.place.packed_words = c->packed_words;
   c->base = c->packed + words;
   TW_TRY(e->k->fill(c->base, 0, sizeof *c->base, e->stream));

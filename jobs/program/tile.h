@@ -30,7 +30,7 @@ typedef struct {
   size_t planes;
   size_t sequence_words;  // from one sequence's whole to the next one's
   bool watched;           // opened, and nobody but who watches reads it
-  bool early;             // no input decides on it: it may be packed before the chain begins
+  bool early;             // no input decides on it: bits may be packed before the chain begins
 } tw_tile_part;
 void tw_tile_gather(const tw_tile_part *part, tw_row_range range, const uint64_t *whole, uint64_t *tile);
 void tw_tile_scatter(const tw_tile_part *part, tw_row_range range, const uint64_t *tile, uint64_t *whole);

@@ -194,6 +194,13 @@ static void uses_of_wires(const tw_chain_step *s, uses *u) {
     makes_own(u, s->as.op.out, s->as.op.rows *(size_t)s->as.op.cols); \
     return;
 
+// By a warp an element.
+#define READS_ALL_BY_WARPS(op)                                    \
+  case TW_STEP_##op:                                              \
+    anything(u);                                                  \
+    makes(u, s->as.op.out, s->as.op.rows *(size_t)s->as.op.cols); \
+    return;
+
 static void uses_of(const tw_chain_step *s, uses *u) {
   u->count = 0;
   switch (s->kind) {
@@ -214,13 +221,13 @@ static void uses_of(const tw_chain_step *s, uses *u) {
     case TW_STEP_kill:
       uses_of_bits(s, u);
       return;
+      READS_ALL_BY_WARPS(constants)
+      READS_ALL_BY_WARPS(sum_planes)
       READS_ALL(view)
       READS_ALL(concat)
       READS_ALL(share)
       READS_ALL(select)
       READS_ALL(choose)
-      READS_ALL(constants)
-      READS_ALL(sum_planes)
       READS_ALL(pairs)
       READS_ALL(floor)
       READS_ALL(opponents)
@@ -230,6 +237,30 @@ static void uses_of(const tw_chain_step *s, uses *u) {
     default:
       uses_of_wires(s, u);
       return;
+  }
+}
+
+static bool writes_into(const tw_chain_step *s, const tw_step_move *m) {
+  uses u;
+  uint64_t begin = (uint64_t)(uintptr_t)m->tile, bytes = 8 * tw_tile_move_words(m);
+  uses_of(s, &u);
+  for (int i = 0; i < u.count; i++)
+    if (u.of[i].writes && (u.of[i].begin - begin < bytes || begin - u.of[i].begin < u.of[i].bytes)) return true;
+  return false;
+}
+
+// What was opened is added to its digest while the next round's packets are on their way, if it still is there then.
+void tw_tile_digest_late(tw_tile_steps *list) {
+  for (int i = list->count - 1; i >= 0; i--) {
+    tw_chain_step step = list->steps[i];
+    int end = i + 1;
+    if (step.kind != TW_STEP_DIGEST) continue;
+    while (end < list->count && list->steps[end].kind != TW_STEP_RECEIVE &&
+           !writes_into(&list->steps[end], &step.as.digest.move))
+      end++;
+    if (end == list->count || list->steps[end].kind != TW_STEP_RECEIVE) continue;
+    memmove(&list->steps[i], &list->steps[i + 1], (size_t)(end - 1 - i) * sizeof step);
+    list->steps[end - 1] = step;
   }
 }
 

@@ -36,6 +36,7 @@ tw_status tw_tile_walk(tw_tile_run *r);
 // ---- tile_order.c
 size_t tw_tile_move_words(const tw_step_move *m);  // of its part, at a tile
 void tw_tile_fetch_early(tw_tile_steps *list);
+void tw_tile_digest_late(tw_tile_steps *list);
 void tw_tile_join_steps(tw_tile_steps *list);
 
 // ---- tile_steps.c

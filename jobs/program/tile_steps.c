@@ -300,6 +300,8 @@ static tw_step_move move_of(tw_tile_run *r, const tw_tile_part *part, uint64_t *
                         .planes = (uint32_t)part->planes,
                         .rows = common ? 1 : (uint32_t)r->tile->range.count,
                         .watched = part->watched,
+                        .straight = part->planes == 0 && (common || part->rows.outer == 1) ? (uint32_t)run : 0,
+                        .stride = common ? 0 : (uint32_t)run,
                         .whole_words = tw_words(part->n),
                         .sequence_words = part->sequence_words,
                         .over_run = (1ull << 32) / run + 1};
@@ -321,7 +323,8 @@ static tw_status note_digest(tw_tile_run *r, const tw_tile_part *part, uint32_t 
   return TW_OK;
 }
 
-// Packed before the chain begins, tile behind tile: a tile finds its words side by side. False: there is no room.
+// Bits that are packed before the chain begins, tile behind tile: a tile finds its words side by side. False: there is
+// no room.
 static bool note_pack(tw_tile_run *r, const tw_tile_part *part, uint64_t *whole, uint64_t *tile) {
   enum { LINE_WORDS = 32 };
   recorder *to = r->state;
@@ -329,7 +332,8 @@ static bool note_pack(tw_tile_run *r, const tw_tile_part *part, uint64_t *whole,
   tw_step_move m = move_of(r, part, whole, NULL);
   size_t words = tw_tile_move_words(&m), tiles = r->tile->chain->rows / r->tile->range.count;
   size_t all = (words * tiles * (size_t)r->whole->batch + LINE_WORDS - 1) / LINE_WORDS * LINE_WORDS;
-  if (!part->early || list->pack_count == TW_MOST_PACKS || all > to->place->packed_words - list->packed_words)
+  if (!part->early || part->planes == 0 || list->pack_count == TW_MOST_PACKS ||
+      all > to->place->packed_words - list->packed_words)
     return false;
   m.tile = to->place->packed + list->packed_words;
   list->packed_words += all;
@@ -341,6 +345,8 @@ static bool note_pack(tw_tile_run *r, const tw_tile_part *part, uint64_t *whole,
                                                        .all = (uint32_t)tiles,
                                                        .inner = (uint32_t)words,
                                                        .rows = 1,
+                                                       .straight = (uint32_t)words,
+                                                       .stride = (uint32_t)words,
                                                        .whole_words = words * tiles,
                                                        .sequence_words = words * tiles,
                                                        .over_run = (1ull << 32) / words + 1};
@@ -476,6 +482,7 @@ static tw_status record_all(tw_tile_run *r, tw_tile *tile, const tw_tile_place *
     return tw_fail(TW_ERR_USAGE, "a tile of %zu rows has no room in %zu bytes", tile->range.count, place->shared_bytes);
   TW_TRY(status);
   tw_tile_fetch_early(&to[0].list);
+  tw_tile_digest_late(&to[0].list);
   tw_tile_join_steps(&to[0].list);
   return TW_OK;
 }

@@ -107,7 +107,7 @@ static tw_status gather_mask(tw_tile_run *r, int tensor) {
   tw_session *s = r->whole;
   int id = r->tile->chain->tensors[tensor].tensor;
   tw_tile_part part = part_of(r, tensor);
-  part.early = part.planes > 0;  // elements lie side by side already
+  part.early = true;
   TW_TRY(tw_make_mask(&r->s, tensor, s->party));
   return r->hands->gather(r, &part, tw_b(s, id)->mask[s->party] + (size_t)r->sequence * tw_words_of(s, id),
                           tw_b(&r->s, tensor)->mask[s->party]);

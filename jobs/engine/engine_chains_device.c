@@ -278,9 +278,10 @@ static tw_status take_memory(tw_engine *e, tw_engine_calls *c) {
   return TW_OK;
 }
 
-// Levels need other memory.
+// Levels need other memory, for which there is room, too.
 static tw_status go_by_levels(tw_engine *e) {
   tw_chains_free(&e->chains);
+  e->device_bytes = e->device_level_bytes;
   for (int i = 0; i < e->count; i++) TW_TRY(tw_engine_forecast(e, &e->parts[i], tw_key_feed_source(NULL, i)));
   return TW_OK;
 }

@@ -146,6 +146,28 @@ static tw_status foresee(tw_engine *e, memory_parts *m) {
   return TW_OK;
 }
 
+// By levels an engine with chains would need so much: whether they have a mailbox is known only when the parties have
+// met.
+static tw_status foresee_levels(tw_engine *e, memory_parts *m) {
+  tw_chains chains = e->chains;
+  e->chains = (tw_chains){.count = 0};
+  tw_status status = foresee(e, m);
+  e->chains = chains;
+  return status;
+}
+
+// Both ways must have room. *most: of the one that needs more.
+static tw_status foresee_ways(tw_engine *e, memory_parts *most) {
+  memory_parts levels = {0}, m;
+  if (e->chains.count) TW_TRY(foresee_levels(e, &levels));
+  TW_TRY(foresee(e, &m));
+  uint64_t now = (uint64_t)tw_device_memory_now();
+  e->device_bytes = now + m.all;
+  e->device_level_bytes = now + levels.all;
+  *most = levels.all > m.all ? levels : m;
+  return TW_OK;
+}
+
 // What the GPU must hold, said before it is asked for. All masks of a long sequence may be more than it has: then only
 // products are prepared, before the input, and masks are drawn again.
 static tw_status plan_memory(tw_engine *e) {
@@ -155,12 +177,11 @@ static tw_status plan_memory(tw_engine *e) {
   if (e->o.device_most && e->o.device_most < left) left = e->o.device_most;
   TW_TRY(tw_key_windows_of(&e->o.plan->program, e->party, &e->windows));
   e->kept = true;
-  TW_TRY(foresee(e, &m));
+  TW_TRY(foresee_ways(e, &m));
   if (m.all > left) {
     e->kept = e->o.prepare_beside = false;
-    TW_TRY(foresee(e, &m));
+    TW_TRY(foresee_ways(e, &m));
   }
-  e->device_bytes = (uint64_t)tw_device_memory_now() + m.all;
   e->device_key_bytes = m.keys;
   if (m.all <= left) return TW_OK;
   return tw_fail(

@@ -73,6 +73,7 @@ struct tw_engine {
   tw_key_windows windows;
   tw_key_feed *feed;
   uint64_t device_bytes, device_key_bytes;  // foreseen
+  uint64_t device_level_bytes;              // the same of an engine with chains, if it had none
   void *prepared, *graph;                   // recorded work
   double *step_seconds;
   char transport_why[160];

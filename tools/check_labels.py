@@ -7,7 +7,6 @@ closer than 0.01 (not needed to build or test).
 """
 import os
 import pathlib
-import subprocess
 import sys
 import tempfile
 
@@ -16,18 +15,17 @@ import numpy as np
 import torch
 import transformers
 
+from parties import call
+
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "tests" / "cli"))
 import families  # noqa: E402
 
-os.environ.update(OMPI_ALLOW_RUN_AS_ROOT="1", OMPI_ALLOW_RUN_AS_ROOT_CONFIRM="1", OMPI_MCA_rmaps_base_oversubscribe="1")
 TWAIN, COUNT, GAP = os.path.abspath(sys.argv[1]), int(sys.argv[2]), 0.01
 
 
 def twain(*words, parties=0):
     launch = ["mpirun", "-np", "2", "--bind-to", "none"] if parties else []
-    done = subprocess.run([*launch, TWAIN, *words], capture_output=True, text=True)
-    if done.returncode:
-        sys.exit(f"{' '.join(words)}: exit code {done.returncode}: {done.stderr}")
+    call(*launch, TWAIN, *words)
 
 
 def private(name, count):

@@ -18,11 +18,13 @@ import numpy as np
 import torch
 import transformers
 
+from parties import MPI
+
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "tests" / "cli"))
 import config_cases as cases  # noqa: E402
 import families  # noqa: E402
 
-os.environ.update(OMPI_ALLOW_RUN_AS_ROOT="1", OMPI_ALLOW_RUN_AS_ROOT_CONFIRM="1", OMPI_MCA_rmaps_base_oversubscribe="1")
+os.environ.update(MPI)
 TWAIN, WORDS, LEAST = os.path.abspath(sys.argv[1]), sys.argv[2:], 0.9999
 
 

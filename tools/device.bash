@@ -1,5 +1,5 @@
 # For device_*.sh that run one part after the other. What fails is named; the rest goes on, and $failed says so.
-export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1 OMPI_MCA_rmaps_base_oversubscribe=1 OMPI_MCA_hwloc_base_binding_policy=none
+source "$(dirname "${BASH_SOURCE[0]}")/parties.bash"
 failed=0
 limit= # seconds after which no part begins
 last=  # so many lines of a part's end are shown

@@ -4,7 +4,7 @@
 #   tools/device_bounds.sh TWAIN [cpu|cuda]     about four minutes on an H200 and 16 cores
 set -uo pipefail
 twain=$1 device=${2:-cuda} failed=0
-export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1 OMPI_MCA_rmaps_base_oversubscribe=1 OMPI_MCA_hwloc_base_binding_policy=none
+source "$(dirname "${BASH_SOURCE[0]}")/parties.bash"
 
 same() { # MODEL SEQ OPTION...
   local model=$1 seq=$2 begin=$SECONDS said

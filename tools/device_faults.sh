@@ -6,7 +6,7 @@ SOURCE_DIR=$(cd "$(dirname "$0")/.." && pwd)
 source "$SOURCE_DIR/tests/cli/cli.bash"
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
-export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1 OMPI_MCA_rmaps_base_oversubscribe=1 OMPI_MCA_hwloc_base_binding_policy=none
+source "$SOURCE_DIR/tools/parties.bash"
 cd "$work"
 
 "$TWAIN" import --shape 8x128x2x512 -o n -q

@@ -4,7 +4,7 @@
 #   tools/device_model.sh TWAIN MODEL REPEAT [options of bench model]
 set -euo pipefail
 twain=$1
-export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1 OMPI_MCA_rmaps_base_oversubscribe=1 OMPI_MCA_hwloc_base_binding_policy=none
+source "$(dirname "${BASH_SOURCE[0]}")/parties.bash"
 bench() { timeout 300 mpirun -np 2 "$twain" bench model "$@" 2>&1 || echo "exit code $?: bench model $*"; }
 nvidia-smi --query-gpu=name,driver_version --format=csv,noheader
 if [ "$2" = quick ]; then

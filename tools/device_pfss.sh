@@ -9,7 +9,7 @@ build=$1
 old=${2:-}
 raw=${RAW:-raw}
 here=$(dirname "${BASH_SOURCE[0]}")
-export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1
+source "$here/parties.bash"
 mkdir -p "$raw"
 
 "$build/cuda_kernels" check

@@ -6,7 +6,7 @@ twain=$1
 name=$2
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
-export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1 OMPI_MCA_rmaps_base_oversubscribe=1 OMPI_MCA_hwloc_base_binding_policy=none
+source "$(dirname "${BASH_SOURCE[0]}")/parties.bash"
 chmod 600 "$name".*.h5
 count=$("$twain" share "$name" --force >&2; python3 -c 'import h5py, sys; print(len(h5py.File(sys.argv[1])["lengths"]))' "$name.input.h5")
 "$twain" deal "$name" -n "$count" --test-seed 2026 --force

@@ -8,7 +8,7 @@ source=$(cd "$(dirname "$0")" && pwd)
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 cd "$work"
-export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1 OMPI_MCA_rmaps_base_oversubscribe=1 OMPI_MCA_hwloc_base_binding_policy=none
+source "$source/parties.bash"
 python3 "$source/make_sentences.py" "$count" >all
 "$twain" import "$folder" -o n -q
 "$twain" plan n --seq 64 --result pooled -q --force

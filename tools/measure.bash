@@ -1,7 +1,6 @@
 # For measure.sh and measure_cpu.sh, which set $twain, $folder and $limit.
-export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1 OMPI_MCA_rmaps_base_oversubscribe=1 \
-  OMPI_MCA_hwloc_base_binding_policy=none OMPI_MCA_btl_vader_single_copy_mechanism=none OMPI_MCA_plm=isolated \
-  PMIX_MCA_gds=hash
+source "$(dirname "${BASH_SOURCE[0]}")/parties.bash"
+export OMPI_MCA_btl_vader_single_copy_mechanism=none
 pair=(mpirun -np 2)
 failed=0
 begun=$SECONDS

@@ -14,8 +14,7 @@ source=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 cd "$work"
-export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1 OMPI_MCA_rmaps_base_oversubscribe=1 \
-  OMPI_MCA_hwloc_base_binding_policy=none OMPI_MCA_plm=isolated PMIX_MCA_gds=hash
+source "$source/tools/parties.bash"
 python=python3
 "$python" -c 'import numpy' 2>/dev/null || python=/usr/bin/python3
 

@@ -9,7 +9,6 @@ folders do. Tables and synthetic weights are made with libm: another libm may gi
 import hashlib
 import json
 import os
-import subprocess
 import sys
 import tempfile
 from pathlib import Path
@@ -20,8 +19,9 @@ import numpy as np
 import checksum
 import families
 
-os.environ.update(OMPI_ALLOW_RUN_AS_ROOT="1", OMPI_ALLOW_RUN_AS_ROOT_CONFIRM="1", OMPI_MCA_rmaps_base_oversubscribe="1",
-                  OMPI_MCA_hwloc_base_binding_policy="none")
+sys.path.append(str(Path(__file__).resolve().parents[2] / "tools"))
+from parties import call  # noqa: E402
+
 VECTORS = Path(__file__).resolve().parents[1] / "vectors" / "digests.json"
 TEXTS = ["a few words of text", "one", "what it says here is a little longer than the others, and has a comma"]
 # shape or one of families.py, tokens, result, rounding, batch
@@ -42,10 +42,7 @@ def digest(*parts):
 
 def twain(*words, parties=0):
     launch = ["mpirun", "-np", "2"] if parties else []
-    done = subprocess.run([*launch, TWAIN, *words], capture_output=True, text=True)
-    if done.returncode:
-        sys.exit(f"{' '.join(words)}: exit code {done.returncode}: {done.stderr}")
-    return done.stdout
+    return call(*launch, TWAIN, *words)
 
 
 def fix_mask_seeds(path):

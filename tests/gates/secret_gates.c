@@ -2,18 +2,12 @@
 // shares, corrections, its masks and shares of the model). Whatever is computed from it stays marked until an opening
 // publishes it, so any branch and any address that depends on a share is reported. Every gate kind, then a whole
 // encoder layer, on every instruction set that valgrind knows.
-#include <stdatomic.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <sys/wait.h>
-#include <unistd.h>
-#include <valgrind/memcheck.h>
 
 #include "jobs/gates/digit.h"
 #include "jobs/gates/gate.h"
 #include "jobs/models/spec_keys.h"
-#include "kernels/isa.h"
+#include "tests/common/secrecy.h"
 #include "tests/common/tiny_model.h"
 
 static void mark(void *data, size_t bytes, bool secret) {
@@ -28,11 +22,10 @@ static void mark(void *data, size_t bytes, bool secret) {
 static const tw_gate *open_gate;
 
 // Every share that is opened must still carry the marks of what it was computed from, or the test would see nothing.
-static atomic_int lost_marks;
 static void check_marked(const uint64_t *share) {
   uint64_t unknown_bits = 0;
   VALGRIND_GET_VBITS(share, &unknown_bits, sizeof unknown_bits);
-  if (unknown_bits == 0) lost_marks++;
+  if (unknown_bits == 0) secrecy_lost_marks++;
 }
 
 static tw_status publishing_party(tw_session *s, const tw_op *op) {
@@ -294,38 +287,17 @@ static bool run_layer(tw_rounding rounding, tw_read_by engine) {
   return right;
 }
 
-// In a child process, whose exit code valgrind turns into 1 when it has something to report.
-static bool is_reported(tw_status (*party)(tw_session *, const tw_op *)) {
-  fflush(NULL);
-  pid_t child = fork();
-  if (child == 0) exit(run_gate(truncation, party) ? 0 : 2);
-  int status = 0;
-  return child > 0 && waitpid(child, &status, 0) == child && WIFEXITED(status) && WEXITSTATUS(status) == 1;
-}
-
-static int failed(const char *what) {
-  fprintf(stderr, "%s (%s): failed\n", what, tw_isa_name(tw_isa_active()));
-  return 1;
-}
-
-int main(void) {
-  if (!RUNNING_ON_VALGRIND) {
-    fprintf(stderr, "this test says nothing without valgrind --error-exitcode=1\n");
-    return 2;
-  }
+static int careful(void) {
   int failures = 0;
-  for (int isa = TW_ISA_PORTABLE; isa <= TW_ISA_AVX2; isa++) {
-    tw_isa_limit((tw_isa)isa);
-    if ((int)tw_isa_active() != isa) continue;
-    for (size_t i = 0; i < sizeof gates / sizeof *gates; i++)
-      if (!run_gate(gates[i].build, publishing_party)) failures += failed(gates[i].name);
-    if (!run_layer(TW_DITHERED, TW_BY_DIGITS)) failures += failed("encoder layer");
-    if (!run_layer(TW_DITHERED, TW_ALL_BY_KEY)) failures += failed("encoder layer by keys");
-    if (!run_layer(TW_FAITHFUL_OUTPUT, TW_BY_DIGITS)) failures += failed("encoder layer, faithful output");
-  }
-  if (lost_marks > 0) failures += failed("opened shares are secret");
-  fprintf(stderr, "two reports are wanted now: a branch and an address that depend on a share\n");
-  if (!is_reported(branching_party)) failures += failed("a branch on a share is reported");
-  if (!is_reported(indexing_party)) failures += failed("an address from a share is reported");
-  return failures ? 1 : 0;
+  for (size_t i = 0; i < sizeof gates / sizeof *gates; i++)
+    if (!run_gate(gates[i].build, publishing_party)) failures += secrecy_failed(gates[i].name);
+  if (!run_layer(TW_DITHERED, TW_BY_DIGITS)) failures += secrecy_failed("encoder layer");
+  if (!run_layer(TW_DITHERED, TW_ALL_BY_KEY)) failures += secrecy_failed("encoder layer by keys");
+  if (!run_layer(TW_FAITHFUL_OUTPUT, TW_BY_DIGITS)) failures += secrecy_failed("encoder layer, faithful output");
+  return failures;
 }
+
+static bool branching(void) { return run_gate(truncation, branching_party); }
+static bool indexing(void) { return run_gate(truncation, indexing_party); }
+
+int main(void) { return secrecy_run(&(secrecy_test){careful, "opened shares are secret", branching, indexing}); }

@@ -2,16 +2,11 @@
 // uninitialised. Any branch and any address that depends on them is reported; what was read must still carry marks.
 // On every instruction set that valgrind knows.
 #include <sodium.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <sys/wait.h>
-#include <unistd.h>
-#include <valgrind/memcheck.h>
 
 #include "kernels/dpf.h"
-#include "kernels/isa.h"
 #include "kernels/pack.h"
+#include "tests/common/secrecy.h"
 
 enum { N = 70, BITS = 11, LEVELS = BITS - TW_DPF_LEAF_BITS, RING = 50 };
 
@@ -27,12 +22,11 @@ typedef struct {
 } shares;
 
 // Wholly undefined is too much to ask: of a ring element the bits above its ring are known.
-static int lost_marks;
 static void publish(uint64_t *words, size_t n, int bits) {
   for (size_t i = 0; i < n; i++) {
     uint64_t unknown = 0;
     VALGRIND_GET_VBITS(&words[i], &unknown, sizeof unknown);
-    if ((unknown & tw_mask(bits)) != tw_mask(bits)) lost_marks++;
+    if ((unknown & tw_mask(bits)) != tw_mask(bits)) secrecy_lost_marks++;
   }
   VALGRIND_MAKE_MEM_DEFINED(words, n * sizeof *words);
 }
@@ -94,33 +88,8 @@ static bool run(reader how) {
   return right(&known, c, at, s);
 }
 
-// In a child process, whose exit code valgrind turns into 1 when it has something to report.
-static bool is_reported(reader how) {
-  fflush(NULL);
-  pid_t child = fork();
-  if (child == 0) exit(run(how) ? 0 : 2);
-  int status = 0;
-  return child > 0 && waitpid(child, &status, 0) == child && WIFEXITED(status) && WEXITSTATUS(status) == 1;
-}
+static int careful(void) { return run(CAREFUL) ? 0 : secrecy_failed("thresholds, leaf words, values, runs"); }
+static bool branching(void) { return run(BRANCHES); }
+static bool indexing(void) { return run(ADDRESSES); }
 
-static int failed(const char *what) {
-  fprintf(stderr, "%s (%s): failed\n", what, tw_isa_name(tw_isa_active()));
-  return 1;
-}
-
-int main(void) {
-  if (!RUNNING_ON_VALGRIND) {
-    fprintf(stderr, "this test says nothing without valgrind --error-exitcode=1\n");
-    return 2;
-  }
-  int failures = 0;
-  for (int isa = TW_ISA_PORTABLE; isa <= TW_ISA_AVX2; isa++) {
-    tw_isa_limit((tw_isa)isa);
-    if ((int)tw_isa_active() == isa && !run(CAREFUL)) failures += failed("thresholds, leaf words, values, runs");
-  }
-  if (lost_marks > 0) failures += failed("what was read is secret");
-  fprintf(stderr, "two reports are wanted now: a branch and an address that depend on a share\n");
-  if (!is_reported(BRANCHES)) failures += failed("a branch on a share is reported");
-  if (!is_reported(ADDRESSES)) failures += failed("an address from a share is reported");
-  return failures ? 1 : 0;
-}
+int main(void) { return secrecy_run(&(secrecy_test){careful, "what was read is secret", branching, indexing}); }

@@ -80,6 +80,8 @@ static tw_option whole(const tw_option *row) {
   o.field = row->field;
   if (row->fallback) o.fallback = row->fallback;
   if (row->help) o.help = row->help;
+  if (row->low > 0) o.low = row->low;
+  if (row->high > 0) o.high = row->high;
   return o;
 }
 

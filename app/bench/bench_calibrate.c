@@ -19,6 +19,7 @@
 #include "comm/channels.h"
 #include "comm/opens.h"
 #include "comm/opens_header.h"
+#include "io/new_files.h"
 #include "jobs/models/import.h"
 #include "jobs/parties/machine.h"
 #include "kernels/isa.h"
@@ -318,21 +319,38 @@ static tw_status prepare(bench *b) {
   return tw_alloc(sizeof *b->timed * MOST_OPS, (void **)&b->timed);
 }
 
+// Before anything is measured. `twain plan --device` takes a name without .json for a device's.
+static tw_status find_place(const char *path, bool force, tw_new_files *places) {
+  static const char *const suffix[] = {"json"};
+  char name[TW_NAME_LONGEST];
+  size_t length = strlen(path), ending = sizeof ".json" - 1;
+  const char *last = strrchr(path, '/') ? strrchr(path, '/') + 1 : path;
+  if (length >= sizeof name || strlen(last) <= ending || strcmp(path + length - ending, ".json") != 0)
+    return tw_fail(TW_ERR_USAGE, "'%s': a file's name that ends in .json is needed", path);
+  snprintf(name, sizeof name, "%.*s", (int)(length - ending), path);
+  return tw_new_files_check(places, name, suffix, 1, force);
+}
+
+static tw_status write_rates(bench *b, tw_new_files *places) {
+  describe(b);
+  tw_status status = tw_new_files_begin(places);
+  if (status == TW_OK) status = tw_rates_write(places->path[0].text, &b->rates);
+  places->written[0] = status == TW_OK;
+  return tw_new_files_end(places, status);
+}
+
 static tw_status run(const tw_call *call) {
   const settings *s = call->settings;
   const char *path = call->arguments[0];
-  if (!s->force && access(path, F_OK) == 0)
-    return tw_fail(TW_ERR_IO, "%s: is there already; --force replaces it", path);
+  tw_new_files places;
+  TW_TRY(find_place(path, s->force, &places));
   bench *b = calloc(1, sizeof *b);
   if (!b) return tw_fail(TW_ERR_MEMORY, "out of memory for a benchmark");
   b->s = s;
   tw_seeds_may_be_unlocked();  // nothing here is a secret
   tw_status status = prepare(b);
   if (status == TW_OK) status = measure(b);
-  if (status == TW_OK) {
-    describe(b);
-    status = tw_rates_write(path, &b->rates);
-  }
+  if (status == TW_OK) status = write_rates(b, &places);
   if (status == TW_OK && !call->quiet) {
     print(b);
     printf("written: %s\n", path);

@@ -4,8 +4,11 @@
 #include <math.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <strings.h>
+
+#include "io/json_file.h"
 
 static const char format_name[] = "twain rates";
 enum { VERSION = 1 };
@@ -252,7 +255,10 @@ tw_status tw_rates_write(const char *path, const tw_rates *rates) {
     json_object_set_new(gates, rates->gates[i].gate, gate_object(&rates->gates[i]));
   json_object_set_new(root, "gates", gates);
   json_object_set_new(root, "other_gates", gate_object(&rates->other));
-  int failed = json_dump_file(root, path, JSON_INDENT(1) | JSON_REAL_PRECISION(4));
+  char *text = json_dumps(root, JSON_INDENT(1) | JSON_REAL_PRECISION(4));
   json_decref(root);
-  return failed ? tw_fail(TW_ERR_IO, "%s: cannot be written", path) : TW_OK;
+  if (!text) return tw_fail(TW_ERR_MEMORY, "out of memory for the text of rates");
+  tw_status status = tw_text_file_write(path, text, strlen(text));
+  free(text);
+  return status;
 }

@@ -56,6 +56,7 @@ const tw_gate_rate *tw_rate_of(const tw_rates *rates, const char *gate);
 tw_status tw_rates_find(const char *name, tw_rates *out, bool *guess);
 // "epyc, h200": the names of what comes with the program; room for `size` bytes.
 void tw_rates_names(char *text, size_t size);
+// To a new file.
 tw_status tw_rates_write(const char *path, const tw_rates *rates);
 
 #endif

@@ -136,7 +136,11 @@ done
 grep -q 'multiply-adds, rings of 1 to 8 bytes' said || fail "rates are not told"
 plan --device ./own.json --link-latency 1ms --json >p.json
 json p.json 'j[0]["rates_source"].startswith("twain bench calibrate") and j[0]["estimated_gates_ns"] > 0' | grep -q True || fail "rates of this machine are not used"
-expect 3 'own.json: is there already; --force' "$TWAIN" bench calibrate own.json
+expect 3 'own.json: exists already' "$TWAIN" bench calibrate own.json
+expect 3 'no-folder: cannot write there' "$TWAIN" bench calibrate no-folder/own.json
+expect 2 'own.: a file.s name that ends in .json is needed' "$TWAIN" bench calibrate own
+expect 2 'repeat .33.: a whole number from 1 to 32' "$TWAIN" bench calibrate other.json --repeat 33
+[ -e other.json ] && fail "a refused repeat wrote rates"
 expect 2 'FILE.json' "$TWAIN" bench calibrate
 
 # a plan that is written says what was chosen, and runs

@@ -131,12 +131,26 @@ TW_BLOCK void parity(const tw_parity_args *a) {
   }
 }
 
+// Out of planes of few bits: a lane takes one.
+TW_BLOCK void reshape_few(const tw_reshape_args *a) {
+  uint32_t n = (uint32_t)a->n, halves = 2 * ((n + 63) / 64), from = (uint32_t)a->from, from_words = (from + 63) / 64;
+  TW_ROLLED for (uint32_t i = block_thread() / 32; i < (uint32_t)a->planes * halves; i += TW_BLOCK_THREADS / 32) {
+    uint32_t p = i / halves, j = 32 * (i - p * halves) + block_lane(), flat = p * n + j, plane = block_over(flat, from);
+    uint32_t bits = lanes_vote(j < n && tw_plane_bit(a->x + plane * from_words, flat - plane * from));
+    if (block_lane() == 0) ((tw_half *)a->out)[i] = bits;
+  }
+}
+
 // Bits keep their flat order.
 TW_BLOCK void reshape(const tw_reshape_args *a) {
+  if (a->from < 32) {
+    reshape_few(a);
+    return;
+  }
   uint32_t n = (uint32_t)a->n, words = (n + 63) / 64, from = (uint32_t)a->from, from_words = (from + 63) / 64;
   TW_ROLLED for (uint32_t i = block_thread(); i < (uint32_t)a->planes * words; i += TW_BLOCK_THREADS) {
     uint32_t p = i / words, first = 64 * (i - p * words), count = n - first < 64 ? n - first : 64;
-    uint32_t plane = (p * n + first) / from, place = p * n + first - plane * from;
+    uint32_t plane = block_over(p * n + first, from), place = p * n + first - plane * from;
     uint64_t word = 0;
     TW_ROLLED for (uint32_t have = 0, taken; have < count; have += taken, plane++, place = 0) {
       taken = from - place < count - have ? from - place : count - have;

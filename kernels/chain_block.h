@@ -35,6 +35,9 @@ typedef uint32_t __attribute__((may_alias)) tw_half;  // of a word, the low half
 
 TW_BLOCK uint32_t block_lane(void) { return block_thread() % 32; }
 
+// Many instructions, of which the kernel has few.
+TW_BLOCK_ONCE uint32_t block_over(uint32_t a, uint32_t b) { return a / b; }
+
 // Lanes that work together on n elements: a power of two, a warp at most.
 TW_BLOCK uint32_t lanes_for(uint32_t n) {
   uint32_t lanes = 1;
@@ -132,12 +135,17 @@ TW_BLOCK void gather(const tw_step_move *m, const tw_block_tile *t) {
       fetch_later(&m->tile[j], &whole[whole_place(m, t->tile, j)]);
 }
 
-// Element j by thread j, as others read it.
-TW_BLOCK void fetch(const tw_step_move *m, const tw_block_tile *t) {
-  const uint64_t *from = whole_of(m, t) + t->tile * m->stride;
-  uint64_t *to = m->tile;
-  TW_ROLLED for (uint32_t j = block_thread(), n = m->straight; j < n; j += TW_BLOCK_THREADS)
-      fetch_later(&to[j], &from[j]);
+TW_BLOCK int is_straight(const tw_chain_step *s) { return s->kind == TW_STEP_GATHER && s->as.move.straight; }
+
+// This step and those behind it that fetch what lies side by side: the last of them. Element j by thread j.
+TW_BLOCK const tw_chain_step *fetch(const tw_chain_step *s, const tw_chain_step *end, const tw_block_tile *t) {
+  TW_ROLLED for (;; s++) {
+    const tw_step_move *m = &s->as.move;
+    const uint64_t *from = whole_of(m, t) + t->tile * m->stride;
+    TW_ROLLED for (uint32_t j = block_thread(), n = m->straight; j < n; j += TW_BLOCK_THREADS)
+        fetch_later(&m->tile[j], &from[j]);
+    if (!s->joined || s + 1 == end || !is_straight(s + 1)) return s;
+  }
 }
 
 // Into memory of all tiles, before they set out.
@@ -272,7 +280,7 @@ TW_BLOCK int receive(const tw_step_open *o, const tw_block_tile *t) {
 TW_BLOCK void sums(const tw_step_sums *a) {
   TW_ROLLED for (uint32_t row = block_thread() / 32; row < a->rows; row += TW_BLOCK_THREADS / 32) {
     uint64_t sum = 0;
-    TW_ROLLED for (uint32_t j = block_lane(); j < a->cols; j += 32) sum += a->x[row * a->cols + j];
+    TW_SEVERAL for (uint32_t j = block_lane(); j < a->cols; j += 32) sum += a->x[row * a->cols + j];
     sum = lanes_sum(sum);
     if (block_lane() == 0) a->out[row] = (sum + (a->addend ? a->addend[row] : 0)) & a->ring;
   }
@@ -282,7 +290,7 @@ TW_BLOCK void sums(const tw_step_sums *a) {
   TW_BLOCK void each_##op(const tw_##op##_args *a) {                                      \
     uint32_t cols = (uint32_t)a->cols, rows = (uint32_t)a->rows;                          \
     TW_ROLLED for (uint32_t j = block_thread(); j < rows * cols; j += TW_BLOCK_THREADS) { \
-      uint32_t row = rows == 1 ? 0 : j / cols;                                            \
+      uint32_t row = rows == 1 ? 0 : block_over(j, cols);                                 \
       a->out[j] = tw_##op##_at(a, row, j - row * cols);                                   \
     }                                                                                     \
   }
@@ -294,7 +302,7 @@ TW_EACH(zero)
   TW_BLOCK void op(const tw_##op##_args *a) {                                                                          \
     uint32_t cols = (uint32_t)a->cols, n = (uint32_t)a->rows * cols, planes = (uint32_t)a->planes;                     \
     TW_ROLLED for (uint32_t j = block_thread() / 32; j < n; j += TW_BLOCK_THREADS / 32) {                              \
-      uint32_t row = j / cols;                                                                                         \
+      uint32_t row = block_over(j, cols);                                                                              \
       uint64_t sum = 0;                                                                                                \
       TW_ROLLED for (uint32_t p = block_lane(); p < planes; p += 32) sum += tw_##op##_term(a, row, j - row * cols, p); \
       sum = lanes_sum(sum);                                                                                            \
@@ -350,13 +358,13 @@ TW_BLOCK void compute(const tw_chain_step *s, const tw_block_tile *t) {
 
 // 0: the twin does not come.
 TW_BLOCK int walk_tile(const tw_block_tile *t, const tw_chain_step *steps) {
-  TW_ROLLED for (uint32_t i = 0; i < t->launch->count; i++) {
-    const tw_chain_step *s = &steps[i];
+  const tw_chain_step *end = steps + t->launch->count;
+  TW_ROLLED for (const tw_chain_step *s = steps; s < end; s++) {
     int there = 1;
-    note_time(t->launch, t->number, i);
+    note_time(t->launch, t->number, (uint32_t)(s - steps));
     if (s->kind != TW_STEP_GATHER && s->kind != TW_STEP_RECEIVE) fetch_wait();
-    if (s->kind == TW_STEP_GATHER && s->as.move.straight)
-      fetch(&s->as.move, t);
+    if (is_straight(s))
+      s = fetch(s, end, t);
     else if (s->kind == TW_STEP_GATHER)
       gather(&s->as.move, t);
     else if (s->kind == TW_STEP_SCATTER)

@@ -71,8 +71,9 @@ enum { BLOCKS = 2 };  // of a multiprocessor, where memory allows it
 __global__ void __launch_bounds__(TW_BLOCK_THREADS, BLOCKS) chain_kernel(const __grid_constant__ chain_args c) {
   const tw_chain_launch &a = c.launch;
   unsigned char *memory = dynamic_shared();
-  tw_begin();
+  tw_let_next_start();
   if (c.base) {
+    tw_await_earlier();
     if (threadIdx.x == 0) *c.base = (uint64_t)memory;
     return;
   }
@@ -81,10 +82,11 @@ __global__ void __launch_bounds__(TW_BLOCK_THREADS, BLOCKS) chain_kernel(const _
   const uint64_t *from = (const uint64_t *)a.steps;
   for (uint32_t i = threadIdx.x; i < a.count * (uint32_t)sizeof *steps / 8; i += TW_BLOCK_THREADS)
     ((uint64_t *)steps)[i] = from[i];
+  tw_await_earlier();  // lists and steps stay as they are
   __syncthreads();
   walk_tiles(&a, steps, blockIdx.x);
   __syncthreads();
-  for (uint32_t i = threadIdx.x; i < a.shared_bytes / 8; i += TW_BLOCK_THREADS) ((uint64_t *)memory)[i] = 0;
+  for (uint32_t i = threadIdx.x; i < a.shared_bytes / 16; i += TW_BLOCK_THREADS) ((uint4 *)memory)[i] = uint4{};
 }
 
 struct pack_args {

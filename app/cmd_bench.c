@@ -47,7 +47,7 @@ static const tw_command *const workloads[] = {
     &tw_bench_gemm,  &tw_bench_line,  &tw_bench_live,  &tw_bench_calibrate, NULL};
 
 const tw_command tw_command_bench = {.name = "bench",
-                                     .arguments = "WORKLOAD",
+                                     .arguments = "model|sweep|opens|deal|live|kernels|gemm",
                                      .summary = "speed of synthetic workloads",
                                      .about =
                                          "Nothing in them is private: weights, inputs and keys are made from "

@@ -181,11 +181,6 @@ TW_BLOCK void kill(const tw_kill_args *args, const tw_block_tile *t, uint32_t to
   }
 }
 
-TW_BLOCK_ONCE uint64_t lanes_sum(uint64_t v) {
-  TW_ROLLED for (uint32_t step = 16; step; step /= 2) v += lane_value(v, block_lane() ^ step);
-  return v;
-}
-
 // A warp an element: every entry is read.
 TW_BLOCK void lookup(const tw_lookup_args *a) {
   uint32_t entries = 1u << a->width, places = (1u << (a->width + a->sub_bits)) - 1;

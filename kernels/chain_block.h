@@ -37,6 +37,10 @@ TW_BLOCK uint32_t block_lane(void) { return block_thread() % 32; }
 
 // Many instructions, of which the kernel has few.
 TW_BLOCK_ONCE uint32_t block_over(uint32_t a, uint32_t b) { return a / b; }
+TW_BLOCK_ONCE uint64_t lanes_sum(uint64_t v) {
+  TW_ROLLED for (uint32_t step = 16; step; step /= 2) v += lane_value(v, block_lane() ^ step);
+  return v;
+}
 
 // Lanes that work together on n elements: a power of two, a warp at most.
 TW_BLOCK uint32_t lanes_for(uint32_t n) {
@@ -176,23 +180,35 @@ TW_BLOCK void scatter(const tw_step_move *m, const tw_block_tile *t) {
   }
 }
 
+// What planes give is linear in their bits: up to 32 that lie side by side in the whole are taken at once.
+TW_BLOCK uint64_t planes_digest(const tw_step_move *m, const tw_block_tile *t, uint32_t n) {
+  uint32_t run = m->rows * m->inner, parts = (run + 31) / 32, items = m->outer * parts, words = (n + 63) / 64;
+  uint64_t sum = 0;
+  tw_team team = team_of(m);
+  TW_ROLLED for (uint32_t i = team.thread; i < m->planes * items; i += team.threads) {
+    uint32_t plane = i / items, part = i - plane * items, o = part / parts, first = 32 * (part - o * parts);
+    uint32_t j = o * run + first, count = run - first < 32 ? run - first : 32;
+    size_t at = whole_place(m, t->tile, j), half = 2 * plane * m->whole_words + at / 32;
+    uint64_t bits = (tw_bits_from(m->tile + plane * words, words, j) & tw_low_bits(count)) << at % 32;
+    TW_ROLLED for (; bits; bits >>= 32, half++) sum += tw_half_digest_term(bits & UINT32_MAX, half);
+  }
+  return sum;
+}
+
 // As tw_tile_digest of the CPU's walk (jobs/program/tile.h); one addition a warp.
 TW_BLOCK void add_digest(const tw_step_digest *d, const tw_block_tile *t) {
   const tw_step_move *m = &d->move;
-  uint32_t n = m->outer * m->rows * m->inner, words = (n + 63) / 64;
+  uint32_t n = m->outer * m->rows * m->inner;
   uint64_t sum = 0;
   if (is_elsewhere(m)) return;
-  tw_team team = team_of(m);
-  TW_ROLLED for (uint32_t i = team.thread; i < n * (m->planes ? m->planes : 1); i += team.threads) {
-    uint32_t plane = n == 1 ? i : i / n, j = i - plane * n;
-    size_t at = whole_place(m, t->tile, j);
-    if (m->planes == 0)
-      sum += tw_open_digest_term(m->tile[j], at);
-    else
-      sum +=
-          tw_plane_digest_term(tw_plane_bit(m->tile + plane * words, j) << at % 64, plane * m->whole_words + at / 64);
+  if (m->planes) {
+    sum = planes_digest(m, t, n);
+  } else {
+    tw_team team = team_of(m);
+    TW_ROLLED for (uint32_t j = team.thread; j < n; j += team.threads) sum +=
+        tw_open_digest_term(m->tile[j], whole_place(m, t->tile, j));
   }
-  TW_ROLLED for (uint32_t step = 16; step; step /= 2) sum += lane_value(sum, block_lane() ^ step);
+  sum = lanes_sum(sum);
   if (block_lane() == 0 && sum) add_to_sum(d->sum + t->sequence, sum);
 }
 

@@ -25,11 +25,13 @@ TW_ELEMENT uint64_t tw_open_digest_term(uint64_t value, uint64_t j) {
   return x ^ (x >> 32);
 }
 
-// Of word j of an open's planes, counted through all of them, or of some of its bits. An odd weight finds every fault
-// in a half word: 2^64 divides no such product.
+// Of half word h of an open's planes, counted through all of them, or of some of its bits. An odd weight finds every
+// fault in a half word: 2^64 divides no such product.
+TW_ELEMENT uint64_t tw_half_digest_term(uint64_t half, uint64_t h) { return half * (tw_open_digest_term(0, h) | 1); }
+
+// Of word j.
 TW_ELEMENT uint64_t tw_plane_digest_term(uint64_t bits, uint64_t j) {
-  uint64_t low = tw_open_digest_term(0, 2 * j) | 1, high = tw_open_digest_term(0, 2 * j + 1) | 1;
-  return (bits & UINT32_MAX) * low + (bits >> 32) * high;
+  return tw_half_digest_term(bits & UINT32_MAX, 2 * j) + tw_half_digest_term(bits >> 32, 2 * j + 1);
 }
 
 // Of a whole open: ring elements, or words of bit planes.

@@ -281,11 +281,10 @@ static tw_backend noting_backend(void) {
 
 // ---- what is moved and opened
 
-// What is small is one warp's, the next one another's.
-static uint32_t warp_for(recorder *to, const tw_step_move *m) {
-  enum { SMALL = 256 };
-  uint64_t planes = m->planes ? m->planes : 1;
-  return planes * m->outer * m->rows * m->inner <= SMALL ? (uint32_t)++to->alone : 0;
+// What is little work is one warp's, the next one another's.
+static uint32_t warp_for(recorder *to, uint64_t work) {
+  enum { LITTLE = 256 };
+  return work <= LITTLE ? (uint32_t)++to->alone : 0;
 }
 
 static tw_step_move move_of(tw_tile_run *r, const tw_tile_part *part, uint64_t *whole, uint64_t *tile) {
@@ -310,7 +309,8 @@ static tw_step_move move_of(tw_tile_run *r, const tw_tile_part *part, uint64_t *
 static tw_status note_move(tw_tile_run *r, tw_step_kind kind, const tw_tile_part *part, uint64_t *whole,
                            uint64_t *tile) {
   tw_step_move m = move_of(r, part, whole, tile);
-  if (kind == TW_STEP_GATHER && m.planes) m.warp = warp_for(r->state, &m);  // elements come by themselves
+  if (kind == TW_STEP_GATHER && m.planes)  // elements come by themselves
+    m.warp = warp_for(r->state, (uint64_t)m.planes * m.outer * m.rows * m.inner);
   add_to(r->state, kind)->as.move = m;
   return TW_OK;
 }
@@ -318,7 +318,8 @@ static tw_status note_move(tw_tile_run *r, tw_step_kind kind, const tw_tile_part
 static tw_status note_digest(tw_tile_run *r, const tw_tile_part *part, uint32_t index, uint64_t *tile) {
   recorder *to = r->state;
   tw_step_move m = move_of(r, part, NULL, tile);
-  m.warp = warp_for(to, &m);
+  uint64_t run = (uint64_t)m.rows * m.inner, halves = m.planes * ((run + 31) / 32);  // two are one piece's
+  m.warp = warp_for(to, m.outer * (m.planes ? 2 * halves : run));
   if (to->digests) add_to(to, TW_STEP_DIGEST)->as.digest = (tw_step_digest){m, to->digests + index};
   return TW_OK;
 }

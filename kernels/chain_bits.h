@@ -181,24 +181,109 @@ TW_BLOCK void kill(const tw_kill_args *args, const tw_block_tile *t, uint32_t to
   }
 }
 
-// A warp an element: every entry is read.
-TW_BLOCK void lookup(const tw_lookup_args *a) {
+// A thread's results of both tables.
+TW_BLOCK void put_found(const tw_lookup_args *a, uint32_t j, const uint64_t sum[2]) {
+  TW_UNROLL for (uint32_t i = 0; i < 2; i++) a->out[i][j] = (a->party ? 0 - sum[i] : sum[i]) & a->ring_out;
+}
+
+// The digit that is looked up, and `sub_bits` below it.
+TW_BLOCK uint32_t fine_of(const tw_lookup_args *a, uint32_t j) {
+  return (uint32_t)(((a->X[j] - a->offset) & tw_ring_mask(a->ring)) >> (a->low_bit - a->sub_bits));
+}
+
+// A warp an element.
+TW_BLOCK void lookup_of_few(const tw_lookup_args *a) {
   uint32_t entries = 1u << a->width, places = (1u << (a->width + a->sub_bits)) - 1;
   TW_ROLLED for (uint32_t j = block_thread() / 32; j < (uint32_t)a->n; j += TW_BLOCK_THREADS / 32) {
-    uint32_t fine = (uint32_t)(((a->X[j] - a->offset) & tw_ring_mask(a->ring)) >> (a->low_bit - a->sub_bits));
-    uint64_t first = 0, second = 0;
+    uint32_t fine = fine_of(a, j);
+    uint64_t sum[2] = {0, 0};
     TW_SEVERAL for (uint32_t e = block_lane(); e < entries; e += 32) {
       uint64_t bit = tw_all_ones(tw_plane_bit(a->onehot + e * a->words, j));
       uint32_t at = (fine - (e << a->sub_bits)) & places;
-      first += a->table[0][at] & bit;
-      second += a->table[1][at] & bit;
+      TW_UNROLL for (uint32_t i = 0; i < 2; i++) sum[i] += a->table[i][at] & bit;
     }
-    first = lanes_sum(first);
-    second = lanes_sum(second);
-    if (block_lane() != 0) continue;
-    a->out[0][j] = (a->party ? 0 - first : first) & a->ring_out;
-    a->out[1][j] = (a->party ? 0 - second : second) & a->ring_out;
+    TW_UNROLL for (uint32_t i = 0; i < 2; i++) sum[i] = lanes_sum(sum[i]);
+    if (block_lane() == 0) put_found(a, j, sum);
   }
+}
+
+// Up to so many entries lie side by side in a thread: an element's one-hot.
+enum { TW_HOT_WORDS = 4, TW_HOT_BITS = 8 };
+typedef struct {
+  uint64_t word[TW_HOT_WORDS];
+} tw_block_hot;
+
+TW_BLOCK uint64_t next_hot(tw_block_hot *hot, uint64_t last) {
+  uint64_t first = hot->word[0];
+  TW_UNROLL for (uint32_t k = 1; k < TW_HOT_WORDS; k++) hot->word[k - 1] = hot->word[k];
+  hot->word[TW_HOT_WORDS - 1] = last;
+  return first;
+}
+
+// `count` elements from `first` on, a power of two that divides `first`; lane i has element first + i % count. Fewer
+// entries come again and again.
+TW_BLOCK tw_block_hot hot_of(const tw_lookup_args *a, uint32_t first, uint32_t count) {
+  uint32_t last_entry = (1u << a->width) - 1, some = ~0u >> (32 - count), again = ~0u / some;
+  tw_block_hot hot = {{0}};
+  TW_ROLLED for (uint32_t e = block_lane(); e < 1u << TW_HOT_BITS; e += 64) {
+    uint64_t halves = 0;
+    TW_UNROLL for (uint32_t i = 0; i < 2; i++) {
+      const tw_half *plane = (const tw_half *)(a->onehot + ((e + 32 * i) & last_entry) * a->words);
+      halves |= (uint64_t)((plane[first / 32] >> first % 32 & some) * again) << 32 * i;
+    }
+    next_hot(&hot, lanes_transposed(halves));
+  }
+  return hot;
+}
+
+// From entry `by` on, modulo all.
+TW_BLOCK tw_block_hot turned_by(tw_block_hot from, uint32_t by) {
+  tw_block_hot to;
+  TW_UNROLL for (uint32_t step = 1; step < TW_HOT_WORDS; step *= 2) {
+    TW_UNROLL for (uint32_t k = 0; k < TW_HOT_WORDS; k++) to.word[k] =
+        by / 64 & step ? from.word[(k + step) % TW_HOT_WORDS] : from.word[k];
+    from = to;
+  }
+  TW_UNROLL for (uint32_t k = 0; k < TW_HOT_WORDS; k++) to.word[k] =
+      from.word[k] >> by % 64 | from.word[(k + 1) % TW_HOT_WORDS] << 1 << (63 - by % 64);
+  return to;
+}
+
+// `lanes` threads an element, each a part of the table. One-hots are turned by their public digits: so a warp's lanes
+// are at the same entries of the table at the same time, but for the bits below the digit.
+TW_BLOCK void lookup_of_many(const tw_lookup_args *a, uint32_t lanes) {
+  enum { FOUR = 4 };  // entries without a jump
+  uint32_t count = 32 / lanes, each = (1u << a->width) / lanes, part = block_lane() / count;
+  TW_ROLLED for (uint32_t first = block_thread() / 32 * count; first < (uint32_t)a->n;
+                 first += TW_BLOCK_THREADS / lanes) {
+    uint32_t j = first + block_lane() % count, last = part * each + each - 1, there = j < (uint32_t)a->n;
+    uint32_t fine = there ? fine_of(a, j) : 0, at = last << a->sub_bits | (fine & ((1u << a->sub_bits) - 1));
+    tw_block_hot hot = turned_by(hot_of(a, first, count), ((fine >> a->sub_bits) - last) % (1u << TW_HOT_BITS));
+    uint64_t sum[2] = {0, 0};
+    TW_ROLLED for (uint32_t done = 0; done < each; done += 64) {
+      uint64_t bits = next_hot(&hot, 0);
+      TW_ROLLED for (uint32_t left = each < 64 ? each : 64; left; left -= FOUR) {
+        TW_UNROLL for (uint32_t i = 0; i < FOUR; i++, at -= 1u << a->sub_bits, bits >>= 1) {
+          uint32_t bit = 0 - ((uint32_t)bits & 1);
+          TW_UNROLL for (uint32_t k = 0; k < 2; k++) sum[k] += a->table[k][at] & ((uint64_t)bit << 32 | bit);
+        }
+      }
+    }
+    TW_ROLLED for (uint32_t step = count; step < 32; step *= 2) {
+      TW_UNROLL for (uint32_t k = 0; k < 2; k++) sum[k] += lane_value(sum[k], block_lane() ^ step);
+    }
+    if (there && part == 0) put_found(a, j, sum);
+  }
+}
+
+// Every entry is read.
+TW_BLOCK void lookup(const tw_lookup_args *a) {
+  uint32_t n = (uint32_t)a->n, lanes = 1;
+  TW_ROLLED while (lanes < 32 && 2 * lanes * n <= TW_BLOCK_THREADS && 8 * lanes <= 1u << a->width) lanes *= 2;
+  if (lanes == 32 || a->width > TW_HOT_BITS || a->width < 2)
+    lookup_of_few(a);
+  else
+    lookup_of_many(a, lanes);
 }
 
 #endif

@@ -37,8 +37,19 @@ TW_BLOCK uint32_t block_lane(void) { return block_thread() % 32; }
 
 // Many instructions, of which the kernel has few.
 TW_BLOCK_ONCE uint32_t block_over(uint32_t a, uint32_t b) { return a / b; }
+
 TW_BLOCK_ONCE uint64_t lanes_sum(uint64_t v) {
   TW_ROLLED for (uint32_t step = 16; step; step /= 2) v += lane_value(v, block_lane() ^ step);
+  return v;
+}
+
+// Both halves: bit i of lane k's is bit k of lane i's.
+TW_BLOCK_ONCE uint64_t lanes_transposed(uint64_t v) {
+  uint64_t kept = 0x0000ffff0000ffffull;  // in lanes whose number has no `step`: bits whose place has none
+  TW_ROLLED for (uint32_t step = 16; step; step /= 2, kept ^= kept << step) {
+    uint64_t other = lane_value(v, block_lane() ^ step);
+    v = block_lane() & step ? (v & ~kept) | (other >> step & kept) : (v & kept) | (other << step & ~kept);
+  }
   return v;
 }
 
@@ -186,7 +197,8 @@ TW_BLOCK uint64_t planes_digest(const tw_step_move *m, const tw_block_tile *t, u
   uint64_t sum = 0;
   tw_team team = team_of(m);
   TW_ROLLED for (uint32_t i = team.thread; i < m->planes * items; i += team.threads) {
-    uint32_t plane = i / items, part = i - plane * items, o = part / parts, first = 32 * (part - o * parts);
+    uint32_t plane = block_over(i, items), part = i - plane * items, o = parts == 1 ? part : block_over(part, parts),
+             first = 32 * (part - o * parts);
     uint32_t j = o * run + first, count = run - first < 32 ? run - first : 32;
     size_t at = whole_place(m, t->tile, j), half = 2 * plane * m->whole_words + at / 32;
     uint64_t bits = (tw_bits_from(m->tile + plane * words, words, j) & tw_low_bits(count)) << at % 32;
@@ -302,16 +314,22 @@ TW_BLOCK void sums(const tw_step_sums *a) {
   }
 }
 
-#define TW_EACH(op)                                                                       \
-  TW_BLOCK void each_##op(const tw_##op##_args *a) {                                      \
-    uint32_t cols = (uint32_t)a->cols, rows = (uint32_t)a->rows;                          \
-    TW_ROLLED for (uint32_t j = block_thread(); j < rows * cols; j += TW_BLOCK_THREADS) { \
-      uint32_t row = rows == 1 ? 0 : block_over(j, cols);                                 \
-      a->out[j] = tw_##op##_at(a, row, j - row * cols);                                   \
-    }                                                                                     \
+// All of them begin with rows and cols.
+TW_BLOCK void elements(const tw_chain_step *s) {
+  uint32_t rows = (uint32_t)s->as.shift.rows, cols = (uint32_t)s->as.shift.cols;
+  TW_ROLLED for (uint32_t j = block_thread(); j < rows * cols; j += TW_BLOCK_THREADS) {
+    uint32_t row = rows == 1 ? 0 : block_over(j, cols), col = j - row * cols;
+    switch (s->kind) {
+#define TW_ELEMENT_CASE(op)                              \
+  case TW_STEP_##op:                                     \
+    s->as.op.out[j] = tw_##op##_at(&s->as.op, row, col); \
+    break;
+      TW_CHAIN_RING_OPS(TW_ELEMENT_CASE)
+      default:
+        break;
+    }
   }
-TW_CHAIN_RING_OPS(TW_EACH)
-TW_EACH(zero)
+}
 
 // A warp an element, its lanes over the planes.
 #define TW_SUMMED(op)                                                                                                  \
@@ -330,19 +348,18 @@ TW_SUMMED(sum_planes)
 
 TW_BLOCK void zero(const tw_zero_args *args, const tw_block_tile *t, uint32_t tokens) {
   tw_zero_args a = *args;
+  uint32_t rows = (uint32_t)a.rows, cols = (uint32_t)a.cols;
   if (a.live.lengths) a.live.lengths += t->sequence;
   a.live.first += (int)tokens;
-  each_zero(&a);
+  TW_ROLLED for (uint32_t j = block_thread(); j < rows * cols; j += TW_BLOCK_THREADS) {
+    uint32_t row = rows == 1 ? 0 : block_over(j, cols);
+    a.out[j] = tw_zero_at(&a, row, j - row * cols);
+  }
 }
 
 TW_BLOCK void compute(const tw_chain_step *s, const tw_block_tile *t) {
   uint32_t turn = s->period ? t->tile % s->period : 0;
   switch (s->kind) {
-#define TW_EACH_CASE(op)  \
-  case TW_STEP_##op:      \
-    each_##op(&s->as.op); \
-    return;
-    TW_CHAIN_RING_OPS(TW_EACH_CASE)
 #define TW_WHOLE_CASE(op) \
   case TW_STEP_##op:      \
     op(&s->as.op);        \
@@ -368,6 +385,7 @@ TW_BLOCK void compute(const tw_chain_step *s, const tw_block_tile *t) {
           s->as.copy.from[i];
       return;
     default:
+      elements(s);
       return;
   }
 }

@@ -218,7 +218,7 @@ TW_BLOCK void add_digest(const tw_step_digest *d, const tw_block_tile *t) {
   } else {
     tw_team team = team_of(m);
     TW_ROLLED for (uint32_t j = team.thread; j < n; j += team.threads) sum +=
-        tw_open_digest_term(m->tile[j], whole_place(m, t->tile, j));
+        tw_open_digest_term(m->tile[j], m->straight ? (size_t)t->tile * m->stride + j : whole_place(m, t->tile, j));
   }
   sum = lanes_sum(sum);
   if (block_lane() == 0 && sum) add_to_sum(d->sum + t->sequence, sum);
@@ -390,13 +390,23 @@ TW_BLOCK void compute(const tw_chain_step *s, const tw_block_tile *t) {
   }
 }
 
+// While packets are on their way: what these do waits for nothing that is fetched.
+TW_BLOCK int is_beside(tw_step_kind kind) {
+  return kind == TW_STEP_GATHER || kind == TW_STEP_RECEIVE || kind == TW_STEP_DIGEST;
+}
+
 // 0: the twin does not come.
 TW_BLOCK int walk_tile(const tw_block_tile *t, const tw_chain_step *steps) {
   const tw_chain_step *end = steps + t->launch->count;
+  int fetched = 1;
   TW_ROLLED for (const tw_chain_step *s = steps; s < end; s++) {
     int there = 1;
     note_time(t->launch, t->number, (uint32_t)(s - steps));
-    if (s->kind != TW_STEP_GATHER && s->kind != TW_STEP_RECEIVE) fetch_wait();
+    if (!fetched && !is_beside(s->kind)) {
+      fetch_wait();
+      fetched = 1;
+    }
+    if (s->kind == TW_STEP_GATHER) fetched = 0;
     if (is_straight(s))
       s = fetch(s, end, t);
     else if (s->kind == TW_STEP_GATHER)
@@ -410,7 +420,8 @@ TW_BLOCK int walk_tile(const tw_block_tile *t, const tw_chain_step *steps) {
     else
       compute(s, t);
     if (s->joined && there) continue;
-    fetch_wait();
+    if (!fetched) fetch_wait();
+    fetched = 1;
     if (block_any(!there)) return 0;
   }
   note_time(t->launch, t->number, t->launch->count);

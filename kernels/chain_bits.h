@@ -131,20 +131,20 @@ TW_BLOCK void parity(const tw_parity_args *a) {
   }
 }
 
-// Out of planes of few bits: a lane takes one.
-TW_BLOCK void reshape_few(const tw_reshape_args *a) {
-  uint32_t n = (uint32_t)a->n, halves = 2 * ((n + 63) / 64), from = (uint32_t)a->from, from_words = (from + 63) / 64;
+// Out of planes of one bit: a lane takes one.
+TW_BLOCK void reshape_single(const tw_reshape_args *a) {
+  uint32_t n = (uint32_t)a->n, halves = 2 * ((n + 63) / 64);
   TW_ROLLED for (uint32_t i = block_thread() / 32; i < (uint32_t)a->planes * halves; i += TW_BLOCK_THREADS / 32) {
-    uint32_t p = i / halves, j = 32 * (i - p * halves) + block_lane(), flat = p * n + j, plane = block_over(flat, from);
-    uint32_t bits = lanes_vote(j < n && tw_plane_bit(a->x + plane * from_words, flat - plane * from));
+    uint32_t p = block_over(i, halves), j = 32 * (i - p * halves) + block_lane();
+    uint32_t bits = lanes_vote(j < n && (a->x[p * n + j] & 1));
     if (block_lane() == 0) ((tw_half *)a->out)[i] = bits;
   }
 }
 
 // Bits keep their flat order.
 TW_BLOCK void reshape(const tw_reshape_args *a) {
-  if (a->from < 32) {
-    reshape_few(a);
+  if (a->from == 1) {
+    reshape_single(a);
     return;
   }
   uint32_t n = (uint32_t)a->n, words = (n + 63) / 64, from = (uint32_t)a->from, from_words = (from + 63) / 64;

@@ -385,7 +385,6 @@ TW_BLOCK void compute(const tw_chain_step *s, const tw_block_tile *t) {
           s->as.copy.from[i];
       return;
     default:
-      elements(s);
       return;
   }
 }
@@ -417,6 +416,8 @@ TW_BLOCK int walk_tile(const tw_block_tile *t, const tw_chain_step *steps) {
       send(&s->as.open, t);
     else if (s->kind == TW_STEP_RECEIVE)
       there = receive(&s->as.open, t);
+    else if (s->kind >= TW_STEP_RING && s->kind < TW_STEP_BEHIND_RING)
+      elements(s);
     else
       compute(s, t);
     if (s->joined && there) continue;

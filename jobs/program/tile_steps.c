@@ -279,6 +279,57 @@ static tw_backend noting_backend(void) {
   return k;
 }
 
+// ---- gaps
+
+// What lies between a structure's members is any byte, and lists are compared.
+#if defined(__has_builtin)
+#if __has_builtin(__builtin_clear_padding)
+#define CLEAR_GAPS(of) __builtin_clear_padding(of)
+#endif
+#endif
+#ifndef CLEAR_GAPS
+#define CLEAR_GAPS(of) (void)(of)
+#endif
+
+static void clear_gaps(tw_chain_step *step) {
+  switch (step->kind) {
+#define CLEAR_CASE(op)        \
+  case TW_STEP_##op:          \
+    CLEAR_GAPS(&step->as.op); \
+    return;
+    TW_CHAIN_RING_OPS(CLEAR_CASE)
+    TW_CHAIN_BIT_OPS(CLEAR_CASE)
+    TW_CHAIN_TOKEN_OPS(CLEAR_CASE)
+    case TW_STEP_GATHER:
+    case TW_STEP_SCATTER:
+      CLEAR_GAPS(&step->as.move);
+      return;
+    case TW_STEP_SEND:
+    case TW_STEP_RECEIVE:
+      CLEAR_GAPS(&step->as.open);
+      return;
+    case TW_STEP_SUMS:
+      CLEAR_GAPS(&step->as.sums);
+      return;
+    case TW_STEP_COPY:
+      CLEAR_GAPS(&step->as.copy);
+      return;
+    case TW_STEP_PRODUCTS:
+      CLEAR_GAPS(&step->as.products);
+      return;
+    case TW_STEP_DIGEST:
+      CLEAR_GAPS(&step->as.digest);
+      return;
+    default:
+      return;
+  }
+}
+
+static void clear_all_gaps(tw_tile_steps *list) {
+  for (int i = 0; i < list->count; i++) clear_gaps(&list->steps[i]);
+  for (int i = 0; i < list->pack_count; i++) CLEAR_GAPS(&list->packs[i]);
+}
+
 // ---- what is moved and opened
 
 // What is little work is one warp's, the next one another's.
@@ -417,6 +468,7 @@ static tw_status record(tw_tile_run *r, const tw_tile_place *place, size_t lists
   to->list.shared_bytes = lists + r->s.memory.arena_used;
   tw_session_destroy(&r->s);
   current = NULL;
+  clear_all_gaps(&to->list);
   if (status == TW_OK && to->full) status = tw_fail(TW_ERR_USAGE, "a chain of more than %d steps", MOST_STEPS);
   if (status == TW_OK && to->wide) status = tw_fail(TW_ERR_USAGE, "a chain of numbers that no step holds");
   return status;

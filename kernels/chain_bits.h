@@ -3,75 +3,71 @@
 #ifndef TW_CHAIN_BITS_H
 #define TW_CHAIN_BITS_H
 
+// A warp takes 32 elements.
+TW_BLOCK void digits(const tw_step_digits *a) {
+  TW_ROLLED for (uint32_t half = block_thread() / 32; half < a->halves; half += TW_BLOCK_THREADS / 32) {
+    uint32_t lane = block_lane(), j = 32 * half + lane;
+    uint64_t bits = lanes_transposed(j < a->n ? a->X[j] - a->offset : 0);
+    tw_half *to = (tw_half *)a->out + half * a->stride;
+    if (lane < a->bits) to[lane] = (uint32_t)bits;
+    if (lane + 32 < a->bits) to[lane + 32] = (uint32_t)(bits >> 32);
+  }
+}
+
+// Of 32 elements: where number q of so many bits is the digit, and where it is above.
 typedef struct {
-  uint64_t offset;
-  const uint64_t *onehot;
-  uint32_t low, width, kind;
-} tw_block_leaf;
-
-TW_BLOCK tw_block_leaf leaf_of(const tw_leaves_args *a, uint32_t i) {
-  const int64_t *l = a->leaves + 3 * i;
-  tw_block_leaf leaf = {(uint64_t)l[0], a->onehot + (size_t)(l[2] >> 16) * a->words, (uint32_t)l[1],
-                        (uint32_t)(l[2] & 0xff), (uint32_t)(l[2] >> 8 & 0xff)};
-  return leaf;
-}
-
-// One element's share of [c < a], [c == a] or of the sign: the digit is public, and so is which entries are read.
-TW_BLOCK_ONCE uint32_t leaf_bit(const tw_leaves_args *a, const tw_block_leaf *l, uint32_t j) {
-  uint64_t u = (a->X[j] - l->offset) & tw_ring_mask(a->ring);
-  if (l->kind == TW_LEAF_SIGN) return (uint32_t)(tw_plane_bit(l->onehot, j) ^ (a->party ? 0 : u >> (a->ring - 1) ^ 1));
-  uint32_t c = (uint32_t)(u >> l->low) & ((1u << l->width) - 1);
-  if (l->kind == TW_LEAF_EQ) return (uint32_t)tw_plane_bit(l->onehot + c * a->words, j);
-  uint32_t bit = 0;
-  TW_SEVERAL for (uint32_t p = 1; p < 1u << l->width; p++) bit ^=
-      (uint32_t)tw_plane_bit(l->onehot + p * a->words, j) & (p > c);
-  return bit;
-}
-
-// Elements of less than half a word: a lane an element.
-TW_BLOCK void leaves_of_few(const tw_leaves_args *a) {
-  uint32_t n = (uint32_t)a->n, lanes = lanes_for(n), lane = block_thread() % lanes, leaf = block_thread() / lanes;
-  TW_ROLLED for (uint32_t first = 0; first < (uint32_t)a->count; first += TW_BLOCK_THREADS / lanes) {
-    uint32_t i = first + leaf, bit = 0;
-    if (i < (uint32_t)a->count && lane < n) {
-      tw_block_leaf l = leaf_of(a, i);
-      bit = leaf_bit(a, &l, lane);
-    }
-    uint32_t bits = lanes_vote(bit) >> (block_lane() - lane);
-    if (lanes < 32) bits &= (1u << lanes) - 1;
-    if (i < (uint32_t)a->count && lane == 0) a->out[i] = bits;
+  uint32_t equal, above;
+} tw_block_order;
+TW_BLOCK tw_block_order order_of(const tw_half *digit, uint32_t bits, uint32_t q) {
+  tw_block_order o = {~0u, 0};
+  TW_ROLLED for (uint32_t i = bits; i > 0; i--) {
+    uint32_t bit = 0 - (q >> (i - 1) & 1), of_digit = digit[i - 1];
+    o.above |= o.equal & ~of_digit & bit;
+    o.equal &= ~(of_digit ^ bit);
   }
+  return o;
 }
 
-// Of 32 elements at once: their digit's bits as words, and a lane an entry. Where the entry is the digit, or above it.
-enum { TW_LANE_BITS = 5 };  // of a digit with an entry for each lane at most
-TW_BLOCK uint32_t leaf_half(const tw_leaves_args *a, const tw_block_leaf *l, uint32_t half, uint64_t u) {
-  uint32_t above = 0, equal = ~0u, entry = 0;
-  TW_UNROLL for (uint32_t k = 0; k < TW_LANE_BITS; k++) {
-    uint32_t i = TW_LANE_BITS - 1 - k;
-    if (i >= l->width) continue;
-    uint32_t bit = 0 - (block_lane() >> i & 1), digit = lanes_vote((uint32_t)(u >> (l->low + i)) & 1);
-    above |= equal & ~digit & bit;
-    equal &= ~(digit ^ bit);
+// Shares of [c < a] or [c == a] of 32 elements from four entries of a one-hot, q-th of all such four: which of them are
+// taken is public, all are read.
+TW_BLOCK uint32_t quad_bits(const tw_half *digit, uint32_t width, int is_equal, const tw_half *hot, uint32_t stride,
+                            uint32_t q) {
+  tw_block_order o = order_of(digit + 2, width < 2 ? 0 : width - 2, q);
+  uint32_t low = digit[0], high = width < 2 ? 0 : digit[1], sum = 0;
+  TW_UNROLL for (uint32_t i = 0; i < 4; i++) {
+    uint32_t same = (i & 1 ? low : ~low) & (i & 2 ? high : ~high);
+    uint32_t before = i == 0 ? 0 : i == 1 ? ~(high | low) : i == 2 ? ~high : ~(high & low);
+    uint32_t taken = is_equal ? o.equal & same : o.above | (o.equal & before);
+    if (i < 2 || width > 1) sum ^= hot[(4 * q + i) * stride] & taken;
   }
-  if (block_lane() < 1u << l->width) entry = ((const tw_half *)(l->onehot + block_lane() * a->words))[half];
-  return lanes_xor(entry & (l->kind == TW_LEAF_EQ ? equal : above));
+  return sum;
 }
 
-TW_BLOCK void leaves(const tw_leaves_args *a) {
-  uint32_t n = (uint32_t)a->n, halves = 2 * (uint32_t)a->words;
-  if (n <= 16) {
-    leaves_of_few(a);
-    return;
+// Part `part` of `parts` of a leaf's half word, i-th of all.
+TW_BLOCK uint32_t leaf_part(const tw_step_leaves *a, uint32_t i, uint32_t part, uint32_t parts) {
+  uint32_t halves = 2 * a->words, number = block_over(i, halves), half = i - number * halves, sum = 0;
+  const int64_t *l = a->leaves + 3 * number;
+  uint32_t width = (uint32_t)(l[2] & 0xff), kind = (uint32_t)(l[2] >> 8 & 0xff);
+  const tw_half *digit = (const tw_half *)a->digits + l[0] + half * a->stride + l[1];
+  const tw_half *hot = (const tw_half *)(a->onehot + (size_t)(l[2] >> 16) * a->words) + half;
+  if (kind == TW_LEAF_SIGN) {
+    uint32_t live = 32 * half < a->n ? (uint32_t)tw_low_bits(a->n - 32 * half) : 0;
+    return part ? 0 : (*hot ^ (a->party ? 0 : ~*digit)) & live;
   }
-  TW_ROLLED for (uint32_t i = block_thread() / 32; i < (uint32_t)a->count * halves; i += TW_BLOCK_THREADS / 32) {
-    uint32_t number = i / halves, half = i - number * halves, j = 32 * half + block_lane(), bits;
-    tw_block_leaf l = leaf_of(a, number);
-    if (l.kind == TW_LEAF_SIGN || l.width > TW_LANE_BITS)
-      bits = lanes_vote(j < n ? leaf_bit(a, &l, j) : 0);
-    else
-      bits = leaf_half(a, &l, half, j < n ? (a->X[j] - l.offset) & tw_ring_mask(a->ring) : 0);
-    if (block_lane() == 0) ((tw_half *)a->out)[i] = bits;
+  TW_ROLLED for (uint32_t q = part; 4 * q < 1u << width; q += parts) sum ^=
+      quad_bits(digit, width, kind == TW_LEAF_EQ, hot, halves, q);
+  return sum;
+}
+
+// A thread has a half word where there are enough, else several have parts of the one-hot.
+TW_BLOCK void leaves(const tw_step_leaves *a) {
+  uint32_t items = 2 * a->count * a->words, parts = 1, group = 32;
+  TW_ROLLED for (; parts < a->quads && group > 1 && parts * items <= TW_BLOCK_THREADS; group /= 2) parts *= 2;
+  uint32_t part = block_lane() / group;
+  TW_ROLLED for (uint32_t first = block_thread() / 32 * group; first < items; first += TW_BLOCK_THREADS / 32 * group) {
+    uint32_t i = first + block_lane() % group, bits = i < items ? leaf_part(a, i, part, parts) : 0;
+    TW_ROLLED for (uint32_t step = group; step < 32; step *= 2) bits ^= (uint32_t)lane_value(bits, block_lane() ^ step);
+    if (i < items && part == 0) ((tw_half *)a->out)[i] = bits;
   }
 }
 
@@ -249,13 +245,13 @@ TW_BLOCK tw_block_hot turned_by(tw_block_hot from, uint32_t by) {
   return to;
 }
 
-// `lanes` threads an element, each a part of the table. One-hots are turned by their public digits: so a warp's lanes
-// are at the same entries of the table at the same time, but for the bits below the digit.
-TW_BLOCK void lookup_of_many(const tw_lookup_args *a, uint32_t lanes) {
+// `count` elements a warp, whose threads have parts of the table. One-hots are turned by their public digits: so a
+// warp's lanes are at the same entries of a part at the same time, but for the bits below the digit.
+TW_BLOCK void lookup_of_many(const tw_lookup_args *a, uint32_t count) {
   enum { FOUR = 4 };  // entries without a jump
-  uint32_t count = 32 / lanes, each = (1u << a->width) / lanes, part = block_lane() / count;
+  uint32_t each = (count << a->width) / 32, part = block_lane() / count;
   TW_ROLLED for (uint32_t first = block_thread() / 32 * count; first < (uint32_t)a->n;
-                 first += TW_BLOCK_THREADS / lanes) {
+                 first += TW_BLOCK_THREADS / 32 * count) {
     uint32_t j = first + block_lane() % count, last = part * each + each - 1, there = j < (uint32_t)a->n;
     uint32_t fine = there ? fine_of(a, j) : 0, at = last << a->sub_bits | (fine & ((1u << a->sub_bits) - 1));
     tw_block_hot hot = turned_by(hot_of(a, first, count), ((fine >> a->sub_bits) - last) % (1u << TW_HOT_BITS));
@@ -278,12 +274,12 @@ TW_BLOCK void lookup_of_many(const tw_lookup_args *a, uint32_t lanes) {
 
 // Every entry is read.
 TW_BLOCK void lookup(const tw_lookup_args *a) {
-  uint32_t n = (uint32_t)a->n, lanes = 1;
-  TW_ROLLED while (lanes < 32 && 2 * lanes * n <= TW_BLOCK_THREADS && 8 * lanes <= 1u << a->width) lanes *= 2;
-  if (lanes == 32 || a->width > TW_HOT_BITS || a->width < 2)
+  uint32_t n = (uint32_t)a->n, count = 32;  // elements of a warp
+  TW_ROLLED while (count > 1 && 64 * n <= count * TW_BLOCK_THREADS && 256 <= count << a->width) count /= 2;
+  if (count == 1 || a->width > TW_HOT_BITS || a->width < 2)
     lookup_of_few(a);
   else
-    lookup_of_many(a, lanes);
+    lookup_of_many(a, count);
 }
 
 #endif

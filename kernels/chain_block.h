@@ -365,6 +365,12 @@ TW_BLOCK void compute(const tw_chain_step *s, const tw_block_tile *t) {
     op(&s->as.op);        \
     return;
     TW_CHAIN_BIT_OPS(TW_WHOLE_CASE)
+    case TW_STEP_DIGITS:
+      digits(&s->as.digits);
+      return;
+    case TW_STEP_LEAVES:
+      leaves(&s->as.leaves);
+      return;
     case TW_STEP_PRODUCTS:
       products(&s->as.products);
       return;

@@ -12,12 +12,13 @@ extern "C" {
 #endif
 
 // Operations of the backend that a chain may hold; all others are not to be had in one. Element by element; whole;
-// those that know a row's token; and products of bits, which have a list of their own.
+// those that know a row's token. Products of bits and
+// leaves have steps of their own.
 // clang-format off
 #define TW_CHAIN_RING_OPS(X) \
   X(shift) X(view) X(concat) X(combine) X(share) X(extend) X(multiply) X(multiply_rows) X(square) X(select) \
   X(choose) X(pairs) X(offset) X(piece) X(floor) X(opponents) X(members) X(fold)
-#define TW_CHAIN_BIT_OPS(X) X(leaves) X(lookup) X(parity) X(reshape) X(constants) X(sum_planes)
+#define TW_CHAIN_BIT_OPS(X) X(lookup) X(parity) X(reshape) X(constants) X(sum_planes)
 #define TW_CHAIN_TOKEN_OPS(X) X(kill) X(zero)
 // clang-format on
 
@@ -30,6 +31,8 @@ typedef enum {
   TW_STEP_COPY,
   TW_STEP_PRODUCTS,  // of opened bits
   TW_STEP_DIGEST,    // of what was opened
+  TW_STEP_DIGITS,    // bits of opened elements
+  TW_STEP_LEAVES,    // of these digits and one-hots
 #define TW_STEP_OF(op) TW_STEP_##op,
   TW_CHAIN_RING_OPS(TW_STEP_OF) TW_CHAIN_BIT_OPS(TW_STEP_OF) TW_CHAIN_TOKEN_OPS(TW_STEP_OF)
 #undef TW_STEP_OF
@@ -89,6 +92,25 @@ typedef struct {
   uint32_t operand_words[TW_OPERANDS], dealt_words;
 } tw_step_products;
 
+// Bits of opened elements less an offset, of 32 elements in a number of 32 bits: that of bit i and elements 32 h, ...
+// is number h stride + i. The stride is odd, so that neither order of them meets in a bank of memory.
+typedef struct {
+  const uint64_t *X;
+  uint64_t offset, *out;
+  uint32_t n, halves, bits, stride;
+} tw_step_digits;
+
+// As tw_leaves_args, on digits: a leaf's first word is the first number of its offset's digits, and a sign's digit is
+// the top bit.
+typedef struct {
+  const uint64_t *digits, *onehot;
+  const int64_t *leaves;
+  uint64_t *out;
+  uint32_t words, count, party, stride, n;
+  uint32_t quads;  // of entries, of the widest leaf
+  uint32_t digit_words, onehot_words;
+} tw_step_leaves;
+
 // What the tile's opened values (move.tile) give of the opening's digest (kernels/digest.h) is added to sum[sequence].
 typedef struct {
   tw_step_move move;  // `whole` is not read
@@ -106,6 +128,8 @@ typedef struct {
     tw_step_copy copy;
     tw_step_products products;
     tw_step_digest digest;
+    tw_step_digits digits;
+    tw_step_leaves leaves;
 #define TW_STEP_ARGS(op) tw_##op##_args op;
     TW_CHAIN_RING_OPS(TW_STEP_ARGS) TW_CHAIN_BIT_OPS(TW_STEP_ARGS) TW_CHAIN_TOKEN_OPS(TW_STEP_ARGS)
 #undef TW_STEP_ARGS

@@ -110,13 +110,18 @@ static void uses_of_products(const tw_step_products *p, uses *u) {
 
 // By any thread.
 static void uses_of_bits(const tw_chain_step *s, uses *u) {
-  const tw_leaves_args *l = &s->as.leaves;
+  const tw_step_digits *d = &s->as.digits;
+  const tw_step_leaves *l = &s->as.leaves;
   const tw_lookup_args *t = &s->as.lookup;
   const tw_parity_args *p = &s->as.parity;
   const tw_reshape_args *r = &s->as.reshape;
   switch (s->kind) {
-    case TW_STEP_leaves:
-      any(u, l->X, l->n);
+    case TW_STEP_DIGITS:
+      any(u, d->X, d->n);
+      makes(u, d->out, tw_words(32 * (size_t)d->halves * d->stride));
+      return;
+    case TW_STEP_LEAVES:
+      any(u, l->digits, l->digit_words);
       any(u, l->onehot, l->onehot_words);
       makes(u, l->out, (size_t)l->count * l->words);
       return;
@@ -214,7 +219,8 @@ static void uses_of(const tw_chain_step *s, uses *u) {
       return;
     case TW_STEP_SUMS:
     case TW_STEP_PRODUCTS:
-    case TW_STEP_leaves:
+    case TW_STEP_DIGITS:
+    case TW_STEP_LEAVES:
     case TW_STEP_lookup:
     case TW_STEP_parity:
     case TW_STEP_reshape:

@@ -14,13 +14,15 @@ typedef struct {
   const tw_tile_run *run;
   const tw_tile_place *place;
   uint64_t shared_base;
-  size_t list_room;   // words
-  uint32_t packets;   // of the message that is being made
-  int first_open;     // its first opening among the steps
-  uint64_t *digests;  // NULL: nobody reads them
-  int alone;          // moves so far that are a warp's
-  bool endless;       // the block's memory is only measured
-  bool full, wide;    // more steps or words of lists than there is room for; numbers that a list cannot hold
+  size_t list_room;                      // words
+  uint64_t digits;                       // where digits lie, for one opened tensor at a time
+  size_t digit_words, most_digit_words;  // of the last one; of all
+  uint32_t packets;                      // of the message that is being made
+  int first_open;                        // its first opening among the steps
+  uint64_t *digests;                     // NULL: nobody reads them
+  int alone;                             // moves so far that are a warp's
+  bool endless;                          // the block's memory is only measured
+  bool full, wide;  // more steps or words of lists than there is room for; numbers that a list cannot hold
 } recorder;
 
 // A table's functions have no state of their own.
@@ -163,7 +165,6 @@ TW_CHAIN_PLAIN_OPS(NOTE_OP)
   }
 NOTE_LISTED(constants, constants, args->planes)
 NOTE_LISTED(sum_planes, shifts, args->planes)
-NOTE_LISTED(leaves, leaves, 3 * (size_t)args->count)
 NOTE_LISTED(parity, list, 3 * args->terms + (size_t)args->planes)
 
 // After how many tiles the operation that runs does the same again.
@@ -227,6 +228,65 @@ static tw_status note_products(const tw_products_args *args, void *stream) {
   return TW_OK;
 }
 
+// The digits' step of these elements less the offset, where nothing but leaves has come since. offset NULL: any.
+static const tw_step_digits *digits_there(const uint64_t *X, const int64_t *offset) {
+  for (int i = current->list.count; i-- > 0;) {
+    const tw_chain_step *step = &current->list.steps[i];
+    const tw_step_digits *d = &step->as.digits;
+    if (step->kind == TW_STEP_DIGITS && d->X == X && (!offset || d->offset == (uint64_t)*offset)) return d;
+    if (step->kind != TW_STEP_DIGITS && step->kind != TW_STEP_LEAVES && step->kind != TW_STEP_GATHER) return NULL;
+  }
+  return NULL;
+}
+
+static const uint64_t *digits_of(const tw_leaves_args *a, int64_t offset) {
+  const tw_step_digits *there = digits_there(a->X, &offset);
+  if (there) return there->out;
+  if (!digits_there(a->X, NULL)) current->digit_words = 0;  // nobody needs what lies there
+  tw_step_digits d = {.X = a->X,
+                      .offset = (uint64_t)offset,
+                      .out = (uint64_t *)(uintptr_t)(current->digits + 8 * current->digit_words),
+                      .n = (uint32_t)a->n,
+                      .halves = 2 * (uint32_t)a->words,
+                      .bits = (uint32_t)a->ring,
+                      .stride = (uint32_t)a->ring | 1};
+  current->digit_words += tw_words(32 * (size_t)d.halves * d.stride);
+  if (current->digit_words > current->most_digit_words) current->most_digit_words = current->digit_words;
+  add_to(current, TW_STEP_DIGITS)->as.digits = d;
+  return d.out;
+}
+
+static tw_status note_leaves(const tw_leaves_args *args, void *stream) {
+  (void)stream;
+  const void *there;
+  int64_t *list = take_list(current, 3 * (size_t)args->count, &there);
+  tw_step_leaves l = {.digits = (const uint64_t *)(uintptr_t)current->digits,
+                      .onehot = args->onehot,
+                      .leaves = there,
+                      .out = args->out,
+                      .words = (uint32_t)args->words,
+                      .count = (uint32_t)args->count,
+                      .party = (uint32_t)args->party,
+                      .stride = (uint32_t)args->ring | 1,
+                      .n = (uint32_t)args->n,
+                      .quads = 1,
+                      .onehot_words = (uint32_t)args->onehot_words};
+  for (int i = 0; i < args->count; i++) {
+    const int64_t *leaf = args->leaves + 3 * i;
+    const int width = (int)(leaf[2] & 0xff);
+    const uint64_t *digits = digits_of(args, leaf[0]);
+    if (list) {
+      list[3 * i] = 2 * (digits - l.digits);
+      list[3 * i + 1] = (leaf[2] >> 8 & 0xff) == TW_LEAF_SIGN ? args->ring - 1 : leaf[1];
+      list[3 * i + 2] = leaf[2];
+    }
+    if (width > 2 && l.quads < 1u << (width - 2)) l.quads = 1u << (width - 2);
+  }
+  l.digit_words = (uint32_t)current->digit_words;
+  add_to(current, TW_STEP_LEAVES)->as.leaves = l;
+  return TW_OK;
+}
+
 // Its corrections are there already.
 #define NOTE_CORRECTED(op)                                                                                       \
   static tw_status note_##op##_corrected(const tw_##op##_args *args, const tw_correction_args *taken, int count, \
@@ -275,6 +335,7 @@ static tw_backend noting_backend(void) {
   TW_CHAIN_BIT_OPS(NOTE_ENTRY)
   TW_CHAIN_TOKEN_OPS(NOTE_ENTRY)
   NOTE_ENTRY(products)
+  NOTE_ENTRY(leaves)
   TW_CHAIN_CORRECTED_OPS(NOTE_CORRECTED_ENTRY)
   return k;
 }
@@ -445,14 +506,18 @@ static tw_status note_receive(tw_tile_run *r) {
   return TW_OK;
 }
 
-// lists: bytes of a block's memory that are kept for them, and in which they fit.
+// lists: bytes of a block's memory that are kept for them and, behind them, for digits, and in which both fit.
 static tw_status record(tw_tile_run *r, const tw_tile_place *place, size_t lists, size_t bytes, bool late,
                         recorder *to) {
   static const tw_tile_hands hands = {note_gather, note_scatter, note_send, note_receive, note_digest};
   tw_backend k = noting_backend();
   tw_tile_steps empty = {.steps = to->list.steps, .lists = to->list.lists, .packs = to->list.packs};
-  *to = (recorder){
-      .list = empty, .run = r, .place = place, .shared_base = place->shared_base, .list_room = to->list_room};
+  *to = (recorder){.list = empty,
+                   .run = r,
+                   .place = place,
+                   .shared_base = place->shared_base,
+                   .list_room = to->list_room,
+                   .digits = to->digits};
   to->endless = bytes > place->shared_bytes;
   r->hands = &hands;
   r->state = to;
@@ -522,12 +587,14 @@ static tw_status record_ends(tw_tile_run *r, tw_tile *tile, const tw_tile_place 
              : tw_fail(TW_ERR_USAGE, "no kernel takes a chain whose tiles do not do the same");
 }
 
-// First for the size of the lists, in memory without end; then as it is, memory reused late where there is enough, so
-// that more can be fetched early.
+// First for the size of lists and digits, in memory without end; then as it is, memory reused late where there is
+// enough, so that more can be fetched early.
 static tw_status record_all(tw_tile_run *r, tw_tile *tile, const tw_tile_place *place, recorder to[2]) {
   TW_TRY(tw_tile_move(tile, 0));
   TW_TRY(record(r, place, 0, (size_t)1 << 40, true, &to[0]));
   size_t lists = tw_arena_rounded(8 * to[0].list.list_words);
+  to[0].digits = to[1].digits = place->shared_base + lists;
+  lists += tw_arena_rounded(8 * to[0].most_digit_words);
   tw_status status = TW_ERR_INTERNAL;
   for (int late = 1; late >= 0 && status == TW_ERR_INTERNAL && lists < place->shared_bytes; late--)
     status = record_ends(r, tile, place, lists, late, to);

@@ -13,6 +13,14 @@
 
 // ---- of a run
 
+// Of a plan with several lengths a result has the rows of the longest that a text took.
+static int rows_of(const tw_input *input) {
+  int most = input->seqs ? 0 : input->seq;
+  for (int s = 0; input->seqs && s < input->count; s++)
+    if (input->seqs[s] > most) most = input->seqs[s];
+  return most;
+}
+
 static tw_status check_shapes(const tw_model_config *c, const tw_input *input, const tw_result *result) {
   if (strcmp(input->input_id.hex, result->input_id.hex) != 0)
     return tw_fail(TW_ERR_MISMATCH,
@@ -24,11 +32,13 @@ static tw_status check_shapes(const tw_model_config *c, const tw_input *input, c
   int hidden = tw_config_parties_embed(c) ? 0 : c->hidden;
   if (input->hidden != hidden || result->cols != tw_config_output_cols(c, output) || input->count != result->count ||
       memcmp(input->lengths, result->lengths, sizeof(int) * (size_t)input->count) != 0 ||
-      (output != TW_OUTPUT_TEXT && result->rows != (tw_config_by_row(c, output) ? input->seq : 1)) ||
+      (output != TW_OUTPUT_TEXT && result->rows != (tw_config_by_row(c, output) ? rows_of(input) : 1)) ||
       (output == TW_OUTPUT_TEXT && (result->rows < 1 || result->rows > TW_MOST_TOKENS)))
-    return tw_fail(TW_ERR_MISMATCH,
-                   "model, input and result have different shapes: %d wide; [%d][%d][%d]; [%d][%d][%d]", hidden,
-                   input->count, input->seq, input->hidden, result->count, result->rows, result->cols);
+    return tw_fail(
+        TW_ERR_MISMATCH,
+        "model, input and result have different shapes: %d wide; [%d][%d][%d]; [%d][%d][%d]; check a result with "
+        "the input and the model that it was run with",
+        hidden, input->count, input->seq, input->hidden, result->count, result->rows, result->cols);
   return TW_OK;
 }
 

@@ -51,6 +51,15 @@ with h5py.File("n.input.h5") as i, h5py.File("n.result.h5") as r:
 P
 done
 
+# ---- no text of the longest length: the result has fewer rows than the plan; here functions are read from keys
+"$TWAIN" plan n --seq 20 --lengths 6,20 --result tokens --engine pfss -q --force
+no_shares
+expect 0 'lengths: 2 of up to 6 tokens, 0 of up to 20 tokens' "$TWAIN" encode n 'the cat' dog --share --force
+"$TWAIN" deal n --counts 6:2,20:1 --test-seed 33 -q 2>/dev/null
+expect_run 0 '' n --ledger ledger --allow-test-keys -q --force
+"$TWAIN" reveal n -q --force
+expect 0 'outputs equal the emulator.s, transcript equal' "$TWAIN" check n --exact --test-seed 33
+
 # ---- chunks: ids and types of each, and their mean, with tokens as weights
 printf 'id,note\na,the cat\nb,%s\nc,dog\n' "$(printf 'the cat sat on the mat and the dog ran %.0s' 1 2 3 4 5)" >long.csv
 "$TWAIN" plan n --seq 20 --lengths 6,12,20 --result pooled -q --force

@@ -37,8 +37,8 @@ typedef enum {
   TW_CHAIN_RING_OPS(TW_STEP_OF) TW_CHAIN_BIT_OPS(TW_STEP_OF) TW_CHAIN_TOKEN_OPS(TW_STEP_OF)
 #undef TW_STEP_OF
       TW_STEP_KINDS,
-  TW_STEP_RING = TW_STEP_DIGEST + 1,  // the ring's begin
-  TW_STEP_BEHIND_RING = TW_STEP_leaves
+  TW_STEP_RING = TW_STEP_LEAVES + 1,  // the ring's begin
+  TW_STEP_BEHIND_RING = TW_STEP_lookup
 } tw_step_kind;
 
 // [outer][all rows][inner] of each plane (planes 0: elements); a tile has `rows` of the rows. outer 1, all and rows 1:

@@ -381,6 +381,12 @@ static void clear_gaps(tw_chain_step *step) {
     case TW_STEP_DIGEST:
       CLEAR_GAPS(&step->as.digest);
       return;
+    case TW_STEP_DIGITS:
+      CLEAR_GAPS(&step->as.digits);
+      return;
+    case TW_STEP_LEAVES:
+      CLEAR_GAPS(&step->as.leaves);
+      return;
     default:
       return;
   }

@@ -46,8 +46,8 @@ static tw_status make(choosing *c, uint64_t limit, tw_found *found, tw_plan *out
 }
 
 static tw_status too_many(const choosing *c, uint64_t fewest) {
-  const char *more = c->made.form[TW_FORM_ENGINE] && c->asked->choices.engine == TW_BY_DIGITS
-                         ? ", plan fewer tokens, or let the planner read functions from keys, too (--engine auto)"
+  const char *more = c->made.form[TW_FORM_ENGINE]
+                         ? ", plan fewer tokens, or let the planner choose what functions are read from (--engine auto)"
                          : ", or plan fewer tokens";
   return tw_fail(TW_ERR_RANGE,
                  "no choice of forms was found that takes %llu bytes of keys or fewer; %llu are the fewest: allow "

@@ -107,6 +107,7 @@ json less.json "j[0]['key_bytes'] <= $most - 1000000 and j[0]['key_budget_bytes'
 usual=$(plan --json | json /dev/stdin 'j[0]["key_bytes"]')
 plan --key-budget $((usual - 1)) --json >less.json
 json less.json "$usual * 0.9 < j[0]['key_bytes'] < $usual" | grep -q True || fail "the budget is not kept without a place"
+expect 8 'the fewest: .*let the planner choose .*--engine auto' "$TWAIN" plan --shape minilm --seq 64 --key-budget 1000 --engine pfss
 for place in '' '--link-latency 1ms'; do
   expect 8 'was found that takes 1000 bytes of keys or fewer; [0-9]{8} are the fewest' "$TWAIN" plan --shape minilm --seq 64 --key-budget 1000 $place
 done

@@ -98,7 +98,8 @@ static json_t *difference(const tw_found *found, int form) {
                    (json_int_t)other->sent_bytes - (json_int_t)mine->sent_bytes);
 }
 
-static void record_found(json_t *r, const tw_found *found) {
+// Choices are priced with default bounds, so their differences are told, and the plan's own estimate with one of them.
+static void record_found(json_t *r, const tw_found *found, const tw_estimate *whole) {
   json_t *forms = json_array();
   for (int i = 0; i < TW_FORMS; i++)
     if (found->other[i].there) json_array_append_new(forms, difference(found, i));
@@ -107,14 +108,15 @@ static void record_found(json_t *r, const tw_found *found) {
   char text[TW_CHOICES_TEXT];
   tw_choices_text(&found->runner_up.choices, text);
   tw_record_text(r, "runner_up", text);
-  tw_record_ns(r, "runner_up_ns", tw_estimate_seconds(&found->runner_up.estimate));
+  double more = tw_estimate_seconds(&found->runner_up.estimate) - tw_estimate_seconds(&found->best.estimate);
+  tw_record_ns(r, "runner_up_ns", tw_estimate_seconds(whole) + more);
 }
 
 void tw_estimate_record(json_t *r, const tw_estimate_view *view) {
   const tw_estimate *e = &view->whole;
   tw_record_ns(r, "link_least_ns", tw_estimate_least(e));
   if (view->key_budget) tw_record_integer(r, "key_budget_bytes", (int64_t)view->key_budget);
-  if (view->found) record_found(r, view->found);
+  if (view->found) record_found(r, view->found, e);
   if (view->place->by_one_layer) return;
   tw_record_text(r, "rates_device", view->place->rates->device);
   tw_record_text(r, "rates_source", view->place->rates->source);

@@ -148,6 +148,12 @@ expect 2 'FILE.json' "$TWAIN" bench calibrate
 "$TWAIN" import --shape 1x24x3x40 -o n -q
 "$TWAIN" plan n --seq 20 --link-latency 30ms -q
 before=$(json n.plan.json 'j["digest"]')
+
+# with measured bounds, too, the runner-up is as far from the plan as the nearest other way of a form
+printf 'a few words\nand some more of them\n' >sample
+"$TWAIN" plan n --seq 20 --calibrate sample --link-latency 10ms --link-rate 10Mbit/s --json --force >p.json
+json p.json '0 <= j[0]["runner_up_ns"] - j[0]["estimated_online_ns"] - j[0]["estimated_preparation_ns"] <= min(s["saved_ns"] for s in j[0]["saved"]) + 5' |
+  grep -q True || fail "the runner-up is not what the table says"
 "$TWAIN" plan n --seq 20 --device ./dear.json -q --force
 [ "$before" != "$(json n.plan.json 'j["digest"]')" ] || fail "the digest does not know the choice"
 "$TWAIN" share n -q

@@ -71,6 +71,33 @@ TW_BLOCK void leaves(const tw_step_leaves *a) {
   }
 }
 
+// One element's share of [c < a], [c == a] or of the sign: the digit is public. Lanes begin at other entries, so that
+// those of several leaves lie in other banks of memory.
+TW_BLOCK_ONCE uint32_t leaf_bit(const tw_leaves_args *a, const int64_t *leaf, uint32_t j) {
+  const uint64_t *onehot = a->onehot + (size_t)(leaf[2] >> 16) * a->words,
+                 u = (a->X[j] - (uint64_t)leaf[0]) & tw_ring_mask(a->ring);
+  uint32_t width = (uint32_t)(leaf[2] & 0xff), kind = (uint32_t)(leaf[2] >> 8 & 0xff), last = (1u << width) - 1,
+           bit = 0;
+  if (kind == TW_LEAF_SIGN) return (uint32_t)(tw_plane_bit(onehot, j) ^ (a->party ? 0 : u >> (a->ring - 1) ^ 1));
+  uint32_t c = (uint32_t)(u >> leaf[1]) & last, is_equal = kind == TW_LEAF_EQ;
+  TW_SEVERAL for (uint32_t i = 0; i <= last; i++) {
+    uint32_t p = (i + block_lane()) & last;
+    bit ^= (uint32_t)tw_plane_bit(onehot + p * a->words, j) & (is_equal ? p == c : p > c);
+  }
+  return bit;
+}
+
+// A lane an element.
+TW_BLOCK void few_leaves(const tw_leaves_args *a) {
+  uint32_t n = (uint32_t)a->n, lanes = lanes_for(n), lane = block_thread() % lanes, leaf = block_thread() / lanes;
+  TW_ROLLED for (uint32_t first = 0; first < (uint32_t)a->count; first += TW_BLOCK_THREADS / lanes) {
+    uint32_t i = first + leaf, there = i < (uint32_t)a->count && lane < n;
+    uint32_t bits = lanes_vote(there ? leaf_bit(a, a->leaves + 3 * i, lane) : 0) >> (block_lane() - lane);
+    if (lanes < 32) bits &= (1u << lanes) - 1;
+    if (i < (uint32_t)a->count && lane == 0) a->out[i] = bits;
+  }
+}
+
 TW_BLOCK uint64_t word_at(const tw_step_products *a, uint32_t place, uint32_t w) {
   uint64_t negated = 0 - (uint64_t)(place / TW_UNIT_NEGATED);
   return a->memory[place % TW_UNIT_NEGATED + w] ^ negated;

@@ -368,6 +368,9 @@ TW_BLOCK void compute(const tw_chain_step *s, const tw_block_tile *t) {
     case TW_STEP_DIGITS:
       digits(&s->as.digits);
       return;
+    case TW_STEP_FEW:
+      few_leaves(&s->as.few);
+      return;
     case TW_STEP_LEAVES:
       leaves(&s->as.leaves);
       return;

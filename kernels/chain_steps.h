@@ -33,11 +33,12 @@ typedef enum {
   TW_STEP_DIGEST,    // of what was opened
   TW_STEP_DIGITS,    // bits of opened elements
   TW_STEP_LEAVES,    // of these digits and one-hots
+  TW_STEP_FEW,       // leaves of few opened elements
 #define TW_STEP_OF(op) TW_STEP_##op,
   TW_CHAIN_RING_OPS(TW_STEP_OF) TW_CHAIN_BIT_OPS(TW_STEP_OF) TW_CHAIN_TOKEN_OPS(TW_STEP_OF)
 #undef TW_STEP_OF
       TW_STEP_KINDS,
-  TW_STEP_RING = TW_STEP_LEAVES + 1,  // the ring's begin
+  TW_STEP_RING = TW_STEP_FEW + 1,  // the ring's begin
   TW_STEP_BEHIND_RING = TW_STEP_lookup
 } tw_step_kind;
 
@@ -130,6 +131,7 @@ typedef struct {
     tw_step_digest digest;
     tw_step_digits digits;
     tw_step_leaves leaves;
+    tw_leaves_args few;
 #define TW_STEP_ARGS(op) tw_##op##_args op;
     TW_CHAIN_RING_OPS(TW_STEP_ARGS) TW_CHAIN_BIT_OPS(TW_STEP_ARGS) TW_CHAIN_TOKEN_OPS(TW_STEP_ARGS)
 #undef TW_STEP_ARGS

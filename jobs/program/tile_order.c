@@ -112,6 +112,7 @@ static void uses_of_products(const tw_step_products *p, uses *u) {
 static void uses_of_bits(const tw_chain_step *s, uses *u) {
   const tw_step_digits *d = &s->as.digits;
   const tw_step_leaves *l = &s->as.leaves;
+  const tw_leaves_args *f = &s->as.few;
   const tw_lookup_args *t = &s->as.lookup;
   const tw_parity_args *p = &s->as.parity;
   const tw_reshape_args *r = &s->as.reshape;
@@ -124,6 +125,11 @@ static void uses_of_bits(const tw_chain_step *s, uses *u) {
       any(u, l->digits, l->digit_words);
       any(u, l->onehot, l->onehot_words);
       makes(u, l->out, (size_t)l->count * l->words);
+      return;
+    case TW_STEP_FEW:
+      any(u, f->X, f->n);
+      any(u, f->onehot, f->onehot_words);
+      makes(u, f->out, (size_t)f->count * f->words);
       return;
     case TW_STEP_lookup:
       any(u, t->X, t->n);
@@ -221,6 +227,7 @@ static void uses_of(const tw_chain_step *s, uses *u) {
     case TW_STEP_PRODUCTS:
     case TW_STEP_DIGITS:
     case TW_STEP_LEAVES:
+    case TW_STEP_FEW:
     case TW_STEP_lookup:
     case TW_STEP_parity:
     case TW_STEP_reshape:

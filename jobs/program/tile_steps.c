@@ -256,8 +256,19 @@ static const uint64_t *digits_of(const tw_leaves_args *a, int64_t offset) {
   return d.out;
 }
 
+// Elements of less than half a word: their digits are not worth to be brought together.
+enum { FEW = 16 };
+static tw_status note_few(const tw_leaves_args *args) {
+  const int64_t *leaves = keep_list(args->leaves, 3 * (size_t)args->count);
+  tw_leaves_args *to = &add_to(current, TW_STEP_FEW)->as.few;
+  memcpy(to, args, sizeof *args);
+  to->leaves = leaves;
+  return TW_OK;
+}
+
 static tw_status note_leaves(const tw_leaves_args *args, void *stream) {
   (void)stream;
+  if (args->n <= FEW) return note_few(args);
   const void *there;
   int64_t *list = take_list(current, 3 * (size_t)args->count, &there);
   tw_step_leaves l = {.digits = (const uint64_t *)(uintptr_t)current->digits,
@@ -386,6 +397,9 @@ static void clear_gaps(tw_chain_step *step) {
       return;
     case TW_STEP_LEAVES:
       CLEAR_GAPS(&step->as.leaves);
+      return;
+    case TW_STEP_FEW:
+      CLEAR_GAPS(&step->as.few);
       return;
     default:
       return;

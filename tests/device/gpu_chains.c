@@ -82,17 +82,11 @@ static uint64_t *copy_of(copies *c, const tw_tile_place *place, uint64_t *host, 
 
 static void explain(const tw_tile_steps *list, const uint64_t *times) {
 #define NAME_OF(op) #op,
-  static const char *const names[] = {"gather",
-                                      "scatter",
-                                      "send",
-                                      "receive",
-                                      "sums",
-                                      "copy",
-                                      "products",
-                                      "digest",
-                                      "digits",
-                                      "leaves",
-                                      TW_CHAIN_RING_OPS(NAME_OF) TW_CHAIN_BIT_OPS(NAME_OF) TW_CHAIN_TOKEN_OPS(NAME_OF)};
+  static const char *const names[] = {
+      "gather",   "scatter",    "send",
+      "receive",  "sums",       "copy",
+      "products", "digest",     "digits",
+      "leaves",   "few leaves", TW_CHAIN_RING_OPS(NAME_OF) TW_CHAIN_BIT_OPS(NAME_OF) TW_CHAIN_TOKEN_OPS(NAME_OF)};
   double of[TW_STEP_KINDS] = {0};
   for (int i = 0, next; i < list->count; i = next) {
     for (next = i + 1; times[next] == 0;) next++;  // those that were done with step i

@@ -24,6 +24,7 @@ struct tw_party_files {
   tw_conversation_files conversation;
   tw_ledger ledger;
   bool has_plan, has_model, has_input;
+  tw_path input_path;
   int batch;            // most sequences at once, where the input is walked through; 0: it is not
   tw_earlier earlier;   // what an earlier run has finished, as far as this party knows
   tw_earlier replaced;  // of a run that begins anew: the result that is there
@@ -103,7 +104,8 @@ static tw_status look_at_parts(const tw_party_options *o, int party, const tw_pa
 // A run's input, and its result's room.
 static tw_status load_input(const tw_party_options *o, int party, tw_party_files *f) {
   int most = o->batch ? o->batch : TW_BATCH;
-  TW_TRY(tw_input_share_read(tw_path_of(input_name(o), party ? "input.p1.h5" : "input.p0.h5").text, party, &f->input));
+  f->input_path = tw_path_of(input_name(o), party ? "input.p1.h5" : "input.p0.h5");
+  TW_TRY(tw_input_share_read(f->input_path.text, party, &f->input));
   f->has_input = true;
   f->earlier.missing = f->input.count;
   if (f->plan.shape.earlier) most = f->input.count;
@@ -182,6 +184,8 @@ static tw_status check_room_alone(const tw_party_options *o, tw_party_files *f) 
   return tw_room_check(&terms, &forecast.room, forecast.batch, NULL, false);
 }
 
+static const char *input_path(const tw_party_files *f) { return f->has_input ? f->input_path.text : NULL; }
+
 static tw_status look(const tw_party_options *o, int party, tw_party_files *f) {
   const tw_turn_files turn = {&f->input, &f->conversation};
   const int missing = f->earlier.missing;
@@ -190,6 +194,7 @@ static tw_status look(const tw_party_options *o, int party, tw_party_files *f) {
                                        .keys = f->keys.list,
                                        .key_files = f->keys.count,
                                        .input = f->has_input ? &f->input : NULL,
+                                       .input_path = input_path(f),
                                        .turns = &turn,
                                        .turn_count = f->has_input,
                                        .ledger = &f->ledger,
@@ -241,6 +246,7 @@ tw_status tw_party_compare(tw_party_files *f, tw_channel *channel) {
                                           .model = &f->model,
                                           .keys = f->keys.list,
                                           .input = &f->input,
+                                          .input_path = input_path(f),
                                           .turns = &turn,
                                           .turn_count = 1,
                                           .channel = channel},
@@ -363,6 +369,7 @@ static tw_status compute(const tw_party_options *o, tw_party_files *f, tw_hardwa
                         .keys = f->keys.list,
                         .key_files = f->keys.count,
                         .input = &f->input,
+                        .input_path = input_path(f),
                         .turns = &turn,
                         .turn_count = f->has_input,
                         .channel = hardware->channel,

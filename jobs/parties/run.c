@@ -101,7 +101,8 @@ static tw_status check_files(const tw_run_options *o, bool live, int party) {
     TW_TRY(in_keys(&o->keys[i], check_key_ids(o, tw_key_store_info(&o->keys[i]))));
   TW_TRY(tw_plan_allows_norms(o->plan, o->model->norm_weight, o->model->norm_bias, o->model->centred));
   TW_TRY(tw_plan_allows_prefix(o->plan, &o->model->prefix));
-  if (o->input) TW_TRY(tw_run_check_input(o->plan, o->model, o->input));
+  tw_status fits = o->input ? tw_run_check_input(o->plan, o->model, o->input) : TW_OK;
+  if (fits != TW_OK) return o->input_path ? tw_fail_in(fits, "%s", o->input_path) : fits;
   for (int i = 0; i < key_files(o) && !live; i++)
     TW_TRY(in_keys(&o->keys[i], check_keys(o, tw_key_store_info(&o->keys[i]), party)));
   for (int i = 0; i < o->turn_count; i++) TW_TRY(tw_conversation_check(&o->turns[i], &o->model->model_id, o->ledger));

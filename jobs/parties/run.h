@@ -19,6 +19,7 @@ typedef struct {
   const tw_key_store *keys;
   int key_files;  // that stand at `keys`, of which each run takes one (key_choice.h); 0: one
   const tw_input_share *input;
+  const char *input_path;  // its file, for messages; NULL: not known
   // The inputs that `input` joins, with their conversations; what the turns leave is put there, too. 0: the plan has
   // none
   const tw_turn_files *turns;

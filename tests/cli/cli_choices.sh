@@ -69,6 +69,10 @@ for other in '--engine digit' '--engine pfss' '--node-arity 4' '--window-levels 
   "$TWAIN" share n --input -q --force
   expect_run 5 'n.keys.p[01].h5: the keys were dealt for plan .*by other choices' n --ledger L -q --force --allow-test-keys
 done
+# and so is an input
+"$TWAIN" plan n --force -q "${usual[@]}" --engine digit
+"$TWAIN" deal n -n 2 --test-seed 7 -q --force
+expect_run 5 'n.input.p[01].h5: the input was shared for plan' n --ledger L -q --force --allow-test-keys
 "$TWAIN" ledger L --json | cmp - before.json || fail "refused keys were marked in the ledger"
 
 # not said: what takes least, with no more than any of these

@@ -71,20 +71,17 @@ TW_BLOCK void leaves(const tw_step_leaves *a) {
   }
 }
 
-// One element's share of [c < a], [c == a] or of the sign: the digit is public. Lanes begin at other entries, so that
-// those of several leaves lie in other banks of memory.
+// One element's share of [c < a], [c == a] or of the sign: the digit is public, and so is which entries are read.
 TW_BLOCK_ONCE uint32_t leaf_bit(const tw_leaves_args *a, const int64_t *leaf, uint32_t j) {
-  const uint64_t *onehot = a->onehot + (size_t)(leaf[2] >> 16) * a->words,
-                 u = (a->X[j] - (uint64_t)leaf[0]) & tw_ring_mask(a->ring);
-  uint32_t width = (uint32_t)(leaf[2] & 0xff), kind = (uint32_t)(leaf[2] >> 8 & 0xff), last = (1u << width) - 1,
-           bit = 0;
-  if (kind == TW_LEAF_SIGN) return (uint32_t)(tw_plane_bit(onehot, j) ^ (a->party ? 0 : u >> (a->ring - 1) ^ 1));
-  uint32_t c = (uint32_t)(u >> leaf[1]) & last, is_equal = kind == TW_LEAF_EQ;
-  TW_SEVERAL for (uint32_t i = 0; i <= last; i++) {
-    uint32_t p = (i + block_lane()) & last;
-    bit ^= (uint32_t)tw_plane_bit(onehot + p * a->words, j) & (is_equal ? p == c : p > c);
-  }
-  return bit;
+  const uint64_t *onehot = a->onehot + (size_t)(leaf[2] >> 16) * a->words + j / 64;
+  const uint64_t u = (a->X[j] - (uint64_t)leaf[0]) & tw_ring_mask(a->ring);
+  uint32_t width = (uint32_t)(leaf[2] & 0xff), kind = (uint32_t)(leaf[2] >> 8 & 0xff), words = (uint32_t)a->words;
+  uint32_t last = (1u << width) - 1, c = (uint32_t)(u >> leaf[1]) & last;
+  uint64_t sum = kind == TW_LEAF_SIGN ? *onehot : 0;
+  if (kind == TW_LEAF_EQ) sum = onehot[c * words];
+  if (kind == TW_LEAF_LT) TW_SEVERAL for (uint32_t p = c + 1; p <= last; p++) sum ^= onehot[p * words];
+  uint32_t bit = (uint32_t)(sum >> j % 64) & 1;
+  return kind == TW_LEAF_SIGN && !a->party ? bit ^ (uint32_t)(u >> (a->ring - 1) ^ 1) : bit;
 }
 
 // A lane an element.

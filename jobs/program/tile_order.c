@@ -30,21 +30,6 @@ size_t tw_tile_move_words(const tw_step_move *m) {
   return m->planes ? m->planes * tw_words(n) : n;
 }
 
-// What a round reads is fetched while the packets of the round before are on their way, where its memory is free then.
-void tw_tile_fetch_early(tw_tile_steps *list) {
-  for (int i = 0, send, receive; i < list->count; i++) {
-    tw_chain_step step = list->steps[i];
-    const tw_step_move *m = &step.as.move;
-    if (step.kind != TW_STEP_GATHER || !exchange_before(list, i, &send, &receive)) continue;
-    bool free = true;
-    for (int j = send; j < i && free; j++)
-      free = !touches(&list->steps[j], (uint64_t)(uintptr_t)m->tile, 8 * tw_tile_move_words(m));
-    if (!free) continue;
-    memmove(&list->steps[receive + 1], &list->steps[receive], (size_t)(i - receive) * sizeof step);
-    list->steps[receive] = step;
-  }
-}
-
 // ---- who waits for whom
 
 // What a step does to words of a block's memory. own: word j by thread j alone, as in every step that goes element by
@@ -159,6 +144,12 @@ static void uses_of_bits(const tw_chain_step *s, uses *u) {
   }
 }
 
+// Words of an operand that is paired with rows x cols elements: up to that of the last one.
+static size_t paired(tw_pairing pair, size_t rows, size_t cols) {
+  bool is_there = rows > 0 && cols > 0 && pair.rows_per_sequence > 0;  // else nothing is paired
+  return is_there ? tw_pair_index(pair, rows - 1, cols - 1) + 1 : 0;
+}
+
 static void uses_of_wires(const tw_chain_step *s, uses *u) {
   const tw_multiply_args *m = &s->as.multiply;
   const tw_multiply_rows_args *r = &s->as.multiply_rows;
@@ -182,12 +173,12 @@ static void uses_of_wires(const tw_chain_step *s, uses *u) {
       return;
     case TW_STEP_multiply:
       FLAT(u, m, m->X, m->r, m->carry, m->top, m->rq, m->tq);
-      any(u, m->Y, m->rows * m->cols);
-      any(u, m->q, m->rows * m->cols);
+      any(u, m->Y, paired(m->pair, m->rows, m->cols));
+      any(u, m->q, paired(m->pair, m->rows, m->cols));
       return;
     case TW_STEP_combine:
       FLAT(u, &s->as.combine, s->as.combine.x);
-      any(u, s->as.combine.y, s->as.combine.rows * s->as.combine.cols);
+      any(u, s->as.combine.y, paired(s->as.combine.pair, s->as.combine.rows, s->as.combine.cols));
       return;
     case TW_STEP_offset:
       FLAT(u, &s->as.offset, s->as.offset.X, s->as.offset.base, s->as.offset.slope);
@@ -253,13 +244,34 @@ static void uses_of(const tw_chain_step *s, uses *u) {
   }
 }
 
-static bool writes_into(const tw_chain_step *s, const tw_step_move *m) {
+// Whether the step's arrays have words of the move's tile, or only those that it writes. Arrays without a known end
+// are not looked at.
+static bool reaches(const tw_chain_step *s, const tw_step_move *m, bool writing) {
   uses u;
   uint64_t begin = (uint64_t)(uintptr_t)m->tile, bytes = 8 * tw_tile_move_words(m);
   uses_of(s, &u);
-  for (int i = 0; i < u.count; i++)
-    if (u.of[i].writes && (u.of[i].begin - begin < bytes || begin - u.of[i].begin < u.of[i].bytes)) return true;
+  for (int i = 0; i < u.count; i++) {
+    const use *of = &u.of[i];
+    if (of->bytes == UINT64_MAX || (writing && !of->writes)) continue;
+    if (of->begin - begin < bytes || begin - of->begin < of->bytes) return true;
+  }
   return false;
+}
+
+// What a round reads is fetched while the packets of the round before are on their way, where its memory is free then.
+void tw_tile_fetch_early(tw_tile_steps *list) {
+  for (int i = 0, send, receive; i < list->count; i++) {
+    tw_chain_step step = list->steps[i];
+    const tw_step_move *m = &step.as.move;
+    if (step.kind != TW_STEP_GATHER || !exchange_before(list, i, &send, &receive)) continue;
+    bool free = true;
+    for (int j = send; j < i && free; j++)
+      free = !touches(&list->steps[j], (uint64_t)(uintptr_t)m->tile, 8 * tw_tile_move_words(m)) &&
+             !reaches(&list->steps[j], m, false);
+    if (!free) continue;
+    memmove(&list->steps[receive + 1], &list->steps[receive], (size_t)(i - receive) * sizeof step);
+    list->steps[receive] = step;
+  }
 }
 
 // What was opened is added to its digest while the next round's packets are on their way, if it still is there then.
@@ -269,7 +281,7 @@ void tw_tile_digest_late(tw_tile_steps *list) {
     int end = i + 1;
     if (step.kind != TW_STEP_DIGEST) continue;
     while (end < list->count && list->steps[end].kind != TW_STEP_RECEIVE &&
-           !writes_into(&list->steps[end], &step.as.digest.move))
+           !reaches(&list->steps[end], &step.as.digest.move, true))
       end++;
     if (end == list->count || list->steps[end].kind != TW_STEP_RECEIVE) continue;
     memmove(&list->steps[i], &list->steps[i + 1], (size_t)(end - 1 - i) * sizeof step);

@@ -464,7 +464,7 @@ static tw_status hand_over(tw_session *s, uint64_t *digests) {
 
 // Whoever comes second runs both.
 static tw_status run_here(void *state, tw_session *session, const tw_tile_steps *list, size_t tiles) {
-  enum { PATIENCE = 100 };
+  enum { PATIENCE = 3600 };  // s; of a whole chain, on a machine that others use, too
   blocks_side *side = state;
   blocks_here *b = side->both;
   struct timespec until;

@@ -23,12 +23,16 @@ static tw_status vote(const tw_slots *s, tw_status found) {
 
 static tw_status check_range(const tw_slots *s) {
   uint64_t first = s->first_slot < 0 ? 0 : (uint64_t)s->first_slot, count = info(s)->count;
-  if (first > count || (uint64_t)s->count > count - first)
+  if (first <= count && (uint64_t)s->count <= count - first) return TW_OK;
+  if (s->first_slot >= 0)
     return tw_fail(TW_ERR_USED,
                    "%d sequences from key slot %" PRIu64 " on: the key file holds slots 0 to %" PRIu64
                    "; choose a lower --slot, or leave it out",
                    s->count, first, count - 1);
-  return TW_OK;
+  return tw_fail(TW_ERR_USED,
+                 "key %s: slots: %d needed, the key file has %" PRIu64
+                 " in all; add slots (`twain deal NAME --append`), or name another key file (`--keys NAME2`)",
+                 info(s)->key_id.hex, s->count, count);
 }
 
 // Where no slot is left, or one sequence is too many, fewer sequences are no help.

@@ -103,6 +103,12 @@ expect_run 5 'key_id|key' n --ledger ledger # one party's keys of another dealin
 parties_say 'key'
 restore
 expect_run 6 'choose a lower --slot' n --ledger ledger --slot 3
+"$TWAIN" encode four --model n a b c d -q
+"$TWAIN" share four --model n --input -q
+expect_run 6 'slots: 4 needed, the key file has 3 in all; add slots \(`twain deal NAME --append`\)' \
+  four --model n --ledger ledger --batch 2
+! grep -q -e '--slot' said || { cat said; fail "a --slot that nobody gave"; }
+rm -r four.*
 "$TWAIN" encode n 'another input' --force -q
 "$TWAIN" share n --input --force -q
 cp good/n.input.p1.h5 .

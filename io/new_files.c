@@ -22,7 +22,8 @@ tw_path tw_path_of(const char *name, const char *suffix) {
 
 tw_status tw_name_check(const char *name) {
   size_t n = strlen(name);
-  if (n == 0 || name[n - 1] == '/')
+  const char *slash = strrchr(name, '/'), *last = slash ? slash + 1 : name;
+  if (!*last || strcmp(last, ".") == 0 || strcmp(last, "..") == 0)
     return tw_fail(TW_ERR_USAGE,
                    "NAME '%s' has no last part; give a path and the beginning of a file name, e.g. runs/minilm", name);
   if (n > TW_NAME_LONGEST) return tw_fail(TW_ERR_USAGE, "NAME is longer than %d bytes", TW_NAME_LONGEST);

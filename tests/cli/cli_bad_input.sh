@@ -109,6 +109,8 @@ expect_run 6 'slots: 4 needed, the key file has 3 in all; add slots \(`twain dea
   four --model n --ledger ledger --batch 2
 ! grep -q -e '--slot' said || { cat said; fail "a --slot that nobody gave"; }
 rm -r four.*
+expect 2 "NAME '\.\.' has no last part" "$TWAIN" encode .. --model n 'a text'
+expect 2 "NAME 'good/\.' has no last part" "$TWAIN" encode good/. --model n 'a text'
 "$TWAIN" encode n 'another input' --force -q
 "$TWAIN" share n --input --force -q
 cp good/n.input.p1.h5 .

@@ -1,4 +1,5 @@
 #include <errno.h>
+#include <limits.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <string.h>
@@ -69,11 +70,26 @@ static void print(const tw_result *r, const char *path, bool with_input) {
 
 // ---- for other programs
 
-static tw_status check_tables(const settings *s) {
+// Whether two names are one place: a folder may be written in several ways.
+static bool one_place(const char *a, const char *b) {
+  char folder[2][PATH_MAX];
+  struct stat info[2];
+  const char *last[] = {strrchr(a, '/'), strrchr(b, '/')};
+  if (strcmp(last[0] ? last[0] + 1 : a, last[1] ? last[1] + 1 : b) != 0) return false;
+  return tw_folder_of(a, folder[0]) == TW_OK && tw_folder_of(b, folder[1]) == TW_OK && stat(folder[0], &info[0]) == 0 &&
+         stat(folder[1], &info[1]) == 0 && info[0].st_dev == info[1].st_dev && info[0].st_ino == info[1].st_ino;
+}
+
+static tw_status check_tables(const settings *s, const tw_new_files *places) {
   const char *files[] = {s->csv, s->npy};
-  for (int i = 0; i < 2; i++)
-    if (files[i] && !s->force) TW_TRY(tw_file_check_new(files[i]));
-  if (s->csv && s->npy && strcmp(s->csv, s->npy) == 0)
+  for (int i = 0; i < 2; i++) {
+    if (!files[i]) continue;
+    TW_TRY(tw_file_check_table(files[i], s->force));
+    for (int j = 0; j < places->count; j++)
+      if (one_place(files[i], places->path[j].text))
+        return tw_fail(TW_ERR_USAGE, "%s: is the result's own name; give --csv and --npy others", files[i]);
+  }
+  if (s->csv && s->npy && one_place(s->csv, s->npy))
     return tw_fail(TW_ERR_USAGE, "--csv and --npy name one file: give each its own");
   return TW_OK;
 }
@@ -87,7 +103,7 @@ static tw_status write_csv(const settings *s, const char *model, const char *inp
   if (named) TW_TRY(tw_client_read(path.text, &client));
   tw_status status = input ? tw_input_read(input, &own) : TW_OK;
   if (status == TW_OK) {
-    tw_result_table table = {texts, first, named ? &client : NULL, input ? &own : NULL};
+    tw_result_table table = {texts, first, path.text, named ? &client : NULL, input ? &own : NULL};
     status = tw_result_csv(s->csv, s->force, &table);
     if (input) tw_input_free(&own);
   }
@@ -149,7 +165,7 @@ static tw_status run(const tw_call *call) {
   TW_TRY(tw_name_check(name));
   TW_TRY(tw_model_name(s->model, name, &model));
   TW_TRY(tw_new_files_check(&places, name, suffix, NAMES, s->force));
-  TW_TRY(check_tables(s));
+  TW_TRY(check_tables(s, &places));
   TW_TRY(tw_reveal(name, model, &result, &with_input));
   int which = tw_result_first_bad(&result) >= 0 ? UNTRUSTED : TRUSTED;
   tw_status status = write_result(&places, &result, which);

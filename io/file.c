@@ -81,6 +81,28 @@ tw_status tw_file_check_new(const char *path) {
   return check_folder(path);
 }
 
+static bool begins_as_hdf5(const char *path) {
+  static const char signature[8] = "\x89HDF\r\n\x1a\n";
+  char begin[sizeof signature];
+  int fd = open(path, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+  bool alike =
+      fd >= 0 && pread(fd, begin, sizeof begin, 0) == sizeof begin && memcmp(begin, signature, sizeof begin) == 0;
+  if (fd >= 0) close(fd);
+  return alike;
+}
+
+tw_status tw_file_check_table(const char *path, bool force) {
+  struct stat info;
+  if (!force || lstat(path, &info) != 0) return tw_file_check_new(path);
+  if (!S_ISREG(info.st_mode))
+    return tw_fail(TW_ERR_IO, "%s: is no plain file, and is not replaced by a table; choose another name", path);
+  if (begins_as_hdf5(path))
+    return tw_fail(TW_ERR_IO,
+                   "%s: is an HDF5 file, and is not replaced by a table, not with --force either; choose another name",
+                   path);
+  return check_folder(path);
+}
+
 // A command that was killed may have left the old file, or a part of the new one, beside the name.
 static tw_status no_such_file(const char *path, const char *maker) {
   struct stat info;

@@ -15,6 +15,10 @@ uint32_t tw_crc32c(uint32_t previous, const void *data, size_t bytes);
 // Every writer makes this check; a command whose work is expensive makes it before it starts.
 tw_status tw_file_check_new(const char *path);
 
+// The same of a file that `force` may replace where it is there. TW_ERR_IO where it is no plain file, or an HDF5 file:
+// what is replaced here are tables, and no file of twain's own.
+tw_status tw_file_check_table(const char *path, bool force);
+
 // TW_ERR_IO unless `path` is a readable regular file. maker: the command that writes such files, named when it is
 // missing. secret: it must also belong to this user and be closed to group and world.
 tw_status tw_file_check_readable(const char *path, const char *maker, bool secret);

@@ -21,6 +21,7 @@ typedef struct {
   content content;
   tw_words *words;
   double *values;  // of a row's labels
+  char **columns;  // their names
   FILE *out;
 } table;
 
@@ -32,8 +33,9 @@ static tw_status choose(table *t) {
   bool words = strcmp(r->output, "next-token") == 0 || strcmp(r->output, "text") == 0;
   if (logits || words) {
     if (!t->client)
-      return tw_fail(TW_ERR_USAGE, "--csv of %s needs the client's file, which names labels and words; put it beside",
-                     r->output);
+      return tw_fail(TW_ERR_IO,
+                     "%s: no such file, and --csv of %s takes the names of labels and words from it; put it there",
+                     t->from->client_file, r->output);
     bool decoder = t->client->config.head.kind == TW_HEAD_WORDS;
     if (decoder && logits)
       return tw_fail(TW_ERR_USAGE, "a decoder's logits are %d numbers a text: take --npy, or plan --result next-token",
@@ -51,6 +53,34 @@ static tw_status choose(table *t) {
 
 // ---- lines
 
+// A column's name stands once, so that programs find it.
+static bool named_twice(const tw_labels *l, int label) {
+  static const char *const others[] = {"id", "line", "tokens", "token", "label"};
+  bool twice = false;
+  for (size_t i = 0; i < sizeof others / sizeof *others; i++) twice |= strcmp(l->names[label], others[i]) == 0;
+  for (int i = 0; i < l->count; i++) twice |= i != label && strcmp(l->names[label], l->names[i]) == 0;
+  return twice;
+}
+
+static tw_status name_columns(table *t) {
+  const tw_labels *l = &t->client->labels;
+  TW_TRY(tw_alloc((size_t)l->count * sizeof *t->columns, (void **)&t->columns));
+  for (int i = 0; i < l->count; i++) {
+    int written = named_twice(l, i) ? asprintf(&t->columns[i], "%s #%d", l->names[i], i)
+                                    : asprintf(&t->columns[i], "%s", l->names[i]);
+    if (written < 0) {
+      t->columns[i] = NULL;
+      return tw_fail(TW_ERR_MEMORY, "out of memory");
+    }
+  }
+  return TW_OK;
+}
+
+static void free_columns(table *t) {
+  for (int i = 0; t->columns && i < t->client->labels.count; i++) free(t->columns[i]);
+  tw_free(t->columns);
+}
+
 static void put_header(const table *t) {
   const tw_result *r = t->r;
   if (r->origins.ids) fputs("id,", t->out);
@@ -59,7 +89,7 @@ static void put_header(const table *t) {
   if (t->content == LABELS && t->client->labels.problem == TW_SINGLE_LABEL) fputs(",label", t->out);
   for (int i = 0; t->content == LABELS && i < r->cols; i++) {
     putc(',', t->out);
-    tw_csv_put(t->out, t->client->labels.names[i]);
+    tw_csv_put(t->out, t->columns[i]);
   }
   for (int i = 0; t->content == VALUES && i < r->cols; i++) fprintf(t->out, ",e%d", i);
   fputs("\r\n", t->out);
@@ -83,7 +113,7 @@ static void put_labels(const table *t, const double *logits) {
     if (t->values[i] > t->values[best]) best = i;
   if (l->problem == TW_SINGLE_LABEL) {
     putc(',', t->out);
-    tw_csv_put(t->out, l->names[best]);
+    tw_csv_put(t->out, t->columns[best]);
   }
   for (int i = 0; i < l->count; i++) fprintf(t->out, ",%.9g", t->values[i]);
 }
@@ -142,6 +172,7 @@ static tw_status put_words(const table *t, int text) {
 static tw_status put_all(table *t) {
   const tw_result *r = t->r;
   TW_TRY(choose(t));
+  if (t->content == LABELS) TW_TRY(name_columns(t));
   put_header(t);
   for (int text = 0; text < r->count; text++) {
     if (t->content == WORDS) TW_TRY(put_words(t, text));
@@ -180,6 +211,7 @@ tw_status tw_result_csv(const char *path, bool replace, const tw_result_table *f
   tw_status status = put_all(&t);
   tw_words_free(t.words);
   tw_free(t.values);
+  free_columns(&t);
   return keep(path, replace, t.out, &text, &bytes, status);
 }
 

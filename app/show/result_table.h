@@ -10,10 +10,13 @@
 // - of a classifier's logits the label and each label's probability (of several labels: probabilities alone; of a
 //   regression: values);
 // - of a decoder's next token, or its text, ids and `text`.
-// TW_ERR_USAGE where the output has no such form. replace: a file that is there, when the new one is complete.
+// A label that is called as another column is has its number behind its name: `x #2`.
+// TW_ERR_USAGE where the output has no such form, TW_ERR_IO where it takes the client's file, which is not there.
+// replace: a file that is there, when the new one is complete.
 typedef struct {
   const tw_result *result;  // one sequence a text (tw_result_by_text)
   const int *first;         // of each text, its sequence in the input
+  const char *client_file;  // its name, for messages
   const tw_client *client;  // of logits, next tokens and texts; NULL: not there
   const tw_input *input;    // NULL: not there
 } tw_result_table;

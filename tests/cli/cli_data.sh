@@ -150,3 +150,53 @@ expect 0 'the "dog"' "$TWAIN" check n --show-texts
 expect 3 "exists already" "$TWAIN" reveal n --csv table.csv
 "$TWAIN" reveal n --csv table.csv --npy table.npy --force -q || fail "tables are not replaced"
 [ ! -e n.result.h5.partial ] || fail "a partial file is left"
+
+# ---- a table replaces a table, and no file of another kind
+cp n.result.p0.h5 before
+for file in n.input.h5 n.result.p0.h5 n.keys.p1.h5; do
+  expect 3 "^twain: $file: is an HDF5 file, and is not replaced by a table" "$TWAIN" reveal n --csv "$file" --force
+  expect 3 "^twain: $file: is an HDF5 file, and is not replaced by a table" "$TWAIN" reveal n --npy "$file" --force
+done
+cmp -s n.result.p0.h5 before || fail "a table cost a party's result"
+mkdir a-folder
+mkfifo a-pipe
+for file in a-folder a-pipe; do
+  expect 3 "^twain: $file: is no plain file" "$TWAIN" reveal n --csv $file --force
+done
+[ -p a-pipe ] || fail "a table in the place of a pipe"
+rm n.result.h5
+expect 2 "n.result.h5: is the result's own name" "$TWAIN" reveal n --csv ./n.result.h5 --force
+expect 2 "n.result.h5: is the result's own name" "$TWAIN" reveal n --npy a-folder/../n.result.h5
+[ ! -e n.result.h5 ] || fail "an array in the place of the result"
+expect 2 'name one file' "$TWAIN" reveal n --csv one --npy ./one
+[ ! -e one ] || fail "two tables of one name"
+
+# ---- labels that are called as other columns are
+"$python" "$SOURCE_DIR/tests/cli/families.py" bert-classes labels
+"$python" - <<'P'
+import json
+config = json.load(open("labels/config.json"))
+config["id2label"] = {"0": "label", "1": "good, or so", "2": "good, or so"}
+del config["label2id"]
+json.dump(config, open("labels/config.json", "w"))
+P
+"$TWAIN" import labels -o l -q
+"$TWAIN" plan l --seq 16 -q
+"$TWAIN" share l -q
+"$TWAIN" deal l -n 3 -q
+"$TWAIN" encode l --csv notes.csv "${columns[@]}" --share -q
+expect_run 0 '' l --ledger ledger -q
+expect 0 '' "$TWAIN" reveal l --csv labels.csv
+"$python" - <<'P' || { cat labels.csv; fail "columns of labels"; }
+import csv, h5py, numpy as np
+rows = list(csv.reader(open("labels.csv", newline="")))
+names = ["label #0", "good, or so #1", "good, or so #2"]
+assert rows[0] == ["id", "line", "tokens", "label"] + names, rows[0]
+with h5py.File("l.result.h5") as f:
+    logits = f["values"][()][np.argsort(f["text_numbers"][()]), 0]
+e = np.exp(logits - logits.max(1, keepdims=True))
+assert np.abs(np.array([r[4:] for r in rows[1:]], float) - e / e.sum(1, keepdims=True)).max() < 1e-8
+assert [r[3] for r in rows[1:]] == [names[i] for i in logits.argmax(1)], rows
+P
+rm l.client.h5
+expect 3 'l.client.h5: no such file, and --csv of logits' "$TWAIN" reveal l --csv labels.csv --force

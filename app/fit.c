@@ -2,6 +2,7 @@
 
 #include <stdio.h>
 #include <string.h>
+#include <strings.h>
 
 #include "app/encoding.h"
 #include "app/show/print.h"
@@ -48,7 +49,7 @@ static tw_status read_texts(const tw_fit_words *w, tw_texts *out) {
   } forms[] = {{".csv", TW_TABLE_CSV}, {".tsv", TW_TABLE_TSV}, {".jsonl", TW_TABLE_JSON_LINES}};
   const char *dot = strrchr(w->fit, '.');
   for (size_t i = 0; dot && i < sizeof forms / sizeof *forms; i++)
-    if (strcmp(dot, forms[i].ending) == 0)
+    if (strcasecmp(dot, forms[i].ending) == 0)
       return tw_texts_of_table(w->fit, forms[i].form, w->text_column ? w->text_column : "text", NULL, out);
   if (w->text_column)
     return tw_fail(TW_ERR_USAGE, "%s: --text-column is for files that end in .csv, .tsv or .jsonl", w->fit);

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 typedef struct {
   const char *name;
@@ -65,7 +66,19 @@ static tw_status read_lines(reader *r) {
   return status;
 }
 
+// Ids and column names are no texts.
+static tw_status refuse_columns(const char *path) {
+  const char *dot = strrchr(path, '.');
+  if (!dot || strcasecmp(dot, ".csv") != 0) return TW_OK;
+  return tw_fail(
+      TW_ERR_USAGE,
+      "%s: ends in .csv, and is to be read as one text a line: `encode --csv` takes a column; else put the texts "
+      "into a file of another ending, one a line",
+      path);
+}
+
 static tw_status read_all(const char *path, reader *r) {
+  TW_TRY(refuse_columns(path));
   bool standard = strcmp(path, "-") == 0;
   *r = (reader){.name = standard ? "standard input" : path, .file = standard ? stdin : fopen(path, "re")};
   if (!r->file) return tw_fail(TW_ERR_IO, "%s: cannot open: %s", path, strerror(errno));

@@ -201,7 +201,9 @@ static tw_status read_json_line(source *s, const char *at, size_t bytes, int lin
                     object                                                 ? "is no object"
                     : json_error_code(&error) == json_error_duplicate_key  ? "a key stands twice in the object"
                     : json_error_code(&error) == json_error_null_character ? "a string holds a zero byte"
-                                                                           : "is not valid JSON",
+                    : json_error_code(&error) == json_error_numeric_overflow
+                        ? "a number is too large, and belongs in quotation marks if it is an id"
+                        : "is not valid JSON",
                     s->text_column);
   json_decref(object);
   return status;
@@ -265,8 +267,10 @@ tw_status tw_text_table_read(const char *path, tw_text_table_form form, const ch
   }
   free(s.bytes);
   if (status == TW_OK && out->count == 0)
-    status = tw_fail(TW_ERR_FORMAT, "%s: no text in column %s (%d records without text, %d blank lines)", s.path,
-                     text_column, out->empty, out->blank);
+    status = tw_fail(TW_ERR_FORMAT, "%s: no text in column %s (%d records without text, %d blank lines); %s", s.path,
+                     text_column, out->empty, out->blank,
+                     out->empty ? "name another column with --text-column, or leave the file out"
+                                : "there is no record in it, leave the file out");
   return status == TW_OK && out->ids ? check_ids(&s) : status;
 }
 

@@ -101,6 +101,7 @@ refused 'id\tnote\nP1\tsec\rret\n' 'line 2: a carriage return .*CR LF; a field o
 refused 'id,note\nP1,"\nsecret\xff"\n' 'line 3 is not valid UTF-8; convert the file first \(iconv' --csv bad "${columns[@]}"
 refused 'id,note\nP1,sec\0ret\n' 'line 2 holds a zero byte' --csv bad "${columns[@]}"
 refused 'id,note\nP1, \n\n' 'no text in column note \(1 records without text, 1 blank lines\)' --csv bad "${columns[@]}"
+refused 'id,note\n' 'no text in column note \(0 records .*there is no record in it' --csv bad "${columns[@]}"
 refused '' 'is empty; a line of column names' --csv bad "${columns[@]}"
 refused 'id\tnote\nP1\tsecret\tb\n' 'line 2 has 3 fields, .*holds no tab' --tsv bad "${columns[@]}"
 refused '{"id": 1, "note": "a"}\n\n{"id": "P1", "note": "secret}\n' 'line 3: is not valid JSON; one object a line' --jsonl bad "${columns[@]}"
@@ -109,6 +110,7 @@ refused '["secret"]\n' 'line 1: is no object' --jsonl bad "${columns[@]}"
 refused '{"id": 1, "text": "secret"}\n' 'line 1: the object has no note; name another key with --text-column' --jsonl bad "${columns[@]}"
 refused '{"id": 1.5, "note": "secret"}\n' 'line 1: id is neither a string nor a whole number' --jsonl bad "${columns[@]}"
 refused '{"id": 7, "note": "secret"}\n{"id": "7", "note": "b"}\n' 'lines 1 and 2 have the same id' --jsonl bad "${columns[@]}"
+refused '{"id": 123456789012345678901, "note": "secret"}\n' 'line 1: a number is too large, .*quotation marks' --jsonl bad "${columns[@]}"
 expect 2 'either texts or one file' "$TWAIN" encode n --csv bad --jsonl bad --force
 expect 2 'either texts or one file' "$TWAIN" encode n --csv bad 'a text' --force
 expect 2 'go with --csv, --tsv or --jsonl' "$TWAIN" encode n --file bad --id-column id --force
@@ -170,6 +172,13 @@ expect 2 "n.result.h5: is the result's own name" "$TWAIN" reveal n --npy a-folde
 [ ! -e n.result.h5 ] || fail "an array in the place of the result"
 expect 2 'name one file' "$TWAIN" reveal n --csv one --npy ./one
 [ ! -e one ] || fail "two tables of one name"
+
+# ---- a file of columns is not read line by line, whatever its letters
+cp notes.csv NOTES.CSV
+expect 2 'NOTES.CSV: ends in .csv, .*`encode --csv` takes a column' "$TWAIN" encode n --file NOTES.CSV --force
+expect 2 'notes.csv: ends in .csv' "$TWAIN" plan n --calibrate notes.csv --force
+expect 4 'NOTES.CSV: line 1: no column text' "$TWAIN" plan n --fit NOTES.CSV --force
+expect 0 '' "$TWAIN" plan n --fit NOTES.CSV --text-column note --force
 
 # ---- labels that are called as other columns are
 "$python" "$SOURCE_DIR/tests/cli/families.py" bert-classes labels

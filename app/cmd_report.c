@@ -8,8 +8,10 @@
 #include "app/show/record.h"
 #include "app/show/run_report.h"
 #include "app/show/trace_view.h"
+#include "base/memory.h"
 #include "io/new_files.h"
 #include "jobs/parties/beside.h"
+#include "jobs/plan/lengths.h"
 #include "jobs/plan/plan.h"
 
 typedef struct {
@@ -126,6 +128,55 @@ static tw_status add_run(json_t *records, const char *name, const char *model, b
   return status;
 }
 
+static bool has_result(const char *name) {
+  tw_path first = tw_path_of(name, "result.p0.h5"), second = tw_path_of(name, "result.p1.h5");
+  return tw_path_exists(&first) || tw_path_exists(&second);
+}
+
+// Of a plan with several lengths NAME's runs are those of NAME.seqS. seen: [TW_MOST_TOKENS + 1]; *count: how many.
+static tw_status lengths_of(const char *name, bool *seen, int *count) {
+  *count = 0;
+  if (has_result(name)) return TW_OK;
+  TW_TRY(tw_lengths_beside(name, seen));
+  for (int seq = 1; seq <= TW_MOST_TOKENS; seq++) {
+    seen[seq] = seen[seq] && has_result(tw_length_name(name, seq).text);
+    *count += seen[seq];
+  }
+  return TW_OK;
+}
+
+static tw_status has_lengths(const char *name, bool *found) {
+  bool *seen;
+  int count;
+  TW_TRY(tw_alloc(sizeof *seen * (TW_MOST_TOKENS + 1), (void **)&seen));
+  tw_status status = lengths_of(name, seen, &count);
+  *found = count > 0;
+  tw_free(seen);
+  return status;
+}
+
+static tw_status add_length(json_t *records, const char *name, int seq, const char *model, bool both) {
+  tw_path length = tw_length_name(name, seq);
+  tw_result_share run;
+  TW_TRY(read_run(length.text, &run));
+  note_stale(name, model, &run);
+  tw_result_share_free(&run);
+  return add_run(records, length.text, model, both);
+}
+
+static tw_status add_name(json_t *records, const char *name, const char *model, bool both) {
+  bool *seen;
+  int count;
+  TW_TRY(tw_name_check(name));
+  TW_TRY(tw_alloc(sizeof *seen * (TW_MOST_TOKENS + 1), (void **)&seen));
+  tw_status status = lengths_of(name, seen, &count);
+  if (status == TW_OK && count == 0) status = add_run(records, name, model, both);
+  for (int seq = 1; status == TW_OK && count > 0 && seq <= TW_MOST_TOKENS; seq++)
+    if (seen[seq]) status = add_length(records, name, seq, model ? model : name, both);
+  tw_free(seen);
+  return status;
+}
+
 static tw_status show_many(const tw_call *call, tw_format format) {
   const settings *s = call->settings;
   json_t *records = json_array();
@@ -133,7 +184,7 @@ static tw_status show_many(const tw_call *call, tw_format format) {
   for (int i = 0; i < call->count && status == TW_OK; i++)
     status = is_records(call->arguments[i])
                  ? tw_records_read(call->arguments[i], records)
-                 : add_run(records, name_of(call->arguments[i]).text, s->model, format != TW_AS_TABLE);
+                 : add_name(records, name_of(call->arguments[i]).text, s->model, format != TW_AS_TABLE);
   if (status == TW_OK && format != TW_AS_TABLE) return tw_records_print(records, format);
   if (status == TW_OK) tw_records_table(records);
   json_decref(records);
@@ -166,6 +217,7 @@ static tw_status run(const tw_call *call) {
   const settings *s = call->settings;
   tw_result_share one;
   tw_format format;
+  bool lengths;
   if (s->model) TW_TRY(tw_name_check(s->model));
   TW_TRY(tw_format_of(s->json, s->csv, &format));
   if (s->timeline && (format != TW_AS_TABLE || call->count > 1 || is_records(call->arguments[0])))
@@ -176,6 +228,11 @@ static tw_status run(const tw_call *call) {
                                      : "records, which have no trace");
   if (format != TW_AS_TABLE || call->count > 1 || is_records(call->arguments[0])) return show_many(call, format);
   tw_path name = name_of(call->arguments[0]);
+  TW_TRY(has_lengths(name.text, &lengths));
+  if (lengths && s->timeline)
+    return tw_fail(TW_ERR_USAGE, "--timeline draws one run, and %s has one for each length: name it, as %s.seqS",
+                   name.text, name.text);
+  if (lengths) return show_many(call, format);
   TW_TRY(read_run(name.text, &one));
   tw_status status = show_one(call, name.text, &one);
   tw_result_share_free(&one);
@@ -187,7 +244,8 @@ const tw_command tw_command_report = {.name = "report",
                                       .summary = "tables of a run, or several runs side by side",
                                       .about =
                                           "Reads NAME.result.p0.h5 and .p1.h5 (one is enough; FILE may be one of "
-                                          "them), or FILE.json: records that plan, run or bench printed with --json. "
+                                          "them; of a plan with several lengths all NAME.seqS), or FILE.json: records "
+                                          "that plan, run or bench printed with --json. "
                                           "Of several it prints a row each; --csv prints all that is known of each, "
                                           "and examples/plots.py draws it.",
                                       .options = options,

@@ -102,6 +102,21 @@ mean /= np.linalg.norm(mean, axis=1, keepdims=True)
 assert np.abs(np.load("table.npy") - mean).max() < 1e-12
 assert [r["id"] for r in csv.DictReader(open("table.csv"))] == ["a", "b", "c"]
 P
+# each length alone, and all of them: none is taken for what an earlier plan left
+expect 0 'written: n.seq20.result.h5' "$TWAIN" reveal n.seq20 --model n
+"$python" - <<'P' || fail "n.seq20 has other values than n"
+import h5py, numpy as np
+with h5py.File("n.seq20.result.h5") as a, h5py.File("n.result.h5") as b, h5py.File("n.input.h5") as i:
+    assert np.array_equal(a["values"][()], b["values"][()][i["seqs"][()] == 20]) and a.attrs["count"] == 4
+P
+expect 0 'n.seq20 ' "$TWAIN" report n
+[ "$(grep -cE '^n.seq(6|20) ' said)" = 2 ] && ! grep -q 'note:' said || { cat said; fail "report of all lengths"; }
+expect 0 '^run ' "$TWAIN" report n.seq6 --model n
+! grep -q 'note:' said || { cat said; fail "a length is taken for an earlier plan's"; }
+[ "$("$TWAIN" report n --csv | "$python" -c 'import csv, sys; print(*[(r["name"], r["party"], r["tokens"]) for r in csv.DictReader(sys.stdin)])')" = \
+  "('n.seq6', '0', '6') ('n.seq6', '1', '6') ('n.seq20', '0', '20') ('n.seq20', '1', '20')" ] || fail "report of all lengths as CSV"
+expect 2 'name it, as n.seqS' "$TWAIN" report n --timeline t
+rm n.seq20.result.h5
 # a plan counts the same chunks, each text once without them
 "$TWAIN" plan n --fit long.csv --text-column note --seq 20 --force >said
 grep -q 'longer than 20 tokens: 1 of 3 texts, counted as' said || { cat said; fail "a long text without a word"; }

@@ -1,4 +1,4 @@
-# slurm/twain-array.sbatch without Slurm: which line a task takes, and what it says where there is none.
+# The Slurm scripts without Slurm: which line of INPUTS a task of the array takes, and which files a job looks for.
 source "$SOURCE_DIR/tests/cli/cli.bash"
 
 mkdir bin
@@ -29,3 +29,32 @@ takes 2 part-2
 starts_nothing 2 'inputs: line 1 of 0 is blank or not there' 0
 rm inputs
 starts_nothing 3 'inputs: cannot be read' 0
+
+# ---- files of a plan with several lengths are found where one job has both parties, and where it has one
+printf '#!/usr/bin/env bash\nprintf "<%%s>" "$@" >>ran\necho >>ran\n' >bin/twain
+cp bin/srun bin/mpirun
+sed -i 's/--\*/-*/' bin/mpirun
+sed -i 's/shift; done/if [ $1 = -np ] || [ $1 = --map-by ] || [ $1 = --bind-to ]; then shift; fi; shift; done/' bin/mpirun
+printf '"$@"\n' >>bin/mpirun
+printf '"$@"\n' >>bin/srun
+chmod +x bin/*
+export TWAIN=$PWD/bin/twain SLURM_JOB_ID=8 PARTY=0 SITE=site PEER=peer.pem LISTEN=1 SEAL_TO=client.pem
+touch n.plan.json n.model.p0.h5 n.model.p1.h5
+for length in seq8 seq16; do touch n.$length.{keys,input,result}.p{0,1}.h5; done
+script() { bash "$SOURCE_DIR/slurm/twain-$1.sbatch"; }
+export -f script
+expect 0 'job 8' bash -c 'script demo'
+grep -q '^<run><n>' ran && grep -q '^<report><n>$' ran || { cat ran; fail "no run of several lengths"; }
+expect 5 'n.model.p1.h5 is the other party' bash -c 'script party'
+rm n.model.p1.h5
+expect 5 "n.seq16.keys.p1.h5 is the other party's" bash -c 'rm n.seq8.keys.p1.h5; script party'
+rm n.seq*.p1.h5
+touch n.more20261130184500.keys.p1.h5
+expect 5 "n.more20261130184500.keys.p1.h5 is the other party's" bash -c 'script party'
+rm n.more* ran
+expect 0 'party 0' bash -c 'script party'
+grep -q '^<run><n><--party><0>' ran && [ "$(grep -c '^<seal><n.seq[18]6\?.result.p0.h5><--site><site><--seal-to><client.pem>$' ran)" = 2 ] ||
+  { cat ran; fail "not both lengths' results are sealed"; }
+rm n.seq*.keys.p0.h5
+expect 3 'missing: n.keys.p0.h5' bash -c 'script party'
+expect 3 'missing: n.model.p1.h5' bash -c 'script demo'

@@ -313,9 +313,10 @@ static tw_status run(const tw_call *call) {
   if (s->keys) TW_TRY(tw_name_check(s->keys));
   TW_TRY(tw_model_name(s->model, name, &model));
   TW_TRY(tw_ledger_find(s->ledger, &ledger));
+  tw_path keys = tw_length_keys(s->keys, model, name);
   survey v = {.name = name,
               .model = model,
-              .keys = s->keys ? s->keys : model,
+              .keys = keys.text,
               .ledger = &ledger,
               .json = s->json,
               .lengths = json_array(),

@@ -13,6 +13,7 @@
 #include "jobs/parties/earlier.h"
 #include "jobs/parties/handshake.h"
 #include "jobs/parties/key_choice.h"
+#include "jobs/plan/lengths.h"
 #include "kernels/isa.h"
 
 struct tw_party_files {
@@ -35,7 +36,6 @@ struct tw_party_files {
 static const char *model_name(const tw_party_options *o) { return o->model ? o->model : o->name; }
 static const char *input_name(const tw_party_options *o) { return o->input ? o->input : o->name; }
 static const char *output_name(const tw_party_options *o) { return o->output ? o->output : o->name; }
-static const char *keys_name(const tw_party_options *o) { return o->keys ? o->keys : model_name(o); }
 
 static tw_path result_path(const char *name, int party) {
   return tw_path_of(name, party ? "result.p1.h5" : "result.p0.h5");
@@ -130,7 +130,8 @@ static tw_status load(const tw_party_options *o, int party, tw_party_files *f) {
   f->has_plan = true;
   TW_TRY(tw_ledger_find(o->ledger, &f->ledger));
   if (!o->service) TW_TRY(load_input(o, party, f));
-  return o->dealer ? TW_OK : tw_key_files_open(keys_name(o), party, &f->plan.digest, &f->keys);
+  tw_path keys = tw_length_keys(o->keys, model_name(o), o->name);
+  return o->dealer ? TW_OK : tw_key_files_open(keys.text, party, &f->plan.digest, &f->keys);
 }
 
 // The largest file, once it is known that there is memory for it.

@@ -27,7 +27,7 @@ typedef struct {
   const char *name;    // party R reads NAME.input.pR.h5 and writes NAME.result.pR.h5; NAME is checked
   const char *model;   // whose .plan.json and .model.pR.h5 it reads; NULL: name
   const char *plan;    // whose .plan.json; NULL: model's
-  const char *keys;    // whose .keys.pR.h5; NULL: model's
+  const char *keys;    // whose .keys.pR.h5; NULL: model's (tw_length_keys)
   const char *input;   // whose .input.pR.h5; NULL: name
   const char *output;  // whose .result.pR.h5; NULL: name
   const char *ledger;  // folder; NULL: the default one

@@ -154,6 +154,17 @@ int tw_length_of_name(const char *name) {
   return *end || seq > TW_MOST_TOKENS ? 0 : (int)seq;
 }
 
+tw_path tw_length_keys(const char *keys, const char *model, const char *name) {
+  int seq = keys ? 0 : tw_length_of_name(name);
+  tw_path whole, length = tw_length_name(model, seq);
+  snprintf(whole.text, sizeof whole.text, "%s", keys ? keys : model);
+  for (int party = 0; party < 2 && seq; party++) {
+    tw_path file = tw_path_of(length.text, party ? "keys.p1.h5" : "keys.p0.h5");
+    if (tw_path_exists(&file)) return length;
+  }
+  return whole;
+}
+
 // S of NAME.seqS.SUFFIX, for a NAME of so many bytes.
 static int length_of_file(const char *file, const char *base, size_t bytes) {
   if (strncmp(file, base, bytes) != 0 || strncmp(file + bytes, mark, sizeof mark - 1) != 0) return 0;

@@ -26,6 +26,9 @@ tw_status tw_length_list(const char *list, int seqs[TW_MOST_LENGTHS], int *count
 // NAME.seqS; and back: S of a name that ends so, else 0.
 tw_path tw_length_name(const char *name, int seq);
 int tw_length_of_name(const char *name);
+// Whose keys a run of `name` takes: those of `keys`; without it MODEL's, and of NAME.seqS MODEL.seqS's if a party's are
+// there.
+tw_path tw_length_keys(const char *keys, const char *model, const char *name);
 // For which S there is some file NAME.seqS.* beside NAME. seen: [TW_MOST_TOKENS + 1], false before.
 tw_status tw_lengths_beside(const char *name, bool *seen);
 

@@ -115,6 +115,13 @@ expect 0 '^run ' "$TWAIN" report n.seq6 --model n
 ! grep -q 'note:' said || { cat said; fail "a length is taken for an earlier plan's"; }
 [ "$("$TWAIN" report n --csv | "$python" -c 'import csv, sys; print(*[(r["name"], r["party"], r["tokens"]) for r in csv.DictReader(sys.stdin)])')" = \
   "('n.seq6', '0', '6') ('n.seq6', '1', '6') ('n.seq20', '0', '20') ('n.seq20', '1', '20')" ] || fail "report of all lengths as CSV"
+expect 0 '^n.seq20$' "$TWAIN" status n.seq20 --model n --ledger ledger
+grep -qE "^0 +$(h5dump -a /key_id n.seq20.keys.p0.h5 | grep -oE '[0-9a-f]{32}') " said && ! grep -q 'seq20.seq' said || { cat said; fail "status of a length"; }
+"$TWAIN" deal n.seq20 --model n -n 4 --append --test-seed 35 -q 2>/dev/null
+rm n.seq20.result.h5
+expect_run 0 '' n.seq20 --model n --ledger ledger --allow-test-keys -q --force
+expect 0 'n.seq20.result.h5' "$TWAIN" reveal n.seq20 --model n
+rm n.seq20.more*
 expect 2 'name it, as n.seqS' "$TWAIN" report n --timeline t
 rm n.seq20.result.h5
 # a plan counts the same chunks, each text once without them

@@ -162,6 +162,7 @@ static tw_status deal(const tw_plan *plan, const tw_model_dealer *dealer, const 
   tw_progress_start(&progress, "dealing keys", quiet);
   tw_status status = tw_new_files_begin(places);
   if (status == TW_OK) status = tw_deal(plan, dealer, &o, &key_id);
+  for (int party = 0; party < 2; party++) places->written[party] = status == TW_OK;
   if (status == TW_OK) status = log_keys(plan, dealer, &o, &key_id);
   tw_new_files_end(places, status);
   tw_progress_end(&progress);

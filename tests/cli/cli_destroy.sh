@@ -45,6 +45,10 @@ done
 before=$(sha256sum n.keys.p?.h5)
 TWAIN_AUDIT=$PWD expect 3 TWAIN_AUDIT "$TWAIN" deal n -n 1 --force
 [ "$(sha256sum n.keys.p?.h5)" = "$before" ] || fail "keys that the log does not know"
+for how in 'deal new --model n' 'deal n --append'; do
+  TWAIN_AUDIT=$PWD expect 3 TWAIN_AUDIT "$TWAIN" $how -n 1
+  [ -z "$(ls new.keys.* n.more* 2>/dev/null)" ] || fail "new keys that the log does not know: $how"
+done
 
 # nor where another process holds it, which is waited for ten seconds
 python3 -c '

@@ -43,19 +43,22 @@ static const tw_option options[] = {
 
 enum { TRUSTED, UNTRUSTED, NAMES };
 
-// A result with values out of bound goes under a name of its own; an older one of either name does not stay beside it.
-static tw_status write_result(tw_new_files *places, const tw_result *result, int which) {
-  tw_status status = tw_new_files_begin(places);
-  if (status == TW_OK) status = tw_result_write(places->path[which].text, result);
-  return tw_new_files_end(places, status);
-}
-
 static tw_status log_result(const tw_result *r, const char *path) {
   char digest[65];
   if (!tw_audit_wanted()) return TW_OK;
   TW_TRY(tw_file_sha256(path, digest));
   return tw_audit("reveal", json_pack("{s:s, s:s, s:s, s:i, s:s}", "model_id", r->model_id.hex, "run_id", r->run_id.hex,
                                       "input_id", r->input_id.hex, "sequences", r->count, "sha256", digest));
+}
+
+// A result with values out of bound goes under a name of its own; an older one of either name does not stay beside it.
+// None is left that the audit log does not know.
+static tw_status write_result(tw_new_files *places, const tw_result *result, int which) {
+  tw_status status = tw_new_files_begin(places);
+  if (status == TW_OK) status = tw_result_write(places->path[which].text, result);
+  places->written[which] = status == TW_OK;
+  if (status == TW_OK) status = log_result(result, places->path[which].text);
+  return tw_new_files_end(places, status);
 }
 
 static void print(const tw_result *r, const char *path, bool with_input) {
@@ -169,7 +172,6 @@ static tw_status run(const tw_call *call) {
   TW_TRY(tw_reveal(name, model, &result, &with_input));
   int which = tw_result_first_bad(&result) >= 0 ? UNTRUSTED : TRUSTED;
   tw_status status = write_result(&places, &result, which);
-  if (status == TW_OK) status = log_result(&result, places.path[which].text);
   if (status == TW_OK) status = tell(call, model, &result, places.path[which].text, which == TRUSTED, with_input);
   if (status == TW_OK) status = tw_result_judge(&result, places.path[which].text);
   tw_result_free(&result);

@@ -45,6 +45,13 @@ done
 before=$(sha256sum n.keys.p?.h5)
 TWAIN_AUDIT=$PWD expect 3 TWAIN_AUDIT "$TWAIN" deal n -n 1 --force
 [ "$(sha256sum n.keys.p?.h5)" = "$before" ] || fail "keys that the log does not know"
+before=$(sha256sum n.result.h5)
+TWAIN_AUDIT=$PWD expect 3 TWAIN_AUDIT "$TWAIN" reveal n --force --csv table.csv
+[ "$(sha256sum n.result.h5)" = "$before" ] && [ ! -e table.csv ] || fail "a result in clear that the log does not know"
+mv n.result.h5 older
+TWAIN_AUDIT=$PWD expect 3 TWAIN_AUDIT "$TWAIN" reveal n
+[ ! -e n.result.h5 ] || fail "a first result in clear that the log does not know"
+mv older n.result.h5
 for how in 'deal new --model n' 'deal n --append'; do
   TWAIN_AUDIT=$PWD expect 3 TWAIN_AUDIT "$TWAIN" $how -n 1
   [ -z "$(ls new.keys.* n.more* 2>/dev/null)" ] || fail "new keys that the log does not know: $how"

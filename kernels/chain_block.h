@@ -15,6 +15,7 @@
 //   tw_packet                      low and high half, 16 bytes
 //   put_packet(to, packet), get_packet(from), set_whole_bit(word, mask, bit)   memory that others write, too
 //   gives_up(launch, &start)       whether to wait no longer
+//   say_failed(launch)             so that all others wait no longer either
 //   add_to_sum(sum, v)             mod 2^64, to memory that others add to, too
 //   xor_into(word, v)              into the block's memory, where other threads do so, too
 //   note_time(launch, tile, step)  before each step of a tile, and behind the last
@@ -156,7 +157,7 @@ TW_BLOCK int is_straight(const tw_chain_step *s) { return s->kind == TW_STEP_GAT
 TW_BLOCK const tw_chain_step *fetch(const tw_chain_step *s, const tw_chain_step *end, const tw_block_tile *t) {
   TW_ROLLED for (;; s++) {
     const tw_step_move *m = &s->as.move;
-    const uint64_t *from = whole_of(m, t) + t->tile * m->stride;
+    const uint64_t *from = whole_of(m, t) + (size_t)t->tile * m->stride;
     TW_ROLLED for (uint32_t j = block_thread(), n = m->straight; j < n; j += TW_BLOCK_THREADS)
         fetch_later(&m->tile[j], &from[j]);
     if (!s->joined || s + 1 == end || !is_straight(s + 1)) return s;
@@ -274,7 +275,9 @@ TW_BLOCK int await_packet(const uint64_t *from, const tw_chain_launch *a, uint64
     *got = get_packet(from);
     int32_t ahead = (int32_t)((uint32_t)(got->high >> 32) - (uint32_t)count);
     if (ahead == 0) return 1;
-    if (ahead > 0 || (looks % TW_BLOCK_LOOKS == 0 && gives_up(a, &start))) return 0;
+    if (ahead <= 0 && (looks % TW_BLOCK_LOOKS || !gives_up(a, &start))) continue;
+    say_failed(a);
+    return 0;
   }
 }
 
@@ -314,7 +317,7 @@ TW_BLOCK void sums(const tw_step_sums *a) {
   }
 }
 
-// All of them begin with rows and cols.
+// All of them begin with rows and cols (jobs/program/tile_steps.c looks).
 TW_BLOCK void elements(const tw_chain_step *s) {
   uint32_t rows = (uint32_t)s->as.shift.rows, cols = (uint32_t)s->as.shift.cols;
   TW_ROLLED for (uint32_t j = block_thread(); j < rows * cols; j += TW_BLOCK_THREADS) {
@@ -324,7 +327,7 @@ TW_BLOCK void elements(const tw_chain_step *s) {
   case TW_STEP_##op:                                     \
     s->as.op.out[j] = tw_##op##_at(&s->as.op, row, col); \
     break;
-      TW_CHAIN_RING_OPS(TW_ELEMENT_CASE)
+      TW_CHAIN_ELEMENT_OPS(TW_ELEMENT_CASE)
       default:
         break;
     }
@@ -364,7 +367,7 @@ TW_BLOCK void compute(const tw_chain_step *s, const tw_block_tile *t) {
   case TW_STEP_##op:      \
     op(&s->as.op);        \
     return;
-    TW_CHAIN_BIT_OPS(TW_WHOLE_CASE)
+    TW_CHAIN_WHOLE_OPS(TW_WHOLE_CASE)
     case TW_STEP_DIGITS:
       digits(&s->as.digits);
       return;
@@ -425,7 +428,7 @@ TW_BLOCK int walk_tile(const tw_block_tile *t, const tw_chain_step *steps) {
       send(&s->as.open, t);
     else if (s->kind == TW_STEP_RECEIVE)
       there = receive(&s->as.open, t);
-    else if (s->kind >= TW_STEP_RING && s->kind < TW_STEP_BEHIND_RING)
+    else if (s->kind >= TW_STEP_ELEMENTS && s->kind < TW_STEP_BEHIND_ELEMENTS)
       elements(s);
     else
       compute(s, t);
@@ -456,7 +459,7 @@ TW_BLOCK void walk_tiles(const tw_chain_launch *a, const tw_chain_step *steps, u
     tw_block_tile t = tile_of(a, block, number, base + (uint64_t)i * a->rounds + 1);
     int over = block_any(block_thread() == 0 && is_over(a));
     if (!over && walk_tile(&t, steps)) continue;
-    if (block_thread() == 0) *(volatile int *)a->failed = 1;
+    if (block_thread() == 0) say_failed(a);
     return;
   }
 }

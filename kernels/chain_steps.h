@@ -15,10 +15,10 @@ extern "C" {
 // those that know a row's token. Products of bits and
 // leaves have steps of their own.
 // clang-format off
-#define TW_CHAIN_RING_OPS(X) \
+#define TW_CHAIN_ELEMENT_OPS(X) \
   X(shift) X(view) X(concat) X(combine) X(share) X(extend) X(multiply) X(multiply_rows) X(square) X(select) \
   X(choose) X(pairs) X(offset) X(piece) X(floor) X(opponents) X(members) X(fold)
-#define TW_CHAIN_BIT_OPS(X) X(lookup) X(parity) X(reshape) X(constants) X(sum_planes)
+#define TW_CHAIN_WHOLE_OPS(X) X(lookup) X(parity) X(reshape) X(constants) X(sum_planes)
 #define TW_CHAIN_TOKEN_OPS(X) X(kill) X(zero)
 // clang-format on
 
@@ -35,11 +35,11 @@ typedef enum {
   TW_STEP_LEAVES,    // of these digits and one-hots
   TW_STEP_FEW,       // leaves of few opened elements
 #define TW_STEP_OF(op) TW_STEP_##op,
-  TW_CHAIN_RING_OPS(TW_STEP_OF) TW_CHAIN_BIT_OPS(TW_STEP_OF) TW_CHAIN_TOKEN_OPS(TW_STEP_OF)
+  TW_CHAIN_ELEMENT_OPS(TW_STEP_OF) TW_CHAIN_WHOLE_OPS(TW_STEP_OF) TW_CHAIN_TOKEN_OPS(TW_STEP_OF)
 #undef TW_STEP_OF
       TW_STEP_KINDS,
-  TW_STEP_RING = TW_STEP_FEW + 1,  // the ring's begin
-  TW_STEP_BEHIND_RING = TW_STEP_lookup
+  TW_STEP_ELEMENTS = TW_STEP_FEW + 1,  // the ring's begin
+  TW_STEP_BEHIND_ELEMENTS = TW_STEP_lookup
 } tw_step_kind;
 
 // [outer][all rows][inner] of each plane (planes 0: elements); a tile has `rows` of the rows. outer 1, all and rows 1:
@@ -133,7 +133,7 @@ typedef struct {
     tw_step_leaves leaves;
     tw_leaves_args few;
 #define TW_STEP_ARGS(op) tw_##op##_args op;
-    TW_CHAIN_RING_OPS(TW_STEP_ARGS) TW_CHAIN_BIT_OPS(TW_STEP_ARGS) TW_CHAIN_TOKEN_OPS(TW_STEP_ARGS)
+    TW_CHAIN_ELEMENT_OPS(TW_STEP_ARGS) TW_CHAIN_WHOLE_OPS(TW_STEP_ARGS) TW_CHAIN_TOKEN_OPS(TW_STEP_ARGS)
 #undef TW_STEP_ARGS
   } as;
 } tw_chain_step;
@@ -158,7 +158,8 @@ typedef struct {
   const int *no_keys;       // device: not 0 where corrections are none, and nothing may be sent; NULL: they are there
   const int *stop;          // mapped host memory; NULL: none. Not 0 ends all waiting
   uint64_t patience_ns;     // longest wait
-  uint64_t *times;          // device, [count + 1]: ns by the GPU's clock before each step of tile 0, and after; or NULL
+  uint64_t *times;  // device, [count + 1]: ns by the GPU's clock before each step of tile 0, and after; as it was for a
+                    // step that is fetched together with the one before it. NULL: no times
 } tw_chain_launch;
 
 tw_status tw_chain_run(const tw_chain_launch *launch, void *stream);

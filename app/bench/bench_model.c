@@ -198,7 +198,7 @@ static const tw_option options[] = {
     {.name = "chains",
      .field = offsetof(settings, chains),
      .help = "an experiment: each row of a norm or a softmax goes through all its rounds by itself. On GPUs that reach "
-             "each other one kernel does it, no faster than levels so far. On a CPU it is slow"},
+             "each other one kernel does it. On a CPU it is slow"},
     {.name = "unchecked",
      .field = offsetof(settings, unchecked),
      .help = "do not compare with the emulator, which takes minutes for a large model"},

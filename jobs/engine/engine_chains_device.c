@@ -240,16 +240,22 @@ size_t tw_engine_chain_box_bytes(const tw_engine *e) {
   return TW_CHAIN_PACKET_BYTES * TW_CHAIN_SLOTS * (size_t)c->blocks * c->packets;
 }
 
+// Where masks are not there from the beginning, a chain's are made when it comes, and so is all else.
+static size_t rooms(const tw_engine *e) { return e->kept && !e->o.prepare_beside ? AHEAD : 1; }
+
+// The rooms' of the lists, of what is made ready, and of the number of rounds.
+static size_t device_bytes(const tw_engine *e, const tw_engine_calls *c) {
+  return call_bytes(c) * (size_t)e->chains.count + 8 * rooms(e) * (c->share_words + c->packed_words) + sizeof *c->base;
+}
+
 size_t tw_engine_chain_bytes(const tw_engine *e) {
   if (e->chains.count == 0) return 0;
   const tw_engine_calls *c = e->calls;
-  return tw_engine_chain_box_bytes(e) + call_bytes(c) * (size_t)e->chains.count +
-         8 * AHEAD * (c->share_words + c->packed_words);
+  return tw_engine_chain_box_bytes(e) + device_bytes(e, c);
 }
 
-// Where masks are not there from the beginning, a chain's are made when it comes, and so is all else.
 static tw_status open_stream(tw_engine *e, tw_engine_calls *c) {
-  if (!e->kept || e->o.prepare_beside) return TW_OK;
+  if (rooms(e) == 1) return TW_OK;
   TW_TRY(tw_device_stream_create(&c->stream));
   TW_TRY(tw_device_event_create(&c->begun));
   for (int i = 0; i < AHEAD; i++) {
@@ -262,15 +268,15 @@ static tw_status open_stream(tw_engine *e, tw_engine_calls *c) {
 static tw_status take_memory(tw_engine *e, tw_engine_calls *c) {
   void *memory;
   c->count = e->chains.count;
-  size_t calls = call_bytes(c) * (size_t)c->count, words = AHEAD * (c->share_words + c->packed_words);
-  c->device_bytes = calls + 8 * words + sizeof *c->base;
+  size_t calls = call_bytes(c) * (size_t)c->count;
+  c->device_bytes = device_bytes(e, c);
   TW_TRY(e->k->alloc(c->device_bytes, &memory));
   c->device = memory;
   c->packed = (uint64_t *)(void *)(c->device + calls);
-  c->shares = c->packed + AHEAD * c->packed_words;
+  c->shares = c->packed + rooms(e) * c->packed_words;
   c->room.words = c->share_words;
   c->runner.place.packed_words = c->packed_words;
-  c->base = c->packed + words;
+  c->base = c->shares + rooms(e) * c->share_words;
   TW_TRY(e->k->fill(c->base, 0, sizeof *c->base, e->stream));
   TW_TRY(tw_alloc(sizeof(chain_call) * (size_t)c->count, &memory));
   c->calls = memory;

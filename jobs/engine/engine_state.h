@@ -127,7 +127,7 @@ tw_status tw_engine_run_halves(tw_engine *e, void (*progress)(void *state, doubl
 // What parties must have alike, or know of each other, before one of them has chains: each engine sends it at set-up,
 // whatever was asked of it. What is not known yet is 0.
 typedef struct {
-  uint64_t rows;  // of a tile, as asked for; 0: level by level
+  uint64_t rows;  // of a tile, on a GPU always one; 0: level by level
   uint64_t chains;
   uint8_t of_op[32];         // BLAKE2b-256 of the list which operation is in which
   uint32_t packets, blocks;  // GPU: of a round; most that it has at once, 0: none

@@ -20,27 +20,33 @@ static uint64_t key_bytes_of(const tw_plan *plan) {
 
 // Keys of norms take wider rings than digits do. Where bounds fit no ring by the keys that were asked for: whether they
 // do by digits.
-static tw_status refused(const choosing *c, const tw_plan_request *asked) {
-  char message[1024];
+static bool digits_fit(const choosing *c, const tw_plan_request *asked) {
   tw_plan plan;
   tw_plan_request request = *asked;
-  snprintf(message, sizeof message, "%s", tw_error_message());
   request.choices.engine = TW_BY_DIGITS;
-  if (tw_plan_make(c->config, &request, c->bounds, &plan) != TW_OK) return tw_fail(TW_ERR_RANGE, "%s", message);
+  if (tw_plan_make(c->config, &request, c->bounds, &plan) != TW_OK) return false;
   tw_plan_free(&plan);
+  return true;
+}
+
+static tw_status refused(const choosing *c, const tw_plan_request *asked) {
+  char message[1024];
+  snprintf(message, sizeof message, "%s", tw_error_message());
+  if (!digits_fit(c, asked)) return tw_fail(TW_ERR_RANGE, "%s", message);
+  if (!c->made.form[TW_FORM_ENGINE]) return TW_OK;  // another engine may do
   return tw_fail(TW_ERR_RANGE, "%s; or read functions from digits, where these bounds fit (--engine digit, not %s)",
                  message, tw_read_by_name(asked->choices.engine));
 }
 
 // limit: of what choices are priced at.
 static tw_status make(choosing *c, uint64_t limit, tw_found *found, tw_plan *out) {
-  for (;;) {
+  for (bool first = true;; first = false) {
     tw_plan_request request = *c->asked;
     TW_TRY(tw_choices_find(c->config, &request, &c->made, c->by->place, limit, &request.choices, found));
     tw_status status = tw_plan_make(c->config, &request, c->bounds, out);
     tw_read_by engine = request.choices.engine;
     if (status != TW_ERR_RANGE || engine == TW_BY_DIGITS) return status;
-    if (c->made.form[TW_FORM_ENGINE]) return refused(c, &request);
+    if (c->made.form[TW_FORM_ENGINE] || first) TW_TRY(refused(c, &request));
     c->made.without[engine] = true;
   }
 }

@@ -217,7 +217,7 @@ tw_status tw_rates_find(const char *name, tw_rates *out, bool *guess) {
   }
   if (is_shipped(name)) return find_shipped(name, out);
   // kinds of devices, as `twain run --device` has them: half an H200 is no guess at a CPU
-  if (!*name || strcmp(name, "cpu") == 0 || strcmp(name, "cuda") == 0 || strcmp(name, "auto") == 0) {
+  if (!*name || strcasecmp(name, "cpu") == 0 || strcasecmp(name, "cuda") == 0 || strcasecmp(name, "auto") == 0) {
     char names[128];
     tw_rates_names(names, sizeof names);
     return tw_fail(

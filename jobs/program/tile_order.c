@@ -244,8 +244,9 @@ static void uses_of(const tw_chain_step *s, uses *u) {
   }
 }
 
-// Whether the step's arrays have words of the move's tile, or only those that it writes. Arrays without a known end
-// are not looked at.
+// Whether the step's arrays have words of the move's tile; writing: only arrays that it writes. Those without a known
+// end are not looked at. A tile's memory is a block of the session's, which is never split: so where they begin is
+// enough (touches).
 static bool reaches(const tw_chain_step *s, const tw_step_move *m, bool writing) {
   uses u;
   uint64_t begin = (uint64_t)(uintptr_t)m->tile, bytes = 8 * tw_tile_move_words(m);

@@ -1,5 +1,7 @@
 // A tile's walk, written down: a backend that computes nothing notes every call of a gate. What one tile does, all do.
 // Long because all that a backend can be called for is noted here.
+#include <assert.h>
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -8,6 +10,14 @@
 #include "kernels/digit.h"
 
 enum { MOST_STEPS = 512 };
+
+// What a kernel takes for granted of operations by elements.
+#define BEGINS_ALIKE(op)                                                             \
+  static_assert(offsetof(tw_##op##_args, rows) == offsetof(tw_shift_args, rows) &&   \
+                    offsetof(tw_##op##_args, cols) == offsetof(tw_shift_args, cols), \
+                #op " has its rows or columns elsewhere");
+TW_CHAIN_ELEMENT_OPS(BEGINS_ALIKE)
+static_assert((int)TW_STEP_ELEMENTS == (int)TW_STEP_shift, "operations by elements stand together");
 
 typedef struct {
   tw_tile_steps list;
@@ -141,8 +151,8 @@ static void keep_products(const tw_products_args *a, tw_step_products *to) {
     memcpy(&step->as.op, args, sizeof *args);                   \
     return &step->as.op;                                        \
   }
-TW_CHAIN_RING_OPS(NOTE_AS)
-TW_CHAIN_BIT_OPS(NOTE_AS)
+TW_CHAIN_ELEMENT_OPS(NOTE_AS)
+TW_CHAIN_WHOLE_OPS(NOTE_AS)
 
 #define NOTE_OP(op)                                                      \
   static tw_status note_##op(const tw_##op##_args *args, void *stream) { \
@@ -342,8 +352,8 @@ static tw_backend noting_backend(void) {
 #define NOTE_CORRECTED_ENTRY(op) k.op##_corrected = note_##op##_corrected;
   TW_RING_OPS(REFUSE_ENTRY)
   TW_BIT_OPS(REFUSE_ENTRY)
-  TW_CHAIN_RING_OPS(NOTE_ENTRY)
-  TW_CHAIN_BIT_OPS(NOTE_ENTRY)
+  TW_CHAIN_ELEMENT_OPS(NOTE_ENTRY)
+  TW_CHAIN_WHOLE_OPS(NOTE_ENTRY)
   TW_CHAIN_TOKEN_OPS(NOTE_ENTRY)
   NOTE_ENTRY(products)
   NOTE_ENTRY(leaves)
@@ -369,8 +379,8 @@ static void clear_gaps(tw_chain_step *step) {
   case TW_STEP_##op:          \
     CLEAR_GAPS(&step->as.op); \
     return;
-    TW_CHAIN_RING_OPS(CLEAR_CASE)
-    TW_CHAIN_BIT_OPS(CLEAR_CASE)
+    TW_CHAIN_ELEMENT_OPS(CLEAR_CASE)
+    TW_CHAIN_WHOLE_OPS(CLEAR_CASE)
     TW_CHAIN_TOKEN_OPS(CLEAR_CASE)
     case TW_STEP_GATHER:
     case TW_STEP_SCATTER:

@@ -86,10 +86,10 @@ static void explain(const tw_tile_steps *list, const uint64_t *times) {
       "gather",   "scatter",    "send",
       "receive",  "sums",       "copy",
       "products", "digest",     "digits",
-      "leaves",   "few leaves", TW_CHAIN_RING_OPS(NAME_OF) TW_CHAIN_BIT_OPS(NAME_OF) TW_CHAIN_TOKEN_OPS(NAME_OF)};
+      "leaves",   "few leaves", TW_CHAIN_ELEMENT_OPS(NAME_OF) TW_CHAIN_WHOLE_OPS(NAME_OF) TW_CHAIN_TOKEN_OPS(NAME_OF)};
   double of[TW_STEP_KINDS] = {0};
   for (int i = 0, next; i < list->count; i = next) {
-    for (next = i + 1; times[next] == 0;) next++;  // those that were done with step i
+    for (next = i + 1; next < list->count && times[next] == 0;) next++;  // those that were done with step i
     of[list->steps[i].kind] += 1e-3 * (double)(times[next] - times[i]);
   }
   printf("tile 0, us: all %.1f", 1e-3 * (double)(times[list->count] - times[0]));

@@ -44,11 +44,14 @@ static __device__ __forceinline__ void xor_into(uint64_t *word, uint64_t v) {
   atomicXor((unsigned *)word + 1, (unsigned)(v >> 32));
 }
 
+static __device__ __forceinline__ void say_failed(const tw_chain_launch *a) { *(volatile int *)a->failed = 1; }
+
+// The stop word is the host's: of a warp's lanes one at a time looks, for a millisecond each.
 static __device__ bool gives_up(const tw_chain_launch *a, uint64_t *start) {
   uint64_t now = now_ns();
   if (!*start) *start = now;
   if (*(volatile int *)a->failed) return true;
-  if (threadIdx.x == 0 && a->stop && *(volatile const int *)a->stop) return true;
+  if ((now >> 20) % 32 == threadIdx.x % 32 && a->stop && *(volatile const int *)a->stop) return true;
   return now - *start > a->patience_ns;
 }
 

@@ -126,7 +126,8 @@ static const tw_option options[] = {
      .high = 1024},
     {.group = "where it will run",
      .common = &tw_option_link_latency,
-     .field = offsetof(settings, place.link.latency_seconds)},
+     .field = offsetof(settings, place.link.latency_seconds),
+     .low = 1e-9},  // 0 is what is not given
     {.common = &tw_option_link_rate, .field = offsetof(settings, place.link.bytes_per_second)},
     {.common = &tw_option_dealer_link_rate, .field = offsetof(settings, place.dealer_rate)},
     {.common = &tw_option_plan_device, .field = offsetof(settings, place.device)},

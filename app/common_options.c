@@ -90,7 +90,7 @@ const tw_option tw_option_link_latency = {
     .help =
         "one-way latency of the link between the parties, in us, ms or s. plan chooses and estimates by it (10us where "
         "another option speaks of a place). run and bench hold messages back as such a link would, where it is given",
-    .low = 1e-9,  // a plan takes 0 for what is not given
+    .low = 0,
     .high = 10};
 
 const tw_option tw_option_link_rate = {

@@ -84,14 +84,13 @@ TW_BLOCK_ONCE uint32_t leaf_bit(const tw_leaves_args *a, const int64_t *leaf, ui
   return kind == TW_LEAF_SIGN && !a->party ? bit ^ (uint32_t)(u >> (a->ring - 1) ^ 1) : bit;
 }
 
-// A lane an element.
+// A lane an element, at most 16 of them.
 TW_BLOCK void few_leaves(const tw_leaves_args *a) {
   uint32_t n = (uint32_t)a->n, lanes = lanes_for(n), lane = block_thread() % lanes, leaf = block_thread() / lanes;
   TW_ROLLED for (uint32_t first = 0; first < (uint32_t)a->count; first += TW_BLOCK_THREADS / lanes) {
     uint32_t i = first + leaf, there = i < (uint32_t)a->count && lane < n;
     uint32_t bits = lanes_vote(there ? leaf_bit(a, a->leaves + 3 * i, lane) : 0) >> (block_lane() - lane);
-    if (lanes < 32) bits &= (1u << lanes) - 1;
-    if (i < (uint32_t)a->count && lane == 0) a->out[i] = bits;
+    if (i < (uint32_t)a->count && lane == 0) a->out[i] = bits & ((1u << lanes) - 1);
   }
 }
 

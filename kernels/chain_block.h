@@ -164,18 +164,12 @@ TW_BLOCK const tw_chain_step *fetch(const tw_chain_step *s, const tw_chain_step 
   }
 }
 
-// Into memory of all tiles, before they set out.
+// Bits, into memory of all tiles, before they set out.
 TW_BLOCK void pack(const tw_step_move *of_first, const tw_block_tile *t) {
   tw_step_move m = *of_first;
   uint32_t n = m.outer * m.rows * m.inner;
-  m.tile += (size_t)t->number * (m.planes ? m.planes * ((n + 63) / 64) : n);
-  if (m.planes) {
-    gather_planes(&m, t, n);
-    return;
-  }
-  const uint64_t *whole = whole_of(&m, t);
-  TW_ROLLED for (uint32_t j = block_thread(); j < n; j += TW_BLOCK_THREADS) m.tile[j] =
-      whole[whole_place(&m, t->tile, j)];
+  m.tile += (size_t)t->number * m.planes * ((n + 63) / 64);
+  gather_planes(&m, t, n);
 }
 
 TW_BLOCK void scatter(const tw_step_move *m, const tw_block_tile *t) {

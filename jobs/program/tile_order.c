@@ -190,14 +190,7 @@ static void uses_of_wires(const tw_chain_step *s, uses *u) {
 }
 
 // Those that read elements of other threads wherever they lie.
-#define READS_ALL(op)                                                 \
-  case TW_STEP_##op:                                                  \
-    anything(u);                                                      \
-    makes_own(u, s->as.op.out, s->as.op.rows *(size_t)s->as.op.cols); \
-    return;
-
-// By a warp an element.
-#define READS_ALL_BY_WARPS(op)                                    \
+#define READS_ALL(op, makes)                                      \
   case TW_STEP_##op:                                              \
     anything(u);                                                  \
     makes(u, s->as.op.out, s->as.op.rows *(size_t)s->as.op.cols); \
@@ -225,19 +218,19 @@ static void uses_of(const tw_chain_step *s, uses *u) {
     case TW_STEP_kill:
       uses_of_bits(s, u);
       return;
-      READS_ALL_BY_WARPS(constants)
-      READS_ALL_BY_WARPS(sum_planes)
-      READS_ALL(view)
-      READS_ALL(concat)
-      READS_ALL(share)
-      READS_ALL(select)
-      READS_ALL(choose)
-      READS_ALL(pairs)
-      READS_ALL(floor)
-      READS_ALL(opponents)
-      READS_ALL(members)
-      READS_ALL(fold)
-      READS_ALL(zero)
+      READS_ALL(constants, makes)
+      READS_ALL(sum_planes, makes)
+      READS_ALL(view, makes_own)
+      READS_ALL(concat, makes_own)
+      READS_ALL(share, makes_own)
+      READS_ALL(select, makes_own)
+      READS_ALL(choose, makes_own)
+      READS_ALL(pairs, makes_own)
+      READS_ALL(floor, makes_own)
+      READS_ALL(opponents, makes_own)
+      READS_ALL(members, makes_own)
+      READS_ALL(fold, makes_own)
+      READS_ALL(zero, makes_own)
     default:
       uses_of_wires(s, u);
       return;

@@ -220,8 +220,7 @@ static tw_status note_zero(const tw_zero_args *args, void *stream) {
 
 static tw_status note_products(const tw_products_args *args, void *stream) {
   (void)stream;
-  tw_step_products p;
-  memset(&p, 0, sizeof p);  // gaps, too
+  tw_step_products p = {0};
   p.dealt = args->dealt;
   p.memory = (const uint64_t *)(uintptr_t)current->shared_base;
   p.out = args->out;
@@ -234,7 +233,7 @@ static tw_status note_products(const tw_products_args *args, void *stream) {
     p.mask[i] = args->mask[i];
     p.operand_words[i] = (uint32_t)args->operand_words[i];
   }
-  memcpy(&add_to(current, TW_STEP_PRODUCTS)->as.products, &p, sizeof p);
+  add_to(current, TW_STEP_PRODUCTS)->as.products = p;
   return TW_OK;
 }
 
@@ -373,44 +372,27 @@ static tw_backend noting_backend(void) {
 #define CLEAR_GAPS(of) (void)(of)
 #endif
 
+#define CLEAR_CASE(kind, member)  \
+  case TW_STEP_##kind:            \
+    CLEAR_GAPS(&step->as.member); \
+    return;
+#define CLEAR_OP(op) CLEAR_CASE(op, op)
 static void clear_gaps(tw_chain_step *step) {
   switch (step->kind) {
-#define CLEAR_CASE(op)        \
-  case TW_STEP_##op:          \
-    CLEAR_GAPS(&step->as.op); \
-    return;
-    TW_CHAIN_ELEMENT_OPS(CLEAR_CASE)
-    TW_CHAIN_WHOLE_OPS(CLEAR_CASE)
-    TW_CHAIN_TOKEN_OPS(CLEAR_CASE)
-    case TW_STEP_GATHER:
-    case TW_STEP_SCATTER:
-      CLEAR_GAPS(&step->as.move);
-      return;
-    case TW_STEP_SEND:
-    case TW_STEP_RECEIVE:
-      CLEAR_GAPS(&step->as.open);
-      return;
-    case TW_STEP_SUMS:
-      CLEAR_GAPS(&step->as.sums);
-      return;
-    case TW_STEP_COPY:
-      CLEAR_GAPS(&step->as.copy);
-      return;
-    case TW_STEP_PRODUCTS:
-      CLEAR_GAPS(&step->as.products);
-      return;
-    case TW_STEP_DIGEST:
-      CLEAR_GAPS(&step->as.digest);
-      return;
-    case TW_STEP_DIGITS:
-      CLEAR_GAPS(&step->as.digits);
-      return;
-    case TW_STEP_LEAVES:
-      CLEAR_GAPS(&step->as.leaves);
-      return;
-    case TW_STEP_FEW:
-      CLEAR_GAPS(&step->as.few);
-      return;
+    TW_CHAIN_ELEMENT_OPS(CLEAR_OP)
+    TW_CHAIN_WHOLE_OPS(CLEAR_OP)
+    TW_CHAIN_TOKEN_OPS(CLEAR_OP)
+    CLEAR_CASE(GATHER, move)
+    CLEAR_CASE(SCATTER, move)
+    CLEAR_CASE(SEND, open)
+    CLEAR_CASE(RECEIVE, open)
+    CLEAR_CASE(SUMS, sums)
+    CLEAR_CASE(COPY, copy)
+    CLEAR_CASE(PRODUCTS, products)
+    CLEAR_CASE(DIGEST, digest)
+    CLEAR_CASE(DIGITS, digits)
+    CLEAR_CASE(LEAVES, leaves)
+    CLEAR_CASE(FEW, few)
     default:
       return;
   }

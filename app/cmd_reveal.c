@@ -77,8 +77,7 @@ static void print(const tw_result *r, const char *path, bool with_input) {
 static bool one_place(const char *a, const char *b) {
   char folder[2][PATH_MAX];
   struct stat info[2];
-  const char *last[] = {strrchr(a, '/'), strrchr(b, '/')};
-  if (strcmp(last[0] ? last[0] + 1 : a, last[1] ? last[1] + 1 : b) != 0) return false;
+  if (strcmp(tw_behind_folder(a), tw_behind_folder(b)) != 0) return false;
   return tw_folder_of(a, folder[0]) == TW_OK && tw_folder_of(b, folder[1]) == TW_OK && stat(folder[0], &info[0]) == 0 &&
          stat(folder[1], &info[1]) == 0 && info[0].st_dev == info[1].st_dev && info[0].st_ino == info[1].st_ino;
 }

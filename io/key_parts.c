@@ -54,10 +54,10 @@ static tw_status unreadable(const tw_path *folder, int error) {
 }
 
 tw_status tw_key_parts_find(const char *name, tw_key_parts *out) {
-  const char *slash = strrchr(name, '/'), *base = slash ? slash + 1 : name;
+  const char *base = tw_behind_folder(name);
   tw_path folder = {""};
   *out = (tw_key_parts){.names = NULL};
-  if (slash) snprintf(folder.text, sizeof folder.text, "%.*s", (int)(base - name), name);
+  if (base != name) snprintf(folder.text, sizeof folder.text, "%.*s", (int)(base - name), name);
   DIR *all = opendir(*folder.text ? folder.text : ".");
   if (!all) return errno == ENOENT ? TW_OK : unreadable(&folder, errno);
   tw_status status = TW_OK;

@@ -20,9 +20,14 @@ tw_path tw_path_of(const char *name, const char *suffix) {
   return p;
 }
 
+const char *tw_behind_folder(const char *path) {
+  const char *slash = strrchr(path, '/');
+  return slash ? slash + 1 : path;
+}
+
 tw_status tw_name_check(const char *name) {
   size_t n = strlen(name);
-  const char *slash = strrchr(name, '/'), *last = slash ? slash + 1 : name;
+  const char *last = tw_behind_folder(name);
   if (!*last || strcmp(last, ".") == 0 || strcmp(last, "..") == 0)
     return tw_fail(TW_ERR_USAGE,
                    "NAME '%s' has no last part; give a path and the beginning of a file name, e.g. runs/minilm", name);

@@ -14,6 +14,8 @@ typedef struct {
 
 // NAME.suffix; NAME has been checked (tw_name_check).
 tw_path tw_path_of(const char *name, const char *suffix);
+// What stands behind the last slash.
+const char *tw_behind_folder(const char *path);
 bool tw_path_exists(const tw_path *path);
 // TW_ERR_USAGE for a name that is empty, too long, or already has one of twain's suffixes.
 tw_status tw_name_check(const char *name);

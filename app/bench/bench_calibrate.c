@@ -324,8 +324,7 @@ static tw_status find_place(const char *path, bool force, tw_new_files *places) 
   static const char *const suffix[] = {"json"};
   char name[TW_NAME_LONGEST];
   size_t length = strlen(path), ending = sizeof ".json" - 1;
-  const char *last = strrchr(path, '/') ? strrchr(path, '/') + 1 : path;
-  if (length >= sizeof name || strlen(last) <= ending || strcmp(path + length - ending, ".json") != 0)
+  if (length >= sizeof name || strlen(tw_behind_folder(path)) <= ending || strcmp(path + length - ending, ".json") != 0)
     return tw_fail(TW_ERR_USAGE, "'%s': a file's name that ends in .json is needed", path);
   snprintf(name, sizeof name, "%.*s", (int)(length - ending), path);
   return tw_new_files_check(places, name, suffix, 1, force);

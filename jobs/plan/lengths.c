@@ -173,9 +173,9 @@ static int length_of_file(const char *file, const char *base, size_t bytes) {
 }
 
 tw_status tw_lengths_beside(const char *name, bool *seen) {
-  const char *slash = strrchr(name, '/'), *base = slash ? slash + 1 : name;
+  const char *base = tw_behind_folder(name);
   tw_path folder = {"."};
-  if (slash) snprintf(folder.text, sizeof folder.text, "%.*s", (int)(base - name), name);
+  if (base != name) snprintf(folder.text, sizeof folder.text, "%.*s", (int)(base - name), name);
   DIR *all = opendir(folder.text);
   if (!all) return errno == ENOENT ? TW_OK : tw_fail(TW_ERR_IO, "%s: cannot read: %s", folder.text, strerror(errno));
   for (const struct dirent *one; (one = readdir(all));) {

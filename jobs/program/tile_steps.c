@@ -382,17 +382,17 @@ static void clear_gaps(tw_chain_step *step) {
     TW_CHAIN_ELEMENT_OPS(CLEAR_OP)
     TW_CHAIN_WHOLE_OPS(CLEAR_OP)
     TW_CHAIN_TOKEN_OPS(CLEAR_OP)
-    CLEAR_CASE(GATHER, move)
-    CLEAR_CASE(SCATTER, move)
-    CLEAR_CASE(SEND, open)
-    CLEAR_CASE(RECEIVE, open)
-    CLEAR_CASE(SUMS, sums)
-    CLEAR_CASE(COPY, copy)
-    CLEAR_CASE(PRODUCTS, products)
-    CLEAR_CASE(DIGEST, digest)
-    CLEAR_CASE(DIGITS, digits)
-    CLEAR_CASE(LEAVES, leaves)
-    CLEAR_CASE(FEW, few)
+    case TW_STEP_SCATTER:
+      CLEAR_CASE(GATHER, move)
+    case TW_STEP_RECEIVE:
+      CLEAR_CASE(SEND, open)
+      CLEAR_CASE(SUMS, sums)
+      CLEAR_CASE(COPY, copy)
+      CLEAR_CASE(PRODUCTS, products)
+      CLEAR_CASE(DIGEST, digest)
+      CLEAR_CASE(DIGITS, digits)
+      CLEAR_CASE(LEAVES, leaves)
+      CLEAR_CASE(FEW, few)
     default:
       return;
   }
